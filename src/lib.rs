@@ -1,0 +1,34 @@
+//! rmap: where is this memory, page by page, and who holds it?
+//!
+//! The library behind the command. It is built in floors; `a <- b` reads "b may use a", nothing points back, and
+//! `tests/tidy.rs` keeps it so:
+//!
+//! ```text
+//! units <- kernel <- process, pagecache <- compare <- views <- cli
+//! units <- output <- views
+//! ```
+//!
+//! * [`kernel`]: the raw kernel interfaces, and the only `unsafe` of the crate.
+//! * [`process`]: what a process has mapped (`/proc/PID/smaps`).
+//! * [`pagecache`]: which pages of a file are in the page cache (`cachestat`, `mincore`).
+//! * [`compare`]: the same page seen from both sides.
+//! * `output`, `views`, `cli`: column tables, renderers and the command line, behind the default feature `cli`.
+//!
+//! The first rule of an inspector holds everywhere: a figure that could not be known is absent, with the reason
+//! ([`units::Figure`]), never zero.
+
+pub mod compare;
+pub mod error;
+pub mod kernel;
+pub mod pagecache;
+pub mod process;
+pub mod units;
+
+#[cfg(feature = "cli")]
+pub mod cli;
+#[cfg(feature = "cli")]
+pub mod output;
+#[cfg(feature = "cli")]
+pub mod views;
+
+pub use error::{Error, Result};

@@ -1,0 +1,2 @@
+//! rmap
+fn main() {}

@@ -1,0 +1,281 @@
+//! The units of everything rmap says: bytes, pages, the size of a page, shares, and figures that may be absent.
+//!
+//! Values only: nothing here reads the system. The page size is a value that travels with the data, so that a
+//! capture of a 64 KiB machine reads right on a 4 KiB one.
+
+use std::fmt;
+use std::iter::Sum;
+use std::ops::Add;
+use std::str::FromStr;
+
+/// A count of bytes. Sums saturate: a total can be too small to be true only past 16 EiB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Bytes(pub u64);
+
+/// A count of pages, of a [`PageSize`] that is known from the context. Sums saturate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Pages(pub u64);
+
+/// The size of one page in bytes: a power of two, never zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PageSize(u64);
+
+impl Bytes {
+    /// `count` KiB, which the kernel writes as `kB`; absent if that many bytes do not fit 64 bits.
+    pub fn from_kib(count: u64) -> Option<Bytes> {
+        count.checked_mul(1024).map(Bytes)
+    }
+
+    /// Whole KiB, cut as the kernel cuts.
+    pub fn kib(self) -> u64 {
+        self.0 / 1024
+    }
+
+    /// These bytes less `other`, or zero.
+    #[must_use]
+    pub fn saturating_sub(self, other: Bytes) -> Bytes {
+        Bytes(self.0.saturating_sub(other.0))
+    }
+}
+
+impl Pages {
+    /// How many bytes these pages hold.
+    pub fn bytes(self, size: PageSize) -> Bytes {
+        Bytes(self.0.saturating_mul(size.0))
+    }
+
+    /// These pages less `other`, or zero.
+    #[must_use]
+    pub fn saturating_sub(self, other: Pages) -> Pages {
+        Pages(self.0.saturating_sub(other.0))
+    }
+}
+
+impl PageSize {
+    /// 4 KiB, the page of x86-64 and of most arm64 machines. For tests and captures; a live reader asks the kernel.
+    pub const FOUR_KIB: PageSize = PageSize(4096);
+
+    /// A page of `bytes`, which must be a power of two.
+    pub fn new(bytes: u64) -> Option<PageSize> {
+        bytes.is_power_of_two().then_some(PageSize(bytes))
+    }
+
+    /// Its size in bytes.
+    pub fn bytes(self) -> u64 {
+        self.0
+    }
+
+    /// How many pages it takes to hold `bytes`: the last one may be in part.
+    pub fn pages(self, bytes: Bytes) -> Pages {
+        Pages(bytes.0.div_ceil(self.0))
+    }
+}
+
+impl Add for Bytes {
+    type Output = Bytes;
+    fn add(self, other: Bytes) -> Bytes {
+        Bytes(self.0.saturating_add(other.0))
+    }
+}
+
+impl Add for Pages {
+    type Output = Pages;
+    fn add(self, other: Pages) -> Pages {
+        Pages(self.0.saturating_add(other.0))
+    }
+}
+
+impl Sum for Bytes {
+    fn sum<I: Iterator<Item = Bytes>>(items: I) -> Bytes {
+        items.fold(Bytes(0), Add::add)
+    }
+}
+
+impl Sum for Pages {
+    fn sum<I: Iterator<Item = Pages>>(items: I) -> Pages {
+        items.fold(Pages(0), Add::add)
+    }
+}
+
+/// A figure: known, or absent for a reason. Zero means zero.
+pub type Figure<T> = std::result::Result<T, Absent>;
+
+/// Why a figure is absent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Absent {
+    /// The kind of reason, for programs.
+    pub reason: Reason,
+    /// The reason for people: a few words that may follow the kind (`denied: not your file`).
+    pub why: &'static str,
+}
+
+/// The kinds of reason for which a figure is absent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The kernel does not tell this user.
+    Denied,
+    /// This kernel, file system or method cannot tell.
+    Unsupported,
+    /// The file or process went away.
+    Vanished,
+    /// It changed while it was measured.
+    Changed,
+    /// There is nothing to measure: the share of an empty file, the total of names.
+    NotApplicable,
+}
+
+impl Absent {
+    /// Absent for `reason`, in words.
+    pub const fn new(reason: Reason, why: &'static str) -> Absent {
+        Absent { reason, why }
+    }
+}
+
+impl Reason {
+    /// The reason as one word, as JSON and tables write it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Reason::Denied => "denied",
+            Reason::Unsupported => "unsupported",
+            Reason::Vanished => "vanished",
+            Reason::Changed => "changed",
+            Reason::NotApplicable => "not applicable",
+        }
+    }
+}
+
+impl fmt::Display for Absent {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}: {}", self.reason.word(), self.why)
+    }
+}
+
+/// `part` of `whole` in percent; absent where there is no whole, so that no NaN can exist.
+pub fn percent(part: u64, whole: u64) -> Option<f64> {
+    // f64 holds 53 bits; past that the share is off by less than one part in 10^15.
+    (whole != 0).then(|| part as f64 * 100.0 / whole as f64)
+}
+
+/// The binary units, largest first, with their exponents of two.
+const UNITS: [(char, u32); 6] = [('E', 60), ('P', 50), ('T', 40), ('G', 30), ('M', 20), ('K', 10)];
+
+impl FromStr for Bytes {
+    type Err = String;
+
+    /// A size as people write it: `4096`, `64K`, `1.5G`, `512MiB`, `2 GB`. All units are powers of 1024, as in `ls`
+    /// and `fallocate`'s short forms; `kB` is the kernel's 1024 too.
+    fn from_str(text: &str) -> Result<Bytes, String> {
+        let text = text.trim();
+        let digits_end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+        let (number, unit) = text.split_at(digits_end);
+        let shift = unit_shift(unit.trim())
+            .ok_or_else(|| format!("'{unit}' is no unit of size: use K, M, G, T, P or E (powers of 1024)"))?;
+        scaled(number, shift).ok_or_else(|| format!("'{text}' is not a size: write it like 4096, 64K or 1.5G"))
+    }
+}
+
+/// The power of two behind a unit's name.
+fn unit_shift(unit: &str) -> Option<u32> {
+    let upper = unit.to_ascii_uppercase();
+    if upper.is_empty() || upper == "B" {
+        return Some(0);
+    }
+    let mut letters = upper.chars();
+    let first = letters.next()?;
+    let (_, shift) = UNITS.iter().find(|(letter, _)| *letter == first)?;
+    matches!(letters.as_str(), "" | "B" | "IB").then_some(*shift)
+}
+
+/// A decimal number times two to the `shift`, in integers: `1.5` and 30 is exactly 1610612736.
+fn scaled(number: &str, shift: u32) -> Option<Bytes> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    if whole.is_empty() || fraction.len() > 18 || (fraction.is_empty() && number.contains('.')) {
+        return None;
+    }
+    let whole: u128 = whole.parse().ok()?;
+    let tenths: u128 = if fraction.is_empty() { 0 } else { fraction.parse().ok()? };
+    let scale = 10u128.pow(fraction.len() as u32);
+    let bytes = whole.checked_mul(1u128 << shift)?.checked_add((tenths << shift) / scale)?;
+    u64::try_from(bytes).ok().map(Bytes)
+}
+
+/// Writes bytes for people: `0`, `512`, `4K`, `1.5M`, `140.6G`: at most one decimal, cut and never rounded up to a unit
+/// that is not reached.
+pub struct Human(pub Bytes);
+
+impl fmt::Display for Human {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = self.0.0;
+        let Some((letter, shift)) = UNITS.iter().find(|(_, shift)| bytes >> shift != 0) else {
+            return write!(out, "{bytes}");
+        };
+        let whole = bytes >> shift;
+        let rest = bytes & ((1u64 << shift) - 1);
+        let tenth = (u128::from(rest) * 10) >> shift;
+        match tenth {
+            0 => write!(out, "{whole}{letter}"),
+            _ => write!(out, "{whole}.{tenth}{letter}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("4096", 4096),
+            ("64K", 65536),
+            ("64k", 65536),
+            ("1.5G", 1_610_612_736),
+            ("512MiB", 536_870_912),
+            ("2 GB", 2_147_483_648),
+            ("1b", 1),
+            ("15E", 15 << 60),
+        ] {
+            assert_eq!(text.parse(), Ok(Bytes(bytes)), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_size_is_refused() {
+        for text in ["", "G", "1X", "-1", "1.G", ".5G", "1..5G", "16E", "1GG", "0x10", "1e9", "99999999999999999999"] {
+            assert!(text.parse::<Bytes>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_for_people_never_claim_more_than_there_is() {
+        for (bytes, text) in [
+            (0, "0"),
+            (1023, "1023"),
+            (1024, "1K"),
+            (1536, "1.5K"),
+            ((1 << 20) - 1, "1023.9K"),
+            (1 << 20, "1M"),
+            (u64::MAX, "15.9E"),
+        ] {
+            assert_eq!(Human(Bytes(bytes)).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn the_share_of_nothing_is_absent() {
+        assert_eq!(percent(0, 0), None);
+        assert_eq!(percent(0, 8), Some(0.0));
+        assert_eq!(percent(2, 8), Some(25.0));
+    }
+
+    #[test]
+    fn a_page_in_part_is_a_page() {
+        assert_eq!(PageSize::FOUR_KIB.pages(Bytes(0)), Pages(0));
+        assert_eq!(PageSize::FOUR_KIB.pages(Bytes(1)), Pages(1));
+        assert_eq!(PageSize::FOUR_KIB.pages(Bytes(u64::MAX)), Pages(1 << 52));
+        assert_eq!(PageSize::new(3000), None);
+        assert_eq!(PageSize::new(0), None);
+    }
+}
