@@ -4,7 +4,7 @@
 //! `tests/tidy.rs` keeps it so:
 //!
 //! ```text
-//! units <- kernel <- process, pagecache <- compare <- views <- cli
+//! units <- kernel <- process, pagecache <- compare <- laboratory <- views <- cli
 //! units <- output <- views
 //! ```
 //!
@@ -12,6 +12,7 @@
 //! * [`process`]: what a process has mapped (`/proc/PID/smaps`).
 //! * [`pagecache`]: which pages of a file are in the page cache (`cachestat`, `mincore`).
 //! * [`compare`]: the same page seen from both sides.
+//! * [`laboratory`]: memory that rmap makes itself, to put the comparison to the test.
 //! * `output`, `views`, `cli`: column tables, renderers and the command line, behind the default feature `cli`.
 //!
 //! The first rule of an inspector holds everywhere: a figure that could not be known is absent, with the reason
@@ -20,6 +21,7 @@
 pub mod compare;
 pub mod error;
 pub mod kernel;
+pub mod laboratory;
 pub mod pagecache;
 pub mod process;
 pub mod units;

@@ -1,1 +1,8 @@
-//! views
+//! One file for each kind of row: its column table, its presets, and what its total may add.
+//!
+//! Nothing here reads the system. A new column is a new entry in one of these tables; `--help`, `-o`, tables, JSON and CSV
+//! follow by themselves.
+
+pub mod demo_step;
+pub mod file;
+pub mod mapping;

@@ -1,0 +1,193 @@
+//! `rmap demo`: makes memory and shows it from both sides.
+
+use std::io::{IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use super::args::DemoArgs;
+use super::{Done, Report, Stop, screen};
+use crate::error::{Error, Subject};
+use crate::laboratory::demo::{Demo, Observation, Plan};
+use crate::output::render::renderer;
+use crate::output::{Cell, Format, Layout, Renderer, SizeUnit, column};
+use crate::units::Bytes;
+use crate::views::demo_step::{self, DemoSteps};
+
+/// The shares of the file, in percent, at which both views are taken: 0 is after mapping, before anything is written.
+const STEPS: [u64; 5] = [0, 25, 50, 75, 100];
+
+/// The columns, for `--help`.
+pub(crate) fn help() -> String {
+    format!("Columns:\n{}\nSizes are in KiB unless -b or -H is given.", column::help(demo_step::COLUMNS))
+}
+
+pub(crate) fn run(args: &DemoArgs, report: &mut Report) -> Done {
+    let ids: Vec<&str> = demo_step::COLUMNS.iter().map(|column| column.id.as_ref()).collect();
+    let table = args.output.format() == Format::Table;
+    let default = if table { demo_step::DEFAULT } else { &ids };
+    let ids = args.output.columns.as_ref().map_or_else(|| default.to_vec(), |list| list.over(default));
+    let columns = column::select(demo_step::COLUMNS, &ids).map_err(Stop::Usage)?;
+
+    let signals = Signals::watch()?;
+    let plan = Plan { size: args.size, file: args.file.clone(), force: args.force, keep: args.keep };
+    let demo = Demo::begin(&plan).map_err(Stop::Failed)?;
+    let layout = Layout { live: true, terminal_width: None, ..screen::layout(&args.output, SizeUnit::Kib) };
+    let mut renderer = renderer::<DemoSteps>(layout, columns, screen::output());
+    play(args, demo, renderer.as_mut(), &signals, report)
+}
+
+/// Plays all steps. Whichever way it returns, the demo's value is dropped and its file removed.
+fn play(
+    args: &DemoArgs,
+    mut demo: Demo,
+    renderer: &mut dyn Renderer<DemoSteps>,
+    signals: &Signals,
+    report: &mut Report,
+) -> Done {
+    let table = args.output.format() == Format::Table;
+    if table && !args.output.no_header {
+        introduce(&demo, args.size)?;
+    }
+    renderer.begin(None)?;
+    let mut last = None;
+    for step in STEPS {
+        fill(&mut demo, part(args.size, step), args.size, signals)?;
+        let seen = demo.observe().map_err(Stop::Failed)?;
+        renderer.row(&&seen)?;
+        last = Some(seen);
+    }
+    renderer.end(None)?;
+    renderer.finish()?;
+    if let Some(seen) = &last {
+        if table {
+            conclude(seen)?;
+        }
+        // A demo that does not show what it promises has not reported all that was asked for.
+        if seen.views.agrees() != Ok(true) {
+            report.incomplete();
+        }
+    }
+    if args.hold { hold(&demo, signals) } else { Ok(()) }
+}
+
+/// `step` percent of `size`, in whole bytes.
+fn part(size: Bytes, step: u64) -> Bytes {
+    Bytes((u128::from(size.0) * u128::from(step) / 100) as u64)
+}
+
+fn introduce(demo: &Demo, size: Bytes) -> Done {
+    let mut out = screen::output();
+    writeln!(
+        out,
+        "pid {} maps {} ({} bytes) shared and writable, and fills it: byte i becomes i % 128.\n\
+         Left, what smaps says of the mapping; right, what the page cache holds of the file.\n",
+        demo.pid(),
+        path_words(demo),
+        size.0
+    )?;
+    Ok(out.flush()?)
+}
+
+fn path_words(demo: &Demo) -> String {
+    use std::os::unix::ffi::OsStrExt;
+    crate::output::escape::escaped(demo.path().as_os_str().as_bytes())
+}
+
+/// Fills the file up to `end`, with progress on a terminal.
+fn fill(demo: &mut Demo, end: Bytes, size: Bytes, signals: &Signals) -> Done {
+    let bar = progress_bar(size);
+    let complete = demo.fill_to(end, |filled| {
+        bar.set_position(filled.0);
+        signals.received().is_none()
+    });
+    bar.finish_and_clear();
+    match signals.received() {
+        Some(signal) if !complete => Err(Stop::Signal(signal)),
+        _ => Ok(()),
+    }
+}
+
+fn progress_bar(size: Bytes) -> ProgressBar {
+    // Standard output must be the terminal too, else there is nothing that the bar would stand below.
+    let shown = std::io::stderr().is_terminal();
+    let target = if shown { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
+    let style = ProgressStyle::with_template("filling {bar:40} {bytes} of {total_bytes}, {bytes_per_sec}");
+    let bar = ProgressBar::with_draw_target(Some(size.0), target);
+    style.map(|style| bar.clone().with_style(style)).unwrap_or(bar)
+}
+
+fn conclude(seen: &Observation) -> Done {
+    let mut out = screen::output();
+    let views = &seen.views;
+    let (rss, page) = (views.usage.rss, views.file.page_size);
+    match views.difference() {
+        None => writeln!(
+            out,
+            "\nBoth views agree: Rss is {} KiB, and {} KiB of the file are cached: the same {} pages of {} bytes.",
+            rss.kib(),
+            rss.kib(),
+            rss.0 / page.bytes(),
+            page.bytes()
+        )?,
+        Some(why) => {
+            let mut cached = Vec::new();
+            Cell::bytes(views.file.cached().map(|pages| pages.bytes(page))).write_words(SizeUnit::Kib, &mut cached);
+            writeln!(
+                out,
+                "\nThe views differ: Rss is {} KiB, and {} KiB of the file are cached: {why}.",
+                rss.kib(),
+                String::from_utf8_lossy(&cached)
+            )?;
+        }
+    }
+    let missing = seen.size.0.saturating_sub(rss.0);
+    if missing > 0 {
+        writeln!(out, "Of what was filled, {missing} bytes are not in RAM any more: the kernel has written and reclaimed them.")?;
+    }
+    Ok(out.flush()?)
+}
+
+/// Stays alive until a signal comes; that is then the wished-for end.
+fn hold(demo: &Demo, signals: &Signals) -> Done {
+    // On standard error, so that a machine format on standard output stays one document.
+    eprintln!(
+        "\nHolding until Ctrl-C. In another terminal:\n  rmap pid {} -o +inode\n  rmap pcstat {}",
+        demo.pid(),
+        shell_word(&path_words(demo))
+    );
+    while signals.received().is_none() {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
+
+/// A word as a shell takes it.
+fn shell_word(word: &str) -> String {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+,:@%=".contains(letter);
+    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
+/// The signals that end the demo in order: noted here, acted upon between two portions of work.
+struct Signals(Arc<AtomicUsize>);
+
+impl Signals {
+    fn watch() -> Result<Signals, Stop> {
+        let seen = Arc::new(AtomicUsize::new(0));
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            signal_hook::flag::register_usize(signal, Arc::clone(&seen), signal.unsigned_abs() as usize)
+                .map_err(|error| Stop::Failed(Error::io(Subject::Words("signals".to_owned()), &error)))?;
+        }
+        Ok(Signals(seen))
+    }
+
+    fn received(&self) -> Option<i32> {
+        match self.0.load(Ordering::Relaxed) {
+            0 => None,
+            signal => i32::try_from(signal).ok(),
+        }
+    }
+}

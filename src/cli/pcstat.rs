@@ -1,0 +1,168 @@
+//! `rmap pcstat`: the file view.
+
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::args::PcstatArgs;
+use super::{Done, Report, Stop, screen};
+use crate::error::{Error, ErrorKind};
+use crate::output::render::{render_group, renderer};
+use crate::output::{Cell, Column, Format, Layout, LineEnd, SizeUnit, Totals, column, escape, histogram};
+use crate::pagecache::{Engine, FileReport, OpenFile};
+use crate::process::{Fields, ProcRoot, Wanted, read_smaps};
+use crate::views::file::{self, FileRow, Files};
+
+/// The columns, for `--help`.
+pub(crate) fn help() -> String {
+    format!(
+        "Columns:\n{}\nSizes are in bytes unless -H is given.\n\
+         pcstat's options may be written with one dash (-json); --sort takes the next word as its column only if it is one.",
+        column::help(file::COLUMNS)
+    )
+}
+
+pub(crate) fn run(args: &PcstatArgs, report: &mut Report) -> Done {
+    if args.pps && args.output.format() == Format::Table {
+        return Err(Stop::usage("--pps", "it is an array for each file, which only --json and --jsonl can write"));
+    }
+    let columns = columns(args)?;
+    let order = args.sort.as_deref().map(Order::parse).transpose()?;
+    let mut reports = collect(args, report);
+    if let Some(order) = &order {
+        order.sort(&mut reports);
+    }
+    if args.histo { write_histograms(args, &reports) } else { render(args, columns, &reports) }
+}
+
+fn columns(args: &PcstatArgs) -> Result<Vec<Column<Files>>, Stop> {
+    if args.terse {
+        return Ok(file::TERSE.to_vec());
+    }
+    let everything: Vec<&str> = file::COLUMNS.iter().map(|column| column.id.as_ref()).collect();
+    let default = if args.output.format() == Format::Table { file::DEFAULT } else { &everything };
+    let ids = args.output.columns.as_ref().map_or_else(|| default.to_vec(), |list| list.over(default));
+    let ids: Vec<&str> = ids.into_iter().map(file::id_of).collect();
+    let columns = column::select(file::COLUMNS, &ids).map_err(Stop::Usage)?;
+    Ok(screen::writable(columns, args.output.format()))
+}
+
+/// Measures every file that was named, in that order; what cannot be measured is one line on standard error.
+fn collect(args: &PcstatArgs, report: &mut Report) -> Vec<FileReport> {
+    let engine = Engine::detect();
+    let needs_map = args.pps || args.histo || asks_for(args, "status");
+    let mut reports = Vec::new();
+    for path in args.paths.iter().cloned().chain(paths_of_process(args, report)) {
+        match OpenFile::open(&path) {
+            Ok(file) => {
+                let measured = if needs_map { engine.map(&file) } else { engine.measure(&file) };
+                if let Err(absent) = &measured.residency {
+                    report.failure(&Error::path(&path, ErrorKind::Denied, absent.to_string()));
+                }
+                reports.push(measured);
+            }
+            Err(error) => report.failure(&with_advice(&path, error)),
+        }
+    }
+    reports
+}
+
+fn asks_for(args: &PcstatArgs, id: &str) -> bool {
+    args.output.columns.as_ref().is_some_and(|list| list.ids.iter().any(|asked| asked == id))
+}
+
+fn with_advice(path: &Path, error: Error) -> Error {
+    match path.is_dir() {
+        true => error.with_advice(format!("name the files in it: {}/*", path.display())),
+        false => error,
+    }
+}
+
+/// The files that the process of `--pid` maps, each once, in the order of their addresses.
+fn paths_of_process(args: &PcstatArgs, report: &mut Report) -> Vec<PathBuf> {
+    let Some(pid) = args.pid else { return Vec::new() };
+    let read = read_smaps(&ProcRoot::live(), pid, &mut Fields::new(), &Wanted::Only(Vec::new()));
+    let process = match read {
+        Ok(process) => process,
+        Err(error) => {
+            report.failure(&error);
+            return Vec::new();
+        }
+    };
+    let mut seen = std::collections::HashSet::new();
+    let files = process.mappings.iter().filter(|mapping| mapping.inode() != 0 && mapping.path().starts_with(b"/"));
+    files
+        .map(|mapping| PathBuf::from(std::ffi::OsStr::from_bytes(mapping.path())))
+        .filter(|path| seen.insert(path.clone()))
+        .collect()
+}
+
+fn render(args: &PcstatArgs, columns: Vec<Column<Files>>, reports: &[FileReport]) -> Done {
+    let mut layout =
+        Layout { rows_key: "files", total: args.total, ..screen::layout(&args.output, SizeUnit::Bytes) };
+    if args.plain {
+        layout.terminal_width = None;
+    }
+    if args.unicode {
+        layout.terminal_width = layout.terminal_width.or(Some(u16::MAX));
+    }
+    if args.terse {
+        layout.format = Format::Csv;
+        layout.line_end = LineEnd::Lf;
+    }
+    let totals = args.total.then(|| Totals::new(&columns));
+    let mut renderer = renderer::<Files>(layout, columns, screen::output());
+    let rows = reports.iter().map(|report| FileRow { report, base_name: args.bname });
+    render_group(renderer.as_mut(), None, rows, totals)?;
+    Ok(renderer.finish()?)
+}
+
+/// A column to sort by, and the direction.
+struct Order {
+    column: &'static Column<Files>,
+    ascending: bool,
+}
+
+impl Order {
+    fn parse(word: &str) -> Result<Order, Stop> {
+        let (name, ascending) = word.strip_prefix('-').map_or((word, false), |name| (name, true));
+        let columns = column::select(file::COLUMNS, &[file::id_of(name)]).map_err(Stop::Usage)?;
+        let column = columns.first().and_then(|column| column::find(file::COLUMNS, &column.id));
+        column.map(|column| Order { column, ascending }).ok_or_else(|| Stop::usage(word, "there is no such column"))
+    }
+
+    /// Largest first, rows without a figure last; rows that are equal keep the order in which they were named.
+    fn sort(&self, reports: &mut [FileReport]) {
+        let row = |report| FileRow { report, base_name: false };
+        reports.sort_by(|left, right| {
+            let (left, right) = (self.column.cell(&row(left)), self.column.cell(&row(right)));
+            column::compare(&left, &right, self.ascending)
+        });
+    }
+}
+
+/// pcstat's histogram: a line a file with its name, its pages, and a strip of blocks as wide as the terminal allows.
+fn write_histograms(args: &PcstatArgs, reports: &[FileReport]) -> Done {
+    let mut out = screen::output();
+    let names: Vec<String> = reports.iter().map(|report| name_of(args, report)).collect();
+    let longest = names.iter().map(|name| unicode_width::UnicodeWidthStr::width(name.as_str())).max().unwrap_or(0);
+    let room = usize::from(screen::terminal_width().unwrap_or(80)).saturating_sub(longest + 11).max(10);
+    for (name, report) in names.iter().zip(reports) {
+        let padding = longest.saturating_sub(unicode_width::UnicodeWidthStr::width(name.as_str()));
+        write!(out, "{name}{:padding$} {:>8} ", "", report.pages.0)?;
+        let strip: String = match &report.runs {
+            Some(Ok(runs)) => runs.cells(report.pages, room).into_iter().map(histogram::block).collect(),
+            _ => "-".to_owned(),
+        };
+        writeln!(out, "{strip}")?;
+    }
+    Ok(out.flush()?)
+}
+
+fn name_of(args: &PcstatArgs, report: &FileReport) -> String {
+    let row = FileRow { report, base_name: args.bname };
+    match file::COLUMNS.first().map(|column| column.cell(&row)) {
+        Some(Cell::Text(name)) => escape::escaped(name),
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,38 @@
+//! Where the answer goes: standard output, and how wide it is if it is a terminal.
+
+use std::io::{self, BufWriter, IsTerminal, Write};
+
+use super::args::OutputArgs;
+use crate::output::{Column, Format, Layout, LineEnd, RowKind, SizeUnit};
+
+/// Standard output with a buffer of a size that makes one write of some hundred rows.
+pub(crate) fn output() -> Box<dyn Write> {
+    Box::new(BufWriter::with_capacity(1 << 16, io::stdout()))
+}
+
+/// The width of the terminal on standard output; none where it is a pipe or a file.
+pub(crate) fn terminal_width() -> Option<u16> {
+    let stdout = io::stdout();
+    stdout.is_terminal().then(|| terminal_size::terminal_size_of(&stdout).map_or(80, |(width, _)| width.0.max(1)))
+}
+
+/// The layout that the arguments ask for, for one flat table without a total.
+pub(crate) fn layout(output: &OutputArgs, default_unit: SizeUnit) -> Layout {
+    Layout {
+        format: output.format(),
+        unit: output.unit(default_unit),
+        no_header: output.no_header,
+        terminal_width: terminal_width(),
+        rows_key: "rows",
+        grouped: false,
+        total: false,
+        live: false,
+        line_end: LineEnd::CrLf,
+    }
+}
+
+/// The columns that the format can write: what only JSON can is left out of the others.
+pub(crate) fn writable<K: RowKind>(columns: Vec<Column<K>>, format: Format) -> Vec<Column<K>> {
+    let json = matches!(format, Format::Json | Format::JsonLines);
+    columns.into_iter().filter(|column| json || !column.kind.is_json_only()).collect()
+}

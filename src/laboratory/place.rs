@@ -1,0 +1,87 @@
+//! Where the demo's file goes, and whether it fits there: everything that is checked before anything is touched.
+
+use std::path::{Path, PathBuf};
+
+use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::statvfs::statvfs;
+
+use crate::error::{Error, ErrorKind, Result, Subject};
+use crate::kernel::file_system::{FileSystem, file_system_of};
+use crate::process::{ProcRoot, read_available_memory};
+use crate::units::{Bytes, Human};
+
+/// Memory that is left to the rest of the machine, beyond the file itself: a demo that makes the machine swap shows
+/// nothing.
+const LEFT_FREE: Bytes = Bytes(64 << 20);
+
+/// A directory on a disk for temporary files: the first of `$TMPDIR`, `/var/tmp`, `/tmp`, `~/.cache` and the current
+/// one that exists, can be written, and is no tmpfs, whose pages are memory in any case and would prove nothing.
+///
+/// # Errors
+/// `Refused` where there is none.
+pub fn default_directory() -> Result<PathBuf> {
+    let temporary = std::env::var_os("TMPDIR").map(PathBuf::from);
+    let cache = std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
+    let fixed = ["/var/tmp", "/tmp"].map(PathBuf::from);
+    let candidates = temporary.into_iter().chain(fixed).chain(cache).chain([PathBuf::from(".")]);
+    candidates.into_iter().find(|directory| is_writable(directory) && is_on_disk(directory)).ok_or_else(|| {
+        Error::new(Subject::Words("demo".to_owned()), ErrorKind::Refused, "there is no writable temporary directory on a disk")
+            .with_advice("name a file on one with --file PATH")
+    })
+}
+
+fn is_writable(directory: &Path) -> bool {
+    use nix::unistd::AccessFlags;
+    directory.is_dir() && nix::unistd::access(directory, AccessFlags::W_OK | AccessFlags::X_OK).is_ok()
+}
+
+fn is_on_disk(directory: &Path) -> bool {
+    matches!(file_system_of(directory), Ok(FileSystem::Ordinary | FileSystem::Overlay | FileSystem::Fuse))
+}
+
+/// Checks that a file of `size` bytes in `directory` fits the memory, the disk and the limits of this process.
+///
+/// # Errors
+/// `Refused`, with the figures.
+pub fn check_that_it_fits(size: Bytes, directory: &Path) -> Result<()> {
+    if size.0 == 0 || usize::try_from(size.0).is_err() || i64::try_from(size.0).is_err() {
+        return Err(refused(size, "a file of this size cannot be mapped".to_owned()).with_advice("choose a size like 256M"));
+    }
+    check_memory(size)?;
+    check_disk(size, directory)?;
+    check_limit(size, Resource::RLIMIT_FSIZE, "the limit on the size of a file (ulimit -f)")?;
+    check_limit(size, Resource::RLIMIT_AS, "the limit on address space (ulimit -v)")
+}
+
+fn check_memory(size: Bytes) -> Result<()> {
+    let available = read_available_memory(&ProcRoot::live())?;
+    if size + LEFT_FREE <= available {
+        return Ok(());
+    }
+    let why = format!("it does not fit in memory, of which {} is available", Human(available));
+    Err(refused(size, why).with_advice("choose a smaller --size"))
+}
+
+fn check_disk(size: Bytes, directory: &Path) -> Result<()> {
+    let room = statvfs(directory).map_err(|errno| Error::errno(Subject::Path(directory.to_owned()), errno))?;
+    // The C library's types for these two differ from machine to machine; both widen to 64 bits.
+    #[allow(clippy::useless_conversion, reason = "32-bit machines have 32-bit counts")]
+    let free = Bytes(u64::from(room.blocks_available()).saturating_mul(u64::from(room.fragment_size())));
+    if size <= free {
+        return Ok(());
+    }
+    let why = format!("it does not fit on the disk of {}, where {} is free", directory.display(), Human(free));
+    Err(refused(size, why).with_advice("choose a smaller --size or another place with --file PATH"))
+}
+
+fn check_limit(size: Bytes, resource: Resource, what: &str) -> Result<()> {
+    let (soft, _) = getrlimit(resource).map_err(|errno| Error::errno(Subject::Words("getrlimit".to_owned()), errno))?;
+    if size.0 <= soft {
+        return Ok(());
+    }
+    Err(refused(size, format!("{what} is {}", Human(Bytes(soft)))).with_advice("choose a smaller --size or raise the limit"))
+}
+
+fn refused(size: Bytes, why: String) -> Error {
+    Error::new(Subject::Words(format!("--size {}", Human(size))), ErrorKind::Refused, why)
+}

@@ -1,0 +1,185 @@
+//! One cell of a row: a typed value, and the words that a person reads for it.
+//!
+//! JSON and CSV take the value itself; only tables take the words.
+
+use std::io::Write;
+use std::time::SystemTime;
+
+use super::escape;
+use crate::units::{Absent, Bytes, Figure, Human, Pages};
+
+/// The value of one column in one row.
+#[derive(Clone, Copy)]
+pub enum Cell<'r> {
+    /// A figure in bytes; tables show it in the chosen [`SizeUnit`].
+    Bytes(u64),
+    /// A bare number: pages, a pid, an inode.
+    Count(u64),
+    /// A share of a hundred.
+    Percent(f64),
+    /// An address: hexadecimal everywhere, because it does not fit a double.
+    Address(u64),
+    /// Words that this program chose; they need no escaping.
+    Word(&'r str),
+    /// Text from outside: a file name, a command line. Hostile until escaped.
+    Text(&'r [u8]),
+    /// Text from outside that most often is none; a table shows the second string then, machine formats null.
+    Named(&'r [u8], &'static str),
+    /// The bytes of a text, for JSON alone and only where they are not UTF-8: lower-case hexadecimal digits.
+    RawBytes(&'r [u8]),
+    /// A device number, as `major:minor` in hexadecimal, as `/proc/PID/maps` writes it.
+    Device(u32, u32),
+    /// Yes or no.
+    Flag(bool),
+    /// A point in time.
+    Time(SystemTime),
+    /// The same as seconds since 1970, as pcstat's `--terse` writes it.
+    UnixTime(SystemTime),
+    /// Yes or no for each of very many, as runs; only JSON writes it out.
+    Flags(&'r dyn FlagRuns),
+    /// A remark that most rows do not have: empty in a table, null in JSON, and no figure that is missing.
+    Remark(Option<&'r str>),
+    /// A figure that is not known, and why.
+    Absent(Absent),
+}
+
+/// Very many flags as runs of equal ones, in order, so that none of them is ever held in memory.
+pub trait FlagRuns {
+    /// Calls `each` with a flag and how many times it stands in a row.
+    fn for_each_run(&self, each: &mut dyn FnMut(bool, u64) -> std::io::Result<()>) -> std::io::Result<()>;
+}
+
+/// How tables write figures in bytes. Machine formats always write bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SizeUnit {
+    /// Whole KiB, as pmap.
+    #[default]
+    Kib,
+    /// Bytes.
+    Bytes,
+    /// `1.5G`.
+    Human,
+}
+
+impl SizeUnit {
+    /// The unit as the label of a total row says it.
+    pub fn label(self) -> &'static str {
+        match self {
+            SizeUnit::Kib => "total KiB",
+            SizeUnit::Bytes => "total bytes",
+            SizeUnit::Human => "total",
+        }
+    }
+}
+
+impl<'r> Cell<'r> {
+    /// A figure in bytes, or why there is none.
+    pub fn bytes(figure: Figure<Bytes>) -> Cell<'r> {
+        figure.map_or_else(Cell::Absent, |bytes| Cell::Bytes(bytes.0))
+    }
+
+    /// A figure in pages, or why there is none.
+    pub fn pages(figure: Figure<Pages>) -> Cell<'r> {
+        figure.map_or_else(Cell::Absent, |pages| Cell::Count(pages.0))
+    }
+
+    /// A share, or why there is none.
+    pub fn percent(figure: Figure<f64>) -> Cell<'r> {
+        figure.map_or_else(Cell::Absent, Cell::Percent)
+    }
+
+    /// The number that a total would add, where this is a figure that can be added.
+    pub(crate) fn addend(&self) -> Option<u64> {
+        match self {
+            Cell::Bytes(number) | Cell::Count(number) => Some(*number),
+            Cell::Flag(flag) => Some(u64::from(*flag)),
+            _ => None,
+        }
+    }
+
+    /// Appends the words that a table shows. An absent figure is `-`; no control character comes through.
+    pub fn write_words(&self, unit: SizeUnit, out: &mut Vec<u8>) {
+        match *self {
+            Cell::Bytes(number) => write_size(number, unit, out),
+            Cell::Count(number) => push_number(number, out),
+            Cell::Percent(share) => push_display(format_args!("{share:.3}"), out),
+            Cell::Address(address) => push_display(format_args!("{address:012x}"), out),
+            Cell::Word(word) => out.extend_from_slice(word.as_bytes()),
+            Cell::Text(text) => escape::write_escaped(text, out),
+            Cell::Named([], instead) => out.extend_from_slice(instead.as_bytes()),
+            Cell::Named(text, _) => escape::write_escaped(text, out),
+            Cell::RawBytes(bytes) => bytes.iter().for_each(|byte| push_display(format_args!("{byte:02x}"), out)),
+            Cell::Device(major, minor) => push_display(format_args!("{major:02x}:{minor:02x}"), out),
+            Cell::Flag(flag) => out.extend_from_slice(if flag { b"yes" } else { b"no" }),
+            Cell::Time(time) => push_display(format_args!("{}", Rfc3339(time)), out),
+            Cell::UnixTime(time) => push_display(format_args!("{}", timestamp(time).as_second()), out),
+            Cell::Remark(remark) => escape::write_escaped(remark.unwrap_or_default().as_bytes(), out),
+            Cell::Flags(_) | Cell::Absent(_) => out.push(b'-'),
+        }
+    }
+}
+
+/// A point in time as RFC 3339 in UTC; a clock outside the years that it can write (a forged mtime) is cut to its range.
+pub(crate) struct Rfc3339(pub(crate) SystemTime);
+
+impl std::fmt::Display for Rfc3339 {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        timestamp(self.0).fmt(out)
+    }
+}
+
+fn timestamp(time: SystemTime) -> jiff::Timestamp {
+    jiff::Timestamp::try_from(time).unwrap_or(match time < SystemTime::UNIX_EPOCH {
+        true => jiff::Timestamp::MIN,
+        false => jiff::Timestamp::MAX,
+    })
+}
+
+fn write_size(bytes: u64, unit: SizeUnit, out: &mut Vec<u8>) {
+    match unit {
+        SizeUnit::Kib => push_number(Bytes(bytes).kib(), out),
+        SizeUnit::Bytes => push_number(bytes, out),
+        SizeUnit::Human => push_display(format_args!("{}", Human(Bytes(bytes))), out),
+    }
+}
+
+fn push_number(number: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+fn push_display(words: std::fmt::Arguments<'_>, out: &mut Vec<u8>) {
+    // Writing to a Vec cannot fail.
+    let _ = out.write_fmt(words);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(cell: Cell<'_>, unit: SizeUnit) -> String {
+        let mut out = Vec::new();
+        cell.write_words(unit, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_size_is_written_in_the_chosen_unit() {
+        assert_eq!(words(Cell::Bytes(1536), SizeUnit::Kib), "1");
+        assert_eq!(words(Cell::Bytes(1536), SizeUnit::Bytes), "1536");
+        assert_eq!(words(Cell::Bytes(1536), SizeUnit::Human), "1.5K");
+    }
+
+    #[test]
+    fn an_absent_figure_is_a_dash_and_zero_is_zero() {
+        let absent = Absent::new(crate::units::Reason::Denied, "not yours");
+        assert_eq!(words(Cell::Absent(absent), SizeUnit::Kib), "-");
+        assert_eq!(words(Cell::Bytes(0), SizeUnit::Kib), "0");
+    }
+
+    #[test]
+    fn a_forged_time_is_cut_and_does_not_panic() {
+        let far = SystemTime::UNIX_EPOCH.checked_add(std::time::Duration::from_secs(1 << 60)).unwrap();
+        assert!(words(Cell::Time(far), SizeUnit::Kib).starts_with("9999-"));
+        assert_eq!(words(Cell::Time(SystemTime::UNIX_EPOCH), SizeUnit::Kib), "1970-01-01T00:00:00Z");
+    }
+}

@@ -1,0 +1,76 @@
+//! CSV after RFC 4180, by the `csv` package: the columns' names as header, raw figures, nothing for an absent one.
+
+use std::io::{self, Write};
+
+use super::cell::{Cell, SizeUnit};
+use super::column::{Column, RowKind};
+use super::escape;
+use super::render::{Heading, Layout, LineEnd, Renderer};
+use super::total::Totals;
+
+/// CSV. Groups follow one another in one table, so the rows must tell their group (`pid`); totals are no rows and are left out.
+///
+/// Names go out byte for byte, except to a terminal, where what is harmful is escaped.
+pub struct CsvWriter<'w, K: RowKind> {
+    columns: Vec<Column<K>>,
+    out: csv::Writer<Box<dyn Write + 'w>>,
+    no_header: bool,
+    escapes: bool,
+    field: Vec<u8>,
+}
+
+impl<'w, K: RowKind> CsvWriter<'w, K> {
+    /// CSV that goes to `out`.
+    pub fn new(layout: Layout, columns: Vec<Column<K>>, out: Box<dyn Write + 'w>) -> Self {
+        let terminator = match layout.line_end {
+            LineEnd::CrLf => csv::Terminator::CRLF,
+            LineEnd::Lf => csv::Terminator::Any(b'\n'),
+        };
+        let out = csv::WriterBuilder::new().terminator(terminator).from_writer(out);
+        let escapes = layout.terminal_width.is_some();
+        CsvWriter { columns, out, no_header: layout.no_header, escapes, field: Vec::new() }
+    }
+}
+
+impl<K: RowKind> Renderer<K> for CsvWriter<'_, K> {
+    fn begin(&mut self, _heading: Option<&Heading<'_>>) -> io::Result<()> {
+        if !std::mem::replace(&mut self.no_header, true) {
+            self.out.write_record(self.columns.iter().map(|column| column.id.as_bytes()))?;
+        }
+        Ok(())
+    }
+
+    fn row(&mut self, row: &K::Row<'_>) -> io::Result<()> {
+        for column in &self.columns {
+            self.field.clear();
+            write_field(&column.cell(row), self.escapes, &mut self.field);
+            self.out.write_field(&self.field)?;
+        }
+        self.out.write_record(None::<&[u8]>)?;
+        Ok(())
+    }
+
+    fn end(&mut self, _total: Option<&Totals<K>>) -> io::Result<()> {
+        self.out.flush()
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+fn write_field(cell: &Cell<'_>, escapes: bool, field: &mut Vec<u8>) {
+    match cell {
+        Cell::Absent(_) => {}
+        Cell::Percent(share) => {
+            let _ = write!(field, "{share}");
+        }
+        Cell::Flag(flag) => field.extend_from_slice(if *flag { b"true" } else { b"false" }),
+        Cell::Address(address) => {
+            let _ = write!(field, "{address:x}");
+        }
+        Cell::Text(text) | Cell::Named(text, _) if !escapes => field.extend_from_slice(text),
+        Cell::Named(text, _) => escape::write_escaped(text, field),
+        other => other.write_words(SizeUnit::Bytes, field),
+    }
+}
