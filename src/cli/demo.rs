@@ -15,7 +15,7 @@ use crate::laboratory::demo::{Demo, Observation, Plan};
 use crate::output::render::renderer;
 use crate::output::{Cell, Format, Layout, Renderer, SizeUnit, column};
 use crate::units::Bytes;
-use crate::views::demo_step::{self, DemoSteps};
+use crate::views::demo_step::{self, DemoSteps, StepRow};
 
 /// The shares of the file, in percent, at which both views are taken: 0 is after mapping, before anything is written.
 const STEPS: [u64; 5] = [0, 25, 50, 75, 100];
@@ -26,11 +26,12 @@ pub(crate) fn help() -> String {
 }
 
 pub(crate) fn run(args: &DemoArgs, report: &mut Report) -> Done {
-    let ids: Vec<&str> = demo_step::COLUMNS.iter().map(|column| column.id.as_ref()).collect();
+    let everything: Vec<&str> = demo_step::COLUMNS.iter().map(|column| column.id.as_ref()).collect();
     let table = args.output.format() == Format::Table;
-    let default = if table { demo_step::DEFAULT } else { &ids };
+    let default = if table { demo_step::DEFAULT } else { &everything };
     let ids = args.output.columns.as_ref().map_or_else(|| default.to_vec(), |list| list.over(default));
     let columns = column::select(demo_step::COLUMNS, &ids).map_err(Stop::Usage)?;
+    let columns = screen::writable(columns, args.output.format());
 
     let signals = Signals::watch()?;
     let plan = Plan { size: args.size, file: args.file.clone(), force: args.force, keep: args.keep };
@@ -57,7 +58,7 @@ fn play(
     for step in STEPS {
         fill(&mut demo, part(args.size, step), args.size, signals)?;
         let seen = demo.observe().map_err(Stop::Failed)?;
-        renderer.row(&&seen)?;
+        renderer.row(&StepRow { seen: &seen })?;
         last = Some(seen);
     }
     renderer.end(None)?;
@@ -124,7 +125,7 @@ fn conclude(seen: &Observation) -> Done {
     let mut out = screen::output();
     let views = &seen.views;
     let (rss, page) = (views.usage.rss, views.file.page_size);
-    match views.difference() {
+    match &seen.difference {
         None => writeln!(
             out,
             "\nBoth views agree: Rss is {} KiB, and {} KiB of the file are cached: the same {} pages of {} bytes.",

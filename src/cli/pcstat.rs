@@ -133,10 +133,9 @@ impl Order {
 
     /// Largest first, rows without a figure last; rows that are equal keep the order in which they were named.
     fn sort(&self, reports: &mut [FileReport]) {
-        let row = |report| FileRow { report, base_name: false };
         reports.sort_by(|left, right| {
-            let (left, right) = (self.column.cell(&row(left)), self.column.cell(&row(right)));
-            column::compare(&left, &right, self.ascending)
+            let [left, right] = [left, right].map(|report| FileRow { report, base_name: false });
+            column::compare(&self.column.cell(&left), &self.column.cell(&right), self.ascending)
         });
     }
 }
@@ -151,7 +150,7 @@ fn write_histograms(args: &PcstatArgs, reports: &[FileReport]) -> Done {
         let padding = longest.saturating_sub(unicode_width::UnicodeWidthStr::width(name.as_str()));
         write!(out, "{name}{:padding$} {:>8} ", "", report.pages.0)?;
         let strip: String = match &report.runs {
-            Some(Ok(runs)) => runs.cells(report.pages, room).into_iter().map(histogram::block).collect(),
+            Some(Ok(runs)) => runs.cells(report.asked, room).iter().map(|cell| histogram::block(share(cell))).collect(),
             _ => "-".to_owned(),
         };
         writeln!(out, "{strip}")?;
@@ -165,4 +164,9 @@ fn name_of(args: &PcstatArgs, report: &FileReport) -> String {
         Some(Cell::Text(name)) => escape::escaped(name),
         _ => String::new(),
     }
+}
+
+/// How full one part of the file is, from 0 to 1.
+fn share(cell: &crate::pagecache::Cell) -> f64 {
+    crate::units::percent(cell.cached.0, cell.part.count).unwrap_or(0.0) / 100.0
 }

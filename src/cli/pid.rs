@@ -37,7 +37,7 @@ pub(crate) fn run(args: &PidArgs, report: &mut Report) -> Done {
 /// The pid that a word on the command line stands for.
 fn pid_of(word: &str, root: &ProcRoot) -> Result<u32, Error> {
     if word == "self" {
-        return crate::process::read_own_pid(root);
+        return crate::process::own_pid(root);
     }
     word.parse().map_err(|_| {
         Error::new(Subject::Words(word.to_owned()), ErrorKind::NotFound, "not a pid")

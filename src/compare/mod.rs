@@ -3,12 +3,11 @@
 //! Two figures of a living machine can only be compared if they are of the same instant. The kernel gives no such pair, so
 //! the page table is read before and after everything else, and the comparison says whether it held still.
 
-use std::fs::File;
+use std::ops::Range;
 
-use crate::error::{Error, ErrorKind, Result, Subject};
-use crate::kernel::pagemap;
-use crate::pagecache::{Engine, FileReport, OpenFile, PageRuns};
-use crate::process::{Fields, Mapping, ProcRoot, Wanted, read_smaps};
+use crate::error::{Error, ErrorKind, Result};
+use crate::pagecache::{Engine, FileReport, OpenFile, PageRuns, Run};
+use crate::process::{Fields, Mapping, ProcRoot, Wanted, read_present_pages, read_smaps};
 use crate::units::{Absent, Bytes, Figure, PageSize, Pages};
 
 /// What smaps says of one mapping.
@@ -95,15 +94,12 @@ pub fn compare_mapping_with_file(
     address: u64,
     file: &OpenFile,
 ) -> Result<SideBySide> {
-    let pagemap_path = root.pid_path(pid, "pagemap");
-    let pagemap =
-        File::open(&pagemap_path).map_err(|error| Error::io(Subject::Path(pagemap_path.clone()), &error))?;
-    let mut taken = take_both(root, engine, pid, address, file, &pagemap)?;
+    let mut taken = take_both(root, engine, pid, address, file)?;
     for _ in 1..TRIES {
         if taken.steady && !taken.file.changed {
             break;
         }
-        taken = take_both(root, engine, pid, address, file, &pagemap)?;
+        taken = take_both(root, engine, pid, address, file)?;
     }
     Ok(taken)
 }
@@ -114,23 +110,20 @@ fn take_both(
     pid: u32,
     address: u64,
     file: &OpenFile,
-    pagemap: &File,
 ) -> Result<SideBySide> {
     let range = address..address.saturating_add(file.size().0);
     let page = file.page_size();
-    let before = present_pages(pid, pagemap, &range, page)?;
+    let before = present_pages(root, pid, &range, page)?;
     let usage = read_usage(root, pid, address)?;
     let report = engine.map(file);
-    let after = present_pages(pid, pagemap, &range, page)?;
+    let after = present_pages(root, pid, &range, page)?;
     let pages = overlap(&after, &report);
     Ok(SideBySide { usage, file: report, pages, steady: before == after })
 }
 
-fn present_pages(pid: u32, pagemap: &File, range: &std::ops::Range<u64>, page: PageSize) -> Result<PageRuns> {
-    let present = pagemap::read_present(pagemap, range.clone(), page)
-        .map_err(|error| Error::io(Subject::Pid(pid), &error))?;
-    let first = range.start / page.bytes();
-    Ok(present.into_iter().map(|run| run.start.saturating_sub(first)..run.end.saturating_sub(first)).collect())
+fn present_pages(root: &ProcRoot, pid: u32, range: &Range<u64>, page: PageSize) -> Result<PageRuns> {
+    let present = read_present_pages(root, pid, range.clone(), page)?;
+    Ok(present.into_iter().map(|run| Run { first: run.start, count: run.end.saturating_sub(run.start) }).collect())
 }
 
 fn overlap(mapped: &PageRuns, report: &FileReport) -> Figure<Overlap> {
@@ -139,7 +132,7 @@ fn overlap(mapped: &PageRuns, report: &FileReport) -> Figure<Overlap> {
         Some(Err(absent)) => return Err(*absent),
         None => return Err(Absent::new(crate::units::Reason::Unsupported, "no page map was taken")),
     };
-    let both = mapped.in_common(cached);
+    let both = mapped.common(cached);
     Ok(Overlap {
         both,
         only_mapped: mapped.cached().saturating_sub(both),

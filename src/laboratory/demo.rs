@@ -8,7 +8,7 @@ use crate::compare::{SideBySide, compare_mapping_with_file};
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::shared_map::SharedMap;
 use crate::pagecache::{Engine, OpenFile};
-use crate::process::{ProcRoot, read_own_pid};
+use crate::process::{ProcRoot, own_pid};
 use crate::units::Bytes;
 
 /// What is asked of a demo.
@@ -47,6 +47,8 @@ pub struct Observation {
     pub pid: u32,
     /// Both views of the mapping and the file.
     pub views: SideBySide,
+    /// Why both views differ, in words; none where they agree.
+    pub difference: Option<String>,
 }
 
 /// How many bytes are written between two looks at whether to stop.
@@ -58,7 +60,7 @@ impl Demo {
     /// # Errors
     /// `Refused` where it would not fit, or the file exists; else what the system says. Nothing is left behind.
     pub fn begin(plan: &Plan) -> Result<Demo> {
-        let pid = read_own_pid(&ProcRoot::live())?;
+        let pid = own_pid(&ProcRoot::live())?;
         let path = match &plan.file {
             Some(path) => path.clone(),
             None => place::default_directory()?.join(format!("rmap-demo-{pid}")),
@@ -102,7 +104,8 @@ impl Demo {
     pub fn observe(&self) -> Result<Observation> {
         let file = OpenFile::open(self.path())?;
         let views = compare_mapping_with_file(&self.root, &self.engine, self.pid, self.map.address(), &file)?;
-        Ok(Observation { filled: Bytes(self.filled), size: self.size, pid: self.pid, views })
+        let difference = views.difference();
+        Ok(Observation { filled: Bytes(self.filled), size: self.size, pid: self.pid, views, difference })
     }
 }
 

@@ -6,7 +6,7 @@ use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::statvfs::statvfs;
 
 use crate::error::{Error, ErrorKind, Result, Subject};
-use crate::kernel::file_system::{FileSystem, file_system_of};
+use crate::kernel::file_system::{self, Kind};
 use crate::process::{ProcRoot, read_available_memory};
 use crate::units::{Bytes, Human};
 
@@ -36,7 +36,8 @@ fn is_writable(directory: &Path) -> bool {
 }
 
 fn is_on_disk(directory: &Path) -> bool {
-    matches!(file_system_of(directory), Ok(FileSystem::Ordinary | FileSystem::Overlay | FileSystem::Fuse))
+    let kind = file_system::of_path(directory).map(|found| found.kind);
+    matches!(kind, Ok(Kind::Ordinary | Kind::Stacked(_) | Kind::Fuse))
 }
 
 /// Checks that a file of `size` bytes in `directory` fits the memory, the disk and the limits of this process.

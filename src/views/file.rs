@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 
 use crate::output::cell::FlagRuns;
-use crate::output::column::{Argument, Column};
+use crate::output::column::Column;
 use crate::output::{Cell, Kind, RowKind, Sum};
 use crate::pagecache::{FileReport, Residency};
 use crate::units::{Figure, Pages};
@@ -46,7 +46,7 @@ pub const DEFAULT: &[&str] = &[
 
 /// What pcstat's `--terse` shows: its names, with times as seconds since 1970.
 pub const TERSE: &[Column<Files>] = &[
-    Column::new("filename", "Name", Kind::Text, Sum::Nothing, filename, ""),
+    Column::new("filename", "Name", Kind::Text, Sum::Nothing, |row, _| filename(row), ""),
     Column::new("size", "Size", Kind::Bytes, Sum::Nothing, |row, _| Cell::Bytes(row.report.size.0), ""),
     Column::new("timestamp", "", Kind::Number, Sum::Nothing, |row, _| Cell::UnixTime(row.report.timestamp), ""),
     Column::new("mtime", "", Kind::Number, Sum::Nothing, |row, _| Cell::UnixTime(row.report.mtime), ""),
@@ -66,7 +66,7 @@ pub fn id_of(name: &str) -> &str {
 
 /// Everything that is known of a file, in the order in which JSON writes it.
 pub const COLUMNS: &[Column<Files>] = &[
-    Column::new("filename", "Name", Kind::Text, Sum::Label, filename, "the file as it was named, or its last part with --bname"),
+    Column::new("filename", "Name", Kind::Text, Sum::Label, |row, _| filename(row), "the file as it was named, or its last part with --bname"),
     Column::new("size", "Size", Kind::Bytes, Sum::Add, |row, _| Cell::Bytes(row.report.size.0), "length of the file, from fstat(2)"),
     Column::new(
         "timestamp",
@@ -91,11 +91,11 @@ pub const COLUMNS: &[Column<Files>] = &[
         "percent",
         "Percent",
         Kind::Percent,
-        Sum::Share(cached_of_pages),
+        Sum::Share(|row| cached_of_pages(row)),
         |row, _| Cell::percent(row.report.percent()),
         "cached pages of all pages; none for an empty file",
     ),
-    Column::new("status", "Status", Kind::Flags, Sum::Nothing, status, "for each page whether it is cached (--pps)"),
+    Column::new("status", "Status", Kind::Flags, Sum::Nothing, |row, _| status(row), "for each page whether it is cached (--pps)"),
     Column::new(
         "path",
         "Path",
@@ -112,7 +112,7 @@ pub const COLUMNS: &[Column<Files>] = &[
         |row, _| Cell::RawBytes(row.report.path.as_os_str().as_bytes()),
         "the path where it is not UTF-8",
     ),
-    Column::new("cached_bytes", "Cached bytes", Kind::Bytes, Sum::Add, cached_bytes, "the cached pages in bytes"),
+    Column::new("cached_bytes", "Cached bytes", Kind::Bytes, Sum::Add, |row, _| cached_bytes(row), "the cached pages in bytes"),
     Column::new("dirty_pages", "Dirty", Kind::Pages, Sum::Add, |row, _| pages(row, DIRTY), "cached pages that are not written to disk yet, from cachestat(2)"),
     Column::new("dirty", "Dirty size", Kind::Bytes, Sum::Add, |row, _| bytes(row, DIRTY), "the dirty pages in bytes"),
     Column::new("writeback_pages", "Writeback", Kind::Pages, Sum::Add, |row, _| pages(row, WRITEBACK), "cached pages that are being written, from cachestat(2)"),
@@ -142,7 +142,7 @@ pub const COLUMNS: &[Column<Files>] = &[
         |row, _| bytes(row, RECENTLY_EVICTED),
         "the recently evicted pages in bytes",
     ),
-    Column::new("method", "Method", Kind::Text, Sum::Nothing, method, "the kernel interface that told: cachestat or mincore"),
+    Column::new("method", "Method", Kind::Text, Sum::Nothing, |row, _| method(row), "the kernel interface that told: cachestat or mincore"),
     Column::new("page_size", "Page size", Kind::Bytes, Sum::Nothing, |row, _| Cell::Bytes(row.report.page_size.bytes()), "size of a page"),
     Column::new(
         "changed",
@@ -152,12 +152,12 @@ pub const COLUMNS: &[Column<Files>] = &[
         |row, _| Cell::Flag(row.report.changed),
         "whether its size or modification time moved while it was measured",
     ),
-    Column::new("note", "Note", Kind::Text, Sum::Nothing, note, "what a reader must know: why figures are absent, that it changed"),
+    Column::new("note", "Note", Kind::Text, Sum::Nothing, |row, _| note(row), "what a reader must know: why figures are absent, that it changed"),
 ];
 
 type Row<'r> = FileRow<'r>;
 
-fn filename<'r>(row: &Row<'r>, _: Argument<'r>) -> Cell<'r> {
+fn filename<'r>(row: &Row<'r>) -> Cell<'r> {
     let path = &row.report.path;
     let name = if row.base_name { path.file_name().unwrap_or(path.as_os_str()) } else { path.as_os_str() };
     Cell::Text(name.as_bytes())
@@ -167,11 +167,11 @@ fn cached_of_pages(row: &Row<'_>) -> Option<(u64, u64)> {
     row.report.cached().ok().map(|cached| (cached.0, row.report.pages.0))
 }
 
-fn cached_bytes<'r>(row: &Row<'r>, _: Argument<'r>) -> Cell<'r> {
+fn cached_bytes<'r>(row: &Row<'r>) -> Cell<'r> {
     Cell::bytes(row.report.cached().map(|pages| pages.bytes(row.report.page_size)))
 }
 
-fn method<'r>(row: &Row<'r>, _: Argument<'r>) -> Cell<'r> {
+fn method<'r>(row: &Row<'r>) -> Cell<'r> {
     method_of(row.report)
 }
 
@@ -180,7 +180,7 @@ pub(super) fn method_of(report: &FileReport) -> Cell<'_> {
     report.residency.as_ref().map_or_else(|absent| Cell::Absent(*absent), |found| Cell::Word(found.method.word()))
 }
 
-fn note<'r>(row: &Row<'r>, _: Argument<'r>) -> Cell<'r> {
+fn note<'r>(row: &Row<'r>) -> Cell<'r> {
     match &row.report.residency {
         Err(absent) => Cell::Remark(Some(absent.why)),
         Ok(_) if row.report.changed => Cell::Remark(Some("changed while it was measured")),
@@ -188,7 +188,7 @@ fn note<'r>(row: &Row<'r>, _: Argument<'r>) -> Cell<'r> {
     }
 }
 
-fn status<'r>(row: &Row<'r>, _: Argument<'r>) -> Cell<'r> {
+fn status<'r>(row: &Row<'r>) -> Cell<'r> {
     match &row.report.runs {
         None => Cell::Remark(None),
         Some(Err(absent)) => Cell::Absent(*absent),

@@ -59,7 +59,7 @@ const HEAD_COLUMNS: &[Column<MappingRows>] = &[
         |row, _| Cell::Bytes(row.mapping.offset()),
         "where in the file it begins",
     ),
-    Column::new("dev", "Device", Kind::Text, Sum::Nothing, device, "device of the file, major:minor in hexadecimal"),
+    Column::new("dev", "Device", Kind::Text, Sum::Nothing, |row, _| device(row), "device of the file, major:minor in hexadecimal"),
     Column::new("inode", "Inode", Kind::Number, Sum::Nothing, |row, _| Cell::Count(row.mapping.inode()), "inode of the file, 0 where there is none"),
     Column::new(
         "mapping",
@@ -171,9 +171,9 @@ pub fn is_head_column(id: &str) -> bool {
 fn field_column(fields: &Fields, id: FieldId) -> Column<MappingRows> {
     let known = KNOWN_FIELDS.iter().find(|known| known.name == fields.name(id));
     let (kind, get): (Kind, crate::output::column::Getter<MappingRows>) = match fields.unit(id) {
-        FieldUnit::Bytes => (Kind::Bytes, bytes_cell),
-        FieldUnit::Count => (Kind::Number, count_cell),
-        FieldUnit::Text => (Kind::Text, text_cell),
+        FieldUnit::Bytes => (Kind::Bytes, |row, field| bytes_cell(row, field)),
+        FieldUnit::Count => (Kind::Number, |row, field| count_cell(row, field)),
+        FieldUnit::Text => (Kind::Text, |row, field| text_cell(row, field)),
     };
     // Of a field that nobody here knows, only what is in kB is sure to be an amount.
     let adds = known.map_or(kind == Kind::Bytes, |known| known.adds);
@@ -184,7 +184,7 @@ fn field_column(fields: &Fields, id: FieldId) -> Column<MappingRows> {
         kind,
         sum: if adds { Sum::Add } else { Sum::Nothing },
         get,
-        argument: id.index(),
+        argument: id.number(),
     }
 }
 
@@ -204,19 +204,19 @@ const NOT_GIVEN: Absent = Absent::new(Reason::Unsupported, "the kernel does not 
 
 type Row<'r> = MappingRow<'r>;
 
-fn device<'r>(row: &Row<'r>, _: Argument<'r>) -> Cell<'r> {
+fn device<'r>(row: &Row<'r>) -> Cell<'r> {
     let device = row.mapping.device();
     Cell::Device(device.major, device.minor)
 }
 
 fn bytes_cell<'r>(row: &Row<'r>, field: Argument<'r>) -> Cell<'r> {
-    row.mapping.bytes(FieldId::from_index(field.0)).map_or(Cell::Absent(NOT_GIVEN), |bytes| Cell::Bytes(bytes.0))
+    row.mapping.bytes(FieldId::from_number(field.0)).map_or(Cell::Absent(NOT_GIVEN), |bytes| Cell::Bytes(bytes.0))
 }
 
 fn count_cell<'r>(row: &Row<'r>, field: Argument<'r>) -> Cell<'r> {
-    row.mapping.count(FieldId::from_index(field.0)).map_or(Cell::Absent(NOT_GIVEN), Cell::Count)
+    row.mapping.count(FieldId::from_number(field.0)).map_or(Cell::Absent(NOT_GIVEN), Cell::Count)
 }
 
 fn text_cell<'r>(row: &Row<'r>, field: Argument<'r>) -> Cell<'r> {
-    row.mapping.text(FieldId::from_index(field.0)).map_or(Cell::Absent(NOT_GIVEN), Cell::Text)
+    row.mapping.text(FieldId::from_number(field.0)).map_or(Cell::Absent(NOT_GIVEN), Cell::Text)
 }

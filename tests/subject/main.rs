@@ -1,0 +1,215 @@
+//! A program for the tests: it puts its own memory into an exactly known state, says so, and waits.
+//!
+//! `subject ACT...` does the acts in order, prints a line for each mapping that it made
+//! (`NAME START LENGTH KEY=BYTES...`, with what smaps must say of it), then `ready`, and lives until its standard input ends.
+//!
+//! Acts (N is in pages):
+//! * `anonymous:N:M`  maps N pages and writes to M of them
+//! * `locked:N`       maps N pages and locks them
+//! * `guard:N`        maps N pages that nobody may touch
+//! * `memfd:N:M`      maps a memfd of N pages and writes to M of them
+//! * `shared:PATH:N:M`   makes a file of N pages, maps it shared and writes to M of them
+//! * `private:PATH:N:R:W` makes a file of N pages, maps it private, reads R of them and writes to the first W of those
+//! * `unlink:PATH`    removes a file that was mapped before
+//! * `rename:OLD:NEW` renames it
+//! * `fork`           forks a child that holds the same memory until the subject ends: every page is then shared by two
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::num::NonZeroUsize;
+use std::os::fd::AsFd;
+
+use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mlock, mmap, mmap_anonymous};
+
+/// One mapping that was made, and what smaps must say of it, in pages.
+struct Made {
+    name: String,
+    address: usize,
+    pages: usize,
+    rss: usize,
+    anonymous: usize,
+    locked: usize,
+}
+
+fn main() {
+    let page = page_size();
+    let mut made = Vec::new();
+    let mut sharers = 1;
+    for act in std::env::args().skip(1) {
+        let words: Vec<&str> = act.split(':').collect();
+        let number = |place: usize| words[place].parse::<usize>().expect("a number of pages");
+        match words[0] {
+            "anonymous" => made.push(anonymous(&act, page, number(1), number(2))),
+            "locked" => made.push(locked(&act, page, number(1))),
+            "guard" => made.push(guard(&act, page, number(1))),
+            "memfd" => made.push(memfd(&act, page, number(1), number(2))),
+            "shared" => made.push(file(&act, page, words[1], number(2), Touch::SharedWrites(number(3)))),
+            "private" => {
+                made.push(file(&act, page, words[1], number(2), Touch::Private { reads: number(3), writes: number(4) }));
+            }
+            "unlink" => std::fs::remove_file(words[1]).expect("the file is removed"),
+            "rename" => std::fs::rename(words[1], words[2]).expect("the file is renamed"),
+            "fork" => {
+                fork();
+                sharers += 1;
+            }
+            other => panic!("there is no act {other}"),
+        }
+    }
+    tell(&made, page, sharers);
+    let mut nothing = Vec::new();
+    std::io::stdin().read_to_end(&mut nothing).expect("standard input ends");
+}
+
+fn tell(made: &[Made], page: usize, sharers: usize) {
+    let mut out = std::io::stdout().lock();
+    for one in made {
+        writeln!(
+            out,
+            "{} {:x} {} rss={} pss={} anonymous={} locked={}",
+            one.name.replace(' ', "_"),
+            one.address,
+            one.pages * page,
+            one.rss * page,
+            one.rss * page / sharers,
+            one.anonymous * page,
+            one.locked * page / sharers,
+        )
+        .expect("standard output takes it");
+    }
+    writeln!(out, "ready").expect("standard output takes it");
+    out.flush().expect("standard output takes it");
+}
+
+fn page_size() -> usize {
+    nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).expect("sysconf").expect("a page size") as usize
+}
+
+fn length(page: usize, pages: usize) -> NonZeroUsize {
+    NonZeroUsize::new(page * pages).expect("at least one page")
+}
+
+const READ_WRITE: ProtFlags = ProtFlags::PROT_READ.union(ProtFlags::PROT_WRITE);
+
+/// Maps anonymous memory between two guard pages, so that the kernel does not merge it with a neighbour, and in small pages.
+fn map_anonymous(page: usize, pages: usize, protection: ProtFlags) -> *mut u8 {
+    let around = length(page, pages + 2);
+    // SAFETY: a new anonymous mapping overlaps nothing.
+    let outer = unsafe { mmap_anonymous(None, around, ProtFlags::PROT_NONE, MapFlags::MAP_PRIVATE) }.expect("mmap");
+    let inner = NonZeroUsize::new(outer.as_ptr() as usize + page).expect("an address");
+    let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_FIXED;
+    // SAFETY: it replaces the inside of the mapping that was just made, which nobody uses.
+    let inner = unsafe { mmap_anonymous(Some(inner), length(page, pages), protection, flags) }.expect("mmap");
+    // SAFETY: advice about a mapping of our own.
+    unsafe { madvise(inner, page * pages, MmapAdvise::MADV_NOHUGEPAGE) }.expect("madvise");
+    inner.as_ptr().cast()
+}
+
+fn write_pages(address: *mut u8, page: usize, count: usize) {
+    for number in 0..count {
+        // SAFETY: the caller mapped at least `count` writable pages there.
+        unsafe { address.add(number * page).write_volatile(1) };
+    }
+}
+
+fn anonymous(name: &str, page: usize, pages: usize, touched: usize) -> Made {
+    let address = map_anonymous(page, pages, READ_WRITE);
+    write_pages(address, page, touched);
+    Made { name: name.into(), address: address as usize, pages, rss: touched, anonymous: touched, locked: 0 }
+}
+
+fn locked(name: &str, page: usize, pages: usize) -> Made {
+    let address = map_anonymous(page, pages, READ_WRITE);
+    write_pages(address, page, pages);
+    // SAFETY: a mapping of our own.
+    unsafe { mlock(std::ptr::NonNull::new(address).expect("mapped").cast(), page * pages) }.expect("mlock");
+    Made { name: name.into(), address: address as usize, pages, rss: pages, anonymous: pages, locked: pages }
+}
+
+fn guard(name: &str, page: usize, pages: usize) -> Made {
+    let address = map_anonymous(page, pages, ProtFlags::PROT_NONE) as usize;
+    // The guard pages around it have the same protection, and the kernel merges them with it.
+    Made { name: name.into(), address: address - page, pages: pages + 2, rss: 0, anonymous: 0, locked: 0 }
+}
+
+fn memfd(name: &str, page: usize, pages: usize, touched: usize) -> Made {
+    let fd = nix::sys::memfd::memfd_create("subject", nix::sys::memfd::MFdFlags::empty()).expect("memfd_create");
+    let file = File::from(fd);
+    file.set_len((page * pages) as u64).expect("a length");
+    let address = map_file(&file, page, pages, MapFlags::MAP_SHARED);
+    write_pages(address, page, touched);
+    Made { name: name.into(), address: address as usize, pages, rss: touched, anonymous: 0, locked: 0 }
+}
+
+enum Touch {
+    SharedWrites(usize),
+    Private { reads: usize, writes: usize },
+}
+
+fn map_file(file: &File, page: usize, pages: usize, flags: MapFlags) -> *mut u8 {
+    // SAFETY: a new mapping of a file that the test made and nobody truncates.
+    let address = unsafe { mmap(None, length(page, pages), READ_WRITE, flags, file.as_fd(), 0) }.expect("mmap");
+    // So that a fault brings the one page that was touched, and none around it.
+    // SAFETY: advice about a mapping of our own.
+    unsafe { madvise(address, page * pages, MmapAdvise::MADV_RANDOM) }.expect("madvise");
+    address.as_ptr().cast()
+}
+
+fn file(name: &str, page: usize, path: &str, pages: usize, touch: Touch) -> Made {
+    let mut options = OpenOptions::new();
+    let mut file = options.read(true).write(true).create(true).truncate(true).open(path).expect("the file opens");
+    file.write_all(&vec![7; page * pages]).expect("the file is written");
+    let made = |address: *mut u8, rss, anonymous| Made {
+        name: name.into(),
+        address: address as usize,
+        pages,
+        rss,
+        anonymous,
+        locked: 0,
+    };
+    match touch {
+        Touch::SharedWrites(touched) => {
+            let address = map_file(&file, page, pages, MapFlags::MAP_SHARED);
+            write_pages(address, page, touched);
+            made(address, touched, 0)
+        }
+        Touch::Private { reads, writes } => {
+            let address = map_file(&file, page, pages, MapFlags::MAP_PRIVATE);
+            write_pages(address, page, writes);
+            // A read fault maps the pages around it that are cached, if the kernel sees fit; advice cannot forbid that. Locking the pages
+            // that are wanted, and then unlocking them, brings just those.
+            let wanted = std::ptr::NonNull::new(address).expect("mapped").cast();
+            let rest = page * (pages - reads);
+            // SAFETY: the tail of a mapping of our own is made untouchable, so that no fault maps it.
+            unsafe {
+                if rest > 0 {
+                    let tail = std::ptr::NonNull::new(address.add(page * reads)).expect("mapped").cast();
+                    nix::sys::mman::munmap(tail, rest).expect("munmap");
+                }
+                mlock(wanted, page * reads).expect("mlock");
+                nix::sys::mman::munlock(wanted, page * reads).expect("munlock");
+            }
+            Made { pages: reads, ..made(address, reads, writes) }
+        }
+    }
+}
+
+/// Forks a child that waits for the end of a pipe which only the subject holds.
+fn fork() {
+    let (read, write) = nix::unistd::pipe().expect("a pipe");
+    // SAFETY: the program has one thread; the child only reads from the pipe and leaves.
+    match unsafe { nix::unistd::fork() }.expect("fork") {
+        nix::unistd::ForkResult::Child => {
+            drop(write);
+            let mut byte = [0];
+            let _ = nix::unistd::read(&read, &mut byte);
+            // SAFETY: leaves at once, without the parent's exit handlers.
+            unsafe { nix::libc::_exit(0) };
+        }
+        nix::unistd::ForkResult::Parent { .. } => {
+            drop(read);
+            // Held open until the subject ends.
+            std::mem::forget(write);
+        }
+    }
+}

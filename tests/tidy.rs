@@ -1,0 +1,160 @@
+//! The rules of this repository, as a test: what depends on what, where `unsafe` may be, what must be documented.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What each floor may use, besides itself. `a <- b` reads "b may use a"; nothing points back.
+///
+/// units <- kernel <- process, pagecache <- compare <- laboratory <- views <- cli
+/// units <- output <- views
+const ARROWS: &[(&str, &[&str])] = &[
+    ("units", &[]),
+    ("error", &["units"]),
+    ("kernel", &["units", "error"]),
+    ("process", &["units", "error", "kernel"]),
+    ("pagecache", &["units", "error", "kernel"]),
+    ("compare", &["units", "error", "kernel", "process", "pagecache"]),
+    ("laboratory", &["units", "error", "kernel", "process", "pagecache", "compare"]),
+    ("output", &["units", "error"]),
+    ("views", &["units", "error", "process", "pagecache", "compare", "laboratory", "output"]),
+    ("cli", &["units", "error", "process", "pagecache", "compare", "laboratory", "output", "views"]),
+];
+
+#[test]
+fn no_floor_uses_one_above_it() {
+    let mut wrong = Vec::new();
+    for (path, text) in sources() {
+        let Some(room) = room_of(&path) else { continue };
+        let allowed = ARROWS.iter().find(|(name, _)| *name == room).map(|(_, allowed)| *allowed);
+        let allowed = allowed.unwrap_or_else(|| panic!("{} is in no room of the house", path.display()));
+        for used in rooms_used(&production_part(&text)) {
+            if used != room && !allowed.contains(&used.as_str()) {
+                wrong.push(format!("{} uses crate::{used}", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "arrows that point back:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn unsafe_is_in_the_kernel_room_alone() {
+    for (path, text) in sources() {
+        let in_kernel = path.starts_with("src/kernel");
+        let found = text.lines().find(|line| {
+            let code = line.split("//").next().unwrap_or_default();
+            code.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "unsafe")
+        });
+        assert!(in_kernel || found.is_none(), "{}: {}", path.display(), found.unwrap_or_default());
+    }
+}
+
+#[test]
+fn production_code_does_not_panic_on_purpose() {
+    for (path, text) in sources() {
+        let production = production_part(&text);
+        for word in [".unwrap()", ".expect(", "panic!(", "todo!(", "unimplemented!(", "unreachable!("] {
+            assert!(!production.contains(word), "{} has {word}", path.display());
+        }
+    }
+}
+
+#[test]
+fn every_module_says_what_it_is_for() {
+    for (path, text) in sources() {
+        assert!(text.starts_with("//! "), "{} opens without a word on what it is for", path.display());
+    }
+}
+
+#[test]
+fn main_only_parses_and_runs() {
+    let lines = fs::read_to_string("src/main.rs").unwrap().lines().count();
+    assert!(lines < 70, "src/main.rs has {lines} lines");
+}
+
+#[test]
+fn the_changelog_has_this_version() {
+    let changelog = fs::read_to_string("CHANGELOG.md").unwrap();
+    assert!(changelog.contains(concat!("## ", env!("CARGO_PKG_VERSION"))), "CHANGELOG.md lacks this version");
+}
+
+#[test]
+fn the_stated_rust_version_is_no_older_than_any_dependency_needs() {
+    let output = std::process::Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--locked", "--filter-platform", "x86_64-unknown-linux-gnu"])
+        .output()
+        .expect("cargo metadata runs");
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).expect("cargo metadata is JSON");
+    let version = |text: &str| -> Vec<u64> { text.split('.').map(|part| part.parse().unwrap()).collect() };
+    let ours = version(env!("CARGO_PKG_RUST_VERSION"));
+    for package in metadata["packages"].as_array().unwrap() {
+        if let Some(theirs) = package["rust_version"].as_str() {
+            assert!(version(theirs) <= ours, "{} needs Rust {theirs}", package["name"]);
+        }
+    }
+}
+
+#[test]
+fn the_json_document_names_every_key() {
+    let document = fs::read_to_string("docs/json.md").unwrap();
+    let mut keys: Vec<String> = Vec::new();
+    keys.extend(rmap::views::file::COLUMNS.iter().map(|column| column.id.to_string()));
+    keys.extend(rmap::views::demo_step::COLUMNS.iter().map(|column| column.id.to_string()));
+    keys.extend(rmap::views::mapping::known_columns().iter().map(|column| column.id.to_string()));
+    for key in keys {
+        assert!(document.contains(&format!("`{key}`")), "docs/json.md does not name `{key}`");
+    }
+}
+
+fn sources() -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    collect(Path::new("src"), &mut found);
+    assert!(found.len() > 20, "the sources were not found");
+    found
+}
+
+fn collect(directory: &Path, found: &mut Vec<(PathBuf, String)>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            found.push((path, text));
+        }
+    }
+}
+
+/// The room of a file: `src/process/smaps.rs` is in `process`. `lib.rs` and `main.rs` are the door.
+fn room_of(path: &Path) -> Option<String> {
+    let inside = path.strip_prefix("src").unwrap();
+    let first = inside.components().next()?.as_os_str().to_str()?.trim_end_matches(".rs").to_owned();
+    (first != "lib" && first != "main").then_some(first)
+}
+
+/// What stands before the tests of a module.
+fn production_part(text: &str) -> String {
+    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+    code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+fn rooms_used(code: &str) -> Vec<String> {
+    let mut used = BTreeMap::new();
+    for part in code.split("crate::").skip(1) {
+        let names: String = part.chars().take_while(|c| c.is_alphanumeric() || "_{,: }\n".contains(*c)).collect();
+        let first_names: Vec<&str> = match names.strip_prefix('{') {
+            Some(list) => list.split('}').next().unwrap_or_default().split(',').collect(),
+            None => vec![&names],
+        };
+        for name in first_names {
+            let room = name.trim().split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
+            let is_room = ARROWS.iter().any(|(known, _)| *known == room);
+            // `crate::Result` and `crate::Error` are the error room's.
+            let room = if room == "Result" || room == "Error" { "error" } else { room };
+            if is_room || room == "error" {
+                used.insert(room.to_owned(), ());
+            }
+        }
+    }
+    used.into_keys().collect()
+}
