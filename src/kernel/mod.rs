@@ -1,1 +1,14 @@
-//! kernel
+//! The raw kernel interfaces, one file each: small safe functions over what the kernel offers, and the only `unsafe`
+//! of the crate.
+//!
+//! Nothing here decides what a figure means, which interface to believe, or how an answer reads: that is for the
+//! floors above.
+
+pub mod cachestat;
+pub mod dax;
+pub mod file_system;
+pub mod mincore;
+pub mod open;
+pub mod page_size;
+
+pub use page_size::page_size;

@@ -1,1 +1,20 @@
-//! pagecache
+//! One file's residency: how many of its pages are in the page cache, which ones, and how that was found out.
+//!
+//! [`OpenFile`] opens a file without a trace, [`Engine`] picks the kernel interface that tells the truth about it and
+//! measures, [`FileReport`] says what came out, and [`PageRuns`] is the page map.
+//!
+//! Nothing here knows about processes, and nothing formats.
+
+mod engine;
+mod file;
+mod look;
+mod range;
+mod report;
+mod runs;
+mod search;
+
+pub use engine::Engine;
+pub use file::OpenFile;
+pub use range::{ByteRange, Run};
+pub use report::{FileReport, Method, Residency};
+pub use runs::{Cell, PageRuns};

@@ -1,0 +1,117 @@
+//! `cachestat(2)`: how many pages of a range of a file are in the page cache (Linux 6.5 and later).
+//!
+//! The call answers, it does not judge: on overlayfs, pipes, directories and `/proc` files it succeeds with zeros that
+//! mean nothing. When to believe it is for `pagecache` to decide.
+
+#![allow(unsafe_code, reason = "neither nix nor libc wraps cachestat: the raw system call is needed")]
+
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::FileExt;
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::memfd::{MFdFlags, memfd_create};
+
+/// The number of `cachestat`. It follows `futex_waitv` (449) and `set_mempolicy_home_node` (450) in the common table,
+/// so this is right on the architectures whose numbers have a base (mips, x32) too.
+const SYS_CACHESTAT: libc::c_long = libc::SYS_futex_waitv + 2;
+
+/// What `cachestat` says of a range: pages, of the machine's page size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(C)]
+pub struct CacheStat {
+    /// Pages in the page cache, those still being read in included.
+    pub cached: u64,
+    /// Pages that are to be written back. Counted by folio: one dirty byte marks the whole of a large folio.
+    pub dirty: u64,
+    /// Pages that are being written back now. Counted by folio too.
+    pub writeback: u64,
+    /// Pages that were dropped and whose mark is still there; on tmpfs, also pages in swap.
+    pub evicted: u64,
+    /// Evicted pages that would be called active if they came back now.
+    pub recently_evicted: u64,
+}
+
+/// `struct cachestat_range` of `linux/mman.h`.
+#[repr(C)]
+struct CacheStatRange {
+    offset: u64,
+    length: u64,
+}
+
+/// Asks for the pages that hold the bytes `offset .. offset + length`, in part or whole.
+///
+/// A `length` of zero means "to the end of the mapping" to the kernel, and then it counts pages past the end of the
+/// file. Pass the true length.
+///
+/// # Errors
+/// * `EPERM`: not the owner nor a writer of the file (6.12.12 and later), or a seccomp profile that does not know the call.
+/// * `ENOSYS`: a kernel before 6.5, or a seccomp profile.
+/// * `EOPNOTSUPP`: the file is on hugetlbfs.
+/// * `EBADF`: the descriptor is `O_PATH`.
+pub fn cachestat(fd: BorrowedFd<'_>, offset: u64, length: u64) -> Result<CacheStat, Errno> {
+    let range = CacheStatRange { offset, length };
+    let mut stat = CacheStat::default();
+    // SAFETY: both pointers are to live values of the layout that the kernel reads and writes (two and five u64), and
+    // the kernel keeps neither.
+    let answer =
+        unsafe { libc::syscall(SYS_CACHESTAT, fd.as_raw_fd(), &raw const range, &raw mut stat, 0 as libc::c_uint) };
+    Errno::result(answer).map(|_| stat)
+}
+
+/// Whether this process may use `cachestat` at all, found out on a page of its own.
+///
+/// This tells a kernel or seccomp profile without the call from a file that the caller may not ask about, which is
+/// `EPERM` in both cases. The answer holds for the life of the process: seccomp profiles only ever get tighter.
+pub fn available() -> bool {
+    own_page().is_ok_and(|file| {
+        // An emulator that knows the number but not the call would answer zeros: the page was written, so it is cached.
+        cachestat(file.as_fd(), 0, 1).is_ok_and(|stat| stat.cached == 1)
+    })
+}
+
+/// A file in memory with one page that is certainly cached.
+fn own_page() -> std::io::Result<File> {
+    let file = File::from(memfd_create(c"rmap-probe", MFdFlags::MFD_CLOEXEC)?);
+    file.write_all_at(&[1], 0)?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn skip_without_cachestat() -> bool {
+        let skip = !available();
+        if skip {
+            eprintln!("SKIPPED: cachestat is not available here (kernel before 6.5, or seccomp)");
+        }
+        skip
+    }
+
+    #[test]
+    fn a_page_that_was_written_is_cached_and_one_that_was_not_is_not() {
+        if skip_without_cachestat() {
+            return;
+        }
+        let page = crate::kernel::page_size().bytes();
+        let file = own_page().unwrap();
+        file.set_len(page * 3).unwrap();
+        file.write_all_at(&[1], page * 2).unwrap();
+        assert_eq!(cachestat(file.as_fd(), 0, page * 3).unwrap().cached, 2);
+        assert_eq!(cachestat(file.as_fd(), page, page).unwrap().cached, 0);
+        assert_eq!(cachestat(file.as_fd(), page * 2 + 7, 1).unwrap().cached, 1);
+    }
+
+    #[test]
+    fn an_error_is_the_kernels_own() {
+        if skip_without_cachestat() {
+            return;
+        }
+        use std::os::unix::fs::OpenOptionsExt;
+        let path_only =
+            std::fs::OpenOptions::new().read(true).custom_flags(libc::O_PATH).open("/proc/self/exe").unwrap();
+        assert_eq!(cachestat(path_only.as_fd(), 0, 1), Err(Errno::EBADF));
+    }
+}

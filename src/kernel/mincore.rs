@@ -1,0 +1,125 @@
+//! `mincore(2)` over a window of a file: which of its pages are in the page cache.
+//!
+//! The window is a mapping that nobody ever touches, so that no page is brought in and no SIGBUS can come. Whether the
+//! answer may be believed is not for this file: since Linux 5.2 the kernel answers "all in memory" to a caller who
+//! neither owns the file nor may write it.
+
+#![allow(unsafe_code, reason = "mincore takes addresses; nix has no wrapper for it")]
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use memmap2::{MmapOptions, MmapRaw};
+use nix::errno::Errno;
+use nix::libc;
+
+/// A part of a file, mapped to be asked about and never to be touched.
+pub struct Window {
+    map: MmapRaw,
+    page: usize,
+}
+
+impl Window {
+    /// Maps `length` bytes of the file from `offset`, readable and shared. It may reach past the end of the file.
+    ///
+    /// `offset` must be a multiple of `page`, the machine's page size in bytes. The kernel moves the file's access time
+    /// here unless the descriptor has `O_NOATIME` or the mount keeps no access times.
+    ///
+    /// # Errors
+    /// * `EINVAL`: `length` is zero or `offset` is not a multiple of the page size.
+    /// * `ENODEV`: the file system cannot map files.
+    /// * `EOVERFLOW`: past the largest offset of the file system.
+    /// * `ENOMEM`: no room in the address space (`RLIMIT_AS`), or too many mappings.
+    /// * `EACCES`: the descriptor is not open for reading.
+    #[doc(alias = "mmap")]
+    pub fn map(fd: BorrowedFd<'_>, offset: u64, length: usize, page: usize) -> Result<Window, Errno> {
+        if length == 0 || page == 0 || !offset.is_multiple_of(page as u64) {
+            return Err(Errno::EINVAL);
+        }
+        let map = MmapOptions::new().offset(offset).len(length).map_raw_read_only(fd.as_raw_fd());
+        match map {
+            Ok(map) => Ok(Window { map, page }),
+            Err(error) => Err(error.raw_os_error().map_or(Errno::EINVAL, Errno::from_raw)),
+        }
+    }
+
+    /// How many pages the window has, the last one perhaps in part.
+    pub fn pages(&self) -> usize {
+        self.map.len().div_ceil(self.page)
+    }
+
+    /// Fills `answer` with one byte a page from the window's page `first` on: bit 0 says that it is cached, the other
+    /// bits are reserved. It is no snapshot: the kernel lets go of its lock every 4096 pages.
+    ///
+    /// # Errors
+    /// * `EINVAL`: the answer would reach past the window.
+    /// * `EAGAIN`: the kernel was out of memory for the moment.
+    #[doc(alias = "mincore")]
+    pub fn cached(&self, first: usize, answer: &mut [u8]) -> Result<(), Errno> {
+        if answer.is_empty() {
+            return Ok(());
+        }
+        let inside = first.checked_add(answer.len()).is_some_and(|end| end <= self.pages());
+        if !inside {
+            return Err(Errno::EINVAL);
+        }
+        let start = self.map.as_ptr().wrapping_add(first * self.page).cast_mut();
+        // SAFETY: the window is mapped while `self` lives and `start .. start + answer.len() pages` is inside it (just
+        // checked; a mapping ends at a whole page). The kernel writes one byte a page to `answer`, which has as many,
+        // and reads or writes nothing at `start`.
+        let status = unsafe { libc::mincore(start.cast(), answer.len() * self.page, answer.as_mut_ptr()) };
+        Errno::result(status).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::FileExt;
+
+    use nix::sys::memfd::{MFdFlags, memfd_create};
+
+    fn file_of_pages(pages: u64, written: &[u64]) -> (File, usize) {
+        let page = crate::kernel::page_size().bytes();
+        let file = File::from(memfd_create(c"test", MFdFlags::MFD_CLOEXEC).unwrap());
+        file.set_len(pages * page).unwrap();
+        for index in written {
+            file.write_all_at(&[1], index * page).unwrap();
+        }
+        (file, page as usize)
+    }
+
+    #[test]
+    fn written_pages_are_cached_the_others_are_not_and_asking_changes_nothing() {
+        let (file, page) = file_of_pages(4, &[0, 2]);
+        let window = Window::map(file.as_fd(), 0, 4 * page, page).unwrap();
+        let mut answer = [9; 4];
+        for _ in 0..2 {
+            window.cached(0, &mut answer).unwrap();
+            assert_eq!(answer.map(|byte| byte & 1), [1, 0, 1, 0]);
+        }
+        window.cached(1, &mut answer[..2]).unwrap();
+        assert_eq!(answer[..2], [0, 1]);
+    }
+
+    #[test]
+    fn a_question_past_the_window_is_refused() {
+        let (file, page) = file_of_pages(4, &[]);
+        let window = Window::map(file.as_fd(), 0, 2 * page, page).unwrap();
+        assert_eq!(window.cached(1, &mut [0; 2]), Err(Errno::EINVAL));
+        assert_eq!(window.cached(usize::MAX, &mut [0; 2]), Err(Errno::EINVAL));
+        assert_eq!(window.cached(2, &mut []), Ok(()));
+        assert_eq!(Window::map(file.as_fd(), 0, 0, page).err(), Some(Errno::EINVAL));
+        assert_eq!(Window::map(file.as_fd(), 1, page, page).err(), Some(Errno::EINVAL));
+    }
+
+    #[test]
+    fn past_the_end_of_the_file_nothing_is_cached_and_nothing_faults() {
+        let (file, page) = file_of_pages(1, &[0]);
+        let window = Window::map(file.as_fd(), 64 * page as u64, page, page).unwrap();
+        let mut answer = [9];
+        window.cached(0, &mut answer).unwrap();
+        assert_eq!(answer, [0]);
+    }
+}

@@ -1,0 +1,241 @@
+//! The engine: picks the kernel interface that tells the truth about a file, measures, and takes back what a change in
+//! mid-measure has made worthless.
+//!
+//! How pages are found is in `search` (questions to `cachestat`) and `look` (page by page with `mincore`).
+
+use std::os::fd::AsFd;
+use std::time::SystemTime;
+
+use nix::errno::Errno;
+
+use super::file::{FileStat, OpenFile};
+use super::look::Looker;
+use super::range::{ByteRange, Run};
+use super::report::{FileReport, Method, Residency};
+use super::runs::PageRuns;
+use super::search::Search;
+use crate::kernel::cachestat::{self, CacheStat};
+use crate::kernel::dax;
+use crate::kernel::file_system::Kind;
+use crate::units::{Absent, Figure, Pages, Reason};
+
+/// How often a file is measured that shrinks under the measurement.
+const ATTEMPTS: u32 = 3;
+
+const CHANGED: Absent = Absent::new(Reason::Changed, "it shrank each time it was measured");
+const VANISHED: Absent = Absent::new(Reason::Vanished, "its file system does not answer any more");
+const NOT_YOURS: Absent =
+    Absent::new(Reason::Denied, "the kernel tells what is cached of a file only to its owner or a writer");
+const HUGE: Absent = Absent::new(Reason::Unsupported, "huge pages of hugetlbfs are in no page cache");
+const NONE_HERE: Absent = Absent::new(Reason::Unsupported, "made up by the kernel: it has no cached pages");
+const ZEROS: Absent = Absent::new(Reason::Unsupported, "cachestat answers zeros on this file system");
+const NO_CACHESTAT: Absent = Absent::new(Reason::Unsupported, "this kernel or sandbox has no cachestat");
+const REFUSED: Absent = Absent::new(Reason::Unsupported, "cachestat failed on this file");
+const MINCORE_ONLY: Absent = Absent::new(Reason::Unsupported, "mincore tells only which pages are cached");
+const DAX: Absent = Absent::new(Reason::Unsupported, "a file in DAX mode has no page cache");
+
+/// Measures files. It holds no state but what this process may use, so one engine serves any number of threads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Engine {
+    cachestat: bool,
+    mincore: bool,
+}
+
+/// What one measurement found.
+struct Found {
+    residency: Residency,
+    runs: Option<PageRuns>,
+}
+
+impl Engine {
+    /// An engine that uses what this kernel and sandbox allow.
+    pub fn detect() -> Engine {
+        Engine { cachestat: cachestat::available(), mincore: true }
+    }
+
+    /// An engine that uses one method and leaves figures absent where that one cannot be believed.
+    pub fn only(method: Method) -> Engine {
+        match method {
+            Method::Cachestat => Engine { cachestat: cachestat::available(), mincore: false },
+            Method::Mincore => Engine { cachestat: false, mincore: true },
+        }
+    }
+
+    /// The method that a file will be measured with.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn method(&self, file: &OpenFile) -> Figure<Method> {
+        match file.file_system().kind {
+            Kind::Huge => Err(HUGE),
+            Kind::Pseudo(_) => Err(NONE_HERE),
+            Kind::Ordinary | Kind::Memory if self.cachestat => Ok(Method::Cachestat),
+            _ if self.mincore => Ok(Method::Mincore),
+            Kind::Ordinary | Kind::Memory => Err(NO_CACHESTAT),
+            // On overlayfs cachestat succeeds with zeros; FUSE may pass the file through in the same way.
+            Kind::Stacked(_) | Kind::Fuse => Err(ZEROS),
+        }
+    }
+
+    /// How much of a file is cached.
+    pub fn measure(&self, file: &OpenFile) -> FileReport {
+        self.report(file, ByteRange::ALL, false)
+    }
+
+    /// How much of a range of a file is cached.
+    pub fn measure_range(&self, file: &OpenFile, range: ByteRange) -> FileReport {
+        self.report(file, range, false)
+    }
+
+    /// How much of a file is cached, and which pages.
+    ///
+    /// The report's `cached` is the number of pages in its map.
+    pub fn map(&self, file: &OpenFile) -> FileReport {
+        self.report(file, ByteRange::ALL, true)
+    }
+
+    /// How much of a range of a file is cached, and which pages. Pages are numbered from the start of the file.
+    pub fn map_range(&self, file: &OpenFile, range: ByteRange) -> FileReport {
+        self.report(file, range, true)
+    }
+
+    /// Measures until a measurement was not spoilt by a change.
+    fn report(&self, file: &OpenFile, range: ByteRange, map: bool) -> FileReport {
+        let mut attempt = 1;
+        loop {
+            let timestamp = SystemTime::now();
+            let Ok(before) = file.stat() else {
+                return report(file, range, file.first_stat(), timestamp, map, Err(VANISHED));
+            };
+            let found = self.find(file, range.pages(before.size, file.page_size()), map);
+            let after = file.stat().unwrap_or(before);
+            let spoilt =
+                found.as_ref().map_or_else(|absent| absent.reason == Reason::Changed, |_| after.size < before.size);
+            if spoilt && attempt < ATTEMPTS {
+                attempt += 1;
+                continue;
+            }
+            let found = if spoilt { Err(CHANGED) } else { found };
+            let mut report = report(file, range, before, timestamp, map, found);
+            report.changed = before.size != after.size || before.mtime != after.mtime;
+            return report;
+        }
+    }
+
+    /// Measures once.
+    fn find(&self, file: &OpenFile, asked: Run, map: bool) -> Figure<Found> {
+        let method = self.method(file)?;
+        if asked.is_empty() {
+            return Ok(nothing(method, map));
+        }
+        match method {
+            Method::Cachestat => self.with_cachestat(file, asked, map),
+            Method::Mincore => with_mincore(file, asked, map),
+        }
+    }
+
+    fn with_cachestat(&self, file: &OpenFile, asked: Run, map: bool) -> Figure<Found> {
+        let mut search = Search { fd: file.as_fd(), page: file.page_size(), looker: None, runs: PageRuns::new() };
+        let stat = search.ask(asked).map_err(refusal)?;
+        if stat.cached > asked.count {
+            return Err(CHANGED);
+        }
+        let mut residency = residency(file, &stat);
+        if !map {
+            return Ok(Found { residency, runs: None });
+        }
+        let mixed = stat.cached != 0 && stat.cached != asked.count;
+        if mixed && self.mincore {
+            // Without a looker the search asks cachestat down to single pages: slower, and as right.
+            search.looker = Looker::new(file, Pages(asked.end())).ok();
+        }
+        search.settle_counted(asked, stat.cached).map_err(refusal)?;
+        residency.cached = search.runs.cached();
+        Ok(Found { residency, runs: Some(search.runs) })
+    }
+}
+
+fn with_mincore(file: &OpenFile, asked: Run, map: bool) -> Figure<Found> {
+    let mut looker = Looker::new(file, Pages(asked.end()))?;
+    if !map {
+        let cached = Pages(looker.count(asked)?);
+        return Ok(Found { residency: only_cached(cached), runs: None });
+    }
+    let mut runs = PageRuns::new();
+    looker.map(asked, &mut runs)?;
+    Ok(Found { residency: only_cached(runs.cached()), runs: Some(runs) })
+}
+
+/// What `cachestat` said, as figures.
+fn residency(file: &OpenFile, stat: &CacheStat) -> Residency {
+    // The entries of a file in DAX mode are no pages, and cachestat takes them for marks of evicted ones. Only a file
+    // with such marks and nothing cached can be one, so others are spared the question.
+    let is_dax = stat.cached == 0 && stat.evicted != 0 && dax::is_dax(file.as_fd());
+    let marks = |count| if is_dax { Err(DAX) } else { Ok(Pages(count)) };
+    Residency {
+        cached: Pages(stat.cached),
+        dirty: Ok(Pages(stat.dirty)),
+        writeback: Ok(Pages(stat.writeback)),
+        evicted: marks(stat.evicted),
+        recently_evicted: marks(stat.recently_evicted),
+        method: Method::Cachestat,
+    }
+}
+
+fn only_cached(cached: Pages) -> Residency {
+    Residency {
+        cached,
+        dirty: Err(MINCORE_ONLY),
+        writeback: Err(MINCORE_ONLY),
+        evicted: Err(MINCORE_ONLY),
+        recently_evicted: Err(MINCORE_ONLY),
+        method: Method::Mincore,
+    }
+}
+
+/// The figures of no pages, which need no kernel to be known: all are zero, even those that the method could not tell.
+///
+/// The kernel is not asked: to cachestat a length of zero means "all", and mincore refuses it.
+fn nothing(method: Method, map: bool) -> Found {
+    let none = Ok(Pages(0));
+    let residency =
+        Residency { cached: Pages(0), dirty: none, writeback: none, evicted: none, recently_evicted: none, method };
+    Found { residency, runs: map.then(PageRuns::new) }
+}
+
+/// What an error of `cachestat` means, where the call itself is known to be available.
+fn refusal(errno: Errno) -> Absent {
+    match errno {
+        Errno::EPERM | Errno::EACCES => NOT_YOURS,
+        Errno::EOPNOTSUPP => HUGE,
+        _ => REFUSED,
+    }
+}
+
+fn report(
+    file: &OpenFile,
+    range: ByteRange,
+    stat: FileStat,
+    timestamp: SystemTime,
+    map: bool,
+    found: Figure<Found>,
+) -> FileReport {
+    let page_size = file.page_size();
+    let asked = range.pages(stat.size, page_size);
+    let (residency, runs) = match found {
+        Ok(found) => (Ok(found.residency), found.runs.map(Ok)),
+        Err(absent) => (Err(absent), map.then_some(Err(absent))),
+    };
+    FileReport {
+        path: file.path().to_owned(),
+        size: stat.size,
+        timestamp,
+        mtime: stat.mtime,
+        page_size,
+        asked,
+        pages: asked.pages(),
+        residency,
+        changed: false,
+        runs,
+    }
+}

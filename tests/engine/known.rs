@@ -1,0 +1,77 @@
+//! Files of which it is known which pages are cached.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use memmap2::{Advice, MmapOptions, MmapRaw};
+use rmap::kernel::page_size;
+use rmap::pagecache::{PageRuns, Run};
+use tempfile::{NamedTempFile, TempDir};
+
+/// A directory in memory, where pages stay until the file goes.
+pub(crate) fn memory() -> PathBuf {
+    PathBuf::from("/dev/shm")
+}
+
+/// A directory beside the test program, on a disk wherever the sources are.
+pub(crate) fn disk() -> TempDir {
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
+}
+
+/// A sparse file of which just the given pages are cached.
+pub(crate) struct Known {
+    pub(crate) file: NamedTempFile,
+    pub(crate) runs: PageRuns,
+    _locked: Vec<MmapRaw>,
+}
+
+/// A new file of `size` bytes with `runs` cached and nothing else. The last page may be in part.
+pub(crate) fn known_file(folder: &Path, size: u64, runs: PageRuns) -> Known {
+    let file = NamedTempFile::new_in(folder).unwrap();
+    file.as_file().set_len(size).unwrap();
+    for run in &runs {
+        write_run(file.as_file(), size, *run);
+    }
+    Known { file, runs, _locked: Vec::new() }
+}
+
+/// The same, with the pages locked in memory, so that a kernel that reclaims them early cannot. Says why and gives
+/// nothing where this user may not lock as much.
+pub(crate) fn locked_file(folder: &Path, size: u64, runs: PageRuns) -> Option<Known> {
+    let mut known = known_file(folder, size, runs);
+    match known.runs.iter().map(|run| lock(known.file.as_file(), *run)).collect() {
+        Ok(locked) => known._locked = locked,
+        Err(error) => {
+            eprintln!("SKIPPED: cannot lock {} pages: {error}", known.runs.cached().0);
+            return None;
+        }
+    }
+    Some(known)
+}
+
+fn write_run(file: &File, size: u64, run: Run) {
+    let page = page_size().bytes();
+    let length = (run.count * page).min(size - run.first * page);
+    file.write_all_at(&vec![7; length as usize], run.first * page).unwrap();
+}
+
+fn lock(file: &File, run: Run) -> std::io::Result<MmapRaw> {
+    let page = page_size().bytes();
+    let length = usize::try_from(run.count * page).unwrap();
+    let map = MmapOptions::new().offset(run.first * page).len(length).map_raw_read_only(file)?;
+    // Else a fault may read ahead, and cache pages beside these.
+    map.advise(Advice::Random)?;
+    map.lock()?;
+    Ok(map)
+}
+
+/// The runs of a file as pairs, to be read in a failed test.
+pub(crate) fn pairs(runs: &PageRuns) -> Vec<(u64, u64)> {
+    runs.iter().map(|run| (run.first, run.count)).collect()
+}
+
+/// Pages `first .. first + count` for each pair.
+pub(crate) fn runs(list: &[(u64, u64)]) -> PageRuns {
+    list.iter().map(|(first, count)| Run { first: *first, count: *count }).collect()
+}

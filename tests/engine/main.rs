@@ -1,0 +1,9 @@
+//! The residency engine against the real kernel: what a user would see of files in a known state.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "the helpers of tests fail like tests")]
+
+mod known;
+mod methods;
+mod mounts;
+mod odd_files;
+mod other_users;

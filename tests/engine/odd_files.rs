@@ -1,0 +1,178 @@
+//! Files that other tools hang on, wake up, touch or get wrong.
+
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+use nix::sys::stat::Mode;
+use rmap::error::ErrorKind;
+use rmap::kernel::page_size;
+use rmap::pagecache::{ByteRange, Engine, Method, OpenFile};
+use rmap::units::{Pages, Reason};
+
+use crate::known::{self, known_file};
+
+/// What a user is told of a file that is refused.
+fn refusal(path: &Path) -> String {
+    let error = OpenFile::open(path).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+    error.why().to_owned()
+}
+
+#[test]
+fn a_fifo_is_refused_and_does_not_block() {
+    let folder = known::disk();
+    let path = folder.path().join("fifo");
+    nix::unistd::mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+    assert_eq!(refusal(&path), "is a FIFO");
+}
+
+#[test]
+fn what_is_no_regular_file_is_named() {
+    let folder = known::disk();
+    let socket = folder.path().join("socket");
+    let _listener = UnixListener::bind(&socket).unwrap();
+    assert_eq!(refusal(&socket), "is a socket");
+    assert_eq!(refusal(folder.path()), "is a directory");
+    assert_eq!(refusal(Path::new("/dev/null")), "is a character device");
+}
+
+#[test]
+fn a_file_that_the_kernel_makes_up_is_refused() {
+    let why = "is on procfs, where the kernel makes up files as they are read: it has no cached pages";
+    assert_eq!(refusal(Path::new("/proc/self/smaps")), why);
+    assert!(refusal(Path::new("/sys/kernel/mm/transparent_hugepage/enabled")).starts_with("is on sysfs"));
+}
+
+#[test]
+fn a_missing_file_and_a_loop_of_links_are_errors_of_their_path() {
+    let folder = known::disk();
+    let missing = folder.path().join("missing");
+    let error = OpenFile::open(&missing).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert_eq!(error.to_string(), format!("{}: no such file", missing.display()));
+    let link = folder.path().join("loop");
+    std::os::unix::fs::symlink(&link, &link).unwrap();
+    assert_eq!(OpenFile::open(&link).unwrap_err().kind(), ErrorKind::System);
+}
+
+#[test]
+fn an_empty_file_has_no_pages_and_no_share() {
+    let file = tempfile::NamedTempFile::new_in(known::memory()).unwrap();
+    let open = OpenFile::open(file.path()).unwrap();
+    for engine in [Engine::detect(), Engine::only(Method::Mincore)] {
+        let report = engine.map(&open);
+        assert_eq!((report.pages, report.cached(), report.dirty()), (Pages(0), Ok(Pages(0)), Ok(Pages(0))));
+        assert_eq!(report.percent().unwrap_err().reason, Reason::NotApplicable);
+        assert_eq!(report.runs.as_ref().unwrap().as_ref().unwrap().len(), 0);
+    }
+}
+
+#[test]
+fn a_range_past_the_end_has_no_pages() {
+    let page = page_size().bytes();
+    let known = known_file(&known::memory(), 4 * page, known::runs(&[(0, 4)]));
+    let open = OpenFile::open(known.file.path()).unwrap();
+    let report = Engine::detect().map_range(&open, ByteRange { offset: 4 * page, length: u64::MAX });
+    assert_eq!((report.pages, report.cached()), (Pages(0), Ok(Pages(0))));
+    assert_eq!(report.percent().unwrap_err().reason, Reason::NotApplicable);
+}
+
+#[test]
+fn looking_moves_no_access_time() {
+    let folder = known::disk();
+    let path = folder.path().join("file");
+    std::fs::write(&path, vec![1; 100_000]).unwrap();
+    // Older than the time of modification: a kernel that keeps access times "relatime" would move it at any look.
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    let old = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+    file.set_times(std::fs::FileTimes::new().set_accessed(old)).unwrap();
+    let open = OpenFile::open(&path).unwrap();
+    for method in [Method::Cachestat, Method::Mincore] {
+        Engine::only(method).map(&open);
+    }
+    Engine::detect().map(&OpenFile::from_fd(&path, OwnedFd::from(std::fs::File::open(&path).unwrap())).unwrap());
+    assert_eq!(path.metadata().unwrap().atime(), 1_000_000);
+}
+
+#[test]
+fn a_file_cut_since_it_was_opened_counts_no_page_past_its_end() {
+    let page = page_size().bytes();
+    let known = known_file(&known::memory(), 64 * page, known::runs(&[(0, 64)]));
+    let open = OpenFile::open(known.file.path()).unwrap();
+    known.file.as_file().set_len(page / 2).unwrap();
+    for engine in [Engine::detect(), Engine::only(Method::Mincore)] {
+        let report = engine.map(&open);
+        assert_eq!((report.size.0, report.pages, report.cached()), (page / 2, Pages(1), Ok(Pages(1))));
+    }
+}
+
+#[test]
+fn a_file_that_is_cut_and_grows_while_it_is_measured_never_shows_more_than_it_has() {
+    let page = page_size().bytes();
+    let known = known_file(&known::memory(), 2048 * page, known::runs(&[(0, 2048)]));
+    let open = OpenFile::open(known.file.path()).unwrap();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut file = known.file.as_file();
+            while !stop.load(Ordering::Relaxed) {
+                file.set_len(page).unwrap();
+                file.set_len(2048 * page).unwrap();
+                file.write_all(&[1; 4096]).unwrap();
+            }
+        });
+        for engine in [Engine::detect(), Engine::only(Method::Mincore)] {
+            for _ in 0..300 {
+                let report = engine.map(&open);
+                match report.cached() {
+                    Ok(cached) => assert!(cached <= report.pages, "{report:?}"),
+                    Err(absent) => assert_eq!(absent.reason, Reason::Changed, "{report:?}"),
+                }
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn a_file_that_grows_while_it_is_measured_keeps_its_figures_and_is_marked() {
+    let file = tempfile::NamedTempFile::new_in(known::memory()).unwrap();
+    file.as_file().write_all(&[1]).unwrap();
+    let open = OpenFile::open(file.path()).unwrap();
+    let marked = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !marked.load(Ordering::Relaxed) && file.as_file().metadata().unwrap().len() < 1 << 24 {
+                file.as_file().write_all(&[1; 4096]).unwrap();
+            }
+        });
+        let report = (0..1_000_000).map(|_| Engine::detect().measure(&open)).find(|report| report.changed);
+        marked.store(true, Ordering::Relaxed);
+        let report = report.unwrap();
+        assert!(report.cached().unwrap() > Pages(0), "{report:?}");
+    });
+}
+
+#[test]
+fn a_deleted_file_is_measured_through_its_descriptor() {
+    let page = page_size().bytes();
+    let known = known_file(&known::memory(), 8 * page, known::runs(&[(1, 2)]));
+    let fd = OwnedFd::from(std::fs::File::open(known.file.path()).unwrap());
+    let path = known.file.path().to_owned();
+    drop(known);
+    let open = OpenFile::from_fd(&path, fd).unwrap();
+    assert_eq!(open.links(), 0);
+    assert_eq!(Engine::detect().measure(&open).cached(), Ok(Pages(2)));
+}
+
+#[test]
+fn a_descriptor_of_a_pipe_is_refused() {
+    let (reader, _writer) = std::io::pipe().unwrap();
+    let error = OpenFile::from_fd(Path::new("pipe:[1]"), OwnedFd::from(reader)).unwrap_err();
+    assert_eq!(error.to_string(), "pipe:[1]: is a FIFO");
+}

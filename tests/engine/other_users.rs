@@ -1,0 +1,76 @@
+//! As somebody who neither owns a file nor may write it: denied, never 100 %.
+
+use std::os::unix::fs::PermissionsExt;
+
+use nix::unistd::{Gid, Uid, setfsgid, setfsuid};
+use rmap::kernel::page_size;
+use rmap::pagecache::{Engine, FileReport, Method, OpenFile};
+use rmap::units::Reason;
+
+use crate::known::{self, known_file};
+
+/// Runs `look` as nobody; says why and gives nothing where the test may not become nobody.
+///
+/// The kernel's file-system user belongs to a thread, and leaving root's takes the thread's capabilities over files
+/// away: so a thread of its own is all it takes.
+pub(crate) fn as_nobody<T: Send>(look: impl FnOnce() -> T + Send) -> Option<T> {
+    if !Uid::effective().is_root() {
+        eprintln!("SKIPPED: only root can become another user to look at a file");
+        return None;
+    }
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            setfsgid(Gid::from_raw(65534));
+            setfsuid(Uid::from_raw(65534));
+            look()
+        });
+        Some(thread.join().unwrap())
+    })
+}
+
+/// What nobody is told about a cold file that anyone may read, with `mode`.
+fn seen_by_nobody(engine: Engine, mode: u32) -> Option<FileReport> {
+    let known = known_file(&known::memory(), 100 * page_size().bytes(), known::runs(&[]));
+    known.file.as_file().set_permissions(std::fs::Permissions::from_mode(mode)).unwrap();
+    let path = known.file.path().to_owned();
+    as_nobody(|| {
+        let open = OpenFile::open(&path).unwrap();
+        assert!(!open.owned());
+        engine.map(&open)
+    })
+}
+
+#[test]
+fn a_cold_file_of_another_user_is_denied_and_not_full() {
+    for engine in [Engine::detect(), Engine::only(Method::Mincore), Engine::only(Method::Cachestat)] {
+        let Some(report) = seen_by_nobody(engine, 0o644) else { return };
+        match report.cached() {
+            // A kernel before 6.12.12 tells anyone with cachestat, and tells the truth.
+            Ok(cached) => assert_eq!(cached.0, 0, "{report:?}"),
+            Err(absent) => assert_eq!(absent.reason, Reason::Denied, "{report:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_file_that_one_may_write_is_measured_but_not_mapped() {
+    if !rmap::kernel::cachestat::available() {
+        eprintln!("SKIPPED: cachestat is not available here (kernel before 6.5, or seccomp)");
+        return;
+    }
+    let Some(report) = seen_by_nobody(Engine::detect(), 0o666) else { return };
+    assert_eq!((report.method(), report.cached().map(|pages| pages.0)), (Ok(Method::Cachestat), Ok(0)));
+    let Some(report) = seen_by_nobody(Engine::only(Method::Mincore), 0o666) else { return };
+    assert_eq!(
+        report.cached().unwrap_err().to_string(),
+        "denied: mapping it for mincore would move its access time; only its owner can avoid that"
+    );
+}
+
+#[test]
+fn a_file_that_nobody_may_read_is_an_error() {
+    let known = known_file(&known::memory(), 1, known::runs(&[]));
+    let Some(error) = as_nobody(|| OpenFile::open(known.file.path()).unwrap_err()) else { return };
+    assert_eq!(error.kind(), rmap::error::ErrorKind::Denied);
+    assert_eq!(error.why(), "permission denied");
+}
