@@ -147,7 +147,10 @@ fn conclude(seen: &Observation) -> Done {
     }
     let missing = seen.size.0.saturating_sub(rss.0);
     if missing > 0 {
-        writeln!(out, "Of what was filled, {missing} bytes are not in RAM any more: the kernel has written and reclaimed them.")?;
+        writeln!(
+            out,
+            "Of what was filled, {missing} bytes are not in RAM any more: the kernel has written and reclaimed them."
+        )?;
     }
     Ok(out.flush()?)
 }

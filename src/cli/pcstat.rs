@@ -98,8 +98,7 @@ fn paths_of_process(args: &PcstatArgs, report: &mut Report) -> Vec<PathBuf> {
 }
 
 fn render(args: &PcstatArgs, columns: Vec<Column<Files>>, reports: &[FileReport]) -> Done {
-    let mut layout =
-        Layout { rows_key: "files", total: args.total, ..screen::layout(&args.output, SizeUnit::Bytes) };
+    let mut layout = Layout { rows_key: "files", total: args.total, ..screen::layout(&args.output, SizeUnit::Bytes) };
     if args.plain {
         layout.terminal_width = None;
     }

@@ -104,13 +104,7 @@ pub fn compare_mapping_with_file(
     Ok(taken)
 }
 
-fn take_both(
-    root: &ProcRoot,
-    engine: &Engine,
-    pid: u32,
-    address: u64,
-    file: &OpenFile,
-) -> Result<SideBySide> {
+fn take_both(root: &ProcRoot, engine: &Engine, pid: u32, address: u64, file: &OpenFile) -> Result<SideBySide> {
     let range = address..address.saturating_add(file.size().0);
     let page = file.page_size();
     let before = present_pages(root, pid, &range, page)?;
@@ -145,7 +139,8 @@ fn read_usage(root: &ProcRoot, pid: u32, address: u64) -> Result<Usage> {
     let wanted = ["Rss", "Pss", "Anonymous"].map(str::to_owned).to_vec();
     let process = read_smaps(root, pid, &mut fields, &Wanted::Only(wanted))?;
     let mapping = process.mappings.iter().find(|mapping| mapping.start() == address);
-    let mapping = mapping.ok_or_else(|| Error::pid(pid, ErrorKind::NotFound, format!("maps nothing at {address:x}")))?;
+    let mapping =
+        mapping.ok_or_else(|| Error::pid(pid, ErrorKind::NotFound, format!("maps nothing at {address:x}")))?;
     let counter = |name: &str| counter(&mapping, &fields, name).ok_or_else(|| lacking(pid, name));
     Ok(Usage { size: mapping.size(), rss: counter("Rss")?, pss: counter("Pss")?, anonymous: counter("Anonymous")? })
 }

@@ -10,5 +10,6 @@ pub mod file_system;
 pub mod mincore;
 pub mod open;
 pub mod page_size;
+pub mod shared_map;
 
 pub use page_size::page_size;

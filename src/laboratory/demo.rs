@@ -139,6 +139,7 @@ fn create(path: &Path, plan: &Plan, pid: u32) -> Result<GuardedFile> {
 /// `posix_fallocate` is fallocate(2) where the file system has it; elsewhere the C library writes into every block.
 fn reserve(file: &GuardedFile, size: Bytes) -> Result<()> {
     let length = i64::try_from(size.0).unwrap_or(i64::MAX);
-    nix::fcntl::posix_fallocate(file.file(), 0, length)
-        .map_err(|errno| Error::errno(Subject::Path(file.path().to_owned()), errno).with_advice("choose a smaller --size"))
+    nix::fcntl::posix_fallocate(file.file(), 0, length).map_err(|errno| {
+        Error::errno(Subject::Path(file.path().to_owned()), errno).with_advice("choose a smaller --size")
+    })
 }

@@ -25,8 +25,12 @@ pub fn default_directory() -> Result<PathBuf> {
     let fixed = ["/var/tmp", "/tmp"].map(PathBuf::from);
     let candidates = temporary.into_iter().chain(fixed).chain(cache).chain([PathBuf::from(".")]);
     candidates.into_iter().find(|directory| is_writable(directory) && is_on_disk(directory)).ok_or_else(|| {
-        Error::new(Subject::Words("demo".to_owned()), ErrorKind::Refused, "there is no writable temporary directory on a disk")
-            .with_advice("name a file on one with --file PATH")
+        Error::new(
+            Subject::Words("demo".to_owned()),
+            ErrorKind::Refused,
+            "there is no writable temporary directory on a disk",
+        )
+        .with_advice("name a file on one with --file PATH")
     })
 }
 
@@ -46,7 +50,9 @@ fn is_on_disk(directory: &Path) -> bool {
 /// `Refused`, with the figures.
 pub fn check_that_it_fits(size: Bytes, directory: &Path) -> Result<()> {
     if size.0 == 0 || usize::try_from(size.0).is_err() || i64::try_from(size.0).is_err() {
-        return Err(refused(size, "a file of this size cannot be mapped".to_owned()).with_advice("choose a size like 256M"));
+        return Err(
+            refused(size, "a file of this size cannot be mapped".to_owned()).with_advice("choose a size like 256M")
+        );
     }
     check_memory(size)?;
     check_disk(size, directory)?;
@@ -80,7 +86,8 @@ fn check_limit(size: Bytes, resource: Resource, what: &str) -> Result<()> {
     if size.0 <= soft {
         return Ok(());
     }
-    Err(refused(size, format!("{what} is {}", Human(Bytes(soft)))).with_advice("choose a smaller --size or raise the limit"))
+    Err(refused(size, format!("{what} is {}", Human(Bytes(soft))))
+        .with_advice("choose a smaller --size or raise the limit"))
 }
 
 fn refused(size: Bytes, why: String) -> Error {

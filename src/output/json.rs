@@ -129,7 +129,8 @@ pub fn write_row<K: RowKind>(out: &mut dyn Write, columns: &[Column<K>], row: &K
         any_absent |= matches!(cell, Cell::Absent(_));
         map.serialize_value(&CellValue(cell))?;
     }
-    let reasons = any_absent.then(|| Reasons(columns.iter().map(|column| (column.id.as_ref(), column.cell(row))).collect()));
+    let reasons =
+        any_absent.then(|| Reasons(columns.iter().map(|column| (column.id.as_ref(), column.cell(row))).collect()));
     map.serialize_entry("absent", &reasons)?;
     SerializeMap::end(map)?;
     Ok(())

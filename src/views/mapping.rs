@@ -40,9 +40,30 @@ pub const MACHINE_BEFORE: &[&str] = &["pid", "start", "end", "perm", "offset", "
 /// The columns that come from a mapping's first line in smaps.
 const HEAD_COLUMNS: &[Column<MappingRows>] = &[
     Column::new("pid", "PID", Kind::Number, Sum::Nothing, |row, _| Cell::Count(row.pid.into()), "the process"),
-    Column::new("address", "Address", Kind::Address, Sum::Nothing, |row, _| Cell::Address(row.mapping.start()), "its first address"),
-    Column::new("start", "Start", Kind::Address, Sum::Nothing, |row, _| Cell::Address(row.mapping.start()), "its first address"),
-    Column::new("end", "End", Kind::Address, Sum::Nothing, |row, _| Cell::Address(row.mapping.end()), "the first address behind it"),
+    Column::new(
+        "address",
+        "Address",
+        Kind::Address,
+        Sum::Nothing,
+        |row, _| Cell::Address(row.mapping.start()),
+        "its first address",
+    ),
+    Column::new(
+        "start",
+        "Start",
+        Kind::Address,
+        Sum::Nothing,
+        |row, _| Cell::Address(row.mapping.start()),
+        "its first address",
+    ),
+    Column::new(
+        "end",
+        "End",
+        Kind::Address,
+        Sum::Nothing,
+        |row, _| Cell::Address(row.mapping.end()),
+        "the first address behind it",
+    ),
     Column::new(
         "perm",
         "Perm",
@@ -59,8 +80,22 @@ const HEAD_COLUMNS: &[Column<MappingRows>] = &[
         |row, _| Cell::Bytes(row.mapping.offset()),
         "where in the file it begins",
     ),
-    Column::new("dev", "Device", Kind::Text, Sum::Nothing, |row, _| device(row), "device of the file, major:minor in hexadecimal"),
-    Column::new("inode", "Inode", Kind::Number, Sum::Nothing, |row, _| Cell::Count(row.mapping.inode()), "inode of the file, 0 where there is none"),
+    Column::new(
+        "dev",
+        "Device",
+        Kind::Text,
+        Sum::Nothing,
+        |row, _| device(row),
+        "device of the file, major:minor in hexadecimal",
+    ),
+    Column::new(
+        "inode",
+        "Inode",
+        Kind::Number,
+        Sum::Nothing,
+        |row, _| Cell::Count(row.mapping.inode()),
+        "inode of the file, 0 where there is none",
+    ),
     Column::new(
         "mapping",
         "Mapping",

@@ -45,7 +45,13 @@ fn main() {
             "memfd" => made.push(memfd(&act, page, number(1), number(2))),
             "shared" => made.push(file(&act, page, words[1], number(2), Touch::SharedWrites(number(3)))),
             "private" => {
-                made.push(file(&act, page, words[1], number(2), Touch::Private { reads: number(3), writes: number(4) }));
+                made.push(file(
+                    &act,
+                    page,
+                    words[1],
+                    number(2),
+                    Touch::Private { reads: number(3), writes: number(4) },
+                ));
             }
             "unlink" => std::fs::remove_file(words[1]).expect("the file is removed"),
             "rename" => std::fs::rename(words[1], words[2]).expect("the file is renamed"),
