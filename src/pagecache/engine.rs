@@ -17,7 +17,7 @@ use super::search::Search;
 use crate::kernel::cachestat::{self, CacheStat};
 use crate::kernel::dax;
 use crate::kernel::file_system::Kind;
-use crate::units::{Absent, Figure, Pages, Reason};
+use crate::units::{Absent, Bytes, Figure, Pages, Reason};
 
 /// How often a file is measured that shrinks under the measurement.
 const ATTEMPTS: u32 = 3;
@@ -109,8 +109,7 @@ impl Engine {
             };
             let found = self.find(file, range.pages(before.size, file.page_size()), map);
             let after = file.stat().unwrap_or(before);
-            let spoilt =
-                found.as_ref().map_or_else(|absent| absent.reason == Reason::Changed, |_| after.size < before.size);
+            let spoilt = is_spoilt(&found, before.size, after.size);
             if spoilt && attempt < ATTEMPTS {
                 attempt += 1;
                 continue;
@@ -152,6 +151,16 @@ impl Engine {
         search.settle_counted(asked, stat.cached).map_err(refusal)?;
         residency.cached = search.runs.cached();
         Ok(Found { residency, runs: Some(search.runs) })
+    }
+}
+
+/// Whether a measurement is worthless: the file shrank under it, so that it counted pages that are no more.
+///
+/// A file that only grew, or was written to, keeps its figures: they are true of the pages that were asked about.
+fn is_spoilt(found: &Figure<Found>, before: Bytes, after: Bytes) -> bool {
+    match found {
+        Ok(_) => after < before,
+        Err(absent) => absent.reason == Reason::Changed,
     }
 }
 
@@ -237,5 +246,24 @@ fn report(
         residency,
         changed: false,
         runs,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_shrank_is_measured_again_and_one_that_grew_is_not() {
+        let found = || Ok(nothing(Method::Cachestat, false));
+        assert!(is_spoilt(&found(), Bytes(8192), Bytes(8191)));
+        assert!(!is_spoilt(&found(), Bytes(8192), Bytes(8192)));
+        assert!(!is_spoilt(&found(), Bytes(8192), Bytes(8193)));
+        assert!(is_spoilt(&Err(CHANGED), Bytes(1), Bytes(1)));
+    }
+
+    #[test]
+    fn a_denial_stays_a_denial_when_the_file_shrinks() {
+        assert!(!is_spoilt(&Err(NOT_YOURS), Bytes(8192), Bytes(0)));
     }
 }
