@@ -107,7 +107,7 @@ impl Engine {
             let Ok(before) = file.stat() else {
                 return report(file, range, file.first_stat(), timestamp, map, Err(VANISHED));
             };
-            let found = self.find(file, range.pages(before.size, file.page_size()), map);
+            let found = self.find(file, before.size, range, map);
             let after = file.stat().unwrap_or(before);
             let spoilt = is_spoilt(&found, before.size, after.size);
             if spoilt && attempt < ATTEMPTS {
@@ -122,18 +122,19 @@ impl Engine {
     }
 
     /// Measures once.
-    fn find(&self, file: &OpenFile, asked: Run, map: bool) -> Figure<Found> {
+    fn find(&self, file: &OpenFile, size: Bytes, range: ByteRange, map: bool) -> Figure<Found> {
         let method = self.method(file)?;
+        let asked = range.pages(size, file.page_size());
         if asked.is_empty() {
             return Ok(nothing(method, map));
         }
         match method {
-            Method::Cachestat => self.with_cachestat(file, asked, map),
-            Method::Mincore => with_mincore(file, asked, map),
+            Method::Cachestat => self.with_cachestat(file, size, asked, map),
+            Method::Mincore => with_mincore(file, size, asked, map),
         }
     }
 
-    fn with_cachestat(&self, file: &OpenFile, asked: Run, map: bool) -> Figure<Found> {
+    fn with_cachestat(&self, file: &OpenFile, size: Bytes, asked: Run, map: bool) -> Figure<Found> {
         let mut search = Search { fd: file.as_fd(), page: file.page_size(), looker: None, runs: PageRuns::new() };
         let stat = search.ask(asked).map_err(refusal)?;
         if stat.cached > asked.count {
@@ -146,7 +147,7 @@ impl Engine {
         let mixed = stat.cached != 0 && stat.cached != asked.count;
         if mixed && self.mincore {
             // Without a looker the search asks cachestat down to single pages: slower, and as right.
-            search.looker = Looker::new(file, Pages(asked.end())).ok();
+            search.looker = Looker::new(file, size).ok();
         }
         search.settle_counted(asked, stat.cached).map_err(refusal)?;
         residency.cached = search.runs.cached();
@@ -164,8 +165,8 @@ fn is_spoilt(found: &Figure<Found>, before: Bytes, after: Bytes) -> bool {
     }
 }
 
-fn with_mincore(file: &OpenFile, asked: Run, map: bool) -> Figure<Found> {
-    let mut looker = Looker::new(file, Pages(asked.end()))?;
+fn with_mincore(file: &OpenFile, size: Bytes, asked: Run, map: bool) -> Figure<Found> {
+    let mut looker = Looker::new(file, size)?;
     if !map {
         let cached = Pages(looker.count(asked)?);
         return Ok(Found { residency: only_cached(cached), runs: None });

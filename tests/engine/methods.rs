@@ -150,6 +150,14 @@ fn scattered_calm_and_scattered_again_is_one_page_map() {
 }
 
 #[test]
+fn a_range_of_a_large_file_is_told_whatever_is_cached_behind_it() {
+    let gib = (1 << 30) / page_size().bytes();
+    let runs: Vec<_> = (0..5).map(|index| (index * gib, 2)).collect();
+    let known = known_file(&known::memory(), 5 << 30, known::runs(&runs));
+    check(&known, 0, 3 * page_size().bytes()).unwrap();
+}
+
+#[test]
 fn the_largest_file_there_can_be_is_measured() {
     if skip_without_cachestat() {
         return;
