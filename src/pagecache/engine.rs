@@ -17,7 +17,7 @@ use super::search::Search;
 use crate::kernel::cachestat::{self, CacheStat};
 use crate::kernel::dax;
 use crate::kernel::file_system::Kind;
-use crate::units::{Absent, Figure, Pages, Reason};
+use crate::units::{Absent, Bytes, Figure, Pages, Reason};
 
 /// How often a file is measured that shrinks under the measurement.
 const ATTEMPTS: u32 = 3;
@@ -107,10 +107,9 @@ impl Engine {
             let Ok(before) = file.stat() else {
                 return report(file, range, file.first_stat(), timestamp, map, Err(VANISHED));
             };
-            let found = self.find(file, range.pages(before.size, file.page_size()), map);
+            let found = self.find(file, before.size, range, map);
             let after = file.stat().unwrap_or(before);
-            let spoilt =
-                found.as_ref().map_or_else(|absent| absent.reason == Reason::Changed, |_| after.size < before.size);
+            let spoilt = is_spoilt(&found, before.size, after.size);
             if spoilt && attempt < ATTEMPTS {
                 attempt += 1;
                 continue;
@@ -123,18 +122,19 @@ impl Engine {
     }
 
     /// Measures once.
-    fn find(&self, file: &OpenFile, asked: Run, map: bool) -> Figure<Found> {
+    fn find(&self, file: &OpenFile, size: Bytes, range: ByteRange, map: bool) -> Figure<Found> {
         let method = self.method(file)?;
+        let asked = range.pages(size, file.page_size());
         if asked.is_empty() {
             return Ok(nothing(method, map));
         }
         match method {
-            Method::Cachestat => self.with_cachestat(file, asked, map),
-            Method::Mincore => with_mincore(file, asked, map),
+            Method::Cachestat => self.with_cachestat(file, size, asked, map),
+            Method::Mincore => with_mincore(file, size, asked, map),
         }
     }
 
-    fn with_cachestat(&self, file: &OpenFile, asked: Run, map: bool) -> Figure<Found> {
+    fn with_cachestat(&self, file: &OpenFile, size: Bytes, asked: Run, map: bool) -> Figure<Found> {
         let mut search = Search { fd: file.as_fd(), page: file.page_size(), looker: None, runs: PageRuns::new() };
         let stat = search.ask(asked).map_err(refusal)?;
         if stat.cached > asked.count {
@@ -147,7 +147,7 @@ impl Engine {
         let mixed = stat.cached != 0 && stat.cached != asked.count;
         if mixed && self.mincore {
             // Without a looker the search asks cachestat down to single pages: slower, and as right.
-            search.looker = Looker::new(file, Pages(asked.end())).ok();
+            search.looker = Looker::new(file, size).ok();
         }
         search.settle_counted(asked, stat.cached).map_err(refusal)?;
         residency.cached = search.runs.cached();
@@ -155,8 +155,18 @@ impl Engine {
     }
 }
 
-fn with_mincore(file: &OpenFile, asked: Run, map: bool) -> Figure<Found> {
-    let mut looker = Looker::new(file, Pages(asked.end()))?;
+/// Whether a measurement is worthless: the file shrank under it, so that it counted pages that are no more.
+///
+/// A file that only grew, or was written to, keeps its figures: they are true of the pages that were asked about.
+fn is_spoilt(found: &Figure<Found>, before: Bytes, after: Bytes) -> bool {
+    match found {
+        Ok(_) => after < before,
+        Err(absent) => absent.reason == Reason::Changed,
+    }
+}
+
+fn with_mincore(file: &OpenFile, size: Bytes, asked: Run, map: bool) -> Figure<Found> {
+    let mut looker = Looker::new(file, size)?;
     if !map {
         let cached = Pages(looker.count(asked)?);
         return Ok(Found { residency: only_cached(cached), runs: None });
@@ -237,5 +247,24 @@ fn report(
         residency,
         changed: false,
         runs,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_shrank_is_measured_again_and_one_that_grew_is_not() {
+        let found = || Ok(nothing(Method::Cachestat, false));
+        assert!(is_spoilt(&found(), Bytes(8192), Bytes(8191)));
+        assert!(!is_spoilt(&found(), Bytes(8192), Bytes(8192)));
+        assert!(!is_spoilt(&found(), Bytes(8192), Bytes(8193)));
+        assert!(is_spoilt(&Err(CHANGED), Bytes(1), Bytes(1)));
+    }
+
+    #[test]
+    fn a_denial_stays_a_denial_when_the_file_shrinks() {
+        assert!(!is_spoilt(&Err(NOT_YOURS), Bytes(8192), Bytes(0)));
     }
 }

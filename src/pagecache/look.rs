@@ -11,7 +11,7 @@ use super::file::OpenFile;
 use super::range::Run;
 use super::runs::PageRuns;
 use crate::kernel::mincore::Window;
-use crate::units::{Absent, PageSize, Pages, Reason};
+use crate::units::{Absent, Bytes, PageSize, Reason};
 
 /// How much of a file is mapped at a time: enough that mapping costs nothing beside asking (262,144 pages of 4 KiB at
 /// 55 ns or more, against some microseconds), little enough for any address space.
@@ -39,26 +39,25 @@ pub(super) struct Looker<'a> {
 }
 
 impl<'a> Looker<'a> {
-    /// A looker at the first `pages` pages of the file, once it is certain that `mincore` tells the truth about it and
+    /// A looker at a file of `size` bytes, once it is certain that `mincore` tells the truth about it and
     /// that asking leaves no trace.
     ///
     /// # Errors
     /// The reason why it is not to be asked.
-    pub(super) fn new(file: &'a OpenFile, pages: Pages) -> Result<Looker<'a>, Absent> {
+    pub(super) fn new(file: &'a OpenFile, size: Bytes) -> Result<Looker<'a>, Absent> {
         if !file.owned() && file.file_system().keeps_atime {
             return Err(MOVES_ATIME);
         }
         let (fd, page) = (file.as_fd(), file.page_size());
-        match lies(fd, page, pages.0) {
-            Ok(true) => Err(LIES),
-            Ok(false) => Ok(Looker { fd, page, end: pages.0, window: None, answer: Vec::new() }),
+        let end = page.pages(size).0;
+        match lies(fd, page, end) {
+            Ok(false) => {}
             // No room past the end to ask about: a file of almost 8 EiB.
-            Err(Errno::EOVERFLOW | Errno::EINVAL) if file.owned() => {
-                Ok(Looker { fd, page, end: pages.0, window: None, answer: Vec::new() })
-            }
-            Err(Errno::EOVERFLOW | Errno::EINVAL) => Err(LIES),
-            Err(errno) => Err(absent(errno)),
+            Err(Errno::EOVERFLOW | Errno::EINVAL) if file.owned() => {}
+            Ok(true) | Err(Errno::EOVERFLOW | Errno::EINVAL) => return Err(LIES),
+            Err(errno) => return Err(absent(errno)),
         }
+        Ok(Looker { fd, page, end, window: None, answer: Vec::new() })
     }
 
     /// How many pages of `run` are cached.
@@ -126,9 +125,9 @@ impl<'a> Looker<'a> {
 ///
 /// The kernel decides by the file that is really mapped, which on overlayfs and FUSE is not the one that was opened;
 /// so this is asked even of the owner.
-fn lies(fd: BorrowedFd<'_>, page: PageSize, pages: u64) -> Result<bool, Errno> {
+fn lies(fd: BorrowedFd<'_>, page: PageSize, end: u64) -> Result<bool, Errno> {
     let distance = (WINDOW_BYTES / page.bytes()).max(1);
-    let beyond = (pages / distance + 2).saturating_mul(distance);
+    let beyond = (end / distance + 2).saturating_mul(distance);
     let length = usize::try_from(page.bytes()).map_err(|_| Errno::EINVAL)?;
     let window = map(fd, page, beyond, length)?;
     let mut answer = [0];

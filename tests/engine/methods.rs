@@ -141,15 +141,20 @@ fn a_file_much_larger_than_memory_shows_its_few_cached_pages() {
 
 #[test]
 fn scattered_calm_and_scattered_again_is_one_page_map() {
-    let stretches = [
-        Stretch::Regular(1, 2, 9000),
-        Stretch::Empty(30_000),
-        Stretch::Regular(2, 3, 5000),
-        Stretch::Full(1000),
-        Stretch::Regular(1, 9, 20_000),
-    ];
-    let lock = false;
-    check_on(&known::memory(), &stretches, 17, (4_000_001, 50_000_000), lock).unwrap();
+    for calm in [Stretch::Empty(28_672), Stretch::Full(28_672)] {
+        // Scattered enough in all that mincore is begun with, calm for long enough that it is left again.
+        let stretches = [Stretch::Regular(1, 15, 12_288), calm, Stretch::Regular(1, 15, 100_000)];
+        let range = (4_000_001, 50_000_000);
+        check_on(&known::memory(), &stretches, 17, range, false).unwrap();
+    }
+}
+
+#[test]
+fn a_range_of_a_large_file_is_told_whatever_is_cached_behind_it() {
+    let gib = (1 << 30) / page_size().bytes();
+    let runs: Vec<_> = (0..5).map(|index| (index * gib, 2)).collect();
+    let known = known_file(&known::memory(), 5 << 30, known::runs(&runs));
+    check(&known, 0, 3 * page_size().bytes()).unwrap();
 }
 
 #[test]
