@@ -71,14 +71,12 @@ impl Kind {
 
 /// What a total row may say of a column.
 pub enum Sum<K: RowKind> {
-    /// Nothing: names, addresses, sizes of a page.
+    /// Nothing: names, addresses, sizes of a page. The first such column of a table holds the label of the total row.
     Nothing,
     /// The sum of the figures.
     Add,
     /// The share of two sums, in percent: a row's part and whole; absent where the row does not know them.
     Share(for<'r> fn(&K::Row<'r>) -> Option<(u64, u64)>),
-    /// The words `total KiB` stand here.
-    Label,
 }
 
 impl<K: RowKind> Clone for Sum<K> {

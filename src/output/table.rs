@@ -214,7 +214,7 @@ impl<'w, K: RowKind> BoxedTable<'w, K> {
         for (column, drawn) in columns.iter().zip(table.column_iter_mut()) {
             let side = if column.kind.is_left_aligned() { CellAlignment::Left } else { CellAlignment::Right };
             drawn.set_cell_alignment(side);
-            drawn.set_padding((0, 1));
+            drawn.set_padding((0, GAP as u16 - 1));
         }
         table
     }
@@ -226,7 +226,7 @@ impl<'w, K: RowKind> BoxedTable<'w, K> {
         for (place, column) in self.text.columns.iter().enumerate() {
             let words = self.rows.iter().chain(total).filter_map(|words| words.get(place));
             let widest = words.map(|word| display_width(word)).chain([column.title.width()]).max().unwrap_or(0);
-            figures += 1;
+            figures += GAP;
             if column.kind.is_left_aligned() { texts.push(widest) } else { figures += widest }
         }
         let mut room = usize::from(self.width).saturating_sub(figures);
@@ -244,6 +244,9 @@ impl<'w, K: RowKind> BoxedTable<'w, K> {
         usize::MAX
     }
 }
+
+/// Blanks between two columns of a boxed table: its padding, and one that `comfy-table` draws where a line between columns would be.
+const GAP: usize = 2;
 
 /// A rule under the header, and nothing between the columns: the eye follows figures, not boxes.
 const RULE_UNDER_HEADER: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
@@ -325,9 +328,9 @@ fn cell_words(cell: &Cell<'_>, unit: SizeUnit) -> Vec<u8> {
 
 /// The words of a total row. A sum that lacks figures is a lower bound and says so: `>=140`.
 fn total_words<K: RowKind>(totals: &Totals<K>, unit: SizeUnit) -> Words {
-    let words = |cell: TotalCell| match cell {
-        TotalCell::Blank => Vec::new(),
-        TotalCell::Label => unit.label().as_bytes().to_vec(),
+    let mut label = Some(unit.label());
+    let mut words = |cell: TotalCell| match cell {
+        TotalCell::Blank => label.take().unwrap_or_default().as_bytes().to_vec(),
         TotalCell::Sum { cell, missing: 0 } => cell_words(&cell, unit),
         TotalCell::Sum { cell: cell @ (Cell::Absent(_) | Cell::Percent(_)), .. } => cell_words(&cell, unit),
         TotalCell::Sum { cell, .. } => [b">=".as_slice(), &cell_words(&cell, unit)].concat(),

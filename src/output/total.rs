@@ -25,8 +25,6 @@ struct Tally {
 pub enum TotalCell {
     /// Nothing can be said: a name, an address.
     Blank,
-    /// The label of the row.
-    Label,
     /// The sum, over rows of which `missing` had no figure: where that is not zero the sum is only a lower bound.
     Sum {
         /// The sum or share over the rows with a figure; absent where no row had one.
@@ -47,7 +45,7 @@ impl<K: RowKind> Totals<K> {
         self.rows = self.rows.saturating_add(1);
         for (column, tally) in self.columns.iter().zip(&mut self.sums) {
             let addend = match column.sum {
-                Sum::Nothing | Sum::Label => continue,
+                Sum::Nothing => continue,
                 Sum::Add => column.cell(row).addend().map(|number| (number, 0)),
                 Sum::Share(take) => take(row),
             };
@@ -82,7 +80,6 @@ impl Tally {
         let nothing_known = Absent::new(Reason::Unsupported, "no row has a figure for it");
         let cell = match column.sum {
             Sum::Nothing => return TotalCell::Blank,
-            Sum::Label => return TotalCell::Label,
             _ if self.known == 0 && rows > 0 => Cell::Absent(nothing_known),
             Sum::Share(_) => {
                 let empty = Absent::new(Reason::NotApplicable, "there is nothing to take a share of");

@@ -59,7 +59,6 @@ pub const TERSE: &[Column<Files>] = &[
 pub fn id_of(name: &str) -> &str {
     match name {
         "name" | "file" => "filename",
-        "recently" => "recently_evicted_pages",
         other => other,
     }
 }
@@ -70,7 +69,7 @@ pub const COLUMNS: &[Column<Files>] = &[
         "filename",
         "Name",
         Kind::Text,
-        Sum::Label,
+        Sum::Nothing,
         |row, _| filename(row),
         "the file as it was named, or its last part with --bname",
     ),
@@ -205,7 +204,7 @@ pub const COLUMNS: &[Column<Files>] = &[
     ),
     Column::new(
         "recently_evicted_pages",
-        "Recently evicted",
+        "Recently",
         Kind::Pages,
         Sum::Add,
         |row, _| pages(row, RECENTLY_EVICTED),

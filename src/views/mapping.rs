@@ -100,7 +100,7 @@ const HEAD_COLUMNS: &[Column<MappingRows>] = &[
         "mapping",
         "Mapping",
         Kind::Text,
-        Sum::Label,
+        Sum::Nothing,
         |row, _| Cell::Named(row.mapping.path(), "[anon]"),
         "the file or name behind it; [anon] where there is none",
     ),
