@@ -10,6 +10,7 @@ pub mod file_system;
 pub mod mincore;
 pub mod open;
 pub mod page_size;
+pub mod pagemap;
 pub mod shared_map;
 
 pub use page_size::page_size;

@@ -1,0 +1,169 @@
+//! How much memory may still be used without swapping or being killed: the machine's `MemAvailable`, and what the
+//! control groups of this process leave. An estimate for refusing what cannot fit; no promise that what fits is there.
+
+use std::path::{Path, PathBuf};
+
+use procfs::process::{MountInfo, MountInfos};
+use procfs::{FromRead, Meminfo, ProcessCGroups};
+
+use crate::error::{Error, ErrorKind, Result, Subject};
+use crate::process::root::ProcRoot;
+use crate::units::Bytes;
+
+/// The memory that this process may still use: `MemAvailable` of `/proc/meminfo`, or less where a memory control group
+/// it is in (version 1 or 2, or one above) allows less. Page cache that the group could give back counts as usable.
+/// For a capture only `MemAvailable` is known.
+///
+/// # Errors
+/// What reading `meminfo` answers; [`ErrorKind::Malformed`] if it is none; [`ErrorKind::Unsupported`] for kernels
+/// before 3.14, which have no `MemAvailable`.
+pub fn read_available_memory(root: &ProcRoot) -> Result<Bytes> {
+    let path = root.path().join("meminfo");
+    let text = std::fs::read(&path).map_err(|error| Error::io(Subject::Path(path.clone()), &error))?;
+    let meminfo = Meminfo::from_read(&text[..])
+        .map_err(|_| Error::path(&path, ErrorKind::Malformed, "it is not what the kernel writes"))?;
+    let machine = meminfo
+        .mem_available
+        .map(Bytes)
+        .ok_or_else(|| Error::path(&path, ErrorKind::Unsupported, "it has no MemAvailable, as before Linux 3.14"))?;
+    let groups = if root.is_live() { read_group_headroom(root) } else { None };
+    Ok(groups.map_or(machine, |groups| machine.min(groups)))
+}
+
+/// The least headroom of the own memory control groups, up the tree. Absent where none is limited or none can be seen.
+fn read_group_headroom(root: &ProcRoot) -> Option<Bytes> {
+    let groups = ProcessCGroups::from_file(root.path().join("self/cgroup")).ok()?;
+    let MountInfos(mounts) = MountInfos::from_file(root.path().join("self/mountinfo")).ok()?;
+    let mut least = None;
+    for group in groups {
+        let version = match &group.controllers[..] {
+            [] => Version::Two,
+            controllers if controllers.iter().any(|name| name == "memory") => Version::One,
+            _ => continue,
+        };
+        for mount in mounts.iter().filter(|mount| version.is_mounted_by(mount)) {
+            let headroom = read_tree_headroom(mount, Path::new(&group.pathname), version);
+            least = least.into_iter().chain(headroom).min();
+        }
+    }
+    least
+}
+
+/// The least headroom from the group `group` up to the root of `mount`.
+fn read_tree_headroom(mount: &MountInfo, group: &Path, version: Version) -> Option<Bytes> {
+    // In a container the mount may show only a part of the tree: the group's path is cut by the root of the mount. A
+    // group outside of it cannot be seen.
+    let below = group.strip_prefix(&mount.root).ok()?;
+    let lowest = mount.mount_point.join(below);
+    let inside = |directory: &&Path| directory.starts_with(&mount.mount_point);
+    lowest.ancestors().take_while(inside).filter_map(|directory| version.read_headroom(directory)).min()
+}
+
+/// The two kinds of control groups.
+#[derive(Debug, Clone, Copy)]
+enum Version {
+    One,
+    Two,
+}
+
+impl Version {
+    fn is_mounted_by(self, mount: &MountInfo) -> bool {
+        match self {
+            Version::One => mount.fs_type == "cgroup" && mount.super_options.contains_key("memory"),
+            Version::Two => mount.fs_type == "cgroup2",
+        }
+    }
+
+    /// The files of the limit and of the usage, and the keys of `memory.stat` under which the page cache stands that
+    /// the group (with those below it) could give back.
+    fn names(self) -> (&'static str, &'static str, [&'static str; 2]) {
+        match self {
+            Version::One => {
+                ("memory.limit_in_bytes", "memory.usage_in_bytes", ["total_inactive_file", "total_active_file"])
+            }
+            Version::Two => ("memory.max", "memory.current", ["inactive_file", "active_file"]),
+        }
+    }
+
+    /// What one group leaves; absent where it has no limit.
+    fn read_headroom(self, directory: &Path) -> Option<Bytes> {
+        let (limit, usage, cache) = self.names();
+        let limit = read_number(directory.join(limit))?;
+        let usage = read_number(directory.join(usage))?;
+        let stat = std::fs::read_to_string(directory.join("memory.stat")).unwrap_or_default();
+        Some(headroom(limit, usage, reclaimable(&stat, cache)))
+    }
+}
+
+/// A number in a file; absent for `max` and for what cannot be read.
+fn read_number(path: PathBuf) -> Option<u64> {
+    std::fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+/// The page cache in a `memory.stat`, in bytes.
+fn reclaimable(stat: &str, keys: [&str; 2]) -> u64 {
+    let lines = stat.lines().filter_map(|line| line.split_once(' '));
+    let wanted = lines.filter(|(key, _)| keys.contains(key));
+    wanted.filter_map(|(_, value)| value.parse::<u64>().ok()).fold(0, u64::saturating_add)
+}
+
+fn headroom(limit: u64, usage: u64, reclaimable: u64) -> Bytes {
+    Bytes(limit.saturating_sub(usage.saturating_sub(reclaimable)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn group(directory: &Path, max: &str, current: &str, stat: &str) {
+        std::fs::create_dir_all(directory).unwrap();
+        for (name, text) in [("memory.max", max), ("memory.current", current), ("memory.stat", stat)] {
+            std::fs::write(directory.join(name), text).unwrap();
+        }
+    }
+
+    fn mount(at: &Path, root: &str) -> MountInfo {
+        MountInfo::from_line(&format!("41 31 0:38 {root} {} rw - cgroup2 cgroup2 rw", at.display())).unwrap()
+    }
+
+    #[test]
+    fn the_tightest_group_up_the_tree_decides() {
+        let top = tempfile::tempdir().unwrap();
+        group(&top.path().join("a"), "5000\n", "4500\n", "inactive_file 500\nactive_file 100\nanon 9\n");
+        group(&top.path().join("a/b"), "max\n", "10\n", "");
+        group(&top.path().join("a/b/c"), "9000\n", "10\n", "");
+        let headroom = |group: &str| read_tree_headroom(&mount(top.path(), "/"), Path::new(group), Version::Two);
+        assert_eq!(headroom("/a/b/c"), Some(Bytes(1100)));
+        assert_eq!(headroom("/a/b"), Some(Bytes(1100)));
+        assert_eq!(headroom("/"), None);
+    }
+
+    #[test]
+    fn a_mount_that_shows_a_part_of_the_tree_is_followed() {
+        let top = tempfile::tempdir().unwrap();
+        group(top.path(), "5000\n", "1000\n", "");
+        let mount = mount(top.path(), "/docker/x");
+        assert_eq!(read_tree_headroom(&mount, Path::new("/docker/x"), Version::Two), Some(Bytes(4000)));
+        assert_eq!(read_tree_headroom(&mount, Path::new("/elsewhere"), Version::Two), None);
+    }
+
+    #[test]
+    fn a_group_over_its_limit_leaves_nothing() {
+        assert_eq!(headroom(100, 200, 0), Bytes(0));
+        assert_eq!(headroom(100, 50, 80), Bytes(100));
+    }
+
+    #[test]
+    fn this_machine_has_memory() {
+        let available = read_available_memory(&ProcRoot::live()).unwrap();
+        assert!(available.0 > 1 << 20, "{available:?}");
+    }
+
+    #[test]
+    fn a_capture_without_meminfo_is_an_error_about_that_file() {
+        let empty = tempfile::tempdir().unwrap();
+        let error = read_available_memory(&ProcRoot::at(empty.path().to_owned())).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        assert!(error.to_string().ends_with("meminfo: no such file"), "{error}");
+    }
+}

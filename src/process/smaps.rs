@@ -1,0 +1,341 @@
+//! The parser of `/proc/PID/smaps`: bytes in, [`Mappings`] out, no I/O.
+//!
+//! It is fed in chunks that may be cut anywhere, so that the text (700 bytes a mapping) never has to be held whole. It
+//! reads what every kernel writes, knows no kernel version, and allocates nothing per line: the key of a line is
+//! guessed from the line before it, since a kernel writes the keys of each mapping in one order, and digits are read
+//! only of keys that are wanted.
+//!
+//! The text comes from `show_smap` in the kernel's `fs/proc/task_mmu.c`.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::process::fields::{FieldId, FieldUnit, Fields, MOST_KEYS, Wanted};
+use crate::process::head::{decimal, is_head, parse_head};
+use crate::process::mapping::{Mappings, Value};
+use crate::units::Bytes;
+
+/// Longer than any line of a kernel (a path of 4096 bytes, each a newline written with four), and an end to a
+/// capture that is not smaps text at all.
+const LONGEST_LINE: usize = 1 << 20;
+
+/// Longer than any key of a kernel (15 bytes on 6.18).
+const LONGEST_KEY: usize = 64;
+
+/// Where smaps text is not what the format allows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParseError {
+    /// The line, counted from 1.
+    pub line: u64,
+    /// What is wrong with it, in words that follow a colon.
+    pub why: Cow<'static, str>,
+}
+
+/// A parser of one process's smaps text.
+#[derive(Debug)]
+pub struct SmapsParser<'f> {
+    fields: &'f mut Fields,
+    wanted: &'f Wanted,
+    /// What to do with each key, by [`FieldId`].
+    plans: Vec<Plan>,
+    /// The key that came first after the last head.
+    first: Option<FieldId>,
+    /// The key of the last line; absent after a head.
+    previous: Option<FieldId>,
+    mappings: Mappings,
+    /// The beginning of a line whose end has not come yet.
+    pending: Vec<u8>,
+    line: u64,
+    failed: Option<ParseError>,
+}
+
+/// What to do with a line of one key.
+#[derive(Debug, Clone, Copy)]
+struct Plan {
+    keep: bool,
+    /// It is `Size`, which must be `end - start`.
+    is_size: bool,
+    /// The key that followed it last time.
+    next: Option<FieldId>,
+    /// It was the last of some mapping.
+    ends: bool,
+}
+
+/// Parses a whole smaps text. For tests and captures in memory; a live process is streamed.
+///
+/// # Errors
+/// As [`SmapsParser::feed`] and [`SmapsParser::finish`].
+pub fn parse_smaps(text: &[u8], fields: &mut Fields, wanted: &Wanted) -> Result<Mappings, ParseError> {
+    let mut parser = SmapsParser::new(fields, wanted);
+    parser.feed(text)?;
+    parser.finish()
+}
+
+impl<'f> SmapsParser<'f> {
+    /// A parser that enters the keys it sees in `fields` and keeps the values that are `wanted`.
+    pub fn new(fields: &'f mut Fields, wanted: &'f Wanted) -> Self {
+        let plans = fields.numbered().map(|id| Plan::new(fields.name(id), wanted)).collect();
+        SmapsParser {
+            fields,
+            wanted,
+            plans,
+            first: None,
+            previous: None,
+            mappings: Mappings::new(),
+            pending: Vec::new(),
+            line: 0,
+            failed: None,
+        }
+    }
+
+    /// Takes the next chunk of the text, cut anywhere.
+    ///
+    /// # Errors
+    /// A line that is neither head nor key; a head with a bad field, or one that does not end after the mapping
+    /// above it; a number past 64 bits; a value of another unit than the key's first; a key twice in a mapping; a `Size`
+    /// that is not `end - start`. After an error the parser gives the same one again.
+    pub fn feed(&mut self, chunk: &[u8]) -> Result<(), ParseError> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        let done = self.feed_lines(chunk);
+        self.failed = done.as_ref().err().cloned();
+        done
+    }
+
+    /// Ends the text.
+    ///
+    /// # Errors
+    /// The error of an earlier [`SmapsParser::feed`]; a text torn in a line or, as far as the mappings above tell, in
+    /// the middle of a mapping.
+    pub fn finish(mut self) -> Result<Mappings, ParseError> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        if !self.pending.is_empty() {
+            self.line += 1;
+            return Err(self.error("the text is torn: it ends within a line"));
+        }
+        if !self.mappings.is_empty() && !self.ends_whole() {
+            return Err(self.error("the text is torn: it ends within a mapping"));
+        }
+        Ok(self.mappings)
+    }
+
+    fn feed_lines(&mut self, chunk: &[u8]) -> Result<(), ParseError> {
+        let mut rest = chunk;
+        if !self.pending.is_empty() {
+            let Some((line, after)) = split_line(rest) else { return self.keep_pending(rest) };
+            self.keep_pending(line)?;
+            rest = after;
+            let mut whole = std::mem::take(&mut self.pending);
+            self.take_line(&whole)?;
+            // Its memory serves the next cut line.
+            whole.clear();
+            self.pending = whole;
+        }
+        while let Some((line, after)) = split_line(rest) {
+            self.take_line(line)?;
+            rest = after;
+        }
+        self.keep_pending(rest)
+    }
+
+    fn keep_pending(&mut self, part: &[u8]) -> Result<(), ParseError> {
+        if self.pending.len() + part.len() > LONGEST_LINE {
+            self.line += 1;
+            return Err(self.error("the line is longer than 1 MiB"));
+        }
+        self.pending.extend_from_slice(part);
+        Ok(())
+    }
+
+    fn take_line(&mut self, line: &[u8]) -> Result<(), ParseError> {
+        self.line += 1;
+        if let Some(id) = self.guess()
+            && let Some(value) = self.fields.value_in(id, line)
+        {
+            return self.take_value(id, value);
+        }
+        if is_head(line) { self.take_head(line) } else { self.take_key(line) }
+    }
+
+    /// The key that this line has if the mapping is like the one above.
+    fn guess(&self) -> Option<FieldId> {
+        match self.previous {
+            Some(previous) => self.plans.get(previous.index())?.next,
+            None => self.first,
+        }
+    }
+
+    fn take_head(&mut self, line: &[u8]) -> Result<(), ParseError> {
+        let head = parse_head(line).map_err(|why| self.error(why))?;
+        if !self.mappings.is_empty() {
+            self.end_mapping()?;
+        }
+        self.make_room(head.start, head.end)?;
+        self.previous = None;
+        self.mappings.push(&head).ok_or_else(|| self.error("the names are more than 4 GiB"))
+    }
+
+    /// Makes room for a mapping that may begin before the one above ends.
+    ///
+    /// The kernel goes on with the first mapping that ends past the one it gave last. If the process has merged or
+    /// moved mappings meanwhile, that one can begin below what was already given: 91 of 300 readings of a process that
+    /// maps and unmaps in a loop had such rows (6.18). The newer one is right, those it overlaps are gone.
+    fn make_room(&mut self, start: u64, end: u64) -> Result<(), ParseError> {
+        if end <= self.mappings.last_end() {
+            return Err(self.error("the mapping ends before the one above it: they are out of order"));
+        }
+        if start < self.mappings.last_end() {
+            self.mappings.replace_from(start);
+        }
+        Ok(())
+    }
+
+    /// Notes the key that ends the mapping above a head.
+    fn end_mapping(&mut self) -> Result<(), ParseError> {
+        match self.previous.and_then(|last| self.plans.get_mut(last.index())) {
+            Some(plan) => {
+                plan.ends = true;
+                Ok(())
+            }
+            None => Err(self.error("the mapping above has no keys: this is not smaps")),
+        }
+    }
+
+    /// Whether the last mapping ends with a key with which another one ended. A kernel ends each with the same.
+    fn ends_whole(&self) -> bool {
+        let Some(last) = self.previous.and_then(|last| self.plans.get(last.index())) else { return false };
+        last.ends || self.mappings.len() == 1
+    }
+
+    /// A line whose key is not the one that was guessed.
+    fn take_key(&mut self, line: &[u8]) -> Result<(), ParseError> {
+        let Some((name, value)) = split_key(line) else {
+            return Err(self.error("the line is neither a mapping nor a key"));
+        };
+        if self.mappings.is_empty() {
+            return Err(self.error("the text does not begin with a mapping"));
+        }
+        let id = match self.fields.find_exact(name.as_bytes()) {
+            Some(id) => id,
+            None => self.enter(name, value)?,
+        };
+        match self.previous {
+            Some(previous) => self.plans.get_mut(previous.index()).into_iter().for_each(|plan| plan.next = Some(id)),
+            None => self.first = Some(id),
+        }
+        self.take_value(id, value)
+    }
+
+    fn enter(&mut self, name: &str, value: &[u8]) -> Result<FieldId, ParseError> {
+        let value = parse_value(value).map_err(|why| self.key_error(name, why))?;
+        let id = self
+            .fields
+            .enter(name, value.unit(), self.previous)
+            .ok_or_else(|| self.error(format!("there are more than {MOST_KEYS} different keys")))?;
+        self.plans.push(Plan::new(name, self.wanted));
+        Ok(id)
+    }
+
+    #[inline]
+    fn take_value(&mut self, id: FieldId, value: &[u8]) -> Result<(), ParseError> {
+        self.previous = Some(id);
+        match self.plans.get(id.index()) {
+            Some(plan) if plan.keep || plan.is_size => self.keep_value(id, value, *plan),
+            _ => Ok(()),
+        }
+    }
+
+    fn keep_value(&mut self, id: FieldId, value: &[u8], plan: Plan) -> Result<(), ParseError> {
+        let value = parse_value_as(self.fields.unit(id), value).map_err(|why| self.value_error(id, why))?;
+        if plan.is_size && value != Value::Bytes(self.mappings.last_size()) {
+            return Err(self.value_error(id, "it is not the size of the address range"));
+        }
+        if plan.keep {
+            self.mappings.set(id, value).map_err(|why| self.value_error(id, why))?;
+        }
+        Ok(())
+    }
+
+    fn value_error(&self, id: FieldId, why: &str) -> ParseError {
+        self.key_error(self.fields.name(id), why)
+    }
+
+    fn key_error(&self, name: &str, why: &str) -> ParseError {
+        self.error(format!("{name}: {why}"))
+    }
+
+    fn error(&self, why: impl Into<Cow<'static, str>>) -> ParseError {
+        ParseError { line: self.line, why: why.into() }
+    }
+}
+
+impl Plan {
+    fn new(name: &str, wanted: &Wanted) -> Plan {
+        Plan { keep: wanted.keeps(name), is_size: name == "Size", next: None, ends: false }
+    }
+}
+
+/// The first line without its newline, and what follows it.
+fn split_line(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = memchr::memchr(b'\n', text)?;
+    let (line, rest) = text.split_at_checked(end)?;
+    Some((line, rest.get(1..)?))
+}
+
+/// The key of a line and what follows its colon. A key is printable ASCII and begins with a letter.
+fn split_key(line: &[u8]) -> Option<(&str, &[u8])> {
+    let colon = memchr::memchr(b':', line.get(..line.len().min(LONGEST_KEY + 1))?)?;
+    let (name, rest) = line.split_at_checked(colon)?;
+    let is_key = name.first()?.is_ascii_alphabetic() && name.iter().all(|byte| matches!(byte, b' '..=b'~'));
+    Some((std::str::from_utf8(name).ok().filter(|_| is_key)?, rest.get(1..)?))
+}
+
+/// A value of a key that was not seen before, which decides its unit.
+fn parse_value(text: &[u8]) -> Result<Value<'_>, &'static str> {
+    let text = text.trim_ascii();
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    match text.get(digits..).unwrap_or_default().trim_ascii_start() {
+        _ if digits == 0 => Ok(Value::Text(text)),
+        b"kB" => parse_value_as(FieldUnit::Bytes, text),
+        b"" => parse_value_as(FieldUnit::Count, text),
+        _ => Ok(Value::Text(text)),
+    }
+}
+
+/// A value of a key whose unit is known.
+fn parse_value_as(unit: FieldUnit, text: &[u8]) -> Result<Value<'_>, &'static str> {
+    let text = text.trim_ascii();
+    match unit {
+        FieldUnit::Text => Ok(Value::Text(text)),
+        FieldUnit::Count => match number(text)? {
+            (count, b"") => Ok(Value::Count(count)),
+            _ => Err("it is not a bare number"),
+        },
+        FieldUnit::Bytes => match number(text)? {
+            (kib, b" kB") => Bytes::from_kib(kib).map(Value::Bytes).ok_or("the number is too large"),
+            (kib, rest) if rest.trim_ascii_start() == b"kB" => {
+                Bytes::from_kib(kib).map(Value::Bytes).ok_or("the number is too large")
+            }
+            _ => Err("it is not a number of kB"),
+        },
+    }
+}
+
+/// Decimal digits and what follows them.
+fn number(text: &[u8]) -> Result<(u64, &[u8]), &'static str> {
+    match text.first() {
+        Some(b'0'..=b'9') => decimal(text).ok_or("the number is too large"),
+        _ => Err("it is not a number"),
+    }
+}
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "line {}: {}", self.line, self.why)
+    }
+}
+
+impl std::error::Error for ParseError {}

@@ -1,0 +1,325 @@
+//! Reading live processes and captures of them: the own process against `/proc/self/maps`, processes that cannot be
+//! read and why, processes that change while they are read, and directories that look like `/proc`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
+
+use std::collections::HashMap;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use memmap2::{Advice, MmapMut};
+use rmap::error::ErrorKind;
+use rmap::process::{Fields, ProcRoot, ProcessMappings, Wanted, own_pid, read_present_pages, read_process, read_smaps};
+use rmap::units::PageSize;
+
+fn read(root: &ProcRoot, pid: u32) -> rmap::Result<(Fields, ProcessMappings)> {
+    let mut fields = Fields::new();
+    let found = read_smaps(root, pid, &mut fields, &Wanted::Everything)?;
+    Ok((fields, found))
+}
+
+/// The complaint about a process: its kind and the line that a user would see.
+fn complaint(root: &ProcRoot, pid: u32) -> (ErrorKind, String) {
+    let error = read(root, pid).expect_err("the process was read");
+    (error.kind(), error.to_string())
+}
+
+/// A child that is killed when the test ends.
+struct Subject(Child);
+
+impl Subject {
+    fn shell(script: &str) -> Subject {
+        let mut command = Command::new("/bin/sh");
+        Subject(command.args(["-c", script]).stdout(Stdio::null()).spawn().unwrap())
+    }
+
+    fn pid(&self) -> u32 {
+        self.0.id()
+    }
+}
+
+impl Drop for Subject {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Waits until `done`, for at most ten seconds.
+fn wait_until(done: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < Duration::from_secs(10), "it did not come to that in ten seconds");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// A directory that looks like `/proc` with one process in it.
+fn capture(pid: u32, files: &[(&str, &[u8])]) -> (tempfile::TempDir, ProcRoot) {
+    let top = tempfile::tempdir().unwrap();
+    for (name, bytes) in files {
+        let path = top.path().join(pid.to_string()).join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+    std::fs::create_dir_all(top.path().join(pid.to_string())).unwrap();
+    let root = ProcRoot::at(top.path().to_owned());
+    (top, root)
+}
+
+fn sample() -> Vec<u8> {
+    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/smaps/linux-6.1-x86_64.txt")).unwrap()
+}
+
+/// A stat file of a process in `state` with that many threads.
+fn stat(state: char, threads: u32) -> Vec<u8> {
+    format!("12 (a b) {state} 1 1 1 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 {threads} 0 777 8 1 9 1 1 1 0 0 0 0 0 0 0 0 0 17 0 0 0\n")
+        .into_bytes()
+}
+
+#[test]
+fn a_process_at_rest_is_read_as_its_maps_say() {
+    let subject = Subject::shell("sleep 100; exit");
+    wait_until(|| {
+        std::fs::read(format!("/proc/{}/cmdline", subject.pid())).is_ok_and(|line| line.starts_with(b"/bin/sh"))
+    });
+    let (mut maps, mut found) = (Vec::new(), None);
+    // The shell may still be loading: maps must be the same before and after.
+    for _ in 0..100 {
+        maps = std::fs::read(format!("/proc/{}/maps", subject.pid())).unwrap();
+        found = Some(read(&ProcRoot::live(), subject.pid()).unwrap());
+        if std::fs::read(format!("/proc/{}/maps", subject.pid())).unwrap() == maps {
+            break;
+        }
+    }
+    let (fields, found) = found.unwrap();
+    let lines: Vec<_> = String::from_utf8_lossy(&maps).lines().map(str::to_owned).collect();
+    let rows: Vec<String> = found
+        .mappings
+        .iter()
+        .map(|m| {
+            let head = format!(
+                "{:08x}-{:08x} {} {:08x} {} {} ",
+                m.start(),
+                m.end(),
+                m.perm(),
+                m.offset(),
+                m.device(),
+                m.inode()
+            );
+            let name = String::from_utf8_lossy(m.path());
+            if name.is_empty() { head } else { format!("{head:<73}{name}") }
+        })
+        .collect();
+    assert_eq!(rows, lines);
+    let size = fields.find(b"Size").unwrap();
+    assert!(found.mappings.iter().all(|mapping| mapping.bytes(size) == Some(mapping.size())));
+    assert!(found.process.command.starts_with(b"/bin/sh -c sleep 100; exit"));
+    assert!(found.process.start_time.is_some_and(|ticks| ticks > 0));
+}
+
+#[test]
+fn the_own_process_is_self() {
+    let root = ProcRoot::live();
+    assert!(root.is_live());
+    assert_eq!(own_pid(&root).unwrap(), std::process::id());
+    assert_eq!(read_process(&root, std::process::id()).unwrap().pid, std::process::id());
+    assert_eq!(root.pid_path(4690, "smaps"), Path::new("/proc/4690/smaps"));
+}
+
+#[test]
+fn a_process_that_is_not_there() {
+    let (kind, line) = complaint(&ProcRoot::live(), u32::MAX);
+    assert_eq!((kind, line.as_str()), (ErrorKind::NotFound, "pid 4294967295: no such process"));
+    assert_eq!(read_process(&ProcRoot::live(), u32::MAX).unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn a_zombie_says_that_it_is_one() {
+    let subject = Subject::shell("exit 0");
+    let stat = format!("/proc/{}/stat", subject.pid());
+    wait_until(|| std::fs::read_to_string(&stat).unwrap().contains(") Z "));
+    let (kind, line) = complaint(&ProcRoot::live(), subject.pid());
+    assert_eq!(kind, ErrorKind::Unsupported);
+    assert!(line.ends_with(": a zombie: it has exited and waits for its parent"), "{line}");
+    assert_eq!(read_process(&ProcRoot::live(), subject.pid()).unwrap().command, b"[sh]");
+}
+
+#[test]
+fn a_kernel_thread_says_that_it_is_one() {
+    let root = ProcRoot::live();
+    match read_process(&root, 2) {
+        Ok(process) if process.command == b"[kthreadd]" => {}
+        _ => return eprintln!("SKIPPED: pid 2 is not kthreadd here (a pid namespace)"),
+    }
+    let (kind, line) = complaint(&root, 2);
+    assert_eq!((kind, line.as_str()), (ErrorKind::Unsupported, "pid 2: a kernel thread has no memory of its own"));
+}
+
+#[test]
+fn another_users_process_is_denied_with_advice() {
+    if !nix::unistd::geteuid().is_root() {
+        return eprintln!("SKIPPED: only root can become another user");
+    }
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "read_the_pid_of_the_environment", "--ignored", "--nocapture"])
+        .env("RMAP_TEST_PID", std::process::id().to_string())
+        .current_dir("/")
+        .uid(65534)
+        .gid(65534)
+        .output();
+    let output = match child {
+        Ok(output) => String::from_utf8_lossy(&output.stdout).into_owned(),
+        Err(error) => return eprintln!("SKIPPED: the test cannot be run as another user: {error}"),
+    };
+    let line = format!("pid {}: permission denied; run as root, or as the user who owns it", std::process::id());
+    assert!(output.contains(&line), "{output}");
+}
+
+#[test]
+#[ignore = "a part of another_users_process_is_denied_with_advice"]
+fn read_the_pid_of_the_environment() {
+    let pid = std::env::var("RMAP_TEST_PID").unwrap().parse().unwrap();
+    println!("{}", complaint(&ProcRoot::live(), pid).1);
+}
+
+#[test]
+fn a_process_that_maps_and_unmaps_gives_whole_rows_in_order() {
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut held: HashMap<usize, MmapMut> = HashMap::new();
+            for turn in 0.. {
+                if stop.load(Ordering::Relaxed) {
+                    break;
+                }
+                let pages = 1 + turn * 7919 % 9;
+                held.insert(turn * 31 % 300, MmapMut::map_anon(pages * 4096).unwrap());
+                held.remove(&(turn * 17 % 300));
+            }
+        });
+        for _ in 0..100 {
+            let (_, found) = read(&ProcRoot::live(), std::process::id()).unwrap();
+            let rows: Vec<_> = found.mappings.iter().collect();
+            assert!(rows.windows(2).all(|pair| pair[0].end() <= pair[1].start()), "rows overlap or are out of order");
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn a_process_that_runs_other_programs_is_read_whole_or_not_at_all() {
+    let script = "exec /bin/sh -c \"$0\" \"$0\"";
+    let mut command = Command::new("/bin/sh");
+    let subject = Subject(command.args(["-c", script, script]).spawn().unwrap());
+    for _ in 0..200 {
+        match read(&ProcRoot::live(), subject.pid()) {
+            // Between the old program and the new one there is a stack and little else, but never nothing.
+            Ok((_, found)) => assert!(!found.mappings.is_empty()),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Changed, "{error}"),
+        }
+    }
+}
+
+#[test]
+fn a_process_that_exits_while_it_is_read_is_one_clear_line() {
+    for _ in 0..50 {
+        let subject = Subject::shell("exit 0");
+        for _ in 0..100 {
+            match read(&ProcRoot::live(), subject.pid()) {
+                Ok((_, found)) => assert!(!found.mappings.is_empty()),
+                Err(error) => {
+                    let known = [ErrorKind::NotFound, ErrorKind::Unsupported, ErrorKind::Changed];
+                    assert!(known.contains(&error.kind()), "{error}");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_pages_that_were_touched_are_present() {
+    let page = PageSize::FOUR_KIB;
+    if nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE) != Ok(Some(4096)) {
+        return eprintln!("SKIPPED: pages are not of 4 KiB here");
+    }
+    let mut memory = MmapMut::map_anon(64 * 4096).unwrap();
+    memory.advise(Advice::NoHugePage).unwrap();
+    for touched in [3, 4, 5, 40] {
+        memory[touched * 4096] = 1;
+    }
+    let start = memory.as_ptr() as u64;
+    let (root, pid) = (ProcRoot::live(), std::process::id());
+    let present = read_present_pages(&root, pid, start..start + 64 * 4096, page).unwrap();
+    assert_eq!(present, [3..6, 40..41]);
+    let beyond = read_present_pages(&root, pid, u64::MAX - 4096..u64::MAX, page).unwrap_err();
+    assert_eq!(beyond.kind(), ErrorKind::Unsupported, "{beyond}");
+}
+
+#[test]
+fn a_capture_is_read_like_a_live_process() {
+    let (_top, root) = capture(12, &[("smaps", &sample()), ("stat", &stat('S', 1)), ("cmdline", b"java\0-jar\0x y\0")]);
+    let (_, found) = read(&root, 12).unwrap();
+    assert_eq!((found.process.pid, found.process.start_time, found.mappings.len()), (12, Some(777), 7));
+    assert_eq!(found.process.command, b"java -jar x y");
+    assert!(!root.is_live());
+}
+
+#[test]
+fn a_capture_of_smaps_alone_is_enough() {
+    let (_top, root) = capture(12, &[("smaps", &sample())]);
+    let (_, found) = read(&root, 12).unwrap();
+    assert_eq!((found.process.start_time, found.process.command.len(), found.mappings.len()), (None, 0, 7));
+}
+
+#[test]
+fn a_capture_larger_than_a_chunk_is_read_by_two_threads() {
+    let body = "Size: 4 kB\nRss: 4 kB\nVmFlags: rd wr mr mw me \n";
+    let text: String = (1..40_000u64)
+        .map(|page| format!("{:08x}-{:08x} rw-p 00000000 00:00 0 \n{body}", page * 4096, (page + 1) * 4096))
+        .collect();
+    let (_top, root) = capture(12, &[("smaps", text.as_bytes())]);
+    assert_eq!(read(&root, 12).unwrap().1.mappings.len(), 39_999);
+    let (_top, torn) = capture(12, &[("smaps", &text.as_bytes()[..text.len() - 30])]);
+    assert_eq!(complaint(&torn, 12).0, ErrorKind::Malformed);
+}
+
+#[test]
+fn a_process_whose_first_thread_has_exited_is_read_through_another() {
+    let (_top, root) = capture(12, &[("stat", &stat('Z', 2)), ("smaps", b""), ("task/13/smaps", &sample())]);
+    assert_eq!(read(&root, 12).unwrap().1.mappings.len(), 7);
+}
+
+#[test]
+fn captures_that_cannot_be_read_say_why() {
+    let root = |files| capture(12, files);
+    for (files, kind, end) in [
+        (&[("smaps", &b"junk\n"[..])][..], ErrorKind::Malformed, "line 1: the line is neither a mapping nor a key"),
+        (&[("smaps", &b"junk"[..])], ErrorKind::Malformed, "line 1: the text is torn: it ends within a line"),
+        (&[("stat", &stat('S', 1)[..])], ErrorKind::NotFound, "it has no smaps file"),
+        (&[("stat", &b"junk"[..])], ErrorKind::Malformed, "its stat file is not what the kernel writes"),
+        (&[("smaps/x", &b""[..])], ErrorKind::System, "its smaps is not a regular file"),
+        (&[], ErrorKind::NotFound, "it has no smaps file"),
+    ] {
+        let (_top, root) = root(files);
+        let (found, line) = complaint(&root, 12);
+        assert_eq!(found, kind, "{line}");
+        assert!(line.ends_with(end), "{line}");
+    }
+    let (top, root) = capture(12, &[]);
+    assert_eq!(complaint(&root, 13).1, format!("pid 13: no such process in {}", top.path().display()));
+    assert_eq!(own_pid(&root).unwrap_err().kind(), ErrorKind::Unsupported);
+    let nowhere = ProcRoot::at("/nonexistent/proc".into());
+    assert_eq!(complaint(&nowhere, 1).1, "/nonexistent/proc: no such directory");
+}
+
+#[test]
+fn a_fifo_in_a_capture_does_not_block() {
+    let (top, root) = capture(12, &[]);
+    nix::unistd::mkfifo(&top.path().join("12/smaps"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    assert!(complaint(&root, 12).1.ends_with("its smaps is not a regular file"));
+}
