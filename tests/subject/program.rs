@@ -14,6 +14,13 @@
 //! * `rename:OLD:NEW` renames it
 //! * `fork`           forks a child that holds the same memory until the subject ends: every page is then shared by two
 
+#![allow(
+    unsafe_code,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test program that maps memory by hand"
+)]
+
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::num::NonZeroUsize;
