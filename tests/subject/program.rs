@@ -18,6 +18,7 @@
     unsafe_code,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::multiple_unsafe_ops_per_block,
     reason = "a test program that maps memory by hand"
 )]
 

@@ -1,0 +1,111 @@
+//! What was typed. No I/O happens here, and nothing can fail but validation.
+
+mod demo;
+mod pcstat;
+mod pid;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use demo::{DemoArgs, RemoveAtEndArgs};
+pub use pcstat::{PcstatArgs, understand_peers};
+pub use pid::PidArgs;
+
+use crate::output::column::ColumnList;
+use crate::output::{Format, SizeUnit};
+
+/// Where is this memory, page by page, and who holds it?
+#[derive(Debug, Parser)]
+#[command(name = "rmap", version, about, arg_required_else_help = true, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// What a process has mapped, and how much of each mapping is in RAM
+    Pid(PidArgs),
+    /// Which pages of a file are in the page cache
+    Pcstat(PcstatArgs),
+    /// Map and fill a file, and watch both views agree
+    Demo(DemoArgs),
+    /// Removes a file when its standard input ends; the demo's guard against being killed.
+    #[command(hide = true)]
+    RemoveAtEnd(RemoveAtEndArgs),
+}
+
+/// How the answer is written; the same in every subcommand.
+#[derive(Debug, Args)]
+pub struct OutputArgs {
+    /// Columns to show: LIST replaces the default ones, +LIST adds to them (names are below)
+    #[arg(short = 'o', long = "columns", value_name = "LIST")]
+    pub columns: Option<ColumnList>,
+    /// Format of the answer; machine formats are in bytes and pages, with every column
+    #[arg(long, value_enum, value_name = "FORMAT", conflicts_with_all = ["json", "jsonl", "csv"])]
+    pub format: Option<FormatName>,
+    /// Short for --format json
+    #[arg(long, conflicts_with_all = ["jsonl", "csv"])]
+    pub json: bool,
+    /// Short for --format jsonl
+    #[arg(long, conflicts_with = "csv")]
+    pub jsonl: bool,
+    /// Short for --format csv
+    #[arg(long)]
+    pub csv: bool,
+    /// Write sizes in bytes
+    #[arg(short = 'b', long, conflicts_with = "human")]
+    pub bytes: bool,
+    /// Write sizes for people: 1.5G
+    #[arg(short = 'H', long)]
+    pub human: bool,
+    /// Leave out the header
+    #[arg(short = 'n', long, visible_alias = "nohdr")]
+    pub no_header: bool,
+}
+
+/// The formats by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FormatName {
+    /// For people
+    Table,
+    /// One JSON document
+    Json,
+    /// One JSON object a line
+    Jsonl,
+    /// RFC 4180
+    Csv,
+}
+
+impl OutputArgs {
+    /// The format that was asked for.
+    pub fn format(&self) -> Format {
+        match self.format {
+            Some(FormatName::Json) => Format::Json,
+            Some(FormatName::Jsonl) => Format::JsonLines,
+            Some(FormatName::Csv) => Format::Csv,
+            _ if self.json => Format::Json,
+            _ if self.jsonl => Format::JsonLines,
+            _ if self.csv => Format::Csv,
+            _ => Format::Table,
+        }
+    }
+
+    /// The unit of sizes in tables; `default` where none was asked for.
+    pub fn unit(&self, default: SizeUnit) -> SizeUnit {
+        match (self.bytes, self.human) {
+            (true, _) => SizeUnit::Bytes,
+            (_, true) => SizeUnit::Human,
+            _ => default,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_arguments_are_consistent() {
+        crate::cli::command().debug_assert();
+    }
+}

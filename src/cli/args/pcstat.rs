@@ -1,0 +1,102 @@
+//! What was typed behind `rmap pcstat`, also by those who type pcstat's own options.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::OutputArgs;
+
+/// `rmap pcstat`
+#[derive(Debug, Args)]
+pub struct PcstatArgs {
+    /// Files
+    #[arg(value_name = "PATH", required_unless_present = "pid")]
+    pub paths: Vec<PathBuf>,
+    /// The files that this process maps, too
+    #[arg(long, value_name = "PID")]
+    pub pid: Option<u32>,
+    /// Sort by a column, largest first (-COL: smallest first); by cached pages where none is named
+    #[arg(long, value_name = "COL", num_args = 0..=1, require_equals = true, default_missing_value = "cached")]
+    pub sort: Option<String>,
+    /// Close with a total
+    #[arg(long)]
+    pub total: bool,
+    /// Show the last part of each path only
+    #[arg(long)]
+    pub bname: bool,
+    /// With --json: for each page whether it is cached, as the array "status"
+    #[arg(long)]
+    pub pps: bool,
+    /// Comma-separated, as pcstat writes it
+    #[arg(long, conflicts_with_all = ["histo", "pps", "columns", "format", "json", "jsonl", "csv", "total", "bytes", "human"])]
+    pub terse: bool,
+    /// A strip a file: how full each part of it is in the page cache
+    #[arg(long, conflicts_with_all = ["pps", "columns", "format", "json", "jsonl", "csv", "total", "bytes", "human"])]
+    pub histo: bool,
+    /// A table without rules, on a terminal too
+    #[arg(long, conflicts_with_all = ["unicode", "terse", "histo", "format", "json", "jsonl", "csv"])]
+    pub plain: bool,
+    /// A table with rules, in a pipe too
+    #[arg(long, conflicts_with_all = ["terse", "histo", "format", "json", "jsonl", "csv"])]
+    pub unicode: bool,
+    /// How the answer is written.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// pcstat's options, which its users may also write with one dash.
+const PCSTAT_OPTIONS: [&str; 10] =
+    ["-json", "-pps", "-terse", "-nohdr", "-bname", "-histo", "-pid", "-sort", "-plain", "-unicode"];
+
+/// Rewrites what users of pcstat type into what clap can read: `-json` is `--json`, and `--sort` takes the next word as its
+/// column only if that is the name of one (`./size` is a file, `size` a column).
+pub fn understand_peers(arguments: Vec<OsString>) -> Vec<OsString> {
+    if arguments.get(1).is_none_or(|word| word != "pcstat") {
+        return arguments;
+    }
+    let mut options_end = false;
+    let mut understood: Vec<OsString> = Vec::with_capacity(arguments.len());
+    for word in arguments {
+        options_end |= word == "--";
+        let text = word.to_str().filter(|_| !options_end).unwrap_or_default();
+        if PCSTAT_OPTIONS.contains(&text) {
+            understood.push(OsString::from(format!("-{text}")));
+        } else if understood.last().is_some_and(|last| last == "--sort") && is_sort_column(text) {
+            understood.pop();
+            understood.push(OsString::from(format!("--sort={text}")));
+        } else {
+            understood.push(word);
+        }
+    }
+    understood
+}
+
+fn is_sort_column(word: &str) -> bool {
+    let name = word.strip_prefix('-').unwrap_or(word);
+    crate::output::column::find(crate::views::file::COLUMNS, crate::views::file::id_of(name)).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn understood(words: &[&str]) -> Vec<String> {
+        let words = words.iter().map(OsString::from).collect();
+        understand_peers(words).into_iter().map(|word| word.into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn one_dash_is_as_good_as_two_for_users_of_pcstat() {
+        assert_eq!(understood(&["rmap", "pcstat", "-json", "-pps", "x"]), ["rmap", "pcstat", "--json", "--pps", "x"]);
+        assert_eq!(understood(&["rmap", "pcstat", "--", "-json"]), ["rmap", "pcstat", "--", "-json"]);
+        assert_eq!(understood(&["rmap", "pid", "-json"]), ["rmap", "pid", "-json"]);
+    }
+
+    #[test]
+    fn sort_takes_a_column_and_leaves_a_file() {
+        assert_eq!(understood(&["rmap", "pcstat", "--sort", "size", "x"]), ["rmap", "pcstat", "--sort=size", "x"]);
+        assert_eq!(understood(&["rmap", "pcstat", "--sort", "big.db"]), ["rmap", "pcstat", "--sort", "big.db"]);
+        assert_eq!(understood(&["rmap", "pcstat", "--sort", "./size"]), ["rmap", "pcstat", "--sort", "./size"]);
+    }
+}
