@@ -82,14 +82,9 @@ fn part(size: Bytes, step: u64) -> Bytes {
 
 fn introduce(demo: &Demo, size: Bytes) -> Done {
     let mut out = screen::output();
-    writeln!(
-        out,
-        "pid {} maps {} ({} bytes) shared and writable, and fills it: byte i becomes i % 128.\n\
-         Left, what smaps says of the mapping; right, what the page cache holds of the file.\n",
-        demo.pid(),
-        path_words(demo),
-        size.0
-    )?;
+    writeln!(out, "pid {} maps {} ({} bytes), shared and writable,", demo.pid(), path_words(demo), size.0)?;
+    writeln!(out, "and fills it: byte i becomes i % 128. Sizes in the table are in KiB unless -b or -H is given.")?;
+    writeln!(out, "Size to Anonymous: smaps, of the mapping. File size to Cached %: the page cache, of the file.\n")?;
     Ok(out.flush()?)
 }
 
@@ -128,11 +123,10 @@ fn conclude(seen: &Observation) -> Done {
     match &seen.difference {
         None => writeln!(
             out,
-            "\nBoth views agree: Rss is {} KiB, and {} KiB of the file are cached: the same {} pages of {} bytes.",
+            "\nBoth views agree: {} KiB mapped in (Rss) are {} KiB of page cache, the same {} pages.",
             rss.kib(),
             rss.kib(),
-            rss.0 / page.bytes(),
-            page.bytes()
+            rss.0 / page.bytes()
         )?,
         Some(why) => {
             let mut cached = Vec::new();
