@@ -11,6 +11,7 @@ use crate::output::render::{render_group, renderer};
 use crate::output::{Cell, Column, Format, Layout, LineEnd, SizeUnit, Totals, column, escape, histogram};
 use crate::pagecache::{Engine, FileReport, OpenFile};
 use crate::process::{Fields, ProcRoot, Wanted, read_smaps};
+use crate::units::{Absent, Reason};
 use crate::views::file::{self, FileRow, Files};
 
 /// The columns, for `--help`.
@@ -56,8 +57,8 @@ fn collect(args: &PcstatArgs, report: &mut Report) -> Vec<FileReport> {
         match OpenFile::open(&path) {
             Ok(file) => {
                 let measured = if needs_map { engine.map(&file) } else { engine.measure(&file) };
-                if let Err(absent) = &measured.residency {
-                    report.failure(&Error::path(&path, ErrorKind::Denied, absent.to_string()));
+                if let Err(absent) = measured.residency {
+                    report.failure(&with_advice(&path, unmeasured(&path, absent)));
                 }
                 reports.push(measured);
             }
@@ -71,10 +72,23 @@ fn asks_for(args: &PcstatArgs, id: &str) -> bool {
     args.output.columns.as_ref().is_some_and(|list| list.ids.iter().any(|asked| asked == id))
 }
 
+/// A file that was opened and whose figures are absent.
+fn unmeasured(path: &Path, absent: Absent) -> Error {
+    let kind = match absent.reason {
+        Reason::Denied => ErrorKind::Denied,
+        Reason::Changed => ErrorKind::Changed,
+        Reason::Vanished => ErrorKind::NotFound,
+        _ => ErrorKind::Unsupported,
+    };
+    Error::path(path, kind, absent.to_string())
+}
+
+/// What the user can do about it.
 fn with_advice(path: &Path, error: Error) -> Error {
-    match path.is_dir() {
-        true => error.with_advice(format!("name the files in it: {}/*", path.display())),
-        false => error,
+    match error.kind() {
+        ErrorKind::Denied => error.with_advice("run as root, or as the user who owns it"),
+        _ if path.is_dir() => error.with_advice(format!("name the files in it: {}/*", path.display())),
+        _ => error,
     }
 }
 

@@ -65,6 +65,9 @@ fn write_field(cell: &Cell<'_>, escapes: bool, field: &mut Vec<u8>) {
         Cell::Percent(share) => {
             let _ = write!(field, "{share}");
         }
+        Cell::Offset(offset) => {
+            let _ = write!(field, "{offset}");
+        }
         Cell::Flag(flag) => field.extend_from_slice(if *flag { b"true" } else { b"false" }),
         Cell::Address(address) => {
             let _ = write!(field, "{address:x}");
