@@ -26,7 +26,12 @@ pub(crate) fn run(args: &PidArgs, report: &mut Report) -> Done {
     for word in &args.pids {
         let read = pid_of(word, &root).and_then(|pid| read_smaps(&root, pid, &mut fields, &wanted));
         match read {
-            Ok(process) => processes.push(process),
+            Ok(process) => {
+                if process.mappings.changed() > 0 {
+                    report.failure(&moved(&process));
+                }
+                processes.push(process);
+            }
             Err(error) => report.failure(&error),
         }
     }
@@ -43,6 +48,12 @@ fn pid_of(word: &str, root: &ProcRoot) -> Result<u32, Error> {
         Error::new(Subject::Words(word.to_owned()), ErrorKind::NotFound, "not a pid")
             .with_advice("name a process by its number (pgrep finds it), or self")
     })
+}
+
+/// A process that maps and unmaps so fast that no reading was free of mappings that moved meanwhile.
+fn moved(process: &ProcessMappings) -> Error {
+    let why = format!("{} mappings changed while they were read; their rows may lack parts", process.mappings.changed());
+    Error::pid(process.process.pid, ErrorKind::Changed, why).with_advice("stop it (kill -STOP) for an exact account")
 }
 
 /// Which counters must be kept while smaps is read: those that a column shows.
