@@ -52,7 +52,8 @@ fn pid_of(word: &str, root: &ProcRoot) -> Result<u32, Error> {
 
 /// A process that maps and unmaps so fast that no reading was free of mappings that moved meanwhile.
 fn moved(process: &ProcessMappings) -> Error {
-    let why = format!("{} mappings changed while they were read; their rows may lack parts", process.mappings.changed());
+    let why =
+        format!("{} mappings changed while they were read; their rows may lack parts", process.mappings.changed());
     Error::pid(process.process.pid, ErrorKind::Changed, why).with_advice("stop it (kill -STOP) for an exact account")
 }
 
