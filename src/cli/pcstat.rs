@@ -1,5 +1,6 @@
 //! `rmap pcstat`: the file view.
 
+use std::ffi::OsStr;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -53,19 +54,44 @@ fn collect(args: &PcstatArgs, report: &mut Report) -> Vec<FileReport> {
     let engine = Engine::detect();
     let needs_map = args.pps || args.histo || asks_for(args, "status");
     let mut reports = Vec::new();
-    for path in args.paths.iter().cloned().chain(paths_of_process(args, report)) {
-        match OpenFile::open(&path) {
+    let named = args.paths.iter().map(|path| Asked { path: path.clone(), inode: None });
+    for asked in named.chain(files_of_process(args, report)) {
+        match asked.open() {
             Ok(file) => {
                 let measured = if needs_map { engine.map(&file) } else { engine.measure(&file) };
                 if let Err(absent) = measured.residency {
-                    report.failure(&with_advice(&path, unmeasured(&path, absent)));
+                    report.failure(&with_advice(&asked.path, unmeasured(&asked.path, absent)));
                 }
                 reports.push(measured);
             }
-            Err(error) => report.failure(&with_advice(&path, error)),
+            Err(error) => report.failure(&with_advice(&asked.path, error)),
         }
     }
     reports
+}
+
+/// A file that is to be measured.
+#[derive(PartialEq, Eq, Hash, Clone)]
+struct Asked {
+    path: PathBuf,
+    /// The inode that must be behind that name, where a process said what it maps. Its device is of no help: smaps and stat
+    /// name different ones on btrfs.
+    inode: Option<u64>,
+}
+
+impl Asked {
+    /// The path in smaps is as the process saw it when it mapped the file. Since then the file may have been removed, which
+    /// smaps marks with words that may as well be part of a name, or the path may lead elsewhere in this mount namespace.
+    fn open(&self) -> Result<OpenFile, Error> {
+        let file = OpenFile::open(&self.path)?;
+        match self.inode {
+            Some(inode) if inode != file.inode() => {
+                Err(Error::path(&self.path, ErrorKind::NotFound, "is not the file that the process maps")
+                    .with_advice("that one was removed, or is in another mount namespace"))
+            }
+            _ => Ok(file),
+        }
+    }
 }
 
 fn asks_for(args: &PcstatArgs, id: &str) -> bool {
@@ -93,7 +119,7 @@ fn with_advice(path: &Path, error: Error) -> Error {
 }
 
 /// The files that the process of `--pid` maps, each once, in the order of their addresses.
-fn paths_of_process(args: &PcstatArgs, report: &mut Report) -> Vec<PathBuf> {
+fn files_of_process(args: &PcstatArgs, report: &mut Report) -> Vec<Asked> {
     let Some(pid) = args.pid else { return Vec::new() };
     let read = read_smaps(&ProcRoot::live(), pid, &mut Fields::new(), &Wanted::Only(Vec::new()));
     let process = match read {
@@ -106,8 +132,8 @@ fn paths_of_process(args: &PcstatArgs, report: &mut Report) -> Vec<PathBuf> {
     let mut seen = std::collections::HashSet::new();
     let files = process.mappings.iter().filter(|mapping| mapping.inode() != 0 && mapping.path().starts_with(b"/"));
     files
-        .map(|mapping| PathBuf::from(std::ffi::OsStr::from_bytes(mapping.path())))
-        .filter(|path| seen.insert(path.clone()))
+        .map(|mapping| Asked { path: PathBuf::from(OsStr::from_bytes(mapping.path())), inode: Some(mapping.inode()) })
+        .filter(|asked| seen.insert(asked.clone()))
         .collect()
 }
 
