@@ -105,7 +105,10 @@ fn what_another_user_may_not_read_or_ask_about() {
     let paths = [&secret, &foreign, &open].map(|known| known.path.to_str().unwrap());
     let run = everyone.rmap([&["pcstat", "--json"], &paths[..]].concat());
     let rows = run.json();
-    assert_eq!(run.complaints()[0], format!("rmap: {}: permission denied", paths[0]));
+    assert_eq!(
+        run.complaints()[0],
+        format!("rmap: {}: permission denied; run as root, or as the user who owns it", paths[0])
+    );
     if rows[0]["cached"] == 0 {
         return eprintln!("SKIPPED: this kernel tells anyone with cachestat (before 6.12.12)");
     }
