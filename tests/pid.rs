@@ -275,13 +275,13 @@ fn a_picture_of_the_table() {
 fn a_picture_of_every_field() {
     assert_snapshot!(shown(&["12", "-X"]), @r#"
     12:   bash -l
-         Address Perm Offset Device Inode Size Rss Pss Anonymous Swap VmFlags  Mapping
-    5581c0000000 r--p      0 fe:00     77  176 176 176         0    0 rd mr me /usr/bin/bash
-    5581c002c000 r-xp      0 fe:00     77  736 700 700         0    0 rd mr me /usr/bin/bash
-    7f1200000000 rw-p      0 fe:00     77   64   8   8         0    0 rd mr me [anon]
-    7f1210000000 rw-s      0 fe:00     77    8   4   4         0    0 rd mr me /dev/shm/a b (deleted)
-    7ffd00000000 rw-p      0 fe:00     77  132  12  12         0    0 rd mr me [stack]
-       total KiB                          1116 900 900         0    0
+         Address Perm   Offset Device Inode Size Rss Pss Anonymous Swap VmFlags  Mapping
+    5581c0000000 r--p 00000000 fe:00     77  176 176 176         0    0 rd mr me /usr/bin/bash
+    5581c002c000 r-xp 00000000 fe:00     77  736 700 700         0    0 rd mr me /usr/bin/bash
+    7f1200000000 rw-p 00000000 fe:00     77   64   8   8         0    0 rd mr me [anon]
+    7f1210000000 rw-s 00000000 fe:00     77    8   4   4         0    0 rd mr me /dev/shm/a b (deleted)
+    7ffd00000000 rw-p 00000000 fe:00     77  132  12  12         0    0 rd mr me [stack]
+       total KiB                            1116 900 900         0    0
     "#);
 }
 
