@@ -324,6 +324,12 @@ fn each_process_that_could_be_read_has_an_object_and_nothing_is_still_a_document
     assert_eq!((pids, run.status), (vec![8, 7], Some(1)));
     let run = rmap(["pid", "9", "--json", "--proc-root", root]);
     assert_eq!((run.text().as_str(), run.status), ("[]\n", Some(1)));
+    let run = rmap(["pid", "9", "--csv", "-o", "start,rss", "--proc-root", root]);
+    assert_eq!((run.text().as_str(), run.status), ("start,rss\r\n", Some(1)));
+    for (format, nothing) in [("--json", "[]\n"), ("--jsonl", ""), ("--csv", "size,cached\r\n")] {
+        let run = rmap(["pcstat", "/nonexistent", format, "-o", "size,cached"]);
+        assert_eq!((run.text().as_str(), run.status), (nothing, Some(1)));
+    }
 }
 
 #[test]
