@@ -54,8 +54,7 @@ pub fn drop_clean(fd: BorrowedFd<'_>, offset: u64, length: u64) -> Result<(), Er
 pub fn write_back(fd: BorrowedFd<'_>, offset: u64, length: u64) -> Result<(), Errno> {
     let number = |value| libc::off64_t::try_from(value).map_err(|_| Errno::EINVAL);
     let (offset, length) = (number(offset)?, number(length)?);
-    let flags =
-        libc::SYNC_FILE_RANGE_WAIT_BEFORE | libc::SYNC_FILE_RANGE_WRITE | libc::SYNC_FILE_RANGE_WAIT_AFTER;
+    let flags = libc::SYNC_FILE_RANGE_WAIT_BEFORE | libc::SYNC_FILE_RANGE_WRITE | libc::SYNC_FILE_RANGE_WAIT_AFTER;
     // SAFETY: the call takes a descriptor and numbers; no memory of this process is involved.
     Errno::result(unsafe { libc::sync_file_range(fd.as_raw_fd(), offset, length, flags) }).map(drop)
 }

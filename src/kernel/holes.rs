@@ -48,9 +48,7 @@ mod tests {
 
     #[test]
     fn data_in_a_sparse_file_is_found_between_its_holes() {
-        let file = File::from(
-            nix::sys::memfd::memfd_create(c"test", nix::sys::memfd::MFdFlags::MFD_CLOEXEC).unwrap(),
-        );
+        let file = File::from(nix::sys::memfd::memfd_create(c"test", nix::sys::memfd::MFdFlags::MFD_CLOEXEC).unwrap());
         let page = crate::kernel::page_size().bytes();
         file.set_len(8 * page).unwrap();
         file.write_all_at(&[1], 3 * page).unwrap();

@@ -6,3 +6,4 @@
 pub mod demo_step;
 pub mod file;
 pub mod mapping;
+pub mod run;
