@@ -8,6 +8,7 @@ pub mod cachestat;
 pub mod dax;
 pub mod file_system;
 pub mod mincore;
+pub mod mount_points;
 pub mod open;
 pub mod page_size;
 pub mod pagemap;

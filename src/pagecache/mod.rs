@@ -1,7 +1,7 @@
 //! One file's residency: how many of its pages are in the page cache, which ones, and how that was found out.
 //!
 //! [`OpenFile`] opens a file without a trace, [`Engine`] picks the kernel interface that tells the truth about it and
-//! measures, [`FileReport`] says what came out, and [`PageRuns`] is the page map.
+//! measures, [`FileReport`] says what came out, and [`PageRuns`] is the page map. [`walk`] finds the files of whole trees.
 //!
 //! Nothing here knows about processes, and nothing formats.
 
@@ -12,6 +12,7 @@ mod range;
 mod report;
 mod runs;
 mod search;
+pub mod walk;
 
 pub use engine::Engine;
 pub use file::OpenFile;
