@@ -11,6 +11,7 @@ pub mod file_system;
 pub mod holes;
 pub mod locked_map;
 pub mod mincore;
+pub mod mount_points;
 pub mod open;
 pub mod page_size;
 pub mod pagemap;

@@ -3,6 +3,7 @@
 //! [`OpenFile`] opens a file without a trace, [`Engine`] picks the kernel interface that tells the truth about it and
 //! measures, [`FileReport`] says what came out, and [`PageRuns`] is the page map. [`Layout`] tells the holes of a file apart
 //! from data that is merely not cached.
+//! [`walk`] finds the files of whole trees.
 //!
 //! Nothing here knows about processes, and nothing formats.
 
@@ -14,6 +15,7 @@ mod range;
 mod report;
 mod runs;
 mod search;
+pub mod walk;
 
 pub use engine::Engine;
 pub use file::OpenFile;

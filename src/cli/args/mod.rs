@@ -3,12 +3,14 @@
 mod demo;
 mod pcstat;
 mod pid;
+mod selection;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use demo::{DemoArgs, RemoveAtEndArgs};
 pub use pcstat::{PcstatArgs, understand_peers};
 pub use pid::PidArgs;
+pub use selection::SelectionArgs;
 
 use crate::output::column::ColumnList;
 use crate::output::{Format, SizeUnit};
