@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use super::args::PcstatArgs;
-use super::{Done, Report, Stop, screen, select};
+use super::args::{PcstatArgs, SelectionArgs};
+use super::{Done, Report, Stop, map, runs, screen, select, watch};
 use crate::error::{Error, ErrorKind};
 use crate::output::render::{render_group, renderer};
 use crate::output::{Cell, Column, Format, Layout, LineEnd, SizeUnit, Totals, column, escape, histogram};
@@ -20,8 +20,11 @@ use crate::views::file::{self, FileRow, Files};
 pub(crate) fn help() -> String {
     format!(
         "Columns:\n{}\nSizes are in bytes unless -H is given.\n\
-         pcstat's options may be written with one dash (-json); --sort takes the next word as its column only if it is one.",
-        column::help(file::COLUMNS)
+         pcstat's options may be written with one dash (-json); --sort takes the next word as its column only if it is one.\n\n\
+         {}\n{}",
+        column::help(file::COLUMNS),
+        runs::help(),
+        map::help(),
     )
 }
 
@@ -29,8 +32,19 @@ pub(crate) fn run(args: &PcstatArgs, report: &mut Report) -> Done {
     if args.pps && args.output.format() == Format::Table {
         return Err(Stop::usage("--pps", "it is an array for each file, which only --json and --jsonl can write"));
     }
+    if args.map {
+        return map::run(args, report);
+    }
+    if args.runs {
+        return runs::run(args, report);
+    }
     let columns = columns(args)?;
     let order = args.sort.as_deref().map(Order::parse).transpose()?;
+    if let Some(every) = args.watch.every {
+        let layout = Layout { rows_key: "files", ..screen::layout(&args.output, SizeUnit::Bytes) };
+        let layout = table_style(args, layout);
+        return watch::watch(Watch { args, order, report }, &columns, layout, every);
+    }
     let mut reports = collect(args, report)?;
     if let Some(order) = &order {
         order.sort(&mut reports);
@@ -56,7 +70,7 @@ fn collect(args: &PcstatArgs, report: &mut Report) -> Result<Vec<FileReport>, St
     let selection = &args.selection;
     let globs = select::Globs::parse(selection)?;
     let names = select::names(selection, |error| failures.borrow_mut().push(error)).map_err(Stop::Failed)?;
-    let names = names.chain(paths_of_process(args, report));
+    let names = names.chain(paths_of_process(selection, report));
     let visitor = || Measurer {
         engine: Engine::detect(),
         map: needs_map(args),
@@ -109,8 +123,8 @@ fn asks_for(args: &PcstatArgs, id: &str) -> bool {
 }
 
 /// The files that the process of `--pid` maps, each once, in the order of their addresses.
-fn paths_of_process(args: &PcstatArgs, report: &mut Report) -> Vec<PathBuf> {
-    let Some(pid) = args.selection.pid else { return Vec::new() };
+pub(crate) fn paths_of_process(selection: &SelectionArgs, report: &mut Report) -> Vec<PathBuf> {
+    let Some(pid) = selection.pid else { return Vec::new() };
     let read = read_smaps(&ProcRoot::live(), pid, &mut Fields::new(), &Wanted::Only(Vec::new()));
     let process = match read {
         Ok(process) => process,
@@ -129,12 +143,7 @@ fn paths_of_process(args: &PcstatArgs, report: &mut Report) -> Vec<PathBuf> {
 
 fn render(args: &PcstatArgs, columns: Vec<Column<Files>>, reports: &[FileReport]) -> Done {
     let mut layout = Layout { rows_key: "files", total: args.total, ..screen::layout(&args.output, SizeUnit::Bytes) };
-    if args.plain {
-        layout.terminal_width = None;
-    }
-    if args.unicode {
-        layout.terminal_width = layout.terminal_width.or(Some(u16::MAX));
-    }
+    layout = table_style(args, layout);
     if args.terse {
         layout.format = Format::Csv;
         layout.line_end = LineEnd::Lf;
@@ -144,6 +153,44 @@ fn render(args: &PcstatArgs, columns: Vec<Column<Files>>, reports: &[FileReport]
     let rows = reports.iter().map(|report| FileRow { report, base_name: args.bname });
     render_group(renderer.as_mut(), None, rows, totals)?;
     Ok(renderer.finish()?)
+}
+
+/// The layout with `--plain` and `--unicode` obeyed.
+pub(crate) fn table_style(args: &PcstatArgs, mut layout: Layout) -> Layout {
+    if args.plain {
+        layout.terminal_width = None;
+    }
+    if args.unicode {
+        layout.terminal_width = layout.terminal_width.or(Some(u16::MAX));
+    }
+    layout
+}
+
+/// The files that are watched.
+struct Watch<'a> {
+    args: &'a PcstatArgs,
+    order: Option<Order>,
+    report: &'a mut Report,
+}
+
+impl watch::Subject<Files> for Watch<'_> {
+    type Look = Vec<FileReport>;
+
+    fn collect(&mut self) -> Result<Vec<FileReport>, Stop> {
+        let mut reports = collect(self.args, self.report)?;
+        if let Some(order) = &self.order {
+            order.sort(&mut reports);
+        }
+        Ok(reports)
+    }
+
+    fn rows<'l>(&self, look: &'l Vec<FileReport>) -> Vec<FileRow<'l>> {
+        look.iter().map(|report| FileRow { report, base_name: self.args.bname }).collect()
+    }
+
+    fn identity(row: &FileRow<'_>) -> Vec<u8> {
+        row.report.path.as_os_str().as_bytes().to_vec()
+    }
 }
 
 /// A column to sort by, and the direction.
@@ -187,7 +234,7 @@ fn write_histograms(args: &PcstatArgs, reports: &[FileReport]) -> Done {
     Ok(out.flush()?)
 }
 
-fn name_of(args: &PcstatArgs, report: &FileReport) -> String {
+pub(crate) fn name_of(args: &PcstatArgs, report: &FileReport) -> String {
     let row = FileRow { report, base_name: args.bname };
     match file::COLUMNS.first().map(|column| column.cell(&row)) {
         Some(Cell::Text(name)) => escape::escaped(name),

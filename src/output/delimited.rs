@@ -65,6 +65,9 @@ fn write_field(cell: &Cell<'_>, escapes: bool, field: &mut Vec<u8>) {
         Cell::Percent(share) => {
             let _ = write!(field, "{share}");
         }
+        Cell::Change(Difference::Bytes(by) | Difference::Count(by)) => {
+            let _ = write!(field, "{by}");
+        }
         Cell::Change(Difference::Share(by)) => {
             let _ = write!(field, "{by}");
         }

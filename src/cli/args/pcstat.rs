@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::Args;
 
-use super::{OutputArgs, SelectionArgs};
+use super::{OutputArgs, SelectionArgs, WatchArgs};
 
 /// `rmap pcstat`
 #[derive(Debug, Args)]
@@ -30,6 +30,15 @@ pub struct PcstatArgs {
     /// A strip a file: how full each part of it is in the page cache
     #[arg(long, conflicts_with_all = ["pps", "columns", "format", "json", "jsonl", "csv", "total", "bytes", "human"])]
     pub histo: bool,
+    /// A heat strip a file, as wide as the terminal: how much of each part of it is cached, dirty or being written
+    #[arg(long, conflicts_with_all = ["histo", "pps", "terse", "columns", "format", "json", "jsonl", "csv", "total", "sort", "bytes", "human", "plain", "unicode"])]
+    pub map: bool,
+    /// A row for each stretch of each file: cached, data that is not cached, hole
+    #[arg(long, conflicts_with_all = ["histo", "map", "pps", "terse", "total", "sort"])]
+    pub runs: bool,
+    /// Repeat until Ctrl-C, and say what changed.
+    #[command(flatten)]
+    pub watch: WatchArgs,
     /// A table without rules, on a terminal too
     #[arg(long, conflicts_with_all = ["unicode", "terse", "histo", "format", "json", "jsonl", "csv"])]
     pub plain: bool,
