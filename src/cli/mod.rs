@@ -6,10 +6,13 @@
 
 pub mod args;
 mod demo;
+mod measure;
+mod order;
 mod pcstat;
 mod pid;
 mod screen;
 mod select;
+mod survey;
 
 use std::ffi::OsString;
 use std::io::{self, Write};

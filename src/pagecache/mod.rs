@@ -12,6 +12,7 @@ mod range;
 mod report;
 mod runs;
 mod search;
+mod tally;
 pub mod walk;
 
 pub use engine::Engine;
@@ -19,3 +20,4 @@ pub use file::OpenFile;
 pub use range::{ByteRange, Run};
 pub use report::{FileReport, Method, Residency};
 pub use runs::{Cell, PageRuns};
+pub use tally::{Sum, Tally};

@@ -4,5 +4,6 @@
 //! follow by themselves.
 
 pub mod demo_step;
+pub mod directory;
 pub mod file;
 pub mod mapping;

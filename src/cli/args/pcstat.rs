@@ -18,6 +18,18 @@ pub struct PcstatArgs {
     /// Close with a total
     #[arg(long)]
     pub total: bool,
+    /// Only the first N rows of that order
+    #[arg(long, value_name = "N", conflicts_with = "summary")]
+    pub top: Option<usize>,
+    /// Only files with pages in the page cache
+    #[arg(long)]
+    pub only_cached: bool,
+    /// The sums alone, without a row a file
+    #[arg(long, conflicts_with_all = ["by_dir", "sort", "total", "bname", "pps", "terse", "histo"])]
+    pub summary: bool,
+    /// A row a directory, down to DEPTH below those that are named: what the files in and below it have together
+    #[arg(long, value_name = "DEPTH", conflicts_with_all = ["total", "bname", "pps", "terse", "histo"])]
+    pub by_dir: Option<usize>,
     /// Show the last part of each path only
     #[arg(long)]
     pub bname: bool,
