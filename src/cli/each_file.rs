@@ -6,10 +6,10 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 
 use super::args::SelectionArgs;
-use super::{Done, Report, pcstat, select};
+use super::{Done, Report, select};
 use crate::error::Error;
 use crate::pagecache::OpenFile;
-use crate::pagecache::walk::{self, Place, Visitor};
+use crate::pagecache::walk::{self, Named, Place, Visitor};
 
 /// How many open files may wait: enough to keep both sides busy, few beside the descriptors that a process has.
 const WAITING: usize = 16;
@@ -39,16 +39,17 @@ pub(crate) fn each_file(
     mut take: impl FnMut(OpenFile, &mut Report) -> Done,
 ) -> Done {
     let globs = select::Globs::parse(selection)?;
-    let of_process = pcstat::paths_of_process(selection, report);
+    let held = select::held_files(selection, report);
     let (sender, receiver) = sync_channel(WAITING);
     let failures = sender.clone();
     let fail = move |error| drop(failures.send(Err(error)));
-    let names = select::names(selection, fail).map_err(super::Stop::Failed)?.chain(of_process);
+    let named = select::names(selection, fail.clone()).map_err(super::Stop::Failed)?.map(Named::from);
+    let named = named.chain(select::open_held_files(held.as_ref(), fail));
     select::with_options(selection, &globs, |options| {
         let mut options = options.clone();
         options.jobs = selection.jobs.unwrap_or(std::num::NonZeroUsize::MIN);
         thread::scope(|scope| {
-            scope.spawn(move || walk::walk(names, &options, move || Sender(sender.clone())));
+            scope.spawn(move || walk::walk(named, &options, move || Sender(sender.clone())));
             // The receiver goes at the end of this block, also where `take` has failed: that ends the walk.
             for found in receiver {
                 match found {

@@ -46,6 +46,7 @@ pub(crate) fn run(args: &PcstatArgs, report: &mut Report) -> Done {
     each_file(&args.selection, report, |file, report| {
         let measured = engine.map_range(&file, args.selection.range());
         let runs = match &measured.runs {
+            Some(Ok(runs)) if args.only_cached && runs.is_empty() => return Ok(()),
             Some(Ok(runs)) => runs,
             Some(Err(absent)) => {
                 report.failure(&Error::path(file.path(), ErrorKind::Denied, absent.to_string()));

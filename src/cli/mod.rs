@@ -11,6 +11,8 @@ mod effects;
 mod evict;
 mod lock;
 mod map;
+mod measure;
+mod order;
 mod pcstat;
 mod pid;
 mod progress;
@@ -18,6 +20,7 @@ mod runs;
 mod screen;
 mod select;
 mod signals;
+mod survey;
 mod warm;
 mod watch;
 

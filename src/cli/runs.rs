@@ -5,7 +5,7 @@ use super::each_file::each_file;
 use super::{Done, Report, screen};
 use crate::error::{Error, ErrorKind};
 use crate::output::render::renderer;
-use crate::output::{Format, Layout, Renderer, SizeUnit, column};
+use crate::output::{Format, Layout, Renderer, column};
 use crate::pagecache::{self, Engine, FileReport, OpenFile, PageRuns};
 use crate::views::file;
 use crate::views::run::{self, FileRuns, RunRow};
@@ -22,14 +22,14 @@ pub(crate) fn run(args: &PcstatArgs, report: &mut Report) -> Done {
     let ids: Vec<&str> = ids.into_iter().map(file::id_of).collect();
     let columns = column::select(run::COLUMNS, &ids).map_err(super::Stop::Usage)?;
     let columns = screen::writable(columns, args.output.format());
-    let layout = Layout { rows_key: "runs", ..screen::layout(&args.output, SizeUnit::Bytes) };
-    let layout = super::pcstat::table_style(args, layout);
+    let layout = Layout { rows_key: "runs", ..super::pcstat::layout(args) };
     let mut renderer = renderer::<FileRuns>(layout, columns, screen::output());
     let engine = Engine::detect();
     renderer.begin(None)?;
     each_file(&args.selection, report, |file, report| {
         let measured = engine.map_range(&file, args.selection.range());
         match &measured.runs {
+            Some(Ok(runs)) if args.only_cached && runs.is_empty() => Ok(()),
             Some(Ok(runs)) => write_stretches(args, renderer.as_mut(), &file, &measured, runs),
             Some(Err(absent)) => {
                 report.failure(&Error::path(file.path(), ErrorKind::Denied, absent.to_string()));

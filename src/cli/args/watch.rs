@@ -9,7 +9,7 @@ use clap::Args;
 #[derive(Debug, Args)]
 pub struct WatchArgs {
     /// Repeat every SECS seconds (0.5, 2) until Ctrl-C, and show what changed since the look before
-    #[arg(short = 'w', long = "watch", value_name = "SECS", conflicts_with_all = ["histo", "map", "runs", "pps", "terse", "total"])]
+    #[arg(short = 'w', long = "watch", value_name = "SECS")]
     pub every: Option<Interval>,
 }
 
