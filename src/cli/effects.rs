@@ -1,4 +1,4 @@
-//! What `rmap warm`, `rmap evict` and `rmap lock` share: a row a file as soon as it is done, and a total.
+//! What `rmap warm`, `rmap evict` and `rmap lock` share: a row a file, and a total.
 
 use super::args::EffectArgs;
 use super::{Done, Report, Stop, screen};

@@ -20,9 +20,7 @@ pub(crate) fn run(args: &EffectArgs, report: &mut Report) -> Done {
     let mut rows = Rows::begin(args, effect::DEFAULT_LOCK)?;
     let mut locked: Vec<LockedFile> = Vec::new();
     each_file(&args.selection, report, |file, report| {
-        if let Some(signal) = signals.received() {
-            return Err(Stop::Signal(signal));
-        }
+        signals.check()?;
         let done = control::lock(&engine, &mut room, held(&locked), &file, args.selection.range());
         let done = done.map(|(pages, effect)| {
             locked.push(pages);

@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use super::args::PcstatArgs;
 use super::measure::{self, Measured, Wanted};
 use super::order::{Order, Ranking};
+use super::signals::Signals;
 use super::{Done, Report, Stop, map, runs, screen, survey, watch};
 use crate::output::render::{render_group, renderer};
 use crate::output::{Cell, Column, Format, Layout, LineEnd, SizeUnit, Totals, column, escape, histogram};
@@ -49,10 +50,10 @@ pub(crate) fn run(args: &PcstatArgs, report: &mut Report) -> Done {
     }
     match order {
         Some(order) => {
-            let files = ranked(args, &order, report)?;
+            let files = ranked(args, &order, report, || Ok(()))?;
             if args.histo { write_histograms(args, &files) } else { render(args, columns, &files) }
         }
-        None if args.histo => write_histograms(args, &in_order_of_the_walk(args, report)?),
+        None if args.histo => write_histograms(args, &in_order_of_the_walk(args, report, || Ok(()))?),
         None => stream(args, columns, report),
     }
 }
@@ -76,8 +77,13 @@ fn wanted(args: &PcstatArgs) -> Wanted {
 }
 
 /// Measures every file and puts them in an order. Files that are equal keep the order in which they were named, or that of
-/// their paths where they were found on several threads.
-fn ranked(args: &PcstatArgs, order: &Order<Files>, report: &mut Report) -> Result<Vec<Measured>, Stop> {
+/// their paths where they were found on several threads. `check` is asked after each whether to go on.
+fn ranked(
+    args: &PcstatArgs,
+    order: &Order<Files>,
+    report: &mut Report,
+    check: impl Fn() -> Done,
+) -> Result<Vec<Measured>, Stop> {
     let compare = |left: &Measured, right: &Measured| {
         let by_path = || left.report.path.cmp(&right.report.path);
         let order = order.compare(&row(args, left), &row(args, right));
@@ -86,17 +92,21 @@ fn ranked(args: &PcstatArgs, order: &Order<Files>, report: &mut Report) -> Resul
     let mut ranking = Ranking::new(args.top, compare);
     measure::each_file(&args.selection, wanted(args), report, |file| {
         ranking.push(file);
-        Ok(())
+        check()
     })?;
     Ok(ranking.finish())
 }
 
-/// Measures every file.
-fn in_order_of_the_walk(args: &PcstatArgs, report: &mut Report) -> Result<Vec<Measured>, Stop> {
+/// Measures every file. `check` is asked after each whether to go on.
+fn in_order_of_the_walk(
+    args: &PcstatArgs,
+    report: &mut Report,
+    check: impl Fn() -> Done,
+) -> Result<Vec<Measured>, Stop> {
     let mut files = Vec::new();
     measure::each_file(&args.selection, wanted(args), report, |file| {
         files.push(file);
-        Ok(())
+        check()
     })?;
     Ok(files)
 }
@@ -111,10 +121,10 @@ struct Watch<'a> {
 impl watch::Subject<Files> for Watch<'_> {
     type Look = Vec<Measured>;
 
-    fn collect(&mut self) -> Result<Vec<Measured>, Stop> {
+    fn collect(&mut self, signals: &Signals) -> Result<Vec<Measured>, Stop> {
         match &self.order {
-            Some(order) => ranked(self.args, order, self.report),
-            None => in_order_of_the_walk(self.args, self.report),
+            Some(order) => ranked(self.args, order, self.report, || signals.check()),
+            None => in_order_of_the_walk(self.args, self.report, || signals.check()),
         }
     }
 

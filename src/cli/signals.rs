@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::Stop;
+use super::{Done, Stop};
 use crate::error::{Error, Subject};
 
 /// How long a signal may stay unseen while there is nothing to do.
@@ -41,12 +41,24 @@ impl Signals {
         }
     }
 
-    /// Waits until `end`, or until a signal comes; says whether one has.
-    pub(crate) fn wait_until(&self, end: Instant) -> bool {
+    /// Goes on, unless a signal has come.
+    ///
+    /// # Errors
+    /// [`Stop::Signal`].
+    pub(crate) fn check(&self) -> Done {
+        self.received().map_or(Ok(()), |signal| Err(Stop::Signal(signal)))
+    }
+
+    /// Waits until `end`.
+    ///
+    /// # Errors
+    /// [`Stop::Signal`], as soon as one comes.
+    pub(crate) fn wait_until(&self, end: Instant) -> Done {
         loop {
+            self.check()?;
             let left = end.saturating_duration_since(Instant::now());
-            if self.received().is_some() || left.is_zero() {
-                return self.received().is_some();
+            if left.is_zero() {
+                return Ok(());
             }
             std::thread::sleep(left.min(GLANCE));
         }

@@ -20,8 +20,8 @@ const CLEAR: &[u8] = b"\x1b[2J\x1b[H";
 pub(crate) trait Subject<K: RowKind> {
     /// What one look collects.
     type Look;
-    /// Takes a look.
-    fn collect(&mut self) -> Result<Self::Look, Stop>;
+    /// Takes a look; ends with [`Stop::Signal`] on the way when a signal has come.
+    fn collect(&mut self, signals: &Signals) -> Result<Self::Look, Stop>;
     /// The rows of a look.
     fn rows<'l>(&self, look: &'l Self::Look) -> Vec<K::Row<'l>>;
     /// By what a row is known again in the next look.
@@ -37,17 +37,24 @@ pub(crate) fn watch<K: RowKind, S: Subject<K>>(
 ) -> Done {
     let signals = Signals::watch()?;
     let mut writer = Writer::new(columns, layout, every);
+    match look_on(&mut subject, &mut writer, &signals) {
+        Err(Stop::Signal(_)) => writer.finish(),
+        other => other,
+    }
+}
+
+/// Takes the first look, then one after another. It ends with a signal or a failure, never well.
+fn look_on<K: RowKind, S: Subject<K>>(subject: &mut S, writer: &mut Writer<'_, K>, signals: &Signals) -> Done {
+    let (columns, every) = (writer.columns, writer.every);
     let mut due = Instant::now();
-    let mut before = subject.collect()?;
+    let mut before = subject.collect(signals)?;
     let time = SystemTime::now();
     writer.write(time, &change::first(columns, time, subject.rows(&before).into_iter()))?;
     loop {
         // A look that takes longer than the interval is followed by the next one at once, and never by two.
-        due = (due + every.0).max(Instant::now());
-        if signals.wait_until(due) {
-            return writer.finish();
-        }
-        let now = subject.collect()?;
+        due = due.checked_add(every.0).unwrap_or(due).max(Instant::now());
+        signals.wait_until(due)?;
+        let now = subject.collect(signals)?;
         let time = SystemTime::now();
         let (left, right) = (subject.rows(&before), subject.rows(&now));
         writer.write(time, &change::since(columns, time, S::identity, left.into_iter(), right.into_iter()))?;
