@@ -1,6 +1,7 @@
 //! `rmap demo`: makes memory and shows it from both sides.
 
 use std::io::{IsTerminal, Write};
+use std::os::unix::ffi::OsStrExt;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -8,6 +9,7 @@ use super::args::DemoArgs;
 use super::signals::Signals;
 use super::{Done, Report, Stop, screen};
 use crate::laboratory::demo::{Demo, Observation, Plan};
+use crate::output::escape::escaped;
 use crate::output::render::renderer;
 use crate::output::{Cell, Format, Layout, Renderer, SizeUnit, column};
 use crate::units::Bytes;
@@ -78,20 +80,14 @@ fn part(size: Bytes, step: u64) -> Bytes {
 
 fn introduce(demo: &Demo, size: Bytes) -> Done {
     let mut out = screen::output();
-    writeln!(
-        out,
-        "pid {} maps {} ({} bytes) shared and writable, and fills it: byte i becomes i % 128.\n\
-         Left, what smaps says of the mapping; right, what the page cache holds of the file.\n",
-        demo.pid(),
-        path_words(demo),
-        size.0
-    )?;
+    writeln!(out, "pid {} maps {} ({} bytes), shared and writable,", demo.pid(), path_words(demo), size.0)?;
+    writeln!(out, "and fills it: byte i becomes i % 128. Sizes in the table are in KiB unless -b or -H is given.")?;
+    writeln!(out, "Size to Anonymous: smaps, of the mapping. File size to Cached %: the page cache, of the file.\n")?;
     Ok(out.flush()?)
 }
 
 fn path_words(demo: &Demo) -> String {
-    use std::os::unix::ffi::OsStrExt;
-    crate::output::escape::escaped(demo.path().as_os_str().as_bytes())
+    escaped(demo.path().as_os_str().as_bytes())
 }
 
 /// Fills the file up to `end`, with progress on a terminal.
@@ -124,11 +120,10 @@ fn conclude(seen: &Observation) -> Done {
     match &seen.difference {
         None => writeln!(
             out,
-            "\nBoth views agree: Rss is {} KiB, and {} KiB of the file are cached: the same {} pages of {} bytes.",
+            "\nBoth views agree: {} KiB mapped in (Rss) are {} KiB of page cache, the same {} pages.",
             rss.kib(),
             rss.kib(),
-            rss.0 / page.bytes(),
-            page.bytes()
+            rss.0 / page.bytes()
         )?,
         Some(why) => {
             let mut cached = Vec::new();
@@ -153,18 +148,31 @@ fn conclude(seen: &Observation) -> Done {
 
 /// Stays alive until a signal comes; that is then the wished-for end.
 fn hold(demo: &Demo, signals: &Signals) -> Done {
-    // On standard error, so that a machine format on standard output stays one document.
-    eprintln!(
+    // Another terminal is in another directory.
+    let path = std::path::absolute(demo.path()).unwrap_or_else(|_| demo.path().to_owned());
+    // On standard error, so that a machine format on standard output stays one document. If that is closed there is nobody
+    // to tell.
+    let _ = writeln!(
+        std::io::stderr(),
         "\nHolding until Ctrl-C. In another terminal:\n  rmap pid {} -o +inode\n  rmap pcstat {}",
         demo.pid(),
-        shell_word(&path_words(demo))
+        shell_word(path.as_os_str().as_bytes())
     );
     signals.wait();
     Ok(())
 }
 
-/// A word as a shell takes it.
-fn shell_word(word: &str) -> String {
+/// A word as a shell takes it, of characters that a terminal can show.
+fn shell_word(word: &[u8]) -> String {
+    let shown = escaped(word);
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+,:@%=".contains(letter);
-    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    if shown.as_bytes() != word {
+        let letter = |byte: &u8| match byte {
+            b'\'' | b'\\' => format!("\\{}", char::from(*byte)),
+            b' '..=b'~' => char::from(*byte).to_string(),
+            other => format!("\\{other:03o}"),
+        };
+        return format!("$'{}'", word.iter().map(letter).collect::<String>());
+    }
+    if shown.chars().all(plain) { shown } else { format!("'{}'", shown.replace('\'', r"'\''")) }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 
@@ -11,6 +12,7 @@ use crate::error::{Error, ErrorKind};
 use crate::pagecache::walk::{self, Named, Place, Visitor};
 use crate::pagecache::{ByteRange, Engine, FileReport, OpenFile};
 use crate::process::Held;
+use crate::units::{Absent, Reason};
 
 /// How many files a thread measures before it hands them over.
 const FILES_A_BATCH: usize = 64;
@@ -65,12 +67,31 @@ pub(crate) fn each_file(
         for message in messages {
             match message {
                 Message::Files(files) => files.into_iter().try_for_each(&mut each)?,
-                Message::Failure(error) => report.failure(&error),
+                Message::Failure(error) => report.failure(&advised(error)),
             }
         }
         Ok(())
     };
     visit(args, report, new, Measurer::finish, hear).map(|_| ())
+}
+
+/// The failure of a file that was opened and whose figures are absent.
+pub(crate) fn unmeasured(path: &Path, absent: Absent) -> Error {
+    let kind = match absent.reason {
+        Reason::Denied => ErrorKind::Denied,
+        Reason::Changed => ErrorKind::Changed,
+        Reason::Vanished => ErrorKind::NotFound,
+        _ => ErrorKind::Unsupported,
+    };
+    Error::path(path, kind, absent.to_string())
+}
+
+/// The failure of a file with what the user can do about it, where it does not say so itself.
+pub(crate) fn advised(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Denied if error.advice().is_none() => error.with_advice("run as root, or as the user who owns it"),
+        _ => error,
+    }
 }
 
 /// How the process of `--pid` holds files, by device and inode.
@@ -143,7 +164,7 @@ impl Visitor for Measurer {
             false => self.engine.measure_opened(file, self.range),
         };
         if let Err(absent) = &report.residency {
-            self.failure(Error::path(&report.path, ErrorKind::Denied, absent.to_string()));
+            self.failure(unmeasured(&report.path, *absent));
         }
         if self.wanted.only_cached && !report.cached().is_ok_and(|cached| cached.0 > 0) {
             return ControlFlow::Continue(());

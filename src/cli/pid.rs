@@ -1,10 +1,13 @@
 //! `rmap pid`: the process view.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
 use super::args::PidArgs;
 use super::{Done, Report, Stop, screen};
 use crate::error::{Error, ErrorKind, Subject};
 use crate::output::render::{render_group, renderer};
-use crate::output::{Cell, Column, Format, Heading, Layout, SizeUnit, Totals, column};
+use crate::output::{Cell, Column, Format, Heading, Layout, SizeUnit, Totals, column, escape};
 use crate::process::{Fields, ProcRoot, ProcessMappings, Wanted, read_smaps};
 use crate::views::mapping::{self, MappingRow, MappingRows};
 
@@ -26,7 +29,12 @@ pub(crate) fn run(args: &PidArgs, report: &mut Report) -> Done {
     for word in &args.pids {
         let read = pid_of(word, &root).and_then(|pid| read_smaps(&root, pid, &mut fields, &wanted));
         match read {
-            Ok(process) => processes.push(process),
+            Ok(process) => {
+                if process.mappings.changed() > 0 {
+                    report.failure(&moved(&process));
+                }
+                processes.push(process);
+            }
             Err(error) => report.failure(&error),
         }
     }
@@ -35,14 +43,21 @@ pub(crate) fn run(args: &PidArgs, report: &mut Report) -> Done {
 }
 
 /// The pid that a word on the command line stands for.
-fn pid_of(word: &str, root: &ProcRoot) -> Result<u32, Error> {
+fn pid_of(word: &OsStr, root: &ProcRoot) -> Result<u32, Error> {
     if word == "self" {
         return crate::process::own_pid(root);
     }
-    word.parse().map_err(|_| {
-        Error::new(Subject::Words(word.to_owned()), ErrorKind::NotFound, "not a pid")
+    word.to_str().and_then(|digits| digits.parse().ok()).ok_or_else(|| {
+        Error::new(Subject::Words(escape::escaped(word.as_bytes())), ErrorKind::NotFound, "not a pid")
             .with_advice("name a process by its number (pgrep finds it), or self")
     })
+}
+
+/// A process that maps and unmaps so fast that no reading was free of mappings that moved meanwhile.
+fn moved(process: &ProcessMappings) -> Error {
+    let why =
+        format!("{} mappings changed while they were read; their rows may lack parts", process.mappings.changed());
+    Error::pid(process.process.pid, ErrorKind::Changed, why).with_advice("stop it (kill -STOP) for an exact account")
 }
 
 /// Which counters must be kept while smaps is read: those that a column shows.

@@ -19,6 +19,8 @@ pub enum Cell<'r> {
     Percent(f64),
     /// An address: hexadecimal everywhere, because it does not fit a double.
     Address(u64),
+    /// A place in a file, in bytes: tables write it in hexadecimal, as `/proc/PID/maps` and pmap do.
+    Offset(u64),
     /// Words that this program chose; they need no escaping.
     Word(&'r str),
     /// Text from outside: a file name, a command line. Hostile until escaped.
@@ -143,6 +145,7 @@ impl<'r> Cell<'r> {
             Cell::Count(number) => push_number(number, out),
             Cell::Percent(share) => push_display(format_args!("{share:.3}"), out),
             Cell::Address(address) => push_display(format_args!("{address:012x}"), out),
+            Cell::Offset(offset) => push_display(format_args!("{offset:08x}"), out),
             Cell::Word(word) => out.extend_from_slice(word.as_bytes()),
             Cell::Text(text) => escape::write_escaped(text, out),
             Cell::Named([], instead) => out.extend_from_slice(instead.as_bytes()),

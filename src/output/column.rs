@@ -227,7 +227,7 @@ pub fn compare(left: &Cell<'_>, right: &Cell<'_>, ascending: bool) -> Ordering {
         (left, right) if is_absent(left) || is_absent(right) => return is_absent(left).cmp(&is_absent(right)),
         (Cell::Percent(left), Cell::Percent(right)) => right.total_cmp(left),
         (Cell::Time(left), Cell::Time(right)) => right.cmp(left),
-        (Cell::Address(left), Cell::Address(right)) => right.cmp(left),
+        (Cell::Address(left), Cell::Address(right)) | (Cell::Offset(left), Cell::Offset(right)) => right.cmp(left),
         // Names from A to Z: nobody wants them the other way first.
         (Cell::Text(left) | Cell::Named(left, _), Cell::Text(right) | Cell::Named(right, _)) => left.cmp(right),
         (Cell::Word(left), Cell::Word(right)) => left.cmp(right),

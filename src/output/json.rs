@@ -191,7 +191,7 @@ struct CellValue<'c>(Cell<'c>);
 impl serde::Serialize for CellValue<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
-            Cell::Bytes(number) | Cell::Count(number) => serializer.serialize_u64(number),
+            Cell::Bytes(number) | Cell::Count(number) | Cell::Offset(number) => serializer.serialize_u64(number),
             Cell::Percent(share) => serializer.serialize_f64(share),
             Cell::Address(address) => serializer.collect_str(&format_args!("{address:x}")),
             Cell::Word(word) => serializer.serialize_str(word),

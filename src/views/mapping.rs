@@ -77,7 +77,7 @@ const HEAD_COLUMNS: &[Column<MappingRows>] = &[
         "Offset",
         Kind::Bytes,
         Sum::Nothing,
-        |row, _| Cell::Bytes(row.mapping.offset()),
+        |row, _| Cell::Offset(row.mapping.offset()),
         "where in the file it begins",
     ),
     Column::new(

@@ -26,7 +26,8 @@ fn an_unreadable_directory_is_one_line_and_the_walk_goes_on() {
     assert_eq!(answer.status, 1);
     let mut lines: Vec<&str> = answer.stderr.lines().map(|line| line.rsplit('/').next().unwrap()).collect();
     lines.sort();
-    assert_eq!(lines, ["closed: permission denied", "secret: permission denied"]);
+    let why = "permission denied; run as root, or as the user who owns it";
+    assert_eq!(lines, [format!("closed: {why}"), format!("secret: {why}")]);
     assert_eq!(answer.json().as_array().unwrap().len(), 1);
 }
 

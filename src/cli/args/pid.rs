@@ -1,5 +1,6 @@
 //! What was typed behind `rmap pid`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
@@ -11,7 +12,7 @@ use super::OutputArgs;
 pub struct PidArgs {
     /// Processes: pids, or self
     #[arg(value_name = "PID", required = true)]
-    pub pids: Vec<String>,
+    pub pids: Vec<OsString>,
     /// Every field that the kernel gives, in its order
     #[arg(short = 'X', action = ArgAction::Count)]
     pub everything: u8,

@@ -1,0 +1,562 @@
+//! The machine formats as `docs/json.md` promises them: JSON is read into types that refuse every key that is not in the
+//! contract and miss every one that is, and CSV is read back by another program's rules.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use common::{ForEveryone, Run, Subject, capture, disk, known_file, mapping, memory, page, rmap};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// A value that may be null, but whose key must be there (serde takes a missing key for a plain `Option`).
+#[derive(Deserialize, Debug, PartialEq)]
+struct Nullable<T>(Option<T>);
+
+/// Hexadecimal digits in a string.
+#[derive(Deserialize, Debug)]
+#[serde(try_from = "String")]
+struct Hexadecimal(u64);
+
+impl TryFrom<String> for Hexadecimal {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let plain = text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+        match u64::from_str_radix(&text, 16) {
+            Ok(number) if plain => Ok(Hexadecimal(number)),
+            _ => Err(format!("not an address: {text}")),
+        }
+    }
+}
+
+/// RFC 3339 in UTC.
+#[derive(Deserialize, Debug)]
+#[serde(try_from = "String")]
+struct Time;
+
+impl TryFrom<String> for Time {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let shape: String = text.chars().map(|letter| if letter.is_ascii_digit() { '0' } else { letter }).collect();
+        let fraction = shape.strip_prefix("0000-00-00T00:00:00").and_then(|rest| rest.strip_suffix('Z'));
+        let digits = fraction.map(|fraction| fraction.trim_start_matches('.'));
+        match digits {
+            Some(digits) if digits.bytes().all(|byte| byte == b'0') => Ok(Time),
+            _ => Err(format!("not a time: {text}")),
+        }
+    }
+}
+
+type Absent = Nullable<BTreeMap<String, String>>;
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+struct ProcessDocument {
+    pid: u32,
+    command: String,
+    mappings: Vec<MappingRow>,
+    total: MappingTotal,
+}
+
+/// The counters are those of kernel 6.18; an older one gives fewer, a newer one fails here until it is in the contract.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "their types are what is tested")]
+struct MappingRow {
+    pid: u32,
+    start: Hexadecimal,
+    end: Hexadecimal,
+    perm: String,
+    offset: u64,
+    dev: String,
+    inode: u64,
+    path: Nullable<String>,
+    path_bytes: Nullable<String>,
+    size: u64,
+    kernelpagesize: Option<u64>,
+    mmupagesize: Option<u64>,
+    rss: u64,
+    pss: u64,
+    pss_dirty: Option<u64>,
+    pss_anon: Option<u64>,
+    pss_file: Option<u64>,
+    pss_shmem: Option<u64>,
+    shared_clean: Option<u64>,
+    shared_dirty: Option<u64>,
+    private_clean: Option<u64>,
+    private_dirty: Option<u64>,
+    referenced: Option<u64>,
+    anonymous: u64,
+    ksm: Option<u64>,
+    lazyfree: Option<u64>,
+    anonhugepages: Option<u64>,
+    shmempmdmapped: Option<u64>,
+    filepmdmapped: Option<u64>,
+    shared_hugetlb: Option<u64>,
+    private_hugetlb: Option<u64>,
+    swap: Option<u64>,
+    swappss: Option<u64>,
+    locked: Option<u64>,
+    thpeligible: Option<u64>,
+    protectionkey: Option<u64>,
+    vmflags: Option<String>,
+    absent: Absent,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "their types are what is tested")]
+struct MappingTotal {
+    rows: u64,
+    size: u64,
+    rss: u64,
+    pss: u64,
+    pss_dirty: Option<u64>,
+    pss_anon: Option<u64>,
+    pss_file: Option<u64>,
+    pss_shmem: Option<u64>,
+    shared_clean: Option<u64>,
+    shared_dirty: Option<u64>,
+    private_clean: Option<u64>,
+    private_dirty: Option<u64>,
+    referenced: Option<u64>,
+    anonymous: u64,
+    ksm: Option<u64>,
+    lazyfree: Option<u64>,
+    anonhugepages: Option<u64>,
+    shmempmdmapped: Option<u64>,
+    filepmdmapped: Option<u64>,
+    shared_hugetlb: Option<u64>,
+    private_hugetlb: Option<u64>,
+    swap: Option<u64>,
+    swappss: Option<u64>,
+    locked: Option<u64>,
+    thpeligible: Option<u64>,
+    rows_without_figure: Nullable<BTreeMap<String, u64>>,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "their types are what is tested")]
+struct FileRow {
+    filename: String,
+    size: u64,
+    timestamp: Time,
+    mtime: Time,
+    pages: u64,
+    cached: Nullable<u64>,
+    uncached: Nullable<u64>,
+    percent: Nullable<f64>,
+    status: Nullable<Vec<bool>>,
+    path: String,
+    path_bytes: Nullable<String>,
+    cached_bytes: Nullable<u64>,
+    dirty_pages: Nullable<u64>,
+    dirty: Nullable<u64>,
+    writeback_pages: Nullable<u64>,
+    writeback: Nullable<u64>,
+    evicted_pages: Nullable<u64>,
+    evicted: Nullable<u64>,
+    recently_evicted_pages: Nullable<u64>,
+    recently_evicted: Nullable<u64>,
+    method: Nullable<String>,
+    page_size: u64,
+    changed: bool,
+    held: Nullable<String>,
+    note: Nullable<String>,
+    absent: Absent,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+struct FileDocument {
+    files: Vec<FileRow>,
+    total: FileTotal,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "their types are what is tested")]
+struct FileTotal {
+    rows: u64,
+    size: u64,
+    pages: u64,
+    cached: Nullable<u64>,
+    uncached: Nullable<u64>,
+    percent: Nullable<f64>,
+    cached_bytes: Nullable<u64>,
+    dirty_pages: Nullable<u64>,
+    dirty: Nullable<u64>,
+    writeback_pages: Nullable<u64>,
+    writeback: Nullable<u64>,
+    evicted_pages: Nullable<u64>,
+    evicted: Nullable<u64>,
+    recently_evicted_pages: Nullable<u64>,
+    recently_evicted: Nullable<u64>,
+    rows_without_figure: Nullable<BTreeMap<String, u64>>,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "their types are what is tested")]
+struct StepRow {
+    filled_percent: f64,
+    filled: u64,
+    pid: u32,
+    size: u64,
+    rss: u64,
+    pss: u64,
+    anonymous: u64,
+    path: String,
+    path_bytes: Nullable<String>,
+    file_size: u64,
+    cached_bytes: Nullable<u64>,
+    cached: Nullable<u64>,
+    cached_percent: Nullable<f64>,
+    dirty: Nullable<u64>,
+    method: Nullable<String>,
+    in_both: Nullable<u64>,
+    only_mapped: Nullable<u64>,
+    only_cached: Nullable<u64>,
+    steady: bool,
+    page_size: u64,
+    agree: Nullable<bool>,
+    difference: Nullable<String>,
+    absent: Absent,
+}
+
+/// Reads the whole output as `T`, and checks what holds of every row, whatever it is.
+fn document<T: DeserializeOwned>(run: &Run) -> T {
+    check_rows(&run.json());
+    serde_json::from_slice(&run.out).unwrap_or_else(|error| panic!("{error} in {}", run.text()))
+}
+
+/// Figures are null exactly where `absent` says why; every key is in the document that describes the contract.
+fn check_rows(value: &Value) {
+    let contract = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/json.md")).unwrap();
+    match value {
+        Value::Array(rows) => rows.iter().for_each(check_rows),
+        Value::Object(row) => {
+            for key in row.keys() {
+                assert!(contract.contains(&format!("`{key}`")), "docs/json.md does not name {key}");
+            }
+            row.values().filter(|value| value.is_array() || value.is_object()).for_each(check_nested);
+            if let Some(absent) = row.get("absent") {
+                check_absent(row, absent);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn check_nested(value: &Value) {
+    // What `absent` and `rows_without_figure` hold are keys of the row itself.
+    match value {
+        Value::Array(list) if list.first().is_some_and(Value::is_object) => check_rows(value),
+        Value::Object(map) if map.contains_key("rows") => check_rows(value),
+        _ => {}
+    }
+}
+
+/// Keys that are null where there is nothing to say, which is no figure that is missing.
+const REMARKS: [&str; 7] = ["path", "path_bytes", "note", "status", "held", "difference", "absent"];
+
+fn check_absent(row: &serde_json::Map<String, Value>, absent: &Value) {
+    let reasons = absent.as_object().cloned().unwrap_or_default();
+    assert!(absent.is_null() || !reasons.is_empty(), "an empty list of reasons: {row:?}");
+    let null: BTreeSet<&String> = row.keys().filter(|key| row[*key].is_null()).collect();
+    let figures: BTreeSet<&String> = null.iter().copied().filter(|key| !REMARKS.contains(&key.as_str())).collect();
+    assert!(figures.iter().all(|key| reasons.contains_key(*key)), "no reason for one of {figures:?}: {row:?}");
+    assert!(reasons.keys().all(|key| null.contains(key)), "a reason for a figure that is there: {row:?}");
+    for reason in reasons.values() {
+        let reason = reason.as_str().unwrap();
+        let known = ["denied", "unsupported", "vanished", "changed", "not applicable"];
+        assert!(known.iter().any(|word| reason.starts_with(word)), "an unknown reason: {reason}");
+    }
+}
+
+#[test]
+fn a_process_is_an_object_with_its_mappings_and_their_sums() {
+    let subject = Subject::start(["anonymous:8:3", "locked:2"]);
+    subject.stop();
+    let run = rmap(["pid", &subject.word(), "--json"]).good();
+    let [process]: [ProcessDocument; 1] = document::<Vec<_>>(&run).try_into().unwrap();
+    assert_eq!(process.pid, subject.pid());
+    assert!(process.command.ends_with("examples/subject anonymous:8:3 locked:2"), "{}", process.command);
+    assert_eq!(process.total.rows, process.mappings.len() as u64);
+    assert_eq!(process.total.rss, process.mappings.iter().map(|row| row.rss).sum::<u64>());
+    assert_eq!(process.total.locked, process.mappings.iter().map(|row| row.locked).sum());
+    for row in &process.mappings {
+        assert_eq!((row.pid, row.size), (subject.pid(), row.end.0 - row.start.0));
+        assert_eq!(row.perm.len(), 4);
+        assert!(row.dev.split(':').all(|part| u32::from_str_radix(part, 16).is_ok()), "{}", row.dev);
+        assert_eq!(row.path_bytes, Nullable(None));
+    }
+    assert!(process.mappings.iter().any(|row| row.path == Nullable(None) && row.inode == 0));
+}
+
+#[test]
+fn json_lines_are_the_same_rows_one_a_line() {
+    // Of a capture: the Pss of a live library moves with everyone else who maps it.
+    let own = std::fs::read("/proc/self/smaps").unwrap();
+    let capture = capture(&[(7, b"a", &own)]);
+    let root = capture.path().to_str().unwrap();
+    let lines = rmap(["pid", "7", "--jsonl", "--proc-root", root]).good().text();
+    let whole = rmap(["pid", "7", "--json", "--proc-root", root]).good().json();
+    let rows: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(rows.len() > 20 && Value::from(rows) == whole[0]["mappings"]);
+    assert!(lines.lines().all(|line| serde_json::from_str::<MappingRow>(line).is_ok()));
+}
+
+#[test]
+fn each_process_that_could_be_read_has_an_object_and_nothing_is_still_a_document() {
+    let capture = capture(&[(7, b"a", &mapping(0x1000, 1, "r--p", b"/a", 4)), (8, b"b", b"")]);
+    let root = capture.path().to_str().unwrap();
+    let run = rmap(["pid", "8", "9", "7", "--json", "--proc-root", root]);
+    let pids: Vec<u64> = run.json().as_array().unwrap().iter().map(|one| one["pid"].as_u64().unwrap()).collect();
+    assert_eq!((pids, run.status), (vec![8, 7], Some(1)));
+    let run = rmap(["pid", "9", "--json", "--proc-root", root]);
+    assert_eq!((run.text().as_str(), run.status), ("[]\n", Some(1)));
+}
+
+#[test]
+fn a_counter_that_the_kernel_does_not_give_is_null_with_the_reason() {
+    let capture = capture(&[(7, b"a", &mapping(0x1000, 2, "r--p", b"/a", 4))]);
+    let root = capture.path().to_str().unwrap();
+    let run = rmap(["pid", "7", "--json", "-o", "rss,pss_dirty", "--proc-root", root]).good();
+    check_rows(&run.json());
+    let process = &run.json()[0];
+    let row = process["mappings"][0].as_object().unwrap();
+    assert_eq!(row.keys().collect::<Vec<_>>(), ["absent", "pss_dirty", "rss"]);
+    assert_eq!((&row["rss"], &row["pss_dirty"]), (&Value::from(4096), &Value::Null));
+    assert!(row["absent"]["pss_dirty"].as_str().unwrap().starts_with("unsupported: "));
+    assert_eq!(process["total"]["pss_dirty"], Value::Null);
+    assert_eq!(process["total"]["rows_without_figure"], serde_json::json!({"pss_dirty": 1}));
+}
+
+#[test]
+fn a_field_of_a_future_kernel_has_a_key_by_its_name() {
+    let text = [mapping(0x1000, 2, "r--p", b"/a", 4).as_slice(), b"Pss_Moon: 8 kB\n"].concat();
+    let capture = capture(&[(7, b"a", &text)]);
+    let run = rmap(["pid", "7", "--json", "--proc-root", capture.path().to_str().unwrap()]).good();
+    assert_eq!(run.json()[0]["mappings"][0]["pss_moon"], 8192);
+    assert_eq!(run.json()[0]["total"]["pss_moon"], 8192);
+}
+
+#[test]
+fn names_that_are_not_utf8_are_whole_in_hexadecimal() {
+    let capture = capture(&[(7, b"a\xffb", &mapping(0x1000, 1, "r--p", b"/x/caf\xe9 \"q\"", 4))]);
+    let run = rmap(["pid", "7", "--json", "--proc-root", capture.path().to_str().unwrap()]).good();
+    let [process]: [ProcessDocument; 1] = document::<Vec<_>>(&run).try_into().unwrap();
+    assert_eq!(process.command, "a\u{fffd}b");
+    assert_eq!(process.mappings[0].path, Nullable(Some("/x/caf\u{fffd} \"q\"".into())));
+    assert_eq!(process.mappings[0].path_bytes, Nullable(Some("2f782f636166e920227122".into())));
+
+    let folder = memory();
+    let name = folder.path().join(OsStr::from_bytes(b"caf\xe9\n"));
+    std::fs::write(&name, "x").unwrap();
+    let run = rmap([OsStr::new("pcstat"), OsStr::new("--json"), name.as_os_str()]).good();
+    let [row]: [FileRow; 1] = document::<Vec<_>>(&run).try_into().unwrap();
+    assert!(row.path.ends_with("caf\u{fffd}\n") && row.filename == row.path);
+    assert!(row.path_bytes.0.unwrap().ends_with("636166e90a"));
+}
+
+#[test]
+fn a_file_is_a_superset_of_pcstats_row() {
+    let folder = memory();
+    let size = 9 * page() + 1;
+    let known = known_file(&folder.path().join("f"), size, &[(2, 3), (9, 1)]);
+    let run = rmap(["pcstat", "--json", known.path.to_str().unwrap()]).good();
+    let [row]: [FileRow; 1] = document::<Vec<_>>(&run).try_into().unwrap();
+    assert_eq!((row.size, row.pages, row.page_size, row.changed), (size, 10, page(), false));
+    assert_eq!((row.cached.0, row.uncached.0, row.percent.0), (Some(4), Some(6), Some(40.0)));
+    assert_eq!((row.cached_bytes.0, row.status.0), (Some(4 * page()), None));
+    let run = rmap(["pcstat", "--json", "--pps", known.path.to_str().unwrap()]).good();
+    let [row]: [FileRow; 1] = document::<Vec<_>>(&run).try_into().unwrap();
+    let expected = [0, 0, 1, 1, 1, 0, 0, 0, 0, 1].map(|flag| flag == 1);
+    assert_eq!(row.status.0.unwrap(), expected);
+    let lines = rmap(["pcstat", "--jsonl", known.path.to_str().unwrap()]).good().text();
+    assert_eq!(lines.lines().map(|line| serde_json::from_str::<FileRow>(line).unwrap().cached.0).next(), Some(Some(4)));
+}
+
+#[test]
+fn a_total_of_files_stands_beside_them() {
+    let folder = memory();
+    let full = known_file(&folder.path().join("full"), 2 * page(), &[(0, 2)]);
+    let cold = known_file(&folder.path().join("cold"), 6 * page(), &[]);
+    let empty = known_file(&folder.path().join("empty"), 0, &[]);
+    let paths = [&full.path, &cold.path, &empty.path].map(|path| path.to_str().unwrap());
+    let run = rmap([&["pcstat", "--json", "--total"], &paths[..]].concat()).good();
+    let found: FileDocument = document(&run);
+    assert_eq!((found.files.len(), found.total.rows), (3, 3));
+    let total = &found.total;
+    assert_eq!((total.size, total.pages, total.cached.0, total.percent.0), (8 * page(), 8, Some(2), Some(25.0)));
+    assert_eq!(total.rows_without_figure, Nullable(None));
+    assert_eq!(found.files[2].percent, Nullable(None));
+    let reasons = found.files[2].absent.0.as_ref().unwrap();
+    assert_eq!(reasons.keys().collect::<Vec<_>>(), ["percent"]);
+    assert!(reasons["percent"].starts_with("not applicable"));
+}
+
+#[test]
+fn figures_that_are_denied_are_null_and_the_total_says_so() {
+    let Some(everyone) = ForEveryone::copy() else { return };
+    let folder = disk();
+    let cold = known_file(&folder.path().join("cold"), 6 * page(), &[]);
+    let run = everyone.rmap(["pcstat", "--json", "--total", cold.path.to_str().unwrap()]);
+    let found: FileDocument = document(&run);
+    let row = &found.files[0];
+    if row.cached == Nullable(Some(0)) {
+        return eprintln!("SKIPPED: this kernel tells anyone with cachestat (before 6.12.12)");
+    }
+    assert_eq!(run.status, Some(1));
+    assert_eq!((row.size, row.pages), (6 * page(), 6));
+    assert_eq!((&row.cached.0, &row.percent.0, &row.dirty.0, &row.method.0), (&None, &None, &None, &None));
+    assert!(row.absent.0.as_ref().unwrap()["cached"].starts_with("denied: "));
+    assert_eq!(found.total.cached, Nullable(None));
+    assert_eq!(found.total.rows_without_figure.0.unwrap()["cached"], 1);
+}
+
+#[test]
+fn the_demo_is_a_row_for_each_step() {
+    let run = rmap(["demo", "--size", "1M", "--json"]);
+    let steps: Vec<StepRow> = document(&run);
+    assert_eq!(steps.iter().map(|step| step.filled_percent).collect::<Vec<_>>(), [0.0, 25.0, 50.0, 75.0, 100.0]);
+    for step in &steps {
+        assert_eq!((step.size, step.file_size, step.page_size), (1 << 20, 1 << 20, page()));
+        assert_eq!(step.filled as f64, step.filled_percent * f64::from(1 << 20) / 100.0);
+        assert!(Path::new(&step.path).is_absolute() && !Path::new(&step.path).exists());
+    }
+    let lines = rmap(["demo", "--size", "1M", "--jsonl"]).text();
+    assert_eq!(lines.lines().filter(|line| serde_json::from_str::<StepRow>(line).is_ok()).count(), 5);
+}
+
+/// The records of a CSV document, read by the rules of RFC 4180; each line must have as many fields as the header.
+fn records(run: &Run) -> Vec<Vec<Vec<u8>>> {
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(&run.out[..]);
+    reader.byte_records().map(|record| record.unwrap().iter().map(<[u8]>::to_vec).collect()).collect()
+}
+
+/// The names of the header, which must be those of the JSON keys without what only JSON can hold.
+fn check_header(csv: &Run, row: &Value) -> Vec<String> {
+    let header: Vec<String> = records(csv)[0].iter().map(|name| String::from_utf8(name.clone()).unwrap()).collect();
+    let json_only = ["absent", "path_bytes", "status"];
+    let keys: BTreeSet<String> =
+        row.as_object().unwrap().keys().filter(|key| !json_only.contains(&key.as_str())).cloned().collect();
+    assert_eq!(header.iter().cloned().collect::<BTreeSet<_>>(), keys);
+    assert_eq!(header.len(), keys.len());
+    header
+}
+
+const HOSTILE: [&[u8]; 6] = [b"a,b", b"say \"x\"", b"two\nlines", b"cr\r\nlf", b"caf\xe9", b" blanks "];
+
+#[test]
+fn csv_of_mappings_has_the_names_of_json_and_gives_every_name_back() {
+    let mappings: Vec<Vec<u8>> = HOSTILE
+        .iter()
+        .zip(1..)
+        .map(|(name, place)| {
+            // The kernel writes a newline in a name as \012.
+            let name = name.iter().flat_map(|byte| if *byte == b'\n' { b"\\012".to_vec() } else { vec![*byte] });
+            let name: Vec<u8> = b"/".iter().copied().chain(name).collect();
+            mapping(place << 12, 1, "r--p", &name, 4)
+        })
+        .collect();
+    let capture = capture(&[(7, b"a", &mappings.concat())]);
+    let root = capture.path().to_str().unwrap();
+    let csv = rmap(["pid", "7", "--csv", "--proc-root", root]).good();
+    let json = rmap(["pid", "7", "--json", "--proc-root", root]).good().json();
+    let header = check_header(&csv, &json[0]["mappings"][0]);
+    let path = header.iter().position(|name| name == "path").unwrap();
+    let names: Vec<Vec<u8>> = records(&csv)[1..].iter().map(|record| record[path][1..].to_vec()).collect();
+    let expected: Vec<Vec<u8>> = HOSTILE
+        .iter()
+        .map(|name| name.iter().flat_map(|byte| if *byte == b'\n' { b"\\012".to_vec() } else { vec![*byte] }).collect())
+        .collect();
+    assert_eq!(names, expected);
+    assert!(csv.out.ends_with(b"\r\n"));
+    assert_eq!(records(&csv)[1][header.iter().position(|name| name == "rss").unwrap()], b"4096");
+}
+
+#[test]
+fn csv_of_files_has_the_names_of_json_and_gives_every_name_back() {
+    let folder = memory();
+    let paths: Vec<_> = HOSTILE.iter().map(|name| folder.path().join(OsStr::from_bytes(name))).collect();
+    paths.iter().for_each(|path| std::fs::write(path, "x").unwrap());
+    let arguments = |format: &'static str| {
+        [OsStr::new("pcstat"), OsStr::new(format)].into_iter().chain(paths.iter().map(|path| path.as_os_str()))
+    };
+    let csv = rmap(arguments("--csv")).good();
+    let header = check_header(&csv, &rmap(arguments("--json")).good().json()[0]);
+    for name in ["filename", "path"] {
+        let place = header.iter().position(|found| found == name).unwrap();
+        let names: Vec<Vec<u8>> = records(&csv)[1..].iter().map(|record| record[place].clone()).collect();
+        assert_eq!(names, paths.iter().map(|path| path.as_os_str().as_bytes().to_vec()).collect::<Vec<_>>());
+    }
+    assert_eq!(header[..3], ["filename", "size", "timestamp"]);
+    let lines = String::from_utf8_lossy(&csv.out).into_owned();
+    assert_eq!(
+        lines.matches("\r\n").count(),
+        HOSTILE.len() + 3,
+        "each record ends in CR LF, and one name, which is there twice, has one"
+    );
+}
+
+#[test]
+fn csv_of_the_demo_has_the_names_of_json_and_an_absent_figure_is_empty() {
+    let csv = rmap(["demo", "--size", "1M", "--csv"]);
+    check_header(&csv, &rmap(["demo", "--size", "1M", "--json"]).json()[0]);
+    assert_eq!(records(&csv).len(), 6);
+    let folder = memory();
+    let empty = known_file(&folder.path().join("empty"), 0, &[]);
+    let csv = rmap(["pcstat", "--csv", "-o", "pages,percent", empty.path.to_str().unwrap()]).good();
+    assert_eq!(csv.text(), "pages,percent\r\n0,\r\n");
+}
+
+#[test]
+fn what_is_named_is_what_is_written() {
+    let folder = memory();
+    let known = known_file(&folder.path().join("f"), page(), &[(0, 1)]);
+    let path = known.path.to_str().unwrap();
+    let run = rmap(["pcstat", "--json", "-o", "cached,size", path]).good();
+    assert_eq!(run.text(), format!("[\n{{\"cached\":1,\"size\":{},\"absent\":null}}\n]\n", page()));
+    let run = rmap(["pcstat", "--csv", "-o", "cached,size", path]).good();
+    assert_eq!(run.text(), format!("cached,size\r\n1,{}\r\n", page()));
+}
+
+/// The keys in the first column of the tables of one section of the contract.
+fn promised(section: &str) -> BTreeSet<String> {
+    let contract = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/json.md")).unwrap();
+    let contract = contract.replace("\n### ", "\n## ");
+    let text = contract.split("\n## ").find(|text| text.starts_with(section)).unwrap().to_owned();
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
+    rows.flat_map(|keys| keys.split(", ").map(|key| key.trim_matches('`').to_owned()).collect::<Vec<_>>()).collect()
+}
+
+#[test]
+fn every_key_that_is_promised_is_there() {
+    let keys = |row: &Value| row.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
+    assert_eq!(promised("`rmap demo`"), keys(&rmap(["demo", "--size", "1M", "--json"]).json()[0]));
+    assert_eq!(promised("`rmap pcstat`"), keys(&rmap(["pcstat", "--json", "/etc/passwd"]).json()[0]));
+    assert_eq!(promised("`--runs`"), keys(&rmap(["pcstat", "--runs", "--json", "/etc/passwd"]).json()[0]));
+    let folder = memory();
+    let known = known_file(&folder.path().join("f"), page(), &[(0, 1)]);
+    let warmed = rmap(["warm", "--json", known.path.to_str().unwrap()]).good();
+    assert_eq!(promised("`rmap warm`"), keys(&warmed.json()[0]));
+    let process = &rmap(["pid", "self", "--json"]).good().json()[0];
+    let mut mapping = promised("`rmap pid`");
+    let [document, only_asked_for] = [["command", "mappings", "total"].as_slice(), &["address", "mapping"]];
+    document.iter().for_each(|key| assert!(mapping.remove(*key) && !process[key].is_null(), "{key}"));
+    only_asked_for.iter().for_each(|key| assert!(mapping.remove(*key), "{key}"));
+    assert!(mapping.is_subset(&keys(&process["mappings"][0])), "{mapping:?}");
+    let asked = &rmap(["pid", "self", "--json", "-o", "address,mapping"]).good().json()[0]["mappings"][0];
+    assert_eq!(keys(asked).into_iter().collect::<Vec<_>>(), ["absent", "address", "mapping"]);
+}
