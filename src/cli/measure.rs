@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::thread::Builder;
 
 use super::args::SelectionArgs;
 use super::{Done, Report, Stop, select};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Subject};
 use crate::pagecache::walk::{self, Named, Place, Visitor};
 use crate::pagecache::{ByteRange, Engine, FileReport, OpenFile};
 use crate::process::Held;
@@ -95,14 +96,19 @@ pub(super) fn visit<V: Visitor, R: Send>(
     let named = named.chain(select::open_held_files(held.as_ref(), fail));
     select::with_options(args, &globs, move |options| {
         std::thread::scope(|scope| {
-            let walk = scope.spawn(move || {
+            let walk = move || {
                 let visitors = walk::walk(named, options, || new(&marks, &sender));
                 visitors.into_iter().map(finish).collect()
-            });
+            };
+            let walk = Builder::new().spawn_scoped(scope, walk).map_err(no_thread)?;
             hear(messages, report)?;
             walk.join().map_err(|panic| std::panic::resume_unwind(panic))
         })
     })?
+}
+
+fn no_thread(error: std::io::Error) -> Stop {
+    Stop::Failed(Error::io(Subject::Words("cannot start a thread".to_owned()), &error))
 }
 
 fn fail_through(sender: &SyncSender<Message>) -> impl FnMut(Error) + Clone + Send + 'static {
