@@ -5,10 +5,11 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::thread::Builder;
 
 use super::args::SelectionArgs;
 use super::{Done, Report, Stop, select};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Subject};
 use crate::pagecache::walk::{self, Named, Place, Visitor};
 use crate::pagecache::{ByteRange, Engine, FileReport, OpenFile};
 use crate::process::Held;
@@ -115,15 +116,31 @@ pub(super) fn visit<V: Visitor, R: Send>(
     let named = select::names(args, fail.clone()).map_err(Stop::Failed)?.map(Named::from);
     let named = named.chain(select::open_held_files(held.as_ref(), fail));
     select::with_options(args, &globs, move |options| {
+        let walk = move || {
+            let visitors = walk::walk(named, options, || new(&marks, &sender));
+            visitors.into_iter().map(finish).collect()
+        };
+        if is_short(args) {
+            let finished = walk();
+            return hear(messages, report).map(|()| finished);
+        }
         std::thread::scope(|scope| {
-            let walk = scope.spawn(move || {
-                let visitors = walk::walk(named, options, || new(&marks, &sender));
-                visitors.into_iter().map(finish).collect()
-            });
+            let walk = Builder::new().spawn_scoped(scope, walk).map_err(no_thread)?;
             hear(messages, report)?;
             walk.join().map_err(|panic| std::panic::resume_unwind(panic))
         })
     })?
+}
+
+/// Whether everything there is to say has room in the channel, so that nobody need listen meanwhile: a thread would
+/// take longer than to look at a few files. Each file has a failure at most, and all of them are one batch.
+fn is_short(args: &SelectionArgs) -> bool {
+    let none_unknown = !args.recursive && args.files_from.is_none() && args.pid.is_none();
+    none_unknown && args.paths.len() < MESSAGES.min(FILES_A_BATCH)
+}
+
+fn no_thread(error: std::io::Error) -> Stop {
+    Stop::Failed(Error::io(Subject::Words("cannot start a thread".to_owned()), &error))
 }
 
 fn fail_through(sender: &SyncSender<Message>) -> impl FnMut(Error) + Clone + Send + 'static {

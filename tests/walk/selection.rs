@@ -103,3 +103,19 @@ fn names_of_every_kind_come_through() {
     let odd = rows.iter().find(|row| !row["path_bytes"].is_null()).unwrap();
     assert!(odd["path_bytes"].as_str().unwrap().ends_with("fffe"));
 }
+
+#[test]
+fn as_many_files_as_there_are_come_in_the_order_in_which_they_were_named() {
+    let folder = folder();
+    for count in [1, 31, 32, 33, 63, 64, 65, 200, 3000] {
+        let paths: Vec<_> = (0..count).map(|number| folder.path().join(number.to_string())).collect();
+        paths.iter().for_each(|path| std::fs::write(path, "x").unwrap());
+        let missing = folder.path().join("missing");
+        let mixed: Vec<_> = paths.iter().flat_map(|path| [path, &missing]).collect();
+        let answer = finish(command("").args(&mixed));
+        assert_eq!((answer.status, answer.stderr.lines().count()), (1, count));
+        let rows = answer.json().as_array().unwrap().clone();
+        let named: Vec<_> = paths.iter().map(|path| path.to_str().unwrap()).collect();
+        assert_eq!(rows.iter().map(|row| row["path"].as_str().unwrap()).collect::<Vec<_>>(), named);
+    }
+}
