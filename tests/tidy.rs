@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// What each floor may use, besides itself. `a <- b` reads "b may use a"; nothing points back.
 ///
-/// units <- kernel <- process, pagecache <- compare <- laboratory <- views <- cli
+/// units <- kernel <- process, pagecache <- compare, control <- laboratory <- views <- cli
 /// units <- output <- views
 const ARROWS: &[(&str, &[&str])] = &[
     ("units", &[]),
@@ -17,10 +17,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("process", &["units", "error", "kernel"]),
     ("pagecache", &["units", "error", "kernel"]),
     ("compare", &["units", "error", "kernel", "process", "pagecache"]),
+    ("control", &["units", "error", "kernel", "process", "pagecache"]),
     ("laboratory", &["units", "error", "kernel", "process", "pagecache", "compare"]),
     ("output", &["units", "error"]),
-    ("views", &["units", "error", "process", "pagecache", "compare", "laboratory", "output"]),
-    ("cli", &["units", "error", "process", "pagecache", "compare", "laboratory", "output", "views"]),
+    ("views", &["units", "error", "process", "pagecache", "compare", "control", "laboratory", "output"]),
+    ("cli", &["units", "error", "process", "pagecache", "compare", "control", "laboratory", "output", "views"]),
 ];
 
 #[test]
@@ -101,6 +102,9 @@ fn the_json_document_names_every_key() {
     let document = fs::read_to_string("docs/json.md").unwrap();
     let mut keys: Vec<String> = Vec::new();
     keys.extend(rmap::views::file::COLUMNS.iter().map(|column| column.id.to_string()));
+    keys.extend(rmap::views::directory::COLUMNS.iter().map(|column| column.id.to_string()));
+    keys.extend(rmap::views::run::COLUMNS.iter().map(|column| column.id.to_string()));
+    keys.extend(rmap::views::effect::COLUMNS.iter().map(|column| column.id.to_string()));
     keys.extend(rmap::views::demo_step::COLUMNS.iter().map(|column| column.id.to_string()));
     keys.extend(rmap::views::mapping::known_columns().iter().map(|column| column.id.to_string()));
     for key in keys {

@@ -2,16 +2,12 @@
 
 use std::io::{IsTerminal, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::args::DemoArgs;
+use super::signals::Signals;
 use super::{Done, Report, Stop, screen};
-use crate::error::{Error, Subject};
 use crate::laboratory::demo::{Demo, Observation, Plan};
 use crate::output::escape::escaped;
 use crate::output::render::renderer;
@@ -162,9 +158,7 @@ fn hold(demo: &Demo, signals: &Signals) -> Done {
         demo.pid(),
         shell_word(path.as_os_str().as_bytes())
     );
-    while signals.received().is_none() {
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    signals.wait();
     Ok(())
 }
 
@@ -181,25 +175,4 @@ fn shell_word(word: &[u8]) -> String {
         return format!("$'{}'", word.iter().map(letter).collect::<String>());
     }
     if shown.chars().all(plain) { shown } else { format!("'{}'", shown.replace('\'', r"'\''")) }
-}
-
-/// The signals that end the demo in order: noted here, acted upon between two portions of work.
-struct Signals(Arc<AtomicUsize>);
-
-impl Signals {
-    fn watch() -> Result<Signals, Stop> {
-        let seen = Arc::new(AtomicUsize::new(0));
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
-            signal_hook::flag::register_usize(signal, Arc::clone(&seen), signal.unsigned_abs() as usize)
-                .map_err(|error| Stop::Failed(Error::io(Subject::Words("signals".to_owned()), &error)))?;
-        }
-        Ok(Signals(seen))
-    }
-
-    fn received(&self) -> Option<i32> {
-        match self.0.load(Ordering::Relaxed) {
-            0 => None,
-            signal => i32::try_from(signal).ok(),
-        }
-    }
 }

@@ -1,40 +1,61 @@
 //! `rmap pcstat`: the file view.
 
-use std::ffi::OsStr;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
 
 use super::args::PcstatArgs;
-use super::{Done, Report, Stop, screen};
-use crate::error::{Error, ErrorKind};
+use super::measure::{self, Measured, Wanted};
+use super::order::{Order, Ranking};
+use super::signals::Signals;
+use super::{Done, Report, Stop, map, runs, screen, survey, watch};
 use crate::output::render::{render_group, renderer};
 use crate::output::{Cell, Column, Format, Layout, LineEnd, SizeUnit, Totals, column, escape, histogram};
-use crate::pagecache::{Engine, FileReport, OpenFile};
-use crate::process::{Fields, ProcRoot, Wanted, read_smaps};
-use crate::units::{Absent, Reason};
+use crate::pagecache::FileReport;
+use crate::views::directory;
 use crate::views::file::{self, FileRow, Files};
 
 /// The columns, for `--help`.
 pub(crate) fn help() -> String {
     format!(
-        "Columns:\n{}\nSizes are in bytes unless -H is given.\n\
-         pcstat's options may be written with one dash (-json); --sort takes the next word as its column only if it is one.",
-        column::help(file::COLUMNS)
+        "Columns:\n{}\nColumns of --by-dir and --summary:\n{}\nSizes are in bytes unless -H is given. With -R rows come in \
+         the order in which directories list their files, on several threads in no order that holds: --sort filename \
+         gives one.\n\
+         pcstat's options may be written with one dash (-json); --sort takes the next word as its column only if it is one.\n\n\
+         {}\n{}",
+        column::help(file::COLUMNS),
+        column::help(directory::COLUMNS),
+        runs::help(),
+        map::help(),
     )
 }
 
 pub(crate) fn run(args: &PcstatArgs, report: &mut Report) -> Done {
+    if survey::is_asked_for(args) {
+        return survey::run(args, report);
+    }
+    if args.map {
+        return map::run(args, report);
+    }
+    if args.runs {
+        return runs::run(args, report);
+    }
     if args.pps && args.output.format() == Format::Table {
         return Err(Stop::usage("--pps", "it is an array for each file, which only --json and --jsonl can write"));
     }
     let columns = columns(args)?;
-    let order = args.sort.as_deref().map(Order::parse).transpose()?;
-    let mut reports = collect(args, report);
-    if let Some(order) = &order {
-        order.sort(&mut reports);
+    let order = args.sort.as_deref().or(args.top.map(|_| "cached"));
+    let order = order.map(|word| Order::parse(word, file::COLUMNS, file::id_of)).transpose()?;
+    if let Some(every) = args.watch.every {
+        return watch::watch(Watch { args, order, report }, &columns, layout(args), every);
     }
-    if args.histo { write_histograms(args, &reports) } else { render(args, columns, &reports) }
+    match order {
+        Some(order) => {
+            let files = ranked(args, &order, report, || Ok(()))?;
+            if args.histo { write_histograms(args, &files) } else { render(args, columns, &files) }
+        }
+        None if args.histo => write_histograms(args, &in_order_of_the_walk(args, report, || Ok(()))?),
+        None => stream(args, columns, report),
+    }
 }
 
 fn columns(args: &PcstatArgs) -> Result<Vec<Column<Files>>, Stop> {
@@ -42,102 +63,110 @@ fn columns(args: &PcstatArgs) -> Result<Vec<Column<Files>>, Stop> {
         return Ok(file::TERSE.to_vec());
     }
     let everything: Vec<&str> = file::COLUMNS.iter().map(|column| column.id.as_ref()).collect();
-    let default = if args.output.format() == Format::Table { file::DEFAULT } else { &everything };
+    let table = if args.selection.pid.is_some() { file::DEFAULT_OF_PROCESS } else { file::DEFAULT };
+    let default = if args.output.format() == Format::Table { table } else { &everything };
     let ids = args.output.columns.as_ref().map_or_else(|| default.to_vec(), |list| list.over(default));
     let ids: Vec<&str> = ids.into_iter().map(file::id_of).collect();
     let columns = column::select(file::COLUMNS, &ids).map_err(Stop::Usage)?;
     Ok(screen::writable(columns, args.output.format()))
 }
 
-/// Measures every file that was named, in that order; what cannot be measured is one line on standard error.
-fn collect(args: &PcstatArgs, report: &mut Report) -> Vec<FileReport> {
-    let engine = Engine::detect();
-    let needs_map = args.pps || args.histo || asks_for(args, "status");
-    let mut reports = Vec::new();
-    let named = args.paths.iter().map(|path| Asked { path: path.clone(), inode: None });
-    for asked in named.chain(files_of_process(args, report)) {
-        match asked.open() {
-            Ok(file) => {
-                let measured = if needs_map { engine.map(&file) } else { engine.measure(&file) };
-                if let Err(absent) = measured.residency {
-                    report.failure(&with_advice(&asked.path, unmeasured(&asked.path, absent)));
-                }
-                reports.push(measured);
-            }
-            Err(error) => report.failure(&with_advice(&asked.path, error)),
-        }
-    }
-    reports
+/// What is wanted of each file.
+fn wanted(args: &PcstatArgs) -> Wanted {
+    Wanted { map: needs_map(args), only_cached: args.only_cached }
 }
 
-/// A file that is to be measured.
-#[derive(PartialEq, Eq, Hash, Clone)]
-struct Asked {
-    path: PathBuf,
-    /// The inode that must be behind that name, where a process said what it maps. Its device is of no help: smaps and stat
-    /// name different ones on btrfs.
-    inode: Option<u64>,
+/// Measures every file and puts them in an order. Files that are equal keep the order in which they were named, or that of
+/// their paths where they were found on several threads. `check` is asked after each whether to go on.
+fn ranked(
+    args: &PcstatArgs,
+    order: &Order<Files>,
+    report: &mut Report,
+    check: impl Fn() -> Done,
+) -> Result<Vec<Measured>, Stop> {
+    let compare = |left: &Measured, right: &Measured| {
+        let by_path = || left.report.path.cmp(&right.report.path);
+        let order = order.compare(&row(args, left), &row(args, right));
+        if args.selection.recursive { order.then_with(by_path) } else { order }
+    };
+    let mut ranking = Ranking::new(args.top, compare);
+    measure::each_file(&args.selection, wanted(args), report, |file| {
+        ranking.push(file);
+        check()
+    })?;
+    Ok(ranking.finish())
 }
 
-impl Asked {
-    /// The path in smaps is as the process saw it when it mapped the file. Since then the file may have been removed, which
-    /// smaps marks with words that may as well be part of a name, or the path may lead elsewhere in this mount namespace.
-    fn open(&self) -> Result<OpenFile, Error> {
-        let file = OpenFile::open(&self.path)?;
-        match self.inode {
-            Some(inode) if inode != file.inode() => {
-                Err(Error::path(&self.path, ErrorKind::NotFound, "is not the file that the process maps")
-                    .with_advice("that one was removed, or is in another mount namespace"))
-            }
-            _ => Ok(file),
+/// Measures every file. `check` is asked after each whether to go on.
+fn in_order_of_the_walk(
+    args: &PcstatArgs,
+    report: &mut Report,
+    check: impl Fn() -> Done,
+) -> Result<Vec<Measured>, Stop> {
+    let mut files = Vec::new();
+    measure::each_file(&args.selection, wanted(args), report, |file| {
+        files.push(file);
+        check()
+    })?;
+    Ok(files)
+}
+
+/// The files that are watched.
+struct Watch<'a> {
+    args: &'a PcstatArgs,
+    order: Option<Order<Files>>,
+    report: &'a mut Report,
+}
+
+impl watch::Subject<Files> for Watch<'_> {
+    type Look = Vec<Measured>;
+
+    fn collect(&mut self, signals: &Signals) -> Result<Vec<Measured>, Stop> {
+        match &self.order {
+            Some(order) => ranked(self.args, order, self.report, || signals.check()),
+            None => in_order_of_the_walk(self.args, self.report, || signals.check()),
         }
     }
+
+    fn rows<'l>(&self, look: &'l Vec<Measured>) -> Vec<FileRow<'l>> {
+        look.iter().map(|file| row(self.args, file)).collect()
+    }
+
+    fn identity(row: &FileRow<'_>) -> Vec<u8> {
+        row.report.path.as_os_str().as_bytes().to_vec()
+    }
+}
+
+/// Writes a row for each file as soon as it is measured, and holds none.
+fn stream(args: &PcstatArgs, columns: Vec<Column<Files>>, report: &mut Report) -> Done {
+    let mut totals = args.total.then(|| Totals::new(&columns));
+    let mut renderer = renderer::<Files>(layout(args), columns, screen::output());
+    renderer.begin(None)?;
+    measure::each_file(&args.selection, wanted(args), report, |file| {
+        let row = row(args, &file);
+        if let Some(totals) = &mut totals {
+            totals.add(&row);
+        }
+        Ok(renderer.row(&row)?)
+    })?;
+    renderer.end(totals.as_ref())?;
+    Ok(renderer.finish()?)
+}
+
+fn row<'r>(args: &PcstatArgs, file: &'r Measured) -> FileRow<'r> {
+    FileRow { report: &file.report, base_name: args.bname, held: file.held }
+}
+
+fn needs_map(args: &PcstatArgs) -> bool {
+    args.pps || args.histo || asks_for(args, "status")
 }
 
 fn asks_for(args: &PcstatArgs, id: &str) -> bool {
     args.output.columns.as_ref().is_some_and(|list| list.ids.iter().any(|asked| asked == id))
 }
 
-/// A file that was opened and whose figures are absent.
-fn unmeasured(path: &Path, absent: Absent) -> Error {
-    let kind = match absent.reason {
-        Reason::Denied => ErrorKind::Denied,
-        Reason::Changed => ErrorKind::Changed,
-        Reason::Vanished => ErrorKind::NotFound,
-        _ => ErrorKind::Unsupported,
-    };
-    Error::path(path, kind, absent.to_string())
-}
-
-/// What the user can do about it.
-fn with_advice(path: &Path, error: Error) -> Error {
-    match error.kind() {
-        ErrorKind::Denied => error.with_advice("run as root, or as the user who owns it"),
-        _ if path.is_dir() => error.with_advice(format!("name the files in it: {}/*", path.display())),
-        _ => error,
-    }
-}
-
-/// The files that the process of `--pid` maps, each once, in the order of their addresses.
-fn files_of_process(args: &PcstatArgs, report: &mut Report) -> Vec<Asked> {
-    let Some(pid) = args.pid else { return Vec::new() };
-    let read = read_smaps(&ProcRoot::live(), pid, &mut Fields::new(), &Wanted::Only(Vec::new()));
-    let process = match read {
-        Ok(process) => process,
-        Err(error) => {
-            report.failure(&error);
-            return Vec::new();
-        }
-    };
-    let mut seen = std::collections::HashSet::new();
-    let files = process.mappings.iter().filter(|mapping| mapping.inode() != 0 && mapping.path().starts_with(b"/"));
-    files
-        .map(|mapping| Asked { path: PathBuf::from(OsStr::from_bytes(mapping.path())), inode: Some(mapping.inode()) })
-        .filter(|asked| seen.insert(asked.clone()))
-        .collect()
-}
-
-fn render(args: &PcstatArgs, columns: Vec<Column<Files>>, reports: &[FileReport]) -> Done {
+/// How the answer is laid out.
+pub(crate) fn layout(args: &PcstatArgs) -> Layout {
     let mut layout = Layout { rows_key: "files", total: args.total, ..screen::layout(&args.output, SizeUnit::Bytes) };
     if args.plain {
         layout.terminal_width = None;
@@ -149,43 +178,23 @@ fn render(args: &PcstatArgs, columns: Vec<Column<Files>>, reports: &[FileReport]
         layout.format = Format::Csv;
         layout.line_end = LineEnd::Lf;
     }
+    layout
+}
+
+fn render(args: &PcstatArgs, columns: Vec<Column<Files>>, files: &[Measured]) -> Done {
     let totals = args.total.then(|| Totals::new(&columns));
-    let mut renderer = renderer::<Files>(layout, columns, screen::output());
-    let rows = reports.iter().map(|report| FileRow { report, base_name: args.bname });
-    render_group(renderer.as_mut(), None, rows, totals)?;
+    let mut renderer = renderer::<Files>(layout(args), columns, screen::output());
+    render_group(renderer.as_mut(), None, files.iter().map(|file| row(args, file)), totals)?;
     Ok(renderer.finish()?)
 }
 
-/// A column to sort by, and the direction.
-struct Order {
-    column: &'static Column<Files>,
-    ascending: bool,
-}
-
-impl Order {
-    fn parse(word: &str) -> Result<Order, Stop> {
-        let (name, ascending) = word.strip_prefix('-').map_or((word, false), |name| (name, true));
-        let columns = column::select(file::COLUMNS, &[file::id_of(name)]).map_err(Stop::Usage)?;
-        let column = columns.first().and_then(|column| column::find(file::COLUMNS, &column.id));
-        column.map(|column| Order { column, ascending }).ok_or_else(|| Stop::usage(word, "there is no such column"))
-    }
-
-    /// Largest first, rows without a figure last; rows that are equal keep the order in which they were named.
-    fn sort(&self, reports: &mut [FileReport]) {
-        reports.sort_by(|left, right| {
-            let [left, right] = [left, right].map(|report| FileRow { report, base_name: false });
-            column::compare(&self.column.cell(&left), &self.column.cell(&right), self.ascending)
-        });
-    }
-}
-
 /// pcstat's histogram: a line a file with its name, its pages, and a strip of blocks as wide as the terminal allows.
-fn write_histograms(args: &PcstatArgs, reports: &[FileReport]) -> Done {
+fn write_histograms(args: &PcstatArgs, files: &[Measured]) -> Done {
     let mut out = screen::output();
-    let names: Vec<String> = reports.iter().map(|report| name_of(args, report)).collect();
+    let names: Vec<String> = files.iter().map(|file| name_of(args, &file.report)).collect();
     let longest = names.iter().map(|name| unicode_width::UnicodeWidthStr::width(name.as_str())).max().unwrap_or(0);
     let room = usize::from(screen::terminal_width().unwrap_or(80)).saturating_sub(longest + 11).max(10);
-    for (name, report) in names.iter().zip(reports) {
+    for (name, Measured { report, .. }) in names.iter().zip(files) {
         let padding = longest.saturating_sub(unicode_width::UnicodeWidthStr::width(name.as_str()));
         write!(out, "{name}{:padding$} {:>8} ", "", report.pages.0)?;
         let strip: String = match &report.runs {
@@ -197,8 +206,9 @@ fn write_histograms(args: &PcstatArgs, reports: &[FileReport]) -> Done {
     Ok(out.flush()?)
 }
 
-fn name_of(args: &PcstatArgs, report: &FileReport) -> String {
-    let row = FileRow { report, base_name: args.bname };
+/// The name of a file as a row has it.
+pub(crate) fn name_of(args: &PcstatArgs, report: &FileReport) -> String {
+    let row = FileRow { report, base_name: args.bname, held: None };
     match file::COLUMNS.first().map(|column| column.cell(&row)) {
         Some(Cell::Text(name)) => escape::escaped(name),
         _ => String::new(),

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::cell::{Cell, SizeUnit};
+use super::cell::{Cell, Difference, SizeUnit};
 use super::column::{Column, RowKind};
 use super::escape;
 use super::render::{Heading, Layout, LineEnd, Renderer};
@@ -78,6 +78,12 @@ fn write_field(cell: &Cell<'_>, escapes: bool, field: &mut Vec<u8>) {
         Cell::Absent(_) => {}
         Cell::Percent(share) => {
             let _ = write!(field, "{share}");
+        }
+        Cell::Change(Difference::Bytes(by) | Difference::Count(by)) => {
+            let _ = write!(field, "{by}");
+        }
+        Cell::Change(Difference::Share(by)) => {
+            let _ = write!(field, "{by}");
         }
         Cell::Offset(offset) => {
             let _ = write!(field, "{offset}");

@@ -7,12 +7,16 @@
 //! * [`smaps`]: the parser of smaps text, fed in chunks.
 //! * [`mapping`]: what it yields: [`Mappings`], in flat storage.
 //! * [`fields`]: the dictionary of the keys that the kernel gave.
+//! * [`maps`]: who maps a file.
+//! * [`read_held_files`]: the files that a process maps or has open.
 //! * [`meminfo`]: how much memory may still be used.
 
 pub mod fields;
 mod head;
+mod held_files;
 mod identity;
 pub mod mapping;
+pub mod maps;
 pub mod meminfo;
 mod pool;
 pub mod read;
@@ -20,6 +24,7 @@ mod root;
 pub mod smaps;
 
 pub use fields::{FieldId, FieldUnit, Fields, Wanted};
+pub use held_files::{Held, HeldFile, HeldFiles, read_held_files};
 pub use identity::{Process, own_pid, read_process};
 pub use mapping::{Device, Mapping, Mappings};
 pub use meminfo::read_available_memory;

@@ -129,7 +129,7 @@ fn read_once(
 
 /// The smaps file to read. After the first thread of a process has exited (state `Z`) the kernel shows its memory only
 /// under the threads that are left.
-fn smaps_of(root: &ProcRoot, pid: u32, stat: Option<&Stat>) -> Result<String> {
+pub(super) fn smaps_of(root: &ProcRoot, pid: u32, stat: Option<&Stat>) -> Result<String> {
     let why = match stat {
         Some(stat) if is_kernel_thread(stat) => "a kernel thread has no memory of its own",
         Some(stat) if is_zombie(stat) => {
@@ -191,7 +191,7 @@ fn open_error(live: bool, directory: &ProcessDir, name: &str, error: &io::Error)
 }
 
 /// Why a file of a process could not be read.
-fn read_error(pid: u32, error: &io::Error) -> Error {
+pub(super) fn read_error(pid: u32, error: &io::Error) -> Error {
     if is_gone(error) {
         return Error::pid(pid, ErrorKind::NotFound, "exited while it was read");
     }

@@ -164,6 +164,7 @@ pub(crate) struct FileRow {
     pub(crate) method: Nullable<String>,
     pub(crate) page_size: u64,
     pub(crate) changed: bool,
+    pub(crate) held: Nullable<String>,
     pub(crate) note: Nullable<String>,
     pub(crate) absent: Absent,
 }
@@ -260,7 +261,7 @@ fn check_nested(value: &Value) {
 }
 
 /// Keys that are null where there is nothing to say, which is no figure that is missing.
-pub(crate) const REMARKS: [&str; 6] = ["path", "path_bytes", "note", "status", "difference", "absent"];
+pub(crate) const REMARKS: [&str; 7] = ["path", "path_bytes", "note", "status", "held", "difference", "absent"];
 
 fn check_absent(row: &serde_json::Map<String, Value>, absent: &Value) {
     let reasons = absent.as_object().cloned().unwrap_or_default();

@@ -1,0 +1,64 @@
+//! What was named: files are visited at once, in that order; directories are kept for the walk.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use super::queue::Directory;
+use super::seen::Seen;
+use super::{Named, Options, Place, Skipped, Visitor};
+use crate::error::{Error, ErrorKind};
+use crate::pagecache::OpenFile;
+
+const NAMED: Place<'static> = Place { directory: None, depth: 0 };
+
+/// Visits the files and gives back the directories; nothing if the visitor has ended the walk.
+pub(super) fn visit(
+    named: impl Iterator<Item = impl Into<Named>>,
+    options: &Options<'_>,
+    seen: &Seen,
+    visitor: &mut impl Visitor,
+) -> Option<Vec<Directory>> {
+    let mut directories = Vec::new();
+    for named in named {
+        let flow = match named.into() {
+            Named::Open(file) => visit_file(file, options, seen, visitor),
+            Named::Path(path) => match OpenFile::open(&path) {
+                Ok(file) => visit_file(file, options, seen, visitor),
+                Err(error) => {
+                    directories.extend(directory(path, error, options, visitor));
+                    ControlFlow::Continue(())
+                }
+            },
+        };
+        if flow.is_break() {
+            return None;
+        }
+    }
+    Some(directories)
+}
+
+/// What cannot be opened as a file may be a directory to walk.
+fn directory(path: PathBuf, error: Error, options: &Options<'_>, visitor: &mut impl Visitor) -> Option<Directory> {
+    let is_directory = error.kind() == ErrorKind::Unsupported && path.is_dir();
+    match is_directory {
+        true if options.recursive => return Some(Directory { path, depth: 0, device: None, link: true }),
+        true => visitor.failure(error.with_advice("use -R for the files in it")),
+        false => visitor.failure(error),
+    }
+    None
+}
+
+fn visit_file(file: OpenFile, options: &Options<'_>, seen: &Seen, visitor: &mut impl Visitor) -> ControlFlow<()> {
+    if !is_chosen(file.path(), options) || !options.sizes.contains(&file.size().0) {
+        return ControlFlow::Continue(());
+    }
+    if !seen.first_of_named((file.device(), file.inode())) {
+        visitor.skipped(Skipped::Again, NAMED);
+        return ControlFlow::Continue(());
+    }
+    visitor.file(file, NAMED)
+}
+
+fn is_chosen(path: &Path, options: &Options<'_>) -> bool {
+    options.choose.is_none_or(|choose| choose(path, false))
+}
