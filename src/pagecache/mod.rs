@@ -8,6 +8,7 @@
 mod engine;
 mod file;
 mod look;
+mod pieces;
 mod range;
 mod report;
 mod runs;
