@@ -87,10 +87,8 @@ order=()
 
 # add NAME WORDS [OUTPUT]: adds a command to the section, written to nowhere, a `pipe` or a file; left out if its program is missing.
 add() {
-    local name=$1 words=$2 program
-    for program in vmtouch fincore pmap pcstat taskset; do
-        [[ " $words " != *" $program "* || $words == "$rmap pcstat"* ]] || has "$program" || return 0
-    done
+    local name=$1 words=$2
+    has "${words%% *}" || return 0
     commands[$name]=$words
     sinks[$name]=${3:-null}
     order+=("$name")
@@ -255,6 +253,7 @@ measure_shell() {
     within "a shell with $(wc -l <"/proc/$said/maps") mappings" "rmap pid" "pmap -X" 1.0
 }
 
+loads=$(cut -d ' ' -f 1 /proc/loadavg)
 for section in "${chosen[@]}"; do
     echo "peers.sh: $section" >&2
     times=() medians=() commands=() order=()
@@ -263,9 +262,11 @@ for section in "${chosen[@]}"; do
     rm -rf -- "${disk:?}"/* "${memory:?}"/*
 done
 
+loads+=" before and $(cut -d ' ' -f 1 /proc/loadavg) after"
 file_system() { stat -f -c %T "$1"; }
 cat <<HEAD
-Linux $(uname -r), $(nproc) processors, $(date +%Y-%m-%d); files on $(file_system "$disk" | sed 's,ext2/ext3,ext4,') and $(file_system "$memory"); medians of $rounds rounds.
+Linux $(uname -r), $(nproc) processors, $(date +%Y-%m-%d); files on $(file_system "$disk" | sed 's,ext2/ext3,ext4,') and $(file_system "$memory"); medians of $rounds rounds;
+load average $loads (all of it but about 1 is somebody else's work, which makes every wall-clock time longer and two threads slower than they are).
 
 | shape | rmap | time | beside | time | ratio | target | met |
 |---|---|---|---|---|---|---|---|
