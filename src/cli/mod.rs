@@ -44,8 +44,7 @@ const USAGE: u8 = 2;
 /// Runs the command with these arguments, the program's name first, and tells its exit status.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let arguments = args::understand_peers(arguments.collect());
-    let parsed = command().try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
-    let cli = match parsed {
+    let cli = match parse(&arguments) {
         Ok(cli) => cli,
         Err(error) => return finish_parsing(&error),
     };
@@ -60,6 +59,27 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Command::RemoveAtEnd(args) => crate::laboratory::guard::remove_at_end(&args.file, args.device, args.inode),
     };
     ExitCode::from(report.status(done))
+}
+
+/// Reads the arguments.
+///
+/// To know what one subcommand takes is enough in the common case, and takes half as long as to know all of them with their
+/// help: 0.1 ms, where the whole program takes 1.2 ms for a small file. Whatever that cannot read is read again by the
+/// whole command, which has the words for it.
+fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
+    let known = match arguments.get(1).and_then(|word| word.to_str()) {
+        Some("pid") => parse_one(arguments, Command::Pid),
+        Some("pcstat") => parse_one(arguments, Command::Pcstat),
+        _ => None,
+    };
+    known.map_or_else(|| Cli::from_arg_matches(&command().try_get_matches_from(arguments)?), Ok)
+}
+
+/// Reads the arguments of one subcommand, if they are in order.
+fn parse_one<A: clap::Args>(arguments: &[OsString], command: fn(A) -> Command) -> Option<Cli> {
+    let reader = A::augment_args(clap::Command::new("rmap"));
+    let matches = reader.try_get_matches_from(arguments.get(1..)?).ok()?;
+    A::from_arg_matches(&matches).ok().map(|args| Cli { command: command(args) })
 }
 
 /// The whole command, with the columns of each view in its help.

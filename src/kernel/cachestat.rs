@@ -33,6 +33,20 @@ pub struct CacheStat {
     pub recently_evicted: u64,
 }
 
+impl CacheStat {
+    /// These counts and those of another range of the same file.
+    #[must_use]
+    pub fn plus(self, other: CacheStat) -> CacheStat {
+        CacheStat {
+            cached: self.cached.saturating_add(other.cached),
+            dirty: self.dirty.saturating_add(other.dirty),
+            writeback: self.writeback.saturating_add(other.writeback),
+            evicted: self.evicted.saturating_add(other.evicted),
+            recently_evicted: self.recently_evicted.saturating_add(other.recently_evicted),
+        }
+    }
+}
+
 /// `struct cachestat_range` of `linux/mman.h`.
 #[repr(C)]
 struct CacheStatRange {

@@ -1,20 +1,21 @@
 //! The engine: picks the kernel interface that tells the truth about a file, measures, and takes back what a change in
 //! mid-measure has made worthless.
 //!
-//! How pages are found is in `search` (questions to `cachestat`) and `look` (page by page with `mincore`).
+//! How pages are found is in `search` (questions to `cachestat`) and `look` (page by page with `mincore`); how threads
+//! share a file, in `pieces`.
 
+use std::num::NonZeroUsize;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use nix::errno::Errno;
-
 use super::file::{FileStat, OpenFile};
-use super::look::Looker;
+use super::look::{LookAtAll, Looker};
+use super::pieces::Findings;
 use super::range::{ByteRange, Run};
 use super::report::{FileReport, Method, Residency};
 use super::runs::PageRuns;
-use super::search::Search;
+use super::search::{Count, Search};
 use crate::kernel;
 use crate::kernel::cachestat::{self, CacheStat};
 use crate::kernel::dax;
@@ -26,13 +27,10 @@ const ATTEMPTS: u32 = 3;
 
 const CHANGED: Absent = Absent::new(Reason::Changed, "it shrank each time it was measured");
 const VANISHED: Absent = Absent::new(Reason::Vanished, "its file system does not answer any more");
-const NOT_YOURS: Absent =
-    Absent::new(Reason::Denied, "the kernel tells what is cached of a file only to its owner or a writer");
 const HUGE: Absent = Absent::new(Reason::Unsupported, "huge pages of hugetlbfs are in no page cache");
 const NONE_HERE: Absent = Absent::new(Reason::Unsupported, "made up by the kernel: it has no cached pages");
 const ZEROS: Absent = Absent::new(Reason::Unsupported, "cachestat answers zeros on this file system");
 const NO_CACHESTAT: Absent = Absent::new(Reason::Unsupported, "this kernel or sandbox has no cachestat");
-const REFUSED: Absent = Absent::new(Reason::Unsupported, "cachestat failed on this file");
 const MINCORE_ONLY: Absent = Absent::new(Reason::Unsupported, "mincore tells only which pages are cached");
 const DAX: Absent = Absent::new(Reason::Unsupported, "a file in DAX mode has no page cache");
 
@@ -41,6 +39,8 @@ const DAX: Absent = Absent::new(Reason::Unsupported, "a file in DAX mode has no 
 pub struct Engine {
     cachestat: bool,
     mincore: bool,
+    /// Absent: as many as this process may use, which is found out when a file is worth it.
+    threads: Option<NonZeroUsize>,
 }
 
 /// What one measurement found.
@@ -52,20 +52,29 @@ struct Found {
 impl Engine {
     /// An engine that uses what this kernel and sandbox allow.
     pub fn detect() -> Engine {
-        Engine { cachestat: cachestat::available(), mincore: true }
+        Engine { cachestat: cachestat::available(), mincore: true, threads: None }
     }
 
     /// An engine that uses one method and leaves figures absent where that one cannot be believed.
     pub fn only(method: Method) -> Engine {
         match method {
-            Method::Cachestat => Engine { cachestat: cachestat::available(), mincore: false },
-            Method::Mincore => Engine { cachestat: false, mincore: true },
+            Method::Cachestat => Engine { cachestat: cachestat::available(), mincore: false, threads: None },
+            Method::Mincore => Engine { cachestat: false, mincore: true, threads: None },
         }
     }
 
     /// The size of the pages that are counted.
     pub fn page_size(&self) -> PageSize {
         kernel::page_size()
+    }
+
+    /// The same engine with at most so many threads on one file, the caller's among them. What it finds is the same.
+    ///
+    /// An engine that was not told uses as many as this process may, on files that take longer than half a millisecond.
+    /// Who measures several files at a time passes 1.
+    #[must_use]
+    pub fn with_threads(self, threads: NonZeroUsize) -> Engine {
+        Engine { threads: Some(threads), ..self }
     }
 
     /// The method that a file will be measured with.
@@ -79,7 +88,8 @@ impl Engine {
             Kind::Ordinary | Kind::Memory if self.cachestat => Ok(Method::Cachestat),
             _ if self.mincore => Ok(Method::Mincore),
             Kind::Ordinary | Kind::Memory => Err(NO_CACHESTAT),
-            // On overlayfs cachestat succeeds with zeros; FUSE may pass the file through in the same way.
+            // On overlayfs cachestat succeeds with zeros; FUSE may pass the file through in the same way. There is no way
+            // round to the file below: /proc/self/map_files of a mapping opens the overlay's file again (seen on 6.18).
             Kind::Stacked(_) | Kind::Fuse => Err(ZEROS),
         }
     }
@@ -156,28 +166,29 @@ impl Engine {
         }
         match method {
             Method::Cachestat => self.with_cachestat(file, size, asked, map),
-            Method::Mincore => with_mincore(file, size, asked, map),
+            Method::Mincore => self.with_mincore(file, size, asked, map),
         }
     }
 
     fn with_cachestat(&self, file: &OpenFile, size: Bytes, asked: Run, map: bool) -> Figure<Found> {
-        let mut search = Search { fd: file.as_fd(), page: file.page_size(), looker: None, runs: PageRuns::new() };
-        let stat = search.ask(asked).map_err(refusal)?;
-        if stat.cached > asked.count {
-            return Err(CHANGED);
-        }
-        let mut residency = residency(file, &stat);
         if !map {
-            return Ok(Found { residency, runs: None });
+            let Findings { stat, .. } = Count::pieces(asked).find_all(self.threads, || Count(file))?;
+            return Ok(Found { residency: residency(file, &stat), runs: None });
         }
-        let mixed = stat.cached != 0 && stat.cached != asked.count;
-        if mixed && self.mincore {
-            // Without a looker the search asks cachestat down to single pages: slower, and as right.
-            search.looker = Looker::new(file, size).ok();
+        let search = || Search::new(file, size, self.mincore);
+        let Findings { stat, runs } = Search::pieces(asked).find_all(self.threads, search)?;
+        let residency = Residency { cached: runs.cached(), ..residency(file, &stat) };
+        Ok(Found { residency, runs: Some(runs) })
+    }
+
+    fn with_mincore(&self, file: &OpenFile, size: Bytes, asked: Run, map: bool) -> Figure<Found> {
+        let proof = Looker::prove(file, size)?;
+        let look = || LookAtAll::new(Looker::proven(proof), map);
+        let Findings { stat, runs } = LookAtAll::pieces(asked).find_all(self.threads, look)?;
+        if !map {
+            return Ok(Found { residency: only_cached(Pages(stat.cached)), runs: None });
         }
-        search.settle_counted(asked, stat.cached).map_err(refusal)?;
-        residency.cached = search.runs.cached();
-        Ok(Found { residency, runs: Some(search.runs) })
+        Ok(Found { residency: only_cached(runs.cached()), runs: Some(runs) })
     }
 }
 
@@ -189,17 +200,6 @@ fn is_spoilt(found: &Figure<Found>, before: Bytes, after: Bytes) -> bool {
         Ok(_) => after < before,
         Err(absent) => absent.reason == Reason::Changed,
     }
-}
-
-fn with_mincore(file: &OpenFile, size: Bytes, asked: Run, map: bool) -> Figure<Found> {
-    let mut looker = Looker::new(file, size)?;
-    if !map {
-        let cached = Pages(looker.count(asked)?);
-        return Ok(Found { residency: only_cached(cached), runs: None });
-    }
-    let mut runs = PageRuns::new();
-    looker.map(asked, &mut runs)?;
-    Ok(Found { residency: only_cached(runs.cached()), runs: Some(runs) })
 }
 
 /// What `cachestat` said, as figures.
@@ -237,15 +237,6 @@ fn nothing(method: Method, map: bool) -> Found {
     let residency =
         Residency { cached: Pages(0), dirty: none, writeback: none, evicted: none, recently_evicted: none, method };
     Found { residency, runs: map.then(PageRuns::new) }
-}
-
-/// What an error of `cachestat` means, where the call itself is known to be available.
-fn refusal(errno: Errno) -> Absent {
-    match errno {
-        Errno::EPERM | Errno::EACCES => NOT_YOURS,
-        Errno::EOPNOTSUPP => HUGE,
-        _ => REFUSED,
-    }
 }
 
 /// The report of what was found, without a path.
@@ -292,6 +283,7 @@ mod tests {
 
     #[test]
     fn a_denial_stays_a_denial_when_the_file_shrinks() {
-        assert!(!is_spoilt(&Err(NOT_YOURS), Bytes(8192), Bytes(0)));
+        let denied = Absent::new(Reason::Denied, "not yours");
+        assert!(!is_spoilt(&Err(denied), Bytes(8192), Bytes(0)));
     }
 }

@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use nix::errno::Errno;
 
 use super::file::OpenFile;
+use super::pieces::{Finder, Findings, Pieces};
 use super::range::Run;
 use super::runs::PageRuns;
 use crate::kernel::mincore::Window;
@@ -28,12 +29,18 @@ const CANNOT_MAP: Absent = Absent::new(Reason::Unsupported, "its file system can
 const NO_ROOM: Absent = Absent::new(Reason::Unsupported, "there is no address space left to map it for mincore");
 const FAILED: Absent = Absent::new(Reason::Unsupported, "mincore failed");
 
-/// Asks `mincore` about the pages of one file.
-pub(super) struct Looker<'a> {
+/// A file about which `mincore` is known to tell the truth.
+#[derive(Clone, Copy)]
+pub(super) struct Proven<'a> {
     fd: BorrowedFd<'a>,
     page: PageSize,
     /// The number of the page after the last one of the file: no window reaches further.
     end: u64,
+}
+
+/// Asks `mincore` about the pages of one file.
+pub(super) struct Looker<'a> {
+    file: Proven<'a>,
     window: Option<(Run, Window)>,
     answer: Vec<u8>,
 }
@@ -45,6 +52,19 @@ impl<'a> Looker<'a> {
     /// # Errors
     /// The reason why it is not to be asked.
     pub(super) fn new(file: &'a OpenFile, size: Bytes) -> Result<Looker<'a>, Absent> {
+        Looker::prove(file, size).map(Looker::proven)
+    }
+
+    /// A looker at a file that was found fit for it.
+    pub(super) fn proven(file: Proven<'a>) -> Looker<'a> {
+        Looker { file, window: None, answer: Vec::new() }
+    }
+
+    /// Makes certain that `mincore` tells the truth about a file of `size` bytes and that asking leaves no trace.
+    ///
+    /// # Errors
+    /// The reason why it is not to be asked.
+    pub(super) fn prove(file: &'a OpenFile, size: Bytes) -> Result<Proven<'a>, Absent> {
         if !file.owned() && file.file_system().keeps_atime {
             return Err(MOVES_ATIME);
         }
@@ -57,7 +77,7 @@ impl<'a> Looker<'a> {
             Ok(true) | Err(Errno::EOVERFLOW | Errno::EINVAL) => return Err(LIES),
             Err(errno) => return Err(absent(errno)),
         }
-        Ok(Looker { fd, page, end, window: None, answer: Vec::new() })
+        Ok(Proven { fd, page, end })
     }
 
     /// How many pages of `run` are cached.
@@ -112,11 +132,40 @@ impl<'a> Looker<'a> {
     }
 
     fn map_around(&self, page: u64) -> Result<(Run, Window), Errno> {
-        let pages = (WINDOW_BYTES / self.page.bytes()).max(1);
+        let Proven { fd, page: size, end } = self.file;
+        let pages = (WINDOW_BYTES / size.bytes()).max(1);
         let first = page - page % pages;
-        let run = Run::between(first, first.saturating_add(pages).min(self.end));
-        let length = usize::try_from(run.pages().bytes(self.page).0).map_err(|_| Errno::ENOMEM)?;
-        Ok((run, map(self.fd, self.page, run.first, length)?))
+        let run = Run::between(first, first.saturating_add(pages).min(end));
+        let length = usize::try_from(run.pages().bytes(size).0).map_err(|_| Errno::ENOMEM)?;
+        Ok((run, map(fd, size, run.first, length)?))
+    }
+}
+
+/// Looks at every page of a file, where nothing else is to be believed.
+pub(super) struct LookAtAll<'a> {
+    looker: Looker<'a>,
+    map: bool,
+}
+
+impl<'a> LookAtAll<'a> {
+    /// Tells which pages are cached if `map`, else how many.
+    pub(super) fn new(looker: Looker<'a>, map: bool) -> LookAtAll<'a> {
+        LookAtAll { looker, map }
+    }
+
+    /// The pieces that a file is looked at in: a call each.
+    pub(super) fn pieces(asked: Run) -> Pieces {
+        Pieces::new(asked, u64::MAX, PAGES_A_CALL)
+    }
+}
+
+impl Finder for LookAtAll<'_> {
+    fn find(&mut self, piece: Run, found: &mut Findings) -> Result<(), Absent> {
+        if self.map {
+            return self.looker.map(piece, &mut found.runs);
+        }
+        found.stat.cached += self.looker.count(piece)?;
+        Ok(())
     }
 }
 

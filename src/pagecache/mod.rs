@@ -11,6 +11,7 @@ mod engine;
 mod file;
 mod layout;
 mod look;
+mod pieces;
 mod range;
 mod report;
 mod runs;

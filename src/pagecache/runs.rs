@@ -132,6 +132,11 @@ impl PageRuns {
         }
     }
 
+    /// Makes room for so many more runs.
+    pub(super) fn reserve(&mut self, runs: usize) {
+        self.runs.reserve(runs);
+    }
+
     /// The runs from the one that holds `page`, or else the next one, on.
     fn runs_from(&self, page: u64) -> &[Run] {
         let passed = self.runs.partition_point(|run| run.end() <= page);

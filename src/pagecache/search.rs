@@ -7,146 +7,218 @@
 //! Costs, measured on Linux 6.18: a `cachestat` call 0.3 us, and 28 to 40 ns a cached page in it (far less in large
 //! folios); `mincore` 55 to 90 ns a page, cached or not. So a mixed range costs about a third of looking at it, each
 //! time it is asked about; and an empty one costs nothing.
+//!
+//! A file is never asked about as a whole. The pieces that it is settled in are asked about once each, and the sum of
+//! what they say are the file's figures; a scattered piece is looked at right after it was asked about, when what the
+//! kernel keeps of its pages is still in the processor's cache, and then both take little longer than the look alone.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::AsFd;
 
 use nix::errno::Errno;
 
+use super::file::OpenFile;
 use super::look::Looker;
+use super::pieces::{Finder, Findings, Pieces};
 use super::range::Run;
-use super::runs::PageRuns;
 use crate::kernel::cachestat::{CacheStat, cachestat};
-use crate::units::PageSize;
+use crate::units::{Absent, Bytes, Reason};
 
 /// A mixed range of no more pages than this is looked at page by page: about 8 us, as much as some 25 questions.
 const LEAF: u64 = 128;
+
+/// One page that differs from its neighbours is found with questions as long as the range has more pages than this:
+/// halving it takes two questions, and the half left to be looked at costs less than all of it by more than that.
+const LEAF_OF_ONE: u64 = 32;
+
+/// How many pages are asked about and then looked at: what the kernel keeps of so many pages of 4 KiB (some 350 KiB)
+/// fits into a processor's second cache.
+const SCATTERED_PIECE: u64 = 4096;
+
+/// How many pieces a file is settled in at the most: an empty one costs as many questions, 0.3 ms.
+const PIECES: u64 = 1024;
 
 /// The number of pages in a sample that tells whether a range is scattered. A sample of this size is mixed more often
 /// than not where runs are shorter than about twice as long, and then most leaves would be mixed too.
 const SAMPLE: u64 = 64;
 
-/// What is found out about one file: the runs so far, and the means to find more.
+const NOT_YOURS: Absent =
+    Absent::new(Reason::Denied, "the kernel tells what is cached of a file only to its owner or a writer");
+const HUGE: Absent = Absent::new(Reason::Unsupported, "huge pages of hugetlbfs are in no page cache");
+const REFUSED: Absent = Absent::new(Reason::Unsupported, "cachestat failed on this file");
+const SHRANK: Absent = Absent::new(Reason::Changed, "it shrank while it was measured");
+
+/// Finds the cached pages of one file.
 pub(super) struct Search<'a> {
-    pub(super) fd: BorrowedFd<'a>,
-    pub(super) page: PageSize,
-    /// Absent where `mincore` must not be asked: then questions go down to single pages.
-    pub(super) looker: Option<Looker<'a>>,
-    pub(super) runs: PageRuns,
+    file: &'a OpenFile,
+    looker: Eyes<'a>,
+    /// Whether the last piece that was mixed was scattered: the next one will be too.
+    scattered: bool,
 }
 
-impl Search<'_> {
-    /// What `cachestat` says of `run`.
-    ///
-    /// # Errors
-    /// Those of [`cachestat`].
-    pub(super) fn ask(&self, run: Run) -> Result<CacheStat, Errno> {
-        cachestat(self.fd, run.offset(self.page).0, run.pages().bytes(self.page).0)
+/// Whether pages can be looked at.
+enum Eyes<'a> {
+    /// Not tried yet, and this is the file's size: most files have nothing to look at.
+    Closed(Bytes),
+    Open(Looker<'a>),
+    /// `mincore` must not be asked, or failed: then questions go down to single pages, which is slower and as right.
+    Blind,
+}
+
+/// Counts the cached pages of one file and does not ask which they are.
+pub(super) struct Count<'a>(pub(super) &'a OpenFile);
+
+impl<'a> Search<'a> {
+    /// A search in a file of `size` bytes, with `mincore` to help if `looks`.
+    pub(super) fn new(file: &'a OpenFile, size: Bytes, looks: bool) -> Search<'a> {
+        Search { file, looker: if looks { Eyes::Closed(size) } else { Eyes::Blind }, scattered: false }
+    }
+
+    /// The pieces that a file is settled in.
+    pub(super) fn pieces(asked: Run) -> Pieces {
+        Pieces::new(asked, PIECES, SCATTERED_PIECE)
+    }
+
+    /// Asks about a piece, adds up what is said, and appends its cached pages.
+    fn count_and_settle(&mut self, run: Run, found: &mut Findings) -> Result<(), Absent> {
+        let stat = ask(self.file, run)?;
+        found.stat = found.stat.plus(stat);
+        self.settle_counted(run, stat.cached, found)
     }
 
     /// Appends the cached pages of `run`.
-    ///
-    /// # Errors
-    /// Those of [`cachestat`].
-    pub(super) fn settle(&mut self, run: Run) -> Result<(), Errno> {
+    fn settle(&mut self, run: Run, found: &mut Findings) -> Result<(), Absent> {
         if run.is_empty() {
             return Ok(());
         }
-        let cached = self.ask(run)?.cached;
-        self.settle_counted(run, cached)
+        let cached = ask(self.file, run)?.cached;
+        self.settle_counted(run, cached, found)
     }
 
     /// Appends the cached pages of `run`, of which a question has just counted `cached`.
-    ///
-    /// # Errors
-    /// Those of [`cachestat`].
-    pub(super) fn settle_counted(&mut self, run: Run, cached: u64) -> Result<(), Errno> {
+    fn settle_counted(&mut self, run: Run, cached: u64, found: &mut Findings) -> Result<(), Absent> {
         if cached == 0 {
             return Ok(());
         }
         if cached == run.count || run.count == 1 {
-            self.runs.append(run);
+            found.runs.append(run);
             return Ok(());
         }
+        let odd = cached.min(run.count - cached);
         if run.count <= LEAF {
-            return self.look(run);
+            return if odd == 1 && run.count > LEAF_OF_ONE { self.halve(run, found) } else { self.look(run, found) };
         }
-        match self.looker {
-            Some(_) if self.is_scattered(run)? => self.look_until_calm(run),
-            _ => self.split(run, cached),
+        // Runs as short as a leaf everywhere need an odd page a leaf; fewer cannot be everywhere.
+        let may_be_scattered = odd > run.count / LEAF && self.can_look();
+        if may_be_scattered && (self.scattered && run.count <= SCATTERED_PIECE || is_scattered(self.file, run)?) {
+            return self.look_until_calm(run, found);
         }
+        self.split(run, cached, found)
     }
 
     /// Settles the parts of a mixed range, in order.
     ///
     /// The more pages are cached in it, the more the question costs that finds the next level mixed again, and the
     /// more parts are worth asking about at once: with 64 parts, 256 MiB in a file of 1 TiB are found in three levels.
-    fn split(&mut self, run: Run, cached: u64) -> Result<(), Errno> {
+    fn split(&mut self, run: Run, cached: u64, found: &mut Findings) -> Result<(), Absent> {
         let parts = (cached / 8).clamp(4, 64);
-        // A power of two, and aligned to it: large folios are so too, and then lie in one part.
-        let length = run.count.div_ceil(parts).next_power_of_two();
-        let mut first = run.first;
-        while first < run.end() {
-            let end = (first - first % length).saturating_add(length).min(run.end());
-            self.settle(Run::between(first, end))?;
-            first = end;
-        }
-        Ok(())
+        Pieces::new(run, parts, 1).iter().try_for_each(|part| self.settle(part, found))
     }
 
-    /// Whether most of some small samples of a mixed range are mixed themselves.
-    fn is_scattered(&self, run: Run) -> Result<bool, Errno> {
-        let samples = (run.count / (SAMPLE * 16)).clamp(2, 16);
-        let step = run.count / samples;
-        let mut mixed = 0;
-        for index in 0..samples {
-            let sample =
-                Run { first: run.first + index * step + (step - SAMPLE.min(step)) / 2, count: SAMPLE.min(step) };
-            let cached = self.ask(sample)?.cached;
-            mixed += u64::from(cached != 0 && cached != sample.count);
-        }
-        Ok(mixed * 2 > samples)
-    }
-
-    /// Looks at a scattered range page by page, in growing pieces, and goes back to questions when one of them turns
-    /// out calm.
-    fn look_until_calm(&mut self, run: Run) -> Result<(), Errno> {
-        let mut first = run.first;
-        let mut length = 4096;
-        while first < run.end() {
-            let piece = Run::between(first, first.saturating_add(length).min(run.end()));
-            let before = self.runs.len();
-            self.look(piece)?;
-            let calm = (self.runs.len() - before) as u64 * LEAF < piece.count;
-            first = piece.end();
-            if calm {
-                // Ask about no more than a piece like the last one: the rest may be scattered again, and a question
-                // about all of it for every calm piece would cost the square of the file's size.
-                let next = Run::between(first, first.saturating_add(length).min(run.end()));
-                self.settle(next)?;
-                first = next.end();
+    /// Looks at a scattered range, piece by piece, and goes back to questions when one of them turns out calm.
+    fn look_until_calm(&mut self, run: Run, found: &mut Findings) -> Result<(), Absent> {
+        self.scattered = true;
+        for piece in Pieces::new(run, u64::MAX, SCATTERED_PIECE).iter() {
+            if !self.scattered {
+                self.settle(piece, found)?;
+                continue;
             }
-            length = (length * 2).min(1 << 18);
+            let before = found.runs.len();
+            self.look(piece, found)?;
+            self.scattered = (found.runs.len() - before) as u64 * LEAF >= piece.count;
         }
         Ok(())
     }
 
     /// Looks at a range page by page; with questions where `mincore` cannot or must not be asked.
-    fn look(&mut self, run: Run) -> Result<(), Errno> {
-        let Some(looker) = &mut self.looker else {
-            return self.halve(run);
-        };
-        if looker.map(run, &mut self.runs).is_err() {
+    fn look(&mut self, run: Run, found: &mut Findings) -> Result<(), Absent> {
+        if !self.can_look() {
+            return self.halve(run, found);
+        }
+        if let Eyes::Open(looker) = &mut self.looker
+            && looker.map(run, &mut found.runs).is_err()
+        {
             // What it has told before it failed stays; asking again adds the rest.
-            self.looker = None;
-            return self.settle(run);
+            self.looker = Eyes::Blind;
+            return self.settle(run, found);
         }
         Ok(())
     }
 
+    /// Whether pages can be looked at, found out when it is first needed.
+    fn can_look(&mut self) -> bool {
+        if let Eyes::Closed(size) = self.looker {
+            self.looker = Looker::new(self.file, size).map_or(Eyes::Blind, Eyes::Open);
+        }
+        matches!(self.looker, Eyes::Open(_))
+    }
+
     /// Settles both halves of a mixed range.
-    fn halve(&mut self, run: Run) -> Result<(), Errno> {
+    fn halve(&mut self, run: Run, found: &mut Findings) -> Result<(), Absent> {
         let middle = run.first + run.count / 2;
-        self.settle(Run::between(run.first, middle))?;
-        self.settle(Run::between(middle, run.end()))
+        self.settle(Run::between(run.first, middle), found)?;
+        self.settle(Run::between(middle, run.end()), found)
+    }
+}
+
+impl Finder for Search<'_> {
+    fn find(&mut self, piece: Run, found: &mut Findings) -> Result<(), Absent> {
+        if self.scattered {
+            let mut pieces = Pieces::new(piece, u64::MAX, SCATTERED_PIECE).iter();
+            return pieces.try_for_each(|part| self.count_and_settle(part, found));
+        }
+        self.count_and_settle(piece, found)
+    }
+}
+
+impl Count<'_> {
+    /// The pieces that a file is counted in: few, as nothing is gained but that several threads can share them.
+    pub(super) fn pieces(asked: Run) -> Pieces {
+        Pieces::new(asked, 64, SCATTERED_PIECE)
+    }
+}
+
+impl Finder for Count<'_> {
+    fn find(&mut self, piece: Run, found: &mut Findings) -> Result<(), Absent> {
+        found.stat = found.stat.plus(ask(self.0, piece)?);
+        Ok(())
+    }
+}
+
+/// What `cachestat` says of `run`.
+fn ask(file: &OpenFile, run: Run) -> Result<CacheStat, Absent> {
+    let page = file.page_size();
+    let stat = cachestat(file.as_fd(), run.offset(page).0, run.pages().bytes(page).0).map_err(refusal)?;
+    if stat.cached > run.count { Err(SHRANK) } else { Ok(stat) }
+}
+
+/// Whether most of some small samples of a mixed range are mixed themselves.
+fn is_scattered(file: &OpenFile, run: Run) -> Result<bool, Absent> {
+    let samples = (run.count / (SAMPLE * 16)).clamp(2, 16);
+    let step = run.count / samples;
+    let mut mixed = 0;
+    for index in 0..samples {
+        let sample = Run { first: run.first + index * step + (step - SAMPLE.min(step)) / 2, count: SAMPLE.min(step) };
+        let cached = ask(file, sample)?.cached;
+        mixed += u64::from(cached != 0 && cached != sample.count);
+    }
+    Ok(mixed * 2 > samples)
+}
+
+/// What an error of `cachestat` means, where the call itself is known to be available.
+fn refusal(errno: Errno) -> Absent {
+    match errno {
+        Errno::EPERM | Errno::EACCES => NOT_YOURS,
+        Errno::EOPNOTSUPP => HUGE,
+        _ => REFUSED,
     }
 }

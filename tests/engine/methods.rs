@@ -1,5 +1,6 @@
 //! Both methods, alone and together, find exactly the pages that are cached.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use proptest::prelude::*;
@@ -10,10 +11,13 @@ use rmap::units::Pages;
 
 use crate::known::{self, Known, known_file, locked_file, pairs};
 
-/// The engine as it is used, and each method alone.
-fn engines() -> [(&'static str, Engine); 3] {
+/// The engine as it is used, with one thread and with more than there are processors, and each method alone.
+fn engines() -> [(&'static str, Engine); 5] {
+    let threads = |count| Engine::detect().with_threads(NonZeroUsize::new(count).unwrap());
     [
         ("both", Engine::detect()),
+        ("one thread", threads(1)),
+        ("five threads", threads(5)),
         ("cachestat alone", Engine::only(Method::Cachestat)),
         ("mincore alone", Engine::only(Method::Mincore)),
     ]

@@ -1,0 +1,275 @@
+#!/usr/bin/env bash
+# Measures rmap beside its peers and prints a table of ratios, in Markdown: benches/peers.sh [--quick] [SECTION...]
+#
+# Every round runs each command of a section once, in turn (A B C, A B C, ...), so that a machine that gets slower or busier meets
+# all of them alike; a ratio is one of medians. Needs hyperfine. Peers that are not installed are named and left out.
+# Files go to ${RMAP_BENCH_DISK:-/var/tmp} and ${RMAP_BENCH_MEMORY:-/dev/shm}, and are removed in the end.
+set -euo pipefail
+
+sections=(sparse full scattered tree small process shell)
+rounds=7
+chosen=()
+for word in "$@"; do
+    case $word in
+        --quick) rounds=3 ;;
+        -h | --help)
+            sed -n '2,6s/^# //p' "$0"
+            echo "Sections: ${sections[*]}. --quick: 3 rounds instead of 7."
+            exit 0
+            ;;
+        *)
+            [[ " ${sections[*]} " == *" $word "* ]] || { echo "peers.sh: $word: no such section; there are: ${sections[*]}" >&2; exit 2; }
+            chosen+=("$word")
+            ;;
+    esac
+done
+[ "${#chosen[@]}" -gt 0 ] || chosen=("${sections[@]}")
+cd "$(dirname "$0")/.."
+
+# --- what is needed -----------------------------------------------------------------------------------------------------------
+
+has() { type -P "$1" >/dev/null; }
+note() { notes+=("$*"); echo "peers.sh: $*" >&2; }
+notes=()
+has hyperfine || { echo "peers.sh: hyperfine: not found; apt-get install hyperfine" >&2; exit 1; }
+while read -r program package; do
+    has "$program" || note "$program is not installed, and is left out (apt-get install $package)"
+done <<'LIST'
+vmtouch vmtouch
+fincore util-linux-extra, or util-linux before Debian 13
+pmap procps
+taskset util-linux
+LIST
+has pcstat || note "pcstat is not on the PATH, and is left out (Debian has no package of it: github.com/tobert/pcstat)"
+[ -x /usr/bin/time ] || note "/usr/bin/time is not installed: peak memory is left out (apt-get install time)"
+
+cargo build --release --locked --bin rmap --example bare_mincore --example hold_pages --example many_mappings >&2
+built=$(cargo metadata --format-version 1 --no-deps --locked | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release
+rmap=$built/rmap
+programs=$built/examples
+
+disk=$(mktemp -d "${RMAP_BENCH_DISK:-/var/tmp}/rmap-peers.XXXXXX")
+memory=$(mktemp -d "${RMAP_BENCH_MEMORY:-/dev/shm}/rmap-peers.XXXXXX")
+held=()    # descriptors: each is the standard input of a program that goes when it ends
+holders=() # their pids
+
+release() {
+    local descriptor
+    for descriptor in "${held[@]}"; do exec {descriptor}>&-; done
+    for holder in "${holders[@]}"; do wait "$holder" 2>/dev/null || true; done
+    held=() holders=()
+}
+clean_up() { release; rm -rf -- "$disk" "$memory"; }
+trap clean_up EXIT
+trap 'exit 130' INT TERM
+
+# hold COMMAND...: starts a program that lives until `release`; its first line is in $said once it is ready.
+hold() {
+    local input=$memory/input output=$memory/output descriptor
+    rm -f "$input" "$output"
+    mkfifo "$input"
+    "$@" <"$input" >"$output" &
+    holders+=($!)
+    exec {descriptor}>"$input"
+    held+=("$descriptor")
+    rm "$input"
+    until [ -s "$output" ]; do
+        kill -0 "${holders[-1]}" 2>/dev/null || { note "$1 did not start"; return 1; }
+        sleep 0.05
+    done
+    said=$(head -n 1 "$output")
+}
+
+# --- measuring ----------------------------------------------------------------------------------------------------------------
+
+declare -A commands=() times=() medians=() sinks=()
+order=()
+
+# add NAME WORDS [OUTPUT]: adds a command to the section, written to nowhere, a `pipe` or a file; left out if its program is missing.
+add() {
+    local name=$1 words=$2
+    has "${words%% *}" || return 0
+    commands[$name]=$words
+    sinks[$name]=${3:-null}
+    order+=("$name")
+}
+
+# measure [RUNS]: all commands of the section, in turn, in $rounds rounds of RUNS (1) after one that does not count.
+measure() {
+    local runs=${1:-1} round name
+    for ((round = 0; round <= rounds; round++)); do
+        for name in "${order[@]}"; do
+            [ -n "${commands[$name]:-}" ] || continue # it failed before
+            if ! hyperfine -N --style none --runs "$runs" --output "${sinks[$name]}" --export-csv "$memory/csv" \
+                "${commands[$name]}" >/dev/null 2>"$memory/error"; then
+                cat "$memory/error" >&2
+                note "${commands[$name]} failed, and is left out"
+                unset "commands[$name]"
+                continue
+            fi
+            [ "$round" = 0 ] || times[$name]+=" $(awk -F, 'END { print $(NF - 4) }' "$memory/csv")"
+        done
+        echo "peers.sh: round $round of $rounds" >&2
+    done
+    for name in "${order[@]}"; do
+        [ -n "${times[$name]:-}" ] || continue
+        medians[$name]=$(tr ' ' '\n' <<<"${times[$name]# }" | sort -g | awk '{ t[NR] = $1 } END { print (t[int((NR + 1) / 2)] + t[int((NR + 2) / 2)]) / 2 }')
+    done
+    order=()
+}
+
+lines=()
+# faster SHAPE NAME PEER TIMES: a line of the table; NAME must be at least so many times faster.
+faster() { compare "$1" "$2" "$3" "$4" faster; }
+# within SHAPE NAME PEER SHARE: NAME may take at most that share of the peer's time.
+within() { compare "$1" "$2" "$3" "$4" within; }
+compare() {
+    local mine=${medians[$2]:-} theirs=${medians[$3]:-}
+    [ -n "$mine" ] && [ -n "$theirs" ] || return 0
+    lines+=("$(awk -v shape="$1" -v name="$2" -v peer="$3" -v mine="$mine" -v theirs="$theirs" -v target="$4" -v kind="$5" 'BEGIN {
+        ratio = kind == "faster" ? theirs / mine : mine / theirs
+        met = kind == "faster" ? ratio >= target : ratio <= target
+        printf "| %s | %s | %.2f ms | %s | %.2f ms | %s | %s | %s |\n", shape, name, mine * 1e3, peer, theirs * 1e3,
+            kind == "faster" ? sprintf(ratio < 20 ? "%.1fx faster" : "%.0fx faster", ratio) : sprintf("%.2fx of it", ratio),
+            kind == "faster" ? "at least " target "x faster" : "at most " target "x", met ? "yes" : "**no**" }')")
+}
+
+# peak SHAPE MIB WORDS...: a line with the peak memory of a command.
+peak() {
+    local shape=$1 most=$2 kib
+    shift 2
+    [ -x /usr/bin/time ] || return 0
+    /usr/bin/time -f %M -o "$memory/peak" "$@" >/dev/null
+    kib=$(tail -n 1 "$memory/peak")
+    lines+=("| $shape | peak memory | $((kib / 1024)) MiB | | | | under $most MiB | $( ((kib < most * 1024)) && echo yes || echo '**no**') |")
+}
+
+# knows SUBCOMMAND OPTION: whether this rmap has it; says so if not.
+knows() {
+    "$rmap" "$1" --help | grep -qE -- "(^|[ ,])$2([ =,]|\$)" || { note "rmap $1 has no $2 yet: what needs it is left out"; return 1; }
+}
+
+# --- the shapes ---------------------------------------------------------------------------------------------------------------
+
+map=--histo
+if "$rmap" pcstat --help | grep -qE -- '(^| )--map( |$)'; then map=--map; fi
+
+measure_sparse() {
+    local file=$disk/sparse
+    hold "$programs/hold_pages" "$file" 1T 333G 256M 0 1 || return 0
+    add summary "$rmap pcstat $file"
+    add "page map" "$rmap pcstat $map $file"
+    add vmtouch "vmtouch $file"
+    add pcstat "pcstat $file"
+    measure
+    for what in summary "page map"; do
+        for peer in vmtouch pcstat; do faster "1 TiB sparse, 256 MiB cached" "$what" "$peer" 1000; done
+    done
+}
+
+measure_full() {
+    local file=$disk/full
+    hold "$programs/hold_pages" "$file" 2G 0 2G 0 1 || return 0
+    add summary "$rmap pcstat $file"
+    add "page map" "$rmap pcstat $map $file"
+    add vmtouch "vmtouch $file"
+    add pcstat "pcstat $file"
+    measure
+    for what in summary "page map"; do faster "2 GiB, fully cached" "$what" vmtouch 8; done
+}
+
+measure_scattered() {
+    local file=$memory/scattered shape="every other page of 1,048,576, tmpfs"
+    hold "$programs/hold_pages" "$file" 4G 0 4K 8K 524288 || return 0
+    add "page map, one core" "taskset -c 0 $rmap pcstat $map $file"
+    add "bare mincore, one core" "taskset -c 0 $programs/bare_mincore $file"
+    add "page map" "$rmap pcstat $map $file"
+    add "bare mincore" "$programs/bare_mincore $file"
+    add summary "$rmap pcstat $file"
+    measure
+    within "$shape" "page map, one core" "bare mincore, one core" 1.4
+    within "$shape" "page map" "bare mincore" 1.0
+    within "$shape" summary "bare mincore" 1.0
+}
+
+measure_tree() {
+    local shape="a tree of 250,000 files"
+    { knows pcstat -R && knows pcstat --summary && knows pcstat -j; } || return 0
+    mkdir "$memory/tree"
+    (cd "$memory/tree" && awk 'BEGIN {
+        for (d = 0; d < 250; d++) { print "mkdir " d | "sh" }
+        close("sh")
+        for (f = 0; f < 250000; f++) { name = (f % 250) "/" f; print f > name; close(name) } }')
+    add "-R --summary" "$rmap pcstat -R --summary $memory/tree"
+    add "-R --summary -j 1" "$rmap pcstat -R --summary -j 1 $memory/tree"
+    add "vmtouch -q" "vmtouch -q $memory/tree"
+    measure
+    faster "$shape" "-R --summary" "vmtouch -q" 4
+    faster "$shape" "-R --summary -j 1" "vmtouch -q" 1.8
+    peak "$shape" 32 "$rmap" pcstat -R --summary "$memory/tree"
+}
+
+measure_small() {
+    local file=$memory/small
+    echo small >"$file"
+    add rmap "$rmap pcstat $file"
+    add fincore "fincore $file"
+    measure 40
+    within "one small file" rmap fincore 1.0
+}
+
+measure_process() {
+    local shape="a process of 60,000 mappings" columns=address,perm,size,rss,swap,mapping pid
+    hold "$programs/many_mappings" 60000 || return 0
+    pid=$said
+    add "rmap pid, to a file" "$rmap pid $pid" "$memory/out"
+    add "cat smaps, to a file" "cat /proc/$pid/smaps" "$memory/out"
+    add "rmap pid, to a pipe" "$rmap pid $pid" pipe
+    add "cat smaps, to a pipe" "cat /proc/$pid/smaps" pipe
+    add "pmap -X" "pmap -X $pid"
+    add "pmap -x" "pmap -x $pid"
+    add "--json" "$rmap pid --json $pid" pipe
+    add "-o $columns" "$rmap pid -o $columns $pid" pipe
+    if knows pid --summary; then
+        add "--summary" "$rmap pid --summary $pid" pipe
+        add "cat smaps_rollup" "cat /proc/$pid/smaps_rollup" pipe
+    fi
+    measure
+    within "$shape" "rmap pid, to a file" "cat smaps, to a file" 1.25
+    within "$shape" "rmap pid, to a pipe" "cat smaps, to a pipe" 1.25
+    faster "$shape" "rmap pid, to a pipe" "pmap -X" 4
+    faster "$shape" "rmap pid, to a pipe" "pmap -x" 1.5
+    within "$shape" "--json" "cat smaps, to a pipe" 1.4
+    within "$shape" "-o $columns" "cat smaps, to a pipe" 0.5
+    within "$shape" "--summary" "cat smaps_rollup" 1.3
+    peak "$shape" 32 "$rmap" pid "$pid"
+}
+
+measure_shell() {
+    hold bash -c 'echo $$; read -r _' || return 0
+    add "rmap pid" "$rmap pid $said"
+    add "pmap -X" "pmap -X $said"
+    measure 40
+    within "a shell with $(wc -l <"/proc/$said/maps") mappings" "rmap pid" "pmap -X" 1.0
+}
+
+loads=$(cut -d ' ' -f 1 /proc/loadavg)
+for section in "${chosen[@]}"; do
+    echo "peers.sh: $section" >&2
+    times=() medians=() commands=() order=()
+    "measure_$section"
+    release
+    rm -rf -- "${disk:?}"/* "${memory:?}"/*
+done
+
+loads+=" before and $(cut -d ' ' -f 1 /proc/loadavg) after"
+file_system() { stat -f -c %T "$1"; }
+cat <<HEAD
+Linux $(uname -r), $(nproc) processors, $(date +%Y-%m-%d); files on $(file_system "$disk" | sed 's,ext2/ext3,ext4,') and $(file_system "$memory"); medians of $rounds rounds;
+load average $loads (all of it but about 1 is somebody else's work, which makes every wall-clock time longer and two threads slower than they are).
+
+| shape | rmap | time | beside | time | ratio | target | met |
+|---|---|---|---|---|---|---|---|
+HEAD
+[ "${#lines[@]}" = 0 ] || printf '%s\n' "${lines[@]}"
+[ "${#notes[@]}" = 0 ] || { echo; printf -- '- %s\n' "${notes[@]}"; }

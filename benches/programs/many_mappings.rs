@@ -1,0 +1,44 @@
+//! A process of many mappings, to be looked at. `many_mappings COUNT`
+//!
+//! One page each, of a file and of no file in turn, so that the kernel cannot join neighbours; half of those of no file were
+//! written to. It prints its pid and waits until its standard input ends.
+
+#![allow(clippy::expect_used, reason = "a program of the benchmark ends where it cannot go on")]
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::FileExt;
+
+use memmap2::{MmapMut, MmapOptions};
+use rmap::kernel::page_size;
+
+fn main() {
+    let count: usize = std::env::args().nth(1).and_then(|word| word.parse().ok()).expect("usage: many_mappings COUNT");
+    let page = usize::try_from(page_size().bytes()).expect("a page size");
+    let file = memory(page * 2);
+    let mut shared = Vec::new();
+    let mut private = Vec::new();
+    for index in 0..count {
+        if index % 2 == 0 {
+            let map = MmapOptions::new().len(page).map_raw_read_only(&file).expect("mmap (vm.max_map_count?)");
+            shared.push(map);
+        } else {
+            let mut map: MmapMut = MmapOptions::new().len(page).map_anon().expect("mmap (vm.max_map_count?)");
+            if index % 4 == 1 {
+                map.fill(1);
+            }
+            private.push(map);
+        }
+    }
+    println!("{}", std::process::id());
+    io::stdout().flush().expect("standard output can be written");
+    io::stdin().read_to_end(&mut Vec::new()).expect("standard input can be read");
+}
+
+fn memory(length: usize) -> File {
+    use nix::sys::memfd::{MFdFlags, memfd_create};
+    let file = File::from(memfd_create(c"many-mappings", MFdFlags::MFD_CLOEXEC).expect("memfd_create"));
+    file.set_len(length as u64).expect("ftruncate");
+    file.write_all_at(&[1], 0).expect("pwrite");
+    file
+}
