@@ -184,7 +184,8 @@ struct Surveyor {
 impl Visitor for Surveyor {
     fn file(&mut self, file: OpenFile, place: Place<'_>) -> ControlFlow<()> {
         let report = self.engine.measure_opened(file, self.range);
-        if !self.only_cached || report.cached().is_ok_and(|cached| cached.0 > 0) {
+        // A file of which nothing is known may have cached pages: it is not left out in silence.
+        if !self.only_cached || report.cached().map_or(true, |cached| cached.0 > 0) {
             self.sums.of(place, Some(&report.path)).add(&report);
         }
         ControlFlow::Continue(())

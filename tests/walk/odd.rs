@@ -48,6 +48,8 @@ fn files_of_which_nothing_is_known_are_said_in_one_line_and_never_counted_as_cac
     assert_eq!((&row["files"], &row["unknown_files"]), (&3.into(), &3.into()));
     assert!(row["cached"].is_null() && row["percent"].is_null() && row["dirty"].is_null(), "{row}");
     assert_eq!(row["note"], "without 3 files, of which nothing is known");
+    let Some(answer) = pcstat_as_nobody("-R --summary --only-cached", folder.path()) else { return };
+    assert_eq!((answer.status, &answer.json()[0]["unknown_files"]), (1, &3.into()));
 }
 
 #[test]
