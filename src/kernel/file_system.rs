@@ -33,6 +33,9 @@ pub struct FileSystem {
     pub kind: Kind,
     /// Whether its mount keeps access times: neither `noatime` nor read-only.
     pub keeps_atime: bool,
+    /// Whether `lseek` with `SEEK_DATA` writes dirty pages back before it answers, as NFS and SMB do: their servers know the
+    /// holes (`nfs42_proc_llseek`, `cifs_llseek` in the kernel's source).
+    pub seek_writes: bool,
 }
 
 /// Kernel-made file systems by `f_type` (`linux/magic.h`, and the file system's own source for the last ones).
@@ -92,7 +95,11 @@ fn read(answer: &Statfs) -> FileSystem {
     // The kernel's magic numbers have 32 bits; the type of the field differs by architecture, and may sign-extend.
     let magic = answer.filesystem_type().0 as u32;
     let keeps_no_atime = FsFlags::ST_NOATIME | FsFlags::ST_RDONLY;
-    FileSystem { kind: kind(magic), keeps_atime: !answer.flags().intersects(keeps_no_atime) }
+    FileSystem {
+        kind: kind(magic),
+        keeps_atime: !answer.flags().intersects(keeps_no_atime),
+        seek_writes: matches!(magic, 0x0000_6969 | 0xff53_4d42 | 0xfe53_4d42 | 0x0000_517b),
+    }
 }
 
 fn kind(magic: u32) -> Kind {

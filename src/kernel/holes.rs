@@ -1,7 +1,7 @@
 //! Where a file has data and where it has holes: `lseek(2)` with `SEEK_DATA` and `SEEK_HOLE`.
 //!
-//! Nothing of the file moves, only the offset of the descriptor that is asked, which must be this program's own. A file
-//! system that does not know holes says that all is data.
+//! Nothing of the file moves, only the offset of the descriptor that is asked, which must be this program's own; but see
+//! [`seek_writes`](super::file_system::FileSystem::seek_writes). A file system that does not know holes says that all is data.
 
 use std::os::fd::BorrowedFd;
 

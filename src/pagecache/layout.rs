@@ -13,6 +13,8 @@ use super::runs::PageRuns;
 use crate::kernel::holes;
 use crate::units::{Absent, Bytes, Figure, PageSize, Pages, Reason};
 
+const WOULD_WRITE: Absent =
+    Absent::new(Reason::Unsupported, "asking its file system for holes would write dirty pages back");
 const CANNOT_TELL: Absent = Absent::new(Reason::Unsupported, "its file system does not tell where it has holes");
 
 /// Consecutive pages of a file that are alike, as far as can be told.
@@ -63,6 +65,9 @@ impl<'a> Layout<'a> {
 
     fn ask(&self) -> (Run, Figure<bool>) {
         let rest = Run::between(self.next, self.end);
+        if self.file.file_system().seek_writes {
+            return (rest, Err(WOULD_WRITE));
+        }
         match data_from(self.file, self.next) {
             Err(_) => (rest, Err(CANNOT_TELL)),
             Ok(None) => (rest, Ok(true)),
