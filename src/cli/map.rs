@@ -41,7 +41,7 @@ pub(crate) fn run(args: &PcstatArgs, report: &mut Report) -> Done {
     let terminal = screen::terminal_width();
     let width = usize::from(terminal.unwrap_or(WIDTH_IN_A_PIPE));
     let style = HeatStyle { shades: terminal.is_some(), colour: screen::has_colour() };
-    let engine = Engine::detect();
+    let engine = super::select::engine(&args.selection);
     let mut out = screen::output();
     each_file(&args.selection, report, |file, report| {
         let measured = engine.map_range(&file, args.selection.range());

@@ -54,7 +54,7 @@ pub(crate) fn each_file(
     report: &mut Report,
     mut each: impl FnMut(Measured) -> Done,
 ) -> Done {
-    let engine = Engine::detect();
+    let engine = select::engine(args);
     let range = args.range();
     let new = |held: &Marks, sender: &SyncSender<Message>| Measurer {
         engine,

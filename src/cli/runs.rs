@@ -6,7 +6,7 @@ use super::measure::{advised, unmeasured};
 use super::{Done, Report, screen};
 use crate::output::render::renderer;
 use crate::output::{Format, Layout, Renderer, column};
-use crate::pagecache::{self, Engine, FileReport, OpenFile, PageRuns};
+use crate::pagecache::{self, FileReport, OpenFile, PageRuns};
 use crate::views::file;
 use crate::views::run::{self, FileRuns, RunRow};
 
@@ -24,7 +24,7 @@ pub(crate) fn run(args: &PcstatArgs, report: &mut Report) -> Done {
     let columns = screen::writable(columns, args.output.format());
     let layout = Layout { rows_key: "runs", ..super::pcstat::layout(args) };
     let mut renderer = renderer::<FileRuns>(layout, columns, screen::output());
-    let engine = Engine::detect();
+    let engine = super::select::engine(&args.selection);
     renderer.begin(None)?;
     each_file(&args.selection, report, |file, report| {
         let measured = engine.map_range(&file, args.selection.range());

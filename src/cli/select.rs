@@ -11,8 +11,8 @@ use globset::{Glob, GlobSet, GlobSetBuilder};
 use super::args::SelectionArgs;
 use super::{Report, Stop};
 use crate::error::{Error, ErrorKind, Subject};
-use crate::pagecache::OpenFile;
 use crate::pagecache::walk::{Named, Options};
+use crate::pagecache::{Engine, OpenFile};
 use crate::process::{HeldFiles, ProcRoot, read_held_files};
 
 /// Which names are wanted.
@@ -67,6 +67,12 @@ fn set(texts: &[&String]) -> Result<GlobSet, Stop> {
         builder.add(Glob::new(text).map_err(|error| Stop::usage(text, format!("is no glob: {}", error.kind())))?);
     }
     builder.build().map_err(|error| Stop::usage("--include, --exclude", error.kind().to_string()))
+}
+
+/// An engine for what was chosen: where threads walk a tree, each measures its files alone.
+pub(super) fn engine(args: &SelectionArgs) -> Engine {
+    let engine = Engine::detect();
+    if args.recursive { engine.with_threads(NonZeroUsize::MIN) } else { engine }
 }
 
 /// Calls `then` with the options of the walk that was asked for.

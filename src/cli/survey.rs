@@ -26,7 +26,7 @@ pub(crate) fn run(args: &PcstatArgs, report: &mut Report) -> Done {
     let columns = columns(args)?;
     let order =
         args.sort.as_deref().map(|word| Order::parse(word, directory::COLUMNS, directory::id_of)).transpose()?;
-    let engine = Engine::detect();
+    let engine = super::select::engine(&args.selection);
     let page_size = engine.page_size();
     let sums = collect(args, engine, report)?;
     let everything = Sums::total(&sums);
