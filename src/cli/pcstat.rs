@@ -41,8 +41,11 @@ fn columns(args: &PcstatArgs) -> Result<Vec<Column<Files>>, Stop> {
         return Ok(file::TERSE.to_vec());
     }
     let everything: Vec<&str> = file::COLUMNS.iter().map(|column| column.id.as_ref()).collect();
-    let default = if args.output.format() == Format::Table { file::DEFAULT } else { &everything };
-    let ids = args.output.columns.as_ref().map_or_else(|| default.to_vec(), |list| list.over(default));
+    let default = match args.output.format() {
+        Format::Table => args.output.default_columns(file::DEFAULT),
+        _ => everything,
+    };
+    let ids = args.output.columns.as_ref().map_or_else(|| default.clone(), |list| list.over(&default));
     let ids: Vec<&str> = ids.into_iter().map(file::id_of).collect();
     let columns = column::select(file::COLUMNS, &ids).map_err(Stop::Usage)?;
     Ok(screen::writable(columns, args.output.format()))

@@ -99,6 +99,15 @@ impl<'r> Cell<'r> {
         }
     }
 
+    /// Appends what a table shows, with text from outside as it is and not escaped.
+    pub fn write_raw(&self, unit: SizeUnit, out: &mut Vec<u8>) {
+        match *self {
+            Cell::Text(text) => out.extend_from_slice(text),
+            Cell::Named(text, _) if !text.is_empty() => out.extend_from_slice(text),
+            _ => self.write_words(unit, out),
+        }
+    }
+
     /// Appends the words that a table shows. An absent figure is `-`; no control character comes through.
     pub fn write_words(&self, unit: SizeUnit, out: &mut Vec<u8>) {
         match *self {

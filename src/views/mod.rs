@@ -5,4 +5,5 @@
 
 pub mod demo_step;
 pub mod file;
+pub mod group;
 pub mod mapping;

@@ -1,0 +1,83 @@
+//! Reads the processes that were named, and what is joined with them.
+
+use super::Report;
+use super::plan::Plan;
+use crate::cli::args::PidArgs;
+use crate::compare::{MappingCache, measure_mappings};
+use crate::error::{Error, ErrorKind, Subject};
+use crate::pagecache::Engine;
+use crate::process::{Fields, ProcRoot, ProcessMappings, read_smaps};
+use crate::units::Figure;
+use crate::views::mapping::{Known, MappingRow};
+
+/// All that was read.
+pub(super) struct Collected {
+    pub(super) fields: Fields,
+    pub(super) known: Known,
+    pub(super) processes: Vec<OneProcess>,
+}
+
+/// One process, and what was joined with its mappings, one for one.
+pub(super) struct OneProcess {
+    pub(super) read: ProcessMappings,
+    cache: Option<Vec<Figure<MappingCache>>>,
+}
+
+/// Reads every process that was named, in that order; one that cannot be read is one line on standard error.
+pub(super) fn collect(args: &PidArgs, plan: &Plan, report: &mut Report) -> Collected {
+    let root = ProcRoot::at(args.proc_root.clone());
+    let engine = args.views.cache.then(Engine::detect);
+    let mut fields = Fields::new();
+    let mut processes = Vec::new();
+    for word in &args.pids {
+        let read = pid_of(word, &root).and_then(|pid| read_smaps(&root, pid, &mut fields, &plan.wanted));
+        match read {
+            Ok(read) => {
+                if read.mappings.changed() > 0 {
+                    report.failure(&moved(&read));
+                }
+                let measure = |engine| measure_mappings(&root, engine, read.process.pid, &read.mappings);
+                let cache = engine.as_ref().map(measure);
+                processes.push(OneProcess { read, cache });
+            }
+            Err(error) => report.failure(&error),
+        }
+    }
+    Collected { known: Known::of(&fields), fields, processes }
+}
+
+/// The pid that a word on the command line stands for.
+fn pid_of(word: &str, root: &ProcRoot) -> Result<u32, Error> {
+    if word == "self" {
+        return crate::process::own_pid(root);
+    }
+    word.parse().map_err(|_| {
+        Error::new(Subject::Words(word.to_owned()), ErrorKind::NotFound, "not a pid")
+            .with_advice("name a process by its number (pgrep finds it), or self")
+    })
+}
+
+/// A process that maps and unmaps so fast that no reading was free of mappings that moved meanwhile.
+fn moved(process: &ProcessMappings) -> Error {
+    let why =
+        format!("{} mappings changed while they were read; their rows may lack parts", process.mappings.changed());
+    Error::pid(process.process.pid, ErrorKind::Changed, why).with_advice("stop it (kill -STOP) for an exact account")
+}
+
+impl Collected {
+    /// The mappings of one process that have an address in the range that was asked for.
+    pub(super) fn rows<'r>(
+        &'r self,
+        process: &'r OneProcess,
+        args: &PidArgs,
+    ) -> impl Iterator<Item = MappingRow<'r>> + use<'r> {
+        let range = args.pmap.range;
+        let rows = process.read.mappings.iter().enumerate().map(|(place, mapping)| MappingRow {
+            pid: process.read.process.pid,
+            mapping,
+            known: &self.known,
+            cache: process.cache.as_ref().and_then(|cache| cache.get(place)),
+        });
+        rows.filter(move |row| range.is_none_or(|range| range.meets(row.mapping.start(), row.mapping.end())))
+    }
+}
