@@ -4,7 +4,7 @@
 //! `tests/tidy.rs` keeps it so:
 //!
 //! ```text
-//! units <- kernel <- process, pagecache <- compare <- laboratory <- views <- cli
+//! units <- kernel <- process, pagecache <- compare, control <- laboratory <- views <- cli
 //! units <- output <- views
 //! ```
 //!
@@ -12,6 +12,7 @@
 //! * [`process`]: what a process has mapped (`/proc/PID/smaps`).
 //! * [`pagecache`]: which pages of a file are in the page cache (`cachestat`, `mincore`).
 //! * [`compare`]: the same page seen from both sides.
+//! * [`control`]: changing what the page cache holds: warm, evict, lock.
 //! * [`laboratory`]: memory that rmap makes itself, to put the comparison to the test.
 //! * `output`, `views`, `cli`: column tables, renderers and the command line, behind the default feature `cli`.
 //!
@@ -19,6 +20,7 @@
 //! ([`units::Figure`]), never zero.
 
 pub mod compare;
+pub mod control;
 pub mod error;
 pub mod kernel;
 pub mod laboratory;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// What each floor may use, besides itself. `a <- b` reads "b may use a"; nothing points back.
 ///
-/// units <- kernel <- process, pagecache <- compare <- laboratory <- views <- cli
+/// units <- kernel <- process, pagecache <- compare, control <- laboratory <- views <- cli
 /// units <- output <- views
 const ARROWS: &[(&str, &[&str])] = &[
     ("units", &[]),
@@ -17,10 +17,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("process", &["units", "error", "kernel"]),
     ("pagecache", &["units", "error", "kernel"]),
     ("compare", &["units", "error", "kernel", "process", "pagecache"]),
+    ("control", &["units", "error", "kernel", "process", "pagecache"]),
     ("laboratory", &["units", "error", "kernel", "process", "pagecache", "compare"]),
     ("output", &["units", "error"]),
-    ("views", &["units", "error", "process", "pagecache", "compare", "laboratory", "output"]),
-    ("cli", &["units", "error", "process", "pagecache", "compare", "laboratory", "output", "views"]),
+    ("views", &["units", "error", "process", "pagecache", "compare", "control", "laboratory", "output"]),
+    ("cli", &["units", "error", "process", "pagecache", "compare", "control", "laboratory", "output", "views"]),
 ];
 
 #[test]

@@ -10,6 +10,7 @@ mod demo;
 mod pcstat;
 mod pid;
 mod screen;
+mod select;
 
 use std::ffi::OsString;
 use std::io::{self, Write};

@@ -1,15 +1,18 @@
 //! `rmap pcstat`: the file view.
 
+use std::cell::RefCell;
 use std::io::Write;
+use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::args::PcstatArgs;
-use super::{Done, Report, Stop, screen};
+use super::{Done, Report, Stop, screen, select};
 use crate::error::{Error, ErrorKind};
 use crate::output::render::{render_group, renderer};
 use crate::output::{Cell, Column, Format, Layout, LineEnd, SizeUnit, Totals, column, escape, histogram};
-use crate::pagecache::{Engine, FileReport, OpenFile};
+use crate::pagecache::walk::{self, Place, Visitor};
+use crate::pagecache::{ByteRange, Engine, FileReport, OpenFile};
 use crate::process::{Fields, ProcRoot, Wanted, read_smaps};
 use crate::units::{Absent, Reason};
 use crate::views::file::{self, FileRow, Files};
@@ -29,7 +32,7 @@ pub(crate) fn run(args: &PcstatArgs, report: &mut Report) -> Done {
     }
     let columns = columns(args)?;
     let order = args.sort.as_deref().map(Order::parse).transpose()?;
-    let mut reports = collect(args, report);
+    let mut reports = collect(args, report)?;
     if let Some(order) = &order {
         order.sort(&mut reports);
     }
@@ -51,31 +54,65 @@ fn columns(args: &PcstatArgs) -> Result<Vec<Column<Files>>, Stop> {
     Ok(screen::writable(columns, args.output.format()))
 }
 
-/// Measures every file that was named, in that order; what cannot be measured is one line on standard error.
-fn collect(args: &PcstatArgs, report: &mut Report) -> Vec<FileReport> {
-    let engine = Engine::detect();
-    let needs_map = args.pps || args.histo || asks_for(args, "status");
+/// Measures every file that is meant; what cannot be measured is one line on standard error.
+fn collect(args: &PcstatArgs, report: &mut Report) -> Result<Vec<FileReport>, Stop> {
+    let failures = RefCell::new(Vec::new());
+    let selection = &args.selection;
+    let globs = select::Globs::parse(selection)?;
+    let names = select::names(selection, |error| failures.borrow_mut().push(error)).map_err(Stop::Failed)?;
+    let names = names.chain(paths_of_process(args, report));
+    let visitor = || Measurer {
+        engine: Engine::detect(),
+        map: needs_map(args),
+        range: selection.range(),
+        found: Vec::new(),
+        failures: Vec::new(),
+    };
+    let measurers = select::with_options(selection, &globs, |options| walk::walk(names, options, visitor))?;
     let mut reports = Vec::new();
-    for path in args.paths.iter().cloned().chain(paths_of_process(args, report)) {
-        match OpenFile::open(&path) {
-            Ok(file) => {
-                let measured = if needs_map { engine.map(&file) } else { engine.measure(&file) };
-                if let Err(absent) = measured.residency {
-                    report.failure(&with_advice(&path, unmeasured(&path, absent)));
-                }
-                reports.push(measured);
-            }
-            Err(error) => report.failure(&with_advice(&path, error)),
-        }
+    failures.take().iter().for_each(|error| report.failure(error));
+    for measurer in measurers {
+        measurer.failures.iter().for_each(|error| report.failure(error));
+        reports.extend(measurer.found);
     }
-    reports
+    Ok(reports)
+}
+
+struct Measurer {
+    engine: Engine,
+    map: bool,
+    range: ByteRange,
+    found: Vec<FileReport>,
+    failures: Vec<Error>,
+}
+
+impl Visitor for Measurer {
+    fn file(&mut self, file: OpenFile, _: Place<'_>) -> ControlFlow<()> {
+        let measured = match self.map {
+            true => self.engine.map_range(&file, self.range),
+            false => self.engine.measure_opened(file, self.range),
+        };
+        if let Err(absent) = measured.residency {
+            self.failures.push(unmeasured(&measured.path, absent));
+        }
+        self.found.push(measured);
+        ControlFlow::Continue(())
+    }
+
+    fn failure(&mut self, error: Error) {
+        self.failures.push(error);
+    }
+}
+
+fn needs_map(args: &PcstatArgs) -> bool {
+    args.pps || args.histo || asks_for(args, "status")
 }
 
 fn asks_for(args: &PcstatArgs, id: &str) -> bool {
     args.output.columns.as_ref().is_some_and(|list| list.ids.iter().any(|asked| asked == id))
 }
 
-/// A file that was opened and whose figures are absent.
+/// A file that was opened and whose figures are absent, and what the user can do about it.
 fn unmeasured(path: &Path, absent: Absent) -> Error {
     let kind = match absent.reason {
         Reason::Denied => ErrorKind::Denied,
@@ -83,21 +120,16 @@ fn unmeasured(path: &Path, absent: Absent) -> Error {
         Reason::Vanished => ErrorKind::NotFound,
         _ => ErrorKind::Unsupported,
     };
-    Error::path(path, kind, absent.to_string())
-}
-
-/// What the user can do about it.
-fn with_advice(path: &Path, error: Error) -> Error {
-    match error.kind() {
+    let error = Error::path(path, kind, absent.to_string());
+    match kind {
         ErrorKind::Denied => error.with_advice("run as root, or as the user who owns it"),
-        _ if path.is_dir() => error.with_advice(format!("name the files in it: {}/*", path.display())),
         _ => error,
     }
 }
 
 /// The files that the process of `--pid` maps, each once, in the order of their addresses.
 fn paths_of_process(args: &PcstatArgs, report: &mut Report) -> Vec<PathBuf> {
-    let Some(pid) = args.pid else { return Vec::new() };
+    let Some(pid) = args.selection.pid else { return Vec::new() };
     let read = read_smaps(&ProcRoot::live(), pid, &mut Fields::new(), &Wanted::Only(Vec::new()));
     let process = match read {
         Ok(process) => process,

@@ -4,10 +4,14 @@
 //! Nothing here decides what a figure means, which interface to believe, or how an answer reads: that is for the
 //! floors above.
 
+pub mod advise;
 pub mod cachestat;
 pub mod dax;
 pub mod file_system;
+pub mod holes;
+pub mod locked_map;
 pub mod mincore;
+pub mod mount_points;
 pub mod open;
 pub mod page_size;
 pub mod pagemap;

@@ -1,14 +1,16 @@
 //! Opening a file so that looking at it leaves no trace and cannot block.
 
+use std::ffi::CStr;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::libc;
+use nix::fcntl::{FcntlArg, OFlag, fcntl, openat};
+use nix::sys::stat::Mode;
+use nix::{NixPath, libc};
 
 /// A file opened to be inspected.
 #[derive(Debug)]
@@ -35,6 +37,41 @@ pub fn quietly(path: &Path) -> io::Result<Quiet> {
             open_with(path, 0).map(|file| Quiet { file, owned: false })
         }
         Err(error) => Err(error),
+    }
+}
+
+/// The same for the file `name` in an open directory; a symbolic link is followed only if `follow` says so.
+///
+/// # Errors
+/// Those of `openat(2)`; `ELOOP` where a link is not followed.
+#[doc(alias = "openat")]
+pub fn quietly_at(directory: BorrowedFd<'_>, name: &CStr, follow: bool) -> Result<Quiet, Errno> {
+    let link = if follow { OFlag::empty() } else { OFlag::O_NOFOLLOW };
+    let (fd, owned) = without_atime(directory, name, link | OFlag::O_NONBLOCK | OFlag::O_NOCTTY)?;
+    Ok(Quiet { file: File::from(fd), owned })
+}
+
+/// Opens a directory to be listed, in the same way.
+///
+/// # Errors
+/// Those of `openat(2)`; `ENOTDIR` where it is no directory, or a link that is not followed.
+#[doc(alias = "openat")]
+pub fn directory_at<P: ?Sized + NixPath>(parent: BorrowedFd<'_>, name: &P, follow: bool) -> Result<OwnedFd, Errno> {
+    let link = if follow { OFlag::empty() } else { OFlag::O_NOFOLLOW };
+    without_atime(parent, name, link | OFlag::O_DIRECTORY).map(|(fd, _)| fd)
+}
+
+/// Opens with `O_NOATIME` where the kernel gives it, and says whether it did.
+fn without_atime<P: ?Sized + NixPath>(
+    directory: BorrowedFd<'_>,
+    name: &P,
+    flags: OFlag,
+) -> Result<(OwnedFd, bool), Errno> {
+    let flags = flags | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+    match openat(directory, name, flags | OFlag::O_NOATIME, Mode::empty()) {
+        Ok(fd) => Ok((fd, true)),
+        Err(Errno::EPERM) => openat(directory, name, flags, Mode::empty()).map(|fd| (fd, false)),
+        Err(errno) => Err(errno),
     }
 }
 

@@ -39,10 +39,49 @@ pub enum Cell<'r> {
     UnixTime(SystemTime),
     /// Yes or no for each of very many, as runs; only JSON writes it out.
     Flags(&'r dyn FlagRuns),
+    /// How much a figure changed.
+    Change(Difference),
     /// A remark that most rows do not have: empty in a table, null in JSON, and no figure that is missing.
     Remark(Option<&'r str>),
     /// A figure that is not known, and why.
     Absent(Absent),
+}
+
+/// The difference of two figures of one column. Counts that differ by more than 2^63 are cut to that.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Difference {
+    /// Of figures in bytes.
+    Bytes(i64),
+    /// Of bare numbers.
+    Count(i64),
+    /// Of shares of a hundred.
+    Share(f64),
+}
+
+impl Difference {
+    /// What makes `before` into `now`; none where they are no figures of one kind.
+    pub fn between(before: &Cell<'_>, now: &Cell<'_>) -> Option<Difference> {
+        match (before, now) {
+            (Cell::Bytes(before), Cell::Bytes(now)) => Some(Difference::Bytes(signed(*before, *now))),
+            (Cell::Count(before), Cell::Count(now)) => Some(Difference::Count(signed(*before, *now))),
+            (Cell::Percent(before), Cell::Percent(now)) => Some(Difference::Share(now - before)),
+            _ => None,
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_none(self) -> bool {
+        match self {
+            Difference::Bytes(by) | Difference::Count(by) => by == 0,
+            // Shares are shown to a thousandth.
+            Difference::Share(by) => by.abs() < 0.0005,
+        }
+    }
+}
+
+fn signed(before: u64, now: u64) -> i64 {
+    let by = i128::from(now) - i128::from(before);
+    i64::try_from(by).unwrap_or(if by < 0 { i64::MIN } else { i64::MAX })
 }
 
 /// Very many flags as runs of equal ones, in order, so that none of them is ever held in memory.
@@ -125,6 +164,7 @@ impl<'r> Cell<'r> {
             Cell::Flag(flag) => out.extend_from_slice(if flag { b"yes" } else { b"no" }),
             Cell::Time(time) => push_display(format_args!("{}", Rfc3339(time)), out),
             Cell::UnixTime(time) => push_display(format_args!("{}", timestamp(time).as_second()), out),
+            Cell::Change(difference) => write_difference(difference, unit, out),
             Cell::Remark(remark) => escape::write_escaped(remark.unwrap_or_default().as_bytes(), out),
             Cell::Flags(_) | Cell::Absent(_) => out.push(b'-'),
         }
@@ -152,6 +192,18 @@ fn write_size(bytes: u64, unit: SizeUnit, out: &mut Vec<u8>) {
         SizeUnit::Kib => push_number(Bytes(bytes).kib(), out),
         SizeUnit::Bytes => push_number(bytes, out),
         SizeUnit::Human => push_display(format_args!("{}", Human(Bytes(bytes))), out),
+    }
+}
+
+/// A difference with its sign, always.
+fn write_difference(difference: Difference, unit: SizeUnit, out: &mut Vec<u8>) {
+    match difference {
+        Difference::Bytes(by) | Difference::Count(by) => {
+            out.push(if by < 0 { b'-' } else { b'+' });
+            let unit = if matches!(difference, Difference::Count(_)) { SizeUnit::Bytes } else { unit };
+            write_size(by.unsigned_abs(), unit, out);
+        }
+        Difference::Share(by) => push_display(format_args!("{by:+.3}"), out),
     }
 }
 

@@ -37,6 +37,8 @@ pub enum Kind {
     Time,
     /// An array of true and false, in JSON alone.
     Flags,
+    /// How much a figure changed: a signed number.
+    Change,
     /// The bytes of a name that is not UTF-8, as a string of hexadecimal digits, in JSON alone.
     RawBytes,
 }
@@ -54,6 +56,7 @@ impl Kind {
             Kind::Flag => "yes/no",
             Kind::Time => "time",
             Kind::Flags => "list of true/false, JSON only",
+            Kind::Change => "signed number",
             Kind::RawBytes => "hexadecimal, JSON only",
         }
     }

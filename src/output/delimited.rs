@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::cell::{Cell, SizeUnit};
+use super::cell::{Cell, Difference, SizeUnit};
 use super::column::{Column, RowKind};
 use super::escape;
 use super::render::{Heading, Layout, LineEnd, Renderer};
@@ -67,6 +67,9 @@ fn write_field(cell: &Cell<'_>, escapes: bool, field: &mut Vec<u8>) {
         }
         Cell::Offset(offset) => {
             let _ = write!(field, "{offset}");
+        }
+        Cell::Change(Difference::Share(by)) => {
+            let _ = write!(field, "{by}");
         }
         Cell::Flag(flag) => field.extend_from_slice(if *flag { b"true" } else { b"false" }),
         Cell::Address(address) => {

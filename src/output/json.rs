@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use serde::ser::{SerializeMap, SerializeSeq, Serializer};
 use serde_json::ser::Serializer as Json;
 
-use super::cell::{Cell, FlagRuns, Rfc3339};
+use super::cell::{Cell, Difference, FlagRuns, Rfc3339};
 use super::column::{Column, RowKind};
 use super::escape;
 use super::render::{Heading, Layout, Renderer};
@@ -71,7 +71,11 @@ impl<K: RowKind> Renderer<K> for JsonWriter<'_, K> {
             self.out.write_all(b",\"total\":")?;
             write_total(&mut self.out, total)?;
         }
-        if self.is_object() { self.out.write_all(b"}") } else { Ok(()) }
+        if self.is_object() {
+            self.out.write_all(b"}")?;
+        }
+        // A reader of a pipe sees a finished group at once, also while a later one is being collected.
+        self.out.flush()
     }
 
     fn finish(&mut self) -> io::Result<()> {
@@ -198,6 +202,8 @@ impl serde::Serialize for CellValue<'_> {
             Cell::Device(major, minor) => serializer.collect_str(&format_args!("{major:02x}:{minor:02x}")),
             Cell::Flag(flag) => serializer.serialize_bool(flag),
             Cell::Time(time) | Cell::UnixTime(time) => serializer.collect_str(&Rfc3339(time)),
+            Cell::Change(Difference::Bytes(by) | Difference::Count(by)) => serializer.serialize_i64(by),
+            Cell::Change(Difference::Share(by)) => serializer.serialize_f64(by),
             Cell::Remark(remark) => serializer.collect_some_str(remark),
             Cell::Flags(runs) => serialize_flags(runs, serializer),
         }

@@ -4,6 +4,7 @@
 //! How pages are found is in `search` (questions to `cachestat`) and `look` (page by page with `mincore`).
 
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use nix::errno::Errno;
@@ -99,13 +100,31 @@ impl Engine {
         self.report(file, range, true)
     }
 
+    /// How much is cached of a range of a file that was opened just now, as [`walk`](super::walk) opens it: what was
+    /// known of it then is what stood before the measurement.
+    pub fn measure_opened(&self, file: OpenFile, range: ByteRange) -> FileReport {
+        let before = file.first_stat();
+        let timestamp = SystemTime::now();
+        let found = self.find(&file, before.size, range, false);
+        let after = file.stat().unwrap_or(before);
+        if is_spoilt(&found, before.size, after.size) {
+            return self.report(&file, range, false);
+        }
+        let mut report = report(&file, range, before, timestamp, false, found);
+        report.changed = before.size != after.size || before.mtime != after.mtime;
+        report.path = file.into_path();
+        report
+    }
+
     /// Measures until a measurement was not spoilt by a change.
     fn report(&self, file: &OpenFile, range: ByteRange, map: bool) -> FileReport {
         let mut attempt = 1;
         loop {
             let timestamp = SystemTime::now();
             let Ok(before) = file.stat() else {
-                return report(file, range, file.first_stat(), timestamp, map, Err(VANISHED));
+                let mut report = report(file, range, file.first_stat(), timestamp, map, Err(VANISHED));
+                report.path = file.path().to_owned();
+                return report;
             };
             let found = self.find(file, before.size, range, map);
             let after = file.stat().unwrap_or(before);
@@ -117,6 +136,7 @@ impl Engine {
             let found = if spoilt { Err(CHANGED) } else { found };
             let mut report = report(file, range, before, timestamp, map, found);
             report.changed = before.size != after.size || before.mtime != after.mtime;
+            report.path = file.path().to_owned();
             return report;
         }
     }
@@ -222,6 +242,7 @@ fn refusal(errno: Errno) -> Absent {
     }
 }
 
+/// The report of what was found, without a path.
 fn report(
     file: &OpenFile,
     range: ByteRange,
@@ -237,7 +258,7 @@ fn report(
         Err(absent) => (Err(absent), map.then_some(Err(absent))),
     };
     FileReport {
-        path: file.path().to_owned(),
+        path: PathBuf::new(),
         size: stat.size,
         timestamp,
         mtime: stat.mtime,

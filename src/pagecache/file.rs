@@ -7,10 +7,14 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+
+use nix::errno::Errno;
+use nix::sys::stat;
 
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::file_system::{self, FileSystem, Kind};
+use crate::kernel::open::Quiet;
 use crate::kernel::{self, open};
 use crate::units::{Bytes, PageSize};
 
@@ -52,7 +56,7 @@ impl OpenFile {
             let file_system = file_system::of_path(path).map_err(|errno| Error::errno(subject(path), errno))?;
             refuse_kind(path, file_system.kind)?;
         }
-        let open::Quiet { file, owned } = open::quietly(path).map_err(|error| system(path, &error))?;
+        let Quiet { file, owned } = open::quietly(path).map_err(|error| system(path, &error))?;
         OpenFile::new(path, file, owned)
     }
 
@@ -71,13 +75,24 @@ impl OpenFile {
         OpenFile::new(path, File::from(fd), owned)
     }
 
+    /// A file that was opened and judged already: a regular one, on `file_system`, of which `fstat` said `stat`.
+    pub(super) fn of_parts(path: PathBuf, quiet: Quiet, stat: &stat::FileStat, file_system: FileSystem) -> OpenFile {
+        let Quiet { file, owned } = quiet;
+        OpenFile { path, file, stat: FileStat::of(stat), owned, file_system, page_size: kernel::page_size() }
+    }
+
+    /// Its path, at no cost.
+    pub(super) fn into_path(self) -> PathBuf {
+        self.path
+    }
+
     /// Judges an open file by what the descriptor says, which nobody can exchange.
     fn new(path: &Path, file: File, owned: bool) -> Result<OpenFile> {
         let metadata = file.metadata().map_err(|error| system(path, &error))?;
         refuse_type(path, metadata.file_type())?;
         let file_system = file_system::of_file(file.as_fd()).map_err(|errno| Error::errno(subject(path), errno))?;
         refuse_kind(path, file_system.kind)?;
-        let stat = FileStat::of(&metadata).map_err(|error| system(path, &error))?;
+        let stat = FileStat::read(file.as_fd()).map_err(|errno| Error::errno(subject(path), errno))?;
         Ok(OpenFile { path: path.to_owned(), file, stat, owned, file_system, page_size: kernel::page_size() })
     }
 
@@ -127,8 +142,8 @@ impl OpenFile {
     }
 
     /// What `fstat` says of it now.
-    pub(super) fn stat(&self) -> io::Result<FileStat> {
-        FileStat::of(&self.file.metadata()?)
+    pub(super) fn stat(&self) -> std::result::Result<FileStat, Errno> {
+        FileStat::read(self.file.as_fd())
     }
 
     /// What was known when it was opened.
@@ -144,15 +159,31 @@ impl AsFd for OpenFile {
 }
 
 impl FileStat {
-    fn of(metadata: &Metadata) -> io::Result<FileStat> {
-        Ok(FileStat {
-            size: Bytes(metadata.len()),
-            mtime: metadata.modified()?,
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            links: metadata.nlink(),
-        })
+    fn read(fd: BorrowedFd<'_>) -> std::result::Result<FileStat, Errno> {
+        stat::fstat(fd).map(|stat| FileStat::of(&stat))
     }
+
+    fn of(stat: &stat::FileStat) -> FileStat {
+        FileStat {
+            size: Bytes(u64::try_from(stat.st_size).unwrap_or_default()),
+            mtime: time(stat.st_mtime, stat.st_mtime_nsec),
+            device: stat.st_dev,
+            inode: stat.st_ino,
+            links: stat.st_nlink,
+        }
+    }
+}
+
+/// A time as `stat` gives it: seconds since 1970, which may be negative, and nanoseconds on top of them.
+fn time(seconds: i64, nanoseconds: i64) -> SystemTime {
+    let whole = Duration::from_secs(seconds.unsigned_abs());
+    let part = Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or_default());
+    let moved = match seconds < 0 {
+        true => SystemTime::UNIX_EPOCH.checked_sub(whole),
+        false => SystemTime::UNIX_EPOCH.checked_add(whole),
+    };
+    // SystemTime has as many bits for seconds as the kernel: nothing is out of its range.
+    moved.and_then(|time| time.checked_add(part)).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 fn subject(path: &Path) -> Subject {

@@ -7,12 +7,14 @@
 //! * [`smaps`]: the parser of smaps text, fed in chunks.
 //! * [`mapping`]: what it yields: [`Mappings`], in flat storage.
 //! * [`fields`]: the dictionary of the keys that the kernel gave.
+//! * [`maps`]: who maps a file.
 //! * [`meminfo`]: how much memory may still be used.
 
 pub mod fields;
 mod head;
 mod identity;
 pub mod mapping;
+pub mod maps;
 pub mod meminfo;
 mod pool;
 pub mod read;

@@ -7,3 +7,4 @@ pub mod demo_step;
 pub mod file;
 pub mod group;
 pub mod mapping;
+pub mod run;

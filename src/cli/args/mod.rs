@@ -3,6 +3,7 @@
 mod demo;
 mod pcstat;
 mod pid;
+mod selection;
 
 use std::path::PathBuf;
 
@@ -11,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use demo::{DemoArgs, RemoveAtEndArgs};
 pub use pcstat::{PcstatArgs, understand_peers};
 pub use pid::{AddressRange, By, PidArgs, PmapArgs, RowArgs, ViewArgs};
+pub use selection::SelectionArgs;
 
 use crate::cli::config::Configured;
 use crate::output::column::ColumnList;

@@ -1,21 +1,17 @@
 //! What was typed behind `rmap pcstat`, also by those who type pcstat's own options.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 use clap::Args;
 
-use super::OutputArgs;
+use super::{OutputArgs, SelectionArgs};
 
 /// `rmap pcstat`
 #[derive(Debug, Args)]
 pub struct PcstatArgs {
-    /// Files
-    #[arg(value_name = "PATH", required_unless_present = "pid")]
-    pub paths: Vec<PathBuf>,
-    /// The files that this process maps, too
-    #[arg(long, value_name = "PID")]
-    pub pid: Option<u32>,
+    /// Which files.
+    #[command(flatten)]
+    pub selection: SelectionArgs,
     /// Sort by a column, largest first (-COL: smallest first); by cached pages where none is named
     #[arg(long, value_name = "COL", num_args = 0..=1, require_equals = true, default_missing_value = "cached")]
     pub sort: Option<String>,

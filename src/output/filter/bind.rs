@@ -91,7 +91,7 @@ impl<K: RowKind> Binder<'_, K> {
             Kind::Time => parse_time(text).map(Value::Time),
             Kind::Text if operator == Operator::Matches => return self.pattern(word).map(Value::Pattern),
             Kind::Text => Some(Value::Text(text.as_bytes().to_vec())),
-            Kind::Flags | Kind::RawBytes => None,
+            Kind::Flags | Kind::RawBytes | Kind::Change => None,
         };
         value.ok_or_else(|| self.error(word, format!("'{}' is {}", column.id, expectation(column.kind))))
     }
@@ -118,7 +118,7 @@ fn expectation(kind: Kind) -> &'static str {
         Kind::Address => "an address: write it in hexadecimal",
         Kind::Flag => "yes or no",
         Kind::Time => "a time: write 2026-01-31 or 2026-01-31T12:00:00Z",
-        Kind::Text | Kind::Flags | Kind::RawBytes => "nothing that can be compared",
+        Kind::Text | Kind::Flags | Kind::RawBytes | Kind::Change => "nothing that can be compared",
     }
 }
 

@@ -1,0 +1,169 @@
+//! From what was typed to the files that are meant: the names, and the options of the walk over them.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::num::NonZeroUsize;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use globset::{Glob, GlobSet, GlobSetBuilder};
+
+use super::Stop;
+use super::args::SelectionArgs;
+use crate::error::{Error, ErrorKind, Subject};
+use crate::pagecache::walk::Options;
+
+/// Which names are wanted.
+pub(crate) struct Globs {
+    include: Option<Patterns>,
+    exclude: Option<Patterns>,
+}
+
+/// Globs of names and globs of paths.
+struct Patterns {
+    names: GlobSet,
+    paths: GlobSet,
+}
+
+impl Globs {
+    /// The globs that were typed.
+    ///
+    /// # Errors
+    /// One that is none.
+    pub(crate) fn parse(args: &SelectionArgs) -> Result<Globs, Stop> {
+        Ok(Globs { include: Patterns::parse(&args.include)?, exclude: Patterns::parse(&args.exclude)? })
+    }
+
+    fn is_empty(&self) -> bool {
+        self.include.is_none() && self.exclude.is_none()
+    }
+
+    /// Whether a file, or a directory, is wanted.
+    fn choose(&self, path: &Path, is_directory: bool) -> bool {
+        let excluded = self.exclude.as_ref().is_some_and(|globs| globs.match_path(path));
+        !excluded && (is_directory || self.include.as_ref().is_none_or(|globs| globs.match_path(path)))
+    }
+}
+
+impl Patterns {
+    fn parse(texts: &[String]) -> Result<Option<Patterns>, Stop> {
+        if texts.is_empty() {
+            return Ok(None);
+        }
+        let (paths, names): (Vec<&String>, Vec<&String>) = texts.iter().partition(|text| text.contains('/'));
+        Ok(Some(Patterns { names: set(&names)?, paths: set(&paths)? }))
+    }
+
+    fn match_path(&self, path: &Path) -> bool {
+        path.file_name().is_some_and(|name| self.names.is_match(Path::new(name))) || self.paths.is_match(path)
+    }
+}
+
+fn set(texts: &[&String]) -> Result<GlobSet, Stop> {
+    let mut builder = GlobSetBuilder::new();
+    for text in texts {
+        builder.add(Glob::new(text).map_err(|error| Stop::usage(text, format!("is no glob: {}", error.kind())))?);
+    }
+    builder.build().map_err(|error| Stop::usage("--include, --exclude", error.kind().to_string()))
+}
+
+/// Calls `then` with the options of the walk that was asked for.
+pub(crate) fn with_options<T>(
+    args: &SelectionArgs,
+    globs: &Globs,
+    then: impl FnOnce(&Options<'_>) -> T,
+) -> Result<T, Stop> {
+    let least = args.min_size.map_or(0, |size| size.0);
+    let most = args.max_size.map_or(u64::MAX, |size| size.0);
+    if least > most {
+        return Err(Stop::usage("--min-size", "it is more than --max-size, so that no file can be meant"));
+    }
+    let choose = |path: &Path, is_directory: bool| globs.choose(path, is_directory);
+    let jobs = args.jobs.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
+    Ok(then(&Options {
+        recursive: args.recursive,
+        jobs,
+        cross_file_systems: args.cross_file_systems,
+        follow: args.follow,
+        sizes: least..=most,
+        choose: (!globs.is_empty()).then_some(&choose),
+    }))
+}
+
+/// The files and directories that were named: on the command line, then in the file of `--files-from`, which is read as
+/// it is needed. A failure to read on is given to `fail`.
+///
+/// # Errors
+/// That file cannot be opened.
+pub(crate) fn names<'a>(
+    args: &'a SelectionArgs,
+    fail: impl FnMut(Error) + 'a,
+) -> Result<impl Iterator<Item = PathBuf> + 'a, Error> {
+    let listed = args.files_from.as_deref().map(|path| NameList::open(path, args.null)).transpose()?;
+    let listed = listed.into_iter().flat_map(|list| list.into_names());
+    let mut fail = fail;
+    let listed = listed.filter_map(move |name| name.map_err(&mut fail).ok());
+    Ok(args.paths.iter().cloned().chain(listed))
+}
+
+/// The longest name that is read: a list that has none of the right ends is no list of names.
+const LONGEST_NAME: u64 = 1 << 20;
+
+/// A list of names in a file.
+struct NameList {
+    path: PathBuf,
+    input: Box<dyn BufRead + Send>,
+    end: u8,
+    failed: bool,
+}
+
+impl NameList {
+    fn open(path: &Path, null: bool) -> Result<NameList, Error> {
+        let (path, input): (PathBuf, Box<dyn BufRead + Send>) = match path.as_os_str().as_bytes() {
+            b"-" => (PathBuf::from("standard input"), Box::new(BufReader::new(io::stdin()))),
+            _ => {
+                let file = File::open(path).map_err(|error| Error::io(Subject::Path(path.to_owned()), &error))?;
+                (path.to_owned(), Box::new(BufReader::new(file)))
+            }
+        };
+        Ok(NameList { path, input, end: if null { 0 } else { b'\n' }, failed: false })
+    }
+
+    fn into_names(mut self) -> impl Iterator<Item = Result<PathBuf, Error>> {
+        std::iter::from_fn(move || self.next_name())
+    }
+
+    /// The next name that is not empty; nothing after the last one or a failure.
+    fn next_name(&mut self) -> Option<Result<PathBuf, Error>> {
+        while !self.failed {
+            let mut name = Vec::new();
+            let read = self.input.by_ref().take(LONGEST_NAME).read_until(self.end, &mut name);
+            let error = match read {
+                Ok(0) => return None,
+                Ok(_) if name.last() == Some(&self.end) => {
+                    name.pop();
+                    None
+                }
+                Ok(length) if length as u64 == LONGEST_NAME => Some(self.malformed("holds a name of more than 1 MiB")),
+                Ok(_) => None,
+                Err(error) => Some(Error::io(Subject::Path(self.path.clone()), &error)),
+            };
+            if let Some(error) = error {
+                self.failed = true;
+                return Some(Err(error));
+            }
+            if name.contains(&0) {
+                self.failed = true;
+                return Some(Err(self.malformed("holds a NUL in a name").with_advice("use -0 if names end in NUL")));
+            }
+            if !name.is_empty() {
+                return Some(Ok(PathBuf::from(std::ffi::OsString::from_vec(name))));
+            }
+        }
+        None
+    }
+
+    fn malformed(&self, why: &'static str) -> Error {
+        Error::path(&self.path, ErrorKind::Malformed, why)
+    }
+}

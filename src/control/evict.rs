@@ -1,0 +1,148 @@
+//! Evict: writes back what is dirty, then drops what nobody holds.
+
+use std::os::fd::AsFd;
+
+use super::effect::{Effect, Left, refuse_unmeasured};
+use super::holders::{self, Holders};
+use crate::error::{Error, Result, Subject};
+use crate::kernel::advise;
+use crate::kernel::file_system::Kind;
+use crate::pagecache::{ByteRange, Engine, FileReport, OpenFile, PageRuns, Run};
+use crate::process::ProcRoot;
+use crate::units::{Bytes, Pages};
+
+/// How often dropping is tried: the second time reaches pages whose writing back ended between the two steps.
+const TRIES: u32 = 2;
+
+/// Of as many runs of pages the dirty ones are counted one by one.
+const RUNS_COUNTED: usize = 4096;
+
+/// Drops the cached pages of a range of a file, dirty ones after they were written to disk.
+///
+/// The pages that the range touches are dropped whole. On tmpfs nothing is done: there the page cache is the file.
+///
+/// # Errors
+/// `Denied`, `Unsupported`: what is cached of it cannot be told; nothing was done then. A failure to write back is
+/// [`Effect::trouble`].
+pub fn evict(engine: &Engine, root: &ProcRoot, file: &OpenFile, range: ByteRange) -> Result<Effect> {
+    let before = engine.measure_range(file, range);
+    refuse_unmeasured(&before)?;
+    let mut trouble = None;
+    let mut last = before.clone();
+    for _ in 0..TRIES {
+        if last.cached() == Ok(Pages(0)) || file.file_system().kind == Kind::Memory {
+            break;
+        }
+        trouble = drop_once(file, &last).err();
+        last = engine.measure_range(file, range);
+    }
+    let after = if last.cached() == Ok(Pages(0)) { last } else { engine.map_range(file, range) };
+    let left = explain(engine, root, file, &after, trouble.as_ref());
+    Ok(Effect { before, after, holes: Pages(0), held: Pages(0), left, trouble })
+}
+
+/// Writes back and drops once.
+fn drop_once(file: &OpenFile, report: &FileReport) -> Result<()> {
+    let (offset, length) = bytes_of(report);
+    let subject = || Subject::Path(file.path().to_owned());
+    let is_clean = report.dirty() == Ok(Pages(0)) && report.writeback() == Ok(Pages(0));
+    let written = match file.file_system().kind {
+        _ if is_clean => Ok(()),
+        Kind::Ordinary => advise::write_back(file.as_fd(), offset, length),
+        // The pages are those of the file below, which only the whole file's writing back reaches.
+        _ => advise::write_back_all(file.as_fd()),
+    };
+    // What is clean can be dropped even where the rest could not be written.
+    let dropped = advise::drop_clean(file.as_fd(), offset, length);
+    written.map_err(|errno| {
+        Error::errno(subject(), errno).with_advice("it could not be written back, and stays cached")
+    })?;
+    dropped.map_err(|errno| Error::errno(subject(), errno))
+}
+
+/// The whole pages that were asked about, in bytes; a length of 0 reaches to the end of the file.
+fn bytes_of(report: &FileReport) -> (u64, u64) {
+    let offset = report.asked.offset(report.page_size).0;
+    let end = Pages(report.asked.end()).bytes(report.page_size).0;
+    let length = if end >= report.size.0 { 0 } else { end.saturating_sub(offset) };
+    (offset, length)
+}
+
+/// Why pages are still cached. Each reason is proven page by page or, for dirty ones, counted by the kernel.
+fn explain(engine: &Engine, root: &ProcRoot, file: &OpenFile, after: &FileReport, trouble: Option<&Error>) -> Left {
+    let Some(Ok(stayed)) = after.runs.as_ref().filter(|_| after.cached() != Ok(Pages(0))) else {
+        return Left::default();
+    };
+    let mut left = Left { pages: stayed.cached(), ..Left::default() };
+    if file.file_system().kind == Kind::Memory {
+        left.in_memory = left.pages;
+        left.why = "its file system keeps files in the page cache and nowhere else".to_owned();
+        return left;
+    }
+    let found = Holders::find(root, file, stayed);
+    left.locked = found.locked.cached();
+    left.mapped = found.mapped.subtract(&found.locked).cached();
+    let free = stayed.subtract(&found.mapped);
+    left.dirty = unwritten(engine, file, after, &free);
+    left.unknown = free.cached().saturating_sub(left.dirty);
+    left.why = in_words(&left, &found, touches_an_edge(after, &free), trouble);
+    left.holders = found.list;
+    left
+}
+
+/// How many of these pages are dirty or under writeback; none where the method does not know.
+fn unwritten(engine: &Engine, file: &OpenFile, after: &FileReport, pages: &PageRuns) -> Pages {
+    let known = (after.dirty(), after.writeback());
+    if matches!(known, (Ok(Pages(0)), Ok(Pages(0))) | (Err(_), _)) || pages.is_empty() || pages.len() > RUNS_COUNTED {
+        return Pages(0);
+    }
+    let count = |run: &Run| {
+        let part = ByteRange { offset: run.offset(after.page_size).0, length: run.pages().bytes(after.page_size).0 };
+        let report = engine.measure_range(file, part);
+        let [dirty, writeback] = [report.dirty(), report.writeback()].map(|pages| pages.unwrap_or_default());
+        Pages((dirty + writeback).0.min(run.count))
+    };
+    pages.iter().map(count).sum()
+}
+
+/// Whether a page that stayed is the first or last of a range that is only a part of the file.
+fn touches_an_edge(after: &FileReport, pages: &PageRuns) -> bool {
+    let last = after.page_size.pages(Bytes(after.size.0)).0;
+    let starts_inside = after.asked.first > 0 && pages.contains(after.asked.first);
+    let ends_inside = after.asked.end() < last && pages.contains(after.asked.end().saturating_sub(1));
+    starts_inside || ends_inside
+}
+
+fn in_words(left: &Left, found: &Holders, edge: bool, trouble: Option<&Error>) -> String {
+    let mut reasons = Vec::new();
+    let mut say = |pages: Pages, what: String| {
+        if pages > Pages(0) {
+            reasons.push(format!("{} {what}", pages.0));
+        }
+    };
+    say(left.locked, format!("locked by {}", holders::in_words(&found.list, true)));
+    say(left.mapped, format!("mapped by {}", mapped_words(found)));
+    let dirty = trouble.map_or("dirty or under writeback again", |_| "dirty: they could not be written back");
+    say(left.dirty, dirty.to_owned());
+    say(left.unknown, unknown_words(found.unseen, edge));
+    reasons.join("; ")
+}
+
+/// Who has pages mapped: those without a lock, or else the ones with one, who map more than they lock.
+fn mapped_words(found: &Holders) -> String {
+    match holders::in_words(&found.list, false) {
+        words if words.is_empty() => holders::in_words(&found.list, true),
+        words => words,
+    }
+}
+
+fn unknown_words(unseen: u64, edge: bool) -> String {
+    let mut words = "for an unknown reason".to_owned();
+    if unseen > 0 {
+        words.push_str(&format!(" ({unseen} processes could not be looked at: run as root)"));
+    }
+    if edge {
+        words.push_str(" (a large folio may reach out of the range)");
+    }
+    words
+}

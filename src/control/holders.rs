@@ -1,0 +1,112 @@
+//! Who keeps pages of a file in memory: the processes that map it, found through `/proc/PID/maps`, page by page.
+
+use crate::error::ErrorKind;
+use crate::pagecache::{OpenFile, PageRuns, Run};
+use crate::process::maps::{self, FileMapping};
+use crate::process::{Fields, ProcRoot, Process, Wanted, read_process, read_smaps};
+use crate::units::Pages;
+
+/// A process that has pages of a file in its page table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// The process.
+    pub process: Process,
+    /// How many of the pages in question it has.
+    pub pages: Pages,
+    /// Whether it has locked a mapping of the file.
+    pub locked: bool,
+}
+
+/// All who hold any of some pages of a file, as far as this user may see.
+#[derive(Debug, Clone, Default)]
+pub struct Holders {
+    /// The processes, by number.
+    pub list: Vec<Holder>,
+    /// The pages that are in a mapping that is locked.
+    pub locked: PageRuns,
+    /// The pages that are in a page table, locked or not.
+    pub mapped: PageRuns,
+    /// How many processes could not be looked at.
+    pub unseen: u64,
+}
+
+impl Holders {
+    /// Looks through all processes for those that map `pages` of `file`.
+    pub fn find(root: &ProcRoot, file: &OpenFile, pages: &PageRuns) -> Holders {
+        let mut found = Holders::default();
+        let mut pids = maps::read_pids(root).unwrap_or_default();
+        pids.sort_unstable();
+        for pid in pids {
+            match maps::read_mappings_of_inode(root, pid, file.inode()) {
+                Ok(mappings) if mappings.is_empty() => {}
+                Ok(mappings) => found.add_process(root, pid, file, pages, &mappings),
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(_) => found.unseen += 1,
+            }
+        }
+        found
+    }
+
+    fn add_process(&mut self, root: &ProcRoot, pid: u32, file: &OpenFile, pages: &PageRuns, all: &[FileMapping]) {
+        let (mut mapped, mut locked) = (PageRuns::new(), PageRuns::new());
+        let locked_starts = locked_starts(root, pid);
+        for mapping in all {
+            let present = match mapping.is_of(root, pid, file.device()) {
+                Ok(true) => mapping.read_present_pages(root, pid, file.page_size()),
+                Ok(false) => continue,
+                Err(_) => return self.unseen += 1,
+            };
+            let Ok(present) = present else { return self.unseen += 1 };
+            let present = runs(&present).intersect(pages);
+            if locked_starts.contains(&mapping.addresses.start) {
+                locked = union(&locked, &present);
+            }
+            mapped = union(&mapped, &present);
+        }
+        let Ok(process) = read_process(root, pid) else { return };
+        if mapped.is_empty() {
+            return;
+        }
+        self.list.push(Holder { process, pages: mapped.cached(), locked: !locked.is_empty() });
+        self.mapped = union(&self.mapped, &mapped);
+        self.locked = union(&self.locked, &locked);
+    }
+}
+
+/// The first addresses of the mappings that are locked: `lo` in `VmFlags` of smaps. The counter `Locked` would miss a page
+/// that so many share that its part in Pss is no whole KiB. None where smaps cannot be read.
+fn locked_starts(root: &ProcRoot, pid: u32) -> Vec<u64> {
+    let mut fields = Fields::new();
+    let Ok(process) = read_smaps(root, pid, &mut fields, &Wanted::Only(vec!["VmFlags".to_owned()])) else {
+        return Vec::new();
+    };
+    let Some(flags) = fields.find(b"VmFlags") else { return Vec::new() };
+    let is_locked =
+        |text: Option<&[u8]>| text.is_some_and(|text| text.split(|byte| *byte == b' ').any(|flag| flag == b"lo"));
+    process.mappings.iter().filter(|mapping| is_locked(mapping.text(flags))).map(|mapping| mapping.start()).collect()
+}
+
+fn runs(present: &[std::ops::Range<u64>]) -> PageRuns {
+    present.iter().map(|run| Run { first: run.start, count: run.end.saturating_sub(run.start) }).collect()
+}
+
+/// The pages of either.
+fn union(left: &PageRuns, right: &PageRuns) -> PageRuns {
+    left.iter().chain(right.iter()).copied().collect()
+}
+
+/// The first holders in words, for one line: `pid 4690 (cat), pid 4691 (less) and 3 more`.
+pub(super) fn in_words(holders: &[Holder], locked: bool) -> String {
+    const NAMED: usize = 3;
+    let of_kind: Vec<&Holder> = holders.iter().filter(|holder| holder.locked == locked).collect();
+    let names = of_kind.iter().take(NAMED).map(|holder| {
+        let command = String::from_utf8_lossy(&holder.process.command);
+        let program = command.split(' ').next().unwrap_or_default();
+        format!("pid {} ({program})", holder.process.pid)
+    });
+    let named = names.collect::<Vec<_>>().join(", ");
+    match of_kind.len().saturating_sub(NAMED) {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
+}

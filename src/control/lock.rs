@@ -1,0 +1,76 @@
+//! Lock: holds pages of files in memory until the value is dropped.
+
+use std::os::fd::AsFd;
+
+use nix::errno::Errno;
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
+
+use super::effect::{Effect, refuse_unmeasured};
+use super::warm::{Room, left_out, map_of};
+use crate::error::{Error, ErrorKind, Result, Subject};
+use crate::kernel::locked_map::LockedMap;
+use crate::pagecache::{ByteRange, Engine, Layout, OpenFile};
+use crate::units::{Bytes, Human, Pages};
+
+/// The pages of one file that are held. They are let go with this value.
+#[derive(Debug)]
+pub struct LockedFile {
+    maps: Vec<LockedMap>,
+}
+
+impl LockedFile {
+    /// How many bytes are held, whole pages.
+    pub fn held(&self) -> Bytes {
+        self.maps.iter().map(|map| Bytes(map.length() as u64)).sum()
+    }
+}
+
+/// Reads the data of a range of a file into memory and locks it there. Holes are left alone. It is all or nothing: where a part
+/// cannot be locked, none is.
+///
+/// `room` is what may still be filled, and `held` what this process has locked already.
+///
+/// # Errors
+/// `Denied`, `Unsupported`: what is cached of it cannot be told. `Refused`: it does not fit the memory, or the limit of
+/// locked memory.
+pub fn lock(
+    engine: &Engine,
+    room: &mut Room,
+    held: Bytes,
+    file: &OpenFile,
+    range: ByteRange,
+) -> Result<(LockedFile, Effect)> {
+    let before = engine.map_range(file, range);
+    refuse_unmeasured(&before)?;
+    let data = Layout::data(file, before.asked);
+    let holes = Pages(before.asked.count).saturating_sub(data.cached());
+    room.take(file, data.cached().bytes(before.page_size))?;
+    let mut locked = LockedFile { maps: Vec::new() };
+    for run in &data {
+        let length = run.pages().bytes(before.page_size);
+        let bytes =
+            usize::try_from(length.0).map_err(|_| refusal(file, Errno::ENOMEM, held + locked.held(), length))?;
+        let map = LockedMap::new(file.as_fd(), run.offset(before.page_size).0, bytes)
+            .map_err(|errno| refusal(file, errno, held + locked.held(), length))?;
+        locked.maps.push(map);
+    }
+    let after = engine.map_range(file, range);
+    let left = left_out(&data.subtract(&map_of(&after)), false);
+    Ok((locked, Effect { before, after, holes, held: data.cached(), left, trouble: None }))
+}
+
+/// Why a part could not be locked.
+fn refusal(file: &OpenFile, errno: Errno, held: Bytes, more: Bytes) -> Error {
+    let limit = getrlimit(Resource::RLIMIT_MEMLOCK).map_or(RLIM_INFINITY, |(soft, _)| soft);
+    let passes = limit != RLIM_INFINITY && held.0.saturating_add(more.0) > limit;
+    if matches!(errno, Errno::ENOMEM | Errno::EAGAIN | Errno::EPERM) && passes {
+        let why = format!("would pass the limit of locked memory, {} (RLIMIT_MEMLOCK)", Human(Bytes(limit)));
+        return Error::path(file.path(), ErrorKind::Refused, why)
+            .with_advice("raise it with 'ulimit -l', choose a part with --range, or run as root");
+    }
+    let error = Error::errno(Subject::Path(file.path().to_owned()), errno);
+    match errno {
+        Errno::ENOMEM => error.with_advice("memory is short, or the file has more parts than a process may map"),
+        _ => error,
+    }
+}

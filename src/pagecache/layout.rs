@@ -1,0 +1,172 @@
+//! What a file has where: data or a hole, cached or not, as stretches of like pages.
+//!
+//! The page map is joined with what the file system says of its blocks (`SEEK_DATA`, `SEEK_HOLE`), stretch by stretch as it
+//! is asked for, so that no list of extents is ever held.
+
+use std::os::fd::AsFd;
+
+use nix::errno::Errno;
+
+use super::file::OpenFile;
+use super::range::Run;
+use super::runs::PageRuns;
+use crate::kernel::holes;
+use crate::units::{Absent, Bytes, Figure, PageSize, Pages, Reason};
+
+const CANNOT_TELL: Absent = Absent::new(Reason::Unsupported, "its file system does not tell where it has holes");
+
+/// Consecutive pages of a file that are alike, as far as can be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stretch {
+    /// The pages.
+    pub part: Run,
+    /// Whether they are in the page cache.
+    pub cached: bool,
+    /// Whether they lie in a hole: no block of the file system is behind any byte of theirs. A page that is part hole is
+    /// data. A file system that knows no holes says data of everything.
+    pub hole: Figure<bool>,
+}
+
+/// The stretches of a part of a file, first page first, without a gap.
+///
+/// The file system is asked as the stretches are taken, later than the page map was: a file that is being written may have
+/// gained blocks meanwhile.
+#[derive(Debug)]
+pub struct Layout<'a> {
+    file: &'a OpenFile,
+    cached: &'a PageRuns,
+    end: u64,
+    next: u64,
+    /// The stretch of data or hole that the file system told last.
+    known: Option<(Run, Figure<bool>)>,
+}
+
+impl<'a> Layout<'a> {
+    /// The layout of the pages `asked` of a file, of which `cached` are cached.
+    pub fn new(file: &'a OpenFile, cached: &'a PageRuns, asked: Run) -> Layout<'a> {
+        Layout { file, cached, end: asked.end(), next: asked.first, known: None }
+    }
+
+    /// The pages of `asked` that have data on the file system or that may have, cached or not.
+    pub fn data(file: &OpenFile, asked: Run) -> PageRuns {
+        let none = PageRuns::new();
+        Layout::new(file, &none, asked).filter(|stretch| stretch.hole != Ok(true)).map(|stretch| stretch.part).collect()
+    }
+
+    /// The stretch of data or hole that holds page `next`.
+    fn backing(&mut self) -> (Run, Figure<bool>) {
+        let held = self.known.filter(|(part, _)| part.first <= self.next && self.next < part.end());
+        let known = held.unwrap_or_else(|| self.ask());
+        self.known = Some(known);
+        known
+    }
+
+    fn ask(&self) -> (Run, Figure<bool>) {
+        let rest = Run::between(self.next, self.end);
+        match data_from(self.file, self.next) {
+            Err(_) => (rest, Err(CANNOT_TELL)),
+            Ok(None) => (rest, Ok(true)),
+            Ok(Some(data)) if data.first > self.next => (Run::between(self.next, data.first).overlap(rest), Ok(true)),
+            // Data that another one has cut off since lies before the page: then this page alone counts as data.
+            Ok(Some(data)) => (Run::between(self.next, data.end().max(self.next + 1)).overlap(rest), Ok(false)),
+        }
+    }
+}
+
+/// The first pages from `page` on that hold data; none where there is only a hole.
+fn data_from(file: &OpenFile, page: u64) -> Result<Option<Run>, Errno> {
+    let size = file.page_size();
+    let offset = Pages(page).bytes(size).0;
+    let Some(data) = holes::next_data(file.as_fd(), offset)? else { return Ok(None) };
+    // It was data a moment ago; where it is gone by now there is a hole from there on.
+    let hole = holes::next_hole(file.as_fd(), data)?.unwrap_or(data);
+    Ok(Some(Run::between(data / size.bytes(), size.pages(Bytes(hole)).0)))
+}
+
+impl Iterator for Layout<'_> {
+    type Item = Stretch;
+
+    fn next(&mut self) -> Option<Stretch> {
+        if self.next >= self.end {
+            return None;
+        }
+        let (backing, hole) = self.backing();
+        let rest = Run::between(self.next, backing.end().min(self.end));
+        let hit = self.cached.within(rest).next();
+        let (part, cached) = match hit {
+            Some(hit) if hit.first == self.next => (hit, true),
+            Some(hit) => (Run::between(self.next, hit.first), false),
+            None => (rest, false),
+        };
+        self.next = part.end();
+        Some(Stretch { part, cached, hole })
+    }
+}
+
+impl Stretch {
+    /// How many bytes of a file of `size` bytes it has: its last page may be in part.
+    pub fn length(&self, size: Bytes, page: PageSize) -> Bytes {
+        let end = Pages(self.part.end()).bytes(page).0.min(size.0);
+        Bytes(end).saturating_sub(self.part.offset(page))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::FileExt;
+
+    fn sparse(size_in_pages: u64, written: &[u64]) -> OpenFile {
+        use nix::sys::memfd::{MFdFlags, memfd_create};
+        let file = std::fs::File::from(memfd_create(c"test", MFdFlags::MFD_CLOEXEC).unwrap());
+        let page = crate::kernel::page_size().bytes();
+        file.set_len(size_in_pages * page).unwrap();
+        for index in written {
+            file.write_all_at(&[1], index * page).unwrap();
+        }
+        OpenFile::from_fd(std::path::Path::new("test"), file.into()).unwrap()
+    }
+
+    fn seen(file: &OpenFile, cached: &[(u64, u64)], asked: Run) -> Vec<(u64, u64, bool, bool)> {
+        let cached: PageRuns = cached.iter().map(|(first, count)| Run { first: *first, count: *count }).collect();
+        Layout::new(file, &cached, asked)
+            .map(|stretch| (stretch.part.first, stretch.part.count, stretch.cached, stretch.hole.unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn all_four_kinds_are_told_apart_without_a_gap() {
+        let file = sparse(10, &[2, 3, 6]);
+        let all = Run { first: 0, count: 10 };
+        assert_eq!(
+            seen(&file, &[(1, 2), (9, 1)], all),
+            [
+                (0, 1, false, true),
+                (1, 1, true, true),
+                (2, 1, true, false),
+                (3, 1, false, false),
+                (4, 2, false, true),
+                (6, 1, false, false),
+                (7, 2, false, true),
+                (9, 1, true, true),
+            ]
+        );
+        assert_eq!(seen(&file, &[], Run { first: 3, count: 2 }), [(3, 1, false, false), (4, 1, false, true)]);
+        assert_eq!(seen(&file, &[], Run { first: 3, count: 0 }), []);
+    }
+
+    #[test]
+    fn a_file_without_data_is_one_hole_and_one_without_pages_is_nothing() {
+        assert_eq!(seen(&sparse(5, &[]), &[], Run { first: 0, count: 5 }), [(0, 5, false, true)]);
+        assert_eq!(Layout::data(&sparse(5, &[]), Run { first: 0, count: 5 }).len(), 0);
+        assert_eq!(Layout::data(&sparse(5, &[0, 4]), Run { first: 0, count: 5 }).len(), 2);
+    }
+
+    #[test]
+    fn the_last_stretch_ends_with_the_file() {
+        let page = PageSize::FOUR_KIB;
+        let stretch = Stretch { part: Run { first: 1, count: 2 }, cached: true, hole: Ok(false) };
+        assert_eq!(stretch.length(Bytes(3 * 4096), page), Bytes(8192));
+        assert_eq!(stretch.length(Bytes(2 * 4096 + 1), page), Bytes(4097));
+    }
+}

@@ -1,0 +1,80 @@
+//! What was visited already, by device and inode, as far as it can come again.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::Options;
+use super::queue::Directory;
+use crate::kernel::mount_points;
+
+/// Device and inode: what makes a file one file, whatever its names.
+pub(super) type Identity = (u64, u64);
+
+/// What was visited already.
+pub(super) struct Seen {
+    directories: Mutex<HashSet<Identity>>,
+    files: Mutex<HashSet<Identity>>,
+    /// Files with one link that may be met under another name: those that are mounted somewhere.
+    expected: Mutex<HashSet<Identity>>,
+    /// Whether a file with one link can come again at all.
+    any_can_return: AtomicBool,
+    follows: bool,
+}
+
+impl Seen {
+    pub(super) fn new(options: &Options<'_>) -> Seen {
+        Seen {
+            directories: Mutex::default(),
+            files: Mutex::default(),
+            expected: Mutex::default(),
+            any_can_return: AtomicBool::new(false),
+            follows: options.follow,
+        }
+    }
+
+    /// Whether a directory is visited for the first time.
+    pub(super) fn first_of_directory(&self, identity: Identity) -> bool {
+        insert(&self.directories, identity)
+    }
+
+    /// Whether a file that was named is visited for the first time. All of them are remembered: any can be named again.
+    pub(super) fn first_of_named(&self, identity: Identity) -> bool {
+        self.any_can_return.store(true, Ordering::Relaxed);
+        insert(&self.files, identity)
+    }
+
+    /// Whether a file that was found, with so many links, is visited for the first time.
+    pub(super) fn first_of_found(&self, identity: Identity, links: u64) -> bool {
+        if links > 1 || self.follows {
+            return insert(&self.files, identity);
+        }
+        if !self.any_can_return.load(Ordering::Relaxed) {
+            return true;
+        }
+        match contains(&self.expected, identity) {
+            true => insert(&self.files, identity),
+            false => !contains(&self.files, identity),
+        }
+    }
+
+    /// Remembers the files that are mount points in or below `roots`: they are found under two names, with one link.
+    pub(super) fn remember_mounted_files(&self, roots: &[Directory]) {
+        let roots: Vec<_> = roots.iter().filter_map(|root| root.path.canonicalize().ok()).collect();
+        let below = |point: &Path| roots.iter().any(|root| point.starts_with(root));
+        for identity in mount_points::read_mounted_files(below) {
+            self.any_can_return.store(true, Ordering::Relaxed);
+            insert(&self.expected, identity);
+        }
+    }
+}
+
+fn insert(set: &Mutex<HashSet<Identity>>, identity: Identity) -> bool {
+    // A thread that panicked cannot leave a set of numbers in a state that matters.
+    set.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(identity)
+}
+
+fn contains(set: &Mutex<HashSet<Identity>>, identity: Identity) -> bool {
+    set.lock().unwrap_or_else(std::sync::PoisonError::into_inner).contains(&identity)
+}
