@@ -5,7 +5,7 @@ use super::{Done, Report, Stop, screen};
 use crate::error::{Error, ErrorKind, Subject};
 use crate::output::render::{render_group, renderer};
 use crate::output::{Cell, Column, Format, Heading, Layout, SizeUnit, Totals, column};
-use crate::process::{Fields, ProcRoot, ProcessMappings, Wanted, read_smaps};
+use crate::process::{Fields, ProcRoot, ProcessMappings, Wanted, read_mappings};
 use crate::views::mapping::{self, MappingRow, MappingRows};
 
 /// The columns, for `--help`.
@@ -24,7 +24,7 @@ pub(crate) fn run(args: &PidArgs, report: &mut Report) -> Done {
     let wanted = wanted(args);
     let mut processes = Vec::new();
     for word in &args.pids {
-        let read = pid_of(word, &root).and_then(|pid| read_smaps(&root, pid, &mut fields, &wanted));
+        let read = pid_of(word, &root).and_then(|pid| read_mappings(&root, pid, &mut fields, &wanted));
         match read {
             Ok(process) => processes.push(process),
             Err(error) => report.failure(&error),

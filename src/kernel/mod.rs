@@ -11,6 +11,7 @@ pub mod mincore;
 pub mod open;
 pub mod page_size;
 pub mod pagemap;
+pub mod pagemap_scan;
 pub mod shared_map;
 
 pub use page_size::page_size;
