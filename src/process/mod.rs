@@ -3,28 +3,36 @@
 //! Readers and parsers of `/proc/PID`, each fed from a value [`ProcRoot`], so that a captured machine reads like the
 //! live one. Nothing here knows the page cache, formats a figure or prints.
 //!
-//! * [`read`]: reads a process: [`read_smaps`], [`read_process`], [`read_present_pages`].
+//! * [`read`]: reads a process: [`read_mappings`], [`read_smaps`], [`read_process`], [`read_present_pages`].
 //! * [`smaps`]: the parser of smaps text, fed in chunks.
+//! * [`source`]: which kernel interface is read for the counters that are wanted.
 //! * [`mapping`]: what it yields: [`Mappings`], in flat storage.
 //! * [`fields`]: the dictionary of the keys that the kernel gave.
-//! * [`maps`]: who maps a file.
+//! * [`file_maps`]: who maps a file.
 //! * [`meminfo`]: how much memory may still be used.
 
+mod feed;
 pub mod fields;
+pub mod file_maps;
 mod head;
 mod identity;
 pub mod mapping;
-pub mod maps;
+mod maps;
 pub mod meminfo;
+mod page_tables;
 mod pool;
 pub mod read;
+mod resident;
 mod root;
 pub mod smaps;
+pub mod source;
 
 pub use fields::{FieldId, FieldUnit, Fields, Wanted};
 pub use identity::{Process, own_pid, read_process};
 pub use mapping::{Device, Mapping, Mappings};
+pub use maps::parse_maps;
 pub use meminfo::read_available_memory;
-pub use read::{ProcessMappings, read_present_pages, read_smaps};
+pub use read::{ProcessMappings, read_mappings, read_present_pages, read_smaps};
 pub use root::ProcRoot;
 pub use smaps::{ParseError, SmapsParser, parse_smaps};
+pub use source::Source;

@@ -6,7 +6,7 @@ use crate::cli::args::PidArgs;
 use crate::compare::{MappingCache, measure_mappings};
 use crate::error::{Error, ErrorKind, Subject};
 use crate::pagecache::Engine;
-use crate::process::{Fields, ProcRoot, ProcessMappings, read_smaps};
+use crate::process::{Fields, ProcRoot, ProcessMappings, read_mappings};
 use crate::units::Figure;
 use crate::views::mapping::{Known, MappingRow};
 
@@ -30,7 +30,7 @@ pub(super) fn collect(args: &PidArgs, plan: &Plan, report: &mut Report) -> Colle
     let mut fields = Fields::new();
     let mut processes = Vec::new();
     for word in &args.pids {
-        let read = pid_of(word, &root).and_then(|pid| read_smaps(&root, pid, &mut fields, &plan.wanted));
+        let read = pid_of(word, &root).and_then(|pid| read_mappings(&root, pid, &mut fields, &plan.wanted));
         match read {
             Ok(read) => {
                 if read.mappings.changed() > 0 {
