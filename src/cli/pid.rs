@@ -7,6 +7,7 @@ mod collect;
 mod groups;
 mod list;
 mod plan;
+mod strips;
 
 use super::args::PidArgs;
 use super::{Done, Report};
@@ -29,6 +30,7 @@ pub(crate) fn run(args: &PidArgs, report: &mut Report) -> Done {
     let collected = collect::collect(args, &plan, report);
     match args.views.by {
         Some(by) => groups::render(args, &plan, &collected, by),
+        None if strips::are_asked_for(args) => strips::render(args, &plan, &collected),
         None => list::render(args, &plan, &collected),
     }
 }

@@ -101,8 +101,7 @@ pub fn read_present_pages(root: &ProcRoot, pid: u32, range: Range<u64>, page: Pa
     if !root.is_live() {
         return Err(Error::pid(pid, ErrorKind::Unsupported, "a capture has no page tables"));
     }
-    let directory = ProcessDir::open(root, pid)?;
-    let file = directory.open_file("pagemap").map_err(|error| open_error(true, &directory, "pagemap", &error))?;
+    let file = open_process_file(root, pid, "pagemap")?;
     pagemap::read_present(&file, range, page).map_err(|error| match error.kind() {
         io::ErrorKind::UnexpectedEof => {
             Error::pid(pid, ErrorKind::Unsupported, "the address range is not in its address space")
@@ -261,6 +260,12 @@ fn replaced(pid: u32) -> Error {
 /// What is different after `execve`: where the program and its stack are. Absent, and equal, in a capture.
 fn address_space(stat: Option<&Stat>) -> Option<[u64; 3]> {
     stat.map(|stat| [stat.startcode, stat.endcode, stat.startstack])
+}
+
+/// Opens a file of a live process.
+pub(super) fn open_process_file(root: &ProcRoot, pid: u32, name: &str) -> Result<File> {
+    let directory = ProcessDir::open(root, pid)?;
+    directory.open_file(name).map_err(|error| open_error(true, &directory, name, &error))
 }
 
 /// Why a file of a process could not be opened.

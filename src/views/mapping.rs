@@ -5,6 +5,7 @@
 
 mod cache;
 mod derived;
+mod pages;
 pub mod presets;
 
 use std::borrow::Cow;
@@ -17,6 +18,7 @@ use crate::units::{Absent, Figure, Reason};
 
 pub use cache::CACHE_COLUMNS;
 pub use derived::Known;
+pub use pages::{MappingPages, PAGE_COLUMNS, present_share};
 
 /// Mappings.
 pub struct MappingRows;
@@ -36,6 +38,8 @@ pub struct MappingRow<'r> {
     pub known: &'r Known,
     /// The file behind it in the page cache, where that was asked for.
     pub cache: Option<&'r Figure<MappingCache>>,
+    /// The page tables behind it, where that was asked for.
+    pub pages: Option<&'r MappingPages>,
 }
 
 /// The columns that come from a mapping's first line in smaps.
@@ -180,6 +184,7 @@ pub fn columns(fields: &Fields) -> Vec<Column<MappingRows>> {
     let mut columns = HEAD_COLUMNS.to_vec();
     columns.extend(derived::COLUMNS.iter().map(|derived| derived.column.clone()));
     columns.extend_from_slice(CACHE_COLUMNS);
+    columns.extend_from_slice(PAGE_COLUMNS);
     columns.extend(fields.in_order().map(|id| field_column(fields, id)));
     // A counter that this kernel does not give has a column all the same: absent, with the reason.
     columns.extend(KNOWN_FIELDS.iter().filter(|known| fields.find(known.name.as_bytes()).is_none()).map(absent_column));
@@ -205,7 +210,7 @@ pub fn fields_behind(id: &str) -> Option<Vec<&'static str>> {
     if CACHE_COLUMNS.iter().any(|column| column.id == id) {
         return Some(cache::FIELDS.to_vec());
     }
-    if HEAD_COLUMNS.iter().any(|column| column.id == id) {
+    if HEAD_COLUMNS.iter().chain(PAGE_COLUMNS).any(|column| column.id == id) {
         return Some(Vec::new());
     }
     KNOWN_FIELDS.iter().map(|known| known.name).find(|name| name.eq_ignore_ascii_case(id)).map(|name| vec![name])

@@ -47,6 +47,9 @@ pub struct ViewArgs {
     /// For each mapped file: how much of the mapped range is in the page cache, and how much of that is mapped in here
     #[arg(long)]
     pub cache: bool,
+    /// For each mapping a strip of its page tables: what is in RAM, in swap, of a file, huge, or the zero page
+    #[arg(long, conflicts_with_all = ["by", "summary"])]
+    pub map: bool,
 }
 
 /// What mappings may be folded together by.

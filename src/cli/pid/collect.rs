@@ -2,13 +2,14 @@
 
 use super::Report;
 use super::plan::Plan;
+use super::strips;
 use crate::cli::args::PidArgs;
 use crate::compare::{MappingCache, measure_mappings};
 use crate::error::{Error, ErrorKind, Subject};
 use crate::pagecache::Engine;
-use crate::process::{Fields, ProcRoot, ProcessMappings, read_mappings};
+use crate::process::{Fields, ProcRoot, ProcessMappings, read_mappings, read_page_cells};
 use crate::units::Figure;
-use crate::views::mapping::{Known, MappingRow};
+use crate::views::mapping::{Known, MappingPages, MappingRow};
 
 /// All that was read.
 pub(super) struct Collected {
@@ -21,6 +22,7 @@ pub(super) struct Collected {
 pub(super) struct OneProcess {
     pub(super) read: ProcessMappings,
     cache: Option<Vec<Figure<MappingCache>>>,
+    pages: Option<Vec<MappingPages>>,
 }
 
 /// Reads every process that was named, in that order; one that cannot be read is one line on standard error.
@@ -38,12 +40,24 @@ pub(super) fn collect(args: &PidArgs, plan: &Plan, report: &mut Report) -> Colle
                 }
                 let measure = |engine| measure_mappings(&root, engine, read.process.pid, &read.mappings);
                 let cache = engine.as_ref().map(measure);
-                processes.push(OneProcess { read, cache });
+                let pages = args.views.map.then(|| page_maps(&root, &read)).transpose();
+                let pages = pages.unwrap_or_else(|error| {
+                    report.failure(&error);
+                    None
+                });
+                processes.push(OneProcess { read, cache, pages });
             }
             Err(error) => report.failure(&error),
         }
     }
     Collected { known: Known::of(&fields), fields, processes }
+}
+
+/// The page tables behind each mapping.
+fn page_maps(root: &ProcRoot, read: &ProcessMappings) -> Result<Vec<MappingPages>, Error> {
+    let cells = read_page_cells(root, read.process.pid, &read.mappings, strips::width())?;
+    let tells_kinds = cells.tells_kinds;
+    Ok(cells.mappings.into_iter().map(|cells| MappingPages::new(cells, tells_kinds)).collect())
 }
 
 /// The pid that a word on the command line stands for.
@@ -77,6 +91,7 @@ impl Collected {
             mapping,
             known: &self.known,
             cache: process.cache.as_ref().and_then(|cache| cache.get(place)),
+            pages: process.pages.as_ref().and_then(|pages| pages.get(place)),
         });
         rows.filter(move |row| range.is_none_or(|range| range.meets(row.mapping.start(), row.mapping.end())))
     }

@@ -6,7 +6,7 @@ use crate::output::filter::Expression;
 use crate::output::select::{Order, Selection, sort_name};
 use crate::output::{Column, Format, RowKind, column};
 use crate::process::{Fields, Wanted};
-use crate::views::mapping::{self, CACHE_COLUMNS, MappingRows, presets};
+use crate::views::mapping::{self, CACHE_COLUMNS, MappingRows, PAGE_COLUMNS, presets};
 
 /// The column that `--top` goes by where no other was named.
 const LARGEST_BY: &str = "rss";
@@ -97,6 +97,9 @@ impl Plan {
             let place = if self.machine { ids.len() } else { ids.len().saturating_sub(1) };
             let shown = |column: &&Column<MappingRows>| self.machine || column.id != "cache_file";
             ids.splice(place..place, CACHE_COLUMNS.iter().filter(shown).map(|column| column.id.as_ref()));
+        }
+        if args.views.map && self.machine {
+            ids.extend(PAGE_COLUMNS.iter().map(|column| column.id.as_ref()));
         }
         if args.views.merge && !self.machine && args.views.by.is_none() {
             ids.insert(0, "pid");
