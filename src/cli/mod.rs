@@ -8,6 +8,7 @@ pub mod args;
 mod demo;
 mod pcstat;
 mod pid;
+mod processes;
 mod screen;
 
 use std::ffi::OsString;

@@ -1,8 +1,8 @@
 //! `rmap pid`: the process view.
 
 use super::args::PidArgs;
-use super::{Done, Report, Stop, screen};
-use crate::error::{Error, ErrorKind, Subject};
+use super::{Done, Report, Stop, processes, screen};
+use crate::error::ErrorKind;
 use crate::output::render::{render_group, renderer};
 use crate::output::{Cell, Column, Format, Heading, Layout, SizeUnit, Totals, column};
 use crate::process::{Fields, ProcRoot, ProcessMappings, Wanted, read_mappings};
@@ -23,26 +23,15 @@ pub(crate) fn run(args: &PidArgs, report: &mut Report) -> Done {
     let mut fields = Fields::new();
     let wanted = wanted(args);
     let mut processes = Vec::new();
-    for word in &args.pids {
-        let read = pid_of(word, &root).and_then(|pid| read_mappings(&root, pid, &mut fields, &wanted));
-        match read {
+    for asked in processes::asked_for(&args.pids, &args.selection, &root, report)? {
+        match read_mappings(&root, asked.pid, &mut fields, &wanted) {
             Ok(process) => processes.push(process),
+            Err(error) if asked.found && error.kind() == ErrorKind::NotFound => {}
             Err(error) => report.failure(&error),
         }
     }
     let columns = columns(args, &fields)?;
     render(args, columns, &processes)
-}
-
-/// The pid that a word on the command line stands for.
-fn pid_of(word: &str, root: &ProcRoot) -> Result<u32, Error> {
-    if word == "self" {
-        return crate::process::own_pid(root);
-    }
-    word.parse().map_err(|_| {
-        Error::new(Subject::Words(word.to_owned()), ErrorKind::NotFound, "not a pid")
-            .with_advice("name a process by its number (pgrep finds it), or self")
-    })
 }
 
 /// Which counters must be kept while smaps is read: those that a column shows.

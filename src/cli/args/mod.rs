@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use demo::{DemoArgs, RemoveAtEndArgs};
 pub use pcstat::{PcstatArgs, understand_peers};
-pub use pid::PidArgs;
+pub use pid::{PidArgs, SelectionArgs};
 
 use crate::output::column::ColumnList;
 use crate::output::{Format, SizeUnit};
