@@ -9,6 +9,7 @@ pub mod config;
 mod demo;
 mod pcstat;
 mod pid;
+mod processes;
 mod screen;
 mod select;
 

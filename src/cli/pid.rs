@@ -8,10 +8,13 @@ mod groups;
 mod list;
 mod plan;
 mod strips;
+mod summary;
 
 use super::args::PidArgs;
+use super::processes::asked_for;
 use super::{Done, Report};
-use crate::output::column;
+use crate::output::{Format, column};
+use crate::process::ProcRoot;
 use crate::views::mapping;
 
 /// The columns, for `--help`.
@@ -27,10 +30,25 @@ pub(crate) fn help() -> String {
 
 pub(crate) fn run(args: &PidArgs, report: &mut Report) -> Done {
     let plan = plan::Plan::new(args)?;
-    let collected = collect::collect(args, &plan, report);
-    match args.views.by {
-        Some(by) => groups::render(args, &plan, &collected, by),
-        None if strips::are_asked_for(args) => strips::render(args, &plan, &collected),
-        None => list::render(args, &plan, &collected),
+    let root = ProcRoot::at(args.proc_root.clone());
+    let asked = asked_for(&args.pids, &args.found, &root, report)?;
+    if args.views.summary {
+        return summary::run(args, &root, &asked, report);
     }
+    let collected = collect::collect(args, &plan, &root, &asked, report);
+    match args.views.by {
+        // What was refused is shown below; an empty table above it would say nothing.
+        _ if collected.processes.is_empty() && !collected.refused.is_empty() && is_table(args) => {}
+        Some(by) => groups::render(args, &plan, &collected, by)?,
+        None if strips::are_asked_for(args) => strips::render(args, &plan, &collected)?,
+        None => list::render(args, &plan, &collected)?,
+    }
+    match collected.refused.as_slice() {
+        [] => Ok(()),
+        refused => summary::render_refused(args, &root, refused, report),
+    }
+}
+
+fn is_table(args: &PidArgs) -> bool {
+    args.output.format() == Format::Table
 }

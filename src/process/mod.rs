@@ -9,8 +9,12 @@
 //! * [`mapping`]: what it yields: [`Mappings`], in flat storage.
 //! * [`fields`]: the dictionary of the keys that the kernel gave.
 //! * [`file_maps`]: who maps a file.
+//! * [`account`]: where its memory is, in a few figures.
+//! * [`rollup`]: the totals of a process; [`status`]: what may be known of it without smaps.
+//! * [`select`]: processes by name, command line, user and control group.
 //! * [`meminfo`]: how much memory may still be used.
 
+pub mod account;
 mod feed;
 pub mod fields;
 pub mod file_maps;
@@ -24,9 +28,12 @@ mod page_tables;
 mod pool;
 pub mod read;
 mod resident;
+pub mod rollup;
 mod root;
+pub mod select;
 pub mod smaps;
 pub mod source;
+pub mod status;
 
 pub use fields::{FieldId, FieldUnit, Fields, Wanted};
 pub use identity::{Process, own_pid, read_process};
@@ -35,6 +42,9 @@ pub use maps::parse_maps;
 pub use meminfo::read_available_memory;
 pub use page_cells::{PageCell, PageCells, read_page_cells};
 pub use read::{ProcessMappings, read_mappings, read_present_pages, read_smaps};
+pub use rollup::{ProcessTotals, read_totals};
 pub use root::ProcRoot;
+pub use select::{Selection, read_selected};
 pub use smaps::{ParseError, SmapsParser, parse_smaps};
 pub use source::Source;
+pub use status::{Status, parse_status, read_status};

@@ -63,7 +63,7 @@ pub fn read_smaps(root: &ProcRoot, pid: u32, fields: &mut Fields, wanted: &Wante
     read_from(Source::Smaps, root, &directory, fields, wanted)
 }
 
-fn read_from(
+pub(super) fn read_from(
     mut source: Source,
     root: &ProcRoot,
     directory: &ProcessDir,
@@ -79,7 +79,7 @@ fn read_from(
             Reading::InPart(found) if tries == 0 => return Ok(found),
             Reading::Failed(error) if tries == 0 => return Err(error),
             // Of a process that does not stand still smaps is the better reading: each of its rows is of one moment.
-            Reading::InPart(_) | Reading::Failed(_) if source == Source::PageTables && tries <= 1 => {
+            Reading::InPart(_) | Reading::Failed(_) if source.is_shortcut() && tries <= 1 => {
                 source = Source::Smaps;
             }
             Reading::InPart(_) | Reading::Failed(_) => {}
@@ -117,7 +117,7 @@ enum Reading {
     InPart(ProcessMappings),
     /// It may go well the next time.
     Failed(Error),
-    /// The page tables may not give what smaps would give.
+    /// The source is not there, or may not give what smaps would give.
     Unproven,
 }
 
@@ -141,14 +141,17 @@ fn read_once(
     let pid = directory.pid;
     let before = read_stat(directory)?;
     let place = place_of_memory(root, pid, before.as_ref())?;
-    let file_name = if source == Source::Smaps { "smaps" } else { "maps" };
     let open = |name: &str| {
         let opened = directory.open_file(&format!("{place}{name}"));
         opened.map_err(|error| open_error(live, directory, name, &error))
     };
-    let file = open(file_name)?;
+    let file = match open(source.file()) {
+        // A kernel before 4.14.
+        Err(_) if source == Source::Rollup => return Ok(Reading::Unproven),
+        opened => opened?,
+    };
     let gathered = match source {
-        Source::Smaps => gather_smaps(&file, fields, wanted),
+        Source::Smaps | Source::Rollup => gather_smaps(&file, fields, wanted),
         Source::Maps => gather_maps(&file, fields, wanted),
         Source::PageTables => gather_page_tables(directory, &file, &open("pagemap")?, fields, wanted),
     };
@@ -156,7 +159,7 @@ fn read_once(
         Ok(Gathered::Mappings(mappings)) => mappings,
         Ok(Gathered::Moved) => return Ok(Reading::Failed(replaced(pid))),
         Ok(Gathered::Unproven) => return Ok(Reading::Unproven),
-        Err(Stop::Parse(error)) => return Ok(Reading::Failed(malformed(pid, file_name, &error))),
+        Err(Stop::Parse(error)) => return Ok(Reading::Failed(malformed(pid, source.file(), &error))),
         Err(Stop::Read(error)) => return Err(read_error(pid, &error)),
     };
     let after = read_stat(directory).map_err(|error| exited_meanwhile(pid, error))?;

@@ -85,6 +85,11 @@ impl ProcessDir {
         Ok((name, stat))
     }
 
+    /// Where a link of the process points.
+    pub(super) fn read_link(&self, name: &str) -> io::Result<PathBuf> {
+        Ok(nix::fcntl::readlinkat(&self.directory, name)?.into())
+    }
+
     /// The first `most` bytes of a file of the process.
     pub(super) fn read_file(&self, name: &str, most: u64) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();

@@ -15,6 +15,8 @@ pub enum Source {
     /// `/proc/PID/maps`, with `Rss` and `Swap` from the page tables (the ioctl `PAGEMAP_SCAN`, Linux 6.7): the same
     /// figures as smaps gives, which is read instead where that cannot be proven.
     PageTables,
+    /// `/proc/PID/smaps_rollup` (Linux 4.14): the sums over all mappings, made by the kernel.
+    Rollup,
 }
 
 /// The counters that [`Source::Maps`] and [`Source::PageTables`] give, in the kernel's order.
@@ -35,12 +37,27 @@ impl Source {
         }
     }
 
+    /// Whether smaps gives the same figures, and gives them of a process that does not stand still too.
+    pub(super) fn is_shortcut(self) -> bool {
+        matches!(self, Source::PageTables | Source::Rollup)
+    }
+
+    /// The file of the process that is read first.
+    pub(super) fn file(self) -> &'static str {
+        match self {
+            Source::Smaps => "smaps",
+            Source::Maps | Source::PageTables => "maps",
+            Source::Rollup => "smaps_rollup",
+        }
+    }
+
     /// The name of the interface, as the kernel calls it.
     pub fn name(self) -> &'static str {
         match self {
             Source::Smaps => "smaps",
             Source::Maps => "maps",
             Source::PageTables => "pagemap_scan",
+            Source::Rollup => "smaps_rollup",
         }
     }
 }

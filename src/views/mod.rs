@@ -8,3 +8,4 @@ pub mod file;
 pub mod group;
 pub mod mapping;
 pub mod run;
+pub mod summary;

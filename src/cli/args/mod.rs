@@ -3,6 +3,7 @@
 mod demo;
 mod pcstat;
 mod pid;
+mod processes;
 mod selection;
 
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use demo::{DemoArgs, RemoveAtEndArgs};
 pub use pcstat::{PcstatArgs, understand_peers};
 pub use pid::{AddressRange, By, PidArgs, PmapArgs, RowArgs, ViewArgs};
+pub use processes::ProcessArgs;
 pub use selection::SelectionArgs;
 
 use crate::cli::config::Configured;

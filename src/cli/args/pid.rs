@@ -5,15 +5,18 @@ use std::str::FromStr;
 
 use clap::{ArgAction, Args, ValueEnum};
 
-use super::OutputArgs;
+use super::{OutputArgs, ProcessArgs};
 use crate::views::mapping::presets::Preset;
 
 /// `rmap pid`
 #[derive(Debug, Args)]
 pub struct PidArgs {
     /// Processes: pids, or self
-    #[arg(value_name = "PID", required = true)]
+    #[arg(value_name = "PID", required_unless_present = "found")]
     pub pids: Vec<String>,
+    /// Processes by what they are.
+    #[command(flatten)]
+    pub found: ProcessArgs,
     /// How it is folded together or joined with other views.
     #[command(flatten)]
     pub views: ViewArgs,

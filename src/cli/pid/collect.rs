@@ -4,8 +4,9 @@ use super::Report;
 use super::plan::Plan;
 use super::strips;
 use crate::cli::args::PidArgs;
+use crate::cli::processes::Asked;
 use crate::compare::{MappingCache, measure_mappings};
-use crate::error::{Error, ErrorKind, Subject};
+use crate::error::{Error, ErrorKind};
 use crate::pagecache::Engine;
 use crate::process::{Fields, ProcRoot, ProcessMappings, read_mappings, read_page_cells};
 use crate::units::Figure;
@@ -16,6 +17,8 @@ pub(super) struct Collected {
     pub(super) fields: Fields,
     pub(super) known: Known,
     pub(super) processes: Vec<OneProcess>,
+    /// Why processes were refused that this user may not look at.
+    pub(super) refused: Vec<Error>,
 }
 
 /// One process, and what was joined with its mappings, one for one.
@@ -25,32 +28,33 @@ pub(super) struct OneProcess {
     pages: Option<Vec<MappingPages>>,
 }
 
-/// Reads every process that was named, in that order; one that cannot be read is one line on standard error.
-pub(super) fn collect(args: &PidArgs, plan: &Plan, report: &mut Report) -> Collected {
-    let root = ProcRoot::at(args.proc_root.clone());
+/// Reads the processes that were asked for, in that order; one that cannot be read is one line on standard error.
+pub(super) fn collect(args: &PidArgs, plan: &Plan, root: &ProcRoot, asked: &[Asked], report: &mut Report) -> Collected {
     let engine = args.views.cache.then(Engine::detect);
     let mut fields = Fields::new();
-    let mut processes = Vec::new();
-    for word in &args.pids {
-        let read = pid_of(word, &root).and_then(|pid| read_mappings(&root, pid, &mut fields, &plan.wanted));
-        match read {
+    let (mut processes, mut refused) = (Vec::new(), Vec::new());
+    for asked in asked {
+        match read_mappings(root, asked.pid, &mut fields, &plan.wanted) {
             Ok(read) => {
                 if read.mappings.changed() > 0 {
                     report.failure(&moved(&read));
                 }
-                let measure = |engine| measure_mappings(&root, engine, read.process.pid, &read.mappings);
+                let measure = |engine| measure_mappings(root, engine, read.process.pid, &read.mappings);
                 let cache = engine.as_ref().map(measure);
-                let pages = args.views.map.then(|| page_maps(&root, &read)).transpose();
+                let pages = args.views.map.then(|| page_maps(root, &read)).transpose();
                 let pages = pages.unwrap_or_else(|error| {
                     report.failure(&error);
                     None
                 });
                 processes.push(OneProcess { read, cache, pages });
             }
+            // It ended since it was found; nobody named it.
+            Err(error) if asked.found && error.kind() == ErrorKind::NotFound => {}
+            Err(error) if error.kind() == ErrorKind::Denied => refused.push(error),
             Err(error) => report.failure(&error),
         }
     }
-    Collected { known: Known::of(&fields), fields, processes }
+    Collected { known: Known::of(&fields), fields, processes, refused }
 }
 
 /// The page tables behind each mapping.
@@ -58,17 +62,6 @@ fn page_maps(root: &ProcRoot, read: &ProcessMappings) -> Result<Vec<MappingPages
     let cells = read_page_cells(root, read.process.pid, &read.mappings, strips::width())?;
     let tells_kinds = cells.tells_kinds;
     Ok(cells.mappings.into_iter().map(|cells| MappingPages::new(cells, tells_kinds)).collect())
-}
-
-/// The pid that a word on the command line stands for.
-fn pid_of(word: &str, root: &ProcRoot) -> Result<u32, Error> {
-    if word == "self" {
-        return crate::process::own_pid(root);
-    }
-    word.parse().map_err(|_| {
-        Error::new(Subject::Words(word.to_owned()), ErrorKind::NotFound, "not a pid")
-            .with_advice("name a process by its number (pgrep finds it), or self")
-    })
 }
 
 /// A process that maps and unmaps so fast that no reading was free of mappings that moved meanwhile.
