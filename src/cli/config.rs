@@ -26,7 +26,7 @@ use super::Stop;
 use super::args::{Cli, Command};
 use crate::error::{Error, ErrorKind, Subject};
 use crate::output::{Column, RowKind, SizeUnit, column};
-use crate::views::{demo_step, file, mapping};
+use crate::views::{demo_step, effect, file, mapping};
 
 /// What a section says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -44,6 +44,9 @@ struct Written {
     pid: Section,
     pcstat: Section,
     demo: Section,
+    warm: Section,
+    evict: Section,
+    lock: Section,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -69,6 +72,9 @@ pub(crate) fn apply(cli: &mut Cli) -> Result<(), Stop> {
         Command::Pid(args) => args.output.configured = std::mem::take(&mut sections.pid),
         Command::Pcstat(args) => args.output.configured = std::mem::take(&mut sections.pcstat),
         Command::Demo(args) => args.output.configured = std::mem::take(&mut sections.demo),
+        Command::Warm(args) => args.output.configured = std::mem::take(&mut sections.warm),
+        Command::Evict(args) => args.output.configured = std::mem::take(&mut sections.evict),
+        Command::Lock(args) => args.output.configured = std::mem::take(&mut sections.lock),
         Command::RemoveAtEnd(_) => {}
     }
     Ok(())
@@ -110,6 +116,9 @@ struct Sections {
     pid: Configured,
     pcstat: Configured,
     demo: Configured,
+    warm: Configured,
+    evict: Configured,
+    lock: Configured,
 }
 
 /// A file's text and where it is from.
@@ -126,6 +135,9 @@ impl Text<'_> {
             pid: self.section(written.pid, &mapping::known_columns(), |id| id)?,
             pcstat: self.section(written.pcstat, file::COLUMNS, file::id_of)?,
             demo: self.section(written.demo, demo_step::COLUMNS, |id| id)?,
+            warm: self.section(written.warm, effect::COLUMNS, |id| id)?,
+            evict: self.section(written.evict, effect::COLUMNS, |id| id)?,
+            lock: self.section(written.lock, effect::COLUMNS, |id| id)?,
         })
     }
 

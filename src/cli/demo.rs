@@ -1,16 +1,12 @@
 //! `rmap demo`: makes memory and shows it from both sides.
 
 use std::io::{IsTerminal, Write};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::args::DemoArgs;
+use super::signals::Signals;
 use super::{Done, Report, Stop, screen};
-use crate::error::{Error, Subject};
 use crate::laboratory::demo::{Demo, Observation, Plan};
 use crate::output::render::renderer;
 use crate::output::{Cell, Format, Layout, Renderer, SizeUnit, column};
@@ -157,9 +153,7 @@ fn hold(demo: &Demo, signals: &Signals) -> Done {
         demo.pid(),
         shell_word(&path_words(demo))
     );
-    while signals.received().is_none() {
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    signals.wait();
     Ok(())
 }
 
@@ -167,25 +161,4 @@ fn hold(demo: &Demo, signals: &Signals) -> Done {
 fn shell_word(word: &str) -> String {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+,:@%=".contains(letter);
     if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
-}
-
-/// The signals that end the demo in order: noted here, acted upon between two portions of work.
-struct Signals(Arc<AtomicUsize>);
-
-impl Signals {
-    fn watch() -> Result<Signals, Stop> {
-        let seen = Arc::new(AtomicUsize::new(0));
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
-            signal_hook::flag::register_usize(signal, Arc::clone(&seen), signal.unsigned_abs() as usize)
-                .map_err(|error| Stop::Failed(Error::io(Subject::Words("signals".to_owned()), &error)))?;
-        }
-        Ok(Signals(seen))
-    }
-
-    fn received(&self) -> Option<i32> {
-        match self.0.load(Ordering::Relaxed) {
-            0 => None,
-            signal => i32::try_from(signal).ok(),
-        }
-    }
 }

@@ -7,11 +7,24 @@
 pub mod args;
 pub mod config;
 mod demo;
+mod each_file;
+mod effects;
+mod evict;
+mod lock;
+mod map;
+mod measure;
+mod order;
 mod pcstat;
 mod pid;
 mod processes;
+mod progress;
+mod runs;
 mod screen;
 mod select;
+mod signals;
+mod survey;
+mod warm;
+mod watch;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -52,6 +65,9 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Pid(args) => pid::run(&args, &mut report),
         Command::Pcstat(args) => pcstat::run(&args, &mut report),
         Command::Demo(args) => demo::run(&args, &mut report),
+        Command::Warm(args) => warm::run(&args, &mut report),
+        Command::Evict(args) => evict::run(&args, &mut report),
+        Command::Lock(args) => lock::run(&args, &mut report),
         Command::RemoveAtEnd(args) => crate::laboratory::guard::remove_at_end(&args.file, args.device, args.inode),
     };
     ExitCode::from(report.status(done))
@@ -63,6 +79,9 @@ pub fn command() -> clap::Command {
         .mut_subcommand("pid", |sub| sub.after_help(pid::help()))
         .mut_subcommand("pcstat", |sub| sub.after_help(pcstat::help()))
         .mut_subcommand("demo", |sub| sub.after_help(demo::help()))
+        .mut_subcommand("warm", |sub| sub.after_help(effects::help()))
+        .mut_subcommand("evict", |sub| sub.after_help(effects::help()))
+        .mut_subcommand("lock", |sub| sub.after_help(effects::help()))
 }
 
 /// Help and version go to standard output and are a success; wrong usage goes to standard error.

@@ -1,42 +1,61 @@
 //! `rmap pcstat`: the file view.
 
-use std::cell::RefCell;
 use std::io::Write;
-use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
 
 use super::args::PcstatArgs;
-use super::{Done, Report, Stop, screen, select};
-use crate::error::{Error, ErrorKind};
+use super::measure::{self, Measured, Wanted};
+use super::order::{Order, Ranking};
+use super::signals::Signals;
+use super::{Done, Report, Stop, map, runs, screen, survey, watch};
 use crate::output::render::{render_group, renderer};
 use crate::output::{Cell, Column, Format, Layout, LineEnd, SizeUnit, Totals, column, escape, histogram};
-use crate::pagecache::walk::{self, Place, Visitor};
-use crate::pagecache::{ByteRange, Engine, FileReport, OpenFile};
-use crate::process::{Fields, ProcRoot, Wanted, read_smaps};
-use crate::units::{Absent, Reason};
+use crate::pagecache::FileReport;
+use crate::views::directory;
 use crate::views::file::{self, FileRow, Files};
 
 /// The columns, for `--help`.
 pub(crate) fn help() -> String {
     format!(
-        "Columns:\n{}\nSizes are in bytes unless -H is given.\n\
-         pcstat's options may be written with one dash (-json); --sort takes the next word as its column only if it is one.",
-        column::help(file::COLUMNS)
+        "Columns:\n{}\nColumns of --by-dir and --summary:\n{}\nSizes are in bytes unless -H is given. With -R rows come in \
+         the order in which directories list their files, on several threads in no order that holds: --sort filename \
+         gives one.\n\
+         pcstat's options may be written with one dash (-json); --sort takes the next word as its column only if it is one.\n\n\
+         {}\n{}",
+        column::help(file::COLUMNS),
+        column::help(directory::COLUMNS),
+        runs::help(),
+        map::help(),
     )
 }
 
 pub(crate) fn run(args: &PcstatArgs, report: &mut Report) -> Done {
+    if survey::is_asked_for(args) {
+        return survey::run(args, report);
+    }
+    if args.map {
+        return map::run(args, report);
+    }
+    if args.runs {
+        return runs::run(args, report);
+    }
     if args.pps && args.output.format() == Format::Table {
         return Err(Stop::usage("--pps", "it is an array for each file, which only --json and --jsonl can write"));
     }
     let columns = columns(args)?;
-    let order = args.sort.as_deref().map(Order::parse).transpose()?;
-    let mut reports = collect(args, report)?;
-    if let Some(order) = &order {
-        order.sort(&mut reports);
+    let order = args.sort.as_deref().or(args.top.map(|_| "cached"));
+    let order = order.map(|word| Order::parse(word, file::COLUMNS, file::id_of)).transpose()?;
+    if let Some(every) = args.watch.every {
+        return watch::watch(Watch { args, order, report }, &columns, layout(args), every);
     }
-    if args.histo { write_histograms(args, &reports) } else { render(args, columns, &reports) }
+    match order {
+        Some(order) => {
+            let files = ranked(args, &order, report, || Ok(()))?;
+            if args.histo { write_histograms(args, &files) } else { render(args, columns, &files) }
+        }
+        None if args.histo => write_histograms(args, &in_order_of_the_walk(args, report, || Ok(()))?),
+        None => stream(args, columns, report),
+    }
 }
 
 fn columns(args: &PcstatArgs) -> Result<Vec<Column<Files>>, Stop> {
@@ -44,8 +63,9 @@ fn columns(args: &PcstatArgs) -> Result<Vec<Column<Files>>, Stop> {
         return Ok(file::TERSE.to_vec());
     }
     let everything: Vec<&str> = file::COLUMNS.iter().map(|column| column.id.as_ref()).collect();
+    let table = if args.selection.pid.is_some() { file::DEFAULT_OF_PROCESS } else { file::DEFAULT };
     let default = match args.output.format() {
-        Format::Table => args.output.default_columns(file::DEFAULT),
+        Format::Table => args.output.default_columns(table),
         _ => everything,
     };
     let ids = args.output.columns.as_ref().map_or_else(|| default.clone(), |list| list.over(&default));
@@ -54,54 +74,90 @@ fn columns(args: &PcstatArgs) -> Result<Vec<Column<Files>>, Stop> {
     Ok(screen::writable(columns, args.output.format()))
 }
 
-/// Measures every file that is meant; what cannot be measured is one line on standard error.
-fn collect(args: &PcstatArgs, report: &mut Report) -> Result<Vec<FileReport>, Stop> {
-    let failures = RefCell::new(Vec::new());
-    let selection = &args.selection;
-    let globs = select::Globs::parse(selection)?;
-    let names = select::names(selection, |error| failures.borrow_mut().push(error)).map_err(Stop::Failed)?;
-    let names = names.chain(paths_of_process(args, report));
-    let visitor = || Measurer {
-        engine: Engine::detect(),
-        map: needs_map(args),
-        range: selection.range(),
-        found: Vec::new(),
-        failures: Vec::new(),
+/// What is wanted of each file.
+fn wanted(args: &PcstatArgs) -> Wanted {
+    Wanted { map: needs_map(args), only_cached: args.only_cached }
+}
+
+/// Measures every file and puts them in an order. Files that are equal keep the order in which they were named, or that of
+/// their paths where they were found on several threads. `check` is asked after each whether to go on.
+fn ranked(
+    args: &PcstatArgs,
+    order: &Order<Files>,
+    report: &mut Report,
+    check: impl Fn() -> Done,
+) -> Result<Vec<Measured>, Stop> {
+    let compare = |left: &Measured, right: &Measured| {
+        let by_path = || left.report.path.cmp(&right.report.path);
+        let order = order.compare(&row(args, left), &row(args, right));
+        if args.selection.recursive { order.then_with(by_path) } else { order }
     };
-    let measurers = select::with_options(selection, &globs, |options| walk::walk(names, options, visitor))?;
-    let mut reports = Vec::new();
-    failures.take().iter().for_each(|error| report.failure(error));
-    for measurer in measurers {
-        measurer.failures.iter().for_each(|error| report.failure(error));
-        reports.extend(measurer.found);
-    }
-    Ok(reports)
+    let mut ranking = Ranking::new(args.top, compare);
+    measure::each_file(&args.selection, wanted(args), report, |file| {
+        ranking.push(file);
+        check()
+    })?;
+    Ok(ranking.finish())
 }
 
-struct Measurer {
-    engine: Engine,
-    map: bool,
-    range: ByteRange,
-    found: Vec<FileReport>,
-    failures: Vec<Error>,
+/// Measures every file. `check` is asked after each whether to go on.
+fn in_order_of_the_walk(
+    args: &PcstatArgs,
+    report: &mut Report,
+    check: impl Fn() -> Done,
+) -> Result<Vec<Measured>, Stop> {
+    let mut files = Vec::new();
+    measure::each_file(&args.selection, wanted(args), report, |file| {
+        files.push(file);
+        check()
+    })?;
+    Ok(files)
 }
 
-impl Visitor for Measurer {
-    fn file(&mut self, file: OpenFile, _: Place<'_>) -> ControlFlow<()> {
-        let measured = match self.map {
-            true => self.engine.map_range(&file, self.range),
-            false => self.engine.measure_opened(file, self.range),
-        };
-        if let Err(absent) = measured.residency {
-            self.failures.push(unmeasured(&measured.path, absent));
+/// The files that are watched.
+struct Watch<'a> {
+    args: &'a PcstatArgs,
+    order: Option<Order<Files>>,
+    report: &'a mut Report,
+}
+
+impl watch::Subject<Files> for Watch<'_> {
+    type Look = Vec<Measured>;
+
+    fn collect(&mut self, signals: &Signals) -> Result<Vec<Measured>, Stop> {
+        match &self.order {
+            Some(order) => ranked(self.args, order, self.report, || signals.check()),
+            None => in_order_of_the_walk(self.args, self.report, || signals.check()),
         }
-        self.found.push(measured);
-        ControlFlow::Continue(())
     }
 
-    fn failure(&mut self, error: Error) {
-        self.failures.push(error);
+    fn rows<'l>(&self, look: &'l Vec<Measured>) -> Vec<FileRow<'l>> {
+        look.iter().map(|file| row(self.args, file)).collect()
     }
+
+    fn identity(row: &FileRow<'_>) -> Vec<u8> {
+        row.report.path.as_os_str().as_bytes().to_vec()
+    }
+}
+
+/// Writes a row for each file as soon as it is measured, and holds none.
+fn stream(args: &PcstatArgs, columns: Vec<Column<Files>>, report: &mut Report) -> Done {
+    let mut totals = args.total.then(|| Totals::new(&columns));
+    let mut renderer = renderer::<Files>(layout(args), columns, screen::output());
+    renderer.begin(None)?;
+    measure::each_file(&args.selection, wanted(args), report, |file| {
+        let row = row(args, &file);
+        if let Some(totals) = &mut totals {
+            totals.add(&row);
+        }
+        Ok(renderer.row(&row)?)
+    })?;
+    renderer.end(totals.as_ref())?;
+    Ok(renderer.finish()?)
+}
+
+fn row<'r>(args: &PcstatArgs, file: &'r Measured) -> FileRow<'r> {
+    FileRow { report: &file.report, base_name: args.bname, held: file.held }
 }
 
 fn needs_map(args: &PcstatArgs) -> bool {
@@ -112,41 +168,8 @@ fn asks_for(args: &PcstatArgs, id: &str) -> bool {
     args.output.columns.as_ref().is_some_and(|list| list.ids.iter().any(|asked| asked == id))
 }
 
-/// A file that was opened and whose figures are absent, and what the user can do about it.
-fn unmeasured(path: &Path, absent: Absent) -> Error {
-    let kind = match absent.reason {
-        Reason::Denied => ErrorKind::Denied,
-        Reason::Changed => ErrorKind::Changed,
-        Reason::Vanished => ErrorKind::NotFound,
-        _ => ErrorKind::Unsupported,
-    };
-    let error = Error::path(path, kind, absent.to_string());
-    match kind {
-        ErrorKind::Denied => error.with_advice("run as root, or as the user who owns it"),
-        _ => error,
-    }
-}
-
-/// The files that the process of `--pid` maps, each once, in the order of their addresses.
-fn paths_of_process(args: &PcstatArgs, report: &mut Report) -> Vec<PathBuf> {
-    let Some(pid) = args.selection.pid else { return Vec::new() };
-    let read = read_smaps(&ProcRoot::live(), pid, &mut Fields::new(), &Wanted::Only(Vec::new()));
-    let process = match read {
-        Ok(process) => process,
-        Err(error) => {
-            report.failure(&error);
-            return Vec::new();
-        }
-    };
-    let mut seen = std::collections::HashSet::new();
-    let files = process.mappings.iter().filter(|mapping| mapping.inode() != 0 && mapping.path().starts_with(b"/"));
-    files
-        .map(|mapping| PathBuf::from(std::ffi::OsStr::from_bytes(mapping.path())))
-        .filter(|path| seen.insert(path.clone()))
-        .collect()
-}
-
-fn render(args: &PcstatArgs, columns: Vec<Column<Files>>, reports: &[FileReport]) -> Done {
+/// How the answer is laid out.
+pub(crate) fn layout(args: &PcstatArgs) -> Layout {
     let mut layout = Layout { rows_key: "files", total: args.total, ..screen::layout(&args.output, SizeUnit::Bytes) };
     if args.plain {
         layout.terminal_width = None;
@@ -158,43 +181,23 @@ fn render(args: &PcstatArgs, columns: Vec<Column<Files>>, reports: &[FileReport]
         layout.format = Format::Csv;
         layout.line_end = LineEnd::Lf;
     }
+    layout
+}
+
+fn render(args: &PcstatArgs, columns: Vec<Column<Files>>, files: &[Measured]) -> Done {
     let totals = args.total.then(|| Totals::new(&columns));
-    let mut renderer = renderer::<Files>(layout, columns, screen::output());
-    let rows = reports.iter().map(|report| FileRow { report, base_name: args.bname });
-    render_group(renderer.as_mut(), None, rows, totals)?;
+    let mut renderer = renderer::<Files>(layout(args), columns, screen::output());
+    render_group(renderer.as_mut(), None, files.iter().map(|file| row(args, file)), totals)?;
     Ok(renderer.finish()?)
 }
 
-/// A column to sort by, and the direction.
-struct Order {
-    column: &'static Column<Files>,
-    ascending: bool,
-}
-
-impl Order {
-    fn parse(word: &str) -> Result<Order, Stop> {
-        let (name, ascending) = word.strip_prefix('-').map_or((word, false), |name| (name, true));
-        let columns = column::select(file::COLUMNS, &[file::id_of(name)]).map_err(Stop::Usage)?;
-        let column = columns.first().and_then(|column| column::find(file::COLUMNS, &column.id));
-        column.map(|column| Order { column, ascending }).ok_or_else(|| Stop::usage(word, "there is no such column"))
-    }
-
-    /// Largest first, rows without a figure last; rows that are equal keep the order in which they were named.
-    fn sort(&self, reports: &mut [FileReport]) {
-        reports.sort_by(|left, right| {
-            let [left, right] = [left, right].map(|report| FileRow { report, base_name: false });
-            column::compare(&self.column.cell(&left), &self.column.cell(&right), self.ascending)
-        });
-    }
-}
-
 /// pcstat's histogram: a line a file with its name, its pages, and a strip of blocks as wide as the terminal allows.
-fn write_histograms(args: &PcstatArgs, reports: &[FileReport]) -> Done {
+fn write_histograms(args: &PcstatArgs, files: &[Measured]) -> Done {
     let mut out = screen::output();
-    let names: Vec<String> = reports.iter().map(|report| name_of(args, report)).collect();
+    let names: Vec<String> = files.iter().map(|file| name_of(args, &file.report)).collect();
     let longest = names.iter().map(|name| unicode_width::UnicodeWidthStr::width(name.as_str())).max().unwrap_or(0);
     let room = usize::from(screen::terminal_width().unwrap_or(80)).saturating_sub(longest + 11).max(10);
-    for (name, report) in names.iter().zip(reports) {
+    for (name, Measured { report, .. }) in names.iter().zip(files) {
         let padding = longest.saturating_sub(unicode_width::UnicodeWidthStr::width(name.as_str()));
         write!(out, "{name}{:padding$} {:>8} ", "", report.pages.0)?;
         let strip: String = match &report.runs {
@@ -206,8 +209,9 @@ fn write_histograms(args: &PcstatArgs, reports: &[FileReport]) -> Done {
     Ok(out.flush()?)
 }
 
-fn name_of(args: &PcstatArgs, report: &FileReport) -> String {
-    let row = FileRow { report, base_name: args.bname };
+/// The name of a file as a row has it.
+pub(crate) fn name_of(args: &PcstatArgs, report: &FileReport) -> String {
+    let row = FileRow { report, base_name: args.bname, held: None };
     match file::COLUMNS.first().map(|column| column.cell(&row)) {
         Some(Cell::Text(name)) => escape::escaped(name),
         _ => String::new(),

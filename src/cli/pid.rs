@@ -7,6 +7,7 @@ mod collect;
 mod groups;
 mod list;
 mod plan;
+mod repeat;
 mod strips;
 mod summary;
 
@@ -14,7 +15,7 @@ use super::args::PidArgs;
 use super::processes::asked_for;
 use super::{Done, Report};
 use crate::output::{Format, column};
-use crate::process::ProcRoot;
+use crate::process::{Fields, ProcRoot};
 use crate::views::mapping;
 
 /// The columns, for `--help`.
@@ -35,18 +36,18 @@ pub(crate) fn run(args: &PidArgs, report: &mut Report) -> Done {
     if args.views.summary {
         return summary::run(args, &root, &asked, report);
     }
-    let collected = collect::collect(args, &plan, &root, &asked, report);
+    if let Some(every) = args.watch.every {
+        return repeat::run(args, &plan, &root, every, report);
+    }
+    let collected = collect::collect(args, &plan, &root, &asked, &mut Fields::new());
     match args.views.by {
-        // What was refused is shown below; an empty table above it would say nothing.
-        _ if collected.processes.is_empty() && !collected.refused.is_empty() && is_table(args) => {}
+        // What may be known is shown below; an empty table above it would say nothing.
+        _ if collected.processes.is_empty() && is_table(args) => {}
         Some(by) => groups::render(args, &plan, &collected, by)?,
         None if strips::are_asked_for(args) => strips::render(args, &plan, &collected)?,
         None => list::render(args, &plan, &collected)?,
     }
-    match collected.refused.as_slice() {
-        [] => Ok(()),
-        refused => summary::render_refused(args, &root, refused, report),
-    }
+    summary::render_failed(args, &root, &collected.failures, report)
 }
 
 fn is_table(args: &PidArgs) -> bool {

@@ -16,6 +16,12 @@ pub(crate) fn terminal_width() -> Option<u16> {
     stdout.is_terminal().then(|| terminal_size::terminal_size_of(&stdout).map_or(80, |(width, _)| width.0.max(1)))
 }
 
+/// Whether standard output shows colours: a terminal that can, and nobody asked for none (`NO_COLOR`, `TERM=dumb`).
+pub(crate) fn has_colour() -> bool {
+    let stdout = io::stdout();
+    stdout.is_terminal() && anstream::AutoStream::choice(&stdout) != anstream::ColorChoice::Never
+}
+
 /// The layout that the arguments ask for, for one flat table without a total.
 pub(crate) fn layout(output: &OutputArgs, default_unit: SizeUnit) -> Layout {
     Layout {

@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
-use super::Stop;
 use super::args::SelectionArgs;
+use super::{Report, Stop};
 use crate::error::{Error, ErrorKind, Subject};
-use crate::pagecache::walk::Options;
+use crate::pagecache::OpenFile;
+use crate::pagecache::walk::{Named, Options};
+use crate::process::{HeldFiles, ProcRoot, read_held_files};
 
 /// Which names are wanted.
 pub(crate) struct Globs {
@@ -104,6 +106,40 @@ pub(crate) fn names<'a>(
     let mut fail = fail;
     let listed = listed.filter_map(move |name| name.map_err(&mut fail).ok());
     Ok(args.paths.iter().cloned().chain(listed))
+}
+
+/// The files of the process of `--pid`. Where they cannot be read that is said, and the others are done all the same.
+pub(crate) fn held_files(args: &SelectionArgs, report: &mut Report) -> Option<HeldFiles> {
+    match read_held_files(&ProcRoot::live(), args.pid?) {
+        Ok(held) => {
+            held.failures().iter().for_each(|error| report.failure(error));
+            Some(held)
+        }
+        Err(error) => {
+            report.failure(&error);
+            None
+        }
+    }
+}
+
+/// Opens the files of a process, one after the other. A failure is given to `fail`.
+pub(crate) fn open_held_files<'a>(
+    held: Option<&'a HeldFiles>,
+    mut fail: impl FnMut(Error) + 'a,
+) -> impl Iterator<Item = Named> + 'a {
+    let files = held.into_iter().flat_map(|held| held.iter().map(move |file| (held, file)));
+    files.filter_map(move |(held, file)| {
+        let opened = held.open(file).and_then(|fd| OpenFile::from_fd(file.path(), fd));
+        match opened {
+            Ok(file) => Some(Named::Open(file)),
+            // A file of /proc or the like: nothing of it is cached, and a process may well hold it.
+            Err(error) if error.kind() == ErrorKind::Unsupported => None,
+            Err(error) => {
+                fail(error);
+                None
+            }
+        }
+    })
 }
 
 /// The longest name that is read: a list that has none of the right ends is no list of names.

@@ -2,6 +2,8 @@
 
 use std::os::fd::AsFd;
 
+use nix::unistd::geteuid;
+
 use super::effect::{Effect, Left, refuse_unmeasured};
 use super::holders::{self, Holders};
 use crate::error::{Error, Result, Subject};
@@ -85,7 +87,7 @@ fn explain(engine: &Engine, root: &ProcRoot, file: &OpenFile, after: &FileReport
     let free = stayed.subtract(&found.mapped);
     left.dirty = unwritten(engine, file, after, &free);
     left.unknown = free.cached().saturating_sub(left.dirty);
-    left.why = in_words(&left, &found, touches_an_edge(after, &free), trouble);
+    left.why = in_words(&left, &found, may_be_in_a_folio(after, &free, &found.mapped), trouble);
     left.holders = found.list;
     left
 }
@@ -105,12 +107,15 @@ fn unwritten(engine: &Engine, file: &OpenFile, after: &FileReport, pages: &PageR
     pages.iter().map(count).sum()
 }
 
-/// Whether a page that stayed is the first or last of a range that is only a part of the file.
-fn touches_an_edge(after: &FileReport, pages: &PageRuns) -> bool {
+/// Whether pages that stayed for no known reason may be the rest of a large folio, which goes as a whole or not at all: they
+/// touch pages that somebody maps, or an end of a range that is only a part of the file.
+fn may_be_in_a_folio(after: &FileReport, free: &PageRuns, mapped: &PageRuns) -> bool {
     let last = after.page_size.pages(Bytes(after.size.0)).0;
-    let starts_inside = after.asked.first > 0 && pages.contains(after.asked.first);
-    let ends_inside = after.asked.end() < last && pages.contains(after.asked.end().saturating_sub(1));
-    starts_inside || ends_inside
+    let starts_inside = after.asked.first > 0 && free.contains(after.asked.first);
+    let ends_inside = after.asked.end() < last && free.contains(after.asked.end().saturating_sub(1));
+    let touches =
+        |run: &Run| mapped.contains(run.end()) || run.first.checked_sub(1).is_some_and(|page| mapped.contains(page));
+    starts_inside || ends_inside || free.iter().any(touches)
 }
 
 fn in_words(left: &Left, found: &Holders, edge: bool, trouble: Option<&Error>) -> String {
@@ -139,10 +144,11 @@ fn mapped_words(found: &Holders) -> String {
 fn unknown_words(unseen: u64, edge: bool) -> String {
     let mut words = "for an unknown reason".to_owned();
     if unseen > 0 {
-        words.push_str(&format!(" ({unseen} processes could not be looked at: run as root)"));
+        let advice = if geteuid().is_root() { "not even root may, here" } else { "run as root" };
+        words.push_str(&format!(" ({unseen} processes could not be looked at: {advice})"));
     }
     if edge {
-        words.push_str(" (a large folio may reach out of the range)");
+        words.push_str(" (a large folio may reach beyond them)");
     }
     words
 }

@@ -162,3 +162,19 @@ fn request(reader: &File, from: u64, to: u64) -> u64 {
     }
     next
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_file_fills_is_not_there_for_the_next_one() {
+        let file = OpenFile::open(std::path::Path::new("/proc/self/exe")).unwrap();
+        let mut room = Room(Bytes(8192));
+        assert!(room.take(&file, Bytes(4096)).is_ok());
+        let error = room.take(&file, Bytes(4097)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Refused);
+        assert_eq!(error.why(), "needs 4K of memory, and 4K is left");
+        assert!(room.take(&file, Bytes(4096)).is_ok());
+    }
+}

@@ -195,9 +195,10 @@ fn write_size(bytes: u64, unit: SizeUnit, out: &mut Vec<u8>) {
     }
 }
 
-/// A difference with its sign, always.
+/// A difference with its sign, always; nothing where there is none, so that an eye finds the changes.
 fn write_difference(difference: Difference, unit: SizeUnit, out: &mut Vec<u8>) {
     match difference {
+        none if none.is_none() => {}
         Difference::Bytes(by) | Difference::Count(by) => {
             out.push(if by < 0 { b'-' } else { b'+' });
             let unit = if matches!(difference, Difference::Count(_)) { SizeUnit::Bytes } else { unit };

@@ -135,7 +135,8 @@ pub fn has_figures<K: RowKind>(column: &Column<K>) -> bool {
 
 /// The columns, by number, whose figures changed in any of these rows.
 pub fn changed_columns<K: RowKind>(columns: &[Column<K>], rows: &[WatchedRow<'_, K>]) -> Vec<usize> {
-    let changed = |column: &Column<K>| rows.iter().any(|row| matches!(difference(row, column), Cell::Change(_)));
+    let is_change = |cell: Cell<'_>| matches!(cell, Cell::Change(difference) if !difference.is_none());
+    let changed = |column: &Column<K>| rows.iter().any(|row| is_change(difference(row, column)));
     columns
         .iter()
         .enumerate()
@@ -144,28 +145,10 @@ pub fn changed_columns<K: RowKind>(columns: &[Column<K>], rows: &[WatchedRow<'_,
         .collect()
 }
 
-/// The columns of a look: `fate` and, for machines, `time` before the watched columns, and behind each of those that `shown` names
-/// its change, as `NAME_change`.
-pub fn columns<K: RowKind>(of: &[Column<K>], shown: &[usize], with_time: bool) -> Vec<Column<Watched<K>>> {
-    let mut columns = Vec::new();
-    if with_time {
-        columns.push(Column::<Watched<K>>::new(
-            "time",
-            "Time",
-            Kind::Time,
-            Sum::Nothing,
-            time_cell,
-            "when the look was taken",
-        ));
-    }
-    columns.push(Column::<Watched<K>>::new(
-        "fate",
-        "",
-        Kind::Text,
-        Sum::Nothing,
-        fate_cell,
-        "changed, new, gone; else nothing",
-    ));
+/// The columns of a look: those of `leading` (`time`, `fate`), then the watched ones, and behind each of those whose number
+/// `shown` has its change, as `NAME_change`.
+pub fn columns<K: RowKind>(of: &[Column<K>], shown: &[usize], leading: &[Leading]) -> Vec<Column<Watched<K>>> {
+    let mut columns: Vec<_> = leading.iter().map(|leading| leading.column()).collect();
     for (place, column) in of.iter().enumerate() {
         let argument = u32::try_from(place).unwrap_or(u32::MAX);
         columns.push(like(column, argument));
@@ -174,6 +157,25 @@ pub fn columns<K: RowKind>(of: &[Column<K>], shown: &[usize], with_time: bool) -
         }
     }
     columns
+}
+
+/// The columns that every watched table can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leading {
+    /// `time`: when the look was taken.
+    Time,
+    /// `fate`: what became of the row.
+    Fate,
+}
+
+impl Leading {
+    fn column<K: RowKind>(self) -> Column<Watched<K>> {
+        let (id, title, kind, help, get): (_, _, _, _, Getter<Watched<K>>) = match self {
+            Leading::Time => ("time", "Time", Kind::Time, "when the look was taken", time_cell),
+            Leading::Fate => ("fate", "", Kind::Text, "changed, new or gone", fate_cell),
+        };
+        Column::<Watched<K>>::new(id, title, kind, Sum::Nothing, get, help)
+    }
 }
 
 /// The column itself, which finds its cell by its number.
@@ -221,12 +223,11 @@ fn change_cell<'r, K: RowKind>(row: &WatchedRow<'r, K>, argument: Argument<'r>) 
     row.columns.get(argument.0 as usize).map_or(Cell::Remark(None), |column| difference(row, column))
 }
 
-/// How much a figure changed: nothing to say where it did not, absent where one of both looks has no figure.
+/// How much a figure changed: absent where one of both looks has no figure, nothing to say where there is no look before.
 fn difference<'r, K: RowKind>(row: &WatchedRow<'r, K>, column: &Column<K>) -> Cell<'r> {
     let Some(before) = &row.before else { return Cell::Remark(None) };
     let (before, now) = (column.cell(before), column.cell(&row.row));
     match Difference::between(&before, &now) {
-        Some(difference) if difference.is_none() => Cell::Remark(None),
         Some(difference) => Cell::Change(difference),
         None if matches!((before, now), (Cell::Absent(_), Cell::Absent(_))) => Cell::Remark(None),
         None => Cell::Absent(NOTHING_BEFORE),
@@ -259,7 +260,7 @@ mod tests {
 
     fn seen(before: &Look, now: &Look) -> Vec<String> {
         let rows = since(COLUMNS, SystemTime::UNIX_EPOCH, |row| row.0, before.iter(), now.iter());
-        let columns = columns(COLUMNS, &[1], false);
+        let columns = columns(COLUMNS, &[1], &[Leading::Fate]);
         rows.iter()
             .map(|row| {
                 let words = columns.iter().map(|column| {

@@ -68,6 +68,9 @@ fn write_field(cell: &Cell<'_>, escapes: bool, field: &mut Vec<u8>) {
         Cell::Offset(offset) => {
             let _ = write!(field, "{offset}");
         }
+        Cell::Change(Difference::Bytes(by) | Difference::Count(by)) => {
+            let _ = write!(field, "{by}");
+        }
         Cell::Change(Difference::Share(by)) => {
             let _ = write!(field, "{by}");
         }

@@ -15,10 +15,11 @@ use super::range::{ByteRange, Run};
 use super::report::{FileReport, Method, Residency};
 use super::runs::PageRuns;
 use super::search::Search;
+use crate::kernel;
 use crate::kernel::cachestat::{self, CacheStat};
 use crate::kernel::dax;
 use crate::kernel::file_system::Kind;
-use crate::units::{Absent, Bytes, Figure, Pages, Reason};
+use crate::units::{Absent, Bytes, Figure, PageSize, Pages, Reason};
 
 /// How often a file is measured that shrinks under the measurement.
 const ATTEMPTS: u32 = 3;
@@ -60,6 +61,11 @@ impl Engine {
             Method::Cachestat => Engine { cachestat: cachestat::available(), mincore: false },
             Method::Mincore => Engine { cachestat: false, mincore: true },
         }
+    }
+
+    /// The size of the pages that are counted.
+    pub fn page_size(&self) -> PageSize {
+        kernel::page_size()
     }
 
     /// The method that a file will be measured with.

@@ -15,6 +15,7 @@ mod range;
 mod report;
 mod runs;
 mod search;
+mod tally;
 pub mod walk;
 
 pub use engine::Engine;
@@ -23,3 +24,4 @@ pub use layout::{Layout, Stretch};
 pub use range::{ByteRange, Run};
 pub use report::{FileReport, Method, Residency};
 pub use runs::{Cell, PageRuns};
+pub use tally::{Sum, Tally};

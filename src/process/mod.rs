@@ -12,6 +12,7 @@
 //! * [`account`]: where its memory is, in a few figures.
 //! * [`rollup`]: the totals of a process; [`status`]: what may be known of it without smaps.
 //! * [`select`]: processes by name, command line, user and control group.
+//! * [`read_held_files`]: the files that a process maps or has open.
 //! * [`meminfo`]: how much memory may still be used.
 
 pub mod account;
@@ -19,6 +20,7 @@ mod feed;
 pub mod fields;
 pub mod file_maps;
 mod head;
+mod held_files;
 mod identity;
 pub mod mapping;
 mod maps;
@@ -36,6 +38,7 @@ pub mod source;
 pub mod status;
 
 pub use fields::{FieldId, FieldUnit, Fields, Wanted};
+pub use held_files::{Held, HeldFile, HeldFiles, read_held_files};
 pub use identity::{Process, own_pid, read_process};
 pub use mapping::{Device, Mapping, Mappings};
 pub use maps::parse_maps;

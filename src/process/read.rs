@@ -215,7 +215,7 @@ fn gather_page_tables(
 
 /// Where below its directory the process shows its memory: as nothing or `task/13/`. After its first thread has exited
 /// (state `Z`) the kernel shows it only under the threads that are left.
-fn place_of_memory(root: &ProcRoot, pid: u32, stat: Option<&Stat>) -> Result<String> {
+pub(super) fn place_of_memory(root: &ProcRoot, pid: u32, stat: Option<&Stat>) -> Result<String> {
     let why = match stat {
         Some(stat) if is_kernel_thread(stat) => "a kernel thread has no memory of its own",
         Some(stat) if is_zombie(stat) => {
@@ -283,7 +283,7 @@ fn open_error(live: bool, directory: &ProcessDir, name: &str, error: &io::Error)
 }
 
 /// Why a file of a process could not be read.
-fn read_error(pid: u32, error: &io::Error) -> Error {
+pub(super) fn read_error(pid: u32, error: &io::Error) -> Error {
     if is_gone(error) {
         return Error::pid(pid, ErrorKind::NotFound, "exited while it was read");
     }

@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -53,6 +53,12 @@ impl ProcRoot {
 pub(super) struct ProcessDir {
     directory: OwnedFd,
     pub(super) pid: u32,
+}
+
+impl AsFd for ProcessDir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
 }
 
 impl ProcessDir {

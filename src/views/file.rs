@@ -11,6 +11,7 @@ use crate::output::cell::FlagRuns;
 use crate::output::column::Column;
 use crate::output::{Cell, Kind, RowKind, Sum};
 use crate::pagecache::{FileReport, Residency};
+use crate::process::Held;
 use crate::units::{Figure, Pages};
 
 /// Files.
@@ -27,11 +28,29 @@ pub struct FileRow<'r> {
     pub report: &'r FileReport,
     /// Whether only the last part of the path is shown (`--bname`).
     pub base_name: bool,
+    /// How the process of `--pid` holds it; none where it does not, or no process was named.
+    pub held: Option<Held>,
 }
 
 /// What `rmap pcstat` shows where nothing else is asked for.
 pub const DEFAULT: &[&str] = &[
     "filename",
+    "size",
+    "pages",
+    "cached",
+    "percent",
+    "dirty_pages",
+    "writeback_pages",
+    "evicted_pages",
+    "recently_evicted_pages",
+    "method",
+    "note",
+];
+
+/// The same for the files of a process.
+pub const DEFAULT_OF_PROCESS: &[&str] = &[
+    "filename",
+    "held",
     "size",
     "pages",
     "cached",
@@ -241,6 +260,14 @@ pub const COLUMNS: &[Column<Files>] = &[
         Sum::Nothing,
         |row, _| Cell::Flag(row.report.changed),
         "whether its size or modification time moved while it was measured",
+    ),
+    Column::new(
+        "held",
+        "Held",
+        Kind::Text,
+        Sum::Nothing,
+        |row, _| Cell::Remark(row.held.map(Held::word)),
+        "with --pid: mapped, open or both",
     ),
     Column::new(
         "note",

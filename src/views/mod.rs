@@ -4,6 +4,8 @@
 //! follow by themselves.
 
 pub mod demo_step;
+pub mod directory;
+pub mod effect;
 pub mod file;
 pub mod group;
 pub mod mapping;

@@ -1,20 +1,24 @@
 //! What was typed. No I/O happens here, and nothing can fail but validation.
 
 mod demo;
+mod effect;
 mod pcstat;
 mod pid;
 mod processes;
 mod selection;
+mod watch;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use demo::{DemoArgs, RemoveAtEndArgs};
+pub use effect::EffectArgs;
 pub use pcstat::{PcstatArgs, understand_peers};
 pub use pid::{AddressRange, By, PidArgs, PmapArgs, RowArgs, ViewArgs};
 pub use processes::ProcessArgs;
 pub use selection::SelectionArgs;
+pub use watch::{Interval, WatchArgs};
 
 use crate::cli::config::Configured;
 use crate::output::column::ColumnList;
@@ -44,6 +48,12 @@ pub enum Command {
     Pcstat(PcstatArgs),
     /// Map and fill a file, and watch both views agree
     Demo(DemoArgs),
+    /// Read files into the page cache: only what is not there, and no holes
+    Warm(EffectArgs),
+    /// Write files back and drop them from the page cache; says what stays, and why
+    Evict(EffectArgs),
+    /// Hold files in the page cache with mlock until ended (Ctrl-C)
+    Lock(EffectArgs),
     /// Removes a file when its standard input ends; the demo's guard against being killed.
     #[command(hide = true)]
     RemoveAtEnd(RemoveAtEndArgs),

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::Args;
 
-use super::{OutputArgs, SelectionArgs};
+use super::{OutputArgs, SelectionArgs, WatchArgs};
 
 /// `rmap pcstat`
 #[derive(Debug, Args)]
@@ -16,20 +16,41 @@ pub struct PcstatArgs {
     #[arg(long, value_name = "COL", num_args = 0..=1, require_equals = true, default_missing_value = "cached")]
     pub sort: Option<String>,
     /// Close with a total
-    #[arg(long)]
+    #[arg(long, conflicts_with = "every")]
     pub total: bool,
+    /// Only the first N rows of that order
+    #[arg(long, value_name = "N", conflicts_with = "summary")]
+    pub top: Option<usize>,
+    /// Only files with pages in the page cache
+    #[arg(long)]
+    pub only_cached: bool,
+    /// The sums alone, without a row a file
+    #[arg(long, conflicts_with_all = ["every", "by_dir", "sort", "total", "bname", "pps", "terse", "histo"])]
+    pub summary: bool,
+    /// A row a directory, down to DEPTH below those that are named: what the files in and below it have together
+    #[arg(long, value_name = "DEPTH", conflicts_with_all = ["every", "total", "bname", "pps", "terse", "histo"])]
+    pub by_dir: Option<usize>,
     /// Show the last part of each path only
     #[arg(long)]
     pub bname: bool,
     /// With --json: for each page whether it is cached, as the array "status"
-    #[arg(long)]
+    #[arg(long, conflicts_with = "every")]
     pub pps: bool,
     /// Comma-separated, as pcstat writes it
-    #[arg(long, conflicts_with_all = ["histo", "pps", "columns", "format", "json", "jsonl", "csv", "total", "bytes", "human"])]
+    #[arg(long, conflicts_with_all = ["every", "histo", "pps", "columns", "format", "json", "jsonl", "csv", "total", "bytes", "human"])]
     pub terse: bool,
     /// A strip a file: how full each part of it is in the page cache
-    #[arg(long, conflicts_with_all = ["pps", "columns", "format", "json", "jsonl", "csv", "total", "bytes", "human"])]
+    #[arg(long, conflicts_with_all = ["every", "pps", "columns", "format", "json", "jsonl", "csv", "total", "bytes", "human"])]
     pub histo: bool,
+    /// A heat strip a file, as wide as the terminal: how much of each part of it is cached, dirty or being written
+    #[arg(long, conflicts_with_all = ["every", "histo", "pps", "terse", "columns", "format", "json", "jsonl", "csv", "total", "sort", "top", "summary", "by_dir", "bytes", "human", "plain", "unicode"])]
+    pub map: bool,
+    /// A row for each stretch of each file: cached, data that is not cached, hole
+    #[arg(long, conflicts_with_all = ["every", "histo", "map", "pps", "terse", "total", "sort", "top", "summary", "by_dir"])]
+    pub runs: bool,
+    /// Repeat until Ctrl-C, and say what changed.
+    #[command(flatten)]
+    pub watch: WatchArgs,
     /// A table without rules, on a terminal too
     #[arg(long, conflicts_with_all = ["unicode", "terse", "histo", "format", "json", "jsonl", "csv"])]
     pub plain: bool,

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use clap::{ArgAction, Args, ValueEnum};
 
-use super::{OutputArgs, ProcessArgs};
+use super::{OutputArgs, ProcessArgs, WatchArgs};
 use crate::views::mapping::presets::Preset;
 
 /// `rmap pid`
@@ -26,6 +26,9 @@ pub struct PidArgs {
     /// pmap's letters.
     #[command(flatten)]
     pub pmap: PmapArgs,
+    /// Repeat until Ctrl-C, and say what changed.
+    #[command(flatten)]
+    pub watch: WatchArgs,
     /// Read DIR instead of /proc: a directory that looks like one
     #[arg(long, value_name = "DIR", default_value = "/proc")]
     pub proc_root: PathBuf,
@@ -39,19 +42,19 @@ pub struct PidArgs {
 #[command(next_help_heading = "Views")]
 pub struct ViewArgs {
     /// Fold mappings together that have the same file, kind, permissions or directory, with their count and sums
-    #[arg(long, value_enum, value_name = "WHAT")]
+    #[arg(long, value_enum, value_name = "WHAT", conflicts_with = "every")]
     pub by: Option<By>,
     /// Put the mappings of all processes into one list, or into the same groups
     #[arg(long)]
     pub merge: bool,
     /// Show no mapping, but where the memory is, and what of it could be reclaimed without swap
-    #[arg(long, conflicts_with_all = ["by", "merge", "cache", "columns", "filter", "sort", "top", "range", "extended", "device", "everything"])]
+    #[arg(long, conflicts_with_all = ["by", "merge", "cache", "columns", "filter", "sort", "top", "range", "extended", "device", "everything", "every"])]
     pub summary: bool,
     /// For each mapped file: how much of the mapped range is in the page cache, and how much of that is mapped in here
     #[arg(long)]
     pub cache: bool,
     /// For each mapping a strip of its page tables: what is in RAM, in swap, of a file, huge, or the zero page
-    #[arg(long, conflicts_with_all = ["by", "summary"])]
+    #[arg(long, conflicts_with_all = ["by", "summary", "every"])]
     pub map: bool,
 }
 

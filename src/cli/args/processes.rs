@@ -22,3 +22,10 @@ pub struct ProcessArgs {
     #[arg(long, value_name = "GROUP")]
     pub cgroup: Vec<OsString>,
 }
+
+impl ProcessArgs {
+    /// Whether processes are to be found, and not only those that were named.
+    pub fn any(&self) -> bool {
+        !(self.name.is_empty() && self.pattern.is_empty() && self.user.is_empty() && self.cgroup.is_empty())
+    }
+}

@@ -1,6 +1,5 @@
 //! Reads the processes that were named, and what is joined with them.
 
-use super::Report;
 use super::plan::Plan;
 use super::strips;
 use crate::cli::args::PidArgs;
@@ -17,8 +16,8 @@ pub(super) struct Collected {
     pub(super) fields: Fields,
     pub(super) known: Known,
     pub(super) processes: Vec<OneProcess>,
-    /// Why processes were refused that this user may not look at.
-    pub(super) refused: Vec<Error>,
+    /// What could not be read, and why.
+    pub(super) failures: Vec<Error>,
 }
 
 /// One process, and what was joined with its mappings, one for one.
@@ -28,33 +27,32 @@ pub(super) struct OneProcess {
     pages: Option<Vec<MappingPages>>,
 }
 
-/// Reads the processes that were asked for, in that order; one that cannot be read is one line on standard error.
-pub(super) fn collect(args: &PidArgs, plan: &Plan, root: &ProcRoot, asked: &[Asked], report: &mut Report) -> Collected {
+/// Reads the processes that were asked for, in that order; what cannot be read is remembered, and the others are read.
+pub(super) fn collect(args: &PidArgs, plan: &Plan, root: &ProcRoot, asked: &[Asked], fields: &mut Fields) -> Collected {
     let engine = args.views.cache.then(Engine::detect);
-    let mut fields = Fields::new();
-    let (mut processes, mut refused) = (Vec::new(), Vec::new());
+    let mut processes = Vec::new();
+    let mut failures = Vec::new();
     for asked in asked {
-        match read_mappings(root, asked.pid, &mut fields, &plan.wanted) {
+        match read_mappings(root, asked.pid, fields, &plan.wanted) {
             Ok(read) => {
                 if read.mappings.changed() > 0 {
-                    report.failure(&moved(&read));
+                    failures.push(moved(&read));
                 }
                 let measure = |engine| measure_mappings(root, engine, read.process.pid, &read.mappings);
                 let cache = engine.as_ref().map(measure);
                 let pages = args.views.map.then(|| page_maps(root, &read)).transpose();
                 let pages = pages.unwrap_or_else(|error| {
-                    report.failure(&error);
+                    failures.push(error);
                     None
                 });
                 processes.push(OneProcess { read, cache, pages });
             }
             // It ended since it was found; nobody named it.
             Err(error) if asked.found && error.kind() == ErrorKind::NotFound => {}
-            Err(error) if error.kind() == ErrorKind::Denied => refused.push(error),
-            Err(error) => report.failure(&error),
+            Err(error) => failures.push(error),
         }
     }
-    Collected { known: Known::of(&fields), fields, processes, refused }
+    Collected { known: Known::of(fields), fields: fields.clone(), processes, failures }
 }
 
 /// The page tables behind each mapping.

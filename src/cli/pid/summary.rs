@@ -4,11 +4,11 @@ use super::Report;
 use crate::cli::args::PidArgs;
 use crate::cli::processes::Asked;
 use crate::cli::{Done, Stop, screen};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Subject};
 use crate::output::render::{render_group, renderer};
 use crate::output::{Cell, Format, Heading, Layout, Renderer, SizeUnit, column};
 use crate::process::ProcRoot;
-use crate::process::account::{Account, read_account, read_public_account};
+use crate::process::account::{Account, Amount, read_account, read_public_account};
 use crate::views::summary::{self, COLUMNS, PARTS, PartRow, Parts, share};
 
 /// How wide a full bar is.
@@ -26,21 +26,19 @@ pub(super) fn run(args: &PidArgs, root: &ProcRoot, asked: &[Asked], report: &mut
     Ok(renderer.finish()?)
 }
 
-/// Shows what any user may know of the processes that were refused, after the others and for people alone: a machine format
-/// has rows of one kind.
-pub(super) fn render_refused(args: &PidArgs, root: &ProcRoot, refused: &[Error], report: &mut Report) -> Done {
-    if args.output.format() != Format::Table {
-        refused.iter().for_each(|error| report.failure(error));
-        return Ok(());
-    }
+/// Says what could not be read. Of processes that were refused it shows what any user may know, to people alone: a machine
+/// format has rows of one kind.
+pub(super) fn render_failed(args: &PidArgs, root: &ProcRoot, failures: &[Error], report: &mut Report) -> Done {
     let mut renderer = begin(args)?;
-    for error in refused {
+    for error in failures {
         match error.subject() {
-            crate::error::Subject::Pid(pid) => instead(root, *pid, error.clone(), renderer.as_mut(), report)?,
+            Subject::Pid(pid) if args.output.format() == Format::Table => {
+                instead(root, *pid, error.clone(), renderer.as_mut(), report)?;
+            }
             _ => report.failure(error),
         }
     }
-    Ok(renderer.finish()?)
+    if args.output.format() == Format::Table { Ok(renderer.finish()?) } else { Ok(()) }
 }
 
 /// Shows what may be read of a process that could not be, and says why the rest is absent.
@@ -86,7 +84,7 @@ fn render(renderer: &mut dyn Renderer<Parts>, account: &Account) -> Done {
 }
 
 /// A bar of the share: at least one mark for anything, all of them for everything alone.
-fn bar((amount, whole): (crate::process::account::Amount, Option<crate::process::account::Amount>)) -> String {
+fn bar((amount, whole): (Amount, Option<Amount>)) -> String {
     let mark = if screen::terminal_width().is_some() { "█" } else { "#" };
     let marks = match share(amount, whole) {
         Ok(share) if share > 0.0 => ((share / 100.0 * BAR as f64) as usize).clamp(1, BAR),

@@ -80,7 +80,7 @@ impl<'w, V: Visitor> Walker<'w, V> {
 
     /// Reads a directory; `within` is the one that it was found in and its name there, if that one is still open.
     fn directory(&mut self, directory: Directory, within: Option<(BorrowedFd<'_>, &CStr)>, nesting: usize) -> Flow {
-        let place = Place { directory: directory.path.parent(), depth: directory.depth };
+        let found_in = found_in(&directory);
         let opened = match within {
             Some((parent, name)) => open::directory_at(parent, name, directory.link),
             None => open_by_path(&directory.path, directory.link),
@@ -88,7 +88,7 @@ impl<'w, V: Visitor> Walker<'w, V> {
         let fd = match opened {
             Ok(fd) => fd,
             Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) if directory.depth > 0 => {
-                self.visitor.skipped(Skipped::Vanished, place);
+                self.visitor.skipped(Skipped::Vanished, found_in);
                 return ON;
             }
             Err(errno) => {
@@ -103,7 +103,7 @@ impl<'w, V: Visitor> Walker<'w, V> {
                 self.list(&Arc::new(OpenDirectory { path, depth, fd, device, root_device, file_system }), nesting)
             }
             Ok(Err(why)) => {
-                self.visitor.skipped(why, place);
+                self.visitor.skipped(why, found_in);
                 ON
             }
             Err(error) => {
@@ -146,6 +146,7 @@ impl<'w, V: Visitor> Walker<'w, V> {
                 return ON;
             }
         };
+        self.visitor.directory(place(directory));
         let mut names = Names::default();
         for entry in listing.iter() {
             match entry {
@@ -302,8 +303,7 @@ impl<'w, V: Visitor> Walker<'w, V> {
             return self.skip(directory, Skipped::Again);
         }
         let file = OpenFile::of_parts(path, quiet, &stat, file_system);
-        let place = Place { directory: Some(&directory.path), depth: directory.depth };
-        self.visitor.file(file, place)
+        self.visitor.file(file, place(directory))
     }
 
     /// The file system of an open file. A file that has the device number of its directory is on the same one; any
@@ -328,8 +328,21 @@ impl<'w, V: Visitor> Walker<'w, V> {
     }
 
     fn skip(&mut self, directory: &OpenDirectory, why: Skipped) -> Flow {
-        self.visitor.skipped(why, Place { directory: Some(&directory.path), depth: directory.depth });
+        self.visitor.skipped(why, place(directory));
         ON
+    }
+}
+
+/// The place of what is in an open directory.
+fn place(directory: &OpenDirectory) -> Place<'_> {
+    Place { directory: Some(&directory.path), depth: directory.depth }
+}
+
+/// The place where a directory was found: the one above it; none if it was named.
+fn found_in(directory: &Directory) -> Place<'_> {
+    match directory.depth.checked_sub(1) {
+        Some(depth) => Place { directory: directory.path.parent(), depth },
+        None => Place { directory: None, depth: 0 },
     }
 }
 

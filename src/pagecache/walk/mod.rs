@@ -83,10 +83,27 @@ pub enum Skipped {
     Vanished,
 }
 
+/// Something to be visited.
+#[derive(Debug)]
+pub enum Named {
+    /// A file, or with [`Options::recursive`] a directory, by its path.
+    Path(PathBuf),
+    /// A file that is open already: it may have no path any more.
+    Open(OpenFile),
+}
+
+impl From<PathBuf> for Named {
+    fn from(path: PathBuf) -> Named {
+        Named::Path(path)
+    }
+}
+
 /// What is done with the files of a walk.
 pub trait Visitor: Send {
     /// One file, open. [`ControlFlow::Break`] ends the walk, on all threads.
     fn file(&mut self, file: OpenFile, place: Place<'_>) -> ControlFlow<()>;
+    /// A directory that is about to be read; its files come with the same place.
+    fn directory(&mut self, _place: Place<'_>) {}
     /// Something that was named or found and cannot be visited. The walk goes on.
     fn failure(&mut self, error: Error);
     /// Something that was found and is not visited on purpose.
@@ -98,7 +115,7 @@ pub trait Visitor: Send {
 ///
 /// Gives back the visitors, one a thread; the first has visited the named files.
 pub fn walk<V: Visitor>(
-    named: impl Iterator<Item = PathBuf>,
+    named: impl Iterator<Item = impl Into<Named>>,
     options: &Options<'_>,
     mut visitor: impl FnMut() -> V,
 ) -> Vec<V> {

@@ -5,35 +5,47 @@ use std::path::{Path, PathBuf};
 
 use super::queue::Directory;
 use super::seen::Seen;
-use super::{Options, Place, Skipped, Visitor};
-use crate::error::ErrorKind;
+use super::{Named, Options, Place, Skipped, Visitor};
+use crate::error::{Error, ErrorKind};
 use crate::pagecache::OpenFile;
 
 const NAMED: Place<'static> = Place { directory: None, depth: 0 };
 
 /// Visits the files and gives back the directories; nothing if the visitor has ended the walk.
 pub(super) fn visit(
-    named: impl Iterator<Item = PathBuf>,
+    named: impl Iterator<Item = impl Into<Named>>,
     options: &Options<'_>,
     seen: &Seen,
     visitor: &mut impl Visitor,
 ) -> Option<Vec<Directory>> {
     let mut directories = Vec::new();
-    for path in named {
-        match OpenFile::open(&path) {
-            Ok(file) => {
-                if visit_file(file, options, seen, visitor).is_break() {
-                    return None;
+    for named in named {
+        let flow = match named.into() {
+            Named::Open(file) => visit_file(file, options, seen, visitor),
+            Named::Path(path) => match OpenFile::open(&path) {
+                Ok(file) => visit_file(file, options, seen, visitor),
+                Err(error) => {
+                    directories.extend(directory(path, error, options, visitor));
+                    ControlFlow::Continue(())
                 }
-            }
-            Err(error) if error.kind() == ErrorKind::Unsupported && path.is_dir() => match options.recursive {
-                true => directories.push(Directory { path, depth: 0, device: None, link: true }),
-                false => visitor.failure(error.with_advice("use -R for the files in it")),
             },
-            Err(error) => visitor.failure(error),
+        };
+        if flow.is_break() {
+            return None;
         }
     }
     Some(directories)
+}
+
+/// What cannot be opened as a file may be a directory to walk.
+fn directory(path: PathBuf, error: Error, options: &Options<'_>, visitor: &mut impl Visitor) -> Option<Directory> {
+    let is_directory = error.kind() == ErrorKind::Unsupported && path.is_dir();
+    match is_directory {
+        true if options.recursive => return Some(Directory { path, depth: 0, device: None, link: true }),
+        true => visitor.failure(error.with_advice("use -R for the files in it")),
+        false => visitor.failure(error),
+    }
+    None
 }
 
 fn visit_file(file: OpenFile, options: &Options<'_>, seen: &Seen, visitor: &mut impl Visitor) -> ControlFlow<()> {

@@ -1,0 +1,19 @@
+//! `rmap evict`: drops files from the page cache.
+
+use super::args::EffectArgs;
+use super::each_file::each_file;
+use super::effects::Rows;
+use super::{Done, Report};
+use crate::control;
+use crate::pagecache::Engine;
+use crate::process::ProcRoot;
+use crate::views::effect;
+
+pub(crate) fn run(args: &EffectArgs, report: &mut Report) -> Done {
+    let (engine, root) = (Engine::detect(), ProcRoot::live());
+    let mut rows = Rows::begin(args, effect::DEFAULT)?;
+    each_file(&args.selection, report, |file, report| {
+        rows.add(control::evict(&engine, &root, &file, args.selection.range()), report)
+    })?;
+    rows.end()
+}

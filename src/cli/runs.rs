@@ -1,0 +1,62 @@
+//! `rmap pcstat --runs`: a row for each stretch of each file, written as it is found.
+
+use super::args::PcstatArgs;
+use super::each_file::each_file;
+use super::{Done, Report, screen};
+use crate::error::{Error, ErrorKind};
+use crate::output::render::renderer;
+use crate::output::{Format, Layout, Renderer, column};
+use crate::pagecache::{self, Engine, FileReport, OpenFile, PageRuns};
+use crate::views::file;
+use crate::views::run::{self, FileRuns, RunRow};
+
+/// The columns, for `--help`.
+pub(crate) fn help() -> String {
+    format!("Columns of --runs:\n{}", column::help(run::COLUMNS))
+}
+
+pub(crate) fn run(args: &PcstatArgs, report: &mut Report) -> Done {
+    let everything: Vec<&str> = run::COLUMNS.iter().map(|column| column.id.as_ref()).collect();
+    let default = if args.output.format() == Format::Table { run::DEFAULT } else { &everything };
+    let ids = args.output.columns.as_ref().map_or_else(|| default.to_vec(), |list| list.over(default));
+    let ids: Vec<&str> = ids.into_iter().map(file::id_of).collect();
+    let columns = column::select(run::COLUMNS, &ids).map_err(super::Stop::Usage)?;
+    let columns = screen::writable(columns, args.output.format());
+    let layout = Layout { rows_key: "runs", ..super::pcstat::layout(args) };
+    let mut renderer = renderer::<FileRuns>(layout, columns, screen::output());
+    let engine = Engine::detect();
+    renderer.begin(None)?;
+    each_file(&args.selection, report, |file, report| {
+        let measured = engine.map_range(&file, args.selection.range());
+        match &measured.runs {
+            Some(Ok(runs)) if args.only_cached && runs.is_empty() => Ok(()),
+            Some(Ok(runs)) => write_stretches(args, renderer.as_mut(), &file, &measured, runs),
+            Some(Err(absent)) => {
+                report.failure(&Error::path(file.path(), ErrorKind::Denied, absent.to_string()));
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    })?;
+    renderer.end(None)?;
+    Ok(renderer.finish()?)
+}
+
+fn write_stretches(
+    args: &PcstatArgs,
+    renderer: &mut dyn Renderer<FileRuns>,
+    file: &OpenFile,
+    measured: &FileReport,
+    runs: &PageRuns,
+) -> Done {
+    for stretch in pagecache::Layout::new(file, runs, measured.asked) {
+        renderer.row(&RunRow {
+            path: file.path(),
+            size: measured.size,
+            page: measured.page_size,
+            stretch,
+            base_name: args.bname,
+        })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,66 @@
+//! The signals that end a subcommand in order: noted when they come, acted upon between two portions of work.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use super::{Done, Stop};
+use crate::error::{Error, Subject};
+
+/// How long a signal may stay unseen while there is nothing to do.
+const GLANCE: Duration = Duration::from_millis(50);
+
+/// Whether one of the signals has come.
+pub(crate) struct Signals(Arc<AtomicUsize>);
+
+impl Signals {
+    /// Notes Ctrl-C, SIGTERM and SIGHUP from here on instead of ending.
+    pub(crate) fn watch() -> Result<Signals, Stop> {
+        let seen = Arc::new(AtomicUsize::new(0));
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            signal_hook::flag::register_usize(signal, Arc::clone(&seen), signal.unsigned_abs() as usize)
+                .map_err(|error| Stop::Failed(Error::io(Subject::Words("signals".to_owned()), &error)))?;
+        }
+        Ok(Signals(seen))
+    }
+
+    /// The signal that has come last.
+    pub(crate) fn received(&self) -> Option<i32> {
+        match self.0.load(Ordering::Relaxed) {
+            0 => None,
+            signal => i32::try_from(signal).ok(),
+        }
+    }
+
+    /// Waits until a signal comes.
+    pub(crate) fn wait(&self) {
+        while self.received().is_none() {
+            std::thread::sleep(GLANCE);
+        }
+    }
+
+    /// Goes on, unless a signal has come.
+    ///
+    /// # Errors
+    /// [`Stop::Signal`].
+    pub(crate) fn check(&self) -> Done {
+        self.received().map_or(Ok(()), |signal| Err(Stop::Signal(signal)))
+    }
+
+    /// Waits until `end`.
+    ///
+    /// # Errors
+    /// [`Stop::Signal`], as soon as one comes.
+    pub(crate) fn wait_until(&self, end: Instant) -> Done {
+        loop {
+            self.check()?;
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            std::thread::sleep(left.min(GLANCE));
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! `rmap pcstat --runs`: a row for each stretch, with holes told from data that is not cached.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+#[path = "engine/known.rs"]
+#[allow(dead_code, reason = "shared with the tests of the engine")]
+mod known;
+mod running;
+
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use known::{disk, known_file, memory, runs};
+use memmap2::{Advice, MmapOptions};
+use rmap::kernel::page_size;
+use running::{rows, run};
+use serde_json::Value;
+
+/// Offset and length in pages, and state, of each row.
+fn stretches(args: &[&str]) -> Vec<(u64, u64, String)> {
+    let args = [&["pcstat", "--runs", "--jsonl"], args].concat();
+    let (status, rows) = rows(&args);
+    assert_eq!(status, 0);
+    let page = page_size().bytes();
+    let number = |row: &Value, key: &str| row[key].as_u64().unwrap();
+    let read = |row: &Value| {
+        assert_eq!(number(row, "pages"), number(row, "length").div_ceil(page), "{row}");
+        (number(row, "offset") / page, number(row, "pages"), row["state"].as_str().unwrap().to_owned())
+    };
+    rows.iter().map(read).collect()
+}
+
+fn expected(list: &[(u64, u64, &str)]) -> Vec<(u64, u64, String)> {
+    list.iter().map(|(first, count, state)| (*first, *count, (*state).to_owned())).collect()
+}
+
+#[test]
+fn on_tmpfs_what_is_not_cached_is_a_hole() {
+    let known = known_file(&memory(), 20 * page_size().bytes(), runs(&[(3, 2), (10, 5)]));
+    let path = known.file.path().to_str().unwrap();
+    let all = [(0, 3, "hole"), (3, 2, "cached"), (5, 5, "hole"), (10, 5, "cached"), (15, 5, "hole")];
+    assert_eq!(stretches(&[path]), expected(&all));
+    let range = format!("--range={},{}", 4 * page_size().bytes(), 7 * page_size().bytes());
+    assert_eq!(stretches(&[&range, path]), expected(&[(4, 1, "cached"), (5, 5, "hole"), (10, 1, "cached")]));
+}
+
+/// A file on a disk, 12 pages: data in 2 to 4 and 8, a hole elsewhere; nothing of it cached or dirty.
+fn cold_file_with_holes(folder: &Path) -> std::path::PathBuf {
+    let page = page_size().bytes();
+    let path = folder.join("holes");
+    let file = std::fs::File::create(&path).unwrap();
+    file.set_len(12 * page).unwrap();
+    file.write_all_at(&vec![1; 3 * page as usize], 2 * page).unwrap();
+    file.write_all_at(&[1], 8 * page).unwrap();
+    file.sync_all().unwrap();
+    path
+}
+
+#[test]
+fn on_a_disk_data_that_is_not_cached_is_told_from_holes_even_from_cached_ones() {
+    let folder = disk();
+    let path = cold_file_with_holes(folder.path());
+    let page = page_size().bytes();
+    let file = std::fs::File::open(&path).unwrap();
+    run(&["evict", path.to_str().unwrap()]);
+    // A page of data and one of a hole, locked, so that they are cached for sure.
+    let hold = |index: u64| {
+        let map = MmapOptions::new().offset(index * page).len(page as usize).map_raw_read_only(&file).unwrap();
+        map.advise(Advice::Random).unwrap();
+        map.lock().map(|()| map)
+    };
+    let (Ok(_data), Ok(_hole)) = (hold(3), hold(10)) else {
+        eprintln!("SKIPPED: cannot lock two pages");
+        return;
+    };
+    let all = [
+        (0, 2, "hole"),
+        (2, 1, "data"),
+        (3, 1, "cached"),
+        (4, 1, "data"),
+        (5, 3, "hole"),
+        (8, 1, "data"),
+        (9, 1, "hole"),
+        (10, 1, "cached hole"),
+        (11, 1, "hole"),
+    ];
+    assert_eq!(stretches(&[path.to_str().unwrap()]), expected(&all));
+}
+
+#[test]
+fn the_last_row_ends_with_the_file_and_an_empty_file_has_none() {
+    let page = page_size().bytes();
+    let known = known_file(&memory(), 2 * page + 5, runs(&[(2, 1)]));
+    let (_, rows) = rows(&["pcstat", "--runs", "--jsonl", known.file.path().to_str().unwrap()]);
+    assert_eq!((rows[1]["length"].as_u64(), rows[1]["state"].as_str()), (Some(5), Some("cached")));
+    let empty = known_file(&memory(), 0, runs(&[]));
+    assert_eq!(stretches(&[empty.file.path().to_str().unwrap()]), []);
+}
+
+#[test]
+fn every_format_has_the_same_rows() {
+    let known = known_file(&memory(), 3 * page_size().bytes(), runs(&[(1, 1)]));
+    let path = known.file.path().to_str().unwrap();
+    let (_, table, _) = run(&["pcstat", "--runs", path]);
+    let words: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(words[0], ["Offset", "Length", "Pages", "State", "Name"]);
+    assert_eq!((words[2][3], words[2][4], words.len()), ("cached", path, 4));
+    let (_, json, _) = run(&["pcstat", "--runs", "--json", path]);
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json.as_array().unwrap().len(), 3);
+    let (_, csv, _) = run(&["pcstat", "--runs", "--csv", "-o", "pages,state", path]);
+    assert_eq!(csv, "pages,state\r\n1,hole\r\n1,cached\r\n1,hole\r\n");
+}
+
+#[test]
+fn a_huge_sparse_file_is_a_few_rows_and_its_pages_are_written_in_little_memory() {
+    let page = page_size().bytes();
+    let huge = known_file(&memory(), 1 << 40, runs(&[((1 << 39) / page, 1)]));
+    let stretches = stretches(&[huge.file.path().to_str().unwrap()]);
+    assert_eq!(stretches.iter().map(|row| row.2.as_str()).collect::<Vec<_>>(), ["hole", "cached", "hole"]);
+
+    let large = known_file(&memory(), 1 << 30, runs(&[(0, 1)]));
+    let script = "\"$0\" pcstat --json --pps \"$1\" | wc -c";
+    let output = std::process::Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_rmap"), large.file.path().to_str().unwrap()])
+        .output()
+        .unwrap();
+    let bytes: u64 = String::from_utf8(output.stdout).unwrap().split_whitespace().next().unwrap().parse().unwrap();
+    assert!(bytes > (1 << 30) / page * 5, "an array of all pages is longer than {bytes} bytes");
+    let peak = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_CHILDREN).unwrap().max_rss();
+    assert!(peak < 64 << 10, "{peak} KiB at the most for 262,144 pages");
+}

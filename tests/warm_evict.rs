@@ -1,0 +1,276 @@
+//! `rmap warm`, `rmap evict`, `rmap lock`: what a user sees of them, and what they leave of the files.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+#[path = "engine/known.rs"]
+#[allow(dead_code, reason = "shared with the tests of the engine")]
+mod known;
+mod running;
+
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+
+use known::{disk, known_file, locked_file, memory, runs};
+use memmap2::{Advice, MmapOptions};
+use nix::sys::signal::Signal;
+use rmap::kernel::page_size;
+use running::{Running, command, outcome, rows, run};
+use serde_json::Value;
+
+/// The user whom no file belongs to.
+const NOBODY: u32 = 65534;
+
+fn number(row: &Value, key: &str) -> u64 {
+    row[key].as_u64().unwrap_or_else(|| panic!("{key} of {row}"))
+}
+
+/// The one row of `rmap ACTION --jsonl ARGS...`, and the exit status.
+fn done(action: &str, args: &[&str]) -> (i32, Value) {
+    let (status, rows) = rows(&[&[action, "--jsonl"], args].concat());
+    assert_eq!(rows.len(), 1, "{action} {args:?}");
+    (status, rows[0].clone())
+}
+
+/// A file on a disk with these pages of data and holes elsewhere, all written to the disk.
+fn file_with_data(folder: &Path, pages: u64, data: &[(u64, u64)]) -> PathBuf {
+    let page = page_size().bytes();
+    let path = folder.join("file");
+    let file = std::fs::File::create(&path).unwrap();
+    file.set_len(pages * page).unwrap();
+    for (first, count) in data {
+        file.write_all_at(&vec![7; (count * page) as usize], first * page).unwrap();
+    }
+    file.sync_all().unwrap();
+    path
+}
+
+fn is_root() -> bool {
+    nix::unistd::Uid::effective().is_root()
+}
+
+/// Warms until the kernel, which may take clean pages back at once, leaves them alone for a moment.
+fn warmed(args: &[&str], path: &str) -> (i32, Value) {
+    for _ in 0..20 {
+        done("evict", &[path]);
+        let (status, row) = done("warm", &[args, &[path]].concat());
+        assert_eq!(status == 0, number(&row, "left_pages") == 0, "{row}");
+        if status == 0 {
+            return (status, row);
+        }
+    }
+    panic!("the kernel drops pages as soon as they are read");
+}
+
+#[test]
+fn evicting_writes_dirty_pages_to_disk_and_drops_them() {
+    let folder = disk();
+    let known = known_file(folder.path(), 100 * page_size().bytes(), runs(&[(10, 40)]));
+    let path = known.file.path().to_str().unwrap();
+    let (status, row) = done("evict", &[path]);
+    assert_eq!((status, number(&row, "before_pages"), number(&row, "after_pages")), (0, 40, 0), "{row}");
+    assert_eq!((number(&row, "left_pages"), &row["why"]), (0, &Value::Null));
+    let bytes = std::fs::read(path).unwrap();
+    assert_eq!(bytes.iter().filter(|byte| **byte == 7).count() as u64, 40 * page_size().bytes());
+}
+
+#[test]
+fn evicting_a_range_leaves_the_rest() {
+    let folder = disk();
+    let Some(known) = locked_file(folder.path(), 100 * page_size().bytes(), runs(&[(0, 4), (60, 3)])) else { return };
+    let path = known.file.path().to_str().unwrap();
+    let page = page_size().bytes();
+    let (status, row) = done("evict", &[&format!("--range={},{}", 20 * page, 30 * page), path]);
+    assert_eq!((status, number(&row, "pages"), number(&row, "before_pages")), (0, 30, 0), "{row}");
+    let (_, row) = done("evict", &[&format!("--range={}", 50 * page), path]);
+    assert_eq!((number(&row, "pages"), number(&row, "left_locked_pages")), (50, 3), "{row}");
+}
+
+#[test]
+fn locked_pages_stay_and_the_row_names_who_locked_them() {
+    let folder = disk();
+    let Some(known) = locked_file(folder.path(), 20 * page_size().bytes(), runs(&[(0, 5), (9, 2)])) else { return };
+    let (status, row) = done("evict", &[known.file.path().to_str().unwrap()]);
+    assert_eq!(status, 1);
+    assert_eq!((number(&row, "left_pages"), number(&row, "left_locked_pages")), (7, 7), "{row}");
+    let why = row["why"].as_str().unwrap();
+    assert!(why.starts_with(&format!("7 locked by pid {} (", std::process::id())), "{why}");
+}
+
+#[test]
+fn mapped_pages_stay_and_the_row_names_who_maps_them() {
+    let folder = disk();
+    let path = file_with_data(folder.path(), 10, &[(0, 10)]);
+    let file = std::fs::File::open(&path).unwrap();
+    let page = page_size().bytes();
+    let map = MmapOptions::new().offset(2 * page).len(3 * page as usize).map_raw_read_only(&file).unwrap();
+    map.advise(Advice::PopulateRead).unwrap();
+    let (status, row) = done("evict", &[path.to_str().unwrap()]);
+    assert_eq!(status, 1);
+    assert_eq!((number(&row, "left_mapped_pages"), number(&row, "left_locked_pages")), (3, 0), "{row}");
+    let why = row["why"].as_str().unwrap();
+    assert!(why.contains(&format!("mapped by pid {} (", std::process::id())), "{why}");
+    // What else stayed is of a large folio with them: nobody can prove that, so it is unknown.
+    assert_eq!(number(&row, "left_unknown_pages"), number(&row, "left_pages") - 3, "{row}");
+    drop(map);
+    assert_eq!(done("evict", &[path.to_str().unwrap()]).0, 0);
+}
+
+#[test]
+fn pages_that_a_process_has_copied_for_itself_do_not_count_as_mapped() {
+    let folder = disk();
+    let path = file_with_data(folder.path(), 4, &[(0, 4)]);
+    let file = std::fs::File::open(&path).unwrap();
+    // Written to through a private mapping: the process has pages there, and none of them is the file's.
+    let copy = MmapOptions::new().map_copy_of(&file);
+    let (status, row) = done("evict", &[path.to_str().unwrap()]);
+    assert_eq!((status, number(&row, "left_mapped_pages")), (0, 0), "{row}");
+    drop(copy);
+}
+
+trait CopyOf {
+    /// A private writable mapping whose pages have all been copied.
+    fn map_copy_of(&self, file: &std::fs::File) -> memmap2::MmapRaw;
+}
+
+impl CopyOf for MmapOptions {
+    fn map_copy_of(&self, file: &std::fs::File) -> memmap2::MmapRaw {
+        #[allow(unsafe_code, reason = "a private mapping of a file that only this test has")]
+        // SAFETY: nobody else writes to the file or cuts it.
+        let map = unsafe { self.map_copy(file) }.unwrap();
+        map.advise(Advice::PopulateWrite).unwrap();
+        map.into()
+    }
+}
+
+#[test]
+fn on_tmpfs_nothing_can_be_dropped_and_the_row_says_so() {
+    let known = known_file(&memory(), 10 * page_size().bytes(), runs(&[(0, 4)]));
+    let (status, row) = done("evict", &[known.file.path().to_str().unwrap()]);
+    assert_eq!((status, number(&row, "left_pages"), number(&row, "left_memory_pages")), (1, 4, 4), "{row}");
+    assert_eq!(row["why"], "its file system keeps files in the page cache and nowhere else");
+}
+
+#[test]
+fn a_file_of_another_user_is_denied_in_one_line_and_stays_as_it_is() {
+    if !is_root() {
+        eprintln!("SKIPPED: only root can become another user");
+        return;
+    }
+    let Ok(folder) = tempfile::tempdir_in("/var/tmp") else {
+        eprintln!("SKIPPED: there is no /var/tmp");
+        return;
+    };
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let Some(known) = locked_file(folder.path(), 8 * page_size().bytes(), runs(&[(0, 8)])) else { return };
+    known.file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644)).unwrap();
+    // The program is where nobody else may go: it is copied beside the file.
+    let program = folder.path().join("rmap");
+    std::fs::copy(env!("CARGO_BIN_EXE_rmap"), &program).unwrap();
+    for action in ["evict", "warm", "lock"] {
+        let mut command = std::process::Command::new(&program);
+        command.args([action, "-n"]).arg(known.file.path()).uid(NOBODY).gid(NOBODY);
+        let (status, out, err) = outcome(command.output().unwrap());
+        if status == 0 {
+            eprintln!("SKIPPED: this kernel tells everybody what is cached (before 6.12.12)");
+            return;
+        }
+        assert_eq!((status, out.as_str()), (1, ""));
+        assert_eq!(err.lines().count(), 1, "{err}");
+        assert!(err.contains("denied") && err.contains("nothing was done; run as the owner"), "{err}");
+    }
+}
+
+#[test]
+fn warming_reads_the_data_that_is_not_cached_and_no_holes() {
+    let folder = disk();
+    let path = file_with_data(folder.path(), 1000, &[(3, 20), (500, 300)]);
+    let path = path.to_str().unwrap();
+    let (_, row) = warmed(&[], path);
+    assert_eq!((number(&row, "after_pages"), number(&row, "hole_pages")), (320, 680), "{row}");
+    let page = page_size().bytes();
+    let (_, row) = warmed(&[&format!("--range={},{}", 510 * page, 7 * page)], path);
+    assert_eq!((number(&row, "pages"), number(&row, "after_pages")), (7, 7), "{row}");
+    // Reading brought in nothing around the range, but for a folio that holds a part of it.
+    let (_, all) = done("evict", &[path]);
+    assert!(number(&all, "before_pages") < 7 + 64, "{all}");
+}
+
+#[test]
+fn warming_twice_changes_nothing_and_moves_no_access_time() {
+    let folder = disk();
+    let path = file_with_data(folder.path(), 8, &[(0, 8)]);
+    let seen = || std::fs::metadata(&path).unwrap().accessed().unwrap();
+    let before = seen();
+    let (_, row) = warmed(&[], path.to_str().unwrap());
+    assert_eq!(number(&row, "after_pages"), 8);
+    let (_, again) = done("warm", &[path.to_str().unwrap()]);
+    assert_eq!(number(&again, "after_pages"), 8, "{again}");
+    assert_eq!(seen(), before);
+}
+
+#[test]
+fn a_sparse_file_of_a_tebibyte_is_warmed_by_reading_its_few_data() {
+    let folder = disk();
+    let pages = (1 << 40) / page_size().bytes();
+    let path = file_with_data(folder.path(), pages, &[(pages / 2, 10)]);
+    let (_, row) = warmed(&[], path.to_str().unwrap());
+    assert_eq!((number(&row, "after_pages"), number(&row, "hole_pages")), (10, pages - 10), "{row}");
+}
+
+#[test]
+fn several_files_are_one_table_with_a_total_and_a_missing_one_does_not_stop_the_others() {
+    let folder = disk();
+    let path = file_with_data(folder.path(), 4, &[(0, 4)]);
+    let empty = folder.path().join("empty");
+    std::fs::write(&empty, "").unwrap();
+    let args = ["evict", "--total", "/no/such", path.to_str().unwrap(), empty.to_str().unwrap()];
+    let (status, out, err) = run(&args);
+    assert_eq!((status, err.as_str()), (1, "rmap: /no/such: no such file\n"));
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!(lines.len(), 4, "{out}");
+    assert!(lines[3].contains("total"), "{out}");
+}
+
+#[test]
+fn lock_holds_pages_until_it_is_ended_and_evict_says_that_it_does() {
+    let folder = disk();
+    let path = file_with_data(folder.path(), 12, &[(0, 3), (9, 3)]);
+    let path = path.to_str().unwrap();
+    let mut running = Running::start({
+        let mut command = command(&["lock", "--jsonl", path]);
+        command.stderr(std::process::Stdio::piped());
+        command
+    });
+    let row = running.row();
+    assert_eq!(number(&row, "held"), 6 * page_size().bytes(), "{row}");
+    assert_eq!((number(&row, "after_pages"), number(&row, "hole_pages")), (6, 6), "{row}");
+    let (status, left) = done("evict", &[path]);
+    assert_eq!((status, number(&left, "left_locked_pages")), (1, 6), "{left}");
+    let why = left["why"].as_str().unwrap();
+    assert!(why.contains(&format!("locked by pid {} (", running.pid())), "{why}");
+    assert_eq!(running.end(Signal::SIGINT), (Some(0), String::new()));
+    assert_eq!(done("evict", &[path]).0, 0);
+}
+
+#[test]
+fn a_limit_of_locked_memory_is_named_with_what_to_do_about_it() {
+    let folder = tempfile::tempdir_in("/var/tmp").unwrap_or_else(|_| disk());
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = file_with_data(folder.path(), 64, &[(0, 64)]);
+    let program = folder.path().join("rmap");
+    std::fs::copy(env!("CARGO_BIN_EXE_rmap"), &program).unwrap();
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", "ulimit -l 16; exec \"$0\" lock \"$1\""]).arg(&program).arg(&path);
+    if is_root() {
+        // Root has CAP_IPC_LOCK, which knows no limit.
+        std::os::unix::fs::chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
+        shell.uid(NOBODY).gid(NOBODY);
+    }
+    let (status, _, err) = outcome(shell.output().unwrap());
+    assert_eq!(status, 1, "{err}");
+    assert!(
+        err.contains("would pass the limit of locked memory, 16K (RLIMIT_MEMLOCK); raise it with 'ulimit -l'"),
+        "{err}"
+    );
+}

@@ -1,0 +1,111 @@
+//! `rmap pcstat -w`: looks again and again, and says what changed.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+#[path = "engine/known.rs"]
+#[allow(dead_code, reason = "shared with the tests of the engine")]
+mod known;
+mod running;
+
+use std::os::unix::fs::FileExt;
+
+use known::{known_file, memory, runs};
+use nix::sys::signal::Signal;
+use rmap::kernel::page_size;
+use running::{Running, command, run};
+use serde_json::Value;
+
+/// Takes rows until one is as wanted. Looks come every few milliseconds, so a change takes some to be seen.
+fn row_where(running: &mut Running, wanted: impl Fn(&Value) -> bool) -> Value {
+    for _ in 0..500 {
+        let row = running.row();
+        if wanted(&row) {
+            return row;
+        }
+    }
+    panic!("no such row came");
+}
+
+#[test]
+fn a_figure_that_changed_says_by_how_much_and_ctrl_c_is_a_success() {
+    let page = page_size().bytes();
+    let known = known_file(&memory(), 10 * page, runs(&[(0, 2)]));
+    let path = known.file.path().to_str().unwrap();
+    let mut running = Running::start(command(&["pcstat", "-w", "0.02", "--jsonl", "-o", "filename,cached", path]));
+    let first = running.row();
+    assert_eq!((&first["cached"], &first["cached_change"], &first["fate"]), (&2.into(), &Value::Null, &Value::Null));
+    let second = running.row();
+    assert_eq!((&second["cached_change"], &second["fate"]), (&0.into(), &Value::Null));
+    assert!(second["time"].as_str() > first["time"].as_str());
+
+    known.file.as_file().write_all_at(&vec![1; 3 * page as usize], 4 * page).unwrap();
+    let mut changes = 0;
+    while changes < 3 {
+        let row = row_where(&mut running, |row| row["fate"] == "changed");
+        changes += row["cached_change"].as_i64().unwrap();
+    }
+    assert_eq!(changes, 3);
+    known.file.as_file().set_len(page).unwrap();
+    let row = row_where(&mut running, |row| row["fate"] == "changed" && row["cached"] == 1);
+    assert_eq!(row["cached_change"], -4);
+    assert_eq!(running.end(Signal::SIGINT).0, Some(0));
+}
+
+#[test]
+fn files_that_come_and_go_are_marked() {
+    let folder = tempfile::tempdir_in(memory()).unwrap();
+    let path = folder.path().to_str().unwrap();
+    let write = |name: &str| std::fs::write(folder.path().join(name), "x").unwrap();
+    write("stays");
+    write("goes");
+    let mut running = Running::start(command(&["pcstat", "-R", "-w", "0.02", "--jsonl", "--bname", path]));
+    for _ in 0..2 {
+        assert_eq!(running.row()["fate"], Value::Null);
+    }
+    write("comes");
+    assert_eq!(row_where(&mut running, |row| row["filename"] == "comes")["fate"], "new");
+    std::fs::remove_file(folder.path().join("goes")).unwrap();
+    let gone = row_where(&mut running, |row| row["fate"] == "gone");
+    assert_eq!((&gone["filename"], &gone["cached"]), (&"goes".into(), &1.into()));
+    assert_eq!(running.end(Signal::SIGTERM).0, Some(0));
+}
+
+#[test]
+fn a_pipe_gets_a_block_a_look_and_a_table_only_the_changes_there_are() {
+    let page = page_size().bytes();
+    let known = known_file(&memory(), 10 * page, runs(&[(0, 2)]));
+    let path = known.file.path().to_str().unwrap();
+    let mut running = Running::start(command(&["pcstat", "-w", "0.2", "-o", "pages,cached,filename", path]));
+    let first: Vec<String> = (0..3).map(|_| running.line()).collect();
+    assert!(first[0].starts_with("20") && first[0].ends_with("Z\n"), "{first:?}");
+    assert_eq!(first[1].split_whitespace().collect::<Vec<_>>(), ["Pages", "Cached", "Name"]);
+    assert_eq!(first[2].split_whitespace().collect::<Vec<_>>(), ["10", "2", path]);
+    known.file.as_file().write_all_at(&[1], 9 * page).unwrap();
+    assert_eq!(running.line(), "\n");
+    let second: Vec<String> = (0..3).map(|_| running.line()).collect();
+    assert_eq!(second[1].split_whitespace().collect::<Vec<_>>(), ["Pages", "Cached", "+/-", "Name"]);
+    assert_eq!(second[2].split_whitespace().collect::<Vec<_>>(), ["changed", "10", "3", "+1", path]);
+    assert!(!second.concat().contains('\x1b'));
+}
+
+#[test]
+fn a_json_document_is_whole_after_ctrl_c() {
+    let known = known_file(&memory(), page_size().bytes(), runs(&[(0, 1)]));
+    let path = known.file.path().to_str().unwrap();
+    let mut running = Running::start(command(&["pcstat", "-w", "0.02", "--json", "-o", "filename,percent", path]));
+    let first: String = (0..4).map(|_| running.line()).collect();
+    let (status, rest) = running.end(Signal::SIGINT);
+    let document: Value = serde_json::from_str(&(first + &rest)).unwrap();
+    assert_eq!(status, Some(0));
+    assert!(document.as_array().unwrap().len() >= 2);
+    assert_eq!(document[1]["files"][0]["percent_change"], 0.0);
+    assert_eq!(document[1]["time"], document[1]["files"][0]["time"]);
+}
+
+#[test]
+fn a_time_that_is_none_is_wrong_usage() {
+    for (word, why) in [("0", "more than 0"), ("-1", ""), ("x", "no time to wait"), ("0.0", "more than 0")] {
+        let (status, _, err) = run(&["pcstat", "-w", word, "/dev/null"]);
+        assert!(status == 2 && err.contains(why), "{word}: {err}");
+    }
+}
