@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rmap::process::{Fields, ProcRoot, ProcessMappings, Source, Wanted, read_mappings, read_smaps};
+use rmap::process::{
+    Deleted, Fields, ProcRoot, ProcessMappings, Source, Wanted, read_deleted, read_mappings, read_smaps,
+};
 
 /// A subject whose memory is in the state that its acts made.
 struct Subject(Child);
@@ -246,4 +248,32 @@ fn without_counters_the_list_of_mappings_is_enough() {
     let size = fields.find(b"Size").unwrap();
     assert_eq!(found.source, Source::Maps);
     assert!(found.mappings.iter().all(|row| row.bytes(size) == Some(row.size())));
+}
+
+#[test]
+fn a_file_that_is_called_deleted_is_not() {
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let acts = [
+        format!("shared:{}:4:4", path("alive (deleted)")),
+        format!("shared:{}:4:4", path("gone")),
+        format!("shared:{}:4:4", path("kept")),
+        format!("unlink:{}", path("gone")),
+    ];
+    let subject = Subject::of(&acts.each_ref().map(String::as_str));
+    let root = ProcRoot::live();
+    let (mut fields, wanted) = (Fields::new(), Wanted::Only(Vec::new()));
+    let found = read_mappings(&root, subject.0.id(), &mut fields, &wanted).unwrap();
+    let of = |name: &str| {
+        let mapping = found.mappings.iter().find(|row| row.path() == path(name).as_bytes()).unwrap();
+        (Deleted::by_name(&mapping), read_deleted(&root, subject.0.id(), &mapping))
+    };
+    assert_eq!(of("kept"), (Deleted::No, Deleted::No));
+    assert_eq!(of("gone (deleted)"), (Deleted::Unknown, Deleted::Yes));
+    let (text, looked) = of("alive (deleted)");
+    assert_eq!(text, Deleted::Unknown);
+    match nix::unistd::geteuid().is_root() {
+        true => assert_eq!(looked, Deleted::No),
+        false => eprintln!("SKIPPED in part: only root may look through map_files"),
+    }
 }

@@ -7,6 +7,7 @@
 //! * [`smaps`]: the parser of smaps text, fed in chunks.
 //! * [`source`]: which kernel interface is read for the counters that are wanted.
 //! * [`mapping`]: what it yields: [`Mappings`], in flat storage.
+//! * [`kind`], [`flags`], [`deleted`]: what a mapping is: heap, code, memfd; its flags in words; whether its file has gone.
 //! * [`fields`]: the dictionary of the keys that the kernel gave.
 //! * [`file_maps`]: who maps a file.
 //! * [`account`]: where its memory is, in a few figures.
@@ -16,12 +17,15 @@
 //! * [`meminfo`]: how much memory may still be used.
 
 pub mod account;
+pub mod deleted;
 mod feed;
 pub mod fields;
 pub mod file_maps;
+pub mod flags;
 mod head;
 mod held_files;
 mod identity;
+pub mod kind;
 pub mod mapping;
 mod maps;
 pub mod meminfo;
@@ -37,9 +41,12 @@ pub mod smaps;
 pub mod source;
 pub mod status;
 
+pub use deleted::{Deleted, read_deleted};
 pub use fields::{FieldId, FieldUnit, Fields, Wanted};
 pub use held_files::{Held, HeldFile, HeldFiles, read_held_files};
+pub use flags::{Flag, flags_in_words};
 pub use identity::{Process, own_pid, read_process};
+pub use kind::MappingKind;
 pub use mapping::{Device, Mapping, Mappings};
 pub use maps::parse_maps;
 pub use meminfo::read_available_memory;

@@ -336,4 +336,44 @@ mod tests {
         assert_eq!(is_still_there(&smaps, child.id()).unwrap_err().why(), "exited while it was read");
         assert_eq!(read_stat(&directory).unwrap_err().kind(), ErrorKind::NotFound);
     }
+
+    /// A child that sleeps.
+    fn sleeper() -> std::process::Child {
+        Command::new("/bin/sleep").arg("100").spawn().unwrap()
+    }
+
+    fn end(mut child: std::process::Child) {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn a_pid_that_is_given_to_another_process_is_noticed() {
+        let first = sleeper();
+        let pid = first.id();
+        let root = ProcRoot::live();
+        let directory = ProcessDir::open(&root, pid).unwrap();
+        let before = read_identity(&directory, read_stat(&directory).unwrap().as_ref()).unwrap();
+        // Start times are in ticks of 10 ms.
+        thread::sleep(std::time::Duration::from_millis(30));
+        end(first);
+        for _ in 0..200 {
+            if std::fs::write("/proc/sys/kernel/ns_last_pid", (pid - 1).to_string()).is_err() {
+                return eprintln!("SKIPPED: only root can choose the next pid");
+            }
+            let second = sleeper();
+            if second.id() != pid {
+                end(second);
+                continue;
+            }
+            for source in [Source::Smaps, Source::Maps, Source::PageTables, Source::Rollup] {
+                let read = read_from(source, &root, &directory, &mut Fields::new(), &Wanted::Everything);
+                assert_eq!(read.unwrap_err().kind(), ErrorKind::NotFound, "{source:?}");
+            }
+            let after = crate::process::read_process(&root, pid).unwrap();
+            assert!(!before.is_same_as(&after) && after.is_same_as(&after));
+            return end(second);
+        }
+        eprintln!("SKIPPED: the pid was not given again");
+    }
 }

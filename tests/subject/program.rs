@@ -9,6 +9,7 @@
 //! * `guard:N`        maps N pages that nobody may touch
 //! * `many:N`         makes N mappings of one page, writable and read-only in turn, and writes to the writable ones;
 //!   they are not told one by one
+//! * `churn:N`        maps and unmaps N slots of a memfd as fast as it can, as long as it lives: see [`churn`]
 //! * `zero:N`         maps N pages and reads them, so that they are the zero page
 //! * `huge:N:W`       maps N transparent huge pages, reads all of them and writes to the first W
 //! * `hugetlb:N`      maps N pages of hugetlb and writes to them
@@ -61,6 +62,7 @@ fn main() {
             "locked" => made.push(locked(&act, page, number(1))),
             "guard" => made.push(guard(&act, page, number(1))),
             "many" => many(page, number(1)),
+            "churn" => made.push(churn(&act, page, number(1))),
             "zero" => read_pages(map_anonymous(page, number(1), READ_WRITE), page, number(1)),
             "huge" => huge(number(1), number(2)),
             "hugetlb" => hugetlb(number(1)),
@@ -232,6 +234,43 @@ fn many(page: usize, count: usize) {
             unsafe { nix::sys::mman::mprotect(place, page, ProtFlags::PROT_READ) }.expect("mprotect");
         }
     }
+}
+
+/// Slot I of the churn is 16 pages, of which the first 1 + I % 4 are mapped, from page I of the file, and writable where
+/// I is odd. Every eighth slot stays mapped; the others come and go.
+fn churn(name: &str, page: usize, slots: usize) -> Made {
+    let stride = 16 * page;
+    let fd = nix::sys::memfd::memfd_create("churn", nix::sys::memfd::MFdFlags::empty()).expect("memfd_create");
+    let file = File::from(fd);
+    file.set_len((page * (slots + 4)) as u64).expect("a length");
+    // SAFETY: a new anonymous mapping overlaps nothing. Its own pages are given back: what is left is a hole to map into.
+    let base = unsafe { mmap_anonymous(None, length(stride, slots), ProtFlags::PROT_NONE, MapFlags::MAP_PRIVATE) };
+    let base = base.expect("mmap");
+    // SAFETY: the mapping that was just made.
+    unsafe { nix::sys::mman::munmap(base, stride * slots) }.expect("munmap");
+    let base = base.as_ptr() as usize;
+    let map = move |file: &File, slot: usize| {
+        let protection = if slot % 2 == 1 { READ_WRITE } else { ProtFlags::PROT_READ };
+        let place = NonZeroUsize::new(base + slot * stride);
+        let flags = MapFlags::MAP_SHARED | MapFlags::MAP_FIXED_NOREPLACE | MapFlags::MAP_POPULATE;
+        let size = length(page, 1 + slot % 4);
+        // SAFETY: it replaces nothing.
+        unsafe { mmap(place, size, protection, flags, file.as_fd(), (slot * page) as i64) }.is_ok()
+    };
+    (0..slots).step_by(8).for_each(|slot| assert!(map(&file, slot), "a slot is mapped"));
+    std::thread::spawn(move || {
+        for slot in (0..slots).cycle().filter(|slot| slot % 8 != 0) {
+            // Two neighbours at a time, in no steady order.
+            let other = slot * 7 % slots;
+            map(&file, slot);
+            if other % 8 != 0 {
+                let place = std::ptr::NonNull::new((base + other * stride) as *mut _).expect("an address");
+                // SAFETY: a slot of our own, mapped or not, that nobody looks into.
+                unsafe { nix::sys::mman::munmap(place, (1 + other % 4) * page) }.expect("munmap");
+            }
+        }
+    });
+    Made { name: name.into(), address: base, pages: 16 * slots, rss: 0, anonymous: 0, locked: 0 }
 }
 
 fn memfd(name: &str, page: usize, pages: usize, touched: usize) -> Made {
