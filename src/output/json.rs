@@ -7,7 +7,7 @@ use std::io::{self, BufWriter, Write};
 use serde::ser::{SerializeMap, SerializeSeq, Serializer};
 use serde_json::ser::Serializer as Json;
 
-use super::cell::{Cell, Difference, FlagRuns, Rfc3339};
+use super::cell::{Cell, Difference, FlagRuns, Rfc3339, reworded};
 use super::column::{Column, RowKind};
 use super::escape;
 use super::render::{Heading, Layout, Renderer};
@@ -202,6 +202,7 @@ impl serde::Serialize for CellValue<'_> {
             Cell::Word(word) => serializer.serialize_str(word),
             Cell::Named([], _) | Cell::Absent(_) => serializer.serialize_none(),
             Cell::Text(text) | Cell::Named(text, _) => serializer.serialize_str(&escape::lossy(text)),
+            Cell::Reworded(text, write) => serializer.serialize_str(&escape::lossy(&reworded(text, write))),
             Cell::RawBytes(bytes) if std::str::from_utf8(bytes).is_ok() => serializer.serialize_none(),
             Cell::RawBytes(bytes) => serializer.collect_str(&Hexadecimal(bytes)),
             Cell::Device(major, minor) => serializer.collect_str(&format_args!("{major:02x}:{minor:02x}")),

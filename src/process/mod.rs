@@ -43,8 +43,8 @@ pub mod status;
 
 pub use deleted::{Deleted, read_deleted};
 pub use fields::{FieldId, FieldUnit, Fields, Wanted};
-pub use held_files::{Held, HeldFile, HeldFiles, read_held_files};
 pub use flags::{Flag, flags_in_words};
+pub use held_files::{Held, HeldFile, HeldFiles, read_held_files};
 pub use identity::{Process, own_pid, read_process};
 pub use kind::MappingKind;
 pub use mapping::{Device, Mapping, Mappings};

@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use crate::compare::MappingCache;
 use crate::output::column::{Argument, Column};
 use crate::output::{Cell, Kind, RowKind, Sum};
-use crate::process::{FieldId, FieldUnit, Fields, Mapping};
+use crate::process::{Deleted, FieldId, FieldUnit, Fields, Mapping};
 use crate::units::{Absent, Figure, Reason};
 
 pub use cache::CACHE_COLUMNS;
@@ -36,6 +36,8 @@ pub struct MappingRow<'r> {
     pub mapping: Mapping<'r>,
     /// The fields of smaps that derived columns are made of.
     pub known: &'r Known,
+    /// Whether the name of its file was removed.
+    pub deleted: Deleted,
     /// The file behind it in the page cache, where that was asked for.
     pub cache: Option<&'r Figure<MappingCache>>,
     /// The page tables behind it, where that was asked for.

@@ -63,6 +63,8 @@ pub struct ViewArgs {
 pub enum By {
     /// The file or name behind them
     File,
+    /// What they are: heap, stack, code, anonymous, file
+    Kind,
     /// Their permissions
     Perm,
     /// The directory of their file
@@ -74,6 +76,7 @@ impl By {
     pub fn column(self) -> &'static str {
         match self {
             By::File => "mapping",
+            By::Kind => "kind",
             By::Perm => "perm",
             By::Dir => "dir",
         }

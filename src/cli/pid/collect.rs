@@ -1,5 +1,7 @@
 //! Reads the processes that were named, and what is joined with them.
 
+use std::collections::HashMap;
+
 use super::plan::Plan;
 use super::strips;
 use crate::cli::args::PidArgs;
@@ -7,7 +9,7 @@ use crate::cli::processes::Asked;
 use crate::compare::{MappingCache, measure_mappings};
 use crate::error::{Error, ErrorKind};
 use crate::pagecache::Engine;
-use crate::process::{Fields, ProcRoot, ProcessMappings, read_mappings, read_page_cells};
+use crate::process::{Deleted, Fields, ProcRoot, ProcessMappings, read_deleted, read_mappings, read_page_cells};
 use crate::units::Figure;
 use crate::views::mapping::{Known, MappingPages, MappingRow};
 
@@ -23,6 +25,8 @@ pub(super) struct Collected {
 /// One process, and what was joined with its mappings, one for one.
 pub(super) struct OneProcess {
     pub(super) read: ProcessMappings,
+    /// What was found out of those whose name leaves it open, by their addresses.
+    deleted: HashMap<u64, Deleted>,
     cache: Option<Vec<Figure<MappingCache>>>,
     pages: Option<Vec<MappingPages>>,
 }
@@ -45,7 +49,8 @@ pub(super) fn collect(args: &PidArgs, plan: &Plan, root: &ProcRoot, asked: &[Ask
                     failures.push(error);
                     None
                 });
-                processes.push(OneProcess { read, cache, pages });
+                let deleted = if plan.looks_for_deleted { deleted(root, &read) } else { HashMap::new() };
+                processes.push(OneProcess { read, deleted, cache, pages });
             }
             // It ended since it was found; nobody named it.
             Err(error) if asked.found && error.kind() == ErrorKind::NotFound => {}
@@ -53,6 +58,12 @@ pub(super) fn collect(args: &PidArgs, plan: &Plan, root: &ProcRoot, asked: &[Ask
         }
     }
     Collected { known: Known::of(fields), fields: fields.clone(), processes, failures }
+}
+
+/// Looks for the files whose names end as those of deleted files do.
+fn deleted(root: &ProcRoot, read: &ProcessMappings) -> HashMap<u64, Deleted> {
+    let open = read.mappings.iter().filter(|mapping| Deleted::by_name(mapping) == Deleted::Unknown);
+    open.map(|mapping| (mapping.start(), read_deleted(root, read.process.pid, &mapping))).collect()
 }
 
 /// The page tables behind each mapping.
@@ -81,6 +92,7 @@ impl Collected {
             pid: process.read.process.pid,
             mapping,
             known: &self.known,
+            deleted: process.deleted.get(&mapping.start()).copied().unwrap_or_else(|| Deleted::by_name(&mapping)),
             cache: process.cache.as_ref().and_then(|cache| cache.get(place)),
             pages: process.pages.as_ref().and_then(|pages| pages.get(place)),
         });

@@ -11,10 +11,15 @@ use crate::views::mapping::{self, CACHE_COLUMNS, MappingRows, PAGE_COLUMNS, pres
 /// The column that `--top` goes by where no other was named.
 const LARGEST_BY: &str = "rss";
 
+/// What groups can be sorted by besides the columns of mappings.
+const COUNTS: [&str; 2] = ["mappings", "processes"];
+
 /// What will be done.
 pub(super) struct Plan {
     /// The fields of smaps that are needed.
     pub(super) wanted: Wanted,
+    /// Whether anything shows or asks which files were deleted.
+    pub(super) looks_for_deleted: bool,
     /// What `--filter` says.
     filter: Option<Expression>,
     /// What is sorted by, as `--sort` takes it.
@@ -30,7 +35,11 @@ impl Plan {
         let largest = || (args.rows.top.is_some() || args.views.by.is_some()).then(|| LARGEST_BY.to_owned());
         let sort = args.rows.sort.clone().or_else(largest);
         let machine = args.output.format() != Format::Table;
-        let mut plan = Plan { wanted: Wanted::Everything, filter, sort, top: args.rows.top, machine };
+        let mut plan =
+            Plan { wanted: Wanted::Everything, looks_for_deleted: true, filter, sort, top: args.rows.top, machine };
+        if let Some(ids) = plan.ids_needed(args) {
+            plan.looks_for_deleted = ids.iter().any(|id| id == "deleted");
+        }
         plan.wanted = plan.wanted_fields(args).map_or(Wanted::Everything, Wanted::Only);
         // A name that is no column is told before anything is read, unless it may be a field of a newer kernel.
         if plan.wanted != Wanted::Everything {
@@ -39,16 +48,27 @@ impl Plan {
         Ok(plan)
     }
 
-    /// The fields that are needed; none where that takes every field there is.
-    fn wanted_fields(&self, args: &PidArgs) -> Option<Vec<String>> {
+    /// The columns that are shown or asked of; none where the fields that the kernel gives decide.
+    fn ids_needed(&self, args: &PidArgs) -> Option<Vec<String>> {
         let mut ids: Vec<String> = self.ids_before_reading(args)?.into_iter().map(str::to_owned).collect();
         ids.extend(self.filter.iter().flat_map(Expression::names));
-        ids.extend(self.sort.iter().map(|word| sort_name(word).to_ascii_lowercase()).filter(|id| id != "mappings"));
+        ids.extend(
+            self.sort
+                .iter()
+                .map(|word| sort_name(word).to_ascii_lowercase())
+                .filter(|id| !COUNTS.contains(&id.as_str())),
+        );
         if args.views.cache {
             ids.extend(CACHE_COLUMNS.iter().map(|column| column.id.to_string()));
         }
+        ids.extend(args.views.by.map(|by| by.column().to_owned()));
+        Some(ids)
+    }
+
+    /// The fields of smaps that are needed; none where that takes every field there is.
+    fn wanted_fields(&self, args: &PidArgs) -> Option<Vec<String>> {
         let mut fields: Vec<String> = Vec::new();
-        for id in &ids {
+        for id in &self.ids_needed(args)? {
             fields.extend(mapping::fields_behind(id)?.into_iter().map(str::to_owned));
         }
         for word in self.filter.iter().flat_map(Expression::words) {

@@ -2,8 +2,8 @@
 
 use crate::output::column::Column;
 use crate::output::{Cell, Kind, Sum};
-use crate::process::{FieldId, Fields, Mapping};
-use crate::units::{Bytes, Figure};
+use crate::process::{Deleted, FieldId, Fields, Mapping, MappingKind, flags_in_words};
+use crate::units::{Absent, Bytes, Figure, Reason};
 
 use super::{MappingRow, MappingRows, NOT_GIVEN};
 
@@ -16,6 +16,7 @@ pub struct Known {
     private_dirty: Option<FieldId>,
     shared_dirty: Option<FieldId>,
     kernel_page_size: Option<FieldId>,
+    flags: Option<FieldId>,
 }
 
 impl Known {
@@ -29,6 +30,7 @@ impl Known {
             private_dirty: find("Private_Dirty"),
             shared_dirty: find("Shared_Dirty"),
             kernel_page_size: find("KernelPageSize"),
+            flags: find("VmFlags"),
         }
     }
 }
@@ -91,10 +93,32 @@ pub(super) const COLUMNS: &[Derived] = &[
             "Deleted",
             Kind::Flag,
             Sum::Add,
-            |row, _| Cell::Flag(is_deleted(&row.mapping)),
-            "whether the kernel marks its file as deleted (a live file whose name ends in ' (deleted)' looks the same)",
+            |row, _| deleted(row),
+            "whether the name of its file was removed, or never was (memfd, SysV), looked up where the text leaves it open",
         ),
         fields: &[],
+    },
+    Derived {
+        column: Column::new(
+            "kind",
+            "Kind",
+            Kind::Text,
+            Sum::Nothing,
+            |row, _| Cell::Word(MappingKind::of(&row.mapping, flags(row)).word()),
+            "what it is: heap, stack, code, data, file, anonymous, memfd, ... (from its name, permissions and VmFlags)",
+        ),
+        fields: &["VmFlags"],
+    },
+    Derived {
+        column: Column::new(
+            "flags",
+            "Flags",
+            Kind::Text,
+            Sum::Nothing,
+            |row, _| flags(row).map_or(Cell::Absent(NOT_GIVEN), |flags| Cell::Reworded(flags, write_flags)),
+            "VmFlags in words",
+        ),
+        fields: &["VmFlags"],
     },
     Derived {
         column: Column::new(
@@ -166,8 +190,28 @@ fn size_if(mapping: &Mapping<'_>, counts: impl Fn(&str) -> bool) -> u64 {
     if counts(mapping.perm()) { mapping.size().0 } else { 0 }
 }
 
-fn is_deleted(mapping: &Mapping<'_>) -> bool {
-    mapping.inode() != 0 && mapping.path().ends_with(b" (deleted)")
+const UNKNOWN_FILE: Absent = Absent::new(
+    Reason::Denied,
+    "its name ends in ' (deleted)', which may be its own, and its file may not be looked at",
+);
+
+fn deleted<'r>(row: &MappingRow<'r>) -> Cell<'r> {
+    match row.deleted {
+        Deleted::Yes => Cell::Flag(true),
+        Deleted::No => Cell::Flag(false),
+        Deleted::Unknown => Cell::Absent(UNKNOWN_FILE),
+    }
+}
+
+fn flags<'r>(row: &MappingRow<'r>) -> Option<&'r [u8]> {
+    row.mapping.text(row.known.flags?)
+}
+
+fn write_flags(value: &[u8], out: &mut Vec<u8>) {
+    for (place, words) in flags_in_words(value).enumerate() {
+        out.extend_from_slice(if place == 0 { b"" } else { b", " });
+        out.extend_from_slice(words.as_bytes());
+    }
 }
 
 /// `r-xp` in pmap's five letters. pmap's fifth was for Solaris, and Linux has never had anything to put there.

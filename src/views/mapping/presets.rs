@@ -34,7 +34,7 @@ const UNIMPORTANT: &[&str] = &[
 
 /// What stands before the counters in machine formats.
 const MACHINE_BEFORE: &[&str] =
-    &["pid", "start", "end", "perm", "offset", "dev", "inode", "path", "path_bytes", "deleted", "uss", "dirty"];
+    &["pid", "start", "end", "perm", "offset", "dev", "inode", "path", "path_bytes", "kind", "deleted", "uss", "dirty"];
 
 /// One of pmap's letters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
