@@ -170,6 +170,7 @@ struct FileRow {
     method: Nullable<String>,
     page_size: u64,
     changed: bool,
+    held: Nullable<String>,
     note: Nullable<String>,
     absent: Absent,
 }
@@ -266,7 +267,7 @@ fn check_nested(value: &Value) {
 }
 
 /// Keys that are null where there is nothing to say, which is no figure that is missing.
-const REMARKS: [&str; 6] = ["path", "path_bytes", "note", "status", "difference", "absent"];
+const REMARKS: [&str; 7] = ["path", "path_bytes", "note", "status", "held", "difference", "absent"];
 
 fn check_absent(row: &serde_json::Map<String, Value>, absent: &Value) {
     let reasons = absent.as_object().cloned().unwrap_or_default();
@@ -529,4 +530,33 @@ fn what_is_named_is_what_is_written() {
     assert_eq!(run.text(), format!("[\n{{\"cached\":1,\"size\":{},\"absent\":null}}\n]\n", page()));
     let run = rmap(["pcstat", "--csv", "-o", "cached,size", path]).good();
     assert_eq!(run.text(), format!("cached,size\r\n1,{}\r\n", page()));
+}
+
+/// The keys in the first column of the tables of one section of the contract.
+fn promised(section: &str) -> BTreeSet<String> {
+    let contract = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/json.md")).unwrap();
+    let contract = contract.replace("\n### ", "\n## ");
+    let text = contract.split("\n## ").find(|text| text.starts_with(section)).unwrap().to_owned();
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
+    rows.flat_map(|keys| keys.split(", ").map(|key| key.trim_matches('`').to_owned()).collect::<Vec<_>>()).collect()
+}
+
+#[test]
+fn every_key_that_is_promised_is_there() {
+    let keys = |row: &Value| row.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
+    assert_eq!(promised("`rmap demo`"), keys(&rmap(["demo", "--size", "1M", "--json"]).json()[0]));
+    assert_eq!(promised("`rmap pcstat`"), keys(&rmap(["pcstat", "--json", "/etc/passwd"]).json()[0]));
+    assert_eq!(promised("`--runs`"), keys(&rmap(["pcstat", "--runs", "--json", "/etc/passwd"]).json()[0]));
+    let folder = memory();
+    let known = known_file(&folder.path().join("f"), page(), &[(0, 1)]);
+    let warmed = rmap(["warm", "--json", known.path.to_str().unwrap()]).good();
+    assert_eq!(promised("`rmap warm`"), keys(&warmed.json()[0]));
+    let process = &rmap(["pid", "self", "--json"]).good().json()[0];
+    let mut mapping = promised("`rmap pid`");
+    let [document, only_asked_for] = [["command", "mappings", "total"].as_slice(), &["address", "mapping"]];
+    document.iter().for_each(|key| assert!(mapping.remove(*key) && !process[key].is_null(), "{key}"));
+    only_asked_for.iter().for_each(|key| assert!(mapping.remove(*key), "{key}"));
+    assert!(mapping.is_subset(&keys(&process["mappings"][0])), "{mapping:?}");
+    let asked = &rmap(["pid", "self", "--json", "-o", "address,mapping"]).good().json()[0]["mappings"][0];
+    assert_eq!(keys(asked).into_iter().collect::<Vec<_>>(), ["absent", "address", "mapping"]);
 }

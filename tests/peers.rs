@@ -160,7 +160,7 @@ fn compare_with_pmap(subject: &Subject) {
     compare_capture_with_pmap(&pid);
 }
 
-/// rmap's table in pmap's words: offsets are in KiB as every size, and a mapping without a name is called so.
+/// rmap's table in pmap's words: a mapping without a name is called so.
 fn table(run: &Run, pid: &str) -> Listing {
     let text = run.text();
     assert!(text.starts_with(&format!("{pid}:   ")), "{text}");
@@ -168,9 +168,6 @@ fn table(run: &Run, pid: &str) -> Listing {
     let text = if flags { without_flags(&text) } else { text };
     let mut listing = parse_listing(&text);
     for row in &mut listing.rows {
-        if let Some(offset) = row.get_mut("Offset") {
-            *offset = format!("{:08x}", offset.parse::<u64>().unwrap() * 1024);
-        }
         row.entry("Mapping".into()).and_modify(|name| name.truncate(if name == "[anon]" { 0 } else { name.len() }));
         row.entry("Address".into()).and_modify(|address| {
             *address = format!("{:0>8}", address.trim_start_matches('0'));

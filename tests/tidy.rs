@@ -102,6 +102,7 @@ fn the_json_document_names_every_key() {
     let document = fs::read_to_string("docs/json.md").unwrap();
     let mut keys: Vec<String> = Vec::new();
     keys.extend(rmap::views::file::COLUMNS.iter().map(|column| column.id.to_string()));
+    keys.extend(rmap::views::directory::COLUMNS.iter().map(|column| column.id.to_string()));
     keys.extend(rmap::views::run::COLUMNS.iter().map(|column| column.id.to_string()));
     keys.extend(rmap::views::effect::COLUMNS.iter().map(|column| column.id.to_string()));
     keys.extend(rmap::views::demo_step::COLUMNS.iter().map(|column| column.id.to_string()));

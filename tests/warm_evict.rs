@@ -243,7 +243,7 @@ fn lock_holds_pages_until_it_is_ended_and_evict_says_that_it_does() {
         command
     });
     let row = running.row();
-    assert_eq!(number(&row, "held"), 6 * page_size().bytes(), "{row}");
+    assert_eq!(number(&row, "locked"), 6 * page_size().bytes(), "{row}");
     assert_eq!((number(&row, "after_pages"), number(&row, "hole_pages")), (6, 6), "{row}");
     let (status, left) = done("evict", &[path]);
     assert_eq!((status, number(&left, "left_locked_pages")), (1, 6), "{left}");

@@ -1,6 +1,7 @@
 //! `rmap demo`: makes memory and shows it from both sides.
 
 use std::io::{IsTerminal, Write};
+use std::os::unix::ffi::OsStrExt;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -8,6 +9,7 @@ use super::args::DemoArgs;
 use super::signals::Signals;
 use super::{Done, Report, Stop, screen};
 use crate::laboratory::demo::{Demo, Observation, Plan};
+use crate::output::escape::escaped;
 use crate::output::render::renderer;
 use crate::output::{Cell, Format, Layout, Renderer, SizeUnit, column};
 use crate::units::Bytes;
@@ -85,8 +87,7 @@ fn introduce(demo: &Demo, size: Bytes) -> Done {
 }
 
 fn path_words(demo: &Demo) -> String {
-    use std::os::unix::ffi::OsStrExt;
-    crate::output::escape::escaped(demo.path().as_os_str().as_bytes())
+    escaped(demo.path().as_os_str().as_bytes())
 }
 
 /// Fills the file up to `end`, with progress on a terminal.
@@ -147,18 +148,31 @@ fn conclude(seen: &Observation) -> Done {
 
 /// Stays alive until a signal comes; that is then the wished-for end.
 fn hold(demo: &Demo, signals: &Signals) -> Done {
-    // On standard error, so that a machine format on standard output stays one document.
-    eprintln!(
+    // Another terminal is in another directory.
+    let path = std::path::absolute(demo.path()).unwrap_or_else(|_| demo.path().to_owned());
+    // On standard error, so that a machine format on standard output stays one document. If that is closed there is nobody
+    // to tell.
+    let _ = writeln!(
+        std::io::stderr(),
         "\nHolding until Ctrl-C. In another terminal:\n  rmap pid {} -o +inode\n  rmap pcstat {}",
         demo.pid(),
-        shell_word(&path_words(demo))
+        shell_word(path.as_os_str().as_bytes())
     );
     signals.wait();
     Ok(())
 }
 
-/// A word as a shell takes it.
-fn shell_word(word: &str) -> String {
+/// A word as a shell takes it, of characters that a terminal can show.
+fn shell_word(word: &[u8]) -> String {
+    let shown = escaped(word);
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+,:@%=".contains(letter);
-    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    if shown.as_bytes() != word {
+        let letter = |byte: &u8| match byte {
+            b'\'' | b'\\' => format!("\\{}", char::from(*byte)),
+            b' '..=b'~' => char::from(*byte).to_string(),
+            other => format!("\\{other:03o}"),
+        };
+        return format!("$'{}'", word.iter().map(letter).collect::<String>());
+    }
+    if shown.chars().all(plain) { shown } else { format!("'{}'", shown.replace('\'', r"'\''")) }
 }

@@ -6,6 +6,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 
 use super::args::SelectionArgs;
+use super::measure::advised;
 use super::{Done, Report, select};
 use crate::error::Error;
 use crate::pagecache::OpenFile;
@@ -54,7 +55,7 @@ pub(crate) fn each_file(
             for found in receiver {
                 match found {
                     Ok(file) => take(file, report)?,
-                    Err(error) => report.failure(&error),
+                    Err(error) => report.failure(&advised(error)),
                 }
             }
             Ok(())

@@ -6,8 +6,8 @@ use anstyle::AnsiColor;
 
 use super::args::PcstatArgs;
 use super::each_file::each_file;
+use super::measure::{advised, unmeasured};
 use super::{Done, Report, pcstat, screen};
-use crate::error::{Error, ErrorKind};
 use crate::output::heat::{self, HeatCell, HeatStyle, Mark};
 use crate::pagecache::{ByteRange, Cell, Engine, FileReport, OpenFile, PageRuns};
 use crate::units::{Figure, Pages, percent};
@@ -49,7 +49,7 @@ pub(crate) fn run(args: &PcstatArgs, report: &mut Report) -> Done {
             Some(Ok(runs)) if args.only_cached && runs.is_empty() => return Ok(()),
             Some(Ok(runs)) => runs,
             Some(Err(absent)) => {
-                report.failure(&Error::path(file.path(), ErrorKind::Denied, absent.to_string()));
+                report.failure(&advised(unmeasured(file.path(), *absent)));
                 return Ok(());
             }
             None => return Ok(()),

@@ -2,15 +2,18 @@
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::thread::Builder;
 
 use super::args::SelectionArgs;
 use super::{Done, Report, Stop, select};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Subject};
 use crate::pagecache::walk::{self, Named, Place, Visitor};
 use crate::pagecache::{ByteRange, Engine, FileReport, OpenFile};
 use crate::process::Held;
+use crate::units::{Absent, Reason};
 
 /// How many files a thread measures before it hands them over.
 const FILES_A_BATCH: usize = 64;
@@ -65,12 +68,31 @@ pub(crate) fn each_file(
         for message in messages {
             match message {
                 Message::Files(files) => files.into_iter().try_for_each(&mut each)?,
-                Message::Failure(error) => report.failure(&error),
+                Message::Failure(error) => report.failure(&advised(error)),
             }
         }
         Ok(())
     };
     visit(args, report, new, Measurer::finish, hear).map(|_| ())
+}
+
+/// The failure of a file that was opened and whose figures are absent.
+pub(crate) fn unmeasured(path: &Path, absent: Absent) -> Error {
+    let kind = match absent.reason {
+        Reason::Denied => ErrorKind::Denied,
+        Reason::Changed => ErrorKind::Changed,
+        Reason::Vanished => ErrorKind::NotFound,
+        _ => ErrorKind::Unsupported,
+    };
+    Error::path(path, kind, absent.to_string())
+}
+
+/// The failure of a file with what the user can do about it, where it does not say so itself.
+pub(crate) fn advised(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Denied if error.advice().is_none() => error.with_advice("run as root, or as the user who owns it"),
+        _ => error,
+    }
 }
 
 /// How the process of `--pid` holds files, by device and inode.
@@ -94,15 +116,31 @@ pub(super) fn visit<V: Visitor, R: Send>(
     let named = select::names(args, fail.clone()).map_err(Stop::Failed)?.map(Named::from);
     let named = named.chain(select::open_held_files(held.as_ref(), fail));
     select::with_options(args, &globs, move |options| {
+        let walk = move || {
+            let visitors = walk::walk(named, options, || new(&marks, &sender));
+            visitors.into_iter().map(finish).collect()
+        };
+        if is_short(args) {
+            let finished = walk();
+            return hear(messages, report).map(|()| finished);
+        }
         std::thread::scope(|scope| {
-            let walk = scope.spawn(move || {
-                let visitors = walk::walk(named, options, || new(&marks, &sender));
-                visitors.into_iter().map(finish).collect()
-            });
+            let walk = Builder::new().spawn_scoped(scope, walk).map_err(no_thread)?;
             hear(messages, report)?;
             walk.join().map_err(|panic| std::panic::resume_unwind(panic))
         })
     })?
+}
+
+/// Whether everything there is to say has room in the channel, so that nobody need listen meanwhile: a thread would
+/// take longer than to look at a few files. Each file has a failure at most, and all of them are one batch.
+fn is_short(args: &SelectionArgs) -> bool {
+    let none_unknown = !args.recursive && args.files_from.is_none() && args.pid.is_none();
+    none_unknown && args.paths.len() < MESSAGES.min(FILES_A_BATCH)
+}
+
+fn no_thread(error: std::io::Error) -> Stop {
+    Stop::Failed(Error::io(Subject::Words("cannot start a thread".to_owned()), &error))
 }
 
 fn fail_through(sender: &SyncSender<Message>) -> impl FnMut(Error) + Clone + Send + 'static {
@@ -143,7 +181,7 @@ impl Visitor for Measurer {
             false => self.engine.measure_opened(file, self.range),
         };
         if let Err(absent) = &report.residency {
-            self.failure(Error::path(&report.path, ErrorKind::Denied, absent.to_string()));
+            self.failure(unmeasured(&report.path, *absent));
         }
         if self.wanted.only_cached && !report.cached().is_ok_and(|cached| cached.0 > 0) {
             return ControlFlow::Continue(());

@@ -89,8 +89,8 @@ fn finish_parsing(error: &clap::Error) -> ExitCode {
     let printed = error.print();
     match (error.use_stderr(), printed) {
         (true, _) => ExitCode::from(USAGE),
-        (false, Err(failed)) if failed.kind() != io::ErrorKind::BrokenPipe => ExitCode::from(INCOMPLETE),
-        (false, _) => ExitCode::from(SUCCESS),
+        (false, Err(failed)) => ExitCode::from(Report::default().status(Err(Stop::Output(failed)))),
+        (false, Ok(())) => ExitCode::from(SUCCESS),
     }
 }
 

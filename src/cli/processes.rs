@@ -1,10 +1,12 @@
 //! Which processes were asked for: pids, `self`, and those that a selection finds.
 
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 use super::args::ProcessArgs;
 use super::{Report, Stop};
 use crate::error::{Error, ErrorKind, Subject};
+use crate::output::escape;
 use crate::process::{ProcRoot, Selection, own_pid, read_selected};
 
 /// One process that was asked for.
@@ -16,7 +18,7 @@ pub(crate) struct Asked {
 
 /// The processes that were asked for, each once: first those that were named, then those that were found.
 pub(crate) fn asked_for(
-    words: &[String],
+    words: &[OsString],
     by: &ProcessArgs,
     root: &ProcRoot,
     report: &mut Report,
@@ -46,12 +48,12 @@ pub(crate) fn asked_for(
 }
 
 /// The pid that a word on the command line stands for.
-fn pid_of(word: &str, root: &ProcRoot) -> Result<u32, Error> {
+fn pid_of(word: &OsStr, root: &ProcRoot) -> Result<u32, Error> {
     if word == "self" {
         return own_pid(root);
     }
-    word.parse().map_err(|_| {
-        Error::new(Subject::Words(word.to_owned()), ErrorKind::NotFound, "not a pid")
+    word.to_str().and_then(|digits| digits.parse().ok()).ok_or_else(|| {
+        Error::new(Subject::Words(escape::escaped(word.as_bytes())), ErrorKind::NotFound, "not a pid")
             .with_advice("name a process by its number, by --name, or self")
     })
 }

@@ -2,8 +2,8 @@
 
 use super::args::PcstatArgs;
 use super::each_file::each_file;
+use super::measure::{advised, unmeasured};
 use super::{Done, Report, screen};
-use crate::error::{Error, ErrorKind};
 use crate::output::render::renderer;
 use crate::output::{Format, Layout, Renderer, column};
 use crate::pagecache::{self, Engine, FileReport, OpenFile, PageRuns};
@@ -32,7 +32,7 @@ pub(crate) fn run(args: &PcstatArgs, report: &mut Report) -> Done {
             Some(Ok(runs)) if args.only_cached && runs.is_empty() => Ok(()),
             Some(Ok(runs)) => write_stretches(args, renderer.as_mut(), &file, &measured, runs),
             Some(Err(absent)) => {
-                report.failure(&Error::path(file.path(), ErrorKind::Denied, absent.to_string()));
+                report.failure(&advised(unmeasured(file.path(), *absent)));
                 Ok(())
             }
             None => Ok(()),

@@ -81,7 +81,9 @@ pub(crate) fn with_options<T>(
         return Err(Stop::usage("--min-size", "it is more than --max-size, so that no file can be meant"));
     }
     let choose = |path: &Path, is_directory: bool| globs.choose(path, is_directory);
-    let jobs = args.jobs.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
+    // To count the processors that may be used takes several files to be read: only where it matters.
+    let processors = || if args.recursive { std::thread::available_parallelism().ok() } else { None };
+    let jobs = args.jobs.or_else(processors).unwrap_or(NonZeroUsize::MIN);
     Ok(then(&Options {
         recursive: args.recursive,
         jobs,

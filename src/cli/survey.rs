@@ -116,6 +116,8 @@ struct Sums {
     deepest: Option<usize>,
     /// What belongs to the row below; to no row where there are none.
     tally: Tally,
+    /// What was named and is not visited.
+    nowhere: Tally,
     /// The directory that is being read, and the one whose row it belongs to, with its depth.
     current: Option<(PathBuf, PathBuf, usize)>,
     /// What each directory has, without those that have rows below it.
@@ -125,7 +127,8 @@ struct Sums {
 impl Sums {
     /// The tally of the row that what is at `place`, or a named `file`, belongs to.
     fn of(&mut self, place: Place<'_>, file: Option<&Path>) -> &mut Tally {
-        let (Some(deepest), Some(directory)) = (self.deepest, place.directory.or(file)) else { return &mut self.tally };
+        let Some(deepest) = self.deepest else { return &mut self.tally };
+        let Some(directory) = place.directory.or(file) else { return &mut self.nowhere };
         if self.current.as_ref().is_none_or(|(current, ..)| current.as_os_str() != directory.as_os_str()) {
             self.settle();
             let row = directory.ancestors().nth(place.depth.saturating_sub(deepest)).unwrap_or(directory);
@@ -146,7 +149,7 @@ impl Sums {
     fn total(sums: &[Sums]) -> Tally {
         let mut total = Tally::default();
         sums.iter().flat_map(|sums| sums.rows.values()).for_each(|(_, tally)| total.merge(tally));
-        sums.iter().for_each(|sums| total.merge(&sums.tally));
+        sums.iter().flat_map(|sums| [&sums.tally, &sums.nowhere]).for_each(|tally| total.merge(tally));
         total
     }
 

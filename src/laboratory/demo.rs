@@ -66,10 +66,17 @@ impl Demo {
             None => place::default_directory()?.join(format!("rmap-demo-{pid}")),
         };
         place::check_that_it_fits(plan.size, directory_of(&path))?;
-        let file = create(&path, plan, pid)?;
-        let map = SharedMap::map(file.file(), plan.size).map_err(|error| Error::io(Subject::Path(path), &error))?;
-        let root = ProcRoot::live();
-        Ok(Demo { map, file, engine: Engine::detect(), root, pid, size: plan.size, filled: 0 })
+        let mut file = create(&path, plan, pid)?;
+        match prepare(&mut file, plan.size, &path) {
+            Ok(map) => {
+                let (engine, root) = (Engine::detect(), ProcRoot::live());
+                Ok(Demo { map, file, engine, root, pid, size: plan.size, filled: 0 })
+            }
+            Err(error) => {
+                file.discard();
+                Err(error)
+            }
+        }
     }
 
     /// The file's name.
@@ -113,25 +120,31 @@ fn directory_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Makes the file with all its blocks. A file that is replaced stays whole until the new one has everything it needs.
+/// Makes an empty file: under its name, or beside the file that it is going to replace.
 fn create(path: &Path, plan: &Plan, pid: u32) -> Result<GuardedFile> {
     if !(plan.force && path.symlink_metadata().is_ok()) {
-        let file = GuardedFile::create(path, plan.keep)?;
-        reserve(&file, plan.size)?;
-        return Ok(file);
+        return GuardedFile::create(path, plan.keep);
     }
     if !path.symlink_metadata().is_ok_and(|found| found.is_file()) {
         return Err(Error::path(path, ErrorKind::Refused, "it is not a regular file, and only those are replaced"));
     }
     let mut aside = path.as_os_str().to_owned();
     aside.push(format!(".rmap-{pid}"));
-    let mut file = GuardedFile::create(Path::new(&aside), plan.keep)?;
-    if let Err(error) = reserve(&file, plan.size).and_then(|()| file.rename_over(path)) {
-        // What is kept is the demo's file, not the attempt to make it.
-        let _ = std::fs::remove_file(&aside);
-        return Err(error);
+    GuardedFile::create(Path::new(&aside), plan.keep)
+}
+
+/// Gives the file its blocks, maps it, and only then puts it under its name: a file that it replaces stays whole until
+/// nothing can fail any more.
+fn prepare(file: &mut GuardedFile, size: Bytes, path: &Path) -> Result<SharedMap> {
+    reserve(file, size)?;
+    let map = SharedMap::map(file.file(), size).map_err(|error| {
+        Error::io(Subject::Path(path.to_owned()), &error)
+            .with_advice("choose a smaller --size or raise the limit on address space (ulimit -v)")
+    })?;
+    if file.path() != path {
+        file.rename_over(path)?;
     }
-    Ok(file)
+    Ok(map)
 }
 
 /// Reserves every block, so that a disk that fills up is an error here and not a SIGBUS while the mapping is filled.

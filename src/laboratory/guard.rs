@@ -35,7 +35,7 @@ impl GuardedFile {
         let file = options.open(path).map_err(|error| about(path, &error))?;
         let mut guarded = GuardedFile { file, path: path.to_owned(), keep, guard: None };
         if !keep {
-            guarded.guard = Some(guarded.start_guard()?);
+            guarded.guard = Some(guarded.start_guard(path)?);
         }
         Ok(guarded)
     }
@@ -55,19 +55,32 @@ impl GuardedFile {
     /// # Errors
     /// What the system says.
     pub fn rename_over(&mut self, path: &Path) -> Result<()> {
-        fs::rename(&self.path, path).map_err(|error| about(path, &error))?;
-        self.path = path.to_owned();
-        if !self.keep {
-            // The first guard finds nothing under the old name.
-            let new = self.start_guard()?;
-            self.guard.replace(new).map_or(Ok(()), end_guard)?;
+        // Before the rename, so that the other file is still there if no process can be started.
+        let guard = if self.keep { None } else { Some(self.start_guard(path)?) };
+        let renamed = fs::rename(&self.path, path).map_err(|error| about(path, &error));
+        let spare = match renamed {
+            Ok(()) => {
+                self.path = path.to_owned();
+                std::mem::replace(&mut self.guard, guard)
+            }
+            Err(_) => guard,
+        };
+        if let Some(spare) = spare {
+            // It finds nothing of this file under the name that it was given.
+            let _ = end_guard(spare);
         }
-        Ok(())
+        renamed
     }
 
-    fn start_guard(&self) -> Result<Child> {
+    /// Removes it, also where it was to be kept: it never came to be what was asked for.
+    pub fn discard(mut self) {
+        self.keep = false;
+    }
+
+    /// Starts the process that removes this file, should it be called `path` by then.
+    fn start_guard(&self, path: &Path) -> Result<Child> {
         let identity = self.file.metadata().map_err(|error| about(&self.path, &error))?;
-        let path = fs::canonicalize(&self.path).map_err(|error| about(&self.path, &error))?;
+        let path = fs::canonicalize(path).map_err(|error| about(path, &error))?;
         let words = [identity.dev().to_string(), identity.ino().to_string()].map(OsString::from);
         Command::new("/proc/self/exe")
             .arg0("rmap")

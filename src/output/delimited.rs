@@ -35,7 +35,7 @@ impl<'w, K: RowKind> CsvWriter<'w, K> {
 impl<K: RowKind> Renderer<K> for CsvWriter<'_, K> {
     fn begin(&mut self, _heading: Option<&Heading<'_>>) -> io::Result<()> {
         if !std::mem::replace(&mut self.no_header, true) {
-            self.out.write_record(self.columns.iter().map(|column| column.id.as_bytes()))?;
+            self.out.write_record(self.columns.iter().map(|column| column.id.as_bytes())).map_err(cause)?;
         }
         Ok(())
     }
@@ -44,10 +44,9 @@ impl<K: RowKind> Renderer<K> for CsvWriter<'_, K> {
         for column in &self.columns {
             self.field.clear();
             write_field(&column.cell(row), self.escapes, &mut self.field);
-            self.out.write_field(&self.field)?;
+            self.out.write_field(&self.field).map_err(cause)?;
         }
-        self.out.write_record(None::<&[u8]>)?;
-        Ok(())
+        self.out.write_record(None::<&[u8]>).map_err(cause)
     }
 
     fn end(&mut self, _total: Option<&Totals<K>>) -> io::Result<()> {
@@ -59,20 +58,29 @@ impl<K: RowKind> Renderer<K> for CsvWriter<'_, K> {
     }
 }
 
+/// What the writer said. The conversion that the `csv` package has itself forgets the kind, by which a broken pipe is told from
+/// a full disk.
+fn cause(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    }
+}
+
 fn write_field(cell: &Cell<'_>, escapes: bool, field: &mut Vec<u8>) {
     match cell {
         Cell::Absent(_) => {}
         Cell::Percent(share) => {
             let _ = write!(field, "{share}");
         }
-        Cell::Offset(offset) => {
-            let _ = write!(field, "{offset}");
-        }
         Cell::Change(Difference::Bytes(by) | Difference::Count(by)) => {
             let _ = write!(field, "{by}");
         }
         Cell::Change(Difference::Share(by)) => {
             let _ = write!(field, "{by}");
+        }
+        Cell::Offset(offset) => {
+            let _ = write!(field, "{offset}");
         }
         Cell::Flag(flag) => field.extend_from_slice(if *flag { b"true" } else { b"false" }),
         Cell::Address(address) => {

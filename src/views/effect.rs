@@ -26,7 +26,7 @@ pub struct EffectRow<'r> {
 pub const DEFAULT: &[&str] = &["size", "pages", "before_pages", "after_pages", "left_pages", "filename", "why"];
 
 /// What `rmap lock` shows where nothing else is asked for.
-pub const DEFAULT_LOCK: &[&str] = &["size", "pages", "before_pages", "after_pages", "held", "filename", "why"];
+pub const DEFAULT_LOCK: &[&str] = &["size", "pages", "before_pages", "after_pages", "locked", "filename", "why"];
 
 /// Everything that is known of it.
 pub const COLUMNS: &[Column<Effects>] = &[
@@ -80,8 +80,8 @@ pub const COLUMNS: &[Column<Effects>] = &[
         "the same in bytes",
     ),
     Column::new(
-        "held",
-        "Held",
+        "locked",
+        "Locked",
         Kind::Bytes,
         Sum::Add,
         |row, _| bytes(row, Ok(row.effect.held)),
@@ -105,7 +105,7 @@ pub const COLUMNS: &[Column<Effects>] = &[
     ),
     Column::new(
         "left_locked_pages",
-        "Locked",
+        "Left locked",
         Kind::Pages,
         Sum::Add,
         |row, _| left(row, |left| left.locked),
@@ -113,7 +113,7 @@ pub const COLUMNS: &[Column<Effects>] = &[
     ),
     Column::new(
         "left_mapped_pages",
-        "Mapped",
+        "Left mapped",
         Kind::Pages,
         Sum::Add,
         |row, _| left(row, |left| left.mapped),
@@ -121,7 +121,7 @@ pub const COLUMNS: &[Column<Effects>] = &[
     ),
     Column::new(
         "left_dirty_pages",
-        "Dirty",
+        "Left dirty",
         Kind::Pages,
         Sum::Add,
         |row, _| left(row, |left| left.dirty),
@@ -129,7 +129,7 @@ pub const COLUMNS: &[Column<Effects>] = &[
     ),
     Column::new(
         "left_memory_pages",
-        "In memory",
+        "Left in memory",
         Kind::Pages,
         Sum::Add,
         |row, _| left(row, |left| left.in_memory),
@@ -137,7 +137,7 @@ pub const COLUMNS: &[Column<Effects>] = &[
     ),
     Column::new(
         "left_unknown_pages",
-        "Unknown",
+        "Left unknown",
         Kind::Pages,
         Sum::Add,
         |row, _| left(row, |left| left.unknown),

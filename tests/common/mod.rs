@@ -96,7 +96,10 @@ impl ForEveryone {
         }
         let folder = tempfile::tempdir_in("/tmp").unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        fs::copy(program(), folder.path().join("rmap")).unwrap();
+        // By a process of its own: a program that some process has open for writing cannot be run, and a child that another
+        // test forks meanwhile would have it open for a moment.
+        let copied = Command::new("cp").arg(program()).arg(folder.path().join("rmap")).status().unwrap();
+        assert!(copied.success());
         Some(ForEveryone { folder })
     }
 

@@ -23,7 +23,8 @@
 //! * `private:PATH:N:R:W` makes a file of N pages, maps it private, reads R of them and writes to the first W of those
 //! * `unlink:PATH`    removes a file that was mapped before
 //! * `rename:OLD:NEW` renames it
-//! * `fork`           forks a child that holds the same memory until the subject ends: every page is then shared by two
+//! * `fork`           forks a child that holds the same memory until the subject ends: every page of a mapping with anonymous
+//!   pages is then shared by two
 
 #![allow(
     unsafe_code,
@@ -48,6 +49,14 @@ struct Made {
     rss: usize,
     anonymous: usize,
     locked: usize,
+}
+
+impl Made {
+    /// Whether fork(2) copies its page table entries. It leaves those of a mapping without anonymous pages to be
+    /// faulted in by the child, which touches nothing.
+    fn is_copied_by_fork(&self) -> bool {
+        self.anonymous > 0
+    }
 }
 
 fn main() {
@@ -101,6 +110,7 @@ fn main() {
 fn tell(made: &[Made], page: usize, sharers: usize) {
     let mut out = std::io::stdout().lock();
     for one in made {
+        let sharers = if one.is_copied_by_fork() { sharers } else { 1 };
         writeln!(
             out,
             "{} {:x} {} rss={} pss={} anonymous={} locked={}",
@@ -215,9 +225,9 @@ fn locked(name: &str, page: usize, pages: usize) -> Made {
 }
 
 fn guard(name: &str, page: usize, pages: usize) -> Made {
+    // The guard pages around it have the same protection, but not the advice, so that the kernel does not merge them.
     let address = map_anonymous(page, pages, ProtFlags::PROT_NONE) as usize;
-    // The guard pages around it have the same protection, and the kernel merges them with it.
-    Made { name: name.into(), address: address - page, pages: pages + 2, rss: 0, anonymous: 0, locked: 0 }
+    Made { name: name.into(), address, pages, rss: 0, anonymous: 0, locked: 0 }
 }
 
 /// Neighbours of different protection are not merged, so that each page is a mapping of its own.
@@ -317,18 +327,18 @@ fn file(name: &str, page: usize, path: &str, pages: usize, touch: Touch) -> Made
         Touch::Private { reads, writes } => {
             let address = map_file(&file, page, pages, MapFlags::MAP_PRIVATE);
             write_pages(address, page, writes);
-            // A read fault maps the pages around it that are cached, if the kernel sees fit; advice cannot forbid that. Locking the pages
-            // that are wanted, and then unlocking them, brings just those.
-            let wanted = std::ptr::NonNull::new(address).expect("mapped").cast();
+            // A read fault maps the cached pages around it too, if the kernel sees fit; advice cannot forbid that. So all
+            // that is not to be read is unmapped first.
             let rest = page * (pages - reads);
-            // SAFETY: the tail of a mapping of our own is made untouchable, so that no fault maps it.
-            unsafe {
-                if rest > 0 {
-                    let tail = std::ptr::NonNull::new(address.add(page * reads)).expect("mapped").cast();
-                    nix::sys::mman::munmap(tail, rest).expect("munmap");
-                }
-                mlock(wanted, page * reads).expect("mlock");
-                nix::sys::mman::munlock(wanted, page * reads).expect("munlock");
+            if rest > 0 {
+                // SAFETY: the tail of a mapping of our own, to which nobody else points.
+                let tail = std::ptr::NonNull::new(unsafe { address.add(page * reads) }).expect("mapped").cast();
+                // SAFETY: the same.
+                unsafe { nix::sys::mman::munmap(tail, rest) }.expect("munmap");
+            }
+            for number in 0..reads {
+                // SAFETY: within what is still mapped.
+                unsafe { address.add(number * page).read_volatile() };
             }
             Made { pages: reads, ..made(address, reads, writes) }
         }

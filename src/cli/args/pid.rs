@@ -1,5 +1,6 @@
 //! What was typed behind `rmap pid`, in rmap's words and in pmap's letters.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -13,7 +14,7 @@ use crate::views::mapping::presets::Preset;
 pub struct PidArgs {
     /// Processes: pids, or self
     #[arg(value_name = "PID", required_unless_present = "found")]
-    pub pids: Vec<String>,
+    pub pids: Vec<OsString>,
     /// Processes by what they are.
     #[command(flatten)]
     pub found: ProcessArgs,

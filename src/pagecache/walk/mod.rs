@@ -19,6 +19,7 @@ mod seen;
 use std::num::NonZeroUsize;
 use std::ops::{ControlFlow, RangeInclusive};
 use std::path::{Path, PathBuf};
+use std::thread::Builder;
 
 use super::OpenFile;
 use crate::error::Error;
@@ -130,9 +131,14 @@ pub fn walk<V: Visitor>(
     let queue = queue::Queue::new(directories, jobs);
     let mut visitors: Vec<V> = std::iter::once(first).chain((1..jobs.get()).map(|_| visitor())).collect();
     std::thread::scope(|scope| {
-        for visitor in &mut visitors {
-            let (queue, seen) = (&queue, &seen);
-            scope.spawn(move || directory::Walker::new(options, seen, queue, visitor).run());
+        let mut walkers = visitors.iter_mut().map(|visitor| directory::Walker::new(options, &seen, &queue, visitor));
+        let own = walkers.next();
+        for mut walker in walkers {
+            // Where no thread can be started, those that there are do its work.
+            let _ = Builder::new().name("walk".to_owned()).spawn_scoped(scope, move || walker.run());
+        }
+        if let Some(mut walker) = own {
+            walker.run();
         }
     });
     visitors

@@ -1,0 +1,326 @@
+//! `rmap pcstat` as a user sees it: pictures of its formats, and every path that cannot be measured as one clear line that
+//! costs the others nothing, blocks nothing and touches nothing.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
+
+mod common;
+
+use std::ffi::OsStr;
+use std::fs::{self, File, FileTimes};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+use common::{ForEveryone, Run, Subject, disk, known_file, memory, page, rmap, run, shell};
+use insta::assert_snapshot;
+
+fn pcstat(options: &[&str], paths: &[&Path]) -> Run {
+    let options = options.iter().map(OsStr::new);
+    rmap([OsStr::new("pcstat")].into_iter().chain(options).chain(paths.iter().map(|path| path.as_os_str())))
+}
+
+/// Measures a path that cannot be measured between two files that can, and gives its one line.
+#[track_caller]
+fn complaint(path: &Path) -> String {
+    let folder = memory();
+    let first = known_file(&folder.path().join("first"), 3 * page(), &[(1, 1)]);
+    let last = known_file(&folder.path().join("last"), 2 * page(), &[(0, 2)]);
+    let run = pcstat(&["--json"], &[&first.path, path, &last.path]);
+    assert_eq!((run.status, run.complaints().len()), (Some(1), 1), "{run:?}");
+    let cached: Vec<_> = run.json().as_array().unwrap().iter().map(|row| row["cached"].as_u64().unwrap()).collect();
+    assert_eq!(cached, [1, 2]);
+    let shown = format!("rmap: {}: ", path.display());
+    run.err.strip_prefix(&shown).unwrap_or_else(|| panic!("{}", run.err)).trim_end().to_owned()
+}
+
+#[test]
+fn what_is_not_there() {
+    let folder = memory();
+    assert_eq!(complaint(&folder.path().join("missing")), "no such file");
+    let dangling = folder.path().join("dangling");
+    symlink("nowhere", &dangling).unwrap();
+    assert_eq!(complaint(&dangling), "no such file");
+    assert_eq!(complaint(Path::new("/etc/passwd/x")), "Not a directory");
+    let circle = folder.path().join("circle");
+    symlink("circle", &circle).unwrap();
+    assert!(complaint(&circle).starts_with("Too many symbolic links"));
+    assert!(complaint(&folder.path().join("x".repeat(300))).starts_with("File name too long"));
+}
+
+#[test]
+fn a_directory_is_refused_with_a_hint() {
+    let folder = memory();
+    let line = complaint(folder.path());
+    assert_eq!(line, "is a directory; use -R for the files in it");
+}
+
+#[test]
+fn what_would_block_or_wake_a_device_is_not_opened() {
+    let folder = memory();
+    let fifo = folder.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    // A run that opened it would wait for a writer, and be ended by the time limit of the tests.
+    assert_eq!(complaint(&fifo), "is a FIFO");
+    let socket = folder.path().join("socket");
+    let _listener = UnixListener::bind(&socket).unwrap();
+    assert_eq!(complaint(&socket), "is a socket");
+    assert_eq!(complaint(Path::new("/dev/null")), "is a character device");
+    let block = fs::read_dir("/dev").unwrap().map(|entry| entry.unwrap().path()).find(|path| {
+        use std::os::unix::fs::FileTypeExt;
+        path.metadata().is_ok_and(|found| found.file_type().is_block_device())
+    });
+    match block {
+        Some(path) => assert_eq!(complaint(&path), "is a block device"),
+        None => eprintln!("SKIPPED: there is no block device here"),
+    }
+}
+
+#[test]
+fn files_that_the_kernel_makes_up_have_no_page_cache() {
+    for path in ["/proc/self/maps", "/proc/version", "/sys/kernel/uevent_seqnum"] {
+        if !Path::new(path).exists() {
+            eprintln!("SKIPPED: there is no {path} here");
+            continue;
+        }
+        let line = complaint(Path::new(path));
+        let words = "where the kernel makes up files as they are read: it has no cached pages";
+        assert!(line.starts_with("is on ") && line.ends_with(words), "{path}: {line}");
+    }
+}
+
+#[test]
+fn what_another_user_may_not_read_or_ask_about() {
+    let Some(everyone) = ForEveryone::copy() else { return };
+    let folder = memory();
+    let make = |name: &str, mode: u32| {
+        let known = known_file(&folder.path().join(name), 4 * page(), &[]);
+        fs::set_permissions(&known.path, fs::Permissions::from_mode(mode)).unwrap();
+        known
+    };
+    let (secret, foreign, open) = (make("secret", 0o600), make("foreign", 0o644), make("open", 0o666));
+    let paths = [&secret, &foreign, &open].map(|known| known.path.to_str().unwrap());
+    let run = everyone.rmap([&["pcstat", "--json"], &paths[..]].concat());
+    let rows = run.json();
+    assert_eq!(
+        run.complaints()[0],
+        format!("rmap: {}: permission denied; run as root, or as the user who owns it", paths[0])
+    );
+    if rows[0]["cached"] == 0 {
+        return eprintln!("SKIPPED: this kernel tells anyone with cachestat (before 6.12.12)");
+    }
+    assert_eq!((run.status, run.complaints().len(), rows.as_array().unwrap().len()), (Some(1), 2, 2));
+    assert!(run.complaints()[1].starts_with(&format!("rmap: {}: denied: ", paths[1])), "{}", run.err);
+    assert_eq!((&rows[0]["size"], &rows[0]["cached"]), (&(4 * page()).into(), &serde_json::Value::Null));
+    assert_eq!((&rows[1]["path"], &rows[1]["cached"]), (&paths[2].into(), &0.into()));
+}
+
+#[test]
+fn names_that_are_hostile() {
+    let folder = memory();
+    for (name, shown) in [
+        (&b"two\nlines"[..], "two\\nlines"),
+        (b"clear\x1b[2J", "clear\\x1b[2J"),
+        (b" a  b ", " a  b "),
+        (b"caf\xe9", "caf\\xe9"),
+        (b"-o", "-o"),
+        (b"x (deleted)", "x (deleted)"),
+        ("gpj.\u{202e}exe".as_bytes(), "gpj.\\u{202e}exe"),
+    ] {
+        let path = folder.path().join(OsStr::from_bytes(name));
+        let run = pcstat(&["-n"], &[&path]);
+        let line = format!("rmap: {}/{shown}: no such file\n", folder.path().display());
+        assert_eq!((run.status, run.err), (Some(1), line));
+        fs::write(&path, "x").unwrap();
+        let run = pcstat(&["-n"], &[&path]).good();
+        assert!(run.text().starts_with(&format!("{}/{shown} ", folder.path().display())), "{run:?}");
+        assert_eq!(run.text().lines().count(), 1);
+        let run = pcstat(&["--bname", "--histo"], &[&path]).good();
+        assert!(run.text().starts_with(shown), "{run:?}");
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        let run = pcstat(&["-n"], &[&path]);
+        assert_eq!((run.status, run.complaints().len(), run.err.contains('\x1b')), (Some(1), 1, false), "{run:?}");
+    }
+}
+
+#[test]
+fn an_empty_file_has_no_percent() {
+    let folder = memory();
+    let empty = known_file(&folder.path().join("empty"), 0, &[]);
+    let run = pcstat(&["-n", "-o", "size,pages,cached,percent"], &[&empty.path]).good();
+    assert_eq!(run.text(), "0 0 0 -\n");
+}
+
+#[test]
+fn a_file_that_shrinks_and_grows_while_it_is_read() {
+    for folder in [memory(), disk()] {
+        let path = folder.path().join("restless");
+        let file = File::create(&path).unwrap();
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    file.write_all_at(&vec![1; 40 * page() as usize], 0).unwrap();
+                    file.set_len(0).unwrap();
+                }
+            });
+            let mut kinds = [0; 2];
+            for turn in 0..30 {
+                let options: &[&str] = if turn % 2 == 0 { &["--json"] } else { &["--json", "--pps"] };
+                let run = pcstat(options, &[&path, Path::new("/etc/passwd")]);
+                assert!(run.complaints().len() <= 1 && run.status == Some(run.complaints().len() as i32), "{run:?}");
+                let rows = run.json();
+                let row = rows.as_array().unwrap().iter().find(|row| row["path"] == path.to_str().unwrap());
+                let (Some(pages), Some(cached)) =
+                    row.map_or((None, None), |row| (row["pages"].as_u64(), row["cached"].as_u64()))
+                else {
+                    continue;
+                };
+                kinds[usize::from(row.unwrap()["changed"].as_bool().unwrap())] += 1;
+                assert!(cached <= pages && pages <= 40, "{row:?}");
+            }
+            stop.store(true, Ordering::Relaxed);
+            assert!(kinds[0] + kinds[1] > 0, "it was never measured");
+        });
+    }
+}
+
+#[test]
+fn looking_moves_no_access_time() {
+    let folder = disk();
+    let known = known_file(&folder.path().join("f"), 5 * page(), &[(2, 1)]);
+    let old = SystemTime::UNIX_EPOCH + Duration::from_secs(86_400 * 365);
+    File::open(&known.path).unwrap().set_times(FileTimes::new().set_accessed(old)).unwrap();
+    for options in [&["--json"][..], &["--json", "--pps"], &["--histo"], &[]] {
+        pcstat(options, &[&known.path]).good();
+        assert_eq!(known.path.metadata().unwrap().atime(), 86_400 * 365, "{options:?}");
+    }
+    assert_eq!(pcstat(&["-n", "-o", "cached"], &[&known.path]).text(), "1\n");
+}
+
+/// Three files in memory, measured from within their folder, so that their names are short.
+fn shown(options: &str) -> String {
+    let folder = memory();
+    let _files = [
+        known_file(&folder.path().join("half.db"), 8 * page(), &[(0, 2), (6, 2)]),
+        known_file(&folder.path().join("full"), 3 * page() + 1, &[(0, 4)]),
+        known_file(&folder.path().join("empty"), 0, &[]),
+    ];
+    shell(&format!("cd {}; rmap pcstat {options} half.db full empty", folder.path().display()), &[]).good().text()
+}
+
+fn pages_are_of_4_kib() -> bool {
+    if page() != 4096 {
+        eprintln!("SKIPPED: the pictures are of a machine with pages of 4 KiB");
+    }
+    page() == 4096
+}
+
+#[test]
+fn a_picture_of_the_table() {
+    if pages_are_of_4_kib() {
+        assert_snapshot!(shown("--total"), @r#"
+    Name         Size Pages Cached Percent Dirty Writeback Evicted Recently Method    Note
+    half.db     32768     8      4  50.000     0         0       0        0 cachestat
+    full        12289     4      4 100.000     0         0       0        0 cachestat
+    empty           0     0      0       -     0         0       0        0 cachestat
+    total bytes 45057    12      8  66.667     0         0       0        0
+    "#);
+        assert_snapshot!(shown("-H --nohdr"), @r#"
+    half.db 32K 8 4  50.000 0 0 0 0 cachestat
+    full    12K 4 4 100.000 0 0 0 0 cachestat
+    empty     0 0 0       - 0 0 0 0 cachestat
+    "#);
+    }
+}
+
+#[test]
+fn a_picture_of_chosen_columns() {
+    if pages_are_of_4_kib() {
+        assert_snapshot!(shown("-o size,cached,filename --sort=-cached --total"), @r#"
+     Size Cached Name
+        0      0 empty
+    32768      4 half.db
+    12289      4 full
+    45057      8 total bytes
+    "#);
+        assert_snapshot!(shown("--sort name"), @r#"
+    Name     Size Pages Cached Percent Dirty Writeback Evicted Recently Method    Note
+    empty       0     0      0       -     0         0       0        0 cachestat
+    full    12289     4      4 100.000     0         0       0        0 cachestat
+    half.db 32768     8      4  50.000     0         0       0        0 cachestat
+    "#);
+    }
+}
+
+#[test]
+fn a_picture_of_pcstats_formats() {
+    if pages_are_of_4_kib() {
+        assert_snapshot!(shown("--histo"), @r#"
+    half.db        8 ██▁▁▁▁██
+    full           4 ████
+    empty          0
+    "#);
+        let terse = shown("-terse");
+        let lines: Vec<Vec<&str>> = terse.lines().map(|line| line.split(',').collect()).collect();
+        assert_eq!(lines[0].join(","), "filename,size,timestamp,mtime,pages,cached,percent");
+        assert!(lines[1][2..4].iter().all(|time| time.parse::<u64>().unwrap() > 1_600_000_000), "{terse}");
+        assert_eq!((lines[1][1], lines[1][4], lines[1][5], lines[1][6]), ("32768", "8", "4", "50"));
+        assert!(!terse.contains('\r'));
+    }
+}
+
+#[test]
+fn a_terminal_shows_the_words_of_a_pipe_in_the_same_order() {
+    if !common::has("script", "bsdutils") {
+        return;
+    }
+    let folder = memory();
+    let known = known_file(&folder.path().join("f g"), 8 * page(), &[(0, 2)]);
+    for options in ["", "--total", "-n -H"] {
+        let line = format!("{} pcstat {options} '{}' /etc/passwd", common::program().display(), known.path.display());
+        let mut script = Command::new("script");
+        script.args(["-qec", &format!("stty cols 300 rows 50; {line}"), "/dev/null"]).env("SHELL", "/bin/sh");
+        let words = |text: String| -> Vec<String> {
+            text.split_whitespace().filter(|word| !word.starts_with('─')).map(str::to_owned).collect()
+        };
+        assert_eq!(words(run(script).text()), words(shell(&line, &[]).good().text()), "{options}");
+    }
+}
+
+#[test]
+fn the_files_of_a_process_are_the_ones_that_it_maps() {
+    let folder = memory();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (kept, gone) = (path("kept"), path("gone"));
+    // A file that is called as the kernel calls the one that was removed.
+    fs::write(path("gone (deleted)"), "another").unwrap();
+    let subject =
+        Subject::start([format!("shared:{kept}:4:2"), format!("shared:{gone}:5:5"), format!("unlink:{gone}")]);
+    let run = rmap(["pcstat", "--json", "--pid", &subject.word()]);
+    let rows = run.json();
+    let row = |path: &str| rows.as_array().unwrap().iter().find(|row| row["path"] == path).cloned();
+    assert_eq!(row(&kept).unwrap()["cached"], 4);
+    // 5 pages if it could be found, a line if not, and never the figures of the other file.
+    match row(&format!("{gone} (deleted)")) {
+        Some(row) => assert_eq!(row["cached"], 5, "{row}"),
+        None => assert!(run.status == Some(1) && run.err.contains("gone (deleted): "), "{run:?}"),
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_a_success_and_a_full_disk_is_not() {
+    let folder = memory();
+    let known = known_file(&folder.path().join("f"), 200_000 * page(), &[]);
+    let line = format!("rmap pcstat --json --pps {}", known.path.display());
+    let run = shell(&format!("{line} | head -c1; exit ${{PIPESTATUS[0]}}"), &[]);
+    assert_eq!((run.text().as_str(), run.err.as_str(), run.status), ("[", "", Some(0)));
+    for format in ["table", "json", "csv"] {
+        let run = shell(&format!("rmap pcstat --format {format} /etc/passwd >/dev/full"), &[]);
+        assert_eq!((run.err.as_str(), run.status), ("rmap: standard output: No space left on device\n", Some(1)));
+    }
+}

@@ -1,0 +1,11 @@
+//! Whole trees and processes through the command: what a user would see of files in a known state.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "the helpers of tests fail like tests")]
+
+mod command;
+mod counted_once;
+mod mounts;
+mod odd;
+mod process;
+mod selection;
+mod sums;

@@ -1,0 +1,91 @@
+//! Mounts in the tree. Each test runs itself again in a mount namespace of its own, so that nothing is left behind.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::command::{folder, pcstat};
+
+/// Where the test finds its folder when it runs inside the namespace.
+const FOLDER: &str = "RMAP_TEST_WALK_FOLDER";
+
+/// Runs the test `name` again in a mount namespace after the shell script `mount`, which finds an empty directory on a
+/// tmpfs as `$FOLDER`. Inside, gives that directory.
+fn mounted(name: &str, mount: &str) -> Option<PathBuf> {
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        return Some(PathBuf::from(folder));
+    }
+    if !nix::unistd::Uid::effective().is_root() {
+        eprintln!("SKIPPED: {name}: only root can mount a file system to walk over");
+        return None;
+    }
+    let folder = folder();
+    let script =
+        format!("cd ${FOLDER}; {{ {mount}; }} || exit 77; cd /; exec \"$0\" --exact mounts::{name} --nocapture");
+    let output = Command::new("unshare")
+        .args(["--mount", "--propagation", "private", "sh", "-ec", &script])
+        .arg(std::env::current_exe().unwrap())
+        .env(FOLDER, folder.path())
+        .output();
+    match output {
+        Err(error) => eprintln!("SKIPPED: {name}: no unshare(1): {error}"),
+        Ok(output) if output.status.code() == Some(77) => {
+            eprintln!("SKIPPED: {name}: cannot mount here: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stdout);
+            let all_well = output.status.success() && said.contains("1 passed");
+            assert!(all_well, "{said}{}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
+    None
+}
+
+#[test]
+fn bind_mounts_count_once() {
+    let mount = "mkdir a b 'c d' && echo x > a/one && echo x > a/two && touch 'c d/point' && \
+                 mount --bind a b && mount --bind a/one 'c d/point'";
+    let Some(folder) = mounted("bind_mounts_count_once", mount) else { return };
+    for options in ["-R -j 1 --summary", "-R -j 2 --summary", "-R -j 2 --summary --cross-file-systems"] {
+        let row = pcstat(options, &folder).rows()[0].clone();
+        assert_eq!((&row["files"], &row["cached"], &row["again"]), (&2.into(), &2.into(), &2.into()), "{options}");
+    }
+}
+
+#[test]
+fn other_file_systems_are_entered_only_if_asked_and_pseudo_ones_never() {
+    let mount = "mkdir other proc && echo x > here && mount -t tmpfs none other && echo x > other/there && \
+                 mount -t proc none proc && touch file && mount --bind other/there file";
+    let name = "other_file_systems_are_entered_only_if_asked_and_pseudo_ones_never";
+    let Some(folder) = mounted(name, mount) else { return };
+    let row = pcstat("-R --summary", &folder).rows()[0].clone();
+    assert_eq!((&row["files"], &row["other_file_systems"]), (&1.into(), &3.into()));
+    let row = pcstat("-R --summary --cross-file-systems", &folder).rows()[0].clone();
+    assert_eq!((&row["files"], &row["again"], &row["other_file_systems"]), (&2.into(), &1.into(), &1.into()));
+    let named = pcstat("-R", folder.join("proc"));
+    assert_eq!(named.status, 1);
+    assert!(named.stderr.contains("is on procfs, where the kernel makes up files"), "{}", named.stderr);
+}
+
+#[test]
+fn on_overlayfs_a_walk_tells_the_truth_too() {
+    let mount = "mkdir low up work all && echo x > low/one && truncate -s 1M low/hole && \
+                 mount -t overlay overlay -o lowerdir=low,upperdir=up,workdir=work all && echo x > all/two";
+    let Some(folder) = mounted("on_overlayfs_a_walk_tells_the_truth_too", mount) else { return };
+    let rows = pcstat("-R", folder.join("all")).rows();
+    assert!(rows.iter().all(|row| row["method"] == "mincore"), "{rows:?}");
+    let summary = pcstat("-R --summary", folder.join("all")).rows()[0].clone();
+    assert_eq!((&summary["files"], &summary["cached"], &summary["partial_files"]), (&3.into(), &2.into(), &3.into()));
+    assert!(summary["dirty"].is_null(), "{summary}");
+    assert_eq!(summary["note"], "of 3 files only the cached pages are known");
+}
+
+#[test]
+fn an_overlay_over_two_file_systems_is_walked_as_one() {
+    let mount = "mkdir low top all && mount -t tmpfs none low && mount -t tmpfs none top && mkdir top/up top/work && \
+                 echo x > low/one && \
+                 mount -t overlay overlay -o lowerdir=low,upperdir=top/up,workdir=top/work all && echo x > all/two";
+    let Some(folder) = mounted("an_overlay_over_two_file_systems_is_walked_as_one", mount) else { return };
+    let rows = pcstat("-R", folder.join("all")).rows();
+    assert_eq!(rows.len(), 2);
+    assert!(rows.iter().all(|row| row["method"] == "mincore" && row["cached"] == 1), "{rows:?}");
+}

@@ -1,0 +1,128 @@
+//! Trees that do not hold still, may not be read, are too deep, or meet a process with few descriptors.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nix::fcntl::{AT_FDCWD, OFlag, openat};
+use nix::sys::stat::{Mode, mkdirat};
+
+use crate::command::{file, finish, folder, pcstat, pcstat_as_nobody, tree};
+
+#[test]
+fn an_unreadable_directory_is_one_line_and_the_walk_goes_on() {
+    let folder = folder();
+    file(folder.path(), "closed/one", 1);
+    file(folder.path(), "open/two", 1);
+    file(folder.path(), "open/secret", 1);
+    let forbid = |name: &str| {
+        std::fs::set_permissions(folder.path().join(name), std::fs::Permissions::from_mode(0o000)).unwrap();
+    };
+    forbid("closed");
+    forbid("open/secret");
+    std::fs::set_permissions(folder.path().join("open/two"), std::fs::Permissions::from_mode(0o666)).unwrap();
+    let Some(answer) = pcstat_as_nobody("-R -j 2", folder.path()) else { return };
+    assert_eq!(answer.status, 1);
+    let mut lines: Vec<&str> = answer.stderr.lines().map(|line| line.rsplit('/').next().unwrap()).collect();
+    lines.sort();
+    let why = "permission denied; run as root, or as the user who owns it";
+    assert_eq!(lines, [format!("closed: {why}"), format!("secret: {why}")]);
+    assert_eq!(answer.json().as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn files_of_which_nothing_is_known_are_said_in_one_line_and_never_counted_as_cached() {
+    let folder = folder();
+    for name in ["one", "two", "three"] {
+        file(folder.path(), name, 4096);
+    }
+    let Some(answer) = pcstat_as_nobody("-R --summary", folder.path()) else { return };
+    let row = &answer.json()[0];
+    if row["unknown_files"] == 0 {
+        eprintln!("SKIPPED: this kernel tells anyone what is cached");
+        return;
+    }
+    assert_eq!((answer.status, answer.stderr.lines().count()), (1, 1), "{}", answer.stderr);
+    assert!(answer.stderr.starts_with("rmap: 3 of 3 files: denied: "), "{}", answer.stderr);
+    assert_eq!((&row["files"], &row["unknown_files"]), (&3.into(), &3.into()));
+    assert!(row["cached"].is_null() && row["percent"].is_null() && row["dirty"].is_null(), "{row}");
+    assert_eq!(row["note"], "without 3 files, of which nothing is known");
+}
+
+#[test]
+fn a_directory_that_changes_while_it_is_walked_is_no_failure() {
+    let folder = tree();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut turn = 0u32;
+            while !done.load(Ordering::Relaxed) {
+                let directory = folder.path().join(format!("d{}/come-{}", turn % 3, turn % 5));
+                let _ = std::fs::create_dir(&directory);
+                for number in 0..40 {
+                    std::fs::write(directory.join(number.to_string()), "x").unwrap();
+                }
+                std::fs::remove_dir_all(&directory).unwrap();
+                turn += 1;
+            }
+        });
+        let outcomes: Vec<_> = (0..25).map(|_| pcstat("-R -j 2 --summary", folder.path())).collect();
+        done.store(true, Ordering::Relaxed);
+        for answer in outcomes {
+            assert!(answer.rows()[0]["files"].as_u64().unwrap() >= 60, "{}", answer.stdout);
+        }
+    });
+}
+
+#[test]
+fn the_walk_lives_with_few_descriptors() {
+    let folder = tree();
+    let deep: PathBuf = (0..60).map(|level| format!("level-{level}")).collect();
+    file(folder.path(), deep.join("end"), 1);
+    for number in 0..700 {
+        file(folder.path(), format!("wide/{number}/one"), 1);
+    }
+    for limit in [14, 24, 64] {
+        for jobs in [1, 2, 64] {
+            let script = format!("ulimit -n {limit}; exec \"$0\" pcstat --json -R -j {jobs} --summary \"$1\"");
+            let mut command = Command::new("sh");
+            command.args(["-c", &script, env!("CARGO_BIN_EXE_rmap")]).arg(folder.path());
+            let row = finish(&mut command).rows()[0].clone();
+            assert_eq!(row["files"], 761, "{limit} descriptors, {jobs} threads");
+        }
+    }
+}
+
+#[test]
+fn a_path_longer_than_the_kernel_takes_is_reached() {
+    let folder = folder();
+    let name = "a-directory-with-a-name-of-fifty-characters-in-all";
+    let mut at = openat(AT_FDCWD, folder.path(), OFlag::O_PATH, Mode::empty()).unwrap();
+    for _ in 0..150 {
+        mkdirat(&at, name, Mode::from_bits_truncate(0o755)).unwrap();
+        at = openat(&at, name, OFlag::O_PATH, Mode::empty()).unwrap();
+    }
+    let file = openat(&at, "end", OFlag::O_CREAT | OFlag::O_WRONLY, Mode::from_bits_truncate(0o644)).unwrap();
+    nix::unistd::write(&file, b"x").unwrap();
+    for jobs in [1, 2] {
+        let rows = pcstat(&format!("-R -j {jobs}"), folder.path()).rows();
+        assert_eq!((rows.len(), &rows[0]["cached"]), (1, &1.into()));
+        assert!(rows[0]["path"].as_str().unwrap().len() > 7500);
+    }
+}
+
+#[test]
+fn looking_moves_no_access_time() {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    file(folder.path(), "sub/one", 5000);
+    let long_ago = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    let places = ["", "sub", "sub/one"].map(|name| folder.path().join(name));
+    for place in &places {
+        let times = std::fs::FileTimes::new().set_accessed(long_ago);
+        std::fs::File::open(place).unwrap().set_times(times).unwrap();
+    }
+    assert_eq!(pcstat("-R", folder.path()).rows().len(), 1);
+    let accessed = |place: &Path| place.metadata().unwrap().accessed().unwrap();
+    assert!(places.iter().all(|place| accessed(place) == long_ago));
+}

@@ -1,0 +1,121 @@
+//! Which files are chosen: by name, size, list; and which part of them.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use crate::command::{command, file, finish, folder, pcstat, sum};
+
+#[test]
+fn a_directory_without_recursion_is_a_failure_that_says_what_to_type() {
+    let folder = folder();
+    file(folder.path(), "one", 1);
+    let answer = finish(command("").arg(folder.path()).arg(folder.path().join("one")));
+    assert_eq!(answer.status, 1);
+    assert!(answer.stderr.ends_with(": is a directory; use -R for the files in it\n"), "{}", answer.stderr);
+    assert_eq!(answer.json().as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn globs_choose_by_name_or_by_path() {
+    let folder = folder();
+    for name in ["a.db", "b.txt", "cache/c.db", "cache/deep/d.db", "keep/e.db"] {
+        file(folder.path(), name, 1);
+    }
+    let names = |options: &str| pcstat(&format!("-R {options}"), folder.path()).names();
+    assert_eq!(names("--include *.db"), ["a.db", "c.db", "d.db", "e.db"]);
+    assert_eq!(names("--include *.db --include b*"), ["a.db", "b.txt", "c.db", "d.db", "e.db"]);
+    assert_eq!(names("--include *.db --exclude cache"), ["a.db", "e.db"]);
+    assert_eq!(names("--exclude */deep/*"), ["a.db", "b.txt", "c.db", "e.db"]);
+    assert_eq!(names("--exclude *"), [""; 0]);
+    let wrong = pcstat("-R --include [", folder.path());
+    assert_eq!((wrong.status, wrong.stderr.lines().count()), (2, 1), "{}", wrong.stderr);
+}
+
+#[test]
+fn sizes_choose_and_a_file_that_is_not_wanted_need_not_be_readable() {
+    let folder = folder();
+    for (name, size) in [("0", 0), ("1", 1), ("4095", 4095), ("4096", 4096), ("9000", 9000)] {
+        file(folder.path(), name, size);
+    }
+    let names = |options: &str| pcstat(&format!("-R {options}"), folder.path()).names();
+    assert_eq!(names("--min-size 4K"), ["4096", "9000"]);
+    assert_eq!(names("--max-size 4095"), ["0", "1", "4095"]);
+    assert_eq!(names("--min-size 1 --max-size 4K"), ["1", "4095", "4096"]);
+    assert_eq!(pcstat("--min-size 4K", folder.path().join("1")).rows().len(), 0);
+    assert_eq!(pcstat("-R --min-size 2 --max-size 1", folder.path()).status, 2);
+}
+
+#[test]
+fn names_come_from_a_list() {
+    let folder = folder();
+    for name in ["one", "two", "new\nline"] {
+        file(folder.path(), name, 1);
+    }
+    let at = |name: &str| folder.path().join(name).into_os_string().into_encoded_bytes();
+    let lines = folder.path().join("lines");
+    std::fs::write(&lines, [at("one"), b"\n\n".to_vec(), at("two")].concat()).unwrap();
+    assert_eq!(pcstat("--files-from", &lines).names(), ["one", "two"]);
+    std::fs::write(&lines, [at("new\nline"), b"\0".to_vec(), at("two"), b"\0".to_vec()].concat()).unwrap();
+    assert_eq!(pcstat("-0 --files-from", &lines).names(), ["new\nline", "two"]);
+    let forgot = pcstat("--files-from", &lines);
+    assert_eq!(forgot.status, 1);
+    assert!(forgot.stderr.contains("holds a NUL in a name; use -0"), "{}", forgot.stderr);
+    let piped = std::process::Command::new("sh")
+        .args(["-c", "\"$0\" pcstat --json -0 --files-from - < \"$1\""])
+        .args([OsStr::new(env!("CARGO_BIN_EXE_rmap")), lines.as_os_str()])
+        .output()
+        .unwrap();
+    assert_eq!(serde_json::from_slice::<serde_json::Value>(&piped.stdout).unwrap().as_array().unwrap().len(), 2);
+    assert_eq!(pcstat("--files-from", "/no/such/list").status, 1);
+}
+
+#[test]
+fn a_range_is_the_part_that_is_measured() {
+    let folder = folder();
+    file(folder.path(), "eight", 8 * 4096);
+    let cached = |range: &str| sum(&pcstat(&format!("-R --range {range}"), folder.path()).rows(), "cached");
+    if rmap::kernel::page_size().bytes() == 4096 {
+        assert_eq!((cached("4K,8K"), cached("28K"), cached("1M,1M"), cached("0,1")), (2, 1, 0, 1));
+        let summary = pcstat("-R --summary --range 4K,8K", folder.path()).rows();
+        assert_eq!((&summary[0]["pages"], &summary[0]["cached"]), (&2.into(), &2.into()));
+    }
+}
+
+#[test]
+fn only_files_with_cached_pages_are_left() {
+    let folder = folder();
+    file(folder.path(), "cached", 1);
+    file(folder.path(), "empty", 0);
+    std::fs::File::create(folder.path().join("hole")).unwrap().set_len(1 << 30).unwrap();
+    assert_eq!(pcstat("-R --only-cached", folder.path()).names(), ["cached"]);
+    assert_eq!(pcstat("-R --only-cached --summary", folder.path()).rows()[0]["files"], 1);
+}
+
+#[test]
+fn names_of_every_kind_come_through() {
+    let folder = folder();
+    let names = [&b"new\nline"[..], b"\xff\xfe", b"blank at end ", b"-R", b"*", b"\x1b[31m"];
+    for name in names {
+        file(folder.path(), OsStr::from_bytes(name), 1);
+    }
+    let rows = pcstat("-R", folder.path()).rows();
+    assert_eq!((rows.len(), sum(&rows, "cached")), (names.len(), names.len() as u64));
+    let odd = rows.iter().find(|row| !row["path_bytes"].is_null()).unwrap();
+    assert!(odd["path_bytes"].as_str().unwrap().ends_with("fffe"));
+}
+
+#[test]
+fn as_many_files_as_there_are_come_in_the_order_in_which_they_were_named() {
+    let folder = folder();
+    for count in [1, 31, 32, 33, 63, 64, 65, 200, 3000] {
+        let paths: Vec<_> = (0..count).map(|number| folder.path().join(number.to_string())).collect();
+        paths.iter().for_each(|path| std::fs::write(path, "x").unwrap());
+        let missing = folder.path().join("missing");
+        let mixed: Vec<_> = paths.iter().flat_map(|path| [path, &missing]).collect();
+        let answer = finish(command("").args(&mixed));
+        assert_eq!((answer.status, answer.stderr.lines().count()), (1, count));
+        let rows = answer.json().as_array().unwrap().clone();
+        let named: Vec<_> = paths.iter().map(|path| path.to_str().unwrap()).collect();
+        assert_eq!(rows.iter().map(|row| row["path"].as_str().unwrap()).collect::<Vec<_>>(), named);
+    }
+}

@@ -1,0 +1,82 @@
+//! Totals, `--summary`, `--by-dir`: sums are those of the rows, on any number of threads.
+
+use crate::command::{file, folder, pcstat, sum, tree};
+
+#[test]
+fn a_summary_is_the_sum_of_the_rows_on_one_thread_and_on_several() {
+    let tree = tree();
+    let rows = pcstat("-R -j 1", tree.path()).rows();
+    assert_eq!(rows.len(), 60);
+    for jobs in [1, 2, 7] {
+        let summary = pcstat(&format!("-R -j {jobs} --summary"), tree.path()).rows();
+        assert_eq!(summary.len(), 1);
+        assert_eq!(summary[0]["files"], 60, "-j {jobs}");
+        for key in ["size", "pages", "cached", "uncached", "cached_bytes", "dirty_pages", "evicted_pages"] {
+            assert_eq!(summary[0][key], sum(&rows, key), "{key}, -j {jobs}");
+        }
+        let total = pcstat(&format!("-R -j {jobs} --total"), tree.path()).json();
+        assert_eq!(total["total"]["cached"], summary[0]["cached"]);
+        assert_eq!(total["total"]["percent"], summary[0]["percent"]);
+    }
+}
+
+#[test]
+fn a_directory_of_very_many_files_is_shared_among_threads_and_none_is_lost() {
+    let folder = folder();
+    for number in 0..5000 {
+        std::fs::write(folder.path().join(format!("{number}")), "x").unwrap();
+    }
+    for jobs in [1, 4] {
+        let summary = pcstat(&format!("-R -j {jobs} --summary"), folder.path()).rows();
+        assert_eq!((&summary[0]["files"], &summary[0]["cached"]), (&5000.into(), &5000.into()));
+    }
+}
+
+#[test]
+fn a_directory_has_what_is_below_it_as_in_du() {
+    let folder = folder();
+    file(folder.path(), "a/one", 5000);
+    file(folder.path(), "a/b/two", 1);
+    file(folder.path(), "a/b/c/three", 1);
+    file(folder.path(), "four", 4096);
+    std::fs::create_dir(folder.path().join("empty")).unwrap();
+    let seen = |depth: u32| -> Vec<(String, u64, u64)> {
+        let rows = pcstat(&format!("-R -j 2 --by-dir {depth}"), folder.path()).rows();
+        let below = |name: &str| name.strip_prefix(folder.path().to_str().unwrap()).unwrap().to_owned();
+        let of = |row: &serde_json::Value, key: &str| row[key].as_u64().unwrap();
+        rows.iter()
+            .map(|row| (below(row["directory"].as_str().unwrap()), of(row, "files"), of(row, "cached")))
+            .collect()
+    };
+    let row = |name: &str, files, cached| (name.to_owned(), files, cached);
+    assert_eq!(seen(0), [row("", 4, 5)]);
+    assert_eq!(seen(1), [row("", 4, 5), row("/a", 3, 4), row("/empty", 0, 0)]);
+    assert_eq!(seen(2), [row("", 4, 5), row("/a", 3, 4), row("/a/b", 2, 2), row("/empty", 0, 0)]);
+    assert_eq!(seen(9).len(), 5);
+}
+
+#[test]
+fn by_dir_sorts_and_keeps_the_first() {
+    let tree = tree();
+    let rows = pcstat("-R --by-dir 1 --sort=cached --top 2", tree.path()).rows();
+    assert_eq!(rows.len(), 2);
+    assert_eq!(rows[0]["directory"], tree.path().to_str().unwrap());
+    assert!(rows[0]["cached"].as_u64() > rows[1]["cached"].as_u64());
+}
+
+#[test]
+fn the_top_is_the_head_of_the_sorted_list() {
+    let tree = tree();
+    let all = pcstat("-R -j 2 --sort=cached", tree.path()).rows();
+    let top = pcstat("-R -j 2 --top 5", tree.path()).rows();
+    let names = |rows: &[serde_json::Value]| rows.iter().map(|row| row["path"].clone()).collect::<Vec<_>>();
+    assert_eq!(names(&all[..5]), names(&top));
+    assert_eq!(pcstat("-R --top 0", tree.path()).rows().len(), 0);
+}
+
+#[test]
+fn a_named_file_has_a_row_of_its_own_by_directory() {
+    let tree = tree();
+    let rows = pcstat("--by-dir 1", tree.path().join("d1/e1/file-1")).rows();
+    assert_eq!((rows.len(), &rows[0]["files"], &rows[0]["size"]), (1, &1.into(), &1000.into()));
+}
