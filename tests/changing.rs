@@ -51,7 +51,7 @@ const SLOTS: u64 = 600;
 fn slot_of(base: u64, page: u64, row: &Mapping<'_>) -> Result<u64, String> {
     let slot = (row.start() - base) / (16 * page);
     let perm = if slot % 2 == 1 { "rw-s" } else { "r--s" };
-    let is_it = (row.start() - base) % (16 * page) == 0
+    let is_it = (row.start() - base).is_multiple_of(16 * page)
         && row.size().0 == (1 + slot % 4) * page
         && row.offset() == slot * page
         && row.perm() == perm

@@ -156,3 +156,30 @@ fn the_status_of_another_users_process_may_be_read() {
     // Of process 1 this may be another user's.
     assert!(read_status(&ProcRoot::live(), 1).unwrap().rss.is_ok());
 }
+
+/// What `rmap pid` says: exit status, output, complaints.
+fn rmap_pid(arguments: &[&str]) -> (i32, String, String) {
+    let output = assert_cmd::Command::cargo_bin("rmap").unwrap().arg("pid").args(arguments).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn rmap_pid_takes_names_and_patterns_and_says_what_it_did_not_find() {
+    let sleeper = Sleeper::new();
+    let heading = format!("{}:   ", sleeper.pid());
+    for arguments in [["--name", sleeper.name.as_str()], ["--match", "rmap-a-sleeper.*1000[.]25"]] {
+        let (status, output, complaint) = rmap_pid(&arguments);
+        assert_eq!((status, complaint.as_str()), (0, ""), "{arguments:?}");
+        assert!(output.starts_with(&heading), "{output}");
+        assert_eq!(output.matches(&heading).count(), 1);
+    }
+    // Named and found: once.
+    let (status, output, _) = rmap_pid(&[&sleeper.pid().to_string(), "--name", &sleeper.name]);
+    assert_eq!((status, output.matches(&heading).count()), (0, 1));
+    let (status, _, complaint) = rmap_pid(&["--name", "no process has this name"]);
+    assert_eq!((status, complaint.as_str()), (1, "rmap: --name, --match, --user, --cgroup: no process is like that\n"));
+    let (status, _, complaint) = rmap_pid(&["--match", "a(b"]);
+    assert_eq!((status, complaint.as_str()), (2, "rmap: a(b: no regular expression: unclosed group\n"));
+    assert_eq!(rmap_pid(&[]).0, 2);
+}

@@ -13,6 +13,8 @@ use crate::process::mapping::{Mapping, Mappings};
 use crate::process::resident::{Tally, may_be_shared_memory};
 use crate::process::root::ProcessDir;
 use crate::process::source::{FROM_PAGE_TABLES, enter_fields};
+use crate::process::status::read_status_in;
+use crate::units::Bytes;
 
 /// No address of a process is as high; x86's `[vsyscall]` is, which belongs to no process and has no page to count.
 const KERNEL_ADDRESSES: u64 = 1 << 63;
@@ -29,8 +31,7 @@ pub(super) fn fill_counters(
     fields: &mut Fields,
     wanted: &Wanted,
 ) -> io::Result<bool> {
-    // What smaps calls Swap of shared memory is what its file has in swap.
-    if wanted.keeps("Swap") && swap_is_used() && mappings.iter().any(|mapping| may_be_shared_memory(&mapping)) {
+    if swap_is_used() && !has_nothing_in_swap(directory, mappings, wanted) {
         return Ok(false);
     }
     let Some(rss) = read_rss(directory, pagemap, mappings)? else { return Ok(false) };
@@ -62,6 +63,14 @@ fn read_rss(directory: &ProcessDir, pagemap: &File, mappings: &Mappings) -> io::
         return Ok(None);
     }
     Ok(tally.into_rss())
+}
+
+/// Whether the page tables will do while other processes have memory in swap.
+fn has_nothing_in_swap(directory: &ProcessDir, mappings: &Mappings, wanted: &Wanted) -> bool {
+    // What is in swap would end the scan as not proven: better not to begin it.
+    let none_itself = read_status_in(directory).is_ok_and(|status| status.swap == Ok(Bytes(0)));
+    // What smaps calls Swap of shared memory is what its file has in swap, in whatever process.
+    none_itself && !(wanted.keeps("Swap") && mappings.iter().any(|mapping| may_be_shared_memory(&mapping)))
 }
 
 /// Whether anything of this machine is in swap. Not from `/proc/meminfo`, which a container may see forged (lxcfs).

@@ -145,6 +145,9 @@ fn read_once(
         let opened = directory.open_file(&format!("{place}{name}"));
         opened.map_err(|error| open_error(live, directory, name, &error))
     };
+    // A rollup walks all page tables for each reading, of one byte too: whether the address space lives on is asked of
+    // the list, which is opened first.
+    let list = if live && source == Source::Rollup { Some(open("maps")?) } else { None };
     let file = match open(source.file()) {
         // A kernel before 4.14.
         Err(_) if source == Source::Rollup => return Ok(Reading::Unproven),
@@ -163,7 +166,7 @@ fn read_once(
         Err(Stop::Read(error)) => return Err(read_error(pid, &error)),
     };
     let after = read_stat(directory).map_err(|error| exited_meanwhile(pid, error))?;
-    if live && !is_still_there(&file, pid)? && !has_no_memory(root, pid, after.as_ref())? {
+    if live && !is_still_there(list.as_ref().unwrap_or(&file), pid)? && !has_no_memory(root, pid, after.as_ref())? {
         return Ok(Reading::Failed(replaced(pid)));
     }
     if address_space(before.as_ref()) != address_space(after.as_ref()) {

@@ -273,7 +273,7 @@ fn churn(name: &str, page: usize, slots: usize) -> Made {
             // Two neighbours at a time, in no steady order.
             let other = slot * 7 % slots;
             map(&file, slot);
-            if other % 8 != 0 {
+            if !other.is_multiple_of(8) {
                 let place = std::ptr::NonNull::new((base + other * stride) as *mut _).expect("an address");
                 // SAFETY: a slot of our own, mapped or not, that nobody looks into.
                 unsafe { nix::sys::mman::munmap(place, (1 + other % 4) * page) }.expect("munmap");
