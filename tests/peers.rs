@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use common::{ForEveryone, Run, Subject, disk, has, known_file, memory, page, rmap, run};
+use rmap::kernel::file_system::Kind;
 use serde_json::Value;
 
 /// A table by its titles: the rows, and the sums under them.
@@ -309,6 +310,15 @@ fn vmtouch(path: &Path) -> (u64, u64) {
     (cached.parse().unwrap(), pages.parse().unwrap())
 }
 
+/// Whether fincore may believe the zeros that cachestat answers for every file on this file system (2.39 and later do).
+fn fincore_is_blind(folder: &Path) -> bool {
+    let stacked = rmap::kernel::file_system::of_path(folder).is_ok_and(|found| matches!(found.kind, Kind::Stacked(_)));
+    if stacked {
+        eprintln!("SKIPPED: fincore cannot be believed on overlayfs");
+    }
+    stacked
+}
+
 fn compare_files(folder: &Path) {
     for (place, (size, runs)) in patterns().into_iter().enumerate() {
         let known = known_file(&folder.join(format!("f{place}")), size, &runs);
@@ -320,7 +330,7 @@ fn compare_files(folder: &Path) {
         let status: Vec<bool> = row["status"].as_array().unwrap().iter().map(|flag| flag.as_bool().unwrap()).collect();
         let expected = (0..size.div_ceil(page())).map(|page| runs.iter().any(|(at, n)| (*at..at + n).contains(&page)));
         assert!(expected.eq(status), "another page map than {runs:?}");
-        if has("fincore", "util-linux-extra") {
+        if has("fincore", "util-linux-extra") && !fincore_is_blind(folder) {
             let found = fincore(&known.path);
             assert_eq!((figure("cached_bytes"), figure("cached"), figure("size")), found, "{size} {runs:?}");
         }

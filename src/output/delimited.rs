@@ -30,14 +30,18 @@ impl<'w, K: RowKind> CsvWriter<'w, K> {
         let escapes = layout.terminal_width.is_some();
         CsvWriter { columns, out, no_header: layout.no_header, escapes, field: Vec::new() }
     }
-}
 
-impl<K: RowKind> Renderer<K> for CsvWriter<'_, K> {
-    fn begin(&mut self, _heading: Option<&Heading<'_>>) -> io::Result<()> {
+    fn write_header_once(&mut self) -> io::Result<()> {
         if !std::mem::replace(&mut self.no_header, true) {
             self.out.write_record(self.columns.iter().map(|column| column.id.as_bytes())).map_err(cause)?;
         }
         Ok(())
+    }
+}
+
+impl<K: RowKind> Renderer<K> for CsvWriter<'_, K> {
+    fn begin(&mut self, _heading: Option<&Heading<'_>>) -> io::Result<()> {
+        self.write_header_once()
     }
 
     fn row(&mut self, row: &K::Row<'_>) -> io::Result<()> {
@@ -54,6 +58,8 @@ impl<K: RowKind> Renderer<K> for CsvWriter<'_, K> {
     }
 
     fn finish(&mut self) -> io::Result<()> {
+        // A table without a group has its names all the same.
+        self.write_header_once()?;
         self.out.flush()
     }
 }

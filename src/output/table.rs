@@ -20,7 +20,7 @@ const ROWS_HELD: usize = 1024;
 /// The words of one line, one string of bytes a column. They are UTF-8: everything else was escaped.
 type Words = Vec<Vec<u8>>;
 
-/// Aligned text. Holds at most 1024 rows: the widths are those of the first ones, and a later row that needs more
+/// Aligned text. Holds at most `ROWS_HELD` rows: the widths are those of the first ones, and a later row that needs more
 /// shifts its own line.
 pub struct TextTable<'w, K: RowKind> {
     columns: Vec<Column<K>>,

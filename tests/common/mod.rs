@@ -292,3 +292,12 @@ pub(crate) fn has(program: &str, package: &str) -> bool {
     }
     found
 }
+
+/// Whether cachestat tells here, so that dirty and evicted pages are figures; says loudly which test is skipped if not.
+pub(crate) fn has_cachestat() -> bool {
+    let available = rmap::kernel::cachestat::available();
+    if !available {
+        eprintln!("SKIPPED: cachestat is not available here (kernel before 6.5, or seccomp)");
+    }
+    available
+}
