@@ -144,7 +144,7 @@ fn compare_with_pmap(subject: &Subject) {
         (without_shares(theirs), without_shares(ours))
     });
     agree_in_the_end(|| {
-        let ours = without_shares(table(&rmap(["pid", "-X", &pid]).good(), &pid));
+        let ours = without_shares(table(&rmap(["pid", "-X", "-p", &pid]).good(), &pid));
         (without_shares(pmap(&["-X", "-p", &pid])), ours)
     });
     agree_in_the_end(|| {
@@ -216,7 +216,7 @@ fn compare_capture_with_pmap(pid: &str) {
     let root = top.path().to_str().unwrap();
     let document = rmap(["pid", pid, "--json", "--proc-root", root]).good().json();
     assert_eq!(difference(&theirs, &listing_from_json(&document[0], &theirs)), "");
-    assert_eq!(difference(&theirs, &table(&rmap(["pid", pid, "-X", "--proc-root", root]).good(), pid)), "");
+    assert_eq!(difference(&theirs, &table(&rmap(["pid", pid, "-X", "-p", "--proc-root", root]).good(), pid)), "");
 }
 
 #[test]

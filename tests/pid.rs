@@ -104,7 +104,10 @@ fn another_users_process() {
     let Some(everyone) = ForEveryone::copy() else { return };
     let own = std::process::id().to_string();
     let run = everyone.rmap(["pid", &own, "self"]);
-    let line = format!("rmap: pid {own}: permission denied; run as root, or as the user who owns it\n");
+    let line = format!(
+        "rmap: pid {own}: permission denied: its smaps may not be read, so that what only smaps tells is absent; \
+         run as root, or as the user who owns it\n"
+    );
     assert_eq!((run.status, run.err.as_str()), (Some(1), line.as_str()));
     assert!(run.text().contains("[stack]"), "its own process has no rows");
 }
@@ -273,7 +276,7 @@ fn a_picture_of_the_table() {
 
 #[test]
 fn a_picture_of_every_field() {
-    assert_snapshot!(shown(&["12", "-X"]), @r#"
+    assert_snapshot!(shown(&["12", "-XXp"]), @r#"
     12:   bash -l
          Address Perm   Offset Device Inode Size Rss Pss Anonymous Swap VmFlags  Mapping
     5581c0000000 r--p 00000000 fe:00     77  176 176 176         0    0 rd mr me /usr/bin/bash

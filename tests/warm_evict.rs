@@ -125,7 +125,7 @@ fn pages_that_a_process_has_copied_for_itself_do_not_count_as_mapped() {
     let copy = MmapOptions::new().map_copy_of(&file);
     let root = rmap::process::ProcRoot::live();
     let inode = std::os::unix::fs::MetadataExt::ino(&file.metadata().unwrap());
-    let mappings = rmap::process::maps::read_mappings_of_inode(&root, std::process::id(), inode).unwrap();
+    let mappings = rmap::process::file_maps::read_mappings_of_inode(&root, std::process::id(), inode).unwrap();
     assert_eq!(mappings.len(), 1);
     assert_eq!(mappings[0].read_present_pages(&root, std::process::id(), page_size()).unwrap(), []);
     let (status, row) = done("evict", &[path.to_str().unwrap()]);

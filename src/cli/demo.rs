@@ -26,8 +26,8 @@ pub(crate) fn help() -> String {
 pub(crate) fn run(args: &DemoArgs, report: &mut Report) -> Done {
     let everything: Vec<&str> = demo_step::COLUMNS.iter().map(|column| column.id.as_ref()).collect();
     let table = args.output.format() == Format::Table;
-    let default = if table { demo_step::DEFAULT } else { &everything };
-    let ids = args.output.columns.as_ref().map_or_else(|| default.to_vec(), |list| list.over(default));
+    let default = if table { args.output.default_columns(demo_step::DEFAULT) } else { everything };
+    let ids = args.output.columns.as_ref().map_or_else(|| default.clone(), |list| list.over(&default));
     let columns = column::select(demo_step::COLUMNS, &ids).map_err(Stop::Usage)?;
     let columns = screen::writable(columns, args.output.format());
 

@@ -23,8 +23,11 @@ impl Rows {
     /// Opens the table; `default` are the columns of a table where none were named.
     pub(crate) fn begin(args: &EffectArgs, default: &[&str]) -> Result<Rows, Stop> {
         let everything: Vec<&str> = effect::COLUMNS.iter().map(|column| column.id.as_ref()).collect();
-        let default = if args.output.format() == Format::Table { default } else { &everything };
-        let ids = args.output.columns.as_ref().map_or_else(|| default.to_vec(), |list| list.over(default));
+        let default = match args.output.format() {
+            Format::Table => args.output.default_columns(default),
+            _ => everything,
+        };
+        let ids = args.output.columns.as_ref().map_or_else(|| default.clone(), |list| list.over(&default));
         let columns: Vec<Column<Effects>> = column::select(effect::COLUMNS, &ids).map_err(Stop::Usage)?;
         let columns = screen::writable(columns, args.output.format());
         let layout = Layout { rows_key: "files", total: args.total, ..screen::layout(&args.output, SizeUnit::Bytes) };

@@ -5,6 +5,7 @@
 //! argument.
 
 pub mod args;
+pub mod config;
 mod demo;
 mod each_file;
 mod effects;
@@ -15,6 +16,7 @@ mod measure;
 mod order;
 mod pcstat;
 mod pid;
+mod processes;
 mod progress;
 mod runs;
 mod screen;
@@ -32,6 +34,7 @@ use clap::{CommandFactory, FromArgMatches};
 
 use crate::error::{Error, ErrorKind, Subject};
 use crate::output::escape;
+use crate::output::filter::FilterError;
 use args::{Cli, Command};
 
 /// All that was asked for was reported.
@@ -41,14 +44,22 @@ const INCOMPLETE: u8 = 1;
 /// Wrong usage.
 const USAGE: u8 = 2;
 
+/// What `--filter` takes, for `--help`.
+pub(crate) const FILTER_HELP: &str = "--filter compares columns with values: == != < <= > >= and =~ (a regular expression), \
+joined by && || ! and parentheses. Sizes are 4096, 64K, 10M; text is bare or in quotes; a number may be compared with another \
+column. An absent figure never matches.";
+
 /// Runs the command with these arguments, the program's name first, and tells its exit status.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let arguments = args::understand_peers(arguments.collect());
-    let cli = match parse(&arguments) {
+    let mut cli = match parse(&arguments) {
         Ok(cli) => cli,
         Err(error) => return finish_parsing(&error),
     };
     let mut report = Report::default();
+    if let Err(stop) = config::apply(&mut cli) {
+        return ExitCode::from(report.status(Err(stop)));
+    }
     let done = match cli.command {
         Command::Pid(args) => pid::run(&args, &mut report),
         Command::Pcstat(args) => pcstat::run(&args, &mut report),
@@ -75,11 +86,11 @@ fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
     known.map_or_else(|| Cli::from_arg_matches(&command().try_get_matches_from(arguments)?), Ok)
 }
 
-/// Reads the arguments of one subcommand, if they are in order.
+/// Reads the arguments of one subcommand, if they are in order and there is nothing else (`--config` belongs to the whole command).
 fn parse_one<A: clap::Args>(arguments: &[OsString], command: fn(A) -> Command) -> Option<Cli> {
     let reader = A::augment_args(clap::Command::new("rmap"));
     let matches = reader.try_get_matches_from(arguments.get(1..)?).ok()?;
-    A::from_arg_matches(&matches).ok().map(|args| Cli { command: command(args) })
+    A::from_arg_matches(&matches).ok().map(|args| Cli { command: command(args), config: None, no_config: false })
 }
 
 /// The whole command, with the columns of each view in its help.
@@ -107,6 +118,8 @@ fn finish_parsing(error: &clap::Error) -> ExitCode {
 pub(crate) enum Stop {
     /// The arguments do not make sense together.
     Usage(Error),
+    /// An expression behind this option makes no sense.
+    Expression(String, FilterError),
     /// It could not be done at all.
     Failed(Error),
     /// Standard output could not be written.
@@ -125,6 +138,11 @@ impl From<io::Error> for Stop {
 pub(crate) type Done = Result<(), Stop>;
 
 impl Stop {
+    /// An expression that makes no sense, and the place in it.
+    pub(crate) fn expression(option: &str, error: FilterError) -> Stop {
+        Stop::Expression(option.to_owned(), error)
+    }
+
     /// Wrong usage that clap cannot see.
     pub(crate) fn usage(about: &str, why: impl Into<std::borrow::Cow<'static, str>>) -> Stop {
         Stop::Usage(Error::new(Subject::Words(about.to_owned()), ErrorKind::Refused, why))
@@ -166,6 +184,11 @@ impl Report {
             }
             Err(Stop::Usage(error)) => {
                 Report::say(&error);
+                USAGE
+            }
+            Err(Stop::Expression(option, error)) => {
+                Report::say(&Error::new(Subject::Words(option), ErrorKind::Refused, error.why.clone()));
+                let _ = writeln!(io::stderr(), "{}", error.picture());
                 USAGE
             }
             Err(Stop::Failed(error)) => {

@@ -8,6 +8,7 @@ use super::measure::{self, Measured, Wanted};
 use super::order::{Order, Ranking};
 use super::signals::Signals;
 use super::{Done, Report, Stop, map, runs, screen, survey, watch};
+use crate::output::filter::{Expression, Filter};
 use crate::output::render::{render_group, renderer};
 use crate::output::{Cell, Column, Format, Layout, LineEnd, SizeUnit, Totals, column, escape, histogram};
 use crate::pagecache::FileReport;
@@ -43,6 +44,8 @@ pub(crate) fn run(args: &PcstatArgs, report: &mut Report) -> Done {
         return Err(Stop::usage("--pps", "it is an array for each file, which only --json and --jsonl can write"));
     }
     let columns = columns(args)?;
+    // A mistake in it is told before anything is written.
+    filter(args)?;
     let order = args.sort.as_deref().or(args.top.map(|_| "cached"));
     let order = order.map(|word| Order::parse(word, file::COLUMNS, file::id_of)).transpose()?;
     if let Some(every) = args.watch.every {
@@ -64,8 +67,11 @@ fn columns(args: &PcstatArgs) -> Result<Vec<Column<Files>>, Stop> {
     }
     let everything: Vec<&str> = file::COLUMNS.iter().map(|column| column.id.as_ref()).collect();
     let table = if args.selection.pid.is_some() { file::DEFAULT_OF_PROCESS } else { file::DEFAULT };
-    let default = if args.output.format() == Format::Table { table } else { &everything };
-    let ids = args.output.columns.as_ref().map_or_else(|| default.to_vec(), |list| list.over(default));
+    let default = match args.output.format() {
+        Format::Table => args.output.default_columns(table),
+        _ => everything,
+    };
+    let ids = args.output.columns.as_ref().map_or_else(|| default.clone(), |list| list.over(&default));
     let ids: Vec<&str> = ids.into_iter().map(file::id_of).collect();
     let columns = column::select(file::COLUMNS, &ids).map_err(Stop::Usage)?;
     Ok(screen::writable(columns, args.output.format()))
@@ -74,6 +80,23 @@ fn columns(args: &PcstatArgs) -> Result<Vec<Column<Files>>, Stop> {
 /// What is wanted of each file.
 fn wanted(args: &PcstatArgs) -> Wanted {
     Wanted { map: needs_map(args), only_cached: args.only_cached }
+}
+
+/// What `--filter` says.
+fn filter(args: &PcstatArgs) -> Result<Option<Filter<Files>>, Stop> {
+    let over = |text: &str| text.parse::<Expression>().and_then(|expression| expression.over(file::COLUMNS));
+    args.filter.as_deref().map(over).transpose().map_err(|error| Stop::expression("--filter", error))
+}
+
+/// Measures every file and calls `each` with those that are shown.
+fn each_shown(args: &PcstatArgs, report: &mut Report, mut each: impl FnMut(Measured) -> Done) -> Done {
+    let filter = filter(args)?;
+    measure::each_file(&args.selection, wanted(args), report, |file| {
+        match filter.as_ref().is_none_or(|filter| filter.matches(&row(args, &file))) {
+            true => each(file),
+            false => Ok(()),
+        }
+    })
 }
 
 /// Measures every file and puts them in an order. Files that are equal keep the order in which they were named, or that of
@@ -90,7 +113,7 @@ fn ranked(
         if args.selection.recursive { order.then_with(by_path) } else { order }
     };
     let mut ranking = Ranking::new(args.top, compare);
-    measure::each_file(&args.selection, wanted(args), report, |file| {
+    each_shown(args, report, |file| {
         ranking.push(file);
         check()
     })?;
@@ -104,7 +127,7 @@ fn in_order_of_the_walk(
     check: impl Fn() -> Done,
 ) -> Result<Vec<Measured>, Stop> {
     let mut files = Vec::new();
-    measure::each_file(&args.selection, wanted(args), report, |file| {
+    each_shown(args, report, |file| {
         files.push(file);
         check()
     })?;
@@ -142,7 +165,7 @@ fn stream(args: &PcstatArgs, columns: Vec<Column<Files>>, report: &mut Report) -
     let mut totals = args.total.then(|| Totals::new(&columns));
     let mut renderer = renderer::<Files>(layout(args), columns, screen::output());
     renderer.begin(None)?;
-    measure::each_file(&args.selection, wanted(args), report, |file| {
+    each_shown(args, report, |file| {
         let row = row(args, &file);
         if let Some(totals) = &mut totals {
             totals.add(&row);

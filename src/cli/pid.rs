@@ -1,113 +1,55 @@
 //! `rmap pid`: the process view.
+//!
+//! What was typed becomes a [`plan::Plan`]; the processes are read (`collect`), and then shown as a list of mappings (`list`),
+//! as groups of them (`groups`), or as a summary (`summary`).
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
+mod collect;
+mod groups;
+mod list;
+mod plan;
+mod repeat;
+mod strips;
+mod summary;
 
 use super::args::PidArgs;
-use super::{Done, Report, Stop, screen};
-use crate::error::{Error, ErrorKind, Subject};
-use crate::output::render::{render_group, renderer};
-use crate::output::{Cell, Column, Format, Heading, Layout, SizeUnit, Totals, column, escape};
-use crate::process::{Fields, ProcRoot, ProcessMappings, Wanted, read_smaps};
-use crate::views::mapping::{self, MappingRow, MappingRows};
+use super::processes::asked_for;
+use super::{Done, Report};
+use crate::output::{Format, column};
+use crate::process::{Fields, ProcRoot};
+use crate::views::mapping;
 
 /// The columns, for `--help`.
 pub(crate) fn help() -> String {
     let columns = mapping::known_columns();
     format!(
         "Columns (a field of a newer kernel has a column too, by its name in lower case):\n{}\n\
-         Sizes are in KiB unless -b or -H is given; machine formats are in bytes.",
-        column::help(&columns)
+         Sizes are in KiB unless -b or -H is given; machine formats are in bytes.\n\n{}",
+        column::help(&columns),
+        super::FILTER_HELP
     )
 }
 
 pub(crate) fn run(args: &PidArgs, report: &mut Report) -> Done {
+    let plan = plan::Plan::new(args)?;
     let root = ProcRoot::at(args.proc_root.clone());
-    let mut fields = Fields::new();
-    let wanted = wanted(args);
-    let mut processes = Vec::new();
-    for word in &args.pids {
-        let read = pid_of(word, &root).and_then(|pid| read_smaps(&root, pid, &mut fields, &wanted));
-        match read {
-            Ok(process) => {
-                if process.mappings.changed() > 0 {
-                    report.failure(&moved(&process));
-                }
-                processes.push(process);
-            }
-            Err(error) => report.failure(&error),
-        }
+    let asked = asked_for(&args.pids, &args.found, &root, report)?;
+    if args.views.summary {
+        return summary::run(args, &root, &asked, report);
     }
-    let columns = columns(args, &fields)?;
-    render(args, columns, &processes)
-}
-
-/// The pid that a word on the command line stands for.
-fn pid_of(word: &OsStr, root: &ProcRoot) -> Result<u32, Error> {
-    if word == "self" {
-        return crate::process::own_pid(root);
+    if let Some(every) = args.watch.every {
+        return repeat::run(args, &plan, &root, every, report);
     }
-    word.to_str().and_then(|digits| digits.parse().ok()).ok_or_else(|| {
-        Error::new(Subject::Words(escape::escaped(word.as_bytes())), ErrorKind::NotFound, "not a pid")
-            .with_advice("name a process by its number (pgrep finds it), or self")
-    })
-}
-
-/// A process that maps and unmaps so fast that no reading was free of mappings that moved meanwhile.
-fn moved(process: &ProcessMappings) -> Error {
-    let why =
-        format!("{} mappings changed while they were read; their rows may lack parts", process.mappings.changed());
-    Error::pid(process.process.pid, ErrorKind::Changed, why).with_advice("stop it (kill -STOP) for an exact account")
-}
-
-/// Which counters must be kept while smaps is read: those that a column shows.
-fn wanted(args: &PidArgs) -> Wanted {
-    let machine = args.output.format() != Format::Table;
-    let ids = match &args.output.columns {
-        Some(list) if !list.adds => list.over(&[]),
-        Some(list) if args.everything == 0 && !machine => list.over(mapping::DEFAULT),
-        None if args.everything == 0 && !machine => mapping::DEFAULT.to_vec(),
-        _ => return Wanted::Everything,
-    };
-    let mut names = Vec::new();
-    for id in ids.into_iter().filter(|id| !mapping::is_head_column(id)) {
-        match mapping::field_name(id) {
-            Some(name) => names.push(name.to_owned()),
-            // It may be a field of a newer kernel: only reading tells.
-            None => return Wanted::Everything,
-        }
+    let collected = collect::collect(args, &plan, &root, &asked, &mut Fields::new());
+    match args.views.by {
+        // What may be known is shown below; an empty table above it would say nothing.
+        _ if collected.processes.is_empty() && is_table(args) => {}
+        Some(by) => groups::render(args, &plan, &collected, by)?,
+        None if strips::are_asked_for(args) => strips::render(args, &plan, &collected)?,
+        None => list::render(args, &plan, &collected)?,
     }
-    Wanted::Only(names)
+    summary::render_failed(args, &root, &collected.failures, report)
 }
 
-fn columns(args: &PidArgs, fields: &Fields) -> Result<Vec<Column<MappingRows>>, Stop> {
-    let table = mapping::columns(fields);
-    let counters = mapping::counter_ids(fields);
-    let default: Vec<&str> = if args.output.format() != Format::Table {
-        [mapping::MACHINE_BEFORE, &counters].concat()
-    } else if args.everything > 0 {
-        [mapping::EVERYTHING_BEFORE, &counters, mapping::EVERYTHING_AFTER].concat()
-    } else {
-        mapping::DEFAULT.to_vec()
-    };
-    let ids = args.output.columns.as_ref().map_or_else(|| default.clone(), |list| list.over(&default));
-    let columns = column::select(&table, &ids).map_err(Stop::Usage)?;
-    Ok(screen::writable(columns, args.output.format()))
-}
-
-fn render(args: &PidArgs, columns: Vec<Column<MappingRows>>, processes: &[ProcessMappings]) -> Done {
-    let layout =
-        Layout { rows_key: "mappings", grouped: true, total: true, ..screen::layout(&args.output, SizeUnit::Kib) };
-    let totals = || Some(Totals::new(&columns));
-    let mut renderer = renderer::<MappingRows>(layout, columns.clone(), screen::output());
-    for read in processes {
-        let process = &read.process;
-        let heading = Heading {
-            line: [format!("{}:   ", process.pid).as_bytes(), &process.command].concat(),
-            fields: vec![("pid", Cell::Count(process.pid.into())), ("command", Cell::Text(&process.command))],
-        };
-        let rows = read.mappings.iter().map(|mapping| MappingRow { pid: process.pid, mapping });
-        render_group(renderer.as_mut(), Some(&heading), rows, totals())?;
-    }
-    Ok(renderer.finish()?)
+fn is_table(args: &PidArgs) -> bool {
+    args.output.format() == Format::Table
 }

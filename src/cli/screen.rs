@@ -28,6 +28,7 @@ pub(crate) fn layout(output: &OutputArgs, default_unit: SizeUnit) -> Layout {
         format: output.format(),
         unit: output.unit(default_unit),
         no_header: output.no_header,
+        no_heading: output.no_header,
         terminal_width: terminal_width(),
         rows_key: "rows",
         grouped: false,

@@ -3,7 +3,11 @@
 //! Two figures of a living machine can only be compared if they are of the same instant. The kernel gives no such pair, so
 //! the page table is read before and after everything else, and the comparison says whether it held still.
 
+mod mapping_cache;
+
 use std::ops::Range;
+
+pub use mapping_cache::{MappingCache, Way, measure_mappings};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::pagecache::{Engine, FileReport, OpenFile, PageRuns, Run};

@@ -2,7 +2,7 @@
 
 use crate::error::ErrorKind;
 use crate::pagecache::{OpenFile, PageRuns, Run};
-use crate::process::maps::{self, FileMapping};
+use crate::process::file_maps::{self, FileMapping};
 use crate::process::{Fields, ProcRoot, Process, Wanted, read_process, read_smaps};
 use crate::units::Pages;
 
@@ -34,10 +34,10 @@ impl Holders {
     /// Looks through all processes for those that map `pages` of `file`.
     pub fn find(root: &ProcRoot, file: &OpenFile, pages: &PageRuns) -> Holders {
         let mut found = Holders::default();
-        let mut pids = maps::read_pids(root).unwrap_or_default();
+        let mut pids = file_maps::read_pids(root).unwrap_or_default();
         pids.sort_unstable();
         for pid in pids {
-            match maps::read_mappings_of_inode(root, pid, file.inode()) {
+            match file_maps::read_mappings_of_inode(root, pid, file.inode()) {
                 Ok(mappings) if mappings.is_empty() => {}
                 Ok(mappings) => found.add_process(root, pid, file, pages, &mappings),
                 Err(error) if error.kind() == ErrorKind::NotFound => {}

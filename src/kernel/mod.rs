@@ -15,6 +15,7 @@ pub mod mount_points;
 pub mod open;
 pub mod page_size;
 pub mod pagemap;
+pub mod pagemap_scan;
 pub mod shared_map;
 
 pub use page_size::page_size;

@@ -25,6 +25,8 @@ pub enum Cell<'r> {
     Word(&'r str),
     /// Text from outside: a file name, a command line. Hostile until escaped.
     Text(&'r [u8]),
+    /// Text from outside in other words, which this function appends; hostile until escaped.
+    Reworded(&'r [u8], fn(&[u8], &mut Vec<u8>)),
     /// Text from outside that most often is none; a table shows the second string then, machine formats null.
     Named(&'r [u8], &'static str),
     /// The bytes of a text, for JSON alone and only where they are not UTF-8: lower-case hexadecimal digits.
@@ -138,6 +140,15 @@ impl<'r> Cell<'r> {
         }
     }
 
+    /// Appends what a table shows, with text from outside as it is and not escaped.
+    pub fn write_raw(&self, unit: SizeUnit, out: &mut Vec<u8>) {
+        match *self {
+            Cell::Text(text) => out.extend_from_slice(text),
+            Cell::Named(text, _) if !text.is_empty() => out.extend_from_slice(text),
+            _ => self.write_words(unit, out),
+        }
+    }
+
     /// Appends the words that a table shows. An absent figure is `-`; no control character comes through.
     pub fn write_words(&self, unit: SizeUnit, out: &mut Vec<u8>) {
         match *self {
@@ -148,6 +159,7 @@ impl<'r> Cell<'r> {
             Cell::Offset(offset) => push_display(format_args!("{offset:08x}"), out),
             Cell::Word(word) => out.extend_from_slice(word.as_bytes()),
             Cell::Text(text) => escape::write_escaped(text, out),
+            Cell::Reworded(text, write) => escape::write_escaped(&reworded(text, write), out),
             Cell::Named([], instead) => out.extend_from_slice(instead.as_bytes()),
             Cell::Named(text, _) => escape::write_escaped(text, out),
             Cell::RawBytes(bytes) => bytes.iter().for_each(|byte| push_display(format_args!("{byte:02x}"), out)),
@@ -160,6 +172,12 @@ impl<'r> Cell<'r> {
             Cell::Flags(_) | Cell::Absent(_) => out.push(b'-'),
         }
     }
+}
+
+pub(crate) fn reworded(text: &[u8], write: fn(&[u8], &mut Vec<u8>)) -> Vec<u8> {
+    let mut words = Vec::new();
+    write(text, &mut words);
+    words
 }
 
 /// A point in time as RFC 3339 in UTC; a clock outside the years that it can write (a forged mtime) is cut to its range.

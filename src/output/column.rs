@@ -204,10 +204,11 @@ pub fn find<'t, K: RowKind>(table: &'t [Column<K>], id: &str) -> Option<&'t Colu
 /// # Errors
 /// A name that the table does not have; the message lists the names there are.
 pub fn select<K: RowKind>(table: &[Column<K>], ids: &[&str]) -> Result<Vec<Column<K>>> {
-    ids.iter().map(|id| find(table, id).cloned().ok_or_else(|| unknown_column(table, id))).collect()
+    ids.iter().map(|id| find(table, id).cloned().ok_or_else(|| unknown(table, id))).collect()
 }
 
-fn unknown_column<K: RowKind>(table: &[Column<K>], id: &str) -> Error {
+/// The error about a name that the table does not have.
+pub fn unknown<K: RowKind>(table: &[Column<K>], id: &str) -> Error {
     let known: Vec<&str> = table.iter().map(|column| column.id.as_ref()).collect();
     Error::new(Subject::Words(id.to_owned()), ErrorKind::Refused, "there is no such column")
         .with_advice(format!("the columns are {}", known.join(", ")))

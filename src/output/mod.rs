@@ -9,14 +9,17 @@ pub mod change;
 pub mod column;
 pub mod delimited;
 pub mod escape;
+pub mod filter;
 pub mod heat;
 pub mod histogram;
 pub mod json;
 pub mod render;
+pub mod select;
 pub mod table;
 pub mod total;
 
 pub use cell::{Cell, SizeUnit};
 pub use column::{Column, Kind, RowKind, Sum};
 pub use render::{Format, Heading, Layout, LineEnd, Renderer};
+pub use select::{Order, Selection};
 pub use total::Totals;

@@ -41,6 +41,8 @@ pub struct Layout {
     pub unit: SizeUnit,
     /// Whether the line with the columns' titles is left out (tables and CSV).
     pub no_header: bool,
+    /// Whether the line that names a group is left out of tables.
+    pub no_heading: bool,
     /// The width of the terminal that is written to; none in a pipe or a file, where nothing is cut and no box is drawn.
     pub terminal_width: Option<u16>,
     /// The key of the rows in a JSON document: of the list in each group, or of the one list where a total stands beside it.
@@ -80,6 +82,14 @@ pub trait Renderer<K: RowKind> {
     /// # Errors
     /// What the writer says.
     fn end(&mut self, total: Option<&Totals<K>>) -> io::Result<()>;
+    /// Writes a line of words under a table that was closed; the machine formats have no place for it.
+    ///
+    /// # Errors
+    /// What the writer says.
+    fn footer(&mut self, line: &str) -> io::Result<()> {
+        let _ = line;
+        Ok(())
+    }
     /// Closes the document.
     ///
     /// # Errors

@@ -27,6 +27,7 @@ pub struct TextTable<'w, K: RowKind> {
     out: Box<dyn Write + 'w>,
     unit: SizeUnit,
     no_header: bool,
+    no_heading: bool,
     grouped: bool,
     live: bool,
     groups: u64,
@@ -43,6 +44,7 @@ impl<'w, K: RowKind> TextTable<'w, K> {
             out,
             unit: layout.unit,
             no_header: layout.no_header,
+            no_heading: layout.no_heading,
             grouped: layout.grouped,
             live: layout.live,
             groups: 0,
@@ -143,7 +145,7 @@ impl<K: RowKind> Renderer<K> for TextTable<'_, K> {
             self.out.write_all(b"\n")?;
         }
         self.groups += 1;
-        write_heading(&mut self.out, heading, self.no_header)
+        write_heading(&mut self.out, heading, self.no_heading)
     }
 
     fn row(&mut self, row: &K::Row<'_>) -> io::Result<()> {
@@ -169,6 +171,11 @@ impl<K: RowKind> Renderer<K> for TextTable<'_, K> {
         }
         self.widths = None;
         // A terminal or a pipe's reader sees a finished table at once, also while a later one is being collected.
+        self.out.flush()
+    }
+
+    fn footer(&mut self, line: &str) -> io::Result<()> {
+        writeln!(self.out, "{line}")?;
         self.out.flush()
     }
 
@@ -311,6 +318,10 @@ impl<K: RowKind> Renderer<K> for BoxedTable<'_, K> {
         self.text.out.flush()
     }
 
+    fn footer(&mut self, line: &str) -> io::Result<()> {
+        self.text.footer(line)
+    }
+
     fn finish(&mut self) -> io::Result<()> {
         self.text.finish()
     }
@@ -328,19 +339,30 @@ fn cell_words(cell: &Cell<'_>, unit: SizeUnit) -> Vec<u8> {
 
 /// The words of a total row. A sum that lacks figures is a lower bound and says so: `>=140`.
 fn total_words<K: RowKind>(totals: &Totals<K>, unit: SizeUnit) -> Words {
-    let mut label = Some(unit.label());
-    let mut words = |cell: TotalCell| match cell {
-        TotalCell::Blank => label.take().unwrap_or_default().as_bytes().to_vec(),
+    let labelled = label_place(totals);
+    let words = |(place, cell): (usize, TotalCell)| match cell {
+        TotalCell::Blank if Some(place) == labelled => unit.label().as_bytes().to_vec(),
+        TotalCell::Blank => Vec::new(),
         TotalCell::Sum { cell, missing: 0 } => cell_words(&cell, unit),
         TotalCell::Sum { cell: cell @ (Cell::Absent(_) | Cell::Percent(_)), .. } => cell_words(&cell, unit),
         TotalCell::Sum { cell, .. } => [b">=".as_slice(), &cell_words(&cell, unit)].concat(),
     };
-    totals.cells().map(|(_, cell)| words(cell)).collect()
+    totals.cells().map(|(_, cell)| cell).enumerate().map(words).collect()
 }
 
-fn write_heading(out: &mut dyn Write, heading: Option<&Heading<'_>>, no_header: bool) -> io::Result<()> {
+/// The column that the label of the total stands in: the first that has no sum, and rather not one of numbers.
+fn label_place<K: RowKind>(totals: &Totals<K>) -> Option<usize> {
+    let blank = |with_numbers: bool| {
+        totals.cells().position(|(column, cell)| {
+            matches!(cell, TotalCell::Blank) && (with_numbers || column.kind != Kind::Number)
+        })
+    };
+    blank(false).or_else(|| blank(true))
+}
+
+fn write_heading(out: &mut dyn Write, heading: Option<&Heading<'_>>, no_heading: bool) -> io::Result<()> {
     match heading {
-        Some(heading) if !no_header => {
+        Some(heading) if !no_heading => {
             let mut line = Vec::new();
             super::escape::write_escaped(&heading.line, &mut line);
             line.push(b'\n');

@@ -46,7 +46,11 @@ impl<K: RowKind> Totals<K> {
         for (column, tally) in self.columns.iter().zip(&mut self.sums) {
             let addend = match column.sum {
                 Sum::Nothing => continue,
-                Sum::Add => column.cell(row).addend().map(|number| (number, 0)),
+                Sum::Add => match column.cell(row) {
+                    // There is nothing to measure in this row, so the sum lacks nothing of it.
+                    Cell::Absent(absent) if absent.reason == Reason::NotApplicable => continue,
+                    cell => cell.addend().map(|number| (number, 0)),
+                },
                 Sum::Share(take) => take(row),
             };
             tally.add(addend);

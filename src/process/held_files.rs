@@ -20,7 +20,7 @@ use crate::kernel::open;
 use crate::process::head::parse_head;
 use crate::process::identity::read_stat;
 use crate::process::mapping::Device;
-use crate::process::read::{read_error, smaps_of};
+use crate::process::read::{place_of_memory, read_error};
 use crate::process::root::{ProcRoot, ProcessDir};
 
 /// How a process holds a file.
@@ -134,9 +134,8 @@ pub fn read_held_files(root: &ProcRoot, pid: u32) -> Result<HeldFiles> {
     }
     let directory = ProcessDir::open(root, pid)?;
     let stat = read_stat(&directory)?;
-    let smaps = smaps_of(root, pid, stat.as_ref())?;
     // The files of a process whose first thread has ended are those of a thread that is left.
-    let thread = PathBuf::from(smaps.strip_suffix("smaps").unwrap_or_default());
+    let thread = PathBuf::from(place_of_memory(root, pid, stat.as_ref())?);
     let mut reader =
         Reader { directory: &directory, thread, files: Vec::new(), places: HashMap::new(), lost: Vec::new() };
     reader.read_mapped().map_err(|error| read_error(pid, &error))?;

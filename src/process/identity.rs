@@ -34,6 +34,14 @@ pub struct Process {
     pub start_time: Option<u64>,
 }
 
+impl Process {
+    /// Whether both are one process, and not two that were given the same number one after the other. A process that ran
+    /// another program meanwhile (`execve`) is still the same. Of captures without start times only the number tells.
+    pub fn is_same_as(&self, other: &Process) -> bool {
+        self.pid == other.pid && self.start_time == other.start_time
+    }
+}
+
 /// Reads who `pid` is.
 ///
 /// # Errors

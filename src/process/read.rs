@@ -4,38 +4,30 @@
 //! meantime is an error and never a mixture. The text is parsed as it comes and never held.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::thread;
 
 use nix::unistd::geteuid;
 use procfs::process::Stat;
 
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::pagemap;
+use crate::process::feed::{Stop, feed_all};
 use crate::process::fields::{Fields, Wanted};
 use crate::process::identity::{
     Process, is_denied, is_exiting, is_gone, is_kernel_thread, is_zombie, read_identity, read_stat,
 };
 use crate::process::mapping::Mappings;
+use crate::process::maps::parse_maps;
+use crate::process::page_tables;
 use crate::process::root::{ProcRoot, ProcessDir};
 use crate::process::smaps::{ParseError, SmapsParser};
+use crate::process::source::{FROM_ADDRESSES, Source, enter_fields};
 use crate::units::PageSize;
 
 /// How often a process that changed while it was read is read again.
 const TRIES: u32 = 4;
-
-/// The kernel fills at most one page of text per `read`, so that more room only saves hand-overs between threads.
-const CHUNK: usize = 128 << 10;
-
-/// After as much text a second thread reads while this one parses: on 43 MB of smaps that hides the parsing (two
-/// cores, kernel 6.18). Most processes have less, and starting a thread costs more than parsing it.
-const ONE_THREAD_UP_TO: usize = 512 << 10;
-
-/// Chunks on their way between the two threads.
-const CHUNKS: usize = 3;
 
 /// A process and its mappings.
 #[derive(Debug, Clone)]
@@ -44,6 +36,19 @@ pub struct ProcessMappings {
     pub process: Process,
     /// What it has mapped.
     pub mappings: Mappings,
+    /// Where the figures came from.
+    pub source: Source,
+}
+
+/// Reads what a process has mapped, with the counters that are wanted, from the cheapest kernel interface that gives
+/// just these figures ([`Source::for_wanted`]). A capture is read from its smaps.
+///
+/// # Errors
+/// As for [`read_smaps`].
+pub fn read_mappings(root: &ProcRoot, pid: u32, fields: &mut Fields, wanted: &Wanted) -> Result<ProcessMappings> {
+    let directory = ProcessDir::open(root, pid)?;
+    let source = if root.is_live() { Source::for_wanted(wanted) } else { Source::Smaps };
+    read_from(source, root, &directory, fields, wanted)
 }
 
 /// Reads `/proc/PID/smaps`. Each mapping is as the kernel saw it in one moment, but the list is no snapshot: the
@@ -55,15 +60,33 @@ pub struct ProcessMappings {
 /// (`execve`) each time it was read. [`ErrorKind::Malformed`]: the text was no smaps each time it was read.
 pub fn read_smaps(root: &ProcRoot, pid: u32, fields: &mut Fields, wanted: &Wanted) -> Result<ProcessMappings> {
     let directory = ProcessDir::open(root, pid)?;
+    read_from(Source::Smaps, root, &directory, fields, wanted)
+}
+
+pub(super) fn read_from(
+    mut source: Source,
+    root: &ProcRoot,
+    directory: &ProcessDir,
+    fields: &mut Fields,
+    wanted: &Wanted,
+) -> Result<ProcessMappings> {
     let live = root.is_live();
     let mut tries = if live { TRIES } else { 1 };
     loop {
         tries -= 1;
-        match read_once(root, &directory, live, fields, wanted)? {
+        match read_once(source, root, directory, live, fields, wanted)? {
             Reading::Whole(found) => return Ok(found),
             Reading::InPart(found) if tries == 0 => return Ok(found),
             Reading::Failed(error) if tries == 0 => return Err(error),
+            // Of a process that does not stand still smaps is the better reading: each of its rows is of one moment.
+            Reading::InPart(_) | Reading::Failed(_) if source.is_shortcut() && tries <= 1 => {
+                source = Source::Smaps;
+            }
             Reading::InPart(_) | Reading::Failed(_) => {}
+            Reading::Unproven => {
+                source = Source::Smaps;
+                tries += 1;
+            }
         }
     }
 }
@@ -78,8 +101,7 @@ pub fn read_present_pages(root: &ProcRoot, pid: u32, range: Range<u64>, page: Pa
     if !root.is_live() {
         return Err(Error::pid(pid, ErrorKind::Unsupported, "a capture has no page tables"));
     }
-    let directory = ProcessDir::open(root, pid)?;
-    let file = directory.open_file("pagemap").map_err(|error| open_error(true, &directory, "pagemap", &error))?;
+    let file = open_process_file(root, pid, "pagemap")?;
     pagemap::read_present(&file, range, page).map_err(|error| match error.kind() {
         io::ErrorKind::UnexpectedEof => {
             Error::pid(pid, ErrorKind::Unsupported, "the address range is not in its address space")
@@ -95,9 +117,21 @@ enum Reading {
     InPart(ProcessMappings),
     /// It may go well the next time.
     Failed(Error),
+    /// The source is not there, or may not give what smaps would give.
+    Unproven,
+}
+
+/// What one text gave.
+enum Gathered {
+    Mappings(Mappings),
+    /// The list of mappings changed while the page tables were read.
+    Moved,
+    /// See [`Reading::Unproven`].
+    Unproven,
 }
 
 fn read_once(
+    source: Source,
     root: &ProcRoot,
     directory: &ProcessDir,
     live: bool,
@@ -106,16 +140,33 @@ fn read_once(
 ) -> Result<Reading> {
     let pid = directory.pid;
     let before = read_stat(directory)?;
-    let name = smaps_of(root, pid, before.as_ref())?;
-    let file = directory.open_file(&name).map_err(|error| open_error(live, directory, "smaps", &error))?;
-    let mut parser = SmapsParser::new(fields, wanted);
-    let mappings = match feed_all(&file, &mut parser).and_then(|()| parser.finish().map_err(Stop::Parse)) {
-        Ok(mappings) => mappings,
-        Err(Stop::Parse(error)) => return Ok(Reading::Failed(malformed(pid, &error))),
+    let place = place_of_memory(root, pid, before.as_ref())?;
+    let open = |name: &str| {
+        let opened = directory.open_file(&format!("{place}{name}"));
+        opened.map_err(|error| open_error(live, directory, name, &error))
+    };
+    // A rollup walks all page tables for each reading, of one byte too: whether the address space lives on is asked of
+    // the list, which is opened first.
+    let list = if live && source == Source::Rollup { Some(open("maps")?) } else { None };
+    let file = match open(source.file()) {
+        // A kernel before 4.14.
+        Err(_) if source == Source::Rollup => return Ok(Reading::Unproven),
+        opened => opened?,
+    };
+    let gathered = match source {
+        Source::Smaps | Source::Rollup => gather_smaps(&file, fields, wanted),
+        Source::Maps => gather_maps(&file, fields, wanted),
+        Source::PageTables => gather_page_tables(directory, &file, &open("pagemap")?, fields, wanted),
+    };
+    let mappings = match gathered {
+        Ok(Gathered::Mappings(mappings)) => mappings,
+        Ok(Gathered::Moved) => return Ok(Reading::Failed(replaced(pid))),
+        Ok(Gathered::Unproven) => return Ok(Reading::Unproven),
+        Err(Stop::Parse(error)) => return Ok(Reading::Failed(malformed(pid, source.file(), &error))),
         Err(Stop::Read(error)) => return Err(read_error(pid, &error)),
     };
     let after = read_stat(directory).map_err(|error| exited_meanwhile(pid, error))?;
-    if live && !is_still_there(&file, pid)? && !has_no_memory(root, pid, after.as_ref())? {
+    if live && !is_still_there(list.as_ref().unwrap_or(&file), pid)? && !has_no_memory(root, pid, after.as_ref())? {
         return Ok(Reading::Failed(replaced(pid)));
     }
     if address_space(before.as_ref()) != address_space(after.as_ref()) {
@@ -123,23 +174,61 @@ fn read_once(
     }
     let process = read_identity(directory, after.as_ref())?;
     let whole = mappings.changed() == 0;
-    let found = ProcessMappings { process, mappings };
+    let found = ProcessMappings { process, mappings, source };
     Ok(if whole { Reading::Whole(found) } else { Reading::InPart(found) })
 }
 
-/// The smaps file to read. After the first thread of a process has exited (state `Z`) the kernel shows its memory only
-/// under the threads that are left.
-pub(super) fn smaps_of(root: &ProcRoot, pid: u32, stat: Option<&Stat>) -> Result<String> {
+fn gather_smaps(file: &File, fields: &mut Fields, wanted: &Wanted) -> std::result::Result<Gathered, Stop> {
+    let mut parser = SmapsParser::new(fields, wanted);
+    feed_all(file, &mut parser)?;
+    parser.finish().map(Gathered::Mappings).map_err(Stop::Parse)
+}
+
+fn gather_maps(file: &File, fields: &mut Fields, wanted: &Wanted) -> std::result::Result<Gathered, Stop> {
+    let text = page_tables::read_text(file).map_err(Stop::Read)?;
+    let mut mappings = parse_maps(&text).map_err(Stop::Parse)?;
+    enter_fields(FROM_ADDRESSES, fields, wanted);
+    if let Some(size) = fields.find_exact(b"Size").filter(|_| wanted.keeps("Size")) {
+        let sizes = mappings.iter().map(|mapping| mapping.size().0).collect();
+        mappings.fill(size, sizes);
+    }
+    Ok(Gathered::Mappings(mappings))
+}
+
+/// The list and the page tables are read one after the other. That they belong together is known when the list is
+/// still the same afterwards.
+fn gather_page_tables(
+    directory: &ProcessDir,
+    maps: &File,
+    pagemap: &File,
+    fields: &mut Fields,
+    wanted: &Wanted,
+) -> std::result::Result<Gathered, Stop> {
+    let text = page_tables::read_text(maps).map_err(Stop::Read)?;
+    let mut mappings = parse_maps(&text).map_err(Stop::Parse)?;
+    let proven = page_tables::fill_counters(directory, pagemap, &mut mappings, fields, wanted).map_err(Stop::Read)?;
+    if !proven {
+        return Ok(Gathered::Unproven);
+    }
+    match page_tables::says_the_same(maps, &text).map_err(Stop::Read)? {
+        true => Ok(Gathered::Mappings(mappings)),
+        false => Ok(Gathered::Moved),
+    }
+}
+
+/// Where below its directory the process shows its memory: as nothing or `task/13/`. After its first thread has exited
+/// (state `Z`) the kernel shows it only under the threads that are left.
+pub(super) fn place_of_memory(root: &ProcRoot, pid: u32, stat: Option<&Stat>) -> Result<String> {
     let why = match stat {
         Some(stat) if is_kernel_thread(stat) => "a kernel thread has no memory of its own",
         Some(stat) if is_zombie(stat) => {
             let left = if stat.num_threads > 1 { other_thread(root, pid) } else { None };
             match left {
-                Some(thread) => return Ok(format!("task/{thread}/smaps")),
+                Some(thread) => return Ok(format!("task/{thread}/")),
                 None => "a zombie: it has exited and waits for its parent",
             }
         }
-        _ => return Ok("smaps".into()),
+        _ => return Ok(String::new()),
     };
     Err(Error::pid(pid, ErrorKind::Unsupported, why))
 }
@@ -151,10 +240,10 @@ fn other_thread(root: &ProcRoot, pid: u32) -> Option<u32> {
     numbers.filter(|thread| *thread != pid).max()
 }
 
-/// Whether the address space that `smaps` was opened on still lives: then it has at least one mapping to show. Once it
+/// Whether the address space that `maps` or `smaps` was opened on still lives: then it has at least one mapping to show. Once it
 /// is gone (`execve`, exit) the kernel ends the text early and without an error.
-fn is_still_there(smaps: &File, pid: u32) -> Result<bool> {
-    match smaps.read_at(&mut [0u8; 1], 0) {
+fn is_still_there(maps: &File, pid: u32) -> Result<bool> {
+    match maps.read_at(&mut [0u8; 1], 0) {
         Ok(count) => Ok(count > 0),
         Err(error) => Err(read_error(pid, &error)),
     }
@@ -162,7 +251,7 @@ fn is_still_there(smaps: &File, pid: u32) -> Result<bool> {
 
 /// Whether a process that shows no mapping truly has none: it is alive and has unmapped everything.
 fn has_no_memory(root: &ProcRoot, pid: u32, stat: Option<&Stat>) -> Result<bool> {
-    smaps_of(root, pid, stat)?;
+    place_of_memory(root, pid, stat)?;
     match stat {
         Some(stat) if is_exiting(stat) => Err(Error::pid(pid, ErrorKind::NotFound, "exited while it was read")),
         Some(stat) => Ok(stat.vsize == 0),
@@ -177,6 +266,12 @@ fn replaced(pid: u32) -> Error {
 /// What is different after `execve`: where the program and its stack are. Absent, and equal, in a capture.
 fn address_space(stat: Option<&Stat>) -> Option<[u64; 3]> {
     stat.map(|stat| [stat.startcode, stat.endcode, stat.startstack])
+}
+
+/// Opens a file of a live process.
+pub(super) fn open_process_file(root: &ProcRoot, pid: u32, name: &str) -> Result<File> {
+    let directory = ProcessDir::open(root, pid)?;
+    directory.open_file(name).map_err(|error| open_error(true, &directory, name, &error))
 }
 
 /// Why a file of a process could not be opened.
@@ -210,87 +305,8 @@ fn exited_meanwhile(pid: u32, error: Error) -> Error {
     }
 }
 
-fn malformed(pid: u32, error: &ParseError) -> Error {
-    Error::pid(pid, ErrorKind::Malformed, format!("its smaps cannot be understood: {error}"))
-}
-
-/// Why a feeding stopped.
-enum Stop {
-    Read(io::Error),
-    Parse(ParseError),
-}
-
-/// Feeds the whole of `file`.
-fn feed_all(file: &File, parser: &mut SmapsParser<'_>) -> std::result::Result<(), Stop> {
-    if feed_up_to(file, parser, ONE_THREAD_UP_TO)? || feed_with_reader(file, parser)? {
-        return Ok(());
-    }
-    // No thread could be started: alone, then.
-    feed_up_to(file, parser, usize::MAX).map(|_| ())
-}
-
-/// Feeds about `most` bytes in this thread; says whether that was all.
-fn feed_up_to(mut file: &File, parser: &mut SmapsParser<'_>, most: usize) -> std::result::Result<bool, Stop> {
-    let mut chunk = vec![0; CHUNK.min(most)];
-    let mut fed = 0usize;
-    while fed < most {
-        match file.read(&mut chunk) {
-            Ok(0) => return Ok(true),
-            Ok(count) => {
-                parser.feed(chunk.get(..count).unwrap_or_default()).map_err(Stop::Parse)?;
-                fed = fed.saturating_add(count);
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(Stop::Read(error)),
-        }
-    }
-    Ok(false)
-}
-
-/// Feeds the rest, read by a second thread. Says whether it could be started; if not, nothing was read.
-fn feed_with_reader(file: &File, parser: &mut SmapsParser<'_>) -> std::result::Result<bool, Stop> {
-    let (full_in, full_out) = sync_channel(CHUNKS);
-    let (empty_in, empty_out) = channel();
-    for _ in 0..CHUNKS {
-        // The receiver is in scope.
-        let _ = empty_in.send(Vec::with_capacity(CHUNK));
-    }
-    thread::scope(|scope| {
-        let reader = thread::Builder::new().name("smaps".into());
-        let Ok(reader) = reader.spawn_scoped(scope, move || read_chunks(file, &empty_out, &full_in)) else {
-            return Ok(false);
-        };
-        feed_chunks(parser, &full_out, empty_in).map_err(Stop::Parse)?;
-        match reader.join() {
-            Ok(read) => read.map_err(Stop::Read).map(|()| true),
-            Err(_) => Err(Stop::Read(io::Error::other("the reading thread failed"))),
-        }
-    })
-}
-
-/// The reading thread: fills empty chunks until the end of the file, or until nobody takes them.
-fn read_chunks(file: &File, empty: &Receiver<Vec<u8>>, full: &SyncSender<Vec<u8>>) -> io::Result<()> {
-    for mut chunk in empty {
-        chunk.clear();
-        file.take(CHUNK as u64).read_to_end(&mut chunk)?;
-        if chunk.is_empty() || full.send(chunk).is_err() {
-            break;
-        }
-    }
-    Ok(())
-}
-
-fn feed_chunks(
-    parser: &mut SmapsParser<'_>,
-    full: &Receiver<Vec<u8>>,
-    empty: Sender<Vec<u8>>,
-) -> std::result::Result<(), ParseError> {
-    for chunk in full {
-        parser.feed(&chunk)?;
-        // The reader may have come to the end and gone.
-        let _ = empty.send(chunk);
-    }
-    Ok(())
+fn malformed(pid: u32, name: &str, error: &ParseError) -> Error {
+    Error::pid(pid, ErrorKind::Malformed, format!("its {name} cannot be understood: {error}"))
 }
 
 #[cfg(test)]
@@ -298,6 +314,7 @@ mod tests {
     use super::*;
     use std::io::Write;
     use std::process::{Command, Stdio};
+    use std::thread;
 
     #[test]
     fn an_address_space_that_was_replaced_is_noticed() {
@@ -321,5 +338,45 @@ mod tests {
         child.wait().unwrap();
         assert_eq!(is_still_there(&smaps, child.id()).unwrap_err().why(), "exited while it was read");
         assert_eq!(read_stat(&directory).unwrap_err().kind(), ErrorKind::NotFound);
+    }
+
+    /// A child that sleeps.
+    fn sleeper() -> std::process::Child {
+        Command::new("/bin/sleep").arg("100").spawn().unwrap()
+    }
+
+    fn end(mut child: std::process::Child) {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn a_pid_that_is_given_to_another_process_is_noticed() {
+        let first = sleeper();
+        let pid = first.id();
+        let root = ProcRoot::live();
+        let directory = ProcessDir::open(&root, pid).unwrap();
+        let before = read_identity(&directory, read_stat(&directory).unwrap().as_ref()).unwrap();
+        // Start times are in ticks of 10 ms.
+        thread::sleep(std::time::Duration::from_millis(30));
+        end(first);
+        for _ in 0..200 {
+            if std::fs::write("/proc/sys/kernel/ns_last_pid", (pid - 1).to_string()).is_err() {
+                return eprintln!("SKIPPED: only root can choose the next pid");
+            }
+            let second = sleeper();
+            if second.id() != pid {
+                end(second);
+                continue;
+            }
+            for source in [Source::Smaps, Source::Maps, Source::PageTables, Source::Rollup] {
+                let read = read_from(source, &root, &directory, &mut Fields::new(), &Wanted::Everything);
+                assert_eq!(read.unwrap_err().kind(), ErrorKind::NotFound, "{source:?}");
+            }
+            let after = crate::process::read_process(&root, pid).unwrap();
+            assert!(!before.is_same_as(&after) && after.is_same_as(&after));
+            return end(second);
+        }
+        eprintln!("SKIPPED: the pid was not given again");
     }
 }

@@ -83,6 +83,19 @@ impl ProcessDir {
         }
     }
 
+    /// A file below the directory as a name that cannot be read from (`O_PATH`), and what it is. The last component is
+    /// followed where it is a link of proc's own, as all of `map_files` are.
+    pub(super) fn open_name(&self, path: &Path) -> io::Result<(OwnedFd, nix::libc::stat)> {
+        let name = openat(&self.directory, path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
+        let stat = nix::sys::stat::fstat(&name)?;
+        Ok((name, stat))
+    }
+
+    /// Where a link of the process points.
+    pub(super) fn read_link(&self, name: &str) -> io::Result<PathBuf> {
+        Ok(nix::fcntl::readlinkat(&self.directory, name)?.into())
+    }
+
     /// The first `most` bytes of a file of the process.
     pub(super) fn read_file(&self, name: &str, most: u64) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();

@@ -3,12 +3,22 @@
 //! The counters are smaps' own. Their columns are made from what the kernel at hand gives, in its order, so that a field of a
 //! future kernel has a column, a JSON key and a total without a change here; [`KNOWN_FIELDS`] adds what people know of them.
 
+mod cache;
+mod derived;
+mod pages;
+pub mod presets;
+
 use std::borrow::Cow;
 
+use crate::compare::MappingCache;
 use crate::output::column::{Argument, Column};
 use crate::output::{Cell, Kind, RowKind, Sum};
-use crate::process::{FieldId, FieldUnit, Fields, Mapping};
-use crate::units::{Absent, Reason};
+use crate::process::{Deleted, FieldId, FieldUnit, Fields, Mapping};
+use crate::units::{Absent, Figure, Reason};
+
+pub use cache::CACHE_COLUMNS;
+pub use derived::Known;
+pub use pages::{MappingPages, PAGE_COLUMNS, present_share};
 
 /// Mappings.
 pub struct MappingRows;
@@ -24,18 +34,15 @@ pub struct MappingRow<'r> {
     pub pid: u32,
     /// The mapping.
     pub mapping: Mapping<'r>,
+    /// The fields of smaps that derived columns are made of.
+    pub known: &'r Known,
+    /// Whether the name of its file was removed.
+    pub deleted: Deleted,
+    /// The file behind it in the page cache, where that was asked for.
+    pub cache: Option<&'r Figure<MappingCache>>,
+    /// The page tables behind it, where that was asked for.
+    pub pages: Option<&'r MappingPages>,
 }
-
-/// What `rmap pid` shows where nothing else is asked for.
-pub const DEFAULT: &[&str] = &["address", "perm", "size", "rss", "pss", "anonymous", "swap", "mapping"];
-
-/// What stands before the counters in `-X` (pmap's order), and what after them.
-pub const EVERYTHING_BEFORE: &[&str] = &["address", "perm", "offset", "dev", "inode"];
-/// See [`EVERYTHING_BEFORE`].
-pub const EVERYTHING_AFTER: &[&str] = &["mapping"];
-
-/// What stands before and after the counters in machine formats.
-pub const MACHINE_BEFORE: &[&str] = &["pid", "start", "end", "perm", "offset", "dev", "inode", "path", "path_bytes"];
 
 /// The columns that come from a mapping's first line in smaps.
 const HEAD_COLUMNS: &[Column<MappingRows>] = &[
@@ -177,6 +184,9 @@ pub const KNOWN_FIELDS: &[KnownField] = &[
 /// All columns for what these fields hold: those of the first line, then the counters in the kernel's order.
 pub fn columns(fields: &Fields) -> Vec<Column<MappingRows>> {
     let mut columns = HEAD_COLUMNS.to_vec();
+    columns.extend(derived::COLUMNS.iter().map(|derived| derived.column.clone()));
+    columns.extend_from_slice(CACHE_COLUMNS);
+    columns.extend_from_slice(PAGE_COLUMNS);
     columns.extend(fields.in_order().map(|id| field_column(fields, id)));
     // A counter that this kernel does not give has a column all the same: absent, with the reason.
     columns.extend(KNOWN_FIELDS.iter().filter(|known| fields.find(known.name.as_bytes()).is_none()).map(absent_column));
@@ -193,14 +203,19 @@ pub fn counter_ids(fields: &Fields) -> Vec<&str> {
     fields.in_order().map(|id| fields.key(id)).collect()
 }
 
-/// The kernel's name of the counter behind a column, where there is one.
-pub fn field_name(id: &str) -> Option<&'static str> {
-    KNOWN_FIELDS.iter().map(|known| known.name).find(|name| name.eq_ignore_ascii_case(id))
-}
-
-/// Whether the column needs nothing but a mapping's first line.
-pub fn is_head_column(id: &str) -> bool {
-    HEAD_COLUMNS.iter().any(|column| column.id == id)
+/// The fields of smaps, by their kernel names, that the column called `id` is made of; none where it may be a field of a
+/// newer kernel, which only reading can tell.
+pub fn fields_behind(id: &str) -> Option<Vec<&'static str>> {
+    if let Some(derived) = derived::COLUMNS.iter().find(|derived| derived.column.id == id) {
+        return Some(derived.fields.to_vec());
+    }
+    if CACHE_COLUMNS.iter().any(|column| column.id == id) {
+        return Some(cache::FIELDS.to_vec());
+    }
+    if HEAD_COLUMNS.iter().chain(PAGE_COLUMNS).any(|column| column.id == id) {
+        return Some(Vec::new());
+    }
+    KNOWN_FIELDS.iter().map(|known| known.name).find(|name| name.eq_ignore_ascii_case(id)).map(|name| vec![name])
 }
 
 fn field_column(fields: &Fields, id: FieldId) -> Column<MappingRows> {

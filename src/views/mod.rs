@@ -7,5 +7,7 @@ pub mod demo_step;
 pub mod directory;
 pub mod effect;
 pub mod file;
+pub mod group;
 pub mod mapping;
 pub mod run;
+pub mod summary;

@@ -73,6 +73,10 @@ pub(crate) struct MappingRow {
     pub(crate) dev: String,
     pub(crate) inode: u64,
     pub(crate) path: Nullable<String>,
+    pub(crate) kind: String,
+    pub(crate) deleted: Nullable<bool>,
+    pub(crate) uss: Nullable<u64>,
+    pub(crate) dirty: Nullable<u64>,
     pub(crate) path_bytes: Nullable<String>,
     pub(crate) size: u64,
     pub(crate) kernelpagesize: Option<u64>,
@@ -110,6 +114,9 @@ pub(crate) struct MappingRow {
 #[allow(dead_code, reason = "their types are what is tested")]
 pub(crate) struct MappingTotal {
     pub(crate) rows: u64,
+    pub(crate) deleted: Nullable<u64>,
+    pub(crate) uss: Nullable<u64>,
+    pub(crate) dirty: Nullable<u64>,
     pub(crate) size: u64,
     pub(crate) rss: u64,
     pub(crate) pss: u64,

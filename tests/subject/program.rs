@@ -7,6 +7,17 @@
 //! * `anonymous:N:M`  maps N pages and writes to M of them
 //! * `locked:N`       maps N pages and locks them
 //! * `guard:N`        maps N pages that nobody may touch
+//! * `many:N`         makes N mappings of one page, writable and read-only in turn, and writes to the writable ones;
+//!   they are not told one by one
+//! * `churn:N`        maps and unmaps N slots of a memfd as fast as it can, as long as it lives: see [`churn`]
+//! * `zero:N`         maps N pages and reads them, so that they are the zero page
+//! * `huge:N:W`       maps N transparent huge pages, reads all of them and writes to the first W
+//! * `hugetlb:N`      maps N pages of hugetlb and writes to them
+//! * `guarded:N`      maps N pages, writes to all and makes a guard region of the second (`MADV_GUARD_INSTALL`)
+//! * `swapped:N`      maps N pages, writes to them and asks the kernel to swap them out
+//! * `shared_anonymous:N:M` maps N pages shared and writes to M of them
+//! * `zero_file:N`    maps N pages of `/dev/zero` privately and writes to them
+//!   (what smaps says of these last ones depends on the kernel: they are not told)
 //! * `memfd:N:M`      maps a memfd of N pages and writes to M of them
 //! * `shared:PATH:N:M`   makes a file of N pages, maps it shared and writes to M of them
 //! * `private:PATH:N:R:W` makes a file of N pages, maps it private, reads R of them and writes to the first W of those
@@ -59,6 +70,18 @@ fn main() {
             "anonymous" => made.push(anonymous(&act, page, number(1), number(2))),
             "locked" => made.push(locked(&act, page, number(1))),
             "guard" => made.push(guard(&act, page, number(1))),
+            "many" => many(page, number(1)),
+            "churn" => made.push(churn(&act, page, number(1))),
+            "zero" => read_pages(map_anonymous(page, number(1), READ_WRITE), page, number(1)),
+            "huge" => huge(number(1), number(2)),
+            "hugetlb" => hugetlb(number(1)),
+            "guarded" => guarded(page, number(1)),
+            "swapped" => swapped(page, number(1)),
+            "shared_anonymous" => write_pages(map_shared_anonymous(page, number(1)), page, number(2)),
+            "zero_file" => {
+                let file = OpenOptions::new().read(true).write(true).open("/dev/zero").expect("/dev/zero opens");
+                write_pages(map_file(&file, page, number(1), MapFlags::MAP_PRIVATE), page, number(1));
+            }
             "memfd" => made.push(memfd(&act, page, number(1), number(2))),
             "shared" => made.push(file(&act, page, words[1], number(2), Touch::SharedWrites(number(3)))),
             "private" => {
@@ -136,6 +159,57 @@ fn write_pages(address: *mut u8, page: usize, count: usize) {
     }
 }
 
+fn read_pages(address: *mut u8, page: usize, count: usize) {
+    for number in 0..count {
+        // SAFETY: the caller mapped at least `count` readable pages there.
+        unsafe { address.add(number * page).read_volatile() };
+    }
+}
+
+/// The size of a huge page on machines with pages of 4 KiB.
+const HUGE: usize = 2 << 20;
+
+fn huge(count: usize, written: usize) {
+    // SAFETY: a new anonymous mapping overlaps nothing.
+    let outer = unsafe { mmap_anonymous(None, length(HUGE, count + 1), READ_WRITE, MapFlags::MAP_PRIVATE) };
+    let outer = outer.expect("mmap");
+    // SAFETY: advice about a mapping of our own.
+    unsafe { madvise(outer, HUGE * (count + 1), MmapAdvise::MADV_HUGEPAGE) }.expect("madvise");
+    let aligned = (outer.as_ptr() as usize).next_multiple_of(HUGE) as *mut u8;
+    read_pages(aligned, HUGE, count);
+    write_pages(aligned, HUGE, written);
+}
+
+fn hugetlb(count: usize) {
+    let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_HUGETLB;
+    // SAFETY: a new anonymous mapping overlaps nothing.
+    let address = unsafe { mmap_anonymous(None, length(HUGE, count), READ_WRITE, flags) }.expect("mmap");
+    write_pages(address.as_ptr().cast(), HUGE, count);
+}
+
+fn guarded(page: usize, pages: usize) {
+    /// `MADV_GUARD_INSTALL` of Linux 6.13.
+    const GUARD_INSTALL: nix::libc::c_int = 102;
+    let address = map_anonymous(page, pages, READ_WRITE);
+    write_pages(address, page, pages);
+    // SAFETY: the second page of a mapping of our own, which nobody uses; an older kernel refuses the advice.
+    unsafe { nix::libc::madvise(address.add(page).cast(), page, GUARD_INSTALL) };
+}
+
+fn swapped(page: usize, pages: usize) {
+    let address = map_anonymous(page, pages, READ_WRITE);
+    write_pages(address, page, pages);
+    let address = std::ptr::NonNull::new(address).expect("mapped").cast();
+    // SAFETY: advice about a mapping of our own, which keeps its contents.
+    unsafe { nix::libc::madvise(address.as_ptr(), page * pages, nix::libc::MADV_PAGEOUT) };
+}
+
+fn map_shared_anonymous(page: usize, pages: usize) -> *mut u8 {
+    // SAFETY: a new anonymous mapping overlaps nothing.
+    let address = unsafe { mmap_anonymous(None, length(page, pages), READ_WRITE, MapFlags::MAP_SHARED) };
+    address.expect("mmap").as_ptr().cast()
+}
+
 fn anonymous(name: &str, page: usize, pages: usize, touched: usize) -> Made {
     let address = map_anonymous(page, pages, READ_WRITE);
     write_pages(address, page, touched);
@@ -154,6 +228,59 @@ fn guard(name: &str, page: usize, pages: usize) -> Made {
     // The guard pages around it have the same protection, but not the advice, so that the kernel does not merge them.
     let address = map_anonymous(page, pages, ProtFlags::PROT_NONE) as usize;
     Made { name: name.into(), address, pages, rss: 0, anonymous: 0, locked: 0 }
+}
+
+/// Neighbours of different protection are not merged, so that each page is a mapping of its own.
+fn many(page: usize, count: usize) {
+    let address = map_anonymous(page, count, READ_WRITE);
+    for number in 0..count {
+        // SAFETY: within the mapping that was just made.
+        let place = unsafe { address.add(number * page) };
+        if number % 2 == 0 {
+            write_pages(place, page, 1);
+        } else {
+            let place = std::ptr::NonNull::new(place).expect("mapped").cast();
+            // SAFETY: a page of our own that nobody uses.
+            unsafe { nix::sys::mman::mprotect(place, page, ProtFlags::PROT_READ) }.expect("mprotect");
+        }
+    }
+}
+
+/// Slot I of the churn is 16 pages, of which the first 1 + I % 4 are mapped, from page I of the file, and writable where
+/// I is odd. Every eighth slot stays mapped; the others come and go.
+fn churn(name: &str, page: usize, slots: usize) -> Made {
+    let stride = 16 * page;
+    let fd = nix::sys::memfd::memfd_create("churn", nix::sys::memfd::MFdFlags::empty()).expect("memfd_create");
+    let file = File::from(fd);
+    file.set_len((page * (slots + 4)) as u64).expect("a length");
+    // SAFETY: a new anonymous mapping overlaps nothing. Its own pages are given back: what is left is a hole to map into.
+    let base = unsafe { mmap_anonymous(None, length(stride, slots), ProtFlags::PROT_NONE, MapFlags::MAP_PRIVATE) };
+    let base = base.expect("mmap");
+    // SAFETY: the mapping that was just made.
+    unsafe { nix::sys::mman::munmap(base, stride * slots) }.expect("munmap");
+    let base = base.as_ptr() as usize;
+    let map = move |file: &File, slot: usize| {
+        let protection = if slot % 2 == 1 { READ_WRITE } else { ProtFlags::PROT_READ };
+        let place = NonZeroUsize::new(base + slot * stride);
+        let flags = MapFlags::MAP_SHARED | MapFlags::MAP_FIXED_NOREPLACE | MapFlags::MAP_POPULATE;
+        let size = length(page, 1 + slot % 4);
+        // SAFETY: it replaces nothing.
+        unsafe { mmap(place, size, protection, flags, file.as_fd(), (slot * page) as i64) }.is_ok()
+    };
+    (0..slots).step_by(8).for_each(|slot| assert!(map(&file, slot), "a slot is mapped"));
+    std::thread::spawn(move || {
+        for slot in (0..slots).cycle().filter(|slot| slot % 8 != 0) {
+            // Two neighbours at a time, in no steady order.
+            let other = slot * 7 % slots;
+            map(&file, slot);
+            if !other.is_multiple_of(8) {
+                let place = std::ptr::NonNull::new((base + other * stride) as *mut _).expect("an address");
+                // SAFETY: a slot of our own, mapped or not, that nobody looks into.
+                unsafe { nix::sys::mman::munmap(place, (1 + other % 4) * page) }.expect("munmap");
+            }
+        }
+    });
+    Made { name: name.into(), address: base, pages: 16 * slots, rss: 0, anonymous: 0, locked: 0 }
 }
 
 fn memfd(name: &str, page: usize, pages: usize, touched: usize) -> Made {

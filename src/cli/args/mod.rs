@@ -4,18 +4,23 @@ mod demo;
 mod effect;
 mod pcstat;
 mod pid;
+mod processes;
 mod selection;
 mod watch;
+
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use demo::{DemoArgs, RemoveAtEndArgs};
 pub use effect::EffectArgs;
 pub use pcstat::{PcstatArgs, understand_peers};
-pub use pid::PidArgs;
+pub use pid::{AddressRange, By, PidArgs, PmapArgs, RowArgs, ViewArgs};
+pub use processes::ProcessArgs;
 pub use selection::SelectionArgs;
 pub use watch::{Interval, WatchArgs};
 
+use crate::cli::config::Configured;
 use crate::output::column::ColumnList;
 use crate::output::{Format, SizeUnit};
 
@@ -26,6 +31,12 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+    /// Read the default columns and units from FILE, not from ~/.config/rmap/config.toml
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "no_config")]
+    pub config: Option<PathBuf>,
+    /// Read no configuration file
+    #[arg(long, global = true)]
+    pub no_config: bool,
 }
 
 /// The subcommands.
@@ -75,6 +86,9 @@ pub struct OutputArgs {
     /// Leave out the header
     #[arg(short = 'n', long, visible_alias = "nohdr")]
     pub no_header: bool,
+    /// What the configuration file says; nothing that can be typed.
+    #[arg(skip)]
+    pub configured: Configured,
 }
 
 /// The formats by name.
@@ -109,7 +123,15 @@ impl OutputArgs {
         match (self.bytes, self.human) {
             (true, _) => SizeUnit::Bytes,
             (_, true) => SizeUnit::Human,
-            _ => default,
+            _ => self.configured.unit.unwrap_or(default),
+        }
+    }
+
+    /// The columns of a table where `-o` names none: those of the configuration file, else `own`.
+    pub fn default_columns<'a>(&'a self, own: &[&'a str]) -> Vec<&'a str> {
+        match &self.configured.columns {
+            Some(columns) => columns.iter().map(String::as_str).collect(),
+            None => own.to_vec(),
         }
     }
 }

@@ -12,6 +12,9 @@ pub struct PcstatArgs {
     /// Which files.
     #[command(flatten)]
     pub selection: SelectionArgs,
+    /// Show the files for which EXPR holds: 'percent<50 && size>1M' (what it may say is below)
+    #[arg(long, value_name = "EXPR", conflicts_with_all = ["map", "runs", "summary", "by_dir"])]
+    pub filter: Option<String>,
     /// Sort by a column, largest first (-COL: smallest first); by cached pages where none is named
     #[arg(long, value_name = "COL", num_args = 0..=1, require_equals = true, default_missing_value = "cached")]
     pub sort: Option<String>,

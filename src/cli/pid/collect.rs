@@ -1,0 +1,101 @@
+//! Reads the processes that were named, and what is joined with them.
+
+use std::collections::HashMap;
+
+use super::plan::Plan;
+use super::strips;
+use crate::cli::args::PidArgs;
+use crate::cli::processes::Asked;
+use crate::compare::{MappingCache, measure_mappings};
+use crate::error::{Error, ErrorKind};
+use crate::pagecache::Engine;
+use crate::process::{Deleted, Fields, ProcRoot, ProcessMappings, read_deleted, read_mappings, read_page_cells};
+use crate::units::Figure;
+use crate::views::mapping::{Known, MappingPages, MappingRow};
+
+/// All that was read.
+pub(super) struct Collected {
+    pub(super) fields: Fields,
+    pub(super) known: Known,
+    pub(super) processes: Vec<OneProcess>,
+    /// What could not be read, and why.
+    pub(super) failures: Vec<Error>,
+}
+
+/// One process, and what was joined with its mappings, one for one.
+pub(super) struct OneProcess {
+    pub(super) read: ProcessMappings,
+    /// What was found out of those whose name leaves it open, by their addresses.
+    deleted: HashMap<u64, Deleted>,
+    cache: Option<Vec<Figure<MappingCache>>>,
+    pages: Option<Vec<MappingPages>>,
+}
+
+/// Reads the processes that were asked for, in that order; what cannot be read is remembered, and the others are read.
+pub(super) fn collect(args: &PidArgs, plan: &Plan, root: &ProcRoot, asked: &[Asked], fields: &mut Fields) -> Collected {
+    let engine = args.views.cache.then(Engine::detect);
+    let mut processes = Vec::new();
+    let mut failures = Vec::new();
+    for asked in asked {
+        match read_mappings(root, asked.pid, fields, &plan.wanted) {
+            Ok(read) => {
+                if read.mappings.changed() > 0 {
+                    failures.push(moved(&read));
+                }
+                let measure = |engine| measure_mappings(root, engine, read.process.pid, &read.mappings);
+                let cache = engine.as_ref().map(measure);
+                let pages = args.views.map.then(|| page_maps(root, &read)).transpose();
+                let pages = pages.unwrap_or_else(|error| {
+                    failures.push(error);
+                    None
+                });
+                let deleted = if plan.looks_for_deleted { deleted(root, &read) } else { HashMap::new() };
+                processes.push(OneProcess { read, deleted, cache, pages });
+            }
+            // It ended since it was found; nobody named it.
+            Err(error) if asked.found && error.kind() == ErrorKind::NotFound => {}
+            Err(error) => failures.push(error),
+        }
+    }
+    Collected { known: Known::of(fields), fields: fields.clone(), processes, failures }
+}
+
+/// Looks for the files whose names end as those of deleted files do.
+fn deleted(root: &ProcRoot, read: &ProcessMappings) -> HashMap<u64, Deleted> {
+    let open = read.mappings.iter().filter(|mapping| Deleted::by_name(mapping) == Deleted::Unknown);
+    open.map(|mapping| (mapping.start(), read_deleted(root, read.process.pid, &mapping))).collect()
+}
+
+/// The page tables behind each mapping.
+fn page_maps(root: &ProcRoot, read: &ProcessMappings) -> Result<Vec<MappingPages>, Error> {
+    let cells = read_page_cells(root, read.process.pid, &read.mappings, strips::width())?;
+    let tells_kinds = cells.tells_kinds;
+    Ok(cells.mappings.into_iter().map(|cells| MappingPages::new(cells, tells_kinds)).collect())
+}
+
+/// A process that maps and unmaps so fast that no reading was free of mappings that moved meanwhile.
+fn moved(process: &ProcessMappings) -> Error {
+    let why =
+        format!("{} mappings changed while they were read; their rows may lack parts", process.mappings.changed());
+    Error::pid(process.process.pid, ErrorKind::Changed, why).with_advice("stop it (kill -STOP) for an exact account")
+}
+
+impl Collected {
+    /// The mappings of one process that have an address in the range that was asked for.
+    pub(super) fn rows<'r>(
+        &'r self,
+        process: &'r OneProcess,
+        args: &PidArgs,
+    ) -> impl Iterator<Item = MappingRow<'r>> + use<'r> {
+        let range = args.pmap.range;
+        let rows = process.read.mappings.iter().enumerate().map(|(place, mapping)| MappingRow {
+            pid: process.read.process.pid,
+            mapping,
+            known: &self.known,
+            deleted: process.deleted.get(&mapping.start()).copied().unwrap_or_else(|| Deleted::by_name(&mapping)),
+            cache: process.cache.as_ref().and_then(|cache| cache.get(place)),
+            pages: process.pages.as_ref().and_then(|pages| pages.get(place)),
+        });
+        rows.filter(move |row| range.is_none_or(|range| range.meets(row.mapping.start(), row.mapping.end())))
+    }
+}

@@ -1,0 +1,215 @@
+//! `PAGEMAP_SCAN`, an ioctl on `/proc/PID/pagemap` (Linux 6.7 and later): the page tables of an address range as
+//! ranges of like pages, without an entry per page.
+//!
+//! It tells what `smaps` looks at and `pagemap` does not: zero pages, huge pages, guard regions. Which figure that
+//! comes to is for `process` to say.
+
+#![allow(unsafe_code, reason = "an ioctl that no library wraps")]
+
+use std::fs::File;
+use std::io;
+use std::ops::{ControlFlow, Range};
+use std::os::fd::AsRawFd;
+
+use nix::errno::Errno;
+
+/// `PAGE_IS_FILE` and its neighbours, of the kernel's `include/uapi/linux/fs.h`.
+const FILE: u64 = 1 << 2;
+const PRESENT: u64 = 1 << 3;
+const SWAPPED: u64 = 1 << 4;
+const ZERO: u64 = 1 << 5;
+const HUGE: u64 = 1 << 6;
+const GUARD: u64 = 1 << 8;
+
+/// What every kernel with the call knows, and since 6.15 guard regions besides.
+const FIRST_CATEGORIES: u64 = FILE | PRESENT | SWAPPED | ZERO | HUGE;
+const CATEGORIES: [u64; 2] = [FIRST_CATEGORIES | GUARD, FIRST_CATEGORIES];
+
+/// Ranges taken at a time: 96 KiB of them.
+const REGIONS: usize = 4096;
+
+/// `struct pm_scan_arg`.
+#[repr(C)]
+#[derive(Debug, Default)]
+struct Arguments {
+    size: u64,
+    flags: u64,
+    start: u64,
+    end: u64,
+    walk_end: u64,
+    regions: u64,
+    regions_len: u64,
+    max_pages: u64,
+    category_inverted: u64,
+    category_mask: u64,
+    category_anyof_mask: u64,
+    return_mask: u64,
+}
+
+/// `struct page_region`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default)]
+struct Region {
+    start: u64,
+    end: u64,
+    categories: u64,
+}
+
+mod call {
+    nix::ioctl_readwrite!(pagemap_scan, b'f', 16, super::Arguments);
+}
+
+/// Pages that follow each other and are alike: present in the page tables, or with an entry that is no page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageRange {
+    /// Their addresses.
+    pub addresses: Range<u64>,
+    /// What the page tables say of each.
+    pub state: EntryState,
+}
+
+/// What the page tables say of a page: the kernel's `PAGE_IS_*`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EntryState {
+    /// The page is in RAM and mapped here.
+    pub present: bool,
+    /// There is an entry that is no present page: swap, but also a page that is being migrated, or a marker of the kernel.
+    pub swapped: bool,
+    /// It is a page that the kernel accounts, and not an anonymous one.
+    pub file: bool,
+    /// It is the zero page.
+    pub zero: bool,
+    /// It is mapped by a huge page table entry, or by a page of hugetlb.
+    pub huge: bool,
+    /// It is a guard region (`MADV_GUARD_INSTALL`); told since 6.15.
+    pub guard: bool,
+}
+
+impl EntryState {
+    fn from_categories(categories: u64) -> EntryState {
+        let has = |category| categories & category != 0;
+        EntryState {
+            present: has(PRESENT),
+            swapped: has(SWAPPED),
+            file: has(FILE),
+            zero: has(ZERO),
+            huge: has(HUGE),
+            guard: has(GUARD),
+        }
+    }
+}
+
+/// Walks the page tables over the addresses `range` of the process whose `pagemap` is open, and calls `each` with the
+/// ranges that hold an entry, in order, until it has seen enough and breaks. The kernel holds the lock on the address space for some thousand ranges at a
+/// time, so that the answer is no snapshot of a process that runs on.
+///
+/// # Errors
+/// [`io::ErrorKind::Unsupported`]: a kernel before 6.7. `EFAULT`: `range` is not within the addresses of a process.
+/// `ESRCH` does not come: the page tables of a process that has exited are empty.
+pub fn scan(pagemap: &File, range: Range<u64>, mut each: impl FnMut(PageRange) -> ControlFlow<()>) -> io::Result<()> {
+    let mut regions = vec![Region::default(); REGIONS];
+    let mut categories = CATEGORIES.into_iter();
+    let mut return_mask = categories.next().unwrap_or(FIRST_CATEGORIES);
+    let mut start = range.start;
+    while start < range.end {
+        match scan_once(pagemap, start..range.end, return_mask, &mut regions) {
+            Ok((found, walked_to)) => {
+                if regions.iter().take(found).copied().map(Region::range).try_for_each(&mut each).is_break() {
+                    return Ok(());
+                }
+                // A walk that does not get on would never end.
+                start = if walked_to > start { walked_to } else { return Err(stuck()) };
+            }
+            Err(Errno::EINTR) => {}
+            // A category that the kernel does not know.
+            Err(Errno::EINVAL) if start == range.start => match categories.next() {
+                Some(fewer) => return_mask = fewer,
+                None => return Err(Errno::EINVAL.into()),
+            },
+            Err(Errno::ENOTTY) => return Err(io::ErrorKind::Unsupported.into()),
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(())
+}
+
+/// One call: how many regions it filled, and to where it walked.
+fn scan_once(
+    pagemap: &File,
+    range: Range<u64>,
+    return_mask: u64,
+    regions: &mut [Region],
+) -> Result<(usize, u64), Errno> {
+    let mut arguments = Arguments {
+        size: size_of::<Arguments>() as u64,
+        start: range.start,
+        end: range.end,
+        regions: regions.as_mut_ptr().expose_provenance() as u64,
+        regions_len: regions.len() as u64,
+        category_anyof_mask: PRESENT | SWAPPED,
+        return_mask,
+        ..Arguments::default()
+    };
+    // SAFETY: the arguments have the layout and the size of `struct pm_scan_arg`; the kernel writes at most
+    // `regions_len` values of the layout of `struct page_region` to `regions`, which is exclusively borrowed for the
+    // call, and keeps neither pointer. Without PM_SCAN_WP_MATCHING nothing of the process is changed.
+    let found = unsafe { call::pagemap_scan(pagemap.as_raw_fd(), &raw mut arguments) }?;
+    Ok((usize::try_from(found).unwrap_or(0).min(regions.len()), arguments.walk_end))
+}
+
+impl Region {
+    fn range(self) -> PageRange {
+        PageRange { addresses: self.start..self.end, state: EntryState::from_categories(self.categories) }
+    }
+}
+
+fn stuck() -> io::Error {
+    io::Error::other("PAGEMAP_SCAN does not get on")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_layouts_are_the_kernels() {
+        assert_eq!((size_of::<Arguments>(), size_of::<Region>()), (96, 24));
+        assert_eq!(std::mem::offset_of!(Arguments, walk_end), 32);
+        assert_eq!(std::mem::offset_of!(Arguments, return_mask), 88);
+    }
+
+    #[test]
+    fn the_pages_that_were_touched_are_found() {
+        let page = crate::kernel::page_size().bytes();
+        let mut memory = memmap2::MmapMut::map_anon(page as usize * 8).unwrap();
+        memory.advise(memmap2::Advice::NoHugePage).unwrap();
+        for touched in [1, 2, 6] {
+            memory[touched * page as usize] = 1;
+        }
+        let first = memory.as_ptr() as u64;
+        let mut found = Vec::new();
+        let pagemap = File::open("/proc/self/pagemap").unwrap();
+        let scanned = scan(&pagemap, first..first + 8 * page, |range| {
+            assert!(range.state.present && !range.state.file && !range.state.zero, "{range:?}");
+            found.push((range.addresses.start - first) / page..(range.addresses.end - first) / page);
+            ControlFlow::Continue(())
+        });
+        match scanned {
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                eprintln!("SKIPPED: this kernel has no PAGEMAP_SCAN (before 6.7)");
+            }
+            scanned => {
+                scanned.unwrap();
+                assert_eq!(found, [1..3, 6..7]);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_pagemap_is_an_error() {
+        let error = scan(&tempfile::tempfile().unwrap(), 0..4096, |_| ControlFlow::Continue(())).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::Unsupported, "{error}");
+        let pagemap = File::open("/proc/self/pagemap").unwrap();
+        assert!(scan(&pagemap, (1 << 63)..(1 << 63) + 4096, |_| ControlFlow::Continue(())).is_err());
+    }
+}

@@ -1,0 +1,253 @@
+//! What a mapping is: heap, stack, code, file, anonymous, shared …, from its first line and, where smaps gave them, its
+//! flags.
+//!
+//! | kind | told by |
+//! |---|---|
+//! | heap | `[heap]`: it overlaps the break area |
+//! | stack | `[stack]`, `[stack:TID]` (before 4.5), or the flag `gd` |
+//! | vdso | `[vdso]`, `[vvar]`, `[vvar_vclock]`, `[vsyscall]`, and the names that other architectures have for them |
+//! | special | any other name of the kernel's own in brackets: `[uprobes]`, `[rollup]` |
+//! | huge pages | the flag `ht`, or `/anon_hugepage (deleted)` |
+//! | SysV | `/SYSV%08x (deleted)`: a segment of `shmget` |
+//! | shared anonymous | `/dev/zero (deleted)`, `[anon_shmem:NAME]`: memory of `MAP_SHARED` without a file |
+//! | memfd | `/memfd:NAME (deleted)`: a file of `memfd_create` |
+//! | anon inode | `anon_inode:…`, `[io_uring]` and other files without a name: a socket, `dmabuf`, kvm |
+//! | device | a name below `/dev` that is not shared memory, or the flags `io`, `pf` |
+//! | code | a file, mapped executable |
+//! | data | a file, mapped private and writable: what is written becomes anonymous memory |
+//! | file | any other mapping of a file |
+//! | guard | no name, no file, no access (`---p`), below a stack or another mapping: a stack guard of a thread library |
+//! | anonymous | no name and no file, or `[anon:NAME]` |
+//!
+//! The names of files are the file's owner's to choose: a file may be called `/memfd:x (deleted)`. A kind that the kernel's
+//! internal file systems give (SysV, shared anonymous, memfd, huge pages) therefore needs an unnumbered device too, as all
+//! of them have; a tmpfs has one as well, so that a file there can still pass for one of them.
+
+use crate::process::flags::has_flag;
+use crate::process::mapping::{Device, Mapping};
+
+/// What a mapping is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MappingKind {
+    /// The break area.
+    Heap,
+    /// A stack.
+    Stack,
+    /// Code of a program or library.
+    Code,
+    /// A file mapped private and writable.
+    Data,
+    /// A file mapped in any other way.
+    File,
+    /// Private memory without a file.
+    Anonymous,
+    /// Memory shared with children, without a file.
+    SharedAnonymous,
+    /// A file of `memfd_create`.
+    Memfd,
+    /// A segment of System V shared memory.
+    SysV,
+    /// Pages of hugetlb.
+    HugePages,
+    /// What the kernel maps into each process: `[vdso]` and its data.
+    Vdso,
+    /// Untouchable pages, as below a stack.
+    Guard,
+    /// A file without a name.
+    AnonymousInode,
+    /// Memory of a device.
+    Device,
+    /// Another mapping that the kernel names itself.
+    Special,
+}
+
+impl MappingKind {
+    /// Every kind, in the order in which people look for them.
+    pub const ALL: [MappingKind; 15] = [
+        MappingKind::Heap,
+        MappingKind::Stack,
+        MappingKind::Code,
+        MappingKind::Data,
+        MappingKind::File,
+        MappingKind::Anonymous,
+        MappingKind::SharedAnonymous,
+        MappingKind::Memfd,
+        MappingKind::SysV,
+        MappingKind::HugePages,
+        MappingKind::Vdso,
+        MappingKind::Guard,
+        MappingKind::AnonymousInode,
+        MappingKind::Device,
+        MappingKind::Special,
+    ];
+
+    /// The kind of a mapping. `flags` is its `VmFlags`, where they were read; without them a kind that only they tell (a
+    /// stack of another name, hugetlb behind a memfd) is that of the name.
+    pub fn of(mapping: &Mapping<'_>, flags: Option<&[u8]>) -> MappingKind {
+        let has = |code| flags.is_some_and(|flags| has_flag(flags, code));
+        if has("ht") {
+            return MappingKind::HugePages;
+        }
+        match has_file(mapping) {
+            true => kind_of_file(mapping, has("io") || has("pf")),
+            false => kind_without_file(mapping, has("gd")),
+        }
+    }
+
+    /// Its name in columns and filters: one word that never changes.
+    pub fn word(self) -> &'static str {
+        match self {
+            MappingKind::Heap => "heap",
+            MappingKind::Stack => "stack",
+            MappingKind::Code => "code",
+            MappingKind::Data => "data",
+            MappingKind::File => "file",
+            MappingKind::Anonymous => "anonymous",
+            MappingKind::SharedAnonymous => "shared-anonymous",
+            MappingKind::Memfd => "memfd",
+            MappingKind::SysV => "sysv",
+            MappingKind::HugePages => "huge-pages",
+            MappingKind::Vdso => "vdso",
+            MappingKind::Guard => "guard",
+            MappingKind::AnonymousInode => "anon-inode",
+            MappingKind::Device => "device",
+            MappingKind::Special => "special",
+        }
+    }
+}
+
+/// Whether there is a file: the kernel gives an inode or a device of files alone.
+pub(super) fn has_file(mapping: &Mapping<'_>) -> bool {
+    mapping.inode() != 0 || mapping.device() != Device::default()
+}
+
+fn kind_without_file(mapping: &Mapping<'_>, grows_down: bool) -> MappingKind {
+    match mapping.path() {
+        b"[heap]" => MappingKind::Heap,
+        b"[stack]" => MappingKind::Stack,
+        name if name.starts_with(b"[stack:") => MappingKind::Stack,
+        name if KERNEL_NAMES.contains(&name) => MappingKind::Vdso,
+        name if name.starts_with(b"[anon:") => MappingKind::Anonymous,
+        b"" if grows_down => MappingKind::Stack,
+        b"" if mapping.perm() == "---p" => MappingKind::Guard,
+        b"" => MappingKind::Anonymous,
+        name if name.starts_with(b"anon_inode:") => MappingKind::AnonymousInode,
+        _ => MappingKind::Special,
+    }
+}
+
+/// `[vdso]`, its data and its forerunners; `[sigpage]` and `[vectors]` of arm, `[compat_vdso]`, `[vdso32]` of sparc and mips.
+const KERNEL_NAMES: &[&[u8]] = &[
+    b"[vdso]",
+    b"[vvar]",
+    b"[vvar_vclock]",
+    b"[vsyscall]",
+    b"[vectors]",
+    b"[sigpage]",
+    b"[compat_vdso]",
+    b"[vdso32]",
+    b"[vdso_data]",
+];
+
+fn kind_of_file(mapping: &Mapping<'_>, is_device_memory: bool) -> MappingKind {
+    let name = mapping.path();
+    let internal = mapping.device().major == 0;
+    match name {
+        b"/anon_hugepage (deleted)" | b"/anon_hugepage" if internal => MappingKind::HugePages,
+        b"/dev/zero (deleted)" if internal => MappingKind::SharedAnonymous,
+        name if name.starts_with(b"[anon_shmem:") => MappingKind::SharedAnonymous,
+        name if internal && is_sysv(name) => MappingKind::SysV,
+        name if internal && name.starts_with(b"/memfd:") => MappingKind::Memfd,
+        name if name.starts_with(b"[") || name.starts_with(b"anon_inode:") => MappingKind::AnonymousInode,
+        b"/dev/zero" if mapping.perm().ends_with('p') => MappingKind::Anonymous,
+        _ if is_device_memory => MappingKind::Device,
+        name if name.starts_with(b"/dev/") && !is_memory_below_dev(name) => MappingKind::Device,
+        // `dmabuf:` and what else has no path; an unreachable path begins with a parenthesis.
+        name if !name.starts_with(b"/") && !name.starts_with(b"(unreachable)") => MappingKind::AnonymousInode,
+        _ if mapping.perm().contains('x') => MappingKind::Code,
+        _ if mapping.perm().contains('w') && mapping.perm().ends_with('p') => MappingKind::Data,
+        _ => MappingKind::File,
+    }
+}
+
+/// `/SYSV` and the key in eight digits, as `shmget` names it.
+fn is_sysv(name: &[u8]) -> bool {
+    let key = name.strip_prefix(b"/SYSV").and_then(|rest| rest.strip_suffix(DELETED));
+    key.is_some_and(|key| key.len() == 8 && key.iter().all(u8::is_ascii_hexdigit))
+}
+
+/// File systems with ordinary files that are mounted there: POSIX shared memory and hugetlbfs.
+fn is_memory_below_dev(name: &[u8]) -> bool {
+    name.starts_with(b"/dev/shm/") || name.starts_with(b"/dev/hugepages/")
+}
+
+/// What the kernel puts behind the name of a file that was removed.
+pub(super) const DELETED: &[u8] = b" (deleted)";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::maps::parse_maps;
+
+    fn kind(tail: &str, flags: Option<&str>) -> MappingKind {
+        let mappings = parse_maps(format!("1000-2000 {tail}\n").as_bytes()).unwrap();
+        MappingKind::of(&mappings.get(0).unwrap(), flags.map(str::as_bytes))
+    }
+
+    #[test]
+    fn every_name_of_the_kernel_has_its_kind() {
+        for (tail, expected) in [
+            ("rw-p 00000000 00:00 0 ", MappingKind::Anonymous),
+            ("rw-p 00000000 00:00 0 [anon:glibc: malloc arena]", MappingKind::Anonymous),
+            ("---p 00000000 00:00 0 ", MappingKind::Guard),
+            ("rw-p 00000000 00:00 0 [heap]", MappingKind::Heap),
+            ("rw-p 00000000 00:00 0 [stack]", MappingKind::Stack),
+            ("rw-p 00000000 00:00 0 [stack:1234]", MappingKind::Stack),
+            ("r-xp 00000000 00:00 0 [vdso]", MappingKind::Vdso),
+            ("r--p 00000000 00:00 0 [vvar]", MappingKind::Vdso),
+            ("r--p 00000000 00:00 0 [vvar_vclock]", MappingKind::Vdso),
+            ("--xp 00000000 00:00 0 [vsyscall]", MappingKind::Vdso),
+            ("r-xp 00000000 00:00 0 [sigpage]", MappingKind::Vdso),
+            ("r-xp 00000000 00:00 0 [uprobes]", MappingKind::Special),
+            ("rw-s 00000000 00:01 7 [anon_shmem:name]", MappingKind::SharedAnonymous),
+            ("rw-s 00000000 00:01 7 /dev/zero (deleted)", MappingKind::SharedAnonymous),
+            ("rw-p 00000000 00:05 7 /dev/zero", MappingKind::Anonymous),
+            ("rw-s 00000000 00:01 7 /memfd:name with spaces (deleted)", MappingKind::Memfd),
+            ("rw-s 00000000 00:01 32 /SYSV0000002a (deleted)", MappingKind::SysV),
+            ("rw-p 00000000 00:0f 7 /anon_hugepage (deleted)", MappingKind::HugePages),
+            ("rw-s 00000000 00:0e 7 anon_inode:[perf_event]", MappingKind::AnonymousInode),
+            ("rw-s 00000000 00:0e 7 anon_inode:kvm-vcpu:0", MappingKind::AnonymousInode),
+            ("rw-s 00000000 00:0c 7 dmabuf:", MappingKind::AnonymousInode),
+            ("rw-s 00000000 00:06 7 /dev/dri/card0", MappingKind::Device),
+            ("rw-s 00000000 00:1b 7 /dev/shm/sem.x", MappingKind::File),
+            ("r-xp 00000000 fe:00 7 /usr/bin/cat", MappingKind::Code),
+            ("rw-p 00000000 fe:00 7 /usr/bin/cat", MappingKind::Data),
+            ("r--p 00000000 fe:00 7 /usr/bin/cat", MappingKind::File),
+            ("rw-s 00000000 fe:00 7 /srv/data (deleted)", MappingKind::File),
+            ("rw-s 00000000 fe:00 7 (unreachable)/data", MappingKind::File),
+            ("rw-s 00000000 fe:00 7 //deleted", MappingKind::File),
+            // A file's owner chooses its name; a numbered device gives it away.
+            ("rw-s 00000000 fe:00 7 /memfd:x (deleted)", MappingKind::File),
+            ("rw-s 00000000 fe:00 7 /SYSV00000000 (deleted)", MappingKind::File),
+            ("rw-s 00000000 00:01 7 /SYSVbackup (deleted)", MappingKind::File),
+            ("rw-s 00000000 fe:00 7 /dev/zero (deleted)", MappingKind::Device),
+        ] {
+            assert_eq!(kind(tail, None), expected, "{tail}");
+        }
+    }
+
+    #[test]
+    fn flags_tell_what_no_name_tells() {
+        assert_eq!(kind("rw-s 00000000 00:0f 7 /memfd:x (deleted)", Some("rd wr sh ht ")), MappingKind::HugePages);
+        assert_eq!(kind("rw-p 00000000 00:00 0 ", Some("rd wr gd ")), MappingKind::Stack);
+        assert_eq!(kind("rw-s 00000000 00:16 7 /sys/bus/pci/resource0", Some("rd wr sh io pf ")), MappingKind::Device);
+        assert_eq!(kind("rw-p 00000000 00:00 0 ", Some("rd wr mr ")), MappingKind::Anonymous);
+    }
+
+    #[test]
+    fn each_kind_has_a_word_of_its_own() {
+        for (place, one) in MappingKind::ALL.iter().enumerate() {
+            assert!(MappingKind::ALL.iter().skip(place + 1).all(|other| other.word() != one.word()));
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Processes that do not stand still while they are read: whole rows, in order, none twice, none invented, and never two
+//! programs in one list.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use rmap::error::ErrorKind;
+use rmap::process::{Fields, Mapping, ProcRoot, Wanted, read_mappings};
+
+struct Subject {
+    child: Child,
+    /// Where the act's memory is.
+    base: u64,
+}
+
+impl Subject {
+    fn of(act: &str) -> Subject {
+        let tests = std::env::current_exe().unwrap();
+        let program: PathBuf = tests.parent().unwrap().with_file_name("examples").join("subject");
+        if !program.exists() {
+            // `cargo test --test NAME` builds no examples.
+            Command::new(env!("CARGO")).args(["build", "--quiet", "--example", "subject"]).status().unwrap();
+        }
+        let mut child = Command::new(program).arg(act).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let base = u64::from_str_radix(line.split(' ').nth(1).unwrap(), 16).unwrap();
+        Subject { child, base }
+    }
+}
+
+impl Drop for Subject {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Every way to read: smaps, the page tables, maps alone.
+fn ways() -> [Wanted; 3] {
+    let only = |names: &[&str]| Wanted::Only(names.iter().map(|name| (*name).to_owned()).collect());
+    [Wanted::Everything, only(&["Size", "Rss", "Swap"]), only(&["Size"])]
+}
+
+const SLOTS: u64 = 600;
+
+/// The slot that a row must be, as the subject's `churn` lays them out; the reason where it is none.
+fn slot_of(base: u64, page: u64, row: &Mapping<'_>) -> Result<u64, String> {
+    let slot = (row.start() - base) / (16 * page);
+    let perm = if slot % 2 == 1 { "rw-s" } else { "r--s" };
+    let is_it = (row.start() - base).is_multiple_of(16 * page)
+        && row.size().0 == (1 + slot % 4) * page
+        && row.offset() == slot * page
+        && row.perm() == perm
+        && row.path() == b"/memfd:churn (deleted)";
+    is_it.then_some(slot).ok_or_else(|| format!("{:x}-{:x} {} {:x}", row.start(), row.end(), row.perm(), row.offset()))
+}
+
+#[test]
+fn a_process_that_maps_and_unmaps_gives_only_rows_that_it_had() {
+    let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).unwrap().unwrap() as u64;
+    let subject = Subject::of(&format!("churn:{SLOTS}"));
+    let (base, end) = (subject.base, subject.base + SLOTS * 16 * page);
+    let mut seen_to_come_and_go = std::collections::BTreeSet::new();
+    for turn in 0..90 {
+        let mut fields = Fields::new();
+        let wanted = &ways()[turn % 3];
+        let found = read_mappings(&ProcRoot::live(), subject.child.id(), &mut fields, wanted).unwrap();
+        let rows: Vec<_> = found.mappings.iter().collect();
+        assert!(rows.windows(2).all(|pair| pair[0].end() <= pair[1].start()), "{:?}: out of order", found.source);
+        let inside = rows.iter().filter(|row| row.start() >= base && row.start() < end);
+        let slots: Vec<u64> = inside.clone().map(|row| slot_of(base, page, row).unwrap()).collect();
+        assert!(slots.is_sorted_by(|one, next| one < next), "{:?}: a row is there twice", found.source);
+        assert!((0..SLOTS).step_by(8).all(|slot| slots.binary_search(&slot).is_ok()), "a row that stayed is missing");
+        if let Some(rss) = fields.find(b"Rss") {
+            assert!(inside.clone().all(|row| row.bytes(rss).is_some_and(|rss| rss <= row.size())));
+        }
+        seen_to_come_and_go.insert(slots);
+    }
+    assert!(seen_to_come_and_go.len() > 10, "the subject stood still");
+}
+
+#[test]
+fn a_process_that_runs_other_programs_is_never_two_in_one_list() {
+    let script = "exec /bin/sh -c \"$0\" \"$0\"";
+    let mut child = Command::new("/bin/sh").args(["-c", script, script]).spawn().unwrap();
+    let mut whole = 0;
+    for turn in 0..300 {
+        let wanted = &ways()[turn % 3];
+        match read_mappings(&ProcRoot::live(), child.id(), &mut Fields::new(), wanted) {
+            Ok(found) => {
+                let count = |name: &[u8]| found.mappings.iter().filter(|row| row.path() == name).count();
+                assert!(!found.mappings.is_empty());
+                assert!([&b"[stack]"[..], b"[heap]", b"[vdso]"].iter().all(|name| count(name) <= 1), "two programs");
+                whole += 1;
+            }
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Changed, "{error}"),
+        }
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+    assert!(whole > 0, "it was never read");
+}

@@ -1,0 +1,161 @@
+//! `--filter`: what it lets through, what it says of a mistake, and that no text can make it panic.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use proptest::prelude::*;
+use rmap::output::column::Column;
+use rmap::output::filter::Expression;
+use rmap::output::{Cell, Kind, RowKind, Sum};
+use rmap::units::{Absent, Reason};
+
+/// Rows of this test: a size that may be unknown, a name, a share, a flag and an address.
+struct Things;
+
+#[derive(Clone, Copy)]
+struct Thing<'r> {
+    size: Option<u64>,
+    other: u64,
+    name: &'r str,
+    flag: bool,
+}
+
+impl RowKind for Things {
+    type Row<'r> = Thing<'r>;
+}
+
+const UNKNOWN: Absent = Absent::new(Reason::Denied, "not told");
+
+const TABLE: &[Column<Things>] = &[
+    Column::new("size", "", Kind::Bytes, Sum::Add, |row, _| row.size.map_or(Cell::Absent(UNKNOWN), Cell::Bytes), ""),
+    Column::new("other", "", Kind::Bytes, Sum::Add, |row, _| Cell::Bytes(row.other), ""),
+    Column::new("name", "", Kind::Text, Sum::Nothing, |row, _| Cell::Text(row.name.as_bytes()), ""),
+    Column::new("share", "", Kind::Percent, Sum::Nothing, |_, _| Cell::Percent(12.5), ""),
+    Column::new("flag", "", Kind::Flag, Sum::Nothing, |row, _| Cell::Flag(row.flag), ""),
+    Column::new("start", "", Kind::Address, Sum::Nothing, |_, _| Cell::Address(0x7f00), ""),
+    Column::new("time", "", Kind::Time, Sum::Nothing, |_, _| Cell::Time(std::time::UNIX_EPOCH), ""),
+];
+
+fn holds(text: &str, thing: Thing<'_>) -> bool {
+    let filter = text.parse::<Expression>().and_then(|expression| expression.over(TABLE));
+    filter.unwrap_or_else(|error| panic!("{text}: {error}")).matches(&thing)
+}
+
+fn mistake(text: &str) -> (String, String) {
+    let error = match text.parse::<Expression>().and_then(|expression| expression.over(TABLE)) {
+        Ok(_) => panic!("{text} was understood"),
+        Err(error) => error,
+    };
+    (error.why.clone(), text[error.place].to_owned())
+}
+
+const THING: Thing<'static> = Thing { size: Some(10 << 20), other: 5, name: "/usr/lib/a (x86).so", flag: true };
+
+#[test]
+fn a_comparison_is_by_the_columns_kind() {
+    for text in [
+        "size == 10M",
+        "size>=10240K",
+        "size < 1G",
+        "SIZE != 0",
+        "size > other",
+        "name =~ ^/usr/",
+        "name == '/usr/lib/a (x86).so'",
+        "name =~ \"(x86|arm)\"",
+        "share > 12 && share <= 12.5%",
+        "flag",
+        "flag == yes && !(flag == no)",
+        "start >= 7f00 && start < 0x7f01",
+        "time < 2000-01-01 && time >= 1970-01-01T00:00:00Z",
+        "size > 1G || flag && other == 5",
+        "!(size > 1G || other != 5)",
+    ] {
+        assert!(holds(text, THING), "{text}");
+    }
+    for text in ["size > 10M", "name == /usr", "!flag", "name != '/usr/lib/a (x86).so'", "flag && size == 0"] {
+        assert!(!holds(text, THING), "{text}");
+    }
+}
+
+#[test]
+fn an_absent_figure_never_matches() {
+    let unknown = Thing { size: None, ..THING };
+    for text in ["size > 0", "size == 0", "size != 0", "!(size > 0)", "size < other", "!(size > 0 && flag)"] {
+        assert!(!holds(text, unknown), "{text}");
+    }
+    // What does not hang on the figure is still known.
+    assert!(holds("size > 0 || flag", unknown) && holds("!(size > 0 && !flag)", unknown));
+}
+
+#[test]
+fn a_mistake_is_pointed_at() {
+    for (text, why, place) in [
+        ("sizee > 1", "there is no column 'sizee'", "sizee"),
+        ("size > 10X && flag", "'size' is a size", "10X"),
+        ("size > ", "a value belongs here", ""),
+        ("(size > 1", "this parenthesis is not closed", "("),
+        ("size > 1)", "this does not belong here", ")"),
+        ("size = 1", "write ==", "="),
+        ("size > 1 & flag", "write &&", "&"),
+        ("name =~ '[a'", "not a regular expression", "'[a'"),
+        ("name > a", "'name' has no order", "a"),
+        ("size =~ 1", "=~ is for text", "1"),
+        ("size", "'size' is not yes or no", "size"),
+        ("name == 'a", "this quote is not closed", "'"),
+        ("", "a column's name belongs here", ""),
+        ("size > 1 flag", "this does not belong here", "flag"),
+        ("share > nan", "'share' is a share", "nan"),
+    ] {
+        let (said, pointed) = mistake(text);
+        assert!(said.starts_with(why), "{text}: {said}");
+        assert_eq!(pointed, place, "{text}");
+    }
+}
+
+#[test]
+fn the_picture_points_under_the_place() {
+    let error = "flag && sizé > 1".parse::<Expression>().unwrap().over(TABLE).err().unwrap();
+    assert_eq!(error.picture(), "  flag && sizé > 1\n          ^^^^");
+    let error = "a \u{1b}[2J b".parse::<Expression>().unwrap_err();
+    assert!(!error.picture().contains('\u{1b}'));
+}
+
+#[test]
+fn nothing_nests_so_deeply_that_the_stack_ends() {
+    for sign in ["(", "!", "!("] {
+        let (why, _) = mistake(&sign.repeat(100_000));
+        assert!(why.contains("nests too deeply"), "{why}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_an_expression_or_an_error_with_a_place(text in ".*") {
+        check(&text);
+    }
+
+    #[test]
+    fn any_mixture_of_tokens_is_an_expression_or_an_error_with_a_place(
+        words in proptest::collection::vec(
+            proptest::sample::select(vec![
+                "size", "name", "flag", "==", "!=", "<", ">=", "=~", "&&", "||", "!", "(", ")", "10M", "'a b'", "\"", "é", "=",
+                "1", "start", "share", "\\", "[",
+            ]),
+            0..12,
+        )
+    ) {
+        check(&words.join(" "));
+        check(&words.concat());
+    }
+}
+
+fn check(text: &str) {
+    match text.parse::<Expression>().and_then(|expression| expression.over(TABLE)) {
+        Ok(filter) => {
+            filter.matches(&THING);
+        }
+        Err(error) => {
+            assert!(text.get(error.place.clone()).is_some(), "{text}: {:?}", error.place);
+            assert_eq!(error.picture().lines().count(), 2);
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! The figures that come from `maps` and the page tables against those of smaps: the same, mapping by mapping, on
+//! memory in every state that can be made here, and on the real processes of this machine.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rmap::process::{
+    Deleted, Fields, ProcRoot, ProcessMappings, Source, Wanted, read_deleted, read_mappings, read_smaps,
+};
+
+/// A subject whose memory is in the state that its acts made.
+struct Subject(Child);
+
+impl Subject {
+    fn of(acts: &[&str]) -> Subject {
+        // Examples are built with the tests, next to them.
+        let tests = std::env::current_exe().unwrap();
+        let program: PathBuf = tests.parent().unwrap().with_file_name("examples").join("subject");
+        if !program.exists() {
+            // `cargo test --test NAME` builds no examples.
+            Command::new(env!("CARGO")).args(["build", "--quiet", "--example", "subject"]).status().unwrap();
+        }
+        let mut child = Command::new(program).args(acts).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let said = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert!(said.map_while(Result::ok).any(|line| line == "ready"), "the subject failed at {acts:?}");
+        Subject(child)
+    }
+}
+
+impl Drop for Subject {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// What both say of a mapping: address, size, Rss, Swap.
+type Row = (u64, u64, u64, u64);
+
+fn rows(fields: &Fields, found: &ProcessMappings) -> Vec<Row> {
+    let key = |name: &str| fields.find(name.as_bytes()).unwrap();
+    let (size, rss, swap) = (key("Size"), key("Rss"), key("Swap"));
+    let figures = found.mappings.iter().map(|row| {
+        let bytes = |field| row.bytes(field).unwrap().0;
+        (row.start(), bytes(size), bytes(rss), bytes(swap))
+    });
+    figures.collect()
+}
+
+fn wanted() -> Wanted {
+    Wanted::Only(vec!["Size".into(), "Rss".into(), "Swap".into()])
+}
+
+/// Both readings. A process that runs on (or whose pages the kernel takes meanwhile) may differ between two readings, so
+/// they are tried until they agree, or the last ones are given.
+fn read_both(pid: u32) -> rmap::Result<(Source, Vec<Row>, Vec<Row>)> {
+    let root = ProcRoot::live();
+    let mut last = None;
+    for _ in 0..20 {
+        let (mut ours, mut smaps) = (Fields::new(), Fields::new());
+        let quick = read_mappings(&root, pid, &mut ours, &wanted())?;
+        let slow = read_smaps(&root, pid, &mut smaps, &wanted())?;
+        let (quick_rows, slow_rows) = (rows(&ours, &quick), rows(&smaps, &slow));
+        let agree = quick_rows == slow_rows;
+        last = Some((quick.source, quick_rows, slow_rows));
+        if agree {
+            break;
+        }
+    }
+    Ok(last.unwrap())
+}
+
+/// What is in swap and in the pool of hugetlb is the machine's: one test at a time.
+fn machine() -> MutexGuard<'static, ()> {
+    static MACHINE: Mutex<()> = Mutex::new(());
+    MACHINE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether this kernel can be read by its page tables at all.
+fn is_new_enough() -> bool {
+    let (source, ..) = read_both(Subject::of(&["anonymous:4:2"]).0.id()).unwrap();
+    let enough = source == Source::PageTables;
+    if !enough {
+        eprintln!("SKIPPED: this kernel has no PAGEMAP_SCAN (before 6.7)");
+    }
+    enough
+}
+
+/// Asserts that both agree on the subject, and where the figures came from.
+fn assert_same(acts: &[&str], expected: Source) {
+    let subject = Subject::of(acts);
+    let (source, quick, slow) = read_both(subject.0.id()).unwrap();
+    let differ: Vec<_> = quick.iter().zip(&slow).filter(|(quick, slow)| quick != slow).collect();
+    assert!(differ.is_empty() && quick.len() == slow.len(), "{acts:?}: {differ:#x?}");
+    assert_eq!(source, expected, "{acts:?}");
+}
+
+#[test]
+fn memory_in_every_state_has_the_figures_of_smaps() {
+    let _machine = machine();
+    if !is_new_enough() {
+        return;
+    }
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let shared = format!("shared:{}:16:7", path("shared"));
+    let private = format!("private:{}:16:9:3", path("private"));
+    for acts in [
+        &["anonymous:64:40", "locked:3", "guard:5"][..],
+        &["zero:64", "anonymous:9:9"],
+        &["guarded:4"],
+        &["memfd:16:5", "shared_anonymous:16:5"],
+        &[&shared, &private],
+        &["anonymous:64:40", "fork"],
+        &["many:500"],
+    ] {
+        assert_same(acts, Source::PageTables);
+    }
+}
+
+#[test]
+fn huge_pages_have_the_figures_of_smaps() {
+    let _machine = machine();
+    if !is_new_enough() {
+        return;
+    }
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers =
+        release.split(|letter: char| !letter.is_ascii_digit()).map(|word| word.parse::<u32>().unwrap_or(0));
+    // Older kernels do not tell the huge zero page, so that smaps is read.
+    let tells = (numbers.next().unwrap(), numbers.next().unwrap()) >= (6, 18);
+    let expected = if tells { Source::PageTables } else { Source::Smaps };
+    for acts in [["huge:3:3"], ["huge:3:0"], ["huge:4:2"]] {
+        assert_same(&acts, expected);
+    }
+}
+
+#[test]
+fn what_cannot_be_proven_is_read_from_smaps() {
+    let _machine = machine();
+    if !is_new_enough() {
+        return;
+    }
+    // A private mapping of a device may hold pages that nobody accounts.
+    assert_same(&["zero_file:4"], Source::Smaps);
+}
+
+#[test]
+fn hugetlb_is_not_in_rss() {
+    let _machine = machine();
+    let pool = "/proc/sys/vm/nr_hugepages";
+    let before = std::fs::read_to_string(pool).unwrap_or_default();
+    if !is_new_enough() || std::fs::write(pool, "2").is_err() {
+        return eprintln!("SKIPPED: only root can reserve pages of hugetlb");
+    }
+    let reserved = std::fs::read_to_string(pool).unwrap();
+    if reserved.trim() == "2" {
+        assert_same(&["hugetlb:2"], Source::Smaps);
+    } else {
+        eprintln!("SKIPPED: the kernel has no room for two huge pages");
+    }
+    std::fs::write(pool, before).unwrap();
+}
+
+#[test]
+fn memory_in_swap_has_the_figures_of_smaps() {
+    let _machine = machine();
+    let Some(_swap) = SwapFile::new() else { return };
+    if !is_new_enough() {
+        return;
+    }
+    for acts in [&["swapped:64"][..], &["swapped:64", "memfd:16:16", "shared_anonymous:16:16"]] {
+        assert_same(acts, Source::Smaps);
+    }
+    let subject = Subject::of(&["swapped:64"]);
+    let (_, rows, _) = read_both(subject.0.id()).unwrap();
+    let swapped: u64 = rows.iter().map(|row| row.3).sum();
+    if swapped == 0 {
+        eprintln!("SKIPPED in part: the kernel swapped nothing out");
+    }
+}
+
+/// A swap file for the time of a test.
+struct SwapFile(tempfile::TempDir);
+
+impl SwapFile {
+    fn new() -> Option<SwapFile> {
+        if !nix::unistd::geteuid().is_root() {
+            eprintln!("SKIPPED: only root can swap on a file");
+            return None;
+        }
+        let directory = tempfile::tempdir_in("/var/tmp").unwrap();
+        let file = directory.path().join("swap");
+        std::fs::write(&file, vec![0; 16 << 20]).unwrap();
+        let run = |program: &str| Command::new(program).arg(&file).output().is_ok_and(|done| done.status.success());
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        if !run("mkswap") || !run("swapon") {
+            eprintln!("SKIPPED: mkswap or swapon does not work here");
+            return None;
+        }
+        Some(SwapFile(directory))
+    }
+}
+
+impl Drop for SwapFile {
+    fn drop(&mut self) {
+        let _ = Command::new("swapoff").arg(self.0.path().join("swap")).output();
+    }
+}
+
+#[test]
+fn the_processes_of_this_machine_have_the_figures_of_smaps() {
+    let _machine = machine();
+    let mut compared = 0;
+    for entry in std::fs::read_dir("/proc").unwrap() {
+        let Some(pid) = entry.unwrap().file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        // The test itself does not stand still.
+        if pid == std::process::id() {
+            continue;
+        }
+        match read_both(pid) {
+            // Nobody holds the process still: mappings that it changes between two readings are no finding, as long as
+            // they are few.
+            Ok((_, quick, slow)) if quick.len() == slow.len() => {
+                let same = quick.iter().zip(&slow).filter(|(quick, slow)| quick == slow).count();
+                assert!(
+                    quick.len() - same <= 3 + quick.len() / 20,
+                    "pid {pid}: {same} of {} are the same",
+                    quick.len()
+                );
+                compared += 1;
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+    assert!(compared > 0, "no process could be read");
+}
+
+#[test]
+fn without_counters_the_list_of_mappings_is_enough() {
+    let subject = Subject::of(&["anonymous:4:2"]);
+    let (mut fields, wanted) = (Fields::new(), Wanted::Only(vec!["Size".into()]));
+    let found = read_mappings(&ProcRoot::live(), subject.0.id(), &mut fields, &wanted).unwrap();
+    let size = fields.find(b"Size").unwrap();
+    assert_eq!(found.source, Source::Maps);
+    assert!(found.mappings.iter().all(|row| row.bytes(size) == Some(row.size())));
+}
+
+#[test]
+fn a_file_that_is_called_deleted_is_not() {
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let acts = [
+        format!("shared:{}:4:4", path("alive (deleted)")),
+        format!("shared:{}:4:4", path("gone")),
+        format!("shared:{}:4:4", path("kept")),
+        format!("unlink:{}", path("gone")),
+    ];
+    let subject = Subject::of(&acts.each_ref().map(String::as_str));
+    let root = ProcRoot::live();
+    let (mut fields, wanted) = (Fields::new(), Wanted::Only(Vec::new()));
+    let found = read_mappings(&root, subject.0.id(), &mut fields, &wanted).unwrap();
+    let of = |name: &str| {
+        let mapping = found.mappings.iter().find(|row| row.path() == path(name).as_bytes()).unwrap();
+        (Deleted::by_name(&mapping), read_deleted(&root, subject.0.id(), &mapping))
+    };
+    assert_eq!(of("kept"), (Deleted::No, Deleted::No));
+    assert_eq!(of("gone (deleted)"), (Deleted::Unknown, Deleted::Yes));
+    let (text, looked) = of("alive (deleted)");
+    assert_eq!(text, Deleted::Unknown);
+    match nix::unistd::geteuid().is_root() {
+        true => assert_eq!(looked, Deleted::No),
+        false => eprintln!("SKIPPED in part: only root may look through map_files"),
+    }
+}

@@ -1,0 +1,303 @@
+//! `rmap pid` as a user types and sees it: pmap's letters against pmap, rows chosen and folded, the join with the page cache,
+//! the summary, the page tables, the configuration file, and what is said where nothing may be read.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![allow(dead_code, reason = "the helpers serve several test programs")]
+
+mod common;
+
+use std::fs;
+use std::process::Command;
+
+use common::{ForEveryone, Subject, capture, command, mapping, page, rmap, run};
+use serde_json::Value;
+
+fn stopped<'a>(acts: impl IntoIterator<Item = &'a str>) -> Subject {
+    let subject = Subject::start(acts);
+    subject.stop();
+    subject
+}
+
+/// pmap's lines, or none where it is not installed.
+fn pmap(arguments: &[&str]) -> Option<Vec<String>> {
+    match Command::new("pmap").args(arguments).output() {
+        Ok(output) => Some(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()),
+        Err(_) => {
+            eprintln!("SKIPPED: pmap is not installed (procps)");
+            None
+        }
+    }
+}
+
+/// The words at these places of every line whose first word is an address, which is made a number.
+fn figures(lines: &[String], places: std::ops::Range<usize>) -> Vec<(u64, Vec<String>)> {
+    let words = lines.iter().map(|line| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
+    words
+        .filter_map(|words| Some((u64::from_str_radix(words.first().filter(|word| word.len() > 7)?, 16).ok()?, words)))
+        .map(|(address, words)| (address, words[places.clone()].to_vec()))
+        .collect()
+}
+
+fn lines(arguments: &[&str]) -> Vec<String> {
+    rmap(arguments).good().text().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn the_extended_format_has_pmaps_figures_and_its_total() {
+    let subject = stopped(["anonymous:8:3", "memfd:9:4"]);
+    let pid = subject.word();
+    let Some(theirs) = pmap(&["-x", &pid]) else { return };
+    let ours = lines(&["pid", "-x", &pid]);
+    assert_eq!(figures(&ours, 1..5), figures(&theirs, 1..5));
+    let last =
+        |lines: &[String]| lines.last().unwrap().split_whitespace().skip(2).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(last(&ours), last(&theirs));
+    assert!(ours[1].contains("Kbytes") && ours[1].contains("RSS") && ours[1].contains("Mode"), "{}", ours[1]);
+}
+
+#[test]
+fn the_device_format_has_pmaps_figures_and_its_closing_line() {
+    let subject = stopped(["anonymous:8:3", "memfd:9:4"]);
+    let pid = subject.word();
+    let Some(theirs) = pmap(&["-d", &pid]) else { return };
+    let ours = lines(&["pid", "-d", &pid]);
+    assert_eq!(figures(&ours, 1..3), figures(&theirs, 1..3));
+    assert_eq!(ours.last(), theirs.last());
+}
+
+#[test]
+fn the_letter_x_in_capitals_has_pmaps_columns_and_twice_every_field() {
+    let subject = stopped(["anonymous:8:3"]);
+    let pid = subject.word();
+    let Some(theirs) = pmap(&["-X", &pid]) else { return };
+    let ours = lines(&["pid", "-X", &pid]);
+    let words = |line: &String| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(words(&ours[1])[..7], words(&theirs[1])[..7]);
+    let counters = words(&ours[1]).len() - 1;
+    // Pss and Pss_Dirty move with whoever else maps a library.
+    let without_pss = |lines: &[String]| -> Vec<_> {
+        figures(lines, 1..counters)
+            .into_iter()
+            .map(|(address, mut words)| {
+                words.drain(6..8);
+                (address, words)
+            })
+            .collect()
+    };
+    assert_eq!(without_pss(&ours), without_pss(&theirs));
+    assert!(lines(&["pid", "-XX", &pid])[1].contains("VmFlags") && !ours[1].contains("VmFlags"));
+}
+
+#[test]
+fn a_total_is_over_exactly_the_rows_that_are_shown() {
+    let maps = [mapping(0x1000_0000, 2, "rw-p", b"", 8), mapping(0x2000_0000, 4, "r--p", b"/a/b", 4)].concat();
+    let root = capture(&[(7, b"x\0", &maps)]);
+    let root = root.path().to_str().unwrap();
+    let total = |more: &[&str]| -> String {
+        let all = [&["pid", "7", "--proc-root", root, "-o", "address,size,rss"], more].concat();
+        lines(&all).last().unwrap().split_whitespace().skip(2).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(total(&[]), "24 12");
+    assert_eq!(total(&["-A", "10000000,10001fff"]), "8 8");
+    assert_eq!(total(&["-A", "20000000"]), "16 4");
+    assert_eq!(total(&["--filter", "rss < size"]), "16 4");
+    assert_eq!(total(&["--top", "1"]), "8 8");
+    assert_eq!(total(&["--sort", "size", "--top", "1"]), "16 4");
+    assert_eq!(total(&["--sort", "-size", "--top", "1"]), "8 8");
+}
+
+#[test]
+fn quiet_leaves_the_process_and_its_rows() {
+    let maps = mapping(0x1000_0000, 2, "rw-p", b"", 8);
+    let root = capture(&[(7, b"x\0", &maps)]);
+    let out = lines(&["pid", "7", "-q", "-x", "-o", "+pss", "--proc-root", root.path().to_str().unwrap()]);
+    assert_eq!(out, ["7:   x", "000010000000 8 8 - rw--- 8 [anon]"]);
+}
+
+#[test]
+fn mappings_are_folded_together_with_their_count_and_sums() {
+    let one = [
+        mapping(0x1000_0000, 2, "r-xp", b"/lib/a.so", 8),
+        mapping(0x2000_0000, 4, "rw-p", b"/lib/a.so", 4),
+        mapping(0x3000_0000, 1, "rw-p", b"", 4),
+    ]
+    .concat();
+    let root = capture(&[(7, b"x\0", &one), (8, b"y\0", &one)]);
+    let root = root.path().to_str().unwrap();
+    let merged = rmap(["pid", "7", "8", "--proc-root", root, "--merge", "--by", "file", "--json"]).good().json();
+    let groups = merged["groups"].as_array().unwrap();
+    assert_eq!(groups.len(), 2);
+    let first = &groups[0];
+    assert_eq!(
+        (&first["mapping"], &first["mappings"], &first["processes"]),
+        (&"/lib/a.so".into(), &4.into(), &2.into())
+    );
+    assert_eq!((&first["rss"], &first["size"]), (&Value::from(24 << 10), &Value::from(12 * 4096)));
+    let apart = rmap(["pid", "7", "8", "--proc-root", root, "--by", "perm", "--json"]).good().json();
+    assert_eq!(apart.as_array().unwrap().len(), 2);
+    assert_eq!(apart[0]["groups"][0]["perm"], "r-xp");
+    assert_eq!(rmap(["pid", "7", "--proc-root", root, "--by", "dir", "--json"]).json()[0]["groups"][0]["dir"], "/lib");
+}
+
+#[test]
+fn the_join_tells_cached_from_mapped_and_own_copies_from_the_files_pages() {
+    let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+    let (shared, own) = (folder.path().join("shared"), folder.path().join("own"));
+    let (shared, own) = (shared.to_str().unwrap(), own.to_str().unwrap());
+    let acts = [format!("shared:{shared}:16:5"), format!("private:{own}:16:8:3"), "memfd:9:4".to_owned()];
+    let subject = stopped(acts.iter().map(String::as_str));
+    let filter = format!("dir == {} || mapping =~ 'memfd:subject'", folder.path().display());
+    let out = rmap(["pid", &subject.word(), "--cache", "--json", "--filter", &filter]).good().json();
+    let rows = out[0]["mappings"].as_array().unwrap();
+    let pages = |count: u64| Value::from(count * page());
+    let row = |path: &str| rows.iter().find(|row| row["path"] == *path).unwrap();
+    let figures = |row: &Value| {
+        ["rss", "cache_range", "cache_cached", "cache_mapped", "cache_unmapped"].map(|name| row[name].clone())
+    };
+    assert_eq!(figures(row(shared)), [5, 16, 16, 5, 11].map(pages));
+    // Of the eight pages that are mapped in, three are the process's own copies by now.
+    assert_eq!(figures(row(own)), [8, 8, 8, 5, 3].map(pages));
+    let memfd = rows.iter().find(|row| row["kind"] == "memfd").unwrap();
+    if !nix::unistd::geteuid().is_root() {
+        return eprintln!("SKIPPED: only root opens a memfd through map_files");
+    }
+    assert_eq!((&memfd["cache_file"], &memfd["deleted"]), (&"map_files".into(), &true.into()), "{memfd}");
+    assert_eq!(figures(memfd), [4, 9, 4, 4, 0].map(pages));
+}
+
+#[test]
+fn the_summary_is_the_kernels_own_sums() {
+    let subject = stopped(["anonymous:64:40", "memfd:9:4"]);
+    let word = subject.word();
+    let rollup = fs::read_to_string(format!("/proc/{word}/smaps_rollup")).unwrap();
+    let kernel = |name: &str| -> u64 {
+        let line = rollup.lines().find(|line| line.starts_with(&format!("{name}:"))).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
+    };
+    let out = rmap(["pid", &word, "--summary", "--json"]).good().json();
+    let part = |name: &str| {
+        let parts = out[0]["parts"].as_array().unwrap();
+        parts.iter().find(|part| part["part"] == name).unwrap()["amount"].as_u64().unwrap()
+    };
+    assert_eq!(part("resident"), kernel("Rss"));
+    assert_eq!(part("anonymous"), kernel("Anonymous"));
+    assert_eq!(part("clean"), kernel("Shared_Clean") + kernel("Private_Clean"));
+    assert_eq!(part("dirty"), kernel("Shared_Dirty") + kernel("Private_Dirty"));
+    assert_eq!(part("clean") + part("dirty"), part("resident"));
+    assert_eq!(part("shared_memory"), 4 * page());
+}
+
+#[test]
+fn the_page_map_shows_which_pages_are_there() {
+    let subject = stopped(["anonymous:16:5", "memfd:8:4"]);
+    let start = &subject.made[0].start;
+    let columns = "map_present,map_file,page_map";
+    let out = rmap(["pid", &subject.word(), "--map", "--json", "-A", start, "-o", columns]).good().json();
+    let row = &out[0]["mappings"][0];
+    assert_eq!(row["page_map"], "#####...........");
+    assert_eq!((&row["map_present"], &row["map_file"]), (&Value::from(5 * page()), &Value::from(0)));
+    let strips = rmap(["pid", &subject.word(), "--map", "-A", &subject.made[1].start]).good().text();
+    assert!(strips.contains("\n  ####....\n  FFFF\n"), "{strips}");
+}
+
+#[test]
+fn the_configuration_changes_tables_and_no_machine_format() {
+    let maps = mapping(0x1000_0000, 2, "rw-p", b"", 8);
+    let root = capture(&[(7, b"x\0", &maps)]);
+    let home = tempfile::tempdir().unwrap();
+    fs::create_dir(home.path().join("rmap")).unwrap();
+    let file = home.path().join("rmap/config.toml");
+    fs::write(&file, "[pid]\ncolumns = [\"size\", \"perm\"]\nunit = \"bytes\"\n").unwrap();
+    let with = |more: &[&str]| {
+        let mut command = command([&["pid", "7", "--proc-root", root.path().to_str().unwrap()], more].concat());
+        command.env("XDG_CONFIG_HOME", home.path());
+        run(command)
+    };
+    let text = with(&["-n", "--no-total"]).good().text();
+    assert_eq!(text, "8192 rw-p\n");
+    assert_eq!(with(&["-n", "--no-total", "-o", "rss"]).good().text(), "8192\n");
+    assert_eq!(with(&["-n", "--no-total", "-o", "rss", "--no-config"]).good().text(), "8\n");
+    assert_eq!(with(&["--json"]).good().text(), with(&["--json", "--no-config"]).good().text());
+    fs::write(&file, "[pid]\ncolumns = [\n  \"sise\",\n]\n").unwrap();
+    let refused = with(&[]);
+    assert_eq!(refused.status, Some(2));
+    assert!(
+        refused.err.starts_with(&format!("rmap: {}:3: there is no column 'sise'", file.display())),
+        "{}",
+        refused.err
+    );
+    let named = with(&["--config", "/nonexistent/rmap.toml"]);
+    assert_eq!((named.status, named.complaints().len()), (Some(2), 1));
+}
+
+#[test]
+fn of_another_users_process_what_may_be_known_is_shown() {
+    let Some(everyone) = ForEveryone::copy() else { return };
+    let subject = stopped(["anonymous:64:40"]);
+    let refused = everyone.rmap(["pid", &subject.word()]);
+    assert_eq!(refused.status, Some(1));
+    assert_eq!(refused.complaints().len(), 1, "{}", refused.err);
+    assert!(
+        refused.err.contains("its smaps may not be read") && refused.err.contains("run as root"),
+        "{}",
+        refused.err
+    );
+    let text = refused.text();
+    let line = |part: &str| text.lines().find(|line| line.starts_with(part)).unwrap().to_owned();
+    assert!(!line("resident").contains(" - ") && line("private").contains(" - "), "{text}");
+    let machine = everyone.rmap(["pid", "--json", &subject.word()]);
+    assert_eq!((machine.status, machine.json()), (Some(1), Value::Array(Vec::new())));
+}
+
+#[test]
+fn a_mistake_in_an_expression_is_wrong_usage_and_is_pointed_at() {
+    let wrong = rmap(["pid", "self", "--filter", "rss > 10M && sise > 1"]);
+    assert_eq!(wrong.status, Some(2));
+    assert!(wrong.err.contains("\n  rss > 10M && sise > 1\n               ^^^^\n"), "{}", wrong.err);
+}
+
+#[test]
+fn files_are_filtered_by_the_same_expressions() {
+    let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+    for (name, length) in [("small", 100), ("large", 50_000)] {
+        fs::write(folder.path().join(name), vec![1; length]).unwrap();
+    }
+    let [small, large] = ["small", "large"].map(|name| folder.path().join(name).to_str().unwrap().to_owned());
+    let shown = |filter: &str| {
+        rmap(["pcstat", "-n", "--bname", "-o", "filename", "--filter", filter, &small, &large]).good().text()
+    };
+    assert_eq!(shown("size > 10K && percent == 100"), "large\n");
+    assert_eq!(shown("cached < 2"), "small\n");
+    assert_eq!(rmap(["pcstat", "--filter", "sise > 1", &small]).status, Some(2));
+}
+
+#[test]
+fn a_look_marks_what_came_and_went() {
+    let root = capture(&[(7, b"x\0", &mapping(0x1000_0000, 2, "rw-p", b"", 8))]);
+    let smaps = root.path().join("7/smaps");
+    let mut watching =
+        command(["pid", "7", "--proc-root", root.path().to_str().unwrap(), "-w", "0.05", "--jsonl", "-o", "start,rss"]);
+    let mut child = watching.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let rows = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+    let mut seen = Vec::new();
+    for row in rows.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap()) {
+        if seen.is_empty() {
+            // In one step, so that no look sees half of it.
+            let [grown, new] = [mapping(0x1000_0000, 2, "rw-p", b"", 4), mapping(0x2000_0000, 1, "r--p", b"/a", 4)];
+            let folder = tempfile::tempdir_in(root.path()).unwrap();
+            fs::write(folder.path().join("smaps"), [grown, new].concat()).unwrap();
+            fs::rename(folder.path().join("smaps"), &smaps).unwrap();
+        }
+        seen.push(row["fate"].clone());
+        if row["fate"] == "new" {
+            assert_eq!((&row["start"], &row["rss"]), (&"20000000".into(), &Value::from(4096)));
+            break;
+        }
+        if row["fate"] == "changed" {
+            assert_eq!(row["rss_change"], Value::from(-4096));
+        }
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(seen.contains(&"changed".into()) && seen.contains(&"new".into()), "{seen:?}");
+}

@@ -1,0 +1,185 @@
+//! Finding processes, their totals and what may be known of them without smaps.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
+
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rmap::process::{Fields, ProcRoot, Selection, Source, Wanted, read_selected, read_smaps, read_status, read_totals};
+
+/// A child that sleeps under a name that no other process has.
+struct Sleeper {
+    child: Child,
+    name: String,
+    _directory: tempfile::TempDir,
+    /// One at a time: the name is one, and a program that is being written cannot be run by another test's fork.
+    _alone: MutexGuard<'static, ()>,
+}
+
+static ALONE: Mutex<()> = Mutex::new(());
+
+impl Sleeper {
+    fn new() -> Sleeper {
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let directory = tempfile::tempdir().unwrap();
+        let name = format!("rmap-a-sleeper-{}", std::process::id());
+        let program = directory.path().join(&name);
+        std::fs::copy("/bin/sleep", &program).unwrap();
+        let child = Command::new(&program).arg("1000.25").stdout(Stdio::null()).spawn().unwrap();
+        // Loaded, and asleep for good.
+        let stat = format!("/proc/{}/stat", child.id());
+        let is_asleep = || std::fs::read_to_string(&stat).is_ok_and(|text| text.contains(") S "));
+        while !(is_asleep() && (0..5).all(|_| (std::thread::sleep(Duration::from_millis(5)), is_asleep()).1)) {}
+        Sleeper { child, name, _directory: directory, _alone: alone }
+    }
+
+    fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Sleeper {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn select(fill: impl Fn(&mut Selection)) -> Vec<u32> {
+    let mut selection = Selection::new();
+    fill(&mut selection);
+    read_selected(&ProcRoot::live(), &selection).unwrap()
+}
+
+#[test]
+fn a_process_is_found_by_its_name_and_its_program() {
+    let sleeper = Sleeper::new();
+    // The kernel's own name is cut to 15 bytes; that of the file is whole.
+    assert_eq!(select(|by| by.add_name(&sleeper.name.as_bytes()[..15])), [sleeper.pid()]);
+    assert_eq!(select(|by| by.add_name(sleeper.name.as_bytes())), [sleeper.pid()]);
+    assert!(select(|by| by.add_name(b"rmap-a-sleeper")).is_empty(), "a part of a name is no name");
+}
+
+#[test]
+fn a_process_is_found_by_its_command_line_and_this_one_is_not() {
+    let sleeper = Sleeper::new();
+    let pattern = format!("{} 1000[.]25$", sleeper.name);
+    assert_eq!(select(|by| by.add_pattern(&pattern).unwrap()), [sleeper.pid()]);
+    assert!(!select(|by| by.add_pattern(".").unwrap()).contains(&std::process::id()));
+}
+
+#[test]
+fn every_kind_of_criterion_must_hold() {
+    let sleeper = Sleeper::new();
+    let user = nix::unistd::geteuid().as_raw();
+    let of_user = |user: u32| {
+        select(|by| {
+            by.add_name(sleeper.name.as_bytes());
+            by.add_user(&user.to_string()).unwrap();
+        })
+    };
+    assert_eq!(of_user(user), [sleeper.pid()]);
+    assert!(of_user(user + 1).is_empty());
+    assert!(select(|by| by.add_user(&user.to_string()).unwrap()).contains(&sleeper.pid()));
+}
+
+#[test]
+fn a_process_is_found_by_its_control_group() {
+    let sleeper = Sleeper::new();
+    let text = std::fs::read_to_string(format!("/proc/{}/cgroup", sleeper.pid())).unwrap();
+    let Some(path) = text.lines().next().and_then(|line| line.splitn(3, ':').nth(2)) else {
+        return eprintln!("SKIPPED: there are no control groups here");
+    };
+    assert!(select(|by| by.add_group(path.as_bytes())).contains(&sleeper.pid()));
+    assert!(select(|by| by.add_group(b"/no/such/group")).is_empty());
+}
+
+#[test]
+fn kernel_threads_are_never_found() {
+    let all = select(|by| by.add_group(b"/"));
+    for pid in all {
+        let kernel = std::fs::read_to_string(format!("/proc/{pid}/status")).is_ok_and(|text| !text.contains("VmSize"));
+        // One that exited since then has no memory either.
+        assert!(!kernel || std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default().is_empty(), "{pid}");
+    }
+}
+
+#[test]
+fn the_totals_are_the_sums_of_the_rows() {
+    let sleeper = Sleeper::new();
+    let (mut fields, mut row_fields) = (Fields::new(), Fields::new());
+    let totals = read_totals(&ProcRoot::live(), sleeper.pid(), &mut fields, &Wanted::Everything).unwrap();
+    let rows = read_smaps(&ProcRoot::live(), sleeper.pid(), &mut row_fields, &Wanted::Everything).unwrap();
+    let sum = |name: &str| {
+        let field = row_fields.find(name.as_bytes()).unwrap();
+        rows.mappings.iter().map(|row| row.bytes(field).unwrap().0).sum::<u64>()
+    };
+    let total = |name: &str| totals.bytes(&fields, fields.find(name.as_bytes())?).map(|bytes| bytes.0);
+    for name in ["Rss", "Anonymous", "Swap", "Private_Dirty", "Locked"] {
+        assert_eq!(total(name), Some(sum(name)), "{name}");
+    }
+    let lost = total("Pss").unwrap().abs_diff(sum("Pss"));
+    assert!(lost <= 1024 * rows.mappings.len() as u64, "Pss differs by {lost}");
+    assert!(totals.process.command.ends_with(b"1000.25"));
+    if std::path::Path::new("/proc/self/smaps_rollup").exists() {
+        assert_eq!(totals.source, Source::Rollup);
+    }
+}
+
+#[test]
+fn without_a_rollup_the_rows_are_added() {
+    let top = tempfile::tempdir().unwrap();
+    std::fs::create_dir(top.path().join("12")).unwrap();
+    let sample = std::fs::read("tests/smaps/linux-6.1-x86_64.txt").unwrap();
+    std::fs::write(top.path().join("12/smaps"), &sample).unwrap();
+    let mut fields = Fields::new();
+    let root = ProcRoot::at(top.path().to_owned());
+    let totals = read_totals(&root, 12, &mut fields, &Wanted::Everything).unwrap();
+    let written: u64 = String::from_utf8_lossy(&sample)
+        .lines()
+        .filter_map(|line| line.strip_prefix("Rss:")?.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok())
+        .sum();
+    let field = |name: &[u8]| fields.find(name).unwrap();
+    assert_eq!(totals.source, Source::Smaps);
+    assert_eq!(totals.bytes(&fields, field(b"Rss")).unwrap().0, written * 1024);
+    assert_eq!(totals.bytes(&fields, field(b"Size")), None);
+    assert_eq!(totals.bytes(&fields, field(b"KernelPageSize")), None);
+}
+
+#[test]
+fn the_status_of_another_users_process_may_be_read() {
+    let sleeper = Sleeper::new();
+    let status = read_status(&ProcRoot::live(), sleeper.pid()).unwrap();
+    assert_eq!(status.name, &sleeper.name.as_bytes()[..15]);
+    assert!(status.rss.unwrap().0 > 0 && status.swap.is_ok());
+    // Of process 1 this may be another user's.
+    assert!(read_status(&ProcRoot::live(), 1).unwrap().rss.is_ok());
+}
+
+/// What `rmap pid` says: exit status, output, complaints.
+fn rmap_pid(arguments: &[&str]) -> (i32, String, String) {
+    let output = assert_cmd::Command::cargo_bin("rmap").unwrap().arg("pid").args(arguments).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn rmap_pid_takes_names_and_patterns_and_says_what_it_did_not_find() {
+    let sleeper = Sleeper::new();
+    let heading = format!("{}:   ", sleeper.pid());
+    for arguments in [["--name", sleeper.name.as_str()], ["--match", "rmap-a-sleeper.*1000[.]25"]] {
+        let (status, output, complaint) = rmap_pid(&arguments);
+        assert_eq!((status, complaint.as_str()), (0, ""), "{arguments:?}");
+        assert!(output.starts_with(&heading), "{output}");
+        assert_eq!(output.matches(&heading).count(), 1);
+    }
+    // Named and found: once.
+    let (status, output, _) = rmap_pid(&[&sleeper.pid().to_string(), "--name", &sleeper.name]);
+    assert_eq!((status, output.matches(&heading).count()), (0, 1));
+    let (status, _, complaint) = rmap_pid(&["--name", "no process has this name"]);
+    assert_eq!((status, complaint.as_str()), (1, "rmap: --name, --match, --user, --cgroup: no process is like that\n"));
+    let (status, _, complaint) = rmap_pid(&["--match", "a(b"]);
+    assert_eq!((status, complaint.as_str()), (2, "rmap: a(b: no regular expression: unclosed group\n"));
+    assert_eq!(rmap_pid(&[]).0, 2);
+}
