@@ -86,11 +86,13 @@ fn a_process_that_maps_and_unmaps_gives_only_rows_that_it_had() {
 #[test]
 fn a_process_that_runs_other_programs_is_never_two_in_one_list() {
     let script = "exec /bin/sh -c \"$0\" \"$0\"";
-    let mut child = Command::new("/bin/sh").args(["-c", script, script]).spawn().unwrap();
+    let child = Command::new("/bin/sh").args(["-c", script, script]).spawn().unwrap();
+    // Ended with the test, however that ends.
+    let subject = Subject { child, base: 0 };
     let mut whole = 0;
     for turn in 0..300 {
         let wanted = &ways()[turn % 3];
-        match read_mappings(&ProcRoot::live(), child.id(), &mut Fields::new(), wanted) {
+        match read_mappings(&ProcRoot::live(), subject.child.id(), &mut Fields::new(), wanted) {
             Ok(found) => {
                 let count = |name: &[u8]| found.mappings.iter().filter(|row| row.path() == name).count();
                 assert!(!found.mappings.is_empty());
@@ -100,7 +102,5 @@ fn a_process_that_runs_other_programs_is_never_two_in_one_list() {
             Err(error) => assert_eq!(error.kind(), ErrorKind::Changed, "{error}"),
         }
     }
-    let _ = child.kill();
-    let _ = child.wait();
     assert!(whole > 0, "it was never read");
 }
