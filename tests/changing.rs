@@ -25,9 +25,9 @@ impl Subject {
             Command::new(env!("CARGO")).args(["build", "--quiet", "--example", "subject"]).status().unwrap();
         }
         let mut child = Command::new(program).arg(act).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let base = u64::from_str_radix(line.split(' ').nth(1).unwrap(), 16).unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let said: Vec<String> = lines.map_while(Result::ok).take_while(|line| line != "ready").collect();
+        let base = u64::from_str_radix(said[0].split(' ').nth(1).unwrap(), 16).unwrap();
         Subject { child, base }
     }
 }
