@@ -25,9 +25,9 @@ impl Subject {
             Command::new(env!("CARGO")).args(["build", "--quiet", "--example", "subject"]).status().unwrap();
         }
         let mut child = Command::new(program).arg(act).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let base = u64::from_str_radix(line.split(' ').nth(1).unwrap(), 16).unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let said: Vec<String> = lines.map_while(Result::ok).take_while(|line| line != "ready").collect();
+        let base = u64::from_str_radix(said[0].split(' ').nth(1).unwrap(), 16).unwrap();
         Subject { child, base }
     }
 }
@@ -86,11 +86,13 @@ fn a_process_that_maps_and_unmaps_gives_only_rows_that_it_had() {
 #[test]
 fn a_process_that_runs_other_programs_is_never_two_in_one_list() {
     let script = "exec /bin/sh -c \"$0\" \"$0\"";
-    let mut child = Command::new("/bin/sh").args(["-c", script, script]).spawn().unwrap();
+    let child = Command::new("/bin/sh").args(["-c", script, script]).spawn().unwrap();
+    // Ended with the test, however that ends.
+    let subject = Subject { child, base: 0 };
     let mut whole = 0;
     for turn in 0..300 {
         let wanted = &ways()[turn % 3];
-        match read_mappings(&ProcRoot::live(), child.id(), &mut Fields::new(), wanted) {
+        match read_mappings(&ProcRoot::live(), subject.child.id(), &mut Fields::new(), wanted) {
             Ok(found) => {
                 let count = |name: &[u8]| found.mappings.iter().filter(|row| row.path() == name).count();
                 assert!(!found.mappings.is_empty());
@@ -100,7 +102,5 @@ fn a_process_that_runs_other_programs_is_never_two_in_one_list() {
             Err(error) => assert_eq!(error.kind(), ErrorKind::Changed, "{error}"),
         }
     }
-    let _ = child.kill();
-    let _ = child.wait();
     assert!(whole > 0, "it was never read");
 }

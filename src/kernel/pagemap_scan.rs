@@ -105,7 +105,7 @@ impl EntryState {
 ///
 /// # Errors
 /// [`io::ErrorKind::Unsupported`]: a kernel before 6.7. `EFAULT`: `range` is not within the addresses of a process.
-/// `ESRCH` does not come: the page tables of a process that has exited are empty.
+/// `ESRCH`: the address space that `pagemap` was opened on is gone (exit, `execve`).
 pub fn scan(pagemap: &File, range: Range<u64>, mut each: impl FnMut(PageRange) -> ControlFlow<()>) -> io::Result<()> {
     let mut regions = vec![Region::default(); REGIONS];
     let mut categories = CATEGORIES.into_iter();

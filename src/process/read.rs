@@ -163,6 +163,8 @@ fn read_once(
         Ok(Gathered::Moved) => return Ok(Reading::Failed(replaced(pid))),
         Ok(Gathered::Unproven) => return Ok(Reading::Unproven),
         Err(Stop::Parse(error)) => return Ok(Reading::Failed(malformed(pid, source.file(), &error))),
+        // The page tables say of an address space that was let go of what smaps says of a process that has exited.
+        Err(Stop::Read(error)) if is_gone(&error) && lives_on(directory) => return Ok(Reading::Failed(replaced(pid))),
         Err(Stop::Read(error)) => return Err(read_error(pid, &error)),
     };
     let after = read_stat(directory).map_err(|error| exited_meanwhile(pid, error))?;
@@ -257,6 +259,11 @@ fn has_no_memory(root: &ProcRoot, pid: u32, stat: Option<&Stat>) -> Result<bool>
         Some(stat) => Ok(stat.vsize == 0),
         None => Ok(false),
     }
+}
+
+/// Whether the process is there and not on its way out.
+fn lives_on(directory: &ProcessDir) -> bool {
+    matches!(read_stat(directory), Ok(Some(stat)) if !is_zombie(&stat) && !is_exiting(&stat))
 }
 
 fn replaced(pid: u32) -> Error {
