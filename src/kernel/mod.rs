@@ -4,6 +4,7 @@
 //! Nothing here decides what a figure means, which interface to believe, or how an answer reads: that is for the
 //! floors above.
 
+mod bus_error;
 pub mod cachestat;
 pub mod dax;
 pub mod file_system;
@@ -11,6 +12,8 @@ pub mod mincore;
 pub mod open;
 pub mod page_size;
 pub mod pagemap;
+pub mod rename;
 pub mod shared_map;
+pub mod signal;
 
 pub use page_size::page_size;
