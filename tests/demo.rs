@@ -115,8 +115,34 @@ impl Held {
     }
 }
 
+/// A shell's `&` leaves Ctrl-C ignored, and the demo respects that.
+fn ctrl_c_is_ignored_here() -> bool {
+    let ignored = rmap::kernel::signal::is_ignored(Signal::SIGINT as i32);
+    if ignored {
+        eprintln!("SKIPPED: the tests were started with Ctrl-C ignored");
+    }
+    ignored
+}
+
+#[test]
+fn a_hangup_that_is_ignored_stays_ignored() {
+    let folder = disk();
+    let file = folder.path().join("f");
+    let mut nohup = Command::new("nohup");
+    nohup.arg(program()).args(["demo", "--size", "1M", "--file", file.to_str().unwrap()]);
+    let mut held = hold(nohup);
+    held.subject.signal(Signal::SIGHUP);
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    assert!(held.subject.child().try_wait().unwrap().is_none(), "nohup was not respected");
+    assert_eq!(held.end(Signal::SIGTERM).code(), Some(0));
+    assert_eq!(names(folder.path()), [""; 0]);
+}
+
 #[test]
 fn what_hold_says_can_be_typed() {
+    if ctrl_c_is_ignored_here() {
+        return;
+    }
     let folder = disk();
     for name in ["plain", "it's a \"file\"", "two\nlines $HOME", "tab\tand \\ and \u{1b}[2J", "-x"] {
         let mut demo = command(["demo", "--size", "2M", "--file", &format!("./{name}")]);
@@ -138,7 +164,31 @@ fn what_hold_says_can_be_typed() {
 }
 
 #[test]
+fn nothing_is_left_by_a_kill_at_any_moment() {
+    let folder = disk();
+    let path = folder.path().join("f");
+    for moment in 0..60 {
+        let force = moment % 2 == 1;
+        if force {
+            fs::write(&path, "dear").unwrap();
+        }
+        let mut demo = command(["demo", "--size", "1M", "--file", path.to_str().unwrap()]);
+        demo.args(force.then_some("--force")).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut demo = Subject::of(demo.spawn().unwrap());
+        std::thread::sleep(std::time::Duration::from_micros(moment * 150));
+        let _ = demo.child().kill();
+        demo.child().wait().unwrap();
+        let is_old = || fs::read(&path).is_ok_and(|bytes| bytes == b"dear") && names(folder.path()) == ["f"];
+        wait_until("nothing is left", || names(folder.path()).is_empty() || force && is_old());
+        let _ = fs::remove_file(&path);
+    }
+}
+
+#[test]
 fn nothing_is_left_by_a_signal() {
+    if ctrl_c_is_ignored_here() {
+        return;
+    }
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGKILL, Signal::SIGQUIT] {
         let folder = disk();
         let mut held = hold(command(["demo", "--size", "1M", "--file", folder.path().join("f").to_str().unwrap()]));
@@ -155,6 +205,9 @@ fn nothing_is_left_by_a_signal() {
 
 #[test]
 fn nothing_is_left_by_a_signal_while_it_fills() {
+    if ctrl_c_is_ignored_here() {
+        return;
+    }
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGKILL] {
         let folder = disk();
         let file = folder.path().join("f");
@@ -215,8 +268,8 @@ fn refused(run: &Run, words: &str) {
 fn a_size_that_does_not_fit_is_refused_before_anything_is_touched() {
     let folder = disk();
     refused(&demo_in(folder.path(), &["--size", "900T"]), "it does not fit in memory, of which ");
-    refused(&demo_in(folder.path(), &["--size", "0"]), "a file of this size cannot be mapped");
-    refused(&demo_in(folder.path(), &["--size", "16383P"]), "--size ");
+    refused(&demo_in(folder.path(), &["--size", "16383P"]), "--size 16383P: a file of this size cannot be mapped");
+    refused(&demo_in(folder.path(), &["--size", "7.999E"]), "--size 9222219115350168961: it does not fit in memory");
     assert_eq!(names(folder.path()), [""; 0]);
     let missing = folder.path().join("no/such/folder");
     refused(&demo_in(&missing, &["--size", "1M"]), "no such file");
@@ -385,4 +438,148 @@ fn a_file_that_took_the_demos_name_is_not_removed() {
         assert_eq!(fs::read(&path).unwrap(), b"another");
         fs::remove_file(&path).unwrap();
     }
+}
+
+/// Starts a demo that is large enough to be met while it fills, waits until it has begun to, and does `act`.
+fn meddled(options: &[&str], act: impl Fn(&Path)) -> (tempfile::TempDir, Run) {
+    let folder = disk();
+    let path = folder.path().join("f");
+    let mut demo = command([&["demo", "--size", "384M", "--file", path.to_str().unwrap()], options].concat());
+    let child = demo.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_until("it has its name", || path.exists());
+    act(&path);
+    let output = child.wait_with_output().unwrap();
+    let err = String::from_utf8_lossy(&output.stderr).into_owned();
+    (folder, Run { status: output.status.code(), out: output.stdout, err })
+}
+
+#[test]
+fn a_file_that_lost_its_name_is_measured_to_the_end() {
+    let (folder, run) = meddled(&[], |path| fs::remove_file(path).unwrap());
+    assert_eq!((run.status, run.err.as_str()), (Some(1), ""), "{run:?}");
+    assert!(run.text().lines().any(|line| line.starts_with(" 100.000 ")), "{}", run.text());
+    assert!(run.text().ends_with("/f: somebody removed this name of the demo's file meanwhile.\n"), "{}", run.text());
+    assert_eq!(names(folder.path()), [""; 0]);
+}
+
+#[test]
+fn a_file_whose_name_went_to_another_is_measured_and_the_other_is_left_alone() {
+    let (folder, run) = meddled(&["--json"], |path| {
+        fs::remove_file(path).unwrap();
+        fs::write(path, "another").unwrap();
+    });
+    assert_eq!((run.status, run.complaints().len()), (Some(1), 1), "{run:?}");
+    assert!(run.err.ends_with("/f: another file has this name now, and is left alone\n"), "{}", run.err);
+    for step in run.json().as_array().unwrap() {
+        assert_eq!(step["file_size"], 384 << 20);
+        assert_eq!(step["only_mapped"], 0, "what is mapped is cached: {step}");
+    }
+    assert_eq!(fs::read(folder.path().join("f")).unwrap(), b"another");
+}
+
+#[test]
+fn a_file_that_is_cut_while_it_fills_is_an_error_in_words() {
+    let (folder, run) = meddled(&["--keep"], |path| {
+        fs::OpenOptions::new().write(true).open(path).unwrap().set_len(10_000).unwrap();
+    });
+    assert_eq!((run.status, run.complaints().len()), (Some(1), 1), "{run:?}");
+    assert!(run.err.ends_with("/f: somebody made it 10000 bytes long meanwhile, of 402653184\n"), "{}", run.err);
+    drop(folder);
+    let (folder, run) = meddled(&[], |path| {
+        fs::OpenOptions::new().write(true).open(path).unwrap().set_len(0).unwrap();
+    });
+    assert_eq!((run.status, run.complaints().len()), (Some(1), 1), "{run:?}");
+    assert!(run.err.ends_with("/f: somebody made it 0 bytes long meanwhile, of 402653184\n"), "{}", run.err);
+    assert_eq!(names(folder.path()), [""; 0]);
+}
+
+#[test]
+fn a_default_name_that_is_taken_gets_a_number() {
+    let folder = disk();
+    // The shell's pid is the demo's, after exec.
+    let run = shell(
+        "cd \"$1\"; touch rmap-demo-$$ rmap-demo-$$-1; TMPDIR=$1 exec rmap demo --size 1M --json",
+        &[folder.path().as_os_str()],
+    );
+    assert_eq!(run.err, "");
+    let steps = run.json();
+    let (path, pid) = (steps[0]["path"].as_str().unwrap(), steps[0]["pid"].as_u64().unwrap());
+    assert!(path.ends_with(&format!("/rmap-demo-{pid}-2")), "{path}");
+    assert_eq!(names(folder.path()).len(), 2, "the two that were there");
+}
+
+#[test]
+fn a_size_that_is_none_is_wrong_usage() {
+    for (size, words) in [("0", "a file of no bytes"), ("1.5", "a fraction of a byte"), ("0.1", "a fraction of a byte")]
+    {
+        let run = rmap(["demo", "--size", size]);
+        assert_eq!((run.status, run.out.len()), (Some(2), 0), "{run:?}");
+        assert!(run.err.contains(words) && run.err.contains(size), "{}", run.err);
+    }
+}
+
+#[test]
+fn a_small_file_is_shown_in_bytes() {
+    let steps = rmap(["demo", "--size", "4097", "-o", "size,file_size", "-n"]).text();
+    let figures: Vec<&str> = steps.lines().next().unwrap().split_whitespace().collect();
+    assert_eq!(figures, [(page() * 4097_u64.div_ceil(page())).to_string().as_str(), "4097"]);
+    assert!(rmap(["demo", "--size", "4097"]).text().contains(" Sizes are in bytes.\n"));
+    assert!(rmap(["demo", "--size", "1M"]).text().contains(" Sizes are in KiB (-b: in bytes).\n"));
+}
+
+#[test]
+fn a_place_where_no_file_can_be_made_is_named() {
+    let long = format!("/var/tmp/{}", "a".repeat(256));
+    for (file, words) in [
+        ("/proc/x", "/proc: this is procfs, where "),
+        ("/sys/x", "/sys: this is sysfs, where "),
+        ("/var/tmp/no/such/x", "no such file; make its directory first"),
+        ("/etc/passwd/x", "Not a directory; make its directory first"),
+        (long.as_str(), "File name too long; choose a shorter name"),
+    ] {
+        refused(&rmap(["demo", "--size", "1M", "--file", file]), words);
+    }
+}
+
+#[test]
+fn force_takes_the_longest_name_that_there_is() {
+    let folder = disk();
+    let path = folder.path().join("a".repeat(255));
+    fs::write(&path, "old").unwrap();
+    let run = rmap(["demo", "--size", "1M", "--force", "--keep", "--file", path.to_str().unwrap()]);
+    assert_eq!(run.err, "");
+    assert_eq!((path.metadata().unwrap().len(), names(folder.path()).len()), (1 << 20, 1));
+}
+
+#[test]
+fn a_proc_that_is_not_mounted_is_named() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("SKIPPED: only root can unmount /proc for itself");
+        return;
+    }
+    let script = "umount -l /proc || exit 77; \"$0\" demo --size 1M; \"$0\" pid self; \"$0\" pid 1";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "private", "/bin/sh", "-c", script, program().to_str().unwrap()]);
+    let run = run(command);
+    if run.status == Some(77) {
+        eprintln!("SKIPPED: /proc cannot be unmounted here: {}", run.err);
+        return;
+    }
+    let line = "rmap: /proc: it is not mounted, so the kernel cannot be asked; mount it: mount -t proc proc /proc";
+    assert_eq!((run.status, run.complaints()), (Some(1), vec![line; 3]));
+}
+
+#[test]
+fn a_guard_that_cannot_be_started_is_an_error_with_advice() {
+    let Some(nobody) = common::ForEveryone::copy() else { return };
+    // A limit of no processes: root's would not count.
+    let script = "ulimit -u 0; exec \"$0\" demo --size 1M --file \"$1\"";
+    let folder = disk();
+    fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let file = folder.path().join("f");
+    let arguments =
+        [OsStr::new("-c"), OsStr::new(script), nobody.program().as_os_str(), file.as_os_str()].map(OsStr::to_owned);
+    let run = nobody.run(Path::new("/bin/bash"), arguments);
+    refused(&run, "no more processes may be started; end some, or raise the limit (ulimit -u)");
+    assert_eq!(names(folder.path()), [""; 0]);
 }

@@ -40,7 +40,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Pid(args) => pid::run(&args, &mut report),
         Command::Pcstat(args) => pcstat::run(&args, &mut report),
         Command::Demo(args) => demo::run(&args, &mut report),
-        Command::RemoveAtEnd(args) => crate::laboratory::guard::remove_at_end(&args.file, args.device, args.inode),
+        Command::RemoveAtEnd(args) => crate::laboratory::guard::remove_at_end(&args.file),
     };
     ExitCode::from(report.status(done))
 }
