@@ -27,8 +27,8 @@ const STEPS: [u64; 5] = [0, 25, 50, 75, 100];
 pub(crate) fn help() -> String {
     format!(
         "Columns:\n{}\nSizes are in KiB unless -b or -H is given, and in bytes for a file that is no multiple of 4 KiB.\n\n\
-         The file is removed when the demo ends, also by kill -9: by a second process that waits for that. Only the end of the \
-         whole container or machine ends both and leaves the file.",
+         The file is removed when the demo ends, also by kill -9: by a second process that waits for that. What ends \
+         both at once, such as the end of the whole container or machine, leaves the file.",
         column::help(demo_step::COLUMNS)
     )
 }
