@@ -164,14 +164,20 @@ impl FromStr for Bytes {
     type Err = String;
 
     /// A size as people write it: `4096`, `64K`, `1.5G`, `512MiB`, `2 GB`. All units are powers of 1024, as in `ls`
-    /// and `fallocate`'s short forms; `kB` is the kernel's 1024 too.
+    /// and `fallocate`'s short forms; `kB` is the kernel's 1024 too. Of a unit's fraction (`0.1G`) the whole bytes count, of
+    /// which there must be one; a byte has no fraction.
     fn from_str(text: &str) -> Result<Bytes, String> {
         let text = text.trim();
         let digits_end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
         let (number, unit) = text.split_at(digits_end);
         let shift = unit_shift(unit.trim())
             .ok_or_else(|| format!("'{unit}' is no unit of size: use K, M, G, T, P or E (powers of 1024)"))?;
-        scaled(number, shift).ok_or_else(|| format!("'{text}' is not a size: write it like 4096, 64K or 1.5G"))
+        let (bytes, cut) =
+            scaled(number, shift).ok_or_else(|| format!("'{text}' is not a size: write it like 4096, 64K or 1.5G"))?;
+        match cut && (shift == 0 || bytes == Bytes(0)) {
+            true => Err(format!("'{text}' has a fraction of a byte: write a whole number of bytes")),
+            false => Ok(bytes),
+        }
     }
 }
 
@@ -187,8 +193,9 @@ fn unit_shift(unit: &str) -> Option<u32> {
     matches!(letters.as_str(), "" | "B" | "IB").then_some(*shift)
 }
 
-/// A decimal number times two to the `shift`, in integers: `1.5` and 30 is exactly 1610612736.
-fn scaled(number: &str, shift: u32) -> Option<Bytes> {
+/// A decimal number times two to the `shift`, in integers: `1.5` and 30 is exactly 1610612736. Says too whether a fraction of a
+/// byte was cut off.
+fn scaled(number: &str, shift: u32) -> Option<(Bytes, bool)> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     if whole.is_empty() || fraction.len() > 18 || (fraction.is_empty() && number.contains('.')) {
         return None;
@@ -196,8 +203,23 @@ fn scaled(number: &str, shift: u32) -> Option<Bytes> {
     let whole: u128 = whole.parse().ok()?;
     let tenths: u128 = if fraction.is_empty() { 0 } else { fraction.parse().ok()? };
     let scale = 10u128.pow(fraction.len() as u32);
-    let bytes = whole.checked_mul(1u128 << shift)?.checked_add((tenths << shift) / scale)?;
-    u64::try_from(bytes).ok().map(Bytes)
+    let part = tenths << shift;
+    let bytes = whole.checked_mul(1u128 << shift)?.checked_add(part / scale)?;
+    u64::try_from(bytes).ok().map(|bytes| (Bytes(bytes), !part.is_multiple_of(scale)))
+}
+
+/// Writes bytes exactly, in the largest unit that they are a whole number of: `0`, `1000001`, `64K`, `1536M`. What is written can be
+/// read again as the same size.
+pub struct Exact(pub Bytes);
+
+impl fmt::Display for Exact {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = self.0.0;
+        match UNITS.iter().find(|(_, shift)| bytes != 0 && bytes.trailing_zeros() >= *shift) {
+            Some((letter, shift)) => write!(out, "{}{letter}", bytes >> shift),
+            None => write!(out, "{bytes}"),
+        }
+    }
 }
 
 /// Writes bytes for people: `0`, `512`, `4K`, `1.5M`, `140.6G`: at most one decimal, cut and never rounded up to a unit
@@ -245,6 +267,34 @@ mod tests {
     fn what_is_no_size_is_refused() {
         for text in ["", "G", "1X", "-1", "1.G", ".5G", "1..5G", "16E", "1GG", "0x10", "1e9", "99999999999999999999"] {
             assert!(text.parse::<Bytes>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_byte_has_no_fraction() {
+        for text in ["1.5", "0.1", "1.5B", "0.0001K", "0.000000000000000001G"] {
+            let why = text.parse::<Bytes>().unwrap_err();
+            assert!(why.contains("a fraction of a byte"), "{text}: {why}");
+        }
+        assert_eq!("1.0".parse(), Ok(Bytes(1)));
+        assert_eq!("0.0K".parse(), Ok(Bytes(0)));
+        assert_eq!("0.1G".parse(), Ok(Bytes(107_374_182)));
+    }
+
+    #[test]
+    fn an_exact_size_is_read_again_as_it_was() {
+        for (bytes, text) in [
+            (0, "0"),
+            (1, "1"),
+            (1023, "1023"),
+            (1024, "1K"),
+            (1_000_001, "1000001"),
+            (3 << 29, "1536M"),
+            (15 << 60, "15E"),
+            (u64::MAX, "18446744073709551615"),
+        ] {
+            assert_eq!(Exact(Bytes(bytes)).to_string(), text);
+            assert_eq!(text.parse(), Ok(Bytes(bytes)));
         }
     }
 

@@ -21,7 +21,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("laboratory", &["units", "error", "kernel", "process", "pagecache", "compare"]),
     ("output", &["units", "error"]),
     ("views", &["units", "error", "process", "pagecache", "compare", "control", "laboratory", "output"]),
-    ("cli", &["units", "error", "process", "pagecache", "compare", "control", "laboratory", "output", "views"]),
+    (
+        "cli",
+        &["units", "error", "kernel", "process", "pagecache", "compare", "control", "laboratory", "output", "views"],
+    ),
 ];
 
 #[test]

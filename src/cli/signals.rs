@@ -8,6 +8,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::{Done, Stop};
 use crate::error::{Error, Subject};
+use crate::kernel::signal::is_ignored;
 
 /// How long a signal may stay unseen while there is nothing to do.
 const GLANCE: Duration = Duration::from_millis(50);
@@ -16,10 +17,11 @@ const GLANCE: Duration = Duration::from_millis(50);
 pub(crate) struct Signals(Arc<AtomicUsize>);
 
 impl Signals {
-    /// Notes Ctrl-C, SIGTERM and SIGHUP from here on instead of ending.
+    /// Notes Ctrl-C, SIGTERM and SIGHUP from here on instead of ending. One that this process was started to ignore, as by
+    /// `nohup`, stays ignored.
     pub(crate) fn watch() -> Result<Signals, Stop> {
         let seen = Arc::new(AtomicUsize::new(0));
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
+        for signal in [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !is_ignored(*signal)) {
             signal_hook::flag::register_usize(signal, Arc::clone(&seen), signal.unsigned_abs() as usize)
                 .map_err(|error| Stop::Failed(Error::io(Subject::Words("signals".to_owned()), &error)))?;
         }

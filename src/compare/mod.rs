@@ -87,7 +87,7 @@ impl SideBySide {
 /// How often a comparison is taken again because the kernel moved pages meanwhile.
 const TRIES: usize = 5;
 
-/// Compares the mapping of `pid` that starts at `address` with `file`, which it maps.
+/// Compares the mapping of `pid` at the addresses `mapping`, the whole of it, with `file`, which it maps from its start.
 ///
 /// # Errors
 /// What reading `/proc/PID/smaps` or `/proc/PID/pagemap` says; `NotFound` where there is no such mapping.
@@ -95,26 +95,25 @@ pub fn compare_mapping_with_file(
     root: &ProcRoot,
     engine: &Engine,
     pid: u32,
-    address: u64,
+    mapping: Range<u64>,
     file: &OpenFile,
 ) -> Result<SideBySide> {
-    let mut taken = take_both(root, engine, pid, address, file)?;
+    let mut taken = take_both(root, engine, pid, &mapping, file)?;
     for _ in 1..TRIES {
         if taken.steady && !taken.file.changed {
             break;
         }
-        taken = take_both(root, engine, pid, address, file)?;
+        taken = take_both(root, engine, pid, &mapping, file)?;
     }
     Ok(taken)
 }
 
-fn take_both(root: &ProcRoot, engine: &Engine, pid: u32, address: u64, file: &OpenFile) -> Result<SideBySide> {
-    let range = address..address.saturating_add(file.size().0);
+fn take_both(root: &ProcRoot, engine: &Engine, pid: u32, mapping: &Range<u64>, file: &OpenFile) -> Result<SideBySide> {
     let page = file.page_size();
-    let before = present_pages(root, pid, &range, page)?;
-    let usage = read_usage(root, pid, address)?;
+    let before = present_pages(root, pid, mapping, page)?;
+    let usage = read_usage(root, pid, mapping.start)?;
     let report = engine.map(file);
-    let after = present_pages(root, pid, &range, page)?;
+    let after = present_pages(root, pid, mapping, page)?;
     let pages = overlap(&after, &report);
     Ok(SideBySide { usage, file: report, pages, steady: before == after })
 }

@@ -5,6 +5,7 @@
 //! floors above.
 
 pub mod advise;
+mod bus_error;
 pub mod cachestat;
 pub mod dax;
 pub mod file_system;
@@ -16,6 +17,8 @@ pub mod open;
 pub mod page_size;
 pub mod pagemap;
 pub mod pagemap_scan;
+pub mod rename;
 pub mod shared_map;
+pub mod signal;
 
 pub use page_size::page_size;

@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use memmap2::{Advice, MmapMut, MmapOptions};
 
+use super::bus_error;
 use crate::units::Bytes;
 
 /// A writable shared mapping of a whole file that this program made.
@@ -16,8 +17,8 @@ impl SharedMap {
     /// Maps the first `length` bytes of `file` with `mmap(PROT_READ | PROT_WRITE, MAP_SHARED)`, and tells the kernel
     /// (`MADV_RANDOM`) not to read ahead of the pages that are touched.
     ///
-    /// The file must be a new one that only this user can write, with all its blocks reserved: a file that is truncated under its
-    /// mapping, or a disk that is full, raises SIGBUS.
+    /// The file must be a new one that only this user can write, with all its blocks reserved, so that a full disk cannot come in
+    /// between.
     ///
     /// # Errors
     /// `ENOMEM` where the address space is limited, and what else mmap(2) says.
@@ -42,11 +43,19 @@ impl SharedMap {
         self.addresses().start
     }
 
-    /// Writes `value(i)` into byte `i`, for every `i` from `start` up to and without `end`. What lies outside the file is left out.
-    pub fn fill(&mut self, start: u64, end: u64, value: impl Fn(u64) -> u8) {
+    /// Writes `value(i)` into byte `i`, for every `i` from `start` up to and without `end`. What lies outside the mapping is
+    /// left out.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::UnexpectedEof`]: the kernel could not give a page, because the file was cut short or its disk failed (a
+    /// SIGBUS, which is survived). What was written from that page on is lost.
+    pub fn fill(&mut self, start: u64, end: u64, value: impl Fn(u64) -> u8) -> io::Result<()> {
         let range = usize::try_from(start).unwrap_or(usize::MAX)..usize::try_from(end).unwrap_or(usize::MAX);
-        for (byte, place) in self.0.get_mut(range).into_iter().flatten().zip(start..) {
-            *byte = value(place);
-        }
+        let whole = bus_error::survive(&mut self.0, |map| {
+            for (byte, place) in map.get_mut(range).into_iter().flatten().zip(start..) {
+                *byte = value(place);
+            }
+        })?;
+        if whole { Ok(()) } else { Err(io::Error::from(io::ErrorKind::UnexpectedEof)) }
     }
 }

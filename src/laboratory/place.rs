@@ -1,5 +1,6 @@
 //! Where the demo's file goes, and whether it fits there: everything that is checked before anything is touched.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use nix::sys::resource::{Resource, getrlimit};
@@ -8,7 +9,7 @@ use nix::sys::statvfs::statvfs;
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::file_system::{self, Kind};
 use crate::process::{ProcRoot, read_available_memory};
-use crate::units::{Bytes, Human};
+use crate::units::{Bytes, Exact, Human};
 
 /// Memory that is left to the rest of the machine, beyond the file itself: a demo that makes the machine swap shows
 /// nothing.
@@ -44,6 +45,40 @@ fn is_on_disk(directory: &Path) -> bool {
     matches!(kind, Ok(Kind::Ordinary | Kind::Stacked(_) | Kind::Fuse))
 }
 
+/// Checks that files can be made in `directory` at all, and mapped, and have a page cache.
+///
+/// # Errors
+/// `Unsupported` on a file system without any; what looking at the directory says.
+pub fn check_kind(directory: &Path) -> Result<()> {
+    let found = file_system::of_path(directory).map_err(|errno| about_place(directory, &errno.into()))?;
+    let why = match found.kind {
+        Kind::Pseudo(name) => {
+            format!("this is {name}, where the kernel makes up the files and nobody else can make any")
+        }
+        Kind::Huge => "this is hugetlbfs: its files are made of huge pages, which are in no page cache".to_owned(),
+        Kind::Ordinary | Kind::Memory | Kind::Stacked(_) | Kind::Fuse => return Ok(()),
+    };
+    Err(Error::path(directory, ErrorKind::Unsupported, why).with_advice(ANOTHER_PLACE))
+}
+
+const ANOTHER_PLACE: &str = "choose another place with --file PATH";
+
+/// What the system says of a place that a file was to be made in, with what can be done about it.
+pub(super) fn about_place(path: &Path, error: &io::Error) -> Error {
+    let advice = match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+            "make its directory first, or choose another place with --file PATH"
+        }
+        io::ErrorKind::PermissionDenied => "choose a directory that you may write to with --file PATH",
+        io::ErrorKind::InvalidFilename => "choose a shorter name",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "free some room, or choose another place with --file PATH"
+        }
+        _ => ANOTHER_PLACE,
+    };
+    Error::io(Subject::Path(path.to_owned()), error).with_advice(advice)
+}
+
 /// Checks that a file of `size` bytes in `directory` fits the memory, the disk and the limits of this process.
 ///
 /// # Errors
@@ -65,12 +100,13 @@ fn check_memory(size: Bytes) -> Result<()> {
     if size + LEFT_FREE <= available {
         return Ok(());
     }
-    let why = format!("it does not fit in memory, of which {} is available", Human(available));
+    let (available, left) = (Human(available), Human(LEFT_FREE));
+    let why = format!("it does not fit in memory, of which {available} is available and {left} stays free");
     Err(refused(size, why).with_advice("choose a smaller --size"))
 }
 
 fn check_disk(size: Bytes, directory: &Path) -> Result<()> {
-    let room = statvfs(directory).map_err(|errno| Error::errno(Subject::Path(directory.to_owned()), errno))?;
+    let room = statvfs(directory).map_err(|errno| about_place(directory, &errno.into()))?;
     // The C library's types for these two differ from machine to machine; both widen to 64 bits.
     #[allow(clippy::useless_conversion, reason = "32-bit machines have 32-bit counts")]
     let free = Bytes(u64::from(room.blocks_available()).saturating_mul(u64::from(room.fragment_size())));
@@ -86,10 +122,10 @@ fn check_limit(size: Bytes, resource: Resource, what: &str) -> Result<()> {
     if size.0 <= soft {
         return Ok(());
     }
-    Err(refused(size, format!("{what} is {}", Human(Bytes(soft))))
+    Err(refused(size, format!("{what} is {}", Exact(Bytes(soft))))
         .with_advice("choose a smaller --size or raise the limit"))
 }
 
 fn refused(size: Bytes, why: String) -> Error {
-    Error::new(Subject::Words(format!("--size {}", Human(size))), ErrorKind::Refused, why)
+    Error::new(Subject::Words(format!("--size {}", Exact(size))), ErrorKind::Refused, why)
 }

@@ -65,8 +65,11 @@ impl<'w, K: RowKind> TextTable<'w, K> {
             }
         }
         if self.live {
+            let first = self.columns.iter().zip(self.held.first().into_iter().flatten());
+            let sizes = first.filter(|(column, _)| column.kind == Kind::Bytes);
+            let largest = sizes.map(|(_, word)| display_width(word)).max().unwrap_or(0);
             for (width, column) in widths.iter_mut().zip(&self.columns) {
-                *width = (*width).max(live_width(column.kind));
+                *width = (*width).max(live_width(column.kind, largest));
             }
         }
         self.widths = Some(widths);
@@ -380,10 +383,11 @@ fn display_width(words: &[u8]) -> usize {
     std::str::from_utf8(words).map_or(words.len(), UnicodeWidthStr::width)
 }
 
-/// The width that figures of a live table are likely to reach.
-fn live_width(kind: Kind) -> usize {
+/// The width that figures of a live table are likely to reach: sizes and counts that of the largest size in its first row, and
+/// seven at least, for `1023.9M`.
+fn live_width(kind: Kind, largest: usize) -> usize {
     match kind {
-        Kind::Bytes | Kind::Pages => 9,
+        Kind::Bytes | Kind::Pages => largest.max(7),
         Kind::Percent => 7,
         _ => 0,
     }

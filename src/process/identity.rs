@@ -9,7 +9,7 @@ use procfs::FromRead;
 use procfs::process::Stat;
 
 use crate::error::{Error, ErrorKind, Result, Subject};
-use crate::process::root::{ProcRoot, ProcessDir};
+use crate::process::root::{ProcRoot, ProcessDir, not_mounted};
 
 /// `PF_KTHREAD` of the kernel's `include/linux/sched.h`, unchanged since 2.6.27.
 const KERNEL_THREAD: u32 = 0x0020_0000;
@@ -55,14 +55,15 @@ pub fn read_process(root: &ProcRoot, pid: u32) -> Result<Process> {
 /// The pid of this process as `root` numbers it: where `self` points.
 ///
 /// # Errors
-/// [`ErrorKind::Unsupported`] for a capture, in which this process is not.
+/// [`ErrorKind::Unsupported`] for a capture, in which this process is not, and where `/proc` is not mounted.
 pub fn own_pid(root: &ProcRoot) -> Result<u32> {
     let link = root.path().join("self");
     let target = std::fs::read_link(&link).ok().and_then(|target| target.to_str()?.parse().ok());
     match target {
         Some(pid) if root.is_live() => Ok(pid),
-        _ => Err(Error::path(&link, ErrorKind::Unsupported, "there is no process 'self' here")
-            .with_advice("give its number")),
+        _ => Err(not_mounted(root).unwrap_or_else(|| {
+            Error::path(&link, ErrorKind::Unsupported, "there is no process 'self' here").with_advice("give its number")
+        })),
     }
 }
 

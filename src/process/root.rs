@@ -67,7 +67,10 @@ impl ProcessDir {
         match open(&root.path().join(pid.to_string()), flags, Mode::empty()) {
             Ok(directory) => Ok(ProcessDir { directory, pid }),
             Err(Errno::ENOENT | Errno::ESRCH) if root.path().is_dir() => Err(no_such_process(root, pid)),
-            Err(Errno::ENOENT) => Err(Error::path(root.path(), ErrorKind::NotFound, "no such directory")),
+            Err(Errno::ENOENT) => {
+                Err(not_mounted(root)
+                    .unwrap_or_else(|| Error::path(root.path(), ErrorKind::NotFound, "no such directory")))
+            }
             Err(errno) => Err(Error::errno(Subject::Path(root.path().join(pid.to_string())), errno)),
         }
     }
@@ -104,7 +107,20 @@ impl ProcessDir {
     }
 }
 
+/// The kernel's answers are missing: `/proc` is there as a directory, or not even that, and nothing is mounted on it.
+/// Absent where something is, and for a capture.
+pub(super) fn not_mounted(root: &ProcRoot) -> Option<Error> {
+    let missing = *root == ProcRoot::live() && !root.is_live();
+    missing.then(|| {
+        Error::path(root.path(), ErrorKind::Unsupported, "it is not mounted, so the kernel cannot be asked")
+            .with_advice("mount it: mount -t proc proc /proc")
+    })
+}
+
 fn no_such_process(root: &ProcRoot, pid: u32) -> Error {
+    if let Some(error) = not_mounted(root) {
+        return error;
+    }
     match root.is_live() {
         true => Error::pid(pid, ErrorKind::NotFound, "no such process"),
         false => Error::pid(pid, ErrorKind::NotFound, format!("no such process in {}", root.path().display())),

@@ -113,7 +113,7 @@ pub const COLUMNS: &[Column<DemoSteps>] = &[
     ),
     Column::new(
         "file_size",
-        "File size",
+        "Length",
         Kind::Bytes,
         Sum::Nothing,
         |row, _| Cell::Bytes(row.seen.views.file.size.0),
@@ -137,7 +137,7 @@ pub const COLUMNS: &[Column<DemoSteps>] = &[
     ),
     Column::new(
         "cached_percent",
-        "Cached %",
+        "Percent",
         Kind::Percent,
         Sum::Nothing,
         |row, _| Cell::percent(row.seen.views.file.percent()),

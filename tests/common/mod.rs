@@ -104,7 +104,12 @@ impl ForEveryone {
     }
 
     pub(crate) fn rmap<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Run {
-        self.run(&self.folder.path().join("rmap"), arguments)
+        self.run(&self.program(), arguments)
+    }
+
+    /// Where the copy is.
+    pub(crate) fn program(&self) -> PathBuf {
+        self.folder.path().join("rmap")
     }
 
     /// Runs any program as nobody.

@@ -33,10 +33,6 @@ pub struct DemoArgs {
 /// The hidden subcommand of the demo's guard.
 #[derive(Debug, Args)]
 pub struct RemoveAtEndArgs {
-    /// The file to remove.
+    /// The file to remove, in the working directory; others are read from standard input.
     pub file: PathBuf,
-    /// Its device number, so that no other file of that name is removed.
-    pub device: u64,
-    /// Its inode.
-    pub inode: u64,
 }

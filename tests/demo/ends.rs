@@ -1,0 +1,159 @@
+//! Ways in which the demo ends: nothing is left behind by any of them.
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
+
+use crate::common::{Subject, command, disk, memory, program, shell, wait_until};
+use crate::{hold, names};
+use nix::sys::signal::Signal;
+
+/// A shell's `&` leaves Ctrl-C ignored, and the demo respects that.
+fn ctrl_c_is_ignored_here() -> bool {
+    let ignored = rmap::kernel::signal::is_ignored(Signal::SIGINT as i32);
+    if ignored {
+        eprintln!("SKIPPED: the tests were started with Ctrl-C ignored");
+    }
+    ignored
+}
+
+#[test]
+fn a_hangup_that_is_ignored_stays_ignored() {
+    let folder = disk();
+    let file = folder.path().join("f");
+    let mut nohup = Command::new("nohup");
+    nohup.arg(program()).args(["demo", "--size", "1M", "--file", file.to_str().unwrap()]);
+    let mut held = hold(nohup);
+    held.subject.signal(Signal::SIGHUP);
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    assert!(held.subject.child().try_wait().unwrap().is_none(), "nohup was not respected");
+    assert_eq!(held.end(Signal::SIGTERM).code(), Some(0));
+    assert_eq!(names(folder.path()), [""; 0]);
+}
+
+#[test]
+fn what_hold_says_can_be_typed() {
+    if ctrl_c_is_ignored_here() {
+        return;
+    }
+    let folder = disk();
+    for name in ["plain", "it's a \"file\"", "two\nlines $HOME", "tab\tand \\ and \u{1b}[2J", "-x"] {
+        let mut demo = command(["demo", "--size", "2M", "--file", &format!("./{name}")]);
+        demo.current_dir(folder.path());
+        let mut held = hold(demo);
+        assert_eq!(held.commands.len(), 2);
+        assert!(held.commands.iter().all(|line| !line.contains('\x1b')), "{:?}", held.commands);
+        // In another terminal, and so in another directory.
+        let process = shell(&format!("cd /; {}", held.commands[0]), &[]).good().text();
+        let path = folder.path().join(name);
+        let inode = path.metadata().unwrap().ino().to_string();
+        assert!(process.lines().any(|line| line.split_whitespace().any(|word| word == inode)), "{process}");
+        let file = shell(&format!("cd /; {} -o size,cached,pages -n", held.commands[1]), &[]).good().text();
+        assert!(file.starts_with("2097152 ") && file.ends_with(" 512\n"), "{}: {file}", held.commands[1]);
+        let status = held.end(Signal::SIGINT);
+        assert_eq!(status.code(), Some(0), "the wished-for end of --hold");
+        assert_eq!(names(folder.path()), [""; 0]);
+    }
+}
+
+#[test]
+fn nothing_is_left_by_a_kill_at_any_moment() {
+    kill_at_any_moment(&disk());
+    // Here it takes some milliseconds to reserve the blocks, while the file has no name of its own yet.
+    kill_at_any_moment(&memory());
+}
+
+fn kill_at_any_moment(folder: &tempfile::TempDir) {
+    let path = folder.path().join("f");
+    for moment in 0..60 {
+        let force = moment % 2 == 1;
+        if force {
+            fs::write(&path, "dear").unwrap();
+        }
+        let mut demo = command(["demo", "--size", "32M", "--file", path.to_str().unwrap()]);
+        demo.args(force.then_some("--force")).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut demo = Subject::of(demo.spawn().unwrap());
+        std::thread::sleep(std::time::Duration::from_micros(moment * 150));
+        let _ = demo.child().kill();
+        demo.child().wait().unwrap();
+        let is_old = || fs::read(&path).is_ok_and(|bytes| bytes == b"dear") && names(folder.path()) == ["f"];
+        wait_until("nothing is left", || names(folder.path()).is_empty() || force && is_old());
+        let _ = fs::remove_file(&path);
+    }
+}
+
+#[test]
+fn nothing_is_left_by_a_signal() {
+    if ctrl_c_is_ignored_here() {
+        return;
+    }
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGKILL, Signal::SIGQUIT] {
+        let folder = disk();
+        let mut held = hold(command(["demo", "--size", "1M", "--file", folder.path().join("f").to_str().unwrap()]));
+        assert_eq!(names(folder.path()), ["f"]);
+        let status = held.end(signal);
+        if matches!(signal, Signal::SIGKILL | Signal::SIGQUIT) {
+            assert_eq!(status.signal(), Some(signal as i32));
+        }
+        // The guard ends after it has looked, and it holds this end of the pipe until then.
+        held.stderr.read_to_end(&mut Vec::new()).unwrap();
+        wait_until("the file is gone", || names(folder.path()).is_empty());
+    }
+}
+
+#[test]
+fn nothing_is_left_by_a_signal_while_it_fills() {
+    if ctrl_c_is_ignored_here() {
+        return;
+    }
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGKILL] {
+        let folder = disk();
+        let file = folder.path().join("f");
+        let mut demo = command(["demo", "--size", "512M", "--file", file.to_str().unwrap()]);
+        let mut demo = Subject::of(demo.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+        wait_until("the file is there, with its blocks", || file.metadata().is_ok_and(|found| found.blocks() > 0));
+        demo.signal(signal);
+        let status = demo.child().wait().unwrap();
+        let ended = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+        assert_eq!(ended, Some(128 + signal as i32), "{signal}: the shell's word for it");
+        wait_until("the file is gone", || names(folder.path()).is_empty());
+    }
+}
+
+#[test]
+fn nothing_is_left_when_nobody_reads() {
+    let folder = disk();
+    let file = folder.path().join("f");
+    let line = format!("rmap demo --size 16M --file {}", file.display());
+    let run = shell(&format!("{line} | head -1; exit ${{PIPESTATUS[0]}}"), &[]);
+    assert_eq!((run.status, run.err.as_str()), (Some(0), ""));
+    assert_eq!(names(folder.path()), [""; 0]);
+    for closed in [">&-", "2>&-", ">/dev/full", ">/dev/full 2>/dev/full", "<&- >&- 2>&-"] {
+        let run = shell(&format!("{line} {closed}"), &[]);
+        assert!(run.status.is_some_and(|status| status <= 1), "{closed}: {run:?}");
+        assert_eq!(names(folder.path()), [""; 0], "{closed}");
+    }
+    let run = shell(&format!("{line} --json > /dev/full"), &[]);
+    assert_eq!((run.status, run.err.as_str()), (Some(1), "rmap: standard output: No space left on device\n"));
+}
+
+#[test]
+fn hold_lives_through_a_closed_standard_error() {
+    let folder = disk();
+    let file = folder.path().join("f");
+    let mut demo = command(["demo", "--hold", "--size", "1M", "--file", file.to_str().unwrap()]);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut demo = Subject::of(demo.stdout(Stdio::null()).stderr(writer).spawn().unwrap());
+    wait_until("it is filled", || {
+        let smaps = fs::read_to_string(format!("/proc/{}/smaps", demo.pid())).unwrap_or_default();
+        smaps.contains("Rss:                1024 kB")
+    });
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    assert!(demo.child().try_wait().unwrap().is_none(), "it ended by itself");
+    demo.signal(Signal::SIGTERM);
+    assert_eq!(demo.child().wait().unwrap().code(), Some(0));
+    assert_eq!(names(folder.path()), [""; 0]);
+}

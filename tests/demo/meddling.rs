@@ -1,0 +1,79 @@
+//! Others who take the demo's file away, cut it, or put another in its place.
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use crate::common::{Run, command, disk, wait_until};
+use crate::{hold, names};
+use nix::sys::signal::Signal;
+
+#[test]
+fn a_file_that_took_the_demos_name_is_not_removed() {
+    let folder = disk();
+    let path: PathBuf = folder.path().join("f");
+    for signal in [Signal::SIGTERM, Signal::SIGKILL] {
+        let mut held = hold(command(["demo", "--size", "1M", "--file", path.to_str().unwrap()]));
+        fs::rename(&path, folder.path().join("moved")).unwrap();
+        fs::write(&path, "another").unwrap();
+        held.end(signal);
+        held.stderr.read_to_end(&mut Vec::new()).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        assert_eq!(fs::read(&path).unwrap(), b"another");
+        fs::remove_file(&path).unwrap();
+    }
+}
+
+/// Starts a demo that is large enough to be met while it fills, waits until it has begun to, and does `act`.
+fn meddled(options: &[&str], act: impl Fn(&Path)) -> (tempfile::TempDir, Run) {
+    let folder = disk();
+    let path = folder.path().join("f");
+    let mut demo = command([&["demo", "--size", "384M", "--file", path.to_str().unwrap()], options].concat());
+    let child = demo.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_until("it has its name", || path.exists());
+    act(&path);
+    let output = child.wait_with_output().unwrap();
+    let err = String::from_utf8_lossy(&output.stderr).into_owned();
+    (folder, Run { status: output.status.code(), out: output.stdout, err })
+}
+
+#[test]
+fn a_file_that_lost_its_name_is_measured_to_the_end() {
+    let (folder, run) = meddled(&[], |path| fs::remove_file(path).unwrap());
+    assert_eq!((run.status, run.err.as_str()), (Some(1), ""), "{run:?}");
+    assert!(run.text().lines().any(|line| line.starts_with(" 100.000 ")), "{}", run.text());
+    assert!(run.text().ends_with("/f: somebody removed this name of the demo's file meanwhile.\n"), "{}", run.text());
+    assert_eq!(names(folder.path()), [""; 0]);
+}
+
+#[test]
+fn a_file_whose_name_went_to_another_is_measured_and_the_other_is_left_alone() {
+    let (folder, run) = meddled(&["--json"], |path| {
+        fs::remove_file(path).unwrap();
+        fs::write(path, "another").unwrap();
+    });
+    assert_eq!((run.status, run.complaints().len()), (Some(1), 1), "{run:?}");
+    assert!(run.err.ends_with("/f: another file has this name now, and is left alone\n"), "{}", run.err);
+    for step in run.json().as_array().unwrap() {
+        assert_eq!(step["file_size"], 384 << 20);
+        assert_eq!(step["only_mapped"], 0, "what is mapped is cached: {step}");
+    }
+    assert_eq!(fs::read(folder.path().join("f")).unwrap(), b"another");
+}
+
+#[test]
+fn a_file_that_is_cut_while_it_fills_is_an_error_in_words() {
+    let (folder, run) = meddled(&["--keep"], |path| {
+        fs::OpenOptions::new().write(true).open(path).unwrap().set_len(10_000).unwrap();
+    });
+    assert_eq!((run.status, run.complaints().len()), (Some(1), 1), "{run:?}");
+    assert!(run.err.ends_with("/f: somebody made it 10000 bytes long meanwhile, of 402653184\n"), "{}", run.err);
+    drop(folder);
+    let (folder, run) = meddled(&[], |path| {
+        fs::OpenOptions::new().write(true).open(path).unwrap().set_len(0).unwrap();
+    });
+    assert_eq!((run.status, run.complaints().len()), (Some(1), 1), "{run:?}");
+    assert!(run.err.ends_with("/f: somebody made it 0 bytes long meanwhile, of 402653184\n"), "{}", run.err);
+    assert_eq!(names(folder.path()), [""; 0]);
+}

@@ -1,0 +1,260 @@
+//! Sizes and places that are refused before anything is touched, and names that are taken.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::common::{self, Run, disk, page, program, rmap, run, shell};
+use crate::{demo_in, names, refused};
+
+#[test]
+fn a_size_that_does_not_fit_is_refused_before_anything_is_touched() {
+    let folder = disk();
+    refused(&demo_in(folder.path(), &["--size", "900T"]), "it does not fit in memory, of which ");
+    refused(&demo_in(folder.path(), &["--size", "16383P"]), "--size 16383P: a file of this size cannot be mapped");
+    refused(&demo_in(folder.path(), &["--size", "7.999E"]), "--size 9222219115350168961: it does not fit in memory");
+    assert_eq!(names(folder.path()), [""; 0]);
+    let missing = folder.path().join("no/such/folder");
+    refused(&demo_in(&missing, &["--size", "1M"]), "no such file");
+    let run = rmap(["demo", "--size", "900T"]);
+    refused(&run, "it does not fit in memory");
+}
+
+#[test]
+fn a_limit_on_files_or_address_space_is_refused_in_words() {
+    let folder = disk();
+    let path = folder.path().join("file");
+    for (limit, words) in
+        [("ulimit -f 1024", "the limit on the size of a file (ulimit -f) is 1M"), ("ulimit -v 100000", "ulimit -v")]
+    {
+        let run = shell(&format!("{limit}; exec rmap demo --size 512M --file \"$1\""), &[path.as_os_str()]);
+        refused(&run, words);
+        assert!(run.err.contains("choose a smaller --size or raise the limit"), "{}", run.err);
+        assert_eq!(names(folder.path()), [""; 0]);
+    }
+}
+
+/// Runs a shell script in a mount namespace in which `$1` is a tmpfs of 8 MiB; says why and gives nothing where it cannot.
+fn on_a_small_disk(script: &str) -> Option<Run> {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("SKIPPED: only root can mount a small file system");
+        return None;
+    }
+    let folder = common::memory();
+    let mut command = Command::new("unshare");
+    let script = format!("mount -t tmpfs -o size=8m none \"$1\" || exit 77; {script}");
+    command.args(["--mount", "--propagation", "private", "/bin/bash", "-c", &script, program().to_str().unwrap()]);
+    let run = run({
+        command.arg(folder.path());
+        command
+    });
+    if run.status == Some(77) {
+        eprintln!("SKIPPED: cannot mount here: {}", run.err);
+        return None;
+    }
+    Some(run)
+}
+
+#[test]
+fn a_full_disk_is_an_error_and_never_a_crash() {
+    let sized = |size: &str| format!("\"$0\" demo --size {size} --file $1/f; status=$?; ls -A $1; exit $status");
+    let Some(run) = on_a_small_disk(&sized("16M")) else { return };
+    refused(&run, "it does not fit on the disk of ");
+    assert!(
+        run.err.contains("where 8M is free; choose a smaller --size or another place with --file PATH"),
+        "{}",
+        run.err
+    );
+    let run = on_a_small_disk(&format!("head -c 7M /dev/zero > $1/other; {}", sized("2M"))).unwrap();
+    assert_eq!((run.status, run.text().as_str()), (Some(1), "other\n"), "{run:?}");
+    // All that is free may be used, to the last page.
+    let run = on_a_small_disk(&sized("8M")).unwrap();
+    assert_eq!(run.status, Some(0), "{run:?}");
+}
+
+#[test]
+fn a_failed_force_on_a_full_disk_leaves_the_old_file() {
+    let script = "head -c 5M /dev/urandom > $1/f; before=$(md5sum < $1/f); \
+                  \"$0\" demo --size 7M --force $KEEP --file $1/f; status=$?; \
+                  [ \"$before\" = \"$(md5sum < $1/f)\" ] && ls -A $1; exit $status";
+    for keep in ["", "KEEP=--keep; "] {
+        let Some(run) = on_a_small_disk(&format!("{keep}{script}")) else { return };
+        assert_eq!((run.status, run.text().as_str()), (Some(1), "f\n"), "{run:?}");
+    }
+}
+
+#[test]
+fn a_file_is_never_overwritten_unasked() {
+    let folder = disk();
+    let path = folder.path().join("file");
+    fs::write(&path, "dear").unwrap();
+    for options in [&["--size", "1M"][..], &["--size", "1M", "--keep"]] {
+        let run = demo_in(folder.path(), options);
+        refused(&run, "there is such a file already; choose another name, or --force to replace it");
+        assert_eq!(fs::read(&path).unwrap(), b"dear");
+    }
+    std::os::unix::fs::symlink("nowhere", folder.path().join("link")).unwrap();
+    let link = folder.path().join("link");
+    refused(
+        &rmap([OsStr::new("demo"), OsStr::new("--size=1M"), OsStr::new("--file"), link.as_os_str()]),
+        "such a file",
+    );
+    assert_eq!(names(folder.path()).len(), 2);
+}
+
+#[test]
+fn force_replaces_a_file_and_only_a_file() {
+    let folder = disk();
+    let path = folder.path().join("file");
+    fs::write(&path, "old").unwrap();
+    let run = demo_in(folder.path(), &["--size", "1M", "--force", "--keep"]);
+    assert_eq!(run.err, "");
+    let bytes = fs::read(&path).unwrap();
+    assert!(bytes.len() == 1 << 20 && bytes.iter().enumerate().all(|(place, byte)| usize::from(*byte) == place % 128));
+    assert_eq!(names(folder.path()), ["file"]);
+    demo_in(folder.path(), &["--size", "1M", "--force"]);
+    assert_eq!(names(folder.path()), [""; 0]);
+    demo_in(folder.path(), &["--size", "1M", "--force"]);
+    assert_eq!(names(folder.path()), [""; 0], "--force where there is nothing to replace");
+    fs::create_dir(&path).unwrap();
+    refused(
+        &demo_in(folder.path(), &["--size", "1M", "--force"]),
+        "it is not a regular file, and only those are replaced",
+    );
+    fs::remove_dir(&path).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", &path).unwrap();
+    refused(&demo_in(folder.path(), &["--size", "1M", "--force"]), "it is not a regular file");
+    assert!(fs::read("/etc/passwd").unwrap().starts_with(b"root:"));
+}
+
+#[test]
+fn a_failed_force_leaves_the_old_file_whole() {
+    let folder = disk();
+    let path = folder.path().join("file");
+    // Just too little address space for what is mapped besides the program itself: only mmap can tell.
+    for keep in ["", "--keep"] {
+        fs::write(&path, "dear").unwrap();
+        let line = format!("ulimit -v 530000; exec rmap demo --size 512M --force {keep} --file \"$1\"");
+        let run = shell(&line, &[path.as_os_str()]);
+        assert_eq!((run.status, run.complaints().len()), (Some(1), 1), "{run:?}");
+        assert!(
+            run.err.contains("; choose a smaller --size or raise the limit on address space (ulimit -v)"),
+            "{}",
+            run.err
+        );
+        assert_eq!(fs::read(&path).unwrap_or_default(), b"dear", "{keep}");
+        assert_eq!(names(folder.path()), ["file"]);
+    }
+}
+
+#[test]
+fn a_failed_keep_leaves_no_half_file() {
+    let folder = disk();
+    let path = folder.path().join("file");
+    let line = "ulimit -v 530000; exec rmap demo --size 512M --keep --file \"$1\"";
+    let run = shell(line, &[path.as_os_str()]);
+    assert_eq!((run.status, run.complaints().len()), (Some(1), 1), "{run:?}");
+    assert_eq!(names(folder.path()), [""; 0]);
+}
+
+#[test]
+fn keep_leaves_the_whole_file() {
+    let folder = disk();
+    let run = demo_in(folder.path(), &["--size", "300001", "--keep", "--json"]);
+    assert_eq!(run.err, "");
+    let bytes = fs::read(folder.path().join("file")).unwrap();
+    assert_eq!(bytes.len(), 300_001);
+    assert!(bytes.iter().enumerate().all(|(place, byte)| usize::from(*byte) == place % 128));
+}
+
+#[test]
+fn a_default_name_that_is_taken_gets_a_number() {
+    let folder = disk();
+    // The shell's pid is the demo's, after exec.
+    let run = shell(
+        "cd \"$1\"; touch rmap-demo-$$ rmap-demo-$$-1; TMPDIR=$1 exec rmap demo --size 1M --json",
+        &[folder.path().as_os_str()],
+    );
+    assert_eq!(run.err, "");
+    let steps = run.json();
+    let (path, pid) = (steps[0]["path"].as_str().unwrap(), steps[0]["pid"].as_u64().unwrap());
+    assert!(path.ends_with(&format!("/rmap-demo-{pid}-2")), "{path}");
+    assert_eq!(names(folder.path()).len(), 2, "the two that were there");
+}
+
+#[test]
+fn a_size_that_is_none_is_wrong_usage() {
+    for (size, words) in [("0", "a file of no bytes"), ("1.5", "a fraction of a byte"), ("0.1", "a fraction of a byte")]
+    {
+        let run = rmap(["demo", "--size", size]);
+        assert_eq!((run.status, run.out.len()), (Some(2), 0), "{run:?}");
+        assert!(run.err.contains(words) && run.err.contains(size), "{}", run.err);
+    }
+}
+
+#[test]
+fn a_small_file_is_shown_in_bytes() {
+    let steps = rmap(["demo", "--size", "4097", "-o", "size,file_size", "-n"]).text();
+    let figures: Vec<&str> = steps.lines().next().unwrap().split_whitespace().collect();
+    assert_eq!(figures, [(page() * 4097_u64.div_ceil(page())).to_string().as_str(), "4097"]);
+    assert!(rmap(["demo", "--size", "4097"]).text().contains(" Sizes are in bytes.\n"));
+    assert!(rmap(["demo", "--size", "1M"]).text().contains(" Sizes are in KiB (-b: in bytes).\n"));
+}
+
+#[test]
+fn a_place_where_no_file_can_be_made_is_named() {
+    let long = format!("/var/tmp/{}", "a".repeat(256));
+    for (file, words) in [
+        ("/proc/x", "/proc: this is procfs, where "),
+        ("/sys/x", "/sys: this is sysfs, where "),
+        ("/var/tmp/no/such/x", "no such file; make its directory first"),
+        ("/etc/passwd/x", "Not a directory; make its directory first"),
+        (long.as_str(), "File name too long; choose a shorter name"),
+    ] {
+        refused(&rmap(["demo", "--size", "1M", "--file", file]), words);
+    }
+}
+
+#[test]
+fn force_takes_the_longest_name_that_there_is() {
+    let folder = disk();
+    let path = folder.path().join("a".repeat(255));
+    fs::write(&path, "old").unwrap();
+    let run = rmap(["demo", "--size", "1M", "--force", "--keep", "--file", path.to_str().unwrap()]);
+    assert_eq!(run.err, "");
+    assert_eq!((path.metadata().unwrap().len(), names(folder.path()).len()), (1 << 20, 1));
+}
+
+#[test]
+fn a_proc_that_is_not_mounted_is_named() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("SKIPPED: only root can unmount /proc for itself");
+        return;
+    }
+    let script = "umount -l /proc || exit 77; \"$0\" demo --size 1M; \"$0\" pid self; \"$0\" pid 1";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "private", "/bin/sh", "-c", script, program().to_str().unwrap()]);
+    let run = run(command);
+    if run.status == Some(77) {
+        eprintln!("SKIPPED: /proc cannot be unmounted here: {}", run.err);
+        return;
+    }
+    let line = "rmap: /proc: it is not mounted, so the kernel cannot be asked; mount it: mount -t proc proc /proc";
+    assert_eq!((run.status, run.complaints()), (Some(1), vec![line; 3]));
+}
+
+#[test]
+fn a_guard_that_cannot_be_started_is_an_error_with_advice() {
+    let Some(nobody) = common::ForEveryone::copy() else { return };
+    // A limit of no processes: root's would not count.
+    let script = "ulimit -u 0; exec \"$0\" demo --size 1M --file \"$1\"";
+    let folder = disk();
+    fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let file = folder.path().join("f");
+    let arguments =
+        [OsStr::new("-c"), OsStr::new(script), nobody.program().as_os_str(), file.as_os_str()].map(OsStr::to_owned);
+    let run = nobody.run(Path::new("/bin/bash"), arguments);
+    refused(&run, "no more processes may be started; end some, or raise the limit (ulimit -u)");
+    assert_eq!(names(folder.path()), [""; 0]);
+}
