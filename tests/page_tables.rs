@@ -96,7 +96,16 @@ fn assert_same(acts: &[&str], expected: Source) {
     let (source, quick, slow) = read_both(subject.0.id()).unwrap();
     let differ: Vec<_> = quick.iter().zip(&slow).filter(|(quick, slow)| quick != slow).collect();
     assert!(differ.is_empty() && quick.len() == slow.len(), "{acts:?}: {differ:#x?}");
+    // A machine that has something in swap has files of memory read from smaps.
+    if source == Source::Smaps && expected == Source::PageTables && swap_is_used() {
+        return eprintln!("SKIPPED in part: this machine uses swap, so {acts:?} was read from smaps");
+    }
     assert_eq!(source, expected, "{acts:?}");
+}
+
+fn swap_is_used() -> bool {
+    let swaps = std::fs::read_to_string("/proc/swaps").unwrap_or_default();
+    swaps.lines().skip(1).any(|line| line.split_whitespace().nth(3) != Some("0"))
 }
 
 #[test]
@@ -153,17 +162,18 @@ fn what_cannot_be_proven_is_read_from_smaps() {
 fn hugetlb_is_not_in_rss() {
     let _machine = machine();
     let pool = "/proc/sys/vm/nr_hugepages";
-    let before = std::fs::read_to_string(pool).unwrap_or_default();
-    if !is_new_enough() || std::fs::write(pool, "2").is_err() {
+    let before: u64 = std::fs::read_to_string(pool).unwrap_or_default().trim().parse().unwrap_or(0);
+    if !is_new_enough() || std::fs::write(pool, (before + 2).to_string()).is_err() {
         return eprintln!("SKIPPED: only root can reserve pages of hugetlb");
     }
-    let reserved = std::fs::read_to_string(pool).unwrap();
-    if reserved.trim() == "2" {
+    let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap();
+    let free = meminfo.lines().find_map(|line| line.strip_prefix("HugePages_Free:")?.trim().parse::<u64>().ok());
+    if free.is_some_and(|free| free >= 2) {
         assert_same(&["hugetlb:2"], Source::Smaps);
     } else {
         eprintln!("SKIPPED: the kernel has no room for two huge pages");
     }
-    std::fs::write(pool, before).unwrap();
+    std::fs::write(pool, before.to_string()).unwrap();
 }
 
 #[test]

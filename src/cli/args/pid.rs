@@ -115,7 +115,7 @@ pub struct PmapArgs {
     /// The device format: Mode, Offset, Device, and how much is writable or shared
     #[arg(short = 'd', long, conflicts_with = "everything")]
     pub device: bool,
-    /// What the kernel gives, in its order; twice: everything that it gives
+    /// Every field that the kernel gives, in its order, those of a newer kernel too (also -XX)
     #[arg(short = 'X', action = ArgAction::Count)]
     pub everything: u8,
     /// Leave out the header and the total
@@ -136,7 +136,6 @@ impl PmapArgs {
             (true, ..) => Some(Preset::Extended),
             (_, true, _) => Some(Preset::Device),
             (.., 0) => None,
-            (.., 1) => Some(Preset::More),
             _ => Some(Preset::Everything),
         }
     }

@@ -20,18 +20,6 @@ const DEVICE: &[&str] = &["address", "size", "mode", "offset", "dev", "name"];
 /// What stands before the counters in `-X`, in pmap's order.
 const EVERYTHING_BEFORE: &[&str] = &["address", "perm", "offset", "dev", "inode"];
 
-/// The counters that pmap leaves out of `-X` and shows in `-XX` (`is_unimportant` in its source).
-const UNIMPORTANT: &[&str] = &[
-    "anonhugepages",
-    "kernelpagesize",
-    "mmupagesize",
-    "shared_dirty",
-    "private_dirty",
-    "shared_clean",
-    "private_clean",
-    "vmflags",
-];
-
 /// What stands before the counters in machine formats.
 const MACHINE_BEFORE: &[&str] =
     &["pid", "start", "end", "perm", "offset", "dev", "inode", "path", "path_bytes", "kind", "deleted", "uss", "dirty"];
@@ -43,9 +31,7 @@ pub enum Preset {
     Extended,
     /// `-d`
     Device,
-    /// `-X`
-    More,
-    /// `-XX`
+    /// `-X`, and `-XX`: pmap leaves some fields out of the first; here it is every field that the kernel gives.
     Everything,
 }
 
@@ -55,8 +41,7 @@ impl Preset {
         match self {
             Preset::Extended => EXTENDED.to_vec(),
             Preset::Device => DEVICE.to_vec(),
-            Preset::More => with_counters(fields, |id| !UNIMPORTANT.contains(&id)),
-            Preset::Everything => with_counters(fields, |_| true),
+            Preset::Everything => with_counters(fields),
         }
     }
 
@@ -65,7 +50,7 @@ impl Preset {
         match self {
             Preset::Extended => Some(EXTENDED),
             Preset::Device => Some(DEVICE),
-            Preset::More | Preset::Everything => None,
+            Preset::Everything => None,
         }
     }
 
@@ -84,9 +69,8 @@ impl Preset {
     }
 }
 
-fn with_counters(fields: &Fields, shown: impl Fn(&str) -> bool) -> Vec<&str> {
-    let counters = counter_ids(fields).into_iter().filter(|id| shown(id));
-    EVERYTHING_BEFORE.iter().copied().chain(counters).chain(["name"]).collect()
+fn with_counters(fields: &Fields) -> Vec<&str> {
+    EVERYTHING_BEFORE.iter().copied().chain(counter_ids(fields)).chain(["name"]).collect()
 }
 
 /// What machine formats hold: everything, each figure once.
