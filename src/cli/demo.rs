@@ -38,7 +38,7 @@ pub(crate) fn run(args: &DemoArgs, report: &mut Report) -> Done {
     let default = if table { args.output.default_columns(demo_step::DEFAULT) } else { everything };
     let ids = args.output.columns.as_ref().map_or_else(|| default.clone(), |list| list.over(&default));
     let columns = column::select(demo_step::COLUMNS, &ids).map_err(Stop::Usage)?;
-    let columns = screen::writable(columns, args.output.format());
+    let columns = screen::writable(columns, &args.output)?;
 
     let signals = Signals::watch()?;
     let plan = Plan { size: args.size, file: args.file.clone(), force: args.force, keep: args.keep };

@@ -29,7 +29,7 @@ impl Rows {
         };
         let ids = args.output.columns.as_ref().map_or_else(|| default.clone(), |list| list.over(&default));
         let columns: Vec<Column<Effects>> = column::select(effect::COLUMNS, &ids).map_err(Stop::Usage)?;
-        let columns = screen::writable(columns, args.output.format());
+        let columns = screen::writable(columns, &args.output)?;
         let layout = Layout { rows_key: "files", total: args.total, ..screen::layout(&args.output, SizeUnit::Bytes) };
         let totals = args.total.then(|| Totals::new(&columns));
         let mut renderer = renderer::<Effects>(layout, columns, screen::output());

@@ -40,7 +40,7 @@ pub(crate) fn run(args: &PcstatArgs, report: &mut Report) -> Done {
     if args.runs {
         return runs::run(args, report);
     }
-    if args.pps && args.output.format() == Format::Table {
+    if args.pps && !matches!(args.output.format(), Format::Json | Format::JsonLines) {
         return Err(Stop::usage("--pps", "it is an array for each file, which only --json and --jsonl can write"));
     }
     let columns = columns(args)?;
@@ -74,7 +74,7 @@ fn columns(args: &PcstatArgs) -> Result<Vec<Column<Files>>, Stop> {
     let ids = args.output.columns.as_ref().map_or_else(|| default.clone(), |list| list.over(&default));
     let ids: Vec<&str> = ids.into_iter().map(file::id_of).collect();
     let columns = column::select(file::COLUMNS, &ids).map_err(Stop::Usage)?;
-    Ok(screen::writable(columns, args.output.format()))
+    screen::writable(columns, &args.output)
 }
 
 /// What is wanted of each file.

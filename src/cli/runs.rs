@@ -21,7 +21,7 @@ pub(crate) fn run(args: &PcstatArgs, report: &mut Report) -> Done {
     let ids = args.output.columns.as_ref().map_or_else(|| default.to_vec(), |list| list.over(default));
     let ids: Vec<&str> = ids.into_iter().map(file::id_of).collect();
     let columns = column::select(run::COLUMNS, &ids).map_err(super::Stop::Usage)?;
-    let columns = screen::writable(columns, args.output.format());
+    let columns = screen::writable(columns, &args.output)?;
     let layout = Layout { rows_key: "runs", ..super::pcstat::layout(args) };
     let mut renderer = renderer::<FileRuns>(layout, columns, screen::output());
     let engine = super::select::engine(&args.selection);

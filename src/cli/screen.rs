@@ -2,6 +2,7 @@
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 
+use super::Stop;
 use super::args::OutputArgs;
 use crate::output::{Column, Format, Layout, LineEnd, RowKind, SizeUnit};
 
@@ -39,7 +40,16 @@ pub(crate) fn layout(output: &OutputArgs, default_unit: SizeUnit) -> Layout {
 }
 
 /// The columns that the format can write: what only JSON can is left out of the others.
-pub(crate) fn writable<K: RowKind>(columns: Vec<Column<K>>, format: Format) -> Vec<Column<K>> {
-    let json = matches!(format, Format::Json | Format::JsonLines);
-    columns.into_iter().filter(|column| json || !column.kind.is_json_only()).collect()
+///
+/// # Errors
+/// Wrong usage where `-o` names a column that the format cannot write.
+pub(crate) fn writable<K: RowKind>(columns: Vec<Column<K>>, output: &OutputArgs) -> Result<Vec<Column<K>>, Stop> {
+    if matches!(output.format(), Format::Json | Format::JsonLines) {
+        return Ok(columns);
+    }
+    let named = |column: &Column<K>| output.columns.iter().any(|list| list.ids.iter().any(|id| *id == column.id));
+    match columns.iter().find(|column| column.kind.is_json_only() && named(column)) {
+        Some(column) => Err(Stop::usage(&column.id, "only --json and --jsonl can write this column")),
+        None => Ok(columns.into_iter().filter(|column| !column.kind.is_json_only()).collect()),
+    }
 }

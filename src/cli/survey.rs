@@ -46,7 +46,7 @@ fn columns(args: &PcstatArgs) -> Result<Vec<Column<Directories>>, Stop> {
     let ids = args.output.columns.as_ref().map_or_else(|| default.to_vec(), |list| list.over(default));
     let ids: Vec<&str> = ids.into_iter().map(directory::id_of).collect();
     let columns = column::select(directory::COLUMNS, &ids).map_err(Stop::Usage)?;
-    Ok(screen::writable(columns, args.output.format()))
+    screen::writable(columns, &args.output)
 }
 
 /// Measures everything that was chosen and gives the sums of each thread.

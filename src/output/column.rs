@@ -174,11 +174,20 @@ impl std::str::FromStr for ColumnList {
             Some(rest) => (true, rest),
             None => (false, text),
         };
-        let ids: Vec<String> = list.split(',').map(|id| id.trim().to_ascii_lowercase()).collect();
-        match ids.iter().any(String::is_empty) {
-            true => Err("a column's name is empty: write a list like size,rss or +pss".to_owned()),
-            false => Ok(ColumnList { ids, adds }),
+        let mut ids: Vec<String> = Vec::new();
+        for id in list.split(',').map(|id| id.trim().to_ascii_lowercase()) {
+            if id.is_empty() {
+                return Err("a column's name is empty: write a list like size,rss or +pss".to_owned());
+            }
+            if id.starts_with('+') {
+                return Err("the + stands before the whole list: +rss,pss".to_owned());
+            }
+            // One that is named twice is shown once: JSON cannot have a key twice.
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
         }
+        Ok(ColumnList { ids, adds })
     }
 }
 

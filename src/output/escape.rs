@@ -11,7 +11,7 @@ use std::io::Write;
 use crate::error::{Error, Subject};
 
 /// Whether a character could do more on a terminal than be seen.
-fn is_harmful(letter: char) -> bool {
+pub(crate) fn is_harmful(letter: char) -> bool {
     letter.is_control()
         || matches!(letter,
             '\u{061c}' // Arabic letter mark

@@ -5,7 +5,7 @@
 use std::io::{self, BufWriter, Write};
 
 use serde::ser::{SerializeMap, SerializeSeq, Serializer};
-use serde_json::ser::Serializer as Json;
+use serde_json::ser::{Formatter, Serializer as Json};
 
 use super::cell::{Cell, Difference, FlagRuns, Rfc3339, reworded};
 use super::column::{Column, RowKind};
@@ -129,7 +129,7 @@ impl<K: RowKind> Renderer<K> for JsonLinesWriter<'_, K> {
 
 /// Writes one row as an object: a key a column, then `absent`.
 fn write_row<K: RowKind>(out: &mut Collected<'_>, columns: &[Column<K>], row: &K::Row<'_>) -> io::Result<()> {
-    let mut json = Json::new(&mut *out);
+    let mut json = Json::with_formatter(&mut *out, Harmless);
     let mut map = json.serialize_map(None)?;
     let mut any_absent = false;
     for column in columns {
@@ -146,11 +146,11 @@ fn write_row<K: RowKind>(out: &mut Collected<'_>, columns: &[Column<K>], row: &K
 }
 
 fn write_value(out: &mut Collected<'_>, value: &impl serde::Serialize) -> io::Result<()> {
-    Ok(serde_json::to_writer(out, value)?)
+    Ok(value.serialize(&mut Json::with_formatter(out, Harmless))?)
 }
 
 fn write_total<K: RowKind>(out: &mut Collected<'_>, totals: &Totals<K>) -> io::Result<()> {
-    let mut json = Json::new(&mut *out);
+    let mut json = Json::with_formatter(&mut *out, Harmless);
     let mut map = json.serialize_map(None)?;
     map.serialize_entry("rows", &totals.rows())?;
     let mut lacking = Vec::new();
@@ -166,6 +166,26 @@ fn write_total<K: RowKind>(out: &mut Collected<'_>, totals: &Totals<K>) -> io::R
     map.serialize_entry("rows_without_figure", &lacking)?;
     SerializeMap::end(map)?;
     Ok(())
+}
+
+/// JSON in one line, in which every character that could do harm on a terminal is written as `\u009b`: JSON loses nothing by it.
+struct Harmless;
+
+impl Formatter for Harmless {
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
+        // The package itself escapes what is below a blank. Nearly all names are ASCII.
+        if fragment.is_ascii() && !fragment.contains('\x7f') {
+            return out.write_all(fragment.as_bytes());
+        }
+        let mut rest = fragment;
+        while let Some((place, letter)) = rest.char_indices().find(|(_, letter)| escape::is_harmful(*letter)) {
+            let (before, after) = rest.split_at(place);
+            out.write_all(before.as_bytes())?;
+            letter.encode_utf16(&mut [0; 2]).iter().try_for_each(|unit| write!(out, "\\u{unit:04x}"))?;
+            rest = after.strip_prefix(letter).unwrap_or_default();
+        }
+        out.write_all(rest.as_bytes())
+    }
 }
 
 /// Cells under keys.
@@ -255,5 +275,22 @@ fn serialize_flags<S: Serializer>(runs: &dyn FlagRuns, serializer: S) -> Result<
         (Some(error), _) => Err(error),
         (None, Err(error)) => Err(serde::ser::Error::custom(error)),
         (None, Ok(())) => list.end(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Serialize;
+
+    use super::*;
+
+    #[test]
+    fn json_on_a_terminal_does_no_harm_and_loses_nothing() {
+        let name = "a\u{9b}31m\x7f\u{202e}b\u{e0041}é日\n";
+        let mut out = Vec::new();
+        name.serialize(&mut Json::with_formatter(&mut out, Harmless)).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text, r#""a\u009b31m\u007f\u202eb\udb40\udc41é日\n""#);
+        assert_eq!(serde_json::from_str::<String>(&text).unwrap(), name);
     }
 }

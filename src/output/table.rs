@@ -206,7 +206,8 @@ impl<'w, K: RowKind> BoxedTable<'w, K> {
         table.load_style(RULE_UNDER_HEADER);
         table.set_content_arrangement(ContentArrangement::Disabled);
         let columns = &self.text.columns;
-        let room = self.room_for_text(total.as_ref());
+        let gap = if self.room_for_text(total.as_ref(), GAP) < SHORTEST_TEXT { 1 } else { GAP };
+        let room = self.room_for_text(total.as_ref(), gap).max(SHORTEST_TEXT);
         let line = |words: &Words| -> Vec<comfy_table::Cell> {
             let cut = |(word, column): (&Vec<u8>, &Column<K>)| {
                 let word = String::from_utf8_lossy(word);
@@ -224,19 +225,19 @@ impl<'w, K: RowKind> BoxedTable<'w, K> {
         for (column, drawn) in columns.iter().zip(table.column_iter_mut()) {
             let side = if column.kind.is_left_aligned() { CellAlignment::Left } else { CellAlignment::Right };
             drawn.set_cell_alignment(side);
-            drawn.set_padding((0, GAP as u16 - 1));
+            drawn.set_padding((0, gap as u16 - 1));
         }
         table
     }
 
     /// How wide a text may be, so that the line fits the terminal with all its figures whole.
-    fn room_for_text(&self, total: Option<&Words>) -> usize {
+    fn room_for_text(&self, total: Option<&Words>, gap: usize) -> usize {
         let mut figures = 0;
         let mut texts: Vec<usize> = Vec::new();
         for (place, column) in self.text.columns.iter().enumerate() {
             let words = self.rows.iter().chain(total).filter_map(|words| words.get(place));
             let widest = words.map(|word| display_width(word)).chain([column.title.width()]).max().unwrap_or(0);
-            figures += GAP;
+            figures += gap;
             if column.kind.is_left_aligned() { texts.push(widest) } else { figures += widest }
         }
         let mut room = usize::from(self.width).saturating_sub(figures);
@@ -246,7 +247,7 @@ impl<'w, K: RowKind> BoxedTable<'w, K> {
         for width in texts {
             let share = room / left.max(1);
             if width > share {
-                return share.max(SHORTEST_TEXT);
+                return share;
             }
             room -= width;
             left -= 1;
@@ -255,7 +256,7 @@ impl<'w, K: RowKind> BoxedTable<'w, K> {
     }
 }
 
-/// Blanks between two columns of a boxed table: its padding, and one that `comfy-table` draws where a line between columns would be.
+/// Blanks between two columns of a boxed table, where the terminal has room for them: its padding, and one that `comfy-table` draws where a line between columns would be.
 const GAP: usize = 2;
 
 /// A rule under the header, and nothing between the columns: the eye follows figures, not boxes.

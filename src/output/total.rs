@@ -14,8 +14,9 @@ pub struct Totals<K: RowKind> {
 /// The sum of one column.
 #[derive(Debug, Clone, Copy, Default)]
 struct Tally {
-    part: u64,
-    whole: u64,
+    // 64 bits would not hold the lengths of three sparse files of 8 EiB.
+    part: u128,
+    whole: u128,
     known: u64,
     missing: u64,
 }
@@ -72,12 +73,19 @@ impl Tally {
     fn add(&mut self, addend: Option<(u64, u64)>) {
         match addend {
             Some((part, whole)) => {
-                self.part = self.part.saturating_add(part);
-                self.whole = self.whole.saturating_add(whole);
+                self.part += u128::from(part);
+                self.whole += u128::from(whole);
                 self.known += 1;
             }
             None => self.missing += 1,
         }
+    }
+
+    /// Part and whole in 64 bits; of sums that need more, without their last bits, which no share shows.
+    fn share(&self) -> (u64, u64) {
+        let shift = 64u32.saturating_sub(self.whole.max(self.part).leading_zeros());
+        let cut = |sum: u128| u64::try_from(sum >> shift).unwrap_or(u64::MAX);
+        (cut(self.part), cut(self.whole))
     }
 
     fn cell<K: RowKind>(&self, column: &Column<K>, rows: u64) -> TotalCell {
@@ -87,10 +95,14 @@ impl Tally {
             _ if self.known == 0 && rows > 0 => Cell::Absent(nothing_known),
             Sum::Share(_) => {
                 let empty = Absent::new(Reason::NotApplicable, "there is nothing to take a share of");
-                percent(self.part, self.whole).map_or(Cell::Absent(empty), Cell::Percent)
+                let (part, whole) = self.share();
+                percent(part, whole).map_or(Cell::Absent(empty), Cell::Percent)
             }
-            Sum::Add if column.kind == super::Kind::Bytes => Cell::Bytes(self.part),
-            Sum::Add => Cell::Count(self.part),
+            Sum::Add => match u64::try_from(self.part) {
+                Ok(sum) if column.kind == super::Kind::Bytes => Cell::Bytes(sum),
+                Ok(sum) => Cell::Count(sum),
+                Err(_) => Cell::Absent(Absent::new(Reason::Unsupported, "the sum does not fit 64 bits")),
+            },
         };
         TotalCell::Sum { cell, missing: self.missing }
     }

@@ -56,6 +56,7 @@ pub(crate) type Absent = Nullable<BTreeMap<String, String>>;
 pub(crate) struct ProcessDocument {
     pub(crate) pid: u32,
     pub(crate) command: String,
+    pub(crate) command_bytes: Nullable<String>,
     pub(crate) mappings: Vec<MappingRow>,
     pub(crate) total: MappingTotal,
 }

@@ -96,6 +96,7 @@ fn names_that_are_not_utf8_are_whole_in_hexadecimal() {
     let run = rmap(["pid", "7", "--json", "--proc-root", capture.path().to_str().unwrap()]).good();
     let [process]: [ProcessDocument; 1] = document::<Vec<_>>(&run).try_into().unwrap();
     assert_eq!(process.command, "a\u{fffd}b");
+    assert_eq!(process.command_bytes, Nullable(Some("61ff62".into())));
     assert_eq!(process.mappings[0].path, Nullable(Some("/x/caf\u{fffd} \"q\"".into())));
     assert_eq!(process.mappings[0].path_bytes, Nullable(Some("2f782f636166e920227122".into())));
 
@@ -277,6 +278,7 @@ fn what_is_named_is_what_is_written() {
 /// The keys in the first column of the tables of one section of the contract.
 fn promised(section: &str) -> BTreeSet<String> {
     let contract = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/json.md")).unwrap();
+    let contract = contract.replace("\n### ", "\n## ");
     let text = contract.split("\n## ").find(|text| text.starts_with(section)).unwrap().to_owned();
     let rows = text.lines().filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
     rows.flat_map(|keys| keys.split(", ").map(|key| key.trim_matches('`').to_owned()).collect::<Vec<_>>()).collect()
@@ -286,12 +288,17 @@ fn promised(section: &str) -> BTreeSet<String> {
 fn every_key_that_is_promised_is_there() {
     let keys = |row: &Value| row.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
     assert_eq!(promised("`rmap demo`"), keys(&rmap(["demo", "--size", "1M", "--json"]).json()[0]));
-    // The document has the tables of pcstat's other views in the same chapter.
-    assert!(promised("`rmap pcstat`").is_superset(&keys(&rmap(["pcstat", "--json", "/etc/passwd"]).json()[0])));
+    assert_eq!(promised("`rmap pcstat`"), keys(&rmap(["pcstat", "--json", "/etc/passwd"]).json()[0]));
+    assert_eq!(promised("`--runs`"), keys(&rmap(["pcstat", "--runs", "--json", "/etc/passwd"]).json()[0]));
+    let folder = memory();
+    let known = known_file(&folder.path().join("f"), page(), &[(0, 1)]);
+    let warmed = rmap(["warm", "--json", known.path.to_str().unwrap()]).good();
+    assert_eq!(promised("`rmap warm`"), keys(&warmed.json()[0]));
     let process = &rmap(["pid", "self", "--json"]).good().json()[0];
     let mut mapping = promised("`rmap pid`");
     let [document, only_asked_for] = [["command", "mappings", "total"].as_slice(), &["address", "mapping"]];
     document.iter().for_each(|key| assert!(mapping.remove(*key) && !process[key].is_null(), "{key}"));
+    assert!(mapping.remove("command_bytes") && process.get("command_bytes").is_some());
     only_asked_for.iter().for_each(|key| assert!(mapping.remove(*key), "{key}"));
     assert!(mapping.is_subset(&keys(&process["mappings"][0])), "{mapping:?}");
     let asked = &rmap(["pid", "self", "--json", "-o", "address,mapping"]).good().json()[0]["mappings"][0];

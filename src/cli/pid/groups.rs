@@ -29,13 +29,12 @@ pub(super) fn render(args: &PidArgs, plan: &Plan, collected: &Collected, by: By)
         groups: Selection { filter: None, order: plan.order(&known)?, top: plan.top() },
     };
     let layout = Layout { rows_key: "groups", ..layout(args) };
-    let mut renderer =
-        renderer::<Groups>(layout, screen::writable(columns.clone(), args.output.format()), screen::output());
+    let mut renderer = renderer::<Groups>(layout, screen::writable(columns.clone(), &args.output)?, screen::output());
     if args.views.merge {
         grouping.render(renderer.as_mut(), None, &collected.processes)?;
     } else {
         for process in &collected.processes {
-            grouping.render(renderer.as_mut(), Some(&heading(process)), std::slice::from_ref(process))?;
+            grouping.render(renderer.as_mut(), Some(&heading(&process.read.process)), std::slice::from_ref(process))?;
         }
     }
     Ok(renderer.finish()?)

@@ -1,17 +1,18 @@
 //! The list of mappings: one for each process, or one of all of them.
 
-use super::collect::{Collected, OneProcess};
+use super::collect::Collected;
 use super::plan::Plan;
 use crate::cli::args::PidArgs;
 use crate::cli::{Done, Stop, screen};
 use crate::output::render::{render_group, renderer};
 use crate::output::{Cell, Column, Format, Heading, Layout, Renderer, Selection, SizeUnit, Totals, column};
+use crate::process::Process;
 use crate::views::mapping::presets::Preset;
 use crate::views::mapping::{self, MappingRow, MappingRows};
 
 pub(super) fn render(args: &PidArgs, plan: &Plan, collected: &Collected) -> Done {
     let table = mapping::columns(&collected.fields);
-    let columns = screen::writable(plan.columns(args, &collected.fields, &table)?, args.output.format());
+    let columns = screen::writable(plan.columns(args, &collected.fields, &table)?, &args.output)?;
     let list = List { args, selection: plan.selection(&table)?, columns: &columns, footer: footer(args, &table)? };
     let mut renderer = renderer::<MappingRows>(layout(args), columns.clone(), screen::output());
     if args.views.merge {
@@ -20,7 +21,7 @@ pub(super) fn render(args: &PidArgs, plan: &Plan, collected: &Collected) -> Done
     } else {
         for process in &collected.processes {
             let rows = collected.rows(process, args);
-            list.render(renderer.as_mut(), Some(&heading(process)), rows)?;
+            list.render(renderer.as_mut(), Some(&heading(&process.read.process)), rows)?;
         }
     }
     Ok(renderer.finish()?)
@@ -45,11 +46,14 @@ pub(super) fn wants_total(args: &PidArgs) -> bool {
 }
 
 /// What names a process above its rows.
-pub(super) fn heading(process: &OneProcess) -> Heading<'_> {
-    let process = &process.read.process;
+pub(super) fn heading(process: &Process) -> Heading<'_> {
     Heading {
         line: [format!("{}:   ", process.pid).as_bytes(), &process.command].concat(),
-        fields: vec![("pid", Cell::Count(process.pid.into())), ("command", Cell::Text(&process.command))],
+        fields: vec![
+            ("pid", Cell::Count(process.pid.into())),
+            ("command", Cell::Text(&process.command)),
+            ("command_bytes", Cell::RawBytes(&process.command)),
+        ],
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) fn run(args: &PidArgs, plan: &Plan, root: &ProcRoot, every: Interval,
     // The fields that the kernel gives decide the columns, so that a look comes before the first that is shown.
     subject.look()?;
     let table = mapping::columns(&subject.fields);
-    let columns = screen::writable(plan.columns(args, &subject.fields, &table)?, args.output.format());
+    let columns = screen::writable(plan.columns(args, &subject.fields, &table)?, &args.output)?;
     subject.selection = Some(plan.selection(&table)?);
     let layout = Layout { rows_key: "mappings", ..list::layout(args) };
     watch::watch::<MappingRows, _>(subject, &with_pid(columns, &table, args), layout, every)

@@ -1,12 +1,13 @@
 //! `--summary`, and what is shown of a process whose smaps may not be read.
 
 use super::Report;
+use super::list::heading;
 use crate::cli::args::PidArgs;
 use crate::cli::processes::Asked;
 use crate::cli::{Done, Stop, screen};
 use crate::error::{Error, ErrorKind, Subject};
 use crate::output::render::{render_group, renderer};
-use crate::output::{Cell, Format, Heading, Layout, Renderer, SizeUnit, column};
+use crate::output::{Format, Layout, Renderer, SizeUnit, column};
 use crate::process::ProcRoot;
 use crate::process::account::{Account, Amount, read_account, read_public_account};
 use crate::views::summary::{self, COLUMNS, PARTS, PartRow, Parts, share};
@@ -70,11 +71,7 @@ fn begin(args: &PidArgs) -> Result<Box<dyn Renderer<Parts>>, Stop> {
 }
 
 fn render(renderer: &mut dyn Renderer<Parts>, account: &Account) -> Done {
-    let process = &account.process;
-    let heading = Heading {
-        line: [format!("{}:   ", process.pid).as_bytes(), &process.command].concat(),
-        fields: vec![("pid", Cell::Count(process.pid.into())), ("command", Cell::Text(&process.command))],
-    };
+    let heading = heading(&account.process);
     let bars: Vec<String> = PARTS.iter().map(|part| bar(part.of(account))).collect();
     let rows = PARTS.iter().zip(&bars).map(|(part, bar)| {
         let (amount, whole) = part.of(account);
