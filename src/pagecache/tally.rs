@@ -23,7 +23,7 @@ pub struct Tally {
     /// How many files, each counted once.
     pub files: u64,
     /// Their sizes.
-    pub size: Bytes,
+    size: u128,
     /// Their pages, or those of the range that was asked about.
     pub pages: Pages,
     /// The pages of those files whose cached pages are known.
@@ -86,7 +86,7 @@ impl Tally {
     /// Adds one file.
     pub fn add(&mut self, report: &FileReport) {
         self.files = self.files.saturating_add(1);
-        self.size = Bytes(self.size.0.saturating_add(report.size.0));
+        self.size += u128::from(report.size.0);
         self.pages = plus(self.pages, report.pages);
         if report.residency.is_ok() {
             self.known_pages = plus(self.known_pages, report.pages);
@@ -114,7 +114,7 @@ impl Tally {
     /// Adds what other files have together.
     pub fn merge(&mut self, other: &Tally) {
         self.files = self.files.saturating_add(other.files);
-        self.size = Bytes(self.size.0.saturating_add(other.size.0));
+        self.size += other.size;
         self.pages = plus(self.pages, other.pages);
         self.known_pages = plus(self.known_pages, other.known_pages);
         self.cached.merge(&other.cached);
@@ -128,6 +128,12 @@ impl Tally {
         self.links = self.links.saturating_add(other.links);
         self.other_file_systems = self.other_file_systems.saturating_add(other.other_file_systems);
         self.vanished = self.vanished.saturating_add(other.vanished);
+    }
+
+    /// The length of all files together; absent where 64 bits do not hold it, as with three sparse files of 8 EiB.
+    pub fn size(&self) -> Figure<Bytes> {
+        let too_many = Absent::new(Reason::Unsupported, "the sum does not fit 64 bits");
+        u64::try_from(self.size).map(Bytes).map_err(|_| too_many)
     }
 
     /// The pages that are not in the page cache, of the files of which that is known.
@@ -170,13 +176,13 @@ mod tests {
 
     #[test]
     fn merging_is_adding() {
-        let mut all = Tally { files: 2, size: Bytes(9), again: 1, ..Tally::default() };
-        let mut other = Tally { files: 1, size: Bytes(1), ..Tally::default() };
+        let mut all = Tally { files: 2, size: 9, again: 1, ..Tally::default() };
+        let mut other = Tally { files: 1, size: u128::from(u64::MAX), ..Tally::default() };
         other.skip(Skipped::Again);
         other.cached.add(Err(DENIED));
         all.cached.add(Ok(Pages(2)));
         all.merge(&other);
-        assert_eq!((all.files, all.size, all.again), (3, Bytes(10), 2));
+        assert_eq!((all.files, all.size().is_err(), all.again), (3, true, 2));
         assert_eq!((all.cached.figure(), all.cached.missing), (Ok(Pages(2)), 1));
     }
 }

@@ -107,7 +107,7 @@ pub const COLUMNS: &[Column<Directories>] = &[
         "Size",
         Kind::Bytes,
         Sum::Nothing,
-        |row, _| Cell::Bytes(row.tally.size.0),
+        |row, _| Cell::bytes(row.tally.size()),
         "their lengths, from fstat(2)",
     ),
     Column::new(
