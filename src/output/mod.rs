@@ -6,6 +6,7 @@
 
 pub mod cell;
 pub mod change;
+pub mod choose;
 pub mod column;
 pub mod delimited;
 pub mod escape;
