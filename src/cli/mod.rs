@@ -13,7 +13,6 @@ mod evict;
 mod lock;
 mod map;
 mod measure;
-mod order;
 mod pcstat;
 mod pid;
 mod processes;

@@ -19,6 +19,13 @@ pub struct Files;
 
 impl RowKind for Files {
     type Row<'r> = FileRow<'r>;
+
+    fn id_of(name: &str) -> &str {
+        match name {
+            "name" | "file" => "filename",
+            other => other,
+        }
+    }
 }
 
 /// One file as the columns look at it.
@@ -73,14 +80,6 @@ pub const TERSE: &[Column<Files>] = &[
     Column::new("cached", "", Kind::Pages, Sum::Nothing, |row, _| Cell::pages(row.report.cached()), ""),
     Column::new("percent", "", Kind::Percent, Sum::Nothing, |row, _| Cell::percent(row.report.percent()), ""),
 ];
-
-/// Another spelling of a column's name.
-pub fn id_of(name: &str) -> &str {
-    match name {
-        "name" | "file" => "filename",
-        other => other,
-    }
-}
 
 /// Everything that is known of a file, in the order in which JSON writes it.
 pub const COLUMNS: &[Column<Files>] = &[
