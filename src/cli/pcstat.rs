@@ -67,8 +67,8 @@ fn columns(args: &PcstatArgs) -> Result<Vec<Column<Files>>, Stop> {
     if args.terse {
         return Ok(file::TERSE.to_vec());
     }
-    let default = if args.selection.pid.is_some() { file::DEFAULT_OF_PROCESS } else { file::DEFAULT };
-    screen::columns(&args.output, file::COLUMNS, &args.output.default_columns(default))
+    let default = if args.selection.pid.is_some() { file::default_of_process() } else { file::DEFAULT.to_vec() };
+    screen::columns(&args.output, file::COLUMNS, &args.output.default_columns(&default))
 }
 
 /// What is wanted of each file.

@@ -54,21 +54,11 @@ pub const DEFAULT: &[&str] = &[
     "note",
 ];
 
-/// The same for the files of a process.
-pub const DEFAULT_OF_PROCESS: &[&str] = &[
-    "filename",
-    "held",
-    "size",
-    "pages",
-    "cached",
-    "percent",
-    "dirty_pages",
-    "writeback_pages",
-    "evicted_pages",
-    "recently_evicted_pages",
-    "method",
-    "note",
-];
+/// The same for the files of a process: how it holds each stands behind the name.
+pub fn default_of_process() -> Vec<&'static str> {
+    let (name, figures) = DEFAULT.split_at_checked(1).unwrap_or_default();
+    [name, &["held"], figures].concat()
+}
 
 /// What pcstat's `--terse` shows: its names, with times as seconds since 1970.
 pub const TERSE: &[Column<Files>] = &[
