@@ -4,7 +4,8 @@
 //! `tests/tidy.rs` keeps it so:
 //!
 //! ```text
-//! units <- kernel <- process, pagecache <- compare, control <- laboratory <- views <- cli
+//! units <- kernel <- process, pagecache <- compare <- laboratory <- views <- cli
+//! process, pagecache <- control <- views
 //! units <- output <- views
 //! ```
 //!

@@ -3,41 +3,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
-use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+mod common;
 
+use std::process::Command;
+
+use common::Subject;
 use rmap::error::ErrorKind;
 use rmap::process::{Fields, Mapping, ProcRoot, Wanted, read_mappings};
-
-struct Subject {
-    child: Child,
-    /// Where the act's memory is.
-    base: u64,
-}
-
-impl Subject {
-    fn of(act: &str) -> Subject {
-        let tests = std::env::current_exe().unwrap();
-        let program: PathBuf = tests.parent().unwrap().with_file_name("examples").join("subject");
-        if !program.exists() {
-            // `cargo test --test NAME` builds no examples.
-            Command::new(env!("CARGO")).args(["build", "--quiet", "--example", "subject"]).status().unwrap();
-        }
-        let mut child = Command::new(program).arg(act).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let said: Vec<String> = lines.map_while(Result::ok).take_while(|line| line != "ready").collect();
-        let base = u64::from_str_radix(said[0].split(' ').nth(1).unwrap(), 16).unwrap();
-        Subject { child, base }
-    }
-}
-
-impl Drop for Subject {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 /// Every way to read: smaps, the page tables, maps alone.
 fn ways() -> [Wanted; 3] {
@@ -61,14 +33,15 @@ fn slot_of(base: u64, page: u64, row: &Mapping<'_>) -> Result<u64, String> {
 
 #[test]
 fn a_process_that_maps_and_unmaps_gives_only_rows_that_it_had() {
-    let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).unwrap().unwrap() as u64;
-    let subject = Subject::of(&format!("churn:{SLOTS}"));
-    let (base, end) = (subject.base, subject.base + SLOTS * 16 * page);
+    let page = common::page();
+    let subject = Subject::start([format!("churn:{SLOTS}")]);
+    let base = u64::from_str_radix(&subject.made[0].start, 16).unwrap();
+    let end = base + SLOTS * 16 * page;
     let mut seen_to_come_and_go = std::collections::BTreeSet::new();
     for turn in 0..90 {
         let mut fields = Fields::new();
         let wanted = &ways()[turn % 3];
-        let found = read_mappings(&ProcRoot::live(), subject.child.id(), &mut fields, wanted).unwrap();
+        let found = read_mappings(&ProcRoot::live(), subject.pid(), &mut fields, wanted).unwrap();
         let rows: Vec<_> = found.mappings.iter().collect();
         assert!(rows.windows(2).all(|pair| pair[0].end() <= pair[1].start()), "{:?}: out of order", found.source);
         let inside = rows.iter().filter(|row| row.start() >= base && row.start() < end);
@@ -88,11 +61,11 @@ fn a_process_that_runs_other_programs_is_never_two_in_one_list() {
     let script = "exec /bin/sh -c \"$0\" \"$0\"";
     let child = Command::new("/bin/sh").args(["-c", script, script]).spawn().unwrap();
     // Ended with the test, however that ends.
-    let subject = Subject { child, base: 0 };
+    let subject = Subject::of(child);
     let mut whole = 0;
     for turn in 0..300 {
         let wanted = &ways()[turn % 3];
-        match read_mappings(&ProcRoot::live(), subject.child.id(), &mut Fields::new(), wanted) {
+        match read_mappings(&ProcRoot::live(), subject.pid(), &mut Fields::new(), wanted) {
             Ok(found) => {
                 let count = |name: &[u8]| found.mappings.iter().filter(|row| row.path() == name).count();
                 assert!(!found.mappings.is_empty());

@@ -2,19 +2,19 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod common;
 #[path = "engine/known.rs"]
 #[allow(dead_code, reason = "shared with the tests of the engine")]
 mod known;
-mod running;
 
+use common::{command, has, rmap, run};
 use known::{disk, known_file, memory, runs};
 use rmap::kernel::page_size;
-use running::{command, outcome, run};
 
 #[test]
 fn a_cell_is_a_page_where_there_are_few_and_tells_nothing_from_everything() {
     let known = known_file(&memory(), 10 * page_size().bytes(), runs(&[(0, 1), (4, 3), (9, 1)]));
-    let (status, out, _) = run(&["pcstat", "--map", known.file.path().to_str().unwrap()]);
+    let (status, out, _) = rmap(["pcstat", "--map", known.file.path().to_str().unwrap()]).parts();
     let name = known.file.path().display();
     let head = format!("{name}: 10 pages, 5 cached (50.000 %), 0 dirty, 0 under writeback, 1 a cell");
     assert_eq!((status, out), (0, format!("{head}\n#...###..#\n")));
@@ -23,7 +23,7 @@ fn a_cell_is_a_page_where_there_are_few_and_tells_nothing_from_everything() {
 #[test]
 fn a_strip_is_80_cells_wide_in_a_pipe_and_tells_shares_in_tenths() {
     let known = known_file(&memory(), 800 * page_size().bytes(), runs(&[(0, 10), (10, 1), (20, 9), (795, 5)]));
-    let (_, out, _) = run(&["pcstat", "--map", "-n", known.file.path().to_str().unwrap()]);
+    let (_, out, _) = rmap(["pcstat", "--map", "-n", known.file.path().to_str().unwrap()]).parts();
     assert_eq!(out, format!("#19{}5\n", ".".repeat(76)));
 }
 
@@ -32,7 +32,7 @@ fn a_strip_of_a_range_is_of_that_range_alone() {
     let page = page_size().bytes();
     let known = known_file(&memory(), 100 * page, runs(&[(0, 50), (52, 1)]));
     let range = format!("--range={},{}", 49 * page, 4 * page);
-    let (_, out, _) = run(&["pcstat", "--map", "-n", &range, known.file.path().to_str().unwrap()]);
+    let (_, out, _) = rmap(["pcstat", "--map", "-n", &range, known.file.path().to_str().unwrap()]).parts();
     assert_eq!(out, "#..#\n");
 }
 
@@ -44,7 +44,7 @@ fn dirty_parts_have_a_letter_below_where_there_is_no_colour() {
     }
     let folder = disk();
     let known = known_file(folder.path(), 10 * page_size().bytes(), runs(&[(2, 2), (7, 1)]));
-    let (_, out, _) = run(&["pcstat", "--map", "-n", known.file.path().to_str().unwrap()]);
+    let (_, out, _) = rmap(["pcstat", "--map", "-n", known.file.path().to_str().unwrap()]).parts();
     // They were written an instant ago. A kernel that already writes them back says W.
     let lines: Vec<&str> = out.lines().collect();
     assert_eq!(lines[0], "..##...#..");
@@ -59,12 +59,12 @@ fn a_terminal_shows_shades_in_colour_unless_no_color_is_set() {
     let on_a_terminal = |no_color: &str| {
         let mut script = std::process::Command::new("script");
         script.args(["-qec", &line, "/dev/null"]).env("TERM", "xterm").env("NO_COLOR", no_color);
-        script.stdin(std::process::Stdio::null()).output().ok().map(|output| outcome(output).1)
+        run(script).text()
     };
-    let (Some(plain), Some(colour)) = (on_a_terminal("1"), on_a_terminal("")) else {
-        eprintln!("SKIPPED: there is no script(1) to give the program a terminal");
+    if !has("script", "bsdutils") {
         return;
-    };
+    }
+    let (plain, colour) = (on_a_terminal("1"), on_a_terminal(""));
     assert!(plain.contains("·██·") && !plain.contains('\x1b'), "{plain:?}");
     if rmap::kernel::cachestat::available() {
         assert!(colour.contains("·\x1b[33m██\x1b[0m·") || colour.contains("·\x1b[36m██"), "{colour:?}");
@@ -79,14 +79,14 @@ fn a_terminal_shows_shades_in_colour_unless_no_color_is_set() {
 fn an_empty_file_has_an_empty_strip_and_a_missing_one_is_a_line_on_standard_error() {
     let known = known_file(&memory(), 0, runs(&[]));
     let name = known.file.path().to_str().unwrap();
-    let (status, out, err) = run(&["pcstat", "--map", name, "/no/such/file"]);
+    let (status, out, err) = rmap(["pcstat", "--map", name, "/no/such/file"]).parts();
     assert_eq!(out, format!("{name}: 0 pages, 0 cached, 0 dirty, 0 under writeback\n\n"));
     assert_eq!((status, err.as_str()), (1, "rmap: /no/such/file: no such file\n"));
 }
 
 #[test]
 fn the_help_has_the_legend() {
-    let (_, out, _) = run(&["pcstat", "--help"]);
+    let (_, out, _) = rmap(["pcstat", "--help"]).parts();
     assert!(out.contains("░▒▓") && out.contains("yellow") && out.contains("D, W or B"), "{out}");
-    assert_eq!(command(&["pcstat", "--map", "--json", "x"]).output().unwrap().status.code(), Some(2));
+    assert_eq!(command(["pcstat", "--map", "--json", "x"]).output().unwrap().status.code(), Some(2));
 }

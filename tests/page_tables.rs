@@ -3,40 +3,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
-use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+mod common;
+
+use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use common::Subject;
 use rmap::process::{
     Deleted, Fields, ProcRoot, ProcessMappings, Source, Wanted, read_deleted, read_mappings, read_smaps,
 };
-
-/// A subject whose memory is in the state that its acts made.
-struct Subject(Child);
-
-impl Subject {
-    fn of(acts: &[&str]) -> Subject {
-        // Examples are built with the tests, next to them.
-        let tests = std::env::current_exe().unwrap();
-        let program: PathBuf = tests.parent().unwrap().with_file_name("examples").join("subject");
-        if !program.exists() {
-            // `cargo test --test NAME` builds no examples.
-            Command::new(env!("CARGO")).args(["build", "--quiet", "--example", "subject"]).status().unwrap();
-        }
-        let mut child = Command::new(program).args(acts).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let said = BufReader::new(child.stdout.take().unwrap()).lines();
-        assert!(said.map_while(Result::ok).any(|line| line == "ready"), "the subject failed at {acts:?}");
-        Subject(child)
-    }
-}
-
-impl Drop for Subject {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 /// What both say of a mapping: address, size, Rss, Swap.
 type Row = (u64, u64, u64, u64);
@@ -82,7 +57,7 @@ fn machine() -> MutexGuard<'static, ()> {
 
 /// Whether this kernel can be read by its page tables at all.
 fn is_new_enough() -> bool {
-    let (source, ..) = read_both(Subject::of(&["anonymous:4:2"]).0.id()).unwrap();
+    let (source, ..) = read_both(Subject::start(["anonymous:4:2"]).pid()).unwrap();
     let enough = source == Source::PageTables;
     if !enough {
         eprintln!("SKIPPED: this kernel has no PAGEMAP_SCAN (before 6.7)");
@@ -92,8 +67,8 @@ fn is_new_enough() -> bool {
 
 /// Asserts that both agree on the subject, and where the figures came from.
 fn assert_same(acts: &[&str], expected: Source) {
-    let subject = Subject::of(acts);
-    let (source, quick, slow) = read_both(subject.0.id()).unwrap();
+    let subject = Subject::start(acts);
+    let (source, quick, slow) = read_both(subject.pid()).unwrap();
     let differ: Vec<_> = quick.iter().zip(&slow).filter(|(quick, slow)| quick != slow).collect();
     assert!(differ.is_empty() && quick.len() == slow.len(), "{acts:?}: {differ:#x?}");
     // A machine that has something in swap has files of memory read from smaps.
@@ -188,8 +163,8 @@ fn memory_in_swap_has_the_figures_of_smaps() {
     for acts in [&["swapped:64"][..], &["swapped:64", "memfd:16:16", "shared_anonymous:16:16"]] {
         assert_same(acts, Source::Smaps);
     }
-    let subject = Subject::of(&["swapped:64"]);
-    let (_, rows, _) = read_both(subject.0.id()).unwrap();
+    let subject = Subject::start(["swapped:64"]);
+    let (_, rows, _) = read_both(subject.pid()).unwrap();
     let swapped: u64 = rows.iter().map(|row| row.3).sum();
     if swapped == 0 {
         eprintln!("SKIPPED in part: the kernel swapped nothing out");
@@ -254,9 +229,9 @@ fn the_processes_of_this_machine_have_the_figures_of_smaps() {
 
 #[test]
 fn without_counters_the_list_of_mappings_is_enough() {
-    let subject = Subject::of(&["anonymous:4:2"]);
+    let subject = Subject::start(["anonymous:4:2"]);
     let (mut fields, wanted) = (Fields::new(), Wanted::Only(vec!["Size".into()]));
-    let found = read_mappings(&ProcRoot::live(), subject.0.id(), &mut fields, &wanted).unwrap();
+    let found = read_mappings(&ProcRoot::live(), subject.pid(), &mut fields, &wanted).unwrap();
     let size = fields.find(b"Size").unwrap();
     assert_eq!(found.source, Source::Maps);
     assert!(found.mappings.iter().all(|row| row.bytes(size) == Some(row.size())));
@@ -272,13 +247,13 @@ fn a_file_that_is_called_deleted_is_not() {
         format!("shared:{}:4:4", path("kept")),
         format!("unlink:{}", path("gone")),
     ];
-    let subject = Subject::of(&acts.each_ref().map(String::as_str));
+    let subject = Subject::start(acts);
     let root = ProcRoot::live();
     let (mut fields, wanted) = (Fields::new(), Wanted::Only(Vec::new()));
-    let found = read_mappings(&root, subject.0.id(), &mut fields, &wanted).unwrap();
+    let found = read_mappings(&root, subject.pid(), &mut fields, &wanted).unwrap();
     let of = |name: &str| {
         let mapping = found.mappings.iter().find(|row| row.path() == path(name).as_bytes()).unwrap();
-        (Deleted::by_name(&mapping), read_deleted(&root, subject.0.id(), &mapping))
+        (Deleted::by_name(&mapping), read_deleted(&root, subject.pid(), &mapping))
     };
     assert_eq!(of("kept"), (Deleted::No, Deleted::No));
     assert_eq!(of("gone (deleted)"), (Deleted::Unknown, Deleted::Yes));

@@ -226,6 +226,27 @@ fn is_as_in_the_pictures() -> bool {
 }
 
 #[test]
+fn name_is_filename_wherever_a_column_is_named() {
+    let folder = memory();
+    let known = known_file(&folder.path().join("known"), 2 * page(), &[(0, 1)]);
+    let answer = |name: &str, options: &[&str]| {
+        let options = options.iter().map(|option| option.replace("NAME", name));
+        let path = known.path.to_str().unwrap().to_owned();
+        rmap(["pcstat".to_owned()].into_iter().chain(options).chain([path])).good().text()
+    };
+    for options in [
+        &["-o", "NAME,size", "--json"][..],
+        &["-o", "+NAME"],
+        &["-o", "+NAME", "--runs", "--csv"],
+        &["--sort=NAME", "-o", "size"],
+        &["--filter", "NAME=~known", "-o", "size", "--jsonl"],
+    ] {
+        assert_eq!(answer("name", options), answer("filename", options), "{options:?}");
+    }
+    assert_eq!(answer("name", &["--filter", "NAME=~unknown", "--json"]), "[]\n");
+}
+
+#[test]
 fn a_picture_of_the_table() {
     if is_as_in_the_pictures() {
         assert_snapshot!(shown("--total"), @r#"

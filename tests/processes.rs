@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
+mod common;
+
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use common::rmap;
 use rmap::process::{Fields, ProcRoot, Selection, Source, Wanted, read_selected, read_smaps, read_status, read_totals};
 
 /// A child that sleeps under a name that no other process has.
@@ -159,9 +162,7 @@ fn the_status_of_another_users_process_may_be_read() {
 
 /// What `rmap pid` says: exit status, output, complaints.
 fn rmap_pid(arguments: &[&str]) -> (i32, String, String) {
-    let output = assert_cmd::Command::cargo_bin("rmap").unwrap().arg("pid").args(arguments).output().unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+    rmap([&["pid"], arguments].concat()).parts()
 }
 
 #[test]

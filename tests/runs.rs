@@ -2,25 +2,24 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod common;
 #[path = "engine/known.rs"]
 #[allow(dead_code, reason = "shared with the tests of the engine")]
 mod known;
-mod running;
 
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use common::rmap;
 use known::{disk, known_file, memory, runs};
 use memmap2::{Advice, MmapOptions};
 use rmap::kernel::page_size;
-use running::{rows, run};
 use serde_json::Value;
 
 /// Offset and length in pages, and state, of each row.
 fn stretches(args: &[&str]) -> Vec<(u64, u64, String)> {
     let args = [&["pcstat", "--runs", "--jsonl"], args].concat();
-    let (status, rows) = rows(&args);
-    assert_eq!(status, 0);
+    let rows = rmap(args).good().lines_of_json();
     let page = page_size().bytes();
     let number = |row: &Value, key: &str| row[key].as_u64().unwrap();
     let read = |row: &Value| {
@@ -62,7 +61,7 @@ fn on_a_disk_data_that_is_not_cached_is_told_from_holes_even_from_cached_ones() 
     let path = cold_file_with_holes(folder.path());
     let page = page_size().bytes();
     let file = std::fs::File::open(&path).unwrap();
-    run(&["evict", path.to_str().unwrap()]);
+    rmap(["evict", path.to_str().unwrap()]).parts();
     // A page of data and one of a hole, locked, so that they are cached for sure.
     let hold = |index: u64| {
         let map = MmapOptions::new().offset(index * page).len(page as usize).map_raw_read_only(&file).unwrap();
@@ -91,7 +90,7 @@ fn on_a_disk_data_that_is_not_cached_is_told_from_holes_even_from_cached_ones() 
 fn the_last_row_ends_with_the_file_and_an_empty_file_has_none() {
     let page = page_size().bytes();
     let known = known_file(&memory(), 2 * page + 5, runs(&[(2, 1)]));
-    let (_, rows) = rows(&["pcstat", "--runs", "--jsonl", known.file.path().to_str().unwrap()]);
+    let rows = rmap(["pcstat", "--runs", "--jsonl", known.file.path().to_str().unwrap()]).good().lines_of_json();
     assert_eq!((rows[1]["length"].as_u64(), rows[1]["state"].as_str()), (Some(5), Some("cached")));
     let empty = known_file(&memory(), 0, runs(&[]));
     assert_eq!(stretches(&[empty.file.path().to_str().unwrap()]), []);
@@ -101,14 +100,14 @@ fn the_last_row_ends_with_the_file_and_an_empty_file_has_none() {
 fn every_format_has_the_same_rows() {
     let known = known_file(&memory(), 3 * page_size().bytes(), runs(&[(1, 1)]));
     let path = known.file.path().to_str().unwrap();
-    let (_, table, _) = run(&["pcstat", "--runs", path]);
+    let (_, table, _) = rmap(["pcstat", "--runs", path]).parts();
     let words: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(words[0], ["Offset", "Length", "Pages", "State", "Name"]);
     assert_eq!((words[2][3], words[2][4], words.len()), ("cached", path, 4));
-    let (_, json, _) = run(&["pcstat", "--runs", "--json", path]);
+    let (_, json, _) = rmap(["pcstat", "--runs", "--json", path]).parts();
     let json: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json.as_array().unwrap().len(), 3);
-    let (_, csv, _) = run(&["pcstat", "--runs", "--csv", "-o", "pages,state", path]);
+    let (_, csv, _) = rmap(["pcstat", "--runs", "--csv", "-o", "pages,state", path]).parts();
     assert_eq!(csv, "pages,state\r\n1,hole\r\n1,cached\r\n1,hole\r\n");
 }
 

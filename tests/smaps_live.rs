@@ -3,13 +3,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
-use std::collections::HashMap;
-use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+mod common;
 
+use std::collections::HashMap;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use common::{ForEveryone, Subject, subject_program, wait_until};
 use memmap2::{Advice, MmapMut};
 use rmap::error::ErrorKind;
 use rmap::process::{Fields, ProcRoot, ProcessMappings, Wanted, own_pid, read_present_pages, read_process, read_smaps};
@@ -27,34 +28,10 @@ fn complaint(root: &ProcRoot, pid: u32) -> (ErrorKind, String) {
     (error.kind(), error.to_string())
 }
 
-/// A child that is killed when the test ends.
-struct Subject(Child);
-
-impl Subject {
-    fn shell(script: &str) -> Subject {
-        let mut command = Command::new("/bin/sh");
-        Subject(command.args(["-c", script]).stdout(Stdio::null()).spawn().unwrap())
-    }
-
-    fn pid(&self) -> u32 {
-        self.0.id()
-    }
-}
-
-impl Drop for Subject {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Waits until `done`, for at most ten seconds.
-fn wait_until(done: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !done() {
-        assert!(start.elapsed() < Duration::from_secs(10), "it did not come to that in ten seconds");
-        std::thread::sleep(Duration::from_millis(2));
-    }
+/// A shell that runs this script, and ends with the test.
+fn shell(script: &str) -> Subject {
+    let mut command = Command::new("/bin/sh");
+    Subject::of(command.args(["-c", script]).stdout(Stdio::null()).spawn().unwrap())
 }
 
 /// A directory that looks like `/proc` with one process in it.
@@ -82,8 +59,8 @@ fn stat(state: char, threads: u32) -> Vec<u8> {
 
 #[test]
 fn a_process_at_rest_is_read_as_its_maps_say() {
-    let subject = Subject::shell("sleep 100; exit");
-    wait_until(|| {
+    let subject = shell("sleep 100; exit");
+    wait_until("it came to that", || {
         std::fs::read(format!("/proc/{}/cmdline", subject.pid())).is_ok_and(|line| line.starts_with(b"/bin/sh"))
     });
     let (mut maps, mut found) = (Vec::new(), None);
@@ -139,9 +116,9 @@ fn a_process_that_is_not_there() {
 
 #[test]
 fn a_zombie_says_that_it_is_one() {
-    let subject = Subject::shell("exit 0");
+    let subject = shell("exit 0");
     let stat = format!("/proc/{}/stat", subject.pid());
-    wait_until(|| std::fs::read_to_string(&stat).unwrap().contains(") Z "));
+    wait_until("it came to that", || std::fs::read_to_string(&stat).unwrap().contains(") Z "));
     let (kind, line) = complaint(&ProcRoot::live(), subject.pid());
     assert_eq!(kind, ErrorKind::Unsupported);
     assert!(line.ends_with(": a zombie: it has exited and waits for its parent"), "{line}");
@@ -161,29 +138,11 @@ fn a_kernel_thread_says_that_it_is_one() {
 
 #[test]
 fn another_users_process_is_denied_with_advice() {
-    if !nix::unistd::geteuid().is_root() {
-        return eprintln!("SKIPPED: only root can become another user");
-    }
-    let child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "read_the_pid_of_the_environment", "--ignored", "--nocapture"])
-        .env("RMAP_TEST_PID", std::process::id().to_string())
-        .current_dir("/")
-        .uid(65534)
-        .gid(65534)
-        .output();
-    let output = match child {
-        Ok(output) => String::from_utf8_lossy(&output.stdout).into_owned(),
-        Err(error) => return eprintln!("SKIPPED: the test cannot be run as another user: {error}"),
-    };
-    let line = format!("pid {}: permission denied; run as root, or as the user who owns it", std::process::id());
-    assert!(output.contains(&line), "{output}");
-}
-
-#[test]
-#[ignore = "a part of another_users_process_is_denied_with_advice"]
-fn read_the_pid_of_the_environment() {
-    let pid = std::env::var("RMAP_TEST_PID").unwrap().parse().unwrap();
-    println!("{}", complaint(&ProcRoot::live(), pid).1);
+    let Some(everyone) = ForEveryone::copy() else { return };
+    let reader = everyone.bring(&subject_program());
+    let run = everyone.run(&reader, [format!("read:{}", std::process::id())]);
+    let line = format!("pid {}: permission denied; run as root, or as the user who owns it\n", std::process::id());
+    assert_eq!(run.err, line);
 }
 
 #[test]
@@ -214,7 +173,7 @@ fn a_process_that_maps_and_unmaps_gives_whole_rows_in_order() {
 fn a_process_that_runs_other_programs_is_read_whole_or_not_at_all() {
     let script = "exec /bin/sh -c \"$0\" \"$0\"";
     let mut command = Command::new("/bin/sh");
-    let subject = Subject(command.args(["-c", script, script]).spawn().unwrap());
+    let subject = Subject::of(command.args(["-c", script, script]).spawn().unwrap());
     for _ in 0..200 {
         match read(&ProcRoot::live(), subject.pid()) {
             // Between the old program and the new one there is a stack and little else, but never nothing.
@@ -227,7 +186,7 @@ fn a_process_that_runs_other_programs_is_read_whole_or_not_at_all() {
 #[test]
 fn a_process_that_exits_while_it_is_read_is_one_clear_line() {
     for _ in 0..50 {
-        let subject = Subject::shell("exit 0");
+        let subject = shell("exit 0");
         for _ in 0..100 {
             match read(&ProcRoot::live(), subject.pid()) {
                 Ok((_, found)) => assert!(!found.mappings.is_empty()),

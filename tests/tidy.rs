@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 /// What each floor may use, besides itself. `a <- b` reads "b may use a"; nothing points back.
 ///
-/// units <- kernel <- process, pagecache <- compare, control <- laboratory <- views <- cli
+/// units <- kernel <- process, pagecache <- compare <- laboratory <- views <- cli
+/// process, pagecache <- control <- views
 /// units <- output <- views
 const ARROWS: &[(&str, &[&str])] = &[
     ("units", &[]),

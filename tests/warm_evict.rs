@@ -2,24 +2,21 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod common;
 #[path = "engine/known.rs"]
 #[allow(dead_code, reason = "shared with the tests of the engine")]
 mod known;
-mod running;
 
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 
+use common::{NOBODY, Running, command, rmap, run};
 use known::{disk, known_file, locked_file, memory, runs};
 use memmap2::{Advice, MmapOptions};
 use nix::sys::signal::Signal;
 use rmap::kernel::page_size;
-use running::{Running, command, outcome, rows, run};
 use serde_json::Value;
-
-/// The user whom no file belongs to.
-const NOBODY: u32 = 65534;
 
 fn number(row: &Value, key: &str) -> u64 {
     row[key].as_u64().unwrap_or_else(|| panic!("{key} of {row}"))
@@ -27,9 +24,10 @@ fn number(row: &Value, key: &str) -> u64 {
 
 /// The one row of `rmap ACTION --jsonl ARGS...`, and the exit status.
 fn done(action: &str, args: &[&str]) -> (i32, Value) {
-    let (status, rows) = rows(&[&[action, "--jsonl"], args].concat());
+    let run = rmap([&[action, "--jsonl"], args].concat());
+    let rows = run.lines_of_json();
     assert_eq!(rows.len(), 1, "{action} {args:?}");
-    (status, rows[0].clone())
+    (run.status.unwrap(), rows[0].clone())
 }
 
 /// A file on a disk with these pages of data and holes elsewhere, all written to the disk.
@@ -175,7 +173,7 @@ fn a_file_of_another_user_is_denied_in_one_line_and_stays_as_it_is() {
     for action in ["evict", "warm", "lock"] {
         let mut command = std::process::Command::new(&program);
         command.args([action, "-n"]).arg(known.file.path()).uid(NOBODY).gid(NOBODY);
-        let (status, out, err) = outcome(command.output().unwrap());
+        let (status, out, err) = run(command).parts();
         if status == 0 {
             eprintln!("SKIPPED: this kernel tells everybody what is cached (before 6.12.12)");
             return;
@@ -230,7 +228,7 @@ fn several_files_are_one_table_with_a_total_and_a_missing_one_does_not_stop_the_
     let empty = folder.path().join("empty");
     std::fs::write(&empty, "").unwrap();
     let args = ["evict", "--total", "/no/such", path.to_str().unwrap(), empty.to_str().unwrap()];
-    let (status, out, err) = run(&args);
+    let (status, out, err) = rmap(args).parts();
     assert_eq!((status, err.as_str()), (1, "rmap: /no/such: no such file\n"));
     let lines: Vec<&str> = out.lines().collect();
     assert_eq!(lines.len(), 4, "{out}");
@@ -243,7 +241,7 @@ fn lock_holds_pages_until_it_is_ended_and_evict_says_that_it_does() {
     let path = file_with_data(folder.path(), 12, &[(0, 3), (9, 3)]);
     let path = path.to_str().unwrap();
     let mut running = Running::start({
-        let mut command = command(&["lock", "--jsonl", path]);
+        let mut command = command(["lock", "--jsonl", path]);
         command.stderr(std::process::Stdio::piped());
         command
     });
@@ -272,7 +270,7 @@ fn a_limit_of_locked_memory_is_named_with_what_to_do_about_it() {
         std::os::unix::fs::chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
         shell.uid(NOBODY).gid(NOBODY);
     }
-    let (status, _, err) = outcome(shell.output().unwrap());
+    let (status, _, err) = run(shell).parts();
     assert_eq!(status, 1, "{err}");
     assert!(
         err.contains("would pass the limit of locked memory, 16K (RLIMIT_MEMLOCK); raise it with 'ulimit -l'"),

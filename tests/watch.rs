@@ -2,17 +2,17 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod common;
 #[path = "engine/known.rs"]
 #[allow(dead_code, reason = "shared with the tests of the engine")]
 mod known;
-mod running;
 
 use std::os::unix::fs::FileExt;
 
+use common::{Running, command, rmap};
 use known::{known_file, memory, runs};
 use nix::sys::signal::Signal;
 use rmap::kernel::page_size;
-use running::{Running, command, run};
 use serde_json::Value;
 
 /// Takes rows until one is as wanted. Looks come every few milliseconds, so a change takes some to be seen.
@@ -31,7 +31,7 @@ fn a_figure_that_changed_says_by_how_much_and_ctrl_c_is_a_success() {
     let page = page_size().bytes();
     let known = known_file(&memory(), 10 * page, runs(&[(0, 2)]));
     let path = known.file.path().to_str().unwrap();
-    let mut running = Running::start(command(&["pcstat", "-w", "0.02", "--jsonl", "-o", "filename,cached", path]));
+    let mut running = Running::start(command(["pcstat", "-w", "0.02", "--jsonl", "-o", "filename,cached", path]));
     let first = running.row();
     assert_eq!((&first["cached"], &first["cached_change"], &first["fate"]), (&2.into(), &Value::Null, &Value::Null));
     let second = running.row();
@@ -58,7 +58,7 @@ fn files_that_come_and_go_are_marked() {
     let write = |name: &str| std::fs::write(folder.path().join(name), "x").unwrap();
     write("stays");
     write("goes");
-    let mut running = Running::start(command(&["pcstat", "-R", "-w", "0.02", "--jsonl", "--bname", path]));
+    let mut running = Running::start(command(["pcstat", "-R", "-w", "0.02", "--jsonl", "--bname", path]));
     for _ in 0..2 {
         assert_eq!(running.row()["fate"], Value::Null);
     }
@@ -75,7 +75,7 @@ fn a_pipe_gets_a_block_a_look_and_a_table_only_the_changes_there_are() {
     let page = page_size().bytes();
     let known = known_file(&memory(), 10 * page, runs(&[(0, 2)]));
     let path = known.file.path().to_str().unwrap();
-    let mut running = Running::start(command(&["pcstat", "-w", "0.2", "-o", "pages,cached,filename", path]));
+    let mut running = Running::start(command(["pcstat", "-w", "0.2", "-o", "pages,cached,filename", path]));
     let first: Vec<String> = (0..3).map(|_| running.line()).collect();
     assert!(first[0].starts_with("20") && first[0].ends_with("Z\n"), "{first:?}");
     assert_eq!(first[1].split_whitespace().collect::<Vec<_>>(), ["Pages", "Cached", "Name"]);
@@ -92,7 +92,7 @@ fn a_pipe_gets_a_block_a_look_and_a_table_only_the_changes_there_are() {
 fn a_json_document_is_whole_after_ctrl_c() {
     let known = known_file(&memory(), page_size().bytes(), runs(&[(0, 1)]));
     let path = known.file.path().to_str().unwrap();
-    let mut running = Running::start(command(&["pcstat", "-w", "0.02", "--json", "-o", "filename,percent", path]));
+    let mut running = Running::start(command(["pcstat", "-w", "0.02", "--json", "-o", "filename,percent", path]));
     let first: String = (0..4).map(|_| running.line()).collect();
     let (status, rest) = running.end(Signal::SIGINT);
     let document: Value = serde_json::from_str(&(first + &rest)).unwrap();
@@ -105,7 +105,7 @@ fn a_json_document_is_whole_after_ctrl_c() {
 #[test]
 fn a_time_that_is_none_is_wrong_usage() {
     for (word, why) in [("0", "more than 0"), ("-1", ""), ("x", "no time to wait"), ("0.0", "more than 0")] {
-        let (status, _, err) = run(&["pcstat", "-w", word, "/dev/null"]);
+        let (status, _, err) = rmap(["pcstat", "-w", word, "/dev/null"]).parts();
         assert!(status == 2 && err.contains(why), "{word}: {err}");
     }
 }

@@ -132,31 +132,26 @@ impl Text<'_> {
         let written: Written = toml::from_str(self.text)
             .map_err(|error| self.error(error.span().unwrap_or_default(), first_line(error.message())))?;
         Ok(Sections {
-            pid: self.section(written.pid, &mapping::known_columns(), |id| id)?,
-            pcstat: self.section(written.pcstat, file::COLUMNS, file::id_of)?,
-            demo: self.section(written.demo, demo_step::COLUMNS, |id| id)?,
-            warm: self.section(written.warm, effect::COLUMNS, |id| id)?,
-            evict: self.section(written.evict, effect::COLUMNS, |id| id)?,
-            lock: self.section(written.lock, effect::COLUMNS, |id| id)?,
+            pid: self.section(written.pid, &mapping::known_columns())?,
+            pcstat: self.section(written.pcstat, file::COLUMNS)?,
+            demo: self.section(written.demo, demo_step::COLUMNS)?,
+            warm: self.section(written.warm, effect::COLUMNS)?,
+            evict: self.section(written.evict, effect::COLUMNS)?,
+            lock: self.section(written.lock, effect::COLUMNS)?,
         })
     }
 
-    fn section<K: RowKind>(
-        &self,
-        written: Section,
-        table: &[Column<K>],
-        id_of: fn(&str) -> &str,
-    ) -> Result<Configured, Error> {
+    fn section<K: RowKind>(&self, written: Section, table: &[Column<K>]) -> Result<Configured, Error> {
         for name in written.columns.iter().flatten() {
             let id = name.as_ref().to_ascii_lowercase();
-            if column::find(table, id_of(&id)).is_none() {
+            if column::find(table, &id).is_none() {
                 let known = column::unknown(table, &id);
                 let error = self.error(name.span(), format!("there is no column '{}'", name.as_ref()));
                 return Err(error.with_advice(known.advice().unwrap_or_default().to_owned()));
             }
         }
         let columns: Option<Vec<String>> = written.columns.map(|names| {
-            names.into_iter().map(|name| id_of(&name.into_inner().to_ascii_lowercase()).to_owned()).collect()
+            names.into_iter().map(|name| K::id_of(&name.into_inner().to_ascii_lowercase()).to_owned()).collect()
         });
         let unit = written.unit.map(|unit| match unit {
             Unit::Kib => SizeUnit::Kib,

@@ -4,8 +4,8 @@ use super::args::EffectArgs;
 use super::{Done, Report, Stop, screen};
 use crate::control::Effect;
 use crate::error::Error;
-use crate::output::render::renderer;
-use crate::output::{Column, Format, Layout, Renderer, SizeUnit, Totals, column};
+use crate::output::choose::renderer;
+use crate::output::{Layout, Renderer, SizeUnit, Totals, column};
 use crate::views::effect::{self, EffectRow, Effects};
 
 /// The columns, for `--help`.
@@ -22,14 +22,7 @@ pub(crate) struct Rows {
 impl Rows {
     /// Opens the table; `default` are the columns of a table where none were named.
     pub(crate) fn begin(args: &EffectArgs, default: &[&str]) -> Result<Rows, Stop> {
-        let everything: Vec<&str> = effect::COLUMNS.iter().map(|column| column.id.as_ref()).collect();
-        let default = match args.output.format() {
-            Format::Table => args.output.default_columns(default),
-            _ => everything,
-        };
-        let ids = args.output.columns.as_ref().map_or_else(|| default.clone(), |list| list.over(&default));
-        let columns: Vec<Column<Effects>> = column::select(effect::COLUMNS, &ids).map_err(Stop::Usage)?;
-        let columns = screen::writable(columns, &args.output)?;
+        let columns = screen::columns(&args.output, effect::COLUMNS, &args.output.default_columns(default))?;
         let layout = Layout { rows_key: "files", total: args.total, ..screen::layout(&args.output, SizeUnit::Bytes) };
         let totals = args.total.then(|| Totals::new(&columns));
         let mut renderer = renderer::<Effects>(layout, columns, screen::output());

@@ -5,12 +5,14 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::args::PcstatArgs;
 use super::measure::{self, Measured, Wanted};
-use super::order::{Order, Ranking};
 use super::signals::Signals;
 use super::{Done, Report, Stop, map, runs, screen, survey, watch};
+use crate::output::choose::renderer;
 use crate::output::filter::{Expression, Filter};
-use crate::output::render::{render_group, renderer};
-use crate::output::{Cell, Column, Format, Layout, LineEnd, SizeUnit, Totals, column, escape, histogram};
+use crate::output::render::render_group;
+use crate::output::{
+    Cell, Column, Format, Layout, LineEnd, Order, Ranking, SizeUnit, Totals, column, escape, histogram,
+};
 use crate::pagecache::FileReport;
 use crate::views::directory;
 use crate::views::file::{self, FileRow, Files};
@@ -47,7 +49,7 @@ pub(crate) fn run(args: &PcstatArgs, report: &mut Report) -> Done {
     // A mistake in it is told before anything is written.
     filter(args)?;
     let order = args.sort.as_deref().or(args.top.map(|_| "cached"));
-    let order = order.map(|word| Order::parse(word, file::COLUMNS, file::id_of)).transpose()?;
+    let order = order.map(|word| Order::parse(word, file::COLUMNS)).transpose().map_err(Stop::Usage)?;
     if let Some(every) = args.watch.every {
         return watch::watch(Watch { args, order, report }, &columns, layout(args), every);
     }
@@ -65,16 +67,8 @@ fn columns(args: &PcstatArgs) -> Result<Vec<Column<Files>>, Stop> {
     if args.terse {
         return Ok(file::TERSE.to_vec());
     }
-    let everything: Vec<&str> = file::COLUMNS.iter().map(|column| column.id.as_ref()).collect();
-    let table = if args.selection.pid.is_some() { file::DEFAULT_OF_PROCESS } else { file::DEFAULT };
-    let default = match args.output.format() {
-        Format::Table => args.output.default_columns(table),
-        _ => everything,
-    };
-    let ids = args.output.columns.as_ref().map_or_else(|| default.clone(), |list| list.over(&default));
-    let ids: Vec<&str> = ids.into_iter().map(file::id_of).collect();
-    let columns = column::select(file::COLUMNS, &ids).map_err(Stop::Usage)?;
-    screen::writable(columns, &args.output)
+    let default = if args.selection.pid.is_some() { file::default_of_process() } else { file::DEFAULT.to_vec() };
+    screen::columns(&args.output, file::COLUMNS, &args.output.default_columns(&default))
 }
 
 /// What is wanted of each file.

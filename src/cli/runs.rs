@@ -4,10 +4,9 @@ use super::args::PcstatArgs;
 use super::each_file::each_file;
 use super::measure::{advised, unmeasured};
 use super::{Done, Report, screen};
-use crate::output::render::renderer;
-use crate::output::{Format, Layout, Renderer, column};
+use crate::output::choose::renderer;
+use crate::output::{Layout, Renderer, column};
 use crate::pagecache::{self, FileReport, OpenFile, PageRuns};
-use crate::views::file;
 use crate::views::run::{self, FileRuns, RunRow};
 
 /// The columns, for `--help`.
@@ -16,12 +15,7 @@ pub(crate) fn help() -> String {
 }
 
 pub(crate) fn run(args: &PcstatArgs, report: &mut Report) -> Done {
-    let everything: Vec<&str> = run::COLUMNS.iter().map(|column| column.id.as_ref()).collect();
-    let default = if args.output.format() == Format::Table { run::DEFAULT } else { &everything };
-    let ids = args.output.columns.as_ref().map_or_else(|| default.to_vec(), |list| list.over(default));
-    let ids: Vec<&str> = ids.into_iter().map(file::id_of).collect();
-    let columns = column::select(run::COLUMNS, &ids).map_err(super::Stop::Usage)?;
-    let columns = screen::writable(columns, &args.output)?;
+    let columns = screen::columns(&args.output, run::COLUMNS, run::DEFAULT)?;
     let layout = Layout { rows_key: "runs", ..super::pcstat::layout(args) };
     let mut renderer = renderer::<FileRuns>(layout, columns, screen::output());
     let engine = super::select::engine(&args.selection);

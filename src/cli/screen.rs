@@ -4,7 +4,8 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 
 use super::Stop;
 use super::args::OutputArgs;
-use crate::output::{Column, Format, Layout, LineEnd, RowKind, SizeUnit};
+use crate::output::column::{self, Column, ColumnList};
+use crate::output::{Format, Layout, LineEnd, RowKind, SizeUnit};
 
 /// Standard output with a buffer of a size that makes one write of some hundred rows.
 pub(crate) fn output() -> Box<dyn Write> {
@@ -37,6 +38,20 @@ pub(crate) fn layout(output: &OutputArgs, default_unit: SizeUnit) -> Layout {
         live: false,
         line_end: LineEnd::CrLf,
     }
+}
+
+/// The columns that `-o` asks for: over `default` in a table, over all there are in a machine format.
+pub(crate) fn columns<K: RowKind>(
+    output: &OutputArgs,
+    table: &[Column<K>],
+    default: &[&str],
+) -> Result<Vec<Column<K>>, Stop> {
+    let everything: Vec<&str> = table.iter().map(|column| column.id.as_ref()).collect();
+    let default = if output.format() == Format::Table { default } else { &everything };
+    let asked = output.columns.as_ref().map(ColumnList::resolved::<K>);
+    let ids = asked.as_ref().map_or_else(|| default.to_vec(), |list| list.over(default));
+    let columns = column::select(table, &ids).map_err(Stop::Usage)?;
+    writable(columns, output)
 }
 
 /// The columns that the format can write: what only JSON can is left out of the others.

@@ -7,11 +7,11 @@ use std::sync::mpsc::{Receiver, SyncSender};
 
 use super::args::PcstatArgs;
 use super::measure::{self, Marks, Message};
-use super::order::{Order, Ranking};
 use super::{Done, Report, Stop, pcstat, screen};
 use crate::error::{Error, ErrorKind, Subject};
-use crate::output::render::{render_group, renderer};
-use crate::output::{Column, Format, column};
+use crate::output::choose::renderer;
+use crate::output::render::render_group;
+use crate::output::{Order, Ranking};
 use crate::pagecache::walk::{Place, Skipped, Visitor};
 use crate::pagecache::{ByteRange, Engine, OpenFile, Tally};
 use crate::units::PageSize;
@@ -23,9 +23,9 @@ pub(crate) fn is_asked_for(args: &PcstatArgs) -> bool {
 }
 
 pub(crate) fn run(args: &PcstatArgs, report: &mut Report) -> Done {
-    let columns = columns(args)?;
+    let columns = screen::columns(&args.output, directory::COLUMNS, directory::DEFAULT)?;
     let order =
-        args.sort.as_deref().map(|word| Order::parse(word, directory::COLUMNS, directory::id_of)).transpose()?;
+        args.sort.as_deref().map(|word| Order::parse(word, directory::COLUMNS)).transpose().map_err(Stop::Usage)?;
     let engine = super::select::engine(&args.selection);
     let page_size = engine.page_size();
     let sums = collect(args, engine, report)?;
@@ -38,15 +38,6 @@ pub(crate) fn run(args: &PcstatArgs, report: &mut Report) -> Done {
     let mut renderer = renderer::<Directories>(pcstat::layout(args), columns, screen::output());
     render_group(renderer.as_mut(), None, rows.iter().map(|row| row.view(page_size)), None)?;
     Ok(renderer.finish()?)
-}
-
-fn columns(args: &PcstatArgs) -> Result<Vec<Column<Directories>>, Stop> {
-    let everything: Vec<&str> = directory::COLUMNS.iter().map(|column| column.id.as_ref()).collect();
-    let default = if args.output.format() == Format::Table { directory::DEFAULT } else { &everything };
-    let ids = args.output.columns.as_ref().map_or_else(|| default.to_vec(), |list| list.over(default));
-    let ids: Vec<&str> = ids.into_iter().map(directory::id_of).collect();
-    let columns = column::select(directory::COLUMNS, &ids).map_err(Stop::Usage)?;
-    screen::writable(columns, &args.output)
 }
 
 /// Measures everything that was chosen and gives the sums of each thread.

@@ -10,7 +10,8 @@ use super::args::Interval;
 use super::signals::Signals;
 use super::{Done, Stop, screen};
 use crate::output::change::{self, Leading, Watched, WatchedRow};
-use crate::output::render::{render_group, renderer};
+use crate::output::choose::renderer;
+use crate::output::render::render_group;
 use crate::output::{Cell, Column, Format, Heading, Layout, Renderer, RowKind};
 
 /// Clears the terminal and goes to its first line.

@@ -4,7 +4,6 @@
 //! function that takes its cell from a row. Adding a column is adding an entry.
 
 use std::borrow::Cow;
-use std::cmp::Ordering;
 use std::marker::PhantomData;
 
 use super::cell::Cell;
@@ -14,6 +13,12 @@ use crate::error::{Error, ErrorKind, Result, Subject};
 pub trait RowKind: 'static {
     /// One row.
     type Row<'r>: Copy;
+
+    /// The name of the column that is meant by `name`, wherever a column is named: its own, unless rows of this kind know
+    /// another spelling.
+    fn id_of(name: &str) -> &str {
+        name
+    }
 }
 
 /// What a column holds; decides alignment and the type in JSON.
@@ -192,6 +197,11 @@ impl std::str::FromStr for ColumnList {
 }
 
 impl ColumnList {
+    /// The same list, each column under its own name.
+    pub fn resolved<K: RowKind>(&self) -> ColumnList {
+        ColumnList { ids: self.ids.iter().map(|id| K::id_of(id).to_owned()).collect(), adds: self.adds }
+    }
+
     /// The names that are to be shown, given the default ones.
     pub fn over<'a>(&'a self, default: &[&'a str]) -> Vec<&'a str> {
         let mut ids = if self.adds { default.to_vec() } else { Vec::new() };
@@ -203,8 +213,9 @@ impl ColumnList {
     }
 }
 
-/// Finds a column by its name.
+/// Finds a column by its name, or by another spelling of it.
 pub fn find<'t, K: RowKind>(table: &'t [Column<K>], id: &str) -> Option<&'t Column<K>> {
+    let id = K::id_of(id);
     table.iter().find(|column| column.id == id)
 }
 
@@ -228,20 +239,4 @@ pub fn help<K: RowKind>(table: &[Column<K>]) -> String {
     let width = table.iter().map(|column| column.id.len()).max().unwrap_or(0);
     let line = |column: &Column<K>| format!("  {:width$}  {} ({})\n", column.id, column.help, column.kind.word());
     table.iter().map(line).collect()
-}
-
-/// The order of two cells of one column, for sorting: the largest first unless `ascending`; what has no figure always last.
-pub fn compare(left: &Cell<'_>, right: &Cell<'_>, ascending: bool) -> Ordering {
-    let is_absent = |cell: &Cell<'_>| matches!(cell, Cell::Absent(_) | Cell::Remark(None));
-    let order = match (left, right) {
-        (left, right) if is_absent(left) || is_absent(right) => return is_absent(left).cmp(&is_absent(right)),
-        (Cell::Percent(left), Cell::Percent(right)) => right.total_cmp(left),
-        (Cell::Time(left), Cell::Time(right)) => right.cmp(left),
-        (Cell::Address(left), Cell::Address(right)) | (Cell::Offset(left), Cell::Offset(right)) => right.cmp(left),
-        // Names from A to Z: nobody wants them the other way first.
-        (Cell::Text(left) | Cell::Named(left, _), Cell::Text(right) | Cell::Named(right, _)) => left.cmp(right),
-        (Cell::Word(left), Cell::Word(right)) => left.cmp(right),
-        (left, right) => right.addend().cmp(&left.addend()),
-    };
-    if ascending { order.reverse() } else { order }
 }

@@ -6,6 +6,7 @@
 
 pub mod cell;
 pub mod change;
+pub mod choose;
 pub mod column;
 pub mod delimited;
 pub mod escape;
@@ -21,5 +22,5 @@ pub mod total;
 pub use cell::{Cell, SizeUnit};
 pub use column::{Column, Kind, RowKind, Sum};
 pub use render::{Format, Heading, Layout, LineEnd, Renderer};
-pub use select::{Order, Selection};
+pub use select::{Order, Ranking, Selection};
 pub use total::Totals;

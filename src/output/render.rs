@@ -1,13 +1,12 @@
-//! The one interface of all renderers, and the choice among them.
+//! The one interface of all renderers, and how rows are laid out. Which renderer writes which layout is in [`choose`](super::choose).
 
-use std::io::{self, Write};
+use std::io;
 
 use super::cell::{Cell, SizeUnit};
-use super::column::{Column, RowKind};
-use super::delimited::CsvWriter;
-use super::json::{JsonLinesWriter, JsonWriter};
-use super::table::{BoxedTable, TextTable};
+use super::column::RowKind;
 use super::total::Totals;
+
+pub use super::choose::renderer;
 
 /// The formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,21 +94,6 @@ pub trait Renderer<K: RowKind> {
     /// # Errors
     /// What the writer says.
     fn finish(&mut self) -> io::Result<()>;
-}
-
-/// The renderer for a layout, over these columns.
-pub fn renderer<'w, K: RowKind>(
-    layout: Layout,
-    columns: Vec<Column<K>>,
-    out: Box<dyn Write + 'w>,
-) -> Box<dyn Renderer<K> + 'w> {
-    match (layout.format, layout.terminal_width) {
-        (Format::Table, Some(width)) => Box::new(BoxedTable::new(layout, columns, out, width)),
-        (Format::Table, None) => Box::new(TextTable::new(layout, columns, out)),
-        (Format::Json, _) => Box::new(JsonWriter::new(layout, columns, out)),
-        (Format::JsonLines, _) => Box::new(JsonLinesWriter::new(columns, out)),
-        (Format::Csv, _) => Box::new(CsvWriter::new(layout, columns, out)),
-    }
 }
 
 /// Renders one group of rows that are all there: heading, rows, total.

@@ -16,6 +16,13 @@ pub struct Directories;
 
 impl RowKind for Directories {
     type Row<'r> = DirectoryRow<'r>;
+
+    fn id_of(name: &str) -> &str {
+        match name {
+            "name" | "path" | "filename" => "directory",
+            other => other,
+        }
+    }
 }
 
 /// One directory as the columns look at it.
@@ -45,14 +52,6 @@ pub const DEFAULT: &[&str] = &[
     "recently_evicted_pages",
     "note",
 ];
-
-/// Another spelling of a column's name.
-pub fn id_of(name: &str) -> &str {
-    match name {
-        "name" | "path" | "filename" => "directory",
-        other => other,
-    }
-}
 
 /// What a reader must know of a tally: of how many files a sum does not tell.
 pub fn note(tally: &Tally) -> Option<String> {

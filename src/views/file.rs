@@ -19,6 +19,13 @@ pub struct Files;
 
 impl RowKind for Files {
     type Row<'r> = FileRow<'r>;
+
+    fn id_of(name: &str) -> &str {
+        match name {
+            "name" | "file" => "filename",
+            other => other,
+        }
+    }
 }
 
 /// One file as the columns look at it.
@@ -47,21 +54,11 @@ pub const DEFAULT: &[&str] = &[
     "note",
 ];
 
-/// The same for the files of a process.
-pub const DEFAULT_OF_PROCESS: &[&str] = &[
-    "filename",
-    "held",
-    "size",
-    "pages",
-    "cached",
-    "percent",
-    "dirty_pages",
-    "writeback_pages",
-    "evicted_pages",
-    "recently_evicted_pages",
-    "method",
-    "note",
-];
+/// The same for the files of a process: how it holds each stands behind the name.
+pub fn default_of_process() -> Vec<&'static str> {
+    let (name, figures) = DEFAULT.split_at_checked(1).unwrap_or_default();
+    [name, &["held"], figures].concat()
+}
 
 /// What pcstat's `--terse` shows: its names, with times as seconds since 1970.
 pub const TERSE: &[Column<Files>] = &[
@@ -73,14 +70,6 @@ pub const TERSE: &[Column<Files>] = &[
     Column::new("cached", "", Kind::Pages, Sum::Nothing, |row, _| Cell::pages(row.report.cached()), ""),
     Column::new("percent", "", Kind::Percent, Sum::Nothing, |row, _| Cell::percent(row.report.percent()), ""),
 ];
-
-/// Another spelling of a column's name.
-pub fn id_of(name: &str) -> &str {
-    match name {
-        "name" | "file" => "filename",
-        other => other,
-    }
-}
 
 /// Everything that is known of a file, in the order in which JSON writes it.
 pub const COLUMNS: &[Column<Files>] = &[

@@ -13,6 +13,10 @@ pub struct FileRuns;
 
 impl RowKind for FileRuns {
     type Row<'r> = RunRow<'r>;
+
+    fn id_of(name: &str) -> &str {
+        super::file::Files::id_of(name)
+    }
 }
 
 /// One stretch as the columns look at it.

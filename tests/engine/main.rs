@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "the helpers of tests fail like tests")]
 
+#[path = "../common/mod.rs"]
+mod common;
 mod known;
 mod methods;
 mod mounts;

@@ -23,6 +23,7 @@
 //! * `private:PATH:N:R:W` makes a file of N pages, maps it private, reads R of them and writes to the first W of those
 //! * `unlink:PATH`    removes a file that was mapped before
 //! * `rename:OLD:NEW` renames it
+//! * `read:PID`       reads smaps of another process with the library, and complains on standard error as rmap does
 //! * `fork`           forks a child that holds the same memory until the subject ends: every page of a mapping with anonymous
 //!   pages is then shared by two
 
@@ -40,6 +41,7 @@ use std::num::NonZeroUsize;
 use std::os::fd::AsFd;
 
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mlock, mmap, mmap_anonymous};
+use rmap::process::{Fields, ProcRoot, Wanted, read_smaps};
 
 /// One mapping that was made, and what smaps must say of it, in pages.
 struct Made {
@@ -95,6 +97,7 @@ fn main() {
             }
             "unlink" => std::fs::remove_file(words[1]).expect("the file is removed"),
             "rename" => std::fs::rename(words[1], words[2]).expect("the file is renamed"),
+            "read" => read(words[1].parse().expect("a pid")),
             "fork" => {
                 fork();
                 sharers += 1;
@@ -105,6 +108,12 @@ fn main() {
     tell(&made, page, sharers);
     let mut nothing = Vec::new();
     std::io::stdin().read_to_end(&mut nothing).expect("standard input ends");
+}
+
+fn read(pid: u32) {
+    if let Err(error) = read_smaps(&ProcRoot::live(), pid, &mut Fields::new(), &Wanted::Everything) {
+        eprintln!("{error}");
+    }
 }
 
 fn tell(made: &[Made], page: usize, sharers: usize) {

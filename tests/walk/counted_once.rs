@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::symlink;
 
-use crate::command::{command, file, finish, folder, pcstat};
+use crate::command::{file, folder, pcstat, pcstat_all};
 
 #[test]
 fn hard_links_count_once() {
@@ -23,7 +23,7 @@ fn a_path_that_is_named_twice_counts_once() {
     file(folder.path(), "sub/one", 1);
     file(folder.path(), "two", 1);
     let (top, sub, one) = (folder.path(), folder.path().join("sub"), folder.path().join("sub/one"));
-    let count = |paths: &[&std::path::Path]| finish(command("-R -j 2").args(paths)).rows().len();
+    let count = |paths: &[&std::path::Path]| pcstat_all("-R -j 2", paths).rows().len();
     assert_eq!(count(&[&one, &one]), 1);
     assert_eq!(count(&[top, top]), 2);
     assert_eq!(count(&[&sub, top]), 2);
@@ -43,9 +43,9 @@ fn symbolic_links_are_followed_only_if_asked_and_loops_end() {
     assert_eq!(pcstat("-R", folder.path()).names(), ["near"]);
     assert_eq!(pcstat("-R --summary", folder.path()).rows()[0]["links"], 4);
     let followed = pcstat("-R --follow -j 2", folder.path());
-    assert_eq!(followed.status, 1, "{}", followed.stderr);
-    assert_eq!(followed.stderr.lines().count(), 1, "{}", followed.stderr);
-    assert!(followed.stderr.contains("/self: Too many symbolic links"), "{}", followed.stderr);
+    assert_eq!(followed.status, Some(1), "{}", followed.err);
+    assert_eq!(followed.err.lines().count(), 1, "{}", followed.err);
+    assert!(followed.err.contains("/self: Too many symbolic links"), "{}", followed.err);
     std::fs::remove_file(folder.path().join("self")).unwrap();
     let mut names = pcstat("-R --follow -j 2", folder.path()).names();
     // Either name may come first.
@@ -54,7 +54,7 @@ fn symbolic_links_are_followed_only_if_asked_and_loops_end() {
     assert_eq!(names, ["away", "near"]);
     symlink("nowhere", folder.path().join("dangling")).unwrap();
     let dangling = pcstat("-R --follow", folder.path());
-    assert!(dangling.stderr.ends_with("/dangling: is a symbolic link to nothing\n"), "{}", dangling.stderr);
+    assert!(dangling.err.ends_with("/dangling: is a symbolic link to nothing\n"), "{}", dangling.err);
 }
 
 #[test]

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "the helpers of tests fail like tests")]
 
 mod command;
+#[path = "../common/mod.rs"]
+mod common;
 mod counted_once;
 mod mounts;
 mod odd;

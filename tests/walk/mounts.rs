@@ -1,44 +1,7 @@
 //! Mounts in the tree. Each test runs itself again in a mount namespace of its own, so that nothing is left behind.
 
-use std::path::PathBuf;
-use std::process::Command;
-
-use crate::command::{folder, pcstat};
-
-/// Where the test finds its folder when it runs inside the namespace.
-const FOLDER: &str = "RMAP_TEST_WALK_FOLDER";
-
-/// Runs the test `name` again in a mount namespace after the shell script `mount`, which finds an empty directory on a
-/// tmpfs as `$FOLDER`. Inside, gives that directory.
-fn mounted(name: &str, mount: &str) -> Option<PathBuf> {
-    if let Some(folder) = std::env::var_os(FOLDER) {
-        return Some(PathBuf::from(folder));
-    }
-    if !nix::unistd::Uid::effective().is_root() {
-        eprintln!("SKIPPED: {name}: only root can mount a file system to walk over");
-        return None;
-    }
-    let folder = folder();
-    let script =
-        format!("cd ${FOLDER}; {{ {mount}; }} || exit 77; cd /; exec \"$0\" --exact mounts::{name} --nocapture");
-    let output = Command::new("unshare")
-        .args(["--mount", "--propagation", "private", "sh", "-ec", &script])
-        .arg(std::env::current_exe().unwrap())
-        .env(FOLDER, folder.path())
-        .output();
-    match output {
-        Err(error) => eprintln!("SKIPPED: {name}: no unshare(1): {error}"),
-        Ok(output) if output.status.code() == Some(77) => {
-            eprintln!("SKIPPED: {name}: cannot mount here: {}", String::from_utf8_lossy(&output.stderr));
-        }
-        Ok(output) => {
-            let said = String::from_utf8_lossy(&output.stdout);
-            let all_well = output.status.success() && said.contains("1 passed");
-            assert!(all_well, "{said}{}", String::from_utf8_lossy(&output.stderr));
-        }
-    }
-    None
-}
+use crate::command::pcstat;
+use crate::common::mounted;
 
 #[test]
 fn bind_mounts_count_once() {
@@ -62,8 +25,8 @@ fn other_file_systems_are_entered_only_if_asked_and_pseudo_ones_never() {
     let row = pcstat("-R --summary --cross-file-systems", &folder).rows()[0].clone();
     assert_eq!((&row["files"], &row["again"], &row["other_file_systems"]), (&2.into(), &1.into(), &1.into()));
     let named = pcstat("-R", folder.join("proc"));
-    assert_eq!(named.status, 1);
-    assert!(named.stderr.contains("is on procfs, where the kernel makes up files"), "{}", named.stderr);
+    assert_eq!(named.status, Some(1));
+    assert!(named.err.contains("is on procfs, where the kernel makes up files"), "{}", named.err);
 }
 
 #[test]

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::stat::{Mode, mkdirat};
 
-use crate::command::{file, finish, folder, pcstat, pcstat_as_nobody, tree};
+use crate::command::{file, folder, pcstat, pcstat_as_nobody, tree};
+use crate::common::run;
 
 #[test]
 fn an_unreadable_directory_is_one_line_and_the_walk_goes_on() {
@@ -23,8 +24,8 @@ fn an_unreadable_directory_is_one_line_and_the_walk_goes_on() {
     forbid("open/secret");
     std::fs::set_permissions(folder.path().join("open/two"), std::fs::Permissions::from_mode(0o666)).unwrap();
     let Some(answer) = pcstat_as_nobody("-R -j 2", folder.path()) else { return };
-    assert_eq!(answer.status, 1);
-    let mut lines: Vec<&str> = answer.stderr.lines().map(|line| line.rsplit('/').next().unwrap()).collect();
+    assert_eq!(answer.status, Some(1));
+    let mut lines: Vec<&str> = answer.err.lines().map(|line| line.rsplit('/').next().unwrap()).collect();
     lines.sort();
     let why = "permission denied; run as root, or as the user who owns it";
     assert_eq!(lines, [format!("closed: {why}"), format!("secret: {why}")]);
@@ -43,13 +44,13 @@ fn files_of_which_nothing_is_known_are_said_in_one_line_and_never_counted_as_cac
         eprintln!("SKIPPED: this kernel tells anyone what is cached");
         return;
     }
-    assert_eq!((answer.status, answer.stderr.lines().count()), (1, 1), "{}", answer.stderr);
-    assert!(answer.stderr.starts_with("rmap: 3 of 3 files: denied: "), "{}", answer.stderr);
+    assert_eq!((answer.status, answer.err.lines().count()), (Some(1), 1), "{}", answer.err);
+    assert!(answer.err.starts_with("rmap: 3 of 3 files: denied: "), "{}", answer.err);
     assert_eq!((&row["files"], &row["unknown_files"]), (&3.into(), &3.into()));
     assert!(row["cached"].is_null() && row["percent"].is_null() && row["dirty"].is_null(), "{row}");
     assert_eq!(row["note"], "without 3 files, of which nothing is known");
     let Some(answer) = pcstat_as_nobody("-R --summary --only-cached", folder.path()) else { return };
-    assert_eq!((answer.status, &answer.json()[0]["unknown_files"]), (1, &3.into()));
+    assert_eq!((answer.status, &answer.json()[0]["unknown_files"]), (Some(1), &3.into()));
 }
 
 #[test]
@@ -72,7 +73,7 @@ fn a_directory_that_changes_while_it_is_walked_is_no_failure() {
         let outcomes: Vec<_> = (0..25).map(|_| pcstat("-R -j 2 --summary", folder.path())).collect();
         done.store(true, Ordering::Relaxed);
         for answer in outcomes {
-            assert!(answer.rows()[0]["files"].as_u64().unwrap() >= 60, "{}", answer.stdout);
+            assert!(answer.rows()[0]["files"].as_u64().unwrap() >= 60);
         }
     });
 }
@@ -90,7 +91,7 @@ fn the_walk_lives_with_few_descriptors() {
             let script = format!("ulimit -n {limit}; exec \"$0\" pcstat --json -R -j {jobs} --summary \"$1\"");
             let mut command = Command::new("sh");
             command.args(["-c", &script, env!("CARGO_BIN_EXE_rmap")]).arg(folder.path());
-            let row = finish(&mut command).rows()[0].clone();
+            let row = run(command).rows()[0].clone();
             assert_eq!(row["files"], 761, "{limit} descriptors, {jobs} threads");
         }
     }

@@ -3,15 +3,15 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use crate::command::{command, file, finish, folder, pcstat, sum};
+use crate::command::{file, folder, pcstat, pcstat_all, sum};
 
 #[test]
 fn a_directory_without_recursion_is_a_failure_that_says_what_to_type() {
     let folder = folder();
     file(folder.path(), "one", 1);
-    let answer = finish(command("").arg(folder.path()).arg(folder.path().join("one")));
-    assert_eq!(answer.status, 1);
-    assert!(answer.stderr.ends_with(": is a directory; use -R for the files in it\n"), "{}", answer.stderr);
+    let answer = pcstat_all("", [folder.path(), &folder.path().join("one")]);
+    assert_eq!(answer.status, Some(1));
+    assert!(answer.err.ends_with(": is a directory; use -R for the files in it\n"), "{}", answer.err);
     assert_eq!(answer.json().as_array().unwrap().len(), 1);
 }
 
@@ -28,7 +28,7 @@ fn globs_choose_by_name_or_by_path() {
     assert_eq!(names("--exclude */deep/*"), ["a.db", "b.txt", "c.db", "e.db"]);
     assert_eq!(names("--exclude *"), [""; 0]);
     let wrong = pcstat("-R --include [", folder.path());
-    assert_eq!((wrong.status, wrong.stderr.lines().count()), (2, 1), "{}", wrong.stderr);
+    assert_eq!((wrong.status, wrong.err.lines().count()), (Some(2), 1), "{}", wrong.err);
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn sizes_choose_and_a_file_that_is_not_wanted_need_not_be_readable() {
     assert_eq!(names("--max-size 4095"), ["0", "1", "4095"]);
     assert_eq!(names("--min-size 1 --max-size 4K"), ["1", "4095", "4096"]);
     assert_eq!(pcstat("--min-size 4K", folder.path().join("1")).rows().len(), 0);
-    assert_eq!(pcstat("-R --min-size 2 --max-size 1", folder.path()).status, 2);
+    assert_eq!(pcstat("-R --min-size 2 --max-size 1", folder.path()).status, Some(2));
 }
 
 #[test]
@@ -58,15 +58,15 @@ fn names_come_from_a_list() {
     std::fs::write(&lines, [at("new\nline"), b"\0".to_vec(), at("two"), b"\0".to_vec()].concat()).unwrap();
     assert_eq!(pcstat("-0 --files-from", &lines).names(), ["new\nline", "two"]);
     let forgot = pcstat("--files-from", &lines);
-    assert_eq!(forgot.status, 1);
-    assert!(forgot.stderr.contains("holds a NUL in a name; use -0"), "{}", forgot.stderr);
+    assert_eq!(forgot.status, Some(1));
+    assert!(forgot.err.contains("holds a NUL in a name; use -0"), "{}", forgot.err);
     let piped = std::process::Command::new("sh")
         .args(["-c", "\"$0\" pcstat --json -0 --files-from - < \"$1\""])
         .args([OsStr::new(env!("CARGO_BIN_EXE_rmap")), lines.as_os_str()])
         .output()
         .unwrap();
     assert_eq!(serde_json::from_slice::<serde_json::Value>(&piped.stdout).unwrap().as_array().unwrap().len(), 2);
-    assert_eq!(pcstat("--files-from", "/no/such/list").status, 1);
+    assert_eq!(pcstat("--files-from", "/no/such/list").status, Some(1));
 }
 
 #[test]
@@ -112,8 +112,8 @@ fn as_many_files_as_there_are_come_in_the_order_in_which_they_were_named() {
         paths.iter().for_each(|path| std::fs::write(path, "x").unwrap());
         let missing = folder.path().join("missing");
         let mixed: Vec<_> = paths.iter().flat_map(|path| [path, &missing]).collect();
-        let answer = finish(command("").args(&mixed));
-        assert_eq!((answer.status, answer.stderr.lines().count()), (1, count));
+        let answer = pcstat_all("", &mixed);
+        assert_eq!((answer.status, answer.err.lines().count()), (Some(1), count));
         let rows = answer.json().as_array().unwrap().clone();
         let named: Vec<_> = paths.iter().map(|path| path.to_str().unwrap()).collect();
         assert_eq!(rows.iter().map(|row| row["path"].as_str().unwrap()).collect::<Vec<_>>(), named);

@@ -94,7 +94,7 @@ pub fn understand_peers(arguments: Vec<OsString>) -> Vec<OsString> {
 
 fn is_sort_column(word: &str) -> bool {
     let name = word.strip_prefix('-').unwrap_or(word);
-    crate::output::column::find(crate::views::file::COLUMNS, crate::views::file::id_of(name)).is_some()
+    crate::output::column::find(crate::views::file::COLUMNS, name).is_some()
 }
 
 #[cfg(test)]

@@ -1,0 +1,41 @@
+//! Running a test again in a mount namespace of its own, so that nothing is left behind.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::memory;
+
+/// Where the test finds its folder when it runs inside the namespace.
+const FOLDER: &str = "RMAP_TEST_MOUNTED_FOLDER";
+
+/// Runs the test `name` of the module `mounts` again in a mount namespace after the shell script `mount`, which begins in an
+/// empty directory on a tmpfs. Inside, gives that directory.
+pub(crate) fn mounted(name: &str, mount: &str) -> Option<PathBuf> {
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        return Some(PathBuf::from(folder));
+    }
+    if !nix::unistd::Uid::effective().is_root() {
+        eprintln!("SKIPPED: {name}: only root can mount a file system to look at");
+        return None;
+    }
+    let folder = memory();
+    let script =
+        format!("cd ${FOLDER}; {{ {mount}; }} || exit 77; cd /; exec \"$0\" --exact mounts::{name} --nocapture");
+    let output = Command::new("unshare")
+        .args(["--mount", "--propagation", "private", "sh", "-ec", &script])
+        .arg(std::env::current_exe().unwrap())
+        .env(FOLDER, folder.path())
+        .output();
+    match output {
+        Err(error) => eprintln!("SKIPPED: {name}: no unshare(1): {error}"),
+        Ok(output) if output.status.code() == Some(77) => {
+            eprintln!("SKIPPED: {name}: cannot mount here: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stdout);
+            let all_well = output.status.success() && said.contains("1 passed");
+            assert!(all_well, "{said}{}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
+    None
+}

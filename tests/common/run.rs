@@ -1,0 +1,139 @@
+//! Running `rmap` to its end, as a user or as another one would.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// The user whom no file belongs to.
+pub(crate) const NOBODY: u32 = 65534;
+
+/// The program under test.
+pub(crate) fn program() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_rmap"))
+}
+
+/// What a run of a command came to.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) status: Option<i32>,
+    pub(crate) out: Vec<u8>,
+    pub(crate) err: String,
+}
+
+impl Run {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.out.clone()).unwrap_or_else(|_| panic!("not UTF-8: {}", self.out.escape_ascii()))
+    }
+
+    /// The lines on standard error, in order.
+    pub(crate) fn complaints(&self) -> Vec<&str> {
+        self.err.lines().collect()
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// The rows of a run with `--json`, which must have gone well.
+    #[track_caller]
+    pub(crate) fn rows(self) -> Vec<Value> {
+        self.good().json().as_array().unwrap().clone()
+    }
+
+    /// The rows of a run with `--jsonl`.
+    pub(crate) fn lines_of_json(&self) -> Vec<Value> {
+        let parse = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {self:?}"));
+        self.text().lines().map(parse).collect()
+    }
+
+    /// Exit status, standard output, standard error.
+    pub(crate) fn parts(self) -> (i32, String, String) {
+        (self.status.unwrap_or(-1), self.text(), self.err)
+    }
+
+    /// The same, if all that was asked for was reported and nothing was complained about.
+    #[track_caller]
+    pub(crate) fn good(self) -> Run {
+        assert_eq!((self.status, self.err.as_str()), (Some(0), ""), "{}", self.out.escape_ascii());
+        self
+    }
+}
+
+/// Runs a command to its end, which must come within half a minute.
+pub(crate) fn run(command: Command) -> Run {
+    let output = assert_cmd::Command::from_std(command).timeout(Duration::from_secs(30)).output().unwrap();
+    let err = String::from_utf8_lossy(&output.stderr).into_owned();
+    Run { status: output.status.code(), out: output.stdout, err }
+}
+
+/// `rmap` with these arguments, not run yet.
+pub(crate) fn command<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
+    let mut command = Command::new(program());
+    command.args(arguments).env_remove("TMPDIR").env_remove("NO_COLOR");
+    command
+}
+
+/// Runs `rmap` with these arguments.
+pub(crate) fn rmap<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Run {
+    run(command(arguments))
+}
+
+/// Runs a shell script in which `rmap` is the program under test.
+pub(crate) fn shell(script: &str, arguments: &[&OsStr]) -> Run {
+    let mut shell = Command::new("/bin/bash");
+    shell.arg("-c").arg(script).arg("bash").args(arguments);
+    let folder = program().parent().unwrap();
+    shell.env("PATH", format!("{}:{}", folder.display(), std::env::var("PATH").unwrap_or_default()));
+    run(shell)
+}
+
+/// A copy of the program where every user may run it; the folder goes with the value.
+pub(crate) struct ForEveryone {
+    folder: tempfile::TempDir,
+}
+
+impl ForEveryone {
+    /// Says why and gives nothing where the test may not become another user.
+    pub(crate) fn copy() -> Option<ForEveryone> {
+        if !nix::unistd::geteuid().is_root() {
+            eprintln!("SKIPPED: only root can become another user");
+            return None;
+        }
+        let folder = tempfile::tempdir_in("/tmp").unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let everyone = ForEveryone { folder };
+        everyone.bring(program());
+        Some(everyone)
+    }
+
+    /// A copy of another program beside it.
+    pub(crate) fn bring(&self, program: &Path) -> PathBuf {
+        let copy = self.folder.path().join(program.file_name().unwrap());
+        // By a process of its own: a program that some process has open for writing cannot be run, and a child that another
+        // test forks meanwhile would have it open for a moment.
+        assert!(Command::new("cp").arg(program).arg(&copy).status().unwrap().success());
+        copy
+    }
+
+    pub(crate) fn rmap<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Run {
+        self.run(&self.program(), arguments)
+    }
+
+    /// Where the copy is.
+    pub(crate) fn program(&self) -> PathBuf {
+        self.folder.path().join("rmap")
+    }
+
+    /// Runs any program as nobody.
+    pub(crate) fn run<S: AsRef<OsStr>>(&self, program: &Path, arguments: impl IntoIterator<Item = S>) -> Run {
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir("/").uid(NOBODY).gid(NOBODY);
+        run(command)
+    }
+}
