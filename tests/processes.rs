@@ -4,11 +4,12 @@
 
 mod common;
 
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use common::rmap;
+use common::{copy_to_run, rmap};
 use rmap::process::{Fields, ProcRoot, Selection, Source, Wanted, read_selected, read_smaps, read_status, read_totals};
 
 /// A child that sleeps under a name that no other process has.
@@ -28,7 +29,7 @@ impl Sleeper {
         let directory = tempfile::tempdir().unwrap();
         let name = format!("rmap-a-sleeper-{}", std::process::id());
         let program = directory.path().join(&name);
-        std::fs::copy("/bin/sleep", &program).unwrap();
+        copy_to_run(Path::new("/bin/sleep"), &program);
         let child = Command::new(&program).arg("1000.25").stdout(Stdio::null()).spawn().unwrap();
         // Loaded, and asleep for good.
         let stat = format!("/proc/{}/stat", child.id());

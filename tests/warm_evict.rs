@@ -11,7 +11,7 @@ use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 
-use common::{NOBODY, Running, command, rmap, run};
+use common::{NOBODY, Running, command, copy_to_run, rmap, run};
 use known::{disk, known_file, locked_file, memory, runs};
 use memmap2::{Advice, MmapOptions};
 use nix::sys::signal::Signal;
@@ -169,10 +169,7 @@ fn a_file_of_another_user_is_denied_in_one_line_and_stays_as_it_is() {
     known.file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644)).unwrap();
     // The program is where nobody else may go: it is copied beside the file.
     let program = folder.path().join("rmap");
-    // By a process of its own: a program that some process has open for writing cannot be run, and a child that another test
-    // forks meanwhile would have it open for a moment.
-    let copied = std::process::Command::new("cp").arg(env!("CARGO_BIN_EXE_rmap")).arg(&program).status().unwrap();
-    assert!(copied.success());
+    copy_to_run(common::program(), &program);
     for action in ["evict", "warm", "lock"] {
         let mut command = std::process::Command::new(&program);
         command.args([action, "-n"]).arg(known.file.path()).uid(NOBODY).gid(NOBODY);
@@ -265,10 +262,7 @@ fn a_limit_of_locked_memory_is_named_with_what_to_do_about_it() {
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let path = file_with_data(folder.path(), 64, &[(0, 64)]);
     let program = folder.path().join("rmap");
-    // By a process of its own: a program that some process has open for writing cannot be run, and a child that another test
-    // forks meanwhile would have it open for a moment.
-    let copied = std::process::Command::new("cp").arg(env!("CARGO_BIN_EXE_rmap")).arg(&program).status().unwrap();
-    assert!(copied.success());
+    copy_to_run(common::program(), &program);
     let mut shell = std::process::Command::new("sh");
     shell.args(["-c", "ulimit -l 16; exec \"$0\" lock \"$1\""]).arg(&program).arg(&path);
     if is_root() {

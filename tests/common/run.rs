@@ -115,9 +115,7 @@ impl ForEveryone {
     /// A copy of another program beside it.
     pub(crate) fn bring(&self, program: &Path) -> PathBuf {
         let copy = self.folder.path().join(program.file_name().unwrap());
-        // By a process of its own: a program that some process has open for writing cannot be run, and a child that another
-        // test forks meanwhile would have it open for a moment.
-        assert!(Command::new("cp").arg(program).arg(&copy).status().unwrap().success());
+        copy_to_run(program, &copy);
         copy
     }
 
@@ -136,4 +134,10 @@ impl ForEveryone {
         command.args(arguments).current_dir("/").uid(NOBODY).gid(NOBODY);
         run(command)
     }
+}
+
+/// Copies a program to run the copy. By a process of its own: a program that some process has open for writing cannot be run,
+/// and a child that another test forks meanwhile would have it open for a moment.
+pub(crate) fn copy_to_run(program: &Path, copy: &Path) {
+    assert!(Command::new("cp").arg(program).arg(copy).status().unwrap().success());
 }
