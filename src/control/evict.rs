@@ -145,7 +145,8 @@ fn unknown_words(unseen: u64, edge: bool) -> String {
     let mut words = "for an unknown reason".to_owned();
     if unseen > 0 {
         let advice = if geteuid().is_root() { "not even root may, here" } else { "run as root" };
-        words.push_str(&format!(" ({unseen} processes could not be looked at: {advice})"));
+        let processes = if unseen == 1 { "process" } else { "processes" };
+        words.push_str(&format!(" ({unseen} {processes} could not be looked at: {advice})"));
     }
     if edge {
         words.push_str(" (a large folio may reach beyond them)");

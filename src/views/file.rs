@@ -312,13 +312,13 @@ fn status<'r>(row: &Row<'r>) -> Cell<'r> {
 impl FlagRuns for FileReport {
     fn for_each_run(&self, each: &mut dyn FnMut(bool, u64) -> io::Result<()>) -> io::Result<()> {
         let Some(Ok(runs)) = &self.runs else { return Ok(()) };
-        let mut next = 0;
+        let mut next = self.asked.first;
         for run in runs.iter() {
             each(false, run.first.saturating_sub(next))?;
             each(true, run.count)?;
             next = run.first.saturating_add(run.count);
         }
-        each(false, self.pages.0.saturating_sub(next))
+        each(false, self.asked.end().saturating_sub(next))
     }
 }
 
