@@ -102,7 +102,7 @@ fn every_format_has_the_same_rows() {
     let path = known.file.path().to_str().unwrap();
     let (_, table, _) = rmap(["pcstat", "--runs", path]).parts();
     let words: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(words[0], ["Offset", "Length", "Pages", "State", "Name"]);
+    assert_eq!(words[0], ["Offset", "Length", "Pages", "State", "Name", "Note"]);
     assert_eq!((words[2][3], words[2][4], words.len()), ("cached", path, 4));
     let (_, json, _) = rmap(["pcstat", "--runs", "--json", path]).parts();
     let json: Value = serde_json::from_str(&json).unwrap();

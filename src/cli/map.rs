@@ -78,7 +78,8 @@ fn figures(measured: &FileReport, cells: usize) -> String {
         Some(count) => format!(", {count} or {} a cell", count + 1),
         None => String::new(),
     };
-    format!("{pages} pages, {cached} cached{share}, {unwritten}{per_cell}")
+    let changed = measured.changed.map(|change| format!(", {}", change.words())).unwrap_or_default();
+    format!("{pages} pages, {cached} cached{share}, {unwritten}{per_cell}{changed}")
 }
 
 fn cells(engine: &Engine, file: &OpenFile, measured: &FileReport, runs: &PageRuns, width: usize) -> Vec<HeatCell> {

@@ -48,6 +48,7 @@ fn write_stretches(
             path: file.path(),
             size: measured.size,
             page: measured.page_size,
+            changed: measured.changed,
             stretch,
             base_name: args.bname,
         })?;
