@@ -43,7 +43,7 @@ pub(crate) fn run(args: &PcstatArgs, report: &mut Report) -> Done {
     let style = HeatStyle { shades: terminal.is_some(), colour: screen::has_colour() };
     let engine = super::select::engine(&args.selection);
     let mut out = screen::output();
-    each_file(&args.selection, report, |file, report| {
+    each_file(&args.selection, report, None, |file, report| {
         let measured = engine.map_range(&file, args.selection.range());
         let runs = match &measured.runs {
             Some(Ok(runs)) if args.only_cached && runs.is_empty() => return Ok(()),
