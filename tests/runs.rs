@@ -102,7 +102,7 @@ fn every_format_has_the_same_rows() {
     let path = known.file.path().to_str().unwrap();
     let (_, table, _) = rmap(["pcstat", "--runs", path]).parts();
     let words: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(words[0], ["Offset", "Length", "Pages", "State", "Name"]);
+    assert_eq!(words[0], ["Offset", "Length", "Pages", "State", "Name", "Note"]);
     assert_eq!((words[2][3], words[2][4], words.len()), ("cached", path, 4));
     let (_, json, _) = rmap(["pcstat", "--runs", "--json", path]).parts();
     let json: Value = serde_json::from_str(&json).unwrap();
@@ -128,4 +128,22 @@ fn a_huge_sparse_file_is_a_few_rows_and_its_pages_are_written_in_little_memory()
     assert!(bytes > (1 << 30) / page * 5, "an array of all pages is longer than {bytes} bytes");
     let peak = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_CHILDREN).unwrap().max_rss();
     assert!(peak < 64 << 10, "{peak} KiB at the most for 262,144 pages");
+}
+
+#[test]
+fn the_status_of_a_range_has_an_entry_for_each_of_its_pages_and_no_other() {
+    let page = page_size().bytes();
+    let cached = [(0, 3), (10, 1), (12, 5), (63, 1)];
+    let known = known_file(&memory(), 63 * page + 7, runs(&cached));
+    let is_cached = |index: u64| cached.iter().any(|(first, count)| (*first..first + count).contains(&index));
+    let path = known.file.path().to_str().unwrap();
+    for (first, count) in
+        [(0, 64), (0, 1), (1, 2), (2, 9), (3, 7), (10, 3), (13, 2), (17, 46), (20, 30), (60, 4), (64, 9)]
+    {
+        let range = format!("--range={},{}", first * page, count * page);
+        let row = rmap(["pcstat", "--json", "--pps", &range, path]).rows().remove(0);
+        let status: Vec<bool> = serde_json::from_value(row["status"].clone()).unwrap();
+        let truth: Vec<bool> = (first..(first + count).min(64)).map(is_cached).collect();
+        assert_eq!((&row["pages"], status), (&truth.len().into(), truth), "{range}");
+    }
 }

@@ -7,15 +7,23 @@ mod common;
 #[allow(dead_code, reason = "shared with the tests of the engine")]
 mod known;
 
+use std::io::Write;
+use std::ops::ControlFlow;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
 
 use common::{NOBODY, Running, command, copy_to_run, rmap, run};
 use known::{disk, known_file, locked_file, memory, runs};
 use memmap2::{Advice, MmapOptions};
 use nix::sys::signal::Signal;
+use rmap::control::{Room, evict, lock, warm};
 use rmap::kernel::page_size;
+use rmap::pagecache::{ByteRange, Engine, OpenFile};
+use rmap::process::ProcRoot;
+use rmap::units::{Bytes, Pages};
 use serde_json::Value;
 
 fn number(row: &Value, key: &str) -> u64 {
@@ -254,6 +262,79 @@ fn lock_holds_pages_until_it_is_ended_and_evict_says_that_it_does() {
     assert!(why.contains(&format!("locked by pid {} (", running.pid())), "{why}");
     assert_eq!(running.end(Signal::SIGINT), (Some(0), String::new()));
     assert_eq!(done("evict", &[path]).0, 0);
+}
+
+/// Goes on `times` times.
+fn ends_after(times: u32) -> impl FnMut() -> ControlFlow<()> {
+    let mut left = times;
+    move || {
+        let flow = if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+        left = left.saturating_sub(1);
+        flow
+    }
+}
+
+#[test]
+fn work_inside_one_file_ends_between_two_portions() {
+    let folder = disk();
+    let pages = (48 << 20) / page_size().bytes();
+    let path = file_with_data(folder.path(), pages, &[(0, pages)]);
+    let (engine, root, all) = (Engine::detect(), ProcRoot::live(), ByteRange::ALL);
+    let open = || OpenFile::open(&path).unwrap();
+    let room = || Room::read(&root).unwrap();
+
+    done("evict", &[path.to_str().unwrap()]);
+    let mut go_on = ends_after(3);
+    let warmed = warm(&engine, &mut room(), &open(), all, |_, _| go_on()).unwrap();
+    assert!(warmed.left.pages > Pages(0) && !warmed.is_complete(), "{warmed:?}");
+    assert!(warmed.left.why.ends_with("were not read: it was ended before"), "{}", warmed.left.why);
+
+    assert!(lock(&engine, &mut room(), Bytes(0), &open(), all, ends_after(1)).unwrap().is_none());
+    let status = std::fs::read_to_string("/proc/self/smaps").unwrap();
+    let mapping = status.split("\n").find(|line| line.ends_with(path.to_str().unwrap()));
+    assert_eq!(mapping, None, "it is still mapped");
+
+    // Dirty pages: rmap writes back the first portion and no more.
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    file.write_all_at(&vec![8; 40 << 20], 0).unwrap();
+    let evicted = evict(&engine, &root, &open(), all, ends_after(2)).unwrap();
+    let why = &evicted.left.why;
+    let is_clean = evicted.before.dirty().is_ok_and(|dirty| dirty == Pages(0));
+    assert!(is_clean || why.ends_with("were not dropped: it was ended before"), "{why}");
+}
+
+#[test]
+fn a_signal_ends_lock_at_once_and_nothing_is_said_to_be_locked_then() {
+    let folder = disk();
+    let path = file_with_data(folder.path(), 4, &[(0, 4)]);
+    for (signal, expected) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
+        for action in ["lock", "warm", "evict"] {
+            let mut command = command([action, "--json", "--files-from", "-"]);
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+            let mut child = command.spawn().unwrap();
+            let mut names = child.stdin.take().unwrap();
+            writeln!(names, "{}", path.display()).unwrap();
+            // It waits for further names now; the row is in a buffer, so there is nothing to wait for.
+            std::thread::sleep(Duration::from_millis(300));
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id() as i32), signal).unwrap();
+            std::thread::sleep(Duration::from_millis(150));
+            drop(names);
+            let output = child.wait_with_output().unwrap();
+            let err = String::from_utf8(output.stderr).unwrap();
+            assert_eq!((output.status.code(), err.as_str()), (Some(expected), ""), "{action}");
+            let rows: Value = serde_json::from_slice(&output.stdout).unwrap();
+            assert_eq!(rows.as_array().unwrap().len(), 1, "{action}");
+        }
+    }
+}
+
+#[test]
+fn what_is_cached_already_needs_no_room_to_be_locked() {
+    let Some(known) = locked_file(&memory(), 8 * page_size().bytes(), runs(&[(0, 8)])) else { return };
+    let open = OpenFile::open(known.file.path()).unwrap();
+    let mut room = Room::of(Bytes(0));
+    let locked = lock(&Engine::detect(), &mut room, Bytes(0), &open, ByteRange::ALL, || ControlFlow::Continue(()));
+    assert_eq!(locked.unwrap().unwrap().0.held(), Pages(8).bytes(page_size()));
 }
 
 #[test]

@@ -2,11 +2,12 @@
 //! than to measure it.
 
 use std::ops::ControlFlow;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 
 use super::args::SelectionArgs;
 use super::measure::advised;
+use super::signals::{GLANCE, Signals};
 use super::{Done, Report, select};
 use crate::error::Error;
 use crate::pagecache::OpenFile;
@@ -33,10 +34,11 @@ impl Visitor for Sender {
 }
 
 /// Calls `take` with each file that was chosen. One thread walks unless `-j` says otherwise, so that the order is that of
-/// the directories. What cannot be opened is one line on standard error.
+/// the directories. What cannot be opened is one line on standard error. Ends where one of the `signals` has come.
 pub(crate) fn each_file(
     selection: &SelectionArgs,
     report: &mut Report,
+    signals: Option<&Signals>,
     mut take: impl FnMut(OpenFile, &mut Report) -> Done,
 ) -> Done {
     let globs = select::Globs::parse(selection)?;
@@ -51,14 +53,19 @@ pub(crate) fn each_file(
         options.jobs = selection.jobs.unwrap_or(std::num::NonZeroUsize::MIN);
         thread::scope(|scope| {
             scope.spawn(move || walk::walk(named, &options, move || Sender(sender.clone())));
-            // The receiver goes at the end of this block, also where `take` has failed: that ends the walk.
-            for found in receiver {
-                match found {
-                    Ok(file) => take(file, report)?,
-                    Err(error) => report.failure(&advised(error)),
+            // It goes at the end of this block, also where `take` has failed: that ends the walk.
+            let receiver = receiver;
+            loop {
+                if let Some(signals) = signals {
+                    signals.check()?;
+                }
+                match receiver.recv_timeout(GLANCE) {
+                    Ok(Ok(file)) => take(file, report)?,
+                    Ok(Err(error)) => report.failure(&advised(error)),
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => return Ok(()),
                 }
             }
-            Ok(())
         })
     })?
 }

@@ -56,9 +56,12 @@ impl Rows {
         Ok(self.renderer.row(&row)?)
     }
 
-    /// Closes the table.
-    pub(crate) fn end(mut self) -> Done {
-        self.renderer.end(self.totals.as_ref())?;
-        Ok(self.renderer.finish()?)
+    /// Closes the table, also where a signal has ended the work.
+    pub(crate) fn end_after(mut self, done: Done) -> Done {
+        if matches!(done, Ok(()) | Err(Stop::Signal(_))) {
+            self.renderer.end(self.totals.as_ref())?;
+            self.renderer.finish()?;
+        }
+        done
     }
 }

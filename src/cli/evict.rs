@@ -3,6 +3,7 @@
 use super::args::EffectArgs;
 use super::each_file::each_file;
 use super::effects::Rows;
+use super::signals::Signals;
 use super::{Done, Report};
 use crate::control;
 use crate::pagecache::Engine;
@@ -12,8 +13,9 @@ use crate::views::effect;
 pub(crate) fn run(args: &EffectArgs, report: &mut Report) -> Done {
     let (engine, root) = (Engine::detect(), ProcRoot::live());
     let mut rows = Rows::begin(args, effect::DEFAULT)?;
-    each_file(&args.selection, report, |file, report| {
-        rows.add(control::evict(&engine, &root, &file, args.selection.range()), report)
-    })?;
-    rows.end()
+    let signals = Signals::watch_first()?;
+    let done = each_file(&args.selection, report, Some(&signals), |file, report| {
+        rows.add(control::evict(&engine, &root, &file, args.selection.range(), || signals.flow()), report)
+    });
+    rows.end_after(done)
 }

@@ -16,19 +16,22 @@ use crate::views::effect;
 pub(crate) fn run(args: &EffectArgs, report: &mut Report) -> Done {
     let engine = Engine::detect();
     let mut room = Room::read(&ProcRoot::live()).map_err(Stop::Failed)?;
-    let signals = Signals::watch()?;
+    let signals = Signals::watch_first()?;
     let mut rows = Rows::begin(args, effect::DEFAULT_LOCK)?;
     let mut locked: Vec<LockedFile> = Vec::new();
-    each_file(&args.selection, report, |file, report| {
-        signals.check()?;
-        let done = control::lock(&engine, &mut room, held(&locked), &file, args.selection.range());
-        let done = done.map(|(pages, effect)| {
-            locked.push(pages);
-            effect
-        });
-        rows.add(done, report)
-    })?;
-    rows.end()?;
+    let done = each_file(&args.selection, report, Some(&signals), |file, report| {
+        let go_on = || signals.flow();
+        match control::lock(&engine, &mut room, held(&locked), &file, args.selection.range(), go_on).transpose() {
+            None => signals.check(),
+            Some(Ok((pages, effect))) => {
+                locked.push(pages);
+                rows.add(Ok(effect), report)
+            }
+            Some(Err(error)) => rows.add(Err(error), report),
+        }
+    });
+    rows.end_after(done)?;
+    signals.check()?;
     if held(&locked) > Bytes(0) {
         hold(held(&locked), &signals);
     }

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use anstyle::AnsiColor;
+use unicode_width::UnicodeWidthStr;
 
 use super::args::PcstatArgs;
 use super::each_file::each_file;
@@ -43,7 +44,7 @@ pub(crate) fn run(args: &PcstatArgs, report: &mut Report) -> Done {
     let style = HeatStyle { shades: terminal.is_some(), colour: screen::has_colour() };
     let engine = super::select::engine(&args.selection);
     let mut out = screen::output();
-    each_file(&args.selection, report, |file, report| {
+    each_file(&args.selection, report, None, |file, report| {
         let measured = engine.map_range(&file, args.selection.range());
         let runs = match &measured.runs {
             Some(Ok(runs)) if args.only_cached && runs.is_empty() => return Ok(()),
@@ -56,7 +57,7 @@ pub(crate) fn run(args: &PcstatArgs, report: &mut Report) -> Done {
         };
         let cells = cells(&engine, &file, &measured, runs, width);
         if !args.output.no_header {
-            writeln!(out, "{}: {}", pcstat::name_of(args, &measured), figures(&measured, cells.len()))?;
+            write_head(&mut out, &pcstat::name_of(args, &measured), &figures(&measured, cells.len()), width)?;
         }
         heat::write_strip(&mut out, &cells, style, 0)?;
         Ok(out.flush()?)
@@ -64,21 +65,42 @@ pub(crate) fn run(args: &PcstatArgs, report: &mut Report) -> Done {
     Ok(out.flush()?)
 }
 
+/// Writes the name and the figures, as many in a line as it has room for; further lines are indented.
+fn write_head(out: &mut impl Write, name: &str, figures: &[String], width: usize) -> std::io::Result<()> {
+    write!(out, "{name}:")?;
+    let mut column = name.width() + 1;
+    for (index, figure) in figures.iter().enumerate() {
+        let comma = if index + 1 < figures.len() { "," } else { "" };
+        let length = figure.width() + comma.len() + 1;
+        if column + length > width {
+            write!(out, "\n ")?;
+            column = 1;
+        }
+        write!(out, " {figure}{comma}")?;
+        column += length;
+    }
+    writeln!(out)
+}
+
 /// What stands above a strip.
-fn figures(measured: &FileReport, cells: usize) -> String {
+fn figures(measured: &FileReport, cells: usize) -> Vec<String> {
     let pages = measured.pages.0;
     let cached = measured.cached().map_or(0, |cached| cached.0);
     let share = percent(cached, pages).map(|share| format!(" ({share:.3} %)")).unwrap_or_default();
     let unwritten = match (measured.dirty(), measured.writeback()) {
-        (Ok(dirty), Ok(writeback)) => format!("{} dirty, {} under writeback", dirty.0, writeback.0),
-        (Err(absent), _) | (_, Err(absent)) => format!("dirty and writeback are unknown ({})", absent.why),
+        (Ok(dirty), Ok(writeback)) => vec![format!("{} dirty", dirty.0), format!("{} under writeback", writeback.0)],
+        (Err(absent), _) | (_, Err(absent)) => {
+            vec!["dirty and writeback are unknown".to_owned(), absent.why.to_owned()]
+        }
     };
     let per_cell = match pages.checked_div(cells as u64) {
-        Some(count) if pages.is_multiple_of(cells as u64) => format!(", {count} a cell"),
-        Some(count) => format!(", {count} or {} a cell", count + 1),
-        None => String::new(),
+        Some(count) if pages.is_multiple_of(cells as u64) => Some(format!("{count} a cell")),
+        Some(count) => Some(format!("{count} or {} a cell", count + 1)),
+        None => None,
     };
-    format!("{pages} pages, {cached} cached{share}, {unwritten}{per_cell}")
+    let changed = measured.changed.map(|change| change.words().to_owned());
+    let counts = [format!("{pages} pages"), format!("{cached} cached{share}")];
+    counts.into_iter().chain(unwritten).chain(per_cell).chain(changed).collect()
 }
 
 fn cells(engine: &Engine, file: &OpenFile, measured: &FileReport, runs: &PageRuns, width: usize) -> Vec<HeatCell> {

@@ -78,13 +78,17 @@ pub(crate) fn each_file(
 
 /// The failure of a file that was opened and whose figures are absent.
 pub(crate) fn unmeasured(path: &Path, absent: Absent) -> Error {
-    let kind = match absent.reason {
+    Error::path(path, kind_of(absent), absent.to_string())
+}
+
+/// The kind of failure that an absent figure is.
+pub(super) fn kind_of(absent: Absent) -> ErrorKind {
+    match absent.reason {
         Reason::Denied => ErrorKind::Denied,
         Reason::Changed => ErrorKind::Changed,
         Reason::Vanished => ErrorKind::NotFound,
         _ => ErrorKind::Unsupported,
-    };
-    Error::path(path, kind, absent.to_string())
+    }
 }
 
 /// The failure of a file with what the user can do about it, where it does not say so itself.

@@ -218,7 +218,8 @@ fn write_histograms(args: &PcstatArgs, files: &[Measured]) -> Done {
             Some(Ok(runs)) => runs.cells(report.asked, room).iter().map(|cell| histogram::block(share(cell))).collect(),
             _ => "-".to_owned(),
         };
-        writeln!(out, "{strip}")?;
+        let changed = report.changed.map(|change| format!(" ({})", change.words())).unwrap_or_default();
+        writeln!(out, "{strip}{changed}")?;
     }
     Ok(out.flush()?)
 }

@@ -20,7 +20,7 @@ pub(crate) fn run(args: &PcstatArgs, report: &mut Report) -> Done {
     let mut renderer = renderer::<FileRuns>(layout, columns, screen::output());
     let engine = super::select::engine(&args.selection);
     renderer.begin(None)?;
-    each_file(&args.selection, report, |file, report| {
+    each_file(&args.selection, report, None, |file, report| {
         let measured = engine.map_range(&file, args.selection.range());
         match &measured.runs {
             Some(Ok(runs)) if args.only_cached && runs.is_empty() => Ok(()),
@@ -48,6 +48,7 @@ fn write_stretches(
             path: file.path(),
             size: measured.size,
             page: measured.page_size,
+            changed: measured.changed,
             stretch,
             base_name: args.bname,
         })?;

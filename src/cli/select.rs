@@ -21,10 +21,12 @@ pub(crate) struct Globs {
     exclude: Option<Patterns>,
 }
 
-/// Globs of names and globs of paths.
+/// Globs of names and globs of paths, and the ones of either that end in a slash: those are of directories alone.
 struct Patterns {
     names: GlobSet,
     paths: GlobSet,
+    directory_names: GlobSet,
+    directory_paths: GlobSet,
 }
 
 impl Globs {
@@ -40,11 +42,19 @@ impl Globs {
         self.include.is_none() && self.exclude.is_none()
     }
 
-    /// Whether a file, or a directory, is wanted.
-    fn choose(&self, path: &Path, is_directory: bool) -> bool {
-        let excluded = self.exclude.as_ref().is_some_and(|globs| globs.match_path(path));
-        !excluded && (is_directory || self.include.as_ref().is_none_or(|globs| globs.match_path(path)))
+    /// Whether a file, or a directory, is wanted; so many of the last parts of its path are below what was named.
+    fn choose(&self, path: &Path, depth: usize, is_directory: bool) -> bool {
+        let below = below(path, depth);
+        let excluded = self.exclude.as_ref().is_some_and(|globs| globs.matches(path, below, is_directory));
+        let included = |globs: &Patterns| globs.matches(path, below, false) || globs.matches_a_directory_above(below);
+        !excluded && (is_directory || self.include.as_ref().is_none_or(included))
     }
+}
+
+/// The part of a path that is below the directory that was named; all of it where it was named itself.
+fn below(path: &Path, depth: usize) -> &Path {
+    let named = path.ancestors().nth(depth).filter(|_| depth > 0);
+    named.and_then(|named| path.strip_prefix(named).ok()).unwrap_or(path)
 }
 
 impl Patterns {
@@ -52,16 +62,39 @@ impl Patterns {
         if texts.is_empty() {
             return Ok(None);
         }
-        let (paths, names): (Vec<&String>, Vec<&String>) = texts.iter().partition(|text| text.contains('/'));
-        Ok(Some(Patterns { names: set(&names)?, paths: set(&paths)? }))
+        let (directories, any): (Vec<&str>, Vec<&str>) =
+            texts.iter().map(String::as_str).partition(|text| text.ends_with('/'));
+        let (paths, names): (Vec<&str>, Vec<&str>) = any.into_iter().partition(|text| text.contains('/'));
+        let directories = directories.into_iter().map(|text| text.trim_end_matches('/'));
+        let (directory_paths, directory_names): (Vec<&str>, Vec<&str>) =
+            directories.partition(|text| text.contains('/'));
+        Ok(Some(Patterns {
+            names: set(&names)?,
+            paths: set(&paths)?,
+            directory_names: set(&directory_names)?,
+            directory_paths: set(&directory_paths)?,
+        }))
     }
 
-    fn match_path(&self, path: &Path) -> bool {
-        path.file_name().is_some_and(|name| self.names.is_match(Path::new(name))) || self.paths.is_match(path)
+    fn matches(&self, path: &Path, below: &Path, is_directory: bool) -> bool {
+        let matches = |names: &GlobSet, paths: &GlobSet| {
+            let name = path.file_name().is_some_and(|name| names.is_match(Path::new(name)));
+            name || paths.is_match(below) || paths.is_match(path)
+        };
+        matches(&self.names, &self.paths) || (is_directory && matches(&self.directory_names, &self.directory_paths))
+    }
+
+    /// Whether a glob of directories matches one that a file is in, below the one that was named.
+    fn matches_a_directory_above(&self, below: &Path) -> bool {
+        let is_meant = |above: &Path| {
+            let name = above.file_name().is_some_and(|name| self.directory_names.is_match(Path::new(name)));
+            name || self.directory_paths.is_match(above)
+        };
+        below.ancestors().skip(1).any(is_meant)
     }
 }
 
-fn set(texts: &[&String]) -> Result<GlobSet, Stop> {
+fn set(texts: &[&str]) -> Result<GlobSet, Stop> {
     let mut builder = GlobSetBuilder::new();
     for text in texts {
         builder.add(Glob::new(text).map_err(|error| Stop::usage(text, format!("is no glob: {}", error.kind())))?);
@@ -86,7 +119,7 @@ pub(crate) fn with_options<T>(
     if least > most {
         return Err(Stop::usage("--min-size", "it is more than --max-size, so that no file can be meant"));
     }
-    let choose = |path: &Path, is_directory: bool| globs.choose(path, is_directory);
+    let choose = |path: &Path, depth: usize, is_directory: bool| globs.choose(path, depth, is_directory);
     // To count the processors that may be used takes several files to be read: only where it matters.
     let processors = || if args.recursive { std::thread::available_parallelism().ok() } else { None };
     let jobs = args.jobs.or_else(processors).unwrap_or(NonZeroUsize::MIN);

@@ -1,7 +1,8 @@
 //! The signals that end a subcommand in order: noted when they come, acted upon between two portions of work.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -11,7 +12,7 @@ use crate::error::{Error, Subject};
 use crate::kernel::signal::is_ignored;
 
 /// How long a signal may stay unseen while there is nothing to do.
-const GLANCE: Duration = Duration::from_millis(50);
+pub(super) const GLANCE: Duration = Duration::from_millis(50);
 
 /// Whether one of the signals has come.
 pub(crate) struct Signals(Arc<AtomicUsize>);
@@ -26,6 +27,27 @@ impl Signals {
                 .map_err(|error| Stop::Failed(Error::io(Subject::Words("signals".to_owned()), &error)))?;
         }
         Ok(Signals(seen))
+    }
+
+    /// The same, but a second one ends this process as if nobody noted it: for work that waits for somebody else meanwhile,
+    /// such as for a list of names, and leaves nothing behind.
+    pub(crate) fn watch_first() -> Result<Signals, Stop> {
+        let came = Arc::new(AtomicBool::new(false));
+        let failed = |error| Stop::Failed(Error::io(Subject::Words("signals".to_owned()), &error));
+        let signals = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !is_ignored(*signal));
+        // Actions run in the order in which they were registered: the first signal finds that none has come.
+        for signal in signals.clone() {
+            signal_hook::flag::register_conditional_default(signal, Arc::clone(&came)).map_err(failed)?;
+        }
+        for signal in signals {
+            signal_hook::flag::register(signal, Arc::clone(&came)).map_err(failed)?;
+        }
+        Signals::watch()
+    }
+
+    /// Whether work goes on, as it is asked between two portions.
+    pub(crate) fn flow(&self) -> ControlFlow<()> {
+        self.received().map_or(ControlFlow::Continue(()), |_| ControlFlow::Break(()))
     }
 
     /// The signal that has come last.

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender};
 
 use super::args::PcstatArgs;
-use super::measure::{self, Marks, Message};
+use super::measure::{self, Marks, Message, advised, kind_of};
 use super::{Done, Report, Stop, pcstat, screen};
-use crate::error::{Error, ErrorKind, Subject};
+use crate::error::{Error, Subject};
 use crate::output::choose::renderer;
 use crate::output::render::render_group;
 use crate::output::{Order, Ranking};
@@ -57,7 +57,7 @@ fn collect(args: &PcstatArgs, engine: Engine, report: &mut Report) -> Result<Vec
     let hear = |messages: Receiver<Message>, report: &mut Report| {
         for message in messages {
             if let Message::Failure(error) = message {
-                report.failure(&error);
+                report.failure(&advised(error));
             }
         }
         Ok(())
@@ -69,7 +69,7 @@ fn collect(args: &PcstatArgs, engine: Engine, report: &mut Report) -> Result<Vec
 fn say_unknown(tally: &Tally, report: &mut Report) {
     if let (Some(why), count) = (tally.cached.why, tally.cached.missing) {
         let subject = Subject::Words(format!("{count} of {} files", tally.files));
-        report.failure(&Error::new(subject, ErrorKind::Denied, why.to_string()));
+        report.failure(&advised(Error::new(subject, kind_of(why), why.to_string())));
     }
 }
 

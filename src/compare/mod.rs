@@ -74,7 +74,7 @@ impl SideBySide {
         if pages.only_mapped > Pages(0) {
             reasons.push(format!("{} pages are mapped that the page cache does not show", pages.only_mapped.0));
         }
-        if !self.steady || self.file.changed {
+        if !self.steady || self.file.changed.is_some() {
             reasons.push("pages came or went while it was measured".to_owned());
         }
         if reasons.is_empty() {
@@ -100,7 +100,7 @@ pub fn compare_mapping_with_file(
 ) -> Result<SideBySide> {
     let mut taken = take_both(root, engine, pid, &mapping, file)?;
     for _ in 1..TRIES {
-        if taken.steady && !taken.file.changed {
+        if taken.steady && taken.file.changed.is_none() {
             break;
         }
         taken = take_both(root, engine, pid, &mapping, file)?;

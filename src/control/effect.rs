@@ -2,7 +2,7 @@
 
 use super::holders::Holder;
 use crate::error::{Error, ErrorKind};
-use crate::pagecache::FileReport;
+use crate::pagecache::{Change, FileReport};
 use crate::units::{Figure, Pages};
 
 /// One file, before and after.
@@ -53,6 +53,12 @@ impl Effect {
     /// How much is cached now.
     pub fn cached_after(&self) -> Figure<Pages> {
         self.after.cached()
+    }
+
+    /// What happened to the file meanwhile that nobody asked for.
+    pub fn changed(&self) -> Option<Change> {
+        let moved = (self.before.size, self.before.mtime) != (self.after.size, self.after.mtime);
+        self.after.changed.or(self.before.changed).or(moved.then_some(Change::Written))
     }
 
     /// Whether all is as it was asked to be.

@@ -1,11 +1,14 @@
 //! Evict: writes back what is dirty, then drops what nobody holds.
 
+use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 
+use nix::errno::Errno;
 use nix::unistd::geteuid;
 
 use super::effect::{Effect, Left, refuse_unmeasured};
 use super::holders::{self, Holders};
+use super::warm::map_of;
 use crate::error::{Error, Result, Subject};
 use crate::kernel::advise;
 use crate::kernel::file_system::Kind;
@@ -19,47 +22,105 @@ const TRIES: u32 = 2;
 /// Of as many runs of pages the dirty ones are counted one by one.
 const RUNS_COUNTED: usize = 4096;
 
+/// How much is written back with one call, which cannot be stopped.
+const PORTION: u64 = 32 << 20;
+
 /// Drops the cached pages of a range of a file, dirty ones after they were written to disk.
 ///
+/// `go_on` is asked before each portion; where it breaks, no more is written back, and nothing more is dropped.
 /// The pages that the range touches are dropped whole. On tmpfs nothing is done: there the page cache is the file.
 ///
 /// # Errors
 /// `Denied`, `Unsupported`: what is cached of it cannot be told; nothing was done then. A failure to write back is
 /// [`Effect::trouble`].
-pub fn evict(engine: &Engine, root: &ProcRoot, file: &OpenFile, range: ByteRange) -> Result<Effect> {
+pub fn evict(
+    engine: &Engine,
+    root: &ProcRoot,
+    file: &OpenFile,
+    range: ByteRange,
+    mut go_on: impl FnMut() -> ControlFlow<()>,
+) -> Result<Effect> {
     let before = engine.measure_range(file, range);
     refuse_unmeasured(&before)?;
-    let mut trouble = None;
+    let (mut trouble, mut stopped) = (None, false);
     let mut last = before.clone();
     for _ in 0..TRIES {
-        if last.cached() == Ok(Pages(0)) || file.file_system().kind == Kind::Memory {
+        if stopped || last.cached() == Ok(Pages(0)) || file.file_system().kind == Kind::Memory {
             break;
         }
-        trouble = drop_once(file, &last).err();
+        match drop_once(engine, file, &last, range, &mut go_on) {
+            Ok(flow) => (trouble, stopped) = (None, flow.is_break()),
+            Err(error) => trouble = Some(error),
+        }
         last = engine.measure_range(file, range);
     }
     let after = if last.cached() == Ok(Pages(0)) { last } else { engine.map_range(file, range) };
-    let left = explain(engine, root, file, &after, trouble.as_ref());
+    let left = if stopped { ended(&after) } else { explain(engine, root, file, &after, trouble.as_ref()) };
     Ok(Effect { before, after, holes: Pages(0), held: Pages(0), left, trouble })
 }
 
 /// Writes back and drops once.
-fn drop_once(file: &OpenFile, report: &FileReport) -> Result<()> {
+fn drop_once(
+    engine: &Engine,
+    file: &OpenFile,
+    report: &FileReport,
+    range: ByteRange,
+    go_on: &mut impl FnMut() -> ControlFlow<()>,
+) -> Result<ControlFlow<()>> {
+    if go_on().is_break() {
+        return Ok(ControlFlow::Break(()));
+    }
+
     let (offset, length) = bytes_of(report);
     let subject = || Subject::Path(file.path().to_owned());
     let is_clean = report.dirty() == Ok(Pages(0)) && report.writeback() == Ok(Pages(0));
     let written = match file.file_system().kind {
-        _ if is_clean => Ok(()),
-        Kind::Ordinary => advise::write_back(file.as_fd(), offset, length),
+        _ if is_clean => Ok(ControlFlow::Continue(())),
+        Kind::Ordinary => write_back(file, &map_of(&engine.map_range(file, range)), report, go_on),
         // The pages are those of the file below, which only the whole file's writing back reaches.
-        _ => advise::write_back_all(file.as_fd()),
+        _ => advise::write_back_all(file.as_fd()).map(ControlFlow::Continue),
     };
+    if written == Ok(ControlFlow::Break(())) {
+        return Ok(ControlFlow::Break(()));
+    }
     // What is clean can be dropped even where the rest could not be written.
     let dropped = advise::drop_clean(file.as_fd(), offset, length);
-    written.map_err(|errno| {
-        Error::errno(subject(), errno).with_advice("it could not be written back, and stays cached")
-    })?;
-    dropped.map_err(|errno| Error::errno(subject(), errno))
+    let written = written
+        .map_err(|errno| Error::errno(subject(), errno).with_advice("it could not be written back, and stays cached"));
+    written.and(dropped.map_err(|errno| Error::errno(subject(), errno))).map(ControlFlow::Continue)
+}
+
+/// Writes back what is dirty of these pages, portion by portion; a portion begins with a page that is cached.
+fn write_back(
+    file: &OpenFile,
+    cached: &PageRuns,
+    report: &FileReport,
+    go_on: &mut impl FnMut() -> ControlFlow<()>,
+) -> std::result::Result<ControlFlow<()>, Errno> {
+    let mut written = 0;
+    for run in cached {
+        let end = Pages(run.end()).bytes(report.page_size).0.min(report.size.0);
+        written = run.offset(report.page_size).0.max(written);
+        while written < end {
+            if go_on().is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+            let length = PORTION.min(report.size.0.saturating_sub(written));
+            advise::write_back(file.as_fd(), written, length)?;
+            written = written.saturating_add(length);
+        }
+    }
+    Ok(ControlFlow::Continue(()))
+}
+
+/// What is left where it was ended.
+fn ended(after: &FileReport) -> Left {
+    let pages = after.cached().unwrap_or_default();
+    let why = match pages {
+        Pages(0) => String::new(),
+        Pages(count) => format!("{count} were not dropped: it was ended before"),
+    };
+    Left { pages, why, ..Left::default() }
 }
 
 /// The whole pages that were asked about, in bytes; a length of 0 reaches to the end of the file.
@@ -145,7 +206,8 @@ fn unknown_words(unseen: u64, edge: bool) -> String {
     let mut words = "for an unknown reason".to_owned();
     if unseen > 0 {
         let advice = if geteuid().is_root() { "not even root may, here" } else { "run as root" };
-        words.push_str(&format!(" ({unseen} processes could not be looked at: {advice})"));
+        let processes = if unseen == 1 { "process" } else { "processes" };
+        words.push_str(&format!(" ({unseen} {processes} could not be looked at: {advice})"));
     }
     if edge {
         words.push_str(" (a large folio may reach beyond them)");

@@ -1,12 +1,13 @@
 //! Lock: holds pages of files in memory until the value is dropped.
 
+use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 
 use nix::errno::Errno;
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 
 use super::effect::{Effect, refuse_unmeasured};
-use super::warm::{Room, left_out, map_of};
+use super::warm::{End, Room, left_out, map_of};
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::locked_map::LockedMap;
 use crate::pagecache::{ByteRange, Engine, Layout, OpenFile};
@@ -25,10 +26,14 @@ impl LockedFile {
     }
 }
 
+/// How much is locked with one call, which cannot be stopped.
+const PORTION: usize = 16 << 20;
+
 /// Reads the data of a range of a file into memory and locks it there. Holes are left alone. It is all or nothing: where a part
 /// cannot be locked, none is.
 ///
-/// `room` is what may still be filled, and `held` what this process has locked already.
+/// `room` is what may still be filled, and `held` what this process has locked already. `go_on` is asked before each portion;
+/// where it breaks, all of this file is let go, and nothing comes back.
 ///
 /// # Errors
 /// `Denied`, `Unsupported`: what is cached of it cannot be told. `Refused`: it does not fit the memory, or the limit of
@@ -39,24 +44,35 @@ pub fn lock(
     held: Bytes,
     file: &OpenFile,
     range: ByteRange,
-) -> Result<(LockedFile, Effect)> {
+    mut go_on: impl FnMut() -> ControlFlow<()>,
+) -> Result<Option<(LockedFile, Effect)>> {
     let before = engine.map_range(file, range);
     refuse_unmeasured(&before)?;
     let data = Layout::data(file, before.asked);
     let holes = Pages(before.asked.count).saturating_sub(data.cached());
-    room.take(file, data.cached().bytes(before.page_size))?;
+    // What is cached already takes no more memory by being locked.
+    room.take(file, data.subtract(&map_of(&before)).cached().bytes(before.page_size))?;
     let mut locked = LockedFile { maps: Vec::new() };
     for run in &data {
         let length = run.pages().bytes(before.page_size);
         let bytes =
             usize::try_from(length.0).map_err(|_| refusal(file, Errno::ENOMEM, held + locked.held(), length))?;
-        let map = LockedMap::new(file.as_fd(), run.offset(before.page_size).0, bytes)
-            .map_err(|errno| refusal(file, errno, held + locked.held(), length))?;
+        let offset = run.offset(before.page_size).0;
+        let refused = |errno| refusal(file, errno, held + locked.held(), length);
+        let mut map = LockedMap::new(file.as_fd(), offset, bytes).map_err(refused)?;
+        loop {
+            if go_on().is_break() {
+                return Ok(None);
+            }
+            if !map.lock_next(PORTION).map_err(refused)? {
+                break;
+            }
+        }
         locked.maps.push(map);
     }
     let after = engine.map_range(file, range);
-    let left = left_out(&data.subtract(&map_of(&after)), false);
-    Ok((locked, Effect { before, after, holes, held: data.cached(), left, trouble: None }))
+    let left = left_out(&data.subtract(&map_of(&after)), End::Done);
+    Ok(Some((locked, Effect { before, after, holes, held: data.cached(), left, trouble: None })))
 }
 
 /// Why a part could not be locked.
@@ -70,7 +86,33 @@ fn refusal(file: &OpenFile, errno: Errno, held: Bytes, more: Bytes) -> Error {
     }
     let error = Error::errno(Subject::Path(file.path().to_owned()), errno);
     match errno {
+        Errno::EOVERFLOW => Error::path(
+            file.path(),
+            ErrorKind::Refused,
+            "has data in the last page below 8 EiB, which cannot be mapped",
+        )
+        .with_advice("choose the part before it with --range"),
         Errno::ENOMEM => error.with_advice("memory is short, or the file has more parts than a process may map"),
         _ => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_page_of_the_largest_file_is_refused_with_words() {
+        let named = tempfile::NamedTempFile::new_in("/dev/shm").unwrap();
+        let (size, page) = ((1 << 63) - 1, crate::kernel::page_size().bytes());
+        if named.as_file().set_len(size).is_err() {
+            eprintln!("SKIPPED: there is no file of 8 EiB - 1 here");
+            return;
+        }
+        let file = OpenFile::open(named.path()).unwrap();
+        let errno = LockedMap::new(file.as_fd(), size + 1 - page, page as usize).unwrap_err();
+        let error = refusal(&file, errno, Bytes(0), Bytes(page));
+        assert_eq!(error.why(), "has data in the last page below 8 EiB, which cannot be mapped");
+        assert_eq!(error.advice(), Some("choose the part before it with --range"));
     }
 }

@@ -7,7 +7,7 @@
 use std::num::NonZeroUsize;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use super::file::{FileStat, OpenFile};
 use super::look::{LookAtAll, Looker};
@@ -24,6 +24,10 @@ use crate::units::{Absent, Bytes, Figure, PageSize, Pages, Reason};
 
 /// How often a file is measured that shrinks under the measurement.
 const ATTEMPTS: u32 = 3;
+
+/// How long a measurement lasts after which the file's name is looked up again. What becomes of a name within a shorter
+/// one cannot be told from what becomes of it right after, and the lookup would cost as much as the measurement.
+const LONG: Duration = Duration::from_millis(5);
 
 const CHANGED: Absent = Absent::new(Reason::Changed, "it shrank each time it was measured");
 const VANISHED: Absent = Absent::new(Reason::Vanished, "its file system does not answer any more");
@@ -120,20 +124,32 @@ impl Engine {
     /// known of it then is what stood before the measurement.
     pub fn measure_opened(&self, file: OpenFile, range: ByteRange) -> FileReport {
         let before = file.first_stat();
-        let timestamp = SystemTime::now();
+        let (timestamp, begun) = (SystemTime::now(), Instant::now());
         let found = self.find(&file, before.size, range, false);
         let after = file.stat().unwrap_or(before);
         if is_spoilt(&found, before.size, after.size) {
-            return self.report(&file, range, false);
+            return self.report_since(&file, range, false, Some(before), begun);
         }
         let mut report = report(&file, range, before, timestamp, false, found);
-        report.changed = before.size != after.size || before.mtime != after.mtime;
+        report.changed = file.change(before, after, begun.elapsed() >= LONG);
         report.path = file.into_path();
         report
     }
 
     /// Measures until a measurement was not spoilt by a change.
     fn report(&self, file: &OpenFile, range: ByteRange, map: bool) -> FileReport {
+        self.report_since(file, range, map, None, Instant::now())
+    }
+
+    /// The same where there was an attempt already: `first` is what the file was then, and `begun` when that was.
+    fn report_since(
+        &self,
+        file: &OpenFile,
+        range: ByteRange,
+        map: bool,
+        mut first: Option<FileStat>,
+        begun: Instant,
+    ) -> FileReport {
         let mut attempt = 1;
         loop {
             let timestamp = SystemTime::now();
@@ -142,6 +158,7 @@ impl Engine {
                 report.path = file.path().to_owned();
                 return report;
             };
+            let first = *first.get_or_insert(before);
             let found = self.find(file, before.size, range, map);
             let after = file.stat().unwrap_or(before);
             let spoilt = is_spoilt(&found, before.size, after.size);
@@ -151,7 +168,7 @@ impl Engine {
             }
             let found = if spoilt { Err(CHANGED) } else { found };
             let mut report = report(file, range, before, timestamp, map, found);
-            report.changed = before.size != after.size || before.mtime != after.mtime;
+            report.changed = file.change(first, after, begun.elapsed() >= LONG);
             report.path = file.path().to_owned();
             return report;
         }
@@ -263,7 +280,7 @@ fn report(
         asked,
         pages: asked.pages(),
         residency,
-        changed: false,
+        changed: None,
         runs,
     }
 }

@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 use nix::errno::Errno;
 use nix::sys::stat;
 
+use super::report::Change;
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::file_system::{self, FileSystem, Kind};
 use crate::kernel::open::Quiet;
@@ -27,6 +28,8 @@ pub struct OpenFile {
     owned: bool,
     file_system: FileSystem,
     page_size: PageSize,
+    /// Whether it was opened by its path, which can be asked again.
+    by_path: bool,
 }
 
 /// What `fstat` says of a file that matters here.
@@ -57,7 +60,7 @@ impl OpenFile {
             refuse_kind(path, file_system.kind)?;
         }
         let Quiet { file, owned } = open::quietly(path).map_err(|error| system(path, &error))?;
-        OpenFile::new(path, file, owned)
+        Ok(OpenFile { by_path: true, ..OpenFile::new(path, file, owned)? })
     }
 
     /// Takes a file that is open already, such as one from `/proc/PID/map_files`; `path` is what it is called.
@@ -78,7 +81,8 @@ impl OpenFile {
     /// A file that was opened and judged already: a regular one, on `file_system`, of which `fstat` said `stat`.
     pub(super) fn of_parts(path: PathBuf, quiet: Quiet, stat: &stat::FileStat, file_system: FileSystem) -> OpenFile {
         let Quiet { file, owned } = quiet;
-        OpenFile { path, file, stat: FileStat::of(stat), owned, file_system, page_size: kernel::page_size() }
+        let stat = FileStat::of(stat);
+        OpenFile { path, file, stat, owned, file_system, page_size: kernel::page_size(), by_path: true }
     }
 
     /// Its path, at no cost.
@@ -93,7 +97,8 @@ impl OpenFile {
         let file_system = file_system::of_file(file.as_fd()).map_err(|errno| Error::errno(subject(path), errno))?;
         refuse_kind(path, file_system.kind)?;
         let stat = FileStat::read(file.as_fd()).map_err(|errno| Error::errno(subject(path), errno))?;
-        Ok(OpenFile { path: path.to_owned(), file, stat, owned, file_system, page_size: kernel::page_size() })
+        let (path, page_size) = (path.to_owned(), kernel::page_size());
+        Ok(OpenFile { path, file, stat, owned, file_system, page_size, by_path: false })
     }
 
     /// The file, as the caller named it.
@@ -144,6 +149,33 @@ impl OpenFile {
     /// What `fstat` says of it now.
     pub(super) fn stat(&self) -> std::result::Result<FileStat, Errno> {
         FileStat::read(self.file.as_fd())
+    }
+
+    /// What became of the file between `before` and `after`; `asks` says whether its name is looked up for that.
+    ///
+    /// That a file was removed, or another put in its place, shows in the number of its names, which costs nothing. It is
+    /// looked up then to tell both apart. That it was only renamed, that a link leads elsewhere now, or that something was
+    /// mounted over it does not show there.
+    pub(super) fn change(&self, before: FileStat, after: FileStat, asks: bool) -> Option<Change> {
+        let written = before.size != after.size || before.mtime != after.mtime;
+        let fewer = after.links < self.stat.links;
+        let moved = match self.by_path {
+            true if fewer || asks => self.change_of_name(fewer),
+            false if fewer && after.links == 0 => Some(Change::Removed),
+            _ => None,
+        };
+        moved.or(written.then_some(Change::Written))
+    }
+
+    /// What became of the name. Where it cannot be looked up nothing is said of it.
+    fn change_of_name(&self, fewer: bool) -> Option<Change> {
+        match stat::stat(&self.path) {
+            Ok(found) if (found.st_dev, found.st_ino) == (self.stat.device, self.stat.inode) => None,
+            Ok(_) => Some(Change::Replaced),
+            Err(Errno::ENOENT) if fewer => Some(Change::Removed),
+            Err(Errno::ENOENT) => Some(Change::Renamed),
+            Err(_) => None,
+        }
     }
 
     /// What was known when it was opened.

@@ -23,6 +23,6 @@ pub use engine::Engine;
 pub use file::OpenFile;
 pub use layout::{Layout, Stretch};
 pub use range::{ByteRange, Run};
-pub use report::{FileReport, Method, Residency};
+pub use report::{Change, FileReport, Method, Residency};
 pub use runs::{Cell, PageRuns};
 pub use tally::{Sum, Tally};

@@ -16,6 +16,19 @@ pub enum Method {
     Mincore,
 }
 
+/// What happened to a file while it was measured; of several things the one that is named last here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Change {
+    /// Its size or its time of modification moved.
+    Written,
+    /// It has another name, or is in another place.
+    Renamed,
+    /// The name that it was opened by belongs to another file.
+    Replaced,
+    /// The name that it was opened by is gone.
+    Removed,
+}
+
 /// How much of a file, or of a range of it, is in the page cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Residency {
@@ -54,14 +67,27 @@ pub struct FileReport {
     pub pages: Pages,
     /// How many of them are cached.
     pub residency: Figure<Residency>,
-    /// Whether size or time of modification moved while the figures were taken: they are then of no single moment.
-    pub changed: bool,
+    /// What happened to the file while the figures were taken: they are then of no single moment, or of a file that is not
+    /// found under its name any more.
+    pub changed: Option<Change>,
     /// Which of them are cached: only where a map was asked for.
     pub runs: Option<Figure<PageRuns>>,
 }
 
 /// The share of an empty file.
 const NO_PAGES: Absent = Absent::new(Reason::NotApplicable, "it has no pages");
+
+impl Change {
+    /// The change in words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Change::Written => "changed while it was measured",
+            Change::Renamed => "renamed while it was measured",
+            Change::Replaced => "its name belongs to another file now",
+            Change::Removed => "removed while it was measured",
+        }
+    }
+}
 
 impl Method {
     /// The system call as one word, as tables and JSON write it.

@@ -96,7 +96,7 @@ impl Tally {
         self.writeback.add(report.writeback());
         self.evicted.add(report.evicted());
         self.recently_evicted.add(report.recently_evicted());
-        self.changed = self.changed.saturating_add(u64::from(report.changed));
+        self.changed = self.changed.saturating_add(u64::from(report.changed.is_some()));
     }
 
     /// Counts something that was found and not visited.

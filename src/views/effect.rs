@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use crate::control::{Effect, Left};
 use crate::output::column::Column;
 use crate::output::{Cell, Kind, RowKind, Sum};
+use crate::pagecache::Change;
 use crate::units::{Figure, Pages};
 
 /// Files that were worked on.
@@ -23,10 +24,11 @@ pub struct EffectRow<'r> {
 }
 
 /// What `rmap warm` and `rmap evict` show where nothing else is asked for.
-pub const DEFAULT: &[&str] = &["size", "pages", "before_pages", "after_pages", "left_pages", "filename", "why"];
+pub const DEFAULT: &[&str] = &["size", "pages", "before_pages", "after_pages", "left_pages", "filename", "why", "note"];
 
 /// What `rmap lock` shows where nothing else is asked for.
-pub const DEFAULT_LOCK: &[&str] = &["size", "pages", "before_pages", "after_pages", "locked", "filename", "why"];
+pub const DEFAULT_LOCK: &[&str] =
+    &["size", "pages", "before_pages", "after_pages", "locked", "filename", "why", "note"];
 
 /// Everything that is known of it.
 pub const COLUMNS: &[Column<Effects>] = &[
@@ -150,6 +152,14 @@ pub const COLUMNS: &[Column<Effects>] = &[
         Sum::Nothing,
         |row, _| Cell::Remark(Some(row.effect.left.why.as_str()).filter(|why| !why.is_empty())),
         "why pages are left, and who holds them",
+    ),
+    Column::new(
+        "note",
+        "Note",
+        Kind::Text,
+        Sum::Nothing,
+        |row, _| Cell::Remark(row.effect.changed().map(Change::words)),
+        "what happened to the file meanwhile: changed, renamed, replaced, removed",
     ),
     Column::new(
         "method",

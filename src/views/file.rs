@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use crate::output::cell::FlagRuns;
 use crate::output::column::Column;
 use crate::output::{Cell, Kind, RowKind, Sum};
-use crate::pagecache::{FileReport, Residency};
+use crate::pagecache::{Change, FileReport, Residency};
 use crate::process::Held;
 use crate::units::{Figure, Pages};
 
@@ -247,8 +247,8 @@ pub const COLUMNS: &[Column<Files>] = &[
         "Changed",
         Kind::Flag,
         Sum::Nothing,
-        |row, _| Cell::Flag(row.report.changed),
-        "whether its size or modification time moved while it was measured",
+        |row, _| Cell::Flag(row.report.changed.is_some()),
+        "whether it was written to, cut, renamed, replaced or removed while it was measured",
     ),
     Column::new(
         "held",
@@ -296,8 +296,7 @@ pub(super) fn method_of(report: &FileReport) -> Cell<'_> {
 fn note<'r>(row: &Row<'r>) -> Cell<'r> {
     match &row.report.residency {
         Err(absent) => Cell::Remark(Some(absent.why)),
-        Ok(_) if row.report.changed => Cell::Remark(Some("changed while it was measured")),
-        Ok(_) => Cell::Remark(None),
+        Ok(_) => Cell::Remark(row.report.changed.map(Change::words)),
     }
 }
 
@@ -312,13 +311,13 @@ fn status<'r>(row: &Row<'r>) -> Cell<'r> {
 impl FlagRuns for FileReport {
     fn for_each_run(&self, each: &mut dyn FnMut(bool, u64) -> io::Result<()>) -> io::Result<()> {
         let Some(Ok(runs)) = &self.runs else { return Ok(()) };
-        let mut next = 0;
+        let mut next = self.asked.first;
         for run in runs.iter() {
             each(false, run.first.saturating_sub(next))?;
             each(true, run.count)?;
             next = run.first.saturating_add(run.count);
         }
-        each(false, self.pages.0.saturating_sub(next))
+        each(false, self.asked.end().saturating_sub(next))
     }
 }
 

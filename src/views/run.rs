@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::output::column::Column;
 use crate::output::{Cell, Kind, RowKind, Sum};
-use crate::pagecache::Stretch;
+use crate::pagecache::{Change, Stretch};
 use crate::units::{Bytes, PageSize};
 
 /// Stretches of files.
@@ -28,6 +28,8 @@ pub struct RunRow<'r> {
     pub size: Bytes,
     /// The size of a page.
     pub page: PageSize,
+    /// What happened to the file while it was measured.
+    pub changed: Option<Change>,
     /// The stretch.
     pub stretch: Stretch,
     /// Whether only the last part of the path is shown (`--bname`).
@@ -35,7 +37,7 @@ pub struct RunRow<'r> {
 }
 
 /// What `rmap pcstat --runs` shows where nothing else is asked for.
-pub const DEFAULT: &[&str] = &["offset", "length", "pages", "state", "filename"];
+pub const DEFAULT: &[&str] = &["offset", "length", "pages", "state", "filename", "note"];
 
 /// Everything that is known of a stretch.
 pub const COLUMNS: &[Column<FileRuns>] = &[
@@ -118,6 +120,22 @@ pub const COLUMNS: &[Column<FileRuns>] = &[
         Sum::Nothing,
         |row, _| Cell::Bytes(row.page.bytes()),
         "size of a page",
+    ),
+    Column::new(
+        "changed",
+        "Changed",
+        Kind::Flag,
+        Sum::Nothing,
+        |row, _| Cell::Flag(row.changed.is_some()),
+        "whether the file was written to, cut, renamed, replaced or removed while it was measured",
+    ),
+    Column::new(
+        "note",
+        "Note",
+        Kind::Text,
+        Sum::Nothing,
+        |row, _| Cell::Remark(row.changed.map(Change::words)),
+        "what happened to it then",
     ),
 ];
 

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use nix::sys::stat::Mode;
 use rmap::error::ErrorKind;
 use rmap::kernel::page_size;
-use rmap::pagecache::{ByteRange, Engine, Method, OpenFile};
+use rmap::pagecache::{ByteRange, Change, Engine, Method, OpenFile};
 use rmap::units::{Pages, Reason};
 
 use crate::known::{self, known_file};
@@ -151,11 +151,71 @@ fn a_file_that_grows_while_it_is_measured_keeps_its_figures_and_is_marked() {
                 file.as_file().write_all(&[1; 4096]).unwrap();
             }
         });
-        let report = (0..1_000_000).map(|_| Engine::detect().measure(&open)).find(|report| report.changed);
+        let report = (0..1_000_000).map(|_| Engine::detect().measure(&open)).find(|report| report.changed.is_some());
         marked.store(true, Ordering::Relaxed);
         let report = report.unwrap();
         assert!(report.cached().unwrap() > Pages(0), "{report:?}");
     });
+}
+
+#[test]
+fn what_becomes_of_a_name_before_the_end_of_the_measurement_is_said() {
+    let folder = tempfile::tempdir_in(known::memory()).unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let changed = |meanwhile: &dyn Fn()| {
+        std::fs::write(at("file"), [1; 5000]).unwrap();
+        let open = OpenFile::open(&at("file")).unwrap();
+        meanwhile();
+        let report = Engine::detect().measure(&open);
+        assert_eq!(report.cached(), Ok(page_size().pages(rmap::units::Bytes(5000))));
+        report.changed
+    };
+    let link = |to: &str| std::fs::hard_link(at("file"), at(to)).unwrap();
+    let remove = |name: &str| std::fs::remove_file(at(name)).unwrap();
+    assert_eq!(changed(&|| ()), None);
+    assert_eq!(changed(&|| remove("file")), Some(Change::Removed));
+    assert_eq!(changed(&|| (link("second"), remove("second")).1), None);
+    link("other");
+    assert_eq!(changed(&|| remove("other")), None, "a further name went");
+    link("other");
+    assert_eq!(changed(&|| remove("file")), Some(Change::Removed), "the file has another name yet");
+    remove("other");
+    std::fs::write(at("new"), "new").unwrap();
+    let replace = || std::fs::rename(at("new"), at("file")).unwrap();
+    assert_eq!(changed(&replace), Some(Change::Replaced));
+}
+
+/// What a measurement says that lasts for long, in the midst of which something happens to the file.
+fn changed_in_the_midst(meanwhile: impl FnOnce(&Path, &std::fs::File) + Send) -> (u64, Option<Change>) {
+    let folder = tempfile::tempdir_in(known::memory()).unwrap();
+    let path = folder.path().join("file");
+    let file = std::fs::File::create(&path).unwrap();
+    file.set_len(16 << 30).unwrap();
+    let open = OpenFile::open(&path).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(20));
+            meanwhile(&path, &file);
+        });
+        let report = Engine::only(Method::Mincore).with_threads(std::num::NonZeroUsize::MIN).measure(&open);
+        (report.size.0, report.changed)
+    })
+}
+
+#[test]
+fn a_file_that_is_cut_and_measured_again_is_marked() {
+    assert_eq!(changed_in_the_midst(|_, file| file.set_len(4096).unwrap()), (4096, Some(Change::Written)));
+}
+
+#[test]
+fn a_name_that_leads_elsewhere_is_noticed_where_the_number_of_names_does_not_tell() {
+    let renamed = changed_in_the_midst(|path, _| std::fs::rename(path, path.with_extension("old")).unwrap());
+    assert_eq!(renamed.1, Some(Change::Renamed));
+    let replaced = changed_in_the_midst(|path, _| {
+        std::fs::rename(path, path.with_extension("old")).unwrap();
+        std::fs::write(path, "new").unwrap();
+    });
+    assert_eq!(replaced.1, Some(Change::Replaced));
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use crate::command::{file, folder, pcstat, pcstat_all, sum};
+use crate::common::{command, run};
 
 #[test]
 fn a_directory_without_recursion_is_a_failure_that_says_what_to_type() {
@@ -29,6 +30,34 @@ fn globs_choose_by_name_or_by_path() {
     assert_eq!(names("--exclude *"), [""; 0]);
     let wrong = pcstat("-R --include [", folder.path());
     assert_eq!((wrong.status, wrong.err.lines().count()), (Some(2), 1), "{}", wrong.err);
+}
+
+#[test]
+fn globs_with_a_slash_are_of_the_path_below_what_was_named_or_of_the_one_that_is_printed() {
+    let folder = folder();
+    for name in ["top", "d1/a", "d1/sub/b", "d2/d1/c", "d2/x"] {
+        file(folder.path(), name, 1);
+    }
+    let names = |options: &str, place: &str| {
+        let mut command =
+            command(["pcstat", "--json", "-R"].into_iter().chain(options.split_whitespace()).chain([place]));
+        command.current_dir(folder.path());
+        run(command).names()
+    };
+    let whole = folder.path().to_str().unwrap();
+    for place in [".", "./", whole] {
+        assert_eq!(names("--exclude d1/*", place), ["c", "top", "x"], "{place}");
+        assert_eq!(names("--include d1/*", place), ["a", "b"], "{place}");
+        assert_eq!(names("--exclude d1/sub", place), ["a", "c", "top", "x"], "{place}");
+        assert_eq!(names("--exclude d2/d1/", place), ["a", "b", "top", "x"], "{place}");
+        assert_eq!(names("--exclude d1", place), ["top", "x"], "{place}");
+        assert_eq!(names("--exclude d1/", place), ["top", "x"], "{place}");
+        assert_eq!(names("--exclude top/", place), ["a", "b", "c", "top", "x"], "{place}: a file");
+        assert_eq!(names("--include d1/", place), ["a", "b", "c"], "{place}");
+    }
+    assert_eq!(names("--exclude ./d1/*", "."), ["c", "top", "x"]);
+    assert_eq!(names(&format!("--exclude {whole}/d1/*"), whole), ["c", "top", "x"]);
+    assert_eq!(names("--exclude sub/*", "d1"), ["a"]);
 }
 
 #[test]

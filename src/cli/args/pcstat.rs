@@ -5,6 +5,8 @@ use std::ffi::OsString;
 use clap::Args;
 
 use super::{OutputArgs, SelectionArgs, WatchArgs};
+use crate::output::column::find;
+use crate::views::{directory, file};
 
 /// `rmap pcstat`
 #[derive(Debug, Args)]
@@ -92,9 +94,10 @@ pub fn understand_peers(arguments: Vec<OsString>) -> Vec<OsString> {
     understood
 }
 
+/// Whether a word is a column of a table of pcstat that can be sorted: that of the files, or that of the directories.
 fn is_sort_column(word: &str) -> bool {
     let name = word.strip_prefix('-').unwrap_or(word);
-    crate::output::column::find(crate::views::file::COLUMNS, name).is_some()
+    find(file::COLUMNS, name).is_some() || find(directory::COLUMNS, name).is_some()
 }
 
 #[cfg(test)]
@@ -116,6 +119,7 @@ mod tests {
     #[test]
     fn sort_takes_a_column_and_leaves_a_file() {
         assert_eq!(understood(&["rmap", "pcstat", "--sort", "size", "x"]), ["rmap", "pcstat", "--sort=size", "x"]);
+        assert_eq!(understood(&["rmap", "pcstat", "--sort", "files", "x"]), ["rmap", "pcstat", "--sort=files", "x"]);
         assert_eq!(understood(&["rmap", "pcstat", "--sort", "big.db"]), ["rmap", "pcstat", "--sort", "big.db"]);
         assert_eq!(understood(&["rmap", "pcstat", "--sort", "./size"]), ["rmap", "pcstat", "--sort", "./size"]);
     }

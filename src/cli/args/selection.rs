@@ -35,10 +35,11 @@ pub struct SelectionArgs {
     /// With -R: follow symbolic links that are found on the way
     #[arg(long, requires = "recursive")]
     pub follow: bool,
-    /// Only files that this glob matches: their name, or their path where it has a slash (may be repeated)
+    /// Only files that this glob matches (may be repeated): without a slash the last part of their name, with one the path
+    /// below the directory that was named, or the path as it is printed; with a slash at its end a directory that they are in
     #[arg(long, value_name = "GLOB")]
     pub include: Vec<String>,
-    /// No file or directory that this glob matches (may be repeated)
+    /// No file that this glob matches in the same way, and no directory with what is below it (may be repeated)
     #[arg(long, value_name = "GLOB")]
     pub exclude: Vec<String>,
     /// Only files of this size or larger

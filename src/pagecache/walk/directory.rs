@@ -214,7 +214,7 @@ impl<'w, V: Visitor> Walker<'w, V> {
 
     fn child(&mut self, directory: &OpenDirectory, name: &CStr, link: bool, nesting: usize) -> Flow {
         let path = join(&directory.path, name);
-        if self.options.choose.is_some_and(|choose| !choose(&path, true)) {
+        if self.options.choose.is_some_and(|choose| !choose(&path, directory.depth + 1, true)) {
             return ON;
         }
         let child = Directory { path, depth: directory.depth + 1, device: Some(directory.root_device), link };
@@ -249,7 +249,7 @@ impl<'w, V: Visitor> Walker<'w, V> {
     /// Opens and visits one file.
     fn file(&mut self, directory: &OpenDirectory, name: &CStr, link: bool) -> Flow {
         let path = join(&directory.path, name);
-        if self.options.choose.is_some_and(|choose| !choose(&path, false))
+        if self.options.choose.is_some_and(|choose| !choose(&path, directory.depth + 1, false))
             || !self.has_right_size(directory, name, link)
         {
             return ON;

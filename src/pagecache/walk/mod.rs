@@ -24,8 +24,9 @@ use std::thread::Builder;
 use super::OpenFile;
 use crate::error::Error;
 
-/// Chooses by name: the path, and whether it is a directory. A directory that is not chosen is not read.
-pub type Choose<'c> = &'c (dyn Fn(&Path, bool) -> bool + Sync);
+/// Chooses by name: the path, how many of its last parts lie below the directory that was named (0: it was named itself), and
+/// whether it is a directory. A directory that is not chosen is not read.
+pub type Choose<'c> = &'c (dyn Fn(&Path, usize, bool) -> bool + Sync);
 
 /// What is walked and how.
 #[derive(Clone)]

@@ -60,5 +60,5 @@ fn visit_file(file: OpenFile, options: &Options<'_>, seen: &Seen, visitor: &mut 
 }
 
 fn is_chosen(path: &Path, options: &Options<'_>) -> bool {
-    options.choose.is_none_or(|choose| choose(path, false))
+    options.choose.is_none_or(|choose| choose(path, 0, false))
 }
