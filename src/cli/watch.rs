@@ -9,7 +9,7 @@ use std::time::{Instant, SystemTime};
 use super::args::Interval;
 use super::signals::Signals;
 use super::{Done, Stop, screen};
-use crate::output::change::{self, Leading, Watched, WatchedRow};
+use crate::output::change::{self, Leading, Look, Watched, WatchedRow};
 use crate::output::choose::renderer;
 use crate::output::render::render_group;
 use crate::output::{Cell, Column, Format, Heading, Layout, Renderer, RowKind};
@@ -23,8 +23,13 @@ pub(crate) trait Subject<K: RowKind> {
     type Look;
     /// Takes a look; ends with [`Stop::Signal`] on the way when a signal has come.
     fn collect(&mut self, signals: &Signals) -> Result<Self::Look, Stop>;
-    /// The rows of a look.
+    /// The rows of a look that are shown, in their order.
     fn rows<'l>(&self, look: &'l Self::Look) -> Vec<K::Row<'l>>;
+    /// Every row of a look and those that are shown. What selects rows says here which others there are, so that a row that is
+    /// not shown any more is not called gone.
+    fn rows_and_shown<'l>(&self, look: &'l Self::Look) -> Look<K::Row<'l>> {
+        Look::whole(self.rows(look))
+    }
     /// By what a row is known again in the next look.
     fn identity(row: &K::Row<'_>) -> Vec<u8>;
 }
@@ -57,8 +62,8 @@ fn look_on<K: RowKind, S: Subject<K>>(subject: &mut S, writer: &mut Writer<'_, K
         signals.wait_until(due)?;
         let now = subject.collect(signals)?;
         let time = SystemTime::now();
-        let (left, right) = (subject.rows(&before), subject.rows(&now));
-        writer.write(time, &change::since(columns, time, S::identity, left.into_iter(), right.into_iter()))?;
+        let (left, right) = (subject.rows_and_shown(&before), subject.rows_and_shown(&now));
+        writer.write(time, &change::since(columns, time, S::identity, left, right))?;
         before = now;
     }
 }

@@ -10,6 +10,7 @@ use crate::cli::processes::{Asked, asked_for};
 use crate::cli::signals::Signals;
 use crate::cli::{Done, Report, Stop, screen, watch};
 use crate::error::{Error, ErrorKind};
+use crate::output::change::Look;
 use crate::output::{Column, Layout, Selection};
 use crate::process::{Fields, ProcRoot};
 use crate::views::mapping::{self, MappingRow, MappingRows};
@@ -68,6 +69,19 @@ impl Mappings<'_> {
     }
 }
 
+impl Mappings<'_> {
+    fn all<'l>(&self, look: &'l Collected) -> Vec<MappingRow<'l>> {
+        look.processes.iter().flat_map(|process| look.rows(process, self.args)).collect()
+    }
+
+    fn shown<'l>(&self, all: &[MappingRow<'l>]) -> Vec<MappingRow<'l>> {
+        match &self.selection {
+            Some(selection) => selection.choose(all.iter().copied()).collect(),
+            None => all.to_vec(),
+        }
+    }
+}
+
 impl watch::Subject<MappingRows> for Mappings<'_> {
     type Look = Collected;
 
@@ -77,11 +91,12 @@ impl watch::Subject<MappingRows> for Mappings<'_> {
     }
 
     fn rows<'l>(&self, look: &'l Collected) -> Vec<MappingRow<'l>> {
-        let rows = look.processes.iter().flat_map(|process| look.rows(process, self.args));
-        match &self.selection {
-            Some(selection) => selection.choose(rows).collect(),
-            None => rows.collect(),
-        }
+        self.shown(&self.all(look))
+    }
+
+    fn rows_and_shown<'l>(&self, look: &'l Collected) -> Look<MappingRow<'l>> {
+        let all = self.all(look);
+        Look { shown: self.shown(&all), all }
     }
 
     fn identity(row: &MappingRow<'_>) -> Vec<u8> {
