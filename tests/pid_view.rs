@@ -9,7 +9,7 @@ mod common;
 use std::fs;
 use std::process::Command;
 
-use common::{ForEveryone, Subject, capture, command, mapping, page, rmap, run};
+use common::{ForEveryone, Running, Subject, capture, command, mapping, page, rmap, run};
 use serde_json::Value;
 
 fn stopped<'a>(acts: impl IntoIterator<Item = &'a str>) -> Subject {
@@ -220,6 +220,43 @@ fn the_configuration_changes_tables_and_no_machine_format() {
     );
     let named = with(&["--config", "/nonexistent/rmap.toml"]);
     assert_eq!((named.status, named.complaints().len()), (Some(2), 1));
+}
+
+#[test]
+fn what_is_no_file_is_no_configuration_and_is_never_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let (fifo, long) = (folder.path().join("fifo"), folder.path().join("long"));
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    fs::write(&long, "#\n".repeat(1 << 20)).unwrap();
+    for (path, why) in [
+        (fifo.to_str().unwrap(), "a regular file, and this is none"),
+        (folder.path().to_str().unwrap(), "a regular file, and this is none"),
+        ("/dev/zero", "a regular file, and this is none"),
+        (long.to_str().unwrap(), "longer than 1 MiB"),
+    ] {
+        let refused = rmap(["--config", path, "pid", "self"]);
+        assert_eq!((refused.status, refused.complaints().len()), (Some(2), 1), "{refused:?}");
+        assert!(refused.err.starts_with(&format!("rmap: {path}: ")) && refused.err.contains(why), "{}", refused.err);
+    }
+}
+
+#[test]
+fn a_look_says_nothing_of_coming_and_going_where_only_the_selection_changed() {
+    let two =
+        |one, other| [mapping(0x1000_0000, 2, "rw-p", b"", one), mapping(0x2000_0000, 2, "rw-p", b"", other)].concat();
+    let root = capture(&[(7, b"x\0", &two(8, 4))]);
+    let folder = root.path().to_str().unwrap();
+    let options = ["pid", "7", "--proc-root", folder, "-w", "0.05", "--jsonl", "-o", "start,rss", "--top", "1"];
+    let mut watching = Running::start(command(options));
+    assert_eq!(watching.row()["start"], "10000000");
+    let staged = tempfile::tempdir_in(root.path()).unwrap();
+    fs::write(staged.path().join("smaps"), two(0, 8)).unwrap();
+    fs::rename(staged.path().join("smaps"), root.path().join("7/smaps")).unwrap();
+    let changed = (0..500).map(|_| watching.row()).find(|row| !row["fate"].is_null()).unwrap();
+    assert_eq!((&changed["fate"], &changed["start"]), (&"changed".into(), &"20000000".into()));
+    assert_eq!(changed["rss_change"], Value::from(4096));
+    // The look after it is as it was: the other mapping is there, and nobody says that it went.
+    assert_eq!((&watching.row()["fate"], &watching.row()["start"]), (&Value::Null, &"20000000".into()));
 }
 
 #[test]
