@@ -180,6 +180,56 @@ fn the_summary_is_the_kernels_own_sums() {
 }
 
 #[test]
+fn what_is_locked_cannot_be_reclaimed() {
+    let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+    let path = folder.path().join("x");
+    let subject = stopped([format!("shared:{}:20:13", path.display()).as_str(), "locked:6"]);
+    let smaps = fs::read_to_string(format!("/proc/{}/smaps", subject.word())).unwrap();
+    let (mut clean, mut here) = (0, 0);
+    for line in smaps.lines() {
+        let kib = || line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap();
+        match line.split(':').next().unwrap() {
+            "Shared_Clean" | "Private_Clean" => here += kib() << 10,
+            "VmFlags" if line.contains(" lo") => here = 0,
+            "VmFlags" => clean += std::mem::take(&mut here),
+            _ => {}
+        }
+    }
+    let out = rmap(["pid", &subject.word(), "--summary", "--json"]).good().json();
+    let parts = out[0]["parts"].as_array().unwrap();
+    let part = |name: &str| parts.iter().find(|part| part["part"] == name).unwrap();
+    assert_eq!((&part("clean")["amount"], &part("clean")["source"]), (&Value::from(clean), &"smaps".into()));
+    let both = part("clean")["amount"].as_u64().unwrap() + part("dirty")["amount"].as_u64().unwrap();
+    assert_eq!(part("resident")["amount"], both);
+}
+
+#[test]
+fn sums_of_several_processes_say_whose_they_are_in_flat_formats() {
+    let one = mapping(0x1000_0000, 2, "r-xp", b"/lib/a.so", 8);
+    let root = capture(&[(7, b"x\0", &one), (8, b"y\0", &one)]);
+    let root = root.path().to_str().unwrap();
+    for view in [&["--summary"][..], &["--by", "kind"]] {
+        let flat = |format| rmap([&["pid", "7", "8", "--proc-root", root, format], view].concat()).good();
+        let rows = flat("--jsonl").lines_of_json();
+        assert_eq!((&rows[0]["pid"], &rows[rows.len() - 1]["pid"]), (&7.into(), &8.into()), "{view:?}");
+        let csv = flat("--csv").text();
+        assert!(csv.starts_with("pid,") && csv.lines().nth(1).unwrap().starts_with("7,"), "{csv}");
+    }
+}
+
+#[test]
+fn what_does_not_apply_is_no_gap_in_a_sum() {
+    let subject = stopped(["anonymous:8:3"]);
+    let out = rmap(["pid", &subject.word(), "--by", "kind", "--cache", "--json"]).good().json();
+    let groups = out[0]["groups"].as_array().unwrap();
+    let stack = groups.iter().find(|group| group["kind"] == "stack").unwrap();
+    assert!(stack["cache_cached"].is_null());
+    assert!(stack["absent"]["cache_cached"].as_str().unwrap().starts_with("not applicable"), "{stack}");
+    assert!(out[0]["total"]["cache_cached"].as_u64().unwrap() > 0);
+    assert!(out[0]["total"]["rows_without_figure"]["cache_cached"].is_null(), "{}", out[0]["total"]);
+}
+
+#[test]
 fn the_page_map_shows_which_pages_are_there() {
     let subject = stopped(["anonymous:16:5", "memfd:8:4"]);
     let start = &subject.made[0].start;

@@ -6,7 +6,7 @@ use super::plan::Plan;
 use crate::cli::args::{By, PidArgs};
 use crate::cli::{Done, Stop, screen};
 use crate::output::render::{render_group, renderer};
-use crate::output::{Column, Heading, Layout, Renderer, Selection, SizeUnit, Totals, column};
+use crate::output::{Column, Format, Heading, Layout, Renderer, Selection, SizeUnit, Totals, column};
 use crate::views::group::{self, Folded, Groups};
 use crate::views::mapping::{self, MappingRows};
 
@@ -42,7 +42,13 @@ pub(super) fn render(args: &PidArgs, plan: &Plan, collected: &Collected, by: By)
 
 /// The counts, of the columns that were asked for those that can be summed up, and what the groups have in common.
 fn shown(args: &PidArgs, known: &[Column<Groups>], asked: &[Column<MappingRows>]) -> Vec<Column<Groups>> {
-    let counts = ["mappings", "processes"].iter().filter(|id| args.views.merge || **id != "processes");
+    let table = args.output.format() == Format::Table;
+    let counts = ["pid", "mappings", "processes"].iter().filter(|id| match **id {
+        "processes" => args.views.merge,
+        // A table names the process above its rows.
+        "pid" => !args.views.merge && !table,
+        _ => true,
+    });
     let sums =
         asked.iter().filter(|column| matches!(column.sum, crate::output::Sum::Add)).map(|column| column.id.as_ref());
     let last = known.last().map(|column| column.id.as_ref());
@@ -77,6 +83,7 @@ impl Grouping<'_> {
         }
         folded.settle();
         let totals = wants_total(self.args).then(|| Totals::new(self.columns));
-        Ok(render_group(renderer, heading, self.groups.choose(folded.rows()), totals)?)
+        let pid = heading.and(processes.first()).map(|process| process.read.process.pid);
+        Ok(render_group(renderer, heading, self.groups.choose(folded.rows(pid)), totals)?)
     }
 }

@@ -12,8 +12,8 @@ use crate::process::ProcRoot;
 use crate::process::account::{Account, Amount, read_account, read_public_account};
 use crate::views::summary::{self, COLUMNS, PARTS, PartRow, Parts, share};
 
-/// How wide a full bar is.
-const BAR: usize = 20;
+/// How wide a full bar is: beside it the words fit 80 columns.
+const BAR: usize = 8;
 
 pub(super) fn run(args: &PidArgs, root: &ProcRoot, asked: &[Asked], report: &mut Report) -> Done {
     let mut renderer = begin(args)?;
@@ -75,7 +75,7 @@ fn render(renderer: &mut dyn Renderer<Parts>, account: &Account) -> Done {
     let bars: Vec<String> = PARTS.iter().map(|part| bar(part.of(account))).collect();
     let rows = PARTS.iter().zip(&bars).map(|(part, bar)| {
         let (amount, whole) = part.of(account);
-        PartRow { part, amount, whole, bar }
+        PartRow { pid: account.process.pid, part, amount, whole, bar }
     });
     Ok(render_group(renderer, Some(&heading), rows, None)?)
 }
