@@ -230,6 +230,60 @@ fn what_does_not_apply_is_no_gap_in_a_sum() {
 }
 
 #[test]
+fn no_option_is_ignored() {
+    for options in [
+        &["-x", "-o", "rss"][..],
+        &["-x", "--json"],
+        &["-q", "--json"],
+        &["-n", "--jsonl"],
+        &["-p"],
+        &["-p", "-x", "--by", "kind"],
+        &["--by", "kind", "-x"],
+        &["--by", "kind", "-d"],
+        &["--by", "kind", "-X"],
+        &["--by", "kind", "-o", "perm,rss"],
+        &["--map", "--total"],
+        &["--by", "kind", "-o", "nope"],
+    ] {
+        let run = rmap([&["pid", "self"], options].concat());
+        assert_eq!((run.status, run.out.len()), (Some(2), 0), "{options:?}: {run:?}");
+    }
+}
+
+#[test]
+fn columns_that_are_asked_for_stand_beside_what_a_view_shows() {
+    let header = |options: &[&str]| lines(&[&["pid", "self"], options].concat())[1].clone();
+    let titles = |options: &[&str]| header(options).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(titles(&["--cache", "-o", "rss,mapping"]), "Rss Range Cached Mapped Rest Method Mapping");
+    assert_eq!(titles(&["--cache", "-o", "rss,cache_cached"]), "Rss Cached");
+    assert_eq!(titles(&["--by", "kind", "-o", "mappings"]), "Mappings Kind");
+    // What ends in no name is added to at its end.
+    assert_eq!(titles(&["-x", "-o", "+pss"]), "Address Kbytes RSS Dirty Mode Pss Mapping");
+    let strips = rmap(["pid", "self", "--map", "-o", "rss"]).good().text();
+    assert!(strips.lines().nth(1).unwrap().starts_with("Rss ") && strips.lines().nth(2).unwrap().starts_with("  "));
+}
+
+#[test]
+fn what_is_asked_of_is_measured() {
+    let subject = stopped(["anonymous:16:5"]);
+    let start = &subject.made[0].start;
+    let out = rmap(["pid", &subject.word(), "--json", "-o", "start", "--filter", "map_present == 20K"]).good().json();
+    if page() == 4096 {
+        assert!(out[0]["mappings"].as_array().unwrap().iter().any(|row| row["start"] == start.as_str()), "{out}");
+    }
+    let out =
+        rmap(["pid", &subject.word(), "--json", "--sort", "cache_cached", "-o", "cache_cached,path"]).good().json();
+    assert!(out[0]["mappings"][0]["cache_cached"].as_u64().unwrap() > 0, "{out}");
+}
+
+#[test]
+fn views_fit_a_terminal() {
+    let widest = |options: &[&str]| lines(options).iter().skip(1).map(|line| line.chars().count()).max().unwrap();
+    assert!(widest(&["pid", "self", "--summary"]) <= 80);
+    assert!(widest(&["pid", "self", "--cache"]) <= 100);
+}
+
+#[test]
 fn the_page_map_shows_which_pages_are_there() {
     let subject = stopped(["anonymous:16:5", "memfd:8:4"]);
     let start = &subject.made[0].start;

@@ -10,6 +10,7 @@ mod plan;
 mod repeat;
 mod strips;
 mod summary;
+mod usage;
 
 use super::args::PidArgs;
 use super::processes::asked_for;
@@ -39,7 +40,7 @@ pub(crate) fn run(args: &PidArgs, report: &mut Report) -> Done {
     if let Some(every) = args.watch.every {
         return repeat::run(args, &plan, &root, every, report);
     }
-    let collected = collect::collect(args, &plan, &root, &asked, &mut Fields::new());
+    let collected = collect::collect(&plan, &root, &asked, &mut Fields::new());
     match args.views.by {
         // What may be known is shown below; an empty table above it would say nothing.
         _ if collected.processes.is_empty() && is_table(args) => {}

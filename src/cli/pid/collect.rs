@@ -32,8 +32,8 @@ pub(super) struct OneProcess {
 }
 
 /// Reads the processes that were asked for, in that order; what cannot be read is remembered, and the others are read.
-pub(super) fn collect(args: &PidArgs, plan: &Plan, root: &ProcRoot, asked: &[Asked], fields: &mut Fields) -> Collected {
-    let engine = args.views.cache.then(Engine::detect);
+pub(super) fn collect(plan: &Plan, root: &ProcRoot, asked: &[Asked], fields: &mut Fields) -> Collected {
+    let engine = plan.reads_cache.then(Engine::detect);
     let mut processes = Vec::new();
     let mut failures = Vec::new();
     for asked in asked {
@@ -44,7 +44,7 @@ pub(super) fn collect(args: &PidArgs, plan: &Plan, root: &ProcRoot, asked: &[Ask
                 }
                 let measure = |engine| measure_mappings(root, engine, read.process.pid, &read.mappings);
                 let cache = engine.as_ref().map(measure);
-                let pages = args.views.map.then(|| page_maps(root, &read)).transpose();
+                let pages = plan.reads_pages.then(|| page_maps(root, &read)).transpose();
                 let pages = pages.unwrap_or_else(|error| {
                     failures.push(error);
                     None

@@ -55,7 +55,7 @@ struct Mappings<'a> {
 impl Mappings<'_> {
     fn look(&mut self) -> Result<Collected, Stop> {
         let asked: Vec<Asked> = asked_for(&self.args.pids, &self.args.found, self.root, self.report)?;
-        let collected = collect(self.args, self.plan, self.root, &asked, &mut self.fields);
+        let collected = collect(self.plan, self.root, &asked, &mut self.fields);
         for error in &collected.failures {
             self.complain(error);
         }
