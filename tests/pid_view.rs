@@ -379,7 +379,38 @@ fn of_another_users_process_what_may_be_known_is_shown() {
     let line = |part: &str| text.lines().find(|line| line.starts_with(part)).unwrap().to_owned();
     assert!(!line("resident").contains(" - ") && line("private").contains(" - "), "{text}");
     let machine = everyone.rmap(["pid", "--json", &subject.word()]);
-    assert_eq!((machine.status, machine.json()), (Some(1), Value::Array(Vec::new())));
+    let document = machine.json();
+    let process = &document[0];
+    assert_eq!((machine.status, &process["mappings"]), (Some(1), &Value::Array(Vec::new())));
+    assert_eq!(process["pid"], subject.pid());
+    assert!(process["denied"].as_str().unwrap().contains("permission denied") && process["total"].is_null());
+    let parts = ["rssanon", "rssfile", "rssshmem"].map(|key| process["status"][key].as_u64().unwrap());
+    assert_eq!(process["status"]["vmrss"], parts.iter().sum::<u64>());
+    let header = |run: &common::Run| run.text().lines().next().unwrap().to_owned();
+    assert_eq!(header(&everyone.rmap(["pid", "--csv", &subject.word()])), header(&rmap(["pid", "--csv", "self"])));
+}
+
+#[test]
+fn a_look_names_the_process_sums_it_up_and_ends_when_it_is_gone() {
+    let subject = stopped(["anonymous:64:40"]);
+    let word = subject.word();
+    let mut watching = Running::start(command(["pid", &word, "-w", "0.05", "-o", "address,rss"]));
+    assert!(watching.line().starts_with(&format!("{word}:   ")));
+    let mut lines = (0..500).map(|_| watching.line());
+    assert!(lines.any(|line| line.trim_start().starts_with("total KiB ")));
+    drop(subject);
+    assert_eq!(watching.wait(), Some(1));
+}
+
+#[test]
+fn a_look_at_a_process_that_is_denied_shows_its_status() {
+    let Some(everyone) = ForEveryone::copy() else { return };
+    let subject = stopped(["anonymous:64:40"]);
+    let mut watch = Command::new("timeout");
+    watch.args(["-s", "INT", "0.5"]).arg(everyone.program()).args(["pid", &subject.word(), "-w", "0.1"]);
+    std::os::unix::process::CommandExt::uid(&mut watch, common::NOBODY);
+    let text = run(watch).text();
+    assert!(text.lines().filter(|line| line.starts_with("resident ")).count() > 1, "{text}");
 }
 
 #[test]

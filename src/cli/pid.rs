@@ -4,6 +4,7 @@
 //! as groups of them (`groups`), or as a summary (`summary`).
 
 mod collect;
+mod denied;
 mod groups;
 mod list;
 mod plan;
@@ -48,7 +49,7 @@ pub(crate) fn run(args: &PidArgs, report: &mut Report) -> Done {
         None if strips::are_asked_for(args) => strips::render(args, &plan, &collected)?,
         None => list::render(args, &plan, &collected)?,
     }
-    summary::render_failed(args, &root, &collected.failures, report)
+    summary::render_failed(args, &collected, report)
 }
 
 fn is_table(args: &PidArgs) -> bool {

@@ -204,8 +204,8 @@ fn like<K: RowKind>(column: &Column<K>, argument: u32) -> Column<Watched<K>> {
         title: column.title.clone(),
         help: column.help.clone(),
         kind: column.kind,
-        // A look has no total: what went is among its rows.
-        sum: Sum::Nothing,
+        // Shares of two sums would take a function of the column's own, which a function of all columns cannot be.
+        sum: if matches!(column.sum, Sum::Add) { Sum::Add } else { Sum::Nothing },
         get,
         argument,
     }

@@ -1,6 +1,7 @@
 //! `--by`: mappings folded together, for each process or for all of them.
 
 use super::collect::{Collected, OneProcess};
+use super::denied;
 use super::list::{heading, layout, wants_total};
 use super::plan::Plan;
 use crate::cli::args::{By, PidArgs};
@@ -35,6 +36,7 @@ pub(super) fn render(args: &PidArgs, plan: &Plan, collected: &Collected, by: By)
         for process in &collected.processes {
             grouping.render(renderer.as_mut(), Some(&heading(&process.read.process)), std::slice::from_ref(process))?;
         }
+        denied::render(args, &collected.denied, renderer.as_mut())?;
     }
     Ok(renderer.finish()?)
 }

@@ -3,15 +3,17 @@
 use std::collections::HashSet;
 
 use super::collect::{Collected, collect};
+use super::denied;
 use super::list;
 use super::plan::Plan;
+use super::summary;
 use crate::cli::args::{Interval, PidArgs};
 use crate::cli::processes::{Asked, asked_for};
 use crate::cli::signals::Signals;
 use crate::cli::{Done, Report, Stop, screen, watch};
 use crate::error::{Error, ErrorKind};
 use crate::output::change::Look;
-use crate::output::{Column, Layout, Selection};
+use crate::output::{Column, Heading, Layout, Selection};
 use crate::process::{Fields, ProcRoot};
 use crate::views::mapping::{self, MappingRow, MappingRows};
 
@@ -56,9 +58,8 @@ impl Mappings<'_> {
     fn look(&mut self) -> Result<Collected, Stop> {
         let asked: Vec<Asked> = asked_for(&self.args.pids, &self.args.found, self.root, self.report)?;
         let collected = collect(self.plan, self.root, &asked, &mut self.fields);
-        for error in &collected.failures {
-            self.complain(error);
-        }
+        collected.failures.iter().for_each(|error| self.complain(error));
+        collected.denied.iter().for_each(|denied| self.complain(&denied.why));
         Ok(collected)
     }
 
@@ -97,6 +98,24 @@ impl watch::Subject<MappingRows> for Mappings<'_> {
     fn rows_and_shown<'l>(&self, look: &'l Collected) -> Look<MappingRow<'l>> {
         let all = self.all(look);
         Look { shown: self.shown(&all), all }
+    }
+
+    fn heading<'l>(&self, look: &'l Collected) -> Option<Heading<'l>> {
+        let mut heading = match (&look.processes[..], &look.denied[..]) {
+            ([process], []) => list::heading(&process.read.process),
+            ([], [denied]) => denied::heading_of(denied),
+            _ => return None,
+        };
+        heading.line.extend_from_slice(b"   ");
+        Some(heading)
+    }
+
+    fn write_below(&self, look: &Collected) -> Done {
+        summary::render_denied(self.args, &look.denied)
+    }
+
+    fn is_over(&self, look: &Collected) -> bool {
+        look.processes.is_empty() && look.denied.is_empty()
     }
 
     fn identity(row: &MappingRow<'_>) -> Vec<u8> {
