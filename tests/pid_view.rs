@@ -257,6 +257,8 @@ fn columns_that_are_asked_for_stand_beside_what_a_view_shows() {
     assert_eq!(titles(&["--cache", "-o", "rss,mapping"]), "Rss Range Cached Mapped Rest Method Mapping");
     assert_eq!(titles(&["--cache", "-o", "rss,cache_cached"]), "Rss Cached");
     assert_eq!(titles(&["--by", "kind", "-o", "mappings"]), "Mappings Kind");
+    let groups = titles(&["--by", "kind", "--cache", "-o", "rss"]);
+    assert_eq!(groups, "Rss Range Cached Mapped Rest Kind");
     // What ends in no name is added to at its end.
     assert_eq!(titles(&["-x", "-o", "+pss"]), "Address Kbytes RSS Dirty Mode Pss Mapping");
     let strips = rmap(["pid", "self", "--map", "-o", "rss"]).good().text();

@@ -52,10 +52,15 @@ fn shown(
 ) -> Result<Vec<Column<Groups>>, Stop> {
     let own = own_ids(args, plan, collected, table)?;
     let own: Vec<&str> = own.iter().map(String::as_str).collect();
-    let mut ids = match &args.output.columns {
+    let ids = match &args.output.columns {
         Some(list) => list.over(&own),
         None => own,
     };
+    // Of what a view joins, groups have what adds up.
+    let mut joined = ids.clone();
+    plan.join(args, &mut joined);
+    joined.retain(|id| ids.contains(id) || column::find(known, id).is_some());
+    let mut ids = joined;
     // A table names the process above its rows.
     if !args.views.merge && args.output.format() != Format::Table && !ids.contains(&"pid") {
         ids.insert(0, "pid");

@@ -173,7 +173,7 @@ impl Plan {
     }
 
     /// Adds what `--cache` and `--map` show, unless some of that is there already.
-    fn join(&self, args: &PidArgs, ids: &mut Vec<&str>) {
+    pub(super) fn join(&self, args: &PidArgs, ids: &mut Vec<&str>) {
         let mut add = |columns: &'static [Column<MappingRows>], but: &str| {
             if ids.iter().any(|id| columns.iter().any(|column| column.id == *id)) {
                 return;
