@@ -9,7 +9,7 @@ mod common;
 use std::fs;
 use std::process::Command;
 
-use common::{ForEveryone, Subject, capture, command, mapping, page, rmap, run};
+use common::{ForEveryone, Running, Subject, capture, command, mapping, page, rmap, run};
 use serde_json::Value;
 
 fn stopped<'a>(acts: impl IntoIterator<Item = &'a str>) -> Subject {
@@ -180,6 +180,112 @@ fn the_summary_is_the_kernels_own_sums() {
 }
 
 #[test]
+fn what_is_locked_cannot_be_reclaimed() {
+    let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+    let path = folder.path().join("x");
+    let subject = stopped([format!("shared:{}:20:13", path.display()).as_str(), "locked:6"]);
+    let smaps = fs::read_to_string(format!("/proc/{}/smaps", subject.word())).unwrap();
+    let (mut clean, mut here) = (0, 0);
+    for line in smaps.lines() {
+        let kib = || line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap();
+        match line.split(':').next().unwrap() {
+            "Shared_Clean" | "Private_Clean" => here += kib() << 10,
+            "VmFlags" if line.contains(" lo") => here = 0,
+            "VmFlags" => clean += std::mem::take(&mut here),
+            _ => {}
+        }
+    }
+    let out = rmap(["pid", &subject.word(), "--summary", "--json"]).good().json();
+    let parts = out[0]["parts"].as_array().unwrap();
+    let part = |name: &str| parts.iter().find(|part| part["part"] == name).unwrap();
+    assert_eq!((&part("clean")["amount"], &part("clean")["source"]), (&Value::from(clean), &"smaps".into()));
+    let both = part("clean")["amount"].as_u64().unwrap() + part("dirty")["amount"].as_u64().unwrap();
+    assert_eq!(part("resident")["amount"], both);
+}
+
+#[test]
+fn sums_of_several_processes_say_whose_they_are_in_flat_formats() {
+    let one = mapping(0x1000_0000, 2, "r-xp", b"/lib/a.so", 8);
+    let root = capture(&[(7, b"x\0", &one), (8, b"y\0", &one)]);
+    let root = root.path().to_str().unwrap();
+    for view in [&["--summary"][..], &["--by", "kind"]] {
+        let flat = |format| rmap([&["pid", "7", "8", "--proc-root", root, format], view].concat()).good();
+        let rows = flat("--jsonl").lines_of_json();
+        assert_eq!((&rows[0]["pid"], &rows[rows.len() - 1]["pid"]), (&7.into(), &8.into()), "{view:?}");
+        let csv = flat("--csv").text();
+        assert!(csv.starts_with("pid,") && csv.lines().nth(1).unwrap().starts_with("7,"), "{csv}");
+    }
+}
+
+#[test]
+fn what_does_not_apply_is_no_gap_in_a_sum() {
+    let subject = stopped(["anonymous:8:3"]);
+    let out = rmap(["pid", &subject.word(), "--by", "kind", "--cache", "--json"]).good().json();
+    let groups = out[0]["groups"].as_array().unwrap();
+    let stack = groups.iter().find(|group| group["kind"] == "stack").unwrap();
+    assert!(stack["cache_cached"].is_null());
+    assert!(stack["absent"]["cache_cached"].as_str().unwrap().starts_with("not applicable"), "{stack}");
+    assert!(out[0]["total"]["cache_cached"].as_u64().unwrap() > 0);
+    assert!(out[0]["total"]["rows_without_figure"]["cache_cached"].is_null(), "{}", out[0]["total"]);
+}
+
+#[test]
+fn no_option_is_ignored() {
+    for options in [
+        &["-x", "-o", "rss"][..],
+        &["-x", "--json"],
+        &["-q", "--json"],
+        &["-n", "--jsonl"],
+        &["-p"],
+        &["-p", "-x", "--by", "kind"],
+        &["--by", "kind", "-x"],
+        &["--by", "kind", "-d"],
+        &["--by", "kind", "-X"],
+        &["--by", "kind", "-o", "perm,rss"],
+        &["--map", "--total"],
+        &["--by", "kind", "-o", "nope"],
+    ] {
+        let run = rmap([&["pid", "self"], options].concat());
+        assert_eq!((run.status, run.out.len()), (Some(2), 0), "{options:?}: {run:?}");
+    }
+}
+
+#[test]
+fn columns_that_are_asked_for_stand_beside_what_a_view_shows() {
+    let header = |options: &[&str]| lines(&[&["pid", "self"], options].concat())[1].clone();
+    let titles = |options: &[&str]| header(options).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(titles(&["--cache", "-o", "rss,mapping"]), "Rss Range Cached Mapped Rest Method Mapping");
+    assert_eq!(titles(&["--cache", "-o", "rss,cache_cached"]), "Rss Cached");
+    assert_eq!(titles(&["--by", "kind", "-o", "mappings"]), "Mappings Kind");
+    let groups = titles(&["--by", "kind", "--cache", "-o", "rss"]);
+    assert_eq!(groups, "Rss Range Cached Mapped Rest Kind");
+    // What ends in no name is added to at its end.
+    assert_eq!(titles(&["-x", "-o", "+pss"]), "Address Kbytes RSS Dirty Mode Pss Mapping");
+    let strips = rmap(["pid", "self", "--map", "-o", "rss"]).good().text();
+    assert!(strips.lines().nth(1).unwrap().starts_with("Rss ") && strips.lines().nth(2).unwrap().starts_with("  "));
+}
+
+#[test]
+fn what_is_asked_of_is_measured() {
+    let subject = stopped(["anonymous:16:5"]);
+    let start = &subject.made[0].start;
+    let out = rmap(["pid", &subject.word(), "--json", "-o", "start", "--filter", "map_present == 20K"]).good().json();
+    if page() == 4096 {
+        assert!(out[0]["mappings"].as_array().unwrap().iter().any(|row| row["start"] == start.as_str()), "{out}");
+    }
+    let out =
+        rmap(["pid", &subject.word(), "--json", "--sort", "cache_cached", "-o", "cache_cached,path"]).good().json();
+    assert!(out[0]["mappings"][0]["cache_cached"].as_u64().unwrap() > 0, "{out}");
+}
+
+#[test]
+fn views_fit_a_terminal() {
+    let widest = |options: &[&str]| lines(options).iter().skip(1).map(|line| line.chars().count()).max().unwrap();
+    assert!(widest(&["pid", "self", "--summary"]) <= 80);
+    assert!(widest(&["pid", "self", "--cache"]) <= 100);
+}
+
+#[test]
 fn the_page_map_shows_which_pages_are_there() {
     let subject = stopped(["anonymous:16:5", "memfd:8:4"]);
     let start = &subject.made[0].start;
@@ -223,6 +329,43 @@ fn the_configuration_changes_tables_and_no_machine_format() {
 }
 
 #[test]
+fn what_is_no_file_is_no_configuration_and_is_never_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let (fifo, long) = (folder.path().join("fifo"), folder.path().join("long"));
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    fs::write(&long, "#\n".repeat(1 << 20)).unwrap();
+    for (path, why) in [
+        (fifo.to_str().unwrap(), "a regular file, and this is none"),
+        (folder.path().to_str().unwrap(), "a regular file, and this is none"),
+        ("/dev/zero", "a regular file, and this is none"),
+        (long.to_str().unwrap(), "longer than 1 MiB"),
+    ] {
+        let refused = rmap(["--config", path, "pid", "self"]);
+        assert_eq!((refused.status, refused.complaints().len()), (Some(2), 1), "{refused:?}");
+        assert!(refused.err.starts_with(&format!("rmap: {path}: ")) && refused.err.contains(why), "{}", refused.err);
+    }
+}
+
+#[test]
+fn a_look_says_nothing_of_coming_and_going_where_only_the_selection_changed() {
+    let two =
+        |one, other| [mapping(0x1000_0000, 2, "rw-p", b"", one), mapping(0x2000_0000, 2, "rw-p", b"", other)].concat();
+    let root = capture(&[(7, b"x\0", &two(8, 4))]);
+    let folder = root.path().to_str().unwrap();
+    let options = ["pid", "7", "--proc-root", folder, "-w", "0.05", "--jsonl", "-o", "start,rss", "--top", "1"];
+    let mut watching = Running::start(command(options));
+    assert_eq!(watching.row()["start"], "10000000");
+    let staged = tempfile::tempdir_in(root.path()).unwrap();
+    fs::write(staged.path().join("smaps"), two(0, 8)).unwrap();
+    fs::rename(staged.path().join("smaps"), root.path().join("7/smaps")).unwrap();
+    let changed = (0..500).map(|_| watching.row()).find(|row| !row["fate"].is_null()).unwrap();
+    assert_eq!((&changed["fate"], &changed["start"]), (&"changed".into(), &"20000000".into()));
+    assert_eq!(changed["rss_change"], Value::from(4096));
+    // The look after it is as it was: the other mapping is there, and nobody says that it went.
+    assert_eq!((&watching.row()["fate"], &watching.row()["start"]), (&Value::Null, &"20000000".into()));
+}
+
+#[test]
 fn of_another_users_process_what_may_be_known_is_shown() {
     let Some(everyone) = ForEveryone::copy() else { return };
     let subject = stopped(["anonymous:64:40"]);
@@ -238,7 +381,38 @@ fn of_another_users_process_what_may_be_known_is_shown() {
     let line = |part: &str| text.lines().find(|line| line.starts_with(part)).unwrap().to_owned();
     assert!(!line("resident").contains(" - ") && line("private").contains(" - "), "{text}");
     let machine = everyone.rmap(["pid", "--json", &subject.word()]);
-    assert_eq!((machine.status, machine.json()), (Some(1), Value::Array(Vec::new())));
+    let document = machine.json();
+    let process = &document[0];
+    assert_eq!((machine.status, &process["mappings"]), (Some(1), &Value::Array(Vec::new())));
+    assert_eq!(process["pid"], subject.pid());
+    assert!(process["denied"].as_str().unwrap().contains("permission denied") && process["total"].is_null());
+    let parts = ["rssanon", "rssfile", "rssshmem"].map(|key| process["status"][key].as_u64().unwrap());
+    assert_eq!(process["status"]["vmrss"], parts.iter().sum::<u64>());
+    let header = |run: &common::Run| run.text().lines().next().unwrap().to_owned();
+    assert_eq!(header(&everyone.rmap(["pid", "--csv", &subject.word()])), header(&rmap(["pid", "--csv", "self"])));
+}
+
+#[test]
+fn a_look_names_the_process_sums_it_up_and_ends_when_it_is_gone() {
+    let subject = stopped(["anonymous:64:40"]);
+    let word = subject.word();
+    let mut watching = Running::start(command(["pid", &word, "-w", "0.05", "-o", "address,rss"]));
+    assert!(watching.line().starts_with(&format!("{word}:   ")));
+    let mut lines = (0..500).map(|_| watching.line());
+    assert!(lines.any(|line| line.trim_start().starts_with("total KiB ")));
+    drop(subject);
+    assert_eq!(watching.wait(), Some(1));
+}
+
+#[test]
+fn a_look_at_a_process_that_is_denied_shows_its_status() {
+    let Some(everyone) = ForEveryone::copy() else { return };
+    let subject = stopped(["anonymous:64:40"]);
+    let mut watch = Command::new("timeout");
+    watch.args(["-s", "INT", "0.5"]).arg(everyone.program()).args(["pid", &subject.word(), "-w", "0.1"]);
+    std::os::unix::process::CommandExt::uid(&mut watch, common::NOBODY);
+    let text = run(watch).text();
+    assert!(text.lines().filter(|line| line.starts_with("resident ")).count() > 1, "{text}");
 }
 
 #[test]

@@ -16,7 +16,7 @@
 use std::fs::File;
 use std::io::{ErrorKind as IoErrorKind, Read};
 use std::ops::Range;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -27,6 +27,9 @@ use super::args::{Cli, Command};
 use crate::error::{Error, ErrorKind, Subject};
 use crate::output::{Column, RowKind, SizeUnit, column};
 use crate::views::{demo_step, effect, file, mapping};
+
+/// As much as is read.
+const LONGEST: u64 = 1 << 20;
 
 /// What a section says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -52,7 +55,7 @@ struct Written {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Section {
-    columns: Option<Vec<Spanned<String>>>,
+    columns: Option<Spanned<Vec<Spanned<String>>>>,
     unit: Option<Unit>,
 }
 
@@ -85,17 +88,26 @@ fn read(cli: &Cli) -> Result<Option<(PathBuf, String)>, Error> {
     let named = cli.config.clone();
     let Some(path) = named.clone().or_else(default_path).filter(|_| !cli.no_config) else { return Ok(None) };
     let failed = |error: std::io::Error| Error::io(Subject::Path(path.clone()), &error);
-    let mut file = match File::open(&path) {
+    // Without waiting: a FIFO that nobody writes to would never open.
+    let opened = File::options().read(true).custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY).open(&path);
+    let file = match opened {
         Ok(file) => file,
         Err(error) if named.is_none() && is_not_there(&error) => return Ok(None),
         Err(error) => return Err(failed(error)),
     };
-    let owner = file.metadata().map_err(failed)?.uid();
-    if named.is_none() && owner != nix::unistd::geteuid().as_raw() {
+    let metadata = file.metadata().map_err(failed)?;
+    if named.is_none() && metadata.uid() != nix::unistd::geteuid().as_raw() {
         return Ok(None);
     }
+    let refused = |why: &'static str| Error::path(&path, ErrorKind::Refused, why);
+    if !metadata.is_file() {
+        return Err(refused("a configuration is a regular file, and this is none"));
+    }
     let mut text = String::new();
-    file.read_to_string(&mut text).map_err(failed)?;
+    file.take(LONGEST + 1).read_to_string(&mut text).map_err(failed)?;
+    if text.len() as u64 > LONGEST {
+        return Err(refused("longer than 1 MiB: no configuration"));
+    }
     Ok(Some((path, text)))
 }
 
@@ -142,7 +154,11 @@ impl Text<'_> {
     }
 
     fn section<K: RowKind>(&self, written: Section, table: &[Column<K>]) -> Result<Configured, Error> {
-        for name in written.columns.iter().flatten() {
+        if let Some(none) = written.columns.as_ref().filter(|columns| columns.as_ref().is_empty()) {
+            return Err(self.error(none.span(), "a table without columns shows nothing".to_owned()));
+        }
+        let columns = written.columns.map(Spanned::into_inner);
+        for name in columns.iter().flatten() {
             let id = name.as_ref().to_ascii_lowercase();
             if column::find(table, &id).is_none() {
                 let known = column::unknown(table, &id);
@@ -150,7 +166,7 @@ impl Text<'_> {
                 return Err(error.with_advice(known.advice().unwrap_or_default().to_owned()));
             }
         }
-        let columns: Option<Vec<String>> = written.columns.map(|names| {
+        let columns: Option<Vec<String>> = columns.map(|names| {
             names.into_iter().map(|name| K::id_of(&name.into_inner().to_ascii_lowercase()).to_owned()).collect()
         });
         let unit = written.unit.map(|unit| match unit {
@@ -158,7 +174,7 @@ impl Text<'_> {
             Unit::Bytes => SizeUnit::Bytes,
             Unit::Human => SizeUnit::Human,
         });
-        Ok(Configured { columns: columns.filter(|columns| !columns.is_empty()), unit })
+        Ok(Configured { columns, unit })
     }
 
     fn error(&self, place: Range<usize>, why: String) -> Error {
@@ -200,6 +216,7 @@ mod tests {
             ("[pidd]\n", "/c.toml:1: unknown field `pidd`"),
             ("[pid]\nunit = \"feet\"", "/c.toml:2: unknown variant `feet`"),
             ("[pid]\ncolumns = 1", "/c.toml:2: invalid type"),
+            ("[pcstat]\n\ncolumns = []", "/c.toml:3: a table without columns"),
             ("[pid]\nunit =\n", "/c.toml:2: "),
         ] {
             let error = parse(text).unwrap_err();

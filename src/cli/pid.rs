@@ -4,12 +4,14 @@
 //! as groups of them (`groups`), or as a summary (`summary`).
 
 mod collect;
+mod denied;
 mod groups;
 mod list;
 mod plan;
 mod repeat;
 mod strips;
 mod summary;
+mod usage;
 
 use super::args::PidArgs;
 use super::processes::asked_for;
@@ -39,7 +41,7 @@ pub(crate) fn run(args: &PidArgs, report: &mut Report) -> Done {
     if let Some(every) = args.watch.every {
         return repeat::run(args, &plan, &root, every, report);
     }
-    let collected = collect::collect(args, &plan, &root, &asked, &mut Fields::new());
+    let collected = collect::collect(&plan, &root, &asked, &mut Fields::new());
     match args.views.by {
         // What may be known is shown below; an empty table above it would say nothing.
         _ if collected.processes.is_empty() && is_table(args) => {}
@@ -47,7 +49,7 @@ pub(crate) fn run(args: &PidArgs, report: &mut Report) -> Done {
         None if strips::are_asked_for(args) => strips::render(args, &plan, &collected)?,
         None => list::render(args, &plan, &collected)?,
     }
-    summary::render_failed(args, &root, &collected.failures, report)
+    summary::render_failed(args, &collected, report)
 }
 
 fn is_table(args: &PidArgs) -> bool {

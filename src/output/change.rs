@@ -79,30 +79,48 @@ pub fn first<'r, K: RowKind>(
     rows.map(|row| WatchedRow { row, before: None, fate: Fate::First, time, columns }).collect()
 }
 
-/// The rows of a later look: those there are, in their order, then those that went.
+/// The rows of one look.
+pub struct Look<R> {
+    /// Every row there is, whatever is shown: what tells a row that went from one that is only not shown any more.
+    pub all: Vec<R>,
+    /// Those that are shown, in their order.
+    pub shown: Vec<R>,
+}
+
+impl<R: Copy> Look<R> {
+    /// A look of which everything is shown.
+    pub fn whole(rows: Vec<R>) -> Look<R> {
+        Look { all: rows.clone(), shown: rows }
+    }
+}
+
+/// The rows of a later look: those that are shown, in their order, then those that were shown and went. A row that is there and
+/// is not shown any more is no row of this look.
 ///
 /// Where several rows have one identity the first of the one look belongs to the first of the other, and so on.
 pub fn since<'r, K: RowKind, I: std::hash::Hash + Eq>(
     columns: &'r [Column<K>],
     time: SystemTime,
     identity: impl Fn(&K::Row<'r>) -> I,
-    before: impl Iterator<Item = K::Row<'r>>,
-    now: impl Iterator<Item = K::Row<'r>>,
+    before: Look<K::Row<'r>>,
+    now: Look<K::Row<'r>>,
 ) -> Vec<WatchedRow<'r, K>> {
-    let mut left: Vec<Option<K::Row<'r>>> = before.map(Some).collect();
-    let mut places: HashMap<I, Vec<usize>> = HashMap::new();
-    for (place, row) in left.iter().enumerate().rev() {
-        if let Some(row) = row {
-            places.entry(identity(row)).or_default().push(place);
-        }
-    }
-    let mut rows = Vec::with_capacity(left.len());
-    for row in now {
-        let place = places.get_mut(&identity(&row)).and_then(Vec::pop);
-        let before = place.and_then(|place| left.get_mut(place)).and_then(Option::take);
+    let mut earlier: HashMap<I, Vec<K::Row<'r>>> = HashMap::new();
+    before.all.iter().rev().for_each(|row| earlier.entry(identity(row)).or_default().push(*row));
+    let mut rows = Vec::with_capacity(now.shown.len());
+    for row in now.shown {
+        let before = earlier.get_mut(&identity(&row)).and_then(Vec::pop);
         rows.push(WatchedRow { row, before, fate: fate(columns, before.as_ref(), &row), time, columns });
     }
-    let gone = left.into_iter().flatten();
+    let mut left: HashMap<I, usize> = HashMap::new();
+    now.all.iter().for_each(|row| *left.entry(identity(row)).or_default() += 1);
+    let gone = before.shown.into_iter().filter(|row| match left.get_mut(&identity(row)) {
+        Some(count) if *count > 0 => {
+            *count -= 1;
+            false
+        }
+        _ => true,
+    });
     rows.extend(gone.map(|row| WatchedRow { row, before: None, fate: Fate::Gone, time, columns }));
     rows
 }
@@ -186,8 +204,8 @@ fn like<K: RowKind>(column: &Column<K>, argument: u32) -> Column<Watched<K>> {
         title: column.title.clone(),
         help: column.help.clone(),
         kind: column.kind,
-        // A look has no total: what went is among its rows.
-        sum: Sum::Nothing,
+        // Shares of two sums would take a function of the column's own, which a function of all columns cannot be.
+        sum: if matches!(column.sum, Sum::Add) { Sum::Add } else { Sum::Nothing },
         get,
         argument,
     }
@@ -256,10 +274,15 @@ mod tests {
         ),
     ];
 
-    type Look = [(&'static str, Option<u64>)];
+    type Rows = [(&'static str, Option<u64>)];
 
-    fn seen(before: &Look, now: &Look) -> Vec<String> {
-        let rows = since(COLUMNS, SystemTime::UNIX_EPOCH, |row| row.0, before.iter(), now.iter());
+    fn seen(before: &Rows, now: &Rows) -> Vec<String> {
+        let looks = [before, now].map(|rows| Look::whole(rows.iter().collect()));
+        words_of(looks)
+    }
+
+    fn words_of([before, now]: [Look<&(&'static str, Option<u64>)>; 2]) -> Vec<String> {
+        let rows = since(COLUMNS, SystemTime::UNIX_EPOCH, |row| row.0, before, now);
         let columns = columns(COLUMNS, &[1], &[Leading::Fate]);
         rows.iter()
             .map(|row| {
@@ -283,6 +306,24 @@ mod tests {
     #[test]
     fn a_row_that_went_is_marked_and_keeps_its_last_figures() {
         assert_eq!(seen(&[("a", Some(100)), ("b", None)], &[]), ["gone a 100 ", "gone b - "]);
+    }
+
+    #[test]
+    fn a_row_that_is_there_is_never_gone_nor_new_whatever_is_shown() {
+        let before = [("a", Some(9)), ("b", Some(5)), ("c", Some(1))];
+        let now = [("a", Some(3)), ("b", Some(6)), ("d", Some(8))];
+        // The largest two of each look: a is not among them any more, d is new; c went and was not shown.
+        let looks = [
+            Look { all: before.iter().collect(), shown: before[..2].iter().collect() },
+            Look { all: now.iter().collect(), shown: vec![&now[2], &now[1]] },
+        ];
+        assert_eq!(words_of(looks), ["new d 8 ", "changed b 6 +1"]);
+        // What comes into sight is compared with what it was.
+        let looks = [
+            Look { all: before.iter().collect(), shown: before[1..].iter().collect() },
+            Look { all: now.iter().collect(), shown: now[..1].iter().collect() },
+        ];
+        assert_eq!(words_of(looks), ["changed a 3 -6", "gone c 1 "]);
     }
 
     #[test]

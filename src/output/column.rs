@@ -206,11 +206,18 @@ impl ColumnList {
     pub fn over<'a>(&'a self, default: &[&'a str]) -> Vec<&'a str> {
         let mut ids = if self.adds { default.to_vec() } else { Vec::new() };
         let added = self.ids.iter().map(String::as_str).filter(|id| !default.contains(id) || !self.adds);
-        // Names come last on a line, because they vary in length: what is added goes before the name.
-        let place = ids.len().saturating_sub(usize::from(self.adds));
+        let place = if self.adds { before_the_name(&ids) } else { 0 };
         ids.splice(place..place, added);
         ids
     }
+}
+
+/// The columns whose words vary in length, so that they come last on a line.
+const LAST: &[&str] = &["mapping", "name", "path", "filename", "why"];
+
+/// Where columns are added to these: before the last one if that is a name, else behind it.
+pub fn before_the_name(ids: &[&str]) -> usize {
+    ids.len() - usize::from(ids.last().is_some_and(|last| LAST.contains(last)))
 }
 
 /// Finds a column by its name, or by another spelling of it.

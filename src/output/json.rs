@@ -62,6 +62,12 @@ impl<K: RowKind> Renderer<K> for JsonWriter<'_, K> {
                 write_value(&mut self.out, &CellValue(*cell))?;
                 self.out.write_all(b",")?;
             }
+            for (key, cells) in heading.iter().flat_map(|heading| &heading.objects) {
+                write_value(&mut self.out, &CellValue(Cell::Word(key)))?;
+                self.out.write_all(b":")?;
+                write_value(&mut self.out, &CellMap(cells.clone()))?;
+                self.out.write_all(b",")?;
+            }
             write!(self.out, "\"{}\":", self.rows_key)?;
         }
         self.out.write_all(b"[")

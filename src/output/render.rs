@@ -57,11 +57,14 @@ pub struct Layout {
 }
 
 /// What stands before the rows of a group.
+#[derive(Default)]
 pub struct Heading<'r> {
     /// As a table writes it: one line.
     pub line: Vec<u8>,
     /// As JSON writes it: keys and values beside the list of rows.
     pub fields: Vec<(&'static str, Cell<'r>)>,
+    /// Further keys of JSON whose values are objects.
+    pub objects: Vec<(&'static str, Vec<(&'static str, Cell<'r>)>)>,
 }
 
 /// Writes rows. The calls come as `begin row* end` for each group, then one `finish`.

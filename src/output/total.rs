@@ -90,8 +90,10 @@ impl Tally {
 
     fn cell<K: RowKind>(&self, column: &Column<K>, rows: u64) -> TotalCell {
         let nothing_known = Absent::new(Reason::Unsupported, "no row has a figure for it");
+        let none_applies = Absent::new(Reason::NotApplicable, "no row is of a kind that has it");
         let cell = match column.sum {
             Sum::Nothing => return TotalCell::Blank,
+            _ if self.known == 0 && self.missing == 0 && rows > 0 => Cell::Absent(none_applies),
             _ if self.known == 0 && rows > 0 => Cell::Absent(nothing_known),
             Sum::Share(_) => {
                 let empty = Absent::new(Reason::NotApplicable, "there is nothing to take a share of");

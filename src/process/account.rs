@@ -5,9 +5,13 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::fields::{Fields, Wanted};
+use crate::process::flags::has_flag;
 use crate::process::identity::{Process, read_process};
+use crate::process::mapping::Mapping;
+use crate::process::read::read_smaps;
 use crate::process::rollup::{ProcessTotals, read_totals};
 use crate::process::root::ProcRoot;
+use crate::process::source::Source;
 use crate::process::status::{Status, read_status};
 use crate::units::{Absent, Bytes, Figure, Reason};
 
@@ -32,9 +36,11 @@ pub struct Account {
     pub huge: Amount,
     /// Of the resident: locked, divided as `Pss` is (`Locked`).
     pub locked: Amount,
-    /// Of the resident: unmodified (`Shared_Clean`, `Private_Clean`), so that the kernel can drop it and write nothing.
+    /// Of the resident: what the kernel can drop and write nothing: unmodified (`Shared_Clean`, `Private_Clean`), not locked here, and
+    /// in a file or freed (`LazyFree`). Anonymous pages that happen to be unmodified are left out as far as the sums prove
+    /// them; pages that only another process has locked are not, because nothing tells them.
     pub clean: Amount,
-    /// Of the resident: modified (`Shared_Dirty`, `Private_Dirty`), so that it must go to a file or to swap first.
+    /// Of the resident: the rest, which must go to a file or to swap first, or is locked.
     pub dirty: Amount,
     /// Not resident: in swap (`Swap`; `VmSwap` of status, which has no shared memory in it).
     pub swap: Amount,
@@ -55,8 +61,10 @@ const NO_FIELD: Absent = Absent::new(Reason::Unsupported, "this kernel does not 
 const DENIED: Absent = Absent::new(Reason::Denied, "only smaps tells it, which this user may not read");
 const NO_STATUS: Absent = Absent::new(Reason::Unsupported, "there is no status file that tells it");
 
+const REPLACED: Absent = Absent::new(Reason::Changed, "its pid was given to another process while it was read");
+
 /// The counters of smaps_rollup that an account is made of.
-const COUNTERS: [&str; 15] = [
+const COUNTERS: [&str; 16] = [
     "Rss",
     "Pss",
     "Shared_Clean",
@@ -64,6 +72,7 @@ const COUNTERS: [&str; 15] = [
     "Private_Clean",
     "Private_Dirty",
     "Anonymous",
+    "LazyFree",
     "AnonHugePages",
     "ShmemPmdMapped",
     "FilePmdMapped",
@@ -88,7 +97,53 @@ pub fn read_account(root: &ProcRoot, pid: u32) -> Result<Account> {
         Err(error) if error.kind() == ErrorKind::NotFound && root.is_live() => return Err(error),
         Err(_) => None,
     };
-    Ok(of_totals(&totals, &fields, status.as_ref()))
+    let mut account = of_totals(&totals, &fields, status.as_ref());
+    if account.locked.bytes.is_ok_and(|locked| locked.0 > 0) {
+        account.clean = clean_and_unlocked(root, &account)?;
+    }
+    account.dirty = rest(&account);
+    Ok(account)
+}
+
+/// What is clean outside the mappings that are locked: the sums of a whole process do not tell it, so that its smaps is read.
+fn clean_and_unlocked(root: &ProcRoot, account: &Account) -> Result<Amount> {
+    let mut fields = Fields::new();
+    let names = ["Rss", "Shared_Clean", "Private_Clean", "Anonymous", "LazyFree", "Locked", "VmFlags"];
+    let wanted = Wanted::Only(names.map(str::to_owned).to_vec());
+    let read = read_smaps(root, account.process.pid, &mut fields, &wanted)?;
+    let source = Source::Smaps.name();
+    if !read.process.is_same_as(&account.process) {
+        return Ok(Amount { bytes: Err(REPLACED), source });
+    }
+    let free = read.mappings.iter().filter(|mapping| !is_locked(mapping, &fields));
+    let bytes = free.map(|mapping| {
+        clean(&|name| fields.find(name.as_bytes()).and_then(|field| mapping.bytes(field)).ok_or(NO_FIELD))
+    });
+    Ok(Amount { bytes: bytes.sum(), source })
+}
+
+/// Whether a mapping is locked: `lo` of its flags, or, before the kernel gave flags (3.8), that anything of it is.
+fn is_locked(mapping: &Mapping<'_>, fields: &Fields) -> bool {
+    let find = |name: &str| fields.find(name.as_bytes());
+    match find("VmFlags").and_then(|field| mapping.text(field)) {
+        Some(flags) => has_flag(flags, "lo"),
+        None => find("Locked").and_then(|field| mapping.bytes(field)).is_some_and(|locked| locked.0 > 0),
+    }
+}
+
+/// What can be dropped with nothing written, of these sums and with nothing locked: what is clean, but no more than what is in
+/// files or was freed. A kernel that does not count `LazyFree` (before 4.12) is taken to have none.
+fn clean(one: &impl Fn(&str) -> Figure<Bytes>) -> Figure<Bytes> {
+    let clean = one("Shared_Clean")? + one("Private_Clean")?;
+    let in_files = one("Rss")?.saturating_sub(one("Anonymous")?);
+    let freed = one("LazyFree").unwrap_or(Bytes(0));
+    Ok(clean.min(in_files + freed))
+}
+
+/// The resident without what is clean, so that both add up.
+fn rest(account: &Account) -> Amount {
+    let bytes = account.resident.bytes.and_then(|whole| Ok(whole.saturating_sub(account.clean.bytes?)));
+    Amount { bytes, source: account.clean.source }
 }
 
 /// Reads what any user may know of `pid`: its status. What only smaps tells is absent.
@@ -136,8 +191,8 @@ fn of_totals(totals: &ProcessTotals, fields: &Fields, status: Option<&Status>) -
         shared_memory: known(|status| status.rss_shared_memory),
         huge: Amount { bytes: huge(&one), source },
         locked: sum(&["Locked"]),
-        clean: sum(&["Shared_Clean", "Private_Clean"]),
-        dirty: sum(&["Shared_Dirty", "Private_Dirty"]),
+        clean: Amount { bytes: clean(&one), source },
+        dirty: Amount { bytes: Err(NO_FIELD), source },
         swap: sum(&["Swap"]),
         hugetlb: sum(&["Shared_Hugetlb", "Private_Hugetlb"]),
     }

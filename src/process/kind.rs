@@ -16,7 +16,8 @@
 //! | code | a file, mapped executable |
 //! | data | a file, mapped private and writable: what is written becomes anonymous memory |
 //! | file | any other mapping of a file |
-//! | guard | no name, no file, no access (`---p`), below a stack or another mapping: a stack guard of a thread library |
+//! | guard | no name, no file, no access (`---p`), at most 1 MiB, and a readable mapping or a stack right below or above it; of any length beside `[stack]`: as a thread library puts below a stack, and the loader between parts of a library |
+//! | reserved | any other without name, file and access: address space that is kept free, as by an allocator; no memory |
 //! | anonymous | no name and no file, or `[anon:NAME]` |
 //!
 //! The names of files are the file's owner's to choose: a file may be called `/memfd:x (deleted)`. A kind that the kernel's
@@ -51,8 +52,10 @@ pub enum MappingKind {
     HugePages,
     /// What the kernel maps into each process: `[vdso]` and its data.
     Vdso,
-    /// Untouchable pages, as below a stack.
+    /// Untouchable pages beside memory, as below a stack.
     Guard,
+    /// Address space without access that is kept for later.
+    Reserved,
     /// A file without a name.
     AnonymousInode,
     /// Memory of a device.
@@ -63,7 +66,7 @@ pub enum MappingKind {
 
 impl MappingKind {
     /// Every kind, in the order in which people look for them.
-    pub const ALL: [MappingKind; 15] = [
+    pub const ALL: [MappingKind; 16] = [
         MappingKind::Heap,
         MappingKind::Stack,
         MappingKind::Code,
@@ -76,6 +79,7 @@ impl MappingKind {
         MappingKind::HugePages,
         MappingKind::Vdso,
         MappingKind::Guard,
+        MappingKind::Reserved,
         MappingKind::AnonymousInode,
         MappingKind::Device,
         MappingKind::Special,
@@ -109,6 +113,7 @@ impl MappingKind {
             MappingKind::HugePages => "huge-pages",
             MappingKind::Vdso => "vdso",
             MappingKind::Guard => "guard",
+            MappingKind::Reserved => "reserved",
             MappingKind::AnonymousInode => "anon-inode",
             MappingKind::Device => "device",
             MappingKind::Special => "special",
@@ -129,11 +134,29 @@ fn kind_without_file(mapping: &Mapping<'_>, grows_down: bool) -> MappingKind {
         name if KERNEL_NAMES.contains(&name) => MappingKind::Vdso,
         name if name.starts_with(b"[anon:") => MappingKind::Anonymous,
         b"" if grows_down => MappingKind::Stack,
-        b"" if mapping.perm() == "---p" => MappingKind::Guard,
+        b"" if mapping.perm() == "---p" && guards(mapping) => MappingKind::Guard,
+        b"" if mapping.perm() == "---p" => MappingKind::Reserved,
         b"" => MappingKind::Anonymous,
         name if name.starts_with(b"anon_inode:") => MappingKind::AnonymousInode,
         _ => MappingKind::Special,
     }
+}
+
+/// A guard is longer than this only beside a stack. Thread libraries take a page to some dozen; an allocator reserves tens of
+/// MiB behind the memory that it uses (64 MiB for an arena of glibc).
+const LONGEST_GUARD: u64 = 1 << 20;
+
+/// Whether memory that can be touched, or a stack, is right below or above.
+fn guards(mapping: &Mapping<'_>) -> bool {
+    let below = mapping.neighbour_below().filter(|below| below.end() == mapping.start());
+    let above = mapping.neighbour_above().filter(|above| above.start() == mapping.end());
+    let is_small = mapping.size().0 <= LONGEST_GUARD;
+    let counts = |other: Mapping<'_>| match other.path() {
+        b"[stack]" => true,
+        name if name.starts_with(b"[stack:") => true,
+        _ => is_small && other.perm().starts_with('r'),
+    };
+    [below, above].into_iter().flatten().any(counts)
 }
 
 /// `[vdso]`, its data and its forerunners; `[sigpage]` and `[vectors]` of arm, `[compat_vdso]`, `[vdso32]` of sparc and mips.
@@ -199,7 +222,7 @@ mod tests {
         for (tail, expected) in [
             ("rw-p 00000000 00:00 0 ", MappingKind::Anonymous),
             ("rw-p 00000000 00:00 0 [anon:glibc: malloc arena]", MappingKind::Anonymous),
-            ("---p 00000000 00:00 0 ", MappingKind::Guard),
+            ("---p 00000000 00:00 0 ", MappingKind::Reserved),
             ("rw-p 00000000 00:00 0 [heap]", MappingKind::Heap),
             ("rw-p 00000000 00:00 0 [stack]", MappingKind::Stack),
             ("rw-p 00000000 00:00 0 [stack:1234]", MappingKind::Stack),
@@ -233,6 +256,24 @@ mod tests {
             ("rw-s 00000000 fe:00 7 /dev/zero (deleted)", MappingKind::Device),
         ] {
             assert_eq!(kind(tail, None), expected, "{tail}");
+        }
+    }
+
+    #[test]
+    fn a_guard_is_small_and_beside_memory_and_else_space_is_reserved() {
+        use MappingKind::{Anonymous, Guard, Reserved, Stack};
+        for (lines, expected) in [
+            // A thread's stack; an arena and what is reserved for it; nothing near by.
+            ("1000-2000 ---p 00000000 00:00 0 \n2000-9000 rw-p 00000000 00:00 0 \n", &[Guard, Anonymous][..]),
+            ("1000-2000 rw-p 00000000 00:00 0 \n2000-4000000 ---p 00000000 00:00 0 \n", &[Anonymous, Reserved]),
+            ("1000-2000 ---p 00000000 00:00 0 \n3000-4000 rw-p 00000000 00:00 0 \n", &[Reserved, Anonymous]),
+            ("100000-200000 ---p 00000000 00:00 0 \n200000-201000 rw-p 00000000 00:00 0 \n", &[Guard, Anonymous]),
+            ("0ff000-200000 ---p 00000000 00:00 0 \n200000-201000 rw-p 00000000 00:00 0 \n", &[Reserved, Anonymous]),
+            ("1000-900000 ---p 00000000 00:00 0 \n900000-901000 rw-p 00000000 00:00 0 [stack]\n", &[Guard, Stack]),
+        ] {
+            let mappings = parse_maps(lines.as_bytes()).unwrap();
+            let kinds: Vec<_> = mappings.iter().map(|mapping| MappingKind::of(&mapping, None)).collect();
+            assert_eq!(kinds, expected, "{lines}");
         }
     }
 

@@ -234,6 +234,16 @@ impl<'a> Mapping<'a> {
         self.head.offset
     }
 
+    /// The mapping before this one in the list: the next lower addresses, with or without a gap between.
+    pub fn neighbour_below(&self) -> Option<Mapping<'a>> {
+        self.all.get(self.index.checked_sub(1)?)
+    }
+
+    /// The mapping behind this one in the list: the next higher addresses, with or without a gap between.
+    pub fn neighbour_above(&self) -> Option<Mapping<'a>> {
+        self.all.get(self.index.checked_add(1)?)
+    }
+
     /// The device of the mapped file; `00:00` for anonymous memory.
     pub fn device(&self) -> Device {
         self.head.device

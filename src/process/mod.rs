@@ -17,6 +17,7 @@
 //! * [`meminfo`]: how much memory may still be used.
 
 pub mod account;
+mod capability;
 pub mod deleted;
 mod feed;
 pub mod fields;

@@ -8,11 +8,11 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
-use nix::unistd::geteuid;
 use procfs::process::Stat;
 
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::pagemap;
+use crate::process::capability::advice_where_denied;
 use crate::process::feed::{Stop, feed_all};
 use crate::process::fields::{Fields, Wanted};
 use crate::process::identity::{
@@ -299,8 +299,7 @@ pub(super) fn read_error(pid: u32, error: &io::Error) -> Error {
     }
     let plain = Error::io(Subject::Pid(pid), error);
     match is_denied(error) {
-        true if geteuid().is_root() => plain.with_advice("root needs CAP_SYS_PTRACE for it, which it lacks here"),
-        true => plain.with_advice("run as root, or as the user who owns it"),
+        true => plain.with_advice(advice_where_denied()),
         false => plain,
     }
 }

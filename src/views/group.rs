@@ -21,6 +21,8 @@ impl RowKind for Groups {
 /// One group as the columns look at it.
 #[derive(Clone, Copy)]
 pub struct GroupRow<'r> {
+    /// The process, where the group is of one alone.
+    pub pid: Option<u32>,
     /// What its mappings have in common.
     pub key: &'r [u8],
     /// How many processes have a mapping in it.
@@ -81,9 +83,10 @@ impl Folded {
         }
     }
 
-    /// The groups.
-    pub fn rows(&self) -> impl Iterator<Item = GroupRow<'_>> {
-        self.groups.iter().map(|group| GroupRow {
+    /// The groups, of one process or of several.
+    pub fn rows(&self, pid: Option<u32>) -> impl Iterator<Item = GroupRow<'_>> {
+        self.groups.iter().map(move |group| GroupRow {
+            pid,
             key: &group.key,
             processes: group.processes,
             mappings: group.totals.rows(),
@@ -109,8 +112,18 @@ pub fn columns(summed: &[Column<MappingRows>], common: &Column<MappingRows>) -> 
     columns
 }
 
-/// How many there are.
+const SEVERAL: Absent = Absent::new(Reason::NotApplicable, "the group is of several processes");
+
+/// Whose they are and how many.
 const COUNTS: &[Column<Groups>] = &[
+    Column::new(
+        "pid",
+        "PID",
+        Kind::Number,
+        Sum::Nothing,
+        |row, _| row.pid.map_or(Cell::Absent(SEVERAL), |pid| Cell::Count(pid.into())),
+        "the process, where groups are of one alone",
+    ),
     Column::new(
         "mappings",
         "Mappings",

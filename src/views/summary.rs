@@ -15,6 +15,8 @@ impl RowKind for Parts {
 /// One part as the columns look at it.
 #[derive(Clone, Copy)]
 pub struct PartRow<'r> {
+    /// The process.
+    pub pid: u32,
     /// What part it is.
     pub part: &'static Part,
     /// How much it is.
@@ -29,7 +31,7 @@ pub struct PartRow<'r> {
 pub struct Part {
     /// Its name in JSON and CSV.
     pub id: &'static str,
-    /// What it is, for people.
+    /// What it is, for people: short, so that a terminal of 80 columns has it whole.
     pub words: &'static str,
     take: fn(&Account) -> Amount,
     of_resident: bool,
@@ -46,17 +48,17 @@ const fn beside(id: &'static str, words: &'static str, take: fn(&Account) -> Amo
 /// The parts, in the order in which they are shown.
 pub const PARTS: &[Part] = &[
     part("resident", "in RAM and mapped here (Rss)", |account| account.resident),
-    part("proportional", "shared pages divided among those who map them (Pss)", |account| account.proportional),
+    part("proportional", "shared pages divided (Pss)", |account| account.proportional),
     part("private", "mapped here alone (Uss)", |account| account.private),
-    part("anonymous", "in no file: heap, stacks, private copies", |account| account.anonymous),
+    part("anonymous", "in no file: heap, stacks", |account| account.anonymous),
     part("file", "pages of files", |account| account.file),
     part("shared_memory", "shared memory, tmpfs, memfd", |account| account.shared_memory),
     part("huge", "in transparent huge pages", |account| account.huge),
     part("locked", "locked in RAM (mlock)", |account| account.locked),
-    part("clean", "reclaimable without swap: dropped, nothing to write", |account| account.clean),
-    part("dirty", "not reclaimable without writing it to a file or to swap", |account| account.dirty),
+    part("clean", "reclaimable, nothing to write", |account| account.clean),
+    part("dirty", "to be written first, or locked", |account| account.dirty),
     beside("swap", "in swap, not in RAM", |account| account.swap),
-    beside("hugetlb", "in hugetlb pages, which Rss does not count", |account| account.hugetlb),
+    beside("hugetlb", "in hugetlb pages, not in Rss", |account| account.hugetlb),
 ];
 
 impl Part {
@@ -79,10 +81,11 @@ const NOTHING: Absent = Absent::new(Reason::NotApplicable, "nothing is resident"
 pub const DEFAULT: &[&str] = &["part", "amount", "percent", "bar", "meaning"];
 
 /// What machine formats hold.
-pub const MACHINE: &[&str] = &["part", "amount", "percent", "source", "meaning"];
+pub const MACHINE: &[&str] = &["pid", "part", "amount", "percent", "source", "meaning"];
 
 /// The columns.
 pub const COLUMNS: &[Column<Parts>] = &[
+    Column::new("pid", "PID", Kind::Number, Sum::Nothing, |row, _| Cell::Count(row.pid.into()), "the process"),
     Column::new("part", "Part", Kind::Text, Sum::Nothing, |row, _| Cell::Word(row.part.id), "which part of the memory"),
     Column::new(
         "amount",
@@ -94,7 +97,7 @@ pub const COLUMNS: &[Column<Parts>] = &[
     ),
     Column::new(
         "percent",
-        "% of Rss",
+        "% Rss",
         Kind::Percent,
         Sum::Nothing,
         |row, _| Cell::percent(share(row.amount, row.whole)),
@@ -111,3 +114,15 @@ pub const COLUMNS: &[Column<Parts>] = &[
     ),
     Column::new("meaning", "Meaning", Kind::Text, Sum::Nothing, |row, _| Cell::Word(row.part.words), "what it is"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_meaning_fits_beside_its_figures_in_80_columns() {
+        for part in PARTS {
+            assert!(part.words.len() <= 30, "{}", part.words);
+        }
+    }
+}

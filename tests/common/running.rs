@@ -35,6 +35,13 @@ impl Running {
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"))
     }
 
+    /// Reads on until it ends by itself; gives the exit status.
+    pub(crate) fn wait(mut self) -> Option<i32> {
+        let mut rest = Vec::new();
+        std::io::Read::read_to_end(&mut self.out, &mut rest).unwrap();
+        self.child.wait().unwrap().code()
+    }
+
     /// Sends a signal; gives the exit status and what was left to read.
     pub(crate) fn end(mut self, signal: Signal) -> (Option<i32>, String) {
         kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();

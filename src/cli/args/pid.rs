@@ -43,7 +43,7 @@ pub struct PidArgs {
 #[command(next_help_heading = "Views")]
 pub struct ViewArgs {
     /// Fold mappings together that have the same file, kind, permissions or directory, with their count and sums
-    #[arg(long, value_enum, value_name = "WHAT", conflicts_with = "every")]
+    #[arg(long, value_enum, value_name = "WHAT", conflicts_with_all = ["every", "extended", "device", "everything"])]
     pub by: Option<By>,
     /// Put the mappings of all processes into one list, or into the same groups
     #[arg(long)]
@@ -121,7 +121,7 @@ pub struct PmapArgs {
     /// Leave out the header and the total
     #[arg(short = 'q', long)]
     pub quiet: bool,
-    /// Show full paths in the formats of -x, -d and -X
+    /// Show full paths in the formats of -x, -d, -X and --cache
     #[arg(short = 'p', long)]
     pub show_path: bool,
     /// Show only mappings that have an address from LOW to HIGH, both in hexadecimal; one address: the mapping it is in

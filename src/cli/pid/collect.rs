@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::denied::{Denied, read_denied};
 use super::plan::Plan;
 use super::strips;
 use crate::cli::args::PidArgs;
@@ -9,7 +10,9 @@ use crate::cli::processes::Asked;
 use crate::compare::{MappingCache, measure_mappings};
 use crate::error::{Error, ErrorKind};
 use crate::pagecache::Engine;
-use crate::process::{Deleted, Fields, ProcRoot, ProcessMappings, read_deleted, read_mappings, read_page_cells};
+use crate::process::{
+    Deleted, Fields, ProcRoot, ProcessMappings, Wanted, own_pid, read_deleted, read_mappings, read_page_cells,
+};
 use crate::units::Figure;
 use crate::views::mapping::{Known, MappingPages, MappingRow};
 
@@ -18,7 +21,9 @@ pub(super) struct Collected {
     pub(super) fields: Fields,
     pub(super) known: Known,
     pub(super) processes: Vec<OneProcess>,
-    /// What could not be read, and why.
+    /// Those whose smaps may not be read.
+    pub(super) denied: Vec<Denied>,
+    /// What else could not be read, and why.
     pub(super) failures: Vec<Error>,
 }
 
@@ -32,10 +37,10 @@ pub(super) struct OneProcess {
 }
 
 /// Reads the processes that were asked for, in that order; what cannot be read is remembered, and the others are read.
-pub(super) fn collect(args: &PidArgs, plan: &Plan, root: &ProcRoot, asked: &[Asked], fields: &mut Fields) -> Collected {
-    let engine = args.views.cache.then(Engine::detect);
+pub(super) fn collect(plan: &Plan, root: &ProcRoot, asked: &[Asked], fields: &mut Fields) -> Collected {
+    let engine = plan.reads_cache.then(Engine::detect);
     let mut processes = Vec::new();
-    let mut failures = Vec::new();
+    let (mut denied, mut failures) = (Vec::new(), Vec::new());
     for asked in asked {
         match read_mappings(root, asked.pid, fields, &plan.wanted) {
             Ok(read) => {
@@ -44,7 +49,7 @@ pub(super) fn collect(args: &PidArgs, plan: &Plan, root: &ProcRoot, asked: &[Ask
                 }
                 let measure = |engine| measure_mappings(root, engine, read.process.pid, &read.mappings);
                 let cache = engine.as_ref().map(measure);
-                let pages = args.views.map.then(|| page_maps(root, &read)).transpose();
+                let pages = plan.reads_pages.then(|| page_maps(root, &read)).transpose();
                 let pages = pages.unwrap_or_else(|error| {
                     failures.push(error);
                     None
@@ -54,10 +59,26 @@ pub(super) fn collect(args: &PidArgs, plan: &Plan, root: &ProcRoot, asked: &[Ask
             }
             // It ended since it was found; nobody named it.
             Err(error) if asked.found && error.kind() == ErrorKind::NotFound => {}
-            Err(error) => failures.push(error),
+            Err(error) => match read_denied(root, &error) {
+                Some(refused) => denied.push(refused),
+                None => failures.push(error),
+            },
         }
     }
-    Collected { known: Known::of(fields), fields: fields.clone(), processes, failures }
+    if processes.is_empty() {
+        learn_fields(plan, root, fields);
+    }
+    Collected { denied, known: Known::of(fields), fields: fields.clone(), processes, failures }
+}
+
+/// Which fields the kernel gives, where no process was read that would show them: a machine format has the same columns then.
+fn learn_fields(plan: &Plan, root: &ProcRoot, fields: &mut Fields) {
+    if plan.wanted == Wanted::Everything
+        && let Ok(own) = own_pid(root)
+    {
+        // Where not even the own process can be read there is nothing to learn.
+        let _ = read_mappings(root, own, fields, &plan.wanted);
+    }
 }
 
 /// Looks for the files whose names end as those of deleted files do: once for each file, however often it is mapped. The look

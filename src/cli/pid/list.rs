@@ -1,6 +1,7 @@
 //! The list of mappings: one for each process, or one of all of them.
 
 use super::collect::Collected;
+use super::denied;
 use super::plan::Plan;
 use crate::cli::args::PidArgs;
 use crate::cli::{Done, Stop, screen};
@@ -23,6 +24,7 @@ pub(super) fn render(args: &PidArgs, plan: &Plan, collected: &Collected) -> Done
             let rows = collected.rows(process, args);
             list.render(renderer.as_mut(), Some(&heading(&process.read.process)), rows)?;
         }
+        denied::render(args, &collected.denied, renderer.as_mut())?;
     }
     Ok(renderer.finish()?)
 }
@@ -54,6 +56,7 @@ pub(super) fn heading(process: &Process) -> Heading<'_> {
             ("command", Cell::Text(&process.command)),
             ("command_bytes", Cell::RawBytes(&process.command)),
         ],
+        objects: Vec::new(),
     }
 }
 

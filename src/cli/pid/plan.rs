@@ -1,5 +1,6 @@
 //! What will be done for `rmap pid`: which columns are shown, which fields of smaps that takes, which rows, in which order.
 
+use super::usage;
 use crate::cli::Stop;
 use crate::cli::args::PidArgs;
 use crate::output::filter::Expression;
@@ -20,6 +21,10 @@ pub(super) struct Plan {
     pub(super) wanted: Wanted,
     /// Whether anything shows or asks which files were deleted.
     pub(super) looks_for_deleted: bool,
+    /// Whether anything shows or asks what of the files is in the page cache.
+    pub(super) reads_cache: bool,
+    /// Whether anything shows or asks what the page tables hold.
+    pub(super) reads_pages: bool,
     /// What `--filter` says.
     filter: Option<Expression>,
     /// What is sorted by, as `--sort` takes it.
@@ -28,15 +33,41 @@ pub(super) struct Plan {
     machine: bool,
 }
 
+/// rmap's own columns of a table.
+fn own_ids(args: &PidArgs) -> Vec<&str> {
+    let own = match args.views.by {
+        Some(_) => presets::GROUPED,
+        None if args.views.cache => presets::CACHED,
+        None => presets::DEFAULT,
+    };
+    args.output.default_columns(own)
+}
+
+fn names_any(ids: &[String], columns: &[Column<MappingRows>]) -> bool {
+    ids.iter().any(|id| columns.iter().any(|column| column.id == *id))
+}
+
 impl Plan {
     pub(super) fn new(args: &PidArgs) -> Result<Plan, Stop> {
+        usage::check(args)?;
         let filter = args.rows.filter.as_deref().map(str::parse).transpose();
         let filter: Option<Expression> = filter.map_err(|error| Stop::expression("--filter", error))?;
         let largest = || (args.rows.top.is_some() || args.views.by.is_some()).then(|| LARGEST_BY.to_owned());
         let sort = args.rows.sort.clone().or_else(largest);
         let machine = args.output.format() != Format::Table;
-        let mut plan =
-            Plan { wanted: Wanted::Everything, looks_for_deleted: true, filter, sort, top: args.rows.top, machine };
+        let mut plan = Plan {
+            wanted: Wanted::Everything,
+            looks_for_deleted: true,
+            reads_cache: args.views.cache,
+            reads_pages: args.views.map,
+            filter,
+            sort,
+            top: args.rows.top,
+            machine,
+        };
+        let named = plan.ids_named(args);
+        plan.reads_cache |= names_any(&named, CACHE_COLUMNS);
+        plan.reads_pages |= names_any(&named, PAGE_COLUMNS);
         if let Some(ids) = plan.ids_needed(args) {
             plan.looks_for_deleted = ids.iter().any(|id| id == "deleted");
         }
@@ -48,17 +79,26 @@ impl Plan {
         Ok(plan)
     }
 
+    /// The columns that were named: to be shown, filtered by or sorted by.
+    fn ids_named(&self, args: &PidArgs) -> Vec<String> {
+        let mut ids: Vec<String> = args.output.columns.iter().flat_map(|list| list.ids.clone()).collect();
+        ids.extend(self.filter.iter().flat_map(|filter| filter.names().into_iter().chain(filter.words())));
+        ids.extend(self.sort.iter().map(|word| sort_name(word).to_ascii_lowercase()));
+        if !self.machine && args.pmap.preset().is_none() {
+            ids.extend(args.output.configured.columns.iter().flatten().cloned());
+        }
+        ids
+    }
+
     /// The columns that are shown or asked of; none where the fields that the kernel gives decide.
     fn ids_needed(&self, args: &PidArgs) -> Option<Vec<String>> {
         let mut ids: Vec<String> = self.ids_before_reading(args)?.into_iter().map(str::to_owned).collect();
         ids.extend(self.filter.iter().flat_map(Expression::names));
-        ids.extend(
-            self.sort
-                .iter()
-                .map(|word| sort_name(word).to_ascii_lowercase())
-                .filter(|id| !COUNTS.contains(&id.as_str())),
-        );
-        if args.views.cache {
+        ids.extend(self.sort.iter().map(|word| sort_name(word).to_ascii_lowercase()));
+        if args.views.by.is_some() {
+            ids.retain(|id| !COUNTS.contains(&id.as_str()));
+        }
+        if self.reads_cache {
             ids.extend(CACHE_COLUMNS.iter().map(|column| column.id.to_string()));
         }
         ids.extend(args.views.by.map(|by| by.column().to_owned()));
@@ -79,12 +119,11 @@ impl Plan {
 
     /// The columns' names as far as they can be told before anything was read.
     fn ids_before_reading<'a>(&self, args: &'a PidArgs) -> Option<Vec<&'a str>> {
-        let default = match (self.machine, args.views.by, args.pmap.preset()) {
+        let default = match args.pmap.preset() {
             _ if args.output.columns.as_ref().is_some_and(|list| !list.adds) => Vec::new(),
-            (true, ..) => return None,
-            (_, Some(_), _) => args.output.default_columns(presets::GROUPED),
-            (_, _, Some(preset)) => preset.known_ids()?.to_vec(),
-            _ => args.output.default_columns(presets::DEFAULT),
+            _ if self.machine => return None,
+            Some(preset) => preset.known_ids()?.to_vec(),
+            None => own_ids(args),
         };
         Some(args.output.columns.as_ref().map_or(default.clone(), |list| list.over(&default)))
     }
@@ -97,7 +136,8 @@ impl Plan {
         table: &[Column<MappingRows>],
     ) -> Result<Vec<Column<MappingRows>>, Stop> {
         let default = self.default_ids(args, fields);
-        let ids = args.output.columns.as_ref().map_or_else(|| default.clone(), |list| list.over(&default));
+        let mut ids = args.output.columns.as_ref().map_or_else(|| default.clone(), |list| list.over(&default));
+        self.join(args, &mut ids);
         let mut columns = column::select(table, &ids).map_err(Stop::Usage)?;
         if let Some(preset) = args.pmap.preset().filter(|_| !self.machine) {
             preset.rename(&mut columns);
@@ -105,22 +145,24 @@ impl Plan {
         Ok(columns)
     }
 
+    /// The columns that are shown where `-o` names none.
+    pub(super) fn own_columns(
+        &self,
+        args: &PidArgs,
+        fields: &Fields,
+        table: &[Column<MappingRows>],
+    ) -> Result<Vec<Column<MappingRows>>, Stop> {
+        let mut ids = self.default_ids(args, fields);
+        self.join(args, &mut ids);
+        column::select(table, &ids).map_err(Stop::Usage)
+    }
+
     fn default_ids<'a>(&self, args: &'a PidArgs, fields: &'a Fields) -> Vec<&'a str> {
-        let mut ids = match (self.machine, args.views.by, args.pmap.preset()) {
-            (true, ..) => presets::machine(fields),
-            (_, Some(_), _) => args.output.default_columns(presets::GROUPED),
-            (_, _, Some(preset)) => preset.ids(fields),
-            _ => args.output.default_columns(presets::DEFAULT),
+        let mut ids = match args.pmap.preset() {
+            _ if self.machine => presets::machine(fields),
+            Some(preset) => preset.ids(fields),
+            None => own_ids(args),
         };
-        if args.views.cache {
-            // The name stays the last column, because it varies in length.
-            let place = if self.machine { ids.len() } else { ids.len().saturating_sub(1) };
-            let shown = |column: &&Column<MappingRows>| self.machine || column.id != "cache_file";
-            ids.splice(place..place, CACHE_COLUMNS.iter().filter(shown).map(|column| column.id.as_ref()));
-        }
-        if args.views.map && self.machine {
-            ids.extend(PAGE_COLUMNS.iter().map(|column| column.id.as_ref()));
-        }
         if args.views.merge && !self.machine && args.views.by.is_none() {
             ids.insert(0, "pid");
         }
@@ -128,6 +170,24 @@ impl Plan {
             ids.iter_mut().filter(|id| **id == "name").for_each(|id| *id = "mapping");
         }
         ids
+    }
+
+    /// Adds what `--cache` and `--map` show, unless some of that is there already.
+    pub(super) fn join(&self, args: &PidArgs, ids: &mut Vec<&str>) {
+        let mut add = |columns: &'static [Column<MappingRows>], but: &str| {
+            if ids.iter().any(|id| columns.iter().any(|column| column.id == *id)) {
+                return;
+            }
+            let place = if self.machine { ids.len() } else { column::before_the_name(ids) };
+            let shown = columns.iter().filter(|column| self.machine || column.id != but);
+            ids.splice(place..place, shown.map(|column| column.id.as_ref()));
+        };
+        if args.views.cache {
+            add(CACHE_COLUMNS, "cache_file");
+        }
+        if args.views.map && self.machine {
+            add(PAGE_COLUMNS, "");
+        }
     }
 
     /// Which mappings are shown, and in which order.

@@ -3,14 +3,17 @@
 use std::collections::HashSet;
 
 use super::collect::{Collected, collect};
+use super::denied;
 use super::list;
 use super::plan::Plan;
+use super::summary;
 use crate::cli::args::{Interval, PidArgs};
 use crate::cli::processes::{Asked, asked_for};
 use crate::cli::signals::Signals;
 use crate::cli::{Done, Report, Stop, screen, watch};
 use crate::error::{Error, ErrorKind};
-use crate::output::{Column, Layout, Selection};
+use crate::output::change::Look;
+use crate::output::{Column, Heading, Layout, Selection};
 use crate::process::{Fields, ProcRoot};
 use crate::views::mapping::{self, MappingRow, MappingRows};
 
@@ -54,16 +57,28 @@ struct Mappings<'a> {
 impl Mappings<'_> {
     fn look(&mut self) -> Result<Collected, Stop> {
         let asked: Vec<Asked> = asked_for(&self.args.pids, &self.args.found, self.root, self.report)?;
-        let collected = collect(self.args, self.plan, self.root, &asked, &mut self.fields);
-        for error in &collected.failures {
-            self.complain(error);
-        }
+        let collected = collect(self.plan, self.root, &asked, &mut self.fields);
+        collected.failures.iter().for_each(|error| self.complain(error));
+        collected.denied.iter().for_each(|denied| self.complain(&denied.why));
         Ok(collected)
     }
 
     fn complain(&mut self, error: &Error) {
         if self.complained_of.insert(error.to_string()) || error.kind() == ErrorKind::Changed {
             self.report.failure(error);
+        }
+    }
+}
+
+impl Mappings<'_> {
+    fn all<'l>(&self, look: &'l Collected) -> Vec<MappingRow<'l>> {
+        look.processes.iter().flat_map(|process| look.rows(process, self.args)).collect()
+    }
+
+    fn shown<'l>(&self, all: &[MappingRow<'l>]) -> Vec<MappingRow<'l>> {
+        match &self.selection {
+            Some(selection) => selection.choose(all.iter().copied()).collect(),
+            None => all.to_vec(),
         }
     }
 }
@@ -77,11 +92,30 @@ impl watch::Subject<MappingRows> for Mappings<'_> {
     }
 
     fn rows<'l>(&self, look: &'l Collected) -> Vec<MappingRow<'l>> {
-        let rows = look.processes.iter().flat_map(|process| look.rows(process, self.args));
-        match &self.selection {
-            Some(selection) => selection.choose(rows).collect(),
-            None => rows.collect(),
-        }
+        self.shown(&self.all(look))
+    }
+
+    fn rows_and_shown<'l>(&self, look: &'l Collected) -> Look<MappingRow<'l>> {
+        let all = self.all(look);
+        Look { shown: self.shown(&all), all }
+    }
+
+    fn heading<'l>(&self, look: &'l Collected) -> Option<Heading<'l>> {
+        let mut heading = match (&look.processes[..], &look.denied[..]) {
+            ([process], []) => list::heading(&process.read.process),
+            ([], [denied]) => denied::heading_of(denied),
+            _ => return None,
+        };
+        heading.line.extend_from_slice(b"   ");
+        Some(heading)
+    }
+
+    fn write_below(&self, look: &Collected) -> Done {
+        summary::render_denied(self.args, &look.denied)
+    }
+
+    fn is_over(&self, look: &Collected) -> bool {
+        look.processes.is_empty() && look.denied.is_empty()
     }
 
     fn identity(row: &MappingRow<'_>) -> Vec<u8> {

@@ -11,7 +11,7 @@ use crate::cli::{Done, screen};
 use crate::output::heat::{HeatCell, HeatStyle, Mark, write_strip};
 use crate::output::{Cell, Column, Format, SizeUnit, escape};
 use crate::process::PageCell;
-use crate::views::mapping::{self, MappingPages, MappingRow, MappingRows, present_share};
+use crate::views::mapping::{self, MappingPages, MappingRow, MappingRows, PAGE_COLUMNS, present_share};
 
 /// How far strips and the words above them are from the margin.
 const INDENT: usize = 2;
@@ -24,9 +24,11 @@ const HUGE: Mark = Mark { letter: 'H', colour: AnsiColor::Magenta };
 const ZERO: Mark = Mark { letter: 'Z', colour: AnsiColor::Blue };
 const FILE: Mark = Mark { letter: 'F', colour: AnsiColor::Green };
 
-/// Whether strips are drawn: where columns are named, those are shown in their place.
+/// Whether strips are drawn: where columns of the page tables are named, those are shown in their place.
 pub(super) fn are_asked_for(args: &PidArgs) -> bool {
-    args.views.map && args.output.format() == Format::Table && args.output.columns.is_none()
+    let names = |id: &String| PAGE_COLUMNS.iter().any(|column| column.id == *id);
+    let named = args.output.columns.iter().any(|list| list.ids.iter().any(names));
+    args.views.map && args.output.format() == Format::Table && !named
 }
 
 /// How many cells a strip has at most.
@@ -42,13 +44,15 @@ pub(super) fn render(args: &PidArgs, plan: &Plan, collected: &Collected) -> Done
     let terminal = io::stdout().is_terminal();
     let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let style = HeatStyle { shades: terminal, colour };
+    let heads = !args.output.no_header && !args.views.merge;
     let mut out = screen::output();
-    for process in &collected.processes {
-        let who = &process.read.process;
-        if !args.output.no_header {
+    // Merged, they are one list, in which each line names its process.
+    let together = if args.views.merge { collected.processes.len().max(1) } else { 1 };
+    for processes in collected.processes.chunks(together) {
+        if let Some(who) = processes.first().map(|process| &process.read.process).filter(|_| heads) {
             writeln!(out, "{}:   {}", who.pid, escape::escaped(&who.command))?;
         }
-        for row in selection.choose(collected.rows(process, args)) {
+        for row in selection.choose(processes.iter().flat_map(|process| collected.rows(process, args))) {
             writeln!(out, "{}", words(&row, &columns, unit))?;
             if let Some(pages) = row.pages {
                 write_strip(&mut out, &cells(pages), style, INDENT)?;

@@ -1,19 +1,21 @@
 //! `--summary`, and what is shown of a process whose smaps may not be read.
 
 use super::Report;
+use super::collect::Collected;
+use super::denied::{Denied, read_denied};
 use super::list::heading;
 use crate::cli::args::PidArgs;
 use crate::cli::processes::Asked;
 use crate::cli::{Done, Stop, screen};
-use crate::error::{Error, ErrorKind, Subject};
+use crate::error::{Error, ErrorKind};
 use crate::output::render::{render_group, renderer};
 use crate::output::{Format, Layout, Renderer, SizeUnit, column};
 use crate::process::ProcRoot;
-use crate::process::account::{Account, Amount, read_account, read_public_account};
+use crate::process::account::{Account, Amount, read_account};
 use crate::views::summary::{self, COLUMNS, PARTS, PartRow, Parts, share};
 
-/// How wide a full bar is.
-const BAR: usize = 20;
+/// How wide a full bar is: beside it the words fit 80 columns.
+const BAR: usize = 8;
 
 pub(super) fn run(args: &PidArgs, root: &ProcRoot, asked: &[Asked], report: &mut Report) -> Done {
     let mut renderer = begin(args)?;
@@ -21,44 +23,38 @@ pub(super) fn run(args: &PidArgs, root: &ProcRoot, asked: &[Asked], report: &mut
         match read_account(root, process.pid) {
             Ok(account) => render(renderer.as_mut(), &account)?,
             Err(error) if process.found && error.kind() == ErrorKind::NotFound => {}
-            Err(error) => instead(root, process.pid, error, renderer.as_mut(), report)?,
+            Err(error) => instead(root, &error, renderer.as_mut(), report)?,
         }
     }
     Ok(renderer.finish()?)
 }
 
-/// Says what could not be read. Of processes that were refused it shows what any user may know, to people alone: a machine
-/// format has rows of one kind.
-pub(super) fn render_failed(args: &PidArgs, root: &ProcRoot, failures: &[Error], report: &mut Report) -> Done {
-    let mut renderer = begin(args)?;
-    for error in failures {
-        match error.subject() {
-            Subject::Pid(pid) if args.output.format() == Format::Table => {
-                instead(root, *pid, error.clone(), renderer.as_mut(), report)?;
-            }
-            _ => report.failure(error),
-        }
+/// Says what could not be read. Of processes that were refused a table shows what any user may know; a JSON document has it with
+/// the process.
+pub(super) fn render_failed(args: &PidArgs, collected: &Collected, report: &mut Report) -> Done {
+    collected.failures.iter().for_each(|error| report.failure(error));
+    collected.denied.iter().for_each(|denied| report.failure(&denied.why));
+    render_denied(args, &collected.denied)
+}
+
+/// What any user may know of these, for people.
+pub(super) fn render_denied(args: &PidArgs, denied: &[Denied]) -> Done {
+    if denied.is_empty() || args.output.format() != Format::Table {
+        return Ok(());
     }
-    if args.output.format() == Format::Table { Ok(renderer.finish()?) } else { Ok(()) }
+    let mut renderer = begin(args)?;
+    denied.iter().try_for_each(|denied| render(renderer.as_mut(), &denied.account))?;
+    Ok(renderer.finish()?)
 }
 
 /// Shows what may be read of a process that could not be, and says why the rest is absent.
-fn instead(root: &ProcRoot, pid: u32, error: Error, renderer: &mut dyn Renderer<Parts>, report: &mut Report) -> Done {
-    let public = match error.kind() {
-        ErrorKind::Denied => read_public_account(root, pid).ok(),
-        _ => None,
-    };
-    let Some(account) = public else {
-        report.failure(&error);
+fn instead(root: &ProcRoot, error: &Error, renderer: &mut dyn Renderer<Parts>, report: &mut Report) -> Done {
+    let Some(denied) = read_denied(root, error) else {
+        report.failure(error);
         return Ok(());
     };
-    let why = format!("{}: its smaps may not be read, so that what only smaps tells is absent", error.why());
-    let said = Error::pid(pid, ErrorKind::Denied, why);
-    report.failure(&match error.advice() {
-        Some(advice) => said.with_advice(advice.to_owned()),
-        None => said,
-    });
-    render(renderer, &account)
+    report.failure(&denied.why);
+    render(renderer, &denied.account)
 }
 
 fn begin(args: &PidArgs) -> Result<Box<dyn Renderer<Parts>>, Stop> {
@@ -75,7 +71,7 @@ fn render(renderer: &mut dyn Renderer<Parts>, account: &Account) -> Done {
     let bars: Vec<String> = PARTS.iter().map(|part| bar(part.of(account))).collect();
     let rows = PARTS.iter().zip(&bars).map(|(part, bar)| {
         let (amount, whole) = part.of(account);
-        PartRow { part, amount, whole, bar }
+        PartRow { pid: account.process.pid, part, amount, whole, bar }
     });
     Ok(render_group(renderer, Some(&heading), rows, None)?)
 }

@@ -15,7 +15,7 @@ pub(super) const FIELDS: &[&str] = &["Rss", "Anonymous"];
 pub const CACHE_COLUMNS: &[Column<MappingRows>] = &[
     Column::new(
         "cache_range",
-        "File range",
+        "Range",
         Kind::Bytes,
         Sum::Add,
         |row, _| Cell::bytes(joined(row).map(|cache| cache.range)),
@@ -31,7 +31,7 @@ pub const CACHE_COLUMNS: &[Column<MappingRows>] = &[
     ),
     Column::new(
         "cache_mapped",
-        "Mapped in",
+        "Mapped",
         Kind::Bytes,
         Sum::Add,
         |row, _| Cell::bytes(mapped(row)),
@@ -39,7 +39,7 @@ pub const CACHE_COLUMNS: &[Column<MappingRows>] = &[
     ),
     Column::new(
         "cache_unmapped",
-        "Not mapped",
+        "Rest",
         Kind::Bytes,
         Sum::Add,
         |row, _| Cell::bytes(unmapped(row)),
@@ -65,7 +65,7 @@ pub const CACHE_COLUMNS: &[Column<MappingRows>] = &[
     ),
 ];
 
-const NOT_ASKED: Absent = Absent::new(Reason::NotApplicable, "it is measured with --cache only");
+const NOT_ASKED: Absent = Absent::new(Reason::NotApplicable, "it was not measured: --cache does");
 const NOT_STEADY: Absent =
     Absent::new(Reason::Changed, "more was mapped in than was cached a moment later: pages came or went");
 

@@ -11,6 +11,19 @@ pub const DEFAULT: &[&str] = &["address", "perm", "size", "rss", "pss", "anonymo
 /// What `--by` shows: only what can be added up makes a column of a group.
 pub const GROUPED: &[&str] = &["size", "rss", "pss", "uss", "anonymous", "dirty", "swap"];
 
+/// What `--cache` shows: what fits 100 columns beside a name.
+pub const CACHED: &[&str] = &[
+    "address",
+    "perm",
+    "rss",
+    "cache_range",
+    "cache_cached",
+    "cache_mapped",
+    "cache_unmapped",
+    "cache_method",
+    "name",
+];
+
 /// `-x`, the extended format.
 const EXTENDED: &[&str] = &["address", "size", "rss", "dirty", "mode", "name"];
 
