@@ -109,3 +109,20 @@ fn a_time_that_is_none_is_wrong_usage() {
         assert!(status == 2 && err.contains(why), "{word}: {err}");
     }
 }
+
+#[test]
+fn a_file_that_only_left_the_selection_is_not_called_gone() {
+    let folder = tempfile::tempdir_in(memory()).unwrap();
+    let [small, large] = ["small", "large"].map(|name| folder.path().join(name).to_str().unwrap().to_owned());
+    std::fs::write(&small, vec![1; 10_000]).unwrap();
+    std::fs::write(&large, vec![1; 30_000]).unwrap();
+    let arguments = ["pcstat", "-w", "0.02", "--top", "1", "--jsonl", "-o", "filename", &small, &large];
+    let mut running = Running::start(command(arguments));
+    assert_eq!(running.row()["filename"], *large);
+    std::fs::write(&small, vec![1; 90_000]).unwrap();
+    row_where(&mut running, |row| {
+        assert_ne!(row["fate"], "gone", "{row}");
+        row["filename"] == *small
+    });
+    assert_eq!(running.end(Signal::SIGINT).0, Some(0));
+}

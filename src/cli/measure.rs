@@ -1,6 +1,7 @@
 //! Measures the files that were chosen, on several threads, and brings what came out to the one thread that writes.
 
 use std::collections::HashMap;
+use std::io::IsTerminal;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::Builder;
 
 use super::args::SelectionArgs;
+use super::progress::Count;
 use super::{Done, Report, Stop, select};
 use crate::error::{Error, ErrorKind, Subject};
 use crate::pagecache::walk::{self, Named, Place, Visitor};
@@ -56,6 +58,8 @@ pub(crate) fn each_file(
 ) -> Done {
     let engine = select::engine(args);
     let range = args.range();
+    // Rows that come on the terminal tell of themselves how far it is.
+    let count = Count::new("looked at", "files", args.recursive && !std::io::stdout().is_terminal());
     let new = |held: &Marks, sender: &SyncSender<Message>| Measurer {
         engine,
         wanted,
@@ -63,17 +67,20 @@ pub(crate) fn each_file(
         held: held.clone(),
         found: Vec::new(),
         sender: sender.clone(),
+        count: count.clone(),
     };
     let hear = |messages: Receiver<Message>, report: &mut Report| {
         for message in messages {
             match message {
                 Message::Files(files) => files.into_iter().try_for_each(&mut each)?,
-                Message::Failure(error) => report.failure(&advised(error)),
+                Message::Failure(error) => count.aside(|| report.failure(&advised(error))),
             }
         }
         Ok(())
     };
-    visit(args, report, new, Measurer::finish, hear).map(|_| ())
+    let done = visit(args, report, new, Measurer::finish, hear).map(|_| ());
+    count.clear();
+    done
 }
 
 /// The failure of a file that was opened and whose figures are absent.
@@ -163,6 +170,7 @@ struct Measurer {
     held: Marks,
     found: Vec<Measured>,
     sender: SyncSender<Message>,
+    count: Count,
 }
 
 impl Measurer {
@@ -179,6 +187,7 @@ impl Measurer {
 
 impl Visitor for Measurer {
     fn file(&mut self, file: OpenFile, _: Place<'_>) -> ControlFlow<()> {
+        self.count.one();
         let held = self.held.get(&(file.device(), file.inode())).copied();
         let report = match self.wanted.map {
             true => self.engine.map_range(&file, self.range),

@@ -7,6 +7,7 @@ use super::args::PcstatArgs;
 use super::measure::{self, Measured, Wanted};
 use super::signals::Signals;
 use super::{Done, Report, Stop, map, runs, screen, survey, watch};
+use crate::output::change::Look;
 use crate::output::choose::renderer;
 use crate::output::filter::{Expression, Filter};
 use crate::output::render::render_group;
@@ -51,7 +52,9 @@ pub(crate) fn run(args: &PcstatArgs, report: &mut Report) -> Done {
     let order = args.sort.as_deref().or(args.top.map(|_| "cached"));
     let order = order.map(|word| Order::parse(word, file::COLUMNS)).transpose().map_err(Stop::Usage)?;
     if let Some(every) = args.watch.every {
-        return watch::watch(Watch { args, order, report }, &columns, layout(args), every);
+        let shown = Shown { filter: filter(args)?, only_cached: args.only_cached, top: args.top };
+        let all = PcstatArgs { filter: None, only_cached: false, top: None, ..args.clone() };
+        return watch::watch(Watch { args: &all, order, shown, report }, &columns, layout(args), every);
     }
     match order {
         Some(order) => {
@@ -128,10 +131,18 @@ fn in_order_of_the_walk(
     Ok(files)
 }
 
-/// The files that are watched.
+/// Which of the files that are watched are shown.
+struct Shown {
+    filter: Option<Filter<Files>>,
+    only_cached: bool,
+    top: Option<usize>,
+}
+
+/// The files that are watched: all that were chosen, so that one that is not shown any more is not called gone.
 struct Watch<'a> {
     args: &'a PcstatArgs,
     order: Option<Order<Files>>,
+    shown: Shown,
     report: &'a mut Report,
 }
 
@@ -146,7 +157,15 @@ impl watch::Subject<Files> for Watch<'_> {
     }
 
     fn rows<'l>(&self, look: &'l Vec<Measured>) -> Vec<FileRow<'l>> {
-        look.iter().map(|file| row(self.args, file)).collect()
+        self.rows_and_shown(look).shown
+    }
+
+    fn rows_and_shown<'l>(&self, look: &'l Vec<Measured>) -> Look<FileRow<'l>> {
+        let all: Vec<FileRow<'l>> = look.iter().map(|file| row(self.args, file)).collect();
+        let is_cached = |row: &FileRow<'_>| row.report.cached().is_ok_and(|cached| cached.0 > 0);
+        let matches = |row: &FileRow<'_>| self.shown.filter.as_ref().is_none_or(|filter| filter.matches(row));
+        let shown = all.iter().filter(|row| matches(row) && (!self.shown.only_cached || is_cached(row))).copied();
+        Look { shown: shown.take(self.shown.top.unwrap_or(usize::MAX)).collect(), all }
     }
 
     fn identity(row: &FileRow<'_>) -> Vec<u8> {

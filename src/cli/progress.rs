@@ -1,6 +1,8 @@
 //! Progress of work that lasts: on standard error, on a terminal, and only after a second.
 
 use std::io::IsTerminal;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -42,9 +44,58 @@ impl Progress {
     }
 }
 
+/// How many things were done, where nobody knows how many there are. Threads share it.
+#[derive(Clone)]
+pub(crate) struct Count(Option<Shown>);
+
+#[derive(Clone)]
+struct Shown {
+    bar: ProgressBar,
+    begun: Instant,
+    done: Arc<AtomicU64>,
+}
+
+impl Count {
+    /// Things that are done: "looked at 12,345 files". Only where `shown`, and only on a terminal.
+    pub(crate) fn new(verb: &str, things: &str, shown: bool) -> Count {
+        if !shown || !std::io::stderr().is_terminal() {
+            return Count(None);
+        }
+        let bar = ProgressBar::with_draw_target(None, target());
+        let template = format!("{verb} {{human_pos}} {things}, {{elapsed}}");
+        let bar = ProgressStyle::with_template(&template).map(|style| bar.clone().with_style(style)).unwrap_or(bar);
+        Count(Some(Shown { bar, begun: Instant::now(), done: Arc::default() }))
+    }
+
+    /// One more.
+    pub(crate) fn one(&self) {
+        let Some(shown) = &self.0 else { return };
+        let done = shown.done.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        if shown.begun.elapsed() >= SILENCE {
+            shown.bar.set_position(done);
+        }
+    }
+
+    /// Says something else on standard error meanwhile.
+    pub(crate) fn aside<R>(&self, say: impl FnOnce() -> R) -> R {
+        match &self.0 {
+            Some(shown) => shown.bar.suspend(say),
+            None => say(),
+        }
+    }
+
+    /// All is done, and the line goes.
+    pub(crate) fn clear(&self) {
+        self.0.iter().for_each(|shown| shown.bar.finish_and_clear());
+    }
+}
+
+fn target() -> ProgressDrawTarget {
+    if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() }
+}
+
 fn bar(verb: &str) -> ProgressBar {
-    let shown = std::io::stderr().is_terminal();
-    let target = if shown { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
+    let target = target();
     let bar = ProgressBar::with_draw_target(Some(0), target);
     let template = format!("{verb} {{bar:40}} {{bytes}} of {{total_bytes}}, {{bytes_per_sec}}");
     ProgressStyle::with_template(&template).map(|style| bar.clone().with_style(style)).unwrap_or(bar)

@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender};
 
 use super::args::PcstatArgs;
 use super::measure::{self, Marks, Message, advised, kind_of};
+use super::progress::Count;
 use super::{Done, Report, Stop, pcstat, screen};
 use crate::error::{Error, Subject};
 use crate::output::choose::renderer;
@@ -43,12 +44,14 @@ pub(crate) fn run(args: &PcstatArgs, report: &mut Report) -> Done {
 /// Measures everything that was chosen and gives the sums of each thread.
 fn collect(args: &PcstatArgs, engine: Engine, report: &mut Report) -> Result<Vec<Sums>, Stop> {
     let selection = &args.selection;
+    let count = Count::new("looked at", "files", true);
     let new = |_: &Marks, sender: &SyncSender<Message>| Surveyor {
         engine,
         range: selection.range(),
         only_cached: args.only_cached,
         sums: Sums { deepest: args.by_dir, ..Sums::default() },
         sender: sender.clone(),
+        count: count.clone(),
     };
     let finish = |mut surveyor: Surveyor| {
         surveyor.sums.settle();
@@ -57,12 +60,14 @@ fn collect(args: &PcstatArgs, engine: Engine, report: &mut Report) -> Result<Vec
     let hear = |messages: Receiver<Message>, report: &mut Report| {
         for message in messages {
             if let Message::Failure(error) = message {
-                report.failure(&advised(error));
+                count.aside(|| report.failure(&advised(error)));
             }
         }
         Ok(())
     };
-    measure::visit(selection, report, new, finish, hear)
+    let sums = measure::visit(selection, report, new, finish, hear);
+    count.clear();
+    sums
 }
 
 /// Says once of how many files nothing is known: a line for each would bury everything else.
@@ -170,10 +175,12 @@ struct Surveyor {
     only_cached: bool,
     sums: Sums,
     sender: SyncSender<Message>,
+    count: Count,
 }
 
 impl Visitor for Surveyor {
     fn file(&mut self, file: OpenFile, place: Place<'_>) -> ControlFlow<()> {
+        self.count.one();
         let report = self.engine.measure_opened(file, self.range);
         // A file of which nothing is known may have cached pages: it is not left out in silence.
         if !self.only_cached || report.cached().map_or(true, |cached| cached.0 > 0) {

@@ -60,7 +60,7 @@ pub enum Command {
 }
 
 /// How the answer is written; the same in every subcommand.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct OutputArgs {
     /// Columns to show: LIST replaces the default ones, +LIST adds to them (names are below)
     #[arg(short = 'o', long = "columns", value_name = "LIST")]

@@ -9,7 +9,7 @@ use crate::output::column::find;
 use crate::views::{directory, file};
 
 /// `rmap pcstat`
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct PcstatArgs {
     /// Which files.
     #[command(flatten)]

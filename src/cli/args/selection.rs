@@ -9,7 +9,7 @@ use crate::pagecache::ByteRange;
 use crate::units::Bytes;
 
 /// Which files.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct SelectionArgs {
     /// Files; with -R also directories
     #[arg(value_name = "PATH", required_unless_present_any = ["pid", "files_from"])]

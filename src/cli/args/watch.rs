@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 /// Whether and how often an answer is repeated.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct WatchArgs {
     /// Repeat every SECS seconds (0.5, 2) until Ctrl-C, and show what changed since the look before
     #[arg(short = 'w', long = "watch", value_name = "SECS")]
