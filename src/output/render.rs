@@ -6,8 +6,6 @@ use super::cell::{Cell, SizeUnit};
 use super::column::RowKind;
 use super::total::Totals;
 
-pub use super::choose::renderer;
-
 /// The formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
