@@ -1,11 +1,10 @@
 //! `rmap demo`: makes memory and shows it from both sides.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-
 use super::args::DemoArgs;
+use super::progress::Progress;
 use super::signals::Signals;
 use super::{Done, Report, Stop, screen};
 use crate::error::Error;
@@ -68,8 +67,9 @@ fn play(
     }
     renderer.begin(None)?;
     let mut last = None;
+    let mut progress = Progress::new("filling");
     for step in STEPS {
-        fill(&mut demo, part(args.size, step), args.size, signals)?;
+        fill(&mut demo, part(args.size, step), args.size, signals, &mut progress)?;
         let seen = demo.observe().map_err(Stop::Failed)?;
         renderer.row(&StepRow { seen: &seen })?;
         last = Some(seen);
@@ -123,27 +123,17 @@ fn path_words(demo: &Demo) -> String {
 }
 
 /// Fills the file up to `end`, with progress on a terminal.
-fn fill(demo: &mut Demo, end: Bytes, size: Bytes, signals: &Signals) -> Done {
-    let bar = progress_bar(size);
+fn fill(demo: &mut Demo, end: Bytes, size: Bytes, signals: &Signals, progress: &mut Progress) -> Done {
     let filled = demo.fill_to(end, |filled| {
-        bar.set_position(filled.0);
+        progress.reach(filled, size);
         signals.received().is_none()
     });
-    bar.finish_and_clear();
+    progress.clear();
     let complete = filled.map_err(Stop::Failed)?;
     match signals.received() {
         Some(signal) if !complete => Err(Stop::Signal(signal)),
         _ => Ok(()),
     }
-}
-
-fn progress_bar(size: Bytes) -> ProgressBar {
-    // Standard output must be the terminal too, else there is nothing that the bar would stand below.
-    let shown = std::io::stderr().is_terminal();
-    let target = if shown { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
-    let style = ProgressStyle::with_template("filling {bar:40} {bytes} of {total_bytes}, {bytes_per_sec}");
-    let bar = ProgressBar::with_draw_target(Some(size.0), target);
-    style.map(|style| bar.clone().with_style(style)).unwrap_or(bar)
 }
 
 fn write_verdict(seen: &Observation, meddling: Option<&Error>) -> Done {

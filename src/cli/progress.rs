@@ -28,7 +28,12 @@ impl Progress {
 
     /// `bytes` more are done, of `all`.
     pub(crate) fn advance(&mut self, bytes: Bytes, all: Bytes) {
-        self.done = self.done.saturating_add(bytes.0);
+        self.reach(Bytes(self.done.saturating_add(bytes.0)), all);
+    }
+
+    /// `done` bytes are done by now, of `all`.
+    pub(crate) fn reach(&mut self, done: Bytes, all: Bytes) {
+        self.done = done.0;
         if self.bar.is_none() && self.begun.elapsed() < SILENCE {
             return;
         }

@@ -3,7 +3,7 @@
 use crate::error::ErrorKind;
 use crate::pagecache::{OpenFile, PageRuns, Run};
 use crate::process::file_maps::{self, FileMapping};
-use crate::process::{Fields, ProcRoot, Process, Wanted, read_process, read_smaps};
+use crate::process::{Fields, ProcRoot, Process, Wanted, read_pids, read_process, read_smaps};
 use crate::units::Pages;
 
 /// A process that has pages of a file in its page table.
@@ -34,7 +34,7 @@ impl Holders {
     /// Looks through all processes for those that map `pages` of `file`.
     pub fn find(root: &ProcRoot, file: &OpenFile, pages: &PageRuns) -> Holders {
         let mut found = Holders::default();
-        let mut pids = file_maps::read_pids(root).unwrap_or_default();
+        let mut pids = read_pids(root).unwrap_or_default();
         pids.sort_unstable();
         for pid in pids {
             match file_maps::read_mappings_of_inode(root, pid, file.inode()) {

@@ -33,16 +33,6 @@ pub struct FileMapping {
 const NOT_ALLOWED: Absent =
     Absent::new(Reason::Denied, "only root and CAP_CHECKPOINT_RESTORE see which file a mapping is of");
 
-/// The numbers of all processes, in no order.
-///
-/// # Errors
-/// What reading the directory answers.
-pub fn read_pids(root: &ProcRoot) -> Result<Vec<u32>> {
-    let subject = || Subject::Path(root.path().to_owned());
-    let entries = std::fs::read_dir(root.path()).map_err(|error| Error::io(subject(), &error))?;
-    Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
-}
-
 /// The mappings of `pid` whose inode has this number, whatever their device, in the order of their addresses.
 ///
 /// # Errors

@@ -54,7 +54,7 @@ pub use meminfo::read_available_memory;
 pub use page_cells::{PageCell, PageCells, read_page_cells};
 pub use read::{ProcessMappings, read_mappings, read_present_pages, read_smaps};
 pub use rollup::{ProcessTotals, read_totals};
-pub use root::ProcRoot;
+pub use root::{ProcRoot, read_pids};
 pub use select::{Selection, read_selected};
 pub use smaps::{ParseError, SmapsParser, parse_smaps};
 pub use source::Source;

@@ -47,6 +47,16 @@ impl ProcRoot {
     }
 }
 
+/// The numbers of all processes, in no order.
+///
+/// # Errors
+/// What reading the directory answers.
+pub fn read_pids(root: &ProcRoot) -> Result<Vec<u32>> {
+    let subject = || Subject::Path(root.path().to_owned());
+    let entries = std::fs::read_dir(root.path()).map_err(|error| Error::io(subject(), &error))?;
+    Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
+}
+
 /// The directory of one process, held open: everything read through it is of that process. When the process is gone
 /// and its number given to another, a live kernel answers `ESRCH` or `ENOENT` here, never the other process's figures.
 #[derive(Debug)]

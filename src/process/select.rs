@@ -10,7 +10,7 @@ use regex::bytes::Regex;
 
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::process::identity::{is_kernel_thread, is_zombie, own_pid, read_identity, read_stat};
-use crate::process::root::{ProcRoot, ProcessDir};
+use crate::process::root::{ProcRoot, ProcessDir, read_pids};
 use crate::process::status::read_status_in;
 
 /// As much of `/proc/PID/cgroup` as is read.
@@ -129,10 +129,8 @@ pub fn read_selected(root: &ProcRoot, selection: &Selection) -> Result<Vec<u32>>
         return Ok(Vec::new());
     }
     let own = own_pid(root).ok().filter(|_| selection.finds_the_asker());
-    let entries = std::fs::read_dir(root.path());
-    let entries = entries.map_err(|error| Error::io(Subject::Path(root.path().to_owned()), &error))?;
-    let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
-    let mut found: Vec<u32> = numbers
+    let mut found: Vec<u32> = read_pids(root)?
+        .into_iter()
         .filter(|pid| Some(*pid) != own)
         .filter(|pid| ProcessDir::open(root, *pid).and_then(|process| selection.holds_for(&process)).unwrap_or(false))
         .collect();
