@@ -31,9 +31,9 @@ pub mod units;
 
 #[cfg(feature = "cli")]
 pub mod cli;
-#[cfg(feature = "cli")]
-pub mod output;
-#[cfg(feature = "cli")]
+pub mod query;
+pub mod render;
+pub mod table;
 pub mod views;
 
 pub use error::{Error, Result};

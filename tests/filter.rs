@@ -3,39 +3,46 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use proptest::prelude::*;
-use rmap::output::column::Column;
-use rmap::output::filter::Expression;
-use rmap::output::{Cell, Kind, RowKind, Sum};
+use rmap::table::{Cell, Column, ColumnKind as Kind, Expression, RowKind};
 use rmap::units::{Absent, Reason};
 
 /// Rows of this test: a size that may be unknown, a name, a share, a flag and an address.
 struct Things;
 
 #[derive(Clone, Copy)]
-struct Thing<'r> {
+struct Thing {
     size: Option<u64>,
     other: u64,
-    name: &'r str,
+    name: &'static str,
     flag: bool,
 }
 
 impl RowKind for Things {
-    type Row<'r> = Thing<'r>;
+    type Row = Thing;
+    type Need = ();
+    const ROWS: &'static str = "things";
+    const LARGEST_BY: &'static str = "size";
+
+    fn identity(row: &Thing) -> Vec<u8> {
+        row.name.as_bytes().to_vec()
+    }
 }
 
-const UNKNOWN: Absent = Absent::new(Reason::Denied, "not told");
+const UNKNOWN: Absent = Absent::new(Reason::Denied, "not yours");
+
+type C = Column<Things>;
 
 const TABLE: &[Column<Things>] = &[
-    Column::new("size", "", Kind::Bytes, Sum::Add, |row, _| row.size.map_or(Cell::Absent(UNKNOWN), Cell::Bytes), ""),
-    Column::new("other", "", Kind::Bytes, Sum::Add, |row, _| Cell::Bytes(row.other), ""),
-    Column::new("name", "", Kind::Text, Sum::Nothing, |row, _| Cell::Text(row.name.as_bytes()), ""),
-    Column::new("share", "", Kind::Percent, Sum::Nothing, |_, _| Cell::Percent(12.5), ""),
-    Column::new("flag", "", Kind::Flag, Sum::Nothing, |row, _| Cell::Flag(row.flag), ""),
-    Column::new("start", "", Kind::Address, Sum::Nothing, |_, _| Cell::Address(0x7f00), ""),
-    Column::new("time", "", Kind::Time, Sum::Nothing, |_, _| Cell::Time(std::time::UNIX_EPOCH), ""),
+    C::sum("size", "", Kind::Bytes, |row, _| row.size.map_or(Cell::Absent(UNKNOWN), Cell::Bytes), ""),
+    C::sum("other", "", Kind::Bytes, |row, _| Cell::Bytes(row.other), ""),
+    C::new("name", "", Kind::Text, |row, _| Cell::Text(row.name.as_bytes()), ""),
+    C::new("share", "", Kind::Percent, |_, _| Cell::Percent(12.5), ""),
+    C::new("flag", "", Kind::Flag, |row, _| Cell::Flag(row.flag), ""),
+    C::new("start", "", Kind::Address, |_, _| Cell::Address(0x7f00), ""),
+    C::new("time", "", Kind::Time, |_, _| Cell::Time(std::time::UNIX_EPOCH), ""),
 ];
 
-fn holds(text: &str, thing: Thing<'_>) -> bool {
+fn holds(text: &str, thing: Thing) -> bool {
     let filter = text.parse::<Expression>().and_then(|expression| expression.over(TABLE));
     filter.unwrap_or_else(|error| panic!("{text}: {error}")).matches(&thing)
 }
@@ -48,7 +55,7 @@ fn mistake(text: &str) -> (String, String) {
     (error.why.clone(), text[error.place].to_owned())
 }
 
-const THING: Thing<'static> = Thing { size: Some(10 << 20), other: 5, name: "/usr/lib/a (x86).so", flag: true };
+const THING: Thing = Thing { size: Some(10 << 20), other: 5, name: "/usr/lib/a (x86).so", flag: true };
 
 #[test]
 fn a_comparison_is_by_the_columns_kind() {

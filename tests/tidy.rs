@@ -8,9 +8,8 @@ use std::path::{Path, PathBuf};
 
 /// What each floor may use, besides itself. `a <- b` reads "b may use a"; nothing points back.
 ///
-/// units <- kernel <- process, pagecache <- compare <- laboratory <- views <- cli
-/// process, pagecache <- control <- views
-/// units <- output <- views
+/// units <- kernel <- process, pagecache <- compare <- control, laboratory <- views <- query <- cli
+/// units <- table <- render <- query
 const ARROWS: &[(&str, &[&str])] = &[
     ("units", &[]),
     ("error", &["units"]),
@@ -20,11 +19,26 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("compare", &["units", "error", "kernel", "process", "pagecache"]),
     ("control", &["units", "error", "kernel", "process", "pagecache"]),
     ("laboratory", &["units", "error", "kernel", "process", "pagecache", "compare"]),
-    ("output", &["units", "error"]),
-    ("views", &["units", "error", "process", "pagecache", "compare", "control", "laboratory", "output"]),
+    ("table", &["units", "error"]),
+    ("render", &["units", "error", "table"]),
+    ("views", &["units", "error", "process", "pagecache", "compare", "control", "laboratory", "table"]),
+    ("query", &["units", "error", "table", "render", "views"]),
     (
         "cli",
-        &["units", "error", "kernel", "process", "pagecache", "compare", "control", "laboratory", "output", "views"],
+        &[
+            "units",
+            "error",
+            "kernel",
+            "process",
+            "pagecache",
+            "compare",
+            "control",
+            "laboratory",
+            "table",
+            "render",
+            "query",
+            "views",
+        ],
     ),
 ];
 
@@ -104,13 +118,7 @@ fn the_stated_rust_version_is_no_older_than_any_dependency_needs() {
 #[test]
 fn the_json_document_names_every_key() {
     let document = fs::read_to_string("docs/json.md").unwrap();
-    let mut keys: Vec<String> = Vec::new();
-    keys.extend(rmap::views::file::COLUMNS.iter().map(|column| column.id.to_string()));
-    keys.extend(rmap::views::directory::COLUMNS.iter().map(|column| column.id.to_string()));
-    keys.extend(rmap::views::run::COLUMNS.iter().map(|column| column.id.to_string()));
-    keys.extend(rmap::views::effect::COLUMNS.iter().map(|column| column.id.to_string()));
-    keys.extend(rmap::views::demo_step::COLUMNS.iter().map(|column| column.id.to_string()));
-    keys.extend(rmap::views::mapping::known_columns().iter().map(|column| column.id.to_string()));
+    let keys = rmap::views::all_ids();
     for key in keys {
         assert!(document.contains(&format!("`{key}`")), "docs/json.md does not name `{key}`");
     }

@@ -1,4 +1,4 @@
-//! The configuration file: what tables show where nothing was typed.
+//! The configuration file: what tables show if nothing was typed.
 //!
 //! `$XDG_CONFIG_HOME/rmap/config.toml`, or `~/.config/rmap/config.toml`; `--config FILE` names another, `--no-config` reads
 //! none. It has a section for each subcommand:
@@ -9,10 +9,11 @@
 //! unit = "human"            # kib, bytes or human
 //! ```
 //!
-//! It is for people's tables alone: a machine format holds what it always holds. Anything in the file that has no meaning is an
-//! error, because a typing mistake that changes nothing is never found. The file that is found by itself is read only where it
-//! belongs to the user that rmap runs as: under `sudo` with another user's environment it is as if it were not there.
+//! It is for tables only: a machine format holds what it always holds. Anything in the file that has no meaning is an error,
+//! because a typing mistake that changes nothing is never found. The default file is read only if it belongs to the user that
+//! rmap runs as: under `sudo` with another user's environment it is ignored.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{ErrorKind as IoErrorKind, Read};
 use std::ops::Range;
@@ -22,34 +23,20 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::Stop;
-use super::args::{Cli, Command};
+use super::{GlobalArgs, SUBCOMMANDS, Subcommand};
 use crate::error::{Error, ErrorKind, Subject};
-use crate::output::{Column, RowKind, SizeUnit, column};
-use crate::views::{demo_step, effect, file, mapping};
+use crate::table::SizeUnit;
 
 /// As much as is read.
 const LONGEST: u64 = 1 << 20;
 
-/// What a section says.
+/// What the section of a subcommand says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Configured {
+pub(crate) struct Configured {
     /// The columns of tables.
-    pub columns: Option<Vec<String>>,
+    pub(crate) columns: Option<Vec<String>>,
     /// The unit of sizes in tables.
-    pub unit: Option<SizeUnit>,
-}
-
-/// The file as it is written.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Written {
-    pid: Section,
-    pcstat: Section,
-    demo: Section,
-    warm: Section,
-    evict: Section,
-    lock: Section,
+    pub(crate) unit: Option<SizeUnit>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -67,26 +54,17 @@ enum Unit {
     Human,
 }
 
-/// Reads the file and gives the subcommand that was typed what it says.
-pub(crate) fn apply(cli: &mut Cli) -> Result<(), Stop> {
-    let Some((path, text)) = read(cli).map_err(Stop::Usage)? else { return Ok(()) };
-    let mut sections = Text { path: &path, text: &text }.parse().map_err(Stop::Usage)?;
-    match &mut cli.command {
-        Command::Pid(args) => args.output.configured = std::mem::take(&mut sections.pid),
-        Command::Pcstat(args) => args.output.configured = std::mem::take(&mut sections.pcstat),
-        Command::Demo(args) => args.output.configured = std::mem::take(&mut sections.demo),
-        Command::Warm(args) => args.output.configured = std::mem::take(&mut sections.warm),
-        Command::Evict(args) => args.output.configured = std::mem::take(&mut sections.evict),
-        Command::Lock(args) => args.output.configured = std::mem::take(&mut sections.lock),
-        Command::RemoveAtEnd(_) => {}
-    }
-    Ok(())
+/// Reads what the file says about a subcommand.
+pub(super) fn read(global: &GlobalArgs, subcommand: &Subcommand) -> Result<Configured, Error> {
+    let Some((path, text)) = read_file(global)? else { return Ok(Configured::default()) };
+    let mut sections = Text { path: &path, text: &text }.parse()?;
+    Ok(sections.remove(subcommand.name).unwrap_or_default())
 }
 
-/// The file's path and text; none where there is none to read.
-fn read(cli: &Cli) -> Result<Option<(PathBuf, String)>, Error> {
-    let named = cli.config.clone();
-    let Some(path) = named.clone().or_else(default_path).filter(|_| !cli.no_config) else { return Ok(None) };
+/// The path and text of the file; none if there is none to read.
+fn read_file(global: &GlobalArgs) -> Result<Option<(PathBuf, String)>, Error> {
+    let named = global.config.clone();
+    let Some(path) = named.clone().or_else(default_path).filter(|_| !global.no_config) else { return Ok(None) };
     let failed = |error: std::io::Error| Error::io(Subject::Path(path.clone()), &error);
     // Without waiting: a FIFO that nobody writes to would never open.
     let opened = File::options().read(true).custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY).open(&path);
@@ -101,12 +79,12 @@ fn read(cli: &Cli) -> Result<Option<(PathBuf, String)>, Error> {
     }
     let refused = |why: &'static str| Error::path(&path, ErrorKind::Refused, why);
     if !metadata.is_file() {
-        return Err(refused("a configuration is a regular file, and this is none"));
+        return Err(refused("not a regular file"));
     }
     let mut text = String::new();
     file.take(LONGEST + 1).read_to_string(&mut text).map_err(failed)?;
     if text.len() as u64 > LONGEST {
-        return Err(refused("longer than 1 MiB: no configuration"));
+        return Err(refused("longer than 1 MiB"));
     }
     Ok(Some((path, text)))
 }
@@ -122,17 +100,6 @@ fn default_path() -> Option<PathBuf> {
     Some(config.join("rmap/config.toml"))
 }
 
-/// The sections, checked.
-#[derive(Debug)]
-struct Sections {
-    pid: Configured,
-    pcstat: Configured,
-    demo: Configured,
-    warm: Configured,
-    evict: Configured,
-    lock: Configured,
-}
-
 /// A file's text and where it is from.
 struct Text<'t> {
     path: &'t Path,
@@ -140,41 +107,43 @@ struct Text<'t> {
 }
 
 impl Text<'_> {
-    fn parse(&self) -> Result<Sections, Error> {
-        let written: Written = toml::from_str(self.text)
+    /// The sections, checked, by the names of their subcommands.
+    fn parse(&self) -> Result<BTreeMap<String, Configured>, Error> {
+        let sections: BTreeMap<Spanned<String>, Section> = toml::from_str(self.text)
             .map_err(|error| self.error(error.span().unwrap_or_default(), first_line(error.message())))?;
-        Ok(Sections {
-            pid: self.section(written.pid, &mapping::known_columns())?,
-            pcstat: self.section(written.pcstat, file::COLUMNS)?,
-            demo: self.section(written.demo, demo_step::COLUMNS)?,
-            warm: self.section(written.warm, effect::COLUMNS)?,
-            evict: self.section(written.evict, effect::COLUMNS)?,
-            lock: self.section(written.lock, effect::COLUMNS)?,
-        })
+        sections.into_iter().map(|(name, section)| self.section(&name, section)).collect()
     }
 
-    fn section<K: RowKind>(&self, written: Section, table: &[Column<K>]) -> Result<Configured, Error> {
-        if let Some(none) = written.columns.as_ref().filter(|columns| columns.as_ref().is_empty()) {
+    fn section(&self, name: &Spanned<String>, section: Section) -> Result<(String, Configured), Error> {
+        let configurable = || SUBCOMMANDS.iter().filter(|subcommand| !subcommand.is_hidden);
+        let Some(subcommand) = configurable().find(|subcommand| subcommand.name == name.as_ref()) else {
+            let known: Vec<&str> = configurable().map(|subcommand| subcommand.name).collect();
+            let error = self.error(name.span(), format!("unknown section '{}'", name.as_ref()));
+            return Err(error.with_advice(format!("the sections are {}", known.join(", "))));
+        };
+        if let Some(none) = section.columns.as_ref().filter(|columns| columns.as_ref().is_empty()) {
             return Err(self.error(none.span(), "a table without columns shows nothing".to_owned()));
         }
-        let columns = written.columns.map(Spanned::into_inner);
-        for name in columns.iter().flatten() {
-            let id = name.as_ref().to_ascii_lowercase();
-            if column::find(table, &id).is_none() {
-                let known = column::unknown(table, &id);
-                let error = self.error(name.span(), format!("there is no column '{}'", name.as_ref()));
-                return Err(error.with_advice(known.advice().unwrap_or_default().to_owned()));
-            }
-        }
-        let columns: Option<Vec<String>> = columns.map(|names| {
-            names.into_iter().map(|name| K::id_of(&name.into_inner().to_ascii_lowercase()).to_owned()).collect()
-        });
-        let unit = written.unit.map(|unit| match unit {
+        let columns = section.columns.map(Spanned::into_inner);
+        let columns = columns.map(|names| names.iter().map(|name| self.column(subcommand, name)).collect());
+        let unit = section.unit.map(|unit| match unit {
             Unit::Kib => SizeUnit::Kib,
             Unit::Bytes => SizeUnit::Bytes,
             Unit::Human => SizeUnit::Human,
         });
-        Ok(Configured { columns, unit })
+        Ok((subcommand.name.to_owned(), Configured { columns: columns.transpose()?, unit }))
+    }
+
+    /// The name of a column, if the subcommand has it.
+    fn column(&self, subcommand: &Subcommand, name: &Spanned<String>) -> Result<String, Error> {
+        let typed = name.as_ref().to_ascii_lowercase();
+        let id = (subcommand.column_called)(&typed).to_owned();
+        let known = (subcommand.columns)();
+        if known.contains(&id) {
+            return Ok(id);
+        }
+        let error = self.error(name.span(), format!("there is no column '{}'", name.as_ref()));
+        Err(error.with_advice(format!("the columns are {}", known.join(", "))))
     }
 
     fn error(&self, place: Range<usize>, why: String) -> Error {
@@ -194,26 +163,26 @@ fn first_line(message: &str) -> String {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<Sections, String> {
+    fn parse(text: &str) -> Result<BTreeMap<String, Configured>, String> {
         Text { path: Path::new("/c.toml"), text }.parse().map_err(|error| error.to_string())
     }
 
     #[test]
-    fn a_section_is_the_subcommands_own() {
+    fn a_section_belongs_to_its_subcommand() {
         let sections =
             parse("[pid]\ncolumns = [\"RSS\", \"uss\"]\nunit = \"human\"\n[pcstat]\ncolumns = [\"name\"]").unwrap();
-        assert_eq!(sections.pid.columns, Some(vec!["rss".to_owned(), "uss".to_owned()]));
-        assert_eq!(sections.pid.unit, Some(SizeUnit::Human));
-        assert_eq!(sections.pcstat.columns, Some(vec!["filename".to_owned()]));
-        assert_eq!(sections.demo, Configured::default());
+        assert_eq!(sections["pid"].columns, Some(vec!["rss".to_owned(), "uss".to_owned()]));
+        assert_eq!(sections["pid"].unit, Some(SizeUnit::Human));
+        assert_eq!(sections["pcstat"].columns, Some(vec!["filename".to_owned()]));
+        assert!(!sections.contains_key("demo"));
     }
 
     #[test]
-    fn what_has_no_meaning_is_named_with_its_line() {
+    fn what_has_no_meaning_is_reported_with_its_line() {
         for (text, start) in [
             ("[pid]\ncolumns = [\"rss\",\n  \"rsss\"]", "/c.toml:3: there is no column 'rsss'"),
             ("[pid]\n\ncolour = 1", "/c.toml:3: unknown field `colour`"),
-            ("[pidd]\n", "/c.toml:1: unknown field `pidd`"),
+            ("[pidd]\n", "/c.toml:1: unknown section 'pidd'"),
             ("[pid]\nunit = \"feet\"", "/c.toml:2: unknown variant `feet`"),
             ("[pid]\ncolumns = 1", "/c.toml:2: invalid type"),
             ("[pcstat]\n\ncolumns = []", "/c.toml:3: a table without columns"),

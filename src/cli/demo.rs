@@ -2,49 +2,114 @@
 
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
-use super::args::DemoArgs;
-use super::progress::Progress;
+use clap::Args;
+
+use super::answer::{AnswerArgs, View, refuse_if};
+use super::config::Configured;
+use super::report::Report;
 use super::signals::Signals;
-use super::{Done, Report, Stop, screen};
+use super::{Done, Run, screen};
 use crate::error::Error;
 use crate::laboratory::demo::{Demo, Observation, Plan};
-use crate::output::choose::renderer;
-use crate::output::escape::{error_line, escaped};
-use crate::output::{Cell, Format, Layout, Renderer, SizeUnit, column};
+use crate::laboratory::guard;
+use crate::query::Host;
+use crate::render::Presentation;
+use crate::table::escape::{error_line, escaped};
+use crate::table::{Cell, SizeUnit, columns_help};
 use crate::units::Bytes;
-use crate::views::demo_step::{self, DemoSteps, StepRow};
+use crate::views::demo_step::{self, DemoSource};
 
-/// The shares of the file, in percent, at which both views are taken: 0 is after mapping, before anything is written.
-const STEPS: [u64; 5] = [0, 25, 50, 75, 100];
-
-/// The columns, for `--help`.
-pub(crate) fn help() -> String {
-    format!(
-        "Columns:\n{}\nSizes are in KiB unless -b or -H is given, and in bytes for a file that is no multiple of 4 KiB.\n\n\
-         The file is removed when the demo ends, also by kill -9: by a second process that waits for that. What ends \
-         both at once, such as the end of the whole container or machine, leaves the file.",
-        column::help(demo_step::COLUMNS)
-    )
+/// `rmap demo`
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// How large the file is: 256M, 1G
+    #[arg(long, value_name = "SIZE", default_value = "256M")]
+    size: Bytes,
+    /// Make the file here instead of in a temporary directory on disk
+    #[arg(long, value_name = "PATH")]
+    file: Option<PathBuf>,
+    /// Replace the file of --file if there is one
+    #[arg(long, requires = "file")]
+    force: bool,
+    /// Leave the file in place
+    #[arg(long)]
+    keep: bool,
+    /// Stay alive at the end, until Ctrl-C, and print what to type in another terminal
+    #[arg(long)]
+    hold: bool,
+    /// How the answer is shown.
+    #[command(flatten)]
+    answer: AnswerArgs,
 }
 
-pub(crate) fn run(args: &DemoArgs, report: &mut Report) -> Done {
-    if args.size == Bytes(0) {
-        return Err(Stop::usage("--size 0", "a file of no bytes cannot be mapped; choose a size like 256M"));
-    }
-    let everything: Vec<&str> = demo_step::COLUMNS.iter().map(|column| column.id.as_ref()).collect();
-    let table = args.output.format() == Format::Table;
-    let default = if table { args.output.default_columns(demo_step::DEFAULT) } else { everything };
-    let ids = args.output.columns.as_ref().map_or_else(|| default.clone(), |list| list.over(&default));
-    let columns = column::select(demo_step::COLUMNS, &ids).map_err(Stop::Usage)?;
-    let columns = screen::writable(columns, &args.output)?;
+impl Run for DemoArgs {
+    const NAME: &'static str = "demo";
+    const ABOUT: &'static str = "Map and fill a file, and watch both views agree";
 
-    let signals = Signals::watch()?;
-    let plan = Plan { size: args.size, file: args.file.clone(), force: args.force, keep: args.keep };
-    let demo = Demo::begin(&plan).map_err(Stop::Failed)?;
-    let layout = Layout { live: true, terminal_width: None, ..screen::layout(&args.output, exact_unit(args.size)) };
-    let mut renderer = renderer::<DemoSteps>(layout, columns, screen::output());
-    play(args, demo, renderer.as_mut(), &signals, report)
+    fn help() -> String {
+        format!(
+            "Columns:\n{}\nSizes are in KiB unless -b or -H is given, and in bytes for a file that is not a multiple of 4 KiB.\n\n\
+             The file is removed when the demo ends, also by kill -9: by a second process that waits for that. What ends \
+             both at once, such as the end of the whole container or machine, leaves the file.",
+            columns_help(demo_step::COLUMNS)
+        )
+    }
+
+    fn columns() -> Vec<String> {
+        demo_step::COLUMNS.iter().map(|column| column.id().to_owned()).collect()
+    }
+
+    fn run(self, configured: &Configured, report: &mut Report) -> Done {
+        refuse_if(
+            self.size == Bytes(0),
+            "--size 0",
+            "a file of no bytes cannot be mapped; choose a size such as 256M",
+        )?;
+        refuse_if(self.answer.every.is_some(), "-w", "a demo runs once, and shows each step")?;
+        refuse_if(self.answer.by.is_some(), "--by", "the steps of a demo do not add up")?;
+        refuse_if(self.answer.total, "--total", "the steps of a demo do not add up")?;
+        let query = self.answer.query(configured, View::Usual(demo_step::DEFAULT))?;
+        let unit = self.answer.unit(configured, exact_unit(self.size));
+        let presentation =
+            Presentation { terminal_width: None, unit, ..self.answer.presentation(configured, SizeUnit::Kib) };
+        report.signals = Some(Signals::watch()?);
+        report.show_progress("filling");
+        let plan = Plan { size: self.size, file: self.file.clone(), force: self.force, keep: self.keep };
+        let demo = Demo::begin(&plan)?;
+        if !self.answer.is_machine() && !self.answer.no_header {
+            introduce(&demo, self.size, unit)?;
+        }
+        // Whichever way it ends, the demo is dropped and its file removed.
+        let mut source = DemoSource { demo, size: self.size, last: None };
+        self.answer.answer(&query, &mut source, presentation, report)?;
+        if let Some(seen) = &source.last {
+            self.conclude(&source.demo, seen, report)?;
+        }
+        match &report.signals {
+            Some(signals) if self.hold => hold(&source.demo, signals),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// The hidden subcommand of the demo's guard.
+#[derive(Debug, Args)]
+pub(crate) struct RemoveAtEndArgs {
+    /// The file to remove, in the working directory; others are read from standard input.
+    file: PathBuf,
+}
+
+impl Run for RemoveAtEndArgs {
+    const NAME: &'static str = "remove-at-end";
+    const ABOUT: &'static str = "Removes a file when its standard input ends; the demo's guard against being killed";
+    const IS_HIDDEN: bool = true;
+
+    fn run(self, _: &Configured, _: &mut Report) -> Done {
+        guard::remove_at_end(&self.file)
+    }
 }
 
 /// The unit in which every figure of a demo of this size is a whole number: figures are of pages, of the file's size, and of
@@ -53,87 +118,41 @@ fn exact_unit(size: Bytes) -> SizeUnit {
     if size.0.is_multiple_of(4096) { SizeUnit::Kib } else { SizeUnit::Bytes }
 }
 
-/// Plays all steps. Whichever way it returns, the demo's value is dropped and its file removed.
-fn play(
-    args: &DemoArgs,
-    mut demo: Demo,
-    renderer: &mut dyn Renderer<DemoSteps>,
-    signals: &Signals,
-    report: &mut Report,
-) -> Done {
-    let table = args.output.format() == Format::Table;
-    if table && !args.output.no_header {
-        introduce(&demo, args)?;
+impl DemoArgs {
+    /// Says how it ended, and whether it showed what it promises.
+    fn conclude(&self, demo: &Demo, seen: &Observation, report: &mut Report) -> Done {
+        let meddling = demo.meddling();
+        if !self.answer.is_machine() {
+            write_verdict(seen, meddling.as_ref())?;
+        }
+        // A demo that does not show what it promises has not reported everything that was requested.
+        if seen.views.agrees() != Ok(true) {
+            report.incomplete();
+        }
+        match &meddling {
+            Some(error) if self.keep || self.answer.is_machine() => report.failure(error),
+            Some(_) => report.incomplete(),
+            None => {}
+        }
+        Ok(())
     }
-    renderer.begin(None)?;
-    let mut last = None;
-    let mut progress = Progress::new("filling");
-    for step in STEPS {
-        fill(&mut demo, part(args.size, step), args.size, signals, &mut progress)?;
-        let seen = demo.observe().map_err(Stop::Failed)?;
-        renderer.row(&StepRow { seen: &seen })?;
-        last = Some(seen);
-    }
-    renderer.end(None)?;
-    renderer.finish()?;
-    if let Some(seen) = &last {
-        conclude(args, &demo, seen, report)?;
-    }
-    if args.hold { hold(&demo, signals) } else { Ok(()) }
 }
 
-/// Says how it ended, and whether it showed all that was asked for.
-fn conclude(args: &DemoArgs, demo: &Demo, seen: &Observation, report: &mut Report) -> Done {
-    let meddling = demo.meddling();
-    if args.output.format() == Format::Table {
-        write_verdict(seen, meddling.as_ref())?;
-    }
-    // A demo that does not show what it promises has not reported all that was asked for.
-    if seen.views.agrees() != Ok(true) {
-        report.incomplete();
-    }
-    match &meddling {
-        Some(error) if args.keep || args.output.format() != Format::Table => report.failure(error),
-        Some(_) => report.incomplete(),
-        None => {}
-    }
-    Ok(())
-}
-
-/// `step` percent of `size`, in whole bytes.
-fn part(size: Bytes, step: u64) -> Bytes {
-    Bytes((u128::from(size.0) * u128::from(step) / 100) as u64)
-}
-
-fn introduce(demo: &Demo, args: &DemoArgs) -> Done {
-    let unit = match args.output.unit(exact_unit(args.size)) {
+fn introduce(demo: &Demo, size: Bytes, unit: SizeUnit) -> Done {
+    let unit = match unit {
         SizeUnit::Kib => "Sizes are in KiB (-b: in bytes).",
         SizeUnit::Bytes => "Sizes are in bytes.",
         SizeUnit::Human => "Sizes are cut to a decimal.",
     };
     let mut out = screen::output();
-    writeln!(out, "pid {} maps {} ({} bytes), shared and writable,", demo.pid(), path_words(demo), args.size.0)?;
+    writeln!(out, "pid {} maps {} ({} bytes), shared and writable,", demo.pid(), path_text(demo), size.0)?;
     writeln!(out, "and fills it: byte i becomes i % 128. {unit}")?;
     writeln!(out, "Size to Anonymous: the mapping, from smaps. The rest: the file's page cache.\n")?;
     Ok(out.flush()?)
 }
 
-fn path_words(demo: &Demo) -> String {
+fn path_text(demo: &Demo) -> String {
     escaped(demo.path().as_os_str().as_bytes())
-}
-
-/// Fills the file up to `end`, with progress on a terminal.
-fn fill(demo: &mut Demo, end: Bytes, size: Bytes, signals: &Signals, progress: &mut Progress) -> Done {
-    let filled = demo.fill_to(end, |filled| {
-        progress.reach(filled, size);
-        signals.received().is_none()
-    });
-    progress.clear();
-    let complete = filled.map_err(Stop::Failed)?;
-    match signals.received() {
-        Some(signal) if !complete => Err(Stop::Signal(signal)),
-        _ => Ok(()),
-    }
 }
 
 fn write_verdict(seen: &Observation, meddling: Option<&Error>) -> Done {
@@ -150,7 +169,7 @@ fn write_verdict(seen: &Observation, meddling: Option<&Error>) -> Done {
         )?,
         Some(why) => {
             let mut cached = Vec::new();
-            Cell::bytes(views.file.cached().map(|pages| pages.bytes(page))).write_words(SizeUnit::Kib, &mut cached);
+            Cell::bytes(views.file.cached().map(|pages| pages.bytes(page))).write_text(SizeUnit::Kib, &mut cached);
             writeln!(
                 out,
                 "\nThe views differ: Rss is {} KiB, and {} KiB of the file are cached:\n{why}.",
@@ -172,15 +191,14 @@ fn write_verdict(seen: &Observation, meddling: Option<&Error>) -> Done {
 }
 
 /// Stays alive until a signal comes; that is then the wished-for end.
-fn hold(demo: &Demo, signals: &Signals) -> Done {
+fn hold(demo: &Demo, signals: &Signals) {
     // Another terminal is in another directory.
     let path = match demo.meddling() {
         None => std::path::absolute(demo.path()).unwrap_or_else(|_| demo.path().to_owned()),
         // By its name one would see another file, or none.
         Some(_) => format!("/proc/{}/fd/{}", demo.pid(), demo.descriptor()).into(),
     };
-    // On standard error, so that a machine format on standard output stays one document. If that is closed there is nobody
-    // to tell.
+    // On standard error, so that a machine format on standard output stays one document.
     let _ = writeln!(
         std::io::stderr(),
         "\nHolding until Ctrl-C. In another terminal:\n  rmap pid {} -o +inode\n  rmap pcstat {}",
@@ -188,7 +206,6 @@ fn hold(demo: &Demo, signals: &Signals) -> Done {
         shell_word(path.as_os_str().as_bytes())
     );
     signals.wait();
-    Ok(())
 }
 
 /// A word as a shell takes it, of characters that a terminal can show.

@@ -1,67 +1,127 @@
-//! What `rmap warm`, `rmap evict` and `rmap lock` share: a row a file, and a total.
+//! `rmap warm`, `rmap evict` and `rmap lock`: change what the page cache holds, and report what came of it.
 
-use super::args::EffectArgs;
-use super::{Done, Report, Stop, screen};
-use crate::control::Effect;
-use crate::error::Error;
-use crate::output::choose::renderer;
-use crate::output::{Layout, Renderer, SizeUnit, Totals, column};
-use crate::views::effect::{self, EffectRow, Effects};
+use std::io::Write;
 
-/// The columns, for `--help`.
-pub(crate) fn help() -> String {
-    format!("Columns:\n{}\nSizes are in bytes unless -H is given.", column::help(effect::COLUMNS))
+use clap::Args;
+
+use super::answer::{AnswerArgs, View, refuse_if};
+use super::chosen::ChosenArgs;
+use super::config::Configured;
+use super::report::Report;
+use super::signals::Signals;
+use super::{Done, Run};
+use crate::table::{RowKind, SizeUnit, columns_help};
+use crate::units::{Bytes, Human};
+use crate::views::effect::{self, EffectSource, Effects, Work};
+
+/// What all three take.
+#[derive(Debug, Args)]
+struct EffectArgs {
+    /// Which files.
+    #[command(flatten)]
+    chosen: ChosenArgs,
+    /// How the answer is shown.
+    #[command(flatten)]
+    answer: AnswerArgs,
 }
 
-/// Writes the rows.
-pub(crate) struct Rows {
-    renderer: Box<dyn Renderer<Effects>>,
-    totals: Option<Totals<Effects>>,
+/// `rmap warm`
+#[derive(Debug, Args)]
+pub(crate) struct WarmArgs {
+    #[command(flatten)]
+    effect: EffectArgs,
 }
 
-impl Rows {
-    /// Opens the table; `default` are the columns of a table where none were named.
-    pub(crate) fn begin(args: &EffectArgs, default: &[&str]) -> Result<Rows, Stop> {
-        let columns = screen::columns(&args.output, effect::COLUMNS, &args.output.default_columns(default))?;
-        let layout = Layout { rows_key: "files", total: args.total, ..screen::layout(&args.output, SizeUnit::Bytes) };
-        let totals = args.total.then(|| Totals::new(&columns));
-        let mut renderer = renderer::<Effects>(layout, columns, screen::output());
-        renderer.begin(None)?;
-        Ok(Rows { renderer, totals })
-    }
+/// `rmap evict`
+#[derive(Debug, Args)]
+pub(crate) struct EvictArgs {
+    #[command(flatten)]
+    effect: EffectArgs,
+}
 
-    /// One file: what came of it, or why nothing was done.
-    pub(crate) fn add(&mut self, done: Result<Effect, Error>, report: &mut Report) -> Done {
-        match done {
-            Ok(effect) => self.add_effect(&effect, report),
-            Err(error) => {
-                report.failure(&error);
-                Ok(())
+/// `rmap lock`
+#[derive(Debug, Args)]
+pub(crate) struct LockArgs {
+    #[command(flatten)]
+    effect: EffectArgs,
+}
+
+macro_rules! run_as {
+    ($arguments:ty, $name:literal, $about:literal, $work:expr, $default:expr) => {
+        impl Run for $arguments {
+            const NAME: &'static str = $name;
+            const ABOUT: &'static str = $about;
+
+            fn help() -> String {
+                format!("Columns:\n{}\nSizes are in bytes unless -H is given.", columns_help(effect::COLUMNS))
+            }
+
+            fn columns() -> Vec<String> {
+                effect::COLUMNS.iter().map(|column| column.id().to_owned()).collect()
+            }
+
+            fn column_called(name: &str) -> &str {
+                Effects::id_of(name)
+            }
+
+            fn run(self, configured: &Configured, report: &mut Report) -> Done {
+                self.effect.run($work, $default, configured, report)
             }
         }
-    }
+    };
+}
 
-    /// What is not as it was asked to be makes the answer incomplete.
-    fn add_effect(&mut self, effect: &Effect, report: &mut Report) -> Done {
-        if let Some(trouble) = &effect.trouble {
-            report.failure(trouble);
-        }
-        if !effect.is_complete() {
-            report.incomplete();
-        }
-        let row = EffectRow { effect };
-        if let Some(totals) = &mut self.totals {
-            totals.add(&row);
-        }
-        Ok(self.renderer.row(&row)?)
-    }
+run_as!(
+    WarmArgs,
+    "warm",
+    "Read files into the page cache: only what is not there, and no holes",
+    Work::Warm,
+    effect::DEFAULT
+);
+run_as!(
+    EvictArgs,
+    "evict",
+    "Write files back and drop them from the page cache; report what stays, and why",
+    Work::Evict,
+    effect::DEFAULT
+);
+run_as!(
+    LockArgs,
+    "lock",
+    "Hold files in the page cache with mlock until ended (Ctrl-C)",
+    Work::Lock,
+    effect::DEFAULT_LOCK
+);
 
-    /// Closes the table, also where a signal has ended the work.
-    pub(crate) fn end_after(mut self, done: Done) -> Done {
-        if matches!(done, Ok(()) | Err(Stop::Signal(_))) {
-            self.renderer.end(self.totals.as_ref())?;
-            self.renderer.finish()?;
+impl EffectArgs {
+    fn run(self, work: Work, default: &[&str], configured: &Configured, report: &mut Report) -> Done {
+        refuse_if(
+            work == Work::Lock && self.answer.every.is_some(),
+            "-w",
+            "what is locked stays as it is until the end",
+        )?;
+        let query = self.answer.query(configured, View::Usual(default))?;
+        let presentation = self.answer.presentation(configured, SizeUnit::Bytes);
+        let mut source = EffectSource { chosen: self.chosen.chosen()?, work, locked: Vec::new() };
+        if work == Work::Warm {
+            report.show_progress("warming");
         }
-        done
+        report.signals = Some(Signals::watch_first()?);
+        self.answer.answer(&query, &mut source, presentation, report)?;
+        match &report.signals {
+            Some(signals) if source.held() > Bytes(0) => {
+                signals.check()?;
+                hold(source.held(), signals);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
+}
+
+/// Stays until a signal comes; that is then the wished-for end.
+fn hold(held: Bytes, signals: &Signals) {
+    // On standard error, so that a machine format on standard output stays one document.
+    let _ = writeln!(std::io::stderr(), "{} ({} bytes) locked in memory until Ctrl-C", Human(held), held.0);
+    signals.wait();
 }

@@ -1,106 +1,166 @@
-//! The command line: what was typed, what will be done, and one short file for each subcommand.
+//! The command line: the subcommands, what was typed, and the exit status.
 //!
-//! Arguments go through two stages. [`args`] holds what was typed: no I/O, nothing can fail but validation. Each subcommand
-//! then decides what will be done (columns, method, width), collects, and renders. Nothing below this floor ever sees an
-//! argument.
+//! What was typed becomes a [`Query`](crate::query::Query) and a source, in one short file for each subcommand. Nothing below
+//! this floor ever sees an argument.
 
-pub mod args;
-pub mod config;
+mod answer;
+mod chosen;
+mod config;
 mod demo;
-mod each_file;
 mod effects;
-mod evict;
-mod lock;
-mod map;
-mod measure;
 mod pcstat;
+mod peers;
 mod pid;
-mod processes;
 mod progress;
-mod runs;
+mod report;
 mod screen;
-mod select;
 mod signals;
-mod survey;
-mod warm;
-mod watch;
 
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, FromArgMatches};
+use clap::{ArgMatches, Args, FromArgMatches};
 
-use crate::error::{Error, ErrorKind, Subject};
-use crate::output::escape;
-use crate::output::filter::FilterError;
-use args::{Cli, Command};
+use crate::table::Stop;
+use config::Configured;
+use report::{Report, SUCCESS, USAGE};
 
-/// All that was asked for was reported.
-const SUCCESS: u8 = 0;
-/// Something could not be reported.
-const INCOMPLETE: u8 = 1;
-/// Wrong usage.
-const USAGE: u8 = 2;
+/// Every subcommand, in the order of `--help`.
+const SUBCOMMANDS: &[Subcommand] = &[
+    Subcommand::of::<pid::PidArgs>(),
+    Subcommand::of::<pcstat::PcstatArgs>(),
+    Subcommand::of::<demo::DemoArgs>(),
+    Subcommand::of::<effects::WarmArgs>(),
+    Subcommand::of::<effects::EvictArgs>(),
+    Subcommand::of::<effects::LockArgs>(),
+    Subcommand::of::<demo::RemoveAtEndArgs>(),
+];
 
-/// What `--filter` takes, for `--help`.
-pub(crate) const FILTER_HELP: &str = "--filter compares columns with values: == != < <= > >= and =~ (a regular expression), \
-joined by && || ! and parentheses. Sizes are 4096, 64K, 10M; text is bare or in quotes; a number may be compared with another \
-column. An absent figure never matches.";
+/// The result of a subcommand.
+pub(crate) type Done = Result<(), Stop>;
 
-/// Runs the command with these arguments, the program's name first, and tells its exit status.
-pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    let arguments = args::understand_peers(arguments.collect());
-    let mut cli = match parse(&arguments) {
-        Ok(cli) => cli,
-        Err(error) => return finish_parsing(&error),
-    };
-    let mut report = Report::default();
-    if let Err(stop) = config::apply(&mut cli) {
-        return ExitCode::from(report.status(Err(stop)));
+/// What a subcommand takes and does.
+pub(crate) trait Run: Args {
+    /// Its name.
+    const NAME: &'static str;
+    /// One line about it.
+    const ABOUT: &'static str;
+    /// Whether it is for rmap's own use.
+    const IS_HIDDEN: bool = false;
+
+    /// What follows its options in `--help`: its columns, and examples.
+    fn help() -> String {
+        String::new()
     }
-    let done = match cli.command {
-        Command::Pid(args) => pid::run(&args, &mut report),
-        Command::Pcstat(args) => pcstat::run(&args, &mut report),
-        Command::Demo(args) => demo::run(&args, &mut report),
-        Command::Warm(args) => warm::run(&args, &mut report),
-        Command::Evict(args) => evict::run(&args, &mut report),
-        Command::Lock(args) => lock::run(&args, &mut report),
-        Command::RemoveAtEnd(args) => crate::laboratory::guard::remove_at_end(&args.file),
-    };
-    ExitCode::from(report.status(done))
+
+    /// The names of its columns, which its section of the configuration file may use.
+    fn columns() -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The name of the column that the configuration file means by `name`.
+    fn column_called(name: &str) -> &str {
+        name
+    }
+
+    /// Carries it out.
+    fn run(self, configured: &Configured, report: &mut Report) -> Done;
 }
 
-/// Reads the arguments.
+/// A subcommand, whatever it takes.
+pub(crate) struct Subcommand {
+    name: &'static str,
+    about: &'static str,
+    is_hidden: bool,
+    augment: fn(clap::Command) -> clap::Command,
+    help: fn() -> String,
+    columns: fn() -> Vec<String>,
+    column_called: fn(&str) -> &str,
+    run: fn(&ArgMatches, &Configured, &mut Report) -> Result<Done, clap::Error>,
+}
+
+impl Subcommand {
+    const fn of<A: Run>() -> Subcommand {
+        Subcommand {
+            name: A::NAME,
+            about: A::ABOUT,
+            is_hidden: A::IS_HIDDEN,
+            augment: A::augment_args,
+            help: A::help,
+            columns: A::columns,
+            column_called: A::column_called,
+            run: |matches, configured, report| A::from_arg_matches(matches).map(|args| args.run(configured, report)),
+        }
+    }
+
+    fn command(&self) -> clap::Command {
+        (self.augment)(clap::Command::new(self.name)).about(self.about).hide(self.is_hidden).after_help((self.help)())
+    }
+}
+
+/// What every subcommand takes.
+#[derive(Debug, Default, Args)]
+pub(crate) struct GlobalArgs {
+    /// Read the default columns and units from FILE, not from ~/.config/rmap/config.toml
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "no_config")]
+    config: Option<PathBuf>,
+    /// Read no configuration file
+    #[arg(long, global = true)]
+    no_config: bool,
+}
+
+/// Runs the command with these arguments, the name of the program first, and gives its exit status.
+pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let arguments = peers::understand(arguments.collect());
+    let mut report = Report::default();
+    match parse_and_run(&arguments, &mut report) {
+        Ok(done) => ExitCode::from(report.status(done)),
+        Err(error) => finish_parsing(&error),
+    }
+}
+
+/// Parses the arguments and runs the subcommand that they name.
 ///
 /// To know what one subcommand takes is enough in the common case, and takes half as long as to know all of them with their
-/// help: 0.1 ms, where the whole program takes 1.2 ms for a small file. Whatever that cannot read is read again by the
-/// whole command, which has the words for it; so a subcommand need not be named here.
-fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
-    let known = match arguments.get(1).and_then(|word| word.to_str()) {
-        Some("pid") => parse_one(arguments, Command::Pid),
-        Some("pcstat") => parse_one(arguments, Command::Pcstat),
-        _ => None,
-    };
-    known.map_or_else(|| Cli::from_arg_matches(&command().try_get_matches_from(arguments)?), Ok)
+/// help: 0.1 ms, where the whole program takes 1.2 ms for a small file. Whatever that cannot parse is parsed again by the
+/// whole command, which has the messages for it.
+fn parse_and_run(arguments: &[OsString], report: &mut Report) -> Result<Done, clap::Error> {
+    let typed = arguments.get(1).and_then(|word| word.to_str());
+    if let Some(subcommand) = SUBCOMMANDS.iter().find(|subcommand| Some(subcommand.name) == typed) {
+        let parser = GlobalArgs::augment_args((subcommand.augment)(clap::Command::new("rmap")));
+        if let Ok(matches) = parser.try_get_matches_from(arguments.get(1..).unwrap_or_default()) {
+            return run_subcommand(subcommand, &matches, report);
+        }
+    }
+    let matches = command().try_get_matches_from(arguments)?;
+    match matches.subcommand() {
+        Some((name, matches)) => match SUBCOMMANDS.iter().find(|subcommand| subcommand.name == name) {
+            Some(subcommand) => run_subcommand(subcommand, matches, report),
+            None => Ok(Ok(())),
+        },
+        None => Ok(Ok(())),
+    }
 }
 
-/// Reads the arguments of one subcommand, if they are in order and there is nothing else (`--config` belongs to the whole command).
-fn parse_one<A: clap::Args>(arguments: &[OsString], command: fn(A) -> Command) -> Option<Cli> {
-    let reader = A::augment_args(clap::Command::new("rmap"));
-    let matches = reader.try_get_matches_from(arguments.get(1..)?).ok()?;
-    A::from_arg_matches(&matches).ok().map(|args| Cli { command: command(args), config: None, no_config: false })
+fn run_subcommand(subcommand: &Subcommand, matches: &ArgMatches, report: &mut Report) -> Result<Done, clap::Error> {
+    let global = GlobalArgs::from_arg_matches(matches)?;
+    match config::read(&global, subcommand) {
+        Ok(configured) => (subcommand.run)(matches, &configured, report),
+        Err(error) => Ok(Err(Stop::Usage(error))),
+    }
 }
 
 /// The whole command, with the columns of each view in its help.
 pub fn command() -> clap::Command {
-    Cli::command()
-        .mut_subcommand("pid", |sub| sub.after_help(pid::help()))
-        .mut_subcommand("pcstat", |sub| sub.after_help(pcstat::help()))
-        .mut_subcommand("demo", |sub| sub.after_help(demo::help()))
-        .mut_subcommand("warm", |sub| sub.after_help(effects::help()))
-        .mut_subcommand("evict", |sub| sub.after_help(effects::help()))
-        .mut_subcommand("lock", |sub| sub.after_help(effects::help()))
+    let command = clap::Command::new("rmap")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Where is this memory, page by page, and who holds it?")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .disable_help_subcommand(true)
+        .subcommands(SUBCOMMANDS.iter().map(Subcommand::command));
+    GlobalArgs::augment_args(command)
 }
 
 /// Help and version go to standard output and are a success; wrong usage goes to standard error.
@@ -113,89 +173,10 @@ fn finish_parsing(error: &clap::Error) -> ExitCode {
     }
 }
 
-/// Why a subcommand ended before it was done.
-pub(crate) enum Stop {
-    /// The arguments do not make sense together.
-    Usage(Error),
-    /// An expression behind this option makes no sense.
-    Expression(String, FilterError),
-    /// It could not be done at all.
-    Failed(Error),
-    /// Standard output could not be written.
-    Output(io::Error),
-    /// A signal asked it to end, and everything was put back.
-    Signal(i32),
-}
-
-impl From<io::Error> for Stop {
-    fn from(error: io::Error) -> Self {
-        Stop::Output(error)
-    }
-}
-
-/// The result of a subcommand.
-pub(crate) type Done = Result<(), Stop>;
-
-impl Stop {
-    /// An expression that makes no sense, and the place in it.
-    pub(crate) fn expression(option: &str, error: FilterError) -> Stop {
-        Stop::Expression(option.to_owned(), error)
-    }
-
-    /// Wrong usage that clap cannot see.
-    pub(crate) fn usage(about: &str, why: impl Into<std::borrow::Cow<'static, str>>) -> Stop {
-        Stop::Usage(Error::new(Subject::Words(about.to_owned()), ErrorKind::Refused, why))
-    }
-}
-
-/// What went wrong on the way: each failure is one line on standard error, is remembered, and the work goes on.
-#[derive(Default)]
-pub(crate) struct Report {
-    failed: bool,
-}
-
-impl Report {
-    /// Says that one thing could not be reported.
-    pub(crate) fn failure(&mut self, error: &Error) {
-        self.failed = true;
-        Report::say(error);
-    }
-
-    /// Remembers that the answer has a gap that its rows already name.
-    pub(crate) fn incomplete(&mut self) {
-        self.failed = true;
-    }
-
-    fn say(error: &Error) {
-        // There is nobody left to tell when standard error is closed.
-        let _ = writeln!(io::stderr(), "rmap: {}", escape::error_line(error));
-    }
-
-    /// The exit status. A reader that went away (a broken pipe) has seen what it wanted.
-    fn status(&self, done: Done) -> u8 {
-        match done {
-            Ok(()) if self.failed => INCOMPLETE,
-            Ok(()) => SUCCESS,
-            Err(Stop::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => SUCCESS,
-            Err(Stop::Output(error)) => {
-                Report::say(&Error::io(Subject::Words("standard output".to_owned()), &error));
-                INCOMPLETE
-            }
-            Err(Stop::Usage(error)) => {
-                Report::say(&error);
-                USAGE
-            }
-            Err(Stop::Expression(option, error)) => {
-                Report::say(&Error::new(Subject::Words(option), ErrorKind::Refused, error.why.clone()));
-                let _ = writeln!(io::stderr(), "{}", error.picture());
-                USAGE
-            }
-            Err(Stop::Failed(error)) => {
-                Report::say(&error);
-                INCOMPLETE
-            }
-            // The shell's convention for a program that a signal ended.
-            Err(Stop::Signal(signal)) => u8::try_from(128 + signal).unwrap_or(INCOMPLETE),
-        }
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_arguments_are_consistent() {
+        super::command().debug_assert();
     }
 }

@@ -1,25 +1,25 @@
 //! The signals that end a subcommand in order: noted when they come, acted upon between two portions of work.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::{Done, Stop};
+use super::Done;
 use crate::error::{Error, Subject};
 use crate::kernel::signal::is_ignored;
+use crate::table::Stop;
 
 /// How long a signal may stay unseen while there is nothing to do.
-pub(super) const GLANCE: Duration = Duration::from_millis(50);
+const GLANCE: Duration = Duration::from_millis(50);
 
 /// Whether one of the signals has come.
 pub(crate) struct Signals(Arc<AtomicUsize>);
 
 impl Signals {
-    /// Notes Ctrl-C, SIGTERM and SIGHUP from here on instead of ending. One that this process was started to ignore, as by
-    /// `nohup`, stays ignored.
+    /// Notes Ctrl-C, SIGTERM and SIGHUP from here on instead of ending. A signal that this process was started to ignore, as
+    /// by `nohup`, stays ignored.
     pub(crate) fn watch() -> Result<Signals, Stop> {
         let seen = Arc::new(AtomicUsize::new(0));
         for signal in [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !is_ignored(*signal)) {
@@ -29,8 +29,8 @@ impl Signals {
         Ok(Signals(seen))
     }
 
-    /// The same, but a second one ends this process as if nobody noted it: for work that waits for somebody else meanwhile,
-    /// such as for a list of names, and leaves nothing behind.
+    /// The same, but a second one ends this process as usual: for work that may wait for somebody else meanwhile, such as for
+    /// a list of names, and leaves nothing behind.
     pub(crate) fn watch_first() -> Result<Signals, Stop> {
         let came = Arc::new(AtomicBool::new(false));
         let failed = |error| Stop::Failed(Error::io(Subject::Words("signals".to_owned()), &error));
@@ -45,13 +45,8 @@ impl Signals {
         Signals::watch()
     }
 
-    /// Whether work goes on, as it is asked between two portions.
-    pub(crate) fn flow(&self) -> ControlFlow<()> {
-        self.received().map_or(ControlFlow::Continue(()), |_| ControlFlow::Break(()))
-    }
-
     /// The signal that has come last.
-    pub(crate) fn received(&self) -> Option<i32> {
+    fn received(&self) -> Option<i32> {
         match self.0.load(Ordering::Relaxed) {
             0 => None,
             signal => i32::try_from(signal).ok(),

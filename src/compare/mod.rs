@@ -3,10 +3,12 @@
 //! Two figures of a living machine can only be compared if they are of the same instant. The kernel gives no such pair, so
 //! the page table is read before and after everything else, and the comparison says whether it held still.
 
+mod chosen;
 mod mapping_cache;
 
 use std::ops::Range;
 
+pub use chosen::{Choice, ChosenFiles, Marks, Message, Sender};
 pub use mapping_cache::{MappingCache, Way, measure_mappings};
 
 use crate::error::{Error, ErrorKind, Result};

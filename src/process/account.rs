@@ -204,3 +204,30 @@ fn huge(one: &impl Fn(&str) -> Figure<Bytes>) -> Figure<Bytes> {
     let rest = ["ShmemPmdMapped", "FilePmdMapped"].iter().filter_map(|name| one(name).ok()).sum::<Bytes>();
     Ok(one("AnonHugePages")? + rest)
 }
+
+impl Account {
+    /// The memory of both processes, figure by figure; absent if it is absent for one of them. Pages that both map count
+    /// twice, except in `proportional`.
+    #[must_use]
+    pub fn plus(&self, other: &Account) -> Account {
+        let sum = |one: Amount, other: Amount| Amount {
+            bytes: one.bytes.and_then(|bytes| Ok(bytes + other.bytes?)),
+            source: if one.source == other.source { one.source } else { "smaps" },
+        };
+        Account {
+            process: self.process.clone(),
+            resident: sum(self.resident, other.resident),
+            proportional: sum(self.proportional, other.proportional),
+            private: sum(self.private, other.private),
+            anonymous: sum(self.anonymous, other.anonymous),
+            file: sum(self.file, other.file),
+            shared_memory: sum(self.shared_memory, other.shared_memory),
+            huge: sum(self.huge, other.huge),
+            locked: sum(self.locked, other.locked),
+            clean: sum(self.clean, other.clean),
+            dirty: sum(self.dirty, other.dirty),
+            swap: sum(self.swap, other.swap),
+            hugetlb: sum(self.hugetlb, other.hugetlb),
+        }
+    }
+}

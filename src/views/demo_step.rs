@@ -1,24 +1,41 @@
 //! The row of a step of the demo: both views of one mapping side by side.
 
-use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Arc;
 
-use crate::laboratory::demo::Observation;
-use crate::output::column::Column;
-use crate::output::{Cell, Kind, RowKind, Sum};
-use crate::units::{Bytes, Figure, Pages, percent};
+use super::shared::{self, OfFile};
+use crate::laboratory::demo::{Demo, Observation};
+use crate::table::{Cell, Column, ColumnKind, Named, Progress, RowKind, Rows, Source, Stop};
+use crate::units::{Bytes, Figure, PageSize, Pages, percent};
+
+/// A column of this view.
+type C = Column<DemoSteps>;
 
 /// Steps of the demo.
 pub struct DemoSteps;
 
+/// One step: what was observed.
+pub struct StepRow(Arc<Observation>);
+
 impl RowKind for DemoSteps {
-    type Row<'r> = StepRow<'r>;
+    type Row = StepRow;
+    type Need = ();
+    const ROWS: &'static str = "steps";
+    const LARGEST_BY: &'static str = "filled";
+
+    fn identity(row: &StepRow) -> Vec<u8> {
+        row.0.filled.0.to_ne_bytes().to_vec()
+    }
 }
 
-/// One step as the columns look at it.
-#[derive(Clone, Copy)]
-pub struct StepRow<'r> {
-    /// What was observed.
-    pub seen: &'r Observation,
+impl OfFile for StepRow {
+    fn path(&self) -> &Path {
+        &self.0.views.file.path
+    }
+
+    fn page_size(&self) -> PageSize {
+        self.0.views.file.page_size
+    }
 }
 
 /// What the demo shows: how far it is, the process view, the file view, and whether they agree.
@@ -35,206 +52,194 @@ pub const DEFAULT: &[&str] = &[
     "agree",
 ];
 
-type Row<'r> = StepRow<'r>;
-
-/// Everything that a step knows.
+/// Everything that is known about a step.
 pub const COLUMNS: &[Column<DemoSteps>] = &[
-    Column::new(
+    C::new(
         "filled_percent",
         "Filled %",
-        Kind::Percent,
-        Sum::Nothing,
+        ColumnKind::Percent,
         |row, _| filled_percent(row),
         "how much of the file was filled by then",
     ),
-    Column::new(
-        "filled",
-        "Filled",
-        Kind::Bytes,
-        Sum::Nothing,
-        |row, _| Cell::Bytes(row.seen.filled.0),
-        "the same in bytes",
-    ),
-    Column::new(
-        "pid",
-        "PID",
-        Kind::Number,
-        Sum::Nothing,
-        |row, _| Cell::Count(row.seen.pid.into()),
-        "the process that maps the file",
-    ),
-    Column::new(
+    C::new("filled", "Filled", ColumnKind::Bytes, |row, _| Cell::Bytes(row.0.filled.0), "the same in bytes"),
+    C::new("pid", "PID", ColumnKind::Number, |row, _| Cell::Count(row.0.pid.into()), "the process that maps the file"),
+    C::new(
         "size",
         "Size",
-        Kind::Bytes,
-        Sum::Nothing,
-        |row, _| Cell::Bytes(row.seen.views.usage.size.0),
+        ColumnKind::Bytes,
+        |row, _| Cell::Bytes(row.0.views.usage.size.0),
         "length of the mapping, from /proc/PID/smaps",
     ),
-    Column::new(
+    C::new(
         "rss",
         "Rss",
-        Kind::Bytes,
-        Sum::Nothing,
-        |row, _| Cell::Bytes(row.seen.views.usage.rss.0),
+        ColumnKind::Bytes,
+        |row, _| Cell::Bytes(row.0.views.usage.rss.0),
         "what of it is in RAM and mapped, from smaps",
     ),
-    Column::new(
+    C::new(
         "pss",
         "Pss",
-        Kind::Bytes,
-        Sum::Nothing,
-        |row, _| Cell::Bytes(row.seen.views.usage.pss.0),
+        ColumnKind::Bytes,
+        |row, _| Cell::Bytes(row.0.views.usage.pss.0),
         "the same, shared pages divided, from smaps",
     ),
-    Column::new(
+    C::new(
         "anonymous",
         "Anonymous",
-        Kind::Bytes,
-        Sum::Nothing,
-        |row, _| Cell::Bytes(row.seen.views.usage.anonymous.0),
-        "what of it is in no file, from smaps",
+        ColumnKind::Bytes,
+        |row, _| Cell::Bytes(row.0.views.usage.anonymous.0),
+        "what of it is not in a file, from smaps",
     ),
-    Column::new(
-        "path",
-        "Path",
-        Kind::Text,
-        Sum::Nothing,
-        |row, _| Cell::Text(row.seen.views.file.path.as_os_str().as_bytes()),
-        "the file",
-    ),
-    Column::new(
-        "path_bytes",
-        "Path bytes",
-        Kind::RawBytes,
-        Sum::Nothing,
-        |row, _| Cell::RawBytes(row.seen.views.file.path.as_os_str().as_bytes()),
-        "the path where it is not UTF-8",
-    ),
-    Column::new(
+    shared::path(),
+    shared::path_bytes(),
+    C::new(
         "file_size",
         "Length",
-        Kind::Bytes,
-        Sum::Nothing,
-        |row, _| Cell::Bytes(row.seen.views.file.size.0),
+        ColumnKind::Bytes,
+        |row, _| Cell::Bytes(row.0.views.file.size.0),
         "length of the file",
     ),
-    Column::new(
+    C::new(
         "cached_bytes",
         "Cached",
-        Kind::Bytes,
-        Sum::Nothing,
+        ColumnKind::Bytes,
         |row, _| cached_bytes(row),
         "what of the file is in the page cache",
     ),
-    Column::new(
-        "cached",
-        "Pages",
-        Kind::Pages,
-        Sum::Nothing,
-        |row, _| Cell::pages(row.seen.views.file.cached()),
-        "the same in pages",
-    ),
-    Column::new(
+    C::new("cached", "Pages", ColumnKind::Pages, |row, _| Cell::pages(row.0.views.file.cached()), "the same in pages"),
+    C::new(
         "cached_percent",
         "Percent",
-        Kind::Percent,
-        Sum::Nothing,
-        |row, _| Cell::percent(row.seen.views.file.percent()),
+        ColumnKind::Percent,
+        |row, _| Cell::percent(row.0.views.file.percent()),
         "the same of the file's length",
     ),
-    Column::new(
-        "dirty",
-        "Dirty",
-        Kind::Bytes,
-        Sum::Nothing,
-        |row, _| dirty(row),
-        "what of it is not written to disk yet",
-    ),
-    Column::new("method", "Method", Kind::Text, Sum::Nothing, |row, _| method(row), "how the file view was taken"),
-    Column::new(
+    C::new("dirty", "Dirty", ColumnKind::Bytes, |row, _| dirty(row), "what of it is not written to disk yet"),
+    C::new("method", "Method", ColumnKind::Text, |row, _| method(row), "how the file view was taken"),
+    C::new(
         "in_both",
         "In both",
-        Kind::Pages,
-        Sum::Nothing,
+        ColumnKind::Pages,
         |row, _| overlap(row, |pages| pages.both),
         "pages that are mapped and cached",
     ),
-    Column::new(
+    C::new(
         "only_mapped",
         "Only mapped",
-        Kind::Pages,
-        Sum::Nothing,
+        ColumnKind::Pages,
         |row, _| overlap(row, |pages| pages.only_mapped),
         "pages that are mapped and not cached",
     ),
-    Column::new(
+    C::new(
         "only_cached",
         "Only cached",
-        Kind::Pages,
-        Sum::Nothing,
+        ColumnKind::Pages,
         |row, _| overlap(row, |pages| pages.only_cached),
         "pages that are cached and not mapped",
     ),
-    Column::new(
+    C::new(
         "steady",
         "Steady",
-        Kind::Flag,
-        Sum::Nothing,
-        |row, _| Cell::Flag(row.seen.views.steady),
+        ColumnKind::Flag,
+        |row, _| Cell::Flag(row.0.views.steady),
         "whether the page table held still meanwhile",
     ),
-    Column::new(
-        "page_size",
-        "Page size",
-        Kind::Bytes,
-        Sum::Nothing,
-        |row, _| Cell::Bytes(row.seen.views.file.page_size.bytes()),
-        "size of a page",
-    ),
-    Column::new(
+    shared::page_size(),
+    C::new(
         "agree",
         "Agree",
-        Kind::Flag,
-        Sum::Nothing,
+        ColumnKind::Flag,
         |row, _| agree(row),
         "whether both views are the same, in bytes and page by page",
     ),
-    Column::new(
+    C::new(
         "difference",
         "Difference",
-        Kind::Text,
-        Sum::Nothing,
-        |row, _| Cell::Remark(row.seen.difference.as_deref()),
+        ColumnKind::Text,
+        |row, _| Cell::Remark(row.0.difference.as_deref()),
         "why they are not",
     ),
 ];
 
-fn filled_percent<'r>(row: &Row<'r>) -> Cell<'r> {
-    percent(row.seen.filled.0, row.seen.size.0).map_or(Cell::Count(0), Cell::Percent)
+fn filled_percent(row: &StepRow) -> Cell<'_> {
+    percent(row.0.filled.0, row.0.size.0).map_or(Cell::Count(0), Cell::Percent)
 }
 
-fn cached_bytes<'r>(row: &Row<'r>) -> Cell<'r> {
-    Cell::bytes(in_bytes(row, row.seen.views.file.cached()))
+fn cached_bytes(row: &StepRow) -> Cell<'_> {
+    Cell::bytes(in_bytes(row, row.0.views.file.cached()))
 }
 
-fn dirty<'r>(row: &Row<'r>) -> Cell<'r> {
-    let residency = row.seen.views.file.residency.as_ref().map_err(|absent| *absent);
+fn dirty(row: &StepRow) -> Cell<'_> {
+    let residency = row.0.views.file.residency.as_ref().map_err(|absent| *absent);
     Cell::bytes(in_bytes(row, residency.and_then(|residency| residency.dirty)))
 }
 
-fn in_bytes(row: &Row<'_>, pages: Figure<Pages>) -> Figure<Bytes> {
-    pages.map(|pages| pages.bytes(row.seen.views.file.page_size))
+fn in_bytes(row: &StepRow, pages: Figure<Pages>) -> Figure<Bytes> {
+    pages.map(|pages| pages.bytes(row.0.views.file.page_size))
 }
 
-fn method<'r>(row: &Row<'r>) -> Cell<'r> {
-    super::file::method_of(&row.seen.views.file)
+fn method(row: &StepRow) -> Cell<'_> {
+    shared::method(&row.0.views.file)
 }
 
-fn overlap<'r>(row: &Row<'r>, take: fn(&crate::compare::Overlap) -> Pages) -> Cell<'r> {
-    Cell::pages(row.seen.views.pages.as_ref().map(take).map_err(|absent| *absent))
+fn overlap(row: &StepRow, take: fn(&crate::compare::Overlap) -> Pages) -> Cell<'_> {
+    Cell::pages(row.0.views.pages.as_ref().map(take).map_err(|absent| *absent))
 }
 
-fn agree<'r>(row: &Row<'r>) -> Cell<'r> {
-    row.seen.views.agrees().map_or_else(Cell::Absent, Cell::Flag)
+fn agree(row: &StepRow) -> Cell<'_> {
+    row.0.views.agrees().map_or_else(Cell::Absent, Cell::Flag)
+}
+
+/// The shares of the file, in percent, at which both views are taken: 0 is after mapping, before anything is written.
+const STEPS: [u64; 5] = [0, 25, 50, 75, 100];
+
+/// Fills the file of a demo, and takes both views on the way.
+pub struct DemoSource {
+    /// The demo.
+    pub demo: Demo,
+    /// The length of its file.
+    pub size: Bytes,
+    /// What was observed last.
+    pub last: Option<Arc<Observation>>,
+}
+
+impl Source for DemoSource {
+    type Kind = DemoSteps;
+
+    fn columns(&mut self, _: &Named) -> Vec<Column<DemoSteps>> {
+        COLUMNS.to_vec()
+    }
+
+    fn is_live(&self) -> bool {
+        true
+    }
+
+    fn read(&mut self, _: &[()], rows: &mut dyn Rows<DemoSteps>) -> Result<(), Stop> {
+        for step in STEPS {
+            self.fill(part(self.size, step), rows)?;
+            let seen = Arc::new(self.demo.observe()?);
+            self.last = Some(seen.clone());
+            rows.row(StepRow(seen))?;
+        }
+        Ok(())
+    }
+}
+
+impl DemoSource {
+    /// Fills the file up to `end`.
+    fn fill(&mut self, end: Bytes, rows: &mut dyn Rows<DemoSteps>) -> Result<(), Stop> {
+        let size = self.size;
+        let filled = self.demo.fill_to(end, |filled| {
+            rows.progress(Progress::Bytes(filled, size));
+            rows.check().is_ok()
+        });
+        rows.progress(Progress::Done);
+        if filled? { Ok(()) } else { rows.check() }
+    }
+}
+
+/// `step` percent of `size`, in whole bytes.
+fn part(size: Bytes, step: u64) -> Bytes {
+    Bytes((u128::from(size.0) * u128::from(step) / 100) as u64)
 }

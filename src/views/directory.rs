@@ -1,21 +1,47 @@
-//! The row of a directory, or of a whole selection: what its files have together (`rmap pcstat --by-dir`, `--summary`).
+//! The row of a directory, or of everything that was chosen: what its files have together (`rmap pcstat --by-dir`, `--summary`).
 //!
-//! A directory has the files of the directories in it, too, as in `du`. The names of the figures are those of
+//! A directory includes the files of the directories in it, as in `du`. The names of the figures are those of
 //! [`file`](super::file), and so are their units.
 
+use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::output::column::Column;
-use crate::output::{Cell, Kind, RowKind, Sum};
-use crate::pagecache::{self, Tally};
+use super::file::{FileRow, Files, advised, kind_of};
+use super::shared::{self, Count, InPageCache};
+use crate::compare::{ChosenFiles, Marks, Message, Sender};
+use crate::error::{Error, Subject};
+use crate::pagecache::walk::{Place, Skipped, Visitor};
+use crate::pagecache::{Engine, OpenFile, Tally};
+use crate::table::{Aggregation, Cell, Column, ColumnKind, Filter, Named, Progress, RowKind, Rows, Source, Stop};
 use crate::units::{Figure, PageSize, Pages};
+
+/// A column of this view.
+type C = Column<Directories>;
 
 /// Directories.
 pub struct Directories;
 
+/// One directory.
+pub struct DirectoryRow {
+    /// Its path, or that of a file that was named itself; none for the sum of everything.
+    path: Option<PathBuf>,
+    /// What its files have together.
+    tally: Tally,
+    /// The page size of the figures.
+    page_size: PageSize,
+    /// What [`note`] says about the tally.
+    note: Option<String>,
+}
+
 impl RowKind for Directories {
-    type Row<'r> = DirectoryRow<'r>;
+    type Row = DirectoryRow;
+    type Need = ();
+    const ROWS: &'static str = "directories";
+    const LARGEST_BY: &'static str = "cached";
 
     fn id_of(name: &str) -> &str {
         match name {
@@ -23,22 +49,30 @@ impl RowKind for Directories {
             other => other,
         }
     }
+
+    fn identity(row: &DirectoryRow) -> Vec<u8> {
+        row.path.as_ref().map_or_else(Vec::new, |path| path.as_os_str().as_bytes().to_vec())
+    }
 }
 
-/// One directory as the columns look at it.
-#[derive(Clone, Copy)]
-pub struct DirectoryRow<'r> {
-    /// Its path, or that of a file that was named itself; none for the sum of everything.
-    pub path: Option<&'r Path>,
-    /// What its files have together.
-    pub tally: &'r Tally,
-    /// The page size of the figures.
-    pub page_size: PageSize,
-    /// What [`note`] says of the tally.
-    pub note: Option<&'r str>,
+impl InPageCache for DirectoryRow {
+    fn pages(&self, count: Count) -> Figure<Pages> {
+        match count {
+            Count::Cached => self.tally.cached.figure(),
+            Count::Uncached => self.tally.uncached(),
+            Count::Dirty => self.tally.dirty.figure(),
+            Count::Writeback => self.tally.writeback.figure(),
+            Count::Evicted => self.tally.evicted.figure(),
+            Count::RecentlyEvicted => self.tally.recently_evicted.figure(),
+        }
+    }
+
+    fn size_of_a_page(&self) -> PageSize {
+        self.page_size
+    }
 }
 
-/// What `--by-dir` and `--summary` show where nothing else is asked for.
+/// What `--by-dir` and `--summary` show by default.
 pub const DEFAULT: &[&str] = &[
     "directory",
     "files",
@@ -53,13 +87,13 @@ pub const DEFAULT: &[&str] = &[
     "note",
 ];
 
-/// What a reader must know of a tally: of how many files a sum does not tell.
-pub fn note(tally: &Tally) -> Option<String> {
+/// What a reader must know about a tally: how many files a sum lacks.
+fn note(tally: &Tally) -> Option<String> {
     let unknown = tally.cached.missing;
     let partial = tally.dirty.missing.saturating_sub(unknown);
     let mut parts = Vec::new();
     if unknown > 0 {
-        parts.push(format!("without {}, of which nothing is known", files(unknown)));
+        parts.push(format!("without {}, about which nothing is known", files(unknown)));
     }
     if partial > 0 {
         parts.push(format!("of {} only the cached pages are known", files(partial)));
@@ -74,240 +108,296 @@ fn files(count: u64) -> String {
     if count == 1 { "1 file".to_owned() } else { format!("{count} files") }
 }
 
-/// Everything that is known of a directory, in the order in which JSON writes it. No total adds them: a row has those of
-/// the directories in it.
+/// Everything that is known about a directory, in the order in which JSON writes it. No total adds them: a row includes the
+/// directories in it.
 pub const COLUMNS: &[Column<Directories>] = &[
-    Column::new(
+    C::new(
         "directory",
         "Directory",
-        Kind::Text,
-        Sum::Nothing,
+        ColumnKind::Text,
         |row, _| name(row),
         "the directory, or a file that was named; none for all together",
     ),
-    Column::new(
+    C::new(
         "directory_bytes",
         "Directory bytes",
-        Kind::RawBytes,
-        Sum::Nothing,
+        ColumnKind::RawBytes,
         |row, _| name_bytes(row),
         "its path where it is not UTF-8",
     ),
-    Column::new(
-        "files",
-        "Files",
-        Kind::Number,
-        Sum::Nothing,
-        |row, _| Cell::Count(row.tally.files),
-        "files, each counted once",
-    ),
-    Column::new(
-        "size",
-        "Size",
-        Kind::Bytes,
-        Sum::Nothing,
-        |row, _| Cell::bytes(row.tally.size()),
-        "their lengths, from fstat(2)",
-    ),
-    Column::new(
-        "pages",
-        "Pages",
-        Kind::Pages,
-        Sum::Nothing,
-        |row, _| Cell::Count(row.tally.pages.0),
-        "their lengths in pages",
-    ),
-    Column::new("cached", "Cached", Kind::Pages, Sum::Nothing, |row, _| pages(row, CACHED), "pages in the page cache"),
-    Column::new(
-        "uncached",
-        "Uncached",
-        Kind::Pages,
-        Sum::Nothing,
-        |row, _| Cell::pages(row.tally.uncached()),
-        "pages not in the page cache",
-    ),
-    Column::new(
+    C::new("files", "Files", ColumnKind::Number, |row, _| Cell::Count(row.tally.files), "files, each counted once"),
+    C::new("size", "Size", ColumnKind::Bytes, |row, _| Cell::bytes(row.tally.size()), "their lengths, from fstat(2)"),
+    C::new("pages", "Pages", ColumnKind::Pages, |row, _| Cell::Count(row.tally.pages.0), "their lengths in pages"),
+    shared::pages("cached", "Cached", Count::Cached, "pages in the page cache").aggregated(Aggregation::None),
+    shared::pages("uncached", "Uncached", Count::Uncached, "pages not in the page cache").aggregated(Aggregation::None),
+    C::new(
         "percent",
         "Percent",
-        Kind::Percent,
-        Sum::Nothing,
+        ColumnKind::Percent,
         |row, _| Cell::percent(row.tally.percent()),
-        "cached pages of all pages of the files of which that is known",
+        "cached pages of all pages of the files about which that is known",
     ),
-    Column::new(
-        "cached_bytes",
-        "Cached bytes",
-        Kind::Bytes,
-        Sum::Nothing,
-        |row, _| bytes(row, CACHED),
-        "the cached pages in bytes",
-    ),
-    Column::new(
-        "dirty_pages",
-        "Dirty",
-        Kind::Pages,
-        Sum::Nothing,
-        |row, _| pages(row, DIRTY),
-        "cached pages that are not written to disk yet",
-    ),
-    Column::new(
-        "dirty",
-        "Dirty size",
-        Kind::Bytes,
-        Sum::Nothing,
-        |row, _| bytes(row, DIRTY),
-        "the dirty pages in bytes",
-    ),
-    Column::new(
-        "writeback_pages",
-        "Writeback",
-        Kind::Pages,
-        Sum::Nothing,
-        |row, _| pages(row, WRITEBACK),
-        "cached pages that are being written",
-    ),
-    Column::new(
-        "writeback",
-        "Writeback size",
-        Kind::Bytes,
-        Sum::Nothing,
-        |row, _| bytes(row, WRITEBACK),
-        "those in bytes",
-    ),
-    Column::new(
+    shared::bytes("cached_bytes", "Cached bytes", Count::Cached, "the cached pages in bytes")
+        .aggregated(Aggregation::None),
+    shared::pages("dirty_pages", "Dirty", Count::Dirty, "cached pages that are not written to disk yet")
+        .aggregated(Aggregation::None),
+    shared::bytes("dirty", "Dirty size", Count::Dirty, "the dirty pages in bytes").aggregated(Aggregation::None),
+    shared::pages("writeback_pages", "Writeback", Count::Writeback, "cached pages that are being written")
+        .aggregated(Aggregation::None),
+    shared::bytes("writeback", "Writeback size", Count::Writeback, "those in bytes").aggregated(Aggregation::None),
+    shared::pages(
         "evicted_pages",
         "Evicted",
-        Kind::Pages,
-        Sum::Nothing,
-        |row, _| pages(row, EVICTED),
+        Count::Evicted,
         "pages that were cached and have been reclaimed, as far as the kernel remembers",
-    ),
-    Column::new("evicted", "Evicted size", Kind::Bytes, Sum::Nothing, |row, _| bytes(row, EVICTED), "those in bytes"),
-    Column::new(
+    )
+    .aggregated(Aggregation::None),
+    shared::bytes("evicted", "Evicted size", Count::Evicted, "those in bytes").aggregated(Aggregation::None),
+    shared::pages(
         "recently_evicted_pages",
         "Recently",
-        Kind::Pages,
-        Sum::Nothing,
-        |row, _| pages(row, RECENTLY_EVICTED),
+        Count::RecentlyEvicted,
         "evicted pages that would still be cached if memory were a little larger",
-    ),
-    Column::new(
-        "recently_evicted",
-        "Recently evicted size",
-        Kind::Bytes,
-        Sum::Nothing,
-        |row, _| bytes(row, RECENTLY_EVICTED),
-        "those in bytes",
-    ),
-    Column::new(
+    )
+    .aggregated(Aggregation::None),
+    shared::bytes("recently_evicted", "Recently evicted size", Count::RecentlyEvicted, "those in bytes")
+        .aggregated(Aggregation::None),
+    C::new(
         "unknown_files",
         "Unknown",
-        Kind::Number,
-        Sum::Nothing,
+        ColumnKind::Number,
         |row, _| Cell::Count(row.tally.cached.missing),
-        "files of which it is not known what is cached: the sums are without them",
+        "files about whose cached pages nothing is known: the sums lack them",
     ),
-    Column::new(
+    C::new(
         "partial_files",
         "Partial",
-        Kind::Number,
-        Sum::Nothing,
+        ColumnKind::Number,
         |row, _| Cell::Count(row.tally.dirty.missing.saturating_sub(row.tally.cached.missing)),
-        "files of which only the cached pages are known: the other sums are without them",
+        "files of which only the cached pages are known: the other sums lack them",
     ),
-    Column::new(
+    C::new(
         "changed_files",
         "Changed",
-        Kind::Number,
-        Sum::Nothing,
+        ColumnKind::Number,
         |row, _| Cell::Count(row.tally.changed),
-        "files whose size or modification time moved while they were measured",
+        "files that changed while they were measured",
     ),
-    Column::new(
+    C::new(
         "again",
         "Again",
-        Kind::Number,
-        Sum::Nothing,
+        ColumnKind::Number,
         |row, _| Cell::Count(row.tally.again),
-        "further names of files and directories that are counted already",
+        "other names of files and directories that were already counted",
     ),
-    Column::new(
+    C::new(
         "special",
         "Special",
-        Kind::Number,
-        Sum::Nothing,
+        ColumnKind::Number,
         |row, _| Cell::Count(row.tally.special),
         "FIFOs, sockets and devices, left out",
     ),
-    Column::new(
+    C::new(
         "links",
         "Links",
-        Kind::Number,
-        Sum::Nothing,
+        ColumnKind::Number,
         |row, _| Cell::Count(row.tally.links),
         "symbolic links, left out unless they are followed",
     ),
-    Column::new(
+    C::new(
         "other_file_systems",
         "Elsewhere",
-        Kind::Number,
-        Sum::Nothing,
+        ColumnKind::Number,
         |row, _| Cell::Count(row.tally.other_file_systems),
         "files and directories of other file systems, left out",
     ),
-    Column::new(
+    C::new(
         "vanished",
         "Vanished",
-        Kind::Number,
-        Sum::Nothing,
+        ColumnKind::Number,
         |row, _| Cell::Count(row.tally.vanished),
         "names that were gone when they were looked at",
     ),
-    Column::new(
-        "page_size",
-        "Page size",
-        Kind::Bytes,
-        Sum::Nothing,
-        |row, _| Cell::Bytes(row.page_size.bytes()),
-        "size of a page",
-    ),
-    Column::new(
-        "note",
-        "Note",
-        Kind::Text,
-        Sum::Nothing,
-        |row, _| Cell::Remark(row.note),
-        "of how many files a sum does not tell",
-    ),
+    C::new("page_size", "Page size", ColumnKind::Bytes, |row, _| Cell::Bytes(row.page_size.bytes()), "size of a page"),
+    C::new("note", "Note", ColumnKind::Text, |row, _| Cell::Remark(row.note.as_deref()), "how many files a sum lacks"),
 ];
 
-type Row<'r> = DirectoryRow<'r>;
-
-fn name<'r>(row: &Row<'r>) -> Cell<'r> {
-    Cell::Named(row.path.map_or(&[], |path| path.as_os_str().as_bytes()), "total")
+fn name(row: &DirectoryRow) -> Cell<'_> {
+    Cell::Named(row.path.as_ref().map_or(&[], |path| path.as_os_str().as_bytes()), "total")
 }
 
-fn name_bytes<'r>(row: &Row<'r>) -> Cell<'r> {
-    Cell::RawBytes(row.path.map_or(&[], |path| path.as_os_str().as_bytes()))
+fn name_bytes(row: &DirectoryRow) -> Cell<'_> {
+    Cell::RawBytes(row.path.as_ref().map_or(&[], |path| path.as_os_str().as_bytes()))
 }
 
-/// Takes one of the sums of a tally.
-type Take = fn(&Tally) -> &pagecache::Sum;
-
-const CACHED: Take = |tally| &tally.cached;
-const DIRTY: Take = |tally| &tally.dirty;
-const WRITEBACK: Take = |tally| &tally.writeback;
-const EVICTED: Take = |tally| &tally.evicted;
-const RECENTLY_EVICTED: Take = |tally| &tally.recently_evicted;
-
-fn figure(row: &Row<'_>, take: Take) -> Figure<Pages> {
-    take(row.tally).figure()
+/// Adds up files, without a row for each.
+pub struct DirectorySource {
+    /// Which files.
+    pub chosen: ChosenFiles,
+    /// How deep directories have a row of their own; none for one row for everything.
+    pub deepest: Option<usize>,
+    /// Whether a file without a cached page is left out.
+    pub only_cached: bool,
+    /// Which of the files are added up.
+    pub filter: Option<Filter<Files>>,
 }
 
-fn pages<'r>(row: &Row<'r>, take: Take) -> Cell<'r> {
-    Cell::pages(figure(row, take))
+impl Source for DirectorySource {
+    type Kind = Directories;
+
+    fn columns(&mut self, _: &Named) -> Vec<Column<Directories>> {
+        COLUMNS.to_vec()
+    }
+
+    fn read(&mut self, _: &[()], rows: &mut dyn Rows<Directories>) -> Result<(), Stop> {
+        let engine = self.chosen.engine();
+        let sums = self.collect(engine, rows)?;
+        let everything = Sums::total(&sums);
+        report_unknown(&everything, rows);
+        let page_size = engine.page_size();
+        let row = |(path, tally)| {
+            let note = note(&tally);
+            DirectoryRow { path, tally, page_size, note }
+        };
+        match self.deepest {
+            None => rows.row(row((None, everything))),
+            Some(_) => rows.rows(Sums::rows(sums).into_iter().map(|(path, tally)| row((Some(path), tally))).collect()),
+        }
+    }
 }
 
-fn bytes<'r>(row: &Row<'r>, take: Take) -> Cell<'r> {
-    Cell::bytes(figure(row, take).map(|pages| pages.bytes(row.page_size)))
+impl DirectorySource {
+    /// Measures everything that was chosen and gives the sums of each thread.
+    fn collect(&self, engine: Engine, rows: &mut dyn Rows<Directories>) -> Result<Vec<Sums>, Stop> {
+        let looked_at = Arc::new(AtomicU64::new(0));
+        let new = |held: &Marks, sender: Sender<()>| Surveyor {
+            source: self,
+            engine,
+            held: held.clone(),
+            sums: Sums { deepest: self.deepest, ..Sums::default() },
+            sender,
+            looked_at: looked_at.clone(),
+        };
+        let finish = |mut surveyor: Surveyor<'_>| {
+            surveyor.sums.settle();
+            surveyor.sums
+        };
+        let sums = self.chosen.visit(new, finish, |message| {
+            rows.progress(Progress::Files(looked_at.load(Ordering::Relaxed)));
+            if let Message::Failure(error) = message {
+                rows.failure(advised(error));
+            }
+            rows.check()
+        });
+        rows.progress(Progress::Done);
+        sums
+    }
+}
+
+/// Says once about how many files nothing is known: a line for each would bury everything else.
+fn report_unknown(tally: &Tally, rows: &mut dyn Rows<Directories>) {
+    if let (Some(why), count) = (tally.cached.why, tally.cached.missing) {
+        let subject = Subject::Words(format!("{count} of {}", files(tally.files)));
+        rows.failure(advised(Error::new(subject, kind_of(why), why.to_string())));
+    }
+}
+
+/// The sums of one thread.
+#[derive(Default)]
+struct Sums {
+    /// How deep directories have a row of their own; none if there is one row for everything.
+    deepest: Option<usize>,
+    /// What belongs to the row of `current`; everything if there is one row.
+    tally: Tally,
+    /// What was named and is not visited.
+    nowhere: Tally,
+    /// The directory that is being read, and the one whose row it belongs to, with its depth.
+    current: Option<(PathBuf, PathBuf, usize)>,
+    /// What each directory has, without those that have rows below it.
+    rows: HashMap<PathBuf, (usize, Tally)>,
+}
+
+impl Sums {
+    /// The tally of the row that what is at `place`, or a named `file`, belongs to.
+    fn of(&mut self, place: Place<'_>, file: Option<&Path>) -> &mut Tally {
+        let Some(deepest) = self.deepest else { return &mut self.tally };
+        let Some(directory) = place.directory.or(file) else { return &mut self.nowhere };
+        if self.current.as_ref().is_none_or(|(current, ..)| current.as_os_str() != directory.as_os_str()) {
+            self.settle();
+            let row = directory.ancestors().nth(place.depth.saturating_sub(deepest)).unwrap_or(directory);
+            self.current = Some((directory.to_owned(), row.to_owned(), place.depth.min(deepest)));
+        }
+        &mut self.tally
+    }
+
+    /// Adds what was summed up to its row.
+    fn settle(&mut self) {
+        if let Some((_, row, depth)) = self.current.take() {
+            let tally = std::mem::take(&mut self.tally);
+            self.rows.entry(row).or_insert_with(|| (depth, Tally::default())).1.merge(&tally);
+        }
+    }
+
+    /// What all threads have found together.
+    fn total(sums: &[Sums]) -> Tally {
+        let mut total = Tally::default();
+        sums.iter().flat_map(|sums| sums.rows.values()).for_each(|(_, tally)| total.merge(tally));
+        sums.iter().flat_map(|sums| [&sums.tally, &sums.nowhere]).for_each(|tally| total.merge(tally));
+        total
+    }
+
+    /// The rows of all threads, in the order of their paths; each directory with what the ones below it have.
+    fn rows(sums: Vec<Sums>) -> Vec<(PathBuf, Tally)> {
+        let mut all: HashMap<PathBuf, (usize, Tally)> = HashMap::new();
+        for (path, (depth, tally)) in sums.into_iter().flat_map(|sums| sums.rows) {
+            all.entry(path).or_insert_with(|| (depth, Tally::default())).1.merge(&tally);
+        }
+        let mut deepest_first: Vec<(usize, PathBuf)> =
+            all.iter().map(|(path, (depth, _))| (*depth, path.clone())).collect();
+        deepest_first.sort_by(|left, right| right.cmp(left));
+        for (depth, path) in deepest_first.iter().filter(|(depth, _)| *depth > 0) {
+            let (Some(parent), Some((_, tally))) = (path.parent(), all.get(path).cloned()) else { continue };
+            all.entry(parent.to_owned()).or_insert_with(|| (depth - 1, Tally::default())).1.merge(&tally);
+        }
+        let mut rows: Vec<(PathBuf, Tally)> = all.into_iter().map(|(path, (_, tally))| (path, tally)).collect();
+        rows.sort_by(|left, right| left.0.cmp(&right.0));
+        rows
+    }
+}
+
+/// One thread's part of the survey.
+struct Surveyor<'s> {
+    source: &'s DirectorySource,
+    engine: Engine,
+    held: Marks,
+    sums: Sums,
+    sender: Sender<()>,
+    looked_at: Arc<AtomicU64>,
+}
+
+impl Visitor for Surveyor<'_> {
+    fn file(&mut self, file: OpenFile, place: Place<'_>) -> ControlFlow<()> {
+        self.looked_at.fetch_add(1, Ordering::Relaxed);
+        let held = self.held.get(&(file.device(), file.inode())).copied();
+        let report = self.engine.measure_opened(file, self.source.chosen.range);
+        let row = FileRow { report, base_name: false, held, strip: Vec::new(), largest_part: 0 };
+        // A file about which nothing is known may have cached pages: it is not left out silently.
+        let is_cached = !self.source.only_cached || row.report.cached().map_or(true, |cached| cached.0 > 0);
+        if is_cached && self.source.filter.as_ref().is_none_or(|filter| filter.matches(&row)) {
+            self.sums.of(place, Some(&row.report.path)).add(&row.report);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn directory(&mut self, place: Place<'_>) {
+        self.sums.of(place, None);
+    }
+
+    fn failure(&mut self, error: Error) {
+        self.sender.failure(error);
+    }
+
+    fn skipped(&mut self, why: Skipped, place: Place<'_>) {
+        self.sums.of(place, None).skip(why);
+    }
 }

@@ -1,201 +1,312 @@
-//! The row of a file that `rmap warm`, `rmap evict` or `rmap lock` worked on: cached before and after, and what is not as it
-//! was asked to be.
+//! The row of a file that `rmap warm`, `rmap evict` or `rmap lock` worked on: what was cached before and after, and what is not
+//! as it was requested to be.
 
+use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
-use crate::control::{Effect, Left};
-use crate::output::column::Column;
-use crate::output::{Cell, Kind, RowKind, Sum};
-use crate::pagecache::Change;
-use crate::units::{Figure, Pages};
+use super::file::advised;
+use super::shared::{self, OfFile};
+use crate::compare::{ChosenFiles, Message};
+use crate::control::{self, Effect, Left, LockedFile, Room};
+use crate::error::Error;
+use crate::pagecache::{Change, Engine, OpenFile};
+use crate::process::ProcRoot;
+use crate::table::{Cell, Column, ColumnKind, Named, Progress, RowKind, Rows, Source, Stop};
+use crate::units::{Bytes, Figure, PageSize, Pages};
+
+/// A column of this view.
+type C = Column<Effects>;
 
 /// Files that were worked on.
 pub struct Effects;
 
-impl RowKind for Effects {
-    type Row<'r> = EffectRow<'r>;
-}
-
-/// One file as the columns look at it.
-#[derive(Clone, Copy)]
-pub struct EffectRow<'r> {
+/// One file.
+pub struct EffectRow {
     /// What came of it.
-    pub effect: &'r Effect,
+    pub effect: Effect,
 }
 
-/// What `rmap warm` and `rmap evict` show where nothing else is asked for.
+impl RowKind for Effects {
+    type Row = EffectRow;
+    type Need = ();
+    const ROWS: &'static str = "files";
+    const LARGEST_BY: &'static str = "after_pages";
+
+    fn id_of(name: &str) -> &str {
+        super::file::Files::id_of(name)
+    }
+
+    fn identity(row: &EffectRow) -> Vec<u8> {
+        row.path().as_os_str().as_bytes().to_vec()
+    }
+}
+
+impl OfFile for EffectRow {
+    fn path(&self) -> &Path {
+        &self.effect.after.path
+    }
+
+    fn page_size(&self) -> PageSize {
+        self.effect.after.page_size
+    }
+}
+
+/// What `rmap warm` and `rmap evict` show by default.
 pub const DEFAULT: &[&str] = &["size", "pages", "before_pages", "after_pages", "left_pages", "filename", "why", "note"];
 
-/// What `rmap lock` shows where nothing else is asked for.
+/// What `rmap lock` shows by default.
 pub const DEFAULT_LOCK: &[&str] =
     &["size", "pages", "before_pages", "after_pages", "locked", "filename", "why", "note"];
 
-/// Everything that is known of it.
+/// Everything that is known about it.
 pub const COLUMNS: &[Column<Effects>] = &[
-    Column::new("filename", "Name", Kind::Text, Sum::Nothing, |row, _| path(row), "the file as it was named"),
-    Column::new(
+    shared::filename("the file as it was named"),
+    C::sum(
         "size",
         "Size",
-        Kind::Bytes,
-        Sum::Add,
+        ColumnKind::Bytes,
         |row, _| Cell::Bytes(row.effect.after.size.0),
         "length of the file, from fstat(2)",
     ),
-    Column::new(
+    C::sum(
         "pages",
         "Pages",
-        Kind::Pages,
-        Sum::Add,
+        ColumnKind::Pages,
         |row, _| Cell::Count(row.effect.after.pages.0),
-        "the pages that were meant: of the whole file, or of --range",
+        "the pages that were requested: those of the whole file, or of --range",
     ),
-    Column::new(
+    C::sum(
         "before_pages",
         "Before",
-        Kind::Pages,
-        Sum::Add,
+        ColumnKind::Pages,
         |row, _| Cell::pages(row.effect.cached_before()),
         "how many of them were cached before",
     ),
-    Column::new(
+    C::sum(
         "before",
         "Before size",
-        Kind::Bytes,
-        Sum::Add,
+        ColumnKind::Bytes,
         |row, _| bytes(row, row.effect.cached_before()),
         "the same in bytes",
     ),
-    Column::new(
+    C::sum(
         "after_pages",
         "After",
-        Kind::Pages,
-        Sum::Add,
+        ColumnKind::Pages,
         |row, _| Cell::pages(row.effect.cached_after()),
         "how many of them are cached now",
     ),
-    Column::new(
+    C::sum(
         "after",
         "After size",
-        Kind::Bytes,
-        Sum::Add,
+        ColumnKind::Bytes,
         |row, _| bytes(row, row.effect.cached_after()),
         "the same in bytes",
     ),
-    Column::new(
+    C::sum(
         "locked",
         "Locked",
-        Kind::Bytes,
-        Sum::Add,
+        ColumnKind::Bytes,
         |row, _| bytes(row, Ok(row.effect.held)),
         "what rmap lock holds in memory, whole pages",
     ),
-    Column::new(
+    C::sum(
         "hole_pages",
         "Holes",
-        Kind::Pages,
-        Sum::Add,
+        ColumnKind::Pages,
         |row, _| Cell::Count(row.effect.holes.0),
         "pages in holes that were left alone (warm, lock)",
     ),
-    Column::new(
+    C::sum(
         "left_pages",
         "Left",
-        Kind::Pages,
-        Sum::Add,
+        ColumnKind::Pages,
         |row, _| left(row, |left| left.pages),
-        "pages that are not as they were asked to be: not cached (warm, lock), still cached (evict)",
+        "pages that are not as requested: not cached (warm, lock), still cached (evict)",
     ),
-    Column::new(
+    C::sum(
         "left_locked_pages",
         "Left locked",
-        Kind::Pages,
-        Sum::Add,
+        ColumnKind::Pages,
         |row, _| left(row, |left| left.locked),
         "of these: locked by a process, from smaps and pagemap",
     ),
-    Column::new(
+    C::sum(
         "left_mapped_pages",
         "Left mapped",
-        Kind::Pages,
-        Sum::Add,
+        ColumnKind::Pages,
         |row, _| left(row, |left| left.mapped),
         "of these: in the page table of a process, from pagemap",
     ),
-    Column::new(
+    C::sum(
         "left_dirty_pages",
         "Left dirty",
-        Kind::Pages,
-        Sum::Add,
+        ColumnKind::Pages,
         |row, _| left(row, |left| left.dirty),
         "of these: dirty or under writeback, from cachestat(2)",
     ),
-    Column::new(
+    C::sum(
         "left_memory_pages",
         "Left in memory",
-        Kind::Pages,
-        Sum::Add,
+        ColumnKind::Pages,
         |row, _| left(row, |left| left.in_memory),
-        "of these: of a file system that lives in memory (tmpfs)",
+        "of these: in a file system that lives in memory (tmpfs)",
     ),
-    Column::new(
+    C::sum(
         "left_unknown_pages",
         "Left unknown",
-        Kind::Pages,
-        Sum::Add,
+        ColumnKind::Pages,
         |row, _| left(row, |left| left.unknown),
-        "of these: for a reason that is not known",
+        "of these: for an unknown reason",
     ),
-    Column::new(
+    C::new(
         "why",
         "Why",
-        Kind::Text,
-        Sum::Nothing,
+        ColumnKind::Text,
         |row, _| Cell::Remark(Some(row.effect.left.why.as_str()).filter(|why| !why.is_empty())),
         "why pages are left, and who holds them",
     ),
-    Column::new(
+    C::new(
         "note",
         "Note",
-        Kind::Text,
-        Sum::Nothing,
+        ColumnKind::Text,
         |row, _| Cell::Remark(row.effect.changed().map(Change::words)),
         "what happened to the file meanwhile: changed, renamed, replaced, removed",
     ),
-    Column::new(
+    C::new(
         "method",
         "Method",
-        Kind::Text,
-        Sum::Nothing,
-        |row, _| super::file::method_of(&row.effect.after),
-        "the kernel interface that told: cachestat or mincore",
+        ColumnKind::Text,
+        |row, _| shared::method(&row.effect.after),
+        "the kernel interface that measured it: cachestat or mincore",
     ),
-    Column::new(
-        "page_size",
-        "Page size",
-        Kind::Bytes,
-        Sum::Nothing,
-        |row, _| Cell::Bytes(row.effect.after.page_size.bytes()),
-        "size of a page",
-    ),
-    Column::new("path", "Path", Kind::Text, Sum::Nothing, |row, _| path(row), "the file as it was named"),
-    Column::new(
-        "path_bytes",
-        "Path bytes",
-        Kind::RawBytes,
-        Sum::Nothing,
-        |row, _| Cell::RawBytes(row.effect.after.path.as_os_str().as_bytes()),
-        "the path where it is not UTF-8",
-    ),
+    shared::page_size(),
+    shared::path(),
+    shared::path_bytes(),
 ];
 
-fn path<'r>(row: &EffectRow<'r>) -> Cell<'r> {
-    Cell::Text(row.effect.after.path.as_os_str().as_bytes())
-}
-
-fn bytes<'r>(row: &EffectRow<'r>, pages: Figure<Pages>) -> Cell<'r> {
+fn bytes(row: &EffectRow, pages: Figure<Pages>) -> Cell<'_> {
     Cell::bytes(pages.map(|pages| pages.bytes(row.effect.after.page_size)))
 }
 
-fn left<'r>(row: &EffectRow<'r>, take: fn(&Left) -> Pages) -> Cell<'r> {
+fn left(row: &EffectRow, take: fn(&Left) -> Pages) -> Cell<'_> {
     Cell::Count(take(&row.effect.left).0)
+}
+
+/// What is done with the files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// They are read into the page cache.
+    Warm,
+    /// They are written back and dropped.
+    Evict,
+    /// They are held in memory.
+    Lock,
+}
+
+/// Works on files, and reports what came of it.
+pub struct EffectSource {
+    /// Which files.
+    pub chosen: ChosenFiles,
+    /// What is done with them.
+    pub work: Work,
+    /// What is locked, until this value is dropped.
+    pub locked: Vec<LockedFile>,
+}
+
+impl EffectSource {
+    /// How much is locked.
+    pub fn held(&self) -> Bytes {
+        self.locked.iter().map(LockedFile::held).sum()
+    }
+}
+
+impl Source for EffectSource {
+    type Kind = Effects;
+
+    fn columns(&mut self, _: &Named) -> Vec<Column<Effects>> {
+        COLUMNS.to_vec()
+    }
+
+    fn is_work(&self) -> bool {
+        true
+    }
+
+    fn read(&mut self, _: &[()], rows: &mut dyn Rows<Effects>) -> Result<(), Stop> {
+        // In a later look it is locked anew: what is held already needs no more room.
+        self.locked.clear();
+        let (engine, root) = (Engine::detect(), ProcRoot::live());
+        let mut room = match self.work {
+            Work::Evict => None,
+            Work::Warm | Work::Lock => Some(Room::read(&root)?),
+        };
+        let chosen = self.chosen.clone();
+        chosen.each_open(|message| match message {
+            Message::Item(file) => {
+                let done = self.work_on(&engine, &root, room.as_mut(), &file, rows);
+                rows.progress(Progress::Done);
+                let stopped = rows.check();
+                match done {
+                    Ok(Some(effect)) => add(effect, rows)?,
+                    Ok(None) => {}
+                    Err(error) => rows.failure(error),
+                }
+                stopped
+            }
+            Message::Failure(error) => {
+                rows.failure(advised(error));
+                Ok(())
+            }
+            Message::Nothing => rows.check(),
+        })
+    }
+}
+
+impl EffectSource {
+    /// Works on one file; nothing if a signal ended it before anything was done.
+    fn work_on(
+        &mut self,
+        engine: &Engine,
+        root: &ProcRoot,
+        room: Option<&mut Room>,
+        file: &OpenFile,
+        rows: &mut dyn Rows<Effects>,
+    ) -> Result<Option<Effect>, Error> {
+        let range = self.chosen.range;
+        let go_on = |rows: &mut dyn Rows<Effects>| match rows.check() {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        };
+        match (self.work, room) {
+            (Work::Warm, Some(room)) => {
+                let mut done = Bytes(0);
+                let step = |bytes, all| {
+                    done = done + bytes;
+                    rows.progress(Progress::Bytes(done, all));
+                    go_on(rows)
+                };
+                control::warm(engine, room, file, range, step).map(Some)
+            }
+            (Work::Lock, Some(room)) => {
+                let locked = control::lock(engine, room, self.held(), file, range, || go_on(rows))?;
+                Ok(locked.map(|(pages, effect)| {
+                    self.locked.push(pages);
+                    effect
+                }))
+            }
+            _ => control::evict(engine, root, file, range, || go_on(rows)).map(Some),
+        }
+    }
+}
+
+/// Adds the row of a file. What is not as requested makes the answer incomplete.
+fn add(effect: Effect, rows: &mut dyn Rows<Effects>) -> Result<(), Stop> {
+    if let Some(trouble) = &effect.trouble {
+        rows.failure(trouble.clone());
+    }
+    if !effect.is_complete() {
+        rows.incomplete();
+    }
+    rows.row(EffectRow { effect })
 }

@@ -1,24 +1,62 @@
 //! The row of a file: which of its pages are in the page cache (`rmap pcstat`).
 //!
 //! The names, types and units of `filename, size, timestamp, mtime, pages, cached, uncached, percent, status` are
-//! pcstat's, so that its scripts go on working. Where rmap adds a figure, a name that ends in `_pages` is in pages, any
+//! pcstat's, so that its scripts go on working. If rmap adds a figure, a name that ends in `_pages` is in pages, any
 //! other in bytes.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
-use crate::output::cell::FlagRuns;
-use crate::output::column::Column;
-use crate::output::{Cell, Kind, RowKind, Sum};
-use crate::pagecache::{Change, FileReport, Residency};
+use super::shared::{self, Count, InPageCache, OfFile};
+use crate::compare::{ChosenFiles, Marks, Message, Sender};
+use crate::error::{Error, ErrorKind};
+use crate::pagecache::walk::{Place, Visitor};
+use crate::pagecache::{ByteRange, Cell as Portion, Engine, FileReport, OpenFile};
 use crate::process::Held;
-use crate::units::{Figure, Pages};
+use crate::table::{
+    Aggregation, Cell, Colour, Column, ColumnKind, FlagRuns, Mark, Named, Progress, RowKind, Rows, Source, Stop,
+    StripCell,
+};
+use crate::units::{Absent, Figure, PageSize, Pages, Reason, percent};
+
+/// A column of this view.
+type C = Column<Files>;
 
 /// Files.
 pub struct Files;
 
+/// One file.
+pub struct FileRow {
+    /// What was measured.
+    pub report: FileReport,
+    /// Whether only the last part of the path is shown (`--bname`).
+    pub base_name: bool,
+    /// How the process of `--pid` holds it; none if it does not, or no process was named.
+    pub held: Option<Held>,
+    /// The file in parts of equal length, if they were requested.
+    pub strip: Vec<StripCell>,
+    /// How many pages the largest of these parts has.
+    pub largest_part: u64,
+}
+
+/// What has to be read of a file besides its figures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileNeed {
+    /// Which pages are cached.
+    PageMap,
+    /// How much of each part of it is cached.
+    Strip,
+    /// And whether it is dirty or under writeback.
+    Marks,
+}
+
 impl RowKind for Files {
-    type Row<'r> = FileRow<'r>;
+    type Row = FileRow;
+    type Need = FileNeed;
+    const ROWS: &'static str = "files";
+    const LARGEST_BY: &'static str = "cached";
 
     fn id_of(name: &str) -> &str {
         match name {
@@ -26,20 +64,18 @@ impl RowKind for Files {
             other => other,
         }
     }
+
+    fn identity(row: &FileRow) -> Vec<u8> {
+        row.report.path.as_os_str().as_bytes().to_vec()
+    }
+
+    fn tie(one: &FileRow, other: &FileRow) -> std::cmp::Ordering {
+        // Files that were found on several threads come in no order.
+        one.report.path.cmp(&other.report.path)
+    }
 }
 
-/// One file as the columns look at it.
-#[derive(Clone, Copy)]
-pub struct FileRow<'r> {
-    /// What was measured.
-    pub report: &'r FileReport,
-    /// Whether only the last part of the path is shown (`--bname`).
-    pub base_name: bool,
-    /// How the process of `--pid` holds it; none where it does not, or no process was named.
-    pub held: Option<Held>,
-}
-
-/// What `rmap pcstat` shows where nothing else is asked for.
+/// What `rmap pcstat` shows by default.
 pub const DEFAULT: &[&str] = &[
     "filename",
     "size",
@@ -54,257 +90,229 @@ pub const DEFAULT: &[&str] = &[
     "note",
 ];
 
-/// The same for the files of a process: how it holds each stands behind the name.
-pub fn default_of_process() -> Vec<&'static str> {
-    let (name, figures) = DEFAULT.split_at_checked(1).unwrap_or_default();
-    [name, &["held"], figures].concat()
-}
-
-/// What pcstat's `--terse` shows: its names, with times as seconds since 1970.
-pub const TERSE: &[Column<Files>] = &[
-    Column::new("filename", "Name", Kind::Text, Sum::Nothing, |row, _| filename(row), ""),
-    Column::new("size", "Size", Kind::Bytes, Sum::Nothing, |row, _| Cell::Bytes(row.report.size.0), ""),
-    Column::new("timestamp", "", Kind::Number, Sum::Nothing, |row, _| Cell::UnixTime(row.report.timestamp), ""),
-    Column::new("mtime", "", Kind::Number, Sum::Nothing, |row, _| Cell::UnixTime(row.report.mtime), ""),
-    Column::new("pages", "", Kind::Pages, Sum::Nothing, |row, _| Cell::Count(row.report.pages.0), ""),
-    Column::new("cached", "", Kind::Pages, Sum::Nothing, |row, _| Cell::pages(row.report.cached()), ""),
-    Column::new("percent", "", Kind::Percent, Sum::Nothing, |row, _| Cell::percent(row.report.percent()), ""),
+/// The same for the files of a process: how it holds each follows the name.
+pub const DEFAULT_OF_PROCESS: &[&str] = &[
+    "filename",
+    "held",
+    "size",
+    "pages",
+    "cached",
+    "percent",
+    "dirty_pages",
+    "writeback_pages",
+    "evicted_pages",
+    "recently_evicted_pages",
+    "method",
+    "note",
 ];
 
-/// Everything that is known of a file, in the order in which JSON writes it.
+/// What `--map` shows above each strip.
+pub const DEFAULT_MAP: &[&str] =
+    &["pages", "cached", "percent", "dirty_pages", "writeback_pages", "cell_pages", "filename", "note"];
+
+/// What pcstat's `--terse` shows, with times as seconds since 1970.
+const TERSE: &[Column<Files>] = &[
+    shared::filename(""),
+    C::new("size", "Size", ColumnKind::Bytes, |row, _| Cell::Bytes(row.report.size.0), ""),
+    C::new("timestamp", "", ColumnKind::Number, |row, _| Cell::UnixTime(row.report.timestamp), ""),
+    C::new("mtime", "", ColumnKind::Number, |row, _| Cell::UnixTime(row.report.mtime), ""),
+    C::new("pages", "", ColumnKind::Pages, |row, _| Cell::Count(row.report.pages.0), ""),
+    shared::pages("cached", "", Count::Cached, ""),
+    C::new("percent", "", ColumnKind::Percent, |row, _| Cell::percent(row.report.percent()), ""),
+];
+
+/// What pcstat's `--histo` shows.
+pub const HISTOGRAM: &[&str] = &["filename", "pages", "histogram", "note"];
+
+const DIRTY: Mark = Mark { letter: 'D', colour: Colour::Yellow, meaning: "dirty" };
+const WRITEBACK: Mark = Mark { letter: 'W', colour: Colour::Cyan, meaning: "under writeback" };
+const BOTH: Mark = Mark { letter: 'B', colour: Colour::Magenta, meaning: "both" };
+
+/// Everything that is known about a file, in the order in which JSON writes it.
 pub const COLUMNS: &[Column<Files>] = &[
-    Column::new(
-        "filename",
-        "Name",
-        Kind::Text,
-        Sum::Nothing,
-        |row, _| filename(row),
-        "the file as it was named, or its last part with --bname",
-    ),
-    Column::new(
+    shared::filename("the file as it was named, or its last part with --bname"),
+    C::sum(
         "size",
         "Size",
-        Kind::Bytes,
-        Sum::Add,
+        ColumnKind::Bytes,
         |row, _| Cell::Bytes(row.report.size.0),
         "length of the file, from fstat(2)",
     ),
-    Column::new(
+    C::new(
         "timestamp",
         "Timestamp",
-        Kind::Time,
-        Sum::Nothing,
+        ColumnKind::Time,
         |row, _| Cell::Time(row.report.timestamp),
         "when it was measured",
     ),
-    Column::new(
+    C::new(
         "mtime",
         "Modified",
-        Kind::Time,
-        Sum::Nothing,
+        ColumnKind::Time,
         |row, _| Cell::Time(row.report.mtime),
         "when it was last modified, from fstat(2)",
     ),
-    Column::new(
+    C::sum(
         "pages",
         "Pages",
-        Kind::Pages,
-        Sum::Add,
+        ColumnKind::Pages,
         |row, _| Cell::Count(row.report.pages.0),
         "length in pages, the last one in part",
     ),
-    Column::new(
-        "cached",
-        "Cached",
-        Kind::Pages,
-        Sum::Add,
-        |row, _| Cell::pages(row.report.cached()),
-        "pages in the page cache",
-    ),
-    Column::new(
-        "uncached",
-        "Uncached",
-        Kind::Pages,
-        Sum::Add,
-        |row, _| Cell::pages(row.report.uncached()),
-        "pages not in the page cache",
-    ),
-    Column::new(
+    shared::pages("cached", "Cached", Count::Cached, "pages in the page cache"),
+    shared::pages("uncached", "Uncached", Count::Uncached, "pages not in the page cache"),
+    C::new(
         "percent",
         "Percent",
-        Kind::Percent,
-        Sum::Share(|row| cached_of_pages(row)),
+        ColumnKind::Percent,
         |row, _| Cell::percent(row.report.percent()),
         "cached pages of all pages; none for an empty file",
-    ),
-    Column::new(
-        "status",
-        "Status",
-        Kind::Flags,
-        Sum::Nothing,
-        |row, _| status(row),
-        "for each page whether it is cached (--pps)",
-    ),
-    Column::new(
-        "path",
-        "Path",
-        Kind::Text,
-        Sum::Nothing,
-        |row, _| Cell::Text(row.report.path.as_os_str().as_bytes()),
-        "the file as it was named",
-    ),
-    Column::new(
-        "path_bytes",
-        "Path bytes",
-        Kind::RawBytes,
-        Sum::Nothing,
-        |row, _| Cell::RawBytes(row.report.path.as_os_str().as_bytes()),
-        "the path where it is not UTF-8",
-    ),
-    Column::new(
-        "cached_bytes",
-        "Cached bytes",
-        Kind::Bytes,
-        Sum::Add,
-        |row, _| cached_bytes(row),
-        "the cached pages in bytes",
-    ),
-    Column::new(
+    )
+    .aggregated(Aggregation::Share(|row: &FileRow| {
+        row.report.cached().ok().map(|cached| (cached.0, row.report.pages.0))
+    })),
+    C::new("status", "Status", ColumnKind::Flags, |row, _| status(row), "for each page whether it is cached (--pps)")
+        .needing(&[FileNeed::PageMap]),
+    shared::path(),
+    shared::path_bytes(),
+    shared::bytes("cached_bytes", "Cached bytes", Count::Cached, "the cached pages in bytes"),
+    shared::pages(
         "dirty_pages",
         "Dirty",
-        Kind::Pages,
-        Sum::Add,
-        |row, _| pages(row, DIRTY),
+        Count::Dirty,
         "cached pages that are not written to disk yet, from cachestat(2)",
     ),
-    Column::new("dirty", "Dirty size", Kind::Bytes, Sum::Add, |row, _| bytes(row, DIRTY), "the dirty pages in bytes"),
-    Column::new(
+    shared::bytes("dirty", "Dirty size", Count::Dirty, "the dirty pages in bytes"),
+    shared::pages(
         "writeback_pages",
         "Writeback",
-        Kind::Pages,
-        Sum::Add,
-        |row, _| pages(row, WRITEBACK),
+        Count::Writeback,
         "cached pages that are being written, from cachestat(2)",
     ),
-    Column::new(
-        "writeback",
-        "Writeback size",
-        Kind::Bytes,
-        Sum::Add,
-        |row, _| bytes(row, WRITEBACK),
-        "the pages under writeback in bytes",
-    ),
-    Column::new(
+    shared::bytes("writeback", "Writeback size", Count::Writeback, "the pages under writeback in bytes"),
+    shared::pages(
         "evicted_pages",
         "Evicted",
-        Kind::Pages,
-        Sum::Add,
-        |row, _| pages(row, EVICTED),
+        Count::Evicted,
         "pages that were cached and have been reclaimed, as far as the kernel remembers, from cachestat(2)",
     ),
-    Column::new(
-        "evicted",
-        "Evicted size",
-        Kind::Bytes,
-        Sum::Add,
-        |row, _| bytes(row, EVICTED),
-        "the evicted pages in bytes",
-    ),
-    Column::new(
+    shared::bytes("evicted", "Evicted size", Count::Evicted, "the evicted pages in bytes"),
+    shared::pages(
         "recently_evicted_pages",
         "Recently",
-        Kind::Pages,
-        Sum::Add,
-        |row, _| pages(row, RECENTLY_EVICTED),
+        Count::RecentlyEvicted,
         "evicted pages that would still be cached if memory were a little larger, from cachestat(2)",
     ),
-    Column::new(
+    shared::bytes(
         "recently_evicted",
         "Recently evicted size",
-        Kind::Bytes,
-        Sum::Add,
-        |row, _| bytes(row, RECENTLY_EVICTED),
+        Count::RecentlyEvicted,
         "the recently evicted pages in bytes",
     ),
-    Column::new(
+    C::new(
         "method",
         "Method",
-        Kind::Text,
-        Sum::Nothing,
-        |row, _| method(row),
-        "the kernel interface that told: cachestat or mincore",
+        ColumnKind::Text,
+        |row, _| shared::method(&row.report),
+        "the kernel interface that measured it: cachestat or mincore",
     ),
-    Column::new(
-        "page_size",
-        "Page size",
-        Kind::Bytes,
-        Sum::Nothing,
-        |row, _| Cell::Bytes(row.report.page_size.bytes()),
-        "size of a page",
-    ),
-    Column::new(
+    shared::page_size(),
+    C::new(
         "changed",
         "Changed",
-        Kind::Flag,
-        Sum::Nothing,
+        ColumnKind::Flag,
         |row, _| Cell::Flag(row.report.changed.is_some()),
         "whether it was written to, cut, renamed, replaced or removed while it was measured",
     ),
-    Column::new(
+    C::new(
         "held",
         "Held",
-        Kind::Text,
-        Sum::Nothing,
+        ColumnKind::Text,
         |row, _| Cell::Remark(row.held.map(Held::word)),
         "with --pid: mapped, open or both",
     ),
-    Column::new(
+    C::new(
         "note",
         "Note",
-        Kind::Text,
-        Sum::Nothing,
-        |row, _| note(row),
-        "what a reader must know: why figures are absent, that it changed",
+        ColumnKind::Text,
+        |row, _| shared::note(&row.report),
+        "what a reader must know: why figures are absent, or that the file changed",
     ),
+    C::new(
+        "cell_pages",
+        "Per cell",
+        ColumnKind::Pages,
+        |row, _| Cell::Count(row.largest_part),
+        "how many pages a cell of the strip stands for; some have one less",
+    )
+    .needing(&[FileNeed::Strip])
+    .on_request(),
+    C::new(
+        "page_map",
+        "Page map",
+        ColumnKind::Strip(&[DIRTY, WRITEBACK, BOTH]),
+        |row, _| strip(row),
+        "how much of each part of it is cached (--map): . nothing, 1 to 9 tenths, # all",
+    )
+    .needing(&[FileNeed::Strip, FileNeed::Marks])
+    .on_request(),
+    C::new(
+        "histogram",
+        "Histogram",
+        ColumnKind::Bars,
+        |row, _| strip(row),
+        "how much of each part of it is cached (--histo)",
+    )
+    .needing(&[FileNeed::Strip])
+    .on_request(),
 ];
 
-type Row<'r> = FileRow<'r>;
+const NO_STRIP: Absent = Absent::new(Reason::Unsupported, "which pages are cached could not be measured");
 
-fn filename<'r>(row: &Row<'r>) -> Cell<'r> {
-    let path = &row.report.path;
-    let name = if row.base_name { path.file_name().unwrap_or(path.as_os_str()) } else { path.as_os_str() };
-    Cell::Text(name.as_bytes())
-}
+impl OfFile for FileRow {
+    fn path(&self) -> &Path {
+        &self.report.path
+    }
 
-fn cached_of_pages(row: &Row<'_>) -> Option<(u64, u64)> {
-    row.report.cached().ok().map(|cached| (cached.0, row.report.pages.0))
-}
+    fn page_size(&self) -> PageSize {
+        self.report.page_size
+    }
 
-fn cached_bytes<'r>(row: &Row<'r>) -> Cell<'r> {
-    Cell::bytes(row.report.cached().map(|pages| pages.bytes(row.report.page_size)))
-}
-
-fn method<'r>(row: &Row<'r>) -> Cell<'r> {
-    method_of(row.report)
-}
-
-/// The method that measured a file, as a cell of any view.
-pub(super) fn method_of(report: &FileReport) -> Cell<'_> {
-    report.residency.as_ref().map_or_else(|absent| Cell::Absent(*absent), |found| Cell::Word(found.method.word()))
-}
-
-fn note<'r>(row: &Row<'r>) -> Cell<'r> {
-    match &row.report.residency {
-        Err(absent) => Cell::Remark(Some(absent.why)),
-        Ok(_) => Cell::Remark(row.report.changed.map(Change::words)),
+    fn shows_base_name(&self) -> bool {
+        self.base_name
     }
 }
 
-fn status<'r>(row: &Row<'r>) -> Cell<'r> {
+impl InPageCache for FileRow {
+    fn pages(&self, count: Count) -> Figure<Pages> {
+        match count {
+            Count::Cached => self.report.cached(),
+            Count::Uncached => self.report.uncached(),
+            Count::Dirty => self.report.dirty(),
+            Count::Writeback => self.report.writeback(),
+            Count::Evicted => self.report.evicted(),
+            Count::RecentlyEvicted => self.report.recently_evicted(),
+        }
+    }
+
+    fn size_of_a_page(&self) -> PageSize {
+        self.report.page_size
+    }
+}
+
+fn strip(row: &FileRow) -> Cell<'_> {
+    match &row.report.runs {
+        Some(Err(absent)) => Cell::Absent(*absent),
+        Some(Ok(_)) => Cell::Strip(&row.strip),
+        None => Cell::Absent(NO_STRIP),
+    }
+}
+
+fn status(row: &FileRow) -> Cell<'_> {
     match &row.report.runs {
         None => Cell::Remark(None),
         Some(Err(absent)) => Cell::Absent(*absent),
-        Some(Ok(_)) => Cell::Flags(row.report),
+        Some(Ok(_)) => Cell::Flags(&row.report),
     }
 }
 
@@ -321,22 +329,171 @@ impl FlagRuns for FileReport {
     }
 }
 
-/// Takes one of the counts of a measured file.
-type Count = fn(&Residency) -> Figure<Pages>;
-
-const DIRTY: Count = |residency| residency.dirty;
-const WRITEBACK: Count = |residency| residency.writeback;
-const EVICTED: Count = |residency| residency.evicted;
-const RECENTLY_EVICTED: Count = |residency| residency.recently_evicted;
-
-fn count(row: &Row<'_>, take: Count) -> Figure<Pages> {
-    row.report.residency.as_ref().map_err(|absent| *absent).and_then(take)
+/// Measures files.
+pub struct FileSource {
+    /// Which files.
+    pub chosen: ChosenFiles,
+    /// Whether only the last part of each path is shown.
+    pub base_name: bool,
+    /// Whether a file without a cached page is left out.
+    pub only_cached: bool,
+    /// Into how many parts a strip cuts a file.
+    pub cells: usize,
+    /// Whether its columns are those of pcstat's `--terse`.
+    pub terse: bool,
 }
 
-fn pages<'r>(row: &Row<'r>, take: Count) -> Cell<'r> {
-    Cell::pages(count(row, take))
+impl Source for FileSource {
+    type Kind = Files;
+
+    fn columns(&mut self, _: &Named) -> Vec<Column<Files>> {
+        if self.terse { TERSE.to_vec() } else { COLUMNS.to_vec() }
+    }
+
+    fn read(&mut self, needs: &[FileNeed], rows: &mut dyn Rows<Files>) -> Result<(), Stop> {
+        let measure = Measure {
+            engine: self.chosen.engine(),
+            range: self.chosen.range,
+            map: !needs.is_empty(),
+            cells: if needs.contains(&FileNeed::Strip) { self.cells } else { 0 },
+            marks: needs.contains(&FileNeed::Marks),
+            base_name: self.base_name,
+            only_cached: self.only_cached,
+        };
+        let new = |held: &Marks, sender: Sender<Vec<FileRow>>| Measurer {
+            measure,
+            held: held.clone(),
+            found: Vec::new(),
+            sender,
+        };
+        let mut looked_at = 0;
+        let done = self.chosen.visit(new, Measurer::finish, |message| match message {
+            Message::Item(found) => {
+                looked_at += found.len() as u64;
+                rows.progress(Progress::Files(looked_at));
+                rows.rows(found)
+            }
+            Message::Failure(error) => {
+                rows.failure(advised(error));
+                rows.check()
+            }
+            Message::Nothing => rows.check(),
+        });
+        rows.progress(Progress::Done);
+        done.map(drop)
+    }
 }
 
-fn bytes<'r>(row: &Row<'r>, take: Count) -> Cell<'r> {
-    Cell::bytes(count(row, take).map(|pages| pages.bytes(row.report.page_size)))
+/// How files are measured.
+#[derive(Clone, Copy)]
+struct Measure {
+    engine: Engine,
+    range: ByteRange,
+    map: bool,
+    cells: usize,
+    marks: bool,
+    base_name: bool,
+    only_cached: bool,
+}
+
+/// How many files a thread measures before it hands them over.
+const FILES_A_BATCH: usize = 64;
+
+/// One thread's part of the measuring.
+struct Measurer {
+    measure: Measure,
+    held: Marks,
+    found: Vec<FileRow>,
+    sender: Sender<Vec<FileRow>>,
+}
+
+impl Measurer {
+    fn finish(mut self) {
+        let _ = self.sender.item(std::mem::take(&mut self.found));
+    }
+}
+
+impl Visitor for Measurer {
+    fn file(&mut self, file: OpenFile, _: Place<'_>) -> ControlFlow<()> {
+        let held = self.held.get(&(file.device(), file.inode())).copied();
+        let Measure { engine, range, map, .. } = self.measure;
+        let row = match map {
+            true => self.measure.with_map(engine.map_range(&file, range), &file),
+            false => self.measure.row(engine.measure_opened(file, range)),
+        };
+        if let Err(absent) = &row.report.residency {
+            self.sender.failure(unmeasured(&row.report.path, *absent));
+        }
+        if self.measure.only_cached && !row.report.cached().is_ok_and(|cached| cached.0 > 0) {
+            return ControlFlow::Continue(());
+        }
+        self.found.push(FileRow { held, ..row });
+        if self.found.len() < FILES_A_BATCH {
+            return ControlFlow::Continue(());
+        }
+        self.sender.item(std::mem::take(&mut self.found))
+    }
+
+    fn failure(&mut self, error: Error) {
+        self.sender.failure(error);
+    }
+}
+
+impl Measure {
+    fn row(&self, report: FileReport) -> FileRow {
+        FileRow { report, base_name: self.base_name, held: None, strip: Vec::new(), largest_part: 0 }
+    }
+
+    fn with_map(&self, report: FileReport, file: &OpenFile) -> FileRow {
+        let parts = match &report.runs {
+            Some(Ok(runs)) if self.cells > 0 => runs.cells(report.asked, self.cells),
+            _ => Vec::new(),
+        };
+        // The kernel is asked about each part only if there is something to find.
+        let is_some = |figure: Figure<Pages>| figure.is_ok_and(|pages| pages > Pages(0));
+        let marked = self.marks && (is_some(report.dirty()) || is_some(report.writeback()));
+        let cell = |part: &Portion| StripCell {
+            share: percent(part.cached.0, part.part.count).map(|share| share / 100.0),
+            mark: if marked && part.cached > Pages(0) { mark(&self.engine, file, part) } else { None },
+        };
+        let strip = parts.iter().map(cell).collect();
+        let largest_part = parts.iter().map(|part| part.part.count).max().unwrap_or(0);
+        FileRow { strip, largest_part, ..self.row(report) }
+    }
+}
+
+fn mark(engine: &Engine, file: &OpenFile, portion: &Portion) -> Option<Mark> {
+    let page = file.page_size();
+    let (offset, length) = (portion.part.offset(page).0, portion.part.pages().bytes(page).0);
+    let found = engine.measure_range(file, ByteRange { offset, length });
+    let any = |figure: Figure<Pages>| figure.is_ok_and(|pages| pages > Pages(0));
+    match (any(found.dirty()), any(found.writeback())) {
+        (true, true) => Some(BOTH),
+        (true, false) => Some(DIRTY),
+        (false, true) => Some(WRITEBACK),
+        (false, false) => None,
+    }
+}
+
+/// The failure of a file that was opened and whose figures are absent.
+pub(super) fn unmeasured(path: &Path, absent: Absent) -> Error {
+    Error::path(path, kind_of(absent), absent.to_string())
+}
+
+/// The kind of failure that an absent figure is.
+pub(super) fn kind_of(absent: Absent) -> ErrorKind {
+    match absent.reason {
+        Reason::Denied => ErrorKind::Denied,
+        Reason::Changed => ErrorKind::Changed,
+        Reason::Vanished => ErrorKind::NotFound,
+        _ => ErrorKind::Unsupported,
+    }
+}
+
+/// The failure of a file with what the user can do about it, if it does not say so itself.
+pub(super) fn advised(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Denied if error.advice().is_none() => error.with_advice("run as root, or as the user who owns it"),
+        _ => error,
+    }
 }

@@ -1,90 +1,91 @@
 //! The columns of `--cache`: the file behind a mapping, in the page cache.
 
+use super::fields::figure;
+use super::{MappingNeed, MappingRow, MappingRows};
 use crate::compare::MappingCache;
-use crate::output::column::Column;
-use crate::output::{Cell, Kind, Sum};
+use crate::table::{Cell, Column, ColumnKind};
 use crate::units::{Absent, Bytes, Figure, Reason};
 
-use super::derived::figure;
-use super::{MappingRow, MappingRows};
+/// A column of this view.
+type C = Column<MappingRows>;
 
-/// The fields of smaps that they are made of.
-pub(super) const FIELDS: &[&str] = &["Rss", "Anonymous"];
+const CACHE: &[MappingNeed] = &[MappingNeed::PageCache];
+const BOTH: &[MappingNeed] = &[MappingNeed::PageCache, MappingNeed::Field("Rss"), MappingNeed::Field("Anonymous")];
 
 /// The columns of the join.
-pub const CACHE_COLUMNS: &[Column<MappingRows>] = &[
-    Column::new(
+pub const COLUMNS: &[Column<MappingRows>] = &[
+    C::sum(
         "cache_range",
         "Range",
-        Kind::Bytes,
-        Sum::Add,
+        ColumnKind::Bytes,
         |row, _| Cell::bytes(joined(row).map(|cache| cache.range)),
         "how much of the mapping has a page of the file behind it, from --cache: the part before the end of the file",
-    ),
-    Column::new(
+    )
+    .needing(CACHE)
+    .on_request(),
+    C::sum(
         "cache_cached",
         "Cached",
-        Kind::Bytes,
-        Sum::Add,
+        ColumnKind::Bytes,
         |row, _| Cell::bytes(joined(row).and_then(|cache| cache.cached)),
         "how much of that is in the page cache, from --cache (cachestat or mincore)",
-    ),
-    Column::new(
+    )
+    .needing(CACHE)
+    .on_request(),
+    C::sum(
         "cache_mapped",
         "Mapped",
-        Kind::Bytes,
-        Sum::Add,
+        ColumnKind::Bytes,
         |row, _| Cell::bytes(mapped(row)),
         "how much of the page cache this process has mapped in here: Rss without its own copies (Rss - Anonymous)",
-    ),
-    Column::new(
+    )
+    .needing(BOTH)
+    .on_request(),
+    C::sum(
         "cache_unmapped",
         "Rest",
-        Kind::Bytes,
-        Sum::Add,
+        ColumnKind::Bytes,
         |row, _| Cell::bytes(unmapped(row)),
         "how much is cached and not mapped in here: others have it, or nobody (cache_cached - cache_mapped)",
-    ),
-    Column::new(
+    )
+    .needing(BOTH)
+    .on_request(),
+    C::new(
         "cache_method",
         "Method",
-        Kind::Text,
-        Sum::Nothing,
+        ColumnKind::Text,
         |row, _| {
             joined(row).and_then(|cache| cache.method).map_or_else(Cell::Absent, |method| Cell::Word(method.word()))
         },
-        "what told of the page cache: cachestat or mincore",
-    ),
-    Column::new(
+        "what measured the page cache: cachestat or mincore",
+    )
+    .needing(CACHE)
+    .on_request(),
+    C::new(
         "cache_file",
         "File opened",
-        Kind::Text,
-        Sum::Nothing,
+        ColumnKind::Text,
         |row, _| joined(row).map_or_else(Cell::Absent, |cache| Cell::Word(cache.way.word())),
         "how the file was found: map_files, or the path with the same device and inode",
-    ),
+    )
+    .needing(CACHE)
+    .on_request(),
 ];
 
-const NOT_ASKED: Absent = Absent::new(Reason::NotApplicable, "it was not measured: --cache does");
 const NOT_STEADY: Absent =
     Absent::new(Reason::Changed, "more was mapped in than was cached a moment later: pages came or went");
 
-fn joined<'r>(row: &MappingRow<'r>) -> Figure<&'r MappingCache> {
-    match row.cache {
-        None => Err(NOT_ASKED),
-        Some(Ok(cache)) => Ok(cache),
-        Some(Err(absent)) => Err(*absent),
-    }
+fn joined(row: &MappingRow) -> Figure<&MappingCache> {
+    let cache = row.process.cache.as_ref().and_then(|cache| cache.get(row.place as usize));
+    cache.ok_or(super::NOT_READ)?.as_ref().map_err(|absent| *absent)
 }
 
-fn mapped(row: &MappingRow<'_>) -> Figure<Bytes> {
+fn mapped(row: &MappingRow) -> Figure<Bytes> {
     joined(row)?;
-    let rss = figure(row, row.known.rss)?;
-    let anonymous = figure(row, row.known.anonymous)?;
-    Ok(rss.saturating_sub(anonymous))
+    Ok(figure(row, "Rss")?.saturating_sub(figure(row, "Anonymous")?))
 }
 
-fn unmapped(row: &MappingRow<'_>) -> Figure<Bytes> {
+fn unmapped(row: &MappingRow) -> Figure<Bytes> {
     let cached = joined(row)?.cached?;
     let mapped = mapped(row)?;
     cached.0.checked_sub(mapped.0).map(Bytes).ok_or(NOT_STEADY)

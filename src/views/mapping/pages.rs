@@ -1,100 +1,132 @@
 //! The columns of `--map`: the page tables behind a mapping.
 
-use crate::output::column::Column;
-use crate::output::heat::shade;
-use crate::output::{Cell, Kind, Sum};
-use crate::process::PageCell;
-use crate::units::{Absent, Bytes, Figure, Reason};
+use super::{MappingNeed, MappingRow, MappingRows, NOT_READ};
+use crate::process::{PageCell, PageCells};
+use crate::table::{Cell, Colour, Column, ColumnKind, Mark, StripCell};
+use crate::units::{Absent, Bytes, Figure, Reason, percent};
 
-use super::{MappingRow, MappingRows};
+/// A column of this view.
+type C = Column<MappingRows>;
 
-/// The page tables behind one mapping.
-#[derive(Debug, Clone)]
-pub struct MappingPages {
-    /// Its cells, in the order of their addresses.
-    pub cells: Vec<PageCell>,
-    /// All of them together.
-    pub sum: PageCell,
-    /// Whether the kernel told zero pages and huge pages.
-    pub tells_kinds: bool,
-    /// A character a cell: how much of it is present.
-    line: String,
+const TABLES: &[MappingNeed] = &[MappingNeed::PageTables];
+
+const SWAPPED: Mark = Mark { letter: 'S', colour: Colour::Red, meaning: "in swap" };
+const HUGE: Mark = Mark { letter: 'H', colour: Colour::Magenta, meaning: "huge" };
+const ZERO: Mark = Mark { letter: 'Z', colour: Colour::Blue, meaning: "zero page" };
+const FILE: Mark = Mark { letter: 'F', colour: Colour::Green, meaning: "of a file or shared" };
+
+/// The page tables behind the mappings of a process.
+pub(super) struct ProcessPages {
+    mappings: Vec<MappingPages>,
+    /// Whether the kernel reports zero pages and huge pages.
+    knows_kinds: bool,
 }
 
-impl MappingPages {
-    /// The page tables of a mapping in cells.
-    pub fn new(cells: Vec<PageCell>, tells_kinds: bool) -> MappingPages {
-        let mut sum = PageCell::default();
-        cells.iter().for_each(|cell| sum.add(cell));
-        let line = cells.iter().map(|cell| shade(present_share(cell), false)).collect();
-        MappingPages { cells, sum, tells_kinds, line }
+/// The page tables behind one mapping.
+struct MappingPages {
+    strip: Vec<StripCell>,
+    sum: PageCell,
+}
+
+impl ProcessPages {
+    pub(super) fn new(cells: PageCells) -> ProcessPages {
+        let mappings = cells.mappings.iter().map(|cells| {
+            let mut sum = PageCell::default();
+            cells.iter().for_each(|cell| sum.add(cell));
+            let strip = cells.iter().map(|cell| StripCell { share: present_share(cell), mark: mark(cell) }).collect();
+            MappingPages { strip, sum }
+        });
+        ProcessPages { mappings: mappings.collect(), knows_kinds: cells.tells_kinds }
     }
 }
 
 /// How much of a cell is present, from 0 to 1.
-pub fn present_share(cell: &PageCell) -> Option<f64> {
-    crate::units::percent(cell.present.0, cell.size.0).map(|share| share / 100.0)
+fn present_share(cell: &PageCell) -> Option<f64> {
+    percent(cell.present.0, cell.size.0).map(|share| share / 100.0)
+}
+
+/// What is most worth knowing about a cell; plain anonymous pages have no mark.
+fn mark(cell: &PageCell) -> Option<Mark> {
+    let marks = [(cell.swapped, SWAPPED), (cell.zero, ZERO), (cell.huge, HUGE), (cell.file, FILE)];
+    marks.into_iter().find(|(amount, _)| amount.0 > 0).map(|(_, mark)| mark)
 }
 
 /// The columns of the page tables.
-pub const PAGE_COLUMNS: &[Column<MappingRows>] = &[
-    Column::new(
+pub const COLUMNS: &[Column<MappingRows>] = &[
+    C::sum(
         "map_present",
         "Present",
-        Kind::Bytes,
-        Sum::Add,
-        |row, _| amount(row, |pages| Ok(pages.sum.present)),
+        ColumnKind::Bytes,
+        |row, _| amount(row, |sum| sum.present),
         "in RAM and in the page tables, zero pages too, from --map (PAGEMAP_SCAN or pagemap)",
-    ),
-    Column::new(
+    )
+    .needing(TABLES)
+    .on_request(),
+    C::sum(
         "map_swapped",
         "Swapped",
-        Kind::Bytes,
-        Sum::Add,
-        |row, _| amount(row, |pages| Ok(pages.sum.swapped)),
-        "with an entry that is no page: in swap, or being migrated, from --map",
-    ),
-    Column::new(
+        ColumnKind::Bytes,
+        |row, _| amount(row, |sum| sum.swapped),
+        "with an entry that is not a page: in swap, or being migrated, from --map",
+    )
+    .needing(TABLES)
+    .on_request(),
+    C::sum(
         "map_file",
         "File-backed",
-        Kind::Bytes,
-        Sum::Add,
-        |row, _| amount(row, |pages| Ok(pages.sum.file)),
+        ColumnKind::Bytes,
+        |row, _| amount(row, |sum| sum.file),
         "present, and of a file or of shared memory, from --map",
-    ),
-    Column::new(
+    )
+    .needing(TABLES)
+    .on_request(),
+    C::sum(
         "map_zero",
         "Zero page",
-        Kind::Bytes,
-        Sum::Add,
-        |row, _| amount(row, |pages| told(pages, pages.sum.zero)),
+        ColumnKind::Bytes,
+        |row, _| amount_of_kind(row, |sum| sum.zero),
         "present, and the zero page, which costs no memory, from --map",
-    ),
-    Column::new(
+    )
+    .needing(TABLES)
+    .on_request(),
+    C::sum(
         "map_huge",
         "Huge",
-        Kind::Bytes,
-        Sum::Add,
-        |row, _| amount(row, |pages| told(pages, pages.sum.huge)),
+        ColumnKind::Bytes,
+        |row, _| amount_of_kind(row, |sum| sum.huge),
         "present, and mapped by huge page table entries, from --map",
-    ),
-    Column::new(
+    )
+    .needing(TABLES)
+    .on_request(),
+    C::new(
         "page_map",
         "Page map",
-        Kind::Text,
-        Sum::Nothing,
-        |row, _| row.pages.map_or(Cell::Absent(NOT_ASKED), |pages| Cell::Word(&pages.line)),
+        ColumnKind::Strip(&[FILE, HUGE, ZERO, SWAPPED]),
+        |row, _| strip(row),
         "a character for each part: . not present, 1 to 9 tenths of it, # all of it, from --map",
-    ),
+    )
+    .needing(TABLES)
+    .on_request(),
 ];
 
-const NOT_ASKED: Absent = Absent::new(Reason::NotApplicable, "the page tables are read with --map only");
-const NOT_TOLD: Absent = Absent::new(Reason::Unsupported, "this kernel has no PAGEMAP_SCAN, which tells it");
+const NOT_KNOWN: Absent = Absent::new(Reason::Unsupported, "this kernel has no PAGEMAP_SCAN, which reports it");
 
-fn amount<'r>(row: &MappingRow<'r>, take: impl Fn(&MappingPages) -> Figure<Bytes>) -> Cell<'r> {
-    Cell::bytes(row.pages.ok_or(NOT_ASKED).and_then(take))
+fn pages(row: &MappingRow) -> Figure<(&ProcessPages, &MappingPages)> {
+    let process = row.process.pages.as_ref().ok_or(NOT_READ)?;
+    Ok((process, process.mappings.get(row.place as usize).ok_or(NOT_READ)?))
 }
 
-fn told(pages: &MappingPages, amount: Bytes) -> Figure<Bytes> {
-    if pages.tells_kinds { Ok(amount) } else { Err(NOT_TOLD) }
+fn amount(row: &MappingRow, take: fn(&PageCell) -> Bytes) -> Cell<'_> {
+    Cell::bytes(pages(row).map(|(_, pages)| take(&pages.sum)))
+}
+
+fn amount_of_kind(row: &MappingRow, take: fn(&PageCell) -> Bytes) -> Cell<'_> {
+    match pages(row) {
+        Ok((process, _)) if !process.knows_kinds => Cell::Absent(NOT_KNOWN),
+        _ => amount(row, take),
+    }
+}
+
+fn strip(row: &MappingRow) -> Cell<'_> {
+    pages(row).map_or_else(Cell::Absent, |(_, pages)| Cell::Strip(&pages.strip))
 }

@@ -1,0 +1,201 @@
+//! What was typed about the answer, the same in every subcommand, and the query that it becomes.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::PossibleValuesParser;
+
+use super::config::Configured;
+use super::report::Report;
+use super::signals::Signals;
+use super::{Done, screen};
+use crate::query::{Default, Query, Total, execute};
+use crate::render::{FORMATS, Format, Presentation};
+use crate::table::{ColumnList, SizeUnit, Source, Stop};
+
+/// Which rows and columns of the answer are shown, and how.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct AnswerArgs {
+    /// Columns to show: LIST replaces the default ones, +LIST adds to them (names are below)
+    #[arg(short = 'o', long = "columns", value_name = "LIST", help_heading = "Answer")]
+    pub(crate) columns: Option<ColumnList>,
+    /// Show the rows for which EXPR holds: 'size>10M && name=~libc' (see below)
+    #[arg(long, value_name = "EXPR", help_heading = "Answer")]
+    pub(crate) filter: Option<String>,
+    /// Group the rows by a column, with their count and sums
+    #[arg(long, value_name = "COL", help_heading = "Answer")]
+    pub(crate) by: Option<String>,
+    /// Sort by a column, largest first (-COL: smallest first)
+    #[arg(long, value_name = "COL", allow_hyphen_values = true, help_heading = "Answer")]
+    pub(crate) sort: Option<String>,
+    /// Show the first N rows only; without --sort, the largest
+    #[arg(long, value_name = "N", help_heading = "Answer")]
+    pub(crate) top: Option<usize>,
+    /// Close with a total over exactly the rows that are shown
+    #[arg(long, overrides_with = "no_total", help_heading = "Answer")]
+    pub(crate) total: bool,
+    /// Leave out the total
+    #[arg(long, overrides_with = "total", help_heading = "Answer")]
+    pub(crate) no_total: bool,
+    /// Repeat every SECS seconds (0.5, 2) until Ctrl-C, and show what changed
+    #[arg(short = 'w', long = "watch", value_name = "SECS", help_heading = "Answer")]
+    pub(crate) every: Option<Interval>,
+    /// Format of the answer; machine formats are in bytes and pages, with every column
+    #[arg(long, value_name = "FORMAT", value_parser = format_names(), conflicts_with_all = ["json", "jsonl", "csv"], help_heading = "Answer")]
+    format: Option<String>,
+    /// Short for --format json
+    #[arg(long, conflicts_with_all = ["jsonl", "csv"], help_heading = "Answer")]
+    json: bool,
+    /// Short for --format jsonl
+    #[arg(long, conflicts_with = "csv", help_heading = "Answer")]
+    jsonl: bool,
+    /// Short for --format csv
+    #[arg(long, help_heading = "Answer")]
+    csv: bool,
+    /// Write sizes in bytes
+    #[arg(short = 'b', long, conflicts_with = "human", help_heading = "Answer")]
+    bytes: bool,
+    /// Write sizes for people: 1.5G
+    #[arg(short = 'H', long, help_heading = "Answer")]
+    human: bool,
+    /// Leave out the header
+    #[arg(short = 'n', long, visible_alias = "nohdr", help_heading = "Answer")]
+    pub(crate) no_header: bool,
+}
+
+/// What `--filter` takes, for `--help`.
+pub(crate) const FILTER_HELP: &str = "--filter compares columns with values: == != < <= > >= and =~ (a regular \
+expression), joined by && || ! and parentheses. Sizes are 4096, 64K, 10M; text is bare or in quotes; a number may be \
+compared with another column. An absent figure never matches.";
+
+fn format_names() -> PossibleValuesParser {
+    FORMATS.iter().map(|format| clap::builder::PossibleValue::new(format.name).help(format.help)).into()
+}
+
+/// The time from one look to the next: more than nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Interval(pub(crate) Duration);
+
+impl FromStr for Interval {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Interval, String> {
+        let refusal = || format!("invalid interval '{text}': write seconds, more than 0, such as 0.5 or 2");
+        let plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+        let seconds: f64 = text.parse().ok().filter(|_| plain).ok_or_else(refusal)?;
+        let interval = Duration::try_from_secs_f64(seconds).map_err(|_| refusal())?;
+        if interval.is_zero() { Err(refusal()) } else { Ok(Interval(interval)) }
+    }
+}
+
+/// The columns of a view if none are named.
+pub(crate) enum View<'v> {
+    /// In a table these, or those of the configuration file; every column in a machine format.
+    Usual(&'v [&'v str]),
+    /// These in a table, whatever the configuration file says; every column in a machine format.
+    Fixed(&'v [&'v str]),
+}
+
+impl AnswerArgs {
+    /// The format that was requested.
+    pub(crate) fn format(&self) -> &'static Format {
+        let short = [(self.json, "json"), (self.jsonl, "jsonl"), (self.csv, "csv")];
+        let named = self.format.as_deref().or(short.iter().find(|(typed, _)| *typed).map(|(_, name)| *name));
+        let find = |name| FORMATS.iter().find(|format| format.name == name);
+        named.and_then(find).unwrap_or(&FORMATS[0])
+    }
+
+    /// The same arguments with another format.
+    pub(crate) fn in_format(mut self, name: &str) -> AnswerArgs {
+        self.format = Some(name.to_owned());
+        self
+    }
+
+    /// Whether the answer is for programs.
+    pub(crate) fn is_machine(&self) -> bool {
+        self.format().is_machine
+    }
+
+    /// The unit of sizes in tables; `default` if none was requested.
+    pub(crate) fn unit(&self, configured: &Configured, default: SizeUnit) -> SizeUnit {
+        match (self.bytes, self.human) {
+            (true, _) => SizeUnit::Bytes,
+            (_, true) => SizeUnit::Human,
+            _ => configured.unit.unwrap_or(default),
+        }
+    }
+
+    /// The request as a value. Errors of the filter's grammar are found here.
+    pub(crate) fn query(&self, configured: &Configured, view: View<'_>) -> Result<Query, Stop> {
+        let format = self.format();
+        let own = |columns: &[&str]| columns.iter().map(|id| (*id).to_owned()).collect();
+        let default = match view {
+            _ if format.is_machine => Default::All,
+            View::Usual(columns) => Default::Columns(configured.columns.clone().unwrap_or_else(|| own(columns))),
+            View::Fixed(columns) => Default::Columns(own(columns)),
+        };
+        let filter = self.filter.as_deref().map(str::parse).transpose().map_err(Stop::Filter)?;
+        Ok(Query {
+            columns: self.columns.clone(),
+            filter,
+            by: self.by.as_ref().map(|by| by.to_ascii_lowercase()),
+            order: self.sort.clone(),
+            top: self.top,
+            total: if self.total { Total::Row } else { Total::None },
+            every: self.every.map(|every| every.0),
+            is_json: format.is_json,
+            has_headings: format.has_headings,
+            ..match default {
+                Default::All => Query::all(),
+                default => Query { default, ..Query::all() },
+            }
+        })
+    }
+
+    /// How the answer is presented on standard output.
+    pub(crate) fn presentation(&self, configured: &Configured, default: SizeUnit) -> Presentation {
+        Presentation {
+            unit: self.unit(configured, default),
+            no_header: self.no_header,
+            no_heading: self.no_header,
+            terminal_width: screen::terminal_width(),
+            colour: screen::has_colour(),
+            line_feeds: false,
+        }
+    }
+
+    /// Answers a query on standard output. One that is repeated ends in order.
+    pub(crate) fn answer<S: Source>(
+        &self,
+        query: &Query,
+        source: &mut S,
+        presentation: Presentation,
+        report: &mut Report,
+    ) -> Done {
+        if query.every.is_some() && report.signals.is_none() {
+            report.signals = Some(Signals::watch()?);
+        }
+        let mut sink = (self.format().sink)(presentation, screen::output());
+        execute(query, source, sink.as_mut(), report)
+    }
+}
+
+/// Refuses an option that can have no meaning here.
+pub(crate) fn refuse_if(typed: bool, option: &str, why: &'static str) -> Done {
+    if typed { Err(Stop::usage(option, why)) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interval_is_more_than_nothing() {
+        assert_eq!("2".parse(), Ok(Interval(Duration::from_secs(2))));
+        assert_eq!("0.25".parse(), Ok(Interval(Duration::from_millis(250))));
+        for text in ["0", "0.0", "-1", "", "x", "1e3", "inf", "nan", "99999999999999999999999", "0.0000000001"] {
+            assert!(text.parse::<Interval>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! What was typed to choose files, the same in every subcommand that takes files, and the choice that it becomes.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+use globset::{Glob, GlobSet, GlobSetBuilder};
+
+use crate::compare::{Choice, ChosenFiles};
+use crate::pagecache::ByteRange;
+use crate::table::Stop;
+use crate::units::Bytes;
+
+/// Which files.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ChosenArgs {
+    /// Files; with -R also directories
+    #[arg(value_name = "PATH", required_unless_present_any = ["pid", "files_from"])]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Also the files that this process maps or has open
+    #[arg(long, value_name = "PID")]
+    pub(crate) pid: Option<u32>,
+    /// Also the files that are named in FILE, one per line (-: standard input)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) files_from: Option<PathBuf>,
+    /// With --files-from: names end in NUL, as find -print0 writes them
+    #[arg(short = '0', long = "null", requires = "files_from")]
+    pub(crate) null: bool,
+    /// The files in and below directories: each once, whatever names it has
+    #[arg(short = 'R', long)]
+    pub(crate) recursive: bool,
+    /// With -R: how many threads walk (default: the number of processors)
+    #[arg(short = 'j', long, value_name = "N", requires = "recursive")]
+    pub(crate) jobs: Option<NonZeroUsize>,
+    /// With -R: go on into other file systems that are mounted there; /proc, /sys and the like are never entered
+    #[arg(long, requires = "recursive")]
+    pub(crate) cross_file_systems: bool,
+    /// With -R: follow symbolic links that are found on the way
+    #[arg(long, requires = "recursive")]
+    pub(crate) follow: bool,
+    /// Only files that this glob matches (may be repeated): without a slash it matches the last part of the name, with one the
+    /// path below the directory that was named, or the path as it is printed; with a slash at its end, a directory above
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) include: Vec<String>,
+    /// No file that this glob matches in the same way, and no directory with all below it (may be repeated)
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) exclude: Vec<String>,
+    /// Only files of this size or larger
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) min_size: Option<Bytes>,
+    /// Only files of this size or smaller
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) max_size: Option<Bytes>,
+    /// Only this part of each file, such as 1G,64M; without LEN, up to its end
+    #[arg(long, value_name = "OFF[,LEN]", value_parser = parse_range)]
+    pub(crate) range: Option<ByteRange>,
+}
+
+impl ChosenArgs {
+    /// The files that are meant.
+    pub(crate) fn chosen(self) -> Result<ChosenFiles, Stop> {
+        let least = self.min_size.map_or(0, |size| size.0);
+        let most = self.max_size.map_or(u64::MAX, |size| size.0);
+        if least > most {
+            return Err(Stop::usage("--min-size", "larger than --max-size, so that no file can match"));
+        }
+        let globs = Globs::parse(&self)?;
+        let choose = move |path: &Path, depth: usize, is_directory: bool| globs.choose(path, depth, is_directory);
+        let is_any_glob = !(self.include.is_empty() && self.exclude.is_empty());
+        Ok(ChosenFiles {
+            list: self.files_from,
+            null: self.null,
+            process: self.pid,
+            recursive: self.recursive,
+            jobs: self.jobs,
+            cross_file_systems: self.cross_file_systems,
+            follow: self.follow,
+            sizes: least..=most,
+            choice: is_any_glob.then(|| Arc::new(choose) as Choice),
+            range: self.range.unwrap_or(ByteRange::ALL),
+            ..ChosenFiles::named(self.paths)
+        })
+    }
+}
+
+fn parse_range(text: &str) -> Result<ByteRange, String> {
+    let (offset, length) = text.split_once(',').map_or((text, None), |(offset, length)| (offset, Some(length)));
+    let offset: Bytes = offset.parse()?;
+    let length = length.map_or(Ok(Bytes(u64::MAX)), str::parse)?;
+    Ok(ByteRange { offset: offset.0, length: length.0 })
+}
+
+/// Which names are wanted.
+struct Globs {
+    include: Option<Patterns>,
+    exclude: Option<Patterns>,
+}
+
+/// Globs of names and globs of paths, and those of either that end in a slash: they match directories only.
+struct Patterns {
+    names: GlobSet,
+    paths: GlobSet,
+    directory_names: GlobSet,
+    directory_paths: GlobSet,
+}
+
+impl Globs {
+    /// The globs that were typed.
+    fn parse(args: &ChosenArgs) -> Result<Globs, Stop> {
+        Ok(Globs { include: Patterns::parse(&args.include)?, exclude: Patterns::parse(&args.exclude)? })
+    }
+
+    /// Whether a file, or a directory, is wanted; `depth` of the last parts of its path are below what was named.
+    fn choose(&self, path: &Path, depth: usize, is_directory: bool) -> bool {
+        let below = below(path, depth);
+        let excluded = self.exclude.as_ref().is_some_and(|globs| globs.matches(path, below, is_directory));
+        let included = |globs: &Patterns| globs.matches(path, below, false) || globs.matches_a_directory_above(below);
+        !excluded && (is_directory || self.include.as_ref().is_none_or(included))
+    }
+}
+
+/// The part of a path below the directory that was named; all of it if it was named itself.
+fn below(path: &Path, depth: usize) -> &Path {
+    let named = path.ancestors().nth(depth).filter(|_| depth > 0);
+    named.and_then(|named| path.strip_prefix(named).ok()).unwrap_or(path)
+}
+
+impl Patterns {
+    fn parse(texts: &[String]) -> Result<Option<Patterns>, Stop> {
+        if texts.is_empty() {
+            return Ok(None);
+        }
+        let (directories, any): (Vec<&str>, Vec<&str>) =
+            texts.iter().map(String::as_str).partition(|text| text.ends_with('/'));
+        let (paths, names): (Vec<&str>, Vec<&str>) = any.into_iter().partition(|text| text.contains('/'));
+        let directories = directories.into_iter().map(|text| text.trim_end_matches('/'));
+        let (directory_paths, directory_names): (Vec<&str>, Vec<&str>) =
+            directories.partition(|text| text.contains('/'));
+        Ok(Some(Patterns {
+            names: set(&names)?,
+            paths: set(&paths)?,
+            directory_names: set(&directory_names)?,
+            directory_paths: set(&directory_paths)?,
+        }))
+    }
+
+    fn matches(&self, path: &Path, below: &Path, is_directory: bool) -> bool {
+        let matches = |names: &GlobSet, paths: &GlobSet| {
+            let name = path.file_name().is_some_and(|name| names.is_match(Path::new(name)));
+            name || paths.is_match(below) || paths.is_match(path)
+        };
+        matches(&self.names, &self.paths) || (is_directory && matches(&self.directory_names, &self.directory_paths))
+    }
+
+    /// Whether a glob of directories matches one that a file is in, below the one that was named.
+    fn matches_a_directory_above(&self, below: &Path) -> bool {
+        let is_meant = |above: &Path| {
+            let name = above.file_name().is_some_and(|name| self.directory_names.is_match(Path::new(name)));
+            name || self.directory_paths.is_match(above)
+        };
+        below.ancestors().skip(1).any(is_meant)
+    }
+}
+
+fn set(texts: &[&str]) -> Result<GlobSet, Stop> {
+    let mut builder = GlobSetBuilder::new();
+    for text in texts {
+        builder.add(Glob::new(text).map_err(|error| Stop::usage(text, format!("invalid glob: {}", error.kind())))?);
+    }
+    builder.build().map_err(|error| Stop::usage("--include, --exclude", error.kind().to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_is_an_offset_and_a_length() {
+        assert_eq!(parse_range("1K,64K"), Ok(ByteRange { offset: 1024, length: 65536 }));
+        assert_eq!(parse_range("4096"), Ok(ByteRange { offset: 4096, length: u64::MAX }));
+        assert!(parse_range("1K,").is_err());
+        assert!(parse_range(",1").is_err());
+        assert!(parse_range("1,2,3").is_err());
+    }
+}

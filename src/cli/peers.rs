@@ -1,0 +1,66 @@
+//! What users of pcstat type, as clap can parse it.
+
+use std::ffi::OsString;
+
+use crate::table::find;
+use crate::views::{directory, file};
+
+/// pcstat's options, which its users may also write with one dash.
+const PCSTAT_OPTIONS: [&str; 10] =
+    ["-json", "-pps", "-terse", "-nohdr", "-bname", "-histo", "-pid", "-sort", "-plain", "-unicode"];
+
+/// Rewrites what users of pcstat type: `-json` is `--json`, and `--sort` takes the next word as its column only if that is
+/// the name of one (`./size` is a file, `size` a column); else files are sorted by what is cached.
+pub(super) fn understand(arguments: Vec<OsString>) -> Vec<OsString> {
+    if arguments.get(1).is_none_or(|word| word != "pcstat") {
+        return arguments;
+    }
+    let mut options_end = false;
+    let mut understood: Vec<OsString> = Vec::with_capacity(arguments.len());
+    let mut words = arguments.into_iter().peekable();
+    while let Some(word) = words.next() {
+        options_end |= word == "--";
+        let text = word.to_str().filter(|_| !options_end).unwrap_or_default().to_owned();
+        match text.as_str() {
+            "--sort" | "-sort" => {
+                let column = words.next_if(|next| next.to_str().is_some_and(is_sort_column));
+                let column = column.unwrap_or_else(|| OsString::from("cached"));
+                understood.push([OsString::from("--sort="), column].into_iter().collect());
+            }
+            text if PCSTAT_OPTIONS.contains(&text) => understood.push(OsString::from(format!("-{text}"))),
+            _ => understood.push(word),
+        }
+    }
+    understood
+}
+
+/// Whether a word is a column of pcstat's tables that can be sorted by: that of the files, or that of the directories.
+fn is_sort_column(word: &str) -> bool {
+    let name = word.strip_prefix('-').unwrap_or(word);
+    find(file::COLUMNS, name).is_some() || find(directory::COLUMNS, name).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn understood(words: &[&str]) -> Vec<String> {
+        let words = words.iter().map(OsString::from).collect();
+        understand(words).into_iter().map(|word| word.into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn one_dash_is_as_good_as_two_for_users_of_pcstat() {
+        assert_eq!(understood(&["rmap", "pcstat", "-json", "-pps", "x"]), ["rmap", "pcstat", "--json", "--pps", "x"]);
+        assert_eq!(understood(&["rmap", "pcstat", "--", "-json"]), ["rmap", "pcstat", "--", "-json"]);
+        assert_eq!(understood(&["rmap", "pid", "-json"]), ["rmap", "pid", "-json"]);
+    }
+
+    #[test]
+    fn sort_takes_a_column_and_leaves_a_file() {
+        assert_eq!(understood(&["rmap", "pcstat", "--sort", "size", "x"]), ["rmap", "pcstat", "--sort=size", "x"]);
+        assert_eq!(understood(&["rmap", "pcstat", "--sort", "files", "x"]), ["rmap", "pcstat", "--sort=files", "x"]);
+        assert_eq!(understood(&["rmap", "pcstat", "--sort", "big.db"]), ["rmap", "pcstat", "--sort=cached", "big.db"]);
+        assert_eq!(understood(&["rmap", "pcstat", "--sort", "./size"]), ["rmap", "pcstat", "--sort=cached", "./size"]);
+    }
+}

@@ -1,0 +1,97 @@
+//! What went wrong on the way, the progress on standard error, and the exit status.
+
+use std::io::{self, Write};
+use std::time::Instant;
+
+use super::Done;
+use super::progress::ProgressLine;
+use super::signals::Signals;
+use crate::error::{Error, ErrorKind, Subject};
+use crate::query::Host;
+use crate::table::{Progress, Stop, escape};
+
+/// Everything that was requested was reported.
+pub(super) const SUCCESS: u8 = 0;
+/// Something could not be reported.
+const INCOMPLETE: u8 = 1;
+/// Wrong usage.
+pub(super) const USAGE: u8 = 2;
+
+/// Prints each failure as one line on standard error, remembers it, and lets the work go on.
+#[derive(Default)]
+pub(crate) struct Report {
+    failed: bool,
+    progress: ProgressLine,
+    /// The signals that end the work in order, if any are watched.
+    pub(crate) signals: Option<Signals>,
+}
+
+impl Report {
+    /// Shows progress as this work; nothing is shown otherwise.
+    pub(crate) fn show_progress(&mut self, verb: &'static str) {
+        self.progress = ProgressLine::new(verb);
+    }
+
+    fn print(error: &Error) {
+        // There is nobody left to print for if standard error is closed.
+        let _ = writeln!(io::stderr(), "rmap: {}", escape::error_line(error));
+    }
+
+    /// The exit status. A reader that went away (a broken pipe) has seen what it wanted.
+    pub(super) fn status(&self, done: Done) -> u8 {
+        match done {
+            Ok(()) | Err(Stop::Enough) if self.failed => INCOMPLETE,
+            Ok(()) | Err(Stop::Enough) => SUCCESS,
+            Err(Stop::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => SUCCESS,
+            Err(Stop::Output(error)) => {
+                Report::print(&Error::io(Subject::Words("standard output".to_owned()), &error));
+                INCOMPLETE
+            }
+            Err(Stop::Usage(error)) => {
+                Report::print(&error);
+                USAGE
+            }
+            Err(Stop::Filter(error)) => {
+                let about = Subject::Words("--filter".to_owned());
+                Report::print(&Error::new(about, ErrorKind::Refused, error.why.clone()));
+                let _ = writeln!(io::stderr(), "{}", error.picture());
+                USAGE
+            }
+            Err(Stop::Failed(error)) => {
+                Report::print(&error);
+                INCOMPLETE
+            }
+            // The shell's convention for a program that a signal ended.
+            Err(Stop::Signal(signal)) => u8::try_from(128 + signal).unwrap_or(INCOMPLETE),
+        }
+    }
+}
+
+impl Host for Report {
+    fn failure(&mut self, error: &Error) {
+        self.failed = true;
+        self.progress.suspend(|| Report::print(error));
+    }
+
+    fn incomplete(&mut self) {
+        self.failed = true;
+    }
+
+    fn progress(&mut self, progress: Progress) {
+        self.progress.show(progress);
+    }
+
+    fn check(&self) -> Result<(), Stop> {
+        self.signals.as_ref().map_or(Ok(()), Signals::check)
+    }
+
+    fn wait_until(&self, end: Instant) -> Result<(), Stop> {
+        match &self.signals {
+            Some(signals) => signals.wait_until(end),
+            None => {
+                std::thread::sleep(end.saturating_duration_since(Instant::now()));
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! Which files are meant: those that were named, listed in a file, held by a process, or found below directories; and one way
+//! to visit them on several threads while one thread listens.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::num::NonZeroUsize;
+use std::ops::{ControlFlow, RangeInclusive};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::Builder;
+use std::time::Duration;
+
+use crate::error::{Error, ErrorKind, Result, Subject};
+use crate::pagecache::walk::{self, Named, Options, Visitor};
+use crate::pagecache::{ByteRange, Engine, OpenFile};
+use crate::process::{Held, HeldFiles, ProcRoot, read_held_files};
+
+/// Chooses by name: see [`walk::Choose`].
+pub type Choice = Arc<dyn Fn(&Path, usize, bool) -> bool + Send + Sync>;
+
+/// Which files are meant.
+#[derive(Clone)]
+pub struct ChosenFiles {
+    /// Files, and directories if it is recursive.
+    pub paths: Vec<PathBuf>,
+    /// A file that lists more of them, one per line; `-` is standard input.
+    pub list: Option<PathBuf>,
+    /// Whether the names in it end in NUL.
+    pub null: bool,
+    /// A process whose files are meant, too.
+    pub process: Option<u32>,
+    /// Whether the files in and below directories are meant.
+    pub recursive: bool,
+    /// How many threads walk directories; the number of processors if absent.
+    pub jobs: Option<NonZeroUsize>,
+    /// Whether the walk goes on into other file systems.
+    pub cross_file_systems: bool,
+    /// Whether symbolic links that are found are followed.
+    pub follow: bool,
+    /// The sizes that are meant, in bytes.
+    pub sizes: RangeInclusive<u64>,
+    /// Chooses by name.
+    pub choice: Option<Choice>,
+    /// The part of each file that is meant.
+    pub range: ByteRange,
+}
+
+/// What the listening thread hears.
+pub enum Message<T> {
+    /// What a visitor sent.
+    Item(T),
+    /// Something that cannot be visited.
+    Failure(Error),
+    /// Nothing for a while.
+    Nothing,
+}
+
+/// A visitor's way to say something.
+pub struct Sender<T>(SyncSender<Message<T>>);
+
+impl<T> Clone for Sender<T> {
+    fn clone(&self) -> Self {
+        Sender(self.0.clone())
+    }
+}
+
+impl<T> Sender<T> {
+    /// Sends an item. Breaks if nobody listens any more.
+    pub fn item(&self, item: T) -> ControlFlow<()> {
+        self.0.send(Message::Item(item)).map_or(ControlFlow::Break(()), ControlFlow::Continue)
+    }
+
+    /// Sends a failure.
+    pub fn failure(&self, error: Error) {
+        // If nobody listens any more, the next item ends the walk.
+        let _ = self.0.send(Message::Failure(error));
+    }
+}
+
+/// How a process holds the files that are visited, by device and inode.
+pub type Marks = Arc<HashMap<(u64, u64), Held>>;
+
+/// How many messages wait for the listener at most: a slow terminal slows the walk down, and memory stays bounded.
+const MESSAGES: usize = 32;
+
+/// How long the listener waits before it is told that there is nothing.
+const SILENCE: Duration = Duration::from_millis(50);
+
+impl ChosenFiles {
+    /// These files, and nothing else about them.
+    pub fn named(paths: Vec<PathBuf>) -> ChosenFiles {
+        ChosenFiles {
+            paths,
+            list: None,
+            null: false,
+            process: None,
+            recursive: false,
+            jobs: None,
+            cross_file_systems: false,
+            follow: false,
+            sizes: 0..=u64::MAX,
+            choice: None,
+            range: ByteRange::ALL,
+        }
+    }
+
+    /// An engine for them: where threads walk a tree, each measures its files alone.
+    pub fn engine(&self) -> Engine {
+        let engine = Engine::detect();
+        if self.recursive { engine.with_threads(NonZeroUsize::MIN) } else { engine }
+    }
+
+    /// Whether so few things can come of it that all of them fit in the channel: each file has one failure at most, and
+    /// all of them are one item. A thread would take longer than to look at a few files.
+    fn is_short(&self) -> bool {
+        !self.recursive && self.list.is_none() && self.process.is_none() && self.paths.len() < MESSAGES
+    }
+
+    /// Visits the files with a visitor for each thread, made by `new` of a way to send items and of what the process holds.
+    /// This thread listens meanwhile. Each visitor ends in `finish`, which must drop its sender.
+    ///
+    /// # Errors
+    /// What `hear` returns; it ends the walk.
+    pub fn visit<T: Send, V: Visitor, R: Send, E: From<Error> + Send>(
+        &self,
+        new: impl Fn(&Marks, Sender<T>) -> V + Send,
+        finish: impl Fn(V) -> R + Send,
+        mut hear: impl FnMut(Message<T>) -> std::result::Result<(), E>,
+    ) -> std::result::Result<Vec<R>, E> {
+        let held = match self.process.map(|pid| read_held_files(&ProcRoot::live(), pid)).transpose() {
+            Ok(held) => held,
+            Err(error) => {
+                hear(Message::Failure(error))?;
+                None
+            }
+        };
+        for error in held.iter().flat_map(HeldFiles::failures) {
+            hear(Message::Failure(error.clone()))?;
+        }
+        let marks = held.iter().flatten().map(|file| (file.identity(), file.held()));
+        let marks: Marks = Arc::new(marks.collect());
+        let (sender, messages) = sync_channel(MESSAGES);
+        let sender = Sender(sender);
+        let fail = sender.clone();
+        let fail = move |error| fail.failure(error);
+        let named = self.names(fail.clone())?.map(Named::from);
+        let named = named.chain(open_held_files(held.as_ref(), fail));
+        let walk = move || -> Vec<R> {
+            // To count the processors that may be used takes several files to be read: only if it matters.
+            let processors = || if self.recursive { std::thread::available_parallelism().ok() } else { None };
+            let choose = |path: &Path, depth: usize, is_directory: bool| {
+                self.choice.as_ref().is_none_or(|choice| choice(path, depth, is_directory))
+            };
+            let options = Options {
+                recursive: self.recursive,
+                jobs: self.jobs.or_else(processors).unwrap_or(NonZeroUsize::MIN),
+                cross_file_systems: self.cross_file_systems,
+                follow: self.follow,
+                sizes: self.sizes.clone(),
+                choose: self.choice.is_some().then_some(&choose),
+            };
+            walk::walk(named, &options, || new(&marks, sender.clone())).into_iter().map(finish).collect()
+        };
+        if self.is_short() {
+            let finished = walk();
+            return listen(messages, &mut hear).map(|()| finished);
+        }
+        std::thread::scope(|scope| {
+            let walk = Builder::new().spawn_scoped(scope, walk).map_err(|error| no_thread(&error))?;
+            // The receiver goes when this returns, which ends the walk.
+            listen(messages, &mut hear)?;
+            walk.join().map_err(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    /// Calls `take` with each file, open, on this thread. One thread walks unless `jobs` says otherwise, so that the order is
+    /// that of the directories.
+    ///
+    /// # Errors
+    /// What `hear` returns; it ends the walk.
+    pub fn each_open<E: From<Error> + Send>(
+        &self,
+        hear: impl FnMut(Message<OpenFile>) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        let one_thread = ChosenFiles { jobs: self.jobs.or(Some(NonZeroUsize::MIN)), ..self.clone() };
+        one_thread.visit(|_, sender| Opener(sender), drop, hear).map(drop)
+    }
+
+    /// The files and directories that were named, then those of the list, which is read as it is needed. A failure to read
+    /// on is given to `fail`.
+    fn names<'a>(&'a self, mut fail: impl FnMut(Error) + 'a) -> Result<impl Iterator<Item = PathBuf> + 'a> {
+        let listed = self.list.as_deref().map(|path| NameList::open(path, self.null)).transpose()?;
+        let listed = listed.into_iter().flat_map(|list| list.into_names());
+        let listed = listed.filter_map(move |name| name.map_err(&mut fail).ok());
+        Ok(self.paths.iter().cloned().chain(listed))
+    }
+}
+
+fn listen<T, E>(
+    messages: Receiver<Message<T>>,
+    hear: &mut impl FnMut(Message<T>) -> std::result::Result<(), E>,
+) -> std::result::Result<(), E> {
+    loop {
+        match messages.recv_timeout(SILENCE) {
+            Ok(message) => hear(message)?,
+            Err(RecvTimeoutError::Timeout) => hear(Message::Nothing)?,
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        }
+    }
+}
+
+fn no_thread(error: &io::Error) -> Error {
+    Error::io(Subject::Words("cannot start a thread".to_owned()), error)
+}
+
+/// Sends each file to the thread that listens.
+struct Opener(Sender<OpenFile>);
+
+impl Visitor for Opener {
+    fn file(&mut self, file: OpenFile, _: walk::Place<'_>) -> ControlFlow<()> {
+        self.0.item(file)
+    }
+
+    fn failure(&mut self, error: Error) {
+        self.0.failure(error);
+    }
+}
+
+/// Opens the files of a process, one after the other. A failure is given to `fail`.
+fn open_held_files<'a>(
+    held: Option<&'a HeldFiles>,
+    mut fail: impl FnMut(Error) + 'a,
+) -> impl Iterator<Item = Named> + 'a {
+    let files = held.into_iter().flat_map(|held| held.iter().map(move |file| (held, file)));
+    files.filter_map(move |(held, file)| {
+        let opened = held.open(file).and_then(|fd| OpenFile::from_fd(file.path(), fd));
+        match opened {
+            Ok(file) => Some(Named::Open(file)),
+            // A file of /proc or the like: nothing of it is cached, and a process may well hold it.
+            Err(error) if error.kind() == ErrorKind::Unsupported => None,
+            Err(error) => {
+                fail(error);
+                None
+            }
+        }
+    })
+}
+
+/// The longest name that is read: a longer one means that this is not a list of names.
+const LONGEST_NAME: u64 = 1 << 20;
+
+/// A list of names in a file.
+struct NameList {
+    path: PathBuf,
+    input: Box<dyn BufRead + Send>,
+    end: u8,
+    failed: bool,
+}
+
+impl NameList {
+    fn open(path: &Path, null: bool) -> Result<NameList> {
+        let (path, input): (PathBuf, Box<dyn BufRead + Send>) = match path.as_os_str().as_bytes() {
+            b"-" => (PathBuf::from("standard input"), Box::new(BufReader::new(io::stdin()))),
+            _ => {
+                let file = File::open(path).map_err(|error| Error::io(Subject::Path(path.to_owned()), &error))?;
+                (path.to_owned(), Box::new(BufReader::new(file)))
+            }
+        };
+        Ok(NameList { path, input, end: if null { 0 } else { b'\n' }, failed: false })
+    }
+
+    fn into_names(mut self) -> impl Iterator<Item = Result<PathBuf>> {
+        std::iter::from_fn(move || self.next_name())
+    }
+
+    /// The next name that is not empty; nothing after the last one or a failure.
+    fn next_name(&mut self) -> Option<Result<PathBuf>> {
+        while !self.failed {
+            let mut name = Vec::new();
+            let read = self.input.by_ref().take(LONGEST_NAME).read_until(self.end, &mut name);
+            let error = match read {
+                Ok(0) => return None,
+                Ok(_) if name.last() == Some(&self.end) => {
+                    name.pop();
+                    None
+                }
+                Ok(length) if length as u64 == LONGEST_NAME => Some(self.malformed("holds a name of more than 1 MiB")),
+                Ok(_) => None,
+                Err(error) => Some(Error::io(Subject::Path(self.path.clone()), &error)),
+            };
+            if let Some(error) = error {
+                self.failed = true;
+                return Some(Err(error));
+            }
+            if name.contains(&0) {
+                self.failed = true;
+                return Some(Err(self.malformed("holds a NUL in a name").with_advice("use -0 if names end in NUL")));
+            }
+            if !name.is_empty() {
+                return Some(Ok(PathBuf::from(std::ffi::OsString::from_vec(name))));
+            }
+        }
+        None
+    }
+
+    fn malformed(&self, why: &'static str) -> Error {
+        Error::path(&self.path, ErrorKind::Malformed, why)
+    }
+}

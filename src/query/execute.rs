@@ -1,0 +1,260 @@
+//! Carries out a query: reads the source and sends its rows through the stages.
+
+use std::collections::HashSet;
+use std::time::{Instant, SystemTime};
+
+use super::plan::{Plan, Shape, named};
+use super::tail::Tail;
+use super::{Host, Query};
+use crate::error::{Error, ErrorKind};
+use crate::render::Sink;
+use crate::table::{Column, Filter, Grouping, Groups, Progress, RowKind, Rows, Section, Source, Stop};
+
+/// Answers `query` from `source`, into `sink`.
+///
+/// # Errors
+/// See [`Stop`]. A failure that costs only some rows is told to `host`, and the others are written.
+pub fn execute<S: Source>(query: &Query, source: &mut S, sink: &mut dyn Sink, host: &mut dyn Host) -> Result<(), Stop> {
+    let table = source.columns(&named(query));
+    let plan: Plan<S::Kind> = Plan::new(query, &table)?;
+    let sectioned = source.is_sectioned() && !query.merge;
+    match &plan.shape {
+        Shape::Rows(shown) => {
+            let tail = Tail::new(query, shown, sink, sectioned, source.is_live())?;
+            run(query, source, &plan, host, Direct { tail })
+        }
+        Shape::Groups(common, summed, shown) => {
+            let tail = Tail::new(query, shown, sink, sectioned, false)?;
+            let open = Grouping::new(summed, common);
+            run(query, source, &plan, host, Folding { tail, common, summed, open })
+        }
+    }
+}
+
+/// What takes the rows that the filter lets through.
+trait Stage<K: RowKind> {
+    fn section(&mut self, section: Section) -> Result<(), Stop>;
+    fn row(&mut self, row: K::Row) -> Result<(), Stop>;
+    /// Many rows, filtered as they are written.
+    fn rows(&mut self, rows: Vec<K::Row>, filter: Option<&Filter<K>>) -> Result<(), Stop> {
+        let mut rows = rows.into_iter().filter(|row| filter.is_none_or(|filter| filter.matches(row)));
+        rows.try_for_each(|row| self.row(row))
+    }
+    /// A row that the filter holds back: it is there, and only not shown.
+    fn hidden(&mut self, row: K::Row);
+    /// Ends one look; says whether anything was there.
+    fn end(&mut self, time: Option<SystemTime>) -> Result<bool, Stop>;
+    fn finish(&mut self) -> Result<(), Stop>;
+}
+
+fn run<S: Source>(
+    query: &Query,
+    source: &mut S,
+    plan: &Plan<S::Kind>,
+    host: &mut dyn Host,
+    mut stage: impl Stage<S::Kind>,
+) -> Result<(), Stop> {
+    let Some(every) = query.every else {
+        let done = read(source, plan, host, &mut stage, false, &mut HashSet::new());
+        if matches!(done, Ok(()) | Err(Stop::Signal(_))) {
+            stage.end(None)?;
+            stage.finish()?;
+        }
+        return done;
+    };
+    let mut due = Instant::now();
+    let mut told = HashSet::new();
+    let watched = loop {
+        if let Err(stop) = read(source, plan, host, &mut stage, true, &mut told) {
+            break Err(stop);
+        }
+        match stage.end(Some(SystemTime::now())) {
+            Ok(true) => {}
+            // There is nothing left to look at.
+            Ok(false) if source.is_sectioned() => break Ok(()),
+            Ok(false) => {}
+            Err(stop) => break Err(stop),
+        }
+        // A look that takes longer than the interval is followed by the next one at once, and never by two.
+        due = due.checked_add(every).unwrap_or(due).max(Instant::now());
+        if let Err(stop) = host.wait_until(due) {
+            break Err(stop);
+        }
+    };
+    match watched {
+        // The wished-for end.
+        Ok(()) | Err(Stop::Signal(_)) => stage.finish(),
+        other => other,
+    }
+}
+
+/// Reads all rows once.
+fn read<S: Source>(
+    source: &mut S,
+    plan: &Plan<S::Kind>,
+    host: &mut dyn Host,
+    stage: &mut impl Stage<S::Kind>,
+    watched: bool,
+    told: &mut HashSet<String>,
+) -> Result<(), Stop> {
+    let (sectioned, is_work) = (source.is_sectioned(), source.is_work());
+    let mut front = Front { plan, host, stage, told, watched, is_work, output: None };
+    if !sectioned {
+        front.section(Section::default())?;
+    }
+    let done = source.read(&plan.needs, &mut front);
+    match (front.output, done) {
+        (Some(error), Ok(())) => Err(Stop::Output(error)),
+        (None, Err(Stop::Enough)) => Ok(()),
+        (_, done) => done,
+    }
+}
+
+/// Takes the rows of the source: filters them and passes them on.
+struct Front<'a, K: RowKind, G: Stage<K>> {
+    plan: &'a Plan<K>,
+    host: &'a mut dyn Host,
+    stage: &'a mut G,
+    /// What was reported in an earlier look is not repeated.
+    told: &'a mut HashSet<String>,
+    watched: bool,
+    is_work: bool,
+    /// Why the answer can no longer be written, while work goes on.
+    output: Option<std::io::Error>,
+}
+
+impl<K: RowKind, G: Stage<K>> Front<'_, K, G> {
+    /// A broken pipe ends a report, never work that was requested.
+    fn unless_work(&mut self, done: Result<(), Stop>) -> Result<(), Stop> {
+        match done {
+            Err(Stop::Output(error)) if self.is_work => {
+                self.output.get_or_insert(error);
+                Ok(())
+            }
+            Err(Stop::Enough) if self.is_work => Ok(()),
+            other => other,
+        }
+    }
+}
+
+impl<K: RowKind, G: Stage<K>> Rows<K> for Front<'_, K, G> {
+    fn section(&mut self, section: Section) -> Result<(), Stop> {
+        let done = self.stage.section(section);
+        self.unless_work(done)
+    }
+
+    fn row(&mut self, row: K::Row) -> Result<(), Stop> {
+        // What was done is reported, also if a signal ends the work.
+        if !self.is_work {
+            self.check()?;
+        }
+        if self.output.is_some() {
+            return Ok(());
+        }
+        if self.plan.filter.as_ref().is_none_or(|filter| filter.matches(&row)) {
+            let done = self.stage.row(row);
+            return self.unless_work(done);
+        }
+        self.stage.hidden(row);
+        Ok(())
+    }
+
+    fn rows(&mut self, rows: Vec<K::Row>) -> Result<(), Stop> {
+        if self.watched || self.is_work {
+            return rows.into_iter().try_for_each(|row| self.row(row));
+        }
+        self.check()?;
+        self.stage.rows(rows, self.plan.filter.as_ref())
+    }
+
+    fn failure(&mut self, error: Error) {
+        let is_new = !self.watched || self.told.insert(error.to_string());
+        if is_new || error.kind() == ErrorKind::Changed {
+            self.host.failure(&error);
+        }
+    }
+
+    fn incomplete(&mut self) {
+        self.host.incomplete();
+    }
+
+    fn progress(&mut self, progress: Progress) {
+        self.host.progress(progress);
+    }
+
+    fn check(&mut self) -> Result<(), Stop> {
+        self.host.check()
+    }
+}
+
+/// Rows that are shown themselves.
+struct Direct<'a, K: RowKind> {
+    tail: Tail<'a, K>,
+}
+
+impl<K: RowKind> Stage<K> for Direct<'_, K> {
+    fn section(&mut self, section: Section) -> Result<(), Stop> {
+        self.tail.section(section)
+    }
+
+    fn row(&mut self, row: K::Row) -> Result<(), Stop> {
+        self.tail.row(row)
+    }
+
+    fn rows(&mut self, rows: Vec<K::Row>, filter: Option<&Filter<K>>) -> Result<(), Stop> {
+        self.tail.rows(rows, filter)
+    }
+
+    fn hidden(&mut self, row: K::Row) {
+        self.tail.hidden(row);
+    }
+
+    fn end(&mut self, time: Option<SystemTime>) -> Result<bool, Stop> {
+        self.tail.end(time)
+    }
+
+    fn finish(&mut self) -> Result<(), Stop> {
+        self.tail.finish()
+    }
+}
+
+/// Rows that are folded into groups.
+struct Folding<'a, K: RowKind> {
+    tail: Tail<'a, Groups>,
+    common: &'a Column<K>,
+    summed: &'a [Column<K>],
+    open: Grouping<K>,
+}
+
+impl<K: RowKind> Folding<'_, K> {
+    /// Passes on the groups so far.
+    fn close(&mut self) -> Result<(), Stop> {
+        let full = std::mem::replace(&mut self.open, Grouping::new(self.summed, self.common));
+        full.finish().into_iter().try_for_each(|group| self.tail.row(group))
+    }
+}
+
+impl<K: RowKind> Stage<K> for Folding<'_, K> {
+    fn section(&mut self, section: Section) -> Result<(), Stop> {
+        if !self.tail.merges() {
+            self.close()?;
+        }
+        self.tail.section(section)
+    }
+
+    fn row(&mut self, row: K::Row) -> Result<(), Stop> {
+        self.open.add(&row);
+        Ok(())
+    }
+
+    fn hidden(&mut self, _row: K::Row) {}
+
+    fn end(&mut self, time: Option<SystemTime>) -> Result<bool, Stop> {
+        self.close()?;
+        self.tail.end(time)
+    }
+
+    fn finish(&mut self) -> Result<(), Stop> {
+        self.tail.finish()
+    }
+}

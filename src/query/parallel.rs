@@ -1,0 +1,106 @@
+//! Renders many rows on several threads, in their order.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{self, Builder};
+
+use crate::render::{RowWriter, Sink};
+use crate::table::{Cell, Column, Filter, RowKind, Stop, Totals};
+
+/// Rows that a thread renders at a time: enough to make a hand-over cheap, few enough to keep the text in a cache.
+const ROWS: usize = 256;
+
+/// Fewer rows are rendered sooner than threads are started.
+const FEWEST: usize = 4096;
+
+/// More threads than this wait for each other.
+const MOST_THREADS: usize = 4;
+
+/// What came of one chunk of rows.
+struct Chunk<K: RowKind> {
+    place: usize,
+    text: Vec<u8>,
+    totals: Totals<K>,
+    written: usize,
+}
+
+/// Writes the rows for which `filter` holds and adds them to `totals`; gives their number. Nothing is done if this format,
+/// this machine or so few rows do not allow it.
+pub(super) fn write_in_parallel<K: RowKind>(
+    rows: &[K::Row],
+    columns: &[Column<K>],
+    filter: Option<&Filter<K>>,
+    totals: &mut Totals<K>,
+    sink: &mut dyn Sink,
+) -> Result<Option<usize>, Stop> {
+    let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(MOST_THREADS);
+    if rows.len() < FEWEST || threads < 2 {
+        return Ok(None);
+    }
+    let Some(writer) = sink.row_writer() else { return Ok(None) };
+    let next = AtomicUsize::new(0);
+    let empty = totals.emptied();
+    let render = |sender: SyncSender<Chunk<K>>| {
+        loop {
+            let place = next.fetch_add(1, Ordering::Relaxed);
+            let Some(rows) = rows.chunks(ROWS).nth(place) else { return };
+            if sender.send(rendered(place, rows, columns, filter, empty.emptied(), writer.as_ref())).is_err() {
+                return;
+            }
+        }
+    };
+    thread::scope(|scope| {
+        let (sender, receiver) = sync_channel(2 * threads);
+        let mut started = 0;
+        for _ in 0..threads {
+            let sender = sender.clone();
+            started += usize::from(Builder::new().name("render".into()).spawn_scoped(scope, || render(sender)).is_ok());
+        }
+        drop(sender);
+        if started == 0 {
+            return Ok(None);
+        }
+        write_in_order(&receiver, totals, sink).map(Some)
+    })
+}
+
+fn rendered<K: RowKind>(
+    place: usize,
+    rows: &[K::Row],
+    columns: &[Column<K>],
+    filter: Option<&Filter<K>>,
+    mut totals: Totals<K>,
+    writer: &dyn RowWriter,
+) -> Chunk<K> {
+    let mut text = Vec::new();
+    let mut cells: Vec<Cell<'_>> = Vec::with_capacity(columns.len());
+    let mut written = 0;
+    for row in rows.iter().filter(|row| filter.is_none_or(|filter| filter.matches(row))) {
+        cells.clear();
+        cells.extend(columns.iter().map(|column| column.cell(row)));
+        writer.write(&cells, &mut text);
+        totals.add(row);
+        written += 1;
+    }
+    Chunk { place, text, totals, written }
+}
+
+fn write_in_order<K: RowKind>(
+    chunks: &Receiver<Chunk<K>>,
+    totals: &mut Totals<K>,
+    sink: &mut dyn Sink,
+) -> Result<usize, Stop> {
+    let (mut waiting, mut next, mut written) = (BTreeMap::new(), 0, 0);
+    for chunk in chunks {
+        waiting.insert(chunk.place, chunk);
+        while let Some(chunk) = waiting.remove(&next) {
+            sink.rendered(&chunk.text)?;
+            totals.merge(&chunk.totals);
+            written += chunk.written;
+            next += 1;
+        }
+    }
+    Ok(written)
+}

@@ -1,0 +1,233 @@
+//! What a query means over the columns of one kind of row: names become columns, and columns say what has to be read.
+
+use std::collections::HashSet;
+
+use super::{Default, Query, Total};
+use crate::error::{Error, ErrorKind, Subject};
+use crate::render::{Head, TotalStyle};
+use crate::table::{Aggregation, Column, Filter, Grouping, Groups, Named, Order, RowKind, Stop, find, select, unknown};
+
+/// A query over columns of kind `K`, up to the grouping.
+pub(super) struct Plan<K: RowKind> {
+    pub(super) filter: Option<Filter<K>>,
+    pub(super) needs: Vec<K::Need>,
+    pub(super) shape: Shape<K>,
+}
+
+/// What becomes of the rows that the filter lets through.
+pub(super) enum Shape<K: RowKind> {
+    /// They are shown.
+    Rows(Shown<K>),
+    /// They are folded into groups by a column; the columns are what is added up of each.
+    Groups(Column<K>, Vec<Column<K>>, Shown<Groups>),
+}
+
+/// What is shown of rows of kind `K`, and in which order.
+pub(super) struct Shown<K: RowKind> {
+    pub(super) columns: Vec<Column<K>>,
+    pub(super) order: Option<Order<K>>,
+    pub(super) top: Option<usize>,
+    /// The columns of a closing line.
+    pub(super) line: Vec<Column<K>>,
+}
+
+/// The names that a query uses, before it is known which columns there are.
+pub(super) fn named(query: &Query) -> Named {
+    let mut ids: Vec<String> = query.columns.iter().flat_map(|list| list.ids.clone()).collect();
+    if let Default::Columns(default) = &query.default {
+        ids.extend(default.iter().cloned());
+    }
+    ids.extend(query.filter.iter().flat_map(|filter| filter.names()));
+    ids.extend(query.order.iter().map(|word| word.trim_start_matches('-').to_ascii_lowercase()));
+    ids.extend(query.by.iter().cloned());
+    let replaced = query.columns.as_ref().is_some_and(|list| !list.adds);
+    Named { ids, all: query.default == Default::All && !replaced }
+}
+
+impl<K: RowKind> Plan<K> {
+    pub(super) fn new(query: &Query, table: &[Column<K>]) -> Result<Plan<K>, Stop> {
+        let filter = query.filter.as_ref().map(|filter| filter.over(table)).transpose().map_err(Stop::Filter)?;
+        let shape = match &query.by {
+            None => Shape::Rows(shown(query, table)?),
+            Some(by) => grouped(query, table, by)?,
+        };
+        let used = shape.columns().chain(filter.iter().flat_map(Filter::columns));
+        let needs = union(used.filter(|column| !query.unread.contains(&column.id())));
+        Ok(Plan { filter, needs, shape })
+    }
+}
+
+impl<K: RowKind> Shape<K> {
+    /// The columns of rows that are shown, sorted by, or added up.
+    fn columns(&self) -> Box<dyn Iterator<Item = &Column<K>> + '_> {
+        match self {
+            Shape::Rows(shown) => {
+                Box::new(shown.columns.iter().chain(&shown.line).chain(shown.order.iter().map(Order::column)))
+            }
+            Shape::Groups(common, summed, _) => Box::new(summed.iter().chain([common])),
+        }
+    }
+}
+
+fn union<'c, K: RowKind>(columns: impl Iterator<Item = &'c Column<K>>) -> Vec<K::Need> {
+    let mut needs = Vec::new();
+    for need in columns.flat_map(|column| column.needs) {
+        if !needs.contains(need) {
+            needs.push(*need);
+        }
+    }
+    needs
+}
+
+fn shown<K: RowKind>(query: &Query, table: &[Column<K>]) -> Result<Shown<K>, Stop> {
+    let default = expanded(&default_ids(query, table), table);
+    let mut ids = match &query.columns {
+        Some(list) => {
+            expanded(&list.over(&default).iter().map(|id| K::id_of(id).to_owned()).collect::<Vec<_>>(), table)
+        }
+        None => default,
+    };
+    join(query, &mut ids);
+    let columns = select(table, &ids).map_err(Stop::Usage)?;
+    let line = match query.total {
+        Total::Line(_, ids) => select(table, ids).map_err(Stop::Usage)?,
+        _ => Vec::new(),
+    };
+    let order = query.order.clone().or_else(|| query.top.map(|_| K::LARGEST_BY.to_owned()));
+    let order = order.filter(|word| !word.is_empty());
+    let order = order.map(|word| Order::parse(&word, table)).transpose().map_err(Stop::Usage)?;
+    Ok(Shown { columns: titled(query, writable(query, columns)?), order, top: query.top, line })
+}
+
+/// Names that stand for several columns become those; each column is there once.
+fn expanded<K: RowKind>(ids: &[String], table: &[Column<K>]) -> Vec<String> {
+    let mut seen = HashSet::new();
+    let columns = ids.iter().flat_map(|id| K::columns_called(id, table).unwrap_or_else(|| vec![id.clone()]));
+    columns.filter(|id| seen.insert(id.clone())).collect()
+}
+
+fn default_ids<K: RowKind>(query: &Query, table: &[Column<K>]) -> Vec<String> {
+    match &query.default {
+        Default::Columns(ids) => ids.clone(),
+        Default::All => {
+            table.iter().filter(|column| !column.is_on_request).map(|column| column.id().to_owned()).collect()
+        }
+    }
+}
+
+/// Adds what a view joins, unless some of it is there already.
+fn join(query: &Query, ids: &mut Vec<String>) {
+    if query.joined.iter().any(|joined| ids.contains(joined)) {
+        return;
+    }
+    let place = match query.default {
+        Default::All => ids.len(),
+        Default::Columns(_) => crate::table::before_the_name(ids),
+    };
+    ids.splice(place..place, query.joined.iter().cloned());
+}
+
+fn grouped<K: RowKind>(query: &Query, table: &[Column<K>], by: &str) -> Result<Shape<K>, Stop> {
+    let common = find(table, by).cloned().ok_or_else(|| Stop::Usage(unknown(table, by)))?;
+    let known = Grouping::new(table, &common).columns();
+    let is_in_groups = |id: &String| find(&known, id).is_some();
+    let default: Vec<String> = counts::<K>(query)
+        .into_iter()
+        .chain(default_ids(query, table).into_iter().filter(|id| find(table, id).is_some_and(can_be_summed)))
+        .collect();
+    let named = query.columns.as_ref().map(|list| list.over(&default));
+    let mut ids = named.unwrap_or(default);
+    let joined: Vec<String> = query.joined.iter().filter(|id| is_in_groups(id)).cloned().collect();
+    join(&Query { joined, ..query.clone() }, &mut ids);
+    if K::HAS_PROCESSES
+        && !query.merge
+        && !query.has_headings
+        && common.id() != "pid"
+        && !ids.iter().any(|id| id == "pid")
+    {
+        ids.insert(0, "pid".to_owned());
+    }
+    if !ids.iter().any(|id| id == common.id()) {
+        ids.push(common.id().to_owned());
+    }
+    if let Some(odd) = ids.iter().find(|id| !is_in_groups(id)) {
+        return Err(not_in_groups(table, &known, odd));
+    }
+    let order = match &query.order {
+        Some(word) => Some(Order::parse(word, &known).map_err(Stop::Usage)?),
+        None => Order::parse(K::LARGEST_BY, &known).ok(),
+    };
+    // Only what is shown or sorted by is read and added up.
+    let is_used = |column: &&Column<K>| {
+        let is_shown = ids.iter().any(|id| id == column.id());
+        can_be_summed(column) && (is_shown || order.as_ref().is_some_and(|order| order.column().id() == column.id()))
+    };
+    let summed: Vec<Column<K>> = table.iter().filter(is_used).cloned().collect();
+    let columns = Grouping::new(&summed, &common).columns();
+    let order = match (&query.order, order) {
+        (Some(word), _) => Some(Order::parse(word, &columns).map_err(Stop::Usage)?),
+        (None, Some(_)) => Order::parse(K::LARGEST_BY, &columns).ok(),
+        (None, None) => None,
+    };
+    let columns = writable(query, select(&columns, &ids).map_err(Stop::Usage)?)?;
+    Ok(Shape::Groups(common, summed, Shown { columns, order, top: query.top, line: Vec::new() }))
+}
+
+fn can_be_summed<K: RowKind>(column: &Column<K>) -> bool {
+    !matches!(column.aggregation, Aggregation::None)
+}
+
+fn counts<K: RowKind>(query: &Query) -> Vec<String> {
+    let processes = (K::HAS_PROCESSES && query.merge).then(|| "processes".to_owned());
+    std::iter::once(K::ROWS.to_owned()).chain(processes).collect()
+}
+
+fn not_in_groups<K: RowKind>(table: &[Column<K>], known: &[Column<Groups>], id: &str) -> Stop {
+    match find(table, id) {
+        Some(_) => Stop::usage(id, "a group has no such column: its rows differ in it, and it cannot be added up"),
+        None => Stop::Usage(unknown(known, id)),
+    }
+}
+
+/// The columns that the format can write: what only JSON can is left out of the others.
+fn writable<K: RowKind>(query: &Query, columns: Vec<Column<K>>) -> Result<Vec<Column<K>>, Stop> {
+    if query.is_json {
+        return Ok(columns);
+    }
+    let is_named =
+        |column: &&Column<K>| query.columns.iter().any(|list| list.ids.iter().any(|id| K::id_of(id) == column.id()));
+    match columns.iter().filter(|column| column.kind().is_json_only()).find(is_named) {
+        Some(column) => {
+            let subject = Subject::Words(column.id().to_owned());
+            Err(Stop::Usage(Error::new(subject, ErrorKind::Refused, "only --json and --jsonl can write this column")))
+        }
+        None => Ok(columns.into_iter().filter(|column| !column.kind().is_json_only()).collect()),
+    }
+}
+
+fn titled<K: RowKind>(query: &Query, mut columns: Vec<Column<K>>) -> Vec<Column<K>> {
+    for column in &mut columns {
+        if let Some((_, title)) = query.titles.iter().find(|(id, _)| *id == column.head.id) {
+            column.head.title = (*title).into();
+        }
+    }
+    columns
+}
+
+impl<K: RowKind> Shown<K> {
+    /// What a sink is told of these rows.
+    pub(super) fn head(&self, query: &Query, is_sectioned: bool, is_live: bool) -> Head {
+        Head {
+            columns: self.columns.iter().map(|column| column.head.clone()).collect(),
+            rows: K::ROWS,
+            sectioned: is_sectioned,
+            total: match query.total {
+                Total::None => TotalStyle::None,
+                Total::Row => TotalStyle::Row,
+                Total::Line(labels, _) => TotalStyle::Line(labels),
+            },
+            every: query.every,
+            live: is_live,
+        }
+    }
+}

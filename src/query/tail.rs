@@ -1,0 +1,260 @@
+//! The stages behind the filter: sort, top, change, total, sink; the same for rows and for groups of them.
+
+use std::time::SystemTime;
+
+use super::parallel::write_in_parallel;
+use super::plan::Shown;
+use super::{Query, Total};
+use crate::render::Sink;
+use crate::table::{
+    Cell, ColumnHead, ColumnKind, Compared, Fate, Filter, Look, Ranking, RowKind, Section, Stop, TotalCell, TotalRow,
+    Totals, compare, difference,
+};
+
+/// Takes rows that are to be shown, writes them as they come if nothing else is requested, and holds them otherwise.
+pub(super) struct Tail<'a, K: RowKind> {
+    shown: &'a Shown<K>,
+    sink: &'a mut dyn Sink,
+    /// Whether each section is written on its own.
+    sectioned: bool,
+    total: Total,
+    watched: bool,
+    /// The section that is open, and what was seen of it.
+    open: Option<Open<K>>,
+    /// How many sections came since the last look.
+    sections: usize,
+    before: Option<Look<K::Row>>,
+}
+
+struct Open<K: RowKind> {
+    section: Section,
+    held: Vec<K::Row>,
+    /// Rows that are there and not shown, for the next look.
+    hidden: Vec<K::Row>,
+    totals: Totals<K>,
+    written: usize,
+    is_begun: bool,
+}
+
+impl<'a, K: RowKind> Tail<'a, K> {
+    pub(super) fn new(
+        query: &Query,
+        shown: &'a Shown<K>,
+        sink: &'a mut dyn Sink,
+        sectioned: bool,
+        is_live: bool,
+    ) -> Result<Tail<'a, K>, Stop> {
+        let watched = query.every.is_some();
+        let mut head = shown.head(query, sectioned || watched, is_live);
+        if watched {
+            head.columns = watched_heads(&head.columns);
+        }
+        sink.begin(&head)?;
+        Ok(Tail { shown, sink, sectioned, total: query.total, watched, open: None, sections: 0, before: None })
+    }
+
+    /// Whether all sections are one.
+    pub(super) fn merges(&self) -> bool {
+        !self.sectioned
+    }
+
+    /// Rows are written as they come.
+    fn streams(&self) -> bool {
+        self.shown.order.is_none() && !self.watched
+    }
+
+    pub(super) fn section(&mut self, section: Section) -> Result<(), Stop> {
+        self.sections += 1;
+        if self.open.is_some() && (self.watched || !self.sectioned) {
+            // A look, or a merged answer, is one list; it is named only if it is of one section.
+            if let Some(open) = self.open.as_mut().filter(|_| self.watched) {
+                open.section = Section::default();
+            }
+            return Ok(());
+        }
+        self.close()?;
+        let section = if self.sectioned || self.watched { section } else { Section::default() };
+        let columns = if self.shown.line.is_empty() { &self.shown.columns } else { &self.shown.line };
+        let totals = Totals::new(if self.total == Total::None { &[] } else { columns });
+        self.open = Some(Open { section, held: Vec::new(), hidden: Vec::new(), totals, written: 0, is_begun: false });
+        if self.streams() { self.begin() } else { Ok(()) }
+    }
+
+    /// Tells the sink of the section.
+    fn begin(&mut self) -> Result<(), Stop> {
+        let Some(open) = self.open.as_mut().filter(|open| !open.is_begun) else { return Ok(()) };
+        open.is_begun = true;
+        Ok(self.sink.section(&open.section)?)
+    }
+
+    pub(super) fn row(&mut self, row: K::Row) -> Result<(), Stop> {
+        let streams = self.streams();
+        let Some(open) = &mut self.open else { return Ok(()) };
+        if !streams {
+            open.held.push(row);
+            let is_too_many = |top: &usize| open.held.len() >= top.saturating_mul(2).max(ROWS_HELD);
+            if let Some(top) = self.shown.top.filter(is_too_many).filter(|_| !self.watched) {
+                // Those that cannot be among the first are dropped on the way.
+                let held = std::mem::take(&mut open.held);
+                open.held = ranked(self.shown, held, Some(top));
+            }
+            return Ok(());
+        }
+        if self.shown.top.is_some_and(|top| open.written >= top) {
+            return if self.sectioned { Ok(()) } else { Err(Stop::Enough) };
+        }
+        open.written += 1;
+        open.totals.add(&row);
+        let cells: Vec<Cell<'_>> = self.shown.columns.iter().map(|column| column.cell(&row)).collect();
+        Ok(self.sink.row(&cells)?)
+    }
+
+    /// Many rows, rendered on several threads if the format allows it.
+    pub(super) fn rows(&mut self, rows: Vec<K::Row>, filter: Option<&Filter<K>>) -> Result<(), Stop> {
+        let matches = |row: &K::Row| filter.is_none_or(|filter| filter.matches(row));
+        if !self.streams() || self.shown.top.is_some() {
+            return rows.into_iter().filter(matches).try_for_each(|row| self.row(row));
+        }
+        let mut rest = rows.into_iter();
+        for row in rest.by_ref().take(ROWS_HELD).filter(|row| matches(row)) {
+            self.row(row)?;
+        }
+        let rest = rest.as_slice();
+        let Some(open) = &mut self.open else { return Ok(()) };
+        let written = write_in_parallel(rest, &self.shown.columns, filter, &mut open.totals, self.sink)?;
+        if let Some(written) = written {
+            open.written += written;
+            return Ok(());
+        }
+        for row in rest.iter().filter(|row| matches(row)) {
+            open.written += 1;
+            open.totals.add(row);
+            let cells: Vec<Cell<'_>> = self.shown.columns.iter().map(|column| column.cell(row)).collect();
+            self.sink.row(&cells)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn hidden(&mut self, row: K::Row) {
+        if let Some(open) = self.open.as_mut().filter(|_| self.watched) {
+            open.hidden.push(row);
+        }
+    }
+
+    /// Writes the section that is open, to its end.
+    fn close(&mut self) -> Result<(), Stop> {
+        if self.watched {
+            return Ok(());
+        }
+        let Some(held) = self.open.as_mut().map(|open| std::mem::take(&mut open.held)) else { return Ok(()) };
+        self.begin()?;
+        let rows = ranked(self.shown, held, self.shown.top);
+        let Some(mut open) = self.open.take() else { return Ok(()) };
+        for row in &rows {
+            open.totals.add(row);
+            let cells: Vec<Cell<'_>> = self.shown.columns.iter().map(|column| column.cell(row)).collect();
+            self.sink.row(&cells)?;
+        }
+        let total = (self.total != Total::None && !open.section.is_closed).then(|| open.totals.row());
+        Ok(self.sink.end(total.as_ref())?)
+    }
+
+    /// Ends one look, or the only one; says whether any section came.
+    pub(super) fn end(&mut self, time: Option<SystemTime>) -> Result<bool, Stop> {
+        let came = std::mem::take(&mut self.sections) > 0;
+        match time {
+            None => {
+                if self.open.is_none() && !self.sectioned {
+                    self.section(Section::default())?;
+                    self.sections = 0;
+                }
+                self.close()?;
+            }
+            Some(time) => self.write_look(time)?,
+        }
+        Ok(came)
+    }
+
+    fn write_look(&mut self, time: SystemTime) -> Result<(), Stop> {
+        if self.open.is_none() {
+            self.section(Section::default())?;
+            self.sections = 0;
+        }
+        let Some(open) = self.open.take() else { return Ok(()) };
+        let mut all = ranked(self.shown, open.held, None);
+        let shown = (0..all.len().min(self.shown.top.unwrap_or(usize::MAX))).collect();
+        all.extend(open.hidden);
+        let now = Look { all, shown };
+        let rows = compare(&self.shown.columns, self.before.as_ref(), &now);
+        self.sink.section(&Section { time: Some(time), ..open.section })?;
+        let mut totals = open.totals;
+        for row in &rows {
+            if row.fate != Fate::Gone {
+                totals.add(row.row);
+            }
+            self.sink.row(&watched_cells(self.shown, row, time))?;
+        }
+        let total = (self.total != Total::None).then(|| self.watched_total(&totals));
+        self.sink.end(total.as_ref())?;
+        self.before = Some(now);
+        Ok(())
+    }
+
+    /// The total with nothing under the columns that a look adds.
+    fn watched_total(&self, totals: &Totals<K>) -> TotalRow {
+        let total = totals.row();
+        if !self.shown.line.is_empty() {
+            return total;
+        }
+        let mut cells = vec![TotalCell::Blank, TotalCell::Blank];
+        for (column, cell) in self.shown.columns.iter().zip(total.cells) {
+            cells.push(cell);
+            if column.kind().has_figures() {
+                cells.push(TotalCell::Blank);
+            }
+        }
+        TotalRow { rows: total.rows, cells }
+    }
+
+    pub(super) fn finish(&mut self) -> Result<(), Stop> {
+        Ok(self.sink.finish()?)
+    }
+}
+
+/// The rows in the order that is shown; only the first `top` of them, if there is an order.
+fn ranked<K: RowKind>(shown: &Shown<K>, rows: Vec<K::Row>, top: Option<usize>) -> Vec<K::Row> {
+    let Some(order) = &shown.order else { return rows };
+    let compare = |one: &K::Row, other: &K::Row| order.compare(one, other).then_with(|| K::tie(one, other));
+    let mut ranking = Ranking::new(top, compare);
+    rows.into_iter().for_each(|row| ranking.push(row));
+    ranking.finish()
+}
+
+/// How many rows are held before those that cannot be among the first are dropped.
+const ROWS_HELD: usize = 1024;
+
+/// The columns of a look: the time and the fate, then those that are shown, each figure with its change behind it.
+fn watched_heads(columns: &[ColumnHead]) -> Vec<ColumnHead> {
+    let mut heads = vec![
+        ColumnHead { is_hidden: true, ..ColumnHead::added("time", "Time", ColumnKind::Time) },
+        ColumnHead::added("fate", "", ColumnKind::Text),
+    ];
+    for column in columns {
+        heads.push(column.clone());
+        if column.kind.has_figures() {
+            heads.push(ColumnHead::added(format!("{}_change", column.id), "+/-", ColumnKind::Change));
+        }
+    }
+    heads
+}
+
+fn watched_cells<'r, K: RowKind>(shown: &Shown<K>, row: &Compared<'r, K::Row>, time: SystemTime) -> Vec<Cell<'r>> {
+    let mut cells = vec![Cell::Time(time), Cell::Remark(row.fate.word())];
+    for column in &shown.columns {
+        cells.push(column.cell(row.row));
+        if column.kind().has_figures() {
+            cells.push(difference(column, row));
+        }
+    }
+    cells
+}

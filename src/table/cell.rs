@@ -1,0 +1,299 @@
+//! One cell of a row: a typed value, and the text that a person reads for it.
+//!
+//! JSON and CSV take the value itself; only tables take the text.
+
+use std::io::Write;
+use std::time::SystemTime;
+
+use super::column::StripCell;
+use super::escape;
+use crate::units::{Absent, Bytes, Figure, Human, Pages};
+
+/// The value of one column in one row.
+#[derive(Clone, Copy)]
+pub enum Cell<'r> {
+    /// A figure in bytes; tables show it in the chosen [`SizeUnit`].
+    Bytes(u64),
+    /// A bare number: pages, a pid, an inode.
+    Count(u64),
+    /// A share of a hundred.
+    Percent(f64),
+    /// An address: hexadecimal everywhere, because it does not fit a double.
+    Address(u64),
+    /// A position in a file, in bytes: tables write it in hexadecimal, as `/proc/PID/maps` and pmap do.
+    Offset(u64),
+    /// Text that this program chose; it needs no escaping.
+    Word(&'r str),
+    /// Text from outside: a file name, a command line. Hostile until escaped.
+    Text(&'r [u8]),
+    /// Text from outside, translated by this function, which appends; hostile until escaped.
+    Reworded(&'r [u8], fn(&[u8], &mut Vec<u8>)),
+    /// Text from outside that may be empty; a table then shows the second string, machine formats null.
+    Named(&'r [u8], &'static str),
+    /// The bytes of a text, for JSON only and only if they are not UTF-8: lower-case hexadecimal digits.
+    RawBytes(&'r [u8]),
+    /// A device number, as `major:minor` in hexadecimal, as `/proc/PID/maps` writes it.
+    Device(u32, u32),
+    /// Yes or no.
+    Flag(bool),
+    /// A point in time.
+    Time(SystemTime),
+    /// The same as seconds since 1970, as pcstat's `--terse` writes it.
+    UnixTime(SystemTime),
+    /// Yes or no for each of very many, as runs; only JSON writes it out.
+    Flags(&'r dyn FlagRuns),
+    /// A strip of cells.
+    Strip(&'r [StripCell]),
+    /// How much a figure changed.
+    Change(Difference),
+    /// A remark that most rows do not have: empty in a table, null in JSON, and not counted as a missing figure.
+    Remark(Option<&'r str>),
+    /// A figure that is not known, and why.
+    Absent(Absent),
+}
+
+/// The difference of two figures of one column, cut to 63 bits.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Difference {
+    /// Of figures in bytes.
+    Bytes(i64),
+    /// Of bare numbers.
+    Count(i64),
+    /// Of shares of a hundred.
+    Share(f64),
+}
+
+impl Difference {
+    /// What turns `before` into `now`; absent if they are not figures of one kind.
+    pub fn between(before: &Cell<'_>, now: &Cell<'_>) -> Option<Difference> {
+        match (before, now) {
+            (Cell::Bytes(before), Cell::Bytes(now)) => Some(Difference::Bytes(signed(*before, *now))),
+            (Cell::Count(before), Cell::Count(now)) => Some(Difference::Count(signed(*before, *now))),
+            (Cell::Percent(before), Cell::Percent(now)) => Some(Difference::Share(now - before)),
+            _ => None,
+        }
+    }
+
+    /// Whether nothing changed.
+    pub fn is_none(self) -> bool {
+        match self {
+            Difference::Bytes(by) | Difference::Count(by) => by == 0,
+            // Shares are shown to a thousandth.
+            Difference::Share(by) => by.abs() < 0.0005,
+        }
+    }
+}
+
+fn signed(before: u64, now: u64) -> i64 {
+    let by = i128::from(now) - i128::from(before);
+    i64::try_from(by).unwrap_or(if by < 0 { i64::MIN } else { i64::MAX })
+}
+
+/// Very many flags as runs of equal ones, in order, so that none of them is ever held in memory.
+pub trait FlagRuns: Send + Sync {
+    /// Calls `each` with a flag and how many times it is repeated.
+    fn for_each_run(&self, each: &mut dyn FnMut(bool, u64) -> std::io::Result<()>) -> std::io::Result<()>;
+}
+
+/// How tables write figures in bytes. Machine formats always write bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SizeUnit {
+    /// Whole KiB, as pmap.
+    #[default]
+    Kib,
+    /// Bytes.
+    Bytes,
+    /// `1.5G`.
+    Human,
+}
+
+impl SizeUnit {
+    /// The label of a total in this unit.
+    pub fn label(self) -> &'static str {
+        match self {
+            SizeUnit::Kib => "total KiB",
+            SizeUnit::Bytes => "total bytes",
+            SizeUnit::Human => "total",
+        }
+    }
+}
+
+impl<'r> Cell<'r> {
+    /// A figure in bytes, or why there is none.
+    pub fn bytes(figure: Figure<Bytes>) -> Cell<'r> {
+        figure.map_or_else(Cell::Absent, |bytes| Cell::Bytes(bytes.0))
+    }
+
+    /// A figure in pages, or why there is none.
+    pub fn pages(figure: Figure<Pages>) -> Cell<'r> {
+        figure.map_or_else(Cell::Absent, |pages| Cell::Count(pages.0))
+    }
+
+    /// A share, or why there is none.
+    pub fn percent(figure: Figure<f64>) -> Cell<'r> {
+        figure.map_or_else(Cell::Absent, Cell::Percent)
+    }
+
+    /// The number that a total would add, if this is a figure that can be added.
+    pub(crate) fn addend(&self) -> Option<u64> {
+        match self {
+            Cell::Bytes(number) | Cell::Count(number) => Some(*number),
+            Cell::Flag(flag) => Some(u64::from(*flag)),
+            _ => None,
+        }
+    }
+
+    /// Appends what a table shows, with text from outside unescaped.
+    pub fn write_unescaped(&self, unit: SizeUnit, out: &mut Vec<u8>) {
+        match *self {
+            Cell::Text(text) => out.extend_from_slice(text),
+            Cell::Named(text, _) if !text.is_empty() => out.extend_from_slice(text),
+            _ => self.write_text(unit, out),
+        }
+    }
+
+    /// Appends the text that a table shows. An absent figure is `-`; no control character comes through.
+    pub fn write_text(&self, unit: SizeUnit, out: &mut Vec<u8>) {
+        match *self {
+            Cell::Bytes(number) => write_size(number, unit, out),
+            Cell::Count(number) => push_number(number, out),
+            Cell::Percent(share) => push_display(format_args!("{share:.3}"), out),
+            Cell::Address(address) => push_display(format_args!("{address:012x}"), out),
+            Cell::Offset(offset) => push_display(format_args!("{offset:08x}"), out),
+            Cell::Word(word) => out.extend_from_slice(word.as_bytes()),
+            Cell::Text(text) => escape::write_escaped(text, out),
+            Cell::Reworded(text, write) => escape::write_escaped(&reworded(text, write), out),
+            Cell::Named([], instead) => out.extend_from_slice(instead.as_bytes()),
+            Cell::Named(text, _) => escape::write_escaped(text, out),
+            Cell::RawBytes(bytes) => bytes.iter().for_each(|byte| push_display(format_args!("{byte:02x}"), out)),
+            Cell::Device(major, minor) => push_display(format_args!("{major:02x}:{minor:02x}"), out),
+            Cell::Flag(flag) => out.extend_from_slice(if flag { b"yes" } else { b"no" }),
+            Cell::Time(time) => push_display(format_args!("{}", Rfc3339(time)), out),
+            Cell::UnixTime(time) => push_display(format_args!("{}", timestamp(time).as_second()), out),
+            Cell::Change(difference) => write_difference(difference, unit, out),
+            Cell::Remark(remark) => escape::write_escaped(remark.unwrap_or_default().as_bytes(), out),
+            Cell::Strip(cells) => cells.iter().for_each(|cell| out.push(digit(cell.share))),
+            Cell::Flags(_) | Cell::Absent(_) => out.push(b'-'),
+        }
+    }
+}
+
+/// The character for a share in a strip of text: `.` and `#` for nothing and everything, so that a reader can trust the two
+/// ends, and tenths between, rounded down; `1` is anything up to two tenths.
+pub(crate) fn digit(share: Option<f64>) -> u8 {
+    match share {
+        None => b'?',
+        Some(share) if share <= 0.0 => b'.',
+        Some(share) if share >= 1.0 => b'#',
+        Some(share) => b'0' + ((share * 10.0) as u8).clamp(1, 9),
+    }
+}
+
+/// A cell that owns its text.
+#[derive(Clone)]
+pub enum OwnedCell {
+    /// Anything without text from outside.
+    Plain(Cell<'static>),
+    /// [`Cell::Text`].
+    Text(Vec<u8>),
+    /// [`Cell::Named`].
+    Named(Vec<u8>, &'static str),
+    /// [`Cell::RawBytes`].
+    RawBytes(Vec<u8>),
+}
+
+impl OwnedCell {
+    /// The cell itself.
+    pub fn cell(&self) -> Cell<'_> {
+        match self {
+            OwnedCell::Plain(cell) => *cell,
+            OwnedCell::Text(text) => Cell::Text(text),
+            OwnedCell::Named(text, instead) => Cell::Named(text, instead),
+            OwnedCell::RawBytes(bytes) => Cell::RawBytes(bytes),
+        }
+    }
+}
+
+pub(crate) fn reworded(text: &[u8], write: fn(&[u8], &mut Vec<u8>)) -> Vec<u8> {
+    let mut translated = Vec::new();
+    write(text, &mut translated);
+    translated
+}
+
+/// A point in time as RFC 3339 in UTC; a clock outside the years that it can write (a forged mtime) is cut to its range.
+pub(crate) struct Rfc3339(pub(crate) SystemTime);
+
+impl std::fmt::Display for Rfc3339 {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        timestamp(self.0).fmt(out)
+    }
+}
+
+fn timestamp(time: SystemTime) -> jiff::Timestamp {
+    jiff::Timestamp::try_from(time).unwrap_or(match time < SystemTime::UNIX_EPOCH {
+        true => jiff::Timestamp::MIN,
+        false => jiff::Timestamp::MAX,
+    })
+}
+
+fn write_size(bytes: u64, unit: SizeUnit, out: &mut Vec<u8>) {
+    match unit {
+        SizeUnit::Kib => push_number(Bytes(bytes).kib(), out),
+        SizeUnit::Bytes => push_number(bytes, out),
+        SizeUnit::Human => push_display(format_args!("{}", Human(Bytes(bytes))), out),
+    }
+}
+
+/// A difference, always with its sign; nothing if there is none, so that an eye finds the changes.
+fn write_difference(difference: Difference, unit: SizeUnit, out: &mut Vec<u8>) {
+    match difference {
+        none if none.is_none() => {}
+        Difference::Bytes(by) | Difference::Count(by) => {
+            out.push(if by < 0 { b'-' } else { b'+' });
+            let unit = if matches!(difference, Difference::Count(_)) { SizeUnit::Bytes } else { unit };
+            write_size(by.unsigned_abs(), unit, out);
+        }
+        Difference::Share(by) => push_display(format_args!("{by:+.3}"), out),
+    }
+}
+
+fn push_number(number: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+fn push_display(text: std::fmt::Arguments<'_>, out: &mut Vec<u8>) {
+    // Writing to a Vec cannot fail.
+    let _ = out.write_fmt(text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(cell: Cell<'_>, unit: SizeUnit) -> String {
+        let mut out = Vec::new();
+        cell.write_text(unit, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_size_is_written_in_the_chosen_unit() {
+        assert_eq!(words(Cell::Bytes(1536), SizeUnit::Kib), "1");
+        assert_eq!(words(Cell::Bytes(1536), SizeUnit::Bytes), "1536");
+        assert_eq!(words(Cell::Bytes(1536), SizeUnit::Human), "1.5K");
+    }
+
+    #[test]
+    fn an_absent_figure_is_a_dash_and_zero_is_zero() {
+        let absent = Absent::new(crate::units::Reason::Denied, "not yours");
+        assert_eq!(words(Cell::Absent(absent), SizeUnit::Kib), "-");
+        assert_eq!(words(Cell::Bytes(0), SizeUnit::Kib), "0");
+    }
+
+    #[test]
+    fn a_forged_time_is_cut_and_does_not_panic() {
+        let far = SystemTime::UNIX_EPOCH.checked_add(std::time::Duration::from_secs(1 << 60)).unwrap();
+        assert!(words(Cell::Time(far), SizeUnit::Kib).starts_with("9999-"));
+        assert_eq!(words(Cell::Time(SystemTime::UNIX_EPOCH), SizeUnit::Kib), "1970-01-01T00:00:00Z");
+    }
+}

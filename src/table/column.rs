@@ -1,0 +1,396 @@
+//! Columns: what tables, `-o`, `--help`, JSON and CSV all read.
+//!
+//! Adding a column is adding one entry to a table in [`crate::views`].
+
+use std::borrow::Cow;
+
+use super::cell::Cell;
+use crate::error::{Error, ErrorKind, Result, Subject};
+
+/// A kind of row.
+pub trait RowKind: Sized + 'static {
+    /// One row: owned, so that it can be held, sorted and compared with the same row later.
+    type Row: Send + Sync + 'static;
+
+    /// Something that has to be read for a column. The source is given the union over the columns in use.
+    type Need: Copy + PartialEq + Send + Sync + std::fmt::Debug + 'static;
+
+    /// What rows of this kind are called: the key of their list in JSON, and of their count in a group.
+    const ROWS: &'static str;
+
+    /// The column that `--top` goes by if no other is named.
+    const LARGEST_BY: &'static str;
+
+    /// The column that `name` means: its own name, unless rows of this kind know another spelling.
+    fn id_of(name: &str) -> &str {
+        name
+    }
+
+    /// By what a row is known again in a later look.
+    fn identity(row: &Self::Row) -> Vec<u8>;
+
+    /// What breaks the tie between two rows of one rank; rows keep the order in which they came if nothing does.
+    fn tie(_one: &Self::Row, _other: &Self::Row) -> std::cmp::Ordering {
+        std::cmp::Ordering::Equal
+    }
+
+    /// Whether rows are of processes, so that a group counts those.
+    const HAS_PROCESSES: bool = false;
+
+    /// The process that a row is of.
+    fn process(_row: &Self::Row) -> Option<u32> {
+        None
+    }
+
+    /// The columns that one name stands for, if there are several.
+    fn columns_called(_name: &str, _table: &[Column<Self>]) -> Option<Vec<String>> {
+        None
+    }
+}
+
+/// What a column holds; decides alignment and the type in JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ColumnKind {
+    /// Bytes: an integer.
+    Bytes,
+    /// Pages: an integer.
+    Pages,
+    /// Any other number: an integer.
+    Number,
+    /// A share of a hundred: a number.
+    Percent,
+    /// A hexadecimal string.
+    Address,
+    /// A string.
+    Text,
+    /// True or false.
+    Flag,
+    /// RFC 3339 in UTC: a string.
+    Time,
+    /// A strip of shaded cells, with the marks that they may have; a string with one character for each cell in machine
+    /// formats. Tables draw it below the row, or at its end if it is a [`Bars`](ColumnKind::Bars).
+    Strip(&'static [Mark]),
+    /// A strip of bars at the end of the row.
+    Bars,
+    /// An array of true and false, in JSON only.
+    Flags,
+    /// How much a figure changed: a signed number.
+    Change,
+    /// The bytes of a name that is not UTF-8, as a string of hexadecimal digits, in JSON only.
+    RawBytes,
+}
+
+impl ColumnKind {
+    /// The kind as `--help` and the documentation name it.
+    pub fn word(self) -> &'static str {
+        match self {
+            ColumnKind::Bytes => "bytes",
+            ColumnKind::Pages => "pages",
+            ColumnKind::Number => "number",
+            ColumnKind::Percent => "percent",
+            ColumnKind::Address => "address",
+            ColumnKind::Text => "text",
+            ColumnKind::Flag => "yes/no",
+            ColumnKind::Time => "time",
+            ColumnKind::Strip(_) | ColumnKind::Bars => "strip",
+            ColumnKind::Flags => "list of true/false, JSON only",
+            ColumnKind::Change => "signed number",
+            ColumnKind::RawBytes => "hexadecimal, JSON only",
+        }
+    }
+
+    /// Whether only JSON can write it.
+    pub fn is_json_only(self) -> bool {
+        matches!(self, ColumnKind::Flags | ColumnKind::RawBytes)
+    }
+
+    /// Whether it holds figures whose change can be measured.
+    pub fn has_figures(self) -> bool {
+        matches!(self, ColumnKind::Bytes | ColumnKind::Pages | ColumnKind::Number | ColumnKind::Percent)
+    }
+
+    /// Whether tables align it to the left.
+    pub fn is_left_aligned(self) -> bool {
+        !self.has_figures() && !matches!(self, ColumnKind::Address | ColumnKind::Change)
+    }
+}
+
+/// A mark that a cell of a strip can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// Its letter on the line below the strip, if there is no colour.
+    pub letter: char,
+    /// Its colour.
+    pub colour: Colour,
+    /// What it means, for the legend.
+    pub meaning: &'static str,
+}
+
+/// The colours of marks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "a colour is its name")]
+pub enum Colour {
+    Red,
+    Green,
+    Yellow,
+    Blue,
+    Magenta,
+    Cyan,
+}
+
+impl Colour {
+    /// The colour's name.
+    pub fn word(self) -> &'static str {
+        match self {
+            Colour::Red => "red",
+            Colour::Green => "green",
+            Colour::Yellow => "yellow",
+            Colour::Blue => "blue",
+            Colour::Magenta => "magenta",
+            Colour::Cyan => "cyan",
+        }
+    }
+}
+
+/// One cell of a strip.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StripCell {
+    /// How full it is, from 0 to 1; absent if that is not known.
+    pub share: Option<f64>,
+    /// Its mark.
+    pub mark: Option<Mark>,
+}
+
+/// What a total or a group may do with a column.
+pub enum Aggregation<K: RowKind> {
+    /// Nothing: names, addresses, sizes of a page. The first such column of a table holds the label of the total.
+    None,
+    /// Add the figures.
+    Sum,
+    /// Take the share of two sums, in percent: a row's part and whole; absent if the row does not know them.
+    Share(fn(&K::Row) -> Option<(u64, u64)>),
+}
+
+impl<K: RowKind> Clone for Aggregation<K> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K: RowKind> Copy for Aggregation<K> {}
+
+/// The function that takes a column's cell from a row. The number is the column's own [`argument`](Column::argument).
+pub type Getter<K> = for<'r> fn(&'r <K as RowKind>::Row, u32) -> Cell<'r>;
+
+/// What a column is, whatever its rows are.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ColumnHead {
+    /// Its name in `-o`, JSON and CSV. Never changes.
+    pub id: Cow<'static, str>,
+    /// Its heading in tables.
+    pub title: Cow<'static, str>,
+    /// One line for `--help`: what it is and which kernel file or call reports it.
+    pub help: Cow<'static, str>,
+    /// What it holds.
+    pub kind: ColumnKind,
+    /// Whether a table leaves it out if it is empty in every row.
+    pub may_be_left_out: bool,
+    /// Whether a table never shows it, because its heading does.
+    pub is_hidden: bool,
+}
+
+impl ColumnHead {
+    /// A column that the pipeline itself adds to rows of any kind.
+    pub(crate) fn added(id: impl Into<Cow<'static, str>>, title: &'static str, kind: ColumnKind) -> ColumnHead {
+        ColumnHead {
+            id: id.into(),
+            title: title.into(),
+            help: "".into(),
+            kind,
+            may_be_left_out: true,
+            is_hidden: false,
+        }
+    }
+}
+
+/// One column of one kind of row.
+pub struct Column<K: RowKind> {
+    /// Its name, title, help and kind.
+    pub head: ColumnHead,
+    /// What a total may do with it.
+    pub aggregation: Aggregation<K>,
+    /// What has to be read for it.
+    pub needs: &'static [K::Need],
+    /// Takes the cell from the row.
+    pub get: Getter<K>,
+    /// Whether machine formats hold it only if it is named.
+    pub is_on_request: bool,
+    /// What `get` is given besides the row: tells apart columns that share a function (the counters of smaps).
+    pub argument: u32,
+}
+
+impl<K: RowKind> Clone for Column<K> {
+    fn clone(&self) -> Self {
+        Column { head: self.head.clone(), ..*self }
+    }
+}
+
+impl<K: RowKind> Column<K> {
+    /// An entry of a table: no total, and nothing to be read beyond the row itself.
+    pub const fn new(
+        id: &'static str,
+        title: &'static str,
+        kind: ColumnKind,
+        get: Getter<K>,
+        help: &'static str,
+    ) -> Self {
+        let (id, title, help) = (Cow::Borrowed(id), Cow::Borrowed(title), Cow::Borrowed(help));
+        let head = ColumnHead { id, title, help, kind, may_be_left_out: false, is_hidden: false };
+        Column { head, aggregation: Aggregation::None, needs: &[], get, is_on_request: false, argument: 0 }
+    }
+
+    /// An amount that a total adds.
+    pub const fn sum(
+        id: &'static str,
+        title: &'static str,
+        kind: ColumnKind,
+        get: Getter<K>,
+        help: &'static str,
+    ) -> Self {
+        Column::new(id, title, kind, get, help).aggregated(Aggregation::Sum)
+    }
+
+    /// The same column with what a total may do with it.
+    pub const fn aggregated(self, aggregation: Aggregation<K>) -> Self {
+        // `..self` would move out of a value that has a destructor, which a constant function cannot run.
+        let mut column = self;
+        column.aggregation = aggregation;
+        column
+    }
+
+    /// The same column with what has to be read for it.
+    pub const fn needing(self, needs: &'static [K::Need]) -> Self {
+        let mut column = self;
+        column.needs = needs;
+        column
+    }
+
+    /// The same column, which machine formats hold only if it is named.
+    pub const fn on_request(self) -> Self {
+        let mut column = self;
+        column.is_on_request = true;
+        column
+    }
+
+    /// The same column, which a table leaves out if it is empty in every row.
+    pub const fn optional(self) -> Self {
+        let mut column = self;
+        column.head.may_be_left_out = true;
+        column
+    }
+
+    /// Its name.
+    pub fn id(&self) -> &str {
+        &self.head.id
+    }
+
+    /// What it holds.
+    pub fn kind(&self) -> ColumnKind {
+        self.head.kind
+    }
+
+    /// Whether a total adds it.
+    pub fn is_added(&self) -> bool {
+        matches!(self.aggregation, Aggregation::Sum)
+    }
+
+    /// The cell of this column in `row`.
+    pub fn cell<'r>(&self, row: &'r K::Row) -> Cell<'r> {
+        (self.get)(row, self.argument)
+    }
+}
+
+/// What `-o` requests: a list that replaces the default columns, or `+LIST` that adds to them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ColumnList {
+    /// The names, in the order in which they were typed, in lower case.
+    pub ids: Vec<String>,
+    /// Whether they come after the default columns.
+    pub adds: bool,
+}
+
+impl std::str::FromStr for ColumnList {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let (adds, list) = match text.strip_prefix('+') {
+            Some(rest) => (true, rest),
+            None => (false, text),
+        };
+        let mut ids: Vec<String> = Vec::new();
+        for id in list.split(',').map(|id| id.trim().to_ascii_lowercase()) {
+            if id.is_empty() {
+                return Err("a column name is empty: write a list such as size,rss or +pss".to_owned());
+            }
+            if id.starts_with('+') {
+                return Err("the + goes before the whole list: +rss,pss".to_owned());
+            }
+            // A column named twice is shown once: JSON cannot have a key twice.
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+        Ok(ColumnList { ids, adds })
+    }
+}
+
+impl ColumnList {
+    /// The names to be shown, given the default ones.
+    pub fn over(&self, default: &[String]) -> Vec<String> {
+        if !self.adds {
+            return self.ids.clone();
+        }
+        let mut ids = default.to_vec();
+        let added: Vec<String> = self.ids.iter().filter(|id| !default.contains(id)).cloned().collect();
+        let place = before_the_name(&ids);
+        ids.splice(place..place, added);
+        ids
+    }
+}
+
+/// The columns whose length varies, so that they come last on a line.
+const LAST: &[&str] = &["mapping", "name", "path", "filename", "why"];
+
+/// Where columns are added to these: before the last one if that is a name, else behind it.
+pub(crate) fn before_the_name(ids: &[String]) -> usize {
+    ids.len() - usize::from(ids.last().is_some_and(|last| LAST.contains(&last.as_str())))
+}
+
+/// Finds a column by its name, or by another spelling of it.
+pub fn find<'t, K: RowKind>(table: &'t [Column<K>], id: &str) -> Option<&'t Column<K>> {
+    let id = K::id_of(id);
+    table.iter().find(|column| column.id() == id)
+}
+
+/// The columns with these names, in this order.
+///
+/// # Errors
+/// A name that the table does not have; the message lists the names that it has.
+pub fn select<K: RowKind>(table: &[Column<K>], ids: &[impl AsRef<str>]) -> Result<Vec<Column<K>>> {
+    ids.iter().map(|id| find(table, id.as_ref()).cloned().ok_or_else(|| unknown(table, id.as_ref()))).collect()
+}
+
+/// The error about a name that the table does not have.
+pub fn unknown<K: RowKind>(table: &[Column<K>], id: &str) -> Error {
+    let known: Vec<&str> = table.iter().map(Column::id).collect();
+    Error::new(Subject::Words(id.to_owned()), ErrorKind::Refused, "there is no such column")
+        .with_advice(format!("the columns are {}", known.join(", ")))
+}
+
+/// The columns of a table as lines for `--help`.
+pub fn columns_help<K: RowKind>(table: &[Column<K>]) -> String {
+    let width = table.iter().map(|column| column.id().len()).max().unwrap_or(0);
+    let line =
+        |column: &Column<K>| format!("  {:width$}  {} ({})\n", column.id(), column.head.help, column.kind().word());
+    table.iter().map(line).collect()
+}

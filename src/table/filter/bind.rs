@@ -1,0 +1,138 @@
+//! Binds an expression to the columns of a table: names become columns, and words become values of the column's kind.
+
+use std::time::SystemTime;
+
+use regex::bytes::Regex;
+
+use super::parse::{Expression, Part, Word};
+use super::{Filter, FilterError, Node, Operator, Value};
+use crate::table::column::{self, Column, ColumnKind as Kind, RowKind};
+use crate::units::Bytes;
+
+impl Expression {
+    /// This expression bound to the columns of `table`.
+    ///
+    /// # Errors
+    /// A name that is not a column; a value that its column cannot hold; an operator that has no meaning for it.
+    pub fn over<K: RowKind>(&self, table: &[Column<K>]) -> Result<Filter<K>, FilterError> {
+        Ok(Filter { root: Binder { text: &self.text, table }.node(&self.root)? })
+    }
+}
+
+struct Binder<'e, K: RowKind> {
+    text: &'e str,
+    table: &'e [Column<K>],
+}
+
+impl<K: RowKind> Binder<'_, K> {
+    fn node(&self, part: &Part) -> Result<Node<K>, FilterError> {
+        let nodes = |parts: &[Part]| parts.iter().map(|part| self.node(part)).collect::<Result<Vec<_>, _>>();
+        Ok(match part {
+            Part::Not(inner) => Node::Not(Box::new(self.node(inner)?)),
+            Part::All(parts) => Node::All(nodes(parts)?),
+            Part::Any(parts) => Node::Any(nodes(parts)?),
+            Part::Is(name) => Node::Is(self.flag(name)?),
+            Part::Compare(name, operator, word) => {
+                let column = self.column(name)?;
+                let value = self.value(&column, *operator, word)?;
+                Node::Compare(column, *operator, value)
+            }
+        })
+    }
+
+    fn column(&self, name: &Word) -> Result<Column<K>, FilterError> {
+        let known = || self.table.iter().map(Column::id).collect::<Vec<_>>().join(", ");
+        let found = column::find(self.table, &name.text.to_ascii_lowercase()).cloned();
+        found
+            .ok_or_else(|| self.error(name, format!("there is no column '{}'; the columns are {}", name.text, known())))
+    }
+
+    fn flag(&self, name: &Word) -> Result<Column<K>, FilterError> {
+        let column = self.column(name)?;
+        match column.kind() {
+            Kind::Flag => Ok(column),
+            _ => Err(self.error(name, format!("'{}' is not a yes/no column: compare it with a value", name.text))),
+        }
+    }
+
+    fn value(&self, column: &Column<K>, operator: Operator, word: &Word) -> Result<Value<K>, FilterError> {
+        let is_text = column.kind() == Kind::Text;
+        if operator == Operator::Matches && !is_text {
+            return Err(self.error(word, format!("=~ needs text, and '{}' is {}", column.id(), column.kind().word())));
+        }
+        if operator.is_order() && matches!(column.kind(), Kind::Text | Kind::Flag) {
+            let why = format!("'{}' has no order: use == or !={}", column.id(), if is_text { " or =~" } else { "" });
+            return Err(self.error(word, why));
+        }
+        match self.other_column(column, word) {
+            Some(other) => Ok(Value::Column(other)),
+            None => self.literal(column, operator, word),
+        }
+    }
+
+    /// The column that a value names, if both are numbers of one kind. A name is never a number, so there is no ambiguity.
+    fn other_column(&self, column: &Column<K>, word: &Word) -> Option<Column<K>> {
+        let comparable = matches!(column.kind(), Kind::Bytes | Kind::Pages | Kind::Number | Kind::Address);
+        let other = column::find(self.table, &word.text.to_ascii_lowercase())?;
+        (comparable && !word.quoted && other.kind() == column.kind()).then(|| other.clone())
+    }
+
+    fn literal(&self, column: &Column<K>, operator: Operator, word: &Word) -> Result<Value<K>, FilterError> {
+        let text = word.text.as_str();
+        let value = match column.kind() {
+            Kind::Bytes => text.parse().ok().map(|size: Bytes| Value::Number(size.0)),
+            Kind::Pages | Kind::Number => text.parse().ok().map(Value::Number),
+            Kind::Percent => {
+                let share = text.strip_suffix('%').unwrap_or(text).parse().ok();
+                share.filter(|share: &f64| share.is_finite()).map(Value::Share)
+            }
+            Kind::Address => u64::from_str_radix(text.trim_start_matches("0x"), 16).ok().map(Value::Number),
+            Kind::Flag => parse_flag(text).map(Value::Flag),
+            Kind::Time => parse_time(text).map(Value::Time),
+            Kind::Text if operator == Operator::Matches => return self.pattern(word).map(Value::Pattern),
+            Kind::Text => Some(Value::Text(text.as_bytes().to_vec())),
+            Kind::Flags | Kind::RawBytes | Kind::Change | Kind::Strip(_) | Kind::Bars => None,
+        };
+        value.ok_or_else(|| self.error(word, format!("'{}' takes {}", column.id(), expectation(column.kind()))))
+    }
+
+    fn pattern(&self, word: &Word) -> Result<Regex, FilterError> {
+        Regex::new(&word.text).map_err(|error| {
+            // The crate draws a picture of several lines; its last one is the reason.
+            let picture = error.to_string();
+            let reason = picture.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            self.error(word, format!("invalid regular expression: {reason}"))
+        })
+    }
+
+    fn error(&self, word: &Word, why: String) -> FilterError {
+        FilterError { text: self.text.to_owned(), place: word.place.clone(), why }
+    }
+}
+
+fn expectation(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Bytes => "a size: write 4096, 64K or 1.5G",
+        Kind::Pages | Kind::Number => "a whole number",
+        Kind::Percent => "a percentage: write 12.5",
+        Kind::Address => "an address: write it in hexadecimal",
+        Kind::Flag => "yes or no",
+        Kind::Time => "a time: write 2026-01-31 or 2026-01-31T12:00:00Z",
+        _ => "nothing that can be compared",
+    }
+}
+
+fn parse_flag(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "yes" | "true" => Some(true),
+        "no" | "false" => Some(false),
+        _ => None,
+    }
+}
+
+/// A point in time, or a day in UTC.
+fn parse_time(text: &str) -> Option<SystemTime> {
+    let time: Option<jiff::Timestamp> = text.parse().ok();
+    let day = || text.parse::<jiff::civil::Date>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok();
+    time.or_else(|| day().map(|zoned| zoned.timestamp())).map(SystemTime::from)
+}

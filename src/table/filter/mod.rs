@@ -1,0 +1,215 @@
+//! `--filter`: which rows are shown, as an expression over the columns of any kind of row.
+//!
+//! ```text
+//! rss > 10M && kind == file
+//! (perm =~ '^rw' || deleted) && !(mapping == [heap])
+//! ```
+//!
+//! * A comparison is `COLUMN OPERATOR VALUE`; the operators are `==` `!=` `<` `<=` `>` `>=` and `=~` (a regular expression,
+//!   anywhere in the text). `&&`, `||`, `!` and parentheses combine them; a yes/no column may also be used alone.
+//! * A value is what its column holds: a size (`10M`; a bare number is in bytes), a number, an address, a date, yes or no, or text.
+//!   Text with blanks or with one of `()&|!<>=` in it is quoted, with `'` or `"`. A number may be compared with another column.
+//! * An absent figure never matches, whether the comparison is negated or not: nothing is known, so nothing is true.
+//!
+//! [`Expression`] is what was typed; [`Filter`] is the same bound to the columns of a table.
+
+mod bind;
+mod parse;
+
+use std::ops::Range;
+use std::time::SystemTime;
+
+use regex::bytes::Regex;
+
+use super::cell::{Cell, SizeUnit};
+use super::column::{Column, RowKind};
+
+pub use parse::Expression;
+
+/// Why an expression cannot be used, and where in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FilterError {
+    /// The expression.
+    pub text: String,
+    /// The place, in bytes of `text`; empty and at its end if something is missing.
+    pub place: Range<usize>,
+    /// The reason.
+    pub why: String,
+}
+
+/// An expression over the columns of one kind of row.
+pub struct Filter<K: RowKind> {
+    root: Node<K>,
+}
+
+/// One part of an expression.
+enum Node<K: RowKind> {
+    Compare(Column<K>, Operator, Value<K>),
+    Is(Column<K>),
+    Not(Box<Node<K>>),
+    All(Vec<Node<K>>),
+    Any(Vec<Node<K>>),
+}
+
+/// How two values are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Operator {
+    Equal,
+    Unequal,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+    Matches,
+}
+
+/// What a column is compared with.
+enum Value<K: RowKind> {
+    Number(u64),
+    Share(f64),
+    Flag(bool),
+    Time(SystemTime),
+    Text(Vec<u8>),
+    Pattern(Regex),
+    Column(Column<K>),
+}
+
+impl<K: RowKind> Filter<K> {
+    /// Whether the row is shown.
+    pub fn matches(&self, row: &K::Row) -> bool {
+        self.root.holds(row) == Some(true)
+    }
+
+    /// The columns that it looks at.
+    pub fn columns(&self) -> Vec<&Column<K>> {
+        let mut columns = Vec::new();
+        self.root.add_columns(&mut columns);
+        columns
+    }
+}
+
+impl<K: RowKind> Node<K> {
+    /// Whether it is true of the row; absent if that depends on an absent figure.
+    fn holds(&self, row: &K::Row) -> Option<bool> {
+        match self {
+            Node::Compare(column, operator, value) => compare(&column.cell(row), *operator, value, row),
+            Node::Is(column) => match column.cell(row) {
+                Cell::Flag(flag) => Some(flag),
+                _ => None,
+            },
+            Node::Not(inner) => inner.holds(row).map(|holds| !holds),
+            Node::All(parts) => combined(parts, row, false),
+            Node::Any(parts) => combined(parts, row, true),
+        }
+    }
+
+    fn add_columns<'n>(&'n self, columns: &mut Vec<&'n Column<K>>) {
+        match self {
+            Node::Compare(column, _, value) => {
+                columns.push(column);
+                if let Value::Column(other) = value {
+                    columns.push(other);
+                }
+            }
+            Node::Is(column) => columns.push(column),
+            Node::Not(inner) => inner.add_columns(columns),
+            Node::All(parts) | Node::Any(parts) => parts.iter().for_each(|part| part.add_columns(columns)),
+        }
+    }
+}
+
+/// `decisive` if any part is that, else unknown if any part is unknown.
+fn combined<K: RowKind>(parts: &[Node<K>], row: &K::Row, decisive: bool) -> Option<bool> {
+    let mut result = Some(!decisive);
+    for part in parts {
+        match part.holds(row) {
+            Some(holds) if holds == decisive => return Some(decisive),
+            Some(_) => {}
+            None => result = None,
+        }
+    }
+    result
+}
+
+fn compare<K: RowKind>(cell: &Cell<'_>, operator: Operator, value: &Value<K>, row: &K::Row) -> Option<bool> {
+    match value {
+        Value::Number(wanted) => Some(operator.orders(&number(cell)?, wanted)),
+        Value::Column(column) => Some(operator.orders(&number(cell)?, &number(&column.cell(row))?)),
+        Value::Share(wanted) => match cell {
+            Cell::Percent(share) => Some(operator.orders(share, wanted)),
+            _ => None,
+        },
+        Value::Flag(wanted) => match cell {
+            Cell::Flag(flag) => Some(operator.orders(flag, wanted)),
+            _ => None,
+        },
+        Value::Time(wanted) => match cell {
+            Cell::Time(time) | Cell::UnixTime(time) => Some(operator.orders(time, wanted)),
+            _ => None,
+        },
+        Value::Text(wanted) => with_text(cell, |text| operator.orders(&text, &wanted.as_slice())),
+        Value::Pattern(pattern) => with_text(cell, |text| pattern.is_match(text)),
+    }
+}
+
+fn number(cell: &Cell<'_>) -> Option<u64> {
+    match cell {
+        Cell::Bytes(number) | Cell::Count(number) | Cell::Offset(number) | Cell::Address(number) => Some(*number),
+        _ => None,
+    }
+}
+
+/// The text of a cell as it is, not as a table escapes it.
+fn with_text(cell: &Cell<'_>, judge: impl FnOnce(&[u8]) -> bool) -> Option<bool> {
+    match cell {
+        Cell::Absent(_) => None,
+        Cell::Named([], instead) => Some(judge(instead.as_bytes())),
+        Cell::Text(text) | Cell::Named(text, _) => Some(judge(text)),
+        Cell::Word(word) => Some(judge(word.as_bytes())),
+        Cell::Remark(remark) => Some(judge(remark.unwrap_or_default().as_bytes())),
+        other => {
+            let mut words = Vec::new();
+            other.write_text(SizeUnit::Bytes, &mut words);
+            Some(judge(&words))
+        }
+    }
+}
+
+impl Operator {
+    fn orders<T: PartialOrd>(self, left: &T, right: &T) -> bool {
+        match self {
+            Operator::Equal => left == right,
+            Operator::Unequal => left != right,
+            Operator::Less => left < right,
+            Operator::LessOrEqual => left <= right,
+            Operator::Greater => left > right,
+            Operator::GreaterOrEqual => left >= right,
+            // Only texts are matched, and by a pattern.
+            Operator::Matches => false,
+        }
+    }
+
+    /// Whether it needs an order, which texts and flags do not have.
+    fn is_order(self) -> bool {
+        !matches!(self, Operator::Equal | Operator::Unequal | Operator::Matches)
+    }
+}
+
+impl FilterError {
+    /// The expression, and under it a line that points at the place where it is wrong.
+    pub fn picture(&self) -> String {
+        use unicode_width::UnicodeWidthStr;
+        let shown = |range: Range<usize>| super::escape::escaped(self.text.get(range).unwrap_or_default().as_bytes());
+        let before = shown(0..self.place.start).width();
+        let marked = shown(self.place.clone()).width().max(1);
+        format!("  {}\n  {:before$}{}", shown(0..self.text.len()), "", "^".repeat(marked))
+    }
+}
+
+impl std::fmt::Display for FilterError {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(&self.why)
+    }
+}
+
+impl std::error::Error for FilterError {}

@@ -1,0 +1,151 @@
+//! The columns of smaps' own fields.
+
+use std::borrow::Cow;
+
+use super::{MappingNeed, MappingRow, MappingRows, NOT_GIVEN};
+use crate::process::{FieldId, FieldUnit, Fields};
+use crate::table::{Aggregation, Cell, Column, ColumnKind, Getter};
+use crate::units::{Bytes, Figure};
+
+/// A column of this view.
+type C = Column<MappingRows>;
+
+/// A field of smaps that people know: the kernel's name and what it means.
+pub(super) struct KnownField {
+    name: &'static str,
+    help: &'static str,
+    kind: ColumnKind,
+    adds: bool,
+    needs: [MappingNeed; 1],
+}
+
+const fn bytes(name: &'static str, help: &'static str) -> KnownField {
+    other(name, help, ColumnKind::Bytes, true)
+}
+
+const fn other(name: &'static str, help: &'static str, kind: ColumnKind, adds: bool) -> KnownField {
+    KnownField { name, help, kind, adds, needs: [MappingNeed::Field(name)] }
+}
+
+/// The fields of `/proc/PID/smaps` as of kernel 6.18, in its order.
+pub(super) static KNOWN: [KnownField; 28] = [
+    bytes("Size", "length of the mapping: address space, not memory"),
+    other("KernelPageSize", "page size that the kernel uses for it", ColumnKind::Bytes, false),
+    other("MMUPageSize", "page size that the hardware uses for it", ColumnKind::Bytes, false),
+    bytes("Rss", "what of it is in RAM and mapped here (without hugetlb pages)"),
+    bytes("Pss", "the same with shared pages divided by the number of processes that map them"),
+    bytes("Pss_Dirty", "the dirty part of Pss"),
+    bytes("Pss_Anon", "the anonymous part of Pss"),
+    bytes("Pss_File", "the file part of Pss"),
+    bytes("Pss_Shmem", "the shared memory part of Pss"),
+    bytes("Shared_Clean", "resident, mapped by others too, unmodified"),
+    bytes("Shared_Dirty", "resident, mapped by others too, modified"),
+    bytes("Private_Clean", "resident, mapped only here, unmodified"),
+    bytes("Private_Dirty", "resident, mapped only here, modified"),
+    bytes("Referenced", "resident and marked as accessed"),
+    bytes("Anonymous", "resident and not in a file: lost without swap"),
+    bytes("KSM", "resident and merged with equal pages (kernel samepage merging)"),
+    bytes("LazyFree", "freed with MADV_FREE and not reclaimed yet"),
+    bytes("AnonHugePages", "anonymous memory in transparent huge pages"),
+    bytes("ShmemPmdMapped", "shared memory in huge pages"),
+    bytes("FilePmdMapped", "file pages in huge pages"),
+    bytes("Shared_Hugetlb", "hugetlb pages mapped by others too (not in Rss)"),
+    bytes("Private_Hugetlb", "hugetlb pages mapped only here (not in Rss)"),
+    bytes("Swap", "anonymous memory in swap"),
+    bytes("SwapPss", "the same divided by the number of processes that share it"),
+    bytes("Locked", "resident and locked (mlock)"),
+    other("THPeligible", "1 if it may get transparent huge pages", ColumnKind::Number, true),
+    other("ProtectionKey", "memory protection key", ColumnKind::Number, false),
+    other("VmFlags", "flags of the VMA, two letters each", ColumnKind::Text, false),
+];
+
+/// Where each of the known fields is in the dictionary of a reading.
+pub(super) struct KnownIds([Option<FieldId>; KNOWN.len()]);
+
+impl KnownIds {
+    pub(super) fn of(fields: &Fields) -> KnownIds {
+        KnownIds(KNOWN.each_ref().map(|known| fields.find(known.name.as_bytes())))
+    }
+}
+
+/// A known field of a mapping that is an amount of memory.
+pub(super) fn figure(row: &MappingRow, name: &str) -> Figure<Bytes> {
+    let place = KNOWN.iter().position(|known| known.name == name).ok_or(NOT_GIVEN)?;
+    let id = known_id(row, place as u32).ok_or(NOT_GIVEN)?;
+    row.mapping().and_then(|mapping| mapping.bytes(id)).ok_or(NOT_GIVEN)
+}
+
+/// `VmFlags` of a mapping.
+pub(super) fn flags(row: &MappingRow) -> Option<&[u8]> {
+    let id = known_id(row, (KNOWN.len() - 1) as u32)?;
+    row.mapping()?.text(id)
+}
+
+fn known_id(row: &MappingRow, place: u32) -> Option<FieldId> {
+    *row.process.known.0.get(place as usize)?
+}
+
+/// The columns of the fields that the kernel gives, in its order; then those of known fields that it does not give, which are
+/// absent. If nothing was read yet, those of all known fields.
+pub(super) fn columns(fields: &Fields) -> Vec<Column<MappingRows>> {
+    if fields.is_empty() {
+        return KNOWN.iter().enumerate().map(|(place, known)| known_column(place, known)).collect();
+    }
+    let given = fields.in_order().map(|id| {
+        let known = KNOWN.iter().enumerate().find(|(_, known)| known.name == fields.name(id));
+        known.map_or_else(|| future_column(fields, id), |(place, known)| known_column(place, known))
+    });
+    let is_missing = |(_, known): &(usize, &KnownField)| fields.find(known.name.as_bytes()).is_none();
+    let missing = KNOWN.iter().enumerate().filter(is_missing);
+    given.chain(missing.map(|(place, known)| known_column(place, known).on_request())).collect()
+}
+
+/// Whether this is the column of a field that the kernel gives.
+pub(super) fn is_given(column: &Column<MappingRows>) -> bool {
+    !column.is_on_request
+        && match column.needs {
+            [MappingNeed::Field(name)] => name.eq_ignore_ascii_case(column.id()),
+            [MappingNeed::EveryField] => true,
+            _ => false,
+        }
+}
+
+fn known_column(place: usize, known: &'static KnownField) -> Column<MappingRows> {
+    let get: Getter<MappingRows> = match known.kind {
+        ColumnKind::Bytes => |row, place| bytes_cell(row, known_id(row, place)),
+        ColumnKind::Number => |row, place| count_cell(row, known_id(row, place)),
+        _ => |row, place| text_cell(row, known_id(row, place)),
+    };
+    let mut column = C::new("", known.name, known.kind, get, known.help).needing(&known.needs);
+    column.head.id = Cow::Owned(known.name.to_ascii_lowercase());
+    column.argument = place as u32;
+    if known.adds { column.aggregated(Aggregation::Sum) } else { column }
+}
+
+/// The column of a field that nobody here knows.
+fn future_column(fields: &Fields, id: FieldId) -> Column<MappingRows> {
+    let (kind, get): (ColumnKind, Getter<MappingRows>) = match fields.unit(id) {
+        FieldUnit::Bytes => (ColumnKind::Bytes, |row, id| bytes_cell(row, Some(FieldId::from_number(id)))),
+        FieldUnit::Count => (ColumnKind::Number, |row, id| count_cell(row, Some(FieldId::from_number(id)))),
+        FieldUnit::Text => (ColumnKind::Text, |row, id| text_cell(row, Some(FieldId::from_number(id)))),
+    };
+    let mut column = C::new("", "", kind, get, "a field of a newer kernel").needing(&[MappingNeed::EveryField]);
+    column.head.id = Cow::Owned(fields.key(id).to_owned());
+    column.head.title = Cow::Owned(fields.name(id).to_owned());
+    column.argument = id.number();
+    // Only what is in kB is sure to be an amount.
+    if kind == ColumnKind::Bytes { column.aggregated(Aggregation::Sum) } else { column }
+}
+
+fn bytes_cell(row: &MappingRow, id: Option<FieldId>) -> Cell<'_> {
+    let bytes = id.and_then(|id| row.mapping()?.bytes(id));
+    bytes.map_or(Cell::Absent(NOT_GIVEN), |bytes| Cell::Bytes(bytes.0))
+}
+
+fn count_cell(row: &MappingRow, id: Option<FieldId>) -> Cell<'_> {
+    id.and_then(|id| row.mapping()?.count(id)).map_or(Cell::Absent(NOT_GIVEN), Cell::Count)
+}
+
+fn text_cell(row: &MappingRow, id: Option<FieldId>) -> Cell<'_> {
+    id.and_then(|id| row.mapping()?.text(id)).map_or(Cell::Absent(NOT_GIVEN), Cell::Text)
+}

@@ -1,0 +1,223 @@
+//! Reads the processes that are meant, and what is joined with their mappings.
+
+use std::collections::HashMap;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use super::pages::ProcessPages;
+use super::{MappingNeed, MappingRow, MappingRows, ReadProcess, columns, fields, known_columns, presets};
+use crate::compare::measure_mappings;
+use crate::error::{Error, ErrorKind};
+use crate::pagecache::Engine;
+use crate::process::{
+    Deleted, Fields, ProcRoot, ProcessMappings, Wanted, own_pid, read_deleted, read_mappings, read_page_cells,
+};
+use crate::table::{Column, Named, Rows, Source, Stop, find};
+use crate::views::processes::{Asked, ProcessChoice, owner, read_denied, section_of};
+
+/// Addresses from the first to the last, both included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AddressRange {
+    /// The lowest address.
+    pub low: u64,
+    /// The highest address.
+    pub high: u64,
+}
+
+impl AddressRange {
+    /// Every address.
+    pub const ALL: AddressRange = AddressRange { low: 0, high: u64::MAX };
+
+    /// Whether a mapping of these addresses, its end excluded, has one in the range.
+    fn meets(self, start: u64, end: u64) -> bool {
+        start <= self.high && end > self.low
+    }
+}
+
+impl FromStr for AddressRange {
+    type Err = String;
+
+    /// `LOW,HIGH`, `LOW,`, `,HIGH` or one address, as pmap takes them.
+    fn from_str(text: &str) -> Result<AddressRange, String> {
+        let address = |word: &str, default: u64| match word.trim().trim_start_matches("0x") {
+            "" => Ok(default),
+            digits => u64::from_str_radix(digits, 16)
+                .map_err(|_| format!("invalid address '{word}': write hexadecimal digits, as in the first column")),
+        };
+        let (low, high) = text.split_once(',').unwrap_or((text, text));
+        let range = AddressRange { low: address(low, 0)?, high: address(high, u64::MAX)? };
+        match range.low <= range.high {
+            true => Ok(range),
+            false => Err("the first address is higher than the last".to_owned()),
+        }
+    }
+}
+
+/// Reads the mappings of processes.
+pub struct MappingSource {
+    /// Where `/proc` is.
+    pub root: ProcRoot,
+    /// Which processes.
+    pub processes: ProcessChoice,
+    /// Which addresses.
+    pub range: AddressRange,
+    /// Into how many parts a strip cuts a mapping at most.
+    pub cells: usize,
+    /// One dictionary for all looks, so that a column means the same field in each.
+    pub fields: Fields,
+}
+
+impl Source for MappingSource {
+    type Kind = MappingRows;
+
+    fn columns(&mut self, named: &Named) -> Vec<Column<MappingRows>> {
+        let known = known_columns();
+        // The name may be that of a field of a newer kernel.
+        let is_unknown = |id: &String| id == presets::FIELDS || find(&known, id).is_none();
+        if !named.all && !named.ids.iter().any(is_unknown) {
+            return known;
+        }
+        self.learn_fields();
+        columns(&self.fields)
+    }
+
+    fn is_sectioned(&self) -> bool {
+        true
+    }
+
+    fn read(&mut self, needs: &[MappingNeed], rows: &mut dyn Rows<MappingRows>) -> Result<(), Stop> {
+        let reading = Reading {
+            wanted: wanted(needs),
+            engine: needs.contains(&MappingNeed::PageCache).then(Engine::detect),
+            needs,
+        };
+        for asked in self.processes.find(&self.root, rows)? {
+            rows.check()?;
+            self.read_process(&reading, &asked, rows)?;
+        }
+        Ok(())
+    }
+}
+
+/// What is read of each process.
+struct Reading<'n> {
+    wanted: Wanted,
+    engine: Option<Engine>,
+    needs: &'n [MappingNeed],
+}
+
+/// The fields of smaps that are needed.
+fn wanted(needs: &[MappingNeed]) -> Wanted {
+    if needs.contains(&MappingNeed::EveryField) {
+        return Wanted::Everything;
+    }
+    let name = |need: &MappingNeed| match need {
+        MappingNeed::Field(name) => Some((*name).to_owned()),
+        _ => None,
+    };
+    Wanted::Only(needs.iter().filter_map(name).collect())
+}
+
+impl MappingSource {
+    /// Learns which fields the kernel gives: from this process, or from those of a capture.
+    fn learn_fields(&mut self) {
+        let nothing = Wanted::Only(Vec::new());
+        let own = own_pid(&self.root).ok();
+        let captured = self.processes.pids.iter().filter_map(|word| word.to_str()?.parse().ok());
+        let pids: Vec<u32> = own.into_iter().chain(captured.filter(|_| own.is_none())).collect();
+        for pid in pids {
+            // What cannot be read is reported when it is read for its rows.
+            let _ = crate::process::read_smaps(&self.root, pid, &mut self.fields, &nothing);
+        }
+    }
+
+    fn read_process(
+        &mut self,
+        reading: &Reading<'_>,
+        asked: &Asked,
+        rows: &mut dyn Rows<MappingRows>,
+    ) -> Result<(), Stop> {
+        let read = match read_mappings(&self.root, asked.pid, &mut self.fields, &reading.wanted) {
+            Ok(read) => read,
+            // It ended since it was found; nobody named it.
+            Err(error) if asked.found && error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) => return self.report_unread(error, rows),
+        };
+        if read.mappings.changed() > 0 {
+            rows.failure(moved(&read));
+        }
+        let needs = |need| reading.needs.contains(&need);
+        let cache =
+            reading.engine.as_ref().map(|engine| measure_mappings(&self.root, engine, asked.pid, &read.mappings));
+        let pages =
+            needs(MappingNeed::PageTables).then(|| read_page_cells(&self.root, asked.pid, &read.mappings, self.cells));
+        let pages = pages.transpose().unwrap_or_else(|error| {
+            rows.failure(error);
+            None
+        });
+        let process = Arc::new(ReadProcess {
+            known: fields::KnownIds::of(&self.fields),
+            deleted: if needs(MappingNeed::Deleted) { deleted(&self.root, &read) } else { HashMap::new() },
+            owner: needs(MappingNeed::Owner).then(|| owner(&self.root, asked.pid)),
+            pages: pages.map(ProcessPages::new),
+            cache,
+            read,
+        });
+        rows.section(section_of(&process.read.process))?;
+        let range = self.range;
+        let mappings = (0..).zip(process.read.mappings.iter());
+        let met = mappings.filter(|(_, mapping)| range.meets(mapping.start(), mapping.end()));
+        rows.rows(met.map(|(place, _)| MappingRow { process: process.clone(), place }).collect())
+    }
+
+    /// Reports a process that cannot be read: what any user may know, if its smaps was refused.
+    fn report_unread(&self, error: Error, rows: &mut dyn Rows<MappingRows>) -> Result<(), Stop> {
+        let Some(denied) = read_denied(&self.root, &error) else {
+            rows.failure(error);
+            return Ok(());
+        };
+        rows.failure(denied.why.clone());
+        rows.section(denied.section())
+    }
+}
+
+/// Looks for the files whose names end as those of deleted files do: once for each file, however often it is mapped. The look
+/// at 30,000 mappings of one file takes as long as all of smaps.
+fn deleted(root: &ProcRoot, read: &ProcessMappings) -> HashMap<u64, Deleted> {
+    let mut known = HashMap::new();
+    let open = read.mappings.iter().filter(|mapping| Deleted::by_name(mapping) == Deleted::Unknown);
+    open.map(|mapping| {
+        let file = (mapping.device(), mapping.inode(), mapping.path());
+        let found = known.entry(file).or_insert_with(|| read_deleted(root, read.process.pid, &mapping));
+        (mapping.start(), *found)
+    })
+    .collect()
+}
+
+/// A process that maps and unmaps so fast that no reading was free of mappings that moved meanwhile.
+fn moved(process: &ProcessMappings) -> Error {
+    let why =
+        format!("{} mappings changed while they were read; their rows may lack parts", process.mappings.changed());
+    Error::pid(process.process.pid, ErrorKind::Changed, why).with_advice("stop it (kill -STOP) for an exact account")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_of_addresses_includes_both_ends() {
+        let range: AddressRange = "1000,2000".parse().unwrap();
+        assert!(range.meets(0x2000, 0x3000) && range.meets(0xfff, 0x1001) && range.meets(0, u64::MAX));
+        assert!(!range.meets(0, 0x1000) && !range.meets(0x2001, 0x3000));
+    }
+
+    #[test]
+    fn one_address_is_the_mapping_it_is_in() {
+        let range: AddressRange = "0x1234".parse().unwrap();
+        assert!(range.meets(0x1000, 0x2000) && !range.meets(0x2000, 0x3000));
+        assert_eq!(",ff".parse(), Ok(AddressRange { low: 0, high: 0xff }));
+        assert_eq!("ff,".parse(), Ok(AddressRange { low: 0xff, high: u64::MAX }));
+        assert!("2,1".parse::<AddressRange>().is_err() && "x".parse::<AddressRange>().is_err());
+    }
+}

@@ -1,0 +1,300 @@
+//! The row of a part of a process's memory (`rmap pid --summary`).
+
+use std::collections::HashMap;
+
+use super::processes::{Asked, ProcessChoice, owner, read_denied, section_of};
+use super::shared::{self, OfProcess};
+use crate::error::ErrorKind;
+use crate::process::ProcRoot;
+use crate::process::account::{Account, Amount, read_account};
+use crate::table::{Cell, Column, ColumnKind, Named, OwnedCell, RowKind, Rows, Section, Source, Stop};
+use crate::units::{Absent, Figure, Reason, percent};
+
+/// A column of this view.
+type C = Column<Parts>;
+
+/// Parts of a process's memory.
+pub struct Parts;
+
+/// One part.
+pub struct PartRow {
+    /// The process; none if several were added up.
+    pid: Option<u32>,
+    /// What part it is.
+    part: &'static Part,
+    /// How much it is.
+    amount: Amount,
+    /// What it is a part of; none for what is not resident.
+    whole: Option<Amount>,
+    /// The same as a bar.
+    bar: String,
+}
+
+impl RowKind for Parts {
+    type Row = PartRow;
+    type Need = ();
+    const ROWS: &'static str = "parts";
+    const LARGEST_BY: &'static str = "amount";
+    const HAS_PROCESSES: bool = true;
+
+    fn identity(row: &PartRow) -> Vec<u8> {
+        [&row.pid.unwrap_or_default().to_ne_bytes()[..], row.part.id.as_bytes()].concat()
+    }
+
+    fn process(row: &PartRow) -> Option<u32> {
+        row.pid
+    }
+}
+
+/// One part: its name, what it means, and where it is in an account.
+struct Part {
+    /// Its name in JSON and CSV.
+    id: &'static str,
+    /// What it is, for people: short, so that a terminal of 80 columns has it whole.
+    meaning: &'static str,
+    take: fn(&Account) -> Amount,
+    of_resident: bool,
+}
+
+const fn part(id: &'static str, meaning: &'static str, take: fn(&Account) -> Amount) -> Part {
+    Part { id, meaning, take, of_resident: true }
+}
+
+const fn beside(id: &'static str, meaning: &'static str, take: fn(&Account) -> Amount) -> Part {
+    Part { id, meaning, take, of_resident: false }
+}
+
+/// The parts, in the order in which they are shown.
+const PARTS: &[Part] = &[
+    part("resident", "in RAM and mapped here (Rss)", |account| account.resident),
+    part("proportional", "shared pages divided (Pss)", |account| account.proportional),
+    part("private", "mapped here only (Uss)", |account| account.private),
+    part("anonymous", "not in a file: heap, stacks", |account| account.anonymous),
+    part("file", "pages of files", |account| account.file),
+    part("shared_memory", "shared memory, tmpfs, memfd", |account| account.shared_memory),
+    part("huge", "in transparent huge pages", |account| account.huge),
+    part("locked", "locked in RAM (mlock)", |account| account.locked),
+    part("clean", "reclaimable, nothing to write", |account| account.clean),
+    part("dirty", "to be written first, or locked", |account| account.dirty),
+    beside("swap", "in swap, not in RAM", |account| account.swap),
+    beside("hugetlb", "in hugetlb pages, not in Rss", |account| account.hugetlb),
+];
+
+/// The share that `amount` is of `whole`, in percent.
+fn share(amount: Amount, whole: Option<Amount>) -> Figure<f64> {
+    let whole = whole.ok_or(NOT_RESIDENT)?;
+    percent(amount.bytes?.0, whole.bytes?.0).ok_or(NOTHING)
+}
+
+const NOT_RESIDENT: Absent = Absent::new(Reason::NotApplicable, "it is not a part of what is resident");
+const NOTHING: Absent = Absent::new(Reason::NotApplicable, "nothing is resident");
+const SEVERAL: Absent = Absent::new(Reason::NotApplicable, "several processes were added up");
+
+/// What a table shows.
+pub const DEFAULT: &[&str] = &["part", "amount", "percent", "bar", "meaning"];
+
+/// The columns.
+pub const COLUMNS: &[Column<Parts>] = &[
+    shared::pid(),
+    C::new("part", "Part", ColumnKind::Text, |row, _| Cell::Word(row.part.id), "which part of the memory"),
+    C::new(
+        "amount",
+        "Amount",
+        ColumnKind::Bytes,
+        |row, _| Cell::bytes(row.amount.bytes),
+        "how much it is; parts overlap and do not add up",
+    ),
+    C::new(
+        "percent",
+        "% Rss",
+        ColumnKind::Percent,
+        |row, _| Cell::percent(share(row.amount, row.whole)),
+        "its share of what is resident",
+    ),
+    C::new("bar", "", ColumnKind::Text, |row, _| Cell::Word(&row.bar), "the same as a bar").on_request(),
+    C::new(
+        "source",
+        "Source",
+        ColumnKind::Text,
+        |row, _| Cell::Word(row.amount.source),
+        "the file of /proc/PID that reports it; status may be some pages off on kernels before 6.17",
+    ),
+    C::new("meaning", "Meaning", ColumnKind::Text, |row, _| Cell::Word(row.part.meaning), "what it is"),
+];
+
+impl OfProcess for PartRow {
+    fn pid(&self) -> Cell<'_> {
+        self.pid.map_or(Cell::Absent(SEVERAL), |pid| Cell::Count(pid.into()))
+    }
+}
+
+/// Whose memory is added up into one summary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Added {
+    /// That of each process on its own.
+    Process,
+    /// That of all processes.
+    All,
+    /// That of the processes of each user.
+    User,
+    /// That of the processes in each control group.
+    ControlGroup,
+}
+
+/// Reads where the memory of processes is.
+pub struct PartSource {
+    /// Where `/proc` is.
+    pub root: ProcRoot,
+    /// Which processes.
+    pub processes: ProcessChoice,
+    /// What is added up.
+    pub added: Added,
+    /// The character of bars.
+    pub bar: &'static str,
+}
+
+impl Source for PartSource {
+    type Kind = Parts;
+
+    fn columns(&mut self, _: &Named) -> Vec<Column<Parts>> {
+        COLUMNS.to_vec()
+    }
+
+    fn is_sectioned(&self) -> bool {
+        self.added != Added::All
+    }
+
+    fn read(&mut self, _: &[()], rows: &mut dyn Rows<Parts>) -> Result<(), Stop> {
+        let mut sums = Sums::default();
+        for asked in self.processes.find(&self.root, rows)? {
+            rows.check()?;
+            let Some((account, section)) = self.read_process(&asked, rows) else { continue };
+            if self.added == Added::Process {
+                rows.section(section)?;
+                rows.rows(self.parts(&account, Some(asked.pid)))?;
+            } else {
+                sums.add(self.key(&asked), &account);
+            }
+        }
+        for (key, account) in sums.finish() {
+            if let Some(key) = key {
+                rows.section(key)?;
+            }
+            rows.rows(self.parts(&account, None))?;
+        }
+        Ok(())
+    }
+}
+
+impl PartSource {
+    /// The account of one process; what any user may know if its smaps may not be read.
+    fn read_process(&self, asked: &Asked, rows: &mut dyn Rows<Parts>) -> Option<(Account, Section)> {
+        match read_account(&self.root, asked.pid) {
+            Ok(account) => {
+                let section = section_of(&account.process);
+                Some((account, section))
+            }
+            // It ended since it was found; nobody named it.
+            Err(error) if asked.found && error.kind() == ErrorKind::NotFound => None,
+            Err(error) => match read_denied(&self.root, &error) {
+                Some(denied) => {
+                    rows.failure(denied.why.clone());
+                    let section = section_of(&denied.account.process);
+                    Some((denied.account, section))
+                }
+                None => {
+                    rows.failure(error);
+                    None
+                }
+            },
+        }
+    }
+
+    /// What the process is added to; none if that is everything.
+    fn key(&self, asked: &Asked) -> Option<Key> {
+        let (id, text) = match self.added {
+            Added::Process | Added::All => return None,
+            Added::User => ("user", owner(&self.root, asked.pid).user),
+            Added::ControlGroup => ("cgroup", owner(&self.root, asked.pid).control_group),
+        };
+        Some(Key { id, text: text.unwrap_or_else(|absent| absent.why.as_bytes().to_vec()) })
+    }
+
+    fn parts(&self, account: &Account, pid: Option<u32>) -> Vec<PartRow> {
+        let row = |part: &'static Part| {
+            let (amount, whole) = ((part.take)(account), part.of_resident.then_some(account.resident));
+            PartRow { pid, part, amount, whole, bar: bar(share(amount, whole), self.bar) }
+        };
+        PARTS.iter().map(row).collect()
+    }
+}
+
+/// How wide a full bar is: beside it the words fit 80 columns.
+const BAR: usize = 8;
+
+/// A bar of the share: at least one mark for anything, all of them for everything only.
+fn bar(share: Figure<f64>, mark: &str) -> String {
+    let marks = match share {
+        Ok(share) if share > 0.0 => ((share / 100.0 * BAR as f64) as usize).clamp(1, BAR),
+        _ => 0,
+    };
+    mark.repeat(marks)
+}
+
+/// What several processes have in common.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Key {
+    id: &'static str,
+    text: Vec<u8>,
+}
+
+/// Accounts that are added up.
+#[derive(Default)]
+struct Sums {
+    accounts: Vec<(Option<Key>, Account, u64)>,
+    places: HashMap<Option<Key>, usize>,
+}
+
+impl Sums {
+    fn add(&mut self, key: Option<Key>, account: &Account) {
+        let place = *self.places.entry(key.clone()).or_insert(self.accounts.len());
+        match self.accounts.get_mut(place) {
+            Some((_, sum, processes)) => {
+                *sum = sum.plus(account);
+                *processes += 1;
+            }
+            None => self.accounts.push((key, account.clone(), 1)),
+        }
+    }
+
+    /// The sums, each with the section of what was added.
+    fn finish(self) -> impl Iterator<Item = (Option<Section>, Account)> {
+        self.accounts.into_iter().map(|(key, account, processes)| {
+            let section = key.map(|key| Section {
+                line: [&key.text[..], format!(":   {}", count_of(processes)).as_bytes()].concat(),
+                fields: vec![
+                    (key.id, OwnedCell::Text(key.text)),
+                    ("processes", OwnedCell::Plain(Cell::Count(processes))),
+                ],
+                ..Section::default()
+            });
+            (section, account)
+        })
+    }
+}
+
+fn count_of(processes: u64) -> String {
+    if processes == 1 { "1 process".to_owned() } else { format!("{processes} processes") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_meaning_fits_beside_its_figures_in_80_columns() {
+        for part in PARTS {
+            assert!(part.meaning.len() <= 30, "{}", part.meaning);
+        }
+    }
+}

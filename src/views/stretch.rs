@@ -1,0 +1,189 @@
+//! The row of a stretch of a file (`rmap pcstat --runs`): where the file is cached, where it is not, and where it has holes.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::file::{Files, advised, unmeasured};
+use super::shared::{self, OfFile};
+use crate::compare::{ChosenFiles, Message};
+use crate::pagecache::{self, Change, Engine, OpenFile, Stretch};
+use crate::table::{Cell, Column, ColumnKind, Named, RowKind, Rows, Source, Stop};
+use crate::units::{Bytes, PageSize};
+
+/// A column of this view.
+type C = Column<Stretches>;
+
+/// Stretches of files.
+pub struct Stretches;
+
+/// One stretch.
+pub struct StretchRow {
+    file: Arc<MeasuredFile>,
+    stretch: Stretch,
+}
+
+/// What all stretches of a file have in common.
+struct MeasuredFile {
+    path: PathBuf,
+    size: Bytes,
+    page: PageSize,
+    changed: Option<Change>,
+    base_name: bool,
+}
+
+impl RowKind for Stretches {
+    type Row = StretchRow;
+    type Need = ();
+    const ROWS: &'static str = "runs";
+    const LARGEST_BY: &'static str = "length";
+
+    fn id_of(name: &str) -> &str {
+        Files::id_of(name)
+    }
+
+    fn identity(row: &StretchRow) -> Vec<u8> {
+        let first = row.stretch.part.first.to_ne_bytes();
+        [&first[..], row.file.path.as_os_str().as_bytes()].concat()
+    }
+}
+
+/// What `rmap pcstat --runs` shows by default.
+pub const DEFAULT: &[&str] = &["offset", "length", "pages", "state", "filename", "note"];
+
+/// Everything that is known about a stretch.
+pub const COLUMNS: &[Column<Stretches>] = &[
+    shared::filename("the file as it was named, or its last part with --bname"),
+    C::new(
+        "offset",
+        "Offset",
+        ColumnKind::Bytes,
+        |row, _| Cell::Bytes(row.stretch.part.offset(row.file.page).0),
+        "where in the file it begins",
+    ),
+    C::sum(
+        "length",
+        "Length",
+        ColumnKind::Bytes,
+        |row, _| Cell::Bytes(row.stretch.length(row.file.size, row.file.page).0),
+        "how long it is; the last one ends with the file",
+    ),
+    C::sum("pages", "Pages", ColumnKind::Pages, |row, _| Cell::Count(row.stretch.part.count), "how many pages it has"),
+    C::new(
+        "state",
+        "State",
+        ColumnKind::Text,
+        |row, _| Cell::Word(state(row.stretch)),
+        "cached, data (not cached), hole (not cached), cached hole; uncached if the file system does not report holes",
+    ),
+    C::new(
+        "is_cached",
+        "Cached",
+        ColumnKind::Flag,
+        |row, _| Cell::Flag(row.stretch.cached),
+        "whether its pages are in the page cache",
+    ),
+    C::new(
+        "is_hole",
+        "Hole",
+        ColumnKind::Flag,
+        |row, _| row.stretch.hole.map_or_else(Cell::Absent, Cell::Flag),
+        "whether the file system has no block behind it, from lseek(2) with SEEK_DATA",
+    ),
+    shared::path(),
+    shared::path_bytes(),
+    shared::page_size(),
+    C::new(
+        "changed",
+        "Changed",
+        ColumnKind::Flag,
+        |row, _| Cell::Flag(row.file.changed.is_some()),
+        "whether the file was written to, cut, renamed, replaced or removed while it was measured",
+    ),
+    C::new(
+        "note",
+        "Note",
+        ColumnKind::Text,
+        |row, _| Cell::Remark(row.file.changed.map(Change::words)),
+        "what happened to it then",
+    ),
+];
+
+impl OfFile for StretchRow {
+    fn path(&self) -> &Path {
+        &self.file.path
+    }
+
+    fn page_size(&self) -> PageSize {
+        self.file.page
+    }
+
+    fn shows_base_name(&self) -> bool {
+        self.file.base_name
+    }
+}
+
+/// The state of a stretch in one or two words.
+fn state(stretch: Stretch) -> &'static str {
+    match (stretch.cached, stretch.hole) {
+        (true, Ok(true)) => "cached hole",
+        (true, _) => "cached",
+        (false, Ok(true)) => "hole",
+        (false, Ok(false)) => "data",
+        (false, Err(_)) => "uncached",
+    }
+}
+
+/// Finds the stretches of files.
+pub struct StretchSource {
+    /// Which files.
+    pub chosen: ChosenFiles,
+    /// Whether only the last part of each path is shown.
+    pub base_name: bool,
+    /// Whether a file without a cached page is left out.
+    pub only_cached: bool,
+}
+
+impl Source for StretchSource {
+    type Kind = Stretches;
+
+    fn columns(&mut self, _: &Named) -> Vec<Column<Stretches>> {
+        COLUMNS.to_vec()
+    }
+
+    fn read(&mut self, _: &[()], rows: &mut dyn Rows<Stretches>) -> Result<(), Stop> {
+        let engine = self.chosen.engine();
+        self.chosen.each_open(|message| match message {
+            Message::Item(file) => self.read_file(&engine, &file, rows),
+            Message::Failure(error) => {
+                rows.failure(advised(error));
+                Ok(())
+            }
+            Message::Nothing => rows.check(),
+        })
+    }
+}
+
+impl StretchSource {
+    fn read_file(&self, engine: &Engine, file: &OpenFile, rows: &mut dyn Rows<Stretches>) -> Result<(), Stop> {
+        let measured = engine.map_range(file, self.chosen.range);
+        let runs = match &measured.runs {
+            Some(Ok(runs)) if self.only_cached && runs.is_empty() => return Ok(()),
+            Some(Ok(runs)) => runs,
+            Some(Err(absent)) => {
+                rows.failure(advised(unmeasured(file.path(), *absent)));
+                return Ok(());
+            }
+            None => return Ok(()),
+        };
+        let common = Arc::new(MeasuredFile {
+            path: file.path().to_owned(),
+            size: measured.size,
+            page: measured.page_size,
+            changed: measured.changed,
+            base_name: self.base_name,
+        });
+        let mut stretches = pagecache::Layout::new(file, runs, measured.asked);
+        stretches.try_for_each(|stretch| rows.row(StretchRow { file: common.clone(), stretch }))
+    }
+}
