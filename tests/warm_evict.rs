@@ -15,15 +15,15 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use crate::known::page_size;
 use common::{NOBODY, Running, command, copy_to_run, rmap, run};
 use known::{disk, known_file, locked_file, memory, runs};
 use memmap2::{Advice, MmapOptions};
 use nix::sys::signal::Signal;
 use rmap::control::{Room, evict, lock, warm};
-use rmap::kernel::page_size;
-use rmap::pagecache::{ByteRange, Engine, OpenFile};
+use rmap::pagecache::{Engine, OpenFile};
 use rmap::process::ProcRoot;
-use rmap::units::{Bytes, Pages};
+use rmap::units::{ByteRange, Bytes, Pages};
 use serde_json::Value;
 
 fn number(row: &Value, key: &str) -> u64 {

@@ -8,7 +8,7 @@ use super::progress::Progress;
 use super::signals::Signals;
 use super::{Done, Report, Stop, screen};
 use crate::error::Error;
-use crate::laboratory::demo::{Demo, Observation, Plan};
+use crate::laboratory::demo::{Demo, DemoRequest, Observation};
 use crate::output::choose::renderer;
 use crate::output::escape::{error_line, escaped};
 use crate::output::{Cell, Format, Layout, Renderer, SizeUnit, column};
@@ -40,8 +40,8 @@ pub(crate) fn run(args: &DemoArgs, report: &mut Report) -> Done {
     let columns = screen::writable(columns, &args.output)?;
 
     let signals = Signals::watch()?;
-    let plan = Plan { size: args.size, file: args.file.clone(), force: args.force, keep: args.keep };
-    let demo = Demo::begin(&plan).map_err(Stop::Failed)?;
+    let request = DemoRequest { size: args.size, file: args.file.clone(), force: args.force, keep: args.keep };
+    let demo = Demo::begin(&request).map_err(Stop::Failed)?;
     let layout = Layout { live: true, terminal_width: None, ..screen::layout(&args.output, exact_unit(args.size)) };
     let mut renderer = renderer::<DemoSteps>(layout, columns, screen::output());
     play(args, demo, renderer.as_mut(), &signals, report)

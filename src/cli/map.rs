@@ -10,8 +10,8 @@ use super::each_file::each_file;
 use super::measure::{advised, unmeasured};
 use super::{Done, Report, pcstat, screen};
 use crate::output::heat::{self, HeatCell, HeatStyle, Mark};
-use crate::pagecache::{ByteRange, Cell, Engine, FileReport, OpenFile, PageRuns};
-use crate::units::{Figure, Pages, percent};
+use crate::pagecache::{Engine, FileReport, OpenFile};
+use crate::units::{ByteRange, Figure, PageRuns, Pages, Portion, percent};
 
 const DIRTY: Mark = Mark { letter: 'D', colour: AnsiColor::Yellow };
 const WRITEBACK: Mark = Mark { letter: 'W', colour: AnsiColor::Cyan };
@@ -107,14 +107,14 @@ fn cells(engine: &Engine, file: &OpenFile, measured: &FileReport, runs: &PageRun
     let none = Ok(Pages(0));
     // The kernel is asked about each cell only where there is something to find.
     let marked = (measured.dirty(), measured.writeback()) != (none, none) && measured.dirty().is_ok();
-    let cell = |cell: &Cell| HeatCell {
+    let cell = |cell: &Portion| HeatCell {
         share: percent(cell.cached.0, cell.part.count).map(|share| share / 100.0),
         mark: if marked && cell.cached > Pages(0) { mark(engine, file, measured, cell) } else { None },
     };
-    runs.cells(measured.asked, width).iter().map(cell).collect()
+    runs.portions(measured.asked, width).iter().map(cell).collect()
 }
 
-fn mark(engine: &Engine, file: &OpenFile, measured: &FileReport, cell: &Cell) -> Option<Mark> {
+fn mark(engine: &Engine, file: &OpenFile, measured: &FileReport, cell: &Portion) -> Option<Mark> {
     let part = ByteRange {
         offset: cell.part.offset(measured.page_size).0,
         length: cell.part.pages().bytes(measured.page_size).0,

@@ -13,9 +13,9 @@ use super::progress::Count;
 use super::{Done, Report, Stop, select};
 use crate::error::{Error, ErrorKind, Subject};
 use crate::pagecache::walk::{self, Named, Place, Visitor};
-use crate::pagecache::{ByteRange, Engine, FileReport, OpenFile};
+use crate::pagecache::{Engine, FileReport, OpenFile};
 use crate::process::Held;
-use crate::units::{Absent, Reason};
+use crate::units::{Absent, ByteRange, Reason};
 
 /// How many files a thread measures before it hands them over.
 const FILES_A_BATCH: usize = 64;

@@ -234,7 +234,9 @@ fn write_histograms(args: &PcstatArgs, files: &[Measured]) -> Done {
         let padding = longest.saturating_sub(unicode_width::UnicodeWidthStr::width(name.as_str()));
         write!(out, "{name}{:padding$} {:>8} ", "", report.pages.0)?;
         let strip: String = match &report.runs {
-            Some(Ok(runs)) => runs.cells(report.asked, room).iter().map(|cell| histogram::block(share(cell))).collect(),
+            Some(Ok(runs)) => {
+                runs.portions(report.asked, room).iter().map(|cell| histogram::block(share(cell))).collect()
+            }
             _ => "-".to_owned(),
         };
         let changed = report.changed.map(|change| format!(" ({})", change.words())).unwrap_or_default();
@@ -253,6 +255,6 @@ pub(crate) fn name_of(args: &PcstatArgs, report: &FileReport) -> String {
 }
 
 /// How full one part of the file is, from 0 to 1.
-fn share(cell: &crate::pagecache::Cell) -> f64 {
+fn share(cell: &crate::units::Portion) -> f64 {
     crate::units::percent(cell.cached.0, cell.part.count).unwrap_or(0.0) / 100.0
 }

@@ -6,7 +6,8 @@ use super::measure::{advised, unmeasured};
 use super::{Done, Report, screen};
 use crate::output::choose::renderer;
 use crate::output::{Layout, Renderer, column};
-use crate::pagecache::{self, FileReport, OpenFile, PageRuns};
+use crate::pagecache::{self, FileReport, OpenFile};
+use crate::units::PageRuns;
 use crate::views::run::{self, FileRuns, RunRow};
 
 /// The columns, for `--help`.
@@ -43,7 +44,7 @@ fn write_stretches(
     measured: &FileReport,
     runs: &PageRuns,
 ) -> Done {
-    for stretch in pagecache::Layout::new(file, runs, measured.asked) {
+    for stretch in pagecache::Stretches::new(file, runs, measured.asked) {
         renderer.row(&RunRow {
             path: file.path(),
             size: measured.size,

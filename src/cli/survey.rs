@@ -14,8 +14,8 @@ use crate::output::choose::renderer;
 use crate::output::render::render_group;
 use crate::output::{Order, Ranking};
 use crate::pagecache::walk::{Place, Skipped, Visitor};
-use crate::pagecache::{ByteRange, Engine, OpenFile, Tally};
-use crate::units::PageSize;
+use crate::pagecache::{Engine, OpenFile, Tally};
+use crate::units::{ByteRange, PageSize};
 use crate::views::directory::{self, Directories, DirectoryRow};
 
 /// Whether sums are asked for in place of rows.

@@ -11,10 +11,9 @@ use super::holders::{self, Holders};
 use super::warm::map_of;
 use crate::error::{Error, Result, Subject};
 use crate::kernel::advise;
-use crate::kernel::file_system::Kind;
-use crate::pagecache::{ByteRange, Engine, FileReport, OpenFile, PageRuns, Run};
+use crate::pagecache::{Engine, FileReport, FileSystemKind, OpenFile};
 use crate::process::ProcRoot;
-use crate::units::{Bytes, Pages};
+use crate::units::{ByteRange, Bytes, PageRuns, Pages, Run};
 
 /// How often dropping is tried: the second time reaches pages whose writing back ended between the two steps.
 const TRIES: u32 = 2;
@@ -45,7 +44,7 @@ pub fn evict(
     let (mut trouble, mut stopped) = (None, false);
     let mut last = before.clone();
     for _ in 0..TRIES {
-        if stopped || last.cached() == Ok(Pages(0)) || file.file_system().kind == Kind::Memory {
+        if stopped || last.cached() == Ok(Pages(0)) || file.file_system().kind == FileSystemKind::Memory {
             break;
         }
         match drop_once(engine, file, &last, range, &mut go_on) {
@@ -76,7 +75,7 @@ fn drop_once(
     let is_clean = report.dirty() == Ok(Pages(0)) && report.writeback() == Ok(Pages(0));
     let written = match file.file_system().kind {
         _ if is_clean => Ok(ControlFlow::Continue(())),
-        Kind::Ordinary => write_back(file, &map_of(&engine.map_range(file, range)), report, go_on),
+        FileSystemKind::Ordinary => write_back(file, &map_of(&engine.map_range(file, range)), report, go_on),
         // The pages are those of the file below, which only the whole file's writing back reaches.
         _ => advise::write_back_all(file.as_fd()).map(ControlFlow::Continue),
     };
@@ -137,7 +136,7 @@ fn explain(engine: &Engine, root: &ProcRoot, file: &OpenFile, after: &FileReport
         return Left::default();
     };
     let mut left = Left { pages: stayed.cached(), ..Left::default() };
-    if file.file_system().kind == Kind::Memory {
+    if file.file_system().kind == FileSystemKind::Memory {
         left.in_memory = left.pages;
         left.why = "its file system keeps files in the page cache and nowhere else".to_owned();
         return left;

@@ -1,10 +1,10 @@
 //! Who keeps pages of a file in memory: the processes that map it, found through `/proc/PID/maps`, page by page.
 
 use crate::error::ErrorKind;
-use crate::pagecache::{OpenFile, PageRuns, Run};
+use crate::pagecache::OpenFile;
 use crate::process::file_maps::{self, FileMapping};
 use crate::process::{Fields, ProcRoot, Process, Wanted, read_pids, read_process, read_smaps};
-use crate::units::Pages;
+use crate::units::{PageRuns, Pages, Run};
 
 /// A process that has pages of a file in its page table.
 #[derive(Debug, Clone, PartialEq, Eq)]

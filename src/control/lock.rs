@@ -10,8 +10,8 @@ use super::effect::{Effect, refuse_unmeasured};
 use super::warm::{End, Room, left_out, map_of};
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::locked_map::LockedMap;
-use crate::pagecache::{ByteRange, Engine, Layout, OpenFile};
-use crate::units::{Bytes, Human, Pages};
+use crate::pagecache::{Engine, OpenFile, Stretches};
+use crate::units::{ByteRange, Bytes, Human, Pages};
 
 /// The pages of one file that are held. They are let go with this value.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ pub fn lock(
 ) -> Result<Option<(LockedFile, Effect)>> {
     let before = engine.map_range(file, range);
     refuse_unmeasured(&before)?;
-    let data = Layout::data(file, before.asked);
+    let data = Stretches::data(file, before.asked);
     let holes = Pages(before.asked.count).saturating_sub(data.cached());
     // What is cached already takes no more memory by being locked.
     room.take(file, data.subtract(&map_of(&before)).cached().bytes(before.page_size))?;

@@ -8,9 +8,9 @@ use std::os::unix::fs::FileExt;
 use super::effect::{Effect, Left, refuse_unmeasured};
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::advise;
-use crate::pagecache::{ByteRange, Engine, FileReport, Layout, OpenFile, PageRuns};
+use crate::pagecache::{Engine, FileReport, OpenFile, Stretches};
 use crate::process::{ProcRoot, read_available_memory};
-use crate::units::{Bytes, Human, Pages};
+use crate::units::{ByteRange, Bytes, Human, PageRuns, Pages};
 
 /// How much is read with one call. Memory for the bytes, which nobody looks at.
 const PORTION: u64 = 1 << 20;
@@ -77,7 +77,7 @@ pub fn warm(
     let before = engine.map_range(file, range);
     refuse_unmeasured(&before)?;
     let cached = map_of(&before);
-    let data = Layout::data(file, before.asked);
+    let data = Stretches::data(file, before.asked);
     let wanted = data.subtract(&cached);
     let holes = PageRuns::from(before.asked).subtract(&data).subtract(&cached).cached();
     let needed = wanted.cached().bytes(before.page_size);

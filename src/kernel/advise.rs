@@ -16,7 +16,7 @@ use nix::libc;
 /// # Errors
 /// `EBADF`: not open for reading. `EINVAL`: not of a kind that can be read ahead.
 #[doc(alias = "readahead")]
-pub fn read_ahead(fd: BorrowedFd<'_>, offset: u64, length: usize) -> Result<(), Errno> {
+pub(crate) fn read_ahead(fd: BorrowedFd<'_>, offset: u64, length: usize) -> Result<(), Errno> {
     let offset = libc::off64_t::try_from(offset).map_err(|_| Errno::EINVAL)?;
     // SAFETY: the call takes a descriptor and two numbers; no memory of this process is involved.
     Errno::result(unsafe { libc::readahead(fd.as_raw_fd(), offset, length) }).map(drop)
@@ -27,7 +27,7 @@ pub fn read_ahead(fd: BorrowedFd<'_>, offset: u64, length: usize) -> Result<(), 
 /// # Errors
 /// `EBADF`, `ESPIPE`: not a regular file.
 #[doc(alias = "posix_fadvise")]
-pub fn expect_random(fd: BorrowedFd<'_>) -> Result<(), Errno> {
+pub(crate) fn expect_random(fd: BorrowedFd<'_>) -> Result<(), Errno> {
     posix_fadvise(fd, 0, 0, PosixFadviseAdvice::POSIX_FADV_RANDOM)
 }
 
@@ -39,7 +39,7 @@ pub fn expect_random(fd: BorrowedFd<'_>) -> Result<(), Errno> {
 /// `EBADF`, `ESPIPE`: not a regular file.
 #[doc(alias = "posix_fadvise")]
 #[doc(alias = "POSIX_FADV_DONTNEED")]
-pub fn drop_clean(fd: BorrowedFd<'_>, offset: u64, length: u64) -> Result<(), Errno> {
+pub(crate) fn drop_clean(fd: BorrowedFd<'_>, offset: u64, length: u64) -> Result<(), Errno> {
     let number = |value| libc::off_t::try_from(value).map_err(|_| Errno::EINVAL);
     posix_fadvise(fd, number(offset)?, number(length)?, PosixFadviseAdvice::POSIX_FADV_DONTNEED)
 }
@@ -51,7 +51,7 @@ pub fn drop_clean(fd: BorrowedFd<'_>, offset: u64, length: u64) -> Result<(), Er
 /// * `EIO`, `ENOSPC`, `EDQUOT`: writing failed, now or earlier.
 /// * `ESPIPE`: not a file with pages.
 #[doc(alias = "sync_file_range")]
-pub fn write_back(fd: BorrowedFd<'_>, offset: u64, length: u64) -> Result<(), Errno> {
+pub(crate) fn write_back(fd: BorrowedFd<'_>, offset: u64, length: u64) -> Result<(), Errno> {
     let number = |value| libc::off64_t::try_from(value).map_err(|_| Errno::EINVAL);
     let (offset, length) = (number(offset)?, number(length)?);
     let flags = libc::SYNC_FILE_RANGE_WAIT_BEFORE | libc::SYNC_FILE_RANGE_WRITE | libc::SYNC_FILE_RANGE_WAIT_AFTER;
@@ -65,7 +65,7 @@ pub fn write_back(fd: BorrowedFd<'_>, offset: u64, length: u64) -> Result<(), Er
 /// # Errors
 /// `EIO`, `ENOSPC`, `EDQUOT`: writing failed, now or earlier. `EROFS`, `EINVAL`: the file cannot be written back.
 #[doc(alias = "fdatasync")]
-pub fn write_back_all(fd: BorrowedFd<'_>) -> Result<(), Errno> {
+pub(crate) fn write_back_all(fd: BorrowedFd<'_>) -> Result<(), Errno> {
     nix::unistd::fdatasync(fd)
 }
 

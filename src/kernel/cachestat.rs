@@ -20,23 +20,23 @@ const SYS_CACHESTAT: libc::c_long = libc::SYS_futex_waitv + 2;
 /// What `cachestat` says of a range: pages, of the machine's page size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[repr(C)]
-pub struct CacheStat {
+pub(crate) struct CacheStat {
     /// Pages in the page cache, those still being read in included.
-    pub cached: u64,
+    pub(crate) cached: u64,
     /// Pages that are to be written back. Counted by folio: one dirty byte marks the whole of a large folio.
-    pub dirty: u64,
+    pub(crate) dirty: u64,
     /// Pages that are being written back now. Counted by folio too.
-    pub writeback: u64,
+    pub(crate) writeback: u64,
     /// Pages that were dropped and whose mark is still there; on tmpfs, also pages in swap.
-    pub evicted: u64,
+    pub(crate) evicted: u64,
     /// Evicted pages that would be called active if they came back now.
-    pub recently_evicted: u64,
+    pub(crate) recently_evicted: u64,
 }
 
 impl CacheStat {
     /// These counts and those of another range of the same file.
     #[must_use]
-    pub fn plus(self, other: CacheStat) -> CacheStat {
+    pub(crate) fn plus(self, other: CacheStat) -> CacheStat {
         CacheStat {
             cached: self.cached.saturating_add(other.cached),
             dirty: self.dirty.saturating_add(other.dirty),
@@ -64,7 +64,7 @@ struct CacheStatRange {
 /// * `ENOSYS`: a kernel before 6.5, or a seccomp profile.
 /// * `EOPNOTSUPP`: the file is on hugetlbfs.
 /// * `EBADF`: the descriptor is `O_PATH`.
-pub fn cachestat(fd: BorrowedFd<'_>, offset: u64, length: u64) -> Result<CacheStat, Errno> {
+pub(crate) fn cachestat(fd: BorrowedFd<'_>, offset: u64, length: u64) -> Result<CacheStat, Errno> {
     let range = CacheStatRange { offset, length };
     let mut stat = CacheStat::default();
     // SAFETY: both pointers are to live values of the layout that the kernel reads and writes (two and five u64), and
@@ -78,7 +78,7 @@ pub fn cachestat(fd: BorrowedFd<'_>, offset: u64, length: u64) -> Result<CacheSt
 ///
 /// This tells a kernel or seccomp profile without the call from a file that the caller may not ask about, which is
 /// `EPERM` in both cases. The answer holds for the life of the process: seccomp profiles only ever get tighter.
-pub fn available() -> bool {
+pub(crate) fn available() -> bool {
     own_page().is_ok_and(|file| {
         // An emulator that knows the number but not the call would answer zeros: the page was written, so it is cached.
         cachestat(file.as_fd(), 0, 1).is_ok_and(|stat| stat.cached == 1)

@@ -21,7 +21,7 @@ struct Statx {
 /// Whether the file is in DAX mode, from the attributes that `statx(2)` gives (Linux 5.8 and later); `false` where the
 /// kernel does not say.
 #[doc(alias = "statx")]
-pub fn is_dax(fd: BorrowedFd<'_>) -> bool {
+pub(crate) fn is_dax(fd: BorrowedFd<'_>) -> bool {
     let mut answer = Statx { mask: 0, block_size: 0, attributes: 0, rest: [0; 30] };
     // SAFETY: the path is an empty string that ends in NUL, the buffer has the 256 bytes of `struct statx`, both
     // outlive the call, and the kernel keeps neither.

@@ -2,23 +2,23 @@
 //!
 //! The kinds are those that behave differently, not all that there are; the figures are `f_type` of `statfs(2)`.
 
+use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
-use nix::errno::Errno;
 use nix::sys::statfs::{Statfs, fstatfs, statfs};
 use nix::sys::statvfs::FsFlags;
 
 /// The kind of a file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum FileSystemKind {
     /// Keeps file data in the page cache in the usual way: ext4, xfs, btrfs, NFS and most others.
     Ordinary,
     /// Lives in the page cache: tmpfs (also `memfd` and shared anonymous memory) and ramfs.
     Memory,
     /// Stacked on others, which hold the cached pages (overlayfs, aufs): `cachestat` answers zeros here.
     Stacked(&'static str),
-    /// Served by a process. It may pass files through to another file system, and then is like [`Kind::Stacked`].
+    /// Served by a process. It may pass files through to another file system, and then is like [`FileSystemKind::Stacked`].
     Fuse,
     /// hugetlbfs: huge pages of a pool of their own, which are no page cache.
     Huge,
@@ -30,7 +30,7 @@ pub enum Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileSystem {
     /// Its kind.
-    pub kind: Kind,
+    pub kind: FileSystemKind,
     /// Whether its mount keeps access times: neither `noatime` nor read-only.
     pub keeps_atime: bool,
     /// Whether `lseek` with `SEEK_DATA` writes dirty pages back before it answers, as NFS and SMB do: their servers know the
@@ -73,22 +73,24 @@ const PSEUDO: [(u32, &str); 31] = [
     (0x444d_4142, "dmabuf"),
 ];
 
-/// What `statfs(2)` says of the file behind a path. Nothing is opened.
-///
-/// # Errors
-/// Those of the path lookup (`ENOENT`, `EACCES`, `ELOOP`), or `EIO` of a file system that is gone.
-#[doc(alias = "statfs")]
-pub fn of_path(path: &Path) -> Result<FileSystem, Errno> {
-    statfs(path).map(|answer| read(&answer))
-}
+impl FileSystem {
+    /// Asks `statfs(2)` about the file behind a path. Nothing is opened.
+    ///
+    /// # Errors
+    /// Those of the path lookup (`ENOENT`, `EACCES`, `ELOOP`), or `EIO` if the file system is gone.
+    #[doc(alias = "statfs")]
+    pub fn of_path(path: &Path) -> io::Result<FileSystem> {
+        Ok(read(&statfs(path)?))
+    }
 
-/// What `fstatfs(2)` says of an open file.
-///
-/// # Errors
-/// `EBADF`, or `EIO` of a file system that is gone.
-#[doc(alias = "fstatfs")]
-pub fn of_file(fd: BorrowedFd<'_>) -> Result<FileSystem, Errno> {
-    fstatfs(fd).map(|answer| read(&answer))
+    /// Asks `fstatfs(2)` about an open file.
+    ///
+    /// # Errors
+    /// `EBADF`, or `EIO` if the file system is gone.
+    #[doc(alias = "fstatfs")]
+    pub fn of_file(fd: BorrowedFd<'_>) -> io::Result<FileSystem> {
+        Ok(read(&fstatfs(fd)?))
+    }
 }
 
 fn read(answer: &Statfs) -> FileSystem {
@@ -102,14 +104,14 @@ fn read(answer: &Statfs) -> FileSystem {
     }
 }
 
-fn kind(magic: u32) -> Kind {
+fn kind(magic: u32) -> FileSystemKind {
     match magic {
-        0x0102_1994 | 0x8584_58f6 => Kind::Memory,
-        0x794c_7630 => Kind::Stacked("overlayfs"),
-        0x6175_6673 => Kind::Stacked("aufs"),
-        0x6573_5546 => Kind::Fuse,
-        0x9584_58f6 => Kind::Huge,
-        _ => pseudo(magic).map_or(Kind::Ordinary, Kind::Pseudo),
+        0x0102_1994 | 0x8584_58f6 => FileSystemKind::Memory,
+        0x794c_7630 => FileSystemKind::Stacked("overlayfs"),
+        0x6175_6673 => FileSystemKind::Stacked("aufs"),
+        0x6573_5546 => FileSystemKind::Fuse,
+        0x9584_58f6 => FileSystemKind::Huge,
+        _ => pseudo(magic).map_or(FileSystemKind::Ordinary, FileSystemKind::Pseudo),
     }
 }
 
@@ -124,11 +126,11 @@ mod tests {
     #[test]
     fn the_mounts_that_every_machine_has_are_known() {
         for (path, kind) in [
-            ("/proc/self/status", Kind::Pseudo("procfs")),
-            ("/sys/kernel", Kind::Pseudo("sysfs")),
-            ("/dev/shm", Kind::Memory),
+            ("/proc/self/status", FileSystemKind::Pseudo("procfs")),
+            ("/sys/kernel", FileSystemKind::Pseudo("sysfs")),
+            ("/dev/shm", FileSystemKind::Memory),
         ] {
-            assert_eq!(of_path(Path::new(path)).unwrap().kind, kind, "{path}");
+            assert_eq!(FileSystem::of_path(Path::new(path)).unwrap().kind, kind, "{path}");
         }
     }
 
@@ -136,19 +138,21 @@ mod tests {
     fn a_path_and_its_descriptor_agree() {
         use std::os::fd::AsFd;
         let file = tempfile::NamedTempFile::new().unwrap();
-        assert_eq!(of_path(file.path()), of_file(file.as_file().as_fd()));
+        let by_path = FileSystem::of_path(file.path()).unwrap();
+        assert_eq!(by_path, FileSystem::of_file(file.as_file().as_fd()).unwrap());
     }
 
     #[test]
     fn magic_numbers_are_listed_once() {
         for (index, (magic, name)) in PSEUDO.iter().enumerate() {
             assert!(PSEUDO[index + 1..].iter().all(|(other, _)| other != magic), "{name}");
-            assert_eq!(kind(*magic), Kind::Pseudo(name), "{name}");
+            assert_eq!(kind(*magic), FileSystemKind::Pseudo(name), "{name}");
         }
     }
 
     #[test]
     fn a_missing_path_is_the_kernels_error() {
-        assert_eq!(of_path(Path::new("/no/such/file")), Err(Errno::ENOENT));
+        let error = FileSystem::of_path(Path::new("/no/such/file")).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
     }
 }

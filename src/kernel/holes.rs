@@ -16,7 +16,7 @@ use nix::unistd::{Whence, lseek64};
 /// * What a file system of a server answers (`EIO`, `EINTR`).
 #[doc(alias = "lseek")]
 #[doc(alias = "SEEK_DATA")]
-pub fn next_data(fd: BorrowedFd<'_>, offset: u64) -> Result<Option<u64>, Errno> {
+pub(crate) fn next_data(fd: BorrowedFd<'_>, offset: u64) -> Result<Option<u64>, Errno> {
     seek(fd, offset, Whence::SeekData)
 }
 
@@ -26,7 +26,7 @@ pub fn next_data(fd: BorrowedFd<'_>, offset: u64) -> Result<Option<u64>, Errno> 
 /// As [`next_data`].
 #[doc(alias = "lseek")]
 #[doc(alias = "SEEK_HOLE")]
-pub fn next_hole(fd: BorrowedFd<'_>, offset: u64) -> Result<Option<u64>, Errno> {
+pub(crate) fn next_hole(fd: BorrowedFd<'_>, offset: u64) -> Result<Option<u64>, Errno> {
     seek(fd, offset, Whence::SeekHole)
 }
 

@@ -9,7 +9,7 @@ use nix::sys::mman::mlock;
 
 /// A part of a file that is mapped, and of which pages stay in memory as long as this value lives. The bytes are never
 /// touched through it.
-pub struct LockedMap {
+pub(crate) struct LockedMap {
     map: MmapRaw,
     locked: usize,
 }
@@ -22,7 +22,7 @@ impl LockedMap {
     /// * `EOVERFLOW`: the part reaches past the last page that the kernel maps of any file, at 8 EiB.
     /// * `EACCES`, `ENODEV`, `EINVAL`: as `mmap(2)`.
     #[doc(alias = "mmap")]
-    pub fn new(fd: BorrowedFd<'_>, offset: u64, length: usize) -> Result<LockedMap, Errno> {
+    pub(crate) fn new(fd: BorrowedFd<'_>, offset: u64, length: usize) -> Result<LockedMap, Errno> {
         let errno = |error: std::io::Error| error.raw_os_error().map_or(Errno::EINVAL, Errno::from_raw);
         let map = MmapOptions::new().offset(offset).len(length).map_raw_read_only(fd.as_raw_fd()).map_err(errno)?;
         Ok(LockedMap { map, locked: 0 })
@@ -36,7 +36,7 @@ impl LockedMap {
     /// * `EPERM`: the limit is zero and the caller has no `CAP_IPC_LOCK`.
     #[doc(alias = "mlock")]
     #[allow(unsafe_code, reason = "memmap2 locks a mapping as a whole, which nobody could stop")]
-    pub fn lock_next(&mut self, most: usize) -> Result<bool, Errno> {
+    pub(crate) fn lock_next(&mut self, most: usize) -> Result<bool, Errno> {
         let length = self.map.len().saturating_sub(self.locked).min(most);
         let start = NonNull::new(self.map.as_mut_ptr().wrapping_add(self.locked)).ok_or(Errno::EINVAL)?;
         // SAFETY: `start` and the `length` bytes behind it lie in a mapping that this value owns; no byte is touched.
@@ -46,7 +46,7 @@ impl LockedMap {
     }
 
     /// How many bytes are locked.
-    pub fn length(&self) -> usize {
+    pub(crate) fn length(&self) -> usize {
         self.locked
     }
 }

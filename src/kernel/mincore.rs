@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use nix::libc;
 
 /// A part of a file, mapped to be asked about and never to be touched.
-pub struct Window {
+pub(crate) struct Window {
     map: MmapRaw,
     page: usize,
 }
@@ -31,7 +31,7 @@ impl Window {
     /// * `ENOMEM`: no room in the address space (`RLIMIT_AS`), or too many mappings.
     /// * `EACCES`: the descriptor is not open for reading.
     #[doc(alias = "mmap")]
-    pub fn map(fd: BorrowedFd<'_>, offset: u64, length: usize, page: usize) -> Result<Window, Errno> {
+    pub(crate) fn map(fd: BorrowedFd<'_>, offset: u64, length: usize, page: usize) -> Result<Window, Errno> {
         if length == 0 || page == 0 || !offset.is_multiple_of(page as u64) {
             return Err(Errno::EINVAL);
         }
@@ -43,7 +43,7 @@ impl Window {
     }
 
     /// How many pages the window has, the last one perhaps in part.
-    pub fn pages(&self) -> usize {
+    pub(crate) fn pages(&self) -> usize {
         self.map.len().div_ceil(self.page)
     }
 
@@ -54,7 +54,7 @@ impl Window {
     /// * `EINVAL`: the answer would reach past the window.
     /// * `EAGAIN`: the kernel was out of memory for the moment.
     #[doc(alias = "mincore")]
-    pub fn cached(&self, first: usize, answer: &mut [u8]) -> Result<(), Errno> {
+    pub(crate) fn cached(&self, first: usize, answer: &mut [u8]) -> Result<(), Errno> {
         if answer.is_empty() {
             return Ok(());
         }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 ///
 /// From `/proc/self/mountinfo`; nothing where that cannot be read. Only mount points that are wanted are touched:
 /// looking at one of a server that is gone may block.
-pub fn read_mounted_files(wanted: impl Fn(&Path) -> bool) -> Vec<(u64, u64)> {
+pub(crate) fn read_mounted_files(wanted: impl Fn(&Path) -> bool) -> Vec<(u64, u64)> {
     let text = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
     let points = text.split(|byte| *byte == b'\n').filter_map(parse_bind_mount).filter(|point| wanted(point));
     let files = points.filter_map(|point| point.symlink_metadata().ok()).filter(|found| found.is_file());

@@ -14,15 +14,15 @@ use nix::{NixPath, libc};
 
 /// A file opened to be inspected.
 #[derive(Debug)]
-pub struct Quiet {
+pub(crate) struct Quiet {
     /// The open file, for reading.
-    pub file: File,
+    pub(crate) file: File,
     /// Whether the descriptor has `O_NOATIME`.
     ///
     /// The kernel gives that flag to exactly those whom it calls the file's owner (`inode_owner_or_capable`: the owner,
     /// or `CAP_FOWNER` where it counts), and `mincore` and `cachestat` ask the same function. So this is also the test
     /// of ownership, and right for a fake root in a user namespace, whom the mode bits would mislead.
-    pub owned: bool,
+    pub(crate) owned: bool,
 }
 
 /// Opens for reading with `O_NONBLOCK|O_NOCTTY|O_CLOEXEC`, and with `O_NOATIME` where the caller owns the file.
@@ -30,7 +30,7 @@ pub struct Quiet {
 /// # Errors
 /// Those of `open(2)`. `EWOULDBLOCK` is a lease that another process holds on the file.
 #[doc(alias = "open")]
-pub fn quietly(path: &Path) -> io::Result<Quiet> {
+pub(crate) fn quietly(path: &Path) -> io::Result<Quiet> {
     match open_with(path, libc::O_NOATIME) {
         Ok(file) => Ok(Quiet { file, owned: true }),
         Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
@@ -45,7 +45,7 @@ pub fn quietly(path: &Path) -> io::Result<Quiet> {
 /// # Errors
 /// Those of `openat(2)`; `ELOOP` where a link is not followed.
 #[doc(alias = "openat")]
-pub fn quietly_at(directory: BorrowedFd<'_>, name: &CStr, follow: bool) -> Result<Quiet, Errno> {
+pub(crate) fn quietly_at(directory: BorrowedFd<'_>, name: &CStr, follow: bool) -> Result<Quiet, Errno> {
     let link = if follow { OFlag::empty() } else { OFlag::O_NOFOLLOW };
     let (fd, owned) = without_atime(directory, name, link | OFlag::O_NONBLOCK | OFlag::O_NOCTTY)?;
     Ok(Quiet { file: File::from(fd), owned })
@@ -56,7 +56,11 @@ pub fn quietly_at(directory: BorrowedFd<'_>, name: &CStr, follow: bool) -> Resul
 /// # Errors
 /// Those of `openat(2)`; `ENOTDIR` where it is no directory, or a link that is not followed.
 #[doc(alias = "openat")]
-pub fn directory_at<P: ?Sized + NixPath>(parent: BorrowedFd<'_>, name: &P, follow: bool) -> Result<OwnedFd, Errno> {
+pub(crate) fn directory_at<P: ?Sized + NixPath>(
+    parent: BorrowedFd<'_>,
+    name: &P,
+    follow: bool,
+) -> Result<OwnedFd, Errno> {
     let link = if follow { OFlag::empty() } else { OFlag::O_NOFOLLOW };
     without_atime(parent, name, link | OFlag::O_DIRECTORY).map(|(fd, _)| fd)
 }
@@ -84,7 +88,7 @@ fn open_with(path: &Path, flag: libc::c_int) -> io::Result<File> {
 ///
 /// The flag belongs to the open file description: pass none that is shared with another process.
 #[doc(alias = "fcntl")]
-pub fn set_no_atime(fd: BorrowedFd<'_>) -> bool {
+pub(crate) fn set_no_atime(fd: BorrowedFd<'_>) -> bool {
     let set = |flags| fcntl(fd, FcntlArg::F_SETFL(OFlag::from_bits_retain(flags) | OFlag::O_NOATIME));
     fcntl(fd, FcntlArg::F_GETFL).and_then(set).is_ok()
 }
@@ -94,7 +98,7 @@ pub fn set_no_atime(fd: BorrowedFd<'_>) -> bool {
 /// # Errors
 /// `EBADF`: it is not open.
 #[doc(alias = "fcntl")]
-pub fn is_readable(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
+pub(crate) fn is_readable(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
     let flags = fcntl(fd, FcntlArg::F_GETFL)?;
     Ok(flags & libc::O_PATH == 0 && flags & libc::O_ACCMODE != libc::O_WRONLY)
 }

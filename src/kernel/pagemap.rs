@@ -23,29 +23,29 @@ const EXCLUSIVE: u64 = 1 << 56;
 
 /// What the page tables say of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct PageState {
+pub(crate) struct PageState {
     /// It is in RAM and mapped here.
-    pub present: bool,
+    pub(crate) present: bool,
     /// It is in swap.
-    pub swapped: bool,
+    pub(crate) swapped: bool,
     /// It belongs to a file or to shared anonymous memory (3.5 and later).
-    pub file_or_shared: bool,
+    pub(crate) file_or_shared: bool,
     /// It is present and nobody else maps it (4.2 and later).
-    pub exclusive: bool,
+    pub(crate) exclusive: bool,
 }
 
 /// Pages that follow each other and are in the same state.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StateRun {
+pub(crate) struct StateRun {
     /// The pages, counted from the start of the range that was asked for.
-    pub pages: Range<u64>,
+    pub(crate) pages: Range<u64>,
     /// The state of each.
-    pub state: PageState,
+    pub(crate) state: PageState,
 }
 
 impl PageState {
     /// The state that an entry encodes.
-    pub fn from_entry(entry: u64) -> PageState {
+    pub(crate) fn from_entry(entry: u64) -> PageState {
         PageState {
             present: entry & PRESENT != 0,
             swapped: entry & SWAPPED != 0,
@@ -62,7 +62,7 @@ impl PageState {
 /// # Errors
 /// What `pread` answers (`ESRCH`: the process has exited); [`io::ErrorKind::UnexpectedEof`] where the range reaches
 /// past the address space.
-pub fn read_states(
+pub(crate) fn read_states(
     pagemap: &File,
     range: Range<u64>,
     page: PageSize,
@@ -92,7 +92,7 @@ pub fn read_states(
 ///
 /// # Errors
 /// As [`read_states`].
-pub fn read_present(pagemap: &File, range: Range<u64>, page: PageSize) -> io::Result<Vec<Range<u64>>> {
+pub(crate) fn read_present(pagemap: &File, range: Range<u64>, page: PageSize) -> io::Result<Vec<Range<u64>>> {
     let mut present: Vec<Range<u64>> = Vec::new();
     read_states(pagemap, range, page, |run| {
         if !run.state.present {

@@ -61,28 +61,28 @@ mod call {
 
 /// Pages that follow each other and are alike: present in the page tables, or with an entry that is no page.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PageRange {
+pub(crate) struct PageRange {
     /// Their addresses.
-    pub addresses: Range<u64>,
+    pub(crate) addresses: Range<u64>,
     /// What the page tables say of each.
-    pub state: EntryState,
+    pub(crate) state: EntryState,
 }
 
 /// What the page tables say of a page: the kernel's `PAGE_IS_*`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EntryState {
+pub(crate) struct EntryState {
     /// The page is in RAM and mapped here.
-    pub present: bool,
+    pub(crate) present: bool,
     /// There is an entry that is no present page: swap, but also a page that is being migrated, or a marker of the kernel.
-    pub swapped: bool,
+    pub(crate) swapped: bool,
     /// It is a page that the kernel accounts, and not an anonymous one.
-    pub file: bool,
+    pub(crate) file: bool,
     /// It is the zero page.
-    pub zero: bool,
+    pub(crate) zero: bool,
     /// It is mapped by a huge page table entry, or by a page of hugetlb.
-    pub huge: bool,
+    pub(crate) huge: bool,
     /// It is a guard region (`MADV_GUARD_INSTALL`); told since 6.15.
-    pub guard: bool,
+    pub(crate) guard: bool,
 }
 
 impl EntryState {
@@ -106,7 +106,11 @@ impl EntryState {
 /// # Errors
 /// [`io::ErrorKind::Unsupported`]: a kernel before 6.7. `EFAULT`: `range` is not within the addresses of a process.
 /// `ESRCH`: the address space that `pagemap` was opened on is gone (exit, `execve`).
-pub fn scan(pagemap: &File, range: Range<u64>, mut each: impl FnMut(PageRange) -> ControlFlow<()>) -> io::Result<()> {
+pub(crate) fn scan(
+    pagemap: &File,
+    range: Range<u64>,
+    mut each: impl FnMut(PageRange) -> ControlFlow<()>,
+) -> io::Result<()> {
     let mut regions = vec![Region::default(); REGIONS];
     let mut categories = CATEGORIES.into_iter();
     let mut return_mask = categories.next().unwrap_or(FIRST_CATEGORIES);

@@ -14,7 +14,7 @@ use nix::libc;
 /// # Errors
 /// `EEXIST`: the name is taken. Else those of rename(2) and link(2).
 #[doc(alias = "renameat2")]
-pub fn rename_to_free_name(from: &Path, to: &Path) -> io::Result<()> {
+pub(crate) fn rename_to_free_name(from: &Path, to: &Path) -> io::Result<()> {
     let renamed = rename_no_replace(from, to);
     match renamed.as_ref().map_err(io::Error::raw_os_error) {
         Err(Some(libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP)) => {

@@ -11,7 +11,7 @@ use crate::units::Bytes;
 
 /// A writable shared mapping of a whole file that this program made.
 #[derive(Debug)]
-pub struct SharedMap(MmapMut);
+pub(crate) struct SharedMap(MmapMut);
 
 impl SharedMap {
     /// Maps the first `length` bytes of `file` with `mmap(PROT_READ | PROT_WRITE, MAP_SHARED)`, and tells the kernel
@@ -23,7 +23,7 @@ impl SharedMap {
     /// # Errors
     /// `ENOMEM` where the address space is limited, and what else mmap(2) says.
     #[allow(unsafe_code, reason = "mapping a file for writing")]
-    pub fn map(file: &File, length: Bytes) -> io::Result<SharedMap> {
+    pub(crate) fn map(file: &File, length: Bytes) -> io::Result<SharedMap> {
         let length = usize::try_from(length.0).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
         // SAFETY: the caller made the file with mode 0600 and shares it with nobody; its bytes are plain data of which any value is valid,
         // and they are only ever written through this value, never read.
@@ -33,14 +33,9 @@ impl SharedMap {
     }
 
     /// The addresses of the mapping, as `/proc/self/smaps` has them but for the last page, which may be in part.
-    pub fn addresses(&self) -> Range<u64> {
+    pub(crate) fn addresses(&self) -> Range<u64> {
         let bytes = self.0.as_ptr_range();
         bytes.start as u64..bytes.end as u64
-    }
-
-    /// The first address.
-    pub fn address(&self) -> u64 {
-        self.addresses().start
     }
 
     /// Writes `value(i)` into byte `i`, for every `i` from `start` up to and without `end`. What lies outside the mapping is
@@ -49,7 +44,7 @@ impl SharedMap {
     /// # Errors
     /// [`io::ErrorKind::UnexpectedEof`]: the kernel could not give a page, because the file was cut short or its disk failed (a
     /// SIGBUS, which is survived). What was written from that page on is lost.
-    pub fn fill(&mut self, start: u64, end: u64, value: impl Fn(u64) -> u8) -> io::Result<()> {
+    pub(crate) fn fill(&mut self, start: u64, end: u64, value: impl Fn(u64) -> u8) -> io::Result<()> {
         let range = usize::try_from(start).unwrap_or(usize::MAX)..usize::try_from(end).unwrap_or(usize::MAX);
         let whole = bus_error::survive(&mut self.0, |map| {
             for (byte, place) in map.get_mut(range).into_iter().flatten().zip(start..) {

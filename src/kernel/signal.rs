@@ -9,7 +9,7 @@ use nix::libc;
 /// process wished so. False for a number that is no signal.
 #[doc(alias = "sigaction")]
 #[allow(unsafe_code, reason = "nix can only exchange an action, and by that change it")]
-pub fn is_ignored(signal: i32) -> bool {
+pub(crate) fn is_ignored(signal: i32) -> bool {
     let mut action = MaybeUninit::<libc::sigaction>::zeroed();
     // SAFETY: without a new action the call only writes the present one, into memory that has room for it.
     let answer = unsafe { libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) };

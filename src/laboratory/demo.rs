@@ -17,7 +17,7 @@ use crate::units::Bytes;
 
 /// What is asked of a demo.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub struct DemoRequest {
     /// The length of the file in bytes.
     pub size: Bytes,
     /// Where; a new name in [`place::default_directory`] if none is given.
@@ -65,15 +65,15 @@ impl Demo {
     ///
     /// # Errors
     /// `Refused` where it would not fit, or the file exists; else what the system says. Nothing is left behind.
-    pub fn begin(plan: &Plan) -> Result<Demo> {
+    pub fn begin(request: &DemoRequest) -> Result<Demo> {
         let pid = own_pid(&ProcRoot::live())?;
-        let place = Place::choose(plan, pid)?;
-        place::check_that_it_fits(plan.size, &place.directory)?;
-        let mut file = GuardedFile::make(&place.directory, plan.keep)?;
-        match prepare(&mut file, plan.size, &place) {
+        let place = Place::choose(request, pid)?;
+        place::check_that_it_fits(request.size, &place.directory)?;
+        let mut file = GuardedFile::make(&place.directory, request.keep)?;
+        match prepare(&mut file, request.size, &place) {
             Ok((map, measured)) => {
                 let (engine, root) = (Engine::detect(), ProcRoot::live());
-                Ok(Demo { map, file, measured, engine, root, pid, size: plan.size, filled: 0 })
+                Ok(Demo { map, file, measured, engine, root, pid, size: request.size, filled: 0 })
             }
             Err(error) => {
                 file.discard();
@@ -175,8 +175,8 @@ enum Names {
 
 impl Place {
     /// Looks at what is there; makes nothing.
-    fn choose(plan: &Plan, pid: u32) -> Result<Place> {
-        let Some(path) = &plan.file else {
+    fn choose(request: &DemoRequest, pid: u32) -> Result<Place> {
+        let Some(path) = &request.file else {
             let directory = place::default_directory()?;
             let names = Names::AnyLike(directory.join(format!("rmap-demo-{pid}")));
             return Ok(Place { directory, names });
@@ -184,7 +184,7 @@ impl Place {
         let directory = directory_of(path).to_owned();
         place::check_kind(&directory)?;
         let replaced = match path.symlink_metadata() {
-            Ok(_) if !plan.force => return Err(taken(path)),
+            Ok(_) if !request.force => return Err(taken(path)),
             Ok(found) if found.is_file() => true,
             Ok(_) => {
                 let why = "it is not a regular file, and only those are replaced";

@@ -7,7 +7,7 @@ use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::statvfs::statvfs;
 
 use crate::error::{Error, ErrorKind, Result, Subject};
-use crate::kernel::file_system::{self, Kind};
+use crate::pagecache::{FileSystem, FileSystemKind};
 use crate::process::{ProcRoot, read_available_memory};
 use crate::units::{Bytes, Exact, Human};
 
@@ -41,8 +41,8 @@ fn is_writable(directory: &Path) -> bool {
 }
 
 fn is_on_disk(directory: &Path) -> bool {
-    let kind = file_system::of_path(directory).map(|found| found.kind);
-    matches!(kind, Ok(Kind::Ordinary | Kind::Stacked(_) | Kind::Fuse))
+    let kind = FileSystem::of_path(directory).map(|found| found.kind);
+    matches!(kind, Ok(FileSystemKind::Ordinary | FileSystemKind::Stacked(_) | FileSystemKind::Fuse))
 }
 
 /// Checks that files can be made in `directory` at all, and mapped, and have a page cache.
@@ -50,13 +50,17 @@ fn is_on_disk(directory: &Path) -> bool {
 /// # Errors
 /// `Unsupported` on a file system without any; what looking at the directory says.
 pub fn check_kind(directory: &Path) -> Result<()> {
-    let found = file_system::of_path(directory).map_err(|errno| about_place(directory, &errno.into()))?;
+    let found = FileSystem::of_path(directory).map_err(|error| about_place(directory, &error))?;
     let why = match found.kind {
-        Kind::Pseudo(name) => {
+        FileSystemKind::Pseudo(name) => {
             format!("this is {name}, where the kernel makes up the files and nobody else can make any")
         }
-        Kind::Huge => "this is hugetlbfs: its files are made of huge pages, which are in no page cache".to_owned(),
-        Kind::Ordinary | Kind::Memory | Kind::Stacked(_) | Kind::Fuse => return Ok(()),
+        FileSystemKind::Huge => {
+            "this is hugetlbfs: its files are made of huge pages, which are in no page cache".to_owned()
+        }
+        FileSystemKind::Ordinary | FileSystemKind::Memory | FileSystemKind::Stacked(_) | FileSystemKind::Fuse => {
+            return Ok(());
+        }
     };
     Err(Error::path(directory, ErrorKind::Unsupported, why).with_advice(ANOTHER_PLACE))
 }

@@ -6,21 +6,20 @@
 
 use std::num::NonZeroUsize;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::file::{FileStat, OpenFile};
 use super::look::{LookAtAll, Looker};
 use super::pieces::Findings;
-use super::range::{ByteRange, Run};
 use super::report::{FileReport, Method, Residency};
-use super::runs::PageRuns;
 use super::search::{Count, Search};
+use crate::error::Result;
 use crate::kernel;
 use crate::kernel::cachestat::{self, CacheStat};
 use crate::kernel::dax;
-use crate::kernel::file_system::Kind;
-use crate::units::{Absent, Bytes, Figure, PageSize, Pages, Reason};
+use crate::kernel::file_system::FileSystemKind;
+use crate::units::{Absent, ByteRange, Bytes, Figure, PageRuns, PageSize, Pages, Reason, Run};
 
 /// How often a file is measured that shrinks under the measurement.
 const ATTEMPTS: u32 = 3;
@@ -53,6 +52,22 @@ struct Found {
     runs: Option<PageRuns>,
 }
 
+/// Measures how much of a file is in the page cache.
+///
+/// This is the short way for one file. To measure many files, or to find out which pages are cached, use [`Engine`].
+///
+/// ```
+/// let report = rmap::pagecache::read_file("/proc/self/exe")?;
+/// println!("{} of {} pages are cached", report.cached()?.0, report.pages.0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// As [`OpenFile::open`]. If the file can be opened and not measured, the figures of the report say why.
+pub fn read_file(path: impl AsRef<Path>) -> Result<FileReport> {
+    Ok(Engine::detect().measure(&OpenFile::open(path.as_ref())?))
+}
+
 impl Engine {
     /// An engine that uses what this kernel and sandbox allow.
     pub fn detect() -> Engine {
@@ -67,9 +82,14 @@ impl Engine {
         }
     }
 
-    /// The size of the pages that are counted.
+    /// The page size of the running kernel, which all counts of pages are in.
     pub fn page_size(&self) -> PageSize {
         kernel::page_size()
+    }
+
+    /// Whether this engine may use `cachestat`. Without it dirty and evicted pages are not known.
+    pub fn has_cachestat(&self) -> bool {
+        self.cachestat
     }
 
     /// The same engine with at most so many threads on one file, the caller's among them. What it finds is the same.
@@ -87,14 +107,14 @@ impl Engine {
     /// Why there is none.
     pub fn method(&self, file: &OpenFile) -> Figure<Method> {
         match file.file_system().kind {
-            Kind::Huge => Err(HUGE),
-            Kind::Pseudo(_) => Err(NONE_HERE),
-            Kind::Ordinary | Kind::Memory if self.cachestat => Ok(Method::Cachestat),
+            FileSystemKind::Huge => Err(HUGE),
+            FileSystemKind::Pseudo(_) => Err(NONE_HERE),
+            FileSystemKind::Ordinary | FileSystemKind::Memory if self.cachestat => Ok(Method::Cachestat),
             _ if self.mincore => Ok(Method::Mincore),
-            Kind::Ordinary | Kind::Memory => Err(NO_CACHESTAT),
+            FileSystemKind::Ordinary | FileSystemKind::Memory => Err(NO_CACHESTAT),
             // On overlayfs cachestat succeeds with zeros; FUSE may pass the file through in the same way. There is no way
             // round to the file below: /proc/self/map_files of a mapping opens the overlay's file again (seen on 6.18).
-            Kind::Stacked(_) | Kind::Fuse => Err(ZEROS),
+            FileSystemKind::Stacked(_) | FileSystemKind::Fuse => Err(ZEROS),
         }
     }
 

@@ -14,7 +14,7 @@ use nix::sys::stat;
 
 use super::report::Change;
 use crate::error::{Error, ErrorKind, Result, Subject};
-use crate::kernel::file_system::{self, FileSystem, Kind};
+use crate::kernel::file_system::{FileSystem, FileSystemKind};
 use crate::kernel::open::Quiet;
 use crate::kernel::{self, open};
 use crate::units::{Bytes, PageSize};
@@ -56,7 +56,7 @@ impl OpenFile {
         let found = path.metadata().map_err(|error| system(path, &error))?;
         refuse_type(path, found.file_type())?;
         if device_is_virtual(&found) {
-            let file_system = file_system::of_path(path).map_err(|errno| Error::errno(subject(path), errno))?;
+            let file_system = FileSystem::of_path(path).map_err(|error| system(path, &error))?;
             refuse_kind(path, file_system.kind)?;
         }
         let Quiet { file, owned } = open::quietly(path).map_err(|error| system(path, &error))?;
@@ -94,7 +94,7 @@ impl OpenFile {
     fn new(path: &Path, file: File, owned: bool) -> Result<OpenFile> {
         let metadata = file.metadata().map_err(|error| system(path, &error))?;
         refuse_type(path, metadata.file_type())?;
-        let file_system = file_system::of_file(file.as_fd()).map_err(|errno| Error::errno(subject(path), errno))?;
+        let file_system = FileSystem::of_file(file.as_fd()).map_err(|error| system(path, &error))?;
         refuse_kind(path, file_system.kind)?;
         let stat = FileStat::read(file.as_fd()).map_err(|errno| Error::errno(subject(path), errno))?;
         let (path, page_size) = (path.to_owned(), kernel::page_size());
@@ -222,7 +222,8 @@ fn subject(path: &Path) -> Subject {
     Subject::Path(path.to_owned())
 }
 
-fn system(path: &Path, error: &io::Error) -> Error {
+/// What `open` or `stat` answered about `path`.
+pub(super) fn system(path: &Path, error: &io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::WouldBlock => Error::path(path, ErrorKind::System, "another process holds a lease on it"),
         _ => Error::io(subject(path), error),
@@ -249,9 +250,9 @@ fn refuse_type(path: &Path, kind: FileType) -> Result<()> {
     Err(Error::path(path, ErrorKind::Unsupported, why))
 }
 
-fn refuse_kind(path: &Path, kind: Kind) -> Result<()> {
+fn refuse_kind(path: &Path, kind: FileSystemKind) -> Result<()> {
     match kind {
-        Kind::Pseudo(name) => {
+        FileSystemKind::Pseudo(name) => {
             let why = format!("is on {name}, where the kernel makes up files as they are read: it has no cached pages");
             Err(Error::path(path, ErrorKind::Unsupported, why))
         }

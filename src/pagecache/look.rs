@@ -9,10 +9,8 @@ use nix::errno::Errno;
 
 use super::file::OpenFile;
 use super::pieces::{Finder, Findings, Pieces};
-use super::range::Run;
-use super::runs::PageRuns;
 use crate::kernel::mincore::Window;
-use crate::units::{Absent, Bytes, PageSize, Reason};
+use crate::units::{Absent, Bytes, PageRuns, PageSize, Reason, Run};
 
 /// How much of a file is mapped at a time: enough that mapping costs nothing beside asking (262,144 pages of 4 KiB at
 /// 55 ns or more, against some microseconds), little enough for any address space.

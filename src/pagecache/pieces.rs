@@ -8,10 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::range::Run;
-use super::runs::PageRuns;
 use crate::kernel::cachestat::CacheStat;
-use crate::units::Absent;
+use crate::units::{Absent, PageRuns, Run};
 
 /// How long one thread works alone before others join: several times what starting a thread costs (some 0.1 ms), and
 /// less than anybody waits for.

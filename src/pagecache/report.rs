@@ -3,9 +3,7 @@
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use super::range::Run;
-use super::runs::PageRuns;
-use crate::units::{self, Absent, Bytes, Figure, PageSize, Pages, Reason};
+use crate::units::{self, Absent, Bytes, Figure, PageRuns, PageSize, Pages, Reason, Run};
 
 /// The kernel interface that told which pages are cached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

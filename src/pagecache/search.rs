@@ -19,9 +19,8 @@ use nix::errno::Errno;
 use super::file::OpenFile;
 use super::look::Looker;
 use super::pieces::{Finder, Findings, Pieces};
-use super::range::Run;
 use crate::kernel::cachestat::{CacheStat, cachestat};
-use crate::units::{Absent, Bytes, Reason};
+use crate::units::{Absent, Bytes, Reason, Run};
 
 /// A mixed range of no more pages than this is looked at page by page: about 8 us, as much as some 25 questions.
 const LEAF: u64 = 128;

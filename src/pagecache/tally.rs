@@ -6,7 +6,7 @@ use crate::units::{Absent, Bytes, Figure, PageSize, Pages, Reason, percent};
 
 /// A sum of figures of which some may not be known: then it is a lower bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Sum {
+pub struct PageSum {
     /// The sum of those that are known.
     pub pages: Pages,
     /// How many are known.
@@ -29,15 +29,15 @@ pub struct Tally {
     /// The pages of those files whose cached pages are known.
     pub known_pages: Pages,
     /// Pages in the page cache.
-    pub cached: Sum,
+    pub cached: PageSum,
     /// Pages to be written back.
-    pub dirty: Sum,
+    pub dirty: PageSum,
     /// Pages being written back.
-    pub writeback: Sum,
+    pub writeback: PageSum,
     /// Pages that were dropped and whose mark is still there.
-    pub evicted: Sum,
+    pub evicted: PageSum,
     /// Evicted pages that would be called active if they came back now.
-    pub recently_evicted: Sum,
+    pub recently_evicted: PageSum,
     /// Files that changed while they were measured.
     pub changed: u64,
     /// Names of files and directories that were met before under another name, and not counted again.
@@ -52,7 +52,7 @@ pub struct Tally {
     pub vanished: u64,
 }
 
-impl Sum {
+impl PageSum {
     fn add(&mut self, figure: Figure<Pages>) {
         match figure {
             Ok(pages) => {
@@ -66,7 +66,7 @@ impl Sum {
         }
     }
 
-    fn merge(&mut self, other: &Sum) {
+    fn merge(&mut self, other: &PageSum) {
         self.pages = plus(self.pages, other.pages);
         self.known = self.known.saturating_add(other.known);
         self.missing = self.missing.saturating_add(other.missing);
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_sum_of_nothing_known_is_absent_and_of_no_files_zero() {
-        let mut sum = Sum::default();
+        let mut sum = PageSum::default();
         assert_eq!(sum.figure(), Ok(Pages(0)));
         sum.add(Err(DENIED));
         assert_eq!(sum.figure(), Err(DENIED));

@@ -292,7 +292,7 @@ fn name_bytes<'r>(row: &Row<'r>) -> Cell<'r> {
 }
 
 /// Takes one of the sums of a tally.
-type Take = fn(&Tally) -> &pagecache::Sum;
+type Take = fn(&Tally) -> &pagecache::PageSum;
 
 const CACHED: Take = |tally| &tally.cached;
 const DIRTY: Take = |tally| &tally.dirty;

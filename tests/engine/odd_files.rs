@@ -8,11 +8,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
+use crate::known::page_size;
 use nix::sys::stat::Mode;
 use rmap::error::ErrorKind;
-use rmap::kernel::page_size;
-use rmap::pagecache::{ByteRange, Change, Engine, Method, OpenFile};
-use rmap::units::{Pages, Reason};
+use rmap::pagecache::{Change, Engine, Method, OpenFile};
+use rmap::units::{ByteRange, Pages, Reason};
 
 use crate::known::{self, known_file};
 

@@ -5,8 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::pagecache::ByteRange;
-use crate::units::Bytes;
+use crate::units::{ByteRange, Bytes};
 
 /// Which files.
 #[derive(Debug, Clone, Args)]

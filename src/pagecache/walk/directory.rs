@@ -1,6 +1,7 @@
 //! One thread of a walk: reads directories and opens the files in them.
 
 use std::ffi::{CStr, OsStr};
+use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -12,39 +13,18 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::sys::stat::{FileStat, SFlag, fstat, fstatat};
 
-use super::queue::{Directory, OpenDirectory, Queue, Work};
+use super::queue::Queue;
 use super::seen::Seen;
-use super::{Options, Place, Skipped, Visitor};
-use crate::error::{Error, ErrorKind, Subject};
-use crate::kernel::file_system::{self, FileSystem, Kind};
+use super::visit::{Options, Place, Skipped, Visitor};
+use super::work::{Directory, Names, OpenDirectory, Work};
+use crate::error::{Error, ErrorKind};
+use crate::kernel::file_system::{FileSystem, FileSystemKind};
 use crate::kernel::open::{self, Quiet};
 use crate::pagecache::OpenFile;
+use crate::pagecache::file;
 
 /// How many names are collected before their files are opened or given away.
 const NAMES_A_BATCH: usize = 256;
-
-/// Names of files in one block of memory, each with the NUL that the kernel wants.
-#[derive(Debug, Default)]
-pub(super) struct Names {
-    bytes: Vec<u8>,
-    count: usize,
-}
-
-impl Names {
-    fn push(&mut self, name: &CStr) {
-        self.bytes.extend_from_slice(name.to_bytes_with_nul());
-        self.count += 1;
-    }
-
-    fn clear(&mut self) {
-        self.bytes.clear();
-        self.count = 0;
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &CStr> {
-        self.bytes.split_inclusive(|byte| *byte == 0).filter_map(|name| CStr::from_bytes_with_nul(name).ok())
-    }
-}
 
 /// One thread of a walk.
 pub(super) struct Walker<'w, V> {
@@ -115,18 +95,17 @@ impl<'w, V: Visitor> Walker<'w, V> {
 
     /// Whether an open directory is one to read, from what its descriptor says.
     fn judge(&self, fd: &OwnedFd, directory: &Directory) -> Result<Result<(u64, FileSystem), Skipped>, Error> {
-        let fail = |errno| failure(&directory.path, errno);
-        let stat = fstat(fd).map_err(fail)?;
+        let stat = fstat(fd).map_err(|errno| failure(&directory.path, errno))?;
         if directory.device.is_some_and(|root| root != stat.st_dev) && !self.options.cross_file_systems {
             return Ok(Err(Skipped::OtherFileSystem));
         }
-        let file_system = file_system::of_file(fd.as_fd()).map_err(fail)?;
+        let file_system = FileSystem::of_file(fd.as_fd()).map_err(|error| failure(&directory.path, error))?;
         match file_system.kind {
-            Kind::Pseudo(name) if directory.device.is_none() => {
+            FileSystemKind::Pseudo(name) if directory.device.is_none() => {
                 let why = format!("is on {name}, where the kernel makes up files as they are read");
                 return Err(Error::path(&directory.path, ErrorKind::Unsupported, why));
             }
-            Kind::Pseudo(_) => return Ok(Err(Skipped::Pseudo)),
+            FileSystemKind::Pseudo(_) => return Ok(Err(Skipped::Pseudo)),
             _ => {}
         }
         match self.seen.first_of_directory((stat.st_dev, stat.st_ino)) {
@@ -138,11 +117,11 @@ impl<'w, V: Visitor> Walker<'w, V> {
     /// Lists an open directory and visits what is in it.
     fn list(&mut self, directory: &Arc<OpenDirectory>, nesting: usize) -> Flow {
         // nix closes the descriptor that it lists, and lends it to nobody meanwhile: it gets one of its own.
-        let own = directory.fd.try_clone().map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or_default()));
-        let mut listing = match own.and_then(Dir::from_fd) {
+        let own = directory.fd.try_clone().and_then(|fd| Ok(Dir::from_fd(fd)?));
+        let mut listing = match own {
             Ok(listing) => listing,
-            Err(errno) => {
-                self.visitor.failure(failure(&directory.path, errno));
+            Err(error) => {
+                self.visitor.failure(failure(&directory.path, error));
                 return ON;
             }
         };
@@ -294,8 +273,8 @@ impl<'w, V: Visitor> Walker<'w, V> {
         let file_system = match self.file_system_of(directory, &quiet, &stat) {
             Ok(Ok(file_system)) => file_system,
             Ok(Err(why)) => return self.skip(directory, why),
-            Err(errno) => {
-                self.visitor.failure(failure(&path, errno));
+            Err(error) => {
+                self.visitor.failure(failure(&path, error));
                 return ON;
             }
         };
@@ -314,14 +293,15 @@ impl<'w, V: Visitor> Walker<'w, V> {
         directory: &OpenDirectory,
         quiet: &Quiet,
         stat: &FileStat,
-    ) -> Result<Result<FileSystem, Skipped>, Errno> {
+    ) -> io::Result<Result<FileSystem, Skipped>> {
         if stat.st_dev == directory.device {
             return Ok(Ok(directory.file_system));
         }
-        let file_system = file_system::of_file(quiet.file.as_fd())?;
-        let same = matches!(file_system.kind, Kind::Stacked(_)) && file_system.kind == directory.file_system.kind;
+        let file_system = FileSystem::of_file(quiet.file.as_fd())?;
+        let same =
+            matches!(file_system.kind, FileSystemKind::Stacked(_)) && file_system.kind == directory.file_system.kind;
         Ok(match file_system.kind {
-            Kind::Pseudo(_) => Err(Skipped::Pseudo),
+            FileSystemKind::Pseudo(_) => Err(Skipped::Pseudo),
             _ if same || self.options.cross_file_systems || stat.st_dev == directory.root_device => Ok(file_system),
             _ => Err(Skipped::OtherFileSystem),
         })
@@ -359,11 +339,11 @@ fn open_by_path(path: &Path, link: bool) -> Result<OwnedFd, Errno> {
     }
 }
 
-fn failure(path: &Path, errno: Errno) -> Error {
-    let error = Error::errno(Subject::Path(path.to_owned()), errno);
-    match errno {
-        Errno::EWOULDBLOCK => Error::path(path, ErrorKind::System, "another process holds a lease on it"),
-        Errno::EMFILE => error.with_advice("raise the limit (ulimit -n), or use fewer threads (-j 1)"),
+fn failure(path: &Path, error: impl Into<io::Error>) -> Error {
+    let io_error = error.into();
+    let error = file::system(path, &io_error);
+    match io_error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::EMFILE) => error.with_advice("raise the limit (ulimit -n), or use fewer threads (-j 1)"),
         _ => error,
     }
 }

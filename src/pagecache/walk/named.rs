@@ -3,9 +3,9 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::queue::Directory;
 use super::seen::Seen;
-use super::{Named, Options, Place, Skipped, Visitor};
+use super::visit::{Named, Options, Place, Skipped, Visitor};
+use super::work::Directory;
 use crate::error::{Error, ErrorKind};
 use crate::pagecache::OpenFile;
 

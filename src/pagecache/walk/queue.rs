@@ -1,15 +1,12 @@
 //! The work that threads share: directories that nobody has read yet, and files of directories too large for one thread.
 
 use std::num::NonZeroUsize;
-use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use nix::sys::resource::{Resource, getrlimit};
 
-use super::directory::Names;
-use crate::kernel::file_system::FileSystem;
+use super::work::{Directory, Work};
 
 /// Descriptors that are left for everything but the walk: the standard ones, and those of what is done with a file.
 const DESCRIPTORS_KEPT: u64 = 10;
@@ -22,37 +19,6 @@ const DEEPEST_NESTING: u64 = 16;
 
 /// How many directories wait for each thread at most, unless the tree is deeper than threads may go at once.
 const WAITING_A_JOB: usize = 32;
-
-/// A directory to be read.
-#[derive(Debug)]
-pub(super) struct Directory {
-    pub(super) path: PathBuf,
-    pub(super) depth: usize,
-    /// The device of the directory that was named; none for that one itself.
-    pub(super) device: Option<u64>,
-    /// Whether it is reached through a symbolic link, or may be one.
-    pub(super) link: bool,
-}
-
-/// A directory that is open.
-#[derive(Debug)]
-pub(super) struct OpenDirectory {
-    pub(super) path: PathBuf,
-    pub(super) depth: usize,
-    pub(super) fd: OwnedFd,
-    pub(super) device: u64,
-    /// The device of the directory that was named.
-    pub(super) root_device: u64,
-    pub(super) file_system: FileSystem,
-}
-
-/// A piece of work.
-pub(super) enum Work {
-    /// A directory to be read.
-    Directory(Directory),
-    /// Regular files of a directory to be visited.
-    Files(Arc<OpenDirectory>, Names),
-}
 
 /// The work that waits, last come first served: what is deep goes before what is wide, and the queue stays short.
 pub(super) struct Queue {

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::Options;
-use super::queue::Directory;
+use super::visit::Options;
+use super::work::Directory;
 use crate::kernel::mount_points;
 
 /// Device and inode: what makes a file one file, whatever its names.

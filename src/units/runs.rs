@@ -4,8 +4,7 @@
 
 use std::slice;
 
-use super::range::Run;
-use crate::units::Pages;
+use super::{Pages, Run};
 
 /// The cached pages of a file as sorted, disjoint, maximal runs: no two of them touch.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -16,7 +15,7 @@ pub struct PageRuns {
 
 /// One cell of a heat strip: a part of the file and how many of its pages are cached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cell {
+pub struct Portion {
     /// The pages that the cell stands for.
     pub part: Run,
     /// How many of them are cached.
@@ -70,19 +69,19 @@ impl PageRuns {
         PageRuns::from(part).subtract(self)
     }
 
-    /// `part` cut into `count` cells of equal size (to a page), with the cached pages of each; into fewer where there
-    /// are fewer pages than cells.
-    pub fn cells(&self, part: Run, count: usize) -> Vec<Cell> {
-        let cells = u64::try_from(count).unwrap_or(u64::MAX).min(part.count);
-        // In 128 bits: pages times cells can pass 64.
-        let start_of = |cell: u64| {
-            let before = u128::from(part.count) * u128::from(cell) / u128::from(cells.max(1));
+    /// Cuts `part` into `count` portions of equal size (to a page) and counts the cached pages of each. If there are
+    /// fewer pages than portions, each page is a portion.
+    pub fn portions(&self, part: Run, count: usize) -> Vec<Portion> {
+        let portions = u64::try_from(count).unwrap_or(u64::MAX).min(part.count);
+        // In 128 bits: pages times portions can exceed 64.
+        let start_of = |index: u64| {
+            let before = u128::from(part.count) * u128::from(index) / u128::from(portions.max(1));
             part.first.saturating_add(u64::try_from(before).unwrap_or(u64::MAX))
         };
-        (0..cells)
-            .map(|cell| {
-                let part = Run::between(start_of(cell), start_of(cell + 1));
-                Cell { part, cached: self.cached_in(part) }
+        (0..portions)
+            .map(|index| {
+                let part = Run::between(start_of(index), start_of(index + 1));
+                Portion { part, cached: self.cached_in(part) }
             })
             .collect()
     }
@@ -116,7 +115,7 @@ impl PageRuns {
     }
 
     /// Adds a run that begins where the last one ends or later; pages that are there already stay as they are.
-    pub(super) fn append(&mut self, run: Run) {
+    pub(crate) fn append(&mut self, run: Run) {
         let run = match self.runs.last_mut() {
             Some(last) if run.first <= last.end() => {
                 let more = run.end().saturating_sub(last.end());
@@ -133,7 +132,7 @@ impl PageRuns {
     }
 
     /// Makes room for so many more runs.
-    pub(super) fn reserve(&mut self, runs: usize) {
+    pub(crate) fn reserve(&mut self, runs: usize) {
         self.runs.reserve(runs);
     }
 
@@ -215,22 +214,22 @@ mod tests {
     #[test]
     fn cells_cover_every_page_once() {
         let map = runs(&[(2, 3), (9, 1)]);
-        let cells = map.cells(run(0, 10), 4);
-        let seen: Vec<_> = cells.iter().map(|cell| (cell.part.first, cell.part.count, cell.cached.0)).collect();
+        let portions = map.portions(run(0, 10), 4);
+        let seen: Vec<_> = portions.iter().map(|cell| (cell.part.first, cell.part.count, cell.cached.0)).collect();
         assert_eq!(seen, [(0, 2, 0), (2, 3, 3), (5, 2, 0), (7, 3, 1)]);
     }
 
     #[test]
-    fn a_small_file_has_a_cell_a_page_and_an_empty_one_none() {
-        assert_eq!(runs(&[(0, 1)]).cells(run(0, 3), 80).len(), 3);
-        assert_eq!(runs(&[]).cells(run(0, 0), 80), []);
-        assert_eq!(runs(&[(0, 1)]).cells(run(0, 3), 0), []);
+    fn a_small_file_has_one_portion_per_page_and_an_empty_file_has_none() {
+        assert_eq!(runs(&[(0, 1)]).portions(run(0, 3), 80).len(), 3);
+        assert_eq!(runs(&[]).portions(run(0, 0), 80), []);
+        assert_eq!(runs(&[(0, 1)]).portions(run(0, 3), 0), []);
     }
 
     #[test]
     fn the_cells_of_the_largest_file_do_not_overflow() {
-        let cells = runs(&[(0, u64::MAX)]).cells(run(0, u64::MAX), 3);
-        assert_eq!(cells.iter().map(|cell| cell.cached).sum::<Pages>(), Pages(u64::MAX));
+        let portions = runs(&[(0, u64::MAX)]).portions(run(0, u64::MAX), 3);
+        assert_eq!(portions.iter().map(|cell| cell.cached).sum::<Pages>(), Pages(u64::MAX));
     }
 
     proptest! {
@@ -252,7 +251,7 @@ mod tests {
             prop_assert_eq!(a.common(&b), a.intersect(&b).cached());
             prop_assert_eq!(a.cached_in(part).0, inside(&left));
             prop_assert_eq!(a.missing(part).cached().0, count - inside(&left));
-            prop_assert_eq!(a.cells(part, cells).iter().map(|cell| cell.cached.0).sum::<u64>(), inside(&left));
+            prop_assert_eq!(a.portions(part, cells).iter().map(|cell| cell.cached.0).sum::<u64>(), inside(&left));
             prop_assert!((0..220).all(|page| a.contains(page) == left.contains(&page)));
         }
     }

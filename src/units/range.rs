@@ -1,6 +1,6 @@
 //! Parts of a file: in bytes, as a person asks for them, and in pages, as the kernel answers.
 
-use crate::units::{Bytes, PageSize, Pages};
+use super::{Bytes, PageSize, Pages};
 
 /// A part of a file in bytes: `length` bytes from `offset`. It may reach past the end of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl Run {
     }
 
     /// The pages from `first` up to `end`, which is not among them.
-    pub(super) fn between(first: u64, end: u64) -> Run {
+    pub(crate) fn between(first: u64, end: u64) -> Run {
         Run { first, count: end.saturating_sub(first) }
     }
 }

@@ -3,6 +3,12 @@
 //! Values only: nothing here reads the system. The page size is a value that travels with the data, so that a
 //! capture of a 64 KiB machine reads right on a 4 KiB one.
 
+mod range;
+mod runs;
+
+pub use range::{ByteRange, Run};
+pub use runs::{PageRuns, Portion};
+
 use std::fmt;
 use std::iter::Sum;
 use std::ops::Add;
@@ -131,6 +137,8 @@ impl Absent {
         Absent { reason, why }
     }
 }
+
+impl std::error::Error for Absent {}
 
 impl Reason {
     /// The reason as one word, as JSON and tables write it.

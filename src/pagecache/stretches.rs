@@ -8,10 +8,8 @@ use std::os::fd::AsFd;
 use nix::errno::Errno;
 
 use super::file::OpenFile;
-use super::range::Run;
-use super::runs::PageRuns;
 use crate::kernel::holes;
-use crate::units::{Absent, Bytes, Figure, PageSize, Pages, Reason};
+use crate::units::{Absent, Bytes, Figure, PageRuns, PageSize, Pages, Reason, Run};
 
 const WOULD_WRITE: Absent =
     Absent::new(Reason::Unsupported, "asking its file system for holes would write dirty pages back");
@@ -34,7 +32,7 @@ pub struct Stretch {
 /// The file system is asked as the stretches are taken, later than the page map was: a file that is being written may have
 /// gained blocks meanwhile.
 #[derive(Debug)]
-pub struct Layout<'a> {
+pub struct Stretches<'a> {
     file: &'a OpenFile,
     cached: &'a PageRuns,
     end: u64,
@@ -43,16 +41,19 @@ pub struct Layout<'a> {
     known: Option<(Run, Figure<bool>)>,
 }
 
-impl<'a> Layout<'a> {
+impl<'a> Stretches<'a> {
     /// The layout of the pages `asked` of a file, of which `cached` are cached.
-    pub fn new(file: &'a OpenFile, cached: &'a PageRuns, asked: Run) -> Layout<'a> {
-        Layout { file, cached, end: asked.end(), next: asked.first, known: None }
+    pub fn new(file: &'a OpenFile, cached: &'a PageRuns, asked: Run) -> Stretches<'a> {
+        Stretches { file, cached, end: asked.end(), next: asked.first, known: None }
     }
 
     /// The pages of `asked` that have data on the file system or that may have, cached or not.
     pub fn data(file: &OpenFile, asked: Run) -> PageRuns {
         let none = PageRuns::new();
-        Layout::new(file, &none, asked).filter(|stretch| stretch.hole != Ok(true)).map(|stretch| stretch.part).collect()
+        Stretches::new(file, &none, asked)
+            .filter(|stretch| stretch.hole != Ok(true))
+            .map(|stretch| stretch.part)
+            .collect()
     }
 
     /// The stretch of data or hole that holds page `next`.
@@ -88,7 +89,7 @@ fn data_from(file: &OpenFile, page: u64) -> Result<Option<Run>, Errno> {
     Ok(Some(Run::between(data / size.bytes(), size.pages(Bytes(hole)).0)))
 }
 
-impl Iterator for Layout<'_> {
+impl Iterator for Stretches<'_> {
     type Item = Stretch;
 
     fn next(&mut self) -> Option<Stretch> {
@@ -134,7 +135,7 @@ mod tests {
 
     fn seen(file: &OpenFile, cached: &[(u64, u64)], asked: Run) -> Vec<(u64, u64, bool, bool)> {
         let cached: PageRuns = cached.iter().map(|(first, count)| Run { first: *first, count: *count }).collect();
-        Layout::new(file, &cached, asked)
+        Stretches::new(file, &cached, asked)
             .map(|stretch| (stretch.part.first, stretch.part.count, stretch.cached, stretch.hole.unwrap()))
             .collect()
     }
@@ -163,8 +164,8 @@ mod tests {
     #[test]
     fn a_file_without_data_is_one_hole_and_one_without_pages_is_nothing() {
         assert_eq!(seen(&sparse(5, &[]), &[], Run { first: 0, count: 5 }), [(0, 5, false, true)]);
-        assert_eq!(Layout::data(&sparse(5, &[]), Run { first: 0, count: 5 }).len(), 0);
-        assert_eq!(Layout::data(&sparse(5, &[0, 4]), Run { first: 0, count: 5 }).len(), 2);
+        assert_eq!(Stretches::data(&sparse(5, &[]), Run { first: 0, count: 5 }).len(), 0);
+        assert_eq!(Stretches::data(&sparse(5, &[0, 4]), Run { first: 0, count: 5 }).len(), 2);
     }
 
     #[test]
