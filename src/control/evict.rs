@@ -1,4 +1,4 @@
-//! Evict: writes back what is dirty, then drops what nobody holds.
+//! Evict: writes back dirty pages, then drops the pages that are not in use.
 
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
@@ -15,23 +15,23 @@ use crate::pagecache::{Engine, FileReport, FileSystemKind, OpenFile};
 use crate::process::ProcRoot;
 use crate::units::{ByteRange, Bytes, PageRuns, Pages, Run};
 
-/// How often dropping is tried: the second time reaches pages whose writing back ended between the two steps.
+/// How often dropping is tried. The second try reaches pages whose write-back ended after the first one.
 const TRIES: u32 = 2;
 
-/// Of as many runs of pages the dirty ones are counted one by one.
+/// The dirty pages are counted run by run if there are at most this many runs.
 const RUNS_COUNTED: usize = 4096;
 
-/// How much is written back with one call, which cannot be stopped.
+/// How much is written back per call. A call cannot be interrupted.
 const PORTION: u64 = 32 << 20;
 
-/// Drops the cached pages of a range of a file, dirty ones after they were written to disk.
+/// Drops the cached pages of a range of a file. Dirty pages are written to disk first.
 ///
-/// `go_on` is asked before each portion; where it breaks, no more is written back, and nothing more is dropped.
-/// The pages that the range touches are dropped whole. On tmpfs nothing is done: there the page cache is the file.
+/// `go_on` is called before each portion; if it breaks, nothing more is written back or dropped. Every page that
+/// contains a part of the range is dropped. On tmpfs nothing is done, because there the page cache is the file.
 ///
 /// # Errors
-/// `Denied`, `Unsupported`: what is cached of it cannot be told; nothing was done then. A failure to write back is
-/// [`Effect::trouble`].
+/// `Denied`, `Unsupported`: the cached pages are not known, and nothing was done. A failure to write back is reported
+/// in [`Effect::trouble`].
 pub fn evict(
     engine: &Engine,
     root: &ProcRoot,
@@ -76,20 +76,20 @@ fn drop_once(
     let written = match file.file_system().kind {
         _ if is_clean => Ok(ControlFlow::Continue(())),
         FileSystemKind::Ordinary => write_back(file, &map_of(&engine.map_range(file, range)), report, go_on),
-        // The pages are those of the file below, which only the whole file's writing back reaches.
+        // The pages belong to the file below, which can only be written back as a whole.
         _ => advise::write_back_all(file.as_fd()).map(ControlFlow::Continue),
     };
     if written == Ok(ControlFlow::Break(())) {
         return Ok(ControlFlow::Break(()));
     }
-    // What is clean can be dropped even where the rest could not be written.
+    // Clean pages can be dropped even if the rest could not be written.
     let dropped = advise::drop_clean(file.as_fd(), offset, length);
     let written = written
         .map_err(|errno| Error::errno(subject(), errno).with_advice("it could not be written back, and stays cached"));
     written.and(dropped.map_err(|errno| Error::errno(subject(), errno))).map(ControlFlow::Continue)
 }
 
-/// Writes back what is dirty of these pages, portion by portion; a portion begins with a page that is cached.
+/// Writes back these pages, portion by portion. Each portion begins with a cached page.
 fn write_back(
     file: &OpenFile,
     cached: &PageRuns,
@@ -112,17 +112,18 @@ fn write_back(
     Ok(ControlFlow::Continue(()))
 }
 
-/// What is left where it was ended.
+/// What is left if it was interrupted.
 fn ended(after: &FileReport) -> Left {
     let pages = after.cached().unwrap_or_default();
     let why = match pages {
         Pages(0) => String::new(),
-        Pages(count) => format!("{count} were not dropped: it was ended before"),
+        Pages(1) => "1 was not dropped: interrupted".to_owned(),
+        Pages(count) => format!("{count} were not dropped: interrupted"),
     };
     Left { pages, why, ..Left::default() }
 }
 
-/// The whole pages that were asked about, in bytes; a length of 0 reaches to the end of the file.
+/// The requested pages as a range of bytes; a length of 0 means up to the end of the file.
 fn bytes_of(report: &FileReport) -> (u64, u64) {
     let offset = report.asked.offset(report.page_size).0;
     let end = Pages(report.asked.end()).bytes(report.page_size).0;
@@ -130,7 +131,7 @@ fn bytes_of(report: &FileReport) -> (u64, u64) {
     (offset, length)
 }
 
-/// Why pages are still cached. Each reason is proven page by page or, for dirty ones, counted by the kernel.
+/// Finds out why pages are still cached. Each reason is proven page by page or, for dirty pages, counted by the kernel.
 fn explain(engine: &Engine, root: &ProcRoot, file: &OpenFile, after: &FileReport, trouble: Option<&Error>) -> Left {
     let Some(Ok(stayed)) = after.runs.as_ref().filter(|_| after.cached() != Ok(Pages(0))) else {
         return Left::default();
@@ -138,7 +139,7 @@ fn explain(engine: &Engine, root: &ProcRoot, file: &OpenFile, after: &FileReport
     let mut left = Left { pages: stayed.cached(), ..Left::default() };
     if file.file_system().kind == FileSystemKind::Memory {
         left.in_memory = left.pages;
-        left.why = "its file system keeps files in the page cache and nowhere else".to_owned();
+        left.why = "its file system keeps files only in the page cache".to_owned();
         return left;
     }
     let found = Holders::find(root, file, stayed);
@@ -152,7 +153,7 @@ fn explain(engine: &Engine, root: &ProcRoot, file: &OpenFile, after: &FileReport
     left
 }
 
-/// How many of these pages are dirty or under writeback; none where the method does not know.
+/// How many of these pages are dirty or under writeback; 0 if the method does not report it.
 fn unwritten(engine: &Engine, file: &OpenFile, after: &FileReport, pages: &PageRuns) -> Pages {
     let known = (after.dirty(), after.writeback());
     if matches!(known, (Ok(Pages(0)), Ok(Pages(0))) | (Err(_), _)) || pages.is_empty() || pages.len() > RUNS_COUNTED {
@@ -167,8 +168,8 @@ fn unwritten(engine: &Engine, file: &OpenFile, after: &FileReport, pages: &PageR
     pages.iter().map(count).sum()
 }
 
-/// Whether pages that stayed for no known reason may be the rest of a large folio, which goes as a whole or not at all: they
-/// touch pages that somebody maps, or an end of a range that is only a part of the file.
+/// Whether pages that stayed for an unknown reason may belong to a large folio, which can only be dropped as a whole:
+/// they are next to pages that are mapped, or at the end of a range that is only a part of the file.
 fn may_be_in_a_folio(after: &FileReport, free: &PageRuns, mapped: &PageRuns) -> bool {
     let last = after.page_size.pages(Bytes(after.size.0)).0;
     let starts_inside = after.asked.first > 0 && free.contains(after.asked.first);
@@ -193,7 +194,7 @@ fn in_words(left: &Left, found: &Holders, edge: bool, trouble: Option<&Error>) -
     reasons.join("; ")
 }
 
-/// Who has pages mapped: those without a lock, or else the ones with one, who map more than they lock.
+/// The processes that map pages without a lock or, if there are none, those that map more than they lock.
 fn mapped_words(found: &Holders) -> String {
     match holders::in_words(&found.list, false) {
         words if words.is_empty() => holders::in_words(&found.list, true),
@@ -204,9 +205,9 @@ fn mapped_words(found: &Holders) -> String {
 fn unknown_words(unseen: u64, edge: bool) -> String {
     let mut words = "for an unknown reason".to_owned();
     if unseen > 0 {
-        let advice = if geteuid().is_root() { "not even root may, here" } else { "run as root" };
+        let advice = if geteuid().is_root() { "root is not allowed to either" } else { "run as root" };
         let processes = if unseen == 1 { "process" } else { "processes" };
-        words.push_str(&format!(" ({unseen} {processes} could not be looked at: {advice})"));
+        words.push_str(&format!(" ({unseen} {processes} could not be inspected: {advice})"));
     }
     if edge {
         words.push_str(" (a large folio may reach beyond them)");

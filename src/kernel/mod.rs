@@ -1,8 +1,8 @@
-//! The raw kernel interfaces, one file each: small safe functions over what the kernel offers, and the only `unsafe`
-//! of the crate.
+//! The raw kernel interfaces, one file each: small safe functions over the system calls, and the only `unsafe` code of
+//! the crate.
 //!
-//! Nothing here decides what a figure means, which interface to believe, or how an answer reads: that is for the
-//! floors above.
+//! Nothing here decides what a figure means, which interface to trust, or how a result is printed. That is up to the
+//! modules above.
 
 pub(crate) mod advise;
 mod bus_error;
@@ -19,6 +19,7 @@ pub(crate) mod pagemap;
 pub(crate) mod pagemap_scan;
 pub(crate) mod rename;
 pub(crate) mod shared_map;
+#[cfg(feature = "cli")]
 pub(crate) mod signal;
 
 pub(crate) use page_size::page_size;

@@ -1,9 +1,9 @@
-//! One file's residency: how many of its pages are in the page cache, which ones, and how that was found out.
+//! The cached pages of a file: how many there are, which ones, and how they were measured.
 //!
-//! [`OpenFile`] opens a file without a trace, [`Engine`] picks the kernel interface that tells the truth about it and
-//! measures, [`FileReport`] says what came out, and [`PageRuns`] is the page map. [`Stretches`] tells the holes of a file apart
-//! from data that is merely not cached.
-//! [`walk`] finds the files of whole trees.
+//! [`read_file`] measures one file. [`OpenFile`] opens a file without changing its access time, [`Engine`] picks the
+//! kernel interface that is reliable for it and measures, and [`FileReport`] is the result, with the page map
+//! ([`PageRuns`](crate::units::PageRuns)) if requested. [`Stretches`] tells holes apart from data that is not cached.
+//! [`walk`] finds the files of whole directory trees.
 //!
 //! Nothing here knows about processes, and nothing formats.
 

@@ -200,5 +200,5 @@ fn cachestat_tells_dirty_pages_and_mincore_says_that_it_cannot() {
 
     let without = Engine::only(Method::Mincore).measure(&file);
     assert_eq!((without.method(), without.cached()), (Ok(Method::Mincore), Ok(Pages(3))));
-    assert_eq!(without.dirty().unwrap_err().to_string(), "unsupported: mincore tells only which pages are cached");
+    assert_eq!(without.dirty().unwrap_err().to_string(), "unsupported: mincore reports only which pages are cached");
 }

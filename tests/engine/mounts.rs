@@ -34,7 +34,7 @@ fn on_overlayfs_the_zeros_of_cachestat_are_not_believed() {
     assert_eq!((report.method(), report.cached()), (Ok(Method::Mincore), Ok(Pages(3))));
     assert_eq!(pairs(&report.runs.unwrap().unwrap()), [(3, 2), (39, 1)]);
     let forced = Engine::only(Method::Cachestat).measure(&open).cached().unwrap_err();
-    assert_eq!(forced.to_string(), "unsupported: cachestat answers zeros on this file system");
+    assert_eq!(forced.to_string(), "unsupported: cachestat reports zeros on this file system");
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn huge_pages_have_no_page_cache() {
     for engine in [Engine::detect(), Engine::only(Method::Mincore), Engine::only(Method::Cachestat)] {
         let absent = engine.map(&open).cached().unwrap_err();
         assert_eq!(absent.reason, Reason::Unsupported);
-        assert_eq!(absent.why, "huge pages of hugetlbfs are in no page cache");
+        assert_eq!(absent.why, "huge pages of hugetlbfs are not in the page cache");
     }
 }
 

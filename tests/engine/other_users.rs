@@ -63,7 +63,7 @@ fn a_file_that_one_may_write_is_measured_but_not_mapped() {
     let Some(report) = seen_by_nobody(Engine::only(Method::Mincore), 0o666) else { return };
     assert_eq!(
         report.cached().unwrap_err().to_string(),
-        "denied: mapping it for mincore would move its access time; only its owner can avoid that"
+        "denied: mapping it for mincore would change its access time; only its owner can avoid that"
     );
 }
 

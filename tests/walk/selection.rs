@@ -12,7 +12,7 @@ fn a_directory_without_recursion_is_a_failure_that_says_what_to_type() {
     file(folder.path(), "one", 1);
     let answer = pcstat_all("", [folder.path(), &folder.path().join("one")]);
     assert_eq!(answer.status, Some(1));
-    assert!(answer.err.ends_with(": is a directory; use -R for the files in it\n"), "{}", answer.err);
+    assert!(answer.err.ends_with(": is a directory; use -R to include the files in it\n"), "{}", answer.err);
     assert_eq!(answer.json().as_array().unwrap().len(), 1);
 }
 

@@ -1,13 +1,12 @@
-//! The files of whole trees, each once, opened to be measured, on several threads.
+//! Visits the files of whole directory trees, each once, opened to be measured, on several threads.
 //!
-//! What is to be done with a file is for the [`Visitor`]; each thread has one of its own, so that nothing is locked for
-//! a file. Directories are read and files opened relative to an open directory: a path of any length can be reached, and
-//! the kernel looks up one name a file.
+//! Each thread has its own [`Visitor`], so no lock is taken per file. Directories are read and files are opened
+//! relative to an open directory: paths can have any length, and the kernel looks up one name per file.
 //!
-//! Each file is visited once, by device and inode: hard links, bind mounts, a path that is named twice. To remember
-//! every file of a tree of millions would take the memory that they are measured in, so only those are remembered that
-//! can come again: files with several links, files that were named, files that are mount points themselves, all where
-//! symbolic links are followed; and all directories, which keeps loops and bind mounts of directories away.
+//! Each file is visited once, identified by device and inode, even if it has hard links, is bind-mounted or is named
+//! twice. Remembering every file of a large tree would take too much memory, so only files that can be found again are
+//! remembered: those with several links, those that were named, those that are mount points, and all of them if
+//! symbolic links are followed. All directories are remembered, which prevents loops.
 //!
 //! Pseudo file systems (`/proc`, `/sys`) are never entered.
 
@@ -22,10 +21,10 @@ use std::thread::Builder;
 
 pub use visit::{Choose, Named, Options, Place, Skipped, Visitor};
 
-/// Visits the files that are `named`, in that order, and then those in and below the directories among them, in the
-/// order in which the directories list them; on several threads in no order that holds.
+/// Visits the files in `named`, in that order, and then the files in and below the directories among them, in the order
+/// of the directory listings. With several threads the order is undefined.
 ///
-/// Gives back the visitors, one a thread; the first has visited the named files.
+/// Returns the visitors, one per thread. The first one has visited the named files.
 pub fn walk<V: Visitor>(
     named: impl Iterator<Item = impl Into<Named>>,
     options: &Options<'_>,
@@ -45,7 +44,7 @@ pub fn walk<V: Visitor>(
         let mut walkers = visitors.iter_mut().map(|visitor| directory::Walker::new(options, &seen, &queue, visitor));
         let own = walkers.next();
         for mut walker in walkers {
-            // Where no thread can be started, those that there are do its work.
+            // If a thread cannot be started, the others do its work.
             let _ = Builder::new().name("walk".to_owned()).spawn_scoped(scope, move || walker.run());
         }
         if let Some(mut walker) = own {

@@ -12,9 +12,9 @@ use crate::pagecache::FileSystem;
 pub(super) struct Directory {
     pub(super) path: PathBuf,
     pub(super) depth: usize,
-    /// The device of the directory that was named; none for that one itself.
+    /// The device of the named directory; `None` for the named directory itself.
     pub(super) device: Option<u64>,
-    /// Whether it is reached through a symbolic link, or may be one.
+    /// Whether it is, or may be, reached through a symbolic link.
     pub(super) link: bool,
 }
 
@@ -25,20 +25,20 @@ pub(super) struct OpenDirectory {
     pub(super) depth: usize,
     pub(super) fd: OwnedFd,
     pub(super) device: u64,
-    /// The device of the directory that was named.
+    /// The device of the named directory.
     pub(super) root_device: u64,
     pub(super) file_system: FileSystem,
 }
 
-/// A piece of work.
+/// A unit of work.
 pub(super) enum Work {
     /// A directory to be read.
     Directory(Directory),
-    /// Regular files of a directory to be visited.
+    /// Regular files of a directory, to be visited.
     Files(Arc<OpenDirectory>, Names),
 }
 
-/// Names of files in one block of memory, each with the NUL that the kernel wants.
+/// NUL-terminated file names in one block of memory.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     bytes: Vec<u8>,
