@@ -28,6 +28,8 @@ pub struct Effect {
 pub struct Left {
     /// All of them.
     pub pages: Pages,
+    /// Not dropped because writing back failed: they may be the only copy of the data.
+    pub unwritten: Pages,
     /// On a file system that exists only in memory (tmpfs).
     pub in_memory: Pages,
     /// Locked by a process that maps them (`mlock(2)`).

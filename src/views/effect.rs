@@ -130,6 +130,14 @@ pub const COLUMNS: &[Column<Effects>] = &[
         "of these: dirty or under writeback, from cachestat(2)",
     ),
     Column::new(
+        "left_unwritten_pages",
+        "Left unwritten",
+        Kind::Pages,
+        Sum::Add,
+        |row, _| left(row, |left| left.unwritten),
+        "of these: writing back failed, and they may be the only copy of the data",
+    ),
+    Column::new(
         "left_memory_pages",
         "Left in memory",
         Kind::Pages,
