@@ -34,6 +34,8 @@ pub struct FileSystem {
     pub kind: FileSystemKind,
     /// Whether the mount updates access times: it is neither `noatime` nor read-only.
     pub keeps_atime: bool,
+    /// The size of a block in bytes.
+    pub block_size: u64,
     /// Whether `lseek` with `SEEK_DATA` writes dirty pages back first, as NFS and SMB do, because only the server knows
     /// the holes (`nfs42_proc_llseek`, `cifs_llseek` in the kernel source).
     pub seek_writes: bool,
@@ -101,6 +103,7 @@ fn read(answer: &Statfs) -> FileSystem {
     FileSystem {
         kind: kind(magic),
         keeps_atime: !answer.flags().intersects(keeps_no_atime),
+        block_size: u64::try_from(answer.block_size()).unwrap_or_default(),
         seek_writes: matches!(magic, 0x0000_6969 | 0xff53_4d42 | 0xfe53_4d42 | 0x0000_517b),
     }
 }

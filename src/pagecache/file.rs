@@ -34,6 +34,8 @@ pub struct OpenFile {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FileStat {
     pub(super) size: Bytes,
+    /// The blocks that the file system has allocated for it, in bytes.
+    pub(super) allocated: Bytes,
     pub(super) mtime: SystemTime,
     device: u64,
     inode: u64,
@@ -196,6 +198,7 @@ impl FileStat {
     fn of(stat: &stat::FileStat) -> FileStat {
         FileStat {
             size: Bytes(u64::try_from(stat.st_size).unwrap_or_default()),
+            allocated: Bytes(u64::try_from(stat.st_blocks).unwrap_or_default().saturating_mul(512)),
             mtime: time(stat.st_mtime, stat.st_mtime_nsec),
             device: stat.st_dev,
             inode: stat.st_ino,

@@ -7,6 +7,7 @@
 //!
 //! Nothing here knows about processes, and nothing formats.
 
+mod check;
 mod engine;
 mod file;
 mod look;

@@ -28,6 +28,8 @@ pub(super) struct Findings {
     pub(super) stat: CacheStat,
     /// Which pages are cached, if requested.
     pub(super) runs: PageRuns,
+    /// Whether pages that were to be looked at could not be.
+    pub(super) unchecked: bool,
 }
 
 /// Measures pieces, one after the other. It may keep state between them.
@@ -111,8 +113,9 @@ impl Pieces {
                 Err(panic) => std::panic::resume_unwind(panic),
             }));
             for share in shares {
-                let (stat, runs) = share?;
+                let (stat, runs, unchecked) = share?;
                 found.stat = found.stat.plus(stat);
+                found.unchecked |= unchecked;
                 parts.extend(runs);
             }
             Ok(())
@@ -126,11 +129,11 @@ impl Pieces {
     /// Measures pieces that no other thread has taken. Pieces without cached pages are not stored, so memory grows with
     /// the number of runs, not with the file.
     fn find_some<F: Finder>(self, next: &AtomicU64, failed: &AtomicBool, finder: &mut F) -> Result<Share, Absent> {
-        let (mut stat, mut parts) = (CacheStat::default(), Vec::new());
+        let (mut stat, mut parts, mut unchecked) = (CacheStat::default(), Vec::new(), false);
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
             if index >= self.count() || failed.load(Ordering::Relaxed) {
-                return Ok((stat, parts));
+                return Ok((stat, parts, unchecked));
             }
             let mut found = Findings::default();
             if let Err(absent) = finder.find(self.get(index), &mut found) {
@@ -138,6 +141,7 @@ impl Pieces {
                 return Err(absent);
             }
             stat = stat.plus(found.stat);
+            unchecked |= found.unchecked;
             if !found.runs.is_empty() {
                 parts.push((index, found.runs));
             }
@@ -145,8 +149,8 @@ impl Pieces {
     }
 }
 
-/// The result of one thread: counts, and the runs of each piece that has any.
-type Share = (CacheStat, Vec<(u64, PageRuns)>);
+/// The result of one thread: counts, the runs of each piece that has any, and whether anything could not be checked.
+type Share = (CacheStat, Vec<(u64, PageRuns)>, bool);
 
 fn scope_help<'scope, T: Send + 'scope>(
     scope: &'scope thread::Scope<'scope, '_>,

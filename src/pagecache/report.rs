@@ -30,8 +30,12 @@ pub enum Change {
 /// How much of a file, or of a range of it, is in the page cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Residency {
-    /// Pages in the page cache. `cachestat` counts those still being read in, `mincore` does not.
+    /// Pages in the page cache that are up to date, so that reading them needs no I/O. Where only `cachestat` was used,
+    /// pages that are being read or could not be read count too; [`not_up_to_date`](Self::not_up_to_date) is absent then.
     pub cached: Pages,
+    /// Pages in the page cache that are not up to date and do not count as cached: reserved blocks of tmpfs, pages of
+    /// which only some blocks are in memory, pages that are being read or could not be read. They may be dirty.
+    pub not_up_to_date: Figure<Pages>,
     /// Pages to be written back, counted by folio: one dirty byte marks the whole of a large folio. Zero on tmpfs,
     /// where nothing is written back.
     pub dirty: Figure<Pages>,
@@ -111,6 +115,11 @@ impl FileReport {
     /// The cached share of the pages in percent; absent if there are no pages.
     pub fn percent(&self) -> Figure<f64> {
         self.figure(|residency| units::percent(residency.cached.0, self.pages.0).ok_or(NO_PAGES))
+    }
+
+    /// Pages in the page cache that are not up to date.
+    pub fn not_up_to_date(&self) -> Figure<Pages> {
+        self.figure(|residency| residency.not_up_to_date)
     }
 
     /// Pages to be written back.

@@ -13,6 +13,7 @@
 //! scattered piece is looked at right after it was counted, while the kernel's data about it is still in the
 //! processor's cache.
 
+use std::num::NonZeroUsize;
 use std::os::fd::AsFd;
 
 use nix::errno::Errno;
@@ -48,11 +49,35 @@ const REFUSED: Absent = Absent::new(Reason::Unsupported, "cachestat failed on th
 const SHRANK: Absent = Absent::new(Reason::Changed, "it shrank while it was measured");
 
 /// Finds the cached pages of one file.
-pub(super) struct Search<'a> {
+struct Search<'a> {
     file: &'a OpenFile,
     looker: Eyes<'a>,
+    /// Whether every cached page is looked at.
+    exact: bool,
     /// Whether the last mixed piece was scattered: the next one probably is too.
     scattered: bool,
+}
+
+/// Which pages are looked at with `mincore`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Looks {
+    /// None.
+    Never,
+    /// Those in ranges where `cachestat` takes longer.
+    Scattered,
+    /// All that `cachestat` counts.
+    Always,
+}
+
+/// Finds the cached pages of the range `asked` of a file of `size` bytes.
+pub(super) fn search(
+    file: &OpenFile,
+    size: Bytes,
+    asked: Run,
+    looks: Looks,
+    threads: Option<NonZeroUsize>,
+) -> Result<Findings, Absent> {
+    Pieces::new(asked, PIECES, SCATTERED_PIECE).find_all(threads, || Search::new(file, size, looks))
 }
 
 /// Whether `mincore` can be used.
@@ -68,14 +93,10 @@ enum Eyes<'a> {
 pub(super) struct Count<'a>(pub(super) &'a OpenFile);
 
 impl<'a> Search<'a> {
-    /// A search in a file of `size` bytes, with the help of `mincore` if `looks` is set.
-    pub(super) fn new(file: &'a OpenFile, size: Bytes, looks: bool) -> Search<'a> {
-        Search { file, looker: if looks { Eyes::Closed(size) } else { Eyes::Blind }, scattered: false }
-    }
-
-    /// The pieces of a file.
-    pub(super) fn pieces(asked: Run) -> Pieces {
-        Pieces::new(asked, PIECES, SCATTERED_PIECE)
+    /// A search in a file of `size` bytes.
+    fn new(file: &'a OpenFile, size: Bytes, looks: Looks) -> Search<'a> {
+        let looker = if looks == Looks::Never { Eyes::Blind } else { Eyes::Closed(size) };
+        Search { file, looker, exact: looks == Looks::Always, scattered: false }
     }
 
     /// Counts a piece and appends its cached pages.
@@ -99,6 +120,9 @@ impl<'a> Search<'a> {
         if cached == 0 {
             return Ok(());
         }
+        if self.exact {
+            return self.look_at_cached(run, cached, found);
+        }
         if cached == run.count || run.count == 1 {
             found.runs.append(run);
             return Ok(());
@@ -113,6 +137,19 @@ impl<'a> Search<'a> {
             return self.look_until_calm(run, found);
         }
         self.split(run, cached, found)
+    }
+
+    /// Looks at the pages of a range of which `cached` are counted, and skips parts without any.
+    fn look_at_cached(&mut self, run: Run, cached: u64, found: &mut Findings) -> Result<(), Absent> {
+        if run.count > LEAF && cached < run.count / 4 {
+            return self.split(run, cached, found);
+        }
+        if self.can_look() {
+            return self.look(run, found);
+        }
+        self.exact = false;
+        found.unchecked = true;
+        self.settle_counted(run, cached, found)
     }
 
     /// Splits a mixed range and settles its parts, in order.
@@ -149,6 +186,7 @@ impl<'a> Search<'a> {
         {
             // The pages that were found before stay; settling the range again adds the rest.
             self.looker = Eyes::Blind;
+            found.unchecked |= std::mem::take(&mut self.exact);
             return self.settle(run, found);
         }
         Ok(())
@@ -195,7 +233,7 @@ impl Finder for Count<'_> {
 }
 
 /// Counts `run` with `cachestat`.
-fn ask(file: &OpenFile, run: Run) -> Result<CacheStat, Absent> {
+pub(super) fn ask(file: &OpenFile, run: Run) -> Result<CacheStat, Absent> {
     let page = file.page_size();
     let stat = cachestat(file.as_fd(), run.offset(page).0, run.pages().bytes(page).0).map_err(refusal)?;
     if stat.cached > run.count { Err(SHRANK) } else { Ok(stat) }

@@ -1,7 +1,10 @@
 //! Each test runs itself again in a mount namespace of its own, so that nothing is left behind.
 
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use rmap::pagecache::{Engine, Method, OpenFile};
+use rmap::units::Pages;
 use serde_json::Value;
 
 use crate::common::{Run, mounted, rmap, shell};
@@ -19,6 +22,19 @@ fn row(args: &[&str], path: &Path) -> (Run, Value) {
     assert_eq!(rows.len(), 1, "{run:?}");
     let row = rows[0].clone();
     (run, row)
+}
+
+/// How many pages are cached according to every view of the file, which must agree; and how many are dirty.
+fn cached(path: &Path) -> (u64, u64) {
+    let (_, plain) = row(&["pcstat"], path);
+    let cached = plain["cached"].as_u64().unwrap();
+    let pages = row(&["pcstat", "--pps"], path).1;
+    let listed = pages["status"].as_array().unwrap().iter().filter(|page| **page == true).count() as u64;
+    let runs = rmap(["pcstat", "--runs", "--jsonl", path.to_str().unwrap()]).lines_of_json();
+    let is_cached = |run: &&Value| matches!(run["state"].as_str(), Some("cached" | "cached hole"));
+    let in_runs: u64 = runs.iter().filter(is_cached).map(|run| run["pages"].as_u64().unwrap()).sum();
+    assert_eq!((cached, cached), (listed, in_runs), "{plain} {runs:?}");
+    (cached, plain["dirty_pages"].as_u64().unwrap())
 }
 
 /// A checksum of what a program reads.
@@ -63,4 +79,65 @@ fn dirty_pages_on_btrfs_are_dropped_at_the_first_try() {
         assert_eq!((run.status, &row["left_pages"]), (Some(0), &Value::from(0)), "{row}");
         std::fs::remove_file(&path).unwrap();
     }
+}
+
+#[test]
+fn a_page_that_truncating_left_in_a_hole_is_not_cached() {
+    let name = "a_page_that_truncating_left_in_a_hole_is_not_cached";
+    let Some(folder) = mounted(name, &loop_disk("64M", "mkfs.ext4 -qF")) else { return };
+    let path = folder.join("disk/file");
+    let script = "truncate -s 1M $1; truncate -s 100001 $1; truncate -s 300001 $1; truncate -s 200001 $1";
+    shell(script, &[path.as_os_str()]).good();
+    assert_eq!(cached(&path), (0, 0));
+    // A hole that was read is cached.
+    shell("head -c 8192 $1 > /dev/null", &[path.as_os_str()]).good();
+    assert!(cached(&path).0 >= 2);
+}
+
+#[test]
+fn pages_of_which_only_some_blocks_were_written_are_dirty_and_not_cached() {
+    let name = "pages_of_which_only_some_blocks_were_written_are_dirty_and_not_cached";
+    let Some(folder) = mounted(name, &loop_disk("64M", "mkfs.ext4 -qF -b 1024")) else { return };
+    let path = folder.join("disk/file");
+    let file = std::fs::File::create(&path).unwrap();
+    file.set_len(64 * 4096).unwrap();
+    for page in 0..64 {
+        file.write_all_at(&[7; 1024], page * 4096 + 1024).unwrap();
+    }
+    assert_eq!(cached(&path), (0, 64));
+    file.write_all_at(&[7; 4096], 3 * 4096).unwrap();
+    assert_eq!(cached(&path), (1, 64));
+}
+
+#[test]
+fn reserved_blocks_of_tmpfs_are_not_cached() {
+    let name = "reserved_blocks_of_tmpfs_are_not_cached";
+    let Some(folder) = mounted(name, "mkdir tmp; mount -t tmpfs none tmp; chmod 755 . tmp") else { return };
+    let path = folder.join("tmp/file");
+    shell("fallocate -l 1M $1; chmod 644 $1", &[path.as_os_str()]).good();
+    assert_eq!(cached(&path).0, 0);
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    file.write_all_at(&[7; 3 * 4096], 8192).unwrap();
+    assert_eq!(cached(&path).0, 3);
+    let demo = rmap(["demo", "--size=8M", "--json", "--file", folder.join("tmp/demo").to_str().unwrap()]);
+    let steps = demo.rows();
+    assert!(steps.iter().all(|step| step["agree"] == true), "{steps:?}");
+}
+
+#[test]
+fn a_page_that_could_not_be_read_is_not_cached() {
+    let name = "a_page_that_could_not_be_read_is_not_cached";
+    let Some(folder) = mounted(name, &loop_disk("64M", "mkfs.ext4 -qF")) else { return };
+    let path = folder.join("disk/file");
+    std::fs::write(&path, vec![7; 32 << 20]).unwrap();
+    // The second half of the disk is lost.
+    shell("rmap evict $1/disk/file; truncate -s 20M $1/image; cat $1/disk/file > /dev/null", &[folder.as_os_str()]);
+    let open = OpenFile::open(&path).unwrap();
+    let (plain, exact) = (Engine::detect().measure(&open), Engine::detect().exact().measure(&open));
+    let mincore = Engine::only(Method::Mincore).measure(&open).cached();
+    assert_eq!((exact.cached(), exact.not_up_to_date().is_ok()), (mincore, true), "{exact:?}");
+    assert!(plain.cached() == mincore || plain.not_up_to_date().is_err(), "{plain:?}");
+    let map = Engine::detect().exact().map(&open);
+    assert_eq!(map.cached(), mincore);
+    assert_ne!(exact.not_up_to_date(), Ok(Pages(0)), "nothing failed to be read: {exact:?}");
 }
