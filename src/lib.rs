@@ -9,7 +9,7 @@
 //! units <- output <- views
 //! ```
 //!
-//! * [`kernel`]: the raw kernel interfaces, and the only `unsafe` of the crate.
+//! * `kernel`: the raw kernel interfaces, and the only `unsafe` of the crate.
 //! * [`process`]: what a process has mapped (`/proc/PID/smaps`).
 //! * [`pagecache`]: which pages of a file are in the page cache (`cachestat`, `mincore`).
 //! * [`compare`]: the same page seen from both sides.
@@ -23,7 +23,7 @@
 pub mod compare;
 pub mod control;
 pub mod error;
-pub mod kernel;
+mod kernel;
 pub mod laboratory;
 pub mod pagecache;
 pub mod process;

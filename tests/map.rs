@@ -7,9 +7,9 @@ mod common;
 #[allow(dead_code, reason = "shared with the tests of the engine")]
 mod known;
 
+use crate::known::page_size;
 use common::{command, has, rmap, run};
 use known::{disk, known_file, memory, runs};
-use rmap::kernel::page_size;
 
 #[test]
 fn a_cell_is_a_page_where_there_are_few_and_tells_nothing_from_everything() {
@@ -40,7 +40,7 @@ fn a_strip_of_a_range_is_of_that_range_alone() {
 
 #[test]
 fn dirty_parts_have_a_letter_below_where_there_is_no_colour() {
-    if !rmap::kernel::cachestat::available() {
+    if !rmap::pagecache::Engine::detect().has_cachestat() {
         eprintln!("SKIPPED: cachestat is not available here, and nothing else tells dirty pages");
         return;
     }
@@ -68,7 +68,7 @@ fn a_terminal_shows_shades_in_colour_unless_no_color_is_set() {
     }
     let (plain, colour) = (on_a_terminal("1"), on_a_terminal(""));
     assert!(plain.contains("·██·") && !plain.contains('\x1b'), "{plain:?}");
-    if rmap::kernel::cachestat::available() {
+    if rmap::pagecache::Engine::detect().has_cachestat() {
         assert!(colour.contains("·\x1b[33m██\x1b[0m·") || colour.contains("·\x1b[36m██"), "{colour:?}");
         assert!(
             plain.lines().nth(1).is_some_and(|line| line.starts_with(" DD") || line.starts_with(" WW")),

@@ -55,7 +55,7 @@ fn what_is_not_there() {
 fn a_directory_is_refused_with_a_hint() {
     let folder = memory();
     let line = complaint(folder.path());
-    assert_eq!(line, "is a directory; use -R for the files in it");
+    assert_eq!(line, "is a directory; use -R to include the files in it");
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn files_that_the_kernel_makes_up_have_no_page_cache() {
             continue;
         }
         let line = complaint(Path::new(path));
-        let words = "where the kernel makes up files as they are read: it has no cached pages";
+        let words = "where the kernel generates files as they are read: it has no cached pages";
         assert!(line.starts_with("is on ") && line.ends_with(words), "{path}: {line}");
     }
 }

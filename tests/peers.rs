@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use common::{ForEveryone, Run, Subject, disk, has, known_file, memory, page, rmap, run};
-use rmap::kernel::file_system::Kind;
+use rmap::pagecache::FileSystemKind;
 use serde_json::Value;
 
 /// A table by its titles: the rows, and the sums under them.
@@ -322,7 +322,8 @@ fn vmtouch(path: &Path) -> (u64, u64) {
 
 /// Whether fincore may believe the zeros that cachestat answers for every file on this file system (2.39 and later do).
 fn fincore_is_blind(folder: &Path) -> bool {
-    let stacked = rmap::kernel::file_system::of_path(folder).is_ok_and(|found| matches!(found.kind, Kind::Stacked(_)));
+    let stacked = rmap::pagecache::FileSystem::of_path(folder)
+        .is_ok_and(|found| matches!(found.kind, FileSystemKind::Stacked(_)));
     if stacked {
         eprintln!("SKIPPED: fincore cannot be believed on overlayfs");
     }

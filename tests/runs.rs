@@ -10,10 +10,10 @@ mod known;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use crate::known::page_size;
 use common::rmap;
 use known::{disk, known_file, memory, runs};
 use memmap2::{Advice, MmapOptions};
-use rmap::kernel::page_size;
 use serde_json::Value;
 
 /// Offset and length in pages, and state, of each row.

@@ -15,15 +15,15 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use crate::known::page_size;
 use common::{NOBODY, Running, command, copy_to_run, rmap, run};
 use known::{disk, known_file, locked_file, memory, runs};
 use memmap2::{Advice, MmapOptions};
 use nix::sys::signal::Signal;
 use rmap::control::{Room, evict, lock, warm};
-use rmap::kernel::page_size;
-use rmap::pagecache::{ByteRange, Engine, OpenFile};
+use rmap::pagecache::{Engine, OpenFile};
 use rmap::process::ProcRoot;
-use rmap::units::{Bytes, Pages};
+use rmap::units::{ByteRange, Bytes, Pages};
 use serde_json::Value;
 
 fn number(row: &Value, key: &str) -> u64 {
@@ -159,7 +159,7 @@ fn on_tmpfs_nothing_can_be_dropped_and_the_row_says_so() {
     let known = known_file(&memory(), 10 * page_size().bytes(), runs(&[(0, 4)]));
     let (status, row) = done("evict", &[known.file.path().to_str().unwrap()]);
     assert_eq!((status, number(&row, "left_pages"), number(&row, "left_memory_pages")), (1, 4, 4), "{row}");
-    assert_eq!(row["why"], "its file system keeps files in the page cache and nowhere else");
+    assert_eq!(row["why"], "its file system keeps files only in the page cache");
 }
 
 #[test]
@@ -287,7 +287,7 @@ fn work_inside_one_file_ends_between_two_portions() {
     let mut go_on = ends_after(3);
     let warmed = warm(&engine, &mut room(), &open(), all, |_, _| go_on()).unwrap();
     assert!(warmed.left.pages > Pages(0) && !warmed.is_complete(), "{warmed:?}");
-    assert!(warmed.left.why.ends_with("were not read: it was ended before"), "{}", warmed.left.why);
+    assert!(warmed.left.why.ends_with("were not read: interrupted"), "{}", warmed.left.why);
 
     assert!(lock(&engine, &mut room(), Bytes(0), &open(), all, ends_after(1)).unwrap().is_none());
     let status = std::fs::read_to_string("/proc/self/smaps").unwrap();
@@ -300,7 +300,7 @@ fn work_inside_one_file_ends_between_two_portions() {
     let evicted = evict(&engine, &root, &open(), all, ends_after(2)).unwrap();
     let why = &evicted.left.why;
     let is_clean = evicted.before.dirty().is_ok_and(|dirty| dirty == Pages(0));
-    assert!(is_clean || why.ends_with("were not dropped: it was ended before"), "{why}");
+    assert!(is_clean || why.ends_with("were not dropped: interrupted"), "{why}");
 }
 
 #[test]
@@ -354,7 +354,7 @@ fn a_limit_of_locked_memory_is_named_with_what_to_do_about_it() {
     let (status, _, err) = run(shell).parts();
     assert_eq!(status, 1, "{err}");
     assert!(
-        err.contains("would pass the limit of locked memory, 16K (RLIMIT_MEMLOCK); raise it with 'ulimit -l'"),
+        err.contains("would exceed the limit for locked memory, 16K (RLIMIT_MEMLOCK); raise it with 'ulimit -l'"),
         "{err}"
     );
 }

@@ -9,10 +9,10 @@ mod known;
 
 use std::os::unix::fs::FileExt;
 
+use crate::known::page_size;
 use common::{Running, command, rmap};
 use known::{known_file, memory, runs};
 use nix::sys::signal::Signal;
-use rmap::kernel::page_size;
 use serde_json::Value;
 
 /// Takes rows until one is as wanted. Looks come every few milliseconds, so a change takes some to be seen.

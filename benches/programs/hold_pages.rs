@@ -15,7 +15,7 @@ use std::path::PathBuf;
 
 use memmap2::{MmapOptions, MmapRaw};
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
-use rmap::kernel::file_system::{Kind, of_file};
+use rmap::pagecache::{FileSystem, FileSystemKind};
 
 const USAGE: &str = "usage: hold_pages FILE SIZE FIRST LENGTH STEP COUNT";
 
@@ -44,8 +44,8 @@ fn main() {
             file.write_all_at(block, at).expect("the file can be written");
         }
     }
-    let locked: Vec<MmapRaw> = match of_file(file.as_fd()).expect("fstatfs").kind {
-        Kind::Memory => Vec::new(),
+    let locked: Vec<MmapRaw> = match FileSystem::of_file(file.as_fd()).expect("fstatfs").kind {
+        FileSystemKind::Memory => Vec::new(),
         _ => read_again_and_lock(&file, size, stretches(), length),
     };
     println!("ready");

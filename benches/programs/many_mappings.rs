@@ -10,11 +10,11 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
 
 use memmap2::{MmapMut, MmapOptions};
-use rmap::kernel::page_size;
+use rmap::pagecache::Engine;
 
 fn main() {
     let count: usize = std::env::args().nth(1).and_then(|word| word.parse().ok()).expect("usage: many_mappings COUNT");
-    let page = usize::try_from(page_size().bytes()).expect("a page size");
+    let page = usize::try_from(Engine::detect().page_size().bytes()).expect("a page size");
     let file = memory(page * 2);
     let mut shared = Vec::new();
     let mut private = Vec::new();

@@ -8,9 +8,8 @@ use clap::Args;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
 use crate::compare::{Choice, ChosenFiles};
-use crate::pagecache::ByteRange;
 use crate::table::Stop;
-use crate::units::Bytes;
+use crate::units::{ByteRange, Bytes};
 
 /// Which files.
 #[derive(Debug, Clone, Args)]

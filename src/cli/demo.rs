@@ -12,7 +12,7 @@ use super::report::Report;
 use super::signals::Signals;
 use super::{Done, Run, screen};
 use crate::error::Error;
-use crate::laboratory::demo::{Demo, Observation, Plan};
+use crate::laboratory::demo::{Demo, DemoRequest, Observation};
 use crate::laboratory::guard;
 use crate::query::Host;
 use crate::render::Presentation;
@@ -76,8 +76,8 @@ impl Run for DemoArgs {
             Presentation { terminal_width: None, unit, ..self.answer.presentation(configured, SizeUnit::Kib) };
         report.signals = Some(Signals::watch()?);
         report.show_progress("filling");
-        let plan = Plan { size: self.size, file: self.file.clone(), force: self.force, keep: self.keep };
-        let demo = Demo::begin(&plan)?;
+        let request = DemoRequest { size: self.size, file: self.file.clone(), force: self.force, keep: self.keep };
+        let demo = Demo::begin(&request)?;
         if !self.answer.is_machine() && !self.answer.no_header {
             introduce(&demo, self.size, unit)?;
         }

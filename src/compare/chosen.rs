@@ -15,8 +15,9 @@ use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::pagecache::walk::{self, Named, Options, Visitor};
-use crate::pagecache::{ByteRange, Engine, OpenFile};
+use crate::pagecache::{Engine, OpenFile};
 use crate::process::{Held, HeldFiles, ProcRoot, read_held_files};
+use crate::units::ByteRange;
 
 /// Chooses by name: see [`walk::Choose`].
 pub type Choice = Arc<dyn Fn(&Path, usize, bool) -> bool + Send + Sync>;

@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use nix::libc;
 
 use crate::error::{Error, ErrorKind};
-use crate::pagecache::{ByteRange, Engine, Method, OpenFile};
+use crate::pagecache::{Engine, Method, OpenFile};
 use crate::process::{Mapping, Mappings, ProcRoot};
-use crate::units::{Absent, Bytes, Figure, Reason};
+use crate::units::{Absent, ByteRange, Bytes, Figure, Reason};
 
 /// The file behind one mapping, in the page cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,9 +12,9 @@ pub use chosen::{Choice, ChosenFiles, Marks, Message, Sender};
 pub use mapping_cache::{MappingCache, Way, measure_mappings};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::pagecache::{Engine, FileReport, OpenFile, PageRuns, Run};
+use crate::pagecache::{Engine, FileReport, OpenFile};
 use crate::process::{Fields, Mapping, ProcRoot, Wanted, read_present_pages, read_smaps};
-use crate::units::{Absent, Bytes, Figure, PageSize, Pages};
+use crate::units::{Absent, Bytes, Figure, PageRuns, PageSize, Pages, Run};
 
 /// What smaps says of one mapping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

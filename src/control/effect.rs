@@ -1,4 +1,4 @@
-//! What came of changing the cached pages of one file.
+//! The result of changing the cached pages of one file.
 
 use super::holders::Holder;
 use crate::error::{Error, ErrorKind};
@@ -8,27 +8,29 @@ use crate::units::{Figure, Pages};
 /// One file, before and after.
 #[derive(Debug)]
 pub struct Effect {
-    /// As it was.
+    /// The file before.
     pub before: FileReport,
-    /// As it is.
+    /// The file after.
     pub after: FileReport,
-    /// Pages in holes that were left alone, because there is nothing to read there: warm and lock only.
+    /// Pages in holes, which were not read because there is nothing to read: warm and lock only.
     pub holes: Pages,
-    /// Pages that are held until the end: lock only.
+    /// Pages that stay locked: lock only.
     pub held: Pages,
-    /// What is not as it was asked to be.
+    /// The pages that are not as requested.
     pub left: Left,
-    /// What went wrong on the way, where something did.
+    /// What failed, if anything did.
     pub trouble: Option<Error>,
 }
 
-/// The pages that are not as they were asked to be: for warm and lock those that are not cached, for evict those that
-/// still are. Each page is in one of the counts, in this order.
+/// The pages that are not as requested: for warm and lock those that are not cached, for evict those that still are.
+/// Each page is in one of the counts; the first one that applies.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Left {
     /// All of them.
     pub pages: Pages,
-    /// In the memory of a file system that has nowhere else to keep them (tmpfs).
+    /// Not dropped because writing back failed: they may be the only copy of the data.
+    pub unwritten: Pages,
+    /// On a file system that exists only in memory (tmpfs).
     pub in_memory: Pages,
     /// Locked by a process that maps them (`mlock(2)`).
     pub locked: Pages,
@@ -36,38 +38,39 @@ pub struct Left {
     pub mapped: Pages,
     /// Waiting to be written back, or being written back now. Counted by folio.
     pub dirty: Pages,
-    /// Nobody knows why.
+    /// For an unknown reason.
     pub unknown: Pages,
-    /// The processes that hold the locked and mapped ones.
+    /// The processes that lock or map them.
     pub holders: Vec<Holder>,
-    /// The reasons in words; empty where nothing is left.
+    /// The reasons in words; empty if there are no such pages.
     pub why: String,
 }
 
 impl Effect {
-    /// How much was cached before.
+    /// How many pages were cached before.
     pub fn cached_before(&self) -> Figure<Pages> {
         self.before.cached()
     }
 
-    /// How much is cached now.
+    /// How many pages are cached now.
     pub fn cached_after(&self) -> Figure<Pages> {
         self.after.cached()
     }
 
-    /// What happened to the file meanwhile that nobody asked for.
+    /// What else happened to the file meanwhile.
     pub fn changed(&self) -> Option<Change> {
         let moved = (self.before.size, self.before.mtime) != (self.after.size, self.after.mtime);
         self.after.changed.or(self.before.changed).or(moved.then_some(Change::Written))
     }
 
-    /// Whether all is as it was asked to be.
+    /// Whether everything is as requested.
     pub fn is_complete(&self) -> bool {
         self.left.pages == Pages(0) && self.trouble.is_none()
     }
 }
 
-/// The error of a file of which nobody can tell what is cached: then nothing is done, because nothing could be said of it.
+/// The error for a file whose cached pages are not known. Nothing is done then, because the result could not be
+/// checked.
 pub(super) fn refuse_unmeasured(report: &FileReport) -> Result<(), Error> {
     let Err(absent) = &report.residency else { return Ok(()) };
     let kind = if absent.reason == crate::units::Reason::Denied { ErrorKind::Denied } else { ErrorKind::Unsupported };

@@ -1,4 +1,4 @@
-//! Evict: writes back what is dirty, then drops what nobody holds.
+//! Evict: writes back dirty pages, then drops the pages that are not in use.
 
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
@@ -11,27 +11,43 @@ use super::holders::{self, Holders};
 use super::warm::map_of;
 use crate::error::{Error, Result, Subject};
 use crate::kernel::advise;
-use crate::kernel::file_system::Kind;
-use crate::pagecache::{ByteRange, Engine, FileReport, OpenFile, PageRuns, Run};
+use crate::pagecache::{Engine, FileReport, FileSystemKind, OpenFile};
 use crate::process::ProcRoot;
-use crate::units::{Bytes, Pages};
+use crate::units::{ByteRange, Bytes, PageRuns, Pages, Run};
 
-/// How often dropping is tried: the second time reaches pages whose writing back ended between the two steps.
+/// How often dropping is tried.
 const TRIES: u32 = 2;
 
-/// Of as many runs of pages the dirty ones are counted one by one.
+/// The dirty pages are counted run by run if there are at most this many runs.
 const RUNS_COUNTED: usize = 4096;
 
-/// How much is written back with one call, which cannot be stopped.
+/// How much is written back per call. A call cannot be interrupted.
 const PORTION: u64 = 32 << 20;
 
-/// Drops the cached pages of a range of a file, dirty ones after they were written to disk.
+/// How one try ended.
+enum Outcome {
+    /// Everything was written back, and what is not in use was dropped.
+    Dropped,
+    /// The caller has stopped it.
+    Stopped,
+    /// Writing back failed, so nothing was dropped.
+    Unwritten(Errno),
+    /// Dropping failed.
+    Failed(Errno),
+}
+
+/// Drops the cached pages of a range of a file. Dirty pages are written to disk first.
 ///
-/// `go_on` is asked before each portion; where it breaks, no more is written back, and nothing more is dropped.
-/// The pages that the range touches are dropped whole. On tmpfs nothing is done: there the page cache is the file.
+/// `go_on` is called before each portion; if it breaks, nothing more is written back or dropped. Every page that
+/// contains a part of the range is dropped. On tmpfs nothing is done, because there the page cache is the file.
+///
+/// If writing back fails, the kernel marks the pages as clean although the disk does not have their data. So after any
+/// error, even one of pages outside the range or of an earlier write-back that no process has been told about, no page
+/// is dropped. The kernel reports each error only once: after another process was told, for example by a failed
+/// `fsync`, a new descriptor does not see it any more, and neither does rmap.
 ///
 /// # Errors
-/// `Denied`, `Unsupported`: what is cached of it cannot be told; nothing was done then. A failure to write back is
+/// `Denied`, `Unsupported`: the cached pages are not known, and nothing was done. A failure to write back is reported in
 /// [`Effect::trouble`].
 pub fn evict(
     engine: &Engine,
@@ -42,55 +58,84 @@ pub fn evict(
 ) -> Result<Effect> {
     let before = engine.measure_range(file, range);
     refuse_unmeasured(&before)?;
-    let (mut trouble, mut stopped) = (None, false);
     let mut last = before.clone();
-    for _ in 0..TRIES {
-        if stopped || last.cached() == Ok(Pages(0)) || file.file_system().kind == Kind::Memory {
+    let mut outcome = Outcome::Dropped;
+    for again in (0..TRIES).map(|attempt| attempt > 0) {
+        if last.cached() == Ok(Pages(0)) || file.file_system().kind == FileSystemKind::Memory {
             break;
         }
-        match drop_once(engine, file, &last, range, &mut go_on) {
-            Ok(flow) => (trouble, stopped) = (None, flow.is_break()),
-            Err(error) => trouble = Some(error),
-        }
+        outcome = drop_once(engine, file, &last, range, again && !is_clean(&before), &mut go_on);
         last = engine.measure_range(file, range);
+        if matches!(outcome, Outcome::Stopped | Outcome::Unwritten(_)) {
+            break;
+        }
     }
     let after = if last.cached() == Ok(Pages(0)) { last } else { engine.map_range(file, range) };
-    let left = if stopped { ended(&after) } else { explain(engine, root, file, &after, trouble.as_ref()) };
+    let (left, trouble) = match outcome {
+        Outcome::Dropped => (explain(engine, root, file, &after), None),
+        Outcome::Failed(errno) => {
+            let error = Error::errno(Subject::Path(file.path().to_owned()), errno);
+            (explain(engine, root, file, &after), Some(error))
+        }
+        Outcome::Stopped => (left_alone(&after, "not dropped: interrupted"), None),
+        Outcome::Unwritten(errno) => {
+            let left =
+                left_alone(&after, "not dropped: writing back failed, and they may be the only copy of the data");
+            (Left { unwritten: left.pages, ..left }, Some(not_written(file, errno)))
+        }
+    };
     Ok(Effect { before, after, holes: Pages(0), held: Pages(0), left, trouble })
 }
 
-/// Writes back and drops once.
+fn is_clean(report: &FileReport) -> bool {
+    report.dirty() == Ok(Pages(0)) && report.writeback() == Ok(Pages(0))
+}
+
+fn not_written(file: &OpenFile, errno: Errno) -> Error {
+    let error = Error::errno(Subject::Path(file.path().to_owned()), errno);
+    Error::path(file.path(), error.kind(), format!("could not be written back: {}", error.why()))
+        .with_advice("nothing was dropped; copy the file before you evict it again: the kernel reports this only once")
+}
+
+/// Writes back and drops once. With `whole` the whole file is written back at once, which also waits until the file
+/// system has finished with the pages: on btrfs they cannot be dropped before.
 fn drop_once(
     engine: &Engine,
     file: &OpenFile,
     report: &FileReport,
     range: ByteRange,
+    whole: bool,
     go_on: &mut impl FnMut() -> ControlFlow<()>,
-) -> Result<ControlFlow<()>> {
+) -> Outcome {
     if go_on().is_break() {
-        return Ok(ControlFlow::Break(()));
+        return Outcome::Stopped;
     }
-
     let (offset, length) = bytes_of(report);
-    let subject = || Subject::Path(file.path().to_owned());
-    let is_clean = report.dirty() == Ok(Pages(0)) && report.writeback() == Ok(Pages(0));
     let written = match file.file_system().kind {
-        _ if is_clean => Ok(ControlFlow::Continue(())),
-        Kind::Ordinary => write_back(file, &map_of(&engine.map_range(file, range)), report, go_on),
-        // The pages are those of the file below, which only the whole file's writing back reaches.
-        _ => advise::write_back_all(file.as_fd()).map(ControlFlow::Continue),
+        // This writes nothing, but reports an earlier failure.
+        FileSystemKind::Ordinary if !whole && is_clean(report) => {
+            advise::write_back(file.as_fd(), offset, length).map(ControlFlow::Continue)
+        }
+        FileSystemKind::Ordinary if !whole => write_back(file, &map_of(&engine.map_range(file, range)), report, go_on),
+        // The pages of a stacked file system belong to the file below, which can only be written back as a whole.
+        _ => match advise::write_back_all(file.as_fd()) {
+            // A file that cannot be written has no dirty pages.
+            Err(Errno::EINVAL | Errno::EROFS) => Ok(ControlFlow::Continue(())),
+            written => written.map(ControlFlow::Continue),
+        },
     };
-    if written == Ok(ControlFlow::Break(())) {
-        return Ok(ControlFlow::Break(()));
+    match written {
+        Ok(ControlFlow::Continue(())) => {}
+        Ok(ControlFlow::Break(())) => return Outcome::Stopped,
+        Err(errno) => return Outcome::Unwritten(errno),
     }
-    // What is clean can be dropped even where the rest could not be written.
-    let dropped = advise::drop_clean(file.as_fd(), offset, length);
-    let written = written
-        .map_err(|errno| Error::errno(subject(), errno).with_advice("it could not be written back, and stays cached"));
-    written.and(dropped.map_err(|errno| Error::errno(subject(), errno))).map(ControlFlow::Continue)
+    match advise::drop_clean(file.as_fd(), offset, length) {
+        Ok(()) => Outcome::Dropped,
+        Err(errno) => Outcome::Failed(errno),
+    }
 }
 
-/// Writes back what is dirty of these pages, portion by portion; a portion begins with a page that is cached.
+/// Writes back these pages, portion by portion. Each portion begins with a cached page.
 fn write_back(
     file: &OpenFile,
     cached: &PageRuns,
@@ -113,17 +158,18 @@ fn write_back(
     Ok(ControlFlow::Continue(()))
 }
 
-/// What is left where it was ended.
-fn ended(after: &FileReport) -> Left {
+/// What is left if nothing was tried any more, for the reason `why`.
+fn left_alone(after: &FileReport, why: &str) -> Left {
     let pages = after.cached().unwrap_or_default();
     let why = match pages {
         Pages(0) => String::new(),
-        Pages(count) => format!("{count} were not dropped: it was ended before"),
+        Pages(1) => format!("1 was {why}"),
+        Pages(count) => format!("{count} were {why}"),
     };
     Left { pages, why, ..Left::default() }
 }
 
-/// The whole pages that were asked about, in bytes; a length of 0 reaches to the end of the file.
+/// The requested pages as a range of bytes; a length of 0 means up to the end of the file.
 fn bytes_of(report: &FileReport) -> (u64, u64) {
     let offset = report.asked.offset(report.page_size).0;
     let end = Pages(report.asked.end()).bytes(report.page_size).0;
@@ -131,15 +177,15 @@ fn bytes_of(report: &FileReport) -> (u64, u64) {
     (offset, length)
 }
 
-/// Why pages are still cached. Each reason is proven page by page or, for dirty ones, counted by the kernel.
-fn explain(engine: &Engine, root: &ProcRoot, file: &OpenFile, after: &FileReport, trouble: Option<&Error>) -> Left {
+/// Finds out why pages are still cached. Each reason is proven page by page or, for dirty pages, counted by the kernel.
+fn explain(engine: &Engine, root: &ProcRoot, file: &OpenFile, after: &FileReport) -> Left {
     let Some(Ok(stayed)) = after.runs.as_ref().filter(|_| after.cached() != Ok(Pages(0))) else {
         return Left::default();
     };
     let mut left = Left { pages: stayed.cached(), ..Left::default() };
-    if file.file_system().kind == Kind::Memory {
+    if file.file_system().kind == FileSystemKind::Memory {
         left.in_memory = left.pages;
-        left.why = "its file system keeps files in the page cache and nowhere else".to_owned();
+        left.why = "its file system keeps files only in the page cache".to_owned();
         return left;
     }
     let found = Holders::find(root, file, stayed);
@@ -148,12 +194,12 @@ fn explain(engine: &Engine, root: &ProcRoot, file: &OpenFile, after: &FileReport
     let free = stayed.subtract(&found.mapped);
     left.dirty = unwritten(engine, file, after, &free);
     left.unknown = free.cached().saturating_sub(left.dirty);
-    left.why = in_words(&left, &found, may_be_in_a_folio(after, &free, &found.mapped), trouble);
+    left.why = in_words(&left, &found, may_be_in_a_folio(after, &free, &found.mapped));
     left.holders = found.list;
     left
 }
 
-/// How many of these pages are dirty or under writeback; none where the method does not know.
+/// How many of these pages are dirty or under writeback; 0 if the method does not report it.
 fn unwritten(engine: &Engine, file: &OpenFile, after: &FileReport, pages: &PageRuns) -> Pages {
     let known = (after.dirty(), after.writeback());
     if matches!(known, (Ok(Pages(0)), Ok(Pages(0))) | (Err(_), _)) || pages.is_empty() || pages.len() > RUNS_COUNTED {
@@ -168,8 +214,8 @@ fn unwritten(engine: &Engine, file: &OpenFile, after: &FileReport, pages: &PageR
     pages.iter().map(count).sum()
 }
 
-/// Whether pages that stayed for no known reason may be the rest of a large folio, which goes as a whole or not at all: they
-/// touch pages that somebody maps, or an end of a range that is only a part of the file.
+/// Whether pages that stayed for an unknown reason may belong to a large folio, which can only be dropped as a whole:
+/// they are next to pages that are mapped, or at the end of a range that is only a part of the file.
 fn may_be_in_a_folio(after: &FileReport, free: &PageRuns, mapped: &PageRuns) -> bool {
     let last = after.page_size.pages(Bytes(after.size.0)).0;
     let starts_inside = after.asked.first > 0 && free.contains(after.asked.first);
@@ -179,7 +225,7 @@ fn may_be_in_a_folio(after: &FileReport, free: &PageRuns, mapped: &PageRuns) -> 
     starts_inside || ends_inside || free.iter().any(touches)
 }
 
-fn in_words(left: &Left, found: &Holders, edge: bool, trouble: Option<&Error>) -> String {
+fn in_words(left: &Left, found: &Holders, edge: bool) -> String {
     let mut reasons = Vec::new();
     let mut say = |pages: Pages, what: String| {
         if pages > Pages(0) {
@@ -188,13 +234,12 @@ fn in_words(left: &Left, found: &Holders, edge: bool, trouble: Option<&Error>) -
     };
     say(left.locked, format!("locked by {}", holders::in_words(&found.list, true)));
     say(left.mapped, format!("mapped by {}", mapped_words(found)));
-    let dirty = trouble.map_or("dirty or under writeback again", |_| "dirty: they could not be written back");
-    say(left.dirty, dirty.to_owned());
+    say(left.dirty, "dirty or under writeback again".to_owned());
     say(left.unknown, unknown_words(found.unseen, edge));
     reasons.join("; ")
 }
 
-/// Who has pages mapped: those without a lock, or else the ones with one, who map more than they lock.
+/// The processes that map pages without a lock or, if there are none, those that map more than they lock.
 fn mapped_words(found: &Holders) -> String {
     match holders::in_words(&found.list, false) {
         words if words.is_empty() => holders::in_words(&found.list, true),
@@ -205,9 +250,9 @@ fn mapped_words(found: &Holders) -> String {
 fn unknown_words(unseen: u64, edge: bool) -> String {
     let mut words = "for an unknown reason".to_owned();
     if unseen > 0 {
-        let advice = if geteuid().is_root() { "not even root may, here" } else { "run as root" };
+        let advice = if geteuid().is_root() { "root is not allowed to either" } else { "run as root" };
         let processes = if unseen == 1 { "process" } else { "processes" };
-        words.push_str(&format!(" ({unseen} {processes} could not be looked at: {advice})"));
+        words.push_str(&format!(" ({unseen} {processes} could not be inspected: {advice})"));
     }
     if edge {
         words.push_str(" (a large folio may reach beyond them)");

@@ -1,12 +1,12 @@
-//! Who keeps pages of a file in memory: the processes that map it, found through `/proc/PID/maps`, page by page.
+//! Finds the processes that keep pages of a file in memory, through `/proc/PID/maps` and the page tables.
 
 use crate::error::ErrorKind;
-use crate::pagecache::{OpenFile, PageRuns, Run};
+use crate::pagecache::OpenFile;
 use crate::process::file_maps::{self, FileMapping};
 use crate::process::{Fields, ProcRoot, Process, Wanted, read_pids, read_process, read_smaps};
-use crate::units::Pages;
+use crate::units::{PageRuns, Pages, Run};
 
-/// A process that has pages of a file in its page table.
+/// A process that has pages of a file in its page tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
     /// The process.
@@ -17,21 +17,21 @@ pub struct Holder {
     pub locked: bool,
 }
 
-/// All who hold any of some pages of a file, as far as this user may see.
+/// The processes that hold any of some pages of a file, as far as this user may see them.
 #[derive(Debug, Clone, Default)]
 pub struct Holders {
-    /// The processes, by number.
+    /// The processes, ordered by pid.
     pub list: Vec<Holder>,
-    /// The pages that are in a mapping that is locked.
+    /// The pages in locked mappings.
     pub locked: PageRuns,
-    /// The pages that are in a page table, locked or not.
+    /// The pages in any page table, locked or not.
     pub mapped: PageRuns,
-    /// How many processes could not be looked at.
+    /// How many processes could not be inspected.
     pub unseen: u64,
 }
 
 impl Holders {
-    /// Looks through all processes for those that map `pages` of `file`.
+    /// Finds the processes that map any of `pages` of `file`.
     pub fn find(root: &ProcRoot, file: &OpenFile, pages: &PageRuns) -> Holders {
         let mut found = Holders::default();
         let mut pids = read_pids(root).unwrap_or_default();
@@ -73,8 +73,8 @@ impl Holders {
     }
 }
 
-/// The first addresses of the mappings that are locked: `lo` in `VmFlags` of smaps. The counter `Locked` would miss a page
-/// that so many share that its part in Pss is no whole KiB. None where smaps cannot be read.
+/// The start addresses of the locked mappings: `lo` in `VmFlags` of smaps. The counter `Locked` would miss a page that
+/// is shared so widely that its part of Pss is less than 1 KiB. Empty if smaps cannot be read.
 fn locked_starts(root: &ProcRoot, pid: u32) -> Vec<u64> {
     let mut fields = Fields::new();
     let Ok(process) = read_smaps(root, pid, &mut fields, &Wanted::Only(vec!["VmFlags".to_owned()])) else {
@@ -90,12 +90,12 @@ fn runs(present: &[std::ops::Range<u64>]) -> PageRuns {
     present.iter().map(|run| Run { first: run.start, count: run.end.saturating_sub(run.start) }).collect()
 }
 
-/// The pages of either.
+/// The pages in either.
 fn union(left: &PageRuns, right: &PageRuns) -> PageRuns {
     left.iter().chain(right.iter()).copied().collect()
 }
 
-/// The first holders in words, for one line: `pid 4690 (cat), pid 4691 (less) and 3 more`.
+/// Names the first holders, for one line: `pid 4690 (cat), pid 4691 (less) and 3 more`.
 pub(super) fn in_words(holders: &[Holder], locked: bool) -> String {
     const NAMED: usize = 3;
     let of_kind: Vec<&Holder> = holders.iter().filter(|holder| holder.locked == locked).collect();

@@ -1,4 +1,4 @@
-//! Lock: holds pages of files in memory until the value is dropped.
+//! Lock: keeps pages of files in memory until the value is dropped.
 
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
@@ -10,34 +10,34 @@ use super::effect::{Effect, refuse_unmeasured};
 use super::warm::{End, Room, left_out, map_of};
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::locked_map::LockedMap;
-use crate::pagecache::{ByteRange, Engine, Layout, OpenFile};
-use crate::units::{Bytes, Human, Pages};
+use crate::pagecache::{Engine, OpenFile, Stretches};
+use crate::units::{ByteRange, Bytes, Human, Pages};
 
-/// The pages of one file that are held. They are let go with this value.
+/// The locked pages of one file. They are unlocked when this value is dropped.
 #[derive(Debug)]
 pub struct LockedFile {
     maps: Vec<LockedMap>,
 }
 
 impl LockedFile {
-    /// How many bytes are held, whole pages.
+    /// How many bytes are locked, in whole pages.
     pub fn held(&self) -> Bytes {
         self.maps.iter().map(|map| Bytes(map.length() as u64)).sum()
     }
 }
 
-/// How much is locked with one call, which cannot be stopped.
+/// How much is locked per call. A call cannot be interrupted.
 const PORTION: usize = 16 << 20;
 
-/// Reads the data of a range of a file into memory and locks it there. Holes are left alone. It is all or nothing: where a part
-/// cannot be locked, none is.
+/// Reads the data of a range of a file into memory and locks it there. Holes are not read. It is all or nothing: if a
+/// part cannot be locked, nothing is.
 ///
-/// `room` is what may still be filled, and `held` what this process has locked already. `go_on` is asked before each portion;
-/// where it breaks, all of this file is let go, and nothing comes back.
+/// `room` is the memory that may still be filled, and `held` is what this process has already locked. `go_on` is called
+/// before each portion; if it breaks, everything is unlocked and `None` is returned.
 ///
 /// # Errors
-/// `Denied`, `Unsupported`: what is cached of it cannot be told. `Refused`: it does not fit the memory, or the limit of
-/// locked memory.
+/// `Denied`, `Unsupported`: the cached pages are not known. `Refused`: it does not fit into memory, or exceeds the
+/// limit for locked memory.
 pub fn lock(
     engine: &Engine,
     room: &mut Room,
@@ -48,9 +48,9 @@ pub fn lock(
 ) -> Result<Option<(LockedFile, Effect)>> {
     let before = engine.map_range(file, range);
     refuse_unmeasured(&before)?;
-    let data = Layout::data(file, before.asked);
+    let data = Stretches::data(file, before.asked);
     let holes = Pages(before.asked.count).saturating_sub(data.cached());
-    // What is cached already takes no more memory by being locked.
+    // Pages that are already cached take no more memory when they are locked.
     room.take(file, data.subtract(&map_of(&before)).cached().bytes(before.page_size))?;
     let mut locked = LockedFile { maps: Vec::new() };
     for run in &data {
@@ -75,12 +75,12 @@ pub fn lock(
     Ok(Some((locked, Effect { before, after, holes, held: data.cached(), left, trouble: None })))
 }
 
-/// Why a part could not be locked.
+/// The reason why a part could not be locked.
 fn refusal(file: &OpenFile, errno: Errno, held: Bytes, more: Bytes) -> Error {
     let limit = getrlimit(Resource::RLIMIT_MEMLOCK).map_or(RLIM_INFINITY, |(soft, _)| soft);
     let passes = limit != RLIM_INFINITY && held.0.saturating_add(more.0) > limit;
     if matches!(errno, Errno::ENOMEM | Errno::EAGAIN | Errno::EPERM) && passes {
-        let why = format!("would pass the limit of locked memory, {} (RLIMIT_MEMLOCK)", Human(Bytes(limit)));
+        let why = format!("would exceed the limit for locked memory, {} (RLIMIT_MEMLOCK)", Human(Bytes(limit)));
         return Error::path(file.path(), ErrorKind::Refused, why)
             .with_advice("raise it with 'ulimit -l', choose a part with --range, or run as root");
     }
@@ -92,7 +92,9 @@ fn refusal(file: &OpenFile, errno: Errno, held: Bytes, more: Bytes) -> Error {
             "has data in the last page below 8 EiB, which cannot be mapped",
         )
         .with_advice("choose the part before it with --range"),
-        Errno::ENOMEM => error.with_advice("memory is short, or the file has more parts than a process may map"),
+        Errno::ENOMEM => {
+            error.with_advice("there is not enough memory, or the file has more parts than a process may map")
+        }
         _ => error,
     }
 }
@@ -102,11 +104,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_page_of_the_largest_file_is_refused_with_words() {
+    fn the_last_page_of_the_largest_file_is_refused_with_a_reason() {
         let named = tempfile::NamedTempFile::new_in("/dev/shm").unwrap();
         let (size, page) = ((1 << 63) - 1, crate::kernel::page_size().bytes());
         if named.as_file().set_len(size).is_err() {
-            eprintln!("SKIPPED: there is no file of 8 EiB - 1 here");
+            eprintln!("SKIPPED: this file system does not support files of 8 EiB - 1");
             return;
         }
         let file = OpenFile::open(named.path()).unwrap();

@@ -1,8 +1,7 @@
-//! Changing what the page cache holds of a file: warm, evict, lock. The only room whose work changes the machine on
-//! purpose.
+//! Changes which pages of a file are cached: warm, evict, lock.
 //!
-//! Each measures before and after, does no more than is needed, and says what is not as it was asked to be, and why.
-//! A reason is only given where there is proof of it; what is left is unknown.
+//! Each measures before and after, does no more than necessary, and reports which pages are not as requested, and why.
+//! A reason is only given if it is proven; the rest is reported as unknown.
 
 mod effect;
 mod evict;

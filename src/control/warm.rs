@@ -1,4 +1,4 @@
-//! Warm: reads in what is not cached and has data behind it, and nothing else.
+//! Warm: reads the data of a file that is not cached, and nothing else.
 
 use std::fs::File;
 use std::ops::{ControlFlow, Range};
@@ -8,37 +8,38 @@ use std::os::unix::fs::FileExt;
 use super::effect::{Effect, Left, refuse_unmeasured};
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::advise;
-use crate::pagecache::{ByteRange, Engine, FileReport, Layout, OpenFile, PageRuns};
+use crate::pagecache::{Engine, FileReport, OpenFile, Stretches};
 use crate::process::{ProcRoot, read_available_memory};
-use crate::units::{Bytes, Human, Pages};
+use crate::units::{ByteRange, Bytes, Human, PageRuns, Pages};
 
-/// How much is read with one call. Memory for the bytes, which nobody looks at.
+/// How much is read per call, into a buffer that is not used otherwise.
 const PORTION: u64 = 1 << 20;
 
-/// How far ahead of the reads the device is kept busy.
+/// How far read-ahead is requested ahead of the reads.
 const AHEAD: u64 = 4 << 20;
 
-/// What one call of readahead is asked for: kernels cut more than the device's longest request, often 128 KiB, silently.
+/// How much is requested per `readahead` call. The kernel silently limits a call to the longest request of the device,
+/// often 128 KiB.
 const ONE_REQUEST: u64 = 128 << 10;
 
-/// How often what is missing is read: the second time it is what the kernel has dropped again meanwhile.
+/// How often missing pages are read. The second time they are those that the kernel has dropped again meanwhile.
 const TRIES: u32 = 2;
 
-/// How much memory may still be filled: asked of the machine once, and less with each file, because what one file fills the
-/// next one would push out.
+/// How much memory may still be filled. It is read once and gets smaller with each file, because later files must not
+/// push out earlier ones.
 #[derive(Debug, Clone, Copy)]
 pub struct Room(Bytes);
 
 impl Room {
-    /// What the machine, and the control groups of this process, leave now.
+    /// Reads what is available on the machine and in the control groups of this process.
     ///
     /// # Errors
-    /// What reading `/proc/meminfo` answers.
+    /// If `/proc/meminfo` cannot be read.
     pub fn read(root: &ProcRoot) -> Result<Room> {
         read_available_memory(root).map(Room)
     }
 
-    /// As much as the caller says.
+    /// Uses the amount that the caller gives.
     pub fn of(left: Bytes) -> Room {
         Room(left)
     }
@@ -46,7 +47,7 @@ impl Room {
     /// Takes what a file needs.
     ///
     /// # Errors
-    /// `Refused`: there is not as much.
+    /// `Refused`: there is not enough left.
     pub(super) fn take(&mut self, file: &OpenFile, needed: Bytes) -> Result<()> {
         if needed > self.0 {
             let why = format!("needs {} of memory, and {} is left", Human(needed), Human(self.0));
@@ -58,15 +59,14 @@ impl Room {
     }
 }
 
-/// Reads the data of a range of a file into the page cache, as far as it is not there. Holes are left alone: reading them
+/// Reads the data of a range of a file that is not cached yet into the page cache. Holes are not read, because that
 /// would fill memory with zeros.
 ///
-/// `progress` is told after each portion how many bytes it had, and how many are wanted in all; where it breaks, no more is
-/// read.
+/// `progress` is called after each portion with its size and the total size; if it breaks, nothing more is read.
 ///
 /// # Errors
-/// `Denied`, `Unsupported`: what is cached of it cannot be told. `Refused`: it does not fit the memory. Nothing was done then.
-/// A failure to read is [`Effect::trouble`].
+/// `Denied`, `Unsupported`: the cached pages are not known. `Refused`: it does not fit into memory. Nothing was done
+/// then. A failure to read is reported in [`Effect::trouble`].
 pub fn warm(
     engine: &Engine,
     room: &mut Room,
@@ -77,7 +77,7 @@ pub fn warm(
     let before = engine.map_range(file, range);
     refuse_unmeasured(&before)?;
     let cached = map_of(&before);
-    let data = Layout::data(file, before.asked);
+    let data = Stretches::data(file, before.asked);
     let wanted = data.subtract(&cached);
     let holes = PageRuns::from(before.asked).subtract(&data).subtract(&cached).cached();
     let needed = wanted.cached().bytes(before.page_size);
@@ -101,7 +101,7 @@ pub fn warm(
     Ok(Effect { before, after, holes, held: Pages(0), left, trouble })
 }
 
-/// The pages that a report found cached.
+/// The cached pages according to a report.
 pub(super) fn map_of(report: &FileReport) -> PageRuns {
     report.runs.clone().and_then(std::result::Result::ok).unwrap_or_default()
 }
@@ -114,22 +114,23 @@ pub(super) enum End {
     Stopped,
 }
 
-/// The pages that are still not cached, and why as far as is known.
+/// The pages that are still not cached, and why.
 pub(super) fn left_out(missing: &PageRuns, end: End) -> Left {
     let pages = missing.cached();
+    let were = if pages == Pages(1) { "1 was" } else { &format!("{} were", pages.0) };
     let why = match (pages, end) {
         (Pages(0), _) => String::new(),
         (_, End::Failed) => format!("{} could not be read", pages.0),
-        (_, End::Stopped) => format!("{} were not read: it was ended before", pages.0),
-        (_, End::Done) => format!("{} were read and are not cached any more, for an unknown reason", pages.0),
+        (_, End::Stopped) => format!("{were} not read: interrupted"),
+        (_, End::Done) => format!("{were} read and dropped again by the kernel"),
     };
     Left { pages, unknown: if end == End::Done { pages } else { Pages(0) }, why, ..Left::default() }
 }
 
 /// Reads all these pages, run by run.
 ///
-/// Requests for readahead are only hints, whose end nobody is told; so each portion is read besides, which waits for it. The
-/// descriptor is set to random reads first, else the kernel would add pages beyond each run.
+/// `readahead` is only a hint and does not report completion, so each portion is also read, which waits for it.
+/// Read-ahead by the kernel is disabled first, because it would add pages beyond each run.
 fn read_in(
     file: &OpenFile,
     report: &FileReport,
@@ -138,12 +139,12 @@ fn read_in(
 ) -> Result<ControlFlow<()>> {
     let about = |error: &std::io::Error| Error::io(Subject::Path(file.path().to_owned()), error);
     let reader = File::from(file.as_fd().try_clone_to_owned().map_err(|error| about(&error))?);
-    // Where the advice is not taken more is read than was asked for, and nothing worse.
+    // If this fails, more is read than requested, which does no harm.
     let _ = advise::expect_random(reader.as_fd());
     let mut buffer = vec![0; PORTION as usize];
     for run in pages {
         let (start, end) = (run.offset(report.page_size).0, Pages(run.end()).bytes(report.page_size).0);
-        // The kernel reads nothing that reaches past 8 EiB, not even where the file ends before.
+        // The kernel rejects reads that extend past 8 EiB, even if the file ends before.
         let part = start..end.min(report.size.0);
         if read_part(&reader, part, &mut buffer, &mut progress).map_err(|error| about(&error))?.is_break() {
             return Ok(ControlFlow::Break(()));
@@ -165,7 +166,7 @@ fn read_part(
         let wanted = usize::try_from((end - next).min(PORTION)).unwrap_or(buffer.len());
         let portion = buffer.get_mut(..wanted).unwrap_or_default();
         match reader.read_at(portion, next) {
-            // The end of the file: its last page is in part, or it was cut meanwhile.
+            // The end of the file: its last page is partly used, or the file was truncated.
             Ok(0) => break,
             Ok(count) if progress(Bytes(count as u64)).is_break() => return Ok(ControlFlow::Break(())),
             Ok(count) => next = next.saturating_add(count as u64),
@@ -176,7 +177,8 @@ fn read_part(
     Ok(ControlFlow::Continue(()))
 }
 
-/// Starts reading `from .. to`, request by request; says how far it came. A hint that fails is not missed: the reads follow.
+/// Starts reading `from .. to`, request by request. Returns how far it got. A failed request does not matter, because
+/// the reads follow.
 fn request(reader: &File, from: u64, to: u64) -> u64 {
     let mut next = from;
     while next < to {
@@ -194,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_one_file_fills_is_not_there_for_the_next_one() {
+    fn what_one_file_fills_is_not_available_for_the_next_one() {
         let file = OpenFile::open(std::path::Path::new("/proc/self/exe")).unwrap();
         let mut room = Room(Bytes(8192));
         assert!(room.take(&file, Bytes(4096)).is_ok());
@@ -209,7 +211,7 @@ mod tests {
         let file = tempfile::tempfile_in("/dev/shm").unwrap();
         let (size, page) = ((1 << 63) - 1, crate::kernel::page_size().bytes());
         if file.set_len(size).is_err() {
-            eprintln!("SKIPPED: there is no file of 8 EiB - 1 here");
+            eprintln!("SKIPPED: this file system does not support files of 8 EiB - 1");
             return;
         }
         let mut read = 0;

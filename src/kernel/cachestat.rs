@@ -1,7 +1,7 @@
 //! `cachestat(2)`: how many pages of a range of a file are in the page cache (Linux 6.5 and later).
 //!
-//! The call answers, it does not judge: on overlayfs, pipes, directories and `/proc` files it succeeds with zeros that
-//! mean nothing. When to believe it is for `pagecache` to decide.
+//! On overlayfs, pipes, directories and `/proc` files the call succeeds and reports meaningless zeros. When to trust it
+//! is decided in `pagecache`.
 
 #![allow(unsafe_code, reason = "neither nix nor libc wraps cachestat: the raw system call is needed")]
 
@@ -14,29 +14,29 @@ use nix::libc;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 /// The number of `cachestat`. It follows `futex_waitv` (449) and `set_mempolicy_home_node` (450) in the common table,
-/// so this is right on the architectures whose numbers have a base (mips, x32) too.
+/// so this is also correct on architectures whose numbers have an offset (mips, x32).
 const SYS_CACHESTAT: libc::c_long = libc::SYS_futex_waitv + 2;
 
-/// What `cachestat` says of a range: pages, of the machine's page size.
+/// The result of `cachestat` for a range, in pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[repr(C)]
-pub struct CacheStat {
-    /// Pages in the page cache, those still being read in included.
-    pub cached: u64,
-    /// Pages that are to be written back. Counted by folio: one dirty byte marks the whole of a large folio.
-    pub dirty: u64,
-    /// Pages that are being written back now. Counted by folio too.
-    pub writeback: u64,
-    /// Pages that were dropped and whose mark is still there; on tmpfs, also pages in swap.
-    pub evicted: u64,
-    /// Evicted pages that would be called active if they came back now.
-    pub recently_evicted: u64,
+pub(crate) struct CacheStat {
+    /// Pages in the page cache, including those that are not up to date (still being read, or reading failed).
+    pub(crate) cached: u64,
+    /// Pages to be written back, counted by folio: one dirty byte marks the whole of a large folio.
+    pub(crate) dirty: u64,
+    /// Pages being written back now, counted by folio.
+    pub(crate) writeback: u64,
+    /// Pages that were dropped and whose shadow entry is still there; on tmpfs also pages in swap.
+    pub(crate) evicted: u64,
+    /// Evicted pages that would be treated as active if they were read again now.
+    pub(crate) recently_evicted: u64,
 }
 
 impl CacheStat {
-    /// These counts and those of another range of the same file.
+    /// The sum of these counts and those of another range of the same file.
     #[must_use]
-    pub fn plus(self, other: CacheStat) -> CacheStat {
+    pub(crate) fn plus(self, other: CacheStat) -> CacheStat {
         CacheStat {
             cached: self.cached.saturating_add(other.cached),
             dirty: self.dirty.saturating_add(other.dirty),
@@ -54,38 +54,38 @@ struct CacheStatRange {
     length: u64,
 }
 
-/// Asks for the pages that hold the bytes `offset .. offset + length`, in part or whole.
+/// Counts the pages that hold any of the bytes `offset .. offset + length`.
 ///
-/// A `length` of zero means "to the end of the mapping" to the kernel, and then it counts pages past the end of the
-/// file. Pass the true length.
+/// For a `length` of zero the kernel counts everything from `offset`, including pages past the end of the file. Pass
+/// the true length.
 ///
 /// # Errors
-/// * `EPERM`: not the owner nor a writer of the file (6.12.12 and later), or a seccomp profile that does not know the call.
-/// * `ENOSYS`: a kernel before 6.5, or a seccomp profile.
+/// * `EPERM`: the caller neither owns the file nor may write it (6.12.12 and later), or a seccomp profile blocks the
+///   call.
+/// * `ENOSYS`: the kernel is older than 6.5, or a seccomp profile blocks the call.
 /// * `EOPNOTSUPP`: the file is on hugetlbfs.
 /// * `EBADF`: the descriptor is `O_PATH`.
-pub fn cachestat(fd: BorrowedFd<'_>, offset: u64, length: u64) -> Result<CacheStat, Errno> {
+pub(crate) fn cachestat(fd: BorrowedFd<'_>, offset: u64, length: u64) -> Result<CacheStat, Errno> {
     let range = CacheStatRange { offset, length };
     let mut stat = CacheStat::default();
-    // SAFETY: both pointers are to live values of the layout that the kernel reads and writes (two and five u64), and
-    // the kernel keeps neither.
+    // SAFETY: both pointers are to live values with the layout that the kernel reads and writes (two and five u64). The
+    // kernel keeps neither.
     let answer =
         unsafe { libc::syscall(SYS_CACHESTAT, fd.as_raw_fd(), &raw const range, &raw mut stat, 0 as libc::c_uint) };
     Errno::result(answer).map(|_| stat)
 }
 
-/// Whether this process may use `cachestat` at all, found out on a page of its own.
+/// Whether this process may use `cachestat` at all, tested on a page of its own.
 ///
-/// This tells a kernel or seccomp profile without the call from a file that the caller may not ask about, which is
-/// `EPERM` in both cases. The answer holds for the life of the process: seccomp profiles only ever get tighter.
-pub fn available() -> bool {
+/// `EPERM` alone cannot tell a seccomp profile that blocks the call from a file that the caller may not ask about.
+pub(crate) fn available() -> bool {
     own_page().is_ok_and(|file| {
-        // An emulator that knows the number but not the call would answer zeros: the page was written, so it is cached.
+        // The page was just written, so it is cached. An emulator that does not implement the call could report zeros.
         cachestat(file.as_fd(), 0, 1).is_ok_and(|stat| stat.cached == 1)
     })
 }
 
-/// A file in memory with one page that is certainly cached.
+/// A file in memory with one page, which is cached.
 fn own_page() -> std::io::Result<File> {
     let file = File::from(memfd_create(c"rmap-probe", MFdFlags::MFD_CLOEXEC)?);
     file.write_all_at(&[1], 0)?;
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_was_written_is_cached_and_one_that_was_not_is_not() {
+    fn only_written_pages_are_counted() {
         if skip_without_cachestat() {
             return;
         }
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_the_kernels_own() {
+    fn the_error_of_the_kernel_is_returned() {
         if skip_without_cachestat() {
             return;
         }

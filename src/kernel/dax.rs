@@ -1,4 +1,4 @@
-//! Whether a file is in DAX mode: read and written in place on persistent memory, with no page cache at all.
+//! Whether a file is in DAX mode: accessed in place on persistent memory, without the page cache.
 
 #![allow(unsafe_code, reason = "neither nix nor the musl libc wraps statx: the raw system call is needed")]
 
@@ -9,7 +9,7 @@ use nix::libc;
 /// `STATX_ATTR_DAX` of `linux/stat.h`.
 const ATTRIBUTE_DAX: u64 = 0x0020_0000;
 
-/// The first fields of `struct statx`, and room for the rest: the kernel fills 256 bytes.
+/// The first fields of `struct statx`, and space for the rest: the kernel writes 256 bytes.
 #[repr(C)]
 struct Statx {
     mask: u32,
@@ -18,12 +18,12 @@ struct Statx {
     rest: [u64; 30],
 }
 
-/// Whether the file is in DAX mode, from the attributes that `statx(2)` gives (Linux 5.8 and later); `false` where the
-/// kernel does not say.
+/// Whether the file is in DAX mode, from the attributes of `statx(2)` (Linux 5.8 and later); `false` if the kernel does
+/// not report it.
 #[doc(alias = "statx")]
-pub fn is_dax(fd: BorrowedFd<'_>) -> bool {
+pub(crate) fn is_dax(fd: BorrowedFd<'_>) -> bool {
     let mut answer = Statx { mask: 0, block_size: 0, attributes: 0, rest: [0; 30] };
-    // SAFETY: the path is an empty string that ends in NUL, the buffer has the 256 bytes of `struct statx`, both
+    // SAFETY: the path is an empty NUL-terminated string and the buffer has the 256 bytes of `struct statx`. Both
     // outlive the call, and the kernel keeps neither.
     let status = unsafe {
         libc::syscall(
@@ -44,13 +44,13 @@ mod tests {
     use std::os::fd::AsFd;
 
     #[test]
-    fn the_room_is_what_the_kernel_fills() {
+    fn the_buffer_has_the_size_that_the_kernel_writes() {
         assert_eq!(std::mem::size_of::<Statx>(), 256);
         assert_eq!(std::mem::offset_of!(Statx, attributes), 8);
     }
 
     #[test]
-    fn a_program_on_an_ordinary_disk_is_not_in_dax_mode() {
+    fn a_file_on_an_ordinary_disk_is_not_in_dax_mode() {
         let file = std::fs::File::open("/proc/self/exe").unwrap();
         assert!(!is_dax(file.as_fd()));
     }

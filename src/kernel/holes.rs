@@ -1,7 +1,8 @@
-//! Where a file has data and where it has holes: `lseek(2)` with `SEEK_DATA` and `SEEK_HOLE`.
+//! Finds the data and the holes of a file: `lseek(2)` with `SEEK_DATA` and `SEEK_HOLE`.
 //!
-//! Nothing of the file moves, only the offset of the descriptor that is asked, which must be this program's own; but see
-//! [`seek_writes`](super::file_system::FileSystem::seek_writes). A file system that does not know holes says that all is data.
+//! This moves the offset of the descriptor, so the descriptor must not be shared. On some file systems it writes back
+//! dirty pages: see [`seek_writes`](super::file_system::FileSystem::seek_writes). A file system that does not support
+//! holes reports everything as data.
 
 use std::os::fd::BorrowedFd;
 
@@ -9,24 +10,24 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::unistd::{Whence, lseek64};
 
-/// The first byte at `offset` or after it that is data; none where only a hole is left up to the end of the file.
+/// The first byte of data at or after `offset`; `None` if only a hole follows.
 ///
 /// # Errors
-/// * `EINVAL`: `offset` is past what a file can hold.
-/// * What a file system of a server answers (`EIO`, `EINTR`).
+/// * `EINVAL`: `offset` is beyond the largest possible file.
+/// * `EIO`, `EINTR`: from a network file system.
 #[doc(alias = "lseek")]
 #[doc(alias = "SEEK_DATA")]
-pub fn next_data(fd: BorrowedFd<'_>, offset: u64) -> Result<Option<u64>, Errno> {
+pub(crate) fn next_data(fd: BorrowedFd<'_>, offset: u64) -> Result<Option<u64>, Errno> {
     seek(fd, offset, Whence::SeekData)
 }
 
-/// The first byte at `offset` or after it that is in a hole; the end of the file counts as one. None past the end.
+/// The first byte of a hole at or after `offset`. The end of the file counts as a hole. `None` past the end.
 ///
 /// # Errors
 /// As [`next_data`].
 #[doc(alias = "lseek")]
 #[doc(alias = "SEEK_HOLE")]
-pub fn next_hole(fd: BorrowedFd<'_>, offset: u64) -> Result<Option<u64>, Errno> {
+pub(crate) fn next_hole(fd: BorrowedFd<'_>, offset: u64) -> Result<Option<u64>, Errno> {
     seek(fd, offset, Whence::SeekHole)
 }
 

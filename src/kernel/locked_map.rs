@@ -1,4 +1,4 @@
-//! A part of a file held in memory with `mlock(2)`. Inspecting never uses this: it reads the part in.
+//! Locks a part of a file in memory with `mlock(2)`. Inspecting never uses this.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
@@ -7,9 +7,9 @@ use memmap2::{MmapOptions, MmapRaw};
 use nix::errno::Errno;
 use nix::sys::mman::mlock;
 
-/// A part of a file that is mapped, and of which pages stay in memory as long as this value lives. The bytes are never
-/// touched through it.
-pub struct LockedMap {
+/// A mapped part of a file whose locked pages stay in memory as long as this value lives. The bytes are never accessed
+/// through it.
+pub(crate) struct LockedMap {
     map: MmapRaw,
     locked: usize,
 }
@@ -18,35 +18,35 @@ impl LockedMap {
     /// Maps `length` bytes from `offset` (a multiple of the page size), readable and shared. Nothing is locked yet.
     ///
     /// # Errors
-    /// * `ENOMEM`: there are too many mappings, or the address space is too small.
-    /// * `EOVERFLOW`: the part reaches past the last page that the kernel maps of any file, at 8 EiB.
+    /// * `ENOMEM`: too many mappings (`vm.max_map_count`), or the address space is too small.
+    /// * `EOVERFLOW`: the part includes the last page below 8 EiB, which the kernel does not map.
     /// * `EACCES`, `ENODEV`, `EINVAL`: as `mmap(2)`.
     #[doc(alias = "mmap")]
-    pub fn new(fd: BorrowedFd<'_>, offset: u64, length: usize) -> Result<LockedMap, Errno> {
+    pub(crate) fn new(fd: BorrowedFd<'_>, offset: u64, length: usize) -> Result<LockedMap, Errno> {
         let errno = |error: std::io::Error| error.raw_os_error().map_or(Errno::EINVAL, Errno::from_raw);
         let map = MmapOptions::new().offset(offset).len(length).map_raw_read_only(fd.as_raw_fd()).map_err(errno)?;
         Ok(LockedMap { map, locked: 0 })
     }
 
-    /// Locks the next `most` bytes (a multiple of the page size), or what is left, which reads in what is not cached. Says
-    /// whether something is left.
+    /// Locks the next `most` bytes (a multiple of the page size) or, if there are fewer, the rest. Pages that are not
+    /// cached are read in. Returns whether more remains to be locked.
     ///
     /// # Errors
-    /// * `ENOMEM`, `EAGAIN`: the limit `RLIMIT_MEMLOCK` is passed, or memory is short.
-    /// * `EPERM`: the limit is zero and the caller has no `CAP_IPC_LOCK`.
+    /// * `ENOMEM`, `EAGAIN`: `RLIMIT_MEMLOCK` would be exceeded, or there is not enough memory.
+    /// * `EPERM`: `RLIMIT_MEMLOCK` is zero and the caller lacks `CAP_IPC_LOCK`.
     #[doc(alias = "mlock")]
-    #[allow(unsafe_code, reason = "memmap2 locks a mapping as a whole, which nobody could stop")]
-    pub fn lock_next(&mut self, most: usize) -> Result<bool, Errno> {
+    #[allow(unsafe_code, reason = "memmap2 can only lock a whole mapping, which cannot be interrupted")]
+    pub(crate) fn lock_next(&mut self, most: usize) -> Result<bool, Errno> {
         let length = self.map.len().saturating_sub(self.locked).min(most);
         let start = NonNull::new(self.map.as_mut_ptr().wrapping_add(self.locked)).ok_or(Errno::EINVAL)?;
-        // SAFETY: `start` and the `length` bytes behind it lie in a mapping that this value owns; no byte is touched.
+        // SAFETY: the `length` bytes from `start` lie in a mapping that this value owns; no byte is accessed.
         unsafe { mlock(start.cast(), length) }?;
         self.locked = self.locked.saturating_add(length);
         Ok(self.locked < self.map.len())
     }
 
     /// How many bytes are locked.
-    pub fn length(&self) -> usize {
+    pub(crate) fn length(&self) -> usize {
         self.locked
     }
 }

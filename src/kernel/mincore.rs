@@ -1,7 +1,7 @@
 //! `mincore(2)` over a window of a file: which of its pages are in the page cache.
 //!
-//! The window is a mapping that nobody ever touches, so that no page is brought in and no SIGBUS can come. Whether the
-//! answer may be believed is not for this file: since Linux 5.2 the kernel answers "all in memory" to a caller who
+//! The window is a mapping that is never accessed, so no page is read in and no SIGBUS is possible. This module does
+//! not decide whether the answer is true: since Linux 5.2 the kernel reports every page as resident to a caller who
 //! neither owns the file nor may write it.
 
 #![allow(unsafe_code, reason = "mincore takes addresses; nix has no wrapper for it")]
@@ -12,26 +12,27 @@ use memmap2::{MmapOptions, MmapRaw};
 use nix::errno::Errno;
 use nix::libc;
 
-/// A part of a file, mapped to be asked about and never to be touched.
-pub struct Window {
+/// A part of a file, mapped for `mincore` and never accessed.
+pub(crate) struct Window {
     map: MmapRaw,
     page: usize,
 }
 
 impl Window {
-    /// Maps `length` bytes of the file from `offset`, readable and shared. It may reach past the end of the file.
+    /// Maps `length` bytes of the file from `offset`, readable and shared. The window may extend past the end of the
+    /// file.
     ///
-    /// `offset` must be a multiple of `page`, the machine's page size in bytes. The kernel moves the file's access time
-    /// here unless the descriptor has `O_NOATIME` or the mount keeps no access times.
+    /// `offset` must be a multiple of `page`, the page size in bytes. The kernel updates the access time of the file
+    /// unless the descriptor has `O_NOATIME` or the mount does not keep access times.
     ///
     /// # Errors
     /// * `EINVAL`: `length` is zero or `offset` is not a multiple of the page size.
     /// * `ENODEV`: the file system cannot map files.
     /// * `EOVERFLOW`: past the largest offset of the file system.
-    /// * `ENOMEM`: no room in the address space (`RLIMIT_AS`), or too many mappings.
+    /// * `ENOMEM`: not enough address space (`RLIMIT_AS`), or too many mappings.
     /// * `EACCES`: the descriptor is not open for reading.
     #[doc(alias = "mmap")]
-    pub fn map(fd: BorrowedFd<'_>, offset: u64, length: usize, page: usize) -> Result<Window, Errno> {
+    pub(crate) fn map(fd: BorrowedFd<'_>, offset: u64, length: usize, page: usize) -> Result<Window, Errno> {
         if length == 0 || page == 0 || !offset.is_multiple_of(page as u64) {
             return Err(Errno::EINVAL);
         }
@@ -42,19 +43,19 @@ impl Window {
         }
     }
 
-    /// How many pages the window has, the last one perhaps in part.
-    pub fn pages(&self) -> usize {
+    /// How many pages the window has. The last one may be partly used.
+    pub(crate) fn pages(&self) -> usize {
         self.map.len().div_ceil(self.page)
     }
 
-    /// Fills `answer` with one byte a page from the window's page `first` on: bit 0 says that it is cached, the other
-    /// bits are reserved. It is no snapshot: the kernel lets go of its lock every 4096 pages.
+    /// Fills `answer` with one byte per page, starting at page `first` of the window. Bit 0 is set if the page is
+    /// cached; the other bits are reserved. This is not a snapshot: the kernel drops its lock every 4096 pages.
     ///
     /// # Errors
-    /// * `EINVAL`: the answer would reach past the window.
-    /// * `EAGAIN`: the kernel was out of memory for the moment.
+    /// * `EINVAL`: the range extends past the window.
+    /// * `EAGAIN`: the kernel was temporarily out of memory.
     #[doc(alias = "mincore")]
-    pub fn cached(&self, first: usize, answer: &mut [u8]) -> Result<(), Errno> {
+    pub(crate) fn cached(&self, first: usize, answer: &mut [u8]) -> Result<(), Errno> {
         if answer.is_empty() {
             return Ok(());
         }
@@ -63,9 +64,9 @@ impl Window {
             return Err(Errno::EINVAL);
         }
         let start = self.map.as_ptr().wrapping_add(first * self.page).cast_mut();
-        // SAFETY: the window is mapped while `self` lives and `start .. start + answer.len() pages` is inside it (just
-        // checked; a mapping ends at a whole page). The kernel writes one byte a page to `answer`, which has as many,
-        // and reads or writes nothing at `start`.
+        // SAFETY: the window is mapped while `self` lives, and `answer.len()` pages from `start` are inside it (checked
+        // above; a mapping ends on a page boundary). The kernel writes one byte per page to `answer`, which has that
+        // length, and does not access the memory at `start`.
         let status = unsafe { libc::mincore(start.cast(), answer.len() * self.page, answer.as_mut_ptr()) };
         Errno::result(status).map(drop)
     }
@@ -91,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn written_pages_are_cached_the_others_are_not_and_asking_changes_nothing() {
+    fn only_written_pages_are_cached_and_measuring_changes_nothing() {
         let (file, page) = file_of_pages(4, &[0, 2]);
         let window = Window::map(file.as_fd(), 0, 4 * page, page).unwrap();
         let mut answer = [9; 4];
@@ -104,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_past_the_window_is_refused() {
+    fn a_range_past_the_window_is_an_error() {
         let (file, page) = file_of_pages(4, &[]);
         let window = Window::map(file.as_fd(), 0, 2 * page, page).unwrap();
         assert_eq!(window.cached(1, &mut [0; 2]), Err(Errno::EINVAL));
@@ -115,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn past_the_end_of_the_file_nothing_is_cached_and_nothing_faults() {
+    fn pages_past_the_end_of_the_file_are_not_cached() {
         let (file, page) = file_of_pages(1, &[0]);
         let window = Window::map(file.as_fd(), 64 * page as u64, page, page).unwrap();
         let mut answer = [9];

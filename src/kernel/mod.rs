@@ -1,24 +1,25 @@
-//! The raw kernel interfaces, one file each: small safe functions over what the kernel offers, and the only `unsafe`
-//! of the crate.
+//! The raw kernel interfaces, one file each: small safe functions over the system calls, and the only `unsafe` code of
+//! the crate.
 //!
-//! Nothing here decides what a figure means, which interface to believe, or how an answer reads: that is for the
-//! floors above.
+//! Nothing here decides what a figure means, which interface to trust, or how a result is printed. That is up to the
+//! modules above.
 
-pub mod advise;
+pub(crate) mod advise;
 mod bus_error;
-pub mod cachestat;
-pub mod dax;
-pub mod file_system;
-pub mod holes;
-pub mod locked_map;
-pub mod mincore;
-pub mod mount_points;
-pub mod open;
-pub mod page_size;
-pub mod pagemap;
-pub mod pagemap_scan;
-pub mod rename;
-pub mod shared_map;
-pub mod signal;
+pub(crate) mod cachestat;
+pub(crate) mod dax;
+pub(crate) mod file_system;
+pub(crate) mod holes;
+pub(crate) mod locked_map;
+pub(crate) mod mincore;
+pub(crate) mod mount_points;
+pub(crate) mod open;
+pub(crate) mod page_size;
+pub(crate) mod pagemap;
+pub(crate) mod pagemap_scan;
+pub(crate) mod rename;
+pub(crate) mod shared_map;
+#[cfg(feature = "cli")]
+pub(crate) mod signal;
 
-pub use page_size::page_size;
+pub(crate) use page_size::page_size;

@@ -1,23 +1,23 @@
-//! Which single files are mount points (`mount --bind FILE FILE`, as containers do with `/etc/resolv.conf`).
+//! Regular files that are mount points (`mount --bind FILE FILE`, as containers do with `/etc/resolv.conf`).
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Device and inode of each regular file that is a mount point for which `wanted` holds.
+/// Device and inode of each regular file that is a mount point and for which `wanted` returns true.
 ///
-/// From `/proc/self/mountinfo`; nothing where that cannot be read. Only mount points that are wanted are touched:
-/// looking at one of a server that is gone may block.
-pub fn read_mounted_files(wanted: impl Fn(&Path) -> bool) -> Vec<(u64, u64)> {
+/// Reads `/proc/self/mountinfo`; returns nothing if that fails. Only wanted mount points are looked up, because `stat`
+/// blocks if the server of a mount does not answer.
+pub(crate) fn read_mounted_files(wanted: impl Fn(&Path) -> bool) -> Vec<(u64, u64)> {
     let text = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
     let points = text.split(|byte| *byte == b'\n').filter_map(parse_bind_mount).filter(|point| wanted(point));
     let files = points.filter_map(|point| point.symlink_metadata().ok()).filter(|found| found.is_file());
     files.map(|found| (found.dev(), found.ino())).collect()
 }
 
-/// The mount point of a line of mountinfo, `36 35 98:0 /root /point rw - ext4 /dev/sda rw`, if it is a mount of a part
-/// of a file system: only such a mount can be of a single file.
+/// The mount point in a line of mountinfo (`36 35 98:0 /root /point rw - ext4 /dev/sda rw`), if a part of a file system
+/// is mounted there. Only such a mount can be a single file.
 fn parse_bind_mount(line: &[u8]) -> Option<PathBuf> {
     let mut fields = line.split(|byte| *byte == b' ').skip(3);
     let root = fields.next()?;
@@ -25,7 +25,7 @@ fn parse_bind_mount(line: &[u8]) -> Option<PathBuf> {
     (root != b"/").then(|| PathBuf::from(OsString::from_vec(unescape(point))))
 }
 
-/// Undoes the kernel's octal escapes: `\040` is a space.
+/// Decodes the kernel's octal escapes: `\040` is a space.
 fn unescape(field: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(field.len());
     let mut rest = field;
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_mounts_of_a_part_of_a_file_system_are_taken() {
+    fn only_mounts_of_a_part_of_a_file_system_are_listed() {
         let line = br"36 35 98:0 /hosts /mnt\040a/b\134c rw,noatime master:1 - ext4 /dev/root rw";
         assert_eq!(parse_bind_mount(line), Some(PathBuf::from(r"/mnt a/b\c")));
         assert_eq!(parse_bind_mount(b"36 35 98:0 / /mnt rw - ext4 /dev/root rw"), None);

@@ -1,4 +1,4 @@
-//! Opening a file so that looking at it leaves no trace and cannot block.
+//! Opens files for inspection: without blocking and without changing their access time.
 
 use std::ffi::CStr;
 use std::fs::{File, OpenOptions};
@@ -12,25 +12,25 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl, openat};
 use nix::sys::stat::Mode;
 use nix::{NixPath, libc};
 
-/// A file opened to be inspected.
+/// A file opened for inspection.
 #[derive(Debug)]
-pub struct Quiet {
-    /// The open file, for reading.
-    pub file: File,
+pub(crate) struct Quiet {
+    /// The file, open for reading.
+    pub(crate) file: File,
     /// Whether the descriptor has `O_NOATIME`.
     ///
-    /// The kernel gives that flag to exactly those whom it calls the file's owner (`inode_owner_or_capable`: the owner,
-    /// or `CAP_FOWNER` where it counts), and `mincore` and `cachestat` ask the same function. So this is also the test
-    /// of ownership, and right for a fake root in a user namespace, whom the mode bits would mislead.
-    pub owned: bool,
+    /// The kernel grants this flag only to callers that pass `inode_owner_or_capable` (the owner, or `CAP_FOWNER` if it
+    /// applies to the file). `mincore` and `cachestat` use the same check, so this flag also shows whether they answer.
+    /// It is correct for root in a user namespace, where user ids and mode bits are misleading.
+    pub(crate) owned: bool,
 }
 
-/// Opens for reading with `O_NONBLOCK|O_NOCTTY|O_CLOEXEC`, and with `O_NOATIME` where the caller owns the file.
+/// Opens for reading with `O_NONBLOCK|O_NOCTTY|O_CLOEXEC`, and with `O_NOATIME` if the caller owns the file.
 ///
 /// # Errors
-/// Those of `open(2)`. `EWOULDBLOCK` is a lease that another process holds on the file.
+/// As `open(2)`. `EWOULDBLOCK` means that another process holds a lease on the file.
 #[doc(alias = "open")]
-pub fn quietly(path: &Path) -> io::Result<Quiet> {
+pub(crate) fn quietly(path: &Path) -> io::Result<Quiet> {
     match open_with(path, libc::O_NOATIME) {
         Ok(file) => Ok(Quiet { file, owned: true }),
         Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
@@ -40,28 +40,32 @@ pub fn quietly(path: &Path) -> io::Result<Quiet> {
     }
 }
 
-/// The same for the file `name` in an open directory; a symbolic link is followed only if `follow` says so.
+/// Opens the file `name` in an open directory in the same way. A symbolic link is followed only if `follow` is set.
 ///
 /// # Errors
-/// Those of `openat(2)`; `ELOOP` where a link is not followed.
+/// As `openat(2)`; `ELOOP` for a link that is not followed.
 #[doc(alias = "openat")]
-pub fn quietly_at(directory: BorrowedFd<'_>, name: &CStr, follow: bool) -> Result<Quiet, Errno> {
+pub(crate) fn quietly_at(directory: BorrowedFd<'_>, name: &CStr, follow: bool) -> Result<Quiet, Errno> {
     let link = if follow { OFlag::empty() } else { OFlag::O_NOFOLLOW };
     let (fd, owned) = without_atime(directory, name, link | OFlag::O_NONBLOCK | OFlag::O_NOCTTY)?;
     Ok(Quiet { file: File::from(fd), owned })
 }
 
-/// Opens a directory to be listed, in the same way.
+/// Opens a directory in the same way, to list it.
 ///
 /// # Errors
-/// Those of `openat(2)`; `ENOTDIR` where it is no directory, or a link that is not followed.
+/// As `openat(2)`; `ENOTDIR` if it is not a directory, or is a link that is not followed.
 #[doc(alias = "openat")]
-pub fn directory_at<P: ?Sized + NixPath>(parent: BorrowedFd<'_>, name: &P, follow: bool) -> Result<OwnedFd, Errno> {
+pub(crate) fn directory_at<P: ?Sized + NixPath>(
+    parent: BorrowedFd<'_>,
+    name: &P,
+    follow: bool,
+) -> Result<OwnedFd, Errno> {
     let link = if follow { OFlag::empty() } else { OFlag::O_NOFOLLOW };
     without_atime(parent, name, link | OFlag::O_DIRECTORY).map(|(fd, _)| fd)
 }
 
-/// Opens with `O_NOATIME` where the kernel gives it, and says whether it did.
+/// Opens with `O_NOATIME` if the kernel grants it. Returns whether it did.
 fn without_atime<P: ?Sized + NixPath>(
     directory: BorrowedFd<'_>,
     name: &P,
@@ -75,26 +79,26 @@ fn without_atime<P: ?Sized + NixPath>(
     }
 }
 
-/// The open itself; the standard library adds `O_CLOEXEC`.
+/// Opens with the given flag; the standard library adds `O_CLOEXEC`.
 fn open_with(path: &Path, flag: libc::c_int) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY | flag).open(path)
 }
 
-/// Sets `O_NOATIME` on an open file; says whether the kernel gave it, which it does to the owner alone.
+/// Sets `O_NOATIME` on an open file. Returns whether the kernel granted it, which it does only to the owner.
 ///
-/// The flag belongs to the open file description: pass none that is shared with another process.
+/// The flag belongs to the open file description, so do not pass one that is shared with another process.
 #[doc(alias = "fcntl")]
-pub fn set_no_atime(fd: BorrowedFd<'_>) -> bool {
+pub(crate) fn set_no_atime(fd: BorrowedFd<'_>) -> bool {
     let set = |flags| fcntl(fd, FcntlArg::F_SETFL(OFlag::from_bits_retain(flags) | OFlag::O_NOATIME));
     fcntl(fd, FcntlArg::F_GETFL).and_then(set).is_ok()
 }
 
-/// Whether the descriptor can be read from: neither `O_PATH` nor `O_WRONLY`.
+/// Whether the descriptor is open for reading: neither `O_PATH` nor `O_WRONLY`.
 ///
 /// # Errors
 /// `EBADF`: it is not open.
 #[doc(alias = "fcntl")]
-pub fn is_readable(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
+pub(crate) fn is_readable(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
     let flags = fcntl(fd, FcntlArg::F_GETFL)?;
     Ok(flags & libc::O_PATH == 0 && flags & libc::O_ACCMODE != libc::O_WRONLY)
 }
@@ -109,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn an_own_file_is_opened_without_moving_its_access_time() {
+    fn a_file_of_the_caller_is_opened_with_noatime() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let quiet = quietly(file.path()).unwrap();
         assert!(quiet.owned);
@@ -118,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_descriptor_that_was_given_gets_the_flag_and_keeps_the_others() {
+    fn setting_noatime_keeps_the_other_flags() {
         let own = tempfile::NamedTempFile::new().unwrap();
         let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(own.path()).unwrap();
         assert!(set_no_atime(file.as_fd()));
@@ -127,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_descriptor_that_cannot_be_read_is_told_apart() {
+    fn path_and_write_only_descriptors_are_not_readable() {
         let own = tempfile::NamedTempFile::new().unwrap();
         let path_only = OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(own.path()).unwrap();
         let write_only = OpenOptions::new().write(true).open(own.path()).unwrap();

@@ -5,8 +5,8 @@ use nix::unistd::{SysconfVar, sysconf};
 use crate::units::PageSize;
 
 /// The page size of the running kernel: 4, 16 or 64 KiB, from `sysconf(_SC_PAGESIZE)`.
-pub fn page_size() -> PageSize {
-    // The C library takes it from the auxiliary vector, which the kernel always fills, so the fallback is never used.
+pub(crate) fn page_size() -> PageSize {
+    // The C library reads it from the auxiliary vector, which the kernel always fills, so the fallback is never used.
     sysconf(SysconfVar::PAGE_SIZE)
         .ok()
         .flatten()

@@ -1,8 +1,8 @@
 //! `/proc/PID/pagemap`: one 64-bit entry per page of an address space (the kernel's
-//! `Documentation/admin-guide/mm/pagemap.rst`), read as runs of like pages.
+//! `Documentation/admin-guide/mm/pagemap.rst`), read as runs of pages in the same state.
 //!
-//! It says what the page *tables* hold, which is what smaps counts; it says nothing of pages that are cached but not
-//! mapped in. Frame numbers are not used, so that no privilege is needed beyond opening the file.
+//! It shows the page *tables*, which is also what smaps counts; pages that are cached but not in the page table do not
+//! appear. Frame numbers are not used, so no privilege is needed beyond opening the file.
 
 use std::fs::File;
 use std::io;
@@ -13,7 +13,7 @@ use crate::units::PageSize;
 
 /// The size of an entry in bytes.
 const ENTRY: usize = 8;
-/// Entries read at a time: 64 KiB of them, the state of 32 MiB of 4 KiB pages.
+/// Entries per read: 64 KiB, enough for 32 MiB of 4 KiB pages.
 const ENTRIES: usize = 8192;
 
 const PRESENT: u64 = 1 << 63;
@@ -21,31 +21,31 @@ const SWAPPED: u64 = 1 << 62;
 const FILE_OR_SHARED: u64 = 1 << 61;
 const EXCLUSIVE: u64 = 1 << 56;
 
-/// What the page tables say of a page.
+/// The state of a page in the page tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct PageState {
+pub(crate) struct PageState {
     /// It is in RAM and mapped here.
-    pub present: bool,
+    pub(crate) present: bool,
     /// It is in swap.
-    pub swapped: bool,
+    pub(crate) swapped: bool,
     /// It belongs to a file or to shared anonymous memory (3.5 and later).
-    pub file_or_shared: bool,
-    /// It is present and nobody else maps it (4.2 and later).
-    pub exclusive: bool,
+    pub(crate) file_or_shared: bool,
+    /// It is present and not mapped anywhere else (4.2 and later).
+    pub(crate) exclusive: bool,
 }
 
-/// Pages that follow each other and are in the same state.
+/// Consecutive pages in the same state.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StateRun {
-    /// The pages, counted from the start of the range that was asked for.
-    pub pages: Range<u64>,
+pub(crate) struct StateRun {
+    /// The page numbers, relative to the start of the requested range.
+    pub(crate) pages: Range<u64>,
     /// The state of each.
-    pub state: PageState,
+    pub(crate) state: PageState,
 }
 
 impl PageState {
     /// The state that an entry encodes.
-    pub fn from_entry(entry: u64) -> PageState {
+    pub(crate) fn from_entry(entry: u64) -> PageState {
         PageState {
             present: entry & PRESENT != 0,
             swapped: entry & SWAPPED != 0,
@@ -55,14 +55,14 @@ impl PageState {
     }
 }
 
-/// Reads the state of each page of the addresses `range` from an open `pagemap`, and calls `each` with runs of like
-/// pages, in order and without a gap. Pages of `page` bytes, which must be the page size of the running kernel; a range
-/// that does not start or end on a page is widened to whole ones.
+/// Reads the state of each page in the address `range` from an open `pagemap`, and calls `each` with runs of pages in
+/// the same state, in order and without gaps. `page` must be the page size of the running kernel. The range is extended
+/// to whole pages.
 ///
 /// # Errors
-/// What `pread` answers (`ESRCH`: the process has exited); [`io::ErrorKind::UnexpectedEof`] where the range reaches
-/// past the address space.
-pub fn read_states(
+/// As `pread` (`ESRCH`: the process has exited); [`io::ErrorKind::UnexpectedEof`] if the range extends past the address
+/// space.
+pub(crate) fn read_states(
     pagemap: &File,
     range: Range<u64>,
     page: PageSize,
@@ -87,12 +87,12 @@ pub fn read_states(
     Ok(())
 }
 
-/// Reads which pages of the addresses `range` are present: runs of page numbers counted from its start, in order, with
-/// a gap between any two.
+/// Reads which pages in the address `range` are present, as runs of page numbers relative to its start. The runs are in
+/// order, with a gap between any two.
 ///
 /// # Errors
 /// As [`read_states`].
-pub fn read_present(pagemap: &File, range: Range<u64>, page: PageSize) -> io::Result<Vec<Range<u64>>> {
+pub(crate) fn read_present(pagemap: &File, range: Range<u64>, page: PageSize) -> io::Result<Vec<Range<u64>>> {
     let mut present: Vec<Range<u64>> = Vec::new();
     read_states(pagemap, range, page, |run| {
         if !run.state.present {
@@ -106,7 +106,7 @@ pub fn read_present(pagemap: &File, range: Range<u64>, page: PageSize) -> io::Re
     Ok(present)
 }
 
-/// Adds page `number` to the open run, or closes that and opens another.
+/// Adds page `number` to the open run, or ends that run and starts another.
 fn extend(open: &mut Option<StateRun>, number: u64, state: PageState, each: &mut impl FnMut(StateRun)) {
     match open {
         Some(run) if run.state == state => run.pages.end = number + 1,
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn present_pages_are_runs_counted_from_the_start() {
+    fn present_pages_are_numbered_from_the_start_of_the_range() {
         let entries = [0, PRESENT, PRESENT | FILE_OR_SHARED, 0, SWAPPED, PRESENT];
         assert_eq!(present(&entries, 0..6 * 4096), [1..3, 5..6]);
         assert_eq!(present(&entries, 2 * 4096..6 * 4096), [0..1, 3..4]);
@@ -144,19 +144,19 @@ mod tests {
     }
 
     #[test]
-    fn pages_in_part_are_looked_at() {
+    fn a_range_is_extended_to_whole_pages() {
         assert_eq!(present(&[0, PRESENT, PRESENT], 4097..8193), std::slice::from_ref(&(0..2)));
     }
 
     #[test]
-    fn runs_cross_the_end_of_a_read() {
+    fn runs_continue_across_reads() {
         let entries = vec![PRESENT; 3 * ENTRIES + 7];
         let count = entries.len() as u64;
         assert_eq!(present(&entries, 0..4096 * count), std::slice::from_ref(&(0..count)));
     }
 
     #[test]
-    fn states_cover_the_range_without_a_gap() {
+    fn states_cover_the_range_without_gaps() {
         let entries = [PRESENT, PRESENT | EXCLUSIVE, SWAPPED, SWAPPED, 0];
         let mut runs = Vec::new();
         read_states(&file_of(&entries), 0..5 * 4096, PageSize::FOUR_KIB, |run| runs.push(run)).unwrap();

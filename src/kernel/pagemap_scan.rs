@@ -1,8 +1,7 @@
 //! `PAGEMAP_SCAN`, an ioctl on `/proc/PID/pagemap` (Linux 6.7 and later): the page tables of an address range as
-//! ranges of like pages, without an entry per page.
+//! ranges of similar pages, without an entry per page.
 //!
-//! It tells what `smaps` looks at and `pagemap` does not: zero pages, huge pages, guard regions. Which figure that
-//! comes to is for `process` to say.
+//! It reports zero pages, huge pages and guard regions, which `smaps` takes into account and `pagemap` does not show.
 
 #![allow(unsafe_code, reason = "an ioctl that no library wraps")]
 
@@ -21,11 +20,11 @@ const ZERO: u64 = 1 << 5;
 const HUGE: u64 = 1 << 6;
 const GUARD: u64 = 1 << 8;
 
-/// What every kernel with the call knows, and since 6.15 guard regions besides.
+/// The categories that every kernel with the call supports. Guard regions were added in 6.15.
 const FIRST_CATEGORIES: u64 = FILE | PRESENT | SWAPPED | ZERO | HUGE;
 const CATEGORIES: [u64; 2] = [FIRST_CATEGORIES | GUARD, FIRST_CATEGORIES];
 
-/// Ranges taken at a time: 96 KiB of them.
+/// Ranges per call: 96 KiB.
 const REGIONS: usize = 4096;
 
 /// `struct pm_scan_arg`.
@@ -59,30 +58,30 @@ mod call {
     nix::ioctl_readwrite!(pagemap_scan, b'f', 16, super::Arguments);
 }
 
-/// Pages that follow each other and are alike: present in the page tables, or with an entry that is no page.
+/// Consecutive pages with the same state: present in the page tables, or with an entry that is not a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PageRange {
+pub(crate) struct PageRange {
     /// Their addresses.
-    pub addresses: Range<u64>,
-    /// What the page tables say of each.
-    pub state: EntryState,
+    pub(crate) addresses: Range<u64>,
+    /// The state of each page in the page tables.
+    pub(crate) state: EntryState,
 }
 
-/// What the page tables say of a page: the kernel's `PAGE_IS_*`.
+/// The state of a page in the page tables: the `PAGE_IS_*` flags of the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EntryState {
+pub(crate) struct EntryState {
     /// The page is in RAM and mapped here.
-    pub present: bool,
-    /// There is an entry that is no present page: swap, but also a page that is being migrated, or a marker of the kernel.
-    pub swapped: bool,
-    /// It is a page that the kernel accounts, and not an anonymous one.
-    pub file: bool,
+    pub(crate) present: bool,
+    /// There is an entry, but no present page: swap, a page that is being migrated, or a marker of the kernel.
+    pub(crate) swapped: bool,
+    /// It is a page of a file or of shared memory.
+    pub(crate) file: bool,
     /// It is the zero page.
-    pub zero: bool,
+    pub(crate) zero: bool,
     /// It is mapped by a huge page table entry, or by a page of hugetlb.
-    pub huge: bool,
-    /// It is a guard region (`MADV_GUARD_INSTALL`); told since 6.15.
-    pub guard: bool,
+    pub(crate) huge: bool,
+    /// It is a guard region (`MADV_GUARD_INSTALL`), reported since 6.15.
+    pub(crate) guard: bool,
 }
 
 impl EntryState {
@@ -99,14 +98,18 @@ impl EntryState {
     }
 }
 
-/// Walks the page tables over the addresses `range` of the process whose `pagemap` is open, and calls `each` with the
-/// ranges that hold an entry, in order, until it has seen enough and breaks. The kernel holds the lock on the address space for some thousand ranges at a
-/// time, so that the answer is no snapshot of a process that runs on.
+/// Walks the page tables of the address `range` of the process whose `pagemap` is open, and calls `each` with the
+/// ranges that have an entry, in order, until `each` breaks. The kernel locks the address space for a few thousand
+/// ranges at a time, so the result is not a snapshot if the process is running.
 ///
 /// # Errors
-/// [`io::ErrorKind::Unsupported`]: a kernel before 6.7. `EFAULT`: `range` is not within the addresses of a process.
-/// `ESRCH`: the address space that `pagemap` was opened on is gone (exit, `execve`).
-pub fn scan(pagemap: &File, range: Range<u64>, mut each: impl FnMut(PageRange) -> ControlFlow<()>) -> io::Result<()> {
+/// [`io::ErrorKind::Unsupported`]: the kernel is older than 6.7. `EFAULT`: `range` is not within the addresses of a
+/// process. `ESRCH`: the address space that `pagemap` was opened on is gone (exit, `execve`).
+pub(crate) fn scan(
+    pagemap: &File,
+    range: Range<u64>,
+    mut each: impl FnMut(PageRange) -> ControlFlow<()>,
+) -> io::Result<()> {
     let mut regions = vec![Region::default(); REGIONS];
     let mut categories = CATEGORIES.into_iter();
     let mut return_mask = categories.next().unwrap_or(FIRST_CATEGORIES);
@@ -117,11 +120,11 @@ pub fn scan(pagemap: &File, range: Range<u64>, mut each: impl FnMut(PageRange) -
                 if regions.iter().take(found).copied().map(Region::range).try_for_each(&mut each).is_break() {
                     return Ok(());
                 }
-                // A walk that does not get on would never end.
+                // Without progress the loop would never end.
                 start = if walked_to > start { walked_to } else { return Err(stuck()) };
             }
             Err(Errno::EINTR) => {}
-            // A category that the kernel does not know.
+            // The kernel does not know one of the categories.
             Err(Errno::EINVAL) if start == range.start => match categories.next() {
                 Some(fewer) => return_mask = fewer,
                 None => return Err(Errno::EINVAL.into()),
@@ -133,7 +136,7 @@ pub fn scan(pagemap: &File, range: Range<u64>, mut each: impl FnMut(PageRange) -
     Ok(())
 }
 
-/// One call: how many regions it filled, and to where it walked.
+/// Makes one call. Returns how many regions it filled and the address it reached.
 fn scan_once(
     pagemap: &File,
     range: Range<u64>,
@@ -150,9 +153,9 @@ fn scan_once(
         return_mask,
         ..Arguments::default()
     };
-    // SAFETY: the arguments have the layout and the size of `struct pm_scan_arg`; the kernel writes at most
-    // `regions_len` values of the layout of `struct page_region` to `regions`, which is exclusively borrowed for the
-    // call, and keeps neither pointer. Without PM_SCAN_WP_MATCHING nothing of the process is changed.
+    // SAFETY: the arguments have the layout and size of `struct pm_scan_arg`. The kernel writes at most `regions_len`
+    // values with the layout of `struct page_region` to `regions`, which is exclusively borrowed for the call, and
+    // keeps neither pointer. Without PM_SCAN_WP_MATCHING the process is not changed.
     let found = unsafe { call::pagemap_scan(pagemap.as_raw_fd(), &raw mut arguments) }?;
     Ok((usize::try_from(found).unwrap_or(0).min(regions.len()), arguments.walk_end))
 }
@@ -164,7 +167,7 @@ impl Region {
 }
 
 fn stuck() -> io::Error {
-    io::Error::other("PAGEMAP_SCAN does not get on")
+    io::Error::other("PAGEMAP_SCAN makes no progress")
 }
 
 #[cfg(test)]
@@ -172,14 +175,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_layouts_are_the_kernels() {
+    fn the_layouts_match_the_kernel() {
         assert_eq!((size_of::<Arguments>(), size_of::<Region>()), (96, 24));
         assert_eq!(std::mem::offset_of!(Arguments, walk_end), 32);
         assert_eq!(std::mem::offset_of!(Arguments, return_mask), 88);
     }
 
     #[test]
-    fn the_pages_that_were_touched_are_found() {
+    fn pages_that_were_written_are_found() {
         let page = crate::kernel::page_size().bytes();
         let mut memory = memmap2::MmapMut::map_anon(page as usize * 8).unwrap();
         memory.advise(memmap2::Advice::NoHugePage).unwrap();
@@ -206,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_pagemap_is_an_error() {
+    fn a_file_that_is_not_a_pagemap_is_an_error() {
         let error = scan(&tempfile::tempfile().unwrap(), 0..4096, |_| ControlFlow::Continue(())).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::Unsupported, "{error}");
         let pagemap = File::open("/proc/self/pagemap").unwrap();

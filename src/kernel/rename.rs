@@ -1,4 +1,4 @@
-//! Giving a file another name only if no other file has it.
+//! Renames a file only if the new name is free.
 
 use std::ffi::CString;
 use std::fs;
@@ -8,13 +8,13 @@ use std::path::Path;
 
 use nix::libc;
 
-/// Renames `from` to `to`, which must not exist: `renameat2(RENAME_NOREPLACE)`, and `link(2)` with `unlink(2)` where the
-/// file system does not know that (NFS, 9p, some FUSE).
+/// Renames `from` to `to`, which must not exist: `renameat2(RENAME_NOREPLACE)`, or `link(2)` and `unlink(2)` if the
+/// file system does not support that (NFS, 9p, some FUSE).
 ///
 /// # Errors
-/// `EEXIST`: the name is taken. Else those of rename(2) and link(2).
+/// `EEXIST` if the name is taken; otherwise as `rename(2)` and `link(2)`.
 #[doc(alias = "renameat2")]
-pub fn rename_to_free_name(from: &Path, to: &Path) -> io::Result<()> {
+pub(crate) fn rename_to_free_name(from: &Path, to: &Path) -> io::Result<()> {
     let renamed = rename_no_replace(from, to);
     match renamed.as_ref().map_err(io::Error::raw_os_error) {
         Err(Some(libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP)) => {
@@ -25,12 +25,12 @@ pub fn rename_to_free_name(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-#[allow(unsafe_code, reason = "nix has renameat2 for the GNU C library alone")]
+#[allow(unsafe_code, reason = "nix has renameat2 only with the GNU C library")]
 fn rename_no_replace(from: &Path, to: &Path) -> io::Result<()> {
     let [from, to] = [from, to].map(|path| CString::new(path.as_os_str().as_bytes()));
     let (from, to) = (from?, to?);
     let here = libc::AT_FDCWD;
-    // SAFETY: both pointers are to strings that end in a NUL and outlive the call, which only reads them.
+    // SAFETY: both pointers are to NUL-terminated strings that outlive the call, which only reads them.
     let answer =
         unsafe { libc::syscall(libc::SYS_renameat2, here, from.as_ptr(), here, to.as_ptr(), libc::RENAME_NOREPLACE) };
     if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_is_taken_stays_with_its_file() {
+    fn an_existing_file_is_not_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let [one, two, three] = ["one", "two", "three"].map(|name| folder.path().join(name));
         fs::write(&one, "1").unwrap();

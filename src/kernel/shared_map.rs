@@ -1,4 +1,4 @@
-//! A file mapped shared and writable, for programs that fill it. Inspecting never uses this: it writes.
+//! A shared, writable mapping of a file, used to fill it. Inspecting never uses this.
 
 use std::fs::File;
 use std::io;
@@ -9,47 +9,42 @@ use memmap2::{Advice, MmapMut, MmapOptions};
 use super::bus_error;
 use crate::units::Bytes;
 
-/// A writable shared mapping of a whole file that this program made.
+/// A shared, writable mapping of a whole file that this program created.
 #[derive(Debug)]
-pub struct SharedMap(MmapMut);
+pub(crate) struct SharedMap(MmapMut);
 
 impl SharedMap {
-    /// Maps the first `length` bytes of `file` with `mmap(PROT_READ | PROT_WRITE, MAP_SHARED)`, and tells the kernel
-    /// (`MADV_RANDOM`) not to read ahead of the pages that are touched.
+    /// Maps the first `length` bytes of `file` with `mmap(PROT_READ | PROT_WRITE, MAP_SHARED)`, and disables read-ahead
+    /// (`MADV_RANDOM`).
     ///
-    /// The file must be a new one that only this user can write, with all its blocks reserved, so that a full disk cannot come in
-    /// between.
+    /// The file must be new and writable only by this user. All its blocks must be allocated, so that a full disk
+    /// cannot raise SIGBUS.
     ///
     /// # Errors
-    /// `ENOMEM` where the address space is limited, and what else mmap(2) says.
+    /// As `mmap(2)`; `ENOMEM` if the address space is limited.
     #[allow(unsafe_code, reason = "mapping a file for writing")]
-    pub fn map(file: &File, length: Bytes) -> io::Result<SharedMap> {
+    pub(crate) fn map(file: &File, length: Bytes) -> io::Result<SharedMap> {
         let length = usize::try_from(length.0).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
-        // SAFETY: the caller made the file with mode 0600 and shares it with nobody; its bytes are plain data of which any value is valid,
-        // and they are only ever written through this value, never read.
+        // SAFETY: the caller created the file with mode 0600 and does not share it. Its bytes are plain data of which
+        // any value is valid, and they are only written through this value, never read.
         let map = unsafe { MmapOptions::new().len(length).map_mut(file)? };
         map.advise(Advice::Random)?;
         Ok(SharedMap(map))
     }
 
-    /// The addresses of the mapping, as `/proc/self/smaps` has them but for the last page, which may be in part.
-    pub fn addresses(&self) -> Range<u64> {
+    /// The addresses of the mapping. In `/proc/self/smaps` the last page is always whole.
+    pub(crate) fn addresses(&self) -> Range<u64> {
         let bytes = self.0.as_ptr_range();
         bytes.start as u64..bytes.end as u64
     }
 
-    /// The first address.
-    pub fn address(&self) -> u64 {
-        self.addresses().start
-    }
-
-    /// Writes `value(i)` into byte `i`, for every `i` from `start` up to and without `end`. What lies outside the mapping is
-    /// left out.
+    /// Writes `value(i)` into byte `i`, for every `i` from `start` up to but not including `end`. Bytes outside the
+    /// mapping are ignored.
     ///
     /// # Errors
-    /// [`io::ErrorKind::UnexpectedEof`]: the kernel could not give a page, because the file was cut short or its disk failed (a
-    /// SIGBUS, which is survived). What was written from that page on is lost.
-    pub fn fill(&mut self, start: u64, end: u64, value: impl Fn(u64) -> u8) -> io::Result<()> {
+    /// [`io::ErrorKind::UnexpectedEof`]: the kernel raised SIGBUS because the file was truncated or its disk failed.
+    /// What was written from that page on is lost.
+    pub(crate) fn fill(&mut self, start: u64, end: u64, value: impl Fn(u64) -> u8) -> io::Result<()> {
         let range = usize::try_from(start).unwrap_or(usize::MAX)..usize::try_from(end).unwrap_or(usize::MAX);
         let whole = bus_error::survive(&mut self.0, |map| {
             for (byte, place) in map.get_mut(range).into_iter().flatten().zip(start..) {

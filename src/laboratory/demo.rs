@@ -1,4 +1,4 @@
-//! The demo: a file is made, mapped shared and writable, and filled byte by byte, and both views are taken on the way.
+//! The demo: creates a file, maps it shared and writable, fills it byte by byte, and takes both views on the way.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -15,25 +15,25 @@ use crate::pagecache::{Engine, OpenFile};
 use crate::process::{ProcRoot, own_pid};
 use crate::units::Bytes;
 
-/// What is asked of a demo.
+/// The options of a demo.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub struct DemoRequest {
     /// The length of the file in bytes.
     pub size: Bytes,
-    /// Where; a new name in [`place::default_directory`] if none is given.
+    /// The path of the file. By default a new name in [`place::default_directory`].
     pub file: Option<PathBuf>,
-    /// Whether a file that is there already is replaced.
+    /// Whether an existing file is replaced.
     pub force: bool,
-    /// Whether the file stays.
+    /// Whether the file is kept at the end.
     pub keep: bool,
 }
 
-/// A demo under way: a file that is mapped, and filled up to some point.
+/// A running demo: a file that is mapped, and filled up to some point.
 pub struct Demo {
-    // Unmapped before the file is removed.
+    // Dropped first, so that the file is unmapped before it is removed.
     map: SharedMap,
     file: GuardedFile,
-    // The same file, by a descriptor and not by its name, which others can take away or give to another file.
+    // The same file by its descriptor: its name may be removed or given to another file.
     measured: OpenFile,
     engine: Engine,
     root: ProcRoot,
@@ -42,38 +42,38 @@ pub struct Demo {
     filled: u64,
 }
 
-/// What both views say at one point of the demo.
+/// Both views at one point of the demo.
 #[derive(Debug, Clone)]
 pub struct Observation {
-    /// How much of the file was filled by then.
+    /// How much of the file was filled.
     pub filled: Bytes,
-    /// Of how much.
+    /// The size of the file.
     pub size: Bytes,
-    /// The process.
+    /// The process that maps the file.
     pub pid: u32,
     /// Both views of the mapping and the file.
     pub views: SideBySide,
-    /// Why both views differ, in words; none where they agree.
+    /// Why the views differ, in words; `None` if they agree.
     pub difference: Option<String>,
 }
 
-/// How many bytes are written between two looks at whether to stop.
+/// How many bytes are written between two checks whether to stop.
 const PORTION: u64 = 4 << 20;
 
 impl Demo {
-    /// Checks that it can end well, makes the file, reserves its blocks and maps it. Fills nothing.
+    /// Checks that the file fits, creates it, allocates its blocks and maps it. Fills nothing.
     ///
     /// # Errors
-    /// `Refused` where it would not fit, or the file exists; else what the system says. Nothing is left behind.
-    pub fn begin(plan: &Plan) -> Result<Demo> {
+    /// `Refused` if it does not fit or the file exists; otherwise the error of the system. Nothing is left behind.
+    pub fn begin(request: &DemoRequest) -> Result<Demo> {
         let pid = own_pid(&ProcRoot::live())?;
-        let place = Place::choose(plan, pid)?;
-        place::check_that_it_fits(plan.size, &place.directory)?;
-        let mut file = GuardedFile::make(&place.directory, plan.keep)?;
-        match prepare(&mut file, plan.size, &place) {
+        let place = Place::choose(request, pid)?;
+        place::check_that_it_fits(request.size, &place.directory)?;
+        let mut file = GuardedFile::make(&place.directory, request.keep)?;
+        match prepare(&mut file, request.size, &place) {
             Ok((map, measured)) => {
                 let (engine, root) = (Engine::detect(), ProcRoot::live());
-                Ok(Demo { map, file, measured, engine, root, pid, size: plan.size, filled: 0 })
+                Ok(Demo { map, file, measured, engine, root, pid, size: request.size, filled: 0 })
             }
             Err(error) => {
                 file.discard();
@@ -82,26 +82,26 @@ impl Demo {
         }
     }
 
-    /// The file's name.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         self.file.path()
     }
 
-    /// The process that maps it: this one.
+    /// The pid of this process, which maps the file.
     pub fn pid(&self) -> u32 {
         self.pid
     }
 
-    /// The descriptor that this process has of the file: `/proc/PID/fd/N` is the file whatever becomes of its name.
+    /// The descriptor of the file in this process: `/proc/PID/fd/N` is the file, whatever happens to its name.
     pub fn descriptor(&self) -> i32 {
         self.file.file().as_raw_fd()
     }
 
-    /// Fills the file up to `end`: byte `i` becomes `i % 128`. Calls `go_on` with the bytes filled so far every few MiB and
-    /// stops where it says no. Tells whether `end` was reached.
+    /// Fills the file up to `end`: byte `i` becomes `i % 128`. Calls `go_on` every few MiB with the number of bytes
+    /// filled so far and stops if it returns false. Returns whether `end` was reached.
     ///
     /// # Errors
-    /// `Changed` where somebody cut the file short meanwhile; `System` where the system could not give a page of it.
+    /// `Changed` if the file was truncated meanwhile; `System` if the system could not provide a page.
     pub fn fill_to(&mut self, end: Bytes, mut go_on: impl FnMut(Bytes) -> bool) -> Result<bool> {
         let end = end.0.min(self.size.0);
         while self.filled < end {
@@ -121,15 +121,19 @@ impl Demo {
             return Error::io(self.subject(), error);
         }
         self.other_length().unwrap_or_else(|| {
-            Error::new(self.subject(), ErrorKind::System, "the system could not give a page of it while it was filled")
-                .with_advice("choose another place with --file PATH; the kernel's log (dmesg) may say more")
+            Error::new(
+                self.subject(),
+                ErrorKind::System,
+                "the system could not provide a page of it while it was filled",
+            )
+            .with_advice("choose another place with --file PATH; the kernel log (dmesg) may say more")
         })
     }
 
     /// Takes both views now.
     ///
     /// # Errors
-    /// What either view says.
+    /// If either view cannot be taken.
     pub fn observe(&self) -> Result<Observation> {
         let mapping = self.map.addresses();
         let views = compare_mapping_with_file(&self.root, &self.engine, self.pid, mapping, &self.measured)?;
@@ -137,20 +141,20 @@ impl Demo {
         Ok(Observation { filled: Bytes(self.filled), size: self.size, pid: self.pid, views, difference })
     }
 
-    /// What somebody else has done to the file since it was made, if they have.
+    /// What another process has done to the file since it was created, if anything.
     pub fn meddling(&self) -> Option<Error> {
         let about_name = |why: &'static str| Some(Error::new(self.subject(), ErrorKind::Changed, why));
         self.other_length().or_else(|| match self.file.name_state() {
             NameState::Held => None,
-            NameState::Gone => about_name("somebody removed this name of the demo's file meanwhile"),
-            NameState::Another => about_name("another file has this name now, and is left alone"),
+            NameState::Gone => about_name("the demo file was removed by another process"),
+            NameState::Another => about_name("another file has this name now and is not removed"),
         })
     }
 
-    /// Whether it is the length that was asked for; else who it was that changed it.
+    /// The error if the file no longer has the requested length.
     fn other_length(&self) -> Option<Error> {
         let length = self.file.file().metadata().ok()?.len();
-        let why = || format!("somebody made it {length} bytes long meanwhile, of {}", self.size.0);
+        let why = || format!("its length was changed from {} to {length} bytes by another process", self.size.0);
         (length != self.size.0).then(|| Error::new(self.subject(), ErrorKind::Changed, why()))
     }
 
@@ -159,7 +163,7 @@ impl Demo {
     }
 }
 
-/// Where the file is made, and which names it may get.
+/// Where the file is created, and which names it may get.
 struct Place {
     directory: PathBuf,
     names: Names,
@@ -167,16 +171,16 @@ struct Place {
 
 /// The names that the file may get.
 enum Names {
-    /// The one that was asked for, and whether it is taken from another file.
+    /// The requested name, and whether an existing file is replaced.
     Asked(PathBuf, bool),
-    /// The first of these that is free: the name without and with a number behind it.
+    /// The first free one of this name and the same name followed by a number.
     AnyLike(PathBuf),
 }
 
 impl Place {
-    /// Looks at what is there; makes nothing.
-    fn choose(plan: &Plan, pid: u32) -> Result<Place> {
-        let Some(path) = &plan.file else {
+    /// Checks what exists; creates nothing.
+    fn choose(request: &DemoRequest, pid: u32) -> Result<Place> {
+        let Some(path) = &request.file else {
             let directory = place::default_directory()?;
             let names = Names::AnyLike(directory.join(format!("rmap-demo-{pid}")));
             return Ok(Place { directory, names });
@@ -184,10 +188,10 @@ impl Place {
         let directory = directory_of(path).to_owned();
         place::check_kind(&directory)?;
         let replaced = match path.symlink_metadata() {
-            Ok(_) if !plan.force => return Err(taken(path)),
+            Ok(_) if !request.force => return Err(taken(path)),
             Ok(found) if found.is_file() => true,
             Ok(_) => {
-                let why = "it is not a regular file, and only those are replaced";
+                let why = "is not a regular file, and only regular files are replaced";
                 return Err(Error::path(path, ErrorKind::Refused, why));
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,
@@ -202,12 +206,11 @@ fn directory_of(path: &Path) -> &Path {
 }
 
 fn taken(path: &Path) -> Error {
-    Error::path(path, ErrorKind::Refused, "there is such a file already")
-        .with_advice("choose another name, or --force to replace it")
+    Error::path(path, ErrorKind::Refused, "already exists").with_advice("choose another name, or --force to replace it")
 }
 
-/// Gives the file its blocks, maps it, and only then puts it under its name: a file that it replaces stays whole until
-/// nothing can fail any more.
+/// Allocates the blocks of the file, maps it, and only then gives it its name, so that an existing file is not replaced
+/// if anything fails.
 fn prepare(file: &mut GuardedFile, size: Bytes, place: &Place) -> Result<(SharedMap, OpenFile)> {
     let whole = |path: &Path| Subject::Path(path.to_owned());
     let shown = place.shown();
@@ -222,7 +225,7 @@ fn prepare(file: &mut GuardedFile, size: Bytes, place: &Place) -> Result<(Shared
 }
 
 impl Place {
-    /// The name to show before it has one.
+    /// The name to show in errors before the file has one.
     fn shown(&self) -> &Path {
         match &self.names {
             Names::Asked(path, _) | Names::AnyLike(path) => path,
@@ -230,7 +233,7 @@ impl Place {
     }
 }
 
-/// How many names are tried in the default place.
+/// How many names are tried in the default directory.
 const NAMES: u32 = 10_000;
 
 fn give_name(file: &mut GuardedFile, names: &Names) -> Result<()> {
@@ -257,15 +260,15 @@ fn give_name(file: &mut GuardedFile, names: &Names) -> Result<()> {
     }
 }
 
-/// Reserves every block, so that a disk that fills up is an error here and not a SIGBUS while the mapping is filled.
+/// Allocates every block, so that a full disk is an error here and not a SIGBUS while the mapping is filled.
 ///
-/// `posix_fallocate` is fallocate(2) where the file system has it; elsewhere the C library writes into every block.
+/// `posix_fallocate` uses `fallocate(2)` if the file system supports it; otherwise the C library writes to every block.
 fn reserve(file: &GuardedFile, size: Bytes, shown: &Path) -> Result<()> {
     let length = i64::try_from(size.0).unwrap_or(i64::MAX);
     loop {
         match nix::fcntl::posix_fallocate(file.file(), 0, length) {
             Ok(()) => return Ok(()),
-            // A signal that ends the demo in order is acted upon as soon as there is something to end.
+            // A signal that ends the demo is handled once the file exists.
             Err(Errno::EINTR) => {}
             Err(errno) => {
                 let error = Error::errno(Subject::Path(shown.to_owned()), errno);

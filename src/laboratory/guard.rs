@@ -1,10 +1,10 @@
 //! A file that is removed however the program ends.
 //!
-//! A destructor removes it when the program ends by itself or through a signal that it handles. Nothing in a process can act on
-//! SIGKILL or the out-of-memory killer, so a second process waits for the end of a pipe that only the first one holds, and
-//! removes the file then. It runs before there is a file: the file is first made under a name that nobody else can have, which
-//! the guard knows, and gets its own name once the guard knows that too. What ends both processes at once (the end of a whole
-//! container, or of the machine) leaves the file.
+//! A destructor removes it if the program ends by itself or by a signal that it handles. A process cannot react to
+//! SIGKILL or the out-of-memory killer, so a second process, the guard, waits for the end of a pipe that only the first
+//! one holds, and then removes the file. The guard starts before the file exists: the file is first created under a
+//! random name that the guard knows, and gets its own name once the guard knows that too. Whatever ends both processes
+//! at once (the end of a container or of the machine) leaves the file.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
@@ -19,7 +19,7 @@ use std::process::{Child, Command, Stdio};
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::rename::rename_to_free_name;
 
-/// A new file that goes away with this value, unless it is kept.
+/// A new file that is removed when this value is dropped, unless it is kept.
 #[derive(Debug)]
 pub struct GuardedFile {
     file: File,
@@ -28,25 +28,25 @@ pub struct GuardedFile {
     guard: Guard,
 }
 
-/// What became of the name of a file.
+/// The state of the name of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NameState {
-    /// The file still has it.
+    /// The file still has this name.
     Held,
-    /// It is not there any more, or cannot be looked at.
+    /// The name no longer exists, or cannot be looked up.
     Gone,
-    /// Another file has it now.
+    /// Another file has this name now.
     Another,
 }
 
 impl GuardedFile {
-    /// Makes a new empty file in `directory` that only its owner may read and write, under a name that no other has; the caller
-    /// names it when it is ready. With `keep` it stays once it is named.
+    /// Creates an empty file in `directory` under a random name; only its owner may read and write it. The caller names
+    /// it when it is ready. With `keep` it is not removed once it is named.
     ///
     /// # Errors
-    /// What the system says.
+    /// If the guard cannot be started or the file cannot be created.
     pub fn make(directory: &Path, keep: bool) -> Result<GuardedFile> {
-        let name = unheard_of_name();
+        let name = random_name();
         let guard = Guard::start(directory, &name)?;
         let path = directory.join(name);
         let mut options = OpenOptions::new();
@@ -65,19 +65,19 @@ impl GuardedFile {
         &self.file
     }
 
-    /// Its name now.
+    /// Its current name.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Gives it a name in the directory that it was made in; with `replace` also one that another file has.
+    /// Gives it a name in the directory in which it was created. With `replace` it replaces a file of that name.
     ///
     /// # Errors
-    /// What the system says; `AlreadyExists` where the name is taken and not to be replaced.
+    /// As `rename(2)`; `AlreadyExists` if the name is taken and must not be replaced.
     pub fn name(&mut self, path: &Path, replace: bool) -> io::Result<()> {
         if !self.keep {
             let identity = self.file.metadata()?;
-            self.guard.tell(&identity, path.file_name().unwrap_or_default())?;
+            self.guard.announce(&identity, path.file_name().unwrap_or_default())?;
         }
         match replace {
             true => fs::rename(&self.path, path)?,
@@ -87,7 +87,7 @@ impl GuardedFile {
         Ok(())
     }
 
-    /// What has become of its name.
+    /// The state of its name.
     pub fn name_state(&self) -> NameState {
         match (fs::symlink_metadata(&self.path), self.file.metadata()) {
             (Ok(found), Ok(own)) if found.dev() == own.dev() && found.ino() == own.ino() => NameState::Held,
@@ -96,7 +96,7 @@ impl GuardedFile {
         }
     }
 
-    /// Removes it, also where it was to be kept: it never came to be what was asked for.
+    /// Removes it even if it was to be kept.
     pub fn discard(mut self) {
         self.keep = false;
     }
@@ -104,7 +104,7 @@ impl GuardedFile {
 
 impl Drop for GuardedFile {
     fn drop(&mut self) {
-        // The name may have been given to another file meanwhile.
+        // The name may belong to another file by now.
         if !self.keep && self.name_state() == NameState::Held {
             let _ = fs::remove_file(&self.path);
         }
@@ -112,8 +112,8 @@ impl Drop for GuardedFile {
     }
 }
 
-/// A name that no file has, and that nobody can guess: 128 random bits.
-fn unheard_of_name() -> OsString {
+/// A name that no other file has and that cannot be guessed: 128 random bits.
+fn random_name() -> OsString {
     let random = || RandomState::new().hash_one(std::process::id());
     format!(".rmap-demo-{:016x}{:016x}", random(), random()).into()
 }
@@ -121,7 +121,7 @@ fn unheard_of_name() -> OsString {
 /// The process that outlives this one.
 #[derive(Debug)]
 struct Guard {
-    // Held for its standard input: the pipe whose end tells it that this process is gone.
+    // Holds its standard input: the pipe whose end shows that this process has ended.
     process: Child,
 }
 
@@ -131,22 +131,22 @@ impl Guard {
         let mut command = Command::new("/proc/self/exe");
         command.arg0("rmap").arg("remove-at-end").arg(unnamed).current_dir(directory);
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        // In a group of its own: Ctrl-C and a signal to the whole group must not take the guard along.
+        // In its own process group: Ctrl-C and signals to the whole group must not end the guard.
         let process = command.process_group(0).spawn().map_err(|error| not_started(&error))?;
         Ok(Guard { process })
     }
 
-    /// Tells it a name that the file may have from now on, and what tells the file from others.
-    fn tell(&mut self, identity: &fs::Metadata, name: &OsStr) -> io::Result<()> {
+    /// Sends it a name that the file may have from now on, with the identity of the file.
+    fn announce(&mut self, identity: &fs::Metadata, name: &OsStr) -> io::Result<()> {
         let head = format!("{} {} ", identity.dev(), identity.ino());
         let record = [head.as_bytes(), name.as_bytes(), b"\0"].concat();
         self.process.stdin.as_mut().map_or(Ok(()), |pipe| pipe.write_all(&record))
     }
 
-    /// Closes its pipe and waits for it, so that it has looked when this returns.
+    /// Closes its pipe and waits until it has ended.
     fn end(&mut self) {
         drop(self.process.stdin.take());
-        // There is nobody to tell if that fails.
+        // If this fails, nothing can be done about it.
         let _ = self.process.wait();
     }
 
@@ -158,25 +158,25 @@ impl Guard {
 }
 
 fn not_started(error: &io::Error) -> Error {
-    let subject = Subject::Words("the process that removes the demo's file at the end".to_owned());
+    let subject = Subject::Words("the process that removes the demo file at the end".to_owned());
     match error.kind() {
-        io::ErrorKind::WouldBlock => Error::new(subject, ErrorKind::System, "no more processes may be started")
+        io::ErrorKind::WouldBlock => Error::new(subject, ErrorKind::System, "too many processes")
             .with_advice("end some, or raise the limit (ulimit -u)"),
         _ => Error::io(subject, error).with_advice("free some memory, or raise the limits (ulimit -a)"),
     }
 }
 
-/// The guard process: waits until its standard input ends, then removes what it was told of from its working directory: the file
-/// `unnamed`, whichever it is, and each name that it read if it belongs to the file that it was said to.
+/// The guard process: waits for the end of its standard input, then removes the file `unnamed` and each name that it
+/// read, if that name still belongs to the right file.
 ///
 /// # Errors
 /// None; the signature is that of a subcommand.
 pub fn remove_at_end<E>(unnamed: &Path) -> std::result::Result<(), E> {
     let mut told = Vec::new();
-    // A pipe's reading end knows no error but being interrupted, after which this goes on.
+    // Reading a pipe can only fail by being interrupted, and is then retried.
     let _ = io::stdin().lock().read_to_end(&mut told);
     let _ = fs::remove_file(unnamed);
-    // What follows the last NUL was not told to its end, and so never acted upon.
+    // What follows the last NUL is incomplete, so the name was never used.
     let whole = told.iter().rposition(|byte| *byte == 0).unwrap_or(0);
     for record in told.get(..whole).unwrap_or_default().split(|byte| *byte == 0) {
         if let Some((device, inode, name)) = parse_record(record) {
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn no_two_files_are_made_under_one_name() {
-        assert_ne!(unheard_of_name(), unheard_of_name());
+    fn every_random_name_is_different() {
+        assert_ne!(random_name(), random_name());
     }
 }

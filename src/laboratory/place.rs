@@ -1,4 +1,4 @@
-//! Where the demo's file goes, and whether it fits there: everything that is checked before anything is touched.
+//! Where the demo creates its file, and whether it fits there. Everything is checked before anything is changed.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,19 +7,18 @@ use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::statvfs::statvfs;
 
 use crate::error::{Error, ErrorKind, Result, Subject};
-use crate::kernel::file_system::{self, Kind};
+use crate::pagecache::{FileSystem, FileSystemKind};
 use crate::process::{ProcRoot, read_available_memory};
 use crate::units::{Bytes, Exact, Human};
 
-/// Memory that is left to the rest of the machine, beyond the file itself: a demo that makes the machine swap shows
-/// nothing.
+/// Memory that stays free for the rest of the machine: a demo that makes the machine swap shows nothing.
 const LEFT_FREE: Bytes = Bytes(64 << 20);
 
-/// A directory on a disk for temporary files: the first of `$TMPDIR`, `/var/tmp`, `/tmp`, `~/.cache` and the current
-/// one that exists, can be written, and is no tmpfs, whose pages are memory in any case and would prove nothing.
+/// A directory for temporary files on a disk: the first of `$TMPDIR`, `/var/tmp`, `/tmp`, `~/.cache` and the current
+/// directory that exists, is writable, and is not on tmpfs, where files are always in memory.
 ///
 /// # Errors
-/// `Refused` where there is none.
+/// `Refused` if there is none.
 pub fn default_directory() -> Result<PathBuf> {
     let temporary = std::env::var_os("TMPDIR").map(PathBuf::from);
     let cache = std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
@@ -41,45 +40,50 @@ fn is_writable(directory: &Path) -> bool {
 }
 
 fn is_on_disk(directory: &Path) -> bool {
-    let kind = file_system::of_path(directory).map(|found| found.kind);
-    matches!(kind, Ok(Kind::Ordinary | Kind::Stacked(_) | Kind::Fuse))
+    let kind = FileSystem::of_path(directory).map(|found| found.kind);
+    matches!(kind, Ok(FileSystemKind::Ordinary | FileSystemKind::Stacked(_) | FileSystemKind::Fuse))
 }
 
-/// Checks that files can be made in `directory` at all, and mapped, and have a page cache.
+/// Checks that files can be created in `directory` and have cached pages.
 ///
 /// # Errors
-/// `Unsupported` on a file system without any; what looking at the directory says.
+/// `Unsupported` if they cannot; otherwise as `statfs(2)`.
 pub fn check_kind(directory: &Path) -> Result<()> {
-    let found = file_system::of_path(directory).map_err(|errno| about_place(directory, &errno.into()))?;
+    let found = FileSystem::of_path(directory).map_err(|error| about_place(directory, &error))?;
     let why = match found.kind {
-        Kind::Pseudo(name) => {
-            format!("this is {name}, where the kernel makes up the files and nobody else can make any")
+        FileSystemKind::Pseudo(name) => {
+            format!("this is {name}, where only the kernel creates files")
         }
-        Kind::Huge => "this is hugetlbfs: its files are made of huge pages, which are in no page cache".to_owned(),
-        Kind::Ordinary | Kind::Memory | Kind::Stacked(_) | Kind::Fuse => return Ok(()),
+        FileSystemKind::Huge => {
+            "this is hugetlbfs: its files use huge pages, which are not in the page cache".to_owned()
+        }
+        FileSystemKind::Ordinary | FileSystemKind::Memory | FileSystemKind::Stacked(_) | FileSystemKind::Fuse => {
+            return Ok(());
+        }
     };
     Err(Error::path(directory, ErrorKind::Unsupported, why).with_advice(ANOTHER_PLACE))
 }
 
 const ANOTHER_PLACE: &str = "choose another place with --file PATH";
 
-/// What the system says of a place that a file was to be made in, with what can be done about it.
+/// The error of a place where a file was to be created, with advice.
 pub(super) fn about_place(path: &Path, error: &io::Error) -> Error {
     let advice = match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
-            "make its directory first, or choose another place with --file PATH"
+            "create its directory first, or choose another place with --file PATH"
         }
         io::ErrorKind::PermissionDenied => "choose a directory that you may write to with --file PATH",
         io::ErrorKind::InvalidFilename => "choose a shorter name",
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "free some room, or choose another place with --file PATH"
+            "free some space, or choose another place with --file PATH"
         }
         _ => ANOTHER_PLACE,
     };
     Error::io(Subject::Path(path.to_owned()), error).with_advice(advice)
 }
 
-/// Checks that a file of `size` bytes in `directory` fits the memory, the disk and the limits of this process.
+/// Checks that a file of `size` bytes in `directory` fits into memory, onto the disk and into the limits of this
+/// process.
 ///
 /// # Errors
 /// `Refused`, with the figures.
@@ -101,19 +105,19 @@ fn check_memory(size: Bytes) -> Result<()> {
         return Ok(());
     }
     let (available, left) = (Human(available), Human(LEFT_FREE));
-    let why = format!("it does not fit in memory, of which {available} is available and {left} stays free");
+    let why = format!("it does not fit into memory: {available} is available, of which {left} must stay free");
     Err(refused(size, why).with_advice("choose a smaller --size"))
 }
 
 fn check_disk(size: Bytes, directory: &Path) -> Result<()> {
     let room = statvfs(directory).map_err(|errno| about_place(directory, &errno.into()))?;
-    // The C library's types for these two differ from machine to machine; both widen to 64 bits.
+    // The types of these two differ between architectures; both convert to 64 bits.
     #[allow(clippy::useless_conversion, reason = "32-bit machines have 32-bit counts")]
     let free = Bytes(u64::from(room.blocks_available()).saturating_mul(u64::from(room.fragment_size())));
     if size <= free {
         return Ok(());
     }
-    let why = format!("it does not fit on the disk of {}, where {} is free", directory.display(), Human(free));
+    let why = format!("it does not fit onto the disk of {}, which has {} free", directory.display(), Human(free));
     Err(refused(size, why).with_advice("choose a smaller --size or another place with --file PATH"))
 }
 

@@ -1,7 +1,7 @@
-//! Looking at the pages of a file one by one with `mincore`, in windows of bounded size, where its answer is true.
+//! Finds cached pages one by one with `mincore`, in windows of limited size.
 //!
-//! `mincore` lies without an error: since Linux 5.2 it says "all in memory" to a caller who neither owns the file nor
-//! may write it. So it is asked a question first to which the answer is known.
+//! Since Linux 5.2 `mincore` reports every page as resident, without an error, to a caller who neither owns the file
+//! nor may write it. So it is first tested on pages for which the answer is known.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -9,36 +9,33 @@ use nix::errno::Errno;
 
 use super::file::OpenFile;
 use super::pieces::{Finder, Findings, Pieces};
-use super::range::Run;
-use super::runs::PageRuns;
 use crate::kernel::mincore::Window;
-use crate::units::{Absent, Bytes, PageSize, Reason};
+use crate::units::{Absent, Bytes, PageRuns, PageSize, Reason, Run};
 
-/// How much of a file is mapped at a time: enough that mapping costs nothing beside asking (262,144 pages of 4 KiB at
-/// 55 ns or more, against some microseconds), little enough for any address space.
+/// How much of a file is mapped at a time: enough that mapping costs little compared to `mincore` (262,144 pages of 4
+/// KiB at 55 ns or more, against a few microseconds), and little enough for most address spaces.
 const WINDOW_BYTES: u64 = 1 << 30;
 
-/// How many pages one call asks about: a buffer of 64 KiB, which stays in the processor's cache.
+/// Pages per call: the answer takes 64 KiB, which fits into the processor's cache.
 const PAGES_A_CALL: u64 = 1 << 16;
 
-const LIES: Absent =
-    Absent::new(Reason::Denied, "the kernel answers mincore truthfully only to the owner or a writer of the file");
+const LIES: Absent = Absent::new(Reason::Denied, "mincore is only reliable for the owner or a writer of the file");
 const MOVES_ATIME: Absent =
-    Absent::new(Reason::Denied, "mapping it for mincore would move its access time; only its owner can avoid that");
+    Absent::new(Reason::Denied, "mapping it for mincore would change its access time; only its owner can avoid that");
 const CANNOT_MAP: Absent = Absent::new(Reason::Unsupported, "its file system cannot map it for mincore");
-const NO_ROOM: Absent = Absent::new(Reason::Unsupported, "there is no address space left to map it for mincore");
+const NO_ROOM: Absent = Absent::new(Reason::Unsupported, "there is not enough address space to map it for mincore");
 const FAILED: Absent = Absent::new(Reason::Unsupported, "mincore failed");
 
-/// A file about which `mincore` is known to tell the truth.
+/// A file for which `mincore` is known to be reliable.
 #[derive(Clone, Copy)]
 pub(super) struct Proven<'a> {
     fd: BorrowedFd<'a>,
     page: PageSize,
-    /// The number of the page after the last one of the file: no window reaches further.
+    /// The number of the page after the last one of the file. No window extends beyond it.
     end: u64,
 }
 
-/// Asks `mincore` about the pages of one file.
+/// Finds the cached pages of one file with `mincore`.
 pub(super) struct Looker<'a> {
     file: Proven<'a>,
     window: Option<(Run, Window)>,
@@ -46,24 +43,21 @@ pub(super) struct Looker<'a> {
 }
 
 impl<'a> Looker<'a> {
-    /// A looker at a file of `size` bytes, once it is certain that `mincore` tells the truth about it and
-    /// that asking leaves no trace.
-    ///
-    /// # Errors
-    /// The reason why it is not to be asked.
+    /// As [`prove`](Self::prove), then [`proven`](Self::proven).
     pub(super) fn new(file: &'a OpenFile, size: Bytes) -> Result<Looker<'a>, Absent> {
         Looker::prove(file, size).map(Looker::proven)
     }
 
-    /// A looker at a file that was found fit for it.
+    /// A looker for a file for which `mincore` is reliable.
     pub(super) fn proven(file: Proven<'a>) -> Looker<'a> {
         Looker { file, window: None, answer: Vec::new() }
     }
 
-    /// Makes certain that `mincore` tells the truth about a file of `size` bytes and that asking leaves no trace.
+    /// Checks that `mincore` is reliable for a file of `size` bytes and that mapping it does not change its access
+    /// time.
     ///
     /// # Errors
-    /// The reason why it is not to be asked.
+    /// The reason why it cannot be used.
     pub(super) fn prove(file: &'a OpenFile, size: Bytes) -> Result<Proven<'a>, Absent> {
         if !file.owned() && file.file_system().keeps_atime {
             return Err(MOVES_ATIME);
@@ -72,7 +66,7 @@ impl<'a> Looker<'a> {
         let end = page.pages(size).0;
         match lies(fd, page, end) {
             Ok(false) => {}
-            // No room past the end to ask about: a file of almost 8 EiB.
+            // There is no page past the end of a file of almost 8 EiB.
             Err(Errno::EOVERFLOW | Errno::EINVAL) if file.owned() => {}
             Ok(true) | Err(Errno::EOVERFLOW | Errno::EINVAL) => return Err(LIES),
             Err(errno) => return Err(absent(errno)),
@@ -98,7 +92,7 @@ impl<'a> Looker<'a> {
         self.each_call(run, |first, answer| append_runs(first, answer, runs))
     }
 
-    /// Calls `take` with one byte a page for all of `run`, call by call.
+    /// Calls `take` with the answers for `run`, one byte per page, call by call.
     fn each_call(&mut self, run: Run, mut take: impl FnMut(u64, &[u8])) -> Result<(), Absent> {
         let mut answer = std::mem::take(&mut self.answer);
         let mut next = run.first;
@@ -120,7 +114,7 @@ impl<'a> Looker<'a> {
         Ok(())
     }
 
-    /// The window that holds `page`, mapped if it is not.
+    /// The window that holds `page`, mapped if necessary.
     fn window_at(&mut self, page: u64) -> Result<(Run, &Window), Errno> {
         let held = self.window.take().filter(|(run, _)| run.first <= page && page < run.end());
         let (run, window) = match held {
@@ -141,19 +135,19 @@ impl<'a> Looker<'a> {
     }
 }
 
-/// Looks at every page of a file, where nothing else is to be believed.
+/// Looks at every page of a file, if no other method is reliable.
 pub(super) struct LookAtAll<'a> {
     looker: Looker<'a>,
     map: bool,
 }
 
 impl<'a> LookAtAll<'a> {
-    /// Tells which pages are cached if `map`, else how many.
+    /// Finds out which pages are cached if `map` is set, else only how many.
     pub(super) fn new(looker: Looker<'a>, map: bool) -> LookAtAll<'a> {
         LookAtAll { looker, map }
     }
 
-    /// The pieces that a file is looked at in: a call each.
+    /// The pieces of a file, one call each.
     pub(super) fn pieces(asked: Run) -> Pieces {
         Pieces::new(asked, u64::MAX, PAGES_A_CALL)
     }
@@ -169,11 +163,11 @@ impl Finder for LookAtAll<'_> {
     }
 }
 
-/// Whether `mincore` makes up its answers about this file, found out from a page that cannot be cached: one far enough
-/// past the end that no huge folio reaches it.
+/// Whether `mincore` does not report the truth about this file. Tested on a page that cannot be cached: one so far past
+/// the end that no huge folio reaches it.
 ///
-/// The kernel decides by the file that is really mapped, which on overlayfs and FUSE is not the one that was opened;
-/// so this is asked even of the owner.
+/// The kernel checks the file that is really mapped, which on overlayfs and FUSE is not the one that was opened, so
+/// this is tested for the owner too.
 fn lies(fd: BorrowedFd<'_>, page: PageSize, end: u64) -> Result<bool, Errno> {
     let distance = (WINDOW_BYTES / page.bytes()).max(1);
     let beyond = (end / distance + 2).saturating_mul(distance);
@@ -198,7 +192,7 @@ fn absent(errno: Errno) -> Absent {
     }
 }
 
-/// Appends the pages that `answer` says are cached; its first byte is page `first`.
+/// Appends the pages that are cached according to `answer`, whose first byte is for page `first`.
 fn append_runs(first: u64, answer: &[u8], runs: &mut PageRuns) {
     let mut page = first;
     for same in answer.chunk_by(|one, next| (one ^ next) & 1 == 0) {
@@ -215,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_lowest_bit_says_that_a_page_is_cached() {
+    fn only_the_lowest_bit_counts() {
         let mut runs = PageRuns::new();
         append_runs(10, &[1, 3, 2, 0, 0xfe, 0xff], &mut runs);
         append_runs(16, &[1, 0], &mut runs);

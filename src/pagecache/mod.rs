@@ -1,28 +1,26 @@
-//! One file's residency: how many of its pages are in the page cache, which ones, and how that was found out.
+//! The cached pages of a file: how many there are, which ones, and how they were measured.
 //!
-//! [`OpenFile`] opens a file without a trace, [`Engine`] picks the kernel interface that tells the truth about it and
-//! measures, [`FileReport`] says what came out, and [`PageRuns`] is the page map. [`Layout`] tells the holes of a file apart
-//! from data that is merely not cached.
-//! [`walk`] finds the files of whole trees.
+//! [`read_file`] measures one file. [`OpenFile`] opens a file without changing its access time, [`Engine`] picks the
+//! kernel interface that is reliable for it and measures, and [`FileReport`] is the result, with the page map
+//! ([`PageRuns`](crate::units::PageRuns)) if requested. [`Stretches`] tells holes apart from data that is not cached.
+//! [`walk`] finds the files of whole directory trees.
 //!
 //! Nothing here knows about processes, and nothing formats.
 
+mod check;
 mod engine;
 mod file;
-mod layout;
 mod look;
 mod pieces;
-mod range;
 mod report;
-mod runs;
 mod search;
+mod stretches;
 mod tally;
 pub mod walk;
 
-pub use engine::Engine;
+pub use crate::kernel::file_system::{FileSystem, FileSystemKind};
+pub use engine::{Engine, read_file};
 pub use file::OpenFile;
-pub use layout::{Layout, Stretch};
-pub use range::{ByteRange, Run};
 pub use report::{Change, FileReport, Method, Residency};
-pub use runs::{Cell, PageRuns};
-pub use tally::{Sum, Tally};
+pub use stretches::{Stretch, Stretches};
+pub use tally::{PageSum, Tally};

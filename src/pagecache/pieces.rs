@@ -1,48 +1,47 @@
-//! A file in pieces, found out about one after the other, or by several threads where there is enough to do.
+//! Divides a file into pieces that are measured one after the other, or by several threads if there is enough to do.
 //!
-//! Nobody is asked how many threads a file deserves: the caller's thread begins, and others join it once it has been
-//! busy for longer than it takes to start them. What comes out is the same whoever found it.
+//! The caller's thread begins alone, and others join it if it takes longer than it takes to start them. The result does
+//! not depend on the number of threads.
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::range::Run;
-use super::runs::PageRuns;
 use crate::kernel::cachestat::CacheStat;
-use crate::units::Absent;
+use crate::units::{Absent, PageRuns, Run};
 
-/// How long one thread works alone before others join: several times what starting a thread costs (some 0.1 ms), and
-/// less than anybody waits for.
+/// How long one thread works alone before others join: several times the cost of starting a thread (about 0.1 ms).
 const ALONE: Duration = Duration::from_micros(500);
 
-/// Consecutive pages, cut at multiples of a length.
+/// Consecutive pages, divided at multiples of a length.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pieces {
     all: Run,
     length: u64,
 }
 
-/// What was found in one or more pieces.
+/// The result for one or more pieces.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
-    /// The sums of what the kernel counted.
+    /// The sum of what the kernel counted.
     pub(super) stat: CacheStat,
-    /// Which pages are cached, where that was asked for.
+    /// Which pages are cached, if requested.
     pub(super) runs: PageRuns,
+    /// Whether pages that were to be looked at could not be.
+    pub(super) unchecked: bool,
 }
 
-/// Finds out about pieces, one after the other. It may keep what helps it with the next one.
+/// Measures pieces, one after the other. It may keep state between them.
 pub(super) trait Finder {
-    /// Adds what there is in a piece, which lies behind all that is in `found`.
+    /// Adds the result for a piece, which follows everything in `found`.
     fn find(&mut self, piece: Run, found: &mut Findings) -> Result<(), Absent>;
 }
 
 impl Pieces {
-    /// `all`, cut into pieces of a power of two pages: large folios lie at such places too, and then in one piece.
+    /// Divides `all` into pieces whose length is a power of two, so that a large folio does not span two pieces.
     ///
-    /// There are about `count` pieces at the most, and none is shorter than `shortest` pages but the first and the last.
+    /// There are at most about `count` pieces. Only the first and the last can be shorter than `shortest` pages.
     pub(super) fn new(all: Run, count: u64, shortest: u64) -> Pieces {
         let length = all.count.div_ceil(count.max(1)).max(shortest).max(1);
         Pieces { all, length: length.checked_next_power_of_two().unwrap_or(1 << 63) }
@@ -66,10 +65,10 @@ impl Pieces {
         (0..self.count()).map(move |index| self.get(index))
     }
 
-    /// Finds out about all pieces, with up to as many threads as are given (else as many as this process may use).
+    /// Measures all pieces with at most `threads` threads (by default as many as this process may use).
     ///
     /// # Errors
-    /// The first error of a finder: what was found is then of no use.
+    /// The first error of a finder.
     pub(super) fn find_all<F: Finder>(
         self,
         threads: Option<NonZeroUsize>,
@@ -92,7 +91,7 @@ impl Pieces {
         Ok(found)
     }
 
-    /// Finds out about the pieces from `first` on with the help of other threads.
+    /// Measures the pieces from `first` on together with other threads.
     fn find_together<F: Finder>(
         self,
         first: u64,
@@ -106,7 +105,7 @@ impl Pieces {
         let mut parts: Vec<(u64, PageRuns)> = Vec::new();
         thread::scope(|scope| {
             let help = || scope_help(scope, move || self.find_some(next, failed, &mut finder()));
-            // A thread that cannot be started is not missed: the others do its work.
+            // If a thread cannot be started, the others do its work.
             let started: Vec<_> = (0..helpers).map_while(|_| help().ok()).collect();
             let mut shares = vec![self.find_some(next, failed, &mut own)];
             shares.extend(started.into_iter().map(|thread| match thread.join() {
@@ -114,8 +113,9 @@ impl Pieces {
                 Err(panic) => std::panic::resume_unwind(panic),
             }));
             for share in shares {
-                let (stat, runs) = share?;
+                let (stat, runs, unchecked) = share?;
                 found.stat = found.stat.plus(stat);
+                found.unchecked |= unchecked;
                 parts.extend(runs);
             }
             Ok(())
@@ -126,14 +126,14 @@ impl Pieces {
         Ok(())
     }
 
-    /// Finds out about pieces that nobody else has taken. Pieces of which no page is cached leave nothing but their
-    /// counts, so that memory grows with the runs that are found, not with the file.
+    /// Measures pieces that no other thread has taken. Pieces without cached pages are not stored, so memory grows with
+    /// the number of runs, not with the file.
     fn find_some<F: Finder>(self, next: &AtomicU64, failed: &AtomicBool, finder: &mut F) -> Result<Share, Absent> {
-        let (mut stat, mut parts) = (CacheStat::default(), Vec::new());
+        let (mut stat, mut parts, mut unchecked) = (CacheStat::default(), Vec::new(), false);
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
             if index >= self.count() || failed.load(Ordering::Relaxed) {
-                return Ok((stat, parts));
+                return Ok((stat, parts, unchecked));
             }
             let mut found = Findings::default();
             if let Err(absent) = finder.find(self.get(index), &mut found) {
@@ -141,6 +141,7 @@ impl Pieces {
                 return Err(absent);
             }
             stat = stat.plus(found.stat);
+            unchecked |= found.unchecked;
             if !found.runs.is_empty() {
                 parts.push((index, found.runs));
             }
@@ -148,8 +149,8 @@ impl Pieces {
     }
 }
 
-/// What one thread found: counts, and the runs of each piece that has any.
-type Share = (CacheStat, Vec<(u64, PageRuns)>);
+/// The result of one thread: counts, the runs of each piece that has any, and whether anything could not be checked.
+type Share = (CacheStat, Vec<(u64, PageRuns)>, bool);
 
 fn scope_help<'scope, T: Send + 'scope>(
     scope: &'scope thread::Scope<'scope, '_>,
@@ -158,7 +159,7 @@ fn scope_help<'scope, T: Send + 'scope>(
     thread::Builder::new().name("rmap-pages".to_owned()).spawn_scoped(scope, work)
 }
 
-/// How many threads may help the caller's.
+/// How many threads may join the caller's.
 fn helpers(threads: Option<NonZeroUsize>) -> usize {
     let threads = threads.or_else(|| thread::available_parallelism().ok());
     threads.map_or(0, |threads| threads.get() - 1)
@@ -173,7 +174,7 @@ mod tests {
         Run { first, count }
     }
 
-    /// Finds every third page, slowly enough that help comes.
+    /// Finds every third page, slowly enough for other threads to join.
     struct Slow;
 
     impl Finder for Slow {
@@ -188,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_cover_every_page_once_and_are_cut_at_multiples_of_their_length() {
+    fn pieces_cover_every_page_once_and_start_at_multiples_of_their_length() {
         let pieces: Vec<_> = Pieces::new(run(5, 20), 3, 1).iter().collect();
         assert_eq!(pieces, [run(5, 3), run(8, 8), run(16, 8), run(24, 1)]);
         assert_eq!(Pieces::new(run(5, 0), 3, 1).iter().count(), 0);
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn any_number_of_threads_finds_the_same() {
+    fn the_number_of_threads_does_not_change_the_result() {
         let found = |threads| {
             let found = Pieces::new(run(7, 4000), 200, 1).find_all(NonZeroUsize::new(threads), || Slow).unwrap();
             (found.stat.cached, found.runs)
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_piece_that_cannot_be_told_is_an_error_of_the_whole() {
+    fn one_failed_piece_fails_the_whole() {
         struct Fails;
         impl Finder for Fails {
             fn find(&mut self, piece: Run, found: &mut Findings) -> Result<(), Absent> {

@@ -1,76 +1,78 @@
-//! What came out of measuring one file: figures, each known or absent with its reason, and how they were found.
+//! The result of measuring one file: figures, each known or absent with a reason, and the method.
 
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use super::range::Run;
-use super::runs::PageRuns;
-use crate::units::{self, Absent, Bytes, Figure, PageSize, Pages, Reason};
+use crate::units::{self, Absent, Bytes, Figure, PageRuns, PageSize, Pages, Reason, Run};
 
-/// The kernel interface that told which pages are cached.
+/// The kernel interface that reported the cached pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Method {
-    /// `cachestat(2)`. A page map is found with its help too; `mincore` may have told the details of mixed parts.
+    /// `cachestat(2)`. For a page map, `mincore` may be used in addition.
     Cachestat,
     /// `mincore(2)` over a mapping of the file.
     Mincore,
 }
 
-/// What happened to a file while it was measured; of several things the one that is named last here.
+/// What happened to a file while it was measured. If several things did, the last of these variants is reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Change {
-    /// Its size or its time of modification moved.
+    /// Its size or modification time changed.
     Written,
-    /// It has another name, or is in another place.
+    /// It has another name or is in another directory.
     Renamed,
-    /// The name that it was opened by belongs to another file.
+    /// The name by which it was opened belongs to another file.
     Replaced,
-    /// The name that it was opened by is gone.
+    /// The name by which it was opened no longer exists.
     Removed,
 }
 
 /// How much of a file, or of a range of it, is in the page cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Residency {
-    /// Pages in the page cache. `cachestat` counts those still being read in, `mincore` does not.
+    /// Pages in the page cache that are up to date, so that reading them needs no I/O. Where only `cachestat` was used,
+    /// pages that are being read or could not be read count too; [`not_up_to_date`](Self::not_up_to_date) is absent then.
     pub cached: Pages,
-    /// Pages to be written back, counted by folio: one dirty byte marks the whole of a large folio. Zero on tmpfs, which
-    /// has nowhere to write back to.
+    /// Pages in the page cache that are not up to date and do not count as cached: reserved blocks of tmpfs, pages of
+    /// which only some blocks are in memory, pages that are being read or could not be read. They may be dirty.
+    pub not_up_to_date: Figure<Pages>,
+    /// Pages to be written back, counted by folio: one dirty byte marks the whole of a large folio. Zero on tmpfs,
+    /// where nothing is written back.
     pub dirty: Figure<Pages>,
     /// Pages being written back now, counted by folio.
     pub writeback: Figure<Pages>,
-    /// Pages that were dropped and whose mark is still there. The marks go when the kernel drops the inode. On tmpfs,
-    /// pages in swap count here.
+    /// Pages that were dropped and whose shadow entry is still there. Shadow entries are lost when the kernel drops the
+    /// inode. On tmpfs, pages in swap count here.
     pub evicted: Figure<Pages>,
-    /// Evicted pages that would be called active if they came back now.
+    /// Evicted pages that would be treated as active if they were read again now.
     pub recently_evicted: Figure<Pages>,
-    /// Where the figures come from.
+    /// How the figures were measured.
     pub method: Method,
 }
 
 /// One file, measured.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FileReport {
-    /// The file, as the caller named it.
+    /// The path, as the caller gave it.
     pub path: PathBuf,
-    /// Its size right before the figures were taken, from `fstat`.
+    /// The size of the file right before it was measured.
     pub size: Bytes,
-    /// When the figures were taken: right before.
+    /// The time right before it was measured.
     pub timestamp: SystemTime,
-    /// When it was last written to, as `fstat` said right before.
+    /// When it was last modified, read right before it was measured.
     pub mtime: SystemTime,
-    /// The page size that all figures in pages are of.
+    /// The size of the pages that are counted.
     pub page_size: PageSize,
-    /// Which pages were asked about: all of the file, or those of a range.
+    /// The pages that were measured: those of the whole file or of a range.
     pub asked: Run,
-    /// How many pages were asked about.
+    /// How many pages were measured.
     pub pages: Pages,
     /// How many of them are cached.
     pub residency: Figure<Residency>,
-    /// What happened to the file while the figures were taken: they are then of no single moment, or of a file that is not
-    /// found under its name any more.
+    /// What happened to the file while it was measured. The figures are then not from a single state of the file, or
+    /// the file is no longer found under its name.
     pub changed: Option<Change>,
-    /// Which of them are cached: only where a map was asked for.
+    /// Which of them are cached, if a page map was requested.
     pub runs: Option<Figure<PageRuns>>,
 }
 
@@ -83,7 +85,7 @@ impl Change {
         match self {
             Change::Written => "changed while it was measured",
             Change::Renamed => "renamed while it was measured",
-            Change::Replaced => "its name belongs to another file now",
+            Change::Replaced => "its name now belongs to another file",
             Change::Removed => "removed while it was measured",
         }
     }
@@ -110,9 +112,14 @@ impl FileReport {
         self.figure(|residency| Ok(self.pages.saturating_sub(residency.cached)))
     }
 
-    /// The cached share of the pages in percent; absent where there are none.
+    /// The cached share of the pages in percent; absent if there are no pages.
     pub fn percent(&self) -> Figure<f64> {
         self.figure(|residency| units::percent(residency.cached.0, self.pages.0).ok_or(NO_PAGES))
+    }
+
+    /// Pages in the page cache that are not up to date.
+    pub fn not_up_to_date(&self) -> Figure<Pages> {
+        self.figure(|residency| residency.not_up_to_date)
     }
 
     /// Pages to be written back.
@@ -125,17 +132,17 @@ impl FileReport {
         self.figure(|residency| residency.writeback)
     }
 
-    /// Pages that were dropped and whose mark is still there.
+    /// Pages that were dropped and whose shadow entry is still there.
     pub fn evicted(&self) -> Figure<Pages> {
         self.figure(|residency| residency.evicted)
     }
 
-    /// Evicted pages that would be called active if they came back now.
+    /// Evicted pages that would be treated as active if they were read again now.
     pub fn recently_evicted(&self) -> Figure<Pages> {
         self.figure(|residency| residency.recently_evicted)
     }
 
-    /// How it was measured; absent where it was not.
+    /// How it was measured; absent if it was not.
     pub fn method(&self) -> Figure<Method> {
         self.figure(|residency| Ok(residency.method))
     }

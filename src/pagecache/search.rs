@@ -1,17 +1,19 @@
-//! The page map in few questions: `cachestat` about ranges of a file, `mincore` where ranges stop paying.
+//! Builds the page map with few calls: `cachestat` for ranges of a file, `mincore` where the cached pages are
+//! scattered.
 //!
-//! A range of which nothing or everything is cached is settled by one call, whatever its length. A mixed one is split.
-//! Where the cached pages lie scattered, splitting would ask about each of them again and again, so there `mincore`
-//! looks at every page, until the file calms down.
+//! One call settles a range of any length in which no page or every page is cached. A mixed range is split. Where
+//! cached pages are scattered, splitting would count each of them again and again, so `mincore` looks at every page
+//! there.
 //!
-//! Costs, measured on Linux 6.18: a `cachestat` call 0.3 us, and 28 to 40 ns a cached page in it (far less in large
-//! folios); `mincore` 55 to 90 ns a page, cached or not. So a mixed range costs about a third of looking at it, each
-//! time it is asked about; and an empty one costs nothing.
+//! Costs on Linux 6.18: 0.3 us per `cachestat` call plus 28 to 40 ns per cached page (far less in large folios); 55 to
+//! 90 ns per page for `mincore`, cached or not. So each `cachestat` call on a mixed range costs about a third of
+//! looking at every page, and one on an empty range costs nothing.
 //!
-//! A file is never asked about as a whole. The pieces that it is settled in are asked about once each, and the sum of
-//! what they say are the file's figures; a scattered piece is looked at right after it was asked about, when what the
-//! kernel keeps of its pages is still in the processor's cache, and then both take little longer than the look alone.
+//! The file is divided into pieces, `cachestat` counts each piece once, and the sum is the result for the file. A
+//! scattered piece is looked at right after it was counted, while the kernel's data about it is still in the
+//! processor's cache.
 
+use std::num::NonZeroUsize;
 use std::os::fd::AsFd;
 
 use nix::errno::Errno;
@@ -19,66 +21,85 @@ use nix::errno::Errno;
 use super::file::OpenFile;
 use super::look::Looker;
 use super::pieces::{Finder, Findings, Pieces};
-use super::range::Run;
 use crate::kernel::cachestat::{CacheStat, cachestat};
-use crate::units::{Absent, Bytes, Reason};
+use crate::units::{Absent, Bytes, Reason, Run};
 
-/// A mixed range of no more pages than this is looked at page by page: about 8 us, as much as some 25 questions.
+/// A mixed range of at most this many pages is looked at page by page: about 8 us, as much as 25 `cachestat` calls.
 const LEAF: u64 = 128;
 
-/// One page that differs from its neighbours is found with questions as long as the range has more pages than this:
-/// halving it takes two questions, and the half left to be looked at costs less than all of it by more than that.
+/// If only one page of a range differs and the range has more pages than this, the range is halved: that takes two
+/// `cachestat` calls, which cost less than looking at the other half.
 const LEAF_OF_ONE: u64 = 32;
 
-/// How many pages are asked about and then looked at: what the kernel keeps of so many pages of 4 KiB (some 350 KiB)
-/// fits into a processor's second cache.
+/// How many pages are counted and then looked at: the kernel's data about this many pages (about 350 KiB) fits into a
+/// second-level cache.
 const SCATTERED_PIECE: u64 = 4096;
 
-/// How many pieces a file is settled in at the most: an empty one costs as many questions, 0.3 ms.
+/// The highest number of pieces of a file. An empty file costs one `cachestat` call per piece, 0.3 ms.
 const PIECES: u64 = 1024;
 
-/// The number of pages in a sample that tells whether a range is scattered. A sample of this size is mixed more often
-/// than not where runs are shorter than about twice as long, and then most leaves would be mixed too.
+/// How many pages a sample has. If runs are shorter than about twice this length, most samples are mixed, and so would
+/// be most leaves.
 const SAMPLE: u64 = 64;
 
 const NOT_YOURS: Absent =
-    Absent::new(Reason::Denied, "the kernel tells what is cached of a file only to its owner or a writer");
-const HUGE: Absent = Absent::new(Reason::Unsupported, "huge pages of hugetlbfs are in no page cache");
+    Absent::new(Reason::Denied, "the kernel reports the cached pages of a file only to its owner or a writer");
+const HUGE: Absent = Absent::new(Reason::Unsupported, "huge pages of hugetlbfs are not in the page cache");
 const REFUSED: Absent = Absent::new(Reason::Unsupported, "cachestat failed on this file");
 const SHRANK: Absent = Absent::new(Reason::Changed, "it shrank while it was measured");
 
 /// Finds the cached pages of one file.
-pub(super) struct Search<'a> {
+struct Search<'a> {
     file: &'a OpenFile,
     looker: Eyes<'a>,
-    /// Whether the last piece that was mixed was scattered: the next one will be too.
+    /// Whether every cached page is looked at.
+    exact: bool,
+    /// Whether the last mixed piece was scattered: the next one probably is too.
     scattered: bool,
 }
 
-/// Whether pages can be looked at.
+/// Which pages are looked at with `mincore`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Looks {
+    /// None.
+    Never,
+    /// Those in ranges where `cachestat` takes longer.
+    Scattered,
+    /// All that `cachestat` counts.
+    Always,
+}
+
+/// Finds the cached pages of the range `asked` of a file of `size` bytes.
+pub(super) fn search(
+    file: &OpenFile,
+    size: Bytes,
+    asked: Run,
+    looks: Looks,
+    threads: Option<NonZeroUsize>,
+) -> Result<Findings, Absent> {
+    Pieces::new(asked, PIECES, SCATTERED_PIECE).find_all(threads, || Search::new(file, size, looks))
+}
+
+/// Whether `mincore` can be used.
 enum Eyes<'a> {
-    /// Not tried yet, and this is the file's size: most files have nothing to look at.
+    /// Not tried yet, with the size of the file: most files do not need it.
     Closed(Bytes),
     Open(Looker<'a>),
-    /// `mincore` must not be asked, or failed: then questions go down to single pages, which is slower and as right.
+    /// `mincore` cannot be used, or failed. `cachestat` is used down to single pages, which is slower.
     Blind,
 }
 
-/// Counts the cached pages of one file and does not ask which they are.
+/// Counts the cached pages of one file.
 pub(super) struct Count<'a>(pub(super) &'a OpenFile);
 
 impl<'a> Search<'a> {
-    /// A search in a file of `size` bytes, with `mincore` to help if `looks`.
-    pub(super) fn new(file: &'a OpenFile, size: Bytes, looks: bool) -> Search<'a> {
-        Search { file, looker: if looks { Eyes::Closed(size) } else { Eyes::Blind }, scattered: false }
+    /// A search in a file of `size` bytes.
+    fn new(file: &'a OpenFile, size: Bytes, looks: Looks) -> Search<'a> {
+        let looker = if looks == Looks::Never { Eyes::Blind } else { Eyes::Closed(size) };
+        Search { file, looker, exact: looks == Looks::Always, scattered: false }
     }
 
-    /// The pieces that a file is settled in.
-    pub(super) fn pieces(asked: Run) -> Pieces {
-        Pieces::new(asked, PIECES, SCATTERED_PIECE)
-    }
-
-    /// Asks about a piece, adds up what is said, and appends its cached pages.
+    /// Counts a piece and appends its cached pages.
     fn count_and_settle(&mut self, run: Run, found: &mut Findings) -> Result<(), Absent> {
         let stat = ask(self.file, run)?;
         found.stat = found.stat.plus(stat);
@@ -94,10 +115,13 @@ impl<'a> Search<'a> {
         self.settle_counted(run, cached, found)
     }
 
-    /// Appends the cached pages of `run`, of which a question has just counted `cached`.
+    /// Appends the cached pages of `run`, of which `cachestat` has just counted `cached`.
     fn settle_counted(&mut self, run: Run, cached: u64, found: &mut Findings) -> Result<(), Absent> {
         if cached == 0 {
             return Ok(());
+        }
+        if self.exact {
+            return self.look_at_cached(run, cached, found);
         }
         if cached == run.count || run.count == 1 {
             found.runs.append(run);
@@ -107,7 +131,7 @@ impl<'a> Search<'a> {
         if run.count <= LEAF {
             return if odd == 1 && run.count > LEAF_OF_ONE { self.halve(run, found) } else { self.look(run, found) };
         }
-        // Runs as short as a leaf everywhere need an odd page a leaf; fewer cannot be everywhere.
+        // If fewer pages differ than there are leaves, most leaves are not mixed.
         let may_be_scattered = odd > run.count / LEAF && self.can_look();
         if may_be_scattered && (self.scattered && run.count <= SCATTERED_PIECE || is_scattered(self.file, run)?) {
             return self.look_until_calm(run, found);
@@ -115,16 +139,29 @@ impl<'a> Search<'a> {
         self.split(run, cached, found)
     }
 
-    /// Settles the parts of a mixed range, in order.
+    /// Looks at the pages of a range of which `cached` are counted, and skips parts without any.
+    fn look_at_cached(&mut self, run: Run, cached: u64, found: &mut Findings) -> Result<(), Absent> {
+        if run.count > LEAF && cached < run.count / 4 {
+            return self.split(run, cached, found);
+        }
+        if self.can_look() {
+            return self.look(run, found);
+        }
+        self.exact = false;
+        found.unchecked = true;
+        self.settle_counted(run, cached, found)
+    }
+
+    /// Splits a mixed range and settles its parts, in order.
     ///
-    /// The more pages are cached in it, the more the question costs that finds the next level mixed again, and the
-    /// more parts are worth asking about at once: with 64 parts, 256 MiB in a file of 1 TiB are found in three levels.
+    /// The more pages are cached, the more expensive each level is, so the more parts there are: with 64 parts, 256 MiB
+    /// in a file of 1 TiB are found in three levels.
     fn split(&mut self, run: Run, cached: u64, found: &mut Findings) -> Result<(), Absent> {
         let parts = (cached / 8).clamp(4, 64);
         Pieces::new(run, parts, 1).iter().try_for_each(|part| self.settle(part, found))
     }
 
-    /// Looks at a scattered range, piece by piece, and goes back to questions when one of them turns out calm.
+    /// Looks at a scattered range, piece by piece, and goes back to `cachestat` after a piece that is not scattered.
     fn look_until_calm(&mut self, run: Run, found: &mut Findings) -> Result<(), Absent> {
         self.scattered = true;
         for piece in Pieces::new(run, u64::MAX, SCATTERED_PIECE).iter() {
@@ -139,7 +176,7 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// Looks at a range page by page; with questions where `mincore` cannot or must not be asked.
+    /// Looks at a range page by page, or halves it if `mincore` cannot be used.
     fn look(&mut self, run: Run, found: &mut Findings) -> Result<(), Absent> {
         if !self.can_look() {
             return self.halve(run, found);
@@ -147,14 +184,15 @@ impl<'a> Search<'a> {
         if let Eyes::Open(looker) = &mut self.looker
             && looker.map(run, &mut found.runs).is_err()
         {
-            // What it has told before it failed stays; asking again adds the rest.
+            // The pages that were found before stay; settling the range again adds the rest.
             self.looker = Eyes::Blind;
+            found.unchecked |= std::mem::take(&mut self.exact);
             return self.settle(run, found);
         }
         Ok(())
     }
 
-    /// Whether pages can be looked at, found out when it is first needed.
+    /// Whether `mincore` can be used, tested when it is first needed.
     fn can_look(&mut self) -> bool {
         if let Eyes::Closed(size) = self.looker {
             self.looker = Looker::new(self.file, size).map_or(Eyes::Blind, Eyes::Open);
@@ -181,7 +219,7 @@ impl Finder for Search<'_> {
 }
 
 impl Count<'_> {
-    /// The pieces that a file is counted in: few, as nothing is gained but that several threads can share them.
+    /// The pieces of a file: few, only so that several threads can share them.
     pub(super) fn pieces(asked: Run) -> Pieces {
         Pieces::new(asked, 64, SCATTERED_PIECE)
     }
@@ -194,14 +232,14 @@ impl Finder for Count<'_> {
     }
 }
 
-/// What `cachestat` says of `run`.
-fn ask(file: &OpenFile, run: Run) -> Result<CacheStat, Absent> {
+/// Counts `run` with `cachestat`.
+pub(super) fn ask(file: &OpenFile, run: Run) -> Result<CacheStat, Absent> {
     let page = file.page_size();
     let stat = cachestat(file.as_fd(), run.offset(page).0, run.pages().bytes(page).0).map_err(refusal)?;
     if stat.cached > run.count { Err(SHRANK) } else { Ok(stat) }
 }
 
-/// Whether most of some small samples of a mixed range are mixed themselves.
+/// Whether most of several small samples of a mixed range are mixed themselves.
 fn is_scattered(file: &OpenFile, run: Run) -> Result<bool, Absent> {
     let samples = (run.count / (SAMPLE * 16)).clamp(2, 16);
     let step = run.count / samples;
@@ -214,7 +252,7 @@ fn is_scattered(file: &OpenFile, run: Run) -> Result<bool, Absent> {
     Ok(mixed * 2 > samples)
 }
 
-/// What an error of `cachestat` means, where the call itself is known to be available.
+/// What an error of `cachestat` means if the call itself is available.
 fn refusal(errno: Errno) -> Absent {
     match errno {
         Errno::EPERM | Errno::EACCES => NOT_YOURS,

@@ -154,6 +154,13 @@ pub const COLUMNS: &[Column<Effects>] = &[
         "of these: in a file system that lives in memory (tmpfs)",
     ),
     C::sum(
+        "left_unwritten_pages",
+        "Left unwritten",
+        ColumnKind::Pages,
+        |row, _| left(row, |left| left.unwritten),
+        "of these: writing back failed, and they may be the only copy of the data",
+    ),
+    C::sum(
         "left_unknown_pages",
         "Left unknown",
         ColumnKind::Pages,

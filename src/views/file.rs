@@ -13,13 +13,13 @@ use super::shared::{self, Count, InPageCache, OfFile};
 use crate::compare::{ChosenFiles, Marks, Message, Sender};
 use crate::error::{Error, ErrorKind};
 use crate::pagecache::walk::{Place, Visitor};
-use crate::pagecache::{ByteRange, Cell as Portion, Engine, FileReport, OpenFile};
+use crate::pagecache::{Engine, FileReport, OpenFile};
 use crate::process::Held;
 use crate::table::{
     Aggregation, Cell, Colour, Column, ColumnKind, FlagRuns, Mark, Named, Progress, RowKind, Rows, Source, Stop,
     StripCell,
 };
-use crate::units::{Absent, Figure, PageSize, Pages, Reason, percent};
+use crate::units::{Absent, ByteRange, Figure, PageSize, Pages, Portion, Reason, percent};
 
 /// A column of this view.
 type C = Column<Files>;
@@ -446,7 +446,7 @@ impl Measure {
 
     fn with_map(&self, report: FileReport, file: &OpenFile) -> FileRow {
         let parts = match &report.runs {
-            Some(Ok(runs)) if self.cells > 0 => runs.cells(report.asked, self.cells),
+            Some(Ok(runs)) if self.cells > 0 => runs.portions(report.asked, self.cells),
             _ => Vec::new(),
         };
         // The kernel is asked about each part only if there is something to find.

@@ -183,7 +183,7 @@ impl StretchSource {
             changed: measured.changed,
             base_name: self.base_name,
         });
-        let mut stretches = pagecache::Layout::new(file, runs, measured.asked);
+        let mut stretches = pagecache::Stretches::new(file, runs, measured.asked);
         stretches.try_for_each(|stretch| rows.row(StretchRow { file: common.clone(), stretch }))
     }
 }

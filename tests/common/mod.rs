@@ -42,7 +42,7 @@ pub(crate) fn mapping(start: u64, pages: u64, perm: &str, name: &[u8], rss_kib: 
 
 /// The machine's page size in bytes.
 pub(crate) fn page() -> u64 {
-    rmap::kernel::page_size().bytes()
+    rmap::pagecache::Engine::detect().page_size().bytes()
 }
 
 /// A folder on a tmpfs, where pages stay until the file goes; open to every user.
@@ -72,7 +72,7 @@ pub(crate) fn has(program: &str, package: &str) -> bool {
 
 /// Whether cachestat tells here, so that dirty and evicted pages are figures; says loudly which test is skipped if not.
 pub(crate) fn has_cachestat() -> bool {
-    let available = rmap::kernel::cachestat::available();
+    let available = rmap::pagecache::Engine::detect().has_cachestat();
     if !available {
         eprintln!("SKIPPED: cachestat is not available here (kernel before 6.5, or seccomp)");
     }

@@ -43,7 +43,7 @@ fn a_file_that_lost_its_name_is_measured_to_the_end() {
     let (folder, run) = meddled(&[], |path| fs::remove_file(path).unwrap());
     assert_eq!((run.status, run.err.as_str()), (Some(1), ""), "{run:?}");
     assert!(run.text().lines().any(|line| line.starts_with(" 100.000 ")), "{}", run.text());
-    assert!(run.text().ends_with("/f: somebody removed this name of the demo's file meanwhile.\n"), "{}", run.text());
+    assert!(run.text().ends_with("/f: the demo file was removed by another process.\n"), "{}", run.text());
     assert_eq!(names(folder.path()), [""; 0]);
 }
 
@@ -54,7 +54,7 @@ fn a_file_whose_name_went_to_another_is_measured_and_the_other_is_left_alone() {
         fs::write(path, "another").unwrap();
     });
     assert_eq!((run.status, run.complaints().len()), (Some(1), 1), "{run:?}");
-    assert!(run.err.ends_with("/f: another file has this name now, and is left alone\n"), "{}", run.err);
+    assert!(run.err.ends_with("/f: another file has this name now and is not removed\n"), "{}", run.err);
     for step in run.json().as_array().unwrap() {
         assert_eq!(step["file_size"], 384 << 20);
         assert_eq!(step["only_mapped"], 0, "what is mapped is cached: {step}");
@@ -68,12 +68,20 @@ fn a_file_that_is_cut_while_it_fills_is_an_error_in_words() {
         fs::OpenOptions::new().write(true).open(path).unwrap().set_len(10_000).unwrap();
     });
     assert_eq!((run.status, run.complaints().len()), (Some(1), 1), "{run:?}");
-    assert!(run.err.ends_with("/f: somebody made it 10000 bytes long meanwhile, of 402653184\n"), "{}", run.err);
+    assert!(
+        run.err.ends_with("/f: its length was changed from 402653184 to 10000 bytes by another process\n"),
+        "{}",
+        run.err
+    );
     drop(folder);
     let (folder, run) = meddled(&[], |path| {
         fs::OpenOptions::new().write(true).open(path).unwrap().set_len(0).unwrap();
     });
     assert_eq!((run.status, run.complaints().len()), (Some(1), 1), "{run:?}");
-    assert!(run.err.ends_with("/f: somebody made it 0 bytes long meanwhile, of 402653184\n"), "{}", run.err);
+    assert!(
+        run.err.ends_with("/f: its length was changed from 402653184 to 0 bytes by another process\n"),
+        "{}",
+        run.err
+    );
     assert_eq!(names(folder.path()), [""; 0]);
 }

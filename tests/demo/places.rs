@@ -11,14 +11,14 @@ use crate::{demo_in, names, refused};
 #[test]
 fn a_size_that_does_not_fit_is_refused_before_anything_is_touched() {
     let folder = disk();
-    refused(&demo_in(folder.path(), &["--size", "900T"]), "it does not fit in memory, of which ");
+    refused(&demo_in(folder.path(), &["--size", "900T"]), "it does not fit into memory: ");
     refused(&demo_in(folder.path(), &["--size", "16383P"]), "--size 16383P: a file of this size cannot be mapped");
-    refused(&demo_in(folder.path(), &["--size", "7.999E"]), "--size 9222219115350168961: it does not fit in memory");
+    refused(&demo_in(folder.path(), &["--size", "7.999E"]), "--size 9222219115350168961: it does not fit into memory");
     assert_eq!(names(folder.path()), [""; 0]);
     let missing = folder.path().join("no/such/folder");
     refused(&demo_in(&missing, &["--size", "1M"]), "no such file");
     let run = rmap(["demo", "--size", "900T"]);
-    refused(&run, "it does not fit in memory");
+    refused(&run, "it does not fit into memory");
 }
 
 #[test]
@@ -60,9 +60,9 @@ fn on_a_small_disk(script: &str) -> Option<Run> {
 fn a_full_disk_is_an_error_and_never_a_crash() {
     let sized = |size: &str| format!("\"$0\" demo --size {size} --file $1/f; status=$?; ls -A $1; exit $status");
     let Some(run) = on_a_small_disk(&sized("16M")) else { return };
-    refused(&run, "it does not fit on the disk of ");
+    refused(&run, "it does not fit onto the disk of ");
     assert!(
-        run.err.contains("where 8M is free; choose a smaller --size or another place with --file PATH"),
+        run.err.contains("which has 8M free; choose a smaller --size or another place with --file PATH"),
         "{}",
         run.err
     );
@@ -91,14 +91,14 @@ fn a_file_is_never_overwritten_unasked() {
     fs::write(&path, "dear").unwrap();
     for options in [&["--size", "1M"][..], &["--size", "1M", "--keep"]] {
         let run = demo_in(folder.path(), options);
-        refused(&run, "there is such a file already; choose another name, or --force to replace it");
+        refused(&run, "already exists; choose another name, or --force to replace it");
         assert_eq!(fs::read(&path).unwrap(), b"dear");
     }
     std::os::unix::fs::symlink("nowhere", folder.path().join("link")).unwrap();
     let link = folder.path().join("link");
     refused(
         &rmap([OsStr::new("demo"), OsStr::new("--size=1M"), OsStr::new("--file"), link.as_os_str()]),
-        "such a file",
+        "already exists",
     );
     assert_eq!(names(folder.path()).len(), 2);
 }
@@ -120,11 +120,11 @@ fn force_replaces_a_file_and_only_a_file() {
     fs::create_dir(&path).unwrap();
     refused(
         &demo_in(folder.path(), &["--size", "1M", "--force"]),
-        "it is not a regular file, and only those are replaced",
+        "is not a regular file, and only regular files are replaced",
     );
     fs::remove_dir(&path).unwrap();
     std::os::unix::fs::symlink("/etc/passwd", &path).unwrap();
-    refused(&demo_in(folder.path(), &["--size", "1M", "--force"]), "it is not a regular file");
+    refused(&demo_in(folder.path(), &["--size", "1M", "--force"]), "is not a regular file");
     assert!(fs::read("/etc/passwd").unwrap().starts_with(b"root:"));
 }
 
@@ -208,8 +208,8 @@ fn a_place_where_no_file_can_be_made_is_named() {
     for (file, words) in [
         ("/proc/x", "/proc: this is procfs, where "),
         ("/sys/x", "/sys: this is sysfs, where "),
-        ("/var/tmp/no/such/x", "no such file; make its directory first"),
-        ("/etc/passwd/x", "Not a directory; make its directory first"),
+        ("/var/tmp/no/such/x", "no such file; create its directory first"),
+        ("/etc/passwd/x", "Not a directory; create its directory first"),
         (long.as_str(), "File name too long; choose a shorter name"),
     ] {
         refused(&rmap(["demo", "--size", "1M", "--file", file]), words);
@@ -255,6 +255,6 @@ fn a_guard_that_cannot_be_started_is_an_error_with_advice() {
     let arguments =
         [OsStr::new("-c"), OsStr::new(script), nobody.program().as_os_str(), file.as_os_str()].map(OsStr::to_owned);
     let run = nobody.run(Path::new("/bin/bash"), arguments);
-    refused(&run, "no more processes may be started; end some, or raise the limit (ulimit -u)");
+    refused(&run, "too many processes; end some, or raise the limit (ulimit -u)");
     assert_eq!(names(folder.path()), [""; 0]);
 }

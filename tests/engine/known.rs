@@ -5,8 +5,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use memmap2::{Advice, MmapOptions, MmapRaw};
-use rmap::kernel::page_size;
-use rmap::pagecache::{PageRuns, Run};
+use rmap::pagecache::Engine;
+use rmap::units::{PageRuns, PageSize, Run};
 use tempfile::{NamedTempFile, TempDir};
 
 /// A directory in memory, where pages stay until the file goes.
@@ -24,6 +24,11 @@ pub(crate) struct Known {
     pub(crate) file: NamedTempFile,
     pub(crate) runs: PageRuns,
     _locked: Vec<MmapRaw>,
+}
+
+/// The page size of the running kernel.
+pub(crate) fn page_size() -> PageSize {
+    Engine::detect().page_size()
 }
 
 /// A new file of `size` bytes with `runs` cached and nothing else. The last page may be in part.

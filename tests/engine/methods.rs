@@ -3,11 +3,11 @@
 use std::num::NonZeroUsize;
 use std::path::Path;
 
+use crate::known::page_size;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
-use rmap::kernel::page_size;
-use rmap::pagecache::{ByteRange, Engine, FileReport, Method, OpenFile, PageRuns, Run};
-use rmap::units::Pages;
+use rmap::pagecache::{Engine, FileReport, Method, OpenFile};
+use rmap::units::{ByteRange, PageRuns, Pages, Run};
 
 use crate::known::{self, Known, known_file, locked_file, pairs};
 
@@ -24,7 +24,7 @@ fn engines() -> [(&'static str, Engine); 5] {
 }
 
 fn skip_without_cachestat() -> bool {
-    let skip = !rmap::kernel::cachestat::available();
+    let skip = !rmap::pagecache::Engine::detect().has_cachestat();
     if skip {
         eprintln!("SKIPPED: cachestat is not available here (kernel before 6.5, or seccomp)");
     }
@@ -200,5 +200,5 @@ fn cachestat_tells_dirty_pages_and_mincore_says_that_it_cannot() {
 
     let without = Engine::only(Method::Mincore).measure(&file);
     assert_eq!((without.method(), without.cached()), (Ok(Method::Mincore), Ok(Pages(3))));
-    assert_eq!(without.dirty().unwrap_err().to_string(), "unsupported: mincore tells only which pages are cached");
+    assert_eq!(without.dirty().unwrap_err().to_string(), "unsupported: mincore reports only which pages are cached");
 }

@@ -4,8 +4,8 @@
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use rmap::kernel::file_system::Kind;
-use rmap::kernel::page_size;
+use crate::known::page_size;
+use rmap::pagecache::FileSystemKind;
 use rmap::pagecache::{Engine, Method, OpenFile};
 use rmap::units::{Pages, Reason};
 
@@ -29,12 +29,12 @@ fn on_overlayfs_the_zeros_of_cachestat_are_not_believed() {
     let path = folder.join("all/file");
     write_pages(&path, 40, &[3, 4, 39]);
     let open = OpenFile::open(&path).unwrap();
-    assert_eq!(open.file_system().kind, Kind::Stacked("overlayfs"));
+    assert_eq!(open.file_system().kind, FileSystemKind::Stacked("overlayfs"));
     let report = Engine::detect().map(&open);
     assert_eq!((report.method(), report.cached()), (Ok(Method::Mincore), Ok(Pages(3))));
     assert_eq!(pairs(&report.runs.unwrap().unwrap()), [(3, 2), (39, 1)]);
     let forced = Engine::only(Method::Cachestat).measure(&open).cached().unwrap_err();
-    assert_eq!(forced.to_string(), "unsupported: cachestat answers zeros on this file system");
+    assert_eq!(forced.to_string(), "unsupported: cachestat reports zeros on this file system");
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn huge_pages_have_no_page_cache() {
     for engine in [Engine::detect(), Engine::only(Method::Mincore), Engine::only(Method::Cachestat)] {
         let absent = engine.map(&open).cached().unwrap_err();
         assert_eq!(absent.reason, Reason::Unsupported);
-        assert_eq!(absent.why, "huge pages of hugetlbfs are in no page cache");
+        assert_eq!(absent.why, "huge pages of hugetlbfs are not in the page cache");
     }
 }
 

@@ -8,11 +8,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
+use crate::known::page_size;
 use nix::sys::stat::Mode;
 use rmap::error::ErrorKind;
-use rmap::kernel::page_size;
-use rmap::pagecache::{ByteRange, Change, Engine, Method, OpenFile};
-use rmap::units::{Pages, Reason};
+use rmap::pagecache::{Change, Engine, Method, OpenFile};
+use rmap::units::{ByteRange, Pages, Reason};
 
 use crate::known::{self, known_file};
 
@@ -43,7 +43,7 @@ fn what_is_no_regular_file_is_named() {
 
 #[test]
 fn a_file_that_the_kernel_makes_up_is_refused() {
-    let why = "is on procfs, where the kernel makes up files as they are read: it has no cached pages";
+    let why = "is on procfs, where the kernel generates files as they are read: it has no cached pages";
     assert_eq!(refusal(Path::new("/proc/self/smaps")), why);
     assert!(refusal(Path::new("/sys/kernel/mm/transparent_hugepage/enabled")).starts_with("is on sysfs"));
 }

@@ -2,8 +2,8 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use crate::known::page_size;
 use nix::unistd::{Gid, Uid, setfsgid, setfsuid};
-use rmap::kernel::page_size;
 use rmap::pagecache::{Engine, FileReport, Method, OpenFile};
 use rmap::units::Reason;
 
@@ -54,7 +54,7 @@ fn a_cold_file_of_another_user_is_denied_and_not_full() {
 
 #[test]
 fn a_file_that_one_may_write_is_measured_but_not_mapped() {
-    if !rmap::kernel::cachestat::available() {
+    if !rmap::pagecache::Engine::detect().has_cachestat() {
         eprintln!("SKIPPED: cachestat is not available here (kernel before 6.5, or seccomp)");
         return;
     }
@@ -63,7 +63,7 @@ fn a_file_that_one_may_write_is_measured_but_not_mapped() {
     let Some(report) = seen_by_nobody(Engine::only(Method::Mincore), 0o666) else { return };
     assert_eq!(
         report.cached().unwrap_err().to_string(),
-        "denied: mapping it for mincore would move its access time; only its owner can avoid that"
+        "denied: mapping it for mincore would change its access time; only its owner can avoid that"
     );
 }
 

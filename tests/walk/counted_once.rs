@@ -54,7 +54,7 @@ fn symbolic_links_are_followed_only_if_asked_and_loops_end() {
     assert_eq!(names, ["away", "near"]);
     symlink("nowhere", folder.path().join("dangling")).unwrap();
     let dangling = pcstat("-R --follow", folder.path());
-    assert!(dangling.err.ends_with("/dangling: is a symbolic link to nothing\n"), "{}", dangling.err);
+    assert!(dangling.err.ends_with("/dangling: is a broken symbolic link\n"), "{}", dangling.err);
 }
 
 #[test]

@@ -26,7 +26,7 @@ fn other_file_systems_are_entered_only_if_asked_and_pseudo_ones_never() {
     assert_eq!((&row["files"], &row["again"], &row["other_file_systems"]), (&2.into(), &1.into(), &1.into()));
     let named = pcstat("-R", folder.join("proc"));
     assert_eq!(named.status, Some(1));
-    assert!(named.err.contains("is on procfs, where the kernel makes up files"), "{}", named.err);
+    assert!(named.err.contains("is on procfs, where the kernel generates files"), "{}", named.err);
 }
 
 #[test]

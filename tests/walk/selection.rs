@@ -12,7 +12,7 @@ fn a_directory_without_recursion_is_a_failure_that_says_what_to_type() {
     file(folder.path(), "one", 1);
     let answer = pcstat_all("", [folder.path(), &folder.path().join("one")]);
     assert_eq!(answer.status, Some(1));
-    assert!(answer.err.ends_with(": is a directory; use -R for the files in it\n"), "{}", answer.err);
+    assert!(answer.err.ends_with(": is a directory; use -R to include the files in it\n"), "{}", answer.err);
     assert_eq!(answer.json().as_array().unwrap().len(), 1);
 }
 
@@ -103,7 +103,7 @@ fn a_range_is_the_part_that_is_measured() {
     let folder = folder();
     file(folder.path(), "eight", 8 * 4096);
     let cached = |range: &str| sum(&pcstat(&format!("-R --range {range}"), folder.path()).rows(), "cached");
-    if rmap::kernel::page_size().bytes() == 4096 {
+    if rmap::pagecache::Engine::detect().page_size().bytes() == 4096 {
         assert_eq!((cached("4K,8K"), cached("28K"), cached("1M,1M"), cached("0,1")), (2, 1, 0, 1));
         let summary = pcstat("-R --summary --range 4K,8K", folder.path()).rows();
         assert_eq!((&summary[0]["pages"], &summary[0]["cached"]), (&2.into(), &2.into()));

@@ -1,6 +1,7 @@
 //! One thread of a walk: reads directories and opens the files in them.
 
 use std::ffi::{CStr, OsStr};
+use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -12,39 +13,18 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::sys::stat::{FileStat, SFlag, fstat, fstatat};
 
-use super::queue::{Directory, OpenDirectory, Queue, Work};
+use super::queue::Queue;
 use super::seen::Seen;
-use super::{Options, Place, Skipped, Visitor};
-use crate::error::{Error, ErrorKind, Subject};
-use crate::kernel::file_system::{self, FileSystem, Kind};
+use super::visit::{Options, Place, Skipped, Visitor};
+use super::work::{Directory, Names, OpenDirectory, Work};
+use crate::error::{Error, ErrorKind};
+use crate::kernel::file_system::{FileSystem, FileSystemKind};
 use crate::kernel::open::{self, Quiet};
 use crate::pagecache::OpenFile;
+use crate::pagecache::file;
 
-/// How many names are collected before their files are opened or given away.
+/// How many names are collected before their files are opened or queued.
 const NAMES_A_BATCH: usize = 256;
-
-/// Names of files in one block of memory, each with the NUL that the kernel wants.
-#[derive(Debug, Default)]
-pub(super) struct Names {
-    bytes: Vec<u8>,
-    count: usize,
-}
-
-impl Names {
-    fn push(&mut self, name: &CStr) {
-        self.bytes.extend_from_slice(name.to_bytes_with_nul());
-        self.count += 1;
-    }
-
-    fn clear(&mut self) {
-        self.bytes.clear();
-        self.count = 0;
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &CStr> {
-        self.bytes.split_inclusive(|byte| *byte == 0).filter_map(|name| CStr::from_bytes_with_nul(name).ok())
-    }
-}
 
 /// One thread of a walk.
 pub(super) struct Walker<'w, V> {
@@ -54,7 +34,7 @@ pub(super) struct Walker<'w, V> {
     visitor: &'w mut V,
 }
 
-/// Whether the walk goes on.
+/// Whether the walk continues.
 type Flow = ControlFlow<()>;
 
 const ON: Flow = ControlFlow::Continue(());
@@ -64,7 +44,7 @@ impl<'w, V: Visitor> Walker<'w, V> {
         Walker { options, seen, queue, visitor }
     }
 
-    /// Works until there is no more work on any thread.
+    /// Works until no thread has any work left.
     pub(super) fn run(&mut self) {
         while let Some(work) = self.queue.take() {
             let flow = match work {
@@ -78,7 +58,7 @@ impl<'w, V: Visitor> Walker<'w, V> {
         }
     }
 
-    /// Reads a directory; `within` is the one that it was found in and its name there, if that one is still open.
+    /// Reads a directory. `within` is its parent and its name there, if the parent is still open.
     fn directory(&mut self, directory: Directory, within: Option<(BorrowedFd<'_>, &CStr)>, nesting: usize) -> Flow {
         let found_in = found_in(&directory);
         let opened = match within {
@@ -113,20 +93,19 @@ impl<'w, V: Visitor> Walker<'w, V> {
         }
     }
 
-    /// Whether an open directory is one to read, from what its descriptor says.
+    /// Decides by its descriptor whether an open directory is to be read.
     fn judge(&self, fd: &OwnedFd, directory: &Directory) -> Result<Result<(u64, FileSystem), Skipped>, Error> {
-        let fail = |errno| failure(&directory.path, errno);
-        let stat = fstat(fd).map_err(fail)?;
+        let stat = fstat(fd).map_err(|errno| failure(&directory.path, errno))?;
         if directory.device.is_some_and(|root| root != stat.st_dev) && !self.options.cross_file_systems {
             return Ok(Err(Skipped::OtherFileSystem));
         }
-        let file_system = file_system::of_file(fd.as_fd()).map_err(fail)?;
+        let file_system = FileSystem::of_file(fd.as_fd()).map_err(|error| failure(&directory.path, error))?;
         match file_system.kind {
-            Kind::Pseudo(name) if directory.device.is_none() => {
-                let why = format!("is on {name}, where the kernel makes up files as they are read");
+            FileSystemKind::Pseudo(name) if directory.device.is_none() => {
+                let why = format!("is on {name}, where the kernel generates files as they are read");
                 return Err(Error::path(&directory.path, ErrorKind::Unsupported, why));
             }
-            Kind::Pseudo(_) => return Ok(Err(Skipped::Pseudo)),
+            FileSystemKind::Pseudo(_) => return Ok(Err(Skipped::Pseudo)),
             _ => {}
         }
         match self.seen.first_of_directory((stat.st_dev, stat.st_ino)) {
@@ -135,14 +114,14 @@ impl<'w, V: Visitor> Walker<'w, V> {
         }
     }
 
-    /// Lists an open directory and visits what is in it.
+    /// Lists an open directory and visits its entries.
     fn list(&mut self, directory: &Arc<OpenDirectory>, nesting: usize) -> Flow {
-        // nix closes the descriptor that it lists, and lends it to nobody meanwhile: it gets one of its own.
-        let own = directory.fd.try_clone().map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or_default()));
-        let mut listing = match own.and_then(Dir::from_fd) {
+        // nix takes the descriptor that it lists and does not lend it, so it gets a copy.
+        let own = directory.fd.try_clone().and_then(|fd| Ok(Dir::from_fd(fd)?));
+        let mut listing = match own {
             Ok(listing) => listing,
-            Err(errno) => {
-                self.visitor.failure(failure(&directory.path, errno));
+            Err(error) => {
+                self.visitor.failure(failure(&directory.path, error));
                 return ON;
             }
         };
@@ -171,7 +150,7 @@ impl<'w, V: Visitor> Walker<'w, V> {
         let mut kind = entry.file_type();
         let mut link = false;
         if kind.is_none() {
-            // Some file systems do not say in a listing what an entry is.
+            // Some file systems do not report the type of an entry in a listing.
             kind = self.look(directory, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
         }
         if kind == Some(Type::Symlink) && self.options.follow {
@@ -191,7 +170,7 @@ impl<'w, V: Visitor> Walker<'w, V> {
         }
     }
 
-    /// What an entry is, by `fstatat`; nothing where that failed, which is then said.
+    /// Finds the type of an entry with `fstatat`. Reports an error and returns `None` if that fails.
     fn look(&mut self, directory: &OpenDirectory, name: &CStr, flags: AtFlags) -> ControlFlow<(), Option<Type>> {
         let found = fstatat(&directory.fd, name, flags);
         ControlFlow::Continue(match found {
@@ -202,7 +181,7 @@ impl<'w, V: Visitor> Walker<'w, V> {
             }
             Err(Errno::ENOENT) => {
                 let path = join(&directory.path, name);
-                self.visitor.failure(Error::path(&path, ErrorKind::NotFound, "is a symbolic link to nothing"));
+                self.visitor.failure(Error::path(&path, ErrorKind::NotFound, "is a broken symbolic link"));
                 None
             }
             Err(errno) => {
@@ -225,7 +204,7 @@ impl<'w, V: Visitor> Walker<'w, V> {
         self.directory(child, Some((directory.fd.as_fd(), name)), nesting + 1)
     }
 
-    /// Visits the files that were collected, or gives them to a thread that has nothing to do.
+    /// Visits the collected files, or queues them if a thread is idle.
     fn batch(&mut self, directory: &Arc<OpenDirectory>, names: &mut Names) -> Flow {
         if self.queue.is_hungry() {
             self.queue.put(Work::Files(Arc::clone(directory), std::mem::take(names)));
@@ -257,7 +236,7 @@ impl<'w, V: Visitor> Walker<'w, V> {
         match open::quietly_at(directory.fd.as_fd(), name, link) {
             Ok(quiet) => self.opened(directory, path, quiet),
             Err(Errno::ENOENT) => self.skip(directory, Skipped::Vanished),
-            // Between the listing and the opening it became a link, a socket or a device without driver.
+            // It became a link, a socket or a device without a driver after it was listed.
             Err(Errno::ELOOP) => self.skip(directory, Skipped::Link),
             Err(Errno::ENXIO) => self.skip(directory, Skipped::Special),
             Err(errno) => {
@@ -267,8 +246,8 @@ impl<'w, V: Visitor> Walker<'w, V> {
         }
     }
 
-    /// Whether a file is of a size to be opened. Only asked where sizes matter, so that a file that is not wanted need
-    /// not be readable. What is wrong with it is said when it is opened.
+    /// Whether a file has a size that is to be visited. A file that is not wanted need not be readable, so this is
+    /// checked before opening. Errors are reported when it is opened.
     fn has_right_size(&self, directory: &OpenDirectory, name: &CStr, link: bool) -> bool {
         let sizes = &self.options.sizes;
         if *sizes == (0..=u64::MAX) {
@@ -279,7 +258,7 @@ impl<'w, V: Visitor> Walker<'w, V> {
         fstatat(&directory.fd, name, flags).map_or(true, |stat| sizes.contains(&size(stat)))
     }
 
-    /// Judges a file by what its descriptor says, and visits it.
+    /// Checks a file by its descriptor, and visits it.
     fn opened(&mut self, directory: &OpenDirectory, path: PathBuf, quiet: Quiet) -> Flow {
         let stat = match fstat(&quiet.file) {
             Ok(stat) => stat,
@@ -294,8 +273,8 @@ impl<'w, V: Visitor> Walker<'w, V> {
         let file_system = match self.file_system_of(directory, &quiet, &stat) {
             Ok(Ok(file_system)) => file_system,
             Ok(Err(why)) => return self.skip(directory, why),
-            Err(errno) => {
-                self.visitor.failure(failure(&path, errno));
+            Err(error) => {
+                self.visitor.failure(failure(&path, error));
                 return ON;
             }
         };
@@ -306,22 +285,23 @@ impl<'w, V: Visitor> Walker<'w, V> {
         self.visitor.file(file, place(directory))
     }
 
-    /// The file system of an open file. A file that has the device number of its directory is on the same one; any
-    /// other is asked: it is mounted there, or reached by a link, or the file system gives files numbers of their own,
-    /// as overlayfs does.
+    /// The file system of an open file. If the file has the device number of its directory, it is on the same file
+    /// system. Otherwise it is a mount point, or was reached through a link, or the file system assigns device numbers
+    /// per file, as overlayfs does.
     fn file_system_of(
         &self,
         directory: &OpenDirectory,
         quiet: &Quiet,
         stat: &FileStat,
-    ) -> Result<Result<FileSystem, Skipped>, Errno> {
+    ) -> io::Result<Result<FileSystem, Skipped>> {
         if stat.st_dev == directory.device {
             return Ok(Ok(directory.file_system));
         }
-        let file_system = file_system::of_file(quiet.file.as_fd())?;
-        let same = matches!(file_system.kind, Kind::Stacked(_)) && file_system.kind == directory.file_system.kind;
+        let file_system = FileSystem::of_file(quiet.file.as_fd())?;
+        let same =
+            matches!(file_system.kind, FileSystemKind::Stacked(_)) && file_system.kind == directory.file_system.kind;
         Ok(match file_system.kind {
-            Kind::Pseudo(_) => Err(Skipped::Pseudo),
+            FileSystemKind::Pseudo(_) => Err(Skipped::Pseudo),
             _ if same || self.options.cross_file_systems || stat.st_dev == directory.root_device => Ok(file_system),
             _ => Err(Skipped::OtherFileSystem),
         })
@@ -333,12 +313,12 @@ impl<'w, V: Visitor> Walker<'w, V> {
     }
 }
 
-/// The place of what is in an open directory.
+/// The place of the entries of an open directory.
 fn place(directory: &OpenDirectory) -> Place<'_> {
     Place { directory: Some(&directory.path), depth: directory.depth }
 }
 
-/// The place where a directory was found: the one above it; none if it was named.
+/// The place where a directory was found.
 fn found_in(directory: &Directory) -> Place<'_> {
     match directory.depth.checked_sub(1) {
         Some(depth) => Place { directory: directory.path.parent(), depth },
@@ -346,7 +326,7 @@ fn found_in(directory: &Directory) -> Place<'_> {
     }
 }
 
-/// Opens a directory by its path. The kernel takes paths of up to 4096 bytes: longer ones are gone along in parts.
+/// Opens a directory by its path. The kernel accepts paths of up to 4096 bytes; longer ones are opened in steps.
 fn open_by_path(path: &Path, link: bool) -> Result<OwnedFd, Errno> {
     match open::directory_at(AT_FDCWD, path, link) {
         Err(Errno::ENAMETOOLONG) => {
@@ -359,11 +339,11 @@ fn open_by_path(path: &Path, link: bool) -> Result<OwnedFd, Errno> {
     }
 }
 
-fn failure(path: &Path, errno: Errno) -> Error {
-    let error = Error::errno(Subject::Path(path.to_owned()), errno);
-    match errno {
-        Errno::EWOULDBLOCK => Error::path(path, ErrorKind::System, "another process holds a lease on it"),
-        Errno::EMFILE => error.with_advice("raise the limit (ulimit -n), or use fewer threads (-j 1)"),
+fn failure(path: &Path, error: impl Into<io::Error>) -> Error {
+    let io_error = error.into();
+    let error = file::system(path, &io_error);
+    match io_error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::EMFILE) => error.with_advice("raise the limit (ulimit -n), or use fewer threads (-j 1)"),
         _ => error,
     }
 }
@@ -372,7 +352,7 @@ fn join(directory: &Path, name: &CStr) -> PathBuf {
     directory.join(OsStr::from_bytes(name.to_bytes()))
 }
 
-/// What a file is, of the kinds that are told apart here; FIFOs stand for all special ones.
+/// The type of a file. All special files are reported as FIFOs.
 fn kind_of(stat: &FileStat) -> Type {
     match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
         SFlag::S_IFREG => Type::File,

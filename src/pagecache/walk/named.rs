@@ -1,17 +1,17 @@
-//! What was named: files are visited at once, in that order; directories are kept for the walk.
+//! Visits the named files in order and collects the named directories for the walk.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::queue::Directory;
 use super::seen::Seen;
-use super::{Named, Options, Place, Skipped, Visitor};
+use super::visit::{Named, Options, Place, Skipped, Visitor};
+use super::work::Directory;
 use crate::error::{Error, ErrorKind};
 use crate::pagecache::OpenFile;
 
 const NAMED: Place<'static> = Place { directory: None, depth: 0 };
 
-/// Visits the files and gives back the directories; nothing if the visitor has ended the walk.
+/// Visits the files and returns the directories; `None` if the visitor ended the walk.
 pub(super) fn visit(
     named: impl Iterator<Item = impl Into<Named>>,
     options: &Options<'_>,
@@ -37,12 +37,12 @@ pub(super) fn visit(
     Some(directories)
 }
 
-/// What cannot be opened as a file may be a directory to walk.
+/// If a path cannot be opened as a file, it may be a directory to walk.
 fn directory(path: PathBuf, error: Error, options: &Options<'_>, visitor: &mut impl Visitor) -> Option<Directory> {
     let is_directory = error.kind() == ErrorKind::Unsupported && path.is_dir();
     match is_directory {
         true if options.recursive => return Some(Directory { path, depth: 0, device: None, link: true }),
-        true => visitor.failure(error.with_advice("use -R for the files in it")),
+        true => visitor.failure(error.with_advice("use -R to include the files in it")),
         false => visitor.failure(error),
     }
     None

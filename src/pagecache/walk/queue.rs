@@ -1,64 +1,30 @@
-//! The work that threads share: directories that nobody has read yet, and files of directories too large for one thread.
+//! The work that threads share: directories to be read, and files of directories that are too large for one thread.
 
 use std::num::NonZeroUsize;
-use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use nix::sys::resource::{Resource, getrlimit};
 
-use super::directory::Names;
-use crate::kernel::file_system::FileSystem;
+use super::work::{Directory, Work};
 
-/// Descriptors that are left for everything but the walk: the standard ones, and those of what is done with a file.
+/// Descriptors that are reserved for everything but the walk: the standard ones, and those needed to measure a file.
 const DESCRIPTORS_KEPT: u64 = 10;
 
-/// Descriptors that a thread needs: a directory, the same once more to list it, the next one, and a file.
+/// Descriptors that a thread needs: a directory, a second one to list it, the next directory, and a file.
 const DESCRIPTORS_A_JOB: u64 = 4;
 
-/// How deep a thread goes into directories, with those above open, before it leaves them to whoever comes next.
+/// How many levels a thread descends, with the directories above open, before it puts directories into the queue.
 const DEEPEST_NESTING: u64 = 16;
 
-/// How many directories wait for each thread at most, unless the tree is deeper than threads may go at once.
+/// The highest number of waiting directories per thread, unless the tree is deeper than a thread may descend.
 const WAITING_A_JOB: usize = 32;
 
-/// A directory to be read.
-#[derive(Debug)]
-pub(super) struct Directory {
-    pub(super) path: PathBuf,
-    pub(super) depth: usize,
-    /// The device of the directory that was named; none for that one itself.
-    pub(super) device: Option<u64>,
-    /// Whether it is reached through a symbolic link, or may be one.
-    pub(super) link: bool,
-}
-
-/// A directory that is open.
-#[derive(Debug)]
-pub(super) struct OpenDirectory {
-    pub(super) path: PathBuf,
-    pub(super) depth: usize,
-    pub(super) fd: OwnedFd,
-    pub(super) device: u64,
-    /// The device of the directory that was named.
-    pub(super) root_device: u64,
-    pub(super) file_system: FileSystem,
-}
-
-/// A piece of work.
-pub(super) enum Work {
-    /// A directory to be read.
-    Directory(Directory),
-    /// Regular files of a directory to be visited.
-    Files(Arc<OpenDirectory>, Names),
-}
-
-/// The work that waits, last come first served: what is deep goes before what is wide, and the queue stays short.
+/// The waiting work, last in, first out: the walk goes deep before it goes wide, which keeps the queue short.
 pub(super) struct Queue {
     state: Mutex<State>,
     changed: Condvar,
-    /// Copies of what is under the lock, for decisions that may be wrong by a little.
+    /// Approximate copies of what is under the lock.
     waiting: AtomicUsize,
     idle: AtomicUsize,
     stopped: AtomicBool,
@@ -68,13 +34,13 @@ pub(super) struct Queue {
 
 struct State {
     waiting: Vec<Work>,
-    /// How many threads have taken work that may bring more.
+    /// How many threads are working and may add more work.
     busy: usize,
 }
 
 impl Queue {
     pub(super) fn new(directories: Vec<Directory>, jobs: NonZeroUsize) -> Queue {
-        // Taken from the end: the directory that was named first is the first.
+        // Work is taken from the end, so the directory that was named first comes first.
         let waiting: Vec<Work> = directories.into_iter().rev().map(Work::Directory).collect();
         Queue {
             waiting: AtomicUsize::new(waiting.len()),
@@ -87,7 +53,7 @@ impl Queue {
         }
     }
 
-    /// Takes work, waits for it while another thread may bring some, and gives none when all is done.
+    /// Takes work. Waits while another thread may still add some; returns `None` when everything is done.
     pub(super) fn take(&self) -> Option<Work> {
         let mut state = self.lock();
         loop {
@@ -108,7 +74,7 @@ impl Queue {
         }
     }
 
-    /// Says that work that was taken is done.
+    /// Marks work that was taken as done.
     pub(super) fn done(&self) {
         let mut state = self.lock();
         state.busy = state.busy.saturating_sub(1);
@@ -125,13 +91,13 @@ impl Queue {
         self.changed.notify_one();
     }
 
-    /// Whether a directory that was found is better left to whoever comes next than read at once, at this nesting.
+    /// Whether a directory that was found at this nesting should be put into the queue instead of being read at once.
     pub(super) fn takes_directory(&self, nesting: usize) -> bool {
         let room = self.jobs > 1 && self.waiting.load(Ordering::Relaxed) < self.jobs * WAITING_A_JOB;
         room || nesting >= self.nesting
     }
 
-    /// Whether a thread is out of work and there is none for it.
+    /// Whether a thread is idle and no work is waiting.
     pub(super) fn is_hungry(&self) -> bool {
         self.idle.load(Ordering::Relaxed) > 0 && self.waiting.load(Ordering::Relaxed) == 0
     }
@@ -152,13 +118,13 @@ impl Queue {
     }
 }
 
-/// As many threads as were asked for, as far as there are descriptors for them.
+/// The requested number of threads, or fewer if there are not enough descriptors.
 pub(super) fn affordable_jobs(asked: NonZeroUsize) -> NonZeroUsize {
     let affordable = usize::try_from(free_descriptors() / DESCRIPTORS_A_JOB).unwrap_or(usize::MAX);
     NonZeroUsize::new(asked.get().min(affordable)).unwrap_or(NonZeroUsize::MIN)
 }
 
-/// How many directories a thread may have open above the one that it reads.
+/// How many directories a thread may keep open above the one that it reads.
 fn affordable_nesting(jobs: NonZeroUsize) -> usize {
     let each = free_descriptors() / u64::try_from(jobs.get()).unwrap_or(u64::MAX);
     let nesting = each.saturating_sub(DESCRIPTORS_A_JOB) / 2;

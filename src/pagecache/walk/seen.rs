@@ -1,24 +1,24 @@
-//! What was visited already, by device and inode, as far as it can come again.
+//! What was already visited, by device and inode, if it can be found again.
 
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::Options;
-use super::queue::Directory;
+use super::visit::Options;
+use super::work::Directory;
 use crate::kernel::mount_points;
 
-/// Device and inode: what makes a file one file, whatever its names.
+/// Device and inode, which identify a file whatever its names.
 pub(super) type Identity = (u64, u64);
 
-/// What was visited already.
+/// What was already visited.
 pub(super) struct Seen {
     directories: Mutex<HashSet<Identity>>,
     files: Mutex<HashSet<Identity>>,
-    /// Files with one link that may be met under another name: those that are mounted somewhere.
+    /// Files with one link that can be found under another name: those that are mount points.
     expected: Mutex<HashSet<Identity>>,
-    /// Whether a file with one link can come again at all.
+    /// Whether a file with one link can be found again at all.
     any_can_return: AtomicBool,
     follows: bool,
 }
@@ -39,13 +39,13 @@ impl Seen {
         insert(&self.directories, identity)
     }
 
-    /// Whether a file that was named is visited for the first time. All of them are remembered: any can be named again.
+    /// Whether a named file is visited for the first time. All named files are remembered.
     pub(super) fn first_of_named(&self, identity: Identity) -> bool {
         self.any_can_return.store(true, Ordering::Relaxed);
         insert(&self.files, identity)
     }
 
-    /// Whether a file that was found, with so many links, is visited for the first time.
+    /// Whether a file that was found is visited for the first time.
     pub(super) fn first_of_found(&self, identity: Identity, links: u64) -> bool {
         if links > 1 || self.follows {
             return insert(&self.files, identity);
@@ -59,7 +59,8 @@ impl Seen {
         }
     }
 
-    /// Remembers the files that are mount points in or below `roots`: they are found under two names, with one link.
+    /// Remembers the files that are mount points in or below `roots`: they have one link and can be found under two
+    /// names.
     pub(super) fn remember_mounted_files(&self, roots: &[Directory]) {
         let roots: Vec<_> = roots.iter().filter_map(|root| root.path.canonicalize().ok()).collect();
         let below = |point: &Path| roots.iter().any(|root| point.starts_with(root));
@@ -71,7 +72,7 @@ impl Seen {
 }
 
 fn insert(set: &Mutex<HashSet<Identity>>, identity: Identity) -> bool {
-    // A thread that panicked cannot leave a set of numbers in a state that matters.
+    // A thread that panicked cannot leave a set of numbers in an invalid state.
     set.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(identity)
 }
 

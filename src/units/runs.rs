@@ -1,30 +1,29 @@
-//! The page map: which pages of a file are cached, as runs. Memory is in proportion to the runs, not to the file.
+//! The page map: which pages of a file are cached, as runs. It takes memory for each run, not for each page.
 //!
-//! Page numbers and counts only: no kernel call, no formatting.
+//! Page numbers and counts only: no kernel calls, no formatting.
 
 use std::slice;
 
-use super::range::Run;
-use crate::units::Pages;
+use super::{Pages, Run};
 
-/// The cached pages of a file as sorted, disjoint, maximal runs: no two of them touch.
+/// The cached pages of a file as sorted runs. No two runs overlap or touch.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PageRuns {
     runs: Vec<Run>,
     pages: u64,
 }
 
-/// One cell of a heat strip: a part of the file and how many of its pages are cached.
+/// A part of a file and how many of its pages are cached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cell {
-    /// The pages that the cell stands for.
+pub struct Portion {
+    /// The pages of this part.
     pub part: Run,
     /// How many of them are cached.
     pub cached: Pages,
 }
 
 impl PageRuns {
-    /// No page.
+    /// No pages.
     pub fn new() -> PageRuns {
         PageRuns::default()
     }
@@ -39,17 +38,17 @@ impl PageRuns {
         self.runs.len()
     }
 
-    /// Whether there is no page.
+    /// Whether there are no pages.
     pub fn is_empty(&self) -> bool {
         self.runs.is_empty()
     }
 
-    /// How many pages all runs have together.
+    /// How many pages all runs have in total.
     pub fn cached(&self) -> Pages {
         Pages(self.pages)
     }
 
-    /// Whether a page is in one of the runs.
+    /// Whether `page` is in one of the runs.
     pub fn contains(&self, page: u64) -> bool {
         self.runs_from(page).first().is_some_and(|run| run.first <= page)
     }
@@ -65,24 +64,24 @@ impl PageRuns {
         met.take_while(|run| !run.is_empty())
     }
 
-    /// The pages of `part` that are in no run, first page first.
+    /// The pages of `part` that are not in any run.
     pub fn missing(&self, part: Run) -> PageRuns {
         PageRuns::from(part).subtract(self)
     }
 
-    /// `part` cut into `count` cells of equal size (to a page), with the cached pages of each; into fewer where there
-    /// are fewer pages than cells.
-    pub fn cells(&self, part: Run, count: usize) -> Vec<Cell> {
-        let cells = u64::try_from(count).unwrap_or(u64::MAX).min(part.count);
-        // In 128 bits: pages times cells can pass 64.
-        let start_of = |cell: u64| {
-            let before = u128::from(part.count) * u128::from(cell) / u128::from(cells.max(1));
+    /// Cuts `part` into `count` portions of equal size (to a page) and counts the cached pages of each. If there are
+    /// fewer pages than portions, each page is a portion.
+    pub fn portions(&self, part: Run, count: usize) -> Vec<Portion> {
+        let portions = u64::try_from(count).unwrap_or(u64::MAX).min(part.count);
+        // In 128 bits: pages times portions can exceed 64.
+        let start_of = |index: u64| {
+            let before = u128::from(part.count) * u128::from(index) / u128::from(portions.max(1));
             part.first.saturating_add(u64::try_from(before).unwrap_or(u64::MAX))
         };
-        (0..cells)
-            .map(|cell| {
-                let part = Run::between(start_of(cell), start_of(cell + 1));
-                Cell { part, cached: self.cached_in(part) }
+        (0..portions)
+            .map(|index| {
+                let part = Run::between(start_of(index), start_of(index + 1));
+                Portion { part, cached: self.cached_in(part) }
             })
             .collect()
     }
@@ -115,8 +114,8 @@ impl PageRuns {
         left
     }
 
-    /// Adds a run that begins where the last one ends or later; pages that are there already stay as they are.
-    pub(super) fn append(&mut self, run: Run) {
+    /// Adds a run that starts no earlier than the last run does. Pages that are already there are not counted twice.
+    pub(crate) fn append(&mut self, run: Run) {
         let run = match self.runs.last_mut() {
             Some(last) if run.first <= last.end() => {
                 let more = run.end().saturating_sub(last.end());
@@ -132,18 +131,18 @@ impl PageRuns {
         }
     }
 
-    /// Makes room for so many more runs.
-    pub(super) fn reserve(&mut self, runs: usize) {
+    /// Reserves memory for `runs` more runs.
+    pub(crate) fn reserve(&mut self, runs: usize) {
         self.runs.reserve(runs);
     }
 
-    /// The runs from the one that holds `page`, or else the next one, on.
+    /// The runs starting with the one that holds `page` or, if there is none, the next one.
     fn runs_from(&self, page: u64) -> &[Run] {
         let passed = self.runs.partition_point(|run| run.end() <= page);
         self.runs.get(passed..).unwrap_or_default()
     }
 
-    /// Where a run here and a run in `other` meet, first page first: the shorter list leads, the other is searched.
+    /// The overlaps of runs here with runs in `other`, first page first. Walks the shorter list and searches the other.
     fn meetings<'a>(&'a self, other: &'a PageRuns) -> impl Iterator<Item = Run> + 'a {
         let (few, many) = if self.len() <= other.len() { (self, other) } else { (other, self) };
         few.runs.iter().flat_map(|run| many.within(*run))
@@ -159,7 +158,7 @@ impl From<Run> for PageRuns {
 }
 
 impl FromIterator<Run> for PageRuns {
-    /// Runs in any order; those that touch or overlap become one.
+    /// Collects runs in any order; those that touch or overlap become one.
     fn from_iter<I: IntoIterator<Item = Run>>(runs: I) -> PageRuns {
         let mut sorted: Vec<Run> = runs.into_iter().collect();
         sorted.sort_unstable();
@@ -207,30 +206,31 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_run_between_others_joins_nothing() {
+    fn an_empty_run_does_not_join_its_neighbours() {
         let map = runs(&[(0, 2), (2, 0), (3, 1), (9, 0)]);
         assert_eq!(map.iter().copied().collect::<Vec<_>>(), [run(0, 2), run(3, 1)]);
     }
 
     #[test]
-    fn cells_cover_every_page_once() {
+    fn portions_cover_every_page_once() {
         let map = runs(&[(2, 3), (9, 1)]);
-        let cells = map.cells(run(0, 10), 4);
-        let seen: Vec<_> = cells.iter().map(|cell| (cell.part.first, cell.part.count, cell.cached.0)).collect();
+        let portions = map.portions(run(0, 10), 4);
+        let seen: Vec<_> =
+            portions.iter().map(|portion| (portion.part.first, portion.part.count, portion.cached.0)).collect();
         assert_eq!(seen, [(0, 2, 0), (2, 3, 3), (5, 2, 0), (7, 3, 1)]);
     }
 
     #[test]
-    fn a_small_file_has_a_cell_a_page_and_an_empty_one_none() {
-        assert_eq!(runs(&[(0, 1)]).cells(run(0, 3), 80).len(), 3);
-        assert_eq!(runs(&[]).cells(run(0, 0), 80), []);
-        assert_eq!(runs(&[(0, 1)]).cells(run(0, 3), 0), []);
+    fn a_small_file_has_one_portion_per_page_and_an_empty_file_has_none() {
+        assert_eq!(runs(&[(0, 1)]).portions(run(0, 3), 80).len(), 3);
+        assert_eq!(runs(&[]).portions(run(0, 0), 80), []);
+        assert_eq!(runs(&[(0, 1)]).portions(run(0, 3), 0), []);
     }
 
     #[test]
-    fn the_cells_of_the_largest_file_do_not_overflow() {
-        let cells = runs(&[(0, u64::MAX)]).cells(run(0, u64::MAX), 3);
-        assert_eq!(cells.iter().map(|cell| cell.cached).sum::<Pages>(), Pages(u64::MAX));
+    fn the_portions_of_the_largest_file_do_not_overflow() {
+        let portions = runs(&[(0, u64::MAX)]).portions(run(0, u64::MAX), 3);
+        assert_eq!(portions.iter().map(|portion| portion.cached).sum::<Pages>(), Pages(u64::MAX));
     }
 
     proptest! {
@@ -238,7 +238,7 @@ mod tests {
         fn runs_are_the_set_of_pages_that_went_in(
             left in proptest::collection::btree_set(0u64..200, 0..120),
             right in proptest::collection::btree_set(0u64..200, 0..120),
-            first in 0u64..220, count in 0u64..220, cells in 1usize..50,
+            first in 0u64..220, count in 0u64..220, count_of_portions in 1usize..50,
         ) {
             let (a, b) = (of_set(&left), of_set(&right));
             let part = run(first, count);
@@ -252,7 +252,8 @@ mod tests {
             prop_assert_eq!(a.common(&b), a.intersect(&b).cached());
             prop_assert_eq!(a.cached_in(part).0, inside(&left));
             prop_assert_eq!(a.missing(part).cached().0, count - inside(&left));
-            prop_assert_eq!(a.cells(part, cells).iter().map(|cell| cell.cached.0).sum::<u64>(), inside(&left));
+            let portions = a.portions(part, count_of_portions);
+            prop_assert_eq!(portions.iter().map(|portion| portion.cached.0).sum::<u64>(), inside(&left));
             prop_assert!((0..220).all(|page| a.contains(page) == left.contains(&page)));
         }
     }

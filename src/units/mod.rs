@@ -1,18 +1,24 @@
-//! The units of everything rmap says: bytes, pages, the size of a page, shares, and figures that may be absent.
+//! The units of everything rmap reports: bytes, pages, page ranges, shares, and figures that may be absent.
 //!
 //! Values only: nothing here reads the system. The page size is a value that travels with the data, so that a
-//! capture of a 64 KiB machine reads right on a 4 KiB one.
+//! capture from a machine with 64 KiB pages is read correctly on one with 4 KiB pages.
+
+mod range;
+mod runs;
+
+pub use range::{ByteRange, Run};
+pub use runs::{PageRuns, Portion};
 
 use std::fmt;
 use std::iter::Sum;
 use std::ops::Add;
 use std::str::FromStr;
 
-/// A count of bytes. Sums saturate: a total can be too small to be true only past 16 EiB.
+/// A count of bytes. Sums saturate at 16 EiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Bytes(pub u64);
 
-/// A count of pages, of a [`PageSize`] that is known from the context. Sums saturate.
+/// A count of pages. The [`PageSize`] is known from the context. Sums saturate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Pages(pub u64);
 
@@ -21,17 +27,17 @@ pub struct Pages(pub u64);
 pub struct PageSize(u64);
 
 impl Bytes {
-    /// `count` KiB, which the kernel writes as `kB`; absent if that many bytes do not fit 64 bits.
+    /// `count` KiB, which the kernel writes as `kB`; `None` if that many bytes do not fit into 64 bits.
     pub fn from_kib(count: u64) -> Option<Bytes> {
         count.checked_mul(1024).map(Bytes)
     }
 
-    /// Whole KiB, cut as the kernel cuts.
+    /// Whole KiB, rounded down as the kernel does.
     pub fn kib(self) -> u64 {
         self.0 / 1024
     }
 
-    /// These bytes less `other`, or zero.
+    /// These bytes minus `other`, or zero.
     #[must_use]
     pub fn saturating_sub(self, other: Bytes) -> Bytes {
         Bytes(self.0.saturating_sub(other.0))
@@ -44,7 +50,7 @@ impl Pages {
         Bytes(self.0.saturating_mul(size.0))
     }
 
-    /// These pages less `other`, or zero.
+    /// These pages minus `other`, or zero.
     #[must_use]
     pub fn saturating_sub(self, other: Pages) -> Pages {
         Pages(self.0.saturating_sub(other.0))
@@ -52,7 +58,7 @@ impl Pages {
 }
 
 impl PageSize {
-    /// 4 KiB, the page of x86-64 and of most arm64 machines. For tests and captures; a live reader asks the kernel.
+    /// 4 KiB, the page size of x86-64 and most arm64 machines. For tests and captures; ask the kernel on a live system.
     pub const FOUR_KIB: PageSize = PageSize(4096);
 
     /// A page of `bytes`, which must be a power of two.
@@ -65,7 +71,7 @@ impl PageSize {
         self.0
     }
 
-    /// How many pages it takes to hold `bytes`: the last one may be in part.
+    /// How many pages it takes to hold `bytes`. The last one may be partly used.
     pub fn pages(self, bytes: Bytes) -> Pages {
         Pages(bytes.0.div_ceil(self.0))
     }
@@ -105,7 +111,7 @@ pub type Figure<T> = std::result::Result<T, Absent>;
 pub struct Absent {
     /// The kind of reason, for programs.
     pub reason: Reason,
-    /// The reason for people: a few words that may follow the kind (`denied: not your file`).
+    /// The reason in words, for people: it follows the kind (`denied: not your file`).
     pub why: &'static str,
 }
 
@@ -113,15 +119,15 @@ pub struct Absent {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
-    /// The kernel does not tell this user.
+    /// The kernel does not report it to this user.
     Denied,
-    /// This kernel, file system or method cannot tell.
+    /// This kernel, file system or method does not report it.
     Unsupported,
     /// The file or process went away.
     Vanished,
     /// It changed while it was measured.
     Changed,
-    /// There is nothing to measure: the share of an empty file, the total of names.
+    /// There is nothing to measure, such as the cached share of an empty file.
     NotApplicable,
 }
 
@@ -131,6 +137,8 @@ impl Absent {
         Absent { reason, why }
     }
 }
+
+impl std::error::Error for Absent {}
 
 impl Reason {
     /// The reason as one word, as JSON and tables write it.
@@ -151,7 +159,7 @@ impl fmt::Display for Absent {
     }
 }
 
-/// `part` of `whole` in percent; absent where there is no whole, so that no NaN can exist.
+/// `part` of `whole` in percent; `None` if `whole` is zero, so that no NaN can exist.
 pub fn percent(part: u64, whole: u64) -> Option<f64> {
     // f64 holds 53 bits; past that the share is off by less than one part in 10^15.
     (whole != 0).then(|| part as f64 * 100.0 / whole as f64)
@@ -163,15 +171,15 @@ const UNITS: [(char, u32); 6] = [('E', 60), ('P', 50), ('T', 40), ('G', 30), ('M
 impl FromStr for Bytes {
     type Err = String;
 
-    /// A size as people write it: `4096`, `64K`, `1.5G`, `512MiB`, `2 GB`. All units are powers of 1024, as in `ls`
-    /// and `fallocate`'s short forms; `kB` is the kernel's 1024 too. Of a unit's fraction (`0.1G`) the whole bytes count, of
-    /// which there must be one; a byte has no fraction.
+    /// Parses a size as people write it: `4096`, `64K`, `1.5G`, `512MiB`, `2 GB`. All units are powers of 1024,
+    /// including `kB`, which the kernel uses for 1024. A fraction (`0.1G`) is rounded down to whole bytes, at least
+    /// one; a number of bytes cannot have a fraction.
     fn from_str(text: &str) -> Result<Bytes, String> {
         let text = text.trim();
         let digits_end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
         let (number, unit) = text.split_at(digits_end);
         let shift = unit_shift(unit.trim())
-            .ok_or_else(|| format!("'{unit}' is no unit of size: use K, M, G, T, P or E (powers of 1024)"))?;
+            .ok_or_else(|| format!("'{unit}' is not a unit of size: use K, M, G, T, P or E (powers of 1024)"))?;
         let (bytes, cut) =
             scaled(number, shift).ok_or_else(|| format!("'{text}' is not a size: write it like 4096, 64K or 1.5G"))?;
         match cut && (shift == 0 || bytes == Bytes(0)) {
@@ -193,8 +201,8 @@ fn unit_shift(unit: &str) -> Option<u32> {
     matches!(letters.as_str(), "" | "B" | "IB").then_some(*shift)
 }
 
-/// A decimal number times two to the `shift`, in integers: `1.5` and 30 is exactly 1610612736. Says too whether a fraction of a
-/// byte was cut off.
+/// A decimal number times two to the power of `shift`, in integers: `1.5` and 30 is exactly 1610612736. Also returns
+/// whether a fraction of a byte was cut off.
 fn scaled(number: &str, shift: u32) -> Option<(Bytes, bool)> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     if whole.is_empty() || fraction.len() > 18 || (fraction.is_empty() && number.contains('.')) {
@@ -208,8 +216,8 @@ fn scaled(number: &str, shift: u32) -> Option<(Bytes, bool)> {
     u64::try_from(bytes).ok().map(|bytes| (Bytes(bytes), !part.is_multiple_of(scale)))
 }
 
-/// Writes bytes exactly, in the largest unit that they are a whole number of: `0`, `1000001`, `64K`, `1536M`. What is written can be
-/// read again as the same size.
+/// Displays bytes exactly, in the largest unit that divides them: `0`, `1000001`, `64K`, `1536M`. The text parses to
+/// the same size again.
 pub struct Exact(pub Bytes);
 
 impl fmt::Display for Exact {
@@ -222,8 +230,7 @@ impl fmt::Display for Exact {
     }
 }
 
-/// Writes bytes for people: `0`, `512`, `4K`, `1.5M`, `140.6G`: at most one decimal, cut and never rounded up to a unit
-/// that is not reached.
+/// Displays bytes for people: `0`, `512`, `4K`, `1.5M`, `140.6G`. At most one decimal, always rounded down.
 pub struct Human(pub Bytes);
 
 impl fmt::Display for Human {
@@ -247,7 +254,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_read_as_people_write_them() {
+    fn sizes_are_parsed_as_people_write_them() {
         for (text, bytes) in [
             ("0", 0),
             ("4096", 4096),
@@ -264,14 +271,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_size_is_refused() {
+    fn other_texts_are_not_sizes() {
         for text in ["", "G", "1X", "-1", "1.G", ".5G", "1..5G", "16E", "1GG", "0x10", "1e9", "99999999999999999999"] {
             assert!(text.parse::<Bytes>().is_err(), "{text}");
         }
     }
 
     #[test]
-    fn a_byte_has_no_fraction() {
+    fn a_fraction_of_a_byte_is_an_error() {
         for text in ["1.5", "0.1", "1.5B", "0.0001K", "0.000000000000000001G"] {
             let why = text.parse::<Bytes>().unwrap_err();
             assert!(why.contains("a fraction of a byte"), "{text}: {why}");
@@ -282,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exact_size_is_read_again_as_it_was() {
+    fn an_exact_size_parses_to_the_same_bytes() {
         for (bytes, text) in [
             (0, "0"),
             (1, "1"),
@@ -299,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_for_people_never_claim_more_than_there_is() {
+    fn sizes_for_people_are_rounded_down() {
         for (bytes, text) in [
             (0, "0"),
             (1023, "1023"),
@@ -321,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_in_part_is_a_page() {
+    fn a_partly_used_page_is_a_page() {
         assert_eq!(PageSize::FOUR_KIB.pages(Bytes(0)), Pages(0));
         assert_eq!(PageSize::FOUR_KIB.pages(Bytes(1)), Pages(1));
         assert_eq!(PageSize::FOUR_KIB.pages(Bytes(u64::MAX)), Pages(1 << 52));

@@ -1,8 +1,8 @@
-//! Parts of a file: in bytes, as a person asks for them, and in pages, as the kernel answers.
+//! Parts of a file: in bytes, as a user asks for them, and in pages, as the kernel counts them.
 
-use crate::units::{Bytes, PageSize, Pages};
+use super::{Bytes, PageSize, Pages};
 
-/// A part of a file in bytes: `length` bytes from `offset`. It may reach past the end of the file.
+/// A part of a file in bytes: `length` bytes starting at `offset`. It may extend past the end of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ByteRange {
     /// The first byte.
@@ -11,7 +11,7 @@ pub struct ByteRange {
     pub length: u64,
 }
 
-/// Consecutive pages of a file: `count` pages from page `first`. Page 0 holds the file's first byte.
+/// Consecutive pages of a file: `count` pages starting with page `first`. Page 0 holds the first byte of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Run {
     /// The number of the first page.
@@ -24,7 +24,7 @@ impl ByteRange {
     /// The whole of any file.
     pub const ALL: ByteRange = ByteRange { offset: 0, length: u64::MAX };
 
-    /// The pages that hold these bytes, in part or whole, of a file of `size` bytes. Past the end there are none.
+    /// The pages of a file of `size` bytes that hold any of these bytes. Past the end of the file there are none.
     pub fn pages(self, size: Bytes, page: PageSize) -> Run {
         let end = self.offset.saturating_add(self.length).min(size.0);
         let first = self.offset / page.bytes();
@@ -46,24 +46,24 @@ impl Run {
         Pages(self.count)
     }
 
-    /// Whether it has no page.
+    /// Whether it has no pages.
     pub fn is_empty(self) -> bool {
         self.count == 0
     }
 
-    /// The offset of its first byte in the file.
+    /// The offset of the first byte in the file.
     pub fn offset(self, page: PageSize) -> Bytes {
         Pages(self.first).bytes(page)
     }
 
-    /// The pages in both; empty where they do not meet.
+    /// The pages in both; empty if they do not overlap.
     #[must_use]
     pub fn overlap(self, other: Run) -> Run {
         Run::between(self.first.max(other.first), self.end().min(other.end()))
     }
 
-    /// The pages from `first` up to `end`, which is not among them.
-    pub(super) fn between(first: u64, end: u64) -> Run {
+    /// The pages from `first` up to but not including `end`.
+    pub(crate) fn between(first: u64, end: u64) -> Run {
         Run { first, count: end.saturating_sub(first) }
     }
 }
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn runs_that_do_not_meet_share_no_page() {
+    fn runs_that_do_not_overlap_share_no_page() {
         let run = |first, count| Run { first, count };
         assert!(run(0, 4).overlap(run(4, 4)).is_empty());
         assert!(run(9, 4).overlap(run(4, 4)).is_empty());

@@ -1,58 +1,59 @@
-//! What a file has where: data or a hole, cached or not, as stretches of like pages.
+//! Divides a file into stretches of similar pages: data or hole, cached or not.
 //!
-//! The page map is joined with what the file system says of its blocks (`SEEK_DATA`, `SEEK_HOLE`), stretch by stretch as it
-//! is asked for, so that no list of extents is ever held.
+//! This joins the page map with what the file system reports about its blocks (`SEEK_DATA`, `SEEK_HOLE`), one stretch
+//! at a time, so no list of extents is kept.
 
 use std::os::fd::AsFd;
 
 use nix::errno::Errno;
 
 use super::file::OpenFile;
-use super::range::Run;
-use super::runs::PageRuns;
 use crate::kernel::holes;
-use crate::units::{Absent, Bytes, Figure, PageSize, Pages, Reason};
+use crate::units::{Absent, Bytes, Figure, PageRuns, PageSize, Pages, Reason, Run};
 
 const WOULD_WRITE: Absent =
-    Absent::new(Reason::Unsupported, "asking its file system for holes would write dirty pages back");
-const CANNOT_TELL: Absent = Absent::new(Reason::Unsupported, "its file system does not tell where it has holes");
+    Absent::new(Reason::Unsupported, "asking its file system for holes would write back dirty pages");
+const CANNOT_TELL: Absent = Absent::new(Reason::Unsupported, "its file system does not report holes");
 
-/// Consecutive pages of a file that are alike, as far as can be told.
+/// Consecutive pages of a file that are similar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stretch {
     /// The pages.
     pub part: Run,
     /// Whether they are in the page cache.
     pub cached: bool,
-    /// Whether they lie in a hole: no block of the file system is behind any byte of theirs. A page that is part hole is
-    /// data. A file system that knows no holes says data of everything.
+    /// Whether they are a hole: no byte of them has a block on the file system. A page that is partly a hole is data. A
+    /// file system that does not support holes reports everything as data.
     pub hole: Figure<bool>,
 }
 
-/// The stretches of a part of a file, first page first, without a gap.
+/// Iterates over the stretches of a part of a file, first page first, without gaps.
 ///
-/// The file system is asked as the stretches are taken, later than the page map was: a file that is being written may have
-/// gained blocks meanwhile.
+/// The file system is asked during the iteration, after the page map was taken. A file that is being written may have
+/// gained blocks since.
 #[derive(Debug)]
-pub struct Layout<'a> {
+pub struct Stretches<'a> {
     file: &'a OpenFile,
     cached: &'a PageRuns,
     end: u64,
     next: u64,
-    /// The stretch of data or hole that the file system told last.
+    /// The last stretch of data or hole that the file system reported.
     known: Option<(Run, Figure<bool>)>,
 }
 
-impl<'a> Layout<'a> {
-    /// The layout of the pages `asked` of a file, of which `cached` are cached.
-    pub fn new(file: &'a OpenFile, cached: &'a PageRuns, asked: Run) -> Layout<'a> {
-        Layout { file, cached, end: asked.end(), next: asked.first, known: None }
+impl<'a> Stretches<'a> {
+    /// The stretches of the pages `asked` of a file, of which `cached` are cached.
+    pub fn new(file: &'a OpenFile, cached: &'a PageRuns, asked: Run) -> Stretches<'a> {
+        Stretches { file, cached, end: asked.end(), next: asked.first, known: None }
     }
 
-    /// The pages of `asked` that have data on the file system or that may have, cached or not.
+    /// The pages of `asked` that have data, or may have data, on the file system.
     pub fn data(file: &OpenFile, asked: Run) -> PageRuns {
         let none = PageRuns::new();
-        Layout::new(file, &none, asked).filter(|stretch| stretch.hole != Ok(true)).map(|stretch| stretch.part).collect()
+        Stretches::new(file, &none, asked)
+            .filter(|stretch| stretch.hole != Ok(true))
+            .map(|stretch| stretch.part)
+            .collect()
     }
 
     /// The stretch of data or hole that holds page `next`.
@@ -72,23 +73,23 @@ impl<'a> Layout<'a> {
             Err(_) => (rest, Err(CANNOT_TELL)),
             Ok(None) => (rest, Ok(true)),
             Ok(Some(data)) if data.first > self.next => (Run::between(self.next, data.first).overlap(rest), Ok(true)),
-            // Data that another one has cut off since lies before the page: then this page alone counts as data.
+            // The data was truncated since and ends before the page: then only this page counts as data.
             Ok(Some(data)) => (Run::between(self.next, data.end().max(self.next + 1)).overlap(rest), Ok(false)),
         }
     }
 }
 
-/// The first pages from `page` on that hold data; none where there is only a hole.
+/// The first pages from `page` on that hold data; `None` if only a hole follows.
 fn data_from(file: &OpenFile, page: u64) -> Result<Option<Run>, Errno> {
     let size = file.page_size();
     let offset = Pages(page).bytes(size).0;
     let Some(data) = holes::next_data(file.as_fd(), offset)? else { return Ok(None) };
-    // It was data a moment ago; where it is gone by now there is a hole from there on.
+    // It was data a moment ago. If it no longer is, a hole starts there.
     let hole = holes::next_hole(file.as_fd(), data)?.unwrap_or(data);
     Ok(Some(Run::between(data / size.bytes(), size.pages(Bytes(hole)).0)))
 }
 
-impl Iterator for Layout<'_> {
+impl Iterator for Stretches<'_> {
     type Item = Stretch;
 
     fn next(&mut self) -> Option<Stretch> {
@@ -109,7 +110,7 @@ impl Iterator for Layout<'_> {
 }
 
 impl Stretch {
-    /// How many bytes of a file of `size` bytes it has: its last page may be in part.
+    /// How many bytes of a file of `size` bytes it covers. The last page may be partly used.
     pub fn length(&self, size: Bytes, page: PageSize) -> Bytes {
         let end = Pages(self.part.end()).bytes(page).0.min(size.0);
         Bytes(end).saturating_sub(self.part.offset(page))
@@ -134,13 +135,13 @@ mod tests {
 
     fn seen(file: &OpenFile, cached: &[(u64, u64)], asked: Run) -> Vec<(u64, u64, bool, bool)> {
         let cached: PageRuns = cached.iter().map(|(first, count)| Run { first: *first, count: *count }).collect();
-        Layout::new(file, &cached, asked)
+        Stretches::new(file, &cached, asked)
             .map(|stretch| (stretch.part.first, stretch.part.count, stretch.cached, stretch.hole.unwrap()))
             .collect()
     }
 
     #[test]
-    fn all_four_kinds_are_told_apart_without_a_gap() {
+    fn all_four_kinds_are_found_without_gaps() {
         let file = sparse(10, &[2, 3, 6]);
         let all = Run { first: 0, count: 10 };
         assert_eq!(
@@ -161,10 +162,10 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_data_is_one_hole_and_one_without_pages_is_nothing() {
+    fn a_file_without_data_is_one_hole() {
         assert_eq!(seen(&sparse(5, &[]), &[], Run { first: 0, count: 5 }), [(0, 5, false, true)]);
-        assert_eq!(Layout::data(&sparse(5, &[]), Run { first: 0, count: 5 }).len(), 0);
-        assert_eq!(Layout::data(&sparse(5, &[0, 4]), Run { first: 0, count: 5 }).len(), 2);
+        assert_eq!(Stretches::data(&sparse(5, &[]), Run { first: 0, count: 5 }).len(), 0);
+        assert_eq!(Stretches::data(&sparse(5, &[0, 4]), Run { first: 0, count: 5 }).len(), 2);
     }
 
     #[test]

@@ -1,0 +1,84 @@
+//! Checks whether the pages that `cachestat` counts are up to date.
+//!
+//! A page is *cached* if it is in the page cache and up to date, so that reading it needs no I/O. That is what `mincore`
+//! reports. `cachestat` also counts pages that are not up to date:
+//!
+//! * on tmpfs, blocks that were reserved by `fallocate` and never written;
+//! * on file systems whose blocks are smaller than a page, pages of which only some blocks are in memory;
+//! * pages in holes, left behind when the file was truncated or punched in the middle of a page;
+//! * pages that are being read, and pages whose reading failed.
+//!
+//! Looking at every cached page with `mincore` would take two to three times as long as counting them. So it is done
+//! only where the first three can occur, which the type of the file system, its block size and the number of allocated
+//! blocks show. The last kind can occur in any file, so the number of pages that are not up to date is reported as not
+//! known then. An engine made with [`Engine::exact`](super::Engine::exact) looks at every page.
+//!
+//! `mincore` in turn also reports pages of tmpfs that are in swap and have a copy in memory. They do not count as cached
+//! either: `cachestat` does not count them, and a page must be in both results.
+
+use std::os::fd::AsFd;
+
+use super::file::{FileStat, OpenFile};
+use super::search::{Looks, ask, search};
+use super::stretches::Stretches;
+use crate::kernel::file_system::FileSystemKind;
+use crate::kernel::holes;
+use crate::units::{Absent, PageRuns, Pages, Run};
+
+/// How many holes of a file are checked. Each takes about 2 us.
+const HOLES: usize = 32;
+
+/// Which of the pages that `cachestat` counts may not be up to date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// None.
+    Nothing,
+    /// Pages that are being read or whose reading failed.
+    Reading,
+    /// Also pages in holes.
+    Holes,
+    /// Any page.
+    Everywhere,
+}
+
+impl Doubt {
+    /// What may be wrong in the pages `asked` of a file.
+    pub(super) fn of(file: &OpenFile, stat: FileStat, asked: Run) -> Doubt {
+        let file_system = file.file_system();
+        match file_system.kind {
+            // On tmpfs a page that is not up to date counts as a hole.
+            FileSystemKind::Memory if has_no_hole(file, stat, asked) => Doubt::Nothing,
+            FileSystemKind::Memory => Doubt::Everywhere,
+            _ if file_system.block_size < file.page_size().bytes() => Doubt::Everywhere,
+            _ if stat.allocated < stat.size => Doubt::Holes,
+            _ => Doubt::Reading,
+        }
+    }
+}
+
+fn has_no_hole(file: &OpenFile, stat: FileStat, asked: Run) -> bool {
+    let page = file.page_size();
+    let end = Pages(asked.end()).bytes(page).min(stat.size);
+    holes::next_hole(file.as_fd(), asked.offset(page).0).is_ok_and(|hole| hole.is_some_and(|hole| hole >= end.0))
+}
+
+/// The pages that `cachestat` counts in the first holes of `asked` and in its last page although they are not up to
+/// date.
+pub(super) fn stale_in_holes(file: &OpenFile, stat: FileStat, asked: Run) -> Result<PageRuns, Absent> {
+    let none = PageRuns::new();
+    let stretches = Stretches::new(file, &none, asked);
+    let holes = stretches.filter(|stretch| stretch.hole == Ok(true)).map(|stretch| stretch.part).take(HOLES);
+    let last = Run { first: asked.end().saturating_sub(1), count: 1 };
+    let mut stale = PageRuns::new();
+    for part in holes.chain([last]) {
+        let counted = ask(file, part)?.cached;
+        if counted > 0 {
+            let looked = search(file, stat.size, part, Looks::Always, None)?;
+            if looked.runs.cached() < Pages(counted) && !looked.unchecked {
+                let counted = search(file, stat.size, part, Looks::Never, None)?;
+                counted.runs.subtract(&looked.runs).iter().for_each(|run| stale.append(*run));
+            }
+        }
+    }
+    Ok(stale)
+}

@@ -1,0 +1,143 @@
+//! Each test runs itself again in a mount namespace of its own, so that nothing is left behind.
+
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use rmap::pagecache::{Engine, Method, OpenFile};
+use rmap::units::Pages;
+use serde_json::Value;
+
+use crate::common::{Run, mounted, rmap, shell};
+
+/// A file system of `kind` made by `mkfs` on a loop device, mounted at `disk`.
+fn loop_disk(size: &str, mkfs: &str) -> String {
+    format!("truncate -s {size} image; {mkfs} image; mkdir disk; mount -o loop image disk")
+}
+
+/// The one row of `rmap ARGS... --jsonl PATH`.
+fn row(args: &[&str], path: &Path) -> (Run, Value) {
+    let path = path.to_str().unwrap();
+    let run = rmap([args, &["--jsonl", path]].concat());
+    let rows = run.lines_of_json();
+    assert_eq!(rows.len(), 1, "{run:?}");
+    let row = rows[0].clone();
+    (run, row)
+}
+
+/// How many pages are cached according to every view of the file, which must agree; and how many are dirty.
+fn cached(path: &Path) -> (u64, u64) {
+    let (_, plain) = row(&["pcstat"], path);
+    let cached = plain["cached"].as_u64().unwrap();
+    let pages = row(&["pcstat", "--pps"], path).1;
+    let listed = pages["status"].as_array().unwrap().iter().filter(|page| **page == true).count() as u64;
+    let runs = rmap(["pcstat", "--runs", "--jsonl", path.to_str().unwrap()]).lines_of_json();
+    let is_cached = |run: &&Value| matches!(run["state"].as_str(), Some("cached" | "cached hole"));
+    let in_runs: u64 = runs.iter().filter(is_cached).map(|run| run["pages"].as_u64().unwrap()).sum();
+    assert_eq!((cached, cached), (listed, in_runs), "{plain} {runs:?}");
+    (cached, plain["dirty_pages"].as_u64().unwrap())
+}
+
+/// A checksum of what a program reads.
+fn sum(path: &Path) -> Vec<u8> {
+    shell("md5sum < \"$1\"", &[path.as_os_str()]).good().out
+}
+
+#[test]
+fn pages_whose_write_back_failed_are_never_dropped() {
+    let name = "pages_whose_write_back_failed_are_never_dropped";
+    // The image is sparse on a tmpfs that cannot hold it, so that writing to the disk fails.
+    let mkfs = "mkfs.ext4 -qFO ^has_journal -E nodiscard,lazy_itable_init=1";
+    let mount = format!("mkdir small; mount -t tmpfs -o size=24M none small; cd small; {}", loop_disk("300M", mkfs));
+    let Some(folder) = mounted(name, &mount) else { return };
+    let path = folder.join("small/disk/file");
+    let data: Vec<u8> =
+        (0..8u64 << 20).flat_map(|word| word.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_ne_bytes()).collect();
+    for flushed_before in [false, true] {
+        std::fs::write(&path, &data).unwrap();
+        if flushed_before {
+            // The kernel writes back on its own and fails, and no process has been told.
+            shell("sync -f \"$1\"", &[path.as_os_str()]);
+        }
+        let before = sum(&path);
+        let (run, row) = row(&["evict"], &path);
+        assert_eq!(sum(&path), before, "the data is gone: {row} {}", run.err);
+        assert_eq!((run.status, row["left_pages"] == row["left_unwritten_pages"]), (Some(1), true), "{row}");
+        assert!(row["why"].as_str().unwrap().contains("writing back failed"), "{row}");
+        assert!(run.err.contains("could not be written back: "), "{}", run.err);
+        std::fs::remove_file(&path).unwrap();
+    }
+}
+
+#[test]
+fn dirty_pages_on_btrfs_are_dropped_at_the_first_try() {
+    let name = "dirty_pages_on_btrfs_are_dropped_at_the_first_try";
+    let Some(folder) = mounted(name, &loop_disk("512M", "mkfs.btrfs -q")) else { return };
+    for count in 0..5 {
+        let path = folder.join(format!("disk/{count}"));
+        std::fs::write(&path, vec![7; 40 << 20]).unwrap();
+        let (run, row) = row(&["evict"], &path);
+        assert_eq!((run.status, &row["left_pages"]), (Some(0), &Value::from(0)), "{row}");
+        std::fs::remove_file(&path).unwrap();
+    }
+}
+
+#[test]
+fn a_page_that_truncating_left_in_a_hole_is_not_cached() {
+    let name = "a_page_that_truncating_left_in_a_hole_is_not_cached";
+    let Some(folder) = mounted(name, &loop_disk("64M", "mkfs.ext4 -qF")) else { return };
+    let path = folder.join("disk/file");
+    let script = "truncate -s 1M $1; truncate -s 100001 $1; truncate -s 300001 $1; truncate -s 200001 $1";
+    shell(script, &[path.as_os_str()]).good();
+    assert_eq!(cached(&path), (0, 0));
+    // A hole that was read is cached.
+    shell("head -c 8192 $1 > /dev/null", &[path.as_os_str()]).good();
+    assert!(cached(&path).0 >= 2);
+}
+
+#[test]
+fn pages_of_which_only_some_blocks_were_written_are_dirty_and_not_cached() {
+    let name = "pages_of_which_only_some_blocks_were_written_are_dirty_and_not_cached";
+    let Some(folder) = mounted(name, &loop_disk("64M", "mkfs.ext4 -qF -b 1024")) else { return };
+    let path = folder.join("disk/file");
+    let file = std::fs::File::create(&path).unwrap();
+    file.set_len(64 * 4096).unwrap();
+    for page in 0..64 {
+        file.write_all_at(&[7; 1024], page * 4096 + 1024).unwrap();
+    }
+    assert_eq!(cached(&path), (0, 64));
+    file.write_all_at(&[7; 4096], 3 * 4096).unwrap();
+    assert_eq!(cached(&path), (1, 64));
+}
+
+#[test]
+fn reserved_blocks_of_tmpfs_are_not_cached() {
+    let name = "reserved_blocks_of_tmpfs_are_not_cached";
+    let Some(folder) = mounted(name, "mkdir tmp; mount -t tmpfs none tmp; chmod 755 . tmp") else { return };
+    let path = folder.join("tmp/file");
+    shell("fallocate -l 1M $1; chmod 644 $1", &[path.as_os_str()]).good();
+    assert_eq!(cached(&path).0, 0);
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    file.write_all_at(&[7; 3 * 4096], 8192).unwrap();
+    assert_eq!(cached(&path).0, 3);
+    let demo = rmap(["demo", "--size=8M", "--json", "--file", folder.join("tmp/demo").to_str().unwrap()]);
+    let steps = demo.rows();
+    assert!(steps.iter().all(|step| step["agree"] == true), "{steps:?}");
+}
+
+#[test]
+fn a_page_that_could_not_be_read_is_not_cached() {
+    let name = "a_page_that_could_not_be_read_is_not_cached";
+    let Some(folder) = mounted(name, &loop_disk("64M", "mkfs.ext4 -qF")) else { return };
+    let path = folder.join("disk/file");
+    std::fs::write(&path, vec![7; 32 << 20]).unwrap();
+    // The second half of the disk is lost.
+    shell("rmap evict $1/disk/file; truncate -s 20M $1/image; cat $1/disk/file > /dev/null", &[folder.as_os_str()]);
+    let open = OpenFile::open(&path).unwrap();
+    let (plain, exact) = (Engine::detect().measure(&open), Engine::detect().exact().measure(&open));
+    let mincore = Engine::only(Method::Mincore).measure(&open).cached();
+    assert_eq!((exact.cached(), exact.not_up_to_date().is_ok()), (mincore, true), "{exact:?}");
+    assert!(plain.cached() == mincore || plain.not_up_to_date().is_err(), "{plain:?}");
+    let map = Engine::detect().exact().map(&open);
+    assert_eq!(map.cached(), mincore);
+    assert_ne!(exact.not_up_to_date(), Ok(Pages(0)), "nothing failed to be read: {exact:?}");
+}
