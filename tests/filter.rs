@@ -97,20 +97,20 @@ fn an_absent_figure_never_matches() {
 fn a_mistake_is_pointed_at() {
     for (text, why, place) in [
         ("sizee > 1", "there is no column 'sizee'", "sizee"),
-        ("size > 10X && flag", "'size' is a size", "10X"),
-        ("size > ", "a value belongs here", ""),
+        ("size > 10X && flag", "'size' takes a size", "10X"),
+        ("size > ", "expected a value", ""),
         ("(size > 1", "this parenthesis is not closed", "("),
-        ("size > 1)", "this does not belong here", ")"),
+        ("size > 1)", "unexpected here", ")"),
         ("size = 1", "write ==", "="),
         ("size > 1 & flag", "write &&", "&"),
-        ("name =~ '[a'", "not a regular expression", "'[a'"),
+        ("name =~ '[a'", "invalid regular expression", "'[a'"),
         ("name > a", "'name' has no order", "a"),
-        ("size =~ 1", "=~ is for text", "1"),
-        ("size", "'size' is not yes or no", "size"),
+        ("size =~ 1", "=~ needs text", "1"),
+        ("size", "'size' is not a yes/no column", "size"),
         ("name == 'a", "this quote is not closed", "'"),
-        ("", "a column's name belongs here", ""),
-        ("size > 1 flag", "this does not belong here", "flag"),
-        ("share > nan", "'share' is a share", "nan"),
+        ("", "expected a column name", ""),
+        ("size > 1 flag", "unexpected here", "flag"),
+        ("share > nan", "'share' takes a percentage", "nan"),
     ] {
         let (said, pointed) = mistake(text);
         assert!(said.starts_with(why), "{text}: {said}");
@@ -130,7 +130,7 @@ fn the_picture_points_under_the_place() {
 fn nothing_nests_so_deeply_that_the_stack_ends() {
     for sign in ["(", "!", "!("] {
         let (why, _) = mistake(&sign.repeat(100_000));
-        assert!(why.contains("nests too deeply"), "{why}");
+        assert!(why.contains("nested too deeply"), "{why}");
     }
 }
 

@@ -8,24 +8,27 @@ mod common;
 mod known;
 
 use crate::known::page_size;
-use common::{command, has, rmap, run};
+use common::{has, rmap, run};
 use known::{disk, known_file, memory, runs};
 
 #[test]
 fn a_cell_is_a_page_where_there_are_few_and_tells_nothing_from_everything() {
     let known = known_file(&memory(), 10 * page_size().bytes(), runs(&[(0, 1), (4, 3), (9, 1)]));
-    let (status, out, _) = rmap(["pcstat", "--map", known.file.path().to_str().unwrap()]).parts();
-    let name = known.file.path().display();
-    let head = format!("{name}: 10 pages, 5 cached (50.000 %), 0 dirty, 0 under writeback, 1 a cell");
-    let (lines, strip) = out.trim_end().rsplit_once('\n').unwrap();
-    assert!(lines.lines().all(|line| line.len() <= 80), "{out}");
-    assert_eq!((status, lines.replace("\n ", ""), strip), (0, head, "#...###..#"));
+    let path = known.file.path().to_str().unwrap();
+    let (status, out, _) = rmap(["pcstat", "--map", path]).parts();
+    let lines: Vec<&str> = out.lines().collect();
+    let words = |line: usize| lines[line].split_whitespace().collect::<Vec<_>>();
+    assert_eq!((status, lines.len()), (0, 4), "{out}");
+    assert_eq!(words(0)[..6], ["Pages", "Cached", "Percent", "Dirty", "Writeback", "Per"]);
+    assert_eq!(words(1), ["10", "5", "50.000", "0", "0", "1", path]);
+    assert_eq!(lines[2], "  #...###..#");
+    assert!(lines[3].starts_with(". none, 1-9 tenths, # all; D dirty"), "{out}");
 }
 
 #[test]
 fn a_strip_is_80_cells_wide_in_a_pipe_and_tells_shares_in_tenths() {
     let known = known_file(&memory(), 800 * page_size().bytes(), runs(&[(0, 10), (10, 1), (20, 9), (795, 5)]));
-    let (_, out, _) = rmap(["pcstat", "--map", "-n", known.file.path().to_str().unwrap()]).parts();
+    let (_, out, _) = rmap(["pcstat", "--map", "-n", "-o", "page_map", known.file.path().to_str().unwrap()]).parts();
     assert_eq!(out, format!("#19{}5\n", ".".repeat(76)));
 }
 
@@ -34,7 +37,8 @@ fn a_strip_of_a_range_is_of_that_range_alone() {
     let page = page_size().bytes();
     let known = known_file(&memory(), 100 * page, runs(&[(0, 50), (52, 1)]));
     let range = format!("--range={},{}", 49 * page, 4 * page);
-    let (_, out, _) = rmap(["pcstat", "--map", "-n", &range, known.file.path().to_str().unwrap()]).parts();
+    let (_, out, _) =
+        rmap(["pcstat", "--map", "-n", "-o", "page_map", &range, known.file.path().to_str().unwrap()]).parts();
     assert_eq!(out, "#..#\n");
 }
 
@@ -46,7 +50,7 @@ fn dirty_parts_have_a_letter_below_where_there_is_no_colour() {
     }
     let folder = disk();
     let known = known_file(folder.path(), 10 * page_size().bytes(), runs(&[(2, 2), (7, 1)]));
-    let (_, out, _) = rmap(["pcstat", "--map", "-n", known.file.path().to_str().unwrap()]).parts();
+    let (_, out, _) = rmap(["pcstat", "--map", "-n", "-o", "page_map", known.file.path().to_str().unwrap()]).parts();
     // They were written an instant ago. A kernel that already writes them back says W.
     let lines: Vec<&str> = out.lines().collect();
     assert_eq!(lines[0], "..##...#..");
@@ -57,7 +61,7 @@ fn dirty_parts_have_a_letter_below_where_there_is_no_colour() {
 fn a_terminal_shows_shades_in_colour_unless_no_color_is_set() {
     let folder = disk();
     let known = known_file(folder.path(), 4 * page_size().bytes(), runs(&[(1, 2)]));
-    let line = format!("{} pcstat --map -n {}", env!("CARGO_BIN_EXE_rmap"), known.file.path().display());
+    let line = format!("{} pcstat --map -n -o page_map {}", env!("CARGO_BIN_EXE_rmap"), known.file.path().display());
     let on_a_terminal = |no_color: &str| {
         let mut script = std::process::Command::new("script");
         script.args(["-qec", &line, "/dev/null"]).env("TERM", "xterm").env("NO_COLOR", no_color);
@@ -82,7 +86,9 @@ fn an_empty_file_has_an_empty_strip_and_a_missing_one_is_a_line_on_standard_erro
     let known = known_file(&memory(), 0, runs(&[]));
     let name = known.file.path().to_str().unwrap();
     let (status, out, err) = rmap(["pcstat", "--map", name, "/no/such/file"]).parts();
-    assert_eq!(out, format!("{name}: 0 pages, 0 cached, 0 dirty, 0 under writeback\n\n"));
+    let row: Vec<&str> = out.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!(row, ["0", "0", "-", "0", "0", "0", name]);
+    assert_eq!(out.lines().nth(2), Some("  "));
     assert_eq!((status, err.as_str()), (1, "rmap: /no/such/file: no such file\n"));
 }
 
@@ -90,5 +96,11 @@ fn an_empty_file_has_an_empty_strip_and_a_missing_one_is_a_line_on_standard_erro
 fn the_help_has_the_legend() {
     let (_, out, _) = rmap(["pcstat", "--help"]).parts();
     assert!(out.contains("░▒▓") && out.contains("yellow") && out.contains("D, W or B"), "{out}");
-    assert_eq!(command(["pcstat", "--map", "--json", "x"]).output().unwrap().status.code(), Some(2));
+}
+
+#[test]
+fn a_strip_is_a_string_in_machine_formats() {
+    let known = known_file(&memory(), 10 * page_size().bytes(), runs(&[(0, 1), (4, 3), (9, 1)]));
+    let row = rmap(["pcstat", "--map", "--json", known.file.path().to_str().unwrap()]).rows().remove(0);
+    assert_eq!((&row["page_map"], &row["cell_pages"]), (&"#...###..#".into(), &1.into()));
 }

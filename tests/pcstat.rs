@@ -287,9 +287,9 @@ fn a_picture_of_chosen_columns() {
 fn a_picture_of_pcstats_formats() {
     if is_as_in_the_pictures() {
         assert_snapshot!(shown("--histo"), @r#"
-    half.db        8 ██▁▁▁▁██
-    full           4 ████
-    empty          0
+    half.db 8 ██▁▁▁▁██
+    full    4 ████
+    empty   0
     "#);
         let terse = shown("-terse");
         let lines: Vec<Vec<&str>> = terse.lines().map(|line| line.split(',').collect()).collect();

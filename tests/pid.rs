@@ -105,7 +105,7 @@ fn another_users_process() {
     let own = std::process::id().to_string();
     let run = everyone.rmap(["pid", &own, "self"]);
     let line = format!(
-        "rmap: pid {own}: permission denied: its smaps may not be read, so that what only smaps tells is absent; \
+        "rmap: pid {own}: permission denied: its smaps may not be read, so that what only smaps reports is absent; \
          run as root, or as the user who owns it\n"
     );
     assert_eq!((run.status, run.err.as_str()), (Some(1), line.as_str()));

@@ -180,7 +180,7 @@ fn rmap_pid_takes_names_and_patterns_and_says_what_it_did_not_find() {
     let (status, output, _) = rmap_pid(&[&sleeper.pid().to_string(), "--name", &sleeper.name]);
     assert_eq!((status, output.matches(&heading).count()), (0, 1));
     let (status, _, complaint) = rmap_pid(&["--name", "no process has this name"]);
-    assert_eq!((status, complaint.as_str()), (1, "rmap: --name, --match, --user, --cgroup: no process is like that\n"));
+    assert_eq!((status, complaint.as_str()), (1, "rmap: --name, --match, --user, --cgroup: no such process\n"));
     let (status, _, complaint) = rmap_pid(&["--match", "a(b"]);
     assert_eq!((status, complaint.as_str()), (2, "rmap: a(b: no regular expression: unclosed group\n"));
     assert_eq!(rmap_pid(&[]).0, 2);

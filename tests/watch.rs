@@ -104,7 +104,7 @@ fn a_json_document_is_whole_after_ctrl_c() {
 
 #[test]
 fn a_time_that_is_none_is_wrong_usage() {
-    for (word, why) in [("0", "more than 0"), ("-1", ""), ("x", "no time to wait"), ("0.0", "more than 0")] {
+    for (word, why) in [("0", "more than 0"), ("-1", ""), ("x", "invalid interval"), ("0.0", "more than 0")] {
         let (status, _, err) = rmap(["pcstat", "-w", word, "/dev/null"]).parts();
         assert!(status == 2 && err.contains(why), "{word}: {err}");
     }

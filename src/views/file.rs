@@ -39,6 +39,8 @@ pub struct FileRow {
     pub strip: Vec<StripCell>,
     /// How many pages the largest of these parts has.
     pub largest_part: u64,
+    /// Whether it was found by a walk: on several threads files come in no order.
+    pub was_found: bool,
 }
 
 /// What has to be read of a file besides its figures.
@@ -70,8 +72,10 @@ impl RowKind for Files {
     }
 
     fn tie(one: &FileRow, other: &FileRow) -> std::cmp::Ordering {
-        // Files that were found on several threads come in no order.
-        one.report.path.cmp(&other.report.path)
+        match one.was_found && other.was_found {
+            true => one.report.path.cmp(&other.report.path),
+            false => std::cmp::Ordering::Equal,
+        }
     }
 }
 
@@ -359,6 +363,7 @@ impl Source for FileSource {
             marks: needs.contains(&FileNeed::Marks),
             base_name: self.base_name,
             only_cached: self.only_cached,
+            was_found: self.chosen.recursive,
         };
         let new = |held: &Marks, sender: Sender<Vec<FileRow>>| Measurer {
             measure,
@@ -394,6 +399,7 @@ struct Measure {
     marks: bool,
     base_name: bool,
     only_cached: bool,
+    was_found: bool,
 }
 
 /// How many files a thread measures before it hands them over.
@@ -441,7 +447,14 @@ impl Visitor for Measurer {
 
 impl Measure {
     fn row(&self, report: FileReport) -> FileRow {
-        FileRow { report, base_name: self.base_name, held: None, strip: Vec::new(), largest_part: 0 }
+        FileRow {
+            report,
+            base_name: self.base_name,
+            held: None,
+            strip: Vec::new(),
+            largest_part: 0,
+            was_found: self.was_found,
+        }
     }
 
     fn with_map(&self, report: FileReport, file: &OpenFile) -> FileRow {

@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::process::account::{Account, read_public_account};
 use crate::process::{ProcRoot, Process, Selection, own_pid, read_selected, read_status};
+use crate::table::escape::escaped;
 use crate::table::{Cell, OwnedCell, RowKind, Rows, Section, Stop};
 use crate::units::{Absent, Bytes, Figure, Reason};
 
@@ -67,12 +68,8 @@ fn pid_of(word: &OsStr, root: &ProcRoot) -> Result<u32> {
         return own_pid(root);
     }
     word.to_str().and_then(|digits| digits.parse().ok()).ok_or_else(|| {
-        Error::new(
-            Subject::Words(String::from_utf8_lossy(word.as_bytes()).into_owned()),
-            ErrorKind::NotFound,
-            "not a pid",
-        )
-        .with_advice("name a process by its number, by --name, or self")
+        Error::new(Subject::Words(escaped(word.as_bytes())), ErrorKind::NotFound, "not a pid")
+            .with_advice("name a process by its number, by --name, or self")
     })
 }
 

@@ -53,7 +53,7 @@ fn files_of_which_nothing_is_known_are_said_in_one_line_and_never_counted_as_cac
     assert!(answer.err.starts_with("rmap: 3 of 3 files: denied: "), "{}", answer.err);
     assert_eq!((&row["files"], &row["unknown_files"]), (&3.into(), &3.into()));
     assert!(row["cached"].is_null() && row["percent"].is_null() && row["dirty"].is_null(), "{row}");
-    assert_eq!(row["note"], "without 3 files, of which nothing is known");
+    assert_eq!(row["note"], "without 3 files, about which nothing is known");
     let Some(answer) = pcstat_as_nobody("-R --summary --only-cached", folder.path()) else { return };
     assert_eq!((answer.status, &answer.json()[0]["unknown_files"]), (Some(1), &3.into()));
 }
