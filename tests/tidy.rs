@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 /// What each floor may use, besides itself. `a <- b` reads "b may use a"; nothing points back.
 ///
-/// units <- kernel <- process, pagecache <- compare <- laboratory <- views <- cli
-/// process, pagecache <- control <- views
+/// units <- kernel <- process, pagecache <- join <- control, laboratory <- views <- cli
+/// process <- machine <- join
 /// units <- output <- views
 const ARROWS: &[(&str, &[&str])] = &[
     ("units", &[]),
@@ -17,14 +17,28 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("kernel", &["units", "error"]),
     ("process", &["units", "error", "kernel"]),
     ("pagecache", &["units", "error", "kernel"]),
-    ("compare", &["units", "error", "kernel", "process", "pagecache"]),
-    ("control", &["units", "error", "kernel", "process", "pagecache"]),
-    ("laboratory", &["units", "error", "kernel", "process", "pagecache", "compare"]),
+    // A capture of a machine is read below a `ProcRoot`, which is the process room's.
+    ("machine", &["units", "error", "kernel", "process"]),
+    ("join", &["units", "error", "kernel", "process", "pagecache", "machine"]),
+    ("control", &["units", "error", "kernel", "process", "pagecache", "machine", "join"]),
+    ("laboratory", &["units", "error", "kernel", "process", "pagecache", "machine", "join"]),
     ("output", &["units", "error"]),
-    ("views", &["units", "error", "process", "pagecache", "compare", "control", "laboratory", "output"]),
+    ("views", &["units", "error", "process", "pagecache", "machine", "join", "control", "laboratory", "output"]),
     (
         "cli",
-        &["units", "error", "kernel", "process", "pagecache", "compare", "control", "laboratory", "output", "views"],
+        &[
+            "units",
+            "error",
+            "kernel",
+            "process",
+            "pagecache",
+            "machine",
+            "join",
+            "control",
+            "laboratory",
+            "output",
+            "views",
+        ],
     ),
 ];
 

@@ -7,7 +7,7 @@ use super::args::ProcessArgs;
 use super::{Report, Stop};
 use crate::error::{Error, ErrorKind, Subject};
 use crate::output::escape;
-use crate::process::{ProcRoot, Selection, own_pid, read_selected};
+use crate::process::{Criteria, ProcRoot, Process, read_matching};
 
 /// One process that was asked for.
 pub(crate) struct Asked {
@@ -37,7 +37,7 @@ pub(crate) fn asked_for(
     }
     let selection = selection(by).map_err(Stop::Usage)?;
     if !selection.is_empty() {
-        let found = read_selected(root, &selection).map_err(Stop::Failed)?;
+        let found = read_matching(root, &selection).map_err(Stop::Failed)?;
         if found.is_empty() {
             let about = Subject::Words("--name, --match, --user, --cgroup".to_owned());
             report.failure(&Error::new(about, ErrorKind::NotFound, "no process is like that"));
@@ -50,7 +50,7 @@ pub(crate) fn asked_for(
 /// The pid that a word on the command line stands for.
 fn pid_of(word: &OsStr, root: &ProcRoot) -> Result<u32, Error> {
     if word == "self" {
-        return own_pid(root);
+        return Process::own_in(root).map(|own| own.pid());
     }
     word.to_str().and_then(|digits| digits.parse().ok()).ok_or_else(|| {
         Error::new(Subject::Words(escape::escaped(word.as_bytes())), ErrorKind::NotFound, "not a pid")
@@ -58,8 +58,8 @@ fn pid_of(word: &OsStr, root: &ProcRoot) -> Result<u32, Error> {
     })
 }
 
-fn selection(by: &ProcessArgs) -> Result<Selection, Error> {
-    let mut selection = Selection::new();
+fn selection(by: &ProcessArgs) -> Result<Criteria, Error> {
+    let mut selection = Criteria::new();
     by.name.iter().for_each(|name| selection.add_name(name.as_bytes()));
     by.cgroup.iter().for_each(|group| selection.add_group(group.as_bytes()));
     by.pattern.iter().try_for_each(|pattern| selection.add_pattern(pattern))?;

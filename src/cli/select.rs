@@ -13,7 +13,7 @@ use super::{Report, Stop};
 use crate::error::{Error, ErrorKind, Subject};
 use crate::pagecache::walk::{Named, Options};
 use crate::pagecache::{Engine, OpenFile};
-use crate::process::{HeldFiles, ProcRoot, read_held_files};
+use crate::process::{HeldFiles, Process};
 
 /// Which names are wanted.
 pub(crate) struct Globs {
@@ -151,7 +151,7 @@ pub(crate) fn names<'a>(
 
 /// The files of the process of `--pid`. Where they cannot be read that is said, and the others are done all the same.
 pub(crate) fn held_files(args: &SelectionArgs, report: &mut Report) -> Option<HeldFiles> {
-    match read_held_files(&ProcRoot::live(), args.pid?) {
+    match Process::open(args.pid?).and_then(|process| process.read_held_files()) {
         Ok(held) => {
             held.failures().iter().for_each(|error| report.failure(error));
             Some(held)

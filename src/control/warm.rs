@@ -8,8 +8,9 @@ use std::os::unix::fs::FileExt;
 use super::effect::{Effect, Left, refuse_unmeasured};
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::advise;
+use crate::machine::read_available_memory;
 use crate::pagecache::{ByteRange, Engine, FileReport, Layout, OpenFile, PageRuns};
-use crate::process::{ProcRoot, read_available_memory};
+use crate::process::ProcRoot;
 use crate::units::{Bytes, Human, Pages};
 
 /// How much is read with one call. Memory for the bytes, which nobody looks at.

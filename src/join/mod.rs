@@ -1,29 +1,30 @@
-//! The join: the same page seen from both sides, as part of a process's mapping and as part of a file's page cache.
+//! The join: the same page seen from both sides, as part of a mapping of a process and as part of a cached file.
 //!
-//! Two figures of a living machine can only be compared if they are of the same instant. The kernel gives no such pair, so
-//! the page table is read before and after everything else, and the comparison says whether it held still.
+//! Two figures of a running machine can only be compared if they are from the same moment. The kernel offers no such pair,
+//! so the page table is read before and after everything else, and the comparison says whether it has changed.
 
 mod mapping_cache;
 
 use std::ops::Range;
 
-pub use mapping_cache::{MappingCache, Way, measure_mappings};
+pub use crate::process::Way;
+pub use mapping_cache::{MappingCache, measure_mappings};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::pagecache::{Engine, FileReport, OpenFile, PageRuns, Run};
-use crate::process::{Fields, Mapping, ProcRoot, Wanted, read_present_pages, read_smaps};
-use crate::units::{Absent, Bytes, Figure, PageSize, Pages};
+use crate::process::{Fields, Process, Wanted};
+use crate::units::{Absent, Bytes, Figure, PageSize, Pages, Reason};
 
-/// What smaps says of one mapping.
+/// The figures of one mapping in smaps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Usage {
-    /// `Size`: length of the mapping.
+    /// `Size`: its length.
     pub size: Bytes,
-    /// `Rss`: what of it is in RAM and mapped.
+    /// `Rss`: how much of it is in RAM and mapped.
     pub rss: Bytes,
-    /// `Pss`: the same, shared pages divided among those who map them.
+    /// `Pss`: the same, with shared pages divided among the processes that map them.
     pub pss: Bytes,
-    /// `Anonymous`: what of it is in no file.
+    /// `Anonymous`: how much of it belongs to no file.
     pub anonymous: Bytes,
 }
 
@@ -34,10 +35,10 @@ pub struct SideBySide {
     pub usage: Usage,
     /// The file view, from the page cache.
     pub file: FileReport,
-    /// Which pages both views have; absent where one of them could not tell which.
+    /// Which pages are in both views; absent if one of them does not know which.
     pub pages: Figure<Overlap>,
-    /// Whether the process's page table was the same before and after. Where it was not, pages came or went meanwhile and
-    /// figures may differ for that reason alone.
+    /// Whether the page table of the process was the same before and after. If it was not, pages came or went in between,
+    /// and figures may differ for that reason alone.
     pub steady: bool,
 }
 
@@ -46,21 +47,21 @@ pub struct SideBySide {
 pub struct Overlap {
     /// Pages in both.
     pub both: Pages,
-    /// Pages that the process maps and the page cache does not have: never on a machine that holds still.
+    /// Pages that the process maps and that are not cached: none unless something changed in between.
     pub only_mapped: Pages,
-    /// Pages that are cached and that this process has not touched.
+    /// Pages that are cached and that the process has not touched.
     pub only_cached: Pages,
 }
 
 impl SideBySide {
-    /// Whether both views say the same, in bytes and page by page; absent where one of them could not be taken.
+    /// Whether both views agree, in bytes and page by page; absent if one of them is missing.
     pub fn agrees(&self) -> Figure<bool> {
         let cached = self.file.cached()?.bytes(self.file.page_size);
         let pages = self.pages?;
         Ok(self.usage.rss == cached && pages.only_mapped == Pages(0) && pages.only_cached == Pages(0))
     }
 
-    /// Why both views differ, in words; none where they agree.
+    /// Why the views differ, in words; none if they agree.
     pub fn difference(&self) -> Option<String> {
         let pages = match self.agrees() {
             Ok(true) => return None,
@@ -84,42 +85,41 @@ impl SideBySide {
     }
 }
 
-/// How often a comparison is taken again because the kernel moved pages meanwhile.
+/// How often a comparison is repeated because pages changed in between.
 const TRIES: usize = 5;
 
-/// Compares the mapping of `pid` at the addresses `mapping`, the whole of it, with `file`, which it maps from its start.
+/// Compares the mapping of `process` at the addresses `mapping`, all of it, with `file`, which it maps from the start.
 ///
 /// # Errors
-/// What reading `/proc/PID/smaps` or `/proc/PID/pagemap` says; `NotFound` where there is no such mapping.
+/// `/proc/PID/smaps` or `/proc/PID/pagemap` cannot be read; [`ErrorKind::NotFound`]: there is no such mapping.
 pub fn compare_mapping_with_file(
-    root: &ProcRoot,
+    process: &Process,
     engine: &Engine,
-    pid: u32,
     mapping: Range<u64>,
     file: &OpenFile,
 ) -> Result<SideBySide> {
-    let mut taken = take_both(root, engine, pid, &mapping, file)?;
+    let mut taken = take_both(process, engine, &mapping, file)?;
     for _ in 1..TRIES {
         if taken.steady && taken.file.changed.is_none() {
             break;
         }
-        taken = take_both(root, engine, pid, &mapping, file)?;
+        taken = take_both(process, engine, &mapping, file)?;
     }
     Ok(taken)
 }
 
-fn take_both(root: &ProcRoot, engine: &Engine, pid: u32, mapping: &Range<u64>, file: &OpenFile) -> Result<SideBySide> {
+fn take_both(process: &Process, engine: &Engine, mapping: &Range<u64>, file: &OpenFile) -> Result<SideBySide> {
     let page = file.page_size();
-    let before = present_pages(root, pid, mapping, page)?;
-    let usage = read_usage(root, pid, mapping.start)?;
+    let before = present_pages(process, mapping, page)?;
+    let usage = read_usage(process, mapping.start)?;
     let report = engine.map(file);
-    let after = present_pages(root, pid, mapping, page)?;
+    let after = present_pages(process, mapping, page)?;
     let pages = overlap(&after, &report);
     Ok(SideBySide { usage, file: report, pages, steady: before == after })
 }
 
-fn present_pages(root: &ProcRoot, pid: u32, range: &Range<u64>, page: PageSize) -> Result<PageRuns> {
-    let present = read_present_pages(root, pid, range.clone(), page)?;
+fn present_pages(process: &Process, range: &Range<u64>, page: PageSize) -> Result<PageRuns> {
+    let present = process.read_present_pages(range.clone(), page)?;
     Ok(present.into_iter().map(|run| Run { first: run.start, count: run.end.saturating_sub(run.start) }).collect())
 }
 
@@ -127,7 +127,7 @@ fn overlap(mapped: &PageRuns, report: &FileReport) -> Figure<Overlap> {
     let cached = match &report.runs {
         Some(Ok(cached)) => cached,
         Some(Err(absent)) => return Err(*absent),
-        None => return Err(Absent::new(crate::units::Reason::Unsupported, "no page map was taken")),
+        None => return Err(Absent::new(Reason::Unsupported, "no page map was taken")),
     };
     let both = mapped.common(cached);
     Ok(Overlap {
@@ -137,21 +137,14 @@ fn overlap(mapped: &PageRuns, report: &FileReport) -> Figure<Overlap> {
     })
 }
 
-fn read_usage(root: &ProcRoot, pid: u32, address: u64) -> Result<Usage> {
-    let mut fields = Fields::new();
-    let wanted = ["Rss", "Pss", "Anonymous"].map(str::to_owned).to_vec();
-    let process = read_smaps(root, pid, &mut fields, &Wanted::Only(wanted))?;
-    let mapping = process.mappings.iter().find(|mapping| mapping.start() == address);
-    let mapping =
-        mapping.ok_or_else(|| Error::pid(pid, ErrorKind::NotFound, format!("maps nothing at {address:x}")))?;
-    let counter = |name: &str| counter(&mapping, &fields, name).ok_or_else(|| lacking(pid, name));
+fn read_usage(process: &Process, address: u64) -> Result<Usage> {
+    let wanted = Wanted::Only(["Rss", "Pss", "Anonymous"].map(str::to_owned).to_vec());
+    let read = process.read_smaps(&mut Fields::new(), &wanted)?;
+    let about = |kind, why: String| Error::pid(process.pid(), kind, why);
+    let mapping = read.mappings.iter().find(|mapping| mapping.start() == address);
+    let mapping = mapping.ok_or_else(|| about(ErrorKind::NotFound, format!("there is no mapping at {address:x}")))?;
+    let counter = |name: &str| {
+        mapping.figure(name).map_err(|absent| about(ErrorKind::Unsupported, format!("{name} in smaps: {}", absent.why)))
+    };
     Ok(Usage { size: mapping.size(), rss: counter("Rss")?, pss: counter("Pss")?, anonymous: counter("Anonymous")? })
-}
-
-fn counter(mapping: &Mapping<'_>, fields: &Fields, name: &str) -> Option<Bytes> {
-    mapping.bytes(fields.find(name.as_bytes())?)
-}
-
-fn lacking(pid: u32, name: &str) -> Error {
-    Error::pid(pid, ErrorKind::Unsupported, format!("this kernel's smaps has no {name}"))
 }

@@ -8,11 +8,11 @@ use nix::errno::Errno;
 
 use super::guard::{GuardedFile, NameState};
 use super::place;
-use crate::compare::{SideBySide, compare_mapping_with_file};
 use crate::error::{Error, ErrorKind, Result, Subject};
+use crate::join::{SideBySide, compare_mapping_with_file};
 use crate::kernel::shared_map::SharedMap;
 use crate::pagecache::{Engine, OpenFile};
-use crate::process::{ProcRoot, own_pid};
+use crate::process::Process;
 use crate::units::Bytes;
 
 /// What is asked of a demo.
@@ -36,8 +36,7 @@ pub struct Demo {
     // The same file, by a descriptor and not by its name, which others can take away or give to another file.
     measured: OpenFile,
     engine: Engine,
-    root: ProcRoot,
-    pid: u32,
+    process: Process,
     size: Bytes,
     filled: u64,
 }
@@ -66,14 +65,13 @@ impl Demo {
     /// # Errors
     /// `Refused` where it would not fit, or the file exists; else what the system says. Nothing is left behind.
     pub fn begin(plan: &Plan) -> Result<Demo> {
-        let pid = own_pid(&ProcRoot::live())?;
-        let place = Place::choose(plan, pid)?;
+        let process = Process::own()?;
+        let place = Place::choose(plan, process.pid())?;
         place::check_that_it_fits(plan.size, &place.directory)?;
         let mut file = GuardedFile::make(&place.directory, plan.keep)?;
         match prepare(&mut file, plan.size, &place) {
             Ok((map, measured)) => {
-                let (engine, root) = (Engine::detect(), ProcRoot::live());
-                Ok(Demo { map, file, measured, engine, root, pid, size: plan.size, filled: 0 })
+                Ok(Demo { map, file, measured, engine: Engine::detect(), process, size: plan.size, filled: 0 })
             }
             Err(error) => {
                 file.discard();
@@ -89,7 +87,7 @@ impl Demo {
 
     /// The process that maps it: this one.
     pub fn pid(&self) -> u32 {
-        self.pid
+        self.process.pid()
     }
 
     /// The descriptor that this process has of the file: `/proc/PID/fd/N` is the file whatever becomes of its name.
@@ -132,9 +130,9 @@ impl Demo {
     /// What either view says.
     pub fn observe(&self) -> Result<Observation> {
         let mapping = self.map.addresses();
-        let views = compare_mapping_with_file(&self.root, &self.engine, self.pid, mapping, &self.measured)?;
+        let views = compare_mapping_with_file(&self.process, &self.engine, mapping, &self.measured)?;
         let difference = views.difference();
-        Ok(Observation { filled: Bytes(self.filled), size: self.size, pid: self.pid, views, difference })
+        Ok(Observation { filled: Bytes(self.filled), size: self.size, pid: self.pid(), views, difference })
     }
 
     /// What somebody else has done to the file since it was made, if they have.

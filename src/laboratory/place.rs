@@ -8,7 +8,8 @@ use nix::sys::statvfs::statvfs;
 
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::file_system::{self, Kind};
-use crate::process::{ProcRoot, read_available_memory};
+use crate::machine::read_available_memory;
+use crate::process::ProcRoot;
 use crate::units::{Bytes, Exact, Human};
 
 /// Memory that is left to the rest of the machine, beyond the file itself: a demo that makes the machine swap shows

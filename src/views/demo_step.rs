@@ -231,7 +231,7 @@ fn method<'r>(row: &Row<'r>) -> Cell<'r> {
     super::file::method_of(&row.seen.views.file)
 }
 
-fn overlap<'r>(row: &Row<'r>, take: fn(&crate::compare::Overlap) -> Pages) -> Cell<'r> {
+fn overlap<'r>(row: &Row<'r>, take: fn(&crate::join::Overlap) -> Pages) -> Cell<'r> {
     Cell::pages(row.seen.views.pages.as_ref().map(take).map_err(|absent| *absent))
 }
 

@@ -10,7 +10,7 @@ pub mod presets;
 
 use std::borrow::Cow;
 
-use crate::compare::MappingCache;
+use crate::join::MappingCache;
 use crate::output::column::{Argument, Column};
 use crate::output::{Cell, Kind, RowKind, Sum};
 use crate::process::{Deleted, FieldId, FieldUnit, Fields, Mapping};

@@ -2,7 +2,7 @@
 
 use crate::output::column::Column;
 use crate::output::{Cell, Kind, RowKind, Sum};
-use crate::process::account::{Account, Amount};
+use crate::process::{Account, Amount};
 use crate::units::{Absent, Figure, Reason, percent};
 
 /// Parts of a process's memory.

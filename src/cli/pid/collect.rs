@@ -7,12 +7,10 @@ use super::plan::Plan;
 use super::strips;
 use crate::cli::args::PidArgs;
 use crate::cli::processes::Asked;
-use crate::compare::{MappingCache, measure_mappings};
 use crate::error::{Error, ErrorKind};
+use crate::join::{MappingCache, measure_mappings};
 use crate::pagecache::Engine;
-use crate::process::{
-    Deleted, Fields, ProcRoot, ProcessMappings, Wanted, own_pid, read_deleted, read_mappings, read_page_cells,
-};
+use crate::process::{Deleted, Fields, ProcRoot, Process, ProcessMappings, Wanted};
 use crate::units::Figure;
 use crate::views::mapping::{Known, MappingPages, MappingRow};
 
@@ -42,19 +40,21 @@ pub(super) fn collect(plan: &Plan, root: &ProcRoot, asked: &[Asked], fields: &mu
     let mut processes = Vec::new();
     let (mut denied, mut failures) = (Vec::new(), Vec::new());
     for asked in asked {
-        match read_mappings(root, asked.pid, fields, &plan.wanted) {
-            Ok(read) => {
+        let opened = Process::open_in(root, asked.pid);
+        let read = opened.and_then(|process| Ok((process.read_mappings(fields, &plan.wanted)?, process)));
+        match read {
+            Ok((read, process)) => {
                 if read.mappings.changed() > 0 {
                     failures.push(moved(&read));
                 }
-                let measure = |engine| measure_mappings(root, engine, read.process.pid, &read.mappings);
+                let measure = |engine| measure_mappings(&process, engine, &read.mappings);
                 let cache = engine.as_ref().map(measure);
-                let pages = plan.reads_pages.then(|| page_maps(root, &read)).transpose();
+                let pages = plan.reads_pages.then(|| page_maps(&process, &read)).transpose();
                 let pages = pages.unwrap_or_else(|error| {
                     failures.push(error);
                     None
                 });
-                let deleted = if plan.looks_for_deleted { deleted(root, &read) } else { HashMap::new() };
+                let deleted = if plan.looks_for_deleted { deleted(&process, &read) } else { HashMap::new() };
                 processes.push(OneProcess { read, deleted, cache, pages });
             }
             // It ended since it was found; nobody named it.
@@ -74,29 +74,29 @@ pub(super) fn collect(plan: &Plan, root: &ProcRoot, asked: &[Asked], fields: &mu
 /// Which fields the kernel gives, where no process was read that would show them: a machine format has the same columns then.
 fn learn_fields(plan: &Plan, root: &ProcRoot, fields: &mut Fields) {
     if plan.wanted == Wanted::Everything
-        && let Ok(own) = own_pid(root)
+        && let Ok(own) = Process::own_in(root)
     {
         // Where not even the own process can be read there is nothing to learn.
-        let _ = read_mappings(root, own, fields, &plan.wanted);
+        let _ = own.read_mappings(fields, &plan.wanted);
     }
 }
 
 /// Looks for the files whose names end as those of deleted files do: once for each file, however often it is mapped. The look
 /// at 30,000 mappings of one file takes as long as all of smaps.
-fn deleted(root: &ProcRoot, read: &ProcessMappings) -> HashMap<u64, Deleted> {
+fn deleted(process: &Process, read: &ProcessMappings) -> HashMap<u64, Deleted> {
     let mut known = HashMap::new();
     let open = read.mappings.iter().filter(|mapping| Deleted::by_name(mapping) == Deleted::Unknown);
     open.map(|mapping| {
         let file = (mapping.device(), mapping.inode(), mapping.path());
-        let found = known.entry(file).or_insert_with(|| read_deleted(root, read.process.pid, &mapping));
+        let found = known.entry(file).or_insert_with(|| process.read_deleted(&mapping));
         (mapping.start(), *found)
     })
     .collect()
 }
 
 /// The page tables behind each mapping.
-fn page_maps(root: &ProcRoot, read: &ProcessMappings) -> Result<Vec<MappingPages>, Error> {
-    let cells = read_page_cells(root, read.process.pid, &read.mappings, strips::width())?;
+fn page_maps(process: &Process, read: &ProcessMappings) -> Result<Vec<MappingPages>, Error> {
+    let cells = process.read_table_parts(&read.mappings, strips::width())?;
     let tells_kinds = cells.tells_kinds;
     Ok(cells.mappings.into_iter().map(|cells| MappingPages::new(cells, tells_kinds)).collect())
 }
@@ -105,7 +105,7 @@ fn page_maps(root: &ProcRoot, read: &ProcessMappings) -> Result<Vec<MappingPages
 fn moved(process: &ProcessMappings) -> Error {
     let why =
         format!("{} mappings changed while they were read; their rows may lack parts", process.mappings.changed());
-    Error::pid(process.process.pid, ErrorKind::Changed, why).with_advice("stop it (kill -STOP) for an exact account")
+    Error::pid(process.identity.pid, ErrorKind::Changed, why).with_advice("stop it (kill -STOP) for an exact account")
 }
 
 impl Collected {
@@ -117,7 +117,7 @@ impl Collected {
     ) -> impl Iterator<Item = MappingRow<'r>> + use<'r> {
         let range = args.pmap.range;
         let rows = process.read.mappings.iter().enumerate().map(|(place, mapping)| MappingRow {
-            pid: process.read.process.pid,
+            pid: process.read.identity.pid,
             mapping,
             known: &self.known,
             deleted: process.deleted.get(&mapping.start()).copied().unwrap_or_else(|| Deleted::by_name(&mapping)),

@@ -5,8 +5,7 @@ use crate::cli::Done;
 use crate::cli::args::PidArgs;
 use crate::error::{Error, ErrorKind, Subject};
 use crate::output::{Cell, Format, Heading, Renderer, RowKind};
-use crate::process::ProcRoot;
-use crate::process::account::{Account, read_public_account};
+use crate::process::{Account, ProcRoot, Process};
 
 /// One such process.
 pub(super) struct Denied {
@@ -22,7 +21,7 @@ pub(super) fn read_denied(root: &ProcRoot, error: &Error) -> Option<Denied> {
     if error.kind() != ErrorKind::Denied {
         return None;
     }
-    let account = read_public_account(root, *pid).ok()?;
+    let account = Process::open_in(root, *pid).and_then(|process| process.read_public_account()).ok()?;
     let why = format!("{}: its smaps may not be read, so that what only smaps tells is absent", error.why());
     let said = Error::pid(*pid, ErrorKind::Denied, why);
     let why = match error.advice() {
@@ -47,7 +46,7 @@ pub(super) fn render<K: RowKind>(args: &PidArgs, denied: &[Denied], renderer: &m
 
 /// The keys of the process, with those of its status.
 pub(super) fn heading_of(denied: &Denied) -> Heading<'_> {
-    let mut heading = heading(&denied.account.process);
+    let mut heading = heading(&denied.account.identity);
     heading.fields.push(("denied", Cell::Text(denied.why.why().as_bytes())));
     heading.objects.push(("status", figures(&denied.account)));
     heading

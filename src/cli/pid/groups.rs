@@ -35,7 +35,11 @@ pub(super) fn render(args: &PidArgs, plan: &Plan, collected: &Collected, by: By)
         grouping.render(renderer.as_mut(), None, &collected.processes)?;
     } else {
         for process in &collected.processes {
-            grouping.render(renderer.as_mut(), Some(&heading(&process.read.process)), std::slice::from_ref(process))?;
+            grouping.render(
+                renderer.as_mut(),
+                Some(&heading(&process.read.identity)),
+                std::slice::from_ref(process),
+            )?;
         }
         denied::render(args, &collected.denied, renderer.as_mut())?;
     }
@@ -118,7 +122,7 @@ impl Grouping<'_> {
         }
         folded.settle();
         let totals = wants_total(self.args).then(|| Totals::new(self.columns));
-        let pid = heading.and(processes.first()).map(|process| process.read.process.pid);
+        let pid = heading.and(processes.first()).map(|process| process.read.identity.pid);
         Ok(render_group(renderer, heading, self.groups.choose(folded.rows(pid)), totals)?)
     }
 }

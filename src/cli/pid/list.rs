@@ -8,7 +8,7 @@ use crate::cli::{Done, Stop, screen};
 use crate::output::choose::renderer;
 use crate::output::render::render_group;
 use crate::output::{Cell, Column, Format, Heading, Layout, Renderer, Selection, SizeUnit, Totals, column};
-use crate::process::Process;
+use crate::process::Identity;
 use crate::views::mapping::presets::Preset;
 use crate::views::mapping::{self, MappingRow, MappingRows};
 
@@ -23,7 +23,7 @@ pub(super) fn render(args: &PidArgs, plan: &Plan, collected: &Collected) -> Done
     } else {
         for process in &collected.processes {
             let rows = collected.rows(process, args);
-            list.render(renderer.as_mut(), Some(&heading(&process.read.process)), rows)?;
+            list.render(renderer.as_mut(), Some(&heading(&process.read.identity)), rows)?;
         }
         denied::render(args, &collected.denied, renderer.as_mut())?;
     }
@@ -49,7 +49,7 @@ pub(super) fn wants_total(args: &PidArgs) -> bool {
 }
 
 /// What names a process above its rows.
-pub(super) fn heading(process: &Process) -> Heading<'_> {
+pub(super) fn heading(process: &Identity) -> Heading<'_> {
     Heading {
         line: [format!("{}:   ", process.pid).as_bytes(), &process.command].concat(),
         fields: vec![

@@ -102,7 +102,7 @@ impl watch::Subject<MappingRows> for Mappings<'_> {
 
     fn heading<'l>(&self, look: &'l Collected) -> Option<Heading<'l>> {
         let mut heading = match (&look.processes[..], &look.denied[..]) {
-            ([process], []) => list::heading(&process.read.process),
+            ([process], []) => list::heading(&process.read.identity),
             ([], [denied]) => denied::heading_of(denied),
             _ => return None,
         };

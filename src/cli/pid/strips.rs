@@ -10,7 +10,7 @@ use crate::cli::args::PidArgs;
 use crate::cli::{Done, screen};
 use crate::output::heat::{HeatCell, HeatStyle, Mark, write_strip};
 use crate::output::{Cell, Column, Format, SizeUnit, escape};
-use crate::process::PageCell;
+use crate::process::TablePart;
 use crate::views::mapping::{self, MappingPages, MappingRow, MappingRows, PAGE_COLUMNS, present_share};
 
 /// How far strips and the words above them are from the margin.
@@ -49,7 +49,7 @@ pub(super) fn render(args: &PidArgs, plan: &Plan, collected: &Collected) -> Done
     // Merged, they are one list, in which each line names its process.
     let together = if args.views.merge { collected.processes.len().max(1) } else { 1 };
     for processes in collected.processes.chunks(together) {
-        if let Some(who) = processes.first().map(|process| &process.read.process).filter(|_| heads) {
+        if let Some(who) = processes.first().map(|process| &process.read.identity).filter(|_| heads) {
             writeln!(out, "{}:   {}", who.pid, escape::escaped(&who.command))?;
         }
         for row in selection.choose(processes.iter().flat_map(|process| collected.rows(process, args))) {
@@ -87,7 +87,7 @@ fn cells(pages: &MappingPages) -> Vec<HeatCell> {
 }
 
 /// What is most worth knowing of a cell; plain anonymous pages have no mark.
-fn mark(cell: &PageCell) -> Option<Mark> {
+fn mark(cell: &TablePart) -> Option<Mark> {
     let marks = [(cell.swapped, SWAPPED), (cell.zero, ZERO), (cell.huge, HUGE), (cell.file, FILE)];
     marks.into_iter().find(|(amount, _)| amount.0 > 0).map(|(_, mark)| mark)
 }

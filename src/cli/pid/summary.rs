@@ -11,8 +11,7 @@ use crate::error::{Error, ErrorKind};
 use crate::output::choose::renderer;
 use crate::output::render::render_group;
 use crate::output::{Format, Layout, Renderer, SizeUnit, column};
-use crate::process::ProcRoot;
-use crate::process::account::{Account, Amount, read_account};
+use crate::process::{Account, Amount, ProcRoot, Process};
 use crate::views::summary::{self, COLUMNS, PARTS, PartRow, Parts, share};
 
 /// How wide a full bar is: beside it the words fit 80 columns.
@@ -21,7 +20,7 @@ const BAR: usize = 8;
 pub(super) fn run(args: &PidArgs, root: &ProcRoot, asked: &[Asked], report: &mut Report) -> Done {
     let mut renderer = begin(args)?;
     for process in asked {
-        match read_account(root, process.pid) {
+        match Process::open_in(root, process.pid).and_then(|process| process.read_account()) {
             Ok(account) => render(renderer.as_mut(), &account)?,
             Err(error) if process.found && error.kind() == ErrorKind::NotFound => {}
             Err(error) => instead(root, &error, renderer.as_mut(), report)?,
@@ -68,11 +67,11 @@ fn begin(args: &PidArgs) -> Result<Box<dyn Renderer<Parts>>, Stop> {
 }
 
 fn render(renderer: &mut dyn Renderer<Parts>, account: &Account) -> Done {
-    let heading = heading(&account.process);
+    let heading = heading(&account.identity);
     let bars: Vec<String> = PARTS.iter().map(|part| bar(part.of(account))).collect();
     let rows = PARTS.iter().zip(&bars).map(|(part, bar)| {
         let (amount, whole) = part.of(account);
-        PartRow { pid: account.process.pid, part, amount, whole, bar }
+        PartRow { pid: account.identity.pid, part, amount, whole, bar }
     });
     Ok(render_group(renderer, Some(&heading), rows, None)?)
 }

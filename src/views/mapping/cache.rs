@@ -1,6 +1,6 @@
 //! The columns of `--cache`: the file behind a mapping, in the page cache.
 
-use crate::compare::MappingCache;
+use crate::join::MappingCache;
 use crate::output::column::Column;
 use crate::output::{Cell, Kind, Sum};
 use crate::units::{Absent, Bytes, Figure, Reason};

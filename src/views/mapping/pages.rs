@@ -3,7 +3,7 @@
 use crate::output::column::Column;
 use crate::output::heat::shade;
 use crate::output::{Cell, Kind, Sum};
-use crate::process::PageCell;
+use crate::process::TablePart;
 use crate::units::{Absent, Bytes, Figure, Reason};
 
 use super::{MappingRow, MappingRows};
@@ -12,9 +12,9 @@ use super::{MappingRow, MappingRows};
 #[derive(Debug, Clone)]
 pub struct MappingPages {
     /// Its cells, in the order of their addresses.
-    pub cells: Vec<PageCell>,
+    pub cells: Vec<TablePart>,
     /// All of them together.
-    pub sum: PageCell,
+    pub sum: TablePart,
     /// Whether the kernel told zero pages and huge pages.
     pub tells_kinds: bool,
     /// A character a cell: how much of it is present.
@@ -23,8 +23,8 @@ pub struct MappingPages {
 
 impl MappingPages {
     /// The page tables of a mapping in cells.
-    pub fn new(cells: Vec<PageCell>, tells_kinds: bool) -> MappingPages {
-        let mut sum = PageCell::default();
+    pub fn new(cells: Vec<TablePart>, tells_kinds: bool) -> MappingPages {
+        let mut sum = TablePart::default();
         cells.iter().for_each(|cell| sum.add(cell));
         let line = cells.iter().map(|cell| shade(present_share(cell), false)).collect();
         MappingPages { cells, sum, tells_kinds, line }
@@ -32,7 +32,7 @@ impl MappingPages {
 }
 
 /// How much of a cell is present, from 0 to 1.
-pub fn present_share(cell: &PageCell) -> Option<f64> {
+pub fn present_share(cell: &TablePart) -> Option<f64> {
     crate::units::percent(cell.present.0, cell.size.0).map(|share| share / 100.0)
 }
 
