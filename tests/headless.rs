@@ -1,5 +1,5 @@
-//! A process whose first thread has exited while another one lives on: the kernel shows its memory only through the other
-//! thread, and rmap reads it as if nothing had happened.
+//! A process whose first thread has exited while another one lives on: the kernel shows its memory only through the
+//! other thread, and rmap reads it as if nothing had happened.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -7,7 +7,7 @@ mod common;
 
 use std::os::unix::fs::MetadataExt;
 
-use common::{Subject, page, rmap};
+use common::{Subject, memory, page, rmap};
 use rmap::process::{Criteria, Deleted, Fields, Held, Interface, ProcRoot, Process, Wanted, read_matching};
 
 fn select(fill: impl Fn(&mut Criteria)) -> Vec<u32> {
@@ -18,12 +18,12 @@ fn select(fill: impl Fn(&mut Criteria)) -> Vec<u32> {
 
 #[test]
 fn everything_is_read_through_another_thread() {
-    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let folder = memory();
     let path = folder.path().join("data");
     let unlinked = folder.path().join("unlinked");
     let acts = [
         "anonymous:64:40".to_owned(),
-        format!("shared:{}:16:7", path.display()),
+        format!("shared:{}:16:16", path.display()),
         format!("shared:{}:4:4", unlinked.display()),
         format!("unlink:{}", unlinked.display()),
         "headless".to_owned(),
@@ -90,6 +90,10 @@ fn everything_is_read_through_another_thread() {
     }
 
     // The command line shows it too.
-    let run = rmap(["pid", &subject.word(), "--csv", "-o", "start,rss,cache_cached,map_present,path", "--cache", "--map"]);
-    assert_eq!(rows.status, Some(0), "{rows:?}");
+    let run =
+        rmap(["pid", &subject.word(), "--csv", "-o", "start,rss,cache_cached,map_present,path", "--cache", "--map"]);
+    let text = run.good().text();
+    let line = text.lines().find(|line| line.ends_with(&path.display().to_string())).unwrap();
+    let bytes = 16 * page();
+    assert!(line.contains(&format!(",{bytes},{bytes},{bytes},")), "{line}");
 }

@@ -11,8 +11,8 @@ use crate::process::ProcRoot;
 use crate::units::Bytes;
 
 /// The memory that this process can still use: `MemAvailable` of `/proc/meminfo`, or less if one of its memory control
-/// groups (version 1 or 2, or one above) allows less. Page cache that a group could give back counts as available. For a
-/// capture only `MemAvailable` is used.
+/// groups (version 1 or 2, or one above) allows less. Page cache that a group could give back counts as available. For
+/// a capture only `MemAvailable` is used.
 ///
 /// # Errors
 /// `meminfo` cannot be read; [`ErrorKind::Malformed`]: it is not in the kernel's format; [`ErrorKind::Unsupported`]:
@@ -81,8 +81,8 @@ impl Version {
         }
     }
 
-    /// The files with the limit and the usage, and the keys in `memory.stat` for the page cache that the group and those
-    /// below it could give back.
+    /// The files with the limit and the usage, and the keys in `memory.stat` for the page cache that the group and
+    /// those below it could give back.
     fn names(self) -> (&'static str, &'static str, [&'static str; 2]) {
         match self {
             Version::One => {

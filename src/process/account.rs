@@ -35,8 +35,8 @@ pub struct Account {
     /// Of the resident: locked, divided as `Pss` is (`Locked`).
     pub locked: Amount,
     /// Of the resident: what the kernel can drop without writing it anywhere: unmodified (`Shared_Clean`,
-    /// `Private_Clean`), not locked by this process, and in a file or freed (`LazyFree`). Unmodified anonymous pages are
-    /// left out as far as the sums reveal them. Pages that only another process has locked are included, because
+    /// `Private_Clean`), not locked by this process, and in a file or freed (`LazyFree`). Unmodified anonymous pages
+    /// are left out as far as the sums reveal them. Pages that only another process has locked are included, because
     /// nothing here reveals them.
     pub clean: Amount,
     /// Of the resident: the rest, which has to be written to a file or to swap first, or is locked.
@@ -188,8 +188,8 @@ fn of_totals(totals: &ProcessTotals, status: Option<&Status>) -> Account {
     }
 }
 
-/// Transparent huge pages of all kinds. Kernels that do not count a kind (files before 5.4, shared memory before 4.8) have
-/// no such pages.
+/// Transparent huge pages of all kinds. Kernels that do not count a kind (files before 5.4, shared memory before 4.8)
+/// have no such pages.
 fn huge(one: impl Fn(&str) -> Figure<Bytes>) -> Figure<Bytes> {
     let rest = ["ShmemPmdMapped", "FilePmdMapped"].iter().filter_map(|name| one(name).ok()).sum::<Bytes>();
     Ok(one("AnonHugePages")? + rest)

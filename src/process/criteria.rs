@@ -14,8 +14,8 @@ use crate::process::handle::{Memory, Process};
 use crate::process::kind::DELETED;
 use crate::process::root::{ProcRoot, read_pids};
 
-/// The criteria for processes. Every given kind of criterion must match, and of each kind one is enough: two names and a
-/// user match the processes of that user with either name.
+/// The criteria for processes. Every given kind of criterion must match, and of each kind one is enough: two names and
+/// a user match the processes of that user with either name.
 #[derive(Debug, Clone, Default)]
 pub struct Criteria {
     names: Vec<Vec<u8>>,
@@ -35,7 +35,8 @@ impl Criteria {
         self.names.is_empty() && self.patterns.is_empty() && self.users.is_empty() && self.groups.is_empty()
     }
 
-    /// By name: that of the process (`comm`, which the kernel cuts to 15 bytes) or that of its program, without directory.
+    /// By name: that of the process (`comm`, which the kernel cuts to 15 bytes) or that of its program, without
+    /// directory.
     pub fn add_name(&mut self, name: &[u8]) {
         self.names.push(name.to_vec());
     }

@@ -1,7 +1,7 @@
 //! Whether the file behind a mapping still has its name.
 //!
-//! The kernel appends ` (deleted)` to a name that was removed, but a file may also be called that. If the text leaves it
-//! open, the file itself is examined, provided that this user may do so.
+//! The kernel appends ` (deleted)` to a name that was removed, but a file may also be called that. If the text leaves
+//! it open, the file itself is examined, provided that this user may do so.
 
 use nix::errno::Errno;
 

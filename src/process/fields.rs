@@ -1,7 +1,7 @@
 //! The dictionary of smaps keys: their names, units and order, as the kernel writes them.
 //!
-//! The parser fills it. If several processes share one, a [`FieldId`] means the same key in all of them. Nothing depends
-//! on the kernel version: a key of a future kernel is one more entry. It holds no figures.
+//! The parser fills it. If several processes share one, a [`FieldId`] means the same key in all of them. Nothing
+//! depends on the kernel version: a key of a future kernel is one more entry. It holds no figures.
 
 /// A key of smaps (`Rss`, `VmFlags`), as its number in one [`Fields`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -37,8 +37,8 @@ pub(super) struct Head<'t> {
 
 /// Whether `line` begins like a head: hexadecimal digits in lower case, then `-`.
 ///
-/// A key of smaps begins with a capital letter in every kernel so far. One in lower case would still not be mistaken for
-/// a head, because its colon comes first.
+/// A key of smaps begins with a capital letter in every kernel so far. One in lower case would still not be mistaken
+/// for a head, because its colon comes first.
 pub(super) fn is_head(line: &[u8]) -> bool {
     let digits = line.iter().take_while(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')).count();
     digits > 0 && line.get(digits) == Some(&b'-')

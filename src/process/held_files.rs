@@ -1,8 +1,8 @@
 //! The regular files that a process holds: those that it maps, and those that it has open.
 //!
-//! They are named as the process sees them and reached through its own links in `/proc` (`map_files`, `fd`), which lead to
-//! the file itself. So deleted files and those of another mount namespace are found, and never a file that has replaced
-//! one of them.
+//! They are named as the process sees them and reached through its own links in `/proc` (`map_files`, `fd`), which
+//! lead to the file itself. So deleted files and those of another mount namespace are found, and never a file that has
+//! replaced one of them.
 
 use std::collections::HashMap;
 use std::ffi::CString;

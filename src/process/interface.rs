@@ -1,7 +1,7 @@
 //! Which kernel interface is read for the wanted counters: the cheapest one that gives the same figures.
 //!
-//! For 60,000 mappings `maps` takes an eighth of the time of `smaps`, and `PAGEMAP_SCAN` over the whole address space as
-//! long again (kernel 6.18). This is only the choice; nothing is read here.
+//! For 60,000 mappings `maps` takes an eighth of the time of `smaps`, and `PAGEMAP_SCAN` over the whole address space
+//! as long again (kernel 6.18). This is only the choice; nothing is read here.
 
 use crate::process::fields::{FieldUnit, Fields, Wanted};
 

@@ -16,13 +16,13 @@
 //! | code | a file, mapped executable |
 //! | data | a file, mapped private and writable: written pages become anonymous memory |
 //! | file | any other mapping of a file |
-//! | guard | no name, no file, no access (`---p`), at most 1 MiB, and adjacent to a readable mapping; or of any size and adjacent to `[stack]` |
+//! | guard | no name, file or access (`---p`), at most 1 MiB, next to a readable mapping; any size next to `[stack]` |
 //! | reserved | any other without name, file and access: address space that an allocator keeps for later; no memory |
 //! | anonymous | no name and no file, or `[anon:NAME]` |
 //!
-//! The owner of a file chooses its name: a file may be called `/memfd:x (deleted)`. The kinds that come from the kernel's
-//! internal file systems (SysV, shared anonymous, memfd, huge pages) therefore also require an unnumbered device. tmpfs
-//! has one as well, so that a file there can still be mistaken for one of them.
+//! The owner of a file chooses its name: a file may be called `/memfd:x (deleted)`. The kinds that come from the
+//! kernel's internal file systems (SysV, shared anonymous, memfd, huge pages) therefore also require an unnumbered
+//! device. tmpfs has one as well, so that a file there can still be mistaken for one of them.
 
 use crate::process::flags::has_flag;
 use crate::process::head::Device;
@@ -160,7 +160,8 @@ fn guards(mapping: &Mapping<'_>) -> bool {
     [below, above].into_iter().flatten().any(counts)
 }
 
-/// `[vdso]`, its data and its predecessors; `[sigpage]` and `[vectors]` of arm, `[compat_vdso]`, `[vdso32]` of sparc and mips.
+/// `[vdso]`, its data and its predecessors; `[sigpage]` and `[vectors]` of arm; `[compat_vdso]` and `[vdso32]` of
+/// sparc and mips.
 const KERNEL_NAMES: &[&[u8]] = &[
     b"[vdso]",
     b"[vvar]",

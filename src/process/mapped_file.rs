@@ -4,12 +4,12 @@
 //! (`O_PATH`): nothing is opened for reading until [`MappedFile::reopen`]. What the file is follows from `fstat` of the
 //! descriptor; the device and inode in `maps` only serve as proof:
 //!
-//! * `/proc/PID/map_files/START-END` (root, or `CAP_CHECKPOINT_RESTORE`) leads to the mapped file itself, even if it was
-//!   deleted or is in another mount namespace. The inode is compared because the process may have mapped another file
-//!   there since. overlayfs may number the same file differently, so that there it is not.
-//! * The path below `/proc/PID/root` must lead to a file with the same inode and device. `maps` prints the device of the
-//!   file system, and `fstat` another one for a btrfs subvolume or a lower layer of overlayfs. In that case the device
-//!   that `mountinfo` gives for the mount of the opened file is compared, which is that of the file system too.
+//! * `/proc/PID/map_files/START-END` (root, or `CAP_CHECKPOINT_RESTORE`) leads to the mapped file itself, even if it
+//!   was deleted or is in another mount namespace. The inode is compared because the process may have mapped another
+//!   file there since; not on overlayfs, which may number the same file differently.
+//! * The path below `/proc/PID/root` must lead to a file with the same inode and device. `maps` prints the device of
+//!   the file system, but for a btrfs subvolume or a lower layer of overlayfs `fstat` gives another one. In that case
+//!   the device in `mountinfo` for the mount of the opened file is compared, which is that of the file system too.
 
 use std::ffi::{OsStr, OsString};
 use std::io;

@@ -19,8 +19,8 @@
 //! * [`smaps`]: the parser of smaps text, fed in chunks.
 //! * [`Interface`]: which kernel interface the figures came from.
 //! * [`mapping`]: the result, [`Mappings`], in flat storage; [`fields`]: the names of the counters.
-//! * [`MappingKind`], [`flags`], [`Deleted`]: what a mapping is: heap, code, memfd; its flags in words; whether its file
-//!   was deleted.
+//! * [`MappingKind`], [`flags`], [`Deleted`]: what a mapping is: heap, code, memfd; its flags in words; whether its
+//!   file was deleted.
 //! * [`MappedFile`]: the file behind a mapping, with proof; [`FileMapping`]: who maps a file.
 //! * [`Criteria`]: processes by name, command line, user and control group.
 

@@ -92,7 +92,8 @@ fn swap_is_used() -> bool {
     sysinfo().map_or(true, |found| found.swap_total() > found.swap_free())
 }
 
-/// Whether `PAGEMAP_SCAN` reports the huge zero page as a zero page. In older kernels it looks like any other huge page.
+/// Whether `PAGEMAP_SCAN` reports the huge zero page as a zero page. In older kernels it looks like any other huge
+/// page.
 ///
 /// Kernels older than the one that it was tested on are assumed not to.
 fn recognizes_huge_zero_page() -> bool {

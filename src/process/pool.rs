@@ -1,7 +1,7 @@
 //! A pool of byte strings in one block of memory, for paths and flags that repeat from mapping to mapping.
 //!
-//! It is not a full interner: a string that repeats after many others may be stored again. That costs memory but is never
-//! wrong, and storing takes only one hash and one comparison.
+//! It is not a full interner: a string that repeats after many others may be stored again. That costs memory but is
+//! never wrong, and storing takes only one hash and one comparison.
 
 /// The number of remembered strings. Files map as four or five neighbours and flags come in a dozen combinations.
 const REMEMBERED: usize = 64;

@@ -63,8 +63,8 @@ impl Process {
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`]: it has exited. [`ErrorKind::Denied`]: another user's process.
-    /// [`ErrorKind::Unsupported`]: a kernel thread or a zombie. [`ErrorKind::Changed`]: it called `execve` every time it
-    /// was read. [`ErrorKind::Malformed`]: the text was not smaps, or the smaps of a capture is empty.
+    /// [`ErrorKind::Unsupported`]: a kernel thread or a zombie. [`ErrorKind::Changed`]: it called `execve` every time
+    /// it was read. [`ErrorKind::Malformed`]: the text was not smaps, or the smaps of a capture is empty.
     pub fn read_smaps(&self, fields: &mut Fields, wanted: &Wanted) -> Result<ProcessMappings> {
         self.read_from(Interface::Smaps, fields, wanted)
     }
@@ -99,8 +99,8 @@ impl Process {
         let pid = self.pid();
         let before = self.memory()?;
         let open = |name: &str| before.directory.open_file(name).map_err(|error| self.open_error(name, &error));
-        // Every read of smaps_rollup, even of one byte, walks all page tables. Whether the address space still exists is
-        // therefore asked of the list, which is opened first.
+        // Every read of smaps_rollup, even of one byte, walks all page tables. Whether the address space still exists
+        // is therefore asked of the list, which is opened first.
         let list = if self.is_live() && interface == Interface::Rollup { Some(open("maps")?) } else { None };
         let file = match open(interface.file()) {
             // A kernel before 4.14.
@@ -229,8 +229,8 @@ fn gather_page_tables(
     }
 }
 
-/// Whether the address space that `maps` or `smaps` was opened for still exists: then it has at least one mapping. After
-/// it has gone (`execve`, exit) the kernel ends the text early and without an error.
+/// Whether the address space that `maps` or `smaps` was opened for still exists: then it has at least one mapping.
+/// After it has gone (`execve`, exit) the kernel ends the text early and without an error.
 fn is_still_there(maps: &File) -> io::Result<bool> {
     maps.read_at(&mut [0u8; 1], 0).map(|count| count > 0)
 }

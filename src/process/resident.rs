@@ -1,8 +1,9 @@
 //! `Rss` of each mapping from ranges of the page tables, as smaps counts it, or the finding that it may differ.
 //!
-//! smaps counts what the kernel's `vm_normal_page` accepts as a page (`smaps_pte_entry` in `fs/proc/task_mmu.c`), without
-//! hugetlb. `PAGEMAP_SCAN` marks such a page as "file" if it is not anonymous. What is present and neither file nor zero
-//! page is anonymous memory, or not counted at all: device memory, or a file on DAX. The mapping decides which:
+//! smaps counts what the kernel's `vm_normal_page` accepts as a page (`smaps_pte_entry` in `fs/proc/task_mmu.c`),
+//! without hugetlb. `PAGEMAP_SCAN` marks such a page as "file" if it is not anonymous. What is present and neither
+//! file nor zero page is anonymous memory, or not counted at all: device memory, or a file on DAX. The mapping decides
+//! which:
 //!
 //! | mapping | present, not file | because |
 //! |---|---|---|
@@ -13,8 +14,8 @@
 //! | any other (a device, `[vdso]` with a breakpoint) | unknown | |
 //!
 //! Also unknown, so that smaps has to be read:
-//! * an entry that is not a present page: it may be in swap, under migration (smaps counts it as resident) or a marker of
-//!   userfaultfd or of a page lost to a memory error (smaps does not count it). Guard regions are recognized.
+//! * an entry that is not a present page: it may be in swap, under migration (smaps counts it as resident) or a marker
+//!   of userfaultfd or of a page lost to a memory error (smaps does not count it). Guard regions are recognized.
 //! * a huge page in a file on an unnumbered device (major 0): smaps counts huge pages of tmpfs, but not of hugetlbfs.
 //! * a huge page that is not marked as file, on a kernel that does not mark the huge zero page.
 //!

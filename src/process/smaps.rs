@@ -1,9 +1,9 @@
 //! The parser of `/proc/PID/smaps`: bytes in, [`Mappings`] out, no I/O.
 //!
-//! It takes the text in chunks that may be cut anywhere, so that the text (700 bytes per mapping) is never held in memory
-//! as a whole. It accepts the keys of any kernel and allocates nothing per line: the key of a line is guessed from the
-//! line before it, because a kernel writes the keys of every mapping in the same order, and only the values of wanted
-//! keys are parsed.
+//! It takes the text in chunks that may be cut anywhere, so that the text (700 bytes per mapping) is never held in
+//! memory as a whole. It accepts the keys of any kernel and allocates nothing per line: the key of a line is guessed
+//! from the line before it, because a kernel writes the keys of every mapping in the same order, and only the values
+//! of wanted keys are parsed.
 //!
 //! The text comes from `show_smap` in the kernel's `fs/proc/task_mmu.c`.
 
@@ -92,8 +92,8 @@ impl<'f> SmapsParser<'f> {
     ///
     /// # Errors
     /// A line that is neither head nor key; a head with an invalid field, or one that does not end after the mapping
-    /// above it; a number of more than 64 bits; a value with another unit than the first one of this key; a key twice in
-    /// a mapping; a `Size` that is not `end - start`. After an error the parser returns the same one again.
+    /// above it; a number of more than 64 bits; a value with another unit than the first one of this key; a key twice
+    /// in a mapping; a `Size` that is not `end - start`. After an error the parser returns the same one again.
     pub fn feed(&mut self, chunk: &[u8]) -> Result<(), ParseError> {
         if let Some(error) = &self.failed {
             return Err(error.clone());

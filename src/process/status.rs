@@ -1,11 +1,11 @@
 //! `/proc/PID/status`: the memory figures that are public even if smaps is not.
 //!
 //! Any user may read it for any process (unless `/proc` is mounted with `hidepid`). Its figures are counters that the
-//! kernel updates all the time and not a walk of the page tables. On machines with many cores they may be some pages off
-//! (see RSS in the kernel's `Documentation/filesystems/proc.rst`). They do not include hugetlb.
+//! kernel updates all the time and not a walk of the page tables. On machines with many cores they may be some pages
+//! off (see RSS in the kernel's `Documentation/filesystems/proc.rst`). They do not include hugetlb.
 //!
-//! It is parsed here because procfs 0.18 rejects the whole file for a name that is not UTF-8 and cuts a name at its first
-//! colon.
+//! It is parsed here because procfs 0.18 rejects the whole file for a name that is not UTF-8 and cuts a name at its
+//! first colon.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::failure::read_error;
@@ -45,8 +45,8 @@ pub struct Status {
 }
 
 impl Process {
-    /// Reads `/proc/PID/status`. If the first thread has exited, the memory figures are those that another thread shows;
-    /// name and state are always those of the process.
+    /// Reads `/proc/PID/status`. If the first thread has exited, the memory figures are those that another thread
+    /// shows; name and state are always those of the process.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`]: it has exited. [`ErrorKind::Malformed`]: the file is not in the kernel's format.
@@ -100,7 +100,8 @@ const fn not_given(why: &'static str) -> Absent {
 struct Lines<'t>(&'t [u8]);
 
 impl<'t> Lines<'t> {
-    /// What follows `key:` and a tab. The name comes first and cannot contain a newline, so it cannot fake another line.
+    /// What follows `key:` and a tab. The name comes first and cannot contain a newline, so it cannot fake another
+    /// line.
     fn value(&self, key: &str) -> Option<&'t [u8]> {
         self.0.split(|byte| *byte == b'\n').find_map(|line| {
             let rest = line.strip_prefix(key.as_bytes())?.strip_prefix(b":")?;
@@ -128,9 +129,9 @@ mod tests {
 
     #[test]
     fn the_lines_of_a_process_are_read() {
-        let text = b"Name:\ta: b\xff\nUmask:\t0022\nState:\tS (sleeping)\nUid:\t1000\t1001\t1000\t1000\nVmSize:\t   10 kB\n\
-                     VmLck:\t       0 kB\nVmRSS:\t    7 kB\nRssAnon:\t    4 kB\nRssFile:\t    2 kB\nRssShmem:\t    1 kB\n\
-                     VmSwap:\t    3 kB\nThreads:\t2\n";
+        let text = b"Name:\ta: b\xff\nUmask:\t0022\nState:\tS (sleeping)\nUid:\t1000\t1001\t1000\t1000\n\
+                     VmSize:\t   10 kB\nVmLck:\t       0 kB\nVmRSS:\t    7 kB\nRssAnon:\t    4 kB\n\
+                     RssFile:\t    2 kB\nRssShmem:\t    1 kB\nVmSwap:\t    3 kB\nThreads:\t2\n";
         let status = parse_status(text).unwrap();
         assert_eq!(
             (&status.name[..], status.state, status.user, status.threads),

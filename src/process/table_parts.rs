@@ -48,8 +48,8 @@ impl Process {
     /// Reads the page tables of these mappings of the process, each cut into at most `most` parts of whole pages.
     ///
     /// # Errors
-    /// [`crate::error::ErrorKind::Denied`]: another user's process. [`crate::error::ErrorKind::NotFound`]: it has exited.
-    /// [`crate::error::ErrorKind::Unsupported`]: a capture, which has no page tables.
+    /// [`crate::error::ErrorKind::Denied`]: another user's process. [`crate::error::ErrorKind::NotFound`]: it has
+    /// exited. [`crate::error::ErrorKind::Unsupported`]: a capture, which has no page tables.
     pub fn read_table_parts(&self, mappings: &Mappings, most: usize) -> Result<TableParts> {
         self.require_live("a capture has no page tables")?;
         let file = self.open_memory_file("pagemap")?;
