@@ -59,8 +59,8 @@ mod mounts {
 
     #[test]
     fn overlayfs_over_two_file_systems() {
-        let mount = "mkdir one all && mount -t tmpfs tmpfs one && mkdir one/low one/up one/work && \
-                     mount -t overlay overlay -o lowerdir=one/low,upperdir=one/up,workdir=one/work all";
+        let mount = "mkdir low one all && mount -t tmpfs tmpfs one && mkdir one/up one/work && \
+                     mount -t overlay overlay -o lowerdir=low,upperdir=one/up,workdir=one/work all";
         let Some(folder) = mounted("overlayfs_over_two_file_systems", mount) else { return };
         check(&[&folder.join("all")], false);
     }

@@ -284,7 +284,7 @@ fn captures_that_cannot_be_read_say_why() {
     let root = |files| capture(12, files);
     for (files, kind, end) in [
         (&[("smaps", &b"junk\n"[..])][..], ErrorKind::Malformed, "line 1: the line is neither a mapping nor a key"),
-        (&[("smaps", &b"junk"[..])], ErrorKind::Malformed, "line 1: the text is torn: it ends within a line"),
+        (&[("smaps", &b"junk"[..])], ErrorKind::Malformed, "line 1: the text is truncated: it ends within a line"),
         (&[("stat", &stat('S', 1)[..])], ErrorKind::NotFound, "it has no smaps file"),
         (&[("stat", &b"junk"[..])], ErrorKind::Malformed, "its stat file is not in the kernel's format"),
         (&[("smaps/x", &b""[..])], ErrorKind::System, "its smaps is not a regular file"),

@@ -65,7 +65,7 @@ impl SideBySide {
     pub fn difference(&self) -> Option<String> {
         let pages = match self.agrees() {
             Ok(true) => return None,
-            Err(absent) => return Some(format!("the file view could not be taken ({absent})")),
+            Err(absent) => return Some(format!("the file view is not available ({absent})")),
             Ok(false) => self.pages.unwrap_or_default(),
         };
         let mut reasons = Vec::new();

@@ -9,8 +9,8 @@ use crate::kernel::pagemap;
 use crate::process::failure::read_error;
 use crate::process::handle::Process;
 use crate::process::head::{Device, parse_head};
-use crate::process::mapped_file::{Place, open_mapped};
-use crate::units::{Absent, Figure, PageSize, Reason};
+use crate::process::mapped_file::Place;
+use crate::units::{Figure, PageSize};
 
 /// A mapping of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,8 +26,6 @@ pub struct FileMapping {
     /// The name as `maps` prints it.
     pub path: Vec<u8>,
 }
-
-const GONE: Absent = Absent::new(Reason::Vanished, "the process has exited");
 
 impl Process {
     /// The mappings of files with this inode number, on any device, in the order of their addresses. A kernel thread or
@@ -66,10 +64,9 @@ impl FileMapping {
     /// # Errors
     /// The mapped file is not accessible, or has gone.
     pub fn is_of(&self, process: &Process, identity: (u64, u64)) -> Figure<bool> {
-        let memory = process.memory().map_err(|_| GONE)?;
         let (start, end) = (self.addresses.start, self.addresses.end);
         let place = Place { start, end, device: self.device, inode: self.inode, path: &self.path };
-        Ok(open_mapped(&memory.directory, &place)?.identity() == identity)
+        Ok(process.open_place(&place)?.identity() == identity)
     }
 
     /// Which pages of the file `process` has in its page table through this mapping: runs of page numbers of the file.

@@ -29,14 +29,15 @@ pub(super) struct Memory {
     pub(super) directory: Directory,
     /// `stat` of the process; none in a capture without it.
     pub(super) stat: Option<Stat>,
-    /// `stat` of the thread whose directory it is, if that is not the first thread.
+    /// Whether it is the directory of a thread that is not the first, and then `stat` of that thread.
+    is_other: bool,
     thread: Option<Stat>,
 }
 
 impl Memory {
     /// `stat` of the thread whose directory it is.
     pub(super) fn shown_by(&self) -> Option<&Stat> {
-        self.thread.as_ref().or(self.stat.as_ref())
+        if self.is_other { self.thread.as_ref() } else { self.stat.as_ref() }
     }
 }
 
@@ -125,12 +126,12 @@ impl Process {
                 match other {
                     Some(directory) => {
                         let thread = directory.read_file("stat", 4096).ok().and_then(|text| parse_stat(&text));
-                        Ok(Memory { directory, stat, thread })
+                        Ok(Memory { directory, stat, is_other: true, thread })
                     }
                     None => has_none("a zombie: it has exited and waits for its parent"),
                 }
             }
-            _ => Ok(Memory { directory: self.directory.clone(), stat, thread: None }),
+            _ => Ok(Memory { directory: self.directory.clone(), stat, is_other: false, thread: None }),
         }
     }
 
@@ -138,10 +139,23 @@ impl Process {
     pub(super) fn memory_or_own(&self) -> Result<Memory> {
         match self.memory() {
             Err(error) if error.kind() == ErrorKind::Unsupported => {
-                Ok(Memory { directory: self.directory.clone(), stat: self.read_stat()?, thread: None })
+                let (directory, stat) = (self.directory.clone(), self.read_stat()?);
+                Ok(Memory { directory, stat, is_other: false, thread: None })
             }
             found => found,
         }
+    }
+
+    /// Calls `open` with the directory that shows its memory. That is almost always its own: the other is looked for
+    /// only after a failure, so that no `stat` is read for every file.
+    pub(super) fn open_in_memory<T, E>(
+        &self,
+        open: impl Fn(&Directory) -> std::result::Result<T, E>,
+    ) -> std::result::Result<T, E> {
+        open(&self.directory).or_else(|error| match self.memory() {
+            Ok(Memory { directory, is_other: true, .. }) => open(&directory),
+            _ => Err(error),
+        })
     }
 
     /// The directory of a thread that is not the first.

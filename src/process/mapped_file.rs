@@ -104,14 +104,15 @@ impl Process {
     /// # Errors
     /// The mapping has no file; its file is not accessible, has gone, or cannot be proven to be the mapped one.
     pub fn open_mapped_file(&self, mapping: &Mapping<'_>) -> Figure<MappedFile> {
-        if mapping.inode() == 0 {
-            return Err(NO_FILE);
+        self.open_place(&Place::of(mapping))
+    }
+
+    pub(super) fn open_place(&self, place: &Place<'_>) -> Figure<MappedFile> {
+        match () {
+            () if place.inode == 0 => Err(NO_FILE),
+            () if !self.is_live() => Err(CAPTURE),
+            () => self.open_in_memory(|directory| open_mapped(directory, place)),
         }
-        if !self.is_live() {
-            return Err(CAPTURE);
-        }
-        let memory = self.memory().map_err(|_| GONE)?;
-        open_mapped(&memory.directory, &Place::of(mapping))
     }
 }
 

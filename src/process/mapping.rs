@@ -162,7 +162,7 @@ impl Mappings {
         if head.start < self.last_end() {
             self.replace_from(head.start);
         }
-        self.push(head).ok_or("the names are more than 4 GiB")
+        self.push(head).ok_or("the names take more than 4 GiB")
     }
 
     /// Sets all values of a key that is an amount of memory, in the order of the mappings.

@@ -15,7 +15,7 @@ pub fn parse_maps(text: &[u8]) -> Result<Mappings, ParseError> {
     while !rest.is_empty() {
         line += 1;
         let error = |why: &'static str| ParseError { line, why: why.into() };
-        let end = memchr::memchr(b'\n', rest).ok_or_else(|| error("the text is torn: it ends within a line"))?;
+        let end = memchr::memchr(b'\n', rest).ok_or_else(|| error("the text is truncated: it ends within a line"))?;
         let head = parse_head(rest.get(..end).unwrap_or_default()).map_err(error)?;
         mappings.admit(&head).map_err(error)?;
         rest = rest.get(end + 1..).unwrap_or_default();
@@ -40,7 +40,7 @@ mod tests {
     #[test]
     fn other_text_is_rejected() {
         for (text, why) in [
-            (&b"1000-2000 r-xp 00000000 00:00 0"[..], "line 1: the text is torn: it ends within a line"),
+            (&b"1000-2000 r-xp 00000000 00:00 0"[..], "line 1: the text is truncated: it ends within a line"),
             (
                 b"1000-2000 r-xp 00000000 00:00 0 \nSize: 4 kB\n",
                 "line 2: the start address is not a hexadecimal number",

@@ -92,8 +92,9 @@ impl<'m> ResidentSums<'m> {
         (!self.unproven).then_some(self.rss)
     }
 
-    /// The mappings whose file must be a regular one without DAX for the sums to be right. Each is to be checked: two
-    /// files may have the same device and inode in `maps`.
+    /// The mappings whose file must be a regular one without DAX for the sums to be right. Each is to be checked,
+    /// because two files may have the same device and inode in `maps`; only of neighbours with the same path there is
+    /// one.
     pub(super) fn files(&self) -> impl Iterator<Item = Mapping<'m>> {
         self.files.iter().filter_map(|index| self.mappings.get(*index))
     }
@@ -106,7 +107,8 @@ impl<'m> ResidentSums<'m> {
                 return;
             }
             Counts::ResidentIfRegular => {
-                if self.files.last() != Some(&self.at) {
+                let last = self.files.last().and_then(|last| self.mappings.get(*last));
+                if !last.is_some_and(|last| is_same_file(&last, mapping)) {
                     self.files.push(self.at);
                 }
             }
@@ -116,6 +118,12 @@ impl<'m> ResidentSums<'m> {
             *sum = sum.saturating_add(bytes);
         }
     }
+}
+
+/// Whether both are of one file, or at least of two files of the same kind on the same file system: with the same path,
+/// one of them would be mounted over the other.
+fn is_same_file(one: &Mapping<'_>, other: &Mapping<'_>) -> bool {
+    (one.device(), one.inode(), one.path()) == (other.device(), other.inode(), other.path())
 }
 
 fn counts(mapping: &Mapping<'_>, state: EntryState, marks_huge_zero: bool) -> Counts {

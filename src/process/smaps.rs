@@ -114,10 +114,10 @@ impl<'f> SmapsParser<'f> {
         }
         if !self.pending.is_empty() {
             self.line += 1;
-            return Err(self.error("the text is torn: it ends within a line"));
+            return Err(self.error("the text is truncated: it ends within a line"));
         }
         if !self.mappings.is_empty() && !self.ends_whole() {
-            return Err(self.error("the text is torn: it ends within a mapping"));
+            return Err(self.error("the text is truncated: it ends within a mapping"));
         }
         Ok(self.mappings)
     }

@@ -41,7 +41,7 @@ pub struct TableParts {
     /// The parts of each mapping, in the order of the mappings.
     pub mappings: Vec<Vec<TablePart>>,
     /// Whether zero pages and huge pages are known. If not, those figures are zero and mean nothing.
-    pub tells_kinds: bool,
+    pub knows_kinds: bool,
 }
 
 impl Process {
@@ -55,7 +55,7 @@ impl Process {
         let file = self.open_memory_file("pagemap")?;
         let mut cutter = Cutter::new(mappings, most, kernel::page_size());
         let failed = |error: io::Error| read_error(self.pid(), &error);
-        let tells_kinds = match cutter.scan(&file) {
+        let knows_kinds = match cutter.scan(&file) {
             Ok(()) => true,
             Err(error) if error.kind() == io::ErrorKind::Unsupported => {
                 cutter.read_entries(&file).map_err(failed)?;
@@ -63,7 +63,7 @@ impl Process {
             }
             Err(error) => return Err(failed(error)),
         };
-        Ok(TableParts { mappings: cutter.parts, tells_kinds })
+        Ok(TableParts { mappings: cutter.parts, knows_kinds })
     }
 }
 

@@ -97,7 +97,7 @@ fn deleted(process: &Process, read: &ProcessMappings) -> HashMap<u64, Deleted> {
 /// The page tables behind each mapping.
 fn page_maps(process: &Process, read: &ProcessMappings) -> Result<Vec<MappingPages>, Error> {
     let cells = process.read_table_parts(&read.mappings, strips::width())?;
-    let tells_kinds = cells.tells_kinds;
+    let tells_kinds = cells.knows_kinds;
     Ok(cells.mappings.into_iter().map(|cells| MappingPages::new(cells, tells_kinds)).collect())
 }
 
