@@ -275,6 +275,10 @@ fn figures_are_read_by_name() {
         assert_eq!(reason("VmFlags"), Reason::NotApplicable, "it is text");
     }
     assert!(rss > 0 && found.mappings.iter().len() == found.mappings.len());
+    let mut fields = Fields::new();
+    let parsed = rmap::process::parse_smaps(&sample(), &mut fields, &Wanted::Everything).unwrap();
+    let row = parsed.get(0).unwrap();
+    assert_eq!(row.figure("Rss").ok(), row.bytes(fields.find(b"Rss").unwrap()), "of a text in memory too");
     let all = Process::own().unwrap().read_smaps(&mut Fields::new(), &Wanted::Everything).unwrap();
     assert_eq!(all.mappings.get(0).unwrap().figure("NoSuchKey").unwrap_err().reason, Reason::Unsupported);
 }

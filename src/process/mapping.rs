@@ -22,7 +22,7 @@ pub struct Mappings {
     /// Values that are text.
     texts: Pool,
     changed: usize,
-    /// The names of the keys, and which of them were wanted; set once everything was read.
+    /// The names of the keys, and which of them were wanted; set once all mappings are there.
     keys: Arc<Keys>,
 }
 

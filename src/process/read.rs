@@ -116,7 +116,7 @@ impl Process {
                 gather_page_tables(&tables, &file, fields, wanted)
             }
         };
-        let mut mappings = match gathered {
+        let mappings = match gathered {
             Ok(Gathered::Mappings(mappings)) => mappings,
             Ok(Gathered::Moved) => return Ok(Reading::Failed(replaced(pid))),
             Ok(Gathered::Unproven) => return Ok(Reading::Unproven),
@@ -143,7 +143,6 @@ impl Process {
         if program(&before) != program(&after) {
             return Ok(Reading::Failed(replaced(pid)));
         }
-        mappings.set_keys(fields, wanted);
         let whole = mappings.changed() == 0;
         let found = ProcessMappings { identity: self.identity_in(&after)?, mappings, interface };
         Ok(if whole { Reading::Whole(found) } else { Reading::InPart(found) })
@@ -208,6 +207,7 @@ fn gather_maps(file: &File, fields: &mut Fields, wanted: &Wanted) -> Gathering {
         let sizes = mappings.iter().map(|mapping| mapping.size().0).collect();
         mappings.fill(size, sizes);
     }
+    mappings.set_keys(fields, wanted);
     Ok(Gathered::Mappings(mappings))
 }
 
@@ -224,7 +224,10 @@ fn gather_page_tables(
         return Ok(Gathered::Unproven);
     }
     match page_tables::is_unchanged(maps, &text).map_err(Stop::Read)? {
-        true => Ok(Gathered::Mappings(mappings)),
+        true => {
+            mappings.set_keys(fields, wanted);
+            Ok(Gathered::Mappings(mappings))
+        }
         false => Ok(Gathered::Moved),
     }
 }

@@ -119,6 +119,7 @@ impl<'f> SmapsParser<'f> {
         if !self.mappings.is_empty() && !self.ends_whole() {
             return Err(self.error("the text is truncated: it ends within a mapping"));
         }
+        self.mappings.set_keys(self.fields, self.wanted);
         Ok(self.mappings)
     }
 
