@@ -1,16 +1,19 @@
 //! The library's error: what it is about (a path or a pid), what went wrong, and what to do about it.
 //!
-//! The subject is attached once, at the edge where it is known. Nothing here prints.
+//! The subject is attached once, where it is known. Nothing here prints.
 
 use std::borrow::Cow;
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
+use crate::units::Absent;
+
 /// The result of everything in this library that can fail as a whole.
 ///
-/// A single figure that could not be known is not an error: see [`crate::units::Figure`].
+/// A single figure that could not be read is not an error: see [`crate::units::Figure`].
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// What an [`Error`] is about.
@@ -20,28 +23,53 @@ pub enum Subject {
     Path(PathBuf),
     /// A process.
     Pid(u32),
-    /// Something that is neither, in words (`"standard output"`, `"--size 1X"`).
+    /// Anything else, in words (`"standard output"`, `"--size 1X"`).
     Words(String),
 }
 
-/// The kinds of failure that a caller may want to tell apart.
+/// The kinds of failure that a caller may want to handle differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// There is no such file or process, or it went away before it could be read.
     NotFound,
-    /// The kernel does not let this user look.
+    /// This user is not allowed to read it.
     Denied,
-    /// It is of a kind that cannot be measured: a directory, a FIFO, a device, a `/proc` file, a kernel thread.
+    /// It cannot be measured: a directory, a FIFO, a device, a `/proc` file, a kernel thread.
     Unsupported,
-    /// It changed while it was read, more often than it was read again.
+    /// It changed every time it was read.
     Changed,
-    /// The text or figure that the kernel (or a captured file) gave is not what its format allows.
+    /// The text that the kernel (or a captured file) gave is not in the expected format.
     Malformed,
-    /// It was not begun, because it could not end well (a size that fits neither memory nor disk).
+    /// It was not started because it could not succeed (a size that does not fit in memory or on the disk).
     Refused,
-    /// Any other failure of the system.
+    /// Any other system error.
     System,
+}
+
+/// An error number of the system (`errno`): the source of an [`Error`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SystemError(i32);
+
+impl SystemError {
+    /// The error number, such as `2` for `ENOENT`.
+    pub fn code(self) -> i32 {
+        self.0
+    }
+}
+
+impl fmt::Display for SystemError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        io::Error::from_raw_os_error(self.0).fmt(out)
+    }
+}
+
+impl std::error::Error for SystemError {}
+
+impl From<SystemError> for io::Error {
+    fn from(error: SystemError) -> io::Error {
+        io::Error::from_raw_os_error(error.0)
+    }
 }
 
 /// One failure: `SUBJECT: why; what to do`.
@@ -51,12 +79,13 @@ pub struct Error {
     kind: ErrorKind,
     why: Cow<'static, str>,
     advice: Option<Cow<'static, str>>,
+    system: Option<SystemError>,
 }
 
 impl Error {
-    /// An error about `subject`, with the reason in words that follow a colon.
+    /// An error about `subject`. `why` is the reason, worded to follow a colon.
     pub fn new(subject: Subject, kind: ErrorKind, why: impl Into<Cow<'static, str>>) -> Self {
-        Error { subject, kind, why: why.into(), advice: None }
+        Error { subject, kind, why: why.into(), advice: None, system: None }
     }
 
     /// An error about a file.
@@ -69,26 +98,33 @@ impl Error {
         Error::new(Subject::Pid(pid), kind, why)
     }
 
-    /// What a system call answered about `subject`.
-    pub fn errno(subject: Subject, errno: Errno) -> Self {
+    /// The error of a system call on `subject`.
+    pub(crate) fn errno(subject: Subject, errno: Errno) -> Self {
         let kind = match errno {
             Errno::ENOENT | Errno::ESRCH => ErrorKind::NotFound,
             Errno::EACCES | Errno::EPERM => ErrorKind::Denied,
             Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::ENODEV => ErrorKind::Unsupported,
             _ => ErrorKind::System,
         };
-        Error::new(subject, kind, plain_words(errno))
+        Error { system: Some(SystemError(errno as i32)), ..Error::new(subject, kind, plain_words(errno)) }
     }
 
-    /// What an I/O operation on `subject` answered.
-    pub fn io(subject: Subject, error: &std::io::Error) -> Self {
+    /// The error of an I/O operation on `subject`.
+    pub fn io(subject: Subject, error: &io::Error) -> Self {
         match error.raw_os_error() {
-            Some(code) => Error::errno(subject, Errno::from_raw(code)),
+            Some(code) => Error { system: Some(SystemError(code)), ..Error::errno(subject, Errno::from_raw(code)) },
             None => Error::new(subject, ErrorKind::System, error.to_string()),
         }
     }
 
-    /// The same error with what the user can do about it, in words that follow a semicolon.
+    /// The same error, caused by this system error.
+    #[must_use]
+    pub(crate) fn caused_by(mut self, error: &io::Error) -> Self {
+        self.system = error.raw_os_error().map(SystemError);
+        self
+    }
+
+    /// The same error with advice on what to do about it, worded to follow a semicolon.
     #[must_use]
     pub fn with_advice(mut self, advice: impl Into<Cow<'static, str>>) -> Self {
         self.advice = Some(advice.into());
@@ -110,9 +146,14 @@ impl Error {
         &self.why
     }
 
-    /// What to do about it, where there is something.
+    /// What to do about it, if anything.
     pub fn advice(&self) -> Option<&str> {
         self.advice.as_deref()
+    }
+
+    /// The system error that caused it, if one did.
+    pub fn system(&self) -> Option<SystemError> {
+        self.system
     }
 }
 
@@ -130,9 +171,15 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.system.as_ref().map(|system| system as &(dyn std::error::Error + 'static))
+    }
+}
 
-/// What an errno means to a person; the C library's own words where they serve.
+impl std::error::Error for Absent {}
+
+/// What an error number means to a person: our own words where the C library's are unclear.
 fn plain_words(errno: Errno) -> Cow<'static, str> {
     match errno {
         Errno::ENOENT => Cow::Borrowed("no such file"),
@@ -141,5 +188,26 @@ fn plain_words(errno: Errno) -> Cow<'static, str> {
         Errno::EMFILE => Cow::Borrowed("too many open files in this process"),
         Errno::ENFILE => Cow::Borrowed("too many open files in the system"),
         other => Cow::Borrowed(other.desc()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::Reason;
+
+    #[test]
+    fn the_source_is_the_system_error() {
+        let error = Error::io(Subject::Pid(1), &io::Error::from_raw_os_error(13));
+        assert_eq!((error.kind(), error.system().map(SystemError::code)), (ErrorKind::Denied, Some(13)));
+        let source = std::error::Error::source(&error).unwrap();
+        assert!(source.to_string().starts_with("Permission denied"), "{source}");
+        assert!(std::error::Error::source(&Error::pid(1, ErrorKind::Changed, "x")).is_none());
+    }
+
+    #[test]
+    fn an_absent_figure_can_be_returned_as_an_error() {
+        let boxed: Box<dyn std::error::Error> = Absent::new(Reason::Denied, "not your file").into();
+        assert_eq!(boxed.to_string(), "denied: not your file");
     }
 }

@@ -4,15 +4,16 @@
 //! `tests/tidy.rs` keeps it so:
 //!
 //! ```text
-//! units <- kernel <- process, pagecache <- compare <- laboratory <- views <- cli
-//! process, pagecache <- control <- views
+//! units <- kernel <- process, pagecache <- join <- control, laboratory <- views <- cli
+//! process <- machine <- join
 //! units <- output <- views
 //! ```
 //!
 //! * `kernel`: the raw kernel interfaces, and the only `unsafe` of the crate.
 //! * [`process`]: what a process has mapped (`/proc/PID/smaps`).
 //! * [`pagecache`]: which pages of a file are in the page cache (`cachestat`, `mincore`).
-//! * [`compare`]: the same page seen from both sides.
+//! * [`machine`]: facts about the whole machine.
+//! * [`join`]: the same page seen from both sides.
 //! * [`control`]: changing what the page cache holds: warm, evict, lock.
 //! * [`laboratory`]: memory that rmap makes itself, to put the comparison to the test.
 //! * `output`, `views`, `cli`: column tables, renderers and the command line, behind the default feature `cli`.
@@ -20,11 +21,12 @@
 //! The first rule of an inspector holds everywhere: a figure that could not be known is absent, with the reason
 //! ([`units::Figure`]), never zero.
 
-pub mod compare;
 pub mod control;
 pub mod error;
+pub mod join;
 mod kernel;
 pub mod laboratory;
+pub mod machine;
 pub mod pagecache;
 pub mod process;
 pub mod units;

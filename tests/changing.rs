@@ -9,7 +9,7 @@ use std::process::Command;
 
 use common::Subject;
 use rmap::error::ErrorKind;
-use rmap::process::{Fields, Mapping, ProcRoot, Wanted, read_mappings};
+use rmap::process::{Fields, Mapping, Process, Wanted};
 
 /// Every way to read: smaps, the page tables, maps alone.
 fn ways() -> [Wanted; 3] {
@@ -41,12 +41,12 @@ fn a_process_that_maps_and_unmaps_gives_only_rows_that_it_had() {
     for turn in 0..90 {
         let mut fields = Fields::new();
         let wanted = &ways()[turn % 3];
-        let found = read_mappings(&ProcRoot::live(), subject.pid(), &mut fields, wanted).unwrap();
+        let found = Process::open(subject.pid()).unwrap().read_mappings(&mut fields, wanted).unwrap();
         let rows: Vec<_> = found.mappings.iter().collect();
-        assert!(rows.windows(2).all(|pair| pair[0].end() <= pair[1].start()), "{:?}: out of order", found.source);
+        assert!(rows.windows(2).all(|pair| pair[0].end() <= pair[1].start()), "{:?}: out of order", found.interface);
         let inside = rows.iter().filter(|row| row.start() >= base && row.start() < end);
         let slots: Vec<u64> = inside.clone().map(|row| slot_of(base, page, row).unwrap()).collect();
-        assert!(slots.is_sorted_by(|one, next| one < next), "{:?}: a row is there twice", found.source);
+        assert!(slots.is_sorted_by(|one, next| one < next), "{:?}: a row is there twice", found.interface);
         assert!((0..SLOTS).step_by(8).all(|slot| slots.binary_search(&slot).is_ok()), "a row that stayed is missing");
         if let Some(rss) = fields.find(b"Rss") {
             assert!(inside.clone().all(|row| row.bytes(rss).is_some_and(|rss| rss <= row.size())));
@@ -65,7 +65,7 @@ fn a_process_that_runs_other_programs_is_never_two_in_one_list() {
     let mut whole = 0;
     for turn in 0..300 {
         let wanted = &ways()[turn % 3];
-        match read_mappings(&ProcRoot::live(), subject.pid(), &mut Fields::new(), wanted) {
+        match Process::open(subject.pid()).unwrap().read_mappings(&mut Fields::new(), wanted) {
             Ok(found) => {
                 let count = |name: &[u8]| found.mappings.iter().filter(|row| row.path() == name).count();
                 assert!(!found.mappings.is_empty());

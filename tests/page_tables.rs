@@ -9,9 +9,7 @@ use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use common::Subject;
-use rmap::process::{
-    Deleted, Fields, ProcRoot, ProcessMappings, Source, Wanted, read_deleted, read_mappings, read_smaps,
-};
+use rmap::process::{Deleted, Fields, Interface, Process, ProcessMappings, Wanted};
 
 /// What both say of a mapping: address, size, Rss, Swap.
 type Row = (u64, u64, u64, u64);
@@ -32,16 +30,16 @@ fn wanted() -> Wanted {
 
 /// Both readings. A process that runs on (or whose pages the kernel takes meanwhile) may differ between two readings, so
 /// they are tried until they agree, or the last ones are given.
-fn read_both(pid: u32) -> rmap::Result<(Source, Vec<Row>, Vec<Row>)> {
-    let root = ProcRoot::live();
+fn read_both(pid: u32) -> rmap::Result<(Interface, Vec<Row>, Vec<Row>)> {
+    let process = Process::open(pid)?;
     let mut last = None;
     for _ in 0..20 {
         let (mut ours, mut smaps) = (Fields::new(), Fields::new());
-        let quick = read_mappings(&root, pid, &mut ours, &wanted())?;
-        let slow = read_smaps(&root, pid, &mut smaps, &wanted())?;
+        let quick = process.read_mappings(&mut ours, &wanted())?;
+        let slow = process.read_smaps(&mut smaps, &wanted())?;
         let (quick_rows, slow_rows) = (rows(&ours, &quick), rows(&smaps, &slow));
         let agree = quick_rows == slow_rows;
-        last = Some((quick.source, quick_rows, slow_rows));
+        last = Some((quick.interface, quick_rows, slow_rows));
         if agree {
             break;
         }
@@ -58,7 +56,7 @@ fn machine() -> MutexGuard<'static, ()> {
 /// Whether this kernel can be read by its page tables at all.
 fn is_new_enough() -> bool {
     let (source, ..) = read_both(Subject::start(["anonymous:4:2"]).pid()).unwrap();
-    let enough = source == Source::PageTables;
+    let enough = source == Interface::PageTables;
     if !enough {
         eprintln!("SKIPPED: this kernel has no PAGEMAP_SCAN (before 6.7)");
     }
@@ -66,13 +64,13 @@ fn is_new_enough() -> bool {
 }
 
 /// Asserts that both agree on the subject, and where the figures came from.
-fn assert_same(acts: &[&str], expected: Source) {
+fn assert_same(acts: &[&str], expected: Interface) {
     let subject = Subject::start(acts);
     let (source, quick, slow) = read_both(subject.pid()).unwrap();
     let differ: Vec<_> = quick.iter().zip(&slow).filter(|(quick, slow)| quick != slow).collect();
     assert!(differ.is_empty() && quick.len() == slow.len(), "{acts:?}: {differ:#x?}");
     // A machine that has something in swap has files of memory read from smaps.
-    if source == Source::Smaps && expected == Source::PageTables && swap_is_used() {
+    if source == Interface::Smaps && expected == Interface::PageTables && swap_is_used() {
         return eprintln!("SKIPPED in part: this machine uses swap, so {acts:?} was read from smaps");
     }
     assert_eq!(source, expected, "{acts:?}");
@@ -102,7 +100,7 @@ fn memory_in_every_state_has_the_figures_of_smaps() {
         &["anonymous:64:40", "fork"],
         &["many:500"],
     ] {
-        assert_same(acts, Source::PageTables);
+        assert_same(acts, Interface::PageTables);
     }
 }
 
@@ -117,7 +115,7 @@ fn huge_pages_have_the_figures_of_smaps() {
         release.split(|letter: char| !letter.is_ascii_digit()).map(|word| word.parse::<u32>().unwrap_or(0));
     // Older kernels do not tell the huge zero page, so that smaps is read.
     let tells = (numbers.next().unwrap(), numbers.next().unwrap()) >= (6, 18);
-    let expected = if tells { Source::PageTables } else { Source::Smaps };
+    let expected = if tells { Interface::PageTables } else { Interface::Smaps };
     for acts in [["huge:3:3"], ["huge:3:0"], ["huge:4:2"]] {
         assert_same(&acts, expected);
     }
@@ -130,7 +128,7 @@ fn what_cannot_be_proven_is_read_from_smaps() {
         return;
     }
     // A private mapping of a device may hold pages that nobody accounts.
-    assert_same(&["zero_file:4"], Source::Smaps);
+    assert_same(&["zero_file:4"], Interface::Smaps);
 }
 
 #[test]
@@ -146,7 +144,7 @@ fn hugetlb_is_not_in_rss() {
         |key: &str| meminfo.lines().find_map(|line| line.strip_prefix(key)?.trim().parse::<u64>().ok()).unwrap_or(0);
     // Another process may have reserved what is free.
     if count("HugePages_Free:") >= count("HugePages_Rsvd:") + 2 {
-        assert_same(&["hugetlb:2"], Source::Smaps);
+        assert_same(&["hugetlb:2"], Interface::Smaps);
     } else {
         eprintln!("SKIPPED: the kernel has no room for two huge pages");
     }
@@ -161,7 +159,7 @@ fn memory_in_swap_has_the_figures_of_smaps() {
         return;
     }
     for acts in [&["swapped:64"][..], &["swapped:64", "memfd:16:16", "shared_anonymous:16:16"]] {
-        assert_same(acts, Source::Smaps);
+        assert_same(acts, Interface::Smaps);
     }
     let subject = Subject::start(["swapped:64"]);
     let (_, rows, _) = read_both(subject.pid()).unwrap();
@@ -231,9 +229,9 @@ fn the_processes_of_this_machine_have_the_figures_of_smaps() {
 fn without_counters_the_list_of_mappings_is_enough() {
     let subject = Subject::start(["anonymous:4:2"]);
     let (mut fields, wanted) = (Fields::new(), Wanted::Only(vec!["Size".into()]));
-    let found = read_mappings(&ProcRoot::live(), subject.pid(), &mut fields, &wanted).unwrap();
+    let found = Process::open(subject.pid()).unwrap().read_mappings(&mut fields, &wanted).unwrap();
     let size = fields.find(b"Size").unwrap();
-    assert_eq!(found.source, Source::Maps);
+    assert_eq!(found.interface, Interface::Maps);
     assert!(found.mappings.iter().all(|row| row.bytes(size) == Some(row.size())));
 }
 
@@ -248,19 +246,15 @@ fn a_file_that_is_called_deleted_is_not() {
         format!("unlink:{}", path("gone")),
     ];
     let subject = Subject::start(acts);
-    let root = ProcRoot::live();
-    let (mut fields, wanted) = (Fields::new(), Wanted::Only(Vec::new()));
-    let found = read_mappings(&root, subject.pid(), &mut fields, &wanted).unwrap();
+    let process = Process::open(subject.pid()).unwrap();
+    let found = process.mappings(&[]).unwrap();
     let of = |name: &str| {
         let mapping = found.mappings.iter().find(|row| row.path() == path(name).as_bytes()).unwrap();
-        (Deleted::by_name(&mapping), read_deleted(&root, subject.pid(), &mapping))
+        (Deleted::by_name(&mapping), process.read_deleted(&mapping))
     };
     assert_eq!(of("kept"), (Deleted::No, Deleted::No));
     assert_eq!(of("gone (deleted)"), (Deleted::Unknown, Deleted::Yes));
     let (text, looked) = of("alive (deleted)");
     assert_eq!(text, Deleted::Unknown);
-    match nix::unistd::geteuid().is_root() {
-        true => assert_eq!(looked, Deleted::No),
-        false => eprintln!("SKIPPED in part: only root may look through map_files"),
-    }
+    assert_eq!(looked, Deleted::No);
 }

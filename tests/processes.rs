@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use common::{copy_to_run, rmap};
-use rmap::process::{Fields, ProcRoot, Selection, Source, Wanted, read_selected, read_smaps, read_status, read_totals};
+use rmap::process::{Criteria, Fields, Interface, ProcRoot, Process, Wanted, read_matching};
 
 /// A child that sleeps under a name that no other process has.
 struct Sleeper {
@@ -50,10 +50,10 @@ impl Drop for Sleeper {
     }
 }
 
-fn select(fill: impl Fn(&mut Selection)) -> Vec<u32> {
-    let mut selection = Selection::new();
-    fill(&mut selection);
-    read_selected(&ProcRoot::live(), &selection).unwrap()
+fn select(fill: impl Fn(&mut Criteria)) -> Vec<u32> {
+    let mut criteria = Criteria::new();
+    fill(&mut criteria);
+    read_matching(&ProcRoot::live(), &criteria).unwrap()
 }
 
 #[test]
@@ -113,8 +113,9 @@ fn kernel_threads_are_never_found() {
 fn the_totals_are_the_sums_of_the_rows() {
     let sleeper = Sleeper::new();
     let (mut fields, mut row_fields) = (Fields::new(), Fields::new());
-    let totals = read_totals(&ProcRoot::live(), sleeper.pid(), &mut fields, &Wanted::Everything).unwrap();
-    let rows = read_smaps(&ProcRoot::live(), sleeper.pid(), &mut row_fields, &Wanted::Everything).unwrap();
+    let process = Process::open(sleeper.pid()).unwrap();
+    let totals = process.read_totals(&mut fields, &Wanted::Everything).unwrap();
+    let rows = process.read_smaps(&mut row_fields, &Wanted::Everything).unwrap();
     let sum = |name: &str| {
         let field = row_fields.find(name.as_bytes()).unwrap();
         rows.mappings.iter().map(|row| row.bytes(field).unwrap().0).sum::<u64>()
@@ -122,12 +123,13 @@ fn the_totals_are_the_sums_of_the_rows() {
     let total = |name: &str| totals.bytes(&fields, fields.find(name.as_bytes())?).map(|bytes| bytes.0);
     for name in ["Rss", "Anonymous", "Swap", "Private_Dirty", "Locked"] {
         assert_eq!(total(name), Some(sum(name)), "{name}");
+        assert_eq!(totals.figure(name).unwrap().0, sum(name), "{name}");
     }
     let lost = total("Pss").unwrap().abs_diff(sum("Pss"));
     assert!(lost <= 1024 * rows.mappings.len() as u64, "Pss differs by {lost}");
-    assert!(totals.process.command.ends_with(b"1000.25"));
+    assert!(totals.identity.command.ends_with(b"1000.25"));
     if std::path::Path::new("/proc/self/smaps_rollup").exists() {
-        assert_eq!(totals.source, Source::Rollup);
+        assert_eq!(totals.interface, Interface::Rollup);
     }
 }
 
@@ -139,26 +141,28 @@ fn without_a_rollup_the_rows_are_added() {
     std::fs::write(top.path().join("12/smaps"), &sample).unwrap();
     let mut fields = Fields::new();
     let root = ProcRoot::at(top.path().to_owned());
-    let totals = read_totals(&root, 12, &mut fields, &Wanted::Everything).unwrap();
+    let totals = Process::open_in(&root, 12).unwrap().read_totals(&mut fields, &Wanted::Everything).unwrap();
     let written: u64 = String::from_utf8_lossy(&sample)
         .lines()
         .filter_map(|line| line.strip_prefix("Rss:")?.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok())
         .sum();
     let field = |name: &[u8]| fields.find(name).unwrap();
-    assert_eq!(totals.source, Source::Smaps);
+    assert_eq!(totals.interface, Interface::Smaps);
     assert_eq!(totals.bytes(&fields, field(b"Rss")).unwrap().0, written * 1024);
     assert_eq!(totals.bytes(&fields, field(b"Size")), None);
+    assert!(totals.figure("Size").is_err());
     assert_eq!(totals.bytes(&fields, field(b"KernelPageSize")), None);
 }
 
 #[test]
 fn the_status_of_another_users_process_may_be_read() {
     let sleeper = Sleeper::new();
-    let status = read_status(&ProcRoot::live(), sleeper.pid()).unwrap();
+    let read = |pid: u32| Process::open(pid).unwrap().read_status().unwrap();
+    let status = read(sleeper.pid());
     assert_eq!(status.name, &sleeper.name.as_bytes()[..15]);
     assert!(status.rss.unwrap().0 > 0 && status.swap.is_ok());
     // Of process 1 this may be another user's.
-    assert!(read_status(&ProcRoot::live(), 1).unwrap().rss.is_ok());
+    assert!(read(1).rss.is_ok());
 }
 
 /// What `rmap pid` says: exit status, output, complaints.
@@ -182,6 +186,6 @@ fn rmap_pid_takes_names_and_patterns_and_says_what_it_did_not_find() {
     let (status, _, complaint) = rmap_pid(&["--name", "no process has this name"]);
     assert_eq!((status, complaint.as_str()), (1, "rmap: --name, --match, --user, --cgroup: no such process\n"));
     let (status, _, complaint) = rmap_pid(&["--match", "a(b"]);
-    assert_eq!((status, complaint.as_str()), (2, "rmap: a(b: no regular expression: unclosed group\n"));
+    assert_eq!((status, complaint.as_str()), (2, "rmap: a(b: invalid regular expression: unclosed group\n"));
     assert_eq!(rmap_pid(&[]).0, 2);
 }

@@ -187,7 +187,7 @@ fn damaged_text_is_refused_with_its_line_and_reason() {
     let good = mapping(0x1000, b"/bin/sh", BODY);
     let after = |more: &str| [&good[..], more.as_bytes()].concat();
     for (text, why) in [
-        (after("junk"), "line 5: the text is torn: it ends within a line"),
+        (after("junk"), "line 5: the text is truncated: it ends within a line"),
         (after("junk\n"), "line 5: the line is neither a mapping nor a key"),
         (after("\n"), "line 5: the line is neither a mapping nor a key"),
         (after("1two: 3 kB\n"), "line 5: the line is neither a mapping nor a key"),
@@ -199,8 +199,8 @@ fn damaged_text_is_refused_with_its_line_and_reason() {
             after("0800-1800 rw-p 0 00:00 0 \n"),
             "line 5: the mapping ends before the one above it: they are out of order",
         ),
-        (after("3000-5000 rw-p 0 00:00 0 \n"), "line 5: the text is torn: it ends within a mapping"),
-        (after("3000-5000 rw-p 0 00:00 0 \nSize: 8 kB\n"), "line 6: the text is torn: it ends within a mapping"),
+        (after("3000-5000 rw-p 0 00:00 0 \n"), "line 5: the text is truncated: it ends within a mapping"),
+        (after("3000-5000 rw-p 0 00:00 0 \nSize: 8 kB\n"), "line 6: the text is truncated: it ends within a mapping"),
         (after("3000-5000 rw-p 0 00:00 0 \nSize: 12 kB\n"), "line 6: Size: it is not the size of the address range"),
         (after("3000-5000 rw-p 0 00:00 0 \nRss: 4 MB\n"), "line 6: Rss: it is not a number of kB"),
         (after("3000-5000 rw-p 0 00:00 0 \nRss: -4 kB\n"), "line 6: Rss: it is not a number"),
@@ -208,7 +208,7 @@ fn damaged_text_is_refused_with_its_line_and_reason() {
         (after("Other: 99999999999999999999\n"), "line 5: Other: the number is too large"),
         (after("Other: 18446744073709551615\n"), "line 5: Other: the number is too large"),
         (b"Rss: 4 kB\n".to_vec(), "line 1: the text does not begin with a mapping"),
-        (b"1000-3000 rw-p 0 00:00 0 \n".to_vec(), "line 1: the text is torn: it ends within a mapping"),
+        (b"1000-3000 rw-p 0 00:00 0 \n".to_vec(), "line 1: the text is truncated: it ends within a mapping"),
         (
             b"1000-3000 rw-p 0 00:00 0 \n3000-4000 rw-p 0 00:00 0 \n".to_vec(),
             "line 2: the mapping above has no keys: this is not smaps",

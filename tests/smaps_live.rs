@@ -13,12 +13,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use common::{ForEveryone, Subject, subject_program, wait_until};
 use memmap2::{Advice, MmapMut};
 use rmap::error::ErrorKind;
-use rmap::process::{Fields, ProcRoot, ProcessMappings, Wanted, own_pid, read_present_pages, read_process, read_smaps};
-use rmap::units::PageSize;
+use rmap::process::{Fields, ProcRoot, Process, ProcessMappings, Wanted};
+use rmap::units::{PageSize, Reason};
 
 fn read(root: &ProcRoot, pid: u32) -> rmap::Result<(Fields, ProcessMappings)> {
     let mut fields = Fields::new();
-    let found = read_smaps(root, pid, &mut fields, &Wanted::Everything)?;
+    let found = Process::open_in(root, pid)?.read_smaps(&mut fields, &Wanted::Everything)?;
     Ok((fields, found))
 }
 
@@ -94,24 +94,25 @@ fn a_process_at_rest_is_read_as_its_maps_say() {
     assert_eq!(rows, lines);
     let size = fields.find(b"Size").unwrap();
     assert!(found.mappings.iter().all(|mapping| mapping.bytes(size) == Some(mapping.size())));
-    assert!(found.process.command.starts_with(b"/bin/sh -c sleep 100; exit"));
-    assert!(found.process.start_time.is_some_and(|ticks| ticks > 0));
+    assert!(found.identity.command.starts_with(b"/bin/sh -c sleep 100; exit"));
+    assert!(found.identity.start_time.is_some_and(|ticks| ticks > 0));
 }
 
 #[test]
 fn the_own_process_is_self() {
     let root = ProcRoot::live();
     assert!(root.is_live());
-    assert_eq!(own_pid(&root).unwrap(), std::process::id());
-    assert_eq!(read_process(&root, std::process::id()).unwrap().pid, std::process::id());
-    assert_eq!(root.pid_path(4690, "smaps"), Path::new("/proc/4690/smaps"));
+    assert_eq!(Process::own_in(&root).unwrap().pid(), std::process::id());
+    let own = Process::own().unwrap();
+    assert!(own.is_live() && *own.root() == root);
+    assert_eq!(own.identity().unwrap().pid, std::process::id());
 }
 
 #[test]
 fn a_process_that_is_not_there() {
     let (kind, line) = complaint(&ProcRoot::live(), u32::MAX);
     assert_eq!((kind, line.as_str()), (ErrorKind::NotFound, "pid 4294967295: no such process"));
-    assert_eq!(read_process(&ProcRoot::live(), u32::MAX).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(Process::open(u32::MAX).unwrap_err().kind(), ErrorKind::NotFound);
 }
 
 #[test]
@@ -122,13 +123,13 @@ fn a_zombie_says_that_it_is_one() {
     let (kind, line) = complaint(&ProcRoot::live(), subject.pid());
     assert_eq!(kind, ErrorKind::Unsupported);
     assert!(line.ends_with(": a zombie: it has exited and waits for its parent"), "{line}");
-    assert_eq!(read_process(&ProcRoot::live(), subject.pid()).unwrap().command, b"[sh]");
+    assert_eq!(Process::open(subject.pid()).unwrap().identity().unwrap().command, b"[sh]");
 }
 
 #[test]
 fn a_kernel_thread_says_that_it_is_one() {
     let root = ProcRoot::live();
-    match read_process(&root, 2) {
+    match Process::open(2).and_then(|process| process.identity()) {
         Ok(process) if process.command == b"[kthreadd]" => {}
         _ => return eprintln!("SKIPPED: pid 2 is not kthreadd here (a pid namespace)"),
     }
@@ -212,10 +213,10 @@ fn the_pages_that_were_touched_are_present() {
         memory[touched * 4096] = 1;
     }
     let start = memory.as_ptr() as u64;
-    let (root, pid) = (ProcRoot::live(), std::process::id());
-    let present = read_present_pages(&root, pid, start..start + 64 * 4096, page).unwrap();
+    let own = Process::own().unwrap();
+    let present = own.read_present_pages(start..start + 64 * 4096, page).unwrap();
     assert_eq!(present, [3..6, 40..41]);
-    let beyond = read_present_pages(&root, pid, u64::MAX - 4096..u64::MAX, page).unwrap_err();
+    let beyond = own.read_present_pages(u64::MAX - 4096..u64::MAX, page).unwrap_err();
     assert_eq!(beyond.kind(), ErrorKind::Unsupported, "{beyond}");
 }
 
@@ -223,8 +224,8 @@ fn the_pages_that_were_touched_are_present() {
 fn a_capture_is_read_like_a_live_process() {
     let (_top, root) = capture(12, &[("smaps", &sample()), ("stat", &stat('S', 1)), ("cmdline", b"java\0-jar\0x y\0")]);
     let (_, found) = read(&root, 12).unwrap();
-    assert_eq!((found.process.pid, found.process.start_time, found.mappings.len()), (12, Some(777), 7));
-    assert_eq!(found.process.command, b"java -jar x y");
+    assert_eq!((found.identity.pid, found.identity.start_time, found.mappings.len()), (12, Some(777), 7));
+    assert_eq!(found.identity.command, b"java -jar x y");
     assert!(!root.is_live());
 }
 
@@ -232,7 +233,7 @@ fn a_capture_is_read_like_a_live_process() {
 fn a_capture_of_smaps_alone_is_enough() {
     let (_top, root) = capture(12, &[("smaps", &sample())]);
     let (_, found) = read(&root, 12).unwrap();
-    assert_eq!((found.process.start_time, found.process.command.len(), found.mappings.len()), (None, 0, 7));
+    assert_eq!((found.identity.start_time, found.identity.command.len(), found.mappings.len()), (None, 0, 7));
 }
 
 #[test]
@@ -254,15 +255,51 @@ fn a_process_whose_first_thread_has_exited_is_read_through_another() {
 }
 
 #[test]
+fn a_captured_stat_with_a_name_that_is_not_utf8_is_read() {
+    let stat = stat('S', 1);
+    let text = [b"12 (\xff\xfe", &stat[stat.iter().position(|byte| *byte == b')').unwrap()..]].concat();
+    let (_top, root) = capture(12, &[("smaps", &sample()), ("stat", &text)]);
+    let (_, found) = read(&root, 12).unwrap();
+    assert_eq!((found.identity.start_time, &found.identity.command[..]), (Some(777), &b"[\xff\xfe]"[..]));
+}
+
+#[test]
+fn figures_are_read_by_name() {
+    let found = Process::own().unwrap().mappings(&["Rss", "Pss", "VmFlags"]).unwrap();
+    let mut rss = 0;
+    for mapping in &found.mappings {
+        rss += mapping.figure("rss").unwrap().0;
+        assert!(mapping.figure("Pss").unwrap() <= mapping.figure("Rss").unwrap());
+        let reason = |name: &str| mapping.figure(name).unwrap_err().reason;
+        assert_eq!(reason("Swap"), Reason::NotApplicable, "it was not read");
+        assert_eq!(reason("VmFlags"), Reason::NotApplicable, "it is text");
+    }
+    assert!(rss > 0 && found.mappings.iter().len() == found.mappings.len());
+    let mut fields = Fields::new();
+    let parsed = rmap::process::parse_smaps(&sample(), &mut fields, &Wanted::Everything).unwrap();
+    let row = parsed.get(0).unwrap();
+    assert_eq!(row.figure("Rss").ok(), row.bytes(fields.find(b"Rss").unwrap()), "of a text in memory too");
+    let all = Process::own().unwrap().read_smaps(&mut Fields::new(), &Wanted::Everything).unwrap();
+    assert_eq!(all.mappings.get(0).unwrap().figure("NoSuchKey").unwrap_err().reason, Reason::Unsupported);
+}
+
+#[test]
 fn captures_that_cannot_be_read_say_why() {
     let root = |files| capture(12, files);
     for (files, kind, end) in [
         (&[("smaps", &b"junk\n"[..])][..], ErrorKind::Malformed, "line 1: the line is neither a mapping nor a key"),
-        (&[("smaps", &b"junk"[..])], ErrorKind::Malformed, "line 1: the text is torn: it ends within a line"),
+        (&[("smaps", &b"junk"[..])], ErrorKind::Malformed, "line 1: the text is truncated: it ends within a line"),
         (&[("stat", &stat('S', 1)[..])], ErrorKind::NotFound, "it has no smaps file"),
-        (&[("stat", &b"junk"[..])], ErrorKind::Malformed, "its stat file is not what the kernel writes"),
+        (&[("stat", &b"junk"[..])], ErrorKind::Malformed, "its stat file is not in the kernel's format"),
         (&[("smaps/x", &b""[..])], ErrorKind::System, "its smaps is not a regular file"),
         (&[], ErrorKind::NotFound, "it has no smaps file"),
+        // Nobody may read this as a process of 0 bytes.
+        (&[("smaps", &b""[..])], ErrorKind::Malformed, "its smaps file is empty: nothing was captured"),
+        (
+            &[("smaps", &b""[..]), ("stat", &stat('S', 1)[..])],
+            ErrorKind::Malformed,
+            "its smaps file is empty: nothing was captured",
+        ),
     ] {
         let (_top, root) = root(files);
         let (found, line) = complaint(&root, 12);
@@ -271,7 +308,7 @@ fn captures_that_cannot_be_read_say_why() {
     }
     let (top, root) = capture(12, &[]);
     assert_eq!(complaint(&root, 13).1, format!("pid 13: no such process in {}", top.path().display()));
-    assert_eq!(own_pid(&root).unwrap_err().kind(), ErrorKind::Unsupported);
+    assert_eq!(Process::own_in(&root).unwrap_err().kind(), ErrorKind::Unsupported);
     let nowhere = ProcRoot::at("/nonexistent/proc".into());
     assert_eq!(complaint(&nowhere, 1).1, "/nonexistent/proc: no such directory");
 }

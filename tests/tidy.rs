@@ -8,20 +8,22 @@ use std::path::{Path, PathBuf};
 
 /// What each floor may use, besides itself. `a <- b` reads "b may use a"; nothing points back.
 ///
-/// units <- kernel <- process, pagecache <- compare <- control, laboratory <- views <- query <- cli
-/// units <- table <- render <- query
+/// units <- kernel <- process, pagecache, machine <- join <- control, laboratory <- views <- query <- cli
+/// units <- table <- views; table <- render <- query
 const ARROWS: &[(&str, &[&str])] = &[
     ("units", &[]),
     ("error", &["units"]),
     ("kernel", &["units", "error"]),
     ("process", &["units", "error", "kernel"]),
     ("pagecache", &["units", "error", "kernel"]),
-    ("compare", &["units", "error", "kernel", "process", "pagecache"]),
-    ("control", &["units", "error", "kernel", "process", "pagecache"]),
-    ("laboratory", &["units", "error", "kernel", "process", "pagecache", "compare"]),
+    // A capture of a machine is read below a `ProcRoot`, which belongs to the process room.
+    ("machine", &["units", "error", "kernel", "process"]),
+    ("join", &["units", "error", "kernel", "process", "pagecache", "machine"]),
+    ("control", &["units", "error", "kernel", "process", "pagecache", "machine", "join"]),
+    ("laboratory", &["units", "error", "kernel", "process", "pagecache", "machine", "join"]),
     ("table", &["units", "error"]),
     ("render", &["units", "error", "table"]),
-    ("views", &["units", "error", "process", "pagecache", "compare", "control", "laboratory", "table"]),
+    ("views", &["units", "error", "process", "pagecache", "machine", "join", "control", "laboratory", "table"]),
     ("query", &["units", "error", "table", "render", "views"]),
     (
         "cli",
@@ -31,7 +33,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "kernel",
             "process",
             "pagecache",
-            "compare",
+            "machine",
+            "join",
             "control",
             "laboratory",
             "table",

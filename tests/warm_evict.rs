@@ -129,11 +129,11 @@ fn pages_that_a_process_has_copied_for_itself_do_not_count_as_mapped() {
     let file = std::fs::File::open(&path).unwrap();
     // Written to through a private mapping: the process has pages there, and none of them is the file's.
     let copy = MmapOptions::new().map_copy_of(&file);
-    let root = rmap::process::ProcRoot::live();
     let inode = std::os::unix::fs::MetadataExt::ino(&file.metadata().unwrap());
-    let mappings = rmap::process::file_maps::read_mappings_of_inode(&root, std::process::id(), inode).unwrap();
+    let own = rmap::process::Process::own().unwrap();
+    let mappings = own.read_mappings_of_inode(inode).unwrap();
     assert_eq!(mappings.len(), 1);
-    assert_eq!(mappings[0].read_present_pages(&root, std::process::id(), page_size()).unwrap(), []);
+    assert_eq!(mappings[0].read_present_pages(&own, page_size()).unwrap(), []);
     let (status, row) = done("evict", &[path.to_str().unwrap()]);
     assert_eq!((status, number(&row, "left_mapped_pages")), (0, 0), "{row}");
     drop(copy);

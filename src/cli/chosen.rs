@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clap::Args;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
-use crate::compare::{Choice, ChosenFiles};
+use crate::join::{Choice, ChosenFiles};
 use crate::table::Stop;
 use crate::units::{ByteRange, Bytes};
 

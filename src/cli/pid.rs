@@ -10,7 +10,7 @@ use super::answer::{AnswerArgs, FILTER_HELP, View, refuse_if};
 use super::config::Configured;
 use super::report::Report;
 use super::{Done, Run, screen};
-use crate::process::{Fields, ProcRoot, Selection};
+use crate::process::{Criteria, Fields, ProcRoot};
 use crate::query::{Query, Total};
 use crate::table::{SizeUnit, Stop, columns_help};
 use crate::views::mapping::presets::{self, FIELDS};
@@ -182,7 +182,7 @@ impl PidArgs {
 
     /// Which processes are meant.
     fn choice(&self) -> Result<ProcessChoice, Stop> {
-        let mut like = Selection::new();
+        let mut like = Criteria::new();
         self.found.name.iter().for_each(|name| like.add_name(name.as_bytes()));
         self.found.cgroup.iter().for_each(|group| like.add_group(group.as_bytes()));
         self.found.pattern.iter().try_for_each(|pattern| like.add_pattern(pattern)).map_err(Stop::Usage)?;

@@ -2,15 +2,14 @@
 
 use crate::error::ErrorKind;
 use crate::pagecache::OpenFile;
-use crate::process::file_maps::{self, FileMapping};
-use crate::process::{Fields, ProcRoot, Process, Wanted, read_pids, read_process, read_smaps};
+use crate::process::{Fields, FileMapping, Identity, ProcRoot, Process, Wanted, read_pids};
 use crate::units::{PageRuns, Pages, Run};
 
 /// A process that has pages of a file in its page tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
     /// The process.
-    pub process: Process,
+    pub process: Identity,
     /// How many of the pages in question it has.
     pub pages: Pages,
     /// Whether it has locked a mapping of the file.
@@ -37,9 +36,10 @@ impl Holders {
         let mut pids = read_pids(root).unwrap_or_default();
         pids.sort_unstable();
         for pid in pids {
-            match file_maps::read_mappings_of_inode(root, pid, file.inode()) {
-                Ok(mappings) if mappings.is_empty() => {}
-                Ok(mappings) => found.add_process(root, pid, file, pages, &mappings),
+            let read = |process: &Process| process.read_mappings_of_inode(file.inode());
+            match Process::open_in(root, pid).and_then(|process| read(&process).map(|mappings| (process, mappings))) {
+                Ok((_, mappings)) if mappings.is_empty() => {}
+                Ok((process, mappings)) => found.add_process(&process, file, pages, &mappings),
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(_) => found.unseen += 1,
             }
@@ -47,12 +47,12 @@ impl Holders {
         found
     }
 
-    fn add_process(&mut self, root: &ProcRoot, pid: u32, file: &OpenFile, pages: &PageRuns, all: &[FileMapping]) {
+    fn add_process(&mut self, process: &Process, file: &OpenFile, pages: &PageRuns, all: &[FileMapping]) {
         let (mut mapped, mut locked) = (PageRuns::new(), PageRuns::new());
-        let locked_starts = locked_starts(root, pid);
+        let locked_starts = locked_starts(process);
         for mapping in all {
-            let present = match mapping.is_of(root, pid, file.device()) {
-                Ok(true) => mapping.read_present_pages(root, pid, file.page_size()),
+            let present = match mapping.is_of(process, (file.device(), file.inode())) {
+                Ok(true) => mapping.read_present_pages(process, file.page_size()),
                 Ok(false) => continue,
                 Err(_) => return self.unseen += 1,
             };
@@ -63,7 +63,7 @@ impl Holders {
             }
             mapped = union(&mapped, &present);
         }
-        let Ok(process) = read_process(root, pid) else { return };
+        let Ok(process) = process.identity() else { return };
         if mapped.is_empty() {
             return;
         }
@@ -75,9 +75,9 @@ impl Holders {
 
 /// The start addresses of the locked mappings: `lo` in `VmFlags` of smaps. The counter `Locked` would miss a page that
 /// is shared so widely that its part of Pss is less than 1 KiB. Empty if smaps cannot be read.
-fn locked_starts(root: &ProcRoot, pid: u32) -> Vec<u64> {
+fn locked_starts(process: &Process) -> Vec<u64> {
     let mut fields = Fields::new();
-    let Ok(process) = read_smaps(root, pid, &mut fields, &Wanted::Only(vec!["VmFlags".to_owned()])) else {
+    let Ok(process) = process.read_smaps(&mut fields, &Wanted::Only(vec!["VmFlags".to_owned()])) else {
         return Vec::new();
     };
     let Some(flags) = fields.find(b"VmFlags") else { return Vec::new() };

@@ -8,8 +8,9 @@ use std::os::unix::fs::FileExt;
 use super::effect::{Effect, Left, refuse_unmeasured};
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::advise;
+use crate::machine::read_available_memory;
 use crate::pagecache::{Engine, FileReport, OpenFile, Stretches};
-use crate::process::{ProcRoot, read_available_memory};
+use crate::process::ProcRoot;
 use crate::units::{ByteRange, Bytes, Human, PageRuns, Pages};
 
 /// How much is read per call, into a buffer that is not used otherwise.

@@ -8,11 +8,11 @@ use nix::errno::Errno;
 
 use super::guard::{GuardedFile, NameState};
 use super::place;
-use crate::compare::{SideBySide, compare_mapping_with_file};
 use crate::error::{Error, ErrorKind, Result, Subject};
+use crate::join::{SideBySide, compare_mapping_with_file};
 use crate::kernel::shared_map::SharedMap;
 use crate::pagecache::{Engine, OpenFile};
-use crate::process::{ProcRoot, own_pid};
+use crate::process::Process;
 use crate::units::Bytes;
 
 /// The options of a demo.
@@ -36,8 +36,7 @@ pub struct Demo {
     // The same file by its descriptor: its name may be removed or given to another file.
     measured: OpenFile,
     engine: Engine,
-    root: ProcRoot,
-    pid: u32,
+    process: Process,
     size: Bytes,
     filled: u64,
 }
@@ -66,14 +65,13 @@ impl Demo {
     /// # Errors
     /// `Refused` if it does not fit or the file exists; otherwise the error of the system. Nothing is left behind.
     pub fn begin(request: &DemoRequest) -> Result<Demo> {
-        let pid = own_pid(&ProcRoot::live())?;
-        let place = Place::choose(request, pid)?;
+        let process = Process::own()?;
+        let place = Place::choose(request, process.pid())?;
         place::check_that_it_fits(request.size, &place.directory)?;
         let mut file = GuardedFile::make(&place.directory, request.keep)?;
         match prepare(&mut file, request.size, &place) {
             Ok((map, measured)) => {
-                let (engine, root) = (Engine::detect(), ProcRoot::live());
-                Ok(Demo { map, file, measured, engine, root, pid, size: request.size, filled: 0 })
+                Ok(Demo { map, file, measured, engine: Engine::detect(), process, size: request.size, filled: 0 })
             }
             Err(error) => {
                 file.discard();
@@ -89,7 +87,7 @@ impl Demo {
 
     /// The pid of this process, which maps the file.
     pub fn pid(&self) -> u32 {
-        self.pid
+        self.process.pid()
     }
 
     /// The descriptor of the file in this process: `/proc/PID/fd/N` is the file, whatever happens to its name.
@@ -136,9 +134,9 @@ impl Demo {
     /// If either view cannot be taken.
     pub fn observe(&self) -> Result<Observation> {
         let mapping = self.map.addresses();
-        let views = compare_mapping_with_file(&self.root, &self.engine, self.pid, mapping, &self.measured)?;
+        let views = compare_mapping_with_file(&self.process, &self.engine, mapping, &self.measured)?;
         let difference = views.difference();
-        Ok(Observation { filled: Bytes(self.filled), size: self.size, pid: self.pid, views, difference })
+        Ok(Observation { filled: Bytes(self.filled), size: self.size, pid: self.pid(), views, difference })
     }
 
     /// What another process has done to the file since it was created, if anything.

@@ -7,8 +7,9 @@ use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::statvfs::statvfs;
 
 use crate::error::{Error, ErrorKind, Result, Subject};
+use crate::machine::read_available_memory;
 use crate::pagecache::{FileSystem, FileSystemKind};
-use crate::process::{ProcRoot, read_available_memory};
+use crate::process::ProcRoot;
 use crate::units::{Bytes, Exact, Human};
 
 /// Memory that stays free for the rest of the machine: a demo that makes the machine swap shows nothing.

@@ -1,6 +1,4 @@
-//! Feeds the text of an open file to a parser: read in this thread, and from some size on in a second one.
-//!
-//! It knows neither what the text says nor whose it is.
+//! Feeds the text of an open file to a parser. A large text is read by a second thread.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -9,17 +7,17 @@ use std::thread;
 
 use crate::process::smaps::{ParseError, SmapsParser};
 
-/// The kernel fills at most one page of text per `read`, so that more room only saves hand-overs between threads.
+/// The kernel returns at most one page of text per `read`; larger chunks only save hand-overs between threads.
 const CHUNK: usize = 128 << 10;
 
-/// After as much text a second thread reads while this one parses: on 43 MB of smaps that hides the parsing (two
-/// cores, kernel 6.18). Most processes have less, and starting a thread costs more than parsing it.
+/// After this much text a second thread reads while this one parses: for 43 MB of smaps that hides the time for parsing
+/// (two cores, kernel 6.18). For less text, starting a thread takes longer than parsing.
 const ONE_THREAD_UP_TO: usize = 512 << 10;
 
 /// Chunks on their way between the two threads.
 const CHUNKS: usize = 3;
 
-/// Why a feeding stopped.
+/// Why the feeding stopped.
 pub(super) enum Stop {
     Read(io::Error),
     Parse(ParseError),
@@ -30,11 +28,11 @@ pub(super) fn feed_all(file: &File, parser: &mut SmapsParser<'_>) -> std::result
     if feed_up_to(file, parser, ONE_THREAD_UP_TO)? || feed_with_reader(file, parser)? {
         return Ok(());
     }
-    // No thread could be started: alone, then.
+    // No thread could be started.
     feed_up_to(file, parser, usize::MAX).map(|_| ())
 }
 
-/// Feeds about `most` bytes in this thread; says whether that was all.
+/// Feeds about `most` bytes in this thread; true if that was all.
 fn feed_up_to(mut file: &File, parser: &mut SmapsParser<'_>, most: usize) -> std::result::Result<bool, Stop> {
     let mut chunk = vec![0; CHUNK.min(most)];
     let mut fed = 0usize;
@@ -52,7 +50,7 @@ fn feed_up_to(mut file: &File, parser: &mut SmapsParser<'_>, most: usize) -> std
     Ok(false)
 }
 
-/// Feeds the rest, read by a second thread. Says whether it could be started; if not, nothing was read.
+/// Feeds the rest, read by a second thread. False, with nothing read, if that thread could not be started.
 fn feed_with_reader(file: &File, parser: &mut SmapsParser<'_>) -> std::result::Result<bool, Stop> {
     let (full_in, full_out) = sync_channel(CHUNKS);
     let (empty_in, empty_out) = channel();
@@ -73,7 +71,7 @@ fn feed_with_reader(file: &File, parser: &mut SmapsParser<'_>) -> std::result::R
     })
 }
 
-/// The reading thread: fills empty chunks until the end of the file, or until nobody takes them.
+/// The reading thread: fills chunks until the end of the file, or until the parser stops.
 fn read_chunks(file: &File, empty: &Receiver<Vec<u8>>, full: &SyncSender<Vec<u8>>) -> io::Result<()> {
     for mut chunk in empty {
         chunk.clear();
@@ -92,7 +90,7 @@ fn feed_chunks(
 ) -> std::result::Result<(), ParseError> {
     for chunk in full {
         parser.feed(&chunk)?;
-        // The reader may have come to the end and gone.
+        // The reader may have reached the end already.
         let _ = empty.send(chunk);
     }
     Ok(())

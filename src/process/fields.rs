@@ -1,16 +1,16 @@
-//! The dictionary of the smaps keys of one run: names, units and order, as the kernel gives them.
+//! The dictionary of smaps keys: their names, units and order, as the kernel writes them.
 //!
-//! It is filled by the parser and shared over all processes read in the run, so that a [`FieldId`] means the same key
-//! in each. It knows no kernel version: a key of a future kernel is one more entry. It holds no figures.
+//! The parser fills it. If several processes share one, a [`FieldId`] means the same key in all of them. Nothing
+//! depends on the kernel version: a key of a future kernel is one more entry. It holds no figures.
 
-/// A key of smaps (`Rss`, `VmFlags`), as the number it has in one [`Fields`].
+/// A key of smaps (`Rss`, `VmFlags`), as its number in one [`Fields`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FieldId(u32);
 
-/// What the values of a key are, decided by the first value seen of it.
+/// What the values of a key are, decided by its first value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FieldUnit {
-    /// A number that the kernel gives in `kB` (of 1024 bytes) and that is kept in bytes.
+    /// A number that the kernel writes in `kB` (of 1024 bytes), kept in bytes.
     Bytes,
     /// A bare number: `THPeligible`, `ProtectionKey`.
     Count,
@@ -21,14 +21,14 @@ pub enum FieldUnit {
 /// Which keys a parser keeps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wanted {
-    /// Every key the kernel gives.
+    /// Every key that the kernel writes.
     Everything,
-    /// These, by their kernel names (`Rss`) in any mix of cases. The values of others are skipped unread, but the keys
-    /// are still entered in the dictionary.
+    /// These, by their kernel names (`Rss`) in any mix of cases. The values of others are skipped, but their keys are
+    /// still entered in the dictionary.
     Only(Vec<String>),
 }
 
-/// The keys seen so far in one run.
+/// The keys that have been read so far.
 #[derive(Debug, Clone, Default)]
 pub struct Fields {
     entries: Vec<Entry>,
@@ -43,11 +43,11 @@ struct Entry {
     unit: FieldUnit,
 }
 
-/// Far more keys than any kernel gives (24 on 6.18), and few enough that a hostile capture cannot make lookups slow.
+/// Far more keys than any kernel writes (24 on 6.18), and few enough that a hostile capture cannot make lookups slow.
 pub(super) const MOST_KEYS: usize = 256;
 
 impl FieldId {
-    /// The key with this number in the dictionary at hand; one that it does not have is in no mapping.
+    /// The key with this number. No mapping has a value for a number that is not in the dictionary.
     pub fn from_number(number: u32) -> FieldId {
         FieldId(number)
     }
@@ -79,22 +79,22 @@ impl Fields {
         Fields::default()
     }
 
-    /// How many keys were seen.
+    /// How many keys there are.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether no key was seen yet.
+    /// Whether there are no keys.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// The key called `name`: in the kernel's spelling if there is one, else in any mix of cases (`rss`).
+    /// The key called `name`: an exact match if there is one, else in any mix of cases (`rss`).
     pub fn find(&self, name: &[u8]) -> Option<FieldId> {
         self.find_exact(name).or_else(|| self.position(|entry| entry.name().as_bytes().eq_ignore_ascii_case(name)))
     }
 
-    /// All keys in the kernel's order: one that was first seen later stands after the one it followed.
+    /// All keys in the kernel's order. A key that was first read later comes after the one that it followed.
     pub fn in_order(&self) -> impl Iterator<Item = FieldId> + '_ {
         self.order.iter().copied()
     }
@@ -104,7 +104,7 @@ impl Fields {
         self.entries.get(id.index()).map_or("", Entry::name)
     }
 
-    /// The key in lower case (`pss_dirty`), as the machine formats name it.
+    /// The key in lower case (`pss_dirty`), as machine formats name it.
     pub fn key(&self, id: FieldId) -> &str {
         self.entries.get(id.index()).map_or("", |entry| &entry.key)
     }
@@ -124,13 +124,12 @@ impl Fields {
         (0..self.entries.len() as u32).map(FieldId)
     }
 
-    /// What follows `NAME:` in `line`, if it begins so.
+    /// What follows `NAME:`, if the line begins with that.
     pub(super) fn value_in<'l>(&self, id: FieldId, line: &'l [u8]) -> Option<&'l [u8]> {
         line.strip_prefix(self.entries.get(id.index())?.prefix.as_bytes())
     }
 
-    /// Enters a key that is not there yet, in order after `previous` (first of all without one). Absent when
-    /// [`MOST_KEYS`] are there.
+    /// Enters a new key after `previous`, or before all others. None if there are already [`MOST_KEYS`].
     pub(super) fn enter(&mut self, name: &str, unit: FieldUnit, previous: Option<FieldId>) -> Option<FieldId> {
         if self.entries.len() >= MOST_KEYS {
             return None;
@@ -162,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_first_seen_later_stands_after_the_one_it_followed() {
+    fn a_key_that_is_first_read_later_comes_after_the_one_it_followed() {
         let mut fields = Fields::new();
         let size = fields.enter("Size", FieldUnit::Bytes, None);
         let flags = fields.enter("VmFlags", FieldUnit::Text, size);

@@ -1,21 +1,16 @@
-//! Who maps a file: the lines of `/proc/PID/maps` that name its inode, and which pages behind them are in a page table.
+//! Who maps a file: the lines of `/proc/PID/maps` with its inode, and which pages behind them are in the page table.
 //!
-//! `maps` costs a tenth of smaps, so all processes of a machine can be asked. Figures of mappings are for
-//! [`crate::process::read`].
+//! `maps` takes a tenth of the time of smaps, so that all processes of a machine can be asked.
 
-use std::io;
 use std::ops::Range;
-use std::os::unix::fs::MetadataExt;
 
-use nix::sys::stat;
-
-use crate::error::{Error, ErrorKind, Result, Subject};
+use crate::error::{ErrorKind, Result};
 use crate::kernel::pagemap;
-use crate::process::head::parse_head;
-use crate::process::identity::is_gone;
-use crate::process::mapping::Device;
-use crate::process::root::{ProcRoot, ProcessDir};
-use crate::units::{Absent, Figure, PageSize, Reason};
+use crate::process::failure::read_error;
+use crate::process::handle::Process;
+use crate::process::head::{Device, parse_head};
+use crate::process::mapped_file::Place;
+use crate::units::{Figure, PageSize};
 
 /// A mapping of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,26 +19,31 @@ pub struct FileMapping {
     pub addresses: Range<u64>,
     /// Where in the file it begins, in bytes.
     pub offset: u64,
-    /// The device as the kernel prints it, which need not be what `stat` says of the file (btrfs, overlayfs).
+    /// The device as the kernel prints it. `stat` of the file may give another one (btrfs, overlayfs).
     pub device: Device,
     /// The inode.
     pub inode: u64,
+    /// The name as `maps` prints it.
+    pub path: Vec<u8>,
 }
 
-const NOT_ALLOWED: Absent =
-    Absent::new(Reason::Denied, "only root and CAP_CHECKPOINT_RESTORE see which file a mapping is of");
-
-/// The mappings of `pid` whose inode has this number, whatever their device, in the order of their addresses.
-///
-/// # Errors
-/// [`ErrorKind::Denied`]: another user's process. [`ErrorKind::NotFound`]: it is gone.
-pub fn read_mappings_of_inode(root: &ProcRoot, pid: u32, inode: u64) -> Result<Vec<FileMapping>> {
-    let directory = ProcessDir::open(root, pid)?;
-    let text = directory.read_file("maps", u64::MAX).map_err(|error| read_error(pid, &error))?;
-    Ok(parse_mappings_of_inode(&text, inode))
+impl Process {
+    /// The mappings of files with this inode number, on any device, in the order of their addresses. A kernel thread or
+    /// a zombie has none.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Denied`]: another user's process. [`ErrorKind::NotFound`]: it has exited.
+    pub fn read_mappings_of_inode(&self, inode: u64) -> Result<Vec<FileMapping>> {
+        let memory = match self.memory() {
+            Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(Vec::new()),
+            found => found?,
+        };
+        let text = memory.directory.read_file("maps", u64::MAX).map_err(|error| read_error(self.pid(), &error))?;
+        Ok(parse_mappings_of_inode(&text, inode))
+    }
 }
 
-/// The same from the text of a `maps` file; a line that is none is passed over.
+/// The same from the text of `maps`. Invalid lines are skipped.
 fn parse_mappings_of_inode(text: &[u8], inode: u64) -> Vec<FileMapping> {
     let heads = text.split(|byte| *byte == b'\n').filter_map(|line| parse_head(line).ok());
     heads
@@ -53,38 +53,29 @@ fn parse_mappings_of_inode(text: &[u8], inode: u64) -> Vec<FileMapping> {
             offset: head.offset,
             device: head.device,
             inode: head.inode,
+            path: head.name.to_vec(),
         })
         .collect()
 }
 
 impl FileMapping {
-    /// Whether it is of the file that `fstat` says has this `device` and the mapping's inode.
-    ///
-    /// Where the kernel prints another device, `/proc/PID/map_files` is asked, which only some may.
+    /// Whether this mapping of `process` is of the file with this identity: device and inode, as `fstat` gives them.
     ///
     /// # Errors
-    /// It cannot be told.
-    pub fn is_of(&self, root: &ProcRoot, pid: u32, device: u64) -> Figure<bool> {
-        let printed = (u64::from(self.device.major), u64::from(self.device.minor));
-        if printed == (stat::major(device), stat::minor(device)) {
-            return Ok(true);
-        }
-        let link = format!("map_files/{:x}-{:x}", self.addresses.start, self.addresses.end);
-        match std::fs::metadata(root.pid_path(pid, &link)) {
-            Ok(file) => Ok((file.dev(), file.ino()) == (device, self.inode)),
-            Err(error) if is_gone(&error) => Ok(false),
-            Err(_) => Err(NOT_ALLOWED),
-        }
+    /// The mapped file is not accessible, or has gone.
+    pub fn is_of(&self, process: &Process, identity: (u64, u64)) -> Figure<bool> {
+        let (start, end) = (self.addresses.start, self.addresses.end);
+        let place = Place { start, end, device: self.device, inode: self.inode, path: &self.path };
+        Ok(process.open_place(&place)?.identity() == identity)
     }
 
-    /// Which pages of the file the process has in its page table through this mapping: runs of page numbers of the file.
-    /// Pages that it has copied for itself (`MAP_PRIVATE`, written to) are no pages of the file and not among them.
+    /// Which pages of the file `process` has in its page table through this mapping: runs of page numbers of the file.
+    /// Pages that it has copied for itself (`MAP_PRIVATE`, written to) do not belong to the file and are left out.
     ///
     /// # Errors
-    /// As [`read_mappings_of_inode`].
-    pub fn read_present_pages(&self, root: &ProcRoot, pid: u32, page: PageSize) -> Result<Vec<Range<u64>>> {
-        let directory = ProcessDir::open(root, pid)?;
-        let file = directory.open_file("pagemap").map_err(|error| read_error(pid, &error))?;
+    /// As [`Process::read_mappings_of_inode`].
+    pub fn read_present_pages(&self, process: &Process, page: PageSize) -> Result<Vec<Range<u64>>> {
+        let file = process.open_memory_file("pagemap")?;
         let first = self.offset / page.bytes();
         let mut present = Vec::new();
         pagemap::read_states(&file, self.addresses.clone(), page, |run| {
@@ -92,24 +83,18 @@ impl FileMapping {
                 present.push(first.saturating_add(run.pages.start)..first.saturating_add(run.pages.end));
             }
         })
-        .map_err(|error| read_error(pid, &error))?;
+        .map_err(|error| read_error(process.pid(), &error))?;
         Ok(present)
-    }
-}
-
-fn read_error(pid: u32, error: &io::Error) -> Error {
-    match is_gone(error) {
-        true => Error::pid(pid, ErrorKind::NotFound, "exited while it was read"),
-        false => Error::io(Subject::Pid(pid), error),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::MetadataExt;
 
     #[test]
-    fn only_the_mappings_of_the_inode_are_taken() {
+    fn only_mappings_with_the_inode_are_returned() {
         let text = b"1000-3000 r--s 00002000 fe:00 77    /a b\n3000-4000 rw-p 00000000 00:00 0 \nnonsense\n\
                      5000-6000 r-xp 00000000 fe:01 77    /c\n";
         let found = parse_mappings_of_inode(text, 77);
@@ -119,16 +104,16 @@ mod tests {
     }
 
     #[test]
-    fn the_program_that_runs_is_mapped_by_itself() {
-        let root = ProcRoot::live();
+    fn a_process_maps_its_own_program() {
+        let process = Process::own().unwrap();
         let program = std::fs::metadata("/proc/self/exe").unwrap();
-        let found = read_mappings_of_inode(&root, std::process::id(), program.ino()).unwrap();
+        let found = process.read_mappings_of_inode(program.ino()).unwrap();
         assert!(!found.is_empty());
+        assert!(found.iter().all(|mapping| mapping.is_of(&process, (program.dev(), program.ino())) == Ok(true)));
+        assert!(found.iter().all(|mapping| mapping.is_of(&process, (program.dev() + 1, program.ino())) == Ok(false)));
         let pages: u64 = found
             .iter()
-            .flat_map(|mapping| {
-                mapping.read_present_pages(&root, std::process::id(), crate::kernel::page_size()).unwrap()
-            })
+            .flat_map(|mapping| mapping.read_present_pages(&process, crate::kernel::page_size()).unwrap())
             .map(|run| run.end - run.start)
             .sum();
         assert!(pages > 0);

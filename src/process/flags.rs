@@ -1,6 +1,6 @@
 //! `VmFlags` of smaps in words.
 //!
-//! Two letters a flag, from `show_smap_vma_flags` in the kernel's `fs/proc/task_mmu.c` and the table in its
+//! Each flag has two letters, from `show_smap_vma_flags` in the kernel's `fs/proc/task_mmu.c` and the table in its
 //! `Documentation/filesystems/proc.rst`, of every version from 3.8 (the first with the line) to 6.19.
 
 /// One flag.
@@ -8,7 +8,7 @@
 pub struct Flag {
     /// Its two letters.
     pub code: &'static str,
-    /// What it says of the mapping, in a few words.
+    /// What it means, in a few words.
     pub words: &'static str,
 }
 
@@ -59,7 +59,7 @@ pub const FLAGS: &[Flag] = &[
     flag("dp", "dropped under memory pressure"),
     flag("mp", "bounds tables (MPX)"),
     flag("gu", "may hold guard regions"),
-    flag("??", "a flag that this kernel does not name"),
+    flag("??", "a flag without a name in this kernel"),
 ];
 
 /// The flag with these two letters.
@@ -67,7 +67,7 @@ pub fn find_flag(code: &[u8]) -> Option<&'static Flag> {
     FLAGS.iter().find(|flag| flag.code.as_bytes() == code)
 }
 
-/// The flags of a `VmFlags` value in words, in its order; the letters themselves of a flag that is not known here.
+/// The flags of a `VmFlags` value in words, in the same order. An unknown flag is returned as its letters.
 pub fn flags_in_words(value: &[u8]) -> impl Iterator<Item = std::borrow::Cow<'_, str>> {
     codes(value).map(|code| match find_flag(code) {
         Some(flag) => flag.words.into(),
@@ -89,14 +89,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn flags_are_put_into_words_and_unknown_ones_kept() {
+    fn flags_become_words_and_unknown_ones_are_kept() {
         let words: Vec<_> = flags_in_words(b"rd wr gd zz ").collect();
         assert_eq!(words, ["readable", "writable", "stack: grows down", "zz"]);
         assert!(has_flag(b"rd wr mr", "wr") && !has_flag(b"rd wr mr", "w") && !has_flag(b"", "rd"));
     }
 
     #[test]
-    fn each_code_has_two_letters_and_stands_once() {
+    fn each_code_has_two_letters_and_is_listed_once() {
         for (place, flag) in FLAGS.iter().enumerate() {
             assert!(flag.code.len() == 2 && !flag.words.is_empty());
             assert!(FLAGS.iter().skip(place + 1).all(|other| other.code != flag.code), "{}", flag.code);
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn every_flag_of_the_own_mappings_is_known() {
+    fn every_flag_of_our_own_mappings_is_known() {
         let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap();
         for line in smaps.lines().filter_map(|line| line.strip_prefix("VmFlags:")) {
             for code in codes(line.as_bytes()) {

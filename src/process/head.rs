@@ -1,10 +1,26 @@
 //! The head line of a mapping, as `maps` and `smaps` share it:
 //! `5642b5d6a000-5642b5d6c000 r--p 00000000 fe:00 247030                     /usr/bin/cat`
 //!
-//! Written by `show_vma_header_prefix` and `show_map_vma` in the kernel's `fs/proc/task_mmu.c`: hexadecimal but for the
-//! inode, one space between the first five fields, then spaces up to column 73 and the name, if there is one.
+//! Written by `show_vma_header_prefix` and `show_map_vma` in the kernel's `fs/proc/task_mmu.c`: everything except the
+//! inode is hexadecimal, one space separates the first five fields, then spaces up to column 73 and the name, if any.
 
-use crate::process::mapping::Device;
+use std::fmt;
+
+/// The device of a mapped file as smaps prints it. `stat` of the same file may give another one (btrfs, overlayfs).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Device {
+    /// The major number.
+    pub major: u32,
+    /// The minor number.
+    pub minor: u32,
+}
+
+impl fmt::Display for Device {
+    /// As smaps prints it: `fe:00`.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{:02x}:{:02x}", self.major, self.minor)
+    }
+}
 
 /// One head line, its name borrowed from the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,20 +31,20 @@ pub(super) struct Head<'t> {
     pub(super) offset: u64,
     pub(super) device: Device,
     pub(super) inode: u64,
-    /// The name, which may hold any byte but a newline; empty where the mapping has none.
+    /// The name, which may contain any byte except a newline; empty if the mapping has none.
     pub(super) name: &'t [u8],
 }
 
-/// Whether `line` begins as a head does: hexadecimal digits in lower case, then `-`.
+/// Whether `line` begins like a head: hexadecimal digits in lower case, then `-`.
 ///
-/// A key of smaps begins with a capital letter in every kernel so far. One in small letters would still be told apart,
-/// because its colon comes first.
+/// A key of smaps begins with a capital letter in every kernel so far. One in lower case would still not be mistaken
+/// for a head, because its colon comes first.
 pub(super) fn is_head(line: &[u8]) -> bool {
     let digits = line.iter().take_while(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')).count();
     digits > 0 && line.get(digits) == Some(&b'-')
 }
 
-/// Parses one head line without its newline; the reason in words where it is not one.
+/// Parses one head line without its newline; if it is not one, the reason in words.
 pub(super) fn parse_head(line: &[u8]) -> Result<Head<'_>, &'static str> {
     let (start, rest) = hex(line, b'-').ok_or("the start address is not a hexadecimal number")?;
     let (end, rest) = hex(rest, b' ').ok_or("the end address is not a hexadecimal number")?;
@@ -39,7 +55,7 @@ pub(super) fn parse_head(line: &[u8]) -> Result<Head<'_>, &'static str> {
     let device = device(major, minor).ok_or("the device number is too large")?;
     let (inode, rest) = decimal(rest).ok_or("the inode is not a number")?;
     let name = match rest {
-        [] | [b' ', ..] => rest.trim_padding(),
+        [] | [b' ', ..] => trim_padding(rest),
         _ => return Err("the inode is not a number"),
     };
     if start >= end {
@@ -48,16 +64,10 @@ pub(super) fn parse_head(line: &[u8]) -> Result<Head<'_>, &'static str> {
     Ok(Head { start, end, perm, offset, device, inode, name })
 }
 
-/// Only spaces are padding: a name may begin with a tab.
-trait TrimSpaces {
-    fn trim_padding(&self) -> &Self;
-}
-
-impl TrimSpaces for [u8] {
-    fn trim_padding(&self) -> &[u8] {
-        let padding = self.iter().take_while(|byte| **byte == b' ').count();
-        self.get(padding..).unwrap_or_default()
-    }
+/// Removes the padding, which is spaces only: a name may begin with a tab.
+fn trim_padding(text: &[u8]) -> &[u8] {
+    let padding = text.iter().take_while(|byte| **byte == b' ').count();
+    text.get(padding..).unwrap_or_default()
 }
 
 /// `rwxp` and a space.
@@ -92,7 +102,7 @@ fn hex(text: &[u8], stop: u8) -> Option<(u64, &[u8])> {
     None
 }
 
-/// A decimal number of 64 bits and the rest of the text. Absent without a digit or where it does not fit.
+/// A decimal number of 64 bits and the rest of the text; none without a digit or if it does not fit.
 pub(super) fn decimal(text: &[u8]) -> Option<(u64, &[u8])> {
     let mut value = 0u64;
     let mut place = 0;
@@ -158,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_head_is_refused() {
+    fn other_lines_are_rejected() {
         for line in [
             &b""[..],
             b"-",
@@ -182,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn heads_and_keys_are_told_apart() {
+    fn heads_are_recognized() {
         assert!(is_head(b"00400000-0040b000 r-xp"));
         assert!(!is_head(b"Rss: 8 kB"));
         assert!(!is_head(b"cafe: 8-9 kB"));

@@ -1,27 +1,27 @@
 //! The regular files that a process holds: those that it maps, and those that it has open.
 //!
-//! They are named as the process sees them and reached through its own links in `/proc` (`map_files`, `fd`), which lead
-//! to the file itself: deleted ones and those of another mount namespace are found, and none that has taken their place.
+//! They are named as the process sees them and reached through its own links in `/proc` (`map_files`, `fd`), which
+//! lead to the file itself. So deleted files and those of another mount namespace are found, and never a file that has
+//! replaced one of them.
 
 use std::collections::HashMap;
-use std::ffi::{CString, OsString};
+use std::ffi::CString;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, readlinkat};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
+use nix::fcntl::AtFlags;
+use nix::sys::stat::{FileStat, SFlag, fstat, fstatat};
 
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::open;
-use crate::process::head::parse_head;
-use crate::process::identity::read_stat;
-use crate::process::mapping::Device;
-use crate::process::read::{place_of_memory, read_error};
-use crate::process::root::{ProcRoot, ProcessDir};
+use crate::process::directory::Directory;
+use crate::process::failure::read_error;
+use crate::process::handle::Process;
+use crate::process::head::{Head, parse_head};
+use crate::process::mapped_file::{Place, Way, open_mapped, path_of};
+use crate::units::{Absent, Reason};
 
 /// How a process holds a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -55,12 +55,12 @@ pub struct HeldFile {
 }
 
 impl HeldFile {
-    /// Its name as the process sees it; the kernel adds ` (deleted)` where it has none any more.
+    /// Its name as the process sees it. The kernel appends ` (deleted)` if the name was removed.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Its device and inode, from `stat`.
+    /// Its device and inode, as `fstat` gives them.
     pub fn identity(&self) -> (u64, u64) {
         self.identity
     }
@@ -75,7 +75,7 @@ impl HeldFile {
 /// open in the order of their descriptors.
 #[derive(Debug)]
 pub struct HeldFiles {
-    directory: ProcessDir,
+    directory: Directory,
     files: Vec<HeldFile>,
     failures: Vec<Error>,
 }
@@ -86,26 +86,26 @@ impl HeldFiles {
         self.files.iter()
     }
 
-    /// What is held and cannot be reached, and why.
+    /// The held files that could not be reached, and why.
     pub fn failures(&self) -> &[Error] {
         &self.failures
     }
 
-    /// Opens one for reading: the file itself, with a description of our own, so that nothing changes for the process.
+    /// Opens one for reading: the file itself, with our own file description, so that nothing changes for the process.
     ///
     /// # Errors
-    /// [`ErrorKind::Changed`]: the process does not hold it there any more. Else those of `open(2)`.
+    /// [`ErrorKind::Changed`]: the process no longer holds it there. Else those of `open(2)`.
     pub fn open(&self, file: &HeldFile) -> Result<OwnedFd> {
         let fail = |errno| Error::errno(Subject::Path(file.path.clone()), errno);
         let link = CString::new(file.link.as_os_str().as_encoded_bytes()).map_err(|_| fail(Errno::EINVAL))?;
         let quiet = match open::quietly_at(self.directory.as_fd(), &link, true) {
             Ok(quiet) => quiet,
-            Err(Errno::ENOENT | Errno::ESRCH | Errno::ENXIO) => return Err(let_go(file)),
+            Err(Errno::ENOENT | Errno::ESRCH | Errno::ENXIO) => return Err(released(file)),
             Err(errno) => return Err(fail(errno)),
         };
         match fstat(&quiet.file).map_err(fail)? {
-            stat if identity(&stat) == file.identity => Ok(quiet.file.into()),
-            _ => Err(let_go(file)),
+            stat if (stat.st_dev, stat.st_ino) == file.identity => Ok(quiet.file.into()),
+            _ => Err(released(file)),
         }
     }
 }
@@ -119,112 +119,81 @@ impl<'f> IntoIterator for &'f HeldFiles {
     }
 }
 
-fn let_go(file: &HeldFile) -> Error {
-    Error::path(&file.path, ErrorKind::Changed, "the process let go of it before it could be measured")
+fn released(file: &HeldFile) -> Error {
+    Error::path(&file.path, ErrorKind::Changed, "the process released it before it could be measured")
 }
 
-/// Reads which files `pid` holds. Nothing that it holds is opened: FIFOs, sockets and devices are left out.
-///
-/// # Errors
-/// [`ErrorKind::NotFound`]: no such process. [`ErrorKind::Denied`]: another user's process.
-/// [`ErrorKind::Unsupported`]: a kernel thread, a zombie, or a process in a capture.
-pub fn read_held_files(root: &ProcRoot, pid: u32) -> Result<HeldFiles> {
-    if !root.is_live() {
-        return Err(Error::pid(pid, ErrorKind::Unsupported, "a capture has no files"));
+impl Process {
+    /// Reads which files the process holds. None of them is opened; FIFOs, sockets and devices are left out.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`]: it has exited. [`ErrorKind::Denied`]: another user's process.
+    /// [`ErrorKind::Unsupported`]: a kernel thread, a zombie, or a process in a capture.
+    pub fn read_held_files(&self) -> Result<HeldFiles> {
+        self.require_live("a capture has no files")?;
+        let directory = self.memory()?.directory;
+        let mut reader =
+            Reader { directory: &directory, files: Vec::new(), places: HashMap::new(), unreachable: Vec::new() };
+        reader.read_mapped().map_err(|error| read_error(self.pid(), &error))?;
+        reader.read_open().map_err(|error| read_error(self.pid(), &error))?;
+        let (files, failures) = reader.finish();
+        Ok(HeldFiles { directory, files, failures })
     }
-    let directory = ProcessDir::open(root, pid)?;
-    let stat = read_stat(&directory)?;
-    // The files of a process whose first thread has ended are those of a thread that is left.
-    let thread = PathBuf::from(place_of_memory(root, pid, stat.as_ref())?);
-    let mut reader =
-        Reader { directory: &directory, thread, files: Vec::new(), places: HashMap::new(), lost: Vec::new() };
-    reader.read_mapped().map_err(|error| read_error(pid, &error))?;
-    reader.read_open().map_err(|error| read_error(pid, &error))?;
-    let (files, failures) = reader.finish();
-    Ok(HeldFiles { directory, files, failures })
-}
-
-/// A file behind a mapping, as `maps` names it.
-struct MappedFile {
-    device: Device,
-    inode: u64,
-    name: Vec<u8>,
-    range: (u64, u64),
 }
 
 /// Collects the files of one process.
 struct Reader<'d> {
-    directory: &'d ProcessDir,
-    /// The directory of the thread to look at, below that of the process; empty for the process itself.
-    thread: PathBuf,
+    directory: &'d Directory,
     files: Vec<HeldFile>,
     /// Where in `files` a file is.
     places: HashMap<(u64, u64), usize>,
-    /// Mapped files that could not be reached.
-    lost: Vec<MappedFile>,
+    /// Mapped files that could not be reached: inode, path and reason.
+    unreachable: Vec<(u64, PathBuf, Absent)>,
 }
 
 impl Reader<'_> {
     fn read_mapped(&mut self) -> io::Result<()> {
         let mut text = Vec::new();
-        let maps = self.thread.join("maps");
-        self.directory.open_file(&maps.to_string_lossy())?.read_to_end(&mut text)?;
-        let mut last = (Device::default(), 0);
-        for file in text.split(|byte| *byte == b'\n').filter_map(parse_mapped_file) {
-            // A file is most often mapped several times in a row.
-            if last != (file.device, file.inode) {
-                last = (file.device, file.inode);
-                self.add_mapped(file);
+        self.directory.open_file("maps")?.read_to_end(&mut text)?;
+        let mut last = None;
+        for head in text.split(|byte| *byte == b'\n').filter_map(parse_mapped_file) {
+            // A file is usually mapped several times in a row.
+            let file = (head.device, head.inode, head.name);
+            if last != Some(file) {
+                last = Some(file);
+                self.add_mapped(&head);
             }
         }
         Ok(())
     }
 
-    /// Finds the file behind a mapping: through its link, which needs privileges, or under its name in the process's own
-    /// view of the file systems, if it still has the inode that is mapped.
-    fn add_mapped(&mut self, file: MappedFile) {
-        let link = PathBuf::from(format!("map_files/{:x}-{:x}", file.range.0, file.range.1));
-        match self.stat(&link) {
-            Ok(stat) => {
-                let path = self.read_link(&link).unwrap_or_else(|| PathBuf::from(OsString::from_vec(file.name)));
-                self.add(path, link, &stat, Held::Mapped);
+    fn add_mapped(&mut self, head: &Head<'_>) {
+        let name = path_of(head.name);
+        match open_mapped(self.directory, &Place::of_head(head)) {
+            Ok(file) => {
+                let target = self.directory.read_link(&file.link).ok().filter(|_| file.way() == Way::MapFiles);
+                self.add(target.unwrap_or(name), file.link.clone(), file.identity(), file.is_regular(), Held::Mapped);
             }
-            Err(_) => {
-                let name = OsString::from_vec(file.name.clone());
-                let link = self.thread.join("root").join(Path::new(&name).strip_prefix("/").unwrap_or(Path::new("")));
-                match self.stat(&link) {
-                    Ok(stat) if stat.st_ino == file.inode => self.add(name.into(), link, &stat, Held::Mapped),
-                    _ => self.lost.push(file),
-                }
-            }
+            Err(absent) => self.unreachable.push((head.inode, name, absent)),
         }
     }
 
     fn read_open(&mut self) -> io::Result<()> {
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let fds = self.thread.join("fd");
-        let mut listing = Dir::openat(self.directory, &fds, flags, Mode::empty())?;
-        for entry in listing.iter() {
-            let entry = entry?;
-            let number = entry.file_name().to_string_lossy();
-            if number.starts_with('.') {
-                continue;
-            }
-            let link = fds.join(number.as_ref());
+        for number in self.directory.read_numbers("fd")? {
+            let link = PathBuf::from(format!("fd/{number}"));
             // A descriptor may be closed at any time.
-            if let (Ok(stat), Some(path)) = (self.stat(&link), self.read_link(&link)) {
-                self.add(path, link, &stat, Held::Open);
+            let stat = fstatat(self.directory, &link, AtFlags::empty());
+            if let (Ok(stat), Ok(path)) = (stat, self.directory.read_link(&link)) {
+                self.add(path, link, (stat.st_dev, stat.st_ino), is_regular(&stat), Held::Open);
             }
         }
         Ok(())
     }
 
-    fn add(&mut self, path: PathBuf, link: PathBuf, stat: &FileStat, held: Held) {
-        let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
-        if kind != SFlag::S_IFREG {
+    fn add(&mut self, path: PathBuf, link: PathBuf, identity: (u64, u64), is_regular: bool, held: Held) {
+        if !is_regular {
             return;
         }
-        let identity = identity(stat);
         let known = self.places.get(&identity).and_then(|place| self.files.get_mut(*place));
         match known {
             Some(file) if file.held != held => file.held = Held::Both,
@@ -238,60 +207,42 @@ impl Reader<'_> {
 
     /// The files, and what could not be reached even through a descriptor.
     fn finish(mut self) -> (Vec<HeldFile>, Vec<Error>) {
-        let mut failures = Vec::new();
-        for file in self.lost {
-            let path = PathBuf::from(OsString::from_vec(file.name));
-            let same = |held: &&mut HeldFile| held.identity.1 == file.inode && held.path == path;
+        let mut failures: Vec<Error> = Vec::new();
+        for (inode, path, absent) in self.unreachable {
+            let same = |held: &&mut HeldFile| held.identity.1 == inode && held.path == path;
             match self.files.iter_mut().find(same) {
                 Some(held) => held.held = Held::Both,
-                None => failures.push(unreachable_file(&path)),
+                None => {
+                    let failure = unreachable(&path, absent);
+                    if failures.last() != Some(&failure) {
+                        failures.push(failure);
+                    }
+                }
             }
         }
         (self.files, failures)
     }
+}
 
-    fn stat(&self, link: &Path) -> nix::Result<FileStat> {
-        fstatat(self.directory, link, AtFlags::empty())
+fn unreachable(path: &Path, absent: Absent) -> Error {
+    let advice = "run as root, who can open any mapped file";
+    match absent.reason {
+        Reason::Denied => Error::path(path, ErrorKind::Denied, "it is mapped, but cannot be opened as the mapped file")
+            .with_advice(advice),
+        Reason::Vanished => {
+            Error::path(path, ErrorKind::Denied, "it is mapped, but no longer has this name").with_advice(advice)
+        }
+        _ => Error::path(path, ErrorKind::Unsupported, format!("it is mapped, but {}", absent.why)),
     }
-
-    fn read_link(&self, link: &Path) -> Option<PathBuf> {
-        readlinkat(self.directory, link).ok().map(PathBuf::from)
-    }
 }
 
-fn unreachable_file(path: &Path) -> Error {
-    Error::path(path, ErrorKind::Denied, "is mapped, but no longer under this name")
-        .with_advice("run as root, who may open what a process maps")
+fn is_regular(stat: &FileStat) -> bool {
+    SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG
 }
 
-fn identity(stat: &FileStat) -> (u64, u64) {
-    (stat.st_dev, stat.st_ino)
-}
-
-/// The file behind a line of `maps`; none where there is no file.
-fn parse_mapped_file(line: &[u8]) -> Option<MappedFile> {
-    let head = parse_head(line).ok()?;
-    let is_file = head.inode != 0 && head.name.starts_with(b"/");
-    is_file.then(|| MappedFile {
-        device: head.device,
-        inode: head.inode,
-        name: unescape(head.name),
-        range: (head.start, head.end),
-    })
-}
-
-/// Undoes the one escape of `maps`: a newline is written as `\012`.
-fn unescape(name: &[u8]) -> Vec<u8> {
-    let mut plain = Vec::with_capacity(name.len());
-    let mut rest = name;
-    while let Some(place) = memchr::memmem::find(rest, br"\012") {
-        let (before, after) = rest.split_at(place);
-        plain.extend_from_slice(before);
-        plain.push(b'\n');
-        rest = after.get(4..).unwrap_or_default();
-    }
-    plain.extend_from_slice(rest);
-    plain
+/// A line of `maps`, if its mapping has a file.
+fn parse_mapped_file(line: &[u8]) -> Option<Head<'_>> {
+    parse_head(line).ok().filter(|head| head.inode != 0 && head.name.starts_with(b"/"))
 }
 
 #[cfg(test)]
@@ -302,8 +253,7 @@ mod tests {
     fn only_mappings_of_files_are_taken() {
         let line = br"7f0000000000-7f0000002000 r--s 00000000 fe:00 4711    /tmp/a\012b (deleted)";
         let file = parse_mapped_file(line).unwrap();
-        assert_eq!((file.inode, file.range), (4711, (0x7f00_0000_0000, 0x7f00_0000_2000)));
-        assert_eq!(file.name, b"/tmp/a\nb (deleted)");
+        assert_eq!((file.inode, path_of(file.name)), (4711, "/tmp/a\nb (deleted)".into()));
         for line in [
             &b"7f0000000000-7f0000002000 rw-p 00000000 00:00 0"[..],
             b"7f0000000000-7f0000002000 rw-p 00000000 00:00 0      [heap]",

@@ -1,31 +1,32 @@
-//! What a mapping is: heap, stack, code, file, anonymous, shared …, from its first line and, where smaps gave them, its
+//! What a mapping is: heap, stack, code, file, anonymous, shared …, from its line in `maps` and, if smaps was read, its
 //! flags.
 //!
-//! | kind | told by |
+//! | kind | recognized by |
 //! |---|---|
 //! | heap | `[heap]`: it overlaps the break area |
 //! | stack | `[stack]`, `[stack:TID]` (before 4.5), or the flag `gd` |
-//! | vdso | `[vdso]`, `[vvar]`, `[vvar_vclock]`, `[vsyscall]`, and the names that other architectures have for them |
-//! | special | any other name of the kernel's own in brackets: `[uprobes]`, `[rollup]` |
+//! | vdso | `[vdso]`, `[vvar]`, `[vvar_vclock]`, `[vsyscall]`, and the names of these on other architectures |
+//! | special | any other name in brackets: `[uprobes]`, `[rollup]` |
 //! | huge pages | the flag `ht`, or `/anon_hugepage (deleted)` |
 //! | SysV | `/SYSV%08x (deleted)`: a segment of `shmget` |
-//! | shared anonymous | `/dev/zero (deleted)`, `[anon_shmem:NAME]`: memory of `MAP_SHARED` without a file |
+//! | shared anonymous | `/dev/zero (deleted)`, `[anon_shmem:NAME]`: `MAP_SHARED` memory without a file |
 //! | memfd | `/memfd:NAME (deleted)`: a file of `memfd_create` |
 //! | anon inode | `anon_inode:…`, `[io_uring]` and other files without a name: a socket, `dmabuf`, kvm |
 //! | device | a name below `/dev` that is not shared memory, or the flags `io`, `pf` |
 //! | code | a file, mapped executable |
-//! | data | a file, mapped private and writable: what is written becomes anonymous memory |
+//! | data | a file, mapped private and writable: written pages become anonymous memory |
 //! | file | any other mapping of a file |
-//! | guard | no name, no file, no access (`---p`), at most 1 MiB, and a readable mapping or a stack right below or above it; of any length beside `[stack]`: as a thread library puts below a stack, and the loader between parts of a library |
-//! | reserved | any other without name, file and access: address space that is kept free, as by an allocator; no memory |
+//! | guard | no name, file or access (`---p`), at most 1 MiB, next to a readable mapping; any size next to `[stack]` |
+//! | reserved | any other without name, file and access: address space that an allocator keeps for later; no memory |
 //! | anonymous | no name and no file, or `[anon:NAME]` |
 //!
-//! The names of files are the file's owner's to choose: a file may be called `/memfd:x (deleted)`. A kind that the kernel's
-//! internal file systems give (SysV, shared anonymous, memfd, huge pages) therefore needs an unnumbered device too, as all
-//! of them have; a tmpfs has one as well, so that a file there can still pass for one of them.
+//! The owner of a file chooses its name: a file may be called `/memfd:x (deleted)`. The kinds that come from the
+//! kernel's internal file systems (SysV, shared anonymous, memfd, huge pages) therefore also require an unnumbered
+//! device. tmpfs has one as well, so that a file there can still be mistaken for one of them.
 
 use crate::process::flags::has_flag;
-use crate::process::mapping::{Device, Mapping};
+use crate::process::head::Device;
+use crate::process::mapping::Mapping;
 
 /// What a mapping is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,22 +51,22 @@ pub enum MappingKind {
     SysV,
     /// Pages of hugetlb.
     HugePages,
-    /// What the kernel maps into each process: `[vdso]` and its data.
+    /// Mapped by the kernel into every process: `[vdso]` and its data.
     Vdso,
-    /// Untouchable pages beside memory, as below a stack.
+    /// Inaccessible pages next to memory, such as below a stack.
     Guard,
-    /// Address space without access that is kept for later.
+    /// Inaccessible address space that is reserved for later.
     Reserved,
     /// A file without a name.
     AnonymousInode,
     /// Memory of a device.
     Device,
-    /// Another mapping that the kernel names itself.
+    /// Another mapping with a name in brackets.
     Special,
 }
 
 impl MappingKind {
-    /// Every kind, in the order in which people look for them.
+    /// Every kind, the ones that people look for most first.
     pub const ALL: [MappingKind; 16] = [
         MappingKind::Heap,
         MappingKind::Stack,
@@ -85,8 +86,8 @@ impl MappingKind {
         MappingKind::Special,
     ];
 
-    /// The kind of a mapping. `flags` is its `VmFlags`, where they were read; without them a kind that only they tell (a
-    /// stack of another name, hugetlb behind a memfd) is that of the name.
+    /// The kind of a mapping. `flags` is its `VmFlags`, if they were read. Some kinds are recognized only by them (a
+    /// stack without a name, hugetlb behind a memfd).
     pub fn of(mapping: &Mapping<'_>, flags: Option<&[u8]>) -> MappingKind {
         let has = |code| flags.is_some_and(|flags| has_flag(flags, code));
         if has("ht") {
@@ -98,7 +99,7 @@ impl MappingKind {
         }
     }
 
-    /// Its name in columns and filters: one word that never changes.
+    /// Its name in columns and filters: one word, which will not change.
     pub fn word(self) -> &'static str {
         match self {
             MappingKind::Heap => "heap",
@@ -121,7 +122,7 @@ impl MappingKind {
     }
 }
 
-/// Whether there is a file: the kernel gives an inode or a device of files alone.
+/// Whether there is a file: only then the kernel prints an inode or a device.
 pub(super) fn has_file(mapping: &Mapping<'_>) -> bool {
     mapping.inode() != 0 || mapping.device() != Device::default()
 }
@@ -142,11 +143,11 @@ fn kind_without_file(mapping: &Mapping<'_>, grows_down: bool) -> MappingKind {
     }
 }
 
-/// A guard is longer than this only beside a stack. Thread libraries take a page to some dozen; an allocator reserves tens of
-/// MiB behind the memory that it uses (64 MiB for an arena of glibc).
+/// The largest guard that is not next to `[stack]`. Thread libraries use one page to some dozens; allocators reserve
+/// tens of MiB (64 MiB for an arena of glibc).
 const LONGEST_GUARD: u64 = 1 << 20;
 
-/// Whether memory that can be touched, or a stack, is right below or above.
+/// Whether accessible memory or a stack is adjacent.
 fn guards(mapping: &Mapping<'_>) -> bool {
     let below = mapping.neighbour_below().filter(|below| below.end() == mapping.start());
     let above = mapping.neighbour_above().filter(|above| above.start() == mapping.end());
@@ -159,7 +160,8 @@ fn guards(mapping: &Mapping<'_>) -> bool {
     [below, above].into_iter().flatten().any(counts)
 }
 
-/// `[vdso]`, its data and its forerunners; `[sigpage]` and `[vectors]` of arm, `[compat_vdso]`, `[vdso32]` of sparc and mips.
+/// `[vdso]`, its data and its predecessors; `[sigpage]` and `[vectors]` of arm; `[compat_vdso]` and `[vdso32]` of
+/// sparc and mips.
 const KERNEL_NAMES: &[&[u8]] = &[
     b"[vdso]",
     b"[vvar]",
@@ -185,7 +187,7 @@ fn kind_of_file(mapping: &Mapping<'_>, is_device_memory: bool) -> MappingKind {
         b"/dev/zero" if mapping.perm().ends_with('p') => MappingKind::Anonymous,
         _ if is_device_memory => MappingKind::Device,
         name if name.starts_with(b"/dev/") && !is_memory_below_dev(name) => MappingKind::Device,
-        // `dmabuf:` and what else has no path; an unreachable path begins with a parenthesis.
+        // `dmabuf:` and others without a path; an unreachable path begins with a parenthesis.
         name if !name.starts_with(b"/") && !name.starts_with(b"(unreachable)") => MappingKind::AnonymousInode,
         _ if mapping.perm().contains('x') => MappingKind::Code,
         _ if mapping.perm().contains('w') && mapping.perm().ends_with('p') => MappingKind::Data,
@@ -193,18 +195,18 @@ fn kind_of_file(mapping: &Mapping<'_>, is_device_memory: bool) -> MappingKind {
     }
 }
 
-/// `/SYSV` and the key in eight digits, as `shmget` names it.
+/// `/SYSV` and a key of eight digits, the name that `shmget` gives.
 fn is_sysv(name: &[u8]) -> bool {
     let key = name.strip_prefix(b"/SYSV").and_then(|rest| rest.strip_suffix(DELETED));
     key.is_some_and(|key| key.len() == 8 && key.iter().all(u8::is_ascii_hexdigit))
 }
 
-/// File systems with ordinary files that are mounted there: POSIX shared memory and hugetlbfs.
+/// Whether it is on a file system with ordinary files that is mounted below `/dev`.
 fn is_memory_below_dev(name: &[u8]) -> bool {
     name.starts_with(b"/dev/shm/") || name.starts_with(b"/dev/hugepages/")
 }
 
-/// What the kernel puts behind the name of a file that was removed.
+/// What the kernel appends to the name of a file that was removed.
 pub(super) const DELETED: &[u8] = b" (deleted)";
 
 #[cfg(test)]
@@ -249,7 +251,7 @@ mod tests {
             ("rw-s 00000000 fe:00 7 /srv/data (deleted)", MappingKind::File),
             ("rw-s 00000000 fe:00 7 (unreachable)/data", MappingKind::File),
             ("rw-s 00000000 fe:00 7 //deleted", MappingKind::File),
-            // A file's owner chooses its name; a numbered device gives it away.
+            // On a numbered device these are ordinary names.
             ("rw-s 00000000 fe:00 7 /memfd:x (deleted)", MappingKind::File),
             ("rw-s 00000000 fe:00 7 /SYSV00000000 (deleted)", MappingKind::File),
             ("rw-s 00000000 00:01 7 /SYSVbackup (deleted)", MappingKind::File),
@@ -260,10 +262,10 @@ mod tests {
     }
 
     #[test]
-    fn a_guard_is_small_and_beside_memory_and_else_space_is_reserved() {
+    fn a_guard_is_small_and_next_to_memory_and_anything_else_is_reserved() {
         use MappingKind::{Anonymous, Guard, Reserved, Stack};
         for (lines, expected) in [
-            // A thread's stack; an arena and what is reserved for it; nothing near by.
+            // A thread's stack; an arena and its reserve; nothing adjacent.
             ("1000-2000 ---p 00000000 00:00 0 \n2000-9000 rw-p 00000000 00:00 0 \n", &[Guard, Anonymous][..]),
             ("1000-2000 rw-p 00000000 00:00 0 \n2000-4000000 ---p 00000000 00:00 0 \n", &[Anonymous, Reserved]),
             ("1000-2000 ---p 00000000 00:00 0 \n3000-4000 rw-p 00000000 00:00 0 \n", &[Reserved, Anonymous]),
@@ -278,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_tell_what_no_name_tells() {
+    fn flags_decide_what_the_name_does_not() {
         assert_eq!(kind("rw-s 00000000 00:0f 7 /memfd:x (deleted)", Some("rd wr sh ht ")), MappingKind::HugePages);
         assert_eq!(kind("rw-p 00000000 00:00 0 ", Some("rd wr gd ")), MappingKind::Stack);
         assert_eq!(kind("rw-s 00000000 00:16 7 /sys/bus/pci/resource0", Some("rd wr sh io pf ")), MappingKind::Device);
@@ -286,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_has_a_word_of_its_own() {
+    fn each_kind_has_its_own_word() {
         for (place, one) in MappingKind::ALL.iter().enumerate() {
             assert!(MappingKind::ALL.iter().skip(place + 1).all(|other| other.word() != one.word()));
         }

@@ -1,17 +1,17 @@
-//! The mappings of one process: what smaps said, in flat storage.
+//! The mappings of one process: the contents of smaps, in flat storage.
 //!
 //! Sixty thousand mappings of 24 keys are 43 MB of text. Here each head takes 48 bytes and each kept value 8, in one
 //! array per key, with no allocation per mapping. Nothing here reads or parses; see [`crate::process::smaps`].
 
-use std::fmt;
+use std::sync::Arc;
 
-use crate::process::fields::{FieldId, FieldUnit};
-use crate::process::head::Head;
+use crate::process::fields::{FieldId, FieldUnit, Fields, Wanted};
+use crate::process::head::{Device, Head};
 use crate::process::pool::Pool;
-use crate::units::Bytes;
+use crate::units::{Absent, Bytes, Figure, Reason};
 
-/// All mappings of one process, in the order of their addresses; none overlaps another. Each is as the kernel saw it in
-/// one moment, the list is not.
+/// All mappings of one process, in the order of their addresses, without overlaps. Each mapping is a snapshot; the list
+/// as a whole is not.
 #[derive(Debug, Clone)]
 pub struct Mappings {
     heads: Vec<Stored>,
@@ -22,7 +22,20 @@ pub struct Mappings {
     /// Values that are text.
     texts: Pool,
     changed: usize,
+    /// The names of the keys, and which of them were wanted; set once all mappings are there.
+    keys: Arc<Keys>,
 }
+
+#[derive(Debug)]
+struct Keys {
+    fields: Fields,
+    wanted: Wanted,
+}
+
+const NOT_WANTED: Absent = Absent::new(Reason::NotApplicable, "it was not read");
+const NOT_KNOWN: Absent = Absent::new(Reason::Unsupported, "this kernel does not report it");
+const NOT_HERE: Absent = Absent::new(Reason::Unsupported, "the kernel does not report it for this mapping");
+const NOT_BYTES: Absent = Absent::new(Reason::NotApplicable, "it is not an amount of memory");
 
 /// One mapping: a row of smaps. A view into [`Mappings`].
 #[derive(Debug, Clone, Copy)]
@@ -30,15 +43,6 @@ pub struct Mapping<'a> {
     all: &'a Mappings,
     head: &'a Stored,
     index: usize,
-}
-
-/// The device of a mapped file as smaps gives it, which need not be what `stat` says of the file (btrfs, overlayfs).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Device {
-    /// The major number.
-    pub major: u32,
-    /// The minor number.
-    pub minor: u32,
 }
 
 #[derive(Debug, Clone)]
@@ -59,8 +63,8 @@ struct Column {
     slots: Vec<u64>,
 }
 
-/// A slot without a value. No value can be it: bytes are multiples of 1024, texts are 32-bit numbers, and a count as
-/// large is refused.
+/// A slot without a value. No value is equal to it: bytes are multiples of 1024, texts are 32-bit numbers, and a count
+/// this large is rejected.
 const ABSENT: u64 = u64::MAX;
 
 /// One value of one key.
@@ -77,14 +81,14 @@ impl Mappings {
         self.heads.len()
     }
 
-    /// Whether there is none, as for a process that unmapped everything.
+    /// Whether there are none, as for a process that has unmapped everything.
     pub fn is_empty(&self) -> bool {
         self.heads.is_empty()
     }
 
     /// The mappings in the order of their addresses.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = Mapping<'_>> + DoubleEndedIterator + Clone {
-        self.heads.iter().enumerate().map(|(index, head)| Mapping { all: self, head, index })
+    pub fn iter(&self) -> Iter<'_> {
+        Iter { all: self, heads: self.heads.iter().enumerate() }
     }
 
     /// The mapping at `index`, counted from the lowest address.
@@ -97,15 +101,34 @@ impl Mappings {
         self.columns.get(field.index()).is_some_and(|column| !column.slots.is_empty())
     }
 
-    /// How many mappings are missing, in part or whole, because the process changed them while they were read: they
-    /// were given, and then one that began in the middle of them. Zero for a process that stands still.
+    /// How many mappings are missing, in part or completely, because the process changed them during the read: the
+    /// kernel gave them, and then another one that overlaps them. Zero for a process that does not change.
     pub fn changed(&self) -> usize {
         self.changed
     }
 
-    /// No mappings yet.
     pub(super) fn new() -> Mappings {
-        Mappings { heads: Vec::new(), columns: Vec::new(), names: Pool::new(), texts: Pool::new(), changed: 0 }
+        let keys = Arc::new(Keys { fields: Fields::new(), wanted: Wanted::Everything });
+        Mappings { heads: Vec::new(), columns: Vec::new(), names: Pool::new(), texts: Pool::new(), changed: 0, keys }
+    }
+
+    /// Remembers the names of the keys, for [`Mapping::figure`].
+    pub(super) fn set_keys(&mut self, fields: &Fields, wanted: &Wanted) {
+        self.keys = Arc::new(Keys { fields: fields.clone(), wanted: wanted.clone() });
+    }
+
+    /// The key called `name`, if it is an amount of memory that was read.
+    pub(super) fn find_bytes(&self, name: &str) -> Figure<FieldId> {
+        if !self.keys.wanted.keeps(name) {
+            return Err(NOT_WANTED);
+        }
+        let field = self.keys.fields.find(name.as_bytes()).ok_or(NOT_KNOWN)?;
+        if self.keys.fields.unit(field) == FieldUnit::Bytes { Ok(field) } else { Err(NOT_BYTES) }
+    }
+
+    /// The names of the keys.
+    pub(super) fn fields(&self) -> &Fields {
+        &self.keys.fields
     }
 
     /// Where the last mapping ends; 0 without one.
@@ -127,11 +150,11 @@ impl Mappings {
         self.columns.iter_mut().for_each(|column| column.slots.truncate(kept));
     }
 
-    /// Adds a mapping that may begin before the one above ends; the reason in words where it cannot come here.
+    /// Adds a mapping, which may begin before the one above ends; if it cannot be added, the reason in words.
     ///
-    /// The kernel goes on with the first mapping that ends past the one it gave last. If the process has merged or
-    /// moved mappings meanwhile, that one can begin below what was already given: 91 of 300 readings of a process that
-    /// maps and unmaps in a loop had such rows (6.18). The newer one is right, those it overlaps are gone.
+    /// The kernel continues with the first mapping that ends after the one it gave last. If the process has merged or
+    /// moved mappings in between, that one can begin below it: so it was in 91 of 300 readings of a process that maps
+    /// and unmaps in a loop (6.18). The newer mapping is right, and those that it overlaps no longer exist.
     pub(super) fn admit(&mut self, head: &Head<'_>) -> Result<(), &'static str> {
         if head.end <= self.last_end() {
             return Err("the mapping ends before the one above it: they are out of order");
@@ -139,7 +162,7 @@ impl Mappings {
         if head.start < self.last_end() {
             self.replace_from(head.start);
         }
-        self.push(head).ok_or("the names are more than 4 GiB")
+        self.push(head).ok_or("the names take more than 4 GiB")
     }
 
     /// Sets all values of a key that is an amount of memory, in the order of the mappings.
@@ -152,7 +175,7 @@ impl Mappings {
         }
     }
 
-    /// Adds a mapping; absent when there is no more room for names.
+    /// Adds a mapping; none if there are too many keyss name.
     fn push(&mut self, head: &Head<'_>) -> Option<()> {
         let name = self.names.store(head.name)?;
         self.heads.push(Stored {
@@ -167,7 +190,7 @@ impl Mappings {
         Some(())
     }
 
-    /// Sets a value of the last mapping; the reason in words where that cannot be.
+    /// Sets a value of the last mapping; if that is impossible, the reason in words.
     pub(super) fn set(&mut self, field: FieldId, value: Value<'_>) -> Result<(), &'static str> {
         let index = self.heads.len().checked_sub(1).ok_or("there is no mapping for it")?;
         let slot = match value {
@@ -179,7 +202,7 @@ impl Mappings {
         while self.columns.len() <= field.index() {
             self.columns.push(Column { unit: FieldUnit::Text, slots: Vec::new() });
         }
-        let column = self.columns.get_mut(field.index()).ok_or("there is no room for it")?;
+        let column = self.columns.get_mut(field.index()).ok_or("there are too many keys")?;
         column.put(index, value.unit(), slot)
     }
 }
@@ -219,27 +242,27 @@ impl<'a> Mapping<'a> {
         self.head.end
     }
 
-    /// Its address space: `end - start`, which the parser has checked against the kernel's `Size`.
+    /// The size of its address space: `end - start`, which the parser has compared with the kernel's `Size`.
     pub fn size(&self) -> Bytes {
         Bytes(self.head.end - self.head.start)
     }
 
-    /// Permissions as smaps writes them: `r-xp`, `rw-s`.
+    /// Its permissions as smaps prints them: `r-xp`, `rw-s`.
     pub fn perm(&self) -> &'a str {
         std::str::from_utf8(&self.head.perm).unwrap_or_default()
     }
 
-    /// Where in the file the mapping starts, in bytes. Anonymous mappings have 0, or an address where they were moved.
+    /// Where in the file it starts, in bytes. Anonymous mappings have 0, or an address if they were moved.
     pub fn offset(&self) -> u64 {
         self.head.offset
     }
 
-    /// The mapping before this one in the list: the next lower addresses, with or without a gap between.
+    /// The mapping before this one in the list, which need not be adjacent.
     pub fn neighbour_below(&self) -> Option<Mapping<'a>> {
         self.all.get(self.index.checked_sub(1)?)
     }
 
-    /// The mapping behind this one in the list: the next higher addresses, with or without a gap between.
+    /// The mapping after this one in the list, which need not be adjacent.
     pub fn neighbour_above(&self) -> Option<Mapping<'a>> {
         self.all.get(self.index.checked_add(1)?)
     }
@@ -254,27 +277,34 @@ impl<'a> Mapping<'a> {
         self.head.inode
     }
 
-    /// The name as smaps gives it: a path as the process sees it, `[heap]`, or empty for anonymous memory.
+    /// The name as smaps prints it: a path as the process sees it, `[heap]`, or empty for anonymous memory.
     ///
-    /// The bytes are the kernel's, untouched. It writes a newline as `\012` but leaves a backslash as it is, so that
-    /// `\012` may be either, and ` (deleted)` at the end may be part of a name: the text alone cannot tell, so nothing
-    /// is undone here.
+    /// These are the kernel's bytes, unchanged. The kernel escapes a newline as `\012` but does not escape a backslash,
+    /// and ` (deleted)` at the end may be part of the name. Because the text is ambiguous, it is not unescaped here.
     pub fn path(&self) -> &'a [u8] {
         self.all.names.get(self.head.name).unwrap_or_default()
     }
 
-    /// The value of a key that is an amount of memory. Absent if the kernel did not give it for this mapping, if it was
-    /// not wanted, or if it is no amount of memory.
+    /// The counter called `name` (`Rss`, in any mix of cases).
+    ///
+    /// # Errors
+    /// The kernel does not report it, it was not among the counters that were read, or it is not an amount of memory.
+    pub fn figure(&self, name: &str) -> Figure<Bytes> {
+        self.bytes(self.all.find_bytes(name)?).ok_or(NOT_HERE)
+    }
+
+    /// The value of a key that is an amount of memory, without a lookup by name. None if the kernel did not report it
+    /// for this mapping, if it was not wanted, or if it is not an amount of memory.
     pub fn bytes(&self, field: FieldId) -> Option<Bytes> {
         self.slot(field, FieldUnit::Bytes).map(Bytes)
     }
 
-    /// The value of a key that is a bare number; absent as for [`Mapping::bytes`].
+    /// The value of a key that is a bare number; none as for [`Mapping::bytes`].
     pub fn count(&self, field: FieldId) -> Option<u64> {
         self.slot(field, FieldUnit::Count)
     }
 
-    /// The value of a key that is text, without the spaces around it; absent as for [`Mapping::bytes`].
+    /// The value of a key that is text, without the spaces around it; none as for [`Mapping::bytes`].
     pub fn text(&self, field: FieldId) -> Option<&'a [u8]> {
         let number = u32::try_from(self.slot(field, FieldUnit::Text)?).ok()?;
         self.all.texts.get(number)
@@ -287,9 +317,38 @@ impl<'a> Mapping<'a> {
     }
 }
 
-impl fmt::Display for Device {
-    /// As smaps writes it: `fe:00`.
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{:02x}:{:02x}", self.major, self.minor)
+/// An iterator over the mappings of one process, in the order of their addresses.
+#[derive(Debug, Clone)]
+pub struct Iter<'a> {
+    all: &'a Mappings,
+    heads: std::iter::Enumerate<std::slice::Iter<'a, Stored>>,
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = Mapping<'a>;
+
+    fn next(&mut self) -> Option<Mapping<'a>> {
+        self.heads.next().map(|(index, head)| Mapping { all: self.all, head, index })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.heads.size_hint()
+    }
+}
+
+impl DoubleEndedIterator for Iter<'_> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.heads.next_back().map(|(index, head)| Mapping { all: self.all, head, index })
+    }
+}
+
+impl ExactSizeIterator for Iter<'_> {}
+
+impl<'a> IntoIterator for &'a Mappings {
+    type Item = Mapping<'a>;
+    type IntoIter = Iter<'a>;
+
+    fn into_iter(self) -> Iter<'a> {
+        self.iter()
     }
 }

@@ -1,4 +1,4 @@
-//! The parser of `/proc/PID/maps`: the head lines of smaps and nothing between them. Bytes in, [`Mappings`] out.
+//! The parser of `/proc/PID/maps`: the head lines of smaps alone. Bytes in, [`Mappings`] out, no I/O.
 
 use crate::process::head::parse_head;
 use crate::process::mapping::Mappings;
@@ -7,7 +7,7 @@ use crate::process::smaps::ParseError;
 /// Parses a whole maps text.
 ///
 /// # Errors
-/// A line that is no mapping, or one that does not end after the mapping above it; a text torn within a line.
+/// A line that is not a mapping, or one that does not end after the mapping above it; a text that ends within a line.
 pub fn parse_maps(text: &[u8]) -> Result<Mappings, ParseError> {
     let mut mappings = Mappings::new();
     let mut rest = text;
@@ -15,7 +15,7 @@ pub fn parse_maps(text: &[u8]) -> Result<Mappings, ParseError> {
     while !rest.is_empty() {
         line += 1;
         let error = |why: &'static str| ParseError { line, why: why.into() };
-        let end = memchr::memchr(b'\n', rest).ok_or_else(|| error("the text is torn: it ends within a line"))?;
+        let end = memchr::memchr(b'\n', rest).ok_or_else(|| error("the text is truncated: it ends within a line"))?;
         let head = parse_head(rest.get(..end).unwrap_or_default()).map_err(error)?;
         mappings.admit(&head).map_err(error)?;
         rest = rest.get(end + 1..).unwrap_or_default();
@@ -38,9 +38,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_maps_is_refused() {
+    fn other_text_is_rejected() {
         for (text, why) in [
-            (&b"1000-2000 r-xp 00000000 00:00 0"[..], "line 1: the text is torn: it ends within a line"),
+            (&b"1000-2000 r-xp 00000000 00:00 0"[..], "line 1: the text is truncated: it ends within a line"),
             (
                 b"1000-2000 r-xp 00000000 00:00 0 \nSize: 4 kB\n",
                 "line 2: the start address is not a hexadecimal number",
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mapping_that_begins_in_the_one_above_replaces_it() {
+    fn a_mapping_that_overlaps_the_one_above_replaces_it() {
         let text = b"1000-4000 r-xp 00000000 00:00 0 \n3000-6000 r-xp 00000000 00:00 0 \n";
         let mappings = parse_maps(text).unwrap();
         assert_eq!((mappings.len(), mappings.changed()), (1, 1));

@@ -1,7 +1,7 @@
 //! A pool of byte strings in one block of memory, for paths and flags that repeat from mapping to mapping.
 //!
-//! It is not a full interner: a string that comes back after many others may be stored again. That costs memory, never
-//! a wrong answer, and keeps a store at one hash and one comparison.
+//! It is not a full interner: a string that repeats after many others may be stored again. That costs memory but is
+//! never wrong, and storing takes only one hash and one comparison.
 
 /// The number of remembered strings. Files map as four or five neighbours and flags come in a dozen combinations.
 const REMEMBERED: usize = 64;
@@ -24,7 +24,7 @@ impl Pool {
         Pool { bytes: Vec::new(), ends: vec![0], recent: Box::new([0; REMEMBERED]) }
     }
 
-    /// The number of `text`; absent when the pool holds 4 GiB.
+    /// The number of `text`; none if the pool holds 4 GiB already.
     pub(super) fn store(&mut self, text: &[u8]) -> Option<u32> {
         let place = hash(text) % REMEMBERED;
         let remembered = self.recent.get(place).copied().unwrap_or(0);
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_string_comes_back_as_it_went_in() {
+    fn a_stored_string_is_unchanged() {
         let mut pool = Pool::new();
         let texts: Vec<Vec<u8>> = (0..1000).map(|n| format!("/lib/{n}\u{fffd}").into_bytes()).collect();
         let numbers: Vec<u32> = texts.iter().map(|text| pool.store(text).unwrap()).collect();

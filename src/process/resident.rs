@@ -1,57 +1,58 @@
-//! `Rss` of each mapping from ranges of the page tables, as smaps counts it; or that it cannot be proven to be the same.
+//! `Rss` of each mapping from ranges of the page tables, as smaps counts it, or the finding that it may differ.
 //!
-//! What smaps counts is what the kernel's `vm_normal_page` calls a page (`smaps_pte_entry` in `fs/proc/task_mmu.c`), without
-//! hugetlb. `PAGEMAP_SCAN` says "file" of such a page that is not anonymous. What is present and neither file nor zero page
-//! is anonymous memory, or else no page that is accounted: device memory, or a file on DAX. Which of the two follows from
-//! the mapping:
+//! smaps counts what the kernel's `vm_normal_page` accepts as a page (`smaps_pte_entry` in `fs/proc/task_mmu.c`),
+//! without hugetlb. `PAGEMAP_SCAN` marks such a page as "file" if it is not anonymous. What is present and neither
+//! file nor zero page is anonymous memory, or not counted at all: device memory, or a file on DAX. The mapping decides
+//! which:
 //!
-//! | mapping | present, not file | |
+//! | mapping | present, not file | because |
 //! |---|---|---|
-//! | no file, no name or `[heap]`, `[stack]`, `[anon:…]` | anonymous memory: counted | the kernel puts nothing else there |
-//! | shared | no page: not counted | nothing is copied on write in a shared mapping |
-//! | private, of a regular file without DAX | anonymous memory: counted | [`Tally::files`] are for the caller to look at |
-//! | `[vvar…]` | no page: not counted | the mapping is `VM_PFNMAP` |
-//! | any other (a device, `[vdso]` with a breakpoint) | not known | |
+//! | no file, no name or `[heap]`, `[stack]`, `[anon:…]` | anonymous memory: counted | nothing else can be there |
+//! | shared | not counted | nothing is copied on write in a shared mapping |
+//! | private, of a regular file without DAX | anonymous memory: counted | the caller checks [`ResidentSums::files`] |
+//! | `[vvar…]` | not counted | the mapping is `VM_PFNMAP` |
+//! | any other (a device, `[vdso]` with a breakpoint) | unknown | |
 //!
-//! Not known either, so that smaps has to be read:
-//! * an entry that is no present page: it may be swap, a page that is being migrated (smaps counts it as resident) or a
-//!   marker of userfaultfd or of a page lost to a memory error (smaps counts it as nothing). Guard regions are told.
-//! * a huge page in a file of an unnumbered device (major 0): huge pages of tmpfs count, those of hugetlbfs do not.
-//! * a huge page that is not file's on a kernel that does not tell the huge zero page.
+//! Also unknown, so that smaps has to be read:
+//! * an entry that is not a present page: it may be in swap, under migration (smaps counts it as resident) or a marker
+//!   of userfaultfd or of a page lost to a memory error (smaps does not count it). Guard regions are recognized.
+//! * a huge page in a file on an unnumbered device (major 0): smaps counts huge pages of tmpfs, but not of hugetlbfs.
+//! * a huge page that is not marked as file, on a kernel that does not mark the huge zero page.
 //!
-//! The entries of `/proc/PID/pagemap` will not do where the ioctl is missing: without privilege the zero page looks there
-//! like a page shared with a child.
+//! The entries of `/proc/PID/pagemap` cannot replace the ioctl: without privileges the zero page looks like a page that
+//! is shared with a child.
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use crate::kernel::pagemap_scan::{EntryState, PageRange};
-use crate::process::mapping::{Device, Mapping, Mappings};
+use crate::process::kind::has_file;
+use crate::process::mapping::{Mapping, Mappings};
 
-/// The sums over the mappings of one process, taken range by range in the order of addresses.
+/// The sums over the mappings of one process, added range by range in the order of addresses.
 #[derive(Debug)]
-pub(super) struct Tally<'m> {
+pub(super) struct ResidentSums<'m> {
     mappings: &'m Mappings,
     /// The first mapping that ends after the ranges so far.
     at: usize,
     rss: Vec<u64>,
-    files: BTreeMap<(Device, u64), usize>,
+    /// The mappings whose file must be a regular one without DAX, by number.
+    files: Vec<usize>,
     unproven: bool,
-    /// Whether the kernel tells the huge zero page from other huge pages.
-    tells_huge_zero: bool,
+    /// Whether the kernel marks the huge zero page as a zero page.
+    marks_huge_zero: bool,
 }
 
-/// What a page of a mapping adds.
+/// How a page of a mapping counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Counts {
     Resident,
-    /// Resident, if its file is a regular one without DAX.
+    /// Resident if its file is a regular one without DAX.
     ResidentIfRegular,
     Nothing,
     Unproven,
 }
 
-/// What is behind a mapping, as far as it decides what an entry that is not file's is.
+/// What is behind a mapping, as far as it decides what an entry without the mark "file" is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Nature {
     Anonymous,
@@ -61,13 +62,13 @@ enum Nature {
     Other,
 }
 
-impl<'m> Tally<'m> {
-    pub(super) fn new(mappings: &'m Mappings, tells_huge_zero: bool) -> Tally<'m> {
+impl<'m> ResidentSums<'m> {
+    pub(super) fn new(mappings: &'m Mappings, marks_huge_zero: bool) -> ResidentSums<'m> {
         let rss = vec![0; mappings.len()];
-        Tally { mappings, at: 0, rss, files: BTreeMap::new(), unproven: false, tells_huge_zero }
+        ResidentSums { mappings, at: 0, rss, files: Vec::new(), unproven: false, marks_huge_zero }
     }
 
-    /// Adds a range, which may reach over several mappings. Breaks when nothing can be proven any more.
+    /// Adds a range, which may cover several mappings. Breaks as soon as the sums cannot be proven any more.
     pub(super) fn add(&mut self, range: &PageRange) -> ControlFlow<()> {
         while let Some(mapping) = self.mappings.get(self.at) {
             if mapping.start() >= range.addresses.end {
@@ -86,25 +87,30 @@ impl<'m> Tally<'m> {
         if self.unproven { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    /// `Rss` of each mapping in bytes; absent where it could not be proven.
+    /// `Rss` of each mapping in bytes; none if it could not be proven.
     pub(super) fn into_rss(self) -> Option<Vec<u64>> {
         (!self.unproven).then_some(self.rss)
     }
 
-    /// One mapping of each file that must be a regular one without DAX for the sums to hold.
+    /// The mappings whose file must be a regular one without DAX for the sums to be right. Each is to be checked,
+    /// because two files may have the same device and inode in `maps`; only of neighbours with the same path there is
+    /// one.
     pub(super) fn files(&self) -> impl Iterator<Item = Mapping<'m>> {
-        self.files.values().filter_map(|index| self.mappings.get(*index))
+        self.files.iter().filter_map(|index| self.mappings.get(*index))
     }
 
     fn count(&mut self, mapping: &Mapping<'_>, state: EntryState, bytes: u64) {
-        match counts(mapping, state, self.tells_huge_zero) {
+        match counts(mapping, state, self.marks_huge_zero) {
             Counts::Nothing => return,
             Counts::Unproven => {
                 self.unproven = true;
                 return;
             }
             Counts::ResidentIfRegular => {
-                self.files.entry((mapping.device(), mapping.inode())).or_insert(self.at);
+                let last = self.files.last().and_then(|last| self.mappings.get(*last));
+                if !last.is_some_and(|last| is_same_file(&last, mapping)) {
+                    self.files.push(self.at);
+                }
             }
             Counts::Resident => {}
         }
@@ -114,14 +120,20 @@ impl<'m> Tally<'m> {
     }
 }
 
-fn counts(mapping: &Mapping<'_>, state: EntryState, tells_huge_zero: bool) -> Counts {
+/// Whether both are of one file, or at least of two files of the same kind on the same file system: with the same path,
+/// one of them would be mounted over the other.
+fn is_same_file(one: &Mapping<'_>, other: &Mapping<'_>) -> bool {
+    (one.device(), one.inode(), one.path()) == (other.device(), other.inode(), other.path())
+}
+
+fn counts(mapping: &Mapping<'_>, state: EntryState, marks_huge_zero: bool) -> Counts {
     match state {
         EntryState { guard: true, .. } => Counts::Nothing,
         EntryState { present: false, swapped: true, .. } => Counts::Unproven,
         EntryState { present: false, .. } | EntryState { zero: true, .. } => Counts::Nothing,
         EntryState { huge: true, .. } if has_file(mapping) && mapping.device().major == 0 => Counts::Unproven,
         EntryState { file: true, .. } => Counts::Resident,
-        EntryState { huge: true, .. } if !tells_huge_zero => Counts::Unproven,
+        EntryState { huge: true, .. } if !marks_huge_zero => Counts::Unproven,
         _ => match nature(mapping) {
             Nature::Anonymous => Counts::Resident,
             Nature::PrivateFile => Counts::ResidentIfRegular,
@@ -143,14 +155,8 @@ fn nature(mapping: &Mapping<'_>) -> Nature {
     }
 }
 
-/// Whether the kernel gave a device and an inode, which it does of files alone.
-fn has_file(mapping: &Mapping<'_>) -> bool {
-    mapping.inode() != 0 || mapping.device() != Device::default()
-}
-
-/// Whether a mapping may be of memory that goes to swap as a file's page does (tmpfs, memfd, shared anonymous memory):
-/// then `Swap` of smaps is what its file has in swap, of which the page tables know nothing. All such file systems have
-/// an unnumbered device.
+/// Whether a mapping may be of shared memory (tmpfs, memfd, shared anonymous memory). Its `Swap` in smaps is what the
+/// file has in swap, which the page tables do not show. All such file systems have an unnumbered device.
 pub(super) fn may_be_shared_memory(mapping: &Mapping<'_>) -> bool {
     has_file(mapping) && mapping.device().major == 0
 }
@@ -167,14 +173,14 @@ mod tests {
     const ZERO: EntryState = EntryState { zero: true, ..PRESENT };
     const HUGE: EntryState = EntryState { huge: true, ..PRESENT };
 
-    /// What one page in `state` adds to a mapping with this tail of its line.
+    /// How one page in `state` counts in a mapping with this rest of its line.
     fn page_in(tail: &str, state: EntryState) -> Counts {
         let mappings = parse_maps(format!("1000-2000 {tail}\n").as_bytes()).unwrap();
         counts(&mappings.get(0).unwrap(), state, true)
     }
 
     #[test]
-    fn what_is_neither_file_nor_zero_is_decided_by_the_mapping() {
+    fn the_mapping_decides_about_pages_that_are_neither_file_nor_zero() {
         for (tail, counts) in [
             ("rw-p 00000000 00:00 0 ", Counts::Resident),
             ("rw-p 00000000 00:00 0 [heap]", Counts::Resident),
@@ -192,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_of_files_count_and_zero_pages_and_guards_do_not() {
+    fn pages_of_files_count_but_zero_pages_and_guards_do_not() {
         for tail in ["rw-p 00000000 00:00 0 ", "r-xp 00000000 00:00 0 [vdso]", "rw-s 00000000 fe:00 7 /x"] {
             assert_eq!(page_in(tail, FILE), Counts::Resident);
             assert_eq!(page_in(tail, ZERO), Counts::Nothing);
@@ -202,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn huge_pages_count_where_they_cannot_be_of_hugetlb() {
+    fn huge_pages_count_unless_they_may_be_of_hugetlb() {
         let huge_file = EntryState { file: true, ..HUGE };
         assert_eq!(page_in("rw-p 00000000 00:00 0 ", HUGE), Counts::Resident);
         assert_eq!(page_in("rw-p 00000000 00:00 0 ", EntryState { zero: true, ..HUGE }), Counts::Nothing);
@@ -218,10 +224,10 @@ mod tests {
         let text =
             "1000-3000 rw-p 00000000 00:00 0 \n3000-4000 r--p 00000000 00:00 0 \n6000-9000 rw-p 00000000 00:00 0 \n";
         let mappings = parse_maps(text.as_bytes()).unwrap();
-        let mut tally = Tally::new(&mappings, true);
+        let mut sums = ResidentSums::new(&mappings, true);
         for (start, end) in [(0, 0x800), (0x2000, 0x7000), (0x8000, 0xf000)] {
-            assert!(tally.add(&PageRange { addresses: start..end, state: PRESENT }).is_continue());
+            assert!(sums.add(&PageRange { addresses: start..end, state: PRESENT }).is_continue());
         }
-        assert_eq!(tally.into_rss(), Some(vec![0x1000, 0x1000, 0x2000]));
+        assert_eq!(sums.into_rss(), Some(vec![0x1000, 0x1000, 0x2000]));
     }
 }

@@ -1,49 +1,64 @@
-//! The totals of a process alone: `/proc/PID/smaps_rollup`, or the sums of its smaps.
+//! The totals of a process: `/proc/PID/smaps_rollup`, or the sums of its smaps.
 
 use crate::error::Result;
 use crate::process::fields::{FieldId, FieldUnit, Fields, Wanted};
-use crate::process::identity::Process;
+use crate::process::handle::Process;
+use crate::process::identity::Identity;
+use crate::process::interface::Interface;
 use crate::process::mapping::Mappings;
-use crate::process::read::read_from;
-use crate::process::root::{ProcRoot, ProcessDir};
-use crate::process::source::Source;
-use crate::units::Bytes;
+use crate::units::{Absent, Bytes, Figure, Reason};
 
 /// A process and the sums over all its mappings.
 #[derive(Debug, Clone)]
 pub struct ProcessTotals {
     /// Who it is.
-    pub process: Process,
-    /// [`Source::Rollup`], whose `Pss` the kernel divides once for the whole process; or [`Source::Smaps`], whose `Pss`
-    /// is cut to KiB in each mapping, so that its sum is up to 1 KiB a mapping less.
-    pub source: Source,
-    /// One mapping of everything (rollup), or all of them.
+    pub identity: Identity,
+    /// [`Interface::Rollup`], whose `Pss` the kernel rounds once for the whole process; or [`Interface::Smaps`], whose
+    /// `Pss` is rounded down to KiB in each mapping, so that the sum is up to 1 KiB per mapping less.
+    pub interface: Interface,
+    /// A single mapping with the sums (rollup), or all mappings.
     mappings: Mappings,
 }
 
-/// Reads the totals of a process, of the counters that are wanted: with one look at its page tables and no row of text
-/// per mapping. `Size` is not among them: it is address space and not memory, and the kernel does not sum it.
-///
-/// # Errors
-/// As for [`crate::process::read_smaps`].
-pub fn read_totals(root: &ProcRoot, pid: u32, fields: &mut Fields, wanted: &Wanted) -> Result<ProcessTotals> {
-    let directory = ProcessDir::open(root, pid)?;
-    let found = read_from(Source::Rollup, root, &directory, fields, wanted)?;
-    Ok(ProcessTotals { process: found.process, source: found.source, mappings: found.mappings })
+const NOT_A_SUM: Absent = Absent::new(Reason::NotApplicable, "it cannot be added up");
+const NOT_REPORTED: Absent = Absent::new(Reason::Unsupported, "the kernel does not report it");
+
+/// Keys that smaps gives in kB and smaps_rollup does not have.
+const DO_NOT_ADD: &[&str] = &["Size", "KernelPageSize", "MMUPageSize"];
+
+impl Process {
+    /// Reads the totals of the wanted counters: the kernel walks the page tables once and writes no text per mapping.
+    /// `Size` is not among them, because it is address space and not memory, and the kernel does not add it up.
+    ///
+    /// # Errors
+    /// As for [`Process::read_smaps`].
+    pub fn read_totals(&self, fields: &mut Fields, wanted: &Wanted) -> Result<ProcessTotals> {
+        let found = self.read_from(Interface::Rollup, fields, wanted)?;
+        Ok(ProcessTotals { identity: found.identity, interface: found.interface, mappings: found.mappings })
+    }
 }
 
 impl ProcessTotals {
-    /// The sum of a counter; absent where the kernel gives none, where it was not wanted, and for what is no amount of
-    /// memory or not of the kind that adds up (page sizes, `Size`).
+    /// The sum of the counter called `name` (`Rss`, in any mix of cases).
+    ///
+    /// # Errors
+    /// The kernel does not report it, it was not among the counters that were read, or it cannot be added up.
+    pub fn figure(&self, name: &str) -> Figure<Bytes> {
+        let field = self.mappings.find_bytes(name)?;
+        let adds_up = !DO_NOT_ADD.contains(&self.mappings.fields().name(field));
+        if adds_up { self.sum(field).ok_or(NOT_REPORTED) } else { Err(NOT_A_SUM) }
+    }
+
+    /// The sum of a counter, without a lookup by name. None if the kernel does not report it, if it was not wanted, or
+    /// if it cannot be added up (page sizes, `Size`).
     pub fn bytes(&self, fields: &Fields, field: FieldId) -> Option<Bytes> {
-        if fields.unit(field) != FieldUnit::Bytes || DO_NOT_ADD.contains(&fields.name(field)) {
-            return None;
-        }
+        let adds_up = fields.unit(field) == FieldUnit::Bytes && !DO_NOT_ADD.contains(&fields.name(field));
+        if adds_up { self.sum(field) } else { None }
+    }
+
+    fn sum(&self, field: FieldId) -> Option<Bytes> {
         let mut values = self.mappings.iter().filter_map(|mapping| mapping.bytes(field)).peekable();
         values.peek()?;
         Some(values.sum())
     }
 }
-
-/// What smaps gives in kB and smaps_rollup does not give.
-const DO_NOT_ADD: &[&str] = &["Size", "KernelPageSize", "MMUPageSize"];

@@ -1,9 +1,9 @@
 //! The parser of `/proc/PID/smaps`: bytes in, [`Mappings`] out, no I/O.
 //!
-//! It is fed in chunks that may be cut anywhere, so that the text (700 bytes a mapping) never has to be held whole. It
-//! reads what every kernel writes, knows no kernel version, and allocates nothing per line: the key of a line is
-//! guessed from the line before it, since a kernel writes the keys of each mapping in one order, and digits are read
-//! only of keys that are wanted.
+//! It takes the text in chunks that may be cut anywhere, so that the text (700 bytes per mapping) is never held in
+//! memory as a whole. It accepts the keys of any kernel and allocates nothing per line: the key of a line is guessed
+//! from the line before it, because a kernel writes the keys of every mapping in the same order, and only the values
+//! of wanted keys are parsed.
 //!
 //! The text comes from `show_smap` in the kernel's `fs/proc/task_mmu.c`.
 
@@ -15,19 +15,19 @@ use crate::process::head::{decimal, is_head, parse_head};
 use crate::process::mapping::{Mappings, Value};
 use crate::units::Bytes;
 
-/// Longer than any line of a kernel (a path of 4096 bytes, each a newline written with four), and an end to a
-/// capture that is not smaps text at all.
+/// Longer than any line of a kernel (a path of 4096 newlines, each escaped with four bytes), and a limit for a capture
+/// that is not smaps at all.
 const LONGEST_LINE: usize = 1 << 20;
 
 /// Longer than any key of a kernel (15 bytes on 6.18).
 const LONGEST_KEY: usize = 64;
 
-/// Where smaps text is not what the format allows.
+/// Where smaps text does not follow the format.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParseError {
     /// The line, counted from 1.
     pub line: u64,
-    /// What is wrong with it, in words that follow a colon.
+    /// What is wrong with it, worded to follow a colon.
     pub why: Cow<'static, str>,
 }
 
@@ -36,32 +36,32 @@ pub struct ParseError {
 pub struct SmapsParser<'f> {
     fields: &'f mut Fields,
     wanted: &'f Wanted,
-    /// What to do with each key, by [`FieldId`].
-    plans: Vec<Plan>,
-    /// The key that came first after the last head.
+    /// How each key is used, by [`FieldId`].
+    uses: Vec<KeyUse>,
+    /// The key that came first after the last head line.
     first: Option<FieldId>,
-    /// The key of the last line; absent after a head.
+    /// The key of the last line; none after a head line.
     previous: Option<FieldId>,
     mappings: Mappings,
-    /// The beginning of a line whose end has not come yet.
+    /// The beginning of a line whose end has not arrived yet.
     pending: Vec<u8>,
     line: u64,
     failed: Option<ParseError>,
 }
 
-/// What to do with a line of one key.
+/// How lines with one key are used.
 #[derive(Debug, Clone, Copy)]
-struct Plan {
+struct KeyUse {
     keep: bool,
     /// It is `Size`, which must be `end - start`.
     is_size: bool,
     /// The key that followed it last time.
     next: Option<FieldId>,
-    /// It was the last of some mapping.
+    /// It was the last key of some mapping.
     ends: bool,
 }
 
-/// Parses a whole smaps text. For tests and captures in memory; a live process is streamed.
+/// Parses a whole smaps text that is in memory.
 ///
 /// # Errors
 /// As [`SmapsParser::feed`] and [`SmapsParser::finish`].
@@ -72,13 +72,13 @@ pub fn parse_smaps(text: &[u8], fields: &mut Fields, wanted: &Wanted) -> Result<
 }
 
 impl<'f> SmapsParser<'f> {
-    /// A parser that enters the keys it sees in `fields` and keeps the values that are `wanted`.
+    /// A parser that enters every key in `fields` and keeps the values of the `wanted` ones.
     pub fn new(fields: &'f mut Fields, wanted: &'f Wanted) -> Self {
-        let plans = fields.numbered().map(|id| Plan::new(fields.name(id), wanted)).collect();
+        let uses = fields.numbered().map(|id| KeyUse::new(fields.name(id), wanted)).collect();
         SmapsParser {
             fields,
             wanted,
-            plans,
+            uses,
             first: None,
             previous: None,
             mappings: Mappings::new(),
@@ -91,9 +91,9 @@ impl<'f> SmapsParser<'f> {
     /// Takes the next chunk of the text, cut anywhere.
     ///
     /// # Errors
-    /// A line that is neither head nor key; a head with a bad field, or one that does not end after the mapping
-    /// above it; a number past 64 bits; a value of another unit than the key's first; a key twice in a mapping; a `Size`
-    /// that is not `end - start`. After an error the parser gives the same one again.
+    /// A line that is neither head nor key; a head with an invalid field, or one that does not end after the mapping
+    /// above it; a number of more than 64 bits; a value with another unit than the first one of this key; a key twice
+    /// in a mapping; a `Size` that is not `end - start`. After an error the parser returns the same one again.
     pub fn feed(&mut self, chunk: &[u8]) -> Result<(), ParseError> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
@@ -106,19 +106,20 @@ impl<'f> SmapsParser<'f> {
     /// Ends the text.
     ///
     /// # Errors
-    /// The error of an earlier [`SmapsParser::feed`]; a text torn in a line or, as far as the mappings above tell, in
-    /// the middle of a mapping.
+    /// The error of an earlier [`SmapsParser::feed`]; a text that ends within a line or, compared with the mappings
+    /// above, within a mapping.
     pub fn finish(mut self) -> Result<Mappings, ParseError> {
         if let Some(error) = self.failed {
             return Err(error);
         }
         if !self.pending.is_empty() {
             self.line += 1;
-            return Err(self.error("the text is torn: it ends within a line"));
+            return Err(self.error("the text is truncated: it ends within a line"));
         }
         if !self.mappings.is_empty() && !self.ends_whole() {
-            return Err(self.error("the text is torn: it ends within a mapping"));
+            return Err(self.error("the text is truncated: it ends within a mapping"));
         }
+        self.mappings.set_keys(self.fields, self.wanted);
         Ok(self.mappings)
     }
 
@@ -130,7 +131,7 @@ impl<'f> SmapsParser<'f> {
             rest = after;
             let mut whole = std::mem::take(&mut self.pending);
             self.take_line(&whole)?;
-            // Its memory serves the next cut line.
+            // Its memory is reused for the next cut line.
             whole.clear();
             self.pending = whole;
         }
@@ -160,10 +161,10 @@ impl<'f> SmapsParser<'f> {
         if is_head(line) { self.take_head(line) } else { self.take_key(line) }
     }
 
-    /// The key that this line has if the mapping is like the one above.
+    /// The key of this line if the mapping has the same keys as the one above.
     fn guess(&self) -> Option<FieldId> {
         match self.previous {
-            Some(previous) => self.plans.get(previous.index())?.next,
+            Some(previous) => self.uses.get(previous.index())?.next,
             None => self.first,
         }
     }
@@ -178,24 +179,24 @@ impl<'f> SmapsParser<'f> {
         Ok(())
     }
 
-    /// Notes the key that ends the mapping above a head.
+    /// Remembers the last key of the mapping above a head.
     fn end_mapping(&mut self) -> Result<(), ParseError> {
-        match self.previous.and_then(|last| self.plans.get_mut(last.index())) {
-            Some(plan) => {
-                plan.ends = true;
+        match self.previous.and_then(|last| self.uses.get_mut(last.index())) {
+            Some(key) => {
+                key.ends = true;
                 Ok(())
             }
             None => Err(self.error("the mapping above has no keys: this is not smaps")),
         }
     }
 
-    /// Whether the last mapping ends with a key with which another one ended. A kernel ends each with the same.
+    /// Whether the last mapping ends with the same key as another one, as it does in the text of any kernel.
     fn ends_whole(&self) -> bool {
-        let Some(last) = self.previous.and_then(|last| self.plans.get(last.index())) else { return false };
+        let Some(last) = self.previous.and_then(|last| self.uses.get(last.index())) else { return false };
         last.ends || self.mappings.len() == 1
     }
 
-    /// A line whose key is not the one that was guessed.
+    /// Takes a line whose key is not the guessed one.
     fn take_key(&mut self, line: &[u8]) -> Result<(), ParseError> {
         let Some((name, value)) = split_key(line) else {
             return Err(self.error("the line is neither a mapping nor a key"));
@@ -208,7 +209,7 @@ impl<'f> SmapsParser<'f> {
             None => self.enter(name, value)?,
         };
         match self.previous {
-            Some(previous) => self.plans.get_mut(previous.index()).into_iter().for_each(|plan| plan.next = Some(id)),
+            Some(previous) => self.uses.get_mut(previous.index()).into_iter().for_each(|key| key.next = Some(id)),
             None => self.first = Some(id),
         }
         self.take_value(id, value)
@@ -220,25 +221,25 @@ impl<'f> SmapsParser<'f> {
             .fields
             .enter(name, value.unit(), self.previous)
             .ok_or_else(|| self.error(format!("there are more than {MOST_KEYS} different keys")))?;
-        self.plans.push(Plan::new(name, self.wanted));
+        self.uses.push(KeyUse::new(name, self.wanted));
         Ok(id)
     }
 
     #[inline]
     fn take_value(&mut self, id: FieldId, value: &[u8]) -> Result<(), ParseError> {
         self.previous = Some(id);
-        match self.plans.get(id.index()) {
-            Some(plan) if plan.keep || plan.is_size => self.keep_value(id, value, *plan),
+        match self.uses.get(id.index()) {
+            Some(key) if key.keep || key.is_size => self.keep_value(id, value, *key),
             _ => Ok(()),
         }
     }
 
-    fn keep_value(&mut self, id: FieldId, value: &[u8], plan: Plan) -> Result<(), ParseError> {
+    fn keep_value(&mut self, id: FieldId, value: &[u8], key: KeyUse) -> Result<(), ParseError> {
         let value = parse_value_as(self.fields.unit(id), value).map_err(|why| self.value_error(id, why))?;
-        if plan.is_size && value != Value::Bytes(self.mappings.last_size()) {
+        if key.is_size && value != Value::Bytes(self.mappings.last_size()) {
             return Err(self.value_error(id, "it is not the size of the address range"));
         }
-        if plan.keep {
+        if key.keep {
             self.mappings.set(id, value).map_err(|why| self.value_error(id, why))?;
         }
         Ok(())
@@ -257,9 +258,9 @@ impl<'f> SmapsParser<'f> {
     }
 }
 
-impl Plan {
-    fn new(name: &str, wanted: &Wanted) -> Plan {
-        Plan { keep: wanted.keeps(name), is_size: name == "Size", next: None, ends: false }
+impl KeyUse {
+    fn new(name: &str, wanted: &Wanted) -> KeyUse {
+        KeyUse { keep: wanted.keeps(name), is_size: name == "Size", next: None, ends: false }
     }
 }
 
@@ -278,7 +279,7 @@ fn split_key(line: &[u8]) -> Option<(&str, &[u8])> {
     Some((std::str::from_utf8(name).ok().filter(|_| is_key)?, rest.get(1..)?))
 }
 
-/// A value of a key that was not seen before, which decides its unit.
+/// Parses the first value of a key, which decides its unit.
 fn parse_value(text: &[u8]) -> Result<Value<'_>, &'static str> {
     let text = text.trim_ascii();
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -290,7 +291,7 @@ fn parse_value(text: &[u8]) -> Result<Value<'_>, &'static str> {
     }
 }
 
-/// A value of a key whose unit is known.
+/// Parses a value of a key whose unit is known.
 fn parse_value_as(unit: FieldUnit, text: &[u8]) -> Result<Value<'_>, &'static str> {
     let text = text.trim_ascii();
     match unit {

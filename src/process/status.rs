@@ -1,18 +1,18 @@
-//! `/proc/PID/status`: what may be known of a process's memory when its smaps may not be read.
+//! `/proc/PID/status`: the memory figures that are public even if smaps is not.
 //!
-//! Any user may read it of any process (unless `/proc` is mounted with `hidepid`). Its figures are the counters that the
-//! kernel keeps as it goes, not a look at the page tables: they may be some pages off on machines with many cores (the
-//! kernel's `Documentation/filesystems/proc.rst` says so of RSS), and do not include hugetlb.
+//! Any user may read it for any process (unless `/proc` is mounted with `hidepid`). Its figures are counters that the
+//! kernel updates all the time and not a walk of the page tables. On machines with many cores they may be some pages
+//! off (see RSS in the kernel's `Documentation/filesystems/proc.rst`). They do not include hugetlb.
 //!
-//! Parsed here and not by procfs 0.18, which refuses the whole file for a name that is not UTF-8 and cuts one at its
+//! It is parsed here because procfs 0.18 rejects the whole file for a name that is not UTF-8 and cuts a name at its
 //! first colon.
 
-use crate::error::{Error, ErrorKind, Result, Subject};
-use crate::process::identity::is_gone;
-use crate::process::root::{ProcRoot, ProcessDir};
+use crate::error::{Error, ErrorKind, Result};
+use crate::process::failure::read_error;
+use crate::process::handle::Process;
 use crate::units::{Absent, Bytes, Figure, Reason};
 
-/// As much as is read; 6.18 writes 1.6 KB.
+/// How much is read at most; 6.18 writes 1.6 KB.
 const LONGEST: u64 = 1 << 20;
 
 /// What `/proc/PID/status` says of a process and its memory.
@@ -22,7 +22,7 @@ pub struct Status {
     pub name: Vec<u8>,
     /// The state letter: `S` sleeping, `R` running, `Z` zombie.
     pub state: u8,
-    /// The user it runs as (the effective one, as `pgrep -u` compares it).
+    /// The number of the user it runs as (the effective one, which `pgrep -u` compares).
     pub user: u32,
     /// How many threads it has.
     pub threads: Figure<u64>,
@@ -36,7 +36,7 @@ pub struct Status {
     pub rss_file: Figure<Bytes>,
     /// `RssShmem`: the part of it that is in shared memory and tmpfs (4.5 and later).
     pub rss_shared_memory: Figure<Bytes>,
-    /// `VmSwap`: anonymous memory in swap; shared memory in swap is not in it.
+    /// `VmSwap`: anonymous memory in swap, without shared memory.
     pub swap: Figure<Bytes>,
     /// `VmLck`: locked address space.
     pub locked: Figure<Bytes>,
@@ -44,43 +44,48 @@ pub struct Status {
     pub hugetlb: Figure<Bytes>,
 }
 
-/// Reads `/proc/PID/status`.
-///
-/// # Errors
-/// [`ErrorKind::NotFound`]: no such process, or it exited while it was read; [`ErrorKind::Malformed`]: it is not what a
-/// kernel writes.
-pub fn read_status(root: &ProcRoot, pid: u32) -> Result<Status> {
-    read_status_in(&ProcessDir::open(root, pid)?)
+impl Process {
+    /// Reads `/proc/PID/status`. If the first thread has exited, the memory figures are those that another thread
+    /// shows; name and state are always those of the process.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`]: it has exited. [`ErrorKind::Malformed`]: the file is not in the kernel's format.
+    pub fn read_status(&self) -> Result<Status> {
+        let read = |directory: &crate::process::directory::Directory| {
+            let text = directory.read_file("status", LONGEST).map_err(|error| read_error(self.pid(), &error))?;
+            let malformed = "its status file is not in the kernel's format";
+            parse_status(&text).ok_or_else(|| Error::pid(self.pid(), ErrorKind::Malformed, malformed))
+        };
+        let own = read(&self.directory)?;
+        if own.state != b'Z' {
+            return Ok(own);
+        }
+        match self.memory().and_then(|memory| read(&memory.directory)) {
+            Ok(thread) => Ok(Status { name: own.name, state: own.state, ..thread }),
+            Err(_) => Ok(own),
+        }
+    }
 }
 
-pub(super) fn read_status_in(directory: &ProcessDir) -> Result<Status> {
-    let text = directory.read_file("status", LONGEST).map_err(|error| match is_gone(&error) {
-        true => Error::pid(directory.pid, ErrorKind::NotFound, "exited while it was read"),
-        false => Error::io(Subject::Pid(directory.pid), &error),
-    })?;
-    parse_status(&text)
-        .ok_or_else(|| Error::pid(directory.pid, ErrorKind::Malformed, "its status file is not what the kernel writes"))
-}
-
-/// Parses the text of `/proc/PID/status`; absent where name, state or user are missing.
+/// Parses the text of `/proc/PID/status`; none if name, state or user are missing.
 pub fn parse_status(text: &[u8]) -> Option<Status> {
     let lines = Lines(text);
-    // A process that has exited, and a kernel thread, have none of the lines about memory.
+    // Processes that have exited and kernel threads have no lines about memory.
     let has_memory = lines.value("VmSize").is_some();
     let bytes = |key, since| lines.bytes(key).ok_or(if has_memory { not_given(since) } else { NO_MEMORY });
     Some(Status {
         name: lines.value("Name")?.to_vec(),
         state: *lines.value("State")?.first()?,
         user: number(words(lines.value("Uid")?).nth(1)?)?.try_into().ok()?,
-        threads: lines.value("Threads").and_then(number).ok_or(not_given("the kernel does not give it")),
-        size: bytes("VmSize", "the kernel does not give it"),
-        rss: bytes("VmRSS", "the kernel does not give it"),
-        rss_anonymous: bytes("RssAnon", "the kernel does not give it, as before Linux 4.5"),
-        rss_file: bytes("RssFile", "the kernel does not give it, as before Linux 4.5"),
-        rss_shared_memory: bytes("RssShmem", "the kernel does not give it, as before Linux 4.5"),
-        swap: bytes("VmSwap", "the kernel does not give it"),
-        locked: bytes("VmLck", "the kernel does not give it"),
-        hugetlb: bytes("HugetlbPages", "the kernel does not give it, as before Linux 4.4"),
+        threads: lines.value("Threads").and_then(number).ok_or(not_given("the kernel does not report it")),
+        size: bytes("VmSize", "the kernel does not report it"),
+        rss: bytes("VmRSS", "the kernel does not report it"),
+        rss_anonymous: bytes("RssAnon", "the kernel does not report it (new in Linux 4.5)"),
+        rss_file: bytes("RssFile", "the kernel does not report it (new in Linux 4.5)"),
+        rss_shared_memory: bytes("RssShmem", "the kernel does not report it (new in Linux 4.5)"),
+        swap: bytes("VmSwap", "the kernel does not report it"),
+        locked: bytes("VmLck", "the kernel does not report it"),
+        hugetlb: bytes("HugetlbPages", "the kernel does not report it (new in Linux 4.4)"),
     })
 }
 
@@ -95,12 +100,12 @@ const fn not_given(why: &'static str) -> Absent {
 struct Lines<'t>(&'t [u8]);
 
 impl<'t> Lines<'t> {
-    /// What stands behind `key:` and a tab; the first, since the name comes before all others and
-    /// cannot hold a newline.
+    /// What follows `key:` and a tab. The name comes first and cannot contain a newline, so it cannot fake another
+    /// line.
     fn value(&self, key: &str) -> Option<&'t [u8]> {
         self.0.split(|byte| *byte == b'\n').find_map(|line| {
             let rest = line.strip_prefix(key.as_bytes())?.strip_prefix(b":")?;
-            // One tab, then the name, which may itself begin with a blank.
+            // One tab only: the name may begin with a space.
             Some(rest.strip_prefix(b"\t").unwrap_or(rest))
         })
     }
@@ -124,9 +129,9 @@ mod tests {
 
     #[test]
     fn the_lines_of_a_process_are_read() {
-        let text = b"Name:\ta: b\xff\nUmask:\t0022\nState:\tS (sleeping)\nUid:\t1000\t1001\t1000\t1000\nVmSize:\t   10 kB\n\
-                     VmLck:\t       0 kB\nVmRSS:\t    7 kB\nRssAnon:\t    4 kB\nRssFile:\t    2 kB\nRssShmem:\t    1 kB\n\
-                     VmSwap:\t    3 kB\nThreads:\t2\n";
+        let text = b"Name:\ta: b\xff\nUmask:\t0022\nState:\tS (sleeping)\nUid:\t1000\t1001\t1000\t1000\n\
+                     VmSize:\t   10 kB\nVmLck:\t       0 kB\nVmRSS:\t    7 kB\nRssAnon:\t    4 kB\n\
+                     RssFile:\t    2 kB\nRssShmem:\t    1 kB\nVmSwap:\t    3 kB\nThreads:\t2\n";
         let status = parse_status(text).unwrap();
         assert_eq!(
             (&status.name[..], status.state, status.user, status.threads),
@@ -134,7 +139,7 @@ mod tests {
         );
         assert_eq!((status.rss, status.swap, status.locked), (Ok(Bytes(7168)), Ok(Bytes(3072)), Ok(Bytes(0))));
         assert_eq!(status.rss_anonymous, Ok(Bytes(4096)));
-        // This kernel does not give it: absent, never zero.
+        // A kernel that does not report it: absent, not zero.
         assert_eq!(status.hugetlb.unwrap_err().reason, Reason::Unsupported);
     }
 
@@ -146,18 +151,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_status_is_refused() {
+    fn other_text_is_rejected() {
         for text in [&b""[..], b"Name:\tx\n", b"Name:\tx\nState:\t\nUid:\t0 0\n", b"Name:\tx\nState:\tS\nUid:\t0\n"] {
             assert_eq!(parse_status(text), None);
         }
     }
 
     #[test]
-    fn the_own_process_adds_up() {
-        let status = read_status(&ProcRoot::live(), std::process::id()).unwrap();
+    fn the_figures_of_our_own_process_add_up() {
+        let status = Process::own().unwrap().read_status().unwrap();
         let parts = [status.rss_anonymous, status.rss_file, status.rss_shared_memory];
         assert_eq!(parts.into_iter().map(|part| part.unwrap().0).sum::<u64>(), status.rss.unwrap().0);
         assert_eq!(status.user, nix::unistd::geteuid().as_raw());
-        assert_eq!(read_status(&ProcRoot::live(), u32::MAX).unwrap_err().kind(), ErrorKind::NotFound);
     }
 }

@@ -138,8 +138,6 @@ impl Absent {
     }
 }
 
-impl std::error::Error for Absent {}
-
 impl Reason {
     /// The reason as one word, as JSON and tables write it.
     pub fn word(self) -> &'static str {

@@ -183,7 +183,7 @@ fn method(row: &StepRow) -> Cell<'_> {
     shared::method(&row.0.views.file)
 }
 
-fn overlap(row: &StepRow, take: fn(&crate::compare::Overlap) -> Pages) -> Cell<'_> {
+fn overlap(row: &StepRow, take: fn(&crate::join::Overlap) -> Pages) -> Cell<'_> {
     Cell::pages(row.0.views.pages.as_ref().map(take).map_err(|absent| *absent))
 }
 

@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::file::{FileRow, Files, advised, kind_of};
 use super::shared::{self, Count, InPageCache};
-use crate::compare::{ChosenFiles, Marks, Message, Sender};
 use crate::error::{Error, Subject};
+use crate::join::{ChosenFiles, Marks, Message, Sender};
 use crate::pagecache::walk::{Place, Skipped, Visitor};
 use crate::pagecache::{Engine, OpenFile, Tally};
 use crate::table::{Aggregation, Cell, Column, ColumnKind, Filter, Named, Progress, RowKind, Rows, Source, Stop};

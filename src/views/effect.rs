@@ -7,9 +7,9 @@ use std::path::Path;
 
 use super::file::advised;
 use super::shared::{self, OfFile};
-use crate::compare::{ChosenFiles, Message};
 use crate::control::{self, Effect, Left, LockedFile, Room};
 use crate::error::Error;
+use crate::join::{ChosenFiles, Message};
 use crate::pagecache::{Change, Engine, OpenFile};
 use crate::process::ProcRoot;
 use crate::table::{Cell, Column, ColumnKind, Named, Progress, RowKind, Rows, Source, Stop};

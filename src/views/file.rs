@@ -10,8 +10,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::shared::{self, Count, InPageCache, OfFile};
-use crate::compare::{ChosenFiles, Marks, Message, Sender};
 use crate::error::{Error, ErrorKind};
+use crate::join::{ChosenFiles, Marks, Message, Sender};
 use crate::pagecache::walk::{Place, Visitor};
 use crate::pagecache::{Engine, FileReport, OpenFile};
 use crate::process::Held;

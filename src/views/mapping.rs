@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use super::processes::Owner;
 use super::shared::{self, OfProcess};
-use crate::compare::MappingCache;
+use crate::join::MappingCache;
 use crate::process::{Deleted, Mapping, ProcessMappings};
 use crate::table::{Cell, Column, ColumnKind, RowKind};
 use crate::units::{Absent, Figure, Reason};
@@ -70,13 +70,13 @@ impl RowKind for MappingRows {
 
     fn identity(row: &MappingRow) -> Vec<u8> {
         let Some(mapping) = row.mapping() else { return Vec::new() };
-        let process = &row.process.read.process;
+        let process = &row.process.read.identity;
         let start_time = process.start_time.unwrap_or_default().to_ne_bytes();
         [&process.pid.to_ne_bytes()[..], &start_time, &mapping.start().to_ne_bytes(), mapping.path()].concat()
     }
 
     fn process(row: &MappingRow) -> Option<u32> {
-        Some(row.process.read.process.pid)
+        Some(row.process.read.identity.pid)
     }
 
     fn columns_called(name: &str, table: &[Column<Self>]) -> Option<Vec<String>> {
@@ -99,7 +99,7 @@ impl MappingRow {
 
 impl OfProcess for MappingRow {
     fn pid(&self) -> Cell<'_> {
-        Cell::Count(self.process.read.process.pid.into())
+        Cell::Count(self.process.read.identity.pid.into())
     }
 }
 
@@ -185,7 +185,7 @@ const HEAD_COLUMNS: &[Column<MappingRows>] = &[
         "command",
         "Command",
         ColumnKind::Text,
-        |row, _| Cell::Text(&row.process.read.process.command),
+        |row, _| Cell::Text(&row.process.read.identity.command),
         "the command line of the process",
     )
     .on_request(),

@@ -2,11 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::processes::{Asked, ProcessChoice, owner, read_denied, section_of};
+use super::processes::{Owner, ProcessChoice, section_of};
 use super::shared::{self, OfProcess};
-use crate::error::ErrorKind;
-use crate::process::ProcRoot;
-use crate::process::account::{Account, Amount, read_account};
+use crate::process::account::{Account, Amount};
+use crate::process::{ProcRoot, Process};
 use crate::table::{Cell, Column, ColumnKind, Named, OwnedCell, RowKind, Rows, Section, Source, Stop};
 use crate::units::{Absent, Figure, Reason, percent};
 
@@ -168,12 +167,18 @@ impl Source for PartSource {
         let mut sums = Sums::default();
         for asked in self.processes.find(&self.root, rows)? {
             rows.check()?;
-            let Some((account, section)) = self.read_process(&asked, rows) else { continue };
+            let Some(process) = asked.open(&self.root, rows) else { continue };
+            let account = process.read_account();
+            let account = account.or_else(|error| {
+                let denied = asked.report_unread(&process, error, rows);
+                denied.map(|denied| denied.account).ok_or(())
+            });
+            let Ok(account) = account else { continue };
             if self.added == Added::Process {
-                rows.section(section)?;
+                rows.section(section_of(&account.identity))?;
                 rows.rows(self.parts(&account, Some(asked.pid)))?;
             } else {
-                sums.add(self.key(&asked), &account);
+                sums.add(self.key(&process), &account);
             }
         }
         for (key, account) in sums.finish() {
@@ -187,35 +192,12 @@ impl Source for PartSource {
 }
 
 impl PartSource {
-    /// The account of one process; what any user may know if its smaps may not be read.
-    fn read_process(&self, asked: &Asked, rows: &mut dyn Rows<Parts>) -> Option<(Account, Section)> {
-        match read_account(&self.root, asked.pid) {
-            Ok(account) => {
-                let section = section_of(&account.process);
-                Some((account, section))
-            }
-            // It ended since it was found; nobody named it.
-            Err(error) if asked.found && error.kind() == ErrorKind::NotFound => None,
-            Err(error) => match read_denied(&self.root, &error) {
-                Some(denied) => {
-                    rows.failure(denied.why.clone());
-                    let section = section_of(&denied.account.process);
-                    Some((denied.account, section))
-                }
-                None => {
-                    rows.failure(error);
-                    None
-                }
-            },
-        }
-    }
-
     /// What the process is added to; none if that is everything.
-    fn key(&self, asked: &Asked) -> Option<Key> {
+    fn key(&self, process: &Process) -> Option<Key> {
         let (id, text) = match self.added {
             Added::Process | Added::All => return None,
-            Added::User => ("user", owner(&self.root, asked.pid).user),
-            Added::ControlGroup => ("cgroup", owner(&self.root, asked.pid).control_group),
+            Added::User => ("user", Owner::read(process).user),
+            Added::ControlGroup => ("cgroup", Owner::read(process).control_group),
         };
         Some(Key { id, text: text.unwrap_or_else(|absent| absent.why.as_bytes().to_vec()) })
     }

@@ -4,8 +4,8 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 use crate::error::{Error, ErrorKind, Result, Subject};
-use crate::process::account::{Account, read_public_account};
-use crate::process::{ProcRoot, Process, Selection, own_pid, read_selected, read_status};
+use crate::process::account::Account;
+use crate::process::{Criteria, Identity, ProcRoot, Process, read_matching};
 use crate::table::escape::escaped;
 use crate::table::{Cell, OwnedCell, RowKind, Rows, Section, Stop};
 use crate::units::{Absent, Bytes, Figure, Reason};
@@ -16,7 +16,7 @@ pub struct ProcessChoice {
     /// Those with these numbers, or `self`.
     pub pids: Vec<OsString>,
     /// Those that are like this.
-    pub like: Selection,
+    pub like: Criteria,
 }
 
 /// One process that is meant.
@@ -51,7 +51,7 @@ impl ProcessChoice {
             }
         }
         if !self.like.is_empty() {
-            let found = read_selected(root, &self.like)?;
+            let found = read_matching(root, &self.like)?;
             if found.is_empty() {
                 let about = Subject::Words("--name, --match, --user, --cgroup".to_owned());
                 rows.failure(Error::new(about, ErrorKind::NotFound, "no such process"));
@@ -62,10 +62,43 @@ impl ProcessChoice {
     }
 }
 
+impl Asked {
+    /// Opens it; none if it cannot be opened, which is reported.
+    pub(super) fn open<K: RowKind>(&self, root: &ProcRoot, rows: &mut dyn Rows<K>) -> Option<Process> {
+        Process::open_in(root, self.pid).map_err(|error| self.report(error, rows)).ok()
+    }
+
+    /// Reports why it cannot be read. Gives what any user may know if its smaps was refused.
+    pub(super) fn report_unread<K: RowKind>(
+        &self,
+        process: &Process,
+        error: Error,
+        rows: &mut dyn Rows<K>,
+    ) -> Option<Denied> {
+        match read_denied(process, &error) {
+            Some(denied) => {
+                rows.failure(denied.why.clone());
+                Some(denied)
+            }
+            None => {
+                self.report(error, rows);
+                None
+            }
+        }
+    }
+
+    fn report<K: RowKind>(&self, error: Error, rows: &mut dyn Rows<K>) {
+        // If it has ended since it was found, nobody named it.
+        if !self.found || error.kind() != ErrorKind::NotFound {
+            rows.failure(error);
+        }
+    }
+}
+
 /// The pid that a word stands for.
 fn pid_of(word: &OsStr, root: &ProcRoot) -> Result<u32> {
     if word == "self" {
-        return own_pid(root);
+        return Process::own_in(root).map(|own| own.pid());
     }
     word.to_str().and_then(|digits| digits.parse().ok()).ok_or_else(|| {
         Error::new(Subject::Words(escaped(word.as_bytes())), ErrorKind::NotFound, "not a pid")
@@ -74,7 +107,7 @@ fn pid_of(word: &OsStr, root: &ProcRoot) -> Result<u32> {
 }
 
 /// What names a process above its rows.
-pub(super) fn section_of(process: &Process) -> Section {
+pub(super) fn section_of(process: &Identity) -> Section {
     Section {
         line: [format!("{}:   ", process.pid).as_bytes(), &process.command].concat(),
         fields: vec![
@@ -98,28 +131,20 @@ pub(super) struct Owner {
 const NO_STATUS: Absent = Absent::new(Reason::Vanished, "its status could not be read");
 const NO_GROUP: Absent = Absent::new(Reason::Unsupported, "it has no control group file");
 
-pub(super) fn owner(root: &ProcRoot, pid: u32) -> Owner {
-    let user = read_status(root, pid).map(|status| user_name(root, status.user)).map_err(|_| NO_STATUS);
-    let text = std::fs::read(root.pid_path(pid, "cgroup")).map_err(|_| NO_GROUP);
-    Owner { user, control_group: text.and_then(|text| control_group(&text).ok_or(NO_GROUP)) }
+impl Owner {
+    pub(super) fn read(process: &Process) -> Owner {
+        let status = process.read_status().map_err(|_| NO_STATUS);
+        Owner {
+            user: status.map(|status| user_name(process, status.user)),
+            control_group: process.read_cgroup().map_err(|_| NO_GROUP),
+        }
+    }
 }
 
-/// A number in a capture is another machine's.
-fn user_name(root: &ProcRoot, user: u32) -> Vec<u8> {
-    let known = nix::unistd::User::from_uid(user.into()).ok().flatten().filter(|_| root.is_live());
+/// The name of a user, or the number: that of a capture is another machine's.
+fn user_name(process: &Process, user: u32) -> Vec<u8> {
+    let known = nix::unistd::User::from_uid(user.into()).ok().flatten().filter(|_| process.is_live());
     known.map_or_else(|| user.to_string(), |known| known.name).into_bytes()
-}
-
-fn control_group(text: &[u8]) -> Option<Vec<u8>> {
-    let group = |is_meant: &dyn Fn(&[u8]) -> bool| {
-        text.split(|byte| *byte == b'\n').find_map(|line| {
-            let mut parts = line.splitn(3, |byte| *byte == b':');
-            let (_, controllers, path) = (parts.next()?, parts.next()?, parts.next()?);
-            is_meant(controllers).then(|| path.to_vec())
-        })
-    };
-    let of_memory = |controllers: &[u8]| controllers.split(|byte| *byte == b',').any(|name| name == b"memory");
-    group(&of_memory).or_else(|| group(&|controllers| controllers.is_empty()))
 }
 
 /// A process whose smaps may not be read.
@@ -130,15 +155,14 @@ pub(super) struct Denied {
     pub(super) why: Error,
 }
 
-/// What may be known of the process that this error is about; none if it was not refused, or reveals nothing at all.
-pub(super) fn read_denied(root: &ProcRoot, error: &Error) -> Option<Denied> {
-    let Subject::Pid(pid) = error.subject() else { return None };
+/// What may be known about a process that could not be read; none if it was not refused, or reveals nothing at all.
+fn read_denied(process: &Process, error: &Error) -> Option<Denied> {
     if error.kind() != ErrorKind::Denied {
         return None;
     }
-    let account = read_public_account(root, *pid).ok()?;
+    let account = process.read_public_account().ok()?;
     let why = format!("{}: its smaps may not be read, so that what only smaps reports is absent", error.why());
-    let said = Error::pid(*pid, ErrorKind::Denied, why);
+    let said = Error::pid(process.pid(), ErrorKind::Denied, why);
     let why = match error.advice() {
         Some(advice) => said.with_advice(advice.to_owned()),
         None => said,
@@ -149,7 +173,7 @@ pub(super) fn read_denied(root: &ProcRoot, error: &Error) -> Option<Denied> {
 impl Denied {
     /// The section of the process, which has no rows, with the figures of its status.
     pub(super) fn section(&self) -> Section {
-        let mut section = section_of(&self.account.process);
+        let mut section = section_of(&self.account.identity);
         section.fields.push(("denied", OwnedCell::Text(self.why.why().as_bytes().to_vec())));
         section.objects.push(("status", figures(&self.account)));
         section.is_closed = true;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::file::{Files, advised, unmeasured};
 use super::shared::{self, OfFile};
-use crate::compare::{ChosenFiles, Message};
+use crate::join::{ChosenFiles, Message};
 use crate::pagecache::{self, Change, Engine, OpenFile, Stretch};
 use crate::table::{Cell, Column, ColumnKind, Named, RowKind, Rows, Source, Stop};
 use crate::units::{Bytes, PageSize};

@@ -240,7 +240,8 @@ fn a_proc_that_is_not_mounted_is_named() {
         eprintln!("SKIPPED: /proc cannot be unmounted here: {}", run.err);
         return;
     }
-    let line = "rmap: /proc: it is not mounted, so the kernel cannot be asked; mount it: mount -t proc proc /proc";
+    let line =
+        "rmap: /proc: it is not mounted, so nothing can be read from the kernel; mount it: mount -t proc proc /proc";
     assert_eq!((run.status, run.complaints()), (Some(1), vec![line; 3]));
 }
 

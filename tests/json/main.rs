@@ -51,7 +51,8 @@ fn json_lines_are_the_same_rows_one_a_line() {
 
 #[test]
 fn each_process_that_could_be_read_has_an_object_and_nothing_is_still_a_document() {
-    let capture = capture(&[(7, b"a", &mapping(0x1000, 1, "r--p", b"/a", 4)), (8, b"b", b"")]);
+    let one = mapping(0x1000, 1, "r--p", b"/a", 4);
+    let capture = capture(&[(7, b"a", &one), (8, b"b", &one)]);
     let root = capture.path().to_str().unwrap();
     let run = rmap(["pid", "8", "9", "7", "--json", "--proc-root", root]);
     let pids: Vec<u64> = run.json().as_array().unwrap().iter().map(|one| one["pid"].as_u64().unwrap()).collect();

@@ -24,6 +24,7 @@
 //! * `unlink:PATH`    removes a file that was mapped before
 //! * `rename:OLD:NEW` renames it
 //! * `read:PID`       reads smaps of another process with the library, and complains on standard error as rmap does
+//! * `headless`       ends its first thread when everything else is done, while another one lives on
 //! * `fork`           forks a child that holds the same memory until the subject ends: every page of a mapping with anonymous
 //!   pages is then shared by two
 
@@ -41,7 +42,7 @@ use std::num::NonZeroUsize;
 use std::os::fd::AsFd;
 
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mlock, mmap, mmap_anonymous};
-use rmap::process::{Fields, ProcRoot, Wanted, read_smaps};
+use rmap::process::{Fields, Process, Wanted};
 
 /// One mapping that was made, and what smaps must say of it, in pages.
 struct Made {
@@ -65,6 +66,7 @@ fn main() {
     let page = page_size();
     let mut made = Vec::new();
     let mut sharers = 1;
+    let mut headless = false;
     for act in std::env::args().skip(1) {
         let words: Vec<&str> = act.split(':').collect();
         let number = |place: usize| words[place].parse::<usize>().expect("a number of pages");
@@ -98,6 +100,7 @@ fn main() {
             "unlink" => std::fs::remove_file(words[1]).expect("the file is removed"),
             "rename" => std::fs::rename(words[1], words[2]).expect("the file is renamed"),
             "read" => read(words[1].parse().expect("a pid")),
+            "headless" => headless = true,
             "fork" => {
                 fork();
                 sharers += 1;
@@ -105,13 +108,33 @@ fn main() {
             other => panic!("there is no act {other}"),
         }
     }
+    if headless {
+        std::thread::spawn(move || {
+            let is_alone = || std::fs::read_to_string("/proc/self/stat").is_ok_and(|text| text.contains(") Z "));
+            while !is_alone() {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+            tell(&made, page, sharers);
+            wait_for_the_end();
+            // There is no first thread any more whose return would end the process.
+            std::process::exit(0);
+        });
+        // SAFETY: ends this thread alone; nothing that others use is on its stack.
+        unsafe { nix::libc::syscall(nix::libc::SYS_exit, 0) };
+        unreachable!("this thread has ended");
+    }
     tell(&made, page, sharers);
+    wait_for_the_end();
+}
+
+fn wait_for_the_end() {
     let mut nothing = Vec::new();
     std::io::stdin().read_to_end(&mut nothing).expect("standard input ends");
 }
 
 fn read(pid: u32) {
-    if let Err(error) = read_smaps(&ProcRoot::live(), pid, &mut Fields::new(), &Wanted::Everything) {
+    let read = |process: Process| process.read_smaps(&mut Fields::new(), &Wanted::Everything);
+    if let Err(error) = Process::open(pid).and_then(read) {
         eprintln!("{error}");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::fields::figure;
 use super::{MappingNeed, MappingRow, MappingRows};
-use crate::compare::MappingCache;
+use crate::join::MappingCache;
 use crate::table::{Cell, Column, ColumnKind};
 use crate::units::{Absent, Bytes, Figure, Reason};
 

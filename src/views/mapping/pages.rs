@@ -1,7 +1,7 @@
 //! The columns of `--map`: the page tables behind a mapping.
 
 use super::{MappingNeed, MappingRow, MappingRows, NOT_READ};
-use crate::process::{PageCell, PageCells};
+use crate::process::{TablePart, TableParts};
 use crate::table::{Cell, Colour, Column, ColumnKind, Mark, StripCell};
 use crate::units::{Absent, Bytes, Figure, Reason, percent};
 
@@ -25,29 +25,29 @@ pub(super) struct ProcessPages {
 /// The page tables behind one mapping.
 struct MappingPages {
     strip: Vec<StripCell>,
-    sum: PageCell,
+    sum: TablePart,
 }
 
 impl ProcessPages {
-    pub(super) fn new(cells: PageCells) -> ProcessPages {
-        let mappings = cells.mappings.iter().map(|cells| {
-            let mut sum = PageCell::default();
-            cells.iter().for_each(|cell| sum.add(cell));
-            let strip = cells.iter().map(|cell| StripCell { share: present_share(cell), mark: mark(cell) }).collect();
+    pub(super) fn new(parts: TableParts) -> ProcessPages {
+        let mappings = parts.mappings.iter().map(|parts| {
+            let mut sum = TablePart::default();
+            parts.iter().for_each(|part| sum.add(part));
+            let strip = parts.iter().map(|part| StripCell { share: present_share(part), mark: mark(part) }).collect();
             MappingPages { strip, sum }
         });
-        ProcessPages { mappings: mappings.collect(), knows_kinds: cells.tells_kinds }
+        ProcessPages { mappings: mappings.collect(), knows_kinds: parts.knows_kinds }
     }
 }
 
-/// How much of a cell is present, from 0 to 1.
-fn present_share(cell: &PageCell) -> Option<f64> {
-    percent(cell.present.0, cell.size.0).map(|share| share / 100.0)
+/// How much of a part is present, from 0 to 1.
+fn present_share(part: &TablePart) -> Option<f64> {
+    percent(part.present.0, part.size.0).map(|share| share / 100.0)
 }
 
-/// What is most worth knowing about a cell; plain anonymous pages have no mark.
-fn mark(cell: &PageCell) -> Option<Mark> {
-    let marks = [(cell.swapped, SWAPPED), (cell.zero, ZERO), (cell.huge, HUGE), (cell.file, FILE)];
+/// What is most worth knowing about a part; plain anonymous pages have no mark.
+fn mark(part: &TablePart) -> Option<Mark> {
+    let marks = [(part.swapped, SWAPPED), (part.zero, ZERO), (part.huge, HUGE), (part.file, FILE)];
     marks.into_iter().find(|(amount, _)| amount.0 > 0).map(|(_, mark)| mark)
 }
 
@@ -116,11 +116,11 @@ fn pages(row: &MappingRow) -> Figure<(&ProcessPages, &MappingPages)> {
     Ok((process, process.mappings.get(row.place as usize).ok_or(NOT_READ)?))
 }
 
-fn amount(row: &MappingRow, take: fn(&PageCell) -> Bytes) -> Cell<'_> {
+fn amount(row: &MappingRow, take: fn(&TablePart) -> Bytes) -> Cell<'_> {
     Cell::bytes(pages(row).map(|(_, pages)| take(&pages.sum)))
 }
 
-fn amount_of_kind(row: &MappingRow, take: fn(&PageCell) -> Bytes) -> Cell<'_> {
+fn amount_of_kind(row: &MappingRow, take: fn(&TablePart) -> Bytes) -> Cell<'_> {
     match pages(row) {
         Ok((process, _)) if !process.knows_kinds => Cell::Absent(NOT_KNOWN),
         _ => amount(row, take),

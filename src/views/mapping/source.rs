@@ -6,14 +6,12 @@ use std::sync::Arc;
 
 use super::pages::ProcessPages;
 use super::{MappingNeed, MappingRow, MappingRows, ReadProcess, columns, fields, known_columns, presets};
-use crate::compare::measure_mappings;
 use crate::error::{Error, ErrorKind};
+use crate::join::measure_mappings;
 use crate::pagecache::Engine;
-use crate::process::{
-    Deleted, Fields, ProcRoot, ProcessMappings, Wanted, own_pid, read_deleted, read_mappings, read_page_cells,
-};
+use crate::process::{Deleted, Fields, ProcRoot, Process, ProcessMappings, Wanted};
 use crate::table::{Column, Named, Rows, Source, Stop, find};
-use crate::views::processes::{Asked, ProcessChoice, owner, read_denied, section_of};
+use crate::views::processes::{Asked, Owner, ProcessChoice, section_of};
 
 /// Addresses from the first to the last, both included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,12 +120,13 @@ impl MappingSource {
     /// Learns which fields the kernel gives: from this process, or from those of a capture.
     fn learn_fields(&mut self) {
         let nothing = Wanted::Only(Vec::new());
-        let own = own_pid(&self.root).ok();
+        let own = Process::own_in(&self.root).ok();
         let captured = self.processes.pids.iter().filter_map(|word| word.to_str()?.parse().ok());
-        let pids: Vec<u32> = own.into_iter().chain(captured.filter(|_| own.is_none())).collect();
-        for pid in pids {
+        let captured = captured.filter(|_| own.is_none()).filter_map(|pid| Process::open_in(&self.root, pid).ok());
+        let processes: Vec<Process> = captured.collect();
+        for process in own.iter().chain(&processes) {
             // What cannot be read is reported when it is read for its rows.
-            let _ = crate::process::read_smaps(&self.root, pid, &mut self.fields, &nothing);
+            let _ = process.read_smaps(&mut self.fields, &nothing);
         }
     }
 
@@ -137,68 +136,59 @@ impl MappingSource {
         asked: &Asked,
         rows: &mut dyn Rows<MappingRows>,
     ) -> Result<(), Stop> {
-        let read = match read_mappings(&self.root, asked.pid, &mut self.fields, &reading.wanted) {
+        let Some(process) = asked.open(&self.root, rows) else { return Ok(()) };
+        let read = match process.read_mappings(&mut self.fields, &reading.wanted) {
             Ok(read) => read,
-            // It ended since it was found; nobody named it.
-            Err(error) if asked.found && error.kind() == ErrorKind::NotFound => return Ok(()),
-            Err(error) => return self.report_unread(error, rows),
+            Err(error) => {
+                return match asked.report_unread(&process, error, rows) {
+                    Some(denied) => rows.section(denied.section()),
+                    None => Ok(()),
+                };
+            }
         };
         if read.mappings.changed() > 0 {
             rows.failure(moved(&read));
         }
         let needs = |need| reading.needs.contains(&need);
-        let cache =
-            reading.engine.as_ref().map(|engine| measure_mappings(&self.root, engine, asked.pid, &read.mappings));
-        let pages =
-            needs(MappingNeed::PageTables).then(|| read_page_cells(&self.root, asked.pid, &read.mappings, self.cells));
+        let cache = reading.engine.as_ref().map(|engine| measure_mappings(&process, engine, &read.mappings));
+        let pages = needs(MappingNeed::PageTables).then(|| process.read_table_parts(&read.mappings, self.cells));
         let pages = pages.transpose().unwrap_or_else(|error| {
             rows.failure(error);
             None
         });
         let process = Arc::new(ReadProcess {
             known: fields::KnownIds::of(&self.fields),
-            deleted: if needs(MappingNeed::Deleted) { deleted(&self.root, &read) } else { HashMap::new() },
-            owner: needs(MappingNeed::Owner).then(|| owner(&self.root, asked.pid)),
+            deleted: if needs(MappingNeed::Deleted) { deleted(&process, &read) } else { HashMap::new() },
+            owner: needs(MappingNeed::Owner).then(|| Owner::read(&process)),
             pages: pages.map(ProcessPages::new),
             cache,
             read,
         });
-        rows.section(section_of(&process.read.process))?;
+        rows.section(section_of(&process.read.identity))?;
         let range = self.range;
         let mappings = (0..).zip(process.read.mappings.iter());
         let met = mappings.filter(|(_, mapping)| range.meets(mapping.start(), mapping.end()));
         rows.rows(met.map(|(place, _)| MappingRow { process: process.clone(), place }).collect())
     }
-
-    /// Reports a process that cannot be read: what any user may know, if its smaps was refused.
-    fn report_unread(&self, error: Error, rows: &mut dyn Rows<MappingRows>) -> Result<(), Stop> {
-        let Some(denied) = read_denied(&self.root, &error) else {
-            rows.failure(error);
-            return Ok(());
-        };
-        rows.failure(denied.why.clone());
-        rows.section(denied.section())
-    }
 }
 
 /// Looks for the files whose names end as those of deleted files do: once for each file, however often it is mapped. The look
 /// at 30,000 mappings of one file takes as long as all of smaps.
-fn deleted(root: &ProcRoot, read: &ProcessMappings) -> HashMap<u64, Deleted> {
+fn deleted(process: &Process, read: &ProcessMappings) -> HashMap<u64, Deleted> {
     let mut known = HashMap::new();
     let open = read.mappings.iter().filter(|mapping| Deleted::by_name(mapping) == Deleted::Unknown);
     open.map(|mapping| {
         let file = (mapping.device(), mapping.inode(), mapping.path());
-        let found = known.entry(file).or_insert_with(|| read_deleted(root, read.process.pid, &mapping));
+        let found = known.entry(file).or_insert_with(|| process.read_deleted(&mapping));
         (mapping.start(), *found)
     })
     .collect()
 }
 
 /// A process that maps and unmaps so fast that no reading was free of mappings that moved meanwhile.
-fn moved(process: &ProcessMappings) -> Error {
-    let why =
-        format!("{} mappings changed while they were read; their rows may lack parts", process.mappings.changed());
-    Error::pid(process.process.pid, ErrorKind::Changed, why).with_advice("stop it (kill -STOP) for an exact account")
+fn moved(read: &ProcessMappings) -> Error {
+    let why = format!("{} mappings changed while they were read; their rows may lack parts", read.mappings.changed());
+    Error::pid(read.identity.pid, ErrorKind::Changed, why).with_advice("stop it (kill -STOP) for an exact account")
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::pagecache::walk::{self, Named, Options, Visitor};
 use crate::pagecache::{Engine, OpenFile};
-use crate::process::{Held, HeldFiles, ProcRoot, read_held_files};
+use crate::process::{Held, HeldFiles, Process};
 use crate::units::ByteRange;
 
 /// Chooses by name: see [`walk::Choose`].
@@ -131,7 +131,7 @@ impl ChosenFiles {
         finish: impl Fn(V) -> R + Send,
         mut hear: impl FnMut(Message<T>) -> std::result::Result<(), E>,
     ) -> std::result::Result<Vec<R>, E> {
-        let held = match self.process.map(|pid| read_held_files(&ProcRoot::live(), pid)).transpose() {
+        let held = match self.process.map(|pid| Process::open(pid)?.read_held_files()).transpose() {
             Ok(held) => held,
             Err(error) => {
                 hear(Message::Failure(error))?;

@@ -1,36 +1,43 @@
-//! How much memory may still be used without swapping or being killed: the machine's `MemAvailable`, and what the
-//! control groups of this process leave. An estimate for refusing what cannot fit; no promise that what fits is there.
+//! How much memory can still be used without swapping or being killed: `MemAvailable` of the machine, or less if the
+//! control groups of this process limit it. An estimate to refuse what cannot fit, not a guarantee for what can.
 
 use std::path::{Path, PathBuf};
 
 use procfs::process::{MountInfo, MountInfos};
-use procfs::{FromRead, Meminfo, ProcessCGroups};
+use procfs::{FromRead, ProcessCGroups};
 
 use crate::error::{Error, ErrorKind, Result, Subject};
-use crate::process::root::ProcRoot;
+use crate::process::ProcRoot;
 use crate::units::Bytes;
 
-/// The memory that this process may still use: `MemAvailable` of `/proc/meminfo`, or less where a memory control group
-/// it is in (version 1 or 2, or one above) allows less. Page cache that the group could give back counts as usable.
-/// For a capture only `MemAvailable` is known.
+/// The memory that this process can still use: `MemAvailable` of `/proc/meminfo`, or less if one of its memory control
+/// groups (version 1 or 2, or one above) allows less. Page cache that a group could give back counts as available. For
+/// a capture only `MemAvailable` is used.
 ///
 /// # Errors
-/// What reading `meminfo` answers; [`ErrorKind::Malformed`] if it is none; [`ErrorKind::Unsupported`] for kernels
-/// before 3.14, which have no `MemAvailable`.
+/// `meminfo` cannot be read; [`ErrorKind::Malformed`]: it is not in the kernel's format; [`ErrorKind::Unsupported`]:
+/// it has no `MemAvailable` (kernels before 3.14).
 pub fn read_available_memory(root: &ProcRoot) -> Result<Bytes> {
     let path = root.path().join("meminfo");
     let text = std::fs::read(&path).map_err(|error| Error::io(Subject::Path(path.clone()), &error))?;
-    let meminfo = Meminfo::from_read(&text[..])
-        .map_err(|_| Error::path(&path, ErrorKind::Malformed, "it is not what the kernel writes"))?;
-    let machine = meminfo
-        .mem_available
-        .map(Bytes)
-        .ok_or_else(|| Error::path(&path, ErrorKind::Unsupported, "it has no MemAvailable, as before Linux 3.14"))?;
+    if parse_meminfo(&text, b"MemTotal").is_none() {
+        return Err(Error::path(&path, ErrorKind::Malformed, "it is not in the kernel's format"));
+    }
+    let machine = parse_meminfo(&text, b"MemAvailable")
+        .ok_or_else(|| Error::path(&path, ErrorKind::Unsupported, "it has no MemAvailable (new in Linux 3.14)"))?;
     let groups = if root.is_live() { read_group_headroom(root) } else { None };
     Ok(groups.map_or(machine, |groups| machine.min(groups)))
 }
 
-/// The least headroom of the own memory control groups, up the tree. Absent where none is limited or none can be seen.
+/// The value of a line of meminfo, `MemTotal:       16384 kB`.
+fn parse_meminfo(text: &[u8], key: &[u8]) -> Option<Bytes> {
+    let mut lines = text.split(|byte| *byte == b'\n');
+    let value = lines.find_map(|line| line.strip_prefix(key)?.strip_prefix(b":"))?.trim_ascii();
+    let number = std::str::from_utf8(value.strip_suffix(b" kB")?).ok()?;
+    Bytes::from_kib(number.trim().parse().ok()?)
+}
+
+/// The smallest headroom of our own memory control groups, up the tree. None if none is limited or visible.
 fn read_group_headroom(root: &ProcRoot) -> Option<Bytes> {
     let groups = ProcessCGroups::from_file(root.path().join("self/cgroup")).ok()?;
     let MountInfos(mounts) = MountInfos::from_file(root.path().join("self/mountinfo")).ok()?;
@@ -49,10 +56,10 @@ fn read_group_headroom(root: &ProcRoot) -> Option<Bytes> {
     least
 }
 
-/// The least headroom from the group `group` up to the root of `mount`.
+/// The smallest headroom from the group `group` up to the root of `mount`.
 fn read_tree_headroom(mount: &MountInfo, group: &Path, version: Version) -> Option<Bytes> {
-    // In a container the mount may show only a part of the tree: the group's path is cut by the root of the mount. A
-    // group outside of it cannot be seen.
+    // In a container the mount may show only a part of the tree: then the root of the mount is a prefix of the group's
+    // path. A group outside of it is not visible.
     let below = group.strip_prefix(&mount.root).ok()?;
     let lowest = mount.mount_point.join(below);
     let inside = |directory: &&Path| directory.starts_with(&mount.mount_point);
@@ -74,8 +81,8 @@ impl Version {
         }
     }
 
-    /// The files of the limit and of the usage, and the keys of `memory.stat` under which the page cache stands that
-    /// the group (with those below it) could give back.
+    /// The files with the limit and the usage, and the keys in `memory.stat` for the page cache that the group and
+    /// those below it could give back.
     fn names(self) -> (&'static str, &'static str, [&'static str; 2]) {
         match self {
             Version::One => {
@@ -85,7 +92,7 @@ impl Version {
         }
     }
 
-    /// What one group leaves; absent where it has no limit.
+    /// The headroom of one group; none if it has no limit.
     fn read_headroom(self, directory: &Path) -> Option<Bytes> {
         let (limit, usage, cache) = self.names();
         let limit = read_number(directory.join(limit))?;
@@ -95,7 +102,7 @@ impl Version {
     }
 }
 
-/// A number in a file; absent for `max` and for what cannot be read.
+/// The number in a file; none for `max` and if it cannot be read.
 fn read_number(path: PathBuf) -> Option<u64> {
     std::fs::read_to_string(path).ok()?.trim().parse().ok()
 }
@@ -139,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mount_that_shows_a_part_of_the_tree_is_followed() {
+    fn a_mount_may_show_only_a_part_of_the_tree() {
         let top = tempfile::tempdir().unwrap();
         group(top.path(), "5000\n", "1000\n", "");
         let mount = mount(top.path(), "/docker/x");
@@ -148,15 +155,25 @@ mod tests {
     }
 
     #[test]
-    fn a_group_over_its_limit_leaves_nothing() {
+    fn a_group_above_its_limit_has_no_headroom() {
         assert_eq!(headroom(100, 200, 0), Bytes(0));
         assert_eq!(headroom(100, 50, 80), Bytes(100));
     }
 
     #[test]
-    fn this_machine_has_memory() {
+    fn this_machine_has_available_memory() {
         let available = read_available_memory(&ProcRoot::live()).unwrap();
         assert!(available.0 > 1 << 20, "{available:?}");
+    }
+
+    #[test]
+    fn meminfo_of_any_bytes_is_no_panic() {
+        assert_eq!(parse_meminfo(b"A: 1 kB\nMemTotal:       16 kB\n", b"MemTotal"), Some(Bytes(16384)));
+        for text in
+            [&b""[..], b"MemTotal:", b"MemTotal: kB", b"MemTotal: \xff kB", b"MemTotal: 18446744073709551615 kB"]
+        {
+            assert_eq!(parse_meminfo(text, b"MemTotal"), None);
+        }
     }
 
     #[test]

@@ -1,0 +1,87 @@
+//! Each mapping of a process joined with the file behind it: how much of the mapped range is in the page cache.
+//!
+//! How much of that the process has mapped in is a figure of smaps and is not read here.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use crate::error::{Error, ErrorKind, Subject};
+use crate::pagecache::{Engine, Method, OpenFile};
+use crate::process::{MappedFile, Mapping, Mappings, Process, Way};
+use crate::units::{Absent, ByteRange, Bytes, Figure, Reason};
+
+/// The file behind one mapping, in the page cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MappingCache {
+    /// How much of the mapping has a page of the file behind it: what is before the end of the file, in whole pages.
+    pub range: Bytes,
+    /// How much of that range is in the page cache.
+    pub cached: Figure<Bytes>,
+    /// How it was measured.
+    pub method: Figure<Method>,
+    /// How the file was found.
+    pub way: Way,
+}
+
+const DENIED: Absent = Absent::new(Reason::Denied, "its file cannot be read by this user");
+const NOT_REGULAR: Absent = Absent::new(Reason::Unsupported, "it is not a mapping of a regular file");
+const GONE: Absent = Absent::new(Reason::Vanished, "its file has gone");
+const FAILED: Absent = Absent::new(Reason::Unsupported, "its file cannot be opened");
+
+/// Measures the file behind each of the mappings of `process`, in their order. The parts of a file that are adjacent in
+/// the list are measured through one descriptor.
+pub fn measure_mappings(process: &Process, engine: &Engine, mappings: &Mappings) -> Vec<Figure<MappingCache>> {
+    let mut opener = Opener { last: None };
+    let mut measure = |mapping: Mapping<'_>| {
+        let mapped = process.open_mapped_file(&mapping)?;
+        let file = opener.open(&mapped, &mapping)?;
+        Ok(measure(engine, file, mapped.way(), &mapping))
+    };
+    mappings.iter().map(&mut measure).collect()
+}
+
+fn measure(engine: &Engine, file: &OpenFile, way: Way, mapping: &Mapping<'_>) -> MappingCache {
+    let range = ByteRange { offset: mapping.offset(), length: mapping.size().0 };
+    let report = engine.measure_range(file, range);
+    MappingCache {
+        range: report.pages.bytes(report.page_size),
+        cached: report.cached().map(|pages| pages.bytes(report.page_size)),
+        method: report.method(),
+        way,
+    }
+}
+
+/// Opens files for reading and remembers the last one, with the identity that was proven for it.
+struct Opener {
+    last: Option<((u64, u64), Figure<OpenFile>)>,
+}
+
+impl Opener {
+    fn open(&mut self, mapped: &MappedFile, mapping: &Mapping<'_>) -> Figure<&OpenFile> {
+        let identity = mapped.identity();
+        let last = match self.last.take() {
+            Some(last) if last.0 == identity => last,
+            _ => (identity, open(mapped, mapping)),
+        };
+        self.last.insert(last).1.as_ref().map_err(|absent| *absent)
+    }
+}
+
+fn open(mapped: &MappedFile, mapping: &Mapping<'_>) -> Figure<OpenFile> {
+    if !mapped.is_regular() {
+        return Err(NOT_REGULAR);
+    }
+    let path = Path::new(OsStr::from_bytes(mapping.path()));
+    let file = mapped.reopen().map_err(|error| Error::io(Subject::Path(path.to_owned()), &error));
+    file.and_then(|file| OpenFile::from_fd(path, file)).map_err(|error| reason(&error))
+}
+
+fn reason(error: &Error) -> Absent {
+    match error.kind() {
+        ErrorKind::Denied => DENIED,
+        ErrorKind::NotFound => GONE,
+        ErrorKind::Unsupported => NOT_REGULAR,
+        _ => FAILED,
+    }
+}

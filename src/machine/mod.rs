@@ -1,0 +1,7 @@
+//! Facts about the whole machine, not about one process or file.
+//!
+//! * [`read_available_memory`]: how much memory can still be used.
+
+mod meminfo;
+
+pub use meminfo::read_available_memory;

@@ -1,0 +1,220 @@
+//! [`Process`]: a process, opened once. Everything that is read through the handle is about that process: if it exits
+//! and its pid is reused, the kernel answers `ESRCH`, never with another process's figures.
+//!
+//! The handle also knows where the process shows its memory. If the first thread has exited while others run on, the
+//! kernel shows nothing below `/proc/PID`, and the memory is read through another thread's directory.
+
+use std::path::PathBuf;
+
+use nix::errno::Errno;
+
+use crate::error::{Error, ErrorKind, Result, Subject};
+use crate::process::directory::Directory;
+use crate::process::failure::{is_gone, read_error};
+use crate::process::root::{ProcRoot, not_mounted};
+use crate::process::stat::{Stat, parse_stat};
+
+/// A process, held open by a descriptor of its directory in `/proc`.
+#[derive(Debug)]
+pub struct Process {
+    root: ProcRoot,
+    pid: u32,
+    is_live: bool,
+    pub(super) directory: Directory,
+}
+
+/// Where a process shows its memory.
+pub(super) struct Memory {
+    /// The directory that has `maps`, `smaps`, `pagemap`, `map_files`, `cmdline`, `exe`, `root` and `fd`.
+    pub(super) directory: Directory,
+    /// `stat` of the process; none in a capture without it.
+    pub(super) stat: Option<Stat>,
+    /// Whether it is the directory of a thread that is not the first, and then `stat` of that thread.
+    is_other: bool,
+    thread: Option<Stat>,
+}
+
+impl Memory {
+    /// `stat` of the thread whose directory it is.
+    pub(super) fn shown_by(&self) -> Option<&Stat> {
+        if self.is_other { self.thread.as_ref() } else { self.stat.as_ref() }
+    }
+}
+
+impl Process {
+    /// Opens a process of this machine.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`]: no such process. [`ErrorKind::Unsupported`]: `/proc` is not mounted.
+    pub fn open(pid: u32) -> Result<Process> {
+        Process::open_in(&ProcRoot::live(), pid)
+    }
+
+    /// Opens a process below `root`: a mounted proc file system, or a capture.
+    ///
+    /// # Errors
+    /// As [`Process::open`].
+    pub fn open_in(root: &ProcRoot, pid: u32) -> Result<Process> {
+        let path = root.path().join(pid.to_string());
+        match Directory::open(&path) {
+            Ok(directory) => Ok(Process { root: root.clone(), pid, is_live: root.is_live(), directory }),
+            Err(Errno::ENOENT | Errno::ESRCH) if root.path().is_dir() => Err(no_such_process(root, pid)),
+            Err(Errno::ENOENT) => {
+                Err(not_mounted(root)
+                    .unwrap_or_else(|| Error::path(root.path(), ErrorKind::NotFound, "no such directory")))
+            }
+            Err(errno) => Err(Error::errno(Subject::Path(path), errno)),
+        }
+    }
+
+    /// Opens the process that is running this code.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`]: `/proc` is not mounted.
+    pub fn own() -> Result<Process> {
+        Process::own_in(&ProcRoot::live())
+    }
+
+    /// Opens the process that is running this code, under the pid that it has in `root`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`]: `root` is a capture, or not mounted.
+    pub fn own_in(root: &ProcRoot) -> Result<Process> {
+        Process::open_in(root, own_pid(root)?)
+    }
+
+    /// Its pid.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Where it was opened.
+    pub fn root(&self) -> &ProcRoot {
+        &self.root
+    }
+
+    /// Whether it is a process of a running kernel and not of a capture.
+    pub fn is_live(&self) -> bool {
+        self.is_live
+    }
+
+    /// `/proc/PID/stat`; none if a capture has no such file.
+    pub(super) fn read_stat(&self) -> Result<Option<Stat>> {
+        let text = match self.directory.read_file("stat", 4096) {
+            Ok(text) => text,
+            Err(error) if is_gone(&error) && !self.is_live => return Ok(None),
+            Err(error) if is_gone(&error) => {
+                return Err(Error::pid(self.pid, ErrorKind::NotFound, "no such process").caused_by(&error));
+            }
+            Err(error) => return Err(Error::io(Subject::Pid(self.pid), &error)),
+        };
+        let malformed = || Error::pid(self.pid, ErrorKind::Malformed, "its stat file is not in the kernel's format");
+        parse_stat(&text).map(Some).ok_or_else(malformed)
+    }
+
+    /// Where the process shows its memory now.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`]: a kernel thread or a zombie, which have none. [`ErrorKind::NotFound`]: it has gone.
+    pub(super) fn memory(&self) -> Result<Memory> {
+        let stat = self.read_stat()?;
+        let has_none = |why: &'static str| Err(Error::pid(self.pid, ErrorKind::Unsupported, why));
+        match &stat {
+            Some(found) if found.is_kernel_thread() => has_none("a kernel thread has no memory of its own"),
+            Some(found) if found.is_zombie() => {
+                let other = if found.threads > 1 { self.open_other_thread() } else { None };
+                match other {
+                    Some(directory) => {
+                        let thread = directory.read_file("stat", 4096).ok().and_then(|text| parse_stat(&text));
+                        Ok(Memory { directory, stat, is_other: true, thread })
+                    }
+                    None => has_none("a zombie: it has exited and waits for its parent"),
+                }
+            }
+            _ => Ok(Memory { directory: self.directory.clone(), stat, is_other: false, thread: None }),
+        }
+    }
+
+    /// The same, or the directory of the process itself if it has no memory.
+    pub(super) fn memory_or_own(&self) -> Result<Memory> {
+        match self.memory() {
+            Err(error) if error.kind() == ErrorKind::Unsupported => {
+                let (directory, stat) = (self.directory.clone(), self.read_stat()?);
+                Ok(Memory { directory, stat, is_other: false, thread: None })
+            }
+            found => found,
+        }
+    }
+
+    /// Calls `open` with the directory that shows its memory. That is almost always its own: the other is looked for
+    /// only after a failure, so that no `stat` is read for every file.
+    pub(super) fn open_in_memory<T, E>(
+        &self,
+        open: impl Fn(&Directory) -> std::result::Result<T, E>,
+    ) -> std::result::Result<T, E> {
+        open(&self.directory).or_else(|error| match self.memory() {
+            Ok(Memory { directory, is_other: true, .. }) => open(&directory),
+            _ => Err(error),
+        })
+    }
+
+    /// The directory of a thread that is not the first.
+    fn open_other_thread(&self) -> Option<Directory> {
+        let threads = self.directory.read_numbers("task").ok()?;
+        let thread = threads.into_iter().filter(|thread| *thread != self.pid).max()?;
+        let below = self.directory.open_directory(&format!("task/{thread}")).ok()?;
+        if !self.is_live {
+            return Some(below);
+        }
+        // Only the hidden directory /proc/TID has map_files. It is opened before task/TID is looked up again: a thread
+        // that is found there then is the one that was opened, or the one that was opened has gone.
+        let whole = self.directory.open_directory(&format!("../{thread}"));
+        let is_ours = || self.directory.read_file(&format!("task/{thread}/stat"), 1).is_ok();
+        Some(whole.ok().filter(|_| is_ours()).unwrap_or(below))
+    }
+
+    /// An error unless the process is live.
+    pub(super) fn require_live(&self, why: &'static str) -> Result<()> {
+        match self.is_live {
+            true => Ok(()),
+            false => Err(Error::pid(self.pid, ErrorKind::Unsupported, why)),
+        }
+    }
+
+    /// Opens a file of its memory.
+    pub(super) fn open_memory_file(&self, name: &str) -> Result<std::fs::File> {
+        let opened = self.memory()?.directory.open_file(name);
+        opened.map_err(|error| self.open_error(name, &error))
+    }
+
+    /// Why a file of the process could not be opened.
+    pub(super) fn open_error(&self, name: &str, error: &std::io::Error) -> Error {
+        let is_there = !self.is_live || self.directory.read_file("stat", 1).is_ok();
+        match is_gone(error) && is_there {
+            true => Error::pid(self.pid, ErrorKind::NotFound, format!("it has no {name} file")).caused_by(error),
+            false => read_error(self.pid, error),
+        }
+    }
+}
+
+/// The pid of this process in `root`: the target of `self`.
+fn own_pid(root: &ProcRoot) -> Result<u32> {
+    let link: PathBuf = root.path().join("self");
+    let target = std::fs::read_link(&link).ok().and_then(|target| target.to_str()?.parse().ok());
+    match target {
+        Some(pid) if root.is_live() => Ok(pid),
+        _ => Err(not_mounted(root).unwrap_or_else(|| {
+            Error::path(&link, ErrorKind::Unsupported, "a capture has no process 'self'").with_advice("give its pid")
+        })),
+    }
+}
+
+fn no_such_process(root: &ProcRoot, pid: u32) -> Error {
+    if let Some(error) = not_mounted(root) {
+        return error;
+    }
+    match root.is_live() {
+        true => Error::pid(pid, ErrorKind::NotFound, "no such process"),
+        false => Error::pid(pid, ErrorKind::NotFound, format!("no such process in {}", root.path().display())),
+    }
+}

@@ -1,0 +1,314 @@
+//! The file behind a mapping: one function that opens it, with proof that it is the mapped file.
+//!
+//! It is here and not in the join because the page-table reader below needs it too. The descriptor only names the file
+//! (`O_PATH`): nothing is opened for reading until [`MappedFile::reopen`]. What the file is follows from `fstat` of the
+//! descriptor; the device and inode in `maps` only serve as proof:
+//!
+//! * `/proc/PID/map_files/START-END` (root, or `CAP_CHECKPOINT_RESTORE`) leads to the mapped file itself, even if it
+//!   was deleted or is in another mount namespace. The inode is compared because the process may have mapped another
+//!   file there since; not on overlayfs, which may number the same file differently.
+//! * The path below `/proc/PID/root` must lead to a file with the same inode and device. `maps` prints the device of
+//!   the file system, but for a btrfs subvolume or a lower layer of overlayfs `fstat` gives another one. In that case
+//!   the device in `mountinfo` for the mount of the opened file is compared, which is that of the file system too.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::sys::stat::{FileStat, SFlag, fstat, major, minor};
+
+use crate::kernel::dax::is_dax;
+use crate::kernel::file_system::{FileSystem, FileSystemKind};
+use crate::kernel::open;
+use crate::process::directory::Directory;
+use crate::process::handle::Process;
+use crate::process::head::{Device, Head};
+use crate::process::mapping::Mapping;
+use crate::units::{Absent, Figure, Reason};
+
+/// How the file behind a mapping was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Way {
+    /// Through `/proc/PID/map_files`.
+    MapFiles,
+    /// By its path below `/proc/PID/root`.
+    Path,
+}
+
+impl Way {
+    /// The way in one word, as tables and JSON write it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Way::MapFiles => "map_files",
+            Way::Path => "path",
+        }
+    }
+}
+
+/// The file behind a mapping: a descriptor that names it, and what `fstat` says of it.
+#[derive(Debug)]
+pub struct MappedFile {
+    name: OwnedFd,
+    stat: FileStat,
+    way: Way,
+    /// The path below the directory of the process that led to it.
+    pub(super) link: PathBuf,
+}
+
+/// What a line of `maps` says of a mapping, as far as its file is concerned.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place<'t> {
+    pub(super) start: u64,
+    pub(super) end: u64,
+    pub(super) device: Device,
+    pub(super) inode: u64,
+    /// The name as `maps` prints it.
+    pub(super) path: &'t [u8],
+}
+
+impl<'t> Place<'t> {
+    pub(super) fn of(mapping: &Mapping<'t>) -> Place<'t> {
+        let (device, inode, path) = (mapping.device(), mapping.inode(), mapping.path());
+        Place { start: mapping.start(), end: mapping.end(), device, inode, path }
+    }
+
+    pub(super) fn of_head(head: &Head<'t>) -> Place<'t> {
+        Place { start: head.start, end: head.end, device: head.device, inode: head.inode, path: head.name }
+    }
+}
+
+const NO_FILE: Absent = Absent::new(Reason::NotApplicable, "it has no file");
+const CAPTURE: Absent = Absent::new(Reason::Unsupported, "a capture has no files");
+const DENIED: Absent = Absent::new(
+    Reason::Denied,
+    "its file cannot be opened by this user; root or CAP_CHECKPOINT_RESTORE can, through map_files",
+);
+const OTHER_FILE: Absent = Absent::new(
+    Reason::Denied,
+    "its path leads to another file now; root or CAP_CHECKPOINT_RESTORE can open the mapped one through map_files",
+);
+const UNPROVEN: Absent = Absent::new(
+    Reason::Denied,
+    "its path may lead to another file; root or CAP_CHECKPOINT_RESTORE can open the mapped one through map_files",
+);
+const REMAPPED: Absent = Absent::new(Reason::Changed, "another file has been mapped there since");
+const GONE: Absent = Absent::new(Reason::Vanished, "the mapping or its file has gone");
+const FAILED: Absent = Absent::new(Reason::Unsupported, "its file cannot be opened");
+
+impl Process {
+    /// Opens the file behind a mapping of this process, with proof that it is the mapped one.
+    ///
+    /// # Errors
+    /// The mapping has no file; its file is not accessible, has gone, or cannot be proven to be the mapped one.
+    pub fn open_mapped_file(&self, mapping: &Mapping<'_>) -> Figure<MappedFile> {
+        self.open_place(&Place::of(mapping))
+    }
+
+    pub(super) fn open_place(&self, place: &Place<'_>) -> Figure<MappedFile> {
+        match () {
+            () if place.inode == 0 => Err(NO_FILE),
+            () if !self.is_live() => Err(CAPTURE),
+            () => self.open_in_memory(|directory| open_mapped(directory, place)),
+        }
+    }
+}
+
+/// Opens the file behind a mapping, in the directory that shows the memory of its process.
+pub(super) fn open_mapped(directory: &Directory, place: &Place<'_>) -> Figure<MappedFile> {
+    match open_in_map_files(directory, place) {
+        Ok(file) => prove_link(file, place),
+        // Without CONFIG_CHECKPOINT_RESTORE there are no such links; a mapping that has gone has none either.
+        Err(Errno::EPERM | Errno::EACCES | Errno::ENOENT) => open_by_path(directory, place),
+        Err(errno) => Err(absent(errno)),
+    }
+}
+
+/// Opens the link of exactly this mapping in `map_files`.
+pub(super) fn open_in_map_files(directory: &Directory, place: &Place<'_>) -> nix::Result<MappedFile> {
+    let link = PathBuf::from(format!("map_files/{:x}-{:x}", place.start, place.end));
+    MappedFile::open(directory, link, Way::MapFiles)
+}
+
+/// Opens the file that has the name of the mapping now, whichever it is.
+pub(super) fn open_named(directory: &Directory, place: &Place<'_>) -> nix::Result<MappedFile> {
+    let open = |path: &[u8]| {
+        let below = path.strip_prefix(b"/").ok_or(Errno::ENOENT)?;
+        MappedFile::open(directory, Path::new("root").join(OsStr::from_bytes(below)), Way::Path)
+    };
+    match open(place.path) {
+        Err(Errno::ENOENT) if has_escape(place.path) => open(&unescape(place.path)),
+        opened => opened,
+    }
+}
+
+fn open_by_path(directory: &Directory, place: &Place<'_>) -> Figure<MappedFile> {
+    let file = open_named(directory, place).map_err(absent)?;
+    prove_path(directory, &file, place).map(|()| file)
+}
+
+fn prove_link(file: MappedFile, place: &Place<'_>) -> Figure<MappedFile> {
+    let is_stacked =
+        || FileSystem::of_file(file.name.as_fd()).is_ok_and(|on| matches!(on.kind, FileSystemKind::Stacked(_)));
+    if file.stat.st_ino == place.inode || is_stacked() { Ok(file) } else { Err(REMAPPED) }
+}
+
+/// Proves that the file that was opened by its path is the one that is mapped.
+pub(super) fn prove_path(directory: &Directory, file: &MappedFile, place: &Place<'_>) -> Figure<()> {
+    if file.stat.st_ino != place.inode {
+        return Err(OTHER_FILE);
+    }
+    let device = file.stat.st_dev;
+    let is_printed = |found: (u64, u64)| found == (place.device.major.into(), place.device.minor.into());
+    if is_printed((major(device), minor(device))) {
+        return Ok(());
+    }
+    match device_of_mount(directory, &file.name) {
+        Some(device) if device == place.device => Ok(()),
+        Some(_) => Err(OTHER_FILE),
+        None => Err(UNPROVEN),
+    }
+}
+
+/// The device of the file system that a file was opened on, as `mountinfo` of the process prints it.
+fn device_of_mount(directory: &Directory, file: &OwnedFd) -> Option<Device> {
+    let info = std::fs::read(format!("/proc/self/fdinfo/{}", file.as_raw_fd())).ok()?;
+    let mount = info.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"mnt_id:"))?.trim_ascii();
+    let mounts = directory.read_file("mountinfo", u64::MAX).ok()?;
+    mounts.split(|byte| *byte == b'\n').find_map(|line| parse_mount_device(line, mount))
+}
+
+/// The device in a line of `mountinfo` (`36 35 98:0 / /mnt rw - ext4 /dev/sda rw`) if it is of that mount.
+fn parse_mount_device(line: &[u8], mount: &[u8]) -> Option<Device> {
+    let mut fields = line.split(|byte| *byte == b' ');
+    if fields.next()? != mount {
+        return None;
+    }
+    let (major, minor) = std::str::from_utf8(fields.nth(1)?).ok()?.split_once(':')?;
+    Some(Device { major: major.parse().ok()?, minor: minor.parse().ok()? })
+}
+
+fn absent(errno: Errno) -> Absent {
+    match errno {
+        Errno::EPERM | Errno::EACCES => DENIED,
+        Errno::ENOENT | Errno::ENOTDIR | Errno::ESRCH => GONE,
+        _ => FAILED,
+    }
+}
+
+impl MappedFile {
+    fn open(directory: &Directory, link: PathBuf, way: Way) -> nix::Result<MappedFile> {
+        let name = directory.open_name(&link)?;
+        let stat = fstat(&name)?;
+        Ok(MappedFile { name, stat, way, link })
+    }
+
+    /// How it was found.
+    pub fn way(&self) -> Way {
+        self.way
+    }
+
+    /// Its device and inode, as `fstat` gives them.
+    pub fn identity(&self) -> (u64, u64) {
+        (self.stat.st_dev, self.stat.st_ino)
+    }
+
+    /// How many names it has; 0 if it was deleted.
+    pub fn links(&self) -> u64 {
+        // The type is narrower on some machines.
+        #[allow(clippy::useless_conversion, reason = "st_nlink has 32 bits on some machines")]
+        u64::from(self.stat.st_nlink)
+    }
+
+    /// Whether it is a regular file.
+    pub fn is_regular(&self) -> bool {
+        SFlag::from_bits_truncate(self.stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG
+    }
+
+    /// Whether it is in DAX mode and has no pages in the page cache.
+    pub fn is_dax(&self) -> bool {
+        is_dax(self.name.as_fd())
+    }
+
+    /// Opens it for reading, without blocking and, if this user owns it, without changing its access time. Only regular
+    /// files are opened.
+    ///
+    /// # Errors
+    /// Those of `open(2)`.
+    pub fn reopen(&self) -> io::Result<OwnedFd> {
+        if !self.is_regular() {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        let link = PathBuf::from(format!("/proc/self/fd/{}", self.name.as_raw_fd()));
+        open::quietly(&link).map(|quiet| quiet.file.into())
+    }
+}
+
+/// The escape of a newline, the only one in `maps`. A name may also contain just these characters.
+const NEWLINE: &[u8] = br"\012";
+
+fn has_escape(name: &[u8]) -> bool {
+    memchr::memmem::find(name, NEWLINE).is_some()
+}
+
+/// The name of a file with its newlines.
+pub(super) fn unescape(name: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(name.len());
+    let mut rest = name;
+    while let Some(place) = memchr::memmem::find(rest, NEWLINE) {
+        let (before, after) = rest.split_at(place);
+        plain.extend_from_slice(before);
+        plain.push(b'\n');
+        rest = after.get(NEWLINE.len()..).unwrap_or_default();
+    }
+    plain.extend_from_slice(rest);
+    plain
+}
+
+/// The name in `maps` as a path.
+pub(super) fn path_of(name: &[u8]) -> PathBuf {
+    PathBuf::from(OsString::from_vec(unescape(name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::maps::parse_maps;
+
+    #[test]
+    fn the_own_program_is_found_both_ways_and_another_inode_is_not() {
+        let process = Process::own().unwrap();
+        let text = std::fs::read("/proc/self/maps").unwrap();
+        let program = std::env::current_exe().unwrap();
+        let mappings = parse_maps(&text).unwrap();
+        let mapping = mappings.iter().find(|row| row.path() == program.as_os_str().as_bytes()).unwrap();
+        let place = Place::of(&mapping);
+        let by_path = open_by_path(&process.directory, &place).unwrap();
+        let found = process.open_mapped_file(&mapping).unwrap();
+        assert_eq!((found.identity(), by_path.way()), (by_path.identity(), Way::Path));
+        assert!(found.is_regular() && found.links() > 0 && found.reopen().is_ok());
+        let other = Place { inode: place.inode + 1, ..place };
+        assert_eq!(open_by_path(&process.directory, &other).unwrap_err(), OTHER_FILE);
+        // Another device: the mount of the file disagrees as well.
+        let other = Place { device: Device { major: 4095, minor: 1 }, ..place };
+        assert_eq!(open_by_path(&process.directory, &other).unwrap_err(), OTHER_FILE);
+        // The device of the mount is what `maps` prints.
+        assert_eq!(device_of_mount(&process.directory, &found.name), Some(place.device));
+    }
+
+    #[test]
+    fn a_mount_is_found_by_its_number() {
+        let line = b"36 35 0:27 /subvolume /mnt rw,noatime master:1 - btrfs /dev/root rw";
+        assert_eq!(parse_mount_device(line, b"36"), Some(Device { major: 0, minor: 27 }));
+        assert_eq!(parse_mount_device(line, b"3"), None);
+        assert_eq!(parse_mount_device(b"36 35", b"36"), None);
+    }
+
+    #[test]
+    fn newlines_are_unescaped() {
+        assert_eq!(unescape(br"/tmp/a\012b (deleted)"), b"/tmp/a\nb (deleted)");
+        assert_eq!(unescape(br"/tmp/a\01"), br"/tmp/a\01");
+    }
+}

@@ -1,0 +1,214 @@
+//! The page tables of each mapping, cut into parts: how much of each part is present, in swap, of a file, zero, huge.
+//!
+//! From the ioctl `PAGEMAP_SCAN` (Linux 6.7), else from `/proc/PID/pagemap`, which marks neither zero nor huge pages.
+//! These are entries of the page tables and not the counters of smaps: pages that smaps does not count (the data of the
+//! vdso, the zero page) are present here.
+
+use std::fs::File;
+use std::io;
+use std::ops::{ControlFlow, Range};
+
+use crate::error::Result;
+use crate::kernel::{self, pagemap, pagemap_scan};
+use crate::process::failure::read_error;
+use crate::process::handle::Process;
+use crate::process::mapping::{Mapping, Mappings};
+use crate::units::{Bytes, PageSize};
+
+/// No process has addresses this high. x86's `[vsyscall]` is there, but has no entry in the page tables of a process.
+const KERNEL_ADDRESSES: u64 = 1 << 63;
+
+/// What the page tables say of some consecutive pages: a part of a mapping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TablePart {
+    /// Its address space.
+    pub size: Bytes,
+    /// Of that, in RAM and mapped, zero pages included.
+    pub present: Bytes,
+    /// Of that, in swap, under migration, or marked by the kernel.
+    pub swapped: Bytes,
+    /// Of what is present: in a file or in shared memory.
+    pub file: Bytes,
+    /// Of what is present: the zero page, which takes no memory.
+    pub zero: Bytes,
+    /// Of what is present: mapped by huge page table entries.
+    pub huge: Bytes,
+}
+
+/// The page tables of every mapping of one process, in parts.
+#[derive(Debug, Clone)]
+pub struct TableParts {
+    /// The parts of each mapping, in the order of the mappings.
+    pub mappings: Vec<Vec<TablePart>>,
+    /// Whether zero pages and huge pages are known. If not, those figures are zero and mean nothing.
+    pub knows_kinds: bool,
+}
+
+impl Process {
+    /// Reads the page tables of these mappings of the process, each cut into at most `most` parts of whole pages.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::Denied`]: another user's process. [`crate::error::ErrorKind::NotFound`]: it has
+    /// exited. [`crate::error::ErrorKind::Unsupported`]: a capture, which has no page tables.
+    pub fn read_table_parts(&self, mappings: &Mappings, most: usize) -> Result<TableParts> {
+        self.require_live("a capture has no page tables")?;
+        let file = self.open_memory_file("pagemap")?;
+        let mut cutter = Cutter::new(mappings, most, kernel::page_size());
+        let failed = |error: io::Error| read_error(self.pid(), &error);
+        let knows_kinds = match cutter.scan(&file) {
+            Ok(()) => true,
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                cutter.read_entries(&file).map_err(failed)?;
+                false
+            }
+            Err(error) => return Err(failed(error)),
+        };
+        Ok(TableParts { mappings: cutter.parts, knows_kinds })
+    }
+}
+
+struct Cutter<'m> {
+    mappings: &'m Mappings,
+    page: PageSize,
+    parts: Vec<Vec<TablePart>>,
+    /// The first mapping that ends after the ranges so far.
+    at: usize,
+}
+
+impl<'m> Cutter<'m> {
+    fn new(mappings: &'m Mappings, most: usize, page: PageSize) -> Cutter<'m> {
+        let empty = |mapping: Mapping<'_>| {
+            let (count, each) = cut(mapping.size(), most, page);
+            let part = |number: u64| TablePart {
+                size: Bytes(each.min(mapping.size().0.saturating_sub(number.saturating_mul(each)))),
+                ..TablePart::default()
+            };
+            (0..count).map(part).collect()
+        };
+        Cutter { mappings, page, parts: mappings.iter().map(empty).collect(), at: 0 }
+    }
+
+    fn scan(&mut self, pagemap: &File) -> io::Result<()> {
+        let low = |mapping: &Mapping<'_>| mapping.end() <= KERNEL_ADDRESSES;
+        let first = self.mappings.iter().find(low).map(|mapping| mapping.start());
+        let last = self.mappings.iter().rfind(low).map(|mapping| mapping.end());
+        let (Some(first), Some(last)) = (first, last) else { return Ok(()) };
+        pagemap_scan::scan(pagemap, first..last, |range| {
+            let state = range.state;
+            let share = |is: bool, size: u64| Bytes(if is { size } else { 0 });
+            self.add(range.addresses, |size| TablePart {
+                size: Bytes(0),
+                present: share(state.present, size),
+                swapped: share(state.swapped && !state.guard, size),
+                file: share(state.present && state.file, size),
+                zero: share(state.present && state.zero, size),
+                huge: share(state.present && state.huge, size),
+            });
+            ControlFlow::Continue(())
+        })
+    }
+
+    fn read_entries(&mut self, pagemap: &File) -> io::Result<()> {
+        let mappings = self.mappings;
+        for mapping in mappings.iter().filter(|mapping| mapping.end() <= KERNEL_ADDRESSES) {
+            pagemap::read_states(pagemap, mapping.start()..mapping.end(), self.page, |run| {
+                let address = |page: u64| mapping.start().saturating_add(page.saturating_mul(self.page.bytes()));
+                let state = run.state;
+                let share = |is: bool, size: u64| Bytes(if is { size } else { 0 });
+                self.add(address(run.pages.start)..address(run.pages.end), |size| TablePart {
+                    present: share(state.present, size),
+                    swapped: share(state.swapped, size),
+                    file: share(state.present && state.file_or_shared, size),
+                    ..TablePart::default()
+                });
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Adds a range of pages in the same state to the parts that it overlaps. Ranges come in the order of addresses.
+    fn add(&mut self, range: Range<u64>, counts: impl Fn(u64) -> TablePart) {
+        while let Some(mapping) = self.mappings.get(self.at).filter(|mapping| mapping.start() < range.end) {
+            if let Some(parts) = self.parts.get_mut(self.at) {
+                add_to_parts(parts, &mapping, &range, &counts);
+            }
+            if mapping.end() > range.end {
+                break;
+            }
+            self.at += 1;
+        }
+    }
+}
+
+/// How many parts a mapping is cut into, and how many bytes each of them has except the last.
+fn cut(size: Bytes, most: usize, page: PageSize) -> (u64, u64) {
+    let pages = page.pages(size).0;
+    let each = pages.div_ceil((most as u64).max(1)).max(1);
+    (pages.div_ceil(each), each.saturating_mul(page.bytes()))
+}
+
+fn add_to_parts(
+    parts: &mut [TablePart],
+    mapping: &Mapping<'_>,
+    range: &Range<u64>,
+    counts: &impl Fn(u64) -> TablePart,
+) {
+    let Some(each) = parts.first().map(|part| part.size.0).filter(|each| *each > 0) else { return };
+    let start = range.start.max(mapping.start()).saturating_sub(mapping.start());
+    let end = range.end.min(mapping.end()).saturating_sub(mapping.start());
+    let first = usize::try_from(start / each).unwrap_or(usize::MAX);
+    let mut part_start = start / each * each;
+    for part in parts.iter_mut().skip(first) {
+        if part_start >= end {
+            break;
+        }
+        let part_end = part_start.saturating_add(each);
+        let common = end.min(part_end).saturating_sub(start.max(part_start));
+        part.add(&counts(common));
+        part_start = part_end;
+    }
+}
+
+impl TablePart {
+    /// Adds the figures of another part, including its size.
+    pub fn add(&mut self, other: &TablePart) {
+        self.size = self.size + other.size;
+        self.present = self.present + other.present;
+        self.swapped = self.swapped + other.swapped;
+        self.file = self.file + other.file;
+        self.zero = self.zero + other.zero;
+        self.huge = self.huge + other.huge;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::maps::parse_maps;
+
+    const PAGE: u64 = 4096;
+
+    fn present(mappings: &Mappings, most: usize, ranges: &[Range<u64>]) -> Vec<Vec<(u64, u64)>> {
+        let mut cutter = Cutter::new(mappings, most, PageSize::FOUR_KIB);
+        for range in ranges {
+            cutter.add(range.start * PAGE..range.end * PAGE, |size| TablePart {
+                present: Bytes(size),
+                ..TablePart::default()
+            });
+        }
+        let pages = |part: &TablePart| (part.size.0 / PAGE, part.present.0 / PAGE);
+        cutter.parts.iter().map(|parts| parts.iter().map(pages).collect()).collect()
+    }
+
+    #[test]
+    fn a_range_is_added_to_the_parts_that_it_overlaps_in_every_mapping() {
+        let text =
+            b"1000-6000 rw-p 00000000 00:00 0 \n6000-7000 rw-p 00000000 00:00 0 \n9000-b000 rw-p 00000000 00:00 0 \n";
+        let mappings = parse_maps(text).unwrap();
+        assert_eq!(
+            present(&mappings, 3, &[2..4, 5..10]),
+            [vec![(2, 1), (2, 1), (1, 1)], vec![(1, 1)], vec![(1, 1), (1, 0)]]
+        );
+        assert_eq!(present(&mappings, 1, &[2..3, 5..6]), [vec![(5, 2)], vec![(1, 0)], vec![(2, 0)]]);
+    }
+}
