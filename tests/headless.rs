@@ -54,7 +54,8 @@ fn everything_is_read_through_another_thread() {
     assert_eq!(status.name, b"subject");
 
     // The page tables.
-    let pages = process.read_present_pages(start..start + 64 * page(), rmap::pagecache::Engine::detect().page_size()).unwrap();
+    let pages =
+        process.read_present_pages(start..start + 64 * page(), rmap::pagecache::Engine::detect().page_size()).unwrap();
     assert_eq!(pages, std::slice::from_ref(&(0..40)));
     let parts = process.read_table_parts(&smaps.mappings, 4).unwrap();
     let place = smaps.mappings.iter().position(|mapping| mapping.start() == start).unwrap();

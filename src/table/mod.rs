@@ -17,11 +17,11 @@ mod total;
 pub(crate) use cell::digit;
 pub use cell::{Cell, Difference, FlagRuns, OwnedCell, SizeUnit};
 pub use change::{Compared, Fate, Look, compare, difference};
-pub(crate) use column::before_the_name;
 pub use column::{
     Aggregation, Colour, Column, ColumnHead, ColumnKind, ColumnList, Getter, Mark, RowKind, StripCell, columns_help,
     find, select, unknown,
 };
+pub(crate) use column::{before_the_name, col};
 pub use filter::{Expression, Filter, FilterError};
 pub use group::{Group, Grouping, Groups};
 pub use order::{Order, Ranking};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::shared::{self, OfFile};
 use crate::laboratory::demo::{Demo, Observation};
-use crate::table::{Cell, Column, ColumnKind, Named, Progress, RowKind, Rows, Source, Stop};
+use crate::table::{Cell, Column, Named, Progress, RowKind, Rows, Source, Stop, col};
 use crate::units::{Bytes, Figure, PageSize, Pages, percent};
 
 /// A column of this view.
@@ -54,112 +54,38 @@ pub const DEFAULT: &[&str] = &[
 
 /// Everything that is known about a step.
 pub const COLUMNS: &[Column<DemoSteps>] = &[
-    C::new(
-        "filled_percent",
-        "Filled %",
-        ColumnKind::Percent,
-        |row, _| filled_percent(row),
-        "how much of the file was filled by then",
-    ),
-    C::new("filled", "Filled", ColumnKind::Bytes, |row, _| Cell::Bytes(row.0.filled.0), "the same in bytes"),
-    C::new("pid", "PID", ColumnKind::Number, |row, _| Cell::Count(row.0.pid.into()), "the process that maps the file"),
-    C::new(
-        "size",
-        "Size",
-        ColumnKind::Bytes,
-        |row, _| Cell::Bytes(row.0.views.usage.size.0),
-        "length of the mapping, from /proc/PID/smaps",
-    ),
-    C::new(
-        "rss",
-        "Rss",
-        ColumnKind::Bytes,
-        |row, _| Cell::Bytes(row.0.views.usage.rss.0),
-        "what of it is in RAM and mapped, from smaps",
-    ),
-    C::new(
-        "pss",
-        "Pss",
-        ColumnKind::Bytes,
-        |row, _| Cell::Bytes(row.0.views.usage.pss.0),
-        "the same, shared pages divided, from smaps",
-    ),
-    C::new(
-        "anonymous",
-        "Anonymous",
-        ColumnKind::Bytes,
-        |row, _| Cell::Bytes(row.0.views.usage.anonymous.0),
-        "what of it is not in a file, from smaps",
-    ),
+    col!(new "filled_percent", "Filled %", Percent, |row| filled_percent(row),
+        "how much of the file was filled by then"),
+    col!(new "filled", "Filled", Bytes, |row| Cell::Bytes(row.0.filled.0), "the same in bytes"),
+    col!(new "pid", "PID", Number, |row| Cell::Count(row.0.pid.into()), "the process that maps the file"),
+    col!(new "size", "Size", Bytes, |row| Cell::Bytes(row.0.views.usage.size.0),
+        "length of the mapping, from /proc/PID/smaps"),
+    col!(new "rss", "Rss", Bytes, |row| Cell::Bytes(row.0.views.usage.rss.0),
+        "what of it is in RAM and mapped, from smaps"),
+    col!(new "pss", "Pss", Bytes, |row| Cell::Bytes(row.0.views.usage.pss.0),
+        "the same, shared pages divided, from smaps"),
+    col!(new "anonymous", "Anonymous", Bytes, |row| Cell::Bytes(row.0.views.usage.anonymous.0),
+        "what of it is not in a file, from smaps"),
     shared::path(),
     shared::path_bytes(),
-    C::new(
-        "file_size",
-        "Length",
-        ColumnKind::Bytes,
-        |row, _| Cell::Bytes(row.0.views.file.size.0),
-        "length of the file",
-    ),
-    C::new(
-        "cached_bytes",
-        "Cached",
-        ColumnKind::Bytes,
-        |row, _| cached_bytes(row),
-        "what of the file is in the page cache",
-    ),
-    C::new("cached", "Pages", ColumnKind::Pages, |row, _| Cell::pages(row.0.views.file.cached()), "the same in pages"),
-    C::new(
-        "cached_percent",
-        "Percent",
-        ColumnKind::Percent,
-        |row, _| Cell::percent(row.0.views.file.percent()),
-        "the same of the file's length",
-    ),
-    C::new("dirty", "Dirty", ColumnKind::Bytes, |row, _| dirty(row), "what of it is not written to disk yet"),
-    C::new("method", "Method", ColumnKind::Text, |row, _| method(row), "how the file view was taken"),
-    C::new(
-        "in_both",
-        "In both",
-        ColumnKind::Pages,
-        |row, _| overlap(row, |pages| pages.both),
-        "pages that are mapped and cached",
-    ),
-    C::new(
-        "only_mapped",
-        "Only mapped",
-        ColumnKind::Pages,
-        |row, _| overlap(row, |pages| pages.only_mapped),
-        "pages that are mapped and not cached",
-    ),
-    C::new(
-        "only_cached",
-        "Only cached",
-        ColumnKind::Pages,
-        |row, _| overlap(row, |pages| pages.only_cached),
-        "pages that are cached and not mapped",
-    ),
-    C::new(
-        "steady",
-        "Steady",
-        ColumnKind::Flag,
-        |row, _| Cell::Flag(row.0.views.steady),
-        "whether the page table held still meanwhile",
-    ),
+    col!(new "file_size", "Length", Bytes, |row| Cell::Bytes(row.0.views.file.size.0), "length of the file"),
+    col!(new "cached_bytes", "Cached", Bytes, |row| cached_bytes(row), "what of the file is in the page cache"),
+    col!(new "cached", "Pages", Pages, |row| Cell::pages(row.0.views.file.cached()), "the same in pages"),
+    col!(new "cached_percent", "Percent", Percent, |row| Cell::percent(row.0.views.file.percent()),
+        "the same of the file's length"),
+    col!(new "dirty", "Dirty", Bytes, |row| dirty(row), "what of it is not written to disk yet"),
+    col!(new "method", "Method", Text, |row| method(row), "how the file view was taken"),
+    col!(new "in_both", "In both", Pages, |row| overlap(row, |pages| pages.both),
+        "pages that are mapped and cached"),
+    col!(new "only_mapped", "Only mapped", Pages, |row| overlap(row, |pages| pages.only_mapped),
+        "pages that are mapped and not cached"),
+    col!(new "only_cached", "Only cached", Pages, |row| overlap(row, |pages| pages.only_cached),
+        "pages that are cached and not mapped"),
+    col!(new "steady", "Steady", Flag, |row| Cell::Flag(row.0.views.steady),
+        "whether the page table held still meanwhile"),
     shared::page_size(),
-    C::new(
-        "agree",
-        "Agree",
-        ColumnKind::Flag,
-        |row, _| agree(row),
-        "whether both views are the same, in bytes and page by page",
-    ),
-    C::new(
-        "difference",
-        "Difference",
-        ColumnKind::Text,
-        |row, _| Cell::Remark(row.0.difference.as_deref()),
-        "why they are not",
-    ),
+    col!(new "agree", "Agree", Flag, |row| agree(row), "whether both views are the same, in bytes and page by page"),
+    col!(new "difference", "Difference", Text, |row| Cell::Remark(row.0.difference.as_deref()), "why they are not"),
 ];
 
 fn filled_percent(row: &StepRow) -> Cell<'_> {

@@ -16,7 +16,7 @@ use crate::error::{Error, Subject};
 use crate::join::{ChosenFiles, Marks, Message, Sender};
 use crate::pagecache::walk::{Place, Skipped, Visitor};
 use crate::pagecache::{Engine, OpenFile, Tally};
-use crate::table::{Aggregation, Cell, Column, ColumnKind, Filter, Named, Progress, RowKind, Rows, Source, Stop};
+use crate::table::{Cell, Column, Filter, Named, Progress, RowKind, Rows, Source, Stop, col};
 use crate::units::{Figure, PageSize, Pages};
 
 /// A column of this view.
@@ -111,115 +111,45 @@ fn files(count: u64) -> String {
 /// Everything that is known about a directory, in the order in which JSON writes it. No total adds them: a row includes the
 /// directories in it.
 pub const COLUMNS: &[Column<Directories>] = &[
-    C::new(
-        "directory",
-        "Directory",
-        ColumnKind::Text,
-        |row, _| name(row),
-        "the directory, or a file that was named; none for all together",
-    ),
-    C::new(
-        "directory_bytes",
-        "Directory bytes",
-        ColumnKind::RawBytes,
-        |row, _| name_bytes(row),
-        "its path where it is not UTF-8",
-    ),
-    C::new("files", "Files", ColumnKind::Number, |row, _| Cell::Count(row.tally.files), "files, each counted once"),
-    C::new("size", "Size", ColumnKind::Bytes, |row, _| Cell::bytes(row.tally.size()), "their lengths, from fstat(2)"),
-    C::new("pages", "Pages", ColumnKind::Pages, |row, _| Cell::Count(row.tally.pages.0), "their lengths in pages"),
-    shared::pages("cached", "Cached", Count::Cached, "pages in the page cache").aggregated(Aggregation::None),
-    shared::pages("uncached", "Uncached", Count::Uncached, "pages not in the page cache").aggregated(Aggregation::None),
-    C::new(
-        "percent",
-        "Percent",
-        ColumnKind::Percent,
-        |row, _| Cell::percent(row.tally.percent()),
-        "cached pages of all pages of the files about which that is known",
-    ),
-    shared::bytes("cached_bytes", "Cached bytes", Count::Cached, "the cached pages in bytes")
-        .aggregated(Aggregation::None),
-    shared::pages("dirty_pages", "Dirty", Count::Dirty, "cached pages that are not written to disk yet")
-        .aggregated(Aggregation::None),
-    shared::bytes("dirty", "Dirty size", Count::Dirty, "the dirty pages in bytes").aggregated(Aggregation::None),
-    shared::pages("writeback_pages", "Writeback", Count::Writeback, "cached pages that are being written")
-        .aggregated(Aggregation::None),
-    shared::bytes("writeback", "Writeback size", Count::Writeback, "those in bytes").aggregated(Aggregation::None),
-    shared::pages(
-        "evicted_pages",
-        "Evicted",
-        Count::Evicted,
-        "pages that were cached and have been reclaimed, as far as the kernel remembers",
-    )
-    .aggregated(Aggregation::None),
-    shared::bytes("evicted", "Evicted size", Count::Evicted, "those in bytes").aggregated(Aggregation::None),
-    shared::pages(
-        "recently_evicted_pages",
-        "Recently",
-        Count::RecentlyEvicted,
-        "evicted pages that would still be cached if memory were a little larger",
-    )
-    .aggregated(Aggregation::None),
-    shared::bytes("recently_evicted", "Recently evicted size", Count::RecentlyEvicted, "those in bytes")
-        .aggregated(Aggregation::None),
-    C::new(
-        "unknown_files",
-        "Unknown",
-        ColumnKind::Number,
-        |row, _| Cell::Count(row.tally.cached.missing),
-        "files about whose cached pages nothing is known: the sums lack them",
-    ),
-    C::new(
-        "partial_files",
-        "Partial",
-        ColumnKind::Number,
-        |row, _| Cell::Count(row.tally.dirty.missing.saturating_sub(row.tally.cached.missing)),
-        "files of which only the cached pages are known: the other sums lack them",
-    ),
-    C::new(
-        "changed_files",
-        "Changed",
-        ColumnKind::Number,
-        |row, _| Cell::Count(row.tally.changed),
-        "files that changed while they were measured",
-    ),
-    C::new(
-        "again",
-        "Again",
-        ColumnKind::Number,
-        |row, _| Cell::Count(row.tally.again),
-        "other names of files and directories that were already counted",
-    ),
-    C::new(
-        "special",
-        "Special",
-        ColumnKind::Number,
-        |row, _| Cell::Count(row.tally.special),
-        "FIFOs, sockets and devices, left out",
-    ),
-    C::new(
-        "links",
-        "Links",
-        ColumnKind::Number,
-        |row, _| Cell::Count(row.tally.links),
-        "symbolic links, left out unless they are followed",
-    ),
-    C::new(
-        "other_file_systems",
-        "Elsewhere",
-        ColumnKind::Number,
-        |row, _| Cell::Count(row.tally.other_file_systems),
-        "files and directories of other file systems, left out",
-    ),
-    C::new(
-        "vanished",
-        "Vanished",
-        ColumnKind::Number,
-        |row, _| Cell::Count(row.tally.vanished),
-        "names that were gone when they were looked at",
-    ),
-    C::new("page_size", "Page size", ColumnKind::Bytes, |row, _| Cell::Bytes(row.page_size.bytes()), "size of a page"),
-    C::new("note", "Note", ColumnKind::Text, |row, _| Cell::Remark(row.note.as_deref()), "how many files a sum lacks"),
+    col!(new "directory", "Directory", Text, |row| name(row),
+        "the directory, or a file that was named; none for all together"),
+    col!(new "directory_bytes", "Directory bytes", RawBytes, |row| name_bytes(row),
+        "its path where it is not UTF-8"),
+    col!(new "files", "Files", Number, |row| Cell::Count(row.tally.files), "files, each counted once"),
+    col!(new "size", "Size", Bytes, |row| Cell::bytes(row.tally.size()), "their lengths, from fstat(2)"),
+    col!(new "pages", "Pages", Pages, |row| Cell::Count(row.tally.pages.0), "their lengths in pages"),
+    shared::cached(),
+    shared::uncached(),
+    col!(new "percent", "Percent", Percent, |row| Cell::percent(row.tally.percent()),
+        "cached pages of all pages of the files about which that is known"),
+    shared::cached_bytes(),
+    shared::dirty_pages(),
+    shared::dirty(),
+    shared::writeback_pages(),
+    shared::writeback(),
+    shared::evicted_pages(),
+    shared::evicted(),
+    shared::recently_evicted_pages(),
+    shared::recently_evicted(),
+    col!(new "unknown_files", "Unknown", Number, |row| Cell::Count(row.tally.cached.missing),
+        "files about whose cached pages nothing is known: the sums lack them"),
+    col!(new "partial_files", "Partial", Number, |row|
+        Cell::Count(row.tally.dirty.missing.saturating_sub(row.tally.cached.missing)),
+        "files of which only the cached pages are known: the other sums lack them"),
+    col!(new "changed_files", "Changed", Number, |row| Cell::Count(row.tally.changed),
+        "files that changed while they were measured"),
+    col!(new "again", "Again", Number, |row| Cell::Count(row.tally.again),
+        "other names of files and directories that were already counted"),
+    col!(new "special", "Special", Number, |row| Cell::Count(row.tally.special),
+        "FIFOs, sockets and devices, left out"),
+    col!(new "links", "Links", Number, |row| Cell::Count(row.tally.links),
+        "symbolic links, left out unless they are followed"),
+    col!(new "other_file_systems", "Elsewhere", Number, |row| Cell::Count(row.tally.other_file_systems),
+        "files and directories of other file systems, left out"),
+    col!(new "vanished", "Vanished", Number, |row| Cell::Count(row.tally.vanished),
+        "names that were gone when they were looked at"),
+    col!(new "page_size", "Page size", Bytes, |row| Cell::Bytes(row.page_size.bytes()), "size of a page"),
+    col!(new "note", "Note", Text, |row| Cell::Remark(row.note.as_deref()), "how many files a sum lacks"),
 ];
 
 fn name(row: &DirectoryRow) -> Cell<'_> {

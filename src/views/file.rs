@@ -16,8 +16,7 @@ use crate::pagecache::walk::{Place, Visitor};
 use crate::pagecache::{Engine, FileReport, OpenFile};
 use crate::process::Held;
 use crate::table::{
-    Aggregation, Cell, Colour, Column, ColumnKind, FlagRuns, Mark, Named, Progress, RowKind, Rows, Source, Stop,
-    StripCell,
+    Aggregation, Cell, Colour, Column, FlagRuns, Mark, Named, Progress, RowKind, Rows, Source, Stop, StripCell, col,
 };
 use crate::units::{Absent, ByteRange, Figure, PageSize, Pages, Portion, Reason, percent};
 
@@ -117,12 +116,12 @@ pub const DEFAULT_MAP: &[&str] =
 /// What pcstat's `--terse` shows, with times as seconds since 1970.
 const TERSE: &[Column<Files>] = &[
     shared::filename(""),
-    C::new("size", "Size", ColumnKind::Bytes, |row, _| Cell::Bytes(row.report.size.0), ""),
-    C::new("timestamp", "", ColumnKind::Number, |row, _| Cell::UnixTime(row.report.timestamp), ""),
-    C::new("mtime", "", ColumnKind::Number, |row, _| Cell::UnixTime(row.report.mtime), ""),
-    C::new("pages", "", ColumnKind::Pages, |row, _| Cell::Count(row.report.pages.0), ""),
-    shared::pages("cached", "", Count::Cached, ""),
-    C::new("percent", "", ColumnKind::Percent, |row, _| Cell::percent(row.report.percent()), ""),
+    col!(new "size", "Size", Bytes, |row| Cell::Bytes(row.report.size.0), ""),
+    col!(new "timestamp", "", Number, |row| Cell::UnixTime(row.report.timestamp), ""),
+    col!(new "mtime", "", Number, |row| Cell::UnixTime(row.report.mtime), ""),
+    col!(new "pages", "", Pages, |row| Cell::Count(row.report.pages.0), ""),
+    shared::cached(),
+    col!(new "percent", "", Percent, |row| Cell::percent(row.report.percent()), ""),
 ];
 
 /// What pcstat's `--histo` shows.
@@ -135,140 +134,45 @@ const BOTH: Mark = Mark { letter: 'B', colour: Colour::Magenta, meaning: "both" 
 /// Everything that is known about a file, in the order in which JSON writes it.
 pub const COLUMNS: &[Column<Files>] = &[
     shared::filename("the file as it was named, or its last part with --bname"),
-    C::sum(
-        "size",
-        "Size",
-        ColumnKind::Bytes,
-        |row, _| Cell::Bytes(row.report.size.0),
-        "length of the file, from fstat(2)",
-    ),
-    C::new(
-        "timestamp",
-        "Timestamp",
-        ColumnKind::Time,
-        |row, _| Cell::Time(row.report.timestamp),
-        "when it was measured",
-    ),
-    C::new(
-        "mtime",
-        "Modified",
-        ColumnKind::Time,
-        |row, _| Cell::Time(row.report.mtime),
-        "when it was last modified, from fstat(2)",
-    ),
-    C::sum(
-        "pages",
-        "Pages",
-        ColumnKind::Pages,
-        |row, _| Cell::Count(row.report.pages.0),
-        "length in pages, the last one in part",
-    ),
-    shared::pages("cached", "Cached", Count::Cached, "pages in the page cache"),
-    shared::pages("uncached", "Uncached", Count::Uncached, "pages not in the page cache"),
-    C::new(
-        "percent",
-        "Percent",
-        ColumnKind::Percent,
-        |row, _| Cell::percent(row.report.percent()),
+    col!(sum "size", "Size", Bytes, |row| Cell::Bytes(row.report.size.0), "length of the file, from fstat(2)"),
+    col!(new "timestamp", "Timestamp", Time, |row| Cell::Time(row.report.timestamp), "when it was measured"),
+    col!(new "mtime", "Modified", Time, |row| Cell::Time(row.report.mtime),
+        "when it was last modified, from fstat(2)"),
+    col!(sum "pages", "Pages", Pages, |row| Cell::Count(row.report.pages.0),
+        "length in pages, the last one in part"),
+    shared::cached(),
+    shared::uncached(),
+    col!(new "percent", "Percent", Percent, |row| Cell::percent(row.report.percent()),
         "cached pages of all pages; none for an empty file",
-    )
-    .aggregated(Aggregation::Share(|row: &FileRow| {
-        row.report.cached().ok().map(|cached| (cached.0, row.report.pages.0))
-    })),
-    C::new("status", "Status", ColumnKind::Flags, |row, _| status(row), "for each page whether it is cached (--pps)")
-        .needing(&[FileNeed::PageMap]),
+        aggregated(Aggregation::Share(|row: &FileRow| { row.report.cached().ok().map(|cached| (cached.0, row.report.pages.0)) }))),
+    col!(new "status", "Status", Flags, |row| status(row),
+        "for each page whether it is cached (--pps)", needing(&[FileNeed::PageMap])),
     shared::path(),
     shared::path_bytes(),
-    shared::bytes("cached_bytes", "Cached bytes", Count::Cached, "the cached pages in bytes"),
-    shared::pages(
-        "dirty_pages",
-        "Dirty",
-        Count::Dirty,
-        "cached pages that are not written to disk yet, from cachestat(2)",
-    ),
-    shared::bytes("dirty", "Dirty size", Count::Dirty, "the dirty pages in bytes"),
-    shared::pages(
-        "writeback_pages",
-        "Writeback",
-        Count::Writeback,
-        "cached pages that are being written, from cachestat(2)",
-    ),
-    shared::bytes("writeback", "Writeback size", Count::Writeback, "the pages under writeback in bytes"),
-    shared::pages(
-        "evicted_pages",
-        "Evicted",
-        Count::Evicted,
-        "pages that were cached and have been reclaimed, as far as the kernel remembers, from cachestat(2)",
-    ),
-    shared::bytes("evicted", "Evicted size", Count::Evicted, "the evicted pages in bytes"),
-    shared::pages(
-        "recently_evicted_pages",
-        "Recently",
-        Count::RecentlyEvicted,
-        "evicted pages that would still be cached if memory were a little larger, from cachestat(2)",
-    ),
-    shared::bytes(
-        "recently_evicted",
-        "Recently evicted size",
-        Count::RecentlyEvicted,
-        "the recently evicted pages in bytes",
-    ),
-    C::new(
-        "method",
-        "Method",
-        ColumnKind::Text,
-        |row, _| shared::method(&row.report),
-        "the kernel interface that measured it: cachestat or mincore",
-    ),
+    shared::cached_bytes(),
+    shared::dirty_pages(),
+    shared::dirty(),
+    shared::writeback_pages(),
+    shared::writeback(),
+    shared::evicted_pages(),
+    shared::evicted(),
+    shared::recently_evicted_pages(),
+    shared::recently_evicted(),
+    col!(new "method", "Method", Text, |row| shared::method(&row.report),
+        "the kernel interface that measured it: cachestat or mincore"),
     shared::page_size(),
-    C::new(
-        "changed",
-        "Changed",
-        ColumnKind::Flag,
-        |row, _| Cell::Flag(row.report.changed.is_some()),
-        "whether it was written to, cut, renamed, replaced or removed while it was measured",
-    ),
-    C::new(
-        "held",
-        "Held",
-        ColumnKind::Text,
-        |row, _| Cell::Remark(row.held.map(Held::word)),
-        "with --pid: mapped, open or both",
-    ),
-    C::new(
-        "note",
-        "Note",
-        ColumnKind::Text,
-        |row, _| shared::note(&row.report),
-        "what a reader must know: why figures are absent, or that the file changed",
-    ),
-    C::new(
-        "cell_pages",
-        "Per cell",
-        ColumnKind::Pages,
-        |row, _| Cell::Count(row.largest_part),
-        "how many pages a cell of the strip stands for; some have one less",
-    )
-    .needing(&[FileNeed::Strip])
-    .on_request(),
-    C::new(
-        "page_map",
-        "Page map",
-        ColumnKind::Strip(&[DIRTY, WRITEBACK, BOTH]),
-        |row, _| strip(row),
+    col!(new "changed", "Changed", Flag, |row| Cell::Flag(row.report.changed.is_some()),
+        "whether it was written to, cut, renamed, replaced or removed while it was measured"),
+    col!(new "held", "Held", Text, |row| Cell::Remark(row.held.map(Held::word)), "with --pid: mapped, open or both"),
+    col!(new "note", "Note", Text, |row| shared::note(&row.report),
+        "what a reader must know: why figures are absent, or that the file changed"),
+    col!(new "cell_pages", "Per cell", Pages, |row| Cell::Count(row.largest_part),
+        "how many pages a cell of the strip stands for; some have one less", needing(&[FileNeed::Strip]), on_request()),
+    col!(new "page_map", "Page map", Strip(&[DIRTY, WRITEBACK, BOTH]), |row| strip(row),
         "how much of each part of it is cached (--map): . nothing, 1 to 9 tenths, # all",
-    )
-    .needing(&[FileNeed::Strip, FileNeed::Marks])
-    .on_request(),
-    C::new(
-        "histogram",
-        "Histogram",
-        ColumnKind::Bars,
-        |row, _| strip(row),
-        "how much of each part of it is cached (--histo)",
-    )
-    .needing(&[FileNeed::Strip])
-    .on_request(),
+        needing(&[FileNeed::Strip, FileNeed::Marks]), on_request()),
+    col!(new "histogram", "Histogram", Bars, |row| strip(row),
+        "how much of each part of it is cached (--histo)", needing(&[FileNeed::Strip]), on_request()),
 ];
 
 const NO_STRIP: Absent = Absent::new(Reason::Unsupported, "which pages are cached could not be measured");

@@ -16,7 +16,7 @@ use super::processes::Owner;
 use super::shared::{self, OfProcess};
 use crate::join::MappingCache;
 use crate::process::{Deleted, Mapping, ProcessMappings};
-use crate::table::{Cell, Column, ColumnKind, RowKind};
+use crate::table::{Cell, Column, RowKind, col};
 use crate::units::{Absent, Figure, Reason};
 
 /// A column of this view.
@@ -109,104 +109,33 @@ const NOT_READ: Absent = Absent::new(Reason::NotApplicable, "it was not read");
 /// The columns that come from the first line of a mapping in smaps, and from the process.
 const HEAD_COLUMNS: &[Column<MappingRows>] = &[
     shared::pid(),
-    C::new(
-        "address",
-        "Address",
-        ColumnKind::Address,
-        |row, _| row.cell(|mapping| Cell::Address(mapping.start())),
-        "its first address",
-    )
-    .on_request(),
-    C::new(
-        "start",
-        "Start",
-        ColumnKind::Address,
-        |row, _| row.cell(|mapping| Cell::Address(mapping.start())),
-        "its first address",
-    ),
-    C::new(
-        "end",
-        "End",
-        ColumnKind::Address,
-        |row, _| row.cell(|mapping| Cell::Address(mapping.end())),
-        "the first address behind it",
-    ),
-    C::new(
-        "perm",
-        "Perm",
-        ColumnKind::Text,
-        |row, _| row.cell(|mapping| Cell::Word(mapping.perm())),
-        "read, write, execute; p private or s shared",
-    ),
-    C::new(
-        "offset",
-        "Offset",
-        ColumnKind::Bytes,
-        |row, _| row.cell(|mapping| Cell::Offset(mapping.offset())),
-        "where in the file it begins",
-    ),
-    C::new(
-        "dev",
-        "Device",
-        ColumnKind::Text,
-        |row, _| row.cell(|mapping| Cell::Device(mapping.device().major, mapping.device().minor)),
-        "device of the file, major:minor in hexadecimal",
-    ),
-    C::new(
-        "inode",
-        "Inode",
-        ColumnKind::Number,
-        |row, _| row.cell(|mapping| Cell::Count(mapping.inode())),
-        "inode of the file, 0 if there is none",
-    ),
-    C::new(
-        "mapping",
-        "Mapping",
-        ColumnKind::Text,
-        |row, _| row.cell(|mapping| Cell::Named(mapping.path(), "[anon]")),
-        "the file or name behind it; [anon] if there is none",
-    )
-    .on_request(),
-    C::new(
-        "path",
-        "Path",
-        ColumnKind::Text,
-        |row, _| row.cell(|mapping| Cell::Named(mapping.path(), "")),
-        "the file or name behind it, as the process sees it",
-    ),
-    C::new(
-        "path_bytes",
-        "Path bytes",
-        ColumnKind::RawBytes,
-        |row, _| row.cell(|mapping| Cell::RawBytes(mapping.path())),
-        "the path if it is not UTF-8",
-    ),
-    C::new(
-        "command",
-        "Command",
-        ColumnKind::Text,
-        |row, _| Cell::Text(&row.process.read.identity.command),
-        "the command line of the process",
-    )
-    .on_request(),
-    C::new(
-        "user",
-        "User",
-        ColumnKind::Text,
-        |row, _| owned_by(row, |owner| &owner.user),
-        "the user that the process runs as, from /proc/PID/status",
-    )
-    .needing(&[MappingNeed::Owner])
-    .on_request(),
-    C::new(
-        "cgroup",
-        "Control group",
-        ColumnKind::Text,
-        |row, _| owned_by(row, |owner| &owner.control_group),
-        "the memory control group of the process, from /proc/PID/cgroup",
-    )
-    .needing(&[MappingNeed::Owner])
-    .on_request(),
+    col!(new "address", "Address", Address, |row| row.cell(|mapping| Cell::Address(mapping.start())),
+        "its first address", on_request()),
+    col!(new "start", "Start", Address, |row| row.cell(|mapping| Cell::Address(mapping.start())),
+        "its first address"),
+    col!(new "end", "End", Address, |row| row.cell(|mapping| Cell::Address(mapping.end())),
+        "the first address behind it"),
+    col!(new "perm", "Perm", Text, |row| row.cell(|mapping| Cell::Word(mapping.perm())),
+        "read, write, execute; p private or s shared"),
+    col!(new "offset", "Offset", Bytes, |row| row.cell(|mapping| Cell::Offset(mapping.offset())),
+        "where in the file it begins"),
+    col!(new "dev", "Device", Text, |row|
+        row.cell(|mapping| Cell::Device(mapping.device().major, mapping.device().minor)),
+        "device of the file, major:minor in hexadecimal"),
+    col!(new "inode", "Inode", Number, |row| row.cell(|mapping| Cell::Count(mapping.inode())),
+        "inode of the file, 0 if there is none"),
+    col!(new "mapping", "Mapping", Text, |row| row.cell(|mapping| Cell::Named(mapping.path(), "[anon]")),
+        "the file or name behind it; [anon] if there is none", on_request()),
+    col!(new "path", "Path", Text, |row| row.cell(|mapping| Cell::Named(mapping.path(), "")),
+        "the file or name behind it, as the process sees it"),
+    col!(new "path_bytes", "Path bytes", RawBytes, |row| row.cell(|mapping| Cell::RawBytes(mapping.path())),
+        "the path if it is not UTF-8"),
+    col!(new "command", "Command", Text, |row| Cell::Text(&row.process.read.identity.command),
+        "the command line of the process", on_request()),
+    col!(new "user", "User", Text, |row| owned_by(row, |owner| &owner.user),
+        "the user that the process runs as, from /proc/PID/status", needing(&[MappingNeed::Owner]), on_request()),
+    col!(new "cgroup", "Control group", Text, |row| owned_by(row, |owner| &owner.control_group),
+        "the memory control group of the process, from /proc/PID/cgroup", needing(&[MappingNeed::Owner]), on_request()),
 ];
 
 fn owned_by(row: &MappingRow, take: fn(&Owner) -> &Figure<Vec<u8>>) -> Cell<'_> {

@@ -6,7 +6,7 @@ use super::processes::{Owner, ProcessChoice, section_of};
 use super::shared::{self, OfProcess};
 use crate::process::account::{Account, Amount};
 use crate::process::{ProcRoot, Process};
-use crate::table::{Cell, Column, ColumnKind, Named, OwnedCell, RowKind, Rows, Section, Source, Stop};
+use crate::table::{Cell, Column, Named, OwnedCell, RowKind, Rows, Section, Source, Stop, col};
 use crate::units::{Absent, Figure, Reason, percent};
 
 /// A column of this view.
@@ -95,30 +95,15 @@ pub const DEFAULT: &[&str] = &["part", "amount", "percent", "bar", "meaning"];
 /// The columns.
 pub const COLUMNS: &[Column<Parts>] = &[
     shared::pid(),
-    C::new("part", "Part", ColumnKind::Text, |row, _| Cell::Word(row.part.id), "which part of the memory"),
-    C::new(
-        "amount",
-        "Amount",
-        ColumnKind::Bytes,
-        |row, _| Cell::bytes(row.amount.bytes),
-        "how much it is; parts overlap and do not add up",
-    ),
-    C::new(
-        "percent",
-        "% Rss",
-        ColumnKind::Percent,
-        |row, _| Cell::percent(share(row.amount, row.whole)),
-        "its share of what is resident",
-    ),
-    C::new("bar", "", ColumnKind::Text, |row, _| Cell::Word(&row.bar), "the same as a bar").on_request(),
-    C::new(
-        "source",
-        "Source",
-        ColumnKind::Text,
-        |row, _| Cell::Word(row.amount.source),
-        "the file of /proc/PID that reports it; status may be some pages off on kernels before 6.17",
-    ),
-    C::new("meaning", "Meaning", ColumnKind::Text, |row, _| Cell::Word(row.part.meaning), "what it is"),
+    col!(new "part", "Part", Text, |row| Cell::Word(row.part.id), "which part of the memory"),
+    col!(new "amount", "Amount", Bytes, |row| Cell::bytes(row.amount.bytes),
+        "how much it is; parts overlap and do not add up"),
+    col!(new "percent", "% Rss", Percent, |row| Cell::percent(share(row.amount, row.whole)),
+        "its share of what is resident"),
+    col!(new "bar", "", Text, |row| Cell::Word(&row.bar), "the same as a bar", on_request()),
+    col!(new "source", "Source", Text, |row| Cell::Word(row.amount.source),
+        "the file of /proc/PID that reports it; status may be some pages off on kernels before 6.17"),
+    col!(new "meaning", "Meaning", Text, |row| Cell::Word(row.part.meaning), "what it is"),
 ];
 
 impl OfProcess for PartRow {

@@ -98,35 +98,51 @@ where
     Column::new("page_size", "Page size", ColumnKind::Bytes, get, "size of a page")
 }
 
-/// A count of pages that a total adds.
-pub(super) const fn pages<K: RowKind>(
-    id: &'static str,
-    title: &'static str,
-    count: Count,
-    help: &'static str,
-) -> Column<K>
-where
-    K::Row: InPageCache,
-{
-    let get: Getter<K> = |row, count| Cell::pages(row.pages(Count::of(count)));
-    let mut column = Column::sum(id, title, ColumnKind::Pages, get, help);
-    column.argument = count as u32;
-    column
+/// The columns of the counts: each in pages and in bytes.
+macro_rules! counts {
+    ($($name:ident, $id:literal, $title:literal, $kind:ident, $count:ident, $help:literal;)*) => { $(
+        pub(super) const fn $name<K: RowKind>() -> Column<K>
+        where
+            K::Row: InPageCache,
+        {
+            count($id, $title, ColumnKind::$kind, Count::$count, $help)
+        }
+    )* };
 }
 
-/// The same in bytes.
-pub(super) const fn bytes<K: RowKind>(
+counts! {
+    cached, "cached", "Cached", Pages, Cached, "pages in the page cache";
+    uncached, "uncached", "Uncached", Pages, Uncached, "pages not in the page cache";
+    cached_bytes, "cached_bytes", "Cached bytes", Bytes, Cached, "the cached pages in bytes";
+    dirty_pages, "dirty_pages", "Dirty", Pages, Dirty, "cached pages that are not written to disk yet, from cachestat(2)";
+    dirty, "dirty", "Dirty size", Bytes, Dirty, "the dirty pages in bytes";
+    writeback_pages, "writeback_pages", "Writeback", Pages, Writeback, "cached pages that are being written, from cachestat(2)";
+    writeback, "writeback", "Writeback size", Bytes, Writeback, "the pages under writeback in bytes";
+    evicted_pages, "evicted_pages", "Evicted", Pages, Evicted,
+        "pages that were cached and have been reclaimed, as far as the kernel remembers, from cachestat(2)";
+    evicted, "evicted", "Evicted size", Bytes, Evicted, "the evicted pages in bytes";
+    recently_evicted_pages, "recently_evicted_pages", "Recently", Pages, RecentlyEvicted,
+        "evicted pages that would still be cached if memory were a little larger, from cachestat(2)";
+    recently_evicted, "recently_evicted", "Recently evicted size", Bytes, RecentlyEvicted,
+        "the recently evicted pages in bytes";
+}
+
+/// A count that a total adds.
+const fn count<K: RowKind>(
     id: &'static str,
     title: &'static str,
+    kind: ColumnKind,
     count: Count,
     help: &'static str,
 ) -> Column<K>
 where
     K::Row: InPageCache,
 {
-    let get: Getter<K> =
+    let in_pages: Getter<K> = |row, count| Cell::pages(row.pages(Count::of(count)));
+    let in_bytes: Getter<K> =
         |row, count| Cell::bytes(row.pages(Count::of(count)).map(|pages| pages.bytes(row.size_of_a_page())));
-    let mut column = Column::sum(id, title, ColumnKind::Bytes, get, help);
+    let get = if matches!(kind, ColumnKind::Bytes) { in_bytes } else { in_pages };
+    let mut column = Column::sum(id, title, kind, get, help);
     column.argument = count as u32;
     column
 }

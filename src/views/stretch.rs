@@ -8,7 +8,7 @@ use super::file::{Files, advised, unmeasured};
 use super::shared::{self, OfFile};
 use crate::join::{ChosenFiles, Message};
 use crate::pagecache::{self, Change, Engine, OpenFile, Stretch};
-use crate::table::{Cell, Column, ColumnKind, Named, RowKind, Rows, Source, Stop};
+use crate::table::{Cell, Column, Named, RowKind, Rows, Source, Stop, col};
 use crate::units::{Bytes, PageSize};
 
 /// A column of this view.
@@ -54,59 +54,24 @@ pub const DEFAULT: &[&str] = &["offset", "length", "pages", "state", "filename",
 /// Everything that is known about a stretch.
 pub const COLUMNS: &[Column<Stretches>] = &[
     shared::filename("the file as it was named, or its last part with --bname"),
-    C::new(
-        "offset",
-        "Offset",
-        ColumnKind::Bytes,
-        |row, _| Cell::Bytes(row.stretch.part.offset(row.file.page).0),
-        "where in the file it begins",
-    ),
-    C::sum(
-        "length",
-        "Length",
-        ColumnKind::Bytes,
-        |row, _| Cell::Bytes(row.stretch.length(row.file.size, row.file.page).0),
-        "how long it is; the last one ends with the file",
-    ),
-    C::sum("pages", "Pages", ColumnKind::Pages, |row, _| Cell::Count(row.stretch.part.count), "how many pages it has"),
-    C::new(
-        "state",
-        "State",
-        ColumnKind::Text,
-        |row, _| Cell::Word(state(row.stretch)),
-        "cached, data (not cached), hole (not cached), cached hole; uncached if the file system does not report holes",
-    ),
-    C::new(
-        "is_cached",
-        "Cached",
-        ColumnKind::Flag,
-        |row, _| Cell::Flag(row.stretch.cached),
-        "whether its pages are in the page cache",
-    ),
-    C::new(
-        "is_hole",
-        "Hole",
-        ColumnKind::Flag,
-        |row, _| row.stretch.hole.map_or_else(Cell::Absent, Cell::Flag),
-        "whether the file system has no block behind it, from lseek(2) with SEEK_DATA",
-    ),
+    col!(new "offset", "Offset", Bytes, |row| Cell::Bytes(row.stretch.part.offset(row.file.page).0),
+        "where in the file it begins"),
+    col!(sum "length", "Length", Bytes, |row| Cell::Bytes(row.stretch.length(row.file.size, row.file.page).0),
+        "how long it is; the last one ends with the file"),
+    col!(sum "pages", "Pages", Pages, |row| Cell::Count(row.stretch.part.count), "how many pages it has"),
+    col!(new "state", "State", Text, |row| Cell::Word(state(row.stretch)),
+        "cached, data (not cached), hole (not cached), cached hole; uncached if the file system does not report holes"),
+    col!(new "is_cached", "Cached", Flag, |row| Cell::Flag(row.stretch.cached),
+        "whether its pages are in the page cache"),
+    col!(new "is_hole", "Hole", Flag, |row| row.stretch.hole.map_or_else(Cell::Absent, Cell::Flag),
+        "whether the file system has no block behind it, from lseek(2) with SEEK_DATA"),
     shared::path(),
     shared::path_bytes(),
     shared::page_size(),
-    C::new(
-        "changed",
-        "Changed",
-        ColumnKind::Flag,
-        |row, _| Cell::Flag(row.file.changed.is_some()),
-        "whether the file was written to, cut, renamed, replaced or removed while it was measured",
-    ),
-    C::new(
-        "note",
-        "Note",
-        ColumnKind::Text,
-        |row, _| Cell::Remark(row.file.changed.map(Change::words)),
-        "what happened to it then",
-    ),
+    col!(new "changed", "Changed", Flag, |row| Cell::Flag(row.file.changed.is_some()),
+        "whether the file was written to, cut, renamed, replaced or removed while it was measured"),
+    col!(new "note", "Note", Text, |row| Cell::Remark(row.file.changed.map(Change::words)),
+        "what happened to it then"),
 ];
 
 impl OfFile for StretchRow {

@@ -3,7 +3,7 @@
 use super::fields::figure;
 use super::{MappingNeed, MappingRow, MappingRows};
 use crate::join::MappingCache;
-use crate::table::{Cell, Column, ColumnKind};
+use crate::table::{Cell, Column, col};
 use crate::units::{Absent, Bytes, Figure, Reason};
 
 /// A column of this view.
@@ -14,62 +14,23 @@ const BOTH: &[MappingNeed] = &[MappingNeed::PageCache, MappingNeed::Field("Rss")
 
 /// The columns of the join.
 pub const COLUMNS: &[Column<MappingRows>] = &[
-    C::sum(
-        "cache_range",
-        "Range",
-        ColumnKind::Bytes,
-        |row, _| Cell::bytes(joined(row).map(|cache| cache.range)),
+    col!(sum "cache_range", "Range", Bytes, |row| Cell::bytes(joined(row).map(|cache| cache.range)),
         "how much of the mapping has a page of the file behind it, from --cache: the part before the end of the file",
-    )
-    .needing(CACHE)
-    .on_request(),
-    C::sum(
-        "cache_cached",
-        "Cached",
-        ColumnKind::Bytes,
-        |row, _| Cell::bytes(joined(row).and_then(|cache| cache.cached)),
-        "how much of that is in the page cache, from --cache (cachestat or mincore)",
-    )
-    .needing(CACHE)
-    .on_request(),
-    C::sum(
-        "cache_mapped",
-        "Mapped",
-        ColumnKind::Bytes,
-        |row, _| Cell::bytes(mapped(row)),
+        needing(CACHE), on_request()),
+    col!(sum "cache_cached", "Cached", Bytes, |row| Cell::bytes(joined(row).and_then(|cache| cache.cached)),
+        "how much of that is in the page cache, from --cache (cachestat or mincore)", needing(CACHE), on_request()),
+    col!(sum "cache_mapped", "Mapped", Bytes, |row| Cell::bytes(mapped(row)),
         "how much of the page cache this process has mapped in here: Rss without its own copies (Rss - Anonymous)",
-    )
-    .needing(BOTH)
-    .on_request(),
-    C::sum(
-        "cache_unmapped",
-        "Rest",
-        ColumnKind::Bytes,
-        |row, _| Cell::bytes(unmapped(row)),
+        needing(BOTH), on_request()),
+    col!(sum "cache_unmapped", "Rest", Bytes, |row| Cell::bytes(unmapped(row)),
         "how much is cached and not mapped in here: others have it, or nobody (cache_cached - cache_mapped)",
-    )
-    .needing(BOTH)
-    .on_request(),
-    C::new(
-        "cache_method",
-        "Method",
-        ColumnKind::Text,
-        |row, _| {
-            joined(row).and_then(|cache| cache.method).map_or_else(Cell::Absent, |method| Cell::Word(method.word()))
-        },
-        "what measured the page cache: cachestat or mincore",
-    )
-    .needing(CACHE)
-    .on_request(),
-    C::new(
-        "cache_file",
-        "File opened",
-        ColumnKind::Text,
-        |row, _| joined(row).map_or_else(Cell::Absent, |cache| Cell::Word(cache.way.word())),
-        "how the file was found: map_files, or the path with the same device and inode",
-    )
-    .needing(CACHE)
-    .on_request(),
+        needing(BOTH), on_request()),
+    col!(new "cache_method", "Method", Text, |row|
+        joined(row).and_then(|cache| cache.method).map_or_else(Cell::Absent, |method| Cell::Word(method.word())),
+        "what measured the page cache: cachestat or mincore", needing(CACHE), on_request()),
+    col!(new "cache_file", "File opened", Text, |row|
+        joined(row).map_or_else(Cell::Absent, |cache| Cell::Word(cache.way.word())),
+        "how the file was found: map_files, or the path with the same device and inode", needing(CACHE), on_request()),
 ];
 
 const NOT_STEADY: Absent =

@@ -4,7 +4,7 @@
 use super::fields::{figure, flags};
 use super::{MappingNeed, MappingRow, MappingRows, NOT_GIVEN};
 use crate::process::{Deleted, Mapping, MappingKind, flags_in_words};
-use crate::table::{Cell, Column, ColumnKind};
+use crate::table::{Cell, Column, col};
 use crate::units::{Absent, Reason};
 
 /// A column of this view.
@@ -12,32 +12,38 @@ type C = Column<MappingRows>;
 
 /// The derived columns.
 pub(super) const COLUMNS: &[Column<MappingRows>] = &[
-    C::new("kind", "Kind", ColumnKind::Text, |row, _| row.cell(|mapping| Cell::Word(MappingKind::of(&mapping, flags(row)).word())), "what it is: heap, stack, code, data, file, anonymous, memfd, ... (from its name, permissions and VmFlags)")
-        .needing(&[MappingNeed::Field("VmFlags")]),
-    C::sum("deleted", "Deleted", ColumnKind::Flag, |row, _| row.cell(|mapping| deleted(row, &mapping)), "whether the name of its file was removed, or never existed (memfd, SysV), looked up if the text leaves it open")
-        .needing(&[MappingNeed::Deleted]),
-    C::sum("uss", "Uss", ColumnKind::Bytes, |row, _| sum(row, "Private_Clean", "Private_Dirty"), "resident and mapped only here: Private_Clean and Private_Dirty; hugetlb pages are in Private_Hugetlb, as they are not in Rss")
-        .needing(&[MappingNeed::Field("Private_Clean"), MappingNeed::Field("Private_Dirty")]),
-    C::sum("dirty", "Dirty", ColumnKind::Bytes, |row, _| sum(row, "Shared_Dirty", "Private_Dirty"), "resident and modified, as pmap counts it: Shared_Dirty and Private_Dirty")
-        .needing(&[MappingNeed::Field("Shared_Dirty"), MappingNeed::Field("Private_Dirty")]),
-    C::new("page_size", "Page size", ColumnKind::Bytes, |row, _| Cell::bytes(figure(row, "KernelPageSize")), "size of the pages that the kernel maps it in at least: KernelPageSize")
-        .needing(&[MappingNeed::Field("KernelPageSize")])
-        .on_request(),
-    C::new("offset_end", "Offset end", ColumnKind::Bytes, |row, _| row.cell(|mapping| Cell::Offset(mapping.offset().saturating_add(mapping.size().0))), "where in the file it ends: the offset of the first byte behind it")
-        .on_request(),
-    C::new("flags", "Flags", ColumnKind::Text, |row, _| flags(row).map_or(Cell::Absent(NOT_GIVEN), |flags| Cell::Reworded(flags, write_flags)), "VmFlags in words")
-        .needing(&[MappingNeed::Field("VmFlags")])
-        .on_request(),
-    C::new("mode", "Mode", ColumnKind::Text, |row, _| row.cell(|mapping| Cell::Word(mode(mapping.perm()))), "permissions as pmap writes them: r-x--, rw-s- if it is shared")
-        .on_request(),
-    C::new("name", "Mapping", ColumnKind::Text, |row, _| row.cell(|mapping| Cell::Named(base_name(mapping.path()), "[anon]")), "the last part of the path, as pmap shows it")
-        .on_request(),
-    C::new("dir", "Directory", ColumnKind::Text, |row, _| row.cell(|mapping| Cell::Named(directory(mapping.path()), "[none]")), "the directory of the file; [none] if there is no file")
-        .on_request(),
-    C::sum("writeable_private", "Writeable/private", ColumnKind::Bytes, |row, _| row.cell(|mapping| size_if(&mapping, |perm| perm.contains('w') && !perm.ends_with('s'))), "its size if it is writable and private, as pmap -d adds it up, else 0")
-        .on_request(),
-    C::sum("shared", "Shared", ColumnKind::Bytes, |row, _| row.cell(|mapping| size_if(&mapping, |perm| perm.ends_with('s'))), "its size if it is shared, as pmap -d adds it up, else 0")
-        .on_request(),
+    col!(new "kind", "Kind", Text, |row| row.cell(|mapping| Cell::Word(MappingKind::of(&mapping, flags(row)).word())),
+        "what it is: heap, stack, code, data, file, anonymous, memfd, ... (from its name, permissions and VmFlags)",
+        needing(&[MappingNeed::Field("VmFlags")])),
+    col!(sum "deleted", "Deleted", Flag, |row| row.cell(|mapping| deleted(row, &mapping)),
+        "whether the name of its file was removed, or never existed (memfd, SysV), looked up if the text leaves it open",
+        needing(&[MappingNeed::Deleted])),
+    col!(sum "uss", "Uss", Bytes, |row| sum(row, "Private_Clean", "Private_Dirty"),
+        "resident and mapped only here: Private_Clean and Private_Dirty; hugetlb pages are in Private_Hugetlb, as they are not in Rss",
+        needing(&[MappingNeed::Field("Private_Clean"), MappingNeed::Field("Private_Dirty")])),
+    col!(sum "dirty", "Dirty", Bytes, |row| sum(row, "Shared_Dirty", "Private_Dirty"),
+        "resident and modified, as pmap counts it: Shared_Dirty and Private_Dirty",
+        needing(&[MappingNeed::Field("Shared_Dirty"), MappingNeed::Field("Private_Dirty")])),
+    col!(new "page_size", "Page size", Bytes, |row| Cell::bytes(figure(row, "KernelPageSize")),
+        "size of the pages that the kernel maps it in at least: KernelPageSize",
+        needing(&[MappingNeed::Field("KernelPageSize")]), on_request()),
+    col!(new "offset_end", "Offset end", Bytes, |row|
+        row.cell(|mapping| Cell::Offset(mapping.offset().saturating_add(mapping.size().0))),
+        "where in the file it ends: the offset of the first byte behind it", on_request()),
+    col!(new "flags", "Flags", Text, |row|
+        flags(row).map_or(Cell::Absent(NOT_GIVEN), |flags| Cell::Reworded(flags, write_flags)),
+        "VmFlags in words", needing(&[MappingNeed::Field("VmFlags")]), on_request()),
+    col!(new "mode", "Mode", Text, |row| row.cell(|mapping| Cell::Word(mode(mapping.perm()))),
+        "permissions as pmap writes them: r-x--, rw-s- if it is shared", on_request()),
+    col!(new "name", "Mapping", Text, |row| row.cell(|mapping| Cell::Named(base_name(mapping.path()), "[anon]")),
+        "the last part of the path, as pmap shows it", on_request()),
+    col!(new "dir", "Directory", Text, |row| row.cell(|mapping| Cell::Named(directory(mapping.path()), "[none]")),
+        "the directory of the file; [none] if there is no file", on_request()),
+    col!(sum "writeable_private", "Writeable/private", Bytes, |row|
+        row.cell(|mapping| size_if(&mapping, |perm| perm.contains('w') && !perm.ends_with('s'))),
+        "its size if it is writable and private, as pmap -d adds it up, else 0", on_request()),
+    col!(sum "shared", "Shared", Bytes, |row| row.cell(|mapping| size_if(&mapping, |perm| perm.ends_with('s'))),
+        "its size if it is shared, as pmap -d adds it up, else 0", on_request()),
 ];
 
 fn sum<'r>(row: &'r MappingRow, one: &str, other: &str) -> Cell<'r> {

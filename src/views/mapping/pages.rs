@@ -2,7 +2,7 @@
 
 use super::{MappingNeed, MappingRow, MappingRows, NOT_READ};
 use crate::process::{TablePart, TableParts};
-use crate::table::{Cell, Colour, Column, ColumnKind, Mark, StripCell};
+use crate::table::{Cell, Colour, Column, Mark, StripCell, col};
 use crate::units::{Absent, Bytes, Figure, Reason, percent};
 
 /// A column of this view.
@@ -53,60 +53,20 @@ fn mark(part: &TablePart) -> Option<Mark> {
 
 /// The columns of the page tables.
 pub const COLUMNS: &[Column<MappingRows>] = &[
-    C::sum(
-        "map_present",
-        "Present",
-        ColumnKind::Bytes,
-        |row, _| amount(row, |sum| sum.present),
+    col!(sum "map_present", "Present", Bytes, |row| amount(row, |sum| sum.present),
         "in RAM and in the page tables, zero pages too, from --map (PAGEMAP_SCAN or pagemap)",
-    )
-    .needing(TABLES)
-    .on_request(),
-    C::sum(
-        "map_swapped",
-        "Swapped",
-        ColumnKind::Bytes,
-        |row, _| amount(row, |sum| sum.swapped),
-        "with an entry that is not a page: in swap, or being migrated, from --map",
-    )
-    .needing(TABLES)
-    .on_request(),
-    C::sum(
-        "map_file",
-        "File-backed",
-        ColumnKind::Bytes,
-        |row, _| amount(row, |sum| sum.file),
-        "present, and of a file or of shared memory, from --map",
-    )
-    .needing(TABLES)
-    .on_request(),
-    C::sum(
-        "map_zero",
-        "Zero page",
-        ColumnKind::Bytes,
-        |row, _| amount_of_kind(row, |sum| sum.zero),
-        "present, and the zero page, which costs no memory, from --map",
-    )
-    .needing(TABLES)
-    .on_request(),
-    C::sum(
-        "map_huge",
-        "Huge",
-        ColumnKind::Bytes,
-        |row, _| amount_of_kind(row, |sum| sum.huge),
-        "present, and mapped by huge page table entries, from --map",
-    )
-    .needing(TABLES)
-    .on_request(),
-    C::new(
-        "page_map",
-        "Page map",
-        ColumnKind::Strip(&[FILE, HUGE, ZERO, SWAPPED]),
-        |row, _| strip(row),
+        needing(TABLES), on_request()),
+    col!(sum "map_swapped", "Swapped", Bytes, |row| amount(row, |sum| sum.swapped),
+        "with an entry that is not a page: in swap, or being migrated, from --map", needing(TABLES), on_request()),
+    col!(sum "map_file", "File-backed", Bytes, |row| amount(row, |sum| sum.file),
+        "present, and of a file or of shared memory, from --map", needing(TABLES), on_request()),
+    col!(sum "map_zero", "Zero page", Bytes, |row| amount_of_kind(row, |sum| sum.zero),
+        "present, and the zero page, which costs no memory, from --map", needing(TABLES), on_request()),
+    col!(sum "map_huge", "Huge", Bytes, |row| amount_of_kind(row, |sum| sum.huge),
+        "present, and mapped by huge page table entries, from --map", needing(TABLES), on_request()),
+    col!(new "page_map", "Page map", Strip(&[FILE, HUGE, ZERO, SWAPPED]), |row| strip(row),
         "a character for each part: . not present, 1 to 9 tenths of it, # all of it, from --map",
-    )
-    .needing(TABLES)
-    .on_request(),
+        needing(TABLES), on_request()),
 ];
 
 const NOT_KNOWN: Absent = Absent::new(Reason::Unsupported, "this kernel has no PAGEMAP_SCAN, which reports it");
