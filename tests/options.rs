@@ -110,7 +110,7 @@ fn groups_are_filtered_sorted_cut_and_summed() {
     };
     assert_eq!(groups(&["--no-total"]), "2 36 rw-p 1 8 r-xp 1 4 r--p");
     assert_eq!(groups(&["--sort", "-rss", "--top", "1", "--no-total"]), "1 4 r--p");
-    assert_eq!(groups(&["--filter", "rss > 4K", "--sort", "mappings"]), "1 32 rw-p 1 8 r-xp 2 40 total KiB");
+    assert_eq!(groups(&["--filter", "rss > 4K", "--sort", "mappings"]), "1 8 r-xp 1 32 rw-p 2 40 total KiB");
 }
 
 /// Reads JSON lines until one is as wanted.
