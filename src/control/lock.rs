@@ -7,10 +7,10 @@ use nix::errno::Errno;
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 
 use super::effect::{Effect, refuse_unmeasured};
-use super::warm::{End, Room, left_out, map_of};
+use super::warm::{End, Room, left_out, map_of, read_in};
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::locked_map::LockedMap;
-use crate::pagecache::{Engine, OpenFile, Stretches};
+use crate::pagecache::{Engine, FileSystemKind, OpenFile, Stretches};
 use crate::units::{ByteRange, Bytes, Human, Pages};
 
 /// The locked pages of one file. They are unlocked when this value is dropped.
@@ -46,12 +46,21 @@ pub fn lock(
     range: ByteRange,
     mut go_on: impl FnMut() -> ControlFlow<()>,
 ) -> Result<Option<(LockedFile, Effect)>> {
+    let engine = engine.exact();
     let before = engine.map_range(file, range);
     refuse_unmeasured(&before)?;
     let data = Stretches::data(file, before.asked);
     let holes = Pages(before.asked.count).saturating_sub(data.cached());
-    // Pages that are already cached take no more memory when they are locked.
-    room.take(file, data.subtract(&map_of(&before)).cached().bytes(before.page_size))?;
+    let missing = data.subtract(&map_of(&before));
+    // Pages that are already cached count as available memory, and no longer do once they are locked. Pages of tmpfs do
+    // not count as available.
+    let in_memory = file.file_system().kind == FileSystemKind::Memory;
+    let needed = if in_memory { &missing } else { &data }.cached().bytes(before.page_size);
+    room.take(file, needed, needed)?;
+    // mlock would also read pages, but it never returns if one cannot be read.
+    if read_in(file, &before, &missing, |_| go_on())?.is_break() {
+        return Ok(None);
+    }
     let mut locked = LockedFile { maps: Vec::new() };
     for run in &data {
         let length = run.pages().bytes(before.page_size);

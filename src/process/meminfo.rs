@@ -74,21 +74,22 @@ impl Version {
         }
     }
 
-    /// The files of the limit and of the usage, and the keys of `memory.stat` under which the page cache stands that
+    /// The files of the limits and of the usage, and the keys of `memory.stat` under which the page cache stands that
     /// the group (with those below it) could give back.
-    fn names(self) -> (&'static str, &'static str, [&'static str; 2]) {
+    fn names(self) -> (&'static [&'static str], &'static str, [&'static str; 2]) {
         match self {
             Version::One => {
-                ("memory.limit_in_bytes", "memory.usage_in_bytes", ["total_inactive_file", "total_active_file"])
+                (&["memory.limit_in_bytes"], "memory.usage_in_bytes", ["total_inactive_file", "total_active_file"])
             }
-            Version::Two => ("memory.max", "memory.current", ["inactive_file", "active_file"]),
+            Version::Two => (&["memory.max", "memory.high"], "memory.current", ["inactive_file", "active_file"]),
         }
     }
 
     /// What one group leaves; absent where it has no limit.
     fn read_headroom(self, directory: &Path) -> Option<Bytes> {
         let (limit, usage, cache) = self.names();
-        let limit = read_number(directory.join(limit))?;
+        let limits = limit.iter().filter_map(|limit| read_number(directory.join(limit)));
+        let limit = limits.min()?;
         let usage = read_number(directory.join(usage))?;
         let stat = std::fs::read_to_string(directory.join("memory.stat")).unwrap_or_default();
         Some(headroom(limit, usage, reclaimable(&stat, cache)))
@@ -136,6 +137,9 @@ mod tests {
         assert_eq!(headroom("/a/b/c"), Some(Bytes(1100)));
         assert_eq!(headroom("/a/b"), Some(Bytes(1100)));
         assert_eq!(headroom("/"), None);
+        // A group above memory.high is slowed down until it stands still.
+        std::fs::write(top.path().join("a/b/memory.high"), "400\n").unwrap();
+        assert_eq!(headroom("/a/b/c"), Some(Bytes(390)));
     }
 
     #[test]
