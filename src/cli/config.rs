@@ -78,7 +78,6 @@ pub(crate) fn apply(cli: &mut Cli) -> Result<(), Stop> {
         Command::Warm(args) => args.output.configured = std::mem::take(&mut sections.warm),
         Command::Evict(args) => args.output.configured = std::mem::take(&mut sections.evict),
         Command::Lock(args) => args.output.configured = std::mem::take(&mut sections.lock),
-        Command::RemoveAtEnd(_) => {}
     }
     Ok(())
 }

@@ -66,7 +66,6 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Warm(args) => warm::run(&args, &mut report),
         Command::Evict(args) => evict::run(&args, &mut report),
         Command::Lock(args) => lock::run(&args, &mut report),
-        Command::RemoveAtEnd(args) => crate::laboratory::guard::remove_at_end(&args.file),
     };
     ExitCode::from(report.status(done))
 }

@@ -9,6 +9,7 @@ mod bus_error;
 pub(crate) mod cachestat;
 pub(crate) mod dax;
 pub(crate) mod file_system;
+pub(crate) mod guardian;
 pub(crate) mod holes;
 pub(crate) mod locked_map;
 pub(crate) mod mincore;

@@ -16,7 +16,7 @@ pub struct DemoArgs {
     /// Make the file here instead of in a temporary directory on disk
     #[arg(long, value_name = "PATH")]
     pub file: Option<PathBuf>,
-    /// Replace the file of --file if there is one
+    /// Replace the file of --file if it exists. It is not restored: the new file is removed at the end unless --keep
     #[arg(long, requires = "file")]
     pub force: bool,
     /// Leave the file in place
@@ -28,11 +28,4 @@ pub struct DemoArgs {
     /// How the answer is written.
     #[command(flatten)]
     pub output: OutputArgs,
-}
-
-/// The hidden subcommand of the demo's guard.
-#[derive(Debug, Args)]
-pub struct RemoveAtEndArgs {
-    /// The file to remove, in the working directory; others are read from standard input.
-    pub file: PathBuf,
 }

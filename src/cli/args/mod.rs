@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use demo::{DemoArgs, RemoveAtEndArgs};
+pub use demo::DemoArgs;
 pub use effect::EffectArgs;
 pub use pcstat::{PcstatArgs, understand_peers};
 pub use pid::{AddressRange, By, PidArgs, PmapArgs, RowArgs, ViewArgs};
@@ -54,9 +54,6 @@ pub enum Command {
     Evict(EffectArgs),
     /// Hold files in the page cache with mlock until ended (Ctrl-C)
     Lock(EffectArgs),
-    /// Removes a file when its standard input ends; the demo's guard against being killed.
-    #[command(hide = true)]
-    RemoveAtEnd(RemoveAtEndArgs),
 }
 
 /// How the answer is written; the same in every subcommand.
