@@ -5,7 +5,7 @@ use std::ops::{ControlFlow, Range};
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 
-use super::effect::{Effect, Left, refuse_unmeasured};
+use super::effect::{Effect, Left, refuse_empty_range, refuse_unmeasured};
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::advise;
 use crate::pagecache::{Engine, FileReport, OpenFile, Stretches};
@@ -80,6 +80,7 @@ pub fn warm(
     let engine = engine.exact();
     let before = engine.map_range(file, range);
     refuse_unmeasured(&before)?;
+    refuse_empty_range(&before, range)?;
     let cached = map_of(&before);
     let data = Stretches::data(file, before.asked);
     let mut missing = data.subtract(&cached);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rmap::pagecache::{Engine, OpenFile};
 use rmap::units::{ByteRange, PageRuns, Pages};
 
-use crate::common::{Run, disk, rmap, shell};
+use crate::common::{Run, disk, memory, rmap, shell};
 
 /// A file of these bytes of data, written to disk and not cached.
 fn file_of(folder: &Path, name: &str, size: u64, data: std::ops::Range<u64>) -> PathBuf {
@@ -104,4 +104,44 @@ fn locking_reads_neither_holes_nor_pages_outside_the_range() {
         assert_eq!((effect.held, effect.left.pages), (Pages(pages), Pages(0)));
         assert_eq!(cached(path).cached(), Pages(pages), "{}", path.display());
     }
+}
+
+#[test]
+fn a_demo_of_16_mib_runs_in_a_container_of_64_mib() {
+    let Some(group) = Group::new("demo") else { return };
+    let folder = disk();
+    let run = group.run("rmap demo --size 16M --file f --json", folder.path());
+    assert!(run.rows().iter().all(|step| step["agree"] == true));
+    let run = group.run("rmap demo --size 60M --file f", folder.path());
+    assert!(run.err.contains("choose a --size of up to 4"), "{run:?}");
+}
+
+#[test]
+fn a_range_past_the_end_is_an_error() {
+    let folder = disk();
+    let path = file_of(folder.path(), "f", 8192, 0..8192);
+    for action in ["warm", "evict", "lock"] {
+        let run = rmap([action, "--range=8192,1", path.to_str().unwrap()]);
+        assert!(run.err.contains("/f: the range starts at byte 8192, and the file has 8192 bytes"), "{run:?}");
+        assert_eq!(run.status, Some(1));
+    }
+}
+
+#[test]
+fn too_many_parts_to_map_are_not_called_too_much_locked_memory() {
+    let most = fs::read_to_string("/proc/sys/vm/max_map_count").unwrap().trim().parse::<u64>().unwrap();
+    if most > 200_000 {
+        return eprintln!("SKIPPED: a process may have {most} mappings here");
+    }
+    let folder = memory();
+    let path = folder.path().join("f");
+    let file = File::create(&path).unwrap();
+    let page = Engine::detect().page_size().bytes();
+    for index in 0..most + 1000 {
+        file.write_all_at(&[1], index * 2 * page).unwrap();
+    }
+    let run = shell("ulimit -l 64; timeout 60 rmap lock $1", &[path.as_os_str()]);
+    let is_limited = !nix::unistd::geteuid().is_root();
+    let words = if is_limited { "RLIMIT_MEMLOCK" } else { "(vm.max_map_count)" };
+    assert!(run.err.contains(words), "{run:?}");
 }
