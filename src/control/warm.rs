@@ -62,8 +62,8 @@ impl Room {
 /// Reads the data of a range of a file that is not cached yet into the page cache. Holes are not read, because that
 /// would fill memory with zeros.
 ///
-/// What is left ([`Effect::left`]) is every page of data in the range that is not cached at the end, also if it was cached
-/// before and reading the others pushed it out.
+/// What is left ([`Effect::left`]) is every page of data in the range that is not cached at the end, also if it was
+/// cached before and reading the others pushed it out.
 ///
 /// `progress` is called after each portion with its size and the total size; if it breaks, nothing more is read.
 ///

@@ -95,7 +95,7 @@ pub const COLUMNS: &[Column<FileRuns>] = &[
         Kind::Flag,
         Sum::Nothing,
         |row, _| row.stretch.hole.map_or_else(Cell::Absent, Cell::Flag),
-        "whether the file system has no block behind it, from lseek(2) with SEEK_DATA",
+        "whether there is nothing to read: no block, or one that was never written, from lseek(2) with SEEK_DATA",
     ),
     Column::new(
         "path",

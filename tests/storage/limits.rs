@@ -145,3 +145,40 @@ fn too_many_parts_to_map_are_not_called_too_much_locked_memory() {
     let words = if is_limited { "RLIMIT_MEMLOCK" } else { "(vm.max_map_count)" };
     assert!(run.err.contains(words), "{run:?}");
 }
+
+#[test]
+#[allow(unsafe_code, reason = "a seccomp filter for the program under test")]
+fn a_sandbox_in_which_mincore_does_nothing_is_not_believed() {
+    use nix::libc;
+    use std::os::unix::process::CommandExt;
+    let folder = memory();
+    let path = file_of(folder.path(), "f", 40_960, 0..40_960);
+    let mut command = crate::common::command(["pcstat".as_ref(), "--jsonl".as_ref(), path.as_os_str()]);
+    let sandbox = || {
+        let step = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
+        let (load, equal, give) = (
+            libc::BPF_LD | libc::BPF_W | libc::BPF_ABS,
+            libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
+            libc::BPF_RET | libc::BPF_K,
+        );
+        // mincore succeeds and writes nothing; there is no cachestat.
+        let mut filter = [
+            step(load, 0, 0, 0),
+            step(equal, 2, 0, libc::SYS_mincore as u32),
+            step(equal, 2, 0, libc::SYS_futex_waitv as u32 + 2),
+            step(give, 0, 0, libc::SECCOMP_RET_ALLOW),
+            step(give, 0, 0, libc::SECCOMP_RET_ERRNO),
+            step(give, 0, 0, libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32),
+        ];
+        let program = libc::sock_fprog { len: 6, filter: filter.as_mut_ptr() };
+        nix::sys::prctl::set_no_new_privs()?;
+        // SAFETY: a plain system call; the program lives until it returns.
+        let status = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) };
+        if status == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+    };
+    // SAFETY: the closure only makes system calls.
+    unsafe { command.pre_exec(sandbox) };
+    let run = crate::common::run(command);
+    let row = &run.lines_of_json()[0];
+    assert!(row["cached"].is_null() && row["absent"].to_string().contains("mincore"), "{row}");
+}
