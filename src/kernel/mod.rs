@@ -22,5 +22,6 @@ pub(crate) mod rename;
 pub(crate) mod shared_map;
 #[cfg(feature = "cli")]
 pub(crate) mod signal;
+pub(crate) mod statx;
 
 pub(crate) use page_size::page_size;
