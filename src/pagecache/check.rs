@@ -1,7 +1,7 @@
 //! Checks whether the pages that `cachestat` counts are up to date.
 //!
-//! A page is *cached* if it is in the page cache and up to date, so that reading it needs no I/O. That is what `mincore`
-//! reports. `cachestat` also counts pages that are not up to date:
+//! A page is *cached* if it is in the page cache and up to date, so that reading it needs no I/O. That is what
+//! `mincore` reports. `cachestat` also counts pages that are not up to date:
 //!
 //! * on tmpfs, blocks that were reserved by `fallocate` and never written;
 //! * on file systems whose blocks are smaller than a page, pages of which only some blocks are in memory;

@@ -257,7 +257,9 @@ impl Engine {
             }
             Doubt::Holes if counted > Pages(0) && self.mincore => {
                 let stale = check::stale_in_holes(file, stat, asked)?;
-                found.runs = found.runs.subtract(&stale);
+                if !stale.is_empty() {
+                    found.runs = found.runs.subtract(&stale);
+                }
                 residency.cached = match lists_pages {
                     true => found.runs.cached(),
                     false => counted.saturating_sub(stale.cached()),
