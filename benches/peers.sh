@@ -234,26 +234,30 @@ measure_process() {
     hold "$programs/many_mappings" 60000 || return 0
     pid=$said
     add "rmap pid, to a file" "$rmap pid $pid" "$memory/out"
+    add "rmap pid" "$rmap pid $pid"
+    add "cat smaps" "cat /proc/$pid/smaps"
     add "cat smaps, to a file" "cat /proc/$pid/smaps" "$memory/out"
     add "rmap pid, to a pipe" "$rmap pid $pid" pipe
     add "cat smaps, to a pipe" "cat /proc/$pid/smaps" pipe
     add "pmap -X" "pmap -X $pid"
     add "pmap -x" "pmap -x $pid"
-    add "--json" "$rmap pid --json $pid" pipe
-    add "-o $columns" "$rmap pid -o $columns $pid" pipe
+    add "--json" "$rmap pid --json $pid"
+    add "-o $columns" "$rmap pid -o $columns $pid"
     if knows pid --summary; then
         add "--summary" "$rmap pid --summary $pid" pipe
         add "cat smaps_rollup" "cat /proc/$pid/smaps_rollup" pipe
     fi
     measure
+    within "$shape" "rmap pid" "cat smaps" 1.15
     within "$shape" "rmap pid, to a file" "cat smaps, to a file" 1.15
     within "$shape" "rmap pid, to a pipe" "cat smaps, to a pipe" 1.15
     faster "$shape" "rmap pid, to a pipe" "pmap -X" 4
     faster "$shape" "rmap pid, to a pipe" "pmap -x" 1.5
-    within "$shape" "--json" "cat smaps, to a pipe" 1.3
-    within "$shape" "-o $columns" "cat smaps, to a pipe" 0.4
+    within "$shape" "--json" "cat smaps" 1.3
+    within "$shape" "-o $columns" "cat smaps" 0.4
     within "$shape" "--summary" "cat smaps_rollup" 1.3
     peak "$shape" 32 "$rmap" pid "$pid"
+    peak "$shape, --json" 32 "$rmap" pid --json "$pid"
 }
 
 measure_shell() {
