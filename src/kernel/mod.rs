@@ -23,5 +23,6 @@ pub(crate) mod shared_map;
 #[cfg(feature = "cli")]
 pub(crate) mod signal;
 pub(crate) mod statx;
+pub(crate) mod swap;
 
 pub(crate) use page_size::page_size;

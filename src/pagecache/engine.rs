@@ -226,6 +226,13 @@ impl Engine {
 
     fn with_cachestat(&self, file: &OpenFile, stat: FileStat, asked: Run, map: bool) -> Figure<Found> {
         let doubt = if self.exact { Doubt::Everywhere } else { Doubt::of(file, stat, asked) };
+        if doubt == Doubt::AllCached {
+            let residency = Residency {
+                not_up_to_date: Ok(Pages(0)),
+                ..residency(file, &CacheStat { cached: asked.count, ..CacheStat::default() })
+            };
+            return Ok(Found { residency, runs: map.then(|| PageRuns::from(asked)) });
+        }
         let find = |looks| search(file, stat.size, asked, looks, self.threads);
         let looks_everywhere = doubt == Doubt::Everywhere && self.mincore;
         let lists_pages = map || looks_everywhere;

@@ -8,7 +8,8 @@ use crate::units::{self, Absent, Bytes, Figure, PageRuns, PageSize, Pages, Reaso
 /// The kernel interface that reported the cached pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Method {
-    /// `cachestat(2)`. For a page map, `mincore` may be used in addition.
+    /// `cachestat(2)`. `mincore` may be used in addition to find out which pages are cached, and `lseek(2)` to find out
+    /// that a file on tmpfs is in memory as a whole.
     Cachestat,
     /// `mincore(2)` over a mapping of the file.
     Mincore,

@@ -96,7 +96,8 @@ impl Queue {
         self.changed.notify_one();
     }
 
-    /// Whether a directory that was found should be put into the queue instead of being read by the thread that found it.
+    /// Whether a directory that was found should be put into the queue instead of being read by the thread that found
+    /// it.
     pub(super) fn takes_directory(&self) -> bool {
         self.jobs > 1 && self.waiting.load(Ordering::Relaxed) < self.most_waiting
     }
