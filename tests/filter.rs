@@ -96,21 +96,21 @@ fn an_absent_figure_never_matches() {
 #[test]
 fn an_error_marks_its_position() {
     for (text, why, place) in [
-        ("sizee > 1", "there is no column 'sizee'", "sizee"),
-        ("size > 10X && flag", "'size' takes a size", "10X"),
+        ("sizee > 1", "unknown column 'sizee'", "sizee"),
+        ("size > 10X && flag", "'size' requires a size", "10X"),
         ("size > ", "expected a value", ""),
         ("(size > 1", "this parenthesis is not closed", "("),
         ("size > 1)", "unexpected here", ")"),
         ("size = 1", "write ==", "="),
         ("size > 1 & flag", "write &&", "&"),
         ("name =~ '[a'", "invalid regular expression", "'[a'"),
-        ("name > a", "'name' has no order", "a"),
-        ("size =~ 1", "=~ needs text", "1"),
+        ("name > a", "'name' cannot be ordered", "a"),
+        ("size =~ 1", "=~ requires a text column", "1"),
         ("size", "'size' is not a yes/no column", "size"),
         ("name == 'a", "this quote is not closed", "'"),
         ("", "expected a column name", ""),
         ("size > 1 flag", "unexpected here", "flag"),
-        ("share > nan", "'share' takes a percentage", "nan"),
+        ("share > nan", "'share' requires a percentage", "nan"),
     ] {
         let (said, pointed) = mistake(text);
         assert!(said.starts_with(why), "{text}: {said}");

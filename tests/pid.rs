@@ -42,7 +42,7 @@ fn an_invalid_pid_is_an_error() {
         [("fox", "fox"), ("", ""), ("12x", "12x"), ("4294967296", "4294967296"), ("a\x1b[2J\nb", "a\\x1b[2J\\nb")]
     {
         let line = complaint(&[word]);
-        assert!(line.starts_with(&format!("rmap: {shown}: not a pid; ")), "{line}");
+        assert!(line.starts_with(&format!("rmap: {shown}: invalid pid; ")), "{line}");
     }
 }
 
@@ -50,7 +50,7 @@ fn an_invalid_pid_is_an_error() {
 fn a_pid_that_is_not_utf8_is_an_error() {
     let run = rmap([OsStr::new("pid"), OsStr::new("self"), OsStr::from_bytes(b"\xff\x1b")]);
     assert_eq!((run.status, run.complaints().len()), (Some(1), 1), "{run:?}");
-    assert!(run.err.starts_with("rmap: \\xff\\x1b: not a pid; "), "{}", run.err);
+    assert!(run.err.starts_with("rmap: \\xff\\x1b: invalid pid; "), "{}", run.err);
     assert!(run.text().contains("[stack]"));
 }
 
@@ -105,7 +105,7 @@ fn a_process_of_another_user_is_denied() {
     let own = std::process::id().to_string();
     let run = everyone.rmap(["pid", &own, "self"]);
     let line = format!(
-        "rmap: pid {own}: permission denied: its smaps may not be read, so that what only smaps reports is absent; \
+        "rmap: pid {own}: permission denied: cannot read its smaps, so figures that only smaps reports are absent; \
          run as root, or as the user who owns it\n"
     );
     assert_eq!((run.status, run.err.as_str()), (Some(1), line.as_str()));
@@ -390,7 +390,7 @@ fn wrong_usage_exits_with_2_and_writes_nothing() {
         assert!(!run.err.is_empty(), "{arguments:?}");
     }
     let run = rmap(["pid", "self", "-o", "nope"]);
-    assert!(run.err.starts_with("rmap: nope: there is no such column; the columns are pid, address,"), "{}", run.err);
+    assert!(run.err.starts_with("rmap: nope: unknown column; the columns are pid, address,"), "{}", run.err);
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn row_where(running: &mut Running, wanted: impl Fn(&Value) -> bool) -> Value {
             return row;
         }
     }
-    panic!("no such row came");
+    panic!("no such row");
 }
 
 #[test]

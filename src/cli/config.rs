@@ -115,9 +115,8 @@ impl Text<'_> {
     }
 
     fn section(&self, name: &Spanned<String>, section: Section) -> Result<(String, Configured), Error> {
-        let configurable = || SUBCOMMANDS.iter().filter(|subcommand| !subcommand.is_hidden);
-        let Some(subcommand) = configurable().find(|subcommand| subcommand.name == name.as_ref()) else {
-            let known: Vec<&str> = configurable().map(|subcommand| subcommand.name).collect();
+        let Some(subcommand) = SUBCOMMANDS.iter().find(|subcommand| subcommand.name == name.as_ref()) else {
+            let known: Vec<&str> = SUBCOMMANDS.iter().map(|subcommand| subcommand.name).collect();
             let error = self.error(name.span(), format!("unknown section '{}'", name.as_ref()));
             return Err(error.with_advice(format!("the sections are {}", known.join(", "))));
         };

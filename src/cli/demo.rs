@@ -13,7 +13,6 @@ use super::signals::Signals;
 use super::{Done, Run, screen};
 use crate::error::Error;
 use crate::laboratory::demo::{Demo, DemoRequest, Observation};
-use crate::laboratory::guard;
 use crate::query::Host;
 use crate::render::Presentation;
 use crate::table::escape::{error_line, escaped};
@@ -30,7 +29,7 @@ pub(crate) struct DemoArgs {
     /// Create the file here instead of in a temporary directory on disk
     #[arg(long, value_name = "PATH")]
     file: Option<PathBuf>,
-    /// Replace the file of --file if it exists
+    /// Replace the file of --file if it exists. The old file is lost: the new one is removed at the end, except with --keep
     #[arg(long, requires = "file")]
     force: bool,
     /// Keep the file at the end
@@ -88,23 +87,6 @@ impl Run for DemoArgs {
             _ => {}
         }
         Ok(())
-    }
-}
-
-/// The hidden subcommand of the demo's guard.
-#[derive(Debug, Args)]
-pub(crate) struct RemoveAtEndArgs {
-    /// The file to remove, in the working directory; others are read from standard input.
-    file: PathBuf,
-}
-
-impl Run for RemoveAtEndArgs {
-    const NAME: &'static str = "remove-at-end";
-    const ABOUT: &'static str = "Removes a file when its standard input ends; the demo's guard against being killed";
-    const IS_HIDDEN: bool = true;
-
-    fn run(self, _: &Configured, _: &mut Report) -> Done {
-        guard::remove_at_end(&self.file)
     }
 }
 

@@ -34,7 +34,6 @@ const SUBCOMMANDS: &[Subcommand] = &[
     Subcommand::of::<effects::WarmArgs>(),
     Subcommand::of::<effects::EvictArgs>(),
     Subcommand::of::<effects::LockArgs>(),
-    Subcommand::of::<demo::RemoveAtEndArgs>(),
 ];
 
 /// The result of a subcommand.
@@ -46,8 +45,6 @@ pub(crate) trait Run: Args {
     const NAME: &'static str;
     /// Its description in one line.
     const ABOUT: &'static str;
-    /// Whether it is for internal use.
-    const IS_HIDDEN: bool = false;
 
     /// The text after its options in `--help`: its columns and notes.
     fn help() -> String {
@@ -72,7 +69,6 @@ pub(crate) trait Run: Args {
 pub(crate) struct Subcommand {
     name: &'static str,
     about: &'static str,
-    is_hidden: bool,
     augment: fn(clap::Command) -> clap::Command,
     help: fn() -> String,
     columns: fn() -> Vec<String>,
@@ -85,7 +81,6 @@ impl Subcommand {
         Subcommand {
             name: A::NAME,
             about: A::ABOUT,
-            is_hidden: A::IS_HIDDEN,
             augment: A::augment_args,
             help: A::help,
             columns: A::columns,
@@ -95,7 +90,7 @@ impl Subcommand {
     }
 
     fn command(&self) -> clap::Command {
-        (self.augment)(clap::Command::new(self.name)).about(self.about).hide(self.is_hidden).after_help((self.help)())
+        (self.augment)(clap::Command::new(self.name)).about(self.about).after_help((self.help)())
     }
 }
 

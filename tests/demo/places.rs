@@ -186,8 +186,7 @@ fn if_the_default_name_is_taken_a_number_is_added() {
 
 #[test]
 fn an_invalid_size_is_wrong_usage() {
-    for (size, words) in [("0", "a file of no bytes"), ("1.5", "a fraction of a byte"), ("0.1", "a fraction of a byte")]
-    {
+    for (size, words) in [("0", "an empty file"), ("1.5", "a fraction of a byte"), ("0.1", "a fraction of a byte")] {
         let run = rmap(["demo", "--size", size]);
         assert_eq!((run.status, run.out.len()), (Some(2), 0), "{run:?}");
         assert!(run.err.contains(words) && run.err.contains(size), "{}", run.err);

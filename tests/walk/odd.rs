@@ -53,7 +53,7 @@ fn unknown_files_are_one_error_and_do_not_count_as_cached() {
     assert!(answer.err.starts_with("rmap: 3 of 3 files: denied: "), "{}", answer.err);
     assert_eq!((&row["files"], &row["unknown_files"]), (&3.into(), &3.into()));
     assert!(row["cached"].is_null() && row["percent"].is_null() && row["dirty"].is_null(), "{row}");
-    assert_eq!(row["note"], "without 3 files, about which nothing is known");
+    assert_eq!(row["note"], "3 files not included: nothing is known about their cached pages");
     let Some(answer) = pcstat_as_nobody("-R --summary --only-cached", folder.path()) else { return };
     assert_eq!((answer.status, &answer.json()[0]["unknown_files"]), (Some(1), &3.into()));
 }
@@ -133,4 +133,64 @@ fn measuring_does_not_change_access_times() {
     assert_eq!(pcstat("-R", folder.path()).rows().len(), 1);
     let accessed = |place: &Path| place.metadata().unwrap().accessed().unwrap();
     assert!(places.iter().all(|place| accessed(place) == long_ago));
+}
+
+#[test]
+fn twenty_thousand_nested_directories_are_walked() {
+    const DEPTH: usize = 20_000;
+    let folder = folder();
+    let mut at = openat(AT_FDCWD, folder.path(), OFlag::O_PATH, Mode::empty()).unwrap();
+    let file = |at: &std::os::fd::OwnedFd| {
+        openat(at, "f", OFlag::O_CREAT | OFlag::O_WRONLY, Mode::from_bits_truncate(0o644)).unwrap();
+    };
+    for _ in 0..DEPTH {
+        mkdirat(&at, "d", Mode::from_bits_truncate(0o755)).unwrap();
+        at = openat(&at, "d", OFlag::O_PATH, Mode::empty()).unwrap();
+    }
+    file(&at);
+    // On the way up there is more to read, where descriptors were closed on the way down.
+    for level in 0..DEPTH {
+        at = openat(&at, "..", OFlag::O_PATH, Mode::empty()).unwrap();
+        if level % 1000 == 999 {
+            mkdirat(&at, "e", Mode::from_bits_truncate(0o755)).unwrap();
+            file(&openat(&at, "e", OFlag::O_PATH, Mode::empty()).unwrap());
+        }
+    }
+    let answers = ["-j 1", "-j 2"].map(|jobs| {
+        let mut command = Command::new("timeout");
+        command.args(["20", env!("CARGO_BIN_EXE_rmap"), "pcstat", "--json", "-R", "--summary"]);
+        run({
+            command.args(jobs.split(' ')).arg(folder.path());
+            command
+        })
+    });
+    // The standard library would remove it recursively.
+    Command::new("rm").arg("-rf").arg(folder.path().join("d")).status().unwrap();
+    for answer in answers {
+        assert_eq!((answer.status, answer.err.as_str()), (Some(0), ""));
+        assert_eq!(answer.json()[0]["files"], DEPTH / 1000 + 1);
+    }
+}
+
+#[test]
+fn a_directory_that_is_swapped_for_a_link_leads_nowhere() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let (folder, outside) = (tree(), folder());
+    file(outside.path(), "x/secret", 1);
+    let (real, away) = (folder.path().join("d0/swapped"), folder.path().join("d0/away"));
+    file(&real, "x/inside", 1);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                std::fs::rename(&real, &away).unwrap();
+                std::os::unix::fs::symlink(outside.path(), &real).unwrap();
+                std::fs::remove_file(&real).unwrap();
+                std::fs::rename(&away, &real).unwrap();
+            }
+        });
+        let answers: Vec<_> = (0..60).map(|_| pcstat("-R -j 4", folder.path())).collect();
+        done.store(true, Ordering::Relaxed);
+        assert!(answers.iter().all(|answer| !answer.text().contains("secret")));
+    });
 }

@@ -88,7 +88,7 @@ fn names_can_be_read_from_a_list() {
     assert_eq!(pcstat("-0 --files-from", &lines).names(), ["new\nline", "two"]);
     let forgot = pcstat("--files-from", &lines);
     assert_eq!(forgot.status, Some(1));
-    assert!(forgot.err.contains("holds a NUL in a name; use -0"), "{}", forgot.err);
+    assert!(forgot.err.contains("contains a NUL in a name; use -0"), "{}", forgot.err);
     let piped = std::process::Command::new("sh")
         .args(["-c", "\"$0\" pcstat --json -0 --files-from - < \"$1\""])
         .args([OsStr::new(env!("CARGO_BIN_EXE_rmap")), lines.as_os_str()])
