@@ -1,7 +1,7 @@
 //! Links the stack unwinder of libgcc statically, if the C compiler provides a static version.
 //!
-//! Otherwise every start loads the shared libgcc_s, which queries the processor's features. In a virtual machine each query
-//! is a trap, and together they take a tenth of the time that rmap needs for a small file.
+//! Otherwise every start loads the shared libgcc_s, which queries the processor's features. In a virtual machine each
+//! query is a trap, and together they take a tenth of the time that rmap needs for a small file.
 
 use std::env;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! Processes that change while they are read: complete rows, in order, without duplicates or invented rows, and never two
-//! programs in one list.
+//! Processes that change while they are read: complete rows, in order, without duplicates or invented rows, and never
+//! two programs in one list.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -53,7 +53,7 @@ fn a_process_that_maps_and_unmaps_never_shows_invented_rows() {
         }
         seen_to_come_and_go.insert(slots);
     }
-    assert!(seen_to_come_and_go.len() > 10, "the subject stood still");
+    assert!(seen_to_come_and_go.len() > 10, "the subject did not change");
 }
 
 #[test]

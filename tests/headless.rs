@@ -1,5 +1,5 @@
-//! A process whose first thread has exited while another one is still running: the kernel shows its memory only through the
-//! other thread, and rmap reads it as usual.
+//! A process whose first thread has exited while another one is still running: the kernel shows its memory only through
+//! the other thread, and rmap reads it as usual.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 

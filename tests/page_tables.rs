@@ -1,5 +1,5 @@
-//! Compares the figures from `maps` and the page tables with those of smaps, mapping by mapping, for memory in every state that
-//! can be created here and for the real processes of this machine.
+//! Compares the figures from `maps` and the page tables with those of smaps, mapping by mapping, for memory in every
+//! state that can be created here and for the real processes of this machine.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -28,8 +28,8 @@ fn wanted() -> Wanted {
     Wanted::Only(vec!["Size".into(), "Rss".into(), "Swap".into()])
 }
 
-/// Both readings. If the process keeps running, or the kernel reclaims its pages, two readings may differ, so this repeats them
-/// until they agree, or returns the last ones.
+/// Both readings. If the process keeps running, or the kernel reclaims its pages, two readings may differ, so this
+/// repeats them until they agree, or returns the last ones.
 fn read_both(pid: u32) -> rmap::Result<(Interface, Vec<Row>, Vec<Row>)> {
     let process = Process::open(pid)?;
     let mut last = None;

@@ -1,5 +1,5 @@
-//! Compares rmap with existing tools: with `pmap -X` for the same stopped process, and with `fincore` and `vmtouch` for the same
-//! file.
+//! Compares rmap with existing tools: with `pmap -X` for the same stopped process, and with `fincore` and `vmtouch` for
+//! the same file.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -93,8 +93,8 @@ fn listing_from_json(document: &Value, like: &Listing) -> Listing {
     Listing { rows, total: sums.collect() }
 }
 
-/// Leaves out figures that depend on other processes: the Pss of file pages changes with every process that maps the file, and
-/// pmap and rmap themselves map different parts of the C library.
+/// Leaves out figures that depend on other processes: the Pss of file pages changes with every process that maps the
+/// file, and pmap and rmap themselves map different parts of the C library.
 fn without_shares(mut listing: Listing) -> Listing {
     for row in listing.rows.iter_mut().filter(|row| row["Inode"] != "0") {
         row.retain(|title, _| !title.starts_with("Pss"));
@@ -132,8 +132,8 @@ fn difference(theirs: &Listing, ours: &Listing) -> String {
     lines.join("\n")
 }
 
-/// Compares everything that pmap shows for a stopped process: live, and again for one capture that both read, in which the Pss
-/// of libraries does not change either.
+/// Compares everything that pmap shows for a stopped process: live, and again for one capture that both read, in which
+/// the Pss of libraries does not change either.
 fn compare_with_pmap(subject: &Subject) {
     subject.stop();
     let pid = subject.word();
@@ -340,7 +340,7 @@ fn compare_files(folder: &Path) {
         assert_eq!((figure("cached"), figure("size")), (known.cached, size), "{runs:?}");
         let status: Vec<bool> = row["status"].as_array().unwrap().iter().map(|flag| flag.as_bool().unwrap()).collect();
         let expected = (0..size.div_ceil(page())).map(|page| runs.iter().any(|(at, n)| (*at..at + n).contains(&page)));
-        assert!(expected.eq(status), "another page map than {runs:?}");
+        assert!(expected.eq(status), "different page map: {runs:?}");
         if has("fincore", "util-linux-extra") && !fincore_is_blind(folder) {
             let found = fincore(&known.path);
             assert_eq!((figure("cached_bytes"), figure("cached"), figure("size")), found, "{size} {runs:?}");

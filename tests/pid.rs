@@ -1,5 +1,5 @@
-//! `rmap pid` as a user sees it: rows that match what a program did with its memory, the layout of the tables, and one clear
-//! error for every process that cannot be read, which does not affect the others.
+//! `rmap pid` as a user sees it: rows that match what a program did with its memory, the layout of the tables, and one
+//! clear error for every process that cannot be read, which does not affect the others.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -16,8 +16,8 @@ use insta::assert_snapshot;
 use memmap2::MmapOptions;
 use serde_json::Value;
 
-/// Runs `rmap pid` over a process that cannot be read and one that can. Checks that the latter has its row, that the former
-/// has one error, and that the exit status is 1. Returns the error.
+/// Runs `rmap pid` over a process that cannot be read and one that can. Checks that the latter has its row, that the
+/// former has one error, and that the exit status is 1. Returns the error.
 #[track_caller]
 fn complaint(arguments: &[&str]) -> String {
     let subject = Subject::start(["anonymous:5:3"]);

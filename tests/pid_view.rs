@@ -1,5 +1,5 @@
-//! `rmap pid` as a user sees it: pmap's options compared with pmap, filters and groups, the join with the page cache, the
-//! summary, the page tables, the configuration file, and processes that may not be read.
+//! `rmap pid` as a user sees it: pmap's options compared with pmap, filters and groups, the join with the page cache,
+//! the summary, the page tables, the configuration file, and processes that may not be read.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 #![allow(dead_code, reason = "the helpers serve several test programs")]
@@ -373,11 +373,7 @@ fn the_public_figures_of_another_users_process_are_shown() {
     let refused = everyone.rmap(["pid", &subject.word()]);
     assert_eq!(refused.status, Some(1));
     assert_eq!(refused.complaints().len(), 1, "{}", refused.err);
-    assert!(
-        refused.err.contains("its smaps may not be read") && refused.err.contains("run as root"),
-        "{}",
-        refused.err
-    );
+    assert!(refused.err.contains("cannot read its smaps") && refused.err.contains("run as root"), "{}", refused.err);
     let text = refused.text();
     assert_eq!(text.lines().count(), 2, "{text}");
     let status: Vec<&str> = text.lines().nth(1).unwrap().split_whitespace().collect();

@@ -17,7 +17,8 @@ struct Sleeper {
     child: Child,
     name: String,
     _directory: tempfile::TempDir,
-    /// One at a time: they share a name, and a program cannot be run while a fork of another test has it open for writing.
+    /// One at a time: they share a name, and a program cannot be run while a fork of another test has it open for
+    /// writing.
     _alone: MutexGuard<'static, ()>,
 }
 

@@ -125,7 +125,7 @@ fn a_huge_sparse_file_needs_few_rows_and_little_memory() {
         .output()
         .unwrap();
     let bytes: u64 = String::from_utf8(output.stdout).unwrap().split_whitespace().next().unwrap().parse().unwrap();
-    assert!(bytes > (1 << 30) / page * 5, "an array of all pages is longer than {bytes} bytes");
+    assert!(bytes > (1 << 30) / page * 5, "the array of all pages must be longer than {bytes} bytes");
     let peak = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_CHILDREN).unwrap().max_rss();
     assert!(peak < 64 << 10, "{peak} KiB at the most for 262,144 pages");
 }

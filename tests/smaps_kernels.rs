@@ -1,6 +1,6 @@
-//! The smaps parser on the text of kernels from 3.2 to 6.18, with 4 KiB and 64 KiB pages, 64-bit and 32-bit, and on damaged or
-//! hostile text. `tests/smaps/linux-6.18-x86_64.txt` is a capture; the others are written by hand, based on `show_smap` of
-//! their kernels.
+//! The smaps parser on the text of kernels from 3.2 to 6.18, with 4 KiB and 64 KiB pages, 64-bit and 32-bit, and on
+//! damaged or hostile text. `tests/smaps/linux-6.18-x86_64.txt` is a capture; the others are written by hand, based on
+//! `show_smap` of their kernels.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 

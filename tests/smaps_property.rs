@@ -1,5 +1,5 @@
-//! The smaps parser on generated text: the result is correct however the text is split into chunks; truncated and damaged
-//! text is rejected or parsed, but never causes a panic.
+//! The smaps parser on generated text: the result is correct however the text is split into chunks; truncated and
+//! damaged text is rejected or parsed, but never causes a panic.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 

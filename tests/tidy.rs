@@ -1,4 +1,5 @@
-//! The rules of this repository as tests: dependencies between modules, where `unsafe` is allowed, what must be documented.
+//! The rules of this repository as tests: dependencies between modules, where `unsafe` is allowed, what must be
+//! documented.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -360,7 +360,7 @@ fn the_limit_on_locked_memory_is_reported_with_advice() {
 }
 
 #[test]
-fn a_reader_that_goes_away_ends_the_report_and_not_the_work() {
+fn a_broken_pipe_ends_the_output_but_not_the_work() {
     let folder = disk();
     for number in 0..400 {
         let path = folder.path().join(number.to_string());

@@ -42,7 +42,13 @@ pub(crate) struct AnswerArgs {
     #[arg(short = 'w', long = "watch", value_name = "SECS", help_heading = "Output")]
     pub(crate) every: Option<Interval>,
     /// Output format; the machine formats have every column, in bytes and pages
-    #[arg(long, value_name = "FORMAT", value_parser = format_names(), conflicts_with_all = ["json", "jsonl", "csv"], help_heading = "Output")]
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        value_parser = format_names(),
+        conflicts_with_all = ["json", "jsonl", "csv"],
+        help_heading = "Output"
+    )]
     format: Option<String>,
     /// Short for --format json
     #[arg(long, conflicts_with_all = ["jsonl", "csv"], help_heading = "Output")]

@@ -1,4 +1,5 @@
-//! The options that select files, which are the same in every subcommand that takes files, and the selection that they become.
+//! The options that select files, which are the same in every subcommand that takes files, and the selection that they
+//! become.
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -18,42 +19,42 @@ pub(crate) struct ChosenArgs {
     #[arg(value_name = "PATH", required_unless_present_any = ["pid", "files_from"])]
     pub(crate) paths: Vec<PathBuf>,
     /// Add the files that this process maps or has open
-    #[arg(long, value_name = "PID")]
+    #[arg(long, value_name = "PID", help_heading = "Files")]
     pub(crate) pid: Option<u32>,
     /// Add the files listed in FILE, one per line (-: standard input)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Files")]
     pub(crate) files_from: Option<PathBuf>,
     /// With --files-from: names end in NUL, as written by find -print0
-    #[arg(short = '0', long = "null", requires = "files_from")]
+    #[arg(short = '0', long = "null", requires = "files_from", help_heading = "Files")]
     pub(crate) null: bool,
     /// Include the files in and below directories, and count each file once, even if it has several names
-    #[arg(short = 'R', long)]
+    #[arg(short = 'R', long, help_heading = "Files")]
     pub(crate) recursive: bool,
     /// With -R: number of threads (default: number of processors)
-    #[arg(short = 'j', long, value_name = "N", requires = "recursive")]
+    #[arg(short = 'j', long, value_name = "N", requires = "recursive", help_heading = "Files")]
     pub(crate) jobs: Option<NonZeroUsize>,
     /// With -R: also enter other file systems that are mounted below; /proc, /sys and the like are never entered
-    #[arg(long, requires = "recursive")]
+    #[arg(long, requires = "recursive", help_heading = "Files")]
     pub(crate) cross_file_systems: bool,
     /// With -R: follow symbolic links found on the way
-    #[arg(long, requires = "recursive")]
+    #[arg(long, requires = "recursive", help_heading = "Files")]
     pub(crate) follow: bool,
-    /// Include only files that match this glob (can be repeated). A glob without a slash is matched against the file name. A
-    /// glob with a slash is matched against the path below the given directory and against the path as printed. A glob that
-    /// ends with a slash matches every file below a matching directory
-    #[arg(long, value_name = "GLOB")]
+    /// Include only files that match this glob (can be repeated). A glob without a slash is matched against the file
+    /// name. A glob with a slash is matched against the path below the given directory and against the path as printed.
+    /// A glob that ends with a slash matches every file below a matching directory
+    #[arg(long, value_name = "GLOB", help_heading = "Files")]
     pub(crate) include: Vec<String>,
     /// Exclude files and whole directories that match this glob, with the same rules (can be repeated)
-    #[arg(long, value_name = "GLOB")]
+    #[arg(long, value_name = "GLOB", help_heading = "Files")]
     pub(crate) exclude: Vec<String>,
     /// Include only files of this size or larger
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", help_heading = "Files")]
     pub(crate) min_size: Option<Bytes>,
     /// Include only files of this size or smaller
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", help_heading = "Files")]
     pub(crate) max_size: Option<Bytes>,
     /// Use only this part of each file, such as 1G,64M; without LEN, up to the end
-    #[arg(long, value_name = "OFF[,LEN]", value_parser = parse_range)]
+    #[arg(long, value_name = "OFF[,LEN]", value_parser = parse_range, help_heading = "Files")]
     pub(crate) range: Option<ByteRange>,
 }
 

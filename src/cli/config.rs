@@ -9,9 +9,9 @@
 //! unit = "human"            # kib, bytes or human
 //! ```
 //!
-//! It affects only tables, never the machine formats. Anything unknown in the file is an error, because a typing mistake
-//! without an effect would never be found. The default file is read only if it belongs to the user that rmap runs as: it is
-//! ignored under `sudo` with another user's environment.
+//! It affects only tables, never the machine formats. Anything unknown in the file is an error, because a typing
+//! mistake without an effect would never be found. The default file is read only if it belongs to the user that rmap
+//! runs as: it is ignored under `sudo` with another user's environment.
 
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -29,7 +29,8 @@ pub(crate) struct DemoArgs {
     /// Create the file here instead of in a temporary directory on disk
     #[arg(long, value_name = "PATH")]
     file: Option<PathBuf>,
-    /// Replace the file of --file if it exists. The old file is lost: the new one is removed at the end, except with --keep
+    /// Replace the file of --file if it exists. The old file is lost: the new one is removed at the end, except with
+    /// --keep
     #[arg(long, requires = "file")]
     force: bool,
     /// Keep the file at the end
@@ -49,8 +50,8 @@ impl Run for DemoArgs {
 
     fn help() -> String {
         format!(
-            "Columns:\n{}\nBy default sizes are in KiB, or in bytes if the size of the file is not a multiple of 4 KiB.\n\n\
-             The file is removed when the demo ends, even after kill -9, because a second process waits to remove it. If \
+            "Columns:\n{}\nBy default sizes are in KiB, or in bytes if the file size is not a multiple of 4 KiB.\n\n\
+             The file is removed when the demo ends, even after kill -9: a second process waits to remove it. If \
              both are killed at once, such as when a whole container or machine stops, the file is left behind.",
             columns_help(demo_step::COLUMNS)
         )

@@ -22,37 +22,58 @@ pub(crate) struct PcstatArgs {
     #[command(flatten)]
     chosen: ChosenArgs,
     /// Include only files with pages in the page cache
-    #[arg(long)]
+    #[arg(long, help_heading = "Files")]
     only_cached: bool,
     /// Show one row with the sums over all files
-    #[arg(long, conflicts_with_all = ["by_dir", "runs", "map", "histo", "terse", "pps", "bname"])]
+    #[arg(
+        long,
+        help_heading = "Views",
+        conflicts_with_all = ["by_dir", "runs", "map", "histo", "terse", "pps", "bname"]
+    )]
     summary: bool,
-    /// Show one row per directory, down to DEPTH levels below the given ones, with the sums of the files in and below it
-    #[arg(long, value_name = "DEPTH", conflicts_with_all = ["runs", "map", "histo", "terse", "pps", "bname"])]
+    /// Show one row per directory, down to DEPTH levels below the given ones, with the sums of the files in and below
+    /// it
+    #[arg(
+        long,
+        value_name = "DEPTH",
+        help_heading = "Views",
+        conflicts_with_all = ["runs", "map", "histo", "terse", "pps", "bname"]
+    )]
     by_dir: Option<usize>,
     /// Show only the last part of each path
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     bname: bool,
     /// With --json: add the array "status", which has one entry per page: whether it is cached
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     pps: bool,
     /// Write comma-separated values, as pcstat does
-    #[arg(long, conflicts_with_all = ["every", "histo", "map", "runs", "pps", "columns", "format", "json", "jsonl", "csv", "total", "bytes", "human"])]
+    #[arg(
+        long,
+        help_heading = "Output",
+        conflicts_with_all = [
+            "every", "histo", "map", "runs", "pps", "columns", "format", "json", "jsonl", "csv", "total", "bytes", "human",
+        ]
+    )]
     terse: bool,
     /// Show one line of bars per file: how much of each part of it is cached
-    #[arg(long, conflicts_with_all = ["runs", "map", "pps", "format", "json", "jsonl", "csv"])]
+    #[arg(long, conflicts_with_all = ["runs", "map", "pps", "format", "json", "jsonl", "csv"], help_heading = "Views")]
     histo: bool,
-    /// Show a heat strip per file, as wide as the terminal: how much of each part is cached, and where it is dirty or being written
-    #[arg(long, conflicts_with_all = ["runs", "pps"])]
+    /// Show a heat strip per file, as wide as the terminal: how much of each part is cached, and where it is dirty or
+    /// being written
+    #[arg(long, conflicts_with_all = ["runs", "pps"], help_heading = "Views")]
     map: bool,
     /// Show one row per stretch of each file: cached, data that is not cached, hole
-    #[arg(long, conflicts_with = "pps")]
+    #[arg(long, conflicts_with = "pps", help_heading = "Views")]
     runs: bool,
     /// Draw tables without rules, even on a terminal
-    #[arg(long, conflicts_with_all = ["unicode", "terse", "histo", "format", "json", "jsonl", "csv"])]
+    #[arg(
+        long,
+        help_heading = "Output",
+        conflicts_with_all = ["unicode", "terse", "histo", "format", "json", "jsonl", "csv"]
+    )]
     plain: bool,
     /// Draw tables with rules, even in a pipe
-    #[arg(long, conflicts_with_all = ["terse", "histo", "format", "json", "jsonl", "csv"])]
+    #[arg(long, conflicts_with_all = ["terse", "histo", "format", "json", "jsonl", "csv"], help_heading = "Output")]
     unicode: bool,
     /// How the answer is shown.
     #[command(flatten)]
@@ -68,12 +89,14 @@ impl Run for PcstatArgs {
             "Columns:\n{}\nColumns of --by-dir and --summary:\n{}\nColumns of --runs:\n{}\n\
              By default sizes are in bytes. With -R, rows are in the order in which directories list their files; with \
              several threads the order is not fixed, unless --sort is given.\n\
-             pcstat's options can also be written with one dash (-json). --sort without a column sorts by cached pages.\n\n\
+             pcstat's options can also be written with one dash (-json). --sort takes the next word only if it is a \
+             column; otherwise it sorts by cached pages.\n\n\
              The strips of --map (each cell is an equal part of the file, or of --range):\n  \
              on a terminal  · nothing cached  ░▒▓ up to a third, two thirds, less than all  █ all\n  \
              in a pipe      . nothing cached  1-9 tenths, rounded down (1: some)            # all\n  \
              a cell is yellow if it has dirty pages, cyan if it has pages under writeback, magenta if it has both;\n  \
-             without colour (a pipe, NO_COLOR) a second line shows D, W or B. Only cachestat reports these.\n\n{FILTER_HELP}",
+             without colour (a pipe, NO_COLOR) a second line shows D, W or B. Only cachestat reports these.\n\n\
+             {FILTER_HELP}",
             columns_help(file::COLUMNS),
             columns_help(directory::COLUMNS),
             columns_help(stretch::COLUMNS),

@@ -34,7 +34,7 @@ pub(crate) struct PidArgs {
     #[command(flatten)]
     pmap: PmapArgs,
     /// Read DIR, a directory with the same structure, instead of /proc
-    #[arg(long, value_name = "DIR", default_value = "/proc")]
+    #[arg(long, value_name = "DIR", default_value = "/proc", help_heading = "Processes")]
     proc_root: PathBuf,
     /// How the rows are shown.
     #[command(flatten)]
@@ -119,7 +119,7 @@ impl Run for PidArgs {
 
     fn help() -> String {
         format!(
-            "Columns (a field that a newer kernel adds is a column with its name in lower case; {FIELDS}: all fields):\n{}\n\
+            "Columns (a field of a newer kernel is a column with its name in lower case; {FIELDS}: all fields):\n{}\n\
              Columns of --summary:\n{}\n\
              --by takes any column, such as kind, perm, dir, pid, user or cgroup, or file (the same as mapping).\n\
              By default sizes are in KiB; machine formats are in bytes.\n\n{FILTER_HELP}",

@@ -18,8 +18,8 @@ const GLANCE: Duration = Duration::from_millis(50);
 pub(crate) struct Signals(Arc<AtomicUsize>);
 
 impl Signals {
-    /// From now on, records Ctrl-C, SIGTERM and SIGHUP instead of ending the process. A signal that was ignored at start, for
-    /// example because of `nohup`, stays ignored.
+    /// From now on, records Ctrl-C, SIGTERM and SIGHUP instead of ending the process. A signal that was ignored at
+    /// start, for example because of `nohup`, stays ignored.
     pub(crate) fn watch() -> Result<Signals, Stop> {
         let seen = Arc::new(AtomicUsize::new(0));
         for signal in [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !is_ignored(*signal)) {
@@ -29,13 +29,14 @@ impl Signals {
         Ok(Signals(seen))
     }
 
-    /// The same, but a second signal ends this process immediately. This is for work that leaves nothing behind and may block,
-    /// for example while it waits for a list of names.
+    /// The same, but a second signal ends this process immediately. This is for work that leaves nothing behind and may
+    /// block, for example while it waits for a list of names.
     pub(crate) fn watch_first() -> Result<Signals, Stop> {
         let came = Arc::new(AtomicBool::new(false));
         let failed = |error| Stop::Failed(Error::io(Subject::Words("signals".to_owned()), &error));
         let signals = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !is_ignored(*signal));
-        // Actions run in the order in which they were registered, so the first signal finds that none has arrived before.
+        // Actions run in the order in which they were registered, so the first signal finds that none has arrived
+        // before.
         for signal in signals.clone() {
             signal_hook::flag::register_conditional_default(signal, Arc::clone(&came)).map_err(failed)?;
         }

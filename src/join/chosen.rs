@@ -1,5 +1,5 @@
-//! The selected files: named, listed in a file, held by a process, or found below directories; and one way to visit them on
-//! several threads while one thread receives the results.
+//! The selected files: named, listed in a file, held by a process, or found below directories; and one way to visit
+//! them on several threads while one thread receives the results.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -114,14 +114,14 @@ impl ChosenFiles {
         if self.recursive { engine.with_threads(NonZeroUsize::MIN) } else { engine }
     }
 
-    /// Whether there are so few results that all of them fit into the channel: each file has at most one failure, and all of
-    /// them are one item. Starting a thread would take longer than measuring a few files.
+    /// Whether there are so few results that all of them fit into the channel: each file has at most one failure, and
+    /// all of them are one item. Starting a thread would take longer than measuring a few files.
     fn is_short(&self) -> bool {
         !self.recursive && self.list.is_none() && self.process.is_none() && self.paths.len() < MESSAGES
     }
 
-    /// Visits the files with one visitor per thread. `new` creates it from a sender and from the files that the process holds.
-    /// This thread receives the results. Each visitor ends with `finish`, which must drop its sender.
+    /// Visits the files with one visitor per thread. `new` creates it from a sender and from the files that the process
+    /// holds. This thread receives the results. Each visitor ends with `finish`, which must drop its sender.
     ///
     /// # Errors
     /// What `hear` returns; it ends the walk.
@@ -190,7 +190,8 @@ impl ChosenFiles {
         one_thread.visit(|_, sender| Opener(sender), drop, hear).map(drop)
     }
 
-    /// The named files and directories, then those of the list, which is read as needed. A read error is passed to `fail`.
+    /// The named files and directories, then those of the list, which is read as needed. A read error is passed to
+    /// `fail`.
     fn names<'a>(&'a self, mut fail: impl FnMut(Error) + 'a) -> Result<impl Iterator<Item = PathBuf> + 'a> {
         let listed = self.list.as_deref().map(|path| NameList::open(path, self.null)).transpose()?;
         let listed = listed.into_iter().flat_map(|list| list.into_names());

@@ -1,7 +1,8 @@
 //! The join: the same page seen from both sides, as part of a mapping of a process and as part of a cached file.
 //!
-//! Two figures of a running machine can only be compared if they are from the same moment. The kernel cannot report both at
-//! once, so the page table is read before and after everything else, and the comparison says whether it has changed.
+//! Two figures of a running machine can only be compared if they are from the same moment. The kernel cannot report
+//! both at once, so the page table is read before and after everything else, and the comparison says whether it has
+//! changed.
 
 mod chosen;
 mod mapping_cache;
@@ -39,8 +40,8 @@ pub struct SideBySide {
     pub file: FileReport,
     /// Which pages are in both views; absent if one of them has no page map.
     pub pages: Figure<Overlap>,
-    /// Whether the page table of the process was the same before and after. If it was not, pages were added or removed in
-    /// between, and figures may differ for that reason alone.
+    /// Whether the page table of the process was the same before and after. If it was not, pages were added or removed
+    /// in between, and figures may differ for that reason alone.
     pub steady: bool,
 }
 

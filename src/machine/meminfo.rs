@@ -1,5 +1,6 @@
 //! How much memory can still be used without swapping or being killed: `MemAvailable` of the machine, or less if the
-//! control groups of this process limit it. It is an estimate to reject what cannot fit, not a guarantee that the rest fits.
+//! control groups of this process limit it. It is an estimate to reject what cannot fit, not a guarantee that the rest
+//! fits.
 
 use std::path::{Path, PathBuf};
 

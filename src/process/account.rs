@@ -1,6 +1,7 @@
 //! A summary of the memory of a process: a few figures, each with the file that it comes from.
 //!
-//! The figures are counters of the kernel and sums of them. A figure that the kernel does not report is absent, with the reason.
+//! The figures are counters of the kernel and sums of them. A figure that the kernel does not report is absent, with
+//! the reason.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::fields::{Fields, Wanted};
@@ -150,8 +151,8 @@ fn is_locked(mapping: &Mapping<'_>, fields: &Fields) -> bool {
     }
 }
 
-/// The memory that can be dropped without writing it anywhere, if nothing is locked: clean memory, but no more than what is
-/// in files or was freed. Kernels that do not count `LazyFree` (before 4.12) have no such memory.
+/// The memory that can be dropped without writing it anywhere, if nothing is locked: clean memory, but no more than
+/// what is in files or was freed. Kernels that do not count `LazyFree` (before 4.12) have no such memory.
 fn clean(one: impl Fn(&str) -> Figure<Bytes>) -> Figure<Bytes> {
     let clean = one("Shared_Clean")? + one("Private_Clean")?;
     let in_files = one("Rss")?.saturating_sub(one("Anonymous")?);
@@ -196,8 +197,8 @@ fn huge(one: impl Fn(&str) -> Figure<Bytes>) -> Figure<Bytes> {
 }
 
 impl Account {
-    /// The memory of both processes, figure by figure; absent if it is absent for one of them. Pages that both map count
-    /// twice, except in `proportional`.
+    /// The memory of both processes, figure by figure; absent if it is absent for one of them. Pages that both map
+    /// count twice, except in `proportional`.
     #[must_use]
     pub fn plus(&self, other: &Account) -> Account {
         let sum = |one: Amount, other: Amount| Amount {

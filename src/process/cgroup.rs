@@ -9,7 +9,8 @@ const LONGEST: u64 = 1 << 20;
 
 impl Process {
     /// The path of the control group that limits the memory of the process: the one of version 1 with the memory
-    /// controller if there is one, otherwise the one of version 2 (`/system.slice/cron.service`). It may contain any bytes.
+    /// controller if there is one, otherwise the one of version 2 (`/system.slice/cron.service`). It may contain any
+    /// bytes.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`]: it has exited, or a capture has no such file. [`ErrorKind::Unsupported`]: there are no

@@ -14,8 +14,8 @@ use crate::process::handle::{Memory, Process};
 use crate::process::kind::DELETED;
 use crate::process::root::{ProcRoot, read_pids};
 
-/// The criteria for processes. Every given kind of criterion must match; if a kind is given several times, one match is enough.
-/// Two names and a user match the processes of that user with either name.
+/// The criteria for processes. Every given kind of criterion must match; if a kind is given several times, one match is
+/// enough. Two names and a user match the processes of that user with either name.
 #[derive(Debug, Clone, Default)]
 pub struct Criteria {
     names: Vec<Vec<u8>>,

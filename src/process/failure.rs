@@ -1,7 +1,7 @@
 //! Why a process could not be read, and what to do about it.
 //!
-//! The advice depends on the capabilities of rmap itself (`/proc/self/status`). They only affect the wording; whether access
-//! is allowed is always decided by the kernel.
+//! The advice depends on the capabilities of rmap itself (`/proc/self/status`). They only affect the wording; whether
+//! access is allowed is always decided by the kernel.
 
 use std::io;
 

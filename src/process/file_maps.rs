@@ -1,4 +1,5 @@
-//! Which processes map a file: the lines of `/proc/PID/maps` with its inode, and which of their pages are in the page table.
+//! Which processes map a file: the lines of `/proc/PID/maps` with its inode, and which of their pages are in the page
+//! table.
 //!
 //! Reading `maps` takes a tenth of the time of smaps, so all processes of a machine can be checked.
 

@@ -115,7 +115,8 @@ impl Process {
     /// The directory in which the process currently shows its memory.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`]: a kernel thread or a zombie, which have none. [`ErrorKind::NotFound`]: it has exited.
+    /// [`ErrorKind::Unsupported`]: a kernel thread or a zombie, which have none. [`ErrorKind::NotFound`]: it has
+    /// exited.
     pub(super) fn memory(&self) -> Result<Memory> {
         let stat = self.read_stat()?;
         let has_none = |why: &'static str| Err(Error::pid(self.pid, ErrorKind::Unsupported, why));

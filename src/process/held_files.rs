@@ -1,8 +1,8 @@
 //! The regular files that a process holds: those that it maps, and those that it has open.
 //!
 //! They have the names that the process sees and are opened through its own links in `/proc` (`map_files`, `fd`), which
-//! lead to the file itself. This also finds deleted files and files in other mount namespaces, and never a file that has
-//! replaced one of them.
+//! lead to the file itself. This also finds deleted files and files in other mount namespaces, and never a file that
+//! has replaced one of them.
 
 use std::collections::HashMap;
 use std::ffi::CString;
@@ -71,8 +71,8 @@ impl HeldFile {
     }
 }
 
-/// The files that a process holds, without duplicates: first the mapped files in address order, then those that are only
-/// open, in the order of their descriptors.
+/// The files that a process holds, without duplicates: first the mapped files in address order, then those that are
+/// only open, in the order of their descriptors.
 #[derive(Debug)]
 pub struct HeldFiles {
     directory: Directory,

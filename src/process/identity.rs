@@ -22,8 +22,9 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Whether both are the same process, and not two processes that had the same pid one after the other. A process that has called
-    /// `execve` in between is still the same. Without start times, as in some captures, only the pids are compared.
+    /// Whether both are the same process, and not two processes that had the same pid one after the other. A process
+    /// that has called `execve` in between is still the same. Without start times, as in some captures, only the pids
+    /// are compared.
     pub fn is_same_as(&self, other: &Identity) -> bool {
         self.pid == other.pid && self.start_time == other.start_time
     }

@@ -102,7 +102,8 @@ impl Process {
     /// Opens the file behind a mapping of this process, with proof that it is the mapped one.
     ///
     /// # Errors
-    /// The mapping has no file; or its file is not accessible, no longer exists, or cannot be proven to be the mapped one.
+    /// The mapping has no file; or its file is not accessible, no longer exists, or cannot be proven to be the mapped
+    /// one.
     pub fn open_mapped_file(&self, mapping: &Mapping<'_>) -> Figure<MappedFile> {
         self.open_place(&Place::of(mapping))
     }

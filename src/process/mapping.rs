@@ -153,8 +153,8 @@ impl Mappings {
     /// Adds a mapping, which may begin before the one above ends. The error is the reason why it cannot be added.
     ///
     /// The kernel continues with the first mapping that ends after the one it gave last. If the process has merged or
-    /// moved mappings in between, that one can begin below it: this happened in 91 of 300 readings of a process that maps
-    /// and unmaps in a loop (6.18). The newer mapping is right, and those that it overlaps no longer exist.
+    /// moved mappings in between, that one can begin below it: this happened in 91 of 300 readings of a process that
+    /// maps and unmaps in a loop (6.18). The newer mapping is right, and those that it overlaps no longer exist.
     pub(super) fn admit(&mut self, head: &Head<'_>) -> Result<(), &'static str> {
         if head.end <= self.last_end() {
             return Err("the mapping ends before the one above it: they are out of order");

@@ -1,4 +1,4 @@
-//! Reads a process from its `maps` and its page tables, if that gives the same figures as smaps.
+//! Reads a process from its `maps` and its page tables, if the figures are the same as in smaps.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -54,7 +54,7 @@ impl Tables<'_> {
         Ok(true)
     }
 
-    /// `Rss` of each mapping; none if it may differ from that of smaps.
+    /// `Rss` of each mapping; `None` if it may differ from that of smaps.
     fn read_rss(&self, mappings: &Mappings) -> io::Result<Option<Vec<u64>>> {
         let low = || mappings.iter().filter(|mapping| mapping.end() <= KERNEL_ADDRESSES);
         let (Some(first), Some(last)) = (low().next(), low().next_back()) else {
@@ -76,7 +76,7 @@ impl Tables<'_> {
     fn has_nothing_in_swap(&self, mappings: &Mappings, wanted: &Wanted) -> bool {
         // The scan would stop at the first page in swap, so it is better not to start it.
         let none_itself = self.process.read_status().is_ok_and(|status| status.swap == Ok(Bytes(0)));
-        // For shared memory smaps counts in Swap what its file has in swap, whichever process put it there.
+        // For shared memory, Swap in smaps counts all pages of the file in swap, independent of the process.
         none_itself && !(wanted.keeps("Swap") && mappings.iter().any(|mapping| may_be_shared_memory(&mapping)))
     }
 

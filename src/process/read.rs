@@ -1,6 +1,6 @@
 //! Reads the mappings of a process, live or captured.
 //!
-//! The text is parsed as it comes and never held in memory as a whole.
+//! The text is parsed as it arrives and never held in memory as a whole.
 
 use std::fs::File;
 use std::io;
@@ -28,11 +28,11 @@ const TRIES: u32 = 4;
 /// A process and its mappings.
 #[derive(Debug, Clone)]
 pub struct ProcessMappings {
-    /// Who it is.
+    /// The process.
     pub identity: Identity,
-    /// What it has mapped.
+    /// Its mappings.
     pub mappings: Mappings,
-    /// Where the figures came from.
+    /// The interface that the figures came from.
     pub interface: Interface,
 }
 
@@ -47,7 +47,7 @@ impl Process {
         self.read_mappings(&mut Fields::new(), &wanted)
     }
 
-    /// Reads the mappings with the wanted counters, from the cheapest kernel interface that gives the same figures. A
+    /// Reads the mappings with the wanted counters, from the cheapest kernel interface that reports the same figures. A
     /// capture is read from its smaps. `fields` may be shared by several processes, so that a
     /// [`crate::process::FieldId`] means the same counter in all of them.
     ///
@@ -99,8 +99,8 @@ impl Process {
         let pid = self.pid();
         let before = self.memory()?;
         let open = |name: &str| before.directory.open_file(name).map_err(|error| self.open_error(name, &error));
-        // Every read of smaps_rollup, even of one byte, walks all page tables. Whether the address space still exists
-        // is therefore asked of the list, which is opened first.
+        // Every read of smaps_rollup, even of one byte, walks all page tables. So the list, which
+        // is opened first, is used to check whether the address space still exists.
         let list = if self.is_live() && interface == Interface::Rollup { Some(open("maps")?) } else { None };
         let file = match open(interface.file()) {
             // A kernel before 4.14.
@@ -148,7 +148,7 @@ impl Process {
         Ok(if whole { Reading::Whole(found) } else { Reading::InPart(found) })
     }
 
-    /// Whether it is there and not exiting.
+    /// Whether it exists and is not exiting.
     fn lives_on(&self) -> bool {
         self.memory().is_ok_and(|memory| memory.shown_by().is_some_and(|stat| !stat.is_exiting()))
     }
@@ -233,7 +233,7 @@ fn gather_page_tables(
 }
 
 /// Whether the address space that `maps` or `smaps` was opened for still exists: then it has at least one mapping.
-/// After it has gone (`execve`, exit) the kernel ends the text early and without an error.
+/// After it has been released (`execve`, exit) the kernel ends the text early and without an error.
 fn is_still_there(maps: &File) -> io::Result<bool> {
     maps.read_at(&mut [0u8; 1], 0).map(|count| count > 0)
 }
@@ -247,7 +247,7 @@ fn has_no_memory(pid: u32, memory: &Memory) -> Result<bool> {
     }
 }
 
-/// What is different after `execve`. None, and equal, in a capture without stat.
+/// What changes with `execve`. `None`, and therefore equal, in a capture without stat.
 fn program(memory: &Memory) -> Option<[u64; 3]> {
     memory.shown_by().map(|stat: &Stat| stat.program)
 }

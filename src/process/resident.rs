@@ -1,4 +1,4 @@
-//! `Rss` of each mapping from ranges of the page tables, as smaps counts it, or the finding that it may differ.
+//! `Rss` of each mapping from ranges of the page tables, as smaps counts it, or the result that it may differ.
 //!
 //! smaps counts what the kernel's `vm_normal_page` accepts as a page (`smaps_pte_entry` in `fs/proc/task_mmu.c`),
 //! without hugetlb. `PAGEMAP_SCAN` marks such a page as "file" if it is not anonymous. What is present and neither
@@ -52,7 +52,7 @@ enum Counts {
     Unproven,
 }
 
-/// What is behind a mapping, as far as it decides what an entry without the mark "file" is.
+/// The properties of a mapping that decide how to count an entry without the mark "file".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Nature {
     Anonymous,
@@ -68,7 +68,7 @@ impl<'m> ResidentSums<'m> {
         ResidentSums { mappings, at: 0, rss, files: Vec::new(), unproven: false, marks_huge_zero }
     }
 
-    /// Adds a range, which may cover several mappings. Breaks as soon as the sums cannot be proven any more.
+    /// Adds a range, which may cover several mappings. Breaks as soon as the sums can no longer be proven.
     pub(super) fn add(&mut self, range: &PageRange) -> ControlFlow<()> {
         while let Some(mapping) = self.mappings.get(self.at) {
             if mapping.start() >= range.addresses.end {
@@ -87,7 +87,7 @@ impl<'m> ResidentSums<'m> {
         if self.unproven { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    /// `Rss` of each mapping in bytes; none if it could not be proven.
+    /// `Rss` of each mapping in bytes; `None` if it could not be proven.
     pub(super) fn into_rss(self) -> Option<Vec<u64>> {
         (!self.unproven).then_some(self.rss)
     }

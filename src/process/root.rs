@@ -1,5 +1,5 @@
-//! The location of `/proc`: the live one, or a directory with the same structure. It is a value, so that the same code reads
-//! a captured machine.
+//! The location of `/proc`: the live one, or a directory with the same structure. It is a value, so that the same code
+//! reads a captured machine.
 
 use std::path::{Path, PathBuf};
 

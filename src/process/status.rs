@@ -1,8 +1,8 @@
 //! `/proc/PID/status`: the memory figures that are public even if smaps is not.
 //!
 //! Any user may read it for any process (unless `/proc` is mounted with `hidepid`). Its figures are counters that the
-//! kernel updates continuously, not the result of a page table walk. On machines with many cores they may be off by some
-//! pages (see RSS in the kernel's `Documentation/filesystems/proc.rst`). They do not include hugetlb.
+//! kernel updates continuously, not the result of a page table walk. On machines with many cores they may be off by
+//! some pages (see RSS in the kernel's `Documentation/filesystems/proc.rst`). They do not include hugetlb.
 //!
 //! It is parsed here because procfs 0.18 rejects the whole file for a name that is not UTF-8 and cuts a name at its
 //! first colon.

@@ -1,9 +1,9 @@
-//! The page tables of each mapping, divided into parts: how much of each part is present, in swap, of a file, zero or huge.
+//! The page tables of each mapping, divided into parts: how much of each part is present, in swap, of a file, zero or
+//! huge.
 //!
-//! They are read with the ioctl `PAGEMAP_SCAN` (Linux 6.7), otherwise from `/proc/PID/pagemap`, which marks neither zero nor
-//! huge pages.
-//! These are entries of the page tables and not the counters of smaps: pages that smaps does not count (the data of the
-//! vdso, the zero page) are present here.
+//! They are read with the ioctl `PAGEMAP_SCAN` (Linux 6.7), otherwise from `/proc/PID/pagemap`, which marks neither
+//! zero nor huge pages. These are entries of the page tables and not the counters of smaps: pages that smaps does not
+//! count (the data of the vdso, the zero page) are present here.
 
 use std::fs::File;
 use std::io;

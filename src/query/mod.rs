@@ -2,8 +2,9 @@
 //!
 //! `Query -> needs -> Source -> rows -> filter -> group -> sort -> top -> change -> total -> Sink`
 //!
-//! A [`Source`](crate::table::Source) reads what the columns in use need and yields rows; it knows neither columns nor formats. [`execute`] does
-//! everything between a source and a [`Sink`](crate::render::Sink), for every kind of row. No clap and no terminal here.
+//! A [`Source`](crate::table::Source) reads what the columns in use need and yields rows; it knows neither columns nor
+//! formats. [`execute`] does everything between a source and a [`Sink`](crate::render::Sink), for every kind of row. No
+//! clap and no terminal here.
 
 mod execute;
 mod parallel;

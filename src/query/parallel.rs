@@ -9,7 +9,8 @@ use std::thread::{self, Builder};
 use crate::render::{RowWriter, Sink};
 use crate::table::{Cell, Column, Filter, RowKind, Stop, Totals};
 
-/// How many rows a thread renders at a time: enough to make passing them on cheap, few enough to keep the text in a cache.
+/// How many rows a thread renders at a time: enough to make passing them on cheap, few enough to keep the text in a
+/// cache.
 const ROWS: usize = 256;
 
 /// Rendering fewer rows than this is faster than starting threads.

@@ -1,7 +1,7 @@
 //! Sinks: the formats in which rows are written.
 //!
-//! A [`Sink`] takes cells and does not depend on the kind of row: the same sink writes mappings, files and groups. A new format
-//! is one sink and one entry in [`FORMATS`].
+//! A [`Sink`] takes cells and does not depend on the kind of row: the same sink writes mappings, files and groups. A
+//! new format is one sink and one entry in [`FORMATS`].
 
 mod csv;
 mod json;
@@ -51,7 +51,8 @@ pub enum TotalStyle {
     Line(&'static [&'static str]),
 }
 
-/// Writes an answer. The order of calls is `begin (section row* end)* finish`; an answer without sections has one section.
+/// Writes an answer. The order of calls is `begin (section row* end)* finish`; an answer without sections has one
+/// section.
 pub trait Sink {
     /// Opens the document.
     ///

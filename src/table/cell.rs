@@ -178,8 +178,8 @@ impl<'r> Cell<'r> {
     }
 }
 
-/// The character for a share in a strip of text: `.` and `#` mean exactly nothing and everything. Between them are tenths,
-/// rounded down; `1` is anything up to two tenths.
+/// The character for a share in a strip of text: `.` and `#` mean exactly nothing and everything. Between them are
+/// tenths, rounded down; `1` is anything up to two tenths.
 pub(crate) fn digit(share: Option<f64>) -> u8 {
     match share {
         None => b'?',
@@ -220,7 +220,8 @@ pub(crate) fn reworded(text: &[u8], write: fn(&[u8], &mut Vec<u8>)) -> Vec<u8> {
     translated
 }
 
-/// A point in time as RFC 3339 in UTC. A time outside of the years that it supports (a forged mtime) is limited to its range.
+/// A point in time as RFC 3339 in UTC. A time outside of the years that it supports (a forged mtime) is limited to its
+/// range.
 pub(crate) struct Rfc3339(pub(crate) SystemTime);
 
 impl std::fmt::Display for Rfc3339 {

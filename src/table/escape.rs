@@ -1,9 +1,9 @@
 //! Makes hostile text harmless before it reaches a terminal or JSON.
 //!
-//! File names, command lines and names of anonymous mappings are chosen by their owners. A control character, an
-//! escape sequence or a bidirectional override in one of them must not be able to move a reader's cursor, hide a row or
-//! reverse a line. Tables therefore show such characters as `\n`, `\x1b` or `\u{202e}`, even in a pipe, so that one row is
-//! always one line. A backslash is not escaped, as in `/proc/PID/maps`; JSON and CSV are the lossless formats.
+//! File names, command lines and names of anonymous mappings are chosen by their owners. A control character, an escape
+//! sequence or a bidirectional override in one of them must not be able to move a reader's cursor, hide a row or
+//! reverse a line. Tables therefore show such characters as `\n`, `\x1b` or `\u{202e}`, even in a pipe, so that one row
+//! is always one line. A backslash is not escaped, as in `/proc/PID/maps`; JSON and CSV are the lossless formats.
 
 use std::borrow::Cow;
 use std::io::Write;
@@ -63,8 +63,8 @@ pub fn escaped(text: &[u8]) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// `text` for a JSON string: lossless if it is UTF-8, otherwise with U+FFFD for invalid bytes; the column with the raw bytes
-/// keeps the original.
+/// `text` for a JSON string: lossless if it is UTF-8, otherwise with U+FFFD for invalid bytes; the column with the raw
+/// bytes keeps the original.
 pub fn lossy(text: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(text)
 }

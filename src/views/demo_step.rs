@@ -85,7 +85,7 @@ pub const COLUMNS: &[Column<DemoSteps>] = &[
         "whether the page table stayed the same during the measurement"),
     shared::page_size(),
     col!(new "agree", "Agree", Flag, |row| agree(row), "whether both views agree, in bytes and page by page"),
-    col!(new "difference", "Difference", Text, |row| Cell::Remark(row.0.difference.as_deref()), "why they do not agree"),
+    col!(new "difference", "Difference", Text, |row| Cell::Remark(row.0.difference.as_deref()), "why not"),
 ];
 
 fn filled_percent(row: &StepRow) -> Cell<'_> {
@@ -117,7 +117,8 @@ fn agree(row: &StepRow) -> Cell<'_> {
     row.0.views.agrees().map_or_else(Cell::Absent, Cell::Flag)
 }
 
-/// How much of the file is filled when both views are taken, in percent: 0 is after mapping, before anything is written.
+/// How much of the file is filled when both views are taken, in percent: 0 is after mapping, before anything is
+/// written.
 const STEPS: [u64; 5] = [0, 25, 50, 75, 100];
 
 /// Fills the file of a demo and takes both views after each step.

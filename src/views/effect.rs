@@ -1,5 +1,5 @@
-//! One row per file of `rmap warm`, `rmap evict` or `rmap lock`: what was cached before and after, and which pages could not
-//! be changed.
+//! One row per file of `rmap warm`, `rmap evict` or `rmap lock`: what was cached before and after, and which pages
+//! could not be changed.
 
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;

@@ -1,8 +1,8 @@
 //! One row per file: which of its pages are in the page cache (`rmap pcstat`).
 //!
 //! The names, types and units of `filename, size, timestamp, mtime, pages, cached, uncached, percent, status` are
-//! pcstat's, so that scripts for pcstat keep working. The figures that rmap adds are in pages if their name ends in `_pages`,
-//! otherwise in bytes.
+//! pcstat's, so that scripts for pcstat keep working. The figures that rmap adds are in pages if their name ends in
+//! `_pages`, otherwise in bytes.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -167,7 +167,7 @@ pub const COLUMNS: &[Column<Files>] = &[
     col!(new "note", "Note", Text, |row| shared::note(&row.report),
         "what a reader must know: why figures are absent, or that the file changed"),
     col!(new "cell_pages", "Per cell", Pages, |row| Cell::Count(row.largest_part),
-        "how many pages a cell of the strip stands for; some cells have one less", needing(&[FileNeed::Strip]), on_request()),
+        "how many pages a cell of the strip stands for; some have one less", needing(&[FileNeed::Strip]), on_request()),
     col!(new "page_map", "Page map", Strip(&[DIRTY, WRITEBACK, BOTH]), |row| strip(row),
         "how much of each part is cached (--map): . nothing, 1 to 9 tenths, # all",
         needing(&[FileNeed::Strip, FileNeed::Marks]), on_request()),

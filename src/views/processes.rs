@@ -155,7 +155,8 @@ pub(super) struct Denied {
     pub(super) why: Error,
 }
 
-/// What any user may know about a process that could not be read; `None` if the reason is another one, or nothing is known.
+/// What any user may know about a process that could not be read; `None` if the reason is another one, or nothing is
+/// known.
 fn read_denied(process: &Process, error: &Error) -> Option<Denied> {
     if error.kind() != ErrorKind::Denied {
         return None;

@@ -1,5 +1,5 @@
-//! Shared by the tests of the command: running `rmap` as a user would, programs in a known state, captured processes, and files
-//! with known cached pages. This file has no tests.
+//! Shared by the tests of the command: running `rmap` as a user would, programs in a known state, captured processes,
+//! and files with known cached pages. This file has no tests.
 
 #![allow(dead_code, unused_imports, reason = "every test program uses a different part of it")]
 

@@ -55,7 +55,7 @@ fn the_commands_that_hold_prints_work() {
         let file = shell(&format!("cd /; {} -o size,cached,pages -n", held.commands[1]), &[]).good().text();
         assert!(file.starts_with("2097152 ") && file.ends_with(" 512\n"), "{}: {file}", held.commands[1]);
         let status = held.end(Signal::SIGINT);
-        assert_eq!(status.code(), Some(0), "the wished-for end of --hold");
+        assert_eq!(status.code(), Some(0), "the regular end of --hold");
         assert_eq!(names(folder.path()), [""; 0]);
     }
 }
@@ -161,7 +161,7 @@ fn hold_survives_a_closed_standard_error() {
 }
 
 #[test]
-fn there_is_no_command_that_removes_a_file() {
+fn rmap_has_no_command_that_removes_a_file() {
     let folder = disk();
     fs::write(folder.path().join("precious"), "1").unwrap();
     shell("cd $1; rmap remove-at-end precious < /dev/null", &[folder.path().as_os_str()]);

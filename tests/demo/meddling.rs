@@ -57,7 +57,7 @@ fn a_replaced_demo_file_is_measured_and_the_replacement_is_kept() {
     assert!(run.err.ends_with("/f: another file has this name now and is not removed\n"), "{}", run.err);
     for step in run.json().as_array().unwrap() {
         assert_eq!(step["file_size"], 384 << 20);
-        assert_eq!(step["only_mapped"], 0, "what is mapped is cached: {step}");
+        assert_eq!(step["only_mapped"], 0, "mapped pages are cached: {step}");
     }
     assert_eq!(fs::read(folder.path().join("f")).unwrap(), b"another");
 }

@@ -35,8 +35,8 @@ fn limits_on_file_size_and_address_space_are_reported() {
     }
 }
 
-/// Runs a shell script in a mount namespace in which `$1` is a tmpfs of 8 MiB. If that is impossible, prints SKIPPED and returns
-/// `None`.
+/// Runs a shell script in a mount namespace in which `$1` is a tmpfs of 8 MiB. If that is impossible, prints SKIPPED
+/// and returns `None`.
 fn on_a_small_disk(script: &str) -> Option<Run> {
     if !nix::unistd::geteuid().is_root() {
         eprintln!("SKIPPED: only root can mount a small file system");
@@ -181,7 +181,7 @@ fn if_the_default_name_is_taken_a_number_is_added() {
     let steps = run.json();
     let (path, pid) = (steps[0]["path"].as_str().unwrap(), steps[0]["pid"].as_u64().unwrap());
     assert!(path.ends_with(&format!("/rmap-demo-{pid}-2")), "{path}");
-    assert_eq!(names(folder.path()).len(), 2, "the two that were there");
+    assert_eq!(names(folder.path()).len(), 2, "the two existing files");
 }
 
 #[test]

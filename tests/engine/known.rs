@@ -41,8 +41,8 @@ pub(crate) fn known_file(folder: &Path, size: u64, runs: PageRuns) -> Known {
     Known { file, runs, _locked: Vec::new() }
 }
 
-/// The same, with the pages locked in memory, so that the kernel cannot reclaim them. If this user may not lock enough memory,
-/// prints SKIPPED and returns `None`.
+/// The same, with the pages locked in memory, so that the kernel cannot reclaim them. If this user may not lock enough
+/// memory, prints SKIPPED and returns `None`.
 pub(crate) fn locked_file(folder: &Path, size: u64, runs: PageRuns) -> Option<Known> {
     let mut known = known_file(folder, size, runs);
     match known.runs.iter().map(|run| lock(known.file.as_file(), *run)).collect() {

@@ -1,5 +1,5 @@
-//! File systems that the test has to mount. Each test runs itself again in its own mount namespace, so that nothing is left
-//! behind.
+//! File systems that the test has to mount. Each test runs itself again in its own mount namespace, so that nothing is
+//! left behind.
 
 use std::os::unix::fs::FileExt;
 use std::path::Path;

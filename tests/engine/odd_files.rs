@@ -176,9 +176,9 @@ fn a_renamed_or_removed_file_is_reported() {
     assert_eq!(changed(&|| remove("file")), Some(Change::Removed));
     assert_eq!(changed(&|| (link("second"), remove("second")).1), None);
     link("other");
-    assert_eq!(changed(&|| remove("other")), None, "a further name went");
+    assert_eq!(changed(&|| remove("other")), None, "another name was removed");
     link("other");
-    assert_eq!(changed(&|| remove("file")), Some(Change::Removed), "the file has another name yet");
+    assert_eq!(changed(&|| remove("file")), Some(Change::Removed), "the file still has another name");
     remove("other");
     std::fs::write(at("new"), "new").unwrap();
     let replace = || std::fs::rename(at("new"), at("file")).unwrap();

@@ -11,8 +11,8 @@ use crate::known::{self, known_file};
 
 /// Runs `look` as the user nobody. If that is not allowed, prints SKIPPED and returns `None`.
 ///
-/// The kernel stores the file-system user per thread, and changing it from root drops the thread's file capabilities, so this
-/// only needs a separate thread.
+/// The kernel stores the file-system user per thread, and changing it from root drops the thread's file capabilities,
+/// so this only needs a separate thread.
 pub(crate) fn as_nobody<T: Send>(look: impl FnOnce() -> T + Send) -> Option<T> {
     if !Uid::effective().is_root() {
         eprintln!("SKIPPED: only root can become another user to look at a file");

@@ -1,5 +1,5 @@
-//! The contract of `docs/json.md` as types that reject keys that are not in it and require those that are, and the rules for
-//! every row. This file has no tests.
+//! The contract of `docs/json.md` as types that reject keys that are not in it and require those that are, and the
+//! rules for every row. This file has no tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -273,11 +273,11 @@ pub(crate) const REMARKS: [&str; 7] = ["path", "path_bytes", "note", "status", "
 
 fn check_absent(row: &serde_json::Map<String, Value>, absent: &Value) {
     let reasons = absent.as_object().cloned().unwrap_or_default();
-    assert!(absent.is_null() || !reasons.is_empty(), "an empty list of reasons: {row:?}");
+    assert!(absent.is_null() || !reasons.is_empty(), "empty list of reasons: {row:?}");
     let null: BTreeSet<&String> = row.keys().filter(|key| row[*key].is_null()).collect();
     let figures: BTreeSet<&String> = null.iter().copied().filter(|key| !REMARKS.contains(&key.as_str())).collect();
     assert!(figures.iter().all(|key| reasons.contains_key(*key)), "no reason for one of {figures:?}: {row:?}");
-    assert!(reasons.keys().all(|key| null.contains(key)), "a reason for a figure that is there: {row:?}");
+    assert!(reasons.keys().all(|key| null.contains(key)), "a reason for a figure that is known: {row:?}");
     for reason in reasons.values() {
         let reason = reason.as_str().unwrap();
         let known = ["denied", "unsupported", "vanished", "changed", "not applicable"];

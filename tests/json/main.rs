@@ -1,5 +1,5 @@
-//! The machine formats as promised in `docs/json.md`. JSON is read into types that reject keys that are not in the contract
-//! and require those that are; CSV is read back with an independent parser.
+//! The machine formats as promised in `docs/json.md`. JSON is read into types that reject keys that are not in the
+//! contract and require those that are; CSV is read back with an independent parser.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 

@@ -143,8 +143,8 @@ fn a_page_that_could_not_be_read_is_not_cached() {
 }
 
 #[test]
-fn locking_a_file_that_cannot_be_read_ends() {
-    let name = "locking_a_file_that_cannot_be_read_ends";
+fn locking_an_unreadable_file_does_not_hang() {
+    let name = "locking_an_unreadable_file_does_not_hang";
     let Some(folder) = mounted(name, &loop_disk("64M", "mkfs.ext4 -qF")) else { return };
     let path = folder.join("disk/file");
     std::fs::write(&path, vec![7; 32 << 20]).unwrap();
@@ -160,8 +160,8 @@ fn locking_a_file_that_cannot_be_read_ends() {
 }
 
 #[test]
-fn little_address_space_is_enough_for_any_file() {
-    let name = "little_address_space_is_enough_for_any_file";
+fn any_file_is_measured_with_little_address_space() {
+    let name = "any_file_is_measured_with_little_address_space";
     let mount = "mkdir low up work all && mount -t overlay overlay -o lowerdir=low,upperdir=up,workdir=work all";
     let Some(folder) = mounted(name, mount) else { return };
     let file = std::fs::File::create(folder.join("all/file")).unwrap();

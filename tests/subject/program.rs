@@ -1,15 +1,14 @@
 //! A program for the tests: it puts its own memory into a known state, reports it, and waits.
 //!
-//! `subject ACT...` does the acts in order, prints one line per mapping that it has created
-//! (`NAME START LENGTH KEY=BYTES...`, with the figures that smaps must report), then `ready`, and waits for the end of its
-//! standard input.
+//! `subject ACT...` does the acts in order, prints one line per mapping that it has created (`NAME START LENGTH
+//! KEY=BYTES...`, with the figures that smaps must report), then `ready`, and waits for the end of its standard input.
 //!
 //! Acts (N is in pages):
 //! * `anonymous:N:M`  maps N pages and writes to M of them
 //! * `locked:N`       maps N pages and locks them
 //! * `guard:N`        maps N pages without access
-//! * `many:N`         creates N mappings of one page, alternately writable and read-only, and writes to the writable ones;
-//!   they are not reported one by one
+//! * `many:N`         creates N mappings of one page, alternately writable and read-only, and writes to the writable
+//!   ones; they are not reported one by one
 //! * `churn:N`        maps and unmaps N slots of a memfd as fast as it can until it ends: see [`churn`]
 //! * `zero:N`         maps N pages and reads them, so that they are the zero page
 //! * `huge:N:W`       maps N transparent huge pages, reads all of them and writes to the first W
@@ -21,13 +20,14 @@
 //!   (the figures of smaps for these last ones depend on the kernel, so they are not reported)
 //! * `memfd:N:M`      maps a memfd of N pages and writes to M of them
 //! * `shared:PATH:N:M`   creates a file of N pages, maps it shared and writes to M of them
-//! * `private:PATH:N:R:W` creates a file of N pages, maps it private, reads R of them and writes to the first W of those
+//! * `private:PATH:N:R:W` creates a file of N pages, maps it private, reads R of them and writes to the first W of
+//!   those
 //! * `unlink:PATH`    removes a file that was mapped before
 //! * `rename:OLD:NEW` renames it
 //! * `read:PID`       reads smaps of another process with the library, and prints errors as rmap does
 //! * `headless`       ends its first thread when everything else is done, while another one keeps running
-//! * `fork`           forks a child that holds the same memory until the subject ends: every page of a mapping with anonymous
-//!   pages is then shared by two
+//! * `fork`           forks a child that holds the same memory until the subject ends: every page of a mapping with
+//!   anonymous pages is then shared by two
 
 #![allow(
     unsafe_code,
@@ -56,8 +56,8 @@ struct Made {
 }
 
 impl Made {
-    /// Whether fork(2) copies its page table entries. It does not copy those of a mapping without anonymous pages; the child
-    /// would fault them in, but accesses nothing.
+    /// Whether fork(2) copies its page table entries. It does not copy those of a mapping without anonymous pages; the
+    /// child would fault them in, but accesses nothing.
     fn is_copied_by_fork(&self) -> bool {
         self.anonymous > 0
     }
@@ -171,7 +171,8 @@ fn length(page: usize, pages: usize) -> NonZeroUsize {
 
 const READ_WRITE: ProtFlags = ProtFlags::PROT_READ.union(ProtFlags::PROT_WRITE);
 
-/// Maps anonymous memory between two guard pages, so that the kernel does not merge it with a neighbour, and in small pages.
+/// Maps anonymous memory between two guard pages, so that the kernel does not merge it with a neighbour, and in small
+/// pages.
 fn map_anonymous(page: usize, pages: usize, protection: ProtFlags) -> *mut u8 {
     let around = length(page, pages + 2);
     // SAFETY: a new anonymous mapping overlaps nothing.
@@ -279,14 +280,15 @@ fn many(page: usize, count: usize) {
     }
 }
 
-/// Slot I of the churn is 16 pages, of which the first 1 + I % 4 are mapped, from page I of the file, and writable if I is odd.
-/// Every eighth slot stays mapped; the others are mapped and unmapped.
+/// Slot I of the churn is 16 pages, of which the first 1 + I % 4 are mapped, from page I of the file, and writable if I
+/// is odd. Every eighth slot stays mapped; the others are mapped and unmapped.
 fn churn(name: &str, page: usize, slots: usize) -> Made {
     let stride = 16 * page;
     let fd = nix::sys::memfd::memfd_create("churn", nix::sys::memfd::MFdFlags::empty()).expect("memfd_create");
     let file = File::from(fd);
     file.set_len((page * (slots + 4)) as u64).expect("a length");
-    // SAFETY: a new anonymous mapping overlaps nothing. Its own pages are given back: what is left is a hole to map into.
+    // SAFETY: a new anonymous mapping overlaps nothing. Its own pages are given back: what is left is a hole to map
+    // into.
     let base = unsafe { mmap_anonymous(None, length(stride, slots), ProtFlags::PROT_NONE, MapFlags::MAP_PRIVATE) };
     let base = base.expect("mmap");
     // SAFETY: the mapping that was just made.
@@ -360,8 +362,8 @@ fn file(name: &str, page: usize, path: &str, pages: usize, touch: Touch) -> Made
         Touch::Private { reads, writes } => {
             let address = map_file(&file, page, pages, MapFlags::MAP_PRIVATE);
             write_pages(address, page, writes);
-            // A read fault may also map the cached pages around it, and advice cannot prevent that. So everything that is
-            // not read is unmapped first.
+            // A read fault may also map the cached pages around it, and advice cannot prevent that. So everything that
+            // is not read is unmapped first.
             let rest = page * (pages - reads);
             if rest > 0 {
                 // SAFETY: the tail of a mapping of our own, to which nobody else points.

@@ -173,7 +173,7 @@ fn twenty_thousand_nested_directories_are_walked() {
 }
 
 #[test]
-fn a_directory_that_is_swapped_for_a_link_leads_nowhere() {
+fn a_directory_replaced_by_a_symlink_is_not_followed() {
     use std::sync::atomic::{AtomicBool, Ordering};
     let (folder, outside) = (tree(), folder());
     file(outside.path(), "x/secret", 1);

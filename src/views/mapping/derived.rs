@@ -1,5 +1,5 @@
-//! Columns that are derived from smaps. The kernel does not report these figures itself; the help of each column states its
-//! sources.
+//! Columns that are derived from smaps. The kernel does not report these figures itself; the help of each column states
+//! its sources.
 
 use super::fields::{figure, flags};
 use super::{MappingNeed, MappingRow, MappingRows, NOT_GIVEN};
@@ -16,7 +16,7 @@ pub(super) const COLUMNS: &[Column<MappingRows>] = &[
         "what it is: heap, stack, code, data, file, anonymous, memfd, ... (from its name, permissions and VmFlags)",
         needing(&[MappingNeed::Field("VmFlags")])),
     col!(sum "deleted", "Deleted", Flag, |row| row.cell(|mapping| deleted(row, &mapping)),
-        "whether the name of its file was removed or never existed (memfd, SysV); checked on disk if smaps is ambiguous",
+        "whether the name of its file was removed or never existed (memfd, SysV); checked if smaps is ambiguous",
         needing(&[MappingNeed::Deleted])),
     col!(sum "uss", "Uss", Bytes, |row| sum(row, "Private_Clean", "Private_Dirty"),
         "resident and mapped only here: Private_Clean + Private_Dirty (hugetlb pages are in Private_Hugetlb)",

@@ -85,8 +85,8 @@ fn known_id(row: &MappingRow, place: u32) -> Option<FieldId> {
     *row.process.known.0.get(place as usize)?
 }
 
-/// The columns of the fields that the kernel reports, in its order, followed by known fields that it does not report, which are
-/// absent. If nothing has been read yet, the columns of all known fields.
+/// The columns of the fields that the kernel reports, in its order, followed by known fields that it does not report,
+/// which are absent. If nothing has been read yet, the columns of all known fields.
 pub(super) fn columns(fields: &Fields) -> Vec<Column<MappingRows>> {
     if fields.is_empty() {
         return KNOWN.iter().enumerate().map(|(place, known)| known_column(place, known)).collect();
