@@ -104,7 +104,7 @@ fn a_json_document_is_complete_after_ctrl_c() {
 
 #[test]
 fn an_invalid_interval_is_wrong_usage() {
-    for (word, why) in [("0", "more than 0"), ("-1", ""), ("x", "invalid interval"), ("0.0", "more than 0")] {
+    for (word, why) in [("0", "greater than 0"), ("-1", ""), ("x", "invalid interval"), ("0.0", "greater than 0")] {
         let (status, _, err) = rmap(["pcstat", "-w", word, "/dev/null"]).parts();
         assert!(status == 2 && err.contains(why), "{word}: {err}");
     }

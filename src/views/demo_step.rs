@@ -85,7 +85,7 @@ pub const COLUMNS: &[Column<DemoSteps>] = &[
         "whether the page table stayed the same during the measurement"),
     shared::page_size(),
     col!(new "agree", "Agree", Flag, |row| agree(row), "whether both views agree, in bytes and page by page"),
-    col!(new "difference", "Difference", Text, |row| Cell::Remark(row.0.difference.as_deref()), "why not"),
+    col!(new "difference", "Difference", Text, |row| Cell::Remark(row.0.difference.as_deref()), "why they differ"),
 ];
 
 fn filled_percent(row: &StepRow) -> Cell<'_> {
