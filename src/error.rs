@@ -23,7 +23,7 @@ pub enum Subject {
     Path(PathBuf),
     /// A process.
     Pid(u32),
-    /// Anything else, in words (`"standard output"`, `"--size 1X"`).
+    /// Anything else, as text (`"standard output"`, `"--size 1X"`).
     Words(String),
 }
 
@@ -31,7 +31,7 @@ pub enum Subject {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// There is no such file or process, or it went away before it could be read.
+    /// The file or process does not exist, or disappeared before it could be read.
     NotFound,
     /// This user is not allowed to read it.
     Denied,
@@ -39,9 +39,9 @@ pub enum ErrorKind {
     Unsupported,
     /// It changed every time it was read.
     Changed,
-    /// The text that the kernel (or a captured file) gave is not in the expected format.
+    /// The text from the kernel (or a captured file) is not in the expected format.
     Malformed,
-    /// It was not started because it could not succeed (a size that does not fit in memory or on the disk).
+    /// It was not started because it could not succeed, for example because of a size that does not fit on the disk.
     Refused,
     /// Any other system error.
     System,
@@ -83,7 +83,7 @@ pub struct Error {
 }
 
 impl Error {
-    /// An error about `subject`. `why` is the reason, worded to follow a colon.
+    /// An error about `subject`. `why` is the reason, phrased to follow a colon.
     pub fn new(subject: Subject, kind: ErrorKind, why: impl Into<Cow<'static, str>>) -> Self {
         Error { subject, kind, why: why.into(), advice: None, system: None }
     }
@@ -124,7 +124,7 @@ impl Error {
         self
     }
 
-    /// The same error with advice on what to do about it, worded to follow a semicolon.
+    /// The same error with advice on what to do about it, phrased to follow a semicolon.
     #[must_use]
     pub fn with_advice(mut self, advice: impl Into<Cow<'static, str>>) -> Self {
         self.advice = Some(advice.into());
@@ -141,7 +141,7 @@ impl Error {
         self.kind
     }
 
-    /// The reason, in words.
+    /// The reason, as text.
     pub fn why(&self) -> &str {
         &self.why
     }
@@ -179,7 +179,7 @@ impl std::error::Error for Error {
 
 impl std::error::Error for Absent {}
 
-/// What an error number means to a person: our own words where the C library's are unclear.
+/// A clear message for an error number: our own text if that of the C library is unclear.
 fn plain_words(errno: Errno) -> Cow<'static, str> {
     match errno {
         Errno::ENOENT => Cow::Borrowed("no such file"),

@@ -1,4 +1,4 @@
-//! Processes that do not stand still while they are read: whole rows, in order, none twice, none invented, and never two
+//! Processes that change while they are read: complete rows, in order, without duplicates or invented rows, and never two
 //! programs in one list.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
@@ -11,7 +11,7 @@ use common::Subject;
 use rmap::error::ErrorKind;
 use rmap::process::{Fields, Mapping, Process, Wanted};
 
-/// Every way to read: smaps, the page tables, maps alone.
+/// Every interface: smaps, the page tables, only maps.
 fn ways() -> [Wanted; 3] {
     let only = |names: &[&str]| Wanted::Only(names.iter().map(|name| (*name).to_owned()).collect());
     [Wanted::Everything, only(&["Size", "Rss", "Swap"]), only(&["Size"])]
@@ -19,7 +19,7 @@ fn ways() -> [Wanted; 3] {
 
 const SLOTS: u64 = 600;
 
-/// The slot that a row must be, as the subject's `churn` lays them out; the reason where it is none.
+/// The slot of the subject's `churn` that a row must be; the error is the reason why it is none.
 fn slot_of(base: u64, page: u64, row: &Mapping<'_>) -> Result<u64, String> {
     let slot = (row.start() - base) / (16 * page);
     let perm = if slot % 2 == 1 { "rw-s" } else { "r--s" };
@@ -32,7 +32,7 @@ fn slot_of(base: u64, page: u64, row: &Mapping<'_>) -> Result<u64, String> {
 }
 
 #[test]
-fn a_process_that_maps_and_unmaps_gives_only_rows_that_it_had() {
+fn a_process_that_maps_and_unmaps_never_shows_invented_rows() {
     let page = common::page();
     let subject = Subject::start([format!("churn:{SLOTS}")]);
     let base = u64::from_str_radix(&subject.made[0].start, 16).unwrap();
@@ -57,10 +57,10 @@ fn a_process_that_maps_and_unmaps_gives_only_rows_that_it_had() {
 }
 
 #[test]
-fn a_process_that_runs_other_programs_is_never_two_in_one_list() {
+fn a_process_that_calls_exec_never_mixes_two_programs() {
     let script = "exec /bin/sh -c \"$0\" \"$0\"";
     let child = Command::new("/bin/sh").args(["-c", script, script]).spawn().unwrap();
-    // Ended with the test, however that ends.
+    // It ends with the test, however the test ends.
     let subject = Subject::of(child);
     let mut whole = 0;
     for turn in 0..300 {

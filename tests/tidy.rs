@@ -1,4 +1,4 @@
-//! The rules of this repository, as a test: what depends on what, where `unsafe` may be, what must be documented.
+//! The rules of this repository as tests: dependencies between modules, where `unsafe` is allowed, what must be documented.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What each floor may use, besides itself. `a <- b` reads "b may use a"; nothing points back.
+/// The modules that each module may use. `a <- b` means "b may use a", and not the reverse.
 ///
 /// units <- kernel <- process, pagecache, machine <- join <- control, laboratory <- views <- query <- cli
 /// units <- table <- views; table <- render <- query
@@ -46,7 +46,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 #[test]
-fn no_floor_uses_one_above_it() {
+fn no_module_uses_one_above_it() {
     let mut wrong = Vec::new();
     for (path, text) in sources() {
         let Some(room) = room_of(&path) else { continue };
@@ -62,7 +62,7 @@ fn no_floor_uses_one_above_it() {
 }
 
 #[test]
-fn unsafe_is_in_the_kernel_room_alone() {
+fn unsafe_code_is_only_in_the_kernel_module() {
     for (path, text) in sources() {
         let in_kernel = path.starts_with("src/kernel");
         let found = text.lines().find(|line| {
@@ -84,9 +84,9 @@ fn production_code_does_not_panic_on_purpose() {
 }
 
 #[test]
-fn every_module_says_what_it_is_for() {
+fn every_module_has_a_description() {
     for (path, text) in sources() {
-        assert!(text.starts_with("//! "), "{} opens without a word on what it is for", path.display());
+        assert!(text.starts_with("//! "), "{} has no module description", path.display());
     }
 }
 
@@ -103,7 +103,7 @@ fn the_changelog_has_this_version() {
 }
 
 #[test]
-fn the_stated_rust_version_is_no_older_than_any_dependency_needs() {
+fn the_stated_rust_version_satisfies_every_dependency() {
     let output = std::process::Command::new(env!("CARGO"))
         .args(["metadata", "--format-version", "1", "--locked", "--filter-platform", "x86_64-unknown-linux-gnu"])
         .output()
@@ -119,7 +119,7 @@ fn the_stated_rust_version_is_no_older_than_any_dependency_needs() {
 }
 
 #[test]
-fn the_json_document_names_every_key() {
+fn the_json_document_lists_every_key() {
     let document = fs::read_to_string("docs/json.md").unwrap();
     let keys = rmap::views::all_ids();
     for key in keys {

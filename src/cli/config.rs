@@ -1,7 +1,7 @@
-//! The configuration file: what tables show if nothing was typed.
+//! The configuration file: the defaults for tables.
 //!
-//! `$XDG_CONFIG_HOME/rmap/config.toml`, or `~/.config/rmap/config.toml`; `--config FILE` names another, `--no-config` reads
-//! none. It has a section for each subcommand:
+//! It is `$XDG_CONFIG_HOME/rmap/config.toml` or `~/.config/rmap/config.toml`. `--config FILE` selects another file, and
+//! `--no-config` disables it. It has one section per subcommand:
 //!
 //! ```toml
 //! [pid]
@@ -9,9 +9,9 @@
 //! unit = "human"            # kib, bytes or human
 //! ```
 //!
-//! It is for tables only: a machine format holds what it always holds. Anything in the file that has no meaning is an error,
-//! because a typing mistake that changes nothing is never found. The default file is read only if it belongs to the user that
-//! rmap runs as: under `sudo` with another user's environment it is ignored.
+//! It affects only tables, never the machine formats. Anything unknown in the file is an error, because a typing mistake
+//! without an effect would never be found. The default file is read only if it belongs to the user that rmap runs as: it is
+//! ignored under `sudo` with another user's environment.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -27,10 +27,10 @@ use super::{GlobalArgs, SUBCOMMANDS, Subcommand};
 use crate::error::{Error, ErrorKind, Subject};
 use crate::table::SizeUnit;
 
-/// As much as is read.
+/// The maximum size of the file.
 const LONGEST: u64 = 1 << 20;
 
-/// What the section of a subcommand says.
+/// The section of a subcommand.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Configured {
     /// The columns of tables.
@@ -54,19 +54,19 @@ enum Unit {
     Human,
 }
 
-/// Reads what the file says about a subcommand.
+/// Reads the section of a subcommand.
 pub(super) fn read(global: &GlobalArgs, subcommand: &Subcommand) -> Result<Configured, Error> {
     let Some((path, text)) = read_file(global)? else { return Ok(Configured::default()) };
     let mut sections = Text { path: &path, text: &text }.parse()?;
     Ok(sections.remove(subcommand.name).unwrap_or_default())
 }
 
-/// The path and text of the file; none if there is none to read.
+/// The path and text of the file; `None` if there is no file to read.
 fn read_file(global: &GlobalArgs) -> Result<Option<(PathBuf, String)>, Error> {
     let named = global.config.clone();
     let Some(path) = named.clone().or_else(default_path).filter(|_| !global.no_config) else { return Ok(None) };
     let failed = |error: std::io::Error| Error::io(Subject::Path(path.clone()), &error);
-    // Without waiting: a FIFO that nobody writes to would never open.
+    // Without blocking: opening a FIFO that has no writer would wait forever.
     let opened = File::options().read(true).custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY).open(&path);
     let file = match opened {
         Ok(file) => file,
@@ -89,7 +89,7 @@ fn read_file(global: &GlobalArgs) -> Result<Option<(PathBuf, String)>, Error> {
     Ok(Some((path, text)))
 }
 
-/// Another user's file that may not be read is not this user's configuration either.
+/// A file of another user that may not be read is not this user's configuration either.
 fn is_not_there(error: &std::io::Error) -> bool {
     matches!(error.kind(), IoErrorKind::NotFound | IoErrorKind::NotADirectory | IoErrorKind::PermissionDenied)
 }
@@ -100,7 +100,7 @@ fn default_path() -> Option<PathBuf> {
     Some(config.join("rmap/config.toml"))
 }
 
-/// A file's text and where it is from.
+/// The text of a file and its path.
 struct Text<'t> {
     path: &'t Path,
     text: &'t str,
@@ -121,7 +121,7 @@ impl Text<'_> {
             return Err(error.with_advice(format!("the sections are {}", known.join(", "))));
         };
         if let Some(none) = section.columns.as_ref().filter(|columns| columns.as_ref().is_empty()) {
-            return Err(self.error(none.span(), "a table without columns shows nothing".to_owned()));
+            return Err(self.error(none.span(), "a table needs at least one column".to_owned()));
         }
         let columns = section.columns.map(Spanned::into_inner);
         let columns = columns.map(|names| names.iter().map(|name| self.column(subcommand, name)).collect());
@@ -141,7 +141,7 @@ impl Text<'_> {
         if known.contains(&id) {
             return Ok(id);
         }
-        let error = self.error(name.span(), format!("there is no column '{}'", name.as_ref()));
+        let error = self.error(name.span(), format!("unknown column '{}'", name.as_ref()));
         Err(error.with_advice(format!("the columns are {}", known.join(", "))))
     }
 
@@ -177,14 +177,14 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_meaning_is_reported_with_its_line() {
+    fn unknown_settings_are_reported_with_their_line() {
         for (text, start) in [
-            ("[pid]\ncolumns = [\"rss\",\n  \"rsss\"]", "/c.toml:3: there is no column 'rsss'"),
+            ("[pid]\ncolumns = [\"rss\",\n  \"rsss\"]", "/c.toml:3: unknown column 'rsss'"),
             ("[pid]\n\ncolour = 1", "/c.toml:3: unknown field `colour`"),
             ("[pidd]\n", "/c.toml:1: unknown section 'pidd'"),
             ("[pid]\nunit = \"feet\"", "/c.toml:2: unknown variant `feet`"),
             ("[pid]\ncolumns = 1", "/c.toml:2: invalid type"),
-            ("[pcstat]\n\ncolumns = []", "/c.toml:3: a table without columns"),
+            ("[pcstat]\n\ncolumns = []", "/c.toml:3: a table needs at least one column"),
             ("[pid]\nunit =\n", "/c.toml:2: "),
         ] {
             let error = parse(text).unwrap_err();

@@ -1,6 +1,6 @@
-//! Where the memory of a process is, in a few figures, each with the file that it comes from.
+//! A summary of the memory of a process: a few figures, each with the file that it comes from.
 //!
-//! The figures are the kernel's counters and sums of them. What the kernel does not report is absent, with the reason.
+//! The figures are counters of the kernel and sums of them. A figure that the kernel does not report is absent, with the reason.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::fields::{Fields, Wanted};
@@ -16,34 +16,34 @@ use crate::units::{Absent, Bytes, Figure, Reason};
 /// The memory of one process.
 #[derive(Debug, Clone)]
 pub struct Account {
-    /// Who it is.
+    /// The process.
     pub identity: Identity,
     /// What is in RAM and mapped here (`Rss`).
     pub resident: Amount,
-    /// The same with shared pages divided among those who map them (`Pss`).
+    /// The same, with shared pages divided among the processes that map them (`Pss`).
     pub proportional: Amount,
-    /// Of the resident: mapped by this process only (`Private_Clean`, `Private_Dirty`).
+    /// Resident and mapped only by this process (`Private_Clean`, `Private_Dirty`).
     pub private: Amount,
-    /// Of the resident: in no file (`Anonymous`; `RssAnon` of status).
+    /// Resident and not in a file (`Anonymous`; `RssAnon` of status).
     pub anonymous: Amount,
-    /// Of the resident: pages of files (`RssFile` of status; smaps_rollup does not have it).
+    /// Resident pages of files (`RssFile` of status; smaps_rollup does not have it).
     pub file: Amount,
-    /// Of the resident: shared memory, tmpfs, memfd (`RssShmem` of status).
+    /// Resident shared memory, tmpfs and memfd (`RssShmem` of status).
     pub shared_memory: Amount,
-    /// Of the resident: in transparent huge pages (`AnonHugePages`, `ShmemPmdMapped`, `FilePmdMapped`).
+    /// Resident and in transparent huge pages (`AnonHugePages`, `ShmemPmdMapped`, `FilePmdMapped`).
     pub huge: Amount,
-    /// Of the resident: locked, divided as `Pss` is (`Locked`).
+    /// Resident and locked, divided like `Pss` (`Locked`).
     pub locked: Amount,
-    /// Of the resident: what the kernel can drop without writing it anywhere: unmodified (`Shared_Clean`,
+    /// Resident memory that the kernel can drop without writing it anywhere: unmodified (`Shared_Clean`,
     /// `Private_Clean`), not locked by this process, and in a file or freed (`LazyFree`). Unmodified anonymous pages
-    /// are left out as far as the sums reveal them. Pages that only another process has locked are included, because
+    /// are left out if the sums reveal them. Pages that only another process has locked are included, because
     /// nothing here reveals them.
     pub clean: Amount,
-    /// Of the resident: the rest, which has to be written to a file or to swap first, or is locked.
+    /// The other resident memory, which must first be written to a file or to swap, or is locked.
     pub dirty: Amount,
     /// Not resident: in swap (`Swap`; `VmSwap` of status, without shared memory).
     pub swap: Amount,
-    /// Not part of the resident: hugetlb pages (`Shared_Hugetlb`, `Private_Hugetlb`; `HugetlbPages` of status).
+    /// Not resident: hugetlb pages (`Shared_Hugetlb`, `Private_Hugetlb`; `HugetlbPages` of status).
     pub hugetlb: Amount,
 }
 
@@ -56,9 +56,9 @@ pub struct Amount {
     pub source: &'static str,
 }
 
-const DENIED: Absent = Absent::new(Reason::Denied, "it is in smaps only, which this user is not allowed to read");
+const DENIED: Absent = Absent::new(Reason::Denied, "only smaps reports it, which this user is not allowed to read");
 const NO_STATUS: Absent = Absent::new(Reason::Unsupported, "there is no status file");
-const NOT_YET: Absent = Absent::new(Reason::NotApplicable, "it follows from what is clean");
+const NOT_YET: Absent = Absent::new(Reason::NotApplicable, "it is calculated from the clean memory");
 
 /// The counters of smaps_rollup that an account consists of.
 const COUNTERS: [&str; 16] = [
@@ -102,7 +102,7 @@ impl Process {
         Ok(account)
     }
 
-    /// Reads what is clean outside the mappings that are locked. The totals do not reveal it, so smaps is read.
+    /// Reads the clean memory outside locked mappings. The totals do not contain it, so this reads smaps.
     fn read_clean_and_unlocked(&self) -> Result<Amount> {
         let names = ["Rss", "Shared_Clean", "Private_Clean", "Anonymous", "LazyFree", "Locked", "VmFlags"];
         let mut fields = Fields::new();
@@ -112,7 +112,7 @@ impl Process {
         Ok(Amount { bytes, source: Interface::Smaps.name() })
     }
 
-    /// Reads what any user may know: the figures of status. What only smaps has is absent.
+    /// Reads what any user may know: the figures of status. Figures that only smaps reports are absent.
     ///
     /// # Errors
     /// As for [`Process::read_status`]; [`ErrorKind::Denied`] if not even status has memory figures.
@@ -150,8 +150,8 @@ fn is_locked(mapping: &Mapping<'_>, fields: &Fields) -> bool {
     }
 }
 
-/// What can be dropped without writing it anywhere, if nothing is locked: what is clean, but no more than what is in
-/// files or was freed. Kernels that do not count `LazyFree` (before 4.12) have no such memory.
+/// The memory that can be dropped without writing it anywhere, if nothing is locked: clean memory, but no more than what is
+/// in files or was freed. Kernels that do not count `LazyFree` (before 4.12) have no such memory.
 fn clean(one: impl Fn(&str) -> Figure<Bytes>) -> Figure<Bytes> {
     let clean = one("Shared_Clean")? + one("Private_Clean")?;
     let in_files = one("Rss")?.saturating_sub(one("Anonymous")?);
@@ -159,7 +159,7 @@ fn clean(one: impl Fn(&str) -> Figure<Bytes>) -> Figure<Bytes> {
     Ok(clean.min(in_files + freed))
 }
 
-/// The resident without what is clean, so that both add up.
+/// The resident memory without the clean memory, so that both add up.
 fn rest(account: &Account) -> Amount {
     let bytes = account.resident.bytes.and_then(|whole| Ok(whole.saturating_sub(account.clean.bytes?)));
     Amount { bytes, source: account.clean.source }

@@ -32,7 +32,7 @@ pub(super) fn feed_all(file: &File, parser: &mut SmapsParser<'_>) -> std::result
     feed_up_to(file, parser, usize::MAX).map(|_| ())
 }
 
-/// Feeds about `most` bytes in this thread; true if that was all.
+/// Feeds about `most` bytes in this thread; returns whether that was everything.
 fn feed_up_to(mut file: &File, parser: &mut SmapsParser<'_>, most: usize) -> std::result::Result<bool, Stop> {
     let mut chunk = vec![0; CHUNK.min(most)];
     let mut fed = 0usize;

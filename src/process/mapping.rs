@@ -102,7 +102,7 @@ impl Mappings {
     }
 
     /// How many mappings are missing, in part or completely, because the process changed them during the read: the
-    /// kernel gave them, and then another one that overlaps them. Zero for a process that does not change.
+    /// kernel reported them, and then another one that overlaps them. Zero for a process that does not change.
     pub fn changed(&self) -> usize {
         self.changed
     }
@@ -131,7 +131,7 @@ impl Mappings {
         &self.keys.fields
     }
 
-    /// Where the last mapping ends; 0 without one.
+    /// The end of the last mapping; 0 if there is none.
     fn last_end(&self) -> u64 {
         self.heads.last().map_or(0, |head| head.end)
     }
@@ -150,10 +150,10 @@ impl Mappings {
         self.columns.iter_mut().for_each(|column| column.slots.truncate(kept));
     }
 
-    /// Adds a mapping, which may begin before the one above ends; if it cannot be added, the reason in words.
+    /// Adds a mapping, which may begin before the one above ends. The error is the reason why it cannot be added.
     ///
     /// The kernel continues with the first mapping that ends after the one it gave last. If the process has merged or
-    /// moved mappings in between, that one can begin below it: so it was in 91 of 300 readings of a process that maps
+    /// moved mappings in between, that one can begin below it: this happened in 91 of 300 readings of a process that maps
     /// and unmaps in a loop (6.18). The newer mapping is right, and those that it overlaps no longer exist.
     pub(super) fn admit(&mut self, head: &Head<'_>) -> Result<(), &'static str> {
         if head.end <= self.last_end() {
@@ -190,7 +190,7 @@ impl Mappings {
         Some(())
     }
 
-    /// Sets a value of the last mapping; if that is impossible, the reason in words.
+    /// Sets a value of the last mapping. The error is the reason why that is impossible.
     pub(super) fn set(&mut self, field: FieldId, value: Value<'_>) -> Result<(), &'static str> {
         let index = self.heads.len().checked_sub(1).ok_or("there is no mapping for it")?;
         let slot = match value {

@@ -1,5 +1,5 @@
-//! Where `/proc` is: the live one, or a directory that looks like one. A value, so that a captured machine is read by
-//! the same code.
+//! The location of `/proc`: the live one, or a directory with the same structure. It is a value, so that the same code reads
+//! a captured machine.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use nix::sys::statfs::{PROC_SUPER_MAGIC, statfs};
 
 use crate::error::{Error, ErrorKind, Result, Subject};
 
-/// A live `/proc` or a directory that looks like one.
+/// A live `/proc`, or a directory with the same structure.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ProcRoot {
     path: PathBuf,
@@ -45,7 +45,7 @@ pub fn read_pids(root: &ProcRoot) -> Result<Vec<u32>> {
     Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
 }
 
-/// The error for a `/proc` that is not mounted; none if it is, and none for a capture.
+/// The error for a `/proc` that is not mounted; `None` if it is mounted or a capture.
 pub(super) fn not_mounted(root: &ProcRoot) -> Option<Error> {
     let missing = *root == ProcRoot::live() && !root.is_live();
     missing.then(|| {

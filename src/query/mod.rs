@@ -1,4 +1,4 @@
-//! A request as a value, and the one way in which it is carried out:
+//! A request as a value, and how it is executed:
 //!
 //! `Query -> needs -> Source -> rows -> filter -> group -> sort -> top -> change -> total -> Sink`
 //!
@@ -20,42 +20,42 @@ use crate::table::{ColumnList, Expression, Progress, Stop};
 /// A request: which columns, which rows, in which order, how often.
 #[derive(Debug, Clone)]
 pub struct Query {
-    /// The columns that were named (`-o`).
+    /// The selected columns (`-o`).
     pub columns: Option<ColumnList>,
-    /// The columns if none were named.
+    /// The columns if none are selected.
     pub default: Default,
-    /// Columns that a view adds to either, unless some of them were named.
+    /// Columns that a view adds to either, unless some of them are selected.
     pub joined: Vec<String>,
-    /// Columns for which nothing is read, although they are there: they are empty.
+    /// Columns that stay empty because nothing is read for them.
     pub unread: &'static [&'static str],
-    /// Other titles for some columns, by their names.
+    /// Different titles for some columns, by their ids.
     pub titles: &'static [(&'static str, &'static str)],
     /// Which rows.
     pub filter: Option<Expression>,
     /// The column that rows are grouped by.
     pub by: Option<String>,
-    /// Whether all sections are one.
+    /// Whether all sections are merged into one.
     pub merge: bool,
     /// The column that rows are sorted by: `COL`, largest first, or `-COL`.
     pub order: Option<String>,
-    /// How many rows at most; without an order, the largest.
+    /// The maximum number of rows; without an order, the largest rows.
     pub top: Option<usize>,
     /// How each section is closed.
     pub total: Total,
-    /// The time between two looks, if the answer is repeated.
+    /// The time between two rounds, if the query is repeated.
     pub every: Option<Duration>,
-    /// Whether the format can write columns that only JSON can.
+    /// Whether the format can write columns that only JSON supports.
     pub is_json: bool,
-    /// Whether the format has a place for what a section is called; else a row has to name its process.
+    /// Whether the format writes section headings; otherwise each row has to name its process.
     pub has_headings: bool,
 }
 
-/// The columns of an answer if none were named.
+/// The columns if none are selected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Default {
-    /// These.
+    /// These columns.
     Columns(Vec<String>),
-    /// Every column that is not on request only.
+    /// Every column, except those that are only shown on request.
     All,
 }
 
@@ -66,12 +66,12 @@ pub enum Total {
     None,
     /// With a row of totals.
     Row,
-    /// With a line of the totals of these columns, each with its label.
+    /// With one line that has the totals of these columns, each with its label.
     Line(&'static [&'static str], &'static [&'static str]),
 }
 
 impl Query {
-    /// A query for these columns, and nothing else.
+    /// A query for these columns, with no other options.
     pub fn columns(ids: &[&str]) -> Query {
         Query::new(Default::Columns(ids.iter().map(|id| (*id).to_owned()).collect()))
     }
@@ -106,22 +106,22 @@ impl Query {
     }
 }
 
-/// Where a query runs: who is told of failures, and who can end it.
+/// The environment of a query: receives failures and progress, and can end it.
 pub trait Host {
     /// Something could not be reported.
     fn failure(&mut self, error: &Error);
-    /// The answer lacks something that its rows already name.
+    /// The answer lacks something that its rows already report.
     fn incomplete(&mut self);
-    /// How far the reading is.
+    /// The progress of the reading.
     fn progress(&mut self, _progress: Progress) {}
-    /// Whether to go on.
+    /// Checks whether to continue.
     ///
     /// # Errors
-    /// [`Stop::Signal`] if a signal has come.
+    /// [`Stop::Signal`] if a signal has arrived.
     fn check(&self) -> Result<(), Stop>;
     /// Waits until `end`.
     ///
     /// # Errors
-    /// [`Stop::Signal`] as soon as a signal comes.
+    /// [`Stop::Signal`] as soon as a signal arrives.
     fn wait_until(&self, end: Instant) -> Result<(), Stop>;
 }

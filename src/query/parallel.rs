@@ -9,16 +9,16 @@ use std::thread::{self, Builder};
 use crate::render::{RowWriter, Sink};
 use crate::table::{Cell, Column, Filter, RowKind, Stop, Totals};
 
-/// Rows that a thread renders at a time: enough to make a hand-over cheap, few enough to keep the text in a cache.
+/// How many rows a thread renders at a time: enough to make passing them on cheap, few enough to keep the text in a cache.
 const ROWS: usize = 256;
 
-/// Fewer rows are rendered sooner than threads are started.
+/// Rendering fewer rows than this is faster than starting threads.
 const FEWEST: usize = 4096;
 
 /// More threads than this wait for each other.
 const MOST_THREADS: usize = 4;
 
-/// What came of one chunk of rows.
+/// The result for one chunk of rows.
 struct Chunk<K: RowKind> {
     place: usize,
     text: Vec<u8>,
@@ -26,8 +26,8 @@ struct Chunk<K: RowKind> {
     written: usize,
 }
 
-/// Writes the rows for which `filter` holds and adds them to `totals`; gives their number. Nothing is done if this format,
-/// this machine or so few rows do not allow it.
+/// Writes the rows that match `filter`, adds them to `totals` and returns their number. Does nothing if the format, the
+/// machine or the small number of rows does not allow it.
 pub(super) fn write_in_parallel<K: RowKind>(
     rows: &[K::Row],
     columns: &[Column<K>],

@@ -1,4 +1,4 @@
-//! CSV after RFC 4180, by the `csv` package: the columns' names as header, raw figures, nothing for an absent one.
+//! CSV as in RFC 4180, written with the `csv` crate: a header with the column ids, raw figures, and empty fields for absent ones.
 
 use std::io::{self, Write};
 
@@ -8,7 +8,7 @@ use crate::table::{Cell, Difference, Section, SizeUnit, TotalRow, escape};
 /// CSV. Sections follow one another in one table, so the rows must name their section (`pid`); totals are not rows and are
 /// left out.
 ///
-/// Names are written byte for byte, except to a terminal, where what is harmful is escaped.
+/// Names are written byte for byte, except on a terminal, where harmful characters are escaped.
 pub struct CsvSink<'w> {
     out: csv::Writer<Box<dyn Write + 'w>>,
     no_header: bool,

@@ -1,7 +1,7 @@
-//! Tables for people: aligned text that streams, and a table with a rule for terminals.
+//! Tables: aligned text that streams, and a table with rules for terminals.
 //!
-//! Both write the same words in the same order. The one for terminals is drawn by `comfy-table`, which lays out all rows
-//! before it prints one; it gives way to the streaming one if there are very many rows.
+//! Both write the same text in the same order. Tables for terminals are drawn by `comfy-table`, which needs all rows before it
+//! prints the first one; if there are too many rows, the streaming form is used instead.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -13,23 +13,23 @@ use super::strip::{StripStyle, legend, write_bars, write_strip};
 use super::{Head, Presentation, RowWriter, Sink, TotalStyle};
 use crate::table::{Cell, ColumnHead, ColumnKind, Section, SizeUnit, StripCell, TotalCell, TotalRow, escape};
 
-/// How many rows are held before the widths of the columns are settled, and how many are drawn for a terminal at most.
+/// How many rows are held to determine the column widths, and the maximum number that is drawn for a terminal.
 const ROWS_HELD: usize = 1024;
 
 /// Clears the terminal and goes to its first line.
 const CLEAR: &[u8] = b"\x1b[2J\x1b[H";
 
-/// The text of one row, one string of bytes for each column. It is UTF-8: everything else was escaped.
+/// The text of one row, one byte string per column. It is UTF-8, because everything else was escaped.
 type Texts = Vec<Vec<u8>>;
 
-/// A row that is held: its text, and the strips below it.
+/// A held row: its text, and the strips below it.
 struct Held {
     texts: Texts,
     strips: Vec<Vec<StripCell>>,
 }
 
-/// Writes tables. Holds at most `ROWS_HELD` rows: the widths are those of the first ones, and a later row that needs more
-/// shifts its own line.
+/// Writes tables. Holds at most `ROWS_HELD` rows: these determine the column widths, and a later row that is wider shifts only
+/// its own line.
 pub struct TextSink<'w> {
     out: Box<dyn Write + 'w>,
     presentation: Presentation,
@@ -43,12 +43,12 @@ pub struct TextSink<'w> {
     scratch: Vec<u8>,
 }
 
-/// Which columns are written where.
+/// The position of each column.
 #[derive(Default, Clone)]
 struct Layout {
-    /// The places of the columns that are on the line.
+    /// The indexes of the columns that are on the line.
     line: Vec<usize>,
-    /// The places of the strips that are drawn below it.
+    /// The indexes of the strips that are drawn below it.
     below: Vec<usize>,
 }
 
@@ -102,7 +102,7 @@ impl<'w> TextSink<'w> {
         Held { texts: cells.iter().map(text).collect(), strips: self.layout.below.iter().map(strip).collect() }
     }
 
-    /// Leaves out what is empty in every row that is held.
+    /// Leaves out columns that are empty in every held row.
     fn leave_out_empty_columns(&mut self) {
         let is_empty = |place: usize| self.held.iter().all(|row| row.texts.get(place).is_none_or(Vec::is_empty));
         let columns = self.columns();
@@ -111,7 +111,7 @@ impl<'w> TextSink<'w> {
         self.layout.line = Layout::new(columns).line.into_iter().filter(stays).collect();
     }
 
-    /// Settles the widths, writes the header and the rows that were held.
+    /// Determines the widths, and writes the header and the held rows.
     fn settle(&mut self, total: Option<&Texts>) -> io::Result<()> {
         let columns: Vec<ColumnHead> = self.columns().to_vec();
         let titles: Texts = columns.iter().map(|column| column.title.as_bytes().to_vec()).collect();
@@ -169,7 +169,7 @@ impl<'w> TextSink<'w> {
             if let (Some(_), Some(every)) =
                 (self.presentation.terminal_width, self.head.as_ref().and_then(|head| head.every))
             {
-                let _ = write!(line, "   every {} s, Ctrl-C ends", every.as_secs_f64());
+                let _ = write!(line, "   every {} s, Ctrl-C to stop", every.as_secs_f64());
             }
         }
         if !line.is_empty() {
@@ -248,7 +248,7 @@ impl Sink for TextSink<'_> {
             writeln!(self.out, "{}", total_line(total, labels, self.presentation.unit))?;
         }
         self.settled = None;
-        // A terminal, or the reader of a pipe, sees a finished table at once, also while a later one is being collected.
+        // A terminal, or the reader of a pipe, sees a finished table at once, even while a later one is being collected.
         self.out.flush()
     }
 
@@ -276,7 +276,7 @@ impl Sink for TextSink<'_> {
     }
 }
 
-/// How lines are laid out once the widths are settled.
+/// The layout of lines, once the widths are known.
 struct Lines {
     columns: Vec<ColumnHead>,
     layout: Layout,
@@ -308,13 +308,13 @@ impl Lines {
         row.strips.iter().try_for_each(|strip| write_strip(out, strip, self.strips, self.indent()))
     }
 
-    /// Strips are set off from the lines, if there are any.
+    /// Strips are indented below the lines, if there are any.
     fn indent(&self) -> usize {
         if self.layout.line.is_empty() { 0 } else { STRIP_INDENT }
     }
 }
 
-/// How far strips are from the margin, below a line.
+/// The indentation of strips below a line.
 pub(crate) const STRIP_INDENT: usize = 2;
 
 impl RowWriter for Lines {
@@ -345,7 +345,7 @@ impl RowWriter for Lines {
     }
 }
 
-/// One line that is being written. A text that is wider than its column uses up the padding of the next ones.
+/// One line that is being written. Text that is wider than its column uses up the padding of the next columns.
 #[derive(Default)]
 struct Line {
     out: Vec<u8>,
@@ -409,7 +409,7 @@ impl Drawing<'_> {
         table
     }
 
-    /// How wide a text may be, so that the line fits the terminal with all its figures whole.
+    /// The maximum width of a text, so that the line fits the terminal without cutting any figure.
     fn room_for_text(&self, width: u16, gap: usize) -> usize {
         let mut figures = 0;
         let mut texts: Vec<usize> = Vec::new();
@@ -422,7 +422,7 @@ impl Drawing<'_> {
             if column.kind.is_left_aligned() { texts.push(widest) } else { figures += widest }
         }
         let mut room = usize::from(width).saturating_sub(figures);
-        // Short texts (a method, permissions) keep their width; the long ones share the rest.
+        // Short texts (a method, permissions) keep their width; long ones share the rest.
         texts.sort_unstable();
         let mut left = texts.len();
         for width in texts {
@@ -441,13 +441,13 @@ impl Drawing<'_> {
 /// a line between columns.
 const GAP: usize = 2;
 
-/// A rule under the header, and nothing between the columns: the eye follows figures, not boxes.
+/// A rule below the header, and nothing between the columns.
 const RULE_UNDER_HEADER: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
-/// A text is not cut to fewer characters than this; on a terminal that has no room for it the line wraps.
+/// Texts are not cut below this width; on a narrower terminal the line wraps.
 const SHORTEST_TEXT: usize = 16;
 
-/// Cuts a text that is too wide in its middle, because the ends of a path say most.
+/// Cuts a text that is too wide in its middle, because both ends of a path are the most informative.
 fn shortened(text: &str, room: usize) -> String {
     if text.width() <= room {
         return text.to_owned();
@@ -481,7 +481,7 @@ fn write_cell(cell: &Cell<'_>, unit: SizeUnit, out: &mut Vec<u8>) {
     }
 }
 
-/// The text of a total. A sum that lacks figures is a lower bound and says so: `>=140`.
+/// The text of a total. A sum that lacks figures is a lower bound and is shown as such: `>=140`.
 fn total_texts(total: &TotalRow, columns: &[ColumnHead], unit: SizeUnit) -> Texts {
     let labelled = label_place(total, columns);
     let text = |(place, cell): (usize, &TotalCell)| match cell {
@@ -499,7 +499,7 @@ fn total_texts(total: &TotalRow, columns: &[ColumnHead], unit: SizeUnit) -> Text
     total.cells.iter().enumerate().map(text).collect()
 }
 
-/// The column that the label of the total stands in: the first that has no sum, and preferably not one of numbers.
+/// The column for the label of the total: the first one without a sum, preferably not a numeric column.
 fn label_place(total: &TotalRow, columns: &[ColumnHead]) -> Option<usize> {
     let blank = |with_numbers: bool| {
         total.cells.iter().zip(columns).position(|(cell, column)| {
@@ -524,7 +524,7 @@ fn total_line(total: &TotalRow, labels: &[&str], unit: SizeUnit) -> String {
     figures.collect::<Vec<_>>().join("    ")
 }
 
-/// How many columns of a terminal the text takes.
+/// The width of the text on a terminal.
 fn display_width(text: &[u8]) -> usize {
     if text.is_ascii() {
         return text.len();
@@ -532,8 +532,8 @@ fn display_width(text: &[u8]) -> usize {
     std::str::from_utf8(text).map_or(text.len(), UnicodeWidthStr::width)
 }
 
-/// Gives the figures of a table whose rows come one by one the width that later ones are likely to need: that of the largest
-/// size in the first row, and seven at least, for `1023.9M`.
+/// Sets the width of figures in a table whose rows arrive one by one to what later rows are likely to need: that of the largest
+/// size in the first row, but at least seven, for `1023.9M`.
 fn widen_for_later_rows(widths: &mut [usize], columns: &[ColumnHead], first: Option<&Held>) {
     let sizes = columns.iter().zip(first.iter().flat_map(|row| &row.texts));
     let sizes = sizes.filter(|(column, _)| column.kind == ColumnKind::Bytes);

@@ -111,7 +111,7 @@ pub type Figure<T> = std::result::Result<T, Absent>;
 pub struct Absent {
     /// The kind of reason, for programs.
     pub reason: Reason,
-    /// The reason in words, for people: it follows the kind (`denied: not your file`).
+    /// The reason as text: it follows the kind (`denied: not your file`).
     pub why: &'static str,
 }
 
@@ -123,7 +123,7 @@ pub enum Reason {
     Denied,
     /// This kernel, file system or method does not report it.
     Unsupported,
-    /// The file or process went away.
+    /// The file or process no longer exists.
     Vanished,
     /// It changed while it was measured.
     Changed,
@@ -132,7 +132,7 @@ pub enum Reason {
 }
 
 impl Absent {
-    /// Absent for `reason`, in words.
+    /// Absent for `reason`, explained by `why`.
     pub const fn new(reason: Reason, why: &'static str) -> Absent {
         Absent { reason, why }
     }
@@ -177,11 +177,11 @@ impl FromStr for Bytes {
         let digits_end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
         let (number, unit) = text.split_at(digits_end);
         let shift = unit_shift(unit.trim())
-            .ok_or_else(|| format!("'{unit}' is not a unit of size: use K, M, G, T, P or E (powers of 1024)"))?;
-        let (bytes, cut) =
-            scaled(number, shift).ok_or_else(|| format!("'{text}' is not a size: write it like 4096, 64K or 1.5G"))?;
+            .ok_or_else(|| format!("invalid unit '{unit}': use K, M, G, T, P or E (powers of 1024)"))?;
+        let (bytes, cut) = scaled(number, shift)
+            .ok_or_else(|| format!("invalid size '{text}': use a number such as 4096, 64K or 1.5G"))?;
         match cut && (shift == 0 || bytes == Bytes(0)) {
-            true => Err(format!("'{text}' has a fraction of a byte: write a whole number of bytes")),
+            true => Err(format!("invalid size '{text}': a fraction of a byte")),
             false => Ok(bytes),
         }
     }

@@ -1,7 +1,7 @@
-//! The row of a mapping: one VMA of a process (`rmap pid`).
+//! One row per mapping: one VMA of a process (`rmap pid`).
 //!
-//! The counters are smaps' own. Their columns are in the kernel's order, and a field of a future kernel has a column, a JSON
-//! key and a total without a change here; [`fields::KNOWN`] adds what people know about them.
+//! The counters come from smaps, and their columns are in the kernel's order. A field that a future kernel adds gets a column,
+//! a JSON key and a total without a change here; [`fields::KNOWN`] describes the known fields.
 
 mod cache;
 mod derived;
@@ -30,11 +30,11 @@ pub struct MappingRows;
 /// What has to be read for a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MappingNeed {
-    /// This field of smaps, or what gives the same.
+    /// This field of smaps, or another source for the same figure.
     Field(&'static str),
     /// Every field of smaps.
     EveryField,
-    /// Whether the file still has its name.
+    /// Whether the name of the file still exists.
     Deleted,
     /// The file in the page cache.
     PageCache,
@@ -51,7 +51,7 @@ pub struct MappingRow {
     place: u32,
 }
 
-/// A process that was read, and what was joined with its mappings, one for one.
+/// A process that was read, and the data joined with each of its mappings.
 struct ReadProcess {
     read: ProcessMappings,
     known: fields::KnownIds,
@@ -86,7 +86,7 @@ impl RowKind for MappingRows {
 }
 
 impl MappingRow {
-    /// The mapping itself. It is there: rows are made of the mappings that there are.
+    /// The mapping itself. It always exists, because rows are made from existing mappings.
     fn mapping(&self) -> Option<Mapping<'_>> {
         self.process.read.mappings.get(self.place as usize)
     }
@@ -103,7 +103,7 @@ impl OfProcess for MappingRow {
     }
 }
 
-const NOT_GIVEN: Absent = Absent::new(Reason::Unsupported, "the kernel does not give it for this mapping");
+const NOT_GIVEN: Absent = Absent::new(Reason::Unsupported, "the kernel does not report it for this mapping");
 const NOT_READ: Absent = Absent::new(Reason::NotApplicable, "it was not read");
 
 /// The columns that come from the first line of a mapping in smaps, and from the process.
@@ -114,7 +114,7 @@ const HEAD_COLUMNS: &[Column<MappingRows>] = &[
     col!(new "start", "Start", Address, |row| row.cell(|mapping| Cell::Address(mapping.start())),
         "its first address"),
     col!(new "end", "End", Address, |row| row.cell(|mapping| Cell::Address(mapping.end())),
-        "the first address behind it"),
+        "the first address after it"),
     col!(new "perm", "Perm", Text, |row| row.cell(|mapping| Cell::Word(mapping.perm())),
         "read, write, execute; p private or s shared"),
     col!(new "offset", "Offset", Bytes, |row| row.cell(|mapping| Cell::Offset(mapping.offset())),
@@ -146,13 +146,13 @@ fn owned_by(row: &MappingRow, take: fn(&Owner) -> &Figure<Vec<u8>>) -> Cell<'_> 
     }
 }
 
-/// The columns that are known before any process was read, for `--help`.
+/// The columns that are known before a process is read, for `--help`.
 pub fn known_columns() -> Vec<Column<MappingRows>> {
     columns(&crate::process::Fields::new())
 }
 
-/// All columns if the kernel gives these fields: those of the first line, the derived ones, then the fields in the kernel's
-/// order, the join and the page tables.
+/// All columns for the fields that the kernel reports: the first line, the derived columns, the fields in the kernel's order,
+/// the join and the page tables.
 fn columns(fields: &crate::process::Fields) -> Vec<Column<MappingRows>> {
     let mut columns = HEAD_COLUMNS.to_vec();
     columns.extend_from_slice(derived::COLUMNS);

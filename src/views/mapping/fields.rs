@@ -1,4 +1,4 @@
-//! The columns of smaps' own fields.
+//! The columns of the fields of smaps.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use crate::units::{Bytes, Figure};
 /// A column of this view.
 type C = Column<MappingRows>;
 
-/// A field of smaps that people know: the kernel's name and what it means.
+/// A known field of smaps: the kernel's name and what it means.
 pub(super) struct KnownField {
     name: &'static str,
     help: &'static str,
@@ -32,7 +32,7 @@ pub(super) static KNOWN: [KnownField; 28] = [
     bytes("Size", "length of the mapping: address space, not memory"),
     other("KernelPageSize", "page size that the kernel uses for it", ColumnKind::Bytes, false),
     other("MMUPageSize", "page size that the hardware uses for it", ColumnKind::Bytes, false),
-    bytes("Rss", "what of it is in RAM and mapped here (without hugetlb pages)"),
+    bytes("Rss", "how much of it is in RAM and mapped here (without hugetlb pages)"),
     bytes("Pss", "the same with shared pages divided by the number of processes that map them"),
     bytes("Pss_Dirty", "the dirty part of Pss"),
     bytes("Pss_Anon", "the anonymous part of Pss"),
@@ -59,7 +59,7 @@ pub(super) static KNOWN: [KnownField; 28] = [
     other("VmFlags", "flags of the VMA, two letters each", ColumnKind::Text, false),
 ];
 
-/// Where each of the known fields is in the dictionary of a reading.
+/// The position of each known field in the dictionary of a reading.
 pub(super) struct KnownIds([Option<FieldId>; KNOWN.len()]);
 
 impl KnownIds {
@@ -85,8 +85,8 @@ fn known_id(row: &MappingRow, place: u32) -> Option<FieldId> {
     *row.process.known.0.get(place as usize)?
 }
 
-/// The columns of the fields that the kernel gives, in its order; then those of known fields that it does not give, which are
-/// absent. If nothing was read yet, those of all known fields.
+/// The columns of the fields that the kernel reports, in its order, followed by known fields that it does not report, which are
+/// absent. If nothing has been read yet, the columns of all known fields.
 pub(super) fn columns(fields: &Fields) -> Vec<Column<MappingRows>> {
     if fields.is_empty() {
         return KNOWN.iter().enumerate().map(|(place, known)| known_column(place, known)).collect();
@@ -100,7 +100,7 @@ pub(super) fn columns(fields: &Fields) -> Vec<Column<MappingRows>> {
     given.chain(missing.map(|(place, known)| known_column(place, known).on_request())).collect()
 }
 
-/// Whether this is the column of a field that the kernel gives.
+/// Whether this is the column of a field that the kernel reports.
 pub(super) fn is_given(column: &Column<MappingRows>) -> bool {
     !column.is_on_request
         && match column.needs {
@@ -122,7 +122,7 @@ fn known_column(place: usize, known: &'static KnownField) -> Column<MappingRows>
     if known.adds { column.aggregated(Aggregation::Sum) } else { column }
 }
 
-/// The column of a field that nobody here knows.
+/// The column of an unknown field.
 fn future_column(fields: &Fields, id: FieldId) -> Column<MappingRows> {
     let (kind, get): (ColumnKind, Getter<MappingRows>) = match fields.unit(id) {
         FieldUnit::Bytes => (ColumnKind::Bytes, |row, id| bytes_cell(row, Some(FieldId::from_number(id)))),
@@ -133,7 +133,7 @@ fn future_column(fields: &Fields, id: FieldId) -> Column<MappingRows> {
     column.head.id = Cow::Owned(fields.key(id).to_owned());
     column.head.title = Cow::Owned(fields.name(id).to_owned());
     column.argument = id.number();
-    // Only what is in kB is sure to be an amount.
+    // Only a field in kB is certain to be an amount.
     if kind == ColumnKind::Bytes { column.aggregated(Aggregation::Sum) } else { column }
 }
 

@@ -40,12 +40,12 @@ impl ProcessPages {
     }
 }
 
-/// How much of a part is present, from 0 to 1.
+/// The share of a part that is present, from 0 to 1.
 fn present_share(part: &TablePart) -> Option<f64> {
     percent(part.present.0, part.size.0).map(|share| share / 100.0)
 }
 
-/// What is most worth knowing about a part; plain anonymous pages have no mark.
+/// The most important mark of a part; plain anonymous pages have none.
 fn mark(part: &TablePart) -> Option<Mark> {
     let marks = [(part.swapped, SWAPPED), (part.zero, ZERO), (part.huge, HUGE), (part.file, FILE)];
     marks.into_iter().find(|(amount, _)| amount.0 > 0).map(|(_, mark)| mark)
@@ -54,22 +54,23 @@ fn mark(part: &TablePart) -> Option<Mark> {
 /// The columns of the page tables.
 pub const COLUMNS: &[Column<MappingRows>] = &[
     col!(sum "map_present", "Present", Bytes, |row| amount(row, |sum| sum.present),
-        "in RAM and in the page tables, zero pages too, from --map (PAGEMAP_SCAN or pagemap)",
+        "in RAM and in the page tables, including zero pages, from --map (PAGEMAP_SCAN or pagemap)",
         needing(TABLES), on_request()),
     col!(sum "map_swapped", "Swapped", Bytes, |row| amount(row, |sum| sum.swapped),
-        "with an entry that is not a page: in swap, or being migrated, from --map", needing(TABLES), on_request()),
+        "in swap or being migrated, from --map", needing(TABLES), on_request()),
     col!(sum "map_file", "File-backed", Bytes, |row| amount(row, |sum| sum.file),
-        "present, and of a file or of shared memory, from --map", needing(TABLES), on_request()),
+        "present, and part of a file or of shared memory, from --map", needing(TABLES), on_request()),
     col!(sum "map_zero", "Zero page", Bytes, |row| amount_of_kind(row, |sum| sum.zero),
         "present, and the zero page, which costs no memory, from --map", needing(TABLES), on_request()),
     col!(sum "map_huge", "Huge", Bytes, |row| amount_of_kind(row, |sum| sum.huge),
-        "present, and mapped by huge page table entries, from --map", needing(TABLES), on_request()),
+        "present and mapped with huge page table entries, from --map", needing(TABLES), on_request()),
     col!(new "page_map", "Page map", Strip(&[FILE, HUGE, ZERO, SWAPPED]), |row| strip(row),
-        "a character for each part: . not present, 1 to 9 tenths of it, # all of it, from --map",
+        "one character per part: . not present, 1 to 9 tenths present, # all present, from --map",
         needing(TABLES), on_request()),
 ];
 
-const NOT_KNOWN: Absent = Absent::new(Reason::Unsupported, "this kernel has no PAGEMAP_SCAN, which reports it");
+const NOT_KNOWN: Absent =
+    Absent::new(Reason::Unsupported, "only PAGEMAP_SCAN reports it, and this kernel does not have it");
 
 fn pages(row: &MappingRow) -> Figure<(&ProcessPages, &MappingPages)> {
     let process = row.process.pages.as_ref().ok_or(NOT_READ)?;
