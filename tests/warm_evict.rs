@@ -329,7 +329,7 @@ fn a_signal_ends_lock_before_it_reports_locked_memory() {
 }
 
 #[test]
-fn pages_that_tmpfs_holds_need_no_additional_memory_to_be_locked() {
+fn locking_what_tmpfs_already_holds_needs_no_additional_memory() {
     let Some(known) = locked_file(&memory(), 8 * page_size().bytes(), runs(&[(0, 8)])) else { return };
     let open = OpenFile::open(known.file.path()).unwrap();
     let mut room = Room::of(Bytes(0));

@@ -29,8 +29,7 @@ pub(crate) struct DemoArgs {
     /// Create the file here instead of in a temporary directory on disk
     #[arg(long, value_name = "PATH")]
     file: Option<PathBuf>,
-    /// Replace the file of --file if it exists. The old file is lost: the new one is removed at the end, except with
-    /// --keep
+    /// Replace the file of --file if it exists. It is not restored: the new file is removed at the end unless --keep is given
     #[arg(long, requires = "file")]
     force: bool,
     /// Keep the file at the end
