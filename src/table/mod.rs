@@ -14,6 +14,7 @@ mod order;
 mod source;
 mod total;
 
+#[cfg(feature = "cli")]
 pub(crate) use cell::digit;
 pub use cell::{Cell, Difference, FlagRuns, OwnedCell, SizeUnit};
 pub use change::{Compared, Fate, Look, compare, difference};
