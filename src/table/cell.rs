@@ -5,8 +5,8 @@
 use std::io::Write;
 use std::time::SystemTime;
 
-use super::column::StripCell;
 use super::escape;
+use super::strip::{StripCell, digit};
 use crate::units::{Absent, Bytes, Figure, Human, Pages};
 
 /// The value of one column in one row.
@@ -175,17 +175,6 @@ impl<'r> Cell<'r> {
             Cell::Strip(cells) => cells.iter().for_each(|cell| out.push(digit(cell.share))),
             Cell::Flags(_) | Cell::Absent(_) => out.push(b'-'),
         }
-    }
-}
-
-/// The character for a share in a strip of text: `.` and `#` for nothing and everything, so that a reader can trust the two
-/// ends, and tenths between, rounded down; `1` is anything up to two tenths.
-pub(crate) fn digit(share: Option<f64>) -> u8 {
-    match share {
-        None => b'?',
-        Some(share) if share <= 0.0 => b'.',
-        Some(share) if share >= 1.0 => b'#',
-        Some(share) => b'0' + ((share * 10.0) as u8).clamp(1, 9),
     }
 }
 

@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 
 use super::cell::Cell;
+use super::strip::Mark;
 use crate::error::{Error, ErrorKind, Result, Subject};
 
 /// A kind of row.
@@ -113,52 +114,6 @@ impl ColumnKind {
     pub fn is_left_aligned(self) -> bool {
         !self.has_figures() && !matches!(self, ColumnKind::Address | ColumnKind::Change)
     }
-}
-
-/// A mark that a cell of a strip can have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Mark {
-    /// Its letter on the line below the strip, if there is no colour.
-    pub letter: char,
-    /// Its colour.
-    pub colour: Colour,
-    /// What it means, for the legend.
-    pub meaning: &'static str,
-}
-
-/// The colours of marks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs, reason = "a colour is its name")]
-pub enum Colour {
-    Red,
-    Green,
-    Yellow,
-    Blue,
-    Magenta,
-    Cyan,
-}
-
-impl Colour {
-    /// The colour's name.
-    pub fn word(self) -> &'static str {
-        match self {
-            Colour::Red => "red",
-            Colour::Green => "green",
-            Colour::Yellow => "yellow",
-            Colour::Blue => "blue",
-            Colour::Magenta => "magenta",
-            Colour::Cyan => "cyan",
-        }
-    }
-}
-
-/// One cell of a strip.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct StripCell {
-    /// How full it is, from 0 to 1; absent if that is not known.
-    pub share: Option<f64>,
-    /// Its mark.
-    pub mark: Option<Mark>,
 }
 
 /// What a total or a group may do with a column.

@@ -12,19 +12,20 @@ mod filter;
 mod group;
 mod order;
 mod source;
+mod strip;
 mod total;
 
-#[cfg(feature = "cli")]
-pub(crate) use cell::digit;
 pub use cell::{Cell, Difference, FlagRuns, OwnedCell, SizeUnit};
 pub use change::{Compared, Fate, Look, compare, difference};
 pub use column::{
-    Aggregation, Colour, Column, ColumnHead, ColumnKind, ColumnList, Getter, Mark, RowKind, StripCell, columns_help,
-    find, select, unknown,
+    Aggregation, Column, ColumnHead, ColumnKind, ColumnList, Getter, RowKind, columns_help, find, select, unknown,
 };
 pub(crate) use column::{before_the_name, col};
 pub use filter::{Expression, Filter, FilterError};
 pub use group::{Group, Grouping, Groups};
 pub use order::{Order, Ranking};
 pub use source::{Named, Progress, Rows, Section, Source, Stop};
+#[cfg(feature = "cli")]
+pub(crate) use strip::digit;
+pub use strip::{Colour, Mark, StripCell};
 pub use total::{TotalCell, TotalRow, Totals};
