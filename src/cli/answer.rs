@@ -8,8 +8,9 @@ use clap::builder::PossibleValuesParser;
 
 use super::config::Configured;
 use super::report::Report;
+use super::run::Done;
+use super::screen;
 use super::signals::Signals;
-use super::{Done, screen};
 use crate::query::{Default, Query, Total, execute};
 use crate::render::{FORMATS, Format, Presentation};
 use crate::table::{ColumnList, SizeUnit, Source, Stop};

@@ -20,15 +20,37 @@ use std::ops::Range;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use clap::Args;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{GlobalArgs, SUBCOMMANDS, Subcommand};
 use crate::error::{Error, ErrorKind, Subject};
 use crate::table::SizeUnit;
 
 /// As much as is read.
 const LONGEST: u64 = 1 << 20;
+
+/// What every subcommand takes.
+#[derive(Debug, Default, Args)]
+pub(crate) struct GlobalArgs {
+    /// Read the default columns and units from FILE, not from ~/.config/rmap/config.toml
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "no_config")]
+    config: Option<PathBuf>,
+    /// Read no configuration file
+    #[arg(long, global = true)]
+    no_config: bool,
+}
+
+/// A subcommand that the file may have a section for.
+#[derive(Clone, Copy)]
+pub(crate) struct Configurable {
+    /// The name of its section.
+    pub(super) name: &'static str,
+    /// The names of its columns.
+    pub(super) columns: fn() -> Vec<String>,
+    /// The name of the column that is meant by another spelling.
+    pub(super) column_called: fn(&str) -> &str,
+}
 
 /// What the section of a subcommand says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -55,10 +77,10 @@ enum Unit {
 }
 
 /// Reads what the file says about a subcommand.
-pub(super) fn read(global: &GlobalArgs, subcommand: &Subcommand) -> Result<Configured, Error> {
+pub(super) fn read(global: &GlobalArgs, name: &str, configurable: &[Configurable]) -> Result<Configured, Error> {
     let Some((path, text)) = read_file(global)? else { return Ok(Configured::default()) };
-    let mut sections = Text { path: &path, text: &text }.parse()?;
-    Ok(sections.remove(subcommand.name).unwrap_or_default())
+    let mut sections = Text { path: &path, text: &text, configurable }.parse()?;
+    Ok(sections.remove(name).unwrap_or_default())
 }
 
 /// The path and text of the file; none if there is none to read.
@@ -100,10 +122,11 @@ fn default_path() -> Option<PathBuf> {
     Some(config.join("rmap/config.toml"))
 }
 
-/// A file's text and where it is from.
+/// A file's text, where it is from, and which sections it may have.
 struct Text<'t> {
     path: &'t Path,
     text: &'t str,
+    configurable: &'t [Configurable],
 }
 
 impl Text<'_> {
@@ -115,9 +138,8 @@ impl Text<'_> {
     }
 
     fn section(&self, name: &Spanned<String>, section: Section) -> Result<(String, Configured), Error> {
-        let configurable = || SUBCOMMANDS.iter().filter(|subcommand| !subcommand.is_hidden);
-        let Some(subcommand) = configurable().find(|subcommand| subcommand.name == name.as_ref()) else {
-            let known: Vec<&str> = configurable().map(|subcommand| subcommand.name).collect();
+        let Some(subcommand) = self.configurable.iter().find(|subcommand| subcommand.name == name.as_ref()) else {
+            let known: Vec<&str> = self.configurable.iter().map(|subcommand| subcommand.name).collect();
             let error = self.error(name.span(), format!("unknown section '{}'", name.as_ref()));
             return Err(error.with_advice(format!("the sections are {}", known.join(", "))));
         };
@@ -135,7 +157,7 @@ impl Text<'_> {
     }
 
     /// The name of a column, if the subcommand has it.
-    fn column(&self, subcommand: &Subcommand, name: &Spanned<String>) -> Result<String, Error> {
+    fn column(&self, subcommand: &Configurable, name: &Spanned<String>) -> Result<String, Error> {
         let typed = name.as_ref().to_ascii_lowercase();
         let id = (subcommand.column_called)(&typed).to_owned();
         let known = (subcommand.columns)();
@@ -164,7 +186,10 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<BTreeMap<String, Configured>, String> {
-        Text { path: Path::new("/c.toml"), text }.parse().map_err(|error| error.to_string())
+        let configurable: Vec<Configurable> = crate::cli::configurable().collect();
+        Text { path: Path::new("/c.toml"), text, configurable: &configurable }
+            .parse()
+            .map_err(|error| error.to_string())
     }
 
     #[test]

@@ -13,18 +13,19 @@ mod peers;
 mod pid;
 mod progress;
 mod report;
+mod run;
 mod screen;
 mod signals;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{ArgMatches, Args, FromArgMatches};
 
 use crate::table::Stop;
-use config::Configured;
+use config::{Configurable, GlobalArgs};
 use report::{Report, SUCCESS, USAGE};
+use run::{Done, Subcommand};
 
 /// Every subcommand, in the order of `--help`.
 const SUBCOMMANDS: &[Subcommand] = &[
@@ -36,79 +37,6 @@ const SUBCOMMANDS: &[Subcommand] = &[
     Subcommand::of::<effects::LockArgs>(),
     Subcommand::of::<demo::RemoveAtEndArgs>(),
 ];
-
-/// The result of a subcommand.
-pub(crate) type Done = Result<(), Stop>;
-
-/// What a subcommand takes and does.
-pub(crate) trait Run: Args {
-    /// Its name.
-    const NAME: &'static str;
-    /// One line about it.
-    const ABOUT: &'static str;
-    /// Whether it is for rmap's own use.
-    const IS_HIDDEN: bool = false;
-
-    /// What follows its options in `--help`: its columns, and examples.
-    fn help() -> String {
-        String::new()
-    }
-
-    /// The names of its columns, which its section of the configuration file may use.
-    fn columns() -> Vec<String> {
-        Vec::new()
-    }
-
-    /// The name of the column that the configuration file means by `name`.
-    fn column_called(name: &str) -> &str {
-        name
-    }
-
-    /// Carries it out.
-    fn run(self, configured: &Configured, report: &mut Report) -> Done;
-}
-
-/// A subcommand, whatever it takes.
-pub(crate) struct Subcommand {
-    name: &'static str,
-    about: &'static str,
-    is_hidden: bool,
-    augment: fn(clap::Command) -> clap::Command,
-    help: fn() -> String,
-    columns: fn() -> Vec<String>,
-    column_called: fn(&str) -> &str,
-    run: fn(&ArgMatches, &Configured, &mut Report) -> Result<Done, clap::Error>,
-}
-
-impl Subcommand {
-    const fn of<A: Run>() -> Subcommand {
-        Subcommand {
-            name: A::NAME,
-            about: A::ABOUT,
-            is_hidden: A::IS_HIDDEN,
-            augment: A::augment_args,
-            help: A::help,
-            columns: A::columns,
-            column_called: A::column_called,
-            run: |matches, configured, report| A::from_arg_matches(matches).map(|args| args.run(configured, report)),
-        }
-    }
-
-    fn command(&self) -> clap::Command {
-        (self.augment)(clap::Command::new(self.name)).about(self.about).hide(self.is_hidden).after_help((self.help)())
-    }
-}
-
-/// What every subcommand takes.
-#[derive(Debug, Default, Args)]
-pub(crate) struct GlobalArgs {
-    /// Read the default columns and units from FILE, not from ~/.config/rmap/config.toml
-    #[arg(long, global = true, value_name = "FILE", conflicts_with = "no_config")]
-    config: Option<PathBuf>,
-    /// Read no configuration file
-    #[arg(long, global = true)]
-    no_config: bool,
-}
 
 /// Runs the command with these arguments, the name of the program first, and gives its exit status.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
@@ -145,10 +73,16 @@ fn parse_and_run(arguments: &[OsString], report: &mut Report) -> Result<Done, cl
 
 fn run_subcommand(subcommand: &Subcommand, matches: &ArgMatches, report: &mut Report) -> Result<Done, clap::Error> {
     let global = GlobalArgs::from_arg_matches(matches)?;
-    match config::read(&global, subcommand) {
+    let configurable: Vec<Configurable> = configurable().collect();
+    match config::read(&global, subcommand.name, &configurable) {
         Ok(configured) => (subcommand.run)(matches, &configured, report),
         Err(error) => Ok(Err(Stop::Usage(error))),
     }
+}
+
+/// The subcommands that the configuration file may have a section for.
+fn configurable() -> impl Iterator<Item = Configurable> {
+    SUBCOMMANDS.iter().filter(|subcommand| !subcommand.is_hidden).map(Subcommand::configurable)
 }
 
 /// The whole command, with the columns of each view in its help.

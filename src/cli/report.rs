@@ -3,7 +3,6 @@
 use std::io::{self, Write};
 use std::time::Instant;
 
-use super::Done;
 use super::progress::ProgressLine;
 use super::signals::Signals;
 use crate::error::{Error, ErrorKind, Subject};
@@ -38,7 +37,7 @@ impl Report {
     }
 
     /// The exit status. A reader that went away (a broken pipe) has seen what it wanted.
-    pub(super) fn status(&self, done: Done) -> u8 {
+    pub(super) fn status(&self, done: Result<(), Stop>) -> u8 {
         match done {
             Ok(()) | Err(Stop::Enough) if self.failed => INCOMPLETE,
             Ok(()) | Err(Stop::Enough) => SUCCESS,

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::Done;
 use crate::error::{Error, Subject};
 use crate::kernel::signal::is_ignored;
 use crate::table::Stop;
@@ -64,7 +63,7 @@ impl Signals {
     ///
     /// # Errors
     /// [`Stop::Signal`].
-    pub(crate) fn check(&self) -> Done {
+    pub(crate) fn check(&self) -> Result<(), Stop> {
         self.received().map_or(Ok(()), |signal| Err(Stop::Signal(signal)))
     }
 
@@ -72,7 +71,7 @@ impl Signals {
     ///
     /// # Errors
     /// [`Stop::Signal`], as soon as one comes.
-    pub(crate) fn wait_until(&self, end: Instant) -> Done {
+    pub(crate) fn wait_until(&self, end: Instant) -> Result<(), Stop> {
         loop {
             self.check()?;
             let left = end.saturating_duration_since(Instant::now());
