@@ -8,103 +8,21 @@ mod derived;
 mod fields;
 mod pages;
 pub mod presets;
+mod row;
 mod source;
-
-use std::sync::Arc;
+mod strips;
 
 use super::processes::Owner;
-use super::shared::{self, OfProcess};
-use crate::join::MappingCache;
-use crate::process::{Deleted, Mapping, ProcessMappings};
-use crate::table::{Cell, Column, RowKind, col};
-use crate::units::{Absent, Figure, Reason};
+use super::shared;
+use crate::table::{Cell, Column, col};
+use crate::units::Figure;
+use row::NOT_READ;
 
 /// A column of this view.
 type C = Column<MappingRows>;
 
+pub use row::{MappingNeed, MappingRow, MappingRows};
 pub use source::{AddressRange, MappingSource};
-
-/// Mappings.
-pub struct MappingRows;
-
-/// What has to be read for a column.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MappingNeed {
-    /// This field of smaps, or what gives the same.
-    Field(&'static str),
-    /// Every field of smaps.
-    EveryField,
-    /// Whether the file still has its name.
-    Deleted,
-    /// The file in the page cache.
-    PageCache,
-    /// The page tables.
-    PageTables,
-    /// The user and the control group of the process.
-    Owner,
-}
-
-/// One mapping.
-#[derive(Clone)]
-pub struct MappingRow {
-    process: Arc<ReadProcess>,
-    place: u32,
-}
-
-/// A process that was read, and what was joined with its mappings, one for one.
-struct ReadProcess {
-    read: ProcessMappings,
-    known: fields::KnownIds,
-    deleted: std::collections::HashMap<u64, Deleted>,
-    cache: Option<Vec<Figure<MappingCache>>>,
-    pages: Option<pages::ProcessPages>,
-    owner: Option<Owner>,
-}
-
-impl RowKind for MappingRows {
-    type Row = MappingRow;
-    type Need = MappingNeed;
-    const ROWS: &'static str = "mappings";
-    const LARGEST_BY: &'static str = "rss";
-    const HAS_PROCESSES: bool = true;
-
-    fn identity(row: &MappingRow) -> Vec<u8> {
-        let Some(mapping) = row.mapping() else { return Vec::new() };
-        let process = &row.process.read.identity;
-        let start_time = process.start_time.unwrap_or_default().to_ne_bytes();
-        [&process.pid.to_ne_bytes()[..], &start_time, &mapping.start().to_ne_bytes(), mapping.path()].concat()
-    }
-
-    fn process(row: &MappingRow) -> Option<u32> {
-        Some(row.process.read.identity.pid)
-    }
-
-    fn columns_called(name: &str, table: &[Column<Self>]) -> Option<Vec<String>> {
-        let fields = table.iter().filter(|column| fields::is_given(column)).map(|column| column.id().to_owned());
-        (name == presets::FIELDS).then(|| fields.collect())
-    }
-}
-
-impl MappingRow {
-    /// The mapping itself. It is there: rows are made of the mappings that there are.
-    fn mapping(&self) -> Option<Mapping<'_>> {
-        self.process.read.mappings.get(self.place as usize)
-    }
-
-    /// A cell of the mapping.
-    fn cell<'r>(&'r self, take: impl FnOnce(Mapping<'r>) -> Cell<'r>) -> Cell<'r> {
-        self.mapping().map_or(Cell::Absent(NOT_GIVEN), take)
-    }
-}
-
-impl OfProcess for MappingRow {
-    fn pid(&self) -> Cell<'_> {
-        Cell::Count(self.process.read.identity.pid.into())
-    }
-}
-
-const NOT_GIVEN: Absent = Absent::new(Reason::Unsupported, "the kernel does not give it for this mapping");
-const NOT_READ: Absent = Absent::new(Reason::NotApplicable, "it was not read");
 
 /// The columns that come from the first line of a mapping in smaps, and from the process.
 const HEAD_COLUMNS: &[Column<MappingRows>] = &[

@@ -2,7 +2,7 @@
 //! of.
 
 use super::fields::{figure, flags};
-use super::{MappingNeed, MappingRow, MappingRows, NOT_GIVEN};
+use super::row::{MappingNeed, MappingRow, MappingRows, NOT_GIVEN};
 use crate::process::{Deleted, Mapping, MappingKind, flags_in_words};
 use crate::table::{Cell, Column, col};
 use crate::units::{Absent, Reason};

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::pages::ProcessPages;
-use super::{MappingNeed, MappingRow, MappingRows, ReadProcess, columns, fields, known_columns, presets};
+use super::row::{MappingNeed, MappingRow, MappingRows, ReadProcess};
+use super::strips::ProcessPages;
+use super::{columns, fields, known_columns, presets};
 use crate::error::{Error, ErrorKind};
 use crate::join::measure_mappings;
 use crate::pagecache::Engine;
@@ -157,7 +158,7 @@ impl MappingSource {
             None
         });
         let process = Arc::new(ReadProcess {
-            known: fields::KnownIds::of(&self.fields),
+            known: fields::known_ids(&self.fields),
             deleted: if needs(MappingNeed::Deleted) { deleted(&process, &read) } else { HashMap::new() },
             owner: needs(MappingNeed::Owner).then(|| Owner::read(&process)),
             pages: pages.map(ProcessPages::new),
