@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+#[path = "tidy/imports.rs"]
+mod imports;
+
 /// What each floor may use, besides itself. `a <- b` reads "b may use a"; nothing points back.
 ///
 /// units <- kernel <- process, pagecache, machine <- join <- control, laboratory <- views <- query <- cli
@@ -59,6 +62,22 @@ fn no_floor_uses_one_above_it() {
         }
     }
     assert!(wrong.is_empty(), "arrows that point back:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn no_file_imports_another_in_a_circle() {
+    let sources: Vec<_> = sources().into_iter().map(|(path, text)| (path, production_part(&text))).collect();
+    let imports = imports::imports(&sources);
+    let circles = imports::circles(&imports);
+    let mut report = String::new();
+    for circle in &circles {
+        report.push_str("a circle:\n");
+        for file in circle {
+            let used: Vec<_> = imports[file].iter().filter(|used| circle.contains(used)).collect();
+            report.push_str(&format!("  {} imports {used:?}\n", file.display()));
+        }
+    }
+    assert!(circles.is_empty(), "{report}");
 }
 
 #[test]
