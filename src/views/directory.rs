@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::file::{FileRow, Files, advised, kind_of};
+use super::file::{FileRow, Files, advised};
 use super::shared::{self, Count, InPageCache};
 use crate::error::{Error, Subject};
 use crate::join::{ChosenFiles, Marks, Message, Sender};
@@ -228,7 +228,7 @@ impl DirectorySource {
 fn report_unknown(tally: &Tally, rows: &mut dyn Rows<Directories>) {
     if let (Some(why), count) = (tally.cached.why, tally.cached.missing) {
         let subject = Subject::Words(format!("{count} of {}", files(tally.files)));
-        rows.failure(advised(Error::new(subject, kind_of(why), why.to_string())));
+        rows.failure(advised(Error::absent(subject, why)));
     }
 }
 
