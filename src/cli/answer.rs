@@ -12,7 +12,7 @@ use super::run::Done;
 use super::screen;
 use super::signals::Signals;
 use crate::query::{Default, Query, Total, execute};
-use crate::render::{FORMATS, Format, Presentation};
+use crate::render::{FORMATS, Format, Presentation, TABLE};
 use crate::table::{ColumnList, SizeUnit, Source, Stop};
 
 /// Which rows and columns of the answer are shown, and how.
@@ -104,7 +104,7 @@ impl AnswerArgs {
         let short = [(self.json, "json"), (self.jsonl, "jsonl"), (self.csv, "csv")];
         let named = self.format.as_deref().or(short.iter().find(|(typed, _)| *typed).map(|(_, name)| *name));
         let find = |name| FORMATS.iter().find(|format| format.name == name);
-        named.and_then(find).unwrap_or(&FORMATS[0])
+        named.and_then(find).unwrap_or(&TABLE)
     }
 
     /// The same arguments with another format.
@@ -145,8 +145,6 @@ impl AnswerArgs {
             top: self.top,
             total: if self.total { Total::Row } else { Total::None },
             every: self.every.map(|every| every.0),
-            is_json: format.is_json,
-            has_headings: format.has_headings,
             ..match default {
                 Default::All => Query::all(),
                 default => Query { default, ..Query::all() },

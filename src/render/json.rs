@@ -106,6 +106,10 @@ impl Sink for JsonSink<'_> {
         self.out.flush()
     }
 
+    fn is_json(&self) -> bool {
+        true
+    }
+
     fn row_writer(&self) -> Option<Arc<dyn RowWriter>> {
         let rows: Arc<JsonRows> = self.rows.clone();
         if rows.has_lists { None } else { Some(rows) }
@@ -160,6 +164,10 @@ impl Sink for JsonLinesSink<'_> {
 
     fn finish(&mut self) -> io::Result<()> {
         self.out.flush()
+    }
+
+    fn is_json(&self) -> bool {
+        true
     }
 
     fn row_writer(&self) -> Option<Arc<dyn RowWriter>> {

@@ -266,6 +266,10 @@ impl Sink for TextSink<'_> {
         self.out.flush()
     }
 
+    fn has_headings(&self) -> bool {
+        true
+    }
+
     fn row_writer(&self) -> Option<Arc<dyn RowWriter>> {
         let lines = self.settled.clone()?;
         Some(lines)

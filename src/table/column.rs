@@ -293,7 +293,7 @@ impl std::str::FromStr for ColumnList {
             Some(rest) => (true, rest),
             None => (false, text),
         };
-        let mut ids: Vec<String> = Vec::new();
+        let mut columns = ColumnList { ids: Vec::new(), adds };
         for id in list.split(',').map(|id| id.trim().to_ascii_lowercase()) {
             if id.is_empty() {
                 return Err("a column name is empty: write a list such as size,rss or +pss".to_owned());
@@ -301,16 +301,27 @@ impl std::str::FromStr for ColumnList {
             if id.starts_with('+') {
                 return Err("the + goes before the whole list: +rss,pss".to_owned());
             }
-            // A column named twice is shown once: JSON cannot have a key twice.
-            if !ids.contains(&id) {
-                ids.push(id);
-            }
+            columns.push(id);
         }
-        Ok(ColumnList { ids, adds })
+        Ok(columns)
     }
 }
 
 impl ColumnList {
+    /// These columns, each once, in place of the default ones.
+    pub fn of(ids: &[&str]) -> ColumnList {
+        let mut list = ColumnList { ids: Vec::new(), adds: false };
+        ids.iter().for_each(|id| list.push(id.to_ascii_lowercase()));
+        list
+    }
+
+    /// Adds a name. A column that is named twice is shown once: JSON cannot have a key twice.
+    fn push(&mut self, id: String) {
+        if !self.ids.contains(&id) {
+            self.ids.push(id);
+        }
+    }
+
     /// The names to be shown, given the default ones.
     pub fn over(&self, default: &[String]) -> Vec<String> {
         if !self.adds {

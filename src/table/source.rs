@@ -2,6 +2,7 @@
 //!
 //! What a source reads, and from where, is in [`crate::views`]; what becomes of its rows, in [`crate::query`].
 
+use std::fmt;
 use std::io;
 use std::time::SystemTime;
 
@@ -129,6 +130,29 @@ impl Stop {
     /// A request that does not make sense.
     pub fn usage(about: &str, why: impl Into<std::borrow::Cow<'static, str>>) -> Stop {
         Stop::Usage(Error::new(Subject::Words(about.to_owned()), ErrorKind::Refused, why))
+    }
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Stop::Usage(error) | Stop::Failed(error) => error.fmt(out),
+            Stop::Filter(error) => error.fmt(out),
+            Stop::Output(error) => write!(out, "the answer could not be written: {error}"),
+            Stop::Signal(signal) => write!(out, "ended by signal {signal}"),
+            Stop::Enough => out.write_str("all rows that were requested have come"),
+        }
+    }
+}
+
+impl std::error::Error for Stop {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            // It says what the error says.
+            Stop::Usage(error) | Stop::Failed(error) => error.source(),
+            Stop::Output(error) => Some(error),
+            Stop::Filter(_) | Stop::Signal(_) | Stop::Enough => None,
+        }
     }
 }
 

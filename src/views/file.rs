@@ -7,10 +7,10 @@
 use std::io;
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::shared::{self, Count, InPageCache, OfFile};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Subject};
 use crate::join::{ChosenFiles, Marks, Message, Sender};
 use crate::pagecache::walk::{Place, Visitor};
 use crate::pagecache::{Engine, FileReport, OpenFile};
@@ -251,6 +251,21 @@ pub struct FileSource {
     pub terse: bool,
 }
 
+impl FileSource {
+    /// Measures these files as a whole.
+    pub fn of(paths: impl IntoIterator<Item = impl Into<PathBuf>>) -> FileSource {
+        FileSource::new(ChosenFiles::named(paths.into_iter().map(Into::into).collect()))
+    }
+
+    /// Measures the files that are meant.
+    pub fn new(chosen: ChosenFiles) -> FileSource {
+        FileSource { chosen, base_name: false, only_cached: false, cells: CELLS, terse: false }
+    }
+}
+
+/// Into how many parts a strip cuts a file if nothing else is requested.
+const CELLS: usize = 80;
+
 impl Source for FileSource {
     type Kind = Files;
 
@@ -394,17 +409,7 @@ fn mark(engine: &Engine, file: &OpenFile, portion: &Portion) -> Option<Mark> {
 
 /// The failure of a file that was opened and whose figures are absent.
 pub(super) fn unmeasured(path: &Path, absent: Absent) -> Error {
-    Error::path(path, kind_of(absent), absent.to_string())
-}
-
-/// The kind of failure that an absent figure is.
-pub(super) fn kind_of(absent: Absent) -> ErrorKind {
-    match absent.reason {
-        Reason::Denied => ErrorKind::Denied,
-        Reason::Changed => ErrorKind::Changed,
-        Reason::Vanished => ErrorKind::NotFound,
-        _ => ErrorKind::Unsupported,
-    }
+    Error::absent(Subject::Path(path.to_owned()), absent)
 }
 
 /// The failure of a file with what the user can do about it, if it does not say so itself.

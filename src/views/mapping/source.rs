@@ -66,6 +66,21 @@ pub struct MappingSource {
     pub fields: Fields,
 }
 
+impl MappingSource {
+    /// Reads the mappings of one process of this machine.
+    pub fn of(pid: u32) -> MappingSource {
+        MappingSource::new(ProcRoot::live(), ProcessChoice::of(pid))
+    }
+
+    /// Reads all mappings of these processes.
+    pub fn new(root: ProcRoot, processes: ProcessChoice) -> MappingSource {
+        MappingSource { root, processes, range: AddressRange::ALL, cells: CELLS, fields: Fields::new() }
+    }
+}
+
+/// Into how many parts a strip cuts a mapping if nothing else is requested.
+const CELLS: usize = 80;
+
 impl Source for MappingSource {
     type Kind = MappingRows;
 
