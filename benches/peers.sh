@@ -41,6 +41,7 @@ pmap procps
 taskset util-linux
 LIST
 has pcstat || note "pcstat is not on the PATH, and is left out (Debian has no package of it: github.com/tobert/pcstat)"
+has pagers || note "pagers is not on the PATH, and is left out (cargo install pagers)"
 [ -x /usr/bin/time ] || note "/usr/bin/time is not installed: peak memory is left out (apt-get install time)"
 
 cargo build --release --locked --bin rmap --example bare_mincore --example hold_pages --example many_mappings >&2
@@ -161,7 +162,9 @@ measure_sparse() {
     add "page map" "$rmap pcstat $map $file"
     add vmtouch "vmtouch $file"
     add pcstat "pcstat $file"
+    add pagers "pagers query -o kv $file"
     measure
+    within "1 TiB sparse, 256 MiB cached" summary pagers 1.0
     for what in summary "page map"; do
         for peer in vmtouch pcstat; do faster "1 TiB sparse, 256 MiB cached" "$what" "$peer" 1000; done
     done
@@ -174,7 +177,9 @@ measure_full() {
     add "page map" "$rmap pcstat $map $file"
     add vmtouch "vmtouch $file"
     add pcstat "pcstat $file"
+    add pagers "pagers query -o kv $file"
     measure
+    within "2 GiB, fully cached" summary pagers 1.0
     for what in summary "page map"; do faster "2 GiB, fully cached" "$what" vmtouch 8; done
 }
 
@@ -186,7 +191,9 @@ measure_scattered() {
     add "page map" "$rmap pcstat $map $file"
     add "bare mincore" "$programs/bare_mincore $file"
     add summary "$rmap pcstat $file"
+    add pagers "pagers query -o kv $file"
     measure
+    within "$shape" summary pagers 1.0
     within "$shape" "page map, one core" "bare mincore, one core" 1.4
     within "$shape" "page map" "bare mincore" 1.0
     within "$shape" summary "bare mincore" 1.0
@@ -203,7 +210,9 @@ measure_tree() {
     add "-R --summary" "$rmap pcstat -R --summary $memory/tree"
     add "-R --summary -j 1" "$rmap pcstat -R --summary -j 1 $memory/tree"
     add "vmtouch -q" "vmtouch -q $memory/tree"
+    add pagers "pagers query -o kv $memory/tree"
     measure
+    within "$shape" "-R --summary" pagers 1.0
     faster "$shape" "-R --summary" "vmtouch -q" 4
     faster "$shape" "-R --summary -j 1" "vmtouch -q" 1.8
     peak "$shape" 32 "$rmap" pcstat -R --summary "$memory/tree"
@@ -214,7 +223,9 @@ measure_small() {
     echo small >"$file"
     add rmap "$rmap pcstat $file"
     add fincore "fincore $file"
+    add pagers "pagers query -o kv $file"
     measure 40
+    within "one small file" rmap pagers 1.0
     within "one small file" rmap fincore 1.0
 }
 
@@ -223,26 +234,30 @@ measure_process() {
     hold "$programs/many_mappings" 60000 || return 0
     pid=$said
     add "rmap pid, to a file" "$rmap pid $pid" "$memory/out"
+    add "rmap pid" "$rmap pid $pid"
+    add "cat smaps" "cat /proc/$pid/smaps"
     add "cat smaps, to a file" "cat /proc/$pid/smaps" "$memory/out"
     add "rmap pid, to a pipe" "$rmap pid $pid" pipe
     add "cat smaps, to a pipe" "cat /proc/$pid/smaps" pipe
     add "pmap -X" "pmap -X $pid"
     add "pmap -x" "pmap -x $pid"
-    add "--json" "$rmap pid --json $pid" pipe
-    add "-o $columns" "$rmap pid -o $columns $pid" pipe
+    add "--json" "$rmap pid --json $pid"
+    add "-o $columns" "$rmap pid -o $columns $pid"
     if knows pid --summary; then
         add "--summary" "$rmap pid --summary $pid" pipe
         add "cat smaps_rollup" "cat /proc/$pid/smaps_rollup" pipe
     fi
     measure
-    within "$shape" "rmap pid, to a file" "cat smaps, to a file" 1.25
-    within "$shape" "rmap pid, to a pipe" "cat smaps, to a pipe" 1.25
+    within "$shape" "rmap pid" "cat smaps" 1.15
+    within "$shape" "rmap pid, to a file" "cat smaps, to a file" 1.15
+    within "$shape" "rmap pid, to a pipe" "cat smaps, to a pipe" 1.15
     faster "$shape" "rmap pid, to a pipe" "pmap -X" 4
     faster "$shape" "rmap pid, to a pipe" "pmap -x" 1.5
-    within "$shape" "--json" "cat smaps, to a pipe" 1.4
-    within "$shape" "-o $columns" "cat smaps, to a pipe" 0.5
+    within "$shape" "--json" "cat smaps" 1.3
+    within "$shape" "-o $columns" "cat smaps" 0.4
     within "$shape" "--summary" "cat smaps_rollup" 1.3
     peak "$shape" 32 "$rmap" pid "$pid"
+    peak "$shape, --json" 32 "$rmap" pid --json "$pid"
 }
 
 measure_shell() {

@@ -1,6 +1,6 @@
 //! The programs in `examples/`: each is run, and its answer checked.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod common;
 

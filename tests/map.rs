@@ -101,6 +101,9 @@ fn the_help_has_the_legend() {
 #[test]
 fn a_strip_is_a_string_in_machine_formats() {
     let known = known_file(&memory(), 10 * page_size().bytes(), runs(&[(0, 1), (4, 3), (9, 1)]));
-    let row = rmap(["pcstat", "--map", "--json", known.file.path().to_str().unwrap()]).rows().remove(0);
+    let path = known.file.path().to_str().unwrap();
+    let row = rmap(["pcstat", "--map", "--json", path]).rows().remove(0);
+    assert_eq!((&row["page_map"], &row["cached"]), (&"#...###..#".into(), &5.into()));
+    let row = rmap(["pcstat", "--json", "-o", "page_map,cell_pages", path]).rows().remove(0);
     assert_eq!((&row["page_map"], &row["cell_pages"]), (&"#...###..#".into(), &1.into()));
 }

@@ -1,6 +1,6 @@
 //! The rules of this repository, as a test: what depends on what, where `unsafe` may be, what must be documented.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::fs;

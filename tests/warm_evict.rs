@@ -329,7 +329,7 @@ fn a_signal_ends_lock_at_once_and_nothing_is_said_to_be_locked_then() {
 }
 
 #[test]
-fn what_is_cached_already_needs_no_room_to_be_locked() {
+fn what_tmpfs_holds_already_needs_no_room_to_be_locked() {
     let Some(known) = locked_file(&memory(), 8 * page_size().bytes(), runs(&[(0, 8)])) else { return };
     let open = OpenFile::open(known.file.path()).unwrap();
     let mut room = Room::of(Bytes(0));

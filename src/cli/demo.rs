@@ -14,7 +14,6 @@ use super::screen;
 use super::signals::Signals;
 use crate::error::Error;
 use crate::laboratory::demo::{Demo, DemoRequest, Observation};
-use crate::laboratory::guard;
 use crate::query::Host;
 use crate::render::Presentation;
 use crate::table::escape::{error_line, escaped};
@@ -31,7 +30,7 @@ pub(crate) struct DemoArgs {
     /// Make the file here instead of in a temporary directory on disk
     #[arg(long, value_name = "PATH")]
     file: Option<PathBuf>,
-    /// Replace the file of --file if there is one
+    /// Replace the file of --file if it exists. It is not restored: the new file is removed at the end unless --keep is given
     #[arg(long, requires = "file")]
     force: bool,
     /// Leave the file in place
@@ -93,23 +92,6 @@ impl Run for DemoArgs {
             _ => {}
         }
         Ok(())
-    }
-}
-
-/// The hidden subcommand of the demo's guard.
-#[derive(Debug, Args)]
-pub(crate) struct RemoveAtEndArgs {
-    /// The file to remove, in the working directory; others are read from standard input.
-    file: PathBuf,
-}
-
-impl Run for RemoveAtEndArgs {
-    const NAME: &'static str = "remove-at-end";
-    const ABOUT: &'static str = "Removes a file when its standard input ends; the demo's guard against being killed";
-    const IS_HIDDEN: bool = true;
-
-    fn run(self, _: &Configured, _: &mut Report) -> Done {
-        guard::remove_at_end(&self.file)
     }
 }
 

@@ -35,7 +35,6 @@ const SUBCOMMANDS: &[Subcommand] = &[
     Subcommand::of::<effects::WarmArgs>(),
     Subcommand::of::<effects::EvictArgs>(),
     Subcommand::of::<effects::LockArgs>(),
-    Subcommand::of::<demo::RemoveAtEndArgs>(),
 ];
 
 /// Runs the command with these arguments, the name of the program first, and gives its exit status.
@@ -82,7 +81,7 @@ fn run_subcommand(subcommand: &Subcommand, matches: &ArgMatches, report: &mut Re
 
 /// The subcommands that the configuration file may have a section for.
 fn configurable() -> impl Iterator<Item = Configurable> {
-    SUBCOMMANDS.iter().filter(|subcommand| !subcommand.is_hidden).map(Subcommand::configurable)
+    SUBCOMMANDS.iter().map(Subcommand::configurable)
 }
 
 /// The whole command, with the columns of each view in its help.

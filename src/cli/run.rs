@@ -15,8 +15,6 @@ pub(crate) trait Run: Args {
     const NAME: &'static str;
     /// One line about it.
     const ABOUT: &'static str;
-    /// Whether it is for rmap's own use.
-    const IS_HIDDEN: bool = false;
 
     /// What follows its options in `--help`: its columns, and examples.
     fn help() -> String {
@@ -41,7 +39,6 @@ pub(crate) trait Run: Args {
 pub(crate) struct Subcommand {
     pub(super) name: &'static str,
     about: &'static str,
-    pub(super) is_hidden: bool,
     pub(super) augment: fn(clap::Command) -> clap::Command,
     help: fn() -> String,
     columns: fn() -> Vec<String>,
@@ -54,7 +51,6 @@ impl Subcommand {
         Subcommand {
             name: A::NAME,
             about: A::ABOUT,
-            is_hidden: A::IS_HIDDEN,
             augment: A::augment_args,
             help: A::help,
             columns: A::columns,
@@ -64,7 +60,7 @@ impl Subcommand {
     }
 
     pub(super) fn command(&self) -> clap::Command {
-        (self.augment)(clap::Command::new(self.name)).about(self.about).hide(self.is_hidden).after_help((self.help)())
+        (self.augment)(clap::Command::new(self.name)).about(self.about).after_help((self.help)())
     }
 
     /// What the configuration file may say about it.

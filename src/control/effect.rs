@@ -3,7 +3,7 @@
 use super::holders::Holder;
 use crate::error::{Error, ErrorKind};
 use crate::pagecache::{Change, FileReport};
-use crate::units::{Figure, Pages};
+use crate::units::{ByteRange, Figure, Pages};
 
 /// One file, before and after.
 #[derive(Debug)]
@@ -79,4 +79,13 @@ pub(super) fn refuse_unmeasured(report: &FileReport) -> Result<(), Error> {
         ErrorKind::Denied => error.with_advice("nothing was done; run as the owner of the file or as root"),
         _ => error.with_advice("nothing was done"),
     })
+}
+
+/// The error for a range that starts past the end of the file.
+pub(super) fn refuse_empty_range(report: &FileReport, range: ByteRange) -> Result<(), Error> {
+    if range.offset == 0 || range.offset < report.size.0 {
+        return Ok(());
+    }
+    let why = format!("the range starts at byte {}, and the file has {} bytes", range.offset, report.size.0);
+    Err(Error::path(&report.path, ErrorKind::Refused, why).with_advice("nothing was done"))
 }

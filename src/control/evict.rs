@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use nix::errno::Errno;
 use nix::unistd::geteuid;
 
-use super::effect::{Effect, Left, refuse_unmeasured};
+use super::effect::{Effect, Left, refuse_empty_range, refuse_unmeasured};
 use super::holders::{self, Holders};
 use super::warm::map_of;
 use crate::error::{Error, Result, Subject};
@@ -58,6 +58,7 @@ pub fn evict(
 ) -> Result<Effect> {
     let before = engine.measure_range(file, range);
     refuse_unmeasured(&before)?;
+    refuse_empty_range(&before, range)?;
     let mut last = before.clone();
     let mut outcome = Outcome::Dropped;
     for again in (0..TRIES).map(|attempt| attempt > 0) {

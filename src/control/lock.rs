@@ -2,15 +2,16 @@
 
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
+use std::path::Path;
 
 use nix::errno::Errno;
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 
-use super::effect::{Effect, refuse_unmeasured};
-use super::warm::{End, Room, left_out, map_of};
+use super::effect::{Effect, refuse_empty_range, refuse_unmeasured};
+use super::warm::{End, Room, left_out, map_of, read_in};
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::locked_map::LockedMap;
-use crate::pagecache::{Engine, OpenFile, Stretches};
+use crate::pagecache::{Engine, FileSystemKind, OpenFile, Stretches};
 use crate::units::{ByteRange, Bytes, Human, Pages};
 
 /// The locked pages of one file. They are unlocked when this value is dropped.
@@ -46,12 +47,22 @@ pub fn lock(
     range: ByteRange,
     mut go_on: impl FnMut() -> ControlFlow<()>,
 ) -> Result<Option<(LockedFile, Effect)>> {
+    let engine = engine.exact();
     let before = engine.map_range(file, range);
     refuse_unmeasured(&before)?;
+    refuse_empty_range(&before, range)?;
     let data = Stretches::data(file, before.asked);
     let holes = Pages(before.asked.count).saturating_sub(data.cached());
-    // Pages that are already cached take no more memory when they are locked.
-    room.take(file, data.subtract(&map_of(&before)).cached().bytes(before.page_size))?;
+    let missing = data.subtract(&map_of(&before));
+    // Pages that are already cached count as available memory, and no longer do once they are locked. Pages of tmpfs do
+    // not count as available.
+    let in_memory = file.file_system().kind == FileSystemKind::Memory;
+    let needed = if in_memory { &missing } else { &data }.cached().bytes(before.page_size);
+    room.take(file, needed, needed)?;
+    // mlock would also read pages, but it never returns if one cannot be read.
+    if read_in(file, &before, &missing, |_| go_on())?.is_break() {
+        return Ok(None);
+    }
     let mut locked = LockedFile { maps: Vec::new() };
     for run in &data {
         let length = run.pages().bytes(before.page_size);
@@ -77,12 +88,21 @@ pub fn lock(
 
 /// The reason why a part could not be locked.
 fn refusal(file: &OpenFile, errno: Errno, held: Bytes, more: Bytes) -> Error {
+    let refused = |why: String| Error::path(file.path(), ErrorKind::Refused, why);
     let limit = getrlimit(Resource::RLIMIT_MEMLOCK).map_or(RLIM_INFINITY, |(soft, _)| soft);
-    let passes = limit != RLIM_INFINITY && held.0.saturating_add(more.0) > limit;
-    if matches!(errno, Errno::ENOMEM | Errno::EAGAIN | Errno::EPERM) && passes {
-        let why = format!("would exceed the limit for locked memory, {} (RLIMIT_MEMLOCK)", Human(Bytes(limit)));
-        return Error::path(file.path(), ErrorKind::Refused, why)
-            .with_advice("raise it with 'ulimit -l', choose a part with --range, or run as root");
+    let exceeds = held.0.saturating_add(more.0) > limit && !may_lock_any_amount();
+    match errno {
+        Errno::ENOMEM if map_count_is_exhausted() => {
+            let most = max_map_count().unwrap_or_default();
+            return refused(format!("has more parts than a process may map, {most} (vm.max_map_count)"))
+                .with_advice("raise it with 'sysctl vm.max_map_count=N', or choose a part with --range");
+        }
+        Errno::ENOMEM | Errno::EAGAIN | Errno::EPERM if exceeds => {
+            let limit = Human(Bytes(limit));
+            return refused(format!("would exceed the limit for locked memory, {limit} (RLIMIT_MEMLOCK)"))
+                .with_advice("raise it with 'ulimit -l', choose a part with --range, or run as root");
+        }
+        _ => {}
     }
     let error = Error::errno(Subject::Path(file.path().to_owned()), errno);
     match errno {
@@ -97,6 +117,27 @@ fn refusal(file: &OpenFile, errno: Errno, held: Bytes, more: Bytes) -> Error {
         }
         _ => error,
     }
+}
+
+/// Whether this process may lock any amount of memory: it has CAP_IPC_LOCK, and not just in a user namespace.
+fn may_lock_any_amount() -> bool {
+    const IPC_LOCK: u32 = 14;
+    let read = |name: &str| std::fs::read_to_string(Path::new("/proc/self").join(name)).unwrap_or_default();
+    let status = read("status");
+    let bits = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("CapEff:")?.trim(), 16).ok());
+    let owns_machine = read("uid_map").split_whitespace().eq(["0", "0", "4294967295"]);
+    owns_machine && bits.is_some_and(|bits| bits >> IPC_LOCK & 1 == 1)
+}
+
+/// Whether this process has as many mappings as it may have.
+fn map_count_is_exhausted() -> bool {
+    // Locking a part of a mapping may need two more.
+    let count = std::fs::read("/proc/self/maps").map_or(0, |maps| maps.iter().filter(|byte| **byte == b'\n').count());
+    max_map_count().is_some_and(|most| count + 2 >= most)
+}
+
+fn max_map_count() -> Option<usize> {
+    std::fs::read_to_string("/proc/sys/vm/max_map_count").ok()?.trim().parse().ok()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::ops::{ControlFlow, Range};
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 
-use super::effect::{Effect, Left, refuse_unmeasured};
+use super::effect::{Effect, Left, refuse_empty_range, refuse_unmeasured};
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::advise;
 use crate::machine::read_available_memory;
@@ -45,23 +45,26 @@ impl Room {
         Room(left)
     }
 
-    /// Takes what a file needs.
+    /// Takes what a file needs: `needed` must be free, and `kept` is no longer free for other files.
     ///
     /// # Errors
     /// `Refused`: there is not enough left.
-    pub(super) fn take(&mut self, file: &OpenFile, needed: Bytes) -> Result<()> {
+    pub(super) fn take(&mut self, file: &OpenFile, needed: Bytes, kept: Bytes) -> Result<()> {
         if needed > self.0 {
             let why = format!("needs {} of memory, and {} is left", Human(needed), Human(self.0));
             return Err(Error::path(file.path(), ErrorKind::Refused, why)
                 .with_advice("choose a part of it with --range, or fewer files"));
         }
-        self.0 = self.0.saturating_sub(needed);
+        self.0 = self.0.saturating_sub(kept);
         Ok(())
     }
 }
 
 /// Reads the data of a range of a file that is not cached yet into the page cache. Holes are not read, because that
 /// would fill memory with zeros.
+///
+/// What is left ([`Effect::left`]) is every page of data in the range that is not cached at the end, also if it was
+/// cached before and reading the others pushed it out.
 ///
 /// `progress` is called after each portion with its size and the total size; if it breaks, nothing more is read.
 ///
@@ -75,16 +78,17 @@ pub fn warm(
     range: ByteRange,
     mut progress: impl FnMut(Bytes, Bytes) -> ControlFlow<()>,
 ) -> Result<Effect> {
+    let engine = engine.exact();
     let before = engine.map_range(file, range);
     refuse_unmeasured(&before)?;
+    refuse_empty_range(&before, range)?;
     let cached = map_of(&before);
     let data = Stretches::data(file, before.asked);
-    let wanted = data.subtract(&cached);
+    let mut missing = data.subtract(&cached);
     let holes = PageRuns::from(before.asked).subtract(&data).subtract(&cached).cached();
-    let needed = wanted.cached().bytes(before.page_size);
-    room.take(file, needed)?;
+    let needed = missing.cached().bytes(before.page_size);
+    room.take(file, needed, data.cached().bytes(before.page_size))?;
     let (mut trouble, mut end) = (None, End::Done);
-    let mut missing = wanted.clone();
     let mut after = before.clone();
     for _ in 0..TRIES {
         if missing.is_empty() || end != End::Done {
@@ -96,7 +100,7 @@ pub fn warm(
             Err(error) => (trouble, end) = (Some(error), End::Failed),
         }
         after = engine.map_range(file, range);
-        missing = wanted.subtract(&map_of(&after));
+        missing = data.subtract(&map_of(&after));
     }
     let left = left_out(&missing, end);
     Ok(Effect { before, after, holes, held: Pages(0), left, trouble })
@@ -121,9 +125,9 @@ pub(super) fn left_out(missing: &PageRuns, end: End) -> Left {
     let were = if pages == Pages(1) { "1 was" } else { &format!("{} were", pages.0) };
     let why = match (pages, end) {
         (Pages(0), _) => String::new(),
-        (_, End::Failed) => format!("{} could not be read", pages.0),
+        (_, End::Failed) => format!("{were} not read: reading failed"),
         (_, End::Stopped) => format!("{were} not read: interrupted"),
-        (_, End::Done) => format!("{were} read and dropped again by the kernel"),
+        (_, End::Done) => format!("{were} dropped again by the kernel"),
     };
     Left { pages, unknown: if end == End::Done { pages } else { Pages(0) }, why, ..Left::default() }
 }
@@ -132,7 +136,7 @@ pub(super) fn left_out(missing: &PageRuns, end: End) -> Left {
 ///
 /// `readahead` is only a hint and does not report completion, so each portion is also read, which waits for it.
 /// Read-ahead by the kernel is disabled first, because it would add pages beyond each run.
-fn read_in(
+pub(super) fn read_in(
     file: &OpenFile,
     report: &FileReport,
     pages: &PageRuns,
@@ -200,11 +204,11 @@ mod tests {
     fn what_one_file_fills_is_not_available_for_the_next_one() {
         let file = OpenFile::open(std::path::Path::new("/proc/self/exe")).unwrap();
         let mut room = Room(Bytes(8192));
-        assert!(room.take(&file, Bytes(4096)).is_ok());
-        let error = room.take(&file, Bytes(4097)).unwrap_err();
+        assert!(room.take(&file, Bytes(4096), Bytes(4096)).is_ok());
+        let error = room.take(&file, Bytes(4097), Bytes(4097)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Refused);
         assert_eq!(error.why(), "needs 4K of memory, and 4K is left");
-        assert!(room.take(&file, Bytes(4096)).is_ok());
+        assert!(room.take(&file, Bytes(4096), Bytes(4096)).is_ok());
     }
 
     #[test]

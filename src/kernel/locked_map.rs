@@ -3,7 +3,7 @@
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
 
-use memmap2::{MmapOptions, MmapRaw};
+use memmap2::{Advice, MmapOptions, MmapRaw};
 use nix::errno::Errno;
 use nix::sys::mman::mlock;
 
@@ -25,6 +25,8 @@ impl LockedMap {
     pub(crate) fn new(fd: BorrowedFd<'_>, offset: u64, length: usize) -> Result<LockedMap, Errno> {
         let errno = |error: std::io::Error| error.raw_os_error().map_or(Errno::EINVAL, Errno::from_raw);
         let map = MmapOptions::new().offset(offset).len(length).map_raw_read_only(fd.as_raw_fd()).map_err(errno)?;
+        // Without this a page that is missing is read together with its neighbours.
+        map.advise(Advice::Random).map_err(errno)?;
         Ok(LockedMap { map, locked: 0 })
     }
 

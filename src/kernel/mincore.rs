@@ -6,11 +6,17 @@
 
 #![allow(unsafe_code, reason = "mincore takes addresses; nix has no wrapper for it")]
 
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::FileExt;
+use std::sync::OnceLock;
 
 use memmap2::{MmapOptions, MmapRaw};
 use nix::errno::Errno;
 use nix::libc;
+use nix::sys::memfd::{MFdFlags, memfd_create};
+
+use super::page_size;
 
 /// A part of a file, mapped for `mincore` and never accessed.
 pub(crate) struct Window {
@@ -72,14 +78,29 @@ impl Window {
     }
 }
 
+/// Whether `mincore` reports the truth to this process at all, tested once on two pages of which one is cached. A
+/// sandbox may let the call succeed without doing anything.
+pub(crate) fn works() -> bool {
+    static WORKS: OnceLock<bool> = OnceLock::new();
+    *WORKS.get_or_init(|| {
+        let page = page_size().bytes();
+        let probe = || -> std::io::Result<[u8; 2]> {
+            let file = File::from(memfd_create(c"rmap-probe", MFdFlags::MFD_CLOEXEC)?);
+            file.set_len(2 * page)?;
+            file.write_all_at(&[1], page)?;
+            let page = usize::try_from(page).map_err(std::io::Error::other)?;
+            // Neither value is what the kernel would write.
+            let mut answer = [1, 0];
+            Window::map(file.as_fd(), 0, 2 * page, page)?.cached(0, &mut answer)?;
+            Ok(answer)
+        };
+        probe().is_ok_and(|answer| answer.map(|byte| byte & 1) == [0, 1])
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs::File;
-    use std::os::fd::AsFd;
-    use std::os::unix::fs::FileExt;
-
-    use nix::sys::memfd::{MFdFlags, memfd_create};
 
     fn file_of_pages(pages: u64, written: &[u64]) -> (File, usize) {
         let page = crate::kernel::page_size().bytes();

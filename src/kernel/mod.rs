@@ -9,6 +9,7 @@ mod bus_error;
 pub(crate) mod cachestat;
 pub(crate) mod dax;
 pub(crate) mod file_system;
+pub(crate) mod guardian;
 pub(crate) mod holes;
 pub(crate) mod locked_map;
 pub(crate) mod mincore;
@@ -21,5 +22,7 @@ pub(crate) mod rename;
 pub(crate) mod shared_map;
 #[cfg(feature = "cli")]
 pub(crate) mod signal;
+pub(crate) mod statx;
+pub(crate) mod swap;
 
 pub(crate) use page_size::page_size;

@@ -12,7 +12,8 @@ use crate::pagecache::{FileSystem, FileSystemKind};
 use crate::process::ProcRoot;
 use crate::units::{Bytes, Exact, Human};
 
-/// Memory that stays free for the rest of the machine: a demo that makes the machine swap shows nothing.
+/// Memory that stays free for the rest of the machine, or a quarter of what is available if that is less: a demo that
+/// makes the machine swap shows nothing.
 const LEFT_FREE: Bytes = Bytes(64 << 20);
 
 /// A directory for temporary files on a disk: the first of `$TMPDIR`, `/var/tmp`, `/tmp`, `~/.cache` and the current
@@ -102,12 +103,14 @@ pub fn check_that_it_fits(size: Bytes, directory: &Path) -> Result<()> {
 
 fn check_memory(size: Bytes) -> Result<()> {
     let available = read_available_memory(&ProcRoot::live())?;
-    if size + LEFT_FREE <= available {
+    let left = LEFT_FREE.min(Bytes(available.0 / 4));
+    if size + left <= available {
         return Ok(());
     }
-    let (available, left) = (Human(available), Human(LEFT_FREE));
+    let most = Human(available.saturating_sub(left));
+    let (available, left) = (Human(available), Human(left));
     let why = format!("it does not fit into memory: {available} is available, of which {left} must stay free");
-    Err(refused(size, why).with_advice("choose a smaller --size"))
+    Err(refused(size, why).with_advice(format!("choose a --size of up to {most}")))
 }
 
 fn check_disk(size: Bytes, directory: &Path) -> Result<()> {

@@ -81,21 +81,22 @@ impl Version {
         }
     }
 
-    /// The files with the limit and the usage, and the keys in `memory.stat` for the page cache that the group and
+    /// The files with the limits and the usage, and the keys in `memory.stat` for the page cache that the group and
     /// those below it could give back.
-    fn names(self) -> (&'static str, &'static str, [&'static str; 2]) {
+    fn names(self) -> (&'static [&'static str], &'static str, [&'static str; 2]) {
         match self {
             Version::One => {
-                ("memory.limit_in_bytes", "memory.usage_in_bytes", ["total_inactive_file", "total_active_file"])
+                (&["memory.limit_in_bytes"], "memory.usage_in_bytes", ["total_inactive_file", "total_active_file"])
             }
-            Version::Two => ("memory.max", "memory.current", ["inactive_file", "active_file"]),
+            Version::Two => (&["memory.max", "memory.high"], "memory.current", ["inactive_file", "active_file"]),
         }
     }
 
     /// The headroom of one group; none if it has no limit.
     fn read_headroom(self, directory: &Path) -> Option<Bytes> {
         let (limit, usage, cache) = self.names();
-        let limit = read_number(directory.join(limit))?;
+        let limits = limit.iter().filter_map(|limit| read_number(directory.join(limit)));
+        let limit = limits.min()?;
         let usage = read_number(directory.join(usage))?;
         let stat = std::fs::read_to_string(directory.join("memory.stat")).unwrap_or_default();
         Some(headroom(limit, usage, reclaimable(&stat, cache)))
@@ -143,6 +144,9 @@ mod tests {
         assert_eq!(headroom("/a/b/c"), Some(Bytes(1100)));
         assert_eq!(headroom("/a/b"), Some(Bytes(1100)));
         assert_eq!(headroom("/"), None);
+        // A group above memory.high is slowed down until it stands still.
+        std::fs::write(top.path().join("a/b/memory.high"), "400\n").unwrap();
+        assert_eq!(headroom("/a/b/c"), Some(Bytes(390)));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Checks whether the pages that `cachestat` counts are up to date.
 //!
-//! A page is *cached* if it is in the page cache and up to date, so that reading it needs no I/O. That is what `mincore`
-//! reports. `cachestat` also counts pages that are not up to date:
+//! A page is *cached* if it is in the page cache and up to date, so that reading it needs no I/O. That is what
+//! `mincore` reports. `cachestat` also counts pages that are not up to date:
 //!
 //! * on tmpfs, blocks that were reserved by `fallocate` and never written;
 //! * on file systems whose blocks are smaller than a page, pages of which only some blocks are in memory;
@@ -22,7 +22,7 @@ use super::file::{FileStat, OpenFile};
 use super::search::{Looks, ask, search};
 use super::stretches::Stretches;
 use crate::kernel::file_system::FileSystemKind;
-use crate::kernel::holes;
+use crate::kernel::{holes, swap};
 use crate::units::{Absent, PageRuns, Pages, Run};
 
 /// How many holes of a file are checked. Each takes about 2 us.
@@ -31,6 +31,8 @@ const HOLES: usize = 32;
 /// Which of the pages that `cachestat` counts may not be up to date.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Doubt {
+    /// None, and every page is cached: nothing needs to be counted.
+    AllCached,
     /// None.
     Nothing,
     /// Pages that are being read or whose reading failed.
@@ -47,13 +49,24 @@ impl Doubt {
         let file_system = file.file_system();
         match file_system.kind {
             // On tmpfs a page that is not up to date counts as a hole.
-            FileSystemKind::Memory if has_no_hole(file, stat, asked) => Doubt::Nothing,
+            FileSystemKind::Memory if has_no_hole(file, stat, asked) => {
+                match has_all_blocks(file, stat) && swap::is_off() {
+                    true => Doubt::AllCached,
+                    false => Doubt::Nothing,
+                }
+            }
             FileSystemKind::Memory => Doubt::Everywhere,
             _ if file_system.block_size < file.page_size().bytes() => Doubt::Everywhere,
             _ if stat.allocated < stat.size => Doubt::Holes,
             _ => Doubt::Reading,
         }
     }
+}
+
+/// Whether as many blocks are allocated as the file has pages: ramfs reports no holes, but blocks.
+fn has_all_blocks(file: &OpenFile, stat: FileStat) -> bool {
+    let page = file.page_size();
+    stat.allocated >= page.pages(stat.size).bytes(page)
 }
 
 fn has_no_hole(file: &OpenFile, stat: FileStat, asked: Run) -> bool {

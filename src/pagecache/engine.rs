@@ -226,6 +226,13 @@ impl Engine {
 
     fn with_cachestat(&self, file: &OpenFile, stat: FileStat, asked: Run, map: bool) -> Figure<Found> {
         let doubt = if self.exact { Doubt::Everywhere } else { Doubt::of(file, stat, asked) };
+        if doubt == Doubt::AllCached {
+            let residency = Residency {
+                not_up_to_date: Ok(Pages(0)),
+                ..residency(file, &CacheStat { cached: asked.count, ..CacheStat::default() })
+            };
+            return Ok(Found { residency, runs: map.then(|| PageRuns::from(asked)) });
+        }
         let find = |looks| search(file, stat.size, asked, looks, self.threads);
         let looks_everywhere = doubt == Doubt::Everywhere && self.mincore;
         let lists_pages = map || looks_everywhere;
@@ -257,7 +264,9 @@ impl Engine {
             }
             Doubt::Holes if counted > Pages(0) && self.mincore => {
                 let stale = check::stale_in_holes(file, stat, asked)?;
-                found.runs = found.runs.subtract(&stale);
+                if !stale.is_empty() {
+                    found.runs = found.runs.subtract(&stale);
+                }
                 residency.cached = match lists_pages {
                     true => found.runs.cached(),
                     false => counted.saturating_sub(stale.cached()),

@@ -9,12 +9,15 @@ use nix::errno::Errno;
 
 use super::file::OpenFile;
 use super::pieces::{Finder, Findings, Pieces};
-use crate::kernel::mincore::Window;
+use crate::kernel::mincore::{self, Window};
 use crate::units::{Absent, Bytes, PageRuns, PageSize, Reason, Run};
 
 /// How much of a file is mapped at a time: enough that mapping costs little compared to `mincore` (262,144 pages of 4
-/// KiB at 55 ns or more, against a few microseconds), and little enough for most address spaces.
+/// KiB at 55 ns or more, against a few microseconds).
 const WINDOW_BYTES: u64 = 1 << 30;
+
+/// How much is mapped at least, if there is not enough address space for more.
+const SMALLEST_WINDOW_BYTES: u64 = 1 << 20;
 
 /// Pages per call: the answer takes 64 KiB, which fits into the processor's cache.
 const PAGES_A_CALL: u64 = 1 << 16;
@@ -24,6 +27,8 @@ const MOVES_ATIME: Absent =
     Absent::new(Reason::Denied, "mapping it for mincore would change its access time; only its owner can avoid that");
 const CANNOT_MAP: Absent = Absent::new(Reason::Unsupported, "its file system cannot map it for mincore");
 const NO_ROOM: Absent = Absent::new(Reason::Unsupported, "there is not enough address space to map it for mincore");
+const BROKEN: Absent =
+    Absent::new(Reason::Unsupported, "this sandbox does not let mincore report which pages are cached");
 const FAILED: Absent = Absent::new(Reason::Unsupported, "mincore failed");
 
 /// A file for which `mincore` is known to be reliable.
@@ -39,6 +44,8 @@ pub(super) struct Proven<'a> {
 pub(super) struct Looker<'a> {
     file: Proven<'a>,
     window: Option<(Run, Window)>,
+    /// How much is mapped at a time: less than [`WINDOW_BYTES`] if there is not enough address space.
+    window_bytes: u64,
     answer: Vec<u8>,
 }
 
@@ -50,7 +57,7 @@ impl<'a> Looker<'a> {
 
     /// A looker for a file for which `mincore` is reliable.
     pub(super) fn proven(file: Proven<'a>) -> Looker<'a> {
-        Looker { file, window: None, answer: Vec::new() }
+        Looker { file, window: None, window_bytes: WINDOW_BYTES, answer: Vec::new() }
     }
 
     /// Checks that `mincore` is reliable for a file of `size` bytes and that mapping it does not change its access
@@ -61,6 +68,9 @@ impl<'a> Looker<'a> {
     pub(super) fn prove(file: &'a OpenFile, size: Bytes) -> Result<Proven<'a>, Absent> {
         if !file.owned() && file.file_system().keeps_atime {
             return Err(MOVES_ATIME);
+        }
+        if !mincore::works() {
+            return Err(BROKEN);
         }
         let (fd, page) = (file.as_fd(), file.page_size());
         let end = page.pages(size).0;
@@ -125,13 +135,18 @@ impl<'a> Looker<'a> {
         Ok((*run, window))
     }
 
-    fn map_around(&self, page: u64) -> Result<(Run, Window), Errno> {
+    fn map_around(&mut self, page: u64) -> Result<(Run, Window), Errno> {
         let Proven { fd, page: size, end } = self.file;
-        let pages = (WINDOW_BYTES / size.bytes()).max(1);
-        let first = page - page % pages;
-        let run = Run::between(first, first.saturating_add(pages).min(end));
-        let length = usize::try_from(run.pages().bytes(size).0).map_err(|_| Errno::ENOMEM)?;
-        Ok((run, map(fd, size, run.first, length)?))
+        loop {
+            let pages = (self.window_bytes / size.bytes()).max(1);
+            let first = page - page % pages;
+            let run = Run::between(first, first.saturating_add(pages).min(end));
+            let length = usize::try_from(run.pages().bytes(size).0).map_err(|_| Errno::ENOMEM)?;
+            match map(fd, size, run.first, length) {
+                Err(Errno::ENOMEM) if self.window_bytes > SMALLEST_WINDOW_BYTES => self.window_bytes /= 2,
+                mapped => return Ok((run, mapped?)),
+            }
+        }
     }
 }
 

@@ -8,7 +8,8 @@ use crate::units::{self, Absent, Bytes, Figure, PageRuns, PageSize, Pages, Reaso
 /// The kernel interface that reported the cached pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Method {
-    /// `cachestat(2)`. For a page map, `mincore` may be used in addition.
+    /// `cachestat(2)`. `mincore` may be used in addition to find out which pages are cached, and `lseek(2)` to find out
+    /// that a file on tmpfs is in memory as a whole.
     Cachestat,
     /// `mincore(2)` over a mapping of the file.
     Mincore,
@@ -30,8 +31,9 @@ pub enum Change {
 /// How much of a file, or of a range of it, is in the page cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Residency {
-    /// Pages in the page cache that are up to date, so that reading them needs no I/O. Where only `cachestat` was used,
-    /// pages that are being read or could not be read count too; [`not_up_to_date`](Self::not_up_to_date) is absent then.
+    /// Pages in the page cache that are up to date, so that reading them needs no I/O. Where only `cachestat` was
+    /// used, pages that are being read or could not be read count too; [`not_up_to_date`](Self::not_up_to_date) is
+    /// absent then.
     pub cached: Pages,
     /// Pages in the page cache that are not up to date and do not count as cached: reserved blocks of tmpfs, pages of
     /// which only some blocks are in memory, pages that are being read or could not be read. They may be dirty.

@@ -15,6 +15,8 @@ const WOULD_WRITE: Absent =
     Absent::new(Reason::Unsupported, "asking its file system for holes would write back dirty pages");
 const CANNOT_TELL: Absent = Absent::new(Reason::Unsupported, "its file system does not report holes");
 
+const CUT_OFF: Absent = Absent::new(Reason::Changed, "the file was truncated meanwhile");
+
 /// Consecutive pages of a file that are similar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stretch {
@@ -22,8 +24,9 @@ pub struct Stretch {
     pub part: Run,
     /// Whether they are in the page cache.
     pub cached: bool,
-    /// Whether they are a hole: no byte of them has a block on the file system. A page that is partly a hole is data. A
-    /// file system that does not support holes reports everything as data.
+    /// Whether they are a hole: there is nothing to read, because no byte of them has a block on the file system, or
+    /// only blocks that were reserved (`fallocate`) and never written. A page that is partly a hole is data. A file
+    /// system that does not support holes reports everything as data.
     pub hole: Figure<bool>,
 }
 
@@ -64,6 +67,13 @@ impl<'a> Stretches<'a> {
         known
     }
 
+    /// `rest` if it is a hole up to the end of the file. What lies past the end now was cut off since.
+    fn hole_to_the_end(&self, rest: Run) -> (Run, Figure<bool>) {
+        let size = self.file.stat().map_or(Bytes(0), |stat| stat.size);
+        let before_end = Run::between(rest.first, self.file.page_size().pages(size).0).overlap(rest);
+        if before_end.is_empty() { (rest, Err(CUT_OFF)) } else { (before_end, Ok(true)) }
+    }
+
     fn ask(&self) -> (Run, Figure<bool>) {
         let rest = Run::between(self.next, self.end);
         if self.file.file_system().seek_writes {
@@ -71,7 +81,7 @@ impl<'a> Stretches<'a> {
         }
         match data_from(self.file, self.next) {
             Err(_) => (rest, Err(CANNOT_TELL)),
-            Ok(None) => (rest, Ok(true)),
+            Ok(None) => self.hole_to_the_end(rest),
             Ok(Some(data)) if data.first > self.next => (Run::between(self.next, data.first).overlap(rest), Ok(true)),
             // The data was truncated since and ends before the page: then only this page counts as data.
             Ok(Some(data)) => (Run::between(self.next, data.end().max(self.next + 1)).overlap(rest), Ok(false)),
@@ -166,6 +176,18 @@ mod tests {
         assert_eq!(seen(&sparse(5, &[]), &[], Run { first: 0, count: 5 }), [(0, 5, false, true)]);
         assert_eq!(Stretches::data(&sparse(5, &[]), Run { first: 0, count: 5 }).len(), 0);
         assert_eq!(Stretches::data(&sparse(5, &[0, 4]), Run { first: 0, count: 5 }).len(), 2);
+    }
+
+    #[test]
+    fn pages_that_were_cut_off_meanwhile_are_not_called_a_hole() {
+        let file = sparse(10, &[0, 2, 9]);
+        let none = PageRuns::new();
+        let mut stretches = Stretches::new(&file, &none, Run { first: 0, count: 10 });
+        assert_eq!(stretches.next().unwrap().hole, Ok(false));
+        let again = std::fs::File::from(file.as_fd().try_clone_to_owned().unwrap());
+        again.set_len(2 * crate::kernel::page_size().bytes()).unwrap();
+        let rest: Vec<_> = stretches.map(|stretch| (stretch.part.first, stretch.part.count, stretch.hole)).collect();
+        assert_eq!(rest, [(1, 1, Ok(true)), (2, 8, Err(CUT_OFF))]);
     }
 
     #[test]

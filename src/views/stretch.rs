@@ -64,7 +64,7 @@ pub const COLUMNS: &[Column<Stretches>] = &[
     col!(new "is_cached", "Cached", Flag, |row| Cell::Flag(row.stretch.cached),
         "whether its pages are in the page cache"),
     col!(new "is_hole", "Hole", Flag, |row| row.stretch.hole.map_or_else(Cell::Absent, Cell::Flag),
-        "whether the file system has no block behind it, from lseek(2) with SEEK_DATA"),
+        "whether there is nothing to read: no block, or one that was never written, from lseek(2) with SEEK_DATA"),
     shared::path(),
     shared::path_bytes(),
     shared::page_size(),

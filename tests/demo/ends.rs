@@ -159,3 +159,30 @@ fn hold_lives_through_a_closed_standard_error() {
     assert_eq!(demo.child().wait().unwrap().code(), Some(0));
     assert_eq!(names(folder.path()), [""; 0]);
 }
+
+#[test]
+fn there_is_no_command_that_removes_a_file() {
+    let folder = disk();
+    fs::write(folder.path().join("precious"), "1").unwrap();
+    shell("cd $1; rmap remove-at-end precious < /dev/null", &[folder.path().as_os_str()]);
+    assert_eq!(names(folder.path()), ["precious"]);
+}
+
+#[test]
+fn a_demo_in_a_program_that_uses_the_library_does_not_run_that_program_again() {
+    use rmap::laboratory::demo::{Demo, DemoRequest};
+    let folder = disk();
+    let file = Some(folder.path().join("f"));
+    let request = DemoRequest { size: rmap::units::Bytes(1 << 20), file, force: false, keep: false };
+    let demo = Demo::begin(&request).unwrap();
+    let parent = format!("PPid:\t{}\n", std::process::id());
+    let is_child = |status: &str| status.contains(&parent) && status.starts_with("Name:\tguard\n");
+    let processes = || fs::read_dir("/proc").unwrap().filter_map(|entry| Some(entry.ok()?.path()));
+    let status = |path: &std::path::Path| fs::read_to_string(path.join("status")).unwrap_or_default();
+    let guard = processes().find(|path| is_child(&status(path))).expect("the guard was not found");
+    // It was forked, and is not this program started from its beginning.
+    assert_eq!(fs::read(guard.join("cmdline")).unwrap(), fs::read("/proc/self/cmdline").unwrap());
+    assert_eq!(fs::read_dir(guard.join("fd")).unwrap().count(), 2);
+    drop(demo);
+    assert_eq!(names(folder.path()), [""; 0]);
+}

@@ -3,6 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 #[path = "../common/mod.rs"]
-#[allow(dead_code, unused_imports, reason = "shared with other tests")]
 mod common;
+mod limits;
 mod mounts;

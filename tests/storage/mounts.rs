@@ -141,3 +141,33 @@ fn a_page_that_could_not_be_read_is_not_cached() {
     assert_eq!(map.cached(), mincore);
     assert_ne!(exact.not_up_to_date(), Ok(Pages(0)), "nothing failed to be read: {exact:?}");
 }
+
+#[test]
+fn locking_a_file_that_cannot_be_read_ends() {
+    let name = "locking_a_file_that_cannot_be_read_ends";
+    let Some(folder) = mounted(name, &loop_disk("64M", "mkfs.ext4 -qF")) else { return };
+    let path = folder.join("disk/file");
+    std::fs::write(&path, vec![7; 32 << 20]).unwrap();
+    let script =
+        "rmap evict $1/disk/file >/dev/null; truncate -s 20M $1/image; timeout -s KILL 10 rmap lock $1/disk/file";
+    let run = shell(script, &[folder.as_os_str()]);
+    assert!(run.err.ends_with("disk/file: I/O error\n"), "{run:?}");
+    assert_eq!(run.status, Some(1));
+    let (run, row) = row(&["warm"], &path);
+    let left = row["left_pages"].as_u64().unwrap();
+    assert!(left > 0 && row["after_pages"].as_u64().unwrap() + left == 8192, "{row}");
+    assert_eq!((run.status, run.err.ends_with("disk/file: I/O error\n")), (Some(1), true), "{run:?}");
+}
+
+#[test]
+fn little_address_space_is_enough_for_any_file() {
+    let name = "little_address_space_is_enough_for_any_file";
+    let mount = "mkdir low up work all && mount -t overlay overlay -o lowerdir=low,upperdir=up,workdir=work all";
+    let Some(folder) = mounted(name, mount) else { return };
+    let file = std::fs::File::create(folder.join("all/file")).unwrap();
+    file.set_len(4 << 30).unwrap();
+    file.write_all_at(&[1], 3 << 30).unwrap();
+    let script = "ulimit -v 262144; rmap pcstat --jsonl $1/all/file";
+    let row = &shell(script, &[folder.as_os_str()]).lines_of_json()[0];
+    assert_eq!((&row["cached"], &row["method"]), (&Value::from(1), &Value::from("mincore")), "{row}");
+}

@@ -52,3 +52,30 @@ fn an_overlay_over_two_file_systems_is_walked_as_one() {
     assert_eq!(rows.len(), 2);
     assert!(rows.iter().all(|row| row["method"] == "mincore" && row["cached"] == 1), "{rows:?}");
 }
+
+#[test]
+fn an_automount_point_is_not_mounted() {
+    // The mount waits for a daemon that never answers.
+    let mount = "mkdir -p tree/auto; echo > tree/f; mkfifo pipe; exec 5<>pipe; setsid sleep 20 >/dev/null 2>&1 & sleep 0.2; \
+                 mount -i -t autofs -o fd=5,pgrp=$!,minproto=5,maxproto=5,direct none tree/auto";
+    let Some(folder) = mounted("an_automount_point_is_not_mounted", mount) else { return };
+    for jobs in ["1", "2"] {
+        let mut command = std::process::Command::new("timeout");
+        command.args([
+            "-s",
+            "KILL",
+            "5",
+            env!("CARGO_BIN_EXE_rmap"),
+            "pcstat",
+            "--json",
+            "-R",
+            "--summary",
+            "-j",
+            jobs,
+        ]);
+        command.arg(folder.join("tree"));
+        let answer = crate::common::run(command);
+        assert_eq!((answer.status, answer.err.as_str()), (Some(0), ""));
+        assert_eq!((&answer.json()[0]["files"], &answer.json()[0]["other_file_systems"]), (&1.into(), &1.into()));
+    }
+}

@@ -134,3 +134,63 @@ fn looking_moves_no_access_time() {
     let accessed = |place: &Path| place.metadata().unwrap().accessed().unwrap();
     assert!(places.iter().all(|place| accessed(place) == long_ago));
 }
+
+#[test]
+fn twenty_thousand_nested_directories_are_walked() {
+    const DEPTH: usize = 20_000;
+    let folder = folder();
+    let mut at = openat(AT_FDCWD, folder.path(), OFlag::O_PATH, Mode::empty()).unwrap();
+    let file = |at: &std::os::fd::OwnedFd| {
+        openat(at, "f", OFlag::O_CREAT | OFlag::O_WRONLY, Mode::from_bits_truncate(0o644)).unwrap();
+    };
+    for _ in 0..DEPTH {
+        mkdirat(&at, "d", Mode::from_bits_truncate(0o755)).unwrap();
+        at = openat(&at, "d", OFlag::O_PATH, Mode::empty()).unwrap();
+    }
+    file(&at);
+    // On the way up there is more to read, where descriptors were closed on the way down.
+    for level in 0..DEPTH {
+        at = openat(&at, "..", OFlag::O_PATH, Mode::empty()).unwrap();
+        if level % 1000 == 999 {
+            mkdirat(&at, "e", Mode::from_bits_truncate(0o755)).unwrap();
+            file(&openat(&at, "e", OFlag::O_PATH, Mode::empty()).unwrap());
+        }
+    }
+    let answers = ["-j 1", "-j 2"].map(|jobs| {
+        let mut command = Command::new("timeout");
+        command.args(["20", env!("CARGO_BIN_EXE_rmap"), "pcstat", "--json", "-R", "--summary"]);
+        run({
+            command.args(jobs.split(' ')).arg(folder.path());
+            command
+        })
+    });
+    // The standard library would remove it recursively.
+    Command::new("rm").arg("-rf").arg(folder.path().join("d")).status().unwrap();
+    for answer in answers {
+        assert_eq!((answer.status, answer.err.as_str()), (Some(0), ""));
+        assert_eq!(answer.json()[0]["files"], DEPTH / 1000 + 1);
+    }
+}
+
+#[test]
+fn a_directory_that_is_swapped_for_a_link_leads_nowhere() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let (folder, outside) = (tree(), folder());
+    file(outside.path(), "x/secret", 1);
+    let (real, away) = (folder.path().join("d0/swapped"), folder.path().join("d0/away"));
+    file(&real, "x/inside", 1);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                std::fs::rename(&real, &away).unwrap();
+                std::os::unix::fs::symlink(outside.path(), &real).unwrap();
+                std::fs::remove_file(&real).unwrap();
+                std::fs::rename(&away, &real).unwrap();
+            }
+        });
+        let answers: Vec<_> = (0..60).map(|_| pcstat("-R -j 4", folder.path())).collect();
+        done.store(true, Ordering::Relaxed);
+        assert!(answers.iter().all(|answer| !answer.text().contains("secret")));
+    });
+}

@@ -1,27 +1,28 @@
 //! One thread of a walk: reads directories and opens the files in them.
 
-use std::ffi::{CStr, OsStr};
+use std::ffi::CStr;
 use std::io;
 use std::ops::ControlFlow;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nix::dir::{Dir, Entry, Type};
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags};
-use nix::sys::stat::{FileStat, SFlag, fstat, fstatat};
+use nix::fcntl::AtFlags;
+use nix::sys::stat::{FileStat, fstat, fstatat};
 
+use super::level::Level;
+use super::path::{failure, join, kind_of, open_by_path};
 use super::queue::Queue;
 use super::seen::Seen;
-use super::visit::{Options, Place, Skipped, Visitor};
-use super::work::{Directory, Names, OpenDirectory, Work};
+use super::visit::{Choose, Options, Place, Skipped, Visitor};
+use super::work::{Names, OpenDirectory, Work};
 use crate::error::{Error, ErrorKind};
 use crate::kernel::file_system::{FileSystem, FileSystemKind};
 use crate::kernel::open::{self, Quiet};
+use crate::kernel::statx::Statx;
 use crate::pagecache::OpenFile;
-use crate::pagecache::file;
 
 /// How many names are collected before their files are opened or queued.
 const NAMES_A_BATCH: usize = 256;
@@ -48,7 +49,10 @@ impl<'w, V: Visitor> Walker<'w, V> {
     pub(super) fn run(&mut self) {
         while let Some(work) = self.queue.take() {
             let flow = match work {
-                Work::Directory(directory) => self.directory(directory, None, 0),
+                Work::Named(path) => self.open_named(&path).map_or(ON, |opened| self.read(opened)),
+                Work::Found(parent, name, link) => {
+                    self.open_found(&parent, &name, link).map_or(ON, |opened| self.read(opened))
+                }
                 Work::Files(directory, names) => self.files(&directory, &names),
             };
             if flow.is_break() {
@@ -58,91 +62,166 @@ impl<'w, V: Visitor> Walker<'w, V> {
         }
     }
 
-    /// Reads a directory. `within` is its parent and its name there, if the parent is still open.
-    fn directory(&mut self, directory: Directory, within: Option<(BorrowedFd<'_>, &CStr)>, nesting: usize) -> Flow {
-        let found_in = found_in(&directory);
-        let opened = match within {
-            Some((parent, name)) => open::directory_at(parent, name, directory.link),
-            None => open_by_path(&directory.path, directory.link),
+    /// Opens a directory that was named. Reports it if it cannot be opened or is not to be read.
+    fn open_named(&mut self, path: &Path) -> Option<OpenDirectory> {
+        let place = Place { directory: None, depth: 0 };
+        match open_by_path(path) {
+            Ok(fd) => self.judge(fd, path.to_owned(), place, None),
+            Err(errno) => {
+                self.visitor.failure(failure(path, errno));
+                None
+            }
+        }
+    }
+
+    /// Opens a directory that was found, relative to the one that it was found in. Reports it if it cannot be opened or
+    /// is not to be read.
+    fn open_found(&mut self, parent: &OpenDirectory, name: &CStr, link: bool) -> Option<OpenDirectory> {
+        let foreign = |found: &Statx| found.is_automount_point() || found.device() != parent.root_device;
+        let opened = match Statx::of_name(parent.fd.as_fd(), name, link) {
+            // Opening it could mount a file system, and wait for its server.
+            Ok(found) if !self.options.cross_file_systems && foreign(&found) => {
+                self.visitor.skipped(Skipped::OtherFileSystem, place(parent));
+                return None;
+            }
+            Err(errno) if errno != Errno::ENOSYS => Err(errno),
+            _ => open::directory_at(parent.fd.as_fd(), name, link),
         };
-        let fd = match opened {
-            Ok(fd) => fd,
-            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) if directory.depth > 0 => {
-                self.visitor.skipped(Skipped::Vanished, found_in);
-                return ON;
+        match opened {
+            Ok(fd) => self.judge(fd, join(&parent.path, name), place(parent), Some(parent)),
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => {
+                self.visitor.skipped(Skipped::Vanished, place(parent));
+                None
             }
             Err(errno) => {
-                self.visitor.failure(failure(&directory.path, errno));
-                return ON;
-            }
-        };
-        match self.judge(&fd, &directory) {
-            Ok(Ok((device, file_system))) => {
-                let root_device = directory.device.unwrap_or(device);
-                let Directory { path, depth, .. } = directory;
-                self.list(&Arc::new(OpenDirectory { path, depth, fd, device, root_device, file_system }), nesting)
-            }
-            Ok(Err(why)) => {
-                self.visitor.skipped(why, found_in);
-                ON
-            }
-            Err(error) => {
-                self.visitor.failure(error);
-                ON
+                self.visitor.failure(failure(&join(&parent.path, name), errno));
+                None
             }
         }
     }
 
     /// Decides by its descriptor whether an open directory is to be read.
-    fn judge(&self, fd: &OwnedFd, directory: &Directory) -> Result<Result<(u64, FileSystem), Skipped>, Error> {
-        let stat = fstat(fd).map_err(|errno| failure(&directory.path, errno))?;
-        if directory.device.is_some_and(|root| root != stat.st_dev) && !self.options.cross_file_systems {
-            return Ok(Err(Skipped::OtherFileSystem));
-        }
-        let file_system = FileSystem::of_file(fd.as_fd()).map_err(|error| failure(&directory.path, error))?;
-        match file_system.kind {
-            FileSystemKind::Pseudo(name) if directory.device.is_none() => {
-                let why = format!("is on {name}, where the kernel generates files as they are read");
-                return Err(Error::path(&directory.path, ErrorKind::Unsupported, why));
+    fn judge(
+        &mut self,
+        fd: OwnedFd,
+        path: PathBuf,
+        place: Place<'_>,
+        parent: Option<&OpenDirectory>,
+    ) -> Option<OpenDirectory> {
+        let found = fstat(&fd).map_err(io::Error::from).and_then(|stat| Ok((stat, FileSystem::of_file(fd.as_fd())?)));
+        let (stat, file_system) = match found {
+            Ok(found) => found,
+            Err(error) => {
+                self.visitor.failure(failure(&path, error));
+                return None;
             }
-            FileSystemKind::Pseudo(_) => return Ok(Err(Skipped::Pseudo)),
-            _ => {}
+        };
+        let root_device = parent.map_or(stat.st_dev, |parent| parent.root_device);
+        let skipped = match file_system.kind {
+            _ if root_device != stat.st_dev && !self.options.cross_file_systems => Some(Skipped::OtherFileSystem),
+            FileSystemKind::Pseudo(name) if parent.is_none() => {
+                let why = format!("is on {name}, where the kernel generates files as they are read");
+                self.visitor.failure(Error::path(&path, ErrorKind::Unsupported, why));
+                return None;
+            }
+            FileSystemKind::Pseudo(_) => Some(Skipped::Pseudo),
+            _ if !self.seen.first_of_directory((stat.st_dev, stat.st_ino)) => Some(Skipped::Again),
+            _ => None,
+        };
+        if let Some(why) = skipped {
+            self.visitor.skipped(why, place);
+            return None;
         }
-        match self.seen.first_of_directory((stat.st_dev, stat.st_ino)) {
-            true => Ok(Ok((stat.st_dev, file_system))),
-            false => Ok(Err(Skipped::Again)),
+        let depth = parent.map_or(0, |parent| parent.depth + 1);
+        Some(OpenDirectory { path, depth, fd, identity: (stat.st_dev, stat.st_ino), root_device, file_system })
+    }
+
+    /// Reads a directory and those below it that no other thread takes.
+    fn read(&mut self, directory: OpenDirectory) -> Flow {
+        let mut levels = vec![self.list(directory)?];
+        while let Some(level) = levels.last_mut() {
+            let Some((name, link)) = level.take_next() else {
+                if let (Some(done), Some(above)) = (levels.pop(), levels.last_mut()) {
+                    self.return_to(above, &done);
+                }
+                continue;
+            };
+            let Some(parent) = level.directory.clone() else { continue };
+            if self.queue.takes_directory() {
+                self.queue.put(Work::Found(parent, name, link));
+            } else if let Some(opened) = self.open_found(&parent, &name, link) {
+                let below = self.list(opened)?;
+                levels.push(below);
+                // `..` of a directory behind a symbolic link is not the directory that has the link.
+                let deepest = levels.len().saturating_sub(1 + self.queue.nesting);
+                if let Some(above) = deepest.checked_sub(1).and_then(|index| levels.get_mut(index))
+                    && !above.went_through_link
+                {
+                    above.directory = None;
+                }
+            }
+        }
+        ON
+    }
+
+    /// Opens a directory again that was closed because the walk had gone deep below it.
+    fn return_to(&mut self, above: &mut Level, done: &Level) {
+        let (None, Some(below)) = (&above.directory, &done.directory) else { return };
+        let path = below.path.parent().unwrap_or(Path::new("/"));
+        let is_it = |fd: &OwnedFd| fstat(fd).is_ok_and(|stat| (stat.st_dev, stat.st_ino) == above.identity);
+        let upwards = open::directory_at(below.fd.as_fd(), c"..", false).ok().filter(is_it);
+        match upwards.map_or_else(|| open_by_path(path), Ok) {
+            Ok(fd) if is_it(&fd) => {
+                above.directory = Some(Arc::new(OpenDirectory {
+                    path: path.to_owned(),
+                    depth: below.depth.saturating_sub(1),
+                    fd,
+                    identity: above.identity,
+                    root_device: below.root_device,
+                    file_system: above.file_system,
+                }));
+            }
+            Ok(_) => {
+                let why = "a directory below it was moved while it was walked, and the rest of it was not visited";
+                self.visitor.failure(Error::path(path, ErrorKind::Changed, why));
+            }
+            Err(errno) => self.visitor.failure(failure(path, errno)),
         }
     }
 
-    /// Lists an open directory and visits its entries.
-    fn list(&mut self, directory: &Arc<OpenDirectory>, nesting: usize) -> Flow {
+    /// Lists an open directory, visits its files and returns what is left to do below it.
+    fn list(&mut self, directory: OpenDirectory) -> ControlFlow<(), Level> {
+        let directory = Arc::new(directory);
+        let mut level = Level::new(Arc::clone(&directory));
         // nix takes the descriptor that it lists and does not lend it, so it gets a copy.
         let own = directory.fd.try_clone().and_then(|fd| Ok(Dir::from_fd(fd)?));
         let mut listing = match own {
             Ok(listing) => listing,
             Err(error) => {
                 self.visitor.failure(failure(&directory.path, error));
-                return ON;
+                return ControlFlow::Continue(level);
             }
         };
-        self.visitor.directory(place(directory));
+        self.visitor.directory(place(&directory));
         let mut names = Names::default();
         for entry in listing.iter() {
             match entry {
-                Ok(entry) => self.entry(directory, &entry, &mut names, nesting)?,
+                Ok(entry) => self.entry(&directory, &entry, &mut names, &mut level)?,
                 Err(errno) => {
                     self.visitor.failure(failure(&directory.path, errno));
                     break;
                 }
             }
             if names.count >= NAMES_A_BATCH {
-                self.batch(directory, &mut names)?;
+                self.batch(&directory, &mut names)?;
             }
         }
-        self.files(directory, &names)
+        drop(listing);
+        self.files(&directory, &names)?;
+        ControlFlow::Continue(level)
     }
 
-    fn entry(&mut self, directory: &Arc<OpenDirectory>, entry: &Entry, names: &mut Names, nesting: usize) -> Flow {
+    fn entry(&mut self, directory: &Arc<OpenDirectory>, entry: &Entry, names: &mut Names, level: &mut Level) -> Flow {
         let name = entry.file_name();
         if matches!(name.to_bytes(), b"." | b"..") {
             return ON;
@@ -163,11 +242,23 @@ impl<'w, V: Visitor> Walker<'w, V> {
                 names.push(name);
                 ON
             }
-            Some(Type::Directory) => self.child(directory, name, link, nesting),
+            Some(Type::Directory) => self.subdirectory(directory, name, link, level),
             Some(Type::Symlink) => self.skip(directory, Skipped::Link),
             Some(_) => self.skip(directory, Skipped::Special),
             None => ON,
         }
+    }
+
+    /// Puts a directory that was found into the queue, or keeps it for later.
+    fn subdirectory(&mut self, directory: &Arc<OpenDirectory>, name: &CStr, link: bool, level: &mut Level) -> Flow {
+        let is_chosen = |choose: Choose<'_>| choose(&join(&directory.path, name), directory.depth + 1, true);
+        if self.options.choose.is_none_or(is_chosen) {
+            match self.queue.takes_directory() {
+                true => self.queue.put(Work::Found(Arc::clone(directory), name.to_owned(), link)),
+                false => level.push(name, link),
+            }
+        }
+        ON
     }
 
     /// Finds the type of an entry with `fstatat`. Reports an error and returns `None` if that fails.
@@ -189,19 +280,6 @@ impl<'w, V: Visitor> Walker<'w, V> {
                 None
             }
         })
-    }
-
-    fn child(&mut self, directory: &OpenDirectory, name: &CStr, link: bool, nesting: usize) -> Flow {
-        let path = join(&directory.path, name);
-        if self.options.choose.is_some_and(|choose| !choose(&path, directory.depth + 1, true)) {
-            return ON;
-        }
-        let child = Directory { path, depth: directory.depth + 1, device: Some(directory.root_device), link };
-        if self.queue.takes_directory(nesting) {
-            self.queue.put(Work::Directory(child));
-            return ON;
-        }
-        self.directory(child, Some((directory.fd.as_fd(), name)), nesting + 1)
     }
 
     /// Visits the collected files, or queues them if a thread is idle.
@@ -294,7 +372,7 @@ impl<'w, V: Visitor> Walker<'w, V> {
         quiet: &Quiet,
         stat: &FileStat,
     ) -> io::Result<Result<FileSystem, Skipped>> {
-        if stat.st_dev == directory.device {
+        if stat.st_dev == directory.identity.0 {
             return Ok(Ok(directory.file_system));
         }
         let file_system = FileSystem::of_file(quiet.file.as_fd())?;
@@ -316,48 +394,4 @@ impl<'w, V: Visitor> Walker<'w, V> {
 /// The place of the entries of an open directory.
 fn place(directory: &OpenDirectory) -> Place<'_> {
     Place { directory: Some(&directory.path), depth: directory.depth }
-}
-
-/// The place where a directory was found.
-fn found_in(directory: &Directory) -> Place<'_> {
-    match directory.depth.checked_sub(1) {
-        Some(depth) => Place { directory: directory.path.parent(), depth },
-        None => Place { directory: None, depth: 0 },
-    }
-}
-
-/// Opens a directory by its path. The kernel accepts paths of up to 4096 bytes; longer ones are opened in steps.
-fn open_by_path(path: &Path, link: bool) -> Result<OwnedFd, Errno> {
-    match open::directory_at(AT_FDCWD, path, link) {
-        Err(Errno::ENAMETOOLONG) => {
-            let mut components = path.components();
-            let name = components.next_back().ok_or(Errno::ENAMETOOLONG)?;
-            let parent = open_by_path(components.as_path(), true)?;
-            open::directory_at(parent.as_fd(), Path::new(&name), link)
-        }
-        opened => opened,
-    }
-}
-
-fn failure(path: &Path, error: impl Into<io::Error>) -> Error {
-    let io_error = error.into();
-    let error = file::system(path, &io_error);
-    match io_error.raw_os_error().map(Errno::from_raw) {
-        Some(Errno::EMFILE) => error.with_advice("raise the limit (ulimit -n), or use fewer threads (-j 1)"),
-        _ => error,
-    }
-}
-
-fn join(directory: &Path, name: &CStr) -> PathBuf {
-    directory.join(OsStr::from_bytes(name.to_bytes()))
-}
-
-/// The type of a file. All special files are reported as FIFOs.
-fn kind_of(stat: &FileStat) -> Type {
-    match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
-        SFlag::S_IFREG => Type::File,
-        SFlag::S_IFDIR => Type::Directory,
-        SFlag::S_IFLNK => Type::Symlink,
-        _ => Type::Fifo,
-    }
 }

@@ -11,7 +11,9 @@
 //! Pseudo file systems (`/proc`, `/sys`) are never entered.
 
 mod directory;
+mod level;
 mod named;
+mod path;
 mod queue;
 mod seen;
 mod visit;

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use super::seen::Seen;
 use super::visit::{Named, Options, Place, Skipped, Visitor};
-use super::work::Directory;
 use crate::error::{Error, ErrorKind};
 use crate::pagecache::OpenFile;
 
@@ -17,7 +16,7 @@ pub(super) fn visit(
     options: &Options<'_>,
     seen: &Seen,
     visitor: &mut impl Visitor,
-) -> Option<Vec<Directory>> {
+) -> Option<Vec<PathBuf>> {
     let mut directories = Vec::new();
     for named in named {
         let flow = match named.into() {
@@ -38,10 +37,10 @@ pub(super) fn visit(
 }
 
 /// If a path cannot be opened as a file, it may be a directory to walk.
-fn directory(path: PathBuf, error: Error, options: &Options<'_>, visitor: &mut impl Visitor) -> Option<Directory> {
+fn directory(path: PathBuf, error: Error, options: &Options<'_>, visitor: &mut impl Visitor) -> Option<PathBuf> {
     let is_directory = error.kind() == ErrorKind::Unsupported && path.is_dir();
     match is_directory {
-        true if options.recursive => return Some(Directory { path, depth: 0, device: None, link: true }),
+        true if options.recursive => return Some(path),
         true => visitor.failure(error.with_advice("use -R to include the files in it")),
         false => visitor.failure(error),
     }

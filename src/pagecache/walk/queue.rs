@@ -1,12 +1,13 @@
 //! The work that threads share: directories to be read, and files of directories that are too large for one thread.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use nix::sys::resource::{Resource, getrlimit};
 
-use super::work::{Directory, Work};
+use super::work::Work;
 
 /// Descriptors that are reserved for everything but the walk: the standard ones, and those needed to measure a file.
 const DESCRIPTORS_KEPT: u64 = 10;
@@ -14,10 +15,10 @@ const DESCRIPTORS_KEPT: u64 = 10;
 /// Descriptors that a thread needs: a directory, a second one to list it, the next directory, and a file.
 const DESCRIPTORS_A_JOB: u64 = 4;
 
-/// How many levels a thread descends, with the directories above open, before it puts directories into the queue.
-const DEEPEST_NESTING: u64 = 16;
+/// How many directories a thread keeps open above the one that it reads. Those above are opened again through `..`.
+const NESTING: usize = 16;
 
-/// The highest number of waiting directories per thread, unless the tree is deeper than a thread may descend.
+/// The highest number of waiting directories per thread. Each keeps the directory open in which it was found.
 const WAITING_A_JOB: usize = 32;
 
 /// The waiting work, last in, first out: the walk goes deep before it goes wide, which keeps the queue short.
@@ -29,7 +30,10 @@ pub(super) struct Queue {
     idle: AtomicUsize,
     stopped: AtomicBool,
     jobs: usize,
-    nesting: usize,
+    /// How many directories a thread keeps open above the one that it reads.
+    pub(super) nesting: usize,
+    /// How many directories may wait.
+    most_waiting: usize,
 }
 
 struct State {
@@ -39,9 +43,9 @@ struct State {
 }
 
 impl Queue {
-    pub(super) fn new(directories: Vec<Directory>, jobs: NonZeroUsize) -> Queue {
+    pub(super) fn new(directories: Vec<PathBuf>, jobs: NonZeroUsize) -> Queue {
         // Work is taken from the end, so the directory that was named first comes first.
-        let waiting: Vec<Work> = directories.into_iter().rev().map(Work::Directory).collect();
+        let waiting: Vec<Work> = directories.into_iter().rev().map(Work::Named).collect();
         Queue {
             waiting: AtomicUsize::new(waiting.len()),
             state: Mutex::new(State { waiting, busy: 0 }),
@@ -49,7 +53,8 @@ impl Queue {
             idle: AtomicUsize::new(0),
             stopped: AtomicBool::new(false),
             jobs: jobs.get(),
-            nesting: affordable_nesting(jobs),
+            nesting: affordable(jobs, NESTING),
+            most_waiting: jobs.get() * affordable(jobs, WAITING_A_JOB),
         }
     }
 
@@ -91,10 +96,10 @@ impl Queue {
         self.changed.notify_one();
     }
 
-    /// Whether a directory that was found at this nesting should be put into the queue instead of being read at once.
-    pub(super) fn takes_directory(&self, nesting: usize) -> bool {
-        let room = self.jobs > 1 && self.waiting.load(Ordering::Relaxed) < self.jobs * WAITING_A_JOB;
-        room || nesting >= self.nesting
+    /// Whether a directory that was found should be put into the queue instead of being read by the thread that found
+    /// it.
+    pub(super) fn takes_directory(&self) -> bool {
+        self.jobs > 1 && self.waiting.load(Ordering::Relaxed) < self.most_waiting
     }
 
     /// Whether a thread is idle and no work is waiting.
@@ -124,11 +129,11 @@ pub(super) fn affordable_jobs(asked: NonZeroUsize) -> NonZeroUsize {
     NonZeroUsize::new(asked.get().min(affordable)).unwrap_or(NonZeroUsize::MIN)
 }
 
-/// How many directories a thread may keep open above the one that it reads.
-fn affordable_nesting(jobs: NonZeroUsize) -> usize {
+/// `most` descriptors for each thread, or fewer if there are not enough.
+fn affordable(jobs: NonZeroUsize, most: usize) -> usize {
     let each = free_descriptors() / u64::try_from(jobs.get()).unwrap_or(u64::MAX);
-    let nesting = each.saturating_sub(DESCRIPTORS_A_JOB) / 2;
-    usize::try_from(nesting.min(DEEPEST_NESTING)).unwrap_or_default()
+    let half = each.saturating_sub(DESCRIPTORS_A_JOB) / 2;
+    usize::try_from(half).unwrap_or(most).clamp(1, most)
 }
 
 fn free_descriptors() -> u64 {

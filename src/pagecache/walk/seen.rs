@@ -1,12 +1,11 @@
 //! What was already visited, by device and inode, if it can be found again.
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::visit::Options;
-use super::work::Directory;
 use crate::kernel::mount_points;
 
 /// Device and inode, which identify a file whatever its names.
@@ -61,8 +60,8 @@ impl Seen {
 
     /// Remembers the files that are mount points in or below `roots`: they have one link and can be found under two
     /// names.
-    pub(super) fn remember_mounted_files(&self, roots: &[Directory]) {
-        let roots: Vec<_> = roots.iter().filter_map(|root| root.path.canonicalize().ok()).collect();
+    pub(super) fn remember_mounted_files(&self, roots: &[PathBuf]) {
+        let roots: Vec<_> = roots.iter().filter_map(|root| root.canonicalize().ok()).collect();
         let below = |point: &Path| roots.iter().any(|root| point.starts_with(root));
         for identity in mount_points::read_mounted_files(below) {
             self.any_can_return.store(true, Ordering::Relaxed);

@@ -1,22 +1,11 @@
 //! The work of a walk: directories to be read, and files to be opened.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::pagecache::FileSystem;
-
-/// A directory to be read.
-#[derive(Debug)]
-pub(super) struct Directory {
-    pub(super) path: PathBuf,
-    pub(super) depth: usize,
-    /// The device of the named directory; `None` for the named directory itself.
-    pub(super) device: Option<u64>,
-    /// Whether it is, or may be, reached through a symbolic link.
-    pub(super) link: bool,
-}
 
 /// A directory that is open.
 #[derive(Debug)]
@@ -24,16 +13,20 @@ pub(super) struct OpenDirectory {
     pub(super) path: PathBuf,
     pub(super) depth: usize,
     pub(super) fd: OwnedFd,
-    pub(super) device: u64,
+    /// Device and inode.
+    pub(super) identity: (u64, u64),
     /// The device of the named directory.
     pub(super) root_device: u64,
     pub(super) file_system: FileSystem,
 }
 
-/// A unit of work.
+/// A unit of work. Directories that were found are opened relative to the one that they were found in, so that a
+/// directory that is replaced by a symbolic link meanwhile leads nowhere.
 pub(super) enum Work {
-    /// A directory to be read.
-    Directory(Directory),
+    /// A directory that was named.
+    Named(PathBuf),
+    /// A directory that was found, and whether it is a symbolic link.
+    Found(Arc<OpenDirectory>, CString, bool),
     /// Regular files of a directory, to be visited.
     Files(Arc<OpenDirectory>, Names),
 }
@@ -58,5 +51,10 @@ impl Names {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &CStr> {
         self.bytes.split_inclusive(|byte| *byte == 0).filter_map(|name| CStr::from_bytes_with_nul(name).ok())
+    }
+
+    /// The name that begins at byte `start`, if there is one.
+    pub(super) fn get(&self, start: usize) -> Option<&CStr> {
+        CStr::from_bytes_until_nul(self.bytes.get(start..)?).ok()
     }
 }

@@ -1,0 +1,106 @@
+//! What `statx(2)` reports and `stat` does not: attributes of a file, looked up without mounting anything.
+
+#![allow(unsafe_code, reason = "neither nix nor the musl libc wraps statx: the raw system call is needed")]
+
+use std::ffi::CStr;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use nix::errno::Errno;
+use nix::libc;
+
+/// `STATX_ATTR_DAX` of `linux/stat.h`: the file is in DAX mode (Linux 5.8 and later).
+const ATTRIBUTE_DAX: u64 = 0x0020_0000;
+
+/// `STATX_ATTR_AUTOMOUNT`: opening the directory mounts another file system there (Linux 4.11 and later).
+const ATTRIBUTE_AUTOMOUNT: u64 = 0x1000;
+
+/// `struct statx`: the fields that are used, and space for the others. The kernel writes 256 bytes.
+#[repr(C)]
+pub(crate) struct Statx {
+    mask: u32,
+    block_size: u32,
+    attributes: u64,
+    others: [u64; 15],
+    device_major: u32,
+    device_minor: u32,
+    rest: [u64; 14],
+}
+
+impl Statx {
+    /// Reads the attributes of an open file.
+    ///
+    /// # Errors
+    /// `ENOSYS` before Linux 4.11.
+    pub(crate) fn of_file(fd: BorrowedFd<'_>) -> Result<Statx, Errno> {
+        Statx::read(fd, c"", libc::AT_EMPTY_PATH)
+    }
+
+    /// Reads the attributes of the file `name` in an open directory. An automount point is not mounted. A symbolic link
+    /// is followed only if `follow` is set.
+    ///
+    /// # Errors
+    /// As `statx(2)`; `ENOSYS` before Linux 4.11.
+    #[doc(alias = "statx")]
+    pub(crate) fn of_name(directory: BorrowedFd<'_>, name: &CStr, follow: bool) -> Result<Statx, Errno> {
+        let link = if follow { 0 } else { libc::AT_SYMLINK_NOFOLLOW };
+        Statx::read(directory, name, libc::AT_NO_AUTOMOUNT | link)
+    }
+
+    fn read(directory: BorrowedFd<'_>, name: &CStr, flags: libc::c_int) -> Result<Statx, Errno> {
+        let empty = [0; 15];
+        let mut answer = Statx {
+            mask: 0,
+            block_size: 0,
+            attributes: 0,
+            others: empty,
+            device_major: 0,
+            device_minor: 0,
+            rest: [0; 14],
+        };
+        let (directory, mask) = (directory.as_raw_fd(), 0 as libc::c_uint);
+        // SAFETY: the name is NUL-terminated and the buffer has the 256 bytes of `struct statx`. Both outlive the call,
+        // and the kernel keeps neither.
+        let status = unsafe { libc::syscall(libc::SYS_statx, directory, name.as_ptr(), flags, mask, &raw mut answer) };
+        Errno::result(status).map(|_| answer)
+    }
+
+    /// Whether the file is in DAX mode.
+    pub(crate) fn is_dax(&self) -> bool {
+        self.attributes & ATTRIBUTE_DAX != 0
+    }
+
+    /// Whether opening it would mount another file system.
+    pub(crate) fn is_automount_point(&self) -> bool {
+        self.attributes & ATTRIBUTE_AUTOMOUNT != 0
+    }
+
+    /// The device number, as `fstat` reports it.
+    pub(crate) fn device(&self) -> u64 {
+        libc::makedev(self.device_major, self.device_minor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::MetadataExt;
+
+    #[test]
+    fn the_layout_matches_the_kernel() {
+        assert_eq!(size_of::<Statx>(), 256);
+        assert_eq!(std::mem::offset_of!(Statx, attributes), 8);
+        assert_eq!(std::mem::offset_of!(Statx, device_major), 136);
+    }
+
+    #[test]
+    fn the_device_is_that_of_fstat() {
+        let file = std::fs::File::open("/proc/self/exe").unwrap();
+        let found = Statx::of_file(file.as_fd()).unwrap();
+        assert_eq!((found.device(), found.is_dax()), (file.metadata().unwrap().dev(), false));
+        let root = std::fs::File::open("/").unwrap();
+        let found = Statx::of_name(root.as_fd(), c"proc", false).unwrap();
+        assert_eq!(found.device(), std::fs::metadata("/proc").unwrap().dev());
+        assert!(!found.is_automount_point());
+    }
+}

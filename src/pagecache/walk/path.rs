@@ -1,0 +1,54 @@
+//! Paths of any length, and what is wrong with a path.
+
+use std::ffi::{CStr, OsStr};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+use nix::dir::Type;
+use nix::errno::Errno;
+use nix::fcntl::AT_FDCWD;
+use nix::sys::stat::{FileStat, SFlag};
+
+use crate::error::Error;
+use crate::kernel::open;
+use crate::pagecache::file;
+
+/// Opens a directory by its path. The kernel accepts paths of up to 4096 bytes; longer ones are opened in steps.
+pub(super) fn open_by_path(path: &Path) -> Result<OwnedFd, Errno> {
+    match open::directory_at(AT_FDCWD, path, true) {
+        Err(Errno::ENAMETOOLONG) => {
+            let start = if path.is_absolute() { Path::new("/") } else { Path::new(".") };
+            let mut fd = open::directory_at(AT_FDCWD, start, true)?;
+            for name in path.components().filter(|part| *part != Component::RootDir) {
+                fd = open::directory_at(fd.as_fd(), name.as_os_str(), true)?;
+            }
+            Ok(fd)
+        }
+        opened => opened,
+    }
+}
+
+pub(super) fn failure(path: &Path, error: impl Into<io::Error>) -> Error {
+    let io_error = error.into();
+    let error = file::system(path, &io_error);
+    match io_error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::EMFILE) => error.with_advice("raise the limit (ulimit -n), or use fewer threads (-j 1)"),
+        _ => error,
+    }
+}
+
+pub(super) fn join(directory: &Path, name: &CStr) -> PathBuf {
+    directory.join(OsStr::from_bytes(name.to_bytes()))
+}
+
+/// The type of a file. All special files are reported as FIFOs.
+pub(super) fn kind_of(stat: &FileStat) -> Type {
+    match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
+        SFlag::S_IFREG => Type::File,
+        SFlag::S_IFDIR => Type::Directory,
+        SFlag::S_IFLNK => Type::Symlink,
+        _ => Type::Fifo,
+    }
+}

@@ -1,0 +1,262 @@
+//! The options of an answer combine: filter, grouping, order, top, total, repetition and format, in every view.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use common::{
+    Running, Subject, capture, command, copy_to_run, mapping, memory, page, rmap, subject_program, wait_until,
+};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+/// Two stopped subjects under a name of their own, so that `--name` finds just these.
+struct Service {
+    name: String,
+    subjects: Vec<Subject>,
+    _folder: tempfile::TempDir,
+}
+
+fn service() -> Service {
+    let folder = tempfile::tempdir_in("/tmp").unwrap();
+    let name = format!("svc-{}", std::process::id() % 100_000 + rand_number());
+    let program: PathBuf = folder.path().join(&name);
+    copy_to_run(&subject_program(), &program);
+    let subjects = (0..2).map(|_| {
+        let subject = Subject::of(
+            Command::new(&program).arg("anonymous:16:5").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap(),
+        );
+        let comm = format!("/proc/{}/comm", subject.pid());
+        wait_until("it runs", || std::fs::read_to_string(&comm).unwrap().trim() == name);
+        let stat = format!("/proc/{}/stat", subject.pid());
+        wait_until("it waits", || std::fs::read_to_string(&stat).unwrap().contains(") S "));
+        subject
+    });
+    let subjects: Vec<Subject> = subjects.collect();
+    subjects.iter().for_each(Subject::stop);
+    Service { name, subjects, _folder: folder }
+}
+
+/// A number that no other test of this program has.
+fn rand_number() -> u32 {
+    static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(1);
+    NEXT.fetch_add(100_000, std::sync::atomic::Ordering::Relaxed)
+}
+
+/// The sum of a counter of smaps_rollup over processes, in bytes.
+fn rollup(subjects: &[Subject], name: &str) -> u64 {
+    let of = |subject: &Subject| -> u64 {
+        let text = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", subject.pid())).unwrap();
+        let line = text.lines().find(|line| line.starts_with(&format!("{name}:"))).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
+    };
+    subjects.iter().map(of).sum()
+}
+
+fn parts(rows: &Value) -> BTreeMap<String, Value> {
+    let rows = rows.as_array().unwrap();
+    rows.iter().map(|row| (row["part"].as_str().unwrap().to_owned(), row["amount"].clone())).collect()
+}
+
+#[test]
+fn a_service_is_added_up_into_one_summary() {
+    let service = service();
+    let merged = rmap(["pid", "--name", &service.name, "--summary", "--merge", "--json"]).good().json();
+    let sums = parts(&merged);
+    assert_eq!(sums["resident"], rollup(&service.subjects, "Rss"));
+    assert_eq!(sums["anonymous"], rollup(&service.subjects, "Anonymous"));
+    assert!(merged[0]["pid"].is_null() && merged[0]["absent"]["pid"].is_string(), "{merged}");
+    let filtered = ["--filter", "amount > 0 && part =~ '^(resident|anonymous)$'", "--sort", "-amount", "-o", "part"];
+    let text = rmap([&["pid", "--name", &service.name, "--summary", "--merge", "-n"], &filtered[..]].concat()).good();
+    assert_eq!(text.text(), "anonymous\nresident\n");
+}
+
+#[test]
+fn processes_are_grouped_by_what_they_are() {
+    let service = service();
+    let rss = rollup(&service.subjects, "Rss");
+    for (key, groups) in [("user", 1), ("cgroup", 1), ("pid", 2), ("command", 1)] {
+        let found = rmap(["pid", "--name", &service.name, "--by", key, "--json"]).good().json();
+        let rows = found["groups"].as_array().unwrap();
+        assert_eq!(rows.len(), groups, "{key}: {found}");
+        assert_eq!(rows.iter().map(|row| row["rss"].as_u64().unwrap()).sum::<u64>(), rss, "{key}");
+        assert_eq!(found["total"]["rss"], rss, "{key}");
+    }
+    let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).unwrap().unwrap().name;
+    let table = rmap(["pid", "--name", &service.name, "--by", "user"]).good().text();
+    assert!(table.lines().any(|line| line.ends_with(&format!(" {user}"))), "{table}");
+    let summary = rmap(["pid", "--name", &service.name, "--summary", "--by", "user", "--json"]).good().json();
+    assert_eq!((&summary[0]["user"], &summary[0]["processes"]), (&user.as_str().into(), &2.into()), "{summary}");
+    assert_eq!(parts(&summary[0]["parts"])["resident"], rss);
+}
+
+#[test]
+fn groups_are_filtered_sorted_cut_and_summed() {
+    let maps = [
+        mapping(0x1000_0000, 4, "r-xp", b"/lib/a", 8),
+        mapping(0x2000_0000, 8, "rw-p", b"", 32),
+        mapping(0x3000_0000, 2, "rw-p", b"", 4),
+        mapping(0x4000_0000, 2, "r--p", b"/lib/b", 4),
+    ];
+    let root = capture(&[(7, b"x\0", &maps.concat())]);
+    let root = root.path().to_str().unwrap();
+    let groups = |options: &[&str]| {
+        let all = [&["pid", "7", "--proc-root", root, "--by", "perm", "-n", "-o", "mappings,rss"], options].concat();
+        rmap(all).good().text().split_whitespace().map(str::to_owned).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(groups(&["--no-total"]), "2 36 rw-p 1 8 r-xp 1 4 r--p");
+    assert_eq!(groups(&["--sort", "-rss", "--top", "1", "--no-total"]), "1 4 r--p");
+    assert_eq!(groups(&["--filter", "rss > 4K", "--sort", "mappings"]), "1 8 r-xp 1 32 rw-p 2 40 total KiB");
+}
+
+/// Reads JSON lines until one is as wanted.
+fn row_where(running: &mut Running, wanted: impl Fn(&Value) -> bool) -> Value {
+    (0..500).map(|_| running.row()).find(|row| wanted(row)).unwrap()
+}
+
+/// Replaces the smaps of a captured process in one step, so that no look sees half of it.
+fn replace_smaps(root: &Path, text: &[u8]) {
+    let staged = tempfile::tempdir_in(root).unwrap();
+    std::fs::write(staged.path().join("smaps"), text).unwrap();
+    std::fs::rename(staged.path().join("smaps"), root.join("7/smaps")).unwrap();
+}
+
+#[test]
+fn a_watched_group_shows_what_changed() {
+    let root = capture(&[(7, b"x\0", &mapping(0x1000_0000, 2, "rw-p", b"", 8))]);
+    let folder = root.path().to_str().unwrap();
+    let options = ["pid", "7", "--proc-root", folder, "--by", "perm", "-w", "0.05", "--jsonl", "-o", "mappings,rss"];
+    let mut watching = Running::start(command(options));
+    assert_eq!(watching.row()["perm"], "rw-p");
+    let two = [mapping(0x1000_0000, 2, "rw-p", b"", 8), mapping(0x2000_0000, 1, "r--p", b"/a", 4)].concat();
+    replace_smaps(root.path(), &two);
+    let new = row_where(&mut watching, |row| row["fate"] == "new");
+    assert_eq!((&new["perm"], &new["rss"], &new["mappings"]), (&"r--p".into(), &4096.into(), &1.into()));
+    replace_smaps(root.path(), &mapping(0x1000_0000, 2, "rw-p", b"", 4));
+    let changed = row_where(&mut watching, |row| row["fate"] == "changed");
+    assert_eq!((&changed["perm"], &changed["rss_change"]), (&"rw-p".into(), &(-4096).into()));
+    assert_eq!(row_where(&mut watching, |row| row["fate"] == "gone")["perm"], "r--p");
+    assert_eq!(watching.end(Signal::SIGINT).0, Some(0));
+}
+
+#[test]
+fn strips_and_summaries_of_a_process_are_watched() {
+    let subject = Subject::start(["anonymous:16:5"]);
+    subject.stop();
+    let word = subject.word();
+    let start = &subject.made[0].start;
+    let mut map = Running::start(command(["pid", &word, "--map", "-A", start, "-w", "0.05"]));
+    let first: Vec<String> = (0..5).map(|_| map.line()).collect();
+    assert!(first[0].starts_with(&format!("{word}:   ")) && first[3] == "  #####...........\n", "{first:?}");
+    assert!((0..20).map(|_| map.line()).any(|line| line == first[3]), "the second look has no strip");
+    assert_eq!(map.end(Signal::SIGINT).0, Some(0));
+
+    let mut summary = Running::start(command(["pid", &word, "--summary", "-w", "0.05", "--jsonl"]));
+    let resident = rollup(std::slice::from_ref(&subject), "Rss");
+    for _ in 0..2 {
+        let row = row_where(&mut summary, |row| row["part"] == "resident");
+        assert_eq!(row["amount"], resident, "{row}");
+    }
+    assert_eq!(summary.end(Signal::SIGINT).0, Some(0));
+}
+
+#[test]
+fn strips_and_sums_of_files_are_watched() {
+    let folder = memory();
+    let path = folder.path().join("f");
+    std::fs::write(&path, vec![1; 4 * page() as usize]).unwrap();
+    let [file, tree] = [&path, &folder.path().to_owned()].map(|path| path.to_str().unwrap().to_owned());
+    let mut map = Running::start(command(["pcstat", "--map", "-w", "0.05", "--jsonl", "-o", "page_map,cached", &file]));
+    assert_eq!(map.row()["page_map"], "####");
+    let mut sums = Running::start(command(["pcstat", "-R", &tree, "--summary", "-w", "0.05", "--jsonl"]));
+    assert_eq!(sums.row()["files"], 1);
+    std::fs::write(&path, vec![1; 6 * page() as usize]).unwrap();
+    std::fs::write(folder.path().join("g"), "x").unwrap();
+    assert_eq!(row_where(&mut map, |row| row["cached"] == 6)["page_map"], "######");
+    assert_eq!(row_where(&mut sums, |row| row["files"] == 2)["cached"], 7);
+    assert_eq!(map.end(Signal::SIGINT).0, Some(0));
+    assert_eq!(sums.end(Signal::SIGTERM).0, Some(0));
+
+    let mut by_directory = Running::start(command(["pcstat", "-R", &tree, "--by-dir", "1", "-w", "0.05", "--jsonl"]));
+    assert_eq!(by_directory.row()["directory"], tree.as_str());
+    let mut runs = Running::start(command(["pcstat", "--runs", "-w", "0.05", "--jsonl", &file]));
+    assert_eq!(runs.row()["state"], "cached");
+    assert_eq!(by_directory.end(Signal::SIGINT).0, Some(0));
+    assert_eq!(runs.end(Signal::SIGINT).0, Some(0));
+}
+
+#[test]
+fn directories_are_sorted_cut_and_their_files_filtered() {
+    let folder = memory();
+    for (name, pages) in [("a/one", 4), ("b/two", 7), ("b/three", 1)] {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, vec![1; pages * page() as usize]).unwrap();
+    }
+    let tree = folder.path().to_str().unwrap();
+    let by_directory =
+        |options: &[&str]| rmap([&["pcstat", "-R", tree, "--by-dir", "1", "--json"], options].concat()).rows();
+    let largest = by_directory(&["--sort", "cached", "--top", "1"]);
+    assert_eq!((largest.len(), &largest[0]["directory"], &largest[0]["cached"]), (1, &tree.into(), &12.into()));
+    let smallest = by_directory(&["--sort", "-cached", "--top", "1"]);
+    assert_eq!(smallest[0]["directory"], format!("{tree}/a"));
+    let large_files = by_directory(&["--filter", "pages > 1"]);
+    assert_eq!(large_files.iter().map(|row| row["files"].as_u64().unwrap()).collect::<Vec<_>>(), [2, 1, 1]);
+    let summary = rmap(["pcstat", "-R", tree, "--summary", "--json", "--filter", "pages > 4"]).rows();
+    assert_eq!((&summary[0]["files"], &summary[0]["cached"]), (&1.into(), &7.into()));
+}
+
+#[test]
+fn files_and_stretches_are_grouped_filtered_and_summed() {
+    let folder = memory();
+    let path = folder.path().join("f");
+    let file = std::fs::File::create(&path).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, &vec![1; page() as usize], 3 * page()).unwrap();
+    let path = path.to_str().unwrap();
+    let states = rmap(["pcstat", "--runs", "--by", "state", "--jsonl", "-o", "pages", path]).good().lines_of_json();
+    let pages = |state: &str| states.iter().find(|row| row["state"] == state).unwrap()["pages"].clone();
+    assert_eq!((pages("hole"), pages("cached")), (3.into(), 1.into()));
+    let total = rmap(["pcstat", "--runs", "--filter", "is_cached", "--total", "--json", path]).good().json();
+    assert_eq!((&total["total"]["pages"], &total["total"]["rows"]), (&1.into(), &1.into()));
+    let held = rmap(["pcstat", "--by", "method", "--json", path]).good().json();
+    assert_eq!((&held[0]["files"], &held[0]["cached"]), (&1.into(), &1.into()), "{held}");
+}
+
+#[test]
+fn what_was_done_to_files_is_filtered_and_sorted_too() {
+    let folder = memory();
+    for (name, pages) in [("small", 1), ("large", 5)] {
+        std::fs::write(folder.path().join(name), vec![1; pages * page() as usize]).unwrap();
+    }
+    let tree = folder.path().to_str().unwrap();
+    let warmed = |options: &[&str]| {
+        let names = rmap([&["warm", "-R", "-n", "-o", "pages", tree], options].concat()).good().text();
+        names.split_whitespace().map(str::to_owned).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(warmed(&["--sort", "pages"]), "5 1");
+    assert_eq!(warmed(&["--filter", "pages > 1"]), "5");
+    assert_eq!(warmed(&["--sort", "pages", "--top", "1"]), "5");
+}
+
+#[test]
+fn an_option_that_can_have_no_meaning_is_refused_in_one_line() {
+    let file = "/etc/passwd";
+    for options in [
+        &["pcstat", "--summary", "--sort=cached", file][..],
+        &["pcstat", "--summary", "--top", "1", file],
+        &["pcstat", "--summary", "--total", file],
+        &["pcstat", "--by-dir", "1", "--total", file],
+        &["pcstat", "--map", "--by", "method", file],
+        &["pid", "self", "--summary", "--by", "kind"],
+        &["demo", "--size", "1M", "-w", "1"],
+        &["lock", "-w", "1", file],
+        &["pid", "self", "--by", "nope"],
+    ] {
+        let run = rmap(options);
+        assert_eq!((run.status, run.out.len(), run.complaints().len()), (Some(2), 0, 1), "{options:?}: {run:?}");
+    }
+}

@@ -1,0 +1,184 @@
+//! What warm and lock do with little memory, and with files that are not all data.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use rmap::pagecache::{Engine, OpenFile};
+use rmap::units::{ByteRange, PageRuns, Pages};
+
+use crate::common::{Run, disk, memory, rmap, shell};
+
+/// A file of these bytes of data, written to disk and not cached.
+fn file_of(folder: &Path, name: &str, size: u64, data: std::ops::Range<u64>) -> PathBuf {
+    let path = folder.join(name);
+    let file = File::create(&path).unwrap();
+    file.set_len(size).unwrap();
+    file.write_all_at(&vec![7; (data.end - data.start) as usize], data.start).unwrap();
+    file.sync_all().unwrap();
+    rmap(["evict".as_ref(), path.as_os_str()]);
+    path
+}
+
+fn cached(path: &Path) -> PageRuns {
+    Engine::detect().map(&OpenFile::open(path).unwrap()).runs.unwrap().unwrap()
+}
+
+/// A memory control group that is removed at the end.
+struct Group(PathBuf);
+
+impl Group {
+    /// Makes one of version 1 or 2, whichever is here, with a limit of 64 MiB.
+    fn new(name: &str) -> Option<Group> {
+        let name = format!("rmap-test-{name}-{}", std::process::id());
+        for (folder, limit) in [("memory", "memory.limit_in_bytes"), ("", "memory.max")] {
+            let group = Group(Path::new("/sys/fs/cgroup").join(folder).join(&name));
+            if fs::create_dir(&group.0).is_ok() && fs::write(group.0.join(limit), "64M").is_ok() {
+                return Some(group);
+            }
+        }
+        eprintln!("SKIPPED: no memory control group can be made here");
+        None
+    }
+
+    /// Runs a shell script inside.
+    fn run(&self, script: &str, folder: &Path) -> Run {
+        let script = format!("echo $$ > {}/cgroup.procs && cd $1 && {script}", self.0.display());
+        shell(&script, &[folder.as_os_str()])
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        for _ in 0..50 {
+            if fs::remove_dir(&self.0).is_ok() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    }
+}
+
+#[test]
+fn locking_needs_memory_for_pages_that_are_cached_already() {
+    let Some(group) = Group::new("lock") else { return };
+    let folder = disk();
+    let file = |name| file_of(folder.path(), name, 40 << 20, 0..40 << 20);
+    let _files = (file("a"), file("b"));
+    let run = group.run("rmap warm a >/dev/null; timeout -s INT 5 rmap lock a b; echo status $?", folder.path());
+    assert!(run.err.contains("b: needs 40M of memory, and "), "{run:?}");
+    assert!(run.err.contains("locked in memory until Ctrl-C"), "{run:?}");
+    assert!(run.text().contains("status 124") || run.text().contains("status 1"), "{run:?}");
+}
+
+#[test]
+fn pages_that_reading_others_pushed_out_are_left() {
+    let Some(group) = Group::new("warm") else { return };
+    let folder = disk();
+    let _file = file_of(folder.path(), "a", 100 << 20, 0..100 << 20);
+    let run =
+        group.run("rmap warm --range 0,50M a > /dev/null; rmap warm --jsonl a; echo >&2 status $?", folder.path());
+    let row = &run.lines_of_json()[0];
+    let left = row["left_pages"].as_u64().unwrap();
+    assert_eq!(row["after_pages"].as_u64().unwrap() + left, 25600, "{row}");
+    assert!(left > 0 && run.err.contains("status 1"), "{run:?}");
+    // What a file holds already is not given to the next one.
+    let _files = ["b", "c"].map(|name| file_of(folder.path(), name, 40 << 20, 0..40 << 20));
+    let run = group.run("rmap evict a > /dev/null; rmap warm b > /dev/null; rmap warm b c > /dev/null", folder.path());
+    assert!(run.err.contains("c: needs 40M of memory, and "), "{run:?}");
+}
+
+#[test]
+fn locking_reads_neither_holes_nor_pages_outside_the_range() {
+    let folder = disk();
+    let sparse = file_of(folder.path(), "sparse", 256 << 20, 100 << 20..104 << 20);
+    let full = file_of(folder.path(), "full", 64 << 20, 0..64 << 20);
+    let range = ByteRange { offset: 16 << 20, length: 1 << 20 };
+    for (path, range, pages) in [(&sparse, ByteRange::ALL, 1024), (&full, range, 256)] {
+        let engine = Engine::detect();
+        let mut room = rmap::control::Room::of(rmap::units::Bytes(1 << 30));
+        let open = OpenFile::open(path).unwrap();
+        let go_on = || std::ops::ControlFlow::Continue(());
+        let locked = rmap::control::lock(&engine, &mut room, rmap::units::Bytes(0), &open, range, go_on);
+        let (_held, effect) = locked.unwrap().unwrap();
+        assert_eq!((effect.held, effect.left.pages), (Pages(pages), Pages(0)));
+        assert_eq!(cached(path).cached(), Pages(pages), "{}", path.display());
+    }
+}
+
+#[test]
+fn a_demo_of_16_mib_runs_in_a_container_of_64_mib() {
+    let Some(group) = Group::new("demo") else { return };
+    let folder = disk();
+    let run = group.run("rmap demo --size 16M --file f --json", folder.path());
+    assert!(run.rows().iter().all(|step| step["agree"] == true));
+    let run = group.run("rmap demo --size 60M --file f", folder.path());
+    assert!(run.err.contains("choose a --size of up to 4"), "{run:?}");
+}
+
+#[test]
+fn a_range_past_the_end_is_an_error() {
+    let folder = disk();
+    let path = file_of(folder.path(), "f", 8192, 0..8192);
+    for action in ["warm", "evict", "lock"] {
+        let run = rmap([action, "--range=8192,1", path.to_str().unwrap()]);
+        assert!(run.err.contains("/f: the range starts at byte 8192, and the file has 8192 bytes"), "{run:?}");
+        assert_eq!(run.status, Some(1));
+    }
+}
+
+#[test]
+fn too_many_parts_to_map_are_not_called_too_much_locked_memory() {
+    let most = fs::read_to_string("/proc/sys/vm/max_map_count").unwrap().trim().parse::<u64>().unwrap();
+    if most > 200_000 {
+        return eprintln!("SKIPPED: a process may have {most} mappings here");
+    }
+    let folder = memory();
+    let path = folder.path().join("f");
+    let file = File::create(&path).unwrap();
+    let page = Engine::detect().page_size().bytes();
+    for index in 0..most + 1000 {
+        file.write_all_at(&[1], index * 2 * page).unwrap();
+    }
+    let run = shell("ulimit -l 64; timeout 60 rmap lock $1", &[path.as_os_str()]);
+    let is_limited = !nix::unistd::geteuid().is_root();
+    let words = if is_limited { "RLIMIT_MEMLOCK" } else { "(vm.max_map_count)" };
+    assert!(run.err.contains(words), "{run:?}");
+}
+
+#[test]
+#[allow(unsafe_code, reason = "a seccomp filter for the program under test")]
+fn a_sandbox_in_which_mincore_does_nothing_is_not_believed() {
+    use nix::libc;
+    use std::os::unix::process::CommandExt;
+    let folder = memory();
+    let path = file_of(folder.path(), "f", 40_960, 0..40_960);
+    let mut command = crate::common::command(["pcstat".as_ref(), "--jsonl".as_ref(), path.as_os_str()]);
+    let sandbox = || {
+        let step = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
+        let (load, equal, give) = (
+            libc::BPF_LD | libc::BPF_W | libc::BPF_ABS,
+            libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
+            libc::BPF_RET | libc::BPF_K,
+        );
+        // mincore succeeds and writes nothing; there is no cachestat.
+        let mut filter = [
+            step(load, 0, 0, 0),
+            step(equal, 2, 0, libc::SYS_mincore as u32),
+            step(equal, 2, 0, libc::SYS_futex_waitv as u32 + 2),
+            step(give, 0, 0, libc::SECCOMP_RET_ALLOW),
+            step(give, 0, 0, libc::SECCOMP_RET_ERRNO),
+            step(give, 0, 0, libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32),
+        ];
+        let program = libc::sock_fprog { len: 6, filter: filter.as_mut_ptr() };
+        nix::sys::prctl::set_no_new_privs()?;
+        // SAFETY: a plain system call; the program lives until it returns.
+        let status = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) };
+        if status == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+    };
+    // SAFETY: the closure only makes system calls.
+    unsafe { command.pre_exec(sandbox) };
+    let run = crate::common::run(command);
+    let row = &run.lines_of_json()[0];
+    assert!(row["cached"].is_null() && row["absent"].to_string().contains("mincore"), "{row}");
+}
