@@ -1,10 +1,10 @@
 //! Creates a sparse file with a known set of cached pages, keeps them cached, and removes the file at the end.
 //!
-//! `hold_pages FILE SIZE FIRST LENGTH STEP COUNT` creates a file of SIZE bytes and writes COUNT stretches of LENGTH bytes: the
-//! first at offset FIRST, each following one STEP bytes after the start of the previous one. Numbers are in bytes or have a
-//! suffix K, M, G or T. On a disk, the stretches are then read again and locked in memory (`mlock`), so that the kernel
-//! does not reclaim them during the measurement; on tmpfs the pages stay anyway. The program prints `ready` and waits for the
-//! end of its standard input.
+//! `hold_pages FILE SIZE FIRST LENGTH STEP COUNT` creates a file of SIZE bytes and writes COUNT stretches of LENGTH
+//! bytes: the first at offset FIRST, each following one STEP bytes after the start of the previous one. Numbers are in
+//! bytes or have a suffix K, M, G or T. On a disk, the stretches are then read again and locked in memory (`mlock`), so
+//! that the kernel does not reclaim them during the measurement; on tmpfs the pages stay anyway. The program prints
+//! `ready` and waits for the end of its standard input.
 
 #![allow(clippy::expect_used, reason = "a benchmark program may stop if anything fails")]
 

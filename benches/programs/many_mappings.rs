@@ -1,7 +1,8 @@
 //! A process with many mappings, to be inspected. Usage: `many_mappings COUNT`
 //!
-//! Each mapping has one page. File mappings and anonymous mappings alternate, so that the kernel cannot merge neighbours. Half of
-//! the anonymous ones are written to. The program prints its pid and waits for the end of its standard input.
+//! Each mapping has one page. File mappings and anonymous mappings alternate, so that the kernel cannot merge
+//! neighbours. Half of the anonymous ones are written to. The program prints its pid and waits for the end of its
+//! standard input.
 
 #![allow(clippy::expect_used, reason = "a benchmark program may stop if anything fails")]
 
