@@ -1,5 +1,5 @@
-//! Processes that do not stand still while they are read: whole rows, in order, none twice, none invented, and never two
-//! programs in one list.
+//! Processes that do not stand still while they are read: whole rows, in order, none twice, none invented, and never
+//! two programs in one list.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 

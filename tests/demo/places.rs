@@ -35,7 +35,8 @@ fn a_limit_on_files_or_address_space_is_refused_in_words() {
     }
 }
 
-/// Runs a shell script in a mount namespace in which `$1` is a tmpfs of 8 MiB; says why and gives nothing where it cannot.
+/// Runs a shell script in a mount namespace in which `$1` is a tmpfs of 8 MiB; says why and gives nothing where it
+/// cannot.
 fn on_a_small_disk(script: &str) -> Option<Run> {
     if !nix::unistd::geteuid().is_root() {
         eprintln!("SKIPPED: only root can mount a small file system");

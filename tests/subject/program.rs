@@ -1,7 +1,8 @@
 //! A program for the tests: it puts its own memory into an exactly known state, says so, and waits.
 //!
 //! `subject ACT...` does the acts in order, prints a line for each mapping that it made
-//! (`NAME START LENGTH KEY=BYTES...`, with what smaps must say of it), then `ready`, and lives until its standard input ends.
+//! (`NAME START LENGTH KEY=BYTES...`, with what smaps must say of it), then `ready`, and lives until its standard input
+//! ends.
 //!
 //! Acts (N is in pages):
 //! * `anonymous:N:M`  maps N pages and writes to M of them
@@ -25,8 +26,8 @@
 //! * `rename:OLD:NEW` renames it
 //! * `read:PID`       reads smaps of another process with the library, and complains on standard error as rmap does
 //! * `headless`       ends its first thread when everything else is done, while another one lives on
-//! * `fork`           forks a child that holds the same memory until the subject ends: every page of a mapping with anonymous
-//!   pages is then shared by two
+//! * `fork`           forks a child that holds the same memory until the subject ends: every page of a mapping with
+//!   anonymous pages is then shared by two
 
 #![allow(
     unsafe_code,
@@ -170,7 +171,8 @@ fn length(page: usize, pages: usize) -> NonZeroUsize {
 
 const READ_WRITE: ProtFlags = ProtFlags::PROT_READ.union(ProtFlags::PROT_WRITE);
 
-/// Maps anonymous memory between two guard pages, so that the kernel does not merge it with a neighbour, and in small pages.
+/// Maps anonymous memory between two guard pages, so that the kernel does not merge it with a neighbour, and in small
+/// pages.
 fn map_anonymous(page: usize, pages: usize, protection: ProtFlags) -> *mut u8 {
     let around = length(page, pages + 2);
     // SAFETY: a new anonymous mapping overlaps nothing.
@@ -278,14 +280,15 @@ fn many(page: usize, count: usize) {
     }
 }
 
-/// Slot I of the churn is 16 pages, of which the first 1 + I % 4 are mapped, from page I of the file, and writable where
-/// I is odd. Every eighth slot stays mapped; the others come and go.
+/// Slot I of the churn is 16 pages, of which the first 1 + I % 4 are mapped, from page I of the file, and writable
+/// where I is odd. Every eighth slot stays mapped; the others come and go.
 fn churn(name: &str, page: usize, slots: usize) -> Made {
     let stride = 16 * page;
     let fd = nix::sys::memfd::memfd_create("churn", nix::sys::memfd::MFdFlags::empty()).expect("memfd_create");
     let file = File::from(fd);
     file.set_len((page * (slots + 4)) as u64).expect("a length");
-    // SAFETY: a new anonymous mapping overlaps nothing. Its own pages are given back: what is left is a hole to map into.
+    // SAFETY: a new anonymous mapping overlaps nothing. Its own pages are given back: what is left is a hole to map
+    // into.
     let base = unsafe { mmap_anonymous(None, length(stride, slots), ProtFlags::PROT_NONE, MapFlags::MAP_PRIVATE) };
     let base = base.expect("mmap");
     // SAFETY: the mapping that was just made.
@@ -359,8 +362,8 @@ fn file(name: &str, page: usize, path: &str, pages: usize, touch: Touch) -> Made
         Touch::Private { reads, writes } => {
             let address = map_file(&file, page, pages, MapFlags::MAP_PRIVATE);
             write_pages(address, page, writes);
-            // A read fault maps the cached pages around it too, if the kernel sees fit; advice cannot forbid that. So all
-            // that is not to be read is unmapped first.
+            // A read fault maps the cached pages around it too, if the kernel sees fit; advice cannot forbid that. So
+            // all that is not to be read is unmapped first.
             let rest = page * (pages - reads);
             if rest > 0 {
                 // SAFETY: the tail of a mapping of our own, to which nobody else points.

@@ -1,7 +1,7 @@
 //! Which file of `src` imports which: a graph made of the paths in the sources.
 //!
-//! A path such as `crate::table::Cell` leads to the file that defines the name: a re-export (`pub use`) is followed, and
-//! is not an import itself. Tests are left out.
+//! A path such as `crate::table::Cell` leads to the file that defines the name: a re-export (`pub use`) is followed,
+//! and is not an import itself. Tests are left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
