@@ -62,8 +62,8 @@
 //!
 //! The first rule of an inspector: a figure that could not be known is [`Absent`](units::Absent), with the reason, from
 //! the system call up to `null` in JSON. Zero means zero. A [`Figure`](units::Figure) is a `Result`, so `?` passes the
-//! reason on. What cannot be read at all is an [`Error`]: what it is about, why, what to do about it, and the system error
-//! as its source. A query continues after a failure, and its [`Host`](query::Host) gets the error.
+//! reason on. What cannot be read at all is an [`Error`]: what it is about, why, what to do about it, and the system
+//! error as its source. A query continues after a failure, and its [`Host`](query::Host) gets the error.
 //!
 //! # The rooms of the house
 //!

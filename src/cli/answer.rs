@@ -43,7 +43,13 @@ pub(crate) struct AnswerArgs {
     #[arg(short = 'w', long = "watch", value_name = "SECS", help_heading = "Answer")]
     pub(crate) every: Option<Interval>,
     /// Format of the answer; machine formats are in bytes and pages, with every column
-    #[arg(long, value_name = "FORMAT", value_parser = format_names(), conflicts_with_all = ["json", "jsonl", "csv"], help_heading = "Answer")]
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        value_parser = format_names(),
+        conflicts_with_all = ["json", "jsonl", "csv"],
+        help_heading = "Answer"
+    )]
     format: Option<String>,
     /// Short for --format json
     #[arg(long, conflicts_with_all = ["jsonl", "csv"], help_heading = "Answer")]

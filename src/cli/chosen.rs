@@ -38,8 +38,9 @@ pub(crate) struct ChosenArgs {
     /// With -R: follow symbolic links that are found on the way
     #[arg(long, requires = "recursive")]
     pub(crate) follow: bool,
-    /// Only files that this glob matches (may be repeated): without a slash it matches the last part of the name, with one the
-    /// path below the directory that was named, or the path as it is printed; with a slash at its end, a directory above
+    /// Only files that this glob matches (may be repeated): without a slash it matches the last part of the name, with
+    /// one the path below the directory that was named, or the path as it is printed; with a slash at its end, a
+    /// directory above
     #[arg(long, value_name = "GLOB")]
     pub(crate) include: Vec<String>,
     /// No file that this glob matches in the same way, and no directory with all below it (may be repeated)

@@ -1,7 +1,7 @@
 //! The configuration file: what tables show if nothing was typed.
 //!
-//! `$XDG_CONFIG_HOME/rmap/config.toml`, or `~/.config/rmap/config.toml`; `--config FILE` names another, `--no-config` reads
-//! none. It has a section for each subcommand:
+//! `$XDG_CONFIG_HOME/rmap/config.toml`, or `~/.config/rmap/config.toml`; `--config FILE` names another, `--no-config`
+//! reads none. It has a section for each subcommand:
 //!
 //! ```toml
 //! [pid]
@@ -9,9 +9,9 @@
 //! unit = "human"            # kib, bytes or human
 //! ```
 //!
-//! It is for tables only: a machine format holds what it always holds. Anything in the file that has no meaning is an error,
-//! because a typing mistake that changes nothing is never found. The default file is read only if it belongs to the user that
-//! rmap runs as: under `sudo` with another user's environment it is ignored.
+//! It is for tables only: a machine format holds what it always holds. Anything in the file that has no meaning is an
+//! error, because a typing mistake that changes nothing is never found. The default file is read only if it belongs to
+//! the user that rmap runs as: under `sudo` with another user's environment it is ignored.
 
 use std::collections::BTreeMap;
 use std::fs::File;

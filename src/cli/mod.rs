@@ -1,7 +1,7 @@
 //! The command line: the subcommands, what was typed, and the exit status.
 //!
-//! What was typed becomes a [`Query`](crate::query::Query) and a source, in one short file for each subcommand. Nothing below
-//! this floor ever sees an argument.
+//! What was typed becomes a [`Query`](crate::query::Query) and a source, in one short file for each subcommand. Nothing
+//! below this floor ever sees an argument.
 
 mod answer;
 mod chosen;
@@ -49,9 +49,9 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 
 /// Parses the arguments and runs the subcommand that they name.
 ///
-/// To know what one subcommand takes is enough in the common case, and takes half as long as to know all of them with their
-/// help: 0.1 ms, where the whole program takes 1.2 ms for a small file. Whatever that cannot parse is parsed again by the
-/// whole command, which has the messages for it.
+/// To know what one subcommand takes is enough in the common case, and takes half as long as to know all of them with
+/// their help: 0.1 ms, where the whole program takes 1.2 ms for a small file. Whatever that cannot parse is parsed
+/// again by the whole command, which has the messages for it.
 fn parse_and_run(arguments: &[OsString], report: &mut Report) -> Result<Done, clap::Error> {
     let typed = arguments.get(1).and_then(|word| word.to_str());
     if let Some(subcommand) = SUBCOMMANDS.iter().find(|subcommand| Some(subcommand.name) == typed) {

@@ -38,12 +38,13 @@ pub(crate) struct PcstatArgs {
     #[arg(long)]
     pps: bool,
     /// Comma-separated, as pcstat writes it
-    #[arg(long, conflicts_with_all = ["every", "histo", "map", "runs", "pps", "columns", "format", "json", "jsonl", "csv", "total", "bytes", "human"])]
+    #[arg(long, conflicts_with_all = TERSE_CONFLICTS)]
     terse: bool,
     /// A strip for each file: how full each part of it is in the page cache
     #[arg(long, conflicts_with_all = ["runs", "map", "pps", "format", "json", "jsonl", "csv"])]
     histo: bool,
-    /// A heat strip for each file, as wide as the terminal: how much of each part of it is cached, dirty or being written
+    /// A heat strip for each file, as wide as the terminal: how much of each part of it is cached, dirty or being
+    /// written
     #[arg(long, conflicts_with_all = ["runs", "pps"])]
     map: bool,
     /// One row per stretch of each file: cached, data that is not cached, hole
@@ -60,6 +61,10 @@ pub(crate) struct PcstatArgs {
     answer: AnswerArgs,
 }
 
+/// What pcstat's `--terse` leaves no room for.
+const TERSE_CONFLICTS: [&str; 13] =
+    ["every", "histo", "map", "runs", "pps", "columns", "format", "json", "jsonl", "csv", "total", "bytes", "human"];
+
 impl Run for PcstatArgs {
     const NAME: &'static str = "pcstat";
     const ABOUT: &'static str = "Which pages of a file are in the page cache";
@@ -67,13 +72,15 @@ impl Run for PcstatArgs {
     fn help() -> String {
         format!(
             "Columns:\n{}\nColumns of --by-dir and --summary:\n{}\nColumns of --runs:\n{}\n\
-             Sizes are in bytes unless -H is given. With -R rows come in the order in which directories list their files, on \
-             several threads in no fixed order: --sort filename gives one.\n\
-             pcstat's options may be written with one dash (-json); --sort takes the next word only if it is a column.\n\n\
+             Sizes are in bytes unless -H is given. With -R rows come in the order in which directories list their \
+             files, on several threads in no fixed order: --sort filename gives one.\n\
+             pcstat's options may be written with one dash (-json); --sort takes the next word only if it is a \
+             column.\n\n\
              The strips of --map (each cell is an equal part of the file, or of --range):\n  \
              on a terminal  · nothing cached  ░▒▓ up to a third, two thirds, less than all  █ all\n  \
              in a pipe      . nothing cached  1-9 tenths, rounded down (1: some)            # all\n  \
-             pages that are dirty make a cell yellow, ones under writeback cyan, both magenta; without colour (a pipe,\n  \
+             pages that are dirty make a cell yellow, ones under writeback cyan, both magenta; without colour (a \
+             pipe,\n  \
              NO_COLOR) a line below says D, W or B there. Only cachestat reports them.\n\n{FILTER_HELP}",
             columns_help(file::COLUMNS),
             columns_help(directory::COLUMNS),

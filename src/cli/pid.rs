@@ -120,7 +120,8 @@ impl Run for PidArgs {
 
     fn help() -> String {
         format!(
-            "Columns (a field of a newer kernel has a column too, by its name in lower case; {FIELDS}: every field):\n{}\n\
+            "Columns (a field of a newer kernel has a column too, by its name in lower case; {FIELDS}: every \
+             field):\n{}\n\
              Columns of --summary:\n{}\n\
              --by takes any of them: file, kind, perm, dir, pid, user, cgroup and so on.\n\
              Sizes are in KiB unless -b or -H is given; machine formats are in bytes.\n\n{FILTER_HELP}",

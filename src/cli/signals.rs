@@ -17,8 +17,8 @@ const GLANCE: Duration = Duration::from_millis(50);
 pub(crate) struct Signals(Arc<AtomicUsize>);
 
 impl Signals {
-    /// Notes Ctrl-C, SIGTERM and SIGHUP from here on instead of ending. A signal that this process was started to ignore, as
-    /// by `nohup`, stays ignored.
+    /// Notes Ctrl-C, SIGTERM and SIGHUP from here on instead of ending. A signal that this process was started to
+    /// ignore, as by `nohup`, stays ignored.
     pub(crate) fn watch() -> Result<Signals, Stop> {
         let seen = Arc::new(AtomicUsize::new(0));
         for signal in [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !is_ignored(*signal)) {
@@ -28,8 +28,8 @@ impl Signals {
         Ok(Signals(seen))
     }
 
-    /// The same, but a second one ends this process as usual: for work that may wait for somebody else meanwhile, such as for
-    /// a list of names, and leaves nothing behind.
+    /// The same, but a second one ends this process as usual: for work that may wait for somebody else meanwhile, such
+    /// as for a list of names, and leaves nothing behind.
     pub(crate) fn watch_first() -> Result<Signals, Stop> {
         let came = Arc::new(AtomicBool::new(false));
         let failed = |error| Stop::Failed(Error::io(Subject::Words("signals".to_owned()), &error));

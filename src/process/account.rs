@@ -196,8 +196,8 @@ fn huge(one: impl Fn(&str) -> Figure<Bytes>) -> Figure<Bytes> {
 }
 
 impl Account {
-    /// The memory of both processes, figure by figure; absent if it is absent for one of them. Pages that both map count
-    /// twice, except in `proportional`.
+    /// The memory of both processes, figure by figure; absent if it is absent for one of them. Pages that both map
+    /// count twice, except in `proportional`.
     #[must_use]
     pub fn plus(&self, other: &Account) -> Account {
         let sum = |one: Amount, other: Amount| Amount {

@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use super::{Head, Presentation, Sink};
 use crate::table::{Cell, Difference, Section, SizeUnit, TotalRow, escape};
 
-/// CSV. Sections follow one another in one table, so the rows must name their section (`pid`); totals are not rows and are
-/// left out.
+/// CSV. Sections follow one another in one table, so the rows must name their section (`pid`); totals are not rows and
+/// are left out.
 ///
 /// Names are written byte for byte, except to a terminal, where what is harmful is escaped.
 pub struct CsvSink<'w> {
@@ -59,8 +59,8 @@ impl Sink for CsvSink<'_> {
     }
 }
 
-/// What the writer reported. The conversion in the `csv` package drops the kind, which distinguishes a broken pipe from a
-/// full disk.
+/// What the writer reported. The conversion in the `csv` package drops the kind, which distinguishes a broken pipe from
+/// a full disk.
 fn cause(error: csv::Error) -> io::Error {
     match error.into_kind() {
         csv::ErrorKind::Io(error) => error,

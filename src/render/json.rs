@@ -13,8 +13,8 @@ use crate::table::{Cell, ColumnHead, ColumnKind, Difference, Section, TotalCell,
 
 /// One JSON document.
 ///
-/// Without sections and totals it is an array of rows, as pcstat's. With a total it is an object with the rows and the total;
-/// with sections it is an array of such objects, each with the fields of its section.
+/// Without sections and totals it is an array of rows, as pcstat's. With a total it is an object with the rows and the
+/// total; with sections it is an array of such objects, each with the fields of its section.
 pub struct JsonSink<'w> {
     out: Box<dyn Write + 'w>,
     head: Option<Head>,
@@ -222,7 +222,8 @@ impl JsonRows {
         JsonRows { keys: columns.iter().enumerate().map(key).collect(), names, has_lists }
     }
 
-    /// Renders a row into `scratch`, which is given to `write` at its end, and before that whenever a long list has filled it.
+    /// Renders a row into `scratch`, which is given to `write` at its end, and before that whenever a long list has
+    /// filled it.
     fn write_row(
         &self,
         cells: &[Cell<'_>],

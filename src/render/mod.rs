@@ -1,7 +1,7 @@
 //! Sinks: the formats in which rows are written.
 //!
-//! A [`Sink`] takes cells and knows neither rows nor memory: the same one writes mappings, files and groups. A new format is
-//! one sink, and one entry in [`FORMATS`].
+//! A [`Sink`] takes cells and knows neither rows nor memory: the same one writes mappings, files and groups. A new
+//! format is one sink, and one entry in [`FORMATS`].
 
 mod csv;
 mod json;
@@ -51,7 +51,8 @@ pub enum TotalStyle {
     Line(&'static [&'static str]),
 }
 
-/// Writes an answer. The calls come as `begin (section row* end)* finish`; an answer that is not sectioned has one section.
+/// Writes an answer. The calls come as `begin (section row* end)* finish`; an answer that is not sectioned has one
+/// section.
 pub trait Sink {
     /// Opens the document.
     ///

@@ -209,7 +209,8 @@ pub(crate) fn reworded(text: &[u8], write: fn(&[u8], &mut Vec<u8>)) -> Vec<u8> {
     translated
 }
 
-/// A point in time as RFC 3339 in UTC; a clock outside the years that it can write (a forged mtime) is cut to its range.
+/// A point in time as RFC 3339 in UTC; a clock outside the years that it can write (a forged mtime) is cut to its
+/// range.
 pub(crate) struct Rfc3339(pub(crate) SystemTime);
 
 impl std::fmt::Display for Rfc3339 {

@@ -1,7 +1,7 @@
 //! What changed between two looks at the same rows, for any kind of row.
 //!
-//! Rows of two looks belong together if they have the same identity (a path; a pid and an address), which their kind names.
-//! Rows that were there are compared figure by figure; those that came or went are marked.
+//! Rows of two looks belong together if they have the same identity (a path; a pid and an address), which their kind
+//! names. Rows that were there are compared figure by figure; those that came or went are marked.
 
 use std::collections::HashMap;
 
@@ -62,8 +62,8 @@ impl<R> Look<R> {
 
 const NOTHING_BEFORE: Absent = Absent::new(Reason::NotApplicable, "there is no figure before it");
 
-/// The rows of a look: those that are shown, in their order, then those that were shown and are gone. A row that is there
-/// but no longer shown is left out.
+/// The rows of a look: those that are shown, in their order, then those that were shown and are gone. A row that is
+/// there but no longer shown is left out.
 ///
 /// If several rows have one identity, the first of the one look belongs to the first of the other, and so on.
 pub fn compare<'l, K: RowKind>(

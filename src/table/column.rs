@@ -266,11 +266,13 @@ impl<K: RowKind> Column<K> {
 }
 
 /// One entry of a table of columns: `col!(sum "size", "Size", Bytes, |row| CELL, "help", on_request())` is
-/// `C::sum(...).on_request()`, where `C` is the caller's own `Column<K>`. A macro so that an entry takes one or two lines.
+/// `C::sum(...).on_request()`, where `C` is the caller's own `Column<K>`. A macro so that an entry takes one or two
+/// lines.
 macro_rules! col {
     ($how:ident $id:literal, $title:literal, $kind:ident $(($of:expr))?, |$row:ident| $cell:expr, $help:expr
         $(, $modifier:ident($($value:expr),*))* $(,)?) => {
-        C::$how($id, $title, crate::table::ColumnKind::$kind $(($of))?, |$row, _| $cell, $help)$(.$modifier($($value),*))*
+        C::$how($id, $title, crate::table::ColumnKind::$kind $(($of))?, |$row, _| $cell, $help)
+            $(.$modifier($($value),*))*
     };
 }
 

@@ -1,8 +1,8 @@
 //! Column tables: what a row of any kind shows, and what can be done with its cells.
 //!
-//! A [`Column`] is one entry of a static table: name, title, help, kind, what a total may do with it, what it needs to be
-//! read, and the function that takes its [`Cell`] from a row. Filters, orders, groups, totals and changes are written once,
-//! over columns. Nothing here knows memory, a terminal or the command line.
+//! A [`Column`] is one entry of a static table: name, title, help, kind, what a total may do with it, what it needs to
+//! be read, and the function that takes its [`Cell`] from a row. Filters, orders, groups, totals and changes are
+//! written once, over columns. Nothing here knows memory, a terminal or the command line.
 
 mod cell;
 mod change;

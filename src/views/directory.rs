@@ -1,4 +1,5 @@
-//! The row of a directory, or of everything that was chosen: what its files have together (`rmap pcstat --by-dir`, `--summary`).
+//! The row of a directory, or of everything that was chosen: what its files have together (`rmap pcstat --by-dir`,
+//! `--summary`).
 //!
 //! A directory includes the files of the directories in it, as in `du`. The names of the figures are those of
 //! [`file`](super::file), and so are their units.
@@ -108,8 +109,8 @@ fn files(count: u64) -> String {
     if count == 1 { "1 file".to_owned() } else { format!("{count} files") }
 }
 
-/// Everything that is known about a directory, in the order in which JSON writes it. No total adds them: a row includes the
-/// directories in it.
+/// Everything that is known about a directory, in the order in which JSON writes it. No total adds them: a row includes
+/// the directories in it.
 pub const COLUMNS: &[Column<Directories>] = &[
     col!(new "directory", "Directory", Text, |row| name(row),
         "the directory, or a file that was named; none for all together"),

@@ -144,7 +144,7 @@ pub const COLUMNS: &[Column<Files>] = &[
     shared::uncached(),
     col!(new "percent", "Percent", Percent, |row| Cell::percent(row.report.percent()),
         "cached pages of all pages; none for an empty file",
-        aggregated(Aggregation::Share(|row: &FileRow| { row.report.cached().ok().map(|cached| (cached.0, row.report.pages.0)) }))),
+        aggregated(Aggregation::Share(cached_of_all))),
     col!(new "status", "Status", Flags, |row| status(row),
         "for each page whether it is cached (--pps)", needing(&[FileNeed::PageMap])),
     shared::path(),
@@ -206,6 +206,10 @@ impl InPageCache for FileRow {
     fn size_of_a_page(&self) -> PageSize {
         self.report.page_size
     }
+}
+
+fn cached_of_all(row: &FileRow) -> Option<(u64, u64)> {
+    row.report.cached().ok().map(|cached| (cached.0, row.report.pages.0))
 }
 
 fn strip(row: &FileRow) -> Cell<'_> {

@@ -1,4 +1,5 @@
-//! The row of a stretch of a file (`rmap pcstat --runs`): where the file is cached, where it is not, and where it has holes.
+//! The row of a stretch of a file (`rmap pcstat --runs`): where the file is cached, where it is not, and where it has
+//! holes.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};

@@ -70,7 +70,8 @@ impl<K: RowKind> Binder<'_, K> {
         }
     }
 
-    /// The column that a value names, if both are numbers of one kind. A name is never a number, so there is no ambiguity.
+    /// The column that a value names, if both are numbers of one kind. A name is never a number, so there is no
+    /// ambiguity.
     fn other_column(&self, column: &Column<K>, word: &Word) -> Option<Column<K>> {
         let comparable = matches!(column.kind(), Kind::Bytes | Kind::Pages | Kind::Number | Kind::Address);
         let other = column::find(self.table, &word.text.to_ascii_lowercase())?;

@@ -81,8 +81,8 @@ fn known_id(row: &MappingRow, place: u32) -> Option<FieldId> {
     *row.process.known.get(place as usize)?
 }
 
-/// The columns of the fields that the kernel gives, in its order; then those of known fields that it does not give, which are
-/// absent. If nothing was read yet, those of all known fields.
+/// The columns of the fields that the kernel gives, in its order; then those of known fields that it does not give,
+/// which are absent. If nothing was read yet, those of all known fields.
 pub(super) fn columns(fields: &Fields) -> Vec<Column<MappingRows>> {
     if fields.is_empty() {
         return KNOWN.iter().enumerate().map(|(place, known)| known_column(place, known)).collect();
