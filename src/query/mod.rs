@@ -3,8 +3,8 @@
 //! `Query -> needs -> Source -> rows -> filter -> group -> sort -> top -> change -> total -> Sink`
 //!
 //! A [`Source`](crate::table::Source) reads what the columns in use need and yields rows; it knows neither columns nor
-//! formats. [`execute`] does everything between a source and a [`Sink`](crate::render::Sink), for every kind of row. No
-//! clap and no terminal here.
+//! formats. [`execute()`] does everything between a source and a [`Sink`](crate::render::Sink), for every kind of row.
+//! No clap and no terminal here.
 //!
 //! ```
 //! use rmap::query::{Failures, Query, execute};
@@ -80,7 +80,7 @@ pub enum Total {
 }
 
 impl Query {
-    /// A query for these columns, and nothing else. Whether they exist is found by [`execute`].
+    /// A query for these columns, and nothing else. Whether they exist is found by [`execute()`].
     pub fn columns(ids: &[&str]) -> Query {
         Query { columns: Some(ColumnList::of(ids)), ..Query::all() }
     }
@@ -106,7 +106,7 @@ impl Query {
     /// The same query for the rows that match `expression`, such as `rss > 10M && kind == file`.
     ///
     /// # Errors
-    /// The text is not an expression. Whether its columns exist is found by [`execute`].
+    /// The text is not an expression. Whether its columns exist is found by [`execute()`].
     pub fn filter(self, expression: &str) -> Result<Query, FilterError> {
         Ok(Query { filter: Some(expression.parse()?), ..self })
     }

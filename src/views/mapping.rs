@@ -1,7 +1,7 @@
 //! The row of a mapping: one VMA of a process (`rmap pid`).
 //!
 //! The counters are smaps' own. Their columns are in the kernel's order, and a field of a future kernel has a column, a
-//! JSON key and a total without a change here; [`fields::KNOWN`] adds what people know about them.
+//! JSON key and a total without a change here; `fields::KNOWN` adds what people know about them.
 
 mod cache;
 mod derived;
