@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Compares the speed of rmap with similar tools and prints a Markdown table: benches/peers.sh [--quick] [SECTION...]
 #
-# Every round runs each command of a section once, in turn (A B C, A B C, ...), so that a machine that becomes slower or busier
-# affects all of them equally. Ratios are ratios of medians. Needs hyperfine. Reports and leaves out tools that are not installed.
-# Files are created in ${RMAP_BENCH_DISK:-/var/tmp} and ${RMAP_BENCH_MEMORY:-/dev/shm} and removed at the end.
+# Every round runs each command of a section once, in turn (A B C, A B C, ...), so that a machine that becomes slower or
+# busier affects all of them equally. Ratios are ratios of medians. Needs hyperfine. Reports and leaves out tools that
+# are not installed. Files are created in ${RMAP_BENCH_DISK:-/var/tmp} and ${RMAP_BENCH_MEMORY:-/dev/shm} and removed at
+# the end.
 set -euo pipefail
 
 sections=(sparse full scattered tree small process shell)
@@ -18,7 +19,10 @@ for word in "$@"; do
             exit 0
             ;;
         *)
-            [[ " ${sections[*]} " == *" $word "* ]] || { echo "peers.sh: unknown section '$word'; the sections are: ${sections[*]}" >&2; exit 2; }
+            [[ " ${sections[*]} " == *" $word "* ]] || {
+                echo "peers.sh: unknown section '$word'; the sections are: ${sections[*]}" >&2
+                exit 2
+            }
             chosen+=("$word")
             ;;
     esac
@@ -26,7 +30,7 @@ done
 [ "${#chosen[@]}" -gt 0 ] || chosen=("${sections[@]}")
 cd "$(dirname "$0")/.."
 
-# --- requirements ------------------------------------------------------------------------------------------------------------
+# --- requirements -----------------------------------------------------------------------------------------------------
 
 has() { type -P "$1" >/dev/null; }
 note() { notes+=("$*"); echo "peers.sh: $*" >&2; }
@@ -40,9 +44,9 @@ fincore util-linux-extra, or util-linux before Debian 13
 pmap procps
 taskset util-linux
 LIST
-has pcstat || note "pcstat is not on the PATH, so it is left out (Debian has no package for it: github.com/tobert/pcstat)"
-has pagers || note "pagers is not on the PATH, so it is left out (cargo install pagers)"
-[ -x /usr/bin/time ] || note "/usr/bin/time is not installed, so peak memory is left out (apt-get install time)"
+has pcstat || note "pcstat is not on the PATH, and is left out (Debian has no package of it: github.com/tobert/pcstat)"
+has pagers || note "pagers is not on the PATH, and is left out (cargo install pagers)"
+[ -x /usr/bin/time ] || note "/usr/bin/time is not installed: peak memory is left out (apt-get install time)"
 
 cargo build --release --locked --bin rmap --example bare_mincore --example hold_pages --example many_mappings >&2
 built=$(cargo metadata --format-version 1 --no-deps --locked | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release
@@ -64,7 +68,8 @@ clean_up() { release; rm -rf -- "$disk" "$memory"; }
 trap clean_up EXIT
 trap 'exit 130' INT TERM
 
-# hold COMMAND...: starts a program that runs until `release`, waits until it is ready, and stores its first line in $said.
+# hold COMMAND...: starts a program that runs until `release`, waits until it is ready, and stores its first line in
+# $said.
 hold() {
     local input=$memory/input output=$memory/output descriptor
     rm -f "$input" "$output"
@@ -81,7 +86,7 @@ hold() {
     said=$(head -n 1 "$output")
 }
 
-# --- measuring ----------------------------------------------------------------------------------------------------------------
+# --- measuring --------------------------------------------------------------------------------------------------------
 
 declare -A commands=() times=() medians=() sinks=()
 order=()
@@ -114,7 +119,8 @@ measure() {
     done
     for name in "${order[@]}"; do
         [ -n "${times[$name]:-}" ] || continue
-        medians[$name]=$(tr ' ' '\n' <<<"${times[$name]# }" | sort -g | awk '{ t[NR] = $1 } END { print (t[int((NR + 1) / 2)] + t[int((NR + 2) / 2)]) / 2 }')
+        medians[$name]=$(tr ' ' '\n' <<<"${times[$name]# }" | sort -g |
+            awk '{ t[NR] = $1 } END { print (t[int((NR + 1) / 2)] + t[int((NR + 2) / 2)]) / 2 }')
     done
     order=()
 }
@@ -127,30 +133,36 @@ within() { compare "$1" "$2" "$3" "$4" within; }
 compare() {
     local mine=${medians[$2]:-} theirs=${medians[$3]:-}
     [ -n "$mine" ] && [ -n "$theirs" ] || return 0
-    lines+=("$(awk -v shape="$1" -v name="$2" -v peer="$3" -v mine="$mine" -v theirs="$theirs" -v target="$4" -v kind="$5" 'BEGIN {
+    lines+=("$(awk -v shape="$1" -v name="$2" -v peer="$3" -v mine="$mine" -v theirs="$theirs" \
+        -v target="$4" -v kind="$5" 'BEGIN {
         ratio = kind == "faster" ? theirs / mine : mine / theirs
         met = kind == "faster" ? ratio >= target : ratio <= target
         printf "| %s | %s | %.2f ms | %s | %.2f ms | %s | %s | %s |\n", shape, name, mine * 1e3, peer, theirs * 1e3,
-            kind == "faster" ? sprintf(ratio < 20 ? "%.1fx faster" : "%.0fx faster", ratio) : sprintf("%.2fx of it", ratio),
+            kind == "faster" ? sprintf(ratio < 20 ? "%.1fx faster" : "%.0fx faster", ratio) : \
+                sprintf("%.2fx of it", ratio),
             kind == "faster" ? "at least " target "x faster" : "at most " target "x", met ? "yes" : "**no**" }')")
 }
 
 # peak SHAPE MIB WORDS...: adds a line with the peak memory of a command, which must be less than MIB.
 peak() {
-    local shape=$1 most=$2 kib
+    local shape=$1 most=$2 kib met
     shift 2
     [ -x /usr/bin/time ] || return 0
     /usr/bin/time -f %M -o "$memory/peak" "$@" >/dev/null
     kib=$(tail -n 1 "$memory/peak")
-    lines+=("| $shape | peak memory | $((kib / 1024)) MiB | | | | under $most MiB | $( ((kib < most * 1024)) && echo yes || echo '**no**') |")
+    met=$( ((kib < most * 1024)) && echo yes || echo '**no**')
+    lines+=("| $shape | peak memory | $((kib / 1024)) MiB | | | | under $most MiB | $met |")
 }
 
 # knows SUBCOMMAND OPTION: whether this rmap supports the option; prints a note if not.
 knows() {
-    "$rmap" "$1" --help | grep -qE -- "(^|[ ,])$2([ =,]|\$)" || { note "rmap $1 does not support $2 yet, so everything that needs it is left out"; return 1; }
+    "$rmap" "$1" --help | grep -qE -- "(^|[ ,])$2([ =,]|\$)" || {
+        note "rmap $1 does not support $2 yet, so everything that needs it is left out"
+        return 1
+    }
 }
 
-# --- the shapes ---------------------------------------------------------------------------------------------------------------
+# --- the shapes -------------------------------------------------------------------------------------------------------
 
 map=--histo
 if "$rmap" pcstat --help | grep -qE -- '(^| )--map( |$)'; then map=--map; fi
@@ -280,8 +292,10 @@ done
 loads+=" before and $(cut -d ' ' -f 1 /proc/loadavg) after"
 file_system() { stat -f -c %T "$1"; }
 cat <<HEAD
-Linux $(uname -r), $(nproc) processors, $(date +%Y-%m-%d); files on $(file_system "$disk" | sed 's,ext2/ext3,ext4,') and $(file_system "$memory"); medians of $rounds rounds;
-load average $loads (about 1 of it is the benchmark; other work makes every wall-clock time longer, and affects two threads most).
+Linux $(uname -r), $(nproc) processors, $(date +%Y-%m-%d);
+files on $(file_system "$disk" | sed 's,ext2/ext3,ext4,') and $(file_system "$memory"); medians of $rounds rounds;
+load average $loads (about 1 of it is the benchmark; other work makes every wall-clock time longer,
+and affects two threads most).
 
 | shape | rmap | time | compared with | time | ratio | target | met |
 |---|---|---|---|---|---|---|---|

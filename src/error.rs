@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
-use crate::units::Absent;
+use crate::units::{Absent, Reason};
 
 /// The result of everything in this library that can fail as a whole.
 ///
@@ -73,19 +73,39 @@ impl From<SystemError> for io::Error {
 }
 
 /// One failure: `SUBJECT: why; what to do`.
+///
+/// Its [`source`](std::error::Error::source) is what caused it: the [`SystemError`], or the [`Absent`] figure. Errors
+/// that rmap itself finds, such as a file in the wrong format, have no source.
+///
+/// ```
+/// use std::error::Error;
+///
+/// let error = rmap::pagecache::read_file("/no/such/file").unwrap_err();
+/// assert_eq!(error.to_string(), "/no/such/file: no such file");
+/// assert_eq!(error.kind(), rmap::error::ErrorKind::NotFound);
+/// assert_eq!(error.system().map(|system| system.code()), Some(2));
+/// assert_eq!(error.source().unwrap().to_string(), "No such file or directory (os error 2)");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
     subject: Subject,
     kind: ErrorKind,
     why: Cow<'static, str>,
     advice: Option<Cow<'static, str>>,
-    system: Option<SystemError>,
+    cause: Option<Cause>,
+}
+
+/// What caused an [`Error`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    System(SystemError),
+    Absent(Absent),
 }
 
 impl Error {
     /// An error about `subject`. `why` is the reason, phrased to follow a colon.
     pub fn new(subject: Subject, kind: ErrorKind, why: impl Into<Cow<'static, str>>) -> Self {
-        Error { subject, kind, why: why.into(), advice: None, system: None }
+        Error { subject, kind, why: why.into(), advice: None, cause: None }
     }
 
     /// An error about a file.
@@ -106,21 +126,35 @@ impl Error {
             Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::ENODEV => ErrorKind::Unsupported,
             _ => ErrorKind::System,
         };
-        Error { system: Some(SystemError(errno as i32)), ..Error::new(subject, kind, plain_words(errno)) }
+        Error { cause: Some(Cause::System(SystemError(errno as i32))), ..Error::new(subject, kind, plain_words(errno)) }
     }
 
     /// The error of an I/O operation on `subject`.
     pub fn io(subject: Subject, error: &io::Error) -> Self {
         match error.raw_os_error() {
-            Some(code) => Error { system: Some(SystemError(code)), ..Error::errno(subject, Errno::from_raw(code)) },
+            Some(code) => {
+                let cause = Some(Cause::System(SystemError(code)));
+                Error { cause, ..Error::errno(subject, Errno::from_raw(code)) }
+            }
             None => Error::new(subject, ErrorKind::System, error.to_string()),
         }
+    }
+
+    /// The error about `subject` if its figures are absent and nothing else can be said of it.
+    pub fn absent(subject: Subject, absent: Absent) -> Self {
+        let kind = match absent.reason {
+            Reason::Denied => ErrorKind::Denied,
+            Reason::Changed => ErrorKind::Changed,
+            Reason::Vanished => ErrorKind::NotFound,
+            Reason::Unsupported | Reason::NotApplicable => ErrorKind::Unsupported,
+        };
+        Error { cause: Some(Cause::Absent(absent)), ..Error::new(subject, kind, absent.to_string()) }
     }
 
     /// The same error, caused by this system error.
     #[must_use]
     pub(crate) fn caused_by(mut self, error: &io::Error) -> Self {
-        self.system = error.raw_os_error().map(SystemError);
+        self.cause = error.raw_os_error().map(|code| Cause::System(SystemError(code)));
         self
     }
 
@@ -153,7 +187,10 @@ impl Error {
 
     /// The system error that caused it, if one did.
     pub fn system(&self) -> Option<SystemError> {
-        self.system
+        match self.cause {
+            Some(Cause::System(error)) => Some(error),
+            _ => None,
+        }
     }
 }
 
@@ -173,7 +210,10 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.system.as_ref().map(|system| system as &(dyn std::error::Error + 'static))
+        match self.cause.as_ref()? {
+            Cause::System(error) => Some(error),
+            Cause::Absent(absent) => Some(absent),
+        }
     }
 }
 
@@ -194,7 +234,6 @@ fn plain_words(errno: Errno) -> Cow<'static, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::units::Reason;
 
     #[test]
     fn the_source_is_the_system_error() {
@@ -209,5 +248,17 @@ mod tests {
     fn an_absent_figure_can_be_returned_as_an_error() {
         let boxed: Box<dyn std::error::Error> = Absent::new(Reason::Denied, "not your file").into();
         assert_eq!(boxed.to_string(), "denied: not your file");
+    }
+
+    #[test]
+    fn the_source_is_the_absent_figure() {
+        let absent = Absent::new(Reason::Vanished, "its file has gone");
+        let error = Error::absent(Subject::Pid(1), absent);
+        assert_eq!(
+            (error.kind(), error.to_string().as_str()),
+            (ErrorKind::NotFound, "pid 1: vanished: its file has gone")
+        );
+        let source = std::error::Error::source(&error).unwrap();
+        assert_eq!(source.downcast_ref(), Some(&absent));
     }
 }

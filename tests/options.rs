@@ -115,7 +115,7 @@ fn filter_sort_top_and_total_work_on_groups() {
 
 /// Reads JSON lines until one matches.
 fn row_where(running: &mut Running, wanted: impl Fn(&Value) -> bool) -> Value {
-    (0..500).map(|_| running.row()).find(|row| wanted(row)).unwrap_or_else(|| panic!("no such row"))
+    (0..500).map(|_| running.row()).find(|row| wanted(row)).unwrap()
 }
 
 /// Replaces the smaps of a captured process in one step, so that no round sees an intermediate state.

@@ -1,6 +1,6 @@
-//! The smaps parser on generated text in the format of each kernel: the keys of every generation from 3.2 to 6.18 in
-//! their order, mixed with keys of future kernels, 32 and 64 bits, pages of 4, 16 and 64 KiB, and arbitrary names. The
-//! result is correct however the text is split into reads.
+//! The smaps parser against text as each kernel writes it, made up: the keys of every generation from 3.2 to 6.18 in
+//! their order, with keys of kernels to come among them, of 32 and 64 bits, with pages of 4, 16 and 64 KiB, and with
+//! names that look like anything. What was written is what is read, whatever the reads.
 //!
 //! The keys and their units are those of the texts in `tests/smaps`.
 
@@ -164,7 +164,8 @@ proptest! {
         let (text, starts) = write(&kernel, &rows);
         let (mut fields, wanted) = (Fields::new(), Wanted::Everything);
         let mut parser = SmapsParser::new(&mut fields, &wanted);
-        text.chunks(read).try_for_each(|chunk| parser.feed(chunk)).map_err(|error| TestCaseError::fail(error.to_string()))?;
+        let fed = text.chunks(read).try_for_each(|chunk| parser.feed(chunk));
+        fed.map_err(|error| TestCaseError::fail(error.to_string()))?;
         let found = parser.finish().map_err(|error| TestCaseError::fail(error.to_string()))?;
         prop_assert_eq!((found.len(), found.changed()), (rows.len(), 0));
         let order: Vec<_> = fields.in_order().map(|id| fields.name(id).to_owned()).collect();
@@ -172,7 +173,8 @@ proptest! {
         prop_assert_eq!(order, keys);
         for ((mapping, row), start) in found.iter().zip(&rows).zip(starts) {
             prop_assert_eq!((mapping.start(), mapping.size().0), (start, row.pages * kernel.page));
-            prop_assert_eq!((mapping.perm(), mapping.path(), mapping.offset()), (row.perm, &row.name[..], row.numbers[0]));
+            let found = (mapping.perm(), mapping.path(), mapping.offset());
+            prop_assert_eq!(found, (row.perm, &row.name[..], row.numbers[0]));
             for ((key, unit), number) in kernel.keys.iter().zip(&row.numbers).filter(|((key, _), _)| key != "Size") {
                 let written = print(*unit, *number).trim().to_owned();
                 prop_assert_eq!(read_back(&fields, &mapping, key), Some(written), "{}", key);

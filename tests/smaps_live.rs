@@ -53,8 +53,11 @@ fn sample() -> Vec<u8> {
 
 /// A stat file of a process in `state` with this many threads.
 fn stat(state: char, threads: u32) -> Vec<u8> {
-    format!("12 (a b) {state} 1 1 1 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 {threads} 0 777 8 1 9 1 1 1 0 0 0 0 0 0 0 0 0 17 0 0 0\n")
-        .into_bytes()
+    format!(
+        "12 (a b) {state} 1 1 1 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 {threads} 0 777 8 1 9 1 1 1 \
+         0 0 0 0 0 0 0 0 0 17 0 0 0\n"
+    )
+    .into_bytes()
 }
 
 #[test]

@@ -109,7 +109,10 @@ fn parse_in_chunks(text: &[u8], cuts: &[usize], fields: &mut Fields) -> Result<M
 
 proptest! {
     #[test]
-    fn splitting_the_text_does_not_change_the_result((page, rows) in written(), cuts in proptest::collection::vec(any::<usize>(), 0..40)) {
+    fn what_was_written_is_read_however_it_is_cut(
+        (page, rows) in written(),
+        cuts in proptest::collection::vec(any::<usize>(), 0..40),
+    ) {
         let (text, _) = text_of(page, &rows);
         let mut fields = Fields::new();
         let mappings = parse_in_chunks(&text, &cuts, &mut fields).map_err(TestCaseError::fail)?;

@@ -8,10 +8,11 @@ use clap::builder::PossibleValuesParser;
 
 use super::config::Configured;
 use super::report::Report;
+use super::run::Done;
+use super::screen;
 use super::signals::Signals;
-use super::{Done, screen};
 use crate::query::{Default, Query, Total, execute};
-use crate::render::{FORMATS, Format, Presentation};
+use crate::render::{FORMATS, Format, Presentation, TABLE};
 use crate::table::{ColumnList, SizeUnit, Source, Stop};
 
 /// Which rows and columns are shown, and how.
@@ -41,13 +42,13 @@ pub(crate) struct AnswerArgs {
     /// Repeat every SECS seconds (0.5, 2) until Ctrl-C, and show what changed
     #[arg(short = 'w', long = "watch", value_name = "SECS", help_heading = "Output")]
     pub(crate) every: Option<Interval>,
-    /// Output format; the machine formats have every column, in bytes and pages
+    /// Format of the answer; machine formats are in bytes and pages, with every column
     #[arg(
         long,
         value_name = "FORMAT",
         value_parser = format_names(),
         conflicts_with_all = ["json", "jsonl", "csv"],
-        help_heading = "Output"
+        help_heading = "Answer"
     )]
     format: Option<String>,
     /// Short for --format json
@@ -109,7 +110,7 @@ impl AnswerArgs {
         let short = [(self.json, "json"), (self.jsonl, "jsonl"), (self.csv, "csv")];
         let named = self.format.as_deref().or(short.iter().find(|(typed, _)| *typed).map(|(_, name)| *name));
         let find = |name| FORMATS.iter().find(|format| format.name == name);
-        named.and_then(find).unwrap_or(&FORMATS[0])
+        named.and_then(find).unwrap_or(&TABLE)
     }
 
     /// The same arguments with another format.
@@ -150,8 +151,6 @@ impl AnswerArgs {
             top: self.top,
             total: if self.total { Total::Row } else { Total::None },
             every: self.every.map(|every| every.0),
-            is_json: format.is_json,
-            has_headings: format.has_headings,
             ..match default {
                 Default::All => Query::all(),
                 default => Query { default, ..Query::all() },

@@ -1,7 +1,7 @@
 //! The configuration file: the defaults for tables.
 //!
-//! It is `$XDG_CONFIG_HOME/rmap/config.toml` or `~/.config/rmap/config.toml`. `--config FILE` selects another file, and
-//! `--no-config` disables it. It has one section per subcommand:
+//! `$XDG_CONFIG_HOME/rmap/config.toml`, or `~/.config/rmap/config.toml`; `--config FILE` names another, `--no-config`
+//! reads none. It has a section for each subcommand:
 //!
 //! ```toml
 //! [pid]
@@ -9,9 +9,9 @@
 //! unit = "human"            # kib, bytes or human
 //! ```
 //!
-//! It affects only tables, never the machine formats. Anything unknown in the file is an error, because a typing
-//! mistake without an effect would never be found. The default file is read only if it belongs to the user that rmap
-//! runs as: it is ignored under `sudo` with another user's environment.
+//! It is for tables only: a machine format holds what it always holds. Anything in the file that has no meaning is an
+//! error, because a typing mistake that changes nothing is never found. The default file is read only if it belongs to
+//! the user that rmap runs as: under `sudo` with another user's environment it is ignored.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -20,17 +20,39 @@ use std::ops::Range;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use clap::Args;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{GlobalArgs, SUBCOMMANDS, Subcommand};
 use crate::error::{Error, ErrorKind, Subject};
 use crate::table::SizeUnit;
 
 /// The maximum size of the file.
 const LONGEST: u64 = 1 << 20;
 
-/// The section of a subcommand.
+/// What every subcommand takes.
+#[derive(Debug, Default, Args)]
+pub(crate) struct GlobalArgs {
+    /// Read the default columns and units from FILE, not from ~/.config/rmap/config.toml
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "no_config")]
+    config: Option<PathBuf>,
+    /// Read no configuration file
+    #[arg(long, global = true)]
+    no_config: bool,
+}
+
+/// A subcommand that the file may have a section for.
+#[derive(Clone, Copy)]
+pub(crate) struct Configurable {
+    /// The name of its section.
+    pub(super) name: &'static str,
+    /// The names of its columns.
+    pub(super) columns: fn() -> Vec<String>,
+    /// The name of the column that is meant by another spelling.
+    pub(super) column_called: fn(&str) -> &str,
+}
+
+/// What the section of a subcommand says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Configured {
     /// The columns of tables.
@@ -54,11 +76,11 @@ enum Unit {
     Human,
 }
 
-/// Reads the section of a subcommand.
-pub(super) fn read(global: &GlobalArgs, subcommand: &Subcommand) -> Result<Configured, Error> {
+/// Reads what the file says about a subcommand.
+pub(super) fn read(global: &GlobalArgs, name: &str, configurable: &[Configurable]) -> Result<Configured, Error> {
     let Some((path, text)) = read_file(global)? else { return Ok(Configured::default()) };
-    let mut sections = Text { path: &path, text: &text }.parse()?;
-    Ok(sections.remove(subcommand.name).unwrap_or_default())
+    let mut sections = Text { path: &path, text: &text, configurable }.parse()?;
+    Ok(sections.remove(name).unwrap_or_default())
 }
 
 /// The path and text of the file; `None` if there is no file to read.
@@ -100,10 +122,11 @@ fn default_path() -> Option<PathBuf> {
     Some(config.join("rmap/config.toml"))
 }
 
-/// The text of a file and its path.
+/// A file's text, where it is from, and which sections it may have.
 struct Text<'t> {
     path: &'t Path,
     text: &'t str,
+    configurable: &'t [Configurable],
 }
 
 impl Text<'_> {
@@ -115,8 +138,8 @@ impl Text<'_> {
     }
 
     fn section(&self, name: &Spanned<String>, section: Section) -> Result<(String, Configured), Error> {
-        let Some(subcommand) = SUBCOMMANDS.iter().find(|subcommand| subcommand.name == name.as_ref()) else {
-            let known: Vec<&str> = SUBCOMMANDS.iter().map(|subcommand| subcommand.name).collect();
+        let Some(subcommand) = self.configurable.iter().find(|subcommand| subcommand.name == name.as_ref()) else {
+            let known: Vec<&str> = self.configurable.iter().map(|subcommand| subcommand.name).collect();
             let error = self.error(name.span(), format!("unknown section '{}'", name.as_ref()));
             return Err(error.with_advice(format!("the sections are {}", known.join(", "))));
         };
@@ -134,7 +157,7 @@ impl Text<'_> {
     }
 
     /// The name of a column, if the subcommand has it.
-    fn column(&self, subcommand: &Subcommand, name: &Spanned<String>) -> Result<String, Error> {
+    fn column(&self, subcommand: &Configurable, name: &Spanned<String>) -> Result<String, Error> {
         let typed = name.as_ref().to_ascii_lowercase();
         let id = (subcommand.column_called)(&typed).to_owned();
         let known = (subcommand.columns)();
@@ -163,7 +186,10 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<BTreeMap<String, Configured>, String> {
-        Text { path: Path::new("/c.toml"), text }.parse().map_err(|error| error.to_string())
+        let configurable: Vec<Configurable> = crate::cli::configurable().collect();
+        Text { path: Path::new("/c.toml"), text, configurable: &configurable }
+            .parse()
+            .map_err(|error| error.to_string())
     }
 
     #[test]

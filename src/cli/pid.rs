@@ -9,7 +9,8 @@ use clap::{ArgAction, Args};
 use super::answer::{AnswerArgs, FILTER_HELP, View, refuse_if};
 use super::config::Configured;
 use super::report::Report;
-use super::{Done, Run, screen};
+use super::run::{Done, Run};
+use super::screen;
 use crate::process::{Criteria, Fields, ProcRoot};
 use crate::query::{Query, Total};
 use crate::table::{SizeUnit, Stop, columns_help};
@@ -119,7 +120,8 @@ impl Run for PidArgs {
 
     fn help() -> String {
         format!(
-            "Columns (a field of a newer kernel is a column with its name in lower case; {FIELDS}: all fields):\n{}\n\
+            "Columns (a field of a newer kernel has a column too, by its name in lower case; {FIELDS}: every \
+             field):\n{}\n\
              Columns of --summary:\n{}\n\
              --by takes any column, such as kind, perm, dir, pid, user or cgroup, or file (the same as mapping).\n\
              By default sizes are in KiB; machine formats are in bytes.\n\n{FILTER_HELP}",

@@ -3,7 +3,6 @@
 use std::io::{self, Write};
 use std::time::Instant;
 
-use super::Done;
 use super::progress::ProgressLine;
 use super::signals::Signals;
 use crate::error::{Error, ErrorKind, Subject};
@@ -37,8 +36,8 @@ impl Report {
         let _ = writeln!(io::stderr(), "rmap: {}", escape::error_line(error));
     }
 
-    /// The exit status. A broken pipe is a success: the reader has seen what it wanted.
-    pub(super) fn status(&self, done: Done) -> u8 {
+    /// The exit status. A reader that went away (a broken pipe) has seen what it wanted.
+    pub(super) fn status(&self, done: Result<(), Stop>) -> u8 {
         match done {
             Ok(()) | Err(Stop::Enough) if self.failed => INCOMPLETE,
             Ok(()) | Err(Stop::Enough) => SUCCESS,

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::Done;
 use crate::error::{Error, Subject};
 use crate::kernel::signal::is_ignored;
 use crate::table::Stop;
@@ -18,8 +17,8 @@ const GLANCE: Duration = Duration::from_millis(50);
 pub(crate) struct Signals(Arc<AtomicUsize>);
 
 impl Signals {
-    /// From now on, records Ctrl-C, SIGTERM and SIGHUP instead of ending the process. A signal that was ignored at
-    /// start, for example because of `nohup`, stays ignored.
+    /// Notes Ctrl-C, SIGTERM and SIGHUP from here on instead of ending. A signal that this process was started to
+    /// ignore, as by `nohup`, stays ignored.
     pub(crate) fn watch() -> Result<Signals, Stop> {
         let seen = Arc::new(AtomicUsize::new(0));
         for signal in [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !is_ignored(*signal)) {
@@ -29,8 +28,8 @@ impl Signals {
         Ok(Signals(seen))
     }
 
-    /// The same, but a second signal ends this process immediately. This is for work that leaves nothing behind and may
-    /// block, for example while it waits for a list of names.
+    /// The same, but a second one ends this process as usual: for work that may wait for somebody else meanwhile, such
+    /// as for a list of names, and leaves nothing behind.
     pub(crate) fn watch_first() -> Result<Signals, Stop> {
         let came = Arc::new(AtomicBool::new(false));
         let failed = |error| Stop::Failed(Error::io(Subject::Words("signals".to_owned()), &error));
@@ -65,15 +64,15 @@ impl Signals {
     ///
     /// # Errors
     /// [`Stop::Signal`].
-    pub(crate) fn check(&self) -> Done {
+    pub(crate) fn check(&self) -> Result<(), Stop> {
         self.received().map_or(Ok(()), |signal| Err(Stop::Signal(signal)))
     }
 
     /// Waits until `end`.
     ///
     /// # Errors
-    /// [`Stop::Signal`] as soon as one arrives.
-    pub(crate) fn wait_until(&self, end: Instant) -> Done {
+    /// [`Stop::Signal`], as soon as one comes.
+    pub(crate) fn wait_until(&self, end: Instant) -> Result<(), Stop> {
         loop {
             self.check()?;
             let left = end.saturating_duration_since(Instant::now());

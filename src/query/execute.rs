@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 use std::time::{Instant, SystemTime};
 
+use super::Query;
+use super::host::Host;
 use super::plan::{Plan, Shape, named};
 use super::tail::Tail;
-use super::{Host, Query};
 use crate::error::{Error, ErrorKind};
 use crate::render::Sink;
 use crate::table::{Column, Filter, Grouping, Groups, Progress, RowKind, Rows, Section, Source, Stop};
@@ -13,10 +14,10 @@ use crate::table::{Column, Filter, Grouping, Groups, Progress, RowKind, Rows, Se
 /// Answers `query` from `source`, into `sink`.
 ///
 /// # Errors
-/// See [`Stop`]. A failure that affects only some rows is reported to `host`, and the other rows are written.
+/// See [`Stop`]. A failure that costs only some rows goes to `host`, and the others are written.
 pub fn execute<S: Source>(query: &Query, source: &mut S, sink: &mut dyn Sink, host: &mut dyn Host) -> Result<(), Stop> {
     let table = source.columns(&named(query));
-    let plan: Plan<S::Kind> = Plan::new(query, &table)?;
+    let plan: Plan<S::Kind> = Plan::new(query, &table, sink)?;
     let sectioned = source.is_sectioned() && !query.merge;
     match &plan.shape {
         Shape::Rows(shown) => {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::{Default, Query, Total};
 use crate::error::{Error, ErrorKind, Subject};
-use crate::render::{Head, TotalStyle};
+use crate::render::{Head, Sink, TotalStyle};
 use crate::table::{Aggregation, Column, Filter, Grouping, Groups, Named, Order, RowKind, Stop, find, select, unknown};
 
 /// A query over columns of kind `K`, up to the grouping.
@@ -45,11 +45,11 @@ pub(super) fn named(query: &Query) -> Named {
 }
 
 impl<K: RowKind> Plan<K> {
-    pub(super) fn new(query: &Query, table: &[Column<K>]) -> Result<Plan<K>, Stop> {
+    pub(super) fn new(query: &Query, table: &[Column<K>], sink: &dyn Sink) -> Result<Plan<K>, Stop> {
         let filter = query.filter.as_ref().map(|filter| filter.over(table)).transpose().map_err(Stop::Filter)?;
         let shape = match &query.by {
-            None => Shape::Rows(shown(query, table)?),
-            Some(by) => grouped(query, table, by)?,
+            None => Shape::Rows(shown(query, table, sink)?),
+            Some(by) => grouped(query, table, sink, by)?,
         };
         let used = shape.columns().chain(filter.iter().flat_map(Filter::columns));
         let needs = union(used.filter(|column| !query.unread.contains(&column.id())));
@@ -79,7 +79,7 @@ fn union<'c, K: RowKind>(columns: impl Iterator<Item = &'c Column<K>>) -> Vec<K:
     needs
 }
 
-fn shown<K: RowKind>(query: &Query, table: &[Column<K>]) -> Result<Shown<K>, Stop> {
+fn shown<K: RowKind>(query: &Query, table: &[Column<K>], sink: &dyn Sink) -> Result<Shown<K>, Stop> {
     let default = expanded(&default_ids(query, table), table);
     let mut ids = match &query.columns {
         Some(list) => {
@@ -96,7 +96,7 @@ fn shown<K: RowKind>(query: &Query, table: &[Column<K>]) -> Result<Shown<K>, Sto
     let order = query.order.clone().or_else(|| query.top.map(|_| K::LARGEST_BY.to_owned()));
     let order = order.filter(|word| !word.is_empty());
     let order = order.map(|word| Order::parse(&word, table)).transpose().map_err(Stop::Usage)?;
-    Ok(Shown { columns: titled(query, writable(query, columns)?), order, top: query.top, line })
+    Ok(Shown { columns: titled(query, writable(query, columns, sink)?), order, top: query.top, line })
 }
 
 /// Expands names that stand for several columns, and removes duplicates.
@@ -127,7 +127,7 @@ fn join(query: &Query, ids: &mut Vec<String>) {
     ids.splice(place..place, query.joined.iter().cloned());
 }
 
-fn grouped<K: RowKind>(query: &Query, table: &[Column<K>], by: &str) -> Result<Shape<K>, Stop> {
+fn grouped<K: RowKind>(query: &Query, table: &[Column<K>], sink: &dyn Sink, by: &str) -> Result<Shape<K>, Stop> {
     let common = find(table, by).cloned().ok_or_else(|| Stop::Usage(unknown(table, by)))?;
     let known = Grouping::new(table, &common).columns();
     let is_in_groups = |id: &String| find(&known, id).is_some();
@@ -141,7 +141,7 @@ fn grouped<K: RowKind>(query: &Query, table: &[Column<K>], by: &str) -> Result<S
     join(&Query { joined, ..query.clone() }, &mut ids);
     if K::HAS_PROCESSES
         && !query.merge
-        && !query.has_headings
+        && !sink.has_headings()
         && common.id() != "pid"
         && !ids.iter().any(|id| id == "pid")
     {
@@ -169,7 +169,7 @@ fn grouped<K: RowKind>(query: &Query, table: &[Column<K>], by: &str) -> Result<S
         (None, Some(_)) => Order::parse(K::LARGEST_BY, &columns).ok(),
         (None, None) => None,
     };
-    let columns = writable(query, select(&columns, &ids).map_err(Stop::Usage)?)?;
+    let columns = writable(query, select(&columns, &ids).map_err(Stop::Usage)?, sink)?;
     Ok(Shape::Groups(common, summed, Shown { columns, order, top: query.top, line: Vec::new() }))
 }
 
@@ -189,9 +189,9 @@ fn not_in_groups<K: RowKind>(table: &[Column<K>], known: &[Column<Groups>], id: 
     }
 }
 
-/// The columns that the format can write: columns that only JSON supports are left out of other formats.
-fn writable<K: RowKind>(query: &Query, columns: Vec<Column<K>>) -> Result<Vec<Column<K>>, Stop> {
-    if query.is_json {
+/// The columns that the format can write: what only JSON can is left out of the others.
+fn writable<K: RowKind>(query: &Query, columns: Vec<Column<K>>, sink: &dyn Sink) -> Result<Vec<Column<K>>, Stop> {
+    if sink.is_json() {
         return Ok(columns);
     }
     let is_named =

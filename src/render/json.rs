@@ -13,8 +13,8 @@ use crate::table::{Cell, ColumnHead, ColumnKind, Difference, Section, TotalCell,
 
 /// One JSON document.
 ///
-/// Without sections and totals it is an array of rows, as in pcstat. With a total it is an object with the rows and the
-/// total. With sections it is an array of such objects, each with the fields of its section.
+/// Without sections and totals it is an array of rows, as pcstat's. With a total it is an object with the rows and the
+/// total; with sections it is an array of such objects, each with the fields of its section.
 pub struct JsonSink<'w> {
     out: Box<dyn Write + 'w>,
     head: Option<Head>,
@@ -106,6 +106,10 @@ impl Sink for JsonSink<'_> {
         self.out.flush()
     }
 
+    fn is_json(&self) -> bool {
+        true
+    }
+
     fn row_writer(&self) -> Option<Arc<dyn RowWriter>> {
         let rows: Arc<JsonRows> = self.rows.clone();
         if rows.has_lists { None } else { Some(rows) }
@@ -160,6 +164,10 @@ impl Sink for JsonLinesSink<'_> {
 
     fn finish(&mut self) -> io::Result<()> {
         self.out.flush()
+    }
+
+    fn is_json(&self) -> bool {
+        true
     }
 
     fn row_writer(&self) -> Option<Arc<dyn RowWriter>> {

@@ -1,7 +1,7 @@
 //! Sinks: the formats in which rows are written.
 //!
-//! A [`Sink`] takes cells and does not depend on the kind of row: the same sink writes mappings, files and groups. A
-//! new format is one sink and one entry in [`FORMATS`].
+//! A [`Sink`] takes cells and knows neither rows nor memory: the same one writes mappings, files and groups. A new
+//! format is one sink, and one entry in [`FORMATS`].
 
 mod csv;
 mod json;
@@ -51,7 +51,7 @@ pub enum TotalStyle {
     Line(&'static [&'static str]),
 }
 
-/// Writes an answer. The order of calls is `begin (section row* end)* finish`; an answer without sections has one
+/// Writes an answer. The calls come as `begin (section row* end)* finish`; an answer that is not sectioned has one
 /// section.
 pub trait Sink {
     /// Opens the document.
@@ -79,7 +79,15 @@ pub trait Sink {
     /// # Errors
     /// What the writer reports.
     fn finish(&mut self) -> io::Result<()>;
-    /// Renders further rows of this section on any thread; `None` if rows depend on each other.
+    /// Whether it can write the columns that only JSON can: long lists and raw bytes.
+    fn is_json(&self) -> bool {
+        false
+    }
+    /// Whether what a section is called stands above its rows, so that the rows need not name it.
+    fn has_headings(&self) -> bool {
+        false
+    }
+    /// Something that renders further rows of this section, on any thread; none if rows depend on each other.
     fn row_writer(&self) -> Option<Arc<dyn RowWriter>> {
         None
     }
@@ -115,6 +123,20 @@ pub struct Presentation {
     pub line_feeds: bool,
 }
 
+impl Default for Presentation {
+    /// As in a file or a pipe: with titles, sizes in KiB, no colours, nothing cut.
+    fn default() -> Presentation {
+        Presentation {
+            unit: SizeUnit::Kib,
+            no_header: false,
+            no_heading: false,
+            terminal_width: None,
+            colour: false,
+            line_feeds: false,
+        }
+    }
+}
+
 /// One format, by its name on the command line.
 pub struct Format {
     /// Its name.
@@ -123,47 +145,69 @@ pub struct Format {
     pub help: &'static str,
     /// Whether it is for programs: raw figures, all columns by default.
     pub is_machine: bool,
-    /// Whether it can write columns that only JSON supports.
+    /// Whether it is JSON, which has no header.
     pub is_json: bool,
-    /// Whether it writes a heading above each section, so that the rows need not name it.
-    pub has_headings: bool,
-    /// Creates its sink.
+    /// Makes its sink.
     pub sink: for<'w> fn(Presentation, Box<dyn Write + 'w>) -> Box<dyn Sink + 'w>,
 }
 
-/// Every format. The first is the default.
-pub static FORMATS: [Format; 4] = [
+/// A table for people.
+#[cfg(feature = "cli")]
+pub const TABLE: Format = Format {
+    name: "table",
+    help: "for people",
+    is_machine: false,
+    is_json: false,
+    sink: |presentation, out| Box::new(TextSink::new(presentation, out)),
+};
+
+/// One JSON document.
+pub const JSON: Format = Format {
+    name: "json",
+    help: "one JSON document",
+    is_machine: true,
+    is_json: true,
+    sink: |_, out| Box::new(JsonSink::new(out)),
+};
+
+/// JSON lines.
+pub const JSON_LINES: Format = Format {
+    name: "jsonl",
+    help: "one JSON object per line and row",
+    is_machine: true,
+    is_json: true,
+    sink: |_, out| Box::new(JsonLinesSink::new(out)),
+};
+
+/// CSV.
+pub const CSV: Format = Format {
+    name: "csv",
+    help: "RFC 4180",
+    is_machine: true,
+    is_json: false,
+    sink: |presentation, out| Box::new(CsvSink::new(presentation, out)),
+};
+
+/// Every format, in the order of `--help`.
+pub const FORMATS: &[Format] = &[
     #[cfg(feature = "cli")]
-    Format {
-        name: "table",
-        help: "aligned text",
-        is_machine: false,
-        is_json: false,
-        has_headings: true,
-        sink: |presentation, out| Box::new(TextSink::new(presentation, out)),
-    },
-    Format {
-        name: "json",
-        help: "one JSON document",
-        is_machine: true,
-        is_json: true,
-        has_headings: false,
-        sink: |_, out| Box::new(JsonSink::new(out)),
-    },
-    Format {
-        name: "jsonl",
-        help: "one JSON object per line and row",
-        is_machine: true,
-        is_json: true,
-        has_headings: false,
-        sink: |_, out| Box::new(JsonLinesSink::new(out)),
-    },
-    Format {
-        name: "csv",
-        help: "comma-separated values (RFC 4180)",
-        is_machine: true,
-        is_json: false,
-        has_headings: false,
-        sink: |presentation, out| Box::new(CsvSink::new(presentation, out)),
-    },
+    TABLE,
+    JSON,
+    JSON_LINES,
+    CSV,
 ];
+
+/// Writes one JSON document to `out`: an array of rows, or an object with the rows and their total.
+pub fn json<'w>(out: impl Write + 'w) -> JsonSink<'w> {
+    JsonSink::new(Box::new(out))
+}
+
+/// Writes one JSON object per line and row to `out`.
+pub fn json_lines<'w>(out: impl Write + 'w) -> JsonLinesSink<'w> {
+    JsonLinesSink::new(Box::new(out))
+}
+
+/// Writes CSV with a header to `out`.
+pub fn csv<'w>(out: impl Write + 'w) -> CsvSink<'w> {
+    CsvSink::new(Presentation::default(), Box::new(out))
+}

@@ -5,8 +5,8 @@
 use std::io::Write;
 use std::time::SystemTime;
 
-use super::column::StripCell;
 use super::escape;
+use super::strip::{StripCell, digit};
 use crate::units::{Absent, Bytes, Figure, Human, Pages};
 
 /// The value of one column in one row.
@@ -178,17 +178,6 @@ impl<'r> Cell<'r> {
     }
 }
 
-/// The character for a share in a strip of text: `.` and `#` mean exactly nothing and everything. Between them are
-/// tenths, rounded down; `1` is anything up to two tenths.
-pub(crate) fn digit(share: Option<f64>) -> u8 {
-    match share {
-        None => b'?',
-        Some(share) if share <= 0.0 => b'.',
-        Some(share) if share >= 1.0 => b'#',
-        Some(share) => b'0' + ((share * 10.0) as u8).clamp(1, 9),
-    }
-}
-
 /// A cell that owns its text.
 #[derive(Clone)]
 pub enum OwnedCell {
@@ -220,7 +209,7 @@ pub(crate) fn reworded(text: &[u8], write: fn(&[u8], &mut Vec<u8>)) -> Vec<u8> {
     translated
 }
 
-/// A point in time as RFC 3339 in UTC. A time outside of the years that it supports (a forged mtime) is limited to its
+/// A point in time as RFC 3339 in UTC; a clock outside the years that it can write (a forged mtime) is cut to its
 /// range.
 pub(crate) struct Rfc3339(pub(crate) SystemTime);
 

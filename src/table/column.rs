@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 
 use super::cell::Cell;
+use super::strip::Mark;
 use crate::error::{Error, ErrorKind, Result, Subject};
 
 /// A kind of row.
@@ -115,53 +116,7 @@ impl ColumnKind {
     }
 }
 
-/// A mark that a cell of a strip can have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Mark {
-    /// Its letter on the line below the strip, for output without colour.
-    pub letter: char,
-    /// Its colour.
-    pub colour: Colour,
-    /// What it means, for the legend.
-    pub meaning: &'static str,
-}
-
-/// The colours of marks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs, reason = "a colour is its name")]
-pub enum Colour {
-    Red,
-    Green,
-    Yellow,
-    Blue,
-    Magenta,
-    Cyan,
-}
-
-impl Colour {
-    /// The colour's name.
-    pub fn word(self) -> &'static str {
-        match self {
-            Colour::Red => "red",
-            Colour::Green => "green",
-            Colour::Yellow => "yellow",
-            Colour::Blue => "blue",
-            Colour::Magenta => "magenta",
-            Colour::Cyan => "cyan",
-        }
-    }
-}
-
-/// One cell of a strip.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct StripCell {
-    /// How full it is, from 0 to 1; absent if that is not known.
-    pub share: Option<f64>,
-    /// Its mark.
-    pub mark: Option<Mark>,
-}
-
-/// How a total or a group combines the cells of a column.
+/// What a total or a group may do with a column.
 pub enum Aggregation<K: RowKind> {
     /// Not at all: names, addresses, page sizes. The first such column of a table holds the label of the total.
     None,
@@ -316,7 +271,8 @@ impl<K: RowKind> Column<K> {
 macro_rules! col {
     ($how:ident $id:literal, $title:literal, $kind:ident $(($of:expr))?, |$row:ident| $cell:expr, $help:expr
         $(, $modifier:ident($($value:expr),*))* $(,)?) => {
-        C::$how($id, $title, crate::table::ColumnKind::$kind $(($of))?, |$row, _| $cell, $help)$(.$modifier($($value),*))*
+        C::$how($id, $title, crate::table::ColumnKind::$kind $(($of))?, |$row, _| $cell, $help)
+            $(.$modifier($($value),*))*
     };
 }
 
@@ -339,7 +295,7 @@ impl std::str::FromStr for ColumnList {
             Some(rest) => (true, rest),
             None => (false, text),
         };
-        let mut ids: Vec<String> = Vec::new();
+        let mut columns = ColumnList { ids: Vec::new(), adds };
         for id in list.split(',').map(|id| id.trim().to_ascii_lowercase()) {
             if id.is_empty() {
                 return Err("empty column name: use a list such as size,rss or +pss".to_owned());
@@ -347,17 +303,28 @@ impl std::str::FromStr for ColumnList {
             if id.starts_with('+') {
                 return Err("put the + before the whole list: +rss,pss".to_owned());
             }
-            // A column that is named twice is shown once, because JSON cannot have the same key twice.
-            if !ids.contains(&id) {
-                ids.push(id);
-            }
+            columns.push(id);
         }
-        Ok(ColumnList { ids, adds })
+        Ok(columns)
     }
 }
 
 impl ColumnList {
-    /// The columns to show, given the default columns.
+    /// These columns, each once, in place of the default ones.
+    pub fn of(ids: &[&str]) -> ColumnList {
+        let mut list = ColumnList { ids: Vec::new(), adds: false };
+        ids.iter().for_each(|id| list.push(id.to_ascii_lowercase()));
+        list
+    }
+
+    /// Adds a name. A column that is named twice is shown once: JSON cannot have a key twice.
+    fn push(&mut self, id: String) {
+        if !self.ids.contains(&id) {
+            self.ids.push(id);
+        }
+    }
+
+    /// The names to be shown, given the default ones.
     pub fn over(&self, default: &[String]) -> Vec<String> {
         if !self.adds {
             return self.ids.clone();

@@ -2,6 +2,7 @@
 //!
 //! The sources are in [`crate::views`]; their rows are processed in [`crate::query`].
 
+use std::fmt;
 use std::io;
 use std::time::SystemTime;
 
@@ -16,8 +17,8 @@ pub trait Source {
     /// The kind of its rows.
     type Kind: RowKind;
 
-    /// The columns that its rows have; `named` are the names that the query uses. `None` if only static columns are
-    /// used, so that nothing has to be read to know them.
+    /// The columns that its rows have; `named` are the names that the query uses. None if only the columns that are
+    /// known to everybody are used, so that nothing has to be read to know them.
     fn columns(&mut self, named: &Named) -> Vec<Column<Self::Kind>>;
 
     /// Reads what is needed for these columns, and passes each row to `rows`.
@@ -129,6 +130,29 @@ impl Stop {
     /// An invalid request.
     pub fn usage(about: &str, why: impl Into<std::borrow::Cow<'static, str>>) -> Stop {
         Stop::Usage(Error::new(Subject::Words(about.to_owned()), ErrorKind::Refused, why))
+    }
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Stop::Usage(error) | Stop::Failed(error) => error.fmt(out),
+            Stop::Filter(error) => error.fmt(out),
+            Stop::Output(error) => write!(out, "the answer could not be written: {error}"),
+            Stop::Signal(signal) => write!(out, "ended by signal {signal}"),
+            Stop::Enough => out.write_str("all rows that were requested have come"),
+        }
+    }
+}
+
+impl std::error::Error for Stop {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            // It says what the error says.
+            Stop::Usage(error) | Stop::Failed(error) => error.source(),
+            Stop::Output(error) => Some(error),
+            Stop::Filter(_) | Stop::Signal(_) | Stop::Enough => None,
+        }
     }
 }
 

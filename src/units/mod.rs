@@ -104,9 +104,25 @@ impl Sum for Pages {
 }
 
 /// A figure: known, or absent for a reason. Zero means zero.
+///
+/// An absent figure is an error, so `?` passes it on:
+///
+/// ```
+/// use rmap::units::{Absent, Bytes, Figure, Reason};
+///
+/// fn sum(one: Figure<Bytes>, other: Figure<Bytes>) -> Result<Bytes, Box<dyn std::error::Error>> {
+///     Ok(one? + other?)
+/// }
+/// let denied = Err(Absent::new(Reason::Denied, "its file cannot be read by this user"));
+/// let error = sum(Ok(Bytes(4096)), denied).unwrap_err();
+/// assert_eq!(error.to_string(), "denied: its file cannot be read by this user");
+/// ```
 pub type Figure<T> = std::result::Result<T, Absent>;
 
 /// Why a figure is absent.
+///
+/// It is an error without a [`source`](std::error::Error::source): nothing is known beyond the reason. An
+/// [`Error`](crate::Error) that is made of it ([`Error::absent`](crate::Error::absent)) has it as its source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Absent {
     /// The kind of reason, for programs.

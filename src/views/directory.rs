@@ -1,4 +1,4 @@
-//! One row per directory, or one for all selected files, with the sums over their files (`rmap pcstat --by-dir`,
+//! The row of a directory, or of everything that was chosen: what its files have together (`rmap pcstat --by-dir`,
 //! `--summary`).
 //!
 //! A directory includes the files of the directories below it, as in `du`. The figures have the same names and units as
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::file::{FileRow, Files, advised, kind_of};
+use super::file::{FileRow, Files, advised};
 use super::shared::{self, Count, InPageCache};
 use crate::error::{Error, Subject};
 use crate::join::{ChosenFiles, Marks, Message, Sender};
@@ -109,8 +109,8 @@ fn files(count: u64) -> String {
     if count == 1 { "1 file".to_owned() } else { format!("{count} files") }
 }
 
-/// All columns, in the order in which JSON writes them. There is no total, because a row includes the directories below
-/// it.
+/// Everything that is known about a directory, in the order in which JSON writes it. No total adds them: a row includes
+/// the directories in it.
 pub const COLUMNS: &[Column<Directories>] = &[
     col!(new "directory", "Directory", Text, |row| name(row),
         "the directory, or a file that was named itself; empty for the overall sum"),
@@ -229,7 +229,7 @@ impl DirectorySource {
 fn report_unknown(tally: &Tally, rows: &mut dyn Rows<Directories>) {
     if let (Some(why), count) = (tally.cached.why, tally.cached.missing) {
         let subject = Subject::Words(format!("{count} of {}", files(tally.files)));
-        rows.failure(advised(Error::new(subject, kind_of(why), why.to_string())));
+        rows.failure(advised(Error::absent(subject, why)));
     }
 }
 

@@ -7,10 +7,10 @@
 use std::io;
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::shared::{self, Count, InPageCache, OfFile};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Subject};
 use crate::join::{ChosenFiles, Marks, Message, Sender};
 use crate::pagecache::walk::{Place, Visitor};
 use crate::pagecache::{Engine, FileReport, OpenFile};
@@ -143,8 +143,8 @@ pub const COLUMNS: &[Column<Files>] = &[
     shared::cached(),
     shared::uncached(),
     col!(new "percent", "Percent", Percent, |row| Cell::percent(row.report.percent()),
-        "cached pages as a percentage of all pages; absent for an empty file",
-        aggregated(Aggregation::Share(|row: &FileRow| { row.report.cached().ok().map(|cached| (cached.0, row.report.pages.0)) }))),
+        "cached pages of all pages; none for an empty file",
+        aggregated(Aggregation::Share(cached_of_all))),
     col!(new "status", "Status", Flags, |row| status(row),
         "for each page, whether it is cached (--pps)", needing(&[FileNeed::PageMap])),
     shared::path(),
@@ -208,6 +208,10 @@ impl InPageCache for FileRow {
     }
 }
 
+fn cached_of_all(row: &FileRow) -> Option<(u64, u64)> {
+    row.report.cached().ok().map(|cached| (cached.0, row.report.pages.0))
+}
+
 fn strip(row: &FileRow) -> Cell<'_> {
     match &row.report.runs {
         Some(Err(absent)) => Cell::Absent(*absent),
@@ -250,6 +254,21 @@ pub struct FileSource {
     /// Whether the columns are those of pcstat's `--terse`.
     pub terse: bool,
 }
+
+impl FileSource {
+    /// Measures these files as a whole.
+    pub fn of(paths: impl IntoIterator<Item = impl Into<PathBuf>>) -> FileSource {
+        FileSource::new(ChosenFiles::named(paths.into_iter().map(Into::into).collect()))
+    }
+
+    /// Measures the files that are meant.
+    pub fn new(chosen: ChosenFiles) -> FileSource {
+        FileSource { chosen, base_name: false, only_cached: false, cells: CELLS, terse: false }
+    }
+}
+
+/// Into how many parts a strip cuts a file if nothing else is requested.
+const CELLS: usize = 80;
 
 impl Source for FileSource {
     type Kind = Files;
@@ -394,17 +413,7 @@ fn mark(engine: &Engine, file: &OpenFile, portion: &Portion) -> Option<Mark> {
 
 /// The error for a file that could be opened but whose figures are absent.
 pub(super) fn unmeasured(path: &Path, absent: Absent) -> Error {
-    Error::path(path, kind_of(absent), absent.to_string())
-}
-
-/// The error kind of an absent figure.
-pub(super) fn kind_of(absent: Absent) -> ErrorKind {
-    match absent.reason {
-        Reason::Denied => ErrorKind::Denied,
-        Reason::Changed => ErrorKind::Changed,
-        Reason::Vanished => ErrorKind::NotFound,
-        _ => ErrorKind::Unsupported,
-    }
+    Error::absent(Subject::Path(path.to_owned()), absent)
 }
 
 /// The error with advice for the user, unless it already has some.

@@ -1,110 +1,28 @@
 //! One row per mapping: one VMA of a process (`rmap pid`).
 //!
-//! The counters come from smaps, and their columns are in the kernel's order. A field that a future kernel adds gets a
-//! column, a JSON key and a total without a change here; [`fields::KNOWN`] describes the known fields.
+//! The counters are smaps' own. Their columns are in the kernel's order, and a field of a future kernel has a column, a
+//! JSON key and a total without a change here; `fields::KNOWN` adds what people know about them.
 
 mod cache;
 mod derived;
 mod fields;
 mod pages;
 pub mod presets;
+mod row;
 mod source;
-
-use std::sync::Arc;
+mod strips;
 
 use super::processes::Owner;
-use super::shared::{self, OfProcess};
-use crate::join::MappingCache;
-use crate::process::{Deleted, Mapping, ProcessMappings};
-use crate::table::{Cell, Column, RowKind, col};
-use crate::units::{Absent, Figure, Reason};
+use super::shared;
+use crate::table::{Cell, Column, col};
+use crate::units::Figure;
+use row::NOT_READ;
 
 /// A column of this view.
 type C = Column<MappingRows>;
 
+pub use row::{MappingNeed, MappingRow, MappingRows};
 pub use source::{AddressRange, MappingSource};
-
-/// Mappings.
-pub struct MappingRows;
-
-/// What has to be read for a column.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MappingNeed {
-    /// This field of smaps, or another source for the same figure.
-    Field(&'static str),
-    /// Every field of smaps.
-    EveryField,
-    /// Whether the name of the file still exists.
-    Deleted,
-    /// The file in the page cache.
-    PageCache,
-    /// The page tables.
-    PageTables,
-    /// The user and the control group of the process.
-    Owner,
-}
-
-/// One mapping.
-#[derive(Clone)]
-pub struct MappingRow {
-    process: Arc<ReadProcess>,
-    place: u32,
-}
-
-/// A process that was read, and the data joined with each of its mappings.
-struct ReadProcess {
-    read: ProcessMappings,
-    known: fields::KnownIds,
-    deleted: std::collections::HashMap<u64, Deleted>,
-    cache: Option<Vec<Figure<MappingCache>>>,
-    pages: Option<pages::ProcessPages>,
-    owner: Option<Owner>,
-}
-
-impl RowKind for MappingRows {
-    type Row = MappingRow;
-    type Need = MappingNeed;
-    const ROWS: &'static str = "mappings";
-    const LARGEST_BY: &'static str = "rss";
-    const HAS_PROCESSES: bool = true;
-
-    fn identity(row: &MappingRow) -> Vec<u8> {
-        let Some(mapping) = row.mapping() else { return Vec::new() };
-        let process = &row.process.read.identity;
-        let start_time = process.start_time.unwrap_or_default().to_ne_bytes();
-        [&process.pid.to_ne_bytes()[..], &start_time, &mapping.start().to_ne_bytes(), mapping.path()].concat()
-    }
-
-    fn process(row: &MappingRow) -> Option<u32> {
-        Some(row.process.read.identity.pid)
-    }
-
-    fn columns_called(name: &str, table: &[Column<Self>]) -> Option<Vec<String>> {
-        let fields = table.iter().filter(|column| fields::is_given(column)).map(|column| column.id().to_owned());
-        (name == presets::FIELDS).then(|| fields.collect())
-    }
-}
-
-impl MappingRow {
-    /// The mapping itself. It always exists, because rows are made from existing mappings.
-    fn mapping(&self) -> Option<Mapping<'_>> {
-        self.process.read.mappings.get(self.place as usize)
-    }
-
-    /// A cell of the mapping.
-    fn cell<'r>(&'r self, take: impl FnOnce(Mapping<'r>) -> Cell<'r>) -> Cell<'r> {
-        self.mapping().map_or(Cell::Absent(NOT_GIVEN), take)
-    }
-}
-
-impl OfProcess for MappingRow {
-    fn pid(&self) -> Cell<'_> {
-        Cell::Count(self.process.read.identity.pid.into())
-    }
-}
-
-const NOT_GIVEN: Absent = Absent::new(Reason::Unsupported, "the kernel does not report it for this mapping");
-const NOT_READ: Absent = Absent::new(Reason::NotApplicable, "it was not read");
 
 /// The columns that come from the first line of a mapping in smaps, and from the process.
 const HEAD_COLUMNS: &[Column<MappingRows>] = &[
@@ -151,8 +69,8 @@ pub fn known_columns() -> Vec<Column<MappingRows>> {
     columns(&crate::process::Fields::new())
 }
 
-/// All columns for the fields that the kernel reports: the first line, the derived columns, the fields in the kernel's
-/// order, the join and the page tables.
+/// All columns if the kernel gives these fields: those of the first line, the derived ones, then the fields in the
+/// kernel's order, the join and the page tables.
 fn columns(fields: &crate::process::Fields) -> Vec<Column<MappingRows>> {
     let mut columns = HEAD_COLUMNS.to_vec();
     columns.extend_from_slice(derived::COLUMNS);

@@ -27,7 +27,12 @@ pub(super) struct Asked {
 }
 
 impl ProcessChoice {
-    /// Whether there may be more than one.
+    /// This process.
+    pub fn of(pid: u32) -> ProcessChoice {
+        ProcessChoice { pids: vec![pid.to_string().into()], like: Criteria::new() }
+    }
+
+    /// Whether there may be several.
     pub fn may_be_several(&self) -> bool {
         self.pids.len() != 1 || !self.like.is_empty()
     }

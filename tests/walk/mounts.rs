@@ -56,7 +56,8 @@ fn an_overlay_over_two_file_systems_is_walked_as_one() {
 #[test]
 fn an_automount_point_is_not_mounted() {
     // The mount waits for a daemon that never answers.
-    let mount = "mkdir -p tree/auto; echo > tree/f; mkfifo pipe; exec 5<>pipe; setsid sleep 20 >/dev/null 2>&1 & sleep 0.2; \
+    let mount = "mkdir -p tree/auto; echo > tree/f; mkfifo pipe; exec 5<>pipe; setsid sleep 20 >/dev/null 2>&1 & \
+                 sleep 0.2; \
                  mount -i -t autofs -o fd=5,pgrp=$!,minproto=5,maxproto=5,direct none tree/auto";
     let Some(folder) = mounted("an_automount_point_is_not_mounted", mount) else { return };
     for jobs in ["1", "2"] {

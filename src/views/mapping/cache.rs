@@ -1,7 +1,7 @@
 //! The columns of `--cache`: the file behind a mapping, in the page cache.
 
 use super::fields::figure;
-use super::{MappingNeed, MappingRow, MappingRows};
+use super::row::{MappingNeed, MappingRow, MappingRows, NOT_READ};
 use crate::join::MappingCache;
 use crate::table::{Cell, Column, col};
 use crate::units::{Absent, Bytes, Figure, Reason};
@@ -40,7 +40,7 @@ const NOT_STEADY: Absent = Absent::new(
 
 fn joined(row: &MappingRow) -> Figure<&MappingCache> {
     let cache = row.process.cache.as_ref().and_then(|cache| cache.get(row.place as usize));
-    cache.ok_or(super::NOT_READ)?.as_ref().map_err(|absent| *absent)
+    cache.ok_or(NOT_READ)?.as_ref().map_err(|absent| *absent)
 }
 
 fn mapped(row: &MappingRow) -> Figure<Bytes> {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{MappingNeed, MappingRow, MappingRows, NOT_GIVEN};
+use super::row::{MappingNeed, MappingRow, MappingRows, NOT_GIVEN};
 use crate::process::{FieldId, FieldUnit, Fields};
 use crate::table::{Aggregation, Cell, Column, ColumnKind, Getter};
 use crate::units::{Bytes, Figure};
@@ -59,13 +59,9 @@ pub(super) static KNOWN: [KnownField; 28] = [
     other("VmFlags", "flags of the VMA, two letters each", ColumnKind::Text, false),
 ];
 
-/// The position of each known field in the dictionary of a reading.
-pub(super) struct KnownIds([Option<FieldId>; KNOWN.len()]);
-
-impl KnownIds {
-    pub(super) fn of(fields: &Fields) -> KnownIds {
-        KnownIds(KNOWN.each_ref().map(|known| fields.find(known.name.as_bytes())))
-    }
+/// Where each of the known fields is in the dictionary of a reading.
+pub(super) fn known_ids(fields: &Fields) -> Vec<Option<FieldId>> {
+    KNOWN.iter().map(|known| fields.find(known.name.as_bytes())).collect()
 }
 
 /// A known field of a mapping that is an amount of memory.
@@ -82,11 +78,11 @@ pub(super) fn flags(row: &MappingRow) -> Option<&[u8]> {
 }
 
 fn known_id(row: &MappingRow, place: u32) -> Option<FieldId> {
-    *row.process.known.0.get(place as usize)?
+    *row.process.known.get(place as usize)?
 }
 
-/// The columns of the fields that the kernel reports, in its order, followed by known fields that it does not report,
-/// which are absent. If nothing has been read yet, the columns of all known fields.
+/// The columns of the fields that the kernel gives, in its order; then those of known fields that it does not give,
+/// which are absent. If nothing was read yet, those of all known fields.
 pub(super) fn columns(fields: &Fields) -> Vec<Column<MappingRows>> {
     if fields.is_empty() {
         return KNOWN.iter().enumerate().map(|(place, known)| known_column(place, known)).collect();
@@ -98,16 +94,6 @@ pub(super) fn columns(fields: &Fields) -> Vec<Column<MappingRows>> {
     let is_missing = |(_, known): &(usize, &KnownField)| fields.find(known.name.as_bytes()).is_none();
     let missing = KNOWN.iter().enumerate().filter(is_missing);
     given.chain(missing.map(|(place, known)| known_column(place, known).on_request())).collect()
-}
-
-/// Whether this is the column of a field that the kernel reports.
-pub(super) fn is_given(column: &Column<MappingRows>) -> bool {
-    !column.is_on_request
-        && match column.needs {
-            [MappingNeed::Field(name)] => name.eq_ignore_ascii_case(column.id()),
-            [MappingNeed::EveryField] => true,
-            _ => false,
-        }
 }
 
 fn known_column(place: usize, known: &'static KnownField) -> Column<MappingRows> {

@@ -1,55 +1,15 @@
 //! The columns of `--map`: the page tables behind a mapping.
 
-use super::{MappingNeed, MappingRow, MappingRows, NOT_READ};
-use crate::process::{TablePart, TableParts};
-use crate::table::{Cell, Colour, Column, Mark, StripCell, col};
-use crate::units::{Absent, Bytes, Figure, Reason, percent};
+use super::row::{MappingNeed, MappingRow, MappingRows, NOT_READ};
+use super::strips::{FILE, HUGE, MappingPages, ProcessPages, SWAPPED, ZERO};
+use crate::process::TablePart;
+use crate::table::{Cell, Column, col};
+use crate::units::{Absent, Bytes, Figure, Reason};
 
 /// A column of this view.
 type C = Column<MappingRows>;
 
 const TABLES: &[MappingNeed] = &[MappingNeed::PageTables];
-
-const SWAPPED: Mark = Mark { letter: 'S', colour: Colour::Red, meaning: "in swap" };
-const HUGE: Mark = Mark { letter: 'H', colour: Colour::Magenta, meaning: "huge" };
-const ZERO: Mark = Mark { letter: 'Z', colour: Colour::Blue, meaning: "zero page" };
-const FILE: Mark = Mark { letter: 'F', colour: Colour::Green, meaning: "of a file or shared" };
-
-/// The page tables behind the mappings of a process.
-pub(super) struct ProcessPages {
-    mappings: Vec<MappingPages>,
-    /// Whether the kernel reports zero pages and huge pages.
-    knows_kinds: bool,
-}
-
-/// The page tables behind one mapping.
-struct MappingPages {
-    strip: Vec<StripCell>,
-    sum: TablePart,
-}
-
-impl ProcessPages {
-    pub(super) fn new(parts: TableParts) -> ProcessPages {
-        let mappings = parts.mappings.iter().map(|parts| {
-            let mut sum = TablePart::default();
-            parts.iter().for_each(|part| sum.add(part));
-            let strip = parts.iter().map(|part| StripCell { share: present_share(part), mark: mark(part) }).collect();
-            MappingPages { strip, sum }
-        });
-        ProcessPages { mappings: mappings.collect(), knows_kinds: parts.knows_kinds }
-    }
-}
-
-/// The share of a part that is present, from 0 to 1.
-fn present_share(part: &TablePart) -> Option<f64> {
-    percent(part.present.0, part.size.0).map(|share| share / 100.0)
-}
-
-/// The most important mark of a part; plain anonymous pages have none.
-fn mark(part: &TablePart) -> Option<Mark> {
-    let marks = [(part.swapped, SWAPPED), (part.zero, ZERO), (part.huge, HUGE), (part.file, FILE)];
-    marks.into_iter().find(|(amount, _)| amount.0 > 0).map(|(_, mark)| mark)
-}
 
 /// The columns of the page tables.
 pub const COLUMNS: &[Column<MappingRows>] = &[

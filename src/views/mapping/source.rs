@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::pages::ProcessPages;
-use super::{MappingNeed, MappingRow, MappingRows, ReadProcess, columns, fields, known_columns, presets};
+use super::row::{MappingNeed, MappingRow, MappingRows, ReadProcess};
+use super::strips::ProcessPages;
+use super::{columns, fields, known_columns, presets};
 use crate::error::{Error, ErrorKind};
 use crate::join::measure_mappings;
 use crate::pagecache::Engine;
@@ -64,6 +65,21 @@ pub struct MappingSource {
     /// One dictionary for all rounds, so that a column means the same field in each.
     pub fields: Fields,
 }
+
+impl MappingSource {
+    /// Reads the mappings of one process of this machine.
+    pub fn of(pid: u32) -> MappingSource {
+        MappingSource::new(ProcRoot::live(), ProcessChoice::of(pid))
+    }
+
+    /// Reads all mappings of these processes.
+    pub fn new(root: ProcRoot, processes: ProcessChoice) -> MappingSource {
+        MappingSource { root, processes, range: AddressRange::ALL, cells: CELLS, fields: Fields::new() }
+    }
+}
+
+/// Into how many parts a strip cuts a mapping if nothing else is requested.
+const CELLS: usize = 80;
 
 impl Source for MappingSource {
     type Kind = MappingRows;
@@ -157,7 +173,7 @@ impl MappingSource {
             None
         });
         let process = Arc::new(ReadProcess {
-            known: fields::KnownIds::of(&self.fields),
+            known: fields::known_ids(&self.fields),
             deleted: if needs(MappingNeed::Deleted) { deleted(&process, &read) } else { HashMap::new() },
             owner: needs(MappingNeed::Owner).then(|| Owner::read(&process)),
             pages: pages.map(ProcessPages::new),
@@ -172,8 +188,8 @@ impl MappingSource {
     }
 }
 
-/// Checks the files whose names end like those of deleted files, once per file, however often it is mapped. Checking
-/// 30,000 mappings of one file would take as long as reading smaps.
+/// Looks for the files whose names end as those of deleted files do: once for each file, however often it is mapped.
+/// The look at 30,000 mappings of one file takes as long as all of smaps.
 fn deleted(process: &Process, read: &ProcessMappings) -> HashMap<u64, Deleted> {
     let mut known = HashMap::new();
     let open = read.mappings.iter().filter(|mapping| Deleted::by_name(mapping) == Deleted::Unknown);
