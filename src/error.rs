@@ -252,11 +252,11 @@ mod tests {
 
     #[test]
     fn the_source_is_the_absent_figure() {
-        let absent = Absent::new(Reason::Vanished, "its file has gone");
+        let absent = Absent::new(Reason::Vanished, "its file no longer exists");
         let error = Error::absent(Subject::Pid(1), absent);
         assert_eq!(
             (error.kind(), error.to_string().as_str()),
-            (ErrorKind::NotFound, "pid 1: vanished: its file has gone")
+            (ErrorKind::NotFound, "pid 1: vanished: its file no longer exists")
         );
         let source = std::error::Error::source(&error).unwrap();
         assert_eq!(source.downcast_ref(), Some(&absent));

@@ -1,4 +1,4 @@
-//! Processes that do not stand still while they are read: whole rows, in order, none twice, none invented, and never
+//! Processes that change while they are read: complete rows, in order, without duplicates or invented rows, and never
 //! two programs in one list.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]

@@ -28,8 +28,8 @@ fn wanted() -> Wanted {
     Wanted::Only(vec!["Size".into(), "Rss".into(), "Swap".into()])
 }
 
-/// Both readings. A process that runs on (or whose pages the kernel takes meanwhile) may differ between two readings,
-/// so they are tried until they agree, or the last ones are given.
+/// Both readings. If the process keeps running, or the kernel reclaims its pages, two readings may differ, so this
+/// repeats them until they agree, or returns the last ones.
 fn read_both(pid: u32) -> rmap::Result<(Interface, Vec<Row>, Vec<Row>)> {
     let process = Process::open(pid)?;
     let mut last = None;

@@ -1,5 +1,5 @@
-//! `rmap pcstat` as a user sees it: pictures of its formats, and every path that cannot be measured as one clear line
-//! that costs the others nothing, blocks nothing and touches nothing.
+//! `rmap pcstat` as a user sees it: the layout of its formats, and one clear error for every path that cannot be
+//! measured, which does not affect the other paths, does not block and changes nothing.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 

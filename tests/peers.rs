@@ -1,5 +1,5 @@
-//! rmap against the tools that people use today: what `pmap -X` says of the same stopped process, and what `fincore`
-//! and `vmtouch` say of the same file.
+//! Compares rmap with existing tools: with `pmap -X` for the same stopped process, and with `fincore` and `vmtouch` for
+//! the same file.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 

@@ -1,5 +1,5 @@
-//! `rmap pid` as a user sees it: rows that equal what a program did to its memory, pictures of the tables, and every
-//! process that cannot be read as one clear line that costs the others nothing.
+//! `rmap pid` as a user sees it: rows that match what a program did with its memory, the layout of the tables, and one
+//! clear error for every process that cannot be read, which does not affect the others.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 

@@ -1,5 +1,5 @@
-//! `rmap pid` as a user types and sees it: pmap's letters against pmap, rows chosen and folded, the join with the page
-//! cache, the summary, the page tables, the configuration file, and what is said where nothing may be read.
+//! `rmap pid` as a user sees it: pmap's options compared with pmap, filters and groups, the join with the page cache,
+//! the summary, the page tables, the configuration file, and processes that may not be read.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 #![allow(dead_code, reason = "the helpers serve several test programs")]

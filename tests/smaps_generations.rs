@@ -1,6 +1,6 @@
-//! The smaps parser against text as each kernel writes it, made up: the keys of every generation from 3.2 to 6.18 in
-//! their order, with keys of kernels to come among them, of 32 and 64 bits, with pages of 4, 16 and 64 KiB, and with
-//! names that look like anything. What was written is what is read, whatever the reads.
+//! The smaps parser on generated text in the format of each kernel: the keys of every generation from 3.2 to 6.18 in
+//! their order, mixed with keys of future kernels, 32 and 64 bits, pages of 4, 16 and 64 KiB, and arbitrary names. The
+//! result is correct however the text is split into reads.
 //!
 //! The keys and their units are those of the texts in `tests/smaps`.
 

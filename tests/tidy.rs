@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 #[path = "tidy/imports.rs"]
 mod imports;
 
-/// What each floor may use, besides itself. `a <- b` reads "b may use a"; nothing points back.
+/// The modules that each module may use. `a <- b` means "b may use a", and not the reverse.
 ///
 /// units <- kernel <- process, pagecache, machine <- join <- control, laboratory <- views <- query <- cli
 /// units <- table <- views; table <- render <- query

@@ -42,7 +42,7 @@ pub(crate) struct AnswerArgs {
     /// Repeat every SECS seconds (0.5, 2) until Ctrl-C, and show what changed
     #[arg(short = 'w', long = "watch", value_name = "SECS", help_heading = "Output")]
     pub(crate) every: Option<Interval>,
-    /// Format of the answer; machine formats are in bytes and pages, with every column
+    /// Output format; the machine formats have every column, in bytes and pages
     #[arg(
         long,
         value_name = "FORMAT",

@@ -39,9 +39,9 @@ pub(crate) struct ChosenArgs {
     /// With -R: follow symbolic links found on the way
     #[arg(long, requires = "recursive", help_heading = "Files")]
     pub(crate) follow: bool,
-    /// Only files that this glob matches (may be repeated): without a slash it matches the last part of the name, with
-    /// one the path below the directory that was named, or the path as it is printed; with a slash at its end, a
-    /// directory above
+    /// Include only files that match this glob (can be repeated). A glob without a slash is matched against the file
+    /// name. A glob with a slash is matched against the path below the given directory and against the path as printed.
+    /// A glob that ends with a slash matches every file below a matching directory
     #[arg(long, value_name = "GLOB")]
     pub(crate) include: Vec<String>,
     /// Exclude files and whole directories that match this glob, with the same rules (can be repeated)

@@ -1,7 +1,7 @@
 //! The configuration file: the defaults for tables.
 //!
-//! `$XDG_CONFIG_HOME/rmap/config.toml`, or `~/.config/rmap/config.toml`; `--config FILE` names another, `--no-config`
-//! reads none. It has a section for each subcommand:
+//! It is `$XDG_CONFIG_HOME/rmap/config.toml` or `~/.config/rmap/config.toml`. `--config FILE` selects another file, and
+//! `--no-config` disables it. It has one section per subcommand:
 //!
 //! ```toml
 //! [pid]
@@ -9,9 +9,9 @@
 //! unit = "human"            # kib, bytes or human
 //! ```
 //!
-//! It is for tables only: a machine format holds what it always holds. Anything in the file that has no meaning is an
-//! error, because a typing mistake that changes nothing is never found. The default file is read only if it belongs to
-//! the user that rmap runs as: under `sudo` with another user's environment it is ignored.
+//! It affects only tables, never the machine formats. Anything unknown in the file is an error, because a typing
+//! mistake without an effect would never be found. The default file is read only if it belongs to the user that rmap
+//! runs as: it is ignored under `sudo` with another user's environment.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -30,13 +30,13 @@ use crate::table::SizeUnit;
 /// The maximum size of the file.
 const LONGEST: u64 = 1 << 20;
 
-/// What every subcommand takes.
+/// The arguments that every subcommand takes.
 #[derive(Debug, Default, Args)]
 pub(crate) struct GlobalArgs {
-    /// Read the default columns and units from FILE, not from ~/.config/rmap/config.toml
+    /// Read the default columns and units from FILE instead of ~/.config/rmap/config.toml
     #[arg(long, global = true, value_name = "FILE", conflicts_with = "no_config")]
     config: Option<PathBuf>,
-    /// Read no configuration file
+    /// Do not read a configuration file
     #[arg(long, global = true)]
     no_config: bool,
 }
@@ -52,7 +52,7 @@ pub(crate) struct Configurable {
     pub(super) column_called: fn(&str) -> &str,
 }
 
-/// What the section of a subcommand says.
+/// The section of a subcommand.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Configured {
     /// The columns of tables.
@@ -76,7 +76,7 @@ enum Unit {
     Human,
 }
 
-/// Reads what the file says about a subcommand.
+/// Reads the section of a subcommand.
 pub(super) fn read(global: &GlobalArgs, name: &str, configurable: &[Configurable]) -> Result<Configured, Error> {
     let Some((path, text)) = read_file(global)? else { return Ok(Configured::default()) };
     let mut sections = Text { path: &path, text: &text, configurable }.parse()?;
@@ -122,7 +122,7 @@ fn default_path() -> Option<PathBuf> {
     Some(config.join("rmap/config.toml"))
 }
 
-/// A file's text, where it is from, and which sections it may have.
+/// The text of a file, its path, and the sections that it may have.
 struct Text<'t> {
     path: &'t Path,
     text: &'t str,

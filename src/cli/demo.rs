@@ -30,8 +30,8 @@ pub(crate) struct DemoArgs {
     /// Create the file here instead of in a temporary directory on disk
     #[arg(long, value_name = "PATH")]
     file: Option<PathBuf>,
-    /// Replace the file of --file if it exists. It is not restored: the new file is removed at the end unless --keep is
-    /// given
+    /// Replace the file of --file if it exists. The old file is lost: the new one is removed at the end, except with
+    /// --keep
     #[arg(long, requires = "file")]
     force: bool,
     /// Keep the file at the end
@@ -40,7 +40,7 @@ pub(crate) struct DemoArgs {
     /// Keep running at the end until Ctrl-C, and print commands to try in another terminal
     #[arg(long)]
     hold: bool,
-    /// How the answer is shown.
+    /// How the rows are shown.
     #[command(flatten)]
     answer: AnswerArgs,
 }
@@ -52,9 +52,9 @@ impl Run for DemoArgs {
     fn help() -> String {
         format!(
             "Columns:\n{}\n\
-             Sizes are in KiB unless -b or -H is given, and in bytes for a file that is not a multiple of 4 KiB.\n\n\
-             The file is removed when the demo ends, also by kill -9: by a second process that waits for that. \
-             What ends both at once, such as the end of the whole container or machine, leaves the file.",
+             By default sizes are in KiB, or in bytes if the file size is not a multiple of 4 KiB.\n\n\
+             The file is removed when the demo ends, even after kill -9: a second process waits to remove it. If both \
+             are killed at once, such as when a whole container or machine stops, the file is left behind.",
             columns_help(demo_step::COLUMNS)
         )
     }
@@ -93,8 +93,8 @@ impl Run for DemoArgs {
     }
 }
 
-/// The unit in which every figure of a demo of this size is a whole number: figures are of pages, of the file's size,
-/// and of quarters of it.
+/// The unit in which every figure of a demo of this size is a whole number. Figures count pages, the file's size, and
+/// quarters of it.
 fn exact_unit(size: Bytes) -> SizeUnit {
     if size.0.is_multiple_of(4096) { SizeUnit::Kib } else { SizeUnit::Bytes }
 }

@@ -47,14 +47,14 @@ pub(crate) struct PcstatArgs {
     /// With --json: add the array "status", which has one entry per page: whether it is cached
     #[arg(long, help_heading = "Output")]
     pps: bool,
-    /// Comma-separated, as pcstat writes it
+    /// Write comma-separated values, as pcstat does
     #[arg(long, conflicts_with_all = TERSE_CONFLICTS)]
     terse: bool,
     /// Show one line of bars per file: how much of each part of it is cached
     #[arg(long, conflicts_with_all = ["runs", "map", "pps", "format", "json", "jsonl", "csv"], help_heading = "Views")]
     histo: bool,
-    /// A heat strip for each file, as wide as the terminal: how much of each part of it is cached, dirty or being
-    /// written
+    /// Show a heat strip per file, as wide as the terminal: how much of each part is cached, and where it is dirty or
+    /// being written
     #[arg(long, conflicts_with_all = ["runs", "pps"])]
     map: bool,
     /// Show one row per stretch of each file: cached, data that is not cached, hole
@@ -70,7 +70,7 @@ pub(crate) struct PcstatArgs {
     /// Draw tables with rules, even in a pipe
     #[arg(long, conflicts_with_all = ["terse", "histo", "format", "json", "jsonl", "csv"], help_heading = "Output")]
     unicode: bool,
-    /// How the answer is shown.
+    /// How the rows are shown.
     #[command(flatten)]
     answer: AnswerArgs,
 }
@@ -86,16 +86,16 @@ impl Run for PcstatArgs {
     fn help() -> String {
         format!(
             "Columns:\n{}\nColumns of --by-dir and --summary:\n{}\nColumns of --runs:\n{}\n\
-             Sizes are in bytes unless -H is given. With -R rows come in the order in which directories list their \
-             files, on several threads in no fixed order: --sort filename gives one.\n\
-             pcstat's options may be written with one dash (-json); --sort takes the next word only if it is a \
-             column.\n\n\
+             By default sizes are in bytes. With -R, rows are in the order in which directories list their files; \
+             with several threads the order is not fixed, unless --sort is given.\n\
+             pcstat's options can also be written with one dash (-json). --sort takes the next word only if it is a \
+             column; otherwise it sorts by cached pages.\n\n\
              The strips of --map (each cell is an equal part of the file, or of --range):\n  \
              on a terminal  · nothing cached  ░▒▓ up to a third, two thirds, less than all  █ all\n  \
              in a pipe      . nothing cached  1-9 tenths, rounded down (1: some)            # all\n  \
-             pages that are dirty make a cell yellow, ones under writeback cyan, both magenta; without colour (a \
-             pipe,\n  \
-             NO_COLOR) a line below says D, W or B there. Only cachestat reports them.\n\n{FILTER_HELP}",
+             a cell is yellow if it has dirty pages, cyan if it has pages under writeback, magenta if it has both;\n  \
+             without colour (a pipe, NO_COLOR) a second line shows D, W or B. Only cachestat reports these.\n\n\
+             {FILTER_HELP}",
             columns_help(file::COLUMNS),
             columns_help(directory::COLUMNS),
             columns_help(stretch::COLUMNS),

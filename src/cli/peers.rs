@@ -9,8 +9,8 @@ use crate::views::{directory, file};
 const PCSTAT_OPTIONS: [&str; 10] =
     ["-json", "-pps", "-terse", "-nohdr", "-bname", "-histo", "-pid", "-sort", "-plain", "-unicode"];
 
-/// Rewrites what users of pcstat type: `-json` is `--json`, and `--sort` takes the next word as its column only if that
-/// is the name of one (`./size` is a file, `size` a column); else files are sorted by what is cached.
+/// Rewrites pcstat's arguments: `-json` becomes `--json`, and `--sort` takes the next word only if it is the name of a
+/// column (`size` is a column, `./size` is a file). Otherwise files are sorted by their cached pages.
 pub(super) fn understand(arguments: Vec<OsString>) -> Vec<OsString> {
     if arguments.get(1).is_none_or(|word| word != "pcstat") {
         return arguments;

@@ -120,8 +120,7 @@ impl Run for PidArgs {
 
     fn help() -> String {
         format!(
-            "Columns (a field of a newer kernel has a column too, by its name in lower case; {FIELDS}: every \
-             field):\n{}\n\
+            "Columns (a field of a newer kernel is a column with its name in lower case; {FIELDS}: all fields):\n{}\n\
              Columns of --summary:\n{}\n\
              --by takes any column, such as kind, perm, dir, pid, user or cgroup, or file (the same as mapping).\n\
              By default sizes are in KiB; machine formats are in bytes.\n\n{FILTER_HELP}",

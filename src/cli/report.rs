@@ -36,7 +36,7 @@ impl Report {
         let _ = writeln!(io::stderr(), "rmap: {}", escape::error_line(error));
     }
 
-    /// The exit status. A reader that went away (a broken pipe) has seen what it wanted.
+    /// The exit status. A broken pipe is a success: the reader has seen what it wanted.
     pub(super) fn status(&self, done: Result<(), Stop>) -> u8 {
         match done {
             Ok(()) | Err(Stop::Enough) if self.failed => INCOMPLETE,

@@ -9,14 +9,14 @@ use crate::table::Stop;
 /// The result of a subcommand.
 pub(crate) type Done = Result<(), Stop>;
 
-/// What a subcommand takes and does.
+/// The arguments of a subcommand, and what it does.
 pub(crate) trait Run: Args {
     /// Its name.
     const NAME: &'static str;
-    /// One line about it.
+    /// Its description in one line.
     const ABOUT: &'static str;
 
-    /// What follows its options in `--help`: its columns, and examples.
+    /// The text after its options in `--help`: its columns and notes.
     fn help() -> String {
         String::new()
     }
@@ -26,16 +26,16 @@ pub(crate) trait Run: Args {
         Vec::new()
     }
 
-    /// The name of the column that the configuration file means by `name`.
+    /// The id of the column that the configuration file calls `name`.
     fn column_called(name: &str) -> &str {
         name
     }
 
-    /// Carries it out.
+    /// Runs it.
     fn run(self, configured: &Configured, report: &mut Report) -> Done;
 }
 
-/// A subcommand, whatever it takes.
+/// A subcommand, independent of the type of its arguments.
 pub(crate) struct Subcommand {
     pub(super) name: &'static str,
     about: &'static str,

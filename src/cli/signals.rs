@@ -17,8 +17,8 @@ const GLANCE: Duration = Duration::from_millis(50);
 pub(crate) struct Signals(Arc<AtomicUsize>);
 
 impl Signals {
-    /// Notes Ctrl-C, SIGTERM and SIGHUP from here on instead of ending. A signal that this process was started to
-    /// ignore, as by `nohup`, stays ignored.
+    /// From now on, records Ctrl-C, SIGTERM and SIGHUP instead of ending the process. A signal that was ignored at
+    /// start, for example because of `nohup`, stays ignored.
     pub(crate) fn watch() -> Result<Signals, Stop> {
         let seen = Arc::new(AtomicUsize::new(0));
         for signal in [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !is_ignored(*signal)) {
@@ -28,8 +28,8 @@ impl Signals {
         Ok(Signals(seen))
     }
 
-    /// The same, but a second one ends this process as usual: for work that may wait for somebody else meanwhile, such
-    /// as for a list of names, and leaves nothing behind.
+    /// The same, but a second signal ends this process immediately. This is for work that leaves nothing behind and may
+    /// block, for example while it waits for a list of names.
     pub(crate) fn watch_first() -> Result<Signals, Stop> {
         let came = Arc::new(AtomicBool::new(false));
         let failed = |error| Stop::Failed(Error::io(Subject::Words("signals".to_owned()), &error));
@@ -71,7 +71,7 @@ impl Signals {
     /// Waits until `end`.
     ///
     /// # Errors
-    /// [`Stop::Signal`], as soon as one comes.
+    /// [`Stop::Signal`] as soon as one arrives.
     pub(crate) fn wait_until(&self, end: Instant) -> Result<(), Stop> {
         loop {
             self.check()?;

@@ -1,5 +1,5 @@
-//! Which files are meant: those that were named, listed in a file, held by a process, or found below directories; and
-//! one way to visit them on several threads while one thread listens.
+//! The selected files: named, listed in a file, held by a process, or found below directories; and one way to visit
+//! them on several threads while one thread receives the results.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -120,8 +120,8 @@ impl ChosenFiles {
         !self.recursive && self.list.is_none() && self.process.is_none() && self.paths.len() < MESSAGES
     }
 
-    /// Visits the files with a visitor for each thread, made by `new` of a way to send items and of what the process
-    /// holds. This thread listens meanwhile. Each visitor ends in `finish`, which must drop its sender.
+    /// Visits the files with one visitor per thread. `new` creates it from a sender and from the files that the process
+    /// holds. This thread receives the results. Each visitor ends with `finish`, which must drop its sender.
     ///
     /// # Errors
     /// What `hear` returns; it ends the walk.
@@ -177,8 +177,8 @@ impl ChosenFiles {
         })
     }
 
-    /// Calls `take` with each file, open, on this thread. One thread walks unless `jobs` says otherwise, so that the
-    /// order is that of the directories.
+    /// Calls `take` on this thread with each opened file. By default one thread walks, so that the order is that of the
+    /// directories; `jobs` changes this.
     ///
     /// # Errors
     /// What `hear` returns; it ends the walk.
@@ -190,8 +190,8 @@ impl ChosenFiles {
         one_thread.visit(|_, sender| Opener(sender), drop, hear).map(drop)
     }
 
-    /// The files and directories that were named, then those of the list, which is read as it is needed. A failure to
-    /// read on is given to `fail`.
+    /// The named files and directories, then those of the list, which is read as needed. A read error is passed to
+    /// `fail`.
     fn names<'a>(&'a self, mut fail: impl FnMut(Error) + 'a) -> Result<impl Iterator<Item = PathBuf> + 'a> {
         let listed = self.list.as_deref().map(|path| NameList::open(path, self.null)).transpose()?;
         let listed = listed.into_iter().flat_map(|list| list.into_names());

@@ -1,29 +1,30 @@
-//! Where a query runs: who hears of failures, and who can end it.
+//! The environment of a query: receives failures and progress, and can end it.
 
 use std::time::Instant;
 
 use crate::error::Error;
 use crate::table::{Progress, Stop};
 
-/// Where a query runs. Only what must not be lost has to be written; the rest lets the query run to its end.
+/// The environment of a query. Only the required methods have to be implemented; the others let the query run to its
+/// end.
 pub trait Host {
     /// Something could not be reported.
     fn failure(&mut self, error: &Error);
-    /// The answer lacks something that its rows already name.
+    /// The answer lacks something that its rows already report.
     fn incomplete(&mut self);
-    /// How far the reading is.
+    /// The progress of the reading.
     fn progress(&mut self, _progress: Progress) {}
-    /// Whether to go on.
+    /// Checks whether to continue.
     ///
     /// # Errors
-    /// [`Stop::Signal`] if a signal has come.
+    /// [`Stop::Signal`] if a signal has arrived.
     fn check(&self) -> Result<(), Stop> {
         Ok(())
     }
     /// Waits until `end`.
     ///
     /// # Errors
-    /// [`Stop::Signal`] as soon as a signal comes.
+    /// [`Stop::Signal`] as soon as a signal arrives.
     fn wait_until(&self, end: Instant) -> Result<(), Stop> {
         std::thread::sleep(end.saturating_duration_since(Instant::now()));
         Ok(())

@@ -80,7 +80,7 @@ pub enum Total {
 }
 
 impl Query {
-    /// A query for these columns, and nothing else. Whether they exist is found by [`execute()`].
+    /// A query for these columns, with no other options. Whether they exist is found by [`execute()`].
     pub fn columns(ids: &[&str]) -> Query {
         Query { columns: Some(ColumnList::of(ids)), ..Query::all() }
     }

@@ -27,8 +27,8 @@ struct Chunk<K: RowKind> {
     written: usize,
 }
 
-/// Writes the rows for which `filter` holds and adds them to `totals`; gives their number. Nothing is done if this
-/// format, this machine or so few rows do not allow it.
+/// Writes the rows that match `filter`, adds them to `totals` and returns their number. Does nothing if the format, the
+/// machine or the small number of rows does not allow it.
 pub(super) fn write_in_parallel<K: RowKind>(
     rows: &[K::Row],
     columns: &[Column<K>],

@@ -189,7 +189,7 @@ fn not_in_groups<K: RowKind>(table: &[Column<K>], known: &[Column<Groups>], id: 
     }
 }
 
-/// The columns that the format can write: what only JSON can is left out of the others.
+/// The columns that the format can write: columns that only JSON supports are left out of other formats.
 fn writable<K: RowKind>(query: &Query, columns: Vec<Column<K>>, sink: &dyn Sink) -> Result<Vec<Column<K>>, Stop> {
     if sink.is_json() {
         return Ok(columns);

@@ -13,8 +13,8 @@ use crate::table::{Cell, ColumnHead, ColumnKind, Difference, Section, TotalCell,
 
 /// One JSON document.
 ///
-/// Without sections and totals it is an array of rows, as pcstat's. With a total it is an object with the rows and the
-/// total; with sections it is an array of such objects, each with the fields of its section.
+/// Without sections and totals it is an array of rows, as in pcstat. With a total it is an object with the rows and the
+/// total. With sections it is an array of such objects, each with the fields of its section.
 pub struct JsonSink<'w> {
     out: Box<dyn Write + 'w>,
     head: Option<Head>,

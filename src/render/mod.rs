@@ -1,7 +1,7 @@
 //! Sinks: the formats in which rows are written.
 //!
-//! A [`Sink`] takes cells and knows neither rows nor memory: the same one writes mappings, files and groups. A new
-//! format is one sink, and one entry in [`FORMATS`].
+//! A [`Sink`] takes cells and does not depend on the kind of row: the same sink writes mappings, files and groups. A
+//! new format is one sink and one entry in [`FORMATS`].
 
 mod csv;
 mod json;
@@ -51,7 +51,7 @@ pub enum TotalStyle {
     Line(&'static [&'static str]),
 }
 
-/// Writes an answer. The calls come as `begin (section row* end)* finish`; an answer that is not sectioned has one
+/// Writes an answer. The order of calls is `begin (section row* end)* finish`; an answer without sections has one
 /// section.
 pub trait Sink {
     /// Opens the document.
@@ -83,11 +83,11 @@ pub trait Sink {
     fn is_json(&self) -> bool {
         false
     }
-    /// Whether what a section is called stands above its rows, so that the rows need not name it.
+    /// Whether it writes a heading above each section, so that the rows need not name it.
     fn has_headings(&self) -> bool {
         false
     }
-    /// Something that renders further rows of this section, on any thread; none if rows depend on each other.
+    /// Renders further rows of this section on any thread; `None` if rows depend on each other.
     fn row_writer(&self) -> Option<Arc<dyn RowWriter>> {
         None
     }
@@ -147,7 +147,7 @@ pub struct Format {
     pub is_machine: bool,
     /// Whether it is JSON, which has no header.
     pub is_json: bool,
-    /// Makes its sink.
+    /// Creates its sink.
     pub sink: for<'w> fn(Presentation, Box<dyn Write + 'w>) -> Box<dyn Sink + 'w>,
 }
 

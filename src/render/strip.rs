@@ -1,7 +1,7 @@
 //! Strips (a line of shaded cells, which may be marked) and bars.
 //!
-//! With colour a marked cell is drawn in the colour of its mark; without it a second line holds the letters of the
-//! marks, so that no colour ever says what the text does not.
+//! With colour a marked cell is drawn in the colour of its mark. Without colour a second line shows the letters of the
+//! marks, so that no information depends on colour.
 
 use std::io::{self, Write};
 
@@ -56,8 +56,8 @@ pub(super) fn write_bars(cells: &[StripCell], out: &mut Vec<u8>) {
     }
 }
 
-/// The character for a share. Nothing and everything have their own, so that a reader can trust the two ends; with
-/// shades the steps between are thirds, without them tenths.
+/// The character for a share. Nothing and everything have characters of their own, which are exact. The steps between
+/// are thirds with shades, otherwise tenths.
 fn shade(share: Option<f64>, shades: bool) -> char {
     match share {
         Some(share) if shades && share <= 0.0 => '·',

@@ -1,7 +1,7 @@
 //! Tables: aligned text that streams, and a table with rules for terminals.
 //!
-//! Both write the same words in the same order. The one for terminals is drawn by `comfy-table`, which lays out all
-//! rows before it prints one; it gives way to the streaming one if there are very many rows.
+//! Both write the same text in the same order. Tables for terminals are drawn by `comfy-table`, which needs all rows
+//! before it prints the first one; if there are too many rows, the streaming form is used instead.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -28,8 +28,8 @@ struct Held {
     strips: Vec<Vec<StripCell>>,
 }
 
-/// Writes tables. Holds at most `ROWS_HELD` rows: the widths are those of the first ones, and a later row that needs
-/// more shifts its own line.
+/// Writes tables. Holds at most `ROWS_HELD` rows: these determine the column widths, and a later row that is wider
+/// shifts only its own line.
 pub struct TextSink<'w> {
     out: Box<dyn Write + 'w>,
     presentation: Presentation,
@@ -248,7 +248,7 @@ impl Sink for TextSink<'_> {
             writeln!(self.out, "{}", total_line(total, labels, self.presentation.unit))?;
         }
         self.settled = None;
-        // A terminal, or the reader of a pipe, sees a finished table at once, also while a later one is being
+        // A terminal, or the reader of a pipe, sees a finished table at once, even while a later one is being
         // collected.
         self.out.flush()
     }
@@ -537,8 +537,8 @@ fn display_width(text: &[u8]) -> usize {
     std::str::from_utf8(text).map_or(text.len(), UnicodeWidthStr::width)
 }
 
-/// Gives the figures of a table whose rows come one by one the width that later ones are likely to need: that of the
-/// largest size in the first row, and seven at least, for `1023.9M`.
+/// Sets the width of figures in a table whose rows arrive one by one to what later rows are likely to need: that of the
+/// largest size in the first row, but at least seven, for `1023.9M`.
 fn widen_for_later_rows(widths: &mut [usize], columns: &[ColumnHead], first: Option<&Held>) {
     let sizes = columns.iter().zip(first.iter().flat_map(|row| &row.texts));
     let sizes = sizes.filter(|(column, _)| column.kind == ColumnKind::Bytes);

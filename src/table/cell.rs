@@ -209,7 +209,7 @@ pub(crate) fn reworded(text: &[u8], write: fn(&[u8], &mut Vec<u8>)) -> Vec<u8> {
     translated
 }
 
-/// A point in time as RFC 3339 in UTC; a clock outside the years that it can write (a forged mtime) is cut to its
+/// A point in time as RFC 3339 in UTC. A time outside of the years that it supports (a forged mtime) is limited to its
 /// range.
 pub(crate) struct Rfc3339(pub(crate) SystemTime);
 

@@ -1,7 +1,8 @@
 //! What changed between two rounds of a repeated query, for any kind of row.
 //!
-//! Rows of two looks belong together if they have the same identity (a path; a pid and an address), which their kind
-//! names. Rows that were there are compared figure by figure; those that came or went are marked.
+//! Rows of two rounds belong together if they have the same identity (a path, or a pid and an address), which their
+//! kind defines. Rows that were there before are compared figure by figure; rows that appeared or disappeared are
+//! marked.
 
 use std::collections::HashMap;
 
@@ -62,8 +63,8 @@ impl<R> Look<R> {
 
 const NOTHING_BEFORE: Absent = Absent::new(Reason::NotApplicable, "there is no previous figure");
 
-/// The rows of a look: those that are shown, in their order, then those that were shown and are gone. A row that is
-/// there but no longer shown is left out.
+/// The rows of a round: those that are shown, in order, then those that were shown before and are gone. A row that
+/// still exists but is no longer shown is left out.
 ///
 /// If several rows have the same identity, the first of one round belongs to the first of the other, and so on.
 pub fn compare<'l, K: RowKind>(

@@ -116,7 +116,7 @@ impl ColumnKind {
     }
 }
 
-/// What a total or a group may do with a column.
+/// How a total or a group combines the cells of a column.
 pub enum Aggregation<K: RowKind> {
     /// Not at all: names, addresses, page sizes. The first such column of a table holds the label of the total.
     None,
@@ -310,21 +310,21 @@ impl std::str::FromStr for ColumnList {
 }
 
 impl ColumnList {
-    /// These columns, each once, in place of the default ones.
+    /// These columns without duplicates, instead of the default columns.
     pub fn of(ids: &[&str]) -> ColumnList {
         let mut list = ColumnList { ids: Vec::new(), adds: false };
         ids.iter().for_each(|id| list.push(id.to_ascii_lowercase()));
         list
     }
 
-    /// Adds a name. A column that is named twice is shown once: JSON cannot have a key twice.
+    /// Adds a name. A column that is named twice is shown once, because JSON cannot have the same key twice.
     fn push(&mut self, id: String) {
         if !self.ids.contains(&id) {
             self.ids.push(id);
         }
     }
 
-    /// The names to be shown, given the default ones.
+    /// The columns to show, given the default columns.
     pub fn over(&self, default: &[String]) -> Vec<String> {
         if !self.adds {
             return self.ids.clone();

@@ -1,10 +1,9 @@
 //! Makes hostile text harmless before it reaches a terminal or JSON.
 //!
-//! File names, command lines and names of anonymous mappings are chosen by whoever owns them. A control character, an
-//! escape sequence or a bidirectional override in one of them must not be able to move a reader's cursor, hide a row or
-//! reverse a line. Tables therefore show such characters as `\n`, `\x1b` or `\u{202e}`, in a pipe too, so that one row
-//! is always one line. A backslash itself stays as it is, as in `/proc/PID/maps`; JSON and CSV are the lossless
-//! formats.
+//! File names, command lines and names of anonymous mappings are chosen by their owners. A control character, an escape
+//! sequence or a bidirectional override in one of them must not be able to move a reader's cursor, hide a row or
+//! reverse a line. Tables therefore show such characters as `\n`, `\x1b` or `\u{202e}`, even in a pipe, so that one row
+//! is always one line. A backslash is not escaped, as in `/proc/PID/maps`; JSON and CSV are the lossless formats.
 
 use std::borrow::Cow;
 use std::io::Write;

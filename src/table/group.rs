@@ -60,16 +60,16 @@ const SEVERAL: Absent = Absent::new(Reason::NotApplicable, "the group has rows o
 const NOT_ADDED: Absent = Absent::new(Reason::NotApplicable, "it cannot be added up");
 
 impl<K: RowKind> Grouping<K> {
-    /// No groups yet: rows with the same cell of `common` go into one, and the columns of `table` that can be added
-    /// are.
+    /// No groups yet. Rows with the same value of `common` form a group, and the columns of `table` that can be added
+    /// up are.
     pub fn new(table: &[Column<K>], common: &Column<K>) -> Grouping<K> {
         let is_summed = |column: &&Column<K>| !matches!(column.aggregation, Aggregation::None);
         let summed = table.iter().filter(is_summed).cloned().collect();
         Grouping { common: common.clone(), summed, groups: Vec::new(), places: HashMap::new() }
     }
 
-    /// The columns of the groups: the process and the counts, the sums, and what the rows have in common, under the
-    /// name of the column that it comes from.
+    /// The columns of the groups: the process, the counts, the sums, and the value that the rows share, under the name
+    /// of its column.
     pub fn columns(&self) -> Vec<Column<Groups>> {
         let has_process = self.common.id() != "pid";
         let mut columns: Vec<Column<Groups>> = PROCESS.iter().filter(|_| has_process).cloned().collect();

@@ -1,8 +1,8 @@
 //! Column tables: the columns of any kind of row, and the operations on their cells.
 //!
-//! A [`Column`] is one entry of a static table: name, title, help, kind, what a total may do with it, what it needs to
-//! be read, and the function that takes its [`Cell`] from a row. Filters, orders, groups, totals and changes are
-//! written once, over columns. Nothing here knows memory, a terminal or the command line.
+//! A [`Column`] is one entry of a static table: name, title, help, type, aggregation, what has to be read for it, and
+//! the function that returns its [`Cell`] of a row. Filters, orders, groups, totals and changes are implemented once,
+//! for all columns. Nothing here depends on memory, a terminal or the command line.
 
 mod cell;
 mod change;

@@ -3,7 +3,7 @@
 /// A mark that a cell of a strip can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark {
-    /// Its letter on the line below the strip, if there is no colour.
+    /// Its letter on the line below the strip, for output without colour.
     pub letter: char,
     /// Its colour.
     pub colour: Colour,
@@ -46,8 +46,8 @@ pub struct StripCell {
     pub mark: Option<Mark>,
 }
 
-/// The character for a share in a strip of text: `.` and `#` for nothing and everything, so that a reader can trust the
-/// two ends, and tenths between, rounded down; `1` is anything up to two tenths.
+/// The character for a share in a strip of text: `.` and `#` mean exactly nothing and everything. Between them are
+/// tenths, rounded down; `1` is anything up to two tenths.
 pub(crate) fn digit(share: Option<f64>) -> u8 {
     match share {
         None => b'?',

@@ -1,4 +1,4 @@
-//! The row of a directory, or of everything that was chosen: what its files have together (`rmap pcstat --by-dir`,
+//! One row per directory, or one for all selected files, with the sums over their files (`rmap pcstat --by-dir`,
 //! `--summary`).
 //!
 //! A directory includes the files of the directories below it, as in `du`. The figures have the same names and units as
@@ -109,8 +109,8 @@ fn files(count: u64) -> String {
     if count == 1 { "1 file".to_owned() } else { format!("{count} files") }
 }
 
-/// Everything that is known about a directory, in the order in which JSON writes it. No total adds them: a row includes
-/// the directories in it.
+/// All columns, in the order in which JSON writes them. There is no total, because a row includes the directories below
+/// it.
 pub const COLUMNS: &[Column<Directories>] = &[
     col!(new "directory", "Directory", Text, |row| name(row),
         "the directory, or a file that was named itself; empty for the overall sum"),

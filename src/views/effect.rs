@@ -1,5 +1,5 @@
-//! The row of a file that `rmap warm`, `rmap evict` or `rmap lock` worked on: what was cached before and after, and
-//! what is not as it was requested to be.
+//! One row per file of `rmap warm`, `rmap evict` or `rmap lock`: what was cached before and after, and which pages
+//! could not be changed.
 
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;

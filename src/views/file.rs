@@ -143,7 +143,7 @@ pub const COLUMNS: &[Column<Files>] = &[
     shared::cached(),
     shared::uncached(),
     col!(new "percent", "Percent", Percent, |row| Cell::percent(row.report.percent()),
-        "cached pages of all pages; none for an empty file",
+        "cached pages as a percentage of all pages; absent for an empty file",
         aggregated(Aggregation::Share(cached_of_all))),
     col!(new "status", "Status", Flags, |row| status(row),
         "for each page, whether it is cached (--pps)", needing(&[FileNeed::PageMap])),

@@ -1,7 +1,7 @@
 //! One row per mapping: one VMA of a process (`rmap pid`).
 //!
-//! The counters are smaps' own. Their columns are in the kernel's order, and a field of a future kernel has a column, a
-//! JSON key and a total without a change here; `fields::KNOWN` adds what people know about them.
+//! The counters come from smaps, and their columns are in the kernel's order. A field that a future kernel adds gets a
+//! column, a JSON key and a total without a change here; `fields::KNOWN` describes the known fields.
 
 mod cache;
 mod derived;
@@ -69,8 +69,8 @@ pub fn known_columns() -> Vec<Column<MappingRows>> {
     columns(&crate::process::Fields::new())
 }
 
-/// All columns if the kernel gives these fields: those of the first line, the derived ones, then the fields in the
-/// kernel's order, the join and the page tables.
+/// All columns for the fields that the kernel reports: the first line, the derived columns, the fields in the kernel's
+/// order, the join and the page tables.
 fn columns(fields: &crate::process::Fields) -> Vec<Column<MappingRows>> {
     let mut columns = HEAD_COLUMNS.to_vec();
     columns.extend_from_slice(derived::COLUMNS);

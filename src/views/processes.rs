@@ -10,7 +10,7 @@ use crate::table::escape::escaped;
 use crate::table::{Cell, OwnedCell, RowKind, Rows, Section, Stop};
 use crate::units::{Absent, Bytes, Figure, Reason};
 
-/// Which processes.
+/// The selected processes.
 #[derive(Clone, Default)]
 pub struct ProcessChoice {
     /// Those with these numbers, or `self`.
@@ -32,7 +32,7 @@ impl ProcessChoice {
         ProcessChoice { pids: vec![pid.to_string().into()], like: Criteria::new() }
     }
 
-    /// Whether there may be several.
+    /// Whether there may be more than one.
     pub fn may_be_several(&self) -> bool {
         self.pids.len() != 1 || !self.like.is_empty()
     }

@@ -115,10 +115,10 @@ counts! {
     uncached, "uncached", "Uncached", Pages, Uncached, "pages not in the page cache";
     cached_bytes, "cached_bytes", "Cached bytes", Bytes, Cached, "the cached pages in bytes";
     dirty_pages, "dirty_pages", "Dirty", Pages, Dirty,
-        "cached pages that are not written to disk yet, from cachestat(2)";
+        "cached pages not yet written to disk, from cachestat(2)";
     dirty, "dirty", "Dirty size", Bytes, Dirty, "the dirty pages in bytes";
     writeback_pages, "writeback_pages", "Writeback", Pages, Writeback,
-        "cached pages that are being written, from cachestat(2)";
+        "cached pages being written to disk, from cachestat(2)";
     writeback, "writeback", "Writeback size", Bytes, Writeback, "the pages under writeback in bytes";
     evicted_pages, "evicted_pages", "Evicted", Pages, Evicted,
         "pages that were cached and then reclaimed, if the kernel still remembers them, from cachestat(2)";

@@ -1,5 +1,4 @@
-//! The row of a stretch of a file (`rmap pcstat --runs`): where the file is cached, where it is not, and where it has
-//! holes.
+//! One row per stretch of a file (`rmap pcstat --runs`): cached, not cached, or a hole.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};

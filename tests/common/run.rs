@@ -136,8 +136,8 @@ impl ForEveryone {
     }
 }
 
-/// Copies a program to run the copy. By a process of its own: a program that some process has open for writing cannot
-/// be run, and a child that another test forks meanwhile would have it open for a moment.
+/// Copies a program in order to run the copy. Uses a separate process, because a program that is open for writing
+/// cannot be run, and a child forked by another test could have it open for a moment.
 pub(crate) fn copy_to_run(program: &Path, copy: &Path) {
     assert!(Command::new("cp").arg(program).arg(copy).status().unwrap().success());
 }

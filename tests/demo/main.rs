@@ -1,5 +1,5 @@
-//! `rmap demo` as a user sees it: both views agree, nothing is left behind however it ends, and what cannot end well is
-//! not begun.
+//! `rmap demo` as a user sees it: both views agree, nothing is left behind however it ends, and a demo that cannot
+//! succeed is not started.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -27,8 +27,8 @@ fn demo_in(folder: &Path, options: &[&str]) -> Run {
     rmap([&["demo", "--file", file.to_str().unwrap()], options].concat())
 }
 
-/// Both views at each step must be equal. The kernel may reclaim pages while they are taken; that is not an error of
-/// the demo, and the test then looks again.
+/// Both views must be equal at each step. The kernel may reclaim pages during the measurement; that is not an error of
+/// the demo, and the test is repeated.
 fn agreeing_steps(size: &str) -> serde_json::Value {
     for _ in 0..5 {
         let run = rmap(["demo", "--size", size, "--json"]);

@@ -35,8 +35,8 @@ fn limits_on_file_size_and_address_space_are_reported() {
     }
 }
 
-/// Runs a shell script in a mount namespace in which `$1` is a tmpfs of 8 MiB; says why and gives nothing where it
-/// cannot.
+/// Runs a shell script in a mount namespace in which `$1` is a tmpfs of 8 MiB. If that is impossible, prints SKIPPED
+/// and returns `None`.
 fn on_a_small_disk(script: &str) -> Option<Run> {
     if !nix::unistd::geteuid().is_root() {
         eprintln!("SKIPPED: only root can mount a small file system");

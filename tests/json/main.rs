@@ -1,5 +1,5 @@
-//! The machine formats as `docs/json.md` promises them: JSON is read into types that refuse every key that is not in
-//! the contract and miss every one that is, and CSV is read back by another program's rules.
+//! The machine formats as promised in `docs/json.md`. JSON is read into types that reject keys that are not in the
+//! contract and require those that are; CSV is read back with an independent parser.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 

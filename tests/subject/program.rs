@@ -1,8 +1,7 @@
 //! A program for the tests: it puts its own memory into a known state, reports it, and waits.
 //!
-//! `subject ACT...` does the acts in order, prints a line for each mapping that it made
-//! (`NAME START LENGTH KEY=BYTES...`, with what smaps must say of it), then `ready`, and lives until its standard input
-//! ends.
+//! `subject ACT...` does the acts in order, prints one line per mapping that it has created (`NAME START LENGTH
+//! KEY=BYTES...`, with the figures that smaps must report), then `ready`, and waits for the end of its standard input.
 //!
 //! Acts (N is in pages):
 //! * `anonymous:N:M`  maps N pages and writes to M of them
@@ -25,8 +24,8 @@
 //!   those
 //! * `unlink:PATH`    removes a file that was mapped before
 //! * `rename:OLD:NEW` renames it
-//! * `read:PID`       reads smaps of another process with the library, and complains on standard error as rmap does
-//! * `headless`       ends its first thread when everything else is done, while another one lives on
+//! * `read:PID`       reads smaps of another process with the library, and prints errors as rmap does
+//! * `headless`       ends its first thread when everything else is done, while another one keeps running
 //! * `fork`           forks a child that holds the same memory until the subject ends: every page of a mapping with
 //!   anonymous pages is then shared by two
 
@@ -281,8 +280,8 @@ fn many(page: usize, count: usize) {
     }
 }
 
-/// Slot I of the churn is 16 pages, of which the first 1 + I % 4 are mapped, from page I of the file, and writable
-/// where I is odd. Every eighth slot stays mapped; the others come and go.
+/// Slot I of the churn is 16 pages, of which the first 1 + I % 4 are mapped, from page I of the file, and writable if I
+/// is odd. Every eighth slot stays mapped; the others are mapped and unmapped.
 fn churn(name: &str, page: usize, slots: usize) -> Made {
     let stride = 16 * page;
     let fd = nix::sys::memfd::memfd_create("churn", nix::sys::memfd::MFdFlags::empty()).expect("memfd_create");
@@ -363,8 +362,8 @@ fn file(name: &str, page: usize, path: &str, pages: usize, touch: Touch) -> Made
         Touch::Private { reads, writes } => {
             let address = map_file(&file, page, pages, MapFlags::MAP_PRIVATE);
             write_pages(address, page, writes);
-            // A read fault maps the cached pages around it too, if the kernel sees fit; advice cannot forbid that. So
-            // all that is not to be read is unmapped first.
+            // A read fault may also map the cached pages around it, and advice cannot prevent that. So everything that
+            // is not read is unmapped first.
             let rest = page * (pages - reads);
             if rest > 0 {
                 // SAFETY: the tail of a mapping of our own, to which nobody else points.

@@ -8,10 +8,10 @@
 //! * A comparison is `COLUMN OPERATOR VALUE`; the operators are `==` `!=` `<` `<=` `>` `>=` and `=~` (a regular
 //!   expression, anywhere in the text). `&&`, `||`, `!` and parentheses combine them; a yes/no column may also be used
 //!   alone.
-//! * A value is what its column holds: a size (`10M`; a bare number is in bytes), a number, an address, a date, yes or
-//!   no, or text. Text with blanks or with one of `()&|!<>=` in it is quoted, with `'` or `"`. A number may be compared
-//!   with another column.
-//! * An absent figure never matches, whether the comparison is negated or not: nothing is known, so nothing is true.
+//! * A value has the type of its column: a size (`10M`; a bare number is in bytes), a number, an address, a date, yes
+//!   or no, or text. Text that contains blanks or one of `()&|!<>=` must be quoted with `'` or `"`. A number may be
+//!   compared with another column.
+//! * An absent figure never matches, even if the comparison is negated, because nothing is known about it.
 //!
 //! [`Expression`] is the parsed text; [`Filter`] is an expression bound to the columns of a table.
 

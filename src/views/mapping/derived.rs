@@ -1,5 +1,5 @@
-//! Columns that are worked out from what smaps says: none of these figures is the kernel's own, and each says what it
-//! is made of.
+//! Columns that are derived from smaps. The kernel does not report these figures itself; the help of each column states
+//! its sources.
 
 use super::fields::{figure, flags};
 use super::row::{MappingNeed, MappingRow, MappingRows, NOT_GIVEN};
@@ -16,12 +16,10 @@ pub(super) const COLUMNS: &[Column<MappingRows>] = &[
         "what it is: heap, stack, code, data, file, anonymous, memfd, ... (from its name, permissions and VmFlags)",
         needing(&[MappingNeed::Field("VmFlags")])),
     col!(sum "deleted", "Deleted", Flag, |row| row.cell(|mapping| deleted(row, &mapping)),
-        "whether the name of its file was removed, or never existed (memfd, SysV), looked up if the text leaves it \
-        open",
+        "whether the name of its file was removed or never existed (memfd, SysV); checked if smaps is ambiguous",
         needing(&[MappingNeed::Deleted])),
     col!(sum "uss", "Uss", Bytes, |row| sum(row, "Private_Clean", "Private_Dirty"),
-        "resident and mapped only here: Private_Clean and Private_Dirty; hugetlb pages are in Private_Hugetlb, as \
-        they are not in Rss",
+        "resident and mapped only here: Private_Clean + Private_Dirty (hugetlb pages are in Private_Hugetlb)",
         needing(&[MappingNeed::Field("Private_Clean"), MappingNeed::Field("Private_Dirty")])),
     col!(sum "dirty", "Dirty", Bytes, |row| sum(row, "Shared_Dirty", "Private_Dirty"),
         "resident and modified: Shared_Dirty + Private_Dirty, as in pmap",

@@ -59,7 +59,7 @@ pub(super) static KNOWN: [KnownField; 28] = [
     other("VmFlags", "flags of the VMA, two letters each", ColumnKind::Text, false),
 ];
 
-/// Where each of the known fields is in the dictionary of a reading.
+/// The position of each known field in the dictionary of a reading.
 pub(super) fn known_ids(fields: &Fields) -> Vec<Option<FieldId>> {
     KNOWN.iter().map(|known| fields.find(known.name.as_bytes())).collect()
 }
@@ -81,8 +81,8 @@ fn known_id(row: &MappingRow, place: u32) -> Option<FieldId> {
     *row.process.known.get(place as usize)?
 }
 
-/// The columns of the fields that the kernel gives, in its order; then those of known fields that it does not give,
-/// which are absent. If nothing was read yet, those of all known fields.
+/// The columns of the fields that the kernel reports, in its order, followed by known fields that it does not report,
+/// which are absent. If nothing has been read yet, the columns of all known fields.
 pub(super) fn columns(fields: &Fields) -> Vec<Column<MappingRows>> {
     if fields.is_empty() {
         return KNOWN.iter().enumerate().map(|(place, known)| known_column(place, known)).collect();

@@ -18,11 +18,11 @@ pub struct MappingRows;
 /// What has to be read for a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MappingNeed {
-    /// This field of smaps, or what gives the same.
+    /// This field of smaps, or another source for the same figure.
     Field(&'static str),
     /// Every field of smaps.
     EveryField,
-    /// Whether the file still has its name.
+    /// Whether the name of the file still exists.
     Deleted,
     /// The file in the page cache.
     PageCache,
@@ -39,7 +39,7 @@ pub struct MappingRow {
     pub(super) place: u32,
 }
 
-/// A process that was read, and what was joined with its mappings, one for one.
+/// A process that was read, and the data joined with each of its mappings.
 pub(super) struct ReadProcess {
     pub(super) read: ProcessMappings,
     /// Where each of the known fields is in the dictionary of the reading.
@@ -75,7 +75,7 @@ impl RowKind for MappingRows {
 }
 
 impl MappingRow {
-    /// The mapping itself. It is there: rows are made of the mappings that there are.
+    /// The mapping itself. It always exists, because rows are made from existing mappings.
     pub(super) fn mapping(&self) -> Option<Mapping<'_>> {
         self.process.read.mappings.get(self.place as usize)
     }
@@ -92,10 +92,10 @@ impl OfProcess for MappingRow {
     }
 }
 
-pub(super) const NOT_GIVEN: Absent = Absent::new(Reason::Unsupported, "the kernel does not give it for this mapping");
+pub(super) const NOT_GIVEN: Absent = Absent::new(Reason::Unsupported, "the kernel does not report it for this mapping");
 pub(super) const NOT_READ: Absent = Absent::new(Reason::NotApplicable, "it was not read");
 
-/// Whether this is the column of a field that the kernel gives.
+/// Whether this is the column of a field that the kernel reports.
 fn is_given(column: &Column<MappingRows>) -> bool {
     !column.is_on_request
         && match column.needs {

@@ -188,8 +188,8 @@ impl MappingSource {
     }
 }
 
-/// Looks for the files whose names end as those of deleted files do: once for each file, however often it is mapped.
-/// The look at 30,000 mappings of one file takes as long as all of smaps.
+/// Checks the files whose names end like those of deleted files, once per file, however often it is mapped. Checking
+/// 30,000 mappings of one file would take as long as reading smaps.
 fn deleted(process: &Process, read: &ProcessMappings) -> HashMap<u64, Deleted> {
     let mut known = HashMap::new();
     let open = read.mappings.iter().filter(|mapping| Deleted::by_name(mapping) == Deleted::Unknown);

@@ -34,12 +34,12 @@ impl ProcessPages {
     }
 }
 
-/// How much of a part is present, from 0 to 1.
+/// The share of a part that is present, from 0 to 1.
 fn present_share(part: &TablePart) -> Option<f64> {
     percent(part.present.0, part.size.0).map(|share| share / 100.0)
 }
 
-/// What is most worth knowing about a part; plain anonymous pages have no mark.
+/// The most important mark of a part; plain anonymous pages have none.
 fn mark(part: &TablePart) -> Option<Mark> {
     let marks = [(part.swapped, SWAPPED), (part.zero, ZERO), (part.huge, HUGE), (part.file, FILE)];
     marks.into_iter().find(|(amount, _)| amount.0 > 0).map(|(_, mark)| mark)
