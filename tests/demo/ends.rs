@@ -179,7 +179,9 @@ fn a_demo_in_a_program_that_uses_the_library_does_not_run_that_program_again() {
     let is_child = |status: &str| status.contains(&parent) && status.starts_with("Name:\tguard\n");
     let processes = || fs::read_dir("/proc").unwrap().filter_map(|entry| Some(entry.ok()?.path()));
     let status = |path: &std::path::Path| fs::read_to_string(path.join("status")).unwrap_or_default();
-    let guard = processes().find(|path| is_child(&status(path))).expect("the guard was not found");
+    // It names itself a moment after it was forked.
+    wait_until("the guard has its name", || processes().any(|path| is_child(&status(&path))));
+    let guard = processes().find(|path| is_child(&status(path))).unwrap();
     // It was forked, and is not this program started from its beginning.
     assert_eq!(fs::read(guard.join("cmdline")).unwrap(), fs::read("/proc/self/cmdline").unwrap());
     assert_eq!(fs::read_dir(guard.join("fd")).unwrap().count(), 2);
