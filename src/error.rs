@@ -140,7 +140,7 @@ impl Error {
         }
     }
 
-    /// The error about `subject` if its figures are absent and nothing else can be said of it.
+    /// The error for a `subject` whose figures are absent for this reason.
     pub fn absent(subject: Subject, absent: Absent) -> Self {
         let kind = match absent.reason {
             Reason::Denied => ErrorKind::Denied,

@@ -375,7 +375,7 @@ fn a_broken_pipe_ends_the_output_but_not_the_work() {
         summary.json()[0]["cached"].as_u64().unwrap()
     };
     let before = cached();
-    // Each row is some 700 bytes: the pipe is broken after the first hundred.
+    // Each row has about 700 bytes, so the pipe breaks after the first hundred rows.
     let run = shell("rmap warm -R --jsonl \"$1\" | head -1 | wc -l; exit ${PIPESTATUS[0]}", &[tree.as_ref()]);
     assert_eq!((run.text().trim(), run.err.as_str(), run.status), ("1", "", Some(0)));
     // Some may be reclaimed again at any time.

@@ -48,7 +48,7 @@ pub(crate) struct AnswerArgs {
         value_name = "FORMAT",
         value_parser = format_names(),
         conflicts_with_all = ["json", "jsonl", "csv"],
-        help_heading = "Answer"
+        help_heading = "Output"
     )]
     format: Option<String>,
     /// Short for --format json

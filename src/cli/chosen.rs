@@ -42,7 +42,7 @@ pub(crate) struct ChosenArgs {
     /// Include only files that match this glob (can be repeated). A glob without a slash is matched against the file
     /// name. A glob with a slash is matched against the path below the given directory and against the path as printed.
     /// A glob that ends with a slash matches every file below a matching directory
-    #[arg(long, value_name = "GLOB")]
+    #[arg(long, value_name = "GLOB", help_heading = "Files")]
     pub(crate) include: Vec<String>,
     /// Exclude files and whole directories that match this glob, with the same rules (can be repeated)
     #[arg(long, value_name = "GLOB", help_heading = "Files")]

@@ -48,7 +48,7 @@ pub(crate) struct Configurable {
     pub(super) name: &'static str,
     /// The names of its columns.
     pub(super) columns: fn() -> Vec<String>,
-    /// The name of the column that is meant by another spelling.
+    /// The id of a column that has another name.
     pub(super) column_called: fn(&str) -> &str,
 }
 

@@ -48,14 +48,14 @@ pub(crate) struct PcstatArgs {
     #[arg(long, help_heading = "Output")]
     pps: bool,
     /// Write comma-separated values, as pcstat does
-    #[arg(long, conflicts_with_all = TERSE_CONFLICTS)]
+    #[arg(long, conflicts_with_all = TERSE_CONFLICTS, help_heading = "Output")]
     terse: bool,
     /// Show one line of bars per file: how much of each part of it is cached
     #[arg(long, conflicts_with_all = ["runs", "map", "pps", "format", "json", "jsonl", "csv"], help_heading = "Views")]
     histo: bool,
     /// Show a heat strip per file, as wide as the terminal: how much of each part is cached, and where it is dirty or
     /// being written
-    #[arg(long, conflicts_with_all = ["runs", "pps"])]
+    #[arg(long, conflicts_with_all = ["runs", "pps"], help_heading = "Views")]
     map: bool,
     /// Show one row per stretch of each file: cached, data that is not cached, hole
     #[arg(long, conflicts_with = "pps", help_heading = "Views")]

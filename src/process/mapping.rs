@@ -175,7 +175,7 @@ impl Mappings {
         }
     }
 
-    /// Adds a mapping; none if there are too many keyss name.
+    /// Adds a mapping; `None` if its name can no longer be stored.
     fn push(&mut self, head: &Head<'_>) -> Option<()> {
         let name = self.names.store(head.name)?;
         self.heads.push(Stored {

@@ -1,4 +1,4 @@
-//! The parser of `/proc/PID/maps`: the head lines of smaps alone. Bytes in, [`Mappings`] out, no I/O.
+//! The parser of `/proc/PID/maps`: only the head lines of smaps. Bytes in, [`Mappings`] out, no I/O.
 
 use crate::process::head::parse_head;
 use crate::process::mapping::Mappings;

@@ -94,7 +94,7 @@ impl Sink for JsonSink<'_> {
             out.push(b'}');
         }
         self.out.write_all(&out)?;
-        // The reader of a pipe sees a finished section at once, also while a later one is being collected.
+        // The reader of a pipe sees a finished section at once, even while a later one is being collected.
         self.out.flush()
     }
 

@@ -4,7 +4,11 @@
 //! new format is one sink and one entry in [`FORMATS`].
 
 mod csv;
+#[cfg(feature = "cli")]
+mod drawing;
 mod json;
+#[cfg(feature = "cli")]
+mod lines;
 #[cfg(feature = "cli")]
 mod strip;
 #[cfg(feature = "cli")]

@@ -261,7 +261,7 @@ impl FileSource {
         FileSource::new(ChosenFiles::named(paths.into_iter().map(Into::into).collect()))
     }
 
-    /// Measures the files that are meant.
+    /// Measures the selected files.
     pub fn new(chosen: ChosenFiles) -> FileSource {
         FileSource { chosen, base_name: false, only_cached: false, cells: CELLS, terse: false }
     }

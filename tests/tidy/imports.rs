@@ -73,7 +73,7 @@ fn module_of(file: &Path) -> Module {
     module
 }
 
-/// A path that begins at the crate; none if it leads out of it.
+/// A path that begins at the crate; `None` if it leads out of it.
 fn absolute(module: &Module, source: &Source, path: &[String]) -> Option<Module> {
     let supers = path.iter().take_while(|part| *part == "super").count();
     match path.first()?.as_str() {
