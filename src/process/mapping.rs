@@ -132,7 +132,7 @@ impl Mappings {
     }
 
     /// Where the last mapping ends; 0 without one.
-    fn last_end(&self) -> u64 {
+    pub(super) fn last_end(&self) -> u64 {
         self.heads.last().map_or(0, |head| head.end)
     }
 
@@ -175,7 +175,7 @@ impl Mappings {
         }
     }
 
-    /// Adds a mapping; none if there are too many keyss name.
+    /// Adds a mapping; none if the names take more than 4 GiB.
     fn push(&mut self, head: &Head<'_>) -> Option<()> {
         let name = self.names.store(head.name)?;
         self.heads.push(Stored {
