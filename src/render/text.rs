@@ -10,7 +10,7 @@ use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyl
 use unicode_width::UnicodeWidthStr;
 
 use super::strip::{StripStyle, legend, write_bars, write_strip};
-use super::{Head, Presentation, RowWriter, Sink, TotalStyle};
+use super::{CellAt, Head, Presentation, RowWriter, Sink, TotalStyle, cell_of};
 use crate::table::{Cell, ColumnHead, ColumnKind, Section, SizeUnit, StripCell, TotalCell, TotalRow, escape};
 
 /// How many rows are held before the widths of the columns are settled, and how many are drawn for a terminal at most.
@@ -207,7 +207,7 @@ impl Sink for TextSink<'_> {
     fn row(&mut self, cells: &[Cell<'_>]) -> io::Result<()> {
         if let Some(lines) = &self.settled {
             self.scratch.clear();
-            lines.write(cells, &mut self.scratch);
+            lines.write(1, &|_, place| cell_of(cells, place), &mut self.scratch);
             self.out.write_all(&self.scratch)?;
         } else {
             let row = self.hold(cells);
@@ -318,28 +318,26 @@ impl Lines {
 pub(crate) const STRIP_INDENT: usize = 2;
 
 impl RowWriter for Lines {
-    fn write(&self, cells: &[Cell<'_>], out: &mut Vec<u8>) {
-        let mut line = Line { out: std::mem::take(out), overhang: 0 };
+    fn write(&self, rows: usize, cell: &CellAt<'_, '_>, out: &mut Vec<u8>) {
         let mut text = Vec::new();
         let last = self.layout.line.len().saturating_sub(1);
-        for (index, place) in self.layout.line.iter().enumerate() {
-            let (Some(cell), Some(column), Some(width)) =
-                (cells.get(*place), self.columns.get(*place), self.widths.get(*place))
-            else {
-                continue;
-            };
-            text.clear();
-            write_cell(cell, self.unit, &mut text);
-            line.add(&text, *width, column.kind.is_left_aligned(), index == 0, index == last);
-        }
-        *out = line.out;
-        if !self.layout.line.is_empty() {
-            out.push(b'\n');
-        }
-        for place in &self.layout.below {
-            if let Some(Cell::Strip(cells)) = cells.get(*place) {
-                // Writing to a Vec cannot fail.
-                let _ = write_strip(out, cells, self.strips, self.indent());
+        for row in 0..rows {
+            let mut line = Line { out: std::mem::take(out), overhang: 0 };
+            for (index, place) in self.layout.line.iter().enumerate() {
+                let (Some(column), Some(width)) = (self.columns.get(*place), self.widths.get(*place)) else { continue };
+                text.clear();
+                write_cell(&cell(row, *place), self.unit, &mut text);
+                line.add(&text, *width, column.kind.is_left_aligned(), index == 0, index == last);
+            }
+            *out = line.out;
+            if !self.layout.line.is_empty() {
+                out.push(b'\n');
+            }
+            for place in &self.layout.below {
+                if let Cell::Strip(cells) = cell(row, *place) {
+                    // Writing to a Vec cannot fail.
+                    let _ = write_strip(out, cells, self.strips, self.indent());
+                }
             }
         }
     }

@@ -14,8 +14,8 @@ mod order;
 mod source;
 mod total;
 
-pub(crate) use cell::digit;
 pub use cell::{Cell, Difference, FlagRuns, OwnedCell, SizeUnit};
+pub(crate) use cell::{digit, push_hex, push_number};
 pub use change::{Compared, Fate, Look, compare, difference};
 pub use column::{
     Aggregation, Colour, Column, ColumnHead, ColumnKind, ColumnList, Getter, Mark, RowKind, StripCell, columns_help,
