@@ -55,7 +55,7 @@ pub struct MappingRow {
 struct ReadProcess {
     read: ProcessMappings,
     known: fields::KnownIds,
-    deleted: std::collections::HashMap<u64, Deleted>,
+    deleted: Vec<Deleted>,
     cache: Option<Vec<Figure<MappingCache>>>,
     pages: Option<pages::ProcessPages>,
     owner: Option<Owner>,

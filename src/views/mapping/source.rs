@@ -158,7 +158,7 @@ impl MappingSource {
         });
         let process = Arc::new(ReadProcess {
             known: fields::KnownIds::of(&self.fields),
-            deleted: if needs(MappingNeed::Deleted) { deleted(&process, &read) } else { HashMap::new() },
+            deleted: if needs(MappingNeed::Deleted) { deleted(&process, &read) } else { Vec::new() },
             owner: needs(MappingNeed::Owner).then(|| Owner::read(&process)),
             pages: pages.map(ProcessPages::new),
             cache,
@@ -174,15 +174,16 @@ impl MappingSource {
 
 /// Looks for the files whose names end as those of deleted files do: once for each file, however often it is mapped. The look
 /// at 30,000 mappings of one file takes as long as all of smaps.
-fn deleted(process: &Process, read: &ProcessMappings) -> HashMap<u64, Deleted> {
+fn deleted(process: &Process, read: &ProcessMappings) -> Vec<Deleted> {
     let mut known = HashMap::new();
-    let open = read.mappings.iter().filter(|mapping| Deleted::by_name(mapping) == Deleted::Unknown);
-    open.map(|mapping| {
-        let file = (mapping.device(), mapping.inode(), mapping.path());
-        let found = known.entry(file).or_insert_with(|| process.read_deleted(&mapping));
-        (mapping.start(), *found)
-    })
-    .collect()
+    let found = read.mappings.iter().map(|mapping| match Deleted::by_name(&mapping) {
+        Deleted::Unknown => {
+            let file = (mapping.device(), mapping.inode(), mapping.path());
+            *known.entry(file).or_insert_with(|| process.read_deleted(&mapping))
+        }
+        by_name => by_name,
+    });
+    found.collect()
 }
 
 /// A process that maps and unmaps so fast that no reading was free of mappings that moved meanwhile.
