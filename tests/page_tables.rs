@@ -99,6 +99,8 @@ fn figures_agree_with_smaps_for_memory_in_every_state() {
         &[&shared, &private],
         &["anonymous:64:40", "fork"],
         &["many:500"],
+        // More than 64 KiB of `maps`, so that several threads read it: with names, without, and of every kind in turn.
+        &["many:4000", &private, "guard:5", "zero:64"],
     ] {
         assert_same(acts, Interface::PageTables);
     }

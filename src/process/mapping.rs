@@ -132,7 +132,7 @@ impl Mappings {
     }
 
     /// The end of the last mapping; 0 if there is none.
-    fn last_end(&self) -> u64 {
+    pub(super) fn last_end(&self) -> u64 {
         self.heads.last().map_or(0, |head| head.end)
     }
 

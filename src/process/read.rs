@@ -3,7 +3,7 @@
 //! The text is parsed as it arrives and never held in memory as a whole.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
@@ -17,7 +17,7 @@ use crate::process::identity::Identity;
 use crate::process::interface::{FROM_ADDRESSES, Interface, enter_fields};
 use crate::process::mapping::Mappings;
 use crate::process::maps::parse_maps;
-use crate::process::page_tables;
+use crate::process::page_tables::Tables;
 use crate::process::smaps::{ParseError, SmapsParser};
 use crate::process::stat::Stat;
 use crate::units::PageSize;
@@ -112,14 +112,14 @@ impl Process {
             Interface::Maps => gather_maps(&file, fields, wanted),
             Interface::PageTables => {
                 let pagemap = open("pagemap")?;
-                let tables = page_tables::Tables { process: self, directory: &before.directory, pagemap: &pagemap };
-                gather_page_tables(&tables, &file, fields, wanted)
+                let tables = Tables { process: self, directory: &before.directory, pagemap: &pagemap };
+                tables.gather(&file, fields, wanted)
             }
         };
         let mappings = match gathered {
-            Ok(Gathered::Mappings(mappings)) => mappings,
-            Ok(Gathered::Moved) => return Ok(Reading::Failed(replaced(pid))),
-            Ok(Gathered::Unproven) => return Ok(Reading::Unproven),
+            Ok(mappings) => mappings,
+            Err(Stop::Moved) => return Ok(Reading::Failed(replaced(pid))),
+            Err(Stop::Unproven) => return Ok(Reading::Unproven),
             Err(Stop::Parse(error)) => return Ok(Reading::Failed(malformed(pid, interface.file(), &error))),
             // The kernel gives the same error for an old address space, for a thread that has ended and for a process
             // that has exited.
@@ -182,25 +182,17 @@ enum Reading {
     Unproven,
 }
 
-/// The contents of one text.
-enum Gathered {
-    Mappings(Mappings),
-    /// The list of mappings changed while the page tables were read.
-    Moved,
-    /// See [`Reading::Unproven`].
-    Unproven,
-}
-
-type Gathering = std::result::Result<Gathered, Stop>;
+type Gathering = std::result::Result<Mappings, Stop>;
 
 fn gather_smaps(file: &File, fields: &mut Fields, wanted: &Wanted) -> Gathering {
     let mut parser = SmapsParser::new(fields, wanted);
     feed_all(file, &mut parser)?;
-    parser.finish().map(Gathered::Mappings).map_err(Stop::Parse)
+    parser.finish().map_err(Stop::Parse)
 }
 
-fn gather_maps(file: &File, fields: &mut Fields, wanted: &Wanted) -> Gathering {
-    let text = page_tables::read_text(file).map_err(Stop::Read)?;
+fn gather_maps(mut file: &File, fields: &mut Fields, wanted: &Wanted) -> Gathering {
+    let mut text = Vec::new();
+    file.read_to_end(&mut text).map_err(Stop::Read)?;
     let mut mappings = parse_maps(&text).map_err(Stop::Parse)?;
     enter_fields(FROM_ADDRESSES, fields, wanted);
     if let Some(size) = fields.find_exact(b"Size").filter(|_| wanted.keeps("Size")) {
@@ -208,28 +200,7 @@ fn gather_maps(file: &File, fields: &mut Fields, wanted: &Wanted) -> Gathering {
         mappings.fill(size, sizes);
     }
     mappings.set_keys(fields, wanted);
-    Ok(Gathered::Mappings(mappings))
-}
-
-/// The list and the page tables are read one after the other. They belong together if the list is the same afterwards.
-fn gather_page_tables(
-    tables: &page_tables::Tables<'_>,
-    maps: &File,
-    fields: &mut Fields,
-    wanted: &Wanted,
-) -> Gathering {
-    let text = page_tables::read_text(maps).map_err(Stop::Read)?;
-    let mut mappings = parse_maps(&text).map_err(Stop::Parse)?;
-    if !tables.fill_counters(&mut mappings, fields, wanted).map_err(Stop::Read)? {
-        return Ok(Gathered::Unproven);
-    }
-    match page_tables::is_unchanged(maps, &text).map_err(Stop::Read)? {
-        true => {
-            mappings.set_keys(fields, wanted);
-            Ok(Gathered::Mappings(mappings))
-        }
-        false => Ok(Gathered::Moved),
-    }
+    Ok(mappings)
 }
 
 /// Whether the address space that `maps` or `smaps` was opened for still exists: then it has at least one mapping.

@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use unicode_width::UnicodeWidthStr;
 
-use super::RowWriter;
 use super::strip::{StripStyle, write_bars, write_strip};
+use super::{CellAt, RowWriter};
 use crate::table::{Cell, ColumnHead, ColumnKind, SizeUnit, StripCell, TotalCell, TotalRow};
 
 /// The text of one row, one byte string per column. It is UTF-8, because everything else was escaped.
@@ -78,28 +78,26 @@ impl Lines {
 pub(crate) const STRIP_INDENT: usize = 2;
 
 impl RowWriter for Lines {
-    fn write(&self, cells: &[Cell<'_>], out: &mut Vec<u8>) {
-        let mut line = Line { out: std::mem::take(out), overhang: 0 };
+    fn write(&self, rows: usize, cell: &CellAt<'_, '_>, out: &mut Vec<u8>) {
         let mut text = Vec::new();
         let last = self.layout.line.len().saturating_sub(1);
-        for (index, place) in self.layout.line.iter().enumerate() {
-            let (Some(cell), Some(column), Some(width)) =
-                (cells.get(*place), self.columns.get(*place), self.widths.get(*place))
-            else {
-                continue;
-            };
-            text.clear();
-            write_cell(cell, self.unit, &mut text);
-            line.add(&text, *width, column.kind.is_left_aligned(), index == 0, index == last);
-        }
-        *out = line.out;
-        if !self.layout.line.is_empty() {
-            out.push(b'\n');
-        }
-        for place in &self.layout.below {
-            if let Some(Cell::Strip(cells)) = cells.get(*place) {
-                // Writing to a Vec cannot fail.
-                let _ = write_strip(out, cells, self.strips, self.indent());
+        for row in 0..rows {
+            let mut line = Line { out: std::mem::take(out), overhang: 0 };
+            for (index, place) in self.layout.line.iter().enumerate() {
+                let (Some(column), Some(width)) = (self.columns.get(*place), self.widths.get(*place)) else { continue };
+                text.clear();
+                write_cell(&cell(row, *place), self.unit, &mut text);
+                line.add(&text, *width, column.kind.is_left_aligned(), index == 0, index == last);
+            }
+            *out = line.out;
+            if !self.layout.line.is_empty() {
+                out.push(b'\n');
+            }
+            for place in &self.layout.below {
+                if let Cell::Strip(cells) = cell(row, *place) {
+                    // Writing to a Vec cannot fail.
+                    let _ = write_strip(out, cells, self.strips, self.indent());
+                }
             }
         }
     }

@@ -104,10 +104,18 @@ pub trait Sink {
     }
 }
 
+/// Gives the cell of a row and a column, by their places.
+pub type CellAt<'f, 'r> = dyn Fn(usize, usize) -> Cell<'r> + 'f;
+
 /// Renders rows to bytes.
 pub trait RowWriter: Send + Sync {
-    /// Appends one row.
-    fn write(&self, cells: &[Cell<'_>], out: &mut Vec<u8>);
+    /// Appends so many rows.
+    fn write(&self, rows: usize, cell: &CellAt<'_, '_>, out: &mut Vec<u8>);
+}
+
+/// The cell of one row at a place, at which there is one.
+fn cell_of<'r>(cells: &[Cell<'r>], place: usize) -> Cell<'r> {
+    cells.get(place).copied().unwrap_or(Cell::Remark(None))
 }
 
 /// How an answer is presented, if the format has a choice.

@@ -11,7 +11,7 @@ use super::lines::{
     Held, Layout, Lines, Texts, cell_text, display_width, total_line, total_texts, widen_for_later_rows,
 };
 use super::strip::{StripStyle, legend};
-use super::{Head, Presentation, RowWriter, Sink, TotalStyle};
+use super::{Head, Presentation, RowWriter, Sink, TotalStyle, cell_of};
 use crate::table::{Cell, ColumnHead, ColumnKind, Section, SizeUnit, TotalRow, escape};
 
 /// How many rows are held to determine the column widths, and the maximum number that is drawn for a terminal.
@@ -180,7 +180,7 @@ impl Sink for TextSink<'_> {
     fn row(&mut self, cells: &[Cell<'_>]) -> io::Result<()> {
         if let Some(lines) = &self.settled {
             self.scratch.clear();
-            lines.write(cells, &mut self.scratch);
+            lines.write(1, &|_, place| cell_of(cells, place), &mut self.scratch);
             self.out.write_all(&self.scratch)?;
         } else {
             let row = self.hold(cells);

@@ -158,15 +158,19 @@ impl<'r> Cell<'r> {
             Cell::Bytes(number) => write_size(number, unit, out),
             Cell::Count(number) => push_number(number, out),
             Cell::Percent(share) => push_display(format_args!("{share:.3}"), out),
-            Cell::Address(address) => push_display(format_args!("{address:012x}"), out),
-            Cell::Offset(offset) => push_display(format_args!("{offset:08x}"), out),
+            Cell::Address(address) => push_hex(address, 12, out),
+            Cell::Offset(offset) => push_hex(offset, 8, out),
             Cell::Word(word) => out.extend_from_slice(word.as_bytes()),
             Cell::Text(text) => escape::write_escaped(text, out),
             Cell::Reworded(text, write) => escape::write_escaped(&reworded(text, write), out),
             Cell::Named([], instead) => out.extend_from_slice(instead.as_bytes()),
             Cell::Named(text, _) => escape::write_escaped(text, out),
-            Cell::RawBytes(bytes) => bytes.iter().for_each(|byte| push_display(format_args!("{byte:02x}"), out)),
-            Cell::Device(major, minor) => push_display(format_args!("{major:02x}:{minor:02x}"), out),
+            Cell::RawBytes(bytes) => bytes.iter().for_each(|byte| push_hex(u64::from(*byte), 2, out)),
+            Cell::Device(major, minor) => {
+                push_hex(major.into(), 2, out);
+                out.push(b':');
+                push_hex(minor.into(), 2, out);
+            }
             Cell::Flag(flag) => out.extend_from_slice(if flag { b"yes" } else { b"no" }),
             Cell::Time(time) => push_display(format_args!("{}", Rfc3339(time)), out),
             Cell::UnixTime(time) => push_display(format_args!("{}", timestamp(time).as_second()), out),
@@ -247,8 +251,18 @@ fn write_difference(difference: Difference, unit: SizeUnit, out: &mut Vec<u8>) {
     }
 }
 
-fn push_number(number: u64, out: &mut Vec<u8>) {
+pub(crate) fn push_number(number: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// At least so many hexadecimal digits: the formatting of the standard library takes several times as long.
+pub(crate) fn push_hex(number: u64, least: u32, out: &mut Vec<u8>) {
+    let digits = (u64::BITS - number.leading_zeros()).div_ceil(4).max(least);
+    let digit = |place: u32| match number.checked_shr(4 * place).unwrap_or(0) as u8 & 15 {
+        digit @ 0..=9 => b'0' + digit,
+        digit => b'a' - 10 + digit,
+    };
+    out.extend((0..digits).rev().map(digit));
 }
 
 fn push_display(text: std::fmt::Arguments<'_>, out: &mut Vec<u8>) {
@@ -278,6 +292,17 @@ mod tests {
         let absent = Absent::new(crate::units::Reason::Denied, "not yours");
         assert_eq!(words(Cell::Absent(absent), SizeUnit::Kib), "-");
         assert_eq!(words(Cell::Bytes(0), SizeUnit::Kib), "0");
+    }
+
+    #[test]
+    fn hexadecimal_digits_are_those_of_the_standard_library() {
+        for number in [0, 1, 0xf, 0x10, 0xabc_def0, 0x7fff_ffff_f000, u64::MAX] {
+            for least in [1, 2, 8, 12] {
+                let mut out = Vec::new();
+                push_hex(number, least, &mut out);
+                assert_eq!(String::from_utf8(out).unwrap(), format!("{number:0width$x}", width = least as usize));
+            }
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod strip;
 mod total;
 
 pub use cell::{Cell, Difference, FlagRuns, OwnedCell, SizeUnit};
+pub(crate) use cell::{push_hex, push_number};
 pub use change::{Compared, Fate, Look, compare, difference};
 pub use column::{
     Aggregation, Column, ColumnHead, ColumnKind, ColumnList, Getter, RowKind, columns_help, find, select, unknown,

@@ -9,7 +9,8 @@
 //! * `guard:N`        maps N pages without access
 //! * `many:N`         creates N mappings of one page, alternately writable and read-only, and writes to the writable
 //!   ones; they are not reported one by one
-//! * `churn:N`        maps and unmaps N slots of a memfd as fast as it can until it ends: see [`churn`]
+//! * `churn:N:MS`     maps and unmaps N slots of a memfd until it ends, pausing MS milliseconds after each: see
+//!   [`churn`]
 //! * `zero:N`         maps N pages and reads them, so that they are the zero page
 //! * `huge:N:W`       maps N transparent huge pages, reads all of them and writes to the first W
 //! * `hugetlb:N`      maps N pages of hugetlb and writes to them
@@ -76,7 +77,7 @@ fn main() {
             "locked" => made.push(locked(&act, page, number(1))),
             "guard" => made.push(guard(&act, page, number(1))),
             "many" => many(page, number(1)),
-            "churn" => made.push(churn(&act, page, number(1))),
+            "churn" => made.push(churn(&act, page, number(1), number(2) as u64)),
             "zero" => read_pages(map_anonymous(page, number(1), READ_WRITE), page, number(1)),
             "huge" => huge(number(1), number(2)),
             "hugetlb" => hugetlb(number(1)),
@@ -282,8 +283,12 @@ fn many(page: usize, count: usize) {
 
 /// Slot I of the churn is 16 pages, of which the first 1 + I % 4 are mapped, from page I of the file, and writable if I
 /// is odd. Every eighth slot stays mapped; the others are mapped and unmapped.
-fn churn(name: &str, page: usize, slots: usize) -> Made {
+fn churn(name: &str, page: usize, slots: usize, rest: u64) -> Made {
     let stride = 16 * page;
+    // The thread is there before the slots are, or its own memory would be in them.
+    let (work, works) = std::sync::mpsc::sync_channel::<Box<dyn FnOnce() + Send>>(0);
+    std::thread::spawn(move || works.into_iter().for_each(|work| work()));
+    work.send(Box::new(|| ())).expect("a thread");
     let fd = nix::sys::memfd::memfd_create("churn", nix::sys::memfd::MFdFlags::empty()).expect("memfd_create");
     let file = File::from(fd);
     file.set_len((page * (slots + 4)) as u64).expect("a length");
@@ -303,7 +308,7 @@ fn churn(name: &str, page: usize, slots: usize) -> Made {
         unsafe { mmap(place, size, protection, flags, file.as_fd(), (slot * page) as i64) }.is_ok()
     };
     (0..slots).step_by(8).for_each(|slot| assert!(map(&file, slot), "a slot is mapped"));
-    std::thread::spawn(move || {
+    let churning = move || {
         for slot in (0..slots).cycle().filter(|slot| slot % 8 != 0) {
             // Two neighbours at a time, in varying order.
             let other = slot * 7 % slots;
@@ -313,8 +318,12 @@ fn churn(name: &str, page: usize, slots: usize) -> Made {
                 // SAFETY: a slot of our own, mapped or not, that nobody looks into.
                 unsafe { nix::sys::mman::munmap(place, (1 + other % 4) * page) }.expect("munmap");
             }
+            if rest > 0 {
+                std::thread::sleep(std::time::Duration::from_millis(rest));
+            }
         }
-    });
+    };
+    work.send(Box::new(churning)).expect("a thread");
     Made { name: name.into(), address: base, pages: 16 * slots, rss: 0, anonymous: 0, locked: 0 }
 }
 

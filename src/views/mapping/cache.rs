@@ -1,6 +1,6 @@
 //! The columns of `--cache`: the file behind a mapping, in the page cache.
 
-use super::fields::figure;
+use super::fields::{ANONYMOUS, RSS, figure};
 use super::row::{MappingNeed, MappingRow, MappingRows, NOT_READ};
 use crate::join::MappingCache;
 use crate::table::{Cell, Column, col};
@@ -45,7 +45,7 @@ fn joined(row: &MappingRow) -> Figure<&MappingCache> {
 
 fn mapped(row: &MappingRow) -> Figure<Bytes> {
     joined(row)?;
-    Ok(figure(row, "Rss")?.saturating_sub(figure(row, "Anonymous")?))
+    Ok(figure(row, RSS)?.saturating_sub(figure(row, ANONYMOUS)?))
 }
 
 fn unmapped(row: &MappingRow) -> Figure<Bytes> {

@@ -1,7 +1,7 @@
 //! Columns that are derived from smaps. The kernel does not report these figures itself; the help of each column states
 //! its sources.
 
-use super::fields::{figure, flags};
+use super::fields::{KERNEL_PAGE_SIZE, PRIVATE_CLEAN, PRIVATE_DIRTY, SHARED_DIRTY, figure, flags};
 use super::row::{MappingNeed, MappingRow, MappingRows, NOT_GIVEN};
 use crate::process::{Deleted, Mapping, MappingKind, flags_in_words};
 use crate::table::{Cell, Column, col};
@@ -18,13 +18,13 @@ pub(super) const COLUMNS: &[Column<MappingRows>] = &[
     col!(sum "deleted", "Deleted", Flag, |row| row.cell(|mapping| deleted(row, &mapping)),
         "whether the name of its file was removed or never existed (memfd, SysV); checked if smaps is ambiguous",
         needing(&[MappingNeed::Deleted])),
-    col!(sum "uss", "Uss", Bytes, |row| sum(row, "Private_Clean", "Private_Dirty"),
+    col!(sum "uss", "Uss", Bytes, |row| sum(row, PRIVATE_CLEAN, PRIVATE_DIRTY),
         "resident and mapped only here: Private_Clean + Private_Dirty (hugetlb pages are in Private_Hugetlb)",
         needing(&[MappingNeed::Field("Private_Clean"), MappingNeed::Field("Private_Dirty")])),
-    col!(sum "dirty", "Dirty", Bytes, |row| sum(row, "Shared_Dirty", "Private_Dirty"),
+    col!(sum "dirty", "Dirty", Bytes, |row| sum(row, SHARED_DIRTY, PRIVATE_DIRTY),
         "resident and modified: Shared_Dirty + Private_Dirty, as in pmap",
         needing(&[MappingNeed::Field("Shared_Dirty"), MappingNeed::Field("Private_Dirty")])),
-    col!(new "page_size", "Page size", Bytes, |row| Cell::bytes(figure(row, "KernelPageSize")),
+    col!(new "page_size", "Page size", Bytes, |row| Cell::bytes(figure(row, KERNEL_PAGE_SIZE)),
         "smallest page size that the kernel maps it with: KernelPageSize",
         needing(&[MappingNeed::Field("KernelPageSize")]), on_request()),
     col!(new "offset_end", "Offset end", Bytes, |row|
@@ -46,7 +46,7 @@ pub(super) const COLUMNS: &[Column<MappingRows>] = &[
         "its size if it is shared, otherwise 0, as pmap -d adds it up", on_request()),
 ];
 
-fn sum<'r>(row: &'r MappingRow, one: &str, other: &str) -> Cell<'r> {
+fn sum<'r>(row: &'r MappingRow, one: u32, other: u32) -> Cell<'r> {
     Cell::bytes(figure(row, one).and_then(|one| Ok(one + figure(row, other)?)))
 }
 
@@ -60,7 +60,7 @@ const UNKNOWN_FILE: Absent = Absent::new(
 );
 
 fn deleted<'r>(row: &'r MappingRow, mapping: &Mapping<'_>) -> Cell<'r> {
-    let found = row.process.deleted.get(&mapping.start()).copied();
+    let found = row.process.deleted.get(row.place as usize).copied();
     match found.unwrap_or_else(|| Deleted::by_name(mapping)) {
         Deleted::Yes => Cell::Flag(true),
         Deleted::No => Cell::Flag(false),

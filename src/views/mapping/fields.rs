@@ -64,10 +64,17 @@ pub(super) fn known_ids(fields: &Fields) -> Vec<Option<FieldId>> {
     KNOWN.iter().map(|known| fields.find(known.name.as_bytes())).collect()
 }
 
+/// The places of some known fields, so that no row looks for a name.
+pub(super) const KERNEL_PAGE_SIZE: u32 = 1;
+pub(super) const RSS: u32 = 3;
+pub(super) const SHARED_DIRTY: u32 = 10;
+pub(super) const PRIVATE_CLEAN: u32 = 11;
+pub(super) const PRIVATE_DIRTY: u32 = 12;
+pub(super) const ANONYMOUS: u32 = 14;
+
 /// A known field of a mapping that is an amount of memory.
-pub(super) fn figure(row: &MappingRow, name: &str) -> Figure<Bytes> {
-    let place = KNOWN.iter().position(|known| known.name == name).ok_or(NOT_GIVEN)?;
-    let id = known_id(row, place as u32).ok_or(NOT_GIVEN)?;
+pub(super) fn figure(row: &MappingRow, place: u32) -> Figure<Bytes> {
+    let id = known_id(row, place).ok_or(NOT_GIVEN)?;
     row.mapping().and_then(|mapping| mapping.bytes(id)).ok_or(NOT_GIVEN)
 }
 
@@ -134,4 +141,16 @@ fn count_cell(row: &MappingRow, id: Option<FieldId>) -> Cell<'_> {
 
 fn text_cell(row: &MappingRow, id: Option<FieldId>) -> Cell<'_> {
     id.and_then(|id| row.mapping()?.text(id)).map_or(Cell::Absent(NOT_GIVEN), Cell::Text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_places_are_those_of_the_names() {
+        let places = [KERNEL_PAGE_SIZE, RSS, SHARED_DIRTY, PRIVATE_CLEAN, PRIVATE_DIRTY, ANONYMOUS];
+        let names = ["KernelPageSize", "Rss", "Shared_Dirty", "Private_Clean", "Private_Dirty", "Anonymous"];
+        assert_eq!(places.map(|place| KNOWN[place as usize].name), names);
+    }
 }

@@ -1,6 +1,5 @@
 //! A row: one mapping, with the process that was read and what was joined with its mappings.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::presets;
@@ -44,7 +43,7 @@ pub(super) struct ReadProcess {
     pub(super) read: ProcessMappings,
     /// Where each of the known fields is in the dictionary of the reading.
     pub(super) known: Vec<Option<FieldId>>,
-    pub(super) deleted: HashMap<u64, Deleted>,
+    pub(super) deleted: Vec<Deleted>,
     pub(super) cache: Option<Vec<Figure<MappingCache>>>,
     pub(super) pages: Option<ProcessPages>,
     pub(super) owner: Option<Owner>,

@@ -174,7 +174,7 @@ impl MappingSource {
         });
         let process = Arc::new(ReadProcess {
             known: fields::known_ids(&self.fields),
-            deleted: if needs(MappingNeed::Deleted) { deleted(&process, &read) } else { HashMap::new() },
+            deleted: if needs(MappingNeed::Deleted) { deleted(&process, &read) } else { Vec::new() },
             owner: needs(MappingNeed::Owner).then(|| Owner::read(&process)),
             pages: pages.map(ProcessPages::new),
             cache,
@@ -190,15 +190,16 @@ impl MappingSource {
 
 /// Checks the files whose names end like those of deleted files, once per file, however often it is mapped. Checking
 /// 30,000 mappings of one file would take as long as reading smaps.
-fn deleted(process: &Process, read: &ProcessMappings) -> HashMap<u64, Deleted> {
+fn deleted(process: &Process, read: &ProcessMappings) -> Vec<Deleted> {
     let mut known = HashMap::new();
-    let open = read.mappings.iter().filter(|mapping| Deleted::by_name(mapping) == Deleted::Unknown);
-    open.map(|mapping| {
-        let file = (mapping.device(), mapping.inode(), mapping.path());
-        let found = known.entry(file).or_insert_with(|| process.read_deleted(&mapping));
-        (mapping.start(), *found)
-    })
-    .collect()
+    let found = read.mappings.iter().map(|mapping| match Deleted::by_name(&mapping) {
+        Deleted::Unknown => {
+            let file = (mapping.device(), mapping.inode(), mapping.path());
+            *known.entry(file).or_insert_with(|| process.read_deleted(&mapping))
+        }
+        by_name => by_name,
+    });
+    found.collect()
 }
 
 /// The error for a process that maps and unmaps so fast that mappings changed during every reading.
