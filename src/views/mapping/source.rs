@@ -10,7 +10,7 @@ use super::{columns, fields, known_columns, presets};
 use crate::error::{Error, ErrorKind};
 use crate::join::measure_mappings;
 use crate::pagecache::Engine;
-use crate::process::{Deleted, Fields, ProcRoot, Process, ProcessMappings, Wanted};
+use crate::process::{Deleted, Fields, ProcRoot, Process, ProcessMappings, Wanted, read_matching};
 use crate::table::{Column, Named, Rows, Source, Stop, find};
 use crate::views::processes::{Asked, Owner, ProcessChoice, section_of};
 
@@ -135,15 +135,24 @@ fn wanted(needs: &[MappingNeed]) -> Wanted {
 impl MappingSource {
     /// Finds out which fields the kernel reports: from this process, or from those of a capture.
     fn learn_fields(&mut self) {
-        let nothing = Wanted::Only(Vec::new());
-        let own = Process::own_in(&self.root).ok();
-        let captured = self.processes.pids.iter().filter_map(|word| word.to_str()?.parse().ok());
-        let captured = captured.filter(|_| own.is_none()).filter_map(|pid| Process::open_in(&self.root, pid).ok());
-        let processes: Vec<Process> = captured.collect();
-        for process in own.iter().chain(&processes) {
+        let processes = match Process::own_in(&self.root) {
+            Ok(own) => vec![own],
+            Err(_) => self.captured(),
+        };
+        for process in processes {
             // Errors are reported later, when the process is read for its rows.
-            let _ = process.read_smaps(&mut self.fields, &nothing);
+            let _ = process.read_smaps(&mut self.fields, &Wanted::Only(Vec::new()));
         }
+    }
+
+    /// The selected processes of a capture.
+    fn captured(&self) -> Vec<Process> {
+        let named = self.processes.pids.iter().filter_map(|word| word.to_str()?.parse().ok());
+        let found = match self.processes.like.is_empty() {
+            true => Vec::new(),
+            false => read_matching(&self.root, &self.processes.like).unwrap_or_default(),
+        };
+        named.chain(found).filter_map(|pid| Process::open_in(&self.root, pid).ok()).collect()
     }
 
     fn read_process(
