@@ -175,11 +175,16 @@ impl MappingSource {
 /// Looks for the files whose names end as those of deleted files do: once for each file, however often it is mapped. The look
 /// at 30,000 mappings of one file takes as long as all of smaps.
 fn deleted(process: &Process, read: &ProcessMappings) -> Vec<Deleted> {
-    let mut known = HashMap::new();
+    let (mut known, mut last) = (HashMap::new(), None);
     let found = read.mappings.iter().map(|mapping| match Deleted::by_name(&mapping) {
         Deleted::Unknown => {
             let file = (mapping.device(), mapping.inode(), mapping.path());
-            *known.entry(file).or_insert_with(|| process.read_deleted(&mapping))
+            let found = match last {
+                Some((same, found)) if same == file => found,
+                _ => *known.entry(file).or_insert_with(|| process.read_deleted(&mapping)),
+            };
+            last = Some((file, found));
+            found
         }
         by_name => by_name,
     });
