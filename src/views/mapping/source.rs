@@ -200,11 +200,16 @@ impl MappingSource {
 /// Checks the files whose names end like those of deleted files, once per file, however often it is mapped. Checking
 /// 30,000 mappings of one file would take as long as reading smaps.
 fn deleted(process: &Process, read: &ProcessMappings) -> Vec<Deleted> {
-    let mut known = HashMap::new();
+    let (mut known, mut last) = (HashMap::new(), None);
     let found = read.mappings.iter().map(|mapping| match Deleted::by_name(&mapping) {
         Deleted::Unknown => {
             let file = (mapping.device(), mapping.inode(), mapping.path());
-            *known.entry(file).or_insert_with(|| process.read_deleted(&mapping))
+            let found = match last {
+                Some((same, found)) if same == file => found,
+                _ => *known.entry(file).or_insert_with(|| process.read_deleted(&mapping)),
+            };
+            last = Some((file, found));
+            found
         }
         by_name => by_name,
     });
