@@ -345,6 +345,7 @@ fn the_list_of_pages_comes_only_if_requested() {
 fn a_field_of_a_captured_process_that_was_found_is_a_column() {
     let smaps = [&mapping(0x1000_0000, 2, "rw-p", b"", 8)[..], b"Novel: 12 kB\n"].concat();
     let root = capture(&[(7, b"/bin/x\0", &smaps)]);
+    std::fs::copy("/proc/self/stat", root.path().join("7/stat")).unwrap();
     let options =
         ["pid", "--proc-root", root.path().to_str().unwrap(), "--match", "^/bin/x", "-n", "-q", "-o", "novel"];
     assert!(rmap(options).good().text().lines().any(|line| line.trim() == "12"));
