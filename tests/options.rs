@@ -360,3 +360,24 @@ fn a_watched_map_is_explained_in_each_round() {
     assert!(lines.iter().filter(|line| line.contains("in swap")).count() > 1, "{lines:?}");
     assert_eq!(map.end(Signal::SIGINT).0, Some(0));
 }
+
+#[test]
+fn groups_without_a_main_figure_are_limited_to_the_most_frequent() {
+    use rmap::process::ProcRoot;
+    use rmap::query::{Failures, Query, execute};
+    use rmap::views::part::{Added, PartSource};
+    use rmap::views::processes::ProcessChoice;
+    let subject = Subject::start(["anonymous:16:5"]);
+    let mut source = PartSource {
+        root: ProcRoot::live(),
+        processes: ProcessChoice::of(subject.pid()),
+        added: Added::Process,
+        bar: "#",
+    };
+    let mut json = Vec::new();
+    let query = Query::columns(&["parts"]).by("source").top(1);
+    execute(&query, &mut source, &mut rmap::render::json(&mut json), &mut Failures::new()).unwrap();
+    let document: Value = serde_json::from_slice(&json).unwrap();
+    let groups = document[0]["groups"].as_array().unwrap();
+    assert_eq!((groups.len(), groups[0]["parts"].as_u64() > Some(3)), (1, true), "{document}");
+}

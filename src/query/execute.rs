@@ -229,7 +229,12 @@ impl<K: RowKind> Folding<'_, K> {
     /// Passes on the groups so far.
     fn close(&mut self) -> Result<(), Stop> {
         let empty = self.open.emptied();
-        std::mem::replace(&mut self.open, empty).finish().into_iter().try_for_each(|group| self.tail.row(group))
+        let groups = std::mem::replace(&mut self.open, empty).finish();
+        match groups.into_iter().try_for_each(|group| self.tail.row(group)) {
+            // The source has been read: the answer is still closed.
+            Err(Stop::Enough) => Ok(()),
+            other => other,
+        }
     }
 }
 

@@ -155,7 +155,8 @@ fn grouped<K: RowKind>(query: &Query, table: &[Column<K>], sink: &dyn Sink, by: 
     }
     let order = match &query.order {
         Some(word) => Some(Order::parse(word, &known).map_err(Stop::Usage)?),
-        None => Order::parse(K::LARGEST_BY, &known).ok(),
+        // The largest groups first: by the main figure, or else by the number of rows.
+        None => Order::parse(K::LARGEST_BY, &known).or_else(|_| Order::parse(K::ROWS, &known)).ok(),
     };
     // Only what is shown or sorted by is read and added up.
     let is_used = |column: &&Column<K>| {
@@ -168,7 +169,7 @@ fn grouped<K: RowKind>(query: &Query, table: &[Column<K>], sink: &dyn Sink, by: 
     let columns = Grouping::new(&summed, &common, query.merge).columns();
     let order = match (&query.order, order) {
         (Some(word), _) => Some(Order::parse(word, &columns).map_err(Stop::Usage)?),
-        (None, Some(_)) => Order::parse(K::LARGEST_BY, &columns).ok(),
+        (None, Some(order)) => Order::parse(order.column().id(), &columns).ok(),
         (None, None) => None,
     };
     let columns = writable(query, select(&columns, &ids).map_err(Stop::Usage)?, sink)?;
