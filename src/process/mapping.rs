@@ -141,6 +141,15 @@ impl Mappings {
         Bytes(self.heads.last().map_or(0, |head| head.end - head.start))
     }
 
+    /// Names the last mapping, if its head has no name.
+    pub(super) fn name_last(&mut self, name: &[u8]) -> Result<(), &'static str> {
+        let last = self.heads.last_mut().filter(|head| self.names.get(head.name).is_none_or(<[u8]>::is_empty));
+        if let Some(last) = last {
+            last.name = self.names.store(name).ok_or("the names take more than 4 GiB")?;
+        }
+        Ok(())
+    }
+
     /// Drops the mappings that reach past `start`, where a newer one begins.
     fn replace_from(&mut self, start: u64) {
         let kept = self.heads.partition_point(|head| head.end <= start);

@@ -204,6 +204,10 @@ impl<'f> SmapsParser<'f> {
         if self.mappings.is_empty() {
             return Err(self.error("the text does not begin with a mapping"));
         }
+        // Android before Linux 5.17 writes the name of anonymous memory below a head without a name.
+        if name == "Name" {
+            return self.mappings.name_last(value.trim_ascii()).map_err(|why| self.error(why));
+        }
         let id = match self.fields.find_exact(name.as_bytes()) {
             Some(id) => id,
             None => self.enter(name, value)?,
