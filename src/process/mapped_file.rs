@@ -174,10 +174,22 @@ pub(super) fn prove_path(directory: &Directory, file: &MappedFile, place: &Place
 
 /// The device of the file system that a file was opened on, as `mountinfo` of the process prints it.
 fn device_of_mount(directory: &Directory, file: &OwnedFd) -> Option<Device> {
-    let info = std::fs::read(format!("/proc/self/fdinfo/{}", file.as_raw_fd())).ok()?;
-    let mount = info.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"mnt_id:"))?.trim_ascii();
+    let mount = mount_of(file)?;
     let mounts = directory.read_file("mountinfo", u64::MAX).ok()?;
-    mounts.split(|byte| *byte == b'\n').find_map(|line| parse_mount_device(line, mount))
+    mounts.split(|byte| *byte == b'\n').find_map(|line| parse_mount_device(line, &mount))
+}
+
+/// The number of the mount that a file was opened on.
+pub(super) fn mount_of(file: &OwnedFd) -> Option<Vec<u8>> {
+    let info = std::fs::read(format!("/proc/self/fdinfo/{}", file.as_raw_fd())).ok()?;
+    let mount = info.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"mnt_id:"))?;
+    Some(mount.trim_ascii().to_vec())
+}
+
+/// Whether a file was opened on a mount of that device, and the process sees no other mount of it.
+pub(super) fn is_only_mount_of(directory: &Directory, file: &OwnedFd, device: Device) -> bool {
+    let mounts = mounted_devices(directory).into_iter().filter(|mount| mount.device == device);
+    mounts.count() == 1 && device_of_mount(directory, file) == Some(device)
 }
 
 /// The device in a line of `mountinfo` (`36 35 98:0 / /mnt rw - ext4 /dev/sda rw`) if it is of that mount.
@@ -200,6 +212,39 @@ fn absent(errno: Errno) -> Absent {
 
 impl MappedFile {
     fn open(directory: &Directory, link: PathBuf, way: Way) -> nix::Result<MappedFile> {
+/// A mount, as a line of `mountinfo` has it.
+pub(super) struct Mount {
+    /// The device, as `maps` prints it too.
+    pub(super) device: Device,
+    /// The file system: `ext4`.
+    pub(super) kind: Vec<u8>,
+    source: Vec<u8>,
+    options: Vec<u8>,
+}
+
+impl Mount {
+    /// Whether its files may be in DAX mode: by an option of the mount, or because it is on persistent memory.
+    pub(super) fn may_be_dax(&self) -> bool {
+        let asks = |option: &[u8]| option.starts_with(b"dax") && option != b"dax=never";
+        self.source.starts_with(b"/dev/pmem") || self.options.split(|byte| *byte == b',').any(asks)
+    }
+}
+
+/// The mounts that the process sees; none if its `mountinfo` cannot be read.
+pub(super) fn mounted_devices(directory: &Directory) -> Vec<Mount> {
+    let text = directory.read_file("mountinfo", u64::MAX).unwrap_or_default();
+    text.split(|byte| *byte == b'\n').filter_map(parse_mount).collect()
+}
+
+/// Parses `36 35 98:0 / /mnt rw master:1 - ext4 /dev/sda rw`.
+fn parse_mount(line: &[u8]) -> Option<Mount> {
+    let mut fields = line.split(|byte| *byte == b' ');
+    let number = fields.next()?;
+    let mut rest = fields.skip_while(|field| *field != b"-").skip(1).map(<[u8]>::to_vec);
+    let device = parse_mount_device(line, number)?;
+    Some(Mount { device, kind: rest.next()?, source: rest.next()?, options: rest.next()? })
+}
+
         let name = directory.open_name(&link)?;
         let stat = fstat(&name)?;
         Ok(MappedFile { name, stat, way, link })
@@ -232,6 +277,11 @@ impl MappedFile {
         is_dax(self.name.as_fd())
     }
 
+    /// The number of the mount that it was opened on.
+    pub(super) fn mount(&self) -> Option<Vec<u8>> {
+        mount_of(&self.name)
+    }
+
     /// Opens it for reading, without blocking and, if this user owns it, without changing its access time. Only regular
     /// files are opened.
     ///
@@ -249,7 +299,7 @@ impl MappedFile {
 /// The escape of a newline, the only one in `maps`. A name may also contain just these characters.
 const NEWLINE: &[u8] = br"\012";
 
-fn has_escape(name: &[u8]) -> bool {
+pub(super) fn has_escape(name: &[u8]) -> bool {
     memchr::memmem::find(name, NEWLINE).is_some()
 }
 

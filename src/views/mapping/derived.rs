@@ -56,7 +56,7 @@ fn size_if<'r>(mapping: &Mapping<'_>, counts: impl Fn(&str) -> bool) -> Cell<'r>
 
 const UNKNOWN_FILE: Absent = Absent::new(
     Reason::Denied,
-    "its name ends in ' (deleted)', which may be its own, and its file may not be looked at",
+    "its name ends in ' (deleted)', which may be its own, and its file cannot be examined or was there by another name",
 );
 
 fn deleted<'r>(row: &'r MappingRow, mapping: &Mapping<'_>) -> Cell<'r> {
