@@ -46,6 +46,7 @@ mod maps;
 mod page_tables;
 mod pool;
 mod read;
+mod reclaim;
 mod resident;
 mod rollup;
 mod root;
