@@ -11,6 +11,7 @@
 //!   the file system, but for a btrfs subvolume or a lower layer of overlayfs `fstat` gives another one. In that case
 //!   the device in `mountinfo` for the mount of the opened file is compared, which is that of the file system too.
 
+use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -26,7 +27,8 @@ use crate::kernel::open;
 use crate::process::directory::Directory;
 use crate::process::handle::Process;
 use crate::process::head::{Device, Head};
-use crate::process::mapping::Mapping;
+use crate::process::kind::may_be_device;
+use crate::process::mapping::{Mapping, Mappings};
 use crate::units::{Absent, Figure, Reason};
 
 /// How the file behind a mapping was found.
@@ -105,6 +107,14 @@ impl Process {
     /// The mapping has no file; its file is not accessible, has gone, or cannot be proven to be the mapped one.
     pub fn open_mapped_file(&self, mapping: &Mapping<'_>) -> Figure<MappedFile> {
         self.open_place(&Place::of(mapping))
+    }
+
+    /// Finds out whether the files below `/dev` are devices, by the first address of each mapping. A file that cannot
+    /// be examined is left out. No other file is looked at.
+    pub fn read_devices(&self, mappings: &Mappings) -> HashMap<u64, bool> {
+        let unsure = mappings.iter().filter(may_be_device);
+        let known = |mapping: Mapping<'_>| Some((mapping.start(), self.open_mapped_file(&mapping).ok()?.is_device()));
+        unsure.filter_map(known).collect()
     }
 
     pub(super) fn open_place(&self, place: &Place<'_>) -> Figure<MappedFile> {
@@ -202,16 +212,6 @@ fn parse_mount_device(line: &[u8], mount: &[u8]) -> Option<Device> {
     Some(Device { major: major.parse().ok()?, minor: minor.parse().ok()? })
 }
 
-fn absent(errno: Errno) -> Absent {
-    match errno {
-        Errno::EPERM | Errno::EACCES => DENIED,
-        Errno::ENOENT | Errno::ENOTDIR | Errno::ESRCH => GONE,
-        _ => FAILED,
-    }
-}
-
-impl MappedFile {
-    fn open(directory: &Directory, link: PathBuf, way: Way) -> nix::Result<MappedFile> {
 /// A mount, as a line of `mountinfo` has it.
 pub(super) struct Mount {
     /// The device, as `maps` prints it too.
@@ -245,6 +245,16 @@ fn parse_mount(line: &[u8]) -> Option<Mount> {
     Some(Mount { device, kind: rest.next()?, source: rest.next()?, options: rest.next()? })
 }
 
+fn absent(errno: Errno) -> Absent {
+    match errno {
+        Errno::EPERM | Errno::EACCES => DENIED,
+        Errno::ENOENT | Errno::ENOTDIR | Errno::ESRCH => GONE,
+        _ => FAILED,
+    }
+}
+
+impl MappedFile {
+    fn open(directory: &Directory, link: PathBuf, way: Way) -> nix::Result<MappedFile> {
         let name = directory.open_name(&link)?;
         let stat = fstat(&name)?;
         Ok(MappedFile { name, stat, way, link })
@@ -267,19 +277,25 @@ fn parse_mount(line: &[u8]) -> Option<Mount> {
         u64::from(self.stat.st_nlink)
     }
 
+    /// The number of the mount that it was opened on.
+    pub(super) fn mount(&self) -> Option<Vec<u8>> {
+        mount_of(&self.name)
+    }
+
     /// Whether it is a regular file.
     pub fn is_regular(&self) -> bool {
         SFlag::from_bits_truncate(self.stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG
     }
 
+    /// Whether it is a character or block device.
+    pub fn is_device(&self) -> bool {
+        let kind = SFlag::from_bits_truncate(self.stat.st_mode) & SFlag::S_IFMT;
+        kind == SFlag::S_IFCHR || kind == SFlag::S_IFBLK
+    }
+
     /// Whether it is in DAX mode and has no pages in the page cache.
     pub fn is_dax(&self) -> bool {
         is_dax(self.name.as_fd())
-    }
-
-    /// The number of the mount that it was opened on.
-    pub(super) fn mount(&self) -> Option<Vec<u8>> {
-        mount_of(&self.name)
     }
 
     /// Opens it for reading, without blocking and, if this user owns it, without changing its access time. Only regular

@@ -36,6 +36,8 @@ pub enum MappingNeed {
     EveryField,
     /// Whether the file still has its name.
     Deleted,
+    /// Whether a file below `/dev` is a device.
+    Device,
     /// The file in the page cache.
     PageCache,
     /// The page tables.
@@ -56,6 +58,8 @@ struct ReadProcess {
     read: ProcessMappings,
     known: fields::KnownIds,
     deleted: std::collections::HashMap<u64, Deleted>,
+    /// By the first address: whether the file is a device, if its name is below `/dev` and that is known.
+    devices: std::collections::HashMap<u64, bool>,
     cache: Option<Vec<Figure<MappingCache>>>,
     pages: Option<pages::ProcessPages>,
     owner: Option<Owner>,

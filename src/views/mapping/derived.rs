@@ -12,9 +12,9 @@ type C = Column<MappingRows>;
 
 /// The derived columns.
 pub(super) const COLUMNS: &[Column<MappingRows>] = &[
-    col!(new "kind", "Kind", Text, |row| row.cell(|mapping| Cell::Word(MappingKind::of(&mapping, flags(row)).word())),
+    col!(new "kind", "Kind", Text, |row| row.cell(|mapping| Cell::Word(kind(row, &mapping).word())),
         "what it is: heap, stack, code, data, file, anonymous, memfd, ... (from its name, permissions and VmFlags)",
-        needing(&[MappingNeed::Field("VmFlags")])),
+        needing(KIND)),
     col!(sum "deleted", "Deleted", Flag, |row| row.cell(|mapping| deleted(row, &mapping)),
         "whether the name of its file was removed, or never existed (memfd, SysV), looked up if the text leaves it open",
         needing(&[MappingNeed::Deleted])),
@@ -47,6 +47,14 @@ pub(super) const COLUMNS: &[Column<MappingRows>] = &[
 ];
 
 fn sum<'r>(row: &'r MappingRow, one: &str, other: &str) -> Cell<'r> {
+/// Address space without access is reserved only if it has no memory.
+const KIND: &[MappingNeed] =
+    &[MappingNeed::Field("VmFlags"), MappingNeed::Field("Rss"), MappingNeed::Field("Swap"), MappingNeed::Device];
+
+fn kind(row: &MappingRow, mapping: &Mapping<'_>) -> MappingKind {
+    MappingKind::with_device(mapping, flags(row), row.process.devices.get(&mapping.start()).copied())
+}
+
     Cell::bytes(figure(row, one).and_then(|one| Ok(one + figure(row, other)?)))
 }
 

@@ -159,6 +159,7 @@ impl MappingSource {
         let process = Arc::new(ReadProcess {
             known: fields::KnownIds::of(&self.fields),
             deleted: if needs(MappingNeed::Deleted) { deleted(&process, &read) } else { HashMap::new() },
+            devices: if needs(MappingNeed::Device) { process.read_devices(&read.mappings) } else { HashMap::new() },
             owner: needs(MappingNeed::Owner).then(|| Owner::read(&process)),
             pages: pages.map(ProcessPages::new),
             cache,
