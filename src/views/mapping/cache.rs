@@ -20,7 +20,7 @@ pub const COLUMNS: &[Column<MappingRows>] = &[
     col!(sum "cache_cached", "Cached", Bytes, |row| Cell::bytes(joined(row).and_then(|cache| cache.cached)),
         "how much of that is in the page cache, from --cache (cachestat or mincore)", needing(CACHE), on_request()),
     col!(sum "cache_mapped", "Mapped", Bytes, |row| Cell::bytes(mapped(row)),
-        "how much of the page cache this process has mapped in here: Rss without its own copies (Rss - Anonymous)",
+        "how much of that the process has mapped in here: Rss without its own copies (Rss - Anonymous), up to the end of the file",
         needing(BOTH), on_request()),
     col!(sum "cache_unmapped", "Rest", Bytes, |row| Cell::bytes(unmapped(row)),
         "how much is cached and not mapped in here: others have it, or nobody (cache_cached - cache_mapped)",
@@ -42,8 +42,9 @@ fn joined(row: &MappingRow) -> Figure<&MappingCache> {
 }
 
 fn mapped(row: &MappingRow) -> Figure<Bytes> {
-    joined(row)?;
-    Ok(figure(row, "Rss")?.saturating_sub(figure(row, "Anonymous")?))
+    let behind = joined(row)?.behind?;
+    let of_file = figure(row, "Rss")?.saturating_sub(figure(row, "Anonymous")?);
+    Ok(of_file.saturating_sub(behind))
 }
 
 fn unmapped(row: &MappingRow) -> Figure<Bytes> {
