@@ -19,7 +19,8 @@ pub(super) const COLUMNS: &[Column<MappingRows>] = &[
         "whether the name of its file was removed, or never existed (memfd, SysV), looked up if the text leaves it open",
         needing(&[MappingNeed::Deleted])),
     col!(sum "uss", "Uss", Bytes, |row| sum(row, "Private_Clean", "Private_Dirty"),
-        "resident and mapped only here: Private_Clean and Private_Dirty; hugetlb pages are in Private_Hugetlb, as they are not in Rss",
+        "resident, and no other mapping has it (one of the same process counts too): Private_Clean and Private_Dirty; \
+         hugetlb pages are in Private_Hugetlb, as they are not in Rss",
         needing(&[MappingNeed::Field("Private_Clean"), MappingNeed::Field("Private_Dirty")])),
     col!(sum "dirty", "Dirty", Bytes, |row| sum(row, "Shared_Dirty", "Private_Dirty"),
         "resident and modified, as pmap counts it: Shared_Dirty and Private_Dirty",
@@ -46,7 +47,6 @@ pub(super) const COLUMNS: &[Column<MappingRows>] = &[
         "its size if it is shared, as pmap -d adds it up, else 0", on_request()),
 ];
 
-fn sum<'r>(row: &'r MappingRow, one: &str, other: &str) -> Cell<'r> {
 /// Address space without access is reserved only if it has no memory.
 const KIND: &[MappingNeed] =
     &[MappingNeed::Field("VmFlags"), MappingNeed::Field("Rss"), MappingNeed::Field("Swap"), MappingNeed::Device];
@@ -55,6 +55,7 @@ fn kind(row: &MappingRow, mapping: &Mapping<'_>) -> MappingKind {
     MappingKind::with_device(mapping, flags(row), row.process.devices.get(&mapping.start()).copied())
 }
 
+fn sum<'r>(row: &'r MappingRow, one: &str, other: &str) -> Cell<'r> {
     Cell::bytes(figure(row, one).and_then(|one| Ok(one + figure(row, other)?)))
 }
 
