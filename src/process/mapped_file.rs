@@ -29,6 +29,7 @@ use crate::process::handle::Process;
 use crate::process::head::{Device, Head};
 use crate::process::kind::may_be_device;
 use crate::process::mapping::{Mapping, Mappings};
+use crate::process::mounts::mounts;
 use crate::units::{Absent, Figure, Reason};
 
 /// How the file behind a mapping was found.
@@ -185,8 +186,7 @@ pub(super) fn prove_path(directory: &Directory, file: &MappedFile, place: &Place
 /// The device of the file system that a file was opened on, as `mountinfo` of the process prints it.
 fn device_of_mount(directory: &Directory, file: &OwnedFd) -> Option<Device> {
     let mount = mount_of(file)?;
-    let mounts = directory.read_file("mountinfo", u64::MAX).ok()?;
-    mounts.split(|byte| *byte == b'\n').find_map(|line| parse_mount_device(line, &mount))
+    mounts(directory).into_iter().find(|other| other.number == mount).map(|mount| mount.device)
 }
 
 /// The number of the mount that a file was opened on.
@@ -198,51 +198,8 @@ pub(super) fn mount_of(file: &OwnedFd) -> Option<Vec<u8>> {
 
 /// Whether a file was opened on a mount of that device, and the process sees no other mount of it.
 pub(super) fn is_only_mount_of(directory: &Directory, file: &OwnedFd, device: Device) -> bool {
-    let mounts = mounted_devices(directory).into_iter().filter(|mount| mount.device == device);
+    let mounts = mounts(directory).into_iter().filter(|mount| mount.device == device);
     mounts.count() == 1 && device_of_mount(directory, file) == Some(device)
-}
-
-/// The device in a line of `mountinfo` (`36 35 98:0 / /mnt rw - ext4 /dev/sda rw`) if it is of that mount.
-fn parse_mount_device(line: &[u8], mount: &[u8]) -> Option<Device> {
-    let mut fields = line.split(|byte| *byte == b' ');
-    if fields.next()? != mount {
-        return None;
-    }
-    let (major, minor) = std::str::from_utf8(fields.nth(1)?).ok()?.split_once(':')?;
-    Some(Device { major: major.parse().ok()?, minor: minor.parse().ok()? })
-}
-
-/// A mount, as a line of `mountinfo` has it.
-pub(super) struct Mount {
-    /// The device, as `maps` prints it too.
-    pub(super) device: Device,
-    /// The file system: `ext4`.
-    pub(super) kind: Vec<u8>,
-    source: Vec<u8>,
-    options: Vec<u8>,
-}
-
-impl Mount {
-    /// Whether its files may be in DAX mode: by an option of the mount, or because it is on persistent memory.
-    pub(super) fn may_be_dax(&self) -> bool {
-        let asks = |option: &[u8]| option.starts_with(b"dax") && option != b"dax=never";
-        self.source.starts_with(b"/dev/pmem") || self.options.split(|byte| *byte == b',').any(asks)
-    }
-}
-
-/// The mounts that the process sees; none if its `mountinfo` cannot be read.
-pub(super) fn mounted_devices(directory: &Directory) -> Vec<Mount> {
-    let text = directory.read_file("mountinfo", u64::MAX).unwrap_or_default();
-    text.split(|byte| *byte == b'\n').filter_map(parse_mount).collect()
-}
-
-/// Parses `36 35 98:0 / /mnt rw master:1 - ext4 /dev/sda rw`.
-fn parse_mount(line: &[u8]) -> Option<Mount> {
-    let mut fields = line.split(|byte| *byte == b' ');
-    let number = fields.next()?;
-    let mut rest = fields.skip_while(|field| *field != b"-").skip(1).map(<[u8]>::to_vec);
-    let device = parse_mount_device(line, number)?;
-    Some(Mount { device, kind: rest.next()?, source: rest.next()?, options: rest.next()? })
 }
 
 fn absent(errno: Errno) -> Absent {
@@ -362,14 +319,6 @@ mod tests {
         assert_eq!(open_by_path(&process.directory, &other).unwrap_err(), OTHER_FILE);
         // The device of the mount is what `maps` prints.
         assert_eq!(device_of_mount(&process.directory, &found.name), Some(place.device));
-    }
-
-    #[test]
-    fn a_mount_is_found_by_its_number() {
-        let line = b"36 35 0:27 /subvolume /mnt rw,noatime master:1 - btrfs /dev/root rw";
-        assert_eq!(parse_mount_device(line, b"36"), Some(Device { major: 0, minor: 27 }));
-        assert_eq!(parse_mount_device(line, b"3"), None);
-        assert_eq!(parse_mount_device(b"36 35", b"36"), None);
     }
 
     #[test]

@@ -17,8 +17,8 @@ use crate::process::flags::has_flag;
 use crate::process::handle::Process;
 use crate::process::head::Device;
 use crate::process::kind::has_file;
-use crate::process::mapped_file::mounted_devices;
 use crate::process::mapping::{Mapping, Mappings};
+use crate::process::mounts::mounts;
 use crate::units::{Bytes, Figure};
 
 /// The counters that are needed, and the flags.
@@ -69,7 +69,7 @@ impl Ordinary {
     /// Reads them from `mountinfo`. Without it, as in a capture, there are none.
     pub(super) fn read(process: &Process) -> Ordinary {
         let mut devices = HashMap::new();
-        for mount in mounted_devices(&process.directory) {
+        for mount in mounts(&process.directory) {
             let keeps = ORDINARY.contains(&&mount.kind[..]) && !mount.may_be_dax();
             let known = devices.entry(mount.device).or_insert(keeps);
             *known = *known && keeps;
