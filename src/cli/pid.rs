@@ -55,7 +55,7 @@ struct FoundArgs {
     /// Processes of this user: a name or a number
     #[arg(long, value_name = "USER")]
     user: Vec<String>,
-    /// Processes in this control group or below: a path, or the name of a group
+    /// Processes in this control group or below: a path, the name of a group, or the id of a container; * and ? match any
     #[arg(long, value_name = "GROUP")]
     cgroup: Vec<OsString>,
 }
