@@ -220,6 +220,8 @@ impl PidArgs {
     }
 
     fn query(&self, configured: &Configured, processes: &ProcessChoice) -> Result<Query, Stop> {
+            smaps: self.smaps.clone(),
+            once: query.merge && !matches!(query.by.as_deref(), Some("pid" | "command")),
         let (answer, pmap) = (&self.answer, &self.pmap);
         let by = self.by();
         let view = match () {

@@ -25,6 +25,7 @@
 //! * [`Criteria`]: processes by name, command line, user and control group.
 
 pub mod account;
+mod address_space;
 mod cgroup;
 mod criteria;
 mod deleted;
@@ -43,8 +44,8 @@ mod kind;
 mod mapped_file;
 pub mod mapping;
 mod maps;
-mod page_tables;
 mod mounts;
+mod page_tables;
 mod pool;
 mod read;
 mod reclaim;
@@ -57,6 +58,7 @@ mod status;
 mod table_parts;
 
 pub use account::{Account, Amount};
+pub use address_space::AddressSpaces;
 pub use criteria::{Criteria, read_matching};
 pub use deleted::Deleted;
 pub use fields::{FieldId, FieldUnit, Fields, Wanted};

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::processes::{Owner, ProcessChoice, section_of};
 use super::shared::{self, OfProcess};
 use crate::process::account::{Account, Amount};
-use crate::process::{ProcRoot, Process};
+use crate::process::{AddressSpaces, ProcRoot, Process};
 use crate::table::{Cell, Column, Named, OwnedCell, RowKind, Rows, Section, Source, Stop, col};
 use crate::units::{Absent, Figure, Reason, percent};
 
@@ -19,6 +19,8 @@ pub struct Parts;
 pub struct PartRow {
     /// The process; none if several were added up.
     pid: Option<u32>,
+    /// When the process started, which tells it from an earlier one with the same pid.
+    start_time: Option<u64>,
     /// What part it is.
     part: &'static Part,
     /// How much it is.
@@ -37,7 +39,8 @@ impl RowKind for Parts {
     const HAS_PROCESSES: bool = true;
 
     fn identity(row: &PartRow) -> Vec<u8> {
-        [&row.pid.unwrap_or_default().to_ne_bytes()[..], row.part.id.as_bytes()].concat()
+        let start_time = row.start_time.unwrap_or_default().to_ne_bytes();
+        [&row.pid.unwrap_or_default().to_ne_bytes()[..], &start_time, row.part.id.as_bytes()].concat()
     }
 
     fn process(row: &PartRow) -> Option<u32> {
@@ -151,6 +154,7 @@ impl Source for PartSource {
 
     fn read(&mut self, _: &[()], rows: &mut dyn Rows<Parts>) -> Result<(), Stop> {
         let mut sums = Sums::default();
+        let mut seen = AddressSpaces::new();
         for asked in self.processes.find(&self.root, rows)? {
             rows.check()?;
             let Some(process) = asked.open(&self.root, rows) else { continue };
@@ -163,7 +167,7 @@ impl Source for PartSource {
             if self.added == Added::Process {
                 rows.section(section_of(&account.identity))?;
                 rows.rows(self.parts(&account, Some(asked.pid)))?;
-            } else {
+            } else if seen.is_new(&process) {
                 sums.add(self.key(&process), &account);
             }
         }
@@ -191,7 +195,8 @@ impl PartSource {
     fn parts(&self, account: &Account, pid: Option<u32>) -> Vec<PartRow> {
         let row = |part: &'static Part| {
             let (amount, whole) = ((part.take)(account), part.of_resident.then_some(account.resident));
-            PartRow { pid, part, amount, whole, bar: bar(share(amount, whole), self.bar) }
+            let start_time = pid.and(account.identity.start_time);
+            PartRow { pid, start_time, part, amount, whole, bar: bar(share(amount, whole), self.bar) }
         };
         PARTS.iter().map(row).collect()
     }

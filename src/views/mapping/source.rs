@@ -9,7 +9,7 @@ use super::{MappingNeed, MappingRow, MappingRows, ReadProcess, columns, fields, 
 use crate::error::{Error, ErrorKind};
 use crate::join::measure_mappings;
 use crate::pagecache::Engine;
-use crate::process::{Deleted, Fields, ProcRoot, Process, ProcessMappings, Wanted};
+use crate::process::{AddressSpaces, Deleted, Fields, ParseError, ProcRoot, Process, ProcessMappings, Wanted};
 use crate::table::{Column, Named, Rows, Source, Stop, find};
 use crate::views::processes::{Asked, Owner, ProcessChoice, section_of};
 
@@ -64,6 +64,10 @@ pub struct MappingSource {
     /// One dictionary for all looks, so that a column means the same field in each.
     pub fields: Fields,
 }
+    /// A smaps text in place of processes: a file, or `-` for standard input.
+    pub smaps: Option<PathBuf>,
+    /// Whether an address space that several of them share is read once, because their mappings are added up.
+    pub once: bool,
 
 impl Source for MappingSource {
     type Kind = MappingRows;
@@ -91,7 +95,11 @@ impl Source for MappingSource {
         };
         for asked in self.processes.find(&self.root, rows)? {
             rows.check()?;
-            self.read_process(&reading, &asked, rows)?;
+            self.read_process(&reading, &asked, &mut seen, rows)?;
+        if let Some(path) = self.smaps.clone() {
+            return self.read_text(&reading, &path, rows);
+        }
+        let mut seen = AddressSpaces::new();
         }
         Ok(())
     }
@@ -137,6 +145,7 @@ impl MappingSource {
         rows: &mut dyn Rows<MappingRows>,
     ) -> Result<(), Stop> {
         let Some(process) = asked.open(&self.root, rows) else { return Ok(()) };
+        seen: &mut AddressSpaces,
         let read = match process.read_mappings(&mut self.fields, &reading.wanted) {
             Ok(read) => read,
             Err(error) => {
@@ -148,6 +157,9 @@ impl MappingSource {
         };
         if read.mappings.changed() > 0 {
             rows.failure(moved(&read));
+        }
+        if self.once && !seen.is_new(&process) {
+            return Ok(());
         }
         let needs = |need| reading.needs.contains(&need);
         let cache = reading.engine.as_ref().map(|engine| measure_mappings(&process, engine, &read.mappings));
