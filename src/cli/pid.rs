@@ -22,7 +22,7 @@ use crate::views::processes::ProcessChoice;
 #[derive(Debug, Args)]
 pub(crate) struct PidArgs {
     /// Processes: pids, or self
-    #[arg(value_name = "PID", required_unless_present = "found")]
+    #[arg(value_name = "PID", required_unless_present_any = ["found", "smaps"])]
     pids: Vec<OsString>,
     /// Processes by what they are.
     #[command(flatten)]
@@ -36,6 +36,9 @@ pub(crate) struct PidArgs {
     /// Read DIR instead of /proc: a directory that looks like one
     #[arg(long, value_name = "DIR", default_value = "/proc")]
     proc_root: PathBuf,
+    /// Read FILE, the text of a smaps file, in place of a process; - is standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["pids", "found", "proc_root"])]
+    smaps: Option<PathBuf>,
     /// How the answer is shown.
     #[command(flatten)]
     answer: AnswerArgs,
@@ -170,6 +173,9 @@ impl PidArgs {
             "-p",
             "nothing is shortened here: it goes with the tables of -x, -d, -X and --cache",
         )?;
+        let alone = "the text of a smaps file is all that there is: no process, file or page table";
+        let joins = views.cache || views.map || views.summary || answer.every.is_some();
+        refuse_if(self.smaps.is_some() && joins, "--cache, --map, --summary, -w", alone)?;
         refuse_if(views.map && answer.by.is_some(), "--map", "strips cannot be added up in groups")?;
         if !views.summary {
             return Ok(());
@@ -214,14 +220,14 @@ impl PidArgs {
             processes,
             range: self.pmap.range.unwrap_or(AddressRange::ALL),
             cells: strip_cells(),
+            smaps: self.smaps.clone(),
+            once: query.merge && !matches!(query.by.as_deref(), Some("pid" | "command")),
             fields: Fields::new(),
         };
         self.answer.answer(&query, &mut source, presentation, report)
     }
 
     fn query(&self, configured: &Configured, processes: &ProcessChoice) -> Result<Query, Stop> {
-            smaps: self.smaps.clone(),
-            once: query.merge && !matches!(query.by.as_deref(), Some("pid" | "command")),
         let (answer, pmap) = (&self.answer, &self.pmap);
         let by = self.by();
         let view = match () {

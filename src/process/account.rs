@@ -109,6 +109,7 @@ impl Process {
     fn read_clean(&self, account: &mut Account) -> Result<()> {
         let wanted = Wanted::Only(reclaim::WANTED.map(str::to_owned).to_vec());
         let read = self.read_smaps(&mut Fields::new(), &wanted)?;
+        read.require_whole()?;
         let found = reclaim::sum(&read.mappings, &reclaim::Ordinary::read(self));
         let amount = |bytes| Amount { bytes, source: Interface::Smaps.name() };
         account.clean = amount(found.map(|found| found.proven));

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::process::fields::{FieldId, FieldUnit, Fields, Wanted};
 use crate::process::head::{Device, Head};
 use crate::process::pool::Pool;
+use crate::process::smaps::ParseError;
 use crate::units::{Absent, Bytes, Figure, Reason};
 
 /// All mappings of one process, in the order of their addresses, without overlaps. Each mapping is a snapshot; the list
@@ -22,6 +23,8 @@ pub struct Mappings {
     /// Values that are text.
     texts: Pool,
     changed: usize,
+    /// Where the text broke off.
+    torn: Option<Box<ParseError>>,
     /// The names of the keys, and which of them were wanted; set once all mappings are there.
     keys: Arc<Keys>,
 }
@@ -107,9 +110,34 @@ impl Mappings {
         self.changed
     }
 
+    /// Where the text that they came from broke off, and why: mappings may be missing behind the last one. None for a
+    /// whole text, and for a live process, which is read again instead.
+    pub fn torn(&self) -> Option<&ParseError> {
+        self.torn.as_deref()
+    }
+
+    pub(super) fn set_torn(&mut self, error: ParseError) {
+        self.torn = Some(Box::new(error));
+    }
+
+    /// Drops the last mapping.
+    pub(super) fn drop_last(&mut self) {
+        self.heads.pop();
+        let kept = self.heads.len();
+        self.columns.iter_mut().for_each(|column| column.slots.truncate(kept));
+    }
+
     pub(super) fn new() -> Mappings {
         let keys = Arc::new(Keys { fields: Fields::new(), wanted: Wanted::Everything });
-        Mappings { heads: Vec::new(), columns: Vec::new(), names: Pool::new(), texts: Pool::new(), changed: 0, keys }
+        Mappings {
+            heads: Vec::new(),
+            columns: Vec::new(),
+            names: Pool::new(),
+            texts: Pool::new(),
+            changed: 0,
+            torn: None,
+            keys,
+        }
     }
 
     /// Remembers the names of the keys, for [`Mapping::figure`].

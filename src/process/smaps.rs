@@ -47,6 +47,8 @@ pub struct SmapsParser<'f> {
     pending: Vec<u8>,
     line: u64,
     failed: Option<ParseError>,
+    /// Whether the line that failed is a head.
+    broke_at_head: bool,
 }
 
 /// How lines with one key are used.
@@ -85,6 +87,7 @@ impl<'f> SmapsParser<'f> {
             pending: Vec::new(),
             line: 0,
             failed: None,
+            broke_at_head: false,
         }
     }
 
@@ -109,18 +112,45 @@ impl<'f> SmapsParser<'f> {
     /// The error of an earlier [`SmapsParser::feed`]; a text that ends within a line or, compared with the mappings
     /// above, within a mapping.
     pub fn finish(mut self) -> Result<Mappings, ParseError> {
-        if let Some(error) = self.failed {
-            return Err(error);
+        self.end()?;
+        self.mappings.set_keys(self.fields, self.wanted);
+        Ok(self.mappings)
+    }
+
+    /// Ends the text, but keeps the mappings that came whole before an error: [`Mappings::torn`] then tells where the
+    /// text broke off. For a text that cannot be read again, such as a captured one.
+    ///
+    /// # Errors
+    /// As for [`SmapsParser::finish`], if no mapping came whole.
+    pub fn finish_torn(mut self) -> Result<Mappings, ParseError> {
+        if let Err(error) = self.end() {
+            // The mapping above a broken head is whole.
+            if !self.broke_at_head {
+                self.mappings.drop_last();
+            }
+            if self.mappings.is_empty() {
+                return Err(error);
+            }
+            self.mappings.set_torn(error);
+        }
+        self.mappings.set_keys(self.fields, self.wanted);
+        Ok(self.mappings)
+    }
+
+    fn end(&mut self) -> Result<(), ParseError> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
         }
         if !self.pending.is_empty() {
             self.line += 1;
+            // Only a key can follow within a mapping.
+            self.broke_at_head = is_head(&self.pending) && self.ends_whole();
             return Err(self.error("the text is truncated: it ends within a line"));
         }
         if !self.mappings.is_empty() && !self.ends_whole() {
             return Err(self.error("the text is truncated: it ends within a mapping"));
         }
-        self.mappings.set_keys(self.fields, self.wanted);
-        Ok(self.mappings)
+        Ok(())
     }
 
     fn feed_lines(&mut self, chunk: &[u8]) -> Result<(), ParseError> {
@@ -170,11 +200,13 @@ impl<'f> SmapsParser<'f> {
     }
 
     fn take_head(&mut self, line: &[u8]) -> Result<(), ParseError> {
-        let head = parse_head(line).map_err(|why| self.error(why))?;
         if !self.mappings.is_empty() {
             self.end_mapping()?;
         }
+        self.broke_at_head = true;
+        let head = parse_head(line).map_err(|why| self.error(why))?;
         self.mappings.admit(&head).map_err(|why| self.error(why))?;
+        self.broke_at_head = false;
         self.previous = None;
         Ok(())
     }

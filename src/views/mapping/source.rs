@@ -1,12 +1,15 @@
 //! Reads the processes that are meant, and what is joined with their mappings.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
 use super::pages::ProcessPages;
 use super::{MappingNeed, MappingRow, MappingRows, ReadProcess, columns, fields, known_columns, presets};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Subject};
 use crate::join::measure_mappings;
 use crate::pagecache::Engine;
 use crate::process::{AddressSpaces, Deleted, Fields, ParseError, ProcRoot, Process, ProcessMappings, Wanted};
@@ -61,13 +64,13 @@ pub struct MappingSource {
     pub range: AddressRange,
     /// Into how many parts a strip cuts a mapping at most.
     pub cells: usize,
-    /// One dictionary for all looks, so that a column means the same field in each.
-    pub fields: Fields,
-}
     /// A smaps text in place of processes: a file, or `-` for standard input.
     pub smaps: Option<PathBuf>,
     /// Whether an address space that several of them share is read once, because their mappings are added up.
     pub once: bool,
+    /// One dictionary for all looks, so that a column means the same field in each.
+    pub fields: Fields,
+}
 
 impl Source for MappingSource {
     type Kind = MappingRows;
@@ -93,13 +96,13 @@ impl Source for MappingSource {
             engine: needs.contains(&MappingNeed::PageCache).then(Engine::detect),
             needs,
         };
-        for asked in self.processes.find(&self.root, rows)? {
-            rows.check()?;
-            self.read_process(&reading, &asked, &mut seen, rows)?;
         if let Some(path) = self.smaps.clone() {
             return self.read_text(&reading, &path, rows);
         }
         let mut seen = AddressSpaces::new();
+        for asked in self.processes.find(&self.root, rows)? {
+            rows.check()?;
+            self.read_process(&reading, &asked, &mut seen, rows)?;
         }
         Ok(())
     }
@@ -142,10 +145,10 @@ impl MappingSource {
         &mut self,
         reading: &Reading<'_>,
         asked: &Asked,
+        seen: &mut AddressSpaces,
         rows: &mut dyn Rows<MappingRows>,
     ) -> Result<(), Stop> {
         let Some(process) = asked.open(&self.root, rows) else { return Ok(()) };
-        seen: &mut AddressSpaces,
         let read = match process.read_mappings(&mut self.fields, &reading.wanted) {
             Ok(read) => read,
             Err(error) => {
@@ -155,11 +158,14 @@ impl MappingSource {
                 };
             }
         };
+        if self.once && !seen.is_new(&process) {
+            return Ok(());
+        }
         if read.mappings.changed() > 0 {
             rows.failure(moved(&read));
         }
-        if self.once && !seen.is_new(&process) {
-            return Ok(());
+        if let Some(torn) = read.mappings.torn() {
+            rows.failure(broken_off(Error::pid(asked.pid, ErrorKind::Malformed, torn_words(torn))));
         }
         let needs = |need| reading.needs.contains(&need);
         let cache = reading.engine.as_ref().map(|engine| measure_mappings(&process, engine, &read.mappings));
@@ -177,11 +183,40 @@ impl MappingSource {
             cache,
             read,
         });
+        self.give(process, rows)
+    }
+
+    fn give(&self, process: Arc<ReadProcess>, rows: &mut dyn Rows<MappingRows>) -> Result<(), Stop> {
         rows.section(section_of(&process.read.identity))?;
         let range = self.range;
         let mappings = (0..).zip(process.read.mappings.iter());
         let met = mappings.filter(|(_, mapping)| range.meets(mapping.start(), mapping.end()));
         rows.rows(met.map(|(place, _)| MappingRow { process: process.clone(), place }).collect())
+    }
+
+    /// Reads a smaps text that is of no process that is known.
+    fn read_text(&mut self, reading: &Reading<'_>, path: &Path, rows: &mut dyn Rows<MappingRows>) -> Result<(), Stop> {
+        let (name, text): (_, Box<dyn Read>) = match path.as_os_str().as_encoded_bytes() {
+            b"-" => (Path::new("standard input"), Box::new(std::io::stdin())),
+            _ => {
+                let file = File::open(path).map_err(|error| Error::io(Subject::Path(path.to_owned()), &error))?;
+                (path, Box::new(file))
+            }
+        };
+        let read = ProcessMappings::read_bare(name, text, &mut self.fields, &reading.wanted)?;
+        if let Some(torn) = read.mappings.torn() {
+            rows.failure(broken_off(Error::path(name, ErrorKind::Malformed, torn_words(torn))));
+        }
+        let process = ReadProcess {
+            known: fields::KnownIds::of(&self.fields),
+            deleted: HashMap::new(),
+            devices: HashMap::new(),
+            owner: None,
+            pages: None,
+            cache: None,
+            read,
+        };
+        self.give(Arc::new(process), rows)
     }
 }
 
@@ -202,6 +237,14 @@ fn deleted(process: &Process, read: &ProcessMappings) -> HashMap<u64, Deleted> {
 fn moved(read: &ProcessMappings) -> Error {
     let why = format!("{} mappings changed while they were read; their rows may lack parts", read.mappings.changed());
     Error::pid(read.identity.pid, ErrorKind::Changed, why).with_advice("stop it (kill -STOP) for an exact account")
+}
+
+fn torn_words(torn: &ParseError) -> String {
+    format!("invalid smaps: {torn}")
+}
+
+fn broken_off(error: Error) -> Error {
+    error.with_advice("only the mappings above it are shown")
 }
 
 #[cfg(test)]
