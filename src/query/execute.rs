@@ -69,6 +69,7 @@ fn run<S: Source>(
             break Err(stop);
         }
         match stage.end(Some(SystemTime::now())) {
+            Ok(_) if source.is_over() => break Ok(()),
             Ok(true) => {}
             // There is nothing left to look at.
             Ok(false) if source.is_sectioned() => break Ok(()),

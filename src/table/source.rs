@@ -31,6 +31,11 @@ pub trait Source {
         false
     }
 
+    /// Whether nothing is left that could be looked at again.
+    fn is_over(&self) -> bool {
+        false
+    }
+
     /// Whether each row takes its time, and is to be written as it comes.
     fn is_live(&self) -> bool {
         false
