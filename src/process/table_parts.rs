@@ -84,11 +84,10 @@ impl Process {
         self.require_live("a capture has no page tables")?;
         let file = self.open_memory_file("pagemap")?;
         let mut pages = 0u64;
-        let count = |run: pagemap::StateRun| match run.state {
-            pagemap::PageState { present: true, file_or_shared: true, .. } => {
+        let count = |run: pagemap::StateRun| {
+            if run.state.present && run.state.file_or_shared {
                 pages = pages.saturating_add(run.pages.end.saturating_sub(run.pages.start));
             }
-            _ => {}
         };
         pagemap::read_states(&file, range, page, count).map_err(|error| read_error(self.pid(), &error))?;
         Ok(Bytes(pages.saturating_mul(page.bytes())))
