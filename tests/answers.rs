@@ -12,9 +12,10 @@ mod common;
 
 use std::fs;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 
-use common::{ForEveryone, Subject, capture, command, disk, mapping, memory, page, rmap, run};
+use common::{ForEveryone, Running, Subject, capture, command, disk, mapping, memory, page, rmap, run};
 use serde_json::Value;
 
 fn stopped<S: AsRef<std::ffi::OsStr>>(acts: impl IntoIterator<Item = S>) -> Subject {
@@ -247,6 +248,223 @@ fn a_name_below_the_head_is_the_mappings() {
     let expected: [Value; 3] = ["[anon:libc_malloc]".into(), Value::Null, "[anon:libc_malloc]".into()];
     assert_eq!(rows.iter().map(name).collect::<Vec<_>>(), expected, "{out}");
     assert!(rows[0].get("name").is_none() && rows[0]["kind"] == "anonymous", "{out}");
+}
+
+/// The other id that shares the memory of the subject.
+fn sharer(subject: &Subject) -> String {
+    let children = format!("/proc/{0}/task/{0}/children", subject.pid());
+    fs::read_to_string(children).unwrap().trim().to_owned()
+}
+
+#[test]
+fn memory_that_two_ids_share_counts_once_in_a_sum() {
+    let shared = stopped(["anonymous:64:40", "share"]);
+    // Of a process with threads each one has an id that can be named.
+    let threads = format!("/proc/{}/task", std::process::id());
+    let own = std::process::id().to_string();
+    let thread = fs::read_dir(threads).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let thread = thread.filter(|thread| *thread != own).max().unwrap();
+    for (one, other) in [(shared.word(), sharer(&shared)), (own, thread)] {
+        let rows = |pids: &[&str]| {
+            let out = rmap([&["pid", "--merge", "--json", "-o", "size"], pids].concat()).good().json();
+            out["total"]["rows"].as_u64().unwrap() as i64
+        };
+        // The threads of this test come and go.
+        let (once, both) = (rows(&[&one]), rows(&[&one, &other]));
+        assert!((both - once).abs() < once / 2, "{one} {other}: {once} and {both} mappings");
+        let resident = |pids: &[&str]| {
+            let out = rmap([&["pid", "--merge", "--summary", "--json"], pids].concat()).good().json();
+            out[0]["amount"].as_u64().unwrap() as i64
+        };
+        let (once, both) = (resident(&[&one]), resident(&[&one, &other]));
+        assert!((both - once).abs() < once / 2, "{one} {other}: {once} and {both} bytes");
+    }
+    // On their own both are shown.
+    assert_eq!(rmap(["pid", "--json", &shared.word(), &sharer(&shared)]).good().json().as_array().unwrap().len(), 2);
+}
+
+/// `stat` of a captured process.
+fn stat(start_time: u64) -> String {
+    let own = fs::read_to_string("/proc/self/stat").unwrap();
+    let tail: Vec<&str> = own.rsplit(") ").next().unwrap().split_whitespace().collect();
+    let time = start_time.to_string();
+    let fields: Vec<&str> = (3..).zip(&tail).map(|(at, field)| if at == 22 { time.as_str() } else { field }).collect();
+    format!("7 (x) {}\n", fields.join(" "))
+}
+
+#[test]
+fn a_new_process_with_an_old_pid_is_new() {
+    for view in [&["-o", "start,rss"][..], &["--summary"]] {
+        let root = capture(&[(7, b"x\0", &mapping(0x1000, 1, "rw-p", b"", 4))]);
+        fs::write(root.path().join("7/stat"), stat(100)).unwrap();
+        let options = ["pid", "7", "--proc-root", root.path().to_str().unwrap(), "-w", "0.05", "--jsonl"];
+        let mut watching = Running::start(command([&options, view].concat()));
+        assert_eq!(watching.row()["fate"], Value::Null);
+        fs::write(root.path().join("stat"), stat(200)).unwrap();
+        fs::rename(root.path().join("stat"), root.path().join("7/stat")).unwrap();
+        let fates: Vec<Value> = (0..60).map(|_| watching.row()["fate"].clone()).collect();
+        assert!(fates.contains(&"new".into()) && fates.contains(&"gone".into()), "{view:?}: {fates:?}");
+    }
+}
+
+#[test]
+fn a_watch_of_the_files_of_a_process_ends_with_it() {
+    for view in [&["-o", "path,cached"][..], &["--summary"]] {
+        let subject = Subject::start(["memfd:4:4"]);
+        let mut command = Command::new("timeout");
+        command.arg("10").arg(common::program()).args(["pcstat", "-w", "0.05", "--jsonl", "--pid", &subject.word()]);
+        command.args(view);
+        let mut watching = Running::start(command);
+        watching.row();
+        drop(subject);
+        assert_eq!(watching.wait(), Some(1), "{view:?}");
+    }
+}
+
+#[test]
+fn rows_above_a_torn_line_are_shown() {
+    let whole = [mapping(0x1000, 1, "rw-p", b"", 4), mapping(0x3000, 2, "r-xp", b"/a", 8)].concat();
+    let third = mapping(0x9000, 3, "rw-p", b"", 12);
+    let third = std::str::from_utf8(&third).unwrap();
+    for (broken, line) in [
+        (third.replace("Rss: 12 kB", "Rss: 99999999999999999999999 kB"), 17),
+        (third.replace("Pss: 12 kB", "Ps"), 18),
+        (third.replace("rw-p", "rw"), 15),
+        (third[..third.len() - 3].to_owned(), 21),
+        (third[..third.find("Pss").unwrap()].to_owned(), 17),
+        (third[..9].to_owned(), 15),
+    ] {
+        let text = [&whole, broken.as_bytes()].concat();
+        let root = capture(&[(7, b"x\0", &text), (8, b"y\0", &whole)]);
+        let run = rmap(["pid", "7", "8", "--json", "--proc-root", root.path().to_str().unwrap()]);
+        assert_eq!((run.status, run.complaints().len()), (Some(1), 1), "{run:?}");
+        assert!(run.err.contains("pid 7") && run.err.contains(&format!("line {line}:")), "{broken:?}: {}", run.err);
+        let out = run.json();
+        let starts = |at: usize| -> Vec<String> {
+            let rows = out[at]["mappings"].as_array().unwrap();
+            rows.iter().map(|row| row["start"].as_str().unwrap().to_owned()).collect()
+        };
+        assert_eq!((starts(0), starts(1)), (vec!["1000".into(), "3000".into()], starts(0)), "{broken:?}");
+        let summary = rmap(["pid", "7", "--summary", "--json", "--proc-root", root.path().to_str().unwrap()]);
+        assert_eq!((summary.status, summary.json()), (Some(1), Value::Array(Vec::new())), "{broken:?}");
+    }
+}
+
+#[test]
+fn a_bare_smaps_file_is_read() {
+    let folder = memory();
+    let path = folder.path().join("report.txt");
+    let text = [mapping(0x1000, 1, "rw-p", b"", 4), mapping(0x3000, 2, "r-xp", b"/a", 8)].concat();
+    fs::write(&path, &text).unwrap();
+    let path = path.to_str().unwrap();
+    let rows = rmap(["pid", "--smaps", path, "-n", "-o", "start,rss,mapping", "--no-total"]).good().text();
+    assert_eq!(rows.split_whitespace().collect::<Vec<_>>(), ["000000001000", "4", "[anon]", "000000003000", "8", "/a"]);
+    let piped = common::shell("rmap pid --smaps - --json < \"$1\"", &[path.as_ref()]).good().json();
+    assert_eq!((&piped[0]["pid"], &piped[0]["total"]["rss"]), (&0.into(), &(12 << 10).into()));
+    assert_eq!(piped[0]["command"], "standard input");
+    fs::write(path, &text[..text.len() - 3]).unwrap();
+    let torn = rmap(["pid", "--smaps", path, "--json"]);
+    assert_eq!((torn.status, torn.json()[0]["mappings"].as_array().unwrap().len()), (Some(1), 1), "{}", torn.err);
+    for wrong in [&["--smaps", path, "1"][..], &["--smaps", path, "--cache"], &["--smaps", path, "--summary"]] {
+        assert_eq!(rmap([&["pid"], wrong].concat()).status, Some(2), "{wrong:?}");
+    }
+}
+
+#[test]
+fn a_container_and_a_glob_find_their_processes() {
+    let one = mapping(0x1000, 1, "rw-p", b"", 4);
+    let root = capture(&[(7, b"x\0", &one), (8, b"y\0", &one), (9, b"z\0", &one)]);
+    let id = "0123456789abcdef".repeat(4);
+    for (pid, group) in [
+        (7, format!("0::/system.slice/docker-{id}.scope\n")),
+        (8, format!("5:cpu,cpuacct:/a/b\n1:name=systemd:/machine.slice/libpod-{id}.scope\n")),
+        (9, "0::/user.slice/user-1000.slice\n".to_owned()),
+    ] {
+        fs::write(root.path().join(format!("{pid}/cgroup")), group).unwrap();
+        fs::write(root.path().join(format!("{pid}/stat")), stat(100)).unwrap();
+    }
+    for (group, pids) in [
+        (&id[..12], &["7", "8"][..]),
+        (&id, &["7", "8"]),
+        ("user-*.slice", &["9"]),
+        ("/sys/fs/cgroup/cpu,cpuacct/a", &["8"]),
+        ("/sys/fs/cgroup/cpuacct/a/b", &["8"]),
+        ("/sys/fs/cgroup/systemd/machine.slice", &["8"]),
+        ("/sys/fs/cgroup/*/user-1000*", &["9"]),
+    ] {
+        let run = rmap(["pid", "--cgroup", group, "--proc-root", root.path().to_str().unwrap(), "--csv", "-o", "pid"]);
+        let text = run.text();
+        assert_eq!(text.lines().skip(1).collect::<Vec<_>>(), pids, "{group}: {}", run.err);
+    }
+}
+
+#[test]
+fn a_named_hierarchy_is_found_where_it_is_mounted() {
+    let top = Path::new("/sys/fs/cgroup/systemd");
+    if !is_root() || !top.join("cgroup.procs").exists() {
+        return eprintln!("SKIPPED: no named hierarchy of version 1 is mounted");
+    }
+    let subject = Subject::start(["anonymous:1:1"]);
+    let (group, links) = (top.join(format!("rmap-test-{}", subject.pid())), memory());
+    fs::create_dir(&group).unwrap();
+    fs::write(group.join("cgroup.procs"), subject.word()).unwrap();
+    let link = links.path().join("link");
+    std::os::unix::fs::symlink(&group, &link).unwrap();
+    let found =
+        [&group, &link].map(|path| rmap(["pid", "--cgroup", path.to_str().unwrap(), "--csv", "-o", "pid", "-n"]));
+    fs::write(top.join("cgroup.procs"), subject.word()).unwrap();
+    fs::remove_dir(&group).unwrap();
+    for found in found {
+        assert_eq!(found.good().text().lines().next(), Some(subject.word().as_str()));
+    }
+}
+
+/// Runs `rmap` in a mount namespace of its own, after this shell script.
+fn elsewhere(mount: &str, arguments: &str) -> common::Run {
+    let mut command = Command::new("unshare");
+    let script = format!("{mount}; exec {arguments}");
+    command.args(["--mount", "--propagation", "private", "sh", "-c", &script]).arg(common::program());
+    run(command)
+}
+
+#[test]
+fn a_missing_proc_is_called_missing() {
+    if !is_root() {
+        return;
+    }
+    let folder = memory();
+    let file = folder.path().join("x");
+    fs::write(&file, "x").unwrap();
+    let warm = format!("warm {}", file.display());
+    for arguments in ["pid --name sh", "pid --user root", "pid --cgroup /", "pid 1", "pcstat --pid 1", &warm] {
+        let run = elsewhere("umount -R /proc", &format!("\"$0\" {arguments}"));
+        assert!(run.status == Some(1) && run.err.starts_with("rmap: /proc: it is not mounted"), "{arguments}: {run:?}");
+    }
+}
+
+#[test]
+fn a_process_that_is_hidden_is_not_called_missing() {
+    let Some(everyone) = ForEveryone::copy() else { return };
+    if !common::has("setpriv", "util-linux") {
+        return;
+    }
+    let subject = Subject::start(["anonymous:1:1"]);
+    let program = everyone.program();
+    for level in [1, 2, 4] {
+        for view in ["pid", "pid --summary", "pcstat --pid"] {
+            let mount = format!("mount -t proc -o hidepid={level} proc /proc");
+            let user = format!("setpriv --reuid={0} --regid={0} --clear-groups", common::NOBODY);
+            let run = elsewhere(&mount, &format!("{user} {} {view} {}", program.display(), subject.pid()));
+            assert!(run.err.contains("permission denied: /proc hides"), "{level} {view}: {run:?}");
+            assert_eq!((run.status, run.complaints().len()), (Some(1), 1), "{level} {view}: {run:?}");
+            let run = elsewhere(&mount, &format!("{user} {} {view} 4194300", program.display()));
+            assert!(run.err.contains("no such process"), "{level} {view}: {run:?}");
+        }
+        let mount = format!("mount -t proc -o hidepid={level} proc /proc");
+        let user = format!("setpriv --reuid={0} --regid={0} --clear-groups", common::NOBODY);
+        let run = elsewhere(&mount, &format!("{user} {} pid --user root", program.display()));
+        assert!(run.err.contains("hidepid"), "{level}: {run:?}");
+    }
 }
 
 mod mounts {
