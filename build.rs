@@ -1,7 +1,7 @@
-//! Links the part of libgcc that unwinds the stack into the program, where the C compiler that links it has that part.
+//! Links the stack unwinder of libgcc statically, if the C compiler provides a static version.
 //!
-//! Else each start loads the shared libgcc_s, which asks the processor what it can do: a tenth of the time that rmap takes
-//! for a small file, as each such question is a trap in a virtual machine.
+//! Otherwise every start loads the shared libgcc_s, which queries the processor's features. In a virtual machine each
+//! query is a trap, and together they take a tenth of the time that rmap needs for a small file.
 
 use std::env;
 use std::path::Path;
@@ -21,7 +21,7 @@ fn main() {
     }
 }
 
-/// Where the compiler has `libgcc_eh.a`; it answers with the bare name where it has none.
+/// The directory of `libgcc_eh.a`. If the compiler does not have the file, it prints the bare file name.
 fn folder_of_libgcc_eh() -> Option<String> {
     let output = Command::new("cc").arg("-print-file-name=libgcc_eh.a").output().ok()?;
     let path = String::from_utf8(output.stdout).ok()?;

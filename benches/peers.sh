@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Measures rmap beside its peers and prints a table of ratios, in Markdown: benches/peers.sh [--quick] [SECTION...]
+# Compares the speed of rmap with similar tools and prints a Markdown table: benches/peers.sh [--quick] [SECTION...]
 #
-# Every round runs each command of a section once, in turn (A B C, A B C, ...), so that a machine that gets slower or busier meets
-# all of them alike; a ratio is one of medians. Needs hyperfine. Peers that are not installed are named and left out.
-# Files go to ${RMAP_BENCH_DISK:-/var/tmp} and ${RMAP_BENCH_MEMORY:-/dev/shm}, and are removed in the end.
+# Every round runs each command of a section once, in turn (A B C, A B C, ...), so that a machine that becomes slower or
+# busier affects all of them equally. Ratios are ratios of medians. Needs hyperfine. Reports and leaves out tools that
+# are not installed. Files are created in ${RMAP_BENCH_DISK:-/var/tmp} and ${RMAP_BENCH_MEMORY:-/dev/shm} and removed at
+# the end.
 set -euo pipefail
 
 sections=(sparse full scattered tree small process shell)
@@ -18,7 +19,10 @@ for word in "$@"; do
             exit 0
             ;;
         *)
-            [[ " ${sections[*]} " == *" $word "* ]] || { echo "peers.sh: $word: no such section; there are: ${sections[*]}" >&2; exit 2; }
+            [[ " ${sections[*]} " == *" $word "* ]] || {
+                echo "peers.sh: unknown section '$word'; the sections are: ${sections[*]}" >&2
+                exit 2
+            }
             chosen+=("$word")
             ;;
     esac
@@ -26,14 +30,14 @@ done
 [ "${#chosen[@]}" -gt 0 ] || chosen=("${sections[@]}")
 cd "$(dirname "$0")/.."
 
-# --- what is needed -----------------------------------------------------------------------------------------------------------
+# --- requirements -----------------------------------------------------------------------------------------------------
 
 has() { type -P "$1" >/dev/null; }
 note() { notes+=("$*"); echo "peers.sh: $*" >&2; }
 notes=()
 has hyperfine || { echo "peers.sh: hyperfine: not found; apt-get install hyperfine" >&2; exit 1; }
 while read -r program package; do
-    has "$program" || note "$program is not installed, and is left out (apt-get install $package)"
+    has "$program" || note "$program is not installed, so it is left out (apt-get install $package)"
 done <<'LIST'
 vmtouch vmtouch
 fincore util-linux-extra, or util-linux before Debian 13
@@ -51,7 +55,7 @@ programs=$built/examples
 
 disk=$(mktemp -d "${RMAP_BENCH_DISK:-/var/tmp}/rmap-peers.XXXXXX")
 memory=$(mktemp -d "${RMAP_BENCH_MEMORY:-/dev/shm}/rmap-peers.XXXXXX")
-held=()    # descriptors: each is the standard input of a program that goes when it ends
+held=()    # descriptors: each is the standard input of a program, which exits when it is closed
 holders=() # their pids
 
 release() {
@@ -64,7 +68,8 @@ clean_up() { release; rm -rf -- "$disk" "$memory"; }
 trap clean_up EXIT
 trap 'exit 130' INT TERM
 
-# hold COMMAND...: starts a program that lives until `release`; its first line is in $said once it is ready.
+# hold COMMAND...: starts a program that runs until `release`, waits until it is ready, and stores its first line in
+# $said.
 hold() {
     local input=$memory/input output=$memory/output descriptor
     rm -f "$input" "$output"
@@ -81,12 +86,12 @@ hold() {
     said=$(head -n 1 "$output")
 }
 
-# --- measuring ----------------------------------------------------------------------------------------------------------------
+# --- measuring --------------------------------------------------------------------------------------------------------
 
 declare -A commands=() times=() medians=() sinks=()
 order=()
 
-# add NAME WORDS [OUTPUT]: adds a command to the section, written to nowhere, a `pipe` or a file; left out if its program is missing.
+# add NAME WORDS [OUTPUT]: adds a command to the section, unless its program is missing. OUTPUT is null, pipe or a file.
 add() {
     local name=$1 words=$2
     has "${words%% *}" || return 0
@@ -95,16 +100,16 @@ add() {
     order+=("$name")
 }
 
-# measure [RUNS]: all commands of the section, in turn, in $rounds rounds of RUNS (1) after one that does not count.
+# measure [RUNS]: runs the commands of the section in turn: one warm-up round, then $rounds rounds of RUNS (default: 1).
 measure() {
     local runs=${1:-1} round name
     for ((round = 0; round <= rounds; round++)); do
         for name in "${order[@]}"; do
-            [ -n "${commands[$name]:-}" ] || continue # it failed before
+            [ -n "${commands[$name]:-}" ] || continue # it has failed before
             if ! hyperfine -N --style none --runs "$runs" --output "${sinks[$name]}" --export-csv "$memory/csv" \
                 "${commands[$name]}" >/dev/null 2>"$memory/error"; then
                 cat "$memory/error" >&2
-                note "${commands[$name]} failed, and is left out"
+                note "${commands[$name]} failed, so it is left out"
                 unset "commands[$name]"
                 continue
             fi
@@ -114,43 +119,50 @@ measure() {
     done
     for name in "${order[@]}"; do
         [ -n "${times[$name]:-}" ] || continue
-        medians[$name]=$(tr ' ' '\n' <<<"${times[$name]# }" | sort -g | awk '{ t[NR] = $1 } END { print (t[int((NR + 1) / 2)] + t[int((NR + 2) / 2)]) / 2 }')
+        medians[$name]=$(tr ' ' '\n' <<<"${times[$name]# }" | sort -g |
+            awk '{ t[NR] = $1 } END { print (t[int((NR + 1) / 2)] + t[int((NR + 2) / 2)]) / 2 }')
     done
     order=()
 }
 
 lines=()
-# faster SHAPE NAME PEER TIMES: a line of the table; NAME must be at least so many times faster.
+# faster SHAPE NAME PEER TIMES: adds a line to the table; NAME must be at least TIMES times faster than PEER.
 faster() { compare "$1" "$2" "$3" "$4" faster; }
-# within SHAPE NAME PEER SHARE: NAME may take at most that share of the peer's time.
+# within SHAPE NAME PEER SHARE: adds a line to the table; NAME may take at most SHARE of PEER's time.
 within() { compare "$1" "$2" "$3" "$4" within; }
 compare() {
     local mine=${medians[$2]:-} theirs=${medians[$3]:-}
     [ -n "$mine" ] && [ -n "$theirs" ] || return 0
-    lines+=("$(awk -v shape="$1" -v name="$2" -v peer="$3" -v mine="$mine" -v theirs="$theirs" -v target="$4" -v kind="$5" 'BEGIN {
+    lines+=("$(awk -v shape="$1" -v name="$2" -v peer="$3" -v mine="$mine" -v theirs="$theirs" \
+        -v target="$4" -v kind="$5" 'BEGIN {
         ratio = kind == "faster" ? theirs / mine : mine / theirs
         met = kind == "faster" ? ratio >= target : ratio <= target
         printf "| %s | %s | %.2f ms | %s | %.2f ms | %s | %s | %s |\n", shape, name, mine * 1e3, peer, theirs * 1e3,
-            kind == "faster" ? sprintf(ratio < 20 ? "%.1fx faster" : "%.0fx faster", ratio) : sprintf("%.2fx of it", ratio),
+            kind == "faster" ? sprintf(ratio < 20 ? "%.1fx faster" : "%.0fx faster", ratio) : \
+                sprintf("%.2fx of it", ratio),
             kind == "faster" ? "at least " target "x faster" : "at most " target "x", met ? "yes" : "**no**" }')")
 }
 
-# peak SHAPE MIB WORDS...: a line with the peak memory of a command.
+# peak SHAPE MIB WORDS...: adds a line with the peak memory of a command, which must be less than MIB.
 peak() {
-    local shape=$1 most=$2 kib
+    local shape=$1 most=$2 kib met
     shift 2
     [ -x /usr/bin/time ] || return 0
     /usr/bin/time -f %M -o "$memory/peak" "$@" >/dev/null
     kib=$(tail -n 1 "$memory/peak")
-    lines+=("| $shape | peak memory | $((kib / 1024)) MiB | | | | under $most MiB | $( ((kib < most * 1024)) && echo yes || echo '**no**') |")
+    met=$( ((kib < most * 1024)) && echo yes || echo '**no**')
+    lines+=("| $shape | peak memory | $((kib / 1024)) MiB | | | | under $most MiB | $met |")
 }
 
-# knows SUBCOMMAND OPTION: whether this rmap has it; says so if not.
+# knows SUBCOMMAND OPTION: whether this rmap supports the option; prints a note if not.
 knows() {
-    "$rmap" "$1" --help | grep -qE -- "(^|[ ,])$2([ =,]|\$)" || { note "rmap $1 has no $2 yet: what needs it is left out"; return 1; }
+    "$rmap" "$1" --help | grep -qE -- "(^|[ ,])$2([ =,]|\$)" || {
+        note "rmap $1 does not support $2 yet, so everything that needs it is left out"
+        return 1
+    }
 }
 
-# --- the shapes ---------------------------------------------------------------------------------------------------------------
+# --- the shapes -------------------------------------------------------------------------------------------------------
 
 map=--histo
 if "$rmap" pcstat --help | grep -qE -- '(^| )--map( |$)'; then map=--map; fi
@@ -280,10 +292,12 @@ done
 loads+=" before and $(cut -d ' ' -f 1 /proc/loadavg) after"
 file_system() { stat -f -c %T "$1"; }
 cat <<HEAD
-Linux $(uname -r), $(nproc) processors, $(date +%Y-%m-%d); files on $(file_system "$disk" | sed 's,ext2/ext3,ext4,') and $(file_system "$memory"); medians of $rounds rounds;
-load average $loads (all of it but about 1 is somebody else's work, which makes every wall-clock time longer and two threads slower than they are).
+Linux $(uname -r), $(nproc) processors, $(date +%Y-%m-%d);
+files on $(file_system "$disk" | sed 's,ext2/ext3,ext4,') and $(file_system "$memory"); medians of $rounds rounds;
+load average $loads (about 1 of it is the benchmark; other work makes every wall-clock time longer,
+and affects two threads most).
 
-| shape | rmap | time | beside | time | ratio | target | met |
+| shape | rmap | time | compared with | time | ratio | target | met |
 |---|---|---|---|---|---|---|---|
 HEAD
 [ "${#lines[@]}" = 0 ] || printf '%s\n' "${lines[@]}"

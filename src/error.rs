@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
-use crate::units::Absent;
+use crate::units::{Absent, Reason};
 
 /// The result of everything in this library that can fail as a whole.
 ///
@@ -23,7 +23,7 @@ pub enum Subject {
     Path(PathBuf),
     /// A process.
     Pid(u32),
-    /// Anything else, in words (`"standard output"`, `"--size 1X"`).
+    /// Anything else, as text (`"standard output"`, `"--size 1X"`).
     Words(String),
 }
 
@@ -31,7 +31,7 @@ pub enum Subject {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// There is no such file or process, or it went away before it could be read.
+    /// The file or process does not exist, or disappeared before it could be read.
     NotFound,
     /// This user is not allowed to read it.
     Denied,
@@ -39,9 +39,9 @@ pub enum ErrorKind {
     Unsupported,
     /// It changed every time it was read.
     Changed,
-    /// The text that the kernel (or a captured file) gave is not in the expected format.
+    /// The text from the kernel (or a captured file) is not in the expected format.
     Malformed,
-    /// It was not started because it could not succeed (a size that does not fit in memory or on the disk).
+    /// It was not started because it could not succeed, for example because of a size that does not fit on the disk.
     Refused,
     /// Any other system error.
     System,
@@ -73,19 +73,39 @@ impl From<SystemError> for io::Error {
 }
 
 /// One failure: `SUBJECT: why; what to do`.
+///
+/// Its [`source`](std::error::Error::source) is what caused it: the [`SystemError`], or the [`Absent`] figure. Errors
+/// that rmap itself finds, such as a file in the wrong format, have no source.
+///
+/// ```
+/// use std::error::Error;
+///
+/// let error = rmap::pagecache::read_file("/no/such/file").unwrap_err();
+/// assert_eq!(error.to_string(), "/no/such/file: no such file");
+/// assert_eq!(error.kind(), rmap::error::ErrorKind::NotFound);
+/// assert_eq!(error.system().map(|system| system.code()), Some(2));
+/// assert_eq!(error.source().unwrap().to_string(), "No such file or directory (os error 2)");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
     subject: Subject,
     kind: ErrorKind,
     why: Cow<'static, str>,
     advice: Option<Cow<'static, str>>,
-    system: Option<SystemError>,
+    cause: Option<Cause>,
+}
+
+/// What caused an [`Error`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    System(SystemError),
+    Absent(Absent),
 }
 
 impl Error {
-    /// An error about `subject`. `why` is the reason, worded to follow a colon.
+    /// An error about `subject`. `why` is the reason, phrased to follow a colon.
     pub fn new(subject: Subject, kind: ErrorKind, why: impl Into<Cow<'static, str>>) -> Self {
-        Error { subject, kind, why: why.into(), advice: None, system: None }
+        Error { subject, kind, why: why.into(), advice: None, cause: None }
     }
 
     /// An error about a file.
@@ -106,25 +126,39 @@ impl Error {
             Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::ENODEV => ErrorKind::Unsupported,
             _ => ErrorKind::System,
         };
-        Error { system: Some(SystemError(errno as i32)), ..Error::new(subject, kind, plain_words(errno)) }
+        Error { cause: Some(Cause::System(SystemError(errno as i32))), ..Error::new(subject, kind, plain_words(errno)) }
     }
 
     /// The error of an I/O operation on `subject`.
     pub fn io(subject: Subject, error: &io::Error) -> Self {
         match error.raw_os_error() {
-            Some(code) => Error { system: Some(SystemError(code)), ..Error::errno(subject, Errno::from_raw(code)) },
+            Some(code) => {
+                let cause = Some(Cause::System(SystemError(code)));
+                Error { cause, ..Error::errno(subject, Errno::from_raw(code)) }
+            }
             None => Error::new(subject, ErrorKind::System, error.to_string()),
         }
+    }
+
+    /// The error for a `subject` whose figures are absent for this reason.
+    pub fn absent(subject: Subject, absent: Absent) -> Self {
+        let kind = match absent.reason {
+            Reason::Denied => ErrorKind::Denied,
+            Reason::Changed => ErrorKind::Changed,
+            Reason::Vanished => ErrorKind::NotFound,
+            Reason::Unsupported | Reason::NotApplicable => ErrorKind::Unsupported,
+        };
+        Error { cause: Some(Cause::Absent(absent)), ..Error::new(subject, kind, absent.to_string()) }
     }
 
     /// The same error, caused by this system error.
     #[must_use]
     pub(crate) fn caused_by(mut self, error: &io::Error) -> Self {
-        self.system = error.raw_os_error().map(SystemError);
+        self.cause = error.raw_os_error().map(|code| Cause::System(SystemError(code)));
         self
     }
 
-    /// The same error with advice on what to do about it, worded to follow a semicolon.
+    /// The same error with advice on what to do about it, phrased to follow a semicolon.
     #[must_use]
     pub fn with_advice(mut self, advice: impl Into<Cow<'static, str>>) -> Self {
         self.advice = Some(advice.into());
@@ -141,7 +175,7 @@ impl Error {
         self.kind
     }
 
-    /// The reason, in words.
+    /// The reason, as text.
     pub fn why(&self) -> &str {
         &self.why
     }
@@ -153,7 +187,10 @@ impl Error {
 
     /// The system error that caused it, if one did.
     pub fn system(&self) -> Option<SystemError> {
-        self.system
+        match self.cause {
+            Some(Cause::System(error)) => Some(error),
+            _ => None,
+        }
     }
 }
 
@@ -173,13 +210,16 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.system.as_ref().map(|system| system as &(dyn std::error::Error + 'static))
+        match self.cause.as_ref()? {
+            Cause::System(error) => Some(error),
+            Cause::Absent(absent) => Some(absent),
+        }
     }
 }
 
 impl std::error::Error for Absent {}
 
-/// What an error number means to a person: our own words where the C library's are unclear.
+/// A clear message for an error number: our own text if that of the C library is unclear.
 fn plain_words(errno: Errno) -> Cow<'static, str> {
     match errno {
         Errno::ENOENT => Cow::Borrowed("no such file"),
@@ -194,7 +234,6 @@ fn plain_words(errno: Errno) -> Cow<'static, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::units::Reason;
 
     #[test]
     fn the_source_is_the_system_error() {
@@ -209,5 +248,17 @@ mod tests {
     fn an_absent_figure_can_be_returned_as_an_error() {
         let boxed: Box<dyn std::error::Error> = Absent::new(Reason::Denied, "not your file").into();
         assert_eq!(boxed.to_string(), "denied: not your file");
+    }
+
+    #[test]
+    fn the_source_is_the_absent_figure() {
+        let absent = Absent::new(Reason::Vanished, "its file no longer exists");
+        let error = Error::absent(Subject::Pid(1), absent);
+        assert_eq!(
+            (error.kind(), error.to_string().as_str()),
+            (ErrorKind::NotFound, "pid 1: vanished: its file no longer exists")
+        );
+        let source = std::error::Error::source(&error).unwrap();
+        assert_eq!(source.downcast_ref(), Some(&absent));
     }
 }

@@ -4,6 +4,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::multiple_unsafe_ops_per_block,
     unsafe_code,
     reason = "a test may panic, and a filter for system calls has to be installed by hand"
 )]
@@ -140,7 +141,7 @@ fn without_scan(errno: i32, arguments: &[&str]) -> Command {
     const RETURN: u16 = 0x06;
     const SCAN: u32 = 0xc060_6610;
     let step = |code, k, jt, jf| sock_filter { code, jt, jf, k };
-    let filter = vec![
+    let filter = [
         step(LOAD, 0, 0, 0),
         step(JUMP_IF_EQUAL, libc::SYS_ioctl as u32, 0, 3),
         step(LOAD, 24, 0, 0),

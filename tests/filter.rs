@@ -1,4 +1,4 @@
-//! `--filter`: what it lets through, what it says of a mistake, and that no text can make it panic.
+//! `--filter`: which rows it selects, how it reports errors, and that no text can make it panic.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use rmap::table::{Cell, Column, ColumnKind as Kind, Expression, RowKind};
 use rmap::units::{Absent, Reason};
 
-/// Rows of this test: a size that may be unknown, a name, a share, a flag and an address.
+/// Rows of this test: a size that may be unknown, a name, a percentage, a flag and an address.
 struct Things;
 
 #[derive(Clone, Copy)]
@@ -58,7 +58,7 @@ fn mistake(text: &str) -> (String, String) {
 const THING: Thing = Thing { size: Some(10 << 20), other: 5, name: "/usr/lib/a (x86).so", flag: true };
 
 #[test]
-fn a_comparison_is_by_the_columns_kind() {
+fn comparisons_depend_on_the_type_of_the_column() {
     for text in [
         "size == 10M",
         "size>=10240K",
@@ -89,28 +89,28 @@ fn an_absent_figure_never_matches() {
     for text in ["size > 0", "size == 0", "size != 0", "!(size > 0)", "size < other", "!(size > 0 && flag)"] {
         assert!(!holds(text, unknown), "{text}");
     }
-    // What does not hang on the figure is still known.
+    // The rest of the expression is still known.
     assert!(holds("size > 0 || flag", unknown) && holds("!(size > 0 && !flag)", unknown));
 }
 
 #[test]
-fn a_mistake_is_pointed_at() {
+fn an_error_marks_its_position() {
     for (text, why, place) in [
-        ("sizee > 1", "there is no column 'sizee'", "sizee"),
-        ("size > 10X && flag", "'size' takes a size", "10X"),
+        ("sizee > 1", "unknown column 'sizee'", "sizee"),
+        ("size > 10X && flag", "'size' requires a size", "10X"),
         ("size > ", "expected a value", ""),
         ("(size > 1", "this parenthesis is not closed", "("),
         ("size > 1)", "unexpected here", ")"),
         ("size = 1", "write ==", "="),
         ("size > 1 & flag", "write &&", "&"),
         ("name =~ '[a'", "invalid regular expression", "'[a'"),
-        ("name > a", "'name' has no order", "a"),
-        ("size =~ 1", "=~ needs text", "1"),
+        ("name > a", "'name' cannot be ordered", "a"),
+        ("size =~ 1", "=~ requires a text column", "1"),
         ("size", "'size' is not a yes/no column", "size"),
         ("name == 'a", "this quote is not closed", "'"),
         ("", "expected a column name", ""),
         ("size > 1 flag", "unexpected here", "flag"),
-        ("share > nan", "'share' takes a percentage", "nan"),
+        ("share > nan", "'share' requires a percentage", "nan"),
     ] {
         let (said, pointed) = mistake(text);
         assert!(said.starts_with(why), "{text}: {said}");
@@ -119,7 +119,7 @@ fn a_mistake_is_pointed_at() {
 }
 
 #[test]
-fn the_picture_points_under_the_place() {
+fn the_marker_is_below_the_error() {
     let error = "flag && sizé > 1".parse::<Expression>().unwrap().over(TABLE).err().unwrap();
     assert_eq!(error.picture(), "  flag && sizé > 1\n          ^^^^");
     let error = "a \u{1b}[2J b".parse::<Expression>().unwrap_err();
@@ -127,7 +127,7 @@ fn the_picture_points_under_the_place() {
 }
 
 #[test]
-fn nothing_nests_so_deeply_that_the_stack_ends() {
+fn deep_nesting_does_not_overflow_the_stack() {
     for sign in ["(", "!", "!("] {
         let (why, _) = mistake(&sign.repeat(100_000));
         assert!(why.contains("nested too deeply"), "{why}");
@@ -136,16 +136,16 @@ fn nothing_nests_so_deeply_that_the_stack_ends() {
 
 proptest! {
     #[test]
-    fn any_text_is_an_expression_or_an_error_with_a_place(text in ".*") {
+    fn any_text_is_an_expression_or_an_error_with_a_position(text in ".*") {
         check(&text);
     }
 
     #[test]
-    fn any_mixture_of_tokens_is_an_expression_or_an_error_with_a_place(
+    fn any_sequence_of_tokens_is_an_expression_or_an_error_with_a_position(
         words in proptest::collection::vec(
             proptest::sample::select(vec![
-                "size", "name", "flag", "==", "!=", "<", ">=", "=~", "&&", "||", "!", "(", ")", "10M", "'a b'", "\"", "é", "=",
-                "1", "start", "share", "\\", "[",
+                "size", "name", "flag", "==", "!=", "<", ">=", "=~", "&&", "||", "!", "(", ")", "10M", "'a b'", "\"",
+                "é", "=", "1", "start", "share", "\\", "[",
             ]),
             0..12,
         )

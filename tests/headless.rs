@@ -1,5 +1,5 @@
-//! A process whose first thread has exited while another one lives on: the kernel shows its memory only through the
-//! other thread, and rmap reads it as if nothing had happened.
+//! A process whose first thread has exited while another one is still running: the kernel shows its memory only through
+//! the other thread, and rmap reads it as usual.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -77,7 +77,7 @@ fn everything_is_read_through_another_thread() {
         assert_eq!((deleted.way(), deleted.links()), (rmap::process::Way::MapFiles, 0));
     }
 
-    // Who it is, and how it is found.
+    // Its identity, and how it is found.
     let who = process.identity().unwrap();
     assert!(who.command.ends_with(b"headless"), "{}", who.command.escape_ascii());
     let pid = subject.pid();

@@ -1,4 +1,4 @@
-//! `rmap pcstat --map`: what a user sees of files of which it is known which pages are cached.
+//! `rmap pcstat --map`: what a user sees for files with known cached pages.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -12,7 +12,7 @@ use common::{has, rmap, run};
 use known::{disk, known_file, memory, runs};
 
 #[test]
-fn a_cell_is_a_page_where_there_are_few_and_tells_nothing_from_everything() {
+fn in_a_small_file_each_cell_is_a_page() {
     let known = known_file(&memory(), 10 * page_size().bytes(), runs(&[(0, 1), (4, 3), (9, 1)]));
     let path = known.file.path().to_str().unwrap();
     let (status, out, _) = rmap(["pcstat", "--map", path]).parts();
@@ -26,14 +26,14 @@ fn a_cell_is_a_page_where_there_are_few_and_tells_nothing_from_everything() {
 }
 
 #[test]
-fn a_strip_is_80_cells_wide_in_a_pipe_and_tells_shares_in_tenths() {
+fn in_a_pipe_a_strip_has_80_cells_and_shows_tenths() {
     let known = known_file(&memory(), 800 * page_size().bytes(), runs(&[(0, 10), (10, 1), (20, 9), (795, 5)]));
     let (_, out, _) = rmap(["pcstat", "--map", "-n", "-o", "page_map", known.file.path().to_str().unwrap()]).parts();
     assert_eq!(out, format!("#19{}5\n", ".".repeat(76)));
 }
 
 #[test]
-fn a_strip_of_a_range_is_of_that_range_alone() {
+fn a_strip_of_a_range_covers_only_that_range() {
     let page = page_size().bytes();
     let known = known_file(&memory(), 100 * page, runs(&[(0, 50), (52, 1)]));
     let range = format!("--range={},{}", 49 * page, 4 * page);
@@ -43,22 +43,22 @@ fn a_strip_of_a_range_is_of_that_range_alone() {
 }
 
 #[test]
-fn dirty_parts_have_a_letter_below_where_there_is_no_colour() {
+fn without_colour_dirty_parts_have_a_letter_below() {
     if !rmap::pagecache::Engine::detect().has_cachestat() {
-        eprintln!("SKIPPED: cachestat is not available here, and nothing else tells dirty pages");
+        eprintln!("SKIPPED: cachestat is not available here, and nothing else reports dirty pages");
         return;
     }
     let folder = disk();
     let known = known_file(folder.path(), 10 * page_size().bytes(), runs(&[(2, 2), (7, 1)]));
     let (_, out, _) = rmap(["pcstat", "--map", "-n", "-o", "page_map", known.file.path().to_str().unwrap()]).parts();
-    // They were written an instant ago. A kernel that already writes them back says W.
+    // They were just written. If the kernel already writes them back, they are marked W.
     let lines: Vec<&str> = out.lines().collect();
     assert_eq!(lines[0], "..##...#..");
     assert_eq!(lines[1].replace(['W', 'B'], "D"), "  DD   D");
 }
 
 #[test]
-fn a_terminal_shows_shades_in_colour_unless_no_color_is_set() {
+fn a_terminal_shows_coloured_shades_unless_no_color_is_set() {
     let folder = disk();
     let known = known_file(folder.path(), 4 * page_size().bytes(), runs(&[(1, 2)]));
     let line = format!("{} pcstat --map -n -o page_map {}", env!("CARGO_BIN_EXE_rmap"), known.file.path().display());
@@ -82,7 +82,7 @@ fn a_terminal_shows_shades_in_colour_unless_no_color_is_set() {
 }
 
 #[test]
-fn an_empty_file_has_an_empty_strip_and_a_missing_one_is_a_line_on_standard_error() {
+fn an_empty_file_has_an_empty_strip_and_a_missing_file_is_an_error() {
     let known = known_file(&memory(), 0, runs(&[]));
     let name = known.file.path().to_str().unwrap();
     let (status, out, err) = rmap(["pcstat", "--map", name, "/no/such/file"]).parts();
@@ -99,7 +99,7 @@ fn the_help_has_the_legend() {
 }
 
 #[test]
-fn a_strip_is_a_string_in_machine_formats() {
+fn in_machine_formats_a_strip_is_a_string() {
     let known = known_file(&memory(), 10 * page_size().bytes(), runs(&[(0, 1), (4, 3), (9, 1)]));
     let path = known.file.path().to_str().unwrap();
     let row = rmap(["pcstat", "--map", "--json", path]).rows().remove(0);

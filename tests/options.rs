@@ -1,4 +1,4 @@
-//! The options of an answer combine: filter, grouping, order, top, total, repetition and format, in every view.
+//! The output options combine: filter, grouping, order, top, total, repetition and format, in every view.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -14,7 +14,7 @@ use common::{
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-/// Two stopped subjects under a name of their own, so that `--name` finds just these.
+/// Two stopped subjects with a unique name, so that `--name` finds only these.
 struct Service {
     name: String,
     subjects: Vec<Subject>,
@@ -41,7 +41,7 @@ fn service() -> Service {
     Service { name, subjects, _folder: folder }
 }
 
-/// A number that no other test of this program has.
+/// A number that no other test in this program uses.
 fn rand_number() -> u32 {
     static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(1);
     NEXT.fetch_add(100_000, std::sync::atomic::Ordering::Relaxed)
@@ -63,7 +63,7 @@ fn parts(rows: &Value) -> BTreeMap<String, Value> {
 }
 
 #[test]
-fn a_service_is_added_up_into_one_summary() {
+fn several_processes_are_added_up_into_one_summary() {
     let service = service();
     let merged = rmap(["pid", "--name", &service.name, "--summary", "--merge", "--json"]).good().json();
     let sums = parts(&merged);
@@ -76,7 +76,7 @@ fn a_service_is_added_up_into_one_summary() {
 }
 
 #[test]
-fn processes_are_grouped_by_what_they_are() {
+fn processes_are_grouped_by_pid_user_and_cgroup() {
     let service = service();
     let rss = rollup(&service.subjects, "Rss");
     for (key, groups) in [("user", 1), ("cgroup", 1), ("pid", 2), ("command", 1)] {
@@ -95,7 +95,7 @@ fn processes_are_grouped_by_what_they_are() {
 }
 
 #[test]
-fn groups_are_filtered_sorted_cut_and_summed() {
+fn filter_sort_top_and_total_work_on_groups() {
     let maps = [
         mapping(0x1000_0000, 4, "r-xp", b"/lib/a", 8),
         mapping(0x2000_0000, 8, "rw-p", b"", 32),
@@ -113,12 +113,12 @@ fn groups_are_filtered_sorted_cut_and_summed() {
     assert_eq!(groups(&["--filter", "rss > 4K", "--sort", "mappings"]), "1 8 r-xp 1 32 rw-p 2 40 total KiB");
 }
 
-/// Reads JSON lines until one is as wanted.
+/// Reads JSON lines until one matches.
 fn row_where(running: &mut Running, wanted: impl Fn(&Value) -> bool) -> Value {
-    (0..500).map(|_| running.row()).find(|row| wanted(row)).expect("no such row came")
+    (0..500).map(|_| running.row()).find(|row| wanted(row)).unwrap()
 }
 
-/// Replaces the smaps of a captured process in one step, so that no look sees half of it.
+/// Replaces the smaps of a captured process in one step, so that no round sees an intermediate state.
 fn replace_smaps(root: &Path, text: &[u8]) {
     let staged = tempfile::tempdir_in(root).unwrap();
     std::fs::write(staged.path().join("smaps"), text).unwrap();
@@ -126,7 +126,7 @@ fn replace_smaps(root: &Path, text: &[u8]) {
 }
 
 #[test]
-fn a_watched_group_shows_what_changed() {
+fn watching_groups_shows_changes() {
     let root = capture(&[(7, b"x\0", &mapping(0x1000_0000, 2, "rw-p", b"", 8))]);
     let folder = root.path().to_str().unwrap();
     let options = ["pid", "7", "--proc-root", folder, "--by", "perm", "-w", "0.05", "--jsonl", "-o", "mappings,rss"];
@@ -144,7 +144,7 @@ fn a_watched_group_shows_what_changed() {
 }
 
 #[test]
-fn strips_and_summaries_of_a_process_are_watched() {
+fn the_map_and_summary_of_a_process_can_be_watched() {
     let subject = Subject::start(["anonymous:16:5"]);
     subject.stop();
     let word = subject.word();
@@ -152,7 +152,7 @@ fn strips_and_summaries_of_a_process_are_watched() {
     let mut map = Running::start(command(["pid", &word, "--map", "-A", start, "-w", "0.05"]));
     let first: Vec<String> = (0..5).map(|_| map.line()).collect();
     assert!(first[0].starts_with(&format!("{word}:   ")) && first[3] == "  #####...........\n", "{first:?}");
-    assert!((0..20).map(|_| map.line()).any(|line| line == first[3]), "the second look has no strip");
+    assert!((0..20).map(|_| map.line()).any(|line| line == first[3]), "the second round has no strip");
     assert_eq!(map.end(Signal::SIGINT).0, Some(0));
 
     let mut summary = Running::start(command(["pid", &word, "--summary", "-w", "0.05", "--jsonl"]));
@@ -165,7 +165,7 @@ fn strips_and_summaries_of_a_process_are_watched() {
 }
 
 #[test]
-fn strips_and_sums_of_files_are_watched() {
+fn the_map_and_summary_of_files_can_be_watched() {
     let folder = memory();
     let path = folder.path().join("f");
     std::fs::write(&path, vec![1; 4 * page() as usize]).unwrap();
@@ -190,7 +190,7 @@ fn strips_and_sums_of_files_are_watched() {
 }
 
 #[test]
-fn directories_are_sorted_cut_and_their_files_filtered() {
+fn sort_top_and_filter_work_on_directories() {
     let folder = memory();
     for (name, pages) in [("a/one", 4), ("b/two", 7), ("b/three", 1)] {
         let path = folder.path().join(name);
@@ -211,7 +211,7 @@ fn directories_are_sorted_cut_and_their_files_filtered() {
 }
 
 #[test]
-fn files_and_stretches_are_grouped_filtered_and_summed() {
+fn by_filter_and_total_work_on_files_and_stretches() {
     let folder = memory();
     let path = folder.path().join("f");
     let file = std::fs::File::create(&path).unwrap();
@@ -227,7 +227,7 @@ fn files_and_stretches_are_grouped_filtered_and_summed() {
 }
 
 #[test]
-fn what_was_done_to_files_is_filtered_and_sorted_too() {
+fn filter_and_sort_work_on_warm_and_evict() {
     let folder = memory();
     for (name, pages) in [("small", 1), ("large", 5)] {
         std::fs::write(folder.path().join(name), vec![1; pages * page() as usize]).unwrap();
@@ -243,7 +243,7 @@ fn what_was_done_to_files_is_filtered_and_sorted_too() {
 }
 
 #[test]
-fn an_option_that_can_have_no_meaning_is_refused_in_one_line() {
+fn meaningless_options_are_rejected_in_one_line() {
     let file = "/etc/passwd";
     for options in [
         &["pcstat", "--summary", "--sort=cached", file][..],

@@ -1,5 +1,5 @@
-//! The figures that come from `maps` and the page tables against those of smaps: the same, mapping by mapping, on
-//! memory in every state that can be made here, and on the real processes of this machine.
+//! Compares the figures from `maps` and the page tables with those of smaps, mapping by mapping, for memory in every
+//! state that can be created here and for the real processes of this machine.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use common::Subject;
 use rmap::process::{Deleted, Fields, Interface, Process, ProcessMappings, Wanted};
 
-/// What both say of a mapping: address, size, Rss, Swap.
+/// The compared figures of a mapping: address, size, Rss, Swap.
 type Row = (u64, u64, u64, u64);
 
 fn rows(fields: &Fields, found: &ProcessMappings) -> Vec<Row> {
@@ -28,8 +28,8 @@ fn wanted() -> Wanted {
     Wanted::Only(vec!["Size".into(), "Rss".into(), "Swap".into()])
 }
 
-/// Both readings. A process that runs on (or whose pages the kernel takes meanwhile) may differ between two readings, so
-/// they are tried until they agree, or the last ones are given.
+/// Both readings. If the process keeps running, or the kernel reclaims its pages, two readings may differ, so this
+/// repeats them until they agree, or returns the last ones.
 fn read_both(pid: u32) -> rmap::Result<(Interface, Vec<Row>, Vec<Row>)> {
     let process = Process::open(pid)?;
     let mut last = None;
@@ -47,13 +47,13 @@ fn read_both(pid: u32) -> rmap::Result<(Interface, Vec<Row>, Vec<Row>)> {
     Ok(last.unwrap())
 }
 
-/// What is in swap and in the pool of hugetlb is the machine's: one test at a time.
+/// Swap and the hugetlb pool are shared by the whole machine, so these tests run one at a time.
 fn machine() -> MutexGuard<'static, ()> {
     static MACHINE: Mutex<()> = Mutex::new(());
     MACHINE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether this kernel can be read by its page tables at all.
+/// Whether this kernel supports reading by page tables.
 fn is_new_enough() -> bool {
     let (source, ..) = read_both(Subject::start(["anonymous:4:2"]).pid()).unwrap();
     let enough = source == Interface::PageTables;
@@ -63,13 +63,13 @@ fn is_new_enough() -> bool {
     enough
 }
 
-/// Asserts that both agree on the subject, and where the figures came from.
+/// Asserts that both agree for the subject, and which interface was used.
 fn assert_same(acts: &[&str], expected: Interface) {
     let subject = Subject::start(acts);
     let (source, quick, slow) = read_both(subject.pid()).unwrap();
     let differ: Vec<_> = quick.iter().zip(&slow).filter(|(quick, slow)| quick != slow).collect();
     assert!(differ.is_empty() && quick.len() == slow.len(), "{acts:?}: {differ:#x?}");
-    // A machine that has something in swap has files of memory read from smaps.
+    // If anything is in swap, files on tmpfs are read from smaps.
     if source == Interface::Smaps && expected == Interface::PageTables && swap_is_used() {
         return eprintln!("SKIPPED in part: this machine uses swap, so {acts:?} was read from smaps");
     }
@@ -82,7 +82,7 @@ fn swap_is_used() -> bool {
 }
 
 #[test]
-fn memory_in_every_state_has_the_figures_of_smaps() {
+fn figures_agree_with_smaps_for_memory_in_every_state() {
     let _machine = machine();
     if !is_new_enough() {
         return;
@@ -99,13 +99,15 @@ fn memory_in_every_state_has_the_figures_of_smaps() {
         &[&shared, &private],
         &["anonymous:64:40", "fork"],
         &["many:500"],
+        // More than 64 KiB of `maps`, so that several threads read it: with names, without, and of every kind in turn.
+        &["many:4000", &private, "guard:5", "zero:64"],
     ] {
         assert_same(acts, Interface::PageTables);
     }
 }
 
 #[test]
-fn huge_pages_have_the_figures_of_smaps() {
+fn figures_agree_with_smaps_for_huge_pages() {
     let _machine = machine();
     if !is_new_enough() {
         return;
@@ -113,21 +115,21 @@ fn huge_pages_have_the_figures_of_smaps() {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
     let mut numbers =
         release.split(|letter: char| !letter.is_ascii_digit()).map(|word| word.parse::<u32>().unwrap_or(0));
-    // Older kernels do not tell the huge zero page, so that smaps is read.
-    let tells = (numbers.next().unwrap(), numbers.next().unwrap()) >= (6, 18);
-    let expected = if tells { Interface::PageTables } else { Interface::Smaps };
+    // Older kernels do not report the huge zero page, so smaps is read.
+    let reports_it = (numbers.next().unwrap(), numbers.next().unwrap()) >= (6, 18);
+    let expected = if reports_it { Interface::PageTables } else { Interface::Smaps };
     for acts in [["huge:3:3"], ["huge:3:0"], ["huge:4:2"]] {
         assert_same(&acts, expected);
     }
 }
 
 #[test]
-fn what_cannot_be_proven_is_read_from_smaps() {
+fn figures_that_cannot_be_proven_are_read_from_smaps() {
     let _machine = machine();
     if !is_new_enough() {
         return;
     }
-    // A private mapping of a device may hold pages that nobody accounts.
+    // A private mapping of a device may have pages that are not accounted.
     assert_same(&["zero_file:4"], Interface::Smaps);
 }
 
@@ -142,7 +144,7 @@ fn hugetlb_is_not_in_rss() {
     let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap();
     let count =
         |key: &str| meminfo.lines().find_map(|line| line.strip_prefix(key)?.trim().parse::<u64>().ok()).unwrap_or(0);
-    // Another process may have reserved what is free.
+    // Another process may have reserved the free pages.
     if count("HugePages_Free:") >= count("HugePages_Rsvd:") + 2 {
         assert_same(&["hugetlb:2"], Interface::Smaps);
     } else {
@@ -152,7 +154,7 @@ fn hugetlb_is_not_in_rss() {
 }
 
 #[test]
-fn memory_in_swap_has_the_figures_of_smaps() {
+fn figures_agree_with_smaps_for_swapped_memory() {
     let _machine = machine();
     let Some(_swap) = SwapFile::new() else { return };
     if !is_new_enough() {
@@ -169,7 +171,7 @@ fn memory_in_swap_has_the_figures_of_smaps() {
     }
 }
 
-/// A swap file for the time of a test.
+/// A swap file for the duration of a test.
 struct SwapFile(tempfile::TempDir);
 
 impl SwapFile {
@@ -198,18 +200,17 @@ impl Drop for SwapFile {
 }
 
 #[test]
-fn the_processes_of_this_machine_have_the_figures_of_smaps() {
+fn figures_agree_with_smaps_for_all_processes_of_this_machine() {
     let _machine = machine();
     let mut compared = 0;
     for entry in std::fs::read_dir("/proc").unwrap() {
         let Some(pid) = entry.unwrap().file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
-        // The test itself does not stand still.
+        // The test process itself changes.
         if pid == std::process::id() {
             continue;
         }
         match read_both(pid) {
-            // Nobody holds the process still: mappings that it changes between two readings are no finding, as long as
-            // they are few.
+            // The process is not stopped, so a few mappings may change between two readings.
             Ok((_, quick, slow)) if quick.len() == slow.len() => {
                 let same = quick.iter().zip(&slow).filter(|(quick, slow)| quick == slow).count();
                 assert!(
@@ -226,7 +227,7 @@ fn the_processes_of_this_machine_have_the_figures_of_smaps() {
 }
 
 #[test]
-fn without_counters_the_list_of_mappings_is_enough() {
+fn without_counters_only_maps_is_read() {
     let subject = Subject::start(["anonymous:4:2"]);
     let (mut fields, wanted) = (Fields::new(), Wanted::Only(vec!["Size".into()]));
     let found = Process::open(subject.pid()).unwrap().read_mappings(&mut fields, &wanted).unwrap();
@@ -236,7 +237,7 @@ fn without_counters_the_list_of_mappings_is_enough() {
 }
 
 #[test]
-fn a_file_that_is_called_deleted_is_not() {
+fn a_file_with_deleted_in_its_name_is_not_deleted() {
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let path = |name: &str| directory.path().join(name).display().to_string();
     let acts = [

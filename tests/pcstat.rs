@@ -1,5 +1,5 @@
-//! `rmap pcstat` as a user sees it: pictures of its formats, and every path that cannot be measured as one clear line that
-//! costs the others nothing, blocks nothing and touches nothing.
+//! `rmap pcstat` as a user sees it: the layout of its formats, and one clear error for every path that cannot be
+//! measured, which does not affect the other paths, does not block and changes nothing.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -23,7 +23,7 @@ fn pcstat(options: &[&str], paths: &[&Path]) -> Run {
     rmap([OsStr::new("pcstat")].into_iter().chain(options).chain(paths.iter().map(|path| path.as_os_str())))
 }
 
-/// Measures a path that cannot be measured between two files that can, and gives its one line.
+/// Runs `rmap pcstat` over a path that cannot be measured, between two files that can, and returns its error.
 #[track_caller]
 fn complaint(path: &Path) -> String {
     let folder = memory();
@@ -38,7 +38,7 @@ fn complaint(path: &Path) -> String {
 }
 
 #[test]
-fn what_is_not_there() {
+fn a_missing_file_is_an_error() {
     let folder = memory();
     assert_eq!(complaint(&folder.path().join("missing")), "no such file");
     let dangling = folder.path().join("dangling");
@@ -52,18 +52,18 @@ fn what_is_not_there() {
 }
 
 #[test]
-fn a_directory_is_refused_with_a_hint() {
+fn a_directory_is_rejected_with_a_hint() {
     let folder = memory();
     let line = complaint(folder.path());
     assert_eq!(line, "is a directory; use -R to include the files in it");
 }
 
 #[test]
-fn what_would_block_or_wake_a_device_is_not_opened() {
+fn fifos_and_devices_are_not_opened() {
     let folder = memory();
     let fifo = folder.path().join("fifo");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    // A run that opened it would wait for a writer, and be ended by the time limit of the tests.
+    // If rmap opened it, it would wait for a writer until the time limit of the test ends it.
     assert_eq!(complaint(&fifo), "is a FIFO");
     let socket = folder.path().join("socket");
     let _listener = UnixListener::bind(&socket).unwrap();
@@ -80,7 +80,7 @@ fn what_would_block_or_wake_a_device_is_not_opened() {
 }
 
 #[test]
-fn files_that_the_kernel_makes_up_have_no_page_cache() {
+fn files_generated_by_the_kernel_have_no_cached_pages() {
     for path in ["/proc/self/maps", "/proc/version", "/sys/kernel/uevent_seqnum"] {
         if !Path::new(path).exists() {
             eprintln!("SKIPPED: there is no {path} here");
@@ -93,7 +93,7 @@ fn files_that_the_kernel_makes_up_have_no_page_cache() {
 }
 
 #[test]
-fn what_another_user_may_not_read_or_ask_about() {
+fn files_of_another_user_are_denied() {
     let Some(everyone) = ForEveryone::copy() else { return };
     let folder = memory();
     let make = |name: &str, mode: u32| {
@@ -110,7 +110,7 @@ fn what_another_user_may_not_read_or_ask_about() {
         format!("rmap: {}: permission denied; run as root, or as the user who owns it", paths[0])
     );
     if rows[0]["method"] == "cachestat" && rows[0]["cached"] == 0 {
-        return eprintln!("SKIPPED: this kernel tells anyone with cachestat (before 6.12.12)");
+        return eprintln!("SKIPPED: cachestat on this kernel reports to any user (before 6.12.12)");
     }
     assert_eq!((run.status, run.complaints().len(), rows.as_array().unwrap().len()), (Some(1), 2, 2));
     assert!(run.complaints()[1].starts_with(&format!("rmap: {}: denied: ", paths[1])), "{}", run.err);
@@ -119,7 +119,7 @@ fn what_another_user_may_not_read_or_ask_about() {
 }
 
 #[test]
-fn names_that_are_hostile() {
+fn hostile_names_are_escaped() {
     let folder = memory();
     for (name, shown) in [
         (&b"two\nlines"[..], "two\\nlines"),
@@ -156,7 +156,7 @@ fn an_empty_file_has_no_percent() {
 }
 
 #[test]
-fn a_file_that_shrinks_and_grows_while_it_is_read() {
+fn a_file_that_changes_size_during_the_measurement() {
     for folder in [memory(), disk()] {
         let path = folder.path().join("restless");
         let calm = known_file(&folder.path().join("calm"), page(), &[(0, 1)]);
@@ -194,7 +194,7 @@ fn a_file_that_shrinks_and_grows_while_it_is_read() {
 }
 
 #[test]
-fn looking_moves_no_access_time() {
+fn measuring_does_not_change_the_access_time() {
     let folder = disk();
     let known = known_file(&folder.path().join("f"), 5 * page(), &[(2, 1)]);
     let old = SystemTime::UNIX_EPOCH + Duration::from_secs(86_400 * 365);
@@ -206,7 +206,7 @@ fn looking_moves_no_access_time() {
     assert_eq!(pcstat(&["-n", "-o", "cached"], &[&known.path]).text(), "1\n");
 }
 
-/// Three files in memory, measured from within their folder, so that their names are short.
+/// Three files on tmpfs, measured from within their folder, so that their names are short.
 fn shown(options: &str) -> String {
     let folder = memory();
     let _files = [
@@ -217,7 +217,7 @@ fn shown(options: &str) -> String {
     shell(&format!("cd {}; rmap pcstat {options} half.db full empty", folder.path().display()), &[]).good().text()
 }
 
-/// Whether this machine is like the one of the pictures.
+/// Whether the expected layouts are valid on this machine.
 fn is_as_in_the_pictures() -> bool {
     if page() != 4096 {
         eprintln!("SKIPPED: the pictures are of a machine with pages of 4 KiB");
@@ -226,7 +226,7 @@ fn is_as_in_the_pictures() -> bool {
 }
 
 #[test]
-fn name_is_filename_wherever_a_column_is_named() {
+fn name_means_filename_in_every_option() {
     let folder = memory();
     let known = known_file(&folder.path().join("known"), 2 * page(), &[(0, 1)]);
     let answer = |name: &str, options: &[&str]| {
@@ -247,7 +247,7 @@ fn name_is_filename_wherever_a_column_is_named() {
 }
 
 #[test]
-fn a_picture_of_the_table() {
+fn the_table_has_this_layout() {
     if is_as_in_the_pictures() {
         assert_snapshot!(shown("--total"), @r#"
     Name         Size Pages Cached Percent Dirty Writeback Evicted Recently Method    Note
@@ -265,7 +265,7 @@ fn a_picture_of_the_table() {
 }
 
 #[test]
-fn a_picture_of_chosen_columns() {
+fn selected_columns_have_this_layout() {
     if is_as_in_the_pictures() {
         assert_snapshot!(shown("-o size,cached,filename --sort=-cached --total"), @r#"
      Size Cached Name
@@ -284,7 +284,7 @@ fn a_picture_of_chosen_columns() {
 }
 
 #[test]
-fn a_picture_of_pcstats_formats() {
+fn the_pcstat_formats_have_this_layout() {
     if is_as_in_the_pictures() {
         assert_snapshot!(shown("--histo"), @r#"
     half.db 8 ██▁▁▁▁██
@@ -301,7 +301,7 @@ fn a_picture_of_pcstats_formats() {
 }
 
 #[test]
-fn a_terminal_shows_the_words_of_a_pipe_in_the_same_order() {
+fn a_terminal_and_a_pipe_show_the_same_text() {
     if !common::has("script", "bsdutils") {
         return;
     }
@@ -319,11 +319,11 @@ fn a_terminal_shows_the_words_of_a_pipe_in_the_same_order() {
 }
 
 #[test]
-fn the_files_of_a_process_are_the_ones_that_it_maps() {
+fn pid_shows_the_files_that_a_process_maps() {
     let folder = memory();
     let path = |name: &str| folder.path().join(name).display().to_string();
     let (kept, gone) = (path("kept"), path("gone"));
-    // A file that is called as the kernel calls the one that was removed.
+    // A file with the name that the kernel reports for the removed one.
     fs::write(path("gone (deleted)"), "another").unwrap();
     let subject =
         Subject::start([format!("shared:{kept}:4:2"), format!("shared:{gone}:5:5"), format!("unlink:{gone}")]);
@@ -331,7 +331,7 @@ fn the_files_of_a_process_are_the_ones_that_it_maps() {
     let rows = run.json();
     let row = |path: &str| rows.as_array().unwrap().iter().find(|row| row["path"] == path).cloned();
     assert_eq!(row(&kept).unwrap()["cached"], 4);
-    // 5 pages if it could be found, a line if not, and never the figures of the other file.
+    // 5 pages if it could be found, otherwise an error, but never the figures of the other file.
     match row(&format!("{gone} (deleted)")) {
         Some(row) => assert_eq!(row["cached"], 5, "{row}"),
         None => assert!(run.status == Some(1) && run.err.contains("gone (deleted): "), "{run:?}"),
@@ -339,7 +339,7 @@ fn the_files_of_a_process_are_the_ones_that_it_maps() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_a_success_and_a_full_disk_is_not() {
+fn a_broken_pipe_is_a_success_and_a_full_disk_is_not() {
     let folder = memory();
     let known = known_file(&folder.path().join("f"), 200_000 * page(), &[]);
     let line = format!("rmap pcstat --json --pps {}", known.path.display());

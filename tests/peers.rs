@@ -1,5 +1,5 @@
-//! rmap against the tools that people use today: what `pmap -X` says of the same stopped process, and what `fincore` and
-//! `vmtouch` say of the same file.
+//! Compares rmap with existing tools: with `pmap -X` for the same stopped process, and with `fincore` and `vmtouch` for
+//! the same file.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -14,14 +14,14 @@ use common::{ForEveryone, Run, Subject, disk, has, known_file, memory, page, rma
 use rmap::pagecache::FileSystemKind;
 use serde_json::Value;
 
-/// A table by its titles: the rows, and the sums under them.
+/// A table by its titles: the rows, and the sums below them.
 #[derive(Debug, PartialEq)]
 struct Listing {
     rows: Vec<BTreeMap<String, String>>,
     total: BTreeMap<String, String>,
 }
 
-/// Reads what `pmap -X -p PID` or `rmap pid -X PID` prints. Only the last column may hold blanks, or be empty.
+/// Reads the output of `pmap -X -p PID` or `rmap pid -X PID`. Only the last column may contain blanks or be empty.
 fn parse_listing(text: &str) -> Listing {
     let mut lines = text.lines().skip(1).filter(|line| !line.trim_start().starts_with('='));
     let titles: Vec<&str> = lines.next().unwrap().split_whitespace().collect();
@@ -69,7 +69,7 @@ fn pmap(arguments: &[&str]) -> Listing {
     parse_listing(&run.text())
 }
 
-/// What rmap's JSON says under a title of pmap, in pmap's words.
+/// The value in rmap's JSON for a title of pmap, in pmap's format.
 fn in_pmaps_words(row: &Value, title: &str) -> String {
     let number = |key: &str| row[key].as_u64().unwrap_or_else(|| panic!("no {key} in {row}"));
     match title {
@@ -84,7 +84,7 @@ fn in_pmaps_words(row: &Value, title: &str) -> String {
     }
 }
 
-/// pmap's listing as rmap would have it from its JSON document of the same process.
+/// The listing of pmap, created from rmap's JSON document of the same process.
 fn listing_from_json(document: &Value, like: &Listing) -> Listing {
     let titles: Vec<&String> = like.rows[0].keys().collect();
     let words = |row: &Value| titles.iter().map(|title| (title.to_string(), in_pmaps_words(row, title))).collect();
@@ -93,8 +93,8 @@ fn listing_from_json(document: &Value, like: &Listing) -> Listing {
     Listing { rows, total: sums.collect() }
 }
 
-/// Leaves out of a live listing what belongs to no one process: the Pss of a file's pages moves with everyone who maps
-/// the file, and pmap and rmap themselves map other parts of the C library.
+/// Leaves out figures that depend on other processes: the Pss of file pages changes with every process that maps the
+/// file, and pmap and rmap themselves map different parts of the C library.
 fn without_shares(mut listing: Listing) -> Listing {
     for row in listing.rows.iter_mut().filter(|row| row["Inode"] != "0") {
         row.retain(|title, _| !title.starts_with("Pss"));
@@ -103,7 +103,7 @@ fn without_shares(mut listing: Listing) -> Listing {
     listing
 }
 
-/// The first try for which two listings are equal, else the last try's difference.
+/// Repeats until two listings are equal; otherwise returns the last difference.
 #[track_caller]
 fn agree_in_the_end(mut tries: impl FnMut() -> (Listing, Listing)) {
     let mut different = String::new();
@@ -132,8 +132,8 @@ fn difference(theirs: &Listing, ours: &Listing) -> String {
     lines.join("\n")
 }
 
-/// Compares everything that pmap shows of a stopped process, live, and then once more of one capture of it that both
-/// read, where the Pss of libraries holds still too.
+/// Compares everything that pmap shows for a stopped process: live, and again for one capture that both read, in which
+/// the Pss of libraries does not change either.
 fn compare_with_pmap(subject: &Subject) {
     subject.stop();
     let pid = subject.word();
@@ -149,7 +149,7 @@ fn compare_with_pmap(subject: &Subject) {
         (without_shares(theirs), without_shares(ours))
     });
     agree_in_the_end(|| {
-        // Nothing but the default columns, which pmap has too.
+        // Only the default columns, which pmap has too.
         let mut ours = table(&rmap(["pid", &pid, "-o", "+inode"]).good(), &pid);
         let mut theirs = pmap(&["-X", "-p", &pid]);
         let shown: Vec<String> = ours.rows[0].keys().cloned().collect();
@@ -170,7 +170,7 @@ fn as_far_as(theirs: &Listing, mut ours: Listing) -> Listing {
     ours
 }
 
-/// rmap's table in pmap's words: a mapping without a name is called so.
+/// rmap's table in pmap's format: a mapping without a name is called so.
 fn table(run: &Run, pid: &str) -> Listing {
     let text = run.text();
     assert!(text.starts_with(&format!("{pid}:   ")), "{text}");
@@ -186,7 +186,7 @@ fn table(run: &Run, pid: &str) -> Listing {
     listing
 }
 
-/// The flags are several words in one column: made one, so that the line can be split.
+/// The flags are several words in one column; joins them, so that the line can be split.
 fn without_flags(text: &str) -> String {
     let titles: Vec<&str> = text.lines().nth(1).unwrap().split_whitespace().collect();
     let before = titles.iter().position(|title| *title == "VmFlags").unwrap();
@@ -218,7 +218,7 @@ fn compare_capture_with_pmap(pid: &str) {
         return eprintln!("SKIPPED: cannot mount a capture here: {}", theirs.err);
     }
     let theirs = parse_listing(&theirs.text());
-    // As many rows and titles as the kernel has, so that nothing was compared with nothing.
+    // All rows and titles of the kernel are there, so the comparison is not empty.
     let lines = fs::read_to_string(folder.join("maps")).unwrap().lines().count();
     assert_eq!(theirs.rows.len(), lines);
     assert!(theirs.rows[0].len() > 12 && theirs.total.len() > 5, "{:?}", theirs.rows[0]);
@@ -230,7 +230,7 @@ fn compare_capture_with_pmap(pid: &str) {
 }
 
 #[test]
-fn a_shell_is_as_pmap_says() {
+fn a_shell_has_the_figures_of_pmap() {
     if has("pmap", "procps") {
         let mut command = Command::new("/bin/bash");
         command.args(["-c", "echo ready; read line"]);
@@ -239,7 +239,7 @@ fn a_shell_is_as_pmap_says() {
 }
 
 #[test]
-fn a_python_is_as_pmap_says() {
+fn a_python_process_has_the_figures_of_pmap() {
     if has("pmap", "procps") && has("python3", "python3") {
         let mut command = Command::new("python3");
         command.args(["-c", "import json, mmap, sqlite3, sys; print('ready', flush=True); sys.stdin.read()"]);
@@ -248,7 +248,7 @@ fn a_python_is_as_pmap_says() {
 }
 
 #[test]
-fn a_java_machine_is_as_pmap_says() {
+fn a_java_process_has_the_figures_of_pmap() {
     if has("pmap", "procps") && has("java", "default-jdk-headless") {
         let folder = tempfile::tempdir().unwrap();
         let source = folder.path().join("Wait.java");
@@ -262,7 +262,7 @@ fn a_java_machine_is_as_pmap_says() {
 }
 
 #[test]
-fn the_subject_program_is_as_pmap_says() {
+fn the_subject_has_the_figures_of_pmap() {
     if has("pmap", "procps") {
         let folder = memory();
         let path = |name: &str| folder.path().join(name).display().to_string();
@@ -282,7 +282,7 @@ fn the_subject_program_is_as_pmap_says() {
     }
 }
 
-/// Sizes and cached runs (first page, count), where the end of the file is `u64::MAX`.
+/// Sizes and cached runs (first page, count); the end of the file is `u64::MAX`.
 fn patterns() -> Vec<(u64, Vec<(u64, u64)>)> {
     let page = page();
     vec![
@@ -320,7 +320,7 @@ fn vmtouch(path: &Path) -> (u64, u64) {
     (cached.parse().unwrap(), pages.parse().unwrap())
 }
 
-/// Whether fincore may believe the zeros that cachestat answers for every file on this file system (2.39 and later do).
+/// Whether fincore may accept the zeros that cachestat returns for every file on this file system (2.39 and later do).
 fn fincore_is_blind(folder: &Path) -> bool {
     let stacked = rmap::pagecache::FileSystem::of_path(folder)
         .is_ok_and(|found| matches!(found.kind, FileSystemKind::Stacked(_)));
@@ -340,7 +340,7 @@ fn compare_files(folder: &Path) {
         assert_eq!((figure("cached"), figure("size")), (known.cached, size), "{runs:?}");
         let status: Vec<bool> = row["status"].as_array().unwrap().iter().map(|flag| flag.as_bool().unwrap()).collect();
         let expected = (0..size.div_ceil(page())).map(|page| runs.iter().any(|(at, n)| (*at..at + n).contains(&page)));
-        assert!(expected.eq(status), "another page map than {runs:?}");
+        assert!(expected.eq(status), "different page map: {runs:?}");
         if has("fincore", "util-linux-extra") && !fincore_is_blind(folder) {
             let found = fincore(&known.path);
             assert_eq!((figure("cached_bytes"), figure("cached"), figure("size")), found, "{size} {runs:?}");
@@ -352,17 +352,17 @@ fn compare_files(folder: &Path) {
 }
 
 #[test]
-fn files_in_memory_are_as_fincore_and_vmtouch_say() {
+fn files_on_tmpfs_have_the_figures_of_fincore_and_vmtouch() {
     compare_files(memory().path());
 }
 
 #[test]
-fn files_on_disk_are_as_fincore_and_vmtouch_say() {
+fn files_on_disk_have_the_figures_of_fincore_and_vmtouch() {
     compare_files(disk().path());
 }
 
 #[test]
-fn files_that_the_subject_holds_are_as_fincore_and_vmtouch_say() {
+fn files_held_by_the_subject_have_the_figures_of_fincore_and_vmtouch() {
     let folder = memory();
     let path = folder.path().join("held");
     let _subject = Subject::start([format!("shared:{}:50:7", path.display())]);
@@ -375,7 +375,7 @@ fn files_that_the_subject_holds_are_as_fincore_and_vmtouch_say() {
 }
 
 #[test]
-fn where_the_others_say_that_a_cold_file_is_all_cached_rmap_says_denied() {
+fn rmap_reports_denied_if_other_tools_report_an_uncached_file_as_cached() {
     let Some(everyone) = ForEveryone::copy() else { return };
     let folder = disk();
     let cold = known_file(&folder.path().join("cold"), 100 * page(), &[]);
@@ -398,7 +398,7 @@ fn where_the_others_say_that_a_cold_file_is_all_cached_rmap_says_denied() {
     let run = everyone.rmap(["pcstat", path]);
     if run.status == Some(0) {
         assert!(run.text().contains(" 0.000 "), "{run:?}");
-        return eprintln!("SKIPPED: this kernel tells anyone with cachestat (before 6.12.12)");
+        return eprintln!("SKIPPED: cachestat on this kernel reports to any user (before 6.12.12)");
     }
     assert_eq!((run.status, run.complaints().len()), (Some(1), 1), "{run:?}");
     assert!(run.err.starts_with(&format!("rmap: {path}: denied: ")), "{}", run.err);

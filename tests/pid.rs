@@ -1,5 +1,5 @@
-//! `rmap pid` as a user sees it: rows that equal what a program did to its memory, pictures of the tables, and every process
-//! that cannot be read as one clear line that costs the others nothing.
+//! `rmap pid` as a user sees it: rows that match what a program did with its memory, the layout of the tables, and one
+//! clear error for every process that cannot be read, which does not affect the others.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -16,8 +16,8 @@ use insta::assert_snapshot;
 use memmap2::MmapOptions;
 use serde_json::Value;
 
-/// Runs `rmap pid` over a process that cannot be read and one that can, and checks that the latter has its row, that
-/// the former has one line, and that the exit status says so. Gives the line.
+/// Runs `rmap pid` over a process that cannot be read and one that can. Checks that the latter has its row, that the
+/// former has one error, and that the exit status is 1. Returns the error.
 #[track_caller]
 fn complaint(arguments: &[&str]) -> String {
     let subject = Subject::start(["anonymous:5:3"]);
@@ -32,30 +32,30 @@ fn complaint(arguments: &[&str]) -> String {
 }
 
 #[test]
-fn no_such_process() {
+fn a_missing_process_is_an_error() {
     assert_eq!(complaint(&["4294967295"]), "rmap: pid 4294967295: no such process\n");
 }
 
 #[test]
-fn a_word_that_is_no_pid() {
+fn an_invalid_pid_is_an_error() {
     for (word, shown) in
         [("fox", "fox"), ("", ""), ("12x", "12x"), ("4294967296", "4294967296"), ("a\x1b[2J\nb", "a\\x1b[2J\\nb")]
     {
         let line = complaint(&[word]);
-        assert!(line.starts_with(&format!("rmap: {shown}: not a pid; ")), "{line}");
+        assert!(line.starts_with(&format!("rmap: {shown}: invalid pid; ")), "{line}");
     }
 }
 
 #[test]
-fn a_word_that_is_not_even_text() {
+fn a_pid_that_is_not_utf8_is_an_error() {
     let run = rmap([OsStr::new("pid"), OsStr::new("self"), OsStr::from_bytes(b"\xff\x1b")]);
     assert_eq!((run.status, run.complaints().len()), (Some(1), 1), "{run:?}");
-    assert!(run.err.starts_with("rmap: \\xff\\x1b: not a pid; "), "{}", run.err);
+    assert!(run.err.starts_with("rmap: \\xff\\x1b: invalid pid; "), "{}", run.err);
     assert!(run.text().contains("[stack]"));
 }
 
 #[test]
-fn a_kernel_thread() {
+fn a_kernel_thread_has_no_mappings() {
     // Bit 21 of the ninth field of stat: PF_KTHREAD.
     let is_kernel_thread = |stat: &str| {
         let flags = stat.rsplit(')').next()?.split_whitespace().nth(6)?.parse::<u32>().ok()?;
@@ -70,7 +70,7 @@ fn a_kernel_thread() {
 }
 
 #[test]
-fn a_zombie() {
+fn a_zombie_has_no_mappings() {
     let child = Command::new("/bin/true").spawn().unwrap();
     let zombie = Subject::of(child);
     let stat = format!("/proc/{}/stat", zombie.pid());
@@ -80,7 +80,7 @@ fn a_zombie() {
 }
 
 #[test]
-fn a_process_that_exits_while_it_is_read() {
+fn a_process_that_exits_during_reading_is_one_error() {
     let subject = Subject::start(["anonymous:5:3"]);
     let known = ["no such process", "exited while it was read", "a zombie: ", "it ran another program"];
     for turn in 0..20 {
@@ -100,12 +100,12 @@ fn a_process_that_exits_while_it_is_read() {
 }
 
 #[test]
-fn another_users_process() {
+fn a_process_of_another_user_is_denied() {
     let Some(everyone) = ForEveryone::copy() else { return };
     let own = std::process::id().to_string();
     let run = everyone.rmap(["pid", &own, "self"]);
     let line = format!(
-        "rmap: pid {own}: permission denied: its smaps may not be read, so that what only smaps reports is absent; \
+        "rmap: pid {own}: permission denied: cannot read its smaps, so figures that only smaps reports are absent; \
          run as root, or as the user who owns it\n"
     );
     assert_eq!((run.status, run.err.as_str()), (Some(1), line.as_str()));
@@ -118,10 +118,10 @@ fn row_at<'d>(document: &'d Value, start: &str) -> &'d Value {
     rows.iter().find(|row| row["start"] == start).unwrap_or_else(|| panic!("nothing is mapped at {start}"))
 }
 
-/// Checks each mapping that the subject made against what it said.
+/// Compares each mapping of the subject with the figures that it reported.
 fn check_made(subject: &Subject) {
     assert!(!subject.made.is_empty());
-    // Clean pages of a file may be reclaimed; the subject then has to be started anew, and the test with it.
+    // Clean pages of a file may be reclaimed; then the subject and the test have to be started again.
     let document = rmap(["pid", &subject.word(), "--json"]).good().json();
     for made in &subject.made {
         let row = row_at(&document, &made.start);
@@ -150,13 +150,13 @@ fn acts(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn rows_equal_what_the_subject_did() {
+fn rows_match_what_the_subject_did() {
     let folder = memory();
     check_made(&Subject::start(acts(folder.path())));
 }
 
 #[test]
-fn after_a_fork_each_holds_half() {
+fn after_a_fork_pss_is_divided_by_two() {
     let folder = memory();
     let subject = Subject::start(acts(folder.path()).into_iter().chain(["fork".into()]));
     let anonymous = &subject.made[0];
@@ -165,7 +165,7 @@ fn after_a_fork_each_holds_half() {
 }
 
 #[test]
-fn a_renamed_and_a_removed_file_are_called_as_the_kernel_calls_them() {
+fn renamed_and_removed_files_have_the_names_that_the_kernel_reports() {
     let folder = memory();
     let subject = Subject::start(acts(folder.path()));
     let document = rmap(["pid", &subject.word(), "--json"]).good().json();
@@ -176,7 +176,7 @@ fn a_renamed_and_a_removed_file_are_called_as_the_kernel_calls_them() {
 }
 
 #[test]
-fn a_file_called_deleted_is_not_deleted() {
+fn a_file_with_deleted_in_its_name_is_not_deleted() {
     let folder = memory();
     let odd = folder.path().join("x (deleted)");
     let subject = Subject::start([format!("shared:{}:3:2", odd.display())]);
@@ -189,7 +189,7 @@ fn a_file_called_deleted_is_not_deleted() {
 }
 
 #[test]
-fn hostile_names_of_files_come_through_as_one_row_each() {
+fn each_hostile_file_name_is_one_row() {
     let folder = disk();
     let names: [(&[u8], &str); 6] = [
         (b"two\nlines", "two\\012lines"),
@@ -256,7 +256,7 @@ fn shown(arguments: &[&str]) -> String {
 }
 
 #[test]
-fn a_picture_of_the_table() {
+fn the_table_has_this_layout() {
     assert_snapshot!(shown(&["12", "4690"]), @r#"
     12:   bash -l
          Address Perm Size Rss Pss Anonymous Swap Mapping
@@ -275,7 +275,7 @@ fn a_picture_of_the_table() {
 }
 
 #[test]
-fn a_picture_of_every_field() {
+fn all_fields_have_this_layout() {
     assert_snapshot!(shown(&["12", "-XXp"]), @r#"
     12:   bash -l
          Address Perm   Offset Device Inode Size Rss Pss Anonymous Swap VmFlags  Mapping
@@ -289,7 +289,7 @@ fn a_picture_of_every_field() {
 }
 
 #[test]
-fn a_picture_in_other_units_and_columns() {
+fn other_units_and_columns_have_this_layout() {
     assert_snapshot!(shown(&["4690", "-H"]), @r#"
     4690:   /usr/sbin/service --big
          Address Perm Size Rss Pss Anonymous Swap Mapping
@@ -320,13 +320,13 @@ fn a_picture_in_other_units_and_columns() {
     "#);
 }
 
-/// The words of a table, without the rules that are drawn on a terminal.
+/// The words of a table, without the rules that a terminal shows.
 fn words(text: &str) -> Vec<String> {
     text.split_whitespace().filter(|word| !word.starts_with('─')).map(str::to_owned).collect()
 }
 
 #[test]
-fn a_terminal_shows_the_words_of_a_pipe_in_the_same_order() {
+fn a_terminal_and_a_pipe_show_the_same_text() {
     if !common::has("script", "bsdutils") {
         return;
     }
@@ -348,7 +348,7 @@ fn a_terminal_shows_the_words_of_a_pipe_in_the_same_order() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_a_success_and_a_full_disk_is_not() {
+fn a_broken_pipe_is_a_success_and_a_full_disk_is_not() {
     let many: Vec<u8> = (1..3000).flat_map(|place| mapping(place << 16, 1, "r--p", b"/usr/lib/a", 4)).collect();
     let capture = capture(&[(12, b"many\0", &many)]);
     for format in ["table", "json", "jsonl", "csv"] {
@@ -364,7 +364,7 @@ fn a_reader_that_goes_away_is_a_success_and_a_full_disk_is_not() {
 }
 
 #[test]
-fn wrong_usage_is_2_and_writes_no_answer() {
+fn wrong_usage_exits_with_2_and_writes_nothing() {
     for arguments in [
         &[][..],
         &["nonsense"],
@@ -390,11 +390,11 @@ fn wrong_usage_is_2_and_writes_no_answer() {
         assert!(!run.err.is_empty(), "{arguments:?}");
     }
     let run = rmap(["pid", "self", "-o", "nope"]);
-    assert!(run.err.starts_with("rmap: nope: there is no such column; the columns are pid, address,"), "{}", run.err);
+    assert!(run.err.starts_with("rmap: nope: unknown column; the columns are pid, address,"), "{}", run.err);
 }
 
 #[test]
-fn help_and_version_are_answers() {
+fn help_and_version_go_to_standard_output() {
     for arguments in [&["--help"][..], &["pid", "--help"], &["pcstat", "--help"], &["demo", "--help"], &["--version"]] {
         let run = rmap(arguments).good();
         assert!(!run.out.is_empty());
@@ -403,7 +403,7 @@ fn help_and_version_are_answers() {
 }
 
 #[test]
-fn a_capture_that_is_not_there_is_one_line() {
+fn a_missing_capture_is_one_error() {
     let run = run(command(["pid", "12", "--proc-root", "/nonexistent"]));
     assert_eq!((run.status, run.err.as_str()), (Some(1), "rmap: /nonexistent: no such directory\n"));
 }

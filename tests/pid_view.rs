@@ -1,5 +1,5 @@
-//! `rmap pid` as a user types and sees it: pmap's letters against pmap, rows chosen and folded, the join with the page cache,
-//! the summary, the page tables, the configuration file, and what is said where nothing may be read.
+//! `rmap pid` as a user sees it: pmap's options compared with pmap, filters and groups, the join with the page cache,
+//! the summary, the page tables, the configuration file, and processes that may not be read.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 #![allow(dead_code, reason = "the helpers serve several test programs")]
@@ -18,7 +18,7 @@ fn stopped<'a>(acts: impl IntoIterator<Item = &'a str>) -> Subject {
     subject
 }
 
-/// pmap's lines, or none where it is not installed.
+/// The lines of pmap; `None` if it is not installed.
 fn pmap(arguments: &[&str]) -> Option<Vec<String>> {
     match Command::new("pmap").args(arguments).output() {
         Ok(output) => Some(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()),
@@ -29,7 +29,7 @@ fn pmap(arguments: &[&str]) -> Option<Vec<String>> {
     }
 }
 
-/// The words at these places of every line whose first word is an address, which is made a number.
+/// The words at these positions of every line that begins with an address, which is converted to a number.
 fn figures(lines: &[String], places: std::ops::Range<usize>) -> Vec<(u64, Vec<String>)> {
     let words = lines.iter().map(|line| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
     words
@@ -56,7 +56,7 @@ fn the_extended_format_has_pmaps_figures_and_its_total() {
 }
 
 #[test]
-fn the_device_format_has_pmaps_figures_and_its_closing_line() {
+fn the_device_format_has_pmaps_figures_and_last_line() {
     let subject = stopped(["anonymous:8:3", "memfd:9:4"]);
     let pid = subject.word();
     let Some(theirs) = pmap(&["-d", &pid]) else { return };
@@ -66,7 +66,7 @@ fn the_device_format_has_pmaps_figures_and_its_closing_line() {
 }
 
 #[test]
-fn the_letter_x_in_capitals_shows_every_field_in_the_kernels_order() {
+fn uppercase_x_shows_every_field_in_the_kernels_order() {
     let subject = stopped(["anonymous:8:3"]);
     let smaps = std::fs::read_to_string(format!("/proc/{}/smaps", subject.word())).unwrap();
     let keys = smaps.lines().skip(1).filter_map(|line| line.split_once(':')).map(|(key, _)| key);
@@ -81,7 +81,7 @@ fn the_letter_x_in_capitals_shows_every_field_in_the_kernels_order() {
 }
 
 #[test]
-fn a_total_is_over_exactly_the_rows_that_are_shown() {
+fn a_total_covers_exactly_the_rows_that_are_shown() {
     let maps = [mapping(0x1000_0000, 2, "rw-p", b"", 8), mapping(0x2000_0000, 4, "r--p", b"/a/b", 4)].concat();
     let root = capture(&[(7, b"x\0", &maps)]);
     let root = root.path().to_str().unwrap();
@@ -99,7 +99,7 @@ fn a_total_is_over_exactly_the_rows_that_are_shown() {
 }
 
 #[test]
-fn quiet_leaves_the_process_and_its_rows() {
+fn quiet_keeps_the_process_and_its_rows() {
     let maps = mapping(0x1000_0000, 2, "rw-p", b"", 8);
     let root = capture(&[(7, b"x\0", &maps)]);
     let out = lines(&["pid", "7", "-q", "-x", "-o", "+pss", "--proc-root", root.path().to_str().unwrap()]);
@@ -107,7 +107,7 @@ fn quiet_leaves_the_process_and_its_rows() {
 }
 
 #[test]
-fn mappings_are_folded_together_with_their_count_and_sums() {
+fn mappings_are_grouped_with_counts_and_sums() {
     let one = [
         mapping(0x1000_0000, 2, "r-xp", b"/lib/a.so", 8),
         mapping(0x2000_0000, 4, "rw-p", b"/lib/a.so", 4),
@@ -132,7 +132,7 @@ fn mappings_are_folded_together_with_their_count_and_sums() {
 }
 
 #[test]
-fn the_join_tells_cached_from_mapped_and_own_copies_from_the_files_pages() {
+fn the_cache_view_distinguishes_cached_mapped_and_copied_pages() {
     let folder = tempfile::tempdir_in("/dev/shm").unwrap();
     let (shared, own) = (folder.path().join("shared"), folder.path().join("own"));
     let (shared, own) = (shared.to_str().unwrap(), own.to_str().unwrap());
@@ -147,7 +147,7 @@ fn the_join_tells_cached_from_mapped_and_own_copies_from_the_files_pages() {
         ["rss", "cache_range", "cache_cached", "cache_mapped", "cache_unmapped"].map(|name| row[name].clone())
     };
     assert_eq!(figures(row(shared)), [5, 16, 16, 5, 11].map(pages));
-    // Of the eight pages that are mapped in, three are the process's own copies by now.
+    // Three of the eight pages that are mapped in are now private copies.
     assert_eq!(figures(row(own)), [8, 8, 8, 5, 3].map(pages));
     let memfd = rows.iter().find(|row| row["kind"] == "memfd").unwrap();
     if !nix::unistd::geteuid().is_root() {
@@ -158,7 +158,7 @@ fn the_join_tells_cached_from_mapped_and_own_copies_from_the_files_pages() {
 }
 
 #[test]
-fn the_summary_is_the_kernels_own_sums() {
+fn the_summary_has_the_sums_of_the_kernel() {
     let subject = stopped(["anonymous:64:40", "memfd:9:4"]);
     let word = subject.word();
     let rollup = fs::read_to_string(format!("/proc/{word}/smaps_rollup")).unwrap();
@@ -180,7 +180,7 @@ fn the_summary_is_the_kernels_own_sums() {
 }
 
 #[test]
-fn what_is_locked_cannot_be_reclaimed() {
+fn locked_memory_is_not_reclaimable() {
     let folder = tempfile::tempdir_in("/dev/shm").unwrap();
     let path = folder.path().join("x");
     let subject = stopped([format!("shared:{}:20:13", path.display()).as_str(), "locked:6"]);
@@ -204,7 +204,7 @@ fn what_is_locked_cannot_be_reclaimed() {
 }
 
 #[test]
-fn sums_of_several_processes_say_whose_they_are_in_flat_formats() {
+fn flat_formats_name_the_process_of_each_sum() {
     let one = mapping(0x1000_0000, 2, "r-xp", b"/lib/a.so", 8);
     let root = capture(&[(7, b"x\0", &one), (8, b"y\0", &one)]);
     let root = root.path().to_str().unwrap();
@@ -218,7 +218,7 @@ fn sums_of_several_processes_say_whose_they_are_in_flat_formats() {
 }
 
 #[test]
-fn what_does_not_apply_is_no_gap_in_a_sum() {
+fn figures_that_do_not_apply_do_not_make_a_sum_incomplete() {
     let subject = stopped(["anonymous:8:3"]);
     let out = rmap(["pid", &subject.word(), "--by", "kind", "--cache", "--json"]).good().json();
     let groups = out[0]["groups"].as_array().unwrap();
@@ -230,7 +230,7 @@ fn what_does_not_apply_is_no_gap_in_a_sum() {
 }
 
 #[test]
-fn no_option_is_ignored() {
+fn options_without_effect_are_rejected() {
     for options in [
         &["-x", "-o", "rss"][..],
         &["-x", "--json"],
@@ -255,7 +255,7 @@ fn no_option_is_ignored() {
 }
 
 #[test]
-fn columns_that_are_asked_for_stand_beside_what_a_view_shows() {
+fn added_columns_are_shown_next_to_those_of_a_view() {
     let header = |options: &[&str]| lines(&[&["pid", "self"], options].concat())[1].clone();
     let titles = |options: &[&str]| header(options).split_whitespace().collect::<Vec<_>>().join(" ");
     assert_eq!(titles(&["--cache", "-o", "rss,mapping"]), "Rss Range Cached Mapped Rest Method Mapping");
@@ -263,7 +263,7 @@ fn columns_that_are_asked_for_stand_beside_what_a_view_shows() {
     assert_eq!(titles(&["--by", "kind", "-o", "mappings"]), "Mappings Kind");
     let groups = titles(&["--by", "kind", "--cache", "-o", "rss"]);
     assert_eq!(groups, "Rss Range Cached Mapped Rest Kind");
-    // What ends in no name is added to at its end.
+    // If the last column is not a name, columns are added at the end.
     assert_eq!(titles(&["-x", "-o", "+pss"]), "Address Kbytes RSS Dirty Mode Pss Mapping");
     let strips = rmap(["pid", "self", "--map", "-o", "rss"]).good().text();
     let strips: Vec<&str> = strips.lines().collect();
@@ -271,7 +271,7 @@ fn columns_that_are_asked_for_stand_beside_what_a_view_shows() {
 }
 
 #[test]
-fn what_is_asked_of_is_measured() {
+fn columns_in_filters_and_orders_are_measured() {
     let subject = stopped(["anonymous:16:5"]);
     let start = &subject.made[0].start;
     let out = rmap(["pid", &subject.word(), "--json", "-o", "start", "--filter", "map_present == 20K"]).good().json();
@@ -284,14 +284,14 @@ fn what_is_asked_of_is_measured() {
 }
 
 #[test]
-fn views_fit_a_terminal() {
+fn views_fit_the_width_of_a_terminal() {
     let widest = |options: &[&str]| lines(options).iter().skip(1).map(|line| line.chars().count()).max().unwrap();
     assert!(widest(&["pid", "self", "--summary"]) <= 80);
     assert!(widest(&["pid", "self", "--cache"]) <= 100);
 }
 
 #[test]
-fn the_page_map_shows_which_pages_are_there() {
+fn the_page_map_shows_which_pages_are_present() {
     let subject = stopped(["anonymous:16:5", "memfd:8:4"]);
     let start = &subject.made[0].start;
     let columns = "map_present,map_file,page_map";
@@ -304,7 +304,7 @@ fn the_page_map_shows_which_pages_are_there() {
 }
 
 #[test]
-fn the_configuration_changes_tables_and_no_machine_format() {
+fn the_configuration_affects_only_tables() {
     let maps = mapping(0x1000_0000, 2, "rw-p", b"", 8);
     let root = capture(&[(7, b"x\0", &maps)]);
     let home = tempfile::tempdir().unwrap();
@@ -324,17 +324,13 @@ fn the_configuration_changes_tables_and_no_machine_format() {
     fs::write(&file, "[pid]\ncolumns = [\n  \"sise\",\n]\n").unwrap();
     let refused = with(&[]);
     assert_eq!(refused.status, Some(2));
-    assert!(
-        refused.err.starts_with(&format!("rmap: {}:3: there is no column 'sise'", file.display())),
-        "{}",
-        refused.err
-    );
+    assert!(refused.err.starts_with(&format!("rmap: {}:3: unknown column 'sise'", file.display())), "{}", refused.err);
     let named = with(&["--config", "/nonexistent/rmap.toml"]);
     assert_eq!((named.status, named.complaints().len()), (Some(2), 1));
 }
 
 #[test]
-fn what_is_no_file_is_no_configuration_and_is_never_waited_for() {
+fn only_a_regular_file_is_a_configuration() {
     let folder = tempfile::tempdir().unwrap();
     let (fifo, long) = (folder.path().join("fifo"), folder.path().join("long"));
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
@@ -352,7 +348,7 @@ fn what_is_no_file_is_no_configuration_and_is_never_waited_for() {
 }
 
 #[test]
-fn a_look_says_nothing_of_coming_and_going_where_only_the_selection_changed() {
+fn watching_ignores_rows_that_only_enter_or_leave_the_selection() {
     let two =
         |one, other| [mapping(0x1000_0000, 2, "rw-p", b"", one), mapping(0x2000_0000, 2, "rw-p", b"", other)].concat();
     let root = capture(&[(7, b"x\0", &two(8, 4))]);
@@ -366,22 +362,18 @@ fn a_look_says_nothing_of_coming_and_going_where_only_the_selection_changed() {
     let changed = (0..500).map(|_| watching.row()).find(|row| !row["fate"].is_null()).unwrap();
     assert_eq!((&changed["fate"], &changed["start"]), (&"changed".into(), &"20000000".into()));
     assert_eq!(changed["rss_change"], Value::from(4096));
-    // The look after it is as it was: the other mapping is there, and nobody says that it went.
+    // The next round is unchanged: the other mapping still exists, so it is not reported as gone.
     assert_eq!((&watching.row()["fate"], &watching.row()["start"]), (&Value::Null, &"20000000".into()));
 }
 
 #[test]
-fn of_another_users_process_what_may_be_known_is_shown() {
+fn the_public_figures_of_another_users_process_are_shown() {
     let Some(everyone) = ForEveryone::copy() else { return };
     let subject = stopped(["anonymous:64:40"]);
     let refused = everyone.rmap(["pid", &subject.word()]);
     assert_eq!(refused.status, Some(1));
     assert_eq!(refused.complaints().len(), 1, "{}", refused.err);
-    assert!(
-        refused.err.contains("its smaps may not be read") && refused.err.contains("run as root"),
-        "{}",
-        refused.err
-    );
+    assert!(refused.err.contains("cannot read its smaps") && refused.err.contains("run as root"), "{}", refused.err);
     let text = refused.text();
     assert_eq!(text.lines().count(), 2, "{text}");
     let status: Vec<&str> = text.lines().nth(1).unwrap().split_whitespace().collect();
@@ -403,7 +395,7 @@ fn of_another_users_process_what_may_be_known_is_shown() {
 }
 
 #[test]
-fn a_look_names_the_process_sums_it_up_and_ends_when_it_is_gone() {
+fn watching_a_process_ends_when_it_exits() {
     let subject = stopped(["anonymous:64:40"]);
     let word = subject.word();
     let mut watching = Running::start(command(["pid", &word, "-w", "0.05", "-o", "address,rss"]));
@@ -415,7 +407,7 @@ fn a_look_names_the_process_sums_it_up_and_ends_when_it_is_gone() {
 }
 
 #[test]
-fn a_look_at_a_process_that_is_denied_shows_its_status() {
+fn watching_a_denied_process_shows_its_status() {
     let Some(everyone) = ForEveryone::copy() else { return };
     let subject = stopped(["anonymous:64:40"]);
     let mut watch = Command::new("timeout");
@@ -426,14 +418,14 @@ fn a_look_at_a_process_that_is_denied_shows_its_status() {
 }
 
 #[test]
-fn a_mistake_in_an_expression_is_wrong_usage_and_is_pointed_at() {
+fn an_invalid_filter_is_wrong_usage_and_marks_the_error() {
     let wrong = rmap(["pid", "self", "--filter", "rss > 10M && sise > 1"]);
     assert_eq!(wrong.status, Some(2));
     assert!(wrong.err.contains("\n  rss > 10M && sise > 1\n               ^^^^\n"), "{}", wrong.err);
 }
 
 #[test]
-fn files_are_filtered_by_the_same_expressions() {
+fn files_can_be_filtered_with_the_same_expressions() {
     let folder = tempfile::tempdir_in("/dev/shm").unwrap();
     for (name, length) in [("small", 100), ("large", 50_000)] {
         fs::write(folder.path().join(name), vec![1; length]).unwrap();
@@ -448,7 +440,7 @@ fn files_are_filtered_by_the_same_expressions() {
 }
 
 #[test]
-fn a_look_marks_what_came_and_went() {
+fn watching_marks_new_and_gone_mappings() {
     let root = capture(&[(7, b"x\0", &mapping(0x1000_0000, 2, "rw-p", b"", 8))]);
     let smaps = root.path().join("7/smaps");
     let mut watching =
@@ -458,7 +450,7 @@ fn a_look_marks_what_came_and_went() {
     let mut seen = Vec::new();
     for row in rows.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap()) {
         if seen.is_empty() {
-            // In one step, so that no look sees half of it.
+            // In one step, so that no round sees an intermediate state.
             let [grown, new] = [mapping(0x1000_0000, 2, "rw-p", b"", 4), mapping(0x2000_0000, 1, "r--p", b"/a", 4)];
             let folder = tempfile::tempdir_in(root.path()).unwrap();
             fs::write(folder.path().join("smaps"), [grown, new].concat()).unwrap();

@@ -1,4 +1,4 @@
-//! Finding processes, their totals and what may be known of them without smaps.
+//! Finding processes, their totals, and what is known about them without smaps.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -17,7 +17,8 @@ struct Sleeper {
     child: Child,
     name: String,
     _directory: tempfile::TempDir,
-    /// One at a time: the name is one, and a program that is being written cannot be run by another test's fork.
+    /// One at a time: they share a name, and a program cannot be run while a fork of another test has it open for
+    /// writing.
     _alone: MutexGuard<'static, ()>,
 }
 
@@ -31,7 +32,7 @@ impl Sleeper {
         let program = directory.path().join(&name);
         copy_to_run(Path::new("/bin/sleep"), &program);
         let child = Command::new(&program).arg("1000.25").stdout(Stdio::null()).spawn().unwrap();
-        // Loaded, and asleep for good.
+        // The program is loaded and sleeps from now on.
         let stat = format!("/proc/{}/stat", child.id());
         let is_asleep = || std::fs::read_to_string(&stat).is_ok_and(|text| text.contains(") S "));
         while !(is_asleep() && (0..5).all(|_| (std::thread::sleep(Duration::from_millis(5)), is_asleep()).1)) {}
@@ -59,14 +60,14 @@ fn select(fill: impl Fn(&mut Criteria)) -> Vec<u32> {
 #[test]
 fn a_process_is_found_by_its_name_and_its_program() {
     let sleeper = Sleeper::new();
-    // The kernel's own name is cut to 15 bytes; that of the file is whole.
+    // The kernel cuts its name to 15 bytes; the name of the file is complete.
     assert_eq!(select(|by| by.add_name(&sleeper.name.as_bytes()[..15])), [sleeper.pid()]);
     assert_eq!(select(|by| by.add_name(sleeper.name.as_bytes())), [sleeper.pid()]);
-    assert!(select(|by| by.add_name(b"rmap-a-sleeper")).is_empty(), "a part of a name is no name");
+    assert!(select(|by| by.add_name(b"rmap-a-sleeper")).is_empty(), "part of a name does not match");
 }
 
 #[test]
-fn a_process_is_found_by_its_command_line_and_this_one_is_not() {
+fn a_process_is_found_by_its_command_line_but_rmap_is_not() {
     let sleeper = Sleeper::new();
     let pattern = format!("{} 1000[.]25$", sleeper.name);
     assert_eq!(select(|by| by.add_pattern(&pattern).unwrap()), [sleeper.pid()]);
@@ -104,7 +105,7 @@ fn kernel_threads_are_never_found() {
     let all = select(|by| by.add_group(b"/"));
     for pid in all {
         let kernel = std::fs::read_to_string(format!("/proc/{pid}/status")).is_ok_and(|text| !text.contains("VmSize"));
-        // One that exited since then has no memory either.
+        // A process that has exited since then has no memory either.
         assert!(!kernel || std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default().is_empty(), "{pid}");
     }
 }
@@ -134,7 +135,7 @@ fn the_totals_are_the_sums_of_the_rows() {
 }
 
 #[test]
-fn without_a_rollup_the_rows_are_added() {
+fn without_smaps_rollup_the_rows_are_added_up() {
     let top = tempfile::tempdir().unwrap();
     std::fs::create_dir(top.path().join("12")).unwrap();
     let sample = std::fs::read("tests/smaps/linux-6.1-x86_64.txt").unwrap();
@@ -161,17 +162,17 @@ fn the_status_of_another_users_process_may_be_read() {
     let status = read(sleeper.pid());
     assert_eq!(status.name, &sleeper.name.as_bytes()[..15]);
     assert!(status.rss.unwrap().0 > 0 && status.swap.is_ok());
-    // Of process 1 this may be another user's.
+    // Process 1 may belong to another user.
     assert!(read(1).rss.is_ok());
 }
 
-/// What `rmap pid` says: exit status, output, complaints.
+/// The exit status, output and errors of `rmap pid`.
 fn rmap_pid(arguments: &[&str]) -> (i32, String, String) {
     rmap([&["pid"], arguments].concat()).parts()
 }
 
 #[test]
-fn rmap_pid_takes_names_and_patterns_and_says_what_it_did_not_find() {
+fn rmap_pid_accepts_names_and_patterns_and_reports_if_nothing_matches() {
     let sleeper = Sleeper::new();
     let heading = format!("{}:   ", sleeper.pid());
     for arguments in [["--name", sleeper.name.as_str()], ["--match", "rmap-a-sleeper.*1000[.]25"]] {
@@ -180,11 +181,11 @@ fn rmap_pid_takes_names_and_patterns_and_says_what_it_did_not_find() {
         assert!(output.starts_with(&heading), "{output}");
         assert_eq!(output.matches(&heading).count(), 1);
     }
-    // Named and found: once.
+    // A process that is both named and found is shown once.
     let (status, output, _) = rmap_pid(&[&sleeper.pid().to_string(), "--name", &sleeper.name]);
     assert_eq!((status, output.matches(&heading).count()), (0, 1));
     let (status, _, complaint) = rmap_pid(&["--name", "no process has this name"]);
-    assert_eq!((status, complaint.as_str()), (1, "rmap: --name, --match, --user, --cgroup: no such process\n"));
+    assert_eq!((status, complaint.as_str()), (1, "rmap: --name, --match, --user, --cgroup: no matching process\n"));
     let (status, _, complaint) = rmap_pid(&["--match", "a(b"]);
     assert_eq!((status, complaint.as_str()), (2, "rmap: a(b: invalid regular expression: unclosed group\n"));
     assert_eq!(rmap_pid(&[]).0, 2);

@@ -1,4 +1,4 @@
-//! `rmap pcstat --runs`: a row for each stretch, with holes told from data that is not cached.
+//! `rmap pcstat --runs`: one row per stretch, which distinguishes holes from data that is not cached.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -34,7 +34,7 @@ fn expected(list: &[(u64, u64, &str)]) -> Vec<(u64, u64, String)> {
 }
 
 #[test]
-fn on_tmpfs_what_is_not_cached_is_a_hole() {
+fn on_tmpfs_uncached_pages_are_holes() {
     let known = known_file(&memory(), 20 * page_size().bytes(), runs(&[(3, 2), (10, 5)]));
     let path = known.file.path().to_str().unwrap();
     let all = [(0, 3, "hole"), (3, 2, "cached"), (5, 5, "hole"), (10, 5, "cached"), (15, 5, "hole")];
@@ -43,7 +43,7 @@ fn on_tmpfs_what_is_not_cached_is_a_hole() {
     assert_eq!(stretches(&[&range, path]), expected(&[(4, 1, "cached"), (5, 5, "hole"), (10, 1, "cached")]));
 }
 
-/// A file on a disk, 12 pages: data in 2 to 4 and 8, a hole elsewhere; nothing of it cached or dirty.
+/// A file of 12 pages on a disk: data in pages 2 to 4 and 8, holes elsewhere; no page is cached or dirty.
 fn cold_file_with_holes(folder: &Path) -> std::path::PathBuf {
     let page = page_size().bytes();
     let path = folder.join("holes");
@@ -56,13 +56,13 @@ fn cold_file_with_holes(folder: &Path) -> std::path::PathBuf {
 }
 
 #[test]
-fn on_a_disk_data_that_is_not_cached_is_told_from_holes_even_from_cached_ones() {
+fn on_disk_uncached_data_holes_and_cached_holes_are_distinguished() {
     let folder = disk();
     let path = cold_file_with_holes(folder.path());
     let page = page_size().bytes();
     let file = std::fs::File::open(&path).unwrap();
     rmap(["evict", path.to_str().unwrap()]).parts();
-    // A page of data and one of a hole, locked, so that they are cached for sure.
+    // One page of data and one of a hole, locked so that they stay cached.
     let hold = |index: u64| {
         let map = MmapOptions::new().offset(index * page).len(page as usize).map_raw_read_only(&file).unwrap();
         map.advise(Advice::Random).unwrap();
@@ -112,7 +112,7 @@ fn every_format_has_the_same_rows() {
 }
 
 #[test]
-fn a_huge_sparse_file_is_a_few_rows_and_its_pages_are_written_in_little_memory() {
+fn a_huge_sparse_file_needs_few_rows_and_little_memory() {
     let page = page_size().bytes();
     let huge = known_file(&memory(), 1 << 40, runs(&[((1 << 39) / page, 1)]));
     let stretches = stretches(&[huge.file.path().to_str().unwrap()]);
@@ -125,13 +125,13 @@ fn a_huge_sparse_file_is_a_few_rows_and_its_pages_are_written_in_little_memory()
         .output()
         .unwrap();
     let bytes: u64 = String::from_utf8(output.stdout).unwrap().split_whitespace().next().unwrap().parse().unwrap();
-    assert!(bytes > (1 << 30) / page * 5, "an array of all pages is longer than {bytes} bytes");
+    assert!(bytes > (1 << 30) / page * 5, "the array of all pages must be longer than {bytes} bytes");
     let peak = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_CHILDREN).unwrap().max_rss();
     assert!(peak < 64 << 10, "{peak} KiB at the most for 262,144 pages");
 }
 
 #[test]
-fn the_status_of_a_range_has_an_entry_for_each_of_its_pages_and_no_other() {
+fn the_status_of_a_range_has_one_entry_per_page_of_the_range() {
     let page = page_size().bytes();
     let cached = [(0, 3), (10, 1), (12, 5), (63, 1)];
     let known = known_file(&memory(), 63 * page + 7, runs(&cached));

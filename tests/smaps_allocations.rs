@@ -4,7 +4,7 @@
 
 use rmap::process::{Fields, SmapsParser, Wanted};
 
-/// The text of that many mappings, as Linux 6.1 writes them.
+/// The text of this many mappings in the format of Linux 6.1.
 fn text_of(mappings: u64) -> Vec<u8> {
     let mut text = Vec::new();
     for number in 0..mappings {
@@ -20,7 +20,7 @@ fn text_of(mappings: u64) -> Vec<u8> {
     text
 }
 
-/// What a parse of `text` in reads of a page allocates: how often, and the most bytes at a time.
+/// The number of allocations and the peak memory when parsing `text` in reads of one page.
 fn allocated(text: &[u8], wanted: &Wanted) -> (u64, u64) {
     let info = allocation_counter::measure(|| {
         let mut fields = Fields::new();
@@ -43,7 +43,7 @@ fn ten_times_the_mappings_take_a_few_more_allocations() {
 }
 
 #[test]
-fn keys_that_are_not_wanted_take_no_memory() {
+fn unwanted_keys_take_no_memory() {
     let text = text_of(10_000);
     let (_, bytes) = allocated(&text, &Wanted::Only(vec!["Counter_Of_3   ".into()]));
     assert!(bytes < text.len() as u64 / 5, "{bytes} bytes for {} of text", text.len());

@@ -1,6 +1,6 @@
-//! The smaps parser against text as each kernel writes it, made up: the keys of every generation from 3.2 to 6.18 in their
-//! order, with keys of kernels to come among them, of 32 and 64 bits, with pages of 4, 16 and 64 KiB, and with names that
-//! look like anything. What was written is what is read, whatever the reads.
+//! The smaps parser on generated text in the format of each kernel: the keys of every generation from 3.2 to 6.18 in
+//! their order, mixed with keys of future kernels, 32 and 64 bits, pages of 4, 16 and 64 KiB, and arbitrary names. The
+//! result is correct however the text is split into reads.
 //!
 //! The keys and their units are those of the texts in `tests/smaps`.
 
@@ -9,7 +9,7 @@
 use proptest::prelude::*;
 use rmap::process::{FieldUnit, Fields, Mapping, SmapsParser, Wanted};
 
-/// How one kernel writes.
+/// The format of one kernel.
 #[derive(Debug, Clone)]
 struct Generation {
     keys: Vec<(String, FieldUnit)>,
@@ -144,7 +144,7 @@ fn write(kernel: &Generation, rows: &[Row]) -> (Vec<u8>, Vec<u64>) {
     (text, starts)
 }
 
-/// The value of a key as it was read, in the kernel's words.
+/// The parsed value of a key in the kernel's format.
 fn read_back(fields: &Fields, row: &Mapping<'_>, key: &str) -> Option<String> {
     let field = fields.find(key.as_bytes())?;
     match fields.unit(field) {
@@ -156,7 +156,7 @@ fn read_back(fields: &Fields, row: &Mapping<'_>, key: &str) -> Option<String> {
 
 proptest! {
     #[test]
-    fn every_generation_is_read_as_it_was_written(
+    fn every_kernel_generation_is_read_correctly(
         kernel in generation(),
         rows in proptest::collection::vec(row(), 1..10),
         read in 1usize..5000,
@@ -164,7 +164,8 @@ proptest! {
         let (text, starts) = write(&kernel, &rows);
         let (mut fields, wanted) = (Fields::new(), Wanted::Everything);
         let mut parser = SmapsParser::new(&mut fields, &wanted);
-        text.chunks(read).try_for_each(|chunk| parser.feed(chunk)).map_err(|error| TestCaseError::fail(error.to_string()))?;
+        let fed = text.chunks(read).try_for_each(|chunk| parser.feed(chunk));
+        fed.map_err(|error| TestCaseError::fail(error.to_string()))?;
         let found = parser.finish().map_err(|error| TestCaseError::fail(error.to_string()))?;
         prop_assert_eq!((found.len(), found.changed()), (rows.len(), 0));
         let order: Vec<_> = fields.in_order().map(|id| fields.name(id).to_owned()).collect();
@@ -172,7 +173,8 @@ proptest! {
         prop_assert_eq!(order, keys);
         for ((mapping, row), start) in found.iter().zip(&rows).zip(starts) {
             prop_assert_eq!((mapping.start(), mapping.size().0), (start, row.pages * kernel.page));
-            prop_assert_eq!((mapping.perm(), mapping.path(), mapping.offset()), (row.perm, &row.name[..], row.numbers[0]));
+            let found = (mapping.perm(), mapping.path(), mapping.offset());
+            prop_assert_eq!(found, (row.perm, &row.name[..], row.numbers[0]));
             for ((key, unit), number) in kernel.keys.iter().zip(&row.numbers).filter(|((key, _), _)| key != "Size") {
                 let written = print(*unit, *number).trim().to_owned();
                 prop_assert_eq!(read_back(&fields, &mapping, key), Some(written), "{}", key);

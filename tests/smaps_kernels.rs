@@ -1,6 +1,6 @@
-//! The smaps parser on the text of kernels from 3.2 to 6.18, of 4 KiB and 64 KiB pages, 64-bit and 32-bit, and on text
-//! that is damaged or hostile. `tests/smaps/linux-6.18-x86_64.txt` is a capture; the others are written by hand after
-//! the `show_smap` of their kernels.
+//! The smaps parser on the text of kernels from 3.2 to 6.18, with 4 KiB and 64 KiB pages, 64-bit and 32-bit, and on
+//! damaged or hostile text. `tests/smaps/linux-6.18-x86_64.txt` is a capture; the others are written by hand, based on
+//! `show_smap` of their kernels.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -18,7 +18,7 @@ fn parse(text: &[u8]) -> Result<(Fields, Mappings), ParseError> {
     Ok((fields, mappings))
 }
 
-/// The complaint about a text.
+/// The error for a text.
 fn complaint(text: &[u8]) -> String {
     parse(text).expect_err("the text was accepted").to_string()
 }
@@ -41,7 +41,7 @@ const BODY: &str = "Size:                  8 kB\nRss:                   4 kB\nVm
 
 /// Rss, Pss, Anonymous and Swap in KiB, and the number of keys and mappings, of each text.
 #[test]
-fn every_kernel_is_read_to_the_same_figures() {
+fn the_text_of_every_kernel_gives_these_figures() {
     let standard = [25, 21, 6, 2];
     let large = standard.map(|pages| pages * 64);
     let small = standard.map(|pages| pages * 4);
@@ -63,7 +63,7 @@ fn every_kernel_is_read_to_the_same_figures() {
 }
 
 #[test]
-fn a_capture_of_this_years_kernel_keeps_the_kernels_order() {
+fn a_capture_of_a_recent_kernel_keeps_its_order() {
     let text = text("linux-6.18-x86_64");
     let (fields, mappings) = parse(&text).unwrap();
     let expected: Vec<String> = String::from_utf8_lossy(&text)
@@ -90,7 +90,7 @@ fn heads_and_values_of_one_mapping() {
     assert_eq!(heap.bytes(field("Locked")), Some(Bytes(0)));
     assert_eq!(heap.count(field("THPeligible")), Some(0));
     assert_eq!(heap.text(field("VmFlags")), Some(&b"rd wr mr mw me ac sd"[..]));
-    // A value is not given in another unit than the kernel's.
+    // A value is only available in the unit of the kernel.
     assert_eq!((heap.count(field("Swap")), heap.bytes(field("THPeligible"))), (None, None));
     assert_eq!(fields.unit(field("ProtectionKey")), FieldUnit::Count);
     let shared = mappings.get(3).unwrap();
@@ -101,7 +101,7 @@ fn heads_and_values_of_one_mapping() {
 }
 
 #[test]
-fn only_the_wanted_keys_are_kept_and_all_are_named() {
+fn only_wanted_keys_are_kept_but_all_have_names() {
     let mut fields = Fields::new();
     let wanted = Wanted::Only(vec!["rss".into(), "VmFlags".into()]);
     let mappings = parse_smaps(&text("linux-6.1-x86_64"), &mut fields, &wanted).unwrap();
@@ -176,14 +176,14 @@ fn a_newer_mapping_replaces_those_it_overlaps() {
     // Both were merged into one that reaches further: nothing is missing.
     let (_, merged) = parse(&[&below[..], &above, &long("00001000-00006000", 20)].concat()).unwrap();
     assert_eq!((merged.len(), merged.get(0).unwrap().start(), merged.changed()), (1, 0x1000, 0));
-    // One began in the middle of the last: the rest of that is not known.
+    // One began in the middle of the last mapping, so the rest of that is unknown.
     let (fields, cut) = parse(&[&below[..], &above, &long("00004000-00006000", 8)].concat()).unwrap();
     assert_eq!((cut.len(), cut.get(1).unwrap().start(), cut.changed()), (2, 0x4000, 1));
     assert_eq!(total(&cut, fields.find(b"Size").unwrap()), 16);
 }
 
 #[test]
-fn damaged_text_is_refused_with_its_line_and_reason() {
+fn damaged_text_is_rejected_with_line_and_reason() {
     let good = mapping(0x1000, b"/bin/sh", BODY);
     let after = |more: &str| [&good[..], more.as_bytes()].concat();
     for (text, why) in [
@@ -220,7 +220,7 @@ fn damaged_text_is_refused_with_its_line_and_reason() {
 }
 
 #[test]
-fn more_keys_than_any_kernel_gives_are_refused() {
+fn too_many_keys_are_rejected() {
     let keys: String = (0..1000).map(|number| format!("Key{number}: 1 kB\n")).collect();
     let error = complaint(&mapping(0x1000, b"", &keys));
     assert!(error.ends_with("there are more than 256 different keys"), "{error}");

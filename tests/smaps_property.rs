@@ -1,12 +1,12 @@
-//! The smaps parser against generated text: what was written is what is read, however the text is cut into chunks; torn
-//! and damaged text is refused or read, and never a panic.
+//! The smaps parser on generated text: the result is correct however the text is split into chunks; truncated and
+//! damaged text is rejected or parsed, but never causes a panic.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 use proptest::prelude::*;
 use rmap::process::{Fields, Mappings, SmapsParser, Wanted, parse_smaps};
 
-/// A mapping as it was written.
+/// A mapping to be written.
 #[derive(Debug, Clone)]
 struct Written {
     start: u64,
@@ -15,7 +15,7 @@ struct Written {
     offset: u64,
     inode: u64,
     name: Vec<u8>,
-    /// The values in kB of the keys it has.
+    /// The values of its keys, in kB.
     values: Vec<Option<u64>>,
 }
 
@@ -76,7 +76,7 @@ fn text_of(page: u64, rows: &[Written]) -> (Vec<u8>, Vec<usize>) {
     (text, ends)
 }
 
-/// What was read, in the terms in which it was written.
+/// The parsed mappings in the form in which they were written.
 fn read_back(page: u64, fields: &Fields, mappings: &Mappings) -> Vec<String> {
     let rows = mappings.iter().map(|mapping| Written {
         start: mapping.start(),
@@ -109,7 +109,10 @@ fn parse_in_chunks(text: &[u8], cuts: &[usize], fields: &mut Fields) -> Result<M
 
 proptest! {
     #[test]
-    fn what_was_written_is_read_however_it_is_cut((page, rows) in written(), cuts in proptest::collection::vec(any::<usize>(), 0..40)) {
+    fn what_was_written_is_read_however_it_is_cut(
+        (page, rows) in written(),
+        cuts in proptest::collection::vec(any::<usize>(), 0..40),
+    ) {
         let (text, _) = text_of(page, &rows);
         let mut fields = Fields::new();
         let mappings = parse_in_chunks(&text, &cuts, &mut fields).map_err(TestCaseError::fail)?;
@@ -119,11 +122,11 @@ proptest! {
     }
 
     #[test]
-    fn a_text_that_was_cut_off_is_refused_or_whole((page, rows) in written(), cut in any::<prop::sample::Index>()) {
+    fn truncated_text_is_rejected_or_complete((page, rows) in written(), cut in any::<prop::sample::Index>()) {
         let (text, ends) = text_of(page, &rows);
         let cut = cut.index(text.len() + 1);
         match parse_smaps(&text[..cut], &mut Fields::new(), &Wanted::Everything) {
-            // Within the first mapping nothing tells how many keys there are to be.
+            // Within the first mapping the number of keys is not known yet.
             Ok(mappings) => prop_assert!(cut == 0 || cut < ends[0] || ends[mappings.len() - 1] == cut),
             Err(_) => prop_assert!(cut != 0 && !ends.contains(&cut)),
         }

@@ -1,4 +1,4 @@
-//! `rmap warm`, `rmap evict`, `rmap lock`: what a user sees of them, and what they leave of the files.
+//! `rmap warm`, `rmap evict`, `rmap lock`: their output, and their effect on the files.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -38,7 +38,7 @@ fn done(action: &str, args: &[&str]) -> (i32, Value) {
     (run.status.unwrap(), rows[0].clone())
 }
 
-/// A file on a disk with these pages of data and holes elsewhere, all written to the disk.
+/// A file on a disk with data in these pages and holes elsewhere, all written to the disk.
 fn file_with_data(folder: &Path, pages: u64, data: &[(u64, u64)]) -> PathBuf {
     let page = page_size().bytes();
     let path = folder.join("file");
@@ -55,7 +55,7 @@ fn is_root() -> bool {
     nix::unistd::Uid::effective().is_root()
 }
 
-/// Warms until the kernel, which may take clean pages back at once, leaves them alone for a moment.
+/// Repeats warming until the kernel, which may reclaim clean pages at any time, keeps them for a moment.
 fn warmed(args: &[&str], path: &str) -> (i32, Value) {
     for _ in 0..20 {
         done("evict", &[path]);
@@ -81,7 +81,7 @@ fn evicting_writes_dirty_pages_to_disk_and_drops_them() {
 }
 
 #[test]
-fn evicting_a_range_leaves_the_rest() {
+fn evicting_a_range_does_not_affect_the_rest() {
     let folder = disk();
     let Some(known) = locked_file(folder.path(), 100 * page_size().bytes(), runs(&[(0, 4), (60, 3)])) else { return };
     let path = known.file.path().to_str().unwrap();
@@ -116,18 +116,18 @@ fn mapped_pages_stay_and_the_row_names_who_maps_them() {
     assert_eq!((number(&row, "left_mapped_pages"), number(&row, "left_locked_pages")), (3, 0), "{row}");
     let why = row["why"].as_str().unwrap();
     assert!(why.contains(&format!("mapped by pid {} (", std::process::id())), "{why}");
-    // What else stayed is of a large folio with them: nobody can prove that, so it is unknown.
+    // Other pages that stayed are in a large folio with them, which cannot be proven, so they are unknown.
     assert_eq!(number(&row, "left_unknown_pages"), number(&row, "left_pages") - 3, "{row}");
     drop(map);
     assert_eq!(done("evict", &[path.to_str().unwrap()]).0, 0);
 }
 
 #[test]
-fn pages_that_a_process_has_copied_for_itself_do_not_count_as_mapped() {
+fn private_copies_of_pages_do_not_count_as_mapped() {
     let folder = disk();
     let path = file_with_data(folder.path(), 4, &[(0, 4)]);
     let file = std::fs::File::open(&path).unwrap();
-    // Written to through a private mapping: the process has pages there, and none of them is the file's.
+    // Written through a private mapping: the process has pages there, but none of them belongs to the file.
     let copy = MmapOptions::new().map_copy_of(&file);
     let inode = std::os::unix::fs::MetadataExt::ino(&file.metadata().unwrap());
     let own = rmap::process::Process::own().unwrap();
@@ -147,7 +147,7 @@ trait CopyOf {
 impl CopyOf for MmapOptions {
     fn map_copy_of(&self, file: &std::fs::File) -> memmap2::MmapRaw {
         #[allow(unsafe_code, reason = "a private mapping of a file that only this test has")]
-        // SAFETY: nobody else writes to the file or cuts it.
+        // SAFETY: nothing else writes to the file or truncates it.
         let map = unsafe { self.map_copy(file) }.unwrap();
         map.advise(Advice::PopulateWrite).unwrap();
         map.into()
@@ -163,7 +163,7 @@ fn on_tmpfs_nothing_can_be_dropped_and_the_row_says_so() {
 }
 
 #[test]
-fn a_file_of_another_user_is_denied_in_one_line_and_stays_as_it_is() {
+fn a_file_of_another_user_is_denied_and_unchanged() {
     if !is_root() {
         eprintln!("SKIPPED: only root can become another user");
         return;
@@ -175,7 +175,7 @@ fn a_file_of_another_user_is_denied_in_one_line_and_stays_as_it_is() {
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let Some(known) = locked_file(folder.path(), 8 * page_size().bytes(), runs(&[(0, 8)])) else { return };
     known.file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644)).unwrap();
-    // The program is where nobody else may go: it is copied beside the file.
+    // Other users cannot access the program, so it is copied next to the file.
     let program = folder.path().join("rmap");
     copy_to_run(common::program(), &program);
     for action in ["evict", "warm", "lock"] {
@@ -183,7 +183,7 @@ fn a_file_of_another_user_is_denied_in_one_line_and_stays_as_it_is() {
         command.args([action, "-n"]).arg(known.file.path()).uid(NOBODY).gid(NOBODY);
         let (status, out, err) = run(command).parts();
         if status == 0 {
-            eprintln!("SKIPPED: this kernel tells everybody what is cached (before 6.12.12)");
+            eprintln!("SKIPPED: cachestat on this kernel reports to any user (before 6.12.12)");
             return;
         }
         assert_eq!((status, out.as_str()), (1, ""));
@@ -193,7 +193,7 @@ fn a_file_of_another_user_is_denied_in_one_line_and_stays_as_it_is() {
 }
 
 #[test]
-fn warming_reads_the_data_that_is_not_cached_and_no_holes() {
+fn warming_reads_uncached_data_but_no_holes() {
     let folder = disk();
     let path = file_with_data(folder.path(), 1000, &[(3, 20), (500, 300)]);
     let path = path.to_str().unwrap();
@@ -202,13 +202,13 @@ fn warming_reads_the_data_that_is_not_cached_and_no_holes() {
     let page = page_size().bytes();
     let (_, row) = warmed(&[&format!("--range={},{}", 510 * page, 7 * page)], path);
     assert_eq!((number(&row, "pages"), number(&row, "after_pages")), (7, 7), "{row}");
-    // Reading brought in nothing around the range, but for a folio that holds a part of it.
+    // Reading cached nothing around the range, except for a folio that contains a part of it.
     let (_, all) = done("evict", &[path]);
     assert!(number(&all, "before_pages") < 7 + 64, "{all}");
 }
 
 #[test]
-fn warming_twice_changes_nothing_and_moves_no_access_time() {
+fn warming_again_changes_neither_pages_nor_the_access_time() {
     let folder = disk();
     let path = file_with_data(folder.path(), 8, &[(0, 8)]);
     let seen = || std::fs::metadata(&path).unwrap().accessed().unwrap();
@@ -221,7 +221,7 @@ fn warming_twice_changes_nothing_and_moves_no_access_time() {
 }
 
 #[test]
-fn a_sparse_file_of_a_tebibyte_is_warmed_by_reading_its_few_data() {
+fn warming_a_sparse_file_of_1_tib_reads_only_its_data() {
     let folder = disk();
     let pages = (1 << 40) / page_size().bytes();
     let path = file_with_data(folder.path(), pages, &[(pages / 2, 10)]);
@@ -230,7 +230,7 @@ fn a_sparse_file_of_a_tebibyte_is_warmed_by_reading_its_few_data() {
 }
 
 #[test]
-fn several_files_are_one_table_with_a_total_and_a_missing_one_does_not_stop_the_others() {
+fn several_files_have_a_total_even_if_one_is_missing() {
     let folder = disk();
     let path = file_with_data(folder.path(), 4, &[(0, 4)]);
     let empty = folder.path().join("empty");
@@ -244,7 +244,7 @@ fn several_files_are_one_table_with_a_total_and_a_missing_one_does_not_stop_the_
 }
 
 #[test]
-fn lock_holds_pages_until_it_is_ended_and_evict_says_that_it_does() {
+fn lock_holds_pages_until_it_ends_and_evict_names_it() {
     let folder = disk();
     let path = file_with_data(folder.path(), 12, &[(0, 3), (9, 3)]);
     let path = path.to_str().unwrap();
@@ -264,7 +264,7 @@ fn lock_holds_pages_until_it_is_ended_and_evict_says_that_it_does() {
     assert_eq!(done("evict", &[path]).0, 0);
 }
 
-/// Goes on `times` times.
+/// Continues `times` times.
 fn ends_after(times: u32) -> impl FnMut() -> ControlFlow<()> {
     let mut left = times;
     move || {
@@ -275,7 +275,7 @@ fn ends_after(times: u32) -> impl FnMut() -> ControlFlow<()> {
 }
 
 #[test]
-fn work_inside_one_file_ends_between_two_portions() {
+fn a_signal_ends_the_work_within_one_file() {
     let folder = disk();
     let pages = (48 << 20) / page_size().bytes();
     let path = file_with_data(folder.path(), pages, &[(0, pages)]);
@@ -294,7 +294,7 @@ fn work_inside_one_file_ends_between_two_portions() {
     let mapping = status.split("\n").find(|line| line.ends_with(path.to_str().unwrap()));
     assert_eq!(mapping, None, "it is still mapped");
 
-    // Dirty pages: rmap writes back the first portion and no more.
+    // Dirty pages: rmap writes back only the first portion.
     let file = std::fs::File::options().write(true).open(&path).unwrap();
     file.write_all_at(&vec![8; 40 << 20], 0).unwrap();
     let evicted = evict(&engine, &root, &open(), all, ends_after(2)).unwrap();
@@ -304,7 +304,7 @@ fn work_inside_one_file_ends_between_two_portions() {
 }
 
 #[test]
-fn a_signal_ends_lock_at_once_and_nothing_is_said_to_be_locked_then() {
+fn a_signal_ends_lock_before_it_reports_locked_memory() {
     let folder = disk();
     let path = file_with_data(folder.path(), 4, &[(0, 4)]);
     for (signal, expected) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
@@ -314,7 +314,7 @@ fn a_signal_ends_lock_at_once_and_nothing_is_said_to_be_locked_then() {
             let mut child = command.spawn().unwrap();
             let mut names = child.stdin.take().unwrap();
             writeln!(names, "{}", path.display()).unwrap();
-            // It waits for further names now; the row is in a buffer, so there is nothing to wait for.
+            // It now waits for more names. The row is still in a buffer, so there is no output to wait for.
             std::thread::sleep(Duration::from_millis(300));
             nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id() as i32), signal).unwrap();
             std::thread::sleep(Duration::from_millis(150));
@@ -329,7 +329,7 @@ fn a_signal_ends_lock_at_once_and_nothing_is_said_to_be_locked_then() {
 }
 
 #[test]
-fn what_tmpfs_holds_already_needs_no_room_to_be_locked() {
+fn locking_what_tmpfs_already_holds_needs_no_additional_memory() {
     let Some(known) = locked_file(&memory(), 8 * page_size().bytes(), runs(&[(0, 8)])) else { return };
     let open = OpenFile::open(known.file.path()).unwrap();
     let mut room = Room::of(Bytes(0));
@@ -338,7 +338,7 @@ fn what_tmpfs_holds_already_needs_no_room_to_be_locked() {
 }
 
 #[test]
-fn a_limit_of_locked_memory_is_named_with_what_to_do_about_it() {
+fn the_limit_on_locked_memory_is_reported_with_advice() {
     let folder = tempfile::tempdir_in("/var/tmp").unwrap_or_else(|_| disk());
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let path = file_with_data(folder.path(), 64, &[(0, 64)]);
@@ -347,7 +347,7 @@ fn a_limit_of_locked_memory_is_named_with_what_to_do_about_it() {
     let mut shell = std::process::Command::new("sh");
     shell.args(["-c", "ulimit -l 16; exec \"$0\" lock \"$1\""]).arg(&program).arg(&path);
     if is_root() {
-        // Root has CAP_IPC_LOCK, which knows no limit.
+        // Root has CAP_IPC_LOCK, which has no limit.
         std::os::unix::fs::chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
         shell.uid(NOBODY).gid(NOBODY);
     }
@@ -360,7 +360,7 @@ fn a_limit_of_locked_memory_is_named_with_what_to_do_about_it() {
 }
 
 #[test]
-fn a_reader_that_goes_away_ends_the_report_and_not_the_work() {
+fn a_broken_pipe_ends_the_output_but_not_the_work() {
     let folder = disk();
     for number in 0..400 {
         let path = folder.path().join(number.to_string());
@@ -375,7 +375,7 @@ fn a_reader_that_goes_away_ends_the_report_and_not_the_work() {
         summary.json()[0]["cached"].as_u64().unwrap()
     };
     let before = cached();
-    // Each row is some 700 bytes: the pipe is broken after the first hundred.
+    // Each row has about 700 bytes, so the pipe breaks after the first hundred rows.
     let run = shell("rmap warm -R --jsonl \"$1\" | head -1 | wc -l; exit ${PIPESTATUS[0]}", &[tree.as_ref()]);
     assert_eq!((run.text().trim(), run.err.as_str(), run.status), ("1", "", Some(0)));
     // Some may be reclaimed again at any time.

@@ -1,4 +1,4 @@
-//! `rmap pcstat -w`: looks again and again, and says what changed.
+//! `rmap pcstat -w`: repeats the measurement and shows what changed.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -15,7 +15,7 @@ use known::{known_file, memory, runs};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-/// Takes rows until one is as wanted. Looks come every few milliseconds, so a change takes some to be seen.
+/// Reads rows until one matches. Rounds are a few milliseconds apart, so a change may take several of them to appear.
 fn row_where(running: &mut Running, wanted: impl Fn(&Value) -> bool) -> Value {
     for _ in 0..500 {
         let row = running.row();
@@ -23,11 +23,11 @@ fn row_where(running: &mut Running, wanted: impl Fn(&Value) -> bool) -> Value {
             return row;
         }
     }
-    panic!("no such row came");
+    panic!("no such row");
 }
 
 #[test]
-fn a_figure_that_changed_says_by_how_much_and_ctrl_c_is_a_success() {
+fn changes_are_shown_and_ctrl_c_is_a_success() {
     let page = page_size().bytes();
     let known = known_file(&memory(), 10 * page, runs(&[(0, 2)]));
     let path = known.file.path().to_str().unwrap();
@@ -52,7 +52,7 @@ fn a_figure_that_changed_says_by_how_much_and_ctrl_c_is_a_success() {
 }
 
 #[test]
-fn files_that_come_and_go_are_marked() {
+fn new_and_gone_files_are_marked() {
     let folder = tempfile::tempdir_in(memory()).unwrap();
     let path = folder.path().to_str().unwrap();
     let write = |name: &str| std::fs::write(folder.path().join(name), "x").unwrap();
@@ -71,7 +71,7 @@ fn files_that_come_and_go_are_marked() {
 }
 
 #[test]
-fn a_pipe_gets_a_block_a_look_and_a_table_only_the_changes_there_are() {
+fn a_pipe_gets_one_block_per_round() {
     let page = page_size().bytes();
     let known = known_file(&memory(), 10 * page, runs(&[(0, 2)]));
     let path = known.file.path().to_str().unwrap();
@@ -89,7 +89,7 @@ fn a_pipe_gets_a_block_a_look_and_a_table_only_the_changes_there_are() {
 }
 
 #[test]
-fn a_json_document_is_whole_after_ctrl_c() {
+fn a_json_document_is_complete_after_ctrl_c() {
     let known = known_file(&memory(), page_size().bytes(), runs(&[(0, 1)]));
     let path = known.file.path().to_str().unwrap();
     let mut running = Running::start(command(["pcstat", "-w", "0.02", "--json", "-o", "filename,percent", path]));
@@ -103,15 +103,15 @@ fn a_json_document_is_whole_after_ctrl_c() {
 }
 
 #[test]
-fn a_time_that_is_none_is_wrong_usage() {
-    for (word, why) in [("0", "more than 0"), ("-1", ""), ("x", "invalid interval"), ("0.0", "more than 0")] {
+fn an_invalid_interval_is_wrong_usage() {
+    for (word, why) in [("0", "greater than 0"), ("-1", ""), ("x", "invalid interval"), ("0.0", "greater than 0")] {
         let (status, _, err) = rmap(["pcstat", "-w", word, "/dev/null"]).parts();
         assert!(status == 2 && err.contains(why), "{word}: {err}");
     }
 }
 
 #[test]
-fn a_file_that_only_left_the_selection_is_not_called_gone() {
+fn a_file_that_only_left_the_selection_is_not_marked_gone() {
     let folder = tempfile::tempdir_in(memory()).unwrap();
     let [small, large] = ["small", "large"].map(|name| folder.path().join(name).to_str().unwrap().to_owned());
     std::fs::write(&small, vec![1; 10_000]).unwrap();

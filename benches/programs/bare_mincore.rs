@@ -1,8 +1,8 @@
-//! The yardstick of the page map: `mincore` over a whole file and nothing else. `bare_mincore FILE`
+//! The baseline for the page map: calls `mincore` for a whole file and does nothing else. Usage: `bare_mincore FILE`
 //!
-//! It does not keep the answers. It prints how many pages are cached, so that nothing is optimised away.
+//! It does not keep the results. It prints the number of cached pages, so that nothing is optimised away.
 
-#![allow(clippy::expect_used, reason = "a benchmark program stops when it cannot go on")]
+#![allow(clippy::expect_used, reason = "a benchmark program may stop if anything fails")]
 #![allow(unsafe_code, reason = "mincore takes addresses; nix has no wrapper for it")]
 
 use std::fs::File;
@@ -11,7 +11,7 @@ use memmap2::MmapOptions;
 use nix::libc;
 use rmap::pagecache::Engine;
 
-/// Pages per call: the answer is 64 KiB and stays in the processor's cache.
+/// Pages per call: the result is 64 KiB and fits into the processor's cache.
 const PAGES: usize = 1 << 16;
 
 fn main() {

@@ -1,11 +1,12 @@
-//! Makes a sparse file of which known pages are cached, holds them there, and removes the file in the end.
+//! Creates a sparse file with a known set of cached pages, keeps them cached, and removes the file at the end.
 //!
-//! `hold_pages FILE SIZE FIRST LENGTH STEP COUNT`: a file of SIZE bytes, of which COUNT stretches of LENGTH bytes are written,
-//! the first at FIRST, each STEP bytes after the one before. SIZE and the others are bytes, or K, M, G, T.
-//! On a disk it is then read again and locked in memory (`mlock`), so that the kernel reclaims nothing while it is measured;
-//! on tmpfs its pages stay by themselves. It prints `ready` and waits until its standard input ends.
+//! `hold_pages FILE SIZE FIRST LENGTH STEP COUNT` creates a file of SIZE bytes and writes COUNT stretches of LENGTH
+//! bytes: the first at offset FIRST, each following one STEP bytes after the start of the previous one. Numbers are in
+//! bytes or have a suffix K, M, G or T. On a disk, the stretches are then read again and locked in memory (`mlock`), so
+//! that the kernel does not reclaim them during the measurement; on tmpfs the pages stay anyway. The program prints
+//! `ready` and waits for the end of its standard input.
 
-#![allow(clippy::expect_used, reason = "a program of the benchmark ends where it cannot go on")]
+#![allow(clippy::expect_used, reason = "a benchmark program may stop if anything fails")]
 
 use std::fs::File;
 use std::io::Read;
@@ -19,7 +20,7 @@ use rmap::pagecache::{FileSystem, FileSystemKind};
 
 const USAGE: &str = "usage: hold_pages FILE SIZE FIRST LENGTH STEP COUNT";
 
-/// Removes the file when the program ends, also by a panic.
+/// Removes the file when the program ends, even after a panic.
 struct Removed(PathBuf);
 
 impl Drop for Removed {
@@ -35,7 +36,7 @@ fn main() {
     let [size, first, length, step, count] = [2, 3, 4, 5, 6].map(number);
     let file = File::options().read(true).write(true).create_new(true).open(&path).expect("a new file");
     let _removed = Removed(path);
-    file.set_len(size).expect("the file system has files as large");
+    file.set_len(size).expect("the file system supports files of this size");
     let stretches = || (0..count).map(|index| first + index * step);
     let block = vec![7u8; usize::try_from(length.min(1 << 20)).expect("a block fits")];
     for start in stretches() {
@@ -53,7 +54,7 @@ fn main() {
     drop(locked);
 }
 
-/// Drops what writing left in the cache and reads it as a program would, so that folios are as large as readahead makes them.
+/// Drops the written pages from the cache and reads them again, so that folios have the size that readahead gives them.
 fn read_again_and_lock(file: &File, size: u64, stretches: impl Iterator<Item = u64>, length: u64) -> Vec<MmapRaw> {
     file.sync_all().expect("fsync");
     posix_fadvise(file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED).expect("posix_fadvise");
@@ -67,7 +68,7 @@ fn read_again_and_lock(file: &File, size: u64, stretches: impl Iterator<Item = u
                 let part = block.get_mut(..most).expect("no longer than the block");
                 at += file.read_at(part, at).expect("the file can be read") as u64;
             }
-            let length = usize::try_from(end - start).expect("an address space as large");
+            let length = usize::try_from(end - start).expect("a large enough address space");
             let map = MmapOptions::new().offset(start).len(length).map_raw_read_only(file).expect("mmap");
             map.lock().expect("mlock: run as root, or raise `ulimit -l`");
             map

@@ -1,9 +1,10 @@
-//! A process of many mappings, to be looked at. `many_mappings COUNT`
+//! A process with many mappings, to be inspected. Usage: `many_mappings COUNT`
 //!
-//! One page each, of a file and of no file in turn, so that the kernel cannot join neighbours; half of those of no file were
-//! written to. It prints its pid and waits until its standard input ends.
+//! Each mapping has one page. File mappings and anonymous mappings alternate, so that the kernel cannot merge
+//! neighbours. Half of the anonymous ones are written to. The program prints its pid and waits for the end of its
+//! standard input.
 
-#![allow(clippy::expect_used, reason = "a program of the benchmark ends where it cannot go on")]
+#![allow(clippy::expect_used, reason = "a benchmark program may stop if anything fails")]
 
 use std::fs::File;
 use std::io::{self, Read, Write};

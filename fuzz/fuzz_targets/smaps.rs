@@ -1,4 +1,4 @@
-//! The parsers of `/proc/PID/smaps`, `maps` and `status` on any bytes.
+//! Feeds arbitrary bytes to the parsers of `/proc/PID/smaps`, `maps` and `status`.
 
 #![no_main]
 
@@ -13,7 +13,7 @@ fuzz_target!(|text: &[u8]| {
     if let Ok(mappings) = &whole {
         check(mappings, &fields);
     }
-    // Cut into reads of one length, as the bytes themselves choose it.
+    // Split into reads of equal length; the first byte chooses the length.
     let length = 1 + usize::from(text.first().copied().unwrap_or(0)) * 3;
     let mut cut_fields = Fields::new();
     let cut = parse_in_reads(text, length, &mut cut_fields);
@@ -21,7 +21,7 @@ fuzz_target!(|text: &[u8]| {
     if let (Ok(whole), Ok(cut)) = (&whole, &cut) {
         assert_eq!(rows(whole, &fields), rows(cut, &cut_fields));
     }
-    // What is not wanted is skipped unread, so that more is accepted, never less.
+    // Unwanted fields are skipped unparsed, so that more texts are accepted, never fewer.
     let some = parse_smaps(text, &mut Fields::new(), &Wanted::Only(vec!["Rss".into()]));
     assert!(whole.is_err() || some.is_ok());
     if let Ok(mappings) = parse_maps(text) {
@@ -48,7 +48,7 @@ fn check(mappings: &Mappings, fields: &Fields) {
     }
 }
 
-/// All that was kept, in words.
+/// Everything that was kept, as text.
 fn rows(mappings: &Mappings, fields: &Fields) -> Vec<String> {
     let row = |mapping: rmap::process::Mapping<'_>| {
         let values: Vec<_> = fields

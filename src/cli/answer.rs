@@ -1,4 +1,4 @@
-//! What was typed about the answer, the same in every subcommand, and the query that it becomes.
+//! The output options, which are the same in every subcommand, and the query that they become.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -8,72 +8,79 @@ use clap::builder::PossibleValuesParser;
 
 use super::config::Configured;
 use super::report::Report;
+use super::run::Done;
+use super::screen;
 use super::signals::Signals;
-use super::{Done, screen};
 use crate::query::{Default, Query, Total, execute};
-use crate::render::{FORMATS, Format, Presentation};
+use crate::render::{FORMATS, Format, Presentation, TABLE};
 use crate::table::{ColumnList, SizeUnit, Source, Stop};
 
-/// Which rows and columns of the answer are shown, and how.
+/// Which rows and columns are shown, and how.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct AnswerArgs {
-    /// Columns to show: LIST replaces the default ones, +LIST adds to them (names are below)
-    #[arg(short = 'o', long = "columns", value_name = "LIST", help_heading = "Answer")]
+    /// Columns to show: LIST replaces the default columns, +LIST adds to them (names below)
+    #[arg(short = 'o', long = "columns", value_name = "LIST", help_heading = "Output")]
     pub(crate) columns: Option<ColumnList>,
-    /// Show the rows for which EXPR holds: 'size>10M && name=~libc' (see below)
-    #[arg(long, value_name = "EXPR", help_heading = "Answer")]
+    /// Show only the rows that match EXPR: 'size>10M && name=~libc' (see below)
+    #[arg(long, value_name = "EXPR", help_heading = "Output")]
     pub(crate) filter: Option<String>,
-    /// Group the rows by a column, with their count and sums
-    #[arg(long, value_name = "COL", help_heading = "Answer")]
+    /// Group the rows by a column and show their counts and sums
+    #[arg(long, value_name = "COL", help_heading = "Output")]
     pub(crate) by: Option<String>,
     /// Sort by a column, largest first (-COL: smallest first)
-    #[arg(long, value_name = "COL", allow_hyphen_values = true, help_heading = "Answer")]
+    #[arg(long, value_name = "COL", allow_hyphen_values = true, help_heading = "Output")]
     pub(crate) sort: Option<String>,
-    /// Show the first N rows only; without --sort, the largest
-    #[arg(long, value_name = "N", help_heading = "Answer")]
+    /// Show only the first N rows; without --sort, the N largest
+    #[arg(long, value_name = "N", help_heading = "Output")]
     pub(crate) top: Option<usize>,
-    /// Close with a total over exactly the rows that are shown
-    #[arg(long, overrides_with = "no_total", help_heading = "Answer")]
+    /// Add a total over the rows that are shown
+    #[arg(long, overrides_with = "no_total", help_heading = "Output")]
     pub(crate) total: bool,
     /// Leave out the total
-    #[arg(long, overrides_with = "total", help_heading = "Answer")]
+    #[arg(long, overrides_with = "total", help_heading = "Output")]
     pub(crate) no_total: bool,
     /// Repeat every SECS seconds (0.5, 2) until Ctrl-C, and show what changed
-    #[arg(short = 'w', long = "watch", value_name = "SECS", help_heading = "Answer")]
+    #[arg(short = 'w', long = "watch", value_name = "SECS", help_heading = "Output")]
     pub(crate) every: Option<Interval>,
-    /// Format of the answer; machine formats are in bytes and pages, with every column
-    #[arg(long, value_name = "FORMAT", value_parser = format_names(), conflicts_with_all = ["json", "jsonl", "csv"], help_heading = "Answer")]
+    /// Output format; the machine formats have every column, in bytes and pages
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        value_parser = format_names(),
+        conflicts_with_all = ["json", "jsonl", "csv"],
+        help_heading = "Output"
+    )]
     format: Option<String>,
     /// Short for --format json
-    #[arg(long, conflicts_with_all = ["jsonl", "csv"], help_heading = "Answer")]
+    #[arg(long, conflicts_with_all = ["jsonl", "csv"], help_heading = "Output")]
     json: bool,
     /// Short for --format jsonl
-    #[arg(long, conflicts_with = "csv", help_heading = "Answer")]
+    #[arg(long, conflicts_with = "csv", help_heading = "Output")]
     jsonl: bool,
     /// Short for --format csv
-    #[arg(long, help_heading = "Answer")]
+    #[arg(long, help_heading = "Output")]
     csv: bool,
-    /// Write sizes in bytes
-    #[arg(short = 'b', long, conflicts_with = "human", help_heading = "Answer")]
+    /// Show sizes in bytes
+    #[arg(short = 'b', long, conflicts_with = "human", help_heading = "Output")]
     bytes: bool,
-    /// Write sizes for people: 1.5G
-    #[arg(short = 'H', long, help_heading = "Answer")]
+    /// Show human-readable sizes: 1.5G
+    #[arg(short = 'H', long, help_heading = "Output")]
     human: bool,
     /// Leave out the header
-    #[arg(short = 'n', long, visible_alias = "nohdr", help_heading = "Answer")]
+    #[arg(short = 'n', long, visible_alias = "nohdr", help_heading = "Output")]
     pub(crate) no_header: bool,
 }
 
-/// What `--filter` takes, for `--help`.
+/// The syntax of `--filter`, for `--help`.
 pub(crate) const FILTER_HELP: &str = "--filter compares columns with values: == != < <= > >= and =~ (a regular \
-expression), joined by && || ! and parentheses. Sizes are 4096, 64K, 10M; text is bare or in quotes; a number may be \
-compared with another column. An absent figure never matches.";
+expression), combined with && || ! and parentheses. Write sizes as 4096, 64K or 10M, and text with or without quotes. \
+A number can also be compared with another column. An absent figure never matches.";
 
 fn format_names() -> PossibleValuesParser {
     FORMATS.iter().map(|format| clap::builder::PossibleValue::new(format.name).help(format.help)).into()
 }
 
-/// The time from one look to the next: more than nothing.
+/// The time between two rounds: more than zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Interval(pub(crate) Duration);
 
@@ -81,7 +88,7 @@ impl FromStr for Interval {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Interval, String> {
-        let refusal = || format!("invalid interval '{text}': write seconds, more than 0, such as 0.5 or 2");
+        let refusal = || format!("invalid interval '{text}': use a number of seconds greater than 0, such as 0.5 or 2");
         let plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
         let seconds: f64 = text.parse().ok().filter(|_| plain).ok_or_else(refusal)?;
         let interval = Duration::try_from_secs_f64(seconds).map_err(|_| refusal())?;
@@ -89,11 +96,11 @@ impl FromStr for Interval {
     }
 }
 
-/// The columns of a view if none are named.
+/// The columns of a view if none are selected.
 pub(crate) enum View<'v> {
-    /// In a table these, or those of the configuration file; every column in a machine format.
+    /// These columns, or those of the configuration file, in a table; every column in a machine format.
     Usual(&'v [&'v str]),
-    /// These in a table, whatever the configuration file says; every column in a machine format.
+    /// These columns in a table, regardless of the configuration file; every column in a machine format.
     Fixed(&'v [&'v str]),
 }
 
@@ -103,7 +110,7 @@ impl AnswerArgs {
         let short = [(self.json, "json"), (self.jsonl, "jsonl"), (self.csv, "csv")];
         let named = self.format.as_deref().or(short.iter().find(|(typed, _)| *typed).map(|(_, name)| *name));
         let find = |name| FORMATS.iter().find(|format| format.name == name);
-        named.and_then(find).unwrap_or(&FORMATS[0])
+        named.and_then(find).unwrap_or(&TABLE)
     }
 
     /// The same arguments with another format.
@@ -112,12 +119,12 @@ impl AnswerArgs {
         self
     }
 
-    /// Whether the answer is for programs.
+    /// Whether the format is for programs.
     pub(crate) fn is_machine(&self) -> bool {
         self.format().is_machine
     }
 
-    /// The unit of sizes in tables; `default` if none was requested.
+    /// The unit of sizes in tables; `default` if no unit was requested.
     pub(crate) fn unit(&self, configured: &Configured, default: SizeUnit) -> SizeUnit {
         match (self.bytes, self.human) {
             (true, _) => SizeUnit::Bytes,
@@ -126,7 +133,7 @@ impl AnswerArgs {
         }
     }
 
-    /// The request as a value. Errors of the filter's grammar are found here.
+    /// The request as a value. Reports syntax errors in the filter.
     pub(crate) fn query(&self, configured: &Configured, view: View<'_>) -> Result<Query, Stop> {
         let format = self.format();
         let own = |columns: &[&str]| columns.iter().map(|id| (*id).to_owned()).collect();
@@ -144,8 +151,6 @@ impl AnswerArgs {
             top: self.top,
             total: if self.total { Total::Row } else { Total::None },
             every: self.every.map(|every| every.0),
-            is_json: format.is_json,
-            has_headings: format.has_headings,
             ..match default {
                 Default::All => Query::all(),
                 default => Query { default, ..Query::all() },
@@ -153,7 +158,7 @@ impl AnswerArgs {
         })
     }
 
-    /// How the answer is presented on standard output.
+    /// How the output is presented on standard output.
     pub(crate) fn presentation(&self, configured: &Configured, default: SizeUnit) -> Presentation {
         Presentation {
             unit: self.unit(configured, default),
@@ -165,7 +170,7 @@ impl AnswerArgs {
         }
     }
 
-    /// Answers a query on standard output. One that is repeated ends in order.
+    /// Answers a query on standard output. A repeated query also ends cleanly on a signal.
     pub(crate) fn answer<S: Source>(
         &self,
         query: &Query,
@@ -181,7 +186,7 @@ impl AnswerArgs {
     }
 }
 
-/// Refuses an option that can have no meaning here.
+/// Rejects an option that has no meaning here.
 pub(crate) fn refuse_if(typed: bool, option: &str, why: &'static str) -> Done {
     if typed { Err(Stop::usage(option, why)) } else { Ok(()) }
 }
@@ -191,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_interval_is_more_than_nothing() {
+    fn an_interval_is_greater_than_zero() {
         assert_eq!("2".parse(), Ok(Interval(Duration::from_secs(2))));
         assert_eq!("0.25".parse(), Ok(Interval(Duration::from_millis(250))));
         for text in ["0", "0.0", "-1", "", "x", "1e3", "inf", "nan", "99999999999999999999999", "0.0000000001"] {

@@ -1,4 +1,5 @@
-//! What was typed to choose files, the same in every subcommand that takes files, and the choice that it becomes.
+//! The options that select files, which are the same in every subcommand that takes files, and the selection that they
+//! become.
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -17,52 +18,53 @@ pub(crate) struct ChosenArgs {
     /// Files; with -R also directories
     #[arg(value_name = "PATH", required_unless_present_any = ["pid", "files_from"])]
     pub(crate) paths: Vec<PathBuf>,
-    /// Also the files that this process maps or has open
-    #[arg(long, value_name = "PID")]
+    /// Add the files that this process maps or has open
+    #[arg(long, value_name = "PID", help_heading = "Files")]
     pub(crate) pid: Option<u32>,
-    /// Also the files that are named in FILE, one per line (-: standard input)
-    #[arg(long, value_name = "FILE")]
+    /// Add the files listed in FILE, one per line (-: standard input)
+    #[arg(long, value_name = "FILE", help_heading = "Files")]
     pub(crate) files_from: Option<PathBuf>,
-    /// With --files-from: names end in NUL, as find -print0 writes them
-    #[arg(short = '0', long = "null", requires = "files_from")]
+    /// With --files-from: names end in NUL, as written by find -print0
+    #[arg(short = '0', long = "null", requires = "files_from", help_heading = "Files")]
     pub(crate) null: bool,
-    /// The files in and below directories: each once, whatever names it has
-    #[arg(short = 'R', long)]
+    /// Include the files in and below directories, and count each file once, even if it has several names
+    #[arg(short = 'R', long, help_heading = "Files")]
     pub(crate) recursive: bool,
-    /// With -R: how many threads walk (default: the number of processors)
-    #[arg(short = 'j', long, value_name = "N", requires = "recursive")]
+    /// With -R: number of threads (default: number of processors)
+    #[arg(short = 'j', long, value_name = "N", requires = "recursive", help_heading = "Files")]
     pub(crate) jobs: Option<NonZeroUsize>,
-    /// With -R: go on into other file systems that are mounted there; /proc, /sys and the like are never entered
-    #[arg(long, requires = "recursive")]
+    /// With -R: also enter other file systems that are mounted below; /proc, /sys and the like are never entered
+    #[arg(long, requires = "recursive", help_heading = "Files")]
     pub(crate) cross_file_systems: bool,
-    /// With -R: follow symbolic links that are found on the way
-    #[arg(long, requires = "recursive")]
+    /// With -R: follow symbolic links found on the way
+    #[arg(long, requires = "recursive", help_heading = "Files")]
     pub(crate) follow: bool,
-    /// Only files that this glob matches (may be repeated): without a slash it matches the last part of the name, with one the
-    /// path below the directory that was named, or the path as it is printed; with a slash at its end, a directory above
-    #[arg(long, value_name = "GLOB")]
+    /// Include only files that match this glob (can be repeated). A glob without a slash is matched against the file
+    /// name. A glob with a slash is matched against the path below the given directory and against the path as printed.
+    /// A glob that ends with a slash matches every file below a matching directory
+    #[arg(long, value_name = "GLOB", help_heading = "Files")]
     pub(crate) include: Vec<String>,
-    /// No file that this glob matches in the same way, and no directory with all below it (may be repeated)
-    #[arg(long, value_name = "GLOB")]
+    /// Exclude files and whole directories that match this glob, with the same rules (can be repeated)
+    #[arg(long, value_name = "GLOB", help_heading = "Files")]
     pub(crate) exclude: Vec<String>,
-    /// Only files of this size or larger
-    #[arg(long, value_name = "SIZE")]
+    /// Include only files of this size or larger
+    #[arg(long, value_name = "SIZE", help_heading = "Files")]
     pub(crate) min_size: Option<Bytes>,
-    /// Only files of this size or smaller
-    #[arg(long, value_name = "SIZE")]
+    /// Include only files of this size or smaller
+    #[arg(long, value_name = "SIZE", help_heading = "Files")]
     pub(crate) max_size: Option<Bytes>,
-    /// Only this part of each file, such as 1G,64M; without LEN, up to its end
-    #[arg(long, value_name = "OFF[,LEN]", value_parser = parse_range)]
+    /// Use only this part of each file, such as 1G,64M; without LEN, up to the end
+    #[arg(long, value_name = "OFF[,LEN]", value_parser = parse_range, help_heading = "Files")]
     pub(crate) range: Option<ByteRange>,
 }
 
 impl ChosenArgs {
-    /// The files that are meant.
+    /// The selected files.
     pub(crate) fn chosen(self) -> Result<ChosenFiles, Stop> {
         let least = self.min_size.map_or(0, |size| size.0);
         let most = self.max_size.map_or(u64::MAX, |size| size.0);
         if least > most {
-            return Err(Stop::usage("--min-size", "larger than --max-size, so that no file can match"));
+            return Err(Stop::usage("--min-size", "larger than --max-size, so no file can match"));
         }
         let globs = Globs::parse(&self)?;
         let choose = move |path: &Path, depth: usize, is_directory: bool| globs.choose(path, depth, is_directory);
@@ -90,13 +92,13 @@ fn parse_range(text: &str) -> Result<ByteRange, String> {
     Ok(ByteRange { offset: offset.0, length: length.0 })
 }
 
-/// Which names are wanted.
+/// Which names are selected.
 struct Globs {
     include: Option<Patterns>,
     exclude: Option<Patterns>,
 }
 
-/// Globs of names and globs of paths, and those of either that end in a slash: they match directories only.
+/// Globs for names and globs for paths; those that end with a slash match only directories.
 struct Patterns {
     names: GlobSet,
     paths: GlobSet,
@@ -110,7 +112,7 @@ impl Globs {
         Ok(Globs { include: Patterns::parse(&args.include)?, exclude: Patterns::parse(&args.exclude)? })
     }
 
-    /// Whether a file, or a directory, is wanted; `depth` of the last parts of its path are below what was named.
+    /// Whether a file or directory is selected. The last `depth` parts of its path are below the named directory.
     fn choose(&self, path: &Path, depth: usize, is_directory: bool) -> bool {
         let below = below(path, depth);
         let excluded = self.exclude.as_ref().is_some_and(|globs| globs.matches(path, below, is_directory));
@@ -119,7 +121,7 @@ impl Globs {
     }
 }
 
-/// The part of a path below the directory that was named; all of it if it was named itself.
+/// The part of a path below the named directory; the whole path if it was named itself.
 fn below(path: &Path, depth: usize) -> &Path {
     let named = path.ancestors().nth(depth).filter(|_| depth > 0);
     named.and_then(|named| path.strip_prefix(named).ok()).unwrap_or(path)
@@ -152,7 +154,7 @@ impl Patterns {
         matches(&self.names, &self.paths) || (is_directory && matches(&self.directory_names, &self.directory_paths))
     }
 
-    /// Whether a glob of directories matches one that a file is in, below the one that was named.
+    /// Whether a directory glob matches one of the directories that contain the file, below the named directory.
     fn matches_a_directory_above(&self, below: &Path) -> bool {
         let is_meant = |above: &Path| {
             let name = above.file_name().is_some_and(|name| self.directory_names.is_match(Path::new(name)));

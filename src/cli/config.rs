@@ -1,7 +1,7 @@
-//! The configuration file: what tables show if nothing was typed.
+//! The configuration file: the defaults for tables.
 //!
-//! `$XDG_CONFIG_HOME/rmap/config.toml`, or `~/.config/rmap/config.toml`; `--config FILE` names another, `--no-config` reads
-//! none. It has a section for each subcommand:
+//! It is `$XDG_CONFIG_HOME/rmap/config.toml` or `~/.config/rmap/config.toml`. `--config FILE` selects another file, and
+//! `--no-config` disables it. It has one section per subcommand:
 //!
 //! ```toml
 //! [pid]
@@ -9,9 +9,9 @@
 //! unit = "human"            # kib, bytes or human
 //! ```
 //!
-//! It is for tables only: a machine format holds what it always holds. Anything in the file that has no meaning is an error,
-//! because a typing mistake that changes nothing is never found. The default file is read only if it belongs to the user that
-//! rmap runs as: under `sudo` with another user's environment it is ignored.
+//! It affects only tables, never the machine formats. Anything unknown in the file is an error, because a typing
+//! mistake without an effect would never be found. The default file is read only if it belongs to the user that rmap
+//! runs as: it is ignored under `sudo` with another user's environment.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -20,17 +20,39 @@ use std::ops::Range;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use clap::Args;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{GlobalArgs, SUBCOMMANDS, Subcommand};
 use crate::error::{Error, ErrorKind, Subject};
 use crate::table::SizeUnit;
 
-/// As much as is read.
+/// The maximum size of the file.
 const LONGEST: u64 = 1 << 20;
 
-/// What the section of a subcommand says.
+/// The arguments that every subcommand takes.
+#[derive(Debug, Default, Args)]
+pub(crate) struct GlobalArgs {
+    /// Read the default columns and units from FILE instead of ~/.config/rmap/config.toml
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "no_config")]
+    config: Option<PathBuf>,
+    /// Do not read a configuration file
+    #[arg(long, global = true)]
+    no_config: bool,
+}
+
+/// A subcommand that the file may have a section for.
+#[derive(Clone, Copy)]
+pub(crate) struct Configurable {
+    /// The name of its section.
+    pub(super) name: &'static str,
+    /// The names of its columns.
+    pub(super) columns: fn() -> Vec<String>,
+    /// The id of a column that has another name.
+    pub(super) column_called: fn(&str) -> &str,
+}
+
+/// The section of a subcommand.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Configured {
     /// The columns of tables.
@@ -54,19 +76,19 @@ enum Unit {
     Human,
 }
 
-/// Reads what the file says about a subcommand.
-pub(super) fn read(global: &GlobalArgs, subcommand: &Subcommand) -> Result<Configured, Error> {
+/// Reads the section of a subcommand.
+pub(super) fn read(global: &GlobalArgs, name: &str, configurable: &[Configurable]) -> Result<Configured, Error> {
     let Some((path, text)) = read_file(global)? else { return Ok(Configured::default()) };
-    let mut sections = Text { path: &path, text: &text }.parse()?;
-    Ok(sections.remove(subcommand.name).unwrap_or_default())
+    let mut sections = Text { path: &path, text: &text, configurable }.parse()?;
+    Ok(sections.remove(name).unwrap_or_default())
 }
 
-/// The path and text of the file; none if there is none to read.
+/// The path and text of the file; `None` if there is no file to read.
 fn read_file(global: &GlobalArgs) -> Result<Option<(PathBuf, String)>, Error> {
     let named = global.config.clone();
     let Some(path) = named.clone().or_else(default_path).filter(|_| !global.no_config) else { return Ok(None) };
     let failed = |error: std::io::Error| Error::io(Subject::Path(path.clone()), &error);
-    // Without waiting: a FIFO that nobody writes to would never open.
+    // Without blocking: opening a FIFO that has no writer would wait forever.
     let opened = File::options().read(true).custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY).open(&path);
     let file = match opened {
         Ok(file) => file,
@@ -89,7 +111,7 @@ fn read_file(global: &GlobalArgs) -> Result<Option<(PathBuf, String)>, Error> {
     Ok(Some((path, text)))
 }
 
-/// Another user's file that may not be read is not this user's configuration either.
+/// A file of another user that may not be read is not this user's configuration either.
 fn is_not_there(error: &std::io::Error) -> bool {
     matches!(error.kind(), IoErrorKind::NotFound | IoErrorKind::NotADirectory | IoErrorKind::PermissionDenied)
 }
@@ -100,10 +122,11 @@ fn default_path() -> Option<PathBuf> {
     Some(config.join("rmap/config.toml"))
 }
 
-/// A file's text and where it is from.
+/// The text of a file, its path, and the sections that it may have.
 struct Text<'t> {
     path: &'t Path,
     text: &'t str,
+    configurable: &'t [Configurable],
 }
 
 impl Text<'_> {
@@ -115,13 +138,13 @@ impl Text<'_> {
     }
 
     fn section(&self, name: &Spanned<String>, section: Section) -> Result<(String, Configured), Error> {
-        let Some(subcommand) = SUBCOMMANDS.iter().find(|subcommand| subcommand.name == name.as_ref()) else {
-            let known: Vec<&str> = SUBCOMMANDS.iter().map(|subcommand| subcommand.name).collect();
+        let Some(subcommand) = self.configurable.iter().find(|subcommand| subcommand.name == name.as_ref()) else {
+            let known: Vec<&str> = self.configurable.iter().map(|subcommand| subcommand.name).collect();
             let error = self.error(name.span(), format!("unknown section '{}'", name.as_ref()));
             return Err(error.with_advice(format!("the sections are {}", known.join(", "))));
         };
         if let Some(none) = section.columns.as_ref().filter(|columns| columns.as_ref().is_empty()) {
-            return Err(self.error(none.span(), "a table without columns shows nothing".to_owned()));
+            return Err(self.error(none.span(), "a table needs at least one column".to_owned()));
         }
         let columns = section.columns.map(Spanned::into_inner);
         let columns = columns.map(|names| names.iter().map(|name| self.column(subcommand, name)).collect());
@@ -134,14 +157,14 @@ impl Text<'_> {
     }
 
     /// The name of a column, if the subcommand has it.
-    fn column(&self, subcommand: &Subcommand, name: &Spanned<String>) -> Result<String, Error> {
+    fn column(&self, subcommand: &Configurable, name: &Spanned<String>) -> Result<String, Error> {
         let typed = name.as_ref().to_ascii_lowercase();
         let id = (subcommand.column_called)(&typed).to_owned();
         let known = (subcommand.columns)();
         if known.contains(&id) {
             return Ok(id);
         }
-        let error = self.error(name.span(), format!("there is no column '{}'", name.as_ref()));
+        let error = self.error(name.span(), format!("unknown column '{}'", name.as_ref()));
         Err(error.with_advice(format!("the columns are {}", known.join(", "))))
     }
 
@@ -163,7 +186,10 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<BTreeMap<String, Configured>, String> {
-        Text { path: Path::new("/c.toml"), text }.parse().map_err(|error| error.to_string())
+        let configurable: Vec<Configurable> = crate::cli::configurable().collect();
+        Text { path: Path::new("/c.toml"), text, configurable: &configurable }
+            .parse()
+            .map_err(|error| error.to_string())
     }
 
     #[test]
@@ -177,14 +203,14 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_meaning_is_reported_with_its_line() {
+    fn unknown_settings_are_reported_with_their_line() {
         for (text, start) in [
-            ("[pid]\ncolumns = [\"rss\",\n  \"rsss\"]", "/c.toml:3: there is no column 'rsss'"),
+            ("[pid]\ncolumns = [\"rss\",\n  \"rsss\"]", "/c.toml:3: unknown column 'rsss'"),
             ("[pid]\n\ncolour = 1", "/c.toml:3: unknown field `colour`"),
             ("[pidd]\n", "/c.toml:1: unknown section 'pidd'"),
             ("[pid]\nunit = \"feet\"", "/c.toml:2: unknown variant `feet`"),
             ("[pid]\ncolumns = 1", "/c.toml:2: invalid type"),
-            ("[pcstat]\n\ncolumns = []", "/c.toml:3: a table without columns"),
+            ("[pcstat]\n\ncolumns = []", "/c.toml:3: a table needs at least one column"),
             ("[pid]\nunit =\n", "/c.toml:2: "),
         ] {
             let error = parse(text).unwrap_err();

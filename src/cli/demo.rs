@@ -1,4 +1,4 @@
-//! `rmap demo`: makes memory and shows it from both sides.
+//! `rmap demo`: creates memory and shows it from both sides.
 
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
@@ -9,8 +9,9 @@ use clap::Args;
 use super::answer::{AnswerArgs, View, refuse_if};
 use super::config::Configured;
 use super::report::Report;
+use super::run::{Done, Run};
+use super::screen;
 use super::signals::Signals;
-use super::{Done, Run, screen};
 use crate::error::Error;
 use crate::laboratory::demo::{Demo, DemoRequest, Observation};
 use crate::query::Host;
@@ -23,22 +24,23 @@ use crate::views::demo_step::{self, DemoSource};
 /// `rmap demo`
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
-    /// How large the file is: 256M, 1G
+    /// Size of the file, such as 256M or 1G
     #[arg(long, value_name = "SIZE", default_value = "256M")]
     size: Bytes,
-    /// Make the file here instead of in a temporary directory on disk
+    /// Create the file here instead of in a temporary directory on disk
     #[arg(long, value_name = "PATH")]
     file: Option<PathBuf>,
-    /// Replace the file of --file if it exists. It is not restored: the new file is removed at the end unless --keep is given
+    /// Replace the file of --file if it exists. The old file is lost: the new one is removed at the end, except with
+    /// --keep
     #[arg(long, requires = "file")]
     force: bool,
-    /// Leave the file in place
+    /// Keep the file at the end
     #[arg(long)]
     keep: bool,
-    /// Stay alive at the end, until Ctrl-C, and print what to type in another terminal
+    /// Keep running at the end until Ctrl-C, and print commands to try in another terminal
     #[arg(long)]
     hold: bool,
-    /// How the answer is shown.
+    /// How the rows are shown.
     #[command(flatten)]
     answer: AnswerArgs,
 }
@@ -49,9 +51,10 @@ impl Run for DemoArgs {
 
     fn help() -> String {
         format!(
-            "Columns:\n{}\nSizes are in KiB unless -b or -H is given, and in bytes for a file that is not a multiple of 4 KiB.\n\n\
-             The file is removed when the demo ends, also by kill -9: by a second process that waits for that. What ends \
-             both at once, such as the end of the whole container or machine, leaves the file.",
+            "Columns:\n{}\n\
+             By default sizes are in KiB, or in bytes if the file size is not a multiple of 4 KiB.\n\n\
+             The file is removed when the demo ends, even after kill -9: a second process waits to remove it. If both \
+             are killed at once, such as when a whole container or machine stops, the file is left behind.",
             columns_help(demo_step::COLUMNS)
         )
     }
@@ -61,12 +64,8 @@ impl Run for DemoArgs {
     }
 
     fn run(self, configured: &Configured, report: &mut Report) -> Done {
-        refuse_if(
-            self.size == Bytes(0),
-            "--size 0",
-            "a file of no bytes cannot be mapped; choose a size such as 256M",
-        )?;
-        refuse_if(self.answer.every.is_some(), "-w", "a demo runs once, and shows each step")?;
+        refuse_if(self.size == Bytes(0), "--size 0", "an empty file cannot be mapped; choose a size such as 256M")?;
+        refuse_if(self.answer.every.is_some(), "-w", "a demo runs once and shows each step")?;
         refuse_if(self.answer.by.is_some(), "--by", "the steps of a demo do not add up")?;
         refuse_if(self.answer.total, "--total", "the steps of a demo do not add up")?;
         let query = self.answer.query(configured, View::Usual(demo_step::DEFAULT))?;
@@ -80,7 +79,7 @@ impl Run for DemoArgs {
         if !self.answer.is_machine() && !self.answer.no_header {
             introduce(&demo, self.size, unit)?;
         }
-        // Whichever way it ends, the demo is dropped and its file removed.
+        // However the run ends, the demo is dropped and its file is removed.
         let mut source = DemoSource { demo, size: self.size, last: None };
         self.answer.answer(&query, &mut source, presentation, report)?;
         if let Some(seen) = &source.last {
@@ -94,14 +93,14 @@ impl Run for DemoArgs {
     }
 }
 
-/// The unit in which every figure of a demo of this size is a whole number: figures are of pages, of the file's size, and of
+/// The unit in which every figure of a demo of this size is a whole number. Figures count pages, the file's size, and
 /// quarters of it.
 fn exact_unit(size: Bytes) -> SizeUnit {
     if size.0.is_multiple_of(4096) { SizeUnit::Kib } else { SizeUnit::Bytes }
 }
 
 impl DemoArgs {
-    /// Says how it ended, and whether it showed what it promises.
+    /// Reports the result: whether the demo showed what it promises.
     fn conclude(&self, demo: &Demo, seen: &Observation, report: &mut Report) -> Done {
         let meddling = demo.meddling();
         if !self.answer.is_machine() {
@@ -124,12 +123,12 @@ fn introduce(demo: &Demo, size: Bytes, unit: SizeUnit) -> Done {
     let unit = match unit {
         SizeUnit::Kib => "Sizes are in KiB (-b: in bytes).",
         SizeUnit::Bytes => "Sizes are in bytes.",
-        SizeUnit::Human => "Sizes are cut to a decimal.",
+        SizeUnit::Human => "Sizes are rounded down to one decimal.",
     };
     let mut out = screen::output();
     writeln!(out, "pid {} maps {} ({} bytes), shared and writable,", demo.pid(), path_text(demo), size.0)?;
     writeln!(out, "and fills it: byte i becomes i % 128. {unit}")?;
-    writeln!(out, "Size to Anonymous: the mapping, from smaps. The rest: the file's page cache.\n")?;
+    writeln!(out, "Size to Anonymous: the mapping, from smaps. Length to Percent: the page cache.\n")?;
     Ok(out.flush()?)
 }
 
@@ -144,7 +143,7 @@ fn write_verdict(seen: &Observation, meddling: Option<&Error>) -> Done {
     match &seen.difference {
         None => writeln!(
             out,
-            "\nBoth views agree: {} KiB mapped in (Rss) are {} KiB of page cache,\nthe same {} pages.",
+            "\nBoth views agree: {} KiB mapped (Rss) are {} KiB of page cache,\nthe same {} pages.",
             rss.kib(),
             rss.kib(),
             rss.0 / page.bytes()
@@ -166,21 +165,21 @@ fn write_verdict(seen: &Observation, meddling: Option<&Error>) -> Done {
     } else if missing > 0 {
         writeln!(
             out,
-            "Of what was filled, {missing} bytes are not in RAM any more:\nthe kernel has written and reclaimed them."
+            "{missing} of the filled bytes are no longer in RAM:\nthe kernel has written and reclaimed them."
         )?;
     }
     Ok(out.flush()?)
 }
 
-/// Stays alive until a signal comes; that is then the wished-for end.
+/// Keeps running until a signal arrives, which is then the regular end.
 fn hold(demo: &Demo, signals: &Signals) {
-    // Another terminal is in another directory.
+    // The other terminal may be in another directory.
     let path = match demo.meddling() {
         None => std::path::absolute(demo.path()).unwrap_or_else(|_| demo.path().to_owned()),
-        // By its name one would see another file, or none.
+        // Its name now leads to another file, or to none.
         Some(_) => format!("/proc/{}/fd/{}", demo.pid(), demo.descriptor()).into(),
     };
-    // On standard error, so that a machine format on standard output stays one document.
+    // On standard error, so that standard output stays a valid document.
     let _ = writeln!(
         std::io::stderr(),
         "\nHolding until Ctrl-C. In another terminal:\n  rmap pid {} -o +inode\n  rmap pcstat {}",
@@ -190,7 +189,7 @@ fn hold(demo: &Demo, signals: &Signals) {
     signals.wait();
 }
 
-/// A word as a shell takes it, of characters that a terminal can show.
+/// A word quoted for the shell, using only characters that a terminal can show.
 fn shell_word(word: &[u8]) -> String {
     let shown = escaped(word);
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+,:@%=".contains(letter);

@@ -1,4 +1,4 @@
-//! `rmap warm`, `rmap evict` and `rmap lock`: change what the page cache holds, and report what came of it.
+//! `rmap warm`, `rmap evict` and `rmap lock`: change what the page cache holds, and report the result.
 
 use std::io::Write;
 
@@ -8,13 +8,13 @@ use super::answer::{AnswerArgs, View, refuse_if};
 use super::chosen::ChosenArgs;
 use super::config::Configured;
 use super::report::Report;
+use super::run::{Done, Run};
 use super::signals::Signals;
-use super::{Done, Run};
 use crate::table::{RowKind, SizeUnit, columns_help};
 use crate::units::{Bytes, Human};
 use crate::views::effect::{self, EffectSource, Effects, Work};
 
-/// What all three take.
+/// The arguments of all three.
 #[derive(Debug, Args)]
 struct EffectArgs {
     /// Which files.
@@ -53,7 +53,7 @@ macro_rules! run_as {
             const ABOUT: &'static str = $about;
 
             fn help() -> String {
-                format!("Columns:\n{}\nSizes are in bytes unless -H is given.", columns_help(effect::COLUMNS))
+                format!("Columns:\n{}\nBy default sizes are in bytes.", columns_help(effect::COLUMNS))
             }
 
             fn columns() -> Vec<String> {
@@ -74,32 +74,22 @@ macro_rules! run_as {
 run_as!(
     WarmArgs,
     "warm",
-    "Read files into the page cache: only what is not there, and no holes",
+    "Read files into the page cache, except for holes and pages that are already cached",
     Work::Warm,
     effect::DEFAULT
 );
 run_as!(
     EvictArgs,
     "evict",
-    "Write files back and drop them from the page cache; report what stays, and why",
+    "Write files back and drop them from the page cache; report which pages stay, and why",
     Work::Evict,
     effect::DEFAULT
 );
-run_as!(
-    LockArgs,
-    "lock",
-    "Hold files in the page cache with mlock until ended (Ctrl-C)",
-    Work::Lock,
-    effect::DEFAULT_LOCK
-);
+run_as!(LockArgs, "lock", "Hold files in the page cache with mlock until Ctrl-C", Work::Lock, effect::DEFAULT_LOCK);
 
 impl EffectArgs {
     fn run(self, work: Work, default: &[&str], configured: &Configured, report: &mut Report) -> Done {
-        refuse_if(
-            work == Work::Lock && self.answer.every.is_some(),
-            "-w",
-            "what is locked stays as it is until the end",
-        )?;
+        refuse_if(work == Work::Lock && self.answer.every.is_some(), "-w", "locked pages do not change until the end")?;
         let query = self.answer.query(configured, View::Usual(default))?;
         let presentation = self.answer.presentation(configured, SizeUnit::Bytes);
         let mut source = EffectSource { chosen: self.chosen.chosen()?, work, locked: Vec::new() };
@@ -119,9 +109,9 @@ impl EffectArgs {
     }
 }
 
-/// Stays until a signal comes; that is then the wished-for end.
+/// Waits until a signal arrives, which is then the regular end.
 fn hold(held: Bytes, signals: &Signals) {
-    // On standard error, so that a machine format on standard output stays one document.
+    // On standard error, so that standard output stays a valid document.
     let _ = writeln!(std::io::stderr(), "{} ({} bytes) locked in memory until Ctrl-C", Human(held), held.0);
     signals.wait();
 }

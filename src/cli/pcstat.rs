@@ -7,7 +7,8 @@ use super::answer::{AnswerArgs, FILTER_HELP, View, refuse_if};
 use super::chosen::ChosenArgs;
 use super::config::Configured;
 use super::report::Report;
-use super::{Done, Run, screen};
+use super::run::{Done, Run};
+use super::screen;
 use crate::query::Query;
 use crate::render::Presentation;
 use crate::table::{Expression, RowKind, SizeUnit, Stop, columns_help};
@@ -21,43 +22,62 @@ pub(crate) struct PcstatArgs {
     /// Which files.
     #[command(flatten)]
     chosen: ChosenArgs,
-    /// Only files with pages in the page cache
-    #[arg(long)]
+    /// Include only files with pages in the page cache
+    #[arg(long, help_heading = "Files")]
     only_cached: bool,
-    /// The sums only, without a row for each file
-    #[arg(long, conflicts_with_all = ["by_dir", "runs", "map", "histo", "terse", "pps", "bname"])]
+    /// Show one row with the sums over all files
+    #[arg(
+        long,
+        help_heading = "Views",
+        conflicts_with_all = ["by_dir", "runs", "map", "histo", "terse", "pps", "bname"]
+    )]
     summary: bool,
-    /// One row per directory, down to DEPTH below those that are named: the sums of the files in and below it
-    #[arg(long, value_name = "DEPTH", conflicts_with_all = ["runs", "map", "histo", "terse", "pps", "bname"])]
+    /// Show one row per directory, down to DEPTH levels below the given ones, with the sums of the files in and below
+    /// it
+    #[arg(
+        long,
+        value_name = "DEPTH",
+        help_heading = "Views",
+        conflicts_with_all = ["runs", "map", "histo", "terse", "pps", "bname"]
+    )]
     by_dir: Option<usize>,
     /// Show only the last part of each path
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     bname: bool,
-    /// With --json: for each page whether it is cached, as the array "status"
-    #[arg(long)]
+    /// With --json: add the array "status", which has one entry per page: whether it is cached
+    #[arg(long, help_heading = "Output")]
     pps: bool,
-    /// Comma-separated, as pcstat writes it
-    #[arg(long, conflicts_with_all = ["every", "histo", "map", "runs", "pps", "columns", "format", "json", "jsonl", "csv", "total", "bytes", "human"])]
+    /// Write comma-separated values, as pcstat does
+    #[arg(long, conflicts_with_all = TERSE_CONFLICTS, help_heading = "Output")]
     terse: bool,
-    /// A strip for each file: how full each part of it is in the page cache
-    #[arg(long, conflicts_with_all = ["runs", "map", "pps", "format", "json", "jsonl", "csv"])]
+    /// Show one line of bars per file: how much of each part of it is cached
+    #[arg(long, conflicts_with_all = ["runs", "map", "pps", "format", "json", "jsonl", "csv"], help_heading = "Views")]
     histo: bool,
-    /// A heat strip for each file, as wide as the terminal: how much of each part of it is cached, dirty or being written
-    #[arg(long, conflicts_with_all = ["runs", "pps"])]
+    /// Show a heat strip per file, as wide as the terminal: how much of each part is cached, and where it is dirty or
+    /// being written
+    #[arg(long, conflicts_with_all = ["runs", "pps"], help_heading = "Views")]
     map: bool,
-    /// One row per stretch of each file: cached, data that is not cached, hole
-    #[arg(long, conflicts_with = "pps")]
+    /// Show one row per stretch of each file: cached, data that is not cached, hole
+    #[arg(long, conflicts_with = "pps", help_heading = "Views")]
     runs: bool,
-    /// A table without rules, on a terminal too
-    #[arg(long, conflicts_with_all = ["unicode", "terse", "histo", "format", "json", "jsonl", "csv"])]
+    /// Draw tables without rules, even on a terminal
+    #[arg(
+        long,
+        help_heading = "Output",
+        conflicts_with_all = ["unicode", "terse", "histo", "format", "json", "jsonl", "csv"]
+    )]
     plain: bool,
-    /// A table with rules, in a pipe too
-    #[arg(long, conflicts_with_all = ["terse", "histo", "format", "json", "jsonl", "csv"])]
+    /// Draw tables with rules, even in a pipe
+    #[arg(long, conflicts_with_all = ["terse", "histo", "format", "json", "jsonl", "csv"], help_heading = "Output")]
     unicode: bool,
-    /// How the answer is shown.
+    /// How the rows are shown.
     #[command(flatten)]
     answer: AnswerArgs,
 }
+
+/// What pcstat's `--terse` leaves no room for.
+const TERSE_CONFLICTS: [&str; 13] =
+    ["every", "histo", "map", "runs", "pps", "columns", "format", "json", "jsonl", "csv", "total", "bytes", "human"];
 
 impl Run for PcstatArgs {
     const NAME: &'static str = "pcstat";
@@ -66,14 +86,16 @@ impl Run for PcstatArgs {
     fn help() -> String {
         format!(
             "Columns:\n{}\nColumns of --by-dir and --summary:\n{}\nColumns of --runs:\n{}\n\
-             Sizes are in bytes unless -H is given. With -R rows come in the order in which directories list their files, on \
-             several threads in no fixed order: --sort filename gives one.\n\
-             pcstat's options may be written with one dash (-json); --sort takes the next word only if it is a column.\n\n\
+             By default sizes are in bytes. With -R, rows are in the order in which directories list their files; \
+             with several threads the order is not fixed, unless --sort is given.\n\
+             pcstat's options can also be written with one dash (-json). --sort takes the next word only if it is a \
+             column; otherwise it sorts by cached pages.\n\n\
              The strips of --map (each cell is an equal part of the file, or of --range):\n  \
              on a terminal  · nothing cached  ░▒▓ up to a third, two thirds, less than all  █ all\n  \
              in a pipe      . nothing cached  1-9 tenths, rounded down (1: some)            # all\n  \
-             pages that are dirty make a cell yellow, ones under writeback cyan, both magenta; without colour (a pipe,\n  \
-             NO_COLOR) a line below says D, W or B there. Only cachestat reports them.\n\n{FILTER_HELP}",
+             a cell is yellow if it has dirty pages, cyan if it has pages under writeback, magenta if it has both;\n  \
+             without colour (a pipe, NO_COLOR) a second line shows D, W or B. Only cachestat reports these.\n\n\
+             {FILTER_HELP}",
             columns_help(file::COLUMNS),
             columns_help(directory::COLUMNS),
             columns_help(stretch::COLUMNS),
@@ -91,7 +113,7 @@ impl Run for PcstatArgs {
     fn run(self, configured: &Configured, report: &mut Report) -> Done {
         self.check()?;
         if self.chosen.recursive && (self.summary || self.by_dir.is_some() || !screen::is_terminal()) {
-            // Rows that come on the terminal show by themselves how far it is.
+            // If rows are printed on the terminal, they show the progress themselves.
             report.show_progress("looked at");
         }
         match () {
@@ -105,20 +127,16 @@ impl Run for PcstatArgs {
 impl PcstatArgs {
     fn check(&self) -> Done {
         let (answer, summary) = (&self.answer, self.summary);
-        refuse_if(
-            self.pps && !answer.format().is_json,
-            "--pps",
-            "it is an array for each file, which only --json and --jsonl can write",
-        )?;
+        refuse_if(self.pps && !answer.format().is_json, "--pps", "only --json and --jsonl can write its array")?;
         refuse_if(summary && answer.sort.is_some(), "--sort", "a summary is one row")?;
         refuse_if(summary && answer.top.is_some(), "--top", "a summary is one row")?;
         refuse_if(summary && answer.total, "--total", "a summary is the total")?;
         let grouped = summary || self.by_dir.is_some();
-        refuse_if(grouped && answer.by.is_some(), "--by", "these are sums already")?;
+        refuse_if(grouped && answer.by.is_some(), "--by", "the rows are already sums")?;
         refuse_if(
             self.by_dir.is_some() && answer.total,
             "--total",
-            "directories include the ones below them: --summary gives the total",
+            "directories include the ones below them; use --summary for the total",
         )?;
         refuse_if((self.map || self.histo) && answer.by.is_some(), "--by", "strips cannot be added up in groups")
     }
@@ -160,7 +178,7 @@ impl PcstatArgs {
             query.joined.push("page_map".to_owned());
         }
         if !self.pps && !query.names("status") {
-            // Without --pps it is null; nothing is measured for it.
+            // Without --pps the column is null and nothing is measured for it.
             query.unread = &["status"];
         }
         let mut source = FileSource {
@@ -173,7 +191,7 @@ impl PcstatArgs {
         answer.answer(&query, &mut source, presentation, report)
     }
 
-    /// How wide the names are, as far as they are known.
+    /// The width of the longest name, or a guess if the names are not known yet.
     fn longest_name(&self) -> usize {
         let name = |path: &std::path::PathBuf| {
             let shown = if self.bname { path.file_name().map(std::path::Path::new) } else { None };
@@ -194,7 +212,7 @@ impl PcstatArgs {
     fn add_up(self, configured: &Configured, report: &mut Report) -> Done {
         let presentation = self.presentation(configured);
         let query = Query { filter: None, ..self.answer.query(configured, View::Fixed(directory::DEFAULT))? };
-        // The filter chooses the files that are added up.
+        // The filter selects the files that are added up.
         let over = |text: &str| text.parse::<Expression>().and_then(|expression| expression.over(file::COLUMNS));
         let filter = self.answer.filter.as_deref().map(over).transpose().map_err(Stop::Filter)?;
         let (deepest, only_cached, answer) = (self.by_dir, self.only_cached, self.answer);

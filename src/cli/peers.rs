@@ -1,16 +1,16 @@
-//! What users of pcstat type, as clap can parse it.
+//! Rewrites the arguments of pcstat users into a form that clap can parse.
 
 use std::ffi::OsString;
 
 use crate::table::find;
 use crate::views::{directory, file};
 
-/// pcstat's options, which its users may also write with one dash.
+/// pcstat's options, which can also be written with one dash.
 const PCSTAT_OPTIONS: [&str; 10] =
     ["-json", "-pps", "-terse", "-nohdr", "-bname", "-histo", "-pid", "-sort", "-plain", "-unicode"];
 
-/// Rewrites what users of pcstat type: `-json` is `--json`, and `--sort` takes the next word as its column only if that is
-/// the name of one (`./size` is a file, `size` a column); else files are sorted by what is cached.
+/// Rewrites pcstat's arguments: `-json` becomes `--json`, and `--sort` takes the next word only if it is the name of a
+/// column (`size` is a column, `./size` is a file). Otherwise files are sorted by their cached pages.
 pub(super) fn understand(arguments: Vec<OsString>) -> Vec<OsString> {
     if arguments.get(1).is_none_or(|word| word != "pcstat") {
         return arguments;
@@ -34,7 +34,7 @@ pub(super) fn understand(arguments: Vec<OsString>) -> Vec<OsString> {
     understood
 }
 
-/// Whether a word is a column of pcstat's tables that can be sorted by: that of the files, or that of the directories.
+/// Whether a word is a column of the file table or the directory table.
 fn is_sort_column(word: &str) -> bool {
     let name = word.strip_prefix('-').unwrap_or(word);
     find(file::COLUMNS, name).is_some() || find(directory::COLUMNS, name).is_some()
@@ -50,14 +50,14 @@ mod tests {
     }
 
     #[test]
-    fn one_dash_is_as_good_as_two_for_users_of_pcstat() {
+    fn pcstat_options_can_be_written_with_one_dash() {
         assert_eq!(understood(&["rmap", "pcstat", "-json", "-pps", "x"]), ["rmap", "pcstat", "--json", "--pps", "x"]);
         assert_eq!(understood(&["rmap", "pcstat", "--", "-json"]), ["rmap", "pcstat", "--", "-json"]);
         assert_eq!(understood(&["rmap", "pid", "-json"]), ["rmap", "pid", "-json"]);
     }
 
     #[test]
-    fn sort_takes_a_column_and_leaves_a_file() {
+    fn sort_takes_a_column_but_not_a_file() {
         assert_eq!(understood(&["rmap", "pcstat", "--sort", "size", "x"]), ["rmap", "pcstat", "--sort=size", "x"]);
         assert_eq!(understood(&["rmap", "pcstat", "--sort", "files", "x"]), ["rmap", "pcstat", "--sort=files", "x"]);
         assert_eq!(understood(&["rmap", "pcstat", "--sort", "big.db"]), ["rmap", "pcstat", "--sort=cached", "big.db"]);

@@ -9,7 +9,8 @@ use clap::{ArgAction, Args};
 use super::answer::{AnswerArgs, FILTER_HELP, View, refuse_if};
 use super::config::Configured;
 use super::report::Report;
-use super::{Done, Run, screen};
+use super::run::{Done, Run};
+use super::screen;
 use crate::process::{Criteria, Fields, ProcRoot};
 use crate::query::{Query, Total};
 use crate::table::{SizeUnit, Stop, columns_help};
@@ -21,38 +22,38 @@ use crate::views::processes::ProcessChoice;
 /// `rmap pid`
 #[derive(Debug, Args)]
 pub(crate) struct PidArgs {
-    /// Processes: pids, or self
+    /// Processes: a pid, or self
     #[arg(value_name = "PID", required_unless_present_any = ["found", "smaps"])]
     pids: Vec<OsString>,
-    /// Processes by what they are.
+    /// Processes by their properties.
     #[command(flatten)]
     found: FoundArgs,
-    /// What is shown besides a list of mappings, or in its place.
+    /// What is shown in addition to the list of mappings, or instead of it.
     #[command(flatten)]
     views: ViewArgs,
-    /// pmap's letters.
+    /// pmap's options.
     #[command(flatten)]
     pmap: PmapArgs,
-    /// Read DIR instead of /proc: a directory that looks like one
-    #[arg(long, value_name = "DIR", default_value = "/proc")]
+    /// Read DIR, a directory with the same structure, instead of /proc
+    #[arg(long, value_name = "DIR", default_value = "/proc", help_heading = "Processes")]
     proc_root: PathBuf,
-    /// Read FILE, the text of a smaps file, in place of a process; - is standard input
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["pids", "found", "proc_root"])]
+    /// Read FILE, the text of a smaps file, instead of a process; - is standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["pids", "found", "proc_root"], help_heading = "Processes")]
     smaps: Option<PathBuf>,
-    /// How the answer is shown.
+    /// How the rows are shown.
     #[command(flatten)]
     answer: AnswerArgs,
 }
 
-/// Processes by what they are: for each option any value may match, and every option that is given must match.
+/// Processes by their properties. An option matches if any of its values does; all given options must match.
 #[derive(Debug, Args)]
 #[group(id = "found", multiple = true)]
 #[command(next_help_heading = "Processes")]
 struct FoundArgs {
-    /// Processes, or programs, of this name
+    /// Processes whose name or program has this name
     #[arg(long, value_name = "NAME")]
     name: Vec<OsString>,
-    /// Processes with this regular expression in their command line
+    /// Processes whose command line matches this regular expression
     #[arg(long = "match", value_name = "REGEX")]
     pattern: Vec<String>,
     /// Processes of this user: a name or a number
@@ -66,31 +67,31 @@ struct FoundArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Views")]
 struct ViewArgs {
-    /// Put the mappings, groups or summaries of all processes into one
+    /// Merge all processes into one list, set of groups or summary
     #[arg(long)]
     merge: bool,
-    /// Show where the memory is, and how much could be reclaimed without swap, in place of mappings
+    /// Show where the memory is and how much can be reclaimed without swap, instead of mappings
     #[arg(long)]
     summary: bool,
-    /// For each mapped file: how much of the mapped range is in the page cache, and how much of that is mapped in here
+    /// Show how much of each mapped file range is in the page cache, and how much of that this process has mapped in
     #[arg(long)]
     cache: bool,
-    /// For each mapping a strip of its page tables: what is in RAM, in swap, of a file, huge, or the zero page
+    /// Show a strip of the page tables below each mapping: pages in RAM, in swap, of a file, huge, or the zero page
     #[arg(long)]
     map: bool,
 }
 
-/// pmap's letters, with pmap's meaning.
+/// pmap's options, with the same meaning.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "As pmap")]
+#[command(next_help_heading = "pmap options")]
 struct PmapArgs {
-    /// The extended format: Kbytes, RSS, Dirty, Mode
+    /// Use the extended format: Kbytes, RSS, Dirty, Mode
     #[arg(short = 'x', long, conflicts_with_all = ["device", "everything"])]
     extended: bool,
-    /// The device format: Mode, Offset, Device, and how much is writable or shared
+    /// Use the device format: Mode, Offset, Device, and how much is writable or shared
     #[arg(short = 'd', long, conflicts_with = "everything")]
     device: bool,
-    /// Every field that the kernel gives, in its order, including those of a newer kernel (also -XX)
+    /// Show every field that the kernel reports, in its order, including those of newer kernels (also -XX)
     #[arg(short = 'X', action = ArgAction::Count)]
     everything: u8,
     /// Leave out the header and the total
@@ -99,7 +100,7 @@ struct PmapArgs {
     /// Show full paths in the formats of -x, -d, -X and --cache
     #[arg(short = 'p', long)]
     show_path: bool,
-    /// Show only mappings that have an address from LOW to HIGH, both in hexadecimal; one address: the mapping it is in
+    /// Show only mappings that overlap LOW to HIGH (hexadecimal), or the one that contains the given address
     #[arg(short = 'A', long, value_name = "LOW,HIGH")]
     range: Option<AddressRange>,
 }
@@ -110,10 +111,10 @@ impl PmapArgs {
     }
 }
 
-/// What `--by` may also be called, and the column that it means.
+/// Other names that `--by` accepts, and the columns that they mean.
 const KEYS: &[(&str, &str)] = &[("file", "mapping"), ("process", "pid"), ("container", "cgroup")];
 
-/// Columns of a process: grouping by one of these puts processes together.
+/// Columns of a process: grouping by one of these merges processes.
 const KEYS_OF_PROCESSES: [&str; 4] = ["pid", "user", "cgroup", "command"];
 
 impl Run for PidArgs {
@@ -122,10 +123,10 @@ impl Run for PidArgs {
 
     fn help() -> String {
         format!(
-            "Columns (a field of a newer kernel has a column too, by its name in lower case; {FIELDS}: every field):\n{}\n\
+            "Columns (a field of a newer kernel is a column with its name in lower case; {FIELDS}: all fields):\n{}\n\
              Columns of --summary:\n{}\n\
-             --by takes any of them: file, kind, perm, dir, pid, user, cgroup and so on.\n\
-             Sizes are in KiB unless -b or -H is given; machine formats are in bytes.\n\n{FILTER_HELP}",
+             --by takes any column, such as kind, perm, dir, pid, user or cgroup, or file (the same as mapping).\n\
+             By default sizes are in KiB; machine formats are in bytes.\n\n{FILTER_HELP}",
             columns_help(&mapping::known_columns()),
             columns_help(part::COLUMNS),
         )
@@ -142,7 +143,7 @@ impl Run for PidArgs {
 }
 
 impl PidArgs {
-    /// Refuses what contradicts itself, or would change nothing.
+    /// Rejects options that contradict each other or would have no effect.
     fn check(&self, configured: &Configured) -> Done {
         let (answer, views, pmap) = (&self.answer, &self.views, &self.pmap);
         let replaces = answer.columns.as_ref().is_some_and(|list| !list.adds);
@@ -150,17 +151,17 @@ impl PidArgs {
         refuse_if(
             pmap.has_format() && replaces,
             "-o",
-            "-x, -d and -X choose the columns already: write -o +LIST to add some",
+            "-x, -d and -X already select the columns; use -o +LIST to add some",
         )?;
         refuse_if(
             pmap.has_format() && answer.is_machine(),
             format,
-            "these are tables: a machine format holds every field, or those that -o names",
+            "these are table formats; a machine format has every field, or those selected with -o",
         )?;
         refuse_if(
             pmap.has_format() && (answer.by.is_some() || views.summary),
             format,
-            "these are columns of mappings, which groups and summaries do not have",
+            "these are columns of mappings; groups and summaries do not have them",
         )?;
         refuse_if(
             answer.format().is_json && (pmap.quiet || answer.no_header),
@@ -171,7 +172,7 @@ impl PidArgs {
         refuse_if(
             pmap.show_path && (!has_short_names || replaces || answer.by.is_some() || answer.is_machine()),
             "-p",
-            "nothing is shortened here: it goes with the tables of -x, -d, -X and --cache",
+            "paths are not shortened here; -p only affects the tables of -x, -d, -X and --cache",
         )?;
         let alone = "the text of a smaps file is all that there is: no process, file or page table";
         let joins = views.cache || views.map || views.summary || answer.every.is_some();
@@ -180,13 +181,13 @@ impl PidArgs {
         if !views.summary {
             return Ok(());
         }
-        refuse_if(views.cache, "--cache", "a summary is of the process, not of its files")?;
+        refuse_if(views.cache, "--cache", "a summary covers the process, not its files")?;
         refuse_if(views.map, "--map", "a summary has no mappings")?;
-        refuse_if(pmap.range.is_some(), "-A", "a summary is of all mappings: the kernel adds them up")?;
+        refuse_if(pmap.range.is_some(), "-A", "a summary covers all mappings")?;
         refuse_if(answer.total, "--total", "the parts of a summary overlap and do not add up")
     }
 
-    /// Which processes are meant.
+    /// The selected processes.
     fn choice(&self) -> Result<ProcessChoice, Stop> {
         let mut like = Criteria::new();
         self.found.name.iter().for_each(|name| like.add_name(name.as_bytes()));
@@ -211,7 +212,7 @@ impl PidArgs {
         let processes = self.choice()?;
         let query = self.query(configured, &processes)?;
         let presentation = crate::render::Presentation {
-            // pmap's -q leaves the line with the process.
+            // Like pmap, -q keeps the line with the process.
             no_header: self.answer.no_header || self.pmap.quiet,
             ..self.answer.presentation(configured, SizeUnit::Kib)
         };
@@ -248,7 +249,7 @@ impl PidArgs {
         }
         query.total = self.total();
         if let crate::query::Default::Columns(columns) = &mut query.default {
-            // One list of several processes names each.
+            // A list of several processes needs a column with the pid.
             let is_one_list = self.views.merge || query.every.is_some() && processes.may_be_several();
             if is_one_list && query.by.is_none() && !columns.iter().any(|id| id == "pid") {
                 columns.insert(0, "pid".to_owned());
@@ -260,7 +261,7 @@ impl PidArgs {
         Ok(query)
     }
 
-    /// The columns of the views that are joined.
+    /// The columns of the joined views.
     fn joined(&self) -> Vec<String> {
         let is_machine = self.answer.is_machine();
         let cache = CACHE_COLUMNS.iter().filter(|column| is_machine || column.id() != "cache_file");
@@ -285,7 +286,7 @@ impl PidArgs {
             None | Some("pid") => Added::Process,
             Some("user") => Added::User,
             Some("cgroup") => Added::ControlGroup,
-            Some(_) => return Err(Stop::usage("--by", "a summary is of whole processes: by pid, user or cgroup")),
+            Some(_) => return Err(Stop::usage("--by", "summaries can only be grouped by pid, user or cgroup")),
         };
         let view = View::Fixed(part::DEFAULT);
         let mut query = Query { by: None, ..self.answer.query(configured, view)? };
@@ -306,10 +307,10 @@ impl PidArgs {
     }
 }
 
-/// How many cells a strip has in a pipe.
+/// The number of cells of a strip in a pipe.
 const PIPE_CELLS: usize = 64;
 
-/// How many cells a strip has at most: it is set off from the margin.
+/// The maximum number of cells in a strip, which is indented.
 fn strip_cells() -> usize {
     screen::terminal_width().map_or(PIPE_CELLS, |width| usize::from(width).saturating_sub(2).max(8))
 }

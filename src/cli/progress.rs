@@ -1,4 +1,4 @@
-//! Progress of work that lasts: on standard error, on a terminal, and only after a second.
+//! The progress of long work: shown on standard error, only on a terminal, and only after a second.
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::table::Progress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// How long work goes on silently.
+/// How long work runs before progress is shown.
 const SILENCE: Duration = Duration::from_secs(1);
 
 /// The line on standard error.
@@ -20,13 +20,13 @@ struct Shown {
 }
 
 impl ProgressLine {
-    /// Work that is called `verb` ("warming"); shown only on a terminal.
+    /// Work described by `verb` ("warming"); shown only on a terminal.
     pub(crate) fn new(verb: &'static str) -> ProgressLine {
         let is_terminal = std::io::stderr().is_terminal();
         ProgressLine(is_terminal.then(|| Shown { verb, begun: Instant::now(), bar: None }))
     }
 
-    /// Shows how far the work is.
+    /// Shows the progress.
     pub(crate) fn show(&mut self, progress: Progress) {
         let Some(shown) = &mut self.0 else { return };
         match progress {
@@ -45,7 +45,7 @@ impl ProgressLine {
         }
     }
 
-    /// Prints something else on standard error meanwhile.
+    /// Hides the progress line while `print` writes to standard error.
     pub(crate) fn suspend(&self, print: impl FnOnce()) {
         match self.0.as_ref().and_then(|shown| shown.bar.as_ref()) {
             Some(bar) => bar.suspend(print),

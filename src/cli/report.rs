@@ -1,9 +1,8 @@
-//! What went wrong on the way, the progress on standard error, and the exit status.
+//! Failures and progress on standard error, and the exit status.
 
 use std::io::{self, Write};
 use std::time::Instant;
 
-use super::Done;
 use super::progress::ProgressLine;
 use super::signals::Signals;
 use crate::error::{Error, ErrorKind, Subject};
@@ -17,28 +16,28 @@ const INCOMPLETE: u8 = 1;
 /// Wrong usage.
 pub(super) const USAGE: u8 = 2;
 
-/// Prints each failure as one line on standard error, remembers it, and lets the work go on.
+/// Prints each failure as one line on standard error and remembers it; the work continues.
 #[derive(Default)]
 pub(crate) struct Report {
     failed: bool,
     progress: ProgressLine,
-    /// The signals that end the work in order, if any are watched.
+    /// The signals that end the work cleanly, if they are watched.
     pub(crate) signals: Option<Signals>,
 }
 
 impl Report {
-    /// Shows progress as this work; nothing is shown otherwise.
+    /// Enables the progress display for this work.
     pub(crate) fn show_progress(&mut self, verb: &'static str) {
         self.progress = ProgressLine::new(verb);
     }
 
     fn print(error: &Error) {
-        // There is nobody left to print for if standard error is closed.
+        // If standard error is closed, nobody can read the message.
         let _ = writeln!(io::stderr(), "rmap: {}", escape::error_line(error));
     }
 
-    /// The exit status. A reader that went away (a broken pipe) has seen what it wanted.
-    pub(super) fn status(&self, done: Done) -> u8 {
+    /// The exit status. A broken pipe is a success: the reader has seen what it wanted.
+    pub(super) fn status(&self, done: Result<(), Stop>) -> u8 {
         match done {
             Ok(()) | Err(Stop::Enough) if self.failed => INCOMPLETE,
             Ok(()) | Err(Stop::Enough) => SUCCESS,
@@ -61,7 +60,7 @@ impl Report {
                 Report::print(&error);
                 INCOMPLETE
             }
-            // The shell's convention for a program that a signal ended.
+            // The shell's convention for a program that was ended by a signal.
             Err(Stop::Signal(signal)) => u8::try_from(128 + signal).unwrap_or(INCOMPLETE),
         }
     }

@@ -1,4 +1,4 @@
-//! The signals that end a subcommand in order: noted when they come, acted upon between two portions of work.
+//! The signals that end a subcommand cleanly: recorded when they arrive, handled between two portions of work.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -6,20 +6,19 @@ use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::Done;
 use crate::error::{Error, Subject};
 use crate::kernel::signal::is_ignored;
 use crate::table::Stop;
 
-/// How long a signal may stay unseen while there is nothing to do.
+/// How often to check for signals while waiting.
 const GLANCE: Duration = Duration::from_millis(50);
 
-/// Whether one of the signals has come.
+/// Whether one of the signals has arrived.
 pub(crate) struct Signals(Arc<AtomicUsize>);
 
 impl Signals {
-    /// Notes Ctrl-C, SIGTERM and SIGHUP from here on instead of ending. A signal that this process was started to ignore, as
-    /// by `nohup`, stays ignored.
+    /// From now on, records Ctrl-C, SIGTERM and SIGHUP instead of ending the process. A signal that was ignored at
+    /// start, for example because of `nohup`, stays ignored.
     pub(crate) fn watch() -> Result<Signals, Stop> {
         let seen = Arc::new(AtomicUsize::new(0));
         for signal in [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !is_ignored(*signal)) {
@@ -29,13 +28,14 @@ impl Signals {
         Ok(Signals(seen))
     }
 
-    /// The same, but a second one ends this process as usual: for work that may wait for somebody else meanwhile, such as for
-    /// a list of names, and leaves nothing behind.
+    /// The same, but a second signal ends this process immediately. This is for work that leaves nothing behind and may
+    /// block, for example while it waits for a list of names.
     pub(crate) fn watch_first() -> Result<Signals, Stop> {
         let came = Arc::new(AtomicBool::new(false));
         let failed = |error| Stop::Failed(Error::io(Subject::Words("signals".to_owned()), &error));
         let signals = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !is_ignored(*signal));
-        // Actions run in the order in which they were registered: the first signal finds that none has come.
+        // Actions run in the order in which they were registered, so the first signal finds that none has arrived
+        // before.
         for signal in signals.clone() {
             signal_hook::flag::register_conditional_default(signal, Arc::clone(&came)).map_err(failed)?;
         }
@@ -45,7 +45,7 @@ impl Signals {
         Signals::watch()
     }
 
-    /// The signal that has come last.
+    /// The last signal that arrived.
     fn received(&self) -> Option<i32> {
         match self.0.load(Ordering::Relaxed) {
             0 => None,
@@ -53,26 +53,26 @@ impl Signals {
         }
     }
 
-    /// Waits until a signal comes.
+    /// Waits until a signal arrives.
     pub(crate) fn wait(&self) {
         while self.received().is_none() {
             std::thread::sleep(GLANCE);
         }
     }
 
-    /// Goes on, unless a signal has come.
+    /// Returns an error if a signal has arrived.
     ///
     /// # Errors
     /// [`Stop::Signal`].
-    pub(crate) fn check(&self) -> Done {
+    pub(crate) fn check(&self) -> Result<(), Stop> {
         self.received().map_or(Ok(()), |signal| Err(Stop::Signal(signal)))
     }
 
     /// Waits until `end`.
     ///
     /// # Errors
-    /// [`Stop::Signal`], as soon as one comes.
-    pub(crate) fn wait_until(&self, end: Instant) -> Done {
+    /// [`Stop::Signal`] as soon as one arrives.
+    pub(crate) fn wait_until(&self, end: Instant) -> Result<(), Stop> {
         loop {
             self.check()?;
             let left = end.saturating_duration_since(Instant::now());

@@ -47,8 +47,8 @@ enum Outcome {
 /// `fsync`, a new descriptor does not see it any more, and neither does rmap.
 ///
 /// # Errors
-/// `Denied`, `Unsupported`: the cached pages are not known, and nothing was done. A failure to write back is reported in
-/// [`Effect::trouble`].
+/// `Denied`, `Unsupported`: the cached pages are not known, and nothing was done. A failure to write back is reported
+/// in [`Effect::trouble`].
 pub fn evict(
     engine: &Engine,
     root: &ProcRoot,

@@ -1,5 +1,5 @@
-//! Which files are meant: those that were named, listed in a file, held by a process, or found below directories; and one way
-//! to visit them on several threads while one thread listens.
+//! The selected files: named, listed in a file, held by a process, or found below directories; and one way to visit
+//! them on several threads while one thread receives the results.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -20,37 +20,37 @@ use crate::pagecache::{Engine, OpenFile};
 use crate::process::{Held, HeldFiles, Process};
 use crate::units::ByteRange;
 
-/// Chooses by name: see [`walk::Choose`].
+/// Selects by name: see [`walk::Choose`].
 pub type Choice = Arc<dyn Fn(&Path, usize, bool) -> bool + Send + Sync>;
 
-/// Which files are meant.
+/// The selected files.
 #[derive(Clone)]
 pub struct ChosenFiles {
     /// Files, and directories if it is recursive.
     pub paths: Vec<PathBuf>,
     /// A file that lists more of them, one per line; `-` is standard input.
     pub list: Option<PathBuf>,
-    /// Whether the names in it end in NUL.
+    /// Whether its names end in NUL.
     pub null: bool,
-    /// A process whose files are meant, too.
+    /// A process whose files are also selected.
     pub process: Option<ChosenProcess>,
-    /// Whether the files in and below directories are meant.
+    /// Whether the files in and below directories are selected.
     pub recursive: bool,
-    /// How many threads walk directories; the number of processors if absent.
+    /// The number of threads that walk directories; by default the number of processors.
     pub jobs: Option<NonZeroUsize>,
-    /// Whether the walk goes on into other file systems.
+    /// Whether the walk enters other file systems.
     pub cross_file_systems: bool,
     /// Whether symbolic links that are found are followed.
     pub follow: bool,
-    /// The sizes that are meant, in bytes.
+    /// The selected sizes, in bytes.
     pub sizes: RangeInclusive<u64>,
-    /// Chooses by name.
+    /// Selects by name.
     pub choice: Option<Choice>,
-    /// The part of each file that is meant.
+    /// The selected part of each file.
     pub range: ByteRange,
 }
 
-/// A process whose files are meant. It is opened once: if it ends, another process with its pid is not meant.
+/// A process whose files are selected. It is opened once: if it ends, another process with its pid is not selected.
 #[derive(Clone)]
 pub struct ChosenProcess {
     pid: u32,
@@ -75,17 +75,17 @@ impl ChosenProcess {
     }
 }
 
-/// What the listening thread hears.
+/// A message to the receiving thread.
 pub enum Message<T> {
-    /// What a visitor sent.
+    /// An item that a visitor sent.
     Item(T),
     /// Something that cannot be visited.
     Failure(Error),
-    /// Nothing for a while.
+    /// Nothing has arrived for a while.
     Nothing,
 }
 
-/// A visitor's way to say something.
+/// The sending end of a visitor.
 pub struct Sender<T>(SyncSender<Message<T>>);
 
 impl<T> Clone for Sender<T> {
@@ -95,14 +95,14 @@ impl<T> Clone for Sender<T> {
 }
 
 impl<T> Sender<T> {
-    /// Sends an item. Breaks if nobody listens any more.
+    /// Sends an item. Breaks if the receiver is gone.
     pub fn item(&self, item: T) -> ControlFlow<()> {
         self.0.send(Message::Item(item)).map_or(ControlFlow::Break(()), ControlFlow::Continue)
     }
 
     /// Sends a failure.
     pub fn failure(&self, error: Error) {
-        // If nobody listens any more, the next item ends the walk.
+        // If the receiver is gone, the next item ends the walk.
         let _ = self.0.send(Message::Failure(error));
     }
 }
@@ -110,14 +110,14 @@ impl<T> Sender<T> {
 /// How a process holds the files that are visited, by device and inode.
 pub type Marks = Arc<HashMap<(u64, u64), Held>>;
 
-/// How many messages wait for the listener at most: a slow terminal slows the walk down, and memory stays bounded.
+/// The maximum number of waiting messages: a slow terminal slows the walk down, and memory stays bounded.
 const MESSAGES: usize = 32;
 
-/// How long the listener waits before it is told that there is nothing.
+/// How long the receiver waits before it is called without a message.
 const SILENCE: Duration = Duration::from_millis(50);
 
 impl ChosenFiles {
-    /// These files, and nothing else about them.
+    /// These files, with no other restrictions.
     pub fn named(paths: Vec<PathBuf>) -> ChosenFiles {
         ChosenFiles {
             paths,
@@ -134,26 +134,26 @@ impl ChosenFiles {
         }
     }
 
-    /// Whether nothing is left to look at again: only the files of a process are meant, and it has ended.
+    /// Whether there is nothing to look at again: only the files of a process are selected, and it has ended.
     pub fn is_over(&self) -> bool {
         let has_ended = self.process.as_ref().is_some_and(|process| process.ended.load(Ordering::Relaxed));
         has_ended && self.paths.is_empty() && self.list.is_none()
     }
 
-    /// An engine for them: where threads walk a tree, each measures its files alone.
+    /// An engine for them: if several threads walk a tree, each measures its files on its own.
     pub fn engine(&self) -> Engine {
         let engine = Engine::detect();
         if self.recursive { engine.with_threads(NonZeroUsize::MIN) } else { engine }
     }
 
-    /// Whether so few things can come of it that all of them fit in the channel: each file has one failure at most, and
-    /// all of them are one item. A thread would take longer than to look at a few files.
+    /// Whether there are so few results that all of them fit into the channel: each file has at most one failure, and
+    /// all of them are one item. Starting a thread would take longer than measuring a few files.
     fn is_short(&self) -> bool {
         !self.recursive && self.list.is_none() && self.process.is_none() && self.paths.len() < MESSAGES
     }
 
-    /// Visits the files with a visitor for each thread, made by `new` of a way to send items and of what the process holds.
-    /// This thread listens meanwhile. Each visitor ends in `finish`, which must drop its sender.
+    /// Visits the files with one visitor per thread. `new` creates it from a sender and from the files that the process
+    /// holds. This thread receives the results. Each visitor ends with `finish`, which must drop its sender.
     ///
     /// # Errors
     /// What `hear` returns; it ends the walk.
@@ -182,7 +182,7 @@ impl ChosenFiles {
         let named = self.names(fail.clone())?.map(Named::from);
         let named = named.chain(open_held_files(held.as_ref(), fail));
         let walk = move || -> Vec<R> {
-            // To count the processors that may be used takes several files to be read: only if it matters.
+            // Counting the usable processors reads several files, so it is done only if it matters.
             let processors = || if self.recursive { std::thread::available_parallelism().ok() } else { None };
             let choose = |path: &Path, depth: usize, is_directory: bool| {
                 self.choice.as_ref().is_none_or(|choice| choice(path, depth, is_directory))
@@ -203,14 +203,14 @@ impl ChosenFiles {
         }
         std::thread::scope(|scope| {
             let walk = Builder::new().spawn_scoped(scope, walk).map_err(|error| no_thread(&error))?;
-            // The receiver goes when this returns, which ends the walk.
+            // The receiver is dropped when this returns, which ends the walk.
             listen(messages, &mut hear)?;
             walk.join().map_err(|panic| std::panic::resume_unwind(panic))
         })
     }
 
-    /// Calls `take` with each file, open, on this thread. One thread walks unless `jobs` says otherwise, so that the order is
-    /// that of the directories.
+    /// Calls `take` on this thread with each opened file. By default one thread walks, so that the order is that of the
+    /// directories; `jobs` changes this.
     ///
     /// # Errors
     /// What `hear` returns; it ends the walk.
@@ -222,8 +222,8 @@ impl ChosenFiles {
         one_thread.visit(|_, sender| Opener(sender), drop, hear).map(drop)
     }
 
-    /// The files and directories that were named, then those of the list, which is read as it is needed. A failure to read
-    /// on is given to `fail`.
+    /// The named files and directories, then those of the list, which is read as needed. A read error is passed to
+    /// `fail`.
     fn names<'a>(&'a self, mut fail: impl FnMut(Error) + 'a) -> Result<impl Iterator<Item = PathBuf> + 'a> {
         let listed = self.list.as_deref().map(|path| NameList::open(path, self.null)).transpose()?;
         let listed = listed.into_iter().flat_map(|list| list.into_names());
@@ -249,7 +249,7 @@ fn no_thread(error: &io::Error) -> Error {
     Error::io(Subject::Words("cannot start a thread".to_owned()), error)
 }
 
-/// Sends each file to the thread that listens.
+/// Sends each file to the receiving thread.
 struct Opener(Sender<OpenFile>);
 
 impl Visitor for Opener {
@@ -262,7 +262,7 @@ impl Visitor for Opener {
     }
 }
 
-/// Opens the files of a process, one after the other. A failure is given to `fail`.
+/// Opens the files of a process, one after the other. Errors are passed to `fail`.
 fn open_held_files<'a>(
     held: Option<&'a HeldFiles>,
     mut fail: impl FnMut(Error) + 'a,
@@ -272,7 +272,7 @@ fn open_held_files<'a>(
         let opened = held.open(file).and_then(|fd| OpenFile::from_fd(file.path(), fd));
         match opened {
             Ok(file) => Some(Named::Open(file)),
-            // A file of /proc or the like: nothing of it is cached, and a process may well hold it.
+            // A file of /proc or the like has no cached pages, and it is normal that a process holds one.
             Err(error) if error.kind() == ErrorKind::Unsupported => None,
             Err(error) => {
                 fail(error);
@@ -282,7 +282,7 @@ fn open_held_files<'a>(
     })
 }
 
-/// The longest name that is read: a longer one means that this is not a list of names.
+/// The longest name that is read: a longer one means that the file is not a list of names.
 const LONGEST_NAME: u64 = 1 << 20;
 
 /// A list of names in a file.
@@ -309,7 +309,7 @@ impl NameList {
         std::iter::from_fn(move || self.next_name())
     }
 
-    /// The next name that is not empty; nothing after the last one or a failure.
+    /// The next name that is not empty; `None` after the last one or after an error.
     fn next_name(&mut self) -> Option<Result<PathBuf>> {
         while !self.failed {
             let mut name = Vec::new();
@@ -320,7 +320,9 @@ impl NameList {
                     name.pop();
                     None
                 }
-                Ok(length) if length as u64 == LONGEST_NAME => Some(self.malformed("holds a name of more than 1 MiB")),
+                Ok(length) if length as u64 == LONGEST_NAME => {
+                    Some(self.malformed("contains a name longer than 1 MiB"))
+                }
                 Ok(_) => None,
                 Err(error) => Some(Error::io(Subject::Path(self.path.clone()), &error)),
             };
@@ -330,7 +332,7 @@ impl NameList {
             }
             if name.contains(&0) {
                 self.failed = true;
-                return Some(Err(self.malformed("holds a NUL in a name").with_advice("use -0 if names end in NUL")));
+                return Some(Err(self.malformed("contains a NUL in a name").with_advice("use -0 if names end in NUL")));
             }
             if !name.is_empty() {
                 return Some(Ok(PathBuf::from(std::ffi::OsString::from_vec(name))));

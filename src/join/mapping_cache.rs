@@ -1,6 +1,6 @@
 //! Each mapping of a process joined with the file behind it: how much of the mapped range is in the page cache.
 //!
-//! How much of that the process has mapped in is a figure of smaps and is not read here.
+//! How much of it the process has mapped in is reported by smaps, which is not read here.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -14,7 +14,7 @@ use crate::units::{Absent, ByteRange, Bytes, Figure, PageSize, Reason};
 /// The file behind one mapping, in the page cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MappingCache {
-    /// How much of the mapping has a page of the file behind it: what is before the end of the file, in whole pages.
+    /// How much of the mapping lies before the end of the file, in whole pages.
     pub range: Bytes,
     /// How much the process has mapped in behind that range: huge pages of tmpfs reach past the end of the file.
     pub behind: Figure<Bytes>,
@@ -28,7 +28,7 @@ pub struct MappingCache {
 
 const DENIED: Absent = Absent::new(Reason::Denied, "its file cannot be read by this user");
 const NOT_REGULAR: Absent = Absent::new(Reason::Unsupported, "it is not a mapping of a regular file");
-const GONE: Absent = Absent::new(Reason::Vanished, "its file has gone");
+const GONE: Absent = Absent::new(Reason::Vanished, "its file no longer exists");
 const FAILED: Absent = Absent::new(Reason::Unsupported, "its file cannot be opened");
 
 /// Measures the file behind each of the mappings of `process`, in their order. The parts of a file that are adjacent in

@@ -1,7 +1,8 @@
 //! The join: the same page seen from both sides, as part of a mapping of a process and as part of a cached file.
 //!
-//! Two figures of a running machine can only be compared if they are from the same moment. The kernel offers no such
-//! pair, so the page table is read before and after everything else, and the comparison says whether it has changed.
+//! Two figures of a running machine can only be compared if they are from the same moment. The kernel cannot report
+//! both at once, so the page table is read before and after everything else, and the comparison says whether it has
+//! changed.
 
 mod chosen;
 mod mapping_cache;
@@ -26,7 +27,7 @@ pub struct Usage {
     pub rss: Bytes,
     /// `Pss`: the same, with shared pages divided among the processes that map them.
     pub pss: Bytes,
-    /// `Anonymous`: how much of it belongs to no file.
+    /// `Anonymous`: how much of it does not belong to a file.
     pub anonymous: Bytes,
 }
 
@@ -37,10 +38,10 @@ pub struct SideBySide {
     pub usage: Usage,
     /// The file view, from the page cache.
     pub file: FileReport,
-    /// Which pages are in both views; absent if one of them does not know which.
+    /// Which pages are in both views; absent if one of them has no page map.
     pub pages: Figure<Overlap>,
-    /// Whether the page table of the process was the same before and after. If it was not, pages came or went in
-    /// between, and figures may differ for that reason alone.
+    /// Whether the page table of the process was the same before and after. If it was not, pages were added or removed
+    /// in between, and figures may differ for that reason alone.
     pub steady: bool,
 }
 
@@ -49,7 +50,7 @@ pub struct SideBySide {
 pub struct Overlap {
     /// Pages in both.
     pub both: Pages,
-    /// Pages that the process maps and that are not cached: none unless something changed in between.
+    /// Pages that the process maps but that are not cached: none, unless something changed in between.
     pub only_mapped: Pages,
     /// Pages that are cached and that the process has not touched.
     pub only_cached: Pages,
@@ -63,7 +64,7 @@ impl SideBySide {
         Ok(self.usage.rss == cached && pages.only_mapped == Pages(0) && pages.only_cached == Pages(0))
     }
 
-    /// Why the views differ, in words; none if they agree.
+    /// Why the views differ, as text; `None` if they agree.
     pub fn difference(&self) -> Option<String> {
         let pages = match self.agrees() {
             Ok(true) => return None,
@@ -72,22 +73,22 @@ impl SideBySide {
         };
         let mut reasons = Vec::new();
         if pages.only_cached > Pages(0) {
-            reasons.push(format!("{} pages are cached that this process does not map", pages.only_cached.0));
+            reasons.push(format!("{} pages are cached but not mapped by this process", pages.only_cached.0));
         }
         if pages.only_mapped > Pages(0) {
-            reasons.push(format!("{} pages are mapped that the page cache does not show", pages.only_mapped.0));
+            reasons.push(format!("{} pages are mapped but not in the page cache", pages.only_mapped.0));
         }
         if !self.steady || self.file.changed.is_some() {
-            reasons.push("pages came or went while it was measured".to_owned());
+            reasons.push("pages were added or removed during the measurement".to_owned());
         }
         if reasons.is_empty() {
-            reasons.push("smaps and the page table were read at different instants".to_owned());
+            reasons.push("smaps and the page table were read at different times".to_owned());
         }
         Some(reasons.join("; "))
     }
 }
 
-/// How often a comparison is repeated because pages changed in between.
+/// How often a comparison is repeated if pages have changed in between.
 const TRIES: usize = 5;
 
 /// Compares the mapping of `process` at the addresses `mapping`, all of it, with `file`, which it maps from the start.

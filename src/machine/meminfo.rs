@@ -1,5 +1,6 @@
 //! How much memory can still be used without swapping or being killed: `MemAvailable` of the machine, or less if the
-//! control groups of this process limit it. An estimate to refuse what cannot fit, not a guarantee for what can.
+//! control groups of this process limit it. It is an estimate to reject what cannot fit, not a guarantee that the rest
+//! fits.
 
 use std::path::{Path, PathBuf};
 
@@ -38,7 +39,7 @@ fn parse_meminfo(text: &[u8], key: &[u8]) -> Option<Bytes> {
     Bytes::from_kib(number.trim().parse().ok()?)
 }
 
-/// The smallest headroom of our own memory control groups, up the tree. None if none is limited or visible.
+/// The smallest headroom of our own memory control groups, up the tree; `None` if none of them is limited or visible.
 fn read_group_headroom(root: &ProcRoot) -> Option<Bytes> {
     let groups = ProcessCGroups::from_file(root.path().join("self/cgroup")).ok()?;
     let MountInfos(mounts) = MountInfos::from_file(root.path().join("self/mountinfo")).ok()?;
@@ -93,7 +94,7 @@ impl Version {
         }
     }
 
-    /// The headroom of one group; none if it has no limit.
+    /// The headroom of one group; `None` if it has no limit.
     fn read_headroom(self, directory: &Path) -> Option<Bytes> {
         let (limit, usage, cache) = self.names();
         let limits = limit.iter().filter_map(|limit| read_number(directory.join(limit)));
@@ -104,7 +105,7 @@ impl Version {
     }
 }
 
-/// The number in a file; none for `max` and if it cannot be read.
+/// The number in a file; `None` for `max` or if it cannot be read.
 fn read_number(path: PathBuf) -> Option<u64> {
     std::fs::read_to_string(path).ok()?.trim().parse().ok()
 }

@@ -13,8 +13,8 @@
 //! blocks show. The last kind can occur in any file, so the number of pages that are not up to date is reported as not
 //! known then. An engine made with [`Engine::exact`](super::Engine::exact) looks at every page.
 //!
-//! `mincore` in turn also reports pages of tmpfs that are in swap and have a copy in memory. They do not count as cached
-//! either: `cachestat` does not count them, and a page must be in both results.
+//! `mincore` in turn also reports pages of tmpfs that are in swap and have a copy in memory. They do not count as
+//! cached either: `cachestat` does not count them, and a page must be in both results.
 
 use std::os::fd::AsFd;
 

@@ -1,6 +1,7 @@
-//! Where the memory of a process is, in a few figures, each with the file that it comes from.
+//! A summary of the memory of a process: a few figures, each with the file that it comes from.
 //!
-//! The figures are the kernel's counters and sums of them. What the kernel does not report is absent, with the reason.
+//! The figures are counters of the kernel and sums of them. A figure that the kernel does not report is absent, with
+//! the reason.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::fields::{Fields, Wanted};
@@ -15,37 +16,37 @@ use crate::units::{Absent, Bytes, Figure, Reason};
 /// The memory of one process.
 #[derive(Debug, Clone)]
 pub struct Account {
-    /// Who it is.
+    /// The process.
     pub identity: Identity,
     /// What is in RAM and mapped here (`Rss`).
     pub resident: Amount,
-    /// The same with shared pages divided among those who map them (`Pss`).
+    /// The same, with shared pages divided among the processes that map them (`Pss`).
     pub proportional: Amount,
-    /// Of the resident: mapped nowhere else (`Private_Clean`, `Private_Dirty`). The kernel counts mappings: a page that
+    /// Resident and in no other mapping (`Private_Clean`, `Private_Dirty`). The kernel counts mappings: a page that
     /// this process maps twice is not private.
     pub private: Amount,
-    /// Of the resident: in no file (`Anonymous`; `RssAnon` of status).
+    /// Resident and not in a file (`Anonymous`; `RssAnon` of status).
     pub anonymous: Amount,
-    /// Of the resident: pages of files (`RssFile` of status; smaps_rollup does not have it).
+    /// Resident pages of files (`RssFile` of status; smaps_rollup does not have it).
     pub file: Amount,
-    /// Of the resident: shared memory, tmpfs, memfd (`RssShmem` of status).
+    /// Resident shared memory, tmpfs and memfd (`RssShmem` of status).
     pub shared_memory: Amount,
-    /// Of the resident: in transparent huge pages (`AnonHugePages`, `ShmemPmdMapped`, `FilePmdMapped`).
+    /// Resident and in transparent huge pages (`AnonHugePages`, `ShmemPmdMapped`, `FilePmdMapped`).
     pub huge: Amount,
-    /// Of the resident: this process's share of what is locked (`Locked`). The kernel divides it as it divides `Pss`: of
-    /// a locked page that two processes map, each has a half.
+    /// This process's share of the resident memory that is locked (`Locked`). The kernel divides it like `Pss`: if two
+    /// processes map a locked page, each has half of it.
     pub locked: Amount,
-    /// Of the resident: what the kernel can certainly drop without writing it anywhere. It is unmodified, nothing else
-    /// maps it, and it is in a file on an ordinary file system or was freed (`LazyFree`).
+    /// Resident memory that the kernel can certainly drop without writing it anywhere: it is unmodified, no other
+    /// mapping has it, and it is in a file on an ordinary file system or was freed (`LazyFree`).
     pub clean: Amount,
-    /// Of the resident: what is unmodified too, but may be held in RAM: another mapping may have locked it, or it is
-    /// memory of the kernel, of ramfs or shared memory, or on a file system of which it is not known.
+    /// Resident memory that is unmodified too, but may have to stay: another mapping may have locked it, it belongs to
+    /// the kernel, to ramfs or to shared memory, or its file system is not known to be ordinary.
     pub unproven: Amount,
-    /// Of the resident: the rest, which has to be written to a file or to swap first, or is locked by its mapping.
+    /// The other resident memory, which must first be written to a file or to swap, or is locked by its mapping.
     pub dirty: Amount,
     /// Not resident: in swap (`Swap`; `VmSwap` of status, without shared memory).
     pub swap: Amount,
-    /// Not part of the resident: hugetlb pages (`Shared_Hugetlb`, `Private_Hugetlb`; `HugetlbPages` of status).
+    /// Not resident: hugetlb pages (`Shared_Hugetlb`, `Private_Hugetlb`; `HugetlbPages` of status).
     pub hugetlb: Amount,
 }
 
@@ -58,10 +59,10 @@ pub struct Amount {
     pub source: &'static str,
 }
 
-const DENIED: Absent = Absent::new(Reason::Denied, "it is in smaps only, which this user is not allowed to read");
+const DENIED: Absent = Absent::new(Reason::Denied, "only smaps reports it, which this user is not allowed to read");
 const NO_STATUS: Absent = Absent::new(Reason::Unsupported, "there is no status file");
 const CHANGED: Absent = Absent::new(Reason::Changed, "more was clean than was resident a moment before");
-const NOT_YET: Absent = Absent::new(Reason::NotApplicable, "it follows from what is clean");
+const NOT_YET: Absent = Absent::new(Reason::NotApplicable, "it is calculated from the clean memory");
 
 /// The counters of smaps_rollup that an account consists of.
 const COUNTERS: [&str; 16] = [
@@ -105,7 +106,7 @@ impl Process {
         Ok(account)
     }
 
-    /// Reads what of the clean memory can be reclaimed. The totals do not reveal it, so smaps is read.
+    /// Reads how much of the clean memory can be reclaimed. The totals do not contain it, so this reads smaps.
     fn read_clean(&self, account: &mut Account) -> Result<()> {
         let wanted = Wanted::Only(reclaim::WANTED.map(str::to_owned).to_vec());
         let read = self.read_smaps(&mut Fields::new(), &wanted)?;
@@ -117,7 +118,7 @@ impl Process {
         Ok(())
     }
 
-    /// Reads what any user may know: the figures of status. What only smaps has is absent.
+    /// Reads what any user may know: the figures of status. Figures that only smaps reports are absent.
     ///
     /// # Errors
     /// As for [`Process::read_status`]; [`ErrorKind::Denied`] if not even status has memory figures.
@@ -148,7 +149,7 @@ impl Process {
     }
 }
 
-/// The resident without what is clean, so that all add up.
+/// The resident memory without the clean memory, so that all three add up.
 fn rest(account: &Account) -> Amount {
     let rest = || {
         let rest = account.resident.bytes?.0.checked_sub(account.clean.bytes?.0);
@@ -189,8 +190,8 @@ fn huge(one: impl Fn(&str) -> Figure<Bytes>) -> Figure<Bytes> {
 }
 
 impl Account {
-    /// The memory of both processes, figure by figure; absent if it is absent for one of them. Pages that both map count
-    /// twice, except in `proportional`.
+    /// The memory of both processes, figure by figure; absent if it is absent for one of them. Pages that both map
+    /// count twice, except in `proportional`.
     #[must_use]
     pub fn plus(&self, other: &Account) -> Account {
         let sum = |one: Amount, other: Amount| Amount {

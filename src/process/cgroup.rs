@@ -10,12 +10,13 @@ use crate::process::failure::read_error;
 use crate::process::handle::Process;
 use crate::process::mounts::Mount;
 
-/// How much of `/proc/PID/cgroup` is read at most.
+/// The maximum number of bytes that are read from `/proc/PID/cgroup`.
 const LONGEST: u64 = 1 << 20;
 
 impl Process {
     /// The path of the control group that limits the memory of the process: the one of version 1 with the memory
-    /// controller if there is one, else the one of version 2 (`/system.slice/cron.service`). It may contain any bytes.
+    /// controller if there is one, otherwise the one of version 2 (`/system.slice/cron.service`). It may contain any
+    /// bytes.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`]: it has exited, or a capture has no such file. [`ErrorKind::Unsupported`]: there are no
@@ -25,7 +26,7 @@ impl Process {
             true => read_error(self.pid(), &error),
             false => self.open_error("cgroup", &error),
         })?;
-        let none = || Error::pid(self.pid(), ErrorKind::Unsupported, "it is in no control group for memory");
+        let none = || Error::pid(self.pid(), ErrorKind::Unsupported, "it is not in a control group for memory");
         memory_group(&text).map(<[u8]>::to_vec).ok_or_else(none)
     }
 
@@ -113,8 +114,8 @@ fn is_container(name: &[u8], id: &[u8]) -> bool {
             .any(|word| word.len() == 64 && word.get(..id.len()).is_some_and(|start| start.eq_ignore_ascii_case(id)))
 }
 
-/// A pattern of a shell as a regular expression: for a name, or for a path and everything below it. None if it has no
-/// special character.
+/// A pattern of a shell as a regular expression: for a name, or for a path and everything below it. None if it has
+/// no special character.
 fn compile(glob: &[u8]) -> Option<Regex> {
     if !glob.iter().any(|byte| b"*?[".contains(byte)) {
         return None;

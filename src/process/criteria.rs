@@ -1,4 +1,4 @@
-//! Which processes: by name, command line, user or control group.
+//! Selects processes by name, command line, user or control group.
 //!
 //! Nothing here reads memory. A process that exits while it is examined is not found.
 
@@ -17,8 +17,8 @@ use crate::process::kind::DELETED;
 use crate::process::mounts::mounts;
 use crate::process::root::{ProcRoot, read_pids};
 
-/// The criteria for processes. Every given kind of criterion must match, and of each kind one is enough: two names and
-/// a user match the processes of that user with either name.
+/// The criteria for processes. Every given kind of criterion must match; if a kind is given several times, one match is
+/// enough. Two names and a user match the processes of that user with either name.
 #[derive(Debug, Clone, Default)]
 pub struct Criteria {
     names: Vec<Vec<u8>>,
@@ -63,7 +63,7 @@ impl Criteria {
     /// By the user that it runs as (the effective one), a name or a number.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`]: there is no such user.
+    /// [`ErrorKind::NotFound`]: the user does not exist.
     pub fn add_user(&mut self, user: &str) -> Result<()> {
         // A name may consist of digits; then it is the name, as for chown.
         let named = User::from_name(user).ok().flatten().map(|found| found.uid.as_raw());
@@ -120,7 +120,7 @@ impl Criteria {
         }
     }
 
-    /// Whether they could match the very command that was given them.
+    /// Whether they could match the rmap process itself.
     fn may_match_ourselves(&self) -> bool {
         !(self.names.is_empty() && self.patterns.is_empty() && self.users.is_empty())
     }

@@ -1,7 +1,7 @@
-//! Whether the file behind a mapping still has its name.
+//! Whether the name of a mapped file still exists.
 //!
-//! The kernel appends ` (deleted)` to a name that was removed, but a file may also be called that. If the text leaves
-//! it open, the file itself is examined, provided that this user may do so.
+//! The kernel appends ` (deleted)` to a name that was removed, but a file name may also end like this. If the text is
+//! ambiguous, the file itself is examined, provided that this user may do so.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -22,7 +22,7 @@ use crate::process::mapping::Mapping;
 /// Whether a name was removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Deleted {
-    /// It still exists, or there is no file.
+    /// It still exists, or the mapping has no file.
     No,
     /// It was removed, or never existed: the files behind `memfd_create`, `shmget` and `MAP_SHARED` have no name.
     Yes,
@@ -45,7 +45,7 @@ impl Deleted {
 }
 
 impl Process {
-    /// Whether the name of a mapping was removed. If the text leaves it open, the file is examined, through
+    /// Whether the name of a mapping was removed. If the text is ambiguous, the file is examined through
     /// `/proc/PID/map_files` (root, or `CAP_CHECKPOINT_RESTORE`) or below the root directory of the process. No file is
     /// opened for reading.
     pub fn read_deleted(&self, mapping: &Mapping<'_>) -> Deleted {
@@ -86,8 +86,8 @@ fn is_nameless(device: Device) -> bool {
     own == Ok((device.major.into(), device.minor.into()))
 }
 
-/// Whether the name of the mapping is certainly below the directory that the file was in: the process has our root and our
-/// mounts (the kernel writes names as the reader sees them), no escape makes the name ambiguous, and the directory is on
+/// Whether the name of the mapping is certainly below the directory that the file was in: the process has our root
+/// and our mounts (the kernel writes names as the reader sees them), no escape makes the name ambiguous, and the directory is on
 /// the very mount of the file, so that nothing is mounted over it.
 fn leads_to_its_directory(directory: &Directory, place: &Place<'_>, mapped: Option<&MappedFile>) -> bool {
     let parent = match memchr::memrchr(b'/', place.path) {

@@ -1,7 +1,7 @@
 //! Why a process could not be read, and what to do about it.
 //!
-//! The advice depends on what rmap itself is allowed to do (`/proc/self/status`). That decides only the wording: the
-//! kernel is always asked, and its answer counts.
+//! The advice depends on the capabilities of rmap itself (`/proc/self/status`). They only affect the wording; whether
+//! access is allowed is always decided by the kernel.
 
 use std::io;
 

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 
 use crate::process::smaps::{ParseError, SmapsParser};
 
@@ -17,10 +17,14 @@ const ONE_THREAD_UP_TO: usize = 512 << 10;
 /// Chunks on their way between the two threads.
 const CHUNKS: usize = 3;
 
-/// Why the feeding stopped.
+/// Why a text was not read to its end, or proves nothing.
 pub(super) enum Stop {
     Read(io::Error),
     Parse(ParseError),
+    /// The list of mappings changed while the page tables were read.
+    Moved,
+    /// The interface is missing, or its figures may differ from those of smaps.
+    Unproven,
 }
 
 /// Feeds the whole of `file`.
@@ -32,7 +36,7 @@ pub(super) fn feed_all(file: &File, parser: &mut SmapsParser<'_>) -> std::result
     feed_up_to(file, parser, usize::MAX).map(|_| ())
 }
 
-/// Feeds about `most` bytes in this thread; true if that was all.
+/// Feeds about `most` bytes in this thread; returns whether that was everything.
 fn feed_up_to(mut file: &File, parser: &mut SmapsParser<'_>, most: usize) -> std::result::Result<bool, Stop> {
     let mut chunk = vec![0; CHUNK.min(most)];
     let mut fed = 0usize;
@@ -64,11 +68,13 @@ fn feed_with_reader(file: &File, parser: &mut SmapsParser<'_>) -> std::result::R
             return Ok(false);
         };
         feed_chunks(parser, &full_out, empty_in).map_err(Stop::Parse)?;
-        match reader.join() {
-            Ok(read) => read.map_err(Stop::Read).map(|()| true),
-            Err(_) => Err(Stop::Read(io::Error::other("the reading thread failed"))),
-        }
+        join(reader).map(|()| true)
     })
+}
+
+/// The result of a thread.
+pub(super) fn join<T>(thread: ScopedJoinHandle<'_, io::Result<T>>) -> std::result::Result<T, Stop> {
+    thread.join().unwrap_or_else(|_| Err(io::Error::other("a reading thread failed"))).map_err(Stop::Read)
 }
 
 /// The reading thread: fills chunks until the end of the file, or until the parser stops.

@@ -89,7 +89,7 @@ impl Fields {
         self.entries.is_empty()
     }
 
-    /// The key called `name`: an exact match if there is one, else in any mix of cases (`rss`).
+    /// The key called `name`: an exact match if there is one, otherwise in any mix of cases (`rss`).
     pub fn find(&self, name: &[u8]) -> Option<FieldId> {
         self.find_exact(name).or_else(|| self.position(|entry| entry.name().as_bytes().eq_ignore_ascii_case(name)))
     }

@@ -1,6 +1,7 @@
-//! Who maps a file: the lines of `/proc/PID/maps` with its inode, and which pages behind them are in the page table.
+//! Which processes map a file: the lines of `/proc/PID/maps` with its inode, and which of their pages are in the page
+//! table.
 //!
-//! `maps` takes a tenth of the time of smaps, so that all processes of a machine can be asked.
+//! Reading `maps` takes a tenth of the time of smaps, so all processes of a machine can be checked.
 
 use std::ops::Range;
 
@@ -62,7 +63,7 @@ impl FileMapping {
     /// Whether this mapping of `process` is of the file with this identity: device and inode, as `fstat` gives them.
     ///
     /// # Errors
-    /// The mapped file is not accessible, or has gone.
+    /// The mapped file is not accessible, or no longer exists.
     pub fn is_of(&self, process: &Process, identity: (u64, u64)) -> Figure<bool> {
         let (start, end) = (self.addresses.start, self.addresses.end);
         let place = Place { start, end, device: self.device, inode: self.inode, path: &self.path };

@@ -1,4 +1,4 @@
-//! `VmFlags` of smaps in words.
+//! The meaning of the `VmFlags` of smaps.
 //!
 //! Each flag has two letters, from `show_smap_vma_flags` in the kernel's `fs/proc/task_mmu.c` and the table in its
 //! `Documentation/filesystems/proc.rst`, of every version from 3.8 (the first with the line) to 6.19.
@@ -67,7 +67,7 @@ pub fn find_flag(code: &[u8]) -> Option<&'static Flag> {
     FLAGS.iter().find(|flag| flag.code.as_bytes() == code)
 }
 
-/// The flags of a `VmFlags` value in words, in the same order. An unknown flag is returned as its letters.
+/// The meanings of the flags in a `VmFlags` value, in the same order. An unknown flag is returned as its letters.
 pub fn flags_in_words(value: &[u8]) -> impl Iterator<Item = std::borrow::Cow<'_, str>> {
     codes(value).map(|code| match find_flag(code) {
         Some(flag) => flag.words.into(),

@@ -1,5 +1,5 @@
-//! [`Process`]: a process, opened once. Everything that is read through the handle is about that process: if it exits
-//! and its pid is reused, the kernel answers `ESRCH`, never with another process's figures.
+//! [`Process`]: a process, opened once. Everything that is read through the handle belongs to that process: if it exits
+//! and its pid is reused, the kernel returns `ESRCH`, never the figures of another process.
 //!
 //! The handle also knows where the process shows its memory. If the first thread has exited while others run on, the
 //! kernel shows nothing below `/proc/PID`, and the memory is read through another thread's directory.
@@ -25,13 +25,13 @@ pub struct Process {
     pub(super) directory: Directory,
 }
 
-/// Where a process shows its memory.
+/// The directory in which a process shows its memory.
 pub(super) struct Memory {
     /// The directory that has `maps`, `smaps`, `pagemap`, `map_files`, `cmdline`, `exe`, `root` and `fd`.
     pub(super) directory: Directory,
-    /// `stat` of the process; none in a capture without it.
+    /// `stat` of the process; `None` in a capture without it.
     pub(super) stat: Option<Stat>,
-    /// Whether it is the directory of a thread that is not the first, and then `stat` of that thread.
+    /// Whether it is the directory of a thread other than the first, and if so, `stat` of that thread.
     is_other: bool,
     thread: Option<Stat>,
 }
@@ -90,7 +90,7 @@ impl Process {
         self.pid
     }
 
-    /// Where it was opened.
+    /// The root below which it was opened.
     pub fn root(&self) -> &ProcRoot {
         &self.root
     }
@@ -100,7 +100,7 @@ impl Process {
         self.is_live
     }
 
-    /// `/proc/PID/stat`; none if a capture has no such file.
+    /// `/proc/PID/stat`; `None` if a capture does not have the file.
     pub(super) fn read_stat(&self) -> Result<Option<Stat>> {
         let text = match self.directory.read_file("stat", 4096) {
             Ok(text) => text,
@@ -118,10 +118,11 @@ impl Process {
         parse_stat(&text).map(Some).ok_or_else(malformed)
     }
 
-    /// Where the process shows its memory now.
+    /// The directory in which the process currently shows its memory.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`]: a kernel thread or a zombie, which have none. [`ErrorKind::NotFound`]: it has gone.
+    /// [`ErrorKind::Unsupported`]: a kernel thread or a zombie, which have none. [`ErrorKind::NotFound`]: it has
+    /// exited.
     pub(super) fn memory(&self) -> Result<Memory> {
         let stat = self.read_stat()?;
         let has_none = |why: &'static str| Err(Error::pid(self.pid, ErrorKind::Unsupported, why));
@@ -173,7 +174,7 @@ impl Process {
             return Some(below);
         }
         // Only the hidden directory /proc/TID has map_files. It is opened before task/TID is looked up again: a thread
-        // that is found there then is the one that was opened, or the one that was opened has gone.
+        // that is still found there is the one that was opened; otherwise the opened one has exited.
         let whole = self.directory.open_directory(&format!("../{thread}"));
         let is_ours = || self.directory.read_file(&format!("task/{thread}/stat"), 1).is_ok();
         Some(whole.ok().filter(|_| is_ours()).unwrap_or(below))

@@ -44,7 +44,7 @@ pub(super) fn is_head(line: &[u8]) -> bool {
     digits > 0 && line.get(digits) == Some(&b'-')
 }
 
-/// Parses one head line without its newline; if it is not one, the reason in words.
+/// Parses one head line without its newline. The error is the reason why it is not one.
 pub(super) fn parse_head(line: &[u8]) -> Result<Head<'_>, &'static str> {
     let (start, rest) = hex(line, b'-').ok_or("the start address is not a hexadecimal number")?;
     let (end, rest) = hex(rest, b' ').ok_or("the end address is not a hexadecimal number")?;
@@ -102,7 +102,7 @@ fn hex(text: &[u8], stop: u8) -> Option<(u64, &[u8])> {
     None
 }
 
-/// A decimal number of 64 bits and the rest of the text; none without a digit or if it does not fit.
+/// A decimal number of 64 bits and the rest of the text; `None` if there is no digit or the number does not fit.
 pub(super) fn decimal(text: &[u8]) -> Option<(u64, &[u8])> {
     let mut value = 0u64;
     let mut place = 0;

@@ -1,8 +1,8 @@
 //! The regular files that a process holds: those that it maps, and those that it has open.
 //!
-//! They are named as the process sees them and reached through its own links in `/proc` (`map_files`, `fd`), which
-//! lead to the file itself. So deleted files and those of another mount namespace are found, and never a file that has
-//! replaced one of them.
+//! They have the names that the process sees and are opened through its own links in `/proc` (`map_files`, `fd`), which
+//! lead to the file itself. This also finds deleted files and files in other mount namespaces, and never a file that
+//! has replaced one of them.
 
 use std::collections::HashMap;
 use std::ffi::CString;
@@ -35,7 +35,7 @@ pub enum Held {
 }
 
 impl Held {
-    /// In one word, as tables and JSON write it.
+    /// As one word, for tables and JSON.
     pub fn word(self) -> &'static str {
         match self {
             Held::Mapped => "mapped",
@@ -71,8 +71,8 @@ impl HeldFile {
     }
 }
 
-/// The files that a process holds, each once: the mapped ones in the order of their addresses, then those that are only
-/// open in the order of their descriptors.
+/// The files that a process holds, without duplicates: first the mapped files in address order, then those that are
+/// only open, in the order of their descriptors.
 #[derive(Debug)]
 pub struct HeldFiles {
     directory: Directory,
@@ -94,7 +94,7 @@ impl HeldFiles {
     /// Opens one for reading: the file itself, with our own file description, so that nothing changes for the process.
     ///
     /// # Errors
-    /// [`ErrorKind::Changed`]: the process no longer holds it there. Else those of `open(2)`.
+    /// [`ErrorKind::Changed`]: the process no longer holds it there. Otherwise the errors of `open(2)`.
     pub fn open(&self, file: &HeldFile) -> Result<OwnedFd> {
         let fail = |errno| Error::errno(Subject::Path(file.path.clone()), errno);
         let link = CString::new(file.link.as_os_str().as_encoded_bytes()).map_err(|_| fail(Errno::EINVAL))?;
@@ -145,7 +145,7 @@ impl Process {
 struct Reader<'d> {
     directory: &'d Directory,
     files: Vec<HeldFile>,
-    /// Where in `files` a file is.
+    /// The position of a file in `files`.
     places: HashMap<(u64, u64), usize>,
     /// Mapped files that could not be reached: inode, path and reason.
     unreachable: Vec<(u64, PathBuf, Absent)>,
@@ -205,7 +205,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The files, and what could not be reached even through a descriptor.
+    /// The files, and those that could not be reached even through a descriptor.
     fn finish(mut self) -> (Vec<HeldFile>, Vec<Error>) {
         let mut failures: Vec<Error> = Vec::new();
         for (inode, path, absent) in self.unreachable {

@@ -1,20 +1,20 @@
-//! Who a process is: its command line and when it started. Nothing here reads its memory.
+//! The identity of a process: its command line and start time. Nothing here reads its memory.
 
 use crate::error::{Error, Result, Subject};
 use crate::process::failure::{is_denied, is_gone};
 use crate::process::handle::{Memory, Process};
 
-/// The longest command line that is read. `execve` takes 6 MiB at most with a default stack.
+/// The longest command line that is read. With a default stack `execve` accepts at most 6 MiB.
 const LONGEST_COMMAND: u64 = 8 << 20;
 
-/// Who a process is.
+/// The identity of a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// Its pid.
     pub pid: u32,
     /// The command line (`/proc/PID/cmdline`), with spaces in place of the NULs between the arguments, as pmap prints
     /// it. If it is empty, as for a kernel thread, a zombie or a capture without the file, the name from `comm` in
-    /// brackets: `[kthreadd]`; empty if there is no name either. It may contain any bytes.
+    /// brackets: `[kthreadd]`. It is empty if there is no name either. It may contain any bytes.
     pub command: Vec<u8>,
     /// When it started, in clock ticks after boot (field 22 of `/proc/PID/stat`). Together with the pid it is unique
     /// until the next boot. Absent for a capture without that file.
@@ -22,15 +22,16 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Whether both are one process, and not two that had the same pid one after the other. A process that has called
-    /// `execve` in between is still the same. Without start times, as in some captures, only the pids are compared.
+    /// Whether both are the same process, and not two processes that had the same pid one after the other. A process
+    /// that has called `execve` in between is still the same. Without start times, as in some captures, only the pids
+    /// are compared.
     pub fn is_same_as(&self, other: &Identity) -> bool {
         self.pid == other.pid && self.start_time == other.start_time
     }
 }
 
 impl Process {
-    /// Reads who the process is.
+    /// Reads the identity of the process.
     ///
     /// # Errors
     /// [`crate::error::ErrorKind::NotFound`]: it has exited. [`crate::error::ErrorKind::Denied`]: `/proc` hides it.
@@ -39,7 +40,7 @@ impl Process {
     }
 
     pub(super) fn identity_in(&self, memory: &Memory) -> Result<Identity> {
-        // A first thread that has exited has no command line any more.
+        // A first thread that has exited no longer has a command line.
         let mut command = match memory.directory.read_file("cmdline", LONGEST_COMMAND) {
             Ok(arguments) => arguments,
             Err(error) if is_gone(&error) || is_denied(&error) => Vec::new(),

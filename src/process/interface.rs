@@ -1,4 +1,4 @@
-//! Which kernel interface is read for the wanted counters: the cheapest one that gives the same figures.
+//! Chooses the kernel interface for the wanted counters: the cheapest one that reports the same figures.
 //!
 //! For 60,000 mappings `maps` takes an eighth of the time of `smaps`, and `PAGEMAP_SCAN` over the whole address space
 //! as long again (kernel 6.18). This is only the choice; nothing is read here.
@@ -19,7 +19,7 @@ pub enum Interface {
     Rollup,
 }
 
-/// The counters that [`Interface::Maps`] and [`Interface::PageTables`] give, in the kernel's order.
+/// The counters that [`Interface::Maps`] and [`Interface::PageTables`] report, in the kernel's order.
 pub(super) const FROM_ADDRESSES: &[&str] = &["Size"];
 pub(super) const FROM_PAGE_TABLES: &[&str] = &["Size", "Rss", "Swap"];
 
@@ -37,7 +37,7 @@ impl Interface {
         }
     }
 
-    /// Whether smaps gives the same figures, and gives them even while the process changes.
+    /// Whether smaps reports the same figures, and reports them even while the process changes.
     pub(super) fn is_shortcut(self) -> bool {
         matches!(self, Interface::PageTables | Interface::Rollup)
     }

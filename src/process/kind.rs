@@ -109,7 +109,7 @@ impl MappingKind {
         }
     }
 
-    /// Its name in columns and filters: one word, which will not change.
+    /// Its name in columns and filters: one word, which never changes.
     pub fn word(self) -> &'static str {
         match self {
             MappingKind::Heap => "heap",
@@ -133,7 +133,7 @@ impl MappingKind {
     }
 }
 
-/// Whether there is a file: only then the kernel prints an inode or a device.
+/// Whether there is a file: the kernel prints an inode or a device only if there is.
 pub(super) fn has_file(mapping: &Mapping<'_>) -> bool {
     mapping.inode() != 0 || mapping.device() != Device::default()
 }

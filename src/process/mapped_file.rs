@@ -42,7 +42,7 @@ pub enum Way {
 }
 
 impl Way {
-    /// The way in one word, as tables and JSON write it.
+    /// The method as one word, for tables and JSON.
     pub fn word(self) -> &'static str {
         match self {
             Way::MapFiles => "map_files",
@@ -51,7 +51,7 @@ impl Way {
     }
 }
 
-/// The file behind a mapping: a descriptor that names it, and what `fstat` says of it.
+/// The file behind a mapping: a descriptor that names it, and the result of `fstat`.
 #[derive(Debug)]
 pub struct MappedFile {
     name: OwnedFd,
@@ -61,7 +61,7 @@ pub struct MappedFile {
     pub(super) link: PathBuf,
 }
 
-/// What a line of `maps` says of a mapping, as far as its file is concerned.
+/// The parts of a line of `maps` that describe the file.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place<'t> {
     pub(super) start: u64,
@@ -98,14 +98,15 @@ const UNPROVEN: Absent = Absent::new(
     "its path may lead to another file; root or CAP_CHECKPOINT_RESTORE can open the mapped one through map_files",
 );
 const REMAPPED: Absent = Absent::new(Reason::Changed, "another file has been mapped there since");
-const GONE: Absent = Absent::new(Reason::Vanished, "the mapping or its file has gone");
+const GONE: Absent = Absent::new(Reason::Vanished, "the mapping or its file no longer exists");
 const FAILED: Absent = Absent::new(Reason::Unsupported, "its file cannot be opened");
 
 impl Process {
     /// Opens the file behind a mapping of this process, with proof that it is the mapped one.
     ///
     /// # Errors
-    /// The mapping has no file; its file is not accessible, has gone, or cannot be proven to be the mapped one.
+    /// The mapping has no file; or its file is not accessible, no longer exists, or cannot be proven to be the mapped
+    /// one.
     pub fn open_mapped_file(&self, mapping: &Mapping<'_>) -> Figure<MappedFile> {
         self.open_place(&Place::of(mapping))
     }
@@ -131,7 +132,7 @@ impl Process {
 pub(super) fn open_mapped(directory: &Directory, place: &Place<'_>) -> Figure<MappedFile> {
     match open_in_map_files(directory, place) {
         Ok(file) => prove_link(file, place),
-        // Without CONFIG_CHECKPOINT_RESTORE there are no such links; a mapping that has gone has none either.
+        // There are no such links without CONFIG_CHECKPOINT_RESTORE, or if the mapping no longer exists.
         Err(Errno::EPERM | Errno::EACCES | Errno::ENOENT) => open_by_path(directory, place),
         Err(errno) => Err(absent(errno)),
     }
@@ -143,7 +144,7 @@ pub(super) fn open_in_map_files(directory: &Directory, place: &Place<'_>) -> nix
     MappedFile::open(directory, link, Way::MapFiles)
 }
 
-/// Opens the file that has the name of the mapping now, whichever it is.
+/// Opens the file that currently has the name of the mapping, which may be another file.
 pub(super) fn open_named(directory: &Directory, place: &Place<'_>) -> nix::Result<MappedFile> {
     let open = |path: &[u8]| {
         let below = path.strip_prefix(b"/").ok_or(Errno::ENOENT)?;
@@ -269,7 +270,7 @@ impl MappedFile {
     }
 }
 
-/// The escape of a newline, the only one in `maps`. A name may also contain just these characters.
+/// The escape of a newline, the only escape in `maps`. A name may also contain exactly these characters.
 const NEWLINE: &[u8] = br"\012";
 
 pub(super) fn has_escape(name: &[u8]) -> bool {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use crate::process::fields::{FieldId, FieldUnit, Fields, Wanted};
 use crate::process::head::{Device, Head};
+use crate::process::parse_error::ParseError;
 use crate::process::pool::Pool;
-use crate::process::smaps::ParseError;
 use crate::units::{Absent, Bytes, Figure, Reason};
 
 /// All mappings of one process, in the order of their addresses, without overlaps. Each mapping is a snapshot; the list
@@ -105,7 +105,7 @@ impl Mappings {
     }
 
     /// How many mappings are missing, in part or completely, because the process changed them during the read: the
-    /// kernel gave them, and then another one that overlaps them. Zero for a process that does not change.
+    /// kernel reported them, and then another one that overlaps them. Zero for a process that does not change.
     pub fn changed(&self) -> usize {
         self.changed
     }
@@ -159,8 +159,8 @@ impl Mappings {
         &self.keys.fields
     }
 
-    /// Where the last mapping ends; 0 without one.
-    fn last_end(&self) -> u64 {
+    /// The end of the last mapping; 0 if there is none.
+    pub(super) fn last_end(&self) -> u64 {
         self.heads.last().map_or(0, |head| head.end)
     }
 
@@ -187,11 +187,11 @@ impl Mappings {
         self.columns.iter_mut().for_each(|column| column.slots.truncate(kept));
     }
 
-    /// Adds a mapping, which may begin before the one above ends; if it cannot be added, the reason in words.
+    /// Adds a mapping, which may begin before the one above ends. The error is the reason why it cannot be added.
     ///
     /// The kernel continues with the first mapping that ends after the one it gave last. If the process has merged or
-    /// moved mappings in between, that one can begin below it: so it was in 91 of 300 readings of a process that maps
-    /// and unmaps in a loop (6.18). The newer mapping is right, and those that it overlaps no longer exist.
+    /// moved mappings in between, that one can begin below it: this happened in 91 of 300 readings of a process that
+    /// maps and unmaps in a loop (6.18). The newer mapping is right, and those that it overlaps no longer exist.
     pub(super) fn admit(&mut self, head: &Head<'_>) -> Result<(), &'static str> {
         if head.end <= self.last_end() {
             return Err("the mapping ends before the one above it: they are out of order");
@@ -212,7 +212,7 @@ impl Mappings {
         }
     }
 
-    /// Adds a mapping; none if there are too many keyss name.
+    /// Adds a mapping; `None` if its name can no longer be stored.
     fn push(&mut self, head: &Head<'_>) -> Option<()> {
         let name = self.names.store(head.name)?;
         self.heads.push(Stored {
@@ -227,7 +227,7 @@ impl Mappings {
         Some(())
     }
 
-    /// Sets a value of the last mapping; if that is impossible, the reason in words.
+    /// Sets a value of the last mapping. The error is the reason why that is impossible.
     pub(super) fn set(&mut self, field: FieldId, value: Value<'_>) -> Result<(), &'static str> {
         let index = self.heads.len().checked_sub(1).ok_or("there is no mapping for it")?;
         let slot = match value {

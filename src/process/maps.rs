@@ -1,4 +1,4 @@
-//! The parser of `/proc/PID/maps`: the head lines of smaps alone. Bytes in, [`Mappings`] out, no I/O.
+//! The parser of `/proc/PID/maps`: only the head lines of smaps. Bytes in, [`Mappings`] out, no I/O.
 
 use crate::process::head::parse_head;
 use crate::process::mapping::Mappings;
@@ -10,8 +10,13 @@ use crate::process::smaps::ParseError;
 /// A line that is not a mapping, or one that does not end after the mapping above it; a text that ends within a line.
 pub fn parse_maps(text: &[u8]) -> Result<Mappings, ParseError> {
     let mut mappings = Mappings::new();
+    add_lines(&mut mappings, 0, text)?;
+    Ok(mappings)
+}
+
+/// Adds the mappings of the lines after line number `line`; returns the number of the last one.
+pub(super) fn add_lines(mappings: &mut Mappings, mut line: u64, text: &[u8]) -> Result<u64, ParseError> {
     let mut rest = text;
-    let mut line = 0;
     while !rest.is_empty() {
         line += 1;
         let error = |why: &'static str| ParseError { line, why: why.into() };
@@ -20,7 +25,7 @@ pub fn parse_maps(text: &[u8]) -> Result<Mappings, ParseError> {
         mappings.admit(&head).map_err(error)?;
         rest = rest.get(end + 1..).unwrap_or_default();
     }
-    Ok(mappings)
+    Ok(line)
 }
 
 #[cfg(test)]

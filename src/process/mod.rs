@@ -1,7 +1,7 @@
 //! The process side: what a process has mapped and how much of it is in RAM, read from `/proc`.
 //!
 //! Everything is read through a [`Process`], a handle that is opened once. It is opened below a [`ProcRoot`], so that a
-//! captured machine is read like the live one. Nothing here knows the page cache, formats a figure or prints.
+//! captured machine is read like a live one. Nothing here accesses the page cache, formats a figure or prints.
 //!
 //! ```no_run
 //! # fn main() -> rmap::Result<()> {
@@ -19,9 +19,9 @@
 //! * [`smaps`]: the parser of smaps text, fed in chunks.
 //! * [`Interface`]: which kernel interface the figures came from.
 //! * [`mapping`]: the result, [`Mappings`], in flat storage; [`fields`]: the names of the counters.
-//! * [`MappingKind`], [`flags`], [`Deleted`]: what a mapping is: heap, code, memfd; its flags in words; whether its
-//!   file was deleted.
-//! * [`MappedFile`]: the file behind a mapping, with proof; [`FileMapping`]: who maps a file.
+//! * [`MappingKind`], [`flags`], [`Deleted`]: the kind of a mapping (heap, code, memfd), the meaning of its flags, and
+//!   whether its file was deleted.
+//! * [`MappedFile`]: the file behind a mapping, with proof; [`FileMapping`]: a mapping of a given file.
 //! * [`Criteria`]: processes by name, command line, user and control group.
 
 pub mod account;
@@ -46,6 +46,7 @@ pub mod mapping;
 mod maps;
 mod mounts;
 mod page_tables;
+mod parse_error;
 mod pool;
 mod read;
 mod reclaim;

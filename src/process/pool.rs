@@ -13,7 +13,7 @@ const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 #[derive(Debug, Clone)]
 pub(super) struct Pool {
     bytes: Vec<u8>,
-    /// Where each string ends; it begins where the one before ends.
+    /// The end of each string, which is the start of the next one.
     ends: Vec<u32>,
     /// The string last stored under each hash.
     recent: Box<[u32; REMEMBERED]>,
@@ -24,7 +24,7 @@ impl Pool {
         Pool { bytes: Vec::new(), ends: vec![0], recent: Box::new([0; REMEMBERED]) }
     }
 
-    /// The number of `text`; none if the pool holds 4 GiB already.
+    /// The number of `text`; `None` if the pool already holds 4 GiB.
     pub(super) fn store(&mut self, text: &[u8]) -> Option<u32> {
         let place = hash(text) % REMEMBERED;
         let remembered = self.recent.get(place).copied().unwrap_or(0);

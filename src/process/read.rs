@@ -1,9 +1,9 @@
 //! Reads the mappings of a process, live or captured.
 //!
-//! The text is parsed as it comes and never held in memory as a whole.
+//! The text is parsed as it arrives and never held in memory as a whole.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
@@ -17,7 +17,7 @@ use crate::process::identity::Identity;
 use crate::process::interface::{FROM_ADDRESSES, Interface, enter_fields};
 use crate::process::mapping::Mappings;
 use crate::process::maps::parse_maps;
-use crate::process::page_tables;
+use crate::process::page_tables::Tables;
 use crate::process::smaps::{ParseError, SmapsParser};
 use crate::process::stat::Stat;
 use crate::units::PageSize;
@@ -28,11 +28,11 @@ const TRIES: u32 = 4;
 /// A process and its mappings.
 #[derive(Debug, Clone)]
 pub struct ProcessMappings {
-    /// Who it is.
+    /// The process.
     pub identity: Identity,
-    /// What it has mapped.
+    /// Its mappings.
     pub mappings: Mappings,
-    /// Where the figures came from.
+    /// The interface that the figures came from.
     pub interface: Interface,
 }
 
@@ -47,7 +47,7 @@ impl Process {
         self.read_mappings(&mut Fields::new(), &wanted)
     }
 
-    /// Reads the mappings with the wanted counters, from the cheapest kernel interface that gives the same figures. A
+    /// Reads the mappings with the wanted counters, from the cheapest kernel interface that reports the same figures. A
     /// capture is read from its smaps. `fields` may be shared by several processes, so that a
     /// [`crate::process::FieldId`] means the same counter in all of them.
     ///
@@ -99,8 +99,8 @@ impl Process {
         let pid = self.pid();
         let before = self.memory()?;
         let open = |name: &str| before.directory.open_file(name).map_err(|error| self.open_error(name, &error));
-        // Every read of smaps_rollup, even of one byte, walks all page tables. Whether the address space still exists
-        // is therefore asked of the list, which is opened first.
+        // Every read of smaps_rollup, even of one byte, walks all page tables. So the list, which
+        // is opened first, is used to check whether the address space still exists.
         let list = if self.is_live() && interface == Interface::Rollup { Some(open("maps")?) } else { None };
         let file = match open(interface.file()) {
             // A kernel before 4.14.
@@ -112,14 +112,14 @@ impl Process {
             Interface::Maps => gather_maps(&file, fields, wanted),
             Interface::PageTables => {
                 let pagemap = open("pagemap")?;
-                let tables = page_tables::Tables { process: self, directory: &before.directory, pagemap: &pagemap };
-                gather_page_tables(&tables, &file, fields, wanted)
+                let tables = Tables { process: self, directory: &before.directory, pagemap: &pagemap };
+                tables.gather(&file, fields, wanted)
             }
         };
         let mappings = match gathered {
-            Ok(Gathered::Mappings(mappings)) => mappings,
-            Ok(Gathered::Moved) => return Ok(Reading::Failed(replaced(pid))),
-            Ok(Gathered::Unproven) => return Ok(Reading::Unproven),
+            Ok(mappings) => mappings,
+            Err(Stop::Moved) => return Ok(Reading::Failed(replaced(pid))),
+            Err(Stop::Unproven) => return Ok(Reading::Unproven),
             Err(Stop::Parse(error)) => return Ok(Reading::Failed(malformed(pid, interface.file(), &error))),
             // The kernel gives the same error for an old address space, for a thread that has ended and for a process
             // that has exited.
@@ -148,7 +148,7 @@ impl Process {
         Ok(if whole { Reading::Whole(found) } else { Reading::InPart(found) })
     }
 
-    /// Whether it is there and not exiting.
+    /// Whether it exists and is not exiting.
     fn lives_on(&self) -> bool {
         self.memory().is_ok_and(|memory| memory.shown_by().is_some_and(|stat| !stat.is_exiting()))
     }
@@ -182,16 +182,7 @@ enum Reading {
     Unproven,
 }
 
-/// The contents of one text.
-enum Gathered {
-    Mappings(Mappings),
-    /// The list of mappings changed while the page tables were read.
-    Moved,
-    /// See [`Reading::Unproven`].
-    Unproven,
-}
-
-type Gathering = std::result::Result<Gathered, Stop>;
+type Gathering = std::result::Result<Mappings, Stop>;
 
 fn gather_smaps(file: &File, fields: &mut Fields, wanted: &Wanted, is_live: bool) -> Gathering {
     let mut parser = SmapsParser::new(fields, wanted);
@@ -200,7 +191,7 @@ fn gather_smaps(file: &File, fields: &mut Fields, wanted: &Wanted, is_live: bool
         Err(stop) => return Err(stop),
     }
     let finished = if is_live { parser.finish() } else { parser.finish_torn() };
-    finished.map(Gathered::Mappings).map_err(Stop::Parse)
+    finished.map_err(Stop::Parse)
 }
 
 impl ProcessMappings {
@@ -238,8 +229,9 @@ impl ProcessMappings {
     }
 }
 
-fn gather_maps(file: &File, fields: &mut Fields, wanted: &Wanted) -> Gathering {
-    let text = page_tables::read_text(file).map_err(Stop::Read)?;
+fn gather_maps(mut file: &File, fields: &mut Fields, wanted: &Wanted) -> Gathering {
+    let mut text = Vec::new();
+    file.read_to_end(&mut text).map_err(Stop::Read)?;
     let mut mappings = parse_maps(&text).map_err(Stop::Parse)?;
     enter_fields(FROM_ADDRESSES, fields, wanted);
     if let Some(size) = fields.find_exact(b"Size").filter(|_| wanted.keeps("Size")) {
@@ -247,32 +239,11 @@ fn gather_maps(file: &File, fields: &mut Fields, wanted: &Wanted) -> Gathering {
         mappings.fill(size, sizes);
     }
     mappings.set_keys(fields, wanted);
-    Ok(Gathered::Mappings(mappings))
-}
-
-/// The list and the page tables are read one after the other. They belong together if the list is the same afterwards.
-fn gather_page_tables(
-    tables: &page_tables::Tables<'_>,
-    maps: &File,
-    fields: &mut Fields,
-    wanted: &Wanted,
-) -> Gathering {
-    let text = page_tables::read_text(maps).map_err(Stop::Read)?;
-    let mut mappings = parse_maps(&text).map_err(Stop::Parse)?;
-    if !tables.fill_counters(&mut mappings, fields, wanted).map_err(Stop::Read)? {
-        return Ok(Gathered::Unproven);
-    }
-    match page_tables::is_unchanged(maps, &text).map_err(Stop::Read)? {
-        true => {
-            mappings.set_keys(fields, wanted);
-            Ok(Gathered::Mappings(mappings))
-        }
-        false => Ok(Gathered::Moved),
-    }
+    Ok(mappings)
 }
 
 /// Whether the address space that `maps` or `smaps` was opened for still exists: then it has at least one mapping.
-/// After it has gone (`execve`, exit) the kernel ends the text early and without an error.
+/// After it has been released (`execve`, exit) the kernel ends the text early and without an error.
 fn is_still_there(maps: &File) -> io::Result<bool> {
     maps.read_at(&mut [0u8; 1], 0).map(|count| count > 0)
 }
@@ -286,7 +257,7 @@ fn has_no_memory(pid: u32, memory: &Memory) -> Result<bool> {
     }
 }
 
-/// What is different after `execve`. None, and equal, in a capture without stat.
+/// What changes with `execve`. `None`, and therefore equal, in a capture without stat.
 fn program(memory: &Memory) -> Option<[u64; 3]> {
     memory.shown_by().map(|stat: &Stat| stat.program)
 }

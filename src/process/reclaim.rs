@@ -1,15 +1,16 @@
-//! How much of what is clean the kernel can certainly drop, and how much of it may be held in RAM nevertheless.
+//! How much of the clean memory the kernel can certainly drop, and how much may have to stay in RAM.
 //!
 //! smaps calls a page clean if nothing has to be written, but that does not make it reclaimable: the rings of AF_PACKET
-//! and the maps of BPF are the kernel's own pages, ramfs has nowhere to write to, shared memory needs swap, and a file's
-//! page stays as long as any process has locked it. Clean memory is proven to be reclaimable only if
+//! and the maps of BPF are the kernel's own pages, ramfs has no storage, shared memory needs swap, and a page of a file
+//! stays as long as any process has locked it. Clean memory is proven to be reclaimable only if
 //!
 //! * the mapping has none of the flags `lo`, `io`, `pf`, `mm`;
-//! * only this mapping has the page (`Private_Clean`), so that no other one can have locked it;
-//! * it was freed with `MADV_FREE`, or its file is on a file system that keeps its pages in an ordinary page cache. That
-//!   follows from the device in `maps` and from `mountinfo`, so no file is touched and a server that hangs is not asked.
+//! * only this mapping has the page (`Private_Clean`), so that no other mapping can have locked it;
+//! * it was freed with `MADV_FREE`, or its file is on a file system that keeps its pages in an ordinary page cache.
+//!   That follows from the device in `maps` and from `mountinfo`, so no file is touched, and a server that does not
+//!   answer is not asked.
 //!
-//! Files on overlayfs and FUSE are not proven: their pages may be those of a tmpfs below. Nor is a device with DAX.
+//! Files on overlayfs and FUSE are not proven: their pages may be those of a tmpfs below. Nor are files in DAX mode.
 
 use std::collections::HashMap;
 
@@ -99,8 +100,8 @@ pub(super) fn sum(mappings: &Mappings, ordinary: &Ordinary) -> Figure<Reclaimabl
     Ok(sum)
 }
 
-/// What smaps calls clean and what is in a file or was freed. Kernels that do not count `LazyFree` (before 4.12) have no
-/// freed memory.
+/// What smaps calls clean and what is in a file or was freed. Kernels that do not count `LazyFree` (before 4.12) have
+/// no freed memory.
 fn clean(mapping: &Mapping<'_>) -> Figure<Bytes> {
     let clean = mapping.figure("Shared_Clean")? + mapping.figure("Private_Clean")?;
     let in_files = mapping.figure("Rss")?.saturating_sub(mapping.figure("Anonymous")?);

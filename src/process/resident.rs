@@ -1,4 +1,4 @@
-//! `Rss` of each mapping from ranges of the page tables, as smaps counts it, or the finding that it may differ.
+//! `Rss` of each mapping from ranges of the page tables, as smaps counts it, or the result that it may differ.
 //!
 //! smaps counts what the kernel's `vm_normal_page` accepts as a page (`smaps_pte_entry` in `fs/proc/task_mmu.c`),
 //! without hugetlb. `PAGEMAP_SCAN` marks such a page as "file" if it is not anonymous. What is present and neither
@@ -9,7 +9,7 @@
 //! |---|---|---|
 //! | no file, no name or `[heap]`, `[stack]`, `[anon:…]` | anonymous memory: counted | nothing else can be there |
 //! | shared | not counted | nothing is copied on write in a shared mapping |
-//! | private, of a regular file without DAX | anonymous memory: counted | the caller checks [`ResidentSums::files`] |
+//! | private, of a regular file without DAX | anonymous memory: counted | the caller checks [`ResidentSums::take_files`] |
 //! | `[vvar…]` | not counted | the mapping is `VM_PFNMAP` |
 //! | any other (a device, `[vdso]` with a breakpoint) | unknown | |
 //!
@@ -30,13 +30,13 @@ use crate::process::mapping::{Mapping, Mappings};
 
 /// The sums over the mappings of one process, added range by range in the order of addresses.
 #[derive(Debug)]
-pub(super) struct ResidentSums<'m> {
-    mappings: &'m Mappings,
+pub(super) struct ResidentSums {
     /// The first mapping that ends after the ranges so far.
     at: usize,
     rss: Vec<u64>,
-    /// The mappings whose file must be a regular one without DAX, by number.
+    /// The mappings whose file must be a regular one without DAX, by number, unless they were taken.
     files: Vec<usize>,
+    last_file: Option<usize>,
     unproven: bool,
     /// Whether the kernel marks the huge zero page as a zero page.
     marks_huge_zero: bool,
@@ -52,7 +52,7 @@ enum Counts {
     Unproven,
 }
 
-/// What is behind a mapping, as far as it decides what an entry without the mark "file" is.
+/// The properties of a mapping that decide how to count an entry without the mark "file".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Nature {
     Anonymous,
@@ -62,22 +62,22 @@ enum Nature {
     Other,
 }
 
-impl<'m> ResidentSums<'m> {
-    pub(super) fn new(mappings: &'m Mappings, marks_huge_zero: bool) -> ResidentSums<'m> {
-        let rss = vec![0; mappings.len()];
-        ResidentSums { mappings, at: 0, rss, files: Vec::new(), unproven: false, marks_huge_zero }
+impl ResidentSums {
+    pub(super) fn new(marks_huge_zero: bool) -> ResidentSums {
+        ResidentSums { at: 0, rss: Vec::new(), files: Vec::new(), last_file: None, unproven: false, marks_huge_zero }
     }
 
-    /// Adds a range, which may cover several mappings. Breaks as soon as the sums cannot be proven any more.
-    pub(super) fn add(&mut self, range: &PageRange) -> ControlFlow<()> {
-        while let Some(mapping) = self.mappings.get(self.at) {
+    /// Adds a range, which may cover several of the mappings, to which more may be added between two ranges. Breaks as
+    /// soon as the sums cannot be proven any more.
+    pub(super) fn add(&mut self, mappings: &Mappings, range: &PageRange) -> ControlFlow<()> {
+        while let Some(mapping) = mappings.get(self.at) {
             if mapping.start() >= range.addresses.end {
                 break;
             }
             let start = mapping.start().max(range.addresses.start);
             let end = mapping.end().min(range.addresses.end);
             if start < end {
-                self.count(&mapping, range.state, end - start);
+                self.count(mappings, &mapping, range.state, end - start);
             }
             if mapping.end() > range.addresses.end {
                 break;
@@ -87,19 +87,25 @@ impl<'m> ResidentSums<'m> {
         if self.unproven { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    /// `Rss` of each mapping in bytes; none if it could not be proven.
-    pub(super) fn into_rss(self) -> Option<Vec<u64>> {
-        (!self.unproven).then_some(self.rss)
+    /// Whether the sums so far are those of smaps, if the files are regular ones.
+    pub(super) fn is_proven(&self) -> bool {
+        !self.unproven
     }
 
-    /// The mappings whose file must be a regular one without DAX for the sums to be right. Each is to be checked,
-    /// because two files may have the same device and inode in `maps`; only of neighbours with the same path there is
-    /// one.
-    pub(super) fn files(&self) -> impl Iterator<Item = Mapping<'m>> {
-        self.files.iter().filter_map(|index| self.mappings.get(*index))
+    /// `Rss` in bytes of each of so many mappings.
+    pub(super) fn into_rss(mut self, mappings: usize) -> Vec<u64> {
+        self.rss.resize(mappings, 0);
+        self.rss
     }
 
-    fn count(&mut self, mapping: &Mapping<'_>, state: EntryState, bytes: u64) {
+    /// The mappings, by number, whose file must be a regular one without DAX for the sums to be right; each is given
+    /// once. Each is to be checked, because two files may have the same device and inode in `maps`; only of neighbours
+    /// with the same path there is one.
+    pub(super) fn take_files(&mut self) -> Vec<usize> {
+        std::mem::take(&mut self.files)
+    }
+
+    fn count(&mut self, mappings: &Mappings, mapping: &Mapping<'_>, state: EntryState, bytes: u64) {
         match counts(mapping, state, self.marks_huge_zero) {
             Counts::Nothing => return,
             Counts::Unproven => {
@@ -107,12 +113,16 @@ impl<'m> ResidentSums<'m> {
                 return;
             }
             Counts::ResidentIfRegular => {
-                let last = self.files.last().and_then(|last| self.mappings.get(*last));
+                let last = self.last_file.and_then(|last| mappings.get(last));
                 if !last.is_some_and(|last| is_same_file(&last, mapping)) {
                     self.files.push(self.at);
+                    self.last_file = Some(self.at);
                 }
             }
             Counts::Resident => {}
+        }
+        if self.rss.len() <= self.at {
+            self.rss.resize(self.at + 1, 0);
         }
         if let Some(sum) = self.rss.get_mut(self.at) {
             *sum = sum.saturating_add(bytes);
@@ -224,10 +234,11 @@ mod tests {
         let text =
             "1000-3000 rw-p 00000000 00:00 0 \n3000-4000 r--p 00000000 00:00 0 \n6000-9000 rw-p 00000000 00:00 0 \n";
         let mappings = parse_maps(text.as_bytes()).unwrap();
-        let mut sums = ResidentSums::new(&mappings, true);
+        let mut sums = ResidentSums::new(true);
         for (start, end) in [(0, 0x800), (0x2000, 0x7000), (0x8000, 0xf000)] {
-            assert!(sums.add(&PageRange { addresses: start..end, state: PRESENT }).is_continue());
+            assert!(sums.add(&mappings, &PageRange { addresses: start..end, state: PRESENT }).is_continue());
         }
-        assert_eq!(sums.into_rss(), Some(vec![0x1000, 0x1000, 0x2000]));
+        assert!(sums.is_proven());
+        assert_eq!(sums.into_rss(mappings.len()), [0x1000, 0x1000, 0x2000]);
     }
 }

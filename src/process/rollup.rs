@@ -12,7 +12,7 @@ use crate::units::{Absent, Bytes, Figure, Reason};
 /// A process and the sums over all its mappings.
 #[derive(Debug, Clone)]
 pub struct ProcessTotals {
-    /// Who it is.
+    /// The process.
     pub identity: Identity,
     /// [`Interface::Rollup`], whose `Pss` the kernel rounds once for the whole process; or [`Interface::Smaps`], whose
     /// `Pss` is rounded down to KiB in each mapping, so that the sum is up to 1 KiB per mapping less.
@@ -24,7 +24,7 @@ pub struct ProcessTotals {
 const NOT_A_SUM: Absent = Absent::new(Reason::NotApplicable, "it cannot be added up");
 const NOT_REPORTED: Absent = Absent::new(Reason::Unsupported, "the kernel does not report it");
 
-/// Keys that smaps gives in kB and smaps_rollup does not have.
+/// Keys that smaps reports in kB and smaps_rollup does not have.
 const DO_NOT_ADD: &[&str] = &["Size", "KernelPageSize", "MMUPageSize"];
 
 impl Process {

@@ -1,5 +1,5 @@
-//! Where `/proc` is: the live one, or a directory that looks like one. A value, so that a captured machine is read by
-//! the same code.
+//! The location of `/proc`: the live one, or a directory with the same structure. It is a value, so that the same code
+//! reads a captured machine.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::process::directory::Directory;
 use crate::process::mounts::{Mount, mounts};
 
-/// A live `/proc` or a directory that looks like one.
+/// A live `/proc`, or a directory with the same structure.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ProcRoot {
     path: PathBuf,
@@ -70,7 +70,7 @@ pub fn read_pids(root: &ProcRoot) -> Result<Vec<u32>> {
     Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
 }
 
-/// The error for a `/proc` that is not mounted; none if it is, and none for a capture.
+/// The error for a `/proc` that is not mounted; `None` if it is mounted or a capture.
 pub fn not_mounted(root: &ProcRoot) -> Option<Error> {
     let missing = *root == ProcRoot::live() && !root.is_live();
     missing.then(|| {

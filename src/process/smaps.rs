@@ -8,11 +8,11 @@
 //! The text comes from `show_smap` in the kernel's `fs/proc/task_mmu.c`.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use crate::process::fields::{FieldId, FieldUnit, Fields, MOST_KEYS, Wanted};
 use crate::process::head::{decimal, is_head, parse_head};
 use crate::process::mapping::{Mappings, Value};
+pub use crate::process::parse_error::ParseError;
 use crate::units::Bytes;
 
 /// Longer than any line of a kernel (a path of 4096 newlines, each escaped with four bytes), and a limit for a capture
@@ -21,15 +21,6 @@ const LONGEST_LINE: usize = 1 << 20;
 
 /// Longer than any key of a kernel (15 bytes on 6.18).
 const LONGEST_KEY: usize = 64;
-
-/// Where smaps text does not follow the format.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ParseError {
-    /// The line, counted from 1.
-    pub line: u64,
-    /// What is wrong with it, worded to follow a colon.
-    pub why: Cow<'static, str>,
-}
 
 /// A parser of one process's smaps text.
 #[derive(Debug)]
@@ -353,11 +344,3 @@ fn number(text: &[u8]) -> Result<(u64, &[u8]), &'static str> {
         _ => Err("it is not a number"),
     }
 }
-
-impl fmt::Display for ParseError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "line {}: {}", self.line, self.why)
-    }
-}
-
-impl std::error::Error for ParseError {}

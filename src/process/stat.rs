@@ -6,7 +6,7 @@ const KERNEL_THREAD: u32 = 0x0020_0000;
 /// `PF_EXITING` in the same file.
 const EXITING: u32 = 0x0000_0004;
 
-/// What `stat` says of a process or a thread.
+/// The `stat` of a process or a thread.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stat {
     /// Its name (`comm`).
@@ -28,18 +28,18 @@ impl Stat {
         self.flags & KERNEL_THREAD != 0
     }
 
-    /// Whether it is exiting, and may have given its memory back already.
+    /// Whether it is exiting, and may already have released its memory.
     pub(super) fn is_exiting(&self) -> bool {
         self.flags & EXITING != 0
     }
 
-    /// Whether it has exited, so that its own memory is gone.
+    /// Whether it has exited and no longer has memory of its own.
     pub(super) fn is_zombie(&self) -> bool {
         matches!(self.state, b'Z' | b'X' | b'x')
     }
 }
 
-/// Parses `/proc/PID/stat`; none if it is not in the kernel's format.
+/// Parses `/proc/PID/stat`; `None` if it is not in the kernel's format.
 pub(super) fn parse_stat(text: &[u8]) -> Option<Stat> {
     // The name may contain parentheses and spaces: it ends at the last parenthesis.
     let open = memchr::memchr(b'(', text)?;

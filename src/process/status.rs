@@ -1,8 +1,8 @@
 //! `/proc/PID/status`: the memory figures that are public even if smaps is not.
 //!
 //! Any user may read it for any process (unless `/proc` is mounted with `hidepid`). Its figures are counters that the
-//! kernel updates all the time and not a walk of the page tables. On machines with many cores they may be some pages
-//! off (see RSS in the kernel's `Documentation/filesystems/proc.rst`). They do not include hugetlb.
+//! kernel updates continuously, not the result of a page table walk. On machines with many cores they may be off by
+//! some pages (see RSS in the kernel's `Documentation/filesystems/proc.rst`). They do not include hugetlb.
 //!
 //! It is parsed here because procfs 0.18 rejects the whole file for a name that is not UTF-8 and cuts a name at its
 //! first colon.
@@ -12,10 +12,10 @@ use crate::process::failure::read_error;
 use crate::process::handle::Process;
 use crate::units::{Absent, Bytes, Figure, Reason};
 
-/// How much is read at most; 6.18 writes 1.6 KB.
+/// The maximum number of bytes that are read; 6.18 writes 1.6 KB.
 const LONGEST: u64 = 1 << 20;
 
-/// What `/proc/PID/status` says of a process and its memory.
+/// What `/proc/PID/status` reports about a process and its memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
     /// Its name (`comm`), at most 15 bytes, as the kernel escapes it (`\n`, `\\`). Hostile bytes.
@@ -30,7 +30,7 @@ pub struct Status {
     pub size: Figure<Bytes>,
     /// `VmRSS`: what is in RAM and mapped, without hugetlb.
     pub rss: Figure<Bytes>,
-    /// `RssAnon`: the part of it that is in no file (4.5 and later).
+    /// `RssAnon`: the part of it that is not in a file (4.5 and later).
     pub rss_anonymous: Figure<Bytes>,
     /// `RssFile`: the part of it that is in files (4.5 and later).
     pub rss_file: Figure<Bytes>,
@@ -67,7 +67,7 @@ impl Process {
     }
 }
 
-/// Parses the text of `/proc/PID/status`; none if name, state or user are missing.
+/// Parses the text of `/proc/PID/status`; `None` if name, state or user are missing.
 pub fn parse_status(text: &[u8]) -> Option<Status> {
     let lines = Lines(text);
     // Processes that have exited and kernel threads have no lines about memory.

@@ -1,8 +1,9 @@
-//! The page tables of each mapping, cut into parts: how much of each part is present, in swap, of a file, zero, huge.
+//! The page tables of each mapping, divided into parts: how much of each part is present, in swap, of a file, zero or
+//! huge.
 //!
-//! From the ioctl `PAGEMAP_SCAN` (Linux 6.7), else from `/proc/PID/pagemap`, which marks neither zero nor huge pages.
-//! These are entries of the page tables and not the counters of smaps: pages that smaps does not count (the data of the
-//! vdso, the zero page) are present here.
+//! They are read with the ioctl `PAGEMAP_SCAN` (Linux 6.7), otherwise from `/proc/PID/pagemap`, which marks neither
+//! zero nor huge pages. These are entries of the page tables and not the counters of smaps: pages that smaps does not
+//! count (the data of the vdso, the zero page) are present here.
 
 use std::fs::File;
 use std::io;
@@ -20,23 +21,23 @@ use crate::units::{Absent, Bytes, Figure, PageSize, Reason};
 /// No process has addresses this high. x86's `[vsyscall]` is there, but has no entry in the page tables of a process.
 const KERNEL_ADDRESSES: u64 = 1 << 63;
 
-/// What the page tables say of some consecutive pages: a part of a mapping.
+/// What the page tables report about consecutive pages: a part of a mapping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TablePart {
     /// Its address space.
     pub size: Bytes,
-    /// Of that, in RAM and mapped, zero pages included.
+    /// Of that, in RAM and mapped, including zero pages.
     pub present: Bytes,
     /// Of that, in swap.
     pub swapped: Bytes,
     /// Of that, with an entry that is neither a page nor proven to be in swap: a page that is being migrated, or a
     /// marker of the kernel (userfaultfd, a page lost to a memory error).
     pub marked: Bytes,
-    /// Of what is present: in a file or in shared memory.
+    /// Of the present pages: in a file or in shared memory.
     pub file: Bytes,
-    /// Of what is present: the zero page, which takes no memory.
+    /// Of the present pages: the zero page, which takes no memory.
     pub zero: Bytes,
-    /// Of what is present: mapped by huge page table entries.
+    /// Of the present pages: mapped with huge page table entries.
     pub huge: Bytes,
 }
 
@@ -47,7 +48,7 @@ pub struct TableParts {
     pub mappings: Vec<Vec<TablePart>>,
     /// How much of each mapping is in swap.
     pub swapped: Vec<Figure<Bytes>>,
-    /// Whether zero pages and huge pages are known. If not, those figures are zero and mean nothing.
+    /// Whether zero pages and huge pages are known. If not, these figures are zero and meaningless.
     pub knows_kinds: bool,
 }
 

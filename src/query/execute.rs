@@ -1,11 +1,12 @@
-//! Carries out a query: reads the source and sends its rows through the stages.
+//! Executes a query: reads the source and sends its rows through the stages.
 
 use std::collections::HashSet;
 use std::time::{Instant, SystemTime};
 
+use super::Query;
+use super::host::Host;
 use super::plan::{Plan, Shape, named};
 use super::tail::Tail;
-use super::{Host, Query};
 use crate::error::{Error, ErrorKind};
 use crate::render::Sink;
 use crate::table::{Column, Filter, Grouping, Groups, Progress, RowKind, Rows, Section, Source, Stop};
@@ -13,10 +14,10 @@ use crate::table::{Column, Filter, Grouping, Groups, Progress, RowKind, Rows, Se
 /// Answers `query` from `source`, into `sink`.
 ///
 /// # Errors
-/// See [`Stop`]. A failure that costs only some rows is told to `host`, and the others are written.
+/// See [`Stop`]. A failure that costs only some rows goes to `host`, and the others are written.
 pub fn execute<S: Source>(query: &Query, source: &mut S, sink: &mut dyn Sink, host: &mut dyn Host) -> Result<(), Stop> {
     let table = source.columns(&named(query));
-    let plan: Plan<S::Kind> = Plan::new(query, &table)?;
+    let plan: Plan<S::Kind> = Plan::new(query, &table, sink)?;
     let sectioned = source.is_sectioned() && !query.merge;
     match &plan.shape {
         Shape::Rows(shown) => {
@@ -31,18 +32,18 @@ pub fn execute<S: Source>(query: &Query, source: &mut S, sink: &mut dyn Sink, ho
     }
 }
 
-/// What takes the rows that the filter lets through.
+/// Takes the rows that the filter accepts.
 trait Stage<K: RowKind> {
     fn section(&mut self, section: Section) -> Result<(), Stop>;
     fn row(&mut self, row: K::Row) -> Result<(), Stop>;
-    /// Many rows, filtered as they are written.
+    /// Many rows, which are filtered while they are written.
     fn rows(&mut self, rows: Vec<K::Row>, filter: Option<&Filter<K>>) -> Result<(), Stop> {
         let mut rows = rows.into_iter().filter(|row| filter.is_none_or(|filter| filter.matches(row)));
         rows.try_for_each(|row| self.row(row))
     }
-    /// A row that the filter holds back: it is there, and only not shown.
+    /// A row that the filter rejects: it exists, but is not shown.
     fn hidden(&mut self, row: K::Row);
-    /// Ends one look; says whether anything was there.
+    /// Ends one round; returns whether there were any rows.
     fn end(&mut self, time: Option<SystemTime>) -> Result<bool, Stop>;
     fn finish(&mut self) -> Result<(), Stop>;
 }
@@ -71,19 +72,19 @@ fn run<S: Source>(
         match stage.end(Some(SystemTime::now())) {
             Ok(_) if source.is_over() => break Ok(()),
             Ok(true) => {}
-            // There is nothing left to look at.
+            // Nothing is left to measure.
             Ok(false) if source.is_sectioned() => break Ok(()),
             Ok(false) => {}
             Err(stop) => break Err(stop),
         }
-        // A look that takes longer than the interval is followed by the next one at once, and never by two.
+        // If a round takes longer than the interval, the next one starts at once; missed rounds are skipped.
         due = due.checked_add(every).unwrap_or(due).max(Instant::now());
         if let Err(stop) = host.wait_until(due) {
             break Err(stop);
         }
     };
     match watched {
-        // The wished-for end.
+        // The regular end.
         Ok(()) | Err(Stop::Signal(_)) => stage.finish(),
         other => other,
     }
@@ -111,16 +112,16 @@ fn read<S: Source>(
     }
 }
 
-/// Takes the rows of the source: filters them and passes them on.
+/// Takes the rows of the source, filters them and passes them on.
 struct Front<'a, K: RowKind, G: Stage<K>> {
     plan: &'a Plan<K>,
     host: &'a mut dyn Host,
     stage: &'a mut G,
-    /// What was reported in an earlier look is not repeated.
+    /// The failures that were already reported; they are not repeated in later rounds.
     told: &'a mut HashSet<String>,
     watched: bool,
     is_work: bool,
-    /// Why the answer can no longer be written, while work goes on.
+    /// Why the output can no longer be written, while work continues.
     output: Option<std::io::Error>,
 }
 
@@ -145,7 +146,7 @@ impl<K: RowKind, G: Stage<K>> Rows<K> for Front<'_, K, G> {
     }
 
     fn row(&mut self, row: K::Row) -> Result<(), Stop> {
-        // What was done is reported, also if a signal ends the work.
+        // Completed work is reported even if a signal ends the rest.
         if !self.is_work {
             self.check()?;
         }
@@ -188,7 +189,7 @@ impl<K: RowKind, G: Stage<K>> Rows<K> for Front<'_, K, G> {
     }
 }
 
-/// Rows that are shown themselves.
+/// Shows the rows themselves.
 struct Direct<'a, K: RowKind> {
     tail: Tail<'a, K>,
 }
@@ -219,7 +220,7 @@ impl<K: RowKind> Stage<K> for Direct<'_, K> {
     }
 }
 
-/// Rows that are folded into groups.
+/// Collects the rows into groups.
 struct Folding<'a, K: RowKind> {
     tail: Tail<'a, Groups>,
     common: &'a Column<K>,

@@ -1,61 +1,70 @@
-//! A request as a value, and the one way in which it is carried out:
+//! A request as a value, and how it is executed:
 //!
 //! `Query -> needs -> Source -> rows -> filter -> group -> sort -> top -> change -> total -> Sink`
 //!
-//! A [`Source`](crate::table::Source) reads what the columns in use need and yields rows; it knows neither columns nor formats. [`execute`] does
-//! everything between a source and a [`Sink`](crate::render::Sink), for every kind of row. No clap and no terminal here.
+//! A [`Source`](crate::table::Source) reads what the columns in use need and yields rows; it knows neither columns nor
+//! formats. [`execute()`] does everything between a source and a [`Sink`](crate::render::Sink), for every kind of row.
+//! No clap and no terminal here.
+//!
+//! ```
+//! use rmap::query::{Failures, Query, execute};
+//! use rmap::{render, views::mapping::MappingSource};
+//!
+//! let query = Query::columns(&["kind", "rss"]).filter("rss > 0")?.by("kind").top(3);
+//! let (mut csv, mut failures) = (Vec::new(), Failures::new());
+//! execute(&query, &mut MappingSource::of(std::process::id()), &mut render::csv(&mut csv), &mut failures)?;
+//! assert!(csv.starts_with(b"pid,kind,rss\r\n") && failures.is_empty());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod execute;
+mod host;
 mod parallel;
 mod plan;
 mod tail;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub use execute::execute;
+pub use host::{Failures, Host};
 
-use crate::error::Error;
-use crate::table::{ColumnList, Expression, Progress, Stop};
+use crate::table::{ColumnList, Expression, FilterError};
 
 /// A request: which columns, which rows, in which order, how often.
 #[derive(Debug, Clone)]
 pub struct Query {
-    /// The columns that were named (`-o`).
+    /// The selected columns (`-o`).
     pub columns: Option<ColumnList>,
-    /// The columns if none were named.
+    /// The columns if none are selected.
     pub default: Default,
-    /// Columns that a view adds to either, unless some of them were named.
+    /// Columns that a view adds to either, unless some of them are selected.
     pub joined: Vec<String>,
-    /// Columns for which nothing is read, although they are there: they are empty.
+    /// Columns that stay empty because nothing is read for them.
     pub unread: &'static [&'static str],
-    /// Other titles for some columns, by their names.
+    /// Different titles for some columns, by their ids.
     pub titles: &'static [(&'static str, &'static str)],
     /// Which rows.
     pub filter: Option<Expression>,
     /// The column that rows are grouped by.
     pub by: Option<String>,
-    /// Whether all sections are one.
+    /// Whether all sections are merged into one.
     pub merge: bool,
     /// The column that rows are sorted by: `COL`, largest first, or `-COL`.
     pub order: Option<String>,
-    /// How many rows at most; without an order, the largest.
+    /// The maximum number of rows; without an order, the largest rows.
     pub top: Option<usize>,
     /// How each section is closed.
     pub total: Total,
-    /// The time between two looks, if the answer is repeated.
+    /// The time between two rounds, if the query is repeated.
     pub every: Option<Duration>,
-    /// Whether the format can write columns that only JSON can.
-    pub is_json: bool,
-    /// Whether the format has a place for what a section is called; else a row has to name its process.
-    pub has_headings: bool,
 }
 
-/// The columns of an answer if none were named.
+/// The columns if none are selected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Default {
-    /// These.
+    /// These columns.
     Columns(Vec<String>),
-    /// Every column that is not on request only.
+    /// Every column, except those that are only shown on request.
     All,
 }
 
@@ -66,30 +75,21 @@ pub enum Total {
     None,
     /// With a row of totals.
     Row,
-    /// With a line of the totals of these columns, each with its label.
+    /// With one line that has the totals of these columns, each with its label.
     Line(&'static [&'static str], &'static [&'static str]),
 }
 
 impl Query {
-    /// A query for these columns, and nothing else.
+    /// A query for these columns, with no other options. Whether they exist is found by [`execute()`].
     pub fn columns(ids: &[&str]) -> Query {
-        Query::new(Default::Columns(ids.iter().map(|id| (*id).to_owned()).collect()))
+        Query { columns: Some(ColumnList::of(ids)), ..Query::all() }
     }
 
     /// A query for all columns.
     pub fn all() -> Query {
-        Query::new(Default::All)
-    }
-
-    /// Whether `-o` names this column.
-    pub fn names(&self, id: &str) -> bool {
-        self.columns.iter().any(|list| list.ids.iter().any(|named| named == id))
-    }
-
-    fn new(default: Default) -> Query {
         Query {
             columns: None,
-            default,
+            default: Default::All,
             joined: Vec::new(),
             unread: &[],
             titles: &[],
@@ -100,28 +100,43 @@ impl Query {
             top: None,
             total: Total::None,
             every: None,
-            is_json: true,
-            has_headings: true,
         }
     }
-}
 
-/// Where a query runs: who is told of failures, and who can end it.
-pub trait Host {
-    /// Something could not be reported.
-    fn failure(&mut self, error: &Error);
-    /// The answer lacks something that its rows already name.
-    fn incomplete(&mut self);
-    /// How far the reading is.
-    fn progress(&mut self, _progress: Progress) {}
-    /// Whether to go on.
+    /// The same query for the rows that match `expression`, such as `rss > 10M && kind == file`.
     ///
     /// # Errors
-    /// [`Stop::Signal`] if a signal has come.
-    fn check(&self) -> Result<(), Stop>;
-    /// Waits until `end`.
-    ///
-    /// # Errors
-    /// [`Stop::Signal`] as soon as a signal comes.
-    fn wait_until(&self, end: Instant) -> Result<(), Stop>;
+    /// The text is not an expression. Whether its columns exist is found by [`execute()`].
+    pub fn filter(self, expression: &str) -> Result<Query, FilterError> {
+        Ok(Query { filter: Some(expression.parse()?), ..self })
+    }
+
+    /// The same query with rows grouped by this column, and added up.
+    #[must_use]
+    pub fn by(self, column: &str) -> Query {
+        Query { by: Some(column.to_ascii_lowercase()), ..self }
+    }
+
+    /// The same query sorted by this column, largest first; smallest first for `-COLUMN`.
+    #[must_use]
+    pub fn sort(self, column: &str) -> Query {
+        Query { order: Some(column.to_owned()), ..self }
+    }
+
+    /// The same query for the first `count` rows; for the largest if nothing is sorted.
+    #[must_use]
+    pub fn top(self, count: usize) -> Query {
+        Query { top: Some(count), ..self }
+    }
+
+    /// The same query, closed with a row of totals.
+    #[must_use]
+    pub fn total(self) -> Query {
+        Query { total: Total::Row, ..self }
+    }
+
+    /// Whether `-o` names this column.
+    pub fn names(&self, id: &str) -> bool {
+        self.columns.iter().any(|list| list.ids.iter().any(|named| named == id))
+    }
 }

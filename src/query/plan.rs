@@ -1,10 +1,10 @@
-//! What a query means over the columns of one kind of row: names become columns, and columns say what has to be read.
+//! Resolves a query for one kind of row: names become columns, and the columns determine what has to be read.
 
 use std::collections::HashSet;
 
 use super::{Default, Query, Total};
 use crate::error::{Error, ErrorKind, Subject};
-use crate::render::{Head, TotalStyle};
+use crate::render::{Head, Sink, TotalStyle};
 use crate::table::{Aggregation, Column, Filter, Grouping, Groups, Named, Order, RowKind, Stop, find, select, unknown};
 
 /// A query over columns of kind `K`, up to the grouping.
@@ -14,15 +14,15 @@ pub(super) struct Plan<K: RowKind> {
     pub(super) shape: Shape<K>,
 }
 
-/// What becomes of the rows that the filter lets through.
+/// What happens to the rows that the filter accepts.
 pub(super) enum Shape<K: RowKind> {
     /// They are shown.
     Rows(Shown<K>),
-    /// They are folded into groups by a column; the columns are what is added up of each.
+    /// They are grouped by a column; these columns are added up.
     Groups(Column<K>, Vec<Column<K>>, Shown<Groups>),
 }
 
-/// What is shown of rows of kind `K`, and in which order.
+/// Which columns of rows of kind `K` are shown, and in which order.
 pub(super) struct Shown<K: RowKind> {
     pub(super) columns: Vec<Column<K>>,
     pub(super) order: Option<Order<K>>,
@@ -31,7 +31,7 @@ pub(super) struct Shown<K: RowKind> {
     pub(super) line: Vec<Column<K>>,
 }
 
-/// The names that a query uses, before it is known which columns there are.
+/// The names that a query uses, before the columns are known.
 pub(super) fn named(query: &Query) -> Named {
     let mut ids: Vec<String> = query.columns.iter().flat_map(|list| list.ids.clone()).collect();
     if let Default::Columns(default) = &query.default {
@@ -45,11 +45,11 @@ pub(super) fn named(query: &Query) -> Named {
 }
 
 impl<K: RowKind> Plan<K> {
-    pub(super) fn new(query: &Query, table: &[Column<K>]) -> Result<Plan<K>, Stop> {
+    pub(super) fn new(query: &Query, table: &[Column<K>], sink: &dyn Sink) -> Result<Plan<K>, Stop> {
         let filter = query.filter.as_ref().map(|filter| filter.over(table)).transpose().map_err(Stop::Filter)?;
         let shape = match &query.by {
-            None => Shape::Rows(shown(query, table)?),
-            Some(by) => grouped(query, table, by)?,
+            None => Shape::Rows(shown(query, table, sink)?),
+            Some(by) => grouped(query, table, sink, by)?,
         };
         let used = shape.columns().chain(filter.iter().flat_map(Filter::columns));
         let needs = union(used.filter(|column| !query.unread.contains(&column.id())));
@@ -79,7 +79,7 @@ fn union<'c, K: RowKind>(columns: impl Iterator<Item = &'c Column<K>>) -> Vec<K:
     needs
 }
 
-fn shown<K: RowKind>(query: &Query, table: &[Column<K>]) -> Result<Shown<K>, Stop> {
+fn shown<K: RowKind>(query: &Query, table: &[Column<K>], sink: &dyn Sink) -> Result<Shown<K>, Stop> {
     let default = expanded(&default_ids(query, table), table);
     let mut ids = match &query.columns {
         Some(list) => {
@@ -96,10 +96,10 @@ fn shown<K: RowKind>(query: &Query, table: &[Column<K>]) -> Result<Shown<K>, Sto
     let order = query.order.clone().or_else(|| query.top.map(|_| K::LARGEST_BY.to_owned()));
     let order = order.filter(|word| !word.is_empty());
     let order = order.map(|word| Order::parse(&word, table)).transpose().map_err(Stop::Usage)?;
-    Ok(Shown { columns: titled(query, writable(query, columns)?), order, top: query.top, line })
+    Ok(Shown { columns: titled(query, writable(query, columns, sink)?), order, top: query.top, line })
 }
 
-/// Names that stand for several columns become those; each column is there once.
+/// Expands names that stand for several columns, and removes duplicates.
 fn expanded<K: RowKind>(ids: &[String], table: &[Column<K>]) -> Vec<String> {
     let mut seen = HashSet::new();
     let columns = ids.iter().flat_map(|id| K::columns_called(id, table).unwrap_or_else(|| vec![id.clone()]));
@@ -115,7 +115,7 @@ fn default_ids<K: RowKind>(query: &Query, table: &[Column<K>]) -> Vec<String> {
     }
 }
 
-/// Adds what a view joins, unless some of it is there already.
+/// Adds the columns of a joined view, unless some of them are already there.
 fn join(query: &Query, ids: &mut Vec<String>) {
     if query.joined.iter().any(|joined| ids.contains(joined)) {
         return;
@@ -127,7 +127,7 @@ fn join(query: &Query, ids: &mut Vec<String>) {
     ids.splice(place..place, query.joined.iter().cloned());
 }
 
-fn grouped<K: RowKind>(query: &Query, table: &[Column<K>], by: &str) -> Result<Shape<K>, Stop> {
+fn grouped<K: RowKind>(query: &Query, table: &[Column<K>], sink: &dyn Sink, by: &str) -> Result<Shape<K>, Stop> {
     let common = find(table, by).cloned().ok_or_else(|| Stop::Usage(unknown(table, by)))?;
     let known = Grouping::new(table, &common).columns();
     let is_in_groups = |id: &String| find(&known, id).is_some();
@@ -141,7 +141,7 @@ fn grouped<K: RowKind>(query: &Query, table: &[Column<K>], by: &str) -> Result<S
     join(&Query { joined, ..query.clone() }, &mut ids);
     if K::HAS_PROCESSES
         && !query.merge
-        && !query.has_headings
+        && !sink.has_headings()
         && common.id() != "pid"
         && !ids.iter().any(|id| id == "pid")
     {
@@ -169,7 +169,7 @@ fn grouped<K: RowKind>(query: &Query, table: &[Column<K>], by: &str) -> Result<S
         (None, Some(_)) => Order::parse(K::LARGEST_BY, &columns).ok(),
         (None, None) => None,
     };
-    let columns = writable(query, select(&columns, &ids).map_err(Stop::Usage)?)?;
+    let columns = writable(query, select(&columns, &ids).map_err(Stop::Usage)?, sink)?;
     Ok(Shape::Groups(common, summed, Shown { columns, order, top: query.top, line: Vec::new() }))
 }
 
@@ -184,14 +184,14 @@ fn counts<K: RowKind>(query: &Query) -> Vec<String> {
 
 fn not_in_groups<K: RowKind>(table: &[Column<K>], known: &[Column<Groups>], id: &str) -> Stop {
     match find(table, id) {
-        Some(_) => Stop::usage(id, "a group has no such column: its rows differ in it, and it cannot be added up"),
+        Some(_) => Stop::usage(id, "groups do not have this column: it cannot be added up"),
         None => Stop::Usage(unknown(known, id)),
     }
 }
 
-/// The columns that the format can write: what only JSON can is left out of the others.
-fn writable<K: RowKind>(query: &Query, columns: Vec<Column<K>>) -> Result<Vec<Column<K>>, Stop> {
-    if query.is_json {
+/// The columns that the format can write: columns that only JSON supports are left out of other formats.
+fn writable<K: RowKind>(query: &Query, columns: Vec<Column<K>>, sink: &dyn Sink) -> Result<Vec<Column<K>>, Stop> {
+    if sink.is_json() {
         return Ok(columns);
     }
     let is_named =
@@ -215,7 +215,7 @@ fn titled<K: RowKind>(query: &Query, mut columns: Vec<Column<K>>) -> Vec<Column<
 }
 
 impl<K: RowKind> Shown<K> {
-    /// What a sink is told of these rows.
+    /// The head of these rows for a sink.
     pub(super) fn head(&self, query: &Query, is_sectioned: bool, is_live: bool) -> Head {
         Head {
             columns: self.columns.iter().map(|column| column.head.clone()).collect(),

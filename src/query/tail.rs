@@ -1,4 +1,4 @@
-//! The stages behind the filter: sort, top, change, total, sink; the same for rows and for groups of them.
+//! The stages after the filter: sort, top, change, total, sink; the same for rows and for groups.
 
 use std::time::SystemTime;
 
@@ -11,7 +11,7 @@ use crate::table::{
     Totals, compare, difference,
 };
 
-/// Takes rows that are to be shown, writes them as they come if nothing else is requested, and holds them otherwise.
+/// Takes the rows to be shown. Writes them as they arrive if possible, otherwise holds them.
 pub(super) struct Tail<'a, K: RowKind> {
     shown: &'a Shown<K>,
     sink: &'a mut dyn Sink,
@@ -21,7 +21,7 @@ pub(super) struct Tail<'a, K: RowKind> {
     watched: bool,
     /// The section that is open, and what was seen of it.
     open: Option<Open<K>>,
-    /// How many sections came since the last look.
+    /// The number of sections since the last round.
     sections: usize,
     before: Option<Look<K::Row>>,
 }
@@ -29,7 +29,7 @@ pub(super) struct Tail<'a, K: RowKind> {
 struct Open<K: RowKind> {
     section: Section,
     held: Vec<K::Row>,
-    /// Rows that are there and not shown, for the next look.
+    /// Rows that exist but are not shown, for the next round.
     hidden: Vec<K::Row>,
     totals: Totals<K>,
     written: usize,
@@ -66,7 +66,7 @@ impl<'a, K: RowKind> Tail<'a, K> {
     pub(super) fn section(&mut self, section: Section) -> Result<(), Stop> {
         self.sections += 1;
         if self.open.is_some() && (self.watched || !self.sectioned) {
-            // A look, or a merged answer, is one list; it is named only if it is of one section.
+            // A round, or a merged answer, is one list; it has a heading only if it has one section.
             if let Some(open) = self.open.as_mut().filter(|_| self.watched) {
                 open.section = Section::default();
             }
@@ -80,7 +80,7 @@ impl<'a, K: RowKind> Tail<'a, K> {
         if self.streams() { self.begin() } else { Ok(()) }
     }
 
-    /// Tells the sink of the section.
+    /// Passes the section to the sink.
     fn begin(&mut self) -> Result<(), Stop> {
         let Some(open) = self.open.as_mut().filter(|open| !open.is_begun) else { return Ok(()) };
         open.is_begun = true;
@@ -94,7 +94,7 @@ impl<'a, K: RowKind> Tail<'a, K> {
             open.held.push(row);
             let is_too_many = |top: &usize| open.held.len() >= top.saturating_mul(2).max(ROWS_HELD);
             if let Some(top) = self.shown.top.filter(is_too_many).filter(|_| !self.watched) {
-                // Those that cannot be among the first are dropped on the way.
+                // Drops the rows that cannot be among the first.
                 let held = std::mem::take(&mut open.held);
                 open.held = ranked(self.shown, held, Some(top));
             }
@@ -159,7 +159,7 @@ impl<'a, K: RowKind> Tail<'a, K> {
         Ok(self.sink.end(total.as_ref())?)
     }
 
-    /// Ends one look, or the only one; says whether any section came.
+    /// Ends one round, or the only one; returns whether there was any section.
     pub(super) fn end(&mut self, time: Option<SystemTime>) -> Result<bool, Stop> {
         let came = std::mem::take(&mut self.sections) > 0;
         match time {
@@ -200,7 +200,7 @@ impl<'a, K: RowKind> Tail<'a, K> {
         Ok(())
     }
 
-    /// The total with nothing under the columns that a look adds.
+    /// The total, with nothing under the columns that a repeated query adds.
     fn watched_total(&self, totals: &Totals<K>) -> TotalRow {
         let total = totals.row();
         if !self.shown.line.is_empty() {
@@ -233,7 +233,7 @@ fn ranked<K: RowKind>(shown: &Shown<K>, rows: Vec<K::Row>, top: Option<usize>) -
 /// How many rows are held before those that cannot be among the first are dropped.
 const ROWS_HELD: usize = 1024;
 
-/// The columns of a look: the time and the fate, then those that are shown, each figure with its change behind it.
+/// The columns of a repeated query: the time and the fate, then the shown columns, each figure followed by its change.
 fn watched_heads(columns: &[ColumnHead]) -> Vec<ColumnHead> {
     let mut heads = vec![
         ColumnHead { is_hidden: true, ..ColumnHead::added("time", "Time", ColumnKind::Time) },

@@ -1,40 +1,48 @@
-//! CSV after RFC 4180, by the `csv` package: the columns' names as header, raw figures, nothing for an absent one.
+//! CSV as in RFC 4180, written with the `csv` crate: a header with the column ids, raw figures, and empty fields for
+//! absent ones.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
-use super::{Head, Presentation, Sink};
-use crate::table::{Cell, Difference, Section, SizeUnit, TotalRow, escape};
+use super::{CellAt, Head, Presentation, RowWriter, Sink, cell_of};
+use crate::table::{Cell, Difference, Section, SizeUnit, TotalRow, escape, push_hex};
 
-/// CSV. Sections follow one another in one table, so the rows must name their section (`pid`); totals are not rows and are
-/// left out.
+/// CSV. Sections follow one another in one table, so the rows must name their section (`pid`); totals are not rows and
+/// are left out.
 ///
-/// Names are written byte for byte, except to a terminal, where what is harmful is escaped.
+/// Names are written byte for byte, except on a terminal, where harmful characters are escaped.
 pub struct CsvSink<'w> {
-    out: csv::Writer<Box<dyn Write + 'w>>,
+    out: Box<dyn Write + 'w>,
     no_header: bool,
+    rows: Arc<CsvRows>,
+    scratch: Vec<u8>,
+}
+
+/// Writes rows as records.
+#[derive(Clone, Copy)]
+struct CsvRows {
+    line_feeds: bool,
     escapes: bool,
-    field: Vec<u8>,
+    columns: usize,
 }
 
 impl<'w> CsvSink<'w> {
     /// CSV that is written to `out`.
     pub fn new(presentation: Presentation, out: Box<dyn Write + 'w>) -> Self {
-        let terminator = match presentation.line_feeds {
-            true => csv::Terminator::Any(b'\n'),
-            false => csv::Terminator::CRLF,
-        };
-        let out = csv::WriterBuilder::new().terminator(terminator).from_writer(out);
         let escapes = presentation.terminal_width.is_some();
-        CsvSink { out, no_header: presentation.no_header, escapes, field: Vec::new() }
+        let rows = CsvRows { line_feeds: presentation.line_feeds, escapes, columns: 0 };
+        CsvSink { out, no_header: presentation.no_header, rows: Arc::new(rows), scratch: Vec::new() }
     }
 }
 
+/// The buffer of the `csv` package, for each batch of rows.
+const BUFFER: usize = 1024;
+
 impl Sink for CsvSink<'_> {
     fn begin(&mut self, head: &Head) -> io::Result<()> {
-        if self.no_header {
-            return Ok(());
-        }
-        self.out.write_record(head.columns.iter().map(|column| column.id.as_bytes())).map_err(cause)
+        self.rows = Arc::new(CsvRows { columns: head.columns.len(), ..*self.rows });
+        let names: Vec<Cell<'_>> = head.columns.iter().map(|column| Cell::Word(&column.id)).collect();
+        if self.no_header { Ok(()) } else { self.row(&names) }
     }
 
     fn section(&mut self, _section: &Section) -> io::Result<()> {
@@ -42,12 +50,9 @@ impl Sink for CsvSink<'_> {
     }
 
     fn row(&mut self, cells: &[Cell<'_>]) -> io::Result<()> {
-        for cell in cells {
-            self.field.clear();
-            write_field(cell, self.escapes, &mut self.field);
-            self.out.write_field(&self.field).map_err(cause)?;
-        }
-        self.out.write_record(None::<&[u8]>).map_err(cause)
+        self.scratch.clear();
+        self.rows.write(1, &|_, place| cell_of(cells, place), &mut self.scratch);
+        self.out.write_all(&self.scratch)
     }
 
     fn end(&mut self, _total: Option<&TotalRow>) -> io::Result<()> {
@@ -57,14 +62,31 @@ impl Sink for CsvSink<'_> {
     fn finish(&mut self) -> io::Result<()> {
         self.out.flush()
     }
+
+    fn row_writer(&self) -> Option<Arc<dyn RowWriter>> {
+        Some(self.rows.clone())
+    }
+
+    fn rendered(&mut self, rows: &[u8]) -> io::Result<()> {
+        self.out.write_all(rows)
+    }
 }
 
-/// What the writer reported. The conversion in the `csv` package drops the kind, which distinguishes a broken pipe from a
-/// full disk.
-fn cause(error: csv::Error) -> io::Error {
-    match error.into_kind() {
-        csv::ErrorKind::Io(error) => error,
-        other => io::Error::other(format!("{other:?}")),
+impl RowWriter for CsvRows {
+    fn write(&self, rows: usize, cell: &CellAt<'_, '_>, out: &mut Vec<u8>) {
+        let terminator = if self.line_feeds { csv::Terminator::Any(b'\n') } else { csv::Terminator::CRLF };
+        let mut out = csv::WriterBuilder::new().terminator(terminator).buffer_capacity(BUFFER).from_writer(out);
+        let mut field = Vec::new();
+        for row in 0..rows {
+            for place in 0..self.columns {
+                field.clear();
+                write_field(&cell(row, place), self.escapes, &mut field);
+                // Writing to a Vec cannot fail, here and below.
+                let _ = out.write_field(&field);
+            }
+            let _ = out.write_record(None::<&[u8]>);
+        }
+        let _ = out.flush();
     }
 }
 
@@ -77,7 +99,10 @@ fn write_field(cell: &Cell<'_>, escapes: bool, field: &mut Vec<u8>) {
         Cell::Change(Difference::Share(by)) => write!(field, "{by}"),
         Cell::Offset(offset) => write!(field, "{offset}"),
         Cell::Flag(flag) => write!(field, "{flag}"),
-        Cell::Address(address) => write!(field, "{address:x}"),
+        Cell::Address(address) => {
+            push_hex(*address, 1, field);
+            Ok(())
+        }
         Cell::Text(text) | Cell::Named(text, _) if !escapes => field.write_all(text),
         Cell::Named(text, _) => {
             escape::write_escaped(text, field);

@@ -1,6 +1,6 @@
 //! JSON: one document, or one object per line. `docs/json.md` is the contract.
 //!
-//! Every row is written as it comes. An absent figure is `null`, and the row's key `absent` says why.
+//! Rows are written as they arrive. An absent figure is `null`, and the row's key `absent` gives the reason.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -8,13 +8,15 @@ use std::sync::Arc;
 use serde::ser::{Serialize, Serializer};
 use serde_json::ser::{Formatter, Serializer as Json};
 
-use super::{Head, RowWriter, Sink, TotalStyle};
-use crate::table::{Cell, ColumnHead, ColumnKind, Difference, Section, TotalCell, TotalRow, escape};
+use super::{CellAt, Head, RowWriter, Sink, TotalStyle, cell_of};
+use crate::table::{
+    Cell, ColumnHead, ColumnKind, Difference, Section, TotalCell, TotalRow, escape, push_hex, push_number,
+};
 
 /// One JSON document.
 ///
-/// Without sections and totals it is an array of rows, as pcstat's. With a total it is an object with the rows and the total;
-/// with sections it is an array of such objects, each with the fields of its section.
+/// Without sections and totals it is an array of rows, as in pcstat. With a total it is an object with the rows and the
+/// total. With sections it is an array of such objects, each with the fields of its section.
 pub struct JsonSink<'w> {
     out: Box<dyn Write + 'w>,
     head: Option<Head>,
@@ -77,7 +79,7 @@ impl Sink for JsonSink<'_> {
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.clear();
         let rows = self.rows.clone();
-        let done = rows.write_row(cells, b",\n", &mut scratch, &mut |part| self.rendered(part));
+        let done = rows.write_row(|place| cell_of(cells, place), b",\n", &mut scratch, &mut |part| self.rendered(part));
         self.scratch = scratch;
         done
     }
@@ -94,7 +96,7 @@ impl Sink for JsonSink<'_> {
             out.push(b'}');
         }
         self.out.write_all(&out)?;
-        // The reader of a pipe sees a finished section at once, also while a later one is being collected.
+        // The reader of a pipe sees a finished section at once, even while a later one is being collected.
         self.out.flush()
     }
 
@@ -104,6 +106,10 @@ impl Sink for JsonSink<'_> {
         }
         self.out.write_all(b"\n")?;
         self.out.flush()
+    }
+
+    fn is_json(&self) -> bool {
+        true
     }
 
     fn row_writer(&self) -> Option<Arc<dyn RowWriter>> {
@@ -149,7 +155,9 @@ impl Sink for JsonLinesSink<'_> {
     fn row(&mut self, cells: &[Cell<'_>]) -> io::Result<()> {
         self.scratch.clear();
         let out = &mut self.out;
-        self.rows.0.write_row(cells, b"", &mut self.scratch, &mut |part| out.write_all(part))?;
+        self.rows
+            .0
+            .write_row(|place| cell_of(cells, place), b"", &mut self.scratch, &mut |part| out.write_all(part))?;
         self.out.write_all(b"\n")?;
         if self.live { self.out.flush() } else { Ok(()) }
     }
@@ -160,6 +168,10 @@ impl Sink for JsonLinesSink<'_> {
 
     fn finish(&mut self) -> io::Result<()> {
         self.out.flush()
+    }
+
+    fn is_json(&self) -> bool {
+        true
     }
 
     fn row_writer(&self) -> Option<Arc<dyn RowWriter>> {
@@ -177,7 +189,7 @@ impl Sink for JsonLinesSink<'_> {
 /// The keys are rendered once: of a row of 43 figures they are most of the text.
 #[derive(Default)]
 struct JsonRows {
-    /// `{"pid":`, then `,"start":` and so on.
+    /// `{"pid":0`, then `,"start":0` and so on: with the most frequent figure, which is cut off if it is another.
     keys: Vec<Vec<u8>>,
     names: Vec<String>,
     /// Whether a column has long lists, which are written piece by piece and so never apart.
@@ -189,16 +201,20 @@ struct JsonRows {
 struct JsonLines(JsonRows);
 
 impl RowWriter for JsonRows {
-    fn write(&self, cells: &[Cell<'_>], out: &mut Vec<u8>) {
-        // Writing to a Vec cannot fail.
-        let _ = self.write_row(cells, b",\n", out, &mut |_| Ok(()));
+    fn write(&self, rows: usize, cell: &CellAt<'_, '_>, out: &mut Vec<u8>) {
+        for row in 0..rows {
+            // Writing to a Vec cannot fail.
+            let _ = self.write_row(|place| cell(row, place), b",\n", out, &mut |_| Ok(()));
+        }
     }
 }
 
 impl RowWriter for JsonLines {
-    fn write(&self, cells: &[Cell<'_>], out: &mut Vec<u8>) {
-        let _ = self.0.write_row(cells, b"", out, &mut |_| Ok(()));
-        out.push(b'\n');
+    fn write(&self, rows: usize, cell: &CellAt<'_, '_>, out: &mut Vec<u8>) {
+        for row in 0..rows {
+            let _ = self.0.write_row(|place| cell(row, place), b"", out, &mut |_| Ok(()));
+            out.push(b'\n');
+        }
     }
 }
 
@@ -207,6 +223,7 @@ impl JsonRows {
         let key = |(place, column): (usize, &ColumnHead)| {
             let mut key = vec![if place == 0 { b'{' } else { b',' }];
             write_key(&column.id, &mut key);
+            key.push(b'0');
             key
         };
         let names = columns.iter().map(|column| column.id.to_string()).collect();
@@ -214,19 +231,25 @@ impl JsonRows {
         JsonRows { keys: columns.iter().enumerate().map(key).collect(), names, has_lists }
     }
 
-    /// Renders a row into `scratch`, which is given to `write` at its end, and before that whenever a long list has filled it.
-    fn write_row(
+    /// Renders a row into `scratch`, which is given to `write` at its end, and before that whenever a long list has
+    /// filled it.
+    fn write_row<'r>(
         &self,
-        cells: &[Cell<'_>],
+        cell: impl Fn(usize) -> Cell<'r>,
         before: &[u8],
         scratch: &mut Vec<u8>,
         write: &mut dyn FnMut(&[u8]) -> io::Result<()>,
     ) -> io::Result<()> {
         scratch.extend_from_slice(before);
         let mut any_absent = false;
-        for (key, cell) in self.keys.iter().zip(cells) {
+        for (place, key) in self.keys.iter().enumerate() {
+            let cell = cell(place);
             scratch.extend_from_slice(key);
-            match cell {
+            if let Cell::Bytes(0) | Cell::Count(0) = cell {
+                continue;
+            }
+            scratch.pop();
+            match &cell {
                 Cell::Flags(runs) => write_flags(*runs, scratch, write)?,
                 cell => write_cell(cell, scratch),
             }
@@ -234,11 +257,11 @@ impl JsonRows {
         }
         scratch.extend_from_slice(if self.keys.is_empty() { b"{\"absent\":" } else { b",\"absent\":" });
         if any_absent {
-            let reason = |(name, cell): (&String, &Cell<'_>)| match cell {
+            let reason = |(place, name): (usize, &String)| match cell(place) {
                 Cell::Absent(absent) => Some((name.clone(), absent.to_string())),
                 _ => None,
             };
-            let reasons: Vec<(String, String)> = self.names.iter().zip(cells).filter_map(reason).collect();
+            let reasons: Vec<(String, String)> = self.names.iter().enumerate().filter_map(reason).collect();
             write_object(reasons.iter().map(|(key, why)| (key.as_str(), Cell::Word(why))), scratch);
         } else {
             scratch.extend_from_slice(b"null");
@@ -290,13 +313,14 @@ fn write_key(key: &str, out: &mut Vec<u8>) {
 /// Writes a cell as a JSON value.
 fn write_cell(cell: &Cell<'_>, out: &mut Vec<u8>) {
     match *cell {
-        Cell::Bytes(number) | Cell::Count(number) | Cell::Offset(number) => write_value(number, out),
+        Cell::Bytes(number) | Cell::Count(number) | Cell::Offset(number) => push_number(number, out),
         Cell::Percent(share) | Cell::Change(Difference::Share(share)) => write_value(share, out),
         Cell::Change(Difference::Bytes(by) | Difference::Count(by)) => write_value(by, out),
         Cell::Flag(flag) => write_value(flag, out),
         Cell::Word(word) | Cell::Remark(Some(word)) => write_string(word, out),
         Cell::Named([], _) | Cell::Absent(_) | Cell::Remark(None) | Cell::Flags(_) => out.extend_from_slice(b"null"),
         Cell::RawBytes(bytes) if std::str::from_utf8(bytes).is_ok() => out.extend_from_slice(b"null"),
+        Cell::Text(text) | Cell::Named(text, _) if is_plain(text) => write_plain(text, out),
         Cell::Text(text) | Cell::Named(text, _) => write_string(&escape::lossy(text), out),
         Cell::Reworded(text, translate) => {
             let mut translated = Vec::new();
@@ -305,7 +329,9 @@ fn write_cell(cell: &Cell<'_>, out: &mut Vec<u8>) {
         }
         Cell::UnixTime(time) => write_cell(&Cell::Time(time), out),
         Cell::Address(address) => {
-            let _ = write!(out, "\"{address:x}\"");
+            out.push(b'"');
+            push_hex(address, 1, out);
+            out.push(b'"');
         }
         // The text of these is harmless: digits, points and colons.
         Cell::RawBytes(_) | Cell::Device(..) | Cell::Time(_) | Cell::Strip(_) => {
@@ -322,14 +348,22 @@ fn write_value(value: impl Serialize, out: &mut Vec<u8>) {
 }
 
 fn write_string(text: &str, out: &mut Vec<u8>) {
-    // Most are printable ASCII that needs no escape; the serializer for one string costs more than the string.
-    if text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\') {
-        out.push(b'"');
-        out.extend_from_slice(text.as_bytes());
-        out.push(b'"');
-        return;
+    // The serializer for one string costs more than the string.
+    match is_plain(text.as_bytes()) {
+        true => write_plain(text.as_bytes(), out),
+        false => drop(Json::with_formatter(out, Harmless).serialize_str(text)),
     }
-    let _ = Json::with_formatter(out, Harmless).serialize_str(text);
+}
+
+/// Whether a text is printable ASCII that needs no escape, as most are.
+fn is_plain(text: &[u8]) -> bool {
+    text.iter().all(|byte| matches!(byte, b' '..=b'~') && *byte != b'"' && *byte != b'\\')
+}
+
+fn write_plain(text: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    out.extend_from_slice(text);
+    out.push(b'"');
 }
 
 /// An array of very many booleans, written piece by piece: a file of 1 TiB has 268,435,456 of them.

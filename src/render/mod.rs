@@ -1,10 +1,14 @@
 //! Sinks: the formats in which rows are written.
 //!
-//! A [`Sink`] takes cells and knows neither rows nor memory: the same one writes mappings, files and groups. A new format is
-//! one sink, and one entry in [`FORMATS`].
+//! A [`Sink`] takes cells and does not depend on the kind of row: the same sink writes mappings, files and groups. A
+//! new format is one sink and one entry in [`FORMATS`].
 
 mod csv;
+#[cfg(feature = "cli")]
+mod drawing;
 mod json;
+#[cfg(feature = "cli")]
+mod lines;
 #[cfg(feature = "cli")]
 mod strip;
 #[cfg(feature = "cli")]
@@ -23,20 +27,20 @@ pub use text::TextSink;
 
 use crate::table::{Cell, ColumnHead, Section, SizeUnit, TotalRow};
 
-/// What a sink is told before the first row.
+/// What a sink receives before the first row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Head {
     /// The columns of every row.
     pub columns: Vec<ColumnHead>,
-    /// What the rows are called: their key in a JSON document.
+    /// The name of the rows: their key in a JSON document.
     pub rows: &'static str,
-    /// Whether rows come in sections that are named, such as one for each process.
+    /// Whether rows are divided into sections with headings, such as one per process.
     pub sectioned: bool,
     /// How each section is closed.
     pub total: TotalStyle,
-    /// The time between two looks, if the answer is repeated; each look is then a section.
+    /// The time between two rounds, if the query is repeated; each round is then a section.
     pub every: Option<Duration>,
-    /// Whether each row is to be written as it comes, because the next one takes its time.
+    /// Whether each row is written as it arrives, because the next one takes long.
     pub live: bool,
 }
 
@@ -45,13 +49,14 @@ pub struct Head {
 pub enum TotalStyle {
     /// With its last row.
     None,
-    /// With a row of totals, one for each column.
+    /// With a row of totals, one per column.
     Row,
-    /// With one line of totals that have these labels, whatever the columns are.
+    /// With one line of totals that have these labels, independent of the columns.
     Line(&'static [&'static str]),
 }
 
-/// Writes an answer. The calls come as `begin (section row* end)* finish`; an answer that is not sectioned has one section.
+/// Writes an answer. The order of calls is `begin (section row* end)* finish`; an answer without sections has one
+/// section.
 pub trait Sink {
     /// Opens the document.
     ///
@@ -78,7 +83,15 @@ pub trait Sink {
     /// # Errors
     /// What the writer reports.
     fn finish(&mut self) -> io::Result<()>;
-    /// Something that renders further rows of this section, on any thread; none if rows depend on each other.
+    /// Whether it can write the columns that only JSON can: long lists and raw bytes.
+    fn is_json(&self) -> bool {
+        false
+    }
+    /// Whether it writes a heading above each section, so that the rows need not name it.
+    fn has_headings(&self) -> bool {
+        false
+    }
+    /// Renders further rows of this section on any thread; `None` if rows depend on each other.
     fn row_writer(&self) -> Option<Arc<dyn RowWriter>> {
         None
     }
@@ -91,13 +104,21 @@ pub trait Sink {
     }
 }
 
+/// Gives the cell of a row and a column, by their places.
+pub type CellAt<'f, 'r> = dyn Fn(usize, usize) -> Cell<'r> + 'f;
+
 /// Renders rows to bytes.
 pub trait RowWriter: Send + Sync {
-    /// Appends one row.
-    fn write(&self, cells: &[Cell<'_>], out: &mut Vec<u8>);
+    /// Appends so many rows.
+    fn write(&self, rows: usize, cell: &CellAt<'_, '_>, out: &mut Vec<u8>);
 }
 
-/// How an answer is presented, as far as a format can choose.
+/// The cell of one row at a place, at which there is one.
+fn cell_of<'r>(cells: &[Cell<'r>], place: usize) -> Cell<'r> {
+    cells.get(place).copied().unwrap_or(Cell::Remark(None))
+}
+
+/// How an answer is presented, if the format has a choice.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Presentation {
     /// How tables write bytes.
@@ -106,63 +127,99 @@ pub struct Presentation {
     pub no_header: bool,
     /// Whether the lines that name a section are left out of tables.
     pub no_heading: bool,
-    /// The width of the terminal; none for a pipe or a file, where nothing is cut and no line is drawn.
+    /// The width of the terminal; `None` for a pipe or a file, where nothing is cut and no rules are drawn.
     pub terminal_width: Option<u16>,
     /// Whether colours may be used.
     pub colour: bool,
-    /// Whether CSV lines end in LF only, as pcstat's `--terse` has it, and not in CR LF.
+    /// Whether CSV lines end in LF, as in pcstat's `--terse`, instead of CR LF.
     pub line_feeds: bool,
+}
+
+impl Default for Presentation {
+    /// As in a file or a pipe: with titles, sizes in KiB, no colours, nothing cut.
+    fn default() -> Presentation {
+        Presentation {
+            unit: SizeUnit::Kib,
+            no_header: false,
+            no_heading: false,
+            terminal_width: None,
+            colour: false,
+            line_feeds: false,
+        }
+    }
 }
 
 /// One format, by its name on the command line.
 pub struct Format {
     /// Its name.
     pub name: &'static str,
-    /// What it is, for `--help`.
+    /// Its description, for `--help`.
     pub help: &'static str,
     /// Whether it is for programs: raw figures, all columns by default.
     pub is_machine: bool,
-    /// Whether it can write columns that only JSON can.
+    /// Whether it is JSON, which has no header.
     pub is_json: bool,
-    /// Whether what a section is called stands above its rows, so that the rows need not name it.
-    pub has_headings: bool,
-    /// Makes its sink.
+    /// Creates its sink.
     pub sink: for<'w> fn(Presentation, Box<dyn Write + 'w>) -> Box<dyn Sink + 'w>,
 }
 
-/// Every format. The first is the default.
+/// A table for people.
+#[cfg(feature = "cli")]
+pub const TABLE: Format = Format {
+    name: "table",
+    help: "for people",
+    is_machine: false,
+    is_json: false,
+    sink: |presentation, out| Box::new(TextSink::new(presentation, out)),
+};
+
+/// One JSON document.
+pub const JSON: Format = Format {
+    name: "json",
+    help: "one JSON document",
+    is_machine: true,
+    is_json: true,
+    sink: |_, out| Box::new(JsonSink::new(out)),
+};
+
+/// JSON lines.
+pub const JSON_LINES: Format = Format {
+    name: "jsonl",
+    help: "one JSON object per line and row",
+    is_machine: true,
+    is_json: true,
+    sink: |_, out| Box::new(JsonLinesSink::new(out)),
+};
+
+/// CSV.
+pub const CSV: Format = Format {
+    name: "csv",
+    help: "RFC 4180",
+    is_machine: true,
+    is_json: false,
+    sink: |presentation, out| Box::new(CsvSink::new(presentation, out)),
+};
+
+/// Every format, in the order of `--help`.
 pub const FORMATS: &[Format] = &[
     #[cfg(feature = "cli")]
-    Format {
-        name: "table",
-        help: "for people",
-        is_machine: false,
-        is_json: false,
-        has_headings: true,
-        sink: |presentation, out| Box::new(TextSink::new(presentation, out)),
-    },
-    Format {
-        name: "json",
-        help: "one JSON document",
-        is_machine: true,
-        is_json: true,
-        has_headings: false,
-        sink: |_, out| Box::new(JsonSink::new(out)),
-    },
-    Format {
-        name: "jsonl",
-        help: "one JSON object per line and row",
-        is_machine: true,
-        is_json: true,
-        has_headings: false,
-        sink: |_, out| Box::new(JsonLinesSink::new(out)),
-    },
-    Format {
-        name: "csv",
-        help: "RFC 4180",
-        is_machine: true,
-        is_json: false,
-        has_headings: false,
-        sink: |presentation, out| Box::new(CsvSink::new(presentation, out)),
-    },
+    TABLE,
+    JSON,
+    JSON_LINES,
+    CSV,
 ];
+
+/// Writes one JSON document to `out`: an array of rows, or an object with the rows and their total.
+pub fn json<'w>(out: impl Write + 'w) -> JsonSink<'w> {
+    JsonSink::new(Box::new(out))
+}
+
+/// Writes one JSON object per line and row to `out`.
+pub fn json_lines<'w>(out: impl Write + 'w) -> JsonLinesSink<'w> {
+    JsonLinesSink::new(Box::new(out))
+}
+
+/// Writes CSV with a header to `out`.
+pub fn csv<'w>(out: impl Write + 'w) -> CsvSink<'w> {
+    CsvSink::new(Presentation::default(), Box::new(out))
+}

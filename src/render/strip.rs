@@ -1,7 +1,7 @@
-//! Strips: a line of cells, each shaded by a share and perhaps marked, and bars.
+//! Strips (a line of shaded cells, which may be marked) and bars.
 //!
-//! With colour a marked cell is drawn in the colour of its mark; without it a second line holds the letters of the marks, so
-//! that no colour ever says what the text does not.
+//! With colour a marked cell is drawn in the colour of its mark. Without colour a second line shows the letters of the
+//! marks, so that no information depends on colour.
 
 use std::io::{self, Write};
 
@@ -12,7 +12,7 @@ use crate::table::{Colour, Mark, StripCell};
 /// How strips are drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StripStyle {
-    /// Whether cells are shades (`░▒▓█`), as a terminal can show them, or digits that any program can read.
+    /// Whether cells are shades (`░▒▓█`), for a terminal, or digits, for other programs.
     pub shades: bool,
     /// Whether marks are colours, or letters on a line below.
     pub colour: bool,
@@ -42,7 +42,7 @@ pub(super) fn write_strip(
     }
 }
 
-/// Appends a strip of bars: lowest for nothing at all, full for everything, and six steps between.
+/// Appends a strip of bars: the lowest for nothing at all, a full one for everything, and six steps between.
 pub(super) fn write_bars(cells: &[StripCell], out: &mut Vec<u8>) {
     const STEPS: [char; 6] = ['▂', '▃', '▄', '▅', '▆', '▇'];
     for cell in cells {
@@ -56,8 +56,8 @@ pub(super) fn write_bars(cells: &[StripCell], out: &mut Vec<u8>) {
     }
 }
 
-/// The character for a share. Nothing and everything have their own, so that a reader can trust the two ends; with shades
-/// the steps between are thirds, without them tenths.
+/// The character for a share. Nothing and everything have characters of their own, which are exact. The steps between
+/// are thirds with shades, otherwise tenths.
 fn shade(share: Option<f64>, shades: bool) -> char {
     match share {
         Some(share) if shades && share <= 0.0 => '·',
@@ -80,7 +80,7 @@ pub(super) fn legend(marks: &[Mark], style: StripStyle) -> String {
     [shades.to_owned()].into_iter().chain(marks.iter().map(mark)).collect::<Vec<_>>().join("; ")
 }
 
-/// The letters of the marks below their cells, without trailing blanks; nothing if there is no mark.
+/// The letters of the marks below their cells, without trailing blanks; empty if there are no marks.
 fn write_letters(out: &mut dyn Write, cells: &[StripCell], indent: usize) -> io::Result<()> {
     let letters: String = cells.iter().map(|cell| cell.mark.map_or(' ', |mark| mark.letter)).collect();
     match letters.trim_end() {

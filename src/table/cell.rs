@@ -1,12 +1,12 @@
-//! One cell of a row: a typed value, and the text that a person reads for it.
+//! One cell of a row: a typed value, and its text in a table.
 //!
-//! JSON and CSV take the value itself; only tables take the text.
+//! JSON and CSV use the value itself; only tables use the text.
 
 use std::io::Write;
 use std::time::SystemTime;
 
-use super::column::StripCell;
 use super::escape;
+use super::strip::{StripCell, digit};
 use crate::units::{Absent, Bytes, Figure, Human, Pages};
 
 /// The value of one column in one row.
@@ -16,17 +16,17 @@ pub enum Cell<'r> {
     Bytes(u64),
     /// A bare number: pages, a pid, an inode.
     Count(u64),
-    /// A share of a hundred.
+    /// A percentage.
     Percent(f64),
-    /// An address: hexadecimal everywhere, because it does not fit a double.
+    /// An address: hexadecimal everywhere, because it does not fit into a double.
     Address(u64),
     /// A position in a file, in bytes: tables write it in hexadecimal, as `/proc/PID/maps` and pmap do.
     Offset(u64),
-    /// Text that this program chose; it needs no escaping.
+    /// Text from this program; it needs no escaping.
     Word(&'r str),
     /// Text from outside: a file name, a command line. Hostile until escaped.
     Text(&'r [u8]),
-    /// Text from outside, translated by this function, which appends; hostile until escaped.
+    /// Text from outside, translated by this function, which appends its result; hostile until escaped.
     Reworded(&'r [u8], fn(&[u8], &mut Vec<u8>)),
     /// Text from outside that may be empty; a table then shows the second string, machine formats null.
     Named(&'r [u8], &'static str),
@@ -40,31 +40,31 @@ pub enum Cell<'r> {
     Time(SystemTime),
     /// The same as seconds since 1970, as pcstat's `--terse` writes it.
     UnixTime(SystemTime),
-    /// Yes or no for each of very many, as runs; only JSON writes it out.
+    /// A very long list of yes and no, as runs; only JSON writes it.
     Flags(&'r dyn FlagRuns),
     /// A strip of cells.
     Strip(&'r [StripCell]),
     /// How much a figure changed.
     Change(Difference),
-    /// A remark that most rows do not have: empty in a table, null in JSON, and not counted as a missing figure.
+    /// A remark that most rows do not have: empty in a table, null in JSON, and not counted as an absent figure.
     Remark(Option<&'r str>),
-    /// A figure that is not known, and why.
+    /// An unknown figure, and why it is unknown.
     Absent(Absent),
 }
 
-/// The difference of two figures of one column, cut to 63 bits.
+/// The difference of two figures of one column, limited to 63 bits.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Difference {
     /// Of figures in bytes.
     Bytes(i64),
     /// Of bare numbers.
     Count(i64),
-    /// Of shares of a hundred.
+    /// Of percentages.
     Share(f64),
 }
 
 impl Difference {
-    /// What turns `before` into `now`; absent if they are not figures of one kind.
+    /// The difference between `before` and `now`; absent if they are not figures of the same kind.
     pub fn between(before: &Cell<'_>, now: &Cell<'_>) -> Option<Difference> {
         match (before, now) {
             (Cell::Bytes(before), Cell::Bytes(now)) => Some(Difference::Bytes(signed(*before, *now))),
@@ -78,7 +78,7 @@ impl Difference {
     pub fn is_none(self) -> bool {
         match self {
             Difference::Bytes(by) | Difference::Count(by) => by == 0,
-            // Shares are shown to a thousandth.
+            // Percentages are shown with three decimals.
             Difference::Share(by) => by.abs() < 0.0005,
         }
     }
@@ -89,16 +89,16 @@ fn signed(before: u64, now: u64) -> i64 {
     i64::try_from(by).unwrap_or(if by < 0 { i64::MIN } else { i64::MAX })
 }
 
-/// Very many flags as runs of equal ones, in order, so that none of them is ever held in memory.
+/// A very long list of flags as runs of equal flags, so that the list is never held in memory.
 pub trait FlagRuns: Send + Sync {
-    /// Calls `each` with a flag and how many times it is repeated.
+    /// Calls `each` with a flag and its number of repetitions.
     fn for_each_run(&self, each: &mut dyn FnMut(bool, u64) -> std::io::Result<()>) -> std::io::Result<()>;
 }
 
 /// How tables write figures in bytes. Machine formats always write bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SizeUnit {
-    /// Whole KiB, as pmap.
+    /// Whole KiB, as in pmap.
     #[default]
     Kib,
     /// Bytes.
@@ -119,17 +119,17 @@ impl SizeUnit {
 }
 
 impl<'r> Cell<'r> {
-    /// A figure in bytes, or why there is none.
+    /// A figure in bytes, or why it is absent.
     pub fn bytes(figure: Figure<Bytes>) -> Cell<'r> {
         figure.map_or_else(Cell::Absent, |bytes| Cell::Bytes(bytes.0))
     }
 
-    /// A figure in pages, or why there is none.
+    /// A figure in pages, or why it is absent.
     pub fn pages(figure: Figure<Pages>) -> Cell<'r> {
         figure.map_or_else(Cell::Absent, |pages| Cell::Count(pages.0))
     }
 
-    /// A share, or why there is none.
+    /// A percentage, or why it is absent.
     pub fn percent(figure: Figure<f64>) -> Cell<'r> {
         figure.map_or_else(Cell::Absent, Cell::Percent)
     }
@@ -152,21 +152,25 @@ impl<'r> Cell<'r> {
         }
     }
 
-    /// Appends the text that a table shows. An absent figure is `-`; no control character comes through.
+    /// Appends the text that a table shows. An absent figure is `-`; control characters are escaped.
     pub fn write_text(&self, unit: SizeUnit, out: &mut Vec<u8>) {
         match *self {
             Cell::Bytes(number) => write_size(number, unit, out),
             Cell::Count(number) => push_number(number, out),
             Cell::Percent(share) => push_display(format_args!("{share:.3}"), out),
-            Cell::Address(address) => push_display(format_args!("{address:012x}"), out),
-            Cell::Offset(offset) => push_display(format_args!("{offset:08x}"), out),
+            Cell::Address(address) => push_hex(address, 12, out),
+            Cell::Offset(offset) => push_hex(offset, 8, out),
             Cell::Word(word) => out.extend_from_slice(word.as_bytes()),
             Cell::Text(text) => escape::write_escaped(text, out),
             Cell::Reworded(text, write) => escape::write_escaped(&reworded(text, write), out),
             Cell::Named([], instead) => out.extend_from_slice(instead.as_bytes()),
             Cell::Named(text, _) => escape::write_escaped(text, out),
-            Cell::RawBytes(bytes) => bytes.iter().for_each(|byte| push_display(format_args!("{byte:02x}"), out)),
-            Cell::Device(major, minor) => push_display(format_args!("{major:02x}:{minor:02x}"), out),
+            Cell::RawBytes(bytes) => bytes.iter().for_each(|byte| push_hex(u64::from(*byte), 2, out)),
+            Cell::Device(major, minor) => {
+                push_hex(major.into(), 2, out);
+                out.push(b':');
+                push_hex(minor.into(), 2, out);
+            }
             Cell::Flag(flag) => out.extend_from_slice(if flag { b"yes" } else { b"no" }),
             Cell::Time(time) => push_display(format_args!("{}", Rfc3339(time)), out),
             Cell::UnixTime(time) => push_display(format_args!("{}", timestamp(time).as_second()), out),
@@ -175,17 +179,6 @@ impl<'r> Cell<'r> {
             Cell::Strip(cells) => cells.iter().for_each(|cell| out.push(digit(cell.share))),
             Cell::Flags(_) | Cell::Absent(_) => out.push(b'-'),
         }
-    }
-}
-
-/// The character for a share in a strip of text: `.` and `#` for nothing and everything, so that a reader can trust the two
-/// ends, and tenths between, rounded down; `1` is anything up to two tenths.
-pub(crate) fn digit(share: Option<f64>) -> u8 {
-    match share {
-        None => b'?',
-        Some(share) if share <= 0.0 => b'.',
-        Some(share) if share >= 1.0 => b'#',
-        Some(share) => b'0' + ((share * 10.0) as u8).clamp(1, 9),
     }
 }
 
@@ -220,7 +213,8 @@ pub(crate) fn reworded(text: &[u8], write: fn(&[u8], &mut Vec<u8>)) -> Vec<u8> {
     translated
 }
 
-/// A point in time as RFC 3339 in UTC; a clock outside the years that it can write (a forged mtime) is cut to its range.
+/// A point in time as RFC 3339 in UTC. A time outside of the years that it supports (a forged mtime) is limited to its
+/// range.
 pub(crate) struct Rfc3339(pub(crate) SystemTime);
 
 impl std::fmt::Display for Rfc3339 {
@@ -244,7 +238,7 @@ fn write_size(bytes: u64, unit: SizeUnit, out: &mut Vec<u8>) {
     }
 }
 
-/// A difference, always with its sign; nothing if there is none, so that an eye finds the changes.
+/// A difference with its sign; empty if it is zero, so that changes stand out.
 fn write_difference(difference: Difference, unit: SizeUnit, out: &mut Vec<u8>) {
     match difference {
         none if none.is_none() => {}
@@ -257,8 +251,18 @@ fn write_difference(difference: Difference, unit: SizeUnit, out: &mut Vec<u8>) {
     }
 }
 
-fn push_number(number: u64, out: &mut Vec<u8>) {
+pub(crate) fn push_number(number: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// At least so many hexadecimal digits: the formatting of the standard library takes several times as long.
+pub(crate) fn push_hex(number: u64, least: u32, out: &mut Vec<u8>) {
+    let digits = (u64::BITS - number.leading_zeros()).div_ceil(4).max(least);
+    let digit = |place: u32| match number.checked_shr(4 * place).unwrap_or(0) as u8 & 15 {
+        digit @ 0..=9 => b'0' + digit,
+        digit => b'a' - 10 + digit,
+    };
+    out.extend((0..digits).rev().map(digit));
 }
 
 fn push_display(text: std::fmt::Arguments<'_>, out: &mut Vec<u8>) {
@@ -288,6 +292,17 @@ mod tests {
         let absent = Absent::new(crate::units::Reason::Denied, "not yours");
         assert_eq!(words(Cell::Absent(absent), SizeUnit::Kib), "-");
         assert_eq!(words(Cell::Bytes(0), SizeUnit::Kib), "0");
+    }
+
+    #[test]
+    fn hexadecimal_digits_are_those_of_the_standard_library() {
+        for number in [0, 1, 0xf, 0x10, 0xabc_def0, 0x7fff_ffff_f000, u64::MAX] {
+            for least in [1, 2, 8, 12] {
+                let mut out = Vec::new();
+                push_hex(number, least, &mut out);
+                assert_eq!(String::from_utf8(out).unwrap(), format!("{number:0width$x}", width = least as usize));
+            }
+        }
     }
 
     #[test]

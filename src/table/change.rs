@@ -1,7 +1,8 @@
-//! What changed between two looks at the same rows, for any kind of row.
+//! What changed between two rounds of a repeated query, for any kind of row.
 //!
-//! Rows of two looks belong together if they have the same identity (a path; a pid and an address), which their kind names.
-//! Rows that were there are compared figure by figure; those that came or went are marked.
+//! Rows of two rounds belong together if they have the same identity (a path, or a pid and an address), which their
+//! kind defines. Rows that were there before are compared figure by figure; rows that appeared or disappeared are
+//! marked.
 
 use std::collections::HashMap;
 
@@ -9,23 +10,23 @@ use super::cell::{Cell, Difference, SizeUnit};
 use super::column::{Column, ColumnKind, RowKind};
 use crate::units::{Absent, Reason};
 
-/// What became of a row since the look before.
+/// What happened to a row since the previous round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
-    /// There was no look before.
+    /// There was no previous round.
     First,
-    /// It is as it was.
+    /// It is unchanged.
     Same,
     /// At least one cell is different.
     Changed,
     /// It was not there before.
     New,
-    /// It is no longer there; its figures are those of the look before.
+    /// It is no longer there; its figures are those of the previous round.
     Gone,
 }
 
 impl Fate {
-    /// As one word; none for what needs no mark.
+    /// As one word; `None` if the row needs no mark.
     pub fn word(self) -> Option<&'static str> {
         match self {
             Fate::First | Fate::Same => None,
@@ -36,21 +37,21 @@ impl Fate {
     }
 }
 
-/// The rows of one look.
+/// The rows of one round.
 pub struct Look<R> {
-    /// Every row, shown or not: what distinguishes a row that went from one that is only no longer shown.
+    /// Every row, shown or not: this distinguishes a row that disappeared from one that is just no longer shown.
     pub all: Vec<R>,
-    /// The rows that are shown, in their order, as places in `all`.
+    /// The rows that are shown, in order, as indexes into `all`.
     pub shown: Vec<usize>,
 }
 
-/// One row to be shown, beside the same row of the look before.
+/// One row to be shown, and the same row of the previous round.
 pub struct Compared<'l, R> {
-    /// The row; of the look before if it is gone.
+    /// The row; if it is gone, that of the previous round.
     pub row: &'l R,
-    /// The same row in the look before.
+    /// The same row in the previous round.
     pub before: Option<&'l R>,
-    /// What became of it.
+    /// What happened to it.
     pub fate: Fate,
 }
 
@@ -60,12 +61,12 @@ impl<R> Look<R> {
     }
 }
 
-const NOTHING_BEFORE: Absent = Absent::new(Reason::NotApplicable, "there is no figure before it");
+const NOTHING_BEFORE: Absent = Absent::new(Reason::NotApplicable, "there is no previous figure");
 
-/// The rows of a look: those that are shown, in their order, then those that were shown and are gone. A row that is there
-/// but no longer shown is left out.
+/// The rows of a round: those that are shown, in order, then those that were shown before and are gone. A row that
+/// still exists but is no longer shown is left out.
 ///
-/// If several rows have one identity, the first of the one look belongs to the first of the other, and so on.
+/// If several rows have the same identity, the first of one round belongs to the first of the other, and so on.
 pub fn compare<'l, K: RowKind>(
     columns: &[Column<K>],
     before: Option<&'l Look<K::Row>>,
@@ -100,7 +101,7 @@ fn fate<K: RowKind>(columns: &[Column<K>], before: Option<&K::Row>, now: &K::Row
     if differs { Fate::Changed } else { Fate::Same }
 }
 
-/// Whether a cell is different. Points in time do not count: when a row was measured always differs.
+/// Whether a cell is different. Points in time are ignored, because the time of the measurement always differs.
 fn has_changed<K: RowKind>(column: &Column<K>, before: &K::Row, now: &K::Row) -> bool {
     if matches!(column.kind(), ColumnKind::Time | ColumnKind::Flags | ColumnKind::RawBytes) {
         return false;
@@ -113,7 +114,7 @@ fn has_changed<K: RowKind>(column: &Column<K>, before: &K::Row, now: &K::Row) ->
     text(before) != text(now)
 }
 
-/// How much a figure changed: absent if one of the looks has no figure, a remark if there is nothing to compare.
+/// How much a figure changed: absent if one of the rounds has no figure, a remark if there is nothing to compare.
 pub fn difference<'r, K: RowKind>(column: &Column<K>, row: &Compared<'r, K::Row>) -> Cell<'static> {
     let Some(before) = row.before else { return Cell::Remark(None) };
     let (before, now) = (column.cell(before), column.cell(row.row));
@@ -173,37 +174,37 @@ mod tests {
     }
 
     #[test]
-    fn a_row_shows_what_changed_since_the_look_before() {
+    fn a_row_shows_what_changed_since_the_previous_round() {
         let before = [("a", Some(100)), ("b", Some(5)), ("c", Some(7)), ("e", None)];
         let now = [("c", Some(4)), ("a", Some(112)), ("b", Some(5)), ("d", Some(1)), ("e", Some(1))];
         assert_eq!(seen(&before, &now), ["changed c 4 -3", "changed a 112 +12", " b 5 ", "new d 1 ", "changed e 1 -"]);
     }
 
     #[test]
-    fn a_row_that_went_is_marked_and_keeps_its_last_figures() {
+    fn a_row_that_disappeared_is_marked_and_keeps_its_last_figures() {
         assert_eq!(seen(&[("a", Some(100)), ("b", None)], &[]), ["gone a 100 ", "gone b - "]);
     }
 
     #[test]
-    fn a_row_that_is_there_is_never_gone_or_new_whatever_is_shown() {
+    fn a_row_that_only_enters_or_leaves_the_selection_is_neither_new_nor_gone() {
         let before = [("a", Some(9)), ("b", Some(5)), ("c", Some(1))];
         let now = [("a", Some(3)), ("b", Some(6)), ("d", Some(8))];
-        // The largest two of each look: a is no longer among them, d is new; c went and was not shown.
+        // The two largest rows of each round: a is no longer among them, d is new; c disappeared but was not shown.
         let look = |rows: &[Row], shown: &[usize]| Look { all: rows.to_vec(), shown: shown.to_vec() };
         assert_eq!(text_of(&look(&before, &[0, 1]), &look(&now, &[2, 1])), ["new d 8 ", "changed b 6 +1"]);
-        // What comes into sight is compared with what it was.
+        // A row that becomes visible is compared with its previous state.
         assert_eq!(text_of(&look(&before, &[1, 2]), &look(&now, &[0])), ["changed a 3 -6", "gone c 1 "]);
     }
 
     #[test]
-    fn rows_of_one_name_are_compared_in_their_order() {
+    fn rows_with_the_same_name_are_compared_in_order() {
         let twice = [("a", Some(1)), ("a", Some(2))];
         assert_eq!(seen(&twice, &[("a", Some(1)), ("a", Some(3))]), [" a 1 ", "changed a 3 +1"]);
         assert_eq!(seen(&twice, &[("a", Some(1))]), [" a 1 ", "gone a 2 "]);
     }
 
     #[test]
-    fn a_first_look_has_no_changes_at_all() {
+    fn the_first_round_has_no_changes() {
         let look = whole(&[("a", Some(1))]);
         let first = compare(COLUMNS, None, &look);
         assert_eq!(first[0].fate, Fate::First);

@@ -1,10 +1,11 @@
-//! Columns: what tables, `-o`, `--help`, JSON and CSV all read.
+//! Columns: the definitions that tables, `-o`, `--help`, JSON and CSV share.
 //!
-//! Adding a column is adding one entry to a table in [`crate::views`].
+//! To add a column, add one entry to a table in [`crate::views`].
 
 use std::borrow::Cow;
 
 use super::cell::Cell;
+use super::strip::Mark;
 use crate::error::{Error, ErrorKind, Result, Subject};
 
 /// A kind of row.
@@ -12,43 +13,43 @@ pub trait RowKind: Sized + 'static {
     /// One row: owned, so that it can be held, sorted and compared with the same row later.
     type Row: Send + Sync + 'static;
 
-    /// Something that has to be read for a column. The source is given the union over the columns in use.
+    /// Something that has to be read for a column. The source receives the union over the columns in use.
     type Need: Copy + PartialEq + Send + Sync + std::fmt::Debug + 'static;
 
-    /// What rows of this kind are called: the key of their list in JSON, and of their count in a group.
+    /// The name for rows of this kind: the key of their list in JSON, and of their count in a group.
     const ROWS: &'static str;
 
-    /// The column that `--top` goes by if no other is named.
+    /// The column that `--top` uses by default.
     const LARGEST_BY: &'static str;
 
-    /// The column that `name` means: its own name, unless rows of this kind know another spelling.
+    /// The id of the column that `name` means: `name` itself, unless rows of this kind have another name for it.
     fn id_of(name: &str) -> &str {
         name
     }
 
-    /// By what a row is known again in a later look.
+    /// The identity by which a row is recognized in a later round.
     fn identity(row: &Self::Row) -> Vec<u8>;
 
-    /// What breaks the tie between two rows of one rank; rows keep the order in which they came if nothing does.
+    /// Breaks the tie between two rows of equal rank; by default they keep their original order.
     fn tie(_one: &Self::Row, _other: &Self::Row) -> std::cmp::Ordering {
         std::cmp::Ordering::Equal
     }
 
-    /// Whether rows are of processes, so that a group counts those.
+    /// Whether rows belong to processes, so that a group counts the processes.
     const HAS_PROCESSES: bool = false;
 
-    /// The process that a row is of.
+    /// The process that a row belongs to.
     fn process(_row: &Self::Row) -> Option<u32> {
         None
     }
 
-    /// The columns that one name stands for, if there are several.
+    /// The columns that a name stands for, if there is more than one.
     fn columns_called(_name: &str, _table: &[Column<Self>]) -> Option<Vec<String>> {
         None
     }
 }
 
-/// What a column holds; decides alignment and the type in JSON.
+/// The type of a column; it determines the alignment and the type in JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ColumnKind {
     /// Bytes: an integer.
@@ -57,7 +58,7 @@ pub enum ColumnKind {
     Pages,
     /// Any other number: an integer.
     Number,
-    /// A share of a hundred: a number.
+    /// A percentage: a number.
     Percent,
     /// A hexadecimal string.
     Address,
@@ -67,7 +68,7 @@ pub enum ColumnKind {
     Flag,
     /// RFC 3339 in UTC: a string.
     Time,
-    /// A strip of shaded cells, with the marks that they may have; a string with one character for each cell in machine
+    /// A strip of shaded cells, with the marks that they may have; a string with one character per cell in machine
     /// formats. Tables draw it below the row, or at its end if it is a [`Bars`](ColumnKind::Bars).
     Strip(&'static [Mark]),
     /// A strip of bars at the end of the row.
@@ -81,7 +82,7 @@ pub enum ColumnKind {
 }
 
 impl ColumnKind {
-    /// The kind as `--help` and the documentation name it.
+    /// The name of the type in `--help` and the documentation.
     pub fn word(self) -> &'static str {
         match self {
             ColumnKind::Bytes => "bytes",
@@ -104,7 +105,7 @@ impl ColumnKind {
         matches!(self, ColumnKind::Flags | ColumnKind::RawBytes)
     }
 
-    /// Whether it holds figures whose change can be measured.
+    /// Whether it has figures whose change can be calculated.
     pub fn has_figures(self) -> bool {
         matches!(self, ColumnKind::Bytes | ColumnKind::Pages | ColumnKind::Number | ColumnKind::Percent)
     }
@@ -115,59 +116,13 @@ impl ColumnKind {
     }
 }
 
-/// A mark that a cell of a strip can have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Mark {
-    /// Its letter on the line below the strip, if there is no colour.
-    pub letter: char,
-    /// Its colour.
-    pub colour: Colour,
-    /// What it means, for the legend.
-    pub meaning: &'static str,
-}
-
-/// The colours of marks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs, reason = "a colour is its name")]
-pub enum Colour {
-    Red,
-    Green,
-    Yellow,
-    Blue,
-    Magenta,
-    Cyan,
-}
-
-impl Colour {
-    /// The colour's name.
-    pub fn word(self) -> &'static str {
-        match self {
-            Colour::Red => "red",
-            Colour::Green => "green",
-            Colour::Yellow => "yellow",
-            Colour::Blue => "blue",
-            Colour::Magenta => "magenta",
-            Colour::Cyan => "cyan",
-        }
-    }
-}
-
-/// One cell of a strip.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct StripCell {
-    /// How full it is, from 0 to 1; absent if that is not known.
-    pub share: Option<f64>,
-    /// Its mark.
-    pub mark: Option<Mark>,
-}
-
-/// What a total or a group may do with a column.
+/// How a total or a group combines the cells of a column.
 pub enum Aggregation<K: RowKind> {
-    /// Nothing: names, addresses, sizes of a page. The first such column of a table holds the label of the total.
+    /// Not at all: names, addresses, page sizes. The first such column of a table holds the label of the total.
     None,
     /// Add the figures.
     Sum,
-    /// Take the share of two sums, in percent: a row's part and whole; absent if the row does not know them.
+    /// Divides two sums, in percent: the part and the whole of each row; absent if the row does not know them.
     Share(fn(&K::Row) -> Option<(u64, u64)>),
 }
 
@@ -179,19 +134,19 @@ impl<K: RowKind> Clone for Aggregation<K> {
 
 impl<K: RowKind> Copy for Aggregation<K> {}
 
-/// The function that takes a column's cell from a row. The number is the column's own [`argument`](Column::argument).
+/// The function that returns a column's cell of a row. The number is the [`argument`](Column::argument) of the column.
 pub type Getter<K> = for<'r> fn(&'r <K as RowKind>::Row, u32) -> Cell<'r>;
 
-/// What a column is, whatever its rows are.
+/// The part of a column that does not depend on the kind of row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ColumnHead {
     /// Its name in `-o`, JSON and CSV. Never changes.
     pub id: Cow<'static, str>,
     /// Its heading in tables.
     pub title: Cow<'static, str>,
-    /// One line for `--help`: what it is and which kernel file or call reports it.
+    /// One line for `--help`: its meaning, and the kernel file or call that reports it.
     pub help: Cow<'static, str>,
-    /// What it holds.
+    /// Its type.
     pub kind: ColumnKind,
     /// Whether a table leaves it out if it is empty in every row.
     pub may_be_left_out: bool,
@@ -217,15 +172,15 @@ impl ColumnHead {
 pub struct Column<K: RowKind> {
     /// Its name, title, help and kind.
     pub head: ColumnHead,
-    /// What a total may do with it.
+    /// How a total combines its cells.
     pub aggregation: Aggregation<K>,
     /// What has to be read for it.
     pub needs: &'static [K::Need],
-    /// Takes the cell from the row.
+    /// Returns the cell of a row.
     pub get: Getter<K>,
-    /// Whether machine formats hold it only if it is named.
+    /// Whether machine formats have it only if it is named.
     pub is_on_request: bool,
-    /// What `get` is given besides the row: tells apart columns that share a function (the counters of smaps).
+    /// The second argument of `get`: distinguishes columns that share a function (the counters of smaps).
     pub argument: u32,
 }
 
@@ -236,7 +191,7 @@ impl<K: RowKind> Clone for Column<K> {
 }
 
 impl<K: RowKind> Column<K> {
-    /// An entry of a table: no total, and nothing to be read beyond the row itself.
+    /// A column without a total, for which nothing but the row itself is read.
     pub const fn new(
         id: &'static str,
         title: &'static str,
@@ -249,7 +204,7 @@ impl<K: RowKind> Column<K> {
         Column { head, aggregation: Aggregation::None, needs: &[], get, is_on_request: false, argument: 0 }
     }
 
-    /// An amount that a total adds.
+    /// A column that a total adds up.
     pub const fn sum(
         id: &'static str,
         title: &'static str,
@@ -260,7 +215,7 @@ impl<K: RowKind> Column<K> {
         Column::new(id, title, kind, get, help).aggregated(Aggregation::Sum)
     }
 
-    /// The same column with what a total may do with it.
+    /// The same column with this aggregation.
     pub const fn aggregated(self, aggregation: Aggregation<K>) -> Self {
         // `..self` would move out of a value that has a destructor, which a constant function cannot run.
         let mut column = self;
@@ -275,7 +230,7 @@ impl<K: RowKind> Column<K> {
         column
     }
 
-    /// The same column, which machine formats hold only if it is named.
+    /// The same column, which machine formats have only if it is named.
     pub const fn on_request(self) -> Self {
         let mut column = self;
         column.is_on_request = true;
@@ -289,17 +244,17 @@ impl<K: RowKind> Column<K> {
         column
     }
 
-    /// Its name.
+    /// Its id.
     pub fn id(&self) -> &str {
         &self.head.id
     }
 
-    /// What it holds.
+    /// Its type.
     pub fn kind(&self) -> ColumnKind {
         self.head.kind
     }
 
-    /// Whether a total adds it.
+    /// Whether a total adds it up.
     pub fn is_added(&self) -> bool {
         matches!(self.aggregation, Aggregation::Sum)
     }
@@ -311,17 +266,19 @@ impl<K: RowKind> Column<K> {
 }
 
 /// One entry of a table of columns: `col!(sum "size", "Size", Bytes, |row| CELL, "help", on_request())` is
-/// `C::sum(...).on_request()`, where `C` is the caller's own `Column<K>`. A macro so that an entry takes one or two lines.
+/// `C::sum(...).on_request()`, where `C` is the caller's own `Column<K>`. A macro so that an entry takes one or two
+/// lines.
 macro_rules! col {
     ($how:ident $id:literal, $title:literal, $kind:ident $(($of:expr))?, |$row:ident| $cell:expr, $help:expr
         $(, $modifier:ident($($value:expr),*))* $(,)?) => {
-        C::$how($id, $title, crate::table::ColumnKind::$kind $(($of))?, |$row, _| $cell, $help)$(.$modifier($($value),*))*
+        C::$how($id, $title, crate::table::ColumnKind::$kind $(($of))?, |$row, _| $cell, $help)
+            $(.$modifier($($value),*))*
     };
 }
 
 pub(crate) use col;
 
-/// What `-o` requests: a list that replaces the default columns, or `+LIST` that adds to them.
+/// The value of `-o`: a list that replaces the default columns, or `+LIST`, which adds to them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ColumnList {
     /// The names, in the order in which they were typed, in lower case.
@@ -338,25 +295,36 @@ impl std::str::FromStr for ColumnList {
             Some(rest) => (true, rest),
             None => (false, text),
         };
-        let mut ids: Vec<String> = Vec::new();
+        let mut columns = ColumnList { ids: Vec::new(), adds };
         for id in list.split(',').map(|id| id.trim().to_ascii_lowercase()) {
             if id.is_empty() {
-                return Err("a column name is empty: write a list such as size,rss or +pss".to_owned());
+                return Err("empty column name: use a list such as size,rss or +pss".to_owned());
             }
             if id.starts_with('+') {
-                return Err("the + goes before the whole list: +rss,pss".to_owned());
+                return Err("put the + before the whole list: +rss,pss".to_owned());
             }
-            // A column named twice is shown once: JSON cannot have a key twice.
-            if !ids.contains(&id) {
-                ids.push(id);
-            }
+            columns.push(id);
         }
-        Ok(ColumnList { ids, adds })
+        Ok(columns)
     }
 }
 
 impl ColumnList {
-    /// The names to be shown, given the default ones.
+    /// These columns without duplicates, instead of the default columns.
+    pub fn of(ids: &[&str]) -> ColumnList {
+        let mut list = ColumnList { ids: Vec::new(), adds: false };
+        ids.iter().for_each(|id| list.push(id.to_ascii_lowercase()));
+        list
+    }
+
+    /// Adds a name. A column that is named twice is shown once, because JSON cannot have the same key twice.
+    fn push(&mut self, id: String) {
+        if !self.ids.contains(&id) {
+            self.ids.push(id);
+        }
+    }
+
+    /// The columns to show, given the default columns.
     pub fn over(&self, default: &[String]) -> Vec<String> {
         if !self.adds {
             return self.ids.clone();
@@ -372,12 +340,12 @@ impl ColumnList {
 /// The columns whose length varies, so that they come last on a line.
 const LAST: &[&str] = &["mapping", "name", "path", "filename", "why"];
 
-/// Where columns are added to these: before the last one if that is a name, else behind it.
+/// The position at which columns are added: before the last column if it is a name, otherwise after it.
 pub(crate) fn before_the_name(ids: &[String]) -> usize {
     ids.len() - usize::from(ids.last().is_some_and(|last| LAST.contains(&last.as_str())))
 }
 
-/// Finds a column by its name, or by another spelling of it.
+/// Finds a column by its id or by another name for it.
 pub fn find<'t, K: RowKind>(table: &'t [Column<K>], id: &str) -> Option<&'t Column<K>> {
     let id = K::id_of(id);
     table.iter().find(|column| column.id() == id)
@@ -386,15 +354,15 @@ pub fn find<'t, K: RowKind>(table: &'t [Column<K>], id: &str) -> Option<&'t Colu
 /// The columns with these names, in this order.
 ///
 /// # Errors
-/// A name that the table does not have; the message lists the names that it has.
+/// A column that the table does not have; the message lists its columns.
 pub fn select<K: RowKind>(table: &[Column<K>], ids: &[impl AsRef<str>]) -> Result<Vec<Column<K>>> {
     ids.iter().map(|id| find(table, id.as_ref()).cloned().ok_or_else(|| unknown(table, id.as_ref()))).collect()
 }
 
-/// The error about a name that the table does not have.
+/// The error for a column that the table does not have.
 pub fn unknown<K: RowKind>(table: &[Column<K>], id: &str) -> Error {
     let known: Vec<&str> = table.iter().map(Column::id).collect();
-    Error::new(Subject::Words(id.to_owned()), ErrorKind::Refused, "there is no such column")
+    Error::new(Subject::Words(id.to_owned()), ErrorKind::Refused, "unknown column")
         .with_advice(format!("the columns are {}", known.join(", ")))
 }
 

@@ -1,16 +1,16 @@
-//! Hostile text made harmless: what reaches a terminal, and what reaches JSON.
+//! Makes hostile text harmless before it reaches a terminal or JSON.
 //!
-//! File names, command lines and names of anonymous mappings are chosen by whoever owns them. A control character, an
-//! escape sequence or a bidirectional override in one of them must not be able to move a reader's cursor, hide a row or
-//! reverse a line. Tables therefore show such characters as `\n`, `\x1b` or `\u{202e}`, in a pipe too, so that one row is
-//! always one line. A backslash itself stays as it is, as in `/proc/PID/maps`; JSON and CSV are the lossless formats.
+//! File names, command lines and names of anonymous mappings are chosen by their owners. A control character, an escape
+//! sequence or a bidirectional override in one of them must not be able to move a reader's cursor, hide a row or
+//! reverse a line. Tables therefore show such characters as `\n`, `\x1b` or `\u{202e}`, even in a pipe, so that one row
+//! is always one line. A backslash is not escaped, as in `/proc/PID/maps`; JSON and CSV are the lossless formats.
 
 use std::borrow::Cow;
 use std::io::Write;
 
 use crate::error::{Error, Subject};
 
-/// Whether a character could do more on a terminal than be seen.
+/// Whether a character could have an effect on a terminal other than being shown.
 pub fn is_harmful(letter: char) -> bool {
     letter.is_control()
         || matches!(letter,
@@ -63,8 +63,8 @@ pub fn escaped(text: &[u8]) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// `text` for a JSON string: lossless if it is UTF-8, else with U+FFFD for what is not; the column with the raw bytes
-/// keeps the original.
+/// `text` for a JSON string: lossless if it is UTF-8, otherwise with U+FFFD for invalid bytes; the column with the raw
+/// bytes keeps the original.
 pub fn lossy(text: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(text)
 }
@@ -101,18 +101,18 @@ mod tests {
     }
 
     #[test]
-    fn a_name_cannot_turn_the_line_around() {
+    fn a_name_cannot_reverse_a_line() {
         assert_eq!(escaped("gpj.\u{202e}exe".as_bytes()), "gpj.\\u{202e}exe");
         assert_eq!(escaped("a\u{2066}b".as_bytes()), "a\\u{2066}b");
     }
 
     #[test]
-    fn bytes_that_are_not_text_are_shown_as_bytes() {
+    fn bytes_that_are_not_utf8_are_shown_in_hexadecimal() {
         assert_eq!(escaped(b"caf\xe9.db"), "caf\\xe9.db");
     }
 
     #[test]
-    fn ordinary_names_of_every_language_come_through() {
+    fn ordinary_names_in_any_language_are_unchanged() {
         assert_eq!(escaped("/srv/données/日本 語.db".as_bytes()), "/srv/données/日本 語.db");
     }
 }

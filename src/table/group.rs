@@ -1,4 +1,4 @@
-//! Rows folded into groups by what they have in common (`--by`): their count and the sums of their columns.
+//! Groups of rows with the same value in a column (`--by`): their counts and the sums of their columns.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,20 +10,20 @@ use crate::units::{Absent, Reason};
 /// A column of groups.
 type C = Column<Groups>;
 
-/// The kind of row that a group is, whatever was grouped.
+/// Groups as a kind of row, for any kind of grouped row.
 pub struct Groups;
 
 /// One group.
 pub struct Group {
-    /// What its rows have in common.
+    /// The value that its rows share.
     key: OwnedCell,
-    /// The process, if all rows are of one.
+    /// The process, if all rows belong to the same one.
     process: Option<u32>,
     /// How many processes have a row in it.
     processes: u64,
     /// How many rows are in it.
     rows: u64,
-    /// What the total of its rows says about each summed column.
+    /// The total of each summed column over its rows.
     sums: Vec<TotalCell>,
 }
 
@@ -40,7 +40,7 @@ impl RowKind for Groups {
     }
 }
 
-/// Folds rows of one kind into groups, in the order in which their keys are first seen.
+/// Groups rows of one kind, in the order in which their keys are first seen.
 pub struct Grouping<K: RowKind> {
     common: Column<K>,
     summed: Vec<Column<K>>,
@@ -60,21 +60,22 @@ const SEVERAL: Absent = Absent::new(Reason::NotApplicable, "the group has rows o
 const NOT_ADDED: Absent = Absent::new(Reason::NotApplicable, "it cannot be added up");
 
 impl<K: RowKind> Grouping<K> {
-    /// No groups yet: rows with the same cell of `common` go into one, and the columns of `table` that can be added are.
+    /// No groups yet. Rows with the same value of `common` form a group, and the columns of `table` that can be added
+    /// up are.
     pub fn new(table: &[Column<K>], common: &Column<K>) -> Grouping<K> {
         let is_summed = |column: &&Column<K>| !matches!(column.aggregation, Aggregation::None);
         let summed = table.iter().filter(is_summed).cloned().collect();
         Grouping { common: common.clone(), summed, groups: Vec::new(), places: HashMap::new() }
     }
 
-    /// The columns of the groups: the process and the counts, the sums, and what the rows have in common, under the name of
-    /// the column that it comes from.
+    /// The columns of the groups: the process, the counts, the sums, and the value that the rows share, under the name
+    /// of its column.
     pub fn columns(&self) -> Vec<Column<Groups>> {
         let has_process = self.common.id() != "pid";
         let mut columns: Vec<Column<Groups>> = PROCESS.iter().filter(|_| has_process).cloned().collect();
         columns.push(Column {
             head: ColumnHead {
-                help: format!("how many {} are in the group", K::ROWS).into(),
+                help: format!("number of {} in the group", K::ROWS).into(),
                 title: capitalized(K::ROWS).into(),
                 ..ColumnHead::added(K::ROWS, "", ColumnKind::Number)
             },
@@ -85,7 +86,7 @@ impl<K: RowKind> Grouping<K> {
             "Processes",
             ColumnKind::Number,
             |group, _| Cell::Count(group.processes),
-            "how many processes have a row in the group",
+            "number of processes with a row in the group",
         ));
         columns.extend(self.summed.iter().enumerate().map(|(place, column)| sum_column(column, place)));
         columns.push(Column {
@@ -137,10 +138,10 @@ const PROCESS: &[Column<Groups>] = &[C::new(
     "PID",
     ColumnKind::Number,
     |group, _| group.process.map_or(Cell::Absent(SEVERAL), |pid| Cell::Count(pid.into())),
-    "the process, if the group is of one only",
+    "the process, if the group has only one",
 )];
 
-/// The same cell, as a value of its own.
+/// The same cell as an owned value.
 fn owned(cell: &Cell<'_>, text: &[u8]) -> OwnedCell {
     match *cell {
         Cell::Count(number) => OwnedCell::Plain(Cell::Count(number)),
@@ -167,7 +168,7 @@ fn sum_cell(group: &Group, place: u32) -> Cell<'_> {
     match group.sums.get(place as usize) {
         Some(TotalCell::Sum { cell, missing: 0 }) => *cell,
         Some(TotalCell::Sum { cell: Cell::Absent(absent), .. }) => Cell::Absent(*absent),
-        // A sum over some of them would look like the sum over all.
+        // A sum over some of the rows would look like the sum over all.
         Some(TotalCell::Sum { .. }) => Cell::Absent(PARTLY_ABSENT),
         Some(TotalCell::Blank) | None => Cell::Absent(NOT_ADDED),
     }

@@ -1,8 +1,8 @@
-//! Column tables: what a row of any kind shows, and what can be done with its cells.
+//! Column tables: the columns of any kind of row, and the operations on their cells.
 //!
-//! A [`Column`] is one entry of a static table: name, title, help, kind, what a total may do with it, what it needs to be
-//! read, and the function that takes its [`Cell`] from a row. Filters, orders, groups, totals and changes are written once,
-//! over columns. Nothing here knows memory, a terminal or the command line.
+//! A [`Column`] is one entry of a static table: name, title, help, type, aggregation, what has to be read for it, and
+//! the function that returns its [`Cell`] of a row. Filters, orders, groups, totals and changes are implemented once,
+//! for all columns. Nothing here depends on memory, a terminal or the command line.
 
 mod cell;
 mod change;
@@ -12,18 +12,21 @@ mod filter;
 mod group;
 mod order;
 mod source;
+mod strip;
 mod total;
 
-pub(crate) use cell::digit;
 pub use cell::{Cell, Difference, FlagRuns, OwnedCell, SizeUnit};
+pub(crate) use cell::{push_hex, push_number};
 pub use change::{Compared, Fate, Look, compare, difference};
 pub use column::{
-    Aggregation, Colour, Column, ColumnHead, ColumnKind, ColumnList, Getter, Mark, RowKind, StripCell, columns_help,
-    find, select, unknown,
+    Aggregation, Column, ColumnHead, ColumnKind, ColumnList, Getter, RowKind, columns_help, find, select, unknown,
 };
 pub(crate) use column::{before_the_name, col};
 pub use filter::{Expression, Filter, FilterError};
 pub use group::{Group, Grouping, Groups};
 pub use order::{Order, Ranking};
 pub use source::{Named, Progress, Rows, Section, Source, Stop};
+#[cfg(feature = "cli")]
+pub(crate) use strip::digit;
+pub use strip::{Colour, Mark, StripCell};
 pub use total::{TotalCell, TotalRow, Totals};

@@ -1,4 +1,4 @@
-//! The order of rows, and the first rows of that order (`--sort`, `--top`), for any kind of row.
+//! Sorts rows and selects the first of them (`--sort`, `--top`), for any kind of row.
 
 use std::cmp::Ordering;
 
@@ -29,7 +29,7 @@ impl<K: RowKind> Order<K> {
         &self.column
     }
 
-    /// Which of two rows comes first: the largest, or the smallest if it is `ascending`; rows without a figure last.
+    /// Compares two rows: the larger comes first, or the smaller if `ascending`; rows without a figure come last.
     pub fn compare(&self, left: &K::Row, right: &K::Row) -> Ordering {
         compare_cells(&self.column.cell(left), &self.column.cell(right), self.ascending)
     }
@@ -39,10 +39,10 @@ fn split(word: &str) -> (&str, bool) {
     word.strip_prefix('-').map_or((word, false), |name| (name, true))
 }
 
-/// How many rows are held before those that cannot be among the first are dropped.
+/// How many rows are held before those that cannot be among the first N are dropped.
 const ROWS_HELD: usize = 1024;
 
-/// Rows that are sorted once all have come; if only the first ones are wanted, few more than those are ever held.
+/// Rows that are sorted when all have arrived. If only the first N are wanted, few more than N are held.
 pub struct Ranking<T, F> {
     rows: Vec<T>,
     most: Option<usize>,
@@ -55,7 +55,7 @@ impl<T, F: Fn(&T, &T) -> Ordering> Ranking<T, F> {
         Ranking { rows: Vec::new(), most, compare }
     }
 
-    /// Adds one. Equal rows keep the order in which they came.
+    /// Adds a row. Equal rows keep their original order.
     pub fn push(&mut self, row: T) {
         self.rows.push(row);
         if self.most.is_some_and(|most| self.rows.len() >= most.saturating_mul(2).max(ROWS_HELD)) {
@@ -63,7 +63,7 @@ impl<T, F: Fn(&T, &T) -> Ordering> Ranking<T, F> {
         }
     }
 
-    /// The rows in their order.
+    /// The sorted rows.
     pub fn finish(mut self) -> Vec<T> {
         self.settle();
         self.rows
@@ -75,7 +75,7 @@ impl<T, F: Fn(&T, &T) -> Ordering> Ranking<T, F> {
     }
 }
 
-/// The order of two cells of one column: the largest first unless `ascending`; absent figures always last.
+/// Compares two cells of one column: the larger comes first unless `ascending`; absent figures always come last.
 fn compare_cells(left: &Cell<'_>, right: &Cell<'_>, ascending: bool) -> Ordering {
     let is_absent = |cell: &Cell<'_>| matches!(cell, Cell::Absent(_) | Cell::Remark(None));
     let order = match (left, right) {
@@ -83,7 +83,7 @@ fn compare_cells(left: &Cell<'_>, right: &Cell<'_>, ascending: bool) -> Ordering
         (Cell::Percent(left), Cell::Percent(right)) => right.total_cmp(left),
         (Cell::Time(left), Cell::Time(right)) => right.cmp(left),
         (Cell::Address(left), Cell::Address(right)) | (Cell::Offset(left), Cell::Offset(right)) => right.cmp(left),
-        // Names from A to Z: nobody wants the reverse first.
+        // Text is sorted from A to Z, because the reverse is rarely wanted.
         (Cell::Text(left) | Cell::Named(left, _), Cell::Text(right) | Cell::Named(right, _)) => left.cmp(right),
         (Cell::Word(left), Cell::Word(right)) => left.cmp(right),
         (left, right) => right.addend().cmp(&left.addend()),
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_are_the_same_whether_or_not_the_others_were_dropped_on_the_way() {
+    fn dropping_rows_early_does_not_change_the_first_rows() {
         let numbers: Vec<u32> = (0..9999).map(|number| number * 7919 % 10_007 / 3).collect();
         let mut all = numbers.clone();
         all.sort();

@@ -1,7 +1,8 @@
-//! Where rows come from: the interface of every source, and what it tells besides its rows.
+//! The interface of every source of rows, and of what it reports in addition to its rows.
 //!
-//! What a source reads, and from where, is in [`crate::views`]; what becomes of its rows, in [`crate::query`].
+//! The sources are in [`crate::views`]; their rows are processed in [`crate::query`].
 
+use std::fmt;
 use std::io;
 use std::time::SystemTime;
 
@@ -16,17 +17,17 @@ pub trait Source {
     /// The kind of its rows.
     type Kind: RowKind;
 
-    /// The columns that its rows have; `named` are the names that the query uses. None if only the columns that are known
-    /// to everybody are used, so that nothing has to be read to know them.
+    /// The columns that its rows have; `named` are the names that the query uses. `None` if only static columns are
+    /// used, so that nothing has to be read to know them.
     fn columns(&mut self, named: &Named) -> Vec<Column<Self::Kind>>;
 
-    /// Reads what is needed for these columns, and gives each row to `rows`.
+    /// Reads what is needed for these columns, and passes each row to `rows`.
     ///
     /// # Errors
-    /// What stops the reading as a whole; a row that cannot be read is a [`failure`](Rows::failure).
+    /// An error that ends the whole reading. A row that cannot be read is a [`failure`](Rows::failure) instead.
     fn read(&mut self, needs: &[<Self::Kind as RowKind>::Need], rows: &mut dyn Rows<Self::Kind>) -> Result<(), Stop>;
 
-    /// Whether rows come in sections, one for each process.
+    /// Whether rows are divided into sections, one per process.
     fn is_sectioned(&self) -> bool {
         false
     }
@@ -36,12 +37,12 @@ pub trait Source {
         false
     }
 
-    /// Whether each row takes its time, and is to be written as it comes.
+    /// Whether each row takes long, so that it is written as soon as it arrives.
     fn is_live(&self) -> bool {
         false
     }
 
-    /// Whether reading is work that was requested for its own sake: it then goes on when nobody reads the answer.
+    /// Whether reading does work that was itself requested: it then continues even if nobody reads the output.
     fn is_work(&self) -> bool {
         false
     }
@@ -51,13 +52,13 @@ pub trait Source {
 pub struct Named {
     /// The names.
     pub ids: Vec<String>,
-    /// Whether the query also uses every column that there is.
+    /// Whether the query also uses all columns.
     pub all: bool,
 }
 
 /// Takes the rows of a source.
 pub trait Rows<K: RowKind> {
-    /// The rows that follow are of this section.
+    /// Begins this section, to which the following rows belong.
     ///
     /// # Errors
     /// [`Stop`], here and below: the source returns it.
@@ -76,64 +77,87 @@ pub trait Rows<K: RowKind> {
     }
     /// Something could not be reported; the reading goes on.
     fn failure(&mut self, error: Error);
-    /// The answer lacks something that its rows already name.
+    /// The answer lacks something that its rows already report.
     fn incomplete(&mut self);
-    /// How far the reading is.
+    /// The progress of the reading.
     fn progress(&mut self, progress: Progress);
-    /// Whether to go on, for a source that has no row to give for a while.
+    /// Checks whether to continue, for a source that has had no row for a while.
     ///
     /// # Errors
     /// [`Stop::Signal`].
     fn check(&mut self) -> Result<(), Stop>;
 }
 
-/// How far a reading is.
+/// The progress of a reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// So many files were looked at.
+    /// This many files have been visited.
     Files(u64),
-    /// So many bytes of so many are done.
+    /// This many bytes are done, of this many in total.
     Bytes(Bytes, Bytes),
     /// One piece of work is done.
     Done,
 }
 
-/// What comes before the rows of a section.
+/// The heading and keys of a section.
 #[derive(Clone, Default)]
 pub struct Section {
     /// The heading in a table: one line of text from outside.
     pub line: Vec<u8>,
-    /// Keys and values beside the list of rows in a JSON document.
+    /// Keys and values next to the list of rows in a JSON document.
     pub fields: Vec<(&'static str, OwnedCell)>,
     /// More keys of a JSON document, whose values are objects; a line of figures in a table.
     pub objects: Vec<(&'static str, Vec<(&'static str, OwnedCell)>)>,
-    /// When the look was taken, if the answer is repeated.
+    /// The time of the round, if the query is repeated.
     pub time: Option<SystemTime>,
-    /// Whether its rows may not be read: it then has no rows and no total.
+    /// Whether access to its rows was denied: it then has no rows and no total.
     pub is_closed: bool,
 }
 
-/// Why a query ended before it was answered.
+/// Why a query ended early.
 #[derive(Debug)]
 pub enum Stop {
-    /// The request does not make sense.
+    /// The request is invalid.
     Usage(Error),
-    /// The filter does not make sense.
+    /// The filter is invalid.
     Filter(FilterError),
-    /// It could not be answered at all.
+    /// The query could not be answered at all.
     Failed(Error),
-    /// The answer could not be written.
+    /// The output could not be written.
     Output(io::Error),
-    /// A signal asked for the end, and everything was put back.
+    /// A signal arrived, and everything was restored.
     Signal(i32),
-    /// All rows that were requested have come.
+    /// All requested rows have arrived.
     Enough,
 }
 
 impl Stop {
-    /// A request that does not make sense.
+    /// An invalid request.
     pub fn usage(about: &str, why: impl Into<std::borrow::Cow<'static, str>>) -> Stop {
         Stop::Usage(Error::new(Subject::Words(about.to_owned()), ErrorKind::Refused, why))
+    }
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Stop::Usage(error) | Stop::Failed(error) => error.fmt(out),
+            Stop::Filter(error) => error.fmt(out),
+            Stop::Output(error) => write!(out, "the answer could not be written: {error}"),
+            Stop::Signal(signal) => write!(out, "ended by signal {signal}"),
+            Stop::Enough => out.write_str("all rows that were requested have come"),
+        }
+    }
+}
+
+impl std::error::Error for Stop {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            // It says what the error says.
+            Stop::Usage(error) | Stop::Failed(error) => error.source(),
+            Stop::Output(error) => Some(error),
+            Stop::Filter(_) | Stop::Signal(_) | Stop::Enough => None,
+        }
     }
 }
 

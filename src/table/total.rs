@@ -1,4 +1,4 @@
-//! Totals: sums over exactly the rows that were shown, and how many of those had no figure to add.
+//! Totals: sums over exactly the rows that are shown, and the number of rows without a figure.
 
 use std::sync::Arc;
 
@@ -16,19 +16,19 @@ pub struct Totals<K: RowKind> {
 /// The sum of one column.
 #[derive(Debug, Clone, Copy, Default)]
 struct ColumnSum {
-    // 64 bits would not hold the lengths of three sparse files of 8 EiB.
+    // The lengths of three sparse files of 8 EiB do not fit into 64 bits.
     part: u128,
     whole: u128,
     known: u64,
     missing: u64,
 }
 
-/// What a total says about one column.
+/// The total of one column.
 #[derive(Clone, Copy)]
 pub enum TotalCell {
-    /// Nothing can be said: a name, an address.
+    /// No total: a name, an address.
     Blank,
-    /// The sum, over rows of which `missing` had no figure: if that is not zero the sum is only a lower bound.
+    /// The sum. If `missing` is not zero, it is only a lower bound.
     Sum {
         /// The sum or share over the rows with a figure; absent if no row had one.
         cell: Cell<'static>,
@@ -40,9 +40,9 @@ pub enum TotalCell {
 /// A finished total.
 #[derive(Clone)]
 pub struct TotalRow {
-    /// How many rows it is over.
+    /// The number of rows that it covers.
     pub rows: u64,
-    /// What it says about each column, in their order.
+    /// The total of each column, in order.
     pub cells: Vec<TotalCell>,
 }
 
@@ -64,7 +64,7 @@ impl<K: RowKind> Totals<K> {
             let addend = match column.aggregation {
                 Aggregation::None => continue,
                 Aggregation::Sum => match column.cell(row) {
-                    // There is nothing to measure in this row, so the sum lacks nothing.
+                    // The figure does not apply to this row, so the sum is still complete.
                     Cell::Absent(absent) if absent.reason == Reason::NotApplicable => continue,
                     cell => cell.addend().map(|number| (number, 0)),
                 },
@@ -109,7 +109,7 @@ impl ColumnSum {
         }
     }
 
-    /// Part and whole in 64 bits; sums that need more lose their last bits, which no share shows.
+    /// Part and whole in 64 bits. Larger sums lose their last bits, which do not affect the percentage.
     fn share(&self) -> (u64, u64) {
         let shift = 64u32.saturating_sub(self.whole.max(self.part).leading_zeros());
         let cut = |sum: u128| u64::try_from(sum >> shift).unwrap_or(u64::MAX);
@@ -124,14 +124,14 @@ impl ColumnSum {
             _ if self.known == 0 && self.missing == 0 && rows > 0 => Cell::Absent(none_applies),
             _ if self.known == 0 && rows > 0 => Cell::Absent(nothing_known),
             Aggregation::Share(_) => {
-                let empty = Absent::new(Reason::NotApplicable, "there is nothing to take a share of");
+                let empty = Absent::new(Reason::NotApplicable, "there is nothing to divide by");
                 let (part, whole) = self.share();
                 percent(part, whole).map_or(Cell::Absent(empty), Cell::Percent)
             }
             Aggregation::Sum => match u64::try_from(self.part) {
                 Ok(sum) if column.kind() == ColumnKind::Bytes => Cell::Bytes(sum),
                 Ok(sum) => Cell::Count(sum),
-                Err(_) => Cell::Absent(Absent::new(Reason::Unsupported, "the sum does not fit 64 bits")),
+                Err(_) => Cell::Absent(Absent::new(Reason::Unsupported, "the sum does not fit into 64 bits")),
             },
         };
         TotalCell::Sum { cell, missing: self.missing }

@@ -104,14 +104,30 @@ impl Sum for Pages {
 }
 
 /// A figure: known, or absent for a reason. Zero means zero.
+///
+/// An absent figure is an error, so `?` passes it on:
+///
+/// ```
+/// use rmap::units::{Absent, Bytes, Figure, Reason};
+///
+/// fn sum(one: Figure<Bytes>, other: Figure<Bytes>) -> Result<Bytes, Box<dyn std::error::Error>> {
+///     Ok(one? + other?)
+/// }
+/// let denied = Err(Absent::new(Reason::Denied, "its file cannot be read by this user"));
+/// let error = sum(Ok(Bytes(4096)), denied).unwrap_err();
+/// assert_eq!(error.to_string(), "denied: its file cannot be read by this user");
+/// ```
 pub type Figure<T> = std::result::Result<T, Absent>;
 
 /// Why a figure is absent.
+///
+/// It is an error without a [`source`](std::error::Error::source): nothing is known beyond the reason. An
+/// [`Error`](crate::Error) that is made of it ([`Error::absent`](crate::Error::absent)) has it as its source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Absent {
     /// The kind of reason, for programs.
     pub reason: Reason,
-    /// The reason in words, for people: it follows the kind (`denied: not your file`).
+    /// The reason as text: it follows the kind (`denied: not your file`).
     pub why: &'static str,
 }
 
@@ -123,7 +139,7 @@ pub enum Reason {
     Denied,
     /// This kernel, file system or method does not report it.
     Unsupported,
-    /// The file or process went away.
+    /// The file or process no longer exists.
     Vanished,
     /// It changed while it was measured.
     Changed,
@@ -132,7 +148,7 @@ pub enum Reason {
 }
 
 impl Absent {
-    /// Absent for `reason`, in words.
+    /// Absent for `reason`, explained by `why`.
     pub const fn new(reason: Reason, why: &'static str) -> Absent {
         Absent { reason, why }
     }
@@ -177,11 +193,11 @@ impl FromStr for Bytes {
         let digits_end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
         let (number, unit) = text.split_at(digits_end);
         let shift = unit_shift(unit.trim())
-            .ok_or_else(|| format!("'{unit}' is not a unit of size: use K, M, G, T, P or E (powers of 1024)"))?;
-        let (bytes, cut) =
-            scaled(number, shift).ok_or_else(|| format!("'{text}' is not a size: write it like 4096, 64K or 1.5G"))?;
+            .ok_or_else(|| format!("invalid unit '{unit}': use K, M, G, T, P or E (powers of 1024)"))?;
+        let (bytes, cut) = scaled(number, shift)
+            .ok_or_else(|| format!("invalid size '{text}': use a number such as 4096, 64K or 1.5G"))?;
         match cut && (shift == 0 || bytes == Bytes(0)) {
-            true => Err(format!("'{text}' has a fraction of a byte: write a whole number of bytes")),
+            true => Err(format!("invalid size '{text}': a fraction of a byte")),
             false => Ok(bytes),
         }
     }

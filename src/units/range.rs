@@ -1,4 +1,4 @@
-//! Parts of a file: in bytes, as a user asks for them, and in pages, as the kernel counts them.
+//! Parts of a file: in bytes, as users specify them, and in pages, as the kernel counts them.
 
 use super::{Bytes, PageSize, Pages};
 
@@ -24,7 +24,7 @@ impl ByteRange {
     /// The whole of any file.
     pub const ALL: ByteRange = ByteRange { offset: 0, length: u64::MAX };
 
-    /// The pages of a file of `size` bytes that hold any of these bytes. Past the end of the file there are none.
+    /// The pages of a file of `size` bytes that hold any of these bytes. There are none past the end of the file.
     pub fn pages(self, size: Bytes, page: PageSize) -> Run {
         let end = self.offset.saturating_add(self.length).min(size.0);
         let first = self.offset / page.bytes();

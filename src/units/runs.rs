@@ -1,4 +1,4 @@
-//! The page map: which pages of a file are cached, as runs. It takes memory for each run, not for each page.
+//! The page map: which pages of a file are cached, as runs. It takes memory per run, not per page.
 //!
 //! Page numbers and counts only: no kernel calls, no formatting.
 

@@ -1,4 +1,4 @@
-//! The row of a step of the demo: both views of one mapping side by side.
+//! One row per step of the demo: both views of one mapping side by side.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ impl OfFile for StepRow {
     }
 }
 
-/// What the demo shows: how far it is, the process view, the file view, and whether they agree.
+/// What the demo shows: its progress, the process view, the file view, and whether they agree.
 pub const DEFAULT: &[&str] = &[
     "filled_percent",
     "size",
@@ -55,37 +55,37 @@ pub const DEFAULT: &[&str] = &[
 /// Everything that is known about a step.
 pub const COLUMNS: &[Column<DemoSteps>] = &[
     col!(new "filled_percent", "Filled %", Percent, |row| filled_percent(row),
-        "how much of the file was filled by then"),
+        "how much of the file has been filled"),
     col!(new "filled", "Filled", Bytes, |row| Cell::Bytes(row.0.filled.0), "the same in bytes"),
     col!(new "pid", "PID", Number, |row| Cell::Count(row.0.pid.into()), "the process that maps the file"),
     col!(new "size", "Size", Bytes, |row| Cell::Bytes(row.0.views.usage.size.0),
         "length of the mapping, from /proc/PID/smaps"),
     col!(new "rss", "Rss", Bytes, |row| Cell::Bytes(row.0.views.usage.rss.0),
-        "what of it is in RAM and mapped, from smaps"),
+        "how much of it is in RAM and mapped, from smaps"),
     col!(new "pss", "Pss", Bytes, |row| Cell::Bytes(row.0.views.usage.pss.0),
-        "the same, shared pages divided, from smaps"),
+        "the same, with shared pages divided, from smaps"),
     col!(new "anonymous", "Anonymous", Bytes, |row| Cell::Bytes(row.0.views.usage.anonymous.0),
-        "what of it is not in a file, from smaps"),
+        "how much of it is not in a file, from smaps"),
     shared::path(),
     shared::path_bytes(),
     col!(new "file_size", "Length", Bytes, |row| Cell::Bytes(row.0.views.file.size.0), "length of the file"),
-    col!(new "cached_bytes", "Cached", Bytes, |row| cached_bytes(row), "what of the file is in the page cache"),
+    col!(new "cached_bytes", "Cached", Bytes, |row| cached_bytes(row), "how much of the file is in the page cache"),
     col!(new "cached", "Pages", Pages, |row| Cell::pages(row.0.views.file.cached()), "the same in pages"),
     col!(new "cached_percent", "Percent", Percent, |row| Cell::percent(row.0.views.file.percent()),
-        "the same of the file's length"),
-    col!(new "dirty", "Dirty", Bytes, |row| dirty(row), "what of it is not written to disk yet"),
-    col!(new "method", "Method", Text, |row| method(row), "how the file view was taken"),
+        "the same as a percentage of the file's length"),
+    col!(new "dirty", "Dirty", Bytes, |row| dirty(row), "how much of it has not been written to disk yet"),
+    col!(new "method", "Method", Text, |row| method(row), "how the page cache was measured"),
     col!(new "in_both", "In both", Pages, |row| overlap(row, |pages| pages.both),
-        "pages that are mapped and cached"),
+        "pages that are both mapped and cached"),
     col!(new "only_mapped", "Only mapped", Pages, |row| overlap(row, |pages| pages.only_mapped),
-        "pages that are mapped and not cached"),
+        "pages that are mapped but not cached"),
     col!(new "only_cached", "Only cached", Pages, |row| overlap(row, |pages| pages.only_cached),
-        "pages that are cached and not mapped"),
+        "pages that are cached but not mapped"),
     col!(new "steady", "Steady", Flag, |row| Cell::Flag(row.0.views.steady),
-        "whether the page table held still meanwhile"),
+        "whether the page table stayed the same during the measurement"),
     shared::page_size(),
-    col!(new "agree", "Agree", Flag, |row| agree(row), "whether both views are the same, in bytes and page by page"),
-    col!(new "difference", "Difference", Text, |row| Cell::Remark(row.0.difference.as_deref()), "why they are not"),
+    col!(new "agree", "Agree", Flag, |row| agree(row), "whether both views agree, in bytes and page by page"),
+    col!(new "difference", "Difference", Text, |row| Cell::Remark(row.0.difference.as_deref()), "why they differ"),
 ];
 
 fn filled_percent(row: &StepRow) -> Cell<'_> {
@@ -117,16 +117,17 @@ fn agree(row: &StepRow) -> Cell<'_> {
     row.0.views.agrees().map_or_else(Cell::Absent, Cell::Flag)
 }
 
-/// The shares of the file, in percent, at which both views are taken: 0 is after mapping, before anything is written.
+/// How much of the file is filled when both views are taken, in percent: 0 is after mapping, before anything is
+/// written.
 const STEPS: [u64; 5] = [0, 25, 50, 75, 100];
 
-/// Fills the file of a demo, and takes both views on the way.
+/// Fills the file of a demo and takes both views after each step.
 pub struct DemoSource {
     /// The demo.
     pub demo: Demo,
     /// The length of its file.
     pub size: Bytes,
-    /// What was observed last.
+    /// The last observation.
     pub last: Option<Arc<Observation>>,
 }
 

@@ -1,7 +1,8 @@
-//! The row of a directory, or of everything that was chosen: what its files have together (`rmap pcstat --by-dir`, `--summary`).
+//! One row per directory, or one for all selected files, with the sums over their files (`rmap pcstat --by-dir`,
+//! `--summary`).
 //!
-//! A directory includes the files of the directories in it, as in `du`. The names of the figures are those of
-//! [`file`](super::file), and so are their units.
+//! A directory includes the files of the directories below it, as in `du`. The figures have the same names and units as
+//! in [`file`](super::file).
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::file::{FileRow, Files, advised, kind_of};
+use super::file::{FileRow, Files, advised};
 use super::shared::{self, Count, InPageCache};
 use crate::error::{Error, Subject};
 use crate::join::{ChosenFiles, Marks, Message, Sender};
@@ -27,9 +28,9 @@ pub struct Directories;
 
 /// One directory.
 pub struct DirectoryRow {
-    /// Its path, or that of a file that was named itself; none for the sum of everything.
+    /// Its path, or that of a file that was named itself; `None` for the overall sum.
     path: Option<PathBuf>,
-    /// What its files have together.
+    /// The sums over its files.
     tally: Tally,
     /// The page size of the figures.
     page_size: PageSize,
@@ -87,19 +88,19 @@ pub const DEFAULT: &[&str] = &[
     "note",
 ];
 
-/// What a reader must know about a tally: how many files a sum lacks.
+/// What a reader must know about a tally: how many files the sums do not include.
 fn note(tally: &Tally) -> Option<String> {
     let unknown = tally.cached.missing;
     let partial = tally.dirty.missing.saturating_sub(unknown);
     let mut parts = Vec::new();
     if unknown > 0 {
-        parts.push(format!("without {}, about which nothing is known", files(unknown)));
+        parts.push(format!("{} not included: nothing is known about their cached pages", files(unknown)));
     }
     if partial > 0 {
-        parts.push(format!("of {} only the cached pages are known", files(partial)));
+        parts.push(format!("only the cached pages are known for {}", files(partial)));
     }
     if tally.changed > 0 {
-        parts.push(format!("{} changed while measured", files(tally.changed)));
+        parts.push(format!("{} changed while being measured", files(tally.changed)));
     }
     (!parts.is_empty()).then(|| parts.join("; "))
 }
@@ -108,20 +109,20 @@ fn files(count: u64) -> String {
     if count == 1 { "1 file".to_owned() } else { format!("{count} files") }
 }
 
-/// Everything that is known about a directory, in the order in which JSON writes it. No total adds them: a row includes the
-/// directories in it.
+/// All columns, in the order in which JSON writes them. There is no total, because a row includes the directories below
+/// it.
 pub const COLUMNS: &[Column<Directories>] = &[
     col!(new "directory", "Directory", Text, |row| name(row),
-        "the directory, or a file that was named; none for all together"),
+        "the directory, or a file that was named itself; empty for the overall sum"),
     col!(new "directory_bytes", "Directory bytes", RawBytes, |row| name_bytes(row),
-        "its path where it is not UTF-8"),
+        "the path if it is not UTF-8"),
     col!(new "files", "Files", Number, |row| Cell::Count(row.tally.files), "files, each counted once"),
     col!(new "size", "Size", Bytes, |row| Cell::bytes(row.tally.size()), "their lengths, from fstat(2)"),
     col!(new "pages", "Pages", Pages, |row| Cell::Count(row.tally.pages.0), "their lengths in pages"),
     shared::cached(),
     shared::uncached(),
     col!(new "percent", "Percent", Percent, |row| Cell::percent(row.tally.percent()),
-        "cached pages of all pages of the files about which that is known"),
+        "cached pages as a percentage of all pages, over the files for which they are known"),
     shared::cached_bytes(),
     shared::dirty_pages(),
     shared::dirty(),
@@ -132,24 +133,24 @@ pub const COLUMNS: &[Column<Directories>] = &[
     shared::recently_evicted_pages(),
     shared::recently_evicted(),
     col!(new "unknown_files", "Unknown", Number, |row| Cell::Count(row.tally.cached.missing),
-        "files about whose cached pages nothing is known: the sums lack them"),
+        "files whose cached pages are unknown: the sums do not include them"),
     col!(new "partial_files", "Partial", Number, |row|
         Cell::Count(row.tally.dirty.missing.saturating_sub(row.tally.cached.missing)),
-        "files of which only the cached pages are known: the other sums lack them"),
+        "files for which only the cached pages are known: the other sums do not include them"),
     col!(new "changed_files", "Changed", Number, |row| Cell::Count(row.tally.changed),
         "files that changed while they were measured"),
     col!(new "again", "Again", Number, |row| Cell::Count(row.tally.again),
         "other names of files and directories that were already counted"),
     col!(new "special", "Special", Number, |row| Cell::Count(row.tally.special),
-        "FIFOs, sockets and devices, left out"),
+        "FIFOs, sockets and devices (left out)"),
     col!(new "links", "Links", Number, |row| Cell::Count(row.tally.links),
-        "symbolic links, left out unless they are followed"),
+        "symbolic links (left out unless they are followed)"),
     col!(new "other_file_systems", "Elsewhere", Number, |row| Cell::Count(row.tally.other_file_systems),
-        "files and directories of other file systems, left out"),
+        "files and directories on other file systems (left out)"),
     col!(new "vanished", "Vanished", Number, |row| Cell::Count(row.tally.vanished),
-        "names that were gone when they were looked at"),
+        "names that no longer existed when rmap looked at them"),
     col!(new "page_size", "Page size", Bytes, |row| Cell::Bytes(row.page_size.bytes()), "size of a page"),
-    col!(new "note", "Note", Text, |row| Cell::Remark(row.note.as_deref()), "how many files a sum lacks"),
+    col!(new "note", "Note", Text, |row| Cell::Remark(row.note.as_deref()), "how many files a sum does not include"),
 ];
 
 fn name(row: &DirectoryRow) -> Cell<'_> {
@@ -160,15 +161,15 @@ fn name_bytes(row: &DirectoryRow) -> Cell<'_> {
     Cell::RawBytes(row.path.as_ref().map_or(&[], |path| path.as_os_str().as_bytes()))
 }
 
-/// Adds up files, without a row for each.
+/// Adds up files.
 pub struct DirectorySource {
     /// Which files.
     pub chosen: ChosenFiles,
-    /// How deep directories have a row of their own; none for one row for everything.
+    /// Down to which depth directories have a row of their own; `None` for one row in total.
     pub deepest: Option<usize>,
-    /// Whether a file without a cached page is left out.
+    /// Whether files without cached pages are left out.
     pub only_cached: bool,
-    /// Which of the files are added up.
+    /// Selects the files that are added up.
     pub filter: Option<Filter<Files>>,
 }
 
@@ -201,7 +202,7 @@ impl Source for DirectorySource {
 }
 
 impl DirectorySource {
-    /// Measures everything that was chosen and gives the sums of each thread.
+    /// Measures all selected files and returns the sums of each thread.
     fn collect(&self, engine: Engine, rows: &mut dyn Rows<Directories>) -> Result<Vec<Sums>, Stop> {
         let looked_at = Arc::new(AtomicU64::new(0));
         let new = |held: &Marks, sender: Sender<()>| Surveyor {
@@ -228,31 +229,31 @@ impl DirectorySource {
     }
 }
 
-/// Says once about how many files nothing is known: a line for each would bury everything else.
+/// Reports the number of unknown files once: one line per file would bury everything else.
 fn report_unknown(tally: &Tally, rows: &mut dyn Rows<Directories>) {
     if let (Some(why), count) = (tally.cached.why, tally.cached.missing) {
         let subject = Subject::Words(format!("{count} of {}", files(tally.files)));
-        rows.failure(advised(Error::new(subject, kind_of(why), why.to_string())));
+        rows.failure(advised(Error::absent(subject, why)));
     }
 }
 
 /// The sums of one thread.
 #[derive(Default)]
 struct Sums {
-    /// How deep directories have a row of their own; none if there is one row for everything.
+    /// Down to which depth directories have a row of their own; `None` if there is one row in total.
     deepest: Option<usize>,
-    /// What belongs to the row of `current`; everything if there is one row.
+    /// The sums for the row of `current`; all sums if there is one row.
     tally: Tally,
-    /// What was named and is not visited.
+    /// The named paths that were not visited.
     nowhere: Tally,
-    /// The directory that is being read, and the one whose row it belongs to, with its depth.
+    /// The directory that is being read, and the directory whose row it belongs to, with its depth.
     current: Option<(PathBuf, PathBuf, usize)>,
-    /// What each directory has, without those that have rows below it.
+    /// The sums of each directory, without the rows below it.
     rows: HashMap<PathBuf, (usize, Tally)>,
 }
 
 impl Sums {
-    /// The tally of the row that what is at `place`, or a named `file`, belongs to.
+    /// The tally of the row that the file at `place`, or a named `file`, belongs to.
     fn of(&mut self, place: Place<'_>, file: Option<&Path>) -> &mut Tally {
         let Some(deepest) = self.deepest else { return &mut self.tally };
         let Some(directory) = place.directory.or(file) else { return &mut self.nowhere };
@@ -264,7 +265,7 @@ impl Sums {
         &mut self.tally
     }
 
-    /// Adds what was summed up to its row.
+    /// Adds the current sums to their row.
     fn settle(&mut self) {
         if let Some((_, row, depth)) = self.current.take() {
             let tally = std::mem::take(&mut self.tally);
@@ -272,7 +273,7 @@ impl Sums {
         }
     }
 
-    /// What all threads have found together.
+    /// The sums over all threads.
     fn total(sums: &[Sums]) -> Tally {
         let mut total = Tally::default();
         sums.iter().flat_map(|sums| sums.rows.values()).for_each(|(_, tally)| total.merge(tally));
@@ -280,7 +281,7 @@ impl Sums {
         total
     }
 
-    /// The rows of all threads, in the order of their paths; each directory with what the ones below it have.
+    /// The rows of all threads in path order. Each directory includes the ones below it.
     fn rows(sums: Vec<Sums>) -> Vec<(PathBuf, Tally)> {
         let mut all: HashMap<PathBuf, (usize, Tally)> = HashMap::new();
         for (path, (depth, tally)) in sums.into_iter().flat_map(|sums| sums.rows) {
@@ -315,7 +316,7 @@ impl Visitor for Surveyor<'_> {
         let held = self.held.get(&(file.device(), file.inode())).copied();
         let report = self.engine.measure_opened(file, self.source.chosen.range);
         let row = FileRow { report, base_name: false, held, strip: Vec::new(), largest_part: 0, was_found: true };
-        // A file about which nothing is known may have cached pages: it is not left out silently.
+        // An unknown file may have cached pages, so it is not left out silently.
         let is_cached = !self.source.only_cached || row.report.cached().map_or(true, |cached| cached.0 > 0);
         if is_cached && self.source.filter.as_ref().is_none_or(|filter| filter.matches(&row)) {
             self.sums.of(place, Some(&row.report.path)).add(&row.report);

@@ -1,5 +1,5 @@
-//! The row of a file that `rmap warm`, `rmap evict` or `rmap lock` worked on: what was cached before and after, and what is not
-//! as it was requested to be.
+//! One row per file of `rmap warm`, `rmap evict` or `rmap lock`: what was cached before and after, and which pages
+//! could not be changed.
 
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
@@ -23,7 +23,7 @@ pub struct Effects;
 
 /// One file.
 pub struct EffectRow {
-    /// What came of it.
+    /// The result.
     pub effect: Effect,
 }
 
@@ -59,12 +59,12 @@ pub const DEFAULT: &[&str] = &["size", "pages", "before_pages", "after_pages", "
 pub const DEFAULT_LOCK: &[&str] =
     &["size", "pages", "before_pages", "after_pages", "locked", "filename", "why", "note"];
 
-/// Everything that is known about it.
+/// All columns.
 pub const COLUMNS: &[Column<Effects>] = &[
     shared::filename("the file as it was named"),
     col!(sum "size", "Size", Bytes, |row| Cell::Bytes(row.effect.after.size.0), "length of the file, from fstat(2)"),
     col!(sum "pages", "Pages", Pages, |row| Cell::Count(row.effect.after.pages.0),
-        "the pages that were requested: those of the whole file, or of --range"),
+        "the pages to be changed: those of the whole file, or of --range"),
     col!(sum "before_pages", "Before", Pages, |row| Cell::pages(row.effect.cached_before()),
         "how many of them were cached before"),
     col!(sum "before", "Before size", Bytes, |row| bytes(row, row.effect.cached_before()), "the same in bytes"),
@@ -72,11 +72,11 @@ pub const COLUMNS: &[Column<Effects>] = &[
         "how many of them are cached now"),
     col!(sum "after", "After size", Bytes, |row| bytes(row, row.effect.cached_after()), "the same in bytes"),
     col!(sum "locked", "Locked", Bytes, |row| bytes(row, Ok(row.effect.held)),
-        "what rmap lock holds in memory, whole pages"),
+        "what rmap lock holds in memory, in whole pages"),
     col!(sum "hole_pages", "Holes", Pages, |row| Cell::Count(row.effect.holes.0),
-        "pages in holes that were left alone (warm, lock)"),
+        "pages in holes, which were left alone (warm, lock)"),
     col!(sum "left_pages", "Left", Pages, |row| left(row, |left| left.pages),
-        "pages that are not as requested: not cached (warm, lock), still cached (evict)"),
+        "pages that could not be changed: not cached (warm, lock) or still cached (evict)"),
     col!(sum "left_locked_pages", "Left locked", Pages, |row| left(row, |left| left.locked),
         "of these: locked by a process, from smaps and pagemap"),
     col!(sum "left_mapped_pages", "Left mapped", Pages, |row| left(row, |left| left.mapped),
@@ -84,15 +84,15 @@ pub const COLUMNS: &[Column<Effects>] = &[
     col!(sum "left_dirty_pages", "Left dirty", Pages, |row| left(row, |left| left.dirty),
         "of these: dirty or under writeback, from cachestat(2)"),
     col!(sum "left_memory_pages", "Left in memory", Pages, |row| left(row, |left| left.in_memory),
-        "of these: in a file system that lives in memory (tmpfs)"),
+        "of these: on a file system that keeps its files only in memory (tmpfs)"),
     col!(sum "left_unwritten_pages", "Left unwritten", Pages, |row| left(row, |left| left.unwritten),
-        "of these: writing back failed, and they may be the only copy of the data"),
+        "of these: writeback failed, so they may be the only copy of the data"),
     col!(sum "left_unknown_pages", "Left unknown", Pages, |row| left(row, |left| left.unknown),
         "of these: for an unknown reason"),
     col!(new "why", "Why", Text, |row| Cell::Remark(Some(row.effect.left.why.as_str()).filter(|why| !why.is_empty())),
-        "why pages are left, and who holds them"),
+        "why pages are left, and which processes hold them"),
     col!(new "note", "Note", Text, |row| Cell::Remark(row.effect.changed().map(Change::words)),
-        "what happened to the file meanwhile: changed, renamed, replaced, removed"),
+        "what happened to the file in the meantime: changed, renamed, replaced, removed"),
     col!(new "method", "Method", Text, |row| shared::method(&row.effect.after),
         "the kernel interface that measured it: cachestat or mincore"),
     shared::page_size(),
@@ -119,18 +119,18 @@ pub enum Work {
     Lock,
 }
 
-/// Works on files, and reports what came of it.
+/// Works on files and reports the result.
 pub struct EffectSource {
     /// Which files.
     pub chosen: ChosenFiles,
     /// What is done with them.
     pub work: Work,
-    /// What is locked, until this value is dropped.
+    /// The locks, which are held until this value is dropped.
     pub locked: Vec<LockedFile>,
 }
 
 impl EffectSource {
-    /// How much is locked.
+    /// How much memory is locked.
     pub fn held(&self) -> Bytes {
         self.locked.iter().map(LockedFile::held).sum()
     }
@@ -148,7 +148,7 @@ impl Source for EffectSource {
     }
 
     fn read(&mut self, _: &[()], rows: &mut dyn Rows<Effects>) -> Result<(), Stop> {
-        // In a later look it is locked anew: what is held already needs no more room.
+        // In a later round it is locked again: pages that are already held need no more room.
         self.locked.clear();
         let (engine, root) = (Engine::detect(), ProcRoot::live());
         let mut room = match self.work {
@@ -178,7 +178,7 @@ impl Source for EffectSource {
 }
 
 impl EffectSource {
-    /// Works on one file; nothing if a signal ended it before anything was done.
+    /// Works on one file; `None` if a signal arrived before anything was done.
     fn work_on(
         &mut self,
         engine: &Engine,
@@ -214,7 +214,7 @@ impl EffectSource {
     }
 }
 
-/// Adds the row of a file. What is not as requested makes the answer incomplete.
+/// Adds the row of a file. If pages are left, the answer is incomplete.
 fn add(effect: Effect, rows: &mut dyn Rows<Effects>) -> Result<(), Stop> {
     if let Some(trouble) = &effect.trouble {
         rows.failure(trouble.clone());

@@ -1,16 +1,16 @@
-//! The row of a file: which of its pages are in the page cache (`rmap pcstat`).
+//! One row per file: which of its pages are in the page cache (`rmap pcstat`).
 //!
 //! The names, types and units of `filename, size, timestamp, mtime, pages, cached, uncached, percent, status` are
-//! pcstat's, so that its scripts go on working. If rmap adds a figure, a name that ends in `_pages` is in pages, any
-//! other in bytes.
+//! pcstat's, so that scripts for pcstat keep working. The figures that rmap adds are in pages if their name ends in
+//! `_pages`, otherwise in bytes.
 
 use std::io;
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::shared::{self, Count, InPageCache, OfFile};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Subject};
 use crate::join::{ChosenFiles, Marks, Message, Sender};
 use crate::pagecache::walk::{Place, Visitor};
 use crate::pagecache::{Engine, FileReport, OpenFile};
@@ -28,28 +28,28 @@ pub struct Files;
 
 /// One file.
 pub struct FileRow {
-    /// What was measured.
+    /// The measurement.
     pub report: FileReport,
     /// Whether only the last part of the path is shown (`--bname`).
     pub base_name: bool,
-    /// How the process of `--pid` holds it; none if it does not, or no process was named.
+    /// How the process of `--pid` holds it; `None` if it does not, or if no process was named.
     pub held: Option<Held>,
-    /// The file in parts of equal length, if they were requested.
+    /// The file in parts of equal length, if requested.
     pub strip: Vec<StripCell>,
-    /// How many pages the largest of these parts has.
+    /// The number of pages in the largest part.
     pub largest_part: u64,
-    /// Whether it was found by a walk: on several threads files come in no order.
+    /// Whether it was found by a walk: with several threads the order is not fixed.
     pub was_found: bool,
 }
 
-/// What has to be read of a file besides its figures.
+/// What has to be read in addition to the figures of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileNeed {
     /// Which pages are cached.
     PageMap,
     /// How much of each part of it is cached.
     Strip,
-    /// And whether it is dirty or under writeback.
+    /// The same, and whether it is dirty or under writeback.
     Marks,
 }
 
@@ -93,7 +93,7 @@ pub const DEFAULT: &[&str] = &[
     "note",
 ];
 
-/// The same for the files of a process: how it holds each follows the name.
+/// The same for the files of a process, with a column for how the process holds each.
 pub const DEFAULT_OF_PROCESS: &[&str] = &[
     "filename",
     "held",
@@ -131,7 +131,7 @@ const DIRTY: Mark = Mark { letter: 'D', colour: Colour::Yellow, meaning: "dirty"
 const WRITEBACK: Mark = Mark { letter: 'W', colour: Colour::Cyan, meaning: "under writeback" };
 const BOTH: Mark = Mark { letter: 'B', colour: Colour::Magenta, meaning: "both" };
 
-/// Everything that is known about a file, in the order in which JSON writes it.
+/// All columns, in the order in which JSON writes them.
 pub const COLUMNS: &[Column<Files>] = &[
     shared::filename("the file as it was named, or its last part with --bname"),
     col!(sum "size", "Size", Bytes, |row| Cell::Bytes(row.report.size.0), "length of the file, from fstat(2)"),
@@ -139,14 +139,14 @@ pub const COLUMNS: &[Column<Files>] = &[
     col!(new "mtime", "Modified", Time, |row| Cell::Time(row.report.mtime),
         "when it was last modified, from fstat(2)"),
     col!(sum "pages", "Pages", Pages, |row| Cell::Count(row.report.pages.0),
-        "length in pages, the last one in part"),
+        "length in pages; a partial last page counts as one"),
     shared::cached(),
     shared::uncached(),
     col!(new "percent", "Percent", Percent, |row| Cell::percent(row.report.percent()),
-        "cached pages of all pages; none for an empty file",
-        aggregated(Aggregation::Share(|row: &FileRow| { row.report.cached().ok().map(|cached| (cached.0, row.report.pages.0)) }))),
+        "cached pages as a percentage of all pages; absent for an empty file",
+        aggregated(Aggregation::Share(cached_of_all))),
     col!(new "status", "Status", Flags, |row| status(row),
-        "for each page whether it is cached (--pps)", needing(&[FileNeed::PageMap])),
+        "for each page, whether it is cached (--pps)", needing(&[FileNeed::PageMap])),
     shared::path(),
     shared::path_bytes(),
     shared::cached_bytes(),
@@ -162,20 +162,20 @@ pub const COLUMNS: &[Column<Files>] = &[
         "the kernel interface that measured it: cachestat or mincore"),
     shared::page_size(),
     col!(new "changed", "Changed", Flag, |row| Cell::Flag(row.report.changed.is_some()),
-        "whether it was written to, cut, renamed, replaced or removed while it was measured"),
+        "whether it was written to, truncated, renamed, replaced or removed while it was measured"),
     col!(new "held", "Held", Text, |row| Cell::Remark(row.held.map(Held::word)), "with --pid: mapped, open or both"),
     col!(new "note", "Note", Text, |row| shared::note(&row.report),
         "what a reader must know: why figures are absent, or that the file changed"),
     col!(new "cell_pages", "Per cell", Pages, |row| Cell::Count(row.largest_part),
         "how many pages a cell of the strip stands for; some have one less", needing(&[FileNeed::Strip]), on_request()),
     col!(new "page_map", "Page map", Strip(&[DIRTY, WRITEBACK, BOTH]), |row| strip(row),
-        "how much of each part of it is cached (--map): . nothing, 1 to 9 tenths, # all",
+        "how much of each part is cached (--map): . nothing, 1 to 9 tenths, # all",
         needing(&[FileNeed::Strip, FileNeed::Marks]), on_request()),
     col!(new "histogram", "Histogram", Bars, |row| strip(row),
-        "how much of each part of it is cached (--histo)", needing(&[FileNeed::Strip]), on_request()),
+        "how much of each part is cached (--histo)", needing(&[FileNeed::Strip]), on_request()),
 ];
 
-const NO_STRIP: Absent = Absent::new(Reason::Unsupported, "which pages are cached could not be measured");
+const NO_STRIP: Absent = Absent::new(Reason::Unsupported, "the cached pages could not be measured");
 
 impl OfFile for FileRow {
     fn path(&self) -> &Path {
@@ -206,6 +206,10 @@ impl InPageCache for FileRow {
     fn size_of_a_page(&self) -> PageSize {
         self.report.page_size
     }
+}
+
+fn cached_of_all(row: &FileRow) -> Option<(u64, u64)> {
+    row.report.cached().ok().map(|cached| (cached.0, row.report.pages.0))
 }
 
 fn strip(row: &FileRow) -> Cell<'_> {
@@ -243,13 +247,28 @@ pub struct FileSource {
     pub chosen: ChosenFiles,
     /// Whether only the last part of each path is shown.
     pub base_name: bool,
-    /// Whether a file without a cached page is left out.
+    /// Whether files without cached pages are left out.
     pub only_cached: bool,
-    /// Into how many parts a strip cuts a file.
+    /// How many parts a strip divides a file into.
     pub cells: usize,
-    /// Whether its columns are those of pcstat's `--terse`.
+    /// Whether the columns are those of pcstat's `--terse`.
     pub terse: bool,
 }
+
+impl FileSource {
+    /// Measures these files as a whole.
+    pub fn of(paths: impl IntoIterator<Item = impl Into<PathBuf>>) -> FileSource {
+        FileSource::new(ChosenFiles::named(paths.into_iter().map(Into::into).collect()))
+    }
+
+    /// Measures the selected files.
+    pub fn new(chosen: ChosenFiles) -> FileSource {
+        FileSource { chosen, base_name: false, only_cached: false, cells: CELLS, terse: false }
+    }
+}
+
+/// Into how many parts a strip cuts a file if nothing else is requested.
+const CELLS: usize = 80;
 
 impl Source for FileSource {
     type Kind = Files;
@@ -310,7 +329,7 @@ struct Measure {
     was_found: bool,
 }
 
-/// How many files a thread measures before it hands them over.
+/// How many files a thread measures before it passes them on.
 const FILES_A_BATCH: usize = 64;
 
 /// One thread's part of the measuring.
@@ -370,7 +389,7 @@ impl Measure {
             Some(Ok(runs)) if self.cells > 0 => runs.portions(report.asked, self.cells),
             _ => Vec::new(),
         };
-        // The kernel is asked about each part only if there is something to find.
+        // Queries each part only if the file has dirty pages or pages under writeback.
         let is_some = |figure: Figure<Pages>| figure.is_ok_and(|pages| pages > Pages(0));
         let marked = self.marks && (is_some(report.dirty()) || is_some(report.writeback()));
         let cell = |part: &Portion| StripCell {
@@ -396,22 +415,12 @@ fn mark(engine: &Engine, file: &OpenFile, portion: &Portion) -> Option<Mark> {
     }
 }
 
-/// The failure of a file that was opened and whose figures are absent.
+/// The error for a file that could be opened but whose figures are absent.
 pub(super) fn unmeasured(path: &Path, absent: Absent) -> Error {
-    Error::path(path, kind_of(absent), absent.to_string())
+    Error::absent(Subject::Path(path.to_owned()), absent)
 }
 
-/// The kind of failure that an absent figure is.
-pub(super) fn kind_of(absent: Absent) -> ErrorKind {
-    match absent.reason {
-        Reason::Denied => ErrorKind::Denied,
-        Reason::Changed => ErrorKind::Changed,
-        Reason::Vanished => ErrorKind::NotFound,
-        _ => ErrorKind::Unsupported,
-    }
-}
-
-/// The failure of a file with what the user can do about it, if it does not say so itself.
+/// The error with advice for the user, unless it already has some.
 pub(super) fn advised(error: Error) -> Error {
     match error.kind() {
         ErrorKind::Denied if error.advice().is_none() => error.with_advice("run as root, or as the user who owns it"),

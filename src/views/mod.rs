@@ -1,6 +1,6 @@
-//! One file for each kind of row: its columns, and the source that reads its rows.
+//! One file per kind of row: its columns, and the source that reads its rows.
 //!
-//! A new column is a new entry in one of these tables; `--help`, `-o`, tables, JSON and CSV follow by themselves.
+//! A new column is one new entry in one of these tables; `--help`, `-o`, tables, JSON and CSV use it automatically.
 
 pub mod demo_step;
 pub mod directory;

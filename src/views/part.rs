@@ -1,4 +1,4 @@
-//! The row of a part of a process's memory (`rmap pid --summary`).
+//! One row per part of a process's memory (`rmap pid --summary`).
 
 use std::collections::HashMap;
 
@@ -17,15 +17,15 @@ pub struct Parts;
 
 /// One part.
 pub struct PartRow {
-    /// The process; none if several were added up.
+    /// The process; `None` if several were added up.
     pid: Option<u32>,
     /// When the process started, which tells it from an earlier one with the same pid.
     start_time: Option<u64>,
-    /// What part it is.
+    /// Which part it is.
     part: &'static Part,
     /// How much it is.
     amount: Amount,
-    /// What it is a part of; none for what is not resident.
+    /// The resident memory, which it is a part of; `None` if it is not resident.
     whole: Option<Amount>,
     /// The same as a bar.
     bar: String,
@@ -52,7 +52,7 @@ impl RowKind for Parts {
 struct Part {
     /// Its name in JSON and CSV.
     id: &'static str,
-    /// What it is, for people: short, so that a terminal of 80 columns has it whole.
+    /// What it is, as text: short enough for a terminal with 80 columns.
     meaning: &'static str,
     take: fn(&Account) -> Amount,
     of_resident: bool,
@@ -89,8 +89,8 @@ fn share(amount: Amount, whole: Option<Amount>) -> Figure<f64> {
     percent(amount.bytes?.0, whole.bytes?.0).ok_or(NOTHING)
 }
 
-const NOT_RESIDENT: Absent = Absent::new(Reason::NotApplicable, "it is not a part of what is resident");
-const NOTHING: Absent = Absent::new(Reason::NotApplicable, "nothing is resident");
+const NOT_RESIDENT: Absent = Absent::new(Reason::NotApplicable, "it is not part of the resident memory");
+const NOTHING: Absent = Absent::new(Reason::NotApplicable, "no memory is resident");
 const SEVERAL: Absent = Absent::new(Reason::NotApplicable, "several processes were added up");
 
 /// What a table shows.
@@ -103,10 +103,10 @@ pub const COLUMNS: &[Column<Parts>] = &[
     col!(new "amount", "Amount", Bytes, |row| Cell::bytes(row.amount.bytes),
         "how much it is; parts overlap and do not add up"),
     col!(new "percent", "% Rss", Percent, |row| Cell::percent(share(row.amount, row.whole)),
-        "its share of what is resident"),
+        "its share of the resident memory"),
     col!(new "bar", "", Text, |row| Cell::Word(&row.bar), "the same as a bar", on_request()),
     col!(new "source", "Source", Text, |row| Cell::Word(row.amount.source),
-        "the file of /proc/PID that reports it; status may be some pages off on kernels before 6.17"),
+        "the file of /proc/PID that reports it; status may be off by some pages on kernels before 6.17"),
     col!(new "meaning", "Meaning", Text, |row| Cell::Word(row.part.meaning), "what it is"),
 ];
 
@@ -116,16 +116,16 @@ impl OfProcess for PartRow {
     }
 }
 
-/// Whose memory is added up into one summary.
+/// Which processes are added up into one summary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Added {
-    /// That of each process on its own.
+    /// Each process on its own.
     Process,
-    /// That of all processes.
+    /// All processes.
     All,
-    /// That of the processes of each user.
+    /// The processes of each user.
     User,
-    /// That of the processes in each control group.
+    /// The processes in each control group.
     ControlGroup,
 }
 
@@ -182,7 +182,7 @@ impl Source for PartSource {
 }
 
 impl PartSource {
-    /// What the process is added to; none if that is everything.
+    /// What the process is added to; `None` for the overall sum.
     fn key(&self, process: &Process) -> Option<Key> {
         let (id, text) = match self.added {
             Added::Process | Added::All => return None,
@@ -202,10 +202,10 @@ impl PartSource {
     }
 }
 
-/// How wide a full bar is: beside it the words fit 80 columns.
+/// The width of a full bar, which leaves room for the text in 80 columns.
 const BAR: usize = 8;
 
-/// A bar of the share: at least one mark for anything, all of them for everything only.
+/// A bar for the share: at least one mark for anything above zero, a full bar only for everything.
 fn bar(share: Figure<f64>, mark: &str) -> String {
     let marks = match share {
         Ok(share) if share > 0.0 => ((share / 100.0 * BAR as f64) as usize).clamp(1, BAR),
@@ -265,7 +265,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_meaning_fits_beside_its_figures_in_80_columns() {
+    fn a_summary_fits_80_columns() {
         for part in PARTS {
             assert!(part.meaning.len() <= 30, "{}", part.meaning);
         }

@@ -1,4 +1,4 @@
-//! The processes that are meant, and what is said about each, for every view of processes.
+//! The selected processes, and what is reported about each, for every view of processes.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -10,29 +10,34 @@ use crate::table::escape::escaped;
 use crate::table::{Cell, OwnedCell, RowKind, Rows, Section, Stop};
 use crate::units::{Absent, Bytes, Figure, Reason};
 
-/// Which processes.
+/// The selected processes.
 #[derive(Clone, Default)]
 pub struct ProcessChoice {
     /// Those with these numbers, or `self`.
     pub pids: Vec<OsString>,
-    /// Those that are like this.
+    /// Those that match these criteria.
     pub like: Criteria,
 }
 
-/// One process that is meant.
+/// One selected process.
 pub(super) struct Asked {
     pub(super) pid: u32,
-    /// It was found, not named: if it is gone by now, there is nothing to complain about.
+    /// It was found, not named: if it has exited since, that is not an error.
     pub(super) found: bool,
 }
 
 impl ProcessChoice {
-    /// Whether there may be several.
+    /// This process.
+    pub fn of(pid: u32) -> ProcessChoice {
+        ProcessChoice { pids: vec![pid.to_string().into()], like: Criteria::new() }
+    }
+
+    /// Whether there may be more than one.
     pub fn may_be_several(&self) -> bool {
         self.pids.len() != 1 || !self.like.is_empty()
     }
 
-    /// The processes that are meant, each once: first those that were named, then those that were found.
+    /// The selected processes without duplicates: first those that were named, then those that were found.
     pub(super) fn find<K: RowKind>(
         &self,
         root: &ProcRoot,
@@ -55,8 +60,8 @@ impl ProcessChoice {
             if found.is_empty() {
                 let about = Subject::Words("--name, --match, --user, --cgroup".to_owned());
                 let why = match hides_processes(root) {
-                    true => "no such process among those of this user: /proc hides the others (hidepid)",
-                    false => "no such process",
+                    true => "no matching process among those of this user: /proc hides the others (hidepid)",
+                    false => "no matching process",
                 };
                 rows.failure(Error::new(about, ErrorKind::NotFound, why));
             }
@@ -67,12 +72,12 @@ impl ProcessChoice {
 }
 
 impl Asked {
-    /// Opens it; none if it cannot be opened, which is reported.
+    /// Opens it. If that fails, reports why and returns `None`.
     pub(super) fn open<K: RowKind>(&self, root: &ProcRoot, rows: &mut dyn Rows<K>) -> Option<Process> {
         Process::open_in(root, self.pid).map_err(|error| self.report(error, rows)).ok()
     }
 
-    /// Reports why it cannot be read. Gives what any user may know if its smaps was refused.
+    /// Reports why it cannot be read. If permission to read its smaps was denied, returns what any user may know.
     pub(super) fn report_unread<K: RowKind>(
         &self,
         process: &Process,
@@ -92,7 +97,7 @@ impl Asked {
     }
 
     fn report<K: RowKind>(&self, error: Error, rows: &mut dyn Rows<K>) {
-        // If it has ended since it was found, nobody named it.
+        // A process that was only found may have exited since.
         if !self.found || error.kind() != ErrorKind::NotFound {
             rows.failure(error);
         }
@@ -105,12 +110,12 @@ fn pid_of(word: &OsStr, root: &ProcRoot) -> Result<u32> {
         return Process::own_in(root).map(|own| own.pid());
     }
     word.to_str().and_then(|digits| digits.parse().ok()).ok_or_else(|| {
-        Error::new(Subject::Words(escaped(word.as_bytes())), ErrorKind::NotFound, "not a pid")
-            .with_advice("name a process by its number, by --name, or self")
+        Error::new(Subject::Words(escaped(word.as_bytes())), ErrorKind::NotFound, "invalid pid")
+            .with_advice("use a number, self, or --name")
     })
 }
 
-/// What names a process above its rows.
+/// The heading of a process above its rows.
 pub(super) fn section_of(process: &Identity) -> Section {
     Section {
         line: [format!("{}:   ", process.pid).as_bytes(), &process.command].concat(),
@@ -123,12 +128,12 @@ pub(super) fn section_of(process: &Identity) -> Section {
     }
 }
 
-/// Whose a process is.
+/// The owner of a process.
 #[derive(Clone)]
 pub(super) struct Owner {
     /// The name of the user that it runs as, or the number.
     pub(super) user: Figure<Vec<u8>>,
-    /// Its memory control group: of version 1 if there is one, else of version 2.
+    /// Its memory control group: version 1 if there is one, otherwise version 2.
     pub(super) control_group: Figure<Vec<u8>>,
 }
 
@@ -145,7 +150,7 @@ impl Owner {
     }
 }
 
-/// The name of a user, or the number: that of a capture is another machine's.
+/// The name of a user, or the number for a capture, which is from another machine.
 fn user_name(process: &Process, user: u32) -> Vec<u8> {
     let known = nix::unistd::User::from_uid(user.into()).ok().flatten().filter(|_| process.is_live());
     known.map_or_else(|| user.to_string(), |known| known.name).into_bytes()
@@ -155,17 +160,18 @@ fn user_name(process: &Process, user: u32) -> Vec<u8> {
 pub(super) struct Denied {
     /// What any user may know.
     pub(super) account: Account,
-    /// Why the rest is absent, and what would help.
+    /// Why the rest is absent, and what to do about it.
     pub(super) why: Error,
 }
 
-/// What may be known about a process that could not be read; none if it was not refused, or reveals nothing at all.
+/// What any user may know about a process that could not be read; `None` if the reason is another one, or nothing is
+/// known.
 fn read_denied(process: &Process, error: &Error) -> Option<Denied> {
     if error.kind() != ErrorKind::Denied {
         return None;
     }
     let account = process.read_public_account().ok()?;
-    let why = format!("{}: its smaps may not be read, so that what only smaps reports is absent", error.why());
+    let why = format!("{}: cannot read its smaps, so figures that only smaps reports are absent", error.why());
     let said = Error::pid(process.pid(), ErrorKind::Denied, why);
     let why = match error.advice() {
         Some(advice) => said.with_advice(advice.to_owned()),

@@ -1,4 +1,4 @@
-//! The columns that several kinds of row have, each once.
+//! The columns that several kinds of row share.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -19,7 +19,7 @@ pub(super) trait OfFile {
     }
 }
 
-/// A row about a process; about several if they were added up.
+/// A row about a process, or about several that were added up.
 pub(super) trait OfProcess {
     /// Its number.
     fn pid(&self) -> Cell<'_>;
@@ -45,7 +45,7 @@ pub(super) enum Count {
 }
 
 impl Count {
-    /// A column carries the count as a number.
+    /// The count as a number, which a column carries.
     fn of(argument: u32) -> Count {
         const ALL: [Count; 6] =
             [Count::Cached, Count::Uncached, Count::Dirty, Count::Writeback, Count::Evicted, Count::RecentlyEvicted];
@@ -68,7 +68,7 @@ where
     Column::new("filename", "Name", ColumnKind::Text, |row, _| file_name(row), help)
 }
 
-/// What a file is called in tables.
+/// The name of a file in tables.
 fn file_name<R: OfFile>(row: &R) -> Cell<'_> {
     let base = row.path().file_name().filter(|_| row.shows_base_name());
     Cell::Text(base.unwrap_or(row.path().as_os_str()).as_bytes())
@@ -98,7 +98,7 @@ where
     Column::new("page_size", "Page size", ColumnKind::Bytes, get, "size of a page")
 }
 
-/// The columns of the counts: each in pages and in bytes.
+/// The columns of the counts, in pages and in bytes.
 macro_rules! counts {
     ($($name:ident, $id:literal, $title:literal, $kind:ident, $count:ident, $help:literal;)*) => { $(
         pub(super) const fn $name<K: RowKind>() -> Column<K>
@@ -114,12 +114,14 @@ counts! {
     cached, "cached", "Cached", Pages, Cached, "pages in the page cache";
     uncached, "uncached", "Uncached", Pages, Uncached, "pages not in the page cache";
     cached_bytes, "cached_bytes", "Cached bytes", Bytes, Cached, "the cached pages in bytes";
-    dirty_pages, "dirty_pages", "Dirty", Pages, Dirty, "cached pages that are not written to disk yet, from cachestat(2)";
+    dirty_pages, "dirty_pages", "Dirty", Pages, Dirty,
+        "cached pages not yet written to disk, from cachestat(2)";
     dirty, "dirty", "Dirty size", Bytes, Dirty, "the dirty pages in bytes";
-    writeback_pages, "writeback_pages", "Writeback", Pages, Writeback, "cached pages that are being written, from cachestat(2)";
+    writeback_pages, "writeback_pages", "Writeback", Pages, Writeback,
+        "cached pages being written to disk, from cachestat(2)";
     writeback, "writeback", "Writeback size", Bytes, Writeback, "the pages under writeback in bytes";
     evicted_pages, "evicted_pages", "Evicted", Pages, Evicted,
-        "pages that were cached and have been reclaimed, as far as the kernel remembers, from cachestat(2)";
+        "pages that were cached and then reclaimed, if the kernel still remembers them, from cachestat(2)";
     evicted, "evicted", "Evicted size", Bytes, Evicted, "the evicted pages in bytes";
     recently_evicted_pages, "recently_evicted_pages", "Recently", Pages, RecentlyEvicted,
         "evicted pages that would still be cached if memory were a little larger, from cachestat(2)";

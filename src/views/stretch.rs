@@ -1,4 +1,4 @@
-//! The row of a stretch of a file (`rmap pcstat --runs`): where the file is cached, where it is not, and where it has holes.
+//! One row per stretch of a file (`rmap pcstat --runs`): cached, not cached, or a hole.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -51,14 +51,14 @@ impl RowKind for Stretches {
 /// What `rmap pcstat --runs` shows by default.
 pub const DEFAULT: &[&str] = &["offset", "length", "pages", "state", "filename", "note"];
 
-/// Everything that is known about a stretch.
+/// All columns.
 pub const COLUMNS: &[Column<Stretches>] = &[
     shared::filename("the file as it was named, or its last part with --bname"),
     col!(new "offset", "Offset", Bytes, |row| Cell::Bytes(row.stretch.part.offset(row.file.page).0),
         "where in the file it begins"),
     col!(sum "length", "Length", Bytes, |row| Cell::Bytes(row.stretch.length(row.file.size, row.file.page).0),
-        "how long it is; the last one ends with the file"),
-    col!(sum "pages", "Pages", Pages, |row| Cell::Count(row.stretch.part.count), "how many pages it has"),
+        "its length; the last stretch ends with the file"),
+    col!(sum "pages", "Pages", Pages, |row| Cell::Count(row.stretch.part.count), "its length in pages"),
     col!(new "state", "State", Text, |row| Cell::Word(state(row.stretch)),
         "cached, data (not cached), hole (not cached), cached hole; uncached if the file system does not report holes"),
     col!(new "is_cached", "Cached", Flag, |row| Cell::Flag(row.stretch.cached),
@@ -69,9 +69,9 @@ pub const COLUMNS: &[Column<Stretches>] = &[
     shared::path_bytes(),
     shared::page_size(),
     col!(new "changed", "Changed", Flag, |row| Cell::Flag(row.file.changed.is_some()),
-        "whether the file was written to, cut, renamed, replaced or removed while it was measured"),
+        "whether the file was written to, truncated, renamed, replaced or removed while it was measured"),
     col!(new "note", "Note", Text, |row| Cell::Remark(row.file.changed.map(Change::words)),
-        "what happened to it then"),
+        "what happened to the file in the meantime"),
 ];
 
 impl OfFile for StretchRow {
@@ -105,7 +105,7 @@ pub struct StretchSource {
     pub chosen: ChosenFiles,
     /// Whether only the last part of each path is shown.
     pub base_name: bool,
-    /// Whether a file without a cached page is left out.
+    /// Whether files without cached pages are left out.
     pub only_cached: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Files of which it is known which pages are cached.
+//! Files with known cached pages.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -8,7 +8,7 @@ use memmap2::{Advice, MmapOptions, MmapRaw};
 
 use super::page;
 
-/// A sparse file of which just some pages are cached, and held there by a lock where they could be reclaimed.
+/// A sparse file with a known set of cached pages, which are locked if the kernel could reclaim them.
 pub(crate) struct KnownFile {
     pub(crate) path: PathBuf,
     pub(crate) size: u64,
@@ -16,7 +16,7 @@ pub(crate) struct KnownFile {
     _locked: Vec<MmapRaw>,
 }
 
-/// A new file of `size` bytes with the pages of `runs` (first, count) cached and no other.
+/// A new file of `size` bytes with only the pages of `runs` (first, count) cached.
 pub(crate) fn known_file(path: &Path, size: u64, runs: &[(u64, u64)]) -> KnownFile {
     let file = File::options().read(true).write(true).create_new(true).open(path).unwrap();
     file.set_len(size).unwrap();
@@ -25,7 +25,7 @@ pub(crate) fn known_file(path: &Path, size: u64, runs: &[(u64, u64)]) -> KnownFi
         let length = (count * page()).min(size - start) as usize;
         file.write_all_at(&vec![7; length], start).unwrap();
         let map = MmapOptions::new().offset(start).len(length).map_raw_read_only(&file).unwrap();
-        // Else a fault may read ahead, and cache pages beside these.
+        // Otherwise a fault may read ahead and cache other pages.
         map.advise(Advice::Random).unwrap();
         map.lock().unwrap_or_else(|error| panic!("cannot lock {length} bytes (ulimit -l): {error}"));
         map

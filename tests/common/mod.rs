@@ -1,7 +1,7 @@
-//! What the tests of the command share: running `rmap` as a user would, programs in a known state, captured processes,
-//! and files of which it is known which pages are cached. No test is here.
+//! Shared by the tests of the command: running `rmap` as a user would, programs in a known state, captured processes,
+//! and files with known cached pages. This file has no tests.
 
-#![allow(dead_code, unused_imports, reason = "every test program uses another part of it")]
+#![allow(dead_code, unused_imports, reason = "every test program uses a different part of it")]
 
 mod known;
 mod mounted;
@@ -18,7 +18,7 @@ pub(crate) use run::*;
 pub(crate) use running::*;
 pub(crate) use subject::*;
 
-/// A directory that looks like `/proc`, with processes of which only smaps and the command line are there.
+/// A directory with the structure of `/proc`, with processes that have only smaps and a command line.
 pub(crate) fn capture(processes: &[(u32, &[u8], &[u8])]) -> tempfile::TempDir {
     let top = tempfile::tempdir().unwrap();
     for (pid, command, smaps) in processes {
@@ -30,7 +30,7 @@ pub(crate) fn capture(processes: &[(u32, &[u8], &[u8])]) -> tempfile::TempDir {
     top
 }
 
-/// The text of one mapping, as smaps has it, with a few counters.
+/// The text of one mapping as in smaps, with a few counters.
 pub(crate) fn mapping(start: u64, pages: u64, perm: &str, name: &[u8], rss_kib: u64) -> Vec<u8> {
     let head = format!("{start:08x}-{:08x} {perm} 00000000 fe:00 77 ", start + pages * 4096);
     let kib = pages * 4;
@@ -45,12 +45,12 @@ pub(crate) fn page() -> u64 {
     rmap::pagecache::Engine::detect().page_size().bytes()
 }
 
-/// A folder on a tmpfs, where pages stay until the file goes; open to every user.
+/// A folder on tmpfs, where pages stay until the file is removed; accessible to every user.
 pub(crate) fn memory() -> tempfile::TempDir {
     open_to_everyone(tempfile::tempdir_in("/dev/shm").unwrap())
 }
 
-/// A folder on a disk, open to every user.
+/// A folder on a disk, accessible to every user.
 pub(crate) fn disk() -> tempfile::TempDir {
     open_to_everyone(tempfile::tempdir_in("/var/tmp").unwrap())
 }
@@ -60,7 +60,7 @@ fn open_to_everyone(folder: tempfile::TempDir) -> tempfile::TempDir {
     folder
 }
 
-/// Whether a program can be run here; says loudly which test is skipped for want of it.
+/// Whether a program can be run here; if not, prints which test is skipped.
 pub(crate) fn has(program: &str, package: &str) -> bool {
     let paths = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&paths).any(|folder| folder.join(program).is_file());
@@ -70,7 +70,7 @@ pub(crate) fn has(program: &str, package: &str) -> bool {
     found
 }
 
-/// Whether cachestat tells here, so that dirty and evicted pages are figures; says loudly which test is skipped if not.
+/// Whether cachestat reports figures here, such as dirty and evicted pages; if not, prints which test is skipped.
 pub(crate) fn has_cachestat() -> bool {
     let available = rmap::pagecache::Engine::detect().has_cachestat();
     if !available {

@@ -1,15 +1,15 @@
-//! Running a test again in a mount namespace of its own, so that nothing is left behind.
+//! Runs a test again in its own mount namespace, so that nothing is left behind.
 
 use std::path::PathBuf;
 use std::process::Command;
 
 use super::memory;
 
-/// Where the test finds its folder when it runs inside the namespace.
+/// Where a test that runs inside the namespace finds its folder.
 const FOLDER: &str = "RMAP_TEST_MOUNTED_FOLDER";
 
-/// Runs the test `name` of the module `mounts` again in a mount namespace after the shell script `mount`, which begins in an
-/// empty directory on a tmpfs. Inside, gives that directory.
+/// Runs the test `name` of the module `mounts` again in a mount namespace after the shell script `mount`, which begins
+/// in an empty directory on a tmpfs. Inside, gives that directory.
 pub(crate) fn mounted(name: &str, mount: &str) -> Option<PathBuf> {
     if let Some(folder) = std::env::var_os(FOLDER) {
         return Some(PathBuf::from(folder));

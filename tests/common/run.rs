@@ -1,4 +1,4 @@
-//! Running `rmap` to its end, as a user or as another one would.
+//! Runs `rmap` until it exits, as this user or another one.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// The user whom no file belongs to.
+/// The user nobody, who owns no files.
 pub(crate) const NOBODY: u32 = 65534;
 
 /// The program under test.
@@ -18,7 +18,7 @@ pub(crate) fn program() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_rmap"))
 }
 
-/// What a run of a command came to.
+/// The result of a command.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) status: Option<i32>,
@@ -40,7 +40,7 @@ impl Run {
         serde_json::from_slice(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// The rows of a run with `--json`, which must have gone well.
+    /// The rows of a successful run with `--json`.
     #[track_caller]
     pub(crate) fn rows(self) -> Vec<Value> {
         self.good().json().as_array().unwrap().clone()
@@ -57,7 +57,7 @@ impl Run {
         (self.status.unwrap_or(-1), self.text(), self.err)
     }
 
-    /// The same, if all that was asked for was reported and nothing was complained about.
+    /// The same, if the exit status is 0 and there were no errors.
     #[track_caller]
     pub(crate) fn good(self) -> Run {
         assert_eq!((self.status, self.err.as_str()), (Some(0), ""), "{}", self.out.escape_ascii());
@@ -65,14 +65,14 @@ impl Run {
     }
 }
 
-/// Runs a command to its end, which must come within half a minute.
+/// Runs a command, which must exit within half a minute.
 pub(crate) fn run(command: Command) -> Run {
     let output = assert_cmd::Command::from_std(command).timeout(Duration::from_secs(30)).output().unwrap();
     let err = String::from_utf8_lossy(&output.stderr).into_owned();
     Run { status: output.status.code(), out: output.stdout, err }
 }
 
-/// `rmap` with these arguments, not run yet.
+/// `rmap` with these arguments, not started yet.
 pub(crate) fn command<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(program());
     command.args(arguments).env_remove("TMPDIR").env_remove("NO_COLOR");
@@ -93,13 +93,13 @@ pub(crate) fn shell(script: &str, arguments: &[&OsStr]) -> Run {
     run(shell)
 }
 
-/// A copy of the program where every user may run it; the folder goes with the value.
+/// A copy of the program that every user may run; the folder is removed with this value.
 pub(crate) struct ForEveryone {
     folder: tempfile::TempDir,
 }
 
 impl ForEveryone {
-    /// Says why and gives nothing where the test may not become another user.
+    /// If the test may not become another user, prints SKIPPED and returns `None`.
     pub(crate) fn copy() -> Option<ForEveryone> {
         if !nix::unistd::geteuid().is_root() {
             eprintln!("SKIPPED: only root can become another user");
@@ -112,7 +112,7 @@ impl ForEveryone {
         Some(everyone)
     }
 
-    /// A copy of another program beside it.
+    /// A copy of another program next to it.
     pub(crate) fn bring(&self, program: &Path) -> PathBuf {
         let copy = self.folder.path().join(program.file_name().unwrap());
         copy_to_run(program, &copy);
@@ -123,7 +123,7 @@ impl ForEveryone {
         self.run(&self.program(), arguments)
     }
 
-    /// Where the copy is.
+    /// The path of the copy.
     pub(crate) fn program(&self) -> PathBuf {
         self.folder.path().join("rmap")
     }
@@ -136,8 +136,8 @@ impl ForEveryone {
     }
 }
 
-/// Copies a program to run the copy. By a process of its own: a program that some process has open for writing cannot be run,
-/// and a child that another test forks meanwhile would have it open for a moment.
+/// Copies a program in order to run the copy. Uses a separate process, because a program that is open for writing
+/// cannot be run, and a child forked by another test could have it open for a moment.
 pub(crate) fn copy_to_run(program: &Path, copy: &Path) {
     assert!(Command::new("cp").arg(program).arg(copy).status().unwrap().success());
 }

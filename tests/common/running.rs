@@ -1,4 +1,4 @@
-//! A run of `rmap` that goes on until it is ended.
+//! A run of `rmap` that continues until it is ended.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -7,7 +7,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-/// A program that runs on, read line by line. Whichever way the test ends, it is ended too.
+/// A running program, read line by line. It is ended with the test, however the test ends.
 pub(crate) struct Running {
     child: Child,
     out: BufReader<ChildStdout>,
@@ -35,14 +35,14 @@ impl Running {
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"))
     }
 
-    /// Reads on until it ends by itself; gives the exit status.
+    /// Reads until the program exits; returns the exit status.
     pub(crate) fn wait(mut self) -> Option<i32> {
         let mut rest = Vec::new();
         std::io::Read::read_to_end(&mut self.out, &mut rest).unwrap();
         self.child.wait().unwrap().code()
     }
 
-    /// Sends a signal; gives the exit status and what was left to read.
+    /// Sends a signal; returns the exit status and the rest of the output.
     pub(crate) fn end(mut self, signal: Signal) -> (Option<i32>, String) {
         kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
         let mut rest = String::new();

@@ -1,4 +1,4 @@
-//! Programs in a known state, that end with the test.
+//! Programs in a known state, which end with the test.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -15,11 +15,11 @@ use super::program;
 /// A child that is killed when the test ends.
 pub(crate) struct Subject {
     child: Child,
-    /// What the subject program said that it made.
+    /// The mappings that the subject program reported.
     pub(crate) made: Vec<Made>,
 }
 
-/// A mapping that the subject program made: what smaps must say of it, in bytes.
+/// A mapping of the subject program, and the figures that smaps must report for it, in bytes.
 #[derive(Debug)]
 pub(crate) struct Made {
     pub(crate) name: String,
@@ -54,7 +54,7 @@ impl Made {
 }
 
 impl Subject {
-    /// Starts the subject program (`tests/subject/program.rs`) and waits until its memory is as the acts say.
+    /// Starts the subject program (`tests/subject/program.rs`) and waits until it has done the acts.
     pub(crate) fn start<S: AsRef<OsStr>>(acts: impl IntoIterator<Item = S>) -> Subject {
         let mut command = Command::new(subject_program());
         command.args(acts);
@@ -91,7 +91,7 @@ impl Subject {
         kill(Pid::from_raw(self.pid() as i32), signal).unwrap();
     }
 
-    /// Stops it, all threads of it, so that its memory holds still.
+    /// Stops all its threads, so that its memory does not change.
     pub(crate) fn stop(&self) {
         self.signal(Signal::SIGSTOP);
         let stat = format!("/proc/{}/stat", self.pid());
@@ -110,7 +110,7 @@ impl Drop for Subject {
     }
 }
 
-/// Waits until `done`, for at most ten seconds.
+/// Waits until `done` returns true, for at most ten seconds.
 #[track_caller]
 pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     let start = Instant::now();

@@ -1,4 +1,4 @@
-//! Ways in which the demo ends: nothing is left behind by any of them.
+//! The ways in which the demo can end: none of them leaves anything behind.
 
 use std::fs;
 use std::io::Read;
@@ -22,7 +22,7 @@ fn ctrl_c_is_ignored_here() -> bool {
 }
 
 #[test]
-fn a_hangup_that_is_ignored_stays_ignored() {
+fn an_ignored_hangup_stays_ignored() {
     let folder = disk();
     let file = folder.path().join("f");
     let mut nohup = Command::new("nohup");
@@ -36,7 +36,7 @@ fn a_hangup_that_is_ignored_stays_ignored() {
 }
 
 #[test]
-fn what_hold_says_can_be_typed() {
+fn the_commands_that_hold_prints_work() {
     if ctrl_c_is_ignored_here() {
         return;
     }
@@ -47,7 +47,7 @@ fn what_hold_says_can_be_typed() {
         let mut held = hold(demo);
         assert_eq!(held.commands.len(), 2);
         assert!(held.commands.iter().all(|line| !line.contains('\x1b')), "{:?}", held.commands);
-        // In another terminal, and so in another directory.
+        // In another directory, as in another terminal.
         let process = shell(&format!("cd /; {}", held.commands[0]), &[]).good().text();
         let path = folder.path().join(name);
         let inode = path.metadata().unwrap().ino().to_string();
@@ -55,15 +55,15 @@ fn what_hold_says_can_be_typed() {
         let file = shell(&format!("cd /; {} -o size,cached,pages -n", held.commands[1]), &[]).good().text();
         assert!(file.starts_with("2097152 ") && file.ends_with(" 512\n"), "{}: {file}", held.commands[1]);
         let status = held.end(Signal::SIGINT);
-        assert_eq!(status.code(), Some(0), "the wished-for end of --hold");
+        assert_eq!(status.code(), Some(0), "the regular end of --hold");
         assert_eq!(names(folder.path()), [""; 0]);
     }
 }
 
 #[test]
-fn nothing_is_left_by_a_kill_at_any_moment() {
+fn a_kill_at_any_time_leaves_no_file() {
     kill_at_any_moment(&disk());
-    // Here it takes some milliseconds to reserve the blocks, while the file has no name of its own yet.
+    // Reserving the blocks takes some milliseconds here, during which the file does not have its final name yet.
     kill_at_any_moment(&memory());
 }
 
@@ -87,7 +87,7 @@ fn kill_at_any_moment(folder: &tempfile::TempDir) {
 }
 
 #[test]
-fn nothing_is_left_by_a_signal() {
+fn a_signal_leaves_no_file() {
     if ctrl_c_is_ignored_here() {
         return;
     }
@@ -99,14 +99,14 @@ fn nothing_is_left_by_a_signal() {
         if matches!(signal, Signal::SIGKILL | Signal::SIGQUIT) {
             assert_eq!(status.signal(), Some(signal as i32));
         }
-        // The guard ends after it has looked, and it holds this end of the pipe until then.
+        // The guard ends after its check, and holds this end of the pipe open until then.
         held.stderr.read_to_end(&mut Vec::new()).unwrap();
         wait_until("the file is gone", || names(folder.path()).is_empty());
     }
 }
 
 #[test]
-fn nothing_is_left_by_a_signal_while_it_fills() {
+fn a_signal_during_filling_leaves_no_file() {
     if ctrl_c_is_ignored_here() {
         return;
     }
@@ -125,7 +125,7 @@ fn nothing_is_left_by_a_signal_while_it_fills() {
 }
 
 #[test]
-fn nothing_is_left_when_nobody_reads() {
+fn a_closed_pipe_leaves_no_file() {
     let folder = disk();
     let file = folder.path().join("f");
     let line = format!("rmap demo --size 16M --file {}", file.display());
@@ -142,7 +142,7 @@ fn nothing_is_left_when_nobody_reads() {
 }
 
 #[test]
-fn hold_lives_through_a_closed_standard_error() {
+fn hold_survives_a_closed_standard_error() {
     let folder = disk();
     let file = folder.path().join("f");
     let mut demo = command(["demo", "--hold", "--size", "1M", "--file", file.to_str().unwrap()]);
@@ -154,14 +154,14 @@ fn hold_lives_through_a_closed_standard_error() {
         smaps.contains("Rss:                1024 kB")
     });
     std::thread::sleep(std::time::Duration::from_millis(200));
-    assert!(demo.child().try_wait().unwrap().is_none(), "it ended by itself");
+    assert!(demo.child().try_wait().unwrap().is_none(), "it ended on its own");
     demo.signal(Signal::SIGTERM);
     assert_eq!(demo.child().wait().unwrap().code(), Some(0));
     assert_eq!(names(folder.path()), [""; 0]);
 }
 
 #[test]
-fn there_is_no_command_that_removes_a_file() {
+fn rmap_has_no_command_that_removes_a_file() {
     let folder = disk();
     fs::write(folder.path().join("precious"), "1").unwrap();
     shell("cd $1; rmap remove-at-end precious < /dev/null", &[folder.path().as_os_str()]);
@@ -169,7 +169,7 @@ fn there_is_no_command_that_removes_a_file() {
 }
 
 #[test]
-fn a_demo_in_a_program_that_uses_the_library_does_not_run_that_program_again() {
+fn a_demo_in_another_program_does_not_run_that_program_again() {
     use rmap::laboratory::demo::{Demo, DemoRequest};
     let folder = disk();
     let file = Some(folder.path().join("f"));
@@ -179,8 +179,13 @@ fn a_demo_in_a_program_that_uses_the_library_does_not_run_that_program_again() {
     let is_child = |status: &str| status.contains(&parent) && status.starts_with("Name:\tguard\n");
     let processes = || fs::read_dir("/proc").unwrap().filter_map(|entry| Some(entry.ok()?.path()));
     let status = |path: &std::path::Path| fs::read_to_string(path.join("status")).unwrap_or_default();
-    let guard = processes().find(|path| is_child(&status(path))).expect("the guard was not found");
-    // It was forked, and is not this program started from its beginning.
+    // The guard takes its name some time after the fork.
+    let find = |_| {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        processes().find(|path| is_child(&status(path)))
+    };
+    let guard = (0..1000).find_map(find).unwrap_or_else(|| panic!("the guard was not found"));
+    // It was forked; it is not this program started again.
     assert_eq!(fs::read(guard.join("cmdline")).unwrap(), fs::read("/proc/self/cmdline").unwrap());
     assert_eq!(fs::read_dir(guard.join("fd")).unwrap().count(), 2);
     drop(demo);

@@ -1,5 +1,5 @@
-//! `rmap demo` as a user sees it: both views agree, nothing is left behind however it ends, and what cannot end well is not
-//! begun.
+//! `rmap demo` as a user sees it: both views agree, nothing is left behind however it ends, and a demo that cannot
+//! succeed is not started.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -27,8 +27,8 @@ fn demo_in(folder: &Path, options: &[&str]) -> Run {
     rmap([&["demo", "--file", file.to_str().unwrap()], options].concat())
 }
 
-/// Both views at each step must be equal. The kernel may reclaim pages while they are taken; that is not an error of the
-/// demo, and the test then looks again.
+/// Both views must be equal at each step. The kernel may reclaim pages during the measurement; that is not an error of
+/// the demo, and the test is repeated.
 fn agreeing_steps(size: &str) -> serde_json::Value {
     for _ in 0..5 {
         let run = rmap(["demo", "--size", size, "--json"]);
@@ -44,7 +44,7 @@ fn agreeing_steps(size: &str) -> serde_json::Value {
 }
 
 #[test]
-fn both_views_agree_page_for_page() {
+fn both_views_agree_on_every_page() {
     for (size, bytes) in [("8M", 8 << 20), ("32M", 32 << 20), ("1000001", 1_000_001)] {
         let steps = agreeing_steps(size);
         assert_eq!(steps.as_array().unwrap().len(), 5);
@@ -75,8 +75,8 @@ fn the_table_ends_with_the_verdict() {
 }
 
 #[test]
-fn the_demo_fits_an_old_terminal() {
-    // All but the line with the path, which is as long as it is.
+fn the_demo_fits_80_columns() {
+    // Every line except the one with the path, whose length varies.
     let text = demo_in(disk().path(), &["--size", "64M"]).text();
     assert!(text.lines().skip(1).all(|line| line.len() <= 80), "{text}");
     for columns in [&["--size", "1M", "-b"][..], &["--size", "64M", "-b"], &["--size", "5000"], &["--size", "3M", "-H"]]
@@ -89,7 +89,7 @@ fn the_demo_fits_an_old_terminal() {
 }
 
 #[test]
-fn the_default_place_is_a_disk_and_nothing_is_left_there() {
+fn the_default_directory_is_on_disk_and_is_left_empty() {
     let folder = disk();
     let mut demo = command(["demo", "--size", "1M", "--json"]);
     demo.env("TMPDIR", folder.path());

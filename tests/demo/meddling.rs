@@ -1,4 +1,4 @@
-//! Others who take the demo's file away, cut it, or put another in its place.
+//! Other processes that remove, truncate or replace the demo's file.
 
 use std::fs;
 use std::io::Read;
@@ -10,7 +10,7 @@ use crate::{hold, names};
 use nix::sys::signal::Signal;
 
 #[test]
-fn a_file_that_took_the_demos_name_is_not_removed() {
+fn another_file_with_the_demos_name_is_not_removed() {
     let folder = disk();
     let path: PathBuf = folder.path().join("f");
     for signal in [Signal::SIGTERM, Signal::SIGKILL] {
@@ -25,7 +25,7 @@ fn a_file_that_took_the_demos_name_is_not_removed() {
     }
 }
 
-/// Starts a demo that is large enough to be met while it fills, waits until it has begun to, and does `act`.
+/// Starts a demo that takes long enough to fill, waits until filling has begun, and does `act`.
 fn meddled(options: &[&str], act: impl Fn(&Path)) -> (tempfile::TempDir, Run) {
     let folder = disk();
     let path = folder.path().join("f");
@@ -39,7 +39,7 @@ fn meddled(options: &[&str], act: impl Fn(&Path)) -> (tempfile::TempDir, Run) {
 }
 
 #[test]
-fn a_file_that_lost_its_name_is_measured_to_the_end() {
+fn a_deleted_demo_file_is_measured_until_the_end() {
     let (folder, run) = meddled(&[], |path| fs::remove_file(path).unwrap());
     assert_eq!((run.status, run.err.as_str()), (Some(1), ""), "{run:?}");
     assert!(run.text().lines().any(|line| line.starts_with(" 100.000 ")), "{}", run.text());
@@ -48,7 +48,7 @@ fn a_file_that_lost_its_name_is_measured_to_the_end() {
 }
 
 #[test]
-fn a_file_whose_name_went_to_another_is_measured_and_the_other_is_left_alone() {
+fn a_replaced_demo_file_is_measured_and_the_replacement_is_kept() {
     let (folder, run) = meddled(&["--json"], |path| {
         fs::remove_file(path).unwrap();
         fs::write(path, "another").unwrap();
@@ -57,13 +57,13 @@ fn a_file_whose_name_went_to_another_is_measured_and_the_other_is_left_alone() {
     assert!(run.err.ends_with("/f: another file has this name now and is not removed\n"), "{}", run.err);
     for step in run.json().as_array().unwrap() {
         assert_eq!(step["file_size"], 384 << 20);
-        assert_eq!(step["only_mapped"], 0, "what is mapped is cached: {step}");
+        assert_eq!(step["only_mapped"], 0, "mapped pages are cached: {step}");
     }
     assert_eq!(fs::read(folder.path().join("f")).unwrap(), b"another");
 }
 
 #[test]
-fn a_file_that_is_cut_while_it_fills_is_an_error_in_words() {
+fn truncating_the_file_during_filling_is_a_clear_error() {
     let (folder, run) = meddled(&["--keep"], |path| {
         fs::OpenOptions::new().write(true).open(path).unwrap().set_len(10_000).unwrap();
     });

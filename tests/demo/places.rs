@@ -1,4 +1,4 @@
-//! Sizes and places that are refused before anything is touched, and names that are taken.
+//! Sizes and locations that are rejected before anything is created, and names that are taken.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -9,7 +9,7 @@ use crate::common::{self, Run, disk, page, program, rmap, run, shell};
 use crate::{demo_in, names, refused};
 
 #[test]
-fn a_size_that_does_not_fit_is_refused_before_anything_is_touched() {
+fn a_size_that_does_not_fit_is_rejected_before_anything_is_created() {
     let folder = disk();
     refused(&demo_in(folder.path(), &["--size", "900T"]), "it does not fit into memory: ");
     refused(&demo_in(folder.path(), &["--size", "16383P"]), "--size 16383P: a file of this size cannot be mapped");
@@ -22,7 +22,7 @@ fn a_size_that_does_not_fit_is_refused_before_anything_is_touched() {
 }
 
 #[test]
-fn a_limit_on_files_or_address_space_is_refused_in_words() {
+fn limits_on_file_size_and_address_space_are_reported() {
     let folder = disk();
     let path = folder.path().join("file");
     for (limit, words) in
@@ -35,7 +35,8 @@ fn a_limit_on_files_or_address_space_is_refused_in_words() {
     }
 }
 
-/// Runs a shell script in a mount namespace in which `$1` is a tmpfs of 8 MiB; says why and gives nothing where it cannot.
+/// Runs a shell script in a mount namespace in which `$1` is a tmpfs of 8 MiB. If that is impossible, prints SKIPPED
+/// and returns `None`.
 fn on_a_small_disk(script: &str) -> Option<Run> {
     if !nix::unistd::geteuid().is_root() {
         eprintln!("SKIPPED: only root can mount a small file system");
@@ -57,7 +58,7 @@ fn on_a_small_disk(script: &str) -> Option<Run> {
 }
 
 #[test]
-fn a_full_disk_is_an_error_and_never_a_crash() {
+fn a_full_disk_is_an_error_and_not_a_crash() {
     let sized = |size: &str| format!("\"$0\" demo --size {size} --file $1/f; status=$?; ls -A $1; exit $status");
     let Some(run) = on_a_small_disk(&sized("16M")) else { return };
     refused(&run, "it does not fit onto the disk of ");
@@ -68,13 +69,13 @@ fn a_full_disk_is_an_error_and_never_a_crash() {
     );
     let run = on_a_small_disk(&format!("head -c 7M /dev/zero > $1/other; {}", sized("2M"))).unwrap();
     assert_eq!((run.status, run.text().as_str()), (Some(1), "other\n"), "{run:?}");
-    // All that is free may be used, to the last page.
+    // All free space can be used, to the last page.
     let run = on_a_small_disk(&sized("8M")).unwrap();
     assert_eq!(run.status, Some(0), "{run:?}");
 }
 
 #[test]
-fn a_failed_force_on_a_full_disk_leaves_the_old_file() {
+fn a_failed_force_on_a_full_disk_keeps_the_old_file() {
     let script = "head -c 5M /dev/urandom > $1/f; before=$(md5sum < $1/f); \
                   \"$0\" demo --size 7M --force $KEEP --file $1/f; status=$?; \
                   [ \"$before\" = \"$(md5sum < $1/f)\" ] && ls -A $1; exit $status";
@@ -85,7 +86,7 @@ fn a_failed_force_on_a_full_disk_leaves_the_old_file() {
 }
 
 #[test]
-fn a_file_is_never_overwritten_unasked() {
+fn a_file_is_not_overwritten_without_force() {
     let folder = disk();
     let path = folder.path().join("file");
     fs::write(&path, "dear").unwrap();
@@ -104,7 +105,7 @@ fn a_file_is_never_overwritten_unasked() {
 }
 
 #[test]
-fn force_replaces_a_file_and_only_a_file() {
+fn force_replaces_only_regular_files() {
     let folder = disk();
     let path = folder.path().join("file");
     fs::write(&path, "old").unwrap();
@@ -116,7 +117,7 @@ fn force_replaces_a_file_and_only_a_file() {
     demo_in(folder.path(), &["--size", "1M", "--force"]);
     assert_eq!(names(folder.path()), [""; 0]);
     demo_in(folder.path(), &["--size", "1M", "--force"]);
-    assert_eq!(names(folder.path()), [""; 0], "--force where there is nothing to replace");
+    assert_eq!(names(folder.path()), [""; 0], "--force with nothing to replace");
     fs::create_dir(&path).unwrap();
     refused(
         &demo_in(folder.path(), &["--size", "1M", "--force"]),
@@ -129,10 +130,10 @@ fn force_replaces_a_file_and_only_a_file() {
 }
 
 #[test]
-fn a_failed_force_leaves_the_old_file_whole() {
+fn a_failed_force_does_not_change_the_old_file() {
     let folder = disk();
     let path = folder.path().join("file");
-    // Just too little address space for what is mapped besides the program itself: only mmap can tell.
+    // Just too little address space for the mapping in addition to the program itself: only mmap notices.
     for keep in ["", "--keep"] {
         fs::write(&path, "dear").unwrap();
         let line = format!("ulimit -v 530000; exec rmap demo --size 512M --force {keep} --file \"$1\"");
@@ -149,7 +150,7 @@ fn a_failed_force_leaves_the_old_file_whole() {
 }
 
 #[test]
-fn a_failed_keep_leaves_no_half_file() {
+fn a_failed_keep_leaves_no_partial_file() {
     let folder = disk();
     let path = folder.path().join("file");
     let line = "ulimit -v 530000; exec rmap demo --size 512M --keep --file \"$1\"";
@@ -169,7 +170,7 @@ fn keep_leaves_the_whole_file() {
 }
 
 #[test]
-fn a_default_name_that_is_taken_gets_a_number() {
+fn if_the_default_name_is_taken_a_number_is_added() {
     let folder = disk();
     // The shell's pid is the demo's, after exec.
     let run = shell(
@@ -180,13 +181,12 @@ fn a_default_name_that_is_taken_gets_a_number() {
     let steps = run.json();
     let (path, pid) = (steps[0]["path"].as_str().unwrap(), steps[0]["pid"].as_u64().unwrap());
     assert!(path.ends_with(&format!("/rmap-demo-{pid}-2")), "{path}");
-    assert_eq!(names(folder.path()).len(), 2, "the two that were there");
+    assert_eq!(names(folder.path()).len(), 2, "the two existing files");
 }
 
 #[test]
-fn a_size_that_is_none_is_wrong_usage() {
-    for (size, words) in [("0", "a file of no bytes"), ("1.5", "a fraction of a byte"), ("0.1", "a fraction of a byte")]
-    {
+fn an_invalid_size_is_wrong_usage() {
+    for (size, words) in [("0", "an empty file"), ("1.5", "a fraction of a byte"), ("0.1", "a fraction of a byte")] {
         let run = rmap(["demo", "--size", size]);
         assert_eq!((run.status, run.out.len()), (Some(2), 0), "{run:?}");
         assert!(run.err.contains(words) && run.err.contains(size), "{}", run.err);
@@ -203,7 +203,7 @@ fn a_small_file_is_shown_in_bytes() {
 }
 
 #[test]
-fn a_place_where_no_file_can_be_made_is_named() {
+fn an_unwritable_directory_is_named_in_the_error() {
     let long = format!("/var/tmp/{}", "a".repeat(256));
     for (file, words) in [
         ("/proc/x", "/proc: this is procfs, where "),
@@ -217,7 +217,7 @@ fn a_place_where_no_file_can_be_made_is_named() {
 }
 
 #[test]
-fn force_takes_the_longest_name_that_there_is() {
+fn force_works_with_the_longest_file_name() {
     let folder = disk();
     let path = folder.path().join("a".repeat(255));
     fs::write(&path, "old").unwrap();
@@ -227,7 +227,7 @@ fn force_takes_the_longest_name_that_there_is() {
 }
 
 #[test]
-fn a_proc_that_is_not_mounted_is_named() {
+fn a_missing_proc_is_named_in_the_error() {
     if !nix::unistd::geteuid().is_root() {
         eprintln!("SKIPPED: only root can unmount /proc for itself");
         return;
@@ -248,7 +248,7 @@ fn a_proc_that_is_not_mounted_is_named() {
 #[test]
 fn a_guard_that_cannot_be_started_is_an_error_with_advice() {
     let Some(nobody) = common::ForEveryone::copy() else { return };
-    // A limit of no processes: root's would not count.
+    // A limit of zero processes, which does not apply to root.
     let script = "ulimit -u 0; exec \"$0\" demo --size 1M --file \"$1\"";
     let folder = disk();
     fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();

@@ -1,4 +1,4 @@
-//! Files of which it is known which pages are cached.
+//! Files with known cached pages.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -9,17 +9,17 @@ use rmap::pagecache::Engine;
 use rmap::units::{PageRuns, PageSize, Run};
 use tempfile::{NamedTempFile, TempDir};
 
-/// A directory in memory, where pages stay until the file goes.
+/// A directory on tmpfs, where pages stay until the file is removed.
 pub(crate) fn memory() -> PathBuf {
     PathBuf::from("/dev/shm")
 }
 
-/// A directory beside the test program, on a disk wherever the sources are.
+/// A directory next to the test program, which is on a disk if the sources are.
 pub(crate) fn disk() -> TempDir {
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
 }
 
-/// A sparse file of which just the given pages are cached.
+/// A sparse file with exactly the given pages cached.
 pub(crate) struct Known {
     pub(crate) file: NamedTempFile,
     pub(crate) runs: PageRuns,
@@ -31,7 +31,7 @@ pub(crate) fn page_size() -> PageSize {
     Engine::detect().page_size()
 }
 
-/// A new file of `size` bytes with `runs` cached and nothing else. The last page may be in part.
+/// A new file of `size` bytes with only `runs` cached. The last page may be partial.
 pub(crate) fn known_file(folder: &Path, size: u64, runs: PageRuns) -> Known {
     let file = NamedTempFile::new_in(folder).unwrap();
     file.as_file().set_len(size).unwrap();
@@ -41,8 +41,8 @@ pub(crate) fn known_file(folder: &Path, size: u64, runs: PageRuns) -> Known {
     Known { file, runs, _locked: Vec::new() }
 }
 
-/// The same, with the pages locked in memory, so that a kernel that reclaims them early cannot. Says why and gives
-/// nothing where this user may not lock as much.
+/// The same, with the pages locked in memory, so that the kernel cannot reclaim them. If this user may not lock enough
+/// memory, prints SKIPPED and returns `None`.
 pub(crate) fn locked_file(folder: &Path, size: u64, runs: PageRuns) -> Option<Known> {
     let mut known = known_file(folder, size, runs);
     match known.runs.iter().map(|run| lock(known.file.as_file(), *run)).collect() {
@@ -65,13 +65,13 @@ fn lock(file: &File, run: Run) -> std::io::Result<MmapRaw> {
     let page = page_size().bytes();
     let length = usize::try_from(run.count * page).unwrap();
     let map = MmapOptions::new().offset(run.first * page).len(length).map_raw_read_only(file)?;
-    // Else a fault may read ahead, and cache pages beside these.
+    // Otherwise a fault may read ahead and cache other pages.
     map.advise(Advice::Random)?;
     map.lock()?;
     Ok(map)
 }
 
-/// The runs of a file as pairs, to be read in a failed test.
+/// The runs of a file as pairs, for readable test failures.
 pub(crate) fn pairs(runs: &PageRuns) -> Vec<(u64, u64)> {
     runs.iter().map(|run| (run.first, run.count)).collect()
 }

@@ -1,4 +1,4 @@
-//! The residency engine against the real kernel: what a user would see of files in a known state.
+//! The residency engine on the real kernel: what a user sees for files in a known state.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "the helpers of tests fail like tests")]
 

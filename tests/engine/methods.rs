@@ -11,7 +11,7 @@ use rmap::units::{ByteRange, PageRuns, Pages, Run};
 
 use crate::known::{self, Known, known_file, locked_file, pairs};
 
-/// The engine as it is used, with one thread and with more than there are processors, and each method alone.
+/// The engine as usual, with one thread and with more threads than processors, and each method on its own.
 fn engines() -> [(&'static str, Engine); 5] {
     let threads = |count| Engine::detect().with_threads(NonZeroUsize::new(count).unwrap());
     [
@@ -36,7 +36,7 @@ fn skip_without_cachestat() -> bool {
 enum Stretch {
     Empty(u64),
     Full(u64),
-    /// Runs of the first length, gaps of the second, for so many pages.
+    /// Runs of the first length and gaps of the second, for this many pages.
     Regular(u64, u64, u64),
 }
 
@@ -49,7 +49,7 @@ fn stretch(longest: u64) -> impl Strategy<Value = Stretch> {
     ]
 }
 
-/// The cached runs of stretches laid end to end, and the number of all pages.
+/// The cached runs of consecutive stretches, and the total number of pages.
 fn lay(stretches: &[Stretch]) -> (PageRuns, u64) {
     let mut runs = Vec::new();
     let mut at = 0;
@@ -111,7 +111,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn in_memory_both_methods_find_just_the_cached_pages(
+    fn on_tmpfs_both_methods_find_exactly_the_cached_pages(
         stretches in proptest::collection::vec(stretch(2500), 1..6),
         cut in 0u64..65536, offset: u64, length: u64,
     ) {
@@ -119,7 +119,7 @@ proptest! {
     }
 
     #[test]
-    fn on_a_disk_both_methods_find_just_the_cached_pages(
+    fn on_disk_both_methods_find_exactly_the_cached_pages(
         stretches in proptest::collection::vec(stretch(150), 1..5),
         cut in 0u64..65536, offset: u64, length: u64,
     ) {
@@ -144,9 +144,9 @@ fn a_file_much_larger_than_memory_shows_its_few_cached_pages() {
 }
 
 #[test]
-fn scattered_calm_and_scattered_again_is_one_page_map() {
+fn regions_with_scattered_and_contiguous_pages_form_one_page_map() {
     for calm in [Stretch::Empty(28_672), Stretch::Full(28_672)] {
-        // Scattered enough in all that mincore is begun with, calm for long enough that it is left again.
+        // Scattered enough that mincore is used first, then contiguous for long enough that it is no longer used.
         let stretches = [Stretch::Regular(1, 15, 12_288), calm, Stretch::Regular(1, 15, 100_000)];
         let range = (4_000_001, 50_000_000);
         check_on(&known::memory(), &stretches, 17, range, false).unwrap();
@@ -154,7 +154,7 @@ fn scattered_calm_and_scattered_again_is_one_page_map() {
 }
 
 #[test]
-fn a_range_of_a_large_file_is_told_whatever_is_cached_behind_it() {
+fn a_range_of_a_large_file_does_not_depend_on_what_is_cached_after_it() {
     let gib = (1 << 30) / page_size().bytes();
     let runs: Vec<_> = (0..5).map(|index| (index * gib, 2)).collect();
     let known = known_file(&known::memory(), 5 << 30, known::runs(&runs));
@@ -162,7 +162,7 @@ fn a_range_of_a_large_file_is_told_whatever_is_cached_behind_it() {
 }
 
 #[test]
-fn the_largest_file_there_can_be_is_measured() {
+fn the_largest_possible_file_is_measured() {
     if skip_without_cachestat() {
         return;
     }
@@ -182,7 +182,7 @@ fn the_largest_file_there_can_be_is_measured() {
 }
 
 #[test]
-fn cachestat_tells_dirty_pages_and_mincore_says_that_it_cannot() {
+fn cachestat_reports_dirty_pages_and_mincore_reports_them_as_unsupported() {
     let folder = known::disk();
     let Some(known) = locked_file(folder.path(), 10 * page_size().bytes(), known::runs(&[(2, 3)])) else { return };
     let file = OpenFile::open(known.file.path()).unwrap();

@@ -1,5 +1,5 @@
-//! File systems that a test must mount first. Each test runs itself again in a mount namespace of its own, so that
-//! nothing is left behind.
+//! File systems that the test has to mount. Each test runs itself again in its own mount namespace, so that nothing is
+//! left behind.
 
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -22,10 +22,10 @@ fn write_pages(path: &Path, pages: u64, written: &[u64]) {
 }
 
 #[test]
-fn on_overlayfs_the_zeros_of_cachestat_are_not_believed() {
+fn on_overlayfs_cachestat_is_not_trusted() {
     let mount = "mkdir low up work all && \
                  mount -t overlay overlay -o lowerdir=low,upperdir=up,workdir=work all";
-    let Some(folder) = mounted("on_overlayfs_the_zeros_of_cachestat_are_not_believed", mount) else { return };
+    let Some(folder) = mounted("on_overlayfs_cachestat_is_not_trusted", mount) else { return };
     let path = folder.join("all/file");
     write_pages(&path, 40, &[3, 4, 39]);
     let open = OpenFile::open(&path).unwrap();
@@ -52,9 +52,9 @@ fn huge_pages_have_no_page_cache() {
 }
 
 #[test]
-fn where_the_mount_keeps_no_access_times_a_writer_can_look_with_mincore() {
+fn on_a_noatime_mount_a_writer_can_use_mincore() {
     let mount = "mkdir quiet && mount -t tmpfs -o noatime none quiet && chmod 755 .";
-    let name = "where_the_mount_keeps_no_access_times_a_writer_can_look_with_mincore";
+    let name = "on_a_noatime_mount_a_writer_can_use_mincore";
     let Some(folder) = mounted(name, mount) else { return };
     for (mode, cached) in [(0o666, Ok(Pages(2))), (0o644, Err(Reason::Denied))] {
         use std::os::unix::fs::PermissionsExt;

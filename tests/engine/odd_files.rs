@@ -1,4 +1,4 @@
-//! Files that other tools hang on, wake up, touch or get wrong.
+//! Files that make other tools hang, change them or report wrong figures.
 
 use std::io::Write;
 use std::os::fd::OwnedFd;
@@ -16,7 +16,7 @@ use rmap::units::{ByteRange, Pages, Reason};
 
 use crate::known::{self, known_file};
 
-/// What a user is told of a file that is refused.
+/// The error for a file that is rejected.
 fn refusal(path: &Path) -> String {
     let error = OpenFile::open(path).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
@@ -24,7 +24,7 @@ fn refusal(path: &Path) -> String {
 }
 
 #[test]
-fn a_fifo_is_refused_and_does_not_block() {
+fn a_fifo_is_rejected_without_blocking() {
     let folder = known::disk();
     let path = folder.path().join("fifo");
     nix::unistd::mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
@@ -32,7 +32,7 @@ fn a_fifo_is_refused_and_does_not_block() {
 }
 
 #[test]
-fn what_is_no_regular_file_is_named() {
+fn files_that_are_not_regular_are_rejected_by_type() {
     let folder = known::disk();
     let socket = folder.path().join("socket");
     let _listener = UnixListener::bind(&socket).unwrap();
@@ -42,14 +42,14 @@ fn what_is_no_regular_file_is_named() {
 }
 
 #[test]
-fn a_file_that_the_kernel_makes_up_is_refused() {
+fn files_generated_by_the_kernel_are_rejected() {
     let why = "is on procfs, where the kernel generates files as they are read: it has no cached pages";
     assert_eq!(refusal(Path::new("/proc/self/smaps")), why);
     assert!(refusal(Path::new("/sys/kernel/mm/transparent_hugepage/enabled")).starts_with("is on sysfs"));
 }
 
 #[test]
-fn a_missing_file_and_a_loop_of_links_are_errors_of_their_path() {
+fn errors_for_a_missing_file_and_a_symlink_loop_name_the_path() {
     let folder = known::disk();
     let missing = folder.path().join("missing");
     let error = OpenFile::open(&missing).unwrap_err();
@@ -61,7 +61,7 @@ fn a_missing_file_and_a_loop_of_links_are_errors_of_their_path() {
 }
 
 #[test]
-fn an_empty_file_has_no_pages_and_no_share() {
+fn an_empty_file_has_no_pages_and_no_percentage() {
     let file = tempfile::NamedTempFile::new_in(known::memory()).unwrap();
     let open = OpenFile::open(file.path()).unwrap();
     for engine in [Engine::detect(), Engine::only(Method::Mincore)] {
@@ -83,11 +83,11 @@ fn a_range_past_the_end_has_no_pages() {
 }
 
 #[test]
-fn looking_moves_no_access_time() {
+fn measuring_does_not_change_the_access_time() {
     let folder = known::disk();
     let path = folder.path().join("file");
     std::fs::write(&path, vec![1; 100_000]).unwrap();
-    // Older than the time of modification: a kernel that keeps access times "relatime" would move it at any look.
+    // Older than the modification time, so that with `relatime` any read would update it.
     let file = std::fs::File::options().write(true).open(&path).unwrap();
     let old = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
     file.set_times(std::fs::FileTimes::new().set_accessed(old)).unwrap();
@@ -100,7 +100,7 @@ fn looking_moves_no_access_time() {
 }
 
 #[test]
-fn a_file_cut_since_it_was_opened_counts_no_page_past_its_end() {
+fn a_file_truncated_after_opening_has_no_pages_past_its_end() {
     let page = page_size().bytes();
     let known = known_file(&known::memory(), 64 * page, known::runs(&[(0, 64)]));
     let open = OpenFile::open(known.file.path()).unwrap();
@@ -112,7 +112,7 @@ fn a_file_cut_since_it_was_opened_counts_no_page_past_its_end() {
 }
 
 #[test]
-fn a_file_that_is_cut_and_grows_while_it_is_measured_never_shows_more_than_it_has() {
+fn a_file_that_changes_size_during_the_measurement_never_shows_too_many_pages() {
     let page = page_size().bytes();
     let known = known_file(&known::memory(), 2048 * page, known::runs(&[(0, 2048)]));
     let open = OpenFile::open(known.file.path()).unwrap();
@@ -140,7 +140,7 @@ fn a_file_that_is_cut_and_grows_while_it_is_measured_never_shows_more_than_it_ha
 }
 
 #[test]
-fn a_file_that_grows_while_it_is_measured_keeps_its_figures_and_is_marked() {
+fn a_file_that_grows_during_the_measurement_is_marked_as_changed() {
     let file = tempfile::NamedTempFile::new_in(known::memory()).unwrap();
     file.as_file().write_all(&[1]).unwrap();
     let open = OpenFile::open(file.path()).unwrap();
@@ -159,7 +159,7 @@ fn a_file_that_grows_while_it_is_measured_keeps_its_figures_and_is_marked() {
 }
 
 #[test]
-fn what_becomes_of_a_name_before_the_end_of_the_measurement_is_said() {
+fn a_renamed_or_removed_file_is_reported() {
     let folder = tempfile::tempdir_in(known::memory()).unwrap();
     let at = |name: &str| folder.path().join(name);
     let changed = |meanwhile: &dyn Fn()| {
@@ -176,16 +176,16 @@ fn what_becomes_of_a_name_before_the_end_of_the_measurement_is_said() {
     assert_eq!(changed(&|| remove("file")), Some(Change::Removed));
     assert_eq!(changed(&|| (link("second"), remove("second")).1), None);
     link("other");
-    assert_eq!(changed(&|| remove("other")), None, "a further name went");
+    assert_eq!(changed(&|| remove("other")), None, "another name was removed");
     link("other");
-    assert_eq!(changed(&|| remove("file")), Some(Change::Removed), "the file has another name yet");
+    assert_eq!(changed(&|| remove("file")), Some(Change::Removed), "the file still has another name");
     remove("other");
     std::fs::write(at("new"), "new").unwrap();
     let replace = || std::fs::rename(at("new"), at("file")).unwrap();
     assert_eq!(changed(&replace), Some(Change::Replaced));
 }
 
-/// What a measurement says that lasts for long, in the midst of which something happens to the file.
+/// The result of a long measurement during which something happens to the file.
 fn changed_in_the_midst(meanwhile: impl FnOnce(&Path, &std::fs::File) + Send) -> (u64, Option<Change>) {
     let folder = tempfile::tempdir_in(known::memory()).unwrap();
     let path = folder.path().join("file");
@@ -203,12 +203,12 @@ fn changed_in_the_midst(meanwhile: impl FnOnce(&Path, &std::fs::File) + Send) ->
 }
 
 #[test]
-fn a_file_that_is_cut_and_measured_again_is_marked() {
+fn a_file_that_is_truncated_and_measured_again_is_marked() {
     assert_eq!(changed_in_the_midst(|_, file| file.set_len(4096).unwrap()), (4096, Some(Change::Written)));
 }
 
 #[test]
-fn a_name_that_leads_elsewhere_is_noticed_where_the_number_of_names_does_not_tell() {
+fn a_name_that_leads_to_another_file_is_noticed_even_if_the_link_count_is_unchanged() {
     let renamed = changed_in_the_midst(|path, _| std::fs::rename(path, path.with_extension("old")).unwrap());
     assert_eq!(renamed.1, Some(Change::Renamed));
     let replaced = changed_in_the_midst(|path, _| {
@@ -231,7 +231,7 @@ fn a_deleted_file_is_measured_through_its_descriptor() {
 }
 
 #[test]
-fn a_descriptor_of_a_pipe_is_refused() {
+fn a_descriptor_of_a_pipe_is_rejected() {
     let (reader, _writer) = std::io::pipe().unwrap();
     let error = OpenFile::from_fd(Path::new("pipe:[1]"), OwnedFd::from(reader)).unwrap_err();
     assert_eq!(error.to_string(), "pipe:[1]: is a FIFO");

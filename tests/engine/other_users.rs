@@ -1,4 +1,4 @@
-//! As somebody who neither owns a file nor may write it: denied, never 100 %.
+//! As a user who neither owns a file nor may write it: denied, never 100 %.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -9,10 +9,10 @@ use rmap::units::Reason;
 
 use crate::known::{self, known_file};
 
-/// Runs `look` as nobody; says why and gives nothing where the test may not become nobody.
+/// Runs `look` as the user nobody. If that is not allowed, prints SKIPPED and returns `None`.
 ///
-/// The kernel's file-system user belongs to a thread, and leaving root's takes the thread's capabilities over files
-/// away: so a thread of its own is all it takes.
+/// The kernel stores the file-system user per thread, and changing it from root drops the thread's file capabilities,
+/// so this only needs a separate thread.
 pub(crate) fn as_nobody<T: Send>(look: impl FnOnce() -> T + Send) -> Option<T> {
     if !Uid::effective().is_root() {
         eprintln!("SKIPPED: only root can become another user to look at a file");
@@ -28,7 +28,7 @@ pub(crate) fn as_nobody<T: Send>(look: impl FnOnce() -> T + Send) -> Option<T> {
     })
 }
 
-/// What nobody is told about a cold file that anyone may read, with `mode`.
+/// What the user nobody sees for an uncached file with `mode` that anyone may read.
 fn seen_by_nobody(engine: Engine, mode: u32) -> Option<FileReport> {
     let known = known_file(&known::memory(), 100 * page_size().bytes(), known::runs(&[]));
     known.file.as_file().set_permissions(std::fs::Permissions::from_mode(mode)).unwrap();
@@ -41,11 +41,11 @@ fn seen_by_nobody(engine: Engine, mode: u32) -> Option<FileReport> {
 }
 
 #[test]
-fn a_cold_file_of_another_user_is_denied_and_not_full() {
+fn an_uncached_file_of_another_user_is_denied_instead_of_fully_cached() {
     for engine in [Engine::detect(), Engine::only(Method::Mincore), Engine::only(Method::Cachestat)] {
         let Some(report) = seen_by_nobody(engine, 0o644) else { return };
         match report.cached() {
-            // A kernel before 6.12.12 tells anyone with cachestat, and tells the truth.
+            // On kernels before 6.12.12 cachestat reports the correct figures to any user.
             Ok(cached) => assert_eq!(cached.0, 0, "{report:?}"),
             Err(absent) => assert_eq!(absent.reason, Reason::Denied, "{report:?}"),
         }
@@ -53,7 +53,7 @@ fn a_cold_file_of_another_user_is_denied_and_not_full() {
 }
 
 #[test]
-fn a_file_that_one_may_write_is_measured_but_not_mapped() {
+fn a_writable_file_of_another_user_is_measured_but_not_mapped() {
     if !rmap::pagecache::Engine::detect().has_cachestat() {
         eprintln!("SKIPPED: cachestat is not available here (kernel before 6.5, or seccomp)");
         return;
@@ -68,7 +68,7 @@ fn a_file_that_one_may_write_is_measured_but_not_mapped() {
 }
 
 #[test]
-fn a_file_that_nobody_may_read_is_an_error() {
+fn an_unreadable_file_is_an_error() {
     let known = known_file(&known::memory(), 1, known::runs(&[]));
     let Some(error) = as_nobody(|| OpenFile::open(known.file.path()).unwrap_err()) else { return };
     assert_eq!(error.kind(), rmap::error::ErrorKind::Denied);

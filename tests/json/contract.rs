@@ -1,5 +1,5 @@
-//! The contract of `docs/json.md` as types that refuse every key that is not in it and miss every one that is, and what
-//! holds of every row. No test is here.
+//! The contract of `docs/json.md` as types that reject keys that are not in it and require those that are, and the
+//! rules for every row. This file has no tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::common::Run;
 
-/// A value that may be null, but whose key must be there (serde takes a missing key for a plain `Option`).
+/// A value that may be null, but whose key must exist (serde accepts a missing key for a plain `Option`).
 #[derive(Deserialize, Debug, PartialEq)]
 pub(crate) struct Nullable<T>(pub(crate) Option<T>);
 
@@ -61,7 +61,7 @@ pub(crate) struct ProcessDocument {
     pub(crate) total: MappingTotal,
 }
 
-/// The counters are those of kernel 6.18; an older one gives fewer, a newer one fails here until it is in the contract.
+/// The counters of kernel 6.18. An older kernel reports fewer; a newer one fails here until the contract is updated.
 #[derive(Deserialize, Debug)]
 #[serde(deny_unknown_fields)]
 #[allow(dead_code, reason = "their types are what is tested")]
@@ -235,13 +235,13 @@ pub(crate) struct StepRow {
     pub(crate) absent: Absent,
 }
 
-/// Reads the whole output as `T`, and checks what holds of every row, whatever it is.
+/// Reads the whole output as `T`, and checks the rules that hold for rows of any kind.
 pub(crate) fn document<T: DeserializeOwned>(run: &Run) -> T {
     check_rows(&run.json());
     serde_json::from_slice(&run.out).unwrap_or_else(|error| panic!("{error} in {}", run.text()))
 }
 
-/// Figures are null exactly where `absent` says why; every key is in the document that describes the contract.
+/// Figures are null exactly if `absent` gives a reason; every key is in the document that describes the contract.
 pub(crate) fn check_rows(value: &Value) {
     let contract = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/json.md")).unwrap();
     match value {
@@ -260,7 +260,7 @@ pub(crate) fn check_rows(value: &Value) {
 }
 
 fn check_nested(value: &Value) {
-    // What `absent` and `rows_without_figure` hold are keys of the row itself.
+    // The keys in `absent` and `rows_without_figure` are keys of the row itself.
     match value {
         Value::Array(list) if list.first().is_some_and(Value::is_object) => check_rows(value),
         Value::Object(map) if map.contains_key("rows") => check_rows(value),
@@ -268,16 +268,16 @@ fn check_nested(value: &Value) {
     }
 }
 
-/// Keys that are null where there is nothing to say, which is no figure that is missing.
+/// Keys that may be null without an absent figure, because they are only remarks.
 pub(crate) const REMARKS: [&str; 7] = ["path", "path_bytes", "note", "status", "held", "difference", "absent"];
 
 fn check_absent(row: &serde_json::Map<String, Value>, absent: &Value) {
     let reasons = absent.as_object().cloned().unwrap_or_default();
-    assert!(absent.is_null() || !reasons.is_empty(), "an empty list of reasons: {row:?}");
+    assert!(absent.is_null() || !reasons.is_empty(), "empty list of reasons: {row:?}");
     let null: BTreeSet<&String> = row.keys().filter(|key| row[*key].is_null()).collect();
     let figures: BTreeSet<&String> = null.iter().copied().filter(|key| !REMARKS.contains(&key.as_str())).collect();
     assert!(figures.iter().all(|key| reasons.contains_key(*key)), "no reason for one of {figures:?}: {row:?}");
-    assert!(reasons.keys().all(|key| null.contains(key)), "a reason for a figure that is there: {row:?}");
+    assert!(reasons.keys().all(|key| null.contains(key)), "a reason for a figure that is known: {row:?}");
     for reason in reasons.values() {
         let reason = reason.as_str().unwrap();
         let known = ["denied", "unsupported", "vanished", "changed", "not applicable"];

@@ -1,5 +1,5 @@
-//! The machine formats as `docs/json.md` promises them: JSON is read into types that refuse every key that is not in the
-//! contract and miss every one that is, and CSV is read back by another program's rules.
+//! The machine formats as promised in `docs/json.md`. JSON is read into types that reject keys that are not in the
+//! contract and require those that are; CSV is read back with an independent parser.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -37,8 +37,8 @@ fn a_process_is_an_object_with_its_mappings_and_their_sums() {
 }
 
 #[test]
-fn json_lines_are_the_same_rows_one_a_line() {
-    // Of a capture: the Pss of a live library moves with everyone else who maps it.
+fn json_lines_has_the_same_rows_one_per_line() {
+    // From a capture, because the Pss of a live library changes with every other process that maps it.
     let own = std::fs::read("/proc/self/smaps").unwrap();
     let capture = capture(&[(7, b"a", &own)]);
     let root = capture.path().to_str().unwrap();
@@ -50,7 +50,7 @@ fn json_lines_are_the_same_rows_one_a_line() {
 }
 
 #[test]
-fn each_process_that_could_be_read_has_an_object_and_nothing_is_still_a_document() {
+fn every_process_has_an_object_and_an_empty_result_is_a_valid_document() {
     let one = mapping(0x1000, 1, "r--p", b"/a", 4);
     let capture = capture(&[(7, b"a", &one), (8, b"b", &one)]);
     let root = capture.path().to_str().unwrap();
@@ -68,7 +68,7 @@ fn each_process_that_could_be_read_has_an_object_and_nothing_is_still_a_document
 }
 
 #[test]
-fn a_counter_that_the_kernel_does_not_give_is_null_with_the_reason() {
+fn a_counter_that_the_kernel_does_not_report_is_null_with_a_reason() {
     let capture = capture(&[(7, b"a", &mapping(0x1000, 2, "r--p", b"/a", 4))]);
     let root = capture.path().to_str().unwrap();
     let run = rmap(["pid", "7", "--json", "-o", "rss,pss_dirty", "--proc-root", root]).good();
@@ -83,7 +83,7 @@ fn a_counter_that_the_kernel_does_not_give_is_null_with_the_reason() {
 }
 
 #[test]
-fn a_field_of_a_future_kernel_has_a_key_by_its_name() {
+fn a_field_of_a_future_kernel_has_a_key_with_its_name() {
     let text = [mapping(0x1000, 2, "r--p", b"/a", 4).as_slice(), b"Pss_Moon: 8 kB\n"].concat();
     let capture = capture(&[(7, b"a", &text)]);
     let run = rmap(["pid", "7", "--json", "--proc-root", capture.path().to_str().unwrap()]).good();
@@ -92,7 +92,7 @@ fn a_field_of_a_future_kernel_has_a_key_by_its_name() {
 }
 
 #[test]
-fn names_that_are_not_utf8_are_whole_in_hexadecimal() {
+fn names_that_are_not_utf8_are_complete_in_hexadecimal() {
     let capture = capture(&[(7, b"a\xffb", &mapping(0x1000, 1, "r--p", b"/x/caf\xe9 \"q\"", 4))]);
     let run = rmap(["pid", "7", "--json", "--proc-root", capture.path().to_str().unwrap()]).good();
     let [process]: [ProcessDocument; 1] = document::<Vec<_>>(&run).try_into().unwrap();
@@ -111,7 +111,7 @@ fn names_that_are_not_utf8_are_whole_in_hexadecimal() {
 }
 
 #[test]
-fn a_file_is_a_superset_of_pcstats_row() {
+fn a_file_row_is_a_superset_of_pcstats_row() {
     let folder = memory();
     let size = 9 * page() + 1;
     let known = known_file(&folder.path().join("f"), size, &[(2, 3), (9, 1)]);
@@ -129,7 +129,7 @@ fn a_file_is_a_superset_of_pcstats_row() {
 }
 
 #[test]
-fn a_total_of_files_stands_beside_them() {
+fn the_total_of_files_is_next_to_the_files() {
     if !common::has_cachestat() {
         return;
     }
@@ -151,7 +151,7 @@ fn a_total_of_files_stands_beside_them() {
 }
 
 #[test]
-fn figures_that_are_denied_are_null_and_the_total_says_so() {
+fn denied_figures_are_null_and_the_total_says_so() {
     let Some(everyone) = ForEveryone::copy() else { return };
     let folder = disk();
     let cold = known_file(&folder.path().join("cold"), 6 * page(), &[]);
@@ -159,7 +159,7 @@ fn figures_that_are_denied_are_null_and_the_total_says_so() {
     let found: FileDocument = document(&run);
     let row = &found.files[0];
     if row.method.0.as_deref() == Some("cachestat") && row.cached == Nullable(Some(0)) {
-        return eprintln!("SKIPPED: this kernel tells anyone with cachestat (before 6.12.12)");
+        return eprintln!("SKIPPED: cachestat on this kernel reports to any user (before 6.12.12)");
     }
     assert_eq!(run.status, Some(1));
     assert_eq!((row.size, row.pages), (6 * page(), 6));
@@ -170,7 +170,7 @@ fn figures_that_are_denied_are_null_and_the_total_says_so() {
 }
 
 #[test]
-fn the_demo_is_a_row_for_each_step() {
+fn the_demo_has_one_row_per_step() {
     let run = rmap(["demo", "--size", "1M", "--json"]);
     let steps: Vec<StepRow> = document(&run);
     assert_eq!(steps.iter().map(|step| step.filled_percent).collect::<Vec<_>>(), [0.0, 25.0, 50.0, 75.0, 100.0]);
@@ -183,13 +183,13 @@ fn the_demo_is_a_row_for_each_step() {
     assert_eq!(lines.lines().filter(|line| serde_json::from_str::<StepRow>(line).is_ok()).count(), 5);
 }
 
-/// The records of a CSV document, read by the rules of RFC 4180; each line must have as many fields as the header.
+/// The records of a CSV document, read as in RFC 4180; each line must have as many fields as the header.
 fn records(run: &Run) -> Vec<Vec<Vec<u8>>> {
     let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(&run.out[..]);
     reader.byte_records().map(|record| record.unwrap().iter().map(<[u8]>::to_vec).collect()).collect()
 }
 
-/// The names of the header, which must be those of the JSON keys without what only JSON can hold.
+/// The names in the header, which must be the JSON keys, without those that only JSON supports.
 fn check_header(csv: &Run, row: &Value) -> Vec<String> {
     let header: Vec<String> = records(csv)[0].iter().map(|name| String::from_utf8(name.clone()).unwrap()).collect();
     let json_only = ["absent", "path_bytes", "status"];
@@ -203,12 +203,12 @@ fn check_header(csv: &Run, row: &Value) -> Vec<String> {
 const HOSTILE: [&[u8]; 6] = [b"a,b", b"say \"x\"", b"two\nlines", b"cr\r\nlf", b"caf\xe9", b" blanks "];
 
 #[test]
-fn csv_of_mappings_has_the_names_of_json_and_gives_every_name_back() {
+fn csv_of_mappings_has_the_keys_of_json_and_preserves_every_name() {
     let mappings: Vec<Vec<u8>> = HOSTILE
         .iter()
         .zip(1..)
         .map(|(name, place)| {
-            // The kernel writes a newline in a name as \012.
+            // The kernel escapes a newline in a name as \012.
             let name = name.iter().flat_map(|byte| if *byte == b'\n' { b"\\012".to_vec() } else { vec![*byte] });
             let name: Vec<u8> = b"/".iter().copied().chain(name).collect();
             mapping(place << 12, 1, "r--p", &name, 4)
@@ -231,7 +231,7 @@ fn csv_of_mappings_has_the_names_of_json_and_gives_every_name_back() {
 }
 
 #[test]
-fn csv_of_files_has_the_names_of_json_and_gives_every_name_back() {
+fn csv_of_files_has_the_keys_of_json_and_preserves_every_name() {
     let folder = memory();
     let paths: Vec<_> = HOSTILE.iter().map(|name| folder.path().join(OsStr::from_bytes(name))).collect();
     paths.iter().for_each(|path| std::fs::write(path, "x").unwrap());
@@ -255,7 +255,7 @@ fn csv_of_files_has_the_names_of_json_and_gives_every_name_back() {
 }
 
 #[test]
-fn csv_of_the_demo_has_the_names_of_json_and_an_absent_figure_is_empty() {
+fn csv_of_the_demo_has_the_keys_of_json_and_absent_figures_are_empty() {
     let csv = rmap(["demo", "--size", "1M", "--csv"]);
     check_header(&csv, &rmap(["demo", "--size", "1M", "--json"]).json()[0]);
     assert_eq!(records(&csv).len(), 6);
@@ -266,7 +266,7 @@ fn csv_of_the_demo_has_the_names_of_json_and_an_absent_figure_is_empty() {
 }
 
 #[test]
-fn what_is_named_is_what_is_written() {
+fn exactly_the_selected_columns_are_written() {
     let folder = memory();
     let known = known_file(&folder.path().join("f"), page(), &[(0, 1)]);
     let path = known.path.to_str().unwrap();
@@ -286,7 +286,7 @@ fn promised(section: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_key_that_is_promised_is_there() {
+fn every_documented_key_exists() {
     let keys = |row: &Value| row.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
     assert_eq!(promised("`rmap demo`"), keys(&rmap(["demo", "--size", "1M", "--json"]).json()[0]));
     assert_eq!(promised("`rmap pcstat`"), keys(&rmap(["pcstat", "--json", "/etc/passwd"]).json()[0]));

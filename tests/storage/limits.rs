@@ -1,4 +1,4 @@
-//! What warm and lock do with little memory, and with files that are not all data.
+//! Warming and locking with little memory, and with files that are not all data.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -9,7 +9,7 @@ use rmap::units::{ByteRange, PageRuns, Pages};
 
 use crate::common::{Run, disk, memory, rmap, shell};
 
-/// A file of these bytes of data, written to disk and not cached.
+/// A file with this number of bytes, written to disk and not cached.
 fn file_of(folder: &Path, name: &str, size: u64, data: std::ops::Range<u64>) -> PathBuf {
     let path = folder.join(name);
     let file = File::create(&path).unwrap();
@@ -28,7 +28,7 @@ fn cached(path: &Path) -> PageRuns {
 struct Group(PathBuf);
 
 impl Group {
-    /// Makes one of version 1 or 2, whichever is here, with a limit of 64 MiB.
+    /// Creates one with a limit of 64 MiB, of version 1 or 2, whichever is available.
     fn new(name: &str) -> Option<Group> {
         let name = format!("rmap-test-{name}-{}", std::process::id());
         for (folder, limit) in [("memory", "memory.limit_in_bytes"), ("", "memory.max")] {
@@ -41,7 +41,7 @@ impl Group {
         None
     }
 
-    /// Runs a shell script inside.
+    /// Runs a shell script in the group.
     fn run(&self, script: &str, folder: &Path) -> Run {
         let script = format!("echo $$ > {}/cgroup.procs && cd $1 && {script}", self.0.display());
         shell(&script, &[folder.as_os_str()])
@@ -60,7 +60,7 @@ impl Drop for Group {
 }
 
 #[test]
-fn locking_needs_memory_for_pages_that_are_cached_already() {
+fn locking_needs_memory_for_cached_pages() {
     let Some(group) = Group::new("lock") else { return };
     let folder = disk();
     let file = |name| file_of(folder.path(), name, 40 << 20, 0..40 << 20);
@@ -72,7 +72,7 @@ fn locking_needs_memory_for_pages_that_are_cached_already() {
 }
 
 #[test]
-fn pages_that_reading_others_pushed_out_are_left() {
+fn pages_dropped_while_reading_others_are_reported_as_left() {
     let Some(group) = Group::new("warm") else { return };
     let folder = disk();
     let _file = file_of(folder.path(), "a", 100 << 20, 0..100 << 20);
@@ -82,7 +82,7 @@ fn pages_that_reading_others_pushed_out_are_left() {
     let left = row["left_pages"].as_u64().unwrap();
     assert_eq!(row["after_pages"].as_u64().unwrap() + left, 25600, "{row}");
     assert!(left > 0 && run.err.contains("status 1"), "{run:?}");
-    // What a file holds already is not given to the next one.
+    // The memory of one file is not available for the next one.
     let _files = ["b", "c"].map(|name| file_of(folder.path(), name, 40 << 20, 0..40 << 20));
     let run = group.run("rmap evict a > /dev/null; rmap warm b > /dev/null; rmap warm b c > /dev/null", folder.path());
     assert!(run.err.contains("c: needs 40M of memory, and "), "{run:?}");
@@ -128,7 +128,7 @@ fn a_range_past_the_end_is_an_error() {
 }
 
 #[test]
-fn too_many_parts_to_map_are_not_called_too_much_locked_memory() {
+fn too_many_mappings_are_not_reported_as_too_much_locked_memory() {
     let most = fs::read_to_string("/proc/sys/vm/max_map_count").unwrap().trim().parse::<u64>().unwrap();
     if most > 200_000 {
         return eprintln!("SKIPPED: a process may have {most} mappings here");
@@ -148,7 +148,7 @@ fn too_many_parts_to_map_are_not_called_too_much_locked_memory() {
 
 #[test]
 #[allow(unsafe_code, reason = "a seccomp filter for the program under test")]
-fn a_sandbox_in_which_mincore_does_nothing_is_not_believed() {
+fn mincore_is_not_trusted_in_a_sandbox_where_it_does_nothing() {
     use nix::libc;
     use std::os::unix::process::CommandExt;
     let folder = memory();
@@ -161,7 +161,7 @@ fn a_sandbox_in_which_mincore_does_nothing_is_not_believed() {
             libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
             libc::BPF_RET | libc::BPF_K,
         );
-        // mincore succeeds and writes nothing; there is no cachestat.
+        // mincore succeeds but writes nothing; cachestat is not available.
         let mut filter = [
             step(load, 0, 0, 0),
             step(equal, 2, 0, libc::SYS_mincore as u32),

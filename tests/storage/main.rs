@@ -1,4 +1,4 @@
-//! What rmap does and reports on file systems that a test makes: full disks, small blocks, btrfs, tmpfs.
+//! The behaviour of rmap on file systems that a test creates: full disks, small blocks, btrfs, tmpfs.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 

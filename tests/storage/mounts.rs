@@ -1,4 +1,4 @@
-//! Each test runs itself again in a mount namespace of its own, so that nothing is left behind.
+//! Each test runs itself again in its own mount namespace, so that nothing is left behind.
 
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -24,7 +24,7 @@ fn row(args: &[&str], path: &Path) -> (Run, Value) {
     (run, row)
 }
 
-/// How many pages are cached according to every view of the file, which must agree; and how many are dirty.
+/// The number of cached pages, on which every view of the file must agree, and the number of dirty pages.
 fn cached(path: &Path) -> (u64, u64) {
     let (_, plain) = row(&["pcstat"], path);
     let cached = plain["cached"].as_u64().unwrap();
@@ -43,9 +43,9 @@ fn sum(path: &Path) -> Vec<u8> {
 }
 
 #[test]
-fn pages_whose_write_back_failed_are_never_dropped() {
-    let name = "pages_whose_write_back_failed_are_never_dropped";
-    // The image is sparse on a tmpfs that cannot hold it, so that writing to the disk fails.
+fn pages_whose_writeback_failed_are_never_dropped() {
+    let name = "pages_whose_writeback_failed_are_never_dropped";
+    // The image is sparse on a tmpfs that is too small for it, so that writing to the disk fails.
     let mkfs = "mkfs.ext4 -qFO ^has_journal -E nodiscard,lazy_itable_init=1";
     let mount = format!("mkdir small; mount -t tmpfs -o size=24M none small; cd small; {}", loop_disk("300M", mkfs));
     let Some(folder) = mounted(name, &mount) else { return };
@@ -55,7 +55,7 @@ fn pages_whose_write_back_failed_are_never_dropped() {
     for flushed_before in [false, true] {
         std::fs::write(&path, &data).unwrap();
         if flushed_before {
-            // The kernel writes back on its own and fails, and no process has been told.
+            // The kernel writes back on its own and fails, and no process has received the error.
             shell("sync -f \"$1\"", &[path.as_os_str()]);
         }
         let before = sum(&path);
@@ -82,21 +82,21 @@ fn dirty_pages_on_btrfs_are_dropped_at_the_first_try() {
 }
 
 #[test]
-fn a_page_that_truncating_left_in_a_hole_is_not_cached() {
-    let name = "a_page_that_truncating_left_in_a_hole_is_not_cached";
+fn a_page_left_in_a_hole_by_truncation_is_not_cached() {
+    let name = "a_page_left_in_a_hole_by_truncation_is_not_cached";
     let Some(folder) = mounted(name, &loop_disk("64M", "mkfs.ext4 -qF")) else { return };
     let path = folder.join("disk/file");
     let script = "truncate -s 1M $1; truncate -s 100001 $1; truncate -s 300001 $1; truncate -s 200001 $1";
     shell(script, &[path.as_os_str()]).good();
     assert_eq!(cached(&path), (0, 0));
-    // A hole that was read is cached.
+    // A hole that has been read is cached.
     shell("head -c 8192 $1 > /dev/null", &[path.as_os_str()]).good();
     assert!(cached(&path).0 >= 2);
 }
 
 #[test]
-fn pages_of_which_only_some_blocks_were_written_are_dirty_and_not_cached() {
-    let name = "pages_of_which_only_some_blocks_were_written_are_dirty_and_not_cached";
+fn partially_written_pages_are_dirty_but_not_cached() {
+    let name = "partially_written_pages_are_dirty_but_not_cached";
     let Some(folder) = mounted(name, &loop_disk("64M", "mkfs.ext4 -qF -b 1024")) else { return };
     let path = folder.join("disk/file");
     let file = std::fs::File::create(&path).unwrap();
@@ -143,8 +143,8 @@ fn a_page_that_could_not_be_read_is_not_cached() {
 }
 
 #[test]
-fn locking_a_file_that_cannot_be_read_ends() {
-    let name = "locking_a_file_that_cannot_be_read_ends";
+fn locking_an_unreadable_file_does_not_hang() {
+    let name = "locking_an_unreadable_file_does_not_hang";
     let Some(folder) = mounted(name, &loop_disk("64M", "mkfs.ext4 -qF")) else { return };
     let path = folder.join("disk/file");
     std::fs::write(&path, vec![7; 32 << 20]).unwrap();
@@ -160,8 +160,8 @@ fn locking_a_file_that_cannot_be_read_ends() {
 }
 
 #[test]
-fn little_address_space_is_enough_for_any_file() {
-    let name = "little_address_space_is_enough_for_any_file";
+fn any_file_is_measured_with_little_address_space() {
+    let name = "any_file_is_measured_with_little_address_space";
     let mount = "mkdir low up work all && mount -t overlay overlay -o lowerdir=low,upperdir=up,workdir=work all";
     let Some(folder) = mounted(name, mount) else { return };
     let file = std::fs::File::create(folder.join("all/file")).unwrap();

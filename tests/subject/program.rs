@@ -1,15 +1,16 @@
-//! A program for the tests: it puts its own memory into an exactly known state, says so, and waits.
+//! A program for the tests: it puts its own memory into a known state, reports it, and waits.
 //!
-//! `subject ACT...` does the acts in order, prints a line for each mapping that it made
-//! (`NAME START LENGTH KEY=BYTES...`, with what smaps must say of it), then `ready`, and lives until its standard input ends.
+//! `subject ACT...` does the acts in order, prints one line per mapping that it has created (`NAME START LENGTH
+//! KEY=BYTES...`, with the figures that smaps must report), then `ready`, and waits for the end of its standard input.
 //!
 //! Acts (N is in pages):
 //! * `anonymous:N:M`  maps N pages and writes to M of them
 //! * `locked:N`       maps N pages and locks them
-//! * `guard:N`        maps N pages that nobody may touch
-//! * `many:N`         makes N mappings of one page, writable and read-only in turn, and writes to the writable ones;
-//!   they are not told one by one
-//! * `churn:N`        maps and unmaps N slots of a memfd as fast as it can, as long as it lives: see [`churn`]
+//! * `guard:N`        maps N pages without access
+//! * `many:N`         creates N mappings of one page, alternately writable and read-only, and writes to the writable
+//!   ones; they are not reported one by one
+//! * `churn:N:MS`     maps and unmaps N slots of a memfd until it ends, pausing MS milliseconds after each: see
+//!   [`churn`]
 //! * `zero:N`         maps N pages and reads them, so that they are the zero page
 //! * `huge:N:W`       maps N transparent huge pages, reads all of them and writes to the first W
 //! * `hugetlb:N`      maps N pages of hugetlb and writes to them
@@ -17,10 +18,11 @@
 //! * `swapped:N`      maps N pages, writes to them and asks the kernel to swap them out
 //! * `shared_anonymous:N:M` maps N pages shared and writes to M of them
 //! * `zero_file:N`    maps N pages of `/dev/zero` privately and writes to them
-//!   (what smaps says of these last ones depends on the kernel: they are not told)
+//!   (the figures of smaps for these last ones depend on the kernel, so they are not reported)
 //! * `memfd:N:M`      maps a memfd of N pages and writes to M of them
-//! * `shared:PATH:N:M`   makes a file of N pages, maps it shared and writes to M of them
-//! * `private:PATH:N:R:W` makes a file of N pages, maps it private, reads R of them and writes to the first W of those
+//! * `shared:PATH:N:M`   creates a file of N pages, maps it shared and writes to M of them
+//! * `private:PATH:N:R:W` creates a file of N pages, maps it private, reads R of them and writes to the first W of
+//!   those
 //! * `holes:PATH:N`    makes a file of N pages without blocks, maps it shared and reads all of them
 //! * `synced:PATH:N:T` makes a file of N pages, writes it to the disk, maps it T times, reads all of it in each, and locks
 //!   the last one if there are two
@@ -33,10 +35,10 @@
 //! * `share`           starts a child that has the same memory, as `vfork` does, and waits until the subject ends
 //! * `unlink:PATH`    removes a file that was mapped before
 //! * `rename:OLD:NEW` renames it
-//! * `read:PID`       reads smaps of another process with the library, and complains on standard error as rmap does
-//! * `headless`       ends its first thread when everything else is done, while another one lives on
-//! * `fork`           forks a child that holds the same memory until the subject ends: every page of a mapping with anonymous
-//!   pages is then shared by two
+//! * `read:PID`       reads smaps of another process with the library, and prints errors as rmap does
+//! * `headless`       ends its first thread when everything else is done, while another one keeps running
+//! * `fork`           forks a child that holds the same memory until the subject ends: every page of a mapping with
+//!   anonymous pages is then shared by two
 
 #![allow(
     unsafe_code,
@@ -54,7 +56,7 @@ use std::os::fd::AsFd;
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mlock, mmap, mmap_anonymous};
 use rmap::process::{Fields, Process, Wanted};
 
-/// One mapping that was made, and what smaps must say of it, in pages.
+/// One mapping, and the figures that smaps must report for it, in pages.
 struct Made {
     name: String,
     address: usize,
@@ -65,8 +67,8 @@ struct Made {
 }
 
 impl Made {
-    /// Whether fork(2) copies its page table entries. It leaves those of a mapping without anonymous pages to be
-    /// faulted in by the child, which touches nothing.
+    /// Whether fork(2) copies its page table entries. It does not copy those of a mapping without anonymous pages; the
+    /// child would fault them in, but accesses nothing.
     fn is_copied_by_fork(&self) -> bool {
         self.anonymous > 0
     }
@@ -85,7 +87,7 @@ fn main() {
             "locked" => made.push(locked(&act, page, number(1))),
             "guard" => made.push(guard(&act, page, number(1))),
             "many" => many(page, number(1)),
-            "churn" => made.push(churn(&act, page, number(1))),
+            "churn" => made.push(churn(&act, page, number(1), number(2) as u64)),
             "zero" => read_pages(map_anonymous(page, number(1), READ_WRITE), page, number(1)),
             "huge" => huge(number(1), number(2)),
             "hugetlb" => hugetlb(number(1)),
@@ -124,7 +126,7 @@ fn main() {
                 fork();
                 sharers += 1;
             }
-            other => panic!("there is no act {other}"),
+            other => panic!("unknown act {other}"),
         }
     }
     if headless {
@@ -135,7 +137,7 @@ fn main() {
             }
             tell(&made, page, sharers);
             wait_for_the_end();
-            // There is no first thread any more whose return would end the process.
+            // The first thread no longer exists, so its return cannot end the process.
             std::process::exit(0);
         });
         // SAFETY: ends this thread alone; nothing that others use is on its stack.
@@ -189,7 +191,8 @@ fn length(page: usize, pages: usize) -> NonZeroUsize {
 
 const READ_WRITE: ProtFlags = ProtFlags::PROT_READ.union(ProtFlags::PROT_WRITE);
 
-/// Maps anonymous memory between two guard pages, so that the kernel does not merge it with a neighbour, and in small pages.
+/// Maps anonymous memory between two guard pages, so that the kernel does not merge it with a neighbour, and in small
+/// pages.
 fn map_anonymous(page: usize, pages: usize, protection: ProtFlags) -> *mut u8 {
     let around = length(page, pages + 2);
     // SAFETY: a new anonymous mapping overlaps nothing.
@@ -297,14 +300,19 @@ fn many(page: usize, count: usize) {
     }
 }
 
-/// Slot I of the churn is 16 pages, of which the first 1 + I % 4 are mapped, from page I of the file, and writable where
-/// I is odd. Every eighth slot stays mapped; the others come and go.
-fn churn(name: &str, page: usize, slots: usize) -> Made {
+/// Slot I of the churn is 16 pages, of which the first 1 + I % 4 are mapped, from page I of the file, and writable if I
+/// is odd. Every eighth slot stays mapped; the others are mapped and unmapped.
+fn churn(name: &str, page: usize, slots: usize, rest: u64) -> Made {
     let stride = 16 * page;
+    // The thread is there before the slots are, or its own memory would be in them.
+    let (work, works) = std::sync::mpsc::sync_channel::<Box<dyn FnOnce() + Send>>(0);
+    std::thread::spawn(move || works.into_iter().for_each(|work| work()));
+    work.send(Box::new(|| ())).expect("a thread");
     let fd = nix::sys::memfd::memfd_create("churn", nix::sys::memfd::MFdFlags::empty()).expect("memfd_create");
     let file = File::from(fd);
     file.set_len((page * (slots + 4)) as u64).expect("a length");
-    // SAFETY: a new anonymous mapping overlaps nothing. Its own pages are given back: what is left is a hole to map into.
+    // SAFETY: a new anonymous mapping overlaps nothing. Its own pages are given back: what is left is a hole to map
+    // into.
     let base = unsafe { mmap_anonymous(None, length(stride, slots), ProtFlags::PROT_NONE, MapFlags::MAP_PRIVATE) };
     let base = base.expect("mmap");
     // SAFETY: the mapping that was just made.
@@ -319,9 +327,9 @@ fn churn(name: &str, page: usize, slots: usize) -> Made {
         unsafe { mmap(place, size, protection, flags, file.as_fd(), (slot * page) as i64) }.is_ok()
     };
     (0..slots).step_by(8).for_each(|slot| assert!(map(&file, slot), "a slot is mapped"));
-    std::thread::spawn(move || {
+    let churning = move || {
         for slot in (0..slots).cycle().filter(|slot| slot % 8 != 0) {
-            // Two neighbours at a time, in no steady order.
+            // Two neighbours at a time, in varying order.
             let other = slot * 7 % slots;
             map(&file, slot);
             if !other.is_multiple_of(8) {
@@ -329,8 +337,12 @@ fn churn(name: &str, page: usize, slots: usize) -> Made {
                 // SAFETY: a slot of our own, mapped or not, that nobody looks into.
                 unsafe { nix::sys::mman::munmap(place, (1 + other % 4) * page) }.expect("munmap");
             }
+            if rest > 0 {
+                std::thread::sleep(std::time::Duration::from_millis(rest));
+            }
         }
-    });
+    };
+    work.send(Box::new(churning)).expect("a thread");
     Made { name: name.into(), address: base, pages: 16 * slots, rss: 0, anonymous: 0, locked: 0 }
 }
 
@@ -351,7 +363,7 @@ enum Touch {
 fn map_file(file: &File, page: usize, pages: usize, flags: MapFlags) -> *mut u8 {
     // SAFETY: a new mapping of a file that the test made and nobody truncates.
     let address = unsafe { mmap(None, length(page, pages), READ_WRITE, flags, file.as_fd(), 0) }.expect("mmap");
-    // So that a fault brings the one page that was touched, and none around it.
+    // So that a fault maps only the accessed page, and none around it.
     // SAFETY: advice about a mapping of our own.
     unsafe { madvise(address, page * pages, MmapAdvise::MADV_RANDOM) }.expect("madvise");
     address.as_ptr().cast()
@@ -378,8 +390,8 @@ fn file(name: &str, page: usize, path: &str, pages: usize, touch: Touch) -> Made
         Touch::Private { reads, writes } => {
             let address = map_file(&file, page, pages, MapFlags::MAP_PRIVATE);
             write_pages(address, page, writes);
-            // A read fault maps the cached pages around it too, if the kernel sees fit; advice cannot forbid that. So all
-            // that is not to be read is unmapped first.
+            // A read fault may also map the cached pages around it, and advice cannot prevent that. So everything that
+            // is not read is unmapped first.
             let rest = page * (pages - reads);
             if rest > 0 {
                 // SAFETY: the tail of a mapping of our own, to which nobody else points.
@@ -396,7 +408,7 @@ fn file(name: &str, page: usize, path: &str, pages: usize, touch: Touch) -> Made
     }
 }
 
-/// Forks a child that waits for the end of a pipe which only the subject holds.
+/// Forks a child that waits for the end of a pipe that only the subject holds open.
 fn fork() {
     let (read, write) = nix::unistd::pipe().expect("a pipe");
     // SAFETY: the program has one thread; the child only reads from the pipe and leaves.

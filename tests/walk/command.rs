@@ -1,4 +1,4 @@
-//! Runs `rmap pcstat`, and makes trees in memory, where pages stay cached.
+//! Runs `rmap pcstat`, and creates trees on tmpfs, where pages stay cached.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -19,19 +19,19 @@ impl Run {
     }
 }
 
-/// `rmap pcstat --json OPTIONS PLACE`; options are words with blanks between them.
+/// `rmap pcstat --json OPTIONS PLACE`; the options are separated by blanks.
 pub(crate) fn pcstat(options: &str, place: impl AsRef<OsStr>) -> Run {
     pcstat_all(options, [place])
 }
 
-/// The same of several places.
+/// The same for several places.
 pub(crate) fn pcstat_all<P: AsRef<OsStr>>(options: &str, places: impl IntoIterator<Item = P>) -> Run {
     let mut command = command(arguments(options));
     command.args(places);
     run(command)
 }
 
-/// The same as nobody; nothing, said loudly, where that cannot be.
+/// The same as the user nobody. If that is impossible, prints SKIPPED and returns `None`.
 pub(crate) fn pcstat_as_nobody(options: &str, place: impl AsRef<OsStr>) -> Option<Run> {
     Some(ForEveryone::copy()?.rmap(arguments(options).chain([place.as_ref()])))
 }
@@ -60,7 +60,7 @@ pub(crate) fn tree() -> TempDir {
     folder
 }
 
-/// The sum of a figure over rows.
+/// The sum of a figure over the rows.
 pub(crate) fn sum(rows: &[Value], key: &str) -> u64 {
     rows.iter().map(|row| row[key].as_u64().unwrap()).sum()
 }

@@ -1,4 +1,4 @@
-//! A file is one file, whatever its names; what is no file is left out.
+//! Each file is counted once, however many names it has; special files are left out.
 
 use std::os::unix::fs::symlink;
 
@@ -31,7 +31,7 @@ fn a_path_that_is_named_twice_counts_once() {
 }
 
 #[test]
-fn symbolic_links_are_followed_only_if_asked_and_loops_end() {
+fn symbolic_links_are_followed_only_on_request_and_loops_end() {
     let folder = folder();
     let elsewhere = crate::command::folder();
     file(elsewhere.path(), "far/away", 1);
@@ -48,7 +48,7 @@ fn symbolic_links_are_followed_only_if_asked_and_loops_end() {
     assert!(followed.err.contains("/self: Too many symbolic links"), "{}", followed.err);
     std::fs::remove_file(folder.path().join("self")).unwrap();
     let mut names = pcstat("-R --follow -j 2", folder.path()).names();
-    // Either name may come first.
+    // Either name may be found first.
     names.iter_mut().for_each(|name| *name = name.replace("again", "near"));
     names.sort();
     assert_eq!(names, ["away", "near"]);
@@ -58,7 +58,7 @@ fn symbolic_links_are_followed_only_if_asked_and_loops_end() {
 }
 
 #[test]
-fn a_directory_that_is_named_through_a_link_is_walked() {
+fn a_directory_named_through_a_symlink_is_walked() {
     let folder = folder();
     file(folder.path(), "real/one", 1);
     symlink("real", folder.path().join("link")).unwrap();
@@ -66,7 +66,7 @@ fn a_directory_that_is_named_through_a_link_is_walked() {
 }
 
 #[test]
-fn what_is_no_file_is_left_out_and_counted() {
+fn special_files_are_left_out_and_counted() {
     let folder = folder();
     file(folder.path(), "one", 1);
     nix::unistd::mkfifo(&folder.path().join("fifo"), nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();

@@ -1,4 +1,4 @@
-//! Whole trees and processes through the command: what a user would see of files in a known state.
+//! Whole trees and processes through the command: what a user sees for files in a known state.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "the helpers of tests fail like tests")]
 

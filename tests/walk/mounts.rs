@@ -1,4 +1,4 @@
-//! Mounts in the tree. Each test runs itself again in a mount namespace of its own, so that nothing is left behind.
+//! Mounts in the tree. Each test runs itself again in its own mount namespace, so that nothing is left behind.
 
 use crate::command::pcstat;
 use crate::common::mounted;
@@ -15,10 +15,10 @@ fn bind_mounts_count_once() {
 }
 
 #[test]
-fn other_file_systems_are_entered_only_if_asked_and_pseudo_ones_never() {
+fn other_file_systems_are_entered_only_on_request_and_pseudo_file_systems_never() {
     let mount = "mkdir other proc && echo x > here && mount -t tmpfs none other && echo x > other/there && \
                  mount -t proc none proc && touch file && mount --bind other/there file";
-    let name = "other_file_systems_are_entered_only_if_asked_and_pseudo_ones_never";
+    let name = "other_file_systems_are_entered_only_on_request_and_pseudo_file_systems_never";
     let Some(folder) = mounted(name, mount) else { return };
     let row = pcstat("-R --summary", &folder).rows()[0].clone();
     assert_eq!((&row["files"], &row["other_file_systems"]), (&1.into(), &3.into()));
@@ -30,16 +30,16 @@ fn other_file_systems_are_entered_only_if_asked_and_pseudo_ones_never() {
 }
 
 #[test]
-fn on_overlayfs_a_walk_tells_the_truth_too() {
+fn a_walk_is_correct_on_overlayfs() {
     let mount = "mkdir low up work all && echo x > low/one && truncate -s 1M low/hole && \
                  mount -t overlay overlay -o lowerdir=low,upperdir=up,workdir=work all && echo x > all/two";
-    let Some(folder) = mounted("on_overlayfs_a_walk_tells_the_truth_too", mount) else { return };
+    let Some(folder) = mounted("a_walk_is_correct_on_overlayfs", mount) else { return };
     let rows = pcstat("-R", folder.join("all")).rows();
     assert!(rows.iter().all(|row| row["method"] == "mincore"), "{rows:?}");
     let summary = pcstat("-R --summary", folder.join("all")).rows()[0].clone();
     assert_eq!((&summary["files"], &summary["cached"], &summary["partial_files"]), (&3.into(), &2.into(), &3.into()));
     assert!(summary["dirty"].is_null(), "{summary}");
-    assert_eq!(summary["note"], "of 3 files only the cached pages are known");
+    assert_eq!(summary["note"], "only the cached pages are known for 3 files");
 }
 
 #[test]
@@ -56,7 +56,8 @@ fn an_overlay_over_two_file_systems_is_walked_as_one() {
 #[test]
 fn an_automount_point_is_not_mounted() {
     // The mount waits for a daemon that never answers.
-    let mount = "mkdir -p tree/auto; echo > tree/f; mkfifo pipe; exec 5<>pipe; setsid sleep 20 >/dev/null 2>&1 & sleep 0.2; \
+    let mount = "mkdir -p tree/auto; echo > tree/f; mkfifo pipe; exec 5<>pipe; setsid sleep 20 >/dev/null 2>&1 & \
+                 sleep 0.2; \
                  mount -i -t autofs -o fd=5,pgrp=$!,minproto=5,maxproto=5,direct none tree/auto";
     let Some(folder) = mounted("an_automount_point_is_not_mounted", mount) else { return };
     for jobs in ["1", "2"] {

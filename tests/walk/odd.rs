@@ -1,4 +1,4 @@
-//! Trees that do not hold still, may not be read, are too deep, or meet a process with few descriptors.
+//! Trees that change, are unreadable or too deep, or are walked with few descriptors.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::command::{file, folder, pcstat, pcstat_as_nobody, tree};
 use crate::common::run;
 
 #[test]
-fn an_unreadable_directory_is_one_line_and_the_walk_goes_on() {
+fn an_unreadable_directory_is_one_error_and_the_walk_continues() {
     let folder = folder();
     file(folder.path(), "closed/one", 1);
     file(folder.path(), "open/two", 1);
@@ -33,7 +33,7 @@ fn an_unreadable_directory_is_one_line_and_the_walk_goes_on() {
 }
 
 #[test]
-fn files_of_which_nothing_is_known_are_said_in_one_line_and_never_counted_as_cached() {
+fn unknown_files_are_one_error_and_do_not_count_as_cached() {
     let folder = folder();
     for name in ["one", "two", "three"] {
         file(folder.path(), name, 4096);
@@ -46,20 +46,20 @@ fn files_of_which_nothing_is_known_are_said_in_one_line_and_never_counted_as_cac
     );
     let row = &answer.json()[0];
     if row["unknown_files"] == 0 {
-        eprintln!("SKIPPED: this kernel tells anyone what is cached");
+        eprintln!("SKIPPED: cachestat on this kernel reports to any user");
         return;
     }
     assert_eq!((answer.status, answer.err.lines().count()), (Some(1), 1), "{}", answer.err);
     assert!(answer.err.starts_with("rmap: 3 of 3 files: denied: "), "{}", answer.err);
     assert_eq!((&row["files"], &row["unknown_files"]), (&3.into(), &3.into()));
     assert!(row["cached"].is_null() && row["percent"].is_null() && row["dirty"].is_null(), "{row}");
-    assert_eq!(row["note"], "without 3 files, about which nothing is known");
+    assert_eq!(row["note"], "3 files not included: nothing is known about their cached pages");
     let Some(answer) = pcstat_as_nobody("-R --summary --only-cached", folder.path()) else { return };
     assert_eq!((answer.status, &answer.json()[0]["unknown_files"]), (Some(1), &3.into()));
 }
 
 #[test]
-fn a_directory_that_changes_while_it_is_walked_is_no_failure() {
+fn a_directory_that_changes_during_the_walk_is_not_an_error() {
     let folder = tree();
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -84,7 +84,7 @@ fn a_directory_that_changes_while_it_is_walked_is_no_failure() {
 }
 
 #[test]
-fn the_walk_lives_with_few_descriptors() {
+fn a_walk_works_with_few_descriptors() {
     let folder = tree();
     let deep: PathBuf = (0..60).map(|level| format!("level-{level}")).collect();
     file(folder.path(), deep.join("end"), 1);
@@ -103,7 +103,7 @@ fn the_walk_lives_with_few_descriptors() {
 }
 
 #[test]
-fn a_path_longer_than_the_kernel_takes_is_reached() {
+fn a_path_longer_than_the_kernel_accepts_is_reached() {
     let folder = folder();
     let name = "a-directory-with-a-name-of-fifty-characters-in-all";
     let mut at = openat(AT_FDCWD, folder.path(), OFlag::O_PATH, Mode::empty()).unwrap();
@@ -121,7 +121,7 @@ fn a_path_longer_than_the_kernel_takes_is_reached() {
 }
 
 #[test]
-fn looking_moves_no_access_time() {
+fn measuring_does_not_change_access_times() {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     file(folder.path(), "sub/one", 5000);
     let long_ago = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
@@ -173,7 +173,7 @@ fn twenty_thousand_nested_directories_are_walked() {
 }
 
 #[test]
-fn a_directory_that_is_swapped_for_a_link_leads_nowhere() {
+fn a_directory_replaced_by_a_symlink_is_not_followed() {
     use std::sync::atomic::{AtomicBool, Ordering};
     let (folder, outside) = (tree(), folder());
     file(outside.path(), "x/secret", 1);

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::command::{file, folder, pcstat, pcstat_as_nobody};
 use crate::common::Subject;
 
-/// A shell that runs this script in a folder, which must write a line `ready` once it holds everything.
+/// A shell that runs this script in a folder. The script must write a line `ready` when it holds everything.
 fn holder(script: &str, folder: &Path) -> Subject {
     let mut command = Command::new("sh");
     command.args(["-c", script]).current_dir(folder);
@@ -29,7 +29,7 @@ fn may_open_mapped() -> bool {
 }
 
 #[test]
-fn deleted_and_nameless_files_are_measured_too() {
+fn deleted_and_unnamed_files_are_measured() {
     if !may_open_mapped() {
         return;
     }
@@ -40,18 +40,18 @@ fn deleted_and_nameless_files_are_measured_too() {
     let subject = Subject::start(acts.iter().map(String::as_str).chain(["memfd:9:3"]));
     let rows = pcstat("--pid", subject.word()).rows();
     let gone = row(&rows, &format!("{gone} (deleted)"));
-    // The subject allocates its files, which on tmpfs makes pages.
+    // The subject allocates its files, which creates pages on tmpfs.
     assert_eq!((&gone["pages"], &gone["cached"]), (&10.into(), &10.into()));
     assert_eq!((&row(&rows, kept)["cached"], &row(&rows, kept)["pages"]), (&6.into(), &6.into()));
     let memfd = rows.iter().find(|row| row["filename"].as_str().unwrap().starts_with("/memfd:")).unwrap();
     assert_eq!((&memfd["pages"], &memfd["cached"]), (&9.into(), &3.into()));
-    // Of these alone: the subject has the standard error of this test open, which may be a file.
+    // Only these: the subject also has the standard error of this test open, which may be a file.
     let is_mapped = |row: &Value| ["mapped", "both"].contains(&row["held"].as_str().unwrap());
     assert!([gone, row(&rows, kept), memfd].into_iter().all(is_mapped), "{rows:?}");
 }
 
 #[test]
-fn open_files_are_marked_and_what_is_no_file_is_left_alone() {
+fn open_files_are_marked_and_special_files_are_left_out() {
     let folder = folder();
     file(folder.path(), "open", 5000);
     file(folder.path(), "open and gone", 100);
@@ -71,7 +71,7 @@ fn open_files_are_marked_and_what_is_no_file_is_left_alone() {
 }
 
 #[test]
-fn a_file_that_is_named_and_held_is_one_row_with_its_mark() {
+fn a_named_file_that_is_also_held_is_one_marked_row() {
     let folder = folder();
     file(folder.path(), "open", 1);
     let script = "exec 3<open; echo ready; read line";
@@ -82,7 +82,7 @@ fn a_file_that_is_named_and_held_is_one_row_with_its_mark() {
 }
 
 #[test]
-fn files_of_another_mount_namespace_are_reached_under_the_name_that_the_process_sees() {
+fn files_in_another_mount_namespace_have_the_name_that_the_process_sees() {
     if !may_open_mapped() {
         return;
     }
@@ -107,7 +107,7 @@ fn files_of_another_mount_namespace_are_reached_under_the_name_that_the_process_
 }
 
 #[test]
-fn the_process_of_another_user_is_one_line_with_advice() {
+fn a_process_of_another_user_is_one_error_with_advice() {
     let holder = holder("echo ready; read line", Path::new("/"));
     let Some(answer) = pcstat_as_nobody("--pid", holder.word()) else { return };
     assert_eq!(answer.status, Some(1));
@@ -117,7 +117,7 @@ fn the_process_of_another_user_is_one_line_with_advice() {
 }
 
 #[test]
-fn a_process_that_is_not_there_is_a_failure() {
+fn a_missing_process_is_an_error() {
     let answer = pcstat("--pid", "4194303");
     assert_eq!((answer.status, answer.err.as_str()), (Some(1), "rmap: pid 4194303: no such process\n"));
 }

@@ -1,4 +1,4 @@
-//! Which files are chosen: by name, size, list; and which part of them.
+//! Which files are selected (by name, size or list), and which part of them.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -7,7 +7,7 @@ use crate::command::{file, folder, pcstat, pcstat_all, sum};
 use crate::common::{command, run};
 
 #[test]
-fn a_directory_without_recursion_is_a_failure_that_says_what_to_type() {
+fn a_directory_without_recursive_is_an_error_with_advice() {
     let folder = folder();
     file(folder.path(), "one", 1);
     let answer = pcstat_all("", [folder.path(), &folder.path().join("one")]);
@@ -17,7 +17,7 @@ fn a_directory_without_recursion_is_a_failure_that_says_what_to_type() {
 }
 
 #[test]
-fn globs_choose_by_name_or_by_path() {
+fn globs_match_names_or_paths() {
     let folder = folder();
     for name in ["a.db", "b.txt", "cache/c.db", "cache/deep/d.db", "keep/e.db"] {
         file(folder.path(), name, 1);
@@ -33,7 +33,7 @@ fn globs_choose_by_name_or_by_path() {
 }
 
 #[test]
-fn globs_with_a_slash_are_of_the_path_below_what_was_named_or_of_the_one_that_is_printed() {
+fn globs_with_a_slash_match_the_relative_or_the_printed_path() {
     let folder = folder();
     for name in ["top", "d1/a", "d1/sub/b", "d2/d1/c", "d2/x"] {
         file(folder.path(), name, 1);
@@ -61,7 +61,7 @@ fn globs_with_a_slash_are_of_the_path_below_what_was_named_or_of_the_one_that_is
 }
 
 #[test]
-fn sizes_choose_and_a_file_that_is_not_wanted_need_not_be_readable() {
+fn files_excluded_by_size_need_not_be_readable() {
     let folder = folder();
     for (name, size) in [("0", 0), ("1", 1), ("4095", 4095), ("4096", 4096), ("9000", 9000)] {
         file(folder.path(), name, size);
@@ -75,7 +75,7 @@ fn sizes_choose_and_a_file_that_is_not_wanted_need_not_be_readable() {
 }
 
 #[test]
-fn names_come_from_a_list() {
+fn names_can_be_read_from_a_list() {
     let folder = folder();
     for name in ["one", "two", "new\nline"] {
         file(folder.path(), name, 1);
@@ -88,7 +88,7 @@ fn names_come_from_a_list() {
     assert_eq!(pcstat("-0 --files-from", &lines).names(), ["new\nline", "two"]);
     let forgot = pcstat("--files-from", &lines);
     assert_eq!(forgot.status, Some(1));
-    assert!(forgot.err.contains("holds a NUL in a name; use -0"), "{}", forgot.err);
+    assert!(forgot.err.contains("contains a NUL in a name; use -0"), "{}", forgot.err);
     let piped = std::process::Command::new("sh")
         .args(["-c", "\"$0\" pcstat --json -0 --files-from - < \"$1\""])
         .args([OsStr::new(env!("CARGO_BIN_EXE_rmap")), lines.as_os_str()])
@@ -99,7 +99,7 @@ fn names_come_from_a_list() {
 }
 
 #[test]
-fn a_range_is_the_part_that_is_measured() {
+fn only_the_given_range_is_measured() {
     let folder = folder();
     file(folder.path(), "eight", 8 * 4096);
     let cached = |range: &str| sum(&pcstat(&format!("-R --range {range}"), folder.path()).rows(), "cached");
@@ -111,7 +111,7 @@ fn a_range_is_the_part_that_is_measured() {
 }
 
 #[test]
-fn only_files_with_cached_pages_are_left() {
+fn only_cached_leaves_out_files_without_cached_pages() {
     let folder = folder();
     file(folder.path(), "cached", 1);
     file(folder.path(), "empty", 0);
@@ -121,7 +121,7 @@ fn only_files_with_cached_pages_are_left() {
 }
 
 #[test]
-fn names_of_every_kind_come_through() {
+fn names_of_any_kind_are_preserved() {
     let folder = folder();
     let names = [&b"new\nline"[..], b"\xff\xfe", b"blank at end ", b"-R", b"*", b"\x1b[31m"];
     for name in names {
@@ -134,7 +134,7 @@ fn names_of_every_kind_come_through() {
 }
 
 #[test]
-fn as_many_files_as_there_are_come_in_the_order_in_which_they_were_named() {
+fn many_files_are_shown_in_the_order_in_which_they_were_named() {
     let folder = folder();
     for count in [1, 31, 32, 33, 63, 64, 65, 200, 3000] {
         let paths: Vec<_> = (0..count).map(|number| folder.path().join(number.to_string())).collect();

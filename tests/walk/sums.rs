@@ -1,9 +1,9 @@
-//! Totals, `--summary`, `--by-dir`: sums are those of the rows, on any number of threads.
+//! Totals, `--summary`, `--by-dir`: sums equal the sums of the rows, for any number of threads.
 
 use crate::command::{file, folder, pcstat, sum, tree};
 
 #[test]
-fn a_summary_is_the_sum_of_the_rows_on_one_thread_and_on_several() {
+fn a_summary_is_the_sum_of_the_rows_for_any_number_of_threads() {
     let tree = tree();
     let rows = pcstat("-R -j 1", tree.path()).rows();
     assert_eq!(rows.len(), 60);
@@ -21,7 +21,7 @@ fn a_summary_is_the_sum_of_the_rows_on_one_thread_and_on_several() {
 }
 
 #[test]
-fn a_directory_of_very_many_files_is_shared_among_threads_and_none_is_lost() {
+fn a_large_directory_is_shared_among_threads_without_losing_files() {
     let folder = folder();
     for number in 0..5000 {
         std::fs::write(folder.path().join(format!("{number}")), "x").unwrap();
@@ -33,7 +33,7 @@ fn a_directory_of_very_many_files_is_shared_among_threads_and_none_is_lost() {
 }
 
 #[test]
-fn a_directory_has_what_is_below_it_as_in_du() {
+fn a_directory_includes_everything_below_it_as_in_du() {
     let folder = folder();
     file(folder.path(), "a/one", 5000);
     file(folder.path(), "a/b/two", 1);
@@ -56,7 +56,7 @@ fn a_directory_has_what_is_below_it_as_in_du() {
 }
 
 #[test]
-fn by_dir_sorts_and_keeps_the_first() {
+fn by_dir_works_with_sort_and_top() {
     let tree = tree();
     let rows = pcstat("-R --by-dir 1 --sort=cached --top 2", tree.path()).rows();
     assert_eq!(rows.len(), 2);
@@ -65,7 +65,7 @@ fn by_dir_sorts_and_keeps_the_first() {
 }
 
 #[test]
-fn the_top_is_the_head_of_the_sorted_list() {
+fn top_shows_the_first_rows_of_the_sorted_list() {
     let tree = tree();
     let all = pcstat("-R -j 2 --sort=cached", tree.path()).rows();
     let top = pcstat("-R -j 2 --top 5", tree.path()).rows();
@@ -75,7 +75,7 @@ fn the_top_is_the_head_of_the_sorted_list() {
 }
 
 #[test]
-fn a_named_file_has_a_row_of_its_own_by_directory() {
+fn by_dir_shows_a_named_file_as_its_own_row() {
     let tree = tree();
     let rows = pcstat("--by-dir 1", tree.path().join("d1/e1/file-1")).rows();
     assert_eq!((rows.len(), &rows[0]["files"], &rows[0]["size"]), (1, &1.into(), &1000.into()));

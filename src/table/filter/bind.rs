@@ -43,25 +43,26 @@ impl<K: RowKind> Binder<'_, K> {
     fn column(&self, name: &Word) -> Result<Column<K>, FilterError> {
         let known = || self.table.iter().map(Column::id).collect::<Vec<_>>().join(", ");
         let found = column::find(self.table, &name.text.to_ascii_lowercase()).cloned();
-        found
-            .ok_or_else(|| self.error(name, format!("there is no column '{}'; the columns are {}", name.text, known())))
+        found.ok_or_else(|| self.error(name, format!("unknown column '{}'; the columns are {}", name.text, known())))
     }
 
     fn flag(&self, name: &Word) -> Result<Column<K>, FilterError> {
         let column = self.column(name)?;
         match column.kind() {
             Kind::Flag => Ok(column),
-            _ => Err(self.error(name, format!("'{}' is not a yes/no column: compare it with a value", name.text))),
+            _ => Err(self.error(name, format!("'{}' is not a yes/no column; compare it with a value", name.text))),
         }
     }
 
     fn value(&self, column: &Column<K>, operator: Operator, word: &Word) -> Result<Value<K>, FilterError> {
         let is_text = column.kind() == Kind::Text;
         if operator == Operator::Matches && !is_text {
-            return Err(self.error(word, format!("=~ needs text, and '{}' is {}", column.id(), column.kind().word())));
+            return Err(self
+                .error(word, format!("=~ requires a text column, but '{}' is {}", column.id(), column.kind().word())));
         }
         if operator.is_order() && matches!(column.kind(), Kind::Text | Kind::Flag) {
-            let why = format!("'{}' has no order: use == or !={}", column.id(), if is_text { " or =~" } else { "" });
+            let why =
+                format!("'{}' cannot be ordered; use == or !={}", column.id(), if is_text { " or =~" } else { "" });
             return Err(self.error(word, why));
         }
         match self.other_column(column, word) {
@@ -70,7 +71,8 @@ impl<K: RowKind> Binder<'_, K> {
         }
     }
 
-    /// The column that a value names, if both are numbers of one kind. A name is never a number, so there is no ambiguity.
+    /// The column that a value names, if both are numbers of one kind. A name is never a number, so there is no
+    /// ambiguity.
     fn other_column(&self, column: &Column<K>, word: &Word) -> Option<Column<K>> {
         let comparable = matches!(column.kind(), Kind::Bytes | Kind::Pages | Kind::Number | Kind::Address);
         let other = column::find(self.table, &word.text.to_ascii_lowercase())?;
@@ -93,12 +95,12 @@ impl<K: RowKind> Binder<'_, K> {
             Kind::Text => Some(Value::Text(text.as_bytes().to_vec())),
             Kind::Flags | Kind::RawBytes | Kind::Change | Kind::Strip(_) | Kind::Bars => None,
         };
-        value.ok_or_else(|| self.error(word, format!("'{}' takes {}", column.id(), expectation(column.kind()))))
+        value.ok_or_else(|| self.error(word, format!("'{}' requires {}", column.id(), expectation(column.kind()))))
     }
 
     fn pattern(&self, word: &Word) -> Result<Regex, FilterError> {
         Regex::new(&word.text).map_err(|error| {
-            // The crate draws a picture of several lines; its last one is the reason.
+            // The crate's message has several lines; the last one is the reason.
             let picture = error.to_string();
             let reason = picture.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
             self.error(word, format!("invalid regular expression: {reason}"))
@@ -112,12 +114,12 @@ impl<K: RowKind> Binder<'_, K> {
 
 fn expectation(kind: Kind) -> &'static str {
     match kind {
-        Kind::Bytes => "a size: write 4096, 64K or 1.5G",
+        Kind::Bytes => "a size such as 4096, 64K or 1.5G",
         Kind::Pages | Kind::Number => "a whole number",
-        Kind::Percent => "a percentage: write 12.5",
-        Kind::Address => "an address: write it in hexadecimal",
+        Kind::Percent => "a percentage such as 12.5",
+        Kind::Address => "an address in hexadecimal",
         Kind::Flag => "yes or no",
-        Kind::Time => "a time: write 2026-01-31 or 2026-01-31T12:00:00Z",
+        Kind::Time => "a time such as 2026-01-31 or 2026-01-31T12:00:00Z",
         _ => "nothing that can be compared",
     }
 }

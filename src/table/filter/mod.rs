@@ -5,13 +5,15 @@
 //! (perm =~ '^rw' || deleted) && !(mapping == [heap])
 //! ```
 //!
-//! * A comparison is `COLUMN OPERATOR VALUE`; the operators are `==` `!=` `<` `<=` `>` `>=` and `=~` (a regular expression,
-//!   anywhere in the text). `&&`, `||`, `!` and parentheses combine them; a yes/no column may also be used alone.
-//! * A value is what its column holds: a size (`10M`; a bare number is in bytes), a number, an address, a date, yes or no, or text.
-//!   Text with blanks or with one of `()&|!<>=` in it is quoted, with `'` or `"`. A number may be compared with another column.
-//! * An absent figure never matches, whether the comparison is negated or not: nothing is known, so nothing is true.
+//! * A comparison is `COLUMN OPERATOR VALUE`; the operators are `==` `!=` `<` `<=` `>` `>=` and `=~` (a regular
+//!   expression, anywhere in the text). `&&`, `||`, `!` and parentheses combine them; a yes/no column may also be used
+//!   alone.
+//! * A value has the type of its column: a size (`10M`; a bare number is in bytes), a number, an address, a date, yes
+//!   or no, or text. Text that contains blanks or one of `()&|!<>=` must be quoted with `'` or `"`. A number may be
+//!   compared with another column.
+//! * An absent figure never matches, even if the comparison is negated, because nothing is known about it.
 //!
-//! [`Expression`] is what was typed; [`Filter`] is the same bound to the columns of a table.
+//! [`Expression`] is the parsed text; [`Filter`] is an expression bound to the columns of a table.
 
 mod bind;
 mod parse;
@@ -26,7 +28,7 @@ use super::column::{Column, RowKind};
 
 pub use parse::Expression;
 
-/// Why an expression cannot be used, and where in it.
+/// Why an expression is invalid, and at which place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FilterError {
     /// The expression.
@@ -80,7 +82,7 @@ impl<K: RowKind> Filter<K> {
         self.root.holds(row) == Some(true)
     }
 
-    /// The columns that it looks at.
+    /// The columns that it uses.
     pub fn columns(&self) -> Vec<&Column<K>> {
         let mut columns = Vec::new();
         self.root.add_columns(&mut columns);
@@ -89,7 +91,7 @@ impl<K: RowKind> Filter<K> {
 }
 
 impl<K: RowKind> Node<K> {
-    /// Whether it is true of the row; absent if that depends on an absent figure.
+    /// Whether it is true for the row; absent if that depends on an absent figure.
     fn holds(&self, row: &K::Row) -> Option<bool> {
         match self {
             Node::Compare(column, operator, value) => compare(&column.cell(row), *operator, value, row),
@@ -118,7 +120,7 @@ impl<K: RowKind> Node<K> {
     }
 }
 
-/// `decisive` if any part is that, else unknown if any part is unknown.
+/// `decisive` if any part has that value, otherwise unknown if any part is unknown.
 fn combined<K: RowKind>(parts: &[Node<K>], row: &K::Row, decisive: bool) -> Option<bool> {
     let mut result = Some(!decisive);
     for part in parts {
@@ -189,14 +191,14 @@ impl Operator {
         }
     }
 
-    /// Whether it needs an order, which texts and flags do not have.
+    /// Whether it requires an order, which texts and flags do not have.
     fn is_order(self) -> bool {
         !matches!(self, Operator::Equal | Operator::Unequal | Operator::Matches)
     }
 }
 
 impl FilterError {
-    /// The expression, and under it a line that points at the place where it is wrong.
+    /// The expression, and below it a line that points at the error.
     pub fn picture(&self) -> String {
         use unicode_width::UnicodeWidthStr;
         let shown = |range: Range<usize>| super::escape::escaped(self.text.get(range).unwrap_or_default().as_bytes());

@@ -1,21 +1,21 @@
-//! The grammar of `--filter`: text to a tree of names and words. What the names stand for is decided in `bind`.
+//! The grammar of `--filter`: parses text into a tree of names and words. `bind` resolves the names.
 
 use std::ops::Range;
 use std::str::FromStr;
 
 use super::{FilterError, Operator};
 
-/// How deep parentheses and negations may nest: far more than a person types, and few enough for any stack.
+/// How deep parentheses and negations may nest: more than anybody needs, and few enough for any stack.
 const DEEPEST: usize = 64;
 
-/// What was typed.
+/// The parsed text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expression {
     pub(super) text: String,
     pub(super) root: Part,
 }
 
-/// One part of what was typed.
+/// One part of the parsed text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Part {
     Compare(Word, Operator, Word),
@@ -25,7 +25,7 @@ pub(super) enum Part {
     Any(Vec<Part>),
 }
 
-/// A name or a value, and where it stands.
+/// A name or a value, and its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Word {
     pub(super) text: String,
@@ -34,7 +34,7 @@ pub(super) struct Word {
 }
 
 impl Expression {
-    /// The names of the columns that it looks at, in lower case.
+    /// The names of the columns that it uses, in lower case.
     pub fn names(&self) -> Vec<String> {
         let mut names = Vec::new();
         self.root.each_word(&mut |word| names.push(word.text.to_ascii_lowercase()));
@@ -61,7 +61,7 @@ impl FromStr for Expression {
         let root = parser.any()?;
         match parser.next()? {
             (Token::End, _) => Ok(Expression { text: text.to_owned(), root }),
-            (_, place) => Err(parser.error(place, "unexpected here: join two comparisons with && or ||")),
+            (_, place) => Err(parser.error(place, "unexpected here; combine comparisons with && or ||")),
         }
     }
 }
@@ -152,11 +152,11 @@ impl Parser<'_> {
         };
         match self.next()? {
             (Token::Word(value), _) => Ok(Part::Compare(column, operator, value)),
-            (_, place) => Err(self.error(place, "expected a value; quote it if it contains one of ()&|!<>=")),
+            (_, place) => Err(self.error(place, "expected a value; quote it if it contains any of ()&|!<>=")),
         }
     }
 
-    /// Takes the next token if it is the wanted one.
+    /// Takes the next token if it is the expected one.
     fn takes(&mut self, is_it: impl Fn(&Token) -> bool) -> Result<bool, FilterError> {
         let before = self.at;
         let taken = is_it(&self.next()?.0);
@@ -203,8 +203,8 @@ impl Parser<'_> {
         (Token::Word(Word { text, place: start..self.at, quoted: false }), start..self.at)
     }
 
-    /// Text in quotes. A backslash stands before a quote of the same kind; before anything else it is itself, because
-    /// regular expressions are full of them.
+    /// Text in quotes. A backslash escapes a quote of the same kind; before anything else it is kept, because regular
+    /// expressions often contain backslashes.
     fn quoted(&mut self, start: usize, quote: char, rest: &str) -> Result<(Token, Range<usize>), FilterError> {
         let mut text = String::new();
         let mut letters = rest.char_indices().skip(1).peekable();

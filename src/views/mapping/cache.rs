@@ -1,7 +1,7 @@
 //! The columns of `--cache`: the file behind a mapping, in the page cache.
 
-use super::fields::figure;
-use super::{MappingNeed, MappingRow, MappingRows};
+use super::fields::{ANONYMOUS, RSS, figure};
+use super::row::{MappingNeed, MappingRow, MappingRows, NOT_READ};
 use crate::join::MappingCache;
 use crate::table::{Cell, Column, col};
 use crate::units::{Absent, Bytes, Figure, Reason};
@@ -15,15 +15,15 @@ const BOTH: &[MappingNeed] = &[MappingNeed::PageCache, MappingNeed::Field("Rss")
 /// The columns of the join.
 pub const COLUMNS: &[Column<MappingRows>] = &[
     col!(sum "cache_range", "Range", Bytes, |row| Cell::bytes(joined(row).map(|cache| cache.range)),
-        "how much of the mapping has a page of the file behind it, from --cache: the part before the end of the file",
+        "how much of the mapping lies before the end of the file, from --cache",
         needing(CACHE), on_request()),
     col!(sum "cache_cached", "Cached", Bytes, |row| Cell::bytes(joined(row).and_then(|cache| cache.cached)),
         "how much of that is in the page cache, from --cache (cachestat or mincore)", needing(CACHE), on_request()),
     col!(sum "cache_mapped", "Mapped", Bytes, |row| Cell::bytes(mapped(row)),
-        "how much of that the process has mapped in here: Rss without its own copies (Rss - Anonymous), up to the end of the file",
+        "how much of that this process has mapped in here: Rss - Anonymous, which leaves out its own copies",
         needing(BOTH), on_request()),
     col!(sum "cache_unmapped", "Rest", Bytes, |row| Cell::bytes(unmapped(row)),
-        "how much is cached and not mapped in here: others have it, or nobody (cache_cached - cache_mapped)",
+        "how much is cached but not mapped in here: cache_cached - cache_mapped",
         needing(BOTH), on_request()),
     col!(new "cache_method", "Method", Text, |row|
         joined(row).and_then(|cache| cache.method).map_or_else(Cell::Absent, |method| Cell::Word(method.word())),
@@ -33,17 +33,19 @@ pub const COLUMNS: &[Column<MappingRows>] = &[
         "how the file was found: map_files, or the path with the same device and inode", needing(CACHE), on_request()),
 ];
 
-const NOT_STEADY: Absent =
-    Absent::new(Reason::Changed, "more was mapped in than was cached a moment later: pages came or went");
+const NOT_STEADY: Absent = Absent::new(
+    Reason::Changed,
+    "more was mapped in than was cached a moment later: pages were added or dropped in between",
+);
 
 fn joined(row: &MappingRow) -> Figure<&MappingCache> {
     let cache = row.process.cache.as_ref().and_then(|cache| cache.get(row.place as usize));
-    cache.ok_or(super::NOT_READ)?.as_ref().map_err(|absent| *absent)
+    cache.ok_or(NOT_READ)?.as_ref().map_err(|absent| *absent)
 }
 
 fn mapped(row: &MappingRow) -> Figure<Bytes> {
     let behind = joined(row)?.behind?;
-    let of_file = figure(row, "Rss")?.saturating_sub(figure(row, "Anonymous")?);
+    let of_file = figure(row, RSS)?.saturating_sub(figure(row, ANONYMOUS)?);
     Ok(of_file.saturating_sub(behind))
 }
 

@@ -1,8 +1,8 @@
-//! The columns of smaps' own fields.
+//! The columns of the fields of smaps.
 
 use std::borrow::Cow;
 
-use super::{MappingNeed, MappingRow, MappingRows, NOT_GIVEN};
+use super::row::{MappingNeed, MappingRow, MappingRows, NOT_GIVEN};
 use crate::process::{FieldId, FieldUnit, Fields};
 use crate::table::{Aggregation, Cell, Column, ColumnKind, Getter};
 use crate::units::{Bytes, Figure};
@@ -10,7 +10,7 @@ use crate::units::{Bytes, Figure};
 /// A column of this view.
 type C = Column<MappingRows>;
 
-/// A field of smaps that people know: the kernel's name and what it means.
+/// A known field of smaps: the kernel's name and what it means.
 pub(super) struct KnownField {
     name: &'static str,
     help: &'static str,
@@ -32,7 +32,7 @@ pub(super) static KNOWN: [KnownField; 28] = [
     bytes("Size", "length of the mapping: address space, not memory"),
     other("KernelPageSize", "page size that the kernel uses for it", ColumnKind::Bytes, false),
     other("MMUPageSize", "page size that the hardware uses for it", ColumnKind::Bytes, false),
-    bytes("Rss", "what of it is in RAM and mapped here (without hugetlb pages)"),
+    bytes("Rss", "how much of it is in RAM and mapped here (without hugetlb pages)"),
     bytes("Pss", "the same with shared pages divided by the number of mappings that have them"),
     bytes("Pss_Dirty", "the dirty part of Pss"),
     bytes("Pss_Anon", "the anonymous part of Pss"),
@@ -59,19 +59,22 @@ pub(super) static KNOWN: [KnownField; 28] = [
     other("VmFlags", "flags of the VMA, two letters each", ColumnKind::Text, false),
 ];
 
-/// Where each of the known fields is in the dictionary of a reading.
-pub(super) struct KnownIds([Option<FieldId>; KNOWN.len()]);
-
-impl KnownIds {
-    pub(super) fn of(fields: &Fields) -> KnownIds {
-        KnownIds(KNOWN.each_ref().map(|known| fields.find(known.name.as_bytes())))
-    }
+/// The position of each known field in the dictionary of a reading.
+pub(super) fn known_ids(fields: &Fields) -> Vec<Option<FieldId>> {
+    KNOWN.iter().map(|known| fields.find(known.name.as_bytes())).collect()
 }
 
+/// The places of some known fields, so that no row looks for a name.
+pub(super) const KERNEL_PAGE_SIZE: u32 = 1;
+pub(super) const RSS: u32 = 3;
+pub(super) const SHARED_DIRTY: u32 = 10;
+pub(super) const PRIVATE_CLEAN: u32 = 11;
+pub(super) const PRIVATE_DIRTY: u32 = 12;
+pub(super) const ANONYMOUS: u32 = 14;
+
 /// A known field of a mapping that is an amount of memory.
-pub(super) fn figure(row: &MappingRow, name: &str) -> Figure<Bytes> {
-    let place = KNOWN.iter().position(|known| known.name == name).ok_or(NOT_GIVEN)?;
-    let id = known_id(row, place as u32).ok_or(NOT_GIVEN)?;
+pub(super) fn figure(row: &MappingRow, place: u32) -> Figure<Bytes> {
+    let id = known_id(row, place).ok_or(NOT_GIVEN)?;
     row.mapping().and_then(|mapping| mapping.bytes(id)).ok_or(NOT_GIVEN)
 }
 
@@ -82,11 +85,11 @@ pub(super) fn flags(row: &MappingRow) -> Option<&[u8]> {
 }
 
 fn known_id(row: &MappingRow, place: u32) -> Option<FieldId> {
-    *row.process.known.0.get(place as usize)?
+    *row.process.known.get(place as usize)?
 }
 
-/// The columns of the fields that the kernel gives, in its order; then those of known fields that it does not give, which are
-/// absent. If nothing was read yet, those of all known fields.
+/// The columns of the fields that the kernel reports, in its order, followed by known fields that it does not report,
+/// which are absent. If nothing has been read yet, the columns of all known fields.
 pub(super) fn columns(fields: &Fields) -> Vec<Column<MappingRows>> {
     if fields.is_empty() {
         return KNOWN.iter().enumerate().map(|(place, known)| known_column(place, known)).collect();
@@ -98,16 +101,6 @@ pub(super) fn columns(fields: &Fields) -> Vec<Column<MappingRows>> {
     let is_missing = |(_, known): &(usize, &KnownField)| fields.find(known.name.as_bytes()).is_none();
     let missing = KNOWN.iter().enumerate().filter(is_missing);
     given.chain(missing.map(|(place, known)| known_column(place, known).on_request())).collect()
-}
-
-/// Whether this is the column of a field that the kernel gives.
-pub(super) fn is_given(column: &Column<MappingRows>) -> bool {
-    !column.is_on_request
-        && match column.needs {
-            [MappingNeed::Field(name)] => name.eq_ignore_ascii_case(column.id()),
-            [MappingNeed::EveryField] => true,
-            _ => false,
-        }
 }
 
 fn known_column(place: usize, known: &'static KnownField) -> Column<MappingRows> {
@@ -122,7 +115,7 @@ fn known_column(place: usize, known: &'static KnownField) -> Column<MappingRows>
     if known.adds { column.aggregated(Aggregation::Sum) } else { column }
 }
 
-/// The column of a field that nobody here knows.
+/// The column of an unknown field.
 fn future_column(fields: &Fields, id: FieldId) -> Column<MappingRows> {
     let (kind, get): (ColumnKind, Getter<MappingRows>) = match fields.unit(id) {
         FieldUnit::Bytes => (ColumnKind::Bytes, |row, id| bytes_cell(row, Some(FieldId::from_number(id)))),
@@ -133,7 +126,7 @@ fn future_column(fields: &Fields, id: FieldId) -> Column<MappingRows> {
     column.head.id = Cow::Owned(fields.key(id).to_owned());
     column.head.title = Cow::Owned(fields.name(id).to_owned());
     column.argument = id.number();
-    // Only what is in kB is sure to be an amount.
+    // Only a field in kB is certain to be an amount.
     if kind == ColumnKind::Bytes { column.aggregated(Aggregation::Sum) } else { column }
 }
 
@@ -148,4 +141,16 @@ fn count_cell(row: &MappingRow, id: Option<FieldId>) -> Cell<'_> {
 
 fn text_cell(row: &MappingRow, id: Option<FieldId>) -> Cell<'_> {
     id.and_then(|id| row.mapping()?.text(id)).map_or(Cell::Absent(NOT_GIVEN), Cell::Text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_places_are_those_of_the_names() {
+        let places = [KERNEL_PAGE_SIZE, RSS, SHARED_DIRTY, PRIVATE_CLEAN, PRIVATE_DIRTY, ANONYMOUS];
+        let names = ["KernelPageSize", "Rss", "Shared_Dirty", "Private_Clean", "Private_Dirty", "Anonymous"];
+        assert_eq!(places.map(|place| KNOWN[place as usize].name), names);
+    }
 }

@@ -1,15 +1,15 @@
-//! Which columns are shown by default: rmap's own, and those of pmap's letters with pmap's titles.
+//! The default columns: rmap's own, and those of pmap's options with pmap's titles.
 
-/// The name that stands for every field of smaps that the kernel gives, in its order.
+/// The name that stands for every field of smaps that the kernel reports, in its order.
 pub const FIELDS: &str = "fields";
 
 /// What `rmap pid` shows by default.
 pub const DEFAULT: &[&str] = &["address", "perm", "size", "rss", "pss", "anonymous", "swap", "mapping"];
 
-/// What `--by` shows: only what can be added up makes a column of a group.
+/// What `--by` shows: only columns that can be added up.
 pub const GROUPED: &[&str] = &["size", "rss", "pss", "uss", "anonymous", "dirty", "swap"];
 
-/// What `--cache` shows: what fits 100 columns beside a name.
+/// What `--cache` shows: columns that fit a width of 100 together with a name.
 pub const CACHED: &[&str] = &[
     "address",
     "perm",

@@ -1,4 +1,4 @@
-//! Reads the processes that are meant, and what is joined with their mappings.
+//! Reads the selected processes, and the data that is joined with their mappings.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::pages::ProcessPages;
-use super::{MappingNeed, MappingRow, MappingRows, ReadProcess, columns, fields, known_columns, presets};
+use super::row::{MappingNeed, MappingRow, MappingRows, ReadProcess};
+use super::strips::ProcessPages;
+use super::{columns, fields, known_columns, presets};
 use crate::error::{Error, ErrorKind, Subject};
 use crate::join::measure_mappings;
 use crate::pagecache::Engine;
@@ -16,7 +17,7 @@ use crate::process::{AddressSpaces, Deleted, Fields, ParseError, ProcRoot, Proce
 use crate::table::{Column, Named, Rows, Source, Stop, find};
 use crate::views::processes::{Asked, Owner, ProcessChoice, section_of};
 
-/// Addresses from the first to the last, both included.
+/// A range of addresses, including both ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AddressRange {
     /// The lowest address.
@@ -29,7 +30,7 @@ impl AddressRange {
     /// Every address.
     pub const ALL: AddressRange = AddressRange { low: 0, high: u64::MAX };
 
-    /// Whether a mapping of these addresses, its end excluded, has one in the range.
+    /// Whether a mapping with these addresses (excluding its end) overlaps the range.
     fn meets(self, start: u64, end: u64) -> bool {
         start <= self.high && end > self.low
     }
@@ -38,12 +39,12 @@ impl AddressRange {
 impl FromStr for AddressRange {
     type Err = String;
 
-    /// `LOW,HIGH`, `LOW,`, `,HIGH` or one address, as pmap takes them.
+    /// `LOW,HIGH`, `LOW,`, `,HIGH` or one address, as in pmap.
     fn from_str(text: &str) -> Result<AddressRange, String> {
         let address = |word: &str, default: u64| match word.trim().trim_start_matches("0x") {
             "" => Ok(default),
             digits => u64::from_str_radix(digits, 16)
-                .map_err(|_| format!("invalid address '{word}': write hexadecimal digits, as in the first column")),
+                .map_err(|_| format!("invalid address '{word}': use hexadecimal digits, as in the first column")),
         };
         let (low, high) = text.split_once(',').unwrap_or((text, text));
         let range = AddressRange { low: address(low, 0)?, high: address(high, u64::MAX)? };
@@ -56,28 +57,44 @@ impl FromStr for AddressRange {
 
 /// Reads the mappings of processes.
 pub struct MappingSource {
-    /// Where `/proc` is.
+    /// The location of `/proc`.
     pub root: ProcRoot,
-    /// Which processes.
+    /// The selected processes.
     pub processes: ProcessChoice,
-    /// Which addresses.
+    /// The selected addresses.
     pub range: AddressRange,
-    /// Into how many parts a strip cuts a mapping at most.
+    /// The maximum number of parts that a strip divides a mapping into.
     pub cells: usize,
-    /// A smaps text in place of processes: a file, or `-` for standard input.
+    /// A smaps text instead of processes: a file, or `-` for standard input.
     pub smaps: Option<PathBuf>,
     /// Whether an address space that several of them share is read once, because their mappings are added up.
     pub once: bool,
-    /// One dictionary for all looks, so that a column means the same field in each.
+    /// One dictionary for all rounds, so that a column means the same field in each.
     pub fields: Fields,
 }
+
+impl MappingSource {
+    /// Reads the mappings of one process of this machine.
+    pub fn of(pid: u32) -> MappingSource {
+        MappingSource::new(ProcRoot::live(), ProcessChoice::of(pid))
+    }
+
+    /// Reads all mappings of these processes.
+    pub fn new(root: ProcRoot, processes: ProcessChoice) -> MappingSource {
+        let (range, fields) = (AddressRange::ALL, Fields::new());
+        MappingSource { root, processes, range, cells: CELLS, smaps: None, once: false, fields }
+    }
+}
+
+/// Into how many parts a strip cuts a mapping if nothing else is requested.
+const CELLS: usize = 80;
 
 impl Source for MappingSource {
     type Kind = MappingRows;
 
     fn columns(&mut self, named: &Named) -> Vec<Column<MappingRows>> {
         let known = known_columns();
-        // The name may be that of a field of a newer kernel.
+        // The name may belong to a field of a newer kernel.
         let is_unknown = |id: &String| id == presets::FIELDS || find(&known, id).is_none();
         if !named.all && !named.ids.iter().any(is_unknown) {
             return known;
@@ -128,7 +145,7 @@ fn wanted(needs: &[MappingNeed]) -> Wanted {
 }
 
 impl MappingSource {
-    /// Learns which fields the kernel gives: from this process, or from those of a capture.
+    /// Finds out which fields the kernel reports: from this process, or from those of a capture.
     fn learn_fields(&mut self) {
         let nothing = Wanted::Only(Vec::new());
         let own = Process::own_in(&self.root).ok();
@@ -136,7 +153,7 @@ impl MappingSource {
         let captured = captured.filter(|_| own.is_none()).filter_map(|pid| Process::open_in(&self.root, pid).ok());
         let processes: Vec<Process> = captured.collect();
         for process in own.iter().chain(&processes) {
-            // What cannot be read is reported when it is read for its rows.
+            // Errors are reported later, when the process is read for its rows.
             let _ = process.read_smaps(&mut self.fields, &nothing);
         }
     }
@@ -175,8 +192,8 @@ impl MappingSource {
             None
         });
         let process = Arc::new(ReadProcess {
-            known: fields::KnownIds::of(&self.fields),
-            deleted: if needs(MappingNeed::Deleted) { deleted(&process, &read) } else { HashMap::new() },
+            known: fields::known_ids(&self.fields),
+            deleted: if needs(MappingNeed::Deleted) { deleted(&process, &read) } else { Vec::new() },
             devices: if needs(MappingNeed::Device) { process.read_devices(&read.mappings) } else { HashMap::new() },
             owner: needs(MappingNeed::Owner).then(|| Owner::read(&process)),
             pages: pages.map(ProcessPages::new),
@@ -208,8 +225,8 @@ impl MappingSource {
             rows.failure(broken_off(Error::path(name, ErrorKind::Malformed, torn_words(torn))));
         }
         let process = ReadProcess {
-            known: fields::KnownIds::of(&self.fields),
-            deleted: HashMap::new(),
+            known: fields::known_ids(&self.fields),
+            deleted: Vec::new(),
             devices: HashMap::new(),
             owner: None,
             pages: None,
@@ -220,23 +237,25 @@ impl MappingSource {
     }
 }
 
-/// Looks for the files whose names end as those of deleted files do: once for each file, however often it is mapped. The look
-/// at 30,000 mappings of one file takes as long as all of smaps.
-fn deleted(process: &Process, read: &ProcessMappings) -> HashMap<u64, Deleted> {
+/// Checks the files whose names end like those of deleted files, once per file, however often it is mapped. Checking
+/// 30,000 mappings of one file would take as long as reading smaps.
+fn deleted(process: &Process, read: &ProcessMappings) -> Vec<Deleted> {
     let mut known = HashMap::new();
-    let open = read.mappings.iter().filter(|mapping| Deleted::by_name(mapping) == Deleted::Unknown);
-    open.map(|mapping| {
-        let file = (mapping.device(), mapping.inode(), mapping.path());
-        let found = known.entry(file).or_insert_with(|| process.read_deleted(&mapping));
-        (mapping.start(), *found)
-    })
-    .collect()
+    let found = read.mappings.iter().map(|mapping| match Deleted::by_name(&mapping) {
+        Deleted::Unknown => {
+            let file = (mapping.device(), mapping.inode(), mapping.path());
+            *known.entry(file).or_insert_with(|| process.read_deleted(&mapping))
+        }
+        by_name => by_name,
+    });
+    found.collect()
 }
 
-/// A process that maps and unmaps so fast that no reading was free of mappings that moved meanwhile.
+/// The error for a process that maps and unmaps so fast that mappings changed during every reading.
 fn moved(read: &ProcessMappings) -> Error {
-    let why = format!("{} mappings changed while they were read; their rows may lack parts", read.mappings.changed());
-    Error::pid(read.identity.pid, ErrorKind::Changed, why).with_advice("stop it (kill -STOP) for an exact account")
+    let why =
+        format!("{} mappings changed while they were read; their rows may be incomplete", read.mappings.changed());
+    Error::pid(read.identity.pid, ErrorKind::Changed, why).with_advice("stop it (kill -STOP) for exact figures")
 }
 
 fn torn_words(torn: &ParseError) -> String {
