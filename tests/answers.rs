@@ -1,4 +1,4 @@
-//! Answers about a process that were wrong once: each of these cases gave a false figure, or none although there is one.
+//! Answers about a process that were wrong once: a false figure, or none although there is one.
 
 #![allow(
     clippy::unwrap_used,

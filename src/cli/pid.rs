@@ -59,7 +59,7 @@ struct FoundArgs {
     /// Processes of this user: a name or a number
     #[arg(long, value_name = "USER")]
     user: Vec<String>,
-    /// Processes in this control group or below: a path, the name of a group, or the id of a container; * and ? match any
+    /// Processes in this control group or below: a path, a name (* and ? match any), or a container id
     #[arg(long, value_name = "GROUP")]
     cgroup: Vec<OsString>,
 }

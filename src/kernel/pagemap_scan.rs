@@ -103,9 +103,9 @@ impl EntryState {
 /// ranges at a time, so the result is not a snapshot if the process is running.
 ///
 /// # Errors
-/// `ESRCH`: the address space that `pagemap` was opened on is gone (exit, `execve`). [`io::ErrorKind::Unsupported`]: any
-/// other error. The kernel is older than 6.7, a filter (seccomp) does not let the call through, or `range` is not within
-/// the addresses of a process.
+/// `ESRCH`: the address space that `pagemap` was opened on is gone (exit, `execve`). [`io::ErrorKind::Unsupported`]:
+/// any other error. The kernel is older than 6.7, a filter (seccomp) does not let the call through, or `range` is not
+/// within the addresses of a process.
 pub(crate) fn scan(
     pagemap: &File,
     range: Range<u64>,
@@ -131,7 +131,7 @@ pub(crate) fn scan(
                 None => return Err(io::ErrorKind::Unsupported.into()),
             },
             Err(Errno::ESRCH) => return Err(Errno::ESRCH.into()),
-            // ENOTTY before Linux 6.7. A filter for system calls answers what it likes, and says nothing of the process.
+            // ENOTTY before Linux 6.7. A filter for system calls may return any error; it says nothing of the process.
             Err(_) => return Err(io::ErrorKind::Unsupported.into()),
         }
     }

@@ -1,5 +1,5 @@
-//! Address spaces that several ids share: a process and its threads, or a child of `vfork` or `CLONE_VM` and its parent.
-//! Sums over processes count such memory once.
+//! Address spaces that several ids share: a process and its threads, or a child of `vfork` or `CLONE_VM` and its
+//! parent. Sums over processes count such memory once.
 
 use std::cmp::Ordering;
 
@@ -53,7 +53,8 @@ impl AddressSpaces {
 }
 
 impl Process {
-    /// The thread group that it is in: its pid, unless it was opened by the id of a thread. None if that cannot be read.
+    /// The thread group that it is in: its pid, unless it was opened by the id of a thread. `None` if that cannot be
+    /// read.
     fn read_thread_group(&self) -> Option<u32> {
         let status = self.directory.read_file("status", 1 << 20).ok()?;
         let value = status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"Tgid:"))?;

@@ -182,8 +182,8 @@ fn is_in_group(text: &[u8], wanted: &WantedGroup) -> bool {
     })
 }
 
-/// The group in a path below `/sys/fs/cgroup`, if that is where the hierarchy with these controllers is usually mounted:
-/// under all of its controllers, one of them (a link), or its name.
+/// The group in a path below `/sys/fs/cgroup`, if the hierarchy with these controllers is usually mounted there: under
+/// all of its controllers, one of them (a link), or its name.
 fn usual_group<'p>(path: &'p [u8], controllers: &[u8]) -> Option<&'p [u8]> {
     let below = path.strip_prefix(b"/sys/fs/cgroup")?;
     if controllers.is_empty() {

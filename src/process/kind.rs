@@ -13,11 +13,11 @@
 //! | memfd | `/memfd:NAME (deleted)`: a file of `memfd_create` |
 //! | secret | `/secretmem (deleted)`: a file of `memfd_secret`, which not even the kernel can read |
 //! | anon inode | `anon_inode:…`, `[io_uring]` and other files without a name: a socket, `dmabuf`, kvm |
-//! | device | the flags `io`, `pf`; a character or block device; if that is not known, a name below `/dev` that is not shared memory |
+//! | device | the flags `io`, `pf`, or a device file; if that is not known, a name below `/dev`, except shared memory |
 //! | code | a file, mapped executable |
 //! | data | a file, mapped private and writable: written pages become anonymous memory |
 //! | file | any other mapping of a file |
-//! | guard | no name, file, access (`---p`) or memory, at most 1 MiB, next to a readable mapping; any size next to `[stack]` |
+//! | guard | no name, file, access (`---p`) or memory; next to readable memory if at most 1 MiB, or to `[stack]` |
 //! | reserved | any other without name, file, access and memory: address space that an allocator keeps for later |
 //! | anonymous | no name and no file, or `[anon:NAME]` |
 //!

@@ -24,8 +24,8 @@
 //! * `private:PATH:N:R:W` creates a file of N pages, maps it private, reads R of them and writes to the first W of
 //!   those
 //! * `holes:PATH:N`    makes a file of N pages without blocks, maps it shared and reads all of them
-//! * `synced:PATH:N:T` makes a file of N pages, writes it to the disk, maps it T times, reads all of it in each, and locks
-//!   the last one if there are two
+//! * `synced:PATH:N:T` makes a file of N pages, writes it to the disk, maps it T times, reads all of it in each, and
+//!   locks the second one
 //! * `past:PATH:N:M`   makes a file of N pages, maps M pages of it and writes to the first one
 //! * `ring:N`          maps a ring of N pages of a packet socket, and reads it
 //! * `marked:N`        maps N pages and has userfaultfd mark all of them
