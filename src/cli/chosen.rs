@@ -8,7 +8,7 @@ use std::sync::Arc;
 use clap::Args;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
-use crate::join::{Choice, ChosenFiles};
+use crate::join::{Choice, ChosenFiles, ChosenProcess};
 use crate::table::Stop;
 use crate::units::{ByteRange, Bytes};
 
@@ -72,7 +72,7 @@ impl ChosenArgs {
         Ok(ChosenFiles {
             list: self.files_from,
             null: self.null,
-            process: self.pid,
+            process: self.pid.map(ChosenProcess::new),
             recursive: self.recursive,
             jobs: self.jobs,
             cross_file_systems: self.cross_file_systems,

@@ -23,7 +23,7 @@ use crate::views::processes::ProcessChoice;
 #[derive(Debug, Args)]
 pub(crate) struct PidArgs {
     /// Processes: a pid, or self
-    #[arg(value_name = "PID", required_unless_present = "found")]
+    #[arg(value_name = "PID", required_unless_present_any = ["found", "smaps"])]
     pids: Vec<OsString>,
     /// Processes by their properties.
     #[command(flatten)]
@@ -37,6 +37,9 @@ pub(crate) struct PidArgs {
     /// Read DIR, a directory with the same structure, instead of /proc
     #[arg(long, value_name = "DIR", default_value = "/proc", help_heading = "Processes")]
     proc_root: PathBuf,
+    /// Read FILE, the text of a smaps file, instead of a process; - is standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["pids", "found", "proc_root"], help_heading = "Processes")]
+    smaps: Option<PathBuf>,
     /// How the rows are shown.
     #[command(flatten)]
     answer: AnswerArgs,
@@ -56,7 +59,7 @@ struct FoundArgs {
     /// Processes of this user: a name or a number
     #[arg(long, value_name = "USER")]
     user: Vec<String>,
-    /// Processes in this control group or below: a path, or the name of a group
+    /// Processes in this control group or below: a path, a name (* and ? match any), or a container id
     #[arg(long, value_name = "GROUP")]
     cgroup: Vec<OsString>,
 }
@@ -172,6 +175,9 @@ impl PidArgs {
             "-p",
             "paths are not shortened here; -p only affects the tables of -x, -d, -X and --cache",
         )?;
+        let alone = "the text of a smaps file is all that there is: no process, file or page table";
+        let joins = views.cache || views.map || views.summary || answer.every.is_some();
+        refuse_if(self.smaps.is_some() && joins, "--cache, --map, --summary, -w", alone)?;
         refuse_if(views.map && answer.by.is_some(), "--map", "strips cannot be added up in groups")?;
         if !views.summary {
             return Ok(());
@@ -216,6 +222,8 @@ impl PidArgs {
             processes,
             range: self.pmap.range.unwrap_or(AddressRange::ALL),
             cells: strip_cells(),
+            smaps: self.smaps.clone(),
+            once: query.merge && !matches!(query.by.as_deref(), Some("pid" | "command")),
             fields: Fields::new(),
         };
         self.answer.answer(&query, &mut source, presentation, report)

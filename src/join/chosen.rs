@@ -8,8 +8,9 @@ use std::num::NonZeroUsize;
 use std::ops::{ControlFlow, RangeInclusive};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, OnceLock};
 use std::thread::Builder;
 use std::time::Duration;
 
@@ -32,7 +33,7 @@ pub struct ChosenFiles {
     /// Whether its names end in NUL.
     pub null: bool,
     /// A process whose files are also selected.
-    pub process: Option<u32>,
+    pub process: Option<ChosenProcess>,
     /// Whether the files in and below directories are selected.
     pub recursive: bool,
     /// The number of threads that walk directories; by default the number of processors.
@@ -47,6 +48,31 @@ pub struct ChosenFiles {
     pub choice: Option<Choice>,
     /// The selected part of each file.
     pub range: ByteRange,
+}
+
+/// A process whose files are selected. It is opened once: if it ends, another process with its pid is not selected.
+#[derive(Clone)]
+pub struct ChosenProcess {
+    pid: u32,
+    opened: Arc<OnceLock<Process>>,
+    ended: Arc<AtomicBool>,
+}
+
+impl ChosenProcess {
+    /// The process with this pid.
+    pub fn new(pid: u32) -> ChosenProcess {
+        ChosenProcess { pid, opened: Arc::default(), ended: Arc::default() }
+    }
+
+    fn read_held_files(&self) -> Result<HeldFiles> {
+        let read = match self.opened.get() {
+            Some(process) => process.read_held_files(),
+            None => Process::open(self.pid).and_then(|process| self.opened.get_or_init(|| process).read_held_files()),
+        };
+        let is_gone = |error: &Error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Unsupported);
+        self.ended.store(read.as_ref().is_err_and(is_gone), Ordering::Relaxed);
+        read
+    }
 }
 
 /// A message to the receiving thread.
@@ -108,6 +134,12 @@ impl ChosenFiles {
         }
     }
 
+    /// Whether there is nothing to look at again: only the files of a process are selected, and it has ended.
+    pub fn is_over(&self) -> bool {
+        let has_ended = self.process.as_ref().is_some_and(|process| process.ended.load(Ordering::Relaxed));
+        has_ended && self.paths.is_empty() && self.list.is_none()
+    }
+
     /// An engine for them: if several threads walk a tree, each measures its files on its own.
     pub fn engine(&self) -> Engine {
         let engine = Engine::detect();
@@ -131,7 +163,7 @@ impl ChosenFiles {
         finish: impl Fn(V) -> R + Send,
         mut hear: impl FnMut(Message<T>) -> std::result::Result<(), E>,
     ) -> std::result::Result<Vec<R>, E> {
-        let held = match self.process.map(|pid| Process::open(pid)?.read_held_files()).transpose() {
+        let held = match self.process.as_ref().map(ChosenProcess::read_held_files).transpose() {
             Ok(held) => held,
             Err(error) => {
                 hear(Message::Failure(error))?;

@@ -9,13 +9,15 @@ use std::path::Path;
 use crate::error::{Error, ErrorKind, Subject};
 use crate::pagecache::{Engine, Method, OpenFile};
 use crate::process::{MappedFile, Mapping, Mappings, Process, Way};
-use crate::units::{Absent, ByteRange, Bytes, Figure, Reason};
+use crate::units::{Absent, ByteRange, Bytes, Figure, PageSize, Reason};
 
 /// The file behind one mapping, in the page cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MappingCache {
     /// How much of the mapping lies before the end of the file, in whole pages.
     pub range: Bytes,
+    /// How much the process has mapped in behind that range: huge pages of tmpfs reach past the end of the file.
+    pub behind: Figure<Bytes>,
     /// How much of that range is in the page cache.
     pub cached: Figure<Bytes>,
     /// How it was measured.
@@ -36,20 +38,37 @@ pub fn measure_mappings(process: &Process, engine: &Engine, mappings: &Mappings)
     let mut measure = |mapping: Mapping<'_>| {
         let mapped = process.open_mapped_file(&mapping)?;
         let file = opener.open(&mapped, &mapping)?;
-        Ok(measure(engine, file, mapped.way(), &mapping))
+        Ok(measure(engine, process, file, mapped.way(), &mapping))
     };
     mappings.iter().map(&mut measure).collect()
 }
 
-fn measure(engine: &Engine, file: &OpenFile, way: Way, mapping: &Mapping<'_>) -> MappingCache {
+fn measure(engine: &Engine, process: &Process, file: &OpenFile, way: Way, mapping: &Mapping<'_>) -> MappingCache {
     let range = ByteRange { offset: mapping.offset(), length: mapping.size().0 };
     let report = engine.measure_range(file, range);
+    let bytes = report.pages.bytes(report.page_size);
     MappingCache {
-        range: report.pages.bytes(report.page_size),
+        range: bytes,
+        behind: mapped_behind(process, mapping, bytes, report.page_size),
         cached: report.cached().map(|pages| pages.bytes(report.page_size)),
         method: report.method(),
         way,
     }
+}
+
+const NO_TABLES: Absent = Absent::new(Reason::Vanished, "what it has mapped past the end of the file cannot be read");
+
+/// How much of the file is mapped in behind the first `range` bytes of a mapping. Only a huge page that begins before
+/// the end of the file reaches past it, so no more than one huge page is looked at.
+fn mapped_behind(process: &Process, mapping: &Mapping<'_>, range: Bytes, page: PageSize) -> Figure<Bytes> {
+    let start = mapping.start().saturating_add(range.0);
+    // A table of entries of 8 bytes fills a page: that many pages are a huge one.
+    let huge = (page.bytes() / 8).saturating_mul(page.bytes());
+    let end = mapping.end().min(start.saturating_add(huge));
+    if start >= end {
+        return Ok(Bytes(0));
+    }
+    process.read_mapped_of_file(start..end, page).map_err(|_| NO_TABLES)
 }
 
 /// Opens files for reading and remembers the last one, with the identity that was proven for it.

@@ -10,7 +10,7 @@ mod mapping_cache;
 use std::ops::Range;
 
 pub use crate::process::Way;
-pub use chosen::{Choice, ChosenFiles, Marks, Message, Sender};
+pub use chosen::{Choice, ChosenFiles, ChosenProcess, Marks, Message, Sender};
 pub use mapping_cache::{MappingCache, measure_mappings};
 
 use crate::error::{Error, ErrorKind, Result};

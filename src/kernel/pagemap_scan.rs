@@ -103,8 +103,9 @@ impl EntryState {
 /// ranges at a time, so the result is not a snapshot if the process is running.
 ///
 /// # Errors
-/// [`io::ErrorKind::Unsupported`]: the kernel is older than 6.7. `EFAULT`: `range` is not within the addresses of a
-/// process. `ESRCH`: the address space that `pagemap` was opened on is gone (exit, `execve`).
+/// `ESRCH`: the address space that `pagemap` was opened on is gone (exit, `execve`). [`io::ErrorKind::Unsupported`]:
+/// any other error. The kernel is older than 6.7, a filter (seccomp) does not let the call through, or `range` is not
+/// within the addresses of a process.
 pub(crate) fn scan(
     pagemap: &File,
     range: Range<u64>,
@@ -121,16 +122,17 @@ pub(crate) fn scan(
                     return Ok(());
                 }
                 // Without progress the loop would never end.
-                start = if walked_to > start { walked_to } else { return Err(stuck()) };
+                start = if walked_to > start { walked_to } else { return Err(io::ErrorKind::Unsupported.into()) };
             }
             Err(Errno::EINTR) => {}
             // The kernel does not know one of the categories.
             Err(Errno::EINVAL) if start == range.start => match categories.next() {
                 Some(fewer) => return_mask = fewer,
-                None => return Err(Errno::EINVAL.into()),
+                None => return Err(io::ErrorKind::Unsupported.into()),
             },
-            Err(Errno::ENOTTY) => return Err(io::ErrorKind::Unsupported.into()),
-            Err(errno) => return Err(errno.into()),
+            Err(Errno::ESRCH) => return Err(Errno::ESRCH.into()),
+            // ENOTTY before Linux 6.7. A filter for system calls may return any error; it says nothing of the process.
+            Err(_) => return Err(io::ErrorKind::Unsupported.into()),
         }
     }
     Ok(())
@@ -164,10 +166,6 @@ impl Region {
     fn range(self) -> PageRange {
         PageRange { addresses: self.start..self.end, state: EntryState::from_categories(self.categories) }
     }
-}
-
-fn stuck() -> io::Error {
-    io::Error::other("PAGEMAP_SCAN makes no progress")
 }
 
 #[cfg(test)]

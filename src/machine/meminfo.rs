@@ -8,7 +8,7 @@ use procfs::process::{MountInfo, MountInfos};
 use procfs::{FromRead, ProcessCGroups};
 
 use crate::error::{Error, ErrorKind, Result, Subject};
-use crate::process::ProcRoot;
+use crate::process::{ProcRoot, not_mounted};
 use crate::units::Bytes;
 
 /// The memory that this process can still use: `MemAvailable` of `/proc/meminfo`, or less if one of its memory control
@@ -20,7 +20,8 @@ use crate::units::Bytes;
 /// it has no `MemAvailable` (kernels before 3.14).
 pub fn read_available_memory(root: &ProcRoot) -> Result<Bytes> {
     let path = root.path().join("meminfo");
-    let text = std::fs::read(&path).map_err(|error| Error::io(Subject::Path(path.clone()), &error))?;
+    let text = std::fs::read(&path)
+        .map_err(|error| not_mounted(root).unwrap_or_else(|| Error::io(Subject::Path(path.clone()), &error)))?;
     if parse_meminfo(&text, b"MemTotal").is_none() {
         return Err(Error::path(&path, ErrorKind::Malformed, "it is not in the kernel's format"));
     }

@@ -5,11 +5,10 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::fields::{Fields, Wanted};
-use crate::process::flags::has_flag;
 use crate::process::handle::Process;
 use crate::process::identity::Identity;
 use crate::process::interface::Interface;
-use crate::process::mapping::Mapping;
+use crate::process::reclaim;
 use crate::process::rollup::ProcessTotals;
 use crate::process::status::Status;
 use crate::units::{Absent, Bytes, Figure, Reason};
@@ -23,7 +22,8 @@ pub struct Account {
     pub resident: Amount,
     /// The same, with shared pages divided among the processes that map them (`Pss`).
     pub proportional: Amount,
-    /// Resident and mapped only by this process (`Private_Clean`, `Private_Dirty`).
+    /// Resident and in no other mapping (`Private_Clean`, `Private_Dirty`). The kernel counts mappings: a page that
+    /// this process maps twice is not private.
     pub private: Amount,
     /// Resident and not in a file (`Anonymous`; `RssAnon` of status).
     pub anonymous: Amount,
@@ -33,14 +33,16 @@ pub struct Account {
     pub shared_memory: Amount,
     /// Resident and in transparent huge pages (`AnonHugePages`, `ShmemPmdMapped`, `FilePmdMapped`).
     pub huge: Amount,
-    /// Resident and locked, divided like `Pss` (`Locked`).
+    /// This process's share of the resident memory that is locked (`Locked`). The kernel divides it like `Pss`: if two
+    /// processes map a locked page, each has half of it.
     pub locked: Amount,
-    /// Resident memory that the kernel can drop without writing it anywhere: unmodified (`Shared_Clean`,
-    /// `Private_Clean`), not locked by this process, and in a file or freed (`LazyFree`). Unmodified anonymous pages
-    /// are left out if the sums reveal them. Pages that only another process has locked are included, because
-    /// nothing here reveals them.
+    /// Resident memory that the kernel can certainly drop without writing it anywhere: it is unmodified, no other
+    /// mapping has it, and it is in a file on an ordinary file system or was freed (`LazyFree`).
     pub clean: Amount,
-    /// The other resident memory, which must first be written to a file or to swap, or is locked.
+    /// Resident memory that is unmodified too, but may have to stay: another mapping may have locked it, it belongs to
+    /// the kernel, to ramfs or to shared memory, or its file system is not known to be ordinary.
+    pub unproven: Amount,
+    /// The other resident memory, which must first be written to a file or to swap, or is locked by its mapping.
     pub dirty: Amount,
     /// Not resident: in swap (`Swap`; `VmSwap` of status, without shared memory).
     pub swap: Amount,
@@ -59,6 +61,7 @@ pub struct Amount {
 
 const DENIED: Absent = Absent::new(Reason::Denied, "only smaps reports it, which this user is not allowed to read");
 const NO_STATUS: Absent = Absent::new(Reason::Unsupported, "there is no status file");
+const CHANGED: Absent = Absent::new(Reason::Changed, "more was clean than was resident a moment before");
 const NOT_YET: Absent = Absent::new(Reason::NotApplicable, "it is calculated from the clean memory");
 
 /// The counters of smaps_rollup that an account consists of.
@@ -96,21 +99,23 @@ impl Process {
             Err(_) => None,
         };
         let mut account = of_totals(&totals, status.as_ref());
-        if account.locked.bytes.is_ok_and(|locked| locked.0 > 0) {
-            account.clean = self.read_clean_and_unlocked()?;
+        if account.clean.bytes != Ok(Bytes(0)) {
+            self.read_clean(&mut account)?;
         }
         account.dirty = rest(&account);
         Ok(account)
     }
 
-    /// Reads the clean memory outside locked mappings. The totals do not contain it, so this reads smaps.
-    fn read_clean_and_unlocked(&self) -> Result<Amount> {
-        let names = ["Rss", "Shared_Clean", "Private_Clean", "Anonymous", "LazyFree", "Locked", "VmFlags"];
-        let mut fields = Fields::new();
-        let read = self.read_smaps(&mut fields, &Wanted::Only(names.map(str::to_owned).to_vec()))?;
-        let unlocked = read.mappings.iter().filter(|mapping| !is_locked(mapping, &fields));
-        let bytes = unlocked.map(|mapping| clean(|name| mapping.figure(name))).sum();
-        Ok(Amount { bytes, source: Interface::Smaps.name() })
+    /// Reads how much of the clean memory can be reclaimed. The totals do not contain it, so this reads smaps.
+    fn read_clean(&self, account: &mut Account) -> Result<()> {
+        let wanted = Wanted::Only(reclaim::WANTED.map(str::to_owned).to_vec());
+        let read = self.read_smaps(&mut Fields::new(), &wanted)?;
+        read.require_whole()?;
+        let found = reclaim::sum(&read.mappings, &reclaim::Ordinary::read(self));
+        let amount = |bytes| Amount { bytes, source: Interface::Smaps.name() };
+        account.clean = amount(found.map(|found| found.proven));
+        account.unproven = amount(found.map(|found| found.unproven));
+        Ok(())
     }
 
     /// Reads what any user may know: the figures of status. Figures that only smaps reports are absent.
@@ -136,6 +141,7 @@ impl Process {
             huge: denied,
             locked: denied,
             clean: denied,
+            unproven: denied,
             dirty: denied,
             swap: known(status.swap),
             hugetlb: known(status.hugetlb),
@@ -143,27 +149,13 @@ impl Process {
     }
 }
 
-/// Whether a mapping is locked: `lo` in its flags, or, for kernels without flags (before 3.8), any `Locked` memory.
-fn is_locked(mapping: &Mapping<'_>, fields: &Fields) -> bool {
-    match fields.find(b"VmFlags").and_then(|field| mapping.text(field)) {
-        Some(flags) => has_flag(flags, "lo"),
-        None => mapping.figure("Locked").is_ok_and(|locked| locked.0 > 0),
-    }
-}
-
-/// The memory that can be dropped without writing it anywhere, if nothing is locked: clean memory, but no more than
-/// what is in files or was freed. Kernels that do not count `LazyFree` (before 4.12) have no such memory.
-fn clean(one: impl Fn(&str) -> Figure<Bytes>) -> Figure<Bytes> {
-    let clean = one("Shared_Clean")? + one("Private_Clean")?;
-    let in_files = one("Rss")?.saturating_sub(one("Anonymous")?);
-    let freed = one("LazyFree").unwrap_or(Bytes(0));
-    Ok(clean.min(in_files + freed))
-}
-
-/// The resident memory without the clean memory, so that both add up.
+/// The resident memory without the clean memory, so that all three add up.
 fn rest(account: &Account) -> Amount {
-    let bytes = account.resident.bytes.and_then(|whole| Ok(whole.saturating_sub(account.clean.bytes?)));
-    Amount { bytes, source: account.clean.source }
+    let rest = || {
+        let rest = account.resident.bytes?.0.checked_sub(account.clean.bytes?.0);
+        rest.and_then(|rest| rest.checked_sub(account.unproven.bytes.ok()?.0)).map(Bytes).ok_or(CHANGED)
+    };
+    Amount { bytes: rest(), source: account.clean.source }
 }
 
 fn of_totals(totals: &ProcessTotals, status: Option<&Status>) -> Account {
@@ -182,7 +174,8 @@ fn of_totals(totals: &ProcessTotals, status: Option<&Status>) -> Account {
         shared_memory: known(|status| status.rss_shared_memory),
         huge: Amount { bytes: huge(one), source },
         locked: sum(&["Locked"]),
-        clean: Amount { bytes: clean(one), source },
+        clean: sum(&["Shared_Clean", "Private_Clean"]),
+        unproven: Amount { bytes: Ok(Bytes(0)), source },
         dirty: Amount { bytes: Err(NOT_YET), source },
         swap: sum(&["Swap"]),
         hugetlb: sum(&["Shared_Hugetlb", "Private_Hugetlb"]),
@@ -216,6 +209,7 @@ impl Account {
             huge: sum(self.huge, other.huge),
             locked: sum(self.locked, other.locked),
             clean: sum(self.clean, other.clean),
+            unproven: sum(self.unproven, other.unproven),
             dirty: sum(self.dirty, other.dirty),
             swap: sum(self.swap, other.swap),
             hugetlb: sum(self.hugetlb, other.hugetlb),

@@ -1,8 +1,14 @@
 //! The control groups of a process, of either version, from `/proc/PID/cgroup`.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use regex::bytes::Regex;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::failure::read_error;
 use crate::process::handle::Process;
+use crate::process::mounts::Mount;
 
 /// The maximum number of bytes that are read from `/proc/PID/cgroup`.
 const LONGEST: u64 = 1 << 20;
@@ -25,9 +31,125 @@ impl Process {
     }
 
     /// Whether it is in the group, or in one below it.
-    pub(super) fn is_in_cgroup(&self, wanted: &[u8]) -> bool {
+    pub(super) fn is_in_cgroup(&self, wanted: &WantedGroup) -> bool {
         is_in_group(&self.directory.read_file("cgroup", LONGEST).unwrap_or_default(), wanted)
     }
+}
+
+/// A control group as somebody named it.
+#[derive(Debug, Clone)]
+pub(super) struct WantedGroup {
+    text: Vec<u8>,
+    /// A name with `*`, `?` or `[`: for the name of a group, or for the path of a group and what is below it.
+    glob: Option<Regex>,
+    /// What it is in the hierarchies that are mounted where its path leads.
+    mounted: Vec<MountedGroup>,
+}
+
+/// A group in one hierarchy.
+#[derive(Debug, Clone)]
+struct MountedGroup {
+    /// The controllers of the hierarchy, or `name=...`; none for version 2.
+    controllers: Vec<Vec<u8>>,
+    path: Vec<u8>,
+    glob: Option<Regex>,
+}
+
+impl WantedGroup {
+    pub(super) fn new(text: &[u8]) -> WantedGroup {
+        WantedGroup { text: text.to_vec(), glob: compile(text), mounted: Vec::new() }
+    }
+
+    /// The same, if it is a path below one of these mounts. On the live machine links are followed first.
+    pub(super) fn resolved(&self, mounts: &[Mount], is_live: bool) -> WantedGroup {
+        let real = std::fs::canonicalize(OsStr::from_bytes(&self.text)).ok().filter(|_| is_live);
+        let path = real.map_or_else(|| self.text.clone(), |real| real.into_os_string().into_vec());
+        let found = mounts.iter().rev().find_map(|mount| MountedGroup::below(mount, &path));
+        WantedGroup { mounted: found.into_iter().collect(), ..self.clone() }
+    }
+
+    /// Whether a group of this path is meant by its name alone.
+    fn is_name_in(&self, path: &[u8]) -> bool {
+        let mut names = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty());
+        names.any(|name| match &self.glob {
+            Some(glob) => glob.is_match(name),
+            None => name == self.text || is_container(name, &self.text),
+        })
+    }
+}
+
+impl MountedGroup {
+    fn below(mount: &Mount, path: &[u8]) -> Option<MountedGroup> {
+        let controllers = match &mount.kind[..] {
+            b"cgroup2" => Vec::new(),
+            // Options like `rw` and `xattr` are in no line of `/proc/PID/cgroup`.
+            b"cgroup" => mount.options().map(<[u8]>::to_vec).collect(),
+            _ => return None,
+        };
+        let point = mount.point.strip_suffix(b"/").unwrap_or(&mount.point);
+        let below = path.strip_prefix(point).filter(|below| matches!(below.first(), None | Some(b'/')))?;
+        let root = mount.root.strip_suffix(b"/").unwrap_or(&mount.root);
+        let path = [root, below].concat();
+        Some(MountedGroup { controllers, glob: compile(&path), path })
+    }
+
+    fn has(&self, controllers: &[u8], path: &[u8]) -> bool {
+        let is_hierarchy = match controllers {
+            b"" => self.controllers.is_empty(),
+            some => some.split(|byte| *byte == b',').all(|one| self.controllers.iter().any(|other| other == one)),
+        };
+        is_hierarchy && matches(path, &self.path, self.glob.as_ref())
+    }
+}
+
+/// Whether this is the group of the container with this id, of 64 hexadecimal digits or the first 12 of them:
+/// `ID` (Docker), `docker-ID.scope`, `cri-containerd-ID.scope`, `...:cri-containerd:ID`, `crio-ID.scope`,
+/// `libpod-ID.scope` (podman). The group of the monitor beside it (`conmon`) is not the container.
+fn is_container(name: &[u8], id: &[u8]) -> bool {
+    let is_id = matches!(id.len(), 12 | 64) && id.iter().all(u8::is_ascii_hexdigit);
+    let mut words = name.split(|byte| !byte.is_ascii_alphanumeric());
+    is_id
+        && memchr::memmem::find(name, b"conmon").is_none()
+        && words
+            .any(|word| word.len() == 64 && word.get(..id.len()).is_some_and(|start| start.eq_ignore_ascii_case(id)))
+}
+
+/// A pattern of a shell as a regular expression: for a name, or for a path and everything below it. None if it has
+/// no special character.
+fn compile(glob: &[u8]) -> Option<Regex> {
+    if !glob.iter().any(|byte| b"*?[".contains(byte)) {
+        return None;
+    }
+    let mut pattern = String::from("(?s-u)^");
+    let mut rest = glob.strip_suffix(b"/").unwrap_or(glob);
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
+        match byte {
+            b'*' if after.starts_with(b"*") => {
+                pattern.push_str(".*");
+                rest = after.get(1..).unwrap_or_default();
+            }
+            b'*' => pattern.push_str("[^/]*"),
+            b'?' => pattern.push_str("[^/]"),
+            b'[' if after.contains(&b']') => {
+                pattern.push('[');
+                if let Some(behind) = after.strip_prefix(b"!") {
+                    pattern.push('^');
+                    rest = behind;
+                }
+            }
+            b']' | b'-' => pattern.push(char::from(*byte)),
+            byte if byte.is_ascii_alphanumeric() => pattern.push(char::from(*byte)),
+            byte => pattern.push_str(&format!("\\x{byte:02x}")),
+        }
+    }
+    pattern.push_str("(?:/.*)?$");
+    Regex::new(&pattern).ok()
+}
+
+/// Whether `path` is the wanted group, or below it.
+fn matches(path: &[u8], wanted: &[u8], glob: Option<&Regex>) -> bool {
+    glob.map_or_else(|| is_at_or_below(path, wanted), |glob| glob.is_match(path))
 }
 
 /// The controllers and the path of each line (`4:memory:/a/b`, `0::/a/b`).
@@ -46,16 +168,37 @@ fn memory_group(text: &[u8]) -> Option<&[u8]> {
 }
 
 /// Whether one of the groups is the wanted one, or below it.
-fn is_in_group(text: &[u8], wanted: &[u8]) -> bool {
-    groups(text).any(|(controllers, path)| {
-        if !wanted.contains(&b'/') {
-            return path.split(|byte| *byte == b'/').any(|name| !name.is_empty() && name == wanted);
+fn is_in_group(text: &[u8], wanted: &WantedGroup) -> bool {
+    groups(text).any(|(controllers, path)| match wanted.text.contains(&b'/') {
+        false => wanted.is_name_in(path),
+        true => {
+            matches(path, &wanted.text, wanted.glob.as_ref())
+                || wanted.mounted.iter().any(|mounted| mounted.has(controllers, path))
+                // Where hierarchies are usually mounted, for a capture that has no list of mounts.
+                || wanted.mounted.is_empty() && usual_group(&wanted.text, controllers).is_some_and(|group| {
+                    matches(path, group, compile(group).as_ref())
+                })
         }
-        let mounted = |below: &[u8]| [b"/sys/fs/cgroup", below, path].concat();
-        let controllers = [b"/", controllers].concat();
-        let below: &[&[u8]] = if controllers.len() == 1 { &[b"", b"/unified"] } else { &[&controllers] };
-        is_at_or_below(path, wanted) || below.iter().any(|below| is_at_or_below(&mounted(below), wanted))
     })
+}
+
+/// The group in a path below `/sys/fs/cgroup`, if the hierarchy with these controllers is usually mounted there: under
+/// all of its controllers, one of them (a link), or its name.
+fn usual_group<'p>(path: &'p [u8], controllers: &[u8]) -> Option<&'p [u8]> {
+    let below = path.strip_prefix(b"/sys/fs/cgroup")?;
+    if controllers.is_empty() {
+        let unified = below.strip_prefix(b"/unified").filter(|rest| matches!(rest.first(), None | Some(b'/')));
+        return Some(unified.unwrap_or(below));
+    }
+    let below = below.strip_prefix(b"/")?;
+    let (names, group) = match memchr::memchr(b'/', below) {
+        Some(slash) => below.split_at_checked(slash)?,
+        None => (below, &b""[..]),
+    };
+    let is_one = |name: &[u8]| {
+        controllers.split(|byte| *byte == b',').any(|one| one.strip_prefix(b"name=").unwrap_or(one) == name)
+    };
+    names.split(|byte| *byte == b',').all(is_one).then_some(group)
 }
 
 /// Whether `path` is `top` or below it.
@@ -67,6 +210,7 @@ fn is_at_or_below(path: &[u8], top: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::process::mounts::parse_mount;
 
     #[test]
     fn groups_of_both_versions_are_compared_as_whole_names() {
@@ -83,10 +227,72 @@ mod tests {
             b"/sys/fs/cgroup/memory/docker",
             b"/",
         ] {
-            assert!(is_in_group(both, wanted), "{}", wanted.escape_ascii());
+            assert!(is_in_group(both, &WantedGroup::new(wanted)), "{}", wanted.escape_ascii());
         }
         for wanted in [&b"/system"[..], b"cron", b"/docker/ab1", b"/sys/fs/cgroup/cpu/docker", b"/cron.service", b""] {
-            assert!(!is_in_group(both, wanted), "{}", wanted.escape_ascii());
+            assert!(!is_in_group(both, &WantedGroup::new(wanted)), "{}", wanted.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn co_mounted_and_named_hierarchies_are_found_where_they_are_mounted() {
+        let text = b"4:cpu,cpuacct:/a/b\n3:memory:/docker/x/b\n1:name=systemd:/n\n0::/u\n";
+        let group = |wanted: &str| is_in_group(text, &WantedGroup::new(wanted.as_bytes()));
+        for wanted in ["cpu,cpuacct/a", "cpuacct,cpu/a/b", "cpu/a", "cpuacct", "systemd/n", "unified/u", "u"] {
+            assert!(group(&format!("/sys/fs/cgroup/{wanted}")), "{wanted}");
+        }
+        for wanted in ["cpu,memory/a", "systemd/a", "cpu/n", "memory/a", "pids", "unified/n"] {
+            assert!(!group(&format!("/sys/fs/cgroup/{wanted}")), "{wanted}");
+        }
+        let mounts =
+            ["30 1 0:9 / /dev/cpuctl rw - cgroup none rw,cpuacct,cpu", "31 1 0:8 /docker/x /m rw - cgroup c rw,memory"];
+        let mounts: Vec<Mount> = mounts.iter().filter_map(|line| parse_mount(line.as_bytes())).collect();
+        let group = |wanted: &str| is_in_group(text, &WantedGroup::new(wanted.as_bytes()).resolved(&mounts, false));
+        for wanted in ["/dev/cpuctl/a", "/dev/cpuctl", "/m", "/m/b", "/dev/cpuctl/?/b"] {
+            assert!(group(wanted), "{wanted}");
+        }
+        for wanted in ["/dev/cpuctl/b", "/m/docker", "/dev/cpuctlx", "/m/c"] {
+            assert!(!group(wanted), "{wanted}");
+        }
+    }
+
+    #[test]
+    fn a_container_is_found_by_its_id_however_its_group_is_called() {
+        let (id, other) = ("0123456789ab".repeat(6)[..64].to_owned(), "f".repeat(64));
+        for shape in [
+            "/docker/ID",
+            "/system.slice/docker-ID.scope",
+            "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod1_2.slice/cri-containerd-ID.scope",
+            "/kubepods/burstable/pod0f1e/ID",
+            "/system.slice/containerd.service/kubepods-besteffort-pod1.slice:cri-containerd:ID",
+            "/kubepods.slice/crio-ID.scope/container",
+            "/machine.slice/libpod-ID.scope",
+            "/libpod_parent/libpod-ID",
+        ] {
+            let group = |id: &str| format!("0::{}\n", shape.replace("ID", id));
+            let is_in = |text: &str, id: &str| is_in_group(text.as_bytes(), &WantedGroup::new(id.as_bytes()));
+            for wanted in [&id[..], &id[..12], &id[..12].to_uppercase()] {
+                assert!(is_in(&group(&id), wanted), "{wanted} {shape}");
+                assert!(!is_in(&group(&other), wanted), "{wanted} {shape}");
+            }
+            assert!(!is_in(&group(&id), &id[..11]) && !is_in(&group(&id), &id[1..13]), "{shape}");
+        }
+        let monitor = format!("0::/machine.slice/libpod-conmon-{id}.scope\n");
+        assert!(!is_in_group(monitor.as_bytes(), &WantedGroup::new(id.as_bytes())));
+    }
+
+    #[test]
+    fn a_glob_is_for_a_name_or_for_a_path_and_what_is_below() {
+        let text = b"0::/user.slice/user-1000.slice/app-[x].scope/deep\n";
+        let group = |wanted: &str| is_in_group(text, &WantedGroup::new(wanted.as_bytes()));
+        for wanted in
+            ["user-*.slice", "user-1?00.slice", "user-[0-9]000.slice", "/user.slice/user-*", "/**/deep", "/*/*/app*"]
+        {
+            assert!(group(wanted), "{wanted}");
+        }
+        for wanted in ["user-*", "ser-*.slice", "user-[!1]*.slice", "/user-*", "/*/deep", "/user.slice/*/deep"] {
+            let expected = wanted == "user-*";
+            assert_eq!(group(wanted), expected, "{wanted}");
         }
     }
 

@@ -10,8 +10,11 @@ use nix::unistd::User;
 use regex::bytes::Regex;
 
 use crate::error::{Error, ErrorKind, Result, Subject};
+use crate::process::cgroup::WantedGroup;
+use crate::process::directory::Directory;
 use crate::process::handle::{Memory, Process};
 use crate::process::kind::DELETED;
+use crate::process::mounts::mounts;
 use crate::process::root::{ProcRoot, read_pids};
 
 /// The criteria for processes. Every given kind of criterion must match; if a kind is given several times, one match is
@@ -21,7 +24,7 @@ pub struct Criteria {
     names: Vec<Vec<u8>>,
     patterns: Vec<Regex>,
     users: Vec<u32>,
-    groups: Vec<Vec<u8>>,
+    groups: Vec<WantedGroup>,
 }
 
 impl Criteria {
@@ -84,9 +87,23 @@ impl Criteria {
 
     /// By control group, of either version: the group or any below it. Either a path as in `/proc/PID/cgroup`
     /// (`/system.slice/cron.service`) or as mounted (`/sys/fs/cgroup/...`), or the name of one group in the path
-    /// (`cron.service`).
+    /// (`cron.service`), or the id of a container: 64 hexadecimal digits, or the first 12. In a path or a name `*`, `?`
+    /// and `[...]` stand for any characters except a slash, `**` for any.
     pub fn add_group(&mut self, group: &[u8]) {
-        self.groups.push(group.to_vec());
+        self.groups.push(WantedGroup::new(group));
+    }
+
+    /// Finds out where the groups are that were named by a path below a mount.
+    fn resolve_groups(&mut self, root: &ProcRoot) {
+        if self.groups.is_empty() {
+            return;
+        }
+        // In a capture every process may have the list; that of the first one is as good as any.
+        let captured = || read_pids(root).ok()?.into_iter().min().map(|pid| pid.to_string());
+        let name = if root.is_live() { Some("self".to_owned()) } else { captured() };
+        let directory = name.and_then(|name| Directory::open(&root.path().join(name)).ok());
+        let mounts = directory.map(|directory| mounts(&directory)).unwrap_or_default();
+        self.groups.iter_mut().for_each(|group| *group = group.resolved(&mounts, root.is_live()));
     }
 
     /// Whether the process matches. Kernel threads and zombies, which have no memory, never do.
@@ -129,6 +146,8 @@ pub fn read_matching(root: &ProcRoot, criteria: &Criteria) -> Result<Vec<u32>> {
     if criteria.is_empty() {
         return Ok(Vec::new());
     }
+    let mut criteria = criteria.clone();
+    criteria.resolve_groups(root);
     let own = Process::own_in(root).ok().map(|own| own.pid()).filter(|_| criteria.may_match_ourselves());
     let matches = |pid: &u32| {
         let process = Process::open_in(root, *pid);

@@ -3,11 +3,20 @@
 //! The kernel appends ` (deleted)` to a name that was removed, but a file name may also end like this. If the text is
 //! ambiguous, the file itself is examined, provided that this user may do so.
 
-use nix::errno::Errno;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
+use nix::errno::Errno;
+use nix::sys::stat::{fstat, major, minor};
+
+use crate::process::directory::Directory;
 use crate::process::handle::Process;
+use crate::process::head::Device;
 use crate::process::kind::{DELETED, has_file};
-use crate::process::mapped_file::{Place, open_in_map_files, open_named, prove_path};
+use crate::process::mapped_file::{
+    MappedFile, Place, has_escape, is_only_mount_of, mount_of, open_in_map_files, open_named, prove_path,
+};
 use crate::process::mapping::Mapping;
 
 /// Whether a name was removed.
@@ -17,7 +26,8 @@ pub enum Deleted {
     No,
     /// It was removed, or never existed: the files behind `memfd_create`, `shmget` and `MAP_SHARED` have no name.
     Yes,
-    /// The name ends in ` (deleted)`, and the file could not be examined.
+    /// The name ends in ` (deleted)`, and neither was proven: the file could not be examined, or its name does not
+    /// lead to where it was (overmounted, another root directory, an ambiguous escape).
     Unknown,
 }
 
@@ -48,17 +58,58 @@ impl Process {
     fn examine(&self, mapping: &Mapping<'_>) -> Deleted {
         let Ok(memory) = self.memory() else { return Deleted::Unknown };
         let (directory, place) = (&memory.directory, Place::of(mapping));
+        if is_nameless(place.device) {
+            return Deleted::Yes;
+        }
         let mapped = open_in_map_files(directory, &place);
         if mapped.as_ref().is_ok_and(|file| file.links() == 0) {
             return Deleted::Yes;
         }
-        match (mapped, open_named(directory, &place)) {
-            (_, Err(Errno::ENOENT)) => Deleted::Yes,
+        match (&mapped, open_named(directory, &place)) {
             (Ok(mapped), Ok(named)) if mapped.identity() == named.identity() => Deleted::No,
-            // The file has other names, and this is not one of them.
-            (Ok(_), Ok(_)) => Deleted::Yes,
             (Err(_), Ok(named)) if prove_path(directory, &named, &place).is_ok() => Deleted::No,
+            // Another file has the name now, or none has it. That proves something only if the name still leads to
+            // where the file was.
+            (_, Ok(_) | Err(Errno::ENOENT)) if leads_to_its_directory(directory, &place, mapped.as_ref().ok()) => {
+                Deleted::Yes
+            }
             _ => Deleted::Unknown,
         }
     }
+}
+
+/// Whether the device is that of the kernel's own mount of tmpfs, whose files (`memfd_create`, `shmget`, `MAP_SHARED`)
+/// have no names. A memfd of ours is on it too.
+fn is_nameless(device: Device) -> bool {
+    let own = nix::sys::memfd::memfd_create(c"rmap", nix::sys::memfd::MFdFlags::MFD_CLOEXEC);
+    let own = own.and_then(fstat).map(|own| (major(own.st_dev), minor(own.st_dev)));
+    own == Ok((device.major.into(), device.minor.into()))
+}
+
+/// Whether the name of the mapping is certainly below the directory that the file was in: the process has our root and
+/// our mounts (the kernel writes names as the reader sees them), no escape makes the name ambiguous, and the directory
+/// is on the very mount of the file, so that nothing is mounted over it.
+fn leads_to_its_directory(directory: &Directory, place: &Place<'_>, mapped: Option<&MappedFile>) -> bool {
+    let parent = match memchr::memrchr(b'/', place.path) {
+        Some(slash) if !has_escape(place.path) => place.path.get(..slash).unwrap_or_default(),
+        _ => return false,
+    };
+    let below = parent.strip_prefix(b"/").unwrap_or(parent);
+    let parent = Path::new("root").join(OsStr::from_bytes(below));
+    let Ok(parent) = directory.open_name(&parent) else { return false };
+    has_our_root(directory)
+        && match mapped {
+            Some(mapped) => mapped.mount().is_some_and(|mount| mount_of(&parent) == Some(mount)),
+            None => is_only_mount_of(directory, &parent, place.device),
+        }
+}
+
+/// Whether the process has the root directory and the mounts that this process has.
+fn has_our_root(directory: &Directory) -> bool {
+    let Ok(own) = Directory::open(Path::new("/proc/self")) else { return false };
+    let identity = |directory: &Directory| -> Option<_> {
+        let root = fstat(directory.open_name(Path::new("root")).ok()?).ok()?;
+        Some((root.st_dev, root.st_ino, directory.read_link("ns/mnt").ok()?))
+    };
+    identity(&own).is_some_and(|own| identity(directory) == Some(own))
 }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use nix::NixPath;
 use nix::dir::Dir;
-use nix::fcntl::{OFlag, open, openat, readlinkat};
-use nix::sys::stat::Mode;
+use nix::fcntl::{AtFlags, OFlag, open, openat, readlinkat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
 
 /// An open directory. A clone is the same descriptor.
 #[derive(Debug, Clone)]
@@ -29,7 +29,11 @@ impl Directory {
 
     /// Opens a file for reading.
     pub(super) fn open_file(&self, name: &str) -> io::Result<File> {
-        // A capture may hold anything: a FIFO must not block, a terminal must not become ours.
+        // A capture may hold anything: a FIFO or a device is not opened at all.
+        let is_regular = |stat: &FileStat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG;
+        if !is_regular(&fstatat(self, name, AtFlags::empty())?) {
+            return Err(io::Error::other(format!("its {name} is not a regular file")));
+        }
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
         let file = File::from(openat(self, name, flags, Mode::empty())?);
         match file.metadata()?.is_file() {

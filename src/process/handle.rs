@@ -7,11 +7,13 @@
 use std::path::PathBuf;
 
 use nix::errno::Errno;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
 
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::process::directory::Directory;
-use crate::process::failure::{is_gone, read_error};
-use crate::process::root::{ProcRoot, not_mounted};
+use crate::process::failure::{is_denied, is_gone, read_error};
+use crate::process::root::{ProcRoot, is_of_our_namespace, not_mounted};
 use crate::process::stat::{Stat, parse_stat};
 
 /// A process, held open by a descriptor of its directory in `/proc`.
@@ -103,6 +105,10 @@ impl Process {
         let text = match self.directory.read_file("stat", 4096) {
             Ok(text) => text,
             Err(error) if is_gone(&error) && !self.is_live => return Ok(None),
+            // Of a process that has exited nothing can be looked up (ESRCH).
+            Err(error) if is_denied(&error) || error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(hidden(self.pid).caused_by(&error));
+            }
             Err(error) if is_gone(&error) => {
                 return Err(Error::pid(self.pid, ErrorKind::NotFound, "no such process").caused_by(&error));
             }
@@ -210,9 +216,25 @@ fn own_pid(root: &ProcRoot) -> Result<u32> {
     }
 }
 
+/// The error for a process that is there, but not for this user.
+fn hidden(pid: u32) -> Error {
+    let why = "permission denied: /proc hides the processes of other users (hidepid)";
+    Error::pid(pid, ErrorKind::Denied, why).with_advice("run as root, or as the user who owns it")
+}
+
+/// Whether there is such a process, although `/proc` does not have it.
+fn exists(root: &ProcRoot, pid: u32) -> bool {
+    let number = i32::try_from(pid).ok().filter(|number| *number > 0).map(Pid::from_raw);
+    let answer = number.filter(|_| is_of_our_namespace(root)).map(|number| kill(number, None));
+    matches!(answer, Some(Ok(()) | Err(Errno::EPERM)))
+}
+
 fn no_such_process(root: &ProcRoot, pid: u32) -> Error {
     if let Some(error) = not_mounted(root) {
         return error;
+    }
+    if exists(root, pid) {
+        return hidden(pid);
     }
     match root.is_live() {
         true => Error::pid(pid, ErrorKind::NotFound, "no such process"),

@@ -11,13 +11,14 @@
 //! | SysV | `/SYSV%08x (deleted)`: a segment of `shmget` |
 //! | shared anonymous | `/dev/zero (deleted)`, `[anon_shmem:NAME]`: `MAP_SHARED` memory without a file |
 //! | memfd | `/memfd:NAME (deleted)`: a file of `memfd_create` |
+//! | secret | `/secretmem (deleted)`: a file of `memfd_secret`, which not even the kernel can read |
 //! | anon inode | `anon_inode:…`, `[io_uring]` and other files without a name: a socket, `dmabuf`, kvm |
-//! | device | a name below `/dev` that is not shared memory, or the flags `io`, `pf` |
+//! | device | the flags `io`, `pf`, or a device file; if that is not known, a name below `/dev`, except shared memory |
 //! | code | a file, mapped executable |
 //! | data | a file, mapped private and writable: written pages become anonymous memory |
 //! | file | any other mapping of a file |
-//! | guard | no name, file or access (`---p`), at most 1 MiB, next to a readable mapping; any size next to `[stack]` |
-//! | reserved | any other without name, file and access: address space that an allocator keeps for later; no memory |
+//! | guard | no name, file, access (`---p`) or memory; next to readable memory if at most 1 MiB, or to `[stack]` |
+//! | reserved | any other without name, file, access and memory: address space that an allocator keeps for later |
 //! | anonymous | no name and no file, or `[anon:NAME]` |
 //!
 //! The owner of a file chooses its name: a file may be called `/memfd:x (deleted)`. The kinds that come from the
@@ -47,6 +48,8 @@ pub enum MappingKind {
     SharedAnonymous,
     /// A file of `memfd_create`.
     Memfd,
+    /// A file of `memfd_secret`.
+    Secret,
     /// A segment of System V shared memory.
     SysV,
     /// Pages of hugetlb.
@@ -67,7 +70,7 @@ pub enum MappingKind {
 
 impl MappingKind {
     /// Every kind, the ones that people look for most first.
-    pub const ALL: [MappingKind; 16] = [
+    pub const ALL: [MappingKind; 17] = [
         MappingKind::Heap,
         MappingKind::Stack,
         MappingKind::Code,
@@ -76,6 +79,7 @@ impl MappingKind {
         MappingKind::Anonymous,
         MappingKind::SharedAnonymous,
         MappingKind::Memfd,
+        MappingKind::Secret,
         MappingKind::SysV,
         MappingKind::HugePages,
         MappingKind::Vdso,
@@ -87,14 +91,20 @@ impl MappingKind {
     ];
 
     /// The kind of a mapping. `flags` is its `VmFlags`, if they were read. Some kinds are recognized only by them (a
-    /// stack without a name, hugetlb behind a memfd).
+    /// stack without a name, hugetlb behind a memfd). For address space without access, `Rss` and `Swap` are
+    /// needed too: with memory it is neither a guard nor reserved.
     pub fn of(mapping: &Mapping<'_>, flags: Option<&[u8]>) -> MappingKind {
+        MappingKind::with_device(mapping, flags, None)
+    }
+
+    /// The same if it is known whether the file is a device, or is not one. A name below `/dev` does not decide that.
+    pub fn with_device(mapping: &Mapping<'_>, flags: Option<&[u8]>, is_device: Option<bool>) -> MappingKind {
         let has = |code| flags.is_some_and(|flags| has_flag(flags, code));
         if has("ht") {
             return MappingKind::HugePages;
         }
         match has_file(mapping) {
-            true => kind_of_file(mapping, has("io") || has("pf")),
+            true => kind_of_file(mapping, if has("io") || has("pf") { Some(true) } else { is_device }),
             false => kind_without_file(mapping, has("gd")),
         }
     }
@@ -110,6 +120,7 @@ impl MappingKind {
             MappingKind::Anonymous => "anonymous",
             MappingKind::SharedAnonymous => "shared-anonymous",
             MappingKind::Memfd => "memfd",
+            MappingKind::Secret => "secret",
             MappingKind::SysV => "sysv",
             MappingKind::HugePages => "huge-pages",
             MappingKind::Vdso => "vdso",
@@ -135,12 +146,23 @@ fn kind_without_file(mapping: &Mapping<'_>, grows_down: bool) -> MappingKind {
         name if KERNEL_NAMES.contains(&name) => MappingKind::Vdso,
         name if name.starts_with(b"[anon:") => MappingKind::Anonymous,
         b"" if grows_down => MappingKind::Stack,
+        b"" if mapping.perm() == "---p" && has_memory(mapping) => MappingKind::Anonymous,
         b"" if mapping.perm() == "---p" && guards(mapping) => MappingKind::Guard,
         b"" if mapping.perm() == "---p" => MappingKind::Reserved,
         b"" => MappingKind::Anonymous,
         name if name.starts_with(b"anon_inode:") => MappingKind::AnonymousInode,
         _ => MappingKind::Special,
     }
+}
+
+/// Whether it has pages in RAM or in swap, as far as that was read: access may have been taken away later.
+fn has_memory(mapping: &Mapping<'_>) -> bool {
+    ["Rss", "Swap"].iter().any(|name| mapping.figure(name).is_ok_and(|bytes| bytes.0 > 0))
+}
+
+/// Whether the text alone does not decide if a mapping is one of a device: the file has to be examined.
+pub(super) fn may_be_device(mapping: &Mapping<'_>) -> bool {
+    has_file(mapping) && kind_of_file(mapping, Some(false)) != kind_of_file(mapping, None)
 }
 
 /// The largest guard that is not next to `[stack]`. Thread libraries use one page to some dozens; allocators reserve
@@ -174,7 +196,7 @@ const KERNEL_NAMES: &[&[u8]] = &[
     b"[vdso_data]",
 ];
 
-fn kind_of_file(mapping: &Mapping<'_>, is_device_memory: bool) -> MappingKind {
+fn kind_of_file(mapping: &Mapping<'_>, is_device: Option<bool>) -> MappingKind {
     let name = mapping.path();
     let internal = mapping.device().major == 0;
     match name {
@@ -183,10 +205,11 @@ fn kind_of_file(mapping: &Mapping<'_>, is_device_memory: bool) -> MappingKind {
         name if name.starts_with(b"[anon_shmem:") => MappingKind::SharedAnonymous,
         name if internal && is_sysv(name) => MappingKind::SysV,
         name if internal && name.starts_with(b"/memfd:") => MappingKind::Memfd,
+        b"/secretmem (deleted)" | b"/secretmem" if internal => MappingKind::Secret,
         name if name.starts_with(b"[") || name.starts_with(b"anon_inode:") => MappingKind::AnonymousInode,
         b"/dev/zero" if mapping.perm().ends_with('p') => MappingKind::Anonymous,
-        _ if is_device_memory => MappingKind::Device,
-        name if name.starts_with(b"/dev/") && !is_memory_below_dev(name) => MappingKind::Device,
+        _ if is_device == Some(true) => MappingKind::Device,
+        name if is_device.is_none() && name.starts_with(b"/dev/") && !is_memory_below_dev(name) => MappingKind::Device,
         // `dmabuf:` and others without a path; an unreachable path begins with a parenthesis.
         name if !name.starts_with(b"/") && !name.starts_with(b"(unreachable)") => MappingKind::AnonymousInode,
         _ if mapping.perm().contains('x') => MappingKind::Code,
@@ -239,6 +262,7 @@ mod tests {
             ("rw-p 00000000 00:05 7 /dev/zero", MappingKind::Anonymous),
             ("rw-s 00000000 00:01 7 /memfd:name with spaces (deleted)", MappingKind::Memfd),
             ("rw-s 00000000 00:01 32 /SYSV0000002a (deleted)", MappingKind::SysV),
+            ("rw-s 00000000 00:0a 7 /secretmem (deleted)", MappingKind::Secret),
             ("rw-p 00000000 00:0f 7 /anon_hugepage (deleted)", MappingKind::HugePages),
             ("rw-s 00000000 00:0e 7 anon_inode:[perf_event]", MappingKind::AnonymousInode),
             ("rw-s 00000000 00:0e 7 anon_inode:kvm-vcpu:0", MappingKind::AnonymousInode),

@@ -11,6 +11,7 @@
 //!   the file system, but for a btrfs subvolume or a lower layer of overlayfs `fstat` gives another one. In that case
 //!   the device in `mountinfo` for the mount of the opened file is compared, which is that of the file system too.
 
+use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -26,7 +27,9 @@ use crate::kernel::open;
 use crate::process::directory::Directory;
 use crate::process::handle::Process;
 use crate::process::head::{Device, Head};
-use crate::process::mapping::Mapping;
+use crate::process::kind::may_be_device;
+use crate::process::mapping::{Mapping, Mappings};
+use crate::process::mounts::mounts;
 use crate::units::{Absent, Figure, Reason};
 
 /// How the file behind a mapping was found.
@@ -108,6 +111,14 @@ impl Process {
         self.open_place(&Place::of(mapping))
     }
 
+    /// Finds out whether the files below `/dev` are devices, by the first address of each mapping. A file that cannot
+    /// be examined is left out. No other file is looked at.
+    pub fn read_devices(&self, mappings: &Mappings) -> HashMap<u64, bool> {
+        let unsure = mappings.iter().filter(may_be_device);
+        let known = |mapping: Mapping<'_>| Some((mapping.start(), self.open_mapped_file(&mapping).ok()?.is_device()));
+        unsure.filter_map(known).collect()
+    }
+
     pub(super) fn open_place(&self, place: &Place<'_>) -> Figure<MappedFile> {
         match () {
             () if place.inode == 0 => Err(NO_FILE),
@@ -175,20 +186,21 @@ pub(super) fn prove_path(directory: &Directory, file: &MappedFile, place: &Place
 
 /// The device of the file system that a file was opened on, as `mountinfo` of the process prints it.
 fn device_of_mount(directory: &Directory, file: &OwnedFd) -> Option<Device> {
-    let info = std::fs::read(format!("/proc/self/fdinfo/{}", file.as_raw_fd())).ok()?;
-    let mount = info.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"mnt_id:"))?.trim_ascii();
-    let mounts = directory.read_file("mountinfo", u64::MAX).ok()?;
-    mounts.split(|byte| *byte == b'\n').find_map(|line| parse_mount_device(line, mount))
+    let mount = mount_of(file)?;
+    mounts(directory).into_iter().find(|other| other.number == mount).map(|mount| mount.device)
 }
 
-/// The device in a line of `mountinfo` (`36 35 98:0 / /mnt rw - ext4 /dev/sda rw`) if it is of that mount.
-fn parse_mount_device(line: &[u8], mount: &[u8]) -> Option<Device> {
-    let mut fields = line.split(|byte| *byte == b' ');
-    if fields.next()? != mount {
-        return None;
-    }
-    let (major, minor) = std::str::from_utf8(fields.nth(1)?).ok()?.split_once(':')?;
-    Some(Device { major: major.parse().ok()?, minor: minor.parse().ok()? })
+/// The number of the mount that a file was opened on.
+pub(super) fn mount_of(file: &OwnedFd) -> Option<Vec<u8>> {
+    let info = std::fs::read(format!("/proc/self/fdinfo/{}", file.as_raw_fd())).ok()?;
+    let mount = info.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"mnt_id:"))?;
+    Some(mount.trim_ascii().to_vec())
+}
+
+/// Whether a file was opened on a mount of that device, and the process sees no other mount of it.
+pub(super) fn is_only_mount_of(directory: &Directory, file: &OwnedFd, device: Device) -> bool {
+    let mounts = mounts(directory).into_iter().filter(|mount| mount.device == device);
+    mounts.count() == 1 && device_of_mount(directory, file) == Some(device)
 }
 
 fn absent(errno: Errno) -> Absent {
@@ -223,9 +235,20 @@ impl MappedFile {
         u64::from(self.stat.st_nlink)
     }
 
+    /// The number of the mount that it was opened on.
+    pub(super) fn mount(&self) -> Option<Vec<u8>> {
+        mount_of(&self.name)
+    }
+
     /// Whether it is a regular file.
     pub fn is_regular(&self) -> bool {
         SFlag::from_bits_truncate(self.stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG
+    }
+
+    /// Whether it is a character or block device.
+    pub fn is_device(&self) -> bool {
+        let kind = SFlag::from_bits_truncate(self.stat.st_mode) & SFlag::S_IFMT;
+        kind == SFlag::S_IFCHR || kind == SFlag::S_IFBLK
     }
 
     /// Whether it is in DAX mode and has no pages in the page cache.
@@ -250,7 +273,7 @@ impl MappedFile {
 /// The escape of a newline, the only escape in `maps`. A name may also contain exactly these characters.
 const NEWLINE: &[u8] = br"\012";
 
-fn has_escape(name: &[u8]) -> bool {
+pub(super) fn has_escape(name: &[u8]) -> bool {
     memchr::memmem::find(name, NEWLINE).is_some()
 }
 
@@ -297,14 +320,6 @@ mod tests {
         assert_eq!(open_by_path(&process.directory, &other).unwrap_err(), OTHER_FILE);
         // The device of the mount is what `maps` prints.
         assert_eq!(device_of_mount(&process.directory, &found.name), Some(place.device));
-    }
-
-    #[test]
-    fn a_mount_is_found_by_its_number() {
-        let line = b"36 35 0:27 /subvolume /mnt rw,noatime master:1 - btrfs /dev/root rw";
-        assert_eq!(parse_mount_device(line, b"36"), Some(Device { major: 0, minor: 27 }));
-        assert_eq!(parse_mount_device(line, b"3"), None);
-        assert_eq!(parse_mount_device(b"36 35", b"36"), None);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::process::fields::{FieldId, FieldUnit, Fields, Wanted};
 use crate::process::head::{Device, Head};
+use crate::process::parse_error::ParseError;
 use crate::process::pool::Pool;
 use crate::units::{Absent, Bytes, Figure, Reason};
 
@@ -22,6 +23,8 @@ pub struct Mappings {
     /// Values that are text.
     texts: Pool,
     changed: usize,
+    /// Where the text broke off.
+    torn: Option<Box<ParseError>>,
     /// The names of the keys, and which of them were wanted; set once all mappings are there.
     keys: Arc<Keys>,
 }
@@ -107,9 +110,34 @@ impl Mappings {
         self.changed
     }
 
+    /// Where the text that they came from broke off, and why: mappings may be missing behind the last one. None for a
+    /// whole text, and for a live process, which is read again instead.
+    pub fn torn(&self) -> Option<&ParseError> {
+        self.torn.as_deref()
+    }
+
+    pub(super) fn set_torn(&mut self, error: ParseError) {
+        self.torn = Some(Box::new(error));
+    }
+
+    /// Drops the last mapping.
+    pub(super) fn drop_last(&mut self) {
+        self.heads.pop();
+        let kept = self.heads.len();
+        self.columns.iter_mut().for_each(|column| column.slots.truncate(kept));
+    }
+
     pub(super) fn new() -> Mappings {
         let keys = Arc::new(Keys { fields: Fields::new(), wanted: Wanted::Everything });
-        Mappings { heads: Vec::new(), columns: Vec::new(), names: Pool::new(), texts: Pool::new(), changed: 0, keys }
+        Mappings {
+            heads: Vec::new(),
+            columns: Vec::new(),
+            names: Pool::new(),
+            texts: Pool::new(),
+            changed: 0,
+            torn: None,
+            keys,
+        }
     }
 
     /// Remembers the names of the keys, for [`Mapping::figure`].
@@ -139,6 +167,15 @@ impl Mappings {
     /// The size of the last mapping.
     pub(super) fn last_size(&self) -> Bytes {
         Bytes(self.heads.last().map_or(0, |head| head.end - head.start))
+    }
+
+    /// Names the last mapping, if its head has no name.
+    pub(super) fn name_last(&mut self, name: &[u8]) -> Result<(), &'static str> {
+        let last = self.heads.last_mut().filter(|head| self.names.get(head.name).is_none_or(<[u8]>::is_empty));
+        if let Some(last) = last {
+            last.name = self.names.store(name).ok_or("the names take more than 4 GiB")?;
+        }
+        Ok(())
     }
 
     /// Drops the mappings that reach past `start`, where a newer one begins.

@@ -25,6 +25,7 @@
 //! * [`Criteria`]: processes by name, command line, user and control group.
 
 pub mod account;
+mod address_space;
 mod cgroup;
 mod criteria;
 mod deleted;
@@ -43,9 +44,12 @@ mod kind;
 mod mapped_file;
 pub mod mapping;
 mod maps;
+mod mounts;
 mod page_tables;
+mod parse_error;
 mod pool;
 mod read;
+mod reclaim;
 mod resident;
 mod rollup;
 mod root;
@@ -55,6 +59,7 @@ mod status;
 mod table_parts;
 
 pub use account::{Account, Amount};
+pub use address_space::AddressSpaces;
 pub use criteria::{Criteria, read_matching};
 pub use deleted::Deleted;
 pub use fields::{FieldId, FieldUnit, Fields, Wanted};
@@ -71,7 +76,7 @@ pub use mapping::{Mapping, Mappings};
 pub use maps::parse_maps;
 pub use read::ProcessMappings;
 pub use rollup::ProcessTotals;
-pub use root::{ProcRoot, read_pids};
+pub use root::{ProcRoot, hides_processes, not_mounted, read_pids};
 pub use smaps::{ParseError, SmapsParser, parse_smaps};
 pub use status::{Status, parse_status};
 pub use table_parts::{TablePart, TableParts};

@@ -108,7 +108,7 @@ impl Process {
             opened => opened?,
         };
         let gathered = match interface {
-            Interface::Smaps | Interface::Rollup => gather_smaps(&file, fields, wanted),
+            Interface::Smaps | Interface::Rollup => gather_smaps(&file, fields, wanted, self.is_live()),
             Interface::Maps => gather_maps(&file, fields, wanted),
             Interface::PageTables => {
                 let pagemap = open("pagemap")?;
@@ -184,10 +184,49 @@ enum Reading {
 
 type Gathering = std::result::Result<Mappings, Stop>;
 
-fn gather_smaps(file: &File, fields: &mut Fields, wanted: &Wanted) -> Gathering {
+fn gather_smaps(file: &File, fields: &mut Fields, wanted: &Wanted, is_live: bool) -> Gathering {
     let mut parser = SmapsParser::new(fields, wanted);
-    feed_all(file, &mut parser)?;
-    parser.finish().map_err(Stop::Parse)
+    match feed_all(file, &mut parser) {
+        Ok(()) | Err(Stop::Parse(_)) => {}
+        Err(stop) => return Err(stop),
+    }
+    let finished = if is_live { parser.finish() } else { parser.finish_torn() };
+    finished.map_err(Stop::Parse)
+}
+
+impl ProcessMappings {
+    /// Reads a bare smaps text, as people attach it to reports. It does not say which process it is of: the pid is 0,
+    /// and the command line is `name`.
+    ///
+    /// # Errors
+    /// The text cannot be read; [`ErrorKind::Malformed`]: it is not smaps from its beginning. If it breaks off later,
+    /// [`Mappings::torn`] tells.
+    pub fn read_bare(
+        name: &std::path::Path,
+        mut text: impl io::Read,
+        fields: &mut Fields,
+        wanted: &Wanted,
+    ) -> Result<ProcessMappings> {
+        let about = |kind, why: String| Error::path(name, kind, why);
+        let mut parser = SmapsParser::new(fields, wanted);
+        let mut chunk = vec![0; 128 << 10];
+        loop {
+            match text.read(&mut chunk) {
+                Ok(0) => break,
+                Ok(count) if parser.feed(chunk.get(..count).unwrap_or_default()).is_err() => break,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Error::io(crate::error::Subject::Path(name.to_owned()), &error)),
+            }
+        }
+        let mappings =
+            parser.finish_torn().map_err(|error| about(ErrorKind::Malformed, format!("invalid smaps: {error}")))?;
+        if mappings.is_empty() {
+            return Err(about(ErrorKind::Malformed, "it is empty: there is no mapping in it".to_owned()));
+        }
+        let identity = Identity { pid: 0, command: name.as_os_str().as_encoded_bytes().to_vec(), start_time: None };
+        Ok(ProcessMappings { identity, mappings, interface: Interface::Smaps })
+    }
 }
 
 fn gather_maps(mut file: &File, fields: &mut Fields, wanted: &Wanted) -> Gathering {

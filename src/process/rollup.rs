@@ -1,11 +1,12 @@
 //! The totals of a process: `/proc/PID/smaps_rollup`, or the sums of its smaps.
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::process::fields::{FieldId, FieldUnit, Fields, Wanted};
 use crate::process::handle::Process;
 use crate::process::identity::Identity;
 use crate::process::interface::Interface;
 use crate::process::mapping::Mappings;
+use crate::process::read::ProcessMappings;
 use crate::units::{Absent, Bytes, Figure, Reason};
 
 /// A process and the sums over all its mappings.
@@ -34,7 +35,21 @@ impl Process {
     /// As for [`Process::read_smaps`].
     pub fn read_totals(&self, fields: &mut Fields, wanted: &Wanted) -> Result<ProcessTotals> {
         let found = self.read_from(Interface::Rollup, fields, wanted)?;
+        found.require_whole()?;
         Ok(ProcessTotals { identity: found.identity, interface: found.interface, mappings: found.mappings })
+    }
+}
+
+impl ProcessMappings {
+    /// An error if mappings are missing because the text broke off: sums would be too small.
+    pub(super) fn require_whole(&self) -> Result<()> {
+        match self.mappings.torn() {
+            Some(torn) => {
+                let why = format!("invalid smaps file: {torn}; there is no sum of what is missing behind it");
+                Err(Error::pid(self.identity.pid, ErrorKind::Malformed, why))
+            }
+            None => Ok(()),
+        }
     }
 }
 

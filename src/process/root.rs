@@ -1,11 +1,15 @@
 //! The location of `/proc`: the live one, or a directory with the same structure. It is a value, so that the same code
 //! reads a captured machine.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use nix::sys::statfs::{PROC_SUPER_MAGIC, statfs};
+use nix::unistd::geteuid;
 
 use crate::error::{Error, ErrorKind, Result, Subject};
+use crate::process::directory::Directory;
+use crate::process::mounts::{Mount, mounts};
 
 /// A live `/proc`, or a directory with the same structure.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -35,18 +39,39 @@ impl ProcRoot {
     }
 }
 
+/// Whether the pids below `root` are those that system calls of this process take.
+pub(super) fn is_of_our_namespace(root: &ProcRoot) -> bool {
+    let own = std::fs::read_link(root.path().join("self"));
+    root.is_live() && own.is_ok_and(|own| own.as_os_str() == std::process::id().to_string().as_str())
+}
+
+/// Whether this user does not see the processes of others below `root`: it is mounted with `hidepid`.
+pub fn hides_processes(root: &ProcRoot) -> bool {
+    let hides = |mount: &Mount| {
+        let is_set =
+            |option: &[u8]| option.starts_with(b"hidepid=") && option != b"hidepid=0" && option != b"hidepid=off";
+        mount.options().any(is_set)
+    };
+    let is_it = |mount: &&Mount| mount.kind == b"proc" && mount.point == root.path().as_os_str().as_bytes();
+    let Ok(own) = Directory::open(Path::new("/proc/self")) else { return false };
+    !geteuid().is_root() && mounts(&own).iter().rfind(is_it).is_some_and(hides)
+}
+
 /// The pids of all processes, in no particular order.
 ///
 /// # Errors
 /// The directory cannot be read.
 pub fn read_pids(root: &ProcRoot) -> Result<Vec<u32>> {
+    if let Some(error) = not_mounted(root) {
+        return Err(error);
+    }
     let subject = || Subject::Path(root.path().to_owned());
     let entries = std::fs::read_dir(root.path()).map_err(|error| Error::io(subject(), &error))?;
     Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
 }
 
 /// The error for a `/proc` that is not mounted; `None` if it is mounted or a capture.
-pub(super) fn not_mounted(root: &ProcRoot) -> Option<Error> {
+pub fn not_mounted(root: &ProcRoot) -> Option<Error> {
     let missing = *root == ProcRoot::live() && !root.is_live();
     missing.then(|| {
         Error::path(root.path(), ErrorKind::Unsupported, "it is not mounted, so nothing can be read from the kernel")

@@ -8,11 +8,11 @@
 //! The text comes from `show_smap` in the kernel's `fs/proc/task_mmu.c`.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use crate::process::fields::{FieldId, FieldUnit, Fields, MOST_KEYS, Wanted};
 use crate::process::head::{decimal, is_head, parse_head};
 use crate::process::mapping::{Mappings, Value};
+pub use crate::process::parse_error::ParseError;
 use crate::units::Bytes;
 
 /// Longer than any line of a kernel (a path of 4096 newlines, each escaped with four bytes), and a limit for a capture
@@ -21,15 +21,6 @@ const LONGEST_LINE: usize = 1 << 20;
 
 /// Longer than any key of a kernel (15 bytes on 6.18).
 const LONGEST_KEY: usize = 64;
-
-/// Where smaps text does not follow the format.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ParseError {
-    /// The line, counted from 1.
-    pub line: u64,
-    /// What is wrong with it, worded to follow a colon.
-    pub why: Cow<'static, str>,
-}
 
 /// A parser of one process's smaps text.
 #[derive(Debug)]
@@ -47,6 +38,8 @@ pub struct SmapsParser<'f> {
     pending: Vec<u8>,
     line: u64,
     failed: Option<ParseError>,
+    /// Whether the line that failed is a head.
+    broke_at_head: bool,
 }
 
 /// How lines with one key are used.
@@ -85,6 +78,7 @@ impl<'f> SmapsParser<'f> {
             pending: Vec::new(),
             line: 0,
             failed: None,
+            broke_at_head: false,
         }
     }
 
@@ -109,18 +103,45 @@ impl<'f> SmapsParser<'f> {
     /// The error of an earlier [`SmapsParser::feed`]; a text that ends within a line or, compared with the mappings
     /// above, within a mapping.
     pub fn finish(mut self) -> Result<Mappings, ParseError> {
-        if let Some(error) = self.failed {
-            return Err(error);
+        self.end()?;
+        self.mappings.set_keys(self.fields, self.wanted);
+        Ok(self.mappings)
+    }
+
+    /// Ends the text, but keeps the mappings that came whole before an error: [`Mappings::torn`] then tells where the
+    /// text broke off. For a text that cannot be read again, such as a captured one.
+    ///
+    /// # Errors
+    /// As for [`SmapsParser::finish`], if no mapping came whole.
+    pub fn finish_torn(mut self) -> Result<Mappings, ParseError> {
+        if let Err(error) = self.end() {
+            // The mapping above a broken head is whole.
+            if !self.broke_at_head {
+                self.mappings.drop_last();
+            }
+            if self.mappings.is_empty() {
+                return Err(error);
+            }
+            self.mappings.set_torn(error);
+        }
+        self.mappings.set_keys(self.fields, self.wanted);
+        Ok(self.mappings)
+    }
+
+    fn end(&mut self) -> Result<(), ParseError> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
         }
         if !self.pending.is_empty() {
             self.line += 1;
+            // Only a key can follow within a mapping.
+            self.broke_at_head = is_head(&self.pending) && self.ends_whole();
             return Err(self.error("the text is truncated: it ends within a line"));
         }
         if !self.mappings.is_empty() && !self.ends_whole() {
             return Err(self.error("the text is truncated: it ends within a mapping"));
         }
-        self.mappings.set_keys(self.fields, self.wanted);
-        Ok(self.mappings)
+        Ok(())
     }
 
     fn feed_lines(&mut self, chunk: &[u8]) -> Result<(), ParseError> {
@@ -170,11 +191,13 @@ impl<'f> SmapsParser<'f> {
     }
 
     fn take_head(&mut self, line: &[u8]) -> Result<(), ParseError> {
-        let head = parse_head(line).map_err(|why| self.error(why))?;
         if !self.mappings.is_empty() {
             self.end_mapping()?;
         }
+        self.broke_at_head = true;
+        let head = parse_head(line).map_err(|why| self.error(why))?;
         self.mappings.admit(&head).map_err(|why| self.error(why))?;
+        self.broke_at_head = false;
         self.previous = None;
         Ok(())
     }
@@ -203,6 +226,10 @@ impl<'f> SmapsParser<'f> {
         };
         if self.mappings.is_empty() {
             return Err(self.error("the text does not begin with a mapping"));
+        }
+        // Android before Linux 5.17 writes the name of anonymous memory below a head without a name.
+        if name == "Name" {
+            return self.mappings.name_last(value.trim_ascii()).map_err(|why| self.error(why));
         }
         let id = match self.fields.find_exact(name.as_bytes()) {
             Some(id) => id,
@@ -317,11 +344,3 @@ fn number(text: &[u8]) -> Result<(u64, &[u8]), &'static str> {
         _ => Err("it is not a number"),
     }
 }
-
-impl fmt::Display for ParseError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "line {}: {}", self.line, self.why)
-    }
-}
-
-impl std::error::Error for ParseError {}

@@ -10,11 +10,13 @@ use std::io;
 use std::ops::{ControlFlow, Range};
 
 use crate::error::Result;
+use crate::kernel::swap::is_off;
 use crate::kernel::{self, pagemap, pagemap_scan};
 use crate::process::failure::read_error;
+use crate::process::fields::{Fields, Wanted};
 use crate::process::handle::Process;
 use crate::process::mapping::{Mapping, Mappings};
-use crate::units::{Bytes, PageSize};
+use crate::units::{Absent, Bytes, Figure, PageSize, Reason};
 
 /// No process has addresses this high. x86's `[vsyscall]` is there, but has no entry in the page tables of a process.
 const KERNEL_ADDRESSES: u64 = 1 << 63;
@@ -26,8 +28,11 @@ pub struct TablePart {
     pub size: Bytes,
     /// Of that, in RAM and mapped, including zero pages.
     pub present: Bytes,
-    /// Of that, in swap, under migration, or marked by the kernel.
+    /// Of that, in swap.
     pub swapped: Bytes,
+    /// Of that, with an entry that is neither a page nor proven to be in swap: a page that is being migrated, or a
+    /// marker of the kernel (userfaultfd, a page lost to a memory error).
+    pub marked: Bytes,
     /// Of the present pages: in a file or in shared memory.
     pub file: Bytes,
     /// Of the present pages: the zero page, which takes no memory.
@@ -41,6 +46,8 @@ pub struct TablePart {
 pub struct TableParts {
     /// The parts of each mapping, in the order of the mappings.
     pub mappings: Vec<Vec<TablePart>>,
+    /// How much of each mapping is in swap.
+    pub swapped: Vec<Figure<Bytes>>,
     /// Whether zero pages and huge pages are known. If not, these figures are zero and meaningless.
     pub knows_kinds: bool,
 }
@@ -59,13 +66,70 @@ impl Process {
         let knows_kinds = match cutter.scan(&file) {
             Ok(()) => true,
             Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                cutter = Cutter::new(mappings, most, kernel::page_size());
                 cutter.read_entries(&file).map_err(failed)?;
                 false
             }
             Err(error) => return Err(failed(error)),
         };
-        Ok(TableParts { mappings: cutter.parts, knows_kinds })
+        let mut parts = cutter.parts;
+        let swapped = self.prove_swap(mappings, &mut parts)?;
+        Ok(TableParts { mappings: parts, swapped, knows_kinds })
     }
+
+    /// Reads how much of an address range is present and of a file or of shared memory.
+    ///
+    /// # Errors
+    /// As for [`Process::read_table_parts`].
+    pub fn read_mapped_of_file(&self, range: Range<u64>, page: PageSize) -> Result<Bytes> {
+        self.require_live("a capture has no page tables")?;
+        let file = self.open_memory_file("pagemap")?;
+        let mut pages = 0u64;
+        let count = |run: pagemap::StateRun| {
+            if run.state.present && run.state.file_or_shared {
+                pages = pages.saturating_add(run.pages.end.saturating_sub(run.pages.start));
+            }
+        };
+        pagemap::read_states(&file, range, page, count).map_err(|error| read_error(self.pid(), &error))?;
+        Ok(Bytes(pages.saturating_mul(page.bytes())))
+    }
+
+    /// Gives how much of each mapping is in swap, and moves entries that are not proven to be to `marked`.
+    ///
+    /// The page tables show swap and the kernel's markers alike. `Swap` of smaps counts pages in swap only, so the
+    /// entries of a mapping are proven to be in swap if they are as many.
+    fn prove_swap(&self, mappings: &Mappings, parts: &mut [Vec<TablePart>]) -> Result<Vec<Figure<Bytes>>> {
+        let entries = |parts: &[TablePart]| parts.iter().map(|part| part.swapped).sum::<Bytes>();
+        let has_entries = |parts: &Vec<TablePart>| entries(parts).0 > 0;
+        if !parts.iter().any(has_entries) {
+            return Ok(vec![Ok(Bytes(0)); parts.len()]);
+        }
+        let counted = match is_off() {
+            true => None,
+            false => Some(self.read_smaps(&mut Fields::new(), &Wanted::Only(vec!["Swap".to_owned()]))?.mappings),
+        };
+        let proofs = mappings.iter().zip(parts).map(|(mapping, parts)| {
+            let found = entries(parts);
+            let swapped = match &counted {
+                _ if found.0 == 0 => return Ok(Bytes(0)),
+                None => Ok(Bytes(0)),
+                Some(counted) => swap_of(counted, &mapping),
+            };
+            if swapped != Ok(found) {
+                parts.iter_mut().for_each(|part| part.marked = std::mem::take(&mut part.swapped));
+            }
+            swapped.map(|swapped| swapped.min(found))
+        });
+        Ok(proofs.collect())
+    }
+}
+
+const MOVED: Absent = Absent::new(Reason::Changed, "the mapping changed while it was read");
+
+/// `Swap` of the same mapping.
+fn swap_of(counted: &Mappings, mapping: &Mapping<'_>) -> Figure<Bytes> {
+    let same = counted.iter().find(|other| (other.start(), other.end()) == (mapping.start(), mapping.end()));
+    same.ok_or(MOVED)?.figure("Swap")
 }
 
 struct Cutter<'m> {
@@ -101,6 +165,7 @@ impl<'m> Cutter<'m> {
                 size: Bytes(0),
                 present: share(state.present, size),
                 swapped: share(state.swapped && !state.guard, size),
+                marked: Bytes(0),
                 file: share(state.present && state.file, size),
                 zero: share(state.present && state.zero, size),
                 huge: share(state.present && state.huge, size),
@@ -176,6 +241,7 @@ impl TablePart {
         self.size = self.size + other.size;
         self.present = self.present + other.present;
         self.swapped = self.swapped + other.swapped;
+        self.marked = self.marked + other.marked;
         self.file = self.file + other.file;
         self.zero = self.zero + other.zero;
         self.huge = self.huge + other.huge;

@@ -70,6 +70,7 @@ fn run<S: Source>(
             break Err(stop);
         }
         match stage.end(Some(SystemTime::now())) {
+            Ok(_) if source.is_over() => break Ok(()),
             Ok(true) => {}
             // Nothing is left to measure.
             Ok(false) if source.is_sectioned() => break Ok(()),

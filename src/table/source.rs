@@ -32,6 +32,11 @@ pub trait Source {
         false
     }
 
+    /// Whether nothing is left that could be looked at again.
+    fn is_over(&self) -> bool {
+        false
+    }
+
     /// Whether each row takes long, so that it is written as soon as it arrives.
     fn is_live(&self) -> bool {
         false

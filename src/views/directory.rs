@@ -176,6 +176,10 @@ pub struct DirectorySource {
 impl Source for DirectorySource {
     type Kind = Directories;
 
+    fn is_over(&self) -> bool {
+        self.chosen.is_over()
+    }
+
     fn columns(&mut self, _: &Named) -> Vec<Column<Directories>> {
         COLUMNS.to_vec()
     }

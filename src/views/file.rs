@@ -275,6 +275,10 @@ const CELLS: usize = 80;
 impl Source for FileSource {
     type Kind = Files;
 
+    fn is_over(&self) -> bool {
+        self.chosen.is_over()
+    }
+
     fn columns(&mut self, _: &Named) -> Vec<Column<Files>> {
         if self.terse { TERSE.to_vec() } else { COLUMNS.to_vec() }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::processes::{Owner, ProcessChoice, section_of};
 use super::shared::{self, OfProcess};
 use crate::process::account::{Account, Amount};
-use crate::process::{ProcRoot, Process};
+use crate::process::{AddressSpaces, ProcRoot, Process};
 use crate::table::{Cell, Column, Named, OwnedCell, RowKind, Rows, Section, Source, Stop, col};
 use crate::units::{Absent, Figure, Reason, percent};
 
@@ -20,6 +20,8 @@ pub struct Parts;
 pub struct PartRow {
     /// The process; `None` if processes were added up.
     pid: Option<u32>,
+    /// When the process started, which tells it from an earlier one with the same pid.
+    start_time: Option<u64>,
     /// Whose it is; `None` if that was not read.
     owner: Option<Arc<Owner>>,
     /// Which part it is.
@@ -41,7 +43,10 @@ impl RowKind for Parts {
 
     fn identity(row: &PartRow) -> Vec<u8> {
         let mut identity = row.pid.unwrap_or_default().to_ne_bytes().to_vec();
-        for text in row.owner.iter().flat_map(|owner| [&owner.user, &owner.control_group]).flatten() {
+        identity.extend_from_slice(&row.start_time.unwrap_or_default().to_ne_bytes());
+        // A process keeps its identity if it changes its user; a sum is that of a user.
+        let owner = row.owner.iter().filter(|_| row.pid.is_none());
+        for text in owner.flat_map(|owner| [&owner.user, &owner.control_group]).flatten() {
             identity.extend_from_slice(text);
             identity.push(0);
         }
@@ -83,13 +88,14 @@ const fn beside(id: &'static str, meaning: &'static str, take: fn(&Account) -> A
 const PARTS: &[Part] = &[
     part("resident", "in RAM and mapped here (Rss)", |account| account.resident),
     part("proportional", "shared pages divided (Pss)", |account| account.proportional),
-    part("private", "mapped here only (Uss)", |account| account.private),
+    part("private", "mapped nowhere else (Uss)", |account| account.private),
     part("anonymous", "not in a file: heap, stacks", |account| account.anonymous),
     part("file", "pages of files", |account| account.file),
     part("shared_memory", "shared memory, tmpfs, memfd", |account| account.shared_memory),
     part("huge", "in transparent huge pages", |account| account.huge),
-    part("locked", "locked in RAM (mlock)", |account| account.locked),
+    part("locked", "share of what is locked", |account| account.locked),
     part("clean", "reclaimable, nothing to write", |account| account.clean),
+    part("unproven", "clean, may not be reclaimable", |account| account.unproven),
     part("dirty", "to be written first, or locked", |account| account.dirty),
     beside("swap", "in swap, not in RAM", |account| account.swap),
     beside("hugetlb", "in hugetlb pages, not in Rss", |account| account.hugetlb),
@@ -179,6 +185,7 @@ impl Source for PartSource {
 
     fn read(&mut self, needs: &[PartNeed], rows: &mut dyn Rows<Parts>) -> Result<(), Stop> {
         let mut sums = Sums::default();
+        let mut seen = AddressSpaces::new();
         for asked in self.processes.find(&self.root, rows)? {
             rows.check()?;
             let Some(process) = asked.open(&self.root, rows) else { continue };
@@ -192,7 +199,7 @@ impl Source for PartSource {
                 let owner = needs.contains(&PartNeed::Owner).then(|| Arc::new(Owner::read(&process)));
                 rows.section(section_of(&account.identity))?;
                 rows.rows(self.parts(&account, Some(asked.pid), owner.as_ref()))?;
-            } else {
+            } else if seen.is_new(&process) {
                 sums.add(self.owner(&process), &account);
             }
         }
@@ -240,8 +247,9 @@ impl PartSource {
     fn parts(&self, account: &Account, pid: Option<u32>, owner: Option<&Arc<Owner>>) -> Vec<PartRow> {
         let row = |part: &'static Part| {
             let (amount, whole) = ((part.take)(account), part.of_resident.then_some(account.resident));
+            let start_time = pid.and(account.identity.start_time);
             let bar = bar(share(amount, whole), self.bar);
-            PartRow { pid, owner: owner.cloned(), part, amount, whole, bar }
+            PartRow { pid, start_time, owner: owner.cloned(), part, amount, whole, bar }
         };
         PARTS.iter().map(row).collect()
     }

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::process::account::Account;
-use crate::process::{Criteria, Identity, ProcRoot, Process, read_matching};
+use crate::process::{Criteria, Identity, ProcRoot, Process, hides_processes, read_matching};
 use crate::table::escape::escaped;
 use crate::table::{Cell, OwnedCell, RowKind, Rows, Section, Stop};
 use crate::units::{Absent, Bytes, Figure, Reason};
@@ -59,7 +59,11 @@ impl ProcessChoice {
             let found = read_matching(root, &self.like)?;
             if found.is_empty() {
                 let about = Subject::Words(self.like.options().join(", "));
-                rows.failure(Error::new(about, ErrorKind::NotFound, "no matching process"));
+                let why = match hides_processes(root) {
+                    true => "no matching process among those of this user: /proc hides the others (hidepid)",
+                    false => "no matching process",
+                };
+                rows.failure(Error::new(about, ErrorKind::NotFound, why));
             }
             found.into_iter().for_each(|pid| add(pid, true));
         }

@@ -112,6 +112,10 @@ pub struct StretchSource {
 impl Source for StretchSource {
     type Kind = Stretches;
 
+    fn is_over(&self) -> bool {
+        self.chosen.is_over()
+    }
+
     fn columns(&mut self, _: &Named) -> Vec<Column<Stretches>> {
         COLUMNS.to_vec()
     }

@@ -23,6 +23,16 @@
 //! * `shared:PATH:N:M`   creates a file of N pages, maps it shared and writes to M of them
 //! * `private:PATH:N:R:W` creates a file of N pages, maps it private, reads R of them and writes to the first W of
 //!   those
+//! * `holes:PATH:N`    makes a file of N pages without blocks, maps it shared and reads all of them
+//! * `synced:PATH:N:T` makes a file of N pages, writes it to the disk, maps it T times, reads all of it in each, and
+//!   locks the second one
+//! * `past:PATH:N:M`   makes a file of N pages, maps M pages of it and writes to the first one
+//! * `ring:N`          maps a ring of N pages of a packet socket, and reads it
+//! * `marked:N`        maps N pages and has userfaultfd mark all of them
+//! * `secret:N`        maps N pages of `memfd_secret` and writes to them
+//! * `forbidden:N`     maps N pages, writes to them and takes all access away
+//! * `chroot:DIR`      changes its root directory
+//! * `share`           starts a child that has the same memory, as `vfork` does, and waits until the subject ends
 //! * `unlink:PATH`    removes a file that was mapped before
 //! * `rename:OLD:NEW` renames it
 //! * `read:PID`       reads smaps of another process with the library, and prints errors as rmap does
@@ -99,6 +109,15 @@ fn main() {
                     Touch::Private { reads: number(3), writes: number(4) },
                 ));
             }
+            "holes" => holes(page, words[1], number(2)),
+            "synced" => synced(page, words[1], number(2), number(3)),
+            "past" => past(page, words[1], number(2), number(3)),
+            "ring" => ring(page, number(1)),
+            "marked" => made.push(marked(&act, page, number(1))),
+            "secret" => made.push(secret(&act, page, number(1))),
+            "forbidden" => made.push(forbidden(&act, page, number(1))),
+            "chroot" => nix::unistd::chroot(words[1]).expect("chroot"),
+            "share" => share(),
             "unlink" => std::fs::remove_file(words[1]).expect("the file is removed"),
             "rename" => std::fs::rename(words[1], words[2]).expect("the file is renamed"),
             "read" => read(words[1].parse().expect("a pid")),
@@ -148,7 +167,7 @@ fn tell(made: &[Made], page: usize, sharers: usize) {
         writeln!(
             out,
             "{} {:x} {} rss={} pss={} anonymous={} locked={}",
-            one.name.replace(' ', "_"),
+            one.name.replace([' ', '\n'], "_"),
             one.address,
             one.pages * page,
             one.rss * page,
@@ -407,4 +426,121 @@ fn fork() {
             std::mem::forget(write);
         }
     }
+}
+
+fn open_new(path: &str) -> File {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(true).open(path).expect("the file opens")
+}
+
+fn holes(page: usize, path: &str, pages: usize) {
+    let file = open_new(path);
+    file.set_len((page * pages) as u64).expect("a length");
+    read_pages(map_file(&file, page, pages, MapFlags::MAP_SHARED), page, pages);
+}
+
+fn synced(page: usize, path: &str, pages: usize, times: usize) {
+    let mut file = open_new(path);
+    file.write_all(&vec![7; page * pages]).expect("the file is written");
+    file.sync_all().expect("the file is on the disk");
+    for time in 0..times {
+        let address = map_file(&file, page, pages, MapFlags::MAP_SHARED);
+        read_pages(address, page, pages);
+        if time == 1 {
+            let address = std::ptr::NonNull::new(address).expect("mapped").cast();
+            // SAFETY: a mapping of our own.
+            unsafe { mlock(address, page * pages) }.expect("mlock");
+        }
+    }
+}
+
+fn past(page: usize, path: &str, pages: usize, mapped: usize) {
+    let file = open_new(path);
+    file.set_len((page * pages) as u64).expect("a length");
+    let around = length(page, mapped + HUGE / page);
+    // SAFETY: a new anonymous mapping overlaps nothing.
+    let outer = unsafe { mmap_anonymous(None, around, ProtFlags::PROT_NONE, MapFlags::MAP_PRIVATE) }.expect("mmap");
+    let place = NonZeroUsize::new((outer.as_ptr() as usize).next_multiple_of(HUGE));
+    let flags = MapFlags::MAP_SHARED | MapFlags::MAP_FIXED;
+    // SAFETY: it replaces the inside of the mapping that was just made, which nobody uses.
+    let address = unsafe { mmap(place, length(page, mapped), READ_WRITE, flags, &file, 0) }.expect("mmap");
+    // Whichever page of it: the file system has huge pages.
+    write_pages(address.as_ptr().cast(), HUGE, pages.div_ceil(HUGE / page));
+}
+
+fn ring(page: usize, pages: usize) {
+    use nix::libc;
+    // SAFETY: plain system calls; the kernel reads the four numbers and keeps no pointer.
+    let socket = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW, 0) };
+    assert!(socket >= 0, "a packet socket");
+    let ring = [page as u32, pages as u32, 2048, (pages * page / 2048) as u32];
+    // SAFETY: see above; PACKET_RX_RING is option 5 of SOL_PACKET, 263.
+    let set = unsafe { libc::setsockopt(socket, 263, 5, ring.as_ptr().cast(), 16) };
+    assert_eq!(set, 0, "a ring");
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: a new mapping overlaps nothing.
+    let address = unsafe { libc::mmap(std::ptr::null_mut(), page * pages, protection, libc::MAP_SHARED, socket, 0) };
+    assert!(address != libc::MAP_FAILED, "the ring is mapped");
+    read_pages(address.cast(), page, pages);
+}
+
+fn marked(name: &str, page: usize, pages: usize) -> Made {
+    use nix::libc;
+    let address = map_anonymous(page, pages, READ_WRITE);
+    // SAFETY: a system call without pointers. 1 is UFFD_USER_MODE_ONLY.
+    let fd = unsafe { libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC | 1) } as i32;
+    assert!(fd >= 0, "userfaultfd");
+    // UFFDIO_API with the features WP_UNPOPULATED and PAGEFAULT_FLAG_WP, UFFDIO_REGISTER for write protection,
+    // UFFDIO_WRITEPROTECT.
+    let mut api = [0xaa_u64, 1 | 1 << 13, 0];
+    let mut range = [address as u64, (page * pages) as u64, 2, 0];
+    let mut protect = [address as u64, (page * pages) as u64, 1];
+    let calls: [(u64, *mut u64); 3] =
+        [(0xc018_aa3f, api.as_mut_ptr()), (0xc020_aa00, range.as_mut_ptr()), (0xc018_aa06, protect.as_mut_ptr())];
+    for (request, argument) in calls {
+        // SAFETY: each argument has the size that its request says, and outlives the call.
+        let done = unsafe { libc::ioctl(fd, request as _, argument) };
+        assert_eq!(done, 0, "{request:x}: {}", std::io::Error::last_os_error());
+    }
+    Made { name: name.into(), address: address as usize, pages, rss: 0, anonymous: 0, locked: 0 }
+}
+
+fn secret(name: &str, page: usize, pages: usize) -> Made {
+    use std::os::fd::FromRawFd;
+    // SAFETY: a system call without pointers.
+    let fd = unsafe { nix::libc::syscall(nix::libc::SYS_memfd_secret, 0) } as i32;
+    assert!(fd >= 0, "memfd_secret");
+    // SAFETY: a descriptor that nobody else has.
+    let file = unsafe { File::from_raw_fd(fd) };
+    file.set_len((page * pages) as u64).expect("a length");
+    let address = map_file(&file, page, pages, MapFlags::MAP_SHARED);
+    write_pages(address, page, pages);
+    Made { name: name.into(), address: address as usize, pages, rss: pages, anonymous: 0, locked: pages }
+}
+
+fn forbidden(name: &str, page: usize, pages: usize) -> Made {
+    let address = map_anonymous(page, pages, READ_WRITE);
+    write_pages(address, page, pages);
+    let place = std::ptr::NonNull::new(address).expect("mapped").cast();
+    // SAFETY: a mapping of our own that nobody uses any more.
+    unsafe { nix::sys::mman::mprotect(place, page * pages, ProtFlags::PROT_NONE) }.expect("mprotect");
+    Made { name: name.into(), address: address as usize, pages, rss: pages, anonymous: pages, locked: 0 }
+}
+
+/// Starts a child with `CLONE_VM`, on a stack of its own, that sleeps until its parent ends.
+fn share() {
+    use nix::libc;
+    extern "C" fn sleep(_: *mut libc::c_void) -> libc::c_int {
+        // SAFETY: a system call without pointers.
+        unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+        loop {
+            // SAFETY: only waits.
+            unsafe { libc::pause() };
+        }
+    }
+    let stack = Box::leak(vec![0u8; 64 << 10].into_boxed_slice());
+    let top = stack.as_mut_ptr_range().end;
+    // SAFETY: the child runs on a stack that lives as long as the program, and only waits.
+    let child = unsafe { libc::clone(sleep, top.cast(), libc::CLONE_VM | libc::SIGCHLD, std::ptr::null_mut()) };
+    assert!(child > 0, "clone");
 }

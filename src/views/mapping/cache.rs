@@ -44,8 +44,9 @@ fn joined(row: &MappingRow) -> Figure<&MappingCache> {
 }
 
 fn mapped(row: &MappingRow) -> Figure<Bytes> {
-    joined(row)?;
-    Ok(figure(row, RSS)?.saturating_sub(figure(row, ANONYMOUS)?))
+    let behind = joined(row)?.behind?;
+    let of_file = figure(row, RSS)?.saturating_sub(figure(row, ANONYMOUS)?);
+    Ok(of_file.saturating_sub(behind))
 }
 
 fn unmapped(row: &MappingRow) -> Figure<Bytes> {

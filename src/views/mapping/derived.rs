@@ -12,14 +12,15 @@ type C = Column<MappingRows>;
 
 /// The derived columns.
 pub(super) const COLUMNS: &[Column<MappingRows>] = &[
-    col!(new "kind", "Kind", Text, |row| row.cell(|mapping| Cell::Word(MappingKind::of(&mapping, flags(row)).word())),
+    col!(new "kind", "Kind", Text, |row| row.cell(|mapping| Cell::Word(kind(row, &mapping).word())),
         "what it is: heap, stack, code, data, file, anonymous, memfd, ... (from its name, permissions and VmFlags)",
-        needing(&[MappingNeed::Field("VmFlags")])),
+        needing(KIND)),
     col!(sum "deleted", "Deleted", Flag, |row| row.cell(|mapping| deleted(row, &mapping)),
         "whether the name of its file was removed or never existed (memfd, SysV); checked if smaps is ambiguous",
         needing(&[MappingNeed::Deleted])),
     col!(sum "uss", "Uss", Bytes, |row| sum(row, PRIVATE_CLEAN, PRIVATE_DIRTY),
-        "resident and mapped only here: Private_Clean + Private_Dirty (hugetlb pages are in Private_Hugetlb)",
+        "resident and in no other mapping, not even of the same process: Private_Clean + Private_Dirty (hugetlb pages \
+         are in Private_Hugetlb)",
         needing(&[MappingNeed::Field("Private_Clean"), MappingNeed::Field("Private_Dirty")])),
     col!(sum "dirty", "Dirty", Bytes, |row| sum(row, SHARED_DIRTY, PRIVATE_DIRTY),
         "resident and modified: Shared_Dirty + Private_Dirty, as in pmap",
@@ -46,6 +47,14 @@ pub(super) const COLUMNS: &[Column<MappingRows>] = &[
         "its size if it is shared, otherwise 0, as pmap -d adds it up", on_request()),
 ];
 
+/// Address space without access is reserved only if it has no memory.
+const KIND: &[MappingNeed] =
+    &[MappingNeed::Field("VmFlags"), MappingNeed::Field("Rss"), MappingNeed::Field("Swap"), MappingNeed::Device];
+
+fn kind(row: &MappingRow, mapping: &Mapping<'_>) -> MappingKind {
+    MappingKind::with_device(mapping, flags(row), row.process.devices.get(&mapping.start()).copied())
+}
+
 fn sum<'r>(row: &'r MappingRow, one: u32, other: u32) -> Cell<'r> {
     Cell::bytes(figure(row, one).and_then(|one| Ok(one + figure(row, other)?)))
 }
@@ -56,7 +65,7 @@ fn size_if<'r>(mapping: &Mapping<'_>, counts: impl Fn(&str) -> bool) -> Cell<'r>
 
 const UNKNOWN_FILE: Absent = Absent::new(
     Reason::Denied,
-    "its name ends in ' (deleted)', which may be part of the name, and permission to check the file is missing",
+    "its name ends in ' (deleted)', which may be part of the name, and the file cannot be checked under this name",
 );
 
 fn deleted<'r>(row: &'r MappingRow, mapping: &Mapping<'_>) -> Cell<'r> {

@@ -1,7 +1,7 @@
 //! The columns of `--map`: the page tables behind a mapping.
 
 use super::row::{MappingNeed, MappingRow, MappingRows, NOT_READ};
-use super::strips::{FILE, HUGE, MappingPages, ProcessPages, SWAPPED, ZERO};
+use super::strips::{FILE, HUGE, MARKED, MappingPages, ProcessPages, SWAPPED, ZERO};
 use crate::process::TablePart;
 use crate::table::{Cell, Column, col};
 use crate::units::{Absent, Bytes, Figure, Reason};
@@ -16,15 +16,16 @@ pub const COLUMNS: &[Column<MappingRows>] = &[
     col!(sum "map_present", "Present", Bytes, |row| amount(row, |sum| sum.present),
         "in RAM and in the page tables, including zero pages, from --map (PAGEMAP_SCAN or pagemap)",
         needing(TABLES), on_request()),
-    col!(sum "map_swapped", "Swapped", Bytes, |row| amount(row, |sum| sum.swapped),
-        "in swap or being migrated, from --map", needing(TABLES), on_request()),
+    col!(sum "map_swapped", "Swapped", Bytes, |row|
+        Cell::bytes(pages(row).and_then(|(_, pages)| pages.swapped)),
+        "in swap, from --map; markers of the kernel are not counted", needing(TABLES), on_request()),
     col!(sum "map_file", "File-backed", Bytes, |row| amount(row, |sum| sum.file),
         "present, and part of a file or of shared memory, from --map", needing(TABLES), on_request()),
     col!(sum "map_zero", "Zero page", Bytes, |row| amount_of_kind(row, |sum| sum.zero),
         "present, and the zero page, which costs no memory, from --map", needing(TABLES), on_request()),
     col!(sum "map_huge", "Huge", Bytes, |row| amount_of_kind(row, |sum| sum.huge),
         "present and mapped with huge page table entries, from --map", needing(TABLES), on_request()),
-    col!(new "page_map", "Page map", Strip(&[FILE, HUGE, ZERO, SWAPPED]), |row| strip(row),
+    col!(new "page_map", "Page map", Strip(&[FILE, HUGE, ZERO, SWAPPED, MARKED]), |row| strip(row),
         "one character per part: . not present, 1 to 9 tenths present, # all present, from --map",
         needing(TABLES), on_request()),
 ];
@@ -33,7 +34,7 @@ const NOT_KNOWN: Absent =
     Absent::new(Reason::Unsupported, "only PAGEMAP_SCAN reports it, and this kernel does not have it");
 
 fn pages(row: &MappingRow) -> Figure<(&ProcessPages, &MappingPages)> {
-    let process = row.process.pages.as_ref().ok_or(NOT_READ)?;
+    let process = row.process.pages.as_ref().ok_or(NOT_READ)?.as_ref().map_err(|absent| *absent)?;
     Ok((process, process.mappings.get(row.place as usize).ok_or(NOT_READ)?))
 }
 

@@ -1,5 +1,6 @@
 //! A row: one mapping, with the process that was read and what was joined with its mappings.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::presets;
@@ -23,6 +24,8 @@ pub enum MappingNeed {
     EveryField,
     /// Whether the name of the file still exists.
     Deleted,
+    /// Whether a file below `/dev` is a device.
+    Device,
     /// The file in the page cache.
     PageCache,
     /// The page tables.
@@ -44,8 +47,10 @@ pub(super) struct ReadProcess {
     /// Where each of the known fields is in the dictionary of the reading.
     pub(super) known: Vec<Option<FieldId>>,
     pub(super) deleted: Vec<Deleted>,
+    /// By the first address: whether the file is a device, if its name is below `/dev` and that is known.
+    pub(super) devices: HashMap<u64, bool>,
     pub(super) cache: Option<Vec<Figure<MappingCache>>>,
-    pub(super) pages: Option<ProcessPages>,
+    pub(super) pages: Option<Figure<ProcessPages>>,
     pub(super) owner: Option<Owner>,
 }
 

@@ -1,17 +1,23 @@
 //! Reads the selected processes, and the data that is joined with their mappings.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
 use super::row::{MappingNeed, MappingRow, MappingRows, ReadProcess};
 use super::strips::ProcessPages;
 use super::{columns, fields, known_columns, presets};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Subject};
 use crate::join::measure_mappings;
 use crate::pagecache::Engine;
-use crate::process::{Deleted, Fields, ProcRoot, Process, ProcessMappings, Wanted, read_matching};
+use crate::process::{
+    AddressSpaces, Deleted, Fields, ParseError, ProcRoot, Process, ProcessMappings, Wanted, read_matching,
+};
 use crate::table::{Column, Named, Rows, Source, Stop, find};
+use crate::units::{Absent, Reason};
 use crate::views::processes::{Asked, Owner, ProcessChoice, section_of};
 
 /// A range of addresses, including both ends.
@@ -62,6 +68,10 @@ pub struct MappingSource {
     pub range: AddressRange,
     /// The maximum number of parts that a strip divides a mapping into.
     pub cells: usize,
+    /// A smaps text instead of processes: a file, or `-` for standard input.
+    pub smaps: Option<PathBuf>,
+    /// Whether an address space that several of them share is read once, because their mappings are added up.
+    pub once: bool,
     /// One dictionary for all rounds, so that a column means the same field in each.
     pub fields: Fields,
 }
@@ -74,7 +84,8 @@ impl MappingSource {
 
     /// Reads all mappings of these processes.
     pub fn new(root: ProcRoot, processes: ProcessChoice) -> MappingSource {
-        MappingSource { root, processes, range: AddressRange::ALL, cells: CELLS, fields: Fields::new() }
+        let (range, fields) = (AddressRange::ALL, Fields::new());
+        MappingSource { root, processes, range, cells: CELLS, smaps: None, once: false, fields }
     }
 }
 
@@ -105,13 +116,20 @@ impl Source for MappingSource {
             engine: needs.contains(&MappingNeed::PageCache).then(Engine::detect),
             needs,
         };
+        if let Some(path) = self.smaps.clone() {
+            return self.read_text(&reading, &path, rows);
+        }
+        let mut seen = AddressSpaces::new();
         for asked in self.processes.find(&self.root, rows)? {
             rows.check()?;
-            self.read_process(&reading, &asked, rows)?;
+            self.read_process(&reading, &asked, &mut seen, rows)?;
         }
         Ok(())
     }
 }
+
+const UNREADABLE: Absent = Absent::new(Reason::Vanished, "the page tables could not be read");
+const CAPTURED: Absent = Absent::new(Reason::Unsupported, "a capture has no page tables");
 
 /// What is read of each process.
 struct Reading<'n> {
@@ -159,6 +177,7 @@ impl MappingSource {
         &mut self,
         reading: &Reading<'_>,
         asked: &Asked,
+        seen: &mut AddressSpaces,
         rows: &mut dyn Rows<MappingRows>,
     ) -> Result<(), Stop> {
         let Some(process) = asked.open(&self.root, rows) else { return Ok(()) };
@@ -171,29 +190,66 @@ impl MappingSource {
                 };
             }
         };
+        if self.once && !seen.is_new(&process) {
+            return Ok(());
+        }
         if read.mappings.changed() > 0 {
             rows.failure(moved(&read));
         }
+        if let Some(torn) = read.mappings.torn() {
+            rows.failure(broken_off(Error::pid(asked.pid, ErrorKind::Malformed, torn_words(torn))));
+        }
         let needs = |need| reading.needs.contains(&need);
         let cache = reading.engine.as_ref().map(|engine| measure_mappings(&process, engine, &read.mappings));
-        let pages = needs(MappingNeed::PageTables).then(|| process.read_table_parts(&read.mappings, self.cells));
-        let pages = pages.transpose().unwrap_or_else(|error| {
-            rows.failure(error);
-            None
+        let pages = needs(MappingNeed::PageTables).then(|| {
+            process.read_table_parts(&read.mappings, self.cells).map(ProcessPages::new).map_err(|error| {
+                rows.failure(error);
+                if process.is_live() { UNREADABLE } else { CAPTURED }
+            })
         });
         let process = Arc::new(ReadProcess {
             known: fields::known_ids(&self.fields),
             deleted: if needs(MappingNeed::Deleted) { deleted(&process, &read) } else { Vec::new() },
+            devices: if needs(MappingNeed::Device) { process.read_devices(&read.mappings) } else { HashMap::new() },
             owner: needs(MappingNeed::Owner).then(|| Owner::read(&process)),
-            pages: pages.map(ProcessPages::new),
+            pages,
             cache,
             read,
         });
+        self.give(process, rows)
+    }
+
+    fn give(&self, process: Arc<ReadProcess>, rows: &mut dyn Rows<MappingRows>) -> Result<(), Stop> {
         rows.section(section_of(&process.read.identity))?;
         let range = self.range;
         let mappings = (0..).zip(process.read.mappings.iter());
         let met = mappings.filter(|(_, mapping)| range.meets(mapping.start(), mapping.end()));
         rows.rows(met.map(|(place, _)| MappingRow { process: process.clone(), place }).collect())
+    }
+
+    /// Reads a smaps text that is of no process that is known.
+    fn read_text(&mut self, reading: &Reading<'_>, path: &Path, rows: &mut dyn Rows<MappingRows>) -> Result<(), Stop> {
+        let (name, text): (_, Box<dyn Read>) = match path.as_os_str().as_encoded_bytes() {
+            b"-" => (Path::new("standard input"), Box::new(std::io::stdin())),
+            _ => {
+                let file = File::open(path).map_err(|error| Error::io(Subject::Path(path.to_owned()), &error))?;
+                (path, Box::new(file))
+            }
+        };
+        let read = ProcessMappings::read_bare(name, text, &mut self.fields, &reading.wanted)?;
+        if let Some(torn) = read.mappings.torn() {
+            rows.failure(broken_off(Error::path(name, ErrorKind::Malformed, torn_words(torn))));
+        }
+        let process = ReadProcess {
+            known: fields::known_ids(&self.fields),
+            deleted: Vec::new(),
+            devices: HashMap::new(),
+            owner: None,
+            pages: None,
+            cache: None,
+            read,
+        };
+        self.give(Arc::new(process), rows)
     }
 }
 
@@ -221,6 +277,14 @@ fn moved(read: &ProcessMappings) -> Error {
     let why =
         format!("{} mappings changed while they were read; their rows may be incomplete", read.mappings.changed());
     Error::pid(read.identity.pid, ErrorKind::Changed, why).with_advice("stop it (kill -STOP) for exact figures")
+}
+
+fn torn_words(torn: &ParseError) -> String {
+    format!("invalid smaps: {torn}")
+}
+
+fn broken_off(error: Error) -> Error {
+    error.with_advice("only the mappings above it are shown")
 }
 
 #[cfg(test)]

@@ -2,9 +2,10 @@
 
 use crate::process::{TablePart, TableParts};
 use crate::table::{Colour, Mark, StripCell};
-use crate::units::percent;
+use crate::units::{Bytes, Figure, percent};
 
 pub(super) const SWAPPED: Mark = Mark { letter: 'S', colour: Colour::Red, meaning: "in swap" };
+pub(super) const MARKED: Mark = Mark { letter: 'M', colour: Colour::Yellow, meaning: "marked, no page" };
 pub(super) const HUGE: Mark = Mark { letter: 'H', colour: Colour::Magenta, meaning: "huge" };
 pub(super) const ZERO: Mark = Mark { letter: 'Z', colour: Colour::Blue, meaning: "zero page" };
 pub(super) const FILE: Mark = Mark { letter: 'F', colour: Colour::Green, meaning: "of a file or shared" };
@@ -20,15 +21,16 @@ pub(super) struct ProcessPages {
 pub(super) struct MappingPages {
     pub(super) strip: Vec<StripCell>,
     pub(super) sum: TablePart,
+    pub(super) swapped: Figure<Bytes>,
 }
 
 impl ProcessPages {
     pub(super) fn new(parts: TableParts) -> ProcessPages {
-        let mappings = parts.mappings.iter().map(|parts| {
+        let mappings = parts.mappings.iter().zip(parts.swapped).map(|(parts, swapped)| {
             let mut sum = TablePart::default();
             parts.iter().for_each(|part| sum.add(part));
             let strip = parts.iter().map(|part| StripCell { share: present_share(part), mark: mark(part) }).collect();
-            MappingPages { strip, sum }
+            MappingPages { strip, sum, swapped }
         });
         ProcessPages { mappings: mappings.collect(), knows_kinds: parts.knows_kinds }
     }
@@ -41,6 +43,7 @@ fn present_share(part: &TablePart) -> Option<f64> {
 
 /// The most important mark of a part; plain anonymous pages have none.
 fn mark(part: &TablePart) -> Option<Mark> {
-    let marks = [(part.swapped, SWAPPED), (part.zero, ZERO), (part.huge, HUGE), (part.file, FILE)];
+    let marks =
+        [(part.swapped, SWAPPED), (part.marked, MARKED), (part.zero, ZERO), (part.huge, HUGE), (part.file, FILE)];
     marks.into_iter().find(|(amount, _)| amount.0 > 0).map(|(_, mark)| mark)
 }

@@ -1,0 +1,63 @@
+//! Address spaces that several ids share: a process and its threads, or a child of `vfork` or `CLONE_VM` and its
+//! parent. Sums over processes count such memory once.
+
+use std::cmp::Ordering;
+
+use crate::kernel::kcmp::compare_memory;
+use crate::process::handle::Process;
+use crate::process::root::is_of_our_namespace;
+
+/// The address spaces that were seen.
+#[derive(Debug, Default)]
+pub struct AddressSpaces {
+    /// The thread groups of those that were seen.
+    groups: Vec<u32>,
+    /// A pid of each address space, in the order of `kcmp`.
+    ordered: Vec<u32>,
+}
+
+impl AddressSpaces {
+    /// None seen yet.
+    pub fn new() -> AddressSpaces {
+        AddressSpaces::default()
+    }
+
+    /// Enters the address space of a process that has memory. False if it was seen before, behind another id: that is
+    /// known from `kcmp` if this user may compare them, else only for threads of one process.
+    pub fn is_new(&mut self, process: &Process) -> bool {
+        let group = process.read_thread_group().unwrap_or(process.pid());
+        if self.groups.contains(&group) {
+            return false;
+        }
+        self.groups.push(group);
+        if !process.is_live() || !is_of_our_namespace(process.root()) {
+            return true;
+        }
+        let mut failed = false;
+        let place = self.ordered.binary_search_by(|seen| {
+            compare_memory(*seen, process.pid()).unwrap_or_else(|_| {
+                failed = true;
+                Ordering::Less
+            })
+        });
+        match place {
+            Ok(_) => false,
+            // Without a comparison it has no place.
+            Err(_) if failed => true,
+            Err(place) => {
+                self.ordered.insert(place, process.pid());
+                true
+            }
+        }
+    }
+}
+
+impl Process {
+    /// The thread group that it is in: its pid, unless it was opened by the id of a thread. `None` if that cannot be
+    /// read.
+    fn read_thread_group(&self) -> Option<u32> {
+        let status = self.directory.read_file("status", 1 << 20).ok()?;
+        let value = status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"Tgid:"))?;
+        std::str::from_utf8(value.trim_ascii()).ok()?.parse().ok()
+    }
+}

@@ -1,0 +1,508 @@
+//! Answers about a process that were wrong once: a false figure, or none although there is one.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::multiple_unsafe_ops_per_block,
+    unsafe_code,
+    reason = "a test may panic, and a filter for system calls has to be installed by hand"
+)]
+
+mod common;
+
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
+use common::{ForEveryone, Running, Subject, capture, command, disk, mapping, memory, page, rmap, run};
+use serde_json::Value;
+
+fn stopped<S: AsRef<std::ffi::OsStr>>(acts: impl IntoIterator<Item = S>) -> Subject {
+    let subject = Subject::start(acts);
+    subject.stop();
+    subject
+}
+
+/// The rows of the mappings with this in their path, or at the address of the first one that the subject made.
+fn rows(subject: &Subject, options: &[&str], is_it: impl Fn(&Value) -> bool) -> Vec<Value> {
+    let document = rmap([&["pid", &subject.word(), "--json"], options].concat()).json();
+    let rows = document[0]["mappings"].as_array().unwrap_or_else(|| panic!("{document}"));
+    rows.iter().filter(|row| is_it(row)).cloned().collect()
+}
+
+fn has_path(part: &str) -> impl Fn(&Value) -> bool {
+    move |row| row["path"].as_str().is_some_and(|path| path.contains(part))
+}
+
+fn made<'s>(subject: &'s Subject) -> impl Fn(&Value) -> bool + 's {
+    |row| row["start"] == subject.made[0].start.as_str()
+}
+
+fn is_root() -> bool {
+    let is_root = nix::unistd::geteuid().is_root();
+    if !is_root {
+        eprintln!("SKIPPED: only root can do that");
+    }
+    is_root
+}
+
+/// The parts of a summary.
+fn summary(subject: &Subject) -> impl Fn(&str) -> u64 + use<> {
+    let out = rmap(["pid", &subject.word(), "--summary", "--json"]).good().json();
+    move |name: &str| {
+        let parts = out[0]["parts"].as_array().unwrap();
+        parts.iter().find(|part| part["part"] == name).unwrap()["amount"].as_u64().unwrap()
+    }
+}
+
+/// Far more than the program itself has resident, in pages.
+const MANY: u64 = 4096;
+
+/// Checks that what the act maps is clean, and how it is called; and that the parts add up.
+fn check_clean(act: &str, expected: &str) {
+    let part = summary(&stopped([act]));
+    for name in ["clean", "unproven", "dirty"] {
+        let is_it = part(name) >= MANY * page();
+        assert_eq!(is_it, name == expected, "{act}: {name} is {}", part(name));
+    }
+    assert_eq!(part("clean") + part("unproven") + part("dirty"), part("resident"), "{act}");
+}
+
+#[test]
+fn only_what_is_proven_is_reclaimable() {
+    let (disk, memory) = (disk(), memory());
+    check_clean(&format!("synced:{}:{MANY}:1", disk.path().join("one").display()), "clean");
+    // The pages of the first mapping are locked through the second.
+    let twice = stopped([format!("synced:{}:{MANY}:2", disk.path().join("two").display())]);
+    let part = summary(&twice);
+    assert!(part("clean") < MANY * page() && part("unproven") >= MANY * page(), "{}", part("clean"));
+    check_clean(&format!("holes:{}:{MANY}", memory.path().join("x").display()), "unproven");
+    if is_root() {
+        check_clean(&format!("ring:{MANY}"), "unproven");
+    }
+}
+
+#[test]
+fn a_page_that_another_process_has_locked_is_not_called_reclaimable() {
+    let disk = disk();
+    let path = disk.path().join("x");
+    let locker = Subject::start([format!("synced:{}:{MANY}:2", path.display())]);
+    // It maps the same file after the locker, and does not change it.
+    let file = fs::File::open(&path).unwrap();
+    let map = memmap2::MmapOptions::new().map_raw_read_only(&file).unwrap();
+    // SAFETY: within the mapping that was just made.
+    let sum: u64 = (0..MANY as usize).map(|at| u64::from(unsafe { *map.as_ptr().add(at * page() as usize) })).sum();
+    assert_eq!(sum, 7 * MANY);
+    let out = rmap(["pid", &std::process::id().to_string(), "--summary", "--json"]).good().json();
+    let parts = out[0]["parts"].as_array().unwrap();
+    let part = |name: &str| parts.iter().find(|part| part["part"] == name).unwrap()["amount"].as_u64().unwrap();
+    assert!(part("clean") < MANY * page() && part("unproven") >= MANY * page(), "{parts:?}");
+    drop(locker);
+}
+
+#[test]
+fn a_marker_of_userfaultfd_is_not_in_swap() {
+    if !is_root() {
+        return;
+    }
+    let subject = stopped(["marked:8"]);
+    let row = &rows(&subject, &["--map"], made(&subject))[0];
+    assert_eq!((&row["swap"], &row["map_swapped"], &row["map_present"]), (&0.into(), &0.into(), &0.into()), "{row}");
+    let text = rmap(["pid", &subject.word(), "--map", "-A", &subject.made[0].start]).good().text();
+    assert!(text.contains("MMMMMMMM") && !text.contains("SSSSSSSS"), "{text}");
+}
+
+#[test]
+fn kinds_are_what_the_memory_is() {
+    let subject = stopped(["forbidden:4"]);
+    let row = &rows(&subject, &[], made(&subject))[0];
+    assert_eq!((&row["perm"], &row["kind"]), (&"---p".into(), &"anonymous".into()), "{row}");
+    if fs::read("/sys/module/secretmem/parameters/enable").is_ok_and(|enabled| enabled.starts_with(b"Y")) {
+        let subject = stopped(["secret:4"]);
+        assert_eq!(rows(&subject, &[], made(&subject))[0]["kind"], "secret");
+    }
+    if !is_root() {
+        return;
+    }
+    let path = format!("/dev/rmap-test-{}", std::process::id());
+    let subject = stopped([format!("shared:{path}:4:4")]);
+    fs::remove_file(&path).unwrap();
+    let rows = rows(&subject, &[], has_path("/dev/rmap-test"));
+    assert_eq!(rows[0]["kind"], "file", "{rows:?}");
+}
+
+/// `rmap` with the ioctl `PAGEMAP_SCAN` refused, as sandboxes do.
+fn without_scan(errno: i32, arguments: &[&str]) -> Command {
+    use nix::libc::{self, sock_filter};
+    const LOAD: u16 = 0x20;
+    const JUMP_IF_EQUAL: u16 = 0x15;
+    const RETURN: u16 = 0x06;
+    const SCAN: u32 = 0xc060_6610;
+    let step = |code, k, jt, jf| sock_filter { code, jt, jf, k };
+    let filter = [
+        step(LOAD, 0, 0, 0),
+        step(JUMP_IF_EQUAL, libc::SYS_ioctl as u32, 0, 3),
+        step(LOAD, 24, 0, 0),
+        step(JUMP_IF_EQUAL, SCAN, 0, 1),
+        step(RETURN, 0x0005_0000 | errno as u32, 0, 0),
+        step(RETURN, 0x7fff_0000, 0, 0),
+    ];
+    let mut command = command(arguments);
+    let install = move || {
+        let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
+        // SAFETY: system calls between fork and exec; the filter outlives them.
+        let done = unsafe {
+            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+                + libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program)
+        };
+        if done == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+    };
+    // SAFETY: only system calls are made in the child.
+    unsafe { command.pre_exec(install) };
+    command
+}
+
+#[test]
+fn a_filtered_ioctl_denies_nothing() {
+    let subject = stopped(["anonymous:16:5"]);
+    let start = subject.made[0].start.as_str();
+    for errno in [nix::libc::EPERM, nix::libc::EACCES, nix::libc::EINVAL, nix::libc::ENOSYS, nix::libc::EIO] {
+        let with = |options: &[&str]| {
+            let word = subject.word();
+            let arguments = [&["pid", &word, "-n", "--no-total", "-A", start], options].concat();
+            run(without_scan(errno, &arguments)).good().text()
+        };
+        assert_eq!(with(&["-b", "-o", "rss"]).trim_end().lines().last(), Some((5 * page()).to_string().as_str()));
+        assert!(with(&["--map"]).contains("#####..........."));
+    }
+}
+
+#[test]
+fn a_name_that_leads_elsewhere_proves_no_deletion() {
+    if !is_root() {
+        return;
+    }
+    let folder = memory();
+    let deleted = |subject: &Subject, part: &str| rows(subject, &[], has_path(part))[0]["deleted"].clone();
+    // The name has a newline and what its escape looks like.
+    let odd = folder.path().join("a\\012b\nc (deleted)");
+    assert_eq!(deleted(&stopped([format!("shared:{}:2:1", odd.display())]), "c (deleted)"), Value::Null);
+    // It has changed its root since.
+    let jail = folder.path().join("jail");
+    fs::create_dir(&jail).unwrap();
+    let inside = jail.join("x (deleted)");
+    let subject = stopped([format!("shared:{}:2:1", inside.display()), format!("chroot:{}", jail.display())]);
+    assert_eq!(deleted(&subject, "x (deleted)"), Value::Null);
+    // What is certain stays so: a file that another name keeps, and one that none does.
+    let (kept, gone) = (folder.path().join("kept"), folder.path().join("gone"));
+    let acts = [&kept, &gone].map(|path| format!("shared:{}:2:1", path.display()));
+    let subject = stopped(acts);
+    fs::hard_link(&kept, folder.path().join("other")).unwrap();
+    [&kept, &gone].iter().for_each(|path| fs::remove_file(path).unwrap());
+    assert_eq!((deleted(&subject, "/kept"), deleted(&subject, "/gone")), (true.into(), true.into()));
+}
+
+#[test]
+fn a_memfd_is_deleted_for_every_user() {
+    let Some(everyone) = ForEveryone::copy() else { return };
+    let mut command = Command::new(everyone.bring(&common::subject_program()));
+    command.arg("memfd:4:2").uid(common::NOBODY).gid(common::NOBODY).current_dir("/");
+    let subject = Subject::until_ready(command);
+    let out = everyone.rmap(["pid", &subject.word(), "--json", "-o", "path,deleted"]).good().json();
+    let row = out[0]["mappings"].as_array().unwrap().iter().find(|row| has_path("/memfd:")(row)).unwrap().clone();
+    assert_eq!(row["deleted"], true, "{row}");
+}
+
+#[test]
+fn a_fifo_in_a_capture_is_not_opened() {
+    let root = capture(&[(7, b"x\0", &mapping(0x1000, 1, "rw-p", b"", 4))]);
+    let fifo = root.path().join("7/status");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let writer = fifo.clone();
+    let writer = std::thread::spawn(move || fs::File::options().write(true).open(writer).unwrap());
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    let path = root.path().to_str().unwrap();
+    for _ in 0..20 {
+        rmap(["pid", "7", "--proc-root", path, "-o", "rss,user"]);
+        rmap(["pid", "7", "--proc-root", path, "--summary"]);
+    }
+    assert!(!writer.is_finished(), "somebody opened it for reading");
+    // Lets the thread go.
+    drop(fs::File::open(&fifo).unwrap());
+    writer.join().unwrap();
+}
+
+#[test]
+fn a_name_below_the_head_is_the_mappings() {
+    let lines = "Name:           [anon:libc_malloc]\nSize:                  4 kB\nRss:                   4 kB\n";
+    let plain = "Size:                  4 kB\nRss:                   4 kB\n";
+    let text = format!(
+        "1000-2000 rw-p 00000000 00:00 0 \n{lines}2000-3000 rw-p 00000000 00:00 0 \n{plain}\
+         3000-4000 rw-p 00000000 00:00 0 \n{lines}"
+    );
+    let root = capture(&[(7, b"x\0", text.as_bytes())]);
+    let out = rmap(["pid", "7", "--proc-root", root.path().to_str().unwrap(), "--json"]).good().json();
+    let rows = out[0]["mappings"].as_array().unwrap();
+    let name = |row: &Value| row["path"].clone();
+    let expected: [Value; 3] = ["[anon:libc_malloc]".into(), Value::Null, "[anon:libc_malloc]".into()];
+    assert_eq!(rows.iter().map(name).collect::<Vec<_>>(), expected, "{out}");
+    assert!(rows[0].get("name").is_none() && rows[0]["kind"] == "anonymous", "{out}");
+}
+
+/// The other id that shares the memory of the subject.
+fn sharer(subject: &Subject) -> String {
+    let children = format!("/proc/{0}/task/{0}/children", subject.pid());
+    fs::read_to_string(children).unwrap().trim().to_owned()
+}
+
+#[test]
+fn memory_that_two_ids_share_counts_once_in_a_sum() {
+    let shared = stopped(["anonymous:64:40", "share"]);
+    // Of a process with threads each one has an id that can be named.
+    let threads = format!("/proc/{}/task", std::process::id());
+    let own = std::process::id().to_string();
+    let thread = fs::read_dir(threads).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let thread = thread.filter(|thread| *thread != own).max().unwrap();
+    for (one, other) in [(shared.word(), sharer(&shared)), (own, thread)] {
+        let rows = |pids: &[&str]| {
+            let out = rmap([&["pid", "--merge", "--json", "-o", "size"], pids].concat()).good().json();
+            out["total"]["rows"].as_u64().unwrap() as i64
+        };
+        // The threads of this test come and go.
+        let (once, both) = (rows(&[&one]), rows(&[&one, &other]));
+        assert!((both - once).abs() < once / 2, "{one} {other}: {once} and {both} mappings");
+        let resident = |pids: &[&str]| {
+            let out = rmap([&["pid", "--merge", "--summary", "--json"], pids].concat()).good().json();
+            out[0]["amount"].as_u64().unwrap() as i64
+        };
+        let (once, both) = (resident(&[&one]), resident(&[&one, &other]));
+        assert!((both - once).abs() < once / 2, "{one} {other}: {once} and {both} bytes");
+    }
+    // On their own both are shown.
+    assert_eq!(rmap(["pid", "--json", &shared.word(), &sharer(&shared)]).good().json().as_array().unwrap().len(), 2);
+}
+
+/// `stat` of a captured process.
+fn stat(start_time: u64) -> String {
+    let own = fs::read_to_string("/proc/self/stat").unwrap();
+    let tail: Vec<&str> = own.rsplit(") ").next().unwrap().split_whitespace().collect();
+    let time = start_time.to_string();
+    let fields: Vec<&str> = (3..).zip(&tail).map(|(at, field)| if at == 22 { time.as_str() } else { field }).collect();
+    format!("7 (x) {}\n", fields.join(" "))
+}
+
+#[test]
+fn a_new_process_with_an_old_pid_is_new() {
+    for view in [&["-o", "start,rss"][..], &["--summary"]] {
+        let root = capture(&[(7, b"x\0", &mapping(0x1000, 1, "rw-p", b"", 4))]);
+        fs::write(root.path().join("7/stat"), stat(100)).unwrap();
+        let options = ["pid", "7", "--proc-root", root.path().to_str().unwrap(), "-w", "0.05", "--jsonl"];
+        let mut watching = Running::start(command([&options, view].concat()));
+        assert_eq!(watching.row()["fate"], Value::Null);
+        fs::write(root.path().join("stat"), stat(200)).unwrap();
+        fs::rename(root.path().join("stat"), root.path().join("7/stat")).unwrap();
+        let fates: Vec<Value> = (0..60).map(|_| watching.row()["fate"].clone()).collect();
+        assert!(fates.contains(&"new".into()) && fates.contains(&"gone".into()), "{view:?}: {fates:?}");
+    }
+}
+
+#[test]
+fn a_watch_of_the_files_of_a_process_ends_with_it() {
+    for view in [&["-o", "path,cached"][..], &["--summary"]] {
+        let subject = Subject::start(["memfd:4:4"]);
+        let mut command = Command::new("timeout");
+        command.arg("10").arg(common::program()).args(["pcstat", "-w", "0.05", "--jsonl", "--pid", &subject.word()]);
+        command.args(view);
+        let mut watching = Running::start(command);
+        watching.row();
+        drop(subject);
+        assert_eq!(watching.wait(), Some(1), "{view:?}");
+    }
+}
+
+#[test]
+fn rows_above_a_torn_line_are_shown() {
+    let whole = [mapping(0x1000, 1, "rw-p", b"", 4), mapping(0x3000, 2, "r-xp", b"/a", 8)].concat();
+    let third = mapping(0x9000, 3, "rw-p", b"", 12);
+    let third = std::str::from_utf8(&third).unwrap();
+    for (broken, line) in [
+        (third.replace("Rss: 12 kB", "Rss: 99999999999999999999999 kB"), 17),
+        (third.replace("Pss: 12 kB", "Ps"), 18),
+        (third.replace("rw-p", "rw"), 15),
+        (third[..third.len() - 3].to_owned(), 21),
+        (third[..third.find("Pss").unwrap()].to_owned(), 17),
+        (third[..9].to_owned(), 15),
+    ] {
+        let text = [&whole, broken.as_bytes()].concat();
+        let root = capture(&[(7, b"x\0", &text), (8, b"y\0", &whole)]);
+        let run = rmap(["pid", "7", "8", "--json", "--proc-root", root.path().to_str().unwrap()]);
+        assert_eq!((run.status, run.complaints().len()), (Some(1), 1), "{run:?}");
+        assert!(run.err.contains("pid 7") && run.err.contains(&format!("line {line}:")), "{broken:?}: {}", run.err);
+        let out = run.json();
+        let starts = |at: usize| -> Vec<String> {
+            let rows = out[at]["mappings"].as_array().unwrap();
+            rows.iter().map(|row| row["start"].as_str().unwrap().to_owned()).collect()
+        };
+        assert_eq!((starts(0), starts(1)), (vec!["1000".into(), "3000".into()], starts(0)), "{broken:?}");
+        let summary = rmap(["pid", "7", "--summary", "--json", "--proc-root", root.path().to_str().unwrap()]);
+        assert_eq!((summary.status, summary.json()), (Some(1), Value::Array(Vec::new())), "{broken:?}");
+    }
+}
+
+#[test]
+fn a_bare_smaps_file_is_read() {
+    let folder = memory();
+    let path = folder.path().join("report.txt");
+    let text = [mapping(0x1000, 1, "rw-p", b"", 4), mapping(0x3000, 2, "r-xp", b"/a", 8)].concat();
+    fs::write(&path, &text).unwrap();
+    let path = path.to_str().unwrap();
+    let rows = rmap(["pid", "--smaps", path, "-n", "-o", "start,rss,mapping", "--no-total"]).good().text();
+    assert_eq!(rows.split_whitespace().collect::<Vec<_>>(), ["000000001000", "4", "[anon]", "000000003000", "8", "/a"]);
+    let piped = common::shell("rmap pid --smaps - --json < \"$1\"", &[path.as_ref()]).good().json();
+    assert_eq!((&piped[0]["pid"], &piped[0]["total"]["rss"]), (&0.into(), &(12 << 10).into()));
+    assert_eq!(piped[0]["command"], "standard input");
+    fs::write(path, &text[..text.len() - 3]).unwrap();
+    let torn = rmap(["pid", "--smaps", path, "--json"]);
+    assert_eq!((torn.status, torn.json()[0]["mappings"].as_array().unwrap().len()), (Some(1), 1), "{}", torn.err);
+    for wrong in [&["--smaps", path, "1"][..], &["--smaps", path, "--cache"], &["--smaps", path, "--summary"]] {
+        assert_eq!(rmap([&["pid"], wrong].concat()).status, Some(2), "{wrong:?}");
+    }
+}
+
+#[test]
+fn a_container_and_a_glob_find_their_processes() {
+    let one = mapping(0x1000, 1, "rw-p", b"", 4);
+    let root = capture(&[(7, b"x\0", &one), (8, b"y\0", &one), (9, b"z\0", &one)]);
+    let id = "0123456789abcdef".repeat(4);
+    for (pid, group) in [
+        (7, format!("0::/system.slice/docker-{id}.scope\n")),
+        (8, format!("5:cpu,cpuacct:/a/b\n1:name=systemd:/machine.slice/libpod-{id}.scope\n")),
+        (9, "0::/user.slice/user-1000.slice\n".to_owned()),
+    ] {
+        fs::write(root.path().join(format!("{pid}/cgroup")), group).unwrap();
+        fs::write(root.path().join(format!("{pid}/stat")), stat(100)).unwrap();
+    }
+    for (group, pids) in [
+        (&id[..12], &["7", "8"][..]),
+        (&id, &["7", "8"]),
+        ("user-*.slice", &["9"]),
+        ("/sys/fs/cgroup/cpu,cpuacct/a", &["8"]),
+        ("/sys/fs/cgroup/cpuacct/a/b", &["8"]),
+        ("/sys/fs/cgroup/systemd/machine.slice", &["8"]),
+        ("/sys/fs/cgroup/*/user-1000*", &["9"]),
+    ] {
+        let run = rmap(["pid", "--cgroup", group, "--proc-root", root.path().to_str().unwrap(), "--csv", "-o", "pid"]);
+        let text = run.text();
+        assert_eq!(text.lines().skip(1).collect::<Vec<_>>(), pids, "{group}: {}", run.err);
+    }
+}
+
+#[test]
+fn a_named_hierarchy_is_found_where_it_is_mounted() {
+    let top = Path::new("/sys/fs/cgroup/systemd");
+    if !is_root() || !top.join("cgroup.procs").exists() {
+        return eprintln!("SKIPPED: no named hierarchy of version 1 is mounted");
+    }
+    let subject = Subject::start(["anonymous:1:1"]);
+    let (group, links) = (top.join(format!("rmap-test-{}", subject.pid())), memory());
+    fs::create_dir(&group).unwrap();
+    fs::write(group.join("cgroup.procs"), subject.word()).unwrap();
+    let link = links.path().join("link");
+    std::os::unix::fs::symlink(&group, &link).unwrap();
+    let found =
+        [&group, &link].map(|path| rmap(["pid", "--cgroup", path.to_str().unwrap(), "--csv", "-o", "pid", "-n"]));
+    fs::write(top.join("cgroup.procs"), subject.word()).unwrap();
+    fs::remove_dir(&group).unwrap();
+    for found in found {
+        assert_eq!(found.good().text().lines().next(), Some(subject.word().as_str()));
+    }
+}
+
+/// Runs `rmap` in a mount namespace of its own, after this shell script.
+fn elsewhere(mount: &str, arguments: &str) -> common::Run {
+    let mut command = Command::new("unshare");
+    let script = format!("{mount}; exec {arguments}");
+    command.args(["--mount", "--propagation", "private", "sh", "-c", &script]).arg(common::program());
+    run(command)
+}
+
+#[test]
+fn a_missing_proc_is_called_missing() {
+    if !is_root() {
+        return;
+    }
+    let folder = memory();
+    let file = folder.path().join("x");
+    fs::write(&file, "x").unwrap();
+    let warm = format!("warm {}", file.display());
+    for arguments in ["pid --name sh", "pid --user root", "pid --cgroup /", "pid 1", "pcstat --pid 1", &warm] {
+        let run = elsewhere("umount -R /proc", &format!("\"$0\" {arguments}"));
+        assert!(run.status == Some(1) && run.err.starts_with("rmap: /proc: it is not mounted"), "{arguments}: {run:?}");
+    }
+}
+
+#[test]
+fn a_process_that_is_hidden_is_not_called_missing() {
+    let Some(everyone) = ForEveryone::copy() else { return };
+    if !common::has("setpriv", "util-linux") {
+        return;
+    }
+    let subject = Subject::start(["anonymous:1:1"]);
+    let program = everyone.program();
+    for level in [1, 2, 4] {
+        for view in ["pid", "pid --summary", "pcstat --pid"] {
+            let mount = format!("mount -t proc -o hidepid={level} proc /proc");
+            let user = format!("setpriv --reuid={0} --regid={0} --clear-groups", common::NOBODY);
+            let run = elsewhere(&mount, &format!("{user} {} {view} {}", program.display(), subject.pid()));
+            assert!(run.err.contains("permission denied: /proc hides"), "{level} {view}: {run:?}");
+            assert_eq!((run.status, run.complaints().len()), (Some(1), 1), "{level} {view}: {run:?}");
+            let run = elsewhere(&mount, &format!("{user} {} {view} 4194300", program.display()));
+            assert!(run.err.contains("no such process"), "{level} {view}: {run:?}");
+        }
+        let mount = format!("mount -t proc -o hidepid={level} proc /proc");
+        let user = format!("setpriv --reuid={0} --regid={0} --clear-groups", common::NOBODY);
+        let run = elsewhere(&mount, &format!("{user} {} pid --user root", program.display()));
+        assert!(run.err.contains("hidepid"), "{level}: {run:?}");
+    }
+}
+
+mod mounts {
+    use super::*;
+    use crate::common::mounted;
+
+    #[test]
+    fn huge_pages_reach_past_the_end_of_a_file() {
+        let mount = "mount -t tmpfs -o huge=always tmpfs .";
+        let Some(folder) = mounted("huge_pages_reach_past_the_end_of_a_file", mount) else { return };
+        let path = folder.join("x");
+        // 3 MiB of a mapping of 4 MiB, in two huge pages.
+        let subject = stopped([format!("past:{}:768:1024", path.display())]);
+        let row = &rows(&subject, &["--cache"], has_path("/x"))[0];
+        if row["shmempmdmapped"] == 0 {
+            return eprintln!("SKIPPED: there are no huge pages");
+        }
+        let figure = |name: &str| row[name].as_u64().unwrap_or_else(|| panic!("{name}: {row}"));
+        assert_eq!((figure("rss"), figure("cache_range")), (4 << 20, 3 << 20));
+        assert_eq!(["cache_cached", "cache_mapped", "cache_unmapped"].map(figure), [3 << 20, 3 << 20, 0]);
+    }
+
+    #[test]
+    fn clean_pages_of_ramfs_are_not_reclaimable() {
+        let Some(folder) = mounted("clean_pages_of_ramfs_are_not_reclaimable", "mount -t ramfs ramfs .") else {
+            return;
+        };
+        check_clean(&format!("holes:{}:{MANY}", folder.join("x").display()), "unproven");
+    }
+
+    #[test]
+    fn a_file_below_another_mount_is_not_deleted() {
+        let name = "a_file_below_another_mount_is_not_deleted";
+        let Some(folder) = mounted(name, "mkdir d") else { return };
+        let subject = stopped([format!("shared:{}:2:1", folder.join("d/x (deleted)").display())]);
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "tmpfs"]).arg(folder.join("d")).status().unwrap();
+        assert!(mounted.success());
+        assert_eq!(rows(&subject, &[], has_path("x (deleted)"))[0]["deleted"], Value::Null);
+    }
+}
