@@ -255,8 +255,129 @@ fn meaningless_options_are_rejected_in_one_line() {
         &["demo", "--size", "1M", "-w", "1"],
         &["lock", "-w", "1", file],
         &["pid", "self", "--by", "nope"],
+        &["pid", "self", "--json", "--csv"],
+        &["pid", "self", "--human", "--json"],
+        &["pid"],
+        &["pcstat", "--pps", "--json", "--by", "method", file],
+        &["pcstat", "--terse", "--by", "method", file],
+        &["pcstat", "--nope", file],
     ] {
         let run = rmap(options);
         assert_eq!((run.status, run.out.len(), run.complaints().len()), (Some(2), 0, 1), "{options:?}: {run:?}");
     }
+}
+
+#[test]
+fn a_merged_group_stays_the_same_when_its_processes_change() {
+    let smaps = mapping(0x1000_0000, 2, "rw-p", b"", 8);
+    let root = capture(&[(7, b"x\0", &smaps), (8, b"y\0", &smaps)]);
+    let folder = root.path().to_str().unwrap();
+    let options = ["pid", "7", "8", "--proc-root", folder, "--by", "perm", "--merge", "-w", "0.05", "--jsonl"];
+    let mut watching = Running::start(command(options));
+    assert_eq!(watching.row()["processes"], 2);
+    std::fs::rename(root.path().join("8"), root.path().join("gone")).unwrap();
+    let changed = row_where(&mut watching, |row| row["processes"] == 1);
+    assert_eq!((&changed["fate"], &changed["rss_change"]), (&"changed".into(), &(-8192).into()), "{changed}");
+    // One of the processes that were named is gone.
+    assert_eq!(watching.end(Signal::SIGINT).0, Some(1));
+}
+
+#[test]
+fn a_key_keeps_its_type_and_its_own_value() {
+    let maps = [mapping(0x1000_0000, 2, "rw-p", b"", 8), mapping(0x2000_0000, 4, "rw-p", b"", 8)];
+    let root = capture(&[(7, b"x\0", &maps.concat())]);
+    let groups = |key: &str| {
+        let options = ["pid", "7", "--proc-root", root.path().to_str().unwrap(), "--by", key, "--jsonl"];
+        rmap(options).good().lines_of_json()
+    };
+    let value = |key: &str| groups(key).iter().map(|group| group[key].clone()).collect::<Vec<_>>();
+    assert_eq!(value("offset"), [0]);
+    assert_eq!(value("start"), ["10000000", "20000000"]);
+    assert_eq!(value("dev"), ["fe:00"]);
+    // Both have 8 KiB: that is the value of the group, and not the sum.
+    assert_eq!(value("rss"), [8192]);
+    assert_eq!(groups("rss")[0]["size"], 6 * 4096);
+}
+
+#[test]
+fn a_watched_summary_of_all_processes_ends_with_them() {
+    let subject = Subject::start(["anonymous:16:5"]);
+    let mut watching =
+        Running::start(command(["pid", &subject.word(), "--summary", "--merge", "-w", "0.05", "--jsonl"]));
+    assert_eq!(watching.row()["part"], "resident");
+    drop(subject);
+    assert_eq!(watching.wait(), Some(1));
+}
+
+#[test]
+fn summaries_by_user_and_control_group_name_it_in_every_row() {
+    let service = service();
+    let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).unwrap().unwrap().name;
+    let csv = rmap(["pid", "--name", &service.name, "--summary", "--by", "user", "--csv", "-o", "part"]).good().text();
+    assert!(csv.starts_with(&format!("part,user\r\nresident,{user}\r\n")), "{csv}");
+    let own = rmap(["pid", "--name", &service.name, "--by", "cgroup", "--jsonl"]).good().lines_of_json();
+    let rows = rmap(["pid", "--name", &service.name, "--summary", "--by", "cgroup", "--jsonl"]).good().lines_of_json();
+    assert_eq!(rows[0]["cgroup"], own[0]["cgroup"]);
+}
+
+#[test]
+fn a_total_over_nothing_is_left_out() {
+    let nobody = rmap(["pid", "--name", "no-such-name", "--merge"]);
+    assert_eq!((nobody.status, nobody.text().as_str()), (Some(1), ""));
+    assert_eq!(nobody.err, "rmap: --name: no matching process\n");
+    let document = rmap(["pid", "--name", "no-such-name", "--merge", "--json"]).json();
+    assert_eq!(document, serde_json::json!({ "mappings": [] }));
+}
+
+#[test]
+fn the_list_of_pages_comes_only_if_requested() {
+    let folder = memory();
+    let path = folder.path().join("f");
+    std::fs::write(&path, vec![1; page() as usize]).unwrap();
+    let row =
+        |options: &[&str]| rmap([&["pcstat", "--json", path.to_str().unwrap()], options].concat()).rows().remove(0);
+    assert!(row(&["--map"])["status"].is_null());
+    assert_eq!(row(&["--map", "--pps"])["status"], serde_json::json!([true]));
+    assert_eq!((&row(&["--histo"])["histogram"], &row(&["--histo"])["cached"]), (&"#".into(), &1.into()));
+}
+
+#[test]
+fn a_field_of_a_captured_process_that_was_found_is_a_column() {
+    let smaps = [&mapping(0x1000_0000, 2, "rw-p", b"", 8)[..], b"Novel: 12 kB\n"].concat();
+    let root = capture(&[(7, b"/bin/x\0", &smaps)]);
+    std::fs::copy("/proc/self/stat", root.path().join("7/stat")).unwrap();
+    let options =
+        ["pid", "--proc-root", root.path().to_str().unwrap(), "--match", "^/bin/x", "-n", "-q", "-o", "novel"];
+    assert!(rmap(options).good().text().lines().any(|line| line.trim() == "12"));
+}
+
+#[test]
+fn a_watched_map_is_explained_in_each_round() {
+    let subject = Subject::start(["anonymous:16:5"]);
+    subject.stop();
+    let mut map = Running::start(command(["pid", &subject.word(), "--map", "-w", "0.05"]));
+    let lines: Vec<String> = (0..400).map(|_| map.line()).collect();
+    assert!(lines.iter().filter(|line| line.contains("in swap")).count() > 1, "{lines:?}");
+    assert_eq!(map.end(Signal::SIGINT).0, Some(0));
+}
+
+#[test]
+fn groups_without_a_main_figure_are_limited_to_the_most_frequent() {
+    use rmap::process::ProcRoot;
+    use rmap::query::{Failures, Query, execute};
+    use rmap::views::part::{Added, PartSource};
+    use rmap::views::processes::ProcessChoice;
+    let subject = Subject::start(["anonymous:16:5"]);
+    let mut source = PartSource {
+        root: ProcRoot::live(),
+        processes: ProcessChoice::of(subject.pid()),
+        added: Added::Process,
+        bar: "#",
+    };
+    let mut json = Vec::new();
+    let query = Query::columns(&["parts"]).by("source").top(1);
+    execute(&query, &mut source, &mut rmap::render::json(&mut json), &mut Failures::new()).unwrap();
+    let document: Value = serde_json::from_slice(&json).unwrap();
+    let groups = document[0]["groups"].as_array().unwrap();
+    assert_eq!((groups.len(), groups[0]["parts"].as_u64() > Some(3)), (1, true), "{document}");
 }

@@ -345,7 +345,7 @@ fn a_broken_pipe_is_a_success_and_a_full_disk_is_not() {
     let line = format!("rmap pcstat --json --pps {}", known.path.display());
     let run = shell(&format!("{line} | head -c1; exit ${{PIPESTATUS[0]}}"), &[]);
     assert_eq!((run.text().as_str(), run.err.as_str(), run.status), ("[", "", Some(0)));
-    for format in ["table", "json", "csv"] {
+    for format in rmap::render::FORMATS.iter().map(|format| format.name) {
         let run = shell(&format!("rmap pcstat --format {format} {} >/dev/full", known.path.display()), &[]);
         assert_eq!((run.err.as_str(), run.status), ("rmap: standard output: No space left on device\n", Some(1)));
     }

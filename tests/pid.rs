@@ -351,7 +351,7 @@ fn a_terminal_and_a_pipe_show_the_same_text() {
 fn a_broken_pipe_is_a_success_and_a_full_disk_is_not() {
     let many: Vec<u8> = (1..3000).flat_map(|place| mapping(place << 16, 1, "r--p", b"/usr/lib/a", 4)).collect();
     let capture = capture(&[(12, b"many\0", &many)]);
-    for format in ["table", "json", "jsonl", "csv"] {
+    for format in rmap::render::FORMATS.iter().map(|format| format.name) {
         let line = format!("rmap pid --proc-root {} 12 --format {format}", capture.path().display());
         let run = shell(&format!("{line} | head -1 | wc -l; exit ${{PIPESTATUS[0]}}"), &[]);
         assert_eq!((run.text().trim(), run.err.as_str(), run.status), ("1", "", Some(0)), "{format}");

@@ -27,10 +27,10 @@ pub(crate) struct AnswerArgs {
     /// Group the rows by a column and show their counts and sums
     #[arg(long, value_name = "COL", help_heading = "Output")]
     pub(crate) by: Option<String>,
-    /// Sort by a column, largest first (-COL: smallest first)
+    /// Sort by a column: figures largest first, text from A to Z (-COL: the reverse)
     #[arg(long, value_name = "COL", allow_hyphen_values = true, help_heading = "Output")]
     pub(crate) sort: Option<String>,
-    /// Show only the first N rows; without --sort, the N largest
+    /// Show only the first N rows; without --sort, those that are largest by the main figure
     #[arg(long, value_name = "N", help_heading = "Output")]
     pub(crate) top: Option<usize>,
     /// Add a total over the rows that are shown
@@ -142,6 +142,7 @@ impl AnswerArgs {
             View::Usual(columns) => Default::Columns(configured.columns.clone().unwrap_or_else(|| own(columns))),
             View::Fixed(columns) => Default::Columns(own(columns)),
         };
+        refuse_if(self.human && format.is_machine, "-H", "machine formats have exact figures; sizes are in bytes")?;
         let filter = self.filter.as_deref().map(str::parse).transpose().map_err(Stop::Filter)?;
         Ok(Query {
             columns: self.columns.clone(),

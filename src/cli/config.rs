@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use toml::Spanned;
 
 use crate::error::{Error, ErrorKind, Subject};
@@ -62,7 +63,7 @@ pub(crate) struct Configured {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, expecting = "a section such as [pid]")]
 struct Section {
     columns: Option<Spanned<Vec<Spanned<String>>>>,
     unit: Option<Unit>,
@@ -132,17 +133,26 @@ struct Text<'t> {
 impl Text<'_> {
     /// The sections, checked, by the names of their subcommands.
     fn parse(&self) -> Result<BTreeMap<String, Configured>, Error> {
-        let sections: BTreeMap<Spanned<String>, Section> = toml::from_str(self.text)
-            .map_err(|error| self.error(error.span().unwrap_or_default(), first_line(error.message())))?;
+        let invalid =
+            |error: toml::de::Error| self.error(error.span().unwrap_or_default(), first_line(error.message()));
+        // The names first: the content of an unknown section says nothing.
+        let names: BTreeMap<Spanned<String>, IgnoredAny> = toml::from_str(self.text).map_err(invalid)?;
+        names.keys().try_for_each(|name| self.subcommand(name).map(drop))?;
+        let sections: BTreeMap<Spanned<String>, Section> = toml::from_str(self.text).map_err(invalid)?;
         sections.into_iter().map(|(name, section)| self.section(&name, section)).collect()
     }
 
-    fn section(&self, name: &Spanned<String>, section: Section) -> Result<(String, Configured), Error> {
-        let Some(subcommand) = self.configurable.iter().find(|subcommand| subcommand.name == name.as_ref()) else {
+    /// The subcommand that a section belongs to.
+    fn subcommand(&self, name: &Spanned<String>) -> Result<&Configurable, Error> {
+        self.configurable.iter().find(|subcommand| subcommand.name == name.as_ref()).ok_or_else(|| {
             let known: Vec<&str> = self.configurable.iter().map(|subcommand| subcommand.name).collect();
             let error = self.error(name.span(), format!("unknown section '{}'", name.as_ref()));
-            return Err(error.with_advice(format!("the sections are {}", known.join(", "))));
-        };
+            error.with_advice(format!("the sections are {}", known.join(", ")))
+        })
+    }
+
+    fn section(&self, name: &Spanned<String>, section: Section) -> Result<(String, Configured), Error> {
+        let subcommand = self.subcommand(name)?;
         if let Some(none) = section.columns.as_ref().filter(|columns| columns.as_ref().is_empty()) {
             return Err(self.error(none.span(), "a table needs at least one column".to_owned()));
         }
@@ -209,6 +219,8 @@ mod tests {
             ("[pid]\n\ncolour = 1", "/c.toml:3: unknown field `colour`"),
             ("[pidd]\n", "/c.toml:1: unknown section 'pidd'"),
             ("[pid]\nunit = \"feet\"", "/c.toml:2: unknown variant `feet`"),
+            ("columns = [\"rss\"]\nunit = \"human\"", "/c.toml:1: unknown section 'columns'"),
+            ("pid = 1", "/c.toml:1: invalid type: integer `1`, expected a section such as [pid]"),
             ("[pid]\ncolumns = 1", "/c.toml:2: invalid type"),
             ("[pcstat]\n\ncolumns = []", "/c.toml:3: a table needs at least one column"),
             ("[pid]\nunit =\n", "/c.toml:2: "),

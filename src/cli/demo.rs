@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::answer::{AnswerArgs, View, refuse_if};
+use super::answer::{AnswerArgs, FILTER_HELP, View, refuse_if};
 use super::config::Configured;
 use super::report::Report;
 use super::run::{Done, Run};
@@ -54,7 +54,8 @@ impl Run for DemoArgs {
             "Columns:\n{}\n\
              By default sizes are in KiB, or in bytes if the file size is not a multiple of 4 KiB.\n\n\
              The file is removed when the demo ends, even after kill -9: a second process waits to remove it. If both \
-             are killed at once, such as when a whole container or machine stops, the file is left behind.",
+             are killed at once, such as when a whole container or machine stops, the file is left behind.\n\n\
+             {FILTER_HELP}",
             columns_help(demo_step::COLUMNS)
         )
     }

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use clap::Args;
 
-use super::answer::{AnswerArgs, View, refuse_if};
+use super::answer::{AnswerArgs, FILTER_HELP, View, refuse_if};
 use super::chosen::ChosenArgs;
 use super::config::Configured;
 use super::report::Report;
@@ -53,7 +53,12 @@ macro_rules! run_as {
             const ABOUT: &'static str = $about;
 
             fn help() -> String {
-                format!("Columns:\n{}\nBy default sizes are in bytes.", columns_help(effect::COLUMNS))
+                format!(
+                    "Columns:\n{}\n\
+                     By default sizes are in bytes. --filter, --top and --by choose what is shown, not which files are \
+                     worked on: that is chosen by the options under \"Files\".\n\n{FILTER_HELP}",
+                    columns_help(effect::COLUMNS)
+                )
             }
 
             fn columns() -> Vec<String> {

@@ -18,8 +18,10 @@ mod screen;
 mod signals;
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{ArgMatches, Args, FromArgMatches};
 
 use crate::table::Stop;
@@ -43,7 +45,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let mut report = Report::default();
     match parse_and_run(&arguments, &mut report) {
         Ok(done) => ExitCode::from(report.status(done)),
-        Err(error) => finish_parsing(&error),
+        Err(error) => finish_parsing(&error, arguments.get(1).and_then(|word| word.to_str())),
     }
 }
 
@@ -95,14 +97,39 @@ pub fn command() -> clap::Command {
     GlobalArgs::augment_args(command).about("Where is this memory, page by page, and who holds it?")
 }
 
-/// Prints help and version to standard output, which is a success, and wrong usage to standard error.
-fn finish_parsing(error: &clap::Error) -> ExitCode {
-    let printed = error.print();
-    match (error.use_stderr(), printed) {
-        (true, _) => ExitCode::from(USAGE),
-        (false, Err(failed)) => ExitCode::from(Report::default().status(Err(Stop::Output(failed)))),
-        (false, Ok(())) => ExitCode::from(SUCCESS),
+/// Prints help and version to standard output, which is a success, and wrong usage as one line to standard error.
+fn finish_parsing(error: &clap::Error, typed: Option<&str>) -> ExitCode {
+    if error.use_stderr() && error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let subcommand = typed.filter(|typed| SUBCOMMANDS.iter().any(|subcommand| subcommand.name == *typed));
+        // If standard error is closed, nobody can read the message.
+        let _ = writeln!(std::io::stderr(), "rmap: {}", usage_line(&error.render().to_string(), subcommand));
+        return ExitCode::from(USAGE);
     }
+    match error.print() {
+        _ if error.use_stderr() => ExitCode::from(USAGE),
+        Err(failed) => ExitCode::from(Report::default().status(Err(Stop::Output(failed)))),
+        Ok(()) => ExitCode::from(SUCCESS),
+    }
+}
+
+/// What clap says in several paragraphs, as one line, without the usage.
+fn usage_line(text: &str, subcommand: Option<&str>) -> String {
+    let said = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
+    let said = said.filter(|line| !line.is_empty() && !line.starts_with("For more information"));
+    let mut line = String::new();
+    for words in said {
+        let joint = if line.is_empty() {
+            ""
+        } else if words.starts_with("tip:") {
+            "; "
+        } else {
+            " "
+        };
+        line.push_str(joint);
+        line.push_str(words.trim_start_matches("error: ").trim_start_matches("tip: "));
+    }
+    let command = subcommand.map_or("rmap".to_owned(), |subcommand| format!("rmap {subcommand}"));
+    format!("{line}; see '{command} --help'")
 }
 
 #[cfg(test)]
@@ -110,5 +137,27 @@ mod tests {
     #[test]
     fn the_arguments_are_consistent() {
         super::command().debug_assert();
+    }
+
+    #[test]
+    fn wrong_usage_is_one_line() {
+        let line = |words: &[&str]| {
+            let error = super::command().try_get_matches_from(words).unwrap_err();
+            super::usage_line(&error.render().to_string(), words.get(1).copied())
+        };
+        assert_eq!(
+            line(&["rmap", "pid", "1", "--json", "--csv"]),
+            "the argument '--json' cannot be used with '--csv'; see 'rmap pid --help'"
+        );
+        assert_eq!(
+            line(&["rmap", "pid"]),
+            "the following required arguments were not provided: <PID>...; see 'rmap pid --help'"
+        );
+        assert_eq!(
+            line(&["rmap", "pcstat", "x", "--format", "y"]),
+            "invalid value 'y' for '--format <FORMAT>' [possible values: table, json, jsonl, csv]; see 'rmap pcstat \
+             --help'"
+        );
+        assert!(line(&["rmap", "pid", "1", "--jso"]).contains("; a similar argument exists: '--json'; see"));
     }
 }

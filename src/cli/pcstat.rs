@@ -51,11 +51,11 @@ pub(crate) struct PcstatArgs {
     #[arg(long, conflicts_with_all = TERSE_CONFLICTS, help_heading = "Output")]
     terse: bool,
     /// Show one line of bars per file: how much of each part of it is cached
-    #[arg(long, conflicts_with_all = ["runs", "map", "pps", "format", "json", "jsonl", "csv"], help_heading = "Views")]
+    #[arg(long, conflicts_with_all = ["runs", "map"], help_heading = "Views")]
     histo: bool,
     /// Show a heat strip per file, as wide as the terminal: how much of each part is cached, and where it is dirty or
     /// being written
-    #[arg(long, conflicts_with_all = ["runs", "pps"], help_heading = "Views")]
+    #[arg(long, conflicts_with = "runs", help_heading = "Views")]
     map: bool,
     /// Show one row per stretch of each file: cached, data that is not cached, hole
     #[arg(long, conflicts_with = "pps", help_heading = "Views")]
@@ -95,7 +95,7 @@ impl Run for PcstatArgs {
              in a pipe      . nothing cached  1-9 tenths, rounded down (1: some)            # all\n  \
              a cell is yellow if it has dirty pages, cyan if it has pages under writeback, magenta if it has both;\n  \
              without colour (a pipe, NO_COLOR) a second line shows D, W or B. Only cachestat reports these.\n\n\
-             {FILTER_HELP}",
+             {FILTER_HELP} With --by-dir and --summary, EXPR is about files: it chooses which of them are added up.",
             columns_help(file::COLUMNS),
             columns_help(directory::COLUMNS),
             columns_help(stretch::COLUMNS),
@@ -127,6 +127,9 @@ impl Run for PcstatArgs {
 impl PcstatArgs {
     fn check(&self) -> Done {
         let (answer, summary) = (&self.answer, self.summary);
+        let has_files = answer.by.is_none();
+        refuse_if(self.pps && !has_files, "--pps", "a group of files has no pages to list")?;
+        refuse_if(self.terse && !has_files, "--terse", "pcstat's values are those of files; use --csv for groups")?;
         refuse_if(self.pps && !answer.format().is_json, "--pps", "only --json and --jsonl can write its array")?;
         refuse_if(summary && answer.sort.is_some(), "--sort", "a summary is one row")?;
         refuse_if(summary && answer.top.is_some(), "--top", "a summary is one row")?;
@@ -163,7 +166,7 @@ impl PcstatArgs {
                 (View::Fixed(&[]), 0)
             }
             () if self.histo => {
-                presentation.no_header = true;
+                presentation.no_header |= !answer.is_machine();
                 presentation.terminal_width = None;
                 (View::Fixed(file::HISTOGRAM), width.saturating_sub(longest + 11).max(10))
             }
@@ -174,8 +177,10 @@ impl PcstatArgs {
             () => (View::Usual(file::DEFAULT), width),
         };
         let mut query = answer.query(configured, view)?;
-        if self.map && !query.names("page_map") {
-            query.joined.push("page_map".to_owned());
+        for (typed, strip) in [(self.map, "page_map"), (self.histo && answer.is_machine(), "histogram")] {
+            if typed && !query.names(strip) {
+                query.joined.push(strip.to_owned());
+            }
         }
         if !self.pps && !query.names("status") {
             // Without --pps the column is null and nothing is measured for it.

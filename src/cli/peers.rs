@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use crate::table::find;
-use crate::views::{directory, file};
+use crate::views::{directory, file, stretch};
 
 /// pcstat's options, which can also be written with one dash.
 const PCSTAT_OPTIONS: [&str; 10] =
@@ -34,10 +34,12 @@ pub(super) fn understand(arguments: Vec<OsString>) -> Vec<OsString> {
     understood
 }
 
-/// Whether a word is a column of the file table or the directory table.
+/// Whether a word is a column of one of pcstat's tables.
 fn is_sort_column(word: &str) -> bool {
     let name = word.strip_prefix('-').unwrap_or(word);
-    find(file::COLUMNS, name).is_some() || find(directory::COLUMNS, name).is_some()
+    find(file::COLUMNS, name).is_some()
+        || find(directory::COLUMNS, name).is_some()
+        || find(stretch::COLUMNS, name).is_some()
 }
 
 #[cfg(test)]
@@ -60,6 +62,7 @@ mod tests {
     fn sort_takes_a_column_but_not_a_file() {
         assert_eq!(understood(&["rmap", "pcstat", "--sort", "size", "x"]), ["rmap", "pcstat", "--sort=size", "x"]);
         assert_eq!(understood(&["rmap", "pcstat", "--sort", "files", "x"]), ["rmap", "pcstat", "--sort=files", "x"]);
+        assert_eq!(understood(&["rmap", "pcstat", "--sort", "state", "x"]), ["rmap", "pcstat", "--sort=state", "x"]);
         assert_eq!(understood(&["rmap", "pcstat", "--sort", "big.db"]), ["rmap", "pcstat", "--sort=cached", "big.db"]);
         assert_eq!(understood(&["rmap", "pcstat", "--sort", "./size"]), ["rmap", "pcstat", "--sort=cached", "./size"]);
     }

@@ -125,7 +125,8 @@ impl Run for PidArgs {
         format!(
             "Columns (a field of a newer kernel is a column with its name in lower case; {FIELDS}: all fields):\n{}\n\
              Columns of --summary:\n{}\n\
-             --by takes any column, such as kind, perm, dir, pid, user or cgroup, or file (the same as mapping).\n\
+             --by takes any column, such as kind, perm, dir, pid, user or cgroup; file, process and container mean \
+             mapping, pid and cgroup.\n\
              By default sizes are in KiB; machine formats are in bytes.\n\n{FILTER_HELP}",
             columns_help(&mapping::known_columns()),
             columns_help(part::COLUMNS),
@@ -289,7 +290,16 @@ impl PidArgs {
             Some(_) => return Err(Stop::usage("--by", "summaries can only be grouped by pid, user or cgroup")),
         };
         let view = View::Fixed(part::DEFAULT);
-        let mut query = Query { by: None, ..self.answer.query(configured, view)? };
+        let mut query = Query { by: None, merge: added == Added::All, ..self.answer.query(configured, view)? };
+        let common = match added {
+            Added::User => Some("user"),
+            Added::ControlGroup => Some("cgroup"),
+            Added::Process | Added::All => None,
+        };
+        if self.answer.is_machine() || query.every.is_some() {
+            // Rows without a heading above them have to name what they belong to.
+            query.joined.extend(common.map(str::to_owned));
+        }
         if let crate::query::Default::Columns(columns) = &mut query.default
             && query.every.is_some()
             && added == Added::Process

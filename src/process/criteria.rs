@@ -38,6 +38,17 @@ impl Criteria {
         self.names.is_empty() && self.patterns.is_empty() && self.users.is_empty() && self.groups.is_empty()
     }
 
+    /// The criteria that are set, by their names on the command line.
+    pub fn options(&self) -> Vec<&'static str> {
+        let all = [
+            ("--name", self.names.is_empty()),
+            ("--match", self.patterns.is_empty()),
+            ("--user", self.users.is_empty()),
+            ("--cgroup", self.groups.is_empty()),
+        ];
+        all.into_iter().filter(|(_, is_empty)| !is_empty).map(|(option, _)| option).collect()
+    }
+
     /// By name: that of the process (`comm`, which the kernel cuts to 15 bytes) or that of its program, without
     /// directory.
     pub fn add_name(&mut self, name: &[u8]) {

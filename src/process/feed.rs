@@ -8,7 +8,7 @@ use std::thread::{self, ScopedJoinHandle};
 use crate::process::smaps::{ParseError, SmapsParser};
 
 /// The kernel returns at most one page of text per `read`; larger chunks only save hand-overs between threads.
-const CHUNK: usize = 128 << 10;
+const CHUNK: usize = 256 << 10;
 
 /// After this much text a second thread reads while this one parses: for 43 MB of smaps that hides the time for parsing
 /// (two cores, kernel 6.18). For less text, starting a thread takes longer than parsing.

@@ -32,8 +32,8 @@ const CHUNK: usize = 64 << 10;
 /// How much text has to be there before it is compared.
 const COMPARED: usize = CHUNK / 2;
 
-/// Chunks on their way between two threads.
-const CHUNKS: usize = 3;
+/// Chunks on their way between two threads: so many that a thread hardly ever waits for the next one to take them.
+const CHUNKS: usize = 32;
 
 /// The page tables of a process.
 pub(super) struct Tables<'p> {

@@ -9,7 +9,7 @@ use super::plan::{Plan, Shape, named};
 use super::tail::Tail;
 use crate::error::{Error, ErrorKind};
 use crate::render::Sink;
-use crate::table::{Column, Filter, Grouping, Groups, Progress, RowKind, Rows, Section, Source, Stop};
+use crate::table::{Filter, Grouping, Groups, Progress, RowKind, Rows, Section, Source, Stop};
 
 /// Answers `query` from `source`, into `sink`.
 ///
@@ -26,8 +26,8 @@ pub fn execute<S: Source>(query: &Query, source: &mut S, sink: &mut dyn Sink, ho
         }
         Shape::Groups(common, summed, shown) => {
             let tail = Tail::new(query, shown, sink, sectioned, false)?;
-            let open = Grouping::new(summed, common);
-            run(query, source, &plan, host, Folding { tail, common, summed, open })
+            let open = Grouping::new(summed, common, query.merge);
+            run(query, source, &plan, host, Folding { tail, open })
         }
     }
 }
@@ -223,16 +223,19 @@ impl<K: RowKind> Stage<K> for Direct<'_, K> {
 /// Collects the rows into groups.
 struct Folding<'a, K: RowKind> {
     tail: Tail<'a, Groups>,
-    common: &'a Column<K>,
-    summed: &'a [Column<K>],
     open: Grouping<K>,
 }
 
 impl<K: RowKind> Folding<'_, K> {
     /// Passes on the groups so far.
     fn close(&mut self) -> Result<(), Stop> {
-        let full = std::mem::replace(&mut self.open, Grouping::new(self.summed, self.common));
-        full.finish().into_iter().try_for_each(|group| self.tail.row(group))
+        let empty = self.open.emptied();
+        let groups = std::mem::replace(&mut self.open, empty).finish();
+        match groups.into_iter().try_for_each(|group| self.tail.row(group)) {
+            // The source has been read: the answer is still closed.
+            Err(Stop::Enough) => Ok(()),
+            other => other,
+        }
     }
 }
 

@@ -129,7 +129,7 @@ fn join(query: &Query, ids: &mut Vec<String>) {
 
 fn grouped<K: RowKind>(query: &Query, table: &[Column<K>], sink: &dyn Sink, by: &str) -> Result<Shape<K>, Stop> {
     let common = find(table, by).cloned().ok_or_else(|| Stop::Usage(unknown(table, by)))?;
-    let known = Grouping::new(table, &common).columns();
+    let known = Grouping::new(table, &common, query.merge).columns();
     let is_in_groups = |id: &String| find(&known, id).is_some();
     let default: Vec<String> = counts::<K>(query)
         .into_iter()
@@ -155,18 +155,21 @@ fn grouped<K: RowKind>(query: &Query, table: &[Column<K>], sink: &dyn Sink, by: 
     }
     let order = match &query.order {
         Some(word) => Some(Order::parse(word, &known).map_err(Stop::Usage)?),
-        None => Order::parse(K::LARGEST_BY, &known).ok(),
+        // The largest groups first: by the main figure, or else by the number of rows.
+        None => Order::parse(K::LARGEST_BY, &known).or_else(|_| Order::parse(K::ROWS, &known)).ok(),
     };
     // Only what is shown or sorted by is read and added up.
     let is_used = |column: &&Column<K>| {
         let is_shown = ids.iter().any(|id| id == column.id());
-        can_be_summed(column) && (is_shown || order.as_ref().is_some_and(|order| order.column().id() == column.id()))
+        can_be_summed(column)
+            && column.id() != common.id()
+            && (is_shown || order.as_ref().is_some_and(|order| order.column().id() == column.id()))
     };
     let summed: Vec<Column<K>> = table.iter().filter(is_used).cloned().collect();
-    let columns = Grouping::new(&summed, &common).columns();
+    let columns = Grouping::new(&summed, &common, query.merge).columns();
     let order = match (&query.order, order) {
         (Some(word), _) => Some(Order::parse(word, &columns).map_err(Stop::Usage)?),
-        (None, Some(_)) => Order::parse(K::LARGEST_BY, &columns).ok(),
+        (None, Some(order)) => Order::parse(order.column().id(), &columns).ok(),
         (None, None) => None,
     };
     let columns = writable(query, select(&columns, &ids).map_err(Stop::Usage)?, sink)?;

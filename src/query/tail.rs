@@ -67,17 +67,25 @@ impl<'a, K: RowKind> Tail<'a, K> {
         self.sections += 1;
         if self.open.is_some() && (self.watched || !self.sectioned) {
             // A round, or a merged answer, is one list; it has a heading only if it has one section.
-            if let Some(open) = self.open.as_mut().filter(|_| self.watched) {
-                open.section = Section::default();
+            if let Some(open) = &mut self.open {
+                let is_closed = open.section.is_closed && section.is_closed;
+                open.section = Section { is_closed, ..Section::default() };
             }
-            return Ok(());
+            return self.begin_streaming();
         }
         self.close()?;
-        let section = if self.sectioned || self.watched { section } else { Section::default() };
+        let is_named = self.sectioned || self.watched;
+        let section = if is_named { section } else { Section { is_closed: section.is_closed, ..Section::default() } };
         let columns = if self.shown.line.is_empty() { &self.shown.columns } else { &self.shown.line };
         let totals = Totals::new(if self.total == Total::None { &[] } else { columns });
         self.open = Some(Open { section, held: Vec::new(), hidden: Vec::new(), totals, written: 0, is_begun: false });
-        if self.streams() { self.begin() } else { Ok(()) }
+        self.begin_streaming()
+    }
+
+    /// Passes the section to the sink if rows may follow, which are then written as they come.
+    fn begin_streaming(&mut self) -> Result<(), Stop> {
+        let may_have_rows = self.open.as_ref().is_some_and(|open| !open.section.is_closed);
+        if may_have_rows && self.streams() { self.begin() } else { Ok(()) }
     }
 
     /// Passes the section to the sink.
@@ -165,7 +173,8 @@ impl<'a, K: RowKind> Tail<'a, K> {
         match time {
             None => {
                 if self.open.is_none() && !self.sectioned {
-                    self.section(Section::default())?;
+                    // No process was found: a total would be zeros.
+                    self.section(Section { is_closed: true, ..Section::default() })?;
                     self.sections = 0;
                 }
                 self.close()?;

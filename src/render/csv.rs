@@ -14,6 +14,7 @@ use crate::table::{Cell, Difference, Section, SizeUnit, TotalRow, escape, push_h
 pub struct CsvSink<'w> {
     out: Box<dyn Write + 'w>,
     no_header: bool,
+    live: bool,
     rows: Arc<CsvRows>,
     scratch: Vec<u8>,
 }
@@ -31,7 +32,7 @@ impl<'w> CsvSink<'w> {
     pub fn new(presentation: Presentation, out: Box<dyn Write + 'w>) -> Self {
         let escapes = presentation.terminal_width.is_some();
         let rows = CsvRows { line_feeds: presentation.line_feeds, escapes, columns: 0 };
-        CsvSink { out, no_header: presentation.no_header, rows: Arc::new(rows), scratch: Vec::new() }
+        CsvSink { out, no_header: presentation.no_header, live: false, rows: Arc::new(rows), scratch: Vec::new() }
     }
 }
 
@@ -41,6 +42,7 @@ const BUFFER: usize = 1024;
 impl Sink for CsvSink<'_> {
     fn begin(&mut self, head: &Head) -> io::Result<()> {
         self.rows = Arc::new(CsvRows { columns: head.columns.len(), ..*self.rows });
+        self.live = head.live;
         let names: Vec<Cell<'_>> = head.columns.iter().map(|column| Cell::Word(&column.id)).collect();
         if self.no_header { Ok(()) } else { self.row(&names) }
     }
@@ -52,7 +54,8 @@ impl Sink for CsvSink<'_> {
     fn row(&mut self, cells: &[Cell<'_>]) -> io::Result<()> {
         self.scratch.clear();
         self.rows.write(1, &|_, place| cell_of(cells, place), &mut self.scratch);
-        self.out.write_all(&self.scratch)
+        self.out.write_all(&self.scratch)?;
+        if self.live { self.out.flush() } else { Ok(()) }
     }
 
     fn end(&mut self, _total: Option<&TotalRow>) -> io::Result<()> {

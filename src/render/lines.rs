@@ -162,13 +162,12 @@ pub(super) fn total_texts(total: &TotalRow, columns: &[ColumnHead], unit: SizeUn
 
 /// The column for the label of the total: the first one without a sum, preferably not a numeric column.
 pub(super) fn label_place(total: &TotalRow, columns: &[ColumnHead]) -> Option<usize> {
-    let blank = |with_numbers: bool| {
-        total.cells.iter().zip(columns).position(|(cell, column)| {
-            let is_number = matches!(column.kind, ColumnKind::Number | ColumnKind::Change);
-            matches!(cell, TotalCell::Blank) && !column.may_be_left_out && (with_numbers || !is_number)
-        })
-    };
-    blank(false).or_else(|| blank(true))
+    let is_blank =
+        |(cell, column): (&TotalCell, &ColumnHead)| matches!(cell, TotalCell::Blank) && !column.may_be_left_out;
+    let is_number = |column: &ColumnHead| matches!(column.kind, ColumnKind::Number | ColumnKind::Change);
+    let mut cells = total.cells.iter().zip(columns);
+    let words = cells.clone().position(|(cell, column)| is_blank((cell, column)) && !is_number(column));
+    words.or_else(|| cells.rposition(is_blank))
 }
 
 /// `mapped: 2924K    writeable/private: 356K    shared: 28K`

@@ -133,6 +133,18 @@ impl<'w> TextSink<'w> {
         Ok(())
     }
 
+    /// Explains the strips: at the end, or below each round of a repeated query, which replaces the one before it.
+    fn write_legend(&mut self) -> io::Result<()> {
+        let marks = |column: &ColumnHead| match column.kind {
+            ColumnKind::Strip(marks) => Some(marks),
+            _ => None,
+        };
+        match self.columns().iter().find_map(marks).filter(|_| self.sections > 0 && !self.presentation.no_header) {
+            Some(marks) => writeln!(self.out, "{}", legend(marks, self.strips)),
+            None => Ok(()),
+        }
+    }
+
     fn write_heading(&mut self, section: &Section) -> io::Result<()> {
         let mut line = Vec::new();
         escape::write_escaped(&section.line, &mut line);
@@ -148,6 +160,12 @@ impl<'w> TextSink<'w> {
         if !line.is_empty() {
             line.push(b'\n');
         }
+        self.out.write_all(&line)
+    }
+
+    /// Figures that stand in for the rows of a process that cannot be read.
+    fn write_figures(&mut self, section: &Section) -> io::Result<()> {
+        let mut line = Vec::new();
         for (_, figures) in &section.objects {
             for (key, cell) in figures {
                 let _ = write!(line, "  {key} ");
@@ -174,7 +192,10 @@ impl Sink for TextSink<'_> {
         }
         self.sections += 1;
         self.is_closed = section.is_closed;
-        if self.presentation.no_heading { Ok(()) } else { self.write_heading(section) }
+        if !self.presentation.no_heading {
+            self.write_heading(section)?;
+        }
+        self.write_figures(section)
     }
 
     fn row(&mut self, cells: &[Cell<'_>]) -> io::Result<()> {
@@ -221,21 +242,17 @@ impl Sink for TextSink<'_> {
             writeln!(self.out, "{}", total_line(total, labels, self.presentation.unit))?;
         }
         self.settled = None;
+        if self.holds_all() {
+            self.write_legend()?;
+        }
         // A terminal, or the reader of a pipe, sees a finished table at once, even while a later one is being
         // collected.
         self.out.flush()
     }
 
     fn finish(&mut self) -> io::Result<()> {
-        if !self.presentation.no_header {
-            let marks = |column: &ColumnHead| match column.kind {
-                ColumnKind::Strip(marks) => Some(marks),
-                _ => None,
-            };
-            if let Some(marks) = self.columns().iter().find_map(marks).filter(|_| self.sections > 0) {
-                let legend = legend(marks, self.strips);
-                writeln!(self.out, "{legend}")?;
-            }
+        if !self.holds_all() {
+            self.write_legend()?;
         }
         self.out.flush()
     }

@@ -19,7 +19,7 @@ pub trait RowKind: Sized + 'static {
     /// The name for rows of this kind: the key of their list in JSON, and of their count in a group.
     const ROWS: &'static str;
 
-    /// The column that `--top` uses by default.
+    /// The column that `--top` uses by default; empty if no row is larger than another.
     const LARGEST_BY: &'static str;
 
     /// The id of the column that `name` means: `name` itself, unless rows of this kind have another name for it.
@@ -230,7 +230,8 @@ impl<K: RowKind> Column<K> {
         column
     }
 
-    /// The same column, which machine formats have only if it is named.
+    /// The same column, which machine formats have only if it is named: for a value that other columns already have in
+    /// another form, or that takes long to read.
     pub const fn on_request(self) -> Self {
         let mut column = self;
         column.is_on_request = true;

@@ -19,6 +19,8 @@ pub struct Group {
     key: OwnedCell,
     /// The process, if all rows belong to the same one.
     process: Option<u32>,
+    /// Whether groups of several processes were merged.
+    is_merged: bool,
     /// How many processes have a row in it.
     processes: u64,
     /// How many rows are in it.
@@ -34,7 +36,9 @@ impl RowKind for Groups {
     const LARGEST_BY: &'static str = "";
 
     fn identity(row: &Group) -> Vec<u8> {
-        let mut identity = row.process.unwrap_or_default().to_ne_bytes().to_vec();
+        // A merged group stays the same group when its processes change.
+        let process = row.process.filter(|_| !row.is_merged);
+        let mut identity = process.unwrap_or_default().to_ne_bytes().to_vec();
         row.key.cell().write_unescaped(SizeUnit::Bytes, &mut identity);
         identity
     }
@@ -46,6 +50,7 @@ pub struct Grouping<K: RowKind> {
     summed: Vec<Column<K>>,
     groups: Vec<Open<K>>,
     places: HashMap<Vec<u8>, usize>,
+    is_merged: bool,
 }
 
 /// A group that rows are added to.
@@ -60,12 +65,18 @@ const SEVERAL: Absent = Absent::new(Reason::NotApplicable, "the group has rows o
 const NOT_ADDED: Absent = Absent::new(Reason::NotApplicable, "it cannot be added up");
 
 impl<K: RowKind> Grouping<K> {
-    /// No groups yet. Rows with the same value of `common` form a group, and the columns of `table` that can be added
-    /// up are.
-    pub fn new(table: &[Column<K>], common: &Column<K>) -> Grouping<K> {
-        let is_summed = |column: &&Column<K>| !matches!(column.aggregation, Aggregation::None);
+    /// No groups yet. Rows with the same value of `common` form a group, and the other columns of `table` that can be
+    /// added up are. `is_merged` means that a group may have rows of several processes.
+    pub fn new(table: &[Column<K>], common: &Column<K>, is_merged: bool) -> Grouping<K> {
+        let is_summed =
+            |column: &&Column<K>| column.id() != common.id() && !matches!(column.aggregation, Aggregation::None);
         let summed = table.iter().filter(is_summed).cloned().collect();
-        Grouping { common: common.clone(), summed, groups: Vec::new(), places: HashMap::new() }
+        Grouping { common: common.clone(), summed, groups: Vec::new(), places: HashMap::new(), is_merged }
+    }
+
+    /// The same without groups.
+    pub fn emptied(&self) -> Grouping<K> {
+        Grouping::new(&self.summed, &self.common, self.is_merged)
     }
 
     /// The columns of the groups: the process, the counts, the sums, and the value that the rows share, under the name
@@ -121,7 +132,9 @@ impl<K: RowKind> Grouping<K> {
 
     /// The groups.
     pub fn finish(self) -> Vec<Group> {
+        let is_merged = self.is_merged;
         let group = |open: Open<K>| Group {
+            is_merged,
             key: open.key,
             process: open.processes.iter().next().copied().filter(|_| open.processes.len() == 1),
             processes: open.processes.len() as u64,
@@ -146,6 +159,12 @@ fn owned(cell: &Cell<'_>, text: &[u8]) -> OwnedCell {
     match *cell {
         Cell::Count(number) => OwnedCell::Plain(Cell::Count(number)),
         Cell::Bytes(bytes) => OwnedCell::Plain(Cell::Bytes(bytes)),
+        Cell::Percent(share) => OwnedCell::Plain(Cell::Percent(share)),
+        Cell::Address(address) => OwnedCell::Plain(Cell::Address(address)),
+        Cell::Offset(offset) => OwnedCell::Plain(Cell::Offset(offset)),
+        Cell::Device(major, minor) => OwnedCell::Plain(Cell::Device(major, minor)),
+        Cell::Time(time) => OwnedCell::Plain(Cell::Time(time)),
+        Cell::UnixTime(time) => OwnedCell::Plain(Cell::UnixTime(time)),
         Cell::Flag(flag) => OwnedCell::Plain(Cell::Flag(flag)),
         Cell::Absent(absent) => OwnedCell::Plain(Cell::Absent(absent)),
         Cell::Remark(None) => OwnedCell::Plain(Cell::Remark(None)),

@@ -17,8 +17,8 @@ pub trait Source {
     /// The kind of its rows.
     type Kind: RowKind;
 
-    /// The columns that its rows have; `named` are the names that the query uses. `None` if only static columns are
-    /// used, so that nothing has to be read to know them.
+    /// The columns that its rows have; `named` are the names that the query uses, because a column may be known only
+    /// after something was read for it.
     fn columns(&mut self, named: &Named) -> Vec<Column<Self::Kind>>;
 
     /// Reads what is needed for these columns, and passes each row to `rows`.

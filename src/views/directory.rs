@@ -315,7 +315,15 @@ impl Visitor for Surveyor<'_> {
         self.looked_at.fetch_add(1, Ordering::Relaxed);
         let held = self.held.get(&(file.device(), file.inode())).copied();
         let report = self.engine.measure_opened(file, self.source.chosen.range);
-        let row = FileRow { report, base_name: false, held, strip: Vec::new(), largest_part: 0, was_found: true };
+        let row = FileRow {
+            report,
+            base_name: false,
+            held,
+            strip: Vec::new(),
+            largest_part: 0,
+            lists_pages: false,
+            was_found: true,
+        };
         // An unknown file may have cached pages, so it is not left out silently.
         let is_cached = !self.source.only_cached || row.report.cached().map_or(true, |cached| cached.0 > 0);
         if is_cached && self.source.filter.as_ref().is_none_or(|filter| filter.matches(&row)) {

@@ -38,6 +38,8 @@ pub struct FileRow {
     pub strip: Vec<StripCell>,
     /// The number of pages in the largest part.
     pub largest_part: u64,
+    /// Whether its pages are listed (`--pps`), not only drawn.
+    pub lists_pages: bool,
     /// Whether it was found by a walk: with several threads the order is not fixed.
     pub was_found: bool,
 }
@@ -222,9 +224,9 @@ fn strip(row: &FileRow) -> Cell<'_> {
 
 fn status(row: &FileRow) -> Cell<'_> {
     match &row.report.runs {
-        None => Cell::Remark(None),
-        Some(Err(absent)) => Cell::Absent(*absent),
-        Some(Ok(_)) => Cell::Flags(&row.report),
+        Some(Err(absent)) if row.lists_pages => Cell::Absent(*absent),
+        Some(Ok(_)) if row.lists_pages => Cell::Flags(&row.report),
+        _ => Cell::Remark(None),
     }
 }
 
@@ -286,6 +288,7 @@ impl Source for FileSource {
             engine: self.chosen.engine(),
             range: self.chosen.range,
             map: !needs.is_empty(),
+            lists_pages: needs.contains(&FileNeed::PageMap),
             cells: if needs.contains(&FileNeed::Strip) { self.cells } else { 0 },
             marks: needs.contains(&FileNeed::Marks),
             base_name: self.base_name,
@@ -322,6 +325,7 @@ struct Measure {
     engine: Engine,
     range: ByteRange,
     map: bool,
+    lists_pages: bool,
     cells: usize,
     marks: bool,
     base_name: bool,
@@ -380,6 +384,7 @@ impl Measure {
             held: None,
             strip: Vec::new(),
             largest_part: 0,
+            lists_pages: self.lists_pages,
             was_found: self.was_found,
         }
     }

@@ -1,6 +1,7 @@
 //! One row per part of a process's memory (`rmap pid --summary`).
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::processes::{Owner, ProcessChoice, section_of};
 use super::shared::{self, OfProcess};
@@ -17,10 +18,12 @@ pub struct Parts;
 
 /// One part.
 pub struct PartRow {
-    /// The process; `None` if several were added up.
+    /// The process; `None` if processes were added up.
     pid: Option<u32>,
     /// When the process started, which tells it from an earlier one with the same pid.
     start_time: Option<u64>,
+    /// Whose it is; `None` if that was not read.
+    owner: Option<Arc<Owner>>,
     /// Which part it is.
     part: &'static Part,
     /// How much it is.
@@ -33,19 +36,32 @@ pub struct PartRow {
 
 impl RowKind for Parts {
     type Row = PartRow;
-    type Need = ();
+    type Need = PartNeed;
     const ROWS: &'static str = "parts";
     const LARGEST_BY: &'static str = "amount";
     const HAS_PROCESSES: bool = true;
 
     fn identity(row: &PartRow) -> Vec<u8> {
-        let start_time = row.start_time.unwrap_or_default().to_ne_bytes();
-        [&row.pid.unwrap_or_default().to_ne_bytes()[..], &start_time, row.part.id.as_bytes()].concat()
+        let mut identity = row.pid.unwrap_or_default().to_ne_bytes().to_vec();
+        identity.extend_from_slice(&row.start_time.unwrap_or_default().to_ne_bytes());
+        for text in row.owner.iter().flat_map(|owner| [&owner.user, &owner.control_group]).flatten() {
+            identity.extend_from_slice(text);
+            identity.push(0);
+        }
+        identity.extend_from_slice(row.part.id.as_bytes());
+        identity
     }
 
     fn process(row: &PartRow) -> Option<u32> {
         row.pid
     }
+}
+
+/// What has to be read in addition to the account of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PartNeed {
+    /// The user and the control group.
+    Owner,
 }
 
 /// One part: its name, what it means, and where it is in an account.
@@ -91,7 +107,8 @@ fn share(amount: Amount, whole: Option<Amount>) -> Figure<f64> {
 
 const NOT_RESIDENT: Absent = Absent::new(Reason::NotApplicable, "it is not part of the resident memory");
 const NOTHING: Absent = Absent::new(Reason::NotApplicable, "no memory is resident");
-const SEVERAL: Absent = Absent::new(Reason::NotApplicable, "several processes were added up");
+const ADDED_UP: Absent = Absent::new(Reason::NotApplicable, "the figures of processes are added up");
+const NOT_READ: Absent = Absent::new(Reason::NotApplicable, "it was not read");
 
 /// What a table shows.
 pub const DEFAULT: &[&str] = &["part", "amount", "percent", "bar", "meaning"];
@@ -108,11 +125,23 @@ pub const COLUMNS: &[Column<Parts>] = &[
     col!(new "source", "Source", Text, |row| Cell::Word(row.amount.source),
         "the file of /proc/PID that reports it; status may be off by some pages on kernels before 6.17"),
     col!(new "meaning", "Meaning", Text, |row| Cell::Word(row.part.meaning), "what it is"),
+    col!(new "user", "User", Text, |row| owned_by(row, |owner| &owner.user),
+        "the user that the process runs as, from /proc/PID/status", needing(&[PartNeed::Owner]), on_request()),
+    col!(new "cgroup", "Control group", Text, |row| owned_by(row, |owner| &owner.control_group),
+        "the memory control group of the process, from /proc/PID/cgroup", needing(&[PartNeed::Owner]), on_request()),
 ];
+
+fn owned_by(row: &PartRow, take: fn(&Owner) -> &Figure<Vec<u8>>) -> Cell<'_> {
+    match row.owner.as_deref().map(take) {
+        Some(Ok(text)) => Cell::Text(text),
+        Some(Err(absent)) => Cell::Absent(*absent),
+        None => Cell::Absent(NOT_READ),
+    }
+}
 
 impl OfProcess for PartRow {
     fn pid(&self) -> Cell<'_> {
-        self.pid.map_or(Cell::Absent(SEVERAL), |pid| Cell::Count(pid.into()))
+        self.pid.map_or(Cell::Absent(ADDED_UP), |pid| Cell::Count(pid.into()))
     }
 }
 
@@ -149,10 +178,10 @@ impl Source for PartSource {
     }
 
     fn is_sectioned(&self) -> bool {
-        self.added != Added::All
+        true
     }
 
-    fn read(&mut self, _: &[()], rows: &mut dyn Rows<Parts>) -> Result<(), Stop> {
+    fn read(&mut self, needs: &[PartNeed], rows: &mut dyn Rows<Parts>) -> Result<(), Stop> {
         let mut sums = Sums::default();
         let mut seen = AddressSpaces::new();
         for asked in self.processes.find(&self.root, rows)? {
@@ -165,38 +194,60 @@ impl Source for PartSource {
             });
             let Ok(account) = account else { continue };
             if self.added == Added::Process {
+                let owner = needs.contains(&PartNeed::Owner).then(|| Arc::new(Owner::read(&process)));
                 rows.section(section_of(&account.identity))?;
-                rows.rows(self.parts(&account, Some(asked.pid)))?;
+                rows.rows(self.parts(&account, Some(asked.pid), owner.as_ref()))?;
             } else if seen.is_new(&process) {
-                sums.add(self.key(&process), &account);
+                sums.add(self.owner(&process), &account);
             }
         }
-        for (key, account) in sums.finish() {
-            if let Some(key) = key {
-                rows.section(key)?;
-            }
-            rows.rows(self.parts(&account, None))?;
+        for sum in sums.sums {
+            rows.section(self.section(&sum))?;
+            rows.rows(self.parts(&sum.account, None, Some(&sum.owner)))?;
         }
         Ok(())
     }
 }
 
 impl PartSource {
-    /// What the process is added to; `None` for the overall sum.
-    fn key(&self, process: &Process) -> Option<Key> {
-        let (id, text) = match self.added {
-            Added::Process | Added::All => return None,
-            Added::User => ("user", Owner::read(process).user),
-            Added::ControlGroup => ("cgroup", Owner::read(process).control_group),
-        };
-        Some(Key { id, text: text.unwrap_or_else(|absent| absent.why.as_bytes().to_vec()) })
+    /// What the processes of a sum have in common.
+    fn owner(&self, process: &Process) -> Owner {
+        let nobody = Owner { user: Err(ADDED_UP), control_group: Err(ADDED_UP) };
+        match self.added {
+            Added::Process | Added::All => nobody,
+            Added::User => Owner { user: Owner::read(process).user, ..nobody },
+            Added::ControlGroup => Owner { control_group: Owner::read(process).control_group, ..nobody },
+        }
     }
 
-    fn parts(&self, account: &Account, pid: Option<u32>) -> Vec<PartRow> {
+    /// The heading of a sum.
+    fn section(&self, sum: &Sum) -> Section {
+        let (id, common) = match self.added {
+            Added::Process | Added::All => return Section::default(),
+            Added::User => ("user", &sum.owner.user),
+            Added::ControlGroup => ("cgroup", &sum.owner.control_group),
+        };
+        let text = match common {
+            Ok(text) => text.clone(),
+            Err(absent) => absent.why.as_bytes().to_vec(),
+        };
+        let cell = match common {
+            Ok(text) => OwnedCell::Text(text.clone()),
+            Err(absent) => OwnedCell::Plain(Cell::Absent(*absent)),
+        };
+        Section {
+            line: [&text[..], format!(":   {}", count_of(sum.processes)).as_bytes()].concat(),
+            fields: vec![(id, cell), ("processes", OwnedCell::Plain(Cell::Count(sum.processes)))],
+            ..Section::default()
+        }
+    }
+
+    fn parts(&self, account: &Account, pid: Option<u32>, owner: Option<&Arc<Owner>>) -> Vec<PartRow> {
         let row = |part: &'static Part| {
             let (amount, whole) = ((part.take)(account), part.of_resident.then_some(account.resident));
             let start_time = pid.and(account.identity.start_time);
-            PartRow { pid, start_time, part, amount, whole, bar: bar(share(amount, whole), self.bar) }
+            let bar = bar(share(amount, whole), self.bar);
+            PartRow { pid, start_time, owner: owner.cloned(), part, amount, whole, bar }
         };
         PARTS.iter().map(row).collect()
     }
@@ -214,45 +265,29 @@ fn bar(share: Figure<f64>, mark: &str) -> String {
     mark.repeat(marks)
 }
 
-/// What several processes have in common.
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct Key {
-    id: &'static str,
-    text: Vec<u8>,
-}
-
-/// Accounts that are added up.
+/// The accounts of processes that are added up, by what they have in common.
 #[derive(Default)]
 struct Sums {
-    accounts: Vec<(Option<Key>, Account, u64)>,
-    places: HashMap<Option<Key>, usize>,
+    sums: Vec<Sum>,
+    places: HashMap<Owner, usize>,
+}
+
+struct Sum {
+    owner: Arc<Owner>,
+    account: Account,
+    processes: u64,
 }
 
 impl Sums {
-    fn add(&mut self, key: Option<Key>, account: &Account) {
-        let place = *self.places.entry(key.clone()).or_insert(self.accounts.len());
-        match self.accounts.get_mut(place) {
-            Some((_, sum, processes)) => {
-                *sum = sum.plus(account);
-                *processes += 1;
-            }
-            None => self.accounts.push((key, account.clone(), 1)),
+    fn add(&mut self, owner: Owner, account: &Account) {
+        let place = self.places.get(&owner).and_then(|place| self.sums.get_mut(*place));
+        if let Some(sum) = place {
+            sum.account = sum.account.plus(account);
+            sum.processes += 1;
+            return;
         }
-    }
-
-    /// The sums, each with the section of what was added.
-    fn finish(self) -> impl Iterator<Item = (Option<Section>, Account)> {
-        self.accounts.into_iter().map(|(key, account, processes)| {
-            let section = key.map(|key| Section {
-                line: [&key.text[..], format!(":   {}", count_of(processes)).as_bytes()].concat(),
-                fields: vec![
-                    (key.id, OwnedCell::Text(key.text)),
-                    ("processes", OwnedCell::Plain(Cell::Count(processes))),
-                ],
-                ..Section::default()
-            });
-            (section, account)
-        })
+        self.places.insert(owner.clone(), self.sums.len());
+        self.sums.push(Sum { owner: Arc::new(owner), account: account.clone(), processes: 1 });
     }
 }
 

@@ -58,7 +58,7 @@ impl ProcessChoice {
         if !self.like.is_empty() {
             let found = read_matching(root, &self.like)?;
             if found.is_empty() {
-                let about = Subject::Words("--name, --match, --user, --cgroup".to_owned());
+                let about = Subject::Words(self.like.options().join(", "));
                 let why = match hides_processes(root) {
                     true => "no matching process among those of this user: /proc hides the others (hidepid)",
                     false => "no matching process",
@@ -129,7 +129,7 @@ pub(super) fn section_of(process: &Identity) -> Section {
 }
 
 /// The owner of a process.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Owner {
     /// The name of the user that it runs as, or the number.
     pub(super) user: Figure<Vec<u8>>,

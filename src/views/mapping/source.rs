@@ -13,7 +13,9 @@ use super::{columns, fields, known_columns, presets};
 use crate::error::{Error, ErrorKind, Subject};
 use crate::join::measure_mappings;
 use crate::pagecache::Engine;
-use crate::process::{AddressSpaces, Deleted, Fields, ParseError, ProcRoot, Process, ProcessMappings, Wanted};
+use crate::process::{
+    AddressSpaces, Deleted, Fields, ParseError, ProcRoot, Process, ProcessMappings, Wanted, read_matching,
+};
 use crate::table::{Column, Named, Rows, Source, Stop, find};
 use crate::views::processes::{Asked, Owner, ProcessChoice, section_of};
 
@@ -147,15 +149,24 @@ fn wanted(needs: &[MappingNeed]) -> Wanted {
 impl MappingSource {
     /// Finds out which fields the kernel reports: from this process, or from those of a capture.
     fn learn_fields(&mut self) {
-        let nothing = Wanted::Only(Vec::new());
-        let own = Process::own_in(&self.root).ok();
-        let captured = self.processes.pids.iter().filter_map(|word| word.to_str()?.parse().ok());
-        let captured = captured.filter(|_| own.is_none()).filter_map(|pid| Process::open_in(&self.root, pid).ok());
-        let processes: Vec<Process> = captured.collect();
-        for process in own.iter().chain(&processes) {
+        let processes = match Process::own_in(&self.root) {
+            Ok(own) => vec![own],
+            Err(_) => self.captured(),
+        };
+        for process in processes {
             // Errors are reported later, when the process is read for its rows.
-            let _ = process.read_smaps(&mut self.fields, &nothing);
+            let _ = process.read_smaps(&mut self.fields, &Wanted::Only(Vec::new()));
         }
+    }
+
+    /// The selected processes of a capture.
+    fn captured(&self) -> Vec<Process> {
+        let named = self.processes.pids.iter().filter_map(|word| word.to_str()?.parse().ok());
+        let found = match self.processes.like.is_empty() {
+            true => Vec::new(),
+            false => read_matching(&self.root, &self.processes.like).unwrap_or_default(),
+        };
+        named.chain(found).filter_map(|pid| Process::open_in(&self.root, pid).ok()).collect()
     }
 
     fn read_process(
@@ -240,11 +251,16 @@ impl MappingSource {
 /// Checks the files whose names end like those of deleted files, once per file, however often it is mapped. Checking
 /// 30,000 mappings of one file would take as long as reading smaps.
 fn deleted(process: &Process, read: &ProcessMappings) -> Vec<Deleted> {
-    let mut known = HashMap::new();
+    let (mut known, mut last) = (HashMap::new(), None);
     let found = read.mappings.iter().map(|mapping| match Deleted::by_name(&mapping) {
         Deleted::Unknown => {
             let file = (mapping.device(), mapping.inode(), mapping.path());
-            *known.entry(file).or_insert_with(|| process.read_deleted(&mapping))
+            let found = match last {
+                Some((same, found)) if same == file => found,
+                _ => *known.entry(file).or_insert_with(|| process.read_deleted(&mapping)),
+            };
+            last = Some((file, found));
+            found
         }
         by_name => by_name,
     });
