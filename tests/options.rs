@@ -381,3 +381,11 @@ fn groups_without_a_main_figure_are_limited_to_the_most_frequent() {
     let groups = document[0]["groups"].as_array().unwrap();
     assert_eq!((groups.len(), groups[0]["parts"].as_u64() > Some(3)), (1, true), "{document}");
 }
+
+#[test]
+fn the_page_map_of_a_capture_is_unsupported() {
+    let root = capture(&[(7, b"x\0", &mapping(0x1000_0000, 2, "rw-p", b"", 8))]);
+    let run = rmap(["pid", "7", "--proc-root", root.path().to_str().unwrap(), "--map", "--jsonl"]);
+    assert_eq!(run.status, Some(1));
+    assert_eq!(run.lines_of_json()[0]["absent"]["page_map"], "unsupported: a capture has no page tables");
+}
