@@ -1,4 +1,4 @@
-//! Answers about a process that were wrong once: a false figure, or none although there is one.
+//! Answers about a process that were once wrong: each of these cases gave a false figure, or none although one exists.
 
 #![allow(
     clippy::unwrap_used,
@@ -25,7 +25,7 @@ fn stopped<S: AsRef<std::ffi::OsStr>>(acts: impl IntoIterator<Item = S>) -> Subj
     subject
 }
 
-/// The rows of the mappings with this in their path, or at the address of the first one that the subject made.
+/// The rows that `is_it` accepts.
 fn rows(subject: &Subject, options: &[&str], is_it: impl Fn(&Value) -> bool) -> Vec<Value> {
     let document = rmap([&["pid", &subject.word(), "--json"], options].concat()).json();
     let rows = document[0]["mappings"].as_array().unwrap_or_else(|| panic!("{document}"));
@@ -60,7 +60,7 @@ fn summary(subject: &Subject) -> impl Fn(&str) -> u64 + use<> {
 /// Far more than the program itself has resident, in pages.
 const MANY: u64 = 4096;
 
-/// Checks that what the act maps is clean, and how it is called; and that the parts add up.
+/// Checks that the memory that the act maps is in the expected part, and that the parts add up.
 fn check_clean(act: &str, expected: &str) {
     let part = summary(&stopped([act]));
     for name in ["clean", "unproven", "dirty"] {
@@ -133,7 +133,7 @@ fn kinds_are_what_the_memory_is() {
     assert_eq!(rows[0]["kind"], "file", "{rows:?}");
 }
 
-/// `rmap` with the ioctl `PAGEMAP_SCAN` refused, as sandboxes do.
+/// `rmap` with a filter that refuses the ioctl `PAGEMAP_SCAN`, as in sandboxes.
 fn without_scan(errno: i32, arguments: &[&str]) -> Command {
     use nix::libc::{self, sock_filter};
     const LOAD: u16 = 0x20;
@@ -186,16 +186,16 @@ fn a_name_that_leads_elsewhere_proves_no_deletion() {
     }
     let folder = memory();
     let deleted = |subject: &Subject, part: &str| rows(subject, &[], has_path(part))[0]["deleted"].clone();
-    // The name has a newline and what its escape looks like.
+    // The name has both a newline and the text of its escape.
     let odd = folder.path().join("a\\012b\nc (deleted)");
     assert_eq!(deleted(&stopped([format!("shared:{}:2:1", odd.display())]), "c (deleted)"), Value::Null);
-    // It has changed its root since.
+    // The process has changed its root directory since.
     let jail = folder.path().join("jail");
     fs::create_dir(&jail).unwrap();
     let inside = jail.join("x (deleted)");
     let subject = stopped([format!("shared:{}:2:1", inside.display()), format!("chroot:{}", jail.display())]);
     assert_eq!(deleted(&subject, "x (deleted)"), Value::Null);
-    // What is certain stays so: a file that another name keeps, and one that none does.
+    // A certain deletion stays certain: of a file that has another name, and of one that has none.
     let (kept, gone) = (folder.path().join("kept"), folder.path().join("gone"));
     let acts = [&kept, &gone].map(|path| format!("shared:{}:2:1", path.display()));
     let subject = stopped(acts);
@@ -229,7 +229,7 @@ fn a_fifo_in_a_capture_is_not_opened() {
         rmap(["pid", "7", "--proc-root", path, "--summary"]);
     }
     assert!(!writer.is_finished(), "somebody opened it for reading");
-    // Lets the thread go.
+    // The thread can end now.
     drop(fs::File::open(&fifo).unwrap());
     writer.join().unwrap();
 }

@@ -59,7 +59,7 @@ struct FoundArgs {
     /// Processes of this user: a name or a number
     #[arg(long, value_name = "USER")]
     user: Vec<String>,
-    /// Processes in this control group or below: a path, a name (* and ? match any), or a container id
+    /// Processes in this control group or below: a path or name, which may contain * and ?, or the id of a container
     #[arg(long, value_name = "GROUP")]
     cgroup: Vec<OsString>,
 }
@@ -175,7 +175,7 @@ impl PidArgs {
             "-p",
             "paths are not shortened here; -p only affects the tables of -x, -d, -X and --cache",
         )?;
-        let alone = "the text of a smaps file is all that there is: no process, file or page table";
+        let alone = "there is only the text of a smaps file, but no process, no files and no page tables";
         let joins = views.cache || views.map || views.summary || answer.every.is_some();
         refuse_if(self.smaps.is_some() && joins, "--cache, --map, --summary, -w", alone)?;
         refuse_if(views.map && answer.by.is_some(), "--map", "strips cannot be added up in groups")?;

@@ -134,7 +134,7 @@ impl ChosenFiles {
         }
     }
 
-    /// Whether there is nothing to look at again: only the files of a process are selected, and it has ended.
+    /// Whether nothing is left to measure again: only the files of a process are selected, and it has ended.
     pub fn is_over(&self) -> bool {
         let has_ended = self.process.as_ref().is_some_and(|process| process.ended.load(Ordering::Relaxed));
         has_ended && self.paths.is_empty() && self.list.is_none()

@@ -16,7 +16,7 @@ use crate::units::{Absent, ByteRange, Bytes, Figure, PageSize, Reason};
 pub struct MappingCache {
     /// How much of the mapping lies before the end of the file, in whole pages.
     pub range: Bytes,
-    /// How much the process has mapped in behind that range: huge pages of tmpfs reach past the end of the file.
+    /// How much the process has mapped in after that range: huge pages of tmpfs reach past the end of the file.
     pub behind: Figure<Bytes>,
     /// How much of that range is in the page cache.
     pub cached: Figure<Bytes>,
@@ -58,11 +58,11 @@ fn measure(engine: &Engine, process: &Process, file: &OpenFile, way: Way, mappin
 
 const NO_TABLES: Absent = Absent::new(Reason::Vanished, "what it has mapped past the end of the file cannot be read");
 
-/// How much of the file is mapped in behind the first `range` bytes of a mapping. Only a huge page that begins before
-/// the end of the file reaches past it, so no more than one huge page is looked at.
+/// How much of the file is mapped in after the first `range` bytes of a mapping. Only a huge page that begins before
+/// the end of the file reaches past it, so no more than one huge page is examined.
 fn mapped_behind(process: &Process, mapping: &Mapping<'_>, range: Bytes, page: PageSize) -> Figure<Bytes> {
     let start = mapping.start().saturating_add(range.0);
-    // A table of entries of 8 bytes fills a page: that many pages are a huge one.
+    // A page table of 8-byte entries fills a page and covers one huge page.
     let huge = (page.bytes() / 8).saturating_mul(page.bytes());
     let end = mapping.end().min(start.saturating_add(huge));
     if start >= end {

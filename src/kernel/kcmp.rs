@@ -10,8 +10,8 @@ use nix::libc;
 /// `KCMP_VM` of the kernel's `include/uapi/linux/kcmp.h`.
 const VM: libc::c_int = 1;
 
-/// Compares the address spaces of two processes: equal if they are one, else in an order that is the same until the
-/// next boot. The numbers are those of the pid namespace of this process.
+/// Compares the address spaces of two processes: equal if they are the same, otherwise in an order that is fixed until
+/// the next boot. The numbers are those of the pid namespace of this process.
 ///
 /// # Errors
 /// `EPERM`: this user may not inspect both. `ESRCH`: one has gone. `ENOSYS`: the kernel has no such call.

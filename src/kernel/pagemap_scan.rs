@@ -104,8 +104,8 @@ impl EntryState {
 ///
 /// # Errors
 /// `ESRCH`: the address space that `pagemap` was opened on is gone (exit, `execve`). [`io::ErrorKind::Unsupported`]:
-/// any other error. The kernel is older than 6.7, a filter (seccomp) does not let the call through, or `range` is not
-/// within the addresses of a process.
+/// any other error. The kernel is older than 6.7, a filter (seccomp) rejects the call, or `range` is not within the
+/// addresses of a process.
 pub(crate) fn scan(
     pagemap: &File,
     range: Range<u64>,
@@ -131,7 +131,7 @@ pub(crate) fn scan(
                 None => return Err(io::ErrorKind::Unsupported.into()),
             },
             Err(Errno::ESRCH) => return Err(Errno::ESRCH.into()),
-            // ENOTTY before Linux 6.7. A filter for system calls may return any error; it says nothing of the process.
+            // ENOTTY before Linux 6.7. A filter for system calls may return any error, whatever the process is.
             Err(_) => return Err(io::ErrorKind::Unsupported.into()),
         }
     }

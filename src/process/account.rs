@@ -22,8 +22,8 @@ pub struct Account {
     pub resident: Amount,
     /// The same, with shared pages divided among the processes that map them (`Pss`).
     pub proportional: Amount,
-    /// Resident and in no other mapping (`Private_Clean`, `Private_Dirty`). The kernel counts mappings: a page that
-    /// this process maps twice is not private.
+    /// Resident and in no other mapping (`Private_Clean`, `Private_Dirty`). The kernel counts mappings, not processes:
+    /// a page that this process maps twice is not private.
     pub private: Amount,
     /// Resident and not in a file (`Anonymous`; `RssAnon` of status).
     pub anonymous: Amount,
@@ -33,14 +33,14 @@ pub struct Account {
     pub shared_memory: Amount,
     /// Resident and in transparent huge pages (`AnonHugePages`, `ShmemPmdMapped`, `FilePmdMapped`).
     pub huge: Amount,
-    /// This process's share of the resident memory that is locked (`Locked`). The kernel divides it like `Pss`: if two
-    /// processes map a locked page, each has half of it.
+    /// The share of this process in the locked resident memory (`Locked`). The kernel divides it like `Pss`: a locked
+    /// page that two processes map counts half in each.
     pub locked: Amount,
-    /// Resident memory that the kernel can certainly drop without writing it anywhere: it is unmodified, no other
-    /// mapping has it, and it is in a file on an ordinary file system or was freed (`LazyFree`).
+    /// Resident memory that the kernel can certainly drop without writing it anywhere: it is unmodified, nothing else
+    /// maps it, and it is in a file on an ordinary file system or was freed (`LazyFree`).
     pub clean: Amount,
-    /// Resident memory that is unmodified too, but may have to stay: another mapping may have locked it, it belongs to
-    /// the kernel, to ramfs or to shared memory, or its file system is not known to be ordinary.
+    /// Other unmodified resident memory, which may be held in RAM: another mapping may have locked it, or it is memory
+    /// of the kernel, of ramfs or shared memory, or on a file system about which nothing is known.
     pub unproven: Amount,
     /// The other resident memory, which must first be written to a file or to swap, or is locked by its mapping.
     pub dirty: Amount,
@@ -61,7 +61,7 @@ pub struct Amount {
 
 const DENIED: Absent = Absent::new(Reason::Denied, "only smaps reports it, which this user is not allowed to read");
 const NO_STATUS: Absent = Absent::new(Reason::Unsupported, "there is no status file");
-const CHANGED: Absent = Absent::new(Reason::Changed, "more was clean than was resident a moment before");
+const CHANGED: Absent = Absent::new(Reason::Changed, "more memory was clean than was resident a moment before");
 const NOT_YET: Absent = Absent::new(Reason::NotApplicable, "it is calculated from the clean memory");
 
 /// The counters of smaps_rollup that an account consists of.
@@ -106,7 +106,7 @@ impl Process {
         Ok(account)
     }
 
-    /// Reads how much of the clean memory can be reclaimed. The totals do not contain it, so this reads smaps.
+    /// Reads how much of the clean memory can be reclaimed. The totals do not reveal it, so this reads smaps.
     fn read_clean(&self, account: &mut Account) -> Result<()> {
         let wanted = Wanted::Only(reclaim::WANTED.map(str::to_owned).to_vec());
         let read = self.read_smaps(&mut Fields::new(), &wanted)?;
@@ -149,7 +149,7 @@ impl Process {
     }
 }
 
-/// The resident memory without the clean memory, so that all three add up.
+/// The resident memory without the clean and the unproven memory, so that all three add up.
 fn rest(account: &Account) -> Amount {
     let rest = || {
         let rest = account.resident.bytes?.0.checked_sub(account.clean.bytes?.0);

@@ -1,5 +1,5 @@
-//! Address spaces that several ids share: a process and its threads, or a child of `vfork` or `CLONE_VM` and its
-//! parent. Sums over processes count such memory once.
+//! Address spaces that several ids share: those of a process and its threads, or of a child of `vfork` or `CLONE_VM`
+//! and its parent. Sums over processes count such memory once.
 
 use std::cmp::Ordering;
 
@@ -17,13 +17,13 @@ pub struct AddressSpaces {
 }
 
 impl AddressSpaces {
-    /// None seen yet.
+    /// No address space has been seen yet.
     pub fn new() -> AddressSpaces {
         AddressSpaces::default()
     }
 
-    /// Enters the address space of a process that has memory. False if it was seen before, behind another id: that is
-    /// known from `kcmp` if this user may compare them, else only for threads of one process.
+    /// Enters the address space of a process that has memory. False if it was seen before, under another id: `kcmp`
+    /// reports this if this user may compare them; otherwise it is known only for threads of one process.
     pub fn is_new(&mut self, process: &Process) -> bool {
         let group = process.read_thread_group().unwrap_or(process.pid());
         if self.groups.contains(&group) {
@@ -42,7 +42,7 @@ impl AddressSpaces {
         });
         match place {
             Ok(_) => false,
-            // Without a comparison it has no place.
+            // Without a comparison its place is unknown.
             Err(_) if failed => true,
             Err(place) => {
                 self.ordered.insert(place, process.pid());
@@ -53,8 +53,7 @@ impl AddressSpaces {
 }
 
 impl Process {
-    /// The thread group that it is in: its pid, unless it was opened by the id of a thread. `None` if that cannot be
-    /// read.
+    /// Its thread group: its pid, unless it was opened by the id of a thread. `None` if it cannot be read.
     fn read_thread_group(&self) -> Option<u32> {
         let status = self.directory.read_file("status", 1 << 20).ok()?;
         let value = status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"Tgid:"))?;

@@ -36,7 +36,7 @@ impl Process {
     }
 }
 
-/// A control group as somebody named it.
+/// A control group as the user named it.
 #[derive(Debug, Clone)]
 pub(super) struct WantedGroup {
     text: Vec<u8>,
@@ -68,7 +68,7 @@ impl WantedGroup {
         WantedGroup { mounted: found.into_iter().collect(), ..self.clone() }
     }
 
-    /// Whether a group of this path is meant by its name alone.
+    /// Whether the name of a group in this path matches.
     fn is_name_in(&self, path: &[u8]) -> bool {
         let mut names = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty());
         names.any(|name| match &self.glob {
@@ -104,7 +104,7 @@ impl MountedGroup {
 
 /// Whether this is the group of the container with this id, of 64 hexadecimal digits or the first 12 of them:
 /// `ID` (Docker), `docker-ID.scope`, `cri-containerd-ID.scope`, `...:cri-containerd:ID`, `crio-ID.scope`,
-/// `libpod-ID.scope` (podman). The group of the monitor beside it (`conmon`) is not the container.
+/// `libpod-ID.scope` (podman). The group of its monitor (`conmon`) is not that of the container.
 fn is_container(name: &[u8], id: &[u8]) -> bool {
     let is_id = matches!(id.len(), 12 | 64) && id.iter().all(u8::is_ascii_hexdigit);
     let mut words = name.split(|byte| !byte.is_ascii_alphanumeric());
@@ -114,8 +114,8 @@ fn is_container(name: &[u8], id: &[u8]) -> bool {
             .any(|word| word.len() == 64 && word.get(..id.len()).is_some_and(|start| start.eq_ignore_ascii_case(id)))
 }
 
-/// A pattern of a shell as a regular expression: for a name, or for a path and everything below it. None if it has
-/// no special character.
+/// A shell pattern as a regular expression: for a name, or for a path and everything below it. `None` if it has no
+/// special character.
 fn compile(glob: &[u8]) -> Option<Regex> {
     if !glob.iter().any(|byte| b"*?[".contains(byte)) {
         return None;

@@ -93,12 +93,12 @@ impl Criteria {
         self.groups.push(WantedGroup::new(group));
     }
 
-    /// Finds out where the groups are that were named by a path below a mount.
+    /// Resolves the groups that were named by a path below a mount.
     fn resolve_groups(&mut self, root: &ProcRoot) {
         if self.groups.is_empty() {
             return;
         }
-        // In a capture every process may have the list; that of the first one is as good as any.
+        // In a capture every process may have the list; the first process is as good as any.
         let captured = || read_pids(root).ok()?.into_iter().min().map(|pid| pid.to_string());
         let name = if root.is_live() { Some("self".to_owned()) } else { captured() };
         let directory = name.and_then(|name| Directory::open(&root.path().join(name)).ok());

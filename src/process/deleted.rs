@@ -86,9 +86,9 @@ fn is_nameless(device: Device) -> bool {
     own == Ok((device.major.into(), device.minor.into()))
 }
 
-/// Whether the name of the mapping is certainly below the directory that the file was in: the process has our root and
+/// Whether the name of the mapping certainly leads to the directory that the file was in: the process has our root and
 /// our mounts (the kernel writes names as the reader sees them), no escape makes the name ambiguous, and the directory
-/// is on the very mount of the file, so that nothing is mounted over it.
+/// is on the mount of the file itself, so that nothing is mounted over it.
 fn leads_to_its_directory(directory: &Directory, place: &Place<'_>, mapped: Option<&MappedFile>) -> bool {
     let parent = match memchr::memrchr(b'/', place.path) {
         Some(slash) if !has_escape(place.path) => place.path.get(..slash).unwrap_or_default(),

@@ -105,7 +105,7 @@ impl Process {
         let text = match self.directory.read_file("stat", 4096) {
             Ok(text) => text,
             Err(error) if is_gone(&error) && !self.is_live => return Ok(None),
-            // Of a process that has exited nothing can be looked up (ESRCH).
+            // For a process that has exited the error would be ESRCH.
             Err(error) if is_denied(&error) || error.kind() == std::io::ErrorKind::NotFound => {
                 return Err(hidden(self.pid).caused_by(&error));
             }
@@ -216,13 +216,13 @@ fn own_pid(root: &ProcRoot) -> Result<u32> {
     }
 }
 
-/// The error for a process that is there, but not for this user.
+/// The error for a process that exists but is hidden from this user.
 fn hidden(pid: u32) -> Error {
     let why = "permission denied: /proc hides the processes of other users (hidepid)";
     Error::pid(pid, ErrorKind::Denied, why).with_advice("run as root, or as the user who owns it")
 }
 
-/// Whether there is such a process, although `/proc` does not have it.
+/// Whether the process exists although `/proc` does not show it.
 fn exists(root: &ProcRoot, pid: u32) -> bool {
     let number = i32::try_from(pid).ok().filter(|number| *number > 0).map(Pid::from_raw);
     let answer = number.filter(|_| is_of_our_namespace(root)).map(|number| kill(number, None));

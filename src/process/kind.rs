@@ -13,11 +13,11 @@
 //! | memfd | `/memfd:NAME (deleted)`: a file of `memfd_create` |
 //! | secret | `/secretmem (deleted)`: a file of `memfd_secret`, which not even the kernel can read |
 //! | anon inode | `anon_inode:…`, `[io_uring]` and other files without a name: a socket, `dmabuf`, kvm |
-//! | device | the flags `io`, `pf`, or a device file; if that is not known, a name below `/dev`, except shared memory |
+//! | device | the flags `io`, `pf`; a device file; if that is unknown, a name below `/dev` that is not shared memory |
 //! | code | a file, mapped executable |
 //! | data | a file, mapped private and writable: written pages become anonymous memory |
 //! | file | any other mapping of a file |
-//! | guard | no name, file, access (`---p`) or memory; next to readable memory if at most 1 MiB, or to `[stack]` |
+//! | guard | no name, file, access (`---p`), memory; next to `[stack]`, or up to 1 MiB next to readable memory |
 //! | reserved | any other without name, file, access and memory: address space that an allocator keeps for later |
 //! | anonymous | no name and no file, or `[anon:NAME]` |
 //!
@@ -94,18 +94,24 @@ impl MappingKind {
     /// stack without a name, hugetlb behind a memfd). For address space without access, `Rss` and `Swap` are
     /// needed too: with memory it is neither a guard nor reserved.
     pub fn of(mapping: &Mapping<'_>, flags: Option<&[u8]>) -> MappingKind {
-        MappingKind::with_device(mapping, flags, None)
+        MappingKind::with_facts(mapping, flags, None, has_memory)
     }
 
-    /// The same if it is known whether the file is a device, or is not one. A name below `/dev` does not decide that.
-    pub fn with_device(mapping: &Mapping<'_>, flags: Option<&[u8]>, is_device: Option<bool>) -> MappingKind {
+    /// The kind of a mapping about which more is known: whether its file is a device, which a name below `/dev` does
+    /// not prove, and whether it has memory. `has_memory` is called only for address space without access.
+    pub fn with_facts<'m>(
+        mapping: &Mapping<'m>,
+        flags: Option<&[u8]>,
+        is_device: Option<bool>,
+        has_memory: impl FnOnce(&Mapping<'m>) -> bool,
+    ) -> MappingKind {
         let has = |code| flags.is_some_and(|flags| has_flag(flags, code));
         if has("ht") {
             return MappingKind::HugePages;
         }
         match has_file(mapping) {
             true => kind_of_file(mapping, if has("io") || has("pf") { Some(true) } else { is_device }),
-            false => kind_without_file(mapping, has("gd")),
+            false => kind_without_file(mapping, has("gd"), has_memory),
         }
     }
 
@@ -138,7 +144,11 @@ pub(super) fn has_file(mapping: &Mapping<'_>) -> bool {
     mapping.inode() != 0 || mapping.device() != Device::default()
 }
 
-fn kind_without_file(mapping: &Mapping<'_>, grows_down: bool) -> MappingKind {
+fn kind_without_file<'m>(
+    mapping: &Mapping<'m>,
+    grows_down: bool,
+    has_memory: impl FnOnce(&Mapping<'m>) -> bool,
+) -> MappingKind {
     match mapping.path() {
         b"[heap]" => MappingKind::Heap,
         b"[stack]" => MappingKind::Stack,
@@ -155,14 +165,16 @@ fn kind_without_file(mapping: &Mapping<'_>, grows_down: bool) -> MappingKind {
     }
 }
 
-/// Whether it has pages in RAM or in swap, as far as that was read: access may have been taken away later.
+/// Whether it has pages in RAM or in swap, if that was read: it may have lost access after it was written to.
 fn has_memory(mapping: &Mapping<'_>) -> bool {
     ["Rss", "Swap"].iter().any(|name| mapping.figure(name).is_ok_and(|bytes| bytes.0 > 0))
 }
 
-/// Whether the text alone does not decide if a mapping is one of a device: the file has to be examined.
+/// Whether the text alone does not reveal if the file is a device, so that the file has to be examined.
 pub(super) fn may_be_device(mapping: &Mapping<'_>) -> bool {
-    has_file(mapping) && kind_of_file(mapping, Some(false)) != kind_of_file(mapping, None)
+    mapping.path().starts_with(b"/dev/")
+        && has_file(mapping)
+        && kind_of_file(mapping, Some(false)) != kind_of_file(mapping, None)
 }
 
 /// The largest guard that is not next to `[stack]`. Thread libraries use one page to some dozens; allocators reserve

@@ -111,12 +111,15 @@ impl Process {
         self.open_place(&Place::of(mapping))
     }
 
-    /// Finds out whether the files below `/dev` are devices, by the first address of each mapping. A file that cannot
-    /// be examined is left out. No other file is looked at.
-    pub fn read_devices(&self, mappings: &Mappings) -> HashMap<u64, bool> {
-        let unsure = mappings.iter().filter(may_be_device);
-        let known = |mapping: Mapping<'_>| Some((mapping.start(), self.open_mapped_file(&mapping).ok()?.is_device()));
-        unsure.filter_map(known).collect()
+    /// Finds out whether the file of each mapping is a device, once per file, however often it is mapped. Only files
+    /// below `/dev` are examined; for the others, and for files that cannot be examined, the answer is `None`.
+    pub fn read_devices(&self, mappings: &Mappings) -> Vec<Option<bool>> {
+        let mut known = HashMap::new();
+        let examined = mappings.iter().map(|mapping| {
+            let file = may_be_device(&mapping).then(|| (mapping.device(), mapping.inode(), mapping.path()))?;
+            *known.entry(file).or_insert_with(|| Some(self.open_mapped_file(&mapping).ok()?.is_device()))
+        });
+        examined.collect()
     }
 
     pub(super) fn open_place(&self, place: &Place<'_>) -> Figure<MappedFile> {

@@ -110,8 +110,8 @@ impl Mappings {
         self.changed
     }
 
-    /// Where the text that they came from broke off, and why: mappings may be missing behind the last one. None for a
-    /// whole text, and for a live process, which is read again instead.
+    /// Where and why the text that they came from broke off: mappings may be missing after the last one. `None` for a
+    /// complete text, and for a live process, which is read again instead.
     pub fn torn(&self) -> Option<&ParseError> {
         self.torn.as_deref()
     }
@@ -169,7 +169,7 @@ impl Mappings {
         Bytes(self.heads.last().map_or(0, |head| head.end - head.start))
     }
 
-    /// Names the last mapping, if its head has no name.
+    /// Gives the last mapping a name if its head has none.
     pub(super) fn name_last(&mut self, name: &[u8]) -> Result<(), &'static str> {
         let last = self.heads.last_mut().filter(|head| self.names.get(head.name).is_none_or(<[u8]>::is_empty));
         if let Some(last) = last {
@@ -327,7 +327,12 @@ impl<'a> Mapping<'a> {
     /// # Errors
     /// The kernel does not report it, it was not among the counters that were read, or it is not an amount of memory.
     pub fn figure(&self, name: &str) -> Figure<Bytes> {
-        self.bytes(self.all.find_bytes(name)?).ok_or(NOT_HERE)
+        self.given(self.all.find_bytes(name)?)
+    }
+
+    /// The same without a lookup by name, if the key is an amount of memory that was read.
+    pub(super) fn given(&self, field: FieldId) -> Figure<Bytes> {
+        self.bytes(field).ok_or(NOT_HERE)
     }
 
     /// The value of a key that is an amount of memory, without a lookup by name. None if the kernel did not report it

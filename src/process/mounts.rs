@@ -1,4 +1,4 @@
-//! The mounts that a process sees: `/proc/PID/mountinfo`. No mounted file system is asked anything.
+//! The mounts that a process sees: `/proc/PID/mountinfo`. No mounted file system is accessed.
 
 use crate::process::directory::Directory;
 use crate::process::head::Device;
@@ -12,7 +12,7 @@ pub(super) struct Mount {
     pub(super) device: Device,
     /// The directory of the file system that is mounted.
     pub(super) root: Vec<u8>,
-    /// Where.
+    /// Where it is mounted.
     pub(super) point: Vec<u8>,
     /// The file system: `ext4`.
     pub(super) kind: Vec<u8>,
@@ -33,7 +33,7 @@ impl Mount {
     }
 }
 
-/// The mounts that the process sees, in the order in which they were mounted; none if that cannot be read.
+/// The mounts that the process sees, in the order in which they were mounted; none if they cannot be read.
 pub(super) fn mounts(directory: &Directory) -> Vec<Mount> {
     let text = directory.read_file("mountinfo", u64::MAX).unwrap_or_default();
     text.split(|byte| *byte == b'\n').filter_map(parse_mount).collect()

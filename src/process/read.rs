@@ -195,12 +195,12 @@ fn gather_smaps(file: &File, fields: &mut Fields, wanted: &Wanted, is_live: bool
 }
 
 impl ProcessMappings {
-    /// Reads a bare smaps text, as people attach it to reports. It does not say which process it is of: the pid is 0,
-    /// and the command line is `name`.
+    /// Reads a bare smaps text, as people attach it to reports. It does not name its process: the pid is 0, and the
+    /// command line is `name`.
     ///
     /// # Errors
-    /// The text cannot be read; [`ErrorKind::Malformed`]: it is not smaps from its beginning. If it breaks off later,
-    /// [`Mappings::torn`] tells.
+    /// The text cannot be read; [`ErrorKind::Malformed`]: it does not begin like smaps. If it breaks off later,
+    /// [`Mappings::torn`] reports it.
     pub fn read_bare(
         name: &std::path::Path,
         mut text: impl io::Read,
@@ -222,7 +222,7 @@ impl ProcessMappings {
         let mappings =
             parser.finish_torn().map_err(|error| about(ErrorKind::Malformed, format!("invalid smaps: {error}")))?;
         if mappings.is_empty() {
-            return Err(about(ErrorKind::Malformed, "it is empty: there is no mapping in it".to_owned()));
+            return Err(about(ErrorKind::Malformed, "it is empty: it contains no mapping".to_owned()));
         }
         let identity = Identity { pid: 0, command: name.as_os_str().as_encoded_bytes().to_vec(), start_time: None };
         Ok(ProcessMappings { identity, mappings, interface: Interface::Smaps })

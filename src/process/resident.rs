@@ -9,7 +9,7 @@
 //! |---|---|---|
 //! | no file, no name or `[heap]`, `[stack]`, `[anon:…]` | anonymous memory: counted | nothing else can be there |
 //! | shared | not counted | nothing is copied on write in a shared mapping |
-//! | private, of a regular file without DAX | anonymous: counted | the caller checks [`ResidentSums::take_files`] |
+//! | private, of a regular file without DAX | anonymous memory: counted | see [`ResidentSums::take_files`] |
 //! | `[vvar…]` | not counted | the mapping is `VM_PFNMAP` |
 //! | any other (a device, `[vdso]` with a breakpoint) | unknown | |
 //!

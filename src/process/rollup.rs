@@ -45,7 +45,7 @@ impl ProcessMappings {
     pub(super) fn require_whole(&self) -> Result<()> {
         match self.mappings.torn() {
             Some(torn) => {
-                let why = format!("invalid smaps file: {torn}; there is no sum of what is missing behind it");
+                let why = format!("invalid smaps file: {torn}; without the rest there is no sum");
                 Err(Error::pid(self.identity.pid, ErrorKind::Malformed, why))
             }
             None => Ok(()),

@@ -39,13 +39,13 @@ impl ProcRoot {
     }
 }
 
-/// Whether the pids below `root` are those that system calls of this process take.
+/// Whether the pids below `root` are those that system calls of this process accept.
 pub(super) fn is_of_our_namespace(root: &ProcRoot) -> bool {
     let own = std::fs::read_link(root.path().join("self"));
     root.is_live() && own.is_ok_and(|own| own.as_os_str() == std::process::id().to_string().as_str())
 }
 
-/// Whether this user does not see the processes of others below `root`: it is mounted with `hidepid`.
+/// Whether `root` hides the processes of other users from this user: it is mounted with `hidepid`.
 pub fn hides_processes(root: &ProcRoot) -> bool {
     let hides = |mount: &Mount| {
         let is_set =

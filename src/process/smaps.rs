@@ -108,14 +108,14 @@ impl<'f> SmapsParser<'f> {
         Ok(self.mappings)
     }
 
-    /// Ends the text, but keeps the mappings that came whole before an error: [`Mappings::torn`] then tells where the
-    /// text broke off. For a text that cannot be read again, such as a captured one.
+    /// Ends the text, but keeps the mappings that were complete before an error: [`Mappings::torn`] then reports where
+    /// the text broke off. This is for a text that cannot be read again, such as a captured one.
     ///
     /// # Errors
-    /// As for [`SmapsParser::finish`], if no mapping came whole.
+    /// As for [`SmapsParser::finish`], if no mapping is complete.
     pub fn finish_torn(mut self) -> Result<Mappings, ParseError> {
         if let Err(error) = self.end() {
-            // The mapping above a broken head is whole.
+            // The mapping before a broken head is complete.
             if !self.broke_at_head {
                 self.mappings.drop_last();
             }

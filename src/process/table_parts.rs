@@ -7,6 +7,7 @@
 
 use std::fs::File;
 use std::io;
+use std::iter::Peekable;
 use std::ops::{ControlFlow, Range};
 
 use crate::error::Result;
@@ -15,7 +16,7 @@ use crate::kernel::{self, pagemap, pagemap_scan};
 use crate::process::failure::read_error;
 use crate::process::fields::{Fields, Wanted};
 use crate::process::handle::Process;
-use crate::process::mapping::{Mapping, Mappings};
+use crate::process::mapping::{Iter, Mapping, Mappings};
 use crate::units::{Absent, Bytes, Figure, PageSize, Reason};
 
 /// No process has addresses this high. x86's `[vsyscall]` is there, but has no entry in the page tables of a process.
@@ -30,8 +31,8 @@ pub struct TablePart {
     pub present: Bytes,
     /// Of that, in swap.
     pub swapped: Bytes,
-    /// Of that, with an entry that is neither a page nor proven to be in swap: a page that is being migrated, or a
-    /// marker of the kernel (userfaultfd, a page lost to a memory error).
+    /// Of that, with an entry that is neither a page nor proven to be in swap: a page under migration, or a marker of
+    /// the kernel (userfaultfd, a page lost to a memory error).
     pub marked: Bytes,
     /// Of the present pages: in a file or in shared memory.
     pub file: Bytes,
@@ -77,7 +78,7 @@ impl Process {
         Ok(TableParts { mappings: parts, swapped, knows_kinds })
     }
 
-    /// Reads how much of an address range is present and of a file or of shared memory.
+    /// Reads how much of an address range is present and part of a file or of shared memory.
     ///
     /// # Errors
     /// As for [`Process::read_table_parts`].
@@ -94,10 +95,10 @@ impl Process {
         Ok(Bytes(pages.saturating_mul(page.bytes())))
     }
 
-    /// Gives how much of each mapping is in swap, and moves entries that are not proven to be to `marked`.
+    /// Returns how much of each mapping is in swap, and moves entries that are not proven to be in swap to `marked`.
     ///
-    /// The page tables show swap and the kernel's markers alike. `Swap` of smaps counts pages in swap only, so the
-    /// entries of a mapping are proven to be in swap if they are as many.
+    /// The page tables do not distinguish swap from the kernel's markers. `Swap` of smaps counts only pages in swap, so
+    /// the entries of a mapping are proven to be in swap if both numbers are equal.
     fn prove_swap(&self, mappings: &Mappings, parts: &mut [Vec<TablePart>]) -> Result<Vec<Figure<Bytes>>> {
         let entries = |parts: &[TablePart]| parts.iter().map(|part| part.swapped).sum::<Bytes>();
         let has_entries = |parts: &Vec<TablePart>| entries(parts).0 > 0;
@@ -108,9 +109,10 @@ impl Process {
             true => None,
             false => Some(self.read_smaps(&mut Fields::new(), &Wanted::Only(vec!["Swap".to_owned()]))?.mappings),
         };
+        let mut counted = counted.as_ref().map(|counted| counted.iter().peekable());
         let proofs = mappings.iter().zip(parts).map(|(mapping, parts)| {
             let found = entries(parts);
-            let swapped = match &counted {
+            let swapped = match &mut counted {
                 _ if found.0 == 0 => return Ok(Bytes(0)),
                 None => Ok(Bytes(0)),
                 Some(counted) => swap_of(counted, &mapping),
@@ -126,9 +128,10 @@ impl Process {
 
 const MOVED: Absent = Absent::new(Reason::Changed, "the mapping changed while it was read");
 
-/// `Swap` of the same mapping.
-fn swap_of(counted: &Mappings, mapping: &Mapping<'_>) -> Figure<Bytes> {
-    let same = counted.iter().find(|other| (other.start(), other.end()) == (mapping.start(), mapping.end()));
+/// `Swap` of the same mapping. Mappings are asked for in the order of their addresses.
+fn swap_of(counted: &mut Peekable<Iter<'_>>, mapping: &Mapping<'_>) -> Figure<Bytes> {
+    while counted.next_if(|other| other.start() < mapping.start()).is_some() {}
+    let same = counted.peek().filter(|other| (other.start(), other.end()) == (mapping.start(), mapping.end()));
     same.ok_or(MOVED)?.figure("Swap")
 }
 

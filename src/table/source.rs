@@ -32,7 +32,7 @@ pub trait Source {
         false
     }
 
-    /// Whether nothing is left that could be looked at again.
+    /// Whether nothing is left that could be read again.
     fn is_over(&self) -> bool {
         false
     }

@@ -20,7 +20,7 @@ pub struct Parts;
 pub struct PartRow {
     /// The process; `None` if processes were added up.
     pid: Option<u32>,
-    /// When the process started, which tells it from an earlier one with the same pid.
+    /// When the process started, which distinguishes it from an earlier one with the same pid.
     start_time: Option<u64>,
     /// Whose it is; `None` if that was not read.
     owner: Option<Arc<Owner>>,

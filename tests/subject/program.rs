@@ -23,16 +23,16 @@
 //! * `shared:PATH:N:M`   creates a file of N pages, maps it shared and writes to M of them
 //! * `private:PATH:N:R:W` creates a file of N pages, maps it private, reads R of them and writes to the first W of
 //!   those
-//! * `holes:PATH:N`    makes a file of N pages without blocks, maps it shared and reads all of them
-//! * `synced:PATH:N:T` makes a file of N pages, writes it to the disk, maps it T times, reads all of it in each, and
-//!   locks the second one
-//! * `past:PATH:N:M`   makes a file of N pages, maps M pages of it and writes to the first one
-//! * `ring:N`          maps a ring of N pages of a packet socket, and reads it
+//! * `holes:PATH:N`    creates a file of N pages without blocks, maps it shared and reads all of them
+//! * `synced:PATH:N:T` creates a file of N pages, writes it to the disk, maps it T times, reads all of it through each
+//!   mapping, and locks the second mapping
+//! * `past:PATH:N:M`   creates a file of N pages, maps M pages of it and writes to the first one
+//! * `ring:N`          maps a ring of N pages of a packet socket and reads it
 //! * `marked:N`        maps N pages and has userfaultfd mark all of them
 //! * `secret:N`        maps N pages of `memfd_secret` and writes to them
 //! * `forbidden:N`     maps N pages, writes to them and takes all access away
 //! * `chroot:DIR`      changes its root directory
-//! * `share`           starts a child that has the same memory, as `vfork` does, and waits until the subject ends
+//! * `share`           starts a child that shares the memory, as `vfork` does, and waits until the subject ends
 //! * `unlink:PATH`    removes a file that was mapped before
 //! * `rename:OLD:NEW` renames it
 //! * `read:PID`       reads smaps of another process with the library, and prints errors as rmap does
@@ -464,7 +464,7 @@ fn past(page: usize, path: &str, pages: usize, mapped: usize) {
     let flags = MapFlags::MAP_SHARED | MapFlags::MAP_FIXED;
     // SAFETY: it replaces the inside of the mapping that was just made, which nobody uses.
     let address = unsafe { mmap(place, length(page, mapped), READ_WRITE, flags, &file, 0) }.expect("mmap");
-    // Whichever page of it: the file system has huge pages.
+    // One page of each huge page is enough.
     write_pages(address.as_ptr().cast(), HUGE, pages.div_ceil(HUGE / page));
 }
 
@@ -510,7 +510,7 @@ fn secret(name: &str, page: usize, pages: usize) -> Made {
     // SAFETY: a system call without pointers.
     let fd = unsafe { nix::libc::syscall(nix::libc::SYS_memfd_secret, 0) } as i32;
     assert!(fd >= 0, "memfd_secret");
-    // SAFETY: a descriptor that nobody else has.
+    // SAFETY: a descriptor that nothing else owns.
     let file = unsafe { File::from_raw_fd(fd) };
     file.set_len((page * pages) as u64).expect("a length");
     let address = map_file(&file, page, pages, MapFlags::MAP_SHARED);
@@ -522,7 +522,7 @@ fn forbidden(name: &str, page: usize, pages: usize) -> Made {
     let address = map_anonymous(page, pages, READ_WRITE);
     write_pages(address, page, pages);
     let place = std::ptr::NonNull::new(address).expect("mapped").cast();
-    // SAFETY: a mapping of our own that nobody uses any more.
+    // SAFETY: a mapping of our own that is no longer used.
     unsafe { nix::sys::mman::mprotect(place, page * pages, ProtFlags::PROT_NONE) }.expect("mprotect");
     Made { name: name.into(), address: address as usize, pages, rss: pages, anonymous: pages, locked: 0 }
 }

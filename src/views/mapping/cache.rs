@@ -20,7 +20,7 @@ pub const COLUMNS: &[Column<MappingRows>] = &[
     col!(sum "cache_cached", "Cached", Bytes, |row| Cell::bytes(joined(row).and_then(|cache| cache.cached)),
         "how much of that is in the page cache, from --cache (cachestat or mincore)", needing(CACHE), on_request()),
     col!(sum "cache_mapped", "Mapped", Bytes, |row| Cell::bytes(mapped(row)),
-        "how much of that this process has mapped in here: Rss - Anonymous, which leaves out its own copies",
+        "how much of that is mapped in here, up to the end of the file: Rss - Anonymous, which leaves out own copies",
         needing(BOTH), on_request()),
     col!(sum "cache_unmapped", "Rest", Bytes, |row| Cell::bytes(unmapped(row)),
         "how much is cached but not mapped in here: cache_cached - cache_mapped",

@@ -1,7 +1,7 @@
 //! Columns that are derived from smaps. The kernel does not report these figures itself; the help of each column states
 //! its sources.
 
-use super::fields::{KERNEL_PAGE_SIZE, PRIVATE_CLEAN, PRIVATE_DIRTY, SHARED_DIRTY, figure, flags};
+use super::fields::{KERNEL_PAGE_SIZE, PRIVATE_CLEAN, PRIVATE_DIRTY, RSS, SHARED_DIRTY, SWAP, figure, flags};
 use super::row::{MappingNeed, MappingRow, MappingRows, NOT_GIVEN};
 use crate::process::{Deleted, Mapping, MappingKind, flags_in_words};
 use crate::table::{Cell, Column, col};
@@ -19,8 +19,8 @@ pub(super) const COLUMNS: &[Column<MappingRows>] = &[
         "whether the name of its file was removed or never existed (memfd, SysV); checked if smaps is ambiguous",
         needing(&[MappingNeed::Deleted])),
     col!(sum "uss", "Uss", Bytes, |row| sum(row, PRIVATE_CLEAN, PRIVATE_DIRTY),
-        "resident and in no other mapping, not even of the same process: Private_Clean + Private_Dirty (hugetlb pages \
-         are in Private_Hugetlb)",
+        "resident and in no other mapping, not even of this process: Private_Clean + Private_Dirty (hugetlb pages are \
+         in Private_Hugetlb)",
         needing(&[MappingNeed::Field("Private_Clean"), MappingNeed::Field("Private_Dirty")])),
     col!(sum "dirty", "Dirty", Bytes, |row| sum(row, SHARED_DIRTY, PRIVATE_DIRTY),
         "resident and modified: Shared_Dirty + Private_Dirty, as in pmap",
@@ -47,12 +47,14 @@ pub(super) const COLUMNS: &[Column<MappingRows>] = &[
         "its size if it is shared, otherwise 0, as pmap -d adds it up", on_request()),
 ];
 
-/// Address space without access is reserved only if it has no memory.
+/// Address space without access is reserved only if it has no memory, so `Rss` and `Swap` are needed.
 const KIND: &[MappingNeed] =
     &[MappingNeed::Field("VmFlags"), MappingNeed::Field("Rss"), MappingNeed::Field("Swap"), MappingNeed::Device];
 
 fn kind(row: &MappingRow, mapping: &Mapping<'_>) -> MappingKind {
-    MappingKind::with_device(mapping, flags(row), row.process.devices.get(&mapping.start()).copied())
+    let is_device = row.process.devices.get(row.place as usize).copied().flatten();
+    let has_memory = |_: &Mapping<'_>| [RSS, SWAP].iter().any(|field| figure(row, *field).is_ok_and(|size| size.0 > 0));
+    MappingKind::with_facts(mapping, flags(row), is_device, has_memory)
 }
 
 fn sum<'r>(row: &'r MappingRow, one: u32, other: u32) -> Cell<'r> {
@@ -65,7 +67,7 @@ fn size_if<'r>(mapping: &Mapping<'_>, counts: impl Fn(&str) -> bool) -> Cell<'r>
 
 const UNKNOWN_FILE: Absent = Absent::new(
     Reason::Denied,
-    "its name ends in ' (deleted)', which may be part of the name, and the file cannot be checked under this name",
+    "its name ends in ' (deleted)', which may be part of the name, and its file cannot be examined or was not there",
 );
 
 fn deleted<'r>(row: &'r MappingRow, mapping: &Mapping<'_>) -> Cell<'r> {

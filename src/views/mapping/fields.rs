@@ -38,10 +38,10 @@ pub(super) static KNOWN: [KnownField; 28] = [
     bytes("Pss_Anon", "the anonymous part of Pss"),
     bytes("Pss_File", "the file part of Pss"),
     bytes("Pss_Shmem", "the shared memory part of Pss"),
-    bytes("Shared_Clean", "resident, unmodified, and in another mapping too, of this process or others"),
-    bytes("Shared_Dirty", "resident, modified, and in another mapping too, of this process or others"),
-    bytes("Private_Clean", "resident, unmodified, and in no other mapping"),
-    bytes("Private_Dirty", "resident, modified, and in no other mapping"),
+    bytes("Shared_Clean", "resident, unmodified, also in another mapping of this process or another one"),
+    bytes("Shared_Dirty", "resident, modified, also in another mapping of this process or another one"),
+    bytes("Private_Clean", "resident, unmodified, in no other mapping"),
+    bytes("Private_Dirty", "resident, modified, in no other mapping"),
     bytes("Referenced", "resident and marked as accessed"),
     bytes("Anonymous", "resident and not in a file: lost without swap"),
     bytes("KSM", "resident and merged with equal pages (kernel samepage merging)"),
@@ -49,11 +49,11 @@ pub(super) static KNOWN: [KnownField; 28] = [
     bytes("AnonHugePages", "anonymous memory in transparent huge pages"),
     bytes("ShmemPmdMapped", "shared memory in huge pages"),
     bytes("FilePmdMapped", "file pages in huge pages"),
-    bytes("Shared_Hugetlb", "hugetlb pages that another mapping has too (not in Rss)"),
-    bytes("Private_Hugetlb", "hugetlb pages that no other mapping has (not in Rss)"),
+    bytes("Shared_Hugetlb", "hugetlb pages that are also in another mapping (not in Rss)"),
+    bytes("Private_Hugetlb", "hugetlb pages that are in no other mapping (not in Rss)"),
     bytes("Swap", "anonymous memory in swap"),
     bytes("SwapPss", "the same divided by the number of processes that share it"),
-    bytes("Locked", "share of what is resident and locked (mlock), divided as Pss is"),
+    bytes("Locked", "resident and locked (mlock), with shared pages divided as in Pss"),
     other("THPeligible", "1 if it may get transparent huge pages", ColumnKind::Number, true),
     other("ProtectionKey", "memory protection key", ColumnKind::Number, false),
     other("VmFlags", "flags of the VMA, two letters each", ColumnKind::Text, false),
@@ -71,6 +71,7 @@ pub(super) const SHARED_DIRTY: u32 = 10;
 pub(super) const PRIVATE_CLEAN: u32 = 11;
 pub(super) const PRIVATE_DIRTY: u32 = 12;
 pub(super) const ANONYMOUS: u32 = 14;
+pub(super) const SWAP: u32 = 22;
 
 /// A known field of a mapping that is an amount of memory.
 pub(super) fn figure(row: &MappingRow, place: u32) -> Figure<Bytes> {
@@ -149,8 +150,8 @@ mod tests {
 
     #[test]
     fn the_places_are_those_of_the_names() {
-        let places = [KERNEL_PAGE_SIZE, RSS, SHARED_DIRTY, PRIVATE_CLEAN, PRIVATE_DIRTY, ANONYMOUS];
-        let names = ["KernelPageSize", "Rss", "Shared_Dirty", "Private_Clean", "Private_Dirty", "Anonymous"];
+        let places = [KERNEL_PAGE_SIZE, RSS, SHARED_DIRTY, PRIVATE_CLEAN, PRIVATE_DIRTY, ANONYMOUS, SWAP];
+        let names = ["KernelPageSize", "Rss", "Shared_Dirty", "Private_Clean", "Private_Dirty", "Anonymous", "Swap"];
         assert_eq!(places.map(|place| KNOWN[place as usize].name), names);
     }
 }

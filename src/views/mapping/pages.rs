@@ -16,9 +16,8 @@ pub const COLUMNS: &[Column<MappingRows>] = &[
     col!(sum "map_present", "Present", Bytes, |row| amount(row, |sum| sum.present),
         "in RAM and in the page tables, including zero pages, from --map (PAGEMAP_SCAN or pagemap)",
         needing(TABLES), on_request()),
-    col!(sum "map_swapped", "Swapped", Bytes, |row|
-        Cell::bytes(pages(row).and_then(|(_, pages)| pages.swapped)),
-        "in swap, from --map; markers of the kernel are not counted", needing(TABLES), on_request()),
+    col!(sum "map_swapped", "Swapped", Bytes, |row| Cell::bytes(pages(row).and_then(|(_, pages)| pages.swapped)),
+        "in swap, without the kernel's markers, from --map", needing(TABLES), on_request()),
     col!(sum "map_file", "File-backed", Bytes, |row| amount(row, |sum| sum.file),
         "present, and part of a file or of shared memory, from --map", needing(TABLES), on_request()),
     col!(sum "map_zero", "Zero page", Bytes, |row| amount_of_kind(row, |sum| sum.zero),

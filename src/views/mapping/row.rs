@@ -1,6 +1,5 @@
 //! A row: one mapping, with the process that was read and what was joined with its mappings.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::presets;
@@ -47,8 +46,8 @@ pub(super) struct ReadProcess {
     /// Where each of the known fields is in the dictionary of the reading.
     pub(super) known: Vec<Option<FieldId>>,
     pub(super) deleted: Vec<Deleted>,
-    /// By the first address: whether the file is a device, if its name is below `/dev` and that is known.
-    pub(super) devices: HashMap<u64, bool>,
+    /// Whether the file of each mapping is a device, if that was examined.
+    pub(super) devices: Vec<Option<bool>>,
     pub(super) cache: Option<Vec<Figure<MappingCache>>>,
     pub(super) pages: Option<Figure<ProcessPages>>,
     pub(super) owner: Option<Owner>,

@@ -70,7 +70,7 @@ pub struct MappingSource {
     pub cells: usize,
     /// A smaps text instead of processes: a file, or `-` for standard input.
     pub smaps: Option<PathBuf>,
-    /// Whether an address space that several of them share is read once, because their mappings are added up.
+    /// Whether an address space that several processes share is read once, because their mappings are added up.
     pub once: bool,
     /// One dictionary for all rounds, so that a column means the same field in each.
     pub fields: Fields,
@@ -84,8 +84,15 @@ impl MappingSource {
 
     /// Reads all mappings of these processes.
     pub fn new(root: ProcRoot, processes: ProcessChoice) -> MappingSource {
-        let (range, fields) = (AddressRange::ALL, Fields::new());
-        MappingSource { root, processes, range, cells: CELLS, smaps: None, once: false, fields }
+        MappingSource {
+            root,
+            processes,
+            range: AddressRange::ALL,
+            cells: CELLS,
+            smaps: None,
+            once: false,
+            fields: Fields::new(),
+        }
     }
 }
 
@@ -210,7 +217,7 @@ impl MappingSource {
         let process = Arc::new(ReadProcess {
             known: fields::known_ids(&self.fields),
             deleted: if needs(MappingNeed::Deleted) { deleted(&process, &read) } else { Vec::new() },
-            devices: if needs(MappingNeed::Device) { process.read_devices(&read.mappings) } else { HashMap::new() },
+            devices: if needs(MappingNeed::Device) { process.read_devices(&read.mappings) } else { Vec::new() },
             owner: needs(MappingNeed::Owner).then(|| Owner::read(&process)),
             pages,
             cache,
@@ -227,7 +234,7 @@ impl MappingSource {
         rows.rows(met.map(|(place, _)| MappingRow { process: process.clone(), place }).collect())
     }
 
-    /// Reads a smaps text that is of no process that is known.
+    /// Reads a smaps text of an unknown process.
     fn read_text(&mut self, reading: &Reading<'_>, path: &Path, rows: &mut dyn Rows<MappingRows>) -> Result<(), Stop> {
         let (name, text): (_, Box<dyn Read>) = match path.as_os_str().as_encoded_bytes() {
             b"-" => (Path::new("standard input"), Box::new(std::io::stdin())),
@@ -243,7 +250,7 @@ impl MappingSource {
         let process = ReadProcess {
             known: fields::known_ids(&self.fields),
             deleted: Vec::new(),
-            devices: HashMap::new(),
+            devices: Vec::new(),
             owner: None,
             pages: None,
             cache: None,
@@ -284,7 +291,7 @@ fn torn_words(torn: &ParseError) -> String {
 }
 
 fn broken_off(error: Error) -> Error {
-    error.with_advice("only the mappings above it are shown")
+    error.with_advice("only the mappings before it are shown")
 }
 
 #[cfg(test)]
