@@ -58,7 +58,7 @@ fn summary(subject: &Subject) -> impl Fn(&str) -> u64 + use<> {
 }
 
 /// Far more than the program itself has resident, in pages.
-const MANY: u64 = 4096;
+const MANY: u64 = 1536;
 
 /// Checks that the memory that the act maps is in the expected part, and that the parts add up.
 fn check_clean(act: &str, expected: &str) {

@@ -258,6 +258,9 @@ fn meaningless_options_are_rejected_in_one_line() {
         &["pid", "self", "--json", "--csv"],
         &["pid", "self", "--human", "--json"],
         &["pid"],
+        &["pid", "self", "--summary", "--merge", "--by", "user"],
+        &["pid", "self", "--by", "page_map"],
+        &["pid", "self", "--by", "path_bytes"],
         &["pcstat", "--pps", "--json", "--by", "method", file],
         &["pcstat", "--terse", "--by", "method", file],
         &["pcstat", "--nope", file],
@@ -327,6 +330,12 @@ fn a_total_over_nothing_is_left_out() {
     assert_eq!(nobody.err, "rmap: --name: no matching process\n");
     let document = rmap(["pid", "--name", "no-such-name", "--merge", "--json"]).json();
     assert_eq!(document, serde_json::json!({ "mappings": [] }));
+    for view in [&["-w", "0.05"][..], &["-w", "0.05", "--merge"], &["-w", "0.05", "--by", "user"]] {
+        let ended = rmap([&["pid", "--name", "no-such-name", "--json"], view].concat());
+        assert_eq!(ended.status, Some(1));
+        let round = ended.json().as_array().unwrap().last().cloned();
+        assert!(round.is_none_or(|round| round["total"].is_null()), "{view:?}: {}", ended.text());
+    }
 }
 
 #[test]
@@ -388,4 +397,29 @@ fn the_page_map_of_a_capture_is_unsupported() {
     let run = rmap(["pid", "7", "--proc-root", root.path().to_str().unwrap(), "--map", "--jsonl"]);
     assert_eq!(run.status, Some(1));
     assert_eq!(run.lines_of_json()[0]["absent"]["page_map"], "unsupported: a capture has no page tables");
+}
+
+#[test]
+fn watched_groups_of_several_processes_name_the_process() {
+    let maps = |name: &[u8]| mapping(0x1000_0000, 2, "rw-p", name, 8);
+    let root = capture(&[(7, b"x\0", &maps(b"")), (8, b"y\0", &maps(b""))]);
+    let folder = root.path().to_str().unwrap();
+    let options = ["pid", "7", "8", "--proc-root", folder, "--by", "perm", "-w", "0.05", "-o", "rss"];
+    let mut watching = Running::start(command(options));
+    let lines: Vec<String> = (0..4).map(|_| watching.line()).collect();
+    assert!(lines[1].contains("PID") && lines[2].contains(" 7 ") && lines[3].contains(" 8 "), "{lines:?}");
+    assert_eq!(watching.end(Signal::SIGINT).0, Some(0));
+}
+
+#[test]
+fn an_offset_can_be_filtered_in_the_hexadecimal_digits_of_the_table() {
+    let text = String::from_utf8(mapping(0x1000_0000, 2, "rw-p", b"/a", 8)).unwrap();
+    let maps = [text.as_str(), &text.replace("10000000-10002000 rw-p 00000000", "20000000-20002000 rw-p 00026000")];
+    let root = capture(&[(7, b"x\0", maps.concat().as_bytes())]);
+    let folder = root.path().to_str().unwrap();
+    let options = ["pid", "7", "--proc-root", folder, "--filter", "offset == 0x26000", "--jsonl", "-o", "offset"];
+    assert_eq!(rmap(options).good().lines_of_json()[0]["offset"], 0x26000);
+    // Read as a decimal number, what the table shows would be another offset.
+    let padded = rmap(["pid", "7", "--proc-root", folder, "--filter", "offset == 00026000"]);
+    assert!(padded.status == Some(2) && padded.err.contains("4096, 64K, 1.5G or 0x1000"), "{}", padded.err);
 }

@@ -182,6 +182,7 @@ impl PidArgs {
         if !views.summary {
             return Ok(());
         }
+        refuse_if(views.merge && answer.by.is_some(), "--by", "--merge already adds up all processes")?;
         refuse_if(views.cache, "--cache", "a summary covers the process, not its files")?;
         refuse_if(views.map, "--map", "a summary has no mappings")?;
         refuse_if(pmap.range.is_some(), "-A", "a summary covers all mappings")?;
@@ -223,7 +224,7 @@ impl PidArgs {
             range: self.pmap.range.unwrap_or(AddressRange::ALL),
             cells: strip_cells(),
             smaps: self.smaps.clone(),
-            once: query.merge && !matches!(query.by.as_deref(), Some("pid" | "command")),
+            once: query.merge && !matches!(query.by.as_deref(), Some("pid")),
             fields: Fields::new(),
         };
         self.answer.answer(&query, &mut source, presentation, report)
@@ -245,6 +246,9 @@ impl PidArgs {
         query.by = by;
         query.merge = self.views.merge || joins_processes;
         query.joined = self.joined();
+        if query.by.is_some() && query.every.is_some() && !query.merge && processes.may_be_several() {
+            query.joined.push("pid".to_owned());
+        }
         if pmap.extended || pmap.device {
             query.titles = presets::PMAP_TITLES;
         }

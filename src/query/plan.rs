@@ -5,7 +5,9 @@ use std::collections::HashSet;
 use super::{Default, Query, Total};
 use crate::error::{Error, ErrorKind, Subject};
 use crate::render::{Head, Sink, TotalStyle};
-use crate::table::{Aggregation, Column, Filter, Grouping, Groups, Named, Order, RowKind, Stop, find, select, unknown};
+use crate::table::{
+    Aggregation, Column, ColumnKind, Filter, Grouping, Groups, Named, Order, RowKind, Stop, find, select, unknown,
+};
 
 /// A query over columns of kind `K`, up to the grouping.
 pub(super) struct Plan<K: RowKind> {
@@ -129,6 +131,9 @@ fn join(query: &Query, ids: &mut Vec<String>) {
 
 fn grouped<K: RowKind>(query: &Query, table: &[Column<K>], sink: &dyn Sink, by: &str) -> Result<Shape<K>, Stop> {
     let common = find(table, by).cloned().ok_or_else(|| Stop::Usage(unknown(table, by)))?;
+    if matches!(common.kind(), ColumnKind::Strip(_) | ColumnKind::Bars | ColumnKind::Flags | ColumnKind::RawBytes) {
+        return Err(Stop::usage(by, "rows cannot be grouped by this column"));
+    }
     let known = Grouping::new(table, &common, query.merge).columns();
     let is_in_groups = |id: &String| find(&known, id).is_some();
     let default: Vec<String> = counts::<K>(query)

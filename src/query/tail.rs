@@ -74,8 +74,8 @@ impl<'a, K: RowKind> Tail<'a, K> {
             return self.begin_streaming();
         }
         self.close()?;
-        let is_named = self.sectioned || self.watched;
-        let section = if is_named { section } else { Section { is_closed: section.is_closed, ..Section::default() } };
+        let section =
+            if self.sectioned { section } else { Section { is_closed: section.is_closed, ..Section::default() } };
         let columns = if self.shown.line.is_empty() { &self.shown.columns } else { &self.shown.line };
         let totals = Totals::new(if self.total == Total::None { &[] } else { columns });
         self.open = Some(Open { section, held: Vec::new(), hidden: Vec::new(), totals, written: 0, is_begun: false });
@@ -173,9 +173,7 @@ impl<'a, K: RowKind> Tail<'a, K> {
         match time {
             None => {
                 if self.open.is_none() && !self.sectioned {
-                    // No process was found: a total would be zeros.
-                    self.section(Section { is_closed: true, ..Section::default() })?;
-                    self.sections = 0;
+                    self.open_empty()?;
                 }
                 self.close()?;
             }
@@ -184,12 +182,19 @@ impl<'a, K: RowKind> Tail<'a, K> {
         Ok(came)
     }
 
+    /// Opens a list without rows, because no process was found: a total would be zeros.
+    fn open_empty(&mut self) -> Result<(), Stop> {
+        self.section(Section { is_closed: true, ..Section::default() })?;
+        self.sections = 0;
+        Ok(())
+    }
+
     fn write_look(&mut self, time: SystemTime) -> Result<(), Stop> {
         if self.open.is_none() {
-            self.section(Section::default())?;
-            self.sections = 0;
+            self.open_empty()?;
         }
         let Some(open) = self.open.take() else { return Ok(()) };
+        let is_closed = open.section.is_closed;
         let mut all = ranked(self.shown, open.held, None);
         let shown = (0..all.len().min(self.shown.top.unwrap_or(usize::MAX))).collect();
         all.extend(open.hidden);
@@ -203,7 +208,7 @@ impl<'a, K: RowKind> Tail<'a, K> {
             }
             self.sink.row(&watched_cells(self.shown, row, time))?;
         }
-        let total = (self.total != Total::None).then(|| self.watched_total(&totals));
+        let total = (self.total != Total::None && !is_closed).then(|| self.watched_total(&totals));
         self.sink.end(total.as_ref())?;
         self.before = Some(now);
         Ok(())

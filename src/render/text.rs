@@ -214,7 +214,8 @@ impl Sink for TextSink<'_> {
     }
 
     fn end(&mut self, total: Option<&TotalRow>) -> io::Result<()> {
-        if self.is_closed {
+        // A repeated query may have rows of processes that are gone.
+        if self.is_closed && self.held.is_empty() {
             return self.out.flush();
         }
         let style = self.head.as_ref().map_or(TotalStyle::None, |head| head.total);

@@ -168,7 +168,7 @@ pub const COLUMNS: &[Column<Files>] = &[
     col!(new "held", "Held", Text, |row| Cell::Remark(row.held.map(Held::word)), "with --pid: mapped, open or both"),
     col!(new "note", "Note", Text, |row| shared::note(&row.report),
         "what a reader must know: why figures are absent, or that the file changed"),
-    col!(new "cell_pages", "Per cell", Pages, |row| Cell::Count(row.largest_part),
+    col!(new "cell_pages", "Per cell", Pages, |row| cell_pages(row),
         "how many pages a cell of the strip stands for; some have one less", needing(&[FileNeed::Strip]), on_request()),
     col!(new "page_map", "Page map", Strip(&[DIRTY, WRITEBACK, BOTH]), |row| strip(row),
         "how much of each part is cached (--map): . nothing, 1 to 9 tenths, # all",
@@ -219,6 +219,13 @@ fn strip(row: &FileRow) -> Cell<'_> {
         Some(Err(absent)) => Cell::Absent(*absent),
         Some(Ok(_)) => Cell::Strip(&row.strip),
         None => Cell::Absent(NO_STRIP),
+    }
+}
+
+fn cell_pages(row: &FileRow) -> Cell<'_> {
+    match strip(row) {
+        Cell::Strip(_) => Cell::Count(row.largest_part),
+        absent => absent,
     }
 }
 

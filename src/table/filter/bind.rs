@@ -82,7 +82,7 @@ impl<K: RowKind> Binder<'_, K> {
     fn literal(&self, column: &Column<K>, operator: Operator, word: &Word) -> Result<Value<K>, FilterError> {
         let text = word.text.as_str();
         let value = match column.kind() {
-            Kind::Bytes => text.parse().ok().map(|size: Bytes| Value::Number(size.0)),
+            Kind::Bytes => parse_bytes(text).map(Value::Number),
             Kind::Pages | Kind::Number => text.parse().ok().map(Value::Number),
             Kind::Percent => {
                 let share = text.strip_suffix('%').unwrap_or(text).parse().ok();
@@ -114,7 +114,7 @@ impl<K: RowKind> Binder<'_, K> {
 
 fn expectation(kind: Kind) -> &'static str {
     match kind {
-        Kind::Bytes => "a size such as 4096, 64K or 1.5G",
+        Kind::Bytes => "a size such as 4096, 64K, 1.5G or 0x1000",
         Kind::Pages | Kind::Number => "a whole number",
         Kind::Percent => "a percentage such as 12.5",
         Kind::Address => "an address in hexadecimal",
@@ -122,6 +122,16 @@ fn expectation(kind: Kind) -> &'static str {
         Kind::Time => "a time such as 2026-01-31 or 2026-01-31T12:00:00Z",
         _ => "nothing that can be compared",
     }
+}
+
+/// A size, or hexadecimal with `0x`. Tables write offsets in hexadecimal with leading zeros; read as a decimal number,
+/// such a text would be another offset.
+fn parse_bytes(text: &str) -> Option<u64> {
+    if let Some(digits) = text.strip_prefix("0x") {
+        return u64::from_str_radix(digits, 16).ok();
+    }
+    let is_padded = text.len() > 1 && text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| !is_padded).map(|size: Bytes| size.0)
 }
 
 fn parse_flag(text: &str) -> Option<bool> {
