@@ -423,3 +423,23 @@ fn an_offset_can_be_filtered_in_the_hexadecimal_digits_of_the_table() {
     let padded = rmap(["pid", "7", "--proc-root", folder, "--filter", "offset == 00026000"]);
     assert!(padded.status == Some(2) && padded.err.contains("4096, 64K, 1.5G or 0x1000"), "{}", padded.err);
 }
+
+#[test]
+fn a_smaps_file_that_cannot_be_read_is_still_a_document() {
+    let missing = rmap(["pid", "--smaps", "/no/such/file", "--json"]);
+    assert_eq!((missing.status, missing.text().as_str()), (Some(1), "[]\n"));
+    assert_eq!(missing.err, "rmap: /no/such/file: no such file\n");
+}
+
+#[test]
+fn the_files_of_a_capture_are_unsupported() {
+    let root = capture(&[(7, b"x\0", &mapping(0x1000_0000, 2, "r--p", b"/a", 8))]);
+    let run = rmap(["pid", "7", "--proc-root", root.path().to_str().unwrap(), "--cache", "-n", "--no-total"]);
+    assert_eq!((run.status, run.err.as_str()), (Some(1), "rmap: pid 7: a capture has no files\n"));
+}
+
+#[test]
+fn titles_of_pmap_name_their_unit_only_if_it_is_kib() {
+    let title = |unit: &str| rmap(["pid", "self", "-x", "--no-config", unit]).good().text().contains("Kbytes");
+    assert!(title("-p") && !title("-b") && !title("-H"));
+}

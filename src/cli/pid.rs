@@ -249,7 +249,8 @@ impl PidArgs {
         if query.by.is_some() && query.every.is_some() && !query.merge && processes.may_be_several() {
             query.joined.push("pid".to_owned());
         }
-        if pmap.extended || pmap.device {
+        // pmap's titles name the unit.
+        if (pmap.extended || pmap.device) && answer.unit(configured, SizeUnit::Kib) == SizeUnit::Kib {
             query.titles = presets::PMAP_TITLES;
         }
         query.total = self.total();

@@ -124,7 +124,14 @@ impl Source for MappingSource {
             needs,
         };
         if let Some(path) = self.smaps.clone() {
-            return self.read_text(&reading, &path, rows);
+            return match self.read_text(&reading, &path, rows) {
+                // As for a process that cannot be read: the answer has no rows, but is complete as a document.
+                Err(Stop::Failed(error)) => {
+                    rows.failure(error);
+                    Ok(())
+                }
+                other => other,
+            };
         }
         let mut seen = AddressSpaces::new();
         for asked in self.processes.find(&self.root, rows)? {
@@ -207,6 +214,9 @@ impl MappingSource {
             rows.failure(broken_off(Error::pid(asked.pid, ErrorKind::Malformed, torn_words(torn))));
         }
         let needs = |need| reading.needs.contains(&need);
+        if reading.engine.is_some() && !process.is_live() {
+            rows.failure(Error::pid(asked.pid, ErrorKind::Unsupported, "a capture has no files"));
+        }
         let cache = reading.engine.as_ref().map(|engine| measure_mappings(&process, engine, &read.mappings));
         let pages = needs(MappingNeed::PageTables).then(|| {
             process.read_table_parts(&read.mappings, self.cells).map(ProcessPages::new).map_err(|error| {
