@@ -260,6 +260,8 @@ fn meaningless_options_are_rejected_in_one_line() {
         &["pid"],
         &["pid", "self", "--summary", "--merge", "--by", "user"],
         &["pid", "self", "--by", "page_map"],
+        &["pid", "self", "--summary", "--merge", "--filter", "pid == 1"],
+        &["pid", "self", "--summary", "--by", "user", "--filter", "cgroup =~ a"],
         &["pid", "self", "--by", "path_bytes"],
         &["pcstat", "--pps", "--json", "--by", "method", file],
         &["pcstat", "--terse", "--by", "method", file],

@@ -296,6 +296,18 @@ impl PidArgs {
         };
         let view = View::Fixed(part::DEFAULT);
         let mut query = Query { by: None, merge: added == Added::All, ..self.answer.query(configured, view)? };
+        let lost: &[&str] = match added {
+            Added::Process => &[],
+            Added::All => &["pid", "user", "cgroup"],
+            Added::User => &["pid", "cgroup"],
+            Added::ControlGroup => &["pid", "user"],
+        };
+        let is_lost = |name: &String| lost.contains(&name.as_str());
+        refuse_if(
+            query.filter.as_ref().is_some_and(|filter| filter.names().iter().any(is_lost)),
+            "--filter",
+            "it applies to the sums, which have no single pid, user or cgroup; select processes instead",
+        )?;
         let common = match added {
             Added::User => Some("user"),
             Added::ControlGroup => Some("cgroup"),
