@@ -326,6 +326,19 @@ fn summaries_by_user_and_control_group_name_it_in_every_row() {
 }
 
 #[test]
+fn the_parts_of_a_summary_come_from_one_reading() {
+    let rows = rmap(["pid", "self", "--summary", "--json"]).good().json()[0]["parts"].clone();
+    let part = |name: &str| rows.as_array().unwrap().iter().find(|row| row["part"] == name).unwrap().clone();
+    let amounts = ["clean", "unproven", "dirty"].map(|name| part(name)["amount"].as_u64().unwrap());
+    // The process reads itself and changes meanwhile: figures of two readings would not add up.
+    assert_eq!(amounts.iter().sum::<u64>(), part("resident")["amount"].as_u64().unwrap());
+    for name in ["resident", "private", "anonymous", "clean", "unproven", "dirty", "swap"] {
+        assert_eq!(part(name)["source"], "smaps", "{name}");
+    }
+    assert_eq!(part("proportional")["source"], "smaps_rollup");
+}
+
+#[test]
 fn a_total_over_nothing_is_left_out() {
     let nobody = rmap(["pid", "--name", "no-such-name", "--merge"]);
     assert_eq!((nobody.status, nobody.text().as_str()), (Some(1), ""));

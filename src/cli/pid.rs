@@ -302,9 +302,10 @@ impl PidArgs {
             Added::User => &["pid", "cgroup"],
             Added::ControlGroup => &["pid", "user"],
         };
-        let is_lost = |name: &String| lost.contains(&name.as_str());
+        let filter =
+            query.filter.as_ref().map(|filter| filter.over(part::COLUMNS)).transpose().map_err(Stop::Filter)?;
         refuse_if(
-            query.filter.as_ref().is_some_and(|filter| filter.names().iter().any(is_lost)),
+            filter.is_some_and(|filter| filter.columns().iter().any(|column| lost.contains(&column.id()))),
             "--filter",
             "it applies to the sums, which have no single pid, user or cgroup; select processes instead",
         )?;

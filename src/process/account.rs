@@ -7,7 +7,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::process::fields::{Fields, Wanted};
 use crate::process::handle::Process;
 use crate::process::identity::Identity;
-use crate::process::interface::Interface;
 use crate::process::reclaim;
 use crate::process::rollup::ProcessTotals;
 use crate::process::status::Status;
@@ -85,13 +84,15 @@ const COUNTERS: [&str; 16] = [
 ];
 
 impl Process {
-    /// Reads the account from smaps_rollup and status.
+    /// Reads the account from smaps, smaps_rollup and status.
     ///
     /// # Errors
     /// As for [`Process::read_smaps`].
     pub fn read_account(&self) -> Result<Account> {
-        let wanted = Wanted::Only(COUNTERS.map(str::to_owned).to_vec());
-        let totals = self.read_totals(&mut Fields::new(), &wanted)?;
+        // The parts of the resident memory come from one reading, so that they add up. Only smaps reveals which clean
+        // memory can be reclaimed.
+        let wanted = COUNTERS.iter().chain(&reclaim::WANTED).map(|name| (*name).to_owned());
+        let totals = ProcessTotals::of(self.read_smaps(&mut Fields::new(), &Wanted::Only(wanted.collect()))?)?;
         // A capture need not have a status file.
         let status = match self.read_status() {
             Ok(status) => Some(status),
@@ -99,23 +100,15 @@ impl Process {
             Err(_) => None,
         };
         let mut account = of_totals(&totals, status.as_ref());
-        if account.clean.bytes != Ok(Bytes(0)) {
-            self.read_clean(&mut account)?;
-        }
+        let reclaimable = reclaim::sum(totals.mappings(), &reclaim::Ordinary::read(self));
+        account.clean.bytes = reclaimable.map(|found| found.proven);
+        account.unproven.bytes = reclaimable.map(|found| found.unproven);
         account.dirty = rest(&account);
+        // smaps rounds these shares down in every mapping, smaps_rollup only once.
+        let shares =
+            self.read_totals(&mut Fields::new(), &Wanted::Only(vec!["Pss".to_owned(), "Locked".to_owned()]))?;
+        (account.proportional, account.locked) = (amount(&shares, &["Pss"]), amount(&shares, &["Locked"]));
         Ok(account)
-    }
-
-    /// Reads how much of the clean memory can be reclaimed. The totals do not reveal it, so this reads smaps.
-    fn read_clean(&self, account: &mut Account) -> Result<()> {
-        let wanted = Wanted::Only(reclaim::WANTED.map(str::to_owned).to_vec());
-        let read = self.read_smaps(&mut Fields::new(), &wanted)?;
-        read.require_whole()?;
-        let found = reclaim::sum(&read.mappings, &reclaim::Ordinary::read(self));
-        let amount = |bytes| Amount { bytes, source: Interface::Smaps.name() };
-        account.clean = amount(found.map(|found| found.proven));
-        account.unproven = amount(found.map(|found| found.unproven));
-        Ok(())
     }
 
     /// Reads what any user may know: the figures of status. Figures that only smaps reports are absent.
@@ -158,10 +151,15 @@ fn rest(account: &Account) -> Amount {
     Amount { bytes: rest(), source: account.clean.source }
 }
 
+/// The sum of counters.
+fn amount(totals: &ProcessTotals, names: &[&str]) -> Amount {
+    Amount { bytes: names.iter().map(|name| totals.figure(name)).sum(), source: totals.interface.name() }
+}
+
 fn of_totals(totals: &ProcessTotals, status: Option<&Status>) -> Account {
     let source = totals.interface.name();
     let one = |name: &str| totals.figure(name);
-    let sum = |names: &[&str]| Amount { bytes: names.iter().map(|name| one(name)).sum(), source };
+    let sum = |names: &[&str]| amount(totals, names);
     let known =
         |take: fn(&Status) -> Figure<Bytes>| Amount { bytes: status.map_or(Err(NO_STATUS), take), source: "status" };
     Account {

@@ -34,9 +34,7 @@ impl Process {
     /// # Errors
     /// As for [`Process::read_smaps`].
     pub fn read_totals(&self, fields: &mut Fields, wanted: &Wanted) -> Result<ProcessTotals> {
-        let found = self.read_from(Interface::Rollup, fields, wanted)?;
-        found.require_whole()?;
-        Ok(ProcessTotals { identity: found.identity, interface: found.interface, mappings: found.mappings })
+        ProcessTotals::of(self.read_from(Interface::Rollup, fields, wanted)?)
     }
 }
 
@@ -54,6 +52,17 @@ impl ProcessMappings {
 }
 
 impl ProcessTotals {
+    /// The sums over these mappings; an error if some are missing.
+    pub(super) fn of(found: ProcessMappings) -> Result<ProcessTotals> {
+        found.require_whole()?;
+        Ok(ProcessTotals { identity: found.identity, interface: found.interface, mappings: found.mappings })
+    }
+
+    /// The mappings, or the one of smaps_rollup.
+    pub(super) fn mappings(&self) -> &Mappings {
+        &self.mappings
+    }
+
     /// The sum of the counter called `name` (`Rss`, in any mix of cases).
     ///
     /// # Errors

@@ -12,11 +12,8 @@ mod row;
 mod source;
 mod strips;
 
-use super::processes::Owner;
 use super::shared;
 use crate::table::{Cell, Column, col};
-use crate::units::Figure;
-use row::NOT_READ;
 
 /// A column of this view.
 type C = Column<MappingRows>;
@@ -50,19 +47,9 @@ const HEAD_COLUMNS: &[Column<MappingRows>] = &[
         "the path if it is not UTF-8"),
     col!(new "command", "Command", Text, |row| Cell::Text(&row.process.read.identity.command),
         "the command line of the process", on_request()),
-    col!(new "user", "User", Text, |row| owned_by(row, |owner| &owner.user),
-        "the user that the process runs as, from /proc/PID/status", needing(&[MappingNeed::Owner]), on_request()),
-    col!(new "cgroup", "Control group", Text, |row| owned_by(row, |owner| &owner.control_group),
-        "the memory control group of the process, from /proc/PID/cgroup", needing(&[MappingNeed::Owner]), on_request()),
+    shared::user().needing(&[MappingNeed::Owner]),
+    shared::control_group().needing(&[MappingNeed::Owner]),
 ];
-
-fn owned_by(row: &MappingRow, take: fn(&Owner) -> &Figure<Vec<u8>>) -> Cell<'_> {
-    match row.process.owner.as_ref().map(take) {
-        Some(Ok(text)) => Cell::Text(text),
-        Some(Err(absent)) => Cell::Absent(*absent),
-        None => Cell::Absent(NOT_READ),
-    }
-}
 
 /// The columns that are known before a process is read, for `--help`.
 pub fn known_columns() -> Vec<Column<MappingRows>> {

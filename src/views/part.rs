@@ -110,7 +110,6 @@ fn share(amount: Amount, whole: Option<Amount>) -> Figure<f64> {
 const NOT_RESIDENT: Absent = Absent::new(Reason::NotApplicable, "it is not part of the resident memory");
 const NOTHING: Absent = Absent::new(Reason::NotApplicable, "no memory is resident");
 const ADDED_UP: Absent = Absent::new(Reason::NotApplicable, "the figures of processes are added up");
-const NOT_READ: Absent = Absent::new(Reason::NotApplicable, "it was not read");
 
 /// What a table shows.
 pub const DEFAULT: &[&str] = &["part", "amount", "percent", "bar", "meaning"];
@@ -127,23 +126,17 @@ pub const COLUMNS: &[Column<Parts>] = &[
     col!(new "source", "Source", Text, |row| Cell::Word(row.amount.source),
         "the file of /proc/PID that reports it; status may be off by some pages on kernels before 6.17"),
     col!(new "meaning", "Meaning", Text, |row| Cell::Word(row.part.meaning), "what it is"),
-    col!(new "user", "User", Text, |row| owned_by(row, |owner| &owner.user),
-        "the user that the process runs as, from /proc/PID/status", needing(&[PartNeed::Owner]), on_request()),
-    col!(new "cgroup", "Control group", Text, |row| owned_by(row, |owner| &owner.control_group),
-        "the memory control group of the process, from /proc/PID/cgroup", needing(&[PartNeed::Owner]), on_request()),
+    shared::user().needing(&[PartNeed::Owner]),
+    shared::control_group().needing(&[PartNeed::Owner]),
 ];
-
-fn owned_by(row: &PartRow, take: fn(&Owner) -> &Figure<Vec<u8>>) -> Cell<'_> {
-    match row.owner.as_deref().map(take) {
-        Some(Ok(text)) => Cell::Text(text),
-        Some(Err(absent)) => Cell::Absent(*absent),
-        None => Cell::Absent(NOT_READ),
-    }
-}
 
 impl OfProcess for PartRow {
     fn pid(&self) -> Cell<'_> {
         self.pid.map_or(Cell::Absent(ADDED_UP), |pid| Cell::Count(pid.into()))
+    }
+
+    fn owner(&self) -> Option<&Owner> {
+        self.owner.as_deref()
     }
 }
 

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use crate::pagecache::FileReport;
 use crate::table::{Cell, Column, ColumnKind, Getter, RowKind};
-use crate::units::{Figure, PageSize, Pages};
+use crate::units::{Absent, Figure, PageSize, Pages, Reason};
+use crate::views::processes::Owner;
 
 /// A row about a file.
 pub(super) trait OfFile {
@@ -23,6 +24,38 @@ pub(super) trait OfFile {
 pub(super) trait OfProcess {
     /// Its number.
     fn pid(&self) -> Cell<'_>;
+    /// Whose it is, if that was read.
+    fn owner(&self) -> Option<&Owner>;
+}
+
+const NOT_READ: Absent = Absent::new(Reason::NotApplicable, "it was not read");
+
+fn owned_by<'r>(row: &'r impl OfProcess, take: fn(&Owner) -> &Figure<Vec<u8>>) -> Cell<'r> {
+    match row.owner().map(take) {
+        Some(Ok(text)) => Cell::Text(text),
+        Some(Err(absent)) => Cell::Absent(*absent),
+        None => Cell::Absent(NOT_READ),
+    }
+}
+
+/// The user of a process, for which its owner has to be read.
+pub(super) const fn user<K: RowKind>() -> Column<K>
+where
+    K::Row: OfProcess,
+{
+    let get: Getter<K> = |row, _| owned_by(row, |owner| &owner.user);
+    let help = "the user that the process runs as, from /proc/PID/status";
+    Column::new("user", "User", ColumnKind::Text, get, help).on_request()
+}
+
+/// The control group of a process, for which its owner has to be read.
+pub(super) const fn control_group<K: RowKind>() -> Column<K>
+where
+    K::Row: OfProcess,
+{
+    let get: Getter<K> = |row, _| owned_by(row, |owner| &owner.control_group);
+    let help = "the memory control group of the process, from /proc/PID/cgroup";
+    Column::new("cgroup", "Control group", ColumnKind::Text, get, help).on_request()
 }
 
 /// A row with counts of cached pages.

@@ -93,6 +93,10 @@ impl OfProcess for MappingRow {
     fn pid(&self) -> Cell<'_> {
         Cell::Count(self.process.read.identity.pid.into())
     }
+
+    fn owner(&self) -> Option<&Owner> {
+        self.process.owner.as_ref()
+    }
 }
 
 pub(super) const NOT_GIVEN: Absent = Absent::new(Reason::Unsupported, "the kernel does not report it for this mapping");
