@@ -23,6 +23,10 @@ impl RowKind for Things {
     const ROWS: &'static str = "things";
     const LARGEST_BY: &'static str = "size";
 
+    fn columns() -> Vec<Column<Things>> {
+        TABLE.to_vec()
+    }
+
     fn identity(row: &Thing) -> Vec<u8> {
         row.name.as_bytes().to_vec()
     }

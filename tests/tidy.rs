@@ -255,7 +255,7 @@ fn the_stated_rust_version_satisfies_every_dependency() {
 #[test]
 fn the_json_document_lists_every_key() {
     let document = fs::read_to_string("docs/json.md").unwrap();
-    let keys = rmap::views::all_ids();
+    let keys = rmap::cli::column_ids();
     for key in keys {
         assert!(document.contains(&format!("`{key}`")), "docs/json.md does not name `{key}`");
     }

@@ -6,9 +6,8 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 
-use super::config::Configured;
 use super::report::Report;
-use super::run::Done;
+use super::run::{Configured, Done};
 use super::screen;
 use super::signals::Signals;
 use crate::query::{Default, Query, Total, execute};
@@ -70,11 +69,6 @@ pub(crate) struct AnswerArgs {
     #[arg(short = 'n', long, visible_alias = "nohdr", help_heading = "Output")]
     pub(crate) no_header: bool,
 }
-
-/// The syntax of `--filter`, for `--help`.
-pub(crate) const FILTER_HELP: &str = "--filter compares columns with values: == != < <= > >= and =~ (a regular \
-expression), combined with && || ! and parentheses. Write sizes as 4096, 64K or 10M, and text with or without quotes. \
-A number can also be compared with another column. An absent figure never matches.";
 
 fn format_names() -> PossibleValuesParser {
     FORMATS.iter().map(|format| clap::builder::PossibleValue::new(format.name).help(format.help)).into()

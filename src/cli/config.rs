@@ -25,6 +25,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use toml::Spanned;
 
+use super::run::{Configured, Subcommand};
 use crate::error::{Error, ErrorKind, Subject};
 use crate::table::SizeUnit;
 
@@ -40,26 +41,6 @@ pub(crate) struct GlobalArgs {
     /// Do not read a configuration file
     #[arg(long, global = true)]
     no_config: bool,
-}
-
-/// A subcommand that the file may have a section for.
-#[derive(Clone, Copy)]
-pub(crate) struct Configurable {
-    /// The name of its section.
-    pub(super) name: &'static str,
-    /// The names of its columns.
-    pub(super) columns: fn() -> Vec<String>,
-    /// The id of a column that has another name.
-    pub(super) column_called: fn(&str) -> &str,
-}
-
-/// The section of a subcommand.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Configured {
-    /// The columns of tables.
-    pub(crate) columns: Option<Vec<String>>,
-    /// The unit of sizes in tables.
-    pub(crate) unit: Option<SizeUnit>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -78,9 +59,9 @@ enum Unit {
 }
 
 /// Reads the section of a subcommand.
-pub(super) fn read(global: &GlobalArgs, name: &str, configurable: &[Configurable]) -> Result<Configured, Error> {
+pub(super) fn read(global: &GlobalArgs, name: &str, subcommands: &[Subcommand]) -> Result<Configured, Error> {
     let Some((path, text)) = read_file(global)? else { return Ok(Configured::default()) };
-    let mut sections = Text { path: &path, text: &text, configurable }.parse()?;
+    let mut sections = Text { path: &path, text: &text, subcommands }.parse()?;
     Ok(sections.remove(name).unwrap_or_default())
 }
 
@@ -127,7 +108,7 @@ fn default_path() -> Option<PathBuf> {
 struct Text<'t> {
     path: &'t Path,
     text: &'t str,
-    configurable: &'t [Configurable],
+    subcommands: &'t [Subcommand],
 }
 
 impl Text<'_> {
@@ -143,9 +124,9 @@ impl Text<'_> {
     }
 
     /// The subcommand that a section belongs to.
-    fn subcommand(&self, name: &Spanned<String>) -> Result<&Configurable, Error> {
-        self.configurable.iter().find(|subcommand| subcommand.name == name.as_ref()).ok_or_else(|| {
-            let known: Vec<&str> = self.configurable.iter().map(|subcommand| subcommand.name).collect();
+    fn subcommand(&self, name: &Spanned<String>) -> Result<&Subcommand, Error> {
+        self.subcommands.iter().find(|subcommand| subcommand.name == name.as_ref()).ok_or_else(|| {
+            let known: Vec<&str> = self.subcommands.iter().map(|subcommand| subcommand.name).collect();
             let error = self.error(name.span(), format!("unknown section '{}'", name.as_ref()));
             error.with_advice(format!("the sections are {}", known.join(", ")))
         })
@@ -167,10 +148,10 @@ impl Text<'_> {
     }
 
     /// The name of a column, if the subcommand has it.
-    fn column(&self, subcommand: &Configurable, name: &Spanned<String>) -> Result<String, Error> {
+    fn column(&self, subcommand: &Subcommand, name: &Spanned<String>) -> Result<String, Error> {
         let typed = name.as_ref().to_ascii_lowercase();
-        let id = (subcommand.column_called)(&typed).to_owned();
-        let known = (subcommand.columns)();
+        let Some(rows) = subcommand.rows.first() else { return Ok(typed) };
+        let (id, known) = (rows.id_of(&typed).to_owned(), rows.ids());
         if known.contains(&id) {
             return Ok(id);
         }
@@ -196,8 +177,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<BTreeMap<String, Configured>, String> {
-        let configurable: Vec<Configurable> = crate::cli::configurable().collect();
-        Text { path: Path::new("/c.toml"), text, configurable: &configurable }
+        Text { path: Path::new("/c.toml"), text, subcommands: crate::cli::SUBCOMMANDS }
             .parse()
             .map_err(|error| error.to_string())
     }

@@ -6,10 +6,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::answer::{AnswerArgs, FILTER_HELP, View, refuse_if};
-use super::config::Configured;
+use super::answer::{AnswerArgs, View, refuse_if};
 use super::report::Report;
-use super::run::{Done, Run};
+use super::run::{Configured, Done, Listed, Run};
 use super::screen;
 use super::signals::Signals;
 use crate::error::Error;
@@ -17,9 +16,9 @@ use crate::laboratory::demo::{Demo, DemoRequest, Observation};
 use crate::query::Host;
 use crate::render::Presentation;
 use crate::table::escape::{error_line, escaped};
-use crate::table::{Cell, SizeUnit, columns_help};
+use crate::table::{Cell, SizeUnit};
 use crate::units::Bytes;
-use crate::views::demo_step::{self, DemoSource};
+use crate::views::demo_step::{self, DemoSource, DemoSteps};
 
 /// `rmap demo`
 #[derive(Debug, Args)]
@@ -49,20 +48,11 @@ impl Run for DemoArgs {
     const NAME: &'static str = "demo";
     const ABOUT: &'static str = "Map and fill a file, and watch both views agree";
 
-    fn help() -> String {
-        format!(
-            "Columns:\n{}\n\
-             By default sizes are in KiB, or in bytes if the file size is not a multiple of 4 KiB.\n\n\
-             The file is removed when the demo ends, even after kill -9: a second process waits to remove it. If both \
-             are killed at once, such as when a whole container or machine stops, the file is left behind.\n\n\
-             {FILTER_HELP}",
-            columns_help(demo_step::COLUMNS)
-        )
-    }
-
-    fn columns() -> Vec<String> {
-        demo_step::COLUMNS.iter().map(|column| column.id().to_owned()).collect()
-    }
+    const ROWS: &'static [Listed] = &[Listed::of::<DemoSteps>("Columns")];
+    const NOTES: &'static str = "\
+        By default sizes are in KiB, or in bytes if the file size is not a multiple of 4 KiB.\n\n\
+        The file is removed when the demo ends, even after kill -9: a second process waits to remove it. If both are \
+        killed at once, such as when a whole container or machine stops, the file is left behind.";
 
     fn run(self, configured: &Configured, report: &mut Report) -> Done {
         refuse_if(self.size == Bytes(0), "--size 0", "an empty file cannot be mapped; choose a size such as 256M")?;

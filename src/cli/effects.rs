@@ -4,13 +4,12 @@ use std::io::Write;
 
 use clap::Args;
 
-use super::answer::{AnswerArgs, FILTER_HELP, View, refuse_if};
+use super::answer::{AnswerArgs, View, refuse_if};
 use super::chosen::ChosenArgs;
-use super::config::Configured;
 use super::report::Report;
-use super::run::{Done, Run};
+use super::run::{Configured, Done, Listed, Run};
 use super::signals::Signals;
-use crate::table::{RowKind, SizeUnit, columns_help};
+use crate::table::SizeUnit;
 use crate::units::{Bytes, Human};
 use crate::views::effect::{self, EffectSource, Effects, Work};
 
@@ -46,28 +45,18 @@ pub(crate) struct LockArgs {
     effect: EffectArgs,
 }
 
+/// What `--help` of all three says after the columns.
+const NOTES: &str = "By default sizes are in bytes. --filter, --top and --by choose what is shown, not which files are \
+worked on: that is chosen by the options under \"Files\".";
+
 macro_rules! run_as {
     ($arguments:ty, $name:literal, $about:literal, $work:expr, $default:expr) => {
         impl Run for $arguments {
             const NAME: &'static str = $name;
             const ABOUT: &'static str = $about;
 
-            fn help() -> String {
-                format!(
-                    "Columns:\n{}\n\
-                     By default sizes are in bytes. --filter, --top and --by choose what is shown, not which files are \
-                     worked on: that is chosen by the options under \"Files\".\n\n{FILTER_HELP}",
-                    columns_help(effect::COLUMNS)
-                )
-            }
-
-            fn columns() -> Vec<String> {
-                effect::COLUMNS.iter().map(|column| column.id().to_owned()).collect()
-            }
-
-            fn column_called(name: &str) -> &str {
-                Effects::id_of(name)
-            }
+            const ROWS: &'static [Listed] = &[Listed::of::<Effects>("Columns")];
+            const NOTES: &'static str = NOTES;
 
             fn run(self, configured: &Configured, report: &mut Report) -> Done {
                 self.effect.run($work, $default, configured, report)

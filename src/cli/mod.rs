@@ -25,9 +25,9 @@ use clap::error::ErrorKind;
 use clap::{ArgMatches, Args, FromArgMatches};
 
 use crate::table::Stop;
-use config::{Configurable, GlobalArgs};
+use config::GlobalArgs;
 use report::{Report, SUCCESS, USAGE};
-use run::{Done, Subcommand};
+use run::{Done, Listed, Subcommand};
 
 /// Every subcommand, in the order of `--help`.
 const SUBCOMMANDS: &[Subcommand] = &[
@@ -74,16 +74,15 @@ fn parse_and_run(arguments: &[OsString], report: &mut Report) -> Result<Done, cl
 
 fn run_subcommand(subcommand: &Subcommand, matches: &ArgMatches, report: &mut Report) -> Result<Done, clap::Error> {
     let global = GlobalArgs::from_arg_matches(matches)?;
-    let configurable: Vec<Configurable> = configurable().collect();
-    match config::read(&global, subcommand.name, &configurable) {
+    match config::read(&global, subcommand.name, SUBCOMMANDS) {
         Ok(configured) => (subcommand.run)(matches, &configured, report),
         Err(error) => Ok(Err(Stop::Usage(error))),
     }
 }
 
-/// The subcommands that the configuration file may have a section for.
-fn configurable() -> impl Iterator<Item = Configurable> {
-    SUBCOMMANDS.iter().map(Subcommand::configurable)
+/// The ids of the columns of all subcommands, which are the JSON keys that `docs/json.md` describes.
+pub fn column_ids() -> Vec<String> {
+    SUBCOMMANDS.iter().flat_map(|subcommand| subcommand.rows).flat_map(Listed::ids).collect()
 }
 
 /// The whole command, with the columns of each view in its help.

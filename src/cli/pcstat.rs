@@ -3,18 +3,17 @@
 use clap::Args;
 use unicode_width::UnicodeWidthStr;
 
-use super::answer::{AnswerArgs, FILTER_HELP, View, refuse_if};
+use super::answer::{AnswerArgs, View, refuse_if};
 use super::chosen::ChosenArgs;
-use super::config::Configured;
 use super::report::Report;
-use super::run::{Done, Run};
+use super::run::{Configured, Done, Listed, Run};
 use super::screen;
-use crate::query::Query;
+use crate::query::{Default, Query};
 use crate::render::Presentation;
-use crate::table::{Expression, RowKind, SizeUnit, Stop, columns_help};
-use crate::views::directory::{self, DirectorySource};
+use crate::table::{Expression, RowKind, SizeUnit, Stop};
+use crate::views::directory::{self, Directories, DirectorySource};
 use crate::views::file::{self, FileSource, Files};
-use crate::views::stretch::{self, StretchSource};
+use crate::views::stretch::{self, StretchSource, Stretches};
 
 /// `rmap pcstat`
 #[derive(Debug, Clone, Args)]
@@ -83,32 +82,22 @@ impl Run for PcstatArgs {
     const NAME: &'static str = "pcstat";
     const ABOUT: &'static str = "Which pages of a file are in the page cache";
 
-    fn help() -> String {
-        format!(
-            "Columns:\n{}\nColumns of --by-dir and --summary:\n{}\nColumns of --runs:\n{}\n\
-             By default sizes are in bytes. With -R, rows are in the order in which directories list their files; \
-             with several threads the order is not fixed, unless --sort is given.\n\
-             pcstat's options can also be written with one dash (-json). --sort takes the next word only if it is a \
-             column; otherwise it sorts by cached pages.\n\n\
-             The strips of --map (each cell is an equal part of the file, or of --range):\n  \
-             on a terminal  · nothing cached  ░▒▓ up to a third, two thirds, less than all  █ all\n  \
-             in a pipe      . nothing cached  1-9 tenths, rounded down (1: some)            # all\n  \
-             a cell is yellow if it has dirty pages, cyan if it has pages under writeback, magenta if it has both;\n  \
-             without colour (a pipe, NO_COLOR) a second line shows D, W or B. Only cachestat reports these.\n\n\
-             {FILTER_HELP} With --by-dir and --summary, EXPR is about files: it chooses which of them are added up.",
-            columns_help(file::COLUMNS),
-            columns_help(directory::COLUMNS),
-            columns_help(stretch::COLUMNS),
-        )
-    }
-
-    fn columns() -> Vec<String> {
-        file::COLUMNS.iter().map(|column| column.id().to_owned()).collect()
-    }
-
-    fn column_called(name: &str) -> &str {
-        Files::id_of(name)
-    }
+    const ROWS: &'static [Listed] = &[
+        Listed::of::<Files>("Columns"),
+        Listed::of::<Directories>("Columns of --by-dir and --summary"),
+        Listed::of::<Stretches>("Columns of --runs"),
+    ];
+    const NOTES: &'static str = "\
+        By default sizes are in bytes. With -R, rows are in the order in which directories list their files; with \
+        several threads the order is not fixed, unless --sort is given.\n\
+        pcstat's options can also be written with one dash (-json). --sort takes the next word only if it is a column; \
+        otherwise it sorts by cached pages.\n\n\
+        The strips of --map (each cell is an equal part of the file, or of --range):\n  \
+        on a terminal  · nothing cached  ░▒▓ up to a third, two thirds, less than all  █ all\n  \
+        in a pipe      . nothing cached  1-9 tenths, rounded down (1: some)            # all\n  \
+        a cell is yellow if it has dirty pages, cyan if it has pages under writeback, magenta if it has both;\n  \
+        without colour (a pipe, NO_COLOR) a second line shows D, W or B. Only cachestat reports these.\n\n\
+        With --by-dir and --summary, EXPR of --filter is about files: it chooses which of them are added up.";
 
     fn run(self, configured: &Configured, report: &mut Report) -> Done {
         self.check()?;
@@ -173,10 +162,15 @@ impl PcstatArgs {
             () if self.map => {
                 (View::Fixed(file::DEFAULT_MAP), if screen::is_terminal() { width.saturating_sub(2) } else { width })
             }
-            () if self.chosen.pid.is_some() => (View::Usual(file::DEFAULT_OF_PROCESS), width),
             () => (View::Usual(file::DEFAULT), width),
         };
         let mut query = answer.query(configured, view)?;
+        if let Default::Columns(columns) = &mut query.default
+            && self.chosen.pid.is_some()
+            && *columns == file::DEFAULT
+        {
+            columns.insert(1, "held".to_owned());
+        }
         for (typed, strip) in [(self.map, "page_map"), (self.histo && answer.is_machine(), "histogram")] {
             if typed && !query.names(strip) {
                 query.joined.push(strip.to_owned());
@@ -218,7 +212,7 @@ impl PcstatArgs {
         let presentation = self.presentation(configured);
         let query = Query { filter: None, ..self.answer.query(configured, View::Fixed(directory::DEFAULT))? };
         // The filter selects the files that are added up.
-        let over = |text: &str| text.parse::<Expression>().and_then(|expression| expression.over(file::COLUMNS));
+        let over = |text: &str| text.parse::<Expression>().and_then(|expression| expression.over(&Files::columns()));
         let filter = self.answer.filter.as_deref().map(over).transpose().map_err(Stop::Filter)?;
         let (deepest, only_cached, answer) = (self.by_dir, self.only_cached, self.answer);
         let mut source = DirectorySource { chosen: self.chosen.chosen()?, deepest, only_cached, filter };

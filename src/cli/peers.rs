@@ -2,8 +2,8 @@
 
 use std::ffi::OsString;
 
-use crate::table::find;
-use crate::views::{directory, file, stretch};
+use super::pcstat::PcstatArgs;
+use super::run::Run;
 
 /// pcstat's options, which can also be written with one dash.
 const PCSTAT_OPTIONS: [&str; 10] =
@@ -37,9 +37,7 @@ pub(super) fn understand(arguments: Vec<OsString>) -> Vec<OsString> {
 /// Whether a word is a column of one of pcstat's tables.
 fn is_sort_column(word: &str) -> bool {
     let name = word.strip_prefix('-').unwrap_or(word);
-    find(file::COLUMNS, name).is_some()
-        || find(directory::COLUMNS, name).is_some()
-        || find(stretch::COLUMNS, name).is_some()
+    PcstatArgs::ROWS.iter().any(|rows| rows.ids().iter().any(|id| id == rows.id_of(name)))
 }
 
 #[cfg(test)]

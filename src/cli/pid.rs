@@ -6,17 +6,16 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
 
-use super::answer::{AnswerArgs, FILTER_HELP, View, refuse_if};
-use super::config::Configured;
+use super::answer::{AnswerArgs, View, refuse_if};
 use super::report::Report;
-use super::run::{Done, Run};
+use super::run::{Configured, Done, Listed, Run};
 use super::screen;
 use crate::process::{Criteria, Fields, ProcRoot};
 use crate::query::{Query, Total};
-use crate::table::{SizeUnit, Stop, columns_help};
-use crate::views::mapping::presets::{self, FIELDS};
-use crate::views::mapping::{self, AddressRange, CACHE_COLUMNS, MappingSource, PAGE_COLUMNS};
-use crate::views::part::{self, Added, PartSource};
+use crate::render::Presentation;
+use crate::table::{RowKind, SizeUnit, Stop};
+use crate::views::mapping::{AddressRange, CACHE_COLUMNS, MappingRows, MappingSource, PAGE_COLUMNS, presets};
+use crate::views::part::{self, Added, PartSource, Parts};
 use crate::views::processes::ProcessChoice;
 
 /// `rmap pid`
@@ -121,21 +120,16 @@ impl Run for PidArgs {
     const NAME: &'static str = "pid";
     const ABOUT: &'static str = "What a process has mapped, and how much of each mapping is in RAM";
 
-    fn help() -> String {
-        format!(
-            "Columns (a field of a newer kernel is a column with its name in lower case; {FIELDS}: all fields):\n{}\n\
-             Columns of --summary:\n{}\n\
-             --by takes any column, such as kind, perm, dir, pid, user or cgroup; file, process and container mean \
-             mapping, pid and cgroup.\n\
-             By default sizes are in KiB; machine formats are in bytes.\n\n{FILTER_HELP}",
-            columns_help(&mapping::known_columns()),
-            columns_help(part::COLUMNS),
-        )
-    }
-
-    fn columns() -> Vec<String> {
-        mapping::known_columns().iter().map(|column| column.id().to_owned()).collect()
-    }
+    const ROWS: &'static [Listed] = &[
+        Listed::of::<MappingRows>(
+            "Columns (a field of a newer kernel is a column with its name in lower case; fields: all fields)",
+        ),
+        Listed::of::<Parts>("Columns of --summary"),
+    ];
+    const NOTES: &'static str = "\
+        --by takes any column, such as kind, perm, dir, pid, user or cgroup; file, process and container mean mapping, \
+        pid and cgroup.\n\
+        By default sizes are in KiB; machine formats are in bytes.";
 
     fn run(self, configured: &Configured, report: &mut Report) -> Done {
         self.check(configured)?;
@@ -203,6 +197,12 @@ impl PidArgs {
         ProcRoot::at(self.proc_root.clone())
     }
 
+    fn presentation(&self, configured: &Configured) -> Presentation {
+        // Like pmap, -q keeps the line with the process.
+        let no_header = self.answer.no_header || self.pmap.quiet;
+        Presentation { no_header, ..self.answer.presentation(configured, SizeUnit::Kib) }
+    }
+
     /// The column that `--by` means.
     fn by(&self) -> Option<String> {
         let typed = self.answer.by.as_deref()?.to_ascii_lowercase();
@@ -213,11 +213,7 @@ impl PidArgs {
     fn list(self, configured: &Configured, report: &mut Report) -> Done {
         let processes = self.choice()?;
         let query = self.query(configured, &processes)?;
-        let presentation = crate::render::Presentation {
-            // Like pmap, -q keeps the line with the process.
-            no_header: self.answer.no_header || self.pmap.quiet,
-            ..self.answer.presentation(configured, SizeUnit::Kib)
-        };
+        let presentation = self.presentation(configured);
         let mut source = MappingSource {
             root: self.root(),
             processes,
@@ -303,7 +299,7 @@ impl PidArgs {
             Added::ControlGroup => &["pid", "user"],
         };
         let filter =
-            query.filter.as_ref().map(|filter| filter.over(part::COLUMNS)).transpose().map_err(Stop::Filter)?;
+            query.filter.as_ref().map(|filter| filter.over(&Parts::columns())).transpose().map_err(Stop::Filter)?;
         refuse_if(
             filter.is_some_and(|filter| filter.columns().iter().any(|column| lost.contains(&column.id()))),
             "--filter",
@@ -325,10 +321,7 @@ impl PidArgs {
         {
             columns.insert(0, "pid".to_owned());
         }
-        let presentation = crate::render::Presentation {
-            no_header: self.answer.no_header || self.pmap.quiet,
-            ..self.answer.presentation(configured, SizeUnit::Kib)
-        };
+        let presentation = self.presentation(configured);
         let bar = if presentation.terminal_width.is_some() { "█" } else { "#" };
         let mut source = PartSource { root: self.root(), processes, added, bar };
         self.answer.answer(&query, &mut source, presentation, report)

@@ -1,13 +1,21 @@
-//! What a subcommand is: the arguments that it takes, its columns, and how it is carried out.
+//! What a subcommand is: the arguments that it takes, the kinds of row that it shows, and how it is carried out.
 
 use clap::{ArgMatches, Args};
 
-use super::config::{Configurable, Configured};
 use super::report::Report;
-use crate::table::Stop;
+use crate::table::{Column, RowKind, SizeUnit, Stop, columns_help};
 
 /// The result of a subcommand.
 pub(crate) type Done = Result<(), Stop>;
+
+/// What the configuration file says about a subcommand.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Configured {
+    /// The columns of tables.
+    pub(crate) columns: Option<Vec<String>>,
+    /// The unit of sizes in tables.
+    pub(crate) unit: Option<SizeUnit>,
+}
 
 /// The arguments of a subcommand, and what it does.
 pub(crate) trait Run: Args {
@@ -15,56 +23,75 @@ pub(crate) trait Run: Args {
     const NAME: &'static str;
     /// Its description in one line.
     const ABOUT: &'static str;
-
-    /// The text after its options in `--help`: its columns and notes.
-    fn help() -> String {
-        String::new()
-    }
-
-    /// The names of its columns, which its section of the configuration file may use.
-    fn columns() -> Vec<String> {
-        Vec::new()
-    }
-
-    /// The id of the column that the configuration file calls `name`.
-    fn column_called(name: &str) -> &str {
-        name
-    }
+    /// The kinds of row that it shows. Its section of the configuration file may use the columns of the first.
+    const ROWS: &'static [Listed];
+    /// What `--help` says after the columns.
+    const NOTES: &'static str;
 
     /// Runs it.
     fn run(self, configured: &Configured, report: &mut Report) -> Done;
+}
+
+/// A kind of row that a subcommand shows, independent of its type.
+pub(crate) struct Listed {
+    heading: &'static str,
+    help: fn() -> String,
+    ids: fn() -> Vec<String>,
+    id_of: fn(&str) -> &str,
+}
+
+impl Listed {
+    /// Rows of kind `K`, whose columns `--help` lists under this heading.
+    pub(super) const fn of<K: RowKind>(heading: &'static str) -> Listed {
+        let ids = || K::columns().iter().map(|column: &Column<K>| column.id().to_owned()).collect();
+        Listed { heading, help: columns_help::<K>, ids, id_of: K::id_of }
+    }
+
+    /// The ids of its columns.
+    pub(super) fn ids(&self) -> Vec<String> {
+        (self.ids)()
+    }
+
+    /// The id of the column that `name` means.
+    pub(super) fn id_of<'n>(&self, name: &'n str) -> &'n str {
+        (self.id_of)(name)
+    }
 }
 
 /// A subcommand, independent of the type of its arguments.
 pub(crate) struct Subcommand {
     pub(super) name: &'static str,
     about: &'static str,
+    pub(super) rows: &'static [Listed],
+    notes: &'static str,
     pub(super) augment: fn(clap::Command) -> clap::Command,
-    help: fn() -> String,
-    columns: fn() -> Vec<String>,
-    column_called: fn(&str) -> &str,
     pub(super) run: fn(&ArgMatches, &Configured, &mut Report) -> Result<Done, clap::Error>,
 }
+
+/// The syntax of `--filter`, for `--help`.
+const FILTER_HELP: &str = "--filter compares columns with values: == != < <= > >= and =~ (a regular expression), \
+combined with && || ! and parentheses. Write sizes as 4096, 64K or 10M, and text with or without quotes. A number can \
+also be compared with another column. An absent figure never matches.";
 
 impl Subcommand {
     pub(super) const fn of<A: Run>() -> Subcommand {
         Subcommand {
             name: A::NAME,
             about: A::ABOUT,
+            rows: A::ROWS,
+            notes: A::NOTES,
             augment: A::augment_args,
-            help: A::help,
-            columns: A::columns,
-            column_called: A::column_called,
             run: |matches, configured, report| A::from_arg_matches(matches).map(|args| args.run(configured, report)),
         }
     }
 
     pub(super) fn command(&self) -> clap::Command {
-        (self.augment)(clap::Command::new(self.name)).about(self.about).after_help((self.help)())
+        (self.augment)(clap::Command::new(self.name)).about(self.about).after_help(self.help())
     }
 
-    /// What the configuration file may say about it.
-    pub(super) fn configurable(&self) -> Configurable {
-        Configurable { name: self.name, columns: self.columns, column_called: self.column_called }
+    /// The text after its options in `--help`.
+    fn help(&self) -> String {
+        let columns = self.rows.iter().map(|rows| format!("{}:\n{}\n", rows.heading, (rows.help)()));
+        columns.chain([format!("{}\n\n{FILTER_HELP}", self.notes)]).collect()
     }
 }

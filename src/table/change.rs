@@ -138,6 +138,10 @@ mod tests {
         const ROWS: &'static str = "files";
         const LARGEST_BY: &'static str = "size";
 
+        fn columns() -> Vec<C> {
+            COLUMNS.to_vec()
+        }
+
         fn identity(row: &Row) -> Vec<u8> {
             row.0.as_bytes().to_vec()
         }

@@ -22,6 +22,9 @@ pub trait RowKind: Sized + 'static {
     /// The column that `--top` uses by default; empty if no row is larger than another.
     const LARGEST_BY: &'static str;
 
+    /// Every column that is known before anything is read, in the order in which JSON writes them.
+    fn columns() -> Vec<Column<Self>>;
+
     /// The id of the column that `name` means: `name` itself, unless rows of this kind have another name for it.
     fn id_of(name: &str) -> &str {
         name
@@ -367,8 +370,9 @@ pub fn unknown<K: RowKind>(table: &[Column<K>], id: &str) -> Error {
         .with_advice(format!("the columns are {}", known.join(", ")))
 }
 
-/// The columns of a table as lines for `--help`.
-pub fn columns_help<K: RowKind>(table: &[Column<K>]) -> String {
+/// The columns of a kind of row as lines for `--help`.
+pub fn columns_help<K: RowKind>() -> String {
+    let table = K::columns();
     let width = table.iter().map(|column| column.id().len()).max().unwrap_or(0);
     let line =
         |column: &Column<K>| format!("  {:width$}  {} ({})\n", column.id(), column.head.help, column.kind().word());

@@ -35,6 +35,11 @@ impl RowKind for Groups {
     const ROWS: &'static str = "groups";
     const LARGEST_BY: &'static str = "";
 
+    fn columns() -> Vec<C> {
+        // They follow from the rows that are grouped: see `Grouping::columns`.
+        Vec::new()
+    }
+
     fn identity(row: &Group) -> Vec<u8> {
         // A merged group stays the same group when its processes change.
         let process = row.process.filter(|_| !row.is_merged);

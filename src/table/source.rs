@@ -19,7 +19,9 @@ pub trait Source {
 
     /// The columns that its rows have; `named` are the names that the query uses, because a column may be known only
     /// after something was read for it.
-    fn columns(&mut self, named: &Named) -> Vec<Column<Self::Kind>>;
+    fn columns(&mut self, _named: &Named) -> Vec<Column<Self::Kind>> {
+        Self::Kind::columns()
+    }
 
     /// Reads what is needed for these columns, and passes each row to `rows`.
     ///

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::shared::{self, OfFile};
 use crate::laboratory::demo::{Demo, Observation};
-use crate::table::{Cell, Column, Named, Progress, RowKind, Rows, Source, Stop, col};
+use crate::table::{Cell, Column, Progress, RowKind, Rows, Source, Stop, col};
 use crate::units::{Bytes, Figure, PageSize, Pages, percent};
 
 /// A column of this view.
@@ -22,6 +22,10 @@ impl RowKind for DemoSteps {
     type Need = ();
     const ROWS: &'static str = "steps";
     const LARGEST_BY: &'static str = "filled";
+
+    fn columns() -> Vec<C> {
+        COLUMNS.to_vec()
+    }
 
     fn identity(row: &StepRow) -> Vec<u8> {
         row.0.filled.0.to_ne_bytes().to_vec()
@@ -53,7 +57,7 @@ pub const DEFAULT: &[&str] = &[
 ];
 
 /// Everything that is known about a step.
-pub const COLUMNS: &[Column<DemoSteps>] = &[
+const COLUMNS: &[C] = &[
     col!(new "filled_percent", "Filled %", Percent, |row| filled_percent(row),
         "how much of the file has been filled"),
     col!(new "filled", "Filled", Bytes, |row| Cell::Bytes(row.0.filled.0), "the same in bytes"),
@@ -133,10 +137,6 @@ pub struct DemoSource {
 
 impl Source for DemoSource {
     type Kind = DemoSteps;
-
-    fn columns(&mut self, _: &Named) -> Vec<Column<DemoSteps>> {
-        COLUMNS.to_vec()
-    }
 
     fn is_live(&self) -> bool {
         true

@@ -17,7 +17,7 @@ use crate::error::{Error, Subject};
 use crate::join::{ChosenFiles, Marks, Message, Sender};
 use crate::pagecache::walk::{Place, Skipped, Visitor};
 use crate::pagecache::{Engine, OpenFile, Tally};
-use crate::table::{Cell, Column, Filter, Named, Progress, RowKind, Rows, Source, Stop, col};
+use crate::table::{Cell, Column, Filter, Progress, RowKind, Rows, Source, Stop, col};
 use crate::units::{Figure, PageSize, Pages};
 
 /// A column of this view.
@@ -43,6 +43,10 @@ impl RowKind for Directories {
     type Need = ();
     const ROWS: &'static str = "directories";
     const LARGEST_BY: &'static str = "cached";
+
+    fn columns() -> Vec<C> {
+        COLUMNS.to_vec()
+    }
 
     fn id_of(name: &str) -> &str {
         match name {
@@ -111,7 +115,7 @@ fn files(count: u64) -> String {
 
 /// All columns, in the order in which JSON writes them. There is no total, because a row includes the directories below
 /// it.
-pub const COLUMNS: &[Column<Directories>] = &[
+const COLUMNS: &[C] = &[
     col!(new "directory", "Directory", Text, |row| name(row),
         "the directory, or a file that was named itself; empty for the overall sum"),
     col!(new "directory_bytes", "Directory bytes", RawBytes, |row| name_bytes(row),
@@ -178,10 +182,6 @@ impl Source for DirectorySource {
 
     fn is_over(&self) -> bool {
         self.chosen.is_over()
-    }
-
-    fn columns(&mut self, _: &Named) -> Vec<Column<Directories>> {
-        COLUMNS.to_vec()
     }
 
     fn read(&mut self, _: &[()], rows: &mut dyn Rows<Directories>) -> Result<(), Stop> {

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::join::{ChosenFiles, Message};
 use crate::pagecache::{Change, Engine, OpenFile};
 use crate::process::ProcRoot;
-use crate::table::{Cell, Column, Named, Progress, RowKind, Rows, Source, Stop, col};
+use crate::table::{Cell, Column, Progress, RowKind, Rows, Source, Stop, col};
 use crate::units::{Bytes, Figure, PageSize, Pages};
 
 /// A column of this view.
@@ -32,6 +32,10 @@ impl RowKind for Effects {
     type Need = ();
     const ROWS: &'static str = "files";
     const LARGEST_BY: &'static str = "after_pages";
+
+    fn columns() -> Vec<C> {
+        COLUMNS.to_vec()
+    }
 
     fn id_of(name: &str) -> &str {
         super::file::Files::id_of(name)
@@ -60,7 +64,7 @@ pub const DEFAULT_LOCK: &[&str] =
     &["size", "pages", "before_pages", "after_pages", "locked", "filename", "why", "note"];
 
 /// All columns.
-pub const COLUMNS: &[Column<Effects>] = &[
+const COLUMNS: &[C] = &[
     shared::filename("the file as it was named"),
     col!(sum "size", "Size", Bytes, |row| Cell::Bytes(row.effect.after.size.0), "length of the file, from fstat(2)"),
     col!(sum "pages", "Pages", Pages, |row| Cell::Count(row.effect.after.pages.0),
@@ -138,10 +142,6 @@ impl EffectSource {
 
 impl Source for EffectSource {
     type Kind = Effects;
-
-    fn columns(&mut self, _: &Named) -> Vec<Column<Effects>> {
-        COLUMNS.to_vec()
-    }
 
     fn is_work(&self) -> bool {
         true

@@ -61,6 +61,10 @@ impl RowKind for Files {
     const ROWS: &'static str = "files";
     const LARGEST_BY: &'static str = "cached";
 
+    fn columns() -> Vec<C> {
+        COLUMNS.to_vec()
+    }
+
     fn id_of(name: &str) -> &str {
         match name {
             "name" | "file" => "filename",
@@ -83,22 +87,6 @@ impl RowKind for Files {
 /// What `rmap pcstat` shows by default.
 pub const DEFAULT: &[&str] = &[
     "filename",
-    "size",
-    "pages",
-    "cached",
-    "percent",
-    "dirty_pages",
-    "writeback_pages",
-    "evicted_pages",
-    "recently_evicted_pages",
-    "method",
-    "note",
-];
-
-/// The same for the files of a process, with a column for how the process holds each.
-pub const DEFAULT_OF_PROCESS: &[&str] = &[
-    "filename",
-    "held",
     "size",
     "pages",
     "cached",
@@ -134,7 +122,7 @@ const WRITEBACK: Mark = Mark { letter: 'W', colour: Colour::Cyan, meaning: "unde
 const BOTH: Mark = Mark { letter: 'B', colour: Colour::Magenta, meaning: "both" };
 
 /// All columns, in the order in which JSON writes them.
-pub const COLUMNS: &[Column<Files>] = &[
+const COLUMNS: &[C] = &[
     shared::filename("the file as it was named, or its last part with --bname"),
     col!(sum "size", "Size", Bytes, |row| Cell::Bytes(row.report.size.0), "length of the file, from fstat(2)"),
     col!(new "timestamp", "Timestamp", Time, |row| Cell::Time(row.report.timestamp), "when it was measured"),
@@ -287,7 +275,7 @@ impl Source for FileSource {
     }
 
     fn columns(&mut self, _: &Named) -> Vec<Column<Files>> {
-        if self.terse { TERSE.to_vec() } else { COLUMNS.to_vec() }
+        if self.terse { TERSE.to_vec() } else { Files::columns() }
     }
 
     fn read(&mut self, needs: &[FileNeed], rows: &mut dyn Rows<Files>) -> Result<(), Stop> {

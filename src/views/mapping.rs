@@ -13,13 +13,44 @@ mod source;
 mod strips;
 
 use super::shared;
-use crate::table::{Cell, Column, col};
+use crate::process::Fields;
+use crate::table::{Cell, Column, RowKind, col};
 
 /// A column of this view.
 type C = Column<MappingRows>;
 
+pub use cache::COLUMNS as CACHE_COLUMNS;
+pub use pages::COLUMNS as PAGE_COLUMNS;
 pub use row::{MappingNeed, MappingRow, MappingRows};
 pub use source::{AddressRange, MappingSource};
+
+impl RowKind for MappingRows {
+    type Row = MappingRow;
+    type Need = MappingNeed;
+    const ROWS: &'static str = "mappings";
+    const LARGEST_BY: &'static str = "rss";
+    const HAS_PROCESSES: bool = true;
+
+    fn columns() -> Vec<Column<MappingRows>> {
+        columns(&Fields::new())
+    }
+
+    fn identity(row: &MappingRow) -> Vec<u8> {
+        let Some(mapping) = row.mapping() else { return Vec::new() };
+        let process = &row.process.read.identity;
+        let start_time = process.start_time.unwrap_or_default().to_ne_bytes();
+        [&process.pid.to_ne_bytes()[..], &start_time, &mapping.start().to_ne_bytes(), mapping.path()].concat()
+    }
+
+    fn process(row: &MappingRow) -> Option<u32> {
+        Some(row.process.read.identity.pid)
+    }
+
+    fn columns_called(name: &str, table: &[Column<Self>]) -> Option<Vec<String>> {
+        let fields = table.iter().filter(|column| is_given(column)).map(|column| column.id().to_owned());
+        (name == presets::FIELDS).then(|| fields.collect())
+    }
+}
 
 /// The columns that come from the first line of a mapping in smaps, and from the process.
 const HEAD_COLUMNS: &[Column<MappingRows>] = &[
@@ -51,14 +82,9 @@ const HEAD_COLUMNS: &[Column<MappingRows>] = &[
     shared::control_group().needing(&[MappingNeed::Owner]),
 ];
 
-/// The columns that are known before a process is read, for `--help`.
-pub fn known_columns() -> Vec<Column<MappingRows>> {
-    columns(&crate::process::Fields::new())
-}
-
 /// All columns for the fields that the kernel reports: the first line, the derived columns, the fields in the kernel's
 /// order, the join and the page tables.
-fn columns(fields: &crate::process::Fields) -> Vec<Column<MappingRows>> {
+fn columns(fields: &Fields) -> Vec<Column<MappingRows>> {
     let mut columns = HEAD_COLUMNS.to_vec();
     columns.extend_from_slice(derived::COLUMNS);
     columns.extend(fields::columns(fields));
@@ -67,5 +93,12 @@ fn columns(fields: &crate::process::Fields) -> Vec<Column<MappingRows>> {
     columns
 }
 
-pub use cache::COLUMNS as CACHE_COLUMNS;
-pub use pages::COLUMNS as PAGE_COLUMNS;
+/// Whether this is the column of a field that the kernel reports.
+fn is_given(column: &Column<MappingRows>) -> bool {
+    !column.is_on_request
+        && match column.needs {
+            [MappingNeed::Field(name)] => name.eq_ignore_ascii_case(column.id()),
+            [MappingNeed::EveryField] => true,
+            _ => false,
+        }
+}

@@ -11,18 +11,3 @@ pub mod part;
 pub mod processes;
 mod shared;
 pub mod stretch;
-
-/// The names of all columns of every view, which `docs/json.md` describes.
-pub fn all_ids() -> Vec<String> {
-    fn ids<K: crate::table::RowKind>(table: &[crate::table::Column<K>]) -> impl Iterator<Item = String> + '_ {
-        table.iter().map(|column| column.id().to_owned())
-    }
-    ids(file::COLUMNS)
-        .chain(ids(directory::COLUMNS))
-        .chain(ids(stretch::COLUMNS))
-        .chain(ids(effect::COLUMNS))
-        .chain(ids(demo_step::COLUMNS))
-        .chain(ids(part::COLUMNS))
-        .chain(ids(&mapping::known_columns()))
-        .collect()
-}

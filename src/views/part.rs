@@ -7,7 +7,7 @@ use super::processes::{Owner, ProcessChoice, section_of};
 use super::shared::{self, OfProcess};
 use crate::process::account::{Account, Amount};
 use crate::process::{AddressSpaces, ProcRoot, Process};
-use crate::table::{Cell, Column, Named, OwnedCell, RowKind, Rows, Section, Source, Stop, col};
+use crate::table::{Cell, Column, OwnedCell, RowKind, Rows, Section, Source, Stop, col};
 use crate::units::{Absent, Figure, Reason, percent};
 
 /// A column of this view.
@@ -40,6 +40,10 @@ impl RowKind for Parts {
     const ROWS: &'static str = "parts";
     const LARGEST_BY: &'static str = "amount";
     const HAS_PROCESSES: bool = true;
+
+    fn columns() -> Vec<C> {
+        COLUMNS.to_vec()
+    }
 
     fn identity(row: &PartRow) -> Vec<u8> {
         let mut identity = row.pid.unwrap_or_default().to_ne_bytes().to_vec();
@@ -115,7 +119,7 @@ const ADDED_UP: Absent = Absent::new(Reason::NotApplicable, "the figures of proc
 pub const DEFAULT: &[&str] = &["part", "amount", "percent", "bar", "meaning"];
 
 /// The columns.
-pub const COLUMNS: &[Column<Parts>] = &[
+const COLUMNS: &[C] = &[
     shared::pid(),
     col!(new "part", "Part", Text, |row| Cell::Word(row.part.id), "which part of the memory"),
     col!(new "amount", "Amount", Bytes, |row| Cell::bytes(row.amount.bytes),
@@ -167,10 +171,6 @@ pub struct PartSource {
 
 impl Source for PartSource {
     type Kind = Parts;
-
-    fn columns(&mut self, _: &Named) -> Vec<Column<Parts>> {
-        COLUMNS.to_vec()
-    }
 
     fn is_sectioned(&self) -> bool {
         true

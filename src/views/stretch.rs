@@ -8,7 +8,7 @@ use super::file::{Files, advised, unmeasured};
 use super::shared::{self, OfFile};
 use crate::join::{ChosenFiles, Message};
 use crate::pagecache::{self, Change, Engine, OpenFile, Stretch};
-use crate::table::{Cell, Column, Named, RowKind, Rows, Source, Stop, col};
+use crate::table::{Cell, Column, RowKind, Rows, Source, Stop, col};
 use crate::units::{Bytes, PageSize};
 
 /// A column of this view.
@@ -38,6 +38,10 @@ impl RowKind for Stretches {
     const ROWS: &'static str = "runs";
     const LARGEST_BY: &'static str = "length";
 
+    fn columns() -> Vec<C> {
+        COLUMNS.to_vec()
+    }
+
     fn id_of(name: &str) -> &str {
         Files::id_of(name)
     }
@@ -52,7 +56,7 @@ impl RowKind for Stretches {
 pub const DEFAULT: &[&str] = &["offset", "length", "pages", "state", "filename", "note"];
 
 /// All columns.
-pub const COLUMNS: &[Column<Stretches>] = &[
+const COLUMNS: &[C] = &[
     shared::filename("the file as it was named, or its last part with --bname"),
     col!(new "offset", "Offset", Bytes, |row| Cell::Bytes(row.stretch.part.offset(row.file.page).0),
         "where in the file it begins"),
@@ -114,10 +118,6 @@ impl Source for StretchSource {
 
     fn is_over(&self) -> bool {
         self.chosen.is_over()
-    }
-
-    fn columns(&mut self, _: &Named) -> Vec<Column<Stretches>> {
-        COLUMNS.to_vec()
     }
 
     fn read(&mut self, _: &[()], rows: &mut dyn Rows<Stretches>) -> Result<(), Stop> {

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use super::presets;
 use super::strips::ProcessPages;
 use crate::join::MappingCache;
 use crate::process::{Deleted, FieldId, Mapping, ProcessMappings};
-use crate::table::{Cell, Column, RowKind};
+use crate::table::Cell;
 use crate::units::{Absent, Figure, Reason};
 use crate::views::processes::Owner;
 use crate::views::shared::OfProcess;
@@ -53,30 +52,6 @@ pub(super) struct ReadProcess {
     pub(super) owner: Option<Owner>,
 }
 
-impl RowKind for MappingRows {
-    type Row = MappingRow;
-    type Need = MappingNeed;
-    const ROWS: &'static str = "mappings";
-    const LARGEST_BY: &'static str = "rss";
-    const HAS_PROCESSES: bool = true;
-
-    fn identity(row: &MappingRow) -> Vec<u8> {
-        let Some(mapping) = row.mapping() else { return Vec::new() };
-        let process = &row.process.read.identity;
-        let start_time = process.start_time.unwrap_or_default().to_ne_bytes();
-        [&process.pid.to_ne_bytes()[..], &start_time, &mapping.start().to_ne_bytes(), mapping.path()].concat()
-    }
-
-    fn process(row: &MappingRow) -> Option<u32> {
-        Some(row.process.read.identity.pid)
-    }
-
-    fn columns_called(name: &str, table: &[Column<Self>]) -> Option<Vec<String>> {
-        let fields = table.iter().filter(|column| is_given(column)).map(|column| column.id().to_owned());
-        (name == presets::FIELDS).then(|| fields.collect())
-    }
-}
-
 impl MappingRow {
     /// The mapping itself. It always exists, because rows are made from existing mappings.
     pub(super) fn mapping(&self) -> Option<Mapping<'_>> {
@@ -101,13 +76,3 @@ impl OfProcess for MappingRow {
 
 pub(super) const NOT_GIVEN: Absent = Absent::new(Reason::Unsupported, "the kernel does not report it for this mapping");
 pub(super) const NOT_READ: Absent = Absent::new(Reason::NotApplicable, "it was not read");
-
-/// Whether this is the column of a field that the kernel reports.
-fn is_given(column: &Column<MappingRows>) -> bool {
-    !column.is_on_request
-        && match column.needs {
-            [MappingNeed::Field(name)] => name.eq_ignore_ascii_case(column.id()),
-            [MappingNeed::EveryField] => true,
-            _ => false,
-        }
-}

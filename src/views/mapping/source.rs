@@ -9,14 +9,14 @@ use std::sync::Arc;
 
 use super::row::{MappingNeed, MappingRow, MappingRows, ReadProcess};
 use super::strips::ProcessPages;
-use super::{columns, fields, known_columns, presets};
+use super::{columns, fields, presets};
 use crate::error::{Error, ErrorKind, Subject};
 use crate::join::measure_mappings;
 use crate::pagecache::Engine;
 use crate::process::{
     AddressSpaces, Deleted, Fields, ParseError, ProcRoot, Process, ProcessMappings, Wanted, read_matching,
 };
-use crate::table::{Column, Named, Rows, Source, Stop, find};
+use crate::table::{Column, Named, RowKind, Rows, Source, Stop, find};
 use crate::units::{Absent, Reason};
 use crate::views::processes::{Asked, Owner, ProcessChoice, section_of};
 
@@ -103,7 +103,7 @@ impl Source for MappingSource {
     type Kind = MappingRows;
 
     fn columns(&mut self, named: &Named) -> Vec<Column<MappingRows>> {
-        let known = known_columns();
+        let known = MappingRows::columns();
         // The name may belong to a field of a newer kernel.
         let is_unknown = |id: &String| id == presets::FIELDS || find(&known, id).is_none();
         if !named.all && !named.ids.iter().any(is_unknown) {
