@@ -37,8 +37,12 @@ pub(super) fn write_in_parallel<K: RowKind>(
     totals: &mut Totals<K>,
     sink: &mut dyn Sink,
 ) -> Result<Option<usize>, Stop> {
+    if rows.len() < FEWEST {
+        return Ok(None);
+    }
+    // Counting the usable processors reads several files, which would take longer than a short list.
     let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(MOST_THREADS);
-    if rows.len() < FEWEST || threads < 2 {
+    if threads < 2 {
         return Ok(None);
     }
     let Some(writer) = sink.row_writer() else { return Ok(None) };
