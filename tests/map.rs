@@ -18,11 +18,12 @@ fn in_a_small_file_each_cell_is_a_page() {
     let (status, out, _) = rmap(["pcstat", "--map", path]).parts();
     let lines: Vec<&str> = out.lines().collect();
     let words = |line: usize| lines[line].split_whitespace().collect::<Vec<_>>();
-    assert_eq!((status, lines.len()), (0, 4), "{out}");
+    assert_eq!((status, lines.len()), (0, 5), "{out}");
     assert_eq!(words(0)[..6], ["Pages", "Cached", "Percent", "Dirty", "Writeback", "Per"]);
     assert_eq!(words(1), ["10", "5", "50.000", "0", "0", "1", path]);
     assert_eq!(lines[2], "  #...###..#");
-    assert!(lines[3].starts_with(". none, 1-9 tenths, # all; D dirty"), "{out}");
+    assert_eq!(lines[3], "  0", "the offset of the first cell");
+    assert!(lines[4].starts_with(". none, 1-9 tenths, # all; D dirty"), "{out}");
 }
 
 #[test]
@@ -30,6 +31,13 @@ fn in_a_pipe_a_strip_has_80_cells_and_shows_tenths() {
     let known = known_file(&memory(), 800 * page_size().bytes(), runs(&[(0, 10), (10, 1), (20, 9), (795, 5)]));
     let (_, out, _) = rmap(["pcstat", "--map", "-n", "-o", "page_map", known.file.path().to_str().unwrap()]).parts();
     assert_eq!(out, format!("#19{}5\n", ".".repeat(76)));
+}
+
+#[test]
+fn offsets_below_a_strip_say_where_its_cells_begin() {
+    let known = known_file(&memory(), 800 * 4096, runs(&[(0, 10)]));
+    let (_, out, _) = rmap(["pcstat", "--map", "-o", "page_map", known.file.path().to_str().unwrap()]).parts();
+    assert_eq!(out.lines().nth(1).unwrap(), "0                   800K                1.5M                2.3M");
 }
 
 #[test]

@@ -392,12 +392,8 @@ fn groups_without_a_main_figure_are_limited_to_the_most_frequent() {
     use rmap::views::part::{Added, PartSource};
     use rmap::views::processes::ProcessChoice;
     let subject = Subject::start(["anonymous:16:5"]);
-    let mut source = PartSource {
-        root: ProcRoot::live(),
-        processes: ProcessChoice::of(subject.pid()),
-        added: Added::Process,
-        bar: "#",
-    };
+    let mut source =
+        PartSource { root: ProcRoot::live(), processes: ProcessChoice::of(subject.pid()), added: Added::Process };
     let mut json = Vec::new();
     let query = Query::columns(&["parts"]).by("source").top(1);
     execute(&query, &mut source, &mut rmap::render::json(&mut json), &mut Failures::new()).unwrap();

@@ -257,9 +257,9 @@ fn the_table_has_this_layout() {
     total bytes 45057    12      8  66.667     0         0       0        0
     "#);
         assert_snapshot!(shown("-H --nohdr"), @r#"
-    half.db 32K 8 4  50.000 0 0 0 0 cachestat
-    full    12K 4 4 100.000 0 0 0 0 cachestat
-    empty     0 0 0       - 0 0 0 0 cachestat
+    half.db 32K 32K 16K  50.000 0 0 0 0 cachestat
+    full    12K 16K 16K 100.000 0 0 0 0 cachestat
+    empty     0   0   0       - 0 0 0 0 cachestat
     "#);
     }
 }
@@ -307,7 +307,8 @@ fn a_terminal_and_a_pipe_show_the_same_text() {
     }
     let folder = memory();
     let known = known_file(&folder.path().join("f g"), 8 * page(), &[(0, 2)]);
-    for options in ["", "--total", "-n -H"] {
+    for options in ["-b", "-b --total", "-n -H"] {
+        let options = format!("{options} -o filename,size,cached,dirty_pages");
         let line = format!("{} pcstat {options} '{1}' '{1}'", common::program().display(), known.path.display());
         let mut script = Command::new("script");
         script.args(["-qec", &format!("stty cols 300 rows 50; {line}"), "/dev/null"]).env("SHELL", "/bin/sh");

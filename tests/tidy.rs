@@ -190,7 +190,7 @@ fn only_the_command_line_pulls_in_its_packages() {
         });
         // The table for people is behind the feature `cli`.
         let is_drawn =
-            ["text.rs", "drawing.rs", "strip.rs"].iter().any(|name| path == Path::new("src/render").join(name));
+            ["text.rs", "drawing.rs", "paint.rs"].iter().any(|name| path == Path::new("src/render").join(name));
         assert!(is_drawn || used.is_none(), "{} uses {}", path.display(), used.unwrap_or(&""));
     }
 }

@@ -3,8 +3,8 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::Args;
 use clap::builder::PossibleValuesParser;
+use clap::{Args, ValueEnum};
 
 use super::report::Report;
 use super::run::{Configured, Done};
@@ -65,6 +65,9 @@ pub(crate) struct AnswerArgs {
     /// Show human-readable sizes: 1.5G
     #[arg(short = 'H', long, help_heading = "Output")]
     human: bool,
+    /// When to use colour: auto (on a terminal, unless NO_COLOR is set), always or never
+    #[arg(long, value_name = "WHEN", help_heading = "Output")]
+    color: Option<When>,
     /// Leave out the header
     #[arg(short = 'n', long, visible_alias = "nohdr", help_heading = "Output")]
     pub(crate) no_header: bool,
@@ -72,6 +75,25 @@ pub(crate) struct AnswerArgs {
 
 fn format_names() -> PossibleValuesParser {
     FORMATS.iter().map(|format| clap::builder::PossibleValue::new(format.name).help(format.help)).into()
+}
+
+/// When colour is used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum When {
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+impl When {
+    fn is_on(self) -> bool {
+        match self {
+            When::Auto => screen::has_colour(),
+            When::Always => true,
+            When::Never => false,
+        }
+    }
 }
 
 /// The time between two rounds: more than zero.
@@ -160,7 +182,10 @@ impl AnswerArgs {
             no_header: self.no_header,
             no_heading: self.no_header,
             terminal_width: screen::terminal_width(),
-            colour: screen::has_colour(),
+            colour: self.color.unwrap_or_default().is_on(),
+            unicode: screen::has_unicode(),
+            page: Some(crate::kernel::page_size()),
+            local_time: screen::is_terminal(),
             line_feeds: false,
         }
     }
@@ -179,6 +204,11 @@ impl AnswerArgs {
         let mut sink = (self.format().sink)(presentation, screen::output());
         execute(query, source, sink.as_mut(), report)
     }
+}
+
+/// The default unit of tables about files: sizes that a person reads on a terminal, bytes in a pipe.
+pub(crate) fn unit_of_files() -> SizeUnit {
+    if screen::is_terminal() { SizeUnit::Human } else { SizeUnit::Bytes }
 }
 
 /// Rejects an option that has no meaning here.

@@ -4,12 +4,11 @@ use std::io::Write;
 
 use clap::Args;
 
-use super::answer::{AnswerArgs, View, refuse_if};
+use super::answer::{AnswerArgs, View, refuse_if, unit_of_files};
 use super::chosen::ChosenArgs;
 use super::report::Report;
 use super::run::{Configured, Done, Listed, Run};
 use super::signals::Signals;
-use crate::table::SizeUnit;
 use crate::units::{Bytes, Human};
 use crate::views::effect::{self, EffectSource, Effects, Work};
 
@@ -85,7 +84,7 @@ impl EffectArgs {
     fn run(self, work: Work, default: &[&str], configured: &Configured, report: &mut Report) -> Done {
         refuse_if(work == Work::Lock && self.answer.every.is_some(), "-w", "locked pages do not change until the end")?;
         let query = self.answer.query(configured, View::Usual(default))?;
-        let presentation = self.answer.presentation(configured, SizeUnit::Bytes);
+        let presentation = self.answer.presentation(configured, unit_of_files());
         let mut source = EffectSource { chosen: self.chosen.chosen()?, work, locked: Vec::new() };
         if work == Work::Warm {
             report.show_progress("warming");

@@ -3,7 +3,7 @@
 use clap::Args;
 use unicode_width::UnicodeWidthStr;
 
-use super::answer::{AnswerArgs, View, refuse_if};
+use super::answer::{AnswerArgs, View, refuse_if, unit_of_files};
 use super::chosen::ChosenArgs;
 use super::report::Report;
 use super::run::{Configured, Done, Listed, Run};
@@ -134,10 +134,11 @@ impl PcstatArgs {
     }
 
     fn presentation(&self, configured: &Configured) -> Presentation {
-        let mut presentation = self.answer.presentation(configured, SizeUnit::Bytes);
+        let mut presentation = self.answer.presentation(configured, unit_of_files());
         if self.plain {
             presentation.terminal_width = None;
         }
+        presentation.unicode |= self.unicode;
         if self.unicode {
             presentation.terminal_width = presentation.terminal_width.or(Some(u16::MAX));
         }
@@ -165,12 +166,7 @@ impl PcstatArgs {
             () => (View::Usual(file::DEFAULT), width),
         };
         let mut query = answer.query(configured, view)?;
-        if let Default::Columns(columns) = &mut query.default
-            && self.chosen.pid.is_some()
-            && *columns == file::DEFAULT
-        {
-            columns.insert(1, "held".to_owned());
-        }
+        self.suit(&mut query, &presentation);
         for (typed, strip) in [(self.map, "page_map"), (self.histo && answer.is_machine(), "histogram")] {
             if typed && !query.names(strip) {
                 query.joined.push(strip.to_owned());
@@ -188,6 +184,22 @@ impl PcstatArgs {
             chosen: self.chosen.chosen()?,
         };
         answer.answer(&query, &mut source, presentation, report)
+    }
+
+    /// Suits the built-in columns to the request: how a process holds each file, and on a terminal a bar instead of the
+    /// number of pages, which follows from the size.
+    fn suit(&self, query: &mut Query, presentation: &Presentation) {
+        let Default::Columns(columns) = &mut query.default else { return };
+        let is_list = *columns == file::DEFAULT;
+        if is_list && self.chosen.pid.is_some() {
+            columns.insert(1, "held".to_owned());
+        }
+        let is_for_people = presentation.unit == SizeUnit::Human && presentation.terminal_width.is_some();
+        if is_for_people && (is_list || *columns == directory::DEFAULT) {
+            columns.retain(|id| id != "pages");
+            let place = columns.iter().position(|id| id == "percent").map_or(columns.len(), |place| place + 1);
+            columns.insert(place, "bar".to_owned());
+        }
     }
 
     /// The width of the longest name, or a guess if the names are not known yet.
@@ -210,7 +222,8 @@ impl PcstatArgs {
 
     fn add_up(self, configured: &Configured, report: &mut Report) -> Done {
         let presentation = self.presentation(configured);
-        let query = Query { filter: None, ..self.answer.query(configured, View::Fixed(directory::DEFAULT))? };
+        let mut query = Query { filter: None, ..self.answer.query(configured, View::Fixed(directory::DEFAULT))? };
+        self.suit(&mut query, &presentation);
         // The filter selects the files that are added up.
         let over = |text: &str| text.parse::<Expression>().and_then(|expression| expression.over(&Files::columns()));
         let filter = self.answer.filter.as_deref().map(over).transpose().map_err(Stop::Filter)?;

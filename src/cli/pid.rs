@@ -245,6 +245,7 @@ impl PidArgs {
         if query.by.is_some() && query.every.is_some() && !query.merge && processes.may_be_several() {
             query.joined.push("pid".to_owned());
         }
+        query.keeps_columns = pmap.has_format();
         // pmap's titles name the unit.
         if (pmap.extended || pmap.device) && answer.unit(configured, SizeUnit::Kib) == SizeUnit::Kib {
             query.titles = presets::PMAP_TITLES;
@@ -322,8 +323,7 @@ impl PidArgs {
             columns.insert(0, "pid".to_owned());
         }
         let presentation = self.presentation(configured);
-        let bar = if presentation.terminal_width.is_some() { "█" } else { "#" };
-        let mut source = PartSource { root: self.root(), processes, added, bar };
+        let mut source = PartSource { root: self.root(), processes, added };
         self.answer.answer(&query, &mut source, presentation, report)
     }
 }

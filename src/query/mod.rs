@@ -43,6 +43,8 @@ pub struct Query {
     pub unread: &'static [&'static str],
     /// Different titles for some columns, by their ids.
     pub titles: &'static [(&'static str, &'static str)],
+    /// Whether every column stays, even if the table does not fit its terminal.
+    pub keeps_columns: bool,
     /// Which rows.
     pub filter: Option<Expression>,
     /// The column that rows are grouped by.
@@ -93,6 +95,7 @@ impl Query {
             joined: Vec::new(),
             unread: &[],
             titles: &[],
+            keeps_columns: false,
             filter: None,
             by: None,
             merge: false,

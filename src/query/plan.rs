@@ -6,7 +6,8 @@ use super::{Default, Query, Total};
 use crate::error::{Error, ErrorKind, Subject};
 use crate::render::{Head, Sink, TotalStyle};
 use crate::table::{
-    Aggregation, Column, ColumnKind, Filter, Grouping, Groups, Named, Order, RowKind, Stop, find, select, unknown,
+    Aggregation, Column, ColumnKind, Filter, Grouping, Groups, Named, Order, Presence, RowKind, Stop, find, select,
+    unknown,
 };
 
 /// A query over columns of kind `K`, up to the grouping.
@@ -177,7 +178,7 @@ fn grouped<K: RowKind>(query: &Query, table: &[Column<K>], sink: &dyn Sink, by: 
         (None, Some(order)) => Order::parse(order.column().id(), &columns).ok(),
         (None, None) => None,
     };
-    let columns = writable(query, select(&columns, &ids).map_err(Stop::Usage)?, sink)?;
+    let columns = titled(query, writable(query, select(&columns, &ids).map_err(Stop::Usage)?, sink)?);
     Ok(Shape::Groups(common, summed, Shown { columns, order, top: query.top, line: Vec::new() }))
 }
 
@@ -202,9 +203,7 @@ fn writable<K: RowKind>(query: &Query, columns: Vec<Column<K>>, sink: &dyn Sink)
     if sink.is_json() {
         return Ok(columns);
     }
-    let is_named =
-        |column: &&Column<K>| query.columns.iter().any(|list| list.ids.iter().any(|id| K::id_of(id) == column.id()));
-    match columns.iter().filter(|column| column.kind().is_json_only()).find(is_named) {
+    match columns.iter().find(|column| column.kind().is_json_only() && is_named(query, column)) {
         Some(column) => {
             let subject = Subject::Words(column.id().to_owned());
             Err(Stop::Usage(Error::new(subject, ErrorKind::Refused, "only --json and --jsonl can write this column")))
@@ -213,8 +212,17 @@ fn writable<K: RowKind>(query: &Query, columns: Vec<Column<K>>, sink: &dyn Sink)
     }
 }
 
+/// Whether `-o` names this column, by its id or by another name for it.
+fn is_named<K: RowKind>(query: &Query, column: &Column<K>) -> bool {
+    query.columns.iter().any(|list| list.ids.iter().any(|id| K::id_of(id) == column.id()))
+}
+
+/// The columns with the titles and the presence that the query gives them.
 fn titled<K: RowKind>(query: &Query, mut columns: Vec<Column<K>>) -> Vec<Column<K>> {
     for column in &mut columns {
+        if query.keeps_columns || is_named(query, column) {
+            column.head.presence = Presence::Named;
+        }
         if let Some((_, title)) = query.titles.iter().find(|(id, _)| *id == column.head.id) {
             column.head.title = (*title).into();
         }

@@ -98,7 +98,7 @@ fn write_field(cell: &Cell<'_>, escapes: bool, field: &mut Vec<u8>) {
     let _ = match cell {
         Cell::Absent(_) => Ok(()),
         Cell::Percent(share) => write!(field, "{share}"),
-        Cell::Change(Difference::Bytes(by) | Difference::Count(by)) => write!(field, "{by}"),
+        Cell::Change(Difference::Bytes(by) | Difference::Count(by) | Difference::Pages(by)) => write!(field, "{by}"),
         Cell::Change(Difference::Share(by)) => write!(field, "{by}"),
         Cell::Offset(offset) => write!(field, "{offset}"),
         Cell::Flag(flag) => write!(field, "{flag}"),

@@ -10,7 +10,7 @@ use serde_json::ser::{Formatter, Serializer as Json};
 
 use super::{CellAt, Head, RowWriter, Sink, TotalStyle, cell_of};
 use crate::table::{
-    Cell, ColumnHead, ColumnKind, Difference, Section, TotalCell, TotalRow, escape, push_hex, push_number,
+    Cell, ColumnHead, ColumnKind, Difference, Section, TotalCell, TotalRow, bar_text, escape, push_hex, push_number,
 };
 
 /// One JSON document.
@@ -315,9 +315,10 @@ fn write_cell(cell: &Cell<'_>, out: &mut Vec<u8>) {
     match *cell {
         Cell::Bytes(number) | Cell::Count(number) | Cell::Offset(number) => push_number(number, out),
         Cell::Percent(share) | Cell::Change(Difference::Share(share)) => write_value(share, out),
-        Cell::Change(Difference::Bytes(by) | Difference::Count(by)) => write_value(by, out),
+        Cell::Change(Difference::Bytes(by) | Difference::Count(by) | Difference::Pages(by)) => write_value(by, out),
         Cell::Flag(flag) => write_value(flag, out),
         Cell::Word(word) | Cell::Remark(Some(word)) => write_string(word, out),
+        Cell::Bar(eighths) => write_string(bar_text(eighths), out),
         Cell::Named([], _) | Cell::Absent(_) | Cell::Remark(None) | Cell::Flags(_) => out.extend_from_slice(b"null"),
         Cell::RawBytes(bytes) if std::str::from_utf8(bytes).is_ok() => out.extend_from_slice(b"null"),
         Cell::Text(text) | Cell::Named(text, _) if is_plain(text) => write_plain(text, out),

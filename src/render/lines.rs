@@ -1,47 +1,22 @@
 //! The lines of a table whose column widths are known, and the text of cells and totals.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
-use unicode_width::UnicodeWidthStr;
-
+use super::layout::{Held, Layout, STRIP_INDENT, Texts, display_width, shortened};
+use super::local_time::write_local_time;
+use super::paint::{enclosed, painted};
 use super::strip::{StripStyle, write_bars, write_strip};
-use super::{CellAt, RowWriter};
-use crate::table::{Cell, ColumnHead, ColumnKind, SizeUnit, StripCell, TotalCell, TotalRow};
-
-/// The text of one row, one byte string per column. It is UTF-8, because everything else was escaped.
-pub(super) type Texts = Vec<Vec<u8>>;
-
-/// A held row: its text, and the strips below it.
-pub(super) struct Held {
-    pub(super) texts: Texts,
-    pub(super) strips: Vec<Vec<StripCell>>,
-}
-
-/// The position of each column.
-#[derive(Default, Clone)]
-pub(super) struct Layout {
-    /// The indexes of the columns that are on the line.
-    pub(super) line: Vec<usize>,
-    /// The indexes of the strips that are drawn below it.
-    pub(super) below: Vec<usize>,
-}
-
-impl Layout {
-    pub(super) fn new(columns: &[ColumnHead]) -> Layout {
-        let is_strip =
-            |place: &usize| columns.get(*place).is_some_and(|column| matches!(column.kind, ColumnKind::Strip(_)));
-        let is_shown = |place: &usize| columns.get(*place).is_some_and(|column| !column.is_hidden);
-        let (below, line) = (0..columns.len()).filter(is_shown).partition(is_strip);
-        Layout { line, below }
-    }
-}
+use super::{CellAt, Presentation, RowWriter};
+use crate::table::{Cell, Colour, ColumnHead, ColumnKind, Difference, Presence, SizeUnit, TotalCell, TotalRow};
+use crate::units::{Pages, Reason};
 
 /// The layout of lines, once the widths are known.
 pub(super) struct Lines {
     pub(super) columns: Vec<ColumnHead>,
     pub(super) layout: Layout,
     pub(super) widths: Vec<usize>,
-    pub(super) unit: SizeUnit,
+    pub(super) presentation: Presentation,
     pub(super) strips: StripStyle,
 }
 
@@ -50,22 +25,39 @@ impl Lines {
         let mut line = Line::default();
         let last = self.layout.line.iter().rposition(|place| texts.get(*place).is_some_and(|text| !text.is_empty()));
         for (index, place) in self.layout.line.iter().enumerate().take(last.unwrap_or(0) + 1) {
-            let (Some(text), Some(column), Some(width)) =
-                (texts.get(*place), self.columns.get(*place), self.widths.get(*place))
-            else {
-                continue;
-            };
-            line.add(text, *width, column.kind.is_left_aligned(), index == 0, Some(index) == last);
+            if let Some(text) = texts.get(*place) {
+                self.add(&mut line, *place, text, index == 0, Some(index) == last);
+            }
         }
         line.out.push(b'\n');
-        out.write_all(&line.out)
+        out.write_all(&self.painted(&line.out))
     }
 
     pub(super) fn write_held(&self, out: &mut dyn Write, row: &Held) -> io::Result<()> {
         if !self.layout.line.is_empty() {
             self.write_line(out, &row.texts)?;
         }
+        self.layout.write_prose(out, &self.columns, |place| row.texts.get(place).cloned().unwrap_or_default())?;
         row.strips.iter().try_for_each(|strip| write_strip(out, strip, self.strips, self.indent()))
+    }
+
+    /// Adds the text of a column to a line.
+    fn add(&self, line: &mut Line, place: usize, text: &[u8], first: bool, last: bool) {
+        let (Some(column), Some(width)) = (self.columns.get(place), self.widths.get(place)) else { return };
+        let is_left = column.kind.is_left_aligned();
+        if is_left && self.layout.room < usize::MAX {
+            let text = shortened(&String::from_utf8_lossy(text), self.layout.room, self.presentation.unicode);
+            return line.add(text.as_bytes(), *width, is_left, first, last);
+        }
+        line.add(text, *width, is_left, first, last);
+    }
+
+    /// A finished line with its colours.
+    fn painted<'l>(&self, line: &'l [u8]) -> Cow<'l, [u8]> {
+        match self.presentation.colour {
+            true => painted(&String::from_utf8_lossy(line)).into_bytes().into(),
+            false => line.into(),
+        }
     }
 
     /// Strips are indented below the lines, if there are any.
@@ -74,28 +66,37 @@ impl Lines {
     }
 }
 
-/// The indentation of strips below a line.
-pub(crate) const STRIP_INDENT: usize = 2;
-
 impl RowWriter for Lines {
     fn write(&self, rows: usize, cell: &CellAt<'_, '_>, out: &mut Vec<u8>) {
         let mut text = Vec::new();
         let last = self.layout.line.len().saturating_sub(1);
+        let presentation = &self.presentation;
         for row in 0..rows {
+            let begin = out.len();
             let mut line = Line { out: std::mem::take(out), overhang: 0 };
             for (index, place) in self.layout.line.iter().enumerate() {
-                let (Some(column), Some(width)) = (self.columns.get(*place), self.widths.get(*place)) else { continue };
+                let Some(column) = self.columns.get(*place) else { continue };
                 text.clear();
-                write_cell(&cell(row, *place), self.unit, &mut text);
-                line.add(&text, *width, column.kind.is_left_aligned(), index == 0, index == last);
+                write_cell(&cell(row, *place), column, presentation, &mut text);
+                self.add(&mut line, *place, &text, index == 0, index == last);
             }
             *out = line.out;
             if !self.layout.line.is_empty() {
                 out.push(b'\n');
             }
+            if presentation.colour {
+                let line = out.split_off(begin);
+                out.extend_from_slice(&self.painted(&line));
+            }
+            let prose = |place: usize| {
+                self.columns
+                    .get(place)
+                    .map_or_else(Vec::new, |column| cell_text(&cell(row, place), column, presentation))
+            };
+            // Writing to a Vec cannot fail, here and below.
+            let _ = self.layout.write_prose(out, &self.columns, prose);
             for place in &self.layout.below {
                 if let Cell::Strip(cells) = cell(row, *place) {
-                    // Writing to a Vec cannot fail.
                     let _ = write_strip(out, cells, self.strips, self.indent());
                 }
             }
@@ -129,45 +130,80 @@ impl Line {
     }
 }
 
-pub(super) fn cell_text(cell: &Cell<'_>, unit: SizeUnit) -> Vec<u8> {
+pub(super) fn cell_text(cell: &Cell<'_>, column: &ColumnHead, presentation: &Presentation) -> Vec<u8> {
     let mut text = Vec::new();
-    write_cell(cell, unit, &mut text);
+    write_cell(cell, column, presentation, &mut text);
     text
 }
 
-pub(super) fn write_cell(cell: &Cell<'_>, unit: SizeUnit, out: &mut Vec<u8>) {
+fn write_cell(cell: &Cell<'_>, column: &ColumnHead, presentation: &Presentation, out: &mut Vec<u8>) {
+    match colour(cell, column).filter(|_| presentation.colour) {
+        Some(colour) => enclosed(colour, out, |out| write_plain_cell(cell, column, presentation, out)),
+        None => write_plain_cell(cell, column, presentation, out),
+    }
+}
+
+/// The colour of a cell that a reader should notice: a figure that was denied, and one that its column marks.
+fn colour(cell: &Cell<'_>, column: &ColumnHead) -> Option<Colour> {
     match cell {
-        Cell::Strip(cells) => write_bars(cells, out),
-        cell => cell.write_text(unit, out),
+        Cell::Absent(absent) if absent.reason == Reason::Denied => Some(Colour::Red),
+        Cell::Bytes(0) | Cell::Count(0) | Cell::Bar(0) | Cell::Absent(_) | Cell::Remark(None) => None,
+        _ => column.colour,
+    }
+}
+
+fn write_plain_cell(cell: &Cell<'_>, column: &ColumnHead, presentation: &Presentation, out: &mut Vec<u8>) {
+    match (cell, column.kind, presentation.page.filter(|_| presentation.unit == SizeUnit::Human)) {
+        (Cell::Bar(eighths), ..) if presentation.has_blocks() => {
+            (0..*eighths).for_each(|_| out.extend_from_slice("█".as_bytes()));
+        }
+        (Cell::Strip(cells), ..) => write_bars(cells, presentation.unicode, out),
+        (Cell::Count(count), ColumnKind::Pages, Some(page)) => {
+            Cell::Bytes(Pages(*count).bytes(page).0).write_text(SizeUnit::Human, out);
+        }
+        (Cell::Change(Difference::Pages(by)), _, Some(page)) => {
+            let by = by.saturating_mul(i64::try_from(page.bytes()).unwrap_or(i64::MAX));
+            Cell::Change(Difference::Bytes(by)).write_text(SizeUnit::Human, out);
+        }
+        (Cell::Time(time), ..) if presentation.local_time => write_local_time(*time, out),
+        (cell, ..) => cell.write_text(presentation.unit, out),
     }
 }
 
 /// The text of a total. A sum that lacks figures is a lower bound and is shown as such: `>=140`.
-pub(super) fn total_texts(total: &TotalRow, columns: &[ColumnHead], unit: SizeUnit) -> Texts {
-    let labelled = label_place(total, columns);
-    let text = |(place, cell): (usize, &TotalCell)| match cell {
-        TotalCell::Blank if Some(place) == labelled => unit.label().as_bytes().to_vec(),
+pub(super) fn total_texts(
+    total: &TotalRow,
+    columns: &[ColumnHead],
+    layout: &Layout,
+    presentation: &Presentation,
+) -> Texts {
+    let labelled = label_place(total, columns, layout);
+    let text = |((place, cell), column): ((usize, &TotalCell), &ColumnHead)| match cell {
+        TotalCell::Blank if Some(place) == labelled => presentation.unit.label().as_bytes().to_vec(),
         TotalCell::Blank => Vec::new(),
         TotalCell::Sum { cell, missing } => {
             let mut text = Vec::new();
             if *missing > 0 && !matches!(cell, Cell::Absent(_) | Cell::Percent(_)) {
                 text.extend_from_slice(b">=");
             }
-            cell.write_text(unit, &mut text);
+            write_plain_cell(cell, column, presentation, &mut text);
             text
         }
     };
-    total.cells.iter().enumerate().map(text).collect()
+    total.cells.iter().enumerate().zip(columns).map(text).collect()
 }
 
-/// The column for the label of the total: the first one without a sum, preferably not a numeric column.
-pub(super) fn label_place(total: &TotalRow, columns: &[ColumnHead]) -> Option<usize> {
-    let is_blank =
-        |(cell, column): (&TotalCell, &ColumnHead)| matches!(cell, TotalCell::Blank) && !column.may_be_left_out;
-    let is_number = |column: &ColumnHead| matches!(column.kind, ColumnKind::Number | ColumnKind::Change);
-    let mut cells = total.cells.iter().zip(columns);
-    let words = cells.clone().position(|(cell, column)| is_blank((cell, column)) && !is_number(column));
-    words.or_else(|| cells.rposition(is_blank))
+/// The column for the label of the total: the first one on the line without a sum, preferably not a numeric column.
+fn label_place(total: &TotalRow, columns: &[ColumnHead], layout: &Layout) -> Option<usize> {
+    let is_blank = |place: &&usize| {
+        matches!(total.cells.get(**place), Some(TotalCell::Blank))
+            && columns.get(**place).is_some_and(|column| column.presence != Presence::Optional)
+    };
+    let is_number = |place: &&usize| {
+        columns.get(**place).is_some_and(|column| matches!(column.kind, ColumnKind::Number | ColumnKind::Change))
+    };
+    let words = layout.line.iter().filter(is_blank).find(|place| !is_number(place));
+    words.or_else(|| layout.line.iter().rev().find(is_blank)).copied()
 }
 
 /// `mapped: 2924K    writeable/private: 356K    shared: 28K`
@@ -182,14 +218,6 @@ pub(super) fn total_line(total: &TotalRow, labels: &[&str], unit: SizeUnit) -> S
     };
     let figures = labels.iter().zip(&total.cells).map(|(label, cell)| format!("{label}: {}", figure(cell)));
     figures.collect::<Vec<_>>().join("    ")
-}
-
-/// The width of the text on a terminal.
-pub(super) fn display_width(text: &[u8]) -> usize {
-    if text.is_ascii() {
-        return text.len();
-    }
-    std::str::from_utf8(text).map_or(text.len(), UnicodeWidthStr::width)
 }
 
 /// Sets the width of figures in a table whose rows arrive one by one to what later rows are likely to need: that of the

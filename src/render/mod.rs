@@ -6,9 +6,17 @@
 mod csv;
 #[cfg(feature = "cli")]
 mod drawing;
+#[cfg(feature = "cli")]
+mod fit;
 mod json;
 #[cfg(feature = "cli")]
+mod layout;
+#[cfg(feature = "cli")]
 mod lines;
+#[cfg(feature = "cli")]
+mod local_time;
+#[cfg(feature = "cli")]
+mod paint;
 #[cfg(feature = "cli")]
 mod strip;
 #[cfg(feature = "cli")]
@@ -26,6 +34,7 @@ pub use strip::StripStyle;
 pub use text::TextSink;
 
 use crate::table::{Cell, ColumnHead, Section, SizeUnit, TotalRow};
+use crate::units::PageSize;
 
 /// What a sink receives before the first row.
 #[derive(Debug, Clone, PartialEq)]
@@ -131,8 +140,22 @@ pub struct Presentation {
     pub terminal_width: Option<u16>,
     /// Whether colours may be used.
     pub colour: bool,
+    /// Whether tables may use characters that are not ASCII, as rules, shades and bars.
+    pub unicode: bool,
+    /// The size of a page, so that human-readable tables show pages as sizes.
+    pub page: Option<PageSize>,
+    /// Whether tables show times in the local time zone, in whole seconds.
+    pub local_time: bool,
     /// Whether CSV lines end in LF, as in pcstat's `--terse`, instead of CR LF.
     pub line_feeds: bool,
+}
+
+impl Presentation {
+    /// Whether shares are drawn in blocks and shades, instead of characters that every program can read.
+    #[cfg(feature = "cli")]
+    fn has_blocks(&self) -> bool {
+        self.terminal_width.is_some() && self.unicode
+    }
 }
 
 impl Default for Presentation {
@@ -144,6 +167,9 @@ impl Default for Presentation {
             no_heading: false,
             terminal_width: None,
             colour: false,
+            unicode: true,
+            page: None,
+            local_time: false,
             line_feeds: false,
         }
     }

@@ -5,17 +5,19 @@
 
 use std::io::{self, Write};
 
-use anstyle::{AnsiColor, Style};
-
+use super::paint::style;
 use crate::table::{Colour, Mark, StripCell};
+use crate::units::{Bytes, Human};
 
 /// How strips are drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StripStyle {
-    /// Whether cells are shades (`░▒▓█`), for a terminal, or digits, for other programs.
+    /// Whether cells are shades (`░▒▓█`), for a terminal that has them, or digits, for other programs.
     pub shades: bool,
     /// Whether marks are colours, or letters on a line below.
     pub colour: bool,
+    /// Whether offsets in the file are written on a line below.
+    pub offsets: bool,
 }
 
 /// Writes a strip, and the line of its marks if they are not colours and there are any. Each line begins with `indent`
@@ -36,17 +38,34 @@ pub(super) fn write_strip(
     }
     change_colour(out, painted, None)?;
     writeln!(out)?;
-    match style.colour {
-        true => Ok(()),
-        false => write_letters(out, cells, indent),
+    if !style.colour {
+        write_letters(out, cells, indent)?;
     }
+    if style.offsets { write_offsets(out, cells, indent) } else { Ok(()) }
 }
 
-/// Appends a strip of bars: the lowest for nothing at all, a full one for everything, and six steps between.
-pub(super) fn write_bars(cells: &[StripCell], out: &mut Vec<u8>) {
+/// How many cells there are at least between the beginnings of two offsets.
+const CELLS_AN_OFFSET: usize = 16;
+
+/// Writes a line with the offset in the file at which every few cells begin.
+fn write_offsets(out: &mut dyn Write, cells: &[StripCell], indent: usize) -> io::Result<()> {
+    let count = (cells.len() / CELLS_AN_OFFSET).clamp(1, 4);
+    let mut line = String::new();
+    for place in (0..count).map(|index| cells.len() * index / count) {
+        let Some(offset) = cells.get(place).and_then(|cell| cell.offset) else { return Ok(()) };
+        line.extend(std::iter::repeat_n(' ', place.saturating_sub(line.len())));
+        line.push_str(&Human(Bytes(offset)).to_string());
+    }
+    if line.is_empty() { Ok(()) } else { writeln!(out, "{:indent$}{line}", "") }
+}
+
+/// Appends a strip of bars: the lowest for nothing at all, a full one for everything, and six steps between; or digits,
+/// if the terminal does not have them.
+pub(super) fn write_bars(cells: &[StripCell], unicode: bool, out: &mut Vec<u8>) {
     const STEPS: [char; 6] = ['▂', '▃', '▄', '▅', '▆', '▇'];
     for cell in cells {
         let bar = match cell.share {
+            share if !unicode => char::from(crate::table::digit(share)),
             None => '?',
             Some(share) if share <= 0.0 => '▁',
             Some(share) if share >= 1.0 => '█',
@@ -91,23 +110,11 @@ fn write_letters(out: &mut dyn Write, cells: &[StripCell], indent: usize) -> io:
 
 /// Writes the escape sequences between two cells of different colours, and none between equal ones.
 fn change_colour(out: &mut dyn Write, from: Option<Colour>, to: Option<Colour>) -> io::Result<()> {
-    let style = |colour: Colour| Style::new().fg_color(Some(ansi(colour).into()));
     match (from, to) {
         (from, to) if from == to => Ok(()),
         (_, Some(colour)) => write!(out, "{}", style(colour).render()),
         (Some(colour), None) => write!(out, "{}", style(colour).render_reset()),
         (None, None) => Ok(()),
-    }
-}
-
-fn ansi(colour: Colour) -> AnsiColor {
-    match colour {
-        Colour::Red => AnsiColor::Red,
-        Colour::Green => AnsiColor::Green,
-        Colour::Yellow => AnsiColor::Yellow,
-        Colour::Blue => AnsiColor::Blue,
-        Colour::Magenta => AnsiColor::Magenta,
-        Colour::Cyan => AnsiColor::Cyan,
     }
 }
 
@@ -118,9 +125,10 @@ mod tests {
     const DIRTY: Mark = Mark { letter: 'D', colour: Colour::Yellow, meaning: "dirty" };
 
     fn strip(cells: &[(f64, Option<Mark>)], shades: bool, colour: bool) -> String {
-        let cells: Vec<_> = cells.iter().map(|(share, mark)| StripCell { share: Some(*share), mark: *mark }).collect();
+        let cells: Vec<_> =
+            cells.iter().map(|(share, mark)| StripCell { share: Some(*share), mark: *mark, offset: None }).collect();
         let mut out = Vec::new();
-        write_strip(&mut out, &cells, StripStyle { shades, colour }, 0).unwrap();
+        write_strip(&mut out, &cells, StripStyle { shades, colour, offsets: false }, 0).unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -138,7 +146,7 @@ mod tests {
             assert_eq!(shade(Some(share), true), shades, "{share}");
             assert_eq!(shade(Some(share), false), digits, "{share}");
             let mut bars = Vec::new();
-            write_bars(&[StripCell { share: Some(share), mark: None }], &mut bars);
+            write_bars(&[StripCell { share: Some(share), mark: None, offset: None }], true, &mut bars);
             assert_eq!(String::from_utf8(bars).unwrap(), bar.to_string(), "{share}");
         }
         assert_eq!(shade(None, true), '?');

@@ -6,10 +6,11 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use super::drawing::Drawing;
-use super::lines::{
-    Held, Layout, Lines, Texts, cell_text, display_width, total_line, total_texts, widen_for_later_rows,
-};
+use super::drawing::{Drawing, is_rule};
+use super::fit::Measured;
+use super::layout::{Held, Layout, Texts, display_width};
+use super::lines::{Lines, cell_text, total_line, total_texts, widen_for_later_rows};
+use super::paint::painted;
 use super::strip::{StripStyle, legend};
 use super::{Head, Presentation, RowWriter, Sink, TotalStyle, cell_of};
 use crate::table::{Cell, ColumnHead, ColumnKind, Section, SizeUnit, TotalRow, escape};
@@ -38,7 +39,11 @@ pub struct TextSink<'w> {
 impl<'w> TextSink<'w> {
     /// A table that is written to `out`.
     pub fn new(presentation: Presentation, out: Box<dyn Write + 'w>) -> Self {
-        let strips = StripStyle { shades: presentation.terminal_width.is_some(), colour: presentation.colour };
+        let strips = StripStyle {
+            shades: presentation.has_blocks(),
+            colour: presentation.colour,
+            offsets: !presentation.no_header,
+        };
         TextSink {
             out,
             presentation,
@@ -67,21 +72,31 @@ impl<'w> TextSink<'w> {
     }
 
     fn hold(&self, cells: &[Cell<'_>]) -> Held {
-        let text = |cell: &Cell<'_>| cell_text(cell, self.presentation.unit);
+        let text = |(cell, column): (&Cell<'_>, &ColumnHead)| cell_text(cell, column, &self.presentation);
         let strip = |place: &usize| match cells.get(*place) {
             Some(Cell::Strip(cells)) => cells.to_vec(),
             _ => Vec::new(),
         };
-        Held { texts: cells.iter().map(text).collect(), strips: self.layout.below.iter().map(strip).collect() }
+        Held {
+            texts: cells.iter().zip(self.columns()).map(text).collect(),
+            strips: self.layout.below.iter().map(strip).collect(),
+        }
     }
 
-    /// Leaves out columns that are empty in every held row.
-    fn leave_out_empty_columns(&mut self) {
-        let is_empty = |place: usize| self.held.iter().all(|row| row.texts.get(place).is_none_or(Vec::is_empty));
-        let columns = self.columns();
-        let stays =
-            |place: &usize| columns.get(*place).is_some_and(|column| !column.may_be_left_out || !is_empty(*place));
-        self.layout.line = Layout::new(columns).line.into_iter().filter(stays).collect();
+    /// Chooses the columns: those that fit the terminal, if there is one.
+    fn choose_columns(&mut self, total: Option<&TotalRow>) {
+        let head = self.head.as_ref().map_or(&[][..], |head| &head.columns);
+        let total = total.map(|total| total_texts(total, head, &self.layout, &self.presentation));
+        let measured = Measured::new(head, &self.held, total.as_ref(), !self.presentation.no_header);
+        self.layout = match self.presentation.terminal_width {
+            Some(width) => measured.layout(width.into()),
+            None => measured.without_empty(),
+        };
+    }
+
+    /// The texts of a row of totals.
+    fn texts(&self, total: Option<&TotalRow>) -> Option<Texts> {
+        total.map(|total| total_texts(total, self.columns(), &self.layout, &self.presentation))
     }
 
     /// Determines the widths, and writes the header and the held rows.
@@ -96,6 +111,9 @@ impl<'w> TextSink<'w> {
                 *width = display_width(text).max(*width);
             }
         }
+        for (width, column) in widths.iter_mut().zip(&columns).filter(|(_, column)| column.kind.is_left_aligned()) {
+            *width = (*width).min(self.layout.room.max(display_width(column.title.as_bytes())));
+        }
         if self.is_live() {
             widen_for_later_rows(&mut widths, &columns, self.held.first());
         }
@@ -103,7 +121,7 @@ impl<'w> TextSink<'w> {
             columns,
             layout: self.layout.clone(),
             widths,
-            unit: self.presentation.unit,
+            presentation: self.presentation,
             strips: self.strips,
         });
         if !self.presentation.no_header && !self.layout.line.is_empty() {
@@ -117,19 +135,29 @@ impl<'w> TextSink<'w> {
     }
 
     /// Draws all rows for a terminal.
-    fn draw(&mut self, width: u16, total: Option<&Texts>) -> io::Result<()> {
-        let drawing = Drawing { layout: &self.layout, columns: self.columns(), rows: &self.held, total };
-        let table = drawing.table(width, !self.presentation.no_header);
-        let lines: Vec<String> = table.lines().collect();
-        // The rule under the header is repeated above the total.
-        let rule = lines.iter().find(|line| line.starts_with('─')).filter(|_| total.is_some());
-        for (place, line) in lines.iter().enumerate() {
-            if let Some(rule) = rule.filter(|_| place + 1 == lines.len()) {
+    fn draw(&mut self, total: Option<&Texts>) -> io::Result<()> {
+        let (columns, unicode) = (self.columns().to_vec(), self.presentation.unicode);
+        let held = std::mem::take(&mut self.held);
+        let drawing = Drawing { layout: &self.layout, columns: &columns, rows: &held, total, unicode };
+        let table = drawing.table(!self.presentation.no_header);
+        let mut rows = held.iter();
+        let (mut rule, mut is_header) = (None, !self.presentation.no_header);
+        for line in table.lines() {
+            if is_header {
+                is_header = !is_rule(&line);
+                rule = Some(line.clone()).filter(|line| is_rule(line));
+                writeln!(self.out, "{}", line.trim_end())?;
+                continue;
+            }
+            let row = rows.next();
+            // The rule under the header is repeated above the total.
+            if let Some(rule) = rule.as_ref().filter(|_| row.is_none()) {
                 writeln!(self.out, "{rule}")?;
             }
-            writeln!(self.out, "{}", line.trim_end())?;
+            writeln!(self.out, "{}", painted(&line).trim_end())?;
+            let prose = |place: usize| row.and_then(|row| row.texts.get(place)).cloned().unwrap_or_default();
+            self.layout.write_prose(&mut self.out, &columns, prose)?;
         }
-        self.held.clear();
         Ok(())
     }
 
@@ -207,6 +235,7 @@ impl Sink for TextSink<'_> {
             let row = self.hold(cells);
             self.held.push(row);
             if self.is_live() || (self.held.len() >= ROWS_HELD && !self.holds_all()) {
+                self.choose_columns(None);
                 self.settle(None)?;
             }
         }
@@ -220,23 +249,22 @@ impl Sink for TextSink<'_> {
         }
         let style = self.head.as_ref().map_or(TotalStyle::None, |head| head.total);
         let row = total.filter(|_| style == TotalStyle::Row);
-        let row = row.map(|total| total_texts(total, self.columns(), self.presentation.unit));
-        match (&self.settled, self.presentation.terminal_width) {
-            (Some(lines), _) => row.iter().try_for_each(|texts| lines.write_line(&mut self.out, texts))?,
-            (None, terminal) => {
-                self.leave_out_empty_columns();
-                match terminal
-                    .filter(|_| self.layout.below.is_empty() && self.held.len() < ROWS_HELD && !self.is_live())
-                {
-                    Some(width) => self.draw(width, row.as_ref())?,
-                    None => {
-                        self.settle(row.as_ref())?;
-                        let lines = self.settled.take();
-                        if let (Some(lines), Some(texts)) = (lines, &row) {
-                            lines.write_line(&mut self.out, texts)?;
-                        }
-                    }
-                }
+        if self.settled.is_none() {
+            self.choose_columns(row);
+        }
+        let texts = self.texts(row);
+        let is_drawn = self.presentation.terminal_width.is_some()
+            && self.layout.below.is_empty()
+            && self.held.len() < ROWS_HELD
+            && !self.is_live();
+        if self.settled.is_none() && is_drawn {
+            self.draw(texts.as_ref())?;
+        } else {
+            if self.settled.is_none() {
+                self.settle(texts.as_ref())?;
+            }
+            if let (Some(lines), Some(texts)) = (&self.settled, &texts) {
+                lines.write_line(&mut self.out, texts)?;
             }
         }
         if let (Some(total), TotalStyle::Line(labels)) = (total, style) {

@@ -44,6 +44,8 @@ pub enum Cell<'r> {
     Flags(&'r dyn FlagRuns),
     /// A strip of cells.
     Strip(&'r [StripCell]),
+    /// A share as a bar of so many eighths.
+    Bar(u8),
     /// How much a figure changed.
     Change(Difference),
     /// A remark that most rows do not have: empty in a table, null in JSON, and not counted as an absent figure.
@@ -59,6 +61,8 @@ pub enum Difference {
     Bytes(i64),
     /// Of bare numbers.
     Count(i64),
+    /// Of figures in pages.
+    Pages(i64),
     /// Of percentages.
     Share(f64),
 }
@@ -77,7 +81,7 @@ impl Difference {
     /// Whether nothing changed.
     pub fn is_none(self) -> bool {
         match self {
-            Difference::Bytes(by) | Difference::Count(by) => by == 0,
+            Difference::Bytes(by) | Difference::Count(by) | Difference::Pages(by) => by == 0,
             // Percentages are shown with three decimals.
             Difference::Share(by) => by.abs() < 0.0005,
         }
@@ -134,6 +138,16 @@ impl<'r> Cell<'r> {
         figure.map_or_else(Cell::Absent, Cell::Percent)
     }
 
+    /// A bar for a share in percent: at least one eighth for anything above zero, all eight only for everything, and
+    /// nothing if it is absent.
+    pub fn bar(share: Figure<f64>) -> Cell<'r> {
+        match share {
+            Ok(share) if share > 0.0 => Cell::Bar(((share * 0.08) as u8).clamp(1, BAR as u8)),
+            Ok(_) => Cell::Bar(0),
+            Err(_) => Cell::Remark(None),
+        }
+    }
+
     /// The number that a total would add, if this is a figure that can be added.
     pub(crate) fn addend(&self) -> Option<u64> {
         match self {
@@ -174,12 +188,22 @@ impl<'r> Cell<'r> {
             Cell::Flag(flag) => out.extend_from_slice(if flag { b"yes" } else { b"no" }),
             Cell::Time(time) => push_display(format_args!("{}", Rfc3339(time)), out),
             Cell::UnixTime(time) => push_display(format_args!("{}", timestamp(time).as_second()), out),
+            Cell::Bar(eighths) => out.extend_from_slice(bar_text(eighths).as_bytes()),
             Cell::Change(difference) => write_difference(difference, unit, out),
             Cell::Remark(remark) => escape::write_escaped(remark.unwrap_or_default().as_bytes(), out),
             Cell::Strip(cells) => cells.iter().for_each(|cell| out.push(digit(cell.share))),
             Cell::Flags(_) | Cell::Absent(_) => out.push(b'-'),
         }
     }
+}
+
+/// The width of a full bar, which leaves room for the text in 80 columns.
+const BAR: usize = 8;
+
+/// A bar in plain characters.
+pub(crate) fn bar_text(eighths: u8) -> &'static str {
+    const FULL: &str = "########";
+    FULL.get(..usize::from(eighths).min(BAR)).unwrap_or(FULL)
 }
 
 /// A cell that owns its text.
@@ -242,9 +266,9 @@ fn write_size(bytes: u64, unit: SizeUnit, out: &mut Vec<u8>) {
 fn write_difference(difference: Difference, unit: SizeUnit, out: &mut Vec<u8>) {
     match difference {
         none if none.is_none() => {}
-        Difference::Bytes(by) | Difference::Count(by) => {
+        Difference::Bytes(by) | Difference::Count(by) | Difference::Pages(by) => {
             out.push(if by < 0 { b'-' } else { b'+' });
-            let unit = if matches!(difference, Difference::Count(_)) { SizeUnit::Bytes } else { unit };
+            let unit = if matches!(difference, Difference::Bytes(_)) { unit } else { SizeUnit::Bytes };
             write_size(by.unsigned_abs(), unit, out);
         }
         Difference::Share(by) => push_display(format_args!("{by:+.3}"), out),

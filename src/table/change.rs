@@ -119,6 +119,7 @@ pub fn difference<'r, K: RowKind>(column: &Column<K>, row: &Compared<'r, K::Row>
     let Some(before) = row.before else { return Cell::Remark(None) };
     let (before, now) = (column.cell(before), column.cell(row.row));
     match Difference::between(&before, &now) {
+        Some(Difference::Count(by)) if column.kind() == ColumnKind::Pages => Cell::Change(Difference::Pages(by)),
         Some(difference) => Cell::Change(difference),
         None if matches!((before, now), (Cell::Absent(_), Cell::Absent(_))) => Cell::Remark(None),
         None => Cell::Absent(NOTHING_BEFORE),

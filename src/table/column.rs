@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use super::cell::Cell;
-use super::strip::Mark;
+use super::strip::{Colour, Mark};
 use crate::error::{Error, ErrorKind, Result, Subject};
 
 /// A kind of row.
@@ -67,6 +67,8 @@ pub enum ColumnKind {
     Address,
     /// A string.
     Text,
+    /// A string of words that must not be cut: a reason, a remark.
+    Prose,
     /// True or false.
     Flag,
     /// RFC 3339 in UTC: a string.
@@ -93,7 +95,7 @@ impl ColumnKind {
             ColumnKind::Number => "number",
             ColumnKind::Percent => "percent",
             ColumnKind::Address => "address",
-            ColumnKind::Text => "text",
+            ColumnKind::Text | ColumnKind::Prose => "text",
             ColumnKind::Flag => "yes/no",
             ColumnKind::Time => "time",
             ColumnKind::Strip(_) | ColumnKind::Bars => "strip",
@@ -151,10 +153,25 @@ pub struct ColumnHead {
     pub help: Cow<'static, str>,
     /// Its type.
     pub kind: ColumnKind,
-    /// Whether a table leaves it out if it is empty in every row.
-    pub may_be_left_out: bool,
+    /// When a table leaves it out.
+    pub presence: Presence,
+    /// The colour of its figures that are not zero, on a terminal.
+    pub colour: Option<Colour>,
     /// Whether a table never shows it, because its heading does.
     pub is_hidden: bool,
+}
+
+/// When a table leaves out a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// Never: it was requested by its name.
+    Named,
+    /// If the table does not fit the terminal and the column is empty in every row.
+    Usual,
+    /// If the table does not fit the terminal.
+    Minor,
+    /// If it is empty in every row.
+    Optional,
 }
 
 impl ColumnHead {
@@ -165,7 +182,8 @@ impl ColumnHead {
             title: title.into(),
             help: "".into(),
             kind,
-            may_be_left_out: true,
+            presence: Presence::Optional,
+            colour: None,
             is_hidden: false,
         }
     }
@@ -203,7 +221,7 @@ impl<K: RowKind> Column<K> {
         help: &'static str,
     ) -> Self {
         let (id, title, help) = (Cow::Borrowed(id), Cow::Borrowed(title), Cow::Borrowed(help));
-        let head = ColumnHead { id, title, help, kind, may_be_left_out: false, is_hidden: false };
+        let head = ColumnHead { id, title, help, kind, presence: Presence::Usual, colour: None, is_hidden: false };
         Column { head, aggregation: Aggregation::None, needs: &[], get, is_on_request: false, argument: 0 }
     }
 
@@ -241,10 +259,17 @@ impl<K: RowKind> Column<K> {
         column
     }
 
-    /// The same column, which a table leaves out if it is empty in every row.
-    pub const fn optional(self) -> Self {
+    /// The same column, which a table leaves out if it does not fit the terminal.
+    pub const fn minor(self) -> Self {
         let mut column = self;
-        column.head.may_be_left_out = true;
+        column.head.presence = Presence::Minor;
+        column
+    }
+
+    /// The same column, whose figures have this colour on a terminal if they are not zero.
+    pub const fn coloured(self, colour: Colour) -> Self {
+        let mut column = self;
+        column.head.colour = Some(colour);
         column
     }
 

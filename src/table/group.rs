@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::cell::{Cell, OwnedCell, SizeUnit};
-use super::column::{Aggregation, Column, ColumnHead, ColumnKind, RowKind};
+use super::column::{Aggregation, Column, ColumnHead, ColumnKind, Presence, RowKind};
 use super::total::{TotalCell, Totals};
 use crate::units::{Absent, Reason};
 
@@ -109,8 +109,8 @@ impl<K: RowKind> Grouping<K> {
             head: self.common.head.clone(),
             ..C::new("", "", ColumnKind::Text, |group, _| group.key.cell(), "")
         });
-        for column in &mut columns {
-            column.head.may_be_left_out = false;
+        for column in columns.iter_mut().filter(|column| column.head.presence == Presence::Optional) {
+            column.head.presence = Presence::Usual;
         }
         columns
     }

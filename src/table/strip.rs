@@ -44,6 +44,8 @@ pub struct StripCell {
     pub share: Option<f64>,
     /// Its mark.
     pub mark: Option<Mark>,
+    /// Where the part begins in its file, in bytes; `None` if it is not part of a file.
+    pub offset: Option<u64>,
 }
 
 /// The character for a share in a strip of text: `.` and `#` mean exactly nothing and everything. Between them are

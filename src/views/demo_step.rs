@@ -89,7 +89,7 @@ const COLUMNS: &[C] = &[
         "whether the page table stayed the same during the measurement"),
     shared::page_size(),
     col!(new "agree", "Agree", Flag, |row| agree(row), "whether both views agree, in bytes and page by page"),
-    col!(new "difference", "Difference", Text, |row| Cell::Remark(row.0.difference.as_deref()), "why they differ"),
+    col!(new "difference", "Difference", Prose, |row| Cell::Remark(row.0.difference.as_deref()), "why they differ"),
 ];
 
 fn filled_percent(row: &StepRow) -> Cell<'_> {

@@ -17,7 +17,7 @@ use crate::error::{Error, Subject};
 use crate::join::{ChosenFiles, Marks, Message, Sender};
 use crate::pagecache::walk::{Place, Skipped, Visitor};
 use crate::pagecache::{Engine, OpenFile, Tally};
-use crate::table::{Cell, Column, Filter, Progress, RowKind, Rows, Source, Stop, col};
+use crate::table::{Cell, Colour, Column, Filter, Progress, RowKind, Rows, Source, Stop, col};
 use crate::units::{Figure, PageSize, Pages};
 
 /// A column of this view.
@@ -122,11 +122,13 @@ const COLUMNS: &[C] = &[
         "the path if it is not UTF-8"),
     col!(new "files", "Files", Number, |row| Cell::Count(row.tally.files), "files, each counted once"),
     col!(new "size", "Size", Bytes, |row| Cell::bytes(row.tally.size()), "their lengths, from fstat(2)"),
-    col!(new "pages", "Pages", Pages, |row| Cell::Count(row.tally.pages.0), "their lengths in pages"),
+    col!(new "pages", "Pages", Pages, |row| Cell::Count(row.tally.pages.0), "their lengths in pages", minor()),
     shared::cached(),
     shared::uncached(),
     col!(new "percent", "Percent", Percent, |row| Cell::percent(row.tally.percent()),
         "cached pages as a percentage of all pages, over the files for which they are known"),
+    col!(new "bar", "", Text, |row| Cell::bar(row.tally.percent()), "the same as a bar", on_request(), minor(),
+        coloured(Colour::Green)),
     shared::cached_bytes(),
     shared::dirty_pages(),
     shared::dirty(),
@@ -154,7 +156,7 @@ const COLUMNS: &[C] = &[
     col!(new "vanished", "Vanished", Number, |row| Cell::Count(row.tally.vanished),
         "names that no longer existed when rmap looked at them"),
     col!(new "page_size", "Page size", Bytes, |row| Cell::Bytes(row.page_size.bytes()), "size of a page"),
-    col!(new "note", "Note", Text, |row| Cell::Remark(row.note.as_deref()), "how many files a sum does not include"),
+    col!(new "note", "Note", Prose, |row| Cell::Remark(row.note.as_deref()), "how many files a sum does not include"),
 ];
 
 fn name(row: &DirectoryRow) -> Cell<'_> {

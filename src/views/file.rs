@@ -129,12 +129,14 @@ const COLUMNS: &[C] = &[
     col!(new "mtime", "Modified", Time, |row| Cell::Time(row.report.mtime),
         "when it was last modified, from fstat(2)"),
     col!(sum "pages", "Pages", Pages, |row| Cell::Count(row.report.pages.0),
-        "length in pages; a partial last page counts as one"),
+        "length in pages; a partial last page counts as one", minor()),
     shared::cached(),
     shared::uncached(),
     col!(new "percent", "Percent", Percent, |row| Cell::percent(row.report.percent()),
         "cached pages as a percentage of all pages; absent for an empty file",
         aggregated(Aggregation::Share(cached_of_all))),
+    col!(new "bar", "", Text, |row| Cell::bar(row.report.percent()), "the same as a bar", on_request(), minor(),
+        coloured(Colour::Green)),
     col!(new "status", "Status", Flags, |row| status(row),
         "for each page, whether it is cached (--pps)", needing(&[FileNeed::PageMap])),
     shared::path(),
@@ -149,12 +151,12 @@ const COLUMNS: &[C] = &[
     shared::recently_evicted_pages(),
     shared::recently_evicted(),
     col!(new "method", "Method", Text, |row| shared::method(&row.report),
-        "the kernel interface that measured it: cachestat or mincore"),
+        "the kernel interface that measured it: cachestat or mincore", minor()),
     shared::page_size(),
     col!(new "changed", "Changed", Flag, |row| Cell::Flag(row.report.changed.is_some()),
         "whether it was written to, truncated, renamed, replaced or removed while it was measured"),
     col!(new "held", "Held", Text, |row| Cell::Remark(row.held.map(Held::word)), "with --pid: mapped, open or both"),
-    col!(new "note", "Note", Text, |row| shared::note(&row.report),
+    col!(new "note", "Note", Prose, |row| shared::note(&row.report),
         "what a reader must know: why figures are absent, or that the file changed"),
     col!(new "cell_pages", "Per cell", Pages, |row| cell_pages(row),
         "how many pages a cell of the strip stands for; some have one less", needing(&[FileNeed::Strip]), on_request()),
@@ -395,6 +397,7 @@ impl Measure {
         let cell = |part: &Portion| StripCell {
             share: percent(part.cached.0, part.part.count).map(|share| share / 100.0),
             mark: if marked && part.cached > Pages(0) { mark(&self.engine, file, part) } else { None },
+            offset: Some(part.part.offset(file.page_size()).0),
         };
         let strip = parts.iter().map(cell).collect();
         let largest_part = parts.iter().map(|part| part.part.count).max().unwrap_or(0);

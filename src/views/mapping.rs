@@ -62,7 +62,7 @@ const HEAD_COLUMNS: &[Column<MappingRows>] = &[
     col!(new "end", "End", Address, |row| row.cell(|mapping| Cell::Address(mapping.end())),
         "the first address after it"),
     col!(new "perm", "Perm", Text, |row| row.cell(|mapping| Cell::Word(mapping.perm())),
-        "read, write, execute; p private or s shared"),
+        "read, write, execute; p private or s shared", minor()),
     col!(new "offset", "Offset", Bytes, |row| row.cell(|mapping| Cell::Offset(mapping.offset())),
         "where in the file it begins"),
     col!(new "dev", "Device", Text, |row|

@@ -7,7 +7,7 @@ use super::processes::{Owner, ProcessChoice, section_of};
 use super::shared::{self, OfProcess};
 use crate::process::account::{Account, Amount};
 use crate::process::{AddressSpaces, ProcRoot, Process};
-use crate::table::{Cell, Column, OwnedCell, RowKind, Rows, Section, Source, Stop, col};
+use crate::table::{Cell, Colour, Column, OwnedCell, RowKind, Rows, Section, Source, Stop, col};
 use crate::units::{Absent, Figure, Reason, percent};
 
 /// A column of this view.
@@ -30,8 +30,6 @@ pub struct PartRow {
     amount: Amount,
     /// The resident memory, which it is a part of; `None` if it is not resident.
     whole: Option<Amount>,
-    /// The same as a bar.
-    bar: String,
 }
 
 impl RowKind for Parts {
@@ -126,7 +124,8 @@ const COLUMNS: &[C] = &[
         "how much it is; parts overlap and do not add up"),
     col!(new "percent", "% Rss", Percent, |row| Cell::percent(share(row.amount, row.whole)),
         "its share of the resident memory"),
-    col!(new "bar", "", Text, |row| Cell::Word(&row.bar), "the same as a bar", on_request()),
+    col!(new "bar", "", Text, |row| Cell::bar(share(row.amount, row.whole)), "the same as a bar",
+        on_request(), minor(), coloured(Colour::Green)),
     col!(new "source", "Source", Text, |row| Cell::Word(row.amount.source),
         "the file of /proc/PID that reports it; status may be off by some pages on kernels before 6.17"),
     col!(new "meaning", "Meaning", Text, |row| Cell::Word(row.part.meaning), "what it is"),
@@ -165,8 +164,6 @@ pub struct PartSource {
     pub processes: ProcessChoice,
     /// What is added up.
     pub added: Added,
-    /// The character of bars.
-    pub bar: &'static str,
 }
 
 impl Source for PartSource {
@@ -241,23 +238,10 @@ impl PartSource {
         let row = |part: &'static Part| {
             let (amount, whole) = ((part.take)(account), part.of_resident.then_some(account.resident));
             let start_time = pid.and(account.identity.start_time);
-            let bar = bar(share(amount, whole), self.bar);
-            PartRow { pid, start_time, owner: owner.cloned(), part, amount, whole, bar }
+            PartRow { pid, start_time, owner: owner.cloned(), part, amount, whole }
         };
         PARTS.iter().map(row).collect()
     }
-}
-
-/// The width of a full bar, which leaves room for the text in 80 columns.
-const BAR: usize = 8;
-
-/// A bar for the share: at least one mark for anything above zero, a full bar only for everything.
-fn bar(share: Figure<f64>, mark: &str) -> String {
-    let marks = match share {
-        Ok(share) if share > 0.0 => ((share / 100.0 * BAR as f64) as usize).clamp(1, BAR),
-        _ => 0,
-    };
-    mark.repeat(marks)
 }
 
 /// The accounts of processes that are added up, by what they have in common.

@@ -4,7 +4,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::pagecache::FileReport;
-use crate::table::{Cell, Column, ColumnKind, Getter, RowKind};
+use crate::table::{Cell, Colour, Column, ColumnKind, Getter, RowKind};
 use crate::units::{Absent, Figure, PageSize, Pages, Reason};
 use crate::views::processes::Owner;
 
@@ -179,7 +179,12 @@ where
     let get = if matches!(kind, ColumnKind::Bytes) { in_bytes } else { in_pages };
     let mut column = Column::sum(id, title, kind, get, help);
     column.argument = count as u32;
-    column
+    match count {
+        Count::Cached | Count::Uncached => column,
+        Count::Dirty => column.minor().coloured(Colour::Yellow),
+        Count::Writeback => column.minor().coloured(Colour::Cyan),
+        Count::Evicted | Count::RecentlyEvicted => column.minor(),
+    }
 }
 
 /// The method that measured a file, as a cell of any view.

@@ -74,7 +74,7 @@ const COLUMNS: &[C] = &[
     shared::page_size(),
     col!(new "changed", "Changed", Flag, |row| Cell::Flag(row.file.changed.is_some()),
         "whether the file was written to, truncated, renamed, replaced or removed while it was measured"),
-    col!(new "note", "Note", Text, |row| Cell::Remark(row.file.changed.map(Change::words)),
+    col!(new "note", "Note", Prose, |row| Cell::Remark(row.file.changed.map(Change::words)),
         "what happened to the file in the meantime"),
 ];
 

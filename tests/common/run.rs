@@ -75,7 +75,7 @@ pub(crate) fn run(command: Command) -> Run {
 /// `rmap` with these arguments, not started yet.
 pub(crate) fn command<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(program());
-    command.args(arguments).env_remove("TMPDIR").env_remove("NO_COLOR");
+    command.args(arguments).env_remove("TMPDIR").env_remove("NO_COLOR").env("LC_ALL", "C.UTF-8");
     command
 }
 

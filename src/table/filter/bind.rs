@@ -55,12 +55,12 @@ impl<K: RowKind> Binder<'_, K> {
     }
 
     fn value(&self, column: &Column<K>, operator: Operator, word: &Word) -> Result<Value<K>, FilterError> {
-        let is_text = column.kind() == Kind::Text;
+        let is_text = matches!(column.kind(), Kind::Text | Kind::Prose);
         if operator == Operator::Matches && !is_text {
             return Err(self
                 .error(word, format!("=~ requires a text column, but '{}' is {}", column.id(), column.kind().word())));
         }
-        if operator.is_order() && matches!(column.kind(), Kind::Text | Kind::Flag) {
+        if operator.is_order() && matches!(column.kind(), Kind::Text | Kind::Prose | Kind::Flag) {
             let why =
                 format!("'{}' cannot be ordered; use == or !={}", column.id(), if is_text { " or =~" } else { "" });
             return Err(self.error(word, why));
@@ -91,8 +91,8 @@ impl<K: RowKind> Binder<'_, K> {
             Kind::Address => u64::from_str_radix(text.trim_start_matches("0x"), 16).ok().map(Value::Number),
             Kind::Flag => parse_flag(text).map(Value::Flag),
             Kind::Time => parse_time(text).map(Value::Time),
-            Kind::Text if operator == Operator::Matches => return self.pattern(word).map(Value::Pattern),
-            Kind::Text => Some(Value::Text(text.as_bytes().to_vec())),
+            Kind::Text | Kind::Prose if operator == Operator::Matches => return self.pattern(word).map(Value::Pattern),
+            Kind::Text | Kind::Prose => Some(Value::Text(text.as_bytes().to_vec())),
             Kind::Flags | Kind::RawBytes | Kind::Change | Kind::Strip(_) | Kind::Bars => None,
         };
         value.ok_or_else(|| self.error(word, format!("'{}' requires {}", column.id(), expectation(column.kind()))))

@@ -104,6 +104,9 @@ pub(super) fn columns(fields: &Fields) -> Vec<Column<MappingRows>> {
     given.chain(missing.map(|(place, known)| known_column(place, known).on_request())).collect()
 }
 
+/// The fields that stay on a narrow terminal.
+const MAIN: [&str; 3] = ["Size", "Rss", "Pss"];
+
 fn known_column(place: usize, known: &'static KnownField) -> Column<MappingRows> {
     let get: Getter<MappingRows> = match known.kind {
         ColumnKind::Bytes => |row, place| bytes_cell(row, known_id(row, place)),
@@ -113,6 +116,7 @@ fn known_column(place: usize, known: &'static KnownField) -> Column<MappingRows>
     let mut column = C::new("", known.name, known.kind, get, known.help).needing(&known.needs);
     column.head.id = Cow::Owned(known.name.to_ascii_lowercase());
     column.argument = place as u32;
+    let column = if MAIN.contains(&known.name) { column } else { column.minor() };
     if known.adds { column.aggregated(Aggregation::Sum) } else { column }
 }
 

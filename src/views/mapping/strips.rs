@@ -29,7 +29,10 @@ impl ProcessPages {
         let mappings = parts.mappings.iter().zip(parts.swapped).map(|(parts, swapped)| {
             let mut sum = TablePart::default();
             parts.iter().for_each(|part| sum.add(part));
-            let strip = parts.iter().map(|part| StripCell { share: present_share(part), mark: mark(part) }).collect();
+            let strip = parts
+                .iter()
+                .map(|part| StripCell { share: present_share(part), mark: mark(part), offset: None })
+                .collect();
             MappingPages { strip, sum, swapped }
         });
         ProcessPages { mappings: mappings.collect(), knows_kinds: parts.knows_kinds }

@@ -1,0 +1,132 @@
+//! The columns on a line of a table and below it, and the text of its rows.
+
+use std::io::{self, Write};
+
+use unicode_width::UnicodeWidthStr;
+
+use crate::table::{ColumnHead, ColumnKind, StripCell};
+
+/// The text of one row, one byte string per column. It is UTF-8, because everything else was escaped.
+pub(super) type Texts = Vec<Vec<u8>>;
+
+/// A held row: its text, and the strips below it.
+pub(super) struct Held {
+    pub(super) texts: Texts,
+    pub(super) strips: Vec<Vec<StripCell>>,
+}
+
+/// The position of each column.
+#[derive(Default, Clone)]
+pub(super) struct Layout {
+    /// The indexes of the columns that are on the line.
+    pub(super) line: Vec<usize>,
+    /// The indexes of the strips that are drawn below it.
+    pub(super) below: Vec<usize>,
+    /// The indexes of the texts that are written below it.
+    pub(super) prose: Vec<usize>,
+    /// The maximum width of the texts on the line.
+    pub(super) room: usize,
+    /// How many blanks separate two columns.
+    pub(super) gap: usize,
+    /// The width of the terminal.
+    pub(super) width: usize,
+}
+
+impl Layout {
+    pub(super) fn new(columns: &[ColumnHead]) -> Layout {
+        let is_strip =
+            |place: &usize| columns.get(*place).is_some_and(|column| matches!(column.kind, ColumnKind::Strip(_)));
+        let is_shown = |place: &usize| columns.get(*place).is_some_and(|column| !column.is_hidden);
+        let (below, line) = (0..columns.len()).filter(is_shown).partition(is_strip);
+        Layout { line, below, prose: Vec::new(), room: usize::MAX, gap: 1, width: usize::MAX }
+    }
+}
+
+/// The indentation of what is below a line.
+pub(crate) const STRIP_INDENT: usize = 2;
+
+impl Layout {
+    /// Writes the prose of a row below its line, one paragraph per column that has any.
+    pub(super) fn write_prose(
+        &self,
+        out: &mut dyn Write,
+        columns: &[ColumnHead],
+        text: impl Fn(usize) -> Vec<u8>,
+    ) -> io::Result<()> {
+        for place in &self.prose {
+            let text = text(*place);
+            let title = columns.get(*place).map_or("", |column| &column.title);
+            let lines = wrapped(
+                &format!("{title}: {}", String::from_utf8_lossy(&text)),
+                self.width.saturating_sub(STRIP_INDENT),
+            );
+            for line in lines.iter().filter(|_| !text.is_empty()) {
+                writeln!(out, "{:STRIP_INDENT$}{line}", "")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The width of the text on a terminal.
+pub(super) fn display_width(text: &[u8]) -> usize {
+    if text.is_ascii() {
+        return text.len();
+    }
+    std::str::from_utf8(text).map_or(text.len(), UnicodeWidthStr::width)
+}
+
+/// Cuts a text that is too wide in its middle, because both ends of a path are the most informative.
+pub(super) fn shortened(text: &str, room: usize, unicode: bool) -> String {
+    if text.width() <= room {
+        return text.to_owned();
+    }
+    let keep = room.saturating_sub(1);
+    let head: String = take_width(text.chars(), keep / 3);
+    let tail: String = take_width(text.chars().rev(), keep - keep / 3).chars().rev().collect();
+    format!("{head}{}{tail}", if unicode { '…' } else { '~' })
+}
+
+fn take_width(letters: impl Iterator<Item = char>, room: usize) -> String {
+    let mut used = 0;
+    letters
+        .take_while(|letter| {
+            used += unicode_width::UnicodeWidthChar::width(*letter).unwrap_or(0);
+            used <= room
+        })
+        .collect()
+}
+
+/// Divides prose into lines of at most this width; a longer word has a line of its own.
+pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if display_width(line.as_bytes()) + 1 + display_width(word.as_bytes()) <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prose_is_divided_between_words() {
+        assert_eq!(wrapped("3 pages are mapped by pid 12", 12), ["3 pages are", "mapped by", "pid 12"]);
+        assert_eq!(wrapped("a/very/long/name b", 6), ["a/very/long/name", "b"]);
+        assert!(wrapped("", 6).is_empty());
+    }
+
+    #[test]
+    fn the_middle_of_a_name_is_cut() {
+        assert_eq!(shortened("/usr/lib/libc.so.6", 10, true), "/us…c.so.6");
+        assert_eq!(shortened("/usr/lib/libc.so.6", 10, false), "/us~c.so.6");
+        assert_eq!(shortened("short", 10, true), "short");
+    }
+}

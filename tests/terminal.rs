@@ -1,0 +1,159 @@
+//! What a user sees on a terminal of 60, 80 and 120 columns.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod common;
+#[path = "engine/known.rs"]
+#[allow(dead_code, reason = "shared with the tests of the engine")]
+mod known;
+
+use std::path::Path;
+use std::process::Command;
+
+use common::{Subject, has, has_cachestat, page, program, run};
+use insta::assert_snapshot;
+use known::{known_file, runs};
+
+/// The output of `rmap` with these arguments, typed in `folder` on a terminal of so many columns.
+fn on_a_terminal(columns: u16, folder: &Path, arguments: &str) -> String {
+    on_a_terminal_with(columns, folder, arguments, "xterm", "C.UTF-8")
+}
+
+fn on_a_terminal_with(columns: u16, folder: &Path, arguments: &str, term: &str, locale: &str) -> String {
+    let line = format!("stty cols {columns} rows 30; exec {} {arguments}", program().display());
+    let mut script = Command::new("script");
+    script.args(["-qec", &line, "/dev/null"]).current_dir(folder);
+    script.env("SHELL", "/bin/sh").env("TERM", term).env("LC_ALL", locale).env_remove("NO_COLOR");
+    run(script).text().replace('\r', "")
+}
+
+/// Whether the pictures are those of this machine.
+fn is_as_in_the_pictures() -> bool {
+    if page() != 4096 {
+        eprintln!("SKIPPED: the pictures are of a machine with pages of 4 KiB");
+    }
+    page() == 4096 && has_cachestat() && has("script", "bsdutils")
+}
+
+/// A folder with two files: `half.db` and one with a long name.
+struct Files {
+    folder: tempfile::TempDir,
+    _known: Vec<known::Known>,
+}
+
+fn files() -> Files {
+    let folder = tempfile::tempdir_in(known::memory()).unwrap();
+    let known = [("half.db", 8, (0, 4)), ("a-file-with-a-name-that-is-too-long-for-a-terminal.db", 1000, (0, 999))];
+    let known = known.map(|(name, pages, cached)| {
+        let known = known_file(folder.path(), pages * 4096, runs(&[cached]));
+        std::fs::rename(known.file.path(), folder.path().join(name)).unwrap();
+        known
+    });
+    Files { folder, _known: known.into() }
+}
+
+const BOTH: &str = "pcstat --color never half.db a-file-with-a-name-that-is-too-long-for-a-terminal.db";
+
+#[test]
+fn a_table_fits_its_terminal_and_the_least_important_columns_go_first() {
+    if !is_as_in_the_pictures() {
+        return;
+    }
+    let files = files();
+    assert_snapshot!(on_a_terminal(60, files.folder.path(), BOTH), @r#"
+    Name                   Size  Cached  Percent           Dirty
+    ────────────────────────────────────────────────────────────
+    half.db                 32K     16K   50.000  ████         0
+    a-file…-a-terminal.db  3.9M    3.9M   99.900  ███████      0
+    "#);
+    assert_snapshot!(on_a_terminal(80, files.folder.path(), BOTH), @r#"
+    Name                   Size  Cached  Percent           Dirty  Writeback  Evicted
+    ────────────────────────────────────────────────────────────────────────────────
+    half.db                 32K     16K   50.000  ████         0          0        0
+    a-file…-a-terminal.db  3.9M    3.9M   99.900  ███████      0          0        0
+    "#);
+    assert_snapshot!(on_a_terminal(120, files.folder.path(), BOTH), @r#"
+Name                                      Size  Cached  Percent           Dirty  Writeback  Evicted  Recently  Method
+────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+half.db                                    32K     16K   50.000  ████         0          0        0         0  cachestat
+a-file-with-a…too-long-for-a-terminal.db  3.9M    3.9M   99.900  ███████      0          0        0         0  cachestat
+"#);
+}
+
+#[test]
+fn columns_that_were_named_always_stay() {
+    if !is_as_in_the_pictures() {
+        return;
+    }
+    let files = files();
+    let named = "pcstat half.db -o filename,size,pages,cached,dirty_pages,writeback_pages,evicted_pages,method";
+    let header = on_a_terminal(60, files.folder.path(), named).lines().next().unwrap().to_owned();
+    assert_eq!(
+        header.split_whitespace().collect::<Vec<_>>(),
+        ["Name", "Size", "Pages", "Cached", "Dirty", "Writeback", "Evicted", "Method"]
+    );
+}
+
+#[test]
+fn a_long_reason_is_wrapped_below_its_row_and_names_the_process() {
+    if !is_as_in_the_pictures() {
+        return;
+    }
+    let folder = tempfile::tempdir_in("/tmp").unwrap();
+    let path = folder.path().join("mapped");
+    let subject = Subject::start([format!("shared:{}:8:8", path.display())]);
+    for columns in [60, 80, 120] {
+        let text = on_a_terminal(columns, folder.path(), "evict --color never mapped");
+        assert!(text.lines().all(|line| line.chars().count() <= columns.into()), "{text}");
+        let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains(&format!("8 mapped by pid {}", subject.pid())), "{text}");
+    }
+}
+
+#[test]
+fn colour_marks_what_a_reader_should_notice() {
+    if !is_as_in_the_pictures() {
+        return;
+    }
+    let folder = known::disk();
+    let known = known_file(folder.path(), 4 * 4096, runs(&[(0, 4)]));
+    let typed = |color: &str| format!("pcstat {color} {}", known.file.path().display());
+    // The pages were just written: they are dirty, or already under writeback.
+    let text = on_a_terminal(120, folder.path(), &typed(""));
+    assert!(text.contains("\u{1b}[33m16K\u{1b}[0m") || text.contains("\u{1b}[36m16K\u{1b}[0m"), "{text:?}");
+    assert!(text.contains("\u{1b}[32m████████\u{1b}[0m"), "{text:?}");
+    assert!(!on_a_terminal(120, folder.path(), &typed("--color never")).contains('\u{1b}'));
+    assert!(!on_a_terminal_with(120, folder.path(), &typed(""), "dumb", "C.UTF-8").contains('\u{1b}'));
+    let piped = common::rmap(["pcstat", "--color", "always", known.file.path().to_str().unwrap()]).text();
+    assert!(piped.contains('\u{1b}'), "{piped:?}");
+    let columns = |text: &str| text.lines().map(|line| line.split_whitespace().count()).collect::<Vec<_>>();
+    let plain = common::rmap(["pcstat", known.file.path().to_str().unwrap()]).text();
+    assert_eq!(columns(&piped), columns(&plain));
+}
+
+#[test]
+fn a_locale_without_utf8_gets_ascii() {
+    if !is_as_in_the_pictures() {
+        return;
+    }
+    let files = files();
+    for arguments in [BOTH, "pcstat --map half.db", "pcstat --histo half.db", "pid self --summary", "pid self --map"] {
+        let text = on_a_terminal_with(60, files.folder.path(), arguments, "xterm", "C");
+        assert!(text.is_ascii(), "{arguments}: {text}");
+    }
+}
+
+#[test]
+fn times_are_local_and_in_whole_seconds() {
+    if !is_as_in_the_pictures() {
+        return;
+    }
+    let files = files();
+    let known = files.folder.path().join("half.db");
+    let touched = Command::new("touch").args(["-d", "2024-07-01T12:00:00.5Z"]).arg(&known).status().unwrap();
+    assert!(touched.success());
+    let typed = "pcstat half.db -n -o mtime";
+    assert_eq!(on_a_terminal(80, files.folder.path(), typed).trim(), "2024-07-01 12:00:00");
+    let piped = common::rmap(["pcstat", known.to_str().unwrap(), "-n", "-o", "mtime"]).text();
+    assert_eq!(piped.trim(), "2024-07-01T12:00:00.5Z");
+}
