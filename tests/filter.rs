@@ -123,11 +123,9 @@ fn an_error_marks_its_position() {
 }
 
 #[test]
-fn the_marker_is_below_the_error() {
+fn the_message_says_where_the_error_is() {
     let error = "flag && sizé > 1".parse::<Expression>().unwrap().over(TABLE).err().unwrap();
-    assert_eq!(error.picture(), "  flag && sizé > 1\n          ^^^^");
-    let error = "a \u{1b}[2J b".parse::<Expression>().unwrap_err();
-    assert!(!error.picture().contains('\u{1b}'));
+    assert!(error.to_string().ends_with(" (at character 9)"), "{error}");
 }
 
 #[test]
@@ -166,7 +164,7 @@ fn check(text: &str) {
         }
         Err(error) => {
             assert!(text.get(error.place.clone()).is_some(), "{text}: {:?}", error.place);
-            assert_eq!(error.picture().lines().count(), 2);
+            assert!(!error.to_string().is_empty());
         }
     }
 }

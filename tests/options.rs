@@ -258,7 +258,6 @@ fn meaningless_options_are_rejected_in_one_line() {
         &["pid", "self", "--json", "--csv"],
         &["pid", "self", "--human", "--json"],
         &["pid"],
-        &["pid", "self", "--summary", "--merge", "--by", "user"],
         &["pid", "self", "--by", "page_map"],
         &["pid", "self", "--summary", "--merge", "--filter", "pid == 1"],
         &["pid", "self", "--summary", "--by", "user", "--filter", "cgroup =~ a"],
@@ -270,6 +269,104 @@ fn meaningless_options_are_rejected_in_one_line() {
         let run = rmap(options);
         assert_eq!((run.status, run.out.len(), run.complaints().len()), (Some(2), 0, 1), "{options:?}: {run:?}");
     }
+}
+
+#[test]
+fn a_view_that_excludes_another_says_why() {
+    let file = "/etc/passwd";
+    for (options, why) in [
+        (&["--summary", "--map"][..], "--summary, --map: each of these shows different rows; choose one of them"),
+        (&["--histo", "--by-dir", "1"], "--by-dir, --histo: each of these shows different rows; choose one of them"),
+        (&["--runs", "--json", "--pps"], "--pps: only the list of files has an array of pages"),
+        (
+            &["--terse", "--total"],
+            "--terse: pcstat's values have fixed columns and units; use --csv with other options",
+        ),
+        (&["--plain", "--json"], "--plain, --unicode: only tables have rules"),
+        (&["--follow"], "--follow: it is about walking directories; use it with -R"),
+        (&["-0"], "-0: it is about a list of names; use it with --files-from"),
+        (&["--total", "--csv"], "--total: only tables and JSON documents have a place for it"),
+    ] {
+        let run = rmap(["pcstat", file].iter().chain(options));
+        assert_eq!((run.status, run.err.trim_end()), (Some(2), format!("rmap: {why}").as_str()), "{options:?}");
+    }
+    let run = rmap(["pcstat", "--top", "x", file]);
+    assert!(run.err.contains("invalid value 'x' for '--top <N>': use a whole number, such as 10"), "{}", run.err);
+}
+
+#[test]
+fn several_filters_must_all_match() {
+    let maps = [mapping(0x1000_0000, 2, "rw-p", b"", 8), mapping(0x2000_0000, 4, "r--p", b"", 8)];
+    let root = capture(&[(7, b"x\0", &maps.concat())]);
+    let shown = |filters: &[&str]| {
+        let filters = filters.iter().flat_map(|filter| ["--filter", *filter]);
+        let options = ["pid", "7", "--proc-root", root.path().to_str().unwrap(), "--jsonl"];
+        rmap(options.into_iter().chain(filters)).good().lines_of_json().len()
+    };
+    assert_eq!((shown(&["rss > 0"]), shown(&["rss > 0", "perm == rw-p || perm == r--p"])), (2, 2));
+    assert_eq!((shown(&["rss > 0", "perm == rw-p"]), shown(&["perm == r--p", "perm == rw-p"])), (1, 0));
+}
+
+#[test]
+fn text_of_every_kind_is_sorted_and_a_strip_is_refused() {
+    let with_flags = |start, flags: &str| {
+        let text = String::from_utf8(mapping(start, 2, "rw-p", b"", 8)).unwrap();
+        text.replace("VmFlags: rd mr me", &format!("VmFlags: {flags}")).into_bytes()
+    };
+    let maps = [with_flags(0x1000_0000, "rd wr"), with_flags(0x2000_0000, "rd ex"), with_flags(0x3000_0000, "rd mr")];
+    let root = capture(&[(7, b"x\0", &maps.concat())]);
+    let sorted = |column: &str| -> Vec<Value> {
+        let options = ["pid", "7", "--proc-root", root.path().to_str().unwrap(), "--jsonl", "-o", "start", "--sort"];
+        rmap(options.into_iter().chain([column]))
+            .good()
+            .lines_of_json()
+            .iter()
+            .map(|row| row["start"].clone())
+            .collect()
+    };
+    assert_eq!(sorted("flags"), ["20000000", "30000000", "10000000"]);
+    assert_eq!(sorted("-flags"), ["10000000", "30000000", "20000000"]);
+    let refused = rmap(["pid", "self", "--sort", "page_map"]);
+    assert_eq!(
+        (refused.status, refused.complaints()),
+        (Some(2), vec!["rmap: page_map: rows cannot be sorted by this column"])
+    );
+}
+
+#[test]
+fn the_cache_and_the_page_tables_are_shown_together() {
+    let subject = Subject::start(["anonymous:16:5"]);
+    let text = rmap(["pid", "--cache", "--map", &subject.word()]).text();
+    let header = text.lines().nth(1).unwrap();
+    assert!(header.contains("Range") || header.contains("Cached"), "{header}");
+    assert!(text.contains("\n  #####...........\n"), "{text}");
+}
+
+#[test]
+fn summaries_are_grouped_by_command() {
+    let service = service();
+    let run = rmap(["pid", "--name", &service.name, "--summary", "--by", "command", "--json"]).good();
+    let groups = run.json();
+    assert_eq!(groups.as_array().unwrap().len(), 1, "{groups}");
+    let resident = &parts(&groups[0]["parts"])["resident"];
+    assert_eq!(*resident, rollup(&service.subjects, "Rss"));
+    assert!(groups[0]["command"].as_str().unwrap().ends_with("anonymous:16:5"), "{groups}");
+}
+
+#[test]
+fn an_offset_that_changes_has_a_change() {
+    let subject = Subject::start(["anonymous:16:5"]);
+    let options = ["pid", &subject.word(), "-w", "0.05", "--jsonl", "-o", "offset"];
+    let mut watching = Running::start(command(options));
+    let row = row_where(&mut watching, |row| row["offset_change"] == 0);
+    assert_eq!(row["fate"], Value::Null);
+    assert_eq!(watching.end(Signal::SIGINT).0, Some(0));
+}
+
+#[test]
+fn a_total_of_pages_alone_has_no_unit_of_bytes() {
+    let text = rmap(["pcstat", "/etc/passwd", "-o", "pages,filename", "--total"]).good().text();
+    assert!(text.ends_with(" total\n"), "{text}");
 }
 
 #[test]

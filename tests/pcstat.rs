@@ -250,11 +250,11 @@ fn name_means_filename_in_every_option() {
 fn the_table_has_this_layout() {
     if is_as_in_the_pictures() {
         assert_snapshot!(shown("--total"), @r#"
-    Name         Size Pages Cached Percent Dirty Writeback Evicted Recently Method    Note
-    half.db     32768     8      4  50.000     0         0       0        0 cachestat
-    full        12289     4      4 100.000     0         0       0        0 cachestat
-    empty           0     0      0       -     0         0       0        0 cachestat
-    total bytes 45057    12      8  66.667     0         0       0        0
+    Name         Size Pages Cached Percent Dirty Writeback Reclaimed Recently Method    Note
+    half.db     32768     8      4  50.000     0         0         0        0 cachestat
+    full        12289     4      4 100.000     0         0         0        0 cachestat
+    empty           0     0      0       -     0         0         0        0 cachestat
+    total bytes 45057    12      8  66.667     0         0         0        0
     "#);
         assert_snapshot!(shown("-H --nohdr"), @r#"
     half.db 32K 32K 16K  50.000 0 0 0 0 cachestat
@@ -275,10 +275,10 @@ fn selected_columns_have_this_layout() {
     45057      8 total bytes
     "#);
         assert_snapshot!(shown("--sort name"), @r#"
-    Name     Size Pages Cached Percent Dirty Writeback Evicted Recently Method    Note
-    empty       0     0      0       -     0         0       0        0 cachestat
-    full    12289     4      4 100.000     0         0       0        0 cachestat
-    half.db 32768     8      4  50.000     0         0       0        0 cachestat
+    Name     Size Pages Cached Percent Dirty Writeback Reclaimed Recently Method    Note
+    empty       0     0      0       -     0         0         0        0 cachestat
+    full    12289     4      4 100.000     0         0         0        0 cachestat
+    half.db 32768     8      4  50.000     0         0         0        0 cachestat
     "#);
     }
 }

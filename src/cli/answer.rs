@@ -12,7 +12,7 @@ use super::screen;
 use super::signals::Signals;
 use crate::query::{Default, Query, Total, execute};
 use crate::render::{FORMATS, Format, Presentation, TABLE};
-use crate::table::{ColumnList, SizeUnit, Source, Stop};
+use crate::table::{ColumnList, Expression, SizeUnit, Source, Stop};
 
 /// Which rows and columns are shown, and how.
 #[derive(Debug, Clone, Args)]
@@ -20,9 +20,9 @@ pub(crate) struct AnswerArgs {
     /// Columns to show: LIST replaces the default columns, +LIST adds to them (names below)
     #[arg(short = 'o', long = "columns", value_name = "LIST", help_heading = "Output")]
     pub(crate) columns: Option<ColumnList>,
-    /// Show only the rows that match EXPR: 'size>10M && name=~libc' (see below)
+    /// Show only the rows that match EXPR: 'size>10M && name=~libc' (see below); can be repeated, then all must match
     #[arg(long, value_name = "EXPR", help_heading = "Output")]
-    pub(crate) filter: Option<String>,
+    filter: Vec<String>,
     /// Group the rows by a column and show their counts and sums
     #[arg(long, value_name = "COL", help_heading = "Output")]
     pub(crate) by: Option<String>,
@@ -30,7 +30,7 @@ pub(crate) struct AnswerArgs {
     #[arg(long, value_name = "COL", allow_hyphen_values = true, help_heading = "Output")]
     pub(crate) sort: Option<String>,
     /// Show only the first N rows; without --sort, those that are largest by the main figure
-    #[arg(long, value_name = "N", help_heading = "Output")]
+    #[arg(long, value_name = "N", value_parser = whole_number, help_heading = "Output")]
     pub(crate) top: Option<usize>,
     /// Add a total over the rows that are shown
     #[arg(long, overrides_with = "no_total", help_heading = "Output")]
@@ -135,6 +135,11 @@ impl AnswerArgs {
         self
     }
 
+    /// Whether a unit of sizes was requested.
+    pub(crate) fn has_unit(&self) -> bool {
+        self.bytes || self.human
+    }
+
     /// Whether the format is for programs.
     pub(crate) fn is_machine(&self) -> bool {
         self.format().is_machine
@@ -149,6 +154,17 @@ impl AnswerArgs {
         }
     }
 
+    /// The filter: all expressions, if several were typed.
+    pub(crate) fn filter(&self) -> Result<Option<Expression>, Stop> {
+        // Each on its own first, so that an error is shown in what was typed.
+        for filter in &self.filter {
+            filter.parse::<Expression>().map_err(Stop::Filter)?;
+        }
+        let all: Vec<String> = self.filter.iter().map(|filter| format!("({filter})")).collect();
+        let text = if let [one] = &self.filter[..] { one.clone() } else { all.join(" && ") };
+        Ok(if text.is_empty() && all.is_empty() { None } else { Some(text.parse().map_err(Stop::Filter)?) })
+    }
+
     /// The request as a value. Reports syntax errors in the filter.
     pub(crate) fn query(&self, configured: &Configured, view: View<'_>) -> Result<Query, Stop> {
         let format = self.format();
@@ -158,8 +174,10 @@ impl AnswerArgs {
             View::Usual(columns) => Default::Columns(configured.columns.clone().unwrap_or_else(|| own(columns))),
             View::Fixed(columns) => Default::Columns(own(columns)),
         };
+        let has_total = !format.is_machine || format.name == "json";
+        refuse_if(self.total && !has_total, "--total", "only tables and JSON documents have a place for it")?;
         refuse_if(self.human && format.is_machine, "-H", "machine formats have exact figures; sizes are in bytes")?;
-        let filter = self.filter.as_deref().map(str::parse).transpose().map_err(Stop::Filter)?;
+        let filter = self.filter()?;
         Ok(Query {
             columns: self.columns.clone(),
             filter,
@@ -209,6 +227,11 @@ impl AnswerArgs {
 /// The default unit of tables about files: sizes that a person reads on a terminal, bytes in a pipe.
 pub(crate) fn unit_of_files() -> SizeUnit {
     if screen::is_terminal() { SizeUnit::Human } else { SizeUnit::Bytes }
+}
+
+/// A whole number that was typed.
+pub(crate) fn whole_number(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "use a whole number, such as 10".to_owned())
 }
 
 /// Rejects an option that has no meaning here.

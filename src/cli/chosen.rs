@@ -8,6 +8,7 @@ use std::sync::Arc;
 use clap::Args;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
+use super::answer::refuse_if;
 use crate::join::{Choice, ChosenFiles, ChosenProcess};
 use crate::table::Stop;
 use crate::units::{ByteRange, Bytes};
@@ -25,19 +26,19 @@ pub(crate) struct ChosenArgs {
     #[arg(long, value_name = "FILE", help_heading = "Files")]
     pub(crate) files_from: Option<PathBuf>,
     /// With --files-from: names end in NUL, as written by find -print0
-    #[arg(short = '0', long = "null", requires = "files_from", help_heading = "Files")]
+    #[arg(short = '0', long = "null", help_heading = "Files")]
     pub(crate) null: bool,
     /// Include the files in and below directories, and count each file once, even if it has several names
     #[arg(short = 'R', long, help_heading = "Files")]
     pub(crate) recursive: bool,
     /// With -R: number of threads (default: number of processors)
-    #[arg(short = 'j', long, value_name = "N", requires = "recursive", help_heading = "Files")]
+    #[arg(short = 'j', long, value_name = "N", value_parser = thread_count, help_heading = "Files")]
     pub(crate) jobs: Option<NonZeroUsize>,
     /// With -R: also enter other file systems that are mounted below; /proc, /sys and the like are never entered
-    #[arg(long, requires = "recursive", help_heading = "Files")]
+    #[arg(long, help_heading = "Files")]
     pub(crate) cross_file_systems: bool,
     /// With -R: follow symbolic links found on the way
-    #[arg(long, requires = "recursive", help_heading = "Files")]
+    #[arg(long, help_heading = "Files")]
     pub(crate) follow: bool,
     /// Include only files that match this glob (can be repeated). A glob without a slash is matched against the file
     /// name. A glob with a slash is matched against the path below the given directory and against the path as printed.
@@ -66,6 +67,16 @@ impl ChosenArgs {
         if least > most {
             return Err(Stop::usage("--min-size", "larger than --max-size, so no file can match"));
         }
+        let walks =
+            [(self.jobs.is_some(), "-j"), (self.cross_file_systems, "--cross-file-systems"), (self.follow, "--follow")];
+        for (typed, option) in walks {
+            refuse_if(typed && !self.recursive, option, "it is about walking directories; use it with -R")?;
+        }
+        refuse_if(
+            self.null && self.files_from.is_none(),
+            "-0",
+            "it is about a list of names; use it with --files-from",
+        )?;
         let globs = Globs::parse(&self)?;
         let choose = move |path: &Path, depth: usize, is_directory: bool| globs.choose(path, depth, is_directory);
         let is_any_glob = !(self.include.is_empty() && self.exclude.is_empty());
@@ -83,6 +94,10 @@ impl ChosenArgs {
             ..ChosenFiles::named(self.paths)
         })
     }
+}
+
+fn thread_count(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| "use a number of threads, at least 1".to_owned())
 }
 
 fn parse_range(text: &str) -> Result<ByteRange, String> {

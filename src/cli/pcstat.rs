@@ -3,7 +3,7 @@
 use clap::Args;
 use unicode_width::UnicodeWidthStr;
 
-use super::answer::{AnswerArgs, View, refuse_if, unit_of_files};
+use super::answer::{AnswerArgs, View, refuse_if, unit_of_files, whole_number};
 use super::chosen::ChosenArgs;
 use super::report::Report;
 use super::run::{Configured, Done, Listed, Run};
@@ -25,20 +25,11 @@ pub(crate) struct PcstatArgs {
     #[arg(long, help_heading = "Files")]
     only_cached: bool,
     /// Show one row with the sums over all files
-    #[arg(
-        long,
-        help_heading = "Views",
-        conflicts_with_all = ["by_dir", "runs", "map", "histo", "terse", "pps", "bname"]
-    )]
+    #[arg(long, help_heading = "Views")]
     summary: bool,
     /// Show one row per directory, down to DEPTH levels below the given ones, with the sums of the files in and below
     /// it
-    #[arg(
-        long,
-        value_name = "DEPTH",
-        help_heading = "Views",
-        conflicts_with_all = ["runs", "map", "histo", "terse", "pps", "bname"]
-    )]
+    #[arg(long, value_name = "DEPTH", value_parser = whole_number, help_heading = "Views")]
     by_dir: Option<usize>,
     /// Show only the last part of each path
     #[arg(long, help_heading = "Output")]
@@ -47,36 +38,28 @@ pub(crate) struct PcstatArgs {
     #[arg(long, help_heading = "Output")]
     pps: bool,
     /// Write comma-separated values, as pcstat does
-    #[arg(long, conflicts_with_all = TERSE_CONFLICTS, help_heading = "Output")]
+    #[arg(long, help_heading = "Output")]
     terse: bool,
     /// Show one line of bars per file: how much of each part of it is cached
-    #[arg(long, conflicts_with_all = ["runs", "map"], help_heading = "Views")]
+    #[arg(long, help_heading = "Views")]
     histo: bool,
     /// Show a heat strip per file, as wide as the terminal: how much of each part is cached, and where it is dirty or
     /// being written
-    #[arg(long, conflicts_with = "runs", help_heading = "Views")]
+    #[arg(long, help_heading = "Views")]
     map: bool,
     /// Show one row per stretch of each file: cached, data that is not cached, hole
-    #[arg(long, conflicts_with = "pps", help_heading = "Views")]
+    #[arg(long, help_heading = "Views")]
     runs: bool,
     /// Draw tables without rules, even on a terminal
-    #[arg(
-        long,
-        help_heading = "Output",
-        conflicts_with_all = ["unicode", "terse", "histo", "format", "json", "jsonl", "csv"]
-    )]
+    #[arg(long, help_heading = "Output")]
     plain: bool,
     /// Draw tables with rules, even in a pipe
-    #[arg(long, conflicts_with_all = ["terse", "histo", "format", "json", "jsonl", "csv"], help_heading = "Output")]
+    #[arg(long, help_heading = "Output")]
     unicode: bool,
     /// How the rows are shown.
     #[command(flatten)]
     answer: AnswerArgs,
 }
-
-/// What pcstat's `--terse` leaves no room for.
-const TERSE_CONFLICTS: [&str; 13] =
-    ["every", "histo", "map", "runs", "pps", "columns", "format", "json", "jsonl", "csv", "total", "bytes", "human"];
 
 impl Run for PcstatArgs {
     const NAME: &'static str = "pcstat";
@@ -117,6 +100,29 @@ impl PcstatArgs {
     fn check(&self) -> Done {
         let (answer, summary) = (&self.answer, self.summary);
         let has_files = answer.by.is_none();
+        let views = [
+            (summary, "--summary"),
+            (self.by_dir.is_some(), "--by-dir"),
+            (self.runs, "--runs"),
+            (self.map, "--map"),
+            (self.histo, "--histo"),
+            (self.terse, "--terse"),
+        ];
+        let typed: Vec<&str> = views.iter().filter(|(typed, _)| *typed).map(|(_, option)| *option).collect();
+        refuse_if(typed.len() > 1, &typed.join(", "), "each of these shows different rows; choose one of them")?;
+        let rows = typed.first().copied().unwrap_or_default();
+        let is_list = !(summary || self.by_dir.is_some() || self.runs || self.terse);
+        refuse_if(self.pps && !is_list, "--pps", "only the list of files has an array of pages")?;
+        refuse_if(self.bname && (summary || self.by_dir.is_some()), "--bname", "a sum has no file name")?;
+        let fixed = answer.columns.is_some() || answer.total || answer.every.is_some() || answer.has_unit();
+        refuse_if(
+            self.terse && (fixed || answer.format().name != "table"),
+            rows,
+            "pcstat's values have fixed columns and units; use --csv with other options",
+        )?;
+        let is_table = !(self.terse || self.histo || answer.is_machine());
+        refuse_if(self.plain && self.unicode, "--plain, --unicode", "a table has rules or it has none")?;
+        refuse_if((self.plain || self.unicode) && !is_table, "--plain, --unicode", "only tables have rules")?;
         refuse_if(self.pps && !has_files, "--pps", "a group of files has no pages to list")?;
         refuse_if(self.terse && !has_files, "--terse", "pcstat's values are those of files; use --csv for groups")?;
         refuse_if(self.pps && !answer.format().is_json, "--pps", "only --json and --jsonl can write its array")?;
@@ -169,7 +175,7 @@ impl PcstatArgs {
         self.suit(&mut query, &presentation);
         for (typed, strip) in [(self.map, "page_map"), (self.histo && answer.is_machine(), "histogram")] {
             if typed && !query.names(strip) {
-                query.joined.push(strip.to_owned());
+                query.joined.push(vec![strip.to_owned()]);
             }
         }
         if !self.pps && !query.names("status") {
@@ -225,8 +231,8 @@ impl PcstatArgs {
         let mut query = Query { filter: None, ..self.answer.query(configured, View::Fixed(directory::DEFAULT))? };
         self.suit(&mut query, &presentation);
         // The filter selects the files that are added up.
-        let over = |text: &str| text.parse::<Expression>().and_then(|expression| expression.over(&Files::columns()));
-        let filter = self.answer.filter.as_deref().map(over).transpose().map_err(Stop::Filter)?;
+        let over = |filter: Expression| filter.over(&Files::columns());
+        let filter = self.answer.filter()?.map(over).transpose().map_err(Stop::Filter)?;
         let (deepest, only_cached, answer) = (self.by_dir, self.only_cached, self.answer);
         let mut source = DirectorySource { chosen: self.chosen.chosen()?, deepest, only_cached, filter };
         answer.answer(&query, &mut source, presentation, report)

@@ -13,9 +13,9 @@ use super::screen;
 use crate::process::{Criteria, Fields, ProcRoot};
 use crate::query::{Query, Total};
 use crate::render::Presentation;
-use crate::table::{RowKind, SizeUnit, Stop};
+use crate::table::{Column, RowKind, SizeUnit, Stop};
 use crate::views::mapping::{AddressRange, CACHE_COLUMNS, MappingRows, MappingSource, PAGE_COLUMNS, presets};
-use crate::views::part::{self, Added, PartSource, Parts};
+use crate::views::part::{self, Added, Common, PartSource, Parts};
 use crate::views::processes::ProcessChoice;
 
 /// `rmap pid`
@@ -176,7 +176,6 @@ impl PidArgs {
         if !views.summary {
             return Ok(());
         }
-        refuse_if(views.merge && answer.by.is_some(), "--by", "--merge already adds up all processes")?;
         refuse_if(views.cache, "--cache", "a summary covers the process, not its files")?;
         refuse_if(views.map, "--map", "a summary has no mappings")?;
         refuse_if(pmap.range.is_some(), "-A", "a summary covers all mappings")?;
@@ -243,7 +242,7 @@ impl PidArgs {
         query.merge = self.views.merge || joins_processes;
         query.joined = self.joined();
         if query.by.is_some() && query.every.is_some() && !query.merge && processes.may_be_several() {
-            query.joined.push("pid".to_owned());
+            query.joined.push(vec!["pid".to_owned()]);
         }
         query.keeps_columns = pmap.has_format();
         // pmap's titles name the unit.
@@ -265,12 +264,13 @@ impl PidArgs {
     }
 
     /// The columns of the joined views.
-    fn joined(&self) -> Vec<String> {
+    fn joined(&self) -> Vec<Vec<String>> {
         let is_machine = self.answer.is_machine();
         let cache = CACHE_COLUMNS.iter().filter(|column| is_machine || column.id() != "cache_file");
         let pages = PAGE_COLUMNS.iter().filter(|column| is_machine || column.id() == "page_map");
-        let cache = cache.filter(|_| self.views.cache);
-        cache.chain(pages.filter(|_| self.views.map)).map(|column| column.id().to_owned()).collect()
+        let id = |column: &Column<MappingRows>| column.id().to_owned();
+        let cache = cache.filter(|_| self.views.cache).map(id).collect();
+        vec![cache, pages.filter(|_| self.views.map).map(id).collect()]
     }
 
     fn total(&self) -> Total {
@@ -284,36 +284,34 @@ impl PidArgs {
 
     fn summarize(self, configured: &Configured, report: &mut Report) -> Done {
         let processes = self.choice()?;
-        let added = match self.by().as_deref() {
-            _ if self.views.merge => Added::All,
-            None | Some("pid") => Added::Process,
-            Some("user") => Added::User,
-            Some("cgroup") => Added::ControlGroup,
-            Some(_) => return Err(Stop::usage("--by", "summaries can only be grouped by pid, user or cgroup")),
-        };
+        let common = |by: &str| Common::ALL.into_iter().find(|common| common.id() == by);
+        let added =
+            match self.by().as_deref() {
+                None if self.views.merge => Added::All,
+                None | Some("pid") => Added::Process,
+                Some(by) => Added::By(common(by).ok_or_else(|| {
+                    Stop::usage("--by", "summaries can only be grouped by pid, command, user or cgroup")
+                })?),
+            };
         let view = View::Fixed(part::DEFAULT);
         let mut query = Query { by: None, merge: added == Added::All, ..self.answer.query(configured, view)? };
-        let lost: &[&str] = match added {
-            Added::Process => &[],
-            Added::All => &["pid", "user", "cgroup"],
-            Added::User => &["pid", "cgroup"],
-            Added::ControlGroup => &["pid", "user"],
+        let common = match added {
+            Added::By(common) => Some(common.id()),
+            Added::Process | Added::All => None,
+        };
+        let is_lost = |id: &str| {
+            added != Added::Process && Some(id) != common && ["pid", "command", "user", "cgroup"].contains(&id)
         };
         let filter =
             query.filter.as_ref().map(|filter| filter.over(&Parts::columns())).transpose().map_err(Stop::Filter)?;
         refuse_if(
-            filter.is_some_and(|filter| filter.columns().iter().any(|column| lost.contains(&column.id()))),
+            filter.is_some_and(|filter| filter.columns().iter().any(|column| is_lost(column.id()))),
             "--filter",
-            "it applies to the sums, which have no single pid, user or cgroup; select processes instead",
+            "it applies to the sums, which do not have it; select processes instead",
         )?;
-        let common = match added {
-            Added::User => Some("user"),
-            Added::ControlGroup => Some("cgroup"),
-            Added::Process | Added::All => None,
-        };
         if self.answer.is_machine() || query.every.is_some() {
             // Rows without a heading above them have to name what they belong to.
-            query.joined.extend(common.map(str::to_owned));
+            query.joined.push(common.iter().map(|id| (*id).to_owned()).collect());
         }
         if let crate::query::Default::Columns(columns) = &mut query.default
             && query.every.is_some()

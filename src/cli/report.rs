@@ -52,8 +52,7 @@ impl Report {
             }
             Err(Stop::Filter(error)) => {
                 let about = Subject::Words("--filter".to_owned());
-                Report::print(&Error::new(about, ErrorKind::Refused, error.why.clone()));
-                let _ = writeln!(io::stderr(), "{}", error.picture());
+                Report::print(&Error::new(about, ErrorKind::Refused, error.to_string()));
                 USAGE
             }
             Err(Stop::Failed(error)) => {

@@ -37,8 +37,8 @@ pub struct Query {
     pub columns: Option<ColumnList>,
     /// The columns if none are selected.
     pub default: Default,
-    /// Columns that a view adds to either, unless some of them are selected.
-    pub joined: Vec<String>,
+    /// Groups of columns that a view adds to either, each unless some of its columns are selected.
+    pub joined: Vec<Vec<String>>,
     /// Columns that stay empty because nothing is read for them.
     pub unread: &'static [&'static str],
     /// Different titles for some columns, by their ids.

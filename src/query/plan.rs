@@ -90,7 +90,7 @@ fn shown<K: RowKind>(query: &Query, table: &[Column<K>], sink: &dyn Sink) -> Res
         }
         None => default,
     };
-    join(query, &mut ids);
+    join(query, &mut ids, |_| true);
     let columns = select(table, &ids).map_err(Stop::Usage)?;
     let line = match query.total {
         Total::Line(_, ids) => select(table, ids).map_err(Stop::Usage)?,
@@ -118,16 +118,18 @@ fn default_ids<K: RowKind>(query: &Query, table: &[Column<K>]) -> Vec<String> {
     }
 }
 
-/// Adds the columns of a joined view, unless some of them are already there.
-fn join(query: &Query, ids: &mut Vec<String>) {
-    if query.joined.iter().any(|joined| ids.contains(joined)) {
-        return;
+/// Adds the columns of joined views, unless some of them are already there.
+fn join(query: &Query, ids: &mut Vec<String>, is_there: impl Fn(&String) -> bool) {
+    for joined in query.joined.iter().filter(|joined| !joined.is_empty()) {
+        if joined.iter().any(|id| ids.contains(id)) {
+            continue;
+        }
+        let place = match query.default {
+            Default::All => ids.len(),
+            Default::Columns(_) => crate::table::before_the_name(ids),
+        };
+        ids.splice(place..place, joined.iter().filter(|id| is_there(id)).cloned());
     }
-    let place = match query.default {
-        Default::All => ids.len(),
-        Default::Columns(_) => crate::table::before_the_name(ids),
-    };
-    ids.splice(place..place, query.joined.iter().cloned());
 }
 
 fn grouped<K: RowKind>(query: &Query, table: &[Column<K>], sink: &dyn Sink, by: &str) -> Result<Shape<K>, Stop> {
@@ -143,8 +145,7 @@ fn grouped<K: RowKind>(query: &Query, table: &[Column<K>], sink: &dyn Sink, by: 
         .collect();
     let named = query.columns.as_ref().map(|list| list.over(&default));
     let mut ids = named.unwrap_or(default);
-    let joined: Vec<String> = query.joined.iter().filter(|id| is_in_groups(id)).cloned().collect();
-    join(&Query { joined, ..query.clone() }, &mut ids);
+    join(query, &mut ids, is_in_groups);
     if K::HAS_PROCESSES
         && !query.merge
         && !sink.has_headings()
@@ -160,7 +161,10 @@ fn grouped<K: RowKind>(query: &Query, table: &[Column<K>], sink: &dyn Sink, by: 
         return Err(not_in_groups(table, &known, odd));
     }
     let order = match &query.order {
-        Some(word) => Some(Order::parse(word, &known).map_err(Stop::Usage)?),
+        Some(word) => match Order::parse(word, &known) {
+            Ok(order) => Some(order),
+            Err(_) => return Err(not_in_groups(table, &known, word.trim_start_matches('-'))),
+        },
         // The largest groups first: by the main figure, or else by the number of rows.
         None => Order::parse(K::LARGEST_BY, &known).or_else(|_| Order::parse(K::ROWS, &known)).ok(),
     };

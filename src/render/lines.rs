@@ -178,8 +178,14 @@ pub(super) fn total_texts(
     presentation: &Presentation,
 ) -> Texts {
     let labelled = label_place(total, columns, layout);
+    let has_bytes = |place: &usize| {
+        columns.get(*place).is_some_and(|column| column.kind == ColumnKind::Bytes)
+            && matches!(total.cells.get(*place), Some(TotalCell::Sum { .. }))
+    };
+    // The unit is that of sizes: a table without any has no unit.
+    let unit = if layout.line.iter().any(has_bytes) { presentation.unit } else { SizeUnit::Human };
     let text = |((place, cell), column): ((usize, &TotalCell), &ColumnHead)| match cell {
-        TotalCell::Blank if Some(place) == labelled => presentation.unit.label().as_bytes().to_vec(),
+        TotalCell::Blank if Some(place) == labelled => unit.label().as_bytes().to_vec(),
         TotalCell::Blank => Vec::new(),
         TotalCell::Sum { cell, missing } => {
             let mut text = Vec::new();

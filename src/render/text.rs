@@ -30,6 +30,8 @@ pub struct TextSink<'w> {
     head: Option<Head>,
     layout: Layout,
     sections: u64,
+    /// Whether a strip was written.
+    has_strips: bool,
     is_closed: bool,
     held: Vec<Held>,
     settled: Option<Arc<Lines>>,
@@ -51,6 +53,7 @@ impl<'w> TextSink<'w> {
             head: None,
             layout: Layout::default(),
             sections: 0,
+            has_strips: false,
             is_closed: false,
             held: Vec::new(),
             settled: None,
@@ -167,7 +170,7 @@ impl<'w> TextSink<'w> {
             ColumnKind::Strip(marks) => Some(marks),
             _ => None,
         };
-        match self.columns().iter().find_map(marks).filter(|_| self.sections > 0 && !self.presentation.no_header) {
+        match self.columns().iter().find_map(marks).filter(|_| self.has_strips && !self.presentation.no_header) {
             Some(marks) => writeln!(self.out, "{}", legend(marks, self.strips)),
             None => Ok(()),
         }
@@ -227,6 +230,7 @@ impl Sink for TextSink<'_> {
     }
 
     fn row(&mut self, cells: &[Cell<'_>]) -> io::Result<()> {
+        self.has_strips |= self.layout.below.iter().any(|place| matches!(cells.get(*place), Some(Cell::Strip(_))));
         if let Some(lines) = &self.settled {
             self.scratch.clear();
             lines.write(1, &|_, place| cell_of(cells, place), &mut self.scratch);

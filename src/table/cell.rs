@@ -71,7 +71,9 @@ impl Difference {
     /// The difference between `before` and `now`; absent if they are not figures of the same kind.
     pub fn between(before: &Cell<'_>, now: &Cell<'_>) -> Option<Difference> {
         match (before, now) {
-            (Cell::Bytes(before), Cell::Bytes(now)) => Some(Difference::Bytes(signed(*before, *now))),
+            (Cell::Bytes(before), Cell::Bytes(now)) | (Cell::Offset(before), Cell::Offset(now)) => {
+                Some(Difference::Bytes(signed(*before, *now)))
+            }
             (Cell::Count(before), Cell::Count(now)) => Some(Difference::Count(signed(*before, *now))),
             (Cell::Percent(before), Cell::Percent(now)) => Some(Difference::Share(now - before)),
             _ => None,
@@ -154,6 +156,20 @@ impl<'r> Cell<'r> {
             Cell::Bytes(number) | Cell::Count(number) => Some(*number),
             Cell::Flag(flag) => Some(u64::from(*flag)),
             _ => None,
+        }
+    }
+
+    /// Calls `take` with the text that a table shows, unescaped.
+    pub(crate) fn with_text<T>(&self, take: impl FnOnce(&[u8]) -> T) -> T {
+        match *self {
+            Cell::Named([], instead) => take(instead.as_bytes()),
+            Cell::Text(text) | Cell::Named(text, _) => take(text),
+            Cell::Word(word) | Cell::Remark(Some(word)) => take(word.as_bytes()),
+            _ => {
+                let mut text = Vec::new();
+                self.write_unescaped(SizeUnit::Bytes, &mut text);
+                take(&text)
+            }
         }
     }
 

@@ -3,8 +3,8 @@
 use std::cmp::Ordering;
 
 use super::cell::Cell;
-use super::column::{self, Column, RowKind};
-use crate::error::Result;
+use super::column::{self, Column, ColumnKind, RowKind};
+use crate::error::{Error, ErrorKind, Result, Subject};
 
 /// A column to sort by, and the direction.
 pub struct Order<K: RowKind> {
@@ -21,7 +21,12 @@ impl<K: RowKind> Order<K> {
         let (name, ascending) = split(word);
         let name = name.to_ascii_lowercase();
         let column = column::find(table, &name).cloned().ok_or_else(|| column::unknown(table, &name))?;
-        Ok(Order { column, ascending })
+        match column.kind() {
+            ColumnKind::Strip(_) | ColumnKind::Bars | ColumnKind::Flags => {
+                Err(Error::new(Subject::Words(name), ErrorKind::Refused, "rows cannot be sorted by this column"))
+            }
+            _ => Ok(Order { column, ascending }),
+        }
     }
 
     /// The column to sort by.
@@ -84,9 +89,10 @@ fn compare_cells(left: &Cell<'_>, right: &Cell<'_>, ascending: bool) -> Ordering
         (Cell::Time(left), Cell::Time(right)) => right.cmp(left),
         (Cell::Address(left), Cell::Address(right)) | (Cell::Offset(left), Cell::Offset(right)) => right.cmp(left),
         // Text is sorted from A to Z, because the reverse is rarely wanted.
-        (Cell::Text(left) | Cell::Named(left, _), Cell::Text(right) | Cell::Named(right, _)) => left.cmp(right),
-        (Cell::Word(left), Cell::Word(right)) => left.cmp(right),
-        (left, right) => right.addend().cmp(&left.addend()),
+        (left, right) => match (left.addend(), right.addend()) {
+            (None, None) => left.with_text(|left| right.with_text(|right| left.cmp(right))),
+            (left, right) => right.cmp(&left),
+        },
     };
     if ascending { order.reverse() } else { order }
 }

@@ -76,8 +76,7 @@ const HEAD_COLUMNS: &[Column<MappingRows>] = &[
         "the file or name behind it, as the process sees it"),
     col!(new "path_bytes", "Path bytes", RawBytes, |row| row.cell(|mapping| Cell::RawBytes(mapping.path())),
         "the path if it is not UTF-8"),
-    col!(new "command", "Command", Text, |row| Cell::Text(&row.process.read.identity.command),
-        "the command line of the process", on_request()),
+    shared::command().needing(&[MappingNeed::Owner]),
     shared::user().needing(&[MappingNeed::Owner]),
     shared::control_group().needing(&[MappingNeed::Owner]),
 ];

@@ -48,7 +48,7 @@ impl RowKind for Parts {
         identity.extend_from_slice(&row.start_time.unwrap_or_default().to_ne_bytes());
         // A process keeps its identity if it changes its user; a sum is that of a user.
         let owner = row.owner.iter().filter(|_| row.pid.is_none());
-        for text in owner.flat_map(|owner| [&owner.user, &owner.control_group]).flatten() {
+        for text in owner.flat_map(|owner| [&owner.command, &owner.user, &owner.control_group]).flatten() {
             identity.extend_from_slice(text);
             identity.push(0);
         }
@@ -64,7 +64,7 @@ impl RowKind for Parts {
 /// What has to be read in addition to the account of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PartNeed {
-    /// The user and the control group.
+    /// The command line, the user and the control group.
     Owner,
 }
 
@@ -129,6 +129,7 @@ const COLUMNS: &[C] = &[
     col!(new "source", "Source", Text, |row| Cell::Word(row.amount.source),
         "the file of /proc/PID that reports it; status may be off by some pages on kernels before 6.17"),
     col!(new "meaning", "Meaning", Text, |row| Cell::Word(row.part.meaning), "what it is"),
+    shared::command().needing(&[PartNeed::Owner]),
     shared::user().needing(&[PartNeed::Owner]),
     shared::control_group().needing(&[PartNeed::Owner]),
 ];
@@ -150,10 +151,41 @@ pub enum Added {
     Process,
     /// All processes.
     All,
-    /// The processes of each user.
+    /// Those that have this in common.
+    By(Common),
+}
+
+/// What the processes of a sum have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Common {
+    /// The command line.
+    Command,
+    /// The user.
     User,
-    /// The processes in each control group.
+    /// The control group.
     ControlGroup,
+}
+
+impl Common {
+    /// All of them.
+    pub const ALL: [Common; 3] = [Common::Command, Common::User, Common::ControlGroup];
+
+    /// The id of its column.
+    pub fn id(self) -> &'static str {
+        match self {
+            Common::Command => "command",
+            Common::User => "user",
+            Common::ControlGroup => "cgroup",
+        }
+    }
+
+    fn of(self, owner: &mut Owner) -> &mut Figure<Vec<u8>> {
+        match self {
+            Common::Command => &mut owner.command,
+            Common::User => &mut owner.user,
+            Common::ControlGroup => &mut owner.control_group,
+        }
+    }
 }
 
 /// Reads where the memory of processes is.
@@ -204,21 +236,18 @@ impl Source for PartSource {
 impl PartSource {
     /// What the processes of a sum have in common.
     fn owner(&self, process: &Process) -> Owner {
-        let nobody = Owner { user: Err(ADDED_UP), control_group: Err(ADDED_UP) };
-        match self.added {
-            Added::Process | Added::All => nobody,
-            Added::User => Owner { user: Owner::read(process).user, ..nobody },
-            Added::ControlGroup => Owner { control_group: Owner::read(process).control_group, ..nobody },
+        let mut nobody = Owner { command: Err(ADDED_UP), user: Err(ADDED_UP), control_group: Err(ADDED_UP) };
+        if let Added::By(common) = self.added {
+            *common.of(&mut nobody) = common.of(&mut Owner::read(process)).clone();
         }
+        nobody
     }
 
     /// The heading of a sum.
     fn section(&self, sum: &Sum) -> Section {
-        let (id, common) = match self.added {
-            Added::Process | Added::All => return Section::default(),
-            Added::User => ("user", &sum.owner.user),
-            Added::ControlGroup => ("cgroup", &sum.owner.control_group),
-        };
+        let Added::By(kind) = self.added else { return Section::default() };
+        let mut owner = (*sum.owner).clone();
+        let (id, common) = (kind.id(), kind.of(&mut owner));
         let text = match common {
             Ok(text) => text.clone(),
             Err(absent) => absent.why.as_bytes().to_vec(),

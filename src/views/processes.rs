@@ -128,9 +128,11 @@ pub(super) fn section_of(process: &Identity) -> Section {
     }
 }
 
-/// The owner of a process.
+/// Whose a process is, and what it runs.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Owner {
+    /// Its command line.
+    pub(super) command: Figure<Vec<u8>>,
     /// The name of the user that it runs as, or the number.
     pub(super) user: Figure<Vec<u8>>,
     /// Its memory control group: version 1 if there is one, otherwise version 2.
@@ -138,12 +140,15 @@ pub(super) struct Owner {
 }
 
 const NO_STATUS: Absent = Absent::new(Reason::Vanished, "its status could not be read");
+const NO_COMMAND: Absent = Absent::new(Reason::Vanished, "its command line could not be read");
 const NO_GROUP: Absent = Absent::new(Reason::Unsupported, "it has no control group file");
 
 impl Owner {
     pub(super) fn read(process: &Process) -> Owner {
+        let command = process.identity().map(|identity| identity.command).map_err(|_| NO_COMMAND);
         let status = process.read_status().map_err(|_| NO_STATUS);
         Owner {
+            command,
             user: status.map(|status| user_name(process, status.user)),
             control_group: process.read_cgroup().map_err(|_| NO_GROUP),
         }

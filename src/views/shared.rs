@@ -48,6 +48,15 @@ where
     Column::new("user", "User", ColumnKind::Text, get, help).on_request()
 }
 
+/// The command line of a process, for which its owner has to be read.
+pub(super) const fn command<K: RowKind>() -> Column<K>
+where
+    K::Row: OfProcess,
+{
+    let get: Getter<K> = |row, _| owned_by(row, |owner| &owner.command);
+    Column::new("command", "Command", ColumnKind::Text, get, "the command line of the process").on_request()
+}
+
 /// The control group of a process, for which its owner has to be read.
 pub(super) const fn control_group<K: RowKind>() -> Column<K>
 where
@@ -153,13 +162,13 @@ counts! {
     writeback_pages, "writeback_pages", "Writeback", Pages, Writeback,
         "cached pages being written to disk, from cachestat(2)";
     writeback, "writeback", "Writeback size", Bytes, Writeback, "the pages under writeback in bytes";
-    evicted_pages, "evicted_pages", "Evicted", Pages, Evicted,
-        "pages that were cached and then reclaimed, if the kernel still remembers them, from cachestat(2)";
-    evicted, "evicted", "Evicted size", Bytes, Evicted, "the evicted pages in bytes";
+    evicted_pages, "evicted_pages", "Reclaimed", Pages, Evicted,
+        "pages that the kernel reclaimed, if it still remembers them, from cachestat(2)";
+    evicted, "evicted", "Reclaimed size", Bytes, Evicted, "the same in bytes";
     recently_evicted_pages, "recently_evicted_pages", "Recently", Pages, RecentlyEvicted,
-        "evicted pages that would still be cached if memory were a little larger, from cachestat(2)";
-    recently_evicted, "recently_evicted", "Recently evicted size", Bytes, RecentlyEvicted,
-        "the recently evicted pages in bytes";
+        "of these: would still be cached if memory were a little larger, from cachestat(2)";
+    recently_evicted, "recently_evicted", "Recently reclaimed size", Bytes, RecentlyEvicted,
+        "the same in bytes";
 }
 
 /// A count that a total adds.

@@ -23,7 +23,7 @@ use std::time::SystemTime;
 
 use regex::bytes::Regex;
 
-use super::cell::{Cell, SizeUnit};
+use super::cell::Cell;
 use super::column::{Column, RowKind};
 
 pub use parse::Expression;
@@ -149,8 +149,9 @@ fn compare<K: RowKind>(cell: &Cell<'_>, operator: Operator, value: &Value<K>, ro
             Cell::Time(time) | Cell::UnixTime(time) => Some(operator.orders(time, wanted)),
             _ => None,
         },
-        Value::Text(wanted) => with_text(cell, |text| operator.orders(&text, &wanted.as_slice())),
-        Value::Pattern(pattern) => with_text(cell, |text| pattern.is_match(text)),
+        Value::Text(_) | Value::Pattern(_) if matches!(cell, Cell::Absent(_)) => None,
+        Value::Text(wanted) => Some(cell.with_text(|text| operator.orders(&text, &wanted.as_slice()))),
+        Value::Pattern(pattern) => Some(cell.with_text(|text| pattern.is_match(text))),
     }
 }
 
@@ -158,22 +159,6 @@ fn number(cell: &Cell<'_>) -> Option<u64> {
     match cell {
         Cell::Bytes(number) | Cell::Count(number) | Cell::Offset(number) | Cell::Address(number) => Some(*number),
         _ => None,
-    }
-}
-
-/// The text of a cell as it is, not as a table escapes it.
-fn with_text(cell: &Cell<'_>, judge: impl FnOnce(&[u8]) -> bool) -> Option<bool> {
-    match cell {
-        Cell::Absent(_) => None,
-        Cell::Named([], instead) => Some(judge(instead.as_bytes())),
-        Cell::Text(text) | Cell::Named(text, _) => Some(judge(text)),
-        Cell::Word(word) => Some(judge(word.as_bytes())),
-        Cell::Remark(remark) => Some(judge(remark.unwrap_or_default().as_bytes())),
-        other => {
-            let mut words = Vec::new();
-            other.write_text(SizeUnit::Bytes, &mut words);
-            Some(judge(&words))
-        }
     }
 }
 
@@ -197,20 +182,10 @@ impl Operator {
     }
 }
 
-impl FilterError {
-    /// The expression, and below it a line that points at the error.
-    pub fn picture(&self) -> String {
-        use unicode_width::UnicodeWidthStr;
-        let shown = |range: Range<usize>| super::escape::escaped(self.text.get(range).unwrap_or_default().as_bytes());
-        let before = shown(0..self.place.start).width();
-        let marked = shown(self.place.clone()).width().max(1);
-        format!("  {}\n  {:before$}{}", shown(0..self.text.len()), "", "^".repeat(marked))
-    }
-}
-
 impl std::fmt::Display for FilterError {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str(&self.why)
+        let before = self.text.get(..self.place.start).unwrap_or_default();
+        write!(out, "{} (at character {})", self.why, before.chars().count() + 1)
     }
 }
 
