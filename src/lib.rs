@@ -29,11 +29,12 @@
 //! Both joined: how much of the file behind each mapping is cached, and how much of that the process has mapped in:
 //!
 //! ```
-//! use rmap::{join::measure_mappings, pagecache::Engine, process::Process};
+//! use rmap::{join::{SharedFiles, measure_mappings}, pagecache::Engine, process::Process};
 //!
 //! let process = Process::own()?;
 //! let mappings = process.mappings(&["Rss", "Anonymous"])?.mappings;
-//! for (mapping, cache) in mappings.iter().zip(measure_mappings(&process, &Engine::detect(), &mappings)) {
+//! let caches = measure_mappings(&process, &Engine::detect(), &mappings, &mut SharedFiles::new(false));
+//! for (mapping, cache) in mappings.iter().zip(caches) {
 //!     let mapped = mapping.figure("Rss")?.saturating_sub(mapping.figure("Anonymous")?);
 //!     match cache.and_then(|cache| cache.cached) {
 //!         Ok(cached) => println!("{:x}: {} cached, {} mapped in", mapping.start(), cached.0, mapped.0),

@@ -280,6 +280,10 @@ fn memory_that_two_ids_share_counts_once_in_a_sum() {
         let (once, both) = (resident(&[&one]), resident(&[&one, &other]));
         assert!((both - once).abs() < once / 2, "{one} {other}: {once} and {both} bytes");
     }
+    // In groups both are shown, and the total counts their memory once.
+    let groups = rmap(["pid", "--by", "pid", "--json", &shared.word(), &sharer(&shared)]).good().json();
+    let rows = groups["groups"].as_array().unwrap();
+    assert_eq!((rows.len(), &rows[0]["rss"], &groups["total"]["rss"]), (2, &rows[1]["rss"], &rows[0]["rss"]));
     // On their own both are shown.
     assert_eq!(rmap(["pid", "--json", &shared.word(), &sharer(&shared)]).good().json().as_array().unwrap().len(), 2);
 }

@@ -8,6 +8,7 @@ mod common;
 use std::os::unix::fs::MetadataExt;
 
 use common::{Subject, memory, page, rmap};
+use rmap::pagecache::OpenFile;
 use rmap::process::{Criteria, Deleted, Fields, Held, Interface, ProcRoot, Process, Wanted, read_matching};
 
 fn select(fill: impl Fn(&mut Criteria)) -> Vec<u32> {
@@ -64,7 +65,7 @@ fn everything_is_read_through_another_thread() {
     // Its files.
     let inode = path.metadata().unwrap().ino();
     let mapped = process.read_mappings_of_inode(inode).unwrap();
-    let identity = (path.metadata().unwrap().dev(), inode);
+    let identity = OpenFile::open(&path).unwrap().identity();
     assert_eq!((mapped.len(), mapped[0].is_of(&process, identity)), (1, Ok(true)));
     assert_eq!(process.open_mapped_file(&named("/data")).unwrap().identity(), identity);
     assert_eq!(process.read_deleted(&named("/unlinked (deleted)")), Deleted::Yes);

@@ -5,11 +5,12 @@
 mod common;
 
 mod mounts {
-    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::os::unix::fs::PermissionsExt;
     use std::os::unix::process::CommandExt;
     use std::path::Path;
     use std::process::Command;
 
+    use rmap::pagecache::OpenFile;
     use rmap::process::{Process, Way};
 
     use crate::common::{ForEveryone, NOBODY, Subject, mounted, page, subject_program};
@@ -36,9 +37,9 @@ mod mounts {
             let path = file.as_os_str().as_encoded_bytes();
             let mapping = found.mappings.iter().find(|mapping| mapping.path() == path).unwrap();
             printed.push((mapping.device(), mapping.inode()));
-            let metadata = file.metadata().unwrap();
             let mapped = process.open_mapped_file(&mapping).unwrap();
-            assert_eq!((mapped.identity(), mapped.way()), ((metadata.dev(), metadata.ino()), Way::MapFiles));
+            let identity = OpenFile::open(file).unwrap().identity();
+            assert_eq!((mapped.identity(), mapped.way()), (identity, Way::MapFiles));
         }
         assert!(!is_ambiguous || printed[0] == printed[1], "{printed:?}");
         let columns = ["--cache", "--csv", "-o", "cache_cached,cache_file,path"];

@@ -551,3 +551,40 @@ fn titles_of_pmap_name_their_unit_only_if_it_is_kib() {
     let title = |unit: &str| rmap(["pid", "self", "-x", "--no-config", unit]).good().text().contains("Kbytes");
     assert!(title("-p") && !title("-b") && !title("-H"));
 }
+
+#[test]
+fn totals_of_groups_have_the_same_sums_and_shares_as_the_rows() {
+    let folder = memory();
+    for (name, size) in [("a", 5), ("b", 5), ("c", 9)] {
+        std::fs::write(folder.path().join(name), vec![7; size * page() as usize]).unwrap();
+    }
+    let uncached = std::fs::File::create(folder.path().join("d")).unwrap();
+    uncached.set_len(21 * page()).unwrap();
+    let total = |options: &[&str]| {
+        let tree = folder.path().to_str().unwrap();
+        rmap([&["pcstat", "-R", "--total", "--json", tree], options].concat()).good().json()["total"].clone()
+    };
+    let rows = total(&[]);
+    assert_eq!((&rows["percent"], &rows["pages"]), (&47.5.into(), &40.into()));
+    for key in ["method", "size", "cached"] {
+        let groups = total(&["--by", key]);
+        for sum in ["size", "pages", "cached", "uncached", "percent", "rows_without_figure"] {
+            assert_eq!(groups[sum], rows[sum], "{sum} of groups by {key}: {groups}");
+        }
+    }
+}
+
+#[test]
+fn groups_whose_names_are_not_utf8_can_be_told_apart() {
+    let maps = [mapping(0x1000_0000, 2, "rw-p", b"/a\xff", 8), mapping(0x2000_0000, 4, "rw-p", b"/a\xfe", 8)];
+    let root = capture(&[(7, b"x\0", &maps.concat())]);
+    let run = |options: &[&str]| {
+        rmap([&["pid", "7", "--proc-root", root.path().to_str().unwrap(), "--by", "file"], options].concat()).good()
+    };
+    let groups = run(&["--jsonl"]).lines_of_json();
+    let bytes: Vec<_> = groups.iter().map(|group| group["mapping_bytes"].as_str().unwrap()).collect();
+    assert_eq!(bytes, ["2f61ff", "2f61fe"]);
+    assert!(!run(&["--csv"]).out.windows(5).any(|word| word == b"bytes"));
+    let plain = rmap(["pid", "self", "--by", "file", "--jsonl"]).good().lines_of_json();
+    assert!(plain[0].as_object().unwrap().contains_key("mapping_bytes") && plain[0]["mapping_bytes"].is_null());
+}

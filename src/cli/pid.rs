@@ -220,6 +220,8 @@ impl PidArgs {
             cells: strip_cells(),
             smaps: self.smaps.clone(),
             once: query.merge && !matches!(query.by.as_deref(), Some("pid")),
+            adds_processes: query.merge || query.every.is_some(),
+            tells_files_apart: query.merge && matches!(query.by.as_deref(), Some("mapping" | "path")),
             fields: Fields::new(),
         };
         self.answer.answer(&query, &mut source, presentation, report)

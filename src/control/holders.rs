@@ -51,7 +51,7 @@ impl Holders {
         let (mut mapped, mut locked) = (PageRuns::new(), PageRuns::new());
         let locked_starts = locked_starts(process);
         for mapping in all {
-            let present = match mapping.is_of(process, (file.device(), file.inode())) {
+            let present = match mapping.is_of(process, file.identity()) {
                 Ok(true) => mapping.read_present_pages(process, file.page_size()),
                 Ok(false) => continue,
                 Err(_) => return self.unseen += 1,

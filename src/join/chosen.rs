@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::pagecache::walk::{self, Named, Options, Visitor};
-use crate::pagecache::{Engine, OpenFile};
+use crate::pagecache::{Engine, FileIdentity, OpenFile};
 use crate::process::{Held, HeldFiles, Process};
 use crate::units::ByteRange;
 
@@ -107,8 +107,8 @@ impl<T> Sender<T> {
     }
 }
 
-/// How a process holds the files that are visited, by device and inode.
-pub type Marks = Arc<HashMap<(u64, u64), Held>>;
+/// How a process holds the files that are visited.
+pub type Marks = Arc<HashMap<FileIdentity, Held>>;
 
 /// The maximum number of waiting messages: a slow terminal slows the walk down, and memory stays bounded.
 const MESSAGES: usize = 32;

@@ -2,18 +2,29 @@
 //!
 //! How much of it the process has mapped in is reported by smaps, which is not read here.
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, ErrorKind, Subject};
-use crate::pagecache::{Engine, Method, OpenFile};
-use crate::process::{MappedFile, Mapping, Mappings, Process, Way};
-use crate::units::{Absent, ByteRange, Bytes, Figure, PageSize, Reason};
+use crate::pagecache::{Engine, KnownFiles, Method, OpenFile};
+use crate::process::{FileIdentity, FileMapping, MappedFile, Mapping, Mappings, Process, Way};
+use crate::units::{Absent, ByteRange, Bytes, Counted, Figure, PageRuns, PageSize, Pages, Piece, Places, Reason, Run};
 
 /// The file behind one mapping, in the page cache.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct MappingCache {
+    /// The number of the file among those of the reading ([`SharedFiles`]).
+    file: u64,
+    /// The pages of the file that are mapped.
+    pages: Run,
+    page_size: PageSize,
+    /// The cached pages of the file, known if it is mapped twice.
+    cached_pages: Places,
+    /// Its pages in the page table of this mapping, known if they are mapped twice.
+    mapped_pages: Places,
     /// How much of the mapping lies before the end of the file, in whole pages.
     pub range: Bytes,
     /// How much the process has mapped in after that range: huge pages of tmpfs reach past the end of the file.
@@ -31,16 +42,122 @@ const NOT_REGULAR: Absent = Absent::new(Reason::Unsupported, "it is not a mappin
 const GONE: Absent = Absent::new(Reason::Vanished, "its file no longer exists");
 const FAILED: Absent = Absent::new(Reason::Unsupported, "its file cannot be opened");
 
+impl MappingCache {
+    /// What this mapping adds to the sum of [`range`](Self::range).
+    pub fn range_piece(&self) -> Piece {
+        self.piece(self.range, Counted::All)
+    }
+
+    /// What it adds to the sum of the cached bytes.
+    pub fn cached_piece(&self, cached: Bytes) -> Piece {
+        self.piece(cached, Counted::Only(self.cached_pages.clone()))
+    }
+
+    /// What it adds to the sum of the mapped bytes.
+    pub fn mapped_piece(&self, mapped: Bytes) -> Piece {
+        self.piece(mapped, Counted::Only(self.mapped_pages.clone()))
+    }
+
+    /// What it adds to the sum of the bytes that are cached and not mapped.
+    pub fn unmapped_piece(&self, unmapped: Bytes) -> Piece {
+        self.piece(unmapped, Counted::Except(self.cached_pages.clone(), self.mapped_pages.clone()))
+    }
+
+    fn piece(&self, figure: Bytes, counted: Counted) -> Piece {
+        Piece { of: self.file, looked: self.pages, figure: figure.0, each: self.page_size.bytes(), counted }
+    }
+}
+
+/// The files of all processes of a reading, so that sums count a page once that is mapped several times. Which pages
+/// are cached and mapped is only found out for files of which the same part is mapped twice.
+#[derive(Debug, Default)]
+pub struct SharedFiles {
+    known: KnownFiles,
+    files: HashMap<u64, SharedFile>,
+    /// Whether mappings of several processes are added up: what one of them maps may be mapped by a later one.
+    joins_processes: bool,
+}
+
+impl SharedFiles {
+    /// No file has been seen yet. `joins_processes` means that the mappings of several processes are added up.
+    pub fn new(joins_processes: bool) -> SharedFiles {
+        SharedFiles { joins_processes, ..SharedFiles::default() }
+    }
+}
+
+#[derive(Debug, Default)]
+struct SharedFile {
+    /// The pages that were mapped by earlier processes.
+    looked: PageRuns,
+    cached: Places,
+}
+
 /// Measures the file behind each of the mappings of `process`, in their order. The parts of a file that are adjacent in
 /// the list are measured through one descriptor.
-pub fn measure_mappings(process: &Process, engine: &Engine, mappings: &Mappings) -> Vec<Figure<MappingCache>> {
+pub fn measure_mappings(
+    process: &Process,
+    engine: &Engine,
+    mappings: &Mappings,
+    shared: &mut SharedFiles,
+) -> Vec<Figure<MappingCache>> {
     let mut opener = Opener { last: None };
+    let unknown = Places::default();
     let mut measure = |mapping: Mapping<'_>| {
         let mapped = process.open_mapped_file(&mapping)?;
-        let file = opener.open(&mapped, &mapping)?;
-        Ok(measure(engine, process, file, mapped.way(), &mapping))
+        let (file, number) = opener.open(process, &mapped, &mapping, &mut shared.known)?;
+        let cached_pages = shared.files.entry(number).or_default().cached.clone();
+        let measured = measure(engine, process, file, mapped.way(), &mapping);
+        Ok(MappingCache { file: number, cached_pages, mapped_pages: unknown.clone(), ..measured })
     };
-    mappings.iter().map(&mut measure).collect()
+    let mut measured: Vec<_> = mappings.iter().map(&mut measure).collect();
+    shared.find_shared_pages(process, engine, mappings, &mut measured);
+    measured
+}
+
+const UNREADABLE: Absent = Absent::new(Reason::Vanished, "which of its pages are mapped could not be read");
+const REPLACED: Absent = Absent::new(Reason::Changed, "which of its pages are cached could not be measured");
+
+impl SharedFiles {
+    /// Finds out which pages of a file are cached and mapped if the same part of it is mapped twice.
+    fn find_shared_pages(
+        &mut self,
+        process: &Process,
+        engine: &Engine,
+        mappings: &Mappings,
+        measured: &mut [Figure<MappingCache>],
+    ) {
+        let mut places: HashMap<u64, Vec<usize>> = HashMap::new();
+        for (place, found) in measured.iter().enumerate() {
+            if let Ok(found) = found {
+                places.entry(found.file).or_default().push(place);
+            }
+        }
+        for (number, places) in places {
+            let Some(file) = self.files.get_mut(&number) else { continue };
+            let runs = || places.iter().filter_map(|place| measured.get(*place)?.as_ref().ok()).map(|found| found.pages);
+            let (looked, together): (PageRuns, u64) = (runs().collect(), runs().map(|run| run.count).sum());
+            let is_shared = looked.cached() != Pages(together) || looked.common(&file.looked) > Pages(0);
+            if is_shared {
+                let first = places.first().and_then(|place| mappings.get(*place));
+                file.cached.get_or_init(|| first.map_or(Err(REPLACED), |first| cached_pages(process, engine, &first)));
+            }
+            if self.joins_processes {
+                file.looked = file.looked.iter().chain(&looked).copied().collect();
+            }
+            for place in places.into_iter().filter(|_| is_shared || self.joins_processes) {
+                let (Some(mapping), Some(Ok(found))) = (mappings.get(place), measured.get_mut(place)) else { continue };
+                let present = FileMapping::of(&mapping).read_present_pages(process, found.page_size);
+                let present = present.map(|runs| runs.into_iter().map(|run| Run::between(run.start, run.end)).collect());
+                found.mapped_pages = Arc::new(OnceLock::from(present.map_err(|_| UNREADABLE)));
+            }
+        }
+    }
+}
+
+/// The cached pages of the file behind a mapping.
+fn cached_pages(process: &Process, engine: &Engine, mapping: &Mapping<'_>) -> Figure<PageRuns> {
+    let file = open(process, &process.open_mapped_file(mapping)?, mapping)?;
+    engine.map(&file).runs.unwrap_or(Err(REPLACED))
 }
 
 fn measure(engine: &Engine, process: &Process, file: &OpenFile, way: Way, mapping: &Mapping<'_>) -> MappingCache {
@@ -48,6 +165,11 @@ fn measure(engine: &Engine, process: &Process, file: &OpenFile, way: Way, mappin
     let report = engine.measure_range(file, range);
     let bytes = report.pages.bytes(report.page_size);
     MappingCache {
+        file: 0,
+        pages: report.asked,
+        page_size: report.page_size,
+        cached_pages: Places::default(),
+        mapped_pages: Places::default(),
         range: bytes,
         behind: mapped_behind(process, mapping, bytes, report.page_size),
         cached: report.cached().map(|pages| pages.bytes(report.page_size)),
@@ -71,26 +193,38 @@ fn mapped_behind(process: &Process, mapping: &Mapping<'_>, range: Bytes, page: P
     process.read_mapped_of_file(start..end, page).map_err(|_| NO_TABLES)
 }
 
-/// Opens files for reading and remembers the last one, with the identity that was proven for it.
+/// Opens files for reading and remembers the last one and its number, with the identity that was proven for it.
 struct Opener {
-    last: Option<((u64, u64), Figure<OpenFile>)>,
+    last: Option<(FileIdentity, Figure<(OpenFile, u64)>)>,
 }
 
 impl Opener {
-    fn open(&mut self, mapped: &MappedFile, mapping: &Mapping<'_>) -> Figure<&OpenFile> {
+    fn open(
+        &mut self,
+        process: &Process,
+        mapped: &MappedFile,
+        mapping: &Mapping<'_>,
+        known: &mut KnownFiles,
+    ) -> Figure<(&OpenFile, u64)> {
         let identity = mapped.identity();
+        let numbered = |file: OpenFile| {
+            let (number, _) = known.enter(&file, true);
+            (file, number)
+        };
         let last = match self.last.take() {
             Some(last) if last.0 == identity => last,
-            _ => (identity, open(mapped, mapping)),
+            _ => (identity, open(process, mapped, mapping).map(numbered)),
         };
-        self.last.insert(last).1.as_ref().map_err(|absent| *absent)
+        let opened = self.last.insert(last).1.as_ref().map_err(|absent| *absent)?;
+        Ok((&opened.0, opened.1))
     }
 }
 
-fn open(mapped: &MappedFile, mapping: &Mapping<'_>) -> Figure<OpenFile> {
+fn open(process: &Process, mapped: &MappedFile, mapping: &Mapping<'_>) -> Figure<OpenFile> {
     if !mapped.is_regular() {
         return Err(NOT_REGULAR);
     }
+    mapped.prove_layer(process)?;
     let path = Path::new(OsStr::from_bytes(mapping.path()));
     let file = mapped.reopen().map_err(|error| Error::io(Subject::Path(path.to_owned()), &error));
     file.and_then(|file| OpenFile::from_fd(path, file)).map_err(|error| reason(&error))

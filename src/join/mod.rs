@@ -5,13 +5,15 @@
 //! changed.
 
 mod chosen;
+mod file_numbers;
 mod mapping_cache;
 
 use std::ops::Range;
 
 pub use crate::process::Way;
 pub use chosen::{Choice, ChosenFiles, ChosenProcess, Marks, Message, Sender};
-pub use mapping_cache::{MappingCache, measure_mappings};
+pub use file_numbers::FileNumbers;
+pub use mapping_cache::{MappingCache, SharedFiles, measure_mappings};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::pagecache::{Engine, FileReport, OpenFile};

@@ -11,6 +11,7 @@ pub(crate) mod dax;
 pub(crate) mod file_system;
 pub(crate) mod guardian;
 pub(crate) mod holes;
+pub(crate) mod identity;
 pub(crate) mod kcmp;
 pub(crate) mod locked_map;
 pub(crate) mod mincore;

@@ -1,19 +1,37 @@
-//! Regular files that are mount points (`mount --bind FILE FILE`, as containers do with `/etc/resolv.conf`).
+//! What is mounted below some directories: regular files (`mount --bind FILE FILE`, as containers do with
+//! `/etc/resolv.conf`) and overlays.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Device and inode of each regular file that is a mount point and for which `wanted` returns true.
-///
-/// Reads `/proc/self/mountinfo`; returns nothing if that fails. Only wanted mount points are looked up, because `stat`
-/// blocks if the server of a mount does not answer.
-pub(crate) fn read_mounted_files(wanted: impl Fn(&Path) -> bool) -> Vec<(u64, u64)> {
-    let text = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
-    let points = text.split(|byte| *byte == b'\n').filter_map(parse_bind_mount).filter(|point| wanted(point));
+/// What is mounted at the places for which `wanted` returned true.
+pub(crate) struct Mounted {
+    /// Device and inode of each regular file that is a mount point.
+    pub(crate) files: Vec<(u64, u64)>,
+    /// Whether there is an overlay.
+    pub(crate) has_overlay: bool,
+}
+
+/// Reads `/proc/self/mountinfo`; `None` if that fails. Only wanted mount points are looked up, because `stat` blocks if
+/// the server of a mount does not answer.
+pub(crate) fn read_mounted(wanted: impl Fn(&Path) -> bool) -> Option<Mounted> {
+    let text = std::fs::read("/proc/self/mountinfo").ok()?;
+    let lines = || text.split(|byte| *byte == b'\n');
+    let points = lines().filter_map(parse_bind_mount).filter(|point| wanted(point));
     let files = points.filter_map(|point| point.symlink_metadata().ok()).filter(|found| found.is_file());
-    files.map(|found| (found.dev(), found.ino())).collect()
+    let files = files.map(|found| (found.dev(), found.ino())).collect();
+    let has_overlay = lines().filter_map(parse_overlay).any(|point| wanted(&point));
+    Some(Mounted { files, has_overlay })
+}
+
+/// The mount point in a line of mountinfo, if an overlay is mounted there.
+fn parse_overlay(line: &[u8]) -> Option<PathBuf> {
+    let mut fields = line.split(|byte| *byte == b' ');
+    let point = fields.nth(4)?;
+    let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
+    (kind == b"overlay").then(|| PathBuf::from(OsString::from_vec(unescape(point))))
 }
 
 /// The mount point in a line of mountinfo (`36 35 98:0 /root /point rw - ext4 /dev/sda rw`), if a part of a file system
@@ -53,5 +71,12 @@ mod tests {
         assert_eq!(parse_bind_mount(b"36 35 98:0 / /mnt rw - ext4 /dev/root rw"), None);
         assert_eq!(parse_bind_mount(b""), None);
         assert_eq!(parse_bind_mount(b"1 2 3:4 /only"), None);
+    }
+
+    #[test]
+    fn overlays_are_found_by_their_type() {
+        let line = b"68 65 0:40 / /all rw,relatime - overlay overlay rw,lowerdir=low,upperdir=up,workdir=work";
+        assert_eq!(parse_overlay(line), Some(PathBuf::from("/all")));
+        assert_eq!(parse_overlay(b"36 35 98:0 / /overlay rw - ext4 /dev/root rw"), None);
     }
 }

@@ -14,25 +14,32 @@ const ATTRIBUTE_DAX: u64 = 0x0020_0000;
 /// `STATX_ATTR_AUTOMOUNT`: opening the directory mounts another file system there (Linux 4.11 and later).
 const ATTRIBUTE_AUTOMOUNT: u64 = 0x1000;
 
+/// `STATX_CTIME` and `STATX_BTIME` of `linux/stat.h`.
+const CHANGED: u32 = 0x80;
+const CREATED: u32 = 0x800;
+
 /// `struct statx`: the fields that are used, and space for the others. The kernel writes 256 bytes.
 #[repr(C)]
 pub(crate) struct Statx {
     mask: u32,
     block_size: u32,
     attributes: u64,
-    others: [u64; 15],
+    others: [u64; 6],
+    /// Access, creation, change and modification.
+    times: [[u64; 2]; 4],
+    device_numbers_of_file: [u32; 2],
     device_major: u32,
     device_minor: u32,
     rest: [u64; 14],
 }
 
 impl Statx {
-    /// Reads the attributes of an open file.
+    /// Reads the attributes of an open file, with the times of its creation and change.
     ///
     /// # Errors
     /// `ENOSYS` before Linux 4.11.
     pub(crate) fn of_file(fd: BorrowedFd<'_>) -> Result<Statx, Errno> {
-        Statx::read(fd, c"", libc::AT_EMPTY_PATH)
+        Statx::read(fd, c"", libc::AT_EMPTY_PATH, CHANGED | CREATED)
     }
 
     /// Reads the attributes of the file `name` in an open directory. An automount point is not mounted. A symbolic link
@@ -43,21 +50,22 @@ impl Statx {
     #[doc(alias = "statx")]
     pub(crate) fn of_name(directory: BorrowedFd<'_>, name: &CStr, follow: bool) -> Result<Statx, Errno> {
         let link = if follow { 0 } else { libc::AT_SYMLINK_NOFOLLOW };
-        Statx::read(directory, name, libc::AT_NO_AUTOMOUNT | link)
+        Statx::read(directory, name, libc::AT_NO_AUTOMOUNT | link, 0)
     }
 
-    fn read(directory: BorrowedFd<'_>, name: &CStr, flags: libc::c_int) -> Result<Statx, Errno> {
-        let empty = [0; 15];
+    fn read(directory: BorrowedFd<'_>, name: &CStr, flags: libc::c_int, mask: u32) -> Result<Statx, Errno> {
         let mut answer = Statx {
             mask: 0,
             block_size: 0,
             attributes: 0,
-            others: empty,
+            others: [0; 6],
+            times: [[0; 2]; 4],
+            device_numbers_of_file: [0; 2],
             device_major: 0,
             device_minor: 0,
             rest: [0; 14],
         };
-        let (directory, mask) = (directory.as_raw_fd(), 0 as libc::c_uint);
+        let directory = directory.as_raw_fd();
         // SAFETY: the name is NUL-terminated and the buffer has the 256 bytes of `struct statx`. Both outlive the call,
         // and the kernel keeps neither.
         let status = unsafe { libc::syscall(libc::SYS_statx, directory, name.as_ptr(), flags, mask, &raw mut answer) };
@@ -72,6 +80,23 @@ impl Statx {
     /// Whether opening it would mount another file system.
     pub(crate) fn is_automount_point(&self) -> bool {
         self.attributes & ATTRIBUTE_AUTOMOUNT != 0
+    }
+
+    /// When the file was created and last changed, as the bytes of the kernel; `None` if its file system does not keep
+    /// both.
+    pub(crate) fn times(&self) -> Option<[u8; 24]> {
+        let [_, created, changed, _] = self.times;
+        let part = |[seconds, nanoseconds]: [u64; 2]| [(seconds as u32), (seconds >> 32) as u32, nanoseconds as u32];
+        let mut bytes = [0; 24];
+        let parts = part(created).into_iter().chain(part(changed));
+        bytes.chunks_exact_mut(4).zip(parts).for_each(|(space, part)| space.copy_from_slice(&part.to_ne_bytes()));
+        (self.mask & (CHANGED | CREATED) == CHANGED | CREATED).then_some(bytes)
+    }
+
+    /// When the file was created, in seconds since 1970; `None` if its file system does not keep it.
+    pub(crate) fn created(&self) -> Option<i64> {
+        let [_, [seconds, _], ..] = self.times;
+        (self.mask & CREATED != 0).then_some(seconds as i64)
     }
 
     /// The device number, as `fstat` reports it.

@@ -13,6 +13,7 @@ use nix::sys::stat;
 use super::report::Change;
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::file_system::{FileSystem, FileSystemKind};
+use crate::kernel::identity::{FileIdentity, PageSource};
 use crate::kernel::open::Quiet;
 use crate::kernel::{self, open};
 use crate::units::{Bytes, PageSize};
@@ -125,6 +126,18 @@ impl OpenFile {
     /// The inode number.
     pub fn inode(&self) -> u64 {
         self.stat.inode
+    }
+
+    /// What identifies the file.
+    pub fn identity(&self) -> FileIdentity {
+        let is_fuse = self.file_system.kind == FileSystemKind::Fuse;
+        FileIdentity::on(self.file.as_fd(), (self.stat.device, self.stat.inode), is_fuse)
+    }
+
+    /// What identifies the file that holds its pages; `None` if that cannot be told.
+    pub(super) fn page_source(&self) -> Option<PageSource> {
+        let is_overlay = matches!(self.file_system.kind, FileSystemKind::Stacked(_));
+        PageSource::of(self.file.as_fd(), is_overlay)
     }
 
     /// The number of hard links; 0 for a deleted file.

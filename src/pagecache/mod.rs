@@ -10,6 +10,7 @@
 mod check;
 mod engine;
 mod file;
+mod known;
 mod look;
 mod pieces;
 mod report;
@@ -19,8 +20,10 @@ mod tally;
 pub mod walk;
 
 pub use crate::kernel::file_system::{FileSystem, FileSystemKind};
+pub use crate::kernel::identity::FileIdentity;
 pub use engine::{Engine, read_file};
 pub use file::OpenFile;
+pub(crate) use known::KnownFiles;
 pub use report::{Change, FileReport, Method, Residency};
 pub use stretches::{Stretch, Stretches};
 pub use tally::{PageSum, Tally};

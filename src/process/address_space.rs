@@ -2,6 +2,7 @@
 //! and its parent. Sums over processes count such memory once.
 
 use std::cmp::Ordering;
+use std::collections::HashMap;
 
 use crate::kernel::kcmp::compare_memory;
 use crate::process::handle::Process;
@@ -10,8 +11,8 @@ use crate::process::root::is_of_our_namespace;
 /// The address spaces that were seen.
 #[derive(Debug, Default)]
 pub struct AddressSpaces {
-    /// The thread groups of those that were seen.
-    groups: Vec<u32>,
+    /// The thread groups of those that were seen, with the first pid of each address space.
+    groups: HashMap<u32, u32>,
     /// A pid of each address space, in the order of `kcmp`.
     ordered: Vec<u32>,
 }
@@ -22,16 +23,23 @@ impl AddressSpaces {
         AddressSpaces::default()
     }
 
-    /// Enters the address space of a process that has memory. False if it was seen before, under another id: `kcmp`
-    /// reports this if this user may compare them; otherwise it is known only for threads of one process.
-    pub fn is_new(&mut self, process: &Process) -> bool {
+    /// Enters the address space of a process that has memory. Returns the first id under which it was seen, and
+    /// whether this is that one: `kcmp` reports this if this user may compare them; otherwise it is known only for
+    /// threads of one process.
+    pub fn enter(&mut self, process: &Process) -> (u32, bool) {
         let group = process.read_thread_group().unwrap_or(process.pid());
-        if self.groups.contains(&group) {
-            return false;
+        if let Some(first) = self.groups.get(&group) {
+            return (*first, false);
         }
-        self.groups.push(group);
+        let first = self.find_other(process);
+        self.groups.insert(group, first.unwrap_or(process.pid()));
+        (first.unwrap_or(process.pid()), first.is_none())
+    }
+
+    /// The first id of the address space of a process, if that was seen; enters it otherwise.
+    fn find_other(&mut self, process: &Process) -> Option<u32> {
         if !process.is_live() || !is_of_our_namespace(process.root()) {
-            return true;
+            return None;
         }
         let mut failed = false;
         let place = self.ordered.binary_search_by(|seen| {
@@ -41,12 +49,13 @@ impl AddressSpaces {
             })
         });
         match place {
-            Ok(_) => false,
-            // Without a comparison its place is unknown.
-            Err(_) if failed => true,
+            Ok(place) => self.ordered.get(place).copied(),
             Err(place) => {
-                self.ordered.insert(place, process.pid());
-                true
+                // Without a comparison its place is unknown.
+                if !failed {
+                    self.ordered.insert(place, process.pid());
+                }
+                None
             }
         }
     }

@@ -6,11 +6,13 @@
 use std::ops::Range;
 
 use crate::error::{ErrorKind, Result};
+use crate::kernel::identity::FileIdentity;
 use crate::kernel::pagemap;
 use crate::process::failure::read_error;
 use crate::process::handle::Process;
 use crate::process::head::{Device, parse_head};
 use crate::process::mapped_file::Place;
+use crate::process::mapping::Mapping;
 use crate::units::{Figure, PageSize};
 
 /// A mapping of a file.
@@ -60,14 +62,27 @@ fn parse_mappings_of_inode(text: &[u8], inode: u64) -> Vec<FileMapping> {
 }
 
 impl FileMapping {
-    /// Whether this mapping of `process` is of the file with this identity: device and inode, as `fstat` gives them.
+    /// The same mapping, of its file.
+    pub fn of(mapping: &Mapping<'_>) -> FileMapping {
+        FileMapping {
+            addresses: mapping.start()..mapping.end(),
+            offset: mapping.offset(),
+            device: mapping.device(),
+            inode: mapping.inode(),
+            path: mapping.path().to_vec(),
+        }
+    }
+
+    /// Whether this mapping of `process` is of the file with this identity.
     ///
     /// # Errors
     /// The mapped file is not accessible, or no longer exists.
-    pub fn is_of(&self, process: &Process, identity: (u64, u64)) -> Figure<bool> {
+    pub fn is_of(&self, process: &Process, identity: FileIdentity) -> Figure<bool> {
         let (start, end) = (self.addresses.start, self.addresses.end);
         let place = Place { start, end, device: self.device, inode: self.inode, path: &self.path };
-        Ok(process.open_place(&place)?.identity() == identity)
+        let mapped = process.open_place(&place)?;
+        let is_it = mapped.identity() == identity;
+        if is_it { mapped.prove_layer(process).map(|()| true) } else { Ok(false) }
     }
 
     /// Which pages of the file `process` has in its page table through this mapping: runs of page numbers of the file.
@@ -92,6 +107,7 @@ impl FileMapping {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::fd::AsFd;
     use std::os::unix::fs::MetadataExt;
 
     #[test]
@@ -110,8 +126,10 @@ mod tests {
         let program = std::fs::metadata("/proc/self/exe").unwrap();
         let found = process.read_mappings_of_inode(program.ino()).unwrap();
         assert!(!found.is_empty());
-        assert!(found.iter().all(|mapping| mapping.is_of(&process, (program.dev(), program.ino())) == Ok(true)));
-        assert!(found.iter().all(|mapping| mapping.is_of(&process, (program.dev() + 1, program.ino())) == Ok(false)));
+        let opened = std::fs::File::open("/proc/self/exe").unwrap();
+        let of = |device| FileIdentity::on(opened.as_fd(), (device, program.ino()), false);
+        assert!(found.iter().all(|mapping| mapping.is_of(&process, of(program.dev())) == Ok(true)));
+        assert!(found.iter().all(|mapping| mapping.is_of(&process, of(program.dev() + 1)) == Ok(false)));
         let pages: u64 = found
             .iter()
             .flat_map(|mapping| mapping.read_present_pages(&process, crate::kernel::page_size()).unwrap())

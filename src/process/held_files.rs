@@ -4,6 +4,7 @@
 //! lead to the file itself. This also finds deleted files and files in other mount namespaces, and never a file that
 //! has replaced one of them.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::ffi::CString;
 use std::io::{self, Read};
@@ -15,11 +16,13 @@ use nix::fcntl::AtFlags;
 use nix::sys::stat::{FileStat, SFlag, fstat, fstatat};
 
 use crate::error::{Error, ErrorKind, Result, Subject};
-use crate::kernel::open;
+use crate::kernel::identity::FileIdentity;
+use crate::kernel::{kcmp, open};
 use crate::process::directory::Directory;
 use crate::process::failure::read_error;
 use crate::process::handle::Process;
 use crate::process::head::{Head, parse_head};
+use crate::process::root::is_of_our_namespace;
 use crate::process::mapped_file::{Place, Way, open_mapped, path_of};
 use crate::units::{Absent, Reason};
 
@@ -50,7 +53,7 @@ impl Held {
 pub struct HeldFile {
     path: PathBuf,
     link: PathBuf,
-    identity: (u64, u64),
+    identity: FileIdentity,
     held: Held,
 }
 
@@ -60,8 +63,8 @@ impl HeldFile {
         &self.path
     }
 
-    /// Its device and inode, as `fstat` gives them.
-    pub fn identity(&self) -> (u64, u64) {
+    /// What identifies it.
+    pub fn identity(&self) -> FileIdentity {
         self.identity
     }
 
@@ -103,9 +106,10 @@ impl HeldFiles {
             Err(Errno::ENOENT | Errno::ESRCH | Errno::ENXIO) => return Err(released(file)),
             Err(errno) => return Err(fail(errno)),
         };
-        match fstat(&quiet.file).map_err(fail)? {
-            stat if (stat.st_dev, stat.st_ino) == file.identity => Ok(quiet.file.into()),
-            _ => Err(released(file)),
+        let stat = fstat(&quiet.file).map_err(fail)?;
+        match FileIdentity::of(quiet.file.as_fd(), &stat).may_be(&file.identity) {
+            true => Ok(quiet.file.into()),
+            false => Err(released(file)),
         }
     }
 }
@@ -132,8 +136,13 @@ impl Process {
     pub fn read_held_files(&self) -> Result<HeldFiles> {
         self.require_live("a capture has no files")?;
         let directory = self.memory()?.directory;
-        let mut reader =
-            Reader { directory: &directory, files: Vec::new(), places: HashMap::new(), unreachable: Vec::new() };
+        let mut reader = Reader {
+            process: self,
+            directory: &directory,
+            files: Vec::new(),
+            places: HashMap::new(),
+            unreachable: Vec::new(),
+        };
         reader.read_mapped().map_err(|error| read_error(self.pid(), &error))?;
         reader.read_open().map_err(|error| read_error(self.pid(), &error))?;
         let (files, failures) = reader.finish();
@@ -141,12 +150,25 @@ impl Process {
     }
 }
 
+impl Process {
+    /// The threads whose descriptors are not those of the process (`unshare(CLONE_FILES)`). If this user may not
+    /// compare them, all threads: then the same descriptors are read several times.
+    fn threads_with_other_files(&self) -> Vec<u32> {
+        let mut threads = self.directory.read_numbers("task").unwrap_or_default();
+        threads.retain(|thread| *thread != self.pid());
+        let is_ours = is_of_our_namespace(self.root());
+        threads.retain(|thread| !is_ours || kcmp::compare_files(self.pid(), *thread) != Ok(Ordering::Equal));
+        threads
+    }
+}
+
 /// Collects the files of one process.
 struct Reader<'d> {
+    process: &'d Process,
     directory: &'d Directory,
     files: Vec<HeldFile>,
     /// The position of a file in `files`.
-    places: HashMap<(u64, u64), usize>,
+    places: HashMap<FileIdentity, usize>,
     /// Mapped files that could not be reached: inode, path and reason.
     unreachable: Vec<(u64, PathBuf, Absent)>,
 }
@@ -169,31 +191,43 @@ impl Reader<'_> {
 
     fn add_mapped(&mut self, head: &Head<'_>) {
         let name = path_of(head.name);
-        match open_mapped(self.directory, &Place::of_head(head)) {
-            Ok(file) => {
+        let mapped = open_mapped(self.directory, &Place::of_head(head));
+        match mapped.and_then(|file| file.prove_layer(self.process).map(|()| file)) {
+            Ok(file) if file.is_regular() => {
                 let target = self.directory.read_link(&file.link).ok().filter(|_| file.way() == Way::MapFiles);
-                self.add(target.unwrap_or(name), file.link.clone(), file.identity(), file.is_regular(), Held::Mapped);
+                self.add(target.unwrap_or(name), file.link.clone(), file.identity(), Held::Mapped);
             }
+            Ok(_) => {}
             Err(absent) => self.unreachable.push((head.inode, name, absent)),
         }
     }
 
     fn read_open(&mut self) -> io::Result<()> {
-        for number in self.directory.read_numbers("fd")? {
-            let link = PathBuf::from(format!("fd/{number}"));
+        self.read_descriptors("fd")?;
+        for thread in self.process.threads_with_other_files() {
+            // A thread may end at any time.
+            let _ = self.read_descriptors(&format!("task/{thread}/fd"));
+        }
+        Ok(())
+    }
+
+    fn read_descriptors(&mut self, table: &str) -> io::Result<()> {
+        for number in self.directory.read_numbers(table)? {
+            let link = PathBuf::from(format!("{table}/{number}"));
             // A descriptor may be closed at any time.
-            let stat = fstatat(self.directory, &link, AtFlags::empty());
-            if let (Ok(stat), Ok(path)) = (stat, self.directory.read_link(&link)) {
-                self.add(path, link, (stat.st_dev, stat.st_ino), is_regular(&stat), Held::Open);
+            let Ok(stat) = fstatat(self.directory, &link, AtFlags::empty()) else { continue };
+            if !is_regular(&stat) {
+                continue;
+            }
+            let name = self.directory.open_name(&link).map(|fd| FileIdentity::of(fd.as_fd(), &stat));
+            if let (Ok(identity), Ok(path)) = (name, self.directory.read_link(&link)) {
+                self.add(path, link, identity, Held::Open);
             }
         }
         Ok(())
     }
 
-    fn add(&mut self, path: PathBuf, link: PathBuf, identity: (u64, u64), is_regular: bool, held: Held) {
-        if !is_regular {
-            return;
-        }
+    fn add(&mut self, path: PathBuf, link: PathBuf, identity: FileIdentity, held: Held) {
         let known = self.places.get(&identity).and_then(|place| self.files.get_mut(*place));
         match known {
             Some(file) if file.held != held => file.held = Held::Both,
@@ -209,7 +243,8 @@ impl Reader<'_> {
     fn finish(mut self) -> (Vec<HeldFile>, Vec<Error>) {
         let mut failures: Vec<Error> = Vec::new();
         for (inode, path, absent) in self.unreachable {
-            let same = |held: &&mut HeldFile| held.identity.1 == inode && held.path == path;
+            let is_copied = absent.reason == Reason::Changed;
+            let same = |held: &&mut HeldFile| !is_copied && held.identity.inode() == inode && held.path == path;
             match self.files.iter_mut().find(same) {
                 Some(held) => held.held = Held::Both,
                 None => {

@@ -1,5 +1,9 @@
 //! The identity of a process: its command line and start time. Nothing here reads its memory.
 
+use nix::sys::time::TimeValLike;
+use nix::time::{ClockId, clock_gettime};
+use nix::unistd::{SysconfVar, sysconf};
+
 use crate::error::{Error, Result, Subject};
 use crate::process::failure::{is_denied, is_gone};
 use crate::process::handle::{Memory, Process};
@@ -53,6 +57,14 @@ impl Process {
         Ok(Identity { pid: self.pid(), command, start_time: memory.stat.as_ref().map(|stat| stat.start_time) })
     }
 
+    /// When it started, in whole seconds since 1970, as file systems count them; `None` if that is not known.
+    pub(super) fn read_start(&self) -> Option<i64> {
+        let after_boot = u128::from(self.read_stat().ok()??.start_time) * 1000 / u128::from(ticks_a_second()?);
+        let now = |clock| clock_gettime(clock).ok().map(|time| i128::from(time.num_milliseconds()));
+        let boot = now(ClockId::CLOCK_REALTIME)? - now(ClockId::CLOCK_BOOTTIME)?;
+        i64::try_from((boot + i128::try_from(after_boot).ok()?).div_euclid(1000)).ok()
+    }
+
     fn bracketed_name(&self, memory: &Memory) -> Vec<u8> {
         let name = match (self.directory.read_file("comm", 4096), &memory.stat) {
             (Ok(line), _) => line.strip_suffix(b"\n").unwrap_or(&line).to_vec(),
@@ -61,6 +73,11 @@ impl Process {
         };
         [b"[", &name[..], b"]"].concat()
     }
+}
+
+fn ticks_a_second() -> Option<u64> {
+    let ticks = sysconf(SysconfVar::CLK_TCK).ok()??;
+    u64::try_from(ticks).ok().filter(|ticks| *ticks > 0)
 }
 
 fn spaces_for_nuls(command: &mut Vec<u8>) {

@@ -23,7 +23,9 @@ use nix::sys::stat::{FileStat, SFlag, fstat, major, minor};
 
 use crate::kernel::dax::is_dax;
 use crate::kernel::file_system::{FileSystem, FileSystemKind};
+use crate::kernel::identity::{FileIdentity, PageSource, is_only_in_upper_layer};
 use crate::kernel::open;
+use crate::kernel::statx::Statx;
 use crate::process::directory::Directory;
 use crate::process::handle::Process;
 use crate::process::head::{Device, Head};
@@ -98,6 +100,10 @@ const UNPROVEN: Absent = Absent::new(
     "its path may lead to another file; root or CAP_CHECKPOINT_RESTORE can open the mapped one through map_files",
 );
 const REMAPPED: Absent = Absent::new(Reason::Changed, "another file has been mapped there since");
+const COPIED: Absent = Absent::new(
+    Reason::Changed,
+    "overlayfs may have copied its file to the upper layer since it was mapped, and only the copy can be measured",
+);
 const GONE: Absent = Absent::new(Reason::Vanished, "the mapping or its file no longer exists");
 const FAILED: Absent = Absent::new(Reason::Unsupported, "its file cannot be opened");
 
@@ -165,9 +171,7 @@ fn open_by_path(directory: &Directory, place: &Place<'_>) -> Figure<MappedFile> 
 }
 
 fn prove_link(file: MappedFile, place: &Place<'_>) -> Figure<MappedFile> {
-    let is_stacked =
-        || FileSystem::of_file(file.name.as_fd()).is_ok_and(|on| matches!(on.kind, FileSystemKind::Stacked(_)));
-    if file.stat.st_ino == place.inode || is_stacked() { Ok(file) } else { Err(REMAPPED) }
+    if file.stat.st_ino == place.inode || file.is_stacked() { Ok(file) } else { Err(REMAPPED) }
 }
 
 /// Proves that the file that was opened by its path is the one that is mapped.
@@ -221,14 +225,44 @@ impl MappedFile {
         Ok(MappedFile { name, stat, way, link })
     }
 
+    /// Proves that the mapping still has the pages of this file. On overlayfs it does not if the file was copied to the
+    /// upper layer after it was mapped: the mapping keeps the pages of the lower file, while every name and every link
+    /// leads to the copy. Nothing reports which of the two is mapped, but a file that was created before the process
+    /// started, or that was never in a lower layer, is the mapped one.
+    ///
+    /// A process inherits its mappings if it was forked: those of a child that was forked after the file was copied are
+    /// taken for mappings of the copy.
+    ///
+    /// # Errors
+    /// The file may have been copied since.
+    pub fn prove_layer(&self, process: &Process) -> Figure<()> {
+        if !self.is_stacked() || is_only_in_upper_layer(self.name.as_fd()) {
+            return Ok(());
+        }
+        let created = Statx::of_file(self.name.as_fd()).ok().and_then(|found| found.created());
+        match created.zip(process.read_start()) {
+            Some((created, start)) if created < start => Ok(()),
+            _ => Err(COPIED),
+        }
+    }
+
     /// How it was found.
     pub fn way(&self) -> Way {
         self.way
     }
 
-    /// Its device and inode, as `fstat` gives them.
-    pub fn identity(&self) -> (u64, u64) {
-        (self.stat.st_dev, self.stat.st_ino)
+    /// What identifies it.
+    pub fn identity(&self) -> FileIdentity {
+        FileIdentity::of(self.name.as_fd(), &self.stat)
+    }
+
+    /// Which file of a layer has its pages, if it is on overlayfs.
+    pub(crate) fn page_source(&self) -> Option<PageSource> {
+        self.is_stacked().then(|| PageSource::of(self.name.as_fd(), true)).flatten()
+    }
+
+    fn is_stacked(&self) -> bool {
+        FileSystem::of_file(self.name.as_fd()).is_ok_and(|on| matches!(on.kind, FileSystemKind::Stacked(_)))
     }
 
     /// How many names it has; 0 if it was deleted.

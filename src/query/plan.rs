@@ -6,7 +6,7 @@ use super::{Default, Query, Total};
 use crate::error::{Error, ErrorKind, Subject};
 use crate::render::{Head, Sink, TotalStyle};
 use crate::table::{
-    Aggregation, Column, ColumnKind, Filter, Grouping, Groups, Named, Order, Presence, RowKind, Stop, find, select,
+    Column, ColumnKind, Filter, Grouping, Groups, Named, Order, Presence, RowKind, Stop, find, select,
     unknown,
 };
 
@@ -141,7 +141,7 @@ fn grouped<K: RowKind>(query: &Query, table: &[Column<K>], sink: &dyn Sink, by: 
     let is_in_groups = |id: &String| find(&known, id).is_some();
     let default: Vec<String> = counts::<K>(query)
         .into_iter()
-        .chain(default_ids(query, table).into_iter().filter(|id| find(table, id).is_some_and(can_be_summed)))
+        .chain(default_ids(query, table).into_iter().filter(|id| find(table, id).is_some_and(Column::has_total)))
         .collect();
     let named = query.columns.as_ref().map(|list| list.over(&default));
     let mut ids = named.unwrap_or(default);
@@ -157,6 +157,9 @@ fn grouped<K: RowKind>(query: &Query, table: &[Column<K>], sink: &dyn Sink, by: 
     if !ids.iter().any(|id| id == common.id()) {
         ids.push(common.id().to_owned());
     }
+    if common.head.is_name {
+        ids.push(format!("{}_bytes", common.id()));
+    }
     if let Some(odd) = ids.iter().find(|id| !is_in_groups(id)) {
         return Err(not_in_groups(table, &known, odd));
     }
@@ -171,7 +174,7 @@ fn grouped<K: RowKind>(query: &Query, table: &[Column<K>], sink: &dyn Sink, by: 
     // Only what is shown or sorted by is read and added up.
     let is_used = |column: &&Column<K>| {
         let is_shown = ids.iter().any(|id| id == column.id());
-        can_be_summed(column)
+        column.has_total()
             && column.id() != common.id()
             && (is_shown || order.as_ref().is_some_and(|order| order.column().id() == column.id()))
     };
@@ -184,10 +187,6 @@ fn grouped<K: RowKind>(query: &Query, table: &[Column<K>], sink: &dyn Sink, by: 
     };
     let columns = titled(query, writable(query, select(&columns, &ids).map_err(Stop::Usage)?, sink)?);
     Ok(Shape::Groups(common, summed, Shown { columns, order, top: query.top, line: Vec::new() }))
-}
-
-fn can_be_summed<K: RowKind>(column: &Column<K>) -> bool {
-    !matches!(column.aggregation, Aggregation::None)
 }
 
 fn counts<K: RowKind>(query: &Query) -> Vec<String> {

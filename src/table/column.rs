@@ -6,7 +6,9 @@ use std::borrow::Cow;
 
 use super::cell::Cell;
 use super::strip::{Colour, Mark};
+use super::sum::{ColumnSum, How};
 use crate::error::{Error, ErrorKind, Result, Subject};
+use crate::units::{Figure, Piece};
 
 /// A kind of row.
 pub trait RowKind: Sized + 'static {
@@ -43,6 +45,22 @@ pub trait RowKind: Sized + 'static {
 
     /// The process that a row belongs to.
     fn process(_row: &Self::Row) -> Option<u32> {
+        None
+    }
+
+    /// The number of what a row's text in this column names, if the same text may name several things.
+    fn thing(_row: &Self::Row, _column: &str) -> Option<u64> {
+        None
+    }
+
+    /// The number of the memory that a row is about, if several processes may share it.
+    fn memory(_row: &Self::Row) -> Option<u64> {
+        None
+    }
+
+    /// The same for a group of rows of one process, with that process: a total leaves out the groups of other processes
+    /// that share the memory.
+    fn memory_of_group(_row: &Self::Row) -> Option<(u64, u32)> {
         None
     }
 
@@ -129,6 +147,22 @@ pub enum Aggregation<K: RowKind> {
     Sum,
     /// Divides two sums, in percent: the part and the whole of each row; absent if the row does not know them.
     Share(fn(&K::Row) -> Option<(u64, u64)>),
+    /// Add the figures, but count what several rows share once: the cached pages of a file that is mapped twice.
+    Union(fn(&K::Row, u32) -> Figure<Piece>),
+    /// Combines sums of groups in the way in which the groups were added up.
+    Merge(fn(&K::Row, u32) -> Option<&ColumnSum>, How),
+}
+
+impl<K: RowKind> Aggregation<K> {
+    /// How it combines the cells.
+    pub(super) fn how(&self) -> How {
+        match self {
+            Aggregation::None | Aggregation::Sum => How::Sum,
+            Aggregation::Share(_) => How::Share,
+            Aggregation::Union(_) => How::Union,
+            Aggregation::Merge(_, how) => *how,
+        }
+    }
 }
 
 impl<K: RowKind> Clone for Aggregation<K> {
@@ -159,6 +193,8 @@ pub struct ColumnHead {
     pub colour: Option<Colour>,
     /// Whether a table never shows it, because its heading does.
     pub is_hidden: bool,
+    /// Whether its texts are names from outside, which need not be UTF-8.
+    pub is_name: bool,
 }
 
 /// When a table leaves out a column.
@@ -185,6 +221,7 @@ impl ColumnHead {
             presence: Presence::Optional,
             colour: None,
             is_hidden: false,
+            is_name: false,
         }
     }
 }
@@ -221,7 +258,16 @@ impl<K: RowKind> Column<K> {
         help: &'static str,
     ) -> Self {
         let (id, title, help) = (Cow::Borrowed(id), Cow::Borrowed(title), Cow::Borrowed(help));
-        let head = ColumnHead { id, title, help, kind, presence: Presence::Usual, colour: None, is_hidden: false };
+        let head = ColumnHead {
+            id,
+            title,
+            help,
+            kind,
+            presence: Presence::Usual,
+            colour: None,
+            is_hidden: false,
+            is_name: false,
+        };
         Column { head, aggregation: Aggregation::None, needs: &[], get, is_on_request: false, argument: 0 }
     }
 
@@ -273,6 +319,13 @@ impl<K: RowKind> Column<K> {
         column
     }
 
+    /// The same column, whose texts are names from outside.
+    pub const fn naming(self) -> Self {
+        let mut column = self;
+        column.head.is_name = true;
+        column
+    }
+
     /// Its id.
     pub fn id(&self) -> &str {
         &self.head.id
@@ -283,9 +336,9 @@ impl<K: RowKind> Column<K> {
         self.head.kind
     }
 
-    /// Whether a total adds it up.
-    pub fn is_added(&self) -> bool {
-        matches!(self.aggregation, Aggregation::Sum)
+    /// Whether a total combines its cells.
+    pub fn has_total(&self) -> bool {
+        !matches!(self.aggregation, Aggregation::None)
     }
 
     /// The cell of this column in `row`.

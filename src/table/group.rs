@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use super::cell::{Cell, OwnedCell, SizeUnit};
 use super::column::{Aggregation, Column, ColumnHead, ColumnKind, Presence, RowKind};
-use super::total::{TotalCell, Totals};
+use super::sum::{ColumnSum, TotalCell};
+use super::total::Totals;
 use crate::units::{Absent, Reason};
 
 /// A column of groups.
@@ -17,6 +18,8 @@ pub struct Groups;
 pub struct Group {
     /// The value that its rows share.
     key: OwnedCell,
+    /// How many groups before it have the same value, which names something else there.
+    twin: u64,
     /// The process, if all rows belong to the same one.
     process: Option<u32>,
     /// Whether groups of several processes were merged.
@@ -25,8 +28,12 @@ pub struct Group {
     processes: u64,
     /// How many rows are in it.
     rows: u64,
-    /// The total of each summed column over its rows.
-    sums: Vec<TotalCell>,
+    /// What was added up of each summed column.
+    sums: Vec<ColumnSum>,
+    /// The same as cells.
+    cells: Vec<TotalCell>,
+    /// The number of the memory that all its rows are about.
+    memory: Option<u64>,
 }
 
 impl RowKind for Groups {
@@ -44,25 +51,37 @@ impl RowKind for Groups {
         // A merged group stays the same group when its processes change.
         let process = row.process.filter(|_| !row.is_merged);
         let mut identity = process.unwrap_or_default().to_ne_bytes().to_vec();
+        identity.extend_from_slice(&row.twin.to_ne_bytes());
         row.key.cell().write_unescaped(SizeUnit::Bytes, &mut identity);
         identity
+    }
+
+    fn memory_of_group(row: &Group) -> Option<(u64, u32)> {
+        row.memory.zip(row.process)
     }
 }
 
 /// Groups rows of one kind, in the order in which their keys are first seen.
 pub struct Grouping<K: RowKind> {
     common: Column<K>,
+    /// The columns that are added up; the common one is the last, if it can be.
     summed: Vec<Column<K>>,
     groups: Vec<Open<K>>,
-    places: HashMap<Vec<u8>, usize>,
+    /// The position of the group of each text, and of what it names.
+    places: HashMap<(Vec<u8>, Option<u64>), usize>,
+    /// How many things have the same name.
+    twins: HashMap<Vec<u8>, u64>,
     is_merged: bool,
 }
 
 /// A group that rows are added to.
 struct Open<K: RowKind> {
     key: OwnedCell,
+    twin: u64,
     totals: Totals<K>,
     processes: HashSet<u32>,
+    /// The memory that its rows are about.
+    memories: HashSet<Option<u64>>,
 }
 
 const PARTLY_ABSENT: Absent = Absent::new(Reason::Unsupported, "some of its rows have no figure for it");
@@ -73,10 +92,9 @@ impl<K: RowKind> Grouping<K> {
     /// No groups yet. Rows with the same value of `common` form a group, and the other columns of `table` that can be
     /// added up are. `is_merged` means that a group may have rows of several processes.
     pub fn new(table: &[Column<K>], common: &Column<K>, is_merged: bool) -> Grouping<K> {
-        let is_summed =
-            |column: &&Column<K>| column.id() != common.id() && !matches!(column.aggregation, Aggregation::None);
-        let summed = table.iter().filter(is_summed).cloned().collect();
-        Grouping { common: common.clone(), summed, groups: Vec::new(), places: HashMap::new(), is_merged }
+        let others = table.iter().filter(|column| column.id() != common.id());
+        let summed = others.chain([common]).filter(|column| column.has_total()).cloned().collect();
+        Grouping { common: common.clone(), summed, groups: Vec::new(), places: HashMap::new(), twins: HashMap::new(), is_merged }
     }
 
     /// The same without groups.
@@ -105,10 +123,23 @@ impl<K: RowKind> Grouping<K> {
             "number of processes with a row in the group",
         ));
         columns.extend(self.summed.iter().enumerate().map(|(place, column)| sum_column(column, place)));
+        // The groups show the value that their rows share, and the total the sum over all rows.
+        let last = columns.pop_if(|_| self.common.has_total());
+        let aggregation = last.as_ref().map_or(Aggregation::None, |column| column.aggregation);
         columns.push(Column {
             head: self.common.head.clone(),
-            ..C::new("", "", ColumnKind::Text, |group, _| group.key.cell(), "")
+            argument: last.map_or(0, |column| column.argument),
+            ..C::new("", "", ColumnKind::Text, |group, _| group.key.cell(), "").aggregated(aggregation)
         });
+        if self.common.head.is_name {
+            columns.push(Column {
+                head: ColumnHead {
+                    help: "the same name if it is not UTF-8".into(),
+                    ..ColumnHead::added(format!("{}_bytes", self.common.id()), "", ColumnKind::RawBytes)
+                },
+                ..C::new("", "", ColumnKind::RawBytes, |group, _| key_bytes(group), "")
+            });
+        }
         for column in columns.iter_mut().filter(|column| column.head.presence == Presence::Optional) {
             column.head.presence = Presence::Usual;
         }
@@ -120,18 +151,25 @@ impl<K: RowKind> Grouping<K> {
         let mut text = Vec::new();
         let cell = self.common.cell(row);
         cell.write_unescaped(SizeUnit::Bytes, &mut text);
-        let place = match self.places.get(&text) {
+        let named = (text, K::thing(row, self.common.id()));
+        let place = match self.places.get(&named) {
             Some(place) => *place,
             None => {
-                let key = owned(&cell, &text);
-                self.groups.push(Open { key, totals: Totals::new(&self.summed), processes: HashSet::new() });
-                self.places.insert(text, self.groups.len() - 1);
+                let key = owned(&cell, &named.0);
+                let twin = match named.1 {
+                    Some(_) => *self.twins.entry(named.0.clone()).and_modify(|twins| *twins += 1).or_default(),
+                    None => 0,
+                };
+                let (totals, processes, memories) = (Totals::new(&self.summed), HashSet::new(), HashSet::new());
+                self.groups.push(Open { key, twin, totals, processes, memories });
+                self.places.insert(named, self.groups.len() - 1);
                 self.groups.len() - 1
             }
         };
         if let Some(group) = self.groups.get_mut(place) {
             group.totals.add(row);
             group.processes.extend(K::process(row));
+            group.memories.insert(K::memory(row));
         }
     }
 
@@ -141,10 +179,13 @@ impl<K: RowKind> Grouping<K> {
         let group = |open: Open<K>| Group {
             is_merged,
             key: open.key,
+            twin: open.twin,
             process: open.processes.iter().next().copied().filter(|_| open.processes.len() == 1),
             processes: open.processes.len() as u64,
             rows: open.totals.rows(),
-            sums: open.totals.row().cells,
+            cells: open.totals.row().cells,
+            sums: open.totals.into_sums(),
+            memory: open.memories.iter().next().copied().flatten().filter(|_| open.memories.len() == 1),
         };
         self.groups.into_iter().map(group).collect()
     }
@@ -179,7 +220,8 @@ fn owned(cell: &Cell<'_>, text: &[u8]) -> OwnedCell {
 }
 
 fn sum_column<K: RowKind>(column: &Column<K>, place: usize) -> Column<Groups> {
-    let aggregation = if column.is_added() { Aggregation::Sum } else { Aggregation::None };
+    let sum: fn(&Group, u32) -> Option<&ColumnSum> = |group, place| group.sums.get(place as usize);
+    let aggregation = Aggregation::Merge(sum, column.aggregation.how());
     let kind = if column.kind() == ColumnKind::Flag { ColumnKind::Number } else { column.kind() };
     Column {
         head: ColumnHead { kind, ..column.head.clone() },
@@ -189,12 +231,19 @@ fn sum_column<K: RowKind>(column: &Column<K>, place: usize) -> Column<Groups> {
 }
 
 fn sum_cell(group: &Group, place: u32) -> Cell<'_> {
-    match group.sums.get(place as usize) {
+    match group.cells.get(place as usize) {
         Some(TotalCell::Sum { cell, missing: 0 }) => *cell,
         Some(TotalCell::Sum { cell: Cell::Absent(absent), .. }) => Cell::Absent(*absent),
         // A sum over some of the rows would look like the sum over all.
         Some(TotalCell::Sum { .. }) => Cell::Absent(PARTLY_ABSENT),
         Some(TotalCell::Blank) | None => Cell::Absent(NOT_ADDED),
+    }
+}
+
+fn key_bytes(group: &Group) -> Cell<'_> {
+    match &group.key {
+        OwnedCell::Text(name) | OwnedCell::Named(name, _) => Cell::RawBytes(name),
+        _ => Cell::Remark(None),
     }
 }
 

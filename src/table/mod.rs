@@ -13,6 +13,7 @@ mod group;
 mod order;
 mod source;
 mod strip;
+mod sum;
 mod total;
 
 pub use cell::{Cell, Difference, FlagRuns, OwnedCell, SizeUnit};
@@ -30,4 +31,5 @@ pub use source::{Named, Progress, Rows, Section, Source, Stop};
 #[cfg(feature = "cli")]
 pub(crate) use strip::digit;
 pub use strip::{Colour, Mark, StripCell};
-pub use total::{TotalCell, TotalRow, Totals};
+pub use sum::{ColumnSum, How, TotalCell};
+pub use total::{TotalRow, Totals};

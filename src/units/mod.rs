@@ -5,9 +5,12 @@
 
 mod range;
 mod runs;
+mod union;
 
 pub use range::{ByteRange, Run};
 pub use runs::{PageRuns, Portion};
+pub(crate) use union::Union;
+pub use union::{Counted, Piece, Places};
 
 use std::fmt;
 use std::iter::Sum;

@@ -117,7 +117,7 @@ fn files(count: u64) -> String {
 /// it.
 const COLUMNS: &[C] = &[
     col!(new "directory", "Directory", Text, |row| name(row),
-        "the directory, or a file that was named itself; empty for the overall sum"),
+        "the directory, or a file that was named itself; empty for the overall sum", naming()),
     col!(new "directory_bytes", "Directory bytes", RawBytes, |row| name_bytes(row),
         "the path if it is not UTF-8"),
     col!(new "files", "Files", Number, |row| Cell::Count(row.tally.files), "files, each counted once"),
@@ -315,7 +315,7 @@ struct Surveyor<'s> {
 impl Visitor for Surveyor<'_> {
     fn file(&mut self, file: OpenFile, place: Place<'_>) -> ControlFlow<()> {
         self.looked_at.fetch_add(1, Ordering::Relaxed);
-        let held = self.held.get(&(file.device(), file.inode())).copied();
+        let held = if self.held.is_empty() { None } else { self.held.get(&file.identity()).copied() };
         let report = self.engine.measure_opened(file, self.source.chosen.range);
         let row = FileRow {
             report,

@@ -349,7 +349,7 @@ impl Measurer {
 
 impl Visitor for Measurer {
     fn file(&mut self, file: OpenFile, _: Place<'_>) -> ControlFlow<()> {
-        let held = self.held.get(&(file.device(), file.inode())).copied();
+        let held = if self.held.is_empty() { None } else { self.held.get(&file.identity()).copied() };
         let Measure { engine, range, map, .. } = self.measure;
         let row = match map {
             true => self.measure.with_map(engine.map_range(&file, range), &file),

@@ -46,6 +46,15 @@ impl RowKind for MappingRows {
         Some(row.process.read.identity.pid)
     }
 
+    fn thing(row: &MappingRow, column: &str) -> Option<u64> {
+        let is_whole_name = matches!(column, "mapping" | "path");
+        row.process.files.get(row.place as usize).copied().filter(|_| is_whole_name)
+    }
+
+    fn memory(row: &MappingRow) -> Option<u64> {
+        row.process.memory
+    }
+
     fn columns_called(name: &str, table: &[Column<Self>]) -> Option<Vec<String>> {
         let fields = table.iter().filter(|column| is_given(column)).map(|column| column.id().to_owned());
         (name == presets::FIELDS).then(|| fields.collect())
@@ -71,9 +80,9 @@ const HEAD_COLUMNS: &[Column<MappingRows>] = &[
     col!(new "inode", "Inode", Number, |row| row.cell(|mapping| Cell::Count(mapping.inode())),
         "inode of the file, 0 if there is none"),
     col!(new "mapping", "Mapping", Text, |row| row.cell(|mapping| Cell::Named(mapping.path(), "[anon]")),
-        "the file or name behind it; [anon] if there is none", on_request()),
+        "the file or name behind it; [anon] if there is none", on_request(), naming()),
     col!(new "path", "Path", Text, |row| row.cell(|mapping| Cell::Named(mapping.path(), "")),
-        "the file or name behind it, as the process sees it"),
+        "the file or name behind it, as the process sees it", naming()),
     col!(new "path_bytes", "Path bytes", RawBytes, |row| row.cell(|mapping| Cell::RawBytes(mapping.path())),
         "the path if it is not UTF-8"),
     shared::command().needing(&[MappingNeed::Owner]),

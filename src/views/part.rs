@@ -221,7 +221,7 @@ impl Source for PartSource {
                 let owner = needs.contains(&PartNeed::Owner).then(|| Arc::new(Owner::read(&process)));
                 rows.section(section_of(&account.identity))?;
                 rows.rows(self.parts(&account, Some(asked.pid), owner.as_ref()))?;
-            } else if seen.is_new(&process) {
+            } else if seen.enter(&process).1 {
                 sums.add(self.owner(&process), &account);
             }
         }

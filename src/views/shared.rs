@@ -45,7 +45,7 @@ where
 {
     let get: Getter<K> = |row, _| owned_by(row, |owner| &owner.user);
     let help = "the user that the process runs as, from /proc/PID/status";
-    Column::new("user", "User", ColumnKind::Text, get, help).on_request()
+    Column::new("user", "User", ColumnKind::Text, get, help).on_request().naming()
 }
 
 /// The command line of a process, for which its owner has to be read.
@@ -64,7 +64,7 @@ where
 {
     let get: Getter<K> = |row, _| owned_by(row, |owner| &owner.control_group);
     let help = "the memory control group of the process, from /proc/PID/cgroup";
-    Column::new("cgroup", "Control group", ColumnKind::Text, get, help).on_request()
+    Column::new("cgroup", "Control group", ColumnKind::Text, get, help).on_request().naming()
 }
 
 /// A row with counts of cached pages.
@@ -107,7 +107,7 @@ pub(super) const fn filename<K: RowKind>(help: &'static str) -> Column<K>
 where
     K::Row: OfFile,
 {
-    Column::new("filename", "Name", ColumnKind::Text, |row, _| file_name(row), help)
+    Column::new("filename", "Name", ColumnKind::Text, |row, _| file_name(row), help).naming()
 }
 
 /// The name of a file in tables.
@@ -121,7 +121,7 @@ where
     K::Row: OfFile,
 {
     let get: Getter<K> = |row, _| Cell::Text(row.path().as_os_str().as_bytes());
-    Column::new("path", "Path", ColumnKind::Text, get, "the file as it was named")
+    Column::new("path", "Path", ColumnKind::Text, get, "the file as it was named").naming()
 }
 
 pub(super) const fn path_bytes<K: RowKind>() -> Column<K>

@@ -26,6 +26,7 @@
 //! * `holes:PATH:N`    creates a file of N pages without blocks, maps it shared and reads all of them
 //! * `synced:PATH:N:T` creates a file of N pages, writes it to the disk, maps it T times, reads all of it through each
 //!   mapping, and locks the second mapping
+//! * `part:PATH:O:N:M` maps N pages of a file that exists, from page O on, and writes to the first M of them
 //! * `past:PATH:N:M`   creates a file of N pages, maps M pages of it and writes to the first one
 //! * `ring:N`          maps a ring of N pages of a packet socket and reads it
 //! * `marked:N`        maps N pages and has userfaultfd mark all of them
@@ -111,6 +112,7 @@ fn main() {
             }
             "holes" => holes(page, words[1], number(2)),
             "synced" => synced(page, words[1], number(2), number(3)),
+            "part" => part(page, words[1], number(2), number(3), number(4)),
             "past" => past(page, words[1], number(2), number(3)),
             "ring" => ring(page, number(1)),
             "marked" => made.push(marked(&act, page, number(1))),
@@ -452,6 +454,15 @@ fn synced(page: usize, path: &str, pages: usize, times: usize) {
             unsafe { mlock(address, page * pages) }.expect("mlock");
         }
     }
+}
+
+fn part(page: usize, path: &str, first: usize, pages: usize, written: usize) {
+    let file = OpenOptions::new().read(true).write(true).open(path).expect("the file opens");
+    let (length, offset) = (length(page, pages), (page * first) as i64);
+    // SAFETY: a new mapping overlaps nothing.
+    let address = unsafe { mmap(None, length, READ_WRITE, MapFlags::MAP_SHARED, &file, offset) };
+    // A fault of a write maps only one page.
+    write_pages(address.expect("mmap").as_ptr().cast(), page, written);
 }
 
 fn past(page: usize, path: &str, pages: usize, mapped: usize) {

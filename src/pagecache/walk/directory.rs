@@ -22,7 +22,7 @@ use crate::error::{Error, ErrorKind};
 use crate::kernel::file_system::{FileSystem, FileSystemKind};
 use crate::kernel::open::{self, Quiet};
 use crate::kernel::statx::Statx;
-use crate::pagecache::OpenFile;
+use crate::pagecache::{FileIdentity, OpenFile};
 
 /// How many names are collected before their files are opened or queued.
 const NAMES_A_BATCH: usize = 256;
@@ -125,8 +125,10 @@ impl<'w, V: Visitor> Walker<'w, V> {
                 return None;
             }
             FileSystemKind::Pseudo(_) => Some(Skipped::Pseudo),
-            _ if !self.seen.first_of_directory((stat.st_dev, stat.st_ino)) => Some(Skipped::Again),
-            _ => None,
+            kind => {
+                let identity = FileIdentity::on(fd.as_fd(), (stat.st_dev, stat.st_ino), kind == FileSystemKind::Fuse);
+                (!self.seen.first_of_directory(identity)).then_some(Skipped::Again)
+            }
         };
         if let Some(why) = skipped {
             self.visitor.skipped(why, place);
@@ -356,10 +358,10 @@ impl<'w, V: Visitor> Walker<'w, V> {
                 return ON;
             }
         };
-        if !self.seen.first_of_found((stat.st_dev, stat.st_ino), stat.st_nlink) {
+        let file = OpenFile::of_parts(path, quiet, &stat, file_system);
+        if !self.seen.first_of_found(&file) {
             return self.skip(directory, Skipped::Again);
         }
-        let file = OpenFile::of_parts(path, quiet, &stat, file_system);
         self.visitor.file(file, place(directory))
     }
 

@@ -3,10 +3,11 @@
 //! Each thread has its own [`Visitor`], so no lock is taken per file. Directories are read and files are opened
 //! relative to an open directory: paths can have any length, and the kernel looks up one name per file.
 //!
-//! Each file is visited once, identified by device and inode, even if it has hard links, is bind-mounted or is named
-//! twice. Remembering every file of a large tree would take too much memory, so only files that can be found again are
-//! remembered: those with several links, those that were named, those that are mount points, and all of them if
-//! symbolic links are followed. All directories are remembered, which prevents loops.
+//! Each file is visited once ([`FileIdentity`](super::FileIdentity)), even if it has hard links, is bind-mounted, is
+//! named twice or is also found through overlayfs. Remembering every file of a large tree would take too much memory,
+//! so only files that can be found again are remembered: those with several links, those that were named, those that
+//! are mount points, and all of them if symbolic links are followed, if an overlay and another file system are walked,
+//! or if `/proc` is not there to tell what is mounted. All directories are remembered, which prevents loops.
 //!
 //! Pseudo file systems (`/proc`, `/sys`) are never entered.
 
@@ -38,7 +39,7 @@ pub fn walk<V: Visitor>(
     if directories.is_empty() {
         return vec![first];
     }
-    seen.remember_mounted_files(&directories);
+    seen.expect_below(&directories);
     let jobs = queue::affordable_jobs(options.jobs);
     let queue = queue::Queue::new(directories, jobs);
     let mut visitors: Vec<V> = std::iter::once(first).chain((1..jobs.get()).map(|_| visitor())).collect();

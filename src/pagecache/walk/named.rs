@@ -51,7 +51,7 @@ fn visit_file(file: OpenFile, options: &Options<'_>, seen: &Seen, visitor: &mut 
     if !is_chosen(file.path(), options) || !options.sizes.contains(&file.size().0) {
         return ControlFlow::Continue(());
     }
-    if !seen.first_of_named((file.device(), file.inode())) {
+    if !seen.first_of_named(&file) {
         visitor.skipped(Skipped::Again, NAMED);
         return ControlFlow::Continue(());
     }

@@ -3,7 +3,7 @@
 use super::fields::{ANONYMOUS, RSS, figure};
 use super::row::{MappingNeed, MappingRow, MappingRows, NOT_READ};
 use crate::join::MappingCache;
-use crate::table::{Cell, Column, col};
+use crate::table::{Aggregation, Cell, Column, col};
 use crate::units::{Absent, Bytes, Figure, Reason};
 
 /// A column of this view.
@@ -14,17 +14,19 @@ const BOTH: &[MappingNeed] = &[MappingNeed::PageCache, MappingNeed::Field("Rss")
 
 /// The columns of the join.
 pub const COLUMNS: &[Column<MappingRows>] = &[
-    col!(sum "cache_range", "Range", Bytes, |row| Cell::bytes(joined(row).map(|cache| cache.range)),
+    col!(new "cache_range", "Range", Bytes, |row| Cell::bytes(joined(row).map(|cache| cache.range)),
         "how much of the mapping lies before the end of the file, from --cache",
+        aggregated(Aggregation::Union(|row, _| Ok(joined(row)?.range_piece()))), needing(CACHE), on_request()),
+    col!(new "cache_cached", "Cached", Bytes, |row| Cell::bytes(joined(row).and_then(|cache| cache.cached)),
+        "how much of that is in the page cache, from --cache (cachestat or mincore)",
+        aggregated(Aggregation::Union(|row, _| joined(row).and_then(|cache| Ok(cache.cached_piece(cache.cached?))))),
         needing(CACHE), on_request()),
-    col!(sum "cache_cached", "Cached", Bytes, |row| Cell::bytes(joined(row).and_then(|cache| cache.cached)),
-        "how much of that is in the page cache, from --cache (cachestat or mincore)", needing(CACHE), on_request()),
-    col!(sum "cache_mapped", "Mapped", Bytes, |row| Cell::bytes(mapped(row)),
+    col!(new "cache_mapped", "Mapped", Bytes, |row| Cell::bytes(mapped(row)),
         "how much of that is mapped in here, up to the end of the file: Rss - Anonymous, which leaves out own copies",
-        needing(BOTH), on_request()),
-    col!(sum "cache_unmapped", "Rest", Bytes, |row| Cell::bytes(unmapped(row)),
+        aggregated(Aggregation::Union(|row, _| Ok(joined(row)?.mapped_piece(mapped(row)?)))), needing(BOTH), on_request()),
+    col!(new "cache_unmapped", "Rest", Bytes, |row| Cell::bytes(unmapped(row)),
         "how much is cached but not mapped in here: cache_cached - cache_mapped",
-        needing(BOTH), on_request()),
+        aggregated(Aggregation::Union(|row, _| Ok(joined(row)?.unmapped_piece(unmapped(row)?)))), needing(BOTH), on_request()),
     col!(new "cache_method", "Method", Text, |row|
         joined(row).and_then(|cache| cache.method).map_or_else(Cell::Absent, |method| Cell::Word(method.word())),
         "what measured the page cache: cachestat or mincore", needing(CACHE), on_request()),

@@ -37,9 +37,9 @@ pub(super) const COLUMNS: &[Column<MappingRows>] = &[
     col!(new "mode", "Mode", Text, |row| row.cell(|mapping| Cell::Word(mode(mapping.perm()))),
         "permissions as in pmap: r-x--, or rw-s- if shared", on_request()),
     col!(new "name", "Mapping", Text, |row| row.cell(|mapping| Cell::Named(base_name(mapping.path()), "[anon]")),
-        "the last part of the path, as in pmap", on_request()),
+        "the last part of the path, as in pmap", on_request(), naming()),
     col!(new "dir", "Directory", Text, |row| row.cell(|mapping| Cell::Named(directory(mapping.path()), "[none]")),
-        "the directory of the file; [none] if there is no file", on_request()),
+        "the directory of the file; [none] if there is no file", on_request(), naming()),
     col!(sum "writeable_private", "Writeable/private", Bytes, |row|
         row.cell(|mapping| size_if(&mapping, |perm| perm.contains('w') && !perm.ends_with('s'))),
         "its size if it is writable and private, otherwise 0, as pmap -d adds it up", on_request()),

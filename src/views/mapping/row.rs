@@ -50,6 +50,10 @@ pub(super) struct ReadProcess {
     pub(super) cache: Option<Vec<Figure<MappingCache>>>,
     pub(super) pages: Option<Figure<ProcessPages>>,
     pub(super) owner: Option<Owner>,
+    /// The number of the file of each mapping, if files of the same name are told apart.
+    pub(super) files: Vec<u64>,
+    /// The number of its address space, which other ids may share.
+    pub(super) memory: Option<u64>,
 }
 
 impl MappingRow {

@@ -11,7 +11,7 @@ use super::row::{MappingNeed, MappingRow, MappingRows, ReadProcess};
 use super::strips::ProcessPages;
 use super::{columns, fields, presets};
 use crate::error::{Error, ErrorKind, Subject};
-use crate::join::measure_mappings;
+use crate::join::{FileNumbers, SharedFiles, measure_mappings};
 use crate::pagecache::Engine;
 use crate::process::{
     AddressSpaces, Deleted, Fields, ParseError, ProcRoot, Process, ProcessMappings, Wanted, read_matching,
@@ -72,6 +72,11 @@ pub struct MappingSource {
     pub smaps: Option<PathBuf>,
     /// Whether an address space that several processes share is read once, because their mappings are added up.
     pub once: bool,
+    /// Whether there is one total over several processes.
+    pub adds_processes: bool,
+    /// Whether different files that processes map under the same name are told apart, because mappings of several
+    /// processes are grouped by their names.
+    pub tells_files_apart: bool,
     /// One dictionary for all rounds, so that a column means the same field in each.
     pub fields: Fields,
 }
@@ -91,6 +96,8 @@ impl MappingSource {
             cells: CELLS,
             smaps: None,
             once: false,
+            adds_processes: false,
+            tells_files_apart: false,
             fields: Fields::new(),
         }
     }
@@ -133,10 +140,16 @@ impl Source for MappingSource {
                 other => other,
             };
         }
-        let mut seen = AddressSpaces::new();
-        for asked in self.processes.find(&self.root, rows)? {
+        let asked = self.processes.find(&self.root, rows)?;
+        let open = || asked.iter().filter_map(|asked| Process::open_in(&self.root, asked.pid).ok());
+        let mut shared = Shared {
+            memories: AddressSpaces::new(),
+            files: SharedFiles::new(self.adds_processes),
+            numbers: self.tells_files_apart.then(|| FileNumbers::of(open())),
+        };
+        for asked in asked {
             rows.check()?;
-            self.read_process(&reading, &asked, &mut seen, rows)?;
+            self.read_process(&reading, &asked, &mut shared, rows)?;
         }
         Ok(())
     }
@@ -144,6 +157,13 @@ impl Source for MappingSource {
 
 const UNREADABLE: Absent = Absent::new(Reason::Vanished, "the page tables could not be read");
 const CAPTURED: Absent = Absent::new(Reason::Unsupported, "a capture has no page tables");
+
+/// What the processes of a reading may share.
+struct Shared {
+    memories: AddressSpaces,
+    files: SharedFiles,
+    numbers: Option<FileNumbers>,
+}
 
 /// What is read of each process.
 struct Reading<'n> {
@@ -191,7 +211,7 @@ impl MappingSource {
         &mut self,
         reading: &Reading<'_>,
         asked: &Asked,
-        seen: &mut AddressSpaces,
+        shared: &mut Shared,
         rows: &mut dyn Rows<MappingRows>,
     ) -> Result<(), Stop> {
         let Some(process) = asked.open(&self.root, rows) else { return Ok(()) };
@@ -204,7 +224,8 @@ impl MappingSource {
                 };
             }
         };
-        if self.once && !seen.is_new(&process) {
+        let (memory, is_new) = shared.memories.enter(&process);
+        if self.once && !is_new {
             return Ok(());
         }
         if read.mappings.changed() > 0 {
@@ -217,7 +238,10 @@ impl MappingSource {
         if reading.engine.is_some() && !process.is_live() {
             rows.failure(Error::pid(asked.pid, ErrorKind::Unsupported, "a capture has no files"));
         }
-        let cache = reading.engine.as_ref().map(|engine| measure_mappings(&process, engine, &read.mappings));
+        if !self.adds_processes {
+            shared.files = SharedFiles::new(false);
+        }
+        let cache = reading.engine.as_ref().map(|engine| measure_mappings(&process, engine, &read.mappings, &mut shared.files));
         let pages = needs(MappingNeed::PageTables).then(|| {
             process.read_table_parts(&read.mappings, self.cells).map(ProcessPages::new).map_err(|error| {
                 rows.failure(error);
@@ -229,6 +253,8 @@ impl MappingSource {
             deleted: if needs(MappingNeed::Deleted) { deleted(&process, &read) } else { Vec::new() },
             devices: if needs(MappingNeed::Device) { process.read_devices(&read.mappings) } else { Vec::new() },
             owner: needs(MappingNeed::Owner).then(|| Owner::read(&process)),
+            files: shared.numbers.as_mut().map_or_else(Vec::new, |files| files.number(&process, &read.mappings)),
+            memory: Some(memory.into()),
             pages,
             cache,
             read,
@@ -262,6 +288,8 @@ impl MappingSource {
             deleted: Vec::new(),
             devices: Vec::new(),
             owner: None,
+            files: Vec::new(),
+            memory: None,
             pages: None,
             cache: None,
             read,

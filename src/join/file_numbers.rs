@@ -1,0 +1,69 @@
+//! Tells apart the files that processes map under one name: a name means another file in another mount namespace or
+//! below another root directory.
+
+use std::collections::HashMap;
+
+use crate::pagecache::KnownFiles;
+use crate::process::{Device, Mappings, Namespace, Process};
+
+/// The files of several processes, each with a number.
+#[derive(Debug, Default)]
+pub struct FileNumbers {
+    /// The namespaces of the processes.
+    namespaces: Vec<Namespace>,
+    numbers: HashMap<Key, u64>,
+    known: KnownFiles,
+    next: u64,
+}
+
+/// A file as one process or several of the same namespace see it.
+type Key = (usize, Device, u64, Vec<u8>);
+
+/// Numbers of files that were opened are even, the others are odd.
+const OPENED: u64 = 2;
+
+impl FileNumbers {
+    /// For these processes. Files have to be opened only if not all of them see the same names.
+    pub fn of(processes: impl Iterator<Item = Process>) -> FileNumbers {
+        let mut numbers = FileNumbers::default();
+        for process in processes {
+            numbers.place(&process);
+        }
+        numbers
+    }
+
+    /// The number of the namespace of a process.
+    fn place(&mut self, process: &Process) -> usize {
+        let namespace = process.read_namespace();
+        let known = self.namespaces.iter().position(|known| *known == namespace);
+        known.unwrap_or_else(|| {
+            self.namespaces.push(namespace);
+            self.namespaces.len() - 1
+        })
+    }
+
+    /// The number of the file behind each mapping; mappings without a file have number 0.
+    pub fn number(&mut self, process: &Process, mappings: &Mappings) -> Vec<u64> {
+        let namespace = self.place(process);
+        let opens = self.namespaces.len() > 1;
+        let mut last = None;
+        let mut numbers = Vec::with_capacity(mappings.len());
+        for mapping in mappings {
+            let file = (mapping.device(), mapping.inode(), mapping.path());
+            let number = match last {
+                _ if file.1 == 0 => 0,
+                // A file is usually mapped several times in a row.
+                Some((same, number)) if same == file => number,
+                _ => *self.numbers.entry((namespace, file.0, file.1, file.2.to_vec())).or_insert_with(|| {
+                    self.next += OPENED;
+                    let opened = if opens { process.open_mapped_file(&mapping).ok() } else { None };
+                    let opened = opened.map(|file| self.known.enter_as(file.identity(), || file.page_source()).0);
+                    opened.map_or(self.next - 1, |known| OPENED * (known + 1))
+                }),
+            };
+            last = Some((file, number));
+            numbers.push(number);
+        }
+        numbers
+    }
+}

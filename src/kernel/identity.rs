@@ -1,0 +1,246 @@
+//! Which file a descriptor leads to, and in which file's pages its data is.
+//!
+//! Device and inode identify a file on most file systems. They do not on FUSE, where a server may give several files
+//! one number (bindfs over several file systems does); there the kernel's own number of the node is compared too, which
+//! `name_to_handle_at(2)` reports. A file that overlayfs shows has its pages in a file of a layer, which has another
+//! device: the handle of the overlay's file contains that of the layer's file.
+//!
+//! Nothing is opened, and no server is asked.
+
+#![allow(unsafe_code, reason = "no library wraps name_to_handle_at, nor FS_IOC_GETFSUUID")]
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::stat::{FileStat, major};
+
+use super::file_system::{FileSystem, FileSystemKind};
+use super::statx::Statx;
+
+/// What identifies a file. Two values are equal only if they are proven to be one file; if that cannot be proven, a
+/// value is only equal to its own copies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FileIdentity {
+    device: u64,
+    inode: u64,
+    node: Node,
+}
+
+/// What distinguishes files with the same device and inode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Node {
+    /// Nothing: there is only one.
+    None,
+    /// The kernel's number of the node and its generation.
+    Fuse([u8; HANDLE_OF_FUSE]),
+    /// It is not known, so that each descriptor is one of its own.
+    Unproven(u64),
+}
+
+/// `FILEID_INO64_GEN` of `linux/exportfs.h`: 64 bits of node number, 32 bits of generation.
+const HANDLE_OF_FUSE: usize = 12;
+
+impl FileIdentity {
+    /// The identity of an open file, which may be open as a name only (`O_PATH`), with the result of its `fstat`.
+    pub(crate) fn of(fd: BorrowedFd<'_>, stat: &FileStat) -> FileIdentity {
+        // Only file systems without a disk have major number 0.
+        let may_be_fuse = major(stat.st_dev) == 0;
+        let is_fuse = may_be_fuse && FileSystem::of_file(fd).is_ok_and(|on| on.kind == FileSystemKind::Fuse);
+        FileIdentity::on(fd, (stat.st_dev, stat.st_ino), is_fuse)
+    }
+
+    /// The same for a device and inode if it is known whether the file is on FUSE.
+    pub(crate) fn on(fd: BorrowedFd<'_>, (device, inode): (u64, u64), is_fuse: bool) -> FileIdentity {
+        let node = if is_fuse { node_of_fuse(fd).map_or_else(unproven, Node::Fuse) } else { Node::None };
+        FileIdentity { device, inode, node }
+    }
+
+    /// Whether nothing proves that these are two files.
+    pub(crate) fn may_be(&self, other: &FileIdentity) -> bool {
+        let is_unproven = |identity: &FileIdentity| matches!(identity.node, Node::Unproven(_));
+        (self.device, self.inode) == (other.device, other.inode)
+            && (self.node == other.node || is_unproven(self) || is_unproven(other))
+    }
+
+    /// The device number, from `fstat`.
+    pub fn device(&self) -> u64 {
+        self.device
+    }
+
+    /// The inode number.
+    pub fn inode(&self) -> u64 {
+        self.inode
+    }
+}
+
+fn node_of_fuse(fd: BorrowedFd<'_>) -> Option<[u8; HANDLE_OF_FUSE]> {
+    Handle::of(fd).ok()?.bytes().try_into().ok()
+}
+
+fn unproven() -> Node {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    Node::Unproven(NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// What identifies the file that holds the pages, on whatever file system it is shown: the file system by its UUID, the
+/// file by its handle, and when it was created and last changed. The times are compared because overlayfs keeps the
+/// handle of a file that it has copied to its upper layer, and the copy has other times.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct PageSource(Box<[u8]>);
+
+impl PageSource {
+    /// The source of the pages of an open file; `None` if it cannot be told.
+    pub(crate) fn of(fd: BorrowedFd<'_>, is_overlay: bool) -> Option<PageSource> {
+        let handle = Handle::of(fd).ok()?;
+        let times = Statx::of_file(fd).ok()?.times()?;
+        let mut source = Vec::with_capacity(96);
+        match is_overlay {
+            true => {
+                let real = handle.layer()?;
+                source.extend_from_slice(real.uuid);
+                source.extend_from_slice(&[real.kind]);
+                source.extend_from_slice(real.handle);
+            }
+            false => {
+                source.extend_from_slice(&uuid(fd)?);
+                source.extend_from_slice(&[u8::try_from(handle.kind).ok()?]);
+                source.extend_from_slice(handle.bytes());
+            }
+        }
+        source.extend_from_slice(&times);
+        Some(PageSource(source.into()))
+    }
+}
+
+/// Whether a file on overlayfs is in the upper layer and has never been in a lower one. Otherwise it is in a lower
+/// layer, or was copied up from one.
+pub(crate) fn is_only_in_upper_layer(fd: BorrowedFd<'_>) -> bool {
+    Handle::of(fd).is_ok_and(|handle| handle.layer().is_some_and(|layer| layer.is_upper))
+}
+
+/// `struct file_handle` with space for any handle.
+#[repr(C)]
+struct Handle {
+    length: u32,
+    kind: i32,
+    bytes: [u8; libc::MAX_HANDLE_SZ as usize],
+}
+
+/// The file of a layer, in the handle of a file on overlayfs.
+struct Layer<'h> {
+    uuid: &'h [u8],
+    kind: u8,
+    handle: &'h [u8],
+    is_upper: bool,
+}
+
+/// `AT_HANDLE_FID` of `linux/fcntl.h` (Linux 6.6 and later): a handle that identifies and need not be opened again.
+const IDENTIFIES: libc::c_int = 0x200;
+
+/// `OVL_FILEID_V1`, `OVL_FH_MAGIC` and `OVL_FH_FLAG_PATH_UPPER` of the kernel's `fs/overlayfs/overlayfs.h`.
+const OVERLAY: (i32, u8, u8) = (0xf8, 0xfb, 1 << 2);
+
+impl Handle {
+    /// The handle of an open file, which need not be one that can be opened again.
+    fn of(fd: BorrowedFd<'_>) -> Result<Handle, Errno> {
+        match Handle::read(fd, IDENTIFIES) {
+            // Before Linux 6.6, which does not know the flag.
+            Err(Errno::EINVAL) => Handle::read(fd, 0),
+            read => read,
+        }
+    }
+
+    fn read(fd: BorrowedFd<'_>, flag: libc::c_int) -> Result<Handle, Errno> {
+        let mut handle = Handle { length: libc::MAX_HANDLE_SZ as u32, kind: 0, bytes: [0; libc::MAX_HANDLE_SZ as usize] };
+        let (mut mount, flags) = (0 as libc::c_int, libc::AT_EMPTY_PATH | flag);
+        // SAFETY: the name is NUL-terminated, and the handle has the space that its length says. The kernel writes both
+        // results before it returns and keeps no pointer.
+        let status = unsafe {
+            libc::syscall(
+                libc::SYS_name_to_handle_at,
+                fd.as_raw_fd(),
+                c"".as_ptr(),
+                &raw mut handle,
+                &raw mut mount,
+                flags,
+            )
+        };
+        Errno::result(status).map(|_| handle)
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length as usize).unwrap_or_default()
+    }
+
+    /// The file of the layer: three bytes of padding, then `struct ovl_fb`: version, magic, length, flags, type, UUID,
+    /// handle.
+    fn layer(&self) -> Option<Layer<'_>> {
+        let (kind, magic, upper) = OVERLAY;
+        let (&[version, found, _, flags, layer_kind], rest) = self.bytes().get(3..)?.split_first_chunk()?;
+        if self.kind != kind || version != 0 || found != magic {
+            return None;
+        }
+        let (uuid, handle) = rest.split_at_checked(16)?;
+        Some(Layer { uuid, kind: layer_kind, handle, is_upper: flags & upper != 0 })
+    }
+}
+
+/// `struct fsuuid2` of `linux/fs.h`.
+#[repr(C)]
+struct Uuid {
+    length: u8,
+    bytes: [u8; 16],
+}
+
+/// `FS_IOC_GETFSUUID` of `linux/fs.h`: `_IOR(0x15, 0, struct fsuuid2)` (Linux 6.9 and later).
+const GET_UUID: libc::Ioctl = nix::request_code_read!(0x15, 0, size_of::<Uuid>()) as libc::Ioctl;
+
+/// The UUID of the file system of an open file; `None` if it has none.
+fn uuid(fd: BorrowedFd<'_>) -> Option<[u8; 16]> {
+    let mut uuid = Uuid { length: 0, bytes: [0; 16] };
+    // SAFETY: the request writes the 17 bytes of `struct fsuuid2`, which the value has, before it returns.
+    let status = unsafe { libc::ioctl(fd.as_raw_fd(), GET_UUID, &raw mut uuid) };
+    (status == 0 && uuid.length == 16 && uuid.bytes != [0; 16]).then_some(uuid.bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::stat::fstat;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn a_file_has_one_identity_and_two_files_have_two() {
+        let (one, other) = (tempfile::NamedTempFile::new().unwrap(), tempfile::NamedTempFile::new().unwrap());
+        let identity = |file: &tempfile::NamedTempFile| {
+            let file = file.reopen().unwrap();
+            FileIdentity::of(file.as_fd(), &fstat(&file).unwrap())
+        };
+        assert_eq!(identity(&one), identity(&one));
+        assert_ne!(identity(&one), identity(&other));
+    }
+
+    #[test]
+    fn unproven_identities_are_equal_to_no_other() {
+        let one = FileIdentity { device: 1, inode: 2, node: unproven() };
+        assert_eq!(one, one);
+        assert_ne!(one, FileIdentity { node: unproven(), ..one });
+    }
+
+    #[test]
+    fn the_handle_of_an_overlay_contains_that_of_a_layer() {
+        // Of a file on tmpfs below overlayfs, seen on Linux 6.18.
+        let text = "00000000fb2104012b5f8ab490df40859ee52452e50c2669cdd6f3510c00000000000000";
+        let mut handle = Handle { length: 36, kind: 0xf8, bytes: [0; 128] };
+        for (place, byte) in handle.bytes.iter_mut().enumerate().take(36) {
+            *byte = u8::from_str_radix(&text[2 * place..2 * place + 2], 16).unwrap();
+        }
+        let layer = handle.layer().unwrap();
+        assert_eq!((layer.kind, layer.handle.len(), layer.is_upper), (1, 12, true));
+        assert_eq!((layer.uuid[0], layer.uuid[15]), (0x2b, 0x69));
+        handle.kind = 1;
+        assert!(handle.layer().is_none());
+    }
+}

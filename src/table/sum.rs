@@ -1,0 +1,130 @@
+//! The sum of one column, and how it was combined.
+
+use super::cell::Cell;
+use crate::units::{Absent, Figure, Piece, Reason, Union, percent};
+
+/// The sum of one column.
+#[derive(Debug, Clone)]
+pub struct ColumnSum {
+    how: How,
+    // The lengths of three sparse files of 8 EiB do not fit into 64 bits.
+    part: u128,
+    whole: u128,
+    union: Option<Box<Union>>,
+    known: u64,
+    missing: u64,
+}
+
+/// How the cells of a column are combined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// Added up.
+    Sum,
+    /// Two sums, divided.
+    Share,
+    /// Added up, with what several rows share counted once.
+    Union,
+}
+
+/// The total of one column.
+#[derive(Clone, Copy)]
+pub enum TotalCell {
+    /// No total: a name, an address.
+    Blank,
+    /// The sum. If `missing` is not zero, it is only a lower bound.
+    Sum {
+        /// The sum or share over the rows with a figure; absent if no row had one.
+        cell: Cell<'static>,
+        /// How many rows had no figure.
+        missing: u64,
+    },
+}
+
+impl ColumnSum {
+    pub(super) fn new(how: How) -> ColumnSum {
+        ColumnSum { how, part: 0, whole: 0, union: None, known: 0, missing: 0 }
+    }
+
+    pub(super) fn add(&mut self, addend: Option<(u64, u64)>) {
+        match addend {
+            Some((part, whole)) => {
+                self.part += u128::from(part);
+                self.whole += u128::from(whole);
+                self.known += 1;
+            }
+            None => self.lack(),
+        }
+    }
+
+    pub(super) fn unite(&mut self, piece: Option<Piece>) {
+        match piece {
+            Some(piece) => {
+                self.union.get_or_insert_default().add(piece);
+                self.known += 1;
+            }
+            None => self.lack(),
+        }
+    }
+
+    /// Notes that a row has no figure.
+    pub(super) fn lack(&mut self) {
+        self.missing = self.missing.saturating_add(1);
+    }
+
+    /// Adds everything that was added to another sum.
+    pub(super) fn merge(&mut self, other: &ColumnSum) {
+        self.merge_known(other);
+        self.missing = self.missing.saturating_add(other.missing);
+    }
+
+    fn merge_known(&mut self, other: &ColumnSum) {
+        self.part += other.part;
+        self.whole += other.whole;
+        self.known += other.known;
+        if let Some(union) = &other.union {
+            self.union.get_or_insert_default().merge(union);
+        }
+    }
+
+    /// Adds the sum of a group, which is one row: if it lacks figures, the row lacks one.
+    pub(super) fn merge_group(&mut self, group: Option<&ColumnSum>) {
+        match group {
+            Some(group) => {
+                self.merge_known(group);
+                self.missing += u64::from(group.missing > 0);
+            }
+            None => self.lack(),
+        }
+    }
+
+    /// Part and whole in 64 bits. Larger sums lose their last bits, which do not affect the percentage.
+    fn share(&self) -> (u64, u64) {
+        let shift = 64u32.saturating_sub(self.whole.max(self.part).leading_zeros());
+        let cut = |sum: u128| u64::try_from(sum >> shift).unwrap_or(u64::MAX);
+        (cut(self.part), cut(self.whole))
+    }
+
+    /// The total of a column over so many rows, in bytes or as a bare number.
+    pub(super) fn cell(&self, in_bytes: bool, rows: u64) -> TotalCell {
+        TotalCell::Sum { cell: self.known_cell(in_bytes, rows).unwrap_or_else(Cell::Absent), missing: self.missing }
+    }
+
+    fn known_cell(&self, in_bytes: bool, rows: u64) -> Figure<Cell<'static>> {
+        const NOTHING_KNOWN: Absent = Absent::new(Reason::Unsupported, "no row has a figure for it");
+        const NONE_APPLIES: Absent = Absent::new(Reason::NotApplicable, "it does not apply to any row");
+        const EMPTY: Absent = Absent::new(Reason::NotApplicable, "there is nothing to divide by");
+        const TOO_LARGE: Absent = Absent::new(Reason::Unsupported, "the sum does not fit into 64 bits");
+        match (self.known, self.missing) {
+            (0, 0) if rows > 0 => return Err(NONE_APPLIES),
+            (0, 1..) => return Err(NOTHING_KNOWN),
+            _ => {}
+        }
+        if self.how == How::Share {
+            let (part, whole) = self.share();
+            return percent(part, whole).map(Cell::Percent).ok_or(EMPTY);
+        }
+        let united = self.union.as_ref().map_or(Ok(0), |union| union.sum())?;
+        let sum = u64::try_from(self.part.saturating_add(united)).map_err(|_| TOO_LARGE)?;
+        Ok(if in_bytes { Cell::Bytes(sum) } else { Cell::Count(sum) })
+    }
+}
