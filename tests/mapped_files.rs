@@ -5,7 +5,8 @@
 mod common;
 
 mod mounts {
-    use std::os::unix::fs::PermissionsExt;
+    use std::io::Write;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
     use std::os::unix::process::CommandExt;
     use std::path::Path;
     use std::process::Command;
@@ -13,7 +14,9 @@ mod mounts {
     use rmap::pagecache::OpenFile;
     use rmap::process::{Process, Way};
 
-    use crate::common::{ForEveryone, NOBODY, Subject, mounted, page, subject_program};
+    use serde_json::Value;
+
+    use crate::common::{ForEveryone, NOBODY, Subject, mounted, page, rmap, shell, subject_program};
 
     /// Maps a file in each of these directories, as nobody, and checks that each mapping leads to its own
     /// file: through `map_files` for root, and by its path for the owner.
@@ -56,6 +59,105 @@ mod mounts {
                      btrfs -q subvolume create all/a && btrfs -q subvolume create all/b";
         let Some(folder) = mounted("btrfs_subvolumes_repeat_device_and_inode", mount) else { return };
         check(&[&folder.join("all/a"), &folder.join("all/b")], true);
+    }
+
+    /// The `pid --cache` row of the mapping of a file.
+    fn cache(pid: &str, path: &Path) -> Value {
+        let filter = format!("path == {}", path.display());
+        let run = rmap(["pid", pid, "--cache", "--json", "--filter", &filter]).good().json();
+        let rows = run[0]["mappings"].as_array().unwrap();
+        assert_eq!(rows.len(), 1, "{run}");
+        rows[0].clone()
+    }
+
+    #[test]
+    fn a_lower_file_has_no_figures_once_it_was_copied_up() {
+        let mount = "mkdir low up work all && dd if=/dev/zero of=low/file bs=4096 count=16 2>/dev/null && sleep 1.1 && \
+                     mount -t overlay overlay -o lowerdir=low,upperdir=up,workdir=work all";
+        let Some(folder) = mounted("a_lower_file_has_no_figures_once_it_was_copied_up", mount) else { return };
+        let path = folder.join("all/file");
+        let subject = Subject::start([format!("part:{}:0:16:0", path.display())]);
+        let row = cache(&subject.word(), &path);
+        assert_eq!((&row["cache_cached"], &row["absent"]), (&65536.into(), &Value::Null), "{row}");
+        let mut copied = std::fs::File::options().append(true).open(&path).unwrap();
+        copied.write_all(&[7; 5 * 4096]).unwrap();
+        let row = cache(&subject.word(), &path);
+        let why = row["absent"]["cache_cached"].as_str().unwrap();
+        assert!(why.starts_with("changed: overlayfs may have copied its file"), "{row}");
+        let files = rmap(["pcstat", "--pid", &subject.word(), "--json"]);
+        let word = path.to_str().unwrap();
+        assert!(files.err.contains(&format!("{word}: it is mapped, but overlayfs may have copied")), "{files:?}");
+        let rows = files.json();
+        let is_marked = |row: &&Value| row["path"] == word && row["held"] != "open";
+        assert_eq!((files.status, rows.as_array().unwrap().iter().find(is_marked)), (Some(1), None));
+        // A process that has started since maps the copy.
+        std::thread::sleep(std::time::Duration::from_millis(1100));
+        let later = Subject::start([format!("part:{word}:0:21:0")]);
+        let row = cache(&later.word(), &path);
+        assert_eq!((&row["cache_cached"], &row["absent"]), (&(21 * 4096).into(), &Value::Null), "{row}");
+    }
+
+    #[test]
+    fn a_mapped_file_is_measured_and_not_the_one_mounted_over_it() {
+        let mount = "chmod 777 . && mkdir place && mount -t tmpfs none place && chmod 777 place";
+        let name = "a_mapped_file_is_measured_and_not_the_one_mounted_over_it";
+        let Some(folder) = mounted(name, mount) else { return };
+        let Some(everyone) = ForEveryone::copy() else { return };
+        let path = folder.join("place/file");
+        let mut command = Command::new(everyone.bring(&subject_program()));
+        command.arg(format!("shared:{}:16:3", path.display())).uid(NOBODY).gid(NOBODY).current_dir("/");
+        let subject = Subject::until_ready(command);
+        let inode = path.metadata().unwrap().ino();
+        let over =
+            "mount -t tmpfs none $1; dd if=/dev/zero of=$1/file bs=4096 count=8 2>/dev/null; chmod 777 $1 $1/file";
+        shell(over, &[folder.join("place").as_os_str()]).good();
+        assert_eq!(path.metadata().unwrap().ino(), inode, "the test needs files of the same number");
+        let row = cache(&subject.word(), &path);
+        assert_eq!(row["cache_cached"], 16 * page(), "{row}");
+        let files = rmap(["pcstat", "--pid", &subject.word(), "--json"]).json();
+        let row = files.as_array().unwrap().iter().find(|row| row["path"] == path.to_str().unwrap()).unwrap();
+        assert_eq!((&row["cached"], &row["held"]), (&16.into(), &"mapped".into()), "{row}");
+        // The owner has only the path, which leads to the other file.
+        let columns = ["--cache", "--jsonl", "-o", "cache_cached,path"];
+        let owner = everyone.rmap([&["pid", &subject.word()][..], &columns].concat()).lines_of_json();
+        let row = owner.iter().find(|row| row["path"] == path.to_str().unwrap()).unwrap();
+        assert!(
+            row["absent"]["cache_cached"].as_str().unwrap().starts_with("denied: its path leads to another"),
+            "{row}"
+        );
+    }
+
+    #[test]
+    fn files_of_one_name_in_two_namespaces_are_two_groups() {
+        let mount = "mkdir place && echo x > same && dd if=/dev/zero of=same bs=4096 count=4 2>/dev/null";
+        let Some(folder) = mounted("files_of_one_name_in_two_namespaces_are_two_groups", mount) else { return };
+        let (place, same) = (folder.join("place"), folder.join("same"));
+        let start = |pages: u64| {
+            let script = format!(
+                "mount -t tmpfs none {0}; exec {1} shared:{0}/file:{pages}:3 part:{2}:0:4:1",
+                place.display(),
+                subject_program().display(),
+                same.display()
+            );
+            let mut command = Command::new("unshare");
+            command.args(["--mount", "--propagation", "private", "sh", "-ec", &script]);
+            Subject::until_ready(command)
+        };
+        let (one, other) = (start(16), start(8));
+        let filter = format!("path =~ {}", folder.file_name().unwrap().to_str().unwrap());
+        let options = ["--merge", "--by", "file", "--cache", "--json", "--filter", &filter];
+        let groups = rmap([&["pid", &one.word(), &other.word()][..], &options].concat()).good().json();
+        let mut found: Vec<_> = groups["groups"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|group| {
+                let name = group["mapping"].as_str().unwrap().rsplit('/').next().unwrap();
+                (name, group["processes"].as_u64().unwrap(), group["cache_cached"].as_u64().unwrap() / page())
+            })
+            .collect();
+        found.sort_unstable();
+        assert_eq!(found, [("file", 1, 8), ("file", 1, 16), ("same", 2, 4)], "{groups}");
     }
 
     #[test]

@@ -134,7 +134,8 @@ impl SharedFiles {
         }
         for (number, places) in places {
             let Some(file) = self.files.get_mut(&number) else { continue };
-            let runs = || places.iter().filter_map(|place| measured.get(*place)?.as_ref().ok()).map(|found| found.pages);
+            let runs =
+                || places.iter().filter_map(|place| measured.get(*place)?.as_ref().ok()).map(|found| found.pages);
             let (looked, together): (PageRuns, u64) = (runs().collect(), runs().map(|run| run.count).sum());
             let is_shared = looked.cached() != Pages(together) || looked.common(&file.looked) > Pages(0);
             if is_shared {
@@ -147,7 +148,8 @@ impl SharedFiles {
             for place in places.into_iter().filter(|_| is_shared || self.joins_processes) {
                 let (Some(mapping), Some(Ok(found))) = (mappings.get(place), measured.get_mut(place)) else { continue };
                 let present = FileMapping::of(&mapping).read_present_pages(process, found.page_size);
-                let present = present.map(|runs| runs.into_iter().map(|run| Run::between(run.start, run.end)).collect());
+                let present =
+                    present.map(|runs| runs.into_iter().map(|run| Run::between(run.start, run.end)).collect());
                 found.mapped_pages = Arc::new(OnceLock::from(present.map_err(|_| UNREADABLE)));
             }
         }

@@ -153,7 +153,8 @@ impl Handle {
     }
 
     fn read(fd: BorrowedFd<'_>, flag: libc::c_int) -> Result<Handle, Errno> {
-        let mut handle = Handle { length: libc::MAX_HANDLE_SZ as u32, kind: 0, bytes: [0; libc::MAX_HANDLE_SZ as usize] };
+        let mut handle =
+            Handle { length: libc::MAX_HANDLE_SZ as u32, kind: 0, bytes: [0; libc::MAX_HANDLE_SZ as usize] };
         let (mut mount, flags) = (0 as libc::c_int, libc::AT_EMPTY_PATH | flag);
         // SAFETY: the name is NUL-terminated, and the handle has the space that its length says. The kernel writes both
         // results before it returns and keeps no pointer.

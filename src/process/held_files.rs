@@ -22,8 +22,8 @@ use crate::process::directory::Directory;
 use crate::process::failure::read_error;
 use crate::process::handle::Process;
 use crate::process::head::{Head, parse_head};
-use crate::process::root::is_of_our_namespace;
 use crate::process::mapped_file::{Place, Way, open_mapped, path_of};
+use crate::process::root::is_of_our_namespace;
 use crate::units::{Absent, Reason};
 
 /// How a process holds a file.

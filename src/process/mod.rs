@@ -58,6 +58,7 @@ mod stat;
 mod status;
 mod table_parts;
 
+pub use crate::kernel::identity::FileIdentity;
 pub use account::{Account, Amount};
 pub use address_space::AddressSpaces;
 pub use criteria::{Criteria, read_matching};
@@ -76,7 +77,6 @@ pub use mapping::{Mapping, Mappings};
 pub use maps::parse_maps;
 pub use mounts::Namespace;
 pub use read::ProcessMappings;
-pub use crate::kernel::identity::FileIdentity;
 pub use rollup::ProcessTotals;
 pub use root::{ProcRoot, hides_processes, not_mounted, read_pids};
 pub use smaps::{ParseError, SmapsParser, parse_smaps};

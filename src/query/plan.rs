@@ -6,8 +6,7 @@ use super::{Default, Query, Total};
 use crate::error::{Error, ErrorKind, Subject};
 use crate::render::{Head, Sink, TotalStyle};
 use crate::table::{
-    Column, ColumnKind, Filter, Grouping, Groups, Named, Order, Presence, RowKind, Stop, find, select,
-    unknown,
+    Column, ColumnKind, Filter, Grouping, Groups, Named, Order, Presence, RowKind, Stop, find, select, unknown,
 };
 
 /// A query over columns of kind `K`, up to the grouping.

@@ -94,7 +94,14 @@ impl<K: RowKind> Grouping<K> {
     pub fn new(table: &[Column<K>], common: &Column<K>, is_merged: bool) -> Grouping<K> {
         let others = table.iter().filter(|column| column.id() != common.id());
         let summed = others.chain([common]).filter(|column| column.has_total()).cloned().collect();
-        Grouping { common: common.clone(), summed, groups: Vec::new(), places: HashMap::new(), twins: HashMap::new(), is_merged }
+        Grouping {
+            common: common.clone(),
+            summed,
+            groups: Vec::new(),
+            places: HashMap::new(),
+            twins: HashMap::new(),
+            is_merged,
+        }
     }
 
     /// The same without groups.

@@ -26,7 +26,9 @@
 //! * `holes:PATH:N`    creates a file of N pages without blocks, maps it shared and reads all of them
 //! * `synced:PATH:N:T` creates a file of N pages, writes it to the disk, maps it T times, reads all of it through each
 //!   mapping, and locks the second mapping
-//! * `part:PATH:O:N:M` maps N pages of a file that exists, from page O on, and writes to the first M of them
+//! * `part:PATH:O:N:M` maps N pages of a file that exists, from page O on, and writes to the first M of them;
+//!   if M is 0, it is opened and mapped for reading only
+//! * `thread:PATH`    starts a thread with its own table of open files, in which it opens a file
 //! * `past:PATH:N:M`   creates a file of N pages, maps M pages of it and writes to the first one
 //! * `ring:N`          maps a ring of N pages of a packet socket and reads it
 //! * `marked:N`        maps N pages and has userfaultfd mark all of them
@@ -113,6 +115,7 @@ fn main() {
             "holes" => holes(page, words[1], number(2)),
             "synced" => synced(page, words[1], number(2), number(3)),
             "part" => part(page, words[1], number(2), number(3), number(4)),
+            "thread" => thread(words[1]),
             "past" => past(page, words[1], number(2), number(3)),
             "ring" => ring(page, number(1)),
             "marked" => made.push(marked(&act, page, number(1))),
@@ -456,11 +459,25 @@ fn synced(page: usize, path: &str, pages: usize, times: usize) {
     }
 }
 
+fn thread(path: &str) {
+    let (path, (send, opened)) = (path.to_owned(), std::sync::mpsc::channel());
+    std::thread::spawn(move || {
+        // SAFETY: gives this thread a copy of the table; nothing else uses it.
+        assert_eq!(unsafe { nix::libc::unshare(nix::libc::CLONE_FILES) }, 0, "unshare");
+        let file = File::open(path).expect("the file opens");
+        send.send(()).expect("the first thread waits");
+        std::thread::park();
+        drop(file);
+    });
+    opened.recv().expect("the thread has opened it");
+}
+
 fn part(page: usize, path: &str, first: usize, pages: usize, written: usize) {
-    let file = OpenOptions::new().read(true).write(true).open(path).expect("the file opens");
+    let file = OpenOptions::new().read(true).write(written > 0).open(path).expect("the file opens");
+    let access = if written > 0 { READ_WRITE } else { ProtFlags::PROT_READ };
     let (length, offset) = (length(page, pages), (page * first) as i64);
     // SAFETY: a new mapping overlaps nothing.
-    let address = unsafe { mmap(None, length, READ_WRITE, MapFlags::MAP_SHARED, &file, offset) };
+    let address = unsafe { mmap(None, length, access, MapFlags::MAP_SHARED, &file, offset) };
     // A fault of a write maps only one page.
     write_pages(address.expect("mmap").as_ptr().cast(), page, written);
 }

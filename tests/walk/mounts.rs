@@ -1,6 +1,6 @@
 //! Mounts in the tree. Each test runs itself again in its own mount namespace, so that nothing is left behind.
 
-use crate::command::pcstat;
+use crate::command::{pcstat, pcstat_all};
 use crate::common::mounted;
 
 #[test]
@@ -51,6 +51,65 @@ fn an_overlay_over_two_file_systems_is_walked_as_one() {
     let rows = pcstat("-R", folder.join("all")).rows();
     assert_eq!(rows.len(), 2);
     assert!(rows.iter().all(|row| row["method"] == "mincore" && row["cached"] == 1), "{rows:?}");
+}
+
+#[test]
+fn a_lower_directory_and_its_overlay_count_once() {
+    let mount = "mkdir low up work all && echo x > low/one && echo x > low/two && echo x > low/three && \
+                 mount -t overlay overlay -o lowerdir=low,upperdir=up,workdir=work all && \
+                 echo x > all/new && echo x >> all/two";
+    let Some(folder) = mounted("a_lower_directory_and_its_overlay_count_once", mount) else { return };
+    let at = |name: &str| folder.join(name);
+    for options in ["-R -j 1 --summary", "-R -j 2 --summary"] {
+        for roots in [[at("low"), at("all")], [at("all"), at("low")]] {
+            let row = pcstat_all(options, roots).rows()[0].clone();
+            // one, two below, three; the copy of two, new.
+            assert_eq!((&row["files"], &row["again"]), (&5.into(), &2.into()), "{options}: {row}");
+        }
+        let row = pcstat(&format!("{options} --cross-file-systems"), &folder).rows()[0].clone();
+        // The copy of two is found in the upper directory as well, which cannot be proven to be the same file.
+        assert_eq!((&row["files"], &row["again"]), (&6.into(), &3.into()), "{options}: {row}");
+    }
+    let names = pcstat_all("", [at("low/one"), at("all/one"), at("low/two"), at("all/two")]).names();
+    assert_eq!(names, ["one", "two", "two"]);
+}
+
+#[test]
+fn files_with_the_same_numbers_are_not_lost_on_fuse() {
+    if !crate::common::has("bindfs", "bindfs") {
+        return;
+    }
+    let mount = "mkdir -p from/a from/b from/c all && for each in a b c; do mount -t tmpfs none from/$each; \
+                 mkdir from/$each/d; echo x > from/$each/d/f; done && bindfs from all";
+    let Some(folder) = mounted("files_with_the_same_numbers_are_not_lost_on_fuse", mount) else { return };
+    let _unmount = Unmount(folder.join("all"));
+    let all = ["a", "b", "c"].map(|each| folder.join("all").join(each).join("d/f"));
+    assert_eq!(pcstat_all("", &all).json().as_array().unwrap().len(), 3);
+    assert_eq!(pcstat_all("", [&all[0], &all[0]]).json().as_array().unwrap().len(), 1);
+    for options in ["-R -j 1 --summary", "-R -j 2 --summary"] {
+        let row = pcstat(options, folder.join("all")).json()[0].clone();
+        assert_eq!((&row["files"], &row["again"]), (&3.into(), &0.into()), "{options}");
+    }
+}
+
+/// Ends the server of a FUSE mount, which would keep the mount namespace alive.
+struct Unmount(std::path::PathBuf);
+
+impl Drop for Unmount {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_bind_mount_counts_once_without_proc() {
+    let mount = "mkdir a b && echo x > a/one && echo x > a/two && touch b/point && mount --bind a/one b/point && \
+                 mount -t tmpfs none /proc";
+    let Some(folder) = mounted("a_bind_mount_counts_once_without_proc", mount) else { return };
+    for options in ["-R -j 1 --summary", "-R -j 2 --summary"] {
+        let row = pcstat(options, &folder).rows()[0].clone();
+        assert_eq!((&row["files"], &row["again"]), (&2.into(), &1.into()), "{options}");
+    }
 }
 
 #[test]

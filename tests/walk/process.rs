@@ -74,6 +74,20 @@ fn open_files_are_marked_and_special_files_are_left_out() {
 }
 
 #[test]
+fn files_that_only_one_thread_has_open_are_found() {
+    if !may_open_mapped() {
+        return;
+    }
+    let folder = folder();
+    file(folder.path(), "open", 5000);
+    let path = folder.path().join("open");
+    let subject = Subject::start([format!("thread:{}", path.display())]);
+    let rows = pcstat("--pid", subject.word()).rows();
+    let open = row(&rows, path.to_str().unwrap());
+    assert_eq!((&open["held"], &open["cached"]), (&"open".into(), &2.into()));
+}
+
+#[test]
 fn a_named_file_that_is_also_held_is_one_marked_row() {
     if !may_open_mapped() {
         return;

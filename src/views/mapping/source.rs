@@ -241,7 +241,8 @@ impl MappingSource {
         if !self.adds_processes {
             shared.files = SharedFiles::new(false);
         }
-        let cache = reading.engine.as_ref().map(|engine| measure_mappings(&process, engine, &read.mappings, &mut shared.files));
+        let cache =
+            reading.engine.as_ref().map(|engine| measure_mappings(&process, engine, &read.mappings, &mut shared.files));
         let pages = needs(MappingNeed::PageTables).then(|| {
             process.read_table_parts(&read.mappings, self.cells).map(ProcessPages::new).map_err(|error| {
                 rows.failure(error);
