@@ -170,6 +170,11 @@ impl Error {
         &self.subject
     }
 
+    /// Whether something exists that is not reported because of it, so that sums are incomplete.
+    pub(crate) fn leaves_a_gap(&self) -> bool {
+        !matches!(self.kind, ErrorKind::NotFound | ErrorKind::Unsupported | ErrorKind::Refused)
+    }
+
     /// Which kind of failure it is.
     pub fn kind(&self) -> ErrorKind {
         self.kind

@@ -190,3 +190,15 @@ fn rmap_pid_accepts_names_and_patterns_and_reports_if_nothing_matches() {
     assert_eq!((status, complaint.as_str()), (2, "rmap: a(b: invalid regular expression: unclosed group\n"));
     assert_eq!(rmap_pid(&[]).0, 2);
 }
+
+#[test]
+fn a_total_over_processes_says_that_one_of_them_could_not_be_read() {
+    let Some(everyone) = common::ForEveryone::copy() else { return };
+    let own = std::process::id().to_string();
+    let total = |pids: &[&str]| everyone.rmap([pids, &["--merge", "--json", "-o", "rss"]].concat()).json();
+    for pids in [["pid", "self", &own], ["pid", &own, "self"]] {
+        let merged = total(&pids);
+        assert_eq!(merged["total"]["rows_without_figure"]["rss"], 1, "{merged}");
+    }
+    assert!(total(&["pid", "self"])["total"]["rows_without_figure"].is_null());
+}

@@ -1,7 +1,7 @@
 //! Sums over many files, without keeping a report for each file.
 
 use super::report::FileReport;
-use super::walk::Skipped;
+use super::walk::{Skipped, Unread};
 use crate::units::{Absent, Bytes, Figure, PageSize, Pages, Reason, percent};
 
 /// A sum of figures. If some of them are not known, it is a lower bound.
@@ -16,6 +16,9 @@ pub struct PageSum {
     /// Why the first of those is not known.
     pub why: Option<Absent>,
 }
+
+const UNOPENED: Absent = Absent::new(Reason::Denied, "its files could not be opened");
+const UNREAD: Absent = Absent::new(Reason::Denied, "its directories could not be read");
 
 /// The sums over many files.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -50,6 +53,12 @@ pub struct Tally {
     pub other_file_systems: u64,
     /// Names that no longer existed when they were opened.
     pub vanished: u64,
+    /// Files that could be opened, but whose cached pages are not known, and why the first of them are not.
+    pub unmeasured: (u64, Option<Absent>),
+    /// Files that could not be opened.
+    pub unopened: u64,
+    /// Directories that could not be read, in whole or in part.
+    pub unread_directories: u64,
 }
 
 impl PageSum {
@@ -88,8 +97,12 @@ impl Tally {
         self.files = self.files.saturating_add(1);
         self.size += u128::from(report.size.0);
         self.pages = plus(self.pages, report.pages);
-        if report.residency.is_ok() {
-            self.known_pages = plus(self.known_pages, report.pages);
+        match &report.residency {
+            Ok(_) => self.known_pages = plus(self.known_pages, report.pages),
+            Err(absent) => {
+                self.unmeasured.0 = self.unmeasured.0.saturating_add(1);
+                self.unmeasured.1.get_or_insert(*absent);
+            }
         }
         self.cached.add(report.cached());
         self.dirty.add(report.dirty());
@@ -97,6 +110,31 @@ impl Tally {
         self.evicted.add(report.evicted());
         self.recently_evicted.add(report.recently_evicted());
         self.changed = self.changed.saturating_add(u64::from(report.changed.is_some()));
+    }
+
+    /// Counts something that could not be read: all sums lack its figures.
+    pub fn lose(&mut self, what: Unread) {
+        let why = match what {
+            Unread::File => {
+                self.files = self.files.saturating_add(1);
+                self.unopened = self.unopened.saturating_add(1);
+                UNOPENED
+            }
+            Unread::Directory => {
+                self.unread_directories = self.unread_directories.saturating_add(1);
+                UNREAD
+            }
+        };
+        for sum in
+            [&mut self.cached, &mut self.dirty, &mut self.writeback, &mut self.evicted, &mut self.recently_evicted]
+        {
+            sum.add(Err(why));
+        }
+    }
+
+    /// How many files have cached pages that are not known.
+    pub fn unknown_files(&self) -> u64 {
+        self.unmeasured.0.saturating_add(self.unopened)
     }
 
     /// Counts something that was found but not visited.
@@ -128,6 +166,10 @@ impl Tally {
         self.links = self.links.saturating_add(other.links);
         self.other_file_systems = self.other_file_systems.saturating_add(other.other_file_systems);
         self.vanished = self.vanished.saturating_add(other.vanished);
+        self.unmeasured.0 = self.unmeasured.0.saturating_add(other.unmeasured.0);
+        self.unmeasured.1 = self.unmeasured.1.or(other.unmeasured.1);
+        self.unopened = self.unopened.saturating_add(other.unopened);
+        self.unread_directories = self.unread_directories.saturating_add(other.unread_directories);
     }
 
     /// The total size; absent if it does not fit into 64 bits, as with three sparse files of 8 EiB.

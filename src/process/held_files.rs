@@ -267,7 +267,10 @@ fn unreachable(path: &Path, absent: Absent) -> Error {
         Reason::Vanished => {
             Error::path(path, ErrorKind::Denied, "it is mapped, but no longer has this name").with_advice(advice)
         }
-        _ => Error::path(path, ErrorKind::Unsupported, format!("it is mapped, but {}", absent.why)),
+        reason => {
+            let kind = if reason == Reason::Changed { ErrorKind::Changed } else { ErrorKind::Unsupported };
+            Error::path(path, kind, format!("it is mapped, but {}", absent.why))
+        }
     }
 }
 

@@ -43,6 +43,8 @@ trait Stage<K: RowKind> {
     }
     /// A row that the filter rejects: it exists, but is not shown.
     fn hidden(&mut self, row: K::Row);
+    /// A row is missing, because what it would be about could not be read.
+    fn lost(&mut self);
     /// Ends one round; returns whether there were any rows.
     fn end(&mut self, time: Option<SystemTime>) -> Result<bool, Stop>;
     fn finish(&mut self) -> Result<(), Stop>;
@@ -176,6 +178,13 @@ impl<K: RowKind, G: Stage<K>> Rows<K> for Front<'_, K, G> {
         }
     }
 
+    fn lost(&mut self, error: Error) {
+        if error.leaves_a_gap() {
+            self.stage.lost();
+        }
+        self.failure(error);
+    }
+
     fn incomplete(&mut self) {
         self.host.incomplete();
     }
@@ -209,6 +218,10 @@ impl<K: RowKind> Stage<K> for Direct<'_, K> {
 
     fn hidden(&mut self, row: K::Row) {
         self.tail.hidden(row);
+    }
+
+    fn lost(&mut self) {
+        self.tail.lost();
     }
 
     fn end(&mut self, time: Option<SystemTime>) -> Result<bool, Stop> {
@@ -253,6 +266,10 @@ impl<K: RowKind> Stage<K> for Folding<'_, K> {
     }
 
     fn hidden(&mut self, _row: K::Row) {}
+
+    fn lost(&mut self) {
+        self.tail.lost();
+    }
 
     fn end(&mut self, time: Option<SystemTime>) -> Result<bool, Stop> {
         self.close()?;

@@ -23,6 +23,8 @@ pub(super) struct Tail<'a, K: RowKind> {
     open: Option<Open<K>>,
     /// The number of sections since the last round.
     sections: usize,
+    /// How many rows are missing from a list that has not begun.
+    lost: u64,
     before: Option<Look<K::Row>>,
 }
 
@@ -50,7 +52,7 @@ impl<'a, K: RowKind> Tail<'a, K> {
             head.columns = watched_heads(&head.columns);
         }
         sink.begin(&head)?;
-        Ok(Tail { shown, sink, sectioned, total: query.total, watched, open: None, sections: 0, before: None })
+        Ok(Tail { shown, sink, sectioned, total: query.total, watched, open: None, sections: 0, lost: 0, before: None })
     }
 
     /// Whether all sections are one.
@@ -77,7 +79,8 @@ impl<'a, K: RowKind> Tail<'a, K> {
         let section =
             if self.sectioned { section } else { Section { is_closed: section.is_closed, ..Section::default() } };
         let columns = if self.shown.line.is_empty() { &self.shown.columns } else { &self.shown.line };
-        let totals = Totals::new(if self.total == Total::None { &[] } else { columns });
+        let mut totals = Totals::new(if self.total == Total::None { &[] } else { columns });
+        (0..std::mem::take(&mut self.lost)).for_each(|_| totals.lose());
         self.open = Some(Open { section, held: Vec::new(), hidden: Vec::new(), totals, written: 0, is_begun: false });
         self.begin_streaming()
     }
@@ -146,6 +149,15 @@ impl<'a, K: RowKind> Tail<'a, K> {
     pub(super) fn hidden(&mut self, row: K::Row) {
         if let Some(open) = self.open.as_mut().filter(|_| self.watched) {
             open.hidden.push(row);
+        }
+    }
+
+    /// A row is missing from the total. Sections have totals of their own, which lack nothing of another one.
+    pub(super) fn lost(&mut self) {
+        match &mut self.open {
+            _ if self.sectioned => {}
+            Some(open) => open.totals.lose(),
+            None => self.lost += 1,
         }
     }
 

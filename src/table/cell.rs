@@ -84,8 +84,7 @@ impl Difference {
     pub fn is_none(self) -> bool {
         match self {
             Difference::Bytes(by) | Difference::Count(by) | Difference::Pages(by) => by == 0,
-            // Percentages are shown with three decimals.
-            Difference::Share(by) => by.abs() < 0.0005,
+            Difference::Share(by) => by == 0.0,
         }
     }
 }
@@ -187,7 +186,7 @@ impl<'r> Cell<'r> {
         match *self {
             Cell::Bytes(number) => write_size(number, unit, out),
             Cell::Count(number) => push_number(number, out),
-            Cell::Percent(share) => push_display(format_args!("{share:.3}"), out),
+            Cell::Percent(share) => push_display(format_args!("{:.3}", shown_share(share)), out),
             Cell::Address(address) => push_hex(address, 12, out),
             Cell::Offset(offset) => push_hex(offset, 8, out),
             Cell::Word(word) => out.extend_from_slice(word.as_bytes()),
@@ -287,7 +286,16 @@ fn write_difference(difference: Difference, unit: SizeUnit, out: &mut Vec<u8>) {
             let unit = if matches!(difference, Difference::Bytes(_)) { unit } else { SizeUnit::Bytes };
             write_size(by.unsigned_abs(), unit, out);
         }
-        Difference::Share(by) => push_display(format_args!("{by:+.3}"), out),
+        Difference::Share(by) => push_display(format_args!("{:+.3}", shown_share(by.abs()).copysign(by)), out),
+    }
+}
+
+/// A share in percent as three decimals show it: rounded, but never to nothing or to everything.
+fn shown_share(share: f64) -> f64 {
+    match share {
+        share if share > 0.0 && share < 0.001 => 0.001,
+        share if share > 99.999 && share < 100.0 => 99.999,
+        share => share,
     }
 }
 
@@ -325,6 +333,18 @@ mod tests {
         assert_eq!(words(Cell::Bytes(1536), SizeUnit::Kib), "1");
         assert_eq!(words(Cell::Bytes(1536), SizeUnit::Bytes), "1536");
         assert_eq!(words(Cell::Bytes(1536), SizeUnit::Human), "1.5K");
+    }
+
+    #[test]
+    fn a_share_is_not_rounded_to_nothing_or_everything() {
+        let share = |share| words(Cell::Percent(share), SizeUnit::Kib);
+        for (whole, shown) in
+            [(0.0, "0.000"), (1e-5, "0.001"), (12.3456, "12.346"), (99.9996, "99.999"), (100.0, "100.000")]
+        {
+            assert_eq!(share(whole), shown);
+        }
+        let change = |by| words(Cell::Change(Difference::Share(by)), SizeUnit::Kib);
+        assert_eq!([change(0.0), change(1e-5), change(-1e-5), change(-100.0)], ["", "+0.001", "-0.001", "-100.000"]);
     }
 
     #[test]

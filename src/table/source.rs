@@ -79,6 +79,10 @@ pub trait Rows<K: RowKind> {
     }
     /// Something could not be reported; the reading goes on.
     fn failure(&mut self, error: Error);
+    /// Something that would have a row could not be reported, so that the total is incomplete.
+    fn lost(&mut self, error: Error) {
+        self.failure(error);
+    }
     /// The answer lacks something that its rows already report.
     fn incomplete(&mut self);
     /// The progress of the reading.

@@ -97,13 +97,6 @@ impl ColumnSum {
         }
     }
 
-    /// Part and whole in 64 bits. Larger sums lose their last bits, which do not affect the percentage.
-    fn share(&self) -> (u64, u64) {
-        let shift = 64u32.saturating_sub(self.whole.max(self.part).leading_zeros());
-        let cut = |sum: u128| u64::try_from(sum >> shift).unwrap_or(u64::MAX);
-        (cut(self.part), cut(self.whole))
-    }
-
     /// The total of a column over so many rows, in bytes or as a bare number.
     pub(super) fn cell(&self, in_bytes: bool, rows: u64) -> TotalCell {
         TotalCell::Sum { cell: self.known_cell(in_bytes, rows).unwrap_or_else(Cell::Absent), missing: self.missing }
@@ -120,8 +113,7 @@ impl ColumnSum {
             _ => {}
         }
         if self.how == How::Share {
-            let (part, whole) = self.share();
-            return percent(part, whole).map(Cell::Percent).ok_or(EMPTY);
+            return percent(self.part, self.whole).map(Cell::Percent).ok_or(EMPTY);
         }
         let united = self.union.as_ref().map_or(Ok(0), |union| union.sum())?;
         let sum = u64::try_from(self.part.saturating_add(united)).map_err(|_| TOO_LARGE)?;

@@ -176,10 +176,13 @@ impl fmt::Display for Absent {
     }
 }
 
-/// `part` of `whole` in percent; `None` if `whole` is zero, so that no NaN can exist.
-pub fn percent(part: u64, whole: u64) -> Option<f64> {
+/// `part` of `whole` in percent; `None` if `whole` is zero, so that no NaN can exist. Only everything is 100, and only
+/// nothing is 0.
+pub fn percent(part: impl Into<u128>, whole: impl Into<u128>) -> Option<f64> {
+    let (part, whole) = (part.into(), whole.into());
     // f64 holds 53 bits; past that the share is off by less than one part in 10^15.
-    (whole != 0).then(|| part as f64 * 100.0 / whole as f64)
+    let share = (whole != 0).then(|| part as f64 * 100.0 / whole as f64)?;
+    Some(if part < whole { share.min(100f64.next_down()) } else { share })
 }
 
 /// The binary units, largest first, with their exponents of two.
@@ -339,9 +342,16 @@ mod tests {
 
     #[test]
     fn the_share_of_nothing_is_absent() {
-        assert_eq!(percent(0, 0), None);
-        assert_eq!(percent(0, 8), Some(0.0));
-        assert_eq!(percent(2, 8), Some(25.0));
+        assert_eq!(percent(0u64, 0u64), None);
+        assert_eq!(percent(0u64, 8u64), Some(0.0));
+        assert_eq!(percent(2u64, 8u64), Some(25.0));
+    }
+
+    #[test]
+    fn only_everything_is_a_hundred_percent_and_only_nothing_is_zero() {
+        assert_eq!(percent(u64::MAX, u64::MAX), Some(100.0));
+        assert!(percent(u64::MAX - 1, u64::MAX).unwrap() < 100.0);
+        assert!(percent(1u64, u128::MAX).unwrap() > 0.0);
     }
 
     #[test]

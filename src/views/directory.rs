@@ -15,7 +15,7 @@ use super::file::{FileRow, Files, advised};
 use super::shared::{self, Count, InPageCache};
 use crate::error::{Error, Subject};
 use crate::join::{ChosenFiles, Marks, Message, Sender};
-use crate::pagecache::walk::{Place, Skipped, Visitor};
+use crate::pagecache::walk::{Place, Skipped, Unread, Visitor};
 use crate::pagecache::{Engine, OpenFile, Tally};
 use crate::table::{Cell, Colour, Column, Filter, Progress, RowKind, Rows, Source, Stop, col};
 use crate::units::{Figure, PageSize, Pages};
@@ -94,11 +94,15 @@ pub const DEFAULT: &[&str] = &[
 
 /// What a reader must know about a tally: how many files the sums do not include.
 fn note(tally: &Tally) -> Option<String> {
-    let unknown = tally.cached.missing;
-    let partial = tally.dirty.missing.saturating_sub(unknown);
+    let (unknown, partial) = (tally.unknown_files(), partial_files(tally));
     let mut parts = Vec::new();
     if unknown > 0 {
         parts.push(format!("{} not included: nothing is known about their cached pages", files(unknown)));
+    }
+    match tally.unread_directories {
+        0 => {}
+        1 => parts.push("1 directory could not be read".to_owned()),
+        unread => parts.push(format!("{unread} directories could not be read")),
     }
     if partial > 0 {
         parts.push(format!("only the cached pages are known for {}", files(partial)));
@@ -107,6 +111,11 @@ fn note(tally: &Tally) -> Option<String> {
         parts.push(format!("{} changed while being measured", files(tally.changed)));
     }
     (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+/// Files for which only the cached pages are known.
+fn partial_files(tally: &Tally) -> u64 {
+    tally.dirty.missing.saturating_sub(tally.cached.missing)
 }
 
 fn files(count: u64) -> String {
@@ -138,10 +147,11 @@ const COLUMNS: &[C] = &[
     shared::evicted(),
     shared::recently_evicted_pages(),
     shared::recently_evicted(),
-    col!(new "unknown_files", "Unknown", Number, |row| Cell::Count(row.tally.cached.missing),
-        "files whose cached pages are unknown: the sums do not include them"),
-    col!(new "partial_files", "Partial", Number, |row|
-        Cell::Count(row.tally.dirty.missing.saturating_sub(row.tally.cached.missing)),
+    col!(new "unknown_files", "Unknown", Number, |row| Cell::Count(row.tally.unknown_files()),
+        "files that could not be opened or measured: the sums do not include them"),
+    col!(new "unread_directories", "Unread", Number, |row| Cell::Count(row.tally.unread_directories),
+        "directories that could not be read, in whole or in part: the sums do not include the rest"),
+    col!(new "partial_files", "Partial", Number, |row| Cell::Count(partial_files(&row.tally)),
         "files for which only the cached pages are known: the other sums do not include them"),
     col!(new "changed_files", "Changed", Number, |row| Cell::Count(row.tally.changed),
         "files that changed while they were measured"),
@@ -233,7 +243,7 @@ impl DirectorySource {
 
 /// Reports the number of unknown files once: one line per file would bury everything else.
 fn report_unknown(tally: &Tally, rows: &mut dyn Rows<Directories>) {
-    if let (Some(why), count) = (tally.cached.why, tally.cached.missing) {
+    if let (count, Some(why)) = tally.unmeasured {
         let subject = Subject::Words(format!("{count} of {}", files(tally.files)));
         rows.failure(advised(Error::absent(subject, why)));
     }
@@ -340,6 +350,10 @@ impl Visitor for Surveyor<'_> {
 
     fn failure(&mut self, error: Error) {
         self.sender.failure(error);
+    }
+
+    fn unread(&mut self, what: Unread, place: Place<'_>) {
+        self.sums.of(place, None).lose(what);
     }
 
     fn skipped(&mut self, why: Skipped, place: Place<'_>) {

@@ -164,12 +164,12 @@ impl Source for EffectSource {
                 match done {
                     Ok(Some(effect)) => add(effect, rows)?,
                     Ok(None) => {}
-                    Err(error) => rows.failure(error),
+                    Err(error) => rows.lost(error),
                 }
                 stopped
             }
             Message::Failure(error) => {
-                rows.failure(advised(error));
+                rows.lost(advised(error));
                 Ok(())
             }
             Message::Nothing => rows.check(),

@@ -303,10 +303,15 @@ impl Source for FileSource {
             Message::Item(found) => {
                 looked_at += found.len() as u64;
                 rows.progress(Progress::Files(looked_at));
+                for row in &found {
+                    if let Err(absent) = &row.report.residency {
+                        rows.failure(advised(unmeasured(&row.report.path, *absent)));
+                    }
+                }
                 rows.rows(found)
             }
             Message::Failure(error) => {
-                rows.failure(advised(error));
+                rows.lost(advised(error));
                 rows.check()
             }
             Message::Nothing => rows.check(),
@@ -355,11 +360,15 @@ impl Visitor for Measurer {
             true => self.measure.with_map(engine.map_range(&file, range), &file),
             false => self.measure.row(engine.measure_opened(file, range)),
         };
-        if let Err(absent) = &row.report.residency {
-            self.sender.failure(unmeasured(&row.report.path, *absent));
-        }
-        if self.measure.only_cached && !row.report.cached().is_ok_and(|cached| cached.0 > 0) {
-            return ControlFlow::Continue(());
+        if self.measure.only_cached {
+            match row.report.cached() {
+                Ok(cached) if cached.0 > 0 => {}
+                Ok(_) => return ControlFlow::Continue(()),
+                Err(absent) => {
+                    self.sender.failure(unmeasured(&row.report.path, absent));
+                    return ControlFlow::Continue(());
+                }
+            }
         }
         self.found.push(FileRow { held, ..row });
         if self.found.len() < FILES_A_BATCH {

@@ -86,7 +86,7 @@ impl Asked {
     ) -> Option<Denied> {
         match read_denied(process, &error) {
             Some(denied) => {
-                rows.failure(denied.why.clone());
+                rows.lost(denied.why.clone());
                 Some(denied)
             }
             None => {
@@ -99,7 +99,7 @@ impl Asked {
     fn report<K: RowKind>(&self, error: Error, rows: &mut dyn Rows<K>) {
         // A process that was only found may have exited since.
         if !self.found || error.kind() != ErrorKind::NotFound {
-            rows.failure(error);
+            rows.lost(error);
         }
     }
 }

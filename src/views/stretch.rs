@@ -125,7 +125,7 @@ impl Source for StretchSource {
         self.chosen.each_open(|message| match message {
             Message::Item(file) => self.read_file(&engine, &file, rows),
             Message::Failure(error) => {
-                rows.failure(advised(error));
+                rows.lost(advised(error));
                 Ok(())
             }
             Message::Nothing => rows.check(),
@@ -140,7 +140,7 @@ impl StretchSource {
             Some(Ok(runs)) if self.only_cached && runs.is_empty() => return Ok(()),
             Some(Ok(runs)) => runs,
             Some(Err(absent)) => {
-                rows.failure(advised(unmeasured(file.path(), *absent)));
+                rows.lost(advised(unmeasured(file.path(), *absent)));
                 return Ok(());
             }
             None => return Ok(()),

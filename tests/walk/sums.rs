@@ -1,6 +1,9 @@
 //! Totals, `--summary`, `--by-dir`: sums equal the sums of the rows, for any number of threads.
 
-use crate::command::{file, folder, pcstat, sum, tree};
+use std::os::unix::fs::{FileExt, PermissionsExt, chown};
+
+use crate::command::{file, folder, pcstat, pcstat_as_nobody, sum, tree};
+use crate::common::{NOBODY, page, rmap};
 
 #[test]
 fn a_summary_is_the_sum_of_the_rows_for_any_number_of_threads() {
@@ -79,4 +82,52 @@ fn by_dir_shows_a_named_file_as_its_own_row() {
     let tree = tree();
     let rows = pcstat("--by-dir 1", tree.path().join("d1/e1/file-1")).rows();
     assert_eq!((rows.len(), &rows[0]["files"], &rows[0]["size"]), (1, &1.into(), &1000.into()));
+}
+
+#[test]
+fn what_cannot_be_opened_is_counted_and_makes_sums_incomplete() {
+    let folder = folder();
+    let at = |name: &str| folder.path().join(name);
+    ["own", "closed", "below/own", "shut/lost"].iter().for_each(|name| file(folder.path(), name, 5000));
+    let close = |name: &str| std::fs::set_permissions(at(name), std::fs::Permissions::from_mode(0o700)).unwrap();
+    if nix::unistd::Uid::effective().is_root() {
+        ["own", "below/own"].iter().for_each(|name| chown(at(name), Some(NOBODY), Some(NOBODY)).unwrap());
+    }
+    ["closed", "shut"].iter().for_each(|name| close(name));
+    for jobs in ["-j 1", "-j 2"] {
+        let Some(summary) = pcstat_as_nobody(&format!("-R {jobs} --summary"), folder.path()) else { return };
+        let row = summary.json()[0].clone();
+        assert_eq!((summary.status, &row["files"], &row["unknown_files"]), (Some(1), &3.into(), &1.into()), "{row}");
+        assert_eq!((&row["unread_directories"], &row["cached"], &row["percent"]), (&1.into(), &4.into(), &100.0.into()));
+        let note = "1 file not included: nothing is known about their cached pages; 1 directory could not be read";
+        assert_eq!(row["note"], note);
+    }
+    let rows = pcstat_as_nobody("-R --by-dir 1", folder.path()).unwrap().json();
+    let unknown: Vec<_> = rows.as_array().unwrap().iter().map(|row| row["unknown_files"].as_u64().unwrap()).collect();
+    assert_eq!(unknown, [1, 0], "{rows}");
+    for options in ["-R", "-R --only-cached", "-R --by method"] {
+        let run = pcstat_as_nobody(&format!("{options} --total"), folder.path()).unwrap();
+        let total = &run.json()["total"];
+        assert_eq!((&total["cached"], &total["rows_without_figure"]["cached"]), (&4.into(), &2.into()), "{total}");
+    }
+    let nothing = pcstat_as_nobody("--summary", at("closed")).unwrap().json()[0].clone();
+    assert!(nothing["cached"].is_null() && nothing["percent"].is_null(), "{nothing}");
+    // What does not exist is an error, but nothing is missing from the sums.
+    let total = pcstat("--total", at("nowhere")).json()["total"].clone();
+    assert!(total["rows_without_figure"].is_null(), "{total}");
+}
+
+#[test]
+fn a_share_is_never_rounded_to_nothing() {
+    let folder = folder();
+    let path = folder.path().join("large");
+    let large = std::fs::File::create(&path).unwrap();
+    large.set_len(10_000_000 * page()).unwrap();
+    large.write_all_at(&[1], 0).unwrap();
+    for view in [&["--total"][..], &["--summary"], &["--by", "method", "--total"]] {
+        let options = [&["pcstat", path.to_str().unwrap(), "-o", "percent"], view].concat();
+        let text = rmap(options).good().text();
+        let figures = text.split_whitespace().filter(|word| word.starts_with("0.00"));
+        assert!(figures.clone().count() >= 1 && figures.into_iter().all(|figure| figure == "0.001"), "{text}");
+    }
 }

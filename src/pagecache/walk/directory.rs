@@ -16,7 +16,7 @@ use super::level::Level;
 use super::path::{failure, join, kind_of, open_by_path};
 use super::queue::Queue;
 use super::seen::Seen;
-use super::visit::{Choose, Options, Place, Skipped, Visitor};
+use super::visit::{Choose, Options, Place, Skipped, Unread, Visitor};
 use super::work::{Names, OpenDirectory, Work};
 use crate::error::{Error, ErrorKind};
 use crate::kernel::file_system::{FileSystem, FileSystemKind};
@@ -68,7 +68,7 @@ impl<'w, V: Visitor> Walker<'w, V> {
         match open_by_path(path) {
             Ok(fd) => self.judge(fd, path.to_owned(), place, None),
             Err(errno) => {
-                self.visitor.failure(failure(path, errno));
+                Unread::Directory.report(self.visitor, failure(path, errno), place);
                 None
             }
         }
@@ -94,7 +94,7 @@ impl<'w, V: Visitor> Walker<'w, V> {
                 None
             }
             Err(errno) => {
-                self.visitor.failure(failure(&join(&parent.path, name), errno));
+                Unread::Directory.report(self.visitor, failure(&join(&parent.path, name), errno), place(parent));
                 None
             }
         }
@@ -112,7 +112,7 @@ impl<'w, V: Visitor> Walker<'w, V> {
         let (stat, file_system) = match found {
             Ok(found) => found,
             Err(error) => {
-                self.visitor.failure(failure(&path, error));
+                Unread::Directory.report(self.visitor, failure(&path, error), place);
                 return None;
             }
         };
@@ -170,6 +170,7 @@ impl<'w, V: Visitor> Walker<'w, V> {
     fn return_to(&mut self, above: &mut Level, done: &Level) {
         let (None, Some(below)) = (&above.directory, &done.directory) else { return };
         let path = below.path.parent().unwrap_or(Path::new("/"));
+        let place = Place { directory: Some(path), depth: below.depth.saturating_sub(1) };
         let is_it = |fd: &OwnedFd| fstat(fd).is_ok_and(|stat| (stat.st_dev, stat.st_ino) == above.identity);
         let upwards = open::directory_at(below.fd.as_fd(), c"..", false).ok().filter(is_it);
         match upwards.map_or_else(|| open_by_path(path), Ok) {
@@ -185,9 +186,9 @@ impl<'w, V: Visitor> Walker<'w, V> {
             }
             Ok(_) => {
                 let why = "a directory below it was moved while it was walked, and the rest of it was not visited";
-                self.visitor.failure(Error::path(path, ErrorKind::Changed, why));
+                Unread::Directory.report(self.visitor, Error::path(path, ErrorKind::Changed, why), place);
             }
-            Err(errno) => self.visitor.failure(failure(path, errno)),
+            Err(errno) => Unread::Directory.report(self.visitor, failure(path, errno), place),
         }
     }
 
@@ -200,7 +201,7 @@ impl<'w, V: Visitor> Walker<'w, V> {
         let mut listing = match own {
             Ok(listing) => listing,
             Err(error) => {
-                self.visitor.failure(failure(&directory.path, error));
+                Unread::Directory.report(self.visitor, failure(&directory.path, error), place(&directory));
                 return ControlFlow::Continue(level);
             }
         };
@@ -210,7 +211,7 @@ impl<'w, V: Visitor> Walker<'w, V> {
             match entry {
                 Ok(entry) => self.entry(&directory, &entry, &mut names, &mut level)?,
                 Err(errno) => {
-                    self.visitor.failure(failure(&directory.path, errno));
+                    Unread::Directory.report(self.visitor, failure(&directory.path, errno), place(directory.as_ref()));
                     break;
                 }
             }
@@ -278,7 +279,7 @@ impl<'w, V: Visitor> Walker<'w, V> {
                 None
             }
             Err(errno) => {
-                self.visitor.failure(failure(&join(&directory.path, name), errno));
+                Unread::File.report(self.visitor, failure(&join(&directory.path, name), errno), place(directory));
                 None
             }
         })
@@ -320,7 +321,7 @@ impl<'w, V: Visitor> Walker<'w, V> {
             Err(Errno::ELOOP) => self.skip(directory, Skipped::Link),
             Err(Errno::ENXIO) => self.skip(directory, Skipped::Special),
             Err(errno) => {
-                self.visitor.failure(failure(&path, errno));
+                Unread::File.report(self.visitor, failure(&path, errno), place(directory));
                 ON
             }
         }
@@ -343,7 +344,7 @@ impl<'w, V: Visitor> Walker<'w, V> {
         let stat = match fstat(&quiet.file) {
             Ok(stat) => stat,
             Err(errno) => {
-                self.visitor.failure(failure(&path, errno));
+                Unread::File.report(self.visitor, failure(&path, errno), place(directory));
                 return ON;
             }
         };
@@ -354,7 +355,7 @@ impl<'w, V: Visitor> Walker<'w, V> {
             Ok(Ok(file_system)) => file_system,
             Ok(Err(why)) => return self.skip(directory, why),
             Err(error) => {
-                self.visitor.failure(failure(&path, error));
+                Unread::File.report(self.visitor, failure(&path, error), place(directory));
                 return ON;
             }
         };

@@ -22,7 +22,7 @@ mod work;
 
 use std::thread::Builder;
 
-pub use visit::{Choose, Named, Options, Place, Skipped, Visitor};
+pub use visit::{Choose, Named, Options, Place, Skipped, Unread, Visitor};
 
 /// Visits the files in `named`, in that order, and then the files in and below the directories among them, in the order
 /// of the directory listings. With several threads the order is undefined.

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use super::seen::Seen;
-use super::visit::{Named, Options, Place, Skipped, Visitor};
+use super::visit::{Named, Options, Place, Skipped, Unread, Visitor};
 use crate::error::{Error, ErrorKind};
 use crate::pagecache::OpenFile;
 
@@ -42,7 +42,7 @@ fn directory(path: PathBuf, error: Error, options: &Options<'_>, visitor: &mut i
     match is_directory {
         true if options.recursive => return Some(path),
         true => visitor.failure(error.with_advice("use -R to include the files in it")),
-        false => visitor.failure(error),
+        false => Unread::File.report(visitor, error, NAMED),
     }
     None
 }

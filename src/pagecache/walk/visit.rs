@@ -68,6 +68,26 @@ pub enum Skipped {
     Vanished,
 }
 
+/// Something that could not be visited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Unread {
+    /// A file that could not be opened.
+    File,
+    /// A directory of which entries are missing.
+    Directory,
+}
+
+impl Unread {
+    /// Calls `visitor` with a failure, and with this unless the failure says that there is nothing to read.
+    pub(super) fn report(self, visitor: &mut impl Visitor, error: Error, place: Place<'_>) {
+        let is_there = error.leaves_a_gap();
+        visitor.failure(error);
+        if is_there {
+            visitor.unread(self, place);
+        }
+    }
+}
+
 /// Something to be visited.
 #[derive(Debug)]
 pub enum Named {
@@ -91,6 +111,8 @@ pub trait Visitor: Send {
     fn directory(&mut self, _place: Place<'_>) {}
     /// Called for anything that was named or found and cannot be visited. The walk continues.
     fn failure(&mut self, error: Error);
+    /// Called in addition for anything that exists and could not be visited, so that sums are incomplete.
+    fn unread(&mut self, _what: Unread, _place: Place<'_>) {}
     /// Called for anything that was found and is deliberately not visited.
     fn skipped(&mut self, _why: Skipped, _place: Place<'_>) {}
 }
