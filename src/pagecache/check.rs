@@ -75,23 +75,20 @@ fn has_no_hole(file: &OpenFile, stat: FileStat, asked: Run) -> bool {
     holes::next_hole(file.as_fd(), asked.offset(page).0).is_ok_and(|hole| hole.is_some_and(|hole| hole >= end.0))
 }
 
-/// The pages that `cachestat` counts in the first holes of `asked` and in its last page although they are not up to
-/// date.
-pub(super) fn stale_in_holes(file: &OpenFile, stat: FileStat, asked: Run) -> Result<PageRuns, Absent> {
+/// Whether `cachestat` counts pages in the first holes of `asked` or in its last page although they are not up to date.
+pub(super) fn has_stale_pages_in_holes(file: &OpenFile, stat: FileStat, asked: Run) -> Result<bool, Absent> {
     let none = PageRuns::new();
-    let stretches = Stretches::new(file, &none, asked);
+    let stretches = Stretches::new(file, &none, &none, asked);
     let holes = stretches.filter(|stretch| stretch.hole == Ok(true)).map(|stretch| stretch.part).take(HOLES);
     let last = Run { first: asked.end().saturating_sub(1), count: 1 };
-    let mut stale = PageRuns::new();
     for part in holes.chain([last]) {
         let counted = ask(file, part)?.cached;
         if counted > 0 {
             let looked = search(file, stat.size, part, Looks::Always, None)?;
             if looked.runs.cached() < Pages(counted) && !looked.unchecked {
-                let counted = search(file, stat.size, part, Looks::Never, None)?;
-                counted.runs.subtract(&looked.runs).iter().for_each(|run| stale.append(*run));
+                return Ok(true);
             }
         }
     }
-    Ok(stale)
+    Ok(false)
 }

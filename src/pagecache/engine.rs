@@ -57,6 +57,7 @@ pub struct Engine {
 struct Found {
     residency: Residency,
     runs: Option<PageRuns>,
+    stale: PageRuns,
 }
 
 /// Measures how much of a file is in the page cache.
@@ -231,7 +232,7 @@ impl Engine {
                 not_up_to_date: Ok(Pages(0)),
                 ..residency(file, &CacheStat { cached: asked.count, ..CacheStat::default() })
             };
-            return Ok(Found { residency, runs: map.then(|| PageRuns::from(asked)) });
+            return Ok(Found { residency, runs: map.then(|| PageRuns::from(asked)), stale: PageRuns::new() });
         }
         let find = |looks| search(file, stat.size, asked, looks, self.threads);
         let looks_everywhere = doubt == Doubt::Everywhere && self.mincore;
@@ -242,7 +243,13 @@ impl Engine {
             true => find(Looks::Never)?,
             false => Count::pieces(asked).find_all(self.threads, || Count(file))?,
         };
-        if file.file_system().kind == FileSystemKind::Memory && lists_pages {
+        let is_in_memory = file.file_system().kind == FileSystemKind::Memory;
+        if lists_pages && !looks_everywhere && !is_in_memory && found.runs.cached() < Pages(found.stat.cached) {
+            // mincore has seen pages that could not be read, in some parts of the file. They count as cached unless
+            // every page is looked at, so that all views of the file agree.
+            found.runs = find(Looks::Never)?.runs;
+        }
+        if is_in_memory && lists_pages {
             if found.unchecked {
                 found.runs = found.runs.intersect(&Stretches::data(file, asked));
                 found.unchecked = false;
@@ -263,18 +270,18 @@ impl Engine {
                 residency.not_up_to_date = Ok(counted.saturating_sub(residency.cached));
             }
             Doubt::Holes if counted > Pages(0) && self.mincore => {
-                let stale = check::stale_in_holes(file, stat, asked)?;
-                if !stale.is_empty() {
-                    found.runs = found.runs.subtract(&stale);
+                // Then there may be more of them, so that every page has to be looked at.
+                if check::has_stale_pages_in_holes(file, stat, asked)? {
+                    return self.exact().with_cachestat(file, stat, asked, map);
                 }
-                residency.cached = match lists_pages {
-                    true => found.runs.cached(),
-                    false => counted.saturating_sub(stale.cached()),
-                };
             }
             _ => {}
         }
-        Ok(Found { residency, runs: map.then_some(found.runs) })
+        let stale = match map && residency.not_up_to_date.is_ok_and(|pages| pages > Pages(0)) {
+            true => find(Looks::Never)?.runs.subtract(&found.runs),
+            false => PageRuns::new(),
+        };
+        Ok(Found { residency, runs: map.then_some(found.runs), stale })
     }
 
     fn with_mincore(&self, file: &OpenFile, size: Bytes, asked: Run, map: bool) -> Figure<Found> {
@@ -282,9 +289,9 @@ impl Engine {
         let look = || LookAtAll::new(Looker::proven(proof), map);
         let Findings { stat, runs, .. } = LookAtAll::pieces(asked).find_all(self.threads, look)?;
         if !map {
-            return Ok(Found { residency: only_cached(Pages(stat.cached)), runs: None });
+            return Ok(Found { residency: only_cached(Pages(stat.cached)), runs: None, stale: PageRuns::new() });
         }
-        Ok(Found { residency: only_cached(runs.cached()), runs: Some(runs) })
+        Ok(Found { residency: only_cached(runs.cached()), runs: Some(runs), stale: PageRuns::new() })
     }
 }
 
@@ -341,7 +348,7 @@ fn nothing(method: Method, map: bool) -> Found {
         recently_evicted: none,
         method,
     };
-    Found { residency, runs: map.then(PageRuns::new) }
+    Found { residency, runs: map.then(PageRuns::new), stale: PageRuns::new() }
 }
 
 /// Builds a report without a path.
@@ -355,9 +362,9 @@ fn report(
 ) -> FileReport {
     let page_size = file.page_size();
     let asked = range.pages(stat.size, page_size);
-    let (residency, runs) = match found {
-        Ok(found) => (Ok(found.residency), found.runs.map(Ok)),
-        Err(absent) => (Err(absent), map.then_some(Err(absent))),
+    let (residency, runs, stale) = match found {
+        Ok(found) => (Ok(found.residency), found.runs.map(Ok), found.stale),
+        Err(absent) => (Err(absent), map.then_some(Err(absent)), PageRuns::new()),
     };
     FileReport {
         path: PathBuf::new(),
@@ -370,6 +377,7 @@ fn report(
         residency,
         changed: None,
         runs,
+        stale,
     }
 }
 

@@ -76,6 +76,9 @@ pub struct FileReport {
     pub changed: Option<Change>,
     /// Which of them are cached, if a page map was requested.
     pub runs: Option<Figure<PageRuns>>,
+    /// Which of them are in the page cache but not up to date, if a page map was requested and there are any that are
+    /// known.
+    pub stale: PageRuns,
 }
 
 /// The share of an empty file.
@@ -122,6 +125,11 @@ impl FileReport {
     /// Pages in the page cache that are not up to date.
     pub fn not_up_to_date(&self) -> Figure<Pages> {
         self.figure(|residency| residency.not_up_to_date)
+    }
+
+    /// Whether pages are known that do not count as cached because they are not up to date.
+    pub fn has_stale_pages(&self) -> bool {
+        self.not_up_to_date().is_ok_and(|pages| pages > Pages(0))
     }
 
     /// Pages to be written back.

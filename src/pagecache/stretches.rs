@@ -22,8 +22,10 @@ const CUT_OFF: Absent = Absent::new(Reason::Changed, "the file was truncated mea
 pub struct Stretch {
     /// The pages.
     pub part: Run,
-    /// Whether they are in the page cache.
+    /// Whether they are in the page cache and up to date.
     pub cached: bool,
+    /// Whether they are known to be in the page cache and not up to date.
+    pub stale: bool,
     /// Whether they are a hole: there is nothing to read, because no byte of them has a block on the file system, or
     /// only blocks that were reserved (`fallocate`) and never written. A page that is partly a hole is data. A file
     /// system that does not support holes reports everything as data.
@@ -38,6 +40,7 @@ pub struct Stretch {
 pub struct Stretches<'a> {
     file: &'a OpenFile,
     cached: &'a PageRuns,
+    stale: &'a PageRuns,
     end: u64,
     next: u64,
     /// The last stretch of data or hole that the file system reported.
@@ -45,15 +48,16 @@ pub struct Stretches<'a> {
 }
 
 impl<'a> Stretches<'a> {
-    /// The stretches of the pages `asked` of a file, of which `cached` are cached.
-    pub fn new(file: &'a OpenFile, cached: &'a PageRuns, asked: Run) -> Stretches<'a> {
-        Stretches { file, cached, end: asked.end(), next: asked.first, known: None }
+    /// The stretches of the pages `asked` of a file, of which `cached` are cached and `stale` are in the page cache but
+    /// not up to date.
+    pub fn new(file: &'a OpenFile, cached: &'a PageRuns, stale: &'a PageRuns, asked: Run) -> Stretches<'a> {
+        Stretches { file, cached, stale, end: asked.end(), next: asked.first, known: None }
     }
 
     /// The pages of `asked` that have data, or may have data, on the file system.
     pub fn data(file: &OpenFile, asked: Run) -> PageRuns {
         let none = PageRuns::new();
-        Stretches::new(file, &none, asked)
+        Stretches::new(file, &none, &none, asked)
             .filter(|stretch| stretch.hole != Ok(true))
             .map(|stretch| stretch.part)
             .collect()
@@ -108,14 +112,19 @@ impl Iterator for Stretches<'_> {
         }
         let (backing, hole) = self.backing();
         let rest = Run::between(self.next, backing.end().min(self.end));
-        let hit = self.cached.within(rest).next();
-        let (part, cached) = match hit {
-            Some(hit) if hit.first == self.next => (hit, true),
-            Some(hit) => (Run::between(self.next, hit.first), false),
-            None => (rest, false),
-        };
+        let (part, cached) = begin(rest, self.cached);
+        let (part, stale) = begin(part, self.stale);
         self.next = part.end();
-        Some(Stretch { part, cached, hole })
+        Some(Stretch { part, cached, stale, hole })
+    }
+}
+
+/// The first pages of `rest` that are all in `runs`, or all not, and whether they are.
+fn begin(rest: Run, runs: &PageRuns) -> (Run, bool) {
+    match runs.within(rest).next() {
+        Some(hit) if hit.first == rest.first => (hit, true),
+        Some(hit) => (Run::between(rest.first, hit.first), false),
+        None => (rest, false),
     }
 }
 
@@ -145,7 +154,7 @@ mod tests {
 
     fn seen(file: &OpenFile, cached: &[(u64, u64)], asked: Run) -> Vec<(u64, u64, bool, bool)> {
         let cached: PageRuns = cached.iter().map(|(first, count)| Run { first: *first, count: *count }).collect();
-        Stretches::new(file, &cached, asked)
+        Stretches::new(file, &cached, &PageRuns::new(), asked)
             .map(|stretch| (stretch.part.first, stretch.part.count, stretch.cached, stretch.hole.unwrap()))
             .collect()
     }
@@ -182,7 +191,7 @@ mod tests {
     fn pages_that_were_cut_off_meanwhile_are_not_called_a_hole() {
         let file = sparse(10, &[0, 2, 9]);
         let none = PageRuns::new();
-        let mut stretches = Stretches::new(&file, &none, Run { first: 0, count: 10 });
+        let mut stretches = Stretches::new(&file, &none, &none, Run { first: 0, count: 10 });
         assert_eq!(stretches.next().unwrap().hole, Ok(false));
         let again = std::fs::File::from(file.as_fd().try_clone_to_owned().unwrap());
         again.set_len(2 * crate::kernel::page_size().bytes()).unwrap();
@@ -193,7 +202,7 @@ mod tests {
     #[test]
     fn the_last_stretch_ends_with_the_file() {
         let page = PageSize::FOUR_KIB;
-        let stretch = Stretch { part: Run { first: 1, count: 2 }, cached: true, hole: Ok(false) };
+        let stretch = Stretch { part: Run { first: 1, count: 2 }, cached: true, stale: false, hole: Ok(false) };
         assert_eq!(stretch.length(Bytes(3 * 4096), page), Bytes(8192));
         assert_eq!(stretch.length(Bytes(2 * 4096 + 1), page), Bytes(4097));
     }

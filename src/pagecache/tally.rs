@@ -41,6 +41,8 @@ pub struct Tally {
     pub evicted: PageSum,
     /// Evicted pages that would be treated as active if they were read again now.
     pub recently_evicted: PageSum,
+    /// Pages in the page cache that are not up to date.
+    pub not_up_to_date: PageSum,
     /// Files that changed while they were measured.
     pub changed: u64,
     /// Other names of files and directories that were already counted.
@@ -109,6 +111,7 @@ impl Tally {
         self.writeback.add(report.writeback());
         self.evicted.add(report.evicted());
         self.recently_evicted.add(report.recently_evicted());
+        self.not_up_to_date.add(report.not_up_to_date());
         self.changed = self.changed.saturating_add(u64::from(report.changed.is_some()));
     }
 
@@ -125,11 +128,9 @@ impl Tally {
                 UNREAD
             }
         };
-        for sum in
-            [&mut self.cached, &mut self.dirty, &mut self.writeback, &mut self.evicted, &mut self.recently_evicted]
-        {
-            sum.add(Err(why));
-        }
+        let pages = [&mut self.cached, &mut self.dirty, &mut self.writeback];
+        let others = [&mut self.evicted, &mut self.recently_evicted, &mut self.not_up_to_date];
+        pages.into_iter().chain(others).for_each(|sum| sum.add(Err(why)));
     }
 
     /// How many files have cached pages that are not known.
@@ -160,6 +161,7 @@ impl Tally {
         self.writeback.merge(&other.writeback);
         self.evicted.merge(&other.evicted);
         self.recently_evicted.merge(&other.recently_evicted);
+        self.not_up_to_date.merge(&other.not_up_to_date);
         self.changed = self.changed.saturating_add(other.changed);
         self.again = self.again.saturating_add(other.again);
         self.special = self.special.saturating_add(other.special);

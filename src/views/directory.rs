@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::file::{FileRow, Files, advised};
+use super::file::{FileNeed, FileRow, Files, advised, exact_if};
 use super::shared::{self, Count, InPageCache};
 use crate::error::{Error, Subject};
 use crate::join::{ChosenFiles, Marks, Message, Sender};
@@ -40,7 +40,7 @@ pub struct DirectoryRow {
 
 impl RowKind for Directories {
     type Row = DirectoryRow;
-    type Need = ();
+    type Need = FileNeed;
     const ROWS: &'static str = "directories";
     const LARGEST_BY: &'static str = "cached";
 
@@ -69,6 +69,7 @@ impl InPageCache for DirectoryRow {
             Count::Writeback => self.tally.writeback.figure(),
             Count::Evicted => self.tally.evicted.figure(),
             Count::RecentlyEvicted => self.tally.recently_evicted.figure(),
+            Count::NotUpToDate => self.tally.not_up_to_date.figure(),
         }
     }
 
@@ -106,6 +107,11 @@ fn note(tally: &Tally) -> Option<String> {
     }
     if partial > 0 {
         parts.push(format!("only the cached pages are known for {}", files(partial)));
+    }
+    if tally.not_up_to_date.pages.0 > 0 {
+        let pages = tally.not_up_to_date.pages.0;
+        let (are, do_not) = if pages == 1 { ("page is", "does") } else { ("pages are", "do") };
+        parts.push(format!("{pages} {are} in the page cache but not up to date, and {do_not} not count as cached"));
     }
     if tally.changed > 0 {
         parts.push(format!("{} changed while being measured", files(tally.changed)));
@@ -147,6 +153,8 @@ const COLUMNS: &[C] = &[
     shared::evicted(),
     shared::recently_evicted_pages(),
     shared::recently_evicted(),
+    shared::not_up_to_date_pages().needing(&[FileNeed::Exact]).on_request(),
+    shared::not_up_to_date().needing(&[FileNeed::Exact]).on_request(),
     col!(new "unknown_files", "Unknown", Number, |row| Cell::Count(row.tally.unknown_files()),
         "files that could not be opened or measured: the sums do not include them"),
     col!(new "unread_directories", "Unread", Number, |row| Cell::Count(row.tally.unread_directories),
@@ -196,8 +204,9 @@ impl Source for DirectorySource {
         self.chosen.is_over()
     }
 
-    fn read(&mut self, _: &[()], rows: &mut dyn Rows<Directories>) -> Result<(), Stop> {
-        let engine = self.chosen.engine();
+    fn read(&mut self, needs: &[FileNeed], rows: &mut dyn Rows<Directories>) -> Result<(), Stop> {
+        let filtered = self.filter.iter().flat_map(Filter::columns).flat_map(|column| column.needs);
+        let engine = exact_if(self.chosen.engine(), &needs.iter().chain(filtered).copied().collect::<Vec<_>>());
         let sums = self.collect(engine, rows)?;
         let everything = Sums::total(&sums);
         report_unknown(&everything, rows);

@@ -53,6 +53,8 @@ pub enum FileNeed {
     Strip,
     /// The same, and whether it is dirty or under writeback.
     Marks,
+    /// Whether each page is up to date.
+    Exact,
 }
 
 impl RowKind for Files {
@@ -150,6 +152,8 @@ const COLUMNS: &[C] = &[
     shared::evicted(),
     shared::recently_evicted_pages(),
     shared::recently_evicted(),
+    shared::not_up_to_date_pages().needing(&[FileNeed::Exact]).on_request(),
+    shared::not_up_to_date().needing(&[FileNeed::Exact]).on_request(),
     col!(new "method", "Method", Text, |row| shared::method(&row.report),
         "the kernel interface that measured it: cachestat or mincore", minor()),
     shared::page_size(),
@@ -192,6 +196,7 @@ impl InPageCache for FileRow {
             Count::Writeback => self.report.writeback(),
             Count::Evicted => self.report.evicted(),
             Count::RecentlyEvicted => self.report.recently_evicted(),
+            Count::NotUpToDate => self.report.not_up_to_date(),
         }
     }
 
@@ -282,9 +287,9 @@ impl Source for FileSource {
 
     fn read(&mut self, needs: &[FileNeed], rows: &mut dyn Rows<Files>) -> Result<(), Stop> {
         let measure = Measure {
-            engine: self.chosen.engine(),
+            engine: exact_if(self.chosen.engine(), needs),
             range: self.chosen.range,
-            map: !needs.is_empty(),
+            map: needs.iter().any(|need| *need != FileNeed::Exact),
             lists_pages: needs.contains(&FileNeed::PageMap),
             cells: if needs.contains(&FileNeed::Strip) { self.cells } else { 0 },
             marks: needs.contains(&FileNeed::Marks),
@@ -319,6 +324,11 @@ impl Source for FileSource {
         rows.progress(Progress::Done);
         done.map(drop)
     }
+}
+
+/// The engine, which looks at every page if that is needed.
+pub(super) fn exact_if(engine: Engine, needs: &[FileNeed]) -> Engine {
+    if needs.contains(&FileNeed::Exact) { engine.exact() } else { engine }
 }
 
 /// How files are measured.

@@ -54,7 +54,7 @@ where
     K::Row: OfProcess,
 {
     let get: Getter<K> = |row, _| owned_by(row, |owner| &owner.command);
-    Column::new("command", "Command", ColumnKind::Text, get, "the command line of the process").on_request()
+    Column::new("command", "Command", ColumnKind::Text, get, "the command line of the process").on_request().naming()
 }
 
 /// The control group of a process, for which its owner has to be read.
@@ -84,13 +84,21 @@ pub(super) enum Count {
     Writeback,
     Evicted,
     RecentlyEvicted,
+    NotUpToDate,
 }
 
 impl Count {
     /// The count as a number, which a column carries.
     fn of(argument: u32) -> Count {
-        const ALL: [Count; 6] =
-            [Count::Cached, Count::Uncached, Count::Dirty, Count::Writeback, Count::Evicted, Count::RecentlyEvicted];
+        const ALL: [Count; 7] = [
+            Count::Cached,
+            Count::Uncached,
+            Count::Dirty,
+            Count::Writeback,
+            Count::Evicted,
+            Count::RecentlyEvicted,
+            Count::NotUpToDate,
+        ];
         ALL.get(argument as usize).copied().unwrap_or(Count::Cached)
     }
 }
@@ -153,8 +161,8 @@ macro_rules! counts {
 }
 
 counts! {
-    cached, "cached", "Cached", Pages, Cached, "pages in the page cache";
-    uncached, "uncached", "Uncached", Pages, Uncached, "pages not in the page cache";
+    cached, "cached", "Cached", Pages, Cached, "pages in the page cache that need not be read again";
+    uncached, "uncached", "Uncached", Pages, Uncached, "the other pages";
     cached_bytes, "cached_bytes", "Cached bytes", Bytes, Cached, "the cached pages in bytes";
     dirty_pages, "dirty_pages", "Dirty", Pages, Dirty,
         "cached pages not yet written to disk, from cachestat(2)";
@@ -169,6 +177,9 @@ counts! {
         "of these: would still be cached if memory were a little larger, from cachestat(2)";
     recently_evicted, "recently_evicted", "Recently reclaimed size", Bytes, RecentlyEvicted,
         "the same in bytes";
+    not_up_to_date_pages, "not_up_to_date_pages", "Not up to date", Pages, NotUpToDate,
+        "pages in the page cache that would have to be read and do not count as cached; looks at every page";
+    not_up_to_date, "not_up_to_date", "Not up to date size", Bytes, NotUpToDate, "the same in bytes";
 }
 
 /// A count that a total adds.
@@ -189,7 +200,7 @@ where
     let mut column = Column::sum(id, title, kind, get, help);
     column.argument = count as u32;
     match count {
-        Count::Cached | Count::Uncached => column,
+        Count::Cached | Count::Uncached | Count::NotUpToDate => column,
         Count::Dirty => column.minor().coloured(Colour::Yellow),
         Count::Writeback => column.minor().coloured(Colour::Cyan),
         Count::Evicted | Count::RecentlyEvicted => column.minor(),
@@ -201,10 +212,15 @@ pub(super) fn method(report: &FileReport) -> Cell<'_> {
     report.residency.as_ref().map_or_else(|absent| Cell::Absent(*absent), |found| Cell::Word(found.method.word()))
 }
 
+const STALE: &str = "some pages in the page cache are not up to date and do not count as cached";
+
 /// Why a file has no figures, or what happened to it while it was measured.
 pub(super) fn note(report: &FileReport) -> Cell<'_> {
     match &report.residency {
         Err(absent) => Cell::Remark(Some(absent.why)),
-        Ok(_) => Cell::Remark(report.changed.map(crate::pagecache::Change::words)),
+        Ok(_) => {
+            let stale = report.has_stale_pages().then_some(STALE);
+            Cell::Remark(report.changed.map(crate::pagecache::Change::words).or(stale))
+        }
     }
 }

@@ -64,7 +64,8 @@ const COLUMNS: &[C] = &[
         "its length; the last stretch ends with the file"),
     col!(sum "pages", "Pages", Pages, |row| Cell::Count(row.stretch.part.count), "its length in pages"),
     col!(new "state", "State", Text, |row| Cell::Word(state(row.stretch)),
-        "cached, data (not cached), hole (not cached), cached hole; uncached if the file system does not report holes"),
+        "cached, data (not cached), hole (not cached), cached hole; uncached if the file system does not report holes; \
+         not up to date if it is in the page cache but would have to be read"),
     col!(new "is_cached", "Cached", Flag, |row| Cell::Flag(row.stretch.cached),
         "whether its pages are in the page cache"),
     col!(new "is_hole", "Hole", Flag, |row| row.stretch.hole.map_or_else(Cell::Absent, Cell::Flag),
@@ -97,6 +98,7 @@ fn state(stretch: Stretch) -> &'static str {
     match (stretch.cached, stretch.hole) {
         (true, Ok(true)) => "cached hole",
         (true, _) => "cached",
+        (false, _) if stretch.stale => "not up to date",
         (false, Ok(true)) => "hole",
         (false, Ok(false)) => "data",
         (false, Err(_)) => "uncached",
@@ -152,7 +154,7 @@ impl StretchSource {
             changed: measured.changed,
             base_name: self.base_name,
         });
-        let mut stretches = pagecache::Stretches::new(file, runs, measured.asked);
+        let mut stretches = pagecache::Stretches::new(file, runs, &measured.stale, measured.asked);
         stretches.try_for_each(|stretch| rows.row(StretchRow { file: common.clone(), stretch }))
     }
 }

@@ -7,7 +7,7 @@ use rmap::pagecache::{Engine, Method, OpenFile};
 use rmap::units::Pages;
 use serde_json::Value;
 
-use crate::common::{Run, mounted, rmap, shell};
+use crate::common::{Run, Subject, mounted, rmap, shell};
 
 /// A file system of `kind` made by `mkfs` on a loop device, mounted at `disk`.
 fn loop_disk(size: &str, mkfs: &str) -> String {
@@ -24,17 +24,52 @@ fn row(args: &[&str], path: &Path) -> (Run, Value) {
     (run, row)
 }
 
-/// The number of cached pages, on which every view of the file must agree, and the number of dirty pages.
-fn cached(path: &Path) -> (u64, u64) {
-    let (_, plain) = row(&["pcstat"], path);
-    let cached = plain["cached"].as_u64().unwrap();
+/// The number of cached pages in each view of a file.
+fn cached_in_each_view(path: &Path) -> Vec<(&'static str, u64)> {
+    let figure = |row: &Value| row["cached"].as_u64().unwrap();
+    let plain = figure(&row(&["pcstat"], path).1);
     let pages = row(&["pcstat", "--pps"], path).1;
     let listed = pages["status"].as_array().unwrap().iter().filter(|page| **page == true).count() as u64;
     let runs = rmap(["pcstat", "--runs", "--jsonl", path.to_str().unwrap()]).lines_of_json();
-    let is_cached = |run: &&Value| matches!(run["state"].as_str(), Some("cached" | "cached hole"));
-    let in_runs: u64 = runs.iter().filter(is_cached).map(|run| run["pages"].as_u64().unwrap()).sum();
-    assert_eq!((cached, cached), (listed, in_runs), "{plain} {runs:?}");
-    (cached, plain["dirty_pages"].as_u64().unwrap())
+    let in_runs = runs.iter().filter(|run| run["is_cached"] == true).map(|run| run["pages"].as_u64().unwrap()).sum();
+    let strip = row(&["pcstat", "--map", "-o", "cached,page_map"], path).1;
+    // Nothing and everything are exact in a strip.
+    let drawn = strip["page_map"].as_str().unwrap().bytes();
+    let (is_none, is_all) = (drawn.clone().all(|cell| cell == b'.'), drawn.clone().all(|cell| cell == b'#'));
+    assert_eq!((is_none, is_all), (plain == 0, plain == pages["pages"]), "{strip}");
+    let total = rmap(["pcstat", "--total", "--json", path.to_str().unwrap()]).good().json();
+    vec![
+        ("plain", plain),
+        ("--pps", figure(&pages)),
+        ("status", listed),
+        ("--runs", in_runs),
+        ("--map", figure(&strip)),
+        ("--histo", figure(&row(&["pcstat", "-o", "cached,histogram"], path).1)),
+        ("--summary", figure(&row(&["pcstat", "--summary"], path).1)),
+        ("--by-dir", figure(&row(&["pcstat", "--by-dir", "1"], path).1)),
+        ("--by", figure(&row(&["pcstat", "--by", "method"], path).1)),
+        ("--total", figure(&total["total"])),
+    ]
+}
+
+/// The number of cached pages, on which every view of the file must agree, of dirty pages, and of pages that are not
+/// up to date. If there are any of these, every view says so.
+fn cached(path: &Path) -> (u64, u64, u64) {
+    let views = cached_in_each_view(path);
+    let (cached, plain) = (views[0].1, row(&["pcstat"], path).1);
+    assert!(views.iter().all(|(_, figure)| *figure == cached), "{views:?}");
+    let exact = row(&["pcstat", "-o", "cached,not_up_to_date_pages,note"], path).1;
+    let stale = exact["not_up_to_date_pages"].as_u64().unwrap();
+    assert_eq!(exact["cached"], cached, "{exact}");
+    let summary = row(&["pcstat", "--summary", "-o", "not_up_to_date_pages,note"], path).1;
+    assert_eq!(summary["not_up_to_date_pages"], stale, "{summary}");
+    let runs = rmap(["pcstat", "--runs", "--jsonl", path.to_str().unwrap()]).lines_of_json();
+    let of_state = runs.iter().filter(|run| run["state"] == "not up to date");
+    assert_eq!(of_state.map(|run| run["pages"].as_u64().unwrap()).sum::<u64>(), stale, "{runs:?}");
+    for note in [&plain["note"], &exact["note"], &summary["note"]] {
+        assert_eq!(note.as_str().is_some_and(|note| note.contains("not up to date")), stale > 0, "{note}");
+    }
+    (cached, plain["dirty_pages"].as_u64().unwrap(), stale)
 }
 
 /// A checksum of what a program reads.
@@ -88,7 +123,9 @@ fn a_page_left_in_a_hole_by_truncation_is_not_cached() {
     let path = folder.join("disk/file");
     let script = "truncate -s 1M $1; truncate -s 100001 $1; truncate -s 300001 $1; truncate -s 200001 $1";
     shell(script, &[path.as_os_str()]).good();
-    assert_eq!(cached(&path), (0, 0));
+    let (cached_pages, dirty, stale) = cached(&path);
+    assert_eq!((cached_pages, dirty), (0, 0));
+    assert!(stale > 0, "nothing was left behind");
     // A hole that has been read is cached.
     shell("head -c 8192 $1 > /dev/null", &[path.as_os_str()]).good();
     assert!(cached(&path).0 >= 2);
@@ -104,9 +141,9 @@ fn partially_written_pages_are_dirty_but_not_cached() {
     for page in 0..64 {
         file.write_all_at(&[7; 1024], page * 4096 + 1024).unwrap();
     }
-    assert_eq!(cached(&path), (0, 64));
+    assert_eq!(cached(&path), (0, 64, 64));
     file.write_all_at(&[7; 4096], 3 * 4096).unwrap();
-    assert_eq!(cached(&path), (1, 64));
+    assert_eq!(cached(&path), (1, 64, 63));
 }
 
 #[test]
@@ -115,10 +152,10 @@ fn reserved_blocks_of_tmpfs_are_not_cached() {
     let Some(folder) = mounted(name, "mkdir tmp; mount -t tmpfs none tmp; chmod 755 . tmp") else { return };
     let path = folder.join("tmp/file");
     shell("fallocate -l 1M $1; chmod 644 $1", &[path.as_os_str()]).good();
-    assert_eq!(cached(&path).0, 0);
+    assert_eq!(cached(&path), (0, 0, 256));
     let file = std::fs::File::options().write(true).open(&path).unwrap();
     file.write_all_at(&[7; 3 * 4096], 8192).unwrap();
-    assert_eq!(cached(&path).0, 3);
+    assert_eq!(cached(&path), (3, 0, 253));
     let demo = rmap(["demo", "--size=8M", "--json", "--file", folder.join("tmp/demo").to_str().unwrap()]);
     let steps = demo.rows();
     assert!(steps.iter().all(|step| step["agree"] == true), "{steps:?}");
@@ -140,6 +177,78 @@ fn a_page_that_could_not_be_read_is_not_cached() {
     let map = Engine::detect().exact().map(&open);
     assert_eq!(map.cached(), mincore);
     assert_ne!(exact.not_up_to_date(), Ok(Pages(0)), "nothing failed to be read: {exact:?}");
+}
+
+#[test]
+fn views_agree_on_pages_that_could_not_be_read() {
+    let name = "views_agree_on_pages_that_could_not_be_read";
+    let Some(folder) = mounted(name, &loop_disk("64M", "mkfs.ext4 -qF -b 4096")) else { return };
+    let path = folder.join("disk/file");
+    std::fs::write(&path, vec![7; 32 << 20]).unwrap();
+    let lose = "rmap evict $1/disk/file > /dev/null; truncate -s 20M $1/image";
+    shell(lose, &[folder.as_os_str()]);
+    let fail = || {
+        shell("dd if=$1/disk/file of=/dev/null bs=4096 conv=noerror", &[folder.as_os_str()]);
+    };
+    // The kernel may drop clean pages at any time.
+    let agrees = (0..5).any(|_| {
+        fail();
+        let views = cached_in_each_view(&path);
+        views.iter().all(|view| view.1 == views[0].1)
+    });
+    assert!(agrees, "{:?}", cached_in_each_view(&path));
+    // Whoever asks for it gets the pages that were read, and those that were not.
+    let is_exact = (0..5).any(|_| {
+        fail();
+        let plain = row(&["pcstat"], &path).1["cached"].as_u64().unwrap();
+        let exact = row(&["pcstat", "-o", "cached,not_up_to_date_pages"], &path).1;
+        let mincore = Engine::only(Method::Mincore).measure(&OpenFile::open(&path).unwrap()).cached().unwrap().0;
+        let stale = exact["not_up_to_date_pages"].as_u64().unwrap();
+        stale > 0 && exact["cached"] == mincore && mincore + stale == plain
+    });
+    assert!(is_exact, "{}", row(&["pcstat", "-o", "cached,not_up_to_date_pages"], &path).1);
+}
+
+#[test]
+fn pages_of_tmpfs_in_swap_are_not_cached() {
+    let mount = "mkdir tmp && mount -t tmpfs none tmp";
+    let Some(folder) = mounted("pages_of_tmpfs_in_swap_are_not_cached", mount) else { return };
+    let Some(_swap) = Swap::on() else { return };
+    let path = folder.join("tmp/file");
+    let subject = Subject::start([format!("paged_out:{}:256", path.display())]);
+    let swapped = || row(&["pcstat"], &path).1["evicted_pages"].as_u64().unwrap();
+    if swapped() == 0 {
+        return eprintln!("SKIPPED: the kernel swaps nothing out");
+    }
+    let (cached_pages, _, stale) = cached(&path);
+    assert_eq!((cached_pages + swapped(), stale), (256, 0));
+    // A page that is read again is cached, and may keep its copy in swap.
+    shell("dd if=$1 of=/dev/null bs=4096 count=1 skip=200", &[path.as_os_str()]).status.unwrap();
+    let (cached_pages, _, stale) = cached(&path);
+    assert_eq!((cached_pages + swapped(), stale), (256, 0));
+    drop(subject);
+}
+
+/// A swap file of 64 MiB, in use until the test ends.
+struct Swap(tempfile::TempDir);
+
+impl Swap {
+    /// If there can be none here, prints SKIPPED and returns `None`.
+    fn on() -> Option<Swap> {
+        let swap = Swap(tempfile::tempdir_in("/var/tmp").unwrap());
+        let script = "umask 077; fallocate -l 64M $1/swap && mkswap -q $1/swap && swapon $1/swap";
+        let run = shell(script, &[swap.0.path().as_os_str()]);
+        if run.status != Some(0) {
+            eprintln!("SKIPPED: no swap file can be used here: {}", run.err);
+        }
+        (run.status == Some(0)).then_some(swap)
+    }
+}
+
+impl Drop for Swap {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("swapoff").arg(self.0.path().join("swap")).status();
+    }
 }
 
 #[test]

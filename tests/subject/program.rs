@@ -28,6 +28,8 @@
 //!   mapping, and locks the second mapping
 //! * `part:PATH:O:N:M` maps N pages of a file that exists, from page O on, and writes to the first M of them;
 //!   if M is 0, it is opened and mapped for reading only
+//! * `paged_out:PATH:N` creates a file of N pages, maps it shared, writes to all of them and asks the kernel to swap
+//!   them out
 //! * `thread:PATH`    starts a thread with its own table of open files, in which it opens a file
 //! * `past:PATH:N:M`   creates a file of N pages, maps M pages of it and writes to the first one
 //! * `ring:N`          maps a ring of N pages of a packet socket and reads it
@@ -115,6 +117,7 @@ fn main() {
             "holes" => holes(page, words[1], number(2)),
             "synced" => synced(page, words[1], number(2), number(3)),
             "part" => part(page, words[1], number(2), number(3), number(4)),
+            "paged_out" => paged_out(page, words[1], number(2)),
             "thread" => thread(words[1]),
             "past" => past(page, words[1], number(2), number(3)),
             "ring" => ring(page, number(1)),
@@ -457,6 +460,16 @@ fn synced(page: usize, path: &str, pages: usize, times: usize) {
             unsafe { mlock(address, page * pages) }.expect("mlock");
         }
     }
+}
+
+fn paged_out(page: usize, path: &str, pages: usize) {
+    let file = open_new(path);
+    file.set_len((page * pages) as u64).expect("a length");
+    let address = map_file(&file, page, pages, MapFlags::MAP_SHARED);
+    write_pages(address, page, pages);
+    let address = std::ptr::NonNull::new(address).expect("mapped").cast();
+    // SAFETY: a mapping of our own, whose contents the kernel keeps.
+    unsafe { madvise(address, page * pages, MmapAdvise::MADV_PAGEOUT) }.expect("madvise");
 }
 
 fn thread(path: &str) {
