@@ -9,14 +9,14 @@ mod mounts {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
     use std::os::unix::process::CommandExt;
     use std::path::Path;
-    use std::process::Command;
+    use std::process::{Command, Stdio};
 
     use rmap::pagecache::OpenFile;
     use rmap::process::{Process, Way};
 
     use serde_json::Value;
 
-    use crate::common::{ForEveryone, NOBODY, Subject, mounted, page, rmap, shell, subject_program};
+    use crate::common::{ForEveryone, NOBODY, Run, Subject, mounted, page, rmap, shell, subject_program, wait_until};
 
     /// Maps a file in each of these directories, as nobody, and checks that each mapping leads to its own
     /// file: through `map_files` for root, and by its path for the owner.
@@ -44,6 +44,14 @@ mod mounts {
             let identity = OpenFile::open(file).unwrap().identity();
             assert_eq!((mapped.identity(), mapped.way()), (identity, Way::MapFiles));
         }
+        for run in [rmap(["pcstat", "--pid", &subject.word(), "--json"]), held_by_owner(&everyone, &subject)] {
+            for (at, file) in files.iter().enumerate() {
+                let rows = run.json();
+                let row = rows.as_array().unwrap().iter().find(|row| row["path"] == file.to_str().unwrap()).cloned();
+                let row = row.unwrap_or_else(|| panic!("no {}: {run:?}", file.display()));
+                assert_eq!((&row["pages"], &row["held"]), (&(at + 16).into(), &"mapped".into()), "{row}");
+            }
+        }
         assert!(!is_ambiguous || printed[0] == printed[1], "{printed:?}");
         let columns = ["--cache", "--csv", "-o", "cache_cached,cache_file,path"];
         let run = everyone.rmap([&["pid", &subject.word()][..], &columns].concat()).good();
@@ -53,12 +61,39 @@ mod mounts {
         }
     }
 
+    fn held_by_owner(everyone: &ForEveryone, subject: &Subject) -> Run {
+        everyone.rmap(["pcstat", "--pid", &subject.word(), "--json"])
+    }
+
     #[test]
     fn btrfs_subvolumes_repeat_device_and_inode() {
         let mount = "truncate -s 200M image && mkfs.btrfs -q image && mkdir all && mount -o loop image all && \
                      btrfs -q subvolume create all/a && btrfs -q subvolume create all/b";
         let Some(folder) = mounted("btrfs_subvolumes_repeat_device_and_inode", mount) else { return };
         check(&[&folder.join("all/a"), &folder.join("all/b")], true);
+    }
+
+    #[test]
+    fn files_of_two_layers_with_one_number_are_two() {
+        let mount = "mkdir low one all && mount -t tmpfs none low && mount -t tmpfs none one && mkdir one/up one/work && \
+                     for each in $(seq 60); do head -c 65536 /dev/zero > low/$each; done && sleep 1.1 && \
+                     mount -t overlay overlay -o lowerdir=low,upperdir=one/up,workdir=one/work all && \
+                     head -c 32768 /dev/zero > all/upper";
+        let Some(folder) = mounted("files_of_two_layers_with_one_number_are_two", mount) else { return };
+        let upper = folder.join("all/upper");
+        let number = folder.join("one/up/upper").metadata().unwrap().ino();
+        let has_number = |name: &&u32| folder.join(format!("low/{name}")).metadata().unwrap().ino() == number;
+        let name = (1..=60).collect::<Vec<u32>>().iter().find(has_number).copied().expect("a file of the same number");
+        let lower = folder.join(format!("all/{name}"));
+        let parts = [format!("part:{}:0:8:0", upper.display()), format!("part:{}:0:16:0", lower.display())];
+        let subject = Subject::start(parts);
+        assert_eq!(cache(&subject.word(), &upper)["cache_cached"], 32768);
+        assert_eq!(cache(&subject.word(), &lower)["cache_cached"], 65536);
+        let rows = rmap(["pcstat", "--pid", &subject.word(), "--json"]).json();
+        for (path, pages) in [(upper, 8), (lower, 16)] {
+            let row = rows.as_array().unwrap().iter().find(|row| row["path"] == path.to_str().unwrap()).unwrap();
+            assert_eq!((&row["cached"], &row["held"]), (&pages.into(), &"mapped".into()), "{row}");
+        }
     }
 
     /// The `pid --cache` row of the mapping of a file.
@@ -125,6 +160,35 @@ mod mounts {
             row["absent"]["cache_cached"].as_str().unwrap().starts_with("denied: its path leads to another"),
             "{row}"
         );
+    }
+
+    #[test]
+    fn an_open_file_is_not_the_mapped_one_because_it_has_its_number() {
+        let mount = "chmod 777 . && mkdir place && mount -t tmpfs none place && chmod 777 place";
+        let name = "an_open_file_is_not_the_mapped_one_because_it_has_its_number";
+        let Some(folder) = mounted(name, mount) else { return };
+        let Some(everyone) = ForEveryone::copy() else { return };
+        let (path, signal) = (folder.join("place/file"), folder.join("signal"));
+        let mut command = Command::new(everyone.bring(&subject_program()));
+        let (file, flag) = (path.display(), signal.display());
+        command.args([format!("shared:{file}:16:3"), format!("await:{flag}"), format!("open:{file}")]);
+        command.uid(NOBODY).gid(NOBODY).current_dir("/").stdin(Stdio::piped()).stdout(Stdio::null());
+        let subject = Subject::of(command.spawn().unwrap());
+        wait_until("it has mapped the file", || path.metadata().is_ok_and(|found| found.len() == 16 * page()));
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        let inode = path.metadata().unwrap().ino();
+        let over = "mount -t tmpfs none $1; dd if=/dev/zero of=$1/file bs=4096 count=8 2>/dev/null; chown 65534 $1/file; \
+                    echo > $2";
+        shell(over, &[folder.join("place").as_os_str(), signal.as_os_str()]).good();
+        assert_eq!(path.metadata().unwrap().ino(), inode, "the test needs files of the same number");
+        let word = path.to_str().unwrap();
+        let files = || everyone.rmap(["pcstat", "--pid", &subject.word(), "--json"]);
+        let find = |run: &Run| run.json().as_array().unwrap().iter().find(|row| row["path"] == word).cloned();
+        wait_until("it has opened the other file", || find(&files()).is_some());
+        let run = files();
+        let row = find(&run).unwrap();
+        assert_eq!((&row["held"], &row["pages"]), (&"open".into(), &8.into()), "{row}");
+        assert!(run.err.contains(&format!("{word}: it is mapped, but cannot be opened as the mapped file")), "{run:?}");
     }
 
     #[test]

@@ -21,8 +21,8 @@ use crate::kernel::{kcmp, open};
 use crate::process::directory::Directory;
 use crate::process::failure::read_error;
 use crate::process::handle::Process;
-use crate::process::head::{Head, parse_head};
-use crate::process::mapped_file::{Place, Way, open_mapped, path_of};
+use crate::process::head::{Device, Head, parse_head};
+use crate::process::mapped_file::{Place, Way, is_at, open_mapped, path_of};
 use crate::process::root::is_of_our_namespace;
 use crate::units::{Absent, Reason};
 
@@ -169,8 +169,8 @@ struct Reader<'d> {
     files: Vec<HeldFile>,
     /// The position of a file in `files`.
     places: HashMap<FileIdentity, usize>,
-    /// Mapped files that could not be reached: inode, path and reason.
-    unreachable: Vec<(u64, PathBuf, Absent)>,
+    /// Mapped files that could not be reached: device, inode, path and reason.
+    unreachable: Vec<(Device, u64, PathBuf, Absent)>,
 }
 
 impl Reader<'_> {
@@ -198,7 +198,7 @@ impl Reader<'_> {
                 self.add(target.unwrap_or(name), file.link.clone(), file.identity(), Held::Mapped);
             }
             Ok(_) => {}
-            Err(absent) => self.unreachable.push((head.inode, name, absent)),
+            Err(absent) => self.unreachable.push((head.device, head.inode, name, absent)),
         }
     }
 
@@ -242,9 +242,11 @@ impl Reader<'_> {
     /// The files, and those that could not be reached even through a descriptor.
     fn finish(mut self) -> (Vec<HeldFile>, Vec<Error>) {
         let mut failures: Vec<Error> = Vec::new();
-        for (inode, path, absent) in self.unreachable {
+        for (device, inode, path, absent) in self.unreachable {
             let is_copied = absent.reason == Reason::Changed;
-            let same = |held: &&mut HeldFile| !is_copied && held.identity.inode() == inode && held.path == path;
+            let place = Place { start: 0, end: 0, device, inode, path: &[] };
+            let is_it = |held: &HeldFile| is_at(self.directory, &held.link, &place);
+            let same = |held: &&mut HeldFile| !is_copied && held.path == path && is_it(held);
             match self.files.iter_mut().find(same) {
                 Some(held) => held.held = Held::Both,
                 None => {

@@ -191,6 +191,12 @@ pub(super) fn prove_path(directory: &Directory, file: &MappedFile, place: &Place
     }
 }
 
+/// Whether a link in the directory of the process certainly leads to the file that is mapped.
+pub(super) fn is_at(directory: &Directory, link: &Path, place: &Place<'_>) -> bool {
+    let file = MappedFile::open(directory, link.to_owned(), Way::Path);
+    file.is_ok_and(|file| prove_path(directory, &file, place).is_ok())
+}
+
 /// The device of the file system that a file was opened on, as `mountinfo` of the process prints it.
 fn device_of_mount(directory: &Directory, file: &OwnedFd) -> Option<Device> {
     let mount = mount_of(file)?;

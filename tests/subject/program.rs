@@ -30,6 +30,8 @@
 //!   if M is 0, it is opened and mapped for reading only
 //! * `paged_out:PATH:N` creates a file of N pages, maps it shared, writes to all of them and asks the kernel to swap
 //!   them out
+//! * `await:PATH`     waits until a file has this name
+//! * `open:PATH`      keeps a file open
 //! * `thread:PATH`    starts a thread with its own table of open files, in which it opens a file
 //! * `past:PATH:N:M`   creates a file of N pages, maps M pages of it and writes to the first one
 //! * `ring:N`          maps a ring of N pages of a packet socket and reads it
@@ -118,6 +120,12 @@ fn main() {
             "synced" => synced(page, words[1], number(2), number(3)),
             "part" => part(page, words[1], number(2), number(3), number(4)),
             "paged_out" => paged_out(page, words[1], number(2)),
+            "await" => {
+                while !std::path::Path::new(words[1]).exists() {
+                    std::thread::sleep(std::time::Duration::from_millis(1));
+                }
+            }
+            "open" => std::mem::forget(File::open(words[1]).expect("the file opens")),
             "thread" => thread(words[1]),
             "past" => past(page, words[1], number(2), number(3)),
             "ring" => ring(page, number(1)),
