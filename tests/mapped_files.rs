@@ -75,8 +75,9 @@ mod mounts {
 
     #[test]
     fn files_of_two_layers_with_one_number_are_two() {
-        let mount = "mkdir low one all && mount -t tmpfs none low && mount -t tmpfs none one && mkdir one/up one/work && \
-                     for each in $(seq 60); do head -c 65536 /dev/zero > low/$each; done && sleep 1.1 && \
+        let mount = "mkdir low one all && mount -t tmpfs none low && mount -t tmpfs none one && \
+                     mkdir one/up one/work && for each in $(seq 60); do head -c 65536 /dev/zero > low/$each; done && \
+                     sleep 1.1 && \
                      mount -t overlay overlay -o lowerdir=low,upperdir=one/up,workdir=one/work all && \
                      head -c 32768 /dev/zero > all/upper";
         let Some(folder) = mounted("files_of_two_layers_with_one_number_are_two", mount) else { return };
@@ -177,8 +178,8 @@ mod mounts {
         wait_until("it has mapped the file", || path.metadata().is_ok_and(|found| found.len() == 16 * page()));
         std::thread::sleep(std::time::Duration::from_millis(100));
         let inode = path.metadata().unwrap().ino();
-        let over = "mount -t tmpfs none $1; dd if=/dev/zero of=$1/file bs=4096 count=8 2>/dev/null; chown 65534 $1/file; \
-                    echo > $2";
+        let over = "mount -t tmpfs none $1; dd if=/dev/zero of=$1/file bs=4096 count=8 2>/dev/null; \
+                    chown 65534 $1/file; echo > $2";
         shell(over, &[folder.join("place").as_os_str(), signal.as_os_str()]).good();
         assert_eq!(path.metadata().unwrap().ino(), inode, "the test needs files of the same number");
         let word = path.to_str().unwrap();

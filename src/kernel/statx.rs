@@ -93,10 +93,11 @@ impl Statx {
         (self.mask & (CHANGED | CREATED) == CHANGED | CREATED).then_some(bytes)
     }
 
-    /// When the file was created, in seconds since 1970; `None` if its file system does not keep it.
+    /// When the file was created, in seconds since 1970, or last changed if its file system does not keep that.
     pub(crate) fn created(&self) -> Option<i64> {
-        let [_, [seconds, _], ..] = self.times;
-        (self.mask & CREATED != 0).then_some(seconds as i64)
+        let [_, [created, _], [changed, _], _] = self.times;
+        let known = |bit, seconds: u64| (self.mask & bit != 0).then_some(seconds as i64);
+        known(CREATED, created).or(known(CHANGED, changed))
     }
 
     /// The device number, as `fstat` reports it.

@@ -261,6 +261,11 @@ impl Engine {
         }
         let mut residency = residency(file, &found.stat);
         let counted = residency.cached;
+        let may_be_stale = doubt == Doubt::Holes && counted > Pages(0) && self.mincore;
+        if may_be_stale && check::has_stale_pages_in_holes(file, stat, asked)? {
+            // Then there may be more of them, so that every page has to be looked at.
+            return self.exact().with_cachestat(file, stat, asked, map);
+        }
         if lists_pages {
             residency.cached = found.runs.cached();
         }
@@ -268,12 +273,6 @@ impl Engine {
             Doubt::Nothing => residency.not_up_to_date = Ok(Pages(0)),
             Doubt::Everywhere if looks_everywhere && !found.unchecked => {
                 residency.not_up_to_date = Ok(counted.saturating_sub(residency.cached));
-            }
-            Doubt::Holes if counted > Pages(0) && self.mincore => {
-                // Then there may be more of them, so that every page has to be looked at.
-                if check::has_stale_pages_in_holes(file, stat, asked)? {
-                    return self.exact().with_cachestat(file, stat, asked, map);
-                }
             }
             _ => {}
         }

@@ -136,8 +136,11 @@ impl OpenFile {
 
     /// What identifies the file that holds its pages; `None` if that cannot be told.
     pub(super) fn page_source(&self) -> Option<PageSource> {
-        let is_overlay = matches!(self.file_system.kind, FileSystemKind::Stacked(_));
-        PageSource::of(self.file.as_fd(), is_overlay)
+        match self.file_system.kind {
+            // Before Linux 6.9 its server would be asked.
+            FileSystemKind::Fuse => None,
+            kind => PageSource::of(self.file.as_fd(), matches!(kind, FileSystemKind::Stacked(_))),
+        }
     }
 
     /// The number of hard links; 0 for a deleted file.

@@ -5,7 +5,7 @@
 //! has replaced one of them.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::CString;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
@@ -140,6 +140,7 @@ impl Process {
             process: self,
             directory: &directory,
             files: Vec::new(),
+            descriptors: HashSet::new(),
             places: HashMap::new(),
             unreachable: Vec::new(),
         };
@@ -167,6 +168,8 @@ struct Reader<'d> {
     process: &'d Process,
     directory: &'d Directory,
     files: Vec<HeldFile>,
+    /// The descriptors that were read: number, device and inode. Threads usually have those of the process.
+    descriptors: HashSet<(u32, u64, u64)>,
     /// The position of a file in `files`.
     places: HashMap<FileIdentity, usize>,
     /// Mapped files that could not be reached: device, inode, path and reason.
@@ -216,7 +219,7 @@ impl Reader<'_> {
             let link = PathBuf::from(format!("{table}/{number}"));
             // A descriptor may be closed at any time.
             let Ok(stat) = fstatat(self.directory, &link, AtFlags::empty()) else { continue };
-            if !is_regular(&stat) {
+            if !is_regular(&stat) || !self.descriptors.insert((number, stat.st_dev, stat.st_ino)) {
                 continue;
             }
             let name = self.directory.open_name(&link).map(|fd| FileIdentity::of(fd.as_fd(), &stat));

@@ -1,11 +1,6 @@
 //! The mounts that a process sees: `/proc/PID/mountinfo`. No mounted file system is accessed.
 
-use std::path::{Path, PathBuf};
-
-use nix::sys::stat::fstat;
-
 use crate::process::directory::Directory;
-use crate::process::handle::Process;
 use crate::process::head::Device;
 
 /// A mount.
@@ -35,26 +30,6 @@ impl Mount {
     pub(super) fn may_be_dax(&self) -> bool {
         let asks = |option: &[u8]| option.starts_with(b"dax") && option != b"dax=never";
         self.source.starts_with(b"/dev/pmem") || self.options().any(asks)
-    }
-}
-
-/// What the names that a process sees mean: its mount namespace and its root directory.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Namespace {
-    mounts: Option<PathBuf>,
-    root: Option<(u64, u64)>,
-    /// A process whose namespace cannot be read has one of its own, unless it is in a capture.
-    unknown: Option<u32>,
-}
-
-impl Process {
-    /// Reads what the names that the process sees mean.
-    pub fn read_namespace(&self) -> Namespace {
-        let directory = self.memory().map_or_else(|_| self.directory.clone(), |memory| memory.directory);
-        let mounts = directory.read_link("ns/mnt").ok();
-        let root = directory.open_name(Path::new("root")).ok().and_then(|root| fstat(root).ok());
-        let unknown = (self.is_live() && (mounts.is_none() || root.is_none())).then(|| self.pid());
-        Namespace { mounts, root: root.map(|root| (root.st_dev, root.st_ino)), unknown }
     }
 }
 

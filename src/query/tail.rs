@@ -155,7 +155,7 @@ impl<'a, K: RowKind> Tail<'a, K> {
     /// A row is missing from the total. Sections have totals of their own, which lack nothing of another one.
     pub(super) fn lost(&mut self) {
         match &mut self.open {
-            _ if self.sectioned => {}
+            _ if self.sectioned && !self.watched => {}
             Some(open) => open.totals.lose(),
             None => self.lost += 1,
         }

@@ -1,7 +1,7 @@
 //! Sums of figures that rows may share: the cached pages of a file that is mapped twice are cached once.
 //!
-//! A row of a table gives the places that it has looked at ([`Piece`]). As long as no two rows have looked at the same place, the
-//! sum is that of their figures. Where they have, the places themselves are united.
+//! A row of a table gives the places that it has looked at ([`Piece`]). As long as no two rows have looked at the same
+//! place, the sum is that of their figures. Where they have, the places themselves are united.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
