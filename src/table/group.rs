@@ -81,7 +81,9 @@ struct Open<K: RowKind> {
     totals: Totals<K>,
     processes: HashSet<u32>,
     /// The memory that its rows are about.
-    memories: HashSet<Option<u64>>,
+    memories: HashSet<u64>,
+    /// The process and the memory of the last row.
+    last: (Option<u32>, Option<u64>),
 }
 
 const PARTLY_ABSENT: Absent = Absent::new(Reason::Unsupported, "some of its rows have no figure for it");
@@ -168,15 +170,19 @@ impl<K: RowKind> Grouping<K> {
                     None => 0,
                 };
                 let (totals, processes, memories) = (Totals::new(&self.summed), HashSet::new(), HashSet::new());
-                self.groups.push(Open { key, twin, totals, processes, memories });
+                self.groups.push(Open { key, twin, totals, processes, memories, last: (None, None) });
                 self.places.insert(named, self.groups.len() - 1);
                 self.groups.len() - 1
             }
         };
         if let Some(group) = self.groups.get_mut(place) {
             group.totals.add(row);
-            group.processes.extend(K::process(row));
-            group.memories.insert(K::memory(row));
+            // The rows of a process come one after the other.
+            let (process, memory) = (K::process(row), K::memory(row));
+            if std::mem::replace(&mut group.last, (process, memory)) != (process, memory) {
+                group.processes.extend(process);
+                group.memories.extend(memory);
+            }
         }
     }
 
@@ -192,7 +198,7 @@ impl<K: RowKind> Grouping<K> {
             rows: open.totals.rows(),
             cells: open.totals.row().cells,
             sums: open.totals.into_sums(),
-            memory: open.memories.iter().next().copied().flatten().filter(|_| open.memories.len() == 1),
+            memory: open.memories.iter().next().copied().filter(|_| open.memories.len() == 1),
         };
         self.groups.into_iter().map(group).collect()
     }

@@ -144,7 +144,7 @@ impl Source for MappingSource {
         let open = || asked.iter().filter_map(|asked| Process::open_in(&self.root, asked.pid).ok());
         let mut shared = Shared {
             memories: AddressSpaces::new(),
-            files: SharedFiles::new(self.adds_processes),
+            files: SharedFiles::new(self.adds_processes && asked.len() > 1),
             numbers: self.tells_files_apart.then(|| FileNumbers::of(open())),
         };
         for asked in asked {
@@ -224,8 +224,8 @@ impl MappingSource {
                 };
             }
         };
-        let (memory, is_new) = shared.memories.enter(&process);
-        if self.once && !is_new {
+        let memory = (self.once || self.adds_processes).then(|| shared.memories.enter(&process));
+        if self.once && memory.is_some_and(|(_, is_new)| !is_new) {
             return Ok(());
         }
         if read.mappings.changed() > 0 {
@@ -255,7 +255,7 @@ impl MappingSource {
             devices: if needs(MappingNeed::Device) { process.read_devices(&read.mappings) } else { Vec::new() },
             owner: needs(MappingNeed::Owner).then(|| Owner::read(&process)),
             files: shared.numbers.as_mut().map_or_else(Vec::new, |files| files.number(&process, &read.mappings)),
-            memory: Some(memory.into()),
+            memory: memory.map(|(first, _)| first.into()),
             pages,
             cache,
             read,
