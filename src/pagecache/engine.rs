@@ -261,7 +261,12 @@ impl Engine {
         }
         let mut residency = residency(file, &found.stat);
         let counted = residency.cached;
-        let may_be_stale = doubt == Doubt::Holes && counted > Pages(0) && self.mincore;
+        let may_be_stale = match doubt {
+            _ if counted == Pages(0) || !self.mincore => false,
+            Doubt::Holes => true,
+            Doubt::Reading => check::ends_in_a_hole(file, stat, asked),
+            _ => false,
+        };
         if may_be_stale && check::has_stale_pages_in_holes(file, stat, asked)? {
             // Then there may be more of them, so that every page has to be looked at.
             return self.exact().with_cachestat(file, stat, asked, map);

@@ -126,6 +126,10 @@ fn a_page_left_in_a_hole_by_truncation_is_not_cached() {
     let (cached_pages, dirty, stale) = cached(&path);
     assert_eq!((cached_pages, dirty), (0, 0));
     assert!(stale > 0, "nothing was left behind");
+    // The same in blocks that were reserved.
+    let reserved = folder.join("disk/reserved");
+    shell("truncate -s 1M $1; fallocate -l 1M $1; truncate -s 100001 $1", &[reserved.as_os_str()]).good();
+    assert_eq!(cached(&reserved).0, 0);
     // A hole that has been read is cached.
     shell("head -c 8192 $1 > /dev/null", &[path.as_os_str()]).good();
     assert!(cached(&path).0 >= 2);
