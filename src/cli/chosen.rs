@@ -56,6 +56,10 @@ pub(crate) struct ChosenArgs {
     /// Use only this part of each file, such as 1G,64M; without LEN, up to the end
     #[arg(long, value_name = "OFF[,LEN]", value_parser = parse_range, help_heading = "Files")]
     pub(crate) range: Option<ByteRange>,
+    /// Do not open a named file that another process has leased (see fcntl(2)). This takes about 10 ms; with -R,
+    /// --files-from and --pid it is always done
+    #[arg(long, help_heading = "Files")]
+    pub(crate) keep_leases: bool,
 }
 
 impl ChosenArgs {
@@ -80,6 +84,7 @@ impl ChosenArgs {
             sizes: least..=most,
             choice: is_any_glob.then(|| Arc::new(choose) as Choice),
             range: self.range.unwrap_or(ByteRange::ALL),
+            keeps_leases: self.keep_leases,
             ..ChosenFiles::named(self.paths)
         })
     }

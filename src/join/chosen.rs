@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::pagecache::walk::{self, Named, Options, Visitor};
-use crate::pagecache::{Engine, OpenFile};
+use crate::pagecache::{Engine, Leases, OpenFile};
 use crate::process::{Held, HeldFiles, Process};
 use crate::units::ByteRange;
 
@@ -48,6 +48,9 @@ pub struct ChosenFiles {
     pub choice: Option<Choice>,
     /// The selected part of each file.
     pub range: ByteRange,
+    /// Whether leases of other processes are kept even if only a few files are named. Looking for leases takes about
+    /// ten milliseconds, so without this it is done only for directories, lists and processes.
+    pub keeps_leases: bool,
 }
 
 /// A process whose files are selected. It is opened once: if it ends, another process with its pid is not selected.
@@ -131,6 +134,7 @@ impl ChosenFiles {
             sizes: 0..=u64::MAX,
             choice: None,
             range: ByteRange::ALL,
+            keeps_leases: false,
         }
     }
 
@@ -144,6 +148,12 @@ impl ChosenFiles {
     pub fn engine(&self) -> Engine {
         let engine = Engine::detect();
         if self.recursive { engine.with_threads(NonZeroUsize::MIN) } else { engine }
+    }
+
+    /// The leases that must not be broken.
+    fn leases(&self) -> Leases {
+        let are_many = self.recursive || self.list.is_some() || self.process.is_some();
+        if are_many || self.keeps_leases { Leases::read() } else { Leases::default() }
     }
 
     /// Whether there are so few results that all of them fit into the channel: each file has at most one failure, and
@@ -179,8 +189,9 @@ impl ChosenFiles {
         let sender = Sender(sender);
         let fail = sender.clone();
         let fail = move |error| fail.failure(error);
+        let leases = self.leases();
         let named = self.names(fail.clone())?.map(Named::from);
-        let named = named.chain(open_held_files(held.as_ref(), fail));
+        let named = named.chain(open_held_files(held.as_ref(), leases.clone(), fail));
         let walk = move || -> Vec<R> {
             // Counting the usable processors reads several files, so it is done only if it matters.
             let processors = || if self.recursive { std::thread::available_parallelism().ok() } else { None };
@@ -194,6 +205,7 @@ impl ChosenFiles {
                 follow: self.follow,
                 sizes: self.sizes.clone(),
                 choose: self.choice.is_some().then_some(&choose),
+                leases,
             };
             walk::walk(named, &options, || new(&marks, sender.clone())).into_iter().map(finish).collect()
         };
@@ -265,11 +277,16 @@ impl Visitor for Opener {
 /// Opens the files of a process, one after the other. Errors are passed to `fail`.
 fn open_held_files<'a>(
     held: Option<&'a HeldFiles>,
+    leases: Leases,
     mut fail: impl FnMut(Error) + 'a,
 ) -> impl Iterator<Item = Named> + 'a {
     let files = held.into_iter().flat_map(|held| held.iter().map(move |file| (held, file)));
     files.filter_map(move |(held, file)| {
-        let opened = held.open(file).and_then(|fd| OpenFile::from_fd(file.path(), fd));
+        let (device, inode) = file.identity();
+        let opened = match leases.bar(device, inode) {
+            Some(why) => held.name(file).and_then(|name| OpenFile::only_named(file.path(), name, why)),
+            None => held.open(file).and_then(|fd| OpenFile::from_fd(file.path(), fd)),
+        };
         match opened {
             Ok(file) => Some(Named::Open(file)),
             // A file of /proc or the like has no cached pages, and it is normal that a process holds one.

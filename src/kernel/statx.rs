@@ -76,8 +76,13 @@ impl Statx {
 
     /// The device number, as `fstat` reports it.
     pub(crate) fn device(&self) -> u64 {
-        libc::makedev(self.device_major, self.device_minor)
+        major_minor(self.device_major, self.device_minor)
     }
+}
+
+/// The device number with these parts, as `fstat` reports it.
+pub(crate) fn major_minor(major: u32, minor: u32) -> u64 {
+    libc::makedev(major, minor)
 }
 
 #[cfg(test)]

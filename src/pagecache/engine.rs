@@ -122,6 +122,9 @@ impl Engine {
     /// # Errors
     /// The reason why there is none.
     pub fn method(&self, file: &OpenFile) -> Figure<Method> {
+        if let Some(why) = file.barred() {
+            return Err(why);
+        }
         match file.file_system().kind {
             FileSystemKind::Huge => Err(HUGE),
             FileSystemKind::Pseudo(_) => Err(NONE_HERE),

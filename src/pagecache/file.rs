@@ -1,21 +1,25 @@
 //! Opens files to be measured: only regular files, without blocking and without changing their access time.
 
+use std::ffi::CString;
 use std::fs::{File, FileType, Metadata};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
+use nix::fcntl::AT_FDCWD;
 use nix::sys::stat;
 
+use super::leases::{Leases, Opened};
 use super::report::Change;
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::file_system::{FileSystem, FileSystemKind};
 use crate::kernel::open::Quiet;
 use crate::kernel::{self, open};
-use crate::units::{Bytes, PageSize};
+use crate::units::{Absent, Bytes, PageSize};
 
 /// A regular file, open for reading, and its state when it was opened.
 #[derive(Debug)]
@@ -28,6 +32,8 @@ pub struct OpenFile {
     page_size: PageSize,
     /// Whether it was opened by its path, which can be looked up again.
     by_path: bool,
+    /// Why it is only named and not open for reading.
+    barred: Option<Absent>,
 }
 
 /// The parts of `fstat` that are used here.
@@ -54,14 +60,34 @@ impl OpenFile {
     ///   (`/proc`).
     /// * [`ErrorKind::NotFound`], [`ErrorKind::Denied`], [`ErrorKind::System`]: `stat` or `open` failed.
     pub fn open(path: &Path) -> Result<OpenFile> {
+        OpenFile::open_unless_leased(path, &Leases::default())
+    }
+
+    /// Opens a file to be measured, unless that would break one of these leases. A leased file is only named: its
+    /// figures are absent, with the lease as the reason.
+    ///
+    /// # Errors
+    /// As [`OpenFile::open`].
+    pub fn open_unless_leased(path: &Path, leases: &Leases) -> Result<OpenFile> {
         let found = path.metadata().map_err(|error| system(path, &error))?;
         refuse_type(path, found.file_type())?;
         if device_is_virtual(&found) {
             let file_system = FileSystem::of_path(path).map_err(|error| system(path, &error))?;
             refuse_kind(path, file_system.kind)?;
         }
-        let Quiet { file, owned } = open::quietly(path).map_err(|error| system(path, &error))?;
-        Ok(OpenFile { by_path: true, ..OpenFile::new(path, file, owned)? })
+        let about = |errno: Errno| system(path, &errno.into());
+        let name = CString::new(path.as_os_str().as_bytes()).map_err(|_| about(Errno::EINVAL))?;
+        let Opened { quiet, barred } = leases.open_at(AT_FDCWD, &name, true).map_err(about)?;
+        Ok(OpenFile { by_path: true, barred, ..OpenFile::new(path, quiet.file, quiet.owned)? })
+    }
+
+    /// Takes a descriptor that only names a file (`O_PATH`), because the file is not to be opened. Its figures are
+    /// absent for the reason `why`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`]: as [`OpenFile::open`].
+    pub fn only_named(path: &Path, name: OwnedFd, why: Absent) -> Result<OpenFile> {
+        Ok(OpenFile { barred: Some(why), ..OpenFile::new(path, File::from(name), false)? })
     }
 
     /// Takes a file that is already open, such as one from `/proc/PID/map_files`. `path` is the name to report.
@@ -80,10 +106,10 @@ impl OpenFile {
     }
 
     /// Takes a file that is open and known to be regular, with its `stat` and file system.
-    pub(super) fn of_parts(path: PathBuf, quiet: Quiet, stat: &stat::FileStat, file_system: FileSystem) -> OpenFile {
-        let Quiet { file, owned } = quiet;
+    pub(super) fn of_parts(path: PathBuf, opened: Opened, stat: &stat::FileStat, file_system: FileSystem) -> OpenFile {
+        let Opened { quiet: Quiet { file, owned }, barred } = opened;
         let stat = FileStat::of(stat);
-        OpenFile { path, file, stat, owned, file_system, page_size: kernel::page_size(), by_path: true }
+        OpenFile { path, file, stat, owned, file_system, page_size: kernel::page_size(), by_path: true, barred }
     }
 
     /// Returns the path without copying it.
@@ -99,7 +125,7 @@ impl OpenFile {
         refuse_kind(path, file_system.kind)?;
         let stat = FileStat::read(file.as_fd()).map_err(|errno| Error::errno(subject(path), errno))?;
         let (path, page_size) = (path.to_owned(), kernel::page_size());
-        Ok(OpenFile { path, file, stat, owned, file_system, page_size, by_path: false })
+        Ok(OpenFile { path, file, stat, owned, file_system, page_size, by_path: false, barred: None })
     }
 
     /// The path, as the caller gave it.
@@ -140,6 +166,11 @@ impl OpenFile {
     /// Whether the kernel treats the caller as the owner of the file (the owner, or `CAP_FOWNER` if it applies).
     pub fn owned(&self) -> bool {
         self.owned
+    }
+
+    /// Why it is only named and must not be opened; `None` if it is open for reading.
+    pub fn barred(&self) -> Option<Absent> {
+        self.barred
     }
 
     /// The file system it is on.
@@ -226,7 +257,13 @@ fn subject(path: &Path) -> Subject {
 /// The error of a system call on `path`.
 pub(super) fn system(path: &Path, error: &io::Error) -> Error {
     match error.kind() {
-        io::ErrorKind::WouldBlock => Error::path(path, ErrorKind::System, "another process holds a lease on it"),
+        io::ErrorKind::WouldBlock => {
+            let found = path.metadata().ok();
+            let pid = found.and_then(|found| Leases::read().holder(found.dev(), found.ino()));
+            let who = pid.map_or_else(|| "another process".to_owned(), |pid| format!("pid {pid}"));
+            let why = format!("leased by {who}, which the kernel has now asked to give the lease up");
+            Error::path(path, ErrorKind::System, why).with_advice("to leave leases alone, use --keep-leases")
+        }
         _ => Error::io(subject(path), error),
     }
 }

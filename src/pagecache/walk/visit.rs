@@ -5,7 +5,7 @@ use std::ops::{ControlFlow, RangeInclusive};
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
-use crate::pagecache::OpenFile;
+use crate::pagecache::{Leases, OpenFile};
 
 /// Chooses by name. Gets the path, how many of its last components are below the named directory (0: it was named
 /// itself), and whether it is a directory. A directory that is not chosen is not read.
@@ -26,6 +26,8 @@ pub struct Options<'c> {
     pub sizes: RangeInclusive<u64>,
     /// Chooses by name. Not called for named directories.
     pub choose: Option<Choose<'c>>,
+    /// The leases that must not be broken; none by default.
+    pub leases: Leases,
 }
 
 impl Default for Options<'_> {
@@ -38,6 +40,7 @@ impl Default for Options<'_> {
             follow: false,
             sizes: 0..=u64::MAX,
             choose: None,
+            leases: Leases::default(),
         }
     }
 }
