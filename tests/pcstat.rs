@@ -59,7 +59,7 @@ fn a_directory_is_rejected_with_a_hint() {
 }
 
 #[test]
-fn fifos_and_devices_are_not_opened() {
+fn fifos_sockets_and_character_devices_are_not_opened() {
     let folder = memory();
     let fifo = folder.path().join("fifo");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
@@ -69,14 +69,6 @@ fn fifos_and_devices_are_not_opened() {
     let _listener = UnixListener::bind(&socket).unwrap();
     assert_eq!(complaint(&socket), "is a socket");
     assert_eq!(complaint(Path::new("/dev/null")), "is a character device");
-    let block = fs::read_dir("/dev").unwrap().map(|entry| entry.unwrap().path()).find(|path| {
-        use std::os::unix::fs::FileTypeExt;
-        path.metadata().is_ok_and(|found| found.file_type().is_block_device())
-    });
-    match block {
-        Some(path) => assert_eq!(complaint(&path), "is a block device"),
-        None => eprintln!("SKIPPED: there is no block device here"),
-    }
 }
 
 #[test]

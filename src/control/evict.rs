@@ -62,7 +62,8 @@ pub fn evict(
     let mut last = before.clone();
     let mut outcome = Outcome::Dropped;
     for again in (0..TRIES).map(|attempt| attempt > 0) {
-        if last.cached() == Ok(Pages(0)) || file.file_system().kind == FileSystemKind::Memory {
+        let has_none = last.cached() == Ok(Pages(0)) && last.not_up_to_date().unwrap_or_default() == Pages(0);
+        if has_none || file.file_system().kind == FileSystemKind::Memory {
             break;
         }
         outcome = drop_once(engine, file, &last, range, again && !is_clean(&before), &mut go_on);
@@ -196,6 +197,9 @@ fn explain(engine: &Engine, root: &ProcRoot, file: &OpenFile, after: &FileReport
     left.dirty = unwritten(engine, file, after, &free);
     left.unknown = free.cached().saturating_sub(left.dirty);
     left.why = in_words(&left, &found, may_be_in_a_folio(after, &free, &found.mapped));
+    if file.is_block_device() && left.unknown > Pages(0) {
+        left.why.push_str(" (a file system on the device may hold them)");
+    }
     left.holders = found.list;
     left
 }
