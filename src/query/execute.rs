@@ -85,7 +85,7 @@ fn run<S: Source>(
     };
     match watched {
         // The regular end.
-        Ok(()) | Err(Stop::Signal(_)) => stage.finish(),
+        Ok(()) | Err(Stop::Signal(_) | Stop::Enough) => stage.finish(),
         other => other,
     }
 }

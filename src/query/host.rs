@@ -25,7 +25,7 @@ pub trait Host {
     ///
     /// # Errors
     /// [`Stop::Signal`] as soon as a signal arrives.
-    fn wait_until(&self, end: Instant) -> Result<(), Stop> {
+    fn wait_until(&mut self, end: Instant) -> Result<(), Stop> {
         std::thread::sleep(end.saturating_duration_since(Instant::now()));
         Ok(())
     }
