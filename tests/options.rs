@@ -227,7 +227,7 @@ fn by_filter_and_total_work_on_files_and_stretches() {
 }
 
 #[test]
-fn filter_and_sort_work_on_warm_and_evict() {
+fn filter_and_sort_work_on_warm_evict_and_lock() {
     let folder = memory();
     for (name, pages) in [("small", 1), ("large", 5)] {
         std::fs::write(folder.path().join(name), vec![1; pages * page() as usize]).unwrap();
@@ -240,6 +240,17 @@ fn filter_and_sort_work_on_warm_and_evict() {
     assert_eq!(warmed(&["--sort", "pages"]), "5 1");
     assert_eq!(warmed(&["--filter", "pages > 1"]), "5");
     assert_eq!(warmed(&["--sort", "pages", "--top", "1"]), "5");
+    let locked = |options: &[&str]| {
+        let mut lock = command([&["lock", "-R", "--jsonl", "-o", "pages", tree], options].concat());
+        let mut running = Running::start({
+            lock.stderr(std::process::Stdio::null());
+            lock
+        });
+        let first = running.row()["pages"].as_u64();
+        (first, running.end(nix::sys::signal::Signal::SIGINT))
+    };
+    assert_eq!(locked(&["--sort", "pages"]), (Some(5), (Some(0), "{\"pages\":1,\"absent\":null}\n".to_owned())));
+    assert_eq!(locked(&["--filter", "pages == 1"]), (Some(1), (Some(0), String::new())));
 }
 
 #[test]

@@ -18,9 +18,9 @@ pub(crate) struct ChosenArgs {
     /// Files; with -R also directories
     #[arg(value_name = "PATH", required_unless_present_any = ["pid", "files_from"])]
     pub(crate) paths: Vec<PathBuf>,
-    /// Add the files that this process maps or has open
-    #[arg(long, value_name = "PID", help_heading = "Files")]
-    pub(crate) pid: Option<u32>,
+    /// Add the files that this process maps or has open; "self" is rmap itself
+    #[arg(long, value_name = "PID", value_parser = parse_process, help_heading = "Files")]
+    pub(crate) pid: Option<ChosenProcess>,
     /// Add the files listed in FILE, one per line (-: standard input)
     #[arg(long, value_name = "FILE", help_heading = "Files")]
     pub(crate) files_from: Option<PathBuf>,
@@ -76,7 +76,7 @@ impl ChosenArgs {
         Ok(ChosenFiles {
             list: self.files_from,
             null: self.null,
-            process: self.pid.map(ChosenProcess::new),
+            process: self.pid,
             recursive: self.recursive,
             jobs: self.jobs,
             cross_file_systems: self.cross_file_systems,
@@ -87,6 +87,13 @@ impl ChosenArgs {
             keeps_leases: self.keep_leases,
             ..ChosenFiles::named(self.paths)
         })
+    }
+}
+
+fn parse_process(text: &str) -> Result<ChosenProcess, String> {
+    match text {
+        "self" => Ok(ChosenProcess::own()),
+        _ => text.parse().map(ChosenProcess::new).map_err(|_| "use a number or self".to_owned()),
     }
 }
 

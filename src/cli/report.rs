@@ -90,6 +90,10 @@ impl Host for Report {
         self.progress.suspend(|| Report::print(error));
     }
 
+    fn note(&mut self, note: &Error) {
+        self.progress.suspend(|| Report::print(note));
+    }
+
     fn incomplete(&mut self) {
         self.failed = true;
     }

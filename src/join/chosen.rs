@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 use std::ops::{ControlFlow, RangeInclusive};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::thread::Builder;
@@ -54,9 +54,10 @@ pub struct ChosenFiles {
 }
 
 /// A process whose files are selected. It is opened once: if it ends, another process with its pid is not selected.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct ChosenProcess {
-    pid: u32,
+    /// `None` is this process itself.
+    pid: Option<u32>,
     opened: Arc<OnceLock<Process>>,
     ended: Arc<AtomicBool>,
 }
@@ -64,13 +65,21 @@ pub struct ChosenProcess {
 impl ChosenProcess {
     /// The process with this pid.
     pub fn new(pid: u32) -> ChosenProcess {
-        ChosenProcess { pid, opened: Arc::default(), ended: Arc::default() }
+        ChosenProcess { pid: Some(pid), ..ChosenProcess::own() }
+    }
+
+    /// This process itself, whatever its pid is in `/proc`.
+    pub fn own() -> ChosenProcess {
+        ChosenProcess { pid: None, opened: Arc::default(), ended: Arc::default() }
     }
 
     fn read_held_files(&self) -> Result<HeldFiles> {
         let read = match self.opened.get() {
             Some(process) => process.read_held_files(),
-            None => Process::open(self.pid).and_then(|process| self.opened.get_or_init(|| process).read_held_files()),
+            None => {
+                let process = self.pid.map_or_else(Process::own, Process::open);
+                process.and_then(|process| self.opened.get_or_init(|| process).read_held_files())
+            }
         };
         let is_gone = |error: &Error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Unsupported);
         self.ended.store(read.as_ref().is_err_and(is_gone), Ordering::Relaxed);
@@ -84,6 +93,8 @@ pub enum Message<T> {
     Item(T),
     /// Something that cannot be visited.
     Failure(Error),
+    /// Something that is left out on purpose and that a user may miss.
+    Note(Error),
     /// Nothing has arrived for a while.
     Nothing,
 }
@@ -193,6 +204,7 @@ impl ChosenFiles {
         let named = self.names(fail.clone())?.map(Named::from);
         let named = named.chain(open_held_files(held.as_ref(), leases.clone(), fail));
         let walk = move || -> Vec<R> {
+            let subvolumes = AtomicU64::new(0);
             // Counting the usable processors reads several files, so it is done only if it matters.
             let processors = || if self.recursive { std::thread::available_parallelism().ok() } else { None };
             let choose = |path: &Path, depth: usize, is_directory: bool| {
@@ -206,8 +218,15 @@ impl ChosenFiles {
                 sizes: self.sizes.clone(),
                 choose: self.choice.is_some().then_some(&choose),
                 leases,
+                subvolumes: Some(&subvolumes),
             };
-            walk::walk(named, &options, || new(&marks, sender.clone())).into_iter().map(finish).collect()
+            let visitors = walk::walk(named, &options, || new(&marks, sender.clone()));
+            if let Some(note) = left_out(subvolumes.load(Ordering::Relaxed)) {
+                // If the receiver is gone, nobody misses them.
+                let _ = sender.0.send(Message::Note(note));
+            }
+            drop(sender);
+            visitors.into_iter().map(finish).collect()
         };
         if self.is_short() {
             let finished = walk();
@@ -255,6 +274,18 @@ fn listen<T, E>(
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
         }
     }
+}
+
+/// The note about subvolumes that were not entered.
+fn left_out(subvolumes: u64) -> Option<Error> {
+    let (were, each) = match subvolumes {
+        0 => return None,
+        1 => ("1 subvolume was".to_owned(), "it counts"),
+        more => (format!("{more} subvolumes were"), "each counts"),
+    };
+    let why = format!("{were} not entered, because {each} as a file system of its own");
+    let note = Error::new(Subject::Words("-R".to_owned()), ErrorKind::Refused, why);
+    Some(note.with_advice("use --cross-file-systems to include them"))
 }
 
 fn no_thread(error: &io::Error) -> Error {

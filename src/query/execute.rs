@@ -176,6 +176,12 @@ impl<K: RowKind, G: Stage<K>> Rows<K> for Front<'_, K, G> {
         }
     }
 
+    fn note(&mut self, note: Error) {
+        if !self.watched || self.told.insert(note.to_string()) {
+            self.host.note(&note);
+        }
+    }
+
     fn incomplete(&mut self) {
         self.host.incomplete();
     }

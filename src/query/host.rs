@@ -10,6 +10,8 @@ use crate::table::{Progress, Stop};
 pub trait Host {
     /// Something could not be reported.
     fn failure(&mut self, error: &Error);
+    /// Something was left out on purpose.
+    fn note(&mut self, _note: &Error) {}
     /// The answer lacks something that its rows already report.
     fn incomplete(&mut self);
     /// The progress of the reading.

@@ -172,6 +172,10 @@ impl Source for EffectSource {
                 rows.failure(advised(error));
                 Ok(())
             }
+            Message::Note(note) => {
+                rows.note(note);
+                Ok(())
+            }
             Message::Nothing => rows.check(),
         })
     }

@@ -309,6 +309,10 @@ impl Source for FileSource {
                 rows.failure(advised(error));
                 rows.check()
             }
+            Message::Note(note) => {
+                rows.note(note);
+                Ok(())
+            }
             Message::Nothing => rows.check(),
         });
         rows.progress(Progress::Done);

@@ -128,6 +128,10 @@ impl Source for StretchSource {
                 rows.failure(advised(error));
                 Ok(())
             }
+            Message::Note(note) => {
+                rows.note(note);
+                Ok(())
+            }
             Message::Nothing => rows.check(),
         })
     }

@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use nix::dir::{Dir, Entry, Type};
 use nix::errno::Errno;
@@ -82,6 +83,10 @@ impl<'w, V: Visitor> Walker<'w, V> {
         let opened = match Statx::of_name(parent.fd.as_fd(), name, link) {
             // Opening it could mount a file system, and wait for its server.
             Ok(found) if !self.options.cross_file_systems && foreign(&found) => {
+                let is_subvolume = !found.is_automount_point() && found.is_mount_point() == Some(false);
+                if let Some(count) = self.options.subvolumes.filter(|_| is_subvolume) {
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
                 self.visitor.skipped(Skipped::OtherFileSystem, place(parent));
                 return None;
             }

@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::ops::{ControlFlow, RangeInclusive};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 
 use crate::error::Error;
 use crate::pagecache::{Leases, OpenFile};
@@ -28,6 +29,9 @@ pub struct Options<'c> {
     pub choose: Option<Choose<'c>>,
     /// The leases that must not be broken; none by default.
     pub leases: Leases,
+    /// Counts the directories that are left out because they are subvolumes, which have a device number of their own
+    /// although nothing is mounted there (btrfs).
+    pub subvolumes: Option<&'c AtomicU64>,
 }
 
 impl Default for Options<'_> {
@@ -41,6 +45,7 @@ impl Default for Options<'_> {
             sizes: 0..=u64::MAX,
             choose: None,
             leases: Leases::default(),
+            subvolumes: None,
         }
     }
 }
