@@ -240,7 +240,7 @@ fn in_words(left: &Left, found: &Holders, edge: bool) -> String {
     say(left.locked, format!("locked by {}", holders::in_words(&found.list, true)));
     say(left.mapped, format!("mapped by {}", mapped_words(found)));
     say(left.dirty, "dirty or under writeback again".to_owned());
-    say(left.unknown, unknown_words(found.unseen, edge));
+    say(left.unknown, unknown_words(found, edge));
     reasons.join("; ")
 }
 
@@ -252,9 +252,12 @@ fn mapped_words(found: &Holders) -> String {
     }
 }
 
-fn unknown_words(unseen: u64, edge: bool) -> String {
+fn unknown_words(found: &Holders, edge: bool) -> String {
     let mut words = "for an unknown reason".to_owned();
-    if unseen > 0 {
+    let unseen = found.unseen;
+    if let Some(blind) = found.blind {
+        words.push_str(&format!(" ({blind})"));
+    } else if unseen > 0 {
         let advice = if geteuid().is_root() { "root is not allowed to either" } else { "run as root" };
         let processes = if unseen == 1 { "process" } else { "processes" };
         words.push_str(&format!(" ({unseen} {processes} could not be inspected: {advice})"));

@@ -2,7 +2,7 @@
 
 use crate::error::ErrorKind;
 use crate::pagecache::OpenFile;
-use crate::process::{Fields, FileMapping, Identity, ProcRoot, Process, Wanted, read_pids};
+use crate::process::{Fields, FileMapping, Identity, ProcRoot, Process, Wanted, hides_processes, read_pids};
 use crate::units::{PageRuns, Pages, Run};
 
 /// A process that has pages of a file in its page tables.
@@ -27,13 +27,21 @@ pub struct Holders {
     pub mapped: PageRuns,
     /// How many processes could not be inspected.
     pub unseen: u64,
+    /// Why there may be other processes, of which nothing is known.
+    pub blind: Option<&'static str>,
 }
 
 impl Holders {
     /// Finds the processes that map any of `pages` of `file`.
     pub fn find(root: &ProcRoot, file: &OpenFile, pages: &PageRuns) -> Holders {
-        let mut found = Holders::default();
-        let mut pids = read_pids(root).unwrap_or_default();
+        let pids = read_pids(root);
+        let blind = match &pids {
+            Err(_) => Some("/proc is not mounted, so no process could be inspected"),
+            Ok(_) if hides_processes(root) => Some("/proc hides the processes of other users (hidepid): run as root"),
+            Ok(_) => None,
+        };
+        let mut found = Holders { blind, ..Holders::default() };
+        let mut pids = pids.unwrap_or_default();
         pids.sort_unstable();
         for pid in pids {
             let read = |process: &Process| process.read_mappings_of_inode(file.inode());
