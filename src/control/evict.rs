@@ -255,7 +255,9 @@ fn mapped_words(found: &Holders) -> String {
 fn unknown_words(found: &Holders, edge: bool) -> String {
     let mut words = "for an unknown reason".to_owned();
     let unseen = found.unseen;
-    if let Some(blind) = found.blind {
+    if !found.perhaps.is_empty() {
+        words.push_str(&format!(" (perhaps mapped through overlayfs by {})", holders::in_words(&found.perhaps, false)));
+    } else if let Some(blind) = found.blind {
         words.push_str(&format!(" ({blind})"));
     } else if unseen > 0 {
         let advice = if geteuid().is_root() { "root is not allowed to either" } else { "run as root" };

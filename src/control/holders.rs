@@ -1,7 +1,7 @@
 //! Finds the processes that keep pages of a file in memory, through `/proc/PID/maps` and the page tables.
 
 use crate::error::ErrorKind;
-use crate::pagecache::OpenFile;
+use crate::pagecache::{FileSystemKind, OpenFile};
 use crate::process::{Fields, FileMapping, Identity, ProcRoot, Process, Wanted, hides_processes, read_pids};
 use crate::units::{PageRuns, Pages, Run};
 
@@ -25,6 +25,9 @@ pub struct Holders {
     pub locked: PageRuns,
     /// The pages in any page table, locked or not.
     pub mapped: PageRuns,
+    /// Processes that map a file with the same inode number through overlayfs, or the other way round. It may be the
+    /// same file, which cannot be proven.
+    pub perhaps: Vec<Holder>,
     /// How many processes could not be inspected.
     pub unseen: u64,
     /// Why there may be other processes, of which nothing is known.
@@ -56,29 +59,38 @@ impl Holders {
     }
 
     fn add_process(&mut self, process: &Process, file: &OpenFile, pages: &PageRuns, all: &[FileMapping]) {
-        let (mut mapped, mut locked) = (PageRuns::new(), PageRuns::new());
+        let (mut mapped, mut locked, mut perhaps) = (PageRuns::new(), PageRuns::new(), PageRuns::new());
         let locked_starts = locked_starts(process);
         for mapping in all {
-            let present = match mapping.is_of(process, (file.device(), file.inode())) {
-                Ok(true) => mapping.read_present_pages(process, file.page_size()),
-                Ok(false) => continue,
-                Err(_) => return self.unseen += 1,
-            };
-            let Ok(present) = present else { return self.unseen += 1 };
+            let Ok(found) = mapping.open(process) else { return self.unseen += 1 };
+            let is_same = found.identity() == (file.device(), file.inode());
+            if !is_same && !is_stacked(file) && !found.is_stacked() {
+                continue;
+            }
+            let Ok(present) = mapping.read_present_pages(process, file.page_size()) else { return self.unseen += 1 };
             let present = runs(&present).intersect(pages);
+            if !is_same {
+                perhaps = union(&perhaps, &present);
+                continue;
+            }
             if locked_starts.contains(&mapping.addresses.start) {
                 locked = union(&locked, &present);
             }
             mapped = union(&mapped, &present);
         }
         let Ok(process) = process.identity() else { return };
-        if mapped.is_empty() {
-            return;
+        if mapped.is_empty() && !perhaps.is_empty() {
+            self.perhaps.push(Holder { process, pages: perhaps.cached(), locked: false });
+        } else if !mapped.is_empty() {
+            self.list.push(Holder { process, pages: mapped.cached(), locked: !locked.is_empty() });
+            self.mapped = union(&self.mapped, &mapped);
+            self.locked = union(&self.locked, &locked);
         }
-        self.list.push(Holder { process, pages: mapped.cached(), locked: !locked.is_empty() });
-        self.mapped = union(&self.mapped, &mapped);
-        self.locked = union(&self.locked, &locked);
     }
+}
+
+fn is_stacked(file: &OpenFile) -> bool {
+    matches!(file.file_system().kind, FileSystemKind::Stacked(_))
 }
 
 /// The start addresses of the locked mappings: `lo` in `VmFlags` of smaps. The counter `Locked` would miss a page that

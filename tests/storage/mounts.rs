@@ -202,3 +202,28 @@ fn a_block_device_is_measured_and_evicted_and_warming_it_is_refused() {
     assert_eq!((&evicted["before_pages"], &evicted["after_pages"]), (&5.into(), &0.into()));
     assert_eq!(rmap(["pcstat", "--json", "-R", folder.join("nodes").to_str().unwrap()]).rows(), [] as [Value; 0]);
 }
+
+#[test]
+fn a_holder_is_found_through_overlayfs_and_without_its_first_thread() {
+    let name = "a_holder_is_found_through_overlayfs_and_without_its_first_thread";
+    let mount = "truncate -s 64M image; mkfs.ext4 -q image; mkdir disk; mount -o loop image disk; cd disk; \
+                 mkdir low up work all; mount -t overlay overlay -o lowerdir=low,upperdir=up,workdir=work all";
+    let Some(folder) = mounted(name, mount) else { return };
+    let disk = folder.join("disk");
+    let holder = |path: &str, acts: &[&str]| {
+        let map = format!("shared:{}:4:4", disk.join(path).display());
+        let subject = crate::common::Subject::start([&[map.as_str()], acts].concat());
+        shell("sync -f \"$1\"", &[disk.as_os_str()]).good();
+        subject
+    };
+    for (mapped, evicted) in [("all/x", "up/x"), ("up/y", "all/y")] {
+        let subject = holder(mapped, &[]);
+        let (run, row) = row(&["evict"], &disk.join(evicted));
+        let why = format!("4 for an unknown reason (perhaps mapped through overlayfs by pid {} (", subject.pid());
+        assert!(run.status == Some(1) && row["why"].as_str().unwrap().starts_with(&why), "{row}");
+    }
+    let subject = holder("low/z", &["headless"]);
+    let (_, row) = row(&["evict"], &disk.join("low/z"));
+    let why = format!("4 mapped by pid {} (", subject.pid());
+    assert!(row["why"].as_str().unwrap().starts_with(&why), "{row}");
+}
