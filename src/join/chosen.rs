@@ -167,10 +167,10 @@ impl ChosenFiles {
         if are_many || self.keeps_leases { Leases::read() } else { Leases::default() }
     }
 
-    /// Whether there are so few results that all of them fit into the channel: each file has at most one failure, and
-    /// all of them are one item. Starting a thread would take longer than measuring a few files.
-    fn is_short(&self) -> bool {
-        !self.recursive && self.list.is_none() && self.process.is_none() && self.paths.len() < MESSAGES
+    /// Whether there are so few results that all of them fit into a channel of this size: each file has at most one
+    /// failure, and all of them are one item. Starting a thread would take longer than measuring a few files.
+    fn fit_into(&self, messages: usize) -> bool {
+        !self.recursive && self.list.is_none() && self.process.is_none() && self.paths.len() < messages
     }
 
     /// Visits the files with one visitor per thread. `new` creates it from a sender and from the files that the process
@@ -180,6 +180,17 @@ impl ChosenFiles {
     /// What `hear` returns; it ends the walk.
     pub fn visit<T: Send, V: Visitor, R: Send, E: From<Error> + Send>(
         &self,
+        new: impl Fn(&Marks, Sender<T>) -> V + Send,
+        finish: impl Fn(V) -> R + Send,
+        hear: impl FnMut(Message<T>) -> std::result::Result<(), E>,
+    ) -> std::result::Result<Vec<R>, E> {
+        self.visit_with(MESSAGES, new, finish, hear)
+    }
+
+    /// The same with at most `waiting` messages that were sent and not received yet.
+    fn visit_with<T: Send, V: Visitor, R: Send, E: From<Error> + Send>(
+        &self,
+        waiting: usize,
         new: impl Fn(&Marks, Sender<T>) -> V + Send,
         finish: impl Fn(V) -> R + Send,
         mut hear: impl FnMut(Message<T>) -> std::result::Result<(), E>,
@@ -196,7 +207,7 @@ impl ChosenFiles {
         }
         let marks = held.iter().flatten().map(|file| (file.identity(), file.held()));
         let marks: Marks = Arc::new(marks.collect());
-        let (sender, messages) = sync_channel(MESSAGES);
+        let (sender, messages) = sync_channel(waiting);
         let sender = Sender(sender);
         let fail = sender.clone();
         let fail = move |error| fail.failure(error);
@@ -228,7 +239,7 @@ impl ChosenFiles {
             drop(sender);
             visitors.into_iter().map(finish).collect()
         };
-        if self.is_short() {
+        if self.fit_into(waiting) {
             let finished = walk();
             return listen(messages, &mut hear).map(|()| finished);
         }
@@ -250,7 +261,9 @@ impl ChosenFiles {
         hear: impl FnMut(Message<OpenFile>) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
         let one_thread = ChosenFiles { jobs: self.jobs.or(Some(NonZeroUsize::MIN)), ..self.clone() };
-        one_thread.visit(|_, sender| Opener(sender), drop, hear).map(drop)
+        // Each message is an open file.
+        let waiting = usize::try_from(walk::free_descriptors() / 8).unwrap_or(MESSAGES).min(MESSAGES);
+        one_thread.visit_with(waiting, |_, sender| Opener(sender), drop, hear).map(drop)
     }
 
     /// The named files and directories, then those of the list, which is read as needed. A read error is passed to

@@ -283,6 +283,9 @@ pub(super) fn system(path: &Path, error: &io::Error) -> Error {
             let why = format!("leased by {who}, which the kernel has now asked to give the lease up");
             Error::path(path, ErrorKind::System, why).with_advice("to leave leases alone, use --keep-leases")
         }
+        _ if error.raw_os_error() == Some(Errno::EMFILE as i32) => {
+            Error::io(subject(path), error).with_advice("raise the limit (ulimit -n)")
+        }
         _ => Error::io(subject(path), error),
     }
 }
