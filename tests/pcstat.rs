@@ -52,6 +52,21 @@ fn a_missing_file_is_an_error() {
 }
 
 #[test]
+fn a_modification_time_that_no_date_can_express_is_absent() {
+    let folder = memory();
+    let path = folder.path().join("late");
+    let file = fs::File::create(&path).unwrap();
+    let seconds = 300_000_000_000;
+    file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds)).unwrap();
+    let path = path.to_str().unwrap();
+    let row = &rmap(["pcstat", "--json", path]).rows()[0];
+    assert!(row["mtime"].is_null(), "{row}");
+    assert_eq!(row["absent"]["mtime"], "unsupported: its date is before the year -9999 or after 9999");
+    let terse = rmap(["pcstat", "--terse", "-n", path]).good().text();
+    assert_eq!(terse.split(',').nth(3), Some(seconds.to_string().as_str()), "{terse}");
+}
+
+#[test]
 fn a_directory_is_rejected_with_a_hint() {
     let folder = memory();
     let line = complaint(folder.path());

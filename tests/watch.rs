@@ -127,6 +127,32 @@ fn a_file_that_only_left_the_selection_is_not_marked_gone() {
     assert_eq!(running.end(Signal::SIGINT).0, Some(0));
 }
 
+#[test]
+fn two_files_of_a_process_with_one_name_are_told_apart() {
+    if !common::has("python3", "python3") {
+        return;
+    }
+    let script = "import os, signal, sys
+small, large = os.memfd_create('x'), os.memfd_create('x')
+os.write(small, bytes(4096)), os.write(large, bytes(40960))
+signal.signal(signal.SIGUSR1, lambda *_: os.close(small))
+print('ready', flush=True)
+while True: signal.pause()";
+    for (view, size) in [(&["-o", "filename,size"][..], "size"), (&["--runs", "-o", "filename,length"], "length")] {
+        let mut python = std::process::Command::new("python3");
+        python.args(["-c", script]);
+        let holder = common::Subject::until_ready(python);
+        let pid = holder.word();
+        let options = [&["pcstat", "-w", "0.02", "--jsonl", "--filter", "filename =~ memfd", "--pid", &pid], view];
+        let mut running = Running::start(command(options.concat()));
+        assert_eq!([running.row()[size].as_u64(), running.row()[size].as_u64()], [Some(4096), Some(40960)]);
+        holder.signal(Signal::SIGUSR1);
+        let gone = row_where(&mut running, |row| row["fate"] != Value::Null);
+        assert_eq!((&gone["fate"], gone[size].as_u64()), (&"gone".into(), Some(4096)), "{gone}");
+        assert_eq!(running.end(Signal::SIGINT).0, Some(0));
+    }
+}
+
 /// Runs a command on a terminal of its own, lets it print, does what is asked, and prints how it ended: whether keys
 /// were passed on at once before, whether the terminal is as it was at first, and the exit status.
 const TERMINAL: &str = r#"import os, pty, select, signal, sys, termios, time

@@ -364,6 +364,7 @@ fn report(
     };
     FileReport {
         path: PathBuf::new(),
+        identity: (file.device(), file.inode()),
         size: stat.size,
         timestamp,
         mtime: stat.mtime,

@@ -7,10 +7,11 @@ use std::process::Command;
 use crate::common::*;
 
 /// Holds a lease for writing on a file and keeps the signal that breaks it pending.
-const HOLDER: &str = "import fcntl, os, signal, sys
+const HOLDER: &str = "import fcntl, mmap, os, signal, sys
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGIO})
 file = os.open(sys.argv[1], os.O_RDWR)
 fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+mapped = mmap.mmap(file, 8192)
 print('ready', flush=True)
 sys.stdin.read()";
 
@@ -66,6 +67,20 @@ fn a_leased_file_is_not_opened_and_the_row_names_the_holder() {
             assert!(rows.iter().any(|row| row["path"] == other.to_str().unwrap()), "{rows:?}");
         }
     }
+}
+
+#[test]
+fn a_leased_file_that_is_mapped_is_not_opened() {
+    let folder = memory();
+    let leased = folder.path().join("leased");
+    fs::write(&leased, vec![1; 8192]).unwrap();
+    let Some(holder) = holder(&leased) else { return };
+    let filter = format!("mapping == \"{}\"", leased.display());
+    let run = rmap(["pid", "--json", "-o", "mapping,cache_cached", "--filter", &filter, &holder.word()]);
+    let row = &run.json()[0]["mappings"][0];
+    let why = format!("leased by pid {}: opening it would break the lease", holder.pid());
+    assert!(row["cache_cached"].is_null() && !was_told(&holder), "{row}");
+    assert!(row["absent"]["cache_cached"].as_str().unwrap().contains(&why), "{row}");
 }
 
 #[test]
