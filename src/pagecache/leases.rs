@@ -31,8 +31,8 @@ pub(super) struct Opened {
 }
 
 impl Leases {
-    /// Reads the current leases from `/proc/locks`. This takes 4 to 15 ms, and all file locking on the machine waits
-    /// meanwhile. Without `/proc` none are known.
+    /// Reads the current leases from `/proc/locks`. This takes 4 to 20 ms, or longer if many files are locked, and is
+    /// therefore not done for every file. Without `/proc` none are known.
     pub fn read() -> Leases {
         let mut by_inode: HashMap<u64, Vec<Lease>> = HashMap::new();
         for lease in leases::read().unwrap_or_default() {
