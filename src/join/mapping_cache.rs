@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Subject};
-use crate::pagecache::{Engine, Method, OpenFile};
+use crate::pagecache::{Engine, Leases, Method, OpenFile};
 use crate::process::{MappedFile, Mapping, Mappings, Process, Way};
 use crate::units::{Absent, ByteRange, Bytes, Figure, PageSize, Reason};
 
@@ -34,7 +34,7 @@ const FAILED: Absent = Absent::new(Reason::Unsupported, "its file cannot be open
 /// Measures the file behind each of the mappings of `process`, in their order. The parts of a file that are adjacent in
 /// the list are measured through one descriptor.
 pub fn measure_mappings(process: &Process, engine: &Engine, mappings: &Mappings) -> Vec<Figure<MappingCache>> {
-    let mut opener = Opener { last: None };
+    let mut opener = Opener { leases: Leases::read(), last: None };
     let mut measure = |mapping: Mapping<'_>| {
         let mapped = process.open_mapped_file(&mapping)?;
         let file = opener.open(&mapped, &mapping)?;
@@ -73,6 +73,7 @@ fn mapped_behind(process: &Process, mapping: &Mapping<'_>, range: Bytes, page: P
 
 /// Opens files for reading and remembers the last one, with the identity that was proven for it.
 struct Opener {
+    leases: Leases,
     last: Option<((u64, u64), Figure<OpenFile>)>,
 }
 
@@ -81,7 +82,7 @@ impl Opener {
         let identity = mapped.identity();
         let last = match self.last.take() {
             Some(last) if last.0 == identity => last,
-            _ => (identity, open(mapped, mapping)),
+            _ => (identity, self.leases.bar(identity.0, identity.1).map_or_else(|| open(mapped, mapping), Err)),
         };
         self.last.insert(last).1.as_ref().map_err(|absent| *absent)
     }

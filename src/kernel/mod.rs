@@ -12,6 +12,7 @@ pub(crate) mod file_system;
 pub(crate) mod guardian;
 pub(crate) mod holes;
 pub(crate) mod kcmp;
+pub(crate) mod leases;
 pub(crate) mod locked_map;
 pub(crate) mod mincore;
 pub(crate) mod mount_points;
@@ -27,3 +28,4 @@ pub(crate) mod statx;
 pub(crate) mod swap;
 
 pub(crate) use page_size::page_size;
+pub(crate) use statx::major_minor;

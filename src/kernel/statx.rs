@@ -14,13 +14,18 @@ const ATTRIBUTE_DAX: u64 = 0x0020_0000;
 /// `STATX_ATTR_AUTOMOUNT`: opening the directory mounts another file system there (Linux 4.11 and later).
 const ATTRIBUTE_AUTOMOUNT: u64 = 0x1000;
 
+/// `STATX_ATTR_MOUNT_ROOT`: a file system is mounted there (Linux 5.8 and later).
+const ATTRIBUTE_MOUNT_ROOT: u64 = 0x2000;
+
 /// `struct statx`: the fields that are used, and space for the others. The kernel writes 256 bytes.
 #[repr(C)]
 pub(crate) struct Statx {
     mask: u32,
     block_size: u32,
     attributes: u64,
-    others: [u64; 15],
+    others: [u64; 5],
+    attributes_mask: u64,
+    times: [u64; 9],
     device_major: u32,
     device_minor: u32,
     rest: [u64; 14],
@@ -47,12 +52,13 @@ impl Statx {
     }
 
     fn read(directory: BorrowedFd<'_>, name: &CStr, flags: libc::c_int) -> Result<Statx, Errno> {
-        let empty = [0; 15];
         let mut answer = Statx {
             mask: 0,
             block_size: 0,
             attributes: 0,
-            others: empty,
+            others: [0; 5],
+            attributes_mask: 0,
+            times: [0; 9],
             device_major: 0,
             device_minor: 0,
             rest: [0; 14],
@@ -74,10 +80,20 @@ impl Statx {
         self.attributes & ATTRIBUTE_AUTOMOUNT != 0
     }
 
+    /// Whether a file system is mounted there; `None` if the kernel does not report that.
+    pub(crate) fn is_mount_point(&self) -> Option<bool> {
+        (self.attributes_mask & ATTRIBUTE_MOUNT_ROOT != 0).then_some(self.attributes & ATTRIBUTE_MOUNT_ROOT != 0)
+    }
+
     /// The device number, as `fstat` reports it.
     pub(crate) fn device(&self) -> u64 {
-        libc::makedev(self.device_major, self.device_minor)
+        major_minor(self.device_major, self.device_minor)
     }
+}
+
+/// The device number with these parts, as `fstat` reports it.
+pub(crate) fn major_minor(major: u32, minor: u32) -> u64 {
+    libc::makedev(major, minor)
 }
 
 #[cfg(test)]
@@ -90,6 +106,7 @@ mod tests {
     fn the_layout_matches_the_kernel() {
         assert_eq!(size_of::<Statx>(), 256);
         assert_eq!(std::mem::offset_of!(Statx, attributes), 8);
+        assert_eq!(std::mem::offset_of!(Statx, attributes_mask), 56);
         assert_eq!(std::mem::offset_of!(Statx, device_major), 136);
     }
 
@@ -102,5 +119,7 @@ mod tests {
         let found = Statx::of_name(root.as_fd(), c"proc", false).unwrap();
         assert_eq!(found.device(), std::fs::metadata("/proc").unwrap().dev());
         assert!(!found.is_automount_point());
+        assert!(found.is_mount_point() != Some(false));
+        assert!(Statx::of_name(root.as_fd(), c"proc/self/task", false).unwrap().is_mount_point() != Some(true));
     }
 }

@@ -10,6 +10,7 @@
 mod check;
 mod engine;
 mod file;
+mod leases;
 mod look;
 mod pieces;
 mod report;
@@ -21,6 +22,7 @@ pub mod walk;
 pub use crate::kernel::file_system::{FileSystem, FileSystemKind};
 pub use engine::{Engine, read_file};
 pub use file::OpenFile;
+pub use leases::Leases;
 pub use report::{Change, FileReport, Method, Residency};
 pub use stretches::{Stretch, Stretches};
 pub use tally::{PageSum, Tally};

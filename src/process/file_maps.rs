@@ -10,7 +10,7 @@ use crate::kernel::pagemap;
 use crate::process::failure::read_error;
 use crate::process::handle::Process;
 use crate::process::head::{Device, parse_head};
-use crate::process::mapped_file::Place;
+use crate::process::mapped_file::{MappedFile, Place};
 use crate::units::{Figure, PageSize};
 
 /// A mapping of a file.
@@ -60,14 +60,13 @@ fn parse_mappings_of_inode(text: &[u8], inode: u64) -> Vec<FileMapping> {
 }
 
 impl FileMapping {
-    /// Whether this mapping of `process` is of the file with this identity: device and inode, as `fstat` gives them.
+    /// The file of this mapping of `process`.
     ///
     /// # Errors
     /// The mapped file is not accessible, or no longer exists.
-    pub fn is_of(&self, process: &Process, identity: (u64, u64)) -> Figure<bool> {
+    pub fn open(&self, process: &Process) -> Figure<MappedFile> {
         let (start, end) = (self.addresses.start, self.addresses.end);
-        let place = Place { start, end, device: self.device, inode: self.inode, path: &self.path };
-        Ok(process.open_place(&place)?.identity() == identity)
+        process.open_place(&Place { start, end, device: self.device, inode: self.inode, path: &self.path })
     }
 
     /// Which pages of the file `process` has in its page table through this mapping: runs of page numbers of the file.
@@ -110,8 +109,9 @@ mod tests {
         let program = std::fs::metadata("/proc/self/exe").unwrap();
         let found = process.read_mappings_of_inode(program.ino()).unwrap();
         assert!(!found.is_empty());
-        assert!(found.iter().all(|mapping| mapping.is_of(&process, (program.dev(), program.ino())) == Ok(true)));
-        assert!(found.iter().all(|mapping| mapping.is_of(&process, (program.dev() + 1, program.ino())) == Ok(false)));
+        assert!(
+            found.iter().all(|mapping| mapping.open(&process).unwrap().identity() == (program.dev(), program.ino()))
+        );
         let pages: u64 = found
             .iter()
             .flat_map(|mapping| mapping.read_present_pages(&process, crate::kernel::page_size()).unwrap())

@@ -165,9 +165,7 @@ fn open_by_path(directory: &Directory, place: &Place<'_>) -> Figure<MappedFile> 
 }
 
 fn prove_link(file: MappedFile, place: &Place<'_>) -> Figure<MappedFile> {
-    let is_stacked =
-        || FileSystem::of_file(file.name.as_fd()).is_ok_and(|on| matches!(on.kind, FileSystemKind::Stacked(_)));
-    if file.stat.st_ino == place.inode || is_stacked() { Ok(file) } else { Err(REMAPPED) }
+    if file.stat.st_ino == place.inode || file.is_stacked() { Ok(file) } else { Err(REMAPPED) }
 }
 
 /// Proves that the file that was opened by its path is the one that is mapped.
@@ -252,6 +250,11 @@ impl MappedFile {
     pub fn is_device(&self) -> bool {
         let kind = SFlag::from_bits_truncate(self.stat.st_mode) & SFlag::S_IFMT;
         kind == SFlag::S_IFCHR || kind == SFlag::S_IFBLK
+    }
+
+    /// Whether it is on a file system that is stacked on others (overlayfs), whose files hold its cached pages.
+    pub fn is_stacked(&self) -> bool {
+        FileSystem::of_file(self.name.as_fd()).is_ok_and(|on| matches!(on.kind, FileSystemKind::Stacked(_)))
     }
 
     /// Whether it is in DAX mode and has no pages in the page cache.

@@ -85,7 +85,7 @@ fn run<S: Source>(
     };
     match watched {
         // The regular end.
-        Ok(()) | Err(Stop::Signal(_)) => stage.finish(),
+        Ok(()) | Err(Stop::Signal(_) | Stop::Enough) => stage.finish(),
         other => other,
     }
 }
@@ -173,6 +173,12 @@ impl<K: RowKind, G: Stage<K>> Rows<K> for Front<'_, K, G> {
         let is_new = !self.watched || self.told.insert(error.to_string());
         if is_new || error.kind() == ErrorKind::Changed {
             self.host.failure(&error);
+        }
+    }
+
+    fn note(&mut self, note: Error) {
+        if !self.watched || self.told.insert(note.to_string()) {
+            self.host.note(&note);
         }
     }
 

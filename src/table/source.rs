@@ -79,6 +79,8 @@ pub trait Rows<K: RowKind> {
     }
     /// Something could not be reported; the reading goes on.
     fn failure(&mut self, error: Error);
+    /// Something was left out on purpose: the answer is complete, but a user may miss it.
+    fn note(&mut self, note: Error);
     /// The answer lacks something that its rows already report.
     fn incomplete(&mut self);
     /// The progress of the reading.

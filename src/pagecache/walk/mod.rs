@@ -21,6 +21,7 @@ mod work;
 
 use std::thread::Builder;
 
+pub(crate) use queue::free_descriptors;
 pub use visit::{Choose, Named, Options, Place, Skipped, Visitor};
 
 /// Visits the files in `named`, in that order, and then the files in and below the directories among them, in the order
