@@ -448,6 +448,29 @@ fn a_missing_proc_is_called_missing() {
 }
 
 #[test]
+fn evict_says_why_it_finds_no_holder() {
+    let Some(everyone) = ForEveryone::copy() else { return };
+    let folder = common::disk();
+    let path = folder.path().join("x");
+    let _subject = Subject::start([format!("shared:{}:4:4", path.display())]);
+    std::os::unix::fs::chown(&path, Some(common::NOBODY), None).unwrap();
+    let why = |mount: &str, user: &str| {
+        let run =
+            elsewhere(mount, &format!("{user} {} evict --jsonl {}", everyone.program().display(), path.display()));
+        let row = &run.lines_of_json()[0];
+        assert_eq!((run.status, &row["left_pages"]), (Some(1), &4.into()), "{row}");
+        row["why"].as_str().unwrap().to_owned()
+    };
+    let unmounted = why("umount -R /proc", "");
+    assert_eq!(unmounted, "4 for an unknown reason (/proc is not mounted, so no process could be inspected)");
+    if common::has("setpriv", "util-linux") {
+        let user = format!("setpriv --reuid={0} --regid={0} --clear-groups", common::NOBODY);
+        let hidden = why("mount -t proc -o hidepid=2 proc /proc", &user);
+        assert_eq!(hidden, "4 for an unknown reason (/proc hides the processes of other users (hidepid): run as root)");
+    }
+}
+
+#[test]
 fn a_process_that_is_hidden_is_not_called_missing() {
     let Some(everyone) = ForEveryone::copy() else { return };
     if !common::has("setpriv", "util-linux") {
@@ -460,7 +483,10 @@ fn a_process_that_is_hidden_is_not_called_missing() {
             let mount = format!("mount -t proc -o hidepid={level} proc /proc");
             let user = format!("setpriv --reuid={0} --regid={0} --clear-groups", common::NOBODY);
             let run = elsewhere(&mount, &format!("{user} {} {view} {}", program.display(), subject.pid()));
-            assert!(run.err.contains("permission denied: /proc hides"), "{level} {view}: {run:?}");
+            assert!(
+                run.err.contains("no such process among those of this user: /proc hides"),
+                "{level} {view}: {run:?}"
+            );
             assert_eq!((run.status, run.complaints().len()), (Some(1), 1), "{level} {view}: {run:?}");
             let run = elsewhere(&mount, &format!("{user} {} {view} 4194300", program.display()));
             assert!(run.err.contains("no such process"), "{level} {view}: {run:?}");

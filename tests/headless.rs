@@ -66,7 +66,7 @@ fn everything_is_read_through_another_thread() {
     let inode = path.metadata().unwrap().ino();
     let mapped = process.read_mappings_of_inode(inode).unwrap();
     let identity = OpenFile::open(&path).unwrap().identity();
-    assert_eq!((mapped.len(), mapped[0].is_of(&process, identity)), (1, Ok(true)));
+    assert_eq!((mapped.len(), mapped[0].open(&process).unwrap().identity()), (1, identity));
     assert_eq!(process.open_mapped_file(&named("/data")).unwrap().identity(), identity);
     assert_eq!(process.read_deleted(&named("/unlinked (deleted)")), Deleted::Yes);
     let held = process.read_held_files().unwrap();

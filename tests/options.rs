@@ -227,7 +227,7 @@ fn by_filter_and_total_work_on_files_and_stretches() {
 }
 
 #[test]
-fn filter_and_sort_work_on_warm_and_evict() {
+fn filter_and_sort_work_on_warm_evict_and_lock() {
     let folder = memory();
     for (name, pages) in [("small", 1), ("large", 5)] {
         std::fs::write(folder.path().join(name), vec![1; pages * page() as usize]).unwrap();
@@ -240,6 +240,17 @@ fn filter_and_sort_work_on_warm_and_evict() {
     assert_eq!(warmed(&["--sort", "pages"]), "5 1");
     assert_eq!(warmed(&["--filter", "pages > 1"]), "5");
     assert_eq!(warmed(&["--sort", "pages", "--top", "1"]), "5");
+    let locked = |options: &[&str]| {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "exec \"$@\" 2>&1", "sh"]).arg(common::program());
+        shell.args(["lock", "-R", "-n", "-o", "pages", tree]).args(options);
+        let mut running = Running::start(shell);
+        let lines = std::iter::repeat_with(|| running.line()).take_while(|line| !line.contains("until Ctrl-C"));
+        let shown = lines.map(|line| line.trim().to_owned()).collect::<Vec<_>>().join(" ");
+        (shown, running.end(Signal::SIGINT).0)
+    };
+    assert_eq!(locked(&["--sort", "pages"]), ("5 1".to_owned(), Some(0)));
+    assert_eq!(locked(&["--filter", "pages == 1"]), ("1".to_owned(), Some(0)));
 }
 
 #[test]

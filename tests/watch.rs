@@ -126,3 +126,84 @@ fn a_file_that_only_left_the_selection_is_not_marked_gone() {
     });
     assert_eq!(running.end(Signal::SIGINT).0, Some(0));
 }
+
+#[test]
+fn two_files_of_a_process_with_one_name_are_told_apart() {
+    if !common::has("python3", "python3") {
+        return;
+    }
+    let script = "import os, signal, sys
+small, large = os.memfd_create('x'), os.memfd_create('x')
+os.write(small, bytes(4096)), os.write(large, bytes(40960))
+signal.signal(signal.SIGUSR1, lambda *_: os.close(small))
+print('ready', flush=True)
+while True: signal.pause()";
+    for (view, size) in [(&["-o", "filename,size"][..], "size"), (&["--runs", "-o", "filename,length"], "length")] {
+        let mut python = std::process::Command::new("python3");
+        python.args(["-c", script]);
+        let holder = common::Subject::until_ready(python);
+        let pid = holder.word();
+        let options = [&["pcstat", "-w", "0.02", "--jsonl", "--filter", "filename =~ memfd", "--pid", &pid], view];
+        let mut running = Running::start(command(options.concat()));
+        assert_eq!([running.row()[size].as_u64(), running.row()[size].as_u64()], [Some(4096), Some(40960)]);
+        holder.signal(Signal::SIGUSR1);
+        let gone = row_where(&mut running, |row| row["fate"] != Value::Null);
+        assert_eq!((&gone["fate"], gone[size].as_u64()), (&"gone".into(), Some(4096)), "{gone}");
+        assert_eq!(running.end(Signal::SIGINT).0, Some(0));
+    }
+}
+
+/// Runs a command on a terminal of its own, lets it print, does what is asked, and prints how it ended: whether keys
+/// were passed on at once before, whether the terminal is as it was at first, and the exit status.
+const TERMINAL: &str = r#"import os, pty, select, signal, sys, termios, time
+child, terminal = pty.fork()
+if child == 0:
+    os.execv(sys.argv[2], sys.argv[2:])
+first = termios.tcgetattr(terminal)
+def settle(wanted):
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        if select.select([terminal], [], [], 0.02)[0]:
+            try: os.read(terminal, 65536)
+            except OSError: pass
+        if wanted(): return True
+    return False
+keys = settle(lambda: not termios.tcgetattr(terminal)[3] & (termios.ICANON | termios.ECHO))
+act = sys.argv[1]
+if act == 'stop':
+    os.write(terminal, b'\x1a')
+    settle(lambda: open(f'/proc/{child}/stat').read().rsplit(')', 1)[1].split()[0] == 'T')
+    stopped = termios.tcgetattr(terminal) == first
+    os.kill(child, signal.SIGCONT)
+    again = settle(lambda: termios.tcgetattr(terminal) != first)
+    print('stopped', stopped, again)
+    act = 'q'
+os.write(terminal, act.encode()) if len(act) == 1 else os.kill(child, getattr(signal, act))
+ended = []
+settle(lambda: ended.append(os.waitpid(child, os.WNOHANG)) or ended[-1][0])
+print('keys', keys, 'restored', termios.tcgetattr(terminal) == first, 'status', os.waitstatus_to_exitcode(ended[-1][1]))
+"#;
+
+#[test]
+fn on_a_terminal_q_ends_the_watch_and_the_terminal_is_restored_however_it_ends() {
+    if !common::has("python3", "python3") {
+        return;
+    }
+    let ends = |act: &str, view: &[&str]| {
+        let program = common::program().to_str().unwrap();
+        let run = std::process::Command::new("python3")
+            .args([&["-c", TERMINAL, act, program][..], view, &["-w", "600"]].concat())
+            .output()
+            .unwrap();
+        String::from_utf8(run.stdout).unwrap() + &String::from_utf8_lossy(&run.stderr)
+    };
+    let well = |status| format!("keys True restored True status {status}\n");
+    for view in [&["pcstat", "/bin/sh"][..], &["pid", "self"], &["pid", "self", "--summary"]] {
+        assert_eq!(ends("q", view), well(0), "{view:?}");
+    }
+    let view = &["pcstat", "/bin/sh"][..];
+    assert_eq!(ends("\u{3}", view), well(0));
+    assert_eq!(ends("SIGTERM", view), well(0));
+    assert_eq!(ends("SIGQUIT", view), well(-3));
+    assert_eq!(ends("stop", view), format!("stopped True True\n{}", well(0)));
+}

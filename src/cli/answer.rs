@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
 
+use super::keys::Keys;
 use super::report::Report;
 use super::run::{Configured, Done};
 use super::screen;
@@ -38,7 +39,7 @@ pub(crate) struct AnswerArgs {
     /// Leave out the total
     #[arg(long, overrides_with = "total", help_heading = "Output")]
     pub(crate) no_total: bool,
-    /// Repeat every SECS seconds (0.5, 2) until Ctrl-C, and show what changed
+    /// Repeat every SECS seconds (0.5, 2) until Ctrl-C or q, and show what changed
     #[arg(short = 'w', long = "watch", value_name = "SECS", help_heading = "Output")]
     pub(crate) every: Option<Interval>,
     /// Output format; the machine formats have every column, in bytes and pages
@@ -218,6 +219,9 @@ impl AnswerArgs {
     ) -> Done {
         if query.every.is_some() && report.signals.is_none() {
             report.signals = Some(Signals::watch()?);
+        }
+        if query.every.is_some() {
+            report.keys = Keys::of_terminal();
         }
         let mut sink = (self.format().sink)(presentation, screen::output());
         execute(query, source, sink.as_mut(), report)

@@ -19,9 +19,9 @@ pub(crate) struct ChosenArgs {
     /// Files; with -R also directories
     #[arg(value_name = "PATH", required_unless_present_any = ["pid", "files_from"])]
     pub(crate) paths: Vec<PathBuf>,
-    /// Add the files that this process maps or has open
-    #[arg(long, value_name = "PID", help_heading = "Files")]
-    pub(crate) pid: Option<u32>,
+    /// Add the files that this process maps or has open; "self" is rmap itself
+    #[arg(long, value_name = "PID", value_parser = parse_process, help_heading = "Files")]
+    pub(crate) pid: Option<ChosenProcess>,
     /// Add the files listed in FILE, one per line (-: standard input)
     #[arg(long, value_name = "FILE", help_heading = "Files")]
     pub(crate) files_from: Option<PathBuf>,
@@ -57,6 +57,10 @@ pub(crate) struct ChosenArgs {
     /// Use only this part of each file, such as 1G,64M; without LEN, up to the end
     #[arg(long, value_name = "OFF[,LEN]", value_parser = parse_range, help_heading = "Files")]
     pub(crate) range: Option<ByteRange>,
+    /// Do not open a named file that another process has leased (see fcntl(2)). This takes about 10 ms; with -R,
+    /// --files-from and --pid it is always done
+    #[arg(long, help_heading = "Files")]
+    pub(crate) keep_leases: bool,
 }
 
 impl ChosenArgs {
@@ -83,7 +87,7 @@ impl ChosenArgs {
         Ok(ChosenFiles {
             list: self.files_from,
             null: self.null,
-            process: self.pid.map(ChosenProcess::new),
+            process: self.pid,
             recursive: self.recursive,
             jobs: self.jobs,
             cross_file_systems: self.cross_file_systems,
@@ -91,6 +95,7 @@ impl ChosenArgs {
             sizes: least..=most,
             choice: is_any_glob.then(|| Arc::new(choose) as Choice),
             range: self.range.unwrap_or(ByteRange::ALL),
+            keeps_leases: self.keep_leases,
             ..ChosenFiles::named(self.paths)
         })
     }
@@ -98,6 +103,13 @@ impl ChosenArgs {
 
 fn thread_count(text: &str) -> Result<NonZeroUsize, String> {
     text.parse().map_err(|_| "use a number of threads, at least 1".to_owned())
+}
+
+fn parse_process(text: &str) -> Result<ChosenProcess, String> {
+    match text {
+        "self" => Ok(ChosenProcess::own()),
+        _ => text.parse().map(ChosenProcess::new).map_err(|_| "use a number or self".to_owned()),
+    }
 }
 
 fn parse_range(text: &str) -> Result<ByteRange, String> {

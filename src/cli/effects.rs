@@ -46,7 +46,8 @@ pub(crate) struct LockArgs {
 
 /// What `--help` of all three says after the columns.
 const NOTES: &str = "By default sizes are in bytes. --filter, --top and --by choose what is shown, not which files are \
-worked on: that is chosen by the options under \"Files\".";
+worked on: that is chosen by the options under \"Files\". -w repeats the work and shows what changed in between; \
+not for lock, whose pages do not change until the end.";
 
 macro_rules! run_as {
     ($arguments:ty, $name:literal, $about:literal, $work:expr, $default:expr) => {

@@ -8,6 +8,7 @@ mod chosen;
 mod config;
 mod demo;
 mod effects;
+mod keys;
 mod pcstat;
 mod peers;
 mod pid;

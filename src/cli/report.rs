@@ -3,8 +3,9 @@
 use std::io::{self, Write};
 use std::time::Instant;
 
+use super::keys::Keys;
 use super::progress::ProgressLine;
-use super::signals::Signals;
+use super::signals::{GLANCE, Signals};
 use crate::error::{Error, ErrorKind, Subject};
 use crate::query::Host;
 use crate::table::{Progress, Stop, escape};
@@ -23,12 +24,29 @@ pub(crate) struct Report {
     progress: ProgressLine,
     /// The signals that end the work cleanly, if they are watched.
     pub(crate) signals: Option<Signals>,
+    /// The keys that end a repeated answer, if there is a terminal.
+    pub(crate) keys: Option<Keys>,
 }
 
 impl Report {
     /// Enables the progress display for this work.
     pub(crate) fn show_progress(&mut self, verb: &'static str) {
         self.progress = ProgressLine::new(verb);
+    }
+
+    /// Waits until `end`, a signal or the key that ends the answer.
+    fn wait_for_keys_until(&mut self, end: Instant) -> Result<(), Stop> {
+        loop {
+            self.check()?;
+            if self.keys.as_mut().is_some_and(Keys::is_end) {
+                return Err(Stop::Enough);
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            std::thread::sleep(left.min(GLANCE));
+        }
     }
 
     fn print(error: &Error) {
@@ -71,6 +89,10 @@ impl Host for Report {
         self.progress.suspend(|| Report::print(error));
     }
 
+    fn note(&mut self, note: &Error) {
+        self.progress.suspend(|| Report::print(note));
+    }
+
     fn incomplete(&mut self) {
         self.failed = true;
     }
@@ -83,13 +105,11 @@ impl Host for Report {
         self.signals.as_ref().map_or(Ok(()), Signals::check)
     }
 
-    fn wait_until(&self, end: Instant) -> Result<(), Stop> {
-        match &self.signals {
-            Some(signals) => signals.wait_until(end),
-            None => {
-                std::thread::sleep(end.saturating_duration_since(Instant::now()));
-                Ok(())
-            }
+    fn wait_until(&mut self, end: Instant) -> Result<(), Stop> {
+        let waited = self.wait_for_keys_until(end);
+        if let Some(keys) = &mut self.keys {
+            keys.restore();
         }
+        waited
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
@@ -11,7 +11,7 @@ use crate::kernel::signal::is_ignored;
 use crate::table::Stop;
 
 /// How often to check for signals while waiting.
-const GLANCE: Duration = Duration::from_millis(50);
+pub(super) const GLANCE: Duration = Duration::from_millis(50);
 
 /// Whether one of the signals has arrived.
 pub(crate) struct Signals(Arc<AtomicUsize>);
@@ -66,20 +66,5 @@ impl Signals {
     /// [`Stop::Signal`].
     pub(crate) fn check(&self) -> Result<(), Stop> {
         self.received().map_or(Ok(()), |signal| Err(Stop::Signal(signal)))
-    }
-
-    /// Waits until `end`.
-    ///
-    /// # Errors
-    /// [`Stop::Signal`] as soon as one arrives.
-    pub(crate) fn wait_until(&self, end: Instant) -> Result<(), Stop> {
-        loop {
-            self.check()?;
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok(());
-            }
-            std::thread::sleep(left.min(GLANCE));
-        }
     }
 }

@@ -62,7 +62,8 @@ pub fn evict(
     let mut last = before.clone();
     let mut outcome = Outcome::Dropped;
     for again in (0..TRIES).map(|attempt| attempt > 0) {
-        if last.cached() == Ok(Pages(0)) || file.file_system().kind == FileSystemKind::Memory {
+        let has_none = last.cached() == Ok(Pages(0)) && last.not_up_to_date().unwrap_or_default() == Pages(0);
+        if has_none || file.file_system().kind == FileSystemKind::Memory {
             break;
         }
         outcome = drop_once(engine, file, &last, range, again && !is_clean(&before), &mut go_on);
@@ -196,6 +197,9 @@ fn explain(engine: &Engine, root: &ProcRoot, file: &OpenFile, after: &FileReport
     left.dirty = unwritten(engine, file, after, &free);
     left.unknown = free.cached().saturating_sub(left.dirty);
     left.why = in_words(&left, &found, may_be_in_a_folio(after, &free, &found.mapped));
+    if file.is_block_device() && left.unknown > Pages(0) {
+        left.why.push_str(" (a file system on the device may hold them)");
+    }
     left.holders = found.list;
     left
 }
@@ -236,7 +240,7 @@ fn in_words(left: &Left, found: &Holders, edge: bool) -> String {
     say(left.locked, format!("locked by {}", holders::in_words(&found.list, true)));
     say(left.mapped, format!("mapped by {}", mapped_words(found)));
     say(left.dirty, "dirty or under writeback again".to_owned());
-    say(left.unknown, unknown_words(found.unseen, edge));
+    say(left.unknown, unknown_words(found, edge));
     reasons.join("; ")
 }
 
@@ -248,9 +252,14 @@ fn mapped_words(found: &Holders) -> String {
     }
 }
 
-fn unknown_words(unseen: u64, edge: bool) -> String {
+fn unknown_words(found: &Holders, edge: bool) -> String {
     let mut words = "for an unknown reason".to_owned();
-    if unseen > 0 {
+    let unseen = found.unseen;
+    if !found.perhaps.is_empty() {
+        words.push_str(&format!(" (perhaps mapped through overlayfs by {})", holders::in_words(&found.perhaps, false)));
+    } else if let Some(blind) = found.blind {
+        words.push_str(&format!(" ({blind})"));
+    } else if unseen > 0 {
         let advice = if geteuid().is_root() { "root is not allowed to either" } else { "run as root" };
         let processes = if unseen == 1 { "process" } else { "processes" };
         words.push_str(&format!(" ({unseen} {processes} could not be inspected: {advice})"));

@@ -1,8 +1,8 @@
 //! Finds the processes that keep pages of a file in memory, through `/proc/PID/maps` and the page tables.
 
 use crate::error::ErrorKind;
-use crate::pagecache::OpenFile;
-use crate::process::{Fields, FileMapping, Identity, ProcRoot, Process, Wanted, read_pids};
+use crate::pagecache::{FileSystemKind, OpenFile};
+use crate::process::{Fields, FileMapping, Identity, ProcRoot, Process, Wanted, hides_processes, read_pids};
 use crate::units::{PageRuns, Pages, Run};
 
 /// A process that has pages of a file in its page tables.
@@ -25,15 +25,26 @@ pub struct Holders {
     pub locked: PageRuns,
     /// The pages in any page table, locked or not.
     pub mapped: PageRuns,
+    /// Processes that map a file with the same inode number through overlayfs, or the other way round. It may be the
+    /// same file, which cannot be proven.
+    pub perhaps: Vec<Holder>,
     /// How many processes could not be inspected.
     pub unseen: u64,
+    /// Why there may be other processes, of which nothing is known.
+    pub blind: Option<&'static str>,
 }
 
 impl Holders {
     /// Finds the processes that map any of `pages` of `file`.
     pub fn find(root: &ProcRoot, file: &OpenFile, pages: &PageRuns) -> Holders {
-        let mut found = Holders::default();
-        let mut pids = read_pids(root).unwrap_or_default();
+        let pids = read_pids(root);
+        let blind = match &pids {
+            Err(_) => Some("/proc is not mounted, so no process could be inspected"),
+            Ok(_) if hides_processes(root) => Some("/proc hides the processes of other users (hidepid): run as root"),
+            Ok(_) => None,
+        };
+        let mut found = Holders { blind, ..Holders::default() };
+        let mut pids = pids.unwrap_or_default();
         pids.sort_unstable();
         for pid in pids {
             let read = |process: &Process| process.read_mappings_of_inode(file.inode());
@@ -48,29 +59,39 @@ impl Holders {
     }
 
     fn add_process(&mut self, process: &Process, file: &OpenFile, pages: &PageRuns, all: &[FileMapping]) {
-        let (mut mapped, mut locked) = (PageRuns::new(), PageRuns::new());
+        let (mut mapped, mut locked, mut perhaps) = (PageRuns::new(), PageRuns::new(), PageRuns::new());
         let locked_starts = locked_starts(process);
         for mapping in all {
-            let present = match mapping.is_of(process, file.identity()) {
-                Ok(true) => mapping.read_present_pages(process, file.page_size()),
-                Ok(false) => continue,
-                Err(_) => return self.unseen += 1,
-            };
-            let Ok(present) = present else { return self.unseen += 1 };
+            let Ok(found) = mapping.open(process) else { return self.unseen += 1 };
+            // A file of an overlay that was copied up may be mapped with the pages that it had before.
+            let is_same = found.identity() == file.identity() && found.prove_layer(process).is_ok();
+            if !is_same && !is_stacked(file) && !found.is_stacked() {
+                continue;
+            }
+            let Ok(present) = mapping.read_present_pages(process, file.page_size()) else { return self.unseen += 1 };
             let present = runs(&present).intersect(pages);
+            if !is_same {
+                perhaps = union(&perhaps, &present);
+                continue;
+            }
             if locked_starts.contains(&mapping.addresses.start) {
                 locked = union(&locked, &present);
             }
             mapped = union(&mapped, &present);
         }
         let Ok(process) = process.identity() else { return };
-        if mapped.is_empty() {
-            return;
+        if mapped.is_empty() && !perhaps.is_empty() {
+            self.perhaps.push(Holder { process, pages: perhaps.cached(), locked: false });
+        } else if !mapped.is_empty() {
+            self.list.push(Holder { process, pages: mapped.cached(), locked: !locked.is_empty() });
+            self.mapped = union(&self.mapped, &mapped);
+            self.locked = union(&self.locked, &locked);
         }
-        self.list.push(Holder { process, pages: mapped.cached(), locked: !locked.is_empty() });
-        self.mapped = union(&self.mapped, &mapped);
-        self.locked = union(&self.locked, &locked);
     }
+}
+
+fn is_stacked(file: &OpenFile) -> bool {
+    matches!(file.file_system().kind, FileSystemKind::Stacked(_))
 }
 
 /// The start addresses of the locked mappings: `lo` in `VmFlags` of smaps. The counter `Locked` would miss a page that

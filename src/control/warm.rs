@@ -78,6 +78,11 @@ pub fn warm(
     range: ByteRange,
     mut progress: impl FnMut(Bytes, Bytes) -> ControlFlow<()>,
 ) -> Result<Effect> {
+    if file.is_block_device() {
+        let why = "the kernel drops the pages of a block device as soon as nobody has it open";
+        return Err(Error::path(file.path(), ErrorKind::Refused, why)
+            .with_advice("warm the files on it, or use 'rmap lock', which keeps it open"));
+    }
     let engine = engine.exact();
     let before = engine.map_range(file, range);
     refuse_unmeasured(&before)?;

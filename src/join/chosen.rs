@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 use std::ops::{ControlFlow, RangeInclusive};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::thread::Builder;
@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::pagecache::walk::{self, Named, Options, Visitor};
-use crate::pagecache::{Engine, FileIdentity, OpenFile};
+use crate::pagecache::{Engine, FileIdentity, Leases, OpenFile};
 use crate::process::{Held, HeldFiles, Process};
 use crate::units::ByteRange;
 
@@ -48,12 +48,16 @@ pub struct ChosenFiles {
     pub choice: Option<Choice>,
     /// The selected part of each file.
     pub range: ByteRange,
+    /// Whether leases of other processes are kept even if only a few files are named. Looking for leases takes about
+    /// ten milliseconds, so without this it is done only for directories, lists and processes.
+    pub keeps_leases: bool,
 }
 
 /// A process whose files are selected. It is opened once: if it ends, another process with its pid is not selected.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct ChosenProcess {
-    pid: u32,
+    /// `None` is this process itself.
+    pid: Option<u32>,
     opened: Arc<OnceLock<Process>>,
     ended: Arc<AtomicBool>,
 }
@@ -61,13 +65,21 @@ pub struct ChosenProcess {
 impl ChosenProcess {
     /// The process with this pid.
     pub fn new(pid: u32) -> ChosenProcess {
-        ChosenProcess { pid, opened: Arc::default(), ended: Arc::default() }
+        ChosenProcess { pid: Some(pid), ..ChosenProcess::own() }
+    }
+
+    /// This process itself, whatever its pid is in `/proc`.
+    pub fn own() -> ChosenProcess {
+        ChosenProcess { pid: None, opened: Arc::default(), ended: Arc::default() }
     }
 
     fn read_held_files(&self) -> Result<HeldFiles> {
         let read = match self.opened.get() {
             Some(process) => process.read_held_files(),
-            None => Process::open(self.pid).and_then(|process| self.opened.get_or_init(|| process).read_held_files()),
+            None => {
+                let process = self.pid.map_or_else(Process::own, Process::open);
+                process.and_then(|process| self.opened.get_or_init(|| process).read_held_files())
+            }
         };
         let is_gone = |error: &Error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Unsupported);
         self.ended.store(read.as_ref().is_err_and(is_gone), Ordering::Relaxed);
@@ -81,6 +93,8 @@ pub enum Message<T> {
     Item(T),
     /// Something that cannot be visited.
     Failure(Error),
+    /// Something that is left out on purpose and that a user may miss.
+    Note(Error),
     /// Nothing has arrived for a while.
     Nothing,
 }
@@ -131,6 +145,7 @@ impl ChosenFiles {
             sizes: 0..=u64::MAX,
             choice: None,
             range: ByteRange::ALL,
+            keeps_leases: false,
         }
     }
 
@@ -146,10 +161,16 @@ impl ChosenFiles {
         if self.recursive { engine.with_threads(NonZeroUsize::MIN) } else { engine }
     }
 
-    /// Whether there are so few results that all of them fit into the channel: each file has at most one failure, and
-    /// all of them are one item. Starting a thread would take longer than measuring a few files.
-    fn is_short(&self) -> bool {
-        !self.recursive && self.list.is_none() && self.process.is_none() && self.paths.len() < MESSAGES
+    /// The leases that must not be broken.
+    fn leases(&self) -> Leases {
+        let are_many = self.recursive || self.list.is_some() || self.process.is_some();
+        if are_many || self.keeps_leases { Leases::read() } else { Leases::default() }
+    }
+
+    /// Whether there are so few results that all of them fit into a channel of this size: each file has at most one
+    /// failure, and all of them are one item. Starting a thread would take longer than measuring a few files.
+    fn fit_into(&self, messages: usize) -> bool {
+        !self.recursive && self.list.is_none() && self.process.is_none() && self.paths.len() < messages
     }
 
     /// Visits the files with one visitor per thread. `new` creates it from a sender and from the files that the process
@@ -159,6 +180,17 @@ impl ChosenFiles {
     /// What `hear` returns; it ends the walk.
     pub fn visit<T: Send, V: Visitor, R: Send, E: From<Error> + Send>(
         &self,
+        new: impl Fn(&Marks, Sender<T>) -> V + Send,
+        finish: impl Fn(V) -> R + Send,
+        hear: impl FnMut(Message<T>) -> std::result::Result<(), E>,
+    ) -> std::result::Result<Vec<R>, E> {
+        self.visit_with(MESSAGES, new, finish, hear)
+    }
+
+    /// The same with at most `waiting` messages that were sent and not received yet.
+    fn visit_with<T: Send, V: Visitor, R: Send, E: From<Error> + Send>(
+        &self,
+        waiting: usize,
         new: impl Fn(&Marks, Sender<T>) -> V + Send,
         finish: impl Fn(V) -> R + Send,
         mut hear: impl FnMut(Message<T>) -> std::result::Result<(), E>,
@@ -175,13 +207,15 @@ impl ChosenFiles {
         }
         let marks = held.iter().flatten().map(|file| (file.identity(), file.held()));
         let marks: Marks = Arc::new(marks.collect());
-        let (sender, messages) = sync_channel(MESSAGES);
+        let (sender, messages) = sync_channel(waiting);
         let sender = Sender(sender);
         let fail = sender.clone();
         let fail = move |error| fail.failure(error);
+        let leases = self.leases();
         let named = self.names(fail.clone())?.map(Named::from);
-        let named = named.chain(open_held_files(held.as_ref(), fail));
+        let named = named.chain(open_held_files(held.as_ref(), leases.clone(), fail));
         let walk = move || -> Vec<R> {
+            let subvolumes = AtomicU64::new(0);
             // Counting the usable processors reads several files, so it is done only if it matters.
             let processors = || if self.recursive { std::thread::available_parallelism().ok() } else { None };
             let choose = |path: &Path, depth: usize, is_directory: bool| {
@@ -194,10 +228,18 @@ impl ChosenFiles {
                 follow: self.follow,
                 sizes: self.sizes.clone(),
                 choose: self.choice.is_some().then_some(&choose),
+                leases,
+                subvolumes: Some(&subvolumes),
             };
-            walk::walk(named, &options, || new(&marks, sender.clone())).into_iter().map(finish).collect()
+            let visitors = walk::walk(named, &options, || new(&marks, sender.clone()));
+            if let Some(note) = left_out(subvolumes.load(Ordering::Relaxed)) {
+                // If the receiver is gone, nobody misses them.
+                let _ = sender.0.send(Message::Note(note));
+            }
+            drop(sender);
+            visitors.into_iter().map(finish).collect()
         };
-        if self.is_short() {
+        if self.fit_into(waiting) {
             let finished = walk();
             return listen(messages, &mut hear).map(|()| finished);
         }
@@ -219,7 +261,9 @@ impl ChosenFiles {
         hear: impl FnMut(Message<OpenFile>) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
         let one_thread = ChosenFiles { jobs: self.jobs.or(Some(NonZeroUsize::MIN)), ..self.clone() };
-        one_thread.visit(|_, sender| Opener(sender), drop, hear).map(drop)
+        // Each message is an open file.
+        let waiting = usize::try_from(walk::free_descriptors() / 8).unwrap_or(MESSAGES).min(MESSAGES);
+        one_thread.visit_with(waiting, |_, sender| Opener(sender), drop, hear).map(drop)
     }
 
     /// The named files and directories, then those of the list, which is read as needed. A read error is passed to
@@ -245,6 +289,18 @@ fn listen<T, E>(
     }
 }
 
+/// The note about subvolumes that were not entered.
+fn left_out(subvolumes: u64) -> Option<Error> {
+    let (were, each) = match subvolumes {
+        0 => return None,
+        1 => ("1 subvolume was".to_owned(), "it counts"),
+        more => (format!("{more} subvolumes were"), "each counts"),
+    };
+    let why = format!("{were} not entered, because {each} as a file system of its own");
+    let note = Error::new(Subject::Words("-R".to_owned()), ErrorKind::Refused, why);
+    Some(note.with_advice("use --cross-file-systems to include them"))
+}
+
 fn no_thread(error: &io::Error) -> Error {
     Error::io(Subject::Words("cannot start a thread".to_owned()), error)
 }
@@ -265,11 +321,15 @@ impl Visitor for Opener {
 /// Opens the files of a process, one after the other. Errors are passed to `fail`.
 fn open_held_files<'a>(
     held: Option<&'a HeldFiles>,
+    leases: Leases,
     mut fail: impl FnMut(Error) + 'a,
 ) -> impl Iterator<Item = Named> + 'a {
     let files = held.into_iter().flat_map(|held| held.iter().map(move |file| (held, file)));
     files.filter_map(move |(held, file)| {
-        let opened = held.open(file).and_then(|fd| OpenFile::from_fd(file.path(), fd));
+        let opened = match leases.bar(file.identity().device(), file.identity().inode()) {
+            Some(why) => held.name(file).and_then(|name| OpenFile::only_named(file.path(), name, why)),
+            None => held.open(file).and_then(|fd| OpenFile::from_fd(file.path(), fd)),
+        };
         match opened {
             Ok(file) => Some(Named::Open(file)),
             // A file of /proc or the like has no cached pages, and it is normal that a process holds one.

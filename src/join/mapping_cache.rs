@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, ErrorKind, Subject};
-use crate::pagecache::{Engine, KnownFiles, Method, OpenFile};
+use crate::pagecache::{Engine, KnownFiles, Leases, Method, OpenFile};
 use crate::process::{FileIdentity, FileMapping, MappedFile, Mapping, Mappings, Process, Way};
 use crate::units::{Absent, ByteRange, Bytes, Counted, Figure, PageRuns, PageSize, Pages, Piece, Places, Reason, Run};
 
@@ -100,7 +100,7 @@ pub fn measure_mappings(
     mappings: &Mappings,
     shared: &mut SharedFiles,
 ) -> Vec<Figure<MappingCache>> {
-    let mut opener = Opener { last: None };
+    let mut opener = Opener { leases: Leases::read(), last: None };
     let unknown = Places::default();
     let mut measure = |mapping: Mapping<'_>| {
         let mapped = process.open_mapped_file(&mapping)?;
@@ -197,6 +197,7 @@ fn mapped_behind(process: &Process, mapping: &Mapping<'_>, range: Bytes, page: P
 
 /// Opens files for reading and remembers the last one and its number, with the identity that was proven for it.
 struct Opener {
+    leases: Leases,
     last: Option<(FileIdentity, Figure<(OpenFile, u64)>)>,
 }
 
@@ -215,7 +216,10 @@ impl Opener {
         };
         let last = match self.last.take() {
             Some(last) if last.0 == identity => last,
-            _ => (identity, open(process, mapped, mapping).map(numbered)),
+            _ => {
+                let barred = self.leases.bar(identity.device(), identity.inode());
+                (identity, barred.map_or_else(|| open(process, mapped, mapping), Err).map(numbered))
+            }
         };
         let opened = self.last.insert(last).1.as_ref().map_err(|absent| *absent)?;
         Ok((&opened.0, opened.1))

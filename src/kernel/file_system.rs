@@ -86,6 +86,12 @@ impl FileSystem {
         Ok(read(&statfs(path)?))
     }
 
+    /// The same for a block device: where its node is does not matter. Its blocks may be smaller than a page, so every
+    /// page must be checked.
+    pub(crate) fn of_block_device(self) -> FileSystem {
+        FileSystem { kind: FileSystemKind::Ordinary, block_size: 512, seek_writes: false, ..self }
+    }
+
     /// Asks `fstatfs(2)` about an open file.
     ///
     /// # Errors

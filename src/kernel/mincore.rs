@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::sync::OnceLock;
 
-use memmap2::{MmapOptions, MmapRaw};
+use memmap2::{Advice, MmapOptions, MmapRaw};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -43,10 +43,11 @@ impl Window {
             return Err(Errno::EINVAL);
         }
         let map = MmapOptions::new().offset(offset).len(length).map_raw_read_only(fd.as_raw_fd());
-        match map {
-            Ok(map) => Ok(Window { map, page }),
-            Err(error) => Err(error.raw_os_error().map_or(Errno::EINVAL, Errno::from_raw)),
-        }
+        let map = map.map_err(|error| error.raw_os_error().map_or(Errno::EINVAL, Errno::from_raw))?;
+        // On tmpfs with huge pages khugepaged would otherwise fill the holes of what is mapped. A kernel without huge
+        // pages refuses this.
+        let _ = map.advise(Advice::NoHugePage);
+        Ok(Window { map, page })
     }
 
     /// How many pages the window has. The last one may be partly used.
@@ -123,6 +124,21 @@ mod tests {
         }
         window.cached(1, &mut answer[..2]).unwrap();
         assert_eq!(answer[..2], [0, 1]);
+    }
+
+    #[test]
+    fn khugepaged_leaves_the_holes_of_a_mapped_file_alone() {
+        if std::fs::metadata("/sys/kernel/mm/transparent_hugepage").is_err() {
+            eprintln!("SKIPPED: this kernel has no transparent huge pages");
+            return;
+        }
+        let (file, page) = file_of_pages(4, &[0]);
+        let window = Window::map(file.as_fd(), 0, 4 * page, page).unwrap();
+        let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let start = format!("{:08x}-", window.map.as_ptr() as usize);
+        let mapping = smaps.split_once(&start).unwrap().1;
+        let flags = mapping.lines().find(|line| line.starts_with("VmFlags:")).unwrap();
+        assert!(flags.split(' ').any(|flag| flag == "nh"), "{flags}");
     }
 
     #[test]

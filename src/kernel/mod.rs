@@ -13,6 +13,7 @@ pub(crate) mod guardian;
 pub(crate) mod holes;
 pub(crate) mod identity;
 pub(crate) mod kcmp;
+pub(crate) mod leases;
 pub(crate) mod locked_map;
 pub(crate) mod mincore;
 pub(crate) mod mount_points;
@@ -28,3 +29,4 @@ pub(crate) mod statx;
 pub(crate) mod swap;
 
 pub(crate) use page_size::page_size;
+pub(crate) use statx::major_minor;

@@ -51,6 +51,16 @@ pub(crate) fn quietly_at(directory: BorrowedFd<'_>, name: &CStr, follow: bool) -
     Ok(Quiet { file: File::from(fd), owned })
 }
 
+/// Opens a descriptor that only names the file `name` in an open directory (`O_PATH`). Nothing happens to the file.
+///
+/// # Errors
+/// As `openat(2)`.
+#[doc(alias = "openat")]
+pub(crate) fn name_at(directory: BorrowedFd<'_>, name: &CStr, follow: bool) -> Result<OwnedFd, Errno> {
+    let link = if follow { OFlag::empty() } else { OFlag::O_NOFOLLOW };
+    openat(directory, name, link | OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())
+}
+
 /// Opens a directory in the same way, to list it.
 ///
 /// # Errors

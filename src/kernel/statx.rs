@@ -18,13 +18,17 @@ const ATTRIBUTE_AUTOMOUNT: u64 = 0x1000;
 const CHANGED: u32 = 0x80;
 const CREATED: u32 = 0x800;
 
+/// `STATX_ATTR_MOUNT_ROOT`: a file system is mounted there (Linux 5.8 and later).
+const ATTRIBUTE_MOUNT_ROOT: u64 = 0x2000;
+
 /// `struct statx`: the fields that are used, and space for the others. The kernel writes 256 bytes.
 #[repr(C)]
 pub(crate) struct Statx {
     mask: u32,
     block_size: u32,
     attributes: u64,
-    others: [u64; 6],
+    others: [u64; 5],
+    attributes_mask: u64,
     /// Access, creation, change and modification.
     times: [[u64; 2]; 4],
     device_numbers_of_file: [u32; 2],
@@ -58,7 +62,8 @@ impl Statx {
             mask: 0,
             block_size: 0,
             attributes: 0,
-            others: [0; 6],
+            others: [0; 5],
+            attributes_mask: 0,
             times: [[0; 2]; 4],
             device_numbers_of_file: [0; 2],
             device_major: 0,
@@ -100,10 +105,20 @@ impl Statx {
         known(CREATED, created).or(known(CHANGED, changed))
     }
 
+    /// Whether a file system is mounted there; `None` if the kernel does not report that.
+    pub(crate) fn is_mount_point(&self) -> Option<bool> {
+        (self.attributes_mask & ATTRIBUTE_MOUNT_ROOT != 0).then_some(self.attributes & ATTRIBUTE_MOUNT_ROOT != 0)
+    }
+
     /// The device number, as `fstat` reports it.
     pub(crate) fn device(&self) -> u64 {
-        libc::makedev(self.device_major, self.device_minor)
+        major_minor(self.device_major, self.device_minor)
     }
+}
+
+/// The device number with these parts, as `fstat` reports it.
+pub(crate) fn major_minor(major: u32, minor: u32) -> u64 {
+    libc::makedev(major, minor)
 }
 
 #[cfg(test)]
@@ -116,6 +131,7 @@ mod tests {
     fn the_layout_matches_the_kernel() {
         assert_eq!(size_of::<Statx>(), 256);
         assert_eq!(std::mem::offset_of!(Statx, attributes), 8);
+        assert_eq!(std::mem::offset_of!(Statx, attributes_mask), 56);
         assert_eq!(std::mem::offset_of!(Statx, device_major), 136);
     }
 
@@ -128,5 +144,7 @@ mod tests {
         let found = Statx::of_name(root.as_fd(), c"proc", false).unwrap();
         assert_eq!(found.device(), std::fs::metadata("/proc").unwrap().dev());
         assert!(!found.is_automount_point());
+        assert!(found.is_mount_point() != Some(false));
+        assert!(Statx::of_name(root.as_fd(), c"proc/self/task", false).unwrap().is_mount_point() != Some(true));
     }
 }

@@ -123,6 +123,9 @@ impl Engine {
     /// # Errors
     /// The reason why there is none.
     pub fn method(&self, file: &OpenFile) -> Figure<Method> {
+        if let Some(why) = file.barred() {
+            return Err(why);
+        }
         match file.file_system().kind {
             FileSystemKind::Huge => Err(HUGE),
             FileSystemKind::Pseudo(_) => Err(NONE_HERE),
@@ -372,6 +375,7 @@ fn report(
     };
     FileReport {
         path: PathBuf::new(),
+        identity: (file.device(), file.inode()),
         size: stat.size,
         timestamp,
         mtime: stat.mtime,

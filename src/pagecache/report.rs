@@ -1,5 +1,6 @@
 //! The result of measuring one file: figures, each known or absent with a reason, and the method.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
@@ -57,6 +58,8 @@ pub struct Residency {
 pub struct FileReport {
     /// The path, as the caller gave it.
     pub path: PathBuf,
+    /// Its device and inode, from `fstat`: two files of a process may have the same name.
+    pub identity: (u64, u64),
     /// The size of the file right before it was measured.
     pub size: Bytes,
     /// The time right before it was measured.
@@ -155,6 +158,12 @@ impl FileReport {
     /// How it was measured; absent if it was not.
     pub fn method(&self) -> Figure<Method> {
         self.figure(|residency| Ok(residency.method))
+    }
+
+    /// Its path, device and inode as bytes: what tells it from other files, also in a later measurement.
+    pub(crate) fn key(&self) -> Vec<u8> {
+        let (device, inode) = self.identity;
+        [self.path.as_os_str().as_bytes(), &device.to_ne_bytes(), &inode.to_ne_bytes()].concat()
     }
 
     fn figure<T>(&self, get: impl FnOnce(&Residency) -> Figure<T>) -> Figure<T> {

@@ -6,12 +6,11 @@
 use std::ops::Range;
 
 use crate::error::{ErrorKind, Result};
-use crate::kernel::identity::FileIdentity;
 use crate::kernel::pagemap;
 use crate::process::failure::read_error;
 use crate::process::handle::Process;
 use crate::process::head::{Device, parse_head};
-use crate::process::mapped_file::Place;
+use crate::process::mapped_file::{MappedFile, Place};
 use crate::process::mapping::Mapping;
 use crate::units::{Figure, PageSize};
 
@@ -73,16 +72,13 @@ impl FileMapping {
         }
     }
 
-    /// Whether this mapping of `process` is of the file with this identity.
+    /// The file of this mapping of `process`.
     ///
     /// # Errors
     /// The mapped file is not accessible, or no longer exists.
-    pub fn is_of(&self, process: &Process, identity: FileIdentity) -> Figure<bool> {
+    pub fn open(&self, process: &Process) -> Figure<MappedFile> {
         let (start, end) = (self.addresses.start, self.addresses.end);
-        let place = Place { start, end, device: self.device, inode: self.inode, path: &self.path };
-        let mapped = process.open_place(&place)?;
-        let is_it = mapped.identity() == identity;
-        if is_it { mapped.prove_layer(process).map(|()| true) } else { Ok(false) }
+        process.open_place(&Place { start, end, device: self.device, inode: self.inode, path: &self.path })
     }
 
     /// Which pages of the file `process` has in its page table through this mapping: runs of page numbers of the file.
@@ -107,6 +103,7 @@ impl FileMapping {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::identity::FileIdentity;
     use std::os::fd::AsFd;
     use std::os::unix::fs::MetadataExt;
 
@@ -127,9 +124,8 @@ mod tests {
         let found = process.read_mappings_of_inode(program.ino()).unwrap();
         assert!(!found.is_empty());
         let opened = std::fs::File::open("/proc/self/exe").unwrap();
-        let of = |device| FileIdentity::on(opened.as_fd(), (device, program.ino()), false);
-        assert!(found.iter().all(|mapping| mapping.is_of(&process, of(program.dev())) == Ok(true)));
-        assert!(found.iter().all(|mapping| mapping.is_of(&process, of(program.dev() + 1)) == Ok(false)));
+        let identity = FileIdentity::on(opened.as_fd(), (program.dev(), program.ino()), false);
+        assert!(found.iter().all(|mapping| mapping.open(&process).unwrap().identity() == identity));
         let pages: u64 = found
             .iter()
             .flat_map(|mapping| mapping.read_present_pages(&process, crate::kernel::page_size()).unwrap())

@@ -218,7 +218,7 @@ fn own_pid(root: &ProcRoot) -> Result<u32> {
 
 /// The error for a process that exists but is hidden from this user.
 fn hidden(pid: u32) -> Error {
-    let why = "permission denied: /proc hides the processes of other users (hidepid)";
+    let why = "no such process among those of this user: /proc hides the others (hidepid)";
     Error::pid(pid, ErrorKind::Denied, why).with_advice("run as root, or as the user who owns it")
 }
 

@@ -6,9 +6,9 @@
 
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::io::{self, Read};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -99,16 +99,32 @@ impl HeldFiles {
     /// # Errors
     /// [`ErrorKind::Changed`]: the process no longer holds it there. Otherwise the errors of `open(2)`.
     pub fn open(&self, file: &HeldFile) -> Result<OwnedFd> {
+        self.open_with(file, |directory, link| open::quietly_at(directory, link, true).map(|quiet| quiet.file.into()))
+    }
+
+    /// The same with a descriptor that only names the file (`O_PATH`).
+    ///
+    /// # Errors
+    /// As [`HeldFiles::open`].
+    pub fn name(&self, file: &HeldFile) -> Result<OwnedFd> {
+        self.open_with(file, |directory, link| open::name_at(directory, link, true))
+    }
+
+    fn open_with(
+        &self,
+        file: &HeldFile,
+        open: impl Fn(BorrowedFd<'_>, &CStr) -> std::result::Result<OwnedFd, Errno>,
+    ) -> Result<OwnedFd> {
         let fail = |errno| Error::errno(Subject::Path(file.path.clone()), errno);
         let link = CString::new(file.link.as_os_str().as_encoded_bytes()).map_err(|_| fail(Errno::EINVAL))?;
-        let quiet = match open::quietly_at(self.directory.as_fd(), &link, true) {
-            Ok(quiet) => quiet,
+        let opened = match open(self.directory.as_fd(), &link) {
+            Ok(opened) => opened,
             Err(Errno::ENOENT | Errno::ESRCH | Errno::ENXIO) => return Err(released(file)),
             Err(errno) => return Err(fail(errno)),
         };
-        let stat = fstat(&quiet.file).map_err(fail)?;
-        match FileIdentity::of(quiet.file.as_fd(), &stat).may_be(&file.identity) {
-            true => Ok(quiet.file.into()),
+        let stat = fstat(&opened).map_err(fail)?;
+        match FileIdentity::of(opened.as_fd(), &stat).may_be(&file.identity) {
+            true => Ok(opened),
             false => Err(released(file)),
         }
     }

@@ -267,10 +267,6 @@ impl MappedFile {
         self.is_stacked().then(|| PageSource::of(self.name.as_fd(), true)).flatten()
     }
 
-    fn is_stacked(&self) -> bool {
-        FileSystem::of_file(self.name.as_fd()).is_ok_and(|on| matches!(on.kind, FileSystemKind::Stacked(_)))
-    }
-
     /// How many names it has; 0 if it was deleted.
     pub fn links(&self) -> u64 {
         // The type is narrower on some machines.
@@ -292,6 +288,11 @@ impl MappedFile {
     pub fn is_device(&self) -> bool {
         let kind = SFlag::from_bits_truncate(self.stat.st_mode) & SFlag::S_IFMT;
         kind == SFlag::S_IFCHR || kind == SFlag::S_IFBLK
+    }
+
+    /// Whether it is on a file system that is stacked on others (overlayfs), whose files hold its cached pages.
+    pub fn is_stacked(&self) -> bool {
+        FileSystem::of_file(self.name.as_fd()).is_ok_and(|on| matches!(on.kind, FileSystemKind::Stacked(_)))
     }
 
     /// Whether it is in DAX mode and has no pages in the page cache.

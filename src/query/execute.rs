@@ -87,7 +87,7 @@ fn run<S: Source>(
     };
     match watched {
         // The regular end.
-        Ok(()) | Err(Stop::Signal(_)) => stage.finish(),
+        Ok(()) | Err(Stop::Signal(_) | Stop::Enough) => stage.finish(),
         other => other,
     }
 }
@@ -183,6 +183,12 @@ impl<K: RowKind, G: Stage<K>> Rows<K> for Front<'_, K, G> {
             self.stage.lost();
         }
         self.failure(error);
+    }
+
+    fn note(&mut self, note: Error) {
+        if !self.watched || self.told.insert(note.to_string()) {
+            self.host.note(&note);
+        }
     }
 
     fn incomplete(&mut self) {

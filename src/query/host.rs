@@ -10,6 +10,8 @@ use crate::table::{Progress, Stop};
 pub trait Host {
     /// Something could not be reported.
     fn failure(&mut self, error: &Error);
+    /// Something was left out on purpose.
+    fn note(&mut self, _note: &Error) {}
     /// The answer lacks something that its rows already report.
     fn incomplete(&mut self);
     /// The progress of the reading.
@@ -25,7 +27,7 @@ pub trait Host {
     ///
     /// # Errors
     /// [`Stop::Signal`] as soon as a signal arrives.
-    fn wait_until(&self, end: Instant) -> Result<(), Stop> {
+    fn wait_until(&mut self, end: Instant) -> Result<(), Stop> {
         std::thread::sleep(end.saturating_duration_since(Instant::now()));
         Ok(())
     }

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use super::escape;
 use super::strip::{StripCell, digit};
-use crate::units::{Absent, Bytes, Figure, Human, Pages};
+use crate::units::{Absent, Bytes, Figure, Human, Pages, Reason};
 
 /// The value of one column in one row.
 #[derive(Clone, Copy)]
@@ -123,6 +123,8 @@ impl SizeUnit {
     }
 }
 
+const NO_DATE: Absent = Absent::new(Reason::Unsupported, "its date is before the year -9999 or after 9999");
+
 impl<'r> Cell<'r> {
     /// A figure in bytes, or why it is absent.
     pub fn bytes(figure: Figure<Bytes>) -> Cell<'r> {
@@ -132,6 +134,14 @@ impl<'r> Cell<'r> {
     /// A figure in pages, or why it is absent.
     pub fn pages(figure: Figure<Pages>) -> Cell<'r> {
         figure.map_or_else(Cell::Absent, |pages| Cell::Count(pages.0))
+    }
+
+    /// A point in time; absent if it cannot be written as RFC 3339.
+    pub fn time(time: SystemTime) -> Cell<'r> {
+        match jiff::Timestamp::try_from(time) {
+            Ok(_) => Cell::Time(time),
+            Err(_) => Cell::Absent(NO_DATE),
+        }
     }
 
     /// A percentage, or why it is absent.
@@ -202,7 +212,7 @@ impl<'r> Cell<'r> {
             }
             Cell::Flag(flag) => out.extend_from_slice(if flag { b"yes" } else { b"no" }),
             Cell::Time(time) => push_display(format_args!("{}", Rfc3339(time)), out),
-            Cell::UnixTime(time) => push_display(format_args!("{}", timestamp(time).as_second()), out),
+            Cell::UnixTime(time) => push_display(format_args!("{}", unix_seconds(time)), out),
             Cell::Bar(eighths) => out.extend_from_slice(bar_text(eighths).as_bytes()),
             Cell::Change(difference) => write_difference(difference, unit, out),
             Cell::Remark(remark) => escape::write_escaped(remark.unwrap_or_default().as_bytes(), out),
@@ -252,21 +262,24 @@ pub(crate) fn reworded(text: &[u8], write: fn(&[u8], &mut Vec<u8>)) -> Vec<u8> {
     translated
 }
 
-/// A point in time as RFC 3339 in UTC. A time outside of the years that it supports (a forged mtime) is limited to its
-/// range.
+/// A point in time as RFC 3339 in UTC; a dash if it cannot be written like that.
 pub(crate) struct Rfc3339(pub(crate) SystemTime);
 
 impl std::fmt::Display for Rfc3339 {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        timestamp(self.0).fmt(out)
+        match jiff::Timestamp::try_from(self.0) {
+            Ok(time) => time.fmt(out),
+            Err(_) => out.write_str("-"),
+        }
     }
 }
 
-fn timestamp(time: SystemTime) -> jiff::Timestamp {
-    jiff::Timestamp::try_from(time).unwrap_or(match time < SystemTime::UNIX_EPOCH {
-        true => jiff::Timestamp::MIN,
-        false => jiff::Timestamp::MAX,
-    })
+/// The whole seconds since 1970; a time between two seconds counts as the one nearer to 1970.
+fn unix_seconds(time: SystemTime) -> i128 {
+    match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => i128::from(since.as_secs()),
+        Err(before) => -i128::from(before.duration().as_secs()),
+    }
 }
 
 fn write_size(bytes: u64, unit: SizeUnit, out: &mut Vec<u8>) {
@@ -366,9 +379,11 @@ mod tests {
     }
 
     #[test]
-    fn a_forged_time_is_cut_and_does_not_panic() {
+    fn a_time_that_no_date_can_express_is_absent() {
         let far = SystemTime::UNIX_EPOCH.checked_add(std::time::Duration::from_secs(1 << 60)).unwrap();
-        assert!(words(Cell::Time(far), SizeUnit::Kib).starts_with("9999-"));
+        assert!(matches!(Cell::time(far), Cell::Absent(NO_DATE)));
+        assert_eq!(words(Cell::Time(far), SizeUnit::Kib), "-");
+        assert_eq!(words(Cell::UnixTime(far), SizeUnit::Kib), (1u64 << 60).to_string());
         assert_eq!(words(Cell::Time(SystemTime::UNIX_EPOCH), SizeUnit::Kib), "1970-01-01T00:00:00Z");
     }
 }

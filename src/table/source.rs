@@ -83,6 +83,8 @@ pub trait Rows<K: RowKind> {
     fn lost(&mut self, error: Error) {
         self.failure(error);
     }
+    /// Something was left out on purpose: the answer is complete, but a user may miss it.
+    fn note(&mut self, note: Error);
     /// The answer lacks something that its rows already report.
     fn incomplete(&mut self);
     /// The progress of the reading.

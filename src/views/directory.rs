@@ -240,8 +240,10 @@ impl DirectorySource {
         };
         let sums = self.chosen.visit(new, finish, |message| {
             rows.progress(Progress::Files(looked_at.load(Ordering::Relaxed)));
-            if let Message::Failure(error) = message {
-                rows.failure(advised(error));
+            match message {
+                Message::Failure(error) => rows.failure(advised(error)),
+                Message::Note(note) => rows.note(note),
+                Message::Item(()) | Message::Nothing => {}
             }
             rows.check()
         });

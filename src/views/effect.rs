@@ -2,7 +2,6 @@
 //! could not be changed.
 
 use std::ops::ControlFlow;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::file::advised;
@@ -42,7 +41,7 @@ impl RowKind for Effects {
     }
 
     fn identity(row: &EffectRow) -> Vec<u8> {
-        row.path().as_os_str().as_bytes().to_vec()
+        row.effect.after.key()
     }
 }
 
@@ -170,6 +169,10 @@ impl Source for EffectSource {
             }
             Message::Failure(error) => {
                 rows.lost(advised(error));
+                Ok(())
+            }
+            Message::Note(note) => {
+                rows.note(note);
                 Ok(())
             }
             Message::Nothing => rows.check(),

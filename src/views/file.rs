@@ -6,7 +6,6 @@
 
 use std::io;
 use std::ops::ControlFlow;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::shared::{self, Count, InPageCache, OfFile};
@@ -75,7 +74,7 @@ impl RowKind for Files {
     }
 
     fn identity(row: &FileRow) -> Vec<u8> {
-        row.report.path.as_os_str().as_bytes().to_vec()
+        row.report.key()
     }
 
     fn tie(one: &FileRow, other: &FileRow) -> std::cmp::Ordering {
@@ -128,7 +127,7 @@ const COLUMNS: &[C] = &[
     shared::filename("the file as it was named, or its last part with --bname"),
     col!(sum "size", "Size", Bytes, |row| Cell::Bytes(row.report.size.0), "length of the file, from fstat(2)"),
     col!(new "timestamp", "Timestamp", Time, |row| Cell::Time(row.report.timestamp), "when it was measured"),
-    col!(new "mtime", "Modified", Time, |row| Cell::Time(row.report.mtime),
+    col!(new "mtime", "Modified", Time, |row| Cell::time(row.report.mtime),
         "when it was last modified, from fstat(2)"),
     col!(sum "pages", "Pages", Pages, |row| Cell::Count(row.report.pages.0),
         "length in pages; a partial last page counts as one", minor()),
@@ -318,6 +317,10 @@ impl Source for FileSource {
             Message::Failure(error) => {
                 rows.lost(advised(error));
                 rows.check()
+            }
+            Message::Note(note) => {
+                rows.note(note);
+                Ok(())
             }
             Message::Nothing => rows.check(),
         });

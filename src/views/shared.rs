@@ -212,15 +212,17 @@ pub(super) fn method(report: &FileReport) -> Cell<'_> {
     report.residency.as_ref().map_or_else(|absent| Cell::Absent(*absent), |found| Cell::Word(found.method.word()))
 }
 
-const STALE: &str = "some pages in the page cache are not up to date and do not count as cached";
+/// What a reader of `cached` must know if there are more pages in the page cache.
+const NOT_UP_TO_DATE: &str = "more pages are in the page cache, but not up to date as a whole";
 
-/// Why a file has no figures, or what happened to it while it was measured.
+/// Why a file has no figures, what happened to it while it was measured, or which pages do not count as cached.
 pub(super) fn note(report: &FileReport) -> Cell<'_> {
     match &report.residency {
         Err(absent) => Cell::Remark(Some(absent.why)),
-        Ok(_) => {
-            let stale = report.has_stale_pages().then_some(STALE);
-            Cell::Remark(report.changed.map(crate::pagecache::Change::words).or(stale))
+        Ok(found) => {
+            let has_more = found.not_up_to_date.is_ok_and(|pages| pages > Pages(0));
+            let changed = report.changed.map(crate::pagecache::Change::words);
+            Cell::Remark(changed.or(has_more.then_some(NOT_UP_TO_DATE)))
         }
     }
 }

@@ -1,6 +1,5 @@
 //! One row per stretch of a file (`rmap pcstat --runs`): cached, not cached, or a hole.
 
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -26,6 +25,7 @@ pub struct StretchRow {
 /// What all stretches of a file have in common.
 struct MeasuredFile {
     path: PathBuf,
+    key: Vec<u8>,
     size: Bytes,
     page: PageSize,
     changed: Option<Change>,
@@ -48,7 +48,7 @@ impl RowKind for Stretches {
 
     fn identity(row: &StretchRow) -> Vec<u8> {
         let first = row.stretch.part.first.to_ne_bytes();
-        [&first[..], row.file.path.as_os_str().as_bytes()].concat()
+        [&first[..], &row.file.key].concat()
     }
 }
 
@@ -130,6 +130,10 @@ impl Source for StretchSource {
                 rows.lost(advised(error));
                 Ok(())
             }
+            Message::Note(note) => {
+                rows.note(note);
+                Ok(())
+            }
             Message::Nothing => rows.check(),
         })
     }
@@ -149,6 +153,7 @@ impl StretchSource {
         };
         let common = Arc::new(MeasuredFile {
             path: file.path().to_owned(),
+            key: measured.key(),
             size: measured.size,
             page: measured.page_size,
             changed: measured.changed,

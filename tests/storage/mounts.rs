@@ -284,3 +284,59 @@ fn any_file_is_measured_with_little_address_space() {
     let row = &shell(script, &[folder.as_os_str()]).lines_of_json()[0];
     assert_eq!((&row["cached"], &row["method"]), (&Value::from(1), &Value::from("mincore")), "{row}");
 }
+
+#[test]
+fn a_block_device_is_measured_and_evicted_and_warming_it_is_refused() {
+    let name = "a_block_device_is_measured_and_evicted_and_warming_it_is_refused";
+    // The mount holds the device open, and the file system ends before the pages that are used here.
+    let mount = "truncate -s 64M image; mkfs.ext4 -q image 8M; mkdir disk nodes; mount -o loop image disk; \
+                 losetup -n -O NAME -j \"$PWD/image\" > name; cp -a \"$(cat name)\" nodes/device";
+    let Some(folder) = mounted(name, mount) else { return };
+    let device = std::fs::read_to_string(folder.join("name")).unwrap();
+    let device = Path::new(device.trim());
+    let file = std::fs::File::options().read(true).write(true).open(device).unwrap();
+    let (start, page) = (32u64 << 20, crate::common::page());
+    file.write_all_at(&vec![7; 5 * page as usize], start).unwrap();
+    let word = device.to_str().unwrap();
+
+    let (_, row) = row(&["pcstat", "--range", "32M"], device);
+    assert_eq!((&row["size"], &row["cached"], &row["dirty_pages"]), (&(64u64 << 20).into(), &5.into(), &5.into()));
+    let opened = OpenFile::open(device).unwrap();
+    let by_mincore = Engine::only(Method::Mincore).measure(&opened).cached();
+    assert_eq!(Engine::detect().measure(&opened).cached(), by_mincore);
+    let runs = rmap(["pcstat", "--runs", "--range", "32M", "--jsonl", word]).lines_of_json();
+    let first = (&runs[0]["offset"], &runs[0]["length"], &runs[0]["state"]);
+    assert_eq!(first, (&start.into(), &(5 * page).into(), &"cached".into()));
+
+    let refused = rmap(["warm", word]);
+    let why = "the kernel drops the pages of a block device as soon as nobody has it open";
+    assert!(refused.status == Some(1) && refused.err.contains(why), "{refused:?}");
+    let (_, evicted) = self::row(&["evict", "--range", "32M"], device);
+    assert_eq!((&evicted["before_pages"], &evicted["after_pages"]), (&5.into(), &0.into()));
+    assert_eq!(rmap(["pcstat", "--json", "-R", folder.join("nodes").to_str().unwrap()]).rows(), [] as [Value; 0]);
+}
+
+#[test]
+fn a_holder_is_found_through_overlayfs_and_without_its_first_thread() {
+    let name = "a_holder_is_found_through_overlayfs_and_without_its_first_thread";
+    let mount = "truncate -s 64M image; mkfs.ext4 -q image; mkdir disk; mount -o loop image disk; cd disk; \
+                 mkdir low up work all; mount -t overlay overlay -o lowerdir=low,upperdir=up,workdir=work all";
+    let Some(folder) = mounted(name, mount) else { return };
+    let disk = folder.join("disk");
+    let holder = |path: &str, acts: &[&str]| {
+        let map = format!("shared:{}:4:4", disk.join(path).display());
+        let subject = crate::common::Subject::start([&[map.as_str()], acts].concat());
+        shell("sync -f \"$1\"", &[disk.as_os_str()]).good();
+        subject
+    };
+    for (mapped, evicted) in [("all/x", "up/x"), ("up/y", "all/y")] {
+        let subject = holder(mapped, &[]);
+        let (run, row) = row(&["evict"], &disk.join(evicted));
+        let why = format!("4 for an unknown reason (perhaps mapped through overlayfs by pid {} (", subject.pid());
+        assert!(run.status == Some(1) && row["why"].as_str().unwrap().starts_with(&why), "{row}");
+    }
+    let subject = holder("low/z", &["headless"]);
+    let (_, row) = row(&["evict"], &disk.join("low/z"));
+    let why = format!("4 mapped by pid {} (", subject.pid());
+    assert!(row["why"].as_str().unwrap().starts_with(&why), "{row}");
+}

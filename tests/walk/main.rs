@@ -6,6 +6,7 @@ mod command;
 #[path = "../common/mod.rs"]
 mod common;
 mod counted_once;
+mod leases;
 mod mounts;
 mod odd;
 mod process;

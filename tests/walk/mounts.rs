@@ -139,3 +139,21 @@ fn an_automount_point_is_not_mounted() {
         assert_eq!((&answer.json()[0]["files"], &answer.json()[0]["other_file_systems"]), (&1.into(), &1.into()));
     }
 }
+
+#[test]
+fn subvolumes_that_are_left_out_are_noted() {
+    let mount = "truncate -s 128M image; mkfs.btrfs -q image; mkdir disk; mount -o loop image disk; cd disk; \
+                 mkdir in; echo x > in/here; \
+                 for name in one two; do btrfs -q subvolume create in/$name >&2; echo x > in/$name/there; done; \
+                 mkdir in/mounted; mount -t tmpfs none in/mounted";
+    let Some(folder) = mounted("subvolumes_that_are_left_out_are_noted", mount) else { return };
+    let folder = folder.join("disk/in");
+    for view in ["-R", "-R --summary", "-R --runs", "-R -j 2"] {
+        let run = pcstat(view, &folder);
+        let note = "rmap: -R: 2 subvolumes were not entered, because each counts as a file system of its own; use \
+                    --cross-file-systems to include them\n";
+        assert_eq!((run.status, run.err.as_str()), (Some(0), note), "{view}");
+    }
+    let all = pcstat("-R --cross-file-systems", &folder).rows();
+    assert_eq!(all.len(), 3);
+}

@@ -103,6 +103,24 @@ fn a_walk_works_with_few_descriptors() {
 }
 
 #[test]
+fn no_view_loses_files_with_few_descriptors() {
+    let folder = folder();
+    for number in 0..60 {
+        file(folder.path(), number.to_string(), 1);
+    }
+    for view in ["pcstat --runs", "pcstat --map", "pcstat --runs -R -j 4", "warm", "evict", "warm -R"] {
+        let names = if view.contains("-R") { "" } else { "/*" };
+        let script = format!("ulimit -n 16; exec rmap {view} --jsonl \"$1\"{names}");
+        let run = crate::common::shell(&script, &[folder.path().as_os_str()]);
+        let mut names: Vec<_> =
+            run.lines_of_json().iter().map(|row| row["filename"].as_str().unwrap().to_owned()).collect();
+        names.sort();
+        names.dedup();
+        assert_eq!((names.len(), run.err.as_str()), (60, ""), "{view}");
+    }
+}
+
+#[test]
 fn a_path_longer_than_the_kernel_accepts_is_reached() {
     let folder = folder();
     let name = "a-directory-with-a-name-of-fifty-characters-in-all";

@@ -141,3 +141,15 @@ fn a_missing_process_is_an_error() {
     let answer = pcstat("--pid", "4194303");
     assert_eq!((answer.status, answer.err.as_str()), (Some(1), "rmap: pid 4194303: no such process\n"));
 }
+
+#[test]
+fn self_is_rmap_itself() {
+    if !may_open_mapped() {
+        return;
+    }
+    let program = crate::common::program().to_str().unwrap();
+    let rows = crate::common::rmap(["pcstat", "--json", "--pid", "self"]).rows();
+    assert_eq!(row(&rows, program)["held"], "mapped");
+    let wrong = crate::common::rmap(["pcstat", "--pid", "0x10"]);
+    assert!(wrong.status == Some(2) && wrong.err.contains("use a number or self"), "{wrong:?}");
+}

@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use nix::dir::{Dir, Entry, Type};
 use nix::errno::Errno;
@@ -22,6 +23,7 @@ use crate::error::{Error, ErrorKind};
 use crate::kernel::file_system::{FileSystem, FileSystemKind};
 use crate::kernel::open::{self, Quiet};
 use crate::kernel::statx::Statx;
+use crate::pagecache::leases::Opened;
 use crate::pagecache::{FileIdentity, OpenFile};
 
 /// How many names are collected before their files are opened or queued.
@@ -81,6 +83,10 @@ impl<'w, V: Visitor> Walker<'w, V> {
         let opened = match Statx::of_name(parent.fd.as_fd(), name, link) {
             // Opening it could mount a file system, and wait for its server.
             Ok(found) if !self.options.cross_file_systems && foreign(&found) => {
+                let is_subvolume = !found.is_automount_point() && found.is_mount_point() == Some(false);
+                if let Some(count) = self.options.subvolumes.filter(|_| is_subvolume) {
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
                 self.visitor.skipped(Skipped::OtherFileSystem, place(parent));
                 return None;
             }
@@ -314,8 +320,8 @@ impl<'w, V: Visitor> Walker<'w, V> {
         {
             return ON;
         }
-        match open::quietly_at(directory.fd.as_fd(), name, link) {
-            Ok(quiet) => self.opened(directory, path, quiet),
+        match self.options.leases.open_at(directory.fd.as_fd(), name, link) {
+            Ok(opened) => self.opened(directory, path, opened),
             Err(Errno::ENOENT) => self.skip(directory, Skipped::Vanished),
             // It became a link, a socket or a device without a driver after it was listed.
             Err(Errno::ELOOP) => self.skip(directory, Skipped::Link),
@@ -340,8 +346,8 @@ impl<'w, V: Visitor> Walker<'w, V> {
     }
 
     /// Checks a file by its descriptor, and visits it.
-    fn opened(&mut self, directory: &OpenDirectory, path: PathBuf, quiet: Quiet) -> Flow {
-        let stat = match fstat(&quiet.file) {
+    fn opened(&mut self, directory: &OpenDirectory, path: PathBuf, opened: Opened) -> Flow {
+        let stat = match fstat(&opened.quiet.file) {
             Ok(stat) => stat,
             Err(errno) => {
                 Unread::File.report(self.visitor, failure(&path, errno), place(directory));
@@ -351,7 +357,7 @@ impl<'w, V: Visitor> Walker<'w, V> {
         if kind_of(&stat) != Type::File {
             return self.skip(directory, Skipped::Special);
         }
-        let file_system = match self.file_system_of(directory, &quiet, &stat) {
+        let file_system = match self.file_system_of(directory, &opened.quiet, &stat) {
             Ok(Ok(file_system)) => file_system,
             Ok(Err(why)) => return self.skip(directory, why),
             Err(error) => {
@@ -359,7 +365,7 @@ impl<'w, V: Visitor> Walker<'w, V> {
                 return ON;
             }
         };
-        let file = OpenFile::of_parts(path, quiet, &stat, file_system);
+        let file = OpenFile::of_parts(path, opened, &stat, file_system);
         if !self.seen.first_of_found(&file) {
             return self.skip(directory, Skipped::Again);
         }

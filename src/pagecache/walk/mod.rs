@@ -22,6 +22,7 @@ mod work;
 
 use std::thread::Builder;
 
+pub(crate) use queue::free_descriptors;
 pub use visit::{Choose, Named, Options, Place, Skipped, Unread, Visitor};
 
 /// Visits the files in `named`, in that order, and then the files in and below the directories among them, in the order

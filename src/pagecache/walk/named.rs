@@ -21,7 +21,7 @@ pub(super) fn visit(
     for named in named {
         let flow = match named.into() {
             Named::Open(file) => visit_file(file, options, seen, visitor),
-            Named::Path(path) => match OpenFile::open(&path) {
+            Named::Path(path) => match OpenFile::open_unless_leased(&path, &options.leases) {
                 Ok(file) => visit_file(file, options, seen, visitor),
                 Err(error) => {
                     directories.extend(directory(path, error, options, visitor));

@@ -31,12 +31,7 @@ pub(super) fn open_by_path(path: &Path) -> Result<OwnedFd, Errno> {
 }
 
 pub(super) fn failure(path: &Path, error: impl Into<io::Error>) -> Error {
-    let io_error = error.into();
-    let error = file::system(path, &io_error);
-    match io_error.raw_os_error().map(Errno::from_raw) {
-        Some(Errno::EMFILE) => error.with_advice("raise the limit (ulimit -n), or use fewer threads (-j 1)"),
-        _ => error,
-    }
+    file::system(path, &error.into())
 }
 
 pub(super) fn join(directory: &Path, name: &CStr) -> PathBuf {

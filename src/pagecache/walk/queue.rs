@@ -136,7 +136,8 @@ fn affordable(jobs: NonZeroUsize, most: usize) -> usize {
     usize::try_from(half).unwrap_or(most).clamp(1, most)
 }
 
-fn free_descriptors() -> u64 {
+/// How many descriptors are left for a walk and what it opens, if nothing else has many.
+pub(crate) fn free_descriptors() -> u64 {
     let (soft, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
     soft.saturating_sub(DESCRIPTORS_KEPT)
 }

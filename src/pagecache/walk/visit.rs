@@ -3,9 +3,10 @@
 use std::num::NonZeroUsize;
 use std::ops::{ControlFlow, RangeInclusive};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 
 use crate::error::Error;
-use crate::pagecache::OpenFile;
+use crate::pagecache::{Leases, OpenFile};
 
 /// Chooses by name. Gets the path, how many of its last components are below the named directory (0: it was named
 /// itself), and whether it is a directory. A directory that is not chosen is not read.
@@ -26,6 +27,11 @@ pub struct Options<'c> {
     pub sizes: RangeInclusive<u64>,
     /// Chooses by name. Not called for named directories.
     pub choose: Option<Choose<'c>>,
+    /// The leases that must not be broken; none by default.
+    pub leases: Leases,
+    /// Counts the directories that are left out because they are subvolumes, which have a device number of their own
+    /// although nothing is mounted there (btrfs).
+    pub subvolumes: Option<&'c AtomicU64>,
 }
 
 impl Default for Options<'_> {
@@ -38,6 +44,8 @@ impl Default for Options<'_> {
             follow: false,
             sizes: 0..=u64::MAX,
             choose: None,
+            leases: Leases::default(),
+            subvolumes: None,
         }
     }
 }

@@ -1,0 +1,107 @@
+//! Decides whether a file may be opened for reading: not if that would break another process's lease.
+//!
+//! A file that may not be opened is represented by a descriptor that only names it (`O_PATH`). Its size and times are
+//! known, and its figures are absent with the reason.
+
+use std::collections::HashMap;
+use std::ffi::CStr;
+use std::fs::File;
+use std::os::fd::BorrowedFd;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use nix::errno::Errno;
+use nix::fcntl::AtFlags;
+use nix::sys::stat::{fstatat, major};
+
+use crate::kernel::leases::{self, Lease};
+use crate::kernel::open::{self, Quiet};
+use crate::units::{Absent, Reason};
+
+/// The leases of other processes, which opening a file would break.
+///
+/// They are read once, so a lease that is taken later is broken all the same.
+#[derive(Debug, Clone, Default)]
+pub struct Leases(Arc<HashMap<u64, Vec<Lease>>>);
+
+/// A file that was opened for reading, or that is only named because it may not be opened.
+pub(super) struct Opened {
+    pub(super) quiet: Quiet,
+    /// Why it is only named.
+    pub(super) barred: Option<Absent>,
+}
+
+impl Leases {
+    /// Reads the current leases from `/proc/locks`. This takes 4 to 20 ms, or longer if many files are locked, and is
+    /// therefore not done for every file. Without `/proc` none are known.
+    pub fn read() -> Leases {
+        let mut by_inode: HashMap<u64, Vec<Lease>> = HashMap::new();
+        for lease in leases::read().unwrap_or_default() {
+            by_inode.entry(lease.inode).or_default().push(lease);
+        }
+        Leases(Arc::new(by_inode))
+    }
+
+    /// Why a file with this device and inode, as `fstat` gives them, may not be opened; `None` if it may.
+    pub fn bar(&self, device: u64, inode: u64) -> Option<Absent> {
+        let all = self.0.get(&inode)?;
+        match all.iter().find(|lease| lease.device == device) {
+            Some(lease) => Some(leased("leased by", lease.pid)),
+            // The device of btrfs and overlayfs is not that of the lease, so which file is meant is not certain.
+            None if major(device) == 0 => all.first().map(|lease| leased("perhaps leased by", lease.pid)),
+            None => None,
+        }
+    }
+
+    /// The process that has leased the file with this device and inode.
+    pub(super) fn holder(&self, device: u64, inode: u64) -> Option<u32> {
+        let all = self.0.get(&inode)?.iter();
+        all.filter(|lease| lease.device == device || major(device) == 0).map(|lease| lease.pid).next()
+    }
+
+    /// Opens the file `name` in an open directory, or only names it. A symbolic link is followed only if `follow` is
+    /// set.
+    ///
+    /// # Errors
+    /// As `openat(2)`; `ELOOP` for a link that is not followed.
+    pub(super) fn open_at(&self, directory: BorrowedFd<'_>, name: &CStr, follow: bool) -> Result<Opened, Errno> {
+        if !self.0.is_empty() {
+            let link = if follow { AtFlags::empty() } else { AtFlags::AT_SYMLINK_NOFOLLOW };
+            let stat = fstatat(directory, name, link)?;
+            if let Some(why) = self.bar(stat.st_dev, stat.st_ino) {
+                let file = File::from(open::name_at(directory, name, follow)?);
+                return Ok(Opened { quiet: Quiet { file, owned: false }, barred: Some(why) });
+            }
+        }
+        open::quietly_at(directory, name, follow).map(|quiet| Opened { quiet, barred: None })
+    }
+}
+
+/// The reason for a leased file. The texts are kept for good: there are as many as there are processes with leases.
+fn leased(how: &str, pid: u32) -> Absent {
+    static TEXTS: Mutex<Vec<&'static str>> = Mutex::new(Vec::new());
+    let text = format!("{how} pid {pid}: opening it would break the lease");
+    let mut texts = TEXTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let why = texts.iter().find(|known| **known == text).copied().unwrap_or_else(|| {
+        texts.push(text.leak());
+        texts.last().copied().unwrap_or_default()
+    });
+    Absent::new(Reason::Unsupported, why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_bars_the_file_with_its_device_and_inode() {
+        let device = |major, minor| crate::kernel::major_minor(major, minor);
+        let lease = Lease { pid: 4690, device: device(0xfe, 1), inode: 7 };
+        let leases = Leases(Arc::new(HashMap::from([(7, vec![lease])])));
+        let why = |device, inode| leases.bar(device, inode).map(|absent| absent.why);
+        assert_eq!(why(device(0xfe, 1), 7), Some("leased by pid 4690: opening it would break the lease"));
+        assert_eq!(why(device(0, 41), 7), Some("perhaps leased by pid 4690: opening it would break the lease"));
+        assert_eq!(why(device(0xfe, 2), 7), None);
+        assert_eq!(why(device(0xfe, 1), 8), None);
+        assert_eq!(Leases::default().bar(device(0xfe, 1), 7), None);
+    }
+}
