@@ -367,10 +367,17 @@ fn a_bare_smaps_file_is_read() {
     let piped = common::shell("rmap pid --smaps - --json < \"$1\"", &[path.as_ref()]).good().json();
     assert_eq!((&piped[0]["pid"], &piped[0]["total"]["rss"]), (&0.into(), &(12 << 10).into()));
     assert_eq!(piped[0]["command"], "standard input");
+    let summary = rmap(["pid", "--smaps", path, "--summary", "--json"]).good().json();
+    let resident = &summary[0]["parts"][0];
+    assert_eq!((&resident["part"], &resident["amount"]), (&"resident".into(), &(12 << 10).into()));
+    let other = rmap(["pid", "--smaps", path, "-o", "rss,cache_cached"]);
+    assert_eq!((other.status, other.complaints().len()), (Some(1), 1), "{}", other.err);
     fs::write(path, &text[..text.len() - 3]).unwrap();
+    let summary = rmap(["pid", "--smaps", path, "--summary", "--json"]);
+    assert_eq!((summary.status, summary.complaints().len(), summary.json()), (Some(1), 1, Value::Array(Vec::new())));
     let torn = rmap(["pid", "--smaps", path, "--json"]);
     assert_eq!((torn.status, torn.json()[0]["mappings"].as_array().unwrap().len()), (Some(1), 1), "{}", torn.err);
-    for wrong in [&["--smaps", path, "1"][..], &["--smaps", path, "--cache"], &["--smaps", path, "--summary"]] {
+    for wrong in [&["--smaps", path, "1"][..], &["--smaps", path, "--cache"], &["--smaps", path, "-w", "1"]] {
         assert_eq!(rmap([&["pid"], wrong].concat()).status, Some(2), "{wrong:?}");
     }
 }

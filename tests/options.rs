@@ -495,13 +495,10 @@ fn a_watched_map_is_explained_in_each_round() {
 
 #[test]
 fn groups_without_a_main_figure_are_limited_to_the_most_frequent() {
-    use rmap::process::ProcRoot;
     use rmap::query::{Failures, Query, execute};
-    use rmap::views::part::{Added, PartSource};
-    use rmap::views::processes::ProcessChoice;
+    use rmap::views::part::PartSource;
     let subject = Subject::start(["anonymous:16:5"]);
-    let mut source =
-        PartSource { root: ProcRoot::live(), processes: ProcessChoice::of(subject.pid()), added: Added::Process };
+    let mut source = PartSource::of(subject.pid());
     let mut json = Vec::new();
     let query = Query::columns(&["parts"]).by("source").top(1);
     execute(&query, &mut source, &mut rmap::render::json(&mut json), &mut Failures::new()).unwrap();

@@ -81,6 +81,17 @@ a-file-with-…oo-long-for-a-terminal.db  3.9M    3.9M   99.900  █████
 }
 
 #[test]
+fn a_command_line_is_cut_to_the_terminal() {
+    if !is_as_in_the_pictures() {
+        return;
+    }
+    let typed = format!("pid self --filter 'rss > 0 && path != \"{}\"' --top 1", "x".repeat(200));
+    let text = on_a_terminal(60, Path::new("/"), &typed);
+    let heading = text.lines().next().unwrap();
+    assert!(heading.chars().count() == 60 && heading.ends_with('…'), "{text}");
+}
+
+#[test]
 fn columns_that_were_named_always_stay() {
     if !is_as_in_the_pictures() {
         return;

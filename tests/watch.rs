@@ -160,11 +160,13 @@ child, terminal = pty.fork()
 if child == 0:
     os.execv(sys.argv[2], sys.argv[2:])
 first = termios.tcgetattr(terminal)
+shown = b''
 def settle(wanted):
+    global shown
     end = time.monotonic() + 10
     while time.monotonic() < end:
         if select.select([terminal], [], [], 0.02)[0]:
-            try: os.read(terminal, 65536)
+            try: shown += os.read(terminal, 65536)
             except OSError: pass
         if wanted(): return True
     return False
@@ -181,6 +183,8 @@ if act == 'stop':
 os.write(terminal, act.encode()) if len(act) == 1 else os.kill(child, getattr(signal, act))
 ended = []
 settle(lambda: ended.append(os.waitpid(child, os.WNOHANG)) or ended[-1][0])
+taken, left = shown.count(b'\x1b[?1049h'), shown.count(b'\x1b[?1049l')
+print('screen', taken, left, shown.rstrip().endswith(b'\x1b[?1049l'), end=' ')
 print('keys', keys, 'restored', termios.tcgetattr(terminal) == first, 'status', os.waitstatus_to_exitcode(ended[-1][1]))
 "#;
 
@@ -189,15 +193,17 @@ fn on_a_terminal_q_ends_the_watch_and_the_terminal_is_restored_however_it_ends()
     if !common::has("python3", "python3") {
         return;
     }
-    let ends = |act: &str, view: &[&str]| {
+    let ends_on = |term: &str, act: &str, view: &[&str]| {
         let program = common::program().to_str().unwrap();
         let run = std::process::Command::new("python3")
             .args([&["-c", TERMINAL, act, program][..], view, &["-w", "600"]].concat())
+            .env("TERM", term)
             .output()
             .unwrap();
         String::from_utf8(run.stdout).unwrap() + &String::from_utf8_lossy(&run.stderr)
     };
-    let well = |status| format!("keys True restored True status {status}\n");
+    let ends = |act: &str, view: &[&str]| ends_on("xterm", act, view);
+    let well = |status| format!("screen 1 1 True keys True restored True status {status}\n");
     for view in [&["pcstat", "/bin/sh"][..], &["pid", "self"], &["pid", "self", "--summary"]] {
         assert_eq!(ends("q", view), well(0), "{view:?}");
     }
@@ -205,5 +211,8 @@ fn on_a_terminal_q_ends_the_watch_and_the_terminal_is_restored_however_it_ends()
     assert_eq!(ends("\u{3}", view), well(0));
     assert_eq!(ends("SIGTERM", view), well(0));
     assert_eq!(ends("SIGQUIT", view), well(-3));
-    assert_eq!(ends("stop", view), format!("stopped True True\n{}", well(0)));
+    let twice = well(0).replace("1 1", "2 2");
+    assert_eq!(ends("stop", view), format!("stopped True True\n{twice}"));
+    let dumb = "screen 0 0 False keys True restored True status 0\n";
+    assert_eq!(ends_on("dumb", "q", view), dumb);
 }

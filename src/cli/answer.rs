@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
 
-use super::keys::Keys;
+use super::full_screen::FullScreen;
 use super::report::Report;
 use super::run::{Configured, Done};
 use super::screen;
@@ -179,12 +179,14 @@ impl AnswerArgs {
         refuse_if(self.total && !has_total, "--total", "only tables and JSON documents have a place for it")?;
         refuse_if(self.human && format.is_machine, "-H", "machine formats have exact figures; sizes are in bytes")?;
         let filter = self.filter()?;
+        // If not everything fits the screen, the largest rows are seen.
+        let all = (self.is_full_screen() && matches!(view, View::Usual(_))).then_some(usize::MAX);
         Ok(Query {
             columns: self.columns.clone(),
             filter,
             by: self.by.as_ref().map(|by| by.to_ascii_lowercase()),
             order: self.sort.clone(),
-            top: self.top,
+            top: self.top.or(all),
             total: if self.total { Total::Row } else { Total::None },
             every: self.every.map(|every| every.0),
             ..match default {
@@ -220,11 +222,19 @@ impl AnswerArgs {
         if query.every.is_some() && report.signals.is_none() {
             report.signals = Some(Signals::watch()?);
         }
+        let is_full_screen = self.is_full_screen();
         if query.every.is_some() {
-            report.keys = Keys::of_terminal();
+            report.take_terminal(is_full_screen);
         }
-        let mut sink = (self.format().sink)(presentation, screen::output());
-        execute(query, source, sink.as_mut(), report)
+        let out = if is_full_screen { Box::new(FullScreen::new()) } else { screen::output() };
+        let done = execute(query, source, (self.format().sink)(presentation, out).as_mut(), report);
+        report.restore_terminal();
+        done
+    }
+
+    /// Whether each round of a repeated answer replaces the one before on the whole screen.
+    fn is_full_screen(&self) -> bool {
+        self.every.is_some() && !self.is_machine() && screen::has_cursor()
     }
 }
 

@@ -8,7 +8,7 @@ mod chosen;
 mod config;
 mod demo;
 mod effects;
-mod keys;
+mod full_screen;
 mod pcstat;
 mod peers;
 mod pid;
@@ -17,6 +17,7 @@ mod report;
 mod run;
 mod screen;
 mod signals;
+mod terminal;
 
 use std::ffi::OsString;
 use std::io::Write;

@@ -169,9 +169,10 @@ impl PidArgs {
             "-p",
             "paths are not shortened here; -p only affects the tables of -x, -d, -X and --cache",
         )?;
-        let alone = "there is only the text of a smaps file, but no process, no files and no page tables";
-        let joins = views.cache || views.map || views.summary || answer.every.is_some();
-        refuse_if(self.smaps.is_some() && joins, "--cache, --map, --summary, -w", alone)?;
+        let has_text = self.smaps.is_some();
+        refuse_if(has_text && views.cache, "--cache", "a smaps text says nothing about the page cache")?;
+        refuse_if(has_text && views.map, "--map", "a smaps text says nothing about the page tables")?;
+        refuse_if(has_text && answer.every.is_some(), "-w", "a smaps text does not change")?;
         refuse_if(views.map && answer.by.is_some(), "--map", "strips cannot be added up in groups")?;
         if !views.summary {
             return Ok(());
@@ -323,7 +324,7 @@ impl PidArgs {
             columns.insert(0, "pid".to_owned());
         }
         let presentation = self.presentation(configured);
-        let mut source = PartSource { root: self.root(), processes, added };
+        let mut source = PartSource { root: self.root(), processes, added, smaps: self.smaps.clone() };
         self.answer.answer(&query, &mut source, presentation, report)
     }
 }

@@ -3,9 +3,9 @@
 use std::io::{self, Write};
 use std::time::Instant;
 
-use super::keys::Keys;
 use super::progress::ProgressLine;
 use super::signals::{GLANCE, Signals};
+use super::terminal::Terminal;
 use crate::error::{Error, ErrorKind, Subject};
 use crate::query::Host;
 use crate::table::{Progress, Stop, escape};
@@ -24,8 +24,10 @@ pub(crate) struct Report {
     progress: ProgressLine,
     /// The signals that end the work cleanly, if they are watched.
     pub(crate) signals: Option<Signals>,
-    /// The keys that end a repeated answer, if there is a terminal.
-    pub(crate) keys: Option<Keys>,
+    /// The terminal of a repeated answer, if there is one.
+    terminal: Option<Terminal>,
+    /// What is printed when the alternate screen is left.
+    deferred: Vec<Error>,
 }
 
 impl Report {
@@ -34,11 +36,29 @@ impl Report {
         self.progress = ProgressLine::new(verb);
     }
 
+    /// Takes the terminal for a repeated answer, with the alternate screen if that is requested.
+    pub(crate) fn take_terminal(&mut self, is_full_screen: bool) {
+        self.terminal = Terminal::take(is_full_screen);
+    }
+
+    /// Restores the terminal, and prints what could not be printed on the alternate screen.
+    pub(crate) fn restore_terminal(&mut self) {
+        self.terminal = None;
+        self.deferred.drain(..).for_each(|error| Report::print(&error));
+    }
+
+    fn say(&mut self, error: &Error) {
+        match &self.terminal {
+            Some(terminal) if terminal.is_full_screen() => self.deferred.push(error.clone()),
+            _ => self.progress.suspend(|| Report::print(error)),
+        }
+    }
+
     /// Waits until `end`, a signal or the key that ends the answer.
     fn wait_for_keys_until(&mut self, end: Instant) -> Result<(), Stop> {
         loop {
             self.check()?;
-            if self.keys.as_mut().is_some_and(Keys::is_end) {
+            if self.terminal.as_mut().is_some_and(Terminal::is_end) {
                 return Err(Stop::Enough);
             }
             let left = end.saturating_duration_since(Instant::now());
@@ -86,11 +106,11 @@ impl Report {
 impl Host for Report {
     fn failure(&mut self, error: &Error) {
         self.failed = true;
-        self.progress.suspend(|| Report::print(error));
+        self.say(error);
     }
 
     fn note(&mut self, note: &Error) {
-        self.progress.suspend(|| Report::print(note));
+        self.say(note);
     }
 
     fn incomplete(&mut self) {
@@ -107,8 +127,8 @@ impl Host for Report {
 
     fn wait_until(&mut self, end: Instant) -> Result<(), Stop> {
         let waited = self.wait_for_keys_until(end);
-        if let Some(keys) = &mut self.keys {
-            keys.restore();
+        if let Some(terminal) = &mut self.terminal {
+            terminal.restore();
         }
         waited
     }

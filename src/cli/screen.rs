@@ -30,3 +30,8 @@ pub(crate) fn has_unicode() -> bool {
     let locale = locale.map(|value| value.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
     locale.contains("utf-8") || locale.contains("utf8")
 }
+
+/// Whether standard output is a terminal on which the cursor can be moved.
+pub(crate) fn has_cursor() -> bool {
+    is_terminal() && std::env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb")
+}

@@ -7,6 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::process::fields::{Fields, Wanted};
 use crate::process::handle::Process;
 use crate::process::identity::Identity;
+use crate::process::read::ProcessMappings;
 use crate::process::reclaim;
 use crate::process::rollup::ProcessTotals;
 use crate::process::status::Status;
@@ -99,11 +100,7 @@ impl Process {
             Err(error) if error.kind() == ErrorKind::NotFound && self.is_live() => return Err(error),
             Err(_) => None,
         };
-        let mut account = of_totals(&totals, status.as_ref());
-        let reclaimable = reclaim::sum(totals.mappings(), &reclaim::Ordinary::read(self));
-        account.clean.bytes = reclaimable.map(|found| found.proven);
-        account.unproven.bytes = reclaimable.map(|found| found.unproven);
-        account.dirty = rest(&account);
+        let mut account = of_smaps(&totals, status.as_ref(), &reclaim::Ordinary::read(self));
         // smaps rounds these shares down in every mapping, smaps_rollup only once.
         let shares =
             self.read_totals(&mut Fields::new(), &Wanted::Only(vec!["Pss".to_owned(), "Locked".to_owned()]))?;
@@ -140,6 +137,27 @@ impl Process {
             hugetlb: known(status.hugetlb),
         })
     }
+}
+
+impl ProcessMappings {
+    /// The account of a process of which there is only the text of its smaps. Which file systems it uses is not known,
+    /// so no clean memory is proven to be reclaimable but what was freed.
+    ///
+    /// # Errors
+    /// The text breaks off: sums would be too small.
+    pub fn into_account(self) -> Result<Account> {
+        Ok(of_smaps(&ProcessTotals::of(self)?, None, &reclaim::Ordinary::none()))
+    }
+}
+
+/// The account of all mappings.
+fn of_smaps(totals: &ProcessTotals, status: Option<&Status>, ordinary: &reclaim::Ordinary) -> Account {
+    let mut account = of_totals(totals, status);
+    let reclaimable = reclaim::sum(totals.mappings(), ordinary);
+    account.clean.bytes = reclaimable.map(|found| found.proven);
+    account.unproven.bytes = reclaimable.map(|found| found.unproven);
+    account.dirty = rest(&account);
+    account
 }
 
 /// The resident memory without the clean and the unproven memory, so that all three add up.

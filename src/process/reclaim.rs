@@ -79,6 +79,11 @@ impl Ordinary {
         Ordinary(devices)
     }
 
+    /// None: nothing is known about the mounts.
+    pub(super) fn none() -> Ordinary {
+        Ordinary(HashMap::new())
+    }
+
     fn has(&self, device: Device) -> bool {
         self.0.get(&device).copied().unwrap_or(false)
     }

@@ -1,5 +1,9 @@
 //! The totals of a process: `/proc/PID/smaps_rollup`, or the sums of its smaps.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::fields::{FieldId, FieldUnit, Fields, Wanted};
 use crate::process::handle::Process;
@@ -44,7 +48,11 @@ impl ProcessMappings {
         match self.mappings.torn() {
             Some(torn) => {
                 let why = format!("invalid smaps file: {torn}; without the rest there is no sum");
-                Err(Error::pid(self.identity.pid, ErrorKind::Malformed, why))
+                Err(match self.identity.pid {
+                    // There is only the text of a file.
+                    0 => Error::path(Path::new(OsStr::from_bytes(&self.identity.command)), ErrorKind::Malformed, why),
+                    pid => Error::pid(pid, ErrorKind::Malformed, why),
+                })
             }
             None => Ok(()),
         }

@@ -61,7 +61,8 @@ impl<'a> Measured<'a> {
         }
         while room(&layout, 1) < GOOD_TEXT {
             let Some(minor) = layout.line.iter().rposition(|place| self.is(*place, Presence::Minor)) else { break };
-            layout.line.remove(minor);
+            let left_out = layout.line.remove(minor);
+            layout.line.retain(|place| !self.is_change_of(*place, left_out));
         }
         layout.gap = if room(&layout, GAP) < SHORTEST_TEXT { 1 } else { GAP };
         layout.room = room(&layout, layout.gap).max(SHORTEST_TEXT);
@@ -95,6 +96,12 @@ impl<'a> Measured<'a> {
 
     fn is(&self, place: usize, presence: Presence) -> bool {
         self.columns.get(place).is_some_and(|column| column.presence == presence)
+    }
+
+    /// Whether a column is the change of another.
+    fn is_change_of(&self, place: usize, figure: usize) -> bool {
+        let id = |place: usize| self.columns.get(place).map_or("", |column| &column.id);
+        id(place).strip_suffix("_change") == Some(id(figure))
     }
 
     fn is_empty(&self, place: usize) -> bool {

@@ -87,6 +87,15 @@ pub(super) fn shortened(text: &str, room: usize, unicode: bool) -> String {
     format!("{head}{}{tail}", if unicode { '…' } else { '~' })
 }
 
+/// Cuts the end of a line that is too wide: a command line begins with the most informative part.
+pub(super) fn cut(text: &str, room: usize, unicode: bool) -> String {
+    if text.width() <= room {
+        return text.to_owned();
+    }
+    let head: String = take_width(text.chars(), room.saturating_sub(1));
+    format!("{head}{}", if unicode { '…' } else { '~' })
+}
+
 fn take_width(letters: impl Iterator<Item = char>, room: usize) -> String {
     let mut used = 0;
     letters

@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use super::drawing::{Drawing, is_rule};
 use super::fit::Measured;
-use super::layout::{Held, Layout, Texts, display_width};
+use super::layout::{Held, Layout, Texts, cut, display_width};
 use super::lines::{Lines, cell_text, total_line, total_texts, widen_for_later_rows};
+use super::local_time::write_local_time;
 use super::paint::painted;
 use super::strip::{StripStyle, legend};
 use super::{Head, Presentation, RowWriter, Sink, TotalStyle, cell_of};
@@ -17,9 +18,6 @@ use crate::table::{Cell, ColumnHead, ColumnKind, Section, SizeUnit, TotalRow, es
 
 /// How many rows are held to determine the column widths, and the maximum number that is drawn for a terminal.
 const ROWS_HELD: usize = 1024;
-
-/// Clears the terminal and goes to its first line.
-const CLEAR: &[u8] = b"\x1b[2J\x1b[H";
 
 /// Writes tables. Holds at most `ROWS_HELD` rows: these determine the column widths, and a later row that is wider
 /// shifts only its own line.
@@ -177,17 +175,25 @@ impl<'w> TextSink<'w> {
     }
 
     fn write_heading(&mut self, section: &Section) -> io::Result<()> {
-        let mut line = Vec::new();
+        let (mut line, mut time) = (Vec::new(), Vec::new());
         escape::write_escaped(&section.line, &mut line);
-        if let Some(time) = section.time {
-            line.extend_from_slice(if line.is_empty() { b"" } else { b"   " });
-            Cell::Time(time).write_text(SizeUnit::Bytes, &mut line);
+        if let Some(now) = section.time {
+            time.extend_from_slice(if line.is_empty() { b"" } else { b"   " });
+            match self.presentation.local_time {
+                true => write_local_time(now, &mut time),
+                false => Cell::Time(now).write_text(SizeUnit::Bytes, &mut time),
+            }
             if let (Some(_), Some(every)) =
                 (self.presentation.terminal_width, self.head.as_ref().and_then(|head| head.every))
             {
-                let _ = write!(line, "   every {} s, Ctrl-C to stop", every.as_secs_f64());
+                let _ = write!(time, "   every {} s, Ctrl-C to stop", every.as_secs_f64());
             }
         }
+        if let Some(width) = self.presentation.terminal_width {
+            let room = usize::from(width).saturating_sub(display_width(&time));
+            line = cut(&String::from_utf8_lossy(&line), room, self.presentation.unicode).into_bytes();
+        }
+        line.extend_from_slice(&time);
         if !line.is_empty() {
             line.push(b'\n');
         }
@@ -216,10 +222,8 @@ impl Sink for TextSink<'_> {
     }
 
     fn section(&mut self, section: &Section) -> io::Result<()> {
-        match (section.time, self.presentation.terminal_width) {
-            (Some(_), Some(_)) => self.out.write_all(CLEAR)?,
-            _ if self.sections > 0 => self.out.write_all(b"\n")?,
-            _ => {}
+        if self.sections > 0 {
+            self.out.write_all(b"\n")?;
         }
         self.sections += 1;
         self.is_closed = section.is_closed;

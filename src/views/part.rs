@@ -1,12 +1,13 @@
 //! One row per part of a process's memory (`rmap pid --summary`).
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::processes::{Owner, ProcessChoice, section_of};
+use super::processes::{Owner, ProcessChoice, open_text, section_of};
 use super::shared::{self, OfProcess};
 use crate::process::account::{Account, Amount};
-use crate::process::{AddressSpaces, ProcRoot, Process};
+use crate::process::{AddressSpaces, Fields, ProcRoot, Process, ProcessMappings, Wanted};
 use crate::table::{Cell, Colour, Column, OwnedCell, RowKind, Rows, Section, Source, Stop, col};
 use crate::units::{Absent, Figure, Reason, percent};
 
@@ -196,6 +197,8 @@ pub struct PartSource {
     pub processes: ProcessChoice,
     /// What is added up.
     pub added: Added,
+    /// A smaps text instead of processes: a file, or `-` for standard input.
+    pub smaps: Option<PathBuf>,
 }
 
 impl Source for PartSource {
@@ -206,6 +209,9 @@ impl Source for PartSource {
     }
 
     fn read(&mut self, needs: &[PartNeed], rows: &mut dyn Rows<Parts>) -> Result<(), Stop> {
+        if let Some(path) = &self.smaps {
+            return self.read_text(path, rows);
+        }
         let mut sums = Sums::default();
         let mut seen = AddressSpaces::new();
         for asked in self.processes.find(&self.root, rows)? {
@@ -234,6 +240,27 @@ impl Source for PartSource {
 }
 
 impl PartSource {
+    /// The parts of one process.
+    pub fn of(pid: u32) -> PartSource {
+        let processes = ProcessChoice::of(pid);
+        PartSource { root: ProcRoot::live(), processes, added: Added::Process, smaps: None }
+    }
+
+    /// Reads the smaps text of an unknown process.
+    fn read_text(&self, path: &Path, rows: &mut dyn Rows<Parts>) -> Result<(), Stop> {
+        let read = |(name, text)| ProcessMappings::read_bare(name, text, &mut Fields::new(), &Wanted::Everything);
+        match open_text(path).and_then(read).and_then(ProcessMappings::into_account) {
+            Ok(account) => {
+                rows.section(section_of(&account.identity))?;
+                rows.rows(self.parts(&account, Some(account.identity.pid), None))
+            }
+            Err(error) => {
+                rows.failure(error);
+                Ok(())
+            }
+        }
+    }
+
     /// What the processes of a sum have in common.
     fn owner(&self, process: &Process) -> Owner {
         let mut nobody = Owner { command: Err(ADDED_UP), user: Err(ADDED_UP), control_group: Err(ADDED_UP) };

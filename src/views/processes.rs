@@ -1,7 +1,10 @@
 //! The selected processes, and what is reported about each, for every view of processes.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::process::account::Account;
@@ -113,6 +116,17 @@ fn pid_of(word: &OsStr, root: &ProcRoot) -> Result<u32> {
         Error::new(Subject::Words(escaped(word.as_bytes())), ErrorKind::NotFound, "invalid pid")
             .with_advice("use a number, self, or --name")
     })
+}
+
+/// Opens a smaps text: a file, or `-` for standard input. Returns its name, too.
+pub(super) fn open_text(path: &Path) -> Result<(&Path, Box<dyn Read>)> {
+    match path.as_os_str().as_encoded_bytes() {
+        b"-" => Ok((Path::new("standard input"), Box::new(std::io::stdin()))),
+        _ => {
+            let file = File::open(path).map_err(|error| Error::io(Subject::Path(path.to_owned()), &error))?;
+            Ok((path, Box::new(file)))
+        }
+    }
 }
 
 /// The heading of a process above its rows.

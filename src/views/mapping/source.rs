@@ -1,8 +1,6 @@
 //! Reads the selected processes, and the data that is joined with their mappings.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -10,7 +8,7 @@ use std::sync::Arc;
 use super::row::{MappingNeed, MappingRow, MappingRows, ReadProcess};
 use super::strips::ProcessPages;
 use super::{columns, fields, presets};
-use crate::error::{Error, ErrorKind, Subject};
+use crate::error::{Error, ErrorKind};
 use crate::join::{FileNumbers, SharedFiles, measure_mappings};
 use crate::pagecache::Engine;
 use crate::process::{
@@ -18,7 +16,7 @@ use crate::process::{
 };
 use crate::table::{Column, Named, RowKind, Rows, Source, Stop, find};
 use crate::units::{Absent, Reason};
-use crate::views::processes::{Asked, Owner, ProcessChoice, section_of};
+use crate::views::processes::{Asked, Owner, ProcessChoice, open_text, section_of};
 
 /// A range of addresses, including both ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,6 +156,8 @@ impl Source for MappingSource {
 const UNREADABLE: Absent = Absent::new(Reason::Vanished, "the page tables could not be read");
 const CAPTURED: Absent = Absent::new(Reason::Unsupported, "a capture has no page tables");
 
+const ONLY_TEXT: &str = "the text of a smaps file says nothing about the page cache, page tables, users or groups";
+
 /// What the processes of a reading may share.
 struct Shared {
     memories: AddressSpaces,
@@ -273,13 +273,11 @@ impl MappingSource {
 
     /// Reads a smaps text of an unknown process.
     fn read_text(&mut self, reading: &Reading<'_>, path: &Path, rows: &mut dyn Rows<MappingRows>) -> Result<(), Stop> {
-        let (name, text): (_, Box<dyn Read>) = match path.as_os_str().as_encoded_bytes() {
-            b"-" => (Path::new("standard input"), Box::new(std::io::stdin())),
-            _ => {
-                let file = File::open(path).map_err(|error| Error::io(Subject::Path(path.to_owned()), &error))?;
-                (path, Box::new(file))
-            }
-        };
+        let (name, text) = open_text(path)?;
+        let other = [MappingNeed::PageCache, MappingNeed::PageTables, MappingNeed::Owner];
+        if other.iter().any(|need| reading.needs.contains(need)) {
+            rows.failure(Error::path(name, ErrorKind::Unsupported, ONLY_TEXT));
+        }
         let read = ProcessMappings::read_bare(name, text, &mut self.fields, &reading.wanted)?;
         if let Some(torn) = read.mappings.torn() {
             rows.failure(broken_off(Error::path(name, ErrorKind::Malformed, torn_words(torn))));

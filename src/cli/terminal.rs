@@ -1,10 +1,10 @@
-//! The key that ends a repeated answer on a terminal: `q`.
+//! What a repeated answer changes on its terminal: the key `q` ends it, and it takes the alternate screen.
 //!
 //! Only while rmap waits for the next round, the terminal passes on each key at once and does not show it. It is
-//! restored after each wait, and before a signal such as Ctrl-Z takes effect. Only `kill -9` during a wait leaves it as
-//! it is.
+//! restored after each wait, and all of it before a signal such as Ctrl-Z takes effect. Only `kill -9` leaves it as it
+//! is.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -15,8 +15,14 @@ use signal_hook::consts::{SIGQUIT, SIGTSTP};
 use signal_hook::flag::{register_conditional_default, register_usize};
 use signal_hook::low_level::emulate_default_handler;
 
-/// The keys of the terminal on standard input.
-pub(crate) struct Keys {
+use super::full_screen::{ENTER, LEAVE};
+
+/// The terminal of a repeated answer.
+pub(crate) struct Terminal {
+    /// Whether standard input is a terminal too, so that keys can be read.
+    has_keys: bool,
+    /// Whether the alternate screen is taken.
+    is_full_screen: bool,
     /// Whether the terminal is as it was, so that signals take effect at once.
     is_restored: Arc<AtomicBool>,
     /// A signal that takes effect as soon as the terminal is restored.
@@ -25,10 +31,11 @@ pub(crate) struct Keys {
     before: Option<Termios>,
 }
 
-impl Keys {
-    /// The keys, if standard input and output are a terminal.
-    pub(crate) fn of_terminal() -> Option<Keys> {
-        if !(io::stdin().is_terminal() && io::stdout().is_terminal()) {
+impl Terminal {
+    /// The terminal on standard output, if there is one. Takes the alternate screen if that is requested.
+    pub(crate) fn take(is_full_screen: bool) -> Option<Terminal> {
+        let has_keys = io::stdin().is_terminal();
+        if !io::stdout().is_terminal() || !(has_keys || is_full_screen) {
             return None;
         }
         let (is_restored, raised) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicUsize::new(0)));
@@ -37,17 +44,35 @@ impl Keys {
             register_conditional_default(signal, Arc::clone(&is_restored)).ok()?;
             register_usize(signal, Arc::clone(&raised), signal.unsigned_abs() as usize).ok()?;
         }
-        Some(Keys { is_restored, raised, before: None })
+        let terminal = Terminal { has_keys, is_full_screen, is_restored, raised, before: None };
+        terminal.show(ENTER);
+        Some(terminal)
     }
 
-    /// Whether `q` was pressed. From now on the terminal passes on each key, until [`Keys::restore`].
+    /// Whether the alternate screen is taken.
+    pub(crate) fn is_full_screen(&self) -> bool {
+        self.is_full_screen
+    }
+
+    /// Takes or leaves the alternate screen.
+    fn show(&self, sequence: &[u8]) {
+        if self.is_full_screen {
+            // If nobody sees the terminal any more, nothing is left to restore.
+            let _ = io::stdout().write_all(sequence).and_then(|()| io::stdout().flush());
+        }
+        self.is_restored.store(!self.is_full_screen || sequence == LEAVE, Ordering::Relaxed);
+    }
+
+    /// Whether `q` was pressed. From now on the terminal passes on each key, until [`Terminal::restore`].
     pub(crate) fn is_end(&mut self) -> bool {
         if let Ok(signal @ 1..) = i32::try_from(self.raised.swap(0, Ordering::Relaxed)) {
             self.restore();
+            self.show(LEAVE);
             let _ = emulate_default_handler(signal);
+            self.show(ENTER);
         }
         // In the background the kernel would stop rmap for it.
-        if tcgetpgrp(io::stdin()).ok() != Some(getpgrp()) || self.take().is_none() {
+        if !self.has_keys || tcgetpgrp(io::stdin()).ok() != Some(getpgrp()) || self.pass_on_keys().is_none() {
             return false;
         }
         let mut typed = [0; 64];
@@ -56,7 +81,7 @@ impl Keys {
     }
 
     /// Makes the terminal pass on each key, if it does not yet.
-    fn take(&mut self) -> Option<()> {
+    fn pass_on_keys(&mut self) -> Option<()> {
         if self.before.is_none() {
             let before = tcgetattr(io::stdin()).ok()?;
             let mut keys = before.clone();
@@ -72,17 +97,18 @@ impl Keys {
         Some(())
     }
 
-    /// Restores the terminal.
+    /// Restores the keys.
     pub(crate) fn restore(&mut self) {
         if let Some(before) = self.before.take() {
             let _ = tcsetattr(io::stdin().as_fd(), SetArg::TCSANOW, &before);
         }
-        self.is_restored.store(true, Ordering::Relaxed);
+        self.is_restored.store(!self.is_full_screen, Ordering::Relaxed);
     }
 }
 
-impl Drop for Keys {
+impl Drop for Terminal {
     fn drop(&mut self) {
         self.restore();
+        self.show(LEAVE);
     }
 }
