@@ -5,7 +5,8 @@
 //!
 //! * on tmpfs, blocks that were reserved by `fallocate` and never written;
 //! * on file systems whose blocks are smaller than a page, pages of which only some blocks are in memory;
-//! * pages in holes, left behind when the file was truncated or punched in the middle of a page;
+//! * pages in holes, left behind when the file was truncated or punched in the middle of a page, or extended to the
+//!   middle of one;
 //! * pages that are being read, and pages whose reading failed.
 //!
 //! Looking at every cached page with `mincore` would take two to three times as long as counting them. So it is done
@@ -73,6 +74,16 @@ fn has_no_hole(file: &OpenFile, stat: FileStat, asked: Run) -> bool {
     let page = file.page_size();
     let end = Pages(asked.end()).bytes(page).min(stat.size);
     holes::next_hole(file.as_fd(), asked.offset(page).0).is_ok_and(|hole| hole.is_some_and(|hole| hole >= end.0))
+}
+
+/// Whether the file ends within a page that was never written. Its blocks may be reserved (`fallocate`), and the kernel
+/// may have put the page into the page cache only to clear what lies past the end. It takes one `lseek`, and is only
+/// called if there are cached pages.
+pub(super) fn ends_in_hole(file: &OpenFile, stat: FileStat, asked: Run) -> bool {
+    let page = file.page_size();
+    let last = Run { first: asked.end().saturating_sub(1), count: 1 };
+    let is_cut = !stat.size.0.is_multiple_of(page.bytes()) && page.pages(stat.size).0 == last.end();
+    is_cut && !file.file_system().seek_writes && holes::next_data(file.as_fd(), last.offset(page).0) == Ok(None)
 }
 
 /// The pages that `cachestat` counts in the first holes of `asked` and in its last page although they are not up to

@@ -260,6 +260,10 @@ impl Engine {
         if lists_pages {
             residency.cached = found.runs.cached();
         }
+        let doubt = match doubt {
+            Doubt::Reading if counted > Pages(0) && check::ends_in_hole(file, stat, asked) => Doubt::Holes,
+            doubt => doubt,
+        };
         match doubt {
             Doubt::Nothing => residency.not_up_to_date = Ok(Pages(0)),
             Doubt::Everywhere if looks_everywhere && !found.unchecked => {
