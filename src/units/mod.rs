@@ -173,6 +173,11 @@ impl fmt::Display for Absent {
     }
 }
 
+/// A number and what it counts: `1 page`, `2 pages`.
+pub(crate) fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
 /// `part` of `whole` in percent; `None` if `whole` is zero, so that no NaN can exist.
 pub fn percent(part: u64, whole: u64) -> Option<f64> {
     // f64 holds 53 bits; past that the share is off by less than one part in 10^15.
@@ -332,6 +337,12 @@ mod tests {
         ] {
             assert_eq!(Human(Bytes(bytes)).to_string(), text);
         }
+    }
+
+    #[test]
+    fn one_is_counted_in_the_singular() {
+        let pages = |count| counted(count, "page is", "pages are");
+        assert_eq!([pages(0), pages(1), pages(2)], ["0 pages are", "1 page is", "2 pages are"]);
     }
 
     #[test]

@@ -64,7 +64,8 @@ const COLUMNS: &[C] = &[
         "its length; the last stretch ends with the file"),
     col!(sum "pages", "Pages", Pages, |row| Cell::Count(row.stretch.part.count), "its length in pages"),
     col!(new "state", "State", Text, |row| Cell::Word(state(row.stretch)),
-        "cached, data (not cached), hole (not cached), cached hole; uncached if the file system does not report holes"),
+        "cached, data (not cached), hole (not cached), cached hole; uncached if the file system does not report holes",
+        one_of(|| STATES.to_vec())),
     col!(new "is_cached", "Cached", Flag, |row| Cell::Flag(row.stretch.cached),
         "whether its pages are in the page cache"),
     col!(new "is_hole", "Hole", Flag, |row| row.stretch.hole.map_or_else(Cell::Absent, Cell::Flag),
@@ -91,6 +92,9 @@ impl OfFile for StretchRow {
         self.file.base_name
     }
 }
+
+/// What `state` returns.
+const STATES: [&str; 5] = ["cached", "data", "hole", "cached hole", "uncached"];
 
 /// The state of a stretch in one or two words.
 fn state(stretch: Stretch) -> &'static str {

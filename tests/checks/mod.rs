@@ -22,7 +22,7 @@ pub fn filter(bytes: &[u8]) {
     fn over<K: RowKind>(expression: &Expression, text: &str) {
         if let Err(error) = expression.over::<K>(&K::columns()) {
             assert!(text.get(error.place.clone()).is_some(), "{:?}", error.place);
-            assert_eq!(error.picture().lines().count(), 2);
+            assert!(error.to_string().contains(" (at character "));
         }
     }
     let Ok(text) = std::str::from_utf8(bytes) else { return };
@@ -37,7 +37,7 @@ pub fn filter(bytes: &[u8]) {
         }
         Err(error) => {
             assert!(text.get(error.place.clone()).is_some(), "{:?}", error.place);
-            assert_eq!(error.picture().lines().count(), 2);
+            assert!(error.to_string().contains(" (at character "));
         }
     }
 }

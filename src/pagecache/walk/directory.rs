@@ -64,13 +64,18 @@ impl<'w, V: Visitor> Walker<'w, V> {
         }
     }
 
+    /// Reports why something could not be opened or read.
+    fn fail(&mut self, path: &Path, error: impl Into<io::Error>) {
+        self.visitor.failure(failure(path, error));
+    }
+
     /// Opens a directory that was named. Reports it if it cannot be opened or is not to be read.
     fn open_named(&mut self, path: &Path) -> Option<OpenDirectory> {
         let place = Place { directory: None, depth: 0 };
         match open_by_path(path) {
             Ok(fd) => self.judge(fd, path.to_owned(), place, None),
             Err(errno) => {
-                self.visitor.failure(failure(path, errno));
+                self.fail(path, errno);
                 None
             }
         }
@@ -100,7 +105,7 @@ impl<'w, V: Visitor> Walker<'w, V> {
                 None
             }
             Err(errno) => {
-                self.visitor.failure(failure(&join(&parent.path, name), errno));
+                self.fail(&join(&parent.path, name), errno);
                 None
             }
         }
@@ -118,7 +123,7 @@ impl<'w, V: Visitor> Walker<'w, V> {
         let (stat, file_system) = match found {
             Ok(found) => found,
             Err(error) => {
-                self.visitor.failure(failure(&path, error));
+                self.fail(&path, error);
                 return None;
             }
         };
@@ -191,7 +196,7 @@ impl<'w, V: Visitor> Walker<'w, V> {
                 let why = "a directory below it was moved while it was walked, and the rest of it was not visited";
                 self.visitor.failure(Error::path(path, ErrorKind::Changed, why));
             }
-            Err(errno) => self.visitor.failure(failure(path, errno)),
+            Err(errno) => self.fail(path, errno),
         }
     }
 
@@ -204,7 +209,7 @@ impl<'w, V: Visitor> Walker<'w, V> {
         let mut listing = match own {
             Ok(listing) => listing,
             Err(error) => {
-                self.visitor.failure(failure(&directory.path, error));
+                self.fail(&directory.path, error);
                 return ControlFlow::Continue(level);
             }
         };
@@ -214,7 +219,7 @@ impl<'w, V: Visitor> Walker<'w, V> {
             match entry {
                 Ok(entry) => self.entry(&directory, &entry, &mut names, &mut level)?,
                 Err(errno) => {
-                    self.visitor.failure(failure(&directory.path, errno));
+                    self.fail(&directory.path, errno);
                     break;
                 }
             }
@@ -282,7 +287,7 @@ impl<'w, V: Visitor> Walker<'w, V> {
                 None
             }
             Err(errno) => {
-                self.visitor.failure(failure(&join(&directory.path, name), errno));
+                self.fail(&join(&directory.path, name), errno);
                 None
             }
         })
@@ -324,7 +329,7 @@ impl<'w, V: Visitor> Walker<'w, V> {
             Err(Errno::ELOOP) => self.skip(directory, Skipped::Link),
             Err(Errno::ENXIO) => self.skip(directory, Skipped::Special),
             Err(errno) => {
-                self.visitor.failure(failure(&path, errno));
+                self.fail(&path, errno);
                 ON
             }
         }
@@ -347,7 +352,7 @@ impl<'w, V: Visitor> Walker<'w, V> {
         let stat = match fstat(&opened.quiet.file) {
             Ok(stat) => stat,
             Err(errno) => {
-                self.visitor.failure(failure(&path, errno));
+                self.fail(&path, errno);
                 return ON;
             }
         };
@@ -358,7 +363,7 @@ impl<'w, V: Visitor> Walker<'w, V> {
             Ok(Ok(file_system)) => file_system,
             Ok(Err(why)) => return self.skip(directory, why),
             Err(error) => {
-                self.visitor.failure(failure(&path, error));
+                self.fail(&path, error);
                 return ON;
             }
         };
