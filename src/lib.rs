@@ -88,6 +88,9 @@
 //! * [`query`]: a request as a value, and the one way in which it is carried out.
 //! * `cli`: the command line, behind the default feature `cli`.
 
+#[cfg(any(test, fuzzing))]
+#[path = "../tests/checks/mod.rs"]
+pub mod checks;
 pub mod control;
 pub mod error;
 pub mod join;

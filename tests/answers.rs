@@ -114,6 +114,29 @@ fn a_marker_of_userfaultfd_is_not_in_swap() {
     assert!(text.contains("MMMMMMMM") && !text.contains("SSSSSSSS"), "{text}");
 }
 
+/// A guard page is neither memory nor nothing: with each interface it is a state of its own.
+#[test]
+fn a_guard_page_has_a_state_of_its_own() {
+    let subject = stopped(["guarded:8"]);
+    if subject.made[0].figures.contains(&("Rss".to_owned(), 8 * page())) {
+        return eprintln!("SKIPPED: this kernel has no MADV_GUARD_INSTALL (before 6.13)");
+    }
+    let (word, start) = (subject.word(), &subject.made[0].start);
+    let arguments = ["pid", &word, "--map", "--json", "-A", start];
+    let runs = [rmap(arguments), run(without_scan(nix::libc::EPERM, &arguments))];
+    for out in runs.map(|run| run.good().json()) {
+        let row = &out[0]["mappings"][0];
+        if row["map_guard"].is_null() {
+            assert!(row["absent"]["map_guard"].as_str().unwrap().contains("new in Linux 6.15"), "{row}");
+            continue;
+        }
+        assert_eq!((&row["map_guard"], &row["map_swapped"]), (&page().into(), &0.into()), "{row}");
+        assert_eq!((&row["map_present"], &row["page_map"]), (&(7 * page()).into(), &"#.######".into()), "{row}");
+        let text = rmap(["pid", &word, "--map", "-A", start]).good().text();
+        assert!(text.contains("#.######\n   G\n") && text.contains("; G guard page;"), "{text}");
+    }
+}
+
 #[test]
 fn kinds_are_what_the_memory_is() {
     let subject = stopped(["forbidden:4"]);
@@ -379,6 +402,22 @@ fn a_bare_smaps_file_is_read() {
     assert_eq!((torn.status, torn.json()[0]["mappings"].as_array().unwrap().len()), (Some(1), 1), "{}", torn.err);
     for wrong in [&["--smaps", path, "1"][..], &["--smaps", path, "--cache"], &["--smaps", path, "-w", "1"]] {
         assert_eq!(rmap([&["pid"], wrong].concat()).status, Some(2), "{wrong:?}");
+    }
+}
+
+/// Mail programs and other systems change the line ends of what is attached to a report.
+#[test]
+fn the_line_ends_of_a_bare_smaps_text_are_not_part_of_its_names() {
+    let folder = memory();
+    let path = folder.path().join("report.txt");
+    let text = [mapping(0x1000, 1, "rw-p", b"/odd\r", 4), mapping(0x3000, 2, "r-xp", b"/a", 8)].concat();
+    let dos = String::from_utf8(text.clone()).unwrap().replace('\n', "\r\n");
+    for text in [text, dos.into_bytes()] {
+        fs::write(&path, &text).unwrap();
+        let out = rmap(["pid", "--smaps", path.to_str().unwrap(), "--json"]).good().json();
+        let names: Vec<_> = out[0]["mappings"].as_array().unwrap().iter().map(|row| row["path"].clone()).collect();
+        assert_eq!(names, ["/odd\r", "/a"]);
+        assert_eq!(out[0]["total"]["rss"], 12 << 10);
     }
 }
 

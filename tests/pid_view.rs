@@ -237,8 +237,6 @@ fn options_without_effect_are_rejected() {
     for options in [
         &["-x", "-o", "rss"][..],
         &["-x", "--json"],
-        &["-q", "--json"],
-        &["-n", "--jsonl"],
         &["-p"],
         &["-p", "-x", "--by", "kind"],
         &["--by", "kind", "-x"],

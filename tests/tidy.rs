@@ -261,6 +261,23 @@ fn the_json_document_lists_every_key() {
     }
 }
 
+/// `docs/correctness.md` names tests as evidence, in backticks and at least four words long.
+#[test]
+fn every_test_that_a_document_names_exists() {
+    let document = fs::read_to_string("docs/correctness.md").unwrap();
+    let is_name = |word: &&str| {
+        let letters = word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+        letters && word.matches('_').count() > 2
+    };
+    let names: Vec<&str> = document.split('`').skip(1).step_by(2).filter(is_name).collect();
+    assert!(names.len() > 10, "{names:?}");
+    let mut files = sources();
+    collect(Path::new("tests"), "rs", &mut files);
+    for name in names {
+        assert!(files.iter().any(|(_, text)| text.contains(&format!("fn {name}("))), "there is no test {name}");
+    }
+}
+
 fn sources() -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     collect(Path::new("src"), "rs", &mut found);

@@ -188,7 +188,7 @@ fn a_file_of_another_user_is_denied_and_unchanged() {
         }
         assert_eq!((status, out.as_str()), (1, ""));
         assert_eq!(err.lines().count(), 1, "{err}");
-        assert!(err.contains("denied") && err.contains("nothing was done; run as the owner"), "{err}");
+        assert!(err.contains("denied") && err.contains("nothing was done; run as root, or as the user who"), "{err}");
     }
 }
 

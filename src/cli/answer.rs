@@ -11,9 +11,9 @@ use super::report::Report;
 use super::run::{Configured, Done};
 use super::screen;
 use super::signals::Signals;
-use crate::query::{Default, Query, Total, execute};
+use crate::query::{Default, Query, Total, check, execute};
 use crate::render::{FORMATS, Format, Presentation, TABLE};
-use crate::table::{ColumnList, Expression, SizeUnit, Source, Stop};
+use crate::table::{ColumnList, Expression, RowKind, SizeUnit, Source, Stop};
 
 /// Which rows and columns are shown, and how.
 #[derive(Debug, Clone, Args)]
@@ -69,7 +69,7 @@ pub(crate) struct AnswerArgs {
     /// When to use colour: auto (on a terminal, unless NO_COLOR is set), always or never
     #[arg(long, value_name = "WHEN", help_heading = "Output")]
     color: Option<When>,
-    /// Leave out the header
+    /// Leave out the header (JSON has none)
     #[arg(short = 'n', long, visible_alias = "nohdr", help_heading = "Output")]
     pub(crate) no_header: bool,
 }
@@ -209,6 +209,12 @@ impl AnswerArgs {
             local_time: screen::is_terminal(),
             line_feeds: false,
         }
+    }
+
+    /// Rejects a query that does not fit rows of this kind, before any work is done.
+    pub(crate) fn check<K: RowKind>(&self, query: &Query, presentation: &Presentation) -> Done {
+        let sink = (self.format().sink)(*presentation, Box::new(std::io::sink()));
+        check::<K>(query, sink.as_ref())
     }
 
     /// Answers a query on standard output. A repeated query also ends cleanly on a signal.

@@ -112,7 +112,7 @@ fn parse_process(text: &str) -> Result<ChosenProcess, String> {
     }
 }
 
-fn parse_range(text: &str) -> Result<ByteRange, String> {
+pub(super) fn parse_range(text: &str) -> Result<ByteRange, String> {
     let (offset, length) = text.split_once(',').map_or((text, None), |(offset, length)| (offset, Some(length)));
     let offset: Bytes = offset.parse()?;
     let length = length.map_or(Ok(Bytes(u64::MAX)), str::parse)?;

@@ -9,9 +9,9 @@
 //! unit = "human"            # kib, bytes or human
 //! ```
 //!
-//! It affects only tables, never the machine formats. Anything unknown in the file is an error, because a typing
-//! mistake without an effect would never be found. The default file is read only if it belongs to the user that rmap
-//! runs as: it is ignored under `sudo` with another user's environment.
+//! It affects only tables: for a machine format it is not even read. Anything unknown in the file is an error, because
+//! a typing mistake without an effect would never be found. The default file is read only if it belongs to the user
+//! that rmap runs as: it is ignored under `sudo` with another user's environment.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -27,7 +27,7 @@ use toml::Spanned;
 
 use super::run::{Configured, Subcommand};
 use crate::error::{Error, ErrorKind, Subject};
-use crate::table::SizeUnit;
+use crate::table::{SizeUnit, Stop};
 
 /// The maximum size of the file.
 const LONGEST: u64 = 1 << 20;
@@ -36,11 +36,21 @@ const LONGEST: u64 = 1 << 20;
 #[derive(Debug, Default, Args)]
 pub(crate) struct GlobalArgs {
     /// Read the default columns and units from FILE instead of ~/.config/rmap/config.toml
-    #[arg(long, global = true, value_name = "FILE", conflicts_with = "no_config")]
+    #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Do not read a configuration file
     #[arg(long, global = true)]
     no_config: bool,
+}
+
+impl GlobalArgs {
+    /// Rejects options that contradict each other. clap would notice only those on the same side of the subcommand.
+    pub(super) fn check(&self) -> Result<(), Stop> {
+        match (&self.config, self.no_config) {
+            (Some(_), true) => Err(Stop::usage("--config", "--no-config says that no file is read")),
+            _ => Ok(()),
+        }
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -151,12 +161,15 @@ impl Text<'_> {
     fn column(&self, subcommand: &Subcommand, name: &Spanned<String>) -> Result<String, Error> {
         let typed = name.as_ref().to_ascii_lowercase();
         let Some(rows) = subcommand.rows.first() else { return Ok(typed) };
-        let (id, known) = (rows.id_of(&typed).to_owned(), rows.ids());
-        if known.contains(&id) {
-            return Ok(id);
-        }
-        let error = self.error(name.span(), format!("unknown column '{}'", name.as_ref()));
-        Err(error.with_advice(format!("the columns are {}", known.join(", "))))
+        let (id, columns) = (rows.id_of(&typed), rows.heads());
+        let why = match columns.iter().find(|column| column.id == id) {
+            Some(column) if !column.kind.is_json_only() => return Ok(id.to_owned()),
+            Some(_) => format!("a table cannot show the column '{id}', only --json and --jsonl can"),
+            None => format!("unknown column '{}'", name.as_ref()),
+        };
+        let shown = columns.iter().filter(|column| !column.kind.is_json_only());
+        let known: Vec<&str> = shown.map(|column| &*column.id).collect();
+        Err(self.error(name.span(), why).with_advice(format!("the columns are {}", known.join(", "))))
     }
 
     fn error(&self, place: Range<usize>, why: String) -> Error {
@@ -172,14 +185,18 @@ fn first_line(message: &str) -> String {
     message.lines().next().unwrap_or_default().to_owned()
 }
 
+/// The sections in the text of a file called `config.toml`.
+#[cfg(any(test, fuzzing))]
+pub(super) fn parse_text(text: &str, subcommands: &[Subcommand]) -> Result<BTreeMap<String, Configured>, Error> {
+    Text { path: Path::new("config.toml"), text, subcommands }.parse()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<BTreeMap<String, Configured>, String> {
-        Text { path: Path::new("/c.toml"), text, subcommands: crate::cli::SUBCOMMANDS }
-            .parse()
-            .map_err(|error| error.to_string())
+        parse_text(text, crate::cli::SUBCOMMANDS).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -195,15 +212,20 @@ mod tests {
     #[test]
     fn unknown_settings_are_reported_with_their_line() {
         for (text, start) in [
-            ("[pid]\ncolumns = [\"rss\",\n  \"rsss\"]", "/c.toml:3: unknown column 'rsss'"),
-            ("[pid]\n\ncolour = 1", "/c.toml:3: unknown field `colour`"),
-            ("[pidd]\n", "/c.toml:1: unknown section 'pidd'"),
-            ("[pid]\nunit = \"feet\"", "/c.toml:2: unknown variant `feet`"),
-            ("columns = [\"rss\"]\nunit = \"human\"", "/c.toml:1: unknown section 'columns'"),
-            ("pid = 1", "/c.toml:1: invalid type: integer `1`, expected a section such as [pid]"),
-            ("[pid]\ncolumns = 1", "/c.toml:2: invalid type"),
-            ("[pcstat]\n\ncolumns = []", "/c.toml:3: a table needs at least one column"),
-            ("[pid]\nunit =\n", "/c.toml:2: "),
+            ("[pid]\ncolumns = [\"rss\",\n  \"rsss\"]", "config.toml:3: unknown column 'rsss'"),
+            (
+                "[pid]\ncolumns = [\"rss\", \"path_bytes\"]",
+                "config.toml:2: a table cannot show the column 'path_bytes', only --json and --jsonl can; the columns",
+            ),
+            ("[pcstat]\ncolumns = [\"status\"]", "config.toml:2: a table cannot show the column 'status'"),
+            ("[pid]\n\ncolour = 1", "config.toml:3: unknown field `colour`"),
+            ("[pidd]\n", "config.toml:1: unknown section 'pidd'"),
+            ("[pid]\nunit = \"feet\"", "config.toml:2: unknown variant `feet`"),
+            ("columns = [\"rss\"]\nunit = \"human\"", "config.toml:1: unknown section 'columns'"),
+            ("pid = 1", "config.toml:1: invalid type: integer `1`, expected a section such as [pid]"),
+            ("[pid]\ncolumns = 1", "config.toml:2: invalid type"),
+            ("[pcstat]\n\ncolumns = []", "config.toml:3: a table needs at least one column"),
+            ("[pid]\nunit =\n", "config.toml:2: "),
         ] {
             let error = parse(text).unwrap_err();
             assert!(error.starts_with(start), "{error}");

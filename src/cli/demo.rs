@@ -17,7 +17,7 @@ use crate::query::Host;
 use crate::render::Presentation;
 use crate::table::escape::{error_line, escaped};
 use crate::table::{Cell, SizeUnit};
-use crate::units::Bytes;
+use crate::units::{Bytes, counted};
 use crate::views::demo_step::{self, DemoSource, DemoSteps};
 
 /// `rmap demo`
@@ -54,6 +54,10 @@ impl Run for DemoArgs {
         The file is removed when the demo ends, even after kill -9: a second process waits to remove it. If both are \
         killed at once, such as when a whole container or machine stops, the file is left behind.";
 
+    fn is_machine(&self) -> bool {
+        self.answer.is_machine()
+    }
+
     fn run(self, configured: &Configured, report: &mut Report) -> Done {
         refuse_if(self.size == Bytes(0), "--size 0", "an empty file cannot be mapped; choose a size such as 256M")?;
         refuse_if(self.answer.every.is_some(), "-w", "a demo runs once and shows each step")?;
@@ -63,6 +67,7 @@ impl Run for DemoArgs {
         let unit = self.answer.unit(configured, exact_unit(self.size));
         let presentation =
             Presentation { terminal_width: None, unit, ..self.answer.presentation(configured, SizeUnit::Kib) };
+        self.answer.check::<DemoSteps>(&query, &presentation)?;
         report.signals = Some(Signals::watch()?);
         report.show_progress("filling");
         let request = DemoRequest { size: self.size, file: self.file.clone(), force: self.force, keep: self.keep };
@@ -71,10 +76,10 @@ impl Run for DemoArgs {
             introduce(&demo, self.size, unit)?;
         }
         // However the run ends, the demo is dropped and its file is removed.
-        let mut source = DemoSource { demo, size: self.size, last: None };
+        let mut source = DemoSource::new(demo, self.size);
         self.answer.answer(&query, &mut source, presentation, report)?;
-        if let Some(seen) = &source.last {
-            self.conclude(&source.demo, seen, report)?;
+        if let Some(last) = &source.last {
+            self.conclude(&source, last, report)?;
         }
         match &report.signals {
             Some(signals) if self.hold => hold(&source.demo, signals),
@@ -92,13 +97,13 @@ fn exact_unit(size: Bytes) -> SizeUnit {
 
 impl DemoArgs {
     /// Reports the result: whether the demo showed what it promises.
-    fn conclude(&self, demo: &Demo, seen: &Observation, report: &mut Report) -> Done {
-        let meddling = demo.meddling();
+    fn conclude(&self, source: &DemoSource, last: &Observation, report: &mut Report) -> Done {
+        let meddling = source.demo.meddling();
         if !self.answer.is_machine() {
-            write_verdict(seen, meddling.as_ref())?;
+            write_verdict(last, source.first_difference.as_deref(), meddling.as_ref())?;
         }
         // A demo that does not show what it promises has not reported everything that was requested.
-        if seen.views.agrees() != Ok(true) {
+        if source.first_difference.is_some() {
             report.incomplete();
         }
         match &meddling {
@@ -117,7 +122,8 @@ fn introduce(demo: &Demo, size: Bytes, unit: SizeUnit) -> Done {
         SizeUnit::Human => "Sizes are rounded down to one decimal.",
     };
     let mut out = screen::output();
-    writeln!(out, "pid {} maps {} ({} bytes), shared and writable,", demo.pid(), path_text(demo), size.0)?;
+    let size = counted(size.0, "byte", "bytes");
+    writeln!(out, "pid {} maps {} ({size}), shared and writable,", demo.pid(), path_text(demo))?;
     writeln!(out, "and fills it: byte i becomes i % 128. {unit}")?;
     writeln!(out, "Size to Anonymous: the mapping, from smaps. Length to Percent: the page cache.\n")?;
     Ok(out.flush()?)
@@ -127,39 +133,47 @@ fn path_text(demo: &Demo) -> String {
     escaped(demo.path().as_os_str().as_bytes())
 }
 
-fn write_verdict(seen: &Observation, meddling: Option<&Error>) -> Done {
+/// Says whether both views agreed at every step, not only at the last one.
+fn write_verdict(last: &Observation, different: Option<&Observation>, meddling: Option<&Error>) -> Done {
     let mut out = screen::output();
-    let views = &seen.views;
-    let (rss, page) = (views.usage.rss, views.file.page_size);
-    match &seen.difference {
-        None => writeln!(
-            out,
-            "\nBoth views agree: {} KiB mapped (Rss) are {} KiB of page cache,\nthe same {} pages.",
-            rss.kib(),
-            rss.kib(),
-            rss.0 / page.bytes()
-        )?,
-        Some(why) => {
-            let mut cached = Vec::new();
-            Cell::bytes(views.file.cached().map(|pages| pages.bytes(page))).write_text(SizeUnit::Kib, &mut cached);
+    match different {
+        None => {
+            let (rss, page) = (last.views.usage.rss, last.views.file.page_size);
+            let pages = counted(rss.0 / page.bytes(), "page", "pages");
+            let kib = rss.kib();
             writeln!(
                 out,
-                "\nThe views differ: Rss is {} KiB, and {} KiB of the file are cached:\n{why}.",
-                rss.kib(),
-                String::from_utf8_lossy(&cached)
+                "\nBoth views agree: {kib} KiB mapped (Rss) are {kib} KiB of page cache,\nthe same {pages}."
             )?;
         }
+        Some(seen) => write_difference(&mut out, seen, last)?,
     }
-    let missing = seen.size.0.saturating_sub(rss.0);
+    let missing = last.size.0.saturating_sub(last.views.usage.rss.0);
     if let Some(error) = meddling {
         writeln!(out, "But {}.", error_line(error))?;
     } else if missing > 0 {
-        writeln!(
-            out,
-            "{missing} of the filled bytes are no longer in RAM:\nthe kernel has written and reclaimed them."
-        )?;
+        let missing = counted(missing, "of the filled bytes is", "of the filled bytes are");
+        writeln!(out, "{missing} no longer in RAM:\nthe kernel has written and reclaimed the pages.")?;
     }
     Ok(out.flush()?)
+}
+
+/// Says how the views differ in the first step in which they do.
+fn write_difference(out: &mut dyn Write, seen: &Observation, last: &Observation) -> std::io::Result<()> {
+    let mut cached = Vec::new();
+    let of_file = seen.views.file.cached().map(|pages| pages.bytes(seen.views.file.page_size));
+    Cell::bytes(of_file).write_text(SizeUnit::Kib, &mut cached);
+    let step = match seen.filled == last.filled {
+        true => String::new(),
+        false => format!(", with {} filled", counted(seen.filled.0, "byte", "bytes")),
+    };
+    writeln!(
+        out,
+        "\nThe views differ{step}:\nRss is {} KiB, and {} KiB of the file are cached:\n{}.",
+        seen.views.usage.rss.kib(),
+        String::from_utf8_lossy(&cached),
+        seen.difference.as_deref().unwrap_or_default()
+    )
 }
 
 /// Keeps running until a signal arrives, which is then the regular end.

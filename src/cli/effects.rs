@@ -9,7 +9,7 @@ use super::chosen::ChosenArgs;
 use super::report::Report;
 use super::run::{Configured, Done, Listed, Run};
 use super::signals::Signals;
-use crate::units::{Bytes, Human};
+use crate::units::{Bytes, Human, counted};
 use crate::views::effect::{self, EffectSource, Effects, Work};
 
 /// The arguments of all three.
@@ -57,6 +57,10 @@ macro_rules! run_as {
 
             const ROWS: &'static [Listed] = &[Listed::of::<Effects>("Columns")];
             const NOTES: &'static str = NOTES;
+
+            fn is_machine(&self) -> bool {
+                self.effect.answer.is_machine()
+            }
 
             fn run(self, configured: &Configured, report: &mut Report) -> Done {
                 self.effect.run($work, $default, configured, report)
@@ -106,6 +110,11 @@ impl EffectArgs {
 /// Waits until a signal arrives, which is then the regular end.
 fn hold(held: Bytes, signals: &Signals) {
     // On standard error, so that standard output stays a valid document.
-    let _ = writeln!(std::io::stderr(), "{} ({} bytes) locked in memory until Ctrl-C", Human(held), held.0);
+    let _ = writeln!(
+        std::io::stderr(),
+        "{} ({}) locked in memory until Ctrl-C",
+        Human(held),
+        counted(held.0, "byte", "bytes")
+    );
     signals.wait();
 }

@@ -4,6 +4,9 @@
 //! this module sees an argument.
 
 mod answer;
+#[cfg(any(test, fuzzing))]
+#[path = "../../tests/checks/cli.rs"]
+pub mod checks;
 mod chosen;
 mod config;
 mod demo;
@@ -76,16 +79,27 @@ fn parse_and_run(arguments: &[OsString], report: &mut Report) -> Result<Done, cl
 
 fn run_subcommand(subcommand: &Subcommand, matches: &ArgMatches, report: &mut Report) -> Result<Done, clap::Error> {
     let global = GlobalArgs::from_arg_matches(matches)?;
-    match config::read(&global, subcommand.name, SUBCOMMANDS) {
-        Ok(configured) => (subcommand.run)(matches, &configured, report),
-        Err(error) => Ok(Err(Stop::Usage(error))),
+    if let Err(refused) = global.check() {
+        return Ok(Err(refused));
     }
+    let configure = || config::read(&global, subcommand.name, SUBCOMMANDS);
+    (subcommand.run)(matches, &configure, report)
 }
 
 /// The ids of the columns of all subcommands, which are the JSON keys that `docs/json.md` describes.
 pub fn column_ids() -> Vec<String> {
-    SUBCOMMANDS.iter().flat_map(|subcommand| subcommand.rows).flat_map(Listed::ids).collect()
+    SUBCOMMANDS
+        .iter()
+        .flat_map(|subcommand| subcommand.rows)
+        .flat_map(Listed::heads)
+        .map(|head| head.id.into_owned())
+        .collect()
 }
+
+/// The exit status, for `--help`.
+const STATUS: &str = "Exit status: 0 if everything was reported, 1 if something could not be, 2 for wrong usage. If a \
+signal ends rmap early, 128 plus its number: 130 after Ctrl-C, 143 after SIGTERM; with -w, and where lock or \
+demo --hold wait, a signal is the regular end.";
 
 /// The whole command, with the columns of each view in its help.
 pub fn command() -> clap::Command {
@@ -95,7 +109,8 @@ pub fn command() -> clap::Command {
         .arg_required_else_help(true)
         .disable_help_subcommand(true)
         .subcommands(SUBCOMMANDS.iter().map(Subcommand::command));
-    GlobalArgs::augment_args(command).about("Where is this memory, page by page, and who holds it?")
+    let command = GlobalArgs::augment_args(command).about("Where is this memory, page by page, and who holds it?");
+    command.after_help(STATUS)
 }
 
 /// Prints help and version to standard output, which is a success, and wrong usage as one line to standard error.

@@ -82,6 +82,10 @@ impl Run for PcstatArgs {
         without colour (a pipe, NO_COLOR) a second line shows D, W or B. Only cachestat reports these.\n\n\
         With --by-dir and --summary, EXPR of --filter is about files: it chooses which of them are added up.";
 
+    fn is_machine(&self) -> bool {
+        self.terse || self.answer.is_machine()
+    }
+
     fn run(self, configured: &Configured, report: &mut Report) -> Done {
         self.check()?;
         if self.chosen.recursive && (self.summary || self.by_dir.is_some() || !screen::is_terminal()) {

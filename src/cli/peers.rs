@@ -37,7 +37,7 @@ pub(super) fn understand(arguments: Vec<OsString>) -> Vec<OsString> {
 /// Whether a word is a column of one of pcstat's tables.
 fn is_sort_column(word: &str) -> bool {
     let name = word.strip_prefix('-').unwrap_or(word);
-    PcstatArgs::ROWS.iter().any(|rows| rows.ids().iter().any(|id| id == rows.id_of(name)))
+    PcstatArgs::ROWS.iter().any(|rows| rows.heads().iter().any(|head| head.id == rows.id_of(name)))
 }
 
 #[cfg(test)]

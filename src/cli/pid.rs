@@ -16,14 +16,14 @@ use crate::render::Presentation;
 use crate::table::{Column, RowKind, SizeUnit, Stop};
 use crate::views::mapping::{AddressRange, CACHE_COLUMNS, MappingRows, MappingSource, PAGE_COLUMNS, presets};
 use crate::views::part::{self, Added, Common, PartSource, Parts};
-use crate::views::processes::ProcessChoice;
+use crate::views::processes::{NamedProcess, ProcessChoice};
 
 /// `rmap pid`
 #[derive(Debug, Args)]
 pub(crate) struct PidArgs {
     /// Processes: a pid, or self
     #[arg(value_name = "PID", required_unless_present_any = ["found", "smaps"])]
-    pids: Vec<OsString>,
+    pids: Vec<NamedProcess>,
     /// Processes by their properties.
     #[command(flatten)]
     found: FoundArgs,
@@ -93,7 +93,7 @@ struct PmapArgs {
     /// Show every field that the kernel reports, in its order, including those of newer kernels (also -XX)
     #[arg(short = 'X', action = ArgAction::Count)]
     everything: u8,
-    /// Leave out the header and the total
+    /// Leave out the header and the total (JSON has no header; its total stays)
     #[arg(short = 'q', long)]
     quiet: bool,
     /// Show full paths in the formats of -x, -d, -X and --cache
@@ -131,6 +131,10 @@ impl Run for PidArgs {
         pid and cgroup.\n\
         By default sizes are in KiB; machine formats are in bytes.";
 
+    fn is_machine(&self) -> bool {
+        self.answer.is_machine()
+    }
+
     fn run(self, configured: &Configured, report: &mut Report) -> Done {
         self.check(configured)?;
         if self.views.summary { self.summarize(configured, report) } else { self.list(configured, report) }
@@ -157,11 +161,6 @@ impl PidArgs {
             pmap.has_format() && (answer.by.is_some() || views.summary),
             format,
             "these are columns of mappings; groups and summaries do not have them",
-        )?;
-        refuse_if(
-            answer.format().is_json && (pmap.quiet || answer.no_header),
-            "-q, -n",
-            "JSON has no header to leave out",
         )?;
         let has_short_names = pmap.has_format() || (views.cache && configured.columns.is_none());
         refuse_if(

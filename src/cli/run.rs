@@ -3,7 +3,8 @@
 use clap::{ArgMatches, Args};
 
 use super::report::Report;
-use crate::table::{Column, RowKind, SizeUnit, Stop, columns_help};
+use crate::error::Error;
+use crate::table::{ColumnHead, RowKind, SizeUnit, Stop, columns_help, heads};
 
 /// The result of a subcommand.
 pub(crate) type Done = Result<(), Stop>;
@@ -17,6 +18,9 @@ pub(crate) struct Configured {
     pub(crate) unit: Option<SizeUnit>,
 }
 
+/// Reads the section of a subcommand in the configuration file.
+pub(super) type Configure<'c> = &'c dyn Fn() -> Result<Configured, Error>;
+
 /// The arguments of a subcommand, and what it does.
 pub(crate) trait Run: Args {
     /// Its name.
@@ -28,6 +32,9 @@ pub(crate) trait Run: Args {
     /// What `--help` says after the columns.
     const NOTES: &'static str;
 
+    /// Whether the output is for programs, which the configuration file never affects.
+    fn is_machine(&self) -> bool;
+
     /// Runs it.
     fn run(self, configured: &Configured, report: &mut Report) -> Done;
 }
@@ -36,20 +43,19 @@ pub(crate) trait Run: Args {
 pub(crate) struct Listed {
     heading: &'static str,
     help: fn() -> String,
-    ids: fn() -> Vec<String>,
+    heads: fn() -> Vec<ColumnHead>,
     id_of: fn(&str) -> &str,
 }
 
 impl Listed {
     /// Rows of kind `K`, whose columns `--help` lists under this heading.
     pub(super) const fn of<K: RowKind>(heading: &'static str) -> Listed {
-        let ids = || K::columns().iter().map(|column: &Column<K>| column.id().to_owned()).collect();
-        Listed { heading, help: columns_help::<K>, ids, id_of: K::id_of }
+        Listed { heading, help: columns_help::<K>, heads: || heads(&K::columns()), id_of: K::id_of }
     }
 
-    /// The ids of its columns.
-    pub(super) fn ids(&self) -> Vec<String> {
-        (self.ids)()
+    /// Its columns.
+    pub(super) fn heads(&self) -> Vec<ColumnHead> {
+        (self.heads)()
     }
 
     /// The id of the column that `name` means.
@@ -65,7 +71,7 @@ pub(crate) struct Subcommand {
     pub(super) rows: &'static [Listed],
     notes: &'static str,
     pub(super) augment: fn(clap::Command) -> clap::Command,
-    pub(super) run: fn(&ArgMatches, &Configured, &mut Report) -> Result<Done, clap::Error>,
+    pub(super) run: fn(&ArgMatches, Configure<'_>, &mut Report) -> Result<Done, clap::Error>,
 }
 
 /// The syntax of `--filter`, for `--help`.
@@ -81,7 +87,11 @@ impl Subcommand {
             rows: A::ROWS,
             notes: A::NOTES,
             augment: A::augment_args,
-            run: |matches, configured, report| A::from_arg_matches(matches).map(|args| args.run(configured, report)),
+            run: |matches, configure, report| {
+                let args = A::from_arg_matches(matches)?;
+                let configured = if args.is_machine() { Ok(Configured::default()) } else { configure() };
+                Ok(configured.map_err(Stop::Usage).and_then(|configured| args.run(&configured, report)))
+            },
         }
     }
 

@@ -2,8 +2,9 @@
 
 use super::holders::Holder;
 use crate::error::{Error, ErrorKind};
+use crate::kernel::privilege::run_as_root_or_owner;
 use crate::pagecache::{Change, FileReport};
-use crate::units::{ByteRange, Figure, Pages};
+use crate::units::{ByteRange, Figure, Pages, counted};
 
 /// One file, before and after.
 #[derive(Debug)]
@@ -76,7 +77,7 @@ pub(super) fn refuse_unmeasured(report: &FileReport) -> Result<(), Error> {
     let kind = if absent.reason == crate::units::Reason::Denied { ErrorKind::Denied } else { ErrorKind::Unsupported };
     let error = Error::path(&report.path, kind, absent.to_string());
     Err(match kind {
-        ErrorKind::Denied => error.with_advice("nothing was done; run as the owner of the file or as root"),
+        ErrorKind::Denied => error.with_advice(format!("nothing was done; {}", run_as_root_or_owner())),
         _ => error.with_advice("nothing was done"),
     })
 }
@@ -86,6 +87,7 @@ pub(super) fn refuse_empty_range(report: &FileReport, range: ByteRange) -> Resul
     if range.offset == 0 || range.offset < report.size.0 {
         return Ok(());
     }
-    let why = format!("the range starts at byte {}, and the file has {} bytes", range.offset, report.size.0);
+    let size = counted(report.size.0, "byte", "bytes");
+    let why = format!("the range starts at byte {}, and the file has {size}", range.offset);
     Err(Error::path(&report.path, ErrorKind::Refused, why).with_advice("nothing was done"))
 }

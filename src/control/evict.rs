@@ -4,16 +4,16 @@ use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 
 use nix::errno::Errno;
-use nix::unistd::geteuid;
 
 use super::effect::{Effect, Left, refuse_empty_range, refuse_unmeasured};
 use super::holders::{self, Holders};
 use super::warm::map_of;
 use crate::error::{Error, Result, Subject};
 use crate::kernel::advise;
+use crate::kernel::privilege::run_as_root;
 use crate::pagecache::{Engine, FileReport, FileSystemKind, OpenFile};
 use crate::process::ProcRoot;
-use crate::units::{ByteRange, Bytes, PageRuns, Pages, Run};
+use crate::units::{ByteRange, Bytes, PageRuns, Pages, Run, counted};
 
 /// How often dropping is tried.
 const TRIES: u32 = 2;
@@ -260,9 +260,9 @@ fn unknown_words(found: &Holders, edge: bool) -> String {
     } else if let Some(blind) = found.blind {
         words.push_str(&format!(" ({blind})"));
     } else if unseen > 0 {
-        let advice = if geteuid().is_root() { "root is not allowed to either" } else { "run as root" };
-        let processes = if unseen == 1 { "process" } else { "processes" };
-        words.push_str(&format!(" ({unseen} {processes} could not be inspected: {advice})"));
+        let advice = run_as_root().unwrap_or("root is not allowed to either");
+        let processes = counted(unseen, "process", "processes");
+        words.push_str(&format!(" ({processes} could not be inspected: {advice})"));
     }
     if edge {
         words.push_str(" (a large folio may reach beyond them)");

@@ -2,7 +2,6 @@
 
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
-use std::path::Path;
 
 use nix::errno::Errno;
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
@@ -11,6 +10,7 @@ use super::effect::{Effect, refuse_empty_range, refuse_unmeasured};
 use super::warm::{End, Room, left_out, map_of, read_in};
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::locked_map::LockedMap;
+use crate::kernel::privilege::{IPC_LOCK, has_capability, is_of_whole_machine, run_as_root};
 use crate::pagecache::{Engine, FileSystemKind, OpenFile, Stretches};
 use crate::units::{ByteRange, Bytes, Human, Pages};
 
@@ -99,8 +99,9 @@ fn refusal(file: &OpenFile, errno: Errno, held: Bytes, more: Bytes) -> Error {
         }
         Errno::ENOMEM | Errno::EAGAIN | Errno::EPERM if exceeds => {
             let limit = Human(Bytes(limit));
+            let run = run_as_root().unwrap_or("get CAP_IPC_LOCK");
             return refused(format!("would exceed the limit for locked memory, {limit} (RLIMIT_MEMLOCK)"))
-                .with_advice("raise it with 'ulimit -l', choose a part with --range, or run as root");
+                .with_advice(format!("raise it with 'ulimit -l', choose a part with --range, or {run}"));
         }
         _ => {}
     }
@@ -121,12 +122,7 @@ fn refusal(file: &OpenFile, errno: Errno, held: Bytes, more: Bytes) -> Error {
 
 /// Whether this process may lock any amount of memory: it has CAP_IPC_LOCK, and not just in a user namespace.
 fn may_lock_any_amount() -> bool {
-    const IPC_LOCK: u32 = 14;
-    let read = |name: &str| std::fs::read_to_string(Path::new("/proc/self").join(name)).unwrap_or_default();
-    let status = read("status");
-    let bits = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("CapEff:")?.trim(), 16).ok());
-    let owns_machine = read("uid_map").split_whitespace().eq(["0", "0", "4294967295"]);
-    owns_machine && bits.is_some_and(|bits| bits >> IPC_LOCK & 1 == 1)
+    is_of_whole_machine() && has_capability(IPC_LOCK) == Some(true)
 }
 
 /// Whether this process has as many mappings as it may have.

@@ -11,7 +11,7 @@ use crate::kernel::advise;
 use crate::machine::read_available_memory;
 use crate::pagecache::{Engine, FileReport, OpenFile, Stretches};
 use crate::process::ProcRoot;
-use crate::units::{ByteRange, Bytes, Human, PageRuns, Pages};
+use crate::units::{ByteRange, Bytes, Human, PageRuns, Pages, counted};
 
 /// How much is read per call, into a buffer that is not used otherwise.
 const PORTION: u64 = 1 << 20;
@@ -127,7 +127,7 @@ pub(super) enum End {
 /// The pages that are still not cached, and why.
 pub(super) fn left_out(missing: &PageRuns, end: End) -> Left {
     let pages = missing.cached();
-    let were = if pages == Pages(1) { "1 was" } else { &format!("{} were", pages.0) };
+    let were = counted(pages.0, "was", "were");
     let why = match (pages, end) {
         (Pages(0), _) => String::new(),
         (_, End::Failed) => format!("{were} not read: reading failed"),

@@ -346,7 +346,7 @@ fn open_held_files<'a>(
 const LONGEST_NAME: u64 = 1 << 20;
 
 /// A list of names in a file.
-struct NameList {
+pub(super) struct NameList {
     path: PathBuf,
     input: Box<dyn BufRead + Send>,
     end: u8,
@@ -362,10 +362,15 @@ impl NameList {
                 (path.to_owned(), Box::new(BufReader::new(file)))
             }
         };
-        Ok(NameList { path, input, end: if null { 0 } else { b'\n' }, failed: false })
+        Ok(NameList::new(path, input, null))
     }
 
-    fn into_names(mut self) -> impl Iterator<Item = Result<PathBuf>> {
+    /// A list that is read from `input`; `path` is its name in errors. `null`: names end in NUL, not in a newline.
+    pub(super) fn new(path: PathBuf, input: Box<dyn BufRead + Send>, null: bool) -> NameList {
+        NameList { path, input, end: if null { 0 } else { b'\n' }, failed: false }
+    }
+
+    pub(super) fn into_names(mut self) -> impl Iterator<Item = Result<PathBuf>> {
         std::iter::from_fn(move || self.next_name())
     }
 

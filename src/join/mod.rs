@@ -4,6 +4,9 @@
 //! both at once, so the page table is read before and after everything else, and the comparison says whether it has
 //! changed.
 
+#[cfg(any(test, fuzzing))]
+#[path = "../../tests/checks/join.rs"]
+pub mod checks;
 mod chosen;
 mod file_numbers;
 mod mapping_cache;
@@ -18,7 +21,7 @@ pub use mapping_cache::{MappingCache, SharedFiles, measure_mappings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::pagecache::{Engine, FileReport, OpenFile};
 use crate::process::{Fields, Process, Wanted};
-use crate::units::{Absent, Bytes, Figure, PageRuns, PageSize, Pages, Reason, Run};
+use crate::units::{Absent, Bytes, Figure, PageRuns, PageSize, Pages, Reason, Run, counted};
 
 /// The figures of one mapping in smaps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,10 +78,12 @@ impl SideBySide {
         };
         let mut reasons = Vec::new();
         if pages.only_cached > Pages(0) {
-            reasons.push(format!("{} pages are cached but not mapped by this process", pages.only_cached.0));
+            let cached = counted(pages.only_cached.0, "page is", "pages are");
+            reasons.push(format!("{cached} cached but not mapped by this process"));
         }
         if pages.only_mapped > Pages(0) {
-            reasons.push(format!("{} pages are mapped but not in the page cache", pages.only_mapped.0));
+            let mapped = counted(pages.only_mapped.0, "page is", "pages are");
+            reasons.push(format!("{mapped} mapped but not in the page cache"));
         }
         if !self.steady || self.file.changed.is_some() {
             reasons.push("pages were added or removed during the measurement".to_owned());

@@ -21,6 +21,8 @@ pub(crate) mod open;
 pub(crate) mod page_size;
 pub(crate) mod pagemap;
 pub(crate) mod pagemap_scan;
+pub(crate) mod privilege;
+pub(crate) mod release;
 pub(crate) mod rename;
 pub(crate) mod shared_map;
 #[cfg(feature = "cli")]

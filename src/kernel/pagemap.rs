@@ -19,6 +19,7 @@ const ENTRIES: usize = 8192;
 const PRESENT: u64 = 1 << 63;
 const SWAPPED: u64 = 1 << 62;
 const FILE_OR_SHARED: u64 = 1 << 61;
+const GUARD: u64 = 1 << 58;
 const EXCLUSIVE: u64 = 1 << 56;
 
 /// The state of a page in the page tables.
@@ -26,12 +27,14 @@ const EXCLUSIVE: u64 = 1 << 56;
 pub(crate) struct PageState {
     /// It is in RAM and mapped here.
     pub(crate) present: bool,
-    /// It is in swap.
+    /// It is in swap, or has an entry that looks like it, such as that of a guard page.
     pub(crate) swapped: bool,
     /// It belongs to a file or to shared anonymous memory (3.5 and later).
     pub(crate) file_or_shared: bool,
     /// It is present and not mapped anywhere else (4.2 and later).
     pub(crate) exclusive: bool,
+    /// It is a guard page (`MADV_GUARD_INSTALL`), reported since 6.15.
+    pub(crate) guard: bool,
 }
 
 /// Consecutive pages in the same state.
@@ -51,6 +54,7 @@ impl PageState {
             swapped: entry & SWAPPED != 0,
             file_or_shared: entry & FILE_OR_SHARED != 0,
             exclusive: entry & EXCLUSIVE != 0,
+            guard: entry & GUARD != 0,
         }
     }
 }

@@ -99,8 +99,8 @@ impl EntryState {
 }
 
 /// Walks the page tables of the address `range` of the process whose `pagemap` is open, and calls `each` with the
-/// ranges that have an entry, in order, until `each` breaks. The kernel locks the address space for a few thousand
-/// ranges at a time, so the result is not a snapshot if the process is running.
+/// ranges that have an entry, in order, until `each` breaks. Returns whether the kernel reports guard regions. It locks
+/// the address space for a few thousand ranges at a time, so the result is not a snapshot if the process is running.
 ///
 /// # Errors
 /// `ESRCH`: the address space that `pagemap` was opened on is gone (exit, `execve`). [`io::ErrorKind::Unsupported`]:
@@ -110,7 +110,7 @@ pub(crate) fn scan(
     pagemap: &File,
     range: Range<u64>,
     mut each: impl FnMut(PageRange) -> ControlFlow<()>,
-) -> io::Result<()> {
+) -> io::Result<bool> {
     let mut regions = vec![Region::default(); REGIONS];
     let mut categories = CATEGORIES.into_iter();
     let mut return_mask = categories.next().unwrap_or(FIRST_CATEGORIES);
@@ -119,7 +119,7 @@ pub(crate) fn scan(
         match scan_once(pagemap, start..range.end, return_mask, &mut regions) {
             Ok((found, walked_to)) => {
                 if regions.iter().take(found).copied().map(Region::range).try_for_each(&mut each).is_break() {
-                    return Ok(());
+                    break;
                 }
                 // Without progress the loop would never end.
                 start = if walked_to > start { walked_to } else { return Err(io::ErrorKind::Unsupported.into()) };
@@ -135,7 +135,7 @@ pub(crate) fn scan(
             Err(_) => return Err(io::ErrorKind::Unsupported.into()),
         }
     }
-    Ok(())
+    Ok(return_mask & GUARD != 0)
 }
 
 /// Makes one call. Returns how many regions it filled and the address it reached.

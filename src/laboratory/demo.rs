@@ -13,7 +13,7 @@ use crate::join::{SideBySide, compare_mapping_with_file};
 use crate::kernel::shared_map::SharedMap;
 use crate::pagecache::{Engine, OpenFile};
 use crate::process::Process;
-use crate::units::Bytes;
+use crate::units::{Bytes, counted};
 
 /// The options of a demo.
 #[derive(Debug, Clone)]
@@ -152,7 +152,8 @@ impl Demo {
     /// The error if the file no longer has the requested length.
     fn other_length(&self) -> Option<Error> {
         let length = self.file.file().metadata().ok()?.len();
-        let why = || format!("its length was changed from {} to {length} bytes by another process", self.size.0);
+        let length_now = counted(length, "byte", "bytes");
+        let why = || format!("its length was changed from {} to {length_now} by another process", self.size.0);
         (length != self.size.0).then(|| Error::new(self.subject(), ErrorKind::Changed, why()))
     }
 

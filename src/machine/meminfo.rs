@@ -20,7 +20,8 @@ use crate::units::Bytes;
 /// it has no `MemAvailable` (kernels before 3.14).
 pub fn read_available_memory(root: &ProcRoot) -> Result<Bytes> {
     let path = root.path().join("meminfo");
-    let text = std::fs::read(&path)
+    let text = root
+        .read_file("meminfo")
         .map_err(|error| not_mounted(root).unwrap_or_else(|| Error::io(Subject::Path(path.clone()), &error)))?;
     if parse_meminfo(&text, b"MemTotal").is_none() {
         return Err(Error::path(&path, ErrorKind::Malformed, "it is not in the kernel's format"));
@@ -32,7 +33,7 @@ pub fn read_available_memory(root: &ProcRoot) -> Result<Bytes> {
 }
 
 /// The value of a line of meminfo, `MemTotal:       16384 kB`.
-fn parse_meminfo(text: &[u8], key: &[u8]) -> Option<Bytes> {
+pub(super) fn parse_meminfo(text: &[u8], key: &[u8]) -> Option<Bytes> {
     let mut lines = text.split(|byte| *byte == b'\n');
     let value = lines.find_map(|line| line.strip_prefix(key)?.strip_prefix(b":"))?.trim_ascii();
     let number = std::str::from_utf8(value.strip_suffix(b" kB")?).ok()?;
@@ -111,7 +112,7 @@ fn read_number(path: PathBuf) -> Option<u64> {
 }
 
 /// The page cache in a `memory.stat`, in bytes.
-fn reclaimable(stat: &str, keys: [&str; 2]) -> u64 {
+pub(super) fn reclaimable(stat: &str, keys: [&str; 2]) -> u64 {
     let lines = stat.lines().filter_map(|line| line.split_once(' '));
     let wanted = lines.filter(|(key, _)| keys.contains(key));
     wanted.filter_map(|(_, value)| value.parse::<u64>().ok()).fold(0, u64::saturating_add)

@@ -2,6 +2,9 @@
 //!
 //! * [`read_available_memory`]: how much memory can still be used.
 
+#[cfg(any(test, fuzzing))]
+#[path = "../../tests/checks/machine.rs"]
+pub mod checks;
 mod meminfo;
 
 pub use meminfo::read_available_memory;

@@ -5,7 +5,8 @@
 //!
 //! * on tmpfs, blocks that were reserved by `fallocate` and never written;
 //! * on file systems whose blocks are smaller than a page, pages of which only some blocks are in memory;
-//! * pages in holes or in reserved blocks, left behind when the file was truncated or punched in the middle of a page;
+//! * pages in holes, left behind when the file was truncated or punched in the middle of a page, or extended to the
+//!   middle of one;
 //! * pages that are being read, and pages whose reading failed.
 //!
 //! Looking at every cached page with `mincore` would take two to three times as long as counting them. So it is done
@@ -75,15 +76,14 @@ fn has_no_hole(file: &OpenFile, stat: FileStat, asked: Run) -> bool {
     holes::next_hole(file.as_fd(), asked.offset(page).0).is_ok_and(|hole| hole.is_some_and(|hole| hole >= end.0))
 }
 
-/// Whether the last page of `asked` is partly used and was reserved (`fallocate`), but not written. The kernel clears
-/// its end when the size of the file is set, which leaves a page that is not up to date. Takes about 1 us.
-pub(super) fn ends_in_a_hole(file: &OpenFile, stat: FileStat, asked: Run) -> bool {
+/// Whether the file ends within a page that was never written. Its blocks may be reserved (`fallocate`), and the kernel
+/// may have put the page into the page cache only to clear what lies past the end. It takes one `lseek`, and is only
+/// called if there are cached pages.
+pub(super) fn ends_in_hole(file: &OpenFile, stat: FileStat, asked: Run) -> bool {
     let page = file.page_size();
-    let last = Pages(asked.end().saturating_sub(1)).bytes(page).0;
-    let is_partial = last < stat.size.0 && stat.size.0 < last.saturating_add(page.bytes());
-    is_partial
-        && !file.file_system().seek_writes
-        && holes::next_hole(file.as_fd(), last).is_ok_and(|hole| hole.is_some_and(|hole| hole < stat.size.0))
+    let last = Run { first: asked.end().saturating_sub(1), count: 1 };
+    let is_cut = !stat.size.0.is_multiple_of(page.bytes()) && page.pages(stat.size).0 == last.end();
+    is_cut && !file.file_system().seek_writes && holes::next_data(file.as_fd(), last.offset(page).0) == Ok(None)
 }
 
 /// Whether `cachestat` counts pages in the first holes of `asked` or in its last page although they are not up to date.

@@ -267,7 +267,7 @@ impl Engine {
         let may_be_stale = match doubt {
             _ if counted == Pages(0) || !self.mincore => false,
             Doubt::Holes => true,
-            Doubt::Reading => check::ends_in_a_hole(file, stat, asked),
+            Doubt::Reading => check::ends_in_hole(file, stat, asked),
             _ => false,
         };
         if may_be_stale && check::has_stale_pages_in_holes(file, stat, asked)? {

@@ -100,6 +100,9 @@ impl Change {
 }
 
 impl Method {
+    /// Every method.
+    pub const ALL: [Method; 2] = [Method::Cachestat, Method::Mincore];
+
     /// The system call as one word, as tables and JSON write it.
     pub fn word(self) -> &'static str {
         match self {

@@ -62,7 +62,7 @@ impl WantedGroup {
 
     /// The same, if it is a path below one of these mounts. On the live machine links are followed first.
     pub(super) fn resolved(&self, mounts: &[Mount], is_live: bool) -> WantedGroup {
-        let real = std::fs::canonicalize(OsStr::from_bytes(&self.text)).ok().filter(|_| is_live);
+        let real = if is_live { std::fs::canonicalize(OsStr::from_bytes(&self.text)).ok() } else { None };
         let path = real.map_or_else(|| self.text.clone(), |real| real.into_os_string().into_vec());
         let found = mounts.iter().rev().find_map(|mount| MountedGroup::below(mount, &path));
         WantedGroup { mounted: found.into_iter().collect(), ..self.clone() }
@@ -161,14 +161,14 @@ fn groups(text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     })
 }
 
-fn memory_group(text: &[u8]) -> Option<&[u8]> {
+pub(super) fn memory_group(text: &[u8]) -> Option<&[u8]> {
     let has_memory = |controllers: &[u8]| controllers.split(|byte| *byte == b',').any(|name| name == b"memory");
     let version_1 = groups(text).find(|(controllers, _)| has_memory(controllers));
     version_1.or_else(|| groups(text).find(|(controllers, _)| controllers.is_empty())).map(|(_, path)| path)
 }
 
 /// Whether one of the groups is the wanted one, or below it.
-fn is_in_group(text: &[u8], wanted: &WantedGroup) -> bool {
+pub(super) fn is_in_group(text: &[u8], wanted: &WantedGroup) -> bool {
     groups(text).any(|(controllers, path)| match wanted.text.contains(&b'/') {
         false => wanted.is_name_in(path),
         true => {

@@ -65,10 +65,15 @@ impl Directory {
         let mut listing = Dir::openat(self, path, flags, Mode::empty())?;
         let mut numbers = Vec::new();
         for entry in listing.iter() {
-            numbers.extend(entry?.file_name().to_str().ok().and_then(|name| name.parse::<u32>().ok()));
+            numbers.extend(entry?.file_name().to_str().ok().and_then(parse_pid));
         }
         Ok(numbers)
     }
+}
+
+/// The pid that a text is: decimal digits only.
+pub fn parse_pid(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|_| text.starts_with(|first: char| first.is_ascii_digit()))
 }
 
 impl AsFd for Directory {

@@ -11,6 +11,7 @@ use nix::sys::signal::kill;
 use nix::unistd::Pid;
 
 use crate::error::{Error, ErrorKind, Result, Subject};
+use crate::kernel::privilege::run_as_root_or_owner;
 use crate::process::directory::Directory;
 use crate::process::failure::{is_denied, is_gone, read_error};
 use crate::process::root::{ProcRoot, is_of_our_namespace, not_mounted};
@@ -219,7 +220,7 @@ fn own_pid(root: &ProcRoot) -> Result<u32> {
 /// The error for a process that exists but is hidden from this user.
 fn hidden(pid: u32) -> Error {
     let why = "no such process among those of this user: /proc hides the others (hidepid)";
-    Error::pid(pid, ErrorKind::Denied, why).with_advice("run as root, or as the user who owns it")
+    Error::pid(pid, ErrorKind::Denied, why).with_advice(run_as_root_or_owner())
 }
 
 /// Whether the process exists although `/proc` does not show it.

@@ -17,6 +17,7 @@ use nix::sys::stat::{FileStat, SFlag, fstat, fstatat};
 
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::identity::FileIdentity;
+use crate::kernel::privilege::run_as_root;
 use crate::kernel::{kcmp, open};
 use crate::process::directory::Directory;
 use crate::process::failure::read_error;
@@ -38,6 +39,9 @@ pub enum Held {
 }
 
 impl Held {
+    /// Every way.
+    pub const ALL: [Held; 3] = [Held::Mapped, Held::Open, Held::Both];
+
     /// As one word, for tables and JSON.
     pub fn word(self) -> &'static str {
         match self {
@@ -119,7 +123,10 @@ impl HeldFiles {
         let link = CString::new(file.link.as_os_str().as_encoded_bytes()).map_err(|_| fail(Errno::EINVAL))?;
         let opened = match open(self.directory.as_fd(), &link) {
             Ok(opened) => opened,
-            Err(Errno::ENOENT | Errno::ESRCH | Errno::ENXIO) => return Err(released(file)),
+            Err(Errno::ENOENT | Errno::ESRCH) => return Err(released(file)),
+            // A file of memfd_secret can only be opened by its creation.
+            Err(Errno::ENXIO) if self.still_holds(file) => return Err(closed_to_all(file)),
+            Err(Errno::ENXIO) => return Err(released(file)),
             Err(errno) => return Err(fail(errno)),
         };
         let stat = fstat(&opened).map_err(fail)?;
@@ -127,6 +134,12 @@ impl HeldFiles {
             true => Ok(opened),
             false => Err(released(file)),
         }
+    }
+
+    /// Whether the process still has the file where it was found.
+    fn still_holds(&self, file: &HeldFile) -> bool {
+        let now = fstatat(&self.directory, &file.link, AtFlags::empty());
+        now.is_ok_and(|stat| (stat.st_dev, stat.st_ino) == (file.identity.device(), file.identity.inode()))
     }
 }
 
@@ -141,6 +154,11 @@ impl<'f> IntoIterator for &'f HeldFiles {
 
 fn released(file: &HeldFile) -> Error {
     Error::path(&file.path, ErrorKind::Changed, "the process released it before it could be measured")
+}
+
+fn closed_to_all(file: &HeldFile) -> Error {
+    let why = "it cannot be opened again, so nothing is known about its cached pages";
+    Error::path(&file.path, ErrorKind::System, why)
 }
 
 impl Process {
@@ -281,7 +299,8 @@ impl Reader<'_> {
 }
 
 fn unreachable(path: &Path, absent: Absent) -> Error {
-    let advice = "run as root, who can open any mapped file";
+    let run = run_as_root().unwrap_or("even root needs CAP_CHECKPOINT_RESTORE");
+    let advice = format!("{run} to open any mapped file");
     match absent.reason {
         Reason::Denied => Error::path(path, ErrorKind::Denied, "it is mapped, but cannot be opened as the mapped file")
             .with_advice(advice),

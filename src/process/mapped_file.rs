@@ -44,6 +44,9 @@ pub enum Way {
 }
 
 impl Way {
+    /// Every way.
+    pub const ALL: [Way; 2] = [Way::MapFiles, Way::Path];
+
     /// The method as one word, for tables and JSON.
     pub fn word(self) -> &'static str {
         match self {
@@ -89,15 +92,15 @@ const NO_FILE: Absent = Absent::new(Reason::NotApplicable, "it has no file");
 const CAPTURE: Absent = Absent::new(Reason::Unsupported, "a capture has no files");
 const DENIED: Absent = Absent::new(
     Reason::Denied,
-    "its file cannot be opened by this user; root or CAP_CHECKPOINT_RESTORE can, through map_files",
+    "its file cannot be opened by this user; root of the whole machine can, through map_files",
 );
 const OTHER_FILE: Absent = Absent::new(
     Reason::Denied,
-    "its path leads to another file now; root or CAP_CHECKPOINT_RESTORE can open the mapped one through map_files",
+    "its path leads to another file now; root of the whole machine can open the mapped one through map_files",
 );
 const UNPROVEN: Absent = Absent::new(
     Reason::Denied,
-    "its path may lead to another file; root or CAP_CHECKPOINT_RESTORE can open the mapped one through map_files",
+    "its path may lead to another file; root of the whole machine can open the mapped one through map_files",
 );
 const REMAPPED: Absent = Absent::new(Reason::Changed, "another file has been mapped there since");
 const COPIED: Absent = Absent::new(

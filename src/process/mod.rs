@@ -27,6 +27,9 @@
 pub mod account;
 mod address_space;
 mod cgroup;
+#[cfg(any(test, fuzzing))]
+#[path = "../../tests/checks/process.rs"]
+pub mod checks;
 mod criteria;
 mod deleted;
 mod directory;
@@ -41,6 +44,7 @@ mod held_files;
 mod identity;
 mod interface;
 mod kind;
+mod line_ends;
 mod mapped_file;
 pub mod mapping;
 mod maps;
@@ -60,10 +64,12 @@ mod status;
 mod table_parts;
 
 pub use crate::kernel::identity::FileIdentity;
+pub(crate) use crate::kernel::privilege::run_as_root_or_owner;
 pub use account::{Account, Amount};
 pub use address_space::AddressSpaces;
 pub use criteria::{Criteria, read_matching};
 pub use deleted::Deleted;
+pub use directory::parse_pid;
 pub use fields::{FieldId, FieldUnit, Fields, Wanted};
 pub use file_maps::FileMapping;
 pub use flags::{Flag, flags_in_words};

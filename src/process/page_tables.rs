@@ -8,9 +8,9 @@ use std::thread::{self, Builder};
 
 use memchr::memrchr;
 use nix::sys::sysinfo::sysinfo;
-use nix::sys::utsname::uname;
 
 use crate::kernel::pagemap_scan;
+use crate::kernel::release::is_at_least;
 use crate::process::directory::Directory;
 use crate::process::feed::{Stop, join};
 use crate::process::fields::{Fields, Wanted};
@@ -186,13 +186,7 @@ fn swap_is_used() -> bool {
 ///
 /// Kernels older than the one that it was tested on are assumed not to.
 fn recognizes_huge_zero_page() -> bool {
-    let release = uname().ok().and_then(|found| parse_release(found.release().to_str()?));
-    release.is_some_and(|release| release >= (6, 18))
-}
-
-fn parse_release(release: &str) -> Option<(u32, u32)> {
-    let mut numbers = release.split(|letter: char| !letter.is_ascii_digit()).map(str::parse);
-    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+    is_at_least(6, 18)
 }
 
 /// The next 64 KiB of an open file; less at its end.
@@ -246,14 +240,6 @@ fn is_unchanged(mut file: &File, mut parts: impl Iterator<Item = Vec<u8>>) -> io
 mod tests {
     use super::*;
     use std::io::Write;
-
-    #[test]
-    fn the_release_of_a_kernel_is_two_numbers() {
-        assert_eq!(parse_release("6.18.44-fc"), Some((6, 18)));
-        assert_eq!(parse_release("7.0-rc1"), Some((7, 0)));
-        assert_eq!(parse_release("10.2+"), Some((10, 2)));
-        assert_eq!(parse_release("linux"), None);
-    }
 
     #[test]
     fn a_text_that_changed_is_noticed() {

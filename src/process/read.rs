@@ -15,6 +15,7 @@ use crate::process::fields::{Fields, Wanted};
 use crate::process::handle::{Memory, Process};
 use crate::process::identity::Identity;
 use crate::process::interface::{FROM_ADDRESSES, Interface, enter_fields};
+use crate::process::line_ends::LineEnds;
 use crate::process::mapping::Mappings;
 use crate::process::maps::parse_maps;
 use crate::process::page_tables::Tables;
@@ -196,7 +197,7 @@ fn gather_smaps(file: &File, fields: &mut Fields, wanted: &Wanted, is_live: bool
 
 impl ProcessMappings {
     /// Reads a bare smaps text, as people attach it to reports. It does not name its process: the pid is 0, and the
-    /// command line is `name`.
+    /// command line is `name`. If its lines end with CR LF, they are read as if they ended with LF.
     ///
     /// # Errors
     /// The text cannot be read; [`ErrorKind::Malformed`]: it does not begin like smaps. If it breaks off later,
@@ -209,11 +210,16 @@ impl ProcessMappings {
     ) -> Result<ProcessMappings> {
         let about = |kind, why: String| Error::path(name, kind, why);
         let mut parser = SmapsParser::new(fields, wanted);
+        let mut line_ends = LineEnds::default();
         let mut chunk = vec![0; 128 << 10];
         loop {
             match text.read(&mut chunk) {
-                Ok(0) => break,
-                Ok(count) if parser.feed(chunk.get(..count).unwrap_or_default()).is_err() => break,
+                Ok(0) => {
+                    // The parser keeps an error until it is asked for its result.
+                    let _ = parser.feed(&line_ends.finish());
+                    break;
+                }
+                Ok(count) if parser.feed(&line_ends.convert(chunk.get(..count).unwrap_or_default())).is_err() => break,
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(Error::io(crate::error::Subject::Path(name.to_owned()), &error)),

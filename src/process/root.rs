@@ -1,6 +1,7 @@
 //! The location of `/proc`: the live one, or a directory with the same structure. It is a value, so that the same code
 //! reads a captured machine.
 
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -8,8 +9,11 @@ use nix::sys::statfs::{PROC_SUPER_MAGIC, statfs};
 use nix::unistd::geteuid;
 
 use crate::error::{Error, ErrorKind, Result, Subject};
-use crate::process::directory::Directory;
+use crate::process::directory::{Directory, parse_pid};
 use crate::process::mounts::{Mount, mounts};
+
+/// More than any file that is read as a whole has (`meminfo`: 1.5 KB on 6.18).
+const LONGEST: u64 = 1 << 20;
 
 /// A live `/proc`, or a directory with the same structure.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -31,6 +35,11 @@ impl ProcRoot {
     /// The directory.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The text of a file in it, such as `meminfo`. In a capture it may be anything: only a regular file is opened.
+    pub(crate) fn read_file(&self, name: &str) -> io::Result<Vec<u8>> {
+        Directory::open(&self.path)?.read_file(name, LONGEST)
     }
 
     /// Whether this is a mounted proc file system. A capture, or a directory that cannot be accessed, is not live.
@@ -67,7 +76,7 @@ pub fn read_pids(root: &ProcRoot) -> Result<Vec<u32>> {
     }
     let subject = || Subject::Path(root.path().to_owned());
     let entries = std::fs::read_dir(root.path()).map_err(|error| Error::io(subject(), &error))?;
-    Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
+    Ok(entries.filter_map(|entry| parse_pid(entry.ok()?.file_name().to_str()?)).collect())
 }
 
 /// The error for a `/proc` that is not mounted; `None` if it is mounted or a capture.

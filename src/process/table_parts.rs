@@ -1,5 +1,5 @@
-//! The page tables of each mapping, divided into parts: how much of each part is present, in swap, of a file, zero or
-//! huge.
+//! The page tables of each mapping, divided into parts: how much of each part is present, in swap, of a file, zero,
+//! huge or a guard.
 //!
 //! They are read with the ioctl `PAGEMAP_SCAN` (Linux 6.7), otherwise from `/proc/PID/pagemap`, which marks neither
 //! zero nor huge pages. These are entries of the page tables and not the counters of smaps: pages that smaps does not
@@ -11,6 +11,7 @@ use std::iter::Peekable;
 use std::ops::{ControlFlow, Range};
 
 use crate::error::Result;
+use crate::kernel::release::is_at_least;
 use crate::kernel::swap::is_off;
 use crate::kernel::{self, pagemap, pagemap_scan};
 use crate::process::failure::read_error;
@@ -34,6 +35,8 @@ pub struct TablePart {
     /// Of that, with an entry that is neither a page nor proven to be in swap: a page under migration, or a marker of
     /// the kernel (userfaultfd, a page lost to a memory error).
     pub marked: Bytes,
+    /// Of that, guard pages (`MADV_GUARD_INSTALL`): there is no memory, and an access is an error.
+    pub guard: Bytes,
     /// Of the present pages: in a file or in shared memory.
     pub file: Bytes,
     /// Of the present pages: the zero page, which takes no memory.
@@ -51,6 +54,8 @@ pub struct TableParts {
     pub swapped: Vec<Figure<Bytes>>,
     /// Whether zero pages and huge pages are known. If not, these figures are zero and meaningless.
     pub knows_kinds: bool,
+    /// Whether guard pages are known (6.15 and later). If not, they are in `marked`, and this figure is meaningless.
+    pub knows_guards: bool,
 }
 
 impl Process {
@@ -64,18 +69,18 @@ impl Process {
         let file = self.open_memory_file("pagemap")?;
         let mut cutter = Cutter::new(mappings, most, kernel::page_size());
         let failed = |error: io::Error| read_error(self.pid(), &error);
-        let knows_kinds = match cutter.scan(&file) {
-            Ok(()) => true,
+        let (knows_kinds, knows_guards) = match cutter.scan(&file) {
+            Ok(knows_guards) => (true, knows_guards),
             Err(error) if error.kind() == io::ErrorKind::Unsupported => {
                 cutter = Cutter::new(mappings, most, kernel::page_size());
                 cutter.read_entries(&file).map_err(failed)?;
-                false
+                (false, is_at_least(6, 15))
             }
             Err(error) => return Err(failed(error)),
         };
         let mut parts = cutter.parts;
         let swapped = self.prove_swap(mappings, &mut parts)?;
-        Ok(TableParts { mappings: parts, swapped, knows_kinds })
+        Ok(TableParts { mappings: parts, swapped, knows_kinds, knows_guards })
     }
 
     /// Reads how much of an address range is present and part of a file or of shared memory.
@@ -135,16 +140,16 @@ fn swap_of(counted: &mut Peekable<Iter<'_>>, mapping: &Mapping<'_>) -> Figure<By
     same.ok_or(MOVED)?.figure("Swap")
 }
 
-struct Cutter<'m> {
+pub(super) struct Cutter<'m> {
     mappings: &'m Mappings,
     page: PageSize,
-    parts: Vec<Vec<TablePart>>,
+    pub(super) parts: Vec<Vec<TablePart>>,
     /// The first mapping that ends after the ranges so far.
     at: usize,
 }
 
 impl<'m> Cutter<'m> {
-    fn new(mappings: &'m Mappings, most: usize, page: PageSize) -> Cutter<'m> {
+    pub(super) fn new(mappings: &'m Mappings, most: usize, page: PageSize) -> Cutter<'m> {
         let empty = |mapping: Mapping<'_>| {
             let (count, each) = cut(mapping.size(), most, page);
             let part = |number: u64| TablePart {
@@ -156,11 +161,12 @@ impl<'m> Cutter<'m> {
         Cutter { mappings, page, parts: mappings.iter().map(empty).collect(), at: 0 }
     }
 
-    fn scan(&mut self, pagemap: &File) -> io::Result<()> {
+    /// Returns whether guard pages are known.
+    fn scan(&mut self, pagemap: &File) -> io::Result<bool> {
         let low = |mapping: &Mapping<'_>| mapping.end() <= KERNEL_ADDRESSES;
         let first = self.mappings.iter().find(low).map(|mapping| mapping.start());
         let last = self.mappings.iter().rfind(low).map(|mapping| mapping.end());
-        let (Some(first), Some(last)) = (first, last) else { return Ok(()) };
+        let (Some(first), Some(last)) = (first, last) else { return Ok(true) };
         pagemap_scan::scan(pagemap, first..last, |range| {
             let state = range.state;
             let share = |is: bool, size: u64| Bytes(if is { size } else { 0 });
@@ -169,6 +175,7 @@ impl<'m> Cutter<'m> {
                 present: share(state.present, size),
                 swapped: share(state.swapped && !state.guard, size),
                 marked: Bytes(0),
+                guard: share(state.guard, size),
                 file: share(state.present && state.file, size),
                 zero: share(state.present && state.zero, size),
                 huge: share(state.present && state.huge, size),
@@ -186,7 +193,8 @@ impl<'m> Cutter<'m> {
                 let share = |is: bool, size: u64| Bytes(if is { size } else { 0 });
                 self.add(address(run.pages.start)..address(run.pages.end), |size| TablePart {
                     present: share(state.present, size),
-                    swapped: share(state.swapped, size),
+                    swapped: share(state.swapped && !state.guard, size),
+                    guard: share(state.guard, size),
                     file: share(state.present && state.file_or_shared, size),
                     ..TablePart::default()
                 });
@@ -196,7 +204,7 @@ impl<'m> Cutter<'m> {
     }
 
     /// Adds a range of pages in the same state to the parts that it overlaps. Ranges come in the order of addresses.
-    fn add(&mut self, range: Range<u64>, counts: impl Fn(u64) -> TablePart) {
+    pub(super) fn add(&mut self, range: Range<u64>, counts: impl Fn(u64) -> TablePart) {
         while let Some(mapping) = self.mappings.get(self.at).filter(|mapping| mapping.start() < range.end) {
             if let Some(parts) = self.parts.get_mut(self.at) {
                 add_to_parts(parts, &mapping, &range, &counts);
@@ -245,6 +253,7 @@ impl TablePart {
         self.present = self.present + other.present;
         self.swapped = self.swapped + other.swapped;
         self.marked = self.marked + other.marked;
+        self.guard = self.guard + other.guard;
         self.file = self.file + other.file;
         self.zero = self.zero + other.zero;
         self.huge = self.huge + other.huge;

@@ -32,6 +32,15 @@ pub fn execute<S: Source>(query: &Query, source: &mut S, sink: &mut dyn Sink, ho
     }
 }
 
+/// Whether `query` fits rows of kind `K` and the format of `sink`, for what must not begin before that is known.
+///
+/// # Errors
+/// [`Stop::Usage`], [`Stop::Filter`].
+#[cfg(feature = "cli")]
+pub(crate) fn check<K: RowKind>(query: &Query, sink: &dyn Sink) -> Result<(), Stop> {
+    Plan::<K>::new(query, &K::columns(), sink).map(drop)
+}
+
 /// Takes the rows that the filter accepts.
 trait Stage<K: RowKind> {
     fn section(&mut self, section: Section) -> Result<(), Stop>;

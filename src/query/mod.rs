@@ -25,6 +25,8 @@ mod tail;
 
 use std::time::Duration;
 
+#[cfg(feature = "cli")]
+pub(crate) use execute::check;
 pub use execute::execute;
 pub use host::{Failures, Host};
 

@@ -6,7 +6,7 @@ use super::{Default, Query, Total};
 use crate::error::{Error, ErrorKind, Subject};
 use crate::render::{Head, Sink, TotalStyle};
 use crate::table::{
-    Column, ColumnKind, Filter, Grouping, Groups, Named, Order, Presence, RowKind, Stop, find, select, unknown,
+    Column, ColumnKind, Filter, Grouping, Groups, Named, Order, Presence, RowKind, Stop, find, heads, select, unknown,
 };
 
 /// A query over columns of kind `K`, up to the grouping.
@@ -236,7 +236,7 @@ impl<K: RowKind> Shown<K> {
     /// The head of these rows for a sink.
     pub(super) fn head(&self, query: &Query, is_sectioned: bool, is_live: bool) -> Head {
         Head {
-            columns: self.columns.iter().map(|column| column.head.clone()).collect(),
+            columns: heads(&self.columns),
             rows: K::ROWS,
             sectioned: is_sectioned,
             total: match query.total {

@@ -238,6 +238,9 @@ pub struct Column<K: RowKind> {
     pub get: Getter<K>,
     /// Whether machine formats have it only if it is named.
     pub is_on_request: bool,
+    /// The only texts that its cells can have; none if they are not limited. A filter for another one is an error,
+    /// because it would never match.
+    pub words: fn() -> Vec<&'static str>,
     /// The second argument of `get`: distinguishes columns that share a function (the counters of smaps).
     pub argument: u32,
 }
@@ -268,7 +271,8 @@ impl<K: RowKind> Column<K> {
             is_hidden: false,
             is_name: false,
         };
-        Column { head, aggregation: Aggregation::None, needs: &[], get, is_on_request: false, argument: 0 }
+        let words = Vec::new;
+        Column { head, aggregation: Aggregation::None, needs: &[], get, is_on_request: false, words, argument: 0 }
     }
 
     /// A column that a total adds up.
@@ -302,6 +306,13 @@ impl<K: RowKind> Column<K> {
     pub const fn on_request(self) -> Self {
         let mut column = self;
         column.is_on_request = true;
+        column
+    }
+
+    /// The same column, whose cells only have these texts.
+    pub const fn one_of(self, words: fn() -> Vec<&'static str>) -> Self {
+        let mut column = self;
+        column.words = words;
         column
     }
 
@@ -380,10 +391,11 @@ impl std::str::FromStr for ColumnList {
         let mut columns = ColumnList { ids: Vec::new(), adds };
         for id in list.split(',').map(|id| id.trim().to_ascii_lowercase()) {
             if id.is_empty() {
-                return Err("empty column name: use a list such as size,rss or +pss".to_owned());
+                return Err("empty column name: write one comma between two names".to_owned());
             }
             if id.starts_with('+') {
-                return Err("put the + before the whole list: +rss,pss".to_owned());
+                let plain: Vec<&str> = list.split(',').map(|id| id.trim().trim_start_matches('+')).collect();
+                return Err(format!("put one + before the whole list: +{}", plain.join(",")));
             }
             columns.push(id);
         }
@@ -446,6 +458,11 @@ pub fn unknown<K: RowKind>(table: &[Column<K>], id: &str) -> Error {
     let known: Vec<&str> = table.iter().map(Column::id).collect();
     Error::new(Subject::Words(id.to_owned()), ErrorKind::Refused, "unknown column")
         .with_advice(format!("the columns are {}", known.join(", ")))
+}
+
+/// What the columns of a table are, whatever their rows are.
+pub fn heads<K: RowKind>(table: &[Column<K>]) -> Vec<ColumnHead> {
+    table.iter().map(|column| column.head.clone()).collect()
 }
 
 /// The columns of a kind of row as lines for `--help`.

@@ -20,8 +20,8 @@ pub use cell::{Cell, Difference, FlagRuns, OwnedCell, SizeUnit};
 pub(crate) use cell::{bar_text, push_hex, push_number};
 pub use change::{Compared, Fate, Look, compare, difference};
 pub use column::{
-    Aggregation, Column, ColumnHead, ColumnKind, ColumnList, Getter, Presence, RowKind, columns_help, find, select,
-    unknown,
+    Aggregation, Column, ColumnHead, ColumnKind, ColumnList, Getter, Presence, RowKind, columns_help, find, heads,
+    select, unknown,
 };
 pub(crate) use column::{before_the_name, col};
 pub use filter::{Expression, Filter, FilterError};

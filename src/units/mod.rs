@@ -176,6 +176,11 @@ impl fmt::Display for Absent {
     }
 }
 
+/// A number and what it counts: `1 page`, `2 pages`.
+pub(crate) fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
 /// `part` of `whole` in percent; `None` if `whole` is zero, so that no NaN can exist. Only everything is 100, and only
 /// nothing is 0.
 pub fn percent(part: impl Into<u128>, whole: impl Into<u128>) -> Option<f64> {
@@ -338,6 +343,12 @@ mod tests {
         ] {
             assert_eq!(Human(Bytes(bytes)).to_string(), text);
         }
+    }
+
+    #[test]
+    fn one_is_counted_in_the_singular() {
+        let pages = |count| counted(count, "page is", "pages are");
+        assert_eq!([pages(0), pages(1), pages(2)], ["0 pages are", "1 page is", "2 pages are"]);
     }
 
     #[test]

@@ -78,7 +78,7 @@ const COLUMNS: &[C] = &[
     col!(new "cached_percent", "Percent", Percent, |row| Cell::percent(row.0.views.file.percent()),
         "the same as a percentage of the file's length"),
     col!(new "dirty", "Dirty", Bytes, |row| dirty(row), "how much of it has not been written to disk yet"),
-    col!(new "method", "Method", Text, |row| method(row), "how the page cache was measured"),
+    col!(new "method", "Method", Text, |row| method(row), "how the page cache was measured", one_of(shared::methods)),
     col!(new "in_both", "In both", Pages, |row| overlap(row, |pages| pages.both),
         "pages that are both mapped and cached"),
     col!(new "only_mapped", "Only mapped", Pages, |row| overlap(row, |pages| pages.only_mapped),
@@ -133,6 +133,8 @@ pub struct DemoSource {
     pub size: Bytes,
     /// The last observation.
     pub last: Option<Arc<Observation>>,
+    /// The first observation in which the views did not agree.
+    pub first_difference: Option<Arc<Observation>>,
 }
 
 impl Source for DemoSource {
@@ -147,6 +149,9 @@ impl Source for DemoSource {
             self.fill(part(self.size, step), rows)?;
             let seen = Arc::new(self.demo.observe()?);
             self.last = Some(seen.clone());
+            if seen.difference.is_some() {
+                self.first_difference.get_or_insert_with(|| seen.clone());
+            }
             rows.row(StepRow(seen))?;
         }
         Ok(())
@@ -154,6 +159,11 @@ impl Source for DemoSource {
 }
 
 impl DemoSource {
+    /// A demo that has not begun, over a file of `size` bytes.
+    pub fn new(demo: Demo, size: Bytes) -> DemoSource {
+        DemoSource { demo, size, last: None, first_difference: None }
+    }
+
     /// Fills the file up to `end`.
     fn fill(&mut self, end: Bytes, rows: &mut dyn Rows<DemoSteps>) -> Result<(), Stop> {
         let size = self.size;

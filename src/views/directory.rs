@@ -18,7 +18,7 @@ use crate::join::{ChosenFiles, Marks, Message, Sender};
 use crate::pagecache::walk::{Place, Skipped, Unread, Visitor};
 use crate::pagecache::{Engine, OpenFile, Tally};
 use crate::table::{Cell, Colour, Column, Filter, Progress, RowKind, Rows, Source, Stop, col};
-use crate::units::{Figure, PageSize, Pages};
+use crate::units::{Figure, PageSize, Pages, counted};
 
 /// A column of this view.
 type C = Column<Directories>;
@@ -125,7 +125,7 @@ fn partial_files(tally: &Tally) -> u64 {
 }
 
 fn files(count: u64) -> String {
-    if count == 1 { "1 file".to_owned() } else { format!("{count} files") }
+    counted(count, "file", "files")
 }
 
 /// All columns, in the order in which JSON writes them. There is no total, because a row includes the directories below

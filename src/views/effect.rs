@@ -97,7 +97,7 @@ const COLUMNS: &[C] = &[
     col!(new "note", "Note", Prose, |row| Cell::Remark(row.effect.changed().map(Change::words)),
         "what happened to the file in the meantime: changed, renamed, replaced, removed"),
     col!(new "method", "Method", Text, |row| shared::method(&row.effect.after),
-        "the kernel interface that measured it: cachestat or mincore", minor()),
+        "the kernel interface that measured it: cachestat or mincore", minor(), one_of(shared::methods)),
     shared::page_size(),
     shared::path(),
     shared::path_bytes(),

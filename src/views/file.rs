@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Subject};
 use crate::join::{ChosenFiles, Marks, Message, Sender};
 use crate::pagecache::walk::{Place, Visitor};
 use crate::pagecache::{Engine, FileReport, OpenFile};
-use crate::process::Held;
+use crate::process::{Held, run_as_root_or_owner};
 use crate::table::{
     Aggregation, Cell, Colour, Column, FlagRuns, Mark, Named, Progress, RowKind, Rows, Source, Stop, StripCell, col,
 };
@@ -154,11 +154,12 @@ const COLUMNS: &[C] = &[
     shared::not_up_to_date_pages().needing(&[FileNeed::Exact]).on_request(),
     shared::not_up_to_date().needing(&[FileNeed::Exact]).on_request(),
     col!(new "method", "Method", Text, |row| shared::method(&row.report),
-        "the kernel interface that measured it: cachestat or mincore", minor()),
+        "the kernel interface that measured it: cachestat or mincore", minor(), one_of(shared::methods)),
     shared::page_size(),
     col!(new "changed", "Changed", Flag, |row| Cell::Flag(row.report.changed.is_some()),
         "whether it was written to, truncated, renamed, replaced or removed while it was measured"),
-    col!(new "held", "Held", Text, |row| Cell::Remark(row.held.map(Held::word)), "with --pid: mapped, open or both"),
+    col!(new "held", "Held", Text, |row| Cell::Remark(row.held.map(Held::word)), "with --pid: mapped, open or both",
+        one_of(|| Held::ALL.map(Held::word).to_vec())),
     col!(new "note", "Note", Prose, |row| shared::note(&row.report),
         "what a reader must know: why figures are absent, or that the file changed"),
     col!(new "cell_pages", "Per cell", Pages, |row| cell_pages(row),
@@ -448,7 +449,7 @@ pub(super) fn unmeasured(path: &Path, absent: Absent) -> Error {
 /// The error with advice for the user, unless it already has some.
 pub(super) fn advised(error: Error) -> Error {
     match error.kind() {
-        ErrorKind::Denied if error.advice().is_none() => error.with_advice("run as root, or as the user who owns it"),
+        ErrorKind::Denied if error.advice().is_none() => error.with_advice(run_as_root_or_owner()),
         _ => error,
     }
 }

@@ -71,7 +71,7 @@ const HEAD_COLUMNS: &[Column<MappingRows>] = &[
     col!(new "end", "End", Address, |row| row.cell(|mapping| Cell::Address(mapping.end())),
         "the first address after it"),
     col!(new "perm", "Perm", Text, |row| row.cell(|mapping| Cell::Word(mapping.perm())),
-        "read, write, execute; p private or s shared", minor()),
+        "read, write, execute; p private or s shared", minor(), one_of(|| PERMISSIONS.to_vec())),
     col!(new "offset", "Offset", Bytes, |row| row.cell(|mapping| Cell::Offset(mapping.offset())),
         "where in the file it begins"),
     col!(new "dev", "Device", Text, |row|
@@ -88,6 +88,12 @@ const HEAD_COLUMNS: &[Column<MappingRows>] = &[
     shared::command().needing(&[MappingNeed::Owner]),
     shared::user().needing(&[MappingNeed::Owner]),
     shared::control_group().needing(&[MappingNeed::Owner]),
+];
+
+/// The permissions that `maps` can print.
+const PERMISSIONS: [&str; 16] = [
+    "---p", "--xp", "-w-p", "-wxp", "r--p", "r-xp", "rw-p", "rwxp", "---s", "--xs", "-w-s", "-wxs", "r--s", "r-xs",
+    "rw-s", "rwxs",
 ];
 
 /// All columns for the fields that the kernel reports: the first line, the derived columns, the fields in the kernel's

@@ -9,7 +9,7 @@ use super::shared::{self, OfProcess};
 use crate::process::account::{Account, Amount};
 use crate::process::{AddressSpaces, Fields, ProcRoot, Process, ProcessMappings, Wanted};
 use crate::table::{Cell, Colour, Column, OwnedCell, RowKind, Rows, Section, Source, Stop, col};
-use crate::units::{Absent, Figure, Reason, percent};
+use crate::units::{Absent, Figure, Reason, counted, percent};
 
 /// A column of this view.
 type C = Column<Parts>;
@@ -120,7 +120,8 @@ pub const DEFAULT: &[&str] = &["part", "amount", "percent", "bar", "meaning"];
 /// The columns.
 const COLUMNS: &[C] = &[
     shared::pid(),
-    col!(new "part", "Part", Text, |row| Cell::Word(row.part.id), "which part of the memory"),
+    col!(new "part", "Part", Text, |row| Cell::Word(row.part.id), "which part of the memory",
+        one_of(|| PARTS.iter().map(|part| part.id).collect())),
     col!(new "amount", "Amount", Bytes, |row| Cell::bytes(row.amount.bytes),
         "how much it is; parts overlap and do not add up"),
     col!(new "percent", "% Rss", Percent, |row| Cell::percent(share(row.amount, row.whole)),
@@ -284,7 +285,7 @@ impl PartSource {
             Err(absent) => OwnedCell::Plain(Cell::Absent(*absent)),
         };
         Section {
-            line: [&text[..], format!(":   {}", count_of(sum.processes)).as_bytes()].concat(),
+            line: [&text[..], format!(":   {}", counted(sum.processes, "process", "processes")).as_bytes()].concat(),
             fields: vec![(id, cell), ("processes", OwnedCell::Plain(Cell::Count(sum.processes)))],
             ..Section::default()
         }
@@ -324,10 +325,6 @@ impl Sums {
         self.places.insert(owner.clone(), self.sums.len());
         self.sums.push(Sum { owner: Arc::new(owner), account: account.clone(), processes: 1 });
     }
-}
-
-fn count_of(processes: u64) -> String {
-    if processes == 1 { "1 process".to_owned() } else { format!("{processes} processes") }
 }
 
 #[cfg(test)]

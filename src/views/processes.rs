@@ -1,25 +1,44 @@
 //! The selected processes, and what is reported about each, for every view of processes.
 
-use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::str::FromStr;
 
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::process::account::Account;
-use crate::process::{Criteria, Identity, ProcRoot, Process, hides_processes, read_matching};
-use crate::table::escape::escaped;
+use crate::process::{Criteria, Identity, ProcRoot, Process, hides_processes, parse_pid, read_matching};
 use crate::table::{Cell, OwnedCell, RowKind, Rows, Section, Stop};
 use crate::units::{Absent, Bytes, Figure, Reason};
 
 /// The selected processes.
 #[derive(Clone, Default)]
 pub struct ProcessChoice {
-    /// Those with these numbers, or `self`.
-    pub pids: Vec<OsString>,
+    /// Those that were named.
+    pub pids: Vec<NamedProcess>,
     /// Those that match these criteria.
     pub like: Criteria,
+}
+
+/// A process as the user names it: a number, or `self`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NamedProcess {
+    /// The one that asks.
+    Own,
+    /// The one with this number.
+    Pid(u32),
+}
+
+impl FromStr for NamedProcess {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> std::result::Result<NamedProcess, &'static str> {
+        match parse_pid(text) {
+            Some(pid) => Ok(NamedProcess::Pid(pid)),
+            None if text == "self" => Ok(NamedProcess::Own),
+            None => Err("not a pid; use a decimal number, self, or --name"),
+        }
+    }
 }
 
 /// One selected process.
@@ -32,7 +51,7 @@ pub(super) struct Asked {
 impl ProcessChoice {
     /// This process.
     pub fn of(pid: u32) -> ProcessChoice {
-        ProcessChoice { pids: vec![pid.to_string().into()], like: Criteria::new() }
+        ProcessChoice { pids: vec![NamedProcess::Pid(pid)], like: Criteria::new() }
     }
 
     /// Whether there may be more than one.
@@ -52,10 +71,13 @@ impl ProcessChoice {
                 asked.push(Asked { pid, found });
             }
         };
-        for word in &self.pids {
-            match pid_of(word, root) {
-                Ok(pid) => add(pid, false),
-                Err(error) => rows.failure(error),
+        for named in &self.pids {
+            match named {
+                NamedProcess::Pid(pid) => add(*pid, false),
+                NamedProcess::Own => match Process::own_in(root) {
+                    Ok(own) => add(own.pid(), false),
+                    Err(error) => rows.failure(error),
+                },
             }
         }
         if !self.like.is_empty() {
@@ -105,17 +127,6 @@ impl Asked {
             rows.lost(error);
         }
     }
-}
-
-/// The pid that a word stands for.
-fn pid_of(word: &OsStr, root: &ProcRoot) -> Result<u32> {
-    if word == "self" {
-        return Process::own_in(root).map(|own| own.pid());
-    }
-    word.to_str().and_then(|digits| digits.parse().ok()).ok_or_else(|| {
-        Error::new(Subject::Words(escaped(word.as_bytes())), ErrorKind::NotFound, "invalid pid")
-            .with_advice("use a number, self, or --name")
-    })
 }
 
 /// Opens a smaps text: a file, or `-` for standard input. Returns its name, too.

@@ -3,7 +3,7 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::pagecache::FileReport;
+use crate::pagecache::{FileReport, Method};
 use crate::table::{Cell, Colour, Column, ColumnKind, Getter, RowKind};
 use crate::units::{Absent, Figure, PageSize, Pages, Reason};
 use crate::views::processes::Owner;
@@ -205,6 +205,11 @@ where
         Count::Writeback => column.minor().coloured(Colour::Cyan),
         Count::Evicted | Count::RecentlyEvicted => column.minor(),
     }
+}
+
+/// What a column with the method can say.
+pub(super) fn methods() -> Vec<&'static str> {
+    Method::ALL.map(Method::word).to_vec()
 }
 
 /// The method that measured a file, as a cell of any view.

@@ -65,7 +65,8 @@ const COLUMNS: &[C] = &[
     col!(sum "pages", "Pages", Pages, |row| Cell::Count(row.stretch.part.count), "its length in pages"),
     col!(new "state", "State", Text, |row| Cell::Word(state(row.stretch)),
         "cached, data (not cached), hole (not cached), cached hole; uncached if the file system does not report holes; \
-         not up to date if it is in the page cache but would have to be read"),
+         not up to date if it is in the page cache but would have to be read",
+        one_of(|| STATES.to_vec())),
     col!(new "is_cached", "Cached", Flag, |row| Cell::Flag(row.stretch.cached),
         "whether its pages are in the page cache"),
     col!(new "is_hole", "Hole", Flag, |row| row.stretch.hole.map_or_else(Cell::Absent, Cell::Flag),
@@ -92,6 +93,9 @@ impl OfFile for StretchRow {
         self.file.base_name
     }
 }
+
+/// What `state` returns.
+const STATES: [&str; 6] = ["cached", "data", "hole", "cached hole", "uncached", "not up to date"];
 
 /// The state of a stretch in one or two words.
 fn state(stretch: Stretch) -> &'static str {

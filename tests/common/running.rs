@@ -36,18 +36,21 @@ impl Running {
     }
 
     /// Reads until the program exits; returns the exit status.
-    pub(crate) fn wait(mut self) -> Option<i32> {
-        let mut rest = Vec::new();
-        std::io::Read::read_to_end(&mut self.out, &mut rest).unwrap();
-        self.child.wait().unwrap().code()
+    pub(crate) fn wait(self) -> Option<i32> {
+        self.rest().0
     }
 
-    /// Sends a signal; returns the exit status and the rest of the output.
-    pub(crate) fn end(mut self, signal: Signal) -> (Option<i32>, String) {
-        kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
+    /// Reads until the program exits; returns the exit status and the rest of the output.
+    pub(crate) fn rest(mut self) -> (Option<i32>, String) {
         let mut rest = String::new();
         std::io::Read::read_to_string(&mut self.out, &mut rest).unwrap();
         (self.child.wait().unwrap().code(), rest)
+    }
+
+    /// Sends a signal; returns the exit status and the rest of the output.
+    pub(crate) fn end(self, signal: Signal) -> (Option<i32>, String) {
+        kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
+        self.rest()
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use crate::common::{Run, command, disk, wait_until};
+use crate::common::{Run, Running, command, disk, page, wait_until};
 use crate::{hold, names};
 use nix::sys::signal::Signal;
 
@@ -84,4 +84,28 @@ fn truncating_the_file_during_filling_is_a_clear_error() {
         run.err
     );
     assert_eq!(names(folder.path()), [""; 0]);
+}
+
+/// At the end the page is mapped too, but for some steps the views did not agree.
+#[test]
+fn a_step_in_which_the_views_differ_is_not_forgotten() {
+    let folder = disk();
+    let path = folder.path().join("f");
+    let arguments = ["demo", "--size", "64M", "--file", path.to_str().unwrap()];
+    for format in [&[][..], &["--jsonl"]] {
+        let mut demo = Running::start(command([&arguments, format].concat()));
+        let is_first = |line: &str| line.trim_start().starts_with("0.000") || line.contains("\"filled\":0,");
+        let mut said = String::new();
+        while !is_first(said.lines().last().unwrap_or_default()) {
+            said.push_str(&demo.line());
+        }
+        let file = fs::File::open(&path).unwrap();
+        let last_page = memmap2::MmapOptions::new().offset((64 << 20) - page()).map_raw_read_only(&file).unwrap();
+        last_page.lock().unwrap();
+        let (status, rest) = demo.rest();
+        assert_eq!(status, Some(1), "{rest}");
+        let agreed = rest.contains("Both views agree");
+        assert!(!agreed && (rest.contains("The views differ, with ") || !format.is_empty()), "{rest}");
+        drop(last_page);
+    }
 }

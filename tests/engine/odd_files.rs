@@ -236,3 +236,22 @@ fn a_descriptor_of_a_pipe_is_rejected() {
     let error = OpenFile::from_fd(Path::new("pipe:[1]"), OwnedFd::from(reader)).unwrap_err();
     assert_eq!(error.to_string(), "pipe:[1]: is a FIFO");
 }
+
+/// The kernel clears the end of the last page when a file is extended to the middle of one. That page is in the page
+/// cache, but nothing was read or written: the sum and the page map agree that it is not cached.
+#[test]
+fn a_last_page_that_was_never_written_is_not_cached() {
+    let folder = known::disk();
+    let page = page_size().bytes();
+    for written in [0, 1] {
+        let path = folder.path().join(format!("reserved-{written}"));
+        let mut file = std::fs::File::create_new(&path).unwrap();
+        file.write_all(&vec![7; (written * page) as usize]).unwrap();
+        let reserved = nix::fcntl::posix_fallocate(&file, 0, (page + 100) as i64);
+        assert_eq!(reserved, Ok(()), "fallocate");
+        let file = OpenFile::open(&path).unwrap();
+        let (sum, map) = (Engine::detect().measure(&file), Engine::detect().map(&file));
+        assert_eq!((sum.cached(), map.cached()), (Ok(Pages(written)), Ok(Pages(written))), "{written}");
+        assert_eq!(Engine::only(Method::Mincore).measure(&file).cached(), Ok(Pages(written)), "{written}");
+    }
+}

@@ -98,7 +98,7 @@ fn main() {
             "zero" => read_pages(map_anonymous(page, number(1), READ_WRITE), page, number(1)),
             "huge" => huge(number(1), number(2)),
             "hugetlb" => hugetlb(number(1)),
-            "guarded" => guarded(page, number(1)),
+            "guarded" => made.push(guarded(&act, page, number(1))),
             "swapped" => swapped(page, number(1)),
             "shared_anonymous" => write_pages(map_shared_anonymous(page, number(1)), page, number(2)),
             "zero_file" => {
@@ -257,13 +257,15 @@ fn hugetlb(count: usize) {
     write_pages(address.as_ptr().cast(), HUGE, count);
 }
 
-fn guarded(page: usize, pages: usize) {
+fn guarded(name: &str, page: usize, pages: usize) -> Made {
     /// `MADV_GUARD_INSTALL` of Linux 6.13.
     const GUARD_INSTALL: nix::libc::c_int = 102;
     let address = map_anonymous(page, pages, READ_WRITE);
     write_pages(address, page, pages);
     // SAFETY: the second page of a mapping of our own, which nobody uses; an older kernel refuses the advice.
-    unsafe { nix::libc::madvise(address.add(page).cast(), page, GUARD_INSTALL) };
+    let refused = unsafe { nix::libc::madvise(address.add(page).cast(), page, GUARD_INSTALL) } != 0;
+    let left = if refused { pages } else { pages - 1 };
+    Made { name: name.into(), address: address as usize, pages, rss: left, anonymous: left, locked: 0 }
 }
 
 fn swapped(page: usize, pages: usize) {

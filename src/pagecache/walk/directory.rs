@@ -64,13 +64,18 @@ impl<'w, V: Visitor> Walker<'w, V> {
         }
     }
 
+    /// Reports why something could not be opened or read.
+    fn fail(&mut self, what: Unread, path: &Path, error: impl Into<io::Error>, place: Place<'_>) {
+        what.report(self.visitor, failure(path, error), place);
+    }
+
     /// Opens a directory that was named. Reports it if it cannot be opened or is not to be read.
     fn open_named(&mut self, path: &Path) -> Option<OpenDirectory> {
         let place = Place { directory: None, depth: 0 };
         match open_by_path(path) {
             Ok(fd) => self.judge(fd, path.to_owned(), place, None),
             Err(errno) => {
-                Unread::Directory.report(self.visitor, failure(path, errno), place);
+                self.fail(Unread::Directory, path, errno, place);
                 None
             }
         }
@@ -100,7 +105,7 @@ impl<'w, V: Visitor> Walker<'w, V> {
                 None
             }
             Err(errno) => {
-                Unread::Directory.report(self.visitor, failure(&join(&parent.path, name), errno), place(parent));
+                self.fail(Unread::Directory, &join(&parent.path, name), errno, place(parent));
                 None
             }
         }
@@ -118,7 +123,7 @@ impl<'w, V: Visitor> Walker<'w, V> {
         let (stat, file_system) = match found {
             Ok(found) => found,
             Err(error) => {
-                Unread::Directory.report(self.visitor, failure(&path, error), place);
+                self.fail(Unread::Directory, &path, error, place);
                 return None;
             }
         };
@@ -194,7 +199,7 @@ impl<'w, V: Visitor> Walker<'w, V> {
                 let why = "a directory below it was moved while it was walked, and the rest of it was not visited";
                 Unread::Directory.report(self.visitor, Error::path(path, ErrorKind::Changed, why), place);
             }
-            Err(errno) => Unread::Directory.report(self.visitor, failure(path, errno), place),
+            Err(errno) => self.fail(Unread::Directory, path, errno, place),
         }
     }
 
@@ -207,7 +212,7 @@ impl<'w, V: Visitor> Walker<'w, V> {
         let mut listing = match own {
             Ok(listing) => listing,
             Err(error) => {
-                Unread::Directory.report(self.visitor, failure(&directory.path, error), place(&directory));
+                self.fail(Unread::Directory, &directory.path, error, place(&directory));
                 return ControlFlow::Continue(level);
             }
         };
@@ -217,7 +222,7 @@ impl<'w, V: Visitor> Walker<'w, V> {
             match entry {
                 Ok(entry) => self.entry(&directory, &entry, &mut names, &mut level)?,
                 Err(errno) => {
-                    Unread::Directory.report(self.visitor, failure(&directory.path, errno), place(directory.as_ref()));
+                    self.fail(Unread::Directory, &directory.path, errno, place(directory.as_ref()));
                     break;
                 }
             }
@@ -285,7 +290,7 @@ impl<'w, V: Visitor> Walker<'w, V> {
                 None
             }
             Err(errno) => {
-                Unread::File.report(self.visitor, failure(&join(&directory.path, name), errno), place(directory));
+                self.fail(Unread::File, &join(&directory.path, name), errno, place(directory));
                 None
             }
         })
@@ -327,7 +332,7 @@ impl<'w, V: Visitor> Walker<'w, V> {
             Err(Errno::ELOOP) => self.skip(directory, Skipped::Link),
             Err(Errno::ENXIO) => self.skip(directory, Skipped::Special),
             Err(errno) => {
-                Unread::File.report(self.visitor, failure(&path, errno), place(directory));
+                self.fail(Unread::File, &path, errno, place(directory));
                 ON
             }
         }
@@ -350,7 +355,7 @@ impl<'w, V: Visitor> Walker<'w, V> {
         let stat = match fstat(&opened.quiet.file) {
             Ok(stat) => stat,
             Err(errno) => {
-                Unread::File.report(self.visitor, failure(&path, errno), place(directory));
+                self.fail(Unread::File, &path, errno, place(directory));
                 return ON;
             }
         };
@@ -361,7 +366,7 @@ impl<'w, V: Visitor> Walker<'w, V> {
             Ok(Ok(file_system)) => file_system,
             Ok(Err(why)) => return self.skip(directory, why),
             Err(error) => {
-                Unread::File.report(self.visitor, failure(&path, error), place(directory));
+                self.fail(Unread::File, &path, error, place(directory));
                 return ON;
             }
         };

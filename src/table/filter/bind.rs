@@ -91,20 +91,36 @@ impl<K: RowKind> Binder<'_, K> {
             Kind::Address => u64::from_str_radix(text.trim_start_matches("0x"), 16).ok().map(Value::Number),
             Kind::Flag => parse_flag(text).map(Value::Flag),
             Kind::Time => parse_time(text).map(Value::Time),
-            Kind::Text | Kind::Prose if operator == Operator::Matches => return self.pattern(word).map(Value::Pattern),
-            Kind::Text | Kind::Prose => Some(Value::Text(text.as_bytes().to_vec())),
+            Kind::Text | Kind::Prose if operator == Operator::Matches => {
+                return self.pattern(column, word).map(Value::Pattern);
+            }
+            Kind::Text | Kind::Prose => {
+                self.require_word(column, word, |known| known == text)?;
+                Some(Value::Text(text.as_bytes().to_vec()))
+            }
             Kind::Flags | Kind::RawBytes | Kind::Change | Kind::Strip(_) | Kind::Bars => None,
         };
         value.ok_or_else(|| self.error(word, format!("'{}' requires {}", column.id(), expectation(column.kind()))))
     }
 
-    fn pattern(&self, word: &Word) -> Result<Regex, FilterError> {
-        Regex::new(&word.text).map_err(|error| {
+    fn pattern(&self, column: &Column<K>, word: &Word) -> Result<Regex, FilterError> {
+        let pattern = Regex::new(&word.text).map_err(|error| {
             // The crate's message has several lines; the last one is the reason.
             let picture = error.to_string();
             let reason = picture.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
             self.error(word, format!("invalid regular expression: {reason}"))
-        })
+        })?;
+        self.require_word(column, word, |known| pattern.is_match(known.as_bytes()))?;
+        Ok(pattern)
+    }
+
+    /// Rejects a value that no cell of the column can have.
+    fn require_word(&self, column: &Column<K>, word: &Word, fits: impl Fn(&str) -> bool) -> Result<(), FilterError> {
+        let words = (column.words)();
+        if words.is_empty() || words.iter().any(|known| fits(known)) {
+            return Ok(());
+        }
+        Err(self.error(word, format!("'{}' can only be {}", column.id(), words.join(", "))))
     }
 
     fn error(&self, word: &Word, why: String) -> FilterError {

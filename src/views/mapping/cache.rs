@@ -2,9 +2,10 @@
 
 use super::fields::{ANONYMOUS, RSS, figure};
 use super::row::{MappingNeed, MappingRow, MappingRows, NOT_READ};
-use crate::join::MappingCache;
+use crate::join::{MappingCache, Way};
 use crate::table::{Aggregation, Cell, Column, col};
 use crate::units::{Absent, Bytes, Figure, Reason};
+use crate::views::shared;
 
 /// A column of this view.
 type C = Column<MappingRows>;
@@ -31,10 +32,11 @@ pub const COLUMNS: &[Column<MappingRows>] = &[
         needing(BOTH), on_request()),
     col!(new "cache_method", "Method", Text, |row|
         joined(row).and_then(|cache| cache.method).map_or_else(Cell::Absent, |method| Cell::Word(method.word())),
-        "what measured the page cache: cachestat or mincore", needing(CACHE), on_request()),
+        "what measured the page cache: cachestat or mincore", needing(CACHE), on_request(), one_of(shared::methods)),
     col!(new "cache_file", "File opened", Text, |row|
         joined(row).map_or_else(Cell::Absent, |cache| Cell::Word(cache.way.word())),
-        "how the file was found: map_files, or the path with the same device and inode", needing(CACHE), on_request()),
+        "how the file was found: map_files, or the path with the same device and inode", needing(CACHE), on_request(),
+        one_of(|| Way::ALL.map(Way::word).to_vec())),
 ];
 
 const NOT_STEADY: Absent = Absent::new(

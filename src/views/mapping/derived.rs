@@ -14,7 +14,7 @@ type C = Column<MappingRows>;
 pub(super) const COLUMNS: &[Column<MappingRows>] = &[
     col!(new "kind", "Kind", Text, |row| row.cell(|mapping| Cell::Word(kind(row, &mapping).word())),
         "what it is: heap, stack, code, data, file, anonymous, memfd, ... (from its name, permissions and VmFlags)",
-        needing(KIND)),
+        needing(KIND), one_of(|| MappingKind::ALL.map(MappingKind::word).to_vec())),
     col!(sum "deleted", "Deleted", Flag, |row| row.cell(|mapping| deleted(row, &mapping)),
         "whether the name of its file was removed or never existed (memfd, SysV); checked if smaps is ambiguous",
         needing(&[MappingNeed::Deleted])),
@@ -35,7 +35,7 @@ pub(super) const COLUMNS: &[Column<MappingRows>] = &[
         flags(row).map_or(Cell::Absent(NOT_GIVEN), |flags| Cell::Reworded(flags, write_flags)),
         "VmFlags, spelled out", needing(&[MappingNeed::Field("VmFlags")]), on_request()),
     col!(new "mode", "Mode", Text, |row| row.cell(|mapping| Cell::Word(mode(mapping.perm()))),
-        "permissions as in pmap: r-x--, or rw-s- if shared", on_request()),
+        "permissions as in pmap: r-x--, or rw-s- if shared", on_request(), one_of(|| MODES.to_vec())),
     col!(new "name", "Mapping", Text, |row| row.cell(|mapping| Cell::Named(base_name(mapping.path()), "[anon]")),
         "the last part of the path, as in pmap", on_request(), naming()),
     col!(new "dir", "Directory", Text, |row| row.cell(|mapping| Cell::Named(directory(mapping.path()), "[none]")),
@@ -86,12 +86,14 @@ fn write_flags(value: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// What `mode` returns.
+const MODES: [&str; 16] = [
+    "-----", "--x--", "-w---", "-wx--", "r----", "r-x--", "rw---", "rwx--", "---s-", "--xs-", "-w-s-", "-wxs-",
+    "r--s-", "r-xs-", "rw-s-", "rwxs-",
+];
+
 /// `r-xp` in pmap's five letters. The fifth was for Solaris and is never used on Linux.
 fn mode(perm: &str) -> &'static str {
-    const MODES: [&str; 16] = [
-        "-----", "--x--", "-w---", "-wx--", "r----", "r-x--", "rw---", "rwx--", "---s-", "--xs-", "-w-s-", "-wxs-",
-        "r--s-", "r-xs-", "rw-s-", "rwxs-",
-    ];
     let bit = |letter: char, worth: usize| if perm.contains(letter) { worth } else { 0 };
     MODES.get(bit('r', 4) + bit('w', 2) + bit('x', 1) + bit('s', 8)).copied().unwrap_or_default()
 }

@@ -1,7 +1,7 @@
 //! The columns of `--map`: the page tables behind a mapping.
 
 use super::row::{MappingNeed, MappingRow, MappingRows, NOT_READ};
-use super::strips::{FILE, HUGE, MARKED, MappingPages, ProcessPages, SWAPPED, ZERO};
+use super::strips::{FILE, GUARD, HUGE, MARKED, MappingPages, ProcessPages, SWAPPED, ZERO};
 use crate::process::TablePart;
 use crate::table::{Cell, Column, col};
 use crate::units::{Absent, Bytes, Figure, Reason};
@@ -24,13 +24,18 @@ pub const COLUMNS: &[Column<MappingRows>] = &[
         "present, and the zero page, which costs no memory, from --map", needing(TABLES), on_request()),
     col!(sum "map_huge", "Huge", Bytes, |row| amount_of_kind(row, |sum| sum.huge),
         "present and mapped with huge page table entries, from --map", needing(TABLES), on_request()),
-    col!(new "page_map", "Page map", Strip(&[FILE, HUGE, ZERO, SWAPPED, MARKED]), |row| strip(row),
+    col!(sum "map_guard", "Guard", Bytes, |row| guards(row),
+        "guard pages (MADV_GUARD_INSTALL): no memory, and no access, from --map", needing(TABLES), on_request()),
+    col!(new "page_map", "Page map", Strip(&[FILE, HUGE, ZERO, GUARD, SWAPPED, MARKED]), |row| strip(row),
         "one character per part: . not present, 1 to 9 tenths present, # all present, from --map",
         needing(TABLES), on_request()),
 ];
 
 const NOT_KNOWN: Absent =
     Absent::new(Reason::Unsupported, "only PAGEMAP_SCAN reports it, and this kernel does not have it");
+
+const NO_GUARDS: Absent =
+    Absent::new(Reason::Unsupported, "this kernel does not report guard pages (new in Linux 6.15)");
 
 fn pages(row: &MappingRow) -> Figure<(&ProcessPages, &MappingPages)> {
     let process = row.process.pages.as_ref().ok_or(NOT_READ)?.as_ref().map_err(|absent| *absent)?;
@@ -45,6 +50,13 @@ fn amount_of_kind(row: &MappingRow, take: fn(&TablePart) -> Bytes) -> Cell<'_> {
     match pages(row) {
         Ok((process, _)) if !process.knows_kinds => Cell::Absent(NOT_KNOWN),
         _ => amount(row, take),
+    }
+}
+
+fn guards(row: &MappingRow) -> Cell<'_> {
+    match pages(row) {
+        Ok((process, _)) if !process.knows_guards => Cell::Absent(NO_GUARDS),
+        _ => amount(row, |sum| sum.guard),
     }
 }
 

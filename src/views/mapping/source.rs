@@ -15,8 +15,8 @@ use crate::process::{
     AddressSpaces, Deleted, Fields, ParseError, ProcRoot, Process, ProcessMappings, Wanted, read_matching,
 };
 use crate::table::{Column, Named, RowKind, Rows, Source, Stop, find};
-use crate::units::{Absent, Reason};
-use crate::views::processes::{Asked, Owner, ProcessChoice, open_text, section_of};
+use crate::units::{Absent, Reason, counted};
+use crate::views::processes::{Asked, NamedProcess, Owner, ProcessChoice, open_text, section_of};
 
 /// A range of addresses, including both ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -199,7 +199,10 @@ impl MappingSource {
 
     /// The selected processes of a capture.
     fn captured(&self) -> Vec<Process> {
-        let named = self.processes.pids.iter().filter_map(|word| word.to_str()?.parse().ok());
+        let named = self.processes.pids.iter().filter_map(|named| match named {
+            NamedProcess::Pid(pid) => Some(*pid),
+            NamedProcess::Own => None,
+        });
         let found = match self.processes.like.is_empty() {
             true => Vec::new(),
             false => read_matching(&self.root, &self.processes.like).unwrap_or_default(),
@@ -318,8 +321,10 @@ fn deleted(process: &Process, read: &ProcessMappings) -> Vec<Deleted> {
 
 /// The error for a process that maps and unmaps so fast that mappings changed during every reading.
 fn moved(read: &ProcessMappings) -> Error {
-    let why =
-        format!("{} mappings changed while they were read; their rows may be incomplete", read.mappings.changed());
+    let why = format!(
+        "{} while being read; some rows may be incomplete",
+        counted(read.mappings.changed() as u64, "mapping changed", "mappings changed")
+    );
     Error::pid(read.identity.pid, ErrorKind::Changed, why).with_advice("stop it (kill -STOP) for exact figures")
 }
 

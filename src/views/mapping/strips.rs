@@ -6,6 +6,7 @@ use crate::units::{Bytes, Figure, percent};
 
 pub(super) const SWAPPED: Mark = Mark { letter: 'S', colour: Colour::Red, meaning: "in swap" };
 pub(super) const MARKED: Mark = Mark { letter: 'M', colour: Colour::Yellow, meaning: "marked, no page" };
+pub(super) const GUARD: Mark = Mark { letter: 'G', colour: Colour::Cyan, meaning: "guard page" };
 pub(super) const HUGE: Mark = Mark { letter: 'H', colour: Colour::Magenta, meaning: "huge" };
 pub(super) const ZERO: Mark = Mark { letter: 'Z', colour: Colour::Blue, meaning: "zero page" };
 pub(super) const FILE: Mark = Mark { letter: 'F', colour: Colour::Green, meaning: "of a file or shared" };
@@ -15,6 +16,8 @@ pub(super) struct ProcessPages {
     pub(super) mappings: Vec<MappingPages>,
     /// Whether the kernel reports zero pages and huge pages.
     pub(super) knows_kinds: bool,
+    /// Whether it reports guard pages.
+    pub(super) knows_guards: bool,
 }
 
 /// The page tables behind one mapping.
@@ -35,7 +38,8 @@ impl ProcessPages {
                 .collect();
             MappingPages { strip, sum, swapped }
         });
-        ProcessPages { mappings: mappings.collect(), knows_kinds: parts.knows_kinds }
+        let (knows_kinds, knows_guards) = (parts.knows_kinds, parts.knows_guards);
+        ProcessPages { mappings: mappings.collect(), knows_kinds, knows_guards }
     }
 }
 
@@ -46,7 +50,13 @@ fn present_share(part: &TablePart) -> Option<f64> {
 
 /// The most important mark of a part; plain anonymous pages have none.
 fn mark(part: &TablePart) -> Option<Mark> {
-    let marks =
-        [(part.swapped, SWAPPED), (part.marked, MARKED), (part.zero, ZERO), (part.huge, HUGE), (part.file, FILE)];
+    let marks = [
+        (part.swapped, SWAPPED),
+        (part.marked, MARKED),
+        (part.guard, GUARD),
+        (part.zero, ZERO),
+        (part.huge, HUGE),
+        (part.file, FILE),
+    ];
     marks.into_iter().find(|(amount, _)| amount.0 > 0).map(|(_, mark)| mark)
 }
