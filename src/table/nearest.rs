@@ -1,7 +1,5 @@
 //! "Did you mean": the known names that are nearest to a mistyped one.
 
-use std::cmp::Reverse;
-
 /// The maximum number of names: more would not be a hint.
 const MOST: usize = 3;
 
@@ -22,17 +20,17 @@ pub fn nearest<'k>(typed: &str, known: impl IntoIterator<Item = &'k str>) -> Vec
     let length = typed.chars().count();
     let most = (length / 3).max(1).min(length.saturating_sub(1));
     let is_part = |name: &str| length >= SHORTEST_BEGINNING && (name.starts_with(&typed) || name.ends_with(&typed));
-    let mut near: Vec<(usize, Reverse<bool>, &str)> = Vec::new();
+    let mut near: Vec<(usize, &str)> = Vec::new();
     for name in known {
         let lower = name.to_lowercase();
-        let (distance, is_part) = (strsim::osa_distance(&typed, &lower), is_part(&lower));
-        if (distance <= most || is_part) && !near.iter().any(|(_, _, earlier)| *earlier == name) {
-            near.push((if is_part { distance.min(most) } else { distance }, Reverse(is_part), name));
+        let distance = strsim::osa_distance(&typed, &lower);
+        if (distance <= most || is_part(&lower)) && !near.iter().any(|(_, earlier)| *earlier == name) {
+            near.push((distance, name));
         }
     }
     // Stable: names that are equally near keep their order.
-    near.sort_by_key(|(distance, is_part, _)| (*distance, *is_part));
-    near.into_iter().take(MOST).map(|(_, _, name)| name).collect()
+    near.sort_by_key(|(distance, _)| *distance);
+    near.into_iter().take(MOST).map(|(_, name)| name).collect()
 }
 
 /// The nearest names as a question, such as `did you mean 'rss' or 'pss'?`; `None` if no name is near.
