@@ -41,7 +41,14 @@ pub(crate) struct ChosenArgs {
     #[arg(short = 'R', long, help_heading = "Files")]
     pub(crate) recursive: bool,
     /// With -R: number of threads (default: number of processors)
-    #[arg(short = 'j', long, value_name = "N", value_parser = thread_count, help_heading = "Files", hide_short_help = true)]
+    #[arg(
+        short = 'j',
+        long,
+        value_name = "N",
+        value_parser = thread_count,
+        help_heading = "Files",
+        hide_short_help = true
+    )]
     pub(crate) jobs: Option<NonZeroUsize>,
     /// With -R: also enter other file systems that are mounted below; /proc, /sys and the like are never entered
     #[arg(long, help_heading = "Files", hide_short_help = true)]
