@@ -188,7 +188,7 @@ fn what_is_missing_is_named() {
     assert_eq!(refused(&["pcstat"]), "missing PATH, --pid or --files-from; see 'rmap pcstat --help'");
     assert_eq!(refused(&["evict"]), "missing PATH, --pid or --files-from; see 'rmap evict --help'");
     assert_eq!(refused(&["pid"]), "missing PID, --name, --match, --user, --cgroup or --smaps; see 'rmap pid --help'");
-    assert!(refused(&["pid", "abc"]).starts_with("abc: not a pid; "));
+    assert!(refused(&["pid", "abc"]).contains("'abc' for '[PID]...': not a pid; "));
 }
 
 #[test]

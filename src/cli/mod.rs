@@ -145,7 +145,7 @@ pub fn command() -> clap::Command {
         .arg_required_else_help(true)
         .disable_help_subcommand(true)
         .subcommands(SUBCOMMANDS.iter().map(Subcommand::command));
-    let command = command.after_help(format!("{}\n\n{STATUS}", run::examples(EXAMPLES)));
+    let command = command.after_help(format!("{STATUS}\n\n{}", run::examples(EXAMPLES)));
     GlobalArgs::augment_args(command).about("Where is this memory, page by page, and who holds it?")
 }
 
