@@ -43,6 +43,8 @@ pub enum ErrorKind {
     Malformed,
     /// It was not started because it could not succeed, for example because of a size that does not fit on the disk.
     Refused,
+    /// A name that rmap does not know, such as that of a column.
+    Unknown,
     /// Any other system error.
     System,
 }

@@ -312,7 +312,10 @@ fn several_filters_must_all_match() {
     let shown = |filters: &[&str]| {
         let filters = filters.iter().flat_map(|filter| ["--filter", *filter]);
         let options = ["pid", "7", "--proc-root", root.path().to_str().unwrap(), "--jsonl"];
-        rmap(options.into_iter().chain(filters)).good().lines_of_json().len()
+        let run = rmap(options.into_iter().chain(filters));
+        let rows = run.lines_of_json().len();
+        assert_eq!((run.status, run.err.is_empty()), (Some(0), rows > 0), "{run:?}");
+        rows
     };
     assert_eq!((shown(&["rss > 0"]), shown(&["rss > 0", "perm == rw-p || perm == r--p"])), (2, 2));
     assert_eq!((shown(&["rss > 0", "perm == rw-p"]), shown(&["perm == r--p", "perm == rw-p"])), (1, 0));

@@ -250,7 +250,8 @@ fn name_means_filename_in_every_option() {
     ] {
         assert_eq!(answer("name", options), answer("filename", options), "{options:?}");
     }
-    assert_eq!(answer("name", &["--filter", "NAME=~unknown", "--json"]), "[]\n");
+    let none = rmap(["pcstat", "--filter", "name=~unknown", "--json", known.path.to_str().unwrap()]);
+    assert_eq!(none.parts(), (0, "[]\n".to_owned(), "rmap: --filter: no row matches\n".to_owned()));
 }
 
 #[test]

@@ -141,7 +141,9 @@ fn the_status_of_a_range_has_one_entry_per_page_of_the_range() {
         [(0, 64), (0, 1), (1, 2), (2, 9), (3, 7), (10, 3), (13, 2), (17, 46), (20, 30), (60, 4), (64, 9)]
     {
         let range = format!("--range={},{}", first * page, count * page);
-        let row = rmap(["pcstat", "--json", "--pps", &range, path]).rows().remove(0);
+        let run = rmap(["pcstat", "--json", "--pps", &range, path]);
+        assert_eq!((run.status, run.err.is_empty()), (Some(0), first < 64), "{run:?}");
+        let row = &run.json()[0];
         let status: Vec<bool> = serde_json::from_value(row["status"].clone()).unwrap();
         let truth: Vec<bool> = (first..(first + count).min(64)).map(is_cached).collect();
         assert_eq!((&row["pages"], status), (&truth.len().into(), truth), "{range}");

@@ -7,6 +7,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
 
 use super::full_screen::FullScreen;
+use super::matches::Noticing;
 use super::report::Report;
 use super::run::{Configured, Done};
 use super::screen;
@@ -18,28 +19,39 @@ use crate::table::{ColumnList, Expression, RowKind, SizeUnit, Source, Stop};
 /// Which rows and columns are shown, and how.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct AnswerArgs {
-    /// Columns to show: LIST replaces the default columns, +LIST adds to them (names below)
+    /// Columns to show; +LIST adds to the default columns
+    ///
+    /// LIST replaces the default columns. The names of all columns are below.
     #[arg(short = 'o', long = "columns", value_name = "LIST", help_heading = "Output")]
     pub(crate) columns: Option<ColumnList>,
-    /// Show only the rows that match EXPR: 'size>10M && name=~libc' (see below); can be repeated, then all must match
+    /// Show only rows that match EXPR: 'size>10M && name=~libc'
+    ///
+    /// The syntax is below. Can be repeated; then all must match. If no row matches, a line on standard error says so;
+    /// the exit status is still 0.
     #[arg(long, value_name = "EXPR", help_heading = "Output")]
     filter: Vec<String>,
-    /// Group the rows by a column and show their counts and sums
+    /// Group the rows by a column, with counts and sums
     #[arg(long, value_name = "COL", help_heading = "Output")]
     pub(crate) by: Option<String>,
-    /// Sort by a column: figures largest first, text from A to Z (-COL: the reverse)
+    /// Sort by a column, largest first (-COL: smallest first)
+    ///
+    /// COL is the name of a column or its title in the table. Text is sorted from A to Z (-COL: from Z to A).
     #[arg(long, value_name = "COL", allow_hyphen_values = true, help_heading = "Output")]
     pub(crate) sort: Option<String>,
-    /// Show only the first N rows; without --sort, those that are largest by the main figure
+    /// Show only the first N rows
+    ///
+    /// Without --sort, these are the largest by the main figure.
     #[arg(long, value_name = "N", value_parser = whole_number, help_heading = "Output")]
     pub(crate) top: Option<usize>,
     /// Add a total over the rows that are shown
-    #[arg(long, overrides_with = "no_total", help_heading = "Output")]
+    #[arg(long, overrides_with = "no_total", help_heading = "Output", hide_short_help = true)]
     pub(crate) total: bool,
     /// Leave out the total
-    #[arg(long, overrides_with = "total", help_heading = "Output")]
+    #[arg(long, overrides_with = "total", help_heading = "Output", hide_short_help = true)]
     pub(crate) no_total: bool,
-    /// Repeat every SECS seconds (0.5, 2) until Ctrl-C or q, and show what changed
+    /// Repeat every SECS seconds, and show what changed
+    ///
+    /// SECS may be a fraction, such as 0.5. Ctrl-C or q ends it.
     #[arg(short = 'w', long = "watch", value_name = "SECS", help_heading = "Output")]
     pub(crate) every: Option<Interval>,
     /// Output format; the machine formats have every column, in bytes and pages
@@ -48,29 +60,30 @@ pub(crate) struct AnswerArgs {
         value_name = "FORMAT",
         value_parser = format_names(),
         conflicts_with_all = ["json", "jsonl", "csv"],
-        help_heading = "Output"
+        help_heading = "Output",
+        hide_short_help = true
     )]
     format: Option<String>,
     /// Short for --format json
     #[arg(long, conflicts_with_all = ["jsonl", "csv"], help_heading = "Output")]
     json: bool,
     /// Short for --format jsonl
-    #[arg(long, conflicts_with = "csv", help_heading = "Output")]
+    #[arg(long, conflicts_with = "csv", help_heading = "Output", hide_short_help = true)]
     jsonl: bool,
     /// Short for --format csv
     #[arg(long, help_heading = "Output")]
     csv: bool,
     /// Show sizes in bytes
-    #[arg(short = 'b', long, conflicts_with = "human", help_heading = "Output")]
+    #[arg(short = 'b', long, conflicts_with = "human", help_heading = "Output", hide_short_help = true)]
     bytes: bool,
     /// Show human-readable sizes: 1.5G
     #[arg(short = 'H', long, help_heading = "Output")]
     human: bool,
     /// When to use colour: auto (on a terminal, unless NO_COLOR is set), always or never
-    #[arg(long, value_name = "WHEN", help_heading = "Output")]
+    #[arg(long, value_name = "WHEN", help_heading = "Output", hide_short_help = true)]
     color: Option<When>,
     /// Leave out the header (JSON has none)
-    #[arg(short = 'n', long, visible_alias = "nohdr", help_heading = "Output")]
+    #[arg(short = 'n', long, visible_alias = "nohdr", help_heading = "Output", hide_short_help = true)]
     pub(crate) no_header: bool,
 }
 
@@ -233,8 +246,13 @@ impl AnswerArgs {
             report.take_terminal(is_full_screen);
         }
         let out = if is_full_screen { Box::new(FullScreen::new()) } else { screen::output() };
-        let done = execute(query, source, (self.format().sink)(presentation, out).as_mut(), report);
+        let mut sink = Noticing::new((self.format().sink)(presentation, out));
+        let done = execute(query, source, &mut sink, report);
         report.restore_terminal();
+        if done.is_ok() && !sink.has_rows && query.every.is_none() && query.top != Some(0) {
+            report.narrowed.extend((!self.filter.is_empty()).then_some("--filter"));
+            report.say_that_nothing_matches();
+        }
         done
     }
 

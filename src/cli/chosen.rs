@@ -13,57 +13,88 @@ use crate::join::{Choice, ChosenFiles, ChosenProcess};
 use crate::table::Stop;
 use crate::units::{ByteRange, Bytes};
 
+/// What has to be named, at least one of them.
+pub(crate) const OPERANDS: &str = "PATH, --pid or --files-from";
+
 /// Which files.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ChosenArgs {
     /// Files; with -R also directories
     #[arg(value_name = "PATH", required_unless_present_any = ["pid", "files_from"])]
     pub(crate) paths: Vec<PathBuf>,
-    /// Add the files that this process maps or has open; "self" is rmap itself
+    /// Add the files that this process maps or has open
+    ///
+    /// "self" is rmap itself.
     #[arg(long, value_name = "PID", value_parser = parse_process, help_heading = "Files")]
     pub(crate) pid: Option<ChosenProcess>,
-    /// Add the files listed in FILE, one per line (-: standard input)
+    /// Add the files listed in FILE (-: standard input)
+    ///
+    /// One per line, or with -0 each ended by a NUL.
     #[arg(long, value_name = "FILE", help_heading = "Files")]
     pub(crate) files_from: Option<PathBuf>,
     /// With --files-from: names end in NUL, as written by find -print0
-    #[arg(short = '0', long = "null", help_heading = "Files")]
+    #[arg(short = '0', long = "null", help_heading = "Files", hide_short_help = true)]
     pub(crate) null: bool,
-    /// Include the files in and below directories, and count each file once, even if it has several names
+    /// Include the files in and below directories
+    ///
+    /// Each file is counted once, even if it has several names.
     #[arg(short = 'R', long, help_heading = "Files")]
     pub(crate) recursive: bool,
     /// With -R: number of threads (default: number of processors)
-    #[arg(short = 'j', long, value_name = "N", value_parser = thread_count, help_heading = "Files")]
+    #[arg(
+        short = 'j',
+        long,
+        value_name = "N",
+        value_parser = thread_count,
+        help_heading = "Files",
+        hide_short_help = true
+    )]
     pub(crate) jobs: Option<NonZeroUsize>,
     /// With -R: also enter other file systems that are mounted below; /proc, /sys and the like are never entered
-    #[arg(long, help_heading = "Files")]
+    #[arg(long, help_heading = "Files", hide_short_help = true)]
     pub(crate) cross_file_systems: bool,
     /// With -R: follow symbolic links found on the way
-    #[arg(long, help_heading = "Files")]
+    #[arg(long, help_heading = "Files", hide_short_help = true)]
     pub(crate) follow: bool,
-    /// Include only files that match this glob (can be repeated). A glob without a slash is matched against the file
-    /// name. A glob with a slash is matched against the path below the given directory and against the path as printed.
-    /// A glob that ends with a slash matches every file below a matching directory
+    /// Include only files that match this glob
+    ///
+    /// Can be repeated. A glob without a slash is matched against the file name. A glob with a slash is matched against
+    /// the path below the given directory and against the path as printed. A glob that ends with a slash matches every
+    /// file below a matching directory.
     #[arg(long, value_name = "GLOB", help_heading = "Files")]
     pub(crate) include: Vec<String>,
     /// Exclude files and whole directories that match this glob, with the same rules (can be repeated)
-    #[arg(long, value_name = "GLOB", help_heading = "Files")]
+    #[arg(long, value_name = "GLOB", help_heading = "Files", hide_short_help = true)]
     pub(crate) exclude: Vec<String>,
     /// Include only files of this size or larger
-    #[arg(long, value_name = "SIZE", help_heading = "Files")]
+    #[arg(long, value_name = "SIZE", help_heading = "Files", hide_short_help = true)]
     pub(crate) min_size: Option<Bytes>,
     /// Include only files of this size or smaller
-    #[arg(long, value_name = "SIZE", help_heading = "Files")]
+    #[arg(long, value_name = "SIZE", help_heading = "Files", hide_short_help = true)]
     pub(crate) max_size: Option<Bytes>,
-    /// Use only this part of each file, such as 1G,64M; without LEN, up to the end
+    /// Use only this part of each file, such as 1G,64M
+    ///
+    /// Without LEN, up to the end. If no file is that long, a line on standard error says so.
     #[arg(long, value_name = "OFF[,LEN]", value_parser = parse_range, help_heading = "Files")]
     pub(crate) range: Option<ByteRange>,
     /// Do not open a named file that another process has leased (see fcntl(2)). This takes about 10 ms; with -R,
     /// --files-from and --pid it is always done
-    #[arg(long, help_heading = "Files")]
+    #[arg(long, help_heading = "Files", hide_short_help = true)]
     pub(crate) keep_leases: bool,
 }
 
 impl ChosenArgs {
+    /// The options that may leave out every file.
+    pub(crate) fn narrowing(&self) -> Vec<&'static str> {
+        let options = [
+            (!self.include.is_empty(), "--include"),
+            (!self.exclude.is_empty(), "--exclude"),
+            (self.min_size.is_some(), "--min-size"),
+            (self.max_size.is_some(), "--max-size"),
+        ];
+        options.into_iter().filter(|(typed, _)| *typed).map(|(_, option)| option).collect()
+    }
+
     /// The selected files.
     pub(crate) fn chosen(self) -> Result<ChosenFiles, Stop> {
         let least = self.min_size.map_or(0, |size| size.0);

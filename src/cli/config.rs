@@ -36,10 +36,10 @@ const LONGEST: u64 = 1 << 20;
 #[derive(Debug, Default, Args)]
 pub(crate) struct GlobalArgs {
     /// Read the default columns and units from FILE instead of ~/.config/rmap/config.toml
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
     config: Option<PathBuf>,
     /// Do not read a configuration file
-    #[arg(long, global = true)]
+    #[arg(long, global = true, hide_short_help = true)]
     no_config: bool,
 }
 

@@ -53,6 +53,12 @@ impl Run for DemoArgs {
         By default sizes are in KiB, or in bytes if the file size is not a multiple of 4 KiB.\n\n\
         The file is removed when the demo ends, even after kill -9: a second process waits to remove it. If both are \
         killed at once, such as when a whole container or machine stops, the file is left behind.";
+    const OPERANDS: &'static str = "";
+    const EXAMPLES: &'static [(&'static str, &'static str)] = &[
+        ("rmap demo --size 64M", "map and fill 64 MiB and show both views after each quarter"),
+        ("rmap demo --size 64M --jsonl", "the same for a program"),
+        ("rmap demo --size 64M --hold", "keep running at the end, with commands to try in another terminal"),
+    ];
 
     fn is_machine(&self) -> bool {
         self.answer.is_machine()
@@ -195,7 +201,7 @@ fn hold(demo: &Demo, signals: &Signals) {
 }
 
 /// A word quoted for the shell, using only characters that a terminal can show.
-fn shell_word(word: &[u8]) -> String {
+pub(super) fn shell_word(word: &[u8]) -> String {
     let shown = escaped(word);
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+,:@%=".contains(letter);
     if shown.as_bytes() != word {

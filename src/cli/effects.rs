@@ -5,7 +5,7 @@ use std::io::Write;
 use clap::Args;
 
 use super::answer::{AnswerArgs, View, refuse_if, unit_of_files};
-use super::chosen::ChosenArgs;
+use super::chosen::{ChosenArgs, OPERANDS};
 use super::report::Report;
 use super::run::{Configured, Done, Listed, Run};
 use super::signals::Signals;
@@ -50,13 +50,15 @@ worked on: that is chosen by the options under \"Files\". -w repeats the work an
 not for lock, whose pages do not change until the end.";
 
 macro_rules! run_as {
-    ($arguments:ty, $name:literal, $about:literal, $work:expr, $default:expr) => {
+    ($arguments:ty, $name:literal, $about:literal, $work:expr, $default:expr, $examples:expr) => {
         impl Run for $arguments {
             const NAME: &'static str = $name;
             const ABOUT: &'static str = $about;
 
             const ROWS: &'static [Listed] = &[Listed::of::<Effects>("Columns")];
             const NOTES: &'static str = NOTES;
+            const OPERANDS: &'static str = OPERANDS;
+            const EXAMPLES: &'static [(&'static str, &'static str)] = $examples;
 
             fn is_machine(&self) -> bool {
                 self.effect.answer.is_machine()
@@ -74,22 +76,44 @@ run_as!(
     "warm",
     "Read files into the page cache, except for holes and pages that are already cached",
     Work::Warm,
-    effect::DEFAULT
+    effect::DEFAULT,
+    &[
+        ("rmap warm big.db", "read in what is not cached"),
+        ("rmap warm -R /srv/db --include '*.db'", "the same for files below a directory"),
+        ("rmap warm --range 0,64M big.db", "only the first 64 MiB"),
+    ]
 );
 run_as!(
     EvictArgs,
     "evict",
     "Write files back and drop them from the page cache; report which pages stay, and why",
     Work::Evict,
-    effect::DEFAULT
+    effect::DEFAULT,
+    &[
+        ("rmap evict big.db", "write back and drop"),
+        ("rmap evict -R /srv/db --min-size 1M", "the larger files below a directory"),
+        ("rmap evict --json big.db", "with every reason why a page stays, for a program"),
+    ]
 );
-run_as!(LockArgs, "lock", "Hold files in the page cache with mlock until Ctrl-C", Work::Lock, effect::DEFAULT_LOCK);
+run_as!(
+    LockArgs,
+    "lock",
+    "Hold files in the page cache with mlock until Ctrl-C",
+    Work::Lock,
+    effect::DEFAULT_LOCK,
+    &[
+        ("rmap lock big.db", "hold the file in memory until Ctrl-C"),
+        ("rmap lock --range 8K,1M big.db", "hold a part of it"),
+        ("rmap lock -R /srv/db --max-size 1M", "hold the smaller files below a directory"),
+    ]
+);
 
 impl EffectArgs {
     fn run(self, work: Work, default: &[&str], configured: &Configured, report: &mut Report) -> Done {
         refuse_if(work == Work::Lock && self.answer.every.is_some(), "-w", "locked pages do not change until the end")?;
         let query = self.answer.query(configured, View::Usual(default))?;
         let presentation = self.answer.presentation(configured, unit_of_files());
+        report.narrowed.extend(self.chosen.narrowing());
         let mut source = EffectSource { chosen: self.chosen.chosen()?, work, locked: Vec::new() };
         if work == Work::Warm {
             report.show_progress("warming");

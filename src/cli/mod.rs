@@ -8,13 +8,17 @@ mod answer;
 #[path = "../../tests/checks/cli.rs"]
 pub mod checks;
 mod chosen;
+mod coming_from;
 mod config;
 mod demo;
 mod effects;
 mod full_screen;
+mod habits;
+mod matches;
 mod pcstat;
 mod peers;
 mod pid;
+mod programs;
 mod progress;
 mod report;
 mod run;
@@ -26,11 +30,13 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgMatches, Args, FromArgMatches};
 
 use crate::table::Stop;
+use crate::table::escape::escaped;
 use config::GlobalArgs;
+use habits::{Typed, asked, parser, pointed};
 use report::{Report, SUCCESS, USAGE};
 use run::{Done, Listed, Subcommand};
 
@@ -46,7 +52,11 @@ const SUBCOMMANDS: &[Subcommand] = &[
 
 /// Runs the command with these arguments (the first is the name of the program) and returns its exit status.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    let arguments = peers::understand(arguments.collect());
+    let arguments = match habits::understand(arguments.collect(), SUBCOMMANDS) {
+        Ok(Typed::Arguments(arguments)) => arguments,
+        Ok(Typed::Question(answer)) => return finish_printing(write!(std::io::stdout(), "{answer}")),
+        Err(line) => return wrong_usage(&line),
+    };
     let mut report = Report::default();
     match parse_and_run(&arguments, &mut report) {
         Ok(done) => ExitCode::from(report.status(done)),
@@ -61,11 +71,10 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 /// cannot parse are parsed again by the full command, which has the right messages.
 fn parse_and_run(arguments: &[OsString], report: &mut Report) -> Result<Done, clap::Error> {
     let typed = arguments.get(1).and_then(|word| word.to_str());
-    if let Some(subcommand) = SUBCOMMANDS.iter().find(|subcommand| Some(subcommand.name) == typed) {
-        let parser = GlobalArgs::augment_args((subcommand.augment)(clap::Command::new("rmap")));
-        if let Ok(matches) = parser.try_get_matches_from(arguments.get(1..).unwrap_or_default()) {
-            return run_subcommand(subcommand, &matches, report);
-        }
+    if let Some(subcommand) = SUBCOMMANDS.iter().find(|subcommand| Some(subcommand.name) == typed)
+        && let Ok(matches) = parser(subcommand).try_get_matches_from(arguments.get(1..).unwrap_or_default())
+    {
+        return run_subcommand(subcommand, &matches, report);
     }
     let matches = command().try_get_matches_from(arguments)?;
     match matches.subcommand() {
@@ -83,7 +92,20 @@ fn run_subcommand(subcommand: &Subcommand, matches: &ArgMatches, report: &mut Re
         return Ok(Err(refused));
     }
     let configure = || config::read(&global, subcommand.name, SUBCOMMANDS);
-    (subcommand.run)(matches, &configure, report)
+    Ok((subcommand.run)(matches, &configure, report)?.map_err(|stop| pointing(stop, subcommand)))
+}
+
+/// The same reason; one about a name that does not exist also says where the names are.
+fn pointing(stop: Stop, subcommand: &Subcommand) -> Stop {
+    let command = format!("rmap {}", subcommand.name);
+    match stop {
+        Stop::Usage(error) if error.kind() == crate::error::ErrorKind::Unknown => {
+            let advice = error.advice().map(|question| pointed(question, &command));
+            Stop::Usage(error.with_advice(advice.unwrap_or_else(|| format!("see '{command} --help'"))))
+        }
+        Stop::Filter(error) => Stop::usage("--filter", pointed(&error.to_string(), &command)),
+        other => other,
+    }
 }
 
 /// The ids of the columns of all subcommands, which are the JSON keys that `docs/json.md` describes.
@@ -101,6 +123,20 @@ const STATUS: &str = "Exit status: 0 if everything was reported, 1 if something 
 signal ends rmap early, 128 plus its number: 130 after Ctrl-C, 143 after SIGTERM; with -w, and where lock or \
 demo --hold wait, a signal is the regular end.";
 
+/// The page `docs/coming-from.md`: what rmap does with the options of other programs.
+pub fn coming_from_page() -> String {
+    coming_from::page()
+}
+
+/// Commands that work, for the end of `rmap --help`.
+const EXAMPLES: &[(&str, &str)] = &[
+    ("rmap 4690", "what a process has mapped (rmap pid 4690)"),
+    ("rmap big.db", "how much of a file is cached (rmap pcstat big.db)"),
+    ("rmap pcstat --pid 4690", "how much of a process's files is cached"),
+    ("rmap help pcstat", "all options and columns of a command, with examples"),
+    ("rmap help vmtouch", "if you know vmtouch, pmap, fincore, smem or ps_mem"),
+];
+
 /// The whole command, with the columns of each view in its help.
 pub fn command() -> clap::Command {
     let command = clap::Command::new("rmap")
@@ -109,43 +145,64 @@ pub fn command() -> clap::Command {
         .arg_required_else_help(true)
         .disable_help_subcommand(true)
         .subcommands(SUBCOMMANDS.iter().map(Subcommand::command));
-    let command = GlobalArgs::augment_args(command).about("Where is this memory, page by page, and who holds it?");
-    command.after_help(STATUS)
+    let command = command.after_help(format!("{STATUS}\n\n{}", run::examples(EXAMPLES)));
+    GlobalArgs::augment_args(command).about("Where is this memory, page by page, and who holds it?")
 }
 
 /// Prints help and version to standard output, which is a success, and wrong usage as one line to standard error.
 fn finish_parsing(error: &clap::Error, typed: Option<&str>) -> ExitCode {
     if error.use_stderr() && error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        let subcommand = typed.filter(|typed| SUBCOMMANDS.iter().any(|subcommand| subcommand.name == *typed));
-        // If standard error is closed, nobody can read the message.
-        let _ = writeln!(std::io::stderr(), "rmap: {}", usage_line(&error.render().to_string(), subcommand));
-        return ExitCode::from(USAGE);
+        return wrong_usage(&usage_line(error, SUBCOMMANDS.iter().find(|subcommand| Some(subcommand.name) == typed)));
     }
     match error.print() {
         _ if error.use_stderr() => ExitCode::from(USAGE),
+        printed => finish_printing(printed),
+    }
+}
+
+fn finish_printing(printed: std::io::Result<()>) -> ExitCode {
+    match printed {
         Err(failed) => ExitCode::from(Report::default().status(Err(Stop::Output(failed)))),
         Ok(()) => ExitCode::from(SUCCESS),
     }
 }
 
-/// What clap says in several paragraphs, as one line, without the usage.
-fn usage_line(text: &str, subcommand: Option<&str>) -> String {
+fn wrong_usage(line: &str) -> ExitCode {
+    // If standard error is closed, nobody can read the message.
+    let _ = writeln!(std::io::stderr(), "rmap: {line}");
+    ExitCode::from(USAGE)
+}
+
+/// What is wrong, in one line.
+fn usage_line(error: &clap::Error, subcommand: Option<&Subcommand>) -> String {
+    let command = subcommand.map_or("rmap".to_owned(), |subcommand| format!("rmap {}", subcommand.name));
+    let context = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        Some(ContextValue::Strings(texts)) => texts.first().cloned(),
+        _ => None,
+    };
+    let typed = || context(ContextKind::InvalidArg).unwrap_or_default();
+    let line = match (error.kind(), subcommand) {
+        (ErrorKind::UnknownArgument, _) => {
+            let line = format!("unknown option '{}'", escaped(typed().as_bytes()));
+            let instead = coming_from::instead_of(&typed(), subcommand.map_or("", |subcommand| subcommand.name));
+            let meant = || context(ContextKind::SuggestedArg).map(|option| format!("did you mean '{option}'?"));
+            asked(line, instead.map(|line| line + ".").or_else(meant))
+        }
+        (ErrorKind::MissingRequiredArgument, Some(subcommand)) if typed().starts_with('<') => {
+            format!("missing {}", subcommand.operands)
+        }
+        _ => one_line(&error.render().to_string()),
+    };
+    pointed(&line, &command)
+}
+
+/// What clap says in several paragraphs, without the usage and the tips.
+fn one_line(text: &str) -> String {
     let said = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
     let said = said.filter(|line| !line.is_empty() && !line.starts_with("For more information"));
-    let mut line = String::new();
-    for words in said {
-        let joint = if line.is_empty() {
-            ""
-        } else if words.starts_with("tip:") {
-            "; "
-        } else {
-            " "
-        };
-        line.push_str(joint);
-        line.push_str(words.trim_start_matches("error: ").trim_start_matches("tip: "));
-    }
-    let command = subcommand.map_or("rmap".to_owned(), |subcommand| format!("rmap {subcommand}"));
-    format!("{line}; see '{command} --help'")
+    let said: Vec<&str> = said.filter(|line| !line.starts_with("tip:")).collect();
+    said.join(" ").trim_start_matches("error: ").to_owned()
 }
 
 #[cfg(test)]
@@ -159,7 +216,8 @@ mod tests {
     fn wrong_usage_is_one_line() {
         let line = |words: &[&str]| {
             let error = super::command().try_get_matches_from(words).unwrap_err();
-            super::usage_line(&error.render().to_string(), words.get(1).copied())
+            let subcommand = super::SUBCOMMANDS.iter().find(|subcommand| words.get(1) == Some(&subcommand.name));
+            super::usage_line(&error, subcommand)
         };
         assert_eq!(
             line(&["rmap", "pid", "1", "--json", "--csv"]),
@@ -167,13 +225,16 @@ mod tests {
         );
         assert_eq!(
             line(&["rmap", "pid"]),
-            "the following required arguments were not provided: <PID>...; see 'rmap pid --help'"
+            "missing PID, --name, --match, --user, --cgroup or --smaps; see 'rmap pid --help'"
         );
         assert_eq!(
             line(&["rmap", "pcstat", "x", "--format", "y"]),
             "invalid value 'y' for '--format <FORMAT>' [possible values: table, json, jsonl, csv]; see 'rmap pcstat \
              --help'"
         );
-        assert!(line(&["rmap", "pid", "1", "--jso"]).contains("; a similar argument exists: '--json'; see"));
+        assert_eq!(
+            line(&["rmap", "pid", "1", "--jso"]),
+            "unknown option '--jso'; did you mean '--json'? See 'rmap pid --help'"
+        );
     }
 }

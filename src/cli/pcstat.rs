@@ -4,10 +4,11 @@ use clap::Args;
 use unicode_width::UnicodeWidthStr;
 
 use super::answer::{AnswerArgs, View, refuse_if, unit_of_files, whole_number};
-use super::chosen::ChosenArgs;
+use super::chosen::{ChosenArgs, OPERANDS};
 use super::report::Report;
 use super::run::{Configured, Done, Listed, Run};
 use super::screen;
+use crate::join::ChosenFiles;
 use crate::query::{Default, Query};
 use crate::render::Presentation;
 use crate::table::{Expression, RowKind, SizeUnit, Stop};
@@ -27,34 +28,38 @@ pub(crate) struct PcstatArgs {
     /// Show one row with the sums over all files
     #[arg(long, help_heading = "Views")]
     summary: bool,
-    /// Show one row per directory, down to DEPTH levels below the given ones, with the sums of the files in and below
-    /// it
+    /// Show one row per directory, with the sums below it
+    ///
+    /// Down to DEPTH levels below the given directories. The sums are those of all files in and below a directory.
     #[arg(long, value_name = "DEPTH", value_parser = whole_number, help_heading = "Views")]
     by_dir: Option<usize>,
     /// Show only the last part of each path
-    #[arg(long, help_heading = "Output")]
+    #[arg(long, help_heading = "Output", hide_short_help = true)]
     bname: bool,
     /// With --json: add the array "status", which has one entry per page: whether it is cached
-    #[arg(long, help_heading = "Output")]
+    #[arg(long, help_heading = "Output", hide_short_help = true)]
     pps: bool,
     /// Write comma-separated values, as pcstat does
-    #[arg(long, help_heading = "Output")]
+    #[arg(long, help_heading = "Output", hide_short_help = true)]
     terse: bool,
     /// Show one line of bars per file: how much of each part of it is cached
-    #[arg(long, help_heading = "Views")]
+    #[arg(long, help_heading = "Views", hide_short_help = true)]
     histo: bool,
-    /// Show a heat strip per file, as wide as the terminal: how much of each part is cached, and where it is dirty or
-    /// being written
+    /// Show where each file is cached, as a strip
+    ///
+    /// It is as wide as the terminal: how much of each part is cached, and where it is dirty or being written.
     #[arg(long, help_heading = "Views")]
     map: bool,
-    /// Show one row per stretch of each file: cached, data that is not cached, hole
+    /// Show one row per stretch of each file
+    ///
+    /// A stretch is cached, data that is not cached, or a hole.
     #[arg(long, help_heading = "Views")]
     runs: bool,
     /// Draw tables without rules, even on a terminal
-    #[arg(long, help_heading = "Output")]
+    #[arg(long, help_heading = "Output", hide_short_help = true)]
     plain: bool,
     /// Draw tables with rules, even in a pipe
-    #[arg(long, help_heading = "Output")]
+    #[arg(long, help_heading = "Output", hide_short_help = true)]
     unicode: bool,
     /// How the rows are shown.
     #[command(flatten)]
@@ -81,6 +86,15 @@ impl Run for PcstatArgs {
         a cell is yellow if it has dirty pages, cyan if it has pages under writeback, magenta if it has both;\n  \
         without colour (a pipe, NO_COLOR) a second line shows D, W or B. Only cachestat reports these.\n\n\
         With --by-dir and --summary, EXPR of --filter is about files: it chooses which of them are added up.";
+    const OPERANDS: &'static str = OPERANDS;
+    const EXAMPLES: &'static [(&'static str, &'static str)] = &[
+        ("rmap pcstat big.db", "how much of the file is cached"),
+        ("rmap pcstat --map big.db", "where in the file"),
+        ("rmap pcstat --pid 4690 --top 10", "the files of a process with the most cached pages"),
+        ("rmap pcstat -R /srv/db --by-dir 1", "like du, but for the page cache"),
+        ("rmap pcstat -R /srv/db --filter 'dirty > 0'", "what has not been written to disk"),
+        ("rmap pcstat -w 2 big.db", "repeat every 2 s and show what changed"),
+    ];
 
     fn is_machine(&self) -> bool {
         self.terse || self.answer.is_machine()
@@ -88,6 +102,8 @@ impl Run for PcstatArgs {
 
     fn run(self, configured: &Configured, report: &mut Report) -> Done {
         self.check()?;
+        report.narrowed.extend(self.chosen.narrowing());
+        report.narrowed.extend(self.only_cached.then_some("--only-cached"));
         if self.chosen.recursive && (self.summary || self.by_dir.is_some() || !screen::is_terminal()) {
             // If rows are printed on the terminal, they show the progress themselves.
             report.show_progress("looked at");
@@ -193,7 +209,9 @@ impl PcstatArgs {
             terse: self.terse,
             chosen: self.chosen.chosen()?,
         };
-        answer.answer(&query, &mut source, presentation, report)
+        answer.answer(&query, &mut source, presentation, report)?;
+        note_range(&source.chosen, report);
+        Ok(())
     }
 
     /// Suits the built-in columns to the request: how a process holds each file, and on a terminal a bar instead of the
@@ -227,7 +245,9 @@ impl PcstatArgs {
         let query = self.answer.query(configured, View::Fixed(stretch::DEFAULT))?;
         let (base_name, only_cached, answer) = (self.bname, self.only_cached, self.answer);
         let mut source = StretchSource { chosen: self.chosen.chosen()?, base_name, only_cached };
-        answer.answer(&query, &mut source, presentation, report)
+        answer.answer(&query, &mut source, presentation, report)?;
+        note_range(&source.chosen, report);
+        Ok(())
     }
 
     fn add_up(self, configured: &Configured, report: &mut Report) -> Done {
@@ -239,6 +259,15 @@ impl PcstatArgs {
         let filter = self.answer.filter()?.map(over).transpose().map_err(Stop::Filter)?;
         let (deepest, only_cached, answer) = (self.by_dir, self.only_cached, self.answer);
         let mut source = DirectorySource { chosen: self.chosen.chosen()?, deepest, only_cached, filter };
-        answer.answer(&query, &mut source, presentation, report)
+        answer.answer(&query, &mut source, presentation, report)?;
+        note_range(&source.chosen, report);
+        Ok(())
+    }
+}
+
+/// Says that no file has any of the bytes of `--range`: the rows would only show that nothing of them is cached.
+fn note_range(chosen: &ChosenFiles, report: &Report) {
+    if chosen.reach.is_beyond_all() {
+        report.remark("--range", format!("no file reaches byte {}", chosen.range.offset));
     }
 }

@@ -34,10 +34,16 @@ pub(crate) struct PidArgs {
     #[command(flatten)]
     pmap: PmapArgs,
     /// Read DIR, a directory with the same structure, instead of /proc
-    #[arg(long, value_name = "DIR", default_value = "/proc", help_heading = "Processes")]
+    #[arg(long, value_name = "DIR", default_value = "/proc", help_heading = "Processes", hide_short_help = true)]
     proc_root: PathBuf,
     /// Read FILE, the text of a smaps file, instead of a process; - is standard input
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["pids", "found", "proc_root"], help_heading = "Processes")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["pids", "found", "proc_root"],
+        help_heading = "Processes",
+        hide_short_help = true
+    )]
     smaps: Option<PathBuf>,
     /// How the rows are shown.
     #[command(flatten)]
@@ -52,14 +58,14 @@ struct FoundArgs {
     /// Processes whose name or program has this name
     #[arg(long, value_name = "NAME")]
     name: Vec<OsString>,
-    /// Processes whose command line matches this regular expression
+    /// Processes whose command line matches REGEX
     #[arg(long = "match", value_name = "REGEX")]
     pattern: Vec<String>,
     /// Processes of this user: a name or a number
     #[arg(long, value_name = "USER")]
     user: Vec<String>,
     /// Processes in this control group or below: a path or name, which may contain * and ?, or the id of a container
-    #[arg(long, value_name = "GROUP")]
+    #[arg(long, value_name = "GROUP", hide_short_help = true)]
     cgroup: Vec<OsString>,
 }
 
@@ -67,15 +73,21 @@ struct FoundArgs {
 #[command(next_help_heading = "Views")]
 struct ViewArgs {
     /// Merge all processes into one list, set of groups or summary
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     merge: bool,
-    /// Show where the memory is and how much can be reclaimed without swap, instead of mappings
+    /// Show where the memory is, instead of mappings
+    ///
+    /// This includes how much of it can be reclaimed without swap.
     #[arg(long)]
     summary: bool,
-    /// Show how much of each mapped file range is in the page cache, and how much of that this process has mapped in
+    /// Show how much of each mapped file is in the page cache
+    ///
+    /// Also how much of that this process has mapped in.
     #[arg(long)]
     cache: bool,
-    /// Show a strip of the page tables below each mapping: pages in RAM, in swap, of a file, huge, or the zero page
+    /// Show the page tables as a strip below each mapping
+    ///
+    /// It distinguishes pages in RAM, in swap, of a file, huge pages, and the zero page.
     #[arg(long)]
     map: bool,
 }
@@ -88,18 +100,23 @@ struct PmapArgs {
     #[arg(short = 'x', long, conflicts_with_all = ["device", "everything"])]
     extended: bool,
     /// Use the device format: Mode, Offset, Device, and how much is writable or shared
-    #[arg(short = 'd', long, conflicts_with = "everything")]
+    #[arg(short = 'd', long, conflicts_with = "everything", hide_short_help = true)]
     device: bool,
-    /// Show every field that the kernel reports, in its order, including those of newer kernels (also -XX)
+    /// Show every field that the kernel reports (also -XX)
+    ///
+    /// The fields are in the kernel's order and include those of newer kernels.
     #[arg(short = 'X', action = ArgAction::Count)]
     everything: u8,
     /// Leave out the header and the total (JSON has no header; its total stays)
-    #[arg(short = 'q', long)]
+    #[arg(short = 'q', long, hide_short_help = true)]
     quiet: bool,
     /// Show full paths in the formats of -x, -d, -X and --cache
-    #[arg(short = 'p', long)]
+    #[arg(short = 'p', long, hide_short_help = true)]
     show_path: bool,
-    /// Show only mappings that overlap LOW to HIGH (hexadecimal), or the one that contains the given address
+    /// Show only mappings that overlap LOW to HIGH
+    ///
+    /// In hexadecimal. One address alone is the mapping that contains it. If there is no such mapping, a line on
+    /// standard error says so; the exit status is still 0.
     #[arg(short = 'A', long, value_name = "LOW,HIGH")]
     range: Option<AddressRange>,
 }
@@ -130,6 +147,15 @@ impl Run for PidArgs {
         --by takes any column, such as kind, perm, dir, pid, user or cgroup; file, process and container mean mapping, \
         pid and cgroup.\n\
         By default sizes are in KiB; machine formats are in bytes.";
+    const OPERANDS: &'static str = "PID, --name, --match, --user, --cgroup or --smaps";
+    const EXAMPLES: &'static [(&'static str, &'static str)] = &[
+        ("rmap pid -x 4690", "what the process has mapped, as pmap -x shows it"),
+        ("rmap pid --summary 4690", "where its memory is, and how much can be reclaimed without swap"),
+        ("rmap pid --by kind 4690", "how much is heap, stack, files, ..."),
+        ("rmap pid --filter 'rss > 64K && kind == file' --sort rss 4690", "its larger files"),
+        ("rmap pid --name sleep --by pid", "one row per process"),
+        ("rmap pid -w 2 4690", "repeat every 2 s and show what changed"),
+    ];
 
     fn is_machine(&self) -> bool {
         self.answer.is_machine()
@@ -212,6 +238,7 @@ impl PidArgs {
     fn list(self, configured: &Configured, report: &mut Report) -> Done {
         let processes = self.choice()?;
         let query = self.query(configured, &processes)?;
+        report.narrowed.extend(self.pmap.range.map(|_| "-A"));
         let presentation = self.presentation(configured);
         let mut source = MappingSource {
             root: self.root(),

@@ -1,5 +1,6 @@
 //! Failures and progress on standard error, and the exit status.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::time::Instant;
 
@@ -22,6 +23,8 @@ pub(super) const USAGE: u8 = 2;
 pub(crate) struct Report {
     failed: bool,
     progress: ProgressLine,
+    /// The options in use that may leave out every row.
+    pub(crate) narrowed: Vec<&'static str>,
     /// The signals that end the work cleanly, if they are watched.
     pub(crate) signals: Option<Signals>,
     /// The terminal of a repeated answer, if there is one.
@@ -72,6 +75,21 @@ impl Report {
     fn print(error: &Error) {
         // If standard error is closed, nobody can read the message.
         let _ = writeln!(io::stderr(), "rmap: {}", escape::error_line(error));
+    }
+
+    /// Says that no row matches the options that choose rows. An answer that lacks something does not show that.
+    pub(super) fn say_that_nothing_matches(&self) {
+        if !self.narrowed.is_empty() {
+            self.remark(&self.narrowed.join(", "), "no row matches");
+        }
+    }
+
+    /// Says something about a complete answer that its rows do not show. It is not a failure.
+    pub(super) fn remark(&self, about: &str, what: impl Into<Cow<'static, str>>) {
+        if !self.failed {
+            let note = Error::new(Subject::Words(about.to_owned()), ErrorKind::NotFound, what);
+            self.progress.suspend(|| Report::print(&note));
+        }
     }
 
     /// The exit status. A broken pipe is a success: the reader has seen what it wanted.

@@ -4,7 +4,7 @@ use clap::{ArgMatches, Args};
 
 use super::report::Report;
 use crate::error::Error;
-use crate::table::{ColumnHead, RowKind, SizeUnit, Stop, columns_help, heads};
+use crate::table::{ColumnHead, Order, RowKind, SizeUnit, Stop, columns_help, heads};
 
 /// The result of a subcommand.
 pub(crate) type Done = Result<(), Stop>;
@@ -31,6 +31,10 @@ pub(crate) trait Run: Args {
     const ROWS: &'static [Listed];
     /// What `--help` says after the columns.
     const NOTES: &'static str;
+    /// What has to be named, as the answer if nothing is.
+    const OPERANDS: &'static str;
+    /// Commands that work and what they show, for the end of `--help`.
+    const EXAMPLES: &'static [(&'static str, &'static str)];
 
     /// Whether the output is for programs, which the configuration file never affects.
     fn is_machine(&self) -> bool;
@@ -45,12 +49,14 @@ pub(crate) struct Listed {
     help: fn() -> String,
     heads: fn() -> Vec<ColumnHead>,
     id_of: fn(&str) -> &str,
+    sorts_by: fn(&str) -> bool,
 }
 
 impl Listed {
     /// Rows of kind `K`, whose columns `--help` lists under this heading.
     pub(super) const fn of<K: RowKind>(heading: &'static str) -> Listed {
-        Listed { heading, help: columns_help::<K>, heads: || heads(&K::columns()), id_of: K::id_of }
+        let sorts_by = |word: &str| Order::<K>::parse(word, &K::columns()).is_ok();
+        Listed { heading, help: columns_help::<K>, heads: || heads(&K::columns()), id_of: K::id_of, sorts_by }
     }
 
     /// Its columns.
@@ -62,6 +68,11 @@ impl Listed {
     pub(super) fn id_of<'n>(&self, name: &'n str) -> &'n str {
         (self.id_of)(name)
     }
+
+    /// Whether `--sort WORD` is a column of these rows and a direction.
+    pub(super) fn sorts_by(&self, word: &str) -> bool {
+        (self.sorts_by)(word)
+    }
 }
 
 /// A subcommand, independent of the type of its arguments.
@@ -70,6 +81,9 @@ pub(crate) struct Subcommand {
     about: &'static str,
     pub(super) rows: &'static [Listed],
     notes: &'static str,
+    /// What has to be named, as the answer if nothing is.
+    pub(super) operands: &'static str,
+    examples: &'static [(&'static str, &'static str)],
     pub(super) augment: fn(clap::Command) -> clap::Command,
     pub(super) run: fn(&ArgMatches, Configure<'_>, &mut Report) -> Result<Done, clap::Error>,
 }
@@ -86,6 +100,8 @@ impl Subcommand {
             about: A::ABOUT,
             rows: A::ROWS,
             notes: A::NOTES,
+            operands: A::OPERANDS,
+            examples: A::EXAMPLES,
             augment: A::augment_args,
             run: |matches, configure, report| {
                 let args = A::from_arg_matches(matches)?;
@@ -96,12 +112,20 @@ impl Subcommand {
     }
 
     pub(super) fn command(&self) -> clap::Command {
-        (self.augment)(clap::Command::new(self.name)).about(self.about).after_help(self.help())
+        let more = format!("'rmap {} --help' lists every option and column, with examples.", self.name);
+        (self.augment)(clap::Command::new(self.name)).about(self.about).after_help(more).after_long_help(self.help())
     }
 
     /// The text after its options in `--help`.
     fn help(&self) -> String {
         let columns = self.rows.iter().map(|rows| format!("{}:\n{}\n", rows.heading, (rows.help)()));
-        columns.chain([format!("{}\n\n{FILTER_HELP}", self.notes)]).collect()
+        columns.chain([format!("{}\n\n{FILTER_HELP}\n\n{}", self.notes, examples(self.examples))]).collect()
     }
+}
+
+/// Examples as the last lines of a help text.
+pub(super) fn examples(examples: &[(&str, &str)]) -> String {
+    let width = examples.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
+    let lines = examples.iter().map(|(command, shows)| format!("\n  {command:width$}  {shows}"));
+    std::iter::once("Examples:".to_owned()).chain(lines).collect()
 }

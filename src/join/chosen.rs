@@ -51,6 +51,56 @@ pub struct ChosenFiles {
     /// Whether leases of other processes are kept even if only a few files are named. Looking for leases takes about
     /// ten milliseconds, so without this it is done only for directories, lists and processes.
     pub keeps_leases: bool,
+    /// Whether the range exists in any of them.
+    pub reach: Reach,
+}
+
+/// Whether a range was beyond the end of every file that was visited.
+#[derive(Clone, Default)]
+pub struct Reach {
+    visited: Arc<AtomicBool>,
+    reached: Arc<AtomicBool>,
+}
+
+impl Reach {
+    fn see(&self, is_reached: bool) {
+        let flag = if is_reached { &self.reached } else { &self.visited };
+        // Several threads would fight over the cache line if each file stored it.
+        if !flag.load(Ordering::Relaxed) {
+            flag.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether files were visited and all of them end before the range.
+    pub fn is_beyond_all(&self) -> bool {
+        self.visited.load(Ordering::Relaxed) && !self.reached.load(Ordering::Relaxed)
+    }
+}
+
+/// A visitor that also sees whether files reach into the range.
+struct Reaching<'c, V> {
+    visitor: V,
+    chosen: &'c ChosenFiles,
+}
+
+impl<V: Visitor> Visitor for Reaching<'_, V> {
+    fn file(&mut self, file: OpenFile, place: walk::Place<'_>) -> ControlFlow<()> {
+        let offset = self.chosen.range.offset;
+        self.chosen.reach.see(offset == 0 || offset < file.size().0);
+        self.visitor.file(file, place)
+    }
+
+    fn directory(&mut self, place: walk::Place<'_>) {
+        self.visitor.directory(place);
+    }
+
+    fn failure(&mut self, error: Error) {
+        self.visitor.failure(error);
+    }
+
+    fn skipped(&mut self, why: walk::Skipped, place: walk::Place<'_>) {
+        self.visitor.skipped(why, place);
+    }
 }
 
 /// A process whose files are selected. It is opened once: if it ends, another process with its pid is not selected.
@@ -146,6 +196,7 @@ impl ChosenFiles {
             choice: None,
             range: ByteRange::ALL,
             keeps_leases: false,
+            reach: Reach::default(),
         }
     }
 
@@ -231,13 +282,14 @@ impl ChosenFiles {
                 leases,
                 subvolumes: Some(&subvolumes),
             };
-            let visitors = walk::walk(named, &options, || new(&marks, sender.clone()));
+            let visitor = || Reaching { visitor: new(&marks, sender.clone()), chosen: self };
+            let visitors = walk::walk(named, &options, visitor);
             if let Some(note) = left_out(subvolumes.load(Ordering::Relaxed)) {
                 // If the receiver is gone, nobody misses them.
                 let _ = sender.0.send(Message::Note(note));
             }
             drop(sender);
-            visitors.into_iter().map(finish).collect()
+            visitors.into_iter().map(|reaching| finish(reaching.visitor)).collect()
         };
         if self.fit_into(waiting) {
             let finished = walk();

@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 
 use super::cell::Cell;
+use super::nearest::did_you_mean;
 use super::strip::{Colour, Mark};
 use super::sum::{ColumnSum, How};
 use crate::error::{Error, ErrorKind, Result, Subject};
@@ -448,16 +449,31 @@ pub fn find<'t, K: RowKind>(table: &'t [Column<K>], id: &str) -> Option<&'t Colu
 /// The columns with these names, in this order.
 ///
 /// # Errors
-/// A column that the table does not have; the message lists its columns.
+/// A column that the table does not have; the message has the nearest names.
 pub fn select<K: RowKind>(table: &[Column<K>], ids: &[impl AsRef<str>]) -> Result<Vec<Column<K>>> {
     ids.iter().map(|id| find(table, id.as_ref()).cloned().ok_or_else(|| unknown(table, id.as_ref()))).collect()
 }
 
+/// Finds a column by its title, in upper or lower case.
+pub(super) fn find_titled<'t, K: RowKind>(table: &'t [Column<K>], title: &str) -> Option<&'t Column<K>> {
+    table.iter().find(|column| column.head.title.eq_ignore_ascii_case(title))
+}
+
 /// The error for a column that the table does not have.
 pub fn unknown<K: RowKind>(table: &[Column<K>], id: &str) -> Error {
-    let known: Vec<&str> = table.iter().map(Column::id).collect();
-    Error::new(Subject::Words(id.to_owned()), ErrorKind::Refused, "unknown column")
-        .with_advice(format!("the columns are {}", known.join(", ")))
+    let error = Error::new(Subject::Words(id.to_owned()), ErrorKind::Unknown, "unknown column");
+    match meant(table, id) {
+        Some(question) => error.with_advice(question),
+        None => error,
+    }
+}
+
+/// Which columns may be meant by a name that the table does not have, as a question.
+pub(super) fn meant<K: RowKind>(table: &[Column<K>], id: &str) -> Option<String> {
+    match find_titled(table, id) {
+        Some(column) => did_you_mean(column.id(), [column.id()]),
+        None => did_you_mean(id, table.iter().map(Column::id)),
+    }
 }
 
 /// What the columns of a table are, whatever their rows are.

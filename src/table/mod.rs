@@ -10,6 +10,7 @@ mod column;
 pub mod escape;
 mod filter;
 mod group;
+mod nearest;
 mod order;
 mod source;
 mod strip;
@@ -26,6 +27,7 @@ pub use column::{
 pub(crate) use column::{before_the_name, col};
 pub use filter::{Expression, Filter, FilterError};
 pub use group::{Group, Grouping, Groups};
+pub use nearest::{did_you_mean, nearest};
 pub use order::{Order, Ranking};
 pub use source::{Named, Progress, Rows, Section, Source, Stop};
 #[cfg(feature = "cli")]

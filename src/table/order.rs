@@ -13,14 +13,15 @@ pub struct Order<K: RowKind> {
 }
 
 impl<K: RowKind> Order<K> {
-    /// `COL`, largest first, or `-COL`, smallest first.
+    /// `COL`, largest first, or `-COL`, smallest first. A column may also be named by its title.
     ///
     /// # Errors
     /// A column that the table does not have.
     pub fn parse(word: &str, table: &[Column<K>]) -> Result<Order<K>> {
         let (name, ascending) = split(word);
         let name = name.to_ascii_lowercase();
-        let column = column::find(table, &name).cloned().ok_or_else(|| column::unknown(table, &name))?;
+        let found = column::find(table, &name).or_else(|| column::find_titled(table, &name));
+        let column = found.cloned().ok_or_else(|| column::unknown(table, &name))?;
         match column.kind() {
             ColumnKind::Strip(_) | ColumnKind::Bars | ColumnKind::Flags => {
                 Err(Error::new(Subject::Words(name), ErrorKind::Refused, "rows cannot be sorted by this column"))

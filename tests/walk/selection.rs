@@ -27,7 +27,8 @@ fn globs_match_names_or_paths() {
     assert_eq!(names("--include *.db --include b*"), ["a.db", "b.txt", "c.db", "d.db", "e.db"]);
     assert_eq!(names("--include *.db --exclude cache"), ["a.db", "e.db"]);
     assert_eq!(names("--exclude */deep/*"), ["a.db", "b.txt", "c.db", "e.db"]);
-    assert_eq!(names("--exclude *"), [""; 0]);
+    let none = pcstat("-R --exclude *", folder.path());
+    assert_eq!(none.parts(), (0, "[]\n".to_owned(), "rmap: --exclude: no row matches\n".to_owned()));
     let wrong = pcstat("-R --include [", folder.path());
     assert_eq!((wrong.status, wrong.err.lines().count()), (Some(2), 1), "{}", wrong.err);
 }
@@ -70,7 +71,8 @@ fn files_excluded_by_size_need_not_be_readable() {
     assert_eq!(names("--min-size 4K"), ["4096", "9000"]);
     assert_eq!(names("--max-size 4095"), ["0", "1", "4095"]);
     assert_eq!(names("--min-size 1 --max-size 4K"), ["1", "4095", "4096"]);
-    assert_eq!(pcstat("--min-size 4K", folder.path().join("1")).rows().len(), 0);
+    let none = pcstat("--min-size 4K", folder.path().join("1"));
+    assert_eq!(none.parts(), (0, "[]\n".to_owned(), "rmap: --min-size: no row matches\n".to_owned()));
     assert_eq!(pcstat("-R --min-size 2 --max-size 1", folder.path()).status, Some(2));
 }
 
@@ -104,7 +106,10 @@ fn only_the_given_range_is_measured() {
     file(folder.path(), "eight", 8 * 4096);
     let cached = |range: &str| sum(&pcstat(&format!("-R --range {range}"), folder.path()).rows(), "cached");
     if rmap::pagecache::Engine::detect().page_size().bytes() == 4096 {
-        assert_eq!((cached("4K,8K"), cached("28K"), cached("1M,1M"), cached("0,1")), (2, 1, 0, 1));
+        assert_eq!((cached("4K,8K"), cached("28K"), cached("0,1")), (2, 1, 1));
+        let beyond = pcstat("-R --range 1M,1M", folder.path());
+        assert_eq!((beyond.status, beyond.err.as_str()), (Some(0), "rmap: --range: no file reaches byte 1048576\n"));
+        assert_eq!(beyond.json()[0]["cached"], 0);
         let summary = pcstat("-R --summary --range 4K,8K", folder.path()).rows();
         assert_eq!((&summary[0]["pages"], &summary[0]["cached"]), (&2.into(), &2.into()));
     }

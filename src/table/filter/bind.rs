@@ -41,9 +41,11 @@ impl<K: RowKind> Binder<'_, K> {
     }
 
     fn column(&self, name: &Word) -> Result<Column<K>, FilterError> {
-        let known = || self.table.iter().map(Column::id).collect::<Vec<_>>().join(", ");
         let found = column::find(self.table, &name.text.to_ascii_lowercase()).cloned();
-        found.ok_or_else(|| self.error(name, format!("unknown column '{}'; the columns are {}", name.text, known())))
+        found.ok_or_else(|| {
+            let question = column::meant(self.table, &name.text).map(|question| format!("; {question}"));
+            self.error(name, format!("unknown column '{}'{}", name.text, question.unwrap_or_default()))
+        })
     }
 
     fn flag(&self, name: &Word) -> Result<Column<K>, FilterError> {

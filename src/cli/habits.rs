@@ -1,0 +1,320 @@
+//! What people type before they have read anything: `rmap 4690`, `rmap -x 4690`, `rmap FILE`, `rmap help pid`, the name
+//! of another program, and pcstat's options after `rmap pcstat`.
+//!
+//! A guess is only made between the two views, which change nothing. If both are possible, the answer is one line that
+//! says what to type.
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
+use clap::Args;
+use clap::error::ErrorKind;
+
+use super::coming_from;
+use super::config::GlobalArgs;
+use super::run::Subcommand;
+use crate::table::did_you_mean;
+use crate::table::escape::escaped;
+
+/// The parser of one subcommand without its help, which takes long to write.
+pub(super) fn parser(subcommand: &Subcommand) -> clap::Command {
+    GlobalArgs::augment_args((subcommand.augment)(clap::Command::new("rmap")))
+}
+
+/// What was typed.
+pub(super) enum Typed {
+    /// Arguments for the parser, with the name of the program.
+    Arguments(Vec<OsString>),
+    /// A question that this text answers.
+    Question(String),
+}
+
+/// What the arguments mean (the first is the name of the program), or the line that says what to type.
+pub(super) fn understand(mut arguments: Vec<OsString>, subcommands: &[Subcommand]) -> Result<Typed, String> {
+    let Some(first) = arguments.get(1) else { return Ok(Typed::Arguments(arguments)) };
+    let name = first.to_str().unwrap_or_default().to_owned();
+    if is_subcommand(&name, subcommands) && name != "pcstat" {
+        return Ok(Typed::Arguments(arguments));
+    }
+    let words = arguments.split_off(1);
+    let rest = words.get(1..).unwrap_or_default();
+    let words = match name.as_str() {
+        "pcstat" => pcstat(words, subcommands)?,
+        "help" => match rest.first().map(|topic| topic.to_string_lossy()) {
+            Some(topic) => return help(&topic, arguments, subcommands),
+            None => vec!["--help".into()],
+        },
+        _ if coming_from::asks_for_help(&name, rest) => return help(&name, arguments, subcommands),
+        _ => match coming_from::understand(&name, rest) {
+            Some(words) => words?,
+            None => guess(words, subcommands)?,
+        },
+    };
+    arguments.extend(words);
+    Ok(Typed::Arguments(arguments))
+}
+
+fn is_subcommand(name: &str, subcommands: &[Subcommand]) -> bool {
+    subcommands.iter().any(|subcommand| subcommand.name == name)
+}
+
+/// `rmap help TOPIC`: a subcommand or another program.
+fn help(topic: &str, mut arguments: Vec<OsString>, subcommands: &[Subcommand]) -> Result<Typed, String> {
+    if is_subcommand(topic, subcommands) {
+        arguments.extend([topic.into(), "--help".into()]);
+        return Ok(Typed::Arguments(arguments));
+    }
+    coming_from::help(topic).map(Typed::Question).ok_or_else(|| no_such(topic, "no such command", subcommands))
+}
+
+/// The line for a word that means nothing.
+fn no_such(word: &str, why: &str, subcommands: &[Subcommand]) -> String {
+    let known = subcommands.iter().map(|subcommand| subcommand.name).chain(coming_from::names());
+    let line = format!("{}: {why}", escaped(word.as_bytes()));
+    pointed(&asked(line, did_you_mean(word, known)), "rmap")
+}
+
+/// A line that ends with where to read more.
+pub(super) fn pointed(line: &str, command: &str) -> String {
+    let joint = if line.ends_with(['?', '.']) { " See" } else { "; see" };
+    format!("{line}{joint} '{command} --help'")
+}
+
+/// A line that ends with this question, if there is one.
+pub(super) fn asked(line: String, question: Option<String>) -> String {
+    question.map(|question| format!("{line}; {question}")).unwrap_or(line)
+}
+
+/// pcstat's options: `-json` becomes `--json`, and `--sort` takes the next word only if it is the name of a column
+/// (`size` is a column, `./size` is a file). Otherwise files are sorted by their cached pages.
+fn pcstat(words: Vec<OsString>, subcommands: &[Subcommand]) -> Result<Vec<OsString>, String> {
+    let mut options_end = false;
+    let mut understood: Vec<OsString> = Vec::with_capacity(words.len());
+    let mut words = words.into_iter().peekable();
+    while let Some(word) = words.next() {
+        options_end |= word == "--";
+        let text = word.to_str().filter(|text| !options_end && text.starts_with('-')).unwrap_or_default();
+        if matches!(text, "--sort" | "-sort") {
+            let column = match words.peek() {
+                Some(next) if is_sort_column(next, subcommands)? => words.next(),
+                _ => None,
+            };
+            let column = column.unwrap_or_else(|| "cached".into());
+            understood.push([OsString::from("--sort="), column].into_iter().collect());
+        } else {
+            understood.push(coming_from::pcstat_option(text).map_or(word, OsString::from));
+        }
+    }
+    Ok(understood)
+}
+
+/// Whether a word is a column of one of pcstat's tables, and not an option or a file. What is neither is a mistake.
+fn is_sort_column(word: &OsStr, subcommands: &[Subcommand]) -> Result<bool, String> {
+    let Some(text) = word.to_str() else { return Ok(false) };
+    let rows = || subcommands.iter().filter(|subcommand| subcommand.name == "pcstat").flat_map(|found| found.rows);
+    if rows().any(|rows| rows.sorts_by(text)) {
+        return Ok(true);
+    }
+    if text.starts_with('-') || is_file(word) {
+        return Ok(false);
+    }
+    let known: Vec<_> = rows().flat_map(|rows| rows.heads()).map(|head| head.id).collect();
+    let line = format!("--sort: '{}' is neither a column nor a file", escaped(text.as_bytes()));
+    Err(pointed(&asked(line, did_you_mean(text, known.iter().map(AsRef::as_ref))), "rmap pcstat"))
+}
+
+/// Whether a word names a file. One with a slash cannot be anything else, so it is not looked up, which could block.
+fn is_file(word: &OsStr) -> bool {
+    word.as_encoded_bytes().contains(&b'/') || Path::new(word).symlink_metadata().is_ok()
+}
+
+fn is_process(word: &OsStr) -> bool {
+    word == "self" || (!word.is_empty() && word.as_encoded_bytes().iter().all(u8::is_ascii_digit))
+}
+
+/// What the words are for one of the views.
+enum Fit {
+    /// It takes them, and these are the operands.
+    Whole(Vec<OsString>),
+    /// It takes the options, but not these operands.
+    Options(Vec<OsString>),
+    /// It takes the options, and there is no operand.
+    Lacking,
+    /// It does not take the options.
+    None,
+}
+
+/// The words after the view that they are for: the process view if all operands are processes, the file view if all are
+/// files.
+fn guess(words: Vec<OsString>, subcommands: &[Subcommand]) -> Result<Vec<OsString>, String> {
+    let typed = first_own_word(&words).to_owned();
+    let name = typed.to_string_lossy();
+    if is_subcommand(&name, subcommands) || ["", "-h", "--help", "-V", "--version"].contains(&name.as_ref()) {
+        return Ok(words);
+    }
+    let of = |view: &str| -> Vec<OsString> { std::iter::once(view.into()).chain(words.iter().cloned()).collect() };
+    let (processes, files) = (of("pid"), pcstat(of("pcstat"), subcommands));
+    let fit = |words: &[OsString], is_operand: fn(&OsStr) -> bool| {
+        let subcommand =
+            subcommands.iter().find(|subcommand| words.first().is_some_and(|word| word == subcommand.name));
+        subcommand.map_or(Fit::None, |subcommand| fit(parser(subcommand), words, is_operand))
+    };
+    let process_fit = fit(&processes, is_process);
+    let files = match files {
+        Err(line) if !matches!(process_fit, Fit::Whole(_)) => return Err(line),
+        files => files.unwrap_or_default(),
+    };
+    match (process_fit, fit(&files, is_file)) {
+        (Fit::Whole(operands), Fit::Whole(_)) => {
+            let word = escaped(operands.first().map(|word| word.as_encoded_bytes()).unwrap_or_default());
+            Err(format!("{word}: both a pid and a file; type 'rmap pid {word}' or 'rmap pcstat {word}'"))
+        }
+        (Fit::Whole(_), _) => Ok(processes),
+        (_, Fit::Whole(_)) => Ok(files),
+        (Fit::Lacking, Fit::Lacking) => {
+            Err("name a process or a file: 'rmap pid PID' or 'rmap pcstat PATH'; see 'rmap --help'".to_owned())
+        }
+        // The parser says what is missing.
+        (Fit::Lacking, _) => Ok(processes),
+        (_, Fit::Lacking) => Ok(files),
+        (Fit::Options(operands), Fit::None) => {
+            Err(misfit(&operands, "not a process, but the options are those of 'rmap pid'", subcommands))
+        }
+        (Fit::None, Fit::Options(operands)) => {
+            Err(misfit(&operands, "not a file, but the options are those of 'rmap pcstat'", subcommands))
+        }
+        (Fit::Options(operands), Fit::Options(_)) => Err(misfit(
+            &operands,
+            "processes and files; use 'rmap pid' for the one, 'rmap pcstat' for the other",
+            subcommands,
+        )),
+        (Fit::None, Fit::None) if name.starts_with('-') => Ok(words),
+        (Fit::None, Fit::None) => Err(no_such(&name, "no such command, process or file", subcommands)),
+    }
+}
+
+/// The first word that is not an option of every subcommand.
+fn first_own_word(words: &[OsString]) -> &OsStr {
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        match word.to_str() {
+            Some("--no-config") => {}
+            Some("--config") => drop(words.next()),
+            Some(text) if text.starts_with("--config=") => {}
+            _ => return word,
+        }
+    }
+    OsStr::new("")
+}
+
+fn fit(parser: clap::Command, words: &[OsString], is_operand: fn(&OsStr) -> bool) -> Fit {
+    let Some(operand) = parser.get_positionals().next().map(|operand| operand.get_id().clone()) else {
+        return Fit::None;
+    };
+    // Any word is taken, so that it can be named.
+    let parser = parser.mut_arg(operand.as_str(), |operand| operand.value_parser(clap::value_parser!(OsString)));
+    match parser.try_get_matches_from(words) {
+        Ok(matches) => {
+            let operands = matches.get_raw(operand.as_str()).into_iter().flatten();
+            let operands: Vec<OsString> = operands.map(OsStr::to_owned).collect();
+            if operands.iter().all(|word| is_operand(word)) { Fit::Whole(operands) } else { Fit::Options(operands) }
+        }
+        Err(error) if error.kind() == ErrorKind::MissingRequiredArgument => Fit::Lacking,
+        Err(_) => Fit::None,
+    }
+}
+
+/// The line for operands that do not fit, for this reason, unless one of them is nothing at all.
+fn misfit(operands: &[OsString], why: &str, subcommands: &[Subcommand]) -> String {
+    match operands.iter().find(|word| !is_process(word) && !is_file(word)) {
+        Some(neither) => no_such(&neither.to_string_lossy(), "no such command, process or file", subcommands),
+        None => {
+            let words: Vec<String> = operands.iter().map(|word| escaped(word.as_encoded_bytes())).collect();
+            format!("{}: {why}", words.join(" "))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::SUBCOMMANDS;
+
+    fn understood(words: &[&str]) -> Result<Vec<String>, String> {
+        let words = std::iter::once("rmap").chain(words.iter().copied()).map(OsString::from).collect();
+        match understand(words, SUBCOMMANDS)? {
+            Typed::Arguments(words) => Ok(words.into_iter().skip(1).map(|word| word.into_string().unwrap()).collect()),
+            Typed::Question(text) => Ok(vec![text]),
+        }
+    }
+
+    /// Words in one text, because none of them has a blank.
+    fn words(typed: &str) -> String {
+        let found = understood(&typed.split(' ').collect::<Vec<_>>());
+        found.map_or_else(|line| format!("line: {line}"), |words| words.join(" "))
+    }
+
+    #[test]
+    fn pcstat_options_can_be_written_with_one_dash() {
+        assert_eq!(words("pcstat -json -pps x"), "pcstat --json --pps x");
+        assert_eq!(words("pcstat -top 3 -pid=1 x"), "pcstat --top 3 --pid=1 x");
+        assert_eq!(words("pcstat -- -json"), "pcstat -- -json");
+        assert_eq!(words("pid -json"), "pid -json");
+    }
+
+    #[test]
+    fn sort_takes_a_column_but_not_a_file() {
+        assert_eq!(words("pcstat --sort size x"), "pcstat --sort=size x");
+        assert_eq!(words("pcstat --sort Cached x"), "pcstat --sort=Cached x");
+        assert_eq!(words("pcstat --sort -Recently x"), "pcstat --sort=-Recently x");
+        assert_eq!(words("pcstat --sort files x"), "pcstat --sort=files x");
+        assert_eq!(words("pcstat --sort state x"), "pcstat --sort=state x");
+        assert_eq!(words("pcstat --sort Cargo.toml"), "pcstat --sort=cached Cargo.toml");
+        assert_eq!(words("pcstat --sort ./size"), "pcstat --sort=cached ./size");
+        assert_eq!(words("pcstat x --sort --json"), "pcstat x --sort=cached --json");
+    }
+
+    #[test]
+    fn a_process_or_a_file_needs_no_subcommand() {
+        assert_eq!(words("4690 4691"), "pid 4690 4691");
+        assert_eq!(words("-x 4690"), "pid -x 4690");
+        assert_eq!(words("--json self"), "pid --json self");
+        assert_eq!(words("--no-config 4690"), "pid --no-config 4690");
+        assert_eq!(words("--name postgres"), "pid --name postgres");
+        assert_eq!(words("Cargo.toml -sort"), "pcstat Cargo.toml --sort=cached");
+        assert_eq!(words("-R --by-dir 1 ./no/such"), "pcstat -R --by-dir 1 ./no/such");
+        assert_eq!(words("--pid 4690"), "pcstat --pid 4690");
+    }
+
+    #[test]
+    fn what_is_no_process_and_no_file_is_a_mistake() {
+        let line = |typed: &str| words(typed).strip_prefix("line: ").unwrap_or_else(|| panic!("{typed}")).to_owned();
+        assert_eq!(line("frob"), "frob: no such command, process or file; see 'rmap --help'");
+        let near = "pcsat: no such command, process or file; did you mean 'pcstat'? See 'rmap --help'";
+        assert_eq!(line("pcsat -R /x"), near);
+        assert_eq!(line("help pcsat"), near.replace("command, process or file", "command"));
+        assert_eq!(line("-x Cargo.toml"), "Cargo.toml: not a process, but the options are those of 'rmap pid'");
+        assert_eq!(line("-R 4690"), "4690: not a file, but the options are those of 'rmap pcstat'");
+        assert!(line("4690 Cargo.toml").starts_with("4690 Cargo.toml: processes and files; use 'rmap pid'"));
+        let sort = "--sort: 'nte' is neither a column nor a file; did you mean 'note'? See 'rmap pcstat --help'";
+        assert_eq!((line("pcstat --sort nte f"), line("--sort nte f")), (sort.to_owned(), sort.to_owned()));
+    }
+
+    #[test]
+    fn help_is_a_word_too() {
+        assert_eq!((words("help"), words("help pid")), ("--help".to_owned(), "pid --help".to_owned()));
+        for typed in ["help vmtouch", "vmtouch --help", "pmap -h", "fincore f --help"] {
+            assert!(words(typed).contains("without options"), "{typed}: {}", words(typed));
+        }
+        assert!(words("vmtouch -h f").starts_with("line: vmtouch's -h: "));
+        assert!(words("touch f").starts_with("line: touch: "));
+    }
+
+    #[test]
+    fn no_guess_changes_the_machine() {
+        for typed in ["-t Cargo.toml", "-e Cargo.toml", "-l Cargo.toml"] {
+            let found = words(typed);
+            assert!(found == typed || found.starts_with("line: "), "{found}");
+        }
+    }
+}

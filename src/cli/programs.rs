@@ -1,0 +1,323 @@
+//! The programs that people come from, and their options: the meaning of each there, and what rmap does.
+//!
+//! This table is the only place that knows these programs. [`peers`](super::peers) translates, and
+//! [`coming_from`](super::coming_from) explains. The options are those of pmap 4.0.2, vmtouch 1.3.1 and smem 1.5, and
+//! of the sources of fincore, pcstat, hcache and ps_mem; fincore has -c, -C and -R only in its newest versions.
+
+use std::ffi::OsString;
+
+use super::peers::{Answer, Letter, Peer, Value};
+use crate::units::Bytes;
+
+/// Every program, in the order of the page.
+pub(super) const PEERS: &[Peer] = &[PMAP, VMTOUCH, FINCORE, PCSTAT, HCACHE, SMEM, PS_MEM];
+
+/// Names of programs that rmap cannot stand for, and what to type instead.
+pub(super) const OTHERS: &[(&str, &str)] = &[(
+    "touch",
+    "touch(1) changes time stamps; to read a file into the page cache, as vmtouch -t does, type 'rmap warm FILE'",
+)];
+
+/// An option with this meaning.
+pub(super) const fn letter(names: &'static [&'static str], meaning: &'static str, answer: Answer) -> Letter {
+    Letter { names, value: None, meaning, besides: &[], answer }
+}
+
+impl Letter {
+    /// The same option with a value, which rmap takes as it is.
+    const fn with(self, example: &'static str) -> Letter {
+        self.converted(example, |value| Ok(vec![value]))
+    }
+
+    /// The same option, which has a meaning only after this one.
+    const fn after(self, besides: &'static [&'static str]) -> Letter {
+        Letter { besides, ..self }
+    }
+
+    /// The same option with a value, which rmap writes in another way.
+    const fn converted(self, example: &'static str, in_rmap: fn(OsString) -> Result<Vec<OsString>, String>) -> Letter {
+        Letter { value: Some(Value { example, in_rmap }), ..self }
+    }
+}
+
+/// The same words in rmap.
+const fn same(names: &'static [&'static str], meaning: &'static str) -> Letter {
+    letter(names, meaning, Answer::Words(names.split_at(1).0))
+}
+
+const PMAP_CONFIGURATION: Answer =
+    Answer::Line("~/.config/rmap/config.toml has the default columns, and 'rmap pid -o LIST PID' selects others");
+
+const PMAP: Peer = Peer {
+    names: &["pmap"],
+    operand: "PID",
+    command: "pid",
+    usual: &[],
+    choice: &[],
+    view: &[],
+    letters: &[&[
+        same(&["-x", "--extended"], "extended format"),
+        same(&["-X"], "even more details"),
+        same(&["-XX"], "everything that the kernel reports"),
+        same(&["-d", "--device"], "device format"),
+        same(&["-q", "--quiet"], "no header and footer"),
+        same(&["-p", "--show-path"], "full paths"),
+        letter(&["-A", "--range"], "only this range of addresses", Answer::Words(&["-A", "{}"])).with("1000,2000"),
+        letter(&["-c", "--read-rc"], "read ~/.pmaprc", PMAP_CONFIGURATION),
+        letter(&["-C", "--read-rc-from"], "read this configuration", PMAP_CONFIGURATION).with("FILE"),
+        letter(&["-n", "--create-rc"], "create ~/.pmaprc", PMAP_CONFIGURATION),
+        letter(&["-N", "--create-rc-to"], "create this configuration", PMAP_CONFIGURATION).with("FILE"),
+        letter(&["-r"], "nothing (kept for SunOS)", Answer::Nothing("pmap ignores it, too")),
+    ]],
+};
+
+const BACKGROUND: Answer = Answer::Line(
+    "'rmap lock FILE' stays in the foreground and prints its table once all pages are locked; type 'rmap lock FILE &' \
+     or let a service manager run it",
+);
+
+const VMTOUCH: Peer = Peer {
+    names: &["vmtouch"],
+    operand: "FILE",
+    command: "pcstat",
+    usual: &["-R", "--cross-file-systems"],
+    choice: &[],
+    view: &["--summary"],
+    letters: &[&[
+        letter(&["-t"], "touch pages into memory", Answer::Command("warm")),
+        letter(&["-e"], "evict pages from memory", Answer::Command("evict")),
+        letter(&["-l"], "lock pages with mlock(2)", Answer::Command("lock")),
+        letter(&["-L"], "lock pages with mlockall(2)", Answer::Command("lock")),
+        letter(&["-d"], "run in the background", BACKGROUND),
+        letter(&["-w"], "with -d: wait until all pages are locked", BACKGROUND),
+        letter(
+            &["-P"],
+            "write a file with the pid",
+            Answer::Line("the shell can write it: 'rmap lock FILE & echo $! > PIDFILE'"),
+        )
+        .with("PIDFILE"),
+        letter(&["-p"], "only this part of each file", Answer::Words(&["--range={}"])).converted("4k-64k", range),
+        letter(&["-m"], "skip larger files", Answer::Words(&["--max-size={}"])).with("100M"),
+        letter(&["-i"], "ignore files and directories with such a name", Answer::Words(&["--exclude={}"]))
+            .with("*.bak"),
+        letter(&["-I"], "only files with such a name", Answer::Words(&["--include={}"])).with("*.db"),
+        letter(&["-b"], "read the names from a file", Answer::Operand(&["--files-from={}"])).with("LIST"),
+        letter(&["-0"], "with -b: names end in NUL", Answer::Words(&["--null"])).after(&["-b", "LIST"]),
+        letter(&["-f"], "follow symbolic links", Answer::Words(&["--follow"])),
+        letter(&["-F"], "stay on one file system", Answer::Usually(&["-R"])),
+        letter(
+            &["-h"],
+            "count a file once per hard link",
+            Answer::Line(
+                "'rmap pcstat -R' counts each file once; 'rmap pcstat FILE...' has a row for each name; for help, type \
+             'rmap help vmtouch'",
+            ),
+        ),
+        letter(&["-v"], "print each file", Answer::View(&["--total"])),
+        letter(&["-q"], "print nothing", Answer::Line("type 'rmap warm FILE > /dev/null', which still prints errors")),
+    ]],
+};
+
+const FINCORE: Peer = Peer {
+    names: &["fincore"],
+    operand: "FILE",
+    command: "pcstat",
+    usual: &[],
+    choice: &[],
+    view: &[],
+    letters: &[&[
+        letter(&["-J", "--json"], "JSON", Answer::Words(&["--json"])),
+        same(&["-b", "--bytes"], "sizes in bytes"),
+        letter(&["-n", "--noheadings"], "no header", Answer::Words(&["-n"])),
+        letter(&["-r", "--raw"], "raw output", Answer::Words(&["--plain"])),
+        letter(&["-c", "--total"], "add a total", Answer::Words(&["--total"])),
+        letter(&["-R", "--recursive"], "the files below directories", Answer::Words(&["-R"])),
+        letter(
+            &["-C", "--cachestat"],
+            "use cachestat(2)",
+            Answer::Nothing(
+                "rmap uses it wherever its answer can be trusted; the column method says which call was used",
+            ),
+        ),
+        letter(&["-o", "--output"], "these columns", Answer::Words(&["-o", "{}"]))
+            .converted("RES,PAGES,SIZE,FILE", |list| columns(list, FINCORE_COLUMNS)),
+        letter(&["--output-all"], "all columns", Answer::Words(&["-o", FINCORE_ALL])),
+    ]],
+};
+
+/// fincore's columns, and rmap's names for them. The others are called the same.
+const FINCORE_COLUMNS: &[(&str, &str)] = &[("res", "cached_bytes"), ("pages", "cached"), ("file", "filename")];
+
+/// All columns of fincore.
+const FINCORE_ALL: &str = "cached_bytes,cached,size,dirty_pages,dirty,writeback_pages,writeback,evicted_pages,evicted,\
+                           recently_evicted_pages,recently_evicted,filename";
+
+/// pcstat's options, which can also be written with one dash after `rmap pcstat`.
+const PCSTAT_LETTERS: &[Letter] = &[
+    letter(&["-json"], "JSON", Answer::Words(&["--json"])),
+    letter(&["-pps"], "with -json: whether each page is cached", Answer::Words(&["--pps"])).after(&["-json"]),
+    letter(&["-terse"], "comma-separated values", Answer::Words(&["--terse"])),
+    letter(&["-nohdr"], "no header", Answer::Words(&["--nohdr"])),
+    letter(&["-bname"], "only the last part of each path", Answer::Words(&["--bname"])),
+    letter(&["-histo"], "one line of bars per file", Answer::Words(&["--histo"])),
+    letter(&["-plain"], "no rules", Answer::Words(&["--plain"])),
+    letter(&["-unicode"], "rules of box characters", Answer::Words(&["--unicode"])),
+    letter(&["-pid"], "the files that a process maps", Answer::Operand(&["--pid={}"])).with("4690"),
+];
+
+pub(super) const PCSTAT: Peer = Peer {
+    names: &["pcstat"],
+    operand: "FILE",
+    command: "pcstat",
+    usual: &[],
+    choice: &[],
+    view: &[],
+    letters: &[
+        PCSTAT_LETTERS,
+        &[
+            letter(&["-sort"], "largest first", Answer::Words(&["--sort=cached"])),
+            letter(&["-top"], "(hcache) the N files with the most cached pages", Answer::Words(&["--top={}"]))
+                .with("10"),
+        ],
+    ],
+};
+
+const HCACHE: Peer = Peer {
+    names: &["hcache"],
+    view: &["--sort=cached"],
+    letters: &[
+        PCSTAT_LETTERS,
+        &[letter(
+            &["-top"],
+            "the N files with the most cached pages, of all processes",
+            Answer::Line(
+                "'rmap pcstat --pid PID --top N' looks at one process, and 'rmap pcstat -R DIR --top N' at a directory",
+            ),
+        )
+        .with("10")],
+    ],
+    ..PCSTAT
+};
+
+const SMEM: Peer = Peer {
+    names: &["smem"],
+    operand: "",
+    command: "pid",
+    usual: &[],
+    choice: &["--match=."],
+    view: &["--by=pid"],
+    letters: &[&[
+        letter(&["-u", "--users"], "one row per user", Answer::View(&["--by=user"])),
+        letter(&["-m", "--mappings"], "one row per mapped file", Answer::View(&["--by=mapping", "--merge"])),
+        letter(
+            &["-w", "--system"],
+            "the whole system",
+            Answer::Line(
+                "'rmap pid --match . --summary --merge' adds up all processes, without the kernel's own memory",
+            ),
+        ),
+        letter(&["-t", "--totals"], "add a total", Answer::Words(&["--total"])),
+        letter(&["-k", "--abbreviate"], "sizes with units", Answer::Words(&["--human"])),
+        letter(&["-H", "--no-header"], "no header", Answer::Words(&["--no-header"])),
+        letter(
+            &["-P", "--processfilter"],
+            "processes that match (in rmap: anywhere in the command line)",
+            Answer::Choice(&["--match={}"]),
+        )
+        .with("^python"),
+        letter(&["-U", "--userfilter"], "users that match", Answer::Words(&["--filter={}"]))
+            .converted("www", |pattern| filter("user", &pattern)),
+        letter(&["-M", "--mapfilter"], "mappings that match", Answer::Words(&["--filter={}"]))
+            .converted("/usr/lib", |pattern| filter("mapping", &pattern)),
+        letter(
+            &["-s", "--sort"],
+            "sort, smallest first (in rmap: largest first; -COL reverses)",
+            Answer::Words(&["--sort={}"]),
+        )
+        .converted("rss", |list| columns(list, SMEM_COLUMNS)),
+        letter(&["-r", "--reverse"], "largest first", Answer::Nothing("rmap puts the largest first anyway")),
+        letter(
+            &["-c", "--columns"],
+            "these columns",
+            Answer::Line("'rmap pid --match . --by pid -o rss,pss,uss' selects columns; a group has no command"),
+        )
+        .with("LIST"),
+    ]],
+};
+
+/// smem's columns, and rmap's names for them. The others are called the same.
+const SMEM_COLUMNS: &[(&str, &str)] =
+    &[("vss", "size"), ("map", "mapping"), ("maps", "mappings"), ("count", "processes")];
+
+const PS_MEM: Peer = Peer {
+    names: &["ps_mem", "ps_mem.py", "psmem"],
+    operand: "",
+    command: "pid",
+    usual: &[],
+    choice: &["--match=."],
+    view: &["--by=command"],
+    letters: &[&[
+        letter(&["-p"], "only these processes", Answer::Choice(&["{}"])).converted("4690,4691", |list| parts(&list)),
+        letter(&["-S", "--swap"], "show swap", Answer::Nothing("the table has a column for it")),
+        letter(&["-d", "--discriminate-by-pid"], "one row per process", Answer::View(&["--by=pid"])),
+        letter(
+            &["-s", "--split-args"],
+            "one row per command line",
+            Answer::Nothing("rmap groups by command line anyway"),
+        ),
+        letter(&["-t", "--total"], "only the total", Answer::View(&["--summary", "--merge"])),
+        letter(&["-w"], "repeat every N seconds", Answer::Words(&["-w", "{}"])).with("2"),
+    ]],
+};
+
+fn text(value: OsString) -> Result<String, String> {
+    value.into_string().map_err(|_| "the value is not UTF-8".to_owned())
+}
+
+/// The names of columns in rmap. A list may begin with `+`.
+fn columns(list: OsString, names: &[(&str, &str)]) -> Result<Vec<OsString>, String> {
+    let list = text(list)?.to_ascii_lowercase();
+    let (plus, list) = list.strip_prefix('+').map_or(("", list.as_str()), |list| ("+", list));
+    let name = |typed: &str| names.iter().find(|(peer, _)| *peer == typed).map_or(typed, |(_, name)| name).to_owned();
+    Ok(vec![format!("{plus}{}", list.split(',').map(name).collect::<Vec<_>>().join(",")).into()])
+}
+
+fn parts(list: &OsString) -> Result<Vec<OsString>, String> {
+    Ok(text(list.clone())?.split(',').map(OsString::from).collect())
+}
+
+/// smem's patterns match at the start.
+fn filter(column: &str, pattern: &OsString) -> Result<Vec<OsString>, String> {
+    let pattern = text(pattern.clone())?;
+    let quote = ['"', '\''].into_iter().find(|quote| !pattern.contains(*quote)).ok_or("the value has both quotes")?;
+    Ok(vec![format!("{column} =~ {quote}^(?:{pattern}){quote}").into()])
+}
+
+/// vmtouch's range: `FROM-TO`, where each may be missing, or the first SIZE bytes.
+fn range(typed: OsString) -> Result<Vec<OsString>, String> {
+    let typed = text(typed)?;
+    let (from, to) = typed.split_once('-').unwrap_or(("", &typed));
+    let size = |text: &str| text.parse::<Bytes>().map(|size| size.0);
+    let from = if from.is_empty() { 0 } else { size(from)? };
+    if to.is_empty() {
+        return Ok(vec![from.to_string().into()]);
+    }
+    let length = size(to)?.checked_sub(from).ok_or("the range ends before it starts")?;
+    Ok(vec![format!("{from},{length}").into()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_of_vmtouch_is_an_offset_and_a_length() {
+        let rmap = |typed: &str| range(typed.into()).map(|words| words[0].clone().into_string().unwrap());
+        assert_eq!(rmap("4k-64k").as_deref(), Ok("4096,61440"));
+        assert_eq!(rmap("4k").as_deref(), Ok("0,4096"));
+        assert_eq!(rmap("-5M").as_deref(), Ok("0,5242880"));
+        assert_eq!(rmap("1G-").as_deref(), Ok("1073741824"));
+        assert_eq!(rmap("-").as_deref(), Ok("0"));
+        assert!(rmap("2k-1k").is_err() && rmap("x").is_err());
+    }
+}

@@ -1,0 +1,308 @@
+//! What people type first: a pid or a file alone, the names and letters of other programs, mistyped names, and what
+//! `-h` and `--help` answer.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::path::Path;
+use std::process::{Child, Command};
+
+use common::{Subject, command, disk, memory, page, program, rmap, run};
+
+/// A line on standard error, exit status 2, and nothing on standard output.
+#[track_caller]
+fn refused(words: &[&str]) -> String {
+    let run = rmap(words);
+    assert_eq!((run.status, run.out.len(), run.complaints().len()), (Some(2), 0, 1), "{words:?}: {run:?}");
+    run.err.trim_end().strip_prefix("rmap: ").unwrap().to_owned()
+}
+
+/// Runs `rmap` in a directory.
+fn rmap_in(folder: &Path, words: &[&str]) -> common::Run {
+    let mut command = command(words);
+    command.current_dir(folder);
+    run(command)
+}
+
+#[test]
+fn a_pid_or_a_file_alone_is_enough() {
+    let subject = Subject::start(["anonymous:16:5"]);
+    subject.stop();
+    let pid = subject.word();
+    let same = |short: &[&str], long: &[&str]| assert_eq!(rmap(short).good().text(), rmap(long).good().text());
+    same(&[&pid, "-o", "address,rss"], &["pid", &pid, "-o", "address,rss"]);
+    same(&["-x", &pid, "-q"], &["pid", "-x", &pid, "-q"]);
+    let folder = memory();
+    std::fs::write(folder.path().join("bigFile"), "x").unwrap();
+    std::fs::write(folder.path().join(&pid), "x").unwrap();
+    let file = rmap_in(folder.path(), &["bigFile", "--json"]).good().json();
+    assert_eq!((&file[0]["filename"], &file[0]["cached"]), (&"bigFile".into(), &1.into()));
+    assert_eq!(rmap_in(folder.path(), &[&format!("./{pid}"), "--json"]).good().json()[0]["pages"], 1);
+    let both = rmap_in(folder.path(), &[&pid]);
+    let line = format!("rmap: {pid}: both a pid and a file; type 'rmap pid {pid}' or 'rmap pcstat {pid}'\n");
+    assert_eq!(both.parts(), (2, String::new(), line));
+}
+
+#[test]
+fn the_letters_of_vmtouch_do_what_they_do_there() {
+    let folder = disk();
+    let path = folder.path().join("f");
+    std::fs::write(&path, vec![1; 3 * page() as usize]).unwrap();
+    let file = path.to_str().unwrap();
+    let row = |words: &[&str]| {
+        let run = rmap([&["vmtouch", "--jsonl"], words, &[file]].concat()).good();
+        run.lines_of_json().remove(0)
+    };
+    let pages = 3.into();
+    assert_eq!((&row(&[])["files"], &row(&[])["pages"]), (&1.into(), &pages));
+    let each = rmap(["vmtouch", "-v", "--json", file]).good().json();
+    assert_eq!((&each["files"][0]["filename"], &each["total"]["pages"]), (&file.into(), &pages));
+    let range = format!("{}-{}", page(), 2 * page());
+    assert_eq!(row(&["-p", &range])["pages"], 1);
+    assert_eq!(row(&["-m1k"])["files"], 0);
+    assert_eq!(row(&["-e"])["after_pages"], 0);
+    assert_eq!(row(&["-t"])["after_pages"], pages);
+}
+
+#[test]
+fn nothing_changes_because_of_a_guess() {
+    let folder = disk();
+    let path = folder.path().join("f");
+    std::fs::write(&path, "x").unwrap();
+    let file = path.to_str().unwrap();
+    for words in [
+        &["-e", file][..],
+        &["-t", file],
+        &["pcstat", "-e", file],
+        &["warm", "-e", file],
+        &["touch", file],
+        &["vmtouch", "-ez", file],
+        &["vmtouch", "-te", file],
+        &["vmtouch", "-dl", file],
+        &["vmtouch", "-eP", "pidfile", file],
+        &["fincore", "-e", file],
+    ] {
+        let line = refused(words);
+        assert!(line.contains("rmap ") || line.contains("type one of them"), "{words:?}: {line}");
+    }
+    // Data that was never written back: dropping it would need a write first.
+    assert_eq!(rmap(["pcstat", "--json", file]).good().json()[0]["cached"], 1);
+}
+
+#[test]
+fn a_letter_that_rmap_does_not_have_is_answered_with_what_to_type() {
+    for (words, expected) in [
+        (
+            &["pcstat", "-t", "f"][..],
+            "unknown option '-t'; for vmtouch's -t (touch pages into memory), type 'rmap warm FILE'",
+        ),
+        (&["pcstat", "-m", "1M", "f"], "type 'rmap pcstat --max-size=100M FILE'"),
+        (&["pcstat", "-J", "f"], "for fincore's -J (JSON), type 'rmap pcstat --json FILE'"),
+        (&["pcstat", "-C", "f"], "fincore's -C (use cachestat(2)) is not needed: "),
+        (&["pid", "-c", "1"], "for pmap's -c (read ~/.pmaprc): ~/.config/rmap/config.toml"),
+        (&["pid", "-u"], "for smem's -u (one row per user), type 'rmap pid --match=. --by=user'"),
+        (&["pid", "-S", "1"], "ps_mem's -S (show swap) is not needed: the table has a column for it"),
+        (&["hcache", "-top", "3"], "hcache's -top: 'rmap pcstat --pid PID --top N' looks at one process"),
+        (&["smem", "-w"], "'rmap pid --match . --summary --merge' adds up all processes"),
+    ] {
+        let line = refused(words);
+        assert!(line.contains(expected), "{words:?}: {line}");
+        assert!(!line.contains("as a value"), "{line}");
+    }
+}
+
+#[test]
+fn other_programs_are_understood_by_name() {
+    let folder = memory();
+    for (name, pages) in [("a", 1), ("b", 2)] {
+        std::fs::write(folder.path().join(name), vec![1; pages * page() as usize]).unwrap();
+    }
+    let columns = rmap_in(folder.path(), &["fincore", "-n", "-o", "RES,PAGES,SIZE,FILE", "b"]).good().text();
+    let figures = [2 * page(), 2, 2 * page()].map(|figure| figure.to_string()).join(" ");
+    assert_eq!(columns.trim(), format!("{figures} b"));
+    let all = rmap_in(folder.path(), &["fincore", "--output-all", "-J", "b"]).good().json();
+    assert_eq!((all[0].as_object().unwrap().contains_key("dirty_pages"), &all[0]["cached"]), (true, &2.into()));
+    let first = |words: &[&str]| rmap_in(folder.path(), words).good().json()[0]["filename"].clone();
+    assert_eq!(first(&["hcache", "-json", "a", "b"]), "b");
+    assert_eq!(first(&["pcstat", "-json", "-top", "1", "a", "b"]), "b");
+
+    let subject = Subject::start(["anonymous:16:5"]);
+    subject.stop();
+    let pid = subject.word();
+    assert_eq!(rmap(["pmap", "-rx", &pid]).good().text(), rmap(["pid", "-x", &pid]).good().text());
+    let list =
+        rmap(["ps_mem", "-p", &format!("{pid},{pid}"), "-d", "--csv", "--columns", "pid,processes"]).good().text();
+    assert_eq!(list, format!("pid,processes\r\n{pid},1\r\n"));
+    let users = rmap(["smem", "-uP", "examples/subject", "--jsonl"]).lines_of_json();
+    assert!(users.iter().all(|row| row["user"].is_string() && row["processes"].as_u64() > Some(0)), "{users:?}");
+    assert!(!users.is_empty());
+}
+
+#[test]
+fn help_is_a_word_too() {
+    let text = |words: &[&str]| rmap(words).good().text();
+    assert_eq!(text(&["help"]), text(&["--help"]));
+    assert_eq!(text(&["help", "pid"]), text(&["pid", "--help"]));
+    assert!(text(&["help", "vmtouch"]).contains("-t: touch pages into memory\n    rmap warm "));
+    assert_eq!(text(&["vmtouch", "--help"]), text(&["help", "vmtouch"]));
+    assert_eq!(refused(&["help", "pidd"]), "pidd: no such command; did you mean 'pid'? See 'rmap --help'");
+}
+
+#[test]
+fn the_page_for_other_programs_is_written_from_the_table() {
+    let page = std::fs::read_to_string("docs/coming-from.md").unwrap();
+    assert!(
+        page == rmap::cli::coming_from_page(),
+        "docs/coming-from.md is out of date: cargo run --example coming_from > docs/coming-from.md"
+    );
+}
+
+#[test]
+fn a_mistyped_name_is_answered_with_the_nearest_ones() {
+    for (words, line) in [
+        (&["pid", "self", "-o", "rsss"][..], "rsss: unknown column; did you mean 'rss'? See 'rmap pid --help'"),
+        (&["pid", "self", "-o", "+xyzzy"], "xyzzy: unknown column; see 'rmap pid --help'"),
+        (
+            &["pid", "self", "--sort", "mappnig"],
+            "mappnig: unknown column; did you mean 'mapping'? See 'rmap pid --help'",
+        ),
+        (&["pid", "self", "--by", "knid"], "knid: unknown column; did you mean 'kind'? See 'rmap pid --help'"),
+        (
+            &["pcstat", "f", "-o", "Recently"],
+            "recently: unknown column; did you mean 'recently_evicted_pages'? See 'rmap pcstat --help'",
+        ),
+        (&["pcstat", "--jso", "f"], "unknown option '--jso'; did you mean '--json'? See 'rmap pcstat --help'"),
+        (&["wram", "f"], "wram: no such command, process or file; did you mean 'warm'? See 'rmap --help'"),
+    ] {
+        assert_eq!(refused(words), line);
+    }
+    assert_eq!(
+        refused(&["pid", "self", "--filter", "rsss > 1"]),
+        "--filter: unknown column 'rsss'; did you mean 'rss'? (at character 1); see 'rmap pid --help'"
+    );
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    assert_eq!(refused(&["pcstat"]), "missing PATH, --pid or --files-from; see 'rmap pcstat --help'");
+    assert_eq!(refused(&["evict"]), "missing PATH, --pid or --files-from; see 'rmap evict --help'");
+    assert_eq!(refused(&["pid"]), "missing PID, --name, --match, --user, --cgroup or --smaps; see 'rmap pid --help'");
+    assert!(refused(&["pid", "abc"]).contains("'abc' for '[PID]...': not a pid; "));
+}
+
+#[test]
+fn columns_are_sorted_by_their_titles_too() {
+    let folder = memory();
+    for (name, pages) in [("a", 1), ("b", 2)] {
+        std::fs::write(folder.path().join(name), vec![1; pages * page() as usize]).unwrap();
+    }
+    let names = |sort: &[&str]| {
+        let words = [&["pcstat", "-n", "-o", "filename"], sort, &["a", "b"]].concat();
+        rmap_in(folder.path(), &words).good().text().split_whitespace().collect::<String>()
+    };
+    assert_eq!((names(&["--sort", "Cached"]), names(&["--sort", "-Cached"])), ("ba".to_owned(), "ab".to_owned()));
+    assert_eq!((names(&["--sort"]), names(&["--sort=page size"])), ("ba".to_owned(), "ab".to_owned()));
+    let neither = rmap_in(folder.path(), &["pcstat", "--sort", "nte", "a"]);
+    let line = "rmap: --sort: 'nte' is neither a column nor a file; did you mean 'note'? See 'rmap pcstat --help'\n";
+    assert_eq!(neither.parts(), (2, String::new(), line.to_owned()));
+}
+
+#[test]
+fn an_answer_without_rows_says_which_option_left_them_out() {
+    let folder = memory();
+    std::fs::write(folder.path().join("f"), "x").unwrap();
+    let tree = folder.path().to_str().unwrap();
+    for (words, line) in [
+        (&["pid", "self", "-A", "1,2"][..], "rmap: -A: no row matches\n"),
+        (&["pid", "self", "--filter", "rss > 1T"], "rmap: --filter: no row matches\n"),
+        (&["pid", "self", "-A", "1,2", "--filter", "rss > 1", "--by", "kind"], "rmap: -A, --filter: no row matches\n"),
+        (&["pcstat", "-R", tree, "--include", "*.db"], "rmap: --include: no row matches\n"),
+        (&["pcstat", "-R", tree, "--range", "1G"], "rmap: --range: no file reaches byte 1073741824\n"),
+        (&["pcstat", "-R", tree, "--range", "1G", "--runs"], "rmap: --range: no file reaches byte 1073741824\n"),
+        (&["pcstat", "-R", tree, "--range", "1G", "--summary"], "rmap: --range: no file reaches byte 1073741824\n"),
+        (&["pid", "self", "--filter", "rss > 0"], ""),
+        (&["pcstat", "-R", tree, "--range", "0,1", "--include", "f"], ""),
+        (&["pid", "self", "--filter", "rss > 1T", "--top", "0"], ""),
+    ] {
+        let table = rmap(words);
+        // Nothing was found, and that is the whole answer.
+        assert_eq!((table.status, table.err.as_str()), (Some(0), line), "{words:?}");
+        let json = rmap([words, &["--json"]].concat());
+        assert!(json.json().is_array() && json.err == line, "{words:?}: {json:?}");
+    }
+    // What could not be read might have matched.
+    let failed = rmap(["pcstat", "/no/such/file", "--filter", "size > 1"]);
+    assert_eq!((failed.status, failed.err.as_str()), (Some(1), "rmap: /no/such/file: no such file\n"));
+}
+
+/// The text of `rmap COMMAND OPTION` on a terminal with this many columns.
+fn help(subcommand: &str, option: &str, columns: &str) -> String {
+    let mut command = command([subcommand, option]);
+    command.env("COLUMNS", columns);
+    run(command).good().text()
+}
+
+fn subcommands() -> Vec<String> {
+    rmap::cli::command().get_subcommands().map(|subcommand| subcommand.get_name().to_owned()).collect()
+}
+
+#[test]
+fn short_help_fits_one_screen_and_long_help_has_everything() {
+    for subcommand in rmap::cli::command().get_subcommands() {
+        let name = subcommand.get_name();
+        let (short, long) = (help(name, "-h", "80"), help(name, "--help", "80"));
+        let lines = short.lines().count();
+        assert!((24..=40).contains(&lines), "rmap {name} -h has {lines} lines:\n{short}");
+        assert!(short.contains(&format!("'rmap {name} --help' lists every option and column")), "{short}");
+        for option in subcommand.get_arguments().filter_map(|argument| argument.get_long()) {
+            assert!(long.contains(&format!("--{option}")), "rmap {name} --help lacks --{option}");
+        }
+    }
+    assert!(rmap(["-h"]).good().text().lines().count() <= 40);
+}
+
+/// The commands at the end of `--help`.
+fn examples(long: &str) -> Vec<String> {
+    let (_, list) = long.split_once("\nExamples:\n").unwrap();
+    list.lines().map(|line| line.trim_start().split("  ").next().unwrap().to_owned()).collect()
+}
+
+/// A process that is ended with this value.
+struct Sleeping(Child);
+
+impl Drop for Sleeping {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn the_examples_of_help_work() {
+    let folder = disk();
+    std::fs::create_dir(folder.path().join("tree")).unwrap();
+    for (name, size) in [("big.db", 1 << 17), ("tree/large.db", 1 << 20), ("tree/small.db", 5000)] {
+        std::fs::write(folder.path().join(name), vec![1; size]).unwrap();
+    }
+    let sleeping = Sleeping(Command::new("sleep").arg("1000").spawn().unwrap());
+    let pid = sleeping.0.id().to_string();
+    let pages = [subcommands(), vec![String::new()]].concat();
+    for subcommand in pages {
+        let long =
+            if subcommand.is_empty() { rmap(["--help"]).good().text() } else { help(&subcommand, "--help", "200") };
+        let examples = examples(&long);
+        assert!((3..=6).contains(&examples.len()), "{subcommand}: {examples:?}");
+        for example in examples {
+            let words = example.strip_prefix("rmap ").unwrap();
+            let words = words.replace("4690", &pid).replace("/srv/db", "tree").replace("64M", "1M");
+            let program = program().display();
+            // Some of them run until Ctrl-C.
+            let mut shell = Command::new("/bin/bash");
+            shell.arg("-c").arg(format!("timeout --preserve-status -s INT 1 {program} {words}"));
+            shell.current_dir(folder.path());
+            let run = run(shell);
+            assert_eq!((run.status, run.out.is_empty()), (Some(0), false), "{example}: {run:?}");
+        }
+    }
+}
