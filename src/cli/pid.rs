@@ -10,6 +10,8 @@ use super::answer::{AnswerArgs, View, refuse_if};
 use super::report::Report;
 use super::run::{Configured, Done, Listed, Run};
 use super::screen;
+use crate::error::{Error, Subject};
+use crate::kernel::whereabouts::await_answer;
 use crate::process::{Criteria, Fields, ProcRoot};
 use crate::query::{Query, Total};
 use crate::render::Presentation;
@@ -75,6 +77,10 @@ struct ViewArgs {
     /// Show how much of each mapped file range is in the page cache, and how much of that this process has mapped in
     #[arg(long)]
     cache: bool,
+    /// With --cache: open files on FUSE, although that may drop their cached pages; otherwise they are measured only
+    /// through the descriptor of a process that has them open
+    #[arg(long)]
+    open_fuse: bool,
     /// Show a strip of the page tables below each mapping: pages in RAM, in swap, of a file, huge, or the zero page
     #[arg(long)]
     map: bool,
@@ -137,6 +143,7 @@ impl Run for PidArgs {
 
     fn run(self, configured: &Configured, report: &mut Report) -> Done {
         self.check(configured)?;
+        self.await_root()?;
         if self.views.summary { self.summarize(configured, report) } else { self.list(configured, report) }
     }
 }
@@ -209,6 +216,15 @@ impl PidArgs {
         Some(meant.unwrap_or(typed))
     }
 
+    /// An error if the directory of `--proc-root` is on a file system that does not answer.
+    fn await_root(&self) -> Done {
+        let path = &self.proc_root;
+        match self.root() == ProcRoot::live() {
+            true => Ok(()),
+            false => Ok(await_answer(path).map_err(|errno| Error::io(Subject::Path(path.clone()), &errno.into()))?),
+        }
+    }
+
     fn list(self, configured: &Configured, report: &mut Report) -> Done {
         let processes = self.choice()?;
         let query = self.query(configured, &processes)?;
@@ -219,6 +235,7 @@ impl PidArgs {
             range: self.pmap.range.unwrap_or(AddressRange::ALL),
             cells: strip_cells(),
             smaps: self.smaps.clone(),
+            opens_fuse: self.views.open_fuse,
             once: query.merge && !matches!(query.by.as_deref(), Some("pid")),
             fields: Fields::new(),
         };

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Subject};
 use crate::pagecache::{Engine, Leases, Method, OpenFile};
-use crate::process::{MappedFile, Mapping, Mappings, Process, Way};
+use crate::process::{HeldOpen, MappedFile, Mapping, Mappings, Process, Way};
 use crate::units::{Absent, ByteRange, Bytes, Figure, PageSize, Reason};
 
 /// The file behind one mapping, in the page cache.
@@ -34,7 +34,7 @@ const FAILED: Absent = Absent::new(Reason::Unsupported, "its file cannot be open
 /// Measures the file behind each of the mappings of `process`, in their order. The parts of a file that are adjacent in
 /// the list are measured through one descriptor.
 pub fn measure_mappings(process: &Process, engine: &Engine, mappings: &Mappings) -> Vec<Figure<MappingCache>> {
-    let mut opener = Opener { leases: Leases::read(), last: None };
+    let mut opener = Opener { leases: Leases::read(), opens_fuse: engine.opens_fuse(), last: None };
     let mut measure = |mapping: Mapping<'_>| {
         let mapped = process.open_mapped_file(&mapping)?;
         let file = opener.open(&mapped, &mapping)?;
@@ -74,6 +74,7 @@ fn mapped_behind(process: &Process, mapping: &Mapping<'_>, range: Bytes, page: P
 /// Opens files for reading and remembers the last one, with the identity that was proven for it.
 struct Opener {
     leases: Leases,
+    opens_fuse: bool,
     last: Option<((u64, u64), Figure<OpenFile>)>,
 }
 
@@ -82,23 +83,31 @@ impl Opener {
         let identity = mapped.identity();
         let last = match self.last.take() {
             Some(last) if last.0 == identity => last,
-            _ => (identity, self.leases.bar(identity.0, identity.1).map_or_else(|| open(mapped, mapping), Err)),
+            _ => {
+                let bar = self.leases.bar(identity.0, identity.1);
+                (identity, bar.map_or_else(|| open(mapped, mapping, self.opens_fuse), Err))
+            }
         };
         self.last.insert(last).1.as_ref().map_err(|absent| *absent)
     }
 }
 
-fn open(mapped: &MappedFile, mapping: &Mapping<'_>) -> Figure<OpenFile> {
+fn open(mapped: &MappedFile, mapping: &Mapping<'_>, opens_fuse: bool) -> Figure<OpenFile> {
     if !mapped.is_regular() {
         return Err(NOT_REGULAR);
     }
     let path = Path::new(OsStr::from_bytes(mapping.path()));
-    let file = mapped.reopen().map_err(|error| Error::io(Subject::Path(path.to_owned()), &error));
-    file.and_then(|file| OpenFile::from_fd(path, file)).map_err(|error| reason(&error))
+    let opened = mapped.reopen(opens_fuse).map_err(|error| Error::io(Subject::Path(path.to_owned()), &error));
+    let file = opened.and_then(|opened| match opened {
+        HeldOpen::ToRead(quiet) => OpenFile::from_quiet(path, quiet),
+        HeldOpen::ToName(name) => OpenFile::unopened(path, name),
+    });
+    file.map_err(|error| reason(&error))
 }
 
 fn reason(error: &Error) -> Absent {
     match error.kind() {
+        _ if error.absence() == Some(Absent::SILENT) => Absent::SILENT,
         ErrorKind::Denied => DENIED,
         ErrorKind::NotFound => GONE,
         ErrorKind::Unsupported => NOT_REGULAR,

@@ -9,12 +9,14 @@
 pub mod checks;
 mod chosen;
 mod mapping_cache;
+mod text;
 
 use std::ops::Range;
 
 pub use crate::process::Way;
 pub use chosen::{Choice, ChosenFiles, ChosenProcess, Marks, Message, Sender};
 pub use mapping_cache::{MappingCache, measure_mappings};
+pub use text::open_text;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::pagecache::{Engine, FileReport, OpenFile};

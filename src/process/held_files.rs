@@ -5,22 +5,21 @@
 //! has replaced one of them.
 
 use std::collections::HashMap;
-use std::ffi::{CStr, CString};
+use std::ffi::OsStr;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::AtFlags;
-use nix::sys::stat::{FileStat, SFlag, fstat, fstatat};
 
 use crate::error::{Error, ErrorKind, Result, Subject};
-use crate::kernel::open;
+use crate::kernel::handle::{Handle, mount_in};
+use crate::kernel::mount_table;
 use crate::kernel::privilege::run_as_root;
 use crate::process::directory::Directory;
 use crate::process::failure::read_error;
 use crate::process::handle::Process;
-use crate::process::head::{Head, parse_head};
+use crate::process::head::{Device, Head, parse_head};
+use crate::process::held_open::HeldOpen;
 use crate::process::mapped_file::{Place, Way, open_mapped, path_of};
 use crate::units::{Absent, Reason};
 
@@ -55,6 +54,8 @@ pub struct HeldFile {
     path: PathBuf,
     link: PathBuf,
     identity: (u64, u64),
+    /// For a mapped file, the device that `maps` prints.
+    device: Option<Device>,
     held: Held,
 }
 
@@ -99,26 +100,31 @@ impl HeldFiles {
     ///
     /// # Errors
     /// [`ErrorKind::Changed`]: the process no longer holds it there. Otherwise the errors of `open(2)`.
-    pub fn open(&self, file: &HeldFile) -> Result<OwnedFd> {
-        self.open_with(file, |directory, link| open::quietly_at(directory, link, true).map(|quiet| quiet.file.into()))
+    pub(crate) fn open(&self, file: &HeldFile, opens_fuse: bool) -> Result<HeldOpen> {
+        let served = self.served(file);
+        let is_fuse = served.is_some_and(|device| self.directory.is_fuse(device));
+        self.checked(
+            file,
+            match is_fuse && !opens_fuse {
+                true => self.directory.open_name(&file.link, served).map(HeldOpen::ToName),
+                false => self.directory.open_quietly(&file.link, served).map(HeldOpen::ToRead),
+            },
+        )
     }
 
     /// The same with a descriptor that only names the file (`O_PATH`).
     ///
     /// # Errors
     /// As [`HeldFiles::open`].
-    pub fn name(&self, file: &HeldFile) -> Result<OwnedFd> {
-        self.open_with(file, |directory, link| open::name_at(directory, link, true))
+    pub(crate) fn name(&self, file: &HeldFile) -> Result<Handle> {
+        let opened = self.directory.open_name(&file.link, self.served(file)).map(HeldOpen::ToName);
+        self.checked(file, opened).map(HeldOpen::into_handle)
     }
 
-    fn open_with(
-        &self,
-        file: &HeldFile,
-        open: impl Fn(BorrowedFd<'_>, &CStr) -> std::result::Result<OwnedFd, Errno>,
-    ) -> Result<OwnedFd> {
+    /// The opened file, if it is still the one that the process held.
+    fn checked(&self, file: &HeldFile, opened: nix::Result<HeldOpen>) -> Result<HeldOpen> {
         let fail = |errno| Error::errno(Subject::Path(file.path.clone()), errno);
-        let link = CString::new(file.link.as_os_str().as_encoded_bytes()).map_err(|_| fail(Errno::EINVAL))?;
-        let opened = match open(self.directory.as_fd(), &link) {
+        let opened = match opened {
             Ok(opened) => opened,
             Err(Errno::ENOENT | Errno::ESRCH) => return Err(released(file)),
             // A file of memfd_secret can only be opened by its creation.
@@ -126,7 +132,7 @@ impl HeldFiles {
             Err(Errno::ENXIO) => return Err(released(file)),
             Err(errno) => return Err(fail(errno)),
         };
-        match fstat(&opened).map_err(fail)? {
+        match opened.handle().stat().map_err(fail)? {
             stat if (stat.st_dev, stat.st_ino) == file.identity => Ok(opened),
             _ => Err(released(file)),
         }
@@ -134,8 +140,24 @@ impl HeldFiles {
 
     /// Whether the process still has the file where it was found.
     fn still_holds(&self, file: &HeldFile) -> bool {
-        let now = fstatat(&self.directory, &file.link, AtFlags::empty());
-        now.is_ok_and(|stat| (stat.st_dev, stat.st_ino) == file.identity)
+        self.directory.look(&file.link).is_ok_and(|found| found.identity == file.identity)
+    }
+}
+
+impl HeldFiles {
+    /// The device of a file if its file system may not answer. The device that `fstat` gives is not always that of the
+    /// mount (btrfs), so if in doubt the mount that the descriptor is on decides.
+    fn served(&self, file: &HeldFile) -> Option<(u32, u32)> {
+        if let Some(device) = file.device {
+            return self.directory.served(device.numbers());
+        }
+        let served = self.directory.served(mount_table::parts(file.identity.0))?;
+        let number = file.link.file_name().and_then(OsStr::to_str).unwrap_or_default();
+        let info = self.directory.read_file(&format!("fdinfo/{number}"), 4096).unwrap_or_default();
+        match mount_in(&info).and_then(|mount| self.directory.mounts().of_number(&mount)) {
+            Some((device, may_block)) => may_block.then_some(device),
+            None => Some(served),
+        }
     }
 }
 
@@ -204,9 +226,10 @@ impl Reader<'_> {
     fn add_mapped(&mut self, head: &Head<'_>) {
         let name = path_of(head.name);
         match open_mapped(self.directory, &Place::of_head(head)) {
+            Ok(file) if !file.is_regular() => {}
             Ok(file) => {
                 let target = self.directory.read_link(&file.link).ok().filter(|_| file.way() == Way::MapFiles);
-                self.add(target.unwrap_or(name), file.link.clone(), file.identity(), file.is_regular(), Held::Mapped);
+                self.add(target.unwrap_or(name), file.link.clone(), file.identity(), Some(head.device));
             }
             Err(absent) => self.unreachable.push((head.inode, name, absent)),
         }
@@ -216,25 +239,25 @@ impl Reader<'_> {
         for number in self.directory.read_numbers("fd")? {
             let link = PathBuf::from(format!("fd/{number}"));
             // A descriptor may be closed at any time.
-            let stat = fstatat(self.directory, &link, AtFlags::empty());
-            if let (Ok(stat), Ok(path)) = (stat, self.directory.read_link(&link)) {
-                self.add(path, link, (stat.st_dev, stat.st_ino), is_regular(&stat), Held::Open);
+            let found = self.directory.look(&link);
+            if let (Ok(found), Ok(path)) = (found, self.directory.read_link(&link))
+                && found.is_regular()
+            {
+                self.add(path, link, found.identity, None);
             }
         }
         Ok(())
     }
 
-    fn add(&mut self, path: PathBuf, link: PathBuf, identity: (u64, u64), is_regular: bool, held: Held) {
-        if !is_regular {
-            return;
-        }
+    fn add(&mut self, path: PathBuf, link: PathBuf, identity: (u64, u64), device: Option<Device>) {
+        let held = if device.is_some() { Held::Mapped } else { Held::Open };
         let known = self.places.get(&identity).and_then(|place| self.files.get_mut(*place));
         match known {
             Some(file) if file.held != held => file.held = Held::Both,
             Some(_) => {}
             None => {
                 self.places.insert(identity, self.files.len());
-                self.files.push(HeldFile { path, link, identity, held });
+                self.files.push(HeldFile { path, link, identity, device, held });
             }
         }
     }
@@ -264,15 +287,12 @@ fn unreachable(path: &Path, absent: Absent) -> Error {
     match absent.reason {
         Reason::Denied => Error::path(path, ErrorKind::Denied, "it is mapped, but cannot be opened as the mapped file")
             .with_advice(advice),
+        _ if absent == Absent::SILENT => Error::absent(Subject::Path(path.to_owned()), absent),
         Reason::Vanished => {
             Error::path(path, ErrorKind::Denied, "it is mapped, but no longer has this name").with_advice(advice)
         }
         _ => Error::path(path, ErrorKind::Unsupported, format!("it is mapped, but {}", absent.why)),
     }
-}
-
-fn is_regular(stat: &FileStat) -> bool {
-    SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG
 }
 
 /// A line of `maps`, if its mapping has a file.

@@ -26,6 +26,9 @@
 //! * `holes:PATH:N`    creates a file of N pages without blocks, maps it shared and reads all of them
 //! * `synced:PATH:N:T` creates a file of N pages, writes it to the disk, maps it T times, reads all of it through each
 //!   mapping, and locks the second mapping
+//! * `view:PATH:N`    maps the first N pages of an existing file shared, reads all of them, and keeps it open
+//! * `glance:PATH:N`  the same, and closes it: only the mapping is left
+//! * `directory:DIR`  makes a directory its working directory
 //! * `past:PATH:N:M`   creates a file of N pages, maps M pages of it and writes to the first one
 //! * `ring:N`          maps a ring of N pages of a packet socket and reads it
 //! * `marked:N`        maps N pages and has userfaultfd mark all of them
@@ -111,6 +114,9 @@ fn main() {
             }
             "holes" => holes(page, words[1], number(2)),
             "synced" => synced(page, words[1], number(2), number(3)),
+            "view" => std::mem::forget(view(page, words[1], number(2))),
+            "glance" => drop(view(page, words[1], number(2))),
+            "directory" => std::env::set_current_dir(words[1]).expect("the directory is entered"),
             "past" => past(page, words[1], number(2), number(3)),
             "ring" => ring(page, number(1)),
             "marked" => made.push(marked(&act, page, number(1))),
@@ -454,6 +460,15 @@ fn synced(page: usize, path: &str, pages: usize, times: usize) {
             unsafe { mlock(address, page * pages) }.expect("mlock");
         }
     }
+}
+
+fn view(page: usize, path: &str, pages: usize) -> File {
+    let file = File::open(path).expect("the file opens");
+    let flags = MapFlags::MAP_SHARED;
+    // SAFETY: a new mapping at an address that the kernel chooses.
+    let address = unsafe { mmap(None, length(page, pages), ProtFlags::PROT_READ, flags, &file, 0) }.expect("mmap");
+    read_pages(address.as_ptr().cast(), page, pages);
+    file
 }
 
 fn past(page: usize, path: &str, pages: usize, mapped: usize) {

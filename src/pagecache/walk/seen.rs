@@ -1,12 +1,16 @@
 //! What was already visited, by device and inode, if it can be found again.
 
 use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::visit::Options;
-use crate::kernel::mount_points;
+use crate::kernel::mount_table;
+use crate::kernel::whereabouts::locate;
 
 /// Device and inode, which identify a file whatever its names.
 pub(super) type Identity = (u64, u64);
@@ -61,11 +65,17 @@ impl Seen {
     /// Remembers the files that are mount points in or below `roots`: they have one link and can be found under two
     /// names.
     pub(super) fn remember_mounted_files(&self, roots: &[PathBuf]) {
-        let roots: Vec<_> = roots.iter().filter_map(|root| root.canonicalize().ok()).collect();
-        let below = |point: &Path| roots.iter().any(|root| point.starts_with(root));
-        for identity in mount_points::read_mounted_files(below) {
+        let mounts = mount_table::own();
+        let answers = |root: &&PathBuf| matches!(locate(root), Ok(None));
+        let roots: Vec<_> = roots.iter().filter(answers).filter_map(|root| root.canonicalize().ok()).collect();
+        // Only a mount of a part of a file system can be a single file.
+        let points = mounts.mounts().iter().filter(|mount| mount.root != b"/");
+        let points = points.map(|mount| Path::new(OsStr::from_bytes(&mount.point)));
+        let points = points.filter(|point| roots.iter().any(|root| point.starts_with(root)));
+        let points = points.filter(|point| mounts.blocking_above(point).is_none());
+        for found in points.filter_map(|point| point.symlink_metadata().ok()).filter(|found| found.is_file()) {
             self.any_can_return.store(true, Ordering::Relaxed);
-            insert(&self.expected, identity);
+            insert(&self.expected, (found.dev(), found.ino()));
         }
     }
 }
