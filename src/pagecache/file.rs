@@ -24,7 +24,7 @@ use crate::units::{Absent, Bytes, PageSize, Reason};
 
 const NOT_OPEN: Absent = Absent::new(
     Reason::Unsupported,
-    "opening it would drop its cached pages (FUSE), and no process that you may inspect has it open; --open-fuse opens it",
+    "opening it would drop its cached pages (FUSE), and no process you may inspect has it open (--open-fuse opens it)",
 );
 const NOT_LENT: Absent = Absent::new(
     Reason::Denied,
