@@ -152,8 +152,8 @@ impl Engine {
             _ if self.mincore => Ok(Method::Mincore),
             FileSystemKind::Ordinary | FileSystemKind::Memory => Err(NO_CACHESTAT),
             // On overlayfs cachestat succeeds with zeros. FUSE may pass the file through in the same way, so zeros prove
-            // nothing there. The file below cannot be reached: /proc/self/map_files of a mapping
-            // opens the overlay's file again (seen on 6.18).
+            // nothing there. The file below cannot be reached: map_files of a mapping opens the overlay's file again
+            // (seen on 6.18).
             FileSystemKind::Stacked(_) | FileSystemKind::Fuse => Err(ZEROS),
         }
     }
