@@ -151,8 +151,8 @@ impl Engine {
             FileSystemKind::Fuse if self.cachestat && has_cached_pages(file) => Ok(Method::Cachestat),
             _ if self.mincore => Ok(Method::Mincore),
             FileSystemKind::Ordinary | FileSystemKind::Memory => Err(NO_CACHESTAT),
-            // On overlayfs cachestat succeeds with zeros. FUSE may pass the file through in the same way, so zeros prove
-            // nothing there. The file below cannot be reached: map_files of a mapping opens the overlay's file again
+            // On overlayfs cachestat succeeds with zeros. FUSE may pass the file through in the same way: there zeros
+            // prove nothing. The file below cannot be reached: map_files of a mapping opens the overlay's file again
             // (seen on 6.18).
             FileSystemKind::Stacked(_) | FileSystemKind::Fuse => Err(ZEROS),
         }

@@ -15,6 +15,7 @@ use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, readlinkat};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 
+use crate::kernel::file_system::{FileSystem, FileSystemKind};
 use crate::kernel::handle::{FarPath, Handle};
 use crate::kernel::mount_table::{self, MountTable};
 use crate::kernel::open::{self, Quiet};
@@ -132,13 +133,16 @@ impl Directory {
         may_block.then_some(device)
     }
 
-    /// Whether opening a file on this device may drop its cached pages. An unknown file system that is still in use may
-    /// be FUSE too.
-    pub(super) fn is_fuse(&self, device: (u32, u32)) -> bool {
+    /// Whether opening a file on this device for reading may drop its cached pages. `name` is a descriptor that only
+    /// names it: if the device is mounted nowhere (a file system that is still in use, or one of the kernel's own), the
+    /// file itself is asked.
+    pub(super) fn is_fuse(&self, device: (u32, u32), name: &Handle) -> bool {
+        let is_kind = |found: FileSystem| matches!(found.kind, FileSystemKind::Fuse | FileSystemKind::Stacked(_));
         let own = mount_table::own();
-        match own.may_block(device) {
-            Some(_) => own.is_fuse(device),
-            None => self.mounts().may_block(device).is_none() || self.mounts().is_fuse(device),
+        match (own.may_block(device), self.mounts().may_block(device)) {
+            (Some(_), _) => own.is_fuse(device),
+            (None, Some(_)) => self.mounts().is_fuse(device),
+            (None, None) => FileSystem::of_handle(name).is_ok_and(is_kind),
         }
     }
 

@@ -102,14 +102,16 @@ impl HeldFiles {
     /// [`ErrorKind::Changed`]: the process no longer holds it there. Otherwise the errors of `open(2)`.
     pub(crate) fn open(&self, file: &HeldFile, opens_fuse: bool) -> Result<HeldOpen> {
         let served = self.served(file);
-        let is_fuse = served.is_some_and(|device| self.directory.is_fuse(device));
-        self.checked(
-            file,
-            match is_fuse && !opens_fuse {
-                true => self.directory.open_name(&file.link, served).map(HeldOpen::ToName),
-                false => self.directory.open_quietly(&file.link, served).map(HeldOpen::ToRead),
+        let read = || self.directory.open_quietly(&file.link, served).map(HeldOpen::ToRead);
+        let opened = match served.filter(|_| !opens_fuse) {
+            None => read(),
+            Some(device) => match self.directory.open_name(&file.link, served) {
+                Ok(name) if self.directory.is_fuse(device, &name) => Ok(HeldOpen::ToName(name)),
+                Ok(_) => read(),
+                Err(errno) => Err(errno),
             },
-        )
+        };
+        self.checked(file, opened)
     }
 
     /// The same with a descriptor that only names the file (`O_PATH`).

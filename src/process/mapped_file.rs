@@ -217,7 +217,7 @@ impl MappedFile {
     fn open(directory: &Directory, link: PathBuf, way: Way, served: Option<(u32, u32)>) -> nix::Result<MappedFile> {
         let name = directory.open_name(&link, served)?;
         let stat = name.stat()?;
-        let is_fuse = served.is_some_and(|device| directory.is_fuse(device));
+        let is_fuse = served.is_some_and(|device| directory.is_fuse(device, &name));
         Ok(MappedFile { name, stat, way, is_fuse, link })
     }
 
