@@ -122,6 +122,9 @@ impl Error {
 
     /// The error of a system call on `subject`.
     pub(crate) fn errno(subject: Subject, errno: Errno) -> Self {
+        if errno == Errno::ETIMEDOUT {
+            return Error::absent(subject, Absent::SILENT);
+        }
         let kind = match errno {
             Errno::ENOENT | Errno::ESRCH => ErrorKind::NotFound,
             Errno::EACCES | Errno::EPERM => ErrorKind::Denied,
@@ -134,10 +137,7 @@ impl Error {
     /// The error of an I/O operation on `subject`.
     pub fn io(subject: Subject, error: &io::Error) -> Self {
         match error.raw_os_error() {
-            Some(code) => {
-                let cause = Some(Cause::System(SystemError(code)));
-                Error { cause, ..Error::errno(subject, Errno::from_raw(code)) }
-            }
+            Some(code) => Error::errno(subject, Errno::from_raw(code)),
             None => Error::new(subject, ErrorKind::System, error.to_string()),
         }
     }
@@ -190,6 +190,14 @@ impl Error {
     /// What to do about it, if anything.
     pub fn advice(&self) -> Option<&str> {
         self.advice.as_deref()
+    }
+
+    /// The absent figure that caused it, if one did.
+    pub fn absence(&self) -> Option<Absent> {
+        match self.cause {
+            Some(Cause::Absent(absent)) => Some(absent),
+            _ => None,
+        }
     }
 
     /// The system error that caused it, if one did.

@@ -53,6 +53,10 @@ pub(crate) struct ChosenArgs {
     /// With -R: also enter other file systems that are mounted below; /proc, /sys and the like are never entered
     #[arg(long, help_heading = "Files", hide_short_help = true)]
     pub(crate) cross_file_systems: bool,
+    /// Open files on FUSE to measure them, although that may drop their cached pages; otherwise they are measured only
+    /// through the descriptor of a process that has them open
+    #[arg(long, help_heading = "Files")]
+    pub(crate) open_fuse: bool,
     /// With -R: follow symbolic links found on the way
     #[arg(long, help_heading = "Files", hide_short_help = true)]
     pub(crate) follow: bool,
@@ -123,6 +127,7 @@ impl ChosenArgs {
             jobs: self.jobs,
             cross_file_systems: self.cross_file_systems,
             follow: self.follow,
+            opens_fuse: self.open_fuse,
             sizes: least..=most,
             choice: is_any_glob.then(|| Arc::new(choose) as Choice),
             range: self.range.unwrap_or(ByteRange::ALL),

@@ -17,16 +17,21 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{ErrorKind as IoErrorKind, Read};
 use std::ops::Range;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use nix::fcntl::OFlag;
+use nix::libc;
+use nix::sys::stat::SFlag;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use toml::Spanned;
 
 use super::run::{Configured, Subcommand};
 use crate::error::{Error, ErrorKind, Subject};
+use crate::kernel::handle::{Handle, Reader};
+use crate::kernel::whereabouts::locate;
 use crate::table::{SizeUnit, Stop};
 
 /// The maximum size of the file.
@@ -81,31 +86,38 @@ fn read_file(global: &GlobalArgs) -> Result<Option<(PathBuf, String)>, Error> {
     let Some(path) = named.clone().or_else(default_path).filter(|_| !global.no_config) else { return Ok(None) };
     let failed = |error: std::io::Error| Error::io(Subject::Path(path.clone()), &error);
     // Without blocking: opening a FIFO that has no writer would wait forever.
-    let opened = File::options().read(true).custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY).open(&path);
+    let open = || File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(&path);
+    let opened = match locate(&path) {
+        Ok(None) => open().map(Handle::from),
+        Ok(Some(far)) => far.open(OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY).map_err(Into::into),
+        Err(errno) => Err(errno.into()),
+    };
     let file = match opened {
         Ok(file) => file,
         Err(error) if named.is_none() && is_not_there(&error) => return Ok(None),
         Err(error) => return Err(failed(error)),
     };
-    let metadata = file.metadata().map_err(failed)?;
-    if named.is_none() && metadata.uid() != nix::unistd::geteuid().as_raw() {
+    let stat = file.stat().map_err(|errno| failed(errno.into()))?;
+    if named.is_none() && stat.st_uid != nix::unistd::geteuid().as_raw() {
         return Ok(None);
     }
     let refused = |why: &'static str| Error::path(&path, ErrorKind::Refused, why);
-    if !metadata.is_file() {
+    if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
         return Err(refused("not a regular file"));
     }
     let mut text = String::new();
-    file.take(LONGEST + 1).read_to_string(&mut text).map_err(failed)?;
+    Reader::new(file).take(LONGEST + 1).read_to_string(&mut text).map_err(failed)?;
     if text.len() as u64 > LONGEST {
         return Err(refused("longer than 1 MiB"));
     }
     Ok(Some((path, text)))
 }
 
-/// A file of another user that may not be read is not this user's configuration either.
+/// A file of another user that may not be read is not this user's configuration either. One whose file system does not
+/// answer must not keep rmap from finding out why.
 fn is_not_there(error: &std::io::Error) -> bool {
-    matches!(error.kind(), IoErrorKind::NotFound | IoErrorKind::NotADirectory | IoErrorKind::PermissionDenied)
+    let (denied, silent) = (IoErrorKind::PermissionDenied, IoErrorKind::TimedOut);
+    [IoErrorKind::NotFound, IoErrorKind::NotADirectory, denied, silent].contains(&error.kind())
 }
 
 fn default_path() -> Option<PathBuf> {

@@ -10,6 +10,8 @@ use super::answer::{AnswerArgs, View, refuse_if};
 use super::report::Report;
 use super::run::{Configured, Done, Listed, Run};
 use super::screen;
+use crate::error::{Error, Subject};
+use crate::kernel::whereabouts::await_answer;
 use crate::process::{Criteria, Fields, ProcRoot};
 use crate::query::{Query, Total};
 use crate::render::Presentation;
@@ -85,6 +87,11 @@ struct ViewArgs {
     /// Also how much of that this process has mapped in.
     #[arg(long)]
     cache: bool,
+    /// With --cache: open files on FUSE, although that may drop their cached pages
+    ///
+    /// Otherwise they are measured only through the descriptor of a process that has them open.
+    #[arg(long, hide_short_help = true)]
+    open_fuse: bool,
     /// Show the page tables as a strip below each mapping
     ///
     /// It distinguishes pages in RAM, in swap, of a file, huge pages, and the zero page.
@@ -163,6 +170,7 @@ impl Run for PidArgs {
 
     fn run(self, configured: &Configured, report: &mut Report) -> Done {
         self.check(configured)?;
+        self.await_root()?;
         if self.views.summary { self.summarize(configured, report) } else { self.list(configured, report) }
     }
 }
@@ -235,6 +243,15 @@ impl PidArgs {
         Some(meant.unwrap_or(typed))
     }
 
+    /// An error if the directory of `--proc-root` is on a file system that does not answer.
+    fn await_root(&self) -> Done {
+        let path = &self.proc_root;
+        match self.root() == ProcRoot::live() {
+            true => Ok(()),
+            false => Ok(await_answer(path).map_err(|errno| Error::io(Subject::Path(path.clone()), &errno.into()))?),
+        }
+    }
+
     fn list(self, configured: &Configured, report: &mut Report) -> Done {
         let processes = self.choice()?;
         let query = self.query(configured, &processes)?;
@@ -246,6 +263,7 @@ impl PidArgs {
             range: self.pmap.range.unwrap_or(AddressRange::ALL),
             cells: strip_cells(),
             smaps: self.smaps.clone(),
+            opens_fuse: self.views.open_fuse,
             once: query.merge && !matches!(query.by.as_deref(), Some("pid")),
             adds_processes: query.merge || query.every.is_some(),
             tells_files_apart: query.merge && matches!(query.by.as_deref(), Some("mapping" | "path")),

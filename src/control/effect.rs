@@ -3,7 +3,7 @@
 use super::holders::Holder;
 use crate::error::{Error, ErrorKind};
 use crate::kernel::privilege::run_as_root_or_owner;
-use crate::pagecache::{Change, FileReport};
+use crate::pagecache::{Change, FileReport, OpenFile};
 use crate::units::{ByteRange, Figure, Pages, counted};
 
 /// One file, before and after.
@@ -80,6 +80,16 @@ pub(super) fn refuse_unmeasured(report: &FileReport) -> Result<(), Error> {
         ErrorKind::Denied => error.with_advice(format!("nothing was done; {}", run_as_root_or_owner())),
         _ => error.with_advice("nothing was done"),
     })
+}
+
+/// The error for a file on FUSE that was not opened: work on the descriptor of another process would change that.
+pub(super) fn refuse_unopened(file: &OpenFile) -> Result<(), Error> {
+    if !file.is_unopened_fuse() {
+        return Ok(());
+    }
+    let why = "is on FUSE, where opening it drops its cached pages, also those that processes have mapped in";
+    Err(Error::path(file.path(), ErrorKind::Refused, why)
+        .with_advice("nothing was done; --open-fuse opens it all the same"))
 }
 
 /// The error for a range that starts past the end of the file.

@@ -1,11 +1,9 @@
 //! Evict: writes back dirty pages, then drops the pages that are not in use.
 
-use std::ops::ControlFlow;
-use std::os::fd::AsFd;
-
 use nix::errno::Errno;
+use std::ops::ControlFlow;
 
-use super::effect::{Effect, Left, refuse_empty_range, refuse_unmeasured};
+use super::effect::{Effect, Left, refuse_empty_range, refuse_unmeasured, refuse_unopened};
 use super::holders::{self, Holders};
 use super::warm::map_of;
 use crate::error::{Error, Result, Subject};
@@ -56,6 +54,7 @@ pub fn evict(
     range: ByteRange,
     mut go_on: impl FnMut() -> ControlFlow<()>,
 ) -> Result<Effect> {
+    refuse_unopened(file)?;
     let before = engine.measure_range(file, range);
     refuse_unmeasured(&before)?;
     refuse_empty_range(&before, range)?;
@@ -116,11 +115,11 @@ fn drop_once(
     let written = match file.file_system().kind {
         // This writes nothing, but reports an earlier failure.
         FileSystemKind::Ordinary if !whole && is_clean(report) => {
-            advise::write_back(file.as_fd(), offset, length).map(ControlFlow::Continue)
+            advise::write_back(file.handle(), offset, length).map(ControlFlow::Continue)
         }
         FileSystemKind::Ordinary if !whole => write_back(file, &map_of(&engine.map_range(file, range)), report, go_on),
         // The pages of a stacked file system belong to the file below, which can only be written back as a whole.
-        _ => match advise::write_back_all(file.as_fd()) {
+        _ => match advise::write_back_all(file.handle()) {
             // A file that cannot be written has no dirty pages.
             Err(Errno::EINVAL | Errno::EROFS) => Ok(ControlFlow::Continue(())),
             written => written.map(ControlFlow::Continue),
@@ -131,7 +130,7 @@ fn drop_once(
         Ok(ControlFlow::Break(())) => return Outcome::Stopped,
         Err(errno) => return Outcome::Unwritten(errno),
     }
-    match advise::drop_clean(file.as_fd(), offset, length) {
+    match advise::drop_clean(file.handle(), offset, length) {
         Ok(()) => Outcome::Dropped,
         Err(errno) => Outcome::Failed(errno),
     }
@@ -153,7 +152,7 @@ fn write_back(
                 return Ok(ControlFlow::Break(()));
             }
             let length = PORTION.min(report.size.0.saturating_sub(written));
-            advise::write_back(file.as_fd(), written, length)?;
+            advise::write_back(file.handle(), written, length)?;
             written = written.saturating_add(length);
         }
     }

@@ -1,12 +1,11 @@
 //! Lock: keeps pages of files in memory until the value is dropped.
 
 use std::ops::ControlFlow;
-use std::os::fd::AsFd;
 
 use nix::errno::Errno;
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 
-use super::effect::{Effect, refuse_empty_range, refuse_unmeasured};
+use super::effect::{Effect, refuse_empty_range, refuse_unmeasured, refuse_unopened};
 use super::warm::{End, Room, left_out, map_of, read_in};
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::locked_map::LockedMap;
@@ -47,6 +46,7 @@ pub fn lock(
     range: ByteRange,
     mut go_on: impl FnMut() -> ControlFlow<()>,
 ) -> Result<Option<(LockedFile, Effect)>> {
+    refuse_unopened(file)?;
     let engine = engine.exact();
     let before = engine.map_range(file, range);
     refuse_unmeasured(&before)?;
@@ -70,7 +70,7 @@ pub fn lock(
             usize::try_from(length.0).map_err(|_| refusal(file, Errno::ENOMEM, held + locked.held(), length))?;
         let offset = run.offset(before.page_size).0;
         let refused = |errno| refusal(file, errno, held + locked.held(), length);
-        let mut map = LockedMap::new(file.as_fd(), offset, bytes).map_err(refused)?;
+        let mut map = LockedMap::new(file.handle(), offset, bytes).map_err(refused)?;
         loop {
             if go_on().is_break() {
                 return Ok(None);
@@ -149,7 +149,7 @@ mod tests {
             return;
         }
         let file = OpenFile::open(named.path()).unwrap();
-        let errno = LockedMap::new(file.as_fd(), size + 1 - page, page as usize).unwrap_err();
+        let errno = LockedMap::new(file.handle(), size + 1 - page, page as usize).unwrap_err();
         let error = refusal(&file, errno, Bytes(0), Bytes(page));
         assert_eq!(error.why(), "has data in the last page below 8 EiB, which cannot be mapped");
         assert_eq!(error.advice(), Some("choose the part before it with --range"));

@@ -1,13 +1,11 @@
 //! Warm: reads the data of a file that is not cached, and nothing else.
 
-use std::fs::File;
 use std::ops::{ControlFlow, Range};
-use std::os::fd::AsFd;
-use std::os::unix::fs::FileExt;
 
-use super::effect::{Effect, Left, refuse_empty_range, refuse_unmeasured};
+use super::effect::{Effect, Left, refuse_empty_range, refuse_unmeasured, refuse_unopened};
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::advise;
+use crate::kernel::handle::Handle;
 use crate::machine::read_available_memory;
 use crate::pagecache::{Engine, FileReport, OpenFile, Stretches};
 use crate::process::ProcRoot;
@@ -83,6 +81,7 @@ pub fn warm(
         return Err(Error::path(file.path(), ErrorKind::Refused, why)
             .with_advice("warm the files on it, or use 'rmap lock', which keeps it open"));
     }
+    refuse_unopened(file)?;
     let engine = engine.exact();
     let before = engine.map_range(file, range);
     refuse_unmeasured(&before)?;
@@ -148,15 +147,15 @@ pub(super) fn read_in(
     mut progress: impl FnMut(Bytes) -> ControlFlow<()>,
 ) -> Result<ControlFlow<()>> {
     let about = |error: &std::io::Error| Error::io(Subject::Path(file.path().to_owned()), error);
-    let reader = File::from(file.as_fd().try_clone_to_owned().map_err(|error| about(&error))?);
+    let reader = file.handle();
     // If this fails, more is read than requested, which does no harm.
-    let _ = advise::expect_random(reader.as_fd());
+    let _ = advise::expect_random(reader);
     let mut buffer = vec![0; PORTION as usize];
     for run in pages {
         let (start, end) = (run.offset(report.page_size).0, Pages(run.end()).bytes(report.page_size).0);
         // The kernel rejects reads that extend past 8 EiB, even if the file ends before.
         let part = start..end.min(report.size.0);
-        if read_part(&reader, part, &mut buffer, &mut progress).map_err(|error| about(&error))?.is_break() {
+        if read_part(reader, part, &mut buffer, &mut progress).map_err(|error| about(&error))?.is_break() {
             return Ok(ControlFlow::Break(()));
         }
     }
@@ -164,7 +163,7 @@ pub(super) fn read_in(
 }
 
 fn read_part(
-    reader: &File,
+    reader: &Handle,
     part: Range<u64>,
     buffer: &mut [u8],
     progress: &mut impl FnMut(Bytes) -> ControlFlow<()>,
@@ -189,11 +188,11 @@ fn read_part(
 
 /// Starts reading `from .. to`, request by request. Returns how far it got. A failed request does not matter, because
 /// the reads follow.
-fn request(reader: &File, from: u64, to: u64) -> u64 {
+fn request(reader: &Handle, from: u64, to: u64) -> u64 {
     let mut next = from;
     while next < to {
         let length = (to - next).min(ONE_REQUEST);
-        if advise::read_ahead(reader.as_fd(), next, length as usize).is_err() {
+        if advise::read_ahead(reader, next, length as usize).is_err() {
             return to;
         }
         next += length;
@@ -229,7 +228,7 @@ mod tests {
             read += bytes.0;
             ControlFlow::Continue(())
         };
-        let flow = read_part(&file, size + 1 - page..size, &mut vec![0; PORTION as usize], &mut count);
+        let flow = read_part(&file.into(), size + 1 - page..size, &mut vec![0; PORTION as usize], &mut count);
         assert_eq!((flow.unwrap(), read), (ControlFlow::Continue(()), page - 1));
     }
 }

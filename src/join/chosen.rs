@@ -2,11 +2,10 @@
 //! them on several threads while one thread receives the results.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::num::NonZeroUsize;
 use std::ops::{ControlFlow, RangeInclusive};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -14,10 +13,11 @@ use std::sync::{Arc, OnceLock};
 use std::thread::Builder;
 use std::time::Duration;
 
+use super::text::open_text;
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::pagecache::walk::{self, Named, Options, Visitor};
 use crate::pagecache::{Engine, FileIdentity, Leases, OpenFile};
-use crate::process::{Held, HeldFiles, Process};
+use crate::process::{Held, HeldFiles, HeldOpen, Process};
 use crate::units::ByteRange;
 
 /// Selects by name: see [`walk::Choose`].
@@ -44,6 +44,8 @@ pub struct ChosenFiles {
     pub follow: bool,
     /// The selected sizes, in bytes.
     pub sizes: RangeInclusive<u64>,
+    /// Whether files on FUSE are opened, even if that drops their cached pages.
+    pub opens_fuse: bool,
     /// Selects by name.
     pub choice: Option<Choice>,
     /// The selected part of each file.
@@ -96,6 +98,10 @@ impl<V: Visitor> Visitor for Reaching<'_, V> {
 
     fn failure(&mut self, error: Error) {
         self.visitor.failure(error);
+    }
+
+    fn unread(&mut self, what: walk::Unread, place: walk::Place<'_>) {
+        self.visitor.unread(what, place);
     }
 
     fn skipped(&mut self, why: walk::Skipped, place: walk::Place<'_>) {
@@ -193,6 +199,7 @@ impl ChosenFiles {
             cross_file_systems: false,
             follow: false,
             sizes: 0..=u64::MAX,
+            opens_fuse: false,
             choice: None,
             range: ByteRange::ALL,
             keeps_leases: false,
@@ -264,7 +271,7 @@ impl ChosenFiles {
         let fail = move |error| fail.failure(error);
         let leases = self.leases();
         let named = self.names(fail.clone())?.map(Named::from);
-        let named = named.chain(open_held_files(held.as_ref(), leases.clone(), fail));
+        let named = named.chain(open_held_files(held.as_ref(), leases.clone(), self.opens_fuse, fail));
         let walk = move || -> Vec<R> {
             let subvolumes = AtomicU64::new(0);
             // Counting the usable processors reads several files, so it is done only if it matters.
@@ -278,6 +285,7 @@ impl ChosenFiles {
                 cross_file_systems: self.cross_file_systems,
                 follow: self.follow,
                 sizes: self.sizes.clone(),
+                opens_fuse: self.opens_fuse,
                 choose: self.choice.is_some().then_some(&choose),
                 leases,
                 subvolumes: Some(&subvolumes),
@@ -374,13 +382,17 @@ impl Visitor for Opener {
 fn open_held_files<'a>(
     held: Option<&'a HeldFiles>,
     leases: Leases,
+    opens_fuse: bool,
     mut fail: impl FnMut(Error) + 'a,
 ) -> impl Iterator<Item = Named> + 'a {
     let files = held.into_iter().flat_map(|held| held.iter().map(move |file| (held, file)));
     files.filter_map(move |(held, file)| {
         let opened = match leases.bar(file.identity().device(), file.identity().inode()) {
             Some(why) => held.name(file).and_then(|name| OpenFile::only_named(file.path(), name, why)),
-            None => held.open(file).and_then(|fd| OpenFile::from_fd(file.path(), fd)),
+            None => held.open(file, opens_fuse).and_then(|opened| match opened {
+                HeldOpen::ToRead(quiet) => OpenFile::from_quiet(file.path(), quiet),
+                HeldOpen::ToName(name) => OpenFile::unopened(file.path(), name),
+            }),
         };
         match opened {
             Ok(file) => Some(Named::Open(file)),
@@ -407,14 +419,8 @@ pub(super) struct NameList {
 
 impl NameList {
     fn open(path: &Path, null: bool) -> Result<NameList> {
-        let (path, input): (PathBuf, Box<dyn BufRead + Send>) = match path.as_os_str().as_bytes() {
-            b"-" => (PathBuf::from("standard input"), Box::new(BufReader::new(io::stdin()))),
-            _ => {
-                let file = File::open(path).map_err(|error| Error::io(Subject::Path(path.to_owned()), &error))?;
-                (path.to_owned(), Box::new(BufReader::new(file)))
-            }
-        };
-        Ok(NameList::new(path, input, null))
+        let (path, text) = open_text(path)?;
+        Ok(NameList::new(path, Box::new(BufReader::new(text)), null))
     }
 
     /// A list that is read from `input`; `path` is its name in errors. `null`: names end in NUL, not in a newline.

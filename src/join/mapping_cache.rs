@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, ErrorKind, Subject};
 use crate::pagecache::{Engine, KnownFiles, Leases, Method, OpenFile};
-use crate::process::{FileIdentity, FileMapping, MappedFile, Mapping, Mappings, Process, Way};
+use crate::process::{FileIdentity, FileMapping, HeldOpen, MappedFile, Mapping, Mappings, Process, Way};
 use crate::units::{Absent, ByteRange, Bytes, Counted, Figure, PageRuns, PageSize, Pages, Piece, Places, Reason, Run};
 
 /// The file behind one mapping, in the page cache.
@@ -100,7 +100,7 @@ pub fn measure_mappings(
     mappings: &Mappings,
     shared: &mut SharedFiles,
 ) -> Vec<Figure<MappingCache>> {
-    let mut opener = Opener { leases: Leases::read(), last: None };
+    let mut opener = Opener { leases: Leases::read(), opens_fuse: engine.opens_fuse(), last: None };
     let unknown = Places::default();
     let mut measure = |mapping: Mapping<'_>| {
         let mapped = process.open_mapped_file(&mapping)?;
@@ -158,7 +158,7 @@ impl SharedFiles {
 
 /// The cached pages of the file behind a mapping.
 fn cached_pages(process: &Process, engine: &Engine, mapping: &Mapping<'_>) -> Figure<PageRuns> {
-    let file = open(process, &process.open_mapped_file(mapping)?, mapping)?;
+    let file = open(process, &process.open_mapped_file(mapping)?, mapping, engine.opens_fuse())?;
     engine.map(&file).runs.unwrap_or(Err(REPLACED))
 }
 
@@ -198,6 +198,7 @@ fn mapped_behind(process: &Process, mapping: &Mapping<'_>, range: Bytes, page: P
 /// Opens files for reading and remembers the last one and its number, with the identity that was proven for it.
 struct Opener {
     leases: Leases,
+    opens_fuse: bool,
     last: Option<(FileIdentity, Figure<(OpenFile, u64)>)>,
 }
 
@@ -218,7 +219,8 @@ impl Opener {
             Some(last) if last.0 == identity => last,
             _ => {
                 let barred = self.leases.bar(identity.device(), identity.inode());
-                (identity, barred.map_or_else(|| open(process, mapped, mapping), Err).map(numbered))
+                let opened = barred.map_or_else(|| open(process, mapped, mapping, self.opens_fuse), Err);
+                (identity, opened.map(numbered))
             }
         };
         let opened = self.last.insert(last).1.as_ref().map_err(|absent| *absent)?;
@@ -226,18 +228,23 @@ impl Opener {
     }
 }
 
-fn open(process: &Process, mapped: &MappedFile, mapping: &Mapping<'_>) -> Figure<OpenFile> {
+fn open(process: &Process, mapped: &MappedFile, mapping: &Mapping<'_>, opens_fuse: bool) -> Figure<OpenFile> {
     if !mapped.is_regular() {
         return Err(NOT_REGULAR);
     }
     mapped.prove_layer(process)?;
     let path = Path::new(OsStr::from_bytes(mapping.path()));
-    let file = mapped.reopen().map_err(|error| Error::io(Subject::Path(path.to_owned()), &error));
-    file.and_then(|file| OpenFile::from_fd(path, file)).map_err(|error| reason(&error))
+    let opened = mapped.reopen(opens_fuse).map_err(|error| Error::io(Subject::Path(path.to_owned()), &error));
+    let file = opened.and_then(|opened| match opened {
+        HeldOpen::ToRead(quiet) => OpenFile::from_quiet(path, quiet),
+        HeldOpen::ToName(name) => OpenFile::unopened(path, name),
+    });
+    file.map_err(|error| reason(&error))
 }
 
 fn reason(error: &Error) -> Absent {
     match error.kind() {
+        _ if error.absence() == Some(Absent::SILENT) => Absent::SILENT,
         ErrorKind::Denied => DENIED,
         ErrorKind::NotFound => GONE,
         ErrorKind::Unsupported => NOT_REGULAR,

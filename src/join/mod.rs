@@ -10,6 +10,7 @@ pub mod checks;
 mod chosen;
 mod file_numbers;
 mod mapping_cache;
+mod text;
 
 use std::ops::Range;
 
@@ -17,6 +18,7 @@ pub use crate::process::Way;
 pub use chosen::{Choice, ChosenFiles, ChosenProcess, Marks, Message, Sender};
 pub use file_numbers::FileNumbers;
 pub use mapping_cache::{MappingCache, SharedFiles, measure_mappings};
+pub use text::open_text;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::pagecache::{Engine, FileReport, OpenFile};

@@ -13,9 +13,8 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
-/// The number of `cachestat`. It follows `futex_waitv` (449) and `set_mempolicy_home_node` (450) in the common table,
-/// so this is also correct on architectures whose numbers have an offset (mips, x32).
-const SYS_CACHESTAT: libc::c_long = libc::SYS_futex_waitv + 2;
+use super::asker::{Plain, SYS_CACHESTAT, Task};
+use super::handle::Handle;
 
 /// The result of `cachestat` for a range, in pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -47,6 +46,9 @@ impl CacheStat {
     }
 }
 
+// SAFETY: it has only integers.
+unsafe impl Plain for CacheStat {}
+
 /// `struct cachestat_range` of `linux/mman.h`.
 #[repr(C)]
 struct CacheStatRange {
@@ -65,7 +67,14 @@ struct CacheStatRange {
 /// * `ENOSYS`: the kernel is older than 6.5, or a seccomp profile blocks the call.
 /// * `EOPNOTSUPP`: the file is on hugetlbfs.
 /// * `EBADF`: the descriptor is `O_PATH`.
-pub(crate) fn cachestat(fd: BorrowedFd<'_>, offset: u64, length: u64) -> Result<CacheStat, Errno> {
+pub(crate) fn cachestat(file: &Handle, offset: u64, length: u64) -> Result<CacheStat, Errno> {
+    match file {
+        Handle::Own(fd) => cachestat_of(fd.as_fd(), offset, length),
+        Handle::Far(far) => far.ask_for(Task::CacheStat, [offset, length, 0], c""),
+    }
+}
+
+fn cachestat_of(fd: BorrowedFd<'_>, offset: u64, length: u64) -> Result<CacheStat, Errno> {
     let range = CacheStatRange { offset, length };
     let mut stat = CacheStat::default();
     // SAFETY: both pointers are to live values with the layout that the kernel reads and writes (two and five u64). The
@@ -81,7 +90,7 @@ pub(crate) fn cachestat(fd: BorrowedFd<'_>, offset: u64, length: u64) -> Result<
 pub(crate) fn available() -> bool {
     own_page().is_ok_and(|file| {
         // The page was just written, so it is cached. An emulator that does not implement the call could report zeros.
-        cachestat(file.as_fd(), 0, 1).is_ok_and(|stat| stat.cached == 1)
+        cachestat_of(file.as_fd(), 0, 1).is_ok_and(|stat| stat.cached == 1)
     })
 }
 
@@ -113,9 +122,9 @@ mod tests {
         let file = own_page().unwrap();
         file.set_len(page * 3).unwrap();
         file.write_all_at(&[1], page * 2).unwrap();
-        assert_eq!(cachestat(file.as_fd(), 0, page * 3).unwrap().cached, 2);
-        assert_eq!(cachestat(file.as_fd(), page, page).unwrap().cached, 0);
-        assert_eq!(cachestat(file.as_fd(), page * 2 + 7, 1).unwrap().cached, 1);
+        assert_eq!(cachestat_of(file.as_fd(), 0, page * 3).unwrap().cached, 2);
+        assert_eq!(cachestat_of(file.as_fd(), page, page).unwrap().cached, 0);
+        assert_eq!(cachestat_of(file.as_fd(), page * 2 + 7, 1).unwrap().cached, 1);
     }
 
     #[test]
@@ -126,6 +135,6 @@ mod tests {
         use std::os::unix::fs::OpenOptionsExt;
         let path_only =
             std::fs::OpenOptions::new().read(true).custom_flags(libc::O_PATH).open("/proc/self/exe").unwrap();
-        assert_eq!(cachestat(path_only.as_fd(), 0, 1), Err(Errno::EBADF));
+        assert_eq!(cachestat_of(path_only.as_fd(), 0, 1), Err(Errno::EBADF));
     }
 }

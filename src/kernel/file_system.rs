@@ -6,8 +6,11 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
-use nix::sys::statfs::{Statfs, fstatfs, statfs};
+use nix::errno::Errno;
+use nix::sys::statfs::{fstatfs, statfs};
 use nix::sys::statvfs::FsFlags;
+
+use super::handle::{FsStat, Handle};
 
 /// The kind of a file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -32,7 +35,8 @@ pub enum FileSystemKind {
 pub struct FileSystem {
     /// Its kind.
     pub kind: FileSystemKind,
-    /// Whether the mount updates access times: it is neither `noatime` nor read-only.
+    /// Whether the mount updates access times: it is neither `noatime` nor read-only, and not FUSE, where only the
+    /// server does so.
     pub keeps_atime: bool,
     /// The size of a block in bytes.
     pub block_size: u64,
@@ -83,7 +87,7 @@ impl FileSystem {
     /// Those of the path lookup (`ENOENT`, `EACCES`, `ELOOP`), or `EIO` if the file system is gone.
     #[doc(alias = "statfs")]
     pub fn of_path(path: &Path) -> io::Result<FileSystem> {
-        Ok(read(&statfs(path)?))
+        Ok(read(&FsStat::of(&statfs(path)?)))
     }
 
     /// The same for a block device: where its node is does not matter. Its blocks may be smaller than a page, so every
@@ -98,18 +102,22 @@ impl FileSystem {
     /// `EBADF`, or `EIO` if the file system is gone.
     #[doc(alias = "fstatfs")]
     pub fn of_file(fd: BorrowedFd<'_>) -> io::Result<FileSystem> {
-        Ok(read(&fstatfs(fd)?))
+        Ok(read(&FsStat::of(&fstatfs(fd)?)))
+    }
+
+    /// The same about a file that may be open in another process.
+    pub(crate) fn of_handle(file: &Handle) -> Result<FileSystem, Errno> {
+        file.stat_fs().map(|found| read(&found))
     }
 }
 
-fn read(answer: &Statfs) -> FileSystem {
-    // The magic numbers have 32 bits; the type of the field differs between architectures and may be sign-extended.
-    let magic = answer.filesystem_type().0 as u32;
+fn read(answer: &FsStat) -> FileSystem {
+    let FsStat { magic, flags, block_size } = *answer;
     let keeps_no_atime = FsFlags::ST_NOATIME | FsFlags::ST_RDONLY;
     FileSystem {
         kind: kind(magic),
-        keeps_atime: !answer.flags().intersects(keeps_no_atime),
-        block_size: u64::try_from(answer.block_size()).unwrap_or_default(),
+        keeps_atime: !flags.intersects(keeps_no_atime) && kind(magic) != FileSystemKind::Fuse,
+        block_size,
         seek_writes: matches!(magic, 0x0000_6969 | 0xff53_4d42 | 0xfe53_4d42 | 0x0000_517b),
     }
 }
@@ -119,6 +127,7 @@ fn kind(magic: u32) -> FileSystemKind {
         0x0102_1994 | 0x8584_58f6 => FileSystemKind::Memory,
         0x794c_7630 => FileSystemKind::Stacked("overlayfs"),
         0x6175_6673 => FileSystemKind::Stacked("aufs"),
+        // virtiofs has the number of FUSE too.
         0x6573_5546 => FileSystemKind::Fuse,
         0x9584_58f6 => FileSystemKind::Huge,
         _ => pseudo(magic).map_or(FileSystemKind::Ordinary, FileSystemKind::Pseudo),

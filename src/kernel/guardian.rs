@@ -122,7 +122,7 @@ fn watch(pipe: RawFd, directory: RawFd, unnamed: &CStr) -> ! {
 
 /// Closes all descriptors but two.
 #[allow(unsafe_code, reason = "close_range is not wrapped by nix")]
-fn close_others(one: RawFd, other: RawFd) {
+pub(super) fn close_others(one: RawFd, other: RawFd) {
     let (low, high) = (one.min(other), one.max(other));
     for (first, last) in [(0, low - 1), (low + 1, high - 1), (high + 1, RawFd::MAX)] {
         if first > last {

@@ -4,11 +4,12 @@
 //! dirty pages: see [`seek_writes`](super::file_system::FileSystem::seek_writes). A file system that does not support
 //! holes reports everything as data.
 
-use std::os::fd::BorrowedFd;
-
 use nix::errno::Errno;
 use nix::libc;
 use nix::unistd::{Whence, lseek64};
+
+use super::asker::Task;
+use super::handle::Handle;
 
 /// The first byte of data at or after `offset`; `None` if only a hole follows.
 ///
@@ -17,8 +18,8 @@ use nix::unistd::{Whence, lseek64};
 /// * `EIO`, `EINTR`: from a network file system.
 #[doc(alias = "lseek")]
 #[doc(alias = "SEEK_DATA")]
-pub(crate) fn next_data(fd: BorrowedFd<'_>, offset: u64) -> Result<Option<u64>, Errno> {
-    seek(fd, offset, Whence::SeekData)
+pub(crate) fn next_data(file: &Handle, offset: u64) -> Result<Option<u64>, Errno> {
+    seek(file, offset, Whence::SeekData)
 }
 
 /// The first byte of a hole at or after `offset`. The end of the file counts as a hole. `None` past the end.
@@ -27,13 +28,30 @@ pub(crate) fn next_data(fd: BorrowedFd<'_>, offset: u64) -> Result<Option<u64>, 
 /// As [`next_data`].
 #[doc(alias = "lseek")]
 #[doc(alias = "SEEK_HOLE")]
-pub(crate) fn next_hole(fd: BorrowedFd<'_>, offset: u64) -> Result<Option<u64>, Errno> {
-    seek(fd, offset, Whence::SeekHole)
+pub(crate) fn next_hole(file: &Handle, offset: u64) -> Result<Option<u64>, Errno> {
+    seek(file, offset, Whence::SeekHole)
 }
 
-fn seek(fd: BorrowedFd<'_>, offset: u64, whence: Whence) -> Result<Option<u64>, Errno> {
+/// The end of a file, which is the size of a block device.
+///
+/// # Errors
+/// As `lseek(2)`.
+pub(crate) fn end(file: &Handle) -> Result<u64, Errno> {
+    seek(file, 0, Whence::SeekEnd).map(Option::unwrap_or_default)
+}
+
+fn seek(file: &Handle, offset: u64, whence: Whence) -> Result<Option<u64>, Errno> {
     let offset = libc::off64_t::try_from(offset).map_err(|_| Errno::EINVAL)?;
-    match lseek64(fd, offset, whence) {
+    let found = match file {
+        // It would move the position of the process that has the file open.
+        _ if file.is_lent() => Err(Errno::EBUSY),
+        Handle::Own(fd) => lseek64(fd, offset, whence),
+        Handle::Far(far) => {
+            let (offset, whence) = (offset.unsigned_abs(), (whence as i32).unsigned_abs());
+            far.ask(Task::Seek, [offset, whence.into(), 0], &mut []).map(|found| found as libc::off64_t)
+        }
+    };
+    match found {
         Ok(found) => Ok(u64::try_from(found).ok()),
         Err(Errno::ENXIO) => Ok(None),
         Err(errno) => Err(errno),
@@ -44,7 +62,6 @@ fn seek(fd: BorrowedFd<'_>, offset: u64, whence: Whence) -> Result<Option<u64>, 
 mod tests {
     use super::*;
     use std::fs::File;
-    use std::os::fd::AsFd;
     use std::os::unix::fs::FileExt;
 
     #[test]
@@ -53,10 +70,11 @@ mod tests {
         let page = crate::kernel::page_size().bytes();
         file.set_len(8 * page).unwrap();
         file.write_all_at(&[1], 3 * page).unwrap();
-        assert_eq!(next_data(file.as_fd(), 0), Ok(Some(3 * page)));
-        assert_eq!(next_hole(file.as_fd(), 3 * page), Ok(Some(4 * page)));
-        assert_eq!(next_data(file.as_fd(), 4 * page), Ok(None));
-        assert_eq!(next_hole(file.as_fd(), 8 * page), Ok(None));
-        assert_eq!(next_data(file.as_fd(), u64::MAX), Err(Errno::EINVAL));
+        let file = Handle::from(file);
+        assert_eq!(next_data(&file, 0), Ok(Some(3 * page)));
+        assert_eq!(next_hole(&file, 3 * page), Ok(Some(4 * page)));
+        assert_eq!(next_data(&file, 4 * page), Ok(None));
+        assert_eq!(next_hole(&file, 8 * page), Ok(None));
+        assert_eq!(next_data(&file, u64::MAX), Err(Errno::EINVAL));
     }
 }

@@ -16,7 +16,9 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sys::stat::{FileStat, major};
 
+use super::asker::{Plain, Task};
 use super::file_system::{FileSystem, FileSystemKind};
+use super::handle::Handle;
 use super::statx::Statx;
 
 /// What identifies a file. Two values are equal only if they are proven to be one file; if that cannot be proven, a
@@ -44,16 +46,16 @@ const HANDLE_OF_FUSE: usize = 12;
 
 impl FileIdentity {
     /// The identity of an open file, which may be open as a name only (`O_PATH`), with the result of its `fstat`.
-    pub(crate) fn of(fd: BorrowedFd<'_>, stat: &FileStat) -> FileIdentity {
+    pub(crate) fn of(file: &Handle, stat: &FileStat) -> FileIdentity {
         // Only file systems without a disk have major number 0.
         let may_be_fuse = major(stat.st_dev) == 0;
-        let is_fuse = may_be_fuse && FileSystem::of_file(fd).is_ok_and(|on| on.kind == FileSystemKind::Fuse);
-        FileIdentity::on(fd, (stat.st_dev, stat.st_ino), is_fuse)
+        let is_fuse = may_be_fuse && FileSystem::of_handle(file).is_ok_and(|on| on.kind == FileSystemKind::Fuse);
+        FileIdentity::on(file, (stat.st_dev, stat.st_ino), is_fuse)
     }
 
     /// The same for a device and inode if it is known whether the file is on FUSE.
-    pub(crate) fn on(fd: BorrowedFd<'_>, (device, inode): (u64, u64), is_fuse: bool) -> FileIdentity {
-        let node = if is_fuse { node_of_fuse(fd).map_or_else(unproven, Node::Fuse) } else { Node::None };
+    pub(crate) fn on(file: &Handle, (device, inode): (u64, u64), is_fuse: bool) -> FileIdentity {
+        let node = if is_fuse { node_of_fuse(file).map_or_else(unproven, Node::Fuse) } else { Node::None };
         FileIdentity { device, inode, node }
     }
 
@@ -75,8 +77,8 @@ impl FileIdentity {
     }
 }
 
-fn node_of_fuse(fd: BorrowedFd<'_>) -> Option<[u8; HANDLE_OF_FUSE]> {
-    Handle::of(fd).ok()?.bytes().try_into().ok()
+fn node_of_fuse(file: &Handle) -> Option<[u8; HANDLE_OF_FUSE]> {
+    FileHandle::of(file).ok()?.bytes().try_into().ok()
 }
 
 fn unproven() -> Node {
@@ -92,9 +94,9 @@ pub(crate) struct PageSource(Box<[u8]>);
 
 impl PageSource {
     /// The source of the pages of an open file; `None` if it cannot be told.
-    pub(crate) fn of(fd: BorrowedFd<'_>, is_overlay: bool) -> Option<PageSource> {
-        let handle = Handle::of(fd).ok()?;
-        let times = Statx::of_file(fd).ok()?.times()?;
+    pub(crate) fn of(file: &Handle, is_overlay: bool) -> Option<PageSource> {
+        let handle = FileHandle::of(file).ok()?;
+        let times = Statx::of_handle(file).ok()?.times()?;
         let mut source = Vec::with_capacity(96);
         match is_overlay {
             true => {
@@ -104,7 +106,7 @@ impl PageSource {
                 source.extend_from_slice(real.handle);
             }
             false => {
-                source.extend_from_slice(&uuid(fd)?);
+                source.extend_from_slice(&uuid(file.own()?)?);
                 source.extend_from_slice(&[u8::try_from(handle.kind).ok()?]);
                 source.extend_from_slice(handle.bytes());
             }
@@ -116,17 +118,21 @@ impl PageSource {
 
 /// Whether a file on overlayfs is in the upper layer and has never been in a lower one. Otherwise it is in a lower
 /// layer, or was copied up from one.
-pub(crate) fn is_only_in_upper_layer(fd: BorrowedFd<'_>) -> bool {
-    Handle::of(fd).is_ok_and(|handle| handle.layer().is_some_and(|layer| layer.is_upper))
+pub(crate) fn is_only_in_upper_layer(file: &Handle) -> bool {
+    FileHandle::of(file).is_ok_and(|handle| handle.layer().is_some_and(|layer| layer.is_upper))
 }
 
 /// `struct file_handle` with space for any handle.
+#[derive(Clone, Copy)]
 #[repr(C)]
-struct Handle {
+struct FileHandle {
     length: u32,
     kind: i32,
     bytes: [u8; libc::MAX_HANDLE_SZ as usize],
 }
+
+// SAFETY: it has only integers.
+unsafe impl Plain for FileHandle {}
 
 /// The file of a layer, in the handle of a file on overlayfs.
 struct Layer<'h> {
@@ -142,20 +148,25 @@ const IDENTIFIES: libc::c_int = 0x200;
 /// `OVL_FILEID_V1`, `OVL_FH_MAGIC` and `OVL_FH_FLAG_PATH_UPPER` of the kernel's `fs/overlayfs/overlayfs.h`.
 const OVERLAY: (i32, u8, u8) = (0xf8, 0xfb, 1 << 2);
 
-impl Handle {
+impl FileHandle {
     /// The handle of an open file, which need not be one that can be opened again.
-    fn of(fd: BorrowedFd<'_>) -> Result<Handle, Errno> {
-        match Handle::read(fd, IDENTIFIES) {
+    fn of(file: &Handle) -> Result<FileHandle, Errno> {
+        match FileHandle::read(file, IDENTIFIES) {
             // Before Linux 6.6, which does not know the flag.
-            Err(Errno::EINVAL) => Handle::read(fd, 0),
+            Err(Errno::EINVAL) => FileHandle::read(file, 0),
             read => read,
         }
     }
 
-    fn read(fd: BorrowedFd<'_>, flag: libc::c_int) -> Result<Handle, Errno> {
+    fn read(file: &Handle, flag: libc::c_int) -> Result<FileHandle, Errno> {
+        let flags = libc::AT_EMPTY_PATH | flag;
+        let fd = match file {
+            Handle::Own(fd) => fd,
+            Handle::Far(far) => return far.ask_for(Task::FileHandle, [u64::from(flags.unsigned_abs()), 0, 0], c""),
+        };
         let mut handle =
-            Handle { length: libc::MAX_HANDLE_SZ as u32, kind: 0, bytes: [0; libc::MAX_HANDLE_SZ as usize] };
-        let (mut mount, flags) = (0 as libc::c_int, libc::AT_EMPTY_PATH | flag);
+            FileHandle { length: libc::MAX_HANDLE_SZ as u32, kind: 0, bytes: [0; libc::MAX_HANDLE_SZ as usize] };
+        let mut mount = 0 as libc::c_int;
         // SAFETY: the name is NUL-terminated, and the handle has the space that its length says. The kernel writes both
         // results before it returns and keeps no pointer.
         let status = unsafe {
@@ -209,15 +220,13 @@ fn uuid(fd: BorrowedFd<'_>) -> Option<[u8; 16]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nix::sys::stat::fstat;
-    use std::os::fd::AsFd;
 
     #[test]
     fn a_file_has_one_identity_and_two_files_have_two() {
         let (one, other) = (tempfile::NamedTempFile::new().unwrap(), tempfile::NamedTempFile::new().unwrap());
         let identity = |file: &tempfile::NamedTempFile| {
-            let file = file.reopen().unwrap();
-            FileIdentity::of(file.as_fd(), &fstat(&file).unwrap())
+            let file = Handle::from(file.reopen().unwrap());
+            FileIdentity::of(&file, &file.stat().unwrap())
         };
         assert_eq!(identity(&one), identity(&one));
         assert_ne!(identity(&one), identity(&other));
@@ -234,7 +243,7 @@ mod tests {
     fn the_handle_of_an_overlay_contains_that_of_a_layer() {
         // Of a file on tmpfs below overlayfs, seen on Linux 6.18.
         let text = "00000000fb2104012b5f8ab490df40859ee52452e50c2669cdd6f3510c00000000000000";
-        let mut handle = Handle { length: 36, kind: 0xf8, bytes: [0; 128] };
+        let mut handle = FileHandle { length: 36, kind: 0xf8, bytes: [0; 128] };
         for (place, byte) in handle.bytes.iter_mut().enumerate().take(36) {
             *byte = u8::from_str_radix(&text[2 * place..2 * place + 2], 16).unwrap();
         }

@@ -1,16 +1,18 @@
 //! Locks a part of a file in memory with `mlock(2)`. Inspecting never uses this.
 
-use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
 
-use memmap2::{Advice, MmapOptions, MmapRaw};
+use memmap2::Advice;
 use nix::errno::Errno;
 use nix::sys::mman::mlock;
+
+use super::handle::Handle;
+use super::map::Map;
 
 /// A mapped part of a file whose locked pages stay in memory as long as this value lives. The bytes are never accessed
 /// through it.
 pub(crate) struct LockedMap {
-    map: MmapRaw,
+    map: Map,
     locked: usize,
 }
 
@@ -22,11 +24,13 @@ impl LockedMap {
     /// * `EOVERFLOW`: the part includes the last page below 8 EiB, which the kernel does not map.
     /// * `EACCES`, `ENODEV`, `EINVAL`: as `mmap(2)`.
     #[doc(alias = "mmap")]
-    pub(crate) fn new(fd: BorrowedFd<'_>, offset: u64, length: usize) -> Result<LockedMap, Errno> {
+    pub(crate) fn new(file: &Handle, offset: u64, length: usize) -> Result<LockedMap, Errno> {
         let errno = |error: std::io::Error| error.raw_os_error().map_or(Errno::EINVAL, Errno::from_raw);
-        let map = MmapOptions::new().offset(offset).len(length).map_raw_read_only(fd.as_raw_fd()).map_err(errno)?;
-        // Without this a page that is missing is read together with its neighbours.
-        map.advise(Advice::Random).map_err(errno)?;
+        let map = Map::of(file, offset, length)?;
+        if let Map::Own(map) = &map {
+            // Without this a page that is missing is read together with its neighbours.
+            map.advise(Advice::Random).map_err(errno)?;
+        }
         Ok(LockedMap { map, locked: 0 })
     }
 
@@ -40,9 +44,14 @@ impl LockedMap {
     #[allow(unsafe_code, reason = "memmap2 can only lock a whole mapping, which cannot be interrupted")]
     pub(crate) fn lock_next(&mut self, most: usize) -> Result<bool, Errno> {
         let length = self.map.len().saturating_sub(self.locked).min(most);
-        let start = NonNull::new(self.map.as_mut_ptr().wrapping_add(self.locked)).ok_or(Errno::EINVAL)?;
-        // SAFETY: the `length` bytes from `start` lie in a mapping that this value owns; no byte is accessed.
-        unsafe { mlock(start.cast(), length) }?;
+        match &self.map {
+            Map::Own(map) => {
+                let start = NonNull::new(map.as_mut_ptr().wrapping_add(self.locked)).ok_or(Errno::EINVAL)?;
+                // SAFETY: the `length` bytes from `start` lie in a mapping that this value owns; no byte is accessed.
+                unsafe { mlock(start.cast(), length) }?;
+            }
+            Map::Far(far) => far.lock(self.locked, length)?,
+        }
         self.locked = self.locked.saturating_add(length);
         Ok(self.locked < self.map.len())
     }

@@ -7,20 +7,21 @@
 #![allow(unsafe_code, reason = "mincore takes addresses; nix has no wrapper for it")]
 
 use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::sync::OnceLock;
 
-use memmap2::{Advice, MmapOptions, MmapRaw};
+use memmap2::Advice;
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
+use super::handle::Handle;
+use super::map::Map;
 use super::page_size;
 
 /// A part of a file, mapped for `mincore` and never accessed.
 pub(crate) struct Window {
-    map: MmapRaw,
+    map: Map,
     page: usize,
 }
 
@@ -38,15 +39,16 @@ impl Window {
     /// * `ENOMEM`: not enough address space (`RLIMIT_AS`), or too many mappings.
     /// * `EACCES`: the descriptor is not open for reading.
     #[doc(alias = "mmap")]
-    pub(crate) fn map(fd: BorrowedFd<'_>, offset: u64, length: usize, page: usize) -> Result<Window, Errno> {
+    pub(crate) fn map(file: &Handle, offset: u64, length: usize, page: usize) -> Result<Window, Errno> {
         if length == 0 || page == 0 || !offset.is_multiple_of(page as u64) {
             return Err(Errno::EINVAL);
         }
-        let map = MmapOptions::new().offset(offset).len(length).map_raw_read_only(fd.as_raw_fd());
-        let map = map.map_err(|error| error.raw_os_error().map_or(Errno::EINVAL, Errno::from_raw))?;
-        // On tmpfs with huge pages khugepaged would otherwise fill the holes of what is mapped. A kernel without huge
-        // pages refuses this.
-        let _ = map.advise(Advice::NoHugePage);
+        let map = Map::of(file, offset, length)?;
+        if let Map::Own(map) = &map {
+            // On tmpfs with huge pages khugepaged would otherwise fill the holes of what is mapped. A kernel without
+            // huge pages refuses this.
+            let _ = map.advise(Advice::NoHugePage);
+        }
         Ok(Window { map, page })
     }
 
@@ -70,7 +72,10 @@ impl Window {
         if !inside {
             return Err(Errno::EINVAL);
         }
-        let start = self.map.as_ptr().wrapping_add(first * self.page).cast_mut();
+        let start = match &self.map {
+            Map::Own(map) => map.as_ptr().wrapping_add(first * self.page).cast_mut(),
+            Map::Far(far) => return far.cached(first * self.page, answer.len() * self.page, answer),
+        };
         // SAFETY: the window is mapped while `self` lives, and `answer.len()` pages from `start` are inside it (checked
         // above; a mapping ends on a page boundary). The kernel writes one byte per page to `answer`, which has that
         // length, and does not access the memory at `start`.
@@ -92,7 +97,7 @@ pub(crate) fn works() -> bool {
             let page = usize::try_from(page).map_err(std::io::Error::other)?;
             // Neither value is what the kernel would write.
             let mut answer = [1, 0];
-            Window::map(file.as_fd(), 0, 2 * page, page)?.cached(0, &mut answer)?;
+            Window::map(&file.into(), 0, 2 * page, page)?.cached(0, &mut answer)?;
             Ok(answer)
         };
         probe().is_ok_and(|answer| answer.map(|byte| byte & 1) == [0, 1])
@@ -103,20 +108,20 @@ pub(crate) fn works() -> bool {
 mod tests {
     use super::*;
 
-    fn file_of_pages(pages: u64, written: &[u64]) -> (File, usize) {
+    fn file_of_pages(pages: u64, written: &[u64]) -> (Handle, usize) {
         let page = crate::kernel::page_size().bytes();
         let file = File::from(memfd_create(c"test", MFdFlags::MFD_CLOEXEC).unwrap());
         file.set_len(pages * page).unwrap();
         for index in written {
             file.write_all_at(&[1], index * page).unwrap();
         }
-        (file, page as usize)
+        (file.into(), page as usize)
     }
 
     #[test]
     fn only_written_pages_are_cached_and_measuring_changes_nothing() {
         let (file, page) = file_of_pages(4, &[0, 2]);
-        let window = Window::map(file.as_fd(), 0, 4 * page, page).unwrap();
+        let window = Window::map(&file, 0, 4 * page, page).unwrap();
         let mut answer = [9; 4];
         for _ in 0..2 {
             window.cached(0, &mut answer).unwrap();
@@ -133,9 +138,10 @@ mod tests {
             return;
         }
         let (file, page) = file_of_pages(4, &[0]);
-        let window = Window::map(file.as_fd(), 0, 4 * page, page).unwrap();
+        let window = Window::map(&file, 0, 4 * page, page).unwrap();
         let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap();
-        let start = format!("{:08x}-", window.map.as_ptr() as usize);
+        let Map::Own(map) = &window.map else { panic!("it is mapped here") };
+        let start = format!("{:08x}-", map.as_ptr() as usize);
         let mapping = smaps.split_once(&start).unwrap().1;
         let flags = mapping.lines().find(|line| line.starts_with("VmFlags:")).unwrap();
         assert!(flags.split(' ').any(|flag| flag == "nh"), "{flags}");
@@ -144,18 +150,18 @@ mod tests {
     #[test]
     fn a_range_past_the_window_is_an_error() {
         let (file, page) = file_of_pages(4, &[]);
-        let window = Window::map(file.as_fd(), 0, 2 * page, page).unwrap();
+        let window = Window::map(&file, 0, 2 * page, page).unwrap();
         assert_eq!(window.cached(1, &mut [0; 2]), Err(Errno::EINVAL));
         assert_eq!(window.cached(usize::MAX, &mut [0; 2]), Err(Errno::EINVAL));
         assert_eq!(window.cached(2, &mut []), Ok(()));
-        assert_eq!(Window::map(file.as_fd(), 0, 0, page).err(), Some(Errno::EINVAL));
-        assert_eq!(Window::map(file.as_fd(), 1, page, page).err(), Some(Errno::EINVAL));
+        assert_eq!(Window::map(&file, 0, 0, page).err(), Some(Errno::EINVAL));
+        assert_eq!(Window::map(&file, 1, page, page).err(), Some(Errno::EINVAL));
     }
 
     #[test]
     fn pages_past_the_end_of_the_file_are_not_cached() {
         let (file, page) = file_of_pages(1, &[0]);
-        let window = Window::map(file.as_fd(), 64 * page as u64, page, page).unwrap();
+        let window = Window::map(&file, 64 * page as u64, page, page).unwrap();
         let mut answer = [9];
         window.cached(0, &mut answer).unwrap();
         assert_eq!(answer, [0]);

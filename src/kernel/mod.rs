@@ -5,18 +5,22 @@
 //! modules above.
 
 pub(crate) mod advise;
+pub(crate) mod asker;
 mod bus_error;
 pub(crate) mod cachestat;
 pub(crate) mod dax;
 pub(crate) mod file_system;
 pub(crate) mod guardian;
+pub(crate) mod handle;
 pub(crate) mod holes;
 pub(crate) mod identity;
 pub(crate) mod kcmp;
 pub(crate) mod leases;
+pub(crate) mod lent;
 pub(crate) mod locked_map;
+mod map;
 pub(crate) mod mincore;
-pub(crate) mod mount_points;
+pub(crate) mod mount_table;
 pub(crate) mod open;
 pub(crate) mod page_size;
 pub(crate) mod pagemap;
@@ -29,6 +33,7 @@ pub(crate) mod shared_map;
 pub(crate) mod signal;
 pub(crate) mod statx;
 pub(crate) mod swap;
+pub(crate) mod whereabouts;
 
 pub(crate) use page_size::page_size;
 pub(crate) use statx::major_minor;

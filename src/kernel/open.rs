@@ -3,20 +3,22 @@
 use std::ffi::CStr;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl, openat};
+use nix::fcntl::{AT_FDCWD, FcntlArg, OFlag, fcntl, openat};
 use nix::sys::stat::Mode;
 use nix::{NixPath, libc};
+
+use super::handle::{FarPath, Handle};
 
 /// A file opened for inspection.
 #[derive(Debug)]
 pub(crate) struct Quiet {
     /// The file, open for reading.
-    pub(crate) file: File,
+    pub(crate) file: Handle,
     /// Whether the descriptor has `O_NOATIME`.
     ///
     /// The kernel grants this flag only to callers that pass `inode_owner_or_capable` (the owner, or `CAP_FOWNER` if it
@@ -32,12 +34,21 @@ pub(crate) struct Quiet {
 #[doc(alias = "open")]
 pub(crate) fn quietly(path: &Path) -> io::Result<Quiet> {
     match open_with(path, libc::O_NOATIME) {
-        Ok(file) => Ok(Quiet { file, owned: true }),
+        Ok(file) => Ok(Quiet { file: file.into(), owned: true }),
         Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
-            open_with(path, 0).map(|file| Quiet { file, owned: false })
+            open_with(path, 0).map(|file| Quiet { file: file.into(), owned: false })
         }
         Err(error) => Err(error),
     }
+}
+
+/// Opens a descriptor that only names a file (`O_PATH`). Nothing happens to the file.
+///
+/// # Errors
+/// As `open(2)`.
+#[doc(alias = "open")]
+pub(crate) fn name(path: &Path) -> io::Result<Handle> {
+    Ok(openat(AT_FDCWD, path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).map(Handle::Own)?)
 }
 
 /// Opens the file `name` in an open directory in the same way. A symbolic link is followed only if `follow` is set.
@@ -45,46 +56,71 @@ pub(crate) fn quietly(path: &Path) -> io::Result<Quiet> {
 /// # Errors
 /// As `openat(2)`; `ELOOP` for a link that is not followed.
 #[doc(alias = "openat")]
-pub(crate) fn quietly_at(directory: BorrowedFd<'_>, name: &CStr, follow: bool) -> Result<Quiet, Errno> {
+pub(crate) fn quietly_at(directory: &Handle, name: &CStr, follow: bool) -> Result<Quiet, Errno> {
     let link = if follow { OFlag::empty() } else { OFlag::O_NOFOLLOW };
-    let (fd, owned) = without_atime(directory, name, link | OFlag::O_NONBLOCK | OFlag::O_NOCTTY)?;
-    Ok(Quiet { file: File::from(fd), owned })
+    without_atime(link | QUIET, |flags| directory.open_at(name, flags))
 }
 
-/// Opens a descriptor that only names the file `name` in an open directory (`O_PATH`). Nothing happens to the file.
+/// Opens a file behind a link in an open directory of `/proc` in the same way.
 ///
 /// # Errors
 /// As `openat(2)`.
-#[doc(alias = "openat")]
-pub(crate) fn name_at(directory: BorrowedFd<'_>, name: &CStr, follow: bool) -> Result<OwnedFd, Errno> {
-    let link = if follow { OFlag::empty() } else { OFlag::O_NOFOLLOW };
-    openat(directory, name, link | OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())
+pub(crate) fn quietly_in(directory: BorrowedFd<'_>, link: &CStr) -> Result<Quiet, Errno> {
+    let open = |flags| openat(directory, link, flags | OFlag::O_CLOEXEC, Mode::empty()).map(Handle::Own);
+    without_atime(QUIET, open)
 }
+
+/// Opens a file of a file system that may not answer in the same way. Symbolic links are followed.
+///
+/// # Errors
+/// As `open(2)`.
+pub(crate) fn quietly_far(path: &FarPath) -> Result<Quiet, Errno> {
+    without_atime(QUIET, |flags| path.open(flags))
+}
+
+/// Opens a file that a handle only names (`O_PATH`) in the same way.
+///
+/// # Errors
+/// As `open(2)`.
+pub(crate) fn quietly_again(name: &Handle) -> Result<Quiet, Errno> {
+    without_atime(QUIET, |flags| name.open_again(flags))
+}
+
+const QUIET: OFlag = OFlag::O_NONBLOCK.union(OFlag::O_NOCTTY);
 
 /// Opens a directory in the same way, to list it.
 ///
 /// # Errors
 /// As `openat(2)`; `ENOTDIR` if it is not a directory, or is a link that is not followed.
 #[doc(alias = "openat")]
-pub(crate) fn directory_at<P: ?Sized + NixPath>(
-    parent: BorrowedFd<'_>,
-    name: &P,
-    follow: bool,
-) -> Result<OwnedFd, Errno> {
+pub(crate) fn directory_at<P: ?Sized + NixPath>(parent: &Handle, name: &P, follow: bool) -> Result<Handle, Errno> {
     let link = if follow { OFlag::empty() } else { OFlag::O_NOFOLLOW };
-    without_atime(parent, name, link | OFlag::O_DIRECTORY).map(|(fd, _)| fd)
+    without_atime(link | OFlag::O_DIRECTORY, |flags| parent.open_at(name, flags)).map(|quiet| quiet.file)
 }
 
-/// Opens with `O_NOATIME` if the kernel grants it. Returns whether it did.
-fn without_atime<P: ?Sized + NixPath>(
-    directory: BorrowedFd<'_>,
-    name: &P,
-    flags: OFlag,
-) -> Result<(OwnedFd, bool), Errno> {
-    let flags = flags | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-    match openat(directory, name, flags | OFlag::O_NOATIME, Mode::empty()) {
-        Ok(fd) => Ok((fd, true)),
-        Err(Errno::EPERM) => openat(directory, name, flags, Mode::empty()).map(|fd| (fd, false)),
+/// Opens a directory by its path in the same way. Symbolic links are followed.
+///
+/// # Errors
+/// As `open(2)`; `ENOTDIR` if it is not a directory.
+#[doc(alias = "open")]
+pub(crate) fn directory(path: &Path) -> Result<Handle, Errno> {
+    let open = |flags| openat(AT_FDCWD, path, flags | OFlag::O_CLOEXEC, Mode::empty()).map(Handle::Own);
+    without_atime(OFlag::O_DIRECTORY, open).map(|quiet| quiet.file)
+}
+
+/// Opens a directory of a file system that may not answer in the same way.
+///
+/// # Errors
+/// As `open(2)`; `ENOTDIR` if it is not a directory.
+pub(crate) fn directory_far(path: &FarPath) -> Result<Handle, Errno> {
+    without_atime(OFlag::O_DIRECTORY, |flags| path.open(flags)).map(|quiet| quiet.file)
+}
+
+/// Opens with `O_NOATIME` if the kernel grants it.
+fn without_atime(flags: OFlag, open: impl Fn(OFlag) -> Result<Handle, Errno>) -> Result<Quiet, Errno> {
+    match open(flags | OFlag::O_NOATIME) {
+        Ok(file) => Ok(Quiet { file, owned: true }),
+        Err(Errno::EPERM) => open(flags).map(|file| Quiet { file, owned: false }),
         Err(errno) => Err(errno),
     }
 }
@@ -118,7 +154,7 @@ mod tests {
     use super::*;
     use std::os::fd::AsFd;
 
-    fn flags(file: &File) -> libc::c_int {
+    fn flags(file: impl AsFd) -> libc::c_int {
         fcntl(file, FcntlArg::F_GETFL).unwrap()
     }
 
@@ -127,8 +163,8 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let quiet = quietly(file.path()).unwrap();
         assert!(quiet.owned);
-        assert_ne!(flags(&quiet.file) & libc::O_NOATIME, 0);
-        assert_ne!(flags(&quiet.file) & libc::O_NONBLOCK, 0);
+        assert_ne!(flags(quiet.file.own().unwrap()) & libc::O_NOATIME, 0);
+        assert_ne!(flags(quiet.file.own().unwrap()) & libc::O_NONBLOCK, 0);
     }
 
     #[test]

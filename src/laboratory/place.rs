@@ -7,6 +7,7 @@ use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::statvfs::statvfs;
 
 use crate::error::{Error, ErrorKind, Result, Subject};
+use crate::kernel::whereabouts::await_answer;
 use crate::machine::read_available_memory;
 use crate::pagecache::{FileSystem, FileSystemKind};
 use crate::process::ProcRoot;
@@ -38,7 +39,9 @@ pub fn default_directory() -> Result<PathBuf> {
 
 fn is_writable(directory: &Path) -> bool {
     use nix::unistd::AccessFlags;
-    directory.is_dir() && nix::unistd::access(directory, AccessFlags::W_OK | AccessFlags::X_OK).is_ok()
+    await_answer(directory).is_ok()
+        && directory.is_dir()
+        && nix::unistd::access(directory, AccessFlags::W_OK | AccessFlags::X_OK).is_ok()
 }
 
 fn is_on_disk(directory: &Path) -> bool {
@@ -51,6 +54,7 @@ fn is_on_disk(directory: &Path) -> bool {
 /// # Errors
 /// `Unsupported` if they cannot; otherwise as `statfs(2)`.
 pub fn check_kind(directory: &Path) -> Result<()> {
+    await_answer(directory).map_err(|errno| about_place(directory, &errno.into()))?;
     let found = FileSystem::of_path(directory).map_err(|error| about_place(directory, &error))?;
     let why = match found.kind {
         FileSystemKind::Pseudo(name) => {

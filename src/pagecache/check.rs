@@ -17,8 +17,6 @@
 //! `mincore` in turn also reports pages of tmpfs that are in swap and have a copy in memory. They do not count as
 //! cached either: `cachestat` does not count them, and a page must be in both results.
 
-use std::os::fd::AsFd;
-
 use super::file::{FileStat, OpenFile};
 use super::search::{Looks, ask, search};
 use super::stretches::Stretches;
@@ -73,7 +71,7 @@ fn has_all_blocks(file: &OpenFile, stat: FileStat) -> bool {
 fn has_no_hole(file: &OpenFile, stat: FileStat, asked: Run) -> bool {
     let page = file.page_size();
     let end = Pages(asked.end()).bytes(page).min(stat.size);
-    holes::next_hole(file.as_fd(), asked.offset(page).0).is_ok_and(|hole| hole.is_some_and(|hole| hole >= end.0))
+    holes::next_hole(file.handle(), asked.offset(page).0).is_ok_and(|hole| hole.is_some_and(|hole| hole >= end.0))
 }
 
 /// Whether the file ends within a page that was never written. Its blocks may be reserved (`fallocate`), and the kernel
@@ -83,7 +81,7 @@ pub(super) fn ends_in_hole(file: &OpenFile, stat: FileStat, asked: Run) -> bool 
     let page = file.page_size();
     let last = Run { first: asked.end().saturating_sub(1), count: 1 };
     let is_cut = !stat.size.0.is_multiple_of(page.bytes()) && page.pages(stat.size).0 == last.end();
-    is_cut && !file.file_system().seek_writes && holes::next_data(file.as_fd(), last.offset(page).0) == Ok(None)
+    is_cut && !file.file_system().seek_writes && holes::next_data(file.handle(), last.offset(page).0) == Ok(None)
 }
 
 /// Whether `cachestat` counts pages in the first holes of `asked` or in its last page although they are not up to date.

@@ -5,9 +5,10 @@
 //! threads.
 
 use std::num::NonZeroUsize;
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
+
+use nix::errno::Errno;
 
 use super::check::{self, Doubt};
 use super::file::{FileStat, OpenFile};
@@ -49,6 +50,7 @@ pub struct Engine {
     cachestat: bool,
     mincore: bool,
     exact: bool,
+    opens_fuse: bool,
     /// `None`: as many as this process may use.
     threads: Option<NonZeroUsize>,
 }
@@ -79,16 +81,22 @@ pub fn read_file(path: impl AsRef<Path>) -> Result<FileReport> {
 impl Engine {
     /// An engine that uses every method that this kernel and sandbox support.
     pub fn detect() -> Engine {
-        Engine { cachestat: cachestat::available(), mincore: true, exact: false, threads: None }
+        Engine { cachestat: cachestat::available(), mincore: true, exact: false, opens_fuse: false, threads: None }
     }
 
     /// An engine that uses only one method. Figures are absent if that method is not reliable for a file.
     pub fn only(method: Method) -> Engine {
         match method {
-            Method::Cachestat => {
-                Engine { cachestat: cachestat::available(), mincore: false, exact: false, threads: None }
+            Method::Cachestat => Engine {
+                cachestat: cachestat::available(),
+                mincore: false,
+                exact: false,
+                opens_fuse: false,
+                threads: None,
+            },
+            Method::Mincore => {
+                Engine { cachestat: false, mincore: true, exact: false, opens_fuse: false, threads: None }
             }
-            Method::Mincore => Engine { cachestat: false, mincore: true, exact: false, threads: None },
         }
     }
 
@@ -111,6 +119,17 @@ impl Engine {
         Engine { threads: Some(threads), ..self }
     }
 
+    /// Sets whether the mapped files of a process are opened even on FUSE, where that may drop their cached pages.
+    #[must_use]
+    pub fn opening_fuse(self, opens_fuse: bool) -> Engine {
+        Engine { opens_fuse, ..self }
+    }
+
+    /// Whether mapped files are opened even on FUSE.
+    pub fn opens_fuse(&self) -> bool {
+        self.opens_fuse
+    }
+
     /// Looks at every page, so that no page counts as cached that is being read or could not be read. Cached pages then
     /// take two to three times as long.
     #[must_use]
@@ -130,10 +149,12 @@ impl Engine {
             FileSystemKind::Huge => Err(HUGE),
             FileSystemKind::Pseudo(_) => Err(NONE_HERE),
             FileSystemKind::Ordinary | FileSystemKind::Memory if self.cachestat => Ok(Method::Cachestat),
+            FileSystemKind::Fuse if self.cachestat && has_cached_pages(file) => Ok(Method::Cachestat),
             _ if self.mincore => Ok(Method::Mincore),
             FileSystemKind::Ordinary | FileSystemKind::Memory => Err(NO_CACHESTAT),
-            // On overlayfs cachestat succeeds with zeros, and FUSE may pass the file through in the same way. The file
-            // below cannot be reached: /proc/self/map_files of a mapping opens the overlay's file again (seen on 6.18).
+            // On overlayfs cachestat succeeds with zeros. FUSE may pass the file through in the same way: there zeros
+            // prove nothing. The file below cannot be reached: map_files of a mapping opens the overlay's file again
+            // (seen on 6.18).
             FileSystemKind::Stacked(_) | FileSystemKind::Fuse => Err(ZEROS),
         }
     }
@@ -194,10 +215,14 @@ impl Engine {
         let mut attempt = 1;
         loop {
             let timestamp = SystemTime::now();
-            let Ok(before) = file.stat() else {
-                let mut report = report(file, range, file.first_stat(), timestamp, map, Err(VANISHED));
-                report.path = file.path().to_owned();
-                return report;
+            let before = match file.stat() {
+                Ok(before) => before,
+                Err(errno) => {
+                    let absent = if errno == Errno::ETIMEDOUT { Absent::SILENT } else { VANISHED };
+                    let mut report = report(file, range, file.first_stat(), timestamp, map, Err(absent));
+                    report.path = file.path().to_owned();
+                    return report;
+                }
             };
             let first = *first.get_or_insert(before);
             let found = self.find(file, before, range, map);
@@ -223,6 +248,10 @@ impl Engine {
             return Ok(nothing(method, map));
         }
         match method {
+            // Mapping the descriptor of another process may drop pages (FUSE with direct I/O).
+            Method::Cachestat if file.is_unopened_fuse() => {
+                Engine { mincore: false, ..*self }.with_cachestat(file, stat, asked, map)
+            }
             Method::Cachestat => self.with_cachestat(file, stat, asked, map),
             Method::Mincore => self.with_mincore(file, stat.size, asked, map),
         }
@@ -302,6 +331,11 @@ impl Engine {
     }
 }
 
+/// Whether `cachestat` counts any page.
+fn has_cached_pages(file: &OpenFile) -> bool {
+    cachestat::cachestat(file.handle(), 0, file.size().0.max(1)).is_ok_and(|stat| stat.cached > 0)
+}
+
 /// Whether a measurement is invalid: the file shrank meanwhile, so it may include pages that no longer exist.
 ///
 /// If a file only grew or was written to, the figures are still right for the pages that were measured.
@@ -316,7 +350,7 @@ fn is_spoilt(found: &Figure<Found>, before: Bytes, after: Bytes) -> bool {
 fn residency(file: &OpenFile, stat: &CacheStat) -> Residency {
     // The entries of a file in DAX mode are not pages, and cachestat counts them as evicted. Only a file with evicted
     // and no cached pages can be in DAX mode, so the check is skipped for others.
-    let is_dax = stat.cached == 0 && stat.evicted != 0 && dax::is_dax(file.as_fd());
+    let is_dax = stat.cached == 0 && stat.evicted != 0 && dax::is_dax(file.handle());
     let marks = |count| if is_dax { Err(DAX) } else { Ok(Pages(count)) };
     Residency {
         cached: Pages(stat.cached),

@@ -1,34 +1,42 @@
 //! Opens files to be measured: regular files and block devices, without blocking and without changing their access
 //! time.
 
-use std::ffi::CString;
-use std::fs::{File, FileType, Metadata};
+use std::fs::Metadata;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
-use nix::fcntl::AT_FDCWD;
+use nix::fcntl::OFlag;
 use nix::sys::stat::{self, SFlag};
-use nix::unistd::{Whence, lseek};
 
 use super::leases::{Leases, Opened};
 use super::report::Change;
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::file_system::{FileSystem, FileSystemKind};
+use crate::kernel::handle::Handle;
 use crate::kernel::identity::{FileIdentity, PageSource};
 use crate::kernel::open::Quiet;
-use crate::kernel::{self, open};
-use crate::units::{Absent, Bytes, PageSize};
+use crate::kernel::whereabouts::locate;
+use crate::kernel::{self, holes, lent, open};
+use crate::units::{Absent, Bytes, PageSize, Reason};
+
+const NOT_OPEN: Absent = Absent::new(
+    Reason::Unsupported,
+    "opening it would drop its cached pages (FUSE), and no process you may inspect has it open (--open-fuse opens it)",
+);
+const NOT_LENT: Absent = Absent::new(
+    Reason::Denied,
+    "opening it would drop its cached pages (FUSE), and you may not use the descriptor of the process that has it open",
+);
 
 /// A regular file or a block device, open for reading, and its state when it was opened.
 #[derive(Debug)]
 pub struct OpenFile {
     path: PathBuf,
-    file: File,
+    handle: Handle,
     stat: FileStat,
     owned: bool,
     file_system: FileSystem,
@@ -73,25 +81,65 @@ impl OpenFile {
     /// # Errors
     /// As [`OpenFile::open`].
     pub fn open_unless_leased(path: &Path, leases: &Leases) -> Result<OpenFile> {
-        let found = path.metadata().map_err(|error| system(path, &error))?;
-        refuse_type(path, found.file_type())?;
-        if device_is_virtual(&found) {
-            let file_system = FileSystem::of_path(path).map_err(|error| system(path, &error))?;
-            refuse_kind(path, file_system.kind)?;
-        }
-        let about = |errno: Errno| system(path, &errno.into());
-        let name = CString::new(path.as_os_str().as_bytes()).map_err(|_| about(Errno::EINVAL))?;
-        let Opened { quiet, barred } = leases.open_at(AT_FDCWD, &name, true).map_err(about)?;
-        Ok(OpenFile { by_path: true, barred, ..OpenFile::new(path, quiet.file, quiet.owned)? })
+        OpenFile::open_by_path(path, leases, false)
+    }
+
+    /// The same, but a file on FUSE is opened too, even if that drops its cached pages.
+    ///
+    /// # Errors
+    /// As [`OpenFile::open`].
+    pub fn open_even_on_fuse(path: &Path) -> Result<OpenFile> {
+        OpenFile::open_by_path(path, &Leases::default(), true)
+    }
+
+    /// The one place where it is decided whether and how a named file is opened.
+    pub(super) fn open_by_path(path: &Path, leases: &Leases, opens_fuse: bool) -> Result<OpenFile> {
+        let opened = match locate(path).map_err(|errno| failed(path, errno))? {
+            None => {
+                let found = path.metadata().map_err(|error| system(path, &error))?;
+                refuse_type(path, found.mode())?;
+                if device_is_virtual(&found) {
+                    let file_system = FileSystem::of_path(path).map_err(|error| system(path, &error))?;
+                    refuse_kind(path, file_system.kind)?;
+                }
+                leases.open(path, (found.dev(), found.ino())).map_err(|error| system(path, &error))?
+            }
+            Some(far) if far.is_fuse && !opens_fuse => {
+                let name = far.open(OFlag::O_PATH).map_err(|errno| failed(path, errno))?;
+                return Ok(OpenFile { by_path: true, ..OpenFile::unopened(path, name)? });
+            }
+            Some(far) => {
+                let found = far.stat().map_err(|errno| failed(path, errno))?;
+                refuse_type(path, found.st_mode)?;
+                leases.open_far(&far, (found.st_dev, found.st_ino)).map_err(|errno| failed(path, errno))?
+            }
+        };
+        Ok(OpenFile { by_path: true, barred: opened.barred, ..OpenFile::new(path, opened.quiet)? })
     }
 
     /// Takes a descriptor that only names a file (`O_PATH`), because the file is not to be opened. Its figures are
     /// absent for the reason `why`.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Unsupported`]: as [`OpenFile::open`].
-    pub fn only_named(path: &Path, name: OwnedFd, why: Absent) -> Result<OpenFile> {
-        Ok(OpenFile { barred: Some(why), ..OpenFile::new(path, File::from(name), false)? })
+    pub(crate) fn only_named(path: &Path, name: Handle, why: Absent) -> Result<OpenFile> {
+        Ok(OpenFile { barred: Some(why), ..OpenFile::new(path, Quiet { file: name, owned: false })? })
+    }
+
+    /// Takes a file on FUSE that must not be opened and is only named. If a process has it open, it is measured through
+    /// the descriptor of that process; otherwise its figures are absent.
+    pub(crate) fn unopened(path: &Path, name: Handle) -> Result<OpenFile> {
+        let mut file = OpenFile::new(path, Quiet { file: name, owned: false })?;
+        match lent::borrow(&file.handle, (file.stat.device, file.stat.inode)) {
+            Ok(handle) => file.handle = handle,
+            Err(Errno::ETIMEDOUT) => return Err(failed(path, Errno::ETIMEDOUT)),
+            Err(Errno::EPERM | Errno::EACCES) => file.barred = Some(NOT_LENT),
+            Err(_) => file.barred = Some(NOT_OPEN),
+        }
+        Ok(file)
+    }
+
+    /// Whether it is on FUSE and not open for this process: it is not open at all, or through the descriptor of another
+    /// process.
+    pub fn is_unopened_fuse(&self) -> bool {
+        self.handle.is_lent() || self.barred.is_some_and(|why| why == NOT_LENT || why == NOT_OPEN)
     }
 
     /// Takes a file that is already open, such as one from `/proc/PID/map_files`. `path` is the name to report.
@@ -106,14 +154,19 @@ impl OpenFile {
             return Err(Error::path(path, ErrorKind::Unsupported, "is not open for reading"));
         }
         let owned = open::set_no_atime(fd.as_fd());
-        OpenFile::new(path, File::from(fd), owned)
+        OpenFile::new(path, Quiet { file: Handle::Own(fd), owned })
+    }
+
+    /// Takes a file that a process holds and that was opened again for this measurement.
+    pub(crate) fn from_quiet(path: &Path, quiet: Quiet) -> Result<OpenFile> {
+        OpenFile::new(path, quiet)
     }
 
     /// Takes a file that is open and known to be regular, with its `stat` and file system.
     pub(super) fn of_parts(path: PathBuf, opened: Opened, stat: &stat::FileStat, file_system: FileSystem) -> OpenFile {
-        let Opened { quiet: Quiet { file, owned }, barred } = opened;
+        let Opened { quiet: Quiet { file: handle, owned }, barred } = opened;
         let (stat, page_size) = (FileStat::of(stat), kernel::page_size());
-        OpenFile { path, file, stat, owned, file_system, page_size, by_path: true, is_block_device: false, barred }
+        OpenFile { path, handle, stat, owned, file_system, page_size, by_path: true, is_block_device: false, barred }
     }
 
     /// Returns the path without copying it.
@@ -122,18 +175,24 @@ impl OpenFile {
     }
 
     /// Checks an open file by its descriptor, which always refers to the same file.
-    fn new(path: &Path, file: File, owned: bool) -> Result<OpenFile> {
-        let metadata = file.metadata().map_err(|error| system(path, &error))?;
-        refuse_type(path, metadata.file_type())?;
-        let mut file_system = FileSystem::of_file(file.as_fd()).map_err(|error| system(path, &error))?;
-        let is_block_device = metadata.file_type().is_block_device();
+    fn new(path: &Path, Quiet { file: handle, owned }: Quiet) -> Result<OpenFile> {
+        let stat = handle.stat().map_err(|errno| failed(path, errno))?;
+        refuse_type(path, stat.st_mode)?;
+        let mut file_system = FileSystem::of_handle(&handle).map_err(|errno| failed(path, errno))?;
+        let is_block_device = is_block_device(&stat);
         if is_block_device {
             file_system = file_system.of_block_device();
         }
         refuse_kind(path, file_system.kind)?;
-        let stat = FileStat::read(file.as_fd()).map_err(|errno| Error::errno(subject(path), errno))?;
+        let stat = FileStat::read(&handle, &stat).map_err(|errno| failed(path, errno))?;
         let (path, page_size) = (path.to_owned(), kernel::page_size());
-        Ok(OpenFile { path, file, stat, owned, file_system, page_size, by_path: false, is_block_device, barred: None })
+        let (by_path, barred) = (false, None);
+        Ok(OpenFile { path, handle, stat, owned, file_system, page_size, by_path, is_block_device, barred })
+    }
+
+    /// The open file.
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
     }
 
     /// The path, as the caller gave it.
@@ -171,7 +230,7 @@ impl OpenFile {
     /// What identifies the file.
     pub fn identity(&self) -> FileIdentity {
         let is_fuse = self.file_system.kind == FileSystemKind::Fuse;
-        FileIdentity::on(self.file.as_fd(), (self.stat.device, self.stat.inode), is_fuse)
+        FileIdentity::on(&self.handle, (self.stat.device, self.stat.inode), is_fuse)
     }
 
     /// What identifies the file that holds its pages; `None` if that cannot be told.
@@ -179,7 +238,7 @@ impl OpenFile {
         match self.file_system.kind {
             // Before Linux 6.9 its server would be asked.
             FileSystemKind::Fuse => None,
-            kind => PageSource::of(self.file.as_fd(), matches!(kind, FileSystemKind::Stacked(_))),
+            kind => PageSource::of(&self.handle, matches!(kind, FileSystemKind::Stacked(_))),
         }
     }
 
@@ -210,7 +269,7 @@ impl OpenFile {
 
     /// Reads its current state.
     pub(super) fn stat(&self) -> std::result::Result<FileStat, Errno> {
-        FileStat::read(self.file.as_fd())
+        FileStat::read(&self.handle, &self.handle.stat()?)
     }
 
     /// What happened to the file between `before` and `after`. With `looks_up` its name is looked up in any case.
@@ -230,7 +289,12 @@ impl OpenFile {
 
     /// What happened to the name. `None` if it cannot be looked up.
     fn change_of_name(&self, fewer: bool) -> Option<Change> {
-        match stat::stat(&self.path) {
+        let found = match locate(&self.path) {
+            Ok(None) => stat::stat(&self.path),
+            Ok(Some(far)) => far.stat(),
+            Err(errno) => Err(errno),
+        };
+        match found {
             Ok(found) if (found.st_dev, found.st_ino) == (self.stat.device, self.stat.inode) => None,
             Ok(_) => Some(Change::Replaced),
             Err(Errno::ENOENT) if fewer => Some(Change::Removed),
@@ -245,18 +309,12 @@ impl OpenFile {
     }
 }
 
-impl AsFd for OpenFile {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
-    }
-}
-
 impl FileStat {
-    fn read(fd: BorrowedFd<'_>) -> std::result::Result<FileStat, Errno> {
-        let stat = stat::fstat(fd)?;
-        let mut found = FileStat::of(&stat);
-        if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFBLK {
-            found.size = Bytes(u64::try_from(lseek(fd, 0, Whence::SeekEnd)?).unwrap_or_default());
+    /// Completes the result of `fstat`, which does not give the size of a block device.
+    fn read(handle: &Handle, stat: &stat::FileStat) -> std::result::Result<FileStat, Errno> {
+        let mut found = FileStat::of(stat);
+        if is_block_device(stat) {
+            found.size = Bytes(holes::end(handle)?);
         }
         Ok(found)
     }
@@ -306,6 +364,10 @@ pub(super) fn system(path: &Path, error: &io::Error) -> Error {
     }
 }
 
+fn failed(path: &Path, errno: Errno) -> Error {
+    system(path, &errno.into())
+}
+
 /// Whether the device number is one that the kernel assigns to file systems without a disk (major number 0).
 ///
 /// This is true for all pseudo file systems, so for a file on a disk `statfs` is not needed.
@@ -313,13 +375,20 @@ fn device_is_virtual(metadata: &Metadata) -> bool {
     nix::sys::stat::major(metadata.dev()) == 0
 }
 
-fn refuse_type(path: &Path, kind: FileType) -> Result<()> {
-    let why = match kind {
-        kind if kind.is_file() || kind.is_block_device() => return Ok(()),
-        kind if kind.is_dir() => "is a directory",
-        kind if kind.is_fifo() => "is a FIFO",
-        kind if kind.is_socket() => "is a socket",
-        kind if kind.is_char_device() => "is a character device",
+fn is_block_device(stat: &stat::FileStat) -> bool {
+    SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFBLK
+}
+
+/// Why a directory is refused.
+pub(super) const IS_DIRECTORY: &str = "is a directory";
+
+fn refuse_type(path: &Path, mode: stat::mode_t) -> Result<()> {
+    let why = match SFlag::from_bits_truncate(mode) & SFlag::S_IFMT {
+        SFlag::S_IFREG | SFlag::S_IFBLK => return Ok(()),
+        SFlag::S_IFDIR => IS_DIRECTORY,
+        SFlag::S_IFIFO => "is a FIFO",
+        SFlag::S_IFSOCK => "is a socket",
+        SFlag::S_IFCHR => "is a character device",
         _ => "is not a regular file",
     };
     Err(Error::path(path, ErrorKind::Unsupported, why))

@@ -5,14 +5,15 @@
 
 use std::collections::HashMap;
 use std::ffi::CStr;
-use std::fs::File;
-use std::os::fd::BorrowedFd;
+use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::errno::Errno;
-use nix::fcntl::AtFlags;
-use nix::sys::stat::{fstatat, major};
+use nix::fcntl::{AtFlags, OFlag};
+use nix::sys::stat::major;
 
+use crate::kernel::handle::{FarPath, Handle};
 use crate::kernel::leases::{self, Lease};
 use crate::kernel::open::{self, Quiet};
 use crate::units::{Absent, Reason};
@@ -28,6 +29,18 @@ pub(super) struct Opened {
     pub(super) quiet: Quiet,
     /// Why it is only named.
     pub(super) barred: Option<Absent>,
+}
+
+impl Opened {
+    /// A file that is open for reading.
+    pub(super) fn to_read(quiet: Quiet) -> Opened {
+        Opened { quiet, barred: None }
+    }
+
+    /// A file that is only named.
+    fn named(name: Handle, why: Absent) -> Opened {
+        Opened { quiet: Quiet { file: name, owned: false }, barred: Some(why) }
+    }
 }
 
 impl Leases {
@@ -58,21 +71,43 @@ impl Leases {
         all.filter(|lease| lease.device == device || major(device) == 0).map(|lease| lease.pid).next()
     }
 
+    /// Opens a file with this device and inode, or only names it. Symbolic links are followed.
+    ///
+    /// # Errors
+    /// As `open(2)`.
+    pub(super) fn open(&self, path: &Path, (device, inode): (u64, u64)) -> io::Result<Opened> {
+        match self.bar(device, inode) {
+            Some(why) => Ok(Opened::named(open::name(path)?, why)),
+            None => open::quietly(path).map(Opened::to_read),
+        }
+    }
+
+    /// The same on a file system that may not answer.
+    ///
+    /// # Errors
+    /// As `open(2)`; `ETIMEDOUT` if it does not.
+    pub(super) fn open_far(&self, path: &FarPath, (device, inode): (u64, u64)) -> Result<Opened, Errno> {
+        match self.bar(device, inode) {
+            Some(why) => path.open(OFlag::O_PATH).map(|name| Opened::named(name, why)),
+            None => open::quietly_far(path).map(Opened::to_read),
+        }
+    }
+
     /// Opens the file `name` in an open directory, or only names it. A symbolic link is followed only if `follow` is
     /// set.
     ///
     /// # Errors
     /// As `openat(2)`; `ELOOP` for a link that is not followed.
-    pub(super) fn open_at(&self, directory: BorrowedFd<'_>, name: &CStr, follow: bool) -> Result<Opened, Errno> {
+    pub(super) fn open_at(&self, directory: &Handle, name: &CStr, follow: bool) -> Result<Opened, Errno> {
         if !self.0.is_empty() {
             let link = if follow { AtFlags::empty() } else { AtFlags::AT_SYMLINK_NOFOLLOW };
-            let stat = fstatat(directory, name, link)?;
+            let stat = directory.stat_at(name, link)?;
             if let Some(why) = self.bar(stat.st_dev, stat.st_ino) {
-                let file = File::from(open::name_at(directory, name, follow)?);
-                return Ok(Opened { quiet: Quiet { file, owned: false }, barred: Some(why) });
+                let link = if follow { OFlag::empty() } else { OFlag::O_NOFOLLOW };
+                return directory.open_at(name, link | OFlag::O_PATH).map(|name| Opened::named(name, why));
             }
         }
-        open::quietly_at(directory, name, follow).map(|quiet| Opened { quiet, barred: None })
+        open::quietly_at(directory, name, follow).map(Opened::to_read)
     }
 }
 

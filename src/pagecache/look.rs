@@ -3,12 +3,11 @@
 //! Since Linux 5.2 `mincore` reports every page as resident, without an error, to a caller who neither owns the file
 //! nor may write it. So it is first tested on pages for which the answer is known.
 
-use std::os::fd::{AsFd, BorrowedFd};
-
 use nix::errno::Errno;
 
 use super::file::OpenFile;
 use super::pieces::{Finder, Findings, Pieces};
+use crate::kernel::handle::Handle;
 use crate::kernel::mincore::{self, Window};
 use crate::units::{Absent, Bytes, PageRuns, PageSize, Reason, Run};
 
@@ -34,7 +33,7 @@ const FAILED: Absent = Absent::new(Reason::Unsupported, "mincore failed");
 /// A file for which `mincore` is known to be reliable.
 #[derive(Clone, Copy)]
 pub(super) struct Proven<'a> {
-    fd: BorrowedFd<'a>,
+    handle: &'a Handle,
     page: PageSize,
     /// The number of the page after the last one of the file. No window extends beyond it.
     end: u64,
@@ -72,16 +71,16 @@ impl<'a> Looker<'a> {
         if !mincore::works() {
             return Err(BROKEN);
         }
-        let (fd, page) = (file.as_fd(), file.page_size());
+        let (handle, page) = (file.handle(), file.page_size());
         let end = page.pages(size).0;
-        match lies(fd, page, end) {
+        match lies(handle, page, end) {
             Ok(false) => {}
             // There is no page past the end of a file of almost 8 EiB.
             Err(Errno::EOVERFLOW | Errno::EINVAL) if file.owned() => {}
             Ok(true) | Err(Errno::EOVERFLOW | Errno::EINVAL) => return Err(LIES),
             Err(errno) => return Err(absent(errno)),
         }
-        Ok(Proven { fd, page, end })
+        Ok(Proven { handle, page, end })
     }
 
     /// How many pages of `run` are cached.
@@ -136,13 +135,13 @@ impl<'a> Looker<'a> {
     }
 
     fn map_around(&mut self, page: u64) -> Result<(Run, Window), Errno> {
-        let Proven { fd, page: size, end } = self.file;
+        let Proven { handle, page: size, end } = self.file;
         loop {
             let pages = (self.window_bytes / size.bytes()).max(1);
             let first = page - page % pages;
             let run = Run::between(first, first.saturating_add(pages).min(end));
             let length = usize::try_from(run.pages().bytes(size).0).map_err(|_| Errno::ENOMEM)?;
-            match map(fd, size, run.first, length) {
+            match map(handle, size, run.first, length) {
                 Err(Errno::ENOMEM) if self.window_bytes > SMALLEST_WINDOW_BYTES => self.window_bytes /= 2,
                 mapped => return Ok((run, mapped?)),
             }
@@ -183,26 +182,27 @@ impl Finder for LookAtAll<'_> {
 ///
 /// The kernel checks the file that is really mapped, which on overlayfs and FUSE is not the one that was opened, so
 /// this is tested for the owner too.
-fn lies(fd: BorrowedFd<'_>, page: PageSize, end: u64) -> Result<bool, Errno> {
+fn lies(file: &Handle, page: PageSize, end: u64) -> Result<bool, Errno> {
     let distance = (WINDOW_BYTES / page.bytes()).max(1);
     let beyond = (end / distance + 2).saturating_mul(distance);
     let length = usize::try_from(page.bytes()).map_err(|_| Errno::EINVAL)?;
-    let window = map(fd, page, beyond, length)?;
+    let window = map(file, page, beyond, length)?;
     let mut answer = [0];
     window.cached(0, &mut answer)?;
     Ok(answer != [0])
 }
 
-fn map(fd: BorrowedFd<'_>, page: PageSize, first: u64, length: usize) -> Result<Window, Errno> {
+fn map(file: &Handle, page: PageSize, first: u64, length: usize) -> Result<Window, Errno> {
     let offset = first.checked_mul(page.bytes()).ok_or(Errno::EOVERFLOW)?;
     let page = usize::try_from(page.bytes()).map_err(|_| Errno::EINVAL)?;
-    Window::map(fd, offset, length, page)
+    Window::map(file, offset, length, page)
 }
 
 fn absent(errno: Errno) -> Absent {
     match errno {
         Errno::ENODEV | Errno::EACCES => CANNOT_MAP,
         Errno::ENOMEM => NO_ROOM,
+        Errno::ETIMEDOUT => Absent::SILENT,
         _ => FAILED,
     }
 }

@@ -13,10 +13,8 @@
 //! scattered piece is looked at right after it was counted, while the kernel's data about it is still in the
 //! processor's cache.
 
-use std::num::NonZeroUsize;
-use std::os::fd::AsFd;
-
 use nix::errno::Errno;
+use std::num::NonZeroUsize;
 
 use super::file::OpenFile;
 use super::look::Looker;
@@ -235,7 +233,7 @@ impl Finder for Count<'_> {
 /// Counts `run` with `cachestat`.
 pub(super) fn ask(file: &OpenFile, run: Run) -> Result<CacheStat, Absent> {
     let page = file.page_size();
-    let stat = cachestat(file.as_fd(), run.offset(page).0, run.pages().bytes(page).0).map_err(refusal)?;
+    let stat = cachestat(file.handle(), run.offset(page).0, run.pages().bytes(page).0).map_err(refusal)?;
     if stat.cached > run.count { Err(SHRANK) } else { Ok(stat) }
 }
 
@@ -257,6 +255,7 @@ fn refusal(errno: Errno) -> Absent {
     match errno {
         Errno::EPERM | Errno::EACCES => NOT_YOURS,
         Errno::EOPNOTSUPP => HUGE,
+        Errno::ETIMEDOUT => Absent::SILENT,
         _ => REFUSED,
     }
 }

@@ -3,8 +3,6 @@
 //! This joins the page map with what the file system reports about its blocks (`SEEK_DATA`, `SEEK_HOLE`), one stretch
 //! at a time, so no list of extents is kept.
 
-use std::os::fd::AsFd;
-
 use nix::errno::Errno;
 
 use super::file::OpenFile;
@@ -97,9 +95,9 @@ impl<'a> Stretches<'a> {
 fn data_from(file: &OpenFile, page: u64) -> Result<Option<Run>, Errno> {
     let size = file.page_size();
     let offset = Pages(page).bytes(size).0;
-    let Some(data) = holes::next_data(file.as_fd(), offset)? else { return Ok(None) };
+    let Some(data) = holes::next_data(file.handle(), offset)? else { return Ok(None) };
     // It was data a moment ago. If it no longer is, a hole starts there.
-    let hole = holes::next_hole(file.as_fd(), data)?.unwrap_or(data);
+    let hole = holes::next_hole(file.handle(), data)?.unwrap_or(data);
     Ok(Some(Run::between(data / size.bytes(), size.pages(Bytes(hole)).0)))
 }
 
@@ -193,7 +191,7 @@ mod tests {
         let none = PageRuns::new();
         let mut stretches = Stretches::new(&file, &none, &none, Run { first: 0, count: 10 });
         assert_eq!(stretches.next().unwrap().hole, Ok(false));
-        let again = std::fs::File::from(file.as_fd().try_clone_to_owned().unwrap());
+        let again = std::fs::File::from(file.handle().own().unwrap().try_clone_to_owned().unwrap());
         again.set_len(2 * crate::kernel::page_size().bytes()).unwrap();
         let rest: Vec<_> = stretches.map(|stretch| (stretch.part.first, stretch.part.count, stretch.hole)).collect();
         assert_eq!(rest, [(1, 1, Ok(true)), (2, 8, Err(CUT_OFF))]);

@@ -6,9 +6,9 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use regex::bytes::Regex;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::kernel::mount_table::Mount;
 use crate::process::failure::read_error;
 use crate::process::handle::Process;
-use crate::process::mounts::Mount;
 
 /// The maximum number of bytes that are read from `/proc/PID/cgroup`.
 const LONGEST: u64 = 1 << 20;
@@ -210,7 +210,7 @@ fn is_at_or_below(path: &[u8], top: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::process::mounts::parse_mount;
+    use crate::kernel::mount_table::MountTable;
 
     #[test]
     fn groups_of_both_versions_are_compared_as_whole_names() {
@@ -244,10 +244,11 @@ mod tests {
         for wanted in ["cpu,memory/a", "systemd/a", "cpu/n", "memory/a", "pids", "unified/n"] {
             assert!(!group(&format!("/sys/fs/cgroup/{wanted}")), "{wanted}");
         }
-        let mounts =
-            ["30 1 0:9 / /dev/cpuctl rw - cgroup none rw,cpuacct,cpu", "31 1 0:8 /docker/x /m rw - cgroup c rw,memory"];
-        let mounts: Vec<Mount> = mounts.iter().filter_map(|line| parse_mount(line.as_bytes())).collect();
-        let group = |wanted: &str| is_in_group(text, &WantedGroup::new(wanted.as_bytes()).resolved(&mounts, false));
+        let table = MountTable::parse(
+            b"30 1 0:9 / /dev/cpuctl rw - cgroup none rw,cpuacct,cpu\n31 1 0:8 /docker/x /m rw - cgroup c rw,memory",
+        );
+        let mounts = table.mounts();
+        let group = |wanted: &str| is_in_group(text, &WantedGroup::new(wanted.as_bytes()).resolved(mounts, false));
         for wanted in ["/dev/cpuctl/a", "/dev/cpuctl", "/m", "/m/b", "/dev/cpuctl/?/b"] {
             assert!(group(wanted), "{wanted}");
         }

@@ -103,7 +103,7 @@ impl Criteria {
         let name = if root.is_live() { Some("self".to_owned()) } else { captured() };
         let directory = name.and_then(|name| Directory::open(&root.path().join(name)).ok());
         let mounts = directory.map(|directory| mounts(&directory)).unwrap_or_default();
-        self.groups.iter_mut().for_each(|group| *group = group.resolved(&mounts, root.is_live()));
+        self.groups.iter_mut().for_each(|group| *group = group.resolved(mounts.mounts(), root.is_live()));
     }
 
     /// Whether the process matches. Kernel threads and zombies, which have no memory, never do.

@@ -8,14 +8,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::sys::stat::{fstat, major, minor};
 
-use crate::process::directory::Directory;
+use crate::process::directory::{Directory, nameless_device};
 use crate::process::handle::Process;
-use crate::process::head::Device;
 use crate::process::kind::{DELETED, has_file};
 use crate::process::mapped_file::{
-    MappedFile, Place, has_escape, is_only_mount_of, mount_of, open_in_map_files, open_named, prove_path,
+    MappedFile, Place, has_escape, is_only_mount_of, open_in_map_files, open_named, prove_path,
 };
 use crate::process::mapping::Mapping;
 
@@ -58,7 +56,7 @@ impl Process {
     fn examine(&self, mapping: &Mapping<'_>) -> Deleted {
         let Ok(memory) = self.memory() else { return Deleted::Unknown };
         let (directory, place) = (&memory.directory, Place::of(mapping));
-        if is_nameless(place.device) {
+        if Some(place.device.numbers()) == nameless_device() {
             return Deleted::Yes;
         }
         let mapped = open_in_map_files(directory, &place);
@@ -78,14 +76,6 @@ impl Process {
     }
 }
 
-/// Whether the device is that of the kernel's own mount of tmpfs, whose files (`memfd_create`, `shmget`, `MAP_SHARED`)
-/// have no names. A memfd of ours is on it too.
-fn is_nameless(device: Device) -> bool {
-    let own = nix::sys::memfd::memfd_create(c"rmap", nix::sys::memfd::MFdFlags::MFD_CLOEXEC);
-    let own = own.and_then(fstat).map(|own| (major(own.st_dev), minor(own.st_dev)));
-    own == Ok((device.major.into(), device.minor.into()))
-}
-
 /// Whether the name of the mapping certainly leads to the directory that the file was in: the process has our root and
 /// our mounts (the kernel writes names as the reader sees them), no escape makes the name ambiguous, and the directory
 /// is on the mount of the file itself, so that nothing is mounted over it.
@@ -96,10 +86,11 @@ fn leads_to_its_directory(directory: &Directory, place: &Place<'_>, mapped: Opti
     };
     let below = parent.strip_prefix(b"/").unwrap_or(parent);
     let parent = Path::new("root").join(OsStr::from_bytes(below));
-    let Ok(parent) = directory.open_name(&parent) else { return false };
+    let served = directory.served_above(place.path);
+    let Ok(parent) = directory.open_name(&parent, served) else { return false };
     has_our_root(directory)
         && match mapped {
-            Some(mapped) => mapped.mount().is_some_and(|mount| mount_of(&parent) == Some(mount)),
+            Some(mapped) => mapped.mount().is_some_and(|mount| parent.mount() == Some(mount)),
             None => is_only_mount_of(directory, &parent, place.device),
         }
 }
@@ -108,8 +99,7 @@ fn leads_to_its_directory(directory: &Directory, place: &Place<'_>, mapped: Opti
 fn has_our_root(directory: &Directory) -> bool {
     let Ok(own) = Directory::open(Path::new("/proc/self")) else { return false };
     let identity = |directory: &Directory| -> Option<_> {
-        let root = fstat(directory.open_name(Path::new("root")).ok()?).ok()?;
-        Some((root.st_dev, root.st_ino, directory.read_link("ns/mnt").ok()?))
+        Some((directory.look(Path::new("root")).ok()?, directory.read_link("ns/mnt").ok()?))
     };
     identity(&own).is_some_and(|own| identity(directory) == Some(own))
 }

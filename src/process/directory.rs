@@ -1,30 +1,75 @@
 //! A directory below `/proc`, held open. Names are looked up in it, never in the path it was opened by.
 
+use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use nix::NixPath;
 use nix::dir::Dir;
-use nix::fcntl::{AtFlags, OFlag, open, openat, readlinkat};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, readlinkat};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
+
+use crate::kernel::file_system::{FileSystem, FileSystemKind};
+use crate::kernel::handle::{FarPath, Handle, mount_in};
+use crate::kernel::mount_table::{self, MountTable};
+use crate::kernel::open::{self, Quiet};
+use crate::kernel::statx::Statx;
 
 /// An open directory. A clone is the same descriptor.
 #[derive(Debug, Clone)]
-pub(super) struct Directory(Arc<OwnedFd>);
+pub(super) struct Directory(Arc<Opened>);
+
+#[derive(Debug)]
+struct Opened {
+    fd: OwnedFd,
+    /// The mounts that the process sees, once they have been read.
+    mounts: OnceLock<MountTable>,
+}
+
+/// What identifies a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Known {
+    /// Device and inode.
+    pub(super) identity: (u64, u64),
+    mode: u32,
+}
+
+impl Known {
+    pub(super) fn is_regular(&self) -> bool {
+        SFlag::from_bits_truncate(self.mode) & SFlag::S_IFMT == SFlag::S_IFREG
+    }
+}
+
+/// The device of the kernel's own mount of tmpfs, whose files (`memfd_create`, `shmget`, `MAP_SHARED`) have no names. A
+/// memfd of ours is on it too.
+pub(super) fn nameless_device() -> Option<(u32, u32)> {
+    static DEVICE: OnceLock<Option<(u32, u32)>> = OnceLock::new();
+    *DEVICE.get_or_init(|| {
+        let own = memfd_create(c"rmap", MFdFlags::MFD_CLOEXEC).and_then(fstat);
+        own.ok().map(|own| mount_table::parts(own.st_dev))
+    })
+}
 
 const PATH_ONLY: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
 
 impl Directory {
+    fn new(fd: OwnedFd) -> Directory {
+        Directory(Arc::new(Opened { fd, mounts: OnceLock::new() }))
+    }
+
     pub(super) fn open(path: &Path) -> nix::Result<Directory> {
-        open(path, PATH_ONLY, Mode::empty()).map(|fd| Directory(Arc::new(fd)))
+        openat(AT_FDCWD, path, PATH_ONLY, Mode::empty()).map(Directory::new)
     }
 
     /// Opens a directory below this one, or `..`.
     pub(super) fn open_directory(&self, path: &str) -> nix::Result<Directory> {
-        openat(self, path, PATH_ONLY, Mode::empty()).map(|fd| Directory(Arc::new(fd)))
+        openat(self, path, PATH_ONLY, Mode::empty()).map(Directory::new)
     }
 
     /// Opens a file for reading.
@@ -42,9 +87,99 @@ impl Directory {
         }
     }
 
-    /// Opens a descriptor that only names a file and cannot be read from (`O_PATH`). Links of `/proc` are followed.
-    pub(super) fn open_name(&self, path: &Path) -> nix::Result<OwnedFd> {
-        openat(self, path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())
+    /// Opens a descriptor that only names a file and cannot be read from (`O_PATH`), in a child if the file is on
+    /// `served`, a file system that may not answer. Links of `/proc` are followed.
+    pub(super) fn open_name(&self, path: &Path, served: Option<(u32, u32)>) -> nix::Result<Handle> {
+        match served {
+            None => openat(self, path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).map(Handle::Own),
+            Some(device) => self.ask(path, device, |path| path.open(OFlag::O_PATH)),
+        }
+    }
+
+    /// Opens a file of the process for reading, quietly, in a child if it is on `served`.
+    pub(super) fn open_quietly(&self, link: &Path, served: Option<(u32, u32)>) -> nix::Result<Quiet> {
+        match served {
+            None => {
+                let link = CString::new(link.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)?;
+                open::quietly_in(self.as_fd(), &link)
+            }
+            Some(device) => self.ask(link, device, open::quietly_far),
+        }
+    }
+
+    /// Asks about a path in this directory through a child, which does not have this directory open.
+    fn ask<T>(
+        &self,
+        path: &Path,
+        device: (u32, u32),
+        question: impl FnOnce(&FarPath) -> nix::Result<T>,
+    ) -> nix::Result<T> {
+        let own = format!("/proc/self/fd/{}", self.as_fd().as_raw_fd());
+        let whole = PathBuf::from(readlinkat(AT_FDCWD, own.as_str())?).join(path);
+        let answer = question(&FarPath::new(device, &whole)?)?;
+        // The pid belonged to this process all the time if it does now.
+        self.read_file("stat", 1).map_err(|_| Errno::ESRCH)?;
+        Ok(answer)
+    }
+
+    /// The device of a mapped or open file if its file system may not answer, else `None`. Also unknown file systems
+    /// may not: those that are no longer mounted, although files of theirs are still in use.
+    pub(super) fn served(&self, device: (u32, u32)) -> Option<(u32, u32)> {
+        let may_block = match mount_table::own().may_block(device) {
+            Some(may_block) => may_block,
+            None if device.0 != 0 || Some(device) == nameless_device() => false,
+            None => self.mounts().may_block(device).unwrap_or(true),
+        };
+        may_block.then_some(device)
+    }
+
+    /// The same for an open file, by its link (`fd/N`) and its device. The device that `fstat` gives is not always that
+    /// of the mount (btrfs), so if in doubt the mount that the descriptor is on decides.
+    pub(super) fn served_descriptor(&self, link: &Path, device: u64) -> Option<(u32, u32)> {
+        let served = self.served(mount_table::parts(device))?;
+        let number = link.file_name().and_then(OsStr::to_str).unwrap_or_default();
+        let table = link.parent().and_then(Path::to_str).unwrap_or_default();
+        let info = self.read_file(&format!("{table}info/{number}"), 4096).unwrap_or_default();
+        match mount_in(&info).and_then(|mount| self.mounts().of_number(&mount)) {
+            Some((device, may_block)) => may_block.then_some(device),
+            None => Some(served),
+        }
+    }
+
+    /// Whether opening a file on this device for reading may drop its cached pages. `name` is a descriptor that only
+    /// names it: if the device is mounted nowhere (a file system that is still in use, or one of the kernel's own), the
+    /// file itself is asked.
+    pub(super) fn is_fuse(&self, device: (u32, u32), name: &Handle) -> bool {
+        let is_kind = |found: FileSystem| matches!(found.kind, FileSystemKind::Fuse | FileSystemKind::Stacked(_));
+        let own = mount_table::own();
+        match (own.may_block(device), self.mounts().may_block(device)) {
+            (Some(_), _) => own.is_fuse(device),
+            (None, Some(_)) => self.mounts().is_fuse(device),
+            (None, None) => FileSystem::of_handle(name).is_ok_and(is_kind),
+        }
+    }
+
+    /// The device of a file system on the way to a path of the process that may not answer.
+    pub(super) fn served_above(&self, path: &[u8]) -> Option<(u32, u32)> {
+        self.mounts().blocking_above(Path::new(OsStr::from_bytes(path)))
+    }
+
+    /// The mounts that the process sees; none if they cannot be read.
+    pub(super) fn mounts(&self) -> &MountTable {
+        let read = || MountTable::parse(&self.read_file("mountinfo", u64::MAX).unwrap_or_default());
+        self.0.mounts.get_or_init(read)
+    }
+
+    /// The identity and type of a file behind a link, as far as the kernel knows them without asking a server.
+    pub(super) fn look(&self, link: &Path) -> nix::Result<Known> {
+        let name = CString::new(link.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)?;
+        match Statx::cached_of_name(self.as_fd(), &name) {
+            Err(Errno::ENOSYS) => {
+                let stat = fstatat(self, link, AtFlags::empty())?;
+                Ok(Known { identity: (stat.st_dev, stat.st_ino), mode: stat.st_mode })
+            }
+            found => found.map(|found| Known { identity: (found.device(), found.inode()), mode: found.mode() }),
+        }
     }
 
     /// The target of a link.
@@ -78,6 +213,6 @@ pub fn parse_pid(text: &str) -> Option<u32> {
 
 impl AsFd for Directory {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.0.fd.as_fd()
     }
 }

@@ -104,7 +104,6 @@ impl FileMapping {
 mod tests {
     use super::*;
     use crate::kernel::identity::FileIdentity;
-    use std::os::fd::AsFd;
     use std::os::unix::fs::MetadataExt;
 
     #[test]
@@ -124,7 +123,7 @@ mod tests {
         let found = process.read_mappings_of_inode(program.ino()).unwrap();
         assert!(!found.is_empty());
         let opened = std::fs::File::open("/proc/self/exe").unwrap();
-        let identity = FileIdentity::on(opened.as_fd(), (program.dev(), program.ino()), false);
+        let identity = FileIdentity::on(&opened.into(), (program.dev(), program.ino()), false);
         assert!(found.iter().all(|mapping| mapping.open(&process).unwrap().identity() == identity));
         let pages: u64 = found
             .iter()

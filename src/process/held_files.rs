@@ -6,23 +6,21 @@
 
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
-use std::ffi::{CStr, CString};
 use std::io::{self, Read};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::AtFlags;
-use nix::sys::stat::{FileStat, SFlag, fstat, fstatat};
 
 use crate::error::{Error, ErrorKind, Result, Subject};
+use crate::kernel::handle::Handle;
 use crate::kernel::identity::FileIdentity;
+use crate::kernel::kcmp;
 use crate::kernel::privilege::run_as_root;
-use crate::kernel::{kcmp, open};
 use crate::process::directory::Directory;
 use crate::process::failure::read_error;
 use crate::process::handle::Process;
 use crate::process::head::{Device, Head, parse_head};
+use crate::process::held_open::HeldOpen;
 use crate::process::mapped_file::{Place, Way, is_at, open_mapped, path_of};
 use crate::process::root::is_of_our_namespace;
 use crate::units::{Absent, Reason};
@@ -58,6 +56,8 @@ pub struct HeldFile {
     path: PathBuf,
     link: PathBuf,
     identity: FileIdentity,
+    /// For a mapped file, the device that `maps` prints.
+    device: Option<Device>,
     held: Held,
 }
 
@@ -102,26 +102,33 @@ impl HeldFiles {
     ///
     /// # Errors
     /// [`ErrorKind::Changed`]: the process no longer holds it there. Otherwise the errors of `open(2)`.
-    pub fn open(&self, file: &HeldFile) -> Result<OwnedFd> {
-        self.open_with(file, |directory, link| open::quietly_at(directory, link, true).map(|quiet| quiet.file.into()))
+    pub(crate) fn open(&self, file: &HeldFile, opens_fuse: bool) -> Result<HeldOpen> {
+        let served = self.served(file);
+        let read = || self.directory.open_quietly(&file.link, served).map(HeldOpen::ToRead);
+        let opened = match served.filter(|_| !opens_fuse) {
+            None => read(),
+            Some(device) => match self.directory.open_name(&file.link, served) {
+                Ok(name) if self.directory.is_fuse(device, &name) => Ok(HeldOpen::ToName(name)),
+                Ok(_) => read(),
+                Err(errno) => Err(errno),
+            },
+        };
+        self.checked(file, opened)
     }
 
     /// The same with a descriptor that only names the file (`O_PATH`).
     ///
     /// # Errors
     /// As [`HeldFiles::open`].
-    pub fn name(&self, file: &HeldFile) -> Result<OwnedFd> {
-        self.open_with(file, |directory, link| open::name_at(directory, link, true))
+    pub(crate) fn name(&self, file: &HeldFile) -> Result<Handle> {
+        let opened = self.directory.open_name(&file.link, self.served(file)).map(HeldOpen::ToName);
+        self.checked(file, opened).map(HeldOpen::into_handle)
     }
 
-    fn open_with(
-        &self,
-        file: &HeldFile,
-        open: impl Fn(BorrowedFd<'_>, &CStr) -> std::result::Result<OwnedFd, Errno>,
-    ) -> Result<OwnedFd> {
+    /// The opened file, if it is still the one that the process held.
+    fn checked(&self, file: &HeldFile, opened: nix::Result<HeldOpen>) -> Result<HeldOpen> {
         let fail = |errno| Error::errno(Subject::Path(file.path.clone()), errno);
-        let link = CString::new(file.link.as_os_str().as_encoded_bytes()).map_err(|_| fail(Errno::EINVAL))?;
-        let opened = match open(self.directory.as_fd(), &link) {
+        let opened = match opened {
             Ok(opened) => opened,
             Err(Errno::ENOENT | Errno::ESRCH) => return Err(released(file)),
             // A file of memfd_secret can only be opened by its creation.
@@ -129,8 +136,8 @@ impl HeldFiles {
             Err(Errno::ENXIO) => return Err(released(file)),
             Err(errno) => return Err(fail(errno)),
         };
-        let stat = fstat(&opened).map_err(fail)?;
-        match FileIdentity::of(opened.as_fd(), &stat).may_be(&file.identity) {
+        let stat = opened.handle().stat().map_err(fail)?;
+        match FileIdentity::of(opened.handle(), &stat).may_be(&file.identity) {
             true => Ok(opened),
             false => Err(released(file)),
         }
@@ -138,8 +145,18 @@ impl HeldFiles {
 
     /// Whether the process still has the file where it was found.
     fn still_holds(&self, file: &HeldFile) -> bool {
-        let now = fstatat(&self.directory, &file.link, AtFlags::empty());
-        now.is_ok_and(|stat| (stat.st_dev, stat.st_ino) == (file.identity.device(), file.identity.inode()))
+        let same = (file.identity.device(), file.identity.inode());
+        self.directory.look(&file.link).is_ok_and(|found| found.identity == same)
+    }
+}
+
+impl HeldFiles {
+    /// The device of a file if its file system may not answer.
+    fn served(&self, file: &HeldFile) -> Option<(u32, u32)> {
+        if let Some(device) = file.device {
+            return self.directory.served(device.numbers());
+        }
+        self.directory.served_descriptor(&file.link, file.identity.device())
     }
 }
 
@@ -232,7 +249,7 @@ impl Reader<'_> {
         match mapped.and_then(|file| file.prove_layer(self.process).map(|()| file)) {
             Ok(file) if file.is_regular() => {
                 let target = self.directory.read_link(&file.link).ok().filter(|_| file.way() == Way::MapFiles);
-                self.add(target.unwrap_or(name), file.link.clone(), file.identity(), Held::Mapped);
+                self.add(target.unwrap_or(name), file.link.clone(), file.identity(), Some(head.device));
             }
             Ok(_) => {}
             Err(absent) => self.unreachable.push((head.device, head.inode, name, absent)),
@@ -252,26 +269,32 @@ impl Reader<'_> {
         for number in self.directory.read_numbers(table)? {
             let link = PathBuf::from(format!("{table}/{number}"));
             // A descriptor may be closed at any time.
-            let Ok(stat) = fstatat(self.directory, &link, AtFlags::empty()) else { continue };
-            if !is_regular(&stat) || !self.descriptors.insert((number, stat.st_dev, stat.st_ino)) {
+            let Ok(found) = self.directory.look(&link) else { continue };
+            let (device, inode) = found.identity;
+            if !found.is_regular() || !self.descriptors.insert((number, device, inode)) {
                 continue;
             }
-            let name = self.directory.open_name(&link).map(|fd| FileIdentity::of(fd.as_fd(), &stat));
-            if let (Ok(identity), Ok(path)) = (name, self.directory.read_link(&link)) {
-                self.add(path, link, identity, Held::Open);
+            let served = self.directory.served_descriptor(&link, device);
+            let identity = self.directory.open_name(&link, served).and_then(|name| {
+                let stat = name.stat()?;
+                Ok(FileIdentity::of(&name, &stat))
+            });
+            if let (Ok(identity), Ok(path)) = (identity, self.directory.read_link(&link)) {
+                self.add(path, link, identity, None);
             }
         }
         Ok(())
     }
 
-    fn add(&mut self, path: PathBuf, link: PathBuf, identity: FileIdentity, held: Held) {
+    fn add(&mut self, path: PathBuf, link: PathBuf, identity: FileIdentity, device: Option<Device>) {
+        let held = if device.is_some() { Held::Mapped } else { Held::Open };
         let known = self.places.get(&identity).and_then(|place| self.files.get_mut(*place));
         match known {
             Some(file) if file.held != held => file.held = Held::Both,
             Some(_) => {}
             None => {
                 self.places.insert(identity, self.files.len());
-                self.files.push(HeldFile { path, link, identity, held });
+                self.files.push(HeldFile { path, link, identity, device, held });
             }
         }
     }
@@ -304,6 +327,7 @@ fn unreachable(path: &Path, absent: Absent) -> Error {
     match absent.reason {
         Reason::Denied => Error::path(path, ErrorKind::Denied, "it is mapped, but cannot be opened as the mapped file")
             .with_advice(advice),
+        _ if absent == Absent::SILENT => Error::absent(Subject::Path(path.to_owned()), absent),
         Reason::Vanished => {
             Error::path(path, ErrorKind::Denied, "it is mapped, but no longer has this name").with_advice(advice)
         }
@@ -312,10 +336,6 @@ fn unreachable(path: &Path, absent: Absent) -> Error {
             Error::path(path, kind, format!("it is mapped, but {}", absent.why))
         }
     }
-}
-
-fn is_regular(stat: &FileStat) -> bool {
-    SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG
 }
 
 /// A line of `maps`, if its mapping has a file.

@@ -14,24 +14,25 @@
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::sys::stat::{FileStat, SFlag, fstat, major, minor};
+use nix::fcntl::OFlag;
+use nix::sys::stat::{FileStat, SFlag, major, minor};
 
 use crate::kernel::dax::is_dax;
 use crate::kernel::file_system::{FileSystem, FileSystemKind};
+use crate::kernel::handle::Handle;
 use crate::kernel::identity::{FileIdentity, PageSource, is_only_in_upper_layer};
 use crate::kernel::open;
 use crate::kernel::statx::Statx;
 use crate::process::directory::Directory;
 use crate::process::handle::Process;
 use crate::process::head::{Device, Head};
+use crate::process::held_open::HeldOpen;
 use crate::process::kind::may_be_device;
 use crate::process::mapping::{Mapping, Mappings};
-use crate::process::mounts::mounts;
 use crate::units::{Absent, Figure, Reason};
 
 /// How the file behind a mapping was found.
@@ -59,9 +60,11 @@ impl Way {
 /// The file behind a mapping: a descriptor that names it, and the result of `fstat`.
 #[derive(Debug)]
 pub struct MappedFile {
-    name: OwnedFd,
+    name: Handle,
     stat: FileStat,
     way: Way,
+    /// Whether opening it for reading may drop its cached pages.
+    is_fuse: bool,
     /// The path below the directory of the process that led to it.
     pub(super) link: PathBuf,
 }
@@ -153,14 +156,15 @@ pub(super) fn open_mapped(directory: &Directory, place: &Place<'_>) -> Figure<Ma
 /// Opens the link of exactly this mapping in `map_files`.
 pub(super) fn open_in_map_files(directory: &Directory, place: &Place<'_>) -> nix::Result<MappedFile> {
     let link = PathBuf::from(format!("map_files/{:x}-{:x}", place.start, place.end));
-    MappedFile::open(directory, link, Way::MapFiles)
+    MappedFile::open(directory, link, Way::MapFiles, directory.served(place.device.numbers()))
 }
 
 /// Opens the file that currently has the name of the mapping, which may be another file.
 pub(super) fn open_named(directory: &Directory, place: &Place<'_>) -> nix::Result<MappedFile> {
     let open = |path: &[u8]| {
         let below = path.strip_prefix(b"/").ok_or(Errno::ENOENT)?;
-        MappedFile::open(directory, Path::new("root").join(OsStr::from_bytes(below)), Way::Path)
+        let served = directory.served_above(path).or_else(|| directory.served(place.device.numbers()));
+        MappedFile::open(directory, Path::new("root").join(OsStr::from_bytes(below)), Way::Path, served)
     };
     match open(place.path) {
         Err(Errno::ENOENT) if has_escape(place.path) => open(&unescape(place.path)),
@@ -188,7 +192,7 @@ pub(super) fn prove_path(directory: &Directory, file: &MappedFile, place: &Place
         return Ok(());
     }
     match device_of_mount(directory, &file.name) {
-        Some(device) if device == place.device => Ok(()),
+        Some(device) if device == place.device.numbers() => Ok(()),
         Some(_) => Err(OTHER_FILE),
         None => Err(UNPROVEN),
     }
@@ -196,26 +200,19 @@ pub(super) fn prove_path(directory: &Directory, file: &MappedFile, place: &Place
 
 /// Whether a link in the directory of the process certainly leads to the file that is mapped.
 pub(super) fn is_at(directory: &Directory, link: &Path, place: &Place<'_>) -> bool {
-    let file = MappedFile::open(directory, link.to_owned(), Way::Path);
+    let file = MappedFile::open(directory, link.to_owned(), Way::Path, directory.served(place.device.numbers()));
     file.is_ok_and(|file| prove_path(directory, &file, place).is_ok())
 }
 
 /// The device of the file system that a file was opened on, as `mountinfo` of the process prints it.
-fn device_of_mount(directory: &Directory, file: &OwnedFd) -> Option<Device> {
-    let mount = mount_of(file)?;
-    mounts(directory).into_iter().find(|other| other.number == mount).map(|mount| mount.device)
-}
-
-/// The number of the mount that a file was opened on.
-pub(super) fn mount_of(file: &OwnedFd) -> Option<Vec<u8>> {
-    let info = std::fs::read(format!("/proc/self/fdinfo/{}", file.as_raw_fd())).ok()?;
-    let mount = info.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"mnt_id:"))?;
-    Some(mount.trim_ascii().to_vec())
+fn device_of_mount(directory: &Directory, file: &Handle) -> Option<(u32, u32)> {
+    directory.mounts().of_number(&file.mount()?).map(|(device, _)| device)
 }
 
 /// Whether a file was opened on a mount of that device, and the process sees no other mount of it.
-pub(super) fn is_only_mount_of(directory: &Directory, file: &OwnedFd, device: Device) -> bool {
-    let mounts = mounts(directory).into_iter().filter(|mount| mount.device == device);
+pub(super) fn is_only_mount_of(directory: &Directory, file: &Handle, device: Device) -> bool {
+    let device = device.numbers();
+    let mounts = directory.mounts().mounts().iter().filter(|mount| mount.device == device);
     mounts.count() == 1 && device_of_mount(directory, file) == Some(device)
 }
 
@@ -223,15 +220,17 @@ fn absent(errno: Errno) -> Absent {
     match errno {
         Errno::EPERM | Errno::EACCES => DENIED,
         Errno::ENOENT | Errno::ENOTDIR | Errno::ESRCH => GONE,
+        Errno::ETIMEDOUT => Absent::SILENT,
         _ => FAILED,
     }
 }
 
 impl MappedFile {
-    fn open(directory: &Directory, link: PathBuf, way: Way) -> nix::Result<MappedFile> {
-        let name = directory.open_name(&link)?;
-        let stat = fstat(&name)?;
-        Ok(MappedFile { name, stat, way, link })
+    fn open(directory: &Directory, link: PathBuf, way: Way, served: Option<(u32, u32)>) -> nix::Result<MappedFile> {
+        let name = directory.open_name(&link, served)?;
+        let stat = name.stat()?;
+        let is_fuse = served.is_some_and(|device| directory.is_fuse(device, &name));
+        Ok(MappedFile { name, stat, way, is_fuse, link })
     }
 
     /// Proves that the mapping still has the pages of this file. On overlayfs it does not if the file was copied to the
@@ -245,10 +244,10 @@ impl MappedFile {
     /// # Errors
     /// The file may have been copied since.
     pub fn prove_layer(&self, process: &Process) -> Figure<()> {
-        if !self.is_stacked() || is_only_in_upper_layer(self.name.as_fd()) {
+        if !self.is_stacked() || is_only_in_upper_layer(&self.name) {
             return Ok(());
         }
-        let created = Statx::of_file(self.name.as_fd()).ok().and_then(|found| found.created());
+        let created = Statx::of_handle(&self.name).ok().and_then(|found| found.created());
         match created.zip(process.read_start()) {
             Some((created, start)) if created < start => Ok(()),
             _ => Err(COPIED),
@@ -262,12 +261,12 @@ impl MappedFile {
 
     /// What identifies it.
     pub fn identity(&self) -> FileIdentity {
-        FileIdentity::of(self.name.as_fd(), &self.stat)
+        FileIdentity::of(&self.name, &self.stat)
     }
 
     /// Which file of a layer has its pages, if it is on overlayfs.
     pub(crate) fn page_source(&self) -> Option<PageSource> {
-        self.is_stacked().then(|| PageSource::of(self.name.as_fd(), true)).flatten()
+        self.is_stacked().then(|| PageSource::of(&self.name, true)).flatten()
     }
 
     /// How many names it has; 0 if it was deleted.
@@ -279,7 +278,7 @@ impl MappedFile {
 
     /// The number of the mount that it was opened on.
     pub(super) fn mount(&self) -> Option<Vec<u8>> {
-        mount_of(&self.name)
+        self.name.mount()
     }
 
     /// Whether it is a regular file.
@@ -295,12 +294,12 @@ impl MappedFile {
 
     /// Whether it is on a file system that is stacked on others (overlayfs), whose files hold its cached pages.
     pub fn is_stacked(&self) -> bool {
-        FileSystem::of_file(self.name.as_fd()).is_ok_and(|on| matches!(on.kind, FileSystemKind::Stacked(_)))
+        FileSystem::of_handle(&self.name).is_ok_and(|on| matches!(on.kind, FileSystemKind::Stacked(_)))
     }
 
     /// Whether it is in DAX mode and has no pages in the page cache.
     pub fn is_dax(&self) -> bool {
-        is_dax(self.name.as_fd())
+        is_dax(&self.name)
     }
 
     /// Opens it for reading, without blocking and, if this user owns it, without changing its access time. Only regular
@@ -308,12 +307,14 @@ impl MappedFile {
     ///
     /// # Errors
     /// Those of `open(2)`.
-    pub fn reopen(&self) -> io::Result<OwnedFd> {
+    pub(crate) fn reopen(&self, opens_fuse: bool) -> io::Result<HeldOpen> {
         if !self.is_regular() {
             return Err(io::ErrorKind::Unsupported.into());
         }
-        let link = PathBuf::from(format!("/proc/self/fd/{}", self.name.as_raw_fd()));
-        open::quietly(&link).map(|quiet| quiet.file.into())
+        match self.is_fuse && !opens_fuse {
+            true => Ok(HeldOpen::ToName(self.name.open_again(OFlag::O_PATH)?)),
+            false => Ok(HeldOpen::ToRead(open::quietly_again(&self.name)?)),
+        }
     }
 }
 
@@ -359,14 +360,14 @@ mod tests {
         let by_path = open_by_path(&process.directory, &place).unwrap();
         let found = process.open_mapped_file(&mapping).unwrap();
         assert_eq!((found.identity(), by_path.way()), (by_path.identity(), Way::Path));
-        assert!(found.is_regular() && found.links() > 0 && found.reopen().is_ok());
+        assert!(found.is_regular() && found.links() > 0 && found.reopen(false).is_ok());
         let other = Place { inode: place.inode + 1, ..place };
         assert_eq!(open_by_path(&process.directory, &other).unwrap_err(), OTHER_FILE);
         // Another device: the mount of the file disagrees as well.
         let other = Place { device: Device { major: 4095, minor: 1 }, ..place };
         assert_eq!(open_by_path(&process.directory, &other).unwrap_err(), OTHER_FILE);
         // The device of the mount is what `maps` prints.
-        assert_eq!(device_of_mount(&process.directory, &found.name), Some(place.device));
+        assert_eq!(device_of_mount(&process.directory, &found.name), Some(place.device.numbers()));
     }
 
     #[test]

@@ -2,8 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use nix::sys::stat::fstat;
-
 use crate::process::handle::Process;
 
 /// What the names that a process sees mean: its mount namespace and its root directory.
@@ -20,7 +18,7 @@ impl Process {
     pub fn read_namespace(&self) -> Namespace {
         let directory = self.memory().map_or_else(|_| self.directory.clone(), |memory| memory.directory);
         let mounts = directory.read_link("ns/mnt").ok();
-        let root = directory.open_name(Path::new("root")).ok().and_then(|root| fstat(root).ok());
+        let root = directory.open_name(Path::new("root"), None).ok().and_then(|root| root.stat().ok());
         let unknown = (self.is_live() && (mounts.is_none() || root.is_none())).then(|| self.pid());
         Namespace { mounts, root: root.map(|root| (root.st_dev, root.st_ino)), unknown }
     }

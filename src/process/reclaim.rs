@@ -65,13 +65,13 @@ pub(super) struct Reclaimable {
 }
 
 /// The devices of a process's mounts whose files have reclaimable pages.
-pub(super) struct Ordinary(HashMap<Device, bool>);
+pub(super) struct Ordinary(HashMap<(u32, u32), bool>);
 
 impl Ordinary {
     /// Reads them from `mountinfo`. Without it, as in a capture, there are none.
     pub(super) fn read(process: &Process) -> Ordinary {
         let mut devices = HashMap::new();
-        for mount in mounts(&process.directory) {
+        for mount in mounts(&process.directory).mounts() {
             let keeps = ORDINARY.contains(&&mount.kind[..]) && !mount.may_be_dax();
             let known = devices.entry(mount.device).or_insert(keeps);
             *known = *known && keeps;
@@ -85,7 +85,7 @@ impl Ordinary {
     }
 
     fn has(&self, device: Device) -> bool {
-        self.0.get(&device).copied().unwrap_or(false)
+        self.0.get(&device.numbers()).copied().unwrap_or(false)
     }
 }
 

@@ -151,6 +151,9 @@ pub enum Reason {
 }
 
 impl Absent {
+    /// The file system of a file has not answered for two seconds.
+    pub const SILENT: Absent = Absent::new(Reason::Vanished, "its file system does not answer");
+
     /// Absent for `reason`, explained by `why`.
     pub const fn new(reason: Reason, why: &'static str) -> Absent {
         Absent { reason, why }

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::processes::{Owner, ProcessChoice, open_text, section_of};
+use super::processes::{Owner, ProcessChoice, section_of};
 use super::shared::{self, OfProcess};
+use crate::join::open_text;
 use crate::process::account::{Account, Amount};
 use crate::process::{AddressSpaces, Fields, ProcRoot, Process, ProcessMappings, Wanted};
 use crate::table::{Cell, Colour, Column, OwnedCell, RowKind, Rows, Section, Source, Stop, col};
@@ -249,7 +250,9 @@ impl PartSource {
 
     /// Reads the smaps text of an unknown process.
     fn read_text(&self, path: &Path, rows: &mut dyn Rows<Parts>) -> Result<(), Stop> {
-        let read = |(name, text)| ProcessMappings::read_bare(name, text, &mut Fields::new(), &Wanted::Everything);
+        let read = |(name, text): (PathBuf, _)| {
+            ProcessMappings::read_bare(&name, text, &mut Fields::new(), &Wanted::Everything)
+        };
         match open_text(path).and_then(read).and_then(ProcessMappings::into_account) {
             Ok(account) => {
                 rows.section(section_of(&account.identity))?;

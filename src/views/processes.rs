@@ -1,11 +1,8 @@
 //! The selected processes, and what is reported about each, for every view of processes.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
 use std::str::FromStr;
 
-use crate::error::{Error, ErrorKind, Result, Subject};
+use crate::error::{Error, ErrorKind, Subject};
 use crate::process::account::Account;
 use crate::process::{Criteria, Identity, ProcRoot, Process, hides_processes, parse_pid, read_matching};
 use crate::table::{Cell, OwnedCell, RowKind, Rows, Section, Stop};
@@ -125,17 +122,6 @@ impl Asked {
         // A process that was only found may have exited since.
         if !self.found || error.kind() != ErrorKind::NotFound {
             rows.lost(error);
-        }
-    }
-}
-
-/// Opens a smaps text: a file, or `-` for standard input. Returns its name, too.
-pub(super) fn open_text(path: &Path) -> Result<(&Path, Box<dyn Read>)> {
-    match path.as_os_str().as_encoded_bytes() {
-        b"-" => Ok((Path::new("standard input"), Box::new(std::io::stdin()))),
-        _ => {
-            let file = File::open(path).map_err(|error| Error::io(Subject::Path(path.to_owned()), &error))?;
-            Ok((path, Box::new(file)))
         }
     }
 }

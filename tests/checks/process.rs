@@ -7,13 +7,13 @@ use std::path::Path;
 
 use super::cgroup::{WantedGroup, is_in_group, memory_group};
 use super::head::{is_head, parse_head};
-use super::mounts::{Mount, parse_mount};
 use super::stat::parse_stat;
 use super::table_parts::Cutter;
 use super::{
     Deleted, Fields, Mapping, MappingKind, Mappings, ParseError, ProcessMappings, SmapsParser, TablePart, Wanted,
     flags_in_words, parse_maps, parse_smaps, parse_status,
 };
+use crate::kernel::mount_table::{Mount, parse_mount};
 use crate::units::{Bytes, PageSize};
 
 /// `smaps`: the rows are in order, and do not depend on how the text is cut into reads.
@@ -137,7 +137,7 @@ pub fn mountinfo(text: &[u8]) {
         let _ = mount.may_be_dax();
         let escaped =
             |path: &[u8]| -> Vec<u8> { path.iter().flat_map(|byte| format!("\\{byte:03o}").into_bytes()).collect() };
-        let device = format!("{}:{}", mount.device.major, mount.device.minor);
+        let device = format!("{}:{}", mount.device.0, mount.device.1);
         let options: Vec<&[u8]> = mount.options().collect();
         let fields: [&[u8]; 10] = [
             &mount.number,

@@ -7,6 +7,7 @@ mod known;
 mod mounted;
 mod run;
 mod running;
+mod served;
 mod subject;
 
 use std::fs;
@@ -16,6 +17,7 @@ pub(crate) use known::*;
 pub(crate) use mounted::*;
 pub(crate) use run::*;
 pub(crate) use running::*;
+pub(crate) use served::*;
 pub(crate) use subject::*;
 
 /// A directory with the structure of `/proc`, with processes that have only smaps and a command line.

@@ -11,6 +11,11 @@ const FOLDER: &str = "RMAP_TEST_MOUNTED_FOLDER";
 /// Runs the test `name` of the module `mounts` again in a mount namespace after the shell script `mount`, which begins
 /// in an empty directory on a tmpfs. Inside, gives that directory.
 pub(crate) fn mounted(name: &str, mount: &str) -> Option<PathBuf> {
+    mounted_as(&format!("mounts::{name}"), mount)
+}
+
+/// The same for a test of any module: `name` is its whole name.
+pub(crate) fn mounted_as(name: &str, mount: &str) -> Option<PathBuf> {
     if let Some(folder) = std::env::var_os(FOLDER) {
         return Some(PathBuf::from(folder));
     }
@@ -19,8 +24,7 @@ pub(crate) fn mounted(name: &str, mount: &str) -> Option<PathBuf> {
         return None;
     }
     let folder = memory();
-    let script =
-        format!("cd ${FOLDER}; {{ {mount}; }} || exit 77; cd /; exec \"$0\" --exact mounts::{name} --nocapture");
+    let script = format!("cd ${FOLDER}; {{ {mount}; }} || exit 77; cd /; exec \"$0\" --exact {name} --nocapture");
     let output = Command::new("unshare")
         .args(["--mount", "--propagation", "private", "sh", "-ec", &script])
         .arg(std::env::current_exe().unwrap())

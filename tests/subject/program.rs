@@ -33,6 +33,9 @@
 //! * `await:PATH`     waits until a file has this name
 //! * `open:PATH`      keeps a file open
 //! * `thread:PATH`    starts a thread with its own table of open files, in which it opens a file
+//! * `view:PATH:N`    maps the first N pages of an existing file shared, reads all of them, and keeps it open
+//! * `glance:PATH:N`  the same, and closes it: only the mapping is left
+//! * `directory:DIR`  makes a directory its working directory
 //! * `past:PATH:N:M`   creates a file of N pages, maps M pages of it and writes to the first one
 //! * `ring:N`          maps a ring of N pages of a packet socket and reads it
 //! * `marked:N`        maps N pages and has userfaultfd mark all of them
@@ -127,6 +130,9 @@ fn main() {
             }
             "open" => std::mem::forget(File::open(words[1]).expect("the file opens")),
             "thread" => thread(words[1]),
+            "view" => std::mem::forget(view(page, words[1], number(2))),
+            "glance" => drop(view(page, words[1], number(2))),
+            "directory" => std::env::set_current_dir(words[1]).expect("the directory is entered"),
             "past" => past(page, words[1], number(2), number(3)),
             "ring" => ring(page, number(1)),
             "marked" => made.push(marked(&act, page, number(1))),
@@ -503,6 +509,15 @@ fn part(page: usize, path: &str, first: usize, pages: usize, written: usize) {
     let address = unsafe { mmap(None, length, access, MapFlags::MAP_SHARED, &file, offset) };
     // A fault of a write maps only one page.
     write_pages(address.expect("mmap").as_ptr().cast(), page, written);
+}
+
+fn view(page: usize, path: &str, pages: usize) -> File {
+    let file = File::open(path).expect("the file opens");
+    let flags = MapFlags::MAP_SHARED;
+    // SAFETY: a new mapping at an address that the kernel chooses.
+    let address = unsafe { mmap(None, length(page, pages), ProtFlags::PROT_READ, flags, &file, 0) }.expect("mmap");
+    read_pages(address.as_ptr().cast(), page, pages);
+    file
 }
 
 fn past(page: usize, path: &str, pages: usize, mapped: usize) {

@@ -1,17 +1,15 @@
 //! One thread of a walk: reads directories and opens the files in them.
 
 use std::ffi::CStr;
-use std::io;
 use std::ops::ControlFlow;
-use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use nix::dir::{Dir, Entry, Type};
+use nix::dir::Type;
 use nix::errno::Errno;
-use nix::fcntl::AtFlags;
-use nix::sys::stat::{FileStat, fstat, fstatat};
+use nix::fcntl::{AtFlags, OFlag};
+use nix::sys::stat::{FileStat, stat};
 
 use super::level::Level;
 use super::path::{failure, join, kind_of, open_by_path};
@@ -21,8 +19,11 @@ use super::visit::{Choose, Options, Place, Skipped, Unread, Visitor};
 use super::work::{Names, OpenDirectory, Work};
 use crate::error::{Error, ErrorKind};
 use crate::kernel::file_system::{FileSystem, FileSystemKind};
+use crate::kernel::handle::Handle;
+use crate::kernel::mount_table;
 use crate::kernel::open::{self, Quiet};
 use crate::kernel::statx::Statx;
+use crate::kernel::whereabouts::locate;
 use crate::pagecache::leases::Opened;
 use crate::pagecache::{FileIdentity, OpenFile};
 
@@ -65,15 +66,15 @@ impl<'w, V: Visitor> Walker<'w, V> {
     }
 
     /// Reports why something could not be opened or read.
-    fn fail(&mut self, what: Unread, path: &Path, error: impl Into<io::Error>, place: Place<'_>) {
-        what.report(self.visitor, failure(path, error), place);
+    fn fail(&mut self, what: Unread, path: &Path, errno: Errno, place: Place<'_>) {
+        what.report(self.visitor, failure(path, errno), place);
     }
 
     /// Opens a directory that was named. Reports it if it cannot be opened or is not to be read.
     fn open_named(&mut self, path: &Path) -> Option<OpenDirectory> {
         let place = Place { directory: None, depth: 0 };
         match open_by_path(path) {
-            Ok(fd) => self.judge(fd, path.to_owned(), place, None),
+            Ok(handle) => self.judge(handle, path.to_owned(), place, None),
             Err(errno) => {
                 self.fail(Unread::Directory, path, errno, place);
                 None
@@ -85,7 +86,7 @@ impl<'w, V: Visitor> Walker<'w, V> {
     /// is not to be read.
     fn open_found(&mut self, parent: &OpenDirectory, name: &CStr, link: bool) -> Option<OpenDirectory> {
         let foreign = |found: &Statx| found.is_automount_point() || found.device() != parent.root_device;
-        let opened = match Statx::of_name(parent.fd.as_fd(), name, link) {
+        let opened = match stat_name(parent, name, link) {
             // Opening it could mount a file system, and wait for its server.
             Ok(found) if !self.options.cross_file_systems && foreign(&found) => {
                 let is_subvolume = !found.is_automount_point() && found.is_mount_point() == Some(false);
@@ -96,10 +97,11 @@ impl<'w, V: Visitor> Walker<'w, V> {
                 return None;
             }
             Err(errno) if errno != Errno::ENOSYS => Err(errno),
-            _ => open::directory_at(parent.fd.as_fd(), name, link),
+            Ok(found) if may_block(parent, found.device()) => open_by_path(&join(&parent.path, name)),
+            _ => open::directory_at(&parent.handle, name, link),
         };
         match opened {
-            Ok(fd) => self.judge(fd, join(&parent.path, name), place(parent), Some(parent)),
+            Ok(handle) => self.judge(handle, join(&parent.path, name), place(parent), Some(parent)),
             Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => {
                 self.visitor.skipped(Skipped::Vanished, place(parent));
                 None
@@ -114,16 +116,16 @@ impl<'w, V: Visitor> Walker<'w, V> {
     /// Decides by its descriptor whether an open directory is to be read.
     fn judge(
         &mut self,
-        fd: OwnedFd,
+        handle: Handle,
         path: PathBuf,
         place: Place<'_>,
         parent: Option<&OpenDirectory>,
     ) -> Option<OpenDirectory> {
-        let found = fstat(&fd).map_err(io::Error::from).and_then(|stat| Ok((stat, FileSystem::of_file(fd.as_fd())?)));
+        let found = handle.stat().and_then(|stat| Ok((stat, FileSystem::of_handle(&handle)?)));
         let (stat, file_system) = match found {
             Ok(found) => found,
-            Err(error) => {
-                self.fail(Unread::Directory, &path, error, place);
+            Err(errno) => {
+                self.fail(Unread::Directory, &path, errno, place);
                 return None;
             }
         };
@@ -137,7 +139,7 @@ impl<'w, V: Visitor> Walker<'w, V> {
             }
             FileSystemKind::Pseudo(_) => Some(Skipped::Pseudo),
             kind => {
-                let identity = FileIdentity::on(fd.as_fd(), (stat.st_dev, stat.st_ino), kind == FileSystemKind::Fuse);
+                let identity = FileIdentity::on(&handle, (stat.st_dev, stat.st_ino), kind == FileSystemKind::Fuse);
                 (!self.seen.first_of_directory(identity)).then_some(Skipped::Again)
             }
         };
@@ -146,7 +148,10 @@ impl<'w, V: Visitor> Walker<'w, V> {
             return None;
         }
         let depth = parent.map_or(0, |parent| parent.depth + 1);
-        Some(OpenDirectory { path, depth, fd, identity: (stat.st_dev, stat.st_ino), root_device, file_system })
+        let identity = (stat.st_dev, stat.st_ino);
+        let may_lead_away = handle.own().is_some() && mount_table::own().has_blocking();
+        let is_fuse = handle.own().is_none() && mount_table::own().is_fuse(mount_table::parts(stat.st_dev));
+        Some(OpenDirectory { path, depth, handle, identity, root_device, file_system, may_lead_away, is_fuse })
     }
 
     /// Reads a directory and those below it that no other thread takes.
@@ -182,17 +187,19 @@ impl<'w, V: Visitor> Walker<'w, V> {
         let (None, Some(below)) = (&above.directory, &done.directory) else { return };
         let path = below.path.parent().unwrap_or(Path::new("/"));
         let place = Place { directory: Some(path), depth: below.depth.saturating_sub(1) };
-        let is_it = |fd: &OwnedFd| fstat(fd).is_ok_and(|stat| (stat.st_dev, stat.st_ino) == above.identity);
-        let upwards = open::directory_at(below.fd.as_fd(), c"..", false).ok().filter(is_it);
+        let is_it = |handle: &Handle| handle.stat().is_ok_and(|stat| (stat.st_dev, stat.st_ino) == above.identity);
+        let upwards = open::directory_at(&below.handle, c"..", false).ok().filter(is_it);
         match upwards.map_or_else(|| open_by_path(path), Ok) {
-            Ok(fd) if is_it(&fd) => {
+            Ok(handle) if is_it(&handle) => {
                 above.directory = Some(Arc::new(OpenDirectory {
                     path: path.to_owned(),
                     depth: below.depth.saturating_sub(1),
-                    fd,
+                    handle,
                     identity: above.identity,
                     root_device: below.root_device,
                     file_system: above.file_system,
+                    may_lead_away: below.may_lead_away,
+                    is_fuse: below.is_fuse,
                 }));
             }
             Ok(_) => {
@@ -207,40 +214,34 @@ impl<'w, V: Visitor> Walker<'w, V> {
     fn list(&mut self, directory: OpenDirectory) -> ControlFlow<(), Level> {
         let directory = Arc::new(directory);
         let mut level = Level::new(Arc::clone(&directory));
-        // nix takes the descriptor that it lists and does not lend it, so it gets a copy.
-        let own = directory.fd.try_clone().and_then(|fd| Ok(Dir::from_fd(fd)?));
-        let mut listing = match own {
-            Ok(listing) => listing,
-            Err(error) => {
-                self.fail(Unread::Directory, &directory.path, error, place(&directory));
-                return ControlFlow::Continue(level);
-            }
-        };
         self.visitor.directory(place(&directory));
         let mut names = Names::default();
-        for entry in listing.iter() {
-            match entry {
-                Ok(entry) => self.entry(&directory, &entry, &mut names, &mut level)?,
-                Err(errno) => {
-                    self.fail(Unread::Directory, &directory.path, errno, place(directory.as_ref()));
-                    break;
-                }
-            }
+        let listed = directory.handle.list(|name, kind| {
+            self.entry(&directory, name, kind, &mut names, &mut level)?;
             if names.count >= NAMES_A_BATCH {
                 self.batch(&directory, &mut names)?;
             }
+            ON
+        });
+        match listed {
+            Ok(flow) => flow?,
+            Err(errno) => self.fail(Unread::Directory, &directory.path, errno, place(&directory)),
         }
-        drop(listing);
         self.files(&directory, &names)?;
         ControlFlow::Continue(level)
     }
 
-    fn entry(&mut self, directory: &Arc<OpenDirectory>, entry: &Entry, names: &mut Names, level: &mut Level) -> Flow {
-        let name = entry.file_name();
+    fn entry(
+        &mut self,
+        directory: &Arc<OpenDirectory>,
+        name: &CStr,
+        mut kind: Option<Type>,
+        names: &mut Names,
+        level: &mut Level,
+    ) -> Flow {
         if matches!(name.to_bytes(), b"." | b"..") {
             return ON;
         }
-        let mut kind = entry.file_type();
         let mut link = false;
         if kind.is_none() {
             // Some file systems do not report the type of an entry in a listing.
@@ -277,7 +278,7 @@ impl<'w, V: Visitor> Walker<'w, V> {
 
     /// Finds the type of an entry with `fstatat`. Reports an error and returns `None` if that fails.
     fn look(&mut self, directory: &OpenDirectory, name: &CStr, flags: AtFlags) -> ControlFlow<(), Option<Type>> {
-        let found = fstatat(&directory.fd, name, flags);
+        let found = stat_entry(directory, name, flags);
         ControlFlow::Continue(match found {
             Ok(stat) => Some(kind_of(&stat)),
             Err(Errno::ENOENT) if flags.contains(AtFlags::AT_SYMLINK_NOFOLLOW) => {
@@ -325,8 +326,9 @@ impl<'w, V: Visitor> Walker<'w, V> {
         {
             return ON;
         }
-        match self.options.leases.open_at(directory.fd.as_fd(), name, link) {
-            Ok(opened) => self.opened(directory, path, opened),
+        match open_entry(directory, &path, name, link, self.options) {
+            Ok(Found::Opened(opened)) => self.opened(directory, path, opened),
+            Ok(Found::OnFuse(handle)) => self.named(directory, &path, handle),
             Err(Errno::ENOENT) => self.skip(directory, Skipped::Vanished),
             // It became a link, a socket or a device without a driver after it was listed.
             Err(Errno::ELOOP) => self.skip(directory, Skipped::Link),
@@ -347,12 +349,12 @@ impl<'w, V: Visitor> Walker<'w, V> {
         }
         let flags = if link { AtFlags::empty() } else { AtFlags::AT_SYMLINK_NOFOLLOW };
         let size = |stat: FileStat| u64::try_from(stat.st_size).unwrap_or_default();
-        fstatat(&directory.fd, name, flags).map_or(true, |stat| sizes.contains(&size(stat)))
+        stat_entry(directory, name, flags).map_or(true, |stat| sizes.contains(&size(stat)))
     }
 
     /// Checks a file by its descriptor, and visits it.
     fn opened(&mut self, directory: &OpenDirectory, path: PathBuf, opened: Opened) -> Flow {
-        let stat = match fstat(&opened.quiet.file) {
+        let stat = match opened.quiet.file.stat() {
             Ok(stat) => stat,
             Err(errno) => {
                 self.fail(Unread::File, &path, errno, place(directory));
@@ -377,6 +379,27 @@ impl<'w, V: Visitor> Walker<'w, V> {
         self.visitor.file(file, place(directory))
     }
 
+    /// Checks and visits a file on FUSE that is only named.
+    fn named(&mut self, directory: &OpenDirectory, path: &Path, handle: Handle) -> Flow {
+        match handle.stat().map(|stat| kind_of(&stat)) {
+            Ok(Type::File) => {}
+            Ok(Type::Symlink) => return self.skip(directory, Skipped::Link),
+            Ok(_) => return self.skip(directory, Skipped::Special),
+            Err(errno) => {
+                self.fail(Unread::File, path, errno, place(directory));
+                return ON;
+            }
+        }
+        match OpenFile::unopened(path, handle) {
+            Ok(file) if !self.seen.first_of_found(&file) => self.skip(directory, Skipped::Again),
+            Ok(file) => self.visitor.file(file, place(directory)),
+            Err(error) => {
+                Unread::File.report(self.visitor, error, place(directory));
+                ON
+            }
+        }
+    }
+
     /// The file system of an open file. If the file has the device number of its directory, it is on the same file
     /// system. Otherwise it is a mount point, or was reached through a link, or the file system assigns device numbers
     /// per file, as overlayfs does.
@@ -385,11 +408,11 @@ impl<'w, V: Visitor> Walker<'w, V> {
         directory: &OpenDirectory,
         quiet: &Quiet,
         stat: &FileStat,
-    ) -> io::Result<Result<FileSystem, Skipped>> {
+    ) -> Result<Result<FileSystem, Skipped>, Errno> {
         if stat.st_dev == directory.identity.0 {
             return Ok(Ok(directory.file_system));
         }
-        let file_system = FileSystem::of_file(quiet.file.as_fd())?;
+        let file_system = FileSystem::of_handle(&quiet.file)?;
         let same =
             matches!(file_system.kind, FileSystemKind::Stacked(_)) && file_system.kind == directory.file_system.kind;
         Ok(match file_system.kind {
@@ -403,6 +426,66 @@ impl<'w, V: Visitor> Walker<'w, V> {
         self.visitor.skipped(why, place(directory));
         ON
     }
+}
+
+/// Whether this process has a directory open and finds a file system in it that may not answer.
+fn may_block(directory: &OpenDirectory, device: u64) -> bool {
+    let blocks = || mount_table::own().may_block(mount_table::parts(device)) == Some(true);
+    directory.may_lead_away && directory.identity.0 != device && blocks()
+}
+
+/// Whether an entry may lead to another file system that may not answer: through a symbolic link, or because another
+/// file is mounted over it.
+fn may_lead_away(directory: &OpenDirectory, name: &CStr, link: bool) -> bool {
+    let is_other = || Statx::of_name(&directory.handle, name, false).is_ok_and(|at| may_block(directory, at.device()));
+    directory.may_lead_away && (link || is_other())
+}
+
+/// The attributes of a directory that was found.
+fn stat_name(directory: &OpenDirectory, name: &CStr, link: bool) -> Result<Statx, Errno> {
+    match link && may_lead_away(directory, name, true) {
+        true => open_by_path(&join(&directory.path, name)).and_then(|handle| Statx::of_handle(&handle)),
+        false => Statx::of_name(&directory.handle, name, link),
+    }
+}
+
+/// `fstatat` of an entry of a directory.
+fn stat_entry(directory: &OpenDirectory, name: &CStr, flags: AtFlags) -> Result<FileStat, Errno> {
+    if may_lead_away(directory, name, !flags.contains(AtFlags::AT_SYMLINK_NOFOLLOW)) {
+        let path = join(&directory.path, name);
+        return locate(&path)?.map_or_else(|| stat(&path), |far| far.stat());
+    }
+    directory.handle.stat_at(name, flags)
+}
+
+/// How a file was opened.
+enum Found {
+    Opened(Opened),
+    /// Only named, because it is on FUSE, where opening it may drop its cached pages.
+    OnFuse(Handle),
+}
+
+/// Opens a file in a directory.
+fn open_entry(
+    directory: &OpenDirectory,
+    path: &Path,
+    name: &CStr,
+    link: bool,
+    options: &Options<'_>,
+) -> Result<Found, Errno> {
+    if may_lead_away(directory, name, link)
+        && let Some(far) = locate(path)?
+    {
+        return match far.is_fuse && !options.opens_fuse {
+            true => far.open(OFlag::O_PATH).map(Found::OnFuse),
+            false => open::quietly_far(&far).map(Opened::to_read).map(Found::Opened),
+        };
+    }
+    if directory.is_fuse && !options.opens_fuse {
+        let link = if link { OFlag::empty() } else { OFlag::O_NOFOLLOW };
+        return directory.handle.open_at(name, link | OFlag::O_PATH).map(Found::OnFuse);
+    }
+    options.leases.open_at(&directory.handle, name, link).map(Found::Opened)
 }
 
 /// The place of the entries of an open directory.

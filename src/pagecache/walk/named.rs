@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::seen::Seen;
 use super::visit::{Named, Options, Place, Skipped, Unread, Visitor};
 use crate::error::{Error, ErrorKind};
-use crate::pagecache::OpenFile;
+use crate::pagecache::{OpenFile, file};
 
 const NAMED: Place<'static> = Place { directory: None, depth: 0 };
 
@@ -21,7 +21,7 @@ pub(super) fn visit(
     for named in named {
         let flow = match named.into() {
             Named::Open(file) => visit_file(file, options, seen, visitor),
-            Named::Path(path) => match OpenFile::open_unless_leased(&path, &options.leases) {
+            Named::Path(path) => match OpenFile::open_by_path(&path, &options.leases, options.opens_fuse) {
                 Ok(file) => visit_file(file, options, seen, visitor),
                 Err(error) => {
                     directories.extend(directory(path, error, options, visitor));
@@ -38,7 +38,7 @@ pub(super) fn visit(
 
 /// If a path cannot be opened as a file, it may be a directory to walk.
 fn directory(path: PathBuf, error: Error, options: &Options<'_>, visitor: &mut impl Visitor) -> Option<PathBuf> {
-    let is_directory = error.kind() == ErrorKind::Unsupported && path.is_dir();
+    let is_directory = error.kind() == ErrorKind::Unsupported && error.why() == file::IS_DIRECTORY;
     match is_directory {
         true if options.recursive => return Some(path),
         true => visitor.failure(error.with_advice("use -R to include the files in it")),

@@ -2,29 +2,32 @@
 
 use std::ffi::{CStr, OsStr};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use nix::dir::Type;
 use nix::errno::Errno;
-use nix::fcntl::AT_FDCWD;
 use nix::sys::stat::{FileStat, SFlag};
 
 use crate::error::Error;
+use crate::kernel::handle::Handle;
 use crate::kernel::open;
+use crate::kernel::whereabouts::locate;
 use crate::pagecache::file;
 
 /// Opens a directory by its path. The kernel accepts paths of up to 4096 bytes; longer ones are opened in steps.
-pub(super) fn open_by_path(path: &Path) -> Result<OwnedFd, Errno> {
-    match open::directory_at(AT_FDCWD, path, true) {
+pub(super) fn open_by_path(path: &Path) -> Result<Handle, Errno> {
+    if let Some(far) = locate(path)? {
+        return open::directory_far(&far);
+    }
+    match open::directory(path) {
         Err(Errno::ENAMETOOLONG) => {
             let start = if path.is_absolute() { Path::new("/") } else { Path::new(".") };
-            let mut fd = open::directory_at(AT_FDCWD, start, true)?;
+            let mut opened = open::directory(start)?;
             for name in path.components().filter(|part| *part != Component::RootDir) {
-                fd = open::directory_at(fd.as_fd(), name.as_os_str(), true)?;
+                opened = open::directory_at(&opened, name.as_os_str(), true)?;
             }
-            Ok(fd)
+            Ok(opened)
         }
         opened => opened,
     }

@@ -1,12 +1,16 @@
 //! What was already visited, if it can be found again.
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::visit::Options;
-use crate::kernel::mount_points;
+use crate::kernel::mount_table::{self, Mount};
+use crate::kernel::whereabouts::locate;
 use crate::pagecache::{FileIdentity, FileSystem, FileSystemKind, KnownFiles, OpenFile};
 
 /// What was already visited.
@@ -69,20 +73,30 @@ impl Seen {
     /// Finds out in what ways files below `roots` can be found again: those that are mount points have one link and two
     /// names, and those of an overlay may also be found in the directories that it consists of.
     pub(super) fn expect_below(&self, roots: &[PathBuf]) {
-        roots.iter().filter_map(|root| FileSystem::of_path(root).ok()).for_each(|on| self.note_kind(on.kind));
-        let roots: Vec<_> = roots.iter().filter_map(|root| root.canonicalize().ok()).collect();
-        let below = |point: &Path| roots.iter().any(|root| point.starts_with(root));
-        let Some(mounted) = mount_points::read_mounted(below) else {
+        let mounts = mount_table::own();
+        if mounts.mounts().is_empty() {
             // Without /proc, any file may be mounted somewhere else too.
             self.remembers_all.store(true, Ordering::Relaxed);
-            return;
-        };
-        if self.crosses && mounted.has_overlay {
+        }
+        // A file system that may not answer is not asked.
+        let answers = |root: &&PathBuf| matches!(locate(root), Ok(None));
+        let roots: Vec<&PathBuf> = roots.iter().filter(answers).collect();
+        roots.iter().filter_map(|root| FileSystem::of_path(root).ok()).for_each(|on| self.note_kind(on.kind));
+        let roots: Vec<_> = roots.iter().filter_map(|root| root.canonicalize().ok()).collect();
+        let point = |mount: &Mount| PathBuf::from(OsStr::from_bytes(&mount.point));
+        let is_below = |mount: &&Mount| roots.iter().any(|root| point(mount).starts_with(root));
+        let mounted = || mounts.mounts().iter().filter(is_below);
+        if self.crosses && mounted().any(|mount| mount.kind == b"overlay") {
             self.note_kind(FileSystemKind::Stacked("overlayfs"));
             self.note_kind(FileSystemKind::Ordinary);
         }
-        self.any_can_return.fetch_or(!mounted.files.is_empty(), Ordering::Relaxed);
-        lock(&self.expected).extend(mounted.files);
+        // Only a mount of a part of a file system can be a single file.
+        let points = mounted().filter(|mount| mount.root != b"/").map(point);
+        let points = points.filter(|point| mounts.blocking_above(point).is_none());
+        for found in points.filter_map(|point| point.symlink_metadata().ok()).filter(|found| found.is_file()) {
+            self.any_can_return.store(true, Ordering::Relaxed);
+            lock(&self.expected).insert((found.dev(), found.ino()));
+        }
     }
 
     fn note_kind(&self, kind: FileSystemKind) {

@@ -25,6 +25,8 @@ pub struct Options<'c> {
     pub follow: bool,
     /// The sizes in bytes of the files to visit.
     pub sizes: RangeInclusive<u64>,
+    /// Whether files on FUSE are opened, even if that drops their cached pages.
+    pub opens_fuse: bool,
     /// Chooses by name. Not called for named directories.
     pub choose: Option<Choose<'c>>,
     /// The leases that must not be broken; none by default.
@@ -43,6 +45,7 @@ impl Default for Options<'_> {
             cross_file_systems: false,
             follow: false,
             sizes: 0..=u64::MAX,
+            opens_fuse: false,
             choose: None,
             leases: Leases::default(),
             subvolumes: None,

@@ -1,10 +1,10 @@
 //! The work of a walk: directories to be read, and files to be opened.
 
 use std::ffi::{CStr, CString};
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::kernel::handle::Handle;
 use crate::pagecache::FileSystem;
 
 /// A directory that is open.
@@ -12,12 +12,16 @@ use crate::pagecache::FileSystem;
 pub(super) struct OpenDirectory {
     pub(super) path: PathBuf,
     pub(super) depth: usize,
-    pub(super) fd: OwnedFd,
+    pub(super) handle: Handle,
     /// Device and inode.
     pub(super) identity: (u64, u64),
     /// The device of the named directory.
     pub(super) root_device: u64,
     pub(super) file_system: FileSystem,
+    /// Whether this process has it open, and there are file systems to which an entry may lead that may not answer.
+    pub(super) may_lead_away: bool,
+    /// Whether it is on FUSE, where opening a file may drop its cached pages.
+    pub(super) is_fuse: bool,
 }
 
 /// A unit of work. Directories that were found are opened relative to the one that they were found in, so that a

@@ -9,14 +9,14 @@ use super::row::{MappingNeed, MappingRow, MappingRows, ReadProcess};
 use super::strips::ProcessPages;
 use super::{columns, fields, presets};
 use crate::error::{Error, ErrorKind};
-use crate::join::{FileNumbers, SharedFiles, measure_mappings};
+use crate::join::{FileNumbers, SharedFiles, measure_mappings, open_text};
 use crate::pagecache::Engine;
 use crate::process::{
     AddressSpaces, Deleted, Fields, ParseError, ProcRoot, Process, ProcessMappings, Wanted, read_matching,
 };
 use crate::table::{Column, Named, RowKind, Rows, Source, Stop, find};
 use crate::units::{Absent, Reason, counted};
-use crate::views::processes::{Asked, NamedProcess, Owner, ProcessChoice, open_text, section_of};
+use crate::views::processes::{Asked, NamedProcess, Owner, ProcessChoice, section_of};
 
 /// A range of addresses, including both ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +75,8 @@ pub struct MappingSource {
     /// Whether different files that processes map under the same name are told apart, because mappings of several
     /// processes are grouped by their names.
     pub tells_files_apart: bool,
+    /// Whether mapped files on FUSE are opened, even if that drops their cached pages.
+    pub opens_fuse: bool,
     /// One dictionary for all rounds, so that a column means the same field in each.
     pub fields: Fields,
 }
@@ -96,6 +98,7 @@ impl MappingSource {
             once: false,
             adds_processes: false,
             tells_files_apart: false,
+            opens_fuse: false,
             fields: Fields::new(),
         }
     }
@@ -125,7 +128,7 @@ impl Source for MappingSource {
     fn read(&mut self, needs: &[MappingNeed], rows: &mut dyn Rows<MappingRows>) -> Result<(), Stop> {
         let reading = Reading {
             wanted: wanted(needs),
-            engine: needs.contains(&MappingNeed::PageCache).then(Engine::detect),
+            engine: needs.contains(&MappingNeed::PageCache).then(|| Engine::detect().opening_fuse(self.opens_fuse)),
             needs,
         };
         if let Some(path) = self.smaps.clone() {
@@ -279,11 +282,11 @@ impl MappingSource {
         let (name, text) = open_text(path)?;
         let other = [MappingNeed::PageCache, MappingNeed::PageTables, MappingNeed::Owner];
         if other.iter().any(|need| reading.needs.contains(need)) {
-            rows.failure(Error::path(name, ErrorKind::Unsupported, ONLY_TEXT));
+            rows.failure(Error::path(&name, ErrorKind::Unsupported, ONLY_TEXT));
         }
-        let read = ProcessMappings::read_bare(name, text, &mut self.fields, &reading.wanted)?;
+        let read = ProcessMappings::read_bare(&name, text, &mut self.fields, &reading.wanted)?;
         if let Some(torn) = read.mappings.torn() {
-            rows.failure(broken_off(Error::path(name, ErrorKind::Malformed, torn_words(torn))));
+            rows.failure(broken_off(Error::path(&name, ErrorKind::Malformed, torn_words(torn))));
         }
         let process = ReadProcess {
             known: fields::known_ids(&self.fields),

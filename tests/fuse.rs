@@ -1,0 +1,111 @@
+//! Files on FUSE: opening one drops its cached pages, of every process, so looking at them must not open them.
+//!
+//! Each test runs itself again in its own mount namespace.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::path::Path;
+use std::process::Command;
+
+use common::{SERVED_SIZE, Served, Subject, has, has_cachestat, mounted_as, rmap};
+use serde_json::Value;
+
+/// The resident set of the mappings of a file in a process, in pages.
+fn mapped_in(subject: &Subject, path: &Path) -> u64 {
+    let filter = format!("path == \"{}\"", path.display());
+    let pid = subject.pid().to_string();
+    let rows = rmap(["pid", &pid, "-o", "rss", "--filter", &filter, "--jsonl"]).lines_of_json();
+    rows.iter().map(|row| row["rss"].as_u64().unwrap()).sum::<u64>() / common::page()
+}
+
+/// The rows of a run by name of the file.
+fn row<'r>(rows: &'r [Value], key: &str, path: &Path) -> &'r Value {
+    let is_it = |row: &&Value| row[key].as_str().is_some_and(|name| name == path.to_str().unwrap());
+    rows.iter().find(is_it).unwrap_or_else(|| panic!("{path:?} is not in {rows:?}"))
+}
+
+#[test]
+fn looking_at_a_file_on_fuse_keeps_its_cached_pages() {
+    let Some(folder) = mounted_as("looking_at_a_file_on_fuse_keeps_its_cached_pages", "mkdir there") else { return };
+    let there = folder.join("there");
+    let Some(_served) = Served::mount(&there) else { return };
+    if !has_cachestat() {
+        return;
+    }
+    let (open, closed) = (there.join("a"), there.join("b"));
+    let pages = SERVED_SIZE / common::page();
+    let act = |how: &str, path: &Path| format!("{how}:{}:{pages}", path.display());
+    let subject = Subject::start([act("view", &open), act("glance", &closed)]);
+    let is_untouched = |what: &[&str]| {
+        assert_eq!([&open, &closed].map(|path| mapped_in(&subject, path)), [pages; 2], "after {what:?}");
+    };
+    is_untouched(&[]);
+    let (pid, names) = (subject.pid().to_string(), [open.to_str().unwrap(), closed.to_str().unwrap()]);
+    let position = || std::fs::read_to_string(format!("/proc/{pid}/fdinfo/3")).unwrap();
+    let before = position();
+    let looks: [(&[&str], &str); 5] = [
+        (&["pcstat", names[0], names[1]], "filename"),
+        (&["pcstat", "-R", there.to_str().unwrap()], "filename"),
+        (&["pcstat", "--pid", &pid], "filename"),
+        (&["pcstat", "--pps", names[0], names[1]], "filename"),
+        (&["pid", &pid, "--cache"], "path"),
+    ];
+    for (look, key) in looks {
+        let run = rmap([look, &["--jsonl"]].concat());
+        let (rows, in_process) = (run.lines_of_json(), key == "path");
+        let (figure, unit) = if in_process { ("cache_cached", common::page()) } else { ("cached", 1) };
+        assert_eq!(row(&rows, key, &open)[figure], pages * unit, "{look:?}: {run:?}");
+        // It is only mapped: no process has a descriptor that could be asked.
+        let unknown = row(&rows, key, &closed);
+        let why = unknown["absent"][figure].as_str().unwrap();
+        assert!(unknown[figure].is_null() && why.contains("would drop its cached pages (FUSE)"), "{unknown}");
+        is_untouched(look);
+    }
+    for look in [&["pcstat", "--map"][..], &["pcstat", "--histo"], &["pcstat", "--runs"], &["pcstat", "--summary"]] {
+        rmap([look, &names].concat());
+        is_untouched(look);
+    }
+    for work in ["warm", "evict", "lock"] {
+        let run = rmap([work, names[0], names[1]]);
+        assert_eq!((run.status, run.complaints().len()), (Some(1), 2), "{run:?}");
+        assert!(run.err.contains("is on FUSE, where opening it drops its cached pages"), "{run:?}");
+        is_untouched(&[work]);
+    }
+    assert_eq!(position(), before, "the descriptor of the process was moved");
+
+    // On request they are opened, whatever that does.
+    let rows = rmap(["pcstat", "--open-fuse", "--json", names[0], names[1]]).rows();
+    assert!(rows.iter().all(|row| row["cached"].is_u64()), "{rows:?}");
+    let rows = rmap(["warm", "--open-fuse", "--json", names[1]]).rows();
+    assert_eq!(rows[0]["after_pages"], pages, "{rows:?}");
+}
+
+#[test]
+fn bindfs_keeps_the_pages_of_a_file_that_is_looked_at() {
+    let name = "bindfs_keeps_the_pages_of_a_file_that_is_looked_at";
+    if !has("bindfs", "bindfs") || !has_cachestat() {
+        return;
+    }
+    let Some(folder) = mounted_as(name, "mkdir below there; head -c 1M /dev/urandom > below/f") else { return };
+    let there = folder.join("there");
+    if !Command::new("bindfs").arg(folder.join("below")).arg(&there).status().unwrap().success() {
+        eprintln!("SKIPPED: {name}: bindfs cannot mount here");
+        return;
+    }
+    let _mounted = Unmount(&there);
+    let (path, pages) = (there.join("f"), (1 << 20) / common::page());
+    let subject = Subject::start([format!("view:{}:{pages}", path.display())]);
+    let rows = rmap(["pcstat", "--json", path.to_str().unwrap()]).rows();
+    assert_eq!((&rows[0]["cached"], mapped_in(&subject, &path)), (&Value::from(pages), pages), "{rows:?}");
+}
+
+/// Unmounts a directory, however the test ends.
+struct Unmount<'p>(&'p Path);
+
+impl Drop for Unmount<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0).status();
+    }
+}

@@ -1,0 +1,178 @@
+//! File systems that never answer: nothing hangs, the rest is reported, and rmap can always be ended.
+//!
+//! Each test runs itself again in its own mount namespace. There are two kinds of silence: nobody reads the requests,
+//! or somebody reads them and never answers. In the second, whoever waits cannot be ended, not even with SIGKILL.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{Run, Running, SERVED_SIZE, Served, Subject, command, mounted_as, rmap};
+use nix::sys::signal::Signal;
+
+const SILENT: &str = "vanished: its file system does not answer";
+
+const CROSS: &str = "--cross-file-systems";
+
+/// Longer than rmap waits for an answer, and much shorter than a hang.
+const BOUND: Duration = Duration::from_secs(8);
+
+/// Runs `rmap`, which must end in time.
+#[track_caller]
+fn in_time<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Run {
+    let begun = Instant::now();
+    let run = rmap(arguments);
+    assert!(begun.elapsed() < BOUND, "it took {:?}: {run:?}", begun.elapsed());
+    run
+}
+
+/// A folder with a local file, `here`, and a directory for a mount, `there`.
+fn folder(name: &str) -> Option<PathBuf> {
+    let folder = mounted_as(name, "mkdir there; echo local > here")?;
+    let _ = symlink(folder.join("there/a"), folder.join("link"));
+    Some(folder)
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// All that can be said of named files on a file system that does not answer.
+fn everything_named_is_reported(folder: &Path) {
+    let (here, there, link) = (folder.join("here"), folder.join("there"), folder.join("link"));
+    let (here, a) = (text(&here), there.join("a"));
+    for (work, far) in [("pcstat", [&a, &link]), ("warm", [&a, &there]), ("evict", [&link, &there])] {
+        let run = in_time([work, "--jsonl", text(far[0]), here, text(far[1])]);
+        assert_eq!(run.status, Some(1), "{run:?}");
+        assert_eq!(run.complaints(), far.map(|far| format!("rmap: {}: {SILENT}", far.display())));
+        assert_eq!(run.lines_of_json()[0]["filename"], here, "{run:?}");
+    }
+    let run = in_time(["pcstat", "-R", "--jsonl", CROSS, text(folder)]);
+    assert_eq!(run.complaints(), [format!("rmap: {}: {SILENT}", there.display())]);
+    assert_eq!(run.lines_of_json().len(), 1, "{run:?}");
+    // Without this the other file system is not asked at all.
+    assert_eq!(in_time(["pcstat", "-R", "--jsonl", text(folder)]).good().lines_of_json().len(), 1);
+
+    // Ten thousand names take no longer than one.
+    let names: String = (0..10_000).map(|number| format!("{}/{number}\n", there.display())).collect();
+    std::fs::write(folder.join("names"), names + here).unwrap();
+    let run = in_time(["pcstat", "--jsonl", "--files-from", text(&folder.join("names"))]);
+    assert_eq!((run.complaints().len(), run.lines_of_json().len()), (10_000, 1));
+
+    let run = in_time(["pcstat", "--files-from", text(&a)]);
+    assert_eq!((run.status, run.complaints()), (Some(1), vec![format!("rmap: {}: {SILENT}", a.display()).as_str()]));
+    let run = in_time(["demo", "--size", "1M", "--file", text(&there.join("new"))]);
+    assert!(run.status != Some(0) && run.err.contains(SILENT), "{run:?}");
+    for captured in [&["pid", "--smaps", text(&a)][..], &["pid", "1", "--proc-root", text(&there)]] {
+        let run = in_time(captured);
+        assert!(run.status != Some(0) && run.err.contains(SILENT), "{run:?}");
+    }
+    let mut configured = command(["pcstat", here]);
+    configured.env("XDG_CONFIG_HOME", &there);
+    let begun = Instant::now();
+    common::run(configured).good();
+    assert!(begun.elapsed() < BOUND);
+}
+
+/// Ctrl-C ends it at once, also while it waits.
+fn can_be_ended(path: &Path) {
+    for work in [&["pcstat"][..], &["pcstat", "-R"], &["pcstat", "--files-from"]] {
+        let mut command = command(work);
+        command.arg(path).stderr(Stdio::null());
+        let run = Running::start(command);
+        std::thread::sleep(Duration::from_millis(300));
+        let begun = Instant::now();
+        let (status, _) = run.end(Signal::SIGINT);
+        assert!(begun.elapsed() < Duration::from_secs(1), "{work:?}: {:?} {status:?}", begun.elapsed());
+    }
+}
+
+#[test]
+fn a_mount_that_nobody_serves_hangs_nothing() {
+    let Some(folder) = folder("a_mount_that_nobody_serves_hangs_nothing") else { return };
+    let Some(_served) = Served::by_nobody(&folder.join("there")) else { return };
+    everything_named_is_reported(&folder);
+    can_be_ended(&folder.join("there/a"));
+}
+
+#[test]
+fn a_server_that_never_answers_hangs_nothing() {
+    let Some(folder) = folder("a_server_that_never_answers_hangs_nothing") else { return };
+    let Some(served) = Served::mount(&folder.join("there")) else { return };
+    let _silence = served.fall_silent();
+    everything_named_is_reported(&folder);
+    can_be_ended(&folder.join("there/a"));
+}
+
+#[test]
+fn a_silent_working_directory_hangs_nothing() {
+    let Some(folder) = folder("a_silent_working_directory_hangs_nothing") else { return };
+    let Some(served) = Served::mount(&folder.join("there")) else { return };
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", "echo; read line; exec \"$0\" pcstat --jsonl a \"$1\" 2>&1"])
+        .arg(common::program())
+        .arg(folder.join("here"));
+    let shell = shell.current_dir(folder.join("there")).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = shell.spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    // The shell itself looks at its working directory first.
+    out.read_line(&mut String::new()).unwrap();
+    let _silence = served.fall_silent();
+    let begun = Instant::now();
+    child.stdin.take().unwrap().write_all(b"\n").unwrap();
+    let mut said = String::new();
+    out.read_to_string(&mut said).unwrap();
+    child.wait().unwrap();
+    assert!(begun.elapsed() < BOUND, "it took {:?}", begun.elapsed());
+    assert!(said.contains(&format!("rmap: a: {SILENT}")) && said.contains("\"cached\":"), "{said}");
+}
+
+#[test]
+fn the_files_of_a_server_that_answers_are_reported() {
+    let Some(folder) = folder("the_files_of_a_server_that_answers_are_reported") else { return };
+    let Some(_served) = Served::mount(&folder.join("there")) else { return };
+    let run = in_time(["pcstat", "-R", "--jsonl", text(&folder.join("there"))]);
+    let rows = run.lines_of_json();
+    assert_eq!(rows.len(), 3, "{run:?}");
+    assert!(rows.iter().all(|row| row["size"] == SERVED_SIZE), "{run:?}");
+}
+
+#[test]
+fn a_process_that_maps_a_silent_file_is_reported() {
+    let Some(folder) = folder("a_process_that_maps_a_silent_file_is_reported") else { return };
+    let there = folder.join("there");
+    let Some(served) = Served::mount(&there) else { return };
+    let act = |name: &str| format!("view:{}:4", there.join(name).display());
+    let subject = Subject::start([act("a"), act("c (deleted)"), format!("directory:{}", there.display())]);
+    let _silence = served.fall_silent();
+    let pid = subject.pid().to_string();
+    let rows = |more: &[&str]| {
+        let run = in_time([&["pid", &pid, "--jsonl", "--filter", "path =~ there"], more].concat());
+        assert_eq!(run.lines_of_json().len(), 2, "{run:?}");
+        run.lines_of_json()
+    };
+    let page = common::page();
+    assert!(rows(&["-o", "rss,path"]).iter().all(|row| row["rss"] == 4 * page));
+    // Only the ambiguous name is asked about, and remains unknown.
+    let deleted = rows(&["-o", "deleted,path"]);
+    for row in &deleted {
+        let is_ambiguous = row["path"].as_str().unwrap().ends_with("(deleted)");
+        assert_eq!(row["deleted"].as_bool(), (!is_ambiguous).then_some(false), "{row}");
+    }
+    assert!(rows(&[]).iter().all(|row| row["rss"] == 4 * page && row["kind"] == "file"));
+    for row in rows(&["--cache"]) {
+        assert_eq!((&row["absent"]["cache_cached"], &row["rss"]), (&SILENT.into(), &(4 * page).into()), "{row}");
+    }
+    assert!(in_time(["pid", &pid, "--summary"]).good().text().contains("resident"));
+
+    let run = in_time(["pcstat", "--pid", &pid, "--jsonl"]);
+    let program = run.lines_of_json().iter().any(|row| row["filename"].as_str().unwrap().contains("subject"));
+    assert!(program && run.err.contains(SILENT), "{run:?}");
+}
