@@ -63,20 +63,20 @@ fn a_table_fits_its_terminal_and_the_least_important_columns_go_first() {
     assert_snapshot!(on_a_terminal(60, files.folder.path(), BOTH), @r#"
     Name                   Size  Cached  Percent           Dirty
     ────────────────────────────────────────────────────────────
-    half.db                 32K     16K   50.000  ████         0
-    a-file…-a-terminal.db  3.9M    3.9M   99.900  ███████      0
+    half.db                 32K     16K     50.0  ████         0
+    a-file…-a-terminal.db  3.9M    3.9M     99.9  ███████      0
     "#);
     assert_snapshot!(on_a_terminal(80, files.folder.path(), BOTH), @r#"
     Name                 Size  Cached  Percent           Dirty  Writeback  Reclaimed
     ────────────────────────────────────────────────────────────────────────────────
-    half.db               32K     16K   50.000  ████         0          0          0
-    a-file…-terminal.db  3.9M    3.9M   99.900  ███████      0          0          0
+    half.db               32K     16K     50.0  ████         0          0          0
+    a-file…-terminal.db  3.9M    3.9M     99.9  ███████      0          0          0
     "#);
     assert_snapshot!(on_a_terminal(120, files.folder.path(), BOTH), @r#"
 Name                                    Size  Cached  Percent           Dirty  Writeback  Reclaimed  Recently  Method
 ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-half.db                                  32K     16K   50.000  ████         0          0          0         0  cachestat
-a-file-with-…oo-long-for-a-terminal.db  3.9M    3.9M   99.900  ███████      0          0          0         0  cachestat
+half.db                                  32K     16K     50.0  ████         0          0          0         0  cachestat
+a-file-with-…oo-long-for-a-terminal.db  3.9M    3.9M     99.9  ███████      0          0          0         0  cachestat
 "#);
 }
 

@@ -219,7 +219,7 @@ impl AnswerArgs {
             colour: self.color.unwrap_or_default().is_on(),
             unicode: screen::has_unicode(),
             page: Some(crate::kernel::page_size()),
-            local_time: screen::is_terminal(),
+            is_brief: screen::is_terminal(),
             line_feeds: false,
         }
     }

@@ -8,7 +8,9 @@ use super::local_time::write_local_time;
 use super::paint::{enclosed, painted};
 use super::strip::{StripStyle, write_bars, write_strip};
 use super::{CellAt, Presentation, RowWriter};
-use crate::table::{Cell, Colour, ColumnHead, ColumnKind, Difference, Presence, SizeUnit, TotalCell, TotalRow};
+use crate::table::{
+    Cell, Colour, ColumnHead, ColumnKind, Difference, Presence, SizeUnit, TotalCell, TotalRow, write_share,
+};
 use crate::units::{Pages, Reason};
 
 /// The layout of lines, once the widths are known.
@@ -165,7 +167,8 @@ fn write_plain_cell(cell: &Cell<'_>, column: &ColumnHead, presentation: &Present
             let by = by.saturating_mul(i64::try_from(page.bytes()).unwrap_or(i64::MAX));
             Cell::Change(Difference::Bytes(by)).write_text(SizeUnit::Human, out);
         }
-        (Cell::Time(time), ..) if presentation.local_time => write_local_time(*time, out),
+        (Cell::Percent(share), ..) if presentation.is_brief => write_share(*share, 1, out),
+        (Cell::Time(time), ..) if presentation.is_brief => write_local_time(*time, out),
         (cell, ..) => cell.write_text(presentation.unit, out),
     }
 }

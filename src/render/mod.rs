@@ -144,8 +144,9 @@ pub struct Presentation {
     pub unicode: bool,
     /// The size of a page, so that human-readable tables show pages as sizes.
     pub page: Option<PageSize>,
-    /// Whether tables show times in the local time zone, in whole seconds.
-    pub local_time: bool,
+    /// Whether tables show no more digits than a person reads: percentages with one decimal, times in the local time
+    /// zone and in whole seconds.
+    pub is_brief: bool,
     /// Whether CSV lines end in LF, as in pcstat's `--terse`, instead of CR LF.
     pub line_feeds: bool,
 }
@@ -169,7 +170,7 @@ impl Default for Presentation {
             colour: false,
             unicode: true,
             page: None,
-            local_time: false,
+            is_brief: false,
             line_feeds: false,
         }
     }

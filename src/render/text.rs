@@ -179,7 +179,7 @@ impl<'w> TextSink<'w> {
         escape::write_escaped(&section.line, &mut line);
         if let Some(now) = section.time {
             time.extend_from_slice(if line.is_empty() { b"" } else { b"   " });
-            match self.presentation.local_time {
+            match self.presentation.is_brief {
                 true => write_local_time(now, &mut time),
                 false => Cell::Time(now).write_text(SizeUnit::Bytes, &mut time),
             }

@@ -196,7 +196,7 @@ impl<'r> Cell<'r> {
         match *self {
             Cell::Bytes(number) => write_size(number, unit, out),
             Cell::Count(number) => push_number(number, out),
-            Cell::Percent(share) => push_display(format_args!("{:.3}", shown_share(share)), out),
+            Cell::Percent(share) => write_share(share, 3, out),
             Cell::Address(address) => push_hex(address, 12, out),
             Cell::Offset(offset) => push_hex(offset, 8, out),
             Cell::Word(word) => out.extend_from_slice(word.as_bytes()),
@@ -299,17 +299,22 @@ fn write_difference(difference: Difference, unit: SizeUnit, out: &mut Vec<u8>) {
             let unit = if matches!(difference, Difference::Bytes(_)) { unit } else { SizeUnit::Bytes };
             write_size(by.unsigned_abs(), unit, out);
         }
-        Difference::Share(by) => push_display(format_args!("{:+.3}", shown_share(by.abs()).copysign(by)), out),
+        Difference::Share(by) => {
+            out.push(if by < 0.0 { b'-' } else { b'+' });
+            write_share(by.abs(), 3, out);
+        }
     }
 }
 
-/// A share in percent as three decimals show it: rounded, but never to nothing or to everything.
-fn shown_share(share: f64) -> f64 {
-    match share {
-        share if share > 0.0 && share < 0.001 => 0.001,
-        share if share > 99.999 && share < 100.0 => 99.999,
+/// A share in percent with so many decimals: rounded, but never to nothing or to everything.
+pub(crate) fn write_share(share: f64, decimals: usize, out: &mut Vec<u8>) {
+    let least = 0.1_f64.powi(decimals as i32);
+    let shown = match share {
+        share if share > 0.0 && share < least => least,
+        share if share > 100.0 - least && share < 100.0 => 100.0 - least,
         share => share,
-    }
+    };
+    push_display(format_args!("{shown:.decimals$}"), out);
 }
 
 pub(crate) fn push_number(number: u64, out: &mut Vec<u8>) {

@@ -18,7 +18,7 @@ mod sum;
 mod total;
 
 pub use cell::{Cell, Difference, FlagRuns, OwnedCell, SizeUnit};
-pub(crate) use cell::{bar_text, push_hex, push_number};
+pub(crate) use cell::{bar_text, push_hex, push_number, write_share};
 pub use change::{Compared, Fate, Look, compare, difference};
 pub use column::{
     Aggregation, Column, ColumnHead, ColumnKind, ColumnList, Getter, Presence, RowKind, columns_help, find, heads,
