@@ -18,7 +18,7 @@ use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::pagecache::walk::{self, Named, Options, Visitor};
 use crate::pagecache::{Engine, FileIdentity, Leases, OpenFile};
 use crate::process::{Held, HeldFiles, HeldOpen, Process};
-use crate::units::ByteRange;
+use crate::units::{ByteRange, counted};
 
 /// Selects by name: see [`walk::Choose`].
 pub type Choice = Arc<dyn Fn(&Path, usize, bool) -> bool + Send + Sync>;
@@ -79,10 +79,12 @@ impl Reach {
     }
 }
 
-/// A visitor that also sees whether files reach into the range.
+/// A visitor that also sees whether files reach into the range, and what is on other file systems.
 struct Reaching<'c, V> {
     visitor: V,
     chosen: &'c ChosenFiles,
+    /// How much is left out because it is on another file system.
+    elsewhere: &'c AtomicU64,
 }
 
 impl<V: Visitor> Visitor for Reaching<'_, V> {
@@ -105,6 +107,9 @@ impl<V: Visitor> Visitor for Reaching<'_, V> {
     }
 
     fn skipped(&mut self, why: walk::Skipped, place: walk::Place<'_>) {
+        if why == walk::Skipped::OtherFileSystem {
+            self.elsewhere.fetch_add(1, Ordering::Relaxed);
+        }
         self.visitor.skipped(why, place);
     }
 }
@@ -273,7 +278,7 @@ impl ChosenFiles {
         let named = self.names(fail.clone())?.map(Named::from);
         let named = named.chain(open_held_files(held.as_ref(), leases.clone(), self.opens_fuse, fail));
         let walk = move || -> Vec<R> {
-            let subvolumes = AtomicU64::new(0);
+            let (subvolumes, elsewhere) = (AtomicU64::new(0), AtomicU64::new(0));
             // Counting the usable processors reads several files, so it is done only if it matters.
             let processors = || if self.recursive { std::thread::available_parallelism().ok() } else { None };
             let choose = |path: &Path, depth: usize, is_directory: bool| {
@@ -290,9 +295,9 @@ impl ChosenFiles {
                 leases,
                 subvolumes: Some(&subvolumes),
             };
-            let visitor = || Reaching { visitor: new(&marks, sender.clone()), chosen: self };
+            let visitor = || Reaching { visitor: new(&marks, sender.clone()), chosen: self, elsewhere: &elsewhere };
             let visitors = walk::walk(named, &options, visitor);
-            if let Some(note) = left_out(subvolumes.load(Ordering::Relaxed)) {
+            if let Some(note) = left_out(elsewhere.load(Ordering::Relaxed), subvolumes.load(Ordering::Relaxed)) {
                 // If the receiver is gone, nobody misses them.
                 let _ = sender.0.send(Message::Note(note));
             }
@@ -349,16 +354,20 @@ fn listen<T, E>(
     }
 }
 
-/// The note about subvolumes that were not entered.
-fn left_out(subvolumes: u64) -> Option<Error> {
-    let (were, each) = match subvolumes {
-        0 => return None,
-        1 => ("1 subvolume was".to_owned(), "it counts"),
-        more => (format!("{more} subvolumes were"), "each counts"),
-    };
-    let why = format!("{were} not entered, because {each} as a file system of its own");
+/// The note about what is on other file systems and was left out. Some of it may be subvolumes, which a user may not
+/// take for file systems of their own.
+fn left_out(elsewhere: u64, subvolumes: u64) -> Option<Error> {
+    let others = elsewhere.saturating_sub(subvolumes);
+    let what = [(subvolumes, "subvolume", "subvolumes"), (others, "other file system", "other file systems")];
+    let what = what.iter().filter(|(count, ..)| *count > 0).map(|(count, one, many)| counted(*count, one, many));
+    let what: Vec<String> = what.collect();
+    if what.is_empty() {
+        return None;
+    }
+    let were = if elsewhere == 1 { "was" } else { "were" };
+    let why = format!("{} {were} not entered", what.join(" and "));
     let note = Error::new(Subject::Words("-R".to_owned()), ErrorKind::Refused, why);
-    Some(note.with_advice("use --cross-file-systems to include them"))
+    Some(note.with_advice("use --cross-file-systems to include what has cached files (never /proc and the like)"))
 }
 
 fn no_thread(error: &io::Error) -> Error {

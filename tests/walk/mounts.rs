@@ -14,13 +14,21 @@ fn bind_mounts_count_once() {
     }
 }
 
+/// What a walk says about what it did not enter.
+fn left_out(what: &str) -> String {
+    let advice = "use --cross-file-systems to include what has cached files (never /proc and the like)";
+    format!("rmap: -R: {what} not entered; {advice}\n")
+}
+
 #[test]
 fn other_file_systems_are_entered_only_on_request_and_pseudo_file_systems_never() {
     let mount = "mkdir other proc && echo x > here && mount -t tmpfs none other && echo x > other/there && \
                  mount -t proc none proc && touch file && mount --bind other/there file";
     let name = "other_file_systems_are_entered_only_on_request_and_pseudo_file_systems_never";
     let Some(folder) = mounted(name, mount) else { return };
-    let row = pcstat("-R --summary", &folder).rows()[0].clone();
+    let run = pcstat("-R --summary", &folder);
+    assert_eq!((run.status, run.err.as_str()), (Some(0), left_out("3 other file systems were").as_str()));
+    let row = run.json()[0].clone();
     assert_eq!((&row["files"], &row["other_file_systems"]), (&1.into(), &3.into()));
     let row = pcstat("-R --summary --cross-file-systems", &folder).rows()[0].clone();
     assert_eq!((&row["files"], &row["again"], &row["other_file_systems"]), (&2.into(), &1.into(), &1.into()));
@@ -135,7 +143,7 @@ fn an_automount_point_is_not_mounted() {
         ]);
         command.arg(folder.join("tree"));
         let answer = crate::common::run(command);
-        assert_eq!((answer.status, answer.err.as_str()), (Some(0), ""));
+        assert_eq!((answer.status, answer.err.as_str()), (Some(0), left_out("1 other file system was").as_str()));
         assert_eq!((&answer.json()[0]["files"], &answer.json()[0]["other_file_systems"]), (&1.into(), &1.into()));
     }
 }
@@ -150,9 +158,8 @@ fn subvolumes_that_are_left_out_are_noted() {
     let folder = folder.join("disk/in");
     for view in ["-R", "-R --summary", "-R --runs", "-R -j 2"] {
         let run = pcstat(view, &folder);
-        let note = "rmap: -R: 2 subvolumes were not entered, because each counts as a file system of its own; use \
-                    --cross-file-systems to include them\n";
-        assert_eq!((run.status, run.err.as_str()), (Some(0), note), "{view}");
+        let note = left_out("2 subvolumes and 1 other file system were");
+        assert_eq!((run.status, run.err.as_str()), (Some(0), note.as_str()), "{view}");
     }
     let all = pcstat("-R --cross-file-systems", &folder).rows();
     assert_eq!(all.len(), 3);
