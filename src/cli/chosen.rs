@@ -230,7 +230,10 @@ impl Patterns {
 fn set(texts: &[&str]) -> Result<GlobSet, Stop> {
     let mut builder = GlobSetBuilder::new();
     for text in texts {
-        builder.add(Glob::new(text).map_err(|error| Stop::usage(text, format!("invalid glob: {}", error.kind())))?);
+        let invalid = |error: globset::Error| {
+            Stop::usage("--include, --exclude", format!("invalid glob '{text}': {}", error.kind()))
+        };
+        builder.add(Glob::new(text).map_err(invalid)?);
     }
     builder.build().map_err(|error| Stop::usage("--include, --exclude", error.kind().to_string()))
 }

@@ -9,6 +9,8 @@ use super::chosen::{ChosenArgs, OPERANDS};
 use super::report::Report;
 use super::run::{Configured, Done, Listed, Run};
 use super::signals::Signals;
+use crate::error::{Error, ErrorKind, Subject};
+use crate::query::Host;
 use crate::units::{Bytes, Human, counted};
 use crate::views::effect::{self, EffectSource, Effects, Work};
 
@@ -120,6 +122,11 @@ impl EffectArgs {
         }
         report.signals = Some(Signals::watch_first()?);
         self.answer.answer(&query, &mut source, presentation, report)?;
+        if source.chosen.reach.is_beyond_all() {
+            let why = format!("no file reaches byte {}", source.chosen.range.offset);
+            let error = Error::new(Subject::Words("--range".to_owned()), ErrorKind::Refused, why);
+            report.failure(&error.with_advice("nothing was done"));
+        }
         match &report.signals {
             Some(signals) if source.held() > Bytes(0) => {
                 signals.check()?;

@@ -4,7 +4,7 @@ use super::holders::Holder;
 use crate::error::{Error, ErrorKind};
 use crate::kernel::privilege::run_as_root_or_owner;
 use crate::pagecache::{Change, FileReport, OpenFile};
-use crate::units::{ByteRange, Figure, Pages, counted};
+use crate::units::{Figure, Pages};
 
 /// One file, before and after.
 #[derive(Debug)]
@@ -90,14 +90,4 @@ pub(super) fn refuse_unopened(file: &OpenFile) -> Result<(), Error> {
     let why = "is on FUSE, where opening it drops its cached pages, also those that processes have mapped in";
     Err(Error::path(file.path(), ErrorKind::Refused, why)
         .with_advice("nothing was done; --open-fuse opens it all the same"))
-}
-
-/// The error for a range that starts past the end of the file.
-pub(super) fn refuse_empty_range(report: &FileReport, range: ByteRange) -> Result<(), Error> {
-    if range.offset == 0 || range.offset < report.size.0 {
-        return Ok(());
-    }
-    let size = counted(report.size.0, "byte", "bytes");
-    let why = format!("the range starts at byte {}, and the file has {size}", range.offset);
-    Err(Error::path(&report.path, ErrorKind::Refused, why).with_advice("nothing was done"))
 }

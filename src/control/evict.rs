@@ -3,7 +3,7 @@
 use nix::errno::Errno;
 use std::ops::ControlFlow;
 
-use super::effect::{Effect, Left, refuse_empty_range, refuse_unmeasured, refuse_unopened};
+use super::effect::{Effect, Left, refuse_unmeasured, refuse_unopened};
 use super::holders::{self, Holders};
 use super::warm::map_of;
 use crate::error::{Error, Result, Subject};
@@ -57,7 +57,6 @@ pub fn evict(
     refuse_unopened(file)?;
     let before = engine.measure_range(file, range);
     refuse_unmeasured(&before)?;
-    refuse_empty_range(&before, range)?;
     let mut last = before.clone();
     let mut outcome = Outcome::Dropped;
     for again in (0..TRIES).map(|attempt| attempt > 0) {

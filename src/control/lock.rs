@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use nix::errno::Errno;
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 
-use super::effect::{Effect, refuse_empty_range, refuse_unmeasured, refuse_unopened};
+use super::effect::{Effect, refuse_unmeasured, refuse_unopened};
 use super::warm::{End, Room, left_out, map_of, read_in};
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::locked_map::LockedMap;
@@ -50,7 +50,6 @@ pub fn lock(
     let engine = engine.exact();
     let before = engine.map_range(file, range);
     refuse_unmeasured(&before)?;
-    refuse_empty_range(&before, range)?;
     let data = Stretches::data(file, before.asked);
     let holes = Pages(before.asked.count).saturating_sub(data.cached());
     let missing = data.subtract(&map_of(&before));

@@ -2,14 +2,14 @@
 
 use std::ops::{ControlFlow, Range};
 
-use super::effect::{Effect, Left, refuse_empty_range, refuse_unmeasured, refuse_unopened};
+use super::effect::{Effect, Left, refuse_unmeasured, refuse_unopened};
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::advise;
 use crate::kernel::handle::Handle;
 use crate::machine::read_available_memory;
 use crate::pagecache::{Engine, FileReport, OpenFile, Stretches};
 use crate::process::ProcRoot;
-use crate::units::{ByteRange, Bytes, Human, PageRuns, Pages, counted};
+use crate::units::{Absent, ByteRange, Bytes, Human, PageRuns, Pages, Reason, counted};
 
 /// How much is read per call, into a buffer that is not used otherwise.
 const PORTION: u64 = 1 << 20;
@@ -67,8 +67,9 @@ impl Room {
 /// `progress` is called after each portion with its size and the total size; if it breaks, nothing more is read.
 ///
 /// # Errors
-/// `Denied`, `Unsupported`: the cached pages are not known. `Refused`: it does not fit into memory. Nothing was done
-/// then. A failure to read is reported in [`Effect::trouble`].
+/// `Unsupported`: the cached pages are not known. `Refused`: it does not fit into memory. Nothing was done then. A failure
+/// to read is reported in [`Effect::trouble`], and so is that the kernel does not report the cached pages to this user,
+/// although the file was read.
 pub fn warm(
     engine: &Engine,
     room: &mut Room,
@@ -84,8 +85,10 @@ pub fn warm(
     refuse_unopened(file)?;
     let engine = engine.exact();
     let before = engine.map_range(file, range);
-    refuse_unmeasured(&before)?;
-    refuse_empty_range(&before, range)?;
+    match &before.residency {
+        Err(absent) if absent.reason == Reason::Denied => return warm_unseen(room, file, &before, *absent, progress),
+        _ => refuse_unmeasured(&before)?,
+    }
     let cached = map_of(&before);
     let data = Stretches::data(file, before.asked);
     let mut missing = data.subtract(&cached);
@@ -108,6 +111,28 @@ pub fn warm(
     }
     let left = left_out(&missing, end);
     Ok(Effect { before, after, holes, held: Pages(0), left, trouble })
+}
+
+/// Reads all data of a range of a file whose cached pages the kernel does not report to this user.
+fn warm_unseen(
+    room: &mut Room,
+    file: &OpenFile,
+    before: &FileReport,
+    absent: Absent,
+    mut progress: impl FnMut(Bytes, Bytes) -> ControlFlow<()>,
+) -> Result<Effect> {
+    let data = Stretches::data(file, before.asked);
+    let holes = Pages(before.asked.count).saturating_sub(data.cached());
+    let needed = data.cached().bytes(before.page_size);
+    room.take(file, needed, needed)?;
+    let subject = || Subject::Path(file.path().to_owned());
+    let trouble = match read_in(file, before, &data, |bytes| progress(bytes, needed)) {
+        Ok(ControlFlow::Continue(())) => Error::absent(subject(), absent).with_advice("it was read"),
+        Ok(ControlFlow::Break(())) => Error::absent(subject(), absent).with_advice("it was read in part"),
+        Err(error) => error,
+    };
+    let (before, after) = (before.clone(), before.clone());
+    Ok(Effect { before, after, holes, held: Pages(0), left: Left::default(), trouble: Some(trouble) })
 }
 
 /// The cached pages according to a report.
@@ -153,8 +178,9 @@ pub(super) fn read_in(
     let mut buffer = vec![0; PORTION as usize];
     for run in pages {
         let (start, end) = (run.offset(report.page_size).0, Pages(run.end()).bytes(report.page_size).0);
-        // The kernel rejects reads that extend past 8 EiB, even if the file ends before.
-        let part = start..end.min(report.size.0);
+        // Whole pages: a read that ends within a page may leave the rest of it out. The kernel rejects reads that extend
+        // past 8 EiB, even if the file ends before.
+        let part = start..if end > i64::MAX as u64 { report.size.0 } else { end };
         if read_part(reader, part, &mut buffer, &mut progress).map_err(|error| about(&error))?.is_break() {
             return Ok(ControlFlow::Break(()));
         }

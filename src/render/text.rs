@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::drawing::{Drawing, is_rule};
 use super::fit::Measured;
-use super::layout::{Held, Layout, Texts, cut, display_width};
+use super::layout::{Held, Layout, Texts, cut, display_width, wrapped};
 use super::lines::{Lines, cell_text, total_line, total_texts, widen_for_later_rows};
 use super::local_time::write_local_time;
 use super::paint::painted;
@@ -169,7 +169,10 @@ impl<'w> TextSink<'w> {
             _ => None,
         };
         match self.columns().iter().find_map(marks).filter(|_| self.has_strips && !self.presentation.no_header) {
-            Some(marks) => writeln!(self.out, "{}", legend(marks, self.strips)),
+            Some(marks) => {
+                let width = self.presentation.terminal_width.map_or(usize::MAX, usize::from);
+                wrapped(&legend(marks, self.strips), width).iter().try_for_each(|line| writeln!(self.out, "{line}"))
+            }
             None => Ok(()),
         }
     }

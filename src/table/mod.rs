@@ -17,8 +17,10 @@ mod strip;
 mod sum;
 mod total;
 
+#[cfg(feature = "cli")]
+pub(crate) use cell::write_share;
 pub use cell::{Cell, Difference, FlagRuns, OwnedCell, SizeUnit};
-pub(crate) use cell::{bar_text, push_hex, push_number, write_share};
+pub(crate) use cell::{bar_text, push_hex, push_number};
 pub use change::{Compared, Fate, Look, compare, difference};
 pub use column::{
     Aggregation, Column, ColumnHead, ColumnKind, ColumnList, Getter, Presence, RowKind, columns_help, find, heads,

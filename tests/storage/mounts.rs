@@ -340,3 +340,13 @@ fn a_holder_is_found_through_overlayfs_and_without_its_first_thread() {
     let why = format!("4 mapped by pid {} (", subject.pid());
     assert!(row["why"].as_str().unwrap().starts_with(&why), "{row}");
 }
+
+#[test]
+fn a_last_page_of_which_one_block_is_in_memory_is_warmed() {
+    let mount = "truncate -s 64M image; mkfs.ext4 -qF -b 1024 image; mkdir disk; mount -o loop image disk; \
+                 printf x | dd of=disk/f bs=1 seek=1429827 status=none";
+    let name = "a_last_page_of_which_one_block_is_in_memory_is_warmed";
+    let Some(folder) = mounted(name, mount) else { return };
+    let row = rmap(["warm", "--json", folder.join("disk/f").to_str().unwrap()]).rows()[0].clone();
+    assert_eq!((&row["after_pages"], &row["left_pages"]), (&1.into(), &0.into()), "{row}");
+}
