@@ -67,9 +67,9 @@ impl Room {
 /// `progress` is called after each portion with its size and the total size; if it breaks, nothing more is read.
 ///
 /// # Errors
-/// `Unsupported`: the cached pages are not known. `Refused`: it does not fit into memory. Nothing was done then. A failure
-/// to read is reported in [`Effect::trouble`], and so is that the kernel does not report the cached pages to this user,
-/// although the file was read.
+/// `Unsupported`: the cached pages are not known. `Refused`: it does not fit into memory. Nothing was done then. A
+/// failure to read is reported in [`Effect::trouble`], and so is that the kernel does not report the cached pages to
+/// this user, although the file was read.
 pub fn warm(
     engine: &Engine,
     room: &mut Room,
@@ -178,8 +178,8 @@ pub(super) fn read_in(
     let mut buffer = vec![0; PORTION as usize];
     for run in pages {
         let (start, end) = (run.offset(report.page_size).0, Pages(run.end()).bytes(report.page_size).0);
-        // Whole pages: a read that ends within a page may leave the rest of it out. The kernel rejects reads that extend
-        // past 8 EiB, even if the file ends before.
+        // Whole pages: a read that ends within a page may leave the rest of it out. The kernel rejects reads that
+        // extend past 8 EiB, even if the file ends before.
         let part = start..if end > i64::MAX as u64 { report.size.0 } else { end };
         if read_part(reader, part, &mut buffer, &mut progress).map_err(|error| about(&error))?.is_break() {
             return Ok(ControlFlow::Break(()));
