@@ -393,6 +393,8 @@ fn a_bare_smaps_file_is_read() {
     let summary = rmap(["pid", "--smaps", path, "--summary", "--json"]).good().json();
     let resident = &summary[0]["parts"][0];
     assert_eq!((&resident["part"], &resident["amount"]), (&"resident".into(), &(12 << 10).into()));
+    let named = rmap(["pid", "--smaps", path, "--jsonl", "-o", "command"]).good().lines_of_json();
+    assert_eq!(named[0]["command"], path);
     let other = rmap(["pid", "--smaps", path, "-o", "rss,cache_cached"]);
     assert_eq!((other.status, other.complaints().len()), (Some(1), 1), "{}", other.err);
     fs::write(path, &text[..text.len() - 3]).unwrap();
@@ -438,6 +440,7 @@ fn a_container_and_a_glob_find_their_processes() {
         (&id[..12], &["7", "8"][..]),
         (&id, &["7", "8"]),
         ("user-*.slice", &["9"]),
+        ("user.slice/user-1000.slice", &["9"]),
         ("/sys/fs/cgroup/cpu,cpuacct/a", &["8"]),
         ("/sys/fs/cgroup/cpuacct/a/b", &["8"]),
         ("/sys/fs/cgroup/systemd/machine.slice", &["8"]),

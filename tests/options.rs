@@ -599,3 +599,37 @@ fn groups_whose_names_are_not_utf8_can_be_told_apart() {
     let plain = rmap(["pid", "self", "--by", "file", "--jsonl"]).good().lines_of_json();
     assert!(plain[0].as_object().unwrap().contains_key("mapping_bytes") && plain[0]["mapping_bytes"].is_null());
 }
+
+#[test]
+fn the_last_round_of_a_watched_process_has_its_keys_and_a_total() {
+    let subject = Subject::start(["anonymous:16:5"]);
+    let pid = subject.pid();
+    let mut running = Running::start(command(["pid", &subject.word(), "-w", "0.05", "--json", "-o", "rss"]));
+    let first = running.line();
+    drop(subject);
+    let rounds: Value = serde_json::from_str(&(first + &running.rest().1)).unwrap();
+    let last = rounds.as_array().unwrap().last().unwrap();
+    assert_eq!((&last["pid"], &last["total"]["rows"], &last["total"]["rss"]), (&pid.into(), &0.into(), &0.into()));
+}
+
+#[test]
+fn denied_figures_of_the_page_cache_are_a_failure() {
+    if !nix::unistd::Uid::effective().is_root() {
+        eprintln!("SKIPPED: only root can become another user");
+        return;
+    }
+    let folder = tempfile::tempdir_in("/var/tmp").unwrap();
+    std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let program = folder.path().join("rmap");
+    copy_to_run(common::program(), &program);
+    let mut command = Command::new(&program);
+    command.args(["pid", "self", "--cache"]);
+    std::os::unix::process::CommandExt::uid(&mut command, common::NOBODY);
+    let run = common::run(command);
+    if run.status == Some(0) {
+        eprintln!("SKIPPED: cachestat on this kernel reports to any user (before 6.12.12)");
+        return;
+    }
+    assert_eq!((run.status, run.complaints().len()), (Some(1), 1), "{}", run.err);
+    assert!(run.err.contains(" mappings are not known: denied: ") && run.err.contains("; run as"), "{}", run.err);
+}

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, ErrorKind, Subject};
-use crate::pagecache::{Engine, KnownFiles, Leases, Method, OpenFile};
+use crate::pagecache::{Engine, FileSystemKind, KnownFiles, Leases, Method, OpenFile};
 use crate::process::{FileIdentity, FileMapping, HeldOpen, MappedFile, Mapping, Mappings, Process, Way};
 use crate::units::{Absent, ByteRange, Bytes, Counted, Figure, PageRuns, PageSize, Pages, Piece, Places, Reason, Run};
 
@@ -173,13 +173,17 @@ fn measure(engine: &Engine, process: &Process, file: &OpenFile, way: Way, mappin
         cached_pages: Places::default(),
         mapped_pages: Places::default(),
         range: bytes,
-        behind: mapped_behind(process, mapping, bytes, report.page_size),
+        behind: match file.file_system().kind {
+            FileSystemKind::Huge => Err(HUGETLB),
+            _ => mapped_behind(process, mapping, bytes, report.page_size),
+        },
         cached: report.cached().map(|pages| pages.bytes(report.page_size)),
         method: report.method(),
         way,
     }
 }
 
+const HUGETLB: Absent = Absent::new(Reason::Unsupported, "smaps does not count hugetlb pages in Rss");
 const NO_TABLES: Absent = Absent::new(Reason::Vanished, "what it has mapped past the end of the file cannot be read");
 
 /// How much of the file is mapped in after the first `range` bytes of a mapping. Only a huge page that begins before

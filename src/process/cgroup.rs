@@ -57,6 +57,9 @@ struct MountedGroup {
 
 impl WantedGroup {
     pub(super) fn new(text: &[u8]) -> WantedGroup {
+        // A path below the root of the hierarchy may be written without the first slash.
+        let is_relative = text.contains(&b'/') && !text.starts_with(b"/");
+        let text = &if is_relative { [b"/", text].concat() } else { text.to_vec() };
         WantedGroup { text: text.to_vec(), glob: compile(text), mounted: Vec::new() }
     }
 

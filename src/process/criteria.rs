@@ -121,7 +121,9 @@ impl Criteria {
 
     fn match_name(&self, process: &Process, memory: &Memory) -> bool {
         let is_wanted = |name: &[u8]| self.names.iter().any(|wanted| wanted == name);
-        let comm = || process.directory.read_file("comm", 4096).unwrap_or_default();
+        // A capture need not have the file.
+        let of_stat = || memory.stat.as_ref().map(|stat| stat.name.clone()).unwrap_or_default();
+        let comm = || process.directory.read_file("comm", 4096).unwrap_or_else(|_| of_stat());
         self.names.is_empty() || is_wanted(comm().trim_ascii_end()) || {
             // The link of another user's process is not readable.
             let program = memory.directory.read_link("exe").unwrap_or_default();

@@ -26,6 +26,8 @@ pub(super) struct Tail<'a, K: RowKind> {
     /// How many rows are missing from a list that has not begun.
     lost: u64,
     before: Option<Look<K::Row>>,
+    /// The section of the last round.
+    last: Option<Section>,
 }
 
 struct Open<K: RowKind> {
@@ -52,7 +54,18 @@ impl<'a, K: RowKind> Tail<'a, K> {
             head.columns = watched_heads(&head.columns);
         }
         sink.begin(&head)?;
-        Ok(Tail { shown, sink, sectioned, total: query.total, watched, open: None, sections: 0, lost: 0, before: None })
+        Ok(Tail {
+            shown,
+            sink,
+            sectioned,
+            total: query.total,
+            watched,
+            open: None,
+            sections: 0,
+            lost: 0,
+            before: None,
+            last: None,
+        })
     }
 
     /// Whether all sections are one.
@@ -203,9 +216,17 @@ impl<'a, K: RowKind> Tail<'a, K> {
 
     fn write_look(&mut self, time: SystemTime) -> Result<(), Stop> {
         if self.open.is_none() {
-            self.open_empty()?;
+            match self.last.take() {
+                // Everything that was there is gone: a round like those before, with sums of nothing.
+                Some(last) => {
+                    self.section(last)?;
+                    self.sections = 0;
+                }
+                None => self.open_empty()?,
+            }
         }
         let Some(open) = self.open.take() else { return Ok(()) };
+        self.last = Some(open.section.clone());
         let is_closed = open.section.is_closed;
         let mut all = ranked(self.shown, open.held, None);
         let shown = (0..all.len().min(self.shown.top.unwrap_or(usize::MAX))).collect();

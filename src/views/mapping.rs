@@ -85,7 +85,7 @@ const HEAD_COLUMNS: &[Column<MappingRows>] = &[
         "the file or name behind it, as the process sees it", naming()),
     col!(new "path_bytes", "Path bytes", RawBytes, |row| row.cell(|mapping| Cell::RawBytes(mapping.path())),
         "the path if it is not UTF-8"),
-    shared::command().needing(&[MappingNeed::Owner]),
+    shared::command(),
     shared::user().needing(&[MappingNeed::Owner]),
     shared::control_group().needing(&[MappingNeed::Owner]),
 ];

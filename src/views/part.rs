@@ -145,6 +145,10 @@ impl OfProcess for PartRow {
     fn owner(&self) -> Option<&Owner> {
         self.owner.as_deref()
     }
+
+    fn command(&self) -> Cell<'_> {
+        shared::owned_by(self, |owner| &owner.command)
+    }
 }
 
 /// Which processes are added up into one summary.

@@ -26,11 +26,13 @@ pub(super) trait OfProcess {
     fn pid(&self) -> Cell<'_>;
     /// Whose it is, if that was read.
     fn owner(&self) -> Option<&Owner>;
+    /// Its command line.
+    fn command(&self) -> Cell<'_>;
 }
 
 const NOT_READ: Absent = Absent::new(Reason::NotApplicable, "it was not read");
 
-fn owned_by<'r>(row: &'r impl OfProcess, take: fn(&Owner) -> &Figure<Vec<u8>>) -> Cell<'r> {
+pub(super) fn owned_by<'r>(row: &'r impl OfProcess, take: fn(&Owner) -> &Figure<Vec<u8>>) -> Cell<'r> {
     match row.owner().map(take) {
         Some(Ok(text)) => Cell::Text(text),
         Some(Err(absent)) => Cell::Absent(*absent),
@@ -48,12 +50,12 @@ where
     Column::new("user", "User", ColumnKind::Text, get, help).on_request().naming()
 }
 
-/// The command line of a process, for which its owner has to be read.
+/// The command line of a process.
 pub(super) const fn command<K: RowKind>() -> Column<K>
 where
     K::Row: OfProcess,
 {
-    let get: Getter<K> = |row, _| owned_by(row, |owner| &owner.command);
+    let get: Getter<K> = |row, _| row.command();
     Column::new("command", "Command", ColumnKind::Text, get, "the command line of the process").on_request().naming()
 }
 

@@ -31,8 +31,10 @@ pub const COLUMNS: &[Column<MappingRows>] = &[
         needing(TABLES), on_request()),
 ];
 
-const NOT_KNOWN: Absent =
-    Absent::new(Reason::Unsupported, "only PAGEMAP_SCAN reports it, and this kernel does not have it");
+const NOT_KNOWN: Absent = Absent::new(
+    Reason::Unsupported,
+    "only PAGEMAP_SCAN reports it, which this kernel does not have or this sandbox does not allow",
+);
 
 const NO_GUARDS: Absent =
     Absent::new(Reason::Unsupported, "this kernel does not report guard pages (new in Linux 6.15)");

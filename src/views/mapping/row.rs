@@ -76,6 +76,10 @@ impl OfProcess for MappingRow {
     fn owner(&self) -> Option<&Owner> {
         self.process.owner.as_ref()
     }
+
+    fn command(&self) -> Cell<'_> {
+        Cell::Text(&self.process.read.identity.command)
+    }
 }
 
 pub(super) const NOT_GIVEN: Absent = Absent::new(Reason::Unsupported, "the kernel does not report it for this mapping");

@@ -9,13 +9,14 @@ use super::row::{MappingNeed, MappingRow, MappingRows, ReadProcess};
 use super::strips::ProcessPages;
 use super::{columns, fields, presets};
 use crate::error::{Error, ErrorKind};
-use crate::join::{FileNumbers, SharedFiles, measure_mappings, open_text};
+use crate::join::{FileNumbers, MappingCache, SharedFiles, measure_mappings, open_text};
 use crate::pagecache::Engine;
 use crate::process::{
     AddressSpaces, Deleted, Fields, ParseError, ProcRoot, Process, ProcessMappings, Wanted, read_matching,
 };
 use crate::table::{Column, Named, RowKind, Rows, Source, Stop, find};
-use crate::units::{Absent, Reason, counted};
+use crate::units::{Absent, Figure, Reason, counted};
+use crate::views::file::advised;
 use crate::views::processes::{Asked, NamedProcess, Owner, ProcessChoice, section_of};
 
 /// A range of addresses, including both ends.
@@ -249,6 +250,8 @@ impl MappingSource {
         }
         let cache =
             reading.engine.as_ref().map(|engine| measure_mappings(&process, engine, &read.mappings, &mut shared.files));
+        let unknown = cache.as_ref().filter(|_| process.is_live()).and_then(|cache| unknown_cache(asked.pid, cache));
+        unknown.into_iter().for_each(|error| rows.failure(error));
         let pages = needs(MappingNeed::PageTables).then(|| {
             process.read_table_parts(&read.mappings, self.cells).map(ProcessPages::new).map_err(|error| {
                 rows.failure(error);
@@ -301,6 +304,18 @@ impl MappingSource {
         };
         self.give(Arc::new(process), rows)
     }
+}
+
+/// The error for mapped files whose cached pages could be known, but not to this user or at this moment.
+fn unknown_cache(pid: u32, cache: &[Figure<MappingCache>]) -> Option<Error> {
+    let absent =
+        cache.iter().filter_map(|found| found.as_ref().map_or_else(|why| Some(*why), |found| found.cached.err()));
+    let unknown = absent.filter(|why| !matches!(why.reason, Reason::NotApplicable | Reason::Unsupported));
+    let unknown: Vec<Absent> = unknown.collect();
+    let of = counted(unknown.len() as u64, "mapping", "mappings");
+    let first = unknown.first()?;
+    let kind = if first.reason == Reason::Denied { ErrorKind::Denied } else { ErrorKind::Changed };
+    Some(advised(Error::pid(pid, kind, format!("the cached pages of {of} are not known: {first}"))))
 }
 
 /// Checks the files whose names end like those of deleted files, once per file, however often it is mapped. Checking
