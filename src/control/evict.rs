@@ -5,8 +5,9 @@ use std::ops::ControlFlow;
 
 use super::effect::{Effect, Left, refuse_unmeasured, refuse_unopened};
 use super::holders::{self, Holders};
+use super::only_copy::{self, Search};
 use super::warm::map_of;
-use crate::error::{Error, Result, Subject};
+use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::advise;
 use crate::kernel::privilege::run_as_root;
 use crate::pagecache::{Engine, FileReport, FileSystemKind, OpenFile};
@@ -28,8 +29,9 @@ enum Outcome {
     Dropped,
     /// The caller has stopped it.
     Stopped,
-    /// Writing back failed, so nothing was dropped.
-    Unwritten(Errno),
+    /// Writing back failed, so nothing was dropped. There is no error number if it failed earlier and the kernel has
+    /// reported that to another process.
+    Unwritten(Option<Errno>),
     /// Dropping failed.
     Failed(Errno),
 }
@@ -41,8 +43,11 @@ enum Outcome {
 ///
 /// If writing back fails, the kernel marks the pages as clean although the disk does not have their data. So after any
 /// error, even one of pages outside the range or of an earlier write-back that no process has been told about, no page
-/// is dropped. The kernel reports each error only once: after another process was told, for example by a failed
-/// `fsync`, a new descriptor does not see it any more, and neither does rmap.
+/// is dropped. The kernel reports each error only once, for example to a process whose `fsync` fails. So no page is
+/// dropped either if one in the range holds data where the file system has nothing written on the disk.
+///
+/// An earlier failure is not noticed if the data was to replace blocks in place, or if the file system does not report
+/// which blocks are written (`FIEMAP`) or may never answer.
 ///
 /// # Errors
 /// `Denied`, `Unsupported`: the cached pages are not known, and nothing was done. A failure to write back is reported
@@ -91,7 +96,12 @@ fn is_clean(report: &FileReport) -> bool {
     report.dirty() == Ok(Pages(0)) && report.writeback() == Ok(Pages(0))
 }
 
-fn not_written(file: &OpenFile, errno: Errno) -> Error {
+fn not_written(file: &OpenFile, errno: Option<Errno>) -> Error {
+    let Some(errno) = errno else {
+        let why = "could not be written back earlier: cached pages hold data that the disk does not have";
+        return Error::path(file.path(), ErrorKind::System, why)
+            .with_advice("nothing was dropped; copy the file while its data is cached");
+    };
     let error = Error::errno(Subject::Path(file.path().to_owned()), errno);
     Error::path(file.path(), error.kind(), format!("could not be written back: {}", error.why()))
         .with_advice("nothing was dropped; copy the file before you evict it again: the kernel reports this only once")
@@ -127,7 +137,13 @@ fn drop_once(
     match written {
         Ok(ControlFlow::Continue(())) => {}
         Ok(ControlFlow::Break(())) => return Outcome::Stopped,
-        Err(errno) => return Outcome::Unwritten(errno),
+        Err(errno) => return Outcome::Unwritten(Some(errno)),
+    }
+    match only_copy::search(engine, file, report, go_on) {
+        Search::None => {}
+        Search::Found => return Outcome::Unwritten(None),
+        Search::Stopped => return Outcome::Stopped,
+        Search::Failed(errno) => return Outcome::Unwritten(Some(errno)),
     }
     match advise::drop_clean(file.handle(), offset, length) {
         Ok(()) => Outcome::Dropped,

@@ -7,6 +7,7 @@ mod effect;
 mod evict;
 mod holders;
 mod lock;
+mod only_copy;
 mod warm;
 
 pub use effect::{Effect, Left};

@@ -9,6 +9,7 @@ pub(crate) mod asker;
 mod bus_error;
 pub(crate) mod cachestat;
 pub(crate) mod dax;
+pub(crate) mod fiemap;
 pub(crate) mod file_system;
 pub(crate) mod guardian;
 pub(crate) mod handle;
