@@ -81,10 +81,12 @@ pub(crate) struct ChosenArgs {
     /// Without LEN, up to the end. If no file is that long, a line on standard error says so.
     #[arg(long, value_name = "OFF[,LEN]", value_parser = parse_range, help_heading = "Files")]
     pub(crate) range: Option<ByteRange>,
-    /// Do not open a named file that another process has leased (see fcntl(2)). This takes about 10 ms; with -R,
-    /// --files-from and --pid it is always done
+    /// Do not look for leases first, which takes about 10 ms
+    ///
+    /// A file that another process has leased (see fcntl(2); Samba and NFS servers do that) is then opened, which
+    /// breaks the lease.
     #[arg(long, help_heading = "Files", hide_short_help = true)]
-    pub(crate) keep_leases: bool,
+    pub(crate) break_leases: bool,
 }
 
 impl ChosenArgs {
@@ -131,7 +133,7 @@ impl ChosenArgs {
             sizes: least..=most,
             choice: is_any_glob.then(|| Arc::new(choose) as Choice),
             range: self.range.unwrap_or(ByteRange::ALL),
-            keeps_leases: self.keep_leases,
+            breaks_leases: self.break_leases,
             ..ChosenFiles::named(self.paths)
         })
     }

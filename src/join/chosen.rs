@@ -50,9 +50,8 @@ pub struct ChosenFiles {
     pub choice: Option<Choice>,
     /// The selected part of each file.
     pub range: ByteRange,
-    /// Whether leases of other processes are kept even if only a few files are named. Looking for leases takes about
-    /// ten milliseconds, so without this it is done only for directories, lists and processes.
-    pub keeps_leases: bool,
+    /// Whether leases of other processes may be broken. Looking for leases takes about ten milliseconds.
+    pub breaks_leases: bool,
     /// Whether the range exists in any of them.
     pub reach: Reach,
 }
@@ -207,7 +206,7 @@ impl ChosenFiles {
             opens_fuse: false,
             choice: None,
             range: ByteRange::ALL,
-            keeps_leases: false,
+            breaks_leases: false,
             reach: Reach::default(),
         }
     }
@@ -226,8 +225,7 @@ impl ChosenFiles {
 
     /// The leases that must not be broken.
     fn leases(&self) -> Leases {
-        let are_many = self.recursive || self.list.is_some() || self.process.is_some();
-        if are_many || self.keeps_leases { Leases::read() } else { Leases::default() }
+        if self.breaks_leases { Leases::default() } else { Leases::read() }
     }
 
     /// Whether there are so few results that all of them fit into a channel of this size: each file has at most one

@@ -355,7 +355,7 @@ pub(super) fn system(path: &Path, error: &io::Error) -> Error {
             let pid = found.and_then(|found| Leases::read().holder(found.dev(), found.ino()));
             let who = pid.map_or_else(|| "another process".to_owned(), |pid| format!("pid {pid}"));
             let why = format!("leased by {who}, which the kernel has now asked to give the lease up");
-            Error::path(path, ErrorKind::System, why).with_advice("to leave leases alone, use --keep-leases")
+            Error::path(path, ErrorKind::System, why)
         }
         _ if error.raw_os_error() == Some(Errno::EMFILE as i32) => {
             Error::io(subject(path), error).with_advice("raise the limit (ulimit -n)")

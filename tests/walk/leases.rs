@@ -46,12 +46,12 @@ fn a_leased_file_is_not_opened_and_the_row_names_the_holder() {
     let (directory, file) = (folder.path().to_str().unwrap(), leased.to_str().unwrap());
     for arguments in [
         &["pcstat", "--json", "-R", directory][..],
-        &["pcstat", "--json", "--keep-leases", file],
+        &["pcstat", "--json", file],
         &["pcstat", "--json", "--pid", &pid],
         &["pcstat", "--runs", "--json", "-R", directory],
-        &["evict", "--json", "--keep-leases", file],
+        &["evict", "--json", file],
         &["warm", "--json", "-R", directory],
-        &["lock", "--json", "--keep-leases", file],
+        &["lock", "--json", file],
     ] {
         let run = rmap(arguments);
         assert_eq!(run.status, Some(1), "{arguments:?} {run:?}");
@@ -89,10 +89,9 @@ fn a_lease_that_was_broken_is_admitted_with_its_holder() {
     let leased = folder.path().join("leased");
     fs::write(&leased, vec![1; 8192]).unwrap();
     let Some(holder) = holder(&leased) else { return };
-    let run = rmap(["pcstat", leased.to_str().unwrap()]);
+    let run = rmap(["pcstat", "--break-leases", leased.to_str().unwrap()]);
     let said = format!(
-        "rmap: {}: leased by pid {}, which the kernel has now asked to give the lease up; to leave leases alone, use \
-         --keep-leases\n",
+        "rmap: {}: leased by pid {}, which the kernel has now asked to give the lease up\n",
         leased.display(),
         holder.pid()
     );
