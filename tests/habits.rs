@@ -297,9 +297,11 @@ fn the_examples_of_help_work() {
             let words = example.strip_prefix("rmap ").unwrap();
             let words = words.replace("4690", &pid).replace("/srv/db", "tree").replace("64M", "1M");
             let program = program().display();
-            // Some of them run until Ctrl-C.
+            // Some of them run until Ctrl-C; the others may wait for the disk.
+            let is_endless = words.contains("-w ") || words.starts_with("lock") || words.contains("--hold");
+            let seconds = if is_endless { 3 } else { 25 };
             let mut shell = Command::new("/bin/bash");
-            shell.arg("-c").arg(format!("timeout --preserve-status -s INT 1 {program} {words}"));
+            shell.arg("-c").arg(format!("timeout --preserve-status -s INT {seconds} {program} {words}"));
             shell.current_dir(folder.path());
             let run = run(shell);
             assert_eq!((run.status, run.out.is_empty()), (Some(0), false), "{example}: {run:?}");
