@@ -149,7 +149,8 @@ while True: signal.pause()";
         holder.signal(Signal::SIGUSR1);
         let gone = row_where(&mut running, |row| row["fate"] != Value::Null);
         assert_eq!((&gone["fate"], gone[size].as_u64()), (&"gone".into(), Some(4096)), "{gone}");
-        assert_eq!(running.end(Signal::SIGINT).0, Some(0));
+        // A file that is closed after it was listed and before it was opened is reported: the status is then 1.
+        assert!(matches!(running.end(Signal::SIGINT).0, Some(0 | 1)));
     }
 }
 
