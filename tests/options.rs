@@ -633,3 +633,10 @@ fn denied_figures_of_the_page_cache_are_a_failure() {
     assert_eq!((run.status, run.complaints().len()), (Some(1), 1), "{}", run.err);
     assert!(run.err.contains(" mappings are not known: denied: ") && run.err.contains("; run as"), "{}", run.err);
 }
+
+#[test]
+fn a_failure_counts_even_if_the_reader_has_gone() {
+    let script = |files: &str| format!("rmap pcstat {files} | (exec <&-; sleep 0.3); exit ${{PIPESTATUS[0]}}");
+    assert_eq!(common::shell(&script("/nonexistent /etc/passwd"), &[]).status, Some(1));
+    assert_eq!(common::shell(&script("/etc/passwd"), &[]).status, Some(0));
+}

@@ -92,12 +92,12 @@ impl Report {
         }
     }
 
-    /// The exit status. A broken pipe is a success: the reader has seen what it wanted.
+    /// The exit status. A broken pipe is no failure: the reader has seen what it wanted.
     pub(super) fn status(&self, done: Result<(), Stop>) -> u8 {
         match done {
+            Err(Stop::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => self.status(Ok(())),
             Ok(()) | Err(Stop::Enough) if self.failed => INCOMPLETE,
             Ok(()) | Err(Stop::Enough) => SUCCESS,
-            Err(Stop::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => SUCCESS,
             Err(Stop::Output(error)) => {
                 Report::print(&Error::io(Subject::Words("standard output".to_owned()), &error));
                 INCOMPLETE
