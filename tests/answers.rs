@@ -307,6 +307,12 @@ fn memory_that_two_ids_share_counts_once_in_a_sum() {
     let groups = rmap(["pid", "--by", "pid", "--json", &shared.word(), &sharer(&shared)]).good().json();
     let rows = groups["groups"].as_array().unwrap();
     assert_eq!((rows.len(), &rows[0]["rss"], &groups["total"]["rss"]), (2, &rows[1]["rss"], &rows[0]["rss"]));
+    // So does the total below the rows of both in each round of a repeated answer.
+    let round = |pids: &[&str]| {
+        let mut watching = Running::start(command([&["pid", "-w", "0.05", "-b", "-o", "rss,mapping"], pids].concat()));
+        std::iter::repeat_with(|| watching.line()).take(1000).find(|line| line.contains(" total ")).unwrap()
+    };
+    assert_eq!(round(&[&shared.word(), &sharer(&shared)]), round(&[&shared.word()]));
     // On their own both are shown.
     assert_eq!(rmap(["pid", "--json", &shared.word(), &sharer(&shared)]).good().json().as_array().unwrap().len(), 2);
 }

@@ -54,14 +54,9 @@ pub trait RowKind: Sized + 'static {
         None
     }
 
-    /// The number of the memory that a row is about, if several processes may share it.
+    /// The number of the memory that a row is about, if several processes may share it: a total leaves out the rows of
+    /// the other processes.
     fn memory(_row: &Self::Row) -> Option<u64> {
-        None
-    }
-
-    /// The same for a group of rows of one process, with that process: a total leaves out the groups of other processes
-    /// that share the memory.
-    fn memory_of_group(_row: &Self::Row) -> Option<(u64, u32)> {
         None
     }
 

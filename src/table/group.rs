@@ -56,8 +56,12 @@ impl RowKind for Groups {
         identity
     }
 
-    fn memory_of_group(row: &Group) -> Option<(u64, u32)> {
-        row.memory.zip(row.process)
+    fn process(row: &Group) -> Option<u32> {
+        row.process
+    }
+
+    fn memory(row: &Group) -> Option<u64> {
+        row.memory
     }
 }
 

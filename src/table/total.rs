@@ -45,7 +45,7 @@ impl<K: RowKind> Totals<K> {
     /// Adds one row.
     pub fn add(&mut self, row: &K::Row) {
         self.rows = self.rows.saturating_add(1);
-        let shared = K::memory_of_group(row);
+        let shared = K::memory(row).zip(K::process(row));
         if shared.is_some_and(|(memory, process)| *self.counted.entry(memory).or_insert(process) != process) {
             return;
         }
