@@ -23,7 +23,9 @@ fn on_a_terminal_with(columns: u16, folder: &Path, arguments: &str, term: &str, 
     let line = format!("stty cols {columns} rows 30; exec {} {arguments}", program().display());
     let mut script = Command::new("script");
     script.args(["-qec", &line, "/dev/null"]).current_dir(folder);
-    script.env("SHELL", "/bin/sh").env("TERM", term).env("LC_ALL", locale).env_remove("NO_COLOR");
+    script.env("SHELL", "/bin/sh").env("TERM", term).env("LC_ALL", locale);
+    // With `CI` and without the others, colours are as likely as they can be.
+    script.env("CI", "true").env_remove("NO_COLOR").env_remove("CLICOLOR").env_remove("CLICOLOR_FORCE");
     run(script).text().replace('\r', "")
 }
 

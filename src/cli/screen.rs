@@ -15,8 +15,8 @@ pub(crate) fn terminal_width() -> Option<u16> {
 
 /// Whether standard output is a terminal with colours, and neither `NO_COLOR` nor `TERM=dumb` disables them.
 pub(crate) fn has_colour() -> bool {
-    let stdout = io::stdout();
-    stdout.is_terminal() && anstream::AutoStream::choice(&stdout) != anstream::ColorChoice::Never
+    // `choice` alone takes a dumb terminal for one with colours if the variable `CI` is set.
+    has_cursor() && anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never
 }
 
 /// Whether standard output is a terminal.
