@@ -14,7 +14,6 @@ use crate::process::cgroup::WantedGroup;
 use crate::process::directory::Directory;
 use crate::process::handle::{Memory, Process};
 use crate::process::kind::DELETED;
-use crate::process::mounts::mounts;
 use crate::process::root::{ProcRoot, read_pids};
 
 /// The criteria for processes. Every given kind of criterion must match; if a kind is given several times, one match is
@@ -102,8 +101,8 @@ impl Criteria {
         let captured = || read_pids(root).ok()?.into_iter().min().map(|pid| pid.to_string());
         let name = if root.is_live() { Some("self".to_owned()) } else { captured() };
         let directory = name.and_then(|name| Directory::open(&root.path().join(name)).ok());
-        let mounts = directory.map(|directory| mounts(&directory)).unwrap_or_default();
-        self.groups.iter_mut().for_each(|group| *group = group.resolved(mounts.mounts(), root.is_live()));
+        let mounts = directory.as_ref().map_or(&[][..], |directory| directory.mounts().mounts());
+        self.groups.iter_mut().for_each(|group| *group = group.resolved(mounts, root.is_live()));
     }
 
     /// Whether the process matches. Kernel threads and zombies, which have no memory, never do.

@@ -15,6 +15,13 @@ pub struct Device {
     pub minor: u32,
 }
 
+impl Device {
+    /// Both numbers.
+    pub(super) fn numbers(self) -> (u32, u32) {
+        (self.major, self.minor)
+    }
+}
+
 impl fmt::Display for Device {
     /// As smaps prints it: `fe:00`.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -49,7 +49,6 @@ mod line_ends;
 mod mapped_file;
 pub mod mapping;
 mod maps;
-mod mounts;
 mod namespace;
 mod page_tables;
 mod parse_error;

@@ -18,8 +18,8 @@ impl Process {
     pub fn read_namespace(&self) -> Namespace {
         let directory = self.memory().map_or_else(|_| self.directory.clone(), |memory| memory.directory);
         let mounts = directory.read_link("ns/mnt").ok();
-        let root = directory.open_name(Path::new("root"), None).ok().and_then(|root| root.stat().ok());
+        let root = directory.look(Path::new("root")).ok().map(|root| root.identity);
         let unknown = (self.is_live() && (mounts.is_none() || root.is_none())).then(|| self.pid());
-        Namespace { mounts, root: root.map(|root| (root.st_dev, root.st_ino)), unknown }
+        Namespace { mounts, root, unknown }
     }
 }

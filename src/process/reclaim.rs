@@ -20,7 +20,6 @@ use crate::process::handle::Process;
 use crate::process::head::Device;
 use crate::process::kind::has_file;
 use crate::process::mapping::{Mapping, Mappings};
-use crate::process::mounts::mounts;
 use crate::units::{Bytes, Figure};
 
 /// The counters that are needed, and the flags.
@@ -71,7 +70,7 @@ impl Ordinary {
     /// Reads them from `mountinfo`. Without it, as in a capture, there are none.
     pub(super) fn read(process: &Process) -> Ordinary {
         let mut devices = HashMap::new();
-        for mount in mounts(&process.directory).mounts() {
+        for mount in process.directory.mounts().mounts() {
             let keeps = ORDINARY.contains(&&mount.kind[..]) && !mount.may_be_dax();
             let known = devices.entry(mount.device).or_insert(keeps);
             *known = *known && keeps;

@@ -11,7 +11,6 @@ use nix::unistd::geteuid;
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::mount_table::Mount;
 use crate::process::directory::{Directory, parse_pid};
-use crate::process::mounts::mounts;
 
 /// More than any file that is read as a whole has (`meminfo`: 1.5 KB on 6.18).
 const LONGEST: u64 = 1 << 20;
@@ -64,7 +63,7 @@ pub fn hides_processes(root: &ProcRoot) -> bool {
     };
     let is_it = |mount: &&Mount| mount.kind == b"proc" && mount.point == root.path().as_os_str().as_bytes();
     let Ok(own) = Directory::open(Path::new("/proc/self")) else { return false };
-    !geteuid().is_root() && mounts(&own).mounts().iter().rfind(is_it).is_some_and(hides)
+    !geteuid().is_root() && own.mounts().mounts().iter().rfind(is_it).is_some_and(hides)
 }
 
 /// The pids of all processes, in no particular order.
