@@ -114,19 +114,19 @@ impl OpenFile {
                 leases.open_far(&far, (found.st_dev, found.st_ino)).map_err(|errno| failed(path, errno))?
             }
         };
-        Ok(OpenFile { by_path: true, barred: opened.barred, ..OpenFile::new(path, opened.quiet)? })
+        Ok(OpenFile { by_path: true, barred: opened.barred, ..OpenFile::from_quiet(path, opened.quiet)? })
     }
 
     /// Takes a descriptor that only names a file (`O_PATH`), because the file is not to be opened. Its figures are
     /// absent for the reason `why`.
     pub(crate) fn only_named(path: &Path, name: Handle, why: Absent) -> Result<OpenFile> {
-        Ok(OpenFile { barred: Some(why), ..OpenFile::new(path, Quiet { file: name, owned: false })? })
+        Ok(OpenFile { barred: Some(why), ..OpenFile::from_quiet(path, Quiet { file: name, owned: false })? })
     }
 
     /// Takes a file on FUSE that must not be opened and is only named. If a process has it open, it is measured through
     /// the descriptor of that process; otherwise its figures are absent.
     pub(crate) fn unopened(path: &Path, name: Handle) -> Result<OpenFile> {
-        let mut file = OpenFile::new(path, Quiet { file: name, owned: false })?;
+        let mut file = OpenFile::from_quiet(path, Quiet { file: name, owned: false })?;
         match lent::borrow(&file.handle, (file.stat.device, file.stat.inode)) {
             Ok(handle) => file.handle = handle,
             Err(Errno::ETIMEDOUT) => return Err(failed(path, Errno::ETIMEDOUT)),
@@ -154,12 +154,7 @@ impl OpenFile {
             return Err(Error::path(path, ErrorKind::Unsupported, "is not open for reading"));
         }
         let owned = open::set_no_atime(fd.as_fd());
-        OpenFile::new(path, Quiet { file: Handle::Own(fd), owned })
-    }
-
-    /// Takes a file that a process holds and that was opened again for this measurement.
-    pub(crate) fn from_quiet(path: &Path, quiet: Quiet) -> Result<OpenFile> {
-        OpenFile::new(path, quiet)
+        OpenFile::from_quiet(path, Quiet { file: Handle::Own(fd), owned })
     }
 
     /// Takes a file that is open and known to be regular, with its `stat` and file system.
@@ -174,8 +169,8 @@ impl OpenFile {
         self.path
     }
 
-    /// Checks an open file by its descriptor, which always refers to the same file.
-    fn new(path: &Path, Quiet { file: handle, owned }: Quiet) -> Result<OpenFile> {
+    /// Checks a file that was opened for this measurement by its descriptor, which always refers to the same file.
+    pub(crate) fn from_quiet(path: &Path, Quiet { file: handle, owned }: Quiet) -> Result<OpenFile> {
         let stat = handle.stat().map_err(|errno| failed(path, errno))?;
         refuse_type(path, stat.st_mode)?;
         let mut file_system = FileSystem::of_handle(&handle).map_err(|errno| failed(path, errno))?;

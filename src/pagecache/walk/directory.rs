@@ -8,9 +8,10 @@ use std::sync::atomic::Ordering;
 
 use nix::dir::Type;
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag};
-use nix::sys::stat::{FileStat, stat};
+use nix::fcntl::AtFlags;
+use nix::sys::stat::FileStat;
 
+use super::entry::{Found, may_block, open_entry, stat_entry, stat_name};
 use super::level::Level;
 use super::path::{failure, join, kind_of, open_by_path};
 use super::queue::Queue;
@@ -23,7 +24,6 @@ use crate::kernel::handle::Handle;
 use crate::kernel::mount_table;
 use crate::kernel::open::{self, Quiet};
 use crate::kernel::statx::Statx;
-use crate::kernel::whereabouts::locate;
 use crate::pagecache::leases::Opened;
 use crate::pagecache::{FileIdentity, OpenFile};
 
@@ -426,66 +426,6 @@ impl<'w, V: Visitor> Walker<'w, V> {
         self.visitor.skipped(why, place(directory));
         ON
     }
-}
-
-/// Whether this process has a directory open and finds a file system in it that may not answer.
-fn may_block(directory: &OpenDirectory, device: u64) -> bool {
-    let blocks = || mount_table::own().may_block(mount_table::parts(device)) == Some(true);
-    directory.may_lead_away && directory.identity.0 != device && blocks()
-}
-
-/// Whether an entry may lead to another file system that may not answer: through a symbolic link, or because another
-/// file is mounted over it.
-fn may_lead_away(directory: &OpenDirectory, name: &CStr, link: bool) -> bool {
-    let is_other = || Statx::of_name(&directory.handle, name, false).is_ok_and(|at| may_block(directory, at.device()));
-    directory.may_lead_away && (link || is_other())
-}
-
-/// The attributes of a directory that was found.
-fn stat_name(directory: &OpenDirectory, name: &CStr, link: bool) -> Result<Statx, Errno> {
-    match link && may_lead_away(directory, name, true) {
-        true => open_by_path(&join(&directory.path, name)).and_then(|handle| Statx::of_handle(&handle)),
-        false => Statx::of_name(&directory.handle, name, link),
-    }
-}
-
-/// `fstatat` of an entry of a directory.
-fn stat_entry(directory: &OpenDirectory, name: &CStr, flags: AtFlags) -> Result<FileStat, Errno> {
-    if may_lead_away(directory, name, !flags.contains(AtFlags::AT_SYMLINK_NOFOLLOW)) {
-        let path = join(&directory.path, name);
-        return locate(&path)?.map_or_else(|| stat(&path), |far| far.stat());
-    }
-    directory.handle.stat_at(name, flags)
-}
-
-/// How a file was opened.
-enum Found {
-    Opened(Opened),
-    /// Only named, because it is on FUSE, where opening it may drop its cached pages.
-    OnFuse(Handle),
-}
-
-/// Opens a file in a directory.
-fn open_entry(
-    directory: &OpenDirectory,
-    path: &Path,
-    name: &CStr,
-    link: bool,
-    options: &Options<'_>,
-) -> Result<Found, Errno> {
-    if may_lead_away(directory, name, link)
-        && let Some(far) = locate(path)?
-    {
-        return match far.is_fuse && !options.opens_fuse {
-            true => far.open(OFlag::O_PATH).map(Found::OnFuse),
-            false => open::quietly_far(&far).map(Opened::to_read).map(Found::Opened),
-        };
-    }
-    if directory.is_fuse && !options.opens_fuse {
-        let link = if link { OFlag::empty() } else { OFlag::O_NOFOLLOW };
-        return directory.handle.open_at(name, link | OFlag::O_PATH).map(Found::OnFuse);
-    }
-    options.leases.open_at(&directory.handle, name, link).map(Found::Opened)
 }
 
 /// The place of the entries of an open directory.

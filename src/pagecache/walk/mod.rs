@@ -12,6 +12,7 @@
 //! Pseudo file systems (`/proc`, `/sys`) are never entered.
 
 mod directory;
+mod entry;
 mod level;
 mod named;
 mod path;
