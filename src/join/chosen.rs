@@ -2,10 +2,9 @@
 //! them on several threads while one thread receives the results.
 
 use std::collections::HashMap;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io;
 use std::num::NonZeroUsize;
 use std::ops::{ControlFlow, RangeInclusive};
-use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -13,11 +12,12 @@ use std::sync::{Arc, OnceLock};
 use std::thread::Builder;
 use std::time::Duration;
 
-use super::text::open_text;
+use super::held::open_held_files;
+use super::names::NameList;
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::pagecache::walk::{self, Named, Options, Visitor};
 use crate::pagecache::{Engine, FileIdentity, Leases, OpenFile};
-use crate::process::{Held, HeldFiles, HeldOpen, Process};
+use crate::process::{Held, HeldFiles, Process};
 use crate::units::{ByteRange, counted};
 
 /// Selects by name: see [`walk::Choose`].
@@ -352,11 +352,14 @@ fn listen<T, E>(
     }
 }
 
-/// The note about what is on other file systems and was left out. Some of it may be subvolumes, which a user may not
-/// take for file systems of their own.
+/// The note about the entries of directories that are on other file systems and were left out: mount points, and what
+/// links lead to. Some may be subvolumes, which a user may not take for file systems of their own.
 fn left_out(elsewhere: u64, subvolumes: u64) -> Option<Error> {
     let others = elsewhere.saturating_sub(subvolumes);
-    let what = [(subvolumes, "subvolume", "subvolumes"), (others, "other file system", "other file systems")];
+    let what = [
+        (subvolumes, "subvolume", "subvolumes"),
+        (others, "entry on another file system", "entries on other file systems"),
+    ];
     let what = what.iter().filter(|(count, ..)| *count > 0).map(|(count, one, many)| counted(*count, one, many));
     let what: Vec<String> = what.collect();
     if what.is_empty() {
@@ -382,96 +385,5 @@ impl Visitor for Opener {
 
     fn failure(&mut self, error: Error) {
         self.0.failure(error);
-    }
-}
-
-/// Opens the files of a process, one after the other. Errors are passed to `fail`.
-fn open_held_files<'a>(
-    held: Option<&'a HeldFiles>,
-    leases: Leases,
-    opens_fuse: bool,
-    mut fail: impl FnMut(Error) + 'a,
-) -> impl Iterator<Item = Named> + 'a {
-    let files = held.into_iter().flat_map(|held| held.iter().map(move |file| (held, file)));
-    files.filter_map(move |(held, file)| {
-        let opened = match leases.bar(file.identity().device(), file.identity().inode()) {
-            Some(why) => held.name(file).and_then(|name| OpenFile::only_named(file.path(), name, why)),
-            None => held.open(file, opens_fuse).and_then(|opened| match opened {
-                HeldOpen::ToRead(quiet) => OpenFile::from_quiet(file.path(), quiet),
-                HeldOpen::ToName(name) => OpenFile::unopened(file.path(), name),
-            }),
-        };
-        match opened {
-            Ok(file) => Some(Named::Open(file)),
-            // A file of /proc or the like has no cached pages, and it is normal that a process holds one.
-            Err(error) if error.kind() == ErrorKind::Unsupported => None,
-            Err(error) => {
-                fail(error);
-                None
-            }
-        }
-    })
-}
-
-/// The longest name that is read: a longer one means that the file is not a list of names.
-const LONGEST_NAME: u64 = 1 << 20;
-
-/// A list of names in a file.
-pub(super) struct NameList {
-    path: PathBuf,
-    input: Box<dyn BufRead + Send>,
-    end: u8,
-    failed: bool,
-}
-
-impl NameList {
-    fn open(path: &Path, null: bool) -> Result<NameList> {
-        let (path, text) = open_text(path)?;
-        Ok(NameList::new(path, Box::new(BufReader::new(text)), null))
-    }
-
-    /// A list that is read from `input`; `path` is its name in errors. `null`: names end in NUL, not in a newline.
-    pub(super) fn new(path: PathBuf, input: Box<dyn BufRead + Send>, null: bool) -> NameList {
-        NameList { path, input, end: if null { 0 } else { b'\n' }, failed: false }
-    }
-
-    pub(super) fn into_names(mut self) -> impl Iterator<Item = Result<PathBuf>> {
-        std::iter::from_fn(move || self.next_name())
-    }
-
-    /// The next name that is not empty; `None` after the last one or after an error.
-    fn next_name(&mut self) -> Option<Result<PathBuf>> {
-        while !self.failed {
-            let mut name = Vec::new();
-            let read = self.input.by_ref().take(LONGEST_NAME).read_until(self.end, &mut name);
-            let error = match read {
-                Ok(0) => return None,
-                Ok(_) if name.last() == Some(&self.end) => {
-                    name.pop();
-                    None
-                }
-                Ok(length) if length as u64 == LONGEST_NAME => {
-                    Some(self.malformed("contains a name longer than 1 MiB"))
-                }
-                Ok(_) => None,
-                Err(error) => Some(Error::io(Subject::Path(self.path.clone()), &error)),
-            };
-            if let Some(error) = error {
-                self.failed = true;
-                return Some(Err(error));
-            }
-            if name.contains(&0) {
-                self.failed = true;
-                return Some(Err(self.malformed("contains a NUL in a name").with_advice("use -0 if names end in NUL")));
-            }
-            if !name.is_empty() {
-                return Some(Ok(PathBuf::from(std::ffi::OsString::from_vec(name))));
-            }
-        }
-        None
-    }
-
-    fn malformed(&self, why: &'static str) -> Error {
-        Error::path(&self.path, ErrorKind::Malformed, why)
     }
 }

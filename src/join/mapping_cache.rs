@@ -8,9 +8,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+use super::held::take;
 use crate::error::{Error, ErrorKind, Subject};
 use crate::pagecache::{Engine, FileSystemKind, KnownFiles, Leases, Method, OpenFile};
-use crate::process::{FileIdentity, FileMapping, HeldOpen, MappedFile, Mapping, Mappings, Process, Way};
+use crate::process::{FileIdentity, FileMapping, MappedFile, Mapping, Mappings, Process, Way};
 use crate::units::{Absent, ByteRange, Bytes, Counted, Figure, PageRuns, PageSize, Pages, Piece, Places, Reason, Run};
 
 /// The file behind one mapping, in the page cache.
@@ -74,6 +75,8 @@ impl MappingCache {
 pub struct SharedFiles {
     known: KnownFiles,
     files: HashMap<u64, SharedFile>,
+    /// The leases that must not be broken, once they are needed.
+    leases: OnceLock<Leases>,
     /// Whether mappings of several processes are added up: what one of them maps may be mapped by a later one.
     joins_processes: bool,
 }
@@ -82,6 +85,14 @@ impl SharedFiles {
     /// No file has been seen yet. `joins_processes` means that the mappings of several processes are added up.
     pub fn new(joins_processes: bool) -> SharedFiles {
         SharedFiles { joins_processes, ..SharedFiles::default() }
+    }
+
+    /// Forgets the files if the mappings of the next process are not added to those of the last one.
+    pub fn begin_process(&mut self) {
+        if !self.joins_processes {
+            self.known = KnownFiles::default();
+            self.files.clear();
+        }
     }
 }
 
@@ -100,7 +111,8 @@ pub fn measure_mappings(
     mappings: &Mappings,
     shared: &mut SharedFiles,
 ) -> Vec<Figure<MappingCache>> {
-    let mut opener = Opener { leases: Leases::read(), opens_fuse: engine.opens_fuse(), last: None };
+    let leases = shared.leases.get_or_init(Leases::read).clone();
+    let mut opener = Opener { leases, opens_fuse: engine.opens_fuse(), last: None };
     let unknown = Places::default();
     let mut measure = |mapping: Mapping<'_>| {
         let mapped = process.open_mapped_file(&mapping)?;
@@ -239,11 +251,7 @@ fn open(process: &Process, mapped: &MappedFile, mapping: &Mapping<'_>, opens_fus
     mapped.prove_layer(process)?;
     let path = Path::new(OsStr::from_bytes(mapping.path()));
     let opened = mapped.reopen(opens_fuse).map_err(|error| Error::io(Subject::Path(path.to_owned()), &error));
-    let file = opened.and_then(|opened| match opened {
-        HeldOpen::ToRead(quiet) => OpenFile::from_quiet(path, quiet),
-        HeldOpen::ToName(name) => OpenFile::unopened(path, name),
-    });
-    file.map_err(|error| reason(&error))
+    opened.and_then(|opened| take(path, opened)).map_err(|error| reason(&error))
 }
 
 fn reason(error: &Error) -> Absent {

@@ -9,7 +9,9 @@
 pub mod checks;
 mod chosen;
 mod file_numbers;
+mod held;
 mod mapping_cache;
+mod names;
 mod text;
 
 use std::ops::Range;

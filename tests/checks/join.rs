@@ -6,7 +6,7 @@ use std::io::Cursor;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use super::chosen::NameList;
+use super::names::NameList;
 
 /// Names that end in a newline, or in NUL: they are the parts of the text, up to the first error.
 pub fn names(text: &[u8]) {

@@ -27,7 +27,7 @@ fn other_file_systems_are_entered_only_on_request_and_pseudo_file_systems_never(
     let name = "other_file_systems_are_entered_only_on_request_and_pseudo_file_systems_never";
     let Some(folder) = mounted(name, mount) else { return };
     let run = pcstat("-R --summary", &folder);
-    assert_eq!((run.status, run.err.as_str()), (Some(0), left_out("3 other file systems were").as_str()));
+    assert_eq!((run.status, run.err.as_str()), (Some(0), left_out("3 entries on other file systems were").as_str()));
     let row = run.json()[0].clone();
     assert_eq!((&row["files"], &row["other_file_systems"]), (&1.into(), &3.into()));
     let row = pcstat("-R --summary --cross-file-systems", &folder).rows()[0].clone();
@@ -143,7 +143,10 @@ fn an_automount_point_is_not_mounted() {
         ]);
         command.arg(folder.join("tree"));
         let answer = crate::common::run(command);
-        assert_eq!((answer.status, answer.err.as_str()), (Some(0), left_out("1 other file system was").as_str()));
+        assert_eq!(
+            (answer.status, answer.err.as_str()),
+            (Some(0), left_out("1 entry on another file system was").as_str())
+        );
         assert_eq!((&answer.json()[0]["files"], &answer.json()[0]["other_file_systems"]), (&1.into(), &1.into()));
     }
 }
@@ -158,7 +161,7 @@ fn subvolumes_that_are_left_out_are_noted() {
     let folder = folder.join("disk/in");
     for view in ["-R", "-R --summary", "-R --runs", "-R -j 2"] {
         let run = pcstat(view, &folder);
-        let note = left_out("2 subvolumes and 1 other file system were");
+        let note = left_out("2 subvolumes and 1 entry on another file system were");
         assert_eq!((run.status, run.err.as_str()), (Some(0), note.as_str()), "{view}");
     }
     let all = pcstat("-R --cross-file-systems", &folder).rows();

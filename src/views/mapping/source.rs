@@ -245,9 +245,7 @@ impl MappingSource {
         if reading.engine.is_some() && !process.is_live() {
             rows.failure(Error::pid(asked.pid, ErrorKind::Unsupported, "a capture has no files"));
         }
-        if !self.adds_processes {
-            shared.files = SharedFiles::new(false);
-        }
+        shared.files.begin_process();
         let cache =
             reading.engine.as_ref().map(|engine| measure_mappings(&process, engine, &read.mappings, &mut shared.files));
         let unknown = cache.as_ref().filter(|_| process.is_live()).and_then(|cache| unknown_cache(asked.pid, cache));
