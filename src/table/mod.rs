@@ -10,6 +10,7 @@ mod column;
 pub mod escape;
 mod filter;
 mod group;
+mod list;
 mod nearest;
 mod order;
 mod source;
@@ -22,13 +23,14 @@ pub(crate) use cell::write_share;
 pub use cell::{Cell, Difference, FlagRuns, OwnedCell, SizeUnit};
 pub(crate) use cell::{bar_text, push_hex, push_number};
 pub use change::{Compared, Fate, Look, compare, difference};
+pub(crate) use column::col;
 pub use column::{
-    Aggregation, Column, ColumnHead, ColumnKind, ColumnList, Getter, Presence, RowKind, columns_help, find, heads,
-    select, unknown,
+    Aggregation, Column, ColumnHead, ColumnKind, Getter, Presence, RowKind, columns_help, find, heads, select, unknown,
 };
-pub(crate) use column::{before_the_name, col};
 pub use filter::{Expression, Filter, FilterError};
 pub use group::{Group, Grouping, Groups};
+pub use list::ColumnList;
+pub(crate) use list::before_the_name;
 pub use nearest::{did_you_mean, nearest};
 pub use order::{Order, Ranking};
 pub use source::{Named, Progress, Rows, Section, Source, Stop};
