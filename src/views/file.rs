@@ -4,20 +4,22 @@
 //! pcstat's, so that scripts for pcstat keep working. The figures that rmap adds are in pages if their name ends in
 //! `_pages`, otherwise in bytes.
 
+mod measure;
+
 use std::io;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+
+use measure::{Measure, Measurer};
 
 use super::shared::{self, Count, InPageCache, OfFile};
 use crate::error::{Error, ErrorKind, Subject};
-use crate::join::{ChosenFiles, Marks, Message, Sender};
-use crate::pagecache::walk::{Place, Visitor};
-use crate::pagecache::{Engine, FileReport, OpenFile};
+use crate::join::{ChosenFiles, Marks, Message};
+use crate::pagecache::{Engine, FileReport};
 use crate::process::{Held, run_as_root_or_owner};
 use crate::table::{
     Aggregation, Cell, Colour, Column, FlagRuns, Mark, Named, Progress, RowKind, Rows, Source, Stop, StripCell, col,
 };
-use crate::units::{Absent, ByteRange, Figure, PageSize, Pages, Portion, Reason, percent};
+use crate::units::{Absent, Figure, PageSize, Pages, Reason};
 
 /// A column of this view.
 type C = Column<Files>;
@@ -297,12 +299,7 @@ impl Source for FileSource {
             only_cached: self.only_cached,
             was_found: self.chosen.recursive,
         };
-        let new = |held: &Marks, sender: Sender<Vec<FileRow>>| Measurer {
-            measure,
-            held: held.clone(),
-            found: Vec::new(),
-            sender,
-        };
+        let new = |held: &Marks, sender| Measurer::new(measure, held.clone(), sender);
         let mut looked_at = 0;
         let done = self.chosen.visit(new, Measurer::finish, |message| match message {
             Message::Item(found) => {
@@ -333,112 +330,6 @@ impl Source for FileSource {
 /// The engine, which looks at every page if that is needed.
 pub(super) fn exact_if(engine: Engine, needs: &[FileNeed]) -> Engine {
     if needs.contains(&FileNeed::Exact) { engine.exact() } else { engine }
-}
-
-/// How files are measured.
-#[derive(Clone, Copy)]
-struct Measure {
-    engine: Engine,
-    range: ByteRange,
-    map: bool,
-    lists_pages: bool,
-    cells: usize,
-    marks: bool,
-    base_name: bool,
-    only_cached: bool,
-    was_found: bool,
-}
-
-/// How many files a thread measures before it passes them on.
-const FILES_A_BATCH: usize = 64;
-
-/// One thread's part of the measuring.
-struct Measurer {
-    measure: Measure,
-    held: Marks,
-    found: Vec<FileRow>,
-    sender: Sender<Vec<FileRow>>,
-}
-
-impl Measurer {
-    fn finish(mut self) {
-        let _ = self.sender.item(std::mem::take(&mut self.found));
-    }
-}
-
-impl Visitor for Measurer {
-    fn file(&mut self, file: OpenFile, _: Place<'_>) -> ControlFlow<()> {
-        let held = if self.held.is_empty() { None } else { self.held.get(&file.identity()).copied() };
-        let Measure { engine, range, map, .. } = self.measure;
-        let row = match map {
-            true => self.measure.with_map(engine.map_range(&file, range), &file),
-            false => self.measure.row(engine.measure_opened(file, range)),
-        };
-        if self.measure.only_cached {
-            match row.report.cached() {
-                Ok(cached) if cached.0 > 0 => {}
-                Ok(_) => return ControlFlow::Continue(()),
-                Err(absent) => {
-                    self.sender.failure(unmeasured(&row.report.path, absent));
-                    return ControlFlow::Continue(());
-                }
-            }
-        }
-        self.found.push(FileRow { held, ..row });
-        if self.found.len() < FILES_A_BATCH {
-            return ControlFlow::Continue(());
-        }
-        self.sender.item(std::mem::take(&mut self.found))
-    }
-
-    fn failure(&mut self, error: Error) {
-        self.sender.failure(error);
-    }
-}
-
-impl Measure {
-    fn row(&self, report: FileReport) -> FileRow {
-        FileRow {
-            report,
-            base_name: self.base_name,
-            held: None,
-            strip: Vec::new(),
-            largest_part: 0,
-            lists_pages: self.lists_pages,
-            was_found: self.was_found,
-        }
-    }
-
-    fn with_map(&self, report: FileReport, file: &OpenFile) -> FileRow {
-        let parts = match &report.runs {
-            Some(Ok(runs)) if self.cells > 0 => runs.portions(report.asked, self.cells),
-            _ => Vec::new(),
-        };
-        // Queries each part only if the file has dirty pages or pages under writeback.
-        let is_some = |figure: Figure<Pages>| figure.is_ok_and(|pages| pages > Pages(0));
-        let marked = self.marks && (is_some(report.dirty()) || is_some(report.writeback()));
-        let cell = |part: &Portion| StripCell {
-            share: percent(part.cached.0, part.part.count).map(|share| share / 100.0),
-            mark: if marked && part.cached > Pages(0) { mark(&self.engine, file, part) } else { None },
-            offset: Some(part.part.offset(file.page_size()).0),
-        };
-        let strip = parts.iter().map(cell).collect();
-        let largest_part = parts.iter().map(|part| part.part.count).max().unwrap_or(0);
-        FileRow { strip, largest_part, ..self.row(report) }
-    }
-}
-
-fn mark(engine: &Engine, file: &OpenFile, portion: &Portion) -> Option<Mark> {
-    let page = file.page_size();
-    let (offset, length) = (portion.part.offset(page).0, portion.part.pages().bytes(page).0);
-    let found = engine.measure_range(file, ByteRange { offset, length });
-    let any = |figure: Figure<Pages>| figure.is_ok_and(|pages| pages > Pages(0));
-    match (any(found.dirty()), any(found.writeback())) {
-        (true, true) => Some(BOTH),
-        (true, false) => Some(DIRTY),
-        (false, true) => Some(WRITEBACK),
-        (false, false) => None,
-    }
 }
 
 /// The error for a file that could be opened but whose figures are absent.
