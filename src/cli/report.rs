@@ -92,7 +92,7 @@ impl Report {
         }
     }
 
-    /// The exit status. A broken pipe is no failure: the reader has seen what it wanted.
+    /// The exit status. A broken pipe is not a failure: the reader has seen what it wanted.
     pub(super) fn status(&self, done: Result<(), Stop>) -> u8 {
         match done {
             Err(Stop::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => self.status(Ok(())),

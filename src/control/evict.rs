@@ -1,7 +1,8 @@
 //! Evict: writes back dirty pages, then drops the pages that are not in use.
 
-use nix::errno::Errno;
 use std::ops::ControlFlow;
+
+use nix::errno::Errno;
 
 use super::effect::{Effect, Left, refuse_unmeasured, refuse_unopened};
 use super::holders::{self, Holders};
@@ -27,10 +28,10 @@ const PORTION: u64 = 32 << 20;
 enum Outcome {
     /// Everything was written back, and what is not in use was dropped.
     Dropped,
-    /// The caller has stopped it.
+    /// The caller stopped it.
     Stopped,
-    /// Writing back failed, so nothing was dropped. There is no error number if it failed earlier and the kernel has
-    /// reported that to another process.
+    /// Writing back failed, so nothing was dropped. There is no error number if it failed earlier and the kernel
+    /// has reported that to another process.
     Unwritten(Option<Errno>),
     /// Dropping failed.
     Failed(Errno),

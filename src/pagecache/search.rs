@@ -13,8 +13,9 @@
 //! scattered piece is looked at right after it was counted, while the kernel's data about it is still in the
 //! processor's cache.
 
-use nix::errno::Errno;
 use std::num::NonZeroUsize;
+
+use nix::errno::Errno;
 
 use super::file::OpenFile;
 use super::look::Looker;
