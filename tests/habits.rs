@@ -103,7 +103,6 @@ fn a_letter_that_rmap_does_not_have_is_answered_with_what_to_type() {
         (&["pid", "-c", "1"], "for pmap's -c (read ~/.pmaprc): ~/.config/rmap/config.toml"),
         (&["pid", "-u"], "for smem's -u (one row per user), type 'rmap pid --match=. --by=user'"),
         (&["pid", "-S", "1"], "ps_mem's -S (show swap) is not needed: the table has a column for it"),
-        (&["hcache", "-top", "3"], "hcache's -top: 'rmap pcstat --pid PID --top N' looks at one process"),
         (&["smem", "-w"], "'rmap pid --match . --summary --merge' adds up all processes"),
     ] {
         let line = refused(words);
@@ -185,8 +184,8 @@ fn a_mistyped_name_is_answered_with_the_nearest_ones() {
 
 #[test]
 fn what_is_missing_is_named() {
-    assert_eq!(refused(&["pcstat"]), "missing PATH, --pid or --files-from; see 'rmap pcstat --help'");
-    assert_eq!(refused(&["evict"]), "missing PATH, --pid or --files-from; see 'rmap evict --help'");
+    assert_eq!(refused(&["pcstat"]), "missing PATH, --pid, --name or --files-from; see 'rmap pcstat --help'");
+    assert_eq!(refused(&["evict"]), "missing PATH, --pid, --name or --files-from; see 'rmap evict --help'");
     assert_eq!(refused(&["pid"]), "missing PID, --name, --match, --user, --cgroup or --smaps; see 'rmap pid --help'");
     assert!(refused(&["pid", "abc"]).contains("'abc' for '[PID]...': not a pid; "));
 }

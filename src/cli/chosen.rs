@@ -9,24 +9,30 @@ use clap::Args;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
 use super::answer::refuse_if;
-use crate::join::{Choice, ChosenFiles, ChosenProcess};
+use super::found::FoundArgs;
+use crate::join::{Choice, ChosenFiles};
+use crate::process::NamedProcess;
 use crate::table::Stop;
 use crate::units::{ByteRange, Bytes};
 
 /// What has to be named, at least one of them.
-pub(crate) const OPERANDS: &str = "PATH, --pid or --files-from";
+pub(crate) const OPERANDS: &str = "PATH, --pid, --name or --files-from";
 
 /// Which files.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ChosenArgs {
     /// Files; with -R also directories
-    #[arg(value_name = "PATH", required_unless_present_any = ["pid", "files_from"])]
+    #[arg(value_name = "PATH", required_unless_present_any = ["pid", "found", "files_from"])]
     pub(crate) paths: Vec<PathBuf>,
-    /// Add the files that this process maps or has open
+    /// Add the files that these processes map or have open
     ///
-    /// "self" is rmap itself.
-    #[arg(long, value_name = "PID", value_parser = parse_process, help_heading = "Files")]
-    pub(crate) pid: Option<ChosenProcess>,
+    /// Several are separated by commas, or the option is repeated. "self" is rmap itself. --name, --match, --user and
+    /// --cgroup add those of other processes.
+    #[arg(long, value_name = "PID", value_delimiter = ',', help_heading = "Files")]
+    pub(crate) pid: Vec<NamedProcess>,
+    /// The files of processes with these properties.
+    #[command(flatten)]
+    found: FoundArgs,
     /// Add the files listed in FILE (-: standard input)
     ///
     /// One per line, or with -0 each ended by a NUL.
@@ -55,7 +61,7 @@ pub(crate) struct ChosenArgs {
     pub(crate) cross_file_systems: bool,
     /// Open files on FUSE to measure them, although that may drop their cached pages; otherwise they are measured only
     /// through the descriptor of a process that has them open
-    #[arg(long, help_heading = "Files")]
+    #[arg(long, help_heading = "Files", hide_short_help = true)]
     pub(crate) open_fuse: bool,
     /// With -R: follow symbolic links found on the way
     #[arg(long, help_heading = "Files", hide_short_help = true)]
@@ -90,6 +96,11 @@ pub(crate) struct ChosenArgs {
 }
 
 impl ChosenArgs {
+    /// Whether files of processes are selected.
+    pub(crate) fn has_processes(&self) -> bool {
+        !(self.pid.is_empty() && self.found.is_empty())
+    }
+
     /// The options that may leave out every file.
     pub(crate) fn narrowing(&self) -> Vec<&'static str> {
         let options = [
@@ -124,7 +135,7 @@ impl ChosenArgs {
         Ok(ChosenFiles {
             list: self.files_from,
             null: self.null,
-            process: self.pid,
+            processes: self.found.choice(self.pid)?.into(),
             recursive: self.recursive,
             jobs: self.jobs,
             cross_file_systems: self.cross_file_systems,
@@ -141,13 +152,6 @@ impl ChosenArgs {
 
 fn thread_count(text: &str) -> Result<NonZeroUsize, String> {
     text.parse().map_err(|_| "use a number of threads, at least 1".to_owned())
-}
-
-fn parse_process(text: &str) -> Result<ChosenProcess, String> {
-    match text {
-        "self" => Ok(ChosenProcess::own()),
-        _ => text.parse().map(ChosenProcess::new).map_err(|_| "use a number or self".to_owned()),
-    }
 }
 
 pub(super) fn parse_range(text: &str) -> Result<ByteRange, String> {

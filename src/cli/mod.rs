@@ -12,6 +12,7 @@ mod coming_from;
 mod config;
 mod demo;
 mod effects;
+mod found;
 mod full_screen;
 mod habits;
 mod matches;

@@ -219,7 +219,7 @@ impl PcstatArgs {
     fn suit(&self, query: &mut Query, presentation: &Presentation) {
         let Default::Columns(columns) = &mut query.default else { return };
         let is_list = *columns == file::DEFAULT;
-        if is_list && self.chosen.pid.is_some() {
+        if is_list && self.chosen.has_processes() {
             columns.insert(1, "held".to_owned());
         }
         let is_for_people = presentation.unit == SizeUnit::Human && presentation.terminal_width.is_some();
@@ -236,7 +236,7 @@ impl PcstatArgs {
             let shown = if self.bname { path.file_name().map(std::path::Path::new) } else { None };
             shown.unwrap_or(path).display().to_string().width()
         };
-        let are_known = !self.chosen.recursive && self.chosen.files_from.is_none() && self.chosen.pid.is_none();
+        let are_known = !self.chosen.recursive && self.chosen.files_from.is_none() && !self.chosen.has_processes();
         if are_known { self.chosen.paths.iter().map(name).max().unwrap_or(0) } else { 30 }
     }
 

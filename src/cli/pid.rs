@@ -1,24 +1,22 @@
 //! `rmap pid`: the process view.
 
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
 
 use super::answer::{AnswerArgs, View, refuse_if};
+use super::found::FoundArgs;
 use super::report::Report;
 use super::run::{Configured, Done, Listed, Run};
 use super::screen;
 use crate::error::{Error, Subject};
 use crate::kernel::whereabouts::await_answer;
-use crate::process::{Criteria, Fields, ProcRoot};
+use crate::process::{Fields, NamedProcess, ProcRoot, ProcessChoice};
 use crate::query::{Query, Total};
 use crate::render::Presentation;
 use crate::table::{Column, RowKind, SizeUnit, Stop};
 use crate::views::mapping::{AddressRange, CACHE_COLUMNS, MappingRows, MappingSource, PAGE_COLUMNS, presets};
 use crate::views::part::{self, Added, Common, PartSource, Parts};
-use crate::views::processes::{NamedProcess, ProcessChoice};
 
 /// `rmap pid`
 #[derive(Debug, Args)]
@@ -50,25 +48,6 @@ pub(crate) struct PidArgs {
     /// How the rows are shown.
     #[command(flatten)]
     answer: AnswerArgs,
-}
-
-/// Processes by their properties. An option matches if any of its values does; all given options must match.
-#[derive(Debug, Args)]
-#[group(id = "found", multiple = true)]
-#[command(next_help_heading = "Processes")]
-struct FoundArgs {
-    /// Processes whose name or program has this name
-    #[arg(long, value_name = "NAME")]
-    name: Vec<OsString>,
-    /// Processes whose command line matches REGEX
-    #[arg(long = "match", value_name = "REGEX")]
-    pattern: Vec<String>,
-    /// Processes of this user: a name or a number
-    #[arg(long, value_name = "USER")]
-    user: Vec<String>,
-    /// Processes in this control group or below: a path or name, which may contain * and ?, or the id of a container
-    #[arg(long, value_name = "GROUP", hide_short_help = true)]
-    cgroup: Vec<OsString>,
 }
 
 #[derive(Debug, Args)]
@@ -218,12 +197,7 @@ impl PidArgs {
 
     /// The selected processes.
     fn choice(&self) -> Result<ProcessChoice, Stop> {
-        let mut like = Criteria::new();
-        self.found.name.iter().for_each(|name| like.add_name(name.as_bytes()));
-        self.found.cgroup.iter().for_each(|group| like.add_group(group.as_bytes()));
-        self.found.pattern.iter().try_for_each(|pattern| like.add_pattern(pattern)).map_err(Stop::Usage)?;
-        self.found.user.iter().try_for_each(|user| like.add_user(user)).map_err(Stop::Usage)?;
-        Ok(ProcessChoice { pids: self.pids.clone(), like })
+        self.found.choice(self.pids.clone())
     }
 
     fn root(&self) -> ProcRoot {

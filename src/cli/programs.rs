@@ -190,9 +190,7 @@ const HCACHE: Peer = Peer {
         &[letter(
             &["-top"],
             "the N files with the most cached pages, of all processes",
-            Answer::Line(
-                "'rmap pcstat --pid PID --top N' looks at one process, and 'rmap pcstat -R DIR --top N' at a directory",
-            ),
+            Answer::Operand(&["--match=.", "--top={}"]),
         )
         .with("10")],
     ],

@@ -1,23 +1,22 @@
-//! The selected files: named, listed in a file, held by a process, or found below directories; and one way to visit
+//! The selected files: named, listed in a file, held by processes, or found below directories; and one way to visit
 //! them on several threads while one thread receives the results.
 
-use std::collections::HashMap;
 use std::io;
 use std::num::NonZeroUsize;
 use std::ops::{ControlFlow, RangeInclusive};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, OnceLock};
 use std::thread::Builder;
 use std::time::Duration;
 
-use super::held::open_held_files;
+use super::held::{self, ChosenProcesses, Marks, Opening, open_held_files};
 use super::names::NameList;
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::pagecache::walk::{self, Named, Options, Visitor};
-use crate::pagecache::{Engine, FileIdentity, Leases, OpenFile};
-use crate::process::{Held, HeldFiles, Process};
+use crate::pagecache::{Engine, Leases, OpenFile};
+use crate::process::HeldFiles;
 use crate::units::{ByteRange, counted};
 
 /// Selects by name: see [`walk::Choose`].
@@ -32,8 +31,8 @@ pub struct ChosenFiles {
     pub list: Option<PathBuf>,
     /// Whether its names end in NUL.
     pub null: bool,
-    /// A process whose files are also selected.
-    pub process: Option<ChosenProcess>,
+    /// Processes whose files are also selected.
+    pub processes: ChosenProcesses,
     /// Whether the files in and below directories are selected.
     pub recursive: bool,
     /// The number of threads that walk directories; by default the number of processors.
@@ -113,40 +112,6 @@ impl<V: Visitor> Visitor for Reaching<'_, V> {
     }
 }
 
-/// A process whose files are selected. It is opened once: if it ends, another process with its pid is not selected.
-#[derive(Debug, Clone)]
-pub struct ChosenProcess {
-    /// `None` is this process itself.
-    pid: Option<u32>,
-    opened: Arc<OnceLock<Process>>,
-    ended: Arc<AtomicBool>,
-}
-
-impl ChosenProcess {
-    /// The process with this pid.
-    pub fn new(pid: u32) -> ChosenProcess {
-        ChosenProcess { pid: Some(pid), ..ChosenProcess::own() }
-    }
-
-    /// This process itself, whatever its pid is in `/proc`.
-    pub fn own() -> ChosenProcess {
-        ChosenProcess { pid: None, opened: Arc::default(), ended: Arc::default() }
-    }
-
-    fn read_held_files(&self) -> Result<HeldFiles> {
-        let read = match self.opened.get() {
-            Some(process) => process.read_held_files(),
-            None => {
-                let process = self.pid.map_or_else(Process::own, Process::open);
-                process.and_then(|process| self.opened.get_or_init(|| process).read_held_files())
-            }
-        };
-        let is_gone = |error: &Error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Unsupported);
-        self.ended.store(read.as_ref().is_err_and(is_gone), Ordering::Relaxed);
-        read
-    }
-}
-
 /// A message to the receiving thread.
 pub enum Message<T> {
     /// An item that a visitor sent.
@@ -181,9 +146,6 @@ impl<T> Sender<T> {
     }
 }
 
-/// How a process holds the files that are visited.
-pub type Marks = Arc<HashMap<FileIdentity, Held>>;
-
 /// The maximum number of waiting messages: a slow terminal slows the walk down, and memory stays bounded.
 const MESSAGES: usize = 32;
 
@@ -197,7 +159,7 @@ impl ChosenFiles {
             paths,
             list: None,
             null: false,
-            process: None,
+            processes: ChosenProcesses::default(),
             recursive: false,
             jobs: None,
             cross_file_systems: false,
@@ -211,10 +173,9 @@ impl ChosenFiles {
         }
     }
 
-    /// Whether nothing is left to measure again: only the files of a process are selected, and it has ended.
+    /// Whether nothing is left to measure again: only the files of processes are selected, and they have ended.
     pub fn is_over(&self) -> bool {
-        let has_ended = self.process.as_ref().is_some_and(|process| process.ended.load(Ordering::Relaxed));
-        has_ended && self.paths.is_empty() && self.list.is_none()
+        self.processes.have_ended() && self.paths.is_empty() && self.list.is_none()
     }
 
     /// An engine for them: if several threads walk a tree, each measures its files on its own.
@@ -231,11 +192,11 @@ impl ChosenFiles {
     /// Whether there are so few results that all of them fit into a channel of this size: each file has at most one
     /// failure, and all of them are one item. Starting a thread would take longer than measuring a few files.
     fn fit_into(&self, messages: usize) -> bool {
-        !self.recursive && self.list.is_none() && self.process.is_none() && self.paths.len() < messages
+        !self.recursive && self.list.is_none() && self.processes.is_empty() && self.paths.len() < messages
     }
 
-    /// Visits the files with one visitor per thread. `new` creates it from a sender and from the files that the process
-    /// holds. This thread receives the results. Each visitor ends with `finish`, which must drop its sender.
+    /// Visits the files with one visitor per thread. `new` creates it from a sender and from the files that the
+    /// processes hold. This thread receives the results. Each visitor ends with `finish`, which must drop its sender.
     ///
     /// # Errors
     /// What `hear` returns; it ends the walk.
@@ -256,25 +217,26 @@ impl ChosenFiles {
         finish: impl Fn(V) -> R + Send,
         mut hear: impl FnMut(Message<T>) -> std::result::Result<(), E>,
     ) -> std::result::Result<Vec<R>, E> {
-        let held = match self.process.as_ref().map(ChosenProcess::read_held_files).transpose() {
-            Ok(held) => held,
-            Err(error) => {
-                hear(Message::Failure(error))?;
-                None
+        let mut failures = Vec::new();
+        let held = self.processes.read_held_files(&mut |error| failures.push(error))?;
+        for failure in held.iter().flat_map(HeldFiles::failures) {
+            // Several processes may map it.
+            if !failures.contains(failure) {
+                failures.push(failure.clone());
             }
-        };
-        for error in held.iter().flat_map(HeldFiles::failures) {
-            hear(Message::Failure(error.clone()))?;
         }
-        let marks = held.iter().flatten().map(|file| (file.identity(), file.held()));
-        let marks: Marks = Arc::new(marks.collect());
+        for failure in failures {
+            hear(Message::Failure(failure))?;
+        }
+        let marks = held::marks(&held);
         let (sender, messages) = sync_channel(waiting);
         let sender = Sender(sender);
         let fail = sender.clone();
         let fail = move |error| fail.failure(error);
         let leases = self.leases();
         let named = self.names(fail.clone())?.map(Named::from);
-        let named = named.chain(open_held_files(held.as_ref(), leases.clone(), self.opens_fuse, fail));
+        let opening = Opening { leases: leases.clone(), opens_fuse: self.opens_fuse };
+        let named = named.chain(open_held_files(held, &marks, opening, fail));
         let walk = move || -> Vec<R> {
             let (subvolumes, elsewhere) = (AtomicU64::new(0), AtomicU64::new(0));
             // Counting the usable processors reads several files, so it is done only if it matters.

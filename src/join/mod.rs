@@ -17,8 +17,9 @@ mod text;
 use std::ops::Range;
 
 pub use crate::process::Way;
-pub use chosen::{Choice, ChosenFiles, ChosenProcess, Marks, Message, Sender};
+pub use chosen::{Choice, ChosenFiles, Message, Sender};
 pub use file_numbers::FileNumbers;
+pub use held::{ChosenProcesses, HeldBy, Marks};
 pub use mapping_cache::{MappingCache, SharedFiles, measure_mappings};
 pub use text::open_text;
 

@@ -8,6 +8,7 @@ use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use nix::errno::Errno;
 
@@ -22,7 +23,7 @@ use crate::process::handle::Process;
 use crate::process::head::{Device, Head, parse_head};
 use crate::process::held_open::HeldOpen;
 use crate::process::mapped_file::{Place, Way, is_at, open_mapped, path_of};
-use crate::process::root::is_of_our_namespace;
+use crate::process::root::{ProcRoot, is_of_our_namespace};
 use crate::units::{Absent, Reason};
 
 /// How a process holds a file.
@@ -39,6 +40,11 @@ pub enum Held {
 impl Held {
     /// Every way.
     pub const ALL: [Held; 3] = [Held::Mapped, Held::Open, Held::Both];
+
+    /// How two processes hold a file together, or one process in two ways.
+    pub fn and(self, other: Held) -> Held {
+        if self == other { self } else { Held::Both }
+    }
 
     /// As one word, for tables and JSON.
     pub fn word(self) -> &'static str {
@@ -82,7 +88,10 @@ impl HeldFile {
 /// only open, in the order of their descriptors.
 #[derive(Debug)]
 pub struct HeldFiles {
-    directory: Directory,
+    root: ProcRoot,
+    pid: u32,
+    /// Empty if it was closed.
+    directory: OnceLock<Directory>,
     files: Vec<HeldFile>,
     failures: Vec<Error>,
 }
@@ -93,9 +102,34 @@ impl HeldFiles {
         self.files.iter()
     }
 
+    /// The file at this position.
+    pub(crate) fn get(&self, place: usize) -> Option<&HeldFile> {
+        self.files.get(place)
+    }
+
     /// The held files that could not be reached, and why.
     pub fn failures(&self) -> &[Error] {
         &self.failures
+    }
+
+    /// Closes the directory of the process until a file is opened: so many processes need few descriptors. Should
+    /// another process get its pid meanwhile, opening its files fails.
+    pub(crate) fn close(&mut self) {
+        self.directory.take();
+    }
+
+    /// The directory below which the file is opened.
+    fn directory(&self, file: &HeldFile) -> Result<&Directory> {
+        if let Some(directory) = self.directory.get() {
+            return Ok(directory);
+        }
+        let again = Process::open_in(&self.root, self.pid).and_then(|process| process.memory());
+        let again = match again {
+            Ok(memory) => memory.directory,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Err(released(file)),
+            Err(error) => return Err(error),
+        };
+        Ok(self.directory.get_or_init(|| again))
     }
 
     /// Opens one for reading: the file itself, with our own file description, so that nothing changes for the process.
@@ -103,17 +137,18 @@ impl HeldFiles {
     /// # Errors
     /// [`ErrorKind::Changed`]: the process no longer holds it there. Otherwise the errors of `open(2)`.
     pub(crate) fn open(&self, file: &HeldFile, opens_fuse: bool) -> Result<HeldOpen> {
-        let served = self.served(file);
-        let read = || self.directory.open_quietly(&file.link, served).map(HeldOpen::ToRead);
+        let directory = self.directory(file)?;
+        let served = served(directory, file);
+        let read = || directory.open_quietly(&file.link, served).map(HeldOpen::ToRead);
         let opened = match served.filter(|_| !opens_fuse) {
             None => read(),
-            Some(device) => match self.directory.open_name(&file.link, served) {
-                Ok(name) if self.directory.is_fuse(device, &name) => Ok(HeldOpen::ToName(name)),
+            Some(device) => match directory.open_name(&file.link, served) {
+                Ok(name) if directory.is_fuse(device, &name) => Ok(HeldOpen::ToName(name)),
                 Ok(_) => read(),
                 Err(errno) => Err(errno),
             },
         };
-        self.checked(file, opened)
+        checked(directory, file, opened)
     }
 
     /// The same with a descriptor that only names the file (`O_PATH`).
@@ -121,43 +156,42 @@ impl HeldFiles {
     /// # Errors
     /// As [`HeldFiles::open`].
     pub(crate) fn name(&self, file: &HeldFile) -> Result<Handle> {
-        let opened = self.directory.open_name(&file.link, self.served(file)).map(HeldOpen::ToName);
-        self.checked(file, opened).map(HeldOpen::into_handle)
-    }
-
-    /// The opened file, if it is still the one that the process held.
-    fn checked(&self, file: &HeldFile, opened: nix::Result<HeldOpen>) -> Result<HeldOpen> {
-        let fail = |errno| Error::errno(Subject::Path(file.path.clone()), errno);
-        let opened = match opened {
-            Ok(opened) => opened,
-            Err(Errno::ENOENT | Errno::ESRCH) => return Err(released(file)),
-            // A file of memfd_secret can only be opened by its creation.
-            Err(Errno::ENXIO) if self.still_holds(file) => return Err(closed_to_all(file)),
-            Err(Errno::ENXIO) => return Err(released(file)),
-            Err(errno) => return Err(fail(errno)),
-        };
-        let stat = opened.handle().stat().map_err(fail)?;
-        match FileIdentity::of(opened.handle(), &stat).may_be(&file.identity) {
-            true => Ok(opened),
-            false => Err(released(file)),
-        }
-    }
-
-    /// Whether the process still has the file where it was found.
-    fn still_holds(&self, file: &HeldFile) -> bool {
-        let same = (file.identity.device(), file.identity.inode());
-        self.directory.look(&file.link).is_ok_and(|found| found.identity == same)
+        let directory = self.directory(file)?;
+        let opened = directory.open_name(&file.link, served(directory, file)).map(HeldOpen::ToName);
+        checked(directory, file, opened).map(HeldOpen::into_handle)
     }
 }
 
-impl HeldFiles {
-    /// The device of a file if its file system may not answer.
-    fn served(&self, file: &HeldFile) -> Option<(u32, u32)> {
-        if let Some(device) = file.device {
-            return self.directory.served(device.numbers());
-        }
-        self.directory.served_descriptor(&file.link, file.identity.device())
+/// The opened file, if it is still the one that the process held.
+fn checked(directory: &Directory, file: &HeldFile, opened: nix::Result<HeldOpen>) -> Result<HeldOpen> {
+    let fail = |errno| Error::errno(Subject::Path(file.path.clone()), errno);
+    let opened = match opened {
+        Ok(opened) => opened,
+        Err(Errno::ENOENT | Errno::ESRCH) => return Err(released(file)),
+        // A file of memfd_secret can only be opened by its creation.
+        Err(Errno::ENXIO) if still_holds(directory, file) => return Err(closed_to_all(file)),
+        Err(Errno::ENXIO) => return Err(released(file)),
+        Err(errno) => return Err(fail(errno)),
+    };
+    let stat = opened.handle().stat().map_err(fail)?;
+    match FileIdentity::of(opened.handle(), &stat).may_be(&file.identity) {
+        true => Ok(opened),
+        false => Err(released(file)),
     }
+}
+
+/// Whether the process still has the file where it was found.
+fn still_holds(directory: &Directory, file: &HeldFile) -> bool {
+    let same = (file.identity.device(), file.identity.inode());
+    directory.look(&file.link).is_ok_and(|found| found.identity == same)
+}
+
+/// The device of a file if its file system may not answer.
+fn served(directory: &Directory, file: &HeldFile) -> Option<(u32, u32)> {
+    if let Some(device) = file.device {
+        return directory.served(device.numbers());
+    }
+    directory.served_descriptor(&file.link, file.identity.device())
 }
 
 impl<'f> IntoIterator for &'f HeldFiles {
@@ -198,7 +232,7 @@ impl Process {
         reader.read_mapped().map_err(|error| read_error(self.pid(), &error))?;
         reader.read_open().map_err(|error| read_error(self.pid(), &error))?;
         let (files, failures) = reader.finish();
-        Ok(HeldFiles { directory, files, failures })
+        Ok(HeldFiles { root: self.root().clone(), pid: self.pid(), directory: directory.into(), files, failures })
     }
 }
 
@@ -290,8 +324,7 @@ impl Reader<'_> {
         let held = if device.is_some() { Held::Mapped } else { Held::Open };
         let known = self.places.get(&identity).and_then(|place| self.files.get_mut(*place));
         match known {
-            Some(file) if file.held != held => file.held = Held::Both,
-            Some(_) => {}
+            Some(file) => file.held = file.held.and(held),
             None => {
                 self.places.insert(identity, self.files.len());
                 self.files.push(HeldFile { path, link, identity, device, held });

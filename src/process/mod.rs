@@ -30,6 +30,7 @@ mod cgroup;
 #[cfg(any(test, fuzzing))]
 #[path = "../../tests/checks/process.rs"]
 pub mod checks;
+mod choice;
 mod criteria;
 mod deleted;
 mod directory;
@@ -67,6 +68,8 @@ pub use crate::kernel::identity::FileIdentity;
 pub(crate) use crate::kernel::privilege::run_as_root_or_owner;
 pub use account::{Account, Amount};
 pub use address_space::AddressSpaces;
+pub(crate) use choice::Asked;
+pub use choice::{NamedProcess, ProcessChoice};
 pub use criteria::{Criteria, read_matching};
 pub use deleted::Deleted;
 pub use directory::parse_pid;

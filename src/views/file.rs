@@ -5,45 +5,29 @@
 //! `_pages`, otherwise in bytes.
 
 mod measure;
+mod row;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use measure::{Measure, Measurer};
+pub use row::FileRow;
+pub(super) use row::unmeasured;
+use row::{BOTH, DIRTY, WRITEBACK};
 
-use super::shared::{self, Count, InPageCache, OfFile};
-use crate::error::{Error, ErrorKind, Subject};
+use super::shared;
+use crate::error::{Error, ErrorKind};
 use crate::join::{ChosenFiles, Marks, Message};
 use crate::pagecache::{Engine, FileReport};
 use crate::process::{Held, run_as_root_or_owner};
-use crate::table::{
-    Aggregation, Cell, Colour, Column, FlagRuns, Mark, Named, Progress, RowKind, Rows, Source, Stop, StripCell, col,
-};
-use crate::units::{Absent, Figure, PageSize, Pages, Reason};
+use crate::table::{Aggregation, Cell, Colour, Column, FlagRuns, Named, Progress, RowKind, Rows, Source, Stop, col};
+use crate::units::{Absent, Reason};
 
 /// A column of this view.
 type C = Column<Files>;
 
 /// Files.
 pub struct Files;
-
-/// One file.
-pub struct FileRow {
-    /// The measurement.
-    pub report: FileReport,
-    /// Whether only the last part of the path is shown (`--bname`).
-    pub base_name: bool,
-    /// How the process of `--pid` holds it; `None` if it does not, or if no process was named.
-    pub held: Option<Held>,
-    /// The file in parts of equal length, if requested.
-    pub strip: Vec<StripCell>,
-    /// The number of pages in the largest part.
-    pub largest_part: u64,
-    /// Whether its pages are listed (`--pps`), not only drawn.
-    pub lists_pages: bool,
-    /// Whether it was found by a walk: with several threads the order is not fixed.
-    pub was_found: bool,
-}
 
 /// What has to be read in addition to the figures of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,10 +104,6 @@ const TERSE: &[Column<Files>] = &[
 /// What pcstat's `--histo` shows.
 pub const HISTOGRAM: &[&str] = &["filename", "pages", "histogram", "note"];
 
-const DIRTY: Mark = Mark { letter: 'D', colour: Colour::Yellow, meaning: "dirty" };
-const WRITEBACK: Mark = Mark { letter: 'W', colour: Colour::Cyan, meaning: "under writeback" };
-const BOTH: Mark = Mark { letter: 'B', colour: Colour::Magenta, meaning: "both" };
-
 /// All columns, in the order in which JSON writes them.
 const COLUMNS: &[C] = &[
     shared::filename("the file as it was named, or its last part with --bname"),
@@ -160,8 +140,10 @@ const COLUMNS: &[C] = &[
     shared::page_size(),
     col!(new "changed", "Changed", Flag, |row| Cell::Flag(row.report.changed.is_some()),
         "whether it was written to, truncated, renamed, replaced or removed while it was measured"),
-    col!(new "held", "Held", Text, |row| Cell::Remark(row.held.map(Held::word)), "with --pid: mapped, open or both",
-        one_of(|| Held::ALL.map(Held::word).to_vec())),
+    col!(new "held", "Held", Text, |row| Cell::Remark(row.held.map(|held| held.how.word())),
+        "with --pid, --name and the like: mapped, open or both", one_of(|| Held::ALL.map(Held::word).to_vec())),
+    col!(new "holders", "Holders", Number, |row| row.held.map_or(Cell::Remark(None), |held| Cell::Count(held.processes)),
+        "how many of the selected processes map it or have it open", on_request()),
     col!(new "note", "Note", Prose, |row| shared::note(&row.report),
         "what a reader must know: why figures are absent, or that the file changed"),
     col!(new "cell_pages", "Per cell", Pages, |row| cell_pages(row),
@@ -174,38 +156,6 @@ const COLUMNS: &[C] = &[
 ];
 
 const NO_STRIP: Absent = Absent::new(Reason::Unsupported, "the cached pages could not be measured");
-
-impl OfFile for FileRow {
-    fn path(&self) -> &Path {
-        &self.report.path
-    }
-
-    fn page_size(&self) -> PageSize {
-        self.report.page_size
-    }
-
-    fn shows_base_name(&self) -> bool {
-        self.base_name
-    }
-}
-
-impl InPageCache for FileRow {
-    fn pages(&self, count: Count) -> Figure<Pages> {
-        match count {
-            Count::Cached => self.report.cached(),
-            Count::Uncached => self.report.uncached(),
-            Count::Dirty => self.report.dirty(),
-            Count::Writeback => self.report.writeback(),
-            Count::Evicted => self.report.evicted(),
-            Count::RecentlyEvicted => self.report.recently_evicted(),
-            Count::NotUpToDate => self.report.not_up_to_date(),
-        }
-    }
-
-    fn size_of_a_page(&self) -> PageSize {
-        self.report.page_size
-    }
-}
 
 fn cached_of_all(row: &FileRow) -> Option<(u64, u64)> {
     row.report.cached().ok().map(|cached| (cached.0, row.report.pages.0))
@@ -330,11 +280,6 @@ impl Source for FileSource {
 /// The engine, which looks at every page if that is needed.
 pub(super) fn exact_if(engine: Engine, needs: &[FileNeed]) -> Engine {
     if needs.contains(&FileNeed::Exact) { engine.exact() } else { engine }
-}
-
-/// The error for a file that could be opened but whose figures are absent.
-pub(super) fn unmeasured(path: &Path, absent: Absent) -> Error {
-    Error::absent(Subject::Path(path.to_owned()), absent)
 }
 
 /// The error with advice for the user, unless it already has some.

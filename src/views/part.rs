@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::processes::{Owner, ProcessChoice, section_of};
+use super::processes::{Owner, find_selected, section_of};
 use super::shared::{self, OfProcess};
 use crate::join::open_text;
 use crate::process::account::{Account, Amount};
-use crate::process::{AddressSpaces, Fields, ProcRoot, Process, ProcessMappings, Wanted};
+use crate::process::{AddressSpaces, Fields, ProcRoot, Process, ProcessChoice, ProcessMappings, Wanted};
 use crate::table::{Cell, Colour, Column, OwnedCell, RowKind, Rows, Section, Source, Stop, col};
 use crate::units::{Absent, Figure, Reason, counted, percent};
 
@@ -220,7 +220,7 @@ impl Source for PartSource {
         }
         let mut sums = Sums::default();
         let mut seen = AddressSpaces::new();
-        for asked in self.processes.find(&self.root, rows)? {
+        for asked in find_selected(&self.processes, &self.root, rows)? {
             rows.check()?;
             let Some(process) = asked.open(&self.root, rows) else { continue };
             let account = process.read_account();

@@ -1,96 +1,18 @@
-//! The selected processes, and what is reported about each, for every view of processes.
+//! What is reported about each selected process, for every view of processes.
 
-use std::str::FromStr;
-
-use crate::error::{Error, ErrorKind, Subject};
+use crate::error::{Error, ErrorKind};
 use crate::process::account::Account;
-use crate::process::{Criteria, Identity, ProcRoot, Process, hides_processes, parse_pid, read_matching};
+use crate::process::{Asked, Identity, ProcRoot, Process, ProcessChoice};
 use crate::table::{Cell, OwnedCell, RowKind, Rows, Section, Stop};
 use crate::units::{Absent, Bytes, Figure, Reason};
 
-/// The selected processes.
-#[derive(Clone, Default)]
-pub struct ProcessChoice {
-    /// Those that were named.
-    pub pids: Vec<NamedProcess>,
-    /// Those that match these criteria.
-    pub like: Criteria,
-}
-
-/// A process as the user names it: a number, or `self`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NamedProcess {
-    /// The one that asks.
-    Own,
-    /// The one with this number.
-    Pid(u32),
-}
-
-impl FromStr for NamedProcess {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> std::result::Result<NamedProcess, &'static str> {
-        match parse_pid(text) {
-            Some(pid) => Ok(NamedProcess::Pid(pid)),
-            None if text == "self" => Ok(NamedProcess::Own),
-            None => Err("not a pid; use a decimal number, self, or --name"),
-        }
-    }
-}
-
-/// One selected process.
-pub(super) struct Asked {
-    pub(super) pid: u32,
-    /// It was found, not named: if it has exited since, that is not an error.
-    pub(super) found: bool,
-}
-
-impl ProcessChoice {
-    /// This process.
-    pub fn of(pid: u32) -> ProcessChoice {
-        ProcessChoice { pids: vec![NamedProcess::Pid(pid)], like: Criteria::new() }
-    }
-
-    /// Whether there may be more than one.
-    pub fn may_be_several(&self) -> bool {
-        self.pids.len() != 1 || !self.like.is_empty()
-    }
-
-    /// The selected processes without duplicates: first those that were named, then those that were found.
-    pub(super) fn find<K: RowKind>(
-        &self,
-        root: &ProcRoot,
-        rows: &mut dyn Rows<K>,
-    ) -> std::result::Result<Vec<Asked>, Stop> {
-        let mut asked: Vec<Asked> = Vec::new();
-        let mut add = |pid, found| {
-            if asked.iter().all(|earlier| earlier.pid != pid) {
-                asked.push(Asked { pid, found });
-            }
-        };
-        for named in &self.pids {
-            match named {
-                NamedProcess::Pid(pid) => add(*pid, false),
-                NamedProcess::Own => match Process::own_in(root) {
-                    Ok(own) => add(own.pid(), false),
-                    Err(error) => rows.failure(error),
-                },
-            }
-        }
-        if !self.like.is_empty() {
-            let found = read_matching(root, &self.like)?;
-            if found.is_empty() {
-                let about = Subject::Words(self.like.options().join(", "));
-                let why = match hides_processes(root) {
-                    true => "no matching process among those of this user: /proc hides the others (hidepid)",
-                    false => "no matching process",
-                };
-                rows.failure(Error::new(about, ErrorKind::NotFound, why));
-            }
-            found.into_iter().for_each(|pid| add(pid, true));
-        }
-        Ok(asked)
-    }
+/// The selected processes; what is wrong with the selection is reported.
+pub(super) fn find_selected<K: RowKind>(
+    choice: &ProcessChoice,
+    root: &ProcRoot,
+    rows: &mut dyn Rows<K>,
+) -> Result<Vec<Asked>, Stop> {
+    Ok(choice.find(root, &mut |error| rows.failure(error))?)
 }
 
 impl Asked {
@@ -119,8 +41,7 @@ impl Asked {
     }
 
     fn report<K: RowKind>(&self, error: Error, rows: &mut dyn Rows<K>) {
-        // A process that was only found may have exited since.
-        if !self.found || error.kind() != ErrorKind::NotFound {
+        if self.is_missed(&error) {
             rows.lost(error);
         }
     }

@@ -137,6 +137,52 @@ fn a_process_of_another_user_is_one_error_with_advice() {
 }
 
 #[test]
+fn the_files_of_several_processes_are_one_list() {
+    if !may_open_mapped() {
+        return;
+    }
+    let folder = folder();
+    file(folder.path(), "both", 5000);
+    file(folder.path(), "one", 1);
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let opens = holder("exec 3<both 4<one; echo ready; read line", folder.path());
+    let maps = Subject::start([format!("shared:{}:2:0", at("both"))]);
+    let seen = |arguments: &[&str]| {
+        let run = crate::common::rmap([&["pcstat", "--json", "-o", "filename,held,holders"], arguments].concat());
+        let rows: Vec<Value> = run.good().rows();
+        assert_eq!(rows.iter().filter(|row| row["filename"].as_str() == Some(&at("both"))).count(), 1, "{rows:?}");
+        let of = |name: &str| (row(&rows, &at(name))["held"].clone(), row(&rows, &at(name))["holders"].clone());
+        (of("both"), of("one"))
+    };
+    let wanted = (("both".into(), 2.into()), ("open".into(), 1.into()));
+    let list = format!("{},{}", opens.word(), maps.word());
+    assert_eq!(seen(&["--pid", &list]), wanted);
+    assert_eq!(seen(&["--pid", &maps.word(), "--pid", &opens.word(), "--pid", &maps.word()]), wanted);
+    // By name: both are called differently.
+    let script = format!("exec 3<both; echo ready; read line # {}", folder.path().display());
+    let _third = holder(&script, folder.path());
+    let pattern = format!("read line # {}", folder.path().display());
+    let wanted = (("both".into(), 3.into()), ("open".into(), 1.into()));
+    assert_eq!(seen(&["--match", &pattern, "--pid", &list]), wanted);
+    let none = crate::common::rmap(["pcstat", "--name", "no such program"]);
+    assert_eq!((none.status, none.err.as_str()), (Some(1), "rmap: --name: no matching process\n"));
+}
+
+#[test]
+fn a_process_that_ends_leaves_the_files_of_the_others() {
+    if !may_open_mapped() {
+        return;
+    }
+    let folder = folder();
+    file(folder.path(), "both", 1);
+    let opens = holder("exec 3<both; echo ready; read line", folder.path());
+    let list = format!("{},4194303", opens.word());
+    let run = crate::common::rmap(["pcstat", "--json", "--pid", &list]);
+    assert_eq!((run.status, run.err.as_str()), (Some(1), "rmap: pid 4194303: no such process\n"));
+    row(run.json().as_array().unwrap(), folder.path().join("both").to_str().unwrap());
+}
+
+#[test]
 fn a_missing_process_is_an_error() {
     let answer = pcstat("--pid", "4194303");
     assert_eq!((answer.status, answer.err.as_str()), (Some(1), "rmap: pid 4194303: no such process\n"));
@@ -151,5 +197,8 @@ fn self_is_rmap_itself() {
     let rows = crate::common::rmap(["pcstat", "--json", "--pid", "self"]).rows();
     assert_eq!(row(&rows, program)["held"], "mapped");
     let wrong = crate::common::rmap(["pcstat", "--pid", "0x10"]);
-    assert!(wrong.status == Some(2) && wrong.err.contains("use a number or self"), "{wrong:?}");
+    assert!(
+        wrong.status == Some(2) && wrong.err.contains("not a pid; use a decimal number, self, or --name"),
+        "{wrong:?}"
+    );
 }

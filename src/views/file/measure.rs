@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::{BOTH, DIRTY, FileRow, WRITEBACK, unmeasured};
+use super::row::{BOTH, DIRTY, FileRow, WRITEBACK, unmeasured};
 use crate::error::Error;
 use crate::join::{Marks, Sender};
 use crate::pagecache::walk::{Place, Visitor};

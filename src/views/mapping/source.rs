@@ -12,12 +12,12 @@ use crate::error::{Error, ErrorKind};
 use crate::join::{FileNumbers, MappingCache, SharedFiles, measure_mappings, open_text};
 use crate::pagecache::Engine;
 use crate::process::{
-    AddressSpaces, Deleted, Fields, ParseError, ProcRoot, Process, ProcessMappings, Wanted, read_matching,
+    AddressSpaces, Asked, Deleted, Fields, ParseError, ProcRoot, Process, ProcessChoice, ProcessMappings, Wanted,
 };
 use crate::table::{Column, Named, RowKind, Rows, Source, Stop, find};
 use crate::units::{Absent, Figure, Reason, counted};
 use crate::views::file::advised;
-use crate::views::processes::{Asked, NamedProcess, Owner, ProcessChoice, section_of};
+use crate::views::processes::{Owner, find_selected, section_of};
 
 /// A range of addresses, including both ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,7 +142,7 @@ impl Source for MappingSource {
                 other => other,
             };
         }
-        let asked = self.processes.find(&self.root, rows)?;
+        let asked = find_selected(&self.processes, &self.root, rows)?;
         let open = || asked.iter().filter_map(|asked| Process::open_in(&self.root, asked.pid).ok());
         let mut shared = Shared {
             memories: AddressSpaces::new(),
@@ -203,15 +203,8 @@ impl MappingSource {
 
     /// The selected processes of a capture.
     fn captured(&self) -> Vec<Process> {
-        let named = self.processes.pids.iter().filter_map(|named| match named {
-            NamedProcess::Pid(pid) => Some(*pid),
-            NamedProcess::Own => None,
-        });
-        let found = match self.processes.like.is_empty() {
-            true => Vec::new(),
-            false => read_matching(&self.root, &self.processes.like).unwrap_or_default(),
-        };
-        named.chain(found).filter_map(|pid| Process::open_in(&self.root, pid).ok()).collect()
+        let asked = self.processes.find(&self.root, &mut |_| ()).unwrap_or_default();
+        asked.iter().filter_map(|asked| Process::open_in(&self.root, asked.pid).ok()).collect()
     }
 
     fn read_process(

@@ -1,0 +1,45 @@
+//! The options that select processes by their properties, which are the same in every subcommand.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+
+use clap::Args;
+
+use crate::process::{Criteria, NamedProcess, ProcessChoice};
+use crate::table::Stop;
+
+/// Processes by their properties. An option matches if any of its values does; all given options must match.
+#[derive(Debug, Clone, Args)]
+#[group(id = "found", multiple = true)]
+#[command(next_help_heading = "Processes")]
+pub(crate) struct FoundArgs {
+    /// Processes whose name or program has this name
+    #[arg(long, value_name = "NAME")]
+    name: Vec<OsString>,
+    /// Processes whose command line matches REGEX
+    #[arg(long = "match", value_name = "REGEX")]
+    pattern: Vec<String>,
+    /// Processes of this user: a name or a number
+    #[arg(long, value_name = "USER", hide_short_help = true)]
+    user: Vec<String>,
+    /// Processes in this control group or below: a path or name, which may contain * and ?, or the id of a container
+    #[arg(long, value_name = "GROUP", hide_short_help = true)]
+    cgroup: Vec<OsString>,
+}
+
+impl FoundArgs {
+    /// Whether no such option was typed.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.name.is_empty() && self.pattern.is_empty() && self.user.is_empty() && self.cgroup.is_empty()
+    }
+
+    /// These processes, and those that were named.
+    pub(crate) fn choice(&self, pids: Vec<NamedProcess>) -> Result<ProcessChoice, Stop> {
+        let mut like = Criteria::new();
+        self.name.iter().for_each(|name| like.add_name(name.as_bytes()));
+        self.cgroup.iter().for_each(|group| like.add_group(group.as_bytes()));
+        self.pattern.iter().try_for_each(|pattern| like.add_pattern(pattern)).map_err(Stop::Usage)?;
+        self.user.iter().try_for_each(|user| like.add_user(user)).map_err(Stop::Usage)?;
+        Ok(ProcessChoice { pids, like })
+    }
+}
