@@ -220,6 +220,12 @@ fn by_filter_and_total_work_on_files_and_stretches() {
     let states = rmap(["pcstat", "--runs", "--by", "state", "--jsonl", "-o", "pages", path]).good().lines_of_json();
     let pages = |state: &str| states.iter().find(|row| row["state"] == state).unwrap()["pages"].clone();
     assert_eq!((pages("hole"), pages("cached")), (3.into(), 1.into()));
+    let long = |least: &str| rmap(["pcstat", "--runs", "--min-run", least, "--jsonl", path]);
+    let count = |least: u64| long(&least.to_string()).lines_of_json().len();
+    assert_eq!([page(), page() + 1, 3 * page() + 1].map(count), [2, 1, 0]);
+    assert_eq!(long("1G").err, "rmap: --min-run: no row matches\n");
+    let wrong = rmap(["pcstat", "--min-run", "1M", path]);
+    assert_eq!((wrong.status, wrong.err.contains("use it with --runs")), (Some(2), true), "{wrong:?}");
     let total = rmap(["pcstat", "--runs", "--filter", "is_cached", "--total", "--json", path]).good().json();
     assert_eq!((&total["total"]["pages"], &total["total"]["rows"]), (&1.into(), &1.into()));
     let held = rmap(["pcstat", "--by", "method", "--json", path]).good().json();

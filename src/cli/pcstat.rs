@@ -12,6 +12,7 @@ use crate::join::ChosenFiles;
 use crate::query::{Default, Query};
 use crate::render::Presentation;
 use crate::table::{Expression, RowKind, SizeUnit, Stop};
+use crate::units::Bytes;
 use crate::views::directory::{self, Directories, DirectorySource};
 use crate::views::file::{self, FileSource, Files};
 use crate::views::stretch::{self, StretchSource, Stretches};
@@ -55,6 +56,9 @@ pub(crate) struct PcstatArgs {
     /// A stretch is cached, data that is not cached, or a hole.
     #[arg(long, help_heading = "Views")]
     runs: bool,
+    /// With --runs: leave out stretches that are shorter than this
+    #[arg(long, value_name = "SIZE", help_heading = "Views", hide_short_help = true)]
+    min_run: Option<Bytes>,
     /// Draw tables without rules, even on a terminal
     #[arg(long, help_heading = "Output", hide_short_help = true)]
     plain: bool,
@@ -132,6 +136,7 @@ impl PcstatArgs {
         refuse_if(typed.len() > 1, &typed.join(", "), "each of these shows different rows; choose one of them")?;
         let rows = typed.first().copied().unwrap_or_default();
         let is_list = !(summary || self.by_dir.is_some() || self.runs || self.terse);
+        refuse_if(self.min_run.is_some() && !self.runs, "--min-run", "it is about runs; use it with --runs")?;
         refuse_if(self.pps && !is_list, "--pps", "only the list of files has an array of pages")?;
         refuse_if(self.bname && (summary || self.by_dir.is_some()), "--bname", "a sum has no file name")?;
         let fixed = answer.columns.is_some() || answer.total || answer.every.is_some() || answer.has_unit();
@@ -243,8 +248,10 @@ impl PcstatArgs {
     fn show_stretches(self, configured: &Configured, report: &mut Report) -> Done {
         let presentation = self.presentation(configured);
         let query = self.answer.query(configured, View::Fixed(stretch::DEFAULT))?;
+        report.narrowed.extend(self.min_run.map(|_| "--min-run"));
         let (base_name, only_cached, answer) = (self.bname, self.only_cached, self.answer);
-        let mut source = StretchSource { chosen: self.chosen.chosen()?, base_name, only_cached };
+        let shortest = self.min_run.unwrap_or_default();
+        let mut source = StretchSource { chosen: self.chosen.chosen()?, base_name, only_cached, shortest };
         answer.answer(&query, &mut source, presentation, report)?;
         note_range(&source.chosen, report);
         Ok(())

@@ -117,6 +117,8 @@ pub struct StretchSource {
     pub base_name: bool,
     /// Whether files without cached pages are left out.
     pub only_cached: bool,
+    /// Shorter stretches are left out.
+    pub shortest: Bytes,
 }
 
 impl Source for StretchSource {
@@ -163,7 +165,8 @@ impl StretchSource {
             changed: measured.changed,
             base_name: self.base_name,
         });
-        let mut stretches = pagecache::Stretches::new(file, runs, &measured.stale, measured.asked);
-        stretches.try_for_each(|stretch| rows.row(StretchRow { file: common.clone(), stretch }))
+        let stretches = pagecache::Stretches::new(file, runs, &measured.stale, measured.asked);
+        let is_long = |stretch: &Stretch| stretch.length(common.size, common.page) >= self.shortest;
+        stretches.filter(is_long).try_for_each(|stretch| rows.row(StretchRow { file: common.clone(), stretch }))
     }
 }
