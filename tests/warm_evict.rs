@@ -258,6 +258,39 @@ fn warming_a_sparse_file_of_1_tib_reads_only_its_data() {
 }
 
 #[test]
+fn a_dry_run_changes_nothing_and_says_what_would_be_done() {
+    let folder = disk();
+    let page = page_size().bytes();
+    let known = known_file(folder.path(), 100 * page, runs(&[(10, 40)]));
+    let path = known.file.path().to_str().unwrap();
+    let cached = || number(&rmap(["pcstat", "--json", path]).good().rows()[0], "cached");
+    let map = MmapOptions::new().offset(20 * page).len(3 * page as usize).map_raw_read_only(known.file.as_file());
+    let map = map.unwrap();
+    map.advise(Advice::PopulateRead).unwrap();
+    let (status, row) = done("evict", &["--dry-run", path]);
+    let figures = ["before_pages", "planned_pages", "left_pages", "left_mapped_pages"].map(|key| number(&row, key));
+    assert_eq!((status, figures), (0, [40, 37, 3, 3]), "{row}");
+    assert!(row["after_pages"].is_null(), "{row}");
+    assert!(row["absent"]["after_pages"].as_str().unwrap().contains("dry run"), "{row}");
+    assert!(row["why"].as_str().unwrap().starts_with(&format!("3 mapped by pid {} (", std::process::id())), "{row}");
+    assert_eq!(cached(), 40, "nothing was dropped");
+    drop(map);
+    assert_eq!(done("evict", &[path]).0, 0);
+
+    let (status, row) = done("warm", &["--dry-run", "--range", &format!("0,{}", 50 * page), path]);
+    let figures = ["pages", "before_pages", "planned_pages", "hole_pages"].map(|key| number(&row, key));
+    assert_eq!((status, figures, cached()), (0, [50, 0, 40, 10], 0), "nothing was read: {row}");
+
+    let table = rmap(["evict", "--dry-run", path]).good().text();
+    assert!(table.contains("To do") && !table.contains("After"), "{table}");
+    let kept = known_file(&memory(), page, runs(&[(0, 1)]));
+    let (status, row) = done("evict", &["--dry-run", kept.file.path().to_str().unwrap()]);
+    assert_eq!((status, number(&row, "planned_pages"), number(&row, "left_memory_pages")), (0, 0, 1), "{row}");
+    assert!(done("evict", &[path]).1.get("planned_pages").is_none());
+    assert_eq!(rmap(["lock", "--dry-run", path]).status, Some(2));
+}
+
+#[test]
 fn several_files_have_a_total_even_if_one_is_missing() {
     let folder = disk();
     let path = file_with_data(folder.path(), 4, &[(0, 4)]);

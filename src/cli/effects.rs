@@ -30,6 +30,8 @@ struct EffectArgs {
 pub(crate) struct WarmArgs {
     #[command(flatten)]
     effect: EffectArgs,
+    #[command(flatten)]
+    dry: DryArgs,
 }
 
 /// `rmap evict`
@@ -37,6 +39,19 @@ pub(crate) struct WarmArgs {
 pub(crate) struct EvictArgs {
     #[command(flatten)]
     effect: EffectArgs,
+    #[command(flatten)]
+    dry: DryArgs,
+}
+
+/// Whether anything is done.
+#[derive(Debug, Args)]
+struct DryArgs {
+    /// Do nothing; report what would be done
+    ///
+    /// evict cannot foresee every page that the kernel keeps: processes that have pages mapped are reported, other
+    /// reasons are not. Pages that would be left do not change the exit status.
+    #[arg(long, help_heading = "Files")]
+    dry_run: bool,
 }
 
 /// `rmap lock`
@@ -46,13 +61,28 @@ pub(crate) struct LockArgs {
     effect: EffectArgs,
 }
 
+/// What is to be done.
+struct Task {
+    work: Work,
+    /// Whether it is only reported.
+    is_dry: bool,
+    /// The default columns.
+    columns: &'static [&'static str],
+}
+
+impl Task {
+    fn of(work: Work) -> Task {
+        Task { work, is_dry: false, columns: effect::DEFAULT }
+    }
+}
+
 /// What `--help` of all three says after the columns.
 const NOTES: &str = "By default sizes are in bytes. --filter, --top and --by choose what is shown, not which files are \
 worked on: that is chosen by the options under \"Files\". -w repeats the work and shows what changed in between; \
 not for lock, whose pages do not change until the end.";
 
 macro_rules! run_as {
-    ($arguments:ty, $name:literal, $about:literal, $work:expr, $default:expr, $examples:expr) => {
+    ($arguments:ty, $name:literal, $about:literal, $task:expr, $examples:expr) => {
         impl Run for $arguments {
             const NAME: &'static str = $name;
             const ABOUT: &'static str = $about;
@@ -67,7 +97,9 @@ macro_rules! run_as {
             }
 
             fn run(self, configured: &Configured, report: &mut Report) -> Done {
-                self.effect.run($work, $default, configured, report)
+                let task: fn(&Self) -> Task = $task;
+                let task = task(&self);
+                self.effect.run(task, configured, report)
             }
         }
     };
@@ -77,8 +109,10 @@ run_as!(
     WarmArgs,
     "warm",
     "Read files into the page cache, except for holes and pages that are already cached",
-    Work::Warm,
-    effect::DEFAULT,
+    |arguments| match arguments.dry.dry_run {
+        true => Task { is_dry: true, columns: effect::DEFAULT_PLAN_TO_WARM, ..Task::of(Work::Warm) },
+        false => Task::of(Work::Warm),
+    },
     &[
         ("rmap warm big.db", "read in what is not cached"),
         ("rmap warm -R /srv/db --include '*.db'", "the same for files below a directory"),
@@ -89,8 +123,10 @@ run_as!(
     EvictArgs,
     "evict",
     "Write files back and drop them from the page cache; report which pages stay, and why",
-    Work::Evict,
-    effect::DEFAULT,
+    |arguments| match arguments.dry.dry_run {
+        true => Task { is_dry: true, columns: effect::DEFAULT_PLAN_TO_EVICT, ..Task::of(Work::Evict) },
+        false => Task::of(Work::Evict),
+    },
     &[
         ("rmap evict big.db", "write back and drop"),
         ("rmap evict -R /srv/db --min-size 1M", "the larger files below a directory"),
@@ -101,8 +137,7 @@ run_as!(
     LockArgs,
     "lock",
     "Hold files in the page cache with mlock until Ctrl-C",
-    Work::Lock,
-    effect::DEFAULT_LOCK,
+    |_| Task { columns: effect::DEFAULT_LOCK, ..Task::of(Work::Lock) },
     &[
         ("rmap lock big.db", "hold the file in memory until Ctrl-C"),
         ("rmap lock --range 8K,1M big.db", "hold a part of it"),
@@ -111,13 +146,22 @@ run_as!(
 );
 
 impl EffectArgs {
-    fn run(self, work: Work, default: &[&str], configured: &Configured, report: &mut Report) -> Done {
+    fn run(self, task: Task, configured: &Configured, report: &mut Report) -> Done {
+        let Task { work, is_dry, columns } = task;
         refuse_if(work == Work::Lock && self.answer.every.is_some(), "-w", "locked pages do not change until the end")?;
-        let query = self.answer.query(configured, View::Usual(default))?;
+        let view = if is_dry { View::Fixed(columns) } else { View::Usual(columns) };
+        let mut query = self.answer.query(configured, view)?;
+        if is_dry && self.answer.is_machine() {
+            query.joined.push(["dirty_before_pages", "planned_pages"].map(str::to_owned).to_vec());
+        }
+        if is_dry && query.top.is_some() {
+            // What is cached afterwards, which usually decides, is not known.
+            query.order = query.order.or_else(|| Some("planned_pages".to_owned()));
+        }
         let presentation = self.answer.presentation(configured, unit_of_files());
         report.narrowed.extend(self.chosen.narrowing());
-        let mut source = EffectSource { chosen: self.chosen.chosen()?, work, locked: Vec::new() };
-        if work == Work::Warm {
+        let mut source = EffectSource { chosen: self.chosen.chosen()?, work, is_dry, locked: Vec::new() };
+        if work == Work::Warm && !is_dry {
             report.show_progress("warming");
         }
         report.signals = Some(Signals::watch_first()?);

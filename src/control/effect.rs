@@ -4,7 +4,7 @@ use super::holders::Holder;
 use crate::error::{Error, ErrorKind};
 use crate::kernel::privilege::run_as_root_or_owner;
 use crate::pagecache::{Change, FileReport, OpenFile};
-use crate::units::{Figure, Pages};
+use crate::units::{Absent, Figure, Pages, Reason};
 
 /// One file, before and after.
 #[derive(Debug)]
@@ -17,6 +17,9 @@ pub struct Effect {
     pub holes: Pages,
     /// Pages that stay locked: lock only.
     pub held: Pages,
+    /// For a dry run, in which nothing is done: the pages that would be read or dropped. Then `after` is `before`, and
+    /// `left` is what would be left for a reason that is known before.
+    pub planned: Option<Pages>,
     /// The pages that are not as requested.
     pub left: Left,
     /// What failed, if anything did.
@@ -47,15 +50,20 @@ pub struct Left {
     pub why: String,
 }
 
+const DRY: Absent = Absent::new(Reason::NotApplicable, "nothing was done: it is a dry run");
+
 impl Effect {
     /// How many pages were cached before.
     pub fn cached_before(&self) -> Figure<Pages> {
         self.before.cached()
     }
 
-    /// How many pages are cached now.
+    /// How many pages are cached now; absent for a dry run.
     pub fn cached_after(&self) -> Figure<Pages> {
-        self.after.cached()
+        match self.planned {
+            Some(_) => Err(DRY),
+            None => self.after.cached(),
+        }
     }
 
     /// What else happened to the file meanwhile.
@@ -64,9 +72,9 @@ impl Effect {
         self.after.changed.or(self.before.changed).or(moved.then_some(Change::Written))
     }
 
-    /// Whether everything is as requested.
+    /// Whether everything is as requested. A dry run requests nothing.
     pub fn is_complete(&self) -> bool {
-        self.left.pages == Pages(0) && self.trouble.is_none()
+        (self.left.pages == Pages(0) || self.planned.is_some()) && self.trouble.is_none()
     }
 }
 
@@ -74,7 +82,7 @@ impl Effect {
 /// checked.
 pub(super) fn refuse_unmeasured(report: &FileReport) -> Result<(), Error> {
     let Err(absent) = &report.residency else { return Ok(()) };
-    let kind = if absent.reason == crate::units::Reason::Denied { ErrorKind::Denied } else { ErrorKind::Unsupported };
+    let kind = if absent.reason == Reason::Denied { ErrorKind::Denied } else { ErrorKind::Unsupported };
     let error = Error::path(&report.path, kind, absent.to_string());
     Err(match kind {
         ErrorKind::Denied => error.with_advice(format!("nothing was done; {}", run_as_root_or_owner())),

@@ -90,7 +90,22 @@ pub fn evict(
             (Left { unwritten: left.pages, ..left }, Some(not_written(file, errno)))
         }
     };
-    Ok(Effect { before, after, holes: Pages(0), held: Pages(0), left, trouble })
+    Ok(Effect { before, after, holes: Pages(0), held: Pages(0), planned: None, left, trouble })
+}
+
+/// What [`evict`] would write back and drop, and which pages a process would keep. Nothing is done. It does not know of
+/// pages that the kernel cannot drop for other reasons.
+///
+/// # Errors
+/// `Denied`, `Unsupported`: the cached pages are not known.
+pub fn plan_evict(engine: &Engine, root: &ProcRoot, file: &OpenFile, range: ByteRange) -> Result<Effect> {
+    refuse_unopened(file)?;
+    let before = engine.map_range(file, range);
+    refuse_unmeasured(&before)?;
+    let left = Kept::find(root, file, &before).map(Kept::forecast).unwrap_or_default();
+    let planned = Some(before.cached().unwrap_or_default().saturating_sub(left.pages));
+    let after = before.clone();
+    Ok(Effect { before, after, holes: Pages(0), held: Pages(0), planned, left, trouble: None })
 }
 
 fn is_clean(report: &FileReport) -> bool {
@@ -194,28 +209,55 @@ fn bytes_of(report: &FileReport) -> (u64, u64) {
     (offset, length)
 }
 
+/// The cached pages of a file, by what keeps them.
+struct Kept {
+    /// All of them.
+    all: PageRuns,
+    /// Those that no process has mapped.
+    free: PageRuns,
+    /// The processes that lock or map the others.
+    found: Holders,
+    /// What is proven page by page, in numbers.
+    left: Left,
+}
+
+impl Kept {
+    /// `None` if no pages are cached, or if it is not known which.
+    fn find(root: &ProcRoot, file: &OpenFile, report: &FileReport) -> Option<Kept> {
+        let all = report.runs.clone().and_then(std::result::Result::ok).filter(|all| !all.is_empty())?;
+        if file.file_system().kind == FileSystemKind::Memory {
+            let why = "its file system keeps files only in the page cache".to_owned();
+            let left = Left { pages: all.cached(), in_memory: all.cached(), why, ..Left::default() };
+            return Some(Kept { all, free: PageRuns::new(), found: Holders::default(), left });
+        }
+        let found = Holders::find(root, file, &all);
+        let locked = found.locked.cached();
+        let mapped = found.mapped.subtract(&found.locked).cached();
+        let left = Left { pages: locked + mapped, locked, mapped, holders: found.list.clone(), ..Left::default() };
+        let free = all.subtract(&found.mapped);
+        Some(Kept { all, free, found, left })
+    }
+
+    /// What would be left if the kernel could drop every other page.
+    fn forecast(self) -> Left {
+        let why = if self.left.in_memory > Pages(0) { self.left.why } else { in_words(&self.left, &self.found, false) };
+        Left { why, ..self.left }
+    }
+}
+
 /// Finds out why pages are still cached. Each reason is proven page by page or, for dirty pages, counted by the kernel.
 fn explain(engine: &Engine, root: &ProcRoot, file: &OpenFile, after: &FileReport) -> Left {
-    let Some(Ok(stayed)) = after.runs.as_ref().filter(|_| after.cached() != Ok(Pages(0))) else {
-        return Left::default();
-    };
-    let mut left = Left { pages: stayed.cached(), ..Left::default() };
-    if file.file_system().kind == FileSystemKind::Memory {
-        left.in_memory = left.pages;
-        left.why = "its file system keeps files only in the page cache".to_owned();
+    let Some(Kept { all, free, found, mut left }) = Kept::find(root, file, after) else { return Left::default() };
+    if left.in_memory > Pages(0) {
         return left;
     }
-    let found = Holders::find(root, file, stayed);
-    left.locked = found.locked.cached();
-    left.mapped = found.mapped.subtract(&found.locked).cached();
-    let free = stayed.subtract(&found.mapped);
+    left.pages = all.cached();
     left.dirty = unwritten(engine, file, after, &free);
     left.unknown = free.cached().saturating_sub(left.dirty);
     left.why = in_words(&left, &found, may_be_in_a_folio(after, &free, &found.mapped));
     if file.is_block_device() && left.unknown > Pages(0) {
         left.why.push_str(" (a file system on the device may hold them)");
     }
-    left.holders = found.list;
     left
 }
 

@@ -82,7 +82,7 @@ pub fn lock(
     }
     let after = engine.map_range(file, range);
     let left = left_out(&data.subtract(&map_of(&after)), End::Done);
-    Ok(Some((locked, Effect { before, after, holes, held: data.cached(), left, trouble: None })))
+    Ok(Some((locked, Effect { before, after, holes, held: data.cached(), planned: None, left, trouble: None })))
 }
 
 /// The reason why a part could not be locked.

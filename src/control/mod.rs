@@ -11,7 +11,7 @@ mod only_copy;
 mod warm;
 
 pub use effect::{Effect, Left};
-pub use evict::evict;
+pub use evict::{evict, plan_evict};
 pub use holders::{Holder, Holders};
 pub use lock::{LockedFile, lock};
-pub use warm::{Room, warm};
+pub use warm::{Room, plan_warm, warm};

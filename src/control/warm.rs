@@ -77,24 +77,11 @@ pub fn warm(
     range: ByteRange,
     mut progress: impl FnMut(Bytes, Bytes) -> ControlFlow<()>,
 ) -> Result<Effect> {
-    if file.is_block_device() {
-        let why = "the kernel drops the pages of a block device as soon as nobody has it open";
-        return Err(Error::path(file.path(), ErrorKind::Refused, why)
-            .with_advice("warm the files on it, or use 'rmap lock', which keeps it open"));
+    let task = Task::plan(engine, room, file, range)?;
+    if let Some(absent) = task.unseen {
+        return Ok(task.read_unseen(file, absent, progress));
     }
-    refuse_unopened(file)?;
-    let engine = engine.exact();
-    let before = engine.map_range(file, range);
-    match &before.residency {
-        Err(absent) if absent.reason == Reason::Denied => return warm_unseen(room, file, &before, *absent, progress),
-        _ => refuse_unmeasured(&before)?,
-    }
-    let cached = map_of(&before);
-    let data = Stretches::data(file, before.asked);
-    let mut missing = data.subtract(&cached);
-    let holes = PageRuns::from(before.asked).subtract(&data).subtract(&cached).cached();
-    let needed = missing.cached().bytes(before.page_size);
-    room.take(file, needed, data.cached().bytes(before.page_size))?;
+    let Task { before, data, mut missing, holes, needed, .. } = task;
     let (mut trouble, mut end) = (None, End::Done);
     let mut after = before.clone();
     for _ in 0..TRIES {
@@ -106,33 +93,79 @@ pub fn warm(
             Ok(ControlFlow::Break(())) => end = End::Stopped,
             Err(error) => (trouble, end) = (Some(error), End::Failed),
         }
-        after = engine.map_range(file, range);
+        after = engine.exact().map_range(file, range);
         missing = data.subtract(&map_of(&after));
     }
     let left = left_out(&missing, end);
-    Ok(Effect { before, after, holes, held: Pages(0), left, trouble })
+    Ok(Effect { before, after, holes, held: Pages(0), planned: None, left, trouble })
 }
 
-/// Reads all data of a range of a file whose cached pages the kernel does not report to this user.
-fn warm_unseen(
-    room: &mut Room,
-    file: &OpenFile,
-    before: &FileReport,
-    absent: Absent,
-    mut progress: impl FnMut(Bytes, Bytes) -> ControlFlow<()>,
-) -> Result<Effect> {
-    let data = Stretches::data(file, before.asked);
-    let holes = Pages(before.asked.count).saturating_sub(data.cached());
-    let needed = data.cached().bytes(before.page_size);
-    room.take(file, needed, needed)?;
-    let subject = || Subject::Path(file.path().to_owned());
-    let trouble = match read_in(file, before, &data, |bytes| progress(bytes, needed)) {
-        Ok(ControlFlow::Continue(())) => Error::absent(subject(), absent).with_advice("it was read"),
-        Ok(ControlFlow::Break(())) => Error::absent(subject(), absent).with_advice("it was read in part"),
-        Err(error) => error,
-    };
-    let (before, after) = (before.clone(), before.clone());
-    Ok(Effect { before, after, holes, held: Pages(0), left: Left::default(), trouble: Some(trouble) })
+/// What [`warm`] would read. Nothing is read.
+///
+/// # Errors
+/// As [`warm`], including `Refused` if it does not fit into memory.
+pub fn plan_warm(engine: &Engine, room: &mut Room, file: &OpenFile, range: ByteRange) -> Result<Effect> {
+    let Task { before, missing, holes, unseen, .. } = Task::plan(engine, room, file, range)?;
+    let trouble = unseen.map(|absent| absent_before(file, absent, "all of its data would be read"));
+    let (after, planned) = (before.clone(), Some(missing.cached()));
+    Ok(Effect { before, after, holes, held: Pages(0), planned, left: Left::default(), trouble })
+}
+
+/// What has to be read of a file.
+struct Task {
+    before: FileReport,
+    data: PageRuns,
+    /// The data that has to be read.
+    missing: PageRuns,
+    holes: Pages,
+    /// How much that is.
+    needed: Bytes,
+    /// Why it is not known what is cached; then all data has to be read.
+    unseen: Option<Absent>,
+}
+
+impl Task {
+    fn plan(engine: &Engine, room: &mut Room, file: &OpenFile, range: ByteRange) -> Result<Task> {
+        if file.is_block_device() {
+            let why = "the kernel drops the pages of a block device as soon as nobody has it open";
+            return Err(Error::path(file.path(), ErrorKind::Refused, why)
+                .with_advice("warm the files on it, or use 'rmap lock', which keeps it open"));
+        }
+        refuse_unopened(file)?;
+        let before = engine.exact().map_range(file, range);
+        let unseen = match &before.residency {
+            Err(absent) if absent.reason == Reason::Denied => Some(*absent),
+            _ => refuse_unmeasured(&before).map(|()| None)?,
+        };
+        let cached = map_of(&before);
+        let data = Stretches::data(file, before.asked);
+        let missing = data.subtract(&cached);
+        let holes = PageRuns::from(before.asked).subtract(&data).subtract(&cached).cached();
+        let needed = missing.cached().bytes(before.page_size);
+        room.take(file, needed, data.cached().bytes(before.page_size))?;
+        Ok(Task { before, data, missing, holes, needed, unseen })
+    }
+
+    /// Reads all data, although the kernel does not report to this user what of it is cached.
+    fn read_unseen(
+        self,
+        file: &OpenFile,
+        absent: Absent,
+        mut progress: impl FnMut(Bytes, Bytes) -> ControlFlow<()>,
+    ) -> Effect {
+        let trouble = match read_in(file, &self.before, &self.missing, |bytes| progress(bytes, self.needed)) {
+            Ok(ControlFlow::Continue(())) => absent_before(file, absent, "it was read"),
+            Ok(ControlFlow::Break(())) => absent_before(file, absent, "it was read in part"),
+            Err(error) => error,
+        };
+        let (after, left, trouble) = (self.before.clone(), Left::default(), Some(trouble));
+        Effect { before: self.before, after, holes: self.holes, held: Pages(0), planned: None, left, trouble }
+    }
+}
+
+/// The error for a file of which the kernel does not report to this user what is cached.
+fn absent_before(file: &OpenFile, absent: Absent, done: &'static str) -> Error {
+    Error::absent(Subject::Path(file.path().to_owned()), absent).with_advice(done)
 }
 
 /// The cached pages according to a report.

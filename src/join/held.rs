@@ -134,12 +134,13 @@ pub(super) fn open_held_files<F: FnMut(Error)>(
     marks: &Marks,
     opening: Opening,
     fail: F,
-) -> impl Iterator<Item = Named> + use<F> {
+) -> Opener<F> {
     let left = marks.iter().map(|(file, by)| (*file, by.processes)).collect();
     Opener { held: held.into_iter(), current: None, left, opening, fail }
 }
 
-struct Opener<F> {
+/// See [`open_held_files`].
+pub(super) struct Opener<F> {
     held: std::vec::IntoIter<HeldFiles>,
     /// The process whose files are being opened, and the position of the next one.
     current: Option<(HeldFiles, usize)>,

@@ -10,7 +10,8 @@
 //! and it closes everything that it inherits. When this process ends, it ends too, or as soon as the server answers.
 //!
 //! If there is no answer within [`PATIENCE`], the error is `ETIMEDOUT`, and so is that of every further question to the
-//! same file system, at once, until the answer arrives after all. So a run takes a limited time, however many files there are.
+//! same file system, at once, until the answer arrives after all. So a run takes a limited time, however many files
+//! there are.
 
 #![allow(unsafe_code, reason = "a child process that never returns to Rust code, and memory that is shared with it")]
 

@@ -12,7 +12,7 @@ use crate::join::{ChosenFiles, Message};
 use crate::pagecache::{Change, Engine, OpenFile};
 use crate::process::ProcRoot;
 use crate::table::{Cell, Column, Progress, RowKind, Rows, Source, Stop, col};
-use crate::units::{Bytes, Figure, PageSize, Pages};
+use crate::units::{Absent, Bytes, Figure, PageSize, Pages, Reason};
 
 /// A column of this view.
 type C = Column<Effects>;
@@ -62,6 +62,14 @@ pub const DEFAULT: &[&str] = &["size", "pages", "before_pages", "after_pages", "
 pub const DEFAULT_LOCK: &[&str] =
     &["size", "pages", "before_pages", "after_pages", "locked", "filename", "why", "note"];
 
+/// What `rmap warm --dry-run` shows by default.
+pub const DEFAULT_PLAN_TO_WARM: &[&str] =
+    &["size", "pages", "before_pages", "planned_pages", "hole_pages", "filename", "note"];
+
+/// What `rmap evict --dry-run` shows by default.
+pub const DEFAULT_PLAN_TO_EVICT: &[&str] =
+    &["size", "pages", "before_pages", "dirty_before_pages", "planned_pages", "left_pages", "filename", "why", "note"];
+
 /// All columns.
 const COLUMNS: &[C] = &[
     shared::filename("the file as it was named"),
@@ -70,10 +78,14 @@ const COLUMNS: &[C] = &[
         "the pages to be changed: those of the whole file, or of --range"),
     col!(sum "before_pages", "Before", Pages, |row| Cell::pages(row.effect.cached_before()),
         "how many of them were cached before"),
+    col!(sum "dirty_before_pages", "Dirty", Pages, |row| Cell::pages(row.effect.before.dirty()),
+        "of these: dirty, so that evict writes them back first", on_request()),
     col!(sum "before", "Before size", Bytes, |row| bytes(row, row.effect.cached_before()), "the same in bytes"),
     col!(sum "after_pages", "After", Pages, |row| Cell::pages(row.effect.cached_after()),
         "how many of them are cached now"),
     col!(sum "after", "After size", Bytes, |row| bytes(row, row.effect.cached_after()), "the same in bytes"),
+    col!(sum "planned_pages", "To do", Pages, |row| planned(row),
+        "with --dry-run: pages that would be read (warm) or dropped (evict)", on_request()),
     col!(sum "locked", "Locked", Bytes, |row| bytes(row, Ok(row.effect.held)),
         "what rmap lock holds in memory, in whole pages"),
     col!(sum "hole_pages", "Holes", Pages, |row| Cell::Count(row.effect.holes.0),
@@ -107,6 +119,12 @@ fn bytes(row: &EffectRow, pages: Figure<Pages>) -> Cell<'_> {
     Cell::bytes(pages.map(|pages| pages.bytes(row.effect.after.page_size)))
 }
 
+const NO_PLAN: Absent = Absent::new(Reason::NotApplicable, "only for --dry-run");
+
+fn planned(row: &EffectRow) -> Cell<'_> {
+    Cell::pages(row.effect.planned.ok_or(NO_PLAN))
+}
+
 fn left(row: &EffectRow, take: fn(&Left) -> Pages) -> Cell<'_> {
     Cell::Count(take(&row.effect.left).0)
 }
@@ -128,6 +146,8 @@ pub struct EffectSource {
     pub chosen: ChosenFiles,
     /// What is done with them.
     pub work: Work,
+    /// Whether it is only reported what would be done; not for locks.
+    pub is_dry: bool,
     /// The locks, which are held until this value is dropped.
     pub locked: Vec<LockedFile>,
 }
@@ -143,7 +163,7 @@ impl Source for EffectSource {
     type Kind = Effects;
 
     fn is_work(&self) -> bool {
-        true
+        !self.is_dry
     }
 
     fn read(&mut self, _: &[()], rows: &mut dyn Rows<Effects>) -> Result<(), Stop> {
@@ -196,6 +216,8 @@ impl EffectSource {
             Err(_) => ControlFlow::Break(()),
         };
         match (self.work, room) {
+            (Work::Warm, Some(room)) if self.is_dry => control::plan_warm(engine, room, file, range).map(Some),
+            (Work::Evict, _) if self.is_dry => control::plan_evict(engine, root, file, range).map(Some),
             (Work::Warm, Some(room)) => {
                 let mut done = Bytes(0);
                 let step = |bytes, all| {

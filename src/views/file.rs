@@ -142,7 +142,7 @@ const COLUMNS: &[C] = &[
         "whether it was written to, truncated, renamed, replaced or removed while it was measured"),
     col!(new "held", "Held", Text, |row| Cell::Remark(row.held.map(|held| held.how.word())),
         "with --pid, --name and the like: mapped, open or both", one_of(|| Held::ALL.map(Held::word).to_vec())),
-    col!(new "holders", "Holders", Number, |row| row.held.map_or(Cell::Remark(None), |held| Cell::Count(held.processes)),
+    col!(new "holders", "Holders", Number, |row| holders(row),
         "how many of the selected processes map it or have it open", on_request()),
     col!(new "note", "Note", Prose, |row| shared::note(&row.report),
         "what a reader must know: why figures are absent, or that the file changed"),
@@ -159,6 +159,10 @@ const NO_STRIP: Absent = Absent::new(Reason::Unsupported, "the cached pages coul
 
 fn cached_of_all(row: &FileRow) -> Option<(u64, u64)> {
     row.report.cached().ok().map(|cached| (cached.0, row.report.pages.0))
+}
+
+fn holders(row: &FileRow) -> Cell<'_> {
+    row.held.map_or(Cell::Remark(None), |held| Cell::Count(held.processes))
 }
 
 fn strip(row: &FileRow) -> Cell<'_> {

@@ -1,5 +1,5 @@
-//! The entries of a directory that is open here. One may lead to a file system that may not answer; a child process then
-//! asks it.
+//! The entries of a directory that is open here. One may lead to a file system that may not answer; then a child
+//! process asks it.
 
 use std::ffi::CStr;
 use std::path::Path;
