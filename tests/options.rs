@@ -422,6 +422,52 @@ fn a_key_keeps_its_type_and_its_own_value() {
 }
 
 #[test]
+fn a_key_has_one_type_in_rows_groups_and_totals() {
+    let folder = memory();
+    std::fs::write(folder.path().join("f"), "x").unwrap();
+    let tree = folder.path().to_str().unwrap();
+    let mut types = std::collections::HashMap::new();
+    for words in [
+        &["pid", "self"][..],
+        &["pid", "self", "--by", "kind"],
+        &["pid", "self", "--by", "deleted"],
+        &["pid", "self", "--by", "pid"],
+        &["pid", "self", "--merge"],
+        &["pcstat", "-R", tree, "--total"],
+        &["pcstat", "-R", tree, "--runs", "--total"],
+        &["pcstat", "-R", tree, "--by", "changed", "--total"],
+    ] {
+        let mut look = |key: &str, value: &serde_json::Value| {
+            let kind = match value {
+                serde_json::Value::Bool(_) => "boolean",
+                serde_json::Value::Number(_) => "number",
+                serde_json::Value::String(_) => "string",
+                _ => return,
+            };
+            let first = *types.entry(key.to_owned()).or_insert(kind);
+            assert_eq!(first, kind, "{key} of {words:?}");
+        };
+        each_value(&rmap([words, &["--json"]].concat()).good().json(), &mut look);
+    }
+    assert_eq!((types["deleted"], types["changed"]), ("boolean", "boolean"));
+}
+
+/// Calls `look` with each key of each object, and its value.
+fn each_value(value: &serde_json::Value, look: &mut impl FnMut(&str, &serde_json::Value)) {
+    match value {
+        // The values of this one are reasons.
+        serde_json::Value::Object(object) => {
+            object.iter().filter(|(key, _)| *key != "absent").for_each(|(key, value)| {
+                look(key, value);
+                each_value(value, look);
+            })
+        }
+        serde_json::Value::Array(list) => list.iter().for_each(|value| each_value(value, look)),
+        _ => {}
+    }
+}
+
+#[test]
 fn a_watched_summary_of_all_processes_ends_with_them() {
     let subject = Subject::start(["anonymous:16:5"]);
     let mut watching =

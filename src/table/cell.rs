@@ -163,7 +163,6 @@ impl<'r> Cell<'r> {
     pub(crate) fn addend(&self) -> Option<u64> {
         match self {
             Cell::Bytes(number) | Cell::Count(number) => Some(*number),
-            Cell::Flag(flag) => Some(u64::from(*flag)),
             _ => None,
         }
     }

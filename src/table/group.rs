@@ -239,11 +239,10 @@ fn owned(cell: &Cell<'_>, text: &[u8]) -> OwnedCell {
 fn sum_column<K: RowKind>(column: &Column<K>, place: usize) -> Column<Groups> {
     let sum: fn(&Group, u32) -> Option<&ColumnSum> = |group, place| group.sums.get(place as usize);
     let aggregation = Aggregation::Merge(sum, column.aggregation.how());
-    let kind = if column.kind() == ColumnKind::Flag { ColumnKind::Number } else { column.kind() };
     Column {
-        head: ColumnHead { kind, ..column.head.clone() },
+        head: column.head.clone(),
         argument: u32::try_from(place).unwrap_or(u32::MAX),
-        ..C::new("", "", kind, sum_cell, "").aggregated(aggregation)
+        ..C::new("", "", column.kind(), sum_cell, "").aggregated(aggregation)
     }
 }
 

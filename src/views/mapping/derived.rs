@@ -15,7 +15,7 @@ pub(super) const COLUMNS: &[Column<MappingRows>] = &[
     col!(new "kind", "Kind", Text, |row| row.cell(|mapping| Cell::Word(kind(row, &mapping).word())),
         "what it is: heap, stack, code, data, file, anonymous, memfd, ... (from its name, permissions and VmFlags)",
         needing(KIND), one_of(|| MappingKind::ALL.map(MappingKind::word).to_vec())),
-    col!(sum "deleted", "Deleted", Flag, |row| row.cell(|mapping| deleted(row, &mapping)),
+    col!(new "deleted", "Deleted", Flag, |row| row.cell(|mapping| deleted(row, &mapping)),
         "whether the name of its file was removed or never existed (memfd, SysV); checked if smaps is ambiguous",
         needing(&[MappingNeed::Deleted])),
     col!(sum "uss", "Uss", Bytes, |row| sum(row, PRIVATE_CLEAN, PRIVATE_DIRTY),
