@@ -100,7 +100,7 @@ fn locked_pages_stay_and_the_row_names_who_locked_them() {
     assert_eq!(status, 1);
     assert_eq!((number(&row, "left_pages"), number(&row, "left_locked_pages")), (7, 7), "{row}");
     let why = row["why"].as_str().unwrap();
-    assert!(why.starts_with(&format!("7 locked by pid {} (", std::process::id())), "{why}");
+    assert!(why.starts_with(&format!("7 pages locked by pid {} (", std::process::id())), "{why}");
 }
 
 #[test]
@@ -272,7 +272,10 @@ fn a_dry_run_changes_nothing_and_says_what_would_be_done() {
     assert_eq!((status, figures), (0, [40, 37, 3, 3]), "{row}");
     assert!(row["after_pages"].is_null(), "{row}");
     assert!(row["absent"]["after_pages"].as_str().unwrap().contains("dry run"), "{row}");
-    assert!(row["why"].as_str().unwrap().starts_with(&format!("3 mapped by pid {} (", std::process::id())), "{row}");
+    assert!(
+        row["why"].as_str().unwrap().starts_with(&format!("3 pages mapped by pid {} (", std::process::id())),
+        "{row}"
+    );
     assert_eq!(cached(), 40, "nothing was dropped");
     drop(map);
     assert_eq!(done("evict", &[path]).0, 0);

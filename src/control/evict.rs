@@ -195,8 +195,7 @@ fn left_alone(after: &FileReport, why: &str) -> Left {
     let pages = after.cached().unwrap_or_default();
     let why = match pages {
         Pages(0) => String::new(),
-        Pages(1) => format!("1 was {why}"),
-        Pages(count) => format!("{count} were {why}"),
+        Pages(count) => format!("{} {why}", counted(count, "page was", "pages were")),
     };
     Left { pages, why, ..Left::default() }
 }
@@ -291,7 +290,7 @@ fn in_words(left: &Left, found: &Holders, edge: bool) -> String {
     let mut reasons = Vec::new();
     let mut say = |pages: Pages, what: String| {
         if pages > Pages(0) {
-            reasons.push(format!("{} {what}", pages.0));
+            reasons.push(format!("{} {what}", counted(pages.0, "page", "pages")));
         }
     };
     say(left.locked, format!("locked by {}", holders::in_words(&found.list, true)));

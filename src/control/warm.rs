@@ -184,7 +184,7 @@ pub(super) enum End {
 /// The pages that are still not cached, and why.
 pub(super) fn left_out(missing: &PageRuns, end: End) -> Left {
     let pages = missing.cached();
-    let were = counted(pages.0, "was", "were");
+    let were = counted(pages.0, "page was", "pages were");
     let why = match (pages, end) {
         (Pages(0), _) => String::new(),
         (_, End::Failed) => format!("{were} not read: reading failed"),
