@@ -1,6 +1,7 @@
 //! The files that processes have open or mapped, opened again to be measured.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -82,11 +83,10 @@ impl ChosenProcesses {
             return Ok(files);
         }
         let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
-        if !named.contains_key(&asked.pid) {
-            named.insert(asked.pid, Process::open(asked.pid)?);
+        match named.entry(asked.pid) {
+            Entry::Occupied(known) => known.get().read_held_files(),
+            Entry::Vacant(new) => new.insert(Process::open(asked.pid)?).read_held_files(),
         }
-        let process = named.get(&asked.pid).map(Process::read_held_files);
-        process.unwrap_or_else(|| Err(Error::pid(asked.pid, ErrorKind::NotFound, "no such process")))
     }
 }
 
