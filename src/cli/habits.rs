@@ -165,6 +165,8 @@ fn guess(words: Vec<OsString>, subcommands: &[Subcommand]) -> Result<Vec<OsStrin
         files => files.unwrap_or_default(),
     };
     match (process_fit, fit(&files, is_file)) {
+        // Processes by their properties, and no file.
+        (Fit::Whole(operands), _) if operands.is_empty() => Ok(processes),
         (Fit::Whole(operands), Fit::Whole(_)) => {
             let word = escaped(operands.first().map(|word| word.as_encoded_bytes()).unwrap_or_default());
             Err(format!("{word}: both a pid and a file; type 'rmap pid {word}' or 'rmap pcstat {word}'"))
