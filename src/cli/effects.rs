@@ -173,7 +173,7 @@ impl EffectArgs {
         }
         match &report.signals {
             Some(signals) if source.held() > Bytes(0) => {
-                signals.check()?;
+                // Everything is reported by now, so a signal that has just arrived is the regular end, too.
                 hold(source.held(), signals);
                 Ok(())
             }
