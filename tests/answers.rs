@@ -521,7 +521,10 @@ fn evict_says_why_it_finds_no_holder() {
     if common::has("setpriv", "util-linux") {
         let user = format!("setpriv --reuid={0} --regid={0} --clear-groups", common::NOBODY);
         let hidden = why("mount -t proc -o hidepid=2 proc /proc", &user);
-        assert_eq!(hidden, "4 pages for an unknown reason (/proc hides the processes of other users (hidepid): run as root)");
+        assert_eq!(
+            hidden,
+            "4 pages for an unknown reason (/proc hides the processes of other users (hidepid): run as root)"
+        );
     }
 }
 

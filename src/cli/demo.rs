@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::acts::{ActsArgs, FileOfExperiment};
 use super::answer::{AnswerArgs, View, refuse_if};
 use super::report::Report;
 use super::run::{Configured, Done, Listed, Run};
@@ -18,14 +19,15 @@ use crate::render::Presentation;
 use crate::table::escape::{error_line, escaped};
 use crate::table::{Cell, SizeUnit};
 use crate::units::{Bytes, counted};
+use crate::views::act::Acts;
 use crate::views::demo_step::{self, DemoSource, DemoSteps};
 
 /// `rmap demo`
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
-    /// Size of the file, such as 256M or 1G
-    #[arg(long, value_name = "SIZE", default_value = "256M")]
-    size: Bytes,
+    /// Size of the file, such as 256M or 1G (default: 256M; 64M for experiments)
+    #[arg(long, value_name = "SIZE")]
+    size: Option<Bytes>,
     /// Create the file here instead of in a temporary directory on disk
     #[arg(long, value_name = "PATH")]
     file: Option<PathBuf>,
@@ -39,16 +41,23 @@ pub(crate) struct DemoArgs {
     /// Keep running at the end until Ctrl-C, and print commands to try in another terminal
     #[arg(long)]
     hold: bool,
+    /// What is tried instead of filling a file once.
+    #[command(flatten)]
+    acts: ActsArgs,
     /// How the rows are shown.
     #[command(flatten)]
     answer: AnswerArgs,
 }
 
+/// The size if none is requested.
+const USUAL_SIZE: Bytes = Bytes(256 << 20);
+
 impl Run for DemoArgs {
     const NAME: &'static str = "demo";
     const ABOUT: &'static str = "Map and fill a file, and watch both views agree";
 
-    const ROWS: &'static [Listed] = &[Listed::of::<DemoSteps>("Columns")];
+    const ROWS: &'static [Listed] =
+        &[Listed::of::<DemoSteps>("Columns"), Listed::of::<Acts>("Columns of --acts and the like")];
     const NOTES: &'static str = "\
         By default sizes are in KiB, or in bytes if the file size is not a multiple of 4 KiB.\n\n\
         The file is removed when the demo ends, even after kill -9: a second process waits to remove it. If both are \
@@ -65,24 +74,35 @@ impl Run for DemoArgs {
     }
 
     fn run(self, configured: &Configured, report: &mut Report) -> Done {
-        refuse_if(self.size == Bytes(0), "--size 0", "an empty file cannot be mapped; choose a size such as 256M")?;
+        refuse_if(
+            self.size == Some(Bytes(0)),
+            "--size 0",
+            "an empty file cannot be mapped; choose a size such as 256M",
+        )?;
         refuse_if(self.answer.every.is_some(), "-w", "a demo runs once and shows each step")?;
         refuse_if(self.answer.by.is_some(), "--by", "the steps of a demo do not add up")?;
         refuse_if(self.answer.total, "--total", "the steps of a demo do not add up")?;
+        if self.acts.is_typed() {
+            refuse_if(self.hold, "--hold", "the process of an experiment ends with it; use --step to look at it")?;
+            let (path, force, keep) = (self.file.clone(), self.force, self.keep);
+            let file = FileOfExperiment { size: self.size, path, force, keep };
+            return self.acts.run(&file, &self.answer, configured, report);
+        }
+        let size = self.size.unwrap_or(USUAL_SIZE);
         let query = self.answer.query(configured, View::Usual(demo_step::DEFAULT))?;
-        let unit = self.answer.unit(configured, exact_unit(self.size));
+        let unit = self.answer.unit(configured, exact_unit(size));
         let presentation =
             Presentation { terminal_width: None, unit, ..self.answer.presentation(configured, SizeUnit::Kib) };
         self.answer.check::<DemoSteps>(&query, &presentation)?;
         report.signals = Some(Signals::watch()?);
         report.show_progress("filling");
-        let request = DemoRequest { size: self.size, file: self.file.clone(), force: self.force, keep: self.keep };
+        let request = DemoRequest { size, file: self.file.clone(), force: self.force, keep: self.keep };
         let demo = Demo::begin(&request)?;
         if !self.answer.is_machine() && !self.answer.no_header {
-            introduce(&demo, self.size, unit)?;
+            introduce(&demo, size, unit)?;
         }
         // However the run ends, the demo is dropped and its file is removed.
-        let mut source = DemoSource::new(demo, self.size);
+        let mut source = DemoSource::new(demo, size);
         self.answer.answer(&query, &mut source, presentation, report)?;
         if let Some(last) = &source.last {
             self.conclude(&source, last, report)?;

@@ -3,6 +3,7 @@
 //! One short file per subcommand turns the arguments into a [`Query`](crate::query::Query) and a source. Nothing below
 //! this module sees an argument.
 
+mod acts;
 mod answer;
 #[cfg(any(test, fuzzing))]
 #[path = "../../tests/checks/cli.rs"]

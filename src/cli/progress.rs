@@ -36,6 +36,7 @@ impl ProgressLine {
                 let template = format!("{} {{human_pos}} files, {{elapsed}}", shown.verb);
                 shown.bar.get_or_insert_with(|| bar(&template)).set_position(files);
             }
+            Progress::Picture(lines) => shown.bar.get_or_insert_with(|| bar("{msg}")).set_message(lines),
             Progress::Bytes(done, all) => {
                 let template = format!("{} {{bar:40}} {{bytes}} of {{total_bytes}}, {{bytes_per_sec}}", shown.verb);
                 let bar = shown.bar.get_or_insert_with(|| bar(&template));

@@ -63,8 +63,18 @@ impl Terminal {
         self.is_restored.store(!self.is_full_screen || sequence == LEAVE, Ordering::Relaxed);
     }
 
-    /// Whether `q` was pressed. From now on the terminal passes on each key, until [`Terminal::restore`].
+    /// Whether `q` was pressed.
     pub(crate) fn is_end(&mut self) -> bool {
+        self.keys().any(|key| matches!(key, b'q' | b'Q'))
+    }
+
+    /// The first key that was pressed, if any was.
+    pub(crate) fn key(&mut self) -> Option<u8> {
+        self.keys().next()
+    }
+
+    /// The keys that were pressed. From now on the terminal passes on each key, until [`Terminal::restore`].
+    fn keys(&mut self) -> impl Iterator<Item = u8> {
         if let Ok(signal @ 1..) = i32::try_from(self.raised.swap(0, Ordering::Relaxed)) {
             self.restore();
             self.show(LEAVE);
@@ -73,11 +83,11 @@ impl Terminal {
         }
         // In the background the kernel would stop rmap for it.
         if !self.has_keys || tcgetpgrp(io::stdin()).ok() != Some(getpgrp()) || self.pass_on_keys().is_none() {
-            return false;
+            return [0; 64].into_iter().take(0);
         }
         let mut typed = [0; 64];
         let count = read(io::stdin(), &mut typed).unwrap_or(0);
-        typed.iter().take(count).any(|key| matches!(key, b'q' | b'Q'))
+        typed.into_iter().take(count)
     }
 
     /// Makes the terminal pass on each key, if it does not yet.

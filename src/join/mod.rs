@@ -19,7 +19,7 @@ use std::ops::Range;
 pub use crate::process::Way;
 pub use chosen::{Choice, ChosenFiles, Message, Sender};
 pub use file_numbers::FileNumbers;
-pub use held::{ChosenProcesses, HeldBy, Marks};
+pub use held::{ChosenProcesses, HeldBy, Marks, open_mapped_file};
 pub use mapping_cache::{MappingCache, SharedFiles, measure_mappings};
 pub use text::open_text;
 

@@ -4,6 +4,7 @@
 //! Nothing here decides what a figure means, which interface to trust, or how a result is printed. That is up to the
 //! modules above.
 
+pub(crate) mod actor;
 pub(crate) mod advise;
 pub(crate) mod asker;
 mod bus_error;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 
 use super::guard::{GuardedFile, NameState};
-use super::place;
+use super::named::Place;
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::join::{SideBySide, compare_mapping_with_file};
 use crate::kernel::shared_map::SharedMap;
@@ -20,7 +20,7 @@ use crate::units::{Bytes, counted};
 pub struct DemoRequest {
     /// The length of the file in bytes.
     pub size: Bytes,
-    /// The path of the file. By default a new name in [`place::default_directory`].
+    /// The path of the file. By default a new name in [`default_directory`](super::place::default_directory).
     pub file: Option<PathBuf>,
     /// Whether an existing file is replaced.
     pub force: bool,
@@ -66,9 +66,9 @@ impl Demo {
     /// `Refused` if it does not fit or the file exists; otherwise the error of the system. Nothing is left behind.
     pub fn begin(request: &DemoRequest) -> Result<Demo> {
         let process = Process::own()?;
-        let place = Place::choose(request, process.pid())?;
-        place::check_that_it_fits(request.size, &place.directory)?;
-        let mut file = GuardedFile::make(&place.directory, request.keep)?;
+        let place = Place::choose(request.file.as_deref(), request.force, process.pid())?;
+        place.check_that_it_fits(request.size, 1)?;
+        let mut file = GuardedFile::make(place.directory(), request.keep)?;
         match prepare(&mut file, request.size, &place) {
             Ok((map, measured)) => {
                 Ok(Demo { map, file, measured, engine: Engine::detect(), process, size: request.size, filled: 0 })
@@ -162,52 +162,6 @@ impl Demo {
     }
 }
 
-/// Where the file is created, and which names it may get.
-struct Place {
-    directory: PathBuf,
-    names: Names,
-}
-
-/// The names that the file may get.
-enum Names {
-    /// The requested name, and whether an existing file is replaced.
-    Asked(PathBuf, bool),
-    /// The first free one of this name and the same name followed by a number.
-    AnyLike(PathBuf),
-}
-
-impl Place {
-    /// Checks what exists; creates nothing.
-    fn choose(request: &DemoRequest, pid: u32) -> Result<Place> {
-        let Some(path) = &request.file else {
-            let directory = place::default_directory()?;
-            let names = Names::AnyLike(directory.join(format!("rmap-demo-{pid}")));
-            return Ok(Place { directory, names });
-        };
-        let directory = directory_of(path).to_owned();
-        place::check_kind(&directory)?;
-        let replaced = match path.symlink_metadata() {
-            Ok(_) if !request.force => return Err(taken(path)),
-            Ok(found) if found.is_file() => true,
-            Ok(_) => {
-                let why = "is not a regular file, and only regular files are replaced";
-                return Err(Error::path(path, ErrorKind::Refused, why));
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
-            Err(error) => return Err(place::about_place(path, &error)),
-        };
-        Ok(Place { directory, names: Names::Asked(path.clone(), replaced) })
-    }
-}
-
-fn directory_of(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-fn taken(path: &Path) -> Error {
-    Error::path(path, ErrorKind::Refused, "already exists").with_advice("choose another name, or --force to replace it")
-}
-
 /// Allocates the blocks of the file, maps it, and only then gives it its name, so that an existing file is not replaced
 /// if anything fails.
 fn prepare(file: &mut GuardedFile, size: Bytes, place: &Place) -> Result<(SharedMap, OpenFile)> {
@@ -218,45 +172,9 @@ fn prepare(file: &mut GuardedFile, size: Bytes, place: &Place) -> Result<(Shared
         Error::io(whole(shown), &error)
             .with_advice("choose a smaller --size or raise the limit on address space (ulimit -v)")
     })?;
-    give_name(file, &place.names)?;
+    place.give_name(file)?;
     let measured = file.file().try_clone().map_err(|error| Error::io(whole(shown), &error))?;
     Ok((map, OpenFile::from_fd(file.path(), measured.into())?))
-}
-
-impl Place {
-    /// The name to show in errors before the file has one.
-    fn shown(&self) -> &Path {
-        match &self.names {
-            Names::Asked(path, _) | Names::AnyLike(path) => path,
-        }
-    }
-}
-
-/// How many names are tried in the default directory.
-const NAMES: u32 = 10_000;
-
-fn give_name(file: &mut GuardedFile, names: &Names) -> Result<()> {
-    match names {
-        Names::Asked(path, replace) => file.name(path, *replace).map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => taken(path),
-            _ => place::about_place(path, &error),
-        }),
-        Names::AnyLike(path) => {
-            let mut tried = path.clone();
-            for number in 1..=NAMES {
-                match file.name(&tried, false) {
-                    Ok(()) => return Ok(()),
-                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                        let mut next = path.as_os_str().to_owned();
-                        next.push(format!("-{number}"));
-                        tried = next.into();
-                    }
-                    Err(error) => return Err(place::about_place(&tried, &error)),
-                }
-            }
-            Err(taken(&tried))
-        }
-    }
 }
 
 /// Allocates every block, so that a full disk is an error here and not a SIGBUS while the mapping is filled.

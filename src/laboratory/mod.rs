@@ -3,6 +3,8 @@
 //! This changes the machine: it creates a file, maps it and writes to it. The file is removed however the program ends,
 //! unless the whole container or machine ends with it. Nothing here prints.
 
+pub mod acts;
 pub mod demo;
 pub mod guard;
+mod named;
 pub mod place;

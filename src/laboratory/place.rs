@@ -88,30 +88,34 @@ pub(super) fn about_place(path: &Path, error: &io::Error) -> Error {
     Error::io(Subject::Path(path.to_owned()), error).with_advice(advice)
 }
 
-/// Checks that a file of `size` bytes in `directory` fits into memory, onto the disk and into the limits of this
-/// process.
+/// Checks that a file of `size` bytes in `directory` fits into memory, with so many copies of it, onto the disk and into
+/// the limits of this process.
 ///
 /// # Errors
 /// `Refused`, with the figures.
-pub fn check_that_it_fits(size: Bytes, directory: &Path) -> Result<()> {
+pub fn check_that_it_fits(size: Bytes, copies: u64, directory: &Path) -> Result<()> {
     if size.0 == 0 || usize::try_from(size.0).is_err() || i64::try_from(size.0).is_err() {
         return Err(
             refused(size, "a file of this size cannot be mapped".to_owned()).with_advice("choose a size like 256M")
         );
     }
-    check_memory(size)?;
+    check_that_memory_fits(size, copies)?;
     check_disk(size, directory)?;
     check_limit(size, Resource::RLIMIT_FSIZE, "the limit on the size of a file (ulimit -f)")?;
     check_limit(size, Resource::RLIMIT_AS, "the limit on address space (ulimit -v)")
 }
 
-fn check_memory(size: Bytes) -> Result<()> {
+/// Checks that so many copies of memory of this size fit into the memory that is available.
+///
+/// # Errors
+/// `Refused`, with the size that would fit.
+pub fn check_that_memory_fits(size: Bytes, copies: u64) -> Result<()> {
     let available = read_available_memory(&ProcRoot::live())?;
     let left = LEFT_FREE.min(Bytes(available.0 / 4));
-    if size + left <= available {
+    if Bytes(size.0.saturating_mul(copies)) + left <= available {
         return Ok(());
     }
-    let most = Human(available.saturating_sub(left));
+    let most = Human(Bytes(available.saturating_sub(left).0 / copies.max(1)));
     let (available, left) = (Human(available), Human(left));
     let why = format!("it does not fit into memory: {available} is available, of which {left} must stay free");
     Err(refused(size, why).with_advice(format!("choose a --size of up to {most}")))

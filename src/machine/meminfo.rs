@@ -32,6 +32,17 @@ pub fn read_available_memory(root: &ProcRoot) -> Result<Bytes> {
     Ok(groups.map_or(machine, |groups| machine.min(groups)))
 }
 
+/// The size of the huge pages that `mmap(2)` uses by default: `Hugepagesize` of `/proc/meminfo`.
+///
+/// # Errors
+/// `meminfo` cannot be read; [`ErrorKind::Unsupported`]: the kernel has none.
+pub fn read_huge_page_size(root: &ProcRoot) -> Result<Bytes> {
+    let path = root.path().join("meminfo");
+    let text = root.read_file("meminfo").map_err(|error| Error::io(Subject::Path(path.clone()), &error))?;
+    parse_meminfo(&text, b"Hugepagesize")
+        .ok_or_else(|| Error::path(&path, ErrorKind::Unsupported, "this kernel has no huge pages"))
+}
+
 /// The value of a line of meminfo, `MemTotal:       16384 kB`.
 pub(super) fn parse_meminfo(text: &[u8], key: &[u8]) -> Option<Bytes> {
     let mut lines = text.split(|byte| *byte == b'\n');

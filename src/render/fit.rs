@@ -24,6 +24,8 @@ pub(super) struct Measured<'a> {
     widths: Vec<usize>,
     /// Whether each column is empty in every row.
     empty: Vec<bool>,
+    /// Whether later rows are not known yet.
+    is_live: bool,
 }
 
 impl<'a> Measured<'a> {
@@ -38,14 +40,32 @@ impl<'a> Measured<'a> {
         for texts in rows.iter().map(|row| &row.texts).chain(total) {
             widths.iter_mut().zip(texts).for_each(|(width, text)| *width = display_width(text).max(*width));
         }
-        Measured { columns, widths, empty }
+        Measured { columns, widths, empty, is_live: false }
     }
 
-    /// The layout without the columns that every table leaves out if they are empty.
+    /// The same for a table whose later rows are not known yet: no column counts as empty.
+    pub(super) fn live(mut self) -> Measured<'a> {
+        self.is_live = true;
+        self.empty.fill(false);
+        self
+    }
+
+    /// The layout without the columns that every table leaves out if they are empty. A table whose later rows are not
+    /// known has its prose on lines of its own.
     pub(super) fn without_empty(&self) -> Layout {
         let mut layout = Layout::new(self.columns);
         layout.line.retain(|place| !(self.is(*place, Presence::Optional) && self.is_empty(*place)));
+        if self.is_live {
+            self.separate_prose(&mut layout);
+        }
         layout
+    }
+
+    fn separate_prose(&self, layout: &mut Layout) {
+        let is_prose = |place: &usize| self.kind(*place) == Some(ColumnKind::Prose);
+        let (prose, line): (Vec<usize>, Vec<usize>) = layout.line.iter().partition(|place| is_prose(place));
+        layout.prose.extend(prose);
+        layout.line = line;
     }
 
     /// The layout for a terminal of this width.
@@ -56,8 +76,7 @@ impl<'a> Measured<'a> {
             layout.line.retain(|place| self.is(*place, Presence::Named) || !self.is_empty(*place));
         }
         if room(&layout, GAP) < usize::MAX {
-            let (prose, line) = layout.line.into_iter().partition(|place| self.kind(*place) == Some(ColumnKind::Prose));
-            (layout.prose, layout.line) = (prose, line);
+            self.separate_prose(&mut layout);
         }
         while room(&layout, 1) < GOOD_TEXT {
             let Some(minor) = layout.line.iter().rposition(|place| self.is(*place, Presence::Minor)) else { break };

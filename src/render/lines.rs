@@ -239,6 +239,7 @@ pub(super) fn widen_for_later_rows(widths: &mut [usize], columns: &[ColumnHead],
         *width = (*width).max(match column.kind {
             ColumnKind::Bytes | ColumnKind::Pages => largest.max(7),
             ColumnKind::Percent => 7,
+            ColumnKind::Text => 8,
             _ => 0,
         });
     }

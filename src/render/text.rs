@@ -89,6 +89,7 @@ impl<'w> TextSink<'w> {
         let head = self.head.as_ref().map_or(&[][..], |head| &head.columns);
         let total = total.map(|total| total_texts(total, head, &self.layout, &self.presentation));
         let measured = Measured::new(head, &self.held, total.as_ref(), !self.presentation.no_header);
+        let measured = if self.is_live() { measured.live() } else { measured };
         self.layout = match self.presentation.terminal_width {
             Some(width) => measured.layout(width.into()),
             None => measured.without_empty(),

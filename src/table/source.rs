@@ -97,12 +97,14 @@ pub trait Rows<K: RowKind> {
 }
 
 /// The progress of a reading.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
     /// This many files have been visited.
     Files(u64),
     /// This many bytes are done, of this many in total.
     Bytes(Bytes, Bytes),
+    /// A picture of the work: lines of text.
+    Picture(String),
     /// One piece of work is done.
     Done,
 }

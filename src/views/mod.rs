@@ -2,6 +2,7 @@
 //!
 //! A new column is one new entry in one of these tables; `--help`, `-o`, tables, JSON and CSV use it automatically.
 
+pub mod act;
 pub mod demo_step;
 pub mod directory;
 pub mod effect;

@@ -11,7 +11,7 @@ use crate::{hold, names};
 use nix::sys::signal::Signal;
 
 /// A shell's `&` leaves Ctrl-C ignored, and the demo respects that.
-fn ctrl_c_is_ignored_here() -> bool {
+pub(crate) fn ctrl_c_is_ignored_here() -> bool {
     is_ignored_here(Signal::SIGINT)
 }
 

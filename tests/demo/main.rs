@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
+mod acts;
 #[path = "../common/mod.rs"]
 mod common;
 mod ends;

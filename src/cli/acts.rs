@@ -1,0 +1,305 @@
+//! The experiments of `rmap demo`: `--acts`, `--kind` and what belongs to them.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, ValueEnum};
+
+use super::answer::{AnswerArgs, View, refuse_if};
+use super::report::Report;
+use super::run::{Configured, Done};
+use super::screen;
+use super::signals::Signals;
+use super::terminal::Terminal;
+use crate::laboratory::acts::{Experiment, FillPattern, Kind, Manner, MemoryAdvice, Request, parse_acts};
+use crate::table::escape::escaped;
+use crate::table::{SizeUnit, Stop};
+use crate::units::Bytes;
+use crate::views::act::{self, ActSource, Pause};
+
+/// What is tried, and how.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Experiments")]
+pub(super) struct ActsArgs {
+    /// Carry out these acts, and measure both views after each: all, or a list such as create,map,fill
+    ///
+    /// For a file: create, map, touch, quarter, half, fill, msync, dontneed, read, second, fork, mremap, munmap, evict,
+    /// unlink. For the heap: small, fill, keep, trim, free, large. After each act rmap checks what must hold, and says
+    /// so if it does not; then the exit status is 1. The other options of this group imply --acts all.
+    #[arg(long, value_name = "LIST")]
+    acts: Option<String>,
+    /// The kind of memory
+    #[arg(long, value_name = "KIND")]
+    kind: Option<KindArg>,
+    /// Two kinds of memory, act by act
+    #[arg(long, value_name = "KIND,KIND", value_delimiter = ',', conflicts_with = "kind")]
+    compare: Vec<KindArg>,
+    /// The order in which memory is filled: sequential, reverse, random or stride:N (one byte every N bytes)
+    #[arg(long, value_name = "PATTERN", hide_short_help = true)]
+    pattern: Option<PatternArg>,
+    /// Fill by writing (the default)
+    #[arg(long, conflicts_with = "read", hide_short_help = true)]
+    write: bool,
+    /// Only read instead of writing
+    #[arg(long, hide_short_help = true)]
+    read: bool,
+    /// What the kernel is advised after mapping (madvise)
+    #[arg(long, value_name = "ADVICE", hide_short_help = true)]
+    advice: Option<AdviceArg>,
+    /// Fill at most so many bytes per second, to watch it
+    ///
+    /// On a terminal a picture shows where the pages are: not in memory, cached, mapped in, dirty.
+    #[arg(long, value_name = "SIZE")]
+    rate: Option<Bytes>,
+    /// Wait for a key before each act
+    #[arg(long)]
+    step: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum KindArg {
+    /// A file, mapped with MAP_SHARED
+    Shared,
+    /// A file, mapped with MAP_PRIVATE: copy on write
+    Private,
+    /// Private memory without a file
+    Anon,
+    /// Memory of malloc: brk beside mmap, and what free gives back
+    Heap,
+    /// Shared memory without a file
+    Shmem,
+    /// A file that exists only in memory
+    Memfd,
+    /// Huge pages (they must be reserved: sysctl vm.nr_hugepages)
+    Hugetlb,
+    /// The stack
+    Stack,
+}
+
+impl KindArg {
+    fn kind(self) -> Kind {
+        match self {
+            KindArg::Shared => Kind::Shared,
+            KindArg::Private => Kind::Private,
+            KindArg::Anon => Kind::Anon,
+            KindArg::Heap => Kind::Heap,
+            KindArg::Shmem => Kind::Shmem,
+            KindArg::Memfd => Kind::Memfd,
+            KindArg::Hugetlb => Kind::Hugetlb,
+            KindArg::Stack => Kind::Stack,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum AdviceArg {
+    Normal,
+    Random,
+    Sequential,
+    Willneed,
+    Hugepage,
+}
+
+impl AdviceArg {
+    fn advice(self) -> MemoryAdvice {
+        match self {
+            AdviceArg::Normal => MemoryAdvice::Normal,
+            AdviceArg::Random => MemoryAdvice::Random,
+            AdviceArg::Sequential => MemoryAdvice::Sequential,
+            AdviceArg::Willneed => MemoryAdvice::WillNeed,
+            AdviceArg::Hugepage => MemoryAdvice::HugePage,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct PatternArg(FillPattern);
+
+impl FromStr for PatternArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<PatternArg, String> {
+        let pattern = match text {
+            "sequential" => FillPattern::Sequential,
+            "reverse" => FillPattern::Reverse,
+            "random" => FillPattern::Random,
+            other => match other.strip_prefix("stride:").map(str::parse::<Bytes>) {
+                Some(Ok(step)) if step > Bytes(0) => FillPattern::Stride(step),
+                _ => return Err("use sequential, reverse, random or stride:N, such as stride:64K".to_owned()),
+            },
+        };
+        Ok(PatternArg(pattern))
+    }
+}
+
+/// The file of the experiments.
+pub(super) struct FileOfExperiment {
+    /// Its size, if one was requested.
+    pub(super) size: Option<Bytes>,
+    pub(super) path: Option<PathBuf>,
+    pub(super) force: bool,
+    pub(super) keep: bool,
+}
+
+/// The size if none is requested. Most systems allow a stack of 8 MiB.
+const USUAL_SIZE: Bytes = Bytes(64 << 20);
+const SIZE_OF_STACK: Bytes = Bytes(4 << 20);
+
+impl ActsArgs {
+    /// Whether any of the options was typed.
+    pub(super) fn is_typed(&self) -> bool {
+        let manner = self.pattern.is_some() || self.write || self.read || self.advice.is_some() || self.rate.is_some();
+        self.acts.is_some() || self.kind.is_some() || !self.compare.is_empty() || manner || self.step
+    }
+
+    fn kinds(&self) -> Result<Vec<Kind>, Stop> {
+        match (self.kind, &self.compare[..]) {
+            (kind, []) => Ok(vec![kind.map_or(Kind::Shared, KindArg::kind)]),
+            (_, [one, other]) => Ok(vec![one.kind(), other.kind()]),
+            _ => Err(Stop::usage("--compare", "name two kinds, such as shared,private")),
+        }
+    }
+
+    fn manner(&self) -> Manner {
+        Manner {
+            pattern: self.pattern.map(|pattern| pattern.0).unwrap_or_default(),
+            reads: self.read,
+            advice: self.advice.map(AdviceArg::advice),
+            rate: self.rate,
+        }
+    }
+
+    /// Rejects options that have no meaning together.
+    fn check(&self, kinds: &[Kind], file: &FileOfExperiment) -> Done {
+        let has = |wanted: fn(&Kind) -> bool| kinds.iter().any(wanted);
+        let is_page_by_page = |kind: &Kind| matches!(kind, Kind::Heap);
+        let typed = self.pattern.is_some() || self.read || self.advice.is_some() || self.rate.is_some();
+        refuse_if(
+            typed && has(is_page_by_page),
+            "--pattern, --read, --advice, --rate",
+            "the heap is filled block after block",
+        )?;
+        refuse_if(
+            (self.pattern.is_some() || self.advice.is_some()) && has(|kind| *kind == Kind::Stack),
+            "--pattern, --advice",
+            "a stack grows downwards, page after page",
+        )?;
+        refuse_if(self.rate == Some(Bytes(0)), "--rate 0", "nothing would ever be filled")?;
+        let named = kinds.iter().filter(|kind| kind.has_name()).count();
+        refuse_if(
+            file.path.is_some() && named > 1,
+            "--file",
+            "each of the two kinds needs a file of its own; leave it out",
+        )?;
+        let has_keys = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+        refuse_if(self.step && !has_keys, "--step", "it waits for a key, so it needs a terminal")
+    }
+
+    /// Carries out the experiments and shows a row per act.
+    pub(super) fn run(
+        &self,
+        file: &FileOfExperiment,
+        answer: &AnswerArgs,
+        configured: &Configured,
+        report: &mut Report,
+    ) -> Done {
+        let kinds = self.kinds()?;
+        self.check(&kinds, file)?;
+        let mut query = answer.query(configured, View::Usual(act::DEFAULT))?;
+        self.suit(&mut query, &kinds);
+        let presentation = answer.presentation(configured, SizeUnit::Human);
+        answer.check::<act::Acts>(&query, &presentation)?;
+        let requests: Result<Vec<Request>, Stop> = kinds.iter().map(|kind| self.request(*kind, file)).collect();
+        let requests = requests?;
+        report.signals = Some(Signals::watch()?);
+        report.show_progress("filling");
+        let experiments: Result<Vec<Experiment>, _> = requests.into_iter().map(Experiment::begin).collect();
+        let experiments = experiments?;
+        if !answer.is_machine() && !answer.no_header {
+            introduce(&experiments)?;
+        }
+        let cells = screen::terminal_width().map_or(64, |width| usize::from(width).saturating_sub(2)).max(8);
+        let pause = if self.step { Some(pause()?) } else { None };
+        let mut source = ActSource { experiments, picture: (cells, screen::has_unicode()), pause, all_held: true };
+        answer.answer(&query, &mut source, presentation, report)?;
+        if !answer.is_machine() {
+            conclude(source.all_held)?;
+        }
+        Ok(())
+    }
+
+    fn request(&self, kind: Kind, file: &FileOfExperiment) -> Result<Request, Stop> {
+        let usual = if kind == Kind::Stack { SIZE_OF_STACK } else { USUAL_SIZE };
+        Ok(Request {
+            kind,
+            acts: parse_acts(self.acts.as_deref().unwrap_or("all"), kind).map_err(Stop::Usage)?,
+            size: file.size.unwrap_or(usual),
+            manner: self.manner(),
+            file: file.path.clone().filter(|_| kind.has_name() || self.compare.is_empty()),
+            force: file.force,
+            keep: file.keep,
+        })
+    }
+
+    /// Suits the built-in columns to the kinds of memory.
+    fn suit(&self, query: &mut crate::query::Query, kinds: &[Kind]) {
+        let crate::query::Default::Columns(columns) = &mut query.default else { return };
+        if *columns != act::DEFAULT {
+            return;
+        }
+        let after =
+            |columns: &[String], id: &str| columns.iter().position(|column| column == id).map_or(0, |at| at + 1);
+        if kinds.contains(&Kind::Hugetlb) {
+            let place = after(columns, "anonymous");
+            columns.insert(place, "hugetlb".to_owned());
+        }
+        if kinds.len() > 1 {
+            let place = after(columns, "act");
+            columns.insert(place, "kind".to_owned());
+        }
+        let has_file = kinds.iter().any(|kind| kind.is_shared() || kind.has_name());
+        columns.retain(|id| has_file || !["cached_bytes", "dirty"].contains(&id.as_str()));
+    }
+}
+
+fn introduce(experiments: &[Experiment]) -> Done {
+    let mut out = screen::output();
+    for experiment in experiments {
+        writeln!(out, "pid {} acts. Size to Anonymous: its mapping, from smaps.", experiment.pid())?;
+    }
+    writeln!(out, "Cached and Dirty: the page cache of the file. Minor, Major: page faults of the act.\n")?;
+    Ok(out.flush()?)
+}
+
+fn conclude(all_held: bool) -> Done {
+    let mut out = screen::output();
+    match all_held {
+        true => writeln!(out, "\nEverything held that had to hold.")?,
+        false => writeln!(out, "\nNot everything held that had to hold: see above.")?,
+    }
+    Ok(out.flush()?)
+}
+
+/// Waits for a key before each act but the first.
+fn pause() -> Result<Pause, Stop> {
+    let mut terminal = Terminal::take(false).ok_or_else(|| Stop::usage("--step", "it needs a terminal"))?;
+    let signals = Signals::watch()?;
+    Ok(Box::new(move |next: &str| {
+        let mut err = std::io::stderr();
+        let _ = write!(err, "next: {} (any key; q ends)", escaped(next.as_bytes()));
+        let key = loop {
+            if let Err(stop) = signals.check() {
+                terminal.restore();
+                return Err(stop);
+            }
+            match terminal.key() {
+                Some(key) => break key,
+                None => std::thread::sleep(super::signals::GLANCE),
+            }
+        };
+        terminal.restore();
+        let _ = write!(err, "\r\x1b[K");
+        if matches!(key, b'q' | b'Q') { Err(Stop::Enough) } else { Ok(()) }
+    }))
+}

@@ -1,0 +1,242 @@
+//! A child process that maps, touches and releases memory as it is told. Its memory holds nothing else that changes, so
+//! that every figure of it can be predicted.
+//!
+//! The child is forked and never executes another program. It ends with this process, whatever ends that.
+
+#![allow(unsafe_code, reason = "a child process that never returns to Rust code, and memory that is shared with it")]
+
+mod board;
+mod child;
+mod orders;
+
+use std::io::{Read, Write};
+use std::num::NonZeroUsize;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::net::UnixStream;
+use std::ptr::NonNull;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid, fork, getpid};
+
+use super::guardian::close_others;
+use super::page_size;
+pub(crate) use board::Done;
+pub(crate) use orders::{Advice, Order, Pattern, Touch};
+
+use board::Board;
+use child::{Page, act, end_with};
+
+/// The child process.
+#[derive(Debug)]
+pub(crate) struct Actor {
+    child: Pid,
+    socket: UnixStream,
+    board: NonNull<Board>,
+}
+
+/// Why an order was not carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Failed {
+    /// A system call failed.
+    Call(Errno),
+    /// The child was ended by this signal.
+    Ended(Option<Signal>),
+}
+
+/// An order that is being carried out.
+#[derive(Debug)]
+pub(crate) struct Running(());
+
+impl From<Errno> for Failed {
+    fn from(errno: Errno) -> Failed {
+        Failed::Call(errno)
+    }
+}
+
+/// How often the caller is asked whether to go on.
+const GLANCE: Duration = Duration::from_millis(40);
+
+impl Actor {
+    /// Starts the child. Of all descriptors of this process it has only `file`, if there is one.
+    ///
+    /// # Errors
+    /// As `fork(2)`, `mmap(2)` and `socketpair(2)`.
+    #[doc(alias = "fork")]
+    pub(crate) fn start(file: Option<&impl AsRawFd>) -> Result<Actor, Errno> {
+        let length = NonZeroUsize::MIN.saturating_add(size_of::<Board>());
+        let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: a new mapping at an address that the kernel chooses.
+        let memory = unsafe { mmap_anonymous(None, length, access, MapFlags::MAP_SHARED) }?;
+        let io = |error: std::io::Error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
+        let (socket, far) = UnixStream::pair().map_err(io)?;
+        let (board, parent, page) = (memory.cast::<Board>(), getpid(), Page(page_size().bytes()));
+        // SAFETY: the mapping is new, long enough, and begins at the start of a page.
+        unsafe { board.write(Board::new()) };
+        // In the child they stay blocked: this process ends it.
+        let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
+        // SAFETY: the child only makes system calls and uses the allocator of the C library, which `fork` leaves in a
+        // consistent state. It uses no memory of Rust but its stack and the board, and ends with `_exit`.
+        let forked = unsafe { fork() };
+        if let Ok(ForkResult::Child) = forked {
+            end_with(parent);
+            close_others(far.as_raw_fd(), file.map_or(far.as_raw_fd(), AsRawFd::as_raw_fd));
+            // SAFETY: the mapping has a board and stays until the process ends.
+            act(far.as_raw_fd(), unsafe { board.as_ref() }, &page);
+        }
+        mask.thread_set_mask()?;
+        match forked? {
+            ForkResult::Parent { child } => Ok(Actor { child, socket, board }),
+            ForkResult::Child => Err(Errno::ECHILD),
+        }
+    }
+
+    /// Its pid.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.as_raw().unsigned_abs()
+    }
+
+    /// Has an order carried out. While it is, `go_on` is called again and again with the number of bytes that are done;
+    /// if it returns false, the order ends early.
+    ///
+    /// # Errors
+    /// That of the system call; or the signal that ended the child, which then cannot be used any more.
+    pub(crate) fn perform(&mut self, order: &Order, mut go_on: impl FnMut(u64) -> bool) -> Result<Done, Failed> {
+        let mut running = self.begin(order)?;
+        loop {
+            match self.await_end(running)? {
+                Ok(done) => return Ok(done),
+                Err(still) => running = still,
+            }
+            if !go_on(self.progress()) {
+                self.stop();
+            }
+        }
+    }
+
+    /// Begins to carry out an order, which then has to be awaited.
+    ///
+    /// # Errors
+    /// The signal that ended the child.
+    pub(crate) fn begin(&mut self, order: &Order) -> Result<Running, Failed> {
+        self.board().done.store(0, Ordering::Relaxed);
+        self.board().stop.store(false, Ordering::Relaxed);
+        // SAFETY: the child waits for a byte and does not access the order.
+        unsafe { self.board().order.get().write(*order) };
+        self.socket.write_all(&[0]).map_err(|_| self.ended())?;
+        Ok(Running(()))
+    }
+
+    /// Waits a moment for the end of an order; if it has not ended by then, it is still running.
+    ///
+    /// # Errors
+    /// As [`Actor::perform`].
+    pub(crate) fn await_end(&mut self, running: Running) -> Result<Result<Done, Running>, Failed> {
+        let timeout = PollTimeout::try_from(GLANCE).unwrap_or(PollTimeout::ZERO);
+        match poll(&mut [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)], timeout) {
+            Ok(0) | Err(Errno::EINTR) => return Ok(Err(running)),
+            polled => polled?,
+        };
+        self.socket.read_exact(&mut [0]).map_err(|_| self.ended())?;
+        // SAFETY: the child has answered and waits for the next order.
+        let done = unsafe { self.board().result.get().read() };
+        match i32::try_from(-done.result) {
+            Ok(errno) if done.result < 0 => Err(Failed::Call(Errno::from_raw(errno))),
+            _ => Ok(Ok(done)),
+        }
+    }
+
+    /// How many bytes of the order that is running are done.
+    pub(crate) fn progress(&self) -> u64 {
+        self.board().done.load(Ordering::Relaxed)
+    }
+
+    /// Has the order that is running end early.
+    pub(crate) fn stop(&self) {
+        self.board().stop.store(true, Ordering::Relaxed);
+    }
+
+    fn board(&self) -> &Board {
+        // SAFETY: the mapping has a board and stays until this value is dropped.
+        unsafe { self.board.as_ref() }
+    }
+
+    /// How the child ended.
+    fn ended(&self) -> Failed {
+        let _ = kill(self.child, Signal::SIGKILL);
+        match waitpid(self.child, None) {
+            Ok(WaitStatus::Signaled(_, signal, _)) => Failed::Ended(Some(signal)),
+            _ => Failed::Ended(None),
+        }
+    }
+}
+
+impl Drop for Actor {
+    fn drop(&mut self) {
+        let _ = kill(self.child, Signal::SIGKILL);
+        while waitpid(self.child, None) == Err(Errno::EINTR) {}
+        // SAFETY: the mapping belongs to this value alone, and nothing refers to it any more.
+        let _ = unsafe { munmap(self.board.cast(), 1 + size_of::<Board>()) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: u64 = 4096;
+
+    fn perform(actor: &mut Actor, order: Order) -> Result<Done, Failed> {
+        actor.perform(&order, |_| true)
+    }
+
+    #[test]
+    fn memory_is_touched_in_any_order_and_each_page_once() {
+        let mut actor = Actor::start(None::<&UnixStream>).unwrap();
+        for pattern in [Pattern::Sequential, Pattern::Reverse, Pattern::Random, Pattern::Stride(3 * PAGE)] {
+            let address = perform(&mut actor, Order::MapAnonymous { length: 100 * PAGE, is_shared: false }).unwrap();
+            let touch = Touch { address: address.result(), length: 100 * PAGE, pattern, ..Touch::default() };
+            let touched = |actor: &mut Actor, until| {
+                let done = perform(actor, Order::Touch(Touch { until: until * PAGE, writes: true, ..touch })).unwrap();
+                (done.result(), done.minor_faults)
+            };
+            perform(&mut actor, Order::Rewind).unwrap();
+            let (first, faults) = touched(&mut actor, 40);
+            assert!(faults >= first.min(2), "{pattern:?}");
+            let (second, _) = touched(&mut actor, 100);
+            let all = if pattern == Pattern::Stride(3 * PAGE) { (14, 20) } else { (40, 60) };
+            assert_eq!((first, second), all, "{pattern:?}");
+        }
+    }
+
+    #[test]
+    fn it_ends_when_a_page_cannot_be_provided_and_says_which_signal_ended_it() {
+        let file = tempfile::tempfile().unwrap();
+        let mut actor = Actor::start(Some(&file)).unwrap();
+        let order = Order::MapFile { fd: file.as_raw_fd(), length: PAGE, is_shared: true };
+        let address = perform(&mut actor, order).unwrap().result();
+        let touch = Touch { address, length: PAGE, until: PAGE, ..Touch::default() };
+        assert_eq!(perform(&mut actor, Order::Touch(touch)), Err(Failed::Ended(Some(Signal::SIGBUS))));
+        assert_eq!(perform(&mut actor, Order::Rewind), Err(Failed::Ended(None)));
+    }
+
+    #[test]
+    fn a_slow_order_ends_early_if_it_is_told_to() {
+        let mut actor = Actor::start(None::<&UnixStream>).unwrap();
+        let order = Order::MapAnonymous { length: 1 << 20, is_shared: false };
+        let address = perform(&mut actor, order).unwrap().result();
+        let touch = Touch { address, length: 1 << 20, until: 1 << 20, rate: 100 * PAGE, ..Touch::default() };
+        let mut calls = 0;
+        let done = actor.perform(&Order::Touch(touch), |_| {
+            calls += 1;
+            calls < 3
+        });
+        let pages = done.unwrap().result();
+        assert!((1..200).contains(&pages) && calls >= 3, "{pages} pages, {calls} calls");
+    }
+}

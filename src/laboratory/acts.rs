@@ -1,0 +1,203 @@
+//! Experiments: memory of one kind goes through a number of acts, and after each of them both views are measured and
+//! compared with what must hold.
+//!
+//! The acts are carried out by a process of their own, whose memory nothing else changes.
+
+mod claims;
+mod figures;
+mod script;
+mod stage;
+mod words;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use claims::{Scene, contradiction, likely_cause, unknown};
+use words::Telling;
+
+pub use claims::Claim;
+pub use figures::{Figures, Mapped};
+pub use script::{Act, Kind, parse_acts};
+pub use stage::{FillPattern, Manner, MemoryAdvice, Request, Spot};
+
+use crate::error::Result;
+use crate::units::{Absent, Bytes, Figure, PageSize};
+
+/// An experiment that has begun.
+pub struct Experiment {
+    request: Request,
+    stage: stage::Stage,
+    before: Figures,
+    was_written: bool,
+    block: u64,
+}
+
+/// What was observed after an act.
+#[derive(Debug, Clone)]
+pub struct Observed {
+    /// The act.
+    pub act: Act,
+    /// The kind of memory.
+    pub kind: Kind,
+    /// The process that acts.
+    pub pid: u32,
+    /// The name of the file, if it has one.
+    pub path: Option<PathBuf>,
+    /// Both views after the act.
+    pub figures: Figures,
+    /// Page faults of the act that needed no I/O.
+    pub minor_faults: u64,
+    /// Page faults of the act that needed I/O.
+    pub major_faults: u64,
+    /// How long the act took.
+    pub time: Duration,
+    /// What the kernel did, and why.
+    pub sentence: String,
+    /// What must hold.
+    pub claims: Vec<Claim>,
+    /// What does not hold, with the likely cause; `None` if everything holds, as far as that is known.
+    pub difference: Option<String>,
+    /// Which figures could not be checked, and why.
+    pub unknown: Option<(String, Absent)>,
+    /// The size of a page.
+    pub page_size: PageSize,
+}
+
+impl Observed {
+    /// Whether everything holds that must hold; absent if a figure is.
+    ///
+    /// # Errors
+    /// Why the figure is absent.
+    pub fn holds(&self) -> Figure<bool> {
+        match (&self.difference, &self.unknown) {
+            (Some(_), _) => Ok(false),
+            (None, Some((_, absent))) => Err(*absent),
+            (None, None) => Ok(true),
+        }
+    }
+
+    /// What must hold, in words.
+    pub fn must(&self) -> String {
+        self.claims.iter().map(Claim::words).collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl Experiment {
+    /// Checks that everything fits and starts the process that acts.
+    ///
+    /// # Errors
+    /// `Refused` if it does not fit or has no meaning; otherwise the error of the system. Nothing is left behind.
+    pub fn begin(request: Request) -> Result<Experiment> {
+        let stage = stage::Stage::prepare(request.clone())?;
+        let before = stage.observe()?;
+        Ok(Experiment { request, stage, before, was_written: false, block: 0 })
+    }
+
+    /// The acts, in their order.
+    pub fn acts(&self) -> &[Act] {
+        &self.request.acts
+    }
+
+    /// The pid of the process that acts.
+    pub fn pid(&self) -> u32 {
+        self.stage.pid()
+    }
+
+    /// The name of the file, if it has one.
+    pub fn path(&self) -> Option<&Path> {
+        self.stage.path()
+    }
+
+    /// Carries out an act and observes the result. While it is carried out, `go_on` is called again and again with a
+    /// function that returns where the pages are, in as many parts as it is told, and how much is done; if `go_on`
+    /// returns false, the act ends early.
+    ///
+    /// # Errors
+    /// The error of the system.
+    pub fn perform(
+        &mut self,
+        act: Act,
+        mut go_on: impl FnMut(&dyn Fn(usize) -> (Vec<Spot>, Bytes)) -> bool,
+    ) -> Result<Observed> {
+        if self.stage.clear()? {
+            // What a second process or a child had changed is as before again.
+            self.before = self.stage.observe()?;
+        }
+        let mut look_on =
+            |stage: &stage::Stage, done: u64| go_on(&|parts| (stage.look(parts).unwrap_or_default(), Bytes(done)));
+        let done = self.stage.perform(act, &mut look_on)?;
+        self.note(act);
+        let after = self.stage.observe()?;
+        let claims = self.scene(act, &after).claims();
+        let minor_faults = done.minor_faults;
+        let (is_on_disk, is_mapped) = (self.stage.is_on_disk(), after.mapped.is_some());
+        let telling = Telling {
+            act,
+            kind: self.request.kind,
+            reads: self.request.manner.reads,
+            was_written: self.was_written,
+            is_mapped,
+            is_on_disk,
+            minor_faults,
+            major_faults: done.major_faults,
+            page: self.stage.page().bytes(),
+            before: &self.before,
+            after: &after,
+        };
+        let sentence = telling.sentence();
+        let observed = Observed {
+            act,
+            kind: self.request.kind,
+            pid: self.pid(),
+            path: self.path().map(Path::to_owned),
+            difference: difference(&claims, &after),
+            unknown: unknown(&claims),
+            minor_faults,
+            major_faults: done.major_faults,
+            time: done.time(),
+            sentence,
+            claims,
+            figures: after.clone(),
+            page_size: self.stage.page(),
+        };
+        self.before = after;
+        Ok(observed)
+    }
+
+    /// Remembers what later predictions depend on.
+    fn note(&mut self, act: Act) {
+        match act {
+            Act::Map => self.was_written = false,
+            Act::Quarter | Act::Half | Act::Fill => self.was_written |= !self.request.manner.reads,
+            Act::Small => self.block = stage::SMALL.min(self.request.size.0),
+            Act::Large => self.block = self.request.size.0,
+            _ => {}
+        }
+    }
+
+    fn scene<'s>(&'s self, act: Act, after: &'s Figures) -> Scene<'s> {
+        Scene {
+            act,
+            kind: self.request.kind,
+            manner: self.request.manner,
+            length: self.stage.length().0,
+            touched: self.stage.touched().0,
+            page: self.stage.page().bytes(),
+            huge_page: self.stage.huge_page().0,
+            is_on_disk: self.stage.is_on_disk(),
+            was_written: self.was_written,
+            is_mapped: after.mapped.is_some(),
+            block: self.block,
+            before: &self.before,
+            after,
+        }
+    }
+}
+
+/// What does not hold, with the likely cause.
+fn difference(claims: &[Claim], after: &Figures) -> Option<String> {
+    let wrong: Vec<String> = claims.iter().filter(|claim| claim.holds() == Ok(false)).map(Claim::found).collect();
+    let cause = likely_cause(claims, after).map(|cause| format!("likely because {cause}"));
+    let parts: Vec<String> = wrong.into_iter().chain(cause).chain(contradiction(after)).collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
+}

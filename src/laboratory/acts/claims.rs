@@ -1,0 +1,441 @@
+//! What must hold after each act, and whether it does.
+
+use std::ops::RangeInclusive;
+
+use super::figures::{Figures, Mapped};
+use super::script::{Act, Kind};
+use super::stage::{FillPattern, Manner, MemoryAdvice, part_of};
+use crate::units::{Absent, Bytes, Exact, Figure, counted};
+
+/// A figure that is predicted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Named {
+    Size,
+    Rss,
+    Pss,
+    Anonymous,
+    Hugetlb,
+    Cached,
+    Dirty,
+}
+
+impl Named {
+    fn word(self) -> &'static str {
+        match self {
+            Named::Size => "Size",
+            Named::Rss => "Rss",
+            Named::Pss => "Pss",
+            Named::Anonymous => "Anonymous",
+            Named::Hugetlb => "Hugetlb",
+            Named::Cached => "Cached",
+            Named::Dirty => "Dirty",
+        }
+    }
+
+    fn of(self, figures: &Figures) -> Figure<Bytes> {
+        let mapped = |take: fn(&Mapped) -> Bytes| figures.of_mapping(take);
+        match self {
+            Named::Size => mapped(|mapped| mapped.size),
+            Named::Rss => mapped(|mapped| mapped.rss),
+            Named::Pss => mapped(|mapped| mapped.pss),
+            Named::Anonymous => mapped(|mapped| mapped.anonymous),
+            Named::Hugetlb => mapped(|mapped| mapped.hugetlb),
+            Named::Cached => figures.cached,
+            Named::Dirty => figures.dirty,
+        }
+    }
+}
+
+/// One thing that must hold after an act.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    named: Named,
+    before: Figure<Bytes>,
+    after: Figure<Bytes>,
+    expected: Expected,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Expected {
+    Within(RangeInclusive<u64>),
+    NotMapped,
+}
+
+impl Claim {
+    /// Whether it holds; absent if the figure is.
+    ///
+    /// # Errors
+    /// Why the figure is absent.
+    pub fn holds(&self) -> Figure<bool> {
+        match &self.expected {
+            Expected::NotMapped => Ok(self.after.is_err()),
+            Expected::Within(range) => self.after.map(|after| range.contains(&after.0)),
+        }
+    }
+
+    /// It in words, with the figure before: `Rss 16M -> 32M`, `Cached stays 32M`.
+    pub fn words(&self) -> String {
+        let name = self.named.word();
+        let Expected::Within(range) = &self.expected else { return "no mapping".to_owned() };
+        let (low, high) = (Exact(Bytes(*range.start())), Exact(Bytes(*range.end())));
+        let before = self.before.ok().map(|before| before.0);
+        match (range.start() == range.end(), before) {
+            (true, Some(before)) if before == *range.start() => format!("{name} stays {low}"),
+            (true, Some(before)) => format!("{name} {} -> {low}", Exact(Bytes(before))),
+            (true, None) => format!("{name} {low}"),
+            (false, _) if *range.end() == u64::MAX => format!("{name} at least {low}"),
+            (false, _) if *range.start() == 0 => format!("{name} at most {high}"),
+            (false, _) => format!("{name} {low} to {high}"),
+        }
+    }
+
+    /// What was found instead.
+    pub fn found(&self) -> String {
+        let found = self.after.map_or_else(|absent| absent.to_string(), |after| Exact(after).to_string());
+        format!("{} is {found}, and it had to be: {}", self.named.word(), self.words())
+    }
+}
+
+/// Everything that a prediction depends on.
+pub(super) struct Scene<'s> {
+    pub(super) act: Act,
+    pub(super) kind: Kind,
+    pub(super) manner: Manner,
+    /// The length of the memory in whole pages.
+    pub(super) length: u64,
+    /// How much was touched by filling since it was mapped.
+    pub(super) touched: u64,
+    pub(super) page: u64,
+    pub(super) huge_page: u64,
+    pub(super) is_on_disk: bool,
+    /// Whether the memory was written to since it was mapped: then `fork` copies its page tables.
+    pub(super) was_written: bool,
+    pub(super) is_mapped: bool,
+    /// The size of the blocks of the heap, and what of them is filled.
+    pub(super) block: u64,
+    pub(super) before: &'s Figures,
+    pub(super) after: &'s Figures,
+}
+
+/// How much more than what one touches may be mapped or read: the kernel maps pages around a fault if they are cached,
+/// reads ahead, and maps large folios as a whole.
+const AROUND: u64 = 2 << 20;
+
+/// What glibc needs besides the blocks: headers, alignment and what it asks for in advance.
+const HEAP_SLACK: u64 = 1 << 20;
+
+impl Scene<'_> {
+    /// What must hold after the act.
+    pub(super) fn claims(&self) -> Vec<Claim> {
+        let mut claims = match self.kind {
+            Kind::Heap => self.of_heap(),
+            Kind::Hugetlb => self.of_huge_pages(),
+            Kind::Stack => self.of_stack(),
+            kind if kind.is_shared() => self.of_shared(),
+            Kind::Private => self.of_private(),
+            _ => self.of_anonymous(),
+        };
+        if self.act == Act::Munmap {
+            claims.push(self.claim(Named::Size, Expected::NotMapped));
+        }
+        claims
+    }
+
+    fn claim(&self, named: Named, expected: Expected) -> Claim {
+        Claim { named, before: named.of(self.before), after: named.of(self.after), expected }
+    }
+
+    fn is(&self, named: Named, bytes: u64) -> Claim {
+        self.within(named, bytes..=bytes)
+    }
+
+    fn within(&self, named: Named, range: RangeInclusive<u64>) -> Claim {
+        self.claim(named, Expected::Within(range))
+    }
+
+    fn at_least(&self, named: Named, bytes: u64) -> Claim {
+        self.within(named, bytes..=u64::MAX)
+    }
+
+    /// It does not change. Nothing is claimed if it was not known before.
+    fn stays(&self, named: Named) -> Option<Claim> {
+        named.of(self.before).ok().map(|before| self.is(named, before.0))
+    }
+
+    fn stay<const N: usize>(&self, named: [Named; N]) -> Vec<Claim> {
+        named.into_iter().filter_map(|named| self.stays(named)).collect()
+    }
+
+    fn before(&self, named: Named) -> u64 {
+        named.of(self.before).unwrap_or_default().0
+    }
+
+    fn after(&self, named: Named) -> u64 {
+        named.of(self.after).unwrap_or_default().0
+    }
+
+    /// How much is touched by filling, at least and at most.
+    fn filled(&self) -> RangeInclusive<u64> {
+        let most = match self.manner.pattern {
+            _ if self.touched >= self.length => self.length,
+            FillPattern::Sequential | FillPattern::Reverse => self.touched.saturating_add(AROUND).min(self.length),
+            FillPattern::Random | FillPattern::Stride(_) => self.length,
+        };
+        self.touched.min(self.length)..=most
+    }
+
+    fn of_shared(&self) -> Vec<Claim> {
+        let mut claims = match self.act {
+            Act::Create => vec![self.is(Named::Cached, 0)],
+            Act::Map => self.mapped_anew(),
+            Act::Touch => self.touched_once(),
+            Act::Quarter | Act::Half | Act::Fill => {
+                let filled = self.filled();
+                let least = *filled.start().max(&self.before(Named::Rss));
+                let most = (*filled.end()).max(least);
+                vec![self.within(Named::Rss, least..=most), self.at_least(Named::Cached, self.after(Named::Rss))]
+            }
+            Act::Msync if self.is_on_disk => {
+                [vec![self.is(Named::Dirty, 0)], self.stay([Named::Rss, Named::Cached])].concat()
+            }
+            Act::Msync => self.stay([Named::Rss, Named::Cached, Named::Dirty]),
+            Act::DontNeed => [vec![self.is(Named::Rss, 0)], self.stay([Named::Cached])].concat(),
+            Act::Read => vec![
+                self.is(Named::Rss, self.length),
+                self.within(Named::Cached, self.before(Named::Cached).max(self.length)..=self.length),
+            ],
+            Act::Second => [vec![self.shared_by_two()], self.stay([Named::Rss, Named::Cached])].concat(),
+            // The page tables of shared mappings are not copied: the child finds the pages when it touches them.
+            Act::Fork => self.stay([Named::Rss, Named::Pss, Named::Cached]),
+            Act::Mremap | Act::Unlink => self.stay([Named::Size, Named::Rss, Named::Cached]),
+            Act::Munmap if self.kind == Kind::Shmem => Vec::new(),
+            Act::Munmap => self.stay([Named::Cached]),
+            Act::Evict => self.evicted(),
+            _ => Vec::new(),
+        };
+        if self.kind != Kind::Shmem && matches!(self.act, Act::Touch | Act::Quarter | Act::Half | Act::Fill) {
+            claims.retain(|claim| claim.named != Named::Size);
+        }
+        claims
+    }
+
+    fn of_private(&self) -> Vec<Claim> {
+        match self.act {
+            Act::Create => vec![self.is(Named::Cached, self.length)],
+            Act::Map => self.mapped_anew(),
+            Act::Touch => {
+                [self.touched_once(), vec![self.is(Named::Anonymous, self.before(Named::Anonymous))]].concat()
+            }
+            Act::Quarter | Act::Half | Act::Fill if self.manner.reads => {
+                let least = (*self.filled().start()).max(self.before(Named::Rss));
+                [vec![self.within(Named::Rss, least..=self.length)], self.stay([Named::Anonymous, Named::Cached])]
+                    .concat()
+            }
+            Act::Quarter | Act::Half | Act::Fill => {
+                let copied = self.touched.min(self.length);
+                let rest = self.before(Named::Rss).max(copied);
+                [
+                    vec![self.is(Named::Anonymous, copied), self.within(Named::Rss, rest..=self.length)],
+                    self.stay([Named::Cached]),
+                ]
+                .concat()
+            }
+            Act::DontNeed => {
+                [vec![self.is(Named::Rss, 0), self.is(Named::Anonymous, 0)], self.stay([Named::Cached])].concat()
+            }
+            Act::Read => {
+                [vec![self.is(Named::Rss, self.length)], self.stay([Named::Anonymous, Named::Cached])].concat()
+            }
+            Act::Second => {
+                // The second process shares the pages of the file, and not the copies.
+                let own = self.after(Named::Anonymous);
+                let shared = self.after(Named::Rss).saturating_sub(own);
+                [vec![self.about(Named::Pss, own + shared / 2)], self.stay([Named::Rss, Named::Cached])].concat()
+            }
+            Act::Fork => [vec![self.forked()], self.stay([Named::Rss, Named::Cached])].concat(),
+            Act::Mremap | Act::Unlink => self.stay([Named::Size, Named::Rss, Named::Anonymous, Named::Cached]),
+            Act::Msync => self.stay([Named::Rss, Named::Anonymous, Named::Cached]),
+            Act::Munmap => self.stay([Named::Cached]),
+            Act::Evict => self.evicted(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn of_anonymous(&self) -> Vec<Claim> {
+        let has_huge_pages = self.manner.advice.is_some();
+        match self.act {
+            Act::Map => self.mapped_anew(),
+            // Only the page of zeros, which belongs to nobody.
+            Act::Touch => self.stay([Named::Rss, Named::Anonymous]),
+            Act::Quarter | Act::Half | Act::Fill if self.manner.reads => self.stay([Named::Rss, Named::Anonymous]),
+            Act::Quarter | Act::Half | Act::Fill => {
+                let filled = self.touched.min(self.length);
+                let most = if has_huge_pages { self.length } else { filled };
+                let (rss, anonymous) = (Named::Rss, Named::Anonymous);
+                vec![self.within(rss, filled..=most), self.is(anonymous, self.after(rss))]
+            }
+            Act::DontNeed => vec![self.is(Named::Rss, 0), self.is(Named::Anonymous, 0)],
+            Act::Read => self.stay([Named::Rss, Named::Anonymous]),
+            Act::Fork => [vec![self.forked()], self.stay([Named::Rss, Named::Anonymous])].concat(),
+            Act::Mremap => self.stay([Named::Size, Named::Rss, Named::Anonymous]),
+            _ => Vec::new(),
+        }
+    }
+
+    fn of_huge_pages(&self) -> Vec<Claim> {
+        let page = self.huge_page.max(1);
+        let mut claims = match self.act {
+            Act::Map => vec![self.is(Named::Size, self.length), self.is(Named::Hugetlb, 0)],
+            Act::Touch => vec![self.is(Named::Hugetlb, self.before(Named::Hugetlb).max(page))],
+            Act::Quarter | Act::Half | Act::Fill => {
+                let part = part_of(self.length, self.act.part().unwrap_or_default()).div_ceil(page) * page;
+                let most = match self.manner.pattern {
+                    FillPattern::Sequential => part,
+                    // The first page was touched before.
+                    _ => self.length.min(part.saturating_add(page)),
+                };
+                let most = if matches!(self.manner.pattern, FillPattern::Random) { self.length } else { most };
+                let least = if let FillPattern::Stride(_) = self.manner.pattern { page } else { part };
+                vec![self.within(Named::Hugetlb, least..=most.max(least))]
+            }
+            Act::DontNeed => vec![self.is(Named::Hugetlb, 0)],
+            _ => Vec::new(),
+        };
+        if self.is_mapped {
+            claims.push(self.is(Named::Rss, 0));
+        }
+        claims
+    }
+
+    fn of_stack(&self) -> Vec<Claim> {
+        let grown = match self.act {
+            Act::Quarter | Act::Half | Act::Fill => self.touched.min(self.length),
+            _ => 0,
+        };
+        match self.act {
+            Act::Touch => vec![self.at_least(Named::Size, self.length)],
+            Act::Quarter | Act::Half | Act::Fill if self.manner.reads => vec![self.at_least(Named::Size, grown)],
+            Act::Quarter | Act::Half | Act::Fill => {
+                let most = grown.saturating_add(AROUND).max(self.before(Named::Rss));
+                vec![self.at_least(Named::Size, grown), self.within(Named::Anonymous, grown..=most)]
+            }
+            Act::DontNeed => {
+                let left = self.before(Named::Rss).saturating_sub(self.length);
+                let most = left.saturating_add(AROUND / 4);
+                [vec![self.within(Named::Rss, 0..=most)], self.stay([Named::Size])].concat()
+            }
+            Act::Read => self.stay([Named::Size]),
+            _ => Vec::new(),
+        }
+    }
+
+    fn of_heap(&self) -> Vec<Claim> {
+        let (size, rss) = (self.before(Named::Size), self.before(Named::Rss));
+        let grown = |by: u64| size.saturating_add(by);
+        let blocks = self.length.div_ceil(self.block.max(1)) * self.block;
+        let slack = HEAP_SLACK + blocks / 64;
+        match self.act {
+            Act::Small | Act::Large => vec![
+                self.within(Named::Size, grown(blocks.saturating_sub(HEAP_SLACK))..=grown(blocks + slack)),
+                self.within(Named::Rss, rss..=rss + blocks / 8 + HEAP_SLACK),
+            ],
+            Act::Fill => {
+                let least = blocks.saturating_sub(HEAP_SLACK);
+                [vec![self.within(Named::Rss, least..=rss + blocks + HEAP_SLACK)], self.stay([Named::Size])].concat()
+            }
+            // Only memory at the end of the heap can be given back by brk, and there the last block still is.
+            Act::Keep => {
+                let least = rss.saturating_sub(HEAP_SLACK);
+                [vec![self.within(Named::Rss, least..=rss + HEAP_SLACK)], self.stay([Named::Size])].concat()
+            }
+            Act::Trim => vec![self.within(Named::Rss, 0..=(rss + HEAP_SLACK + self.block).saturating_sub(blocks))],
+            Act::Free => vec![self.within(Named::Size, 0..=(size + slack).saturating_sub(blocks))],
+            _ => Vec::new(),
+        }
+    }
+
+    /// After mapping: nothing is mapped in yet, and the page cache is as before.
+    fn mapped_anew(&self) -> Vec<Claim> {
+        let reads_ahead = self.manner.advice == Some(MemoryAdvice::WillNeed);
+        let cached = match reads_ahead {
+            true => Named::Cached.of(self.before).ok().map(|before| self.within(Named::Cached, before.0..=self.length)),
+            false => self.stays(Named::Cached),
+        };
+        [self.is(Named::Size, self.length), self.is(Named::Rss, 0)].into_iter().chain(cached).collect()
+    }
+
+    /// After one byte was read: its page, and perhaps pages around it.
+    fn touched_once(&self) -> Vec<Claim> {
+        let least = self.before(Named::Rss).max(self.page);
+        let most = self.before(Named::Rss).saturating_add(AROUND).min(self.length);
+        vec![self.within(Named::Rss, least..=most.max(least)), self.at_least(Named::Cached, self.after(Named::Rss))]
+    }
+
+    /// Each page is mapped by two processes.
+    fn shared_by_two(&self) -> Claim {
+        self.about(Named::Pss, self.after(Named::Rss) / 2)
+    }
+
+    /// The kernel rounds the part of each page.
+    fn about(&self, named: Named, bytes: u64) -> Claim {
+        let slack = self.page;
+        self.within(named, bytes.saturating_sub(slack)..=bytes.saturating_add(slack))
+    }
+
+    fn forked(&self) -> Claim {
+        match self.was_written {
+            true => self.shared_by_two(),
+            false => self.is(Named::Pss, self.before(Named::Pss)),
+        }
+    }
+
+    /// Pages that a process has mapped in stay, and so does what has no disk.
+    fn evicted(&self) -> Vec<Claim> {
+        match self.is_on_disk {
+            false => self.stay([Named::Cached]),
+            true if self.is_mapped => vec![self.at_least(Named::Cached, self.mapped_of_file())],
+            true => vec![self.is(Named::Cached, 0)],
+        }
+    }
+
+    fn mapped_of_file(&self) -> u64 {
+        self.after(Named::Rss).saturating_sub(self.after(Named::Anonymous))
+    }
+}
+
+/// Why a claim may not hold, in words.
+pub(super) fn likely_cause(claims: &[Claim], after: &Figures) -> Option<String> {
+    let wrong = |claim: &&Claim| claim.holds() == Ok(false);
+    let mut found = claims.iter().filter(wrong).map(|claim| (claim, claim.after.unwrap_or_default().0));
+    let (claim, value) = found.next()?;
+    let swap = after.mapped.map_or(Bytes(0), |mapped| mapped.swap);
+    let Expected::Within(range) = &claim.expected else { return Some("it is still mapped".to_owned()) };
+    let is_less = value < *range.start();
+    Some(match claim.named {
+        _ if is_less && swap > Bytes(0) => format!("{} were swapped out", Exact(swap)),
+        Named::Cached if is_less => "the kernel has reclaimed clean pages meanwhile".to_owned(),
+        Named::Rss | Named::Anonymous if is_less => "the kernel has reclaimed or swapped pages meanwhile".to_owned(),
+        Named::Rss | Named::Anonymous | Named::Hugetlb => {
+            "a large folio or a huge page was mapped as a whole".to_owned()
+        }
+        Named::Cached => "something else reads the file, or large folios reach beyond what was dropped".to_owned(),
+        Named::Dirty => "the file system writes back later than it was asked to".to_owned(),
+        Named::Pss => "the kernel estimates who shares a large folio".to_owned(),
+        Named::Size => "the C library or the kernel has put it elsewhere".to_owned(),
+    })
+}
+
+/// The claims whose figures are absent, so that nobody knows whether they hold, and why.
+pub(super) fn unknown(claims: &[Claim]) -> Option<(String, Absent)> {
+    let unknown = claims.iter().filter_map(|claim| claim.holds().err().map(|absent| (claim.named.word(), absent)));
+    let unknown: Vec<(&str, Absent)> = unknown.collect();
+    let absent = unknown.first()?.1;
+    let names: Vec<&str> = unknown.iter().map(|(name, _)| *name).collect();
+    Some((names.join(", "), absent))
+}
+
+/// Pages that were mapped and not cached: never possible if nothing changed in between.
+pub(super) fn contradiction(figures: &Figures) -> Option<String> {
+    let pages = figures.only_mapped.filter(|pages| *pages > 0)?;
+    Some(format!("{} mapped and not in the page cache", counted(pages, "page is", "pages are")))
+}

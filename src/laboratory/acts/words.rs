@@ -1,0 +1,225 @@
+//! One sentence about each act: what the kernel did, and why.
+
+use super::figures::{Figures, Mapped};
+use super::script::{Act, Kind};
+use crate::units::{Bytes, Exact, Figure, counted};
+
+/// What a sentence is about.
+pub(super) struct Telling<'t> {
+    pub(super) act: Act,
+    pub(super) kind: Kind,
+    pub(super) reads: bool,
+    pub(super) was_written: bool,
+    pub(super) is_mapped: bool,
+    pub(super) is_on_disk: bool,
+    pub(super) minor_faults: u64,
+    pub(super) major_faults: u64,
+    pub(super) page: u64,
+    pub(super) before: &'t Figures,
+    pub(super) after: &'t Figures,
+}
+
+impl Telling<'_> {
+    /// The sentence.
+    pub(super) fn sentence(&self) -> String {
+        match self.act {
+            Act::Create => self.create(),
+            Act::Map => self.map(),
+            Act::Touch => self.touch(),
+            Act::Quarter | Act::Half | Act::Fill => self.fill(),
+            Act::Msync => self.msync(),
+            Act::DontNeed => self.dont_need(),
+            Act::Read => self.read(),
+            Act::Second => self.second(),
+            Act::Fork => self.fork(),
+            Act::Mremap => {
+                "The kernel moved the page tables to another address; no page was copied or read.".to_owned()
+            }
+            Act::Munmap => self.munmap(),
+            Act::Evict => self.evict(),
+            Act::Unlink => {
+                "The name is gone, but the file lives as long as somebody maps it or has it open.".to_owned()
+            }
+            Act::Small => {
+                "malloc takes blocks of less than 128 KiB from the heap, which it extends with brk; only the \
+                           header of each block was written."
+                    .to_owned()
+            }
+            Act::Large => {
+                "malloc maps a block of 128 KiB or more on its own with mmap; the heap stays as it is.".to_owned()
+            }
+            Act::Keep => {
+                "free gave nothing back: brk can only shrink the heap from its end, where one block is still in \
+                          use."
+                    .to_owned()
+            }
+            Act::Trim => "malloc_trim gave the free pages inside the heap back with MADV_DONTNEED; the heap keeps its \
+                          addresses."
+                .to_owned(),
+            Act::Free => self.free(),
+        }
+    }
+
+    fn figure(figures: &Figures, take: fn(&Mapped) -> Bytes) -> Bytes {
+        figures.of_mapping(take).unwrap_or_default()
+    }
+
+    fn cached(&self) -> Figure<Bytes> {
+        self.after.cached
+    }
+
+    fn create(&self) -> String {
+        match self.kind {
+            Kind::Private => "write(2) put the data into the page cache; the disk gets it later.".to_owned(),
+            Kind::Memfd => "The file exists only in memory, and has no pages before somebody writes to it.".to_owned(),
+            _ => "The file has a length, and blocks if it is going to be filled; none of its pages is in memory."
+                .to_owned(),
+        }
+    }
+
+    fn map(&self) -> String {
+        match self.kind {
+            Kind::Hugetlb => "mmap set huge pages aside for these addresses; none of them is in use yet.".to_owned(),
+            _ => "mmap only noted the addresses; no page is in memory because of it.".to_owned(),
+        }
+    }
+
+    fn touch(&self) -> String {
+        let (before, after) = (Self::figure(self.before, |m| m.rss), Self::figure(self.after, |m| m.rss));
+        let mapped = after.saturating_sub(before).0 / self.page.max(1);
+        match self.kind {
+            Kind::Hugetlb => "One byte took a whole huge page. Rss does not count huge pages of this kind.".to_owned(),
+            Kind::Anon => {
+                "Reading memory that was never written maps the page of zeros, which all processes share and \
+                           Rss does not count."
+                    .to_owned()
+            }
+            Kind::Stack => {
+                "The stack grew down to the address that was read; what was never written is the shared page \
+                            of zeros, which Rss does not count."
+                    .to_owned()
+            }
+            _ if mapped == 0 => "The page was mapped in already.".to_owned(),
+            _ if mapped == 1 => format!("One page fault mapped one page in.{}", self.read_ahead()),
+            _ => format!(
+                "One page fault mapped {} in: the kernel also maps cached pages around it (fault-around).{}",
+                counted(mapped, "page", "pages"),
+                self.read_ahead()
+            ),
+        }
+    }
+
+    /// How much was read into the page cache in addition to what was touched.
+    fn read_ahead(&self) -> String {
+        let (before, after) = (self.before.cached.unwrap_or_default(), self.cached().unwrap_or_default());
+        let read = after.saturating_sub(before);
+        if read.0 > self.page { format!(" It read {} at once.", Exact(read)) } else { String::new() }
+    }
+
+    fn fill(&self) -> String {
+        let faults = counted(self.minor_faults.saturating_add(self.major_faults), "page fault", "page faults");
+        match self.kind {
+            Kind::Heap => format!("{faults}: each page is made when it is first written."),
+            Kind::Hugetlb => format!("{faults} for huge pages, which are neither in Rss nor in the page cache."),
+            Kind::Stack if self.reads => format!("{faults}: the stack grew, and shows the shared page of zeros."),
+            Kind::Stack => format!("{faults}: the stack grew with each new address; it does not shrink by itself."),
+            Kind::Anon if self.reads => format!("{faults} mapped the shared page of zeros, which Rss does not count."),
+            Kind::Anon => {
+                format!("{faults}: each page is made when it is first written, and belongs to this process alone.")
+            }
+            Kind::Private if self.reads => format!("{faults} mapped pages of the page cache in; none was copied."),
+            Kind::Private => format!(
+                "{faults} made a copy of each page that was written (copy on write); the page cache keeps its own, \
+                 unchanged."
+            ),
+            _ if self.reads => format!("{faults} mapped pages of the page cache in."),
+            _ => format!("{faults}: the pages that are mapped in are the pages of the page cache, the same memory."),
+        }
+    }
+
+    fn msync(&self) -> String {
+        match (self.kind, self.is_on_disk) {
+            (Kind::Private, _) => "Private copies are never written to the file.".to_owned(),
+            (_, true) => {
+                "msync wrote the dirty pages to the disk; they stay mapped and cached, and are clean now.".to_owned()
+            }
+            _ => "There is no disk to write to: the page cache is the file.".to_owned(),
+        }
+    }
+
+    fn dont_need(&self) -> String {
+        match self.kind {
+            Kind::Private => {
+                "The pages left the page table. The private copies are lost; the page cache keeps the file.".to_owned()
+            }
+            Kind::Anon | Kind::Stack => {
+                "The pages were freed, and their contents are lost: reading gives zeros.".to_owned()
+            }
+            Kind::Hugetlb => "The huge pages went back to the pool.".to_owned(),
+            _ => "The pages left the page table of this process only; the page cache keeps them.".to_owned(),
+        }
+    }
+
+    fn read(&self) -> String {
+        let faults = counted(self.minor_faults, "minor fault", "minor faults");
+        match self.kind {
+            Kind::Anon | Kind::Stack => format!("{faults} mapped the shared page of zeros: the data is gone."),
+            _ if self.major_faults > 0 => {
+                let major = counted(self.major_faults, "major fault", "major faults");
+                format!("{major} read the pages from the disk, many at a time.")
+            }
+            _ => format!("{faults} mapped the cached pages in again, many at a time; nothing was read from a disk."),
+        }
+    }
+
+    fn second(&self) -> String {
+        match self.kind {
+            Kind::Private => "A second process maps the same file: it shares the pages of the file, and not the private \
+                              copies."
+                .to_owned(),
+            _ => "A second process maps the same pages: each has all of them in its Rss and half of them in its Pss; the \
+                  page cache has them once."
+                .to_owned(),
+        }
+    }
+
+    fn fork(&self) -> String {
+        match self.kind {
+            kind if kind.is_shared() => {
+                "fork did not copy the page tables of shared memory: the child finds the pages when \
+                                         it touches them."
+                    .to_owned()
+            }
+            _ if !self.was_written => "Nothing was written, so fork had no page tables to copy.".to_owned(),
+            _ => "fork copied the page tables, and not the pages: both processes share them until one of them writes."
+                .to_owned(),
+        }
+    }
+
+    fn munmap(&self) -> String {
+        match self.kind {
+            Kind::Shared | Kind::Private | Kind::Memfd => {
+                let cached = self.cached().map_or_else(|_| "all".to_owned(), |cached| Exact(cached).to_string());
+                format!("The mapping is gone, and the page cache keeps {cached} of the file: nobody needs to map it.")
+            }
+            _ => "The mapping is gone, and its memory with it.".to_owned(),
+        }
+    }
+
+    fn evict(&self) -> String {
+        match (self.is_on_disk, self.is_mapped) {
+            (false, _) => "Nothing can be dropped: there is no disk to read it from again.".to_owned(),
+            (true, true) => "The kernel dropped only pages that no process has mapped in.".to_owned(),
+            (true, false) => "The kernel dropped the clean pages; the next read takes them from the disk.".to_owned(),
+        }
+    }
+
+    fn free(&self) -> String {
+        let (before, after) = (Self::figure(self.before, |m| m.size), Self::figure(self.after, |m| m.size));
+        let given = Exact(before.saturating_sub(after));
+        format!(
+            "free gave {given} back: blocks from mmap at once, and the end of the heap when more than 128 KiB of it are \
+             free."
+        )
+    }
+}

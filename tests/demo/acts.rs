@@ -1,0 +1,313 @@
+//! `rmap demo --acts`: each act has the effect that the kernel's documentation promises, on every kind of memory, and
+//! nothing is left behind.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use crate::common::mounted_as;
+use crate::common::{Run, Subject, command, disk, has, page, program, rmap, run, wait_until};
+use crate::{names, refused};
+
+const MIB: u64 = 1 << 20;
+
+/// Runs an experiment. The kernel may reclaim pages meanwhile, which it then says; such a run is repeated.
+fn held(options: &[&str]) -> Vec<Value> {
+    for _ in 0..5 {
+        let run = rmap([&["demo", "--jsonl"], options].concat());
+        let rows = run.lines_of_json();
+        let all_hold = rows.iter().all(|row| row["holds"] == true);
+        assert_eq!(run.status, Some(i32::from(!all_hold)), "{run:?}");
+        if all_hold {
+            return rows;
+        }
+        let wrong: Vec<&Value> = rows.iter().filter(|row| row["holds"] != true).collect();
+        assert!(wrong.iter().all(|row| row["difference"].as_str().unwrap().contains("likely because")), "{wrong:?}");
+        eprintln!("not everything held, again: {wrong:?}");
+    }
+    panic!("five times not everything held: {options:?}");
+}
+
+/// The figures of an act, in MiB.
+fn figures<const N: usize>(rows: &[Value], act: &str, keys: [&str; N]) -> [Value; N] {
+    let row = rows.iter().find(|row| row["act"] == act).unwrap_or_else(|| panic!("no {act}: {rows:?}"));
+    keys.map(|key| row[key].as_u64().map_or(row[key].clone(), |bytes| (bytes as f64 / MIB as f64).into()))
+}
+
+fn mib<const N: usize>(figures: [u64; N]) -> [Value; N] {
+    figures.map(|figure| (figure as f64).into())
+}
+
+const VIEWS: [&str; 4] = ["rss", "pss", "anonymous", "cached_bytes"];
+
+#[test]
+fn a_shared_file_is_its_page_cache() {
+    let folder = disk();
+    let file = folder.path().join("f");
+    let rows = held(&["--acts", "all", "--size", "8M", "--file", file.to_str().unwrap()]);
+    let seen = |act| figures(&rows, act, VIEWS);
+    assert_eq!(figures(&rows, "map", ["size", "rss", "cached_bytes"]), mib([8, 0, 0]));
+    assert_eq!(seen("fill"), mib([8, 8, 0, 8]));
+    assert_eq!(figures(&rows, "msync", ["rss", "cached_bytes", "dirty"]), mib([8, 8, 0]));
+    assert_eq!(seen("dontneed"), mib([0, 0, 0, 8]), "only the page table is empty");
+    assert_eq!(seen("read"), mib([8, 8, 0, 8]));
+    assert_eq!(seen("second")[3], mib([8])[0], "two processes, and the page cache has the pages once");
+    assert!((seen("second")[1].as_f64().unwrap() - 4.0).abs() < 0.01, "{:?}", seen("second"));
+    assert_eq!(seen("mremap"), mib([8, 8, 0, 8]));
+    assert_eq!(figures(&rows, "munmap", ["size", "cached_bytes"]), [Value::Null, mib([8])[0].clone()]);
+    assert_eq!(figures(&rows, "evict", ["cached_bytes"]), mib([0]));
+    let last = rows.last().unwrap();
+    assert_eq!(
+        (&last["act"], &last["rss"]),
+        (&"unlink".into(), &(8 * MIB).into()),
+        "the name is gone, the pages are not"
+    );
+    let faults = rows.iter().filter(|row| row["act"] == "quarter" || row["act"] == "half");
+    assert!(
+        faults.map(|row| row["minor_faults"].as_u64().unwrap()).all(|faults| faults >= 2 * MIB / page()),
+        "{rows:?}"
+    );
+    assert_eq!(names(folder.path()), [""; 0]);
+}
+
+#[test]
+fn private_pages_are_copied_when_they_are_written() {
+    let rows = held(&["--kind", "private", "--size", "8M"]);
+    assert_eq!(figures(&rows, "create", ["cached_bytes"]), mib([8]));
+    assert_eq!(figures(&rows, "half", ["anonymous", "cached_bytes"]), mib([4, 8]));
+    assert_eq!(figures(&rows, "fill", VIEWS), mib([8, 8, 8, 8]));
+    assert!((figures(&rows, "fork", ["pss"])[0].as_f64().unwrap() - 4.0).abs() < 0.01, "{rows:?}");
+    assert_eq!(figures(&rows, "dontneed", VIEWS), mib([0, 0, 0, 8]));
+    assert_eq!(figures(&rows, "read", VIEWS), mib([8, 8, 0, 8]), "the page cache was never changed");
+    let read = held(&["--kind", "private", "--acts", "create,map,fill", "--read", "--size", "8M"]);
+    assert_eq!(figures(&read, "fill", VIEWS), mib([8, 8, 0, 8]));
+}
+
+#[test]
+fn memory_without_a_file_is_anonymous_or_in_memory_only() {
+    let anon = held(&["--kind", "anon", "--size", "8M"]);
+    assert_eq!(figures(&anon, "touch", ["rss"]), mib([0]), "the page of zeros");
+    assert_eq!(figures(&anon, "fill", ["rss", "anonymous"]), mib([8, 8]));
+    assert_eq!(figures(&anon, "dontneed", ["rss", "anonymous"]), mib([0, 0]));
+    let random = held(&["--kind", "anon", "--acts", "map,quarter,half,fill", "--pattern", "random", "--size", "8M"]);
+    assert_eq!(["quarter", "half", "fill"].map(|act| figures(&random, act, ["rss"])), [mib([2]), mib([4]), mib([8])]);
+    let memfd = held(&["--kind", "memfd", "--size", "8M"]);
+    assert_eq!(figures(&memfd, "fill", VIEWS), mib([8, 8, 0, 8]));
+    assert_eq!(figures(&memfd, "evict", ["cached_bytes"]), mib([8]), "there is no disk");
+    let stack = held(&["--kind", "stack", "--size", "2M"]);
+    assert!(figures(&stack, "fill", ["anonymous"])[0].as_f64().unwrap() >= 2.0);
+    if nix::unistd::geteuid().is_root() {
+        let shmem = held(&["--kind", "shmem", "--size", "8M"]);
+        assert_eq!(figures(&shmem, "fill", VIEWS), mib([8, 8, 0, 8]));
+        assert_eq!(figures(&shmem, "dontneed", VIEWS), mib([0, 0, 0, 8]));
+    }
+}
+
+#[test]
+fn the_heap_gives_back_what_is_at_its_end() {
+    if cfg!(not(target_env = "gnu")) {
+        return eprintln!("SKIPPED: this is about glibc");
+    }
+    let rows = held(&["--kind", "heap", "--size", "8M"]);
+    let rss: Vec<u64> = rows.iter().map(|row| row["rss"].as_u64().unwrap() / MIB).collect();
+    let acts: Vec<&str> = rows.iter().map(|row| row["act"].as_str().unwrap()).collect();
+    assert_eq!(acts, ["small", "fill", "keep", "trim", "free", "large", "fill", "free"]);
+    assert_eq!(rss, [0, 8, 8, 0, 0, 0, 8, 0]);
+    let size: Vec<u64> = rows.iter().map(|row| row["size"].as_u64().unwrap() / MIB).collect();
+    assert_eq!(size, [8, 8, 8, 8, 0, 8, 8, 0]);
+}
+
+#[test]
+fn huge_pages_are_in_neither_rss_nor_the_page_cache() {
+    let reserved = "/proc/sys/vm/nr_hugepages";
+    let before = fs::read_to_string(reserved).unwrap_or_default();
+    if before.trim() != "0" || fs::write(reserved, "8").is_err() {
+        return eprintln!("SKIPPED: no huge pages can be reserved here");
+    }
+    let is_reserved = fs::read_to_string(reserved).unwrap().trim() == "8";
+    let rows = is_reserved.then(|| held(&["--kind", "hugetlb", "--size", "8M"]));
+    fs::write(reserved, "0").unwrap();
+    let Some(rows) = rows else { return eprintln!("SKIPPED: there is no memory for huge pages") };
+    assert_eq!(figures(&rows, "fill", ["hugetlb", "rss"]), mib([8, 0]));
+    assert_eq!(figures(&rows, "dontneed", ["hugetlb"]), mib([0]));
+    let none = rmap(["demo", "--kind", "hugetlb", "--size", "8M"]);
+    assert!(none.status == Some(1) && none.err.contains("sysctl vm.nr_hugepages="), "{none:?}");
+}
+
+#[test]
+fn every_act_holds_on_ext4() {
+    holds_on("ext4", "truncate -s 300M image; mkfs.ext4 -q image; mkdir disk; mount -o loop image disk");
+}
+
+#[test]
+fn every_act_holds_on_xfs() {
+    holds_on("xfs", "truncate -s 400M image; mkfs.xfs -q image; mkdir disk; mount -o loop image disk");
+}
+
+#[test]
+fn every_act_holds_on_btrfs() {
+    holds_on("btrfs", "truncate -s 300M image; mkfs.btrfs -q image; mkdir disk; mount -o loop image disk");
+}
+
+#[test]
+fn every_act_holds_on_tmpfs() {
+    holds_on("tmpfs", "mkdir disk");
+}
+
+fn holds_on(kind: &str, mount: &str) {
+    let name = format!("acts::every_act_holds_on_{kind}");
+    let Some(folder) = mounted_as(&name, mount) else { return };
+    let file = folder.join("disk/f");
+    let file = ["--file", file.to_str().unwrap(), "--size", "8M"];
+    for options in
+        [&["--kind", "shared"][..], &["--kind", "private"], &["--pattern", "random"], &["--advice", "random"]]
+    {
+        let rows = held(&[options, &file].concat());
+        let cached = figures(&rows, "evict", ["cached_bytes"]);
+        assert_eq!(cached, if kind == "tmpfs" { mib([8]) } else { mib([0]) }, "{options:?}");
+    }
+}
+
+#[test]
+fn what_does_not_hold_is_shown_with_a_likely_cause() {
+    if !has("fallocate", "util-linux") {
+        return eprintln!("SKIPPED: no fallocate(1)");
+    }
+    let folder = disk();
+    let file = folder.path().join("f");
+    let mut demo = command(["demo", "--acts", "create,map,fill", "--size", "4M", "--rate", "2M", "--file"]);
+    demo.arg(&file).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = demo.spawn().unwrap();
+    wait_until("it fills", || cached(&file) > 1 << 20);
+    // The pages leave the page cache and every page table.
+    let punched = Command::new("fallocate").args(["--punch-hole", "--length", "64K"]).arg(&file).status().unwrap();
+    assert!(punched.success());
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    let but =
+        text.lines().find(|line| line.trim_start().starts_with("But: Rss is ")).unwrap_or_else(|| panic!("{text}"));
+    assert!(but.contains("and it had to be: Rss 0 -> 4M; likely because "), "{text}");
+    assert!(text.contains("Not everything held that had to hold"), "{text}");
+}
+
+fn cached(file: &Path) -> u64 {
+    let run = rmap(["pcstat", "--json", file.to_str().unwrap()]);
+    run.json().pointer("/0/cached_bytes").and_then(Value::as_u64).unwrap_or(0)
+}
+
+#[test]
+fn two_kinds_are_shown_act_by_act() {
+    let rows = held(&["--compare", "shared,private", "--acts", "create,map,fill,munmap", "--size", "2M"]);
+    let order: Vec<(&str, &str)> =
+        rows.iter().map(|row| (row["act"].as_str().unwrap(), row["kind"].as_str().unwrap())).collect();
+    let wanted = ["create", "map", "fill", "munmap"].map(|act| [(act, "shared"), (act, "private")]).concat();
+    assert_eq!(order, wanted);
+    let pids: BTreeSet<u64> = rows.iter().map(|row| row["pid"].as_u64().unwrap()).collect();
+    assert_eq!(pids.len(), 2);
+}
+
+#[test]
+fn a_rate_and_a_stride_are_kept() {
+    let begun = Instant::now();
+    held(&["--acts", "create,map,fill", "--size", "2M", "--rate", "4M"]);
+    assert!(begun.elapsed() > Duration::from_millis(450), "{:?}", begun.elapsed());
+    let options = ["--kind", "anon", "--acts", "map,fill", "--pattern", "stride:64K", "--size", "8M"];
+    assert_eq!(held(&options)[1]["rss"], 128 * page(), "one page in sixteen");
+}
+
+#[test]
+fn an_experiment_without_a_meaning_is_wrong_usage() {
+    for (options, words) in [
+        (&["--acts", "touch"][..], "'touch' needs a file"),
+        (&["--acts", "create,fill"], "'fill' needs a mapping; put 'map' before it"),
+        (&["--acts", "nothing"], "there is no act 'nothing'"),
+        (&["--kind", "anon", "--acts", "evict"], "'evict' has no meaning for --kind anon"),
+        (&["--kind", "heap", "--pattern", "random"], "the heap is filled block after block"),
+        (&["--compare", "shared"], "name two kinds"),
+        (&["--compare", "shared,private", "--file", "/tmp/x"], "each of the two kinds needs a file of its own"),
+        (&["--pattern", "stride:0"], "use sequential, reverse, random or stride:N"),
+        (&["--rate", "0"], "nothing would ever be filled"),
+        (&["--step"], "it needs a terminal"),
+        (&["--acts", "all", "--hold"], "use --step to look at it"),
+        (&["--read", "--write"], "cannot be used with"),
+    ] {
+        let run = rmap([&["demo", "--size", "1M"], options].concat());
+        assert_eq!((run.status, run.complaints().len(), run.out.len()), (Some(2), 1, 0), "{options:?}: {run:?}");
+        assert!(run.err.contains(words), "{options:?}: {}", run.err);
+    }
+    refused(&rmap(["demo", "--kind", "stack", "--size", "1G"]), "choose a --size of up to ");
+    refused(&rmap(["demo", "--kind", "anon", "--size", "900T"]), "it does not fit into memory");
+    refused(&rmap(["demo", "--kind", "anon", "--file", "x"]), "--kind anon has no file with a name");
+}
+
+#[test]
+fn a_file_that_is_never_filled_may_be_larger_than_memory() {
+    let rows = held(&["--acts", "create,map,touch,munmap,evict", "--size", "64G"]);
+    assert_eq!(figures(&rows, "map", ["size", "rss"]), mib([65536, 0]));
+}
+
+#[test]
+fn an_interrupted_experiment_leaves_no_file_and_no_process() {
+    if crate::ends::ctrl_c_is_ignored_here() {
+        return;
+    }
+    for (signal, act) in [(Signal::SIGINT, "fill"), (Signal::SIGTERM, "fill"), (Signal::SIGKILL, "fill")] {
+        let folder = disk();
+        let file = folder.path().join("f");
+        let acts = format!("create,map,fork,{act}");
+        let mut demo = command(["demo", "--acts", &acts, "--size", "64M", "--rate", "4M", "--file"]);
+        let mut demo = Subject::of(demo.arg(&file).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+        wait_until("it fills", || file.exists() && cached(&file) > 0);
+        let children = descendants(demo.pid());
+        assert!(children.len() >= 2, "the one that acts, and the guard");
+        demo.signal(signal);
+        let status = demo.child().wait().unwrap();
+        let ended = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+        assert_eq!(ended, Some(128 + signal as i32));
+        wait_until("the file is gone", || names(folder.path()).is_empty());
+        wait_until("no process is left", || children.iter().all(|pid| !is_running(*pid)));
+    }
+}
+
+/// The children of a process.
+fn descendants(pid: u32) -> Vec<u32> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    children.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
+}
+
+fn is_running(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(')').next().is_some_and(|rest| !rest.trim_start().starts_with('Z') && !rest.is_empty())
+}
+
+/// The output on a terminal, with what is typed.
+fn on_a_terminal(typed: &str, options: &str) -> String {
+    let line = format!("stty cols 80 rows 30; exec {} demo {options}", program().display());
+    let mut script = Command::new("sh");
+    script.args(["-c", &format!("(sleep 1; printf '{typed}') | script -qec '{line}' /dev/null")]);
+    script.env("SHELL", "/bin/sh").env("TERM", "xterm").env("LC_ALL", "C.UTF-8");
+    let run: Run = run(script);
+    run.text()
+}
+
+#[test]
+fn on_a_terminal_it_waits_for_keys_and_draws_where_the_pages_are() {
+    if !has("script", "bsdutils") {
+        return;
+    }
+    let text = on_a_terminal("q", "--acts create,map,touch --size 1M --step");
+    assert!(text.contains("next: map (any key; q ends)") && !text.contains("map           1M"), "{text:?}");
+    let text = on_a_terminal("xx", "--acts create,map,touch --size 1M --step");
+    assert!(text.contains("touch         1M") && text.contains("Everything held"), "{text:?}");
+    let text = on_a_terminal("", "--acts create,map,fill --size 4M --rate 2M");
+    assert!(text.contains("fill: ") && text.contains(" done   · not in memory"), "{text:?}");
+    let strip = text.split(['\r', '\n']).find(|line| line.contains("█") && line.contains("·"));
+    assert!(strip.is_some(), "{text:?}");
+}
