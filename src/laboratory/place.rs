@@ -88,8 +88,8 @@ pub(super) fn about_place(path: &Path, error: &io::Error) -> Error {
     Error::io(Subject::Path(path.to_owned()), error).with_advice(advice)
 }
 
-/// Checks that a file of `size` bytes in `directory` fits into memory, with so many copies of it, onto the disk and into
-/// the limits of this process.
+/// Checks that a file of `size` bytes in `directory` fits into memory, with so many copies of it, onto the disk and
+/// into the limits of this process.
 ///
 /// # Errors
 /// `Refused`, with the figures.

@@ -98,7 +98,7 @@ const COLUMNS: &[C] = &[
         "whether everything is as it must be after the act"),
     col!(new "what", "What", Prose, |row| Cell::Remark(Some(row.observed.sentence.as_str())),
         "what the kernel did, and why"),
-    col!(new "must", "Must", Prose, |row| Cell::Remark(Some(row.must.as_str()).filter(|must| !must.is_empty())), "what must hold after the act, with the figures before"),
+    col!(new "must", "Must", Prose, |row| must(row), "what must hold after the act, with the figures before"),
     col!(new "difference", "But", Prose, |row| Cell::Remark(row.observed.difference.as_deref()),
         "what does not hold, with the likely cause"),
     col!(new "path", "Path", Text, |row| path(row), "the file, if it has a name", on_request()),
@@ -108,6 +108,10 @@ const COLUMNS: &[C] = &[
 
 fn mapped(row: &ActRow, take: fn(&Mapped) -> Bytes) -> Cell<'_> {
     Cell::bytes(row.observed.figures.of_mapping(take))
+}
+
+fn must(row: &ActRow) -> Cell<'_> {
+    Cell::Remark(Some(row.must.as_str()).filter(|must| !must.is_empty()))
 }
 
 fn path(row: &ActRow) -> Cell<'_> {

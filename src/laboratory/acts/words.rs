@@ -174,10 +174,10 @@ impl Telling<'_> {
 
     fn second(&self) -> String {
         match self.kind {
-            Kind::Private => "A second process maps the same file: it shares the pages of the file, and not the private \
+            Kind::Private => "A second process maps the same file: it shares the pages of the file, not the private \
                               copies."
                 .to_owned(),
-            _ => "A second process maps the same pages: each has all of them in its Rss and half of them in its Pss; the \
+            _ => "A second process maps the same pages: each has all of them in its Rss and half in its Pss; the \
                   page cache has them once."
                 .to_owned(),
         }
@@ -218,7 +218,7 @@ impl Telling<'_> {
         let (before, after) = (Self::figure(self.before, |m| m.size), Self::figure(self.after, |m| m.size));
         let given = Exact(before.saturating_sub(after));
         format!(
-            "free gave {given} back: blocks from mmap at once, and the end of the heap when more than 128 KiB of it are \
+            "free gave {given} back: blocks from mmap at once, and the end of the heap once more than 128 KiB are \
              free."
         )
     }
