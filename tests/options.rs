@@ -422,6 +422,29 @@ fn a_key_keeps_its_type_and_its_own_value() {
 }
 
 #[test]
+fn processes_without_rows_are_not_shown_if_there_are_several() {
+    let maps = |address| mapping(address, 2, "rw-p", b"", 8);
+    let root = capture(&[(7, b"first\0", &maps(0x1000_0000)), (8, b"second\0", &maps(0x2000_0000))]);
+    let root = root.path().to_str().unwrap();
+    let shown = |options: &[&str]| rmap([&["pid", "--proc-root", root], options].concat());
+    for narrowed in
+        [&["--filter", "start == 20000000"][..], &["-A", "20000000"], &["--filter", "size>4K", "-A", "20000000"]]
+    {
+        let text = shown(&[&["7", "8"], narrowed].concat()).text();
+        assert!(text.starts_with("8:   second\n") && !text.contains("first"), "{text}");
+        for order in [&["--sort", "rss"][..], &["--by", "kind"], &["--jsonl"]] {
+            let text = shown(&[&["7", "8"], narrowed, order].concat()).text();
+            assert!(!text.contains("first") && !text.contains("\"pid\":7"), "{text}");
+        }
+        let one = shown(&[&["7", "8", "--json"], narrowed].concat()).json();
+        assert_eq!((one.as_array().unwrap().len(), &one[0]["pid"]), (1, &8.into()));
+        // One process alone is shown, with sums of nothing.
+        assert!(shown(&[&["7"], narrowed].concat()).text().starts_with("7:   first\n"));
+    }
+    assert_eq!(shown(&["7", "8", "--filter", "size>1T", "--json"]).json(), serde_json::json!([]));
+}
+
+#[test]
 fn a_key_has_one_type_in_rows_groups_and_totals() {
     let folder = memory();
     std::fs::write(folder.path().join("f"), "x").unwrap();

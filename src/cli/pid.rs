@@ -266,6 +266,7 @@ impl PidArgs {
             query.joined.push(vec!["pid".to_owned()]);
         }
         query.keeps_columns = pmap.has_format();
+        query.narrows = pmap.range.is_some();
         // pmap's titles name the unit.
         if (pmap.extended || pmap.device) && answer.unit(configured, SizeUnit::Kib) == SizeUnit::Kib {
             query.titles = presets::PMAP_TITLES;

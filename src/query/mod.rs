@@ -49,6 +49,9 @@ pub struct Query {
     pub keeps_columns: bool,
     /// Which rows.
     pub filter: Option<Expression>,
+    /// Whether the source may leave out every row of a section, as a filter may. Sections without rows are not shown
+    /// then, unless there is only one section.
+    pub narrows: bool,
     /// The column that rows are grouped by.
     pub by: Option<String>,
     /// Whether all sections are merged into one.
@@ -99,6 +102,7 @@ impl Query {
             titles: &[],
             keeps_columns: false,
             filter: None,
+            narrows: false,
             by: None,
             merge: false,
             order: None,

@@ -28,6 +28,10 @@ pub(super) struct Tail<'a, K: RowKind> {
     before: Option<Look<K::Row>>,
     /// The section of the last round.
     last: Option<Section>,
+    /// Whether sections without rows are not shown.
+    hides_empty: bool,
+    /// The first section, if it has no rows: it is shown if no other one follows.
+    empty: Option<Open<K>>,
 }
 
 struct Open<K: RowKind> {
@@ -65,6 +69,8 @@ impl<'a, K: RowKind> Tail<'a, K> {
             lost: 0,
             before: None,
             last: None,
+            hides_empty: sectioned && !watched && (query.filter.is_some() || query.narrows),
+            empty: None,
         })
     }
 
@@ -100,7 +106,7 @@ impl<'a, K: RowKind> Tail<'a, K> {
 
     /// Passes the section to the sink if rows may follow, which are then written as they come.
     fn begin_streaming(&mut self) -> Result<(), Stop> {
-        let may_have_rows = self.open.as_ref().is_some_and(|open| !open.section.is_closed);
+        let may_have_rows = self.open.as_ref().is_some_and(|open| !open.section.is_closed) && !self.hides_empty;
         if may_have_rows && self.streams() { self.begin() } else { Ok(()) }
     }
 
@@ -127,6 +133,8 @@ impl<'a, K: RowKind> Tail<'a, K> {
         if self.shown.top.is_some_and(|top| open.written >= top) {
             return if self.sectioned { Ok(()) } else { Err(Stop::Enough) };
         }
+        self.begin()?;
+        let Some(open) = &mut self.open else { return Ok(()) };
         open.written += 1;
         open.totals.add(&row);
         let cells: Vec<Cell<'_>> = self.shown.columns.iter().map(|column| column.cell(&row)).collect();
@@ -144,6 +152,10 @@ impl<'a, K: RowKind> Tail<'a, K> {
             self.row(row)?;
         }
         let rest = rest.as_slice();
+        if self.hides_empty && !rest.iter().any(matches) {
+            return Ok(());
+        }
+        self.begin()?;
         let Some(open) = &mut self.open else { return Ok(()) };
         let written = write_in_parallel(rest, &self.shown.columns, filter, &mut open.totals, self.sink)?;
         if let Some(written) = written {
@@ -179,6 +191,15 @@ impl<'a, K: RowKind> Tail<'a, K> {
         if self.watched {
             return Ok(());
         }
+        let is_empty = |open: &Open<K>| open.held.is_empty() && open.written == 0 && !open.section.is_closed;
+        if self.hides_empty && self.open.as_ref().is_some_and(is_empty) {
+            self.empty = self.open.take().filter(|_| self.sections == 1);
+            return Ok(());
+        }
+        self.write_open()
+    }
+
+    fn write_open(&mut self) -> Result<(), Stop> {
         let Some(held) = self.open.as_mut().map(|open| std::mem::take(&mut open.held)) else { return Ok(()) };
         self.begin()?;
         let rows = ranked(self.shown, held, self.shown.top);
@@ -194,17 +215,22 @@ impl<'a, K: RowKind> Tail<'a, K> {
 
     /// Ends one round, or the only one; returns whether there was any section.
     pub(super) fn end(&mut self, time: Option<SystemTime>) -> Result<bool, Stop> {
-        let came = std::mem::take(&mut self.sections) > 0;
+        let came = self.sections;
         match time {
             None => {
                 if self.open.is_none() && !self.sectioned {
                     self.open_empty()?;
                 }
                 self.close()?;
+                if came == 1 && self.empty.is_some() {
+                    self.open = self.empty.take();
+                    self.write_open()?;
+                }
             }
             Some(time) => self.write_look(time)?,
         }
-        Ok(came)
+        self.sections = 0;
+        Ok(came > 0)
     }
 
     /// Opens a list without rows, because no process was found: a total would be zeros.
