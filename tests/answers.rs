@@ -517,13 +517,16 @@ fn evict_says_why_it_finds_no_holder() {
         row["why"].as_str().unwrap().to_owned()
     };
     let unmounted = why("umount -R /proc", "");
-    assert_eq!(unmounted, "4 pages for an unknown reason (/proc is not mounted, so no process could be inspected)");
+    assert_eq!(
+        unmounted,
+        "4 pages (16K) for an unknown reason (/proc is not mounted, so no process could be inspected)"
+    );
     if common::has("setpriv", "util-linux") {
         let user = format!("setpriv --reuid={0} --regid={0} --clear-groups", common::NOBODY);
         let hidden = why("mount -t proc -o hidepid=2 proc /proc", &user);
         assert_eq!(
             hidden,
-            "4 pages for an unknown reason (/proc hides the processes of other users (hidepid): run as root)"
+            "4 pages (16K) for an unknown reason (/proc hides the processes of other users (hidepid): run as root)"
         );
     }
 }

@@ -119,7 +119,7 @@ fn a_long_reason_is_wrapped_below_its_row_and_names_the_process() {
         let text = on_a_terminal(columns, folder.path(), "evict --color never mapped");
         assert!(text.lines().all(|line| line.chars().count() <= columns.into()), "{text}");
         let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(words.contains(&format!("8 pages mapped by pid {}", subject.pid())), "{text}");
+        assert!(words.contains(&format!("8 pages (32K) mapped by pid {}", subject.pid())), "{text}");
     }
 }
 

@@ -100,7 +100,7 @@ fn locked_pages_stay_and_the_row_names_who_locked_them() {
     assert_eq!(status, 1);
     assert_eq!((number(&row, "left_pages"), number(&row, "left_locked_pages")), (7, 7), "{row}");
     let why = row["why"].as_str().unwrap();
-    assert!(why.starts_with(&format!("7 pages locked by pid {} (", std::process::id())), "{why}");
+    assert!(why.starts_with(&format!("7 pages (28K) locked by pid {} (", std::process::id())), "{why}");
 }
 
 #[test]
@@ -273,7 +273,7 @@ fn a_dry_run_changes_nothing_and_says_what_would_be_done() {
     assert!(row["after_pages"].is_null(), "{row}");
     assert!(row["absent"]["after_pages"].as_str().unwrap().contains("dry run"), "{row}");
     assert!(
-        row["why"].as_str().unwrap().starts_with(&format!("3 pages mapped by pid {} (", std::process::id())),
+        row["why"].as_str().unwrap().starts_with(&format!("3 pages (12K) mapped by pid {} (", std::process::id())),
         "{row}"
     );
     assert_eq!(cached(), 40, "nothing was dropped");
@@ -291,6 +291,34 @@ fn a_dry_run_changes_nothing_and_says_what_would_be_done() {
     assert_eq!((status, number(&row, "planned_pages"), number(&row, "left_memory_pages")), (0, 0, 1), "{row}");
     assert!(done("evict", &[path]).1.get("planned_pages").is_none());
     assert_eq!(rmap(["lock", "--dry-run", path]).status, Some(2));
+}
+
+#[test]
+fn a_dry_run_says_what_it_cannot_see() {
+    let Ok(folder) = tempfile::tempdir_in("/var/tmp") else { return };
+    if !is_root() {
+        return eprintln!("SKIPPED: only root can become another user");
+    }
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let known = known_file(folder.path(), 8 * page_size().bytes(), runs(&[(0, 8)]));
+    std::os::unix::fs::chown(known.file.path(), Some(NOBODY), None).unwrap();
+    let program = folder.path().join("rmap");
+    copy_to_run(common::program(), &program);
+    let mut command = std::process::Command::new(&program);
+    command.args(["evict", "--dry-run", "--json"]).arg(known.file.path()).uid(NOBODY).gid(NOBODY);
+    let row = run(command).json()[0].clone();
+    let why = row["why"].as_str().unwrap();
+    assert!(why.starts_with("perhaps more: ") && why.ends_with("could not be inspected: run as root"), "{row}");
+    assert!(number(&row, "unseen_processes") > 0, "{row}");
+    // Several holders, with the pages of each.
+    let path = known.file.path().to_str().unwrap();
+    let holder = common::Subject::start([format!("shared:{path}:8:3")]);
+    let map = MmapOptions::new().map_raw_read_only(known.file.as_file()).unwrap();
+    map.advise(Advice::PopulateRead).unwrap();
+    let (_, row) = done("evict", &["--dry-run", path]);
+    let why = row["why"].as_str().unwrap();
+    assert!(why.contains(&format!("pid {} (subject: 3)", holder.pid())), "{row}");
+    assert!(why.contains(&format!("pid {} (", std::process::id())) && why.contains(": 8)"), "{row}");
 }
 
 #[test]

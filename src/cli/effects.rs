@@ -152,7 +152,7 @@ impl EffectArgs {
         let view = if is_dry { View::Fixed(columns) } else { View::Usual(columns) };
         let mut query = self.answer.query(configured, view)?;
         if is_dry && self.answer.is_machine() {
-            query.joined.push(["dirty_before_pages", "planned_pages"].map(str::to_owned).to_vec());
+            query.joined.push(["dirty_before_pages", "planned_pages", "unseen_processes"].map(str::to_owned).to_vec());
         }
         if is_dry && query.top.is_some() {
             // What is cached afterwards, which usually decides, is not known.

@@ -46,6 +46,8 @@ pub struct Left {
     pub unknown: Pages,
     /// The processes that lock or map them.
     pub holders: Vec<Holder>,
+    /// How many processes could not be inspected, so that they may have pages mapped, too.
+    pub unseen: u64,
     /// The reasons in words; empty if there are no such pages.
     pub why: String,
 }

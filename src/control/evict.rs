@@ -13,7 +13,7 @@ use crate::kernel::advise;
 use crate::kernel::privilege::run_as_root;
 use crate::pagecache::{Engine, FileReport, FileSystemKind, OpenFile};
 use crate::process::ProcRoot;
-use crate::units::{ByteRange, Bytes, PageRuns, Pages, Run, counted};
+use crate::units::{ByteRange, Bytes, Human, PageRuns, PageSize, Pages, Run, counted};
 
 /// How often dropping is tried.
 const TRIES: u32 = 2;
@@ -102,7 +102,7 @@ pub fn plan_evict(engine: &Engine, root: &ProcRoot, file: &OpenFile, range: Byte
     refuse_unopened(file)?;
     let before = engine.map_range(file, range);
     refuse_unmeasured(&before)?;
-    let left = Kept::find(root, file, &before).map(Kept::forecast).unwrap_or_default();
+    let left = Kept::find(root, file, &before).map(|kept| kept.forecast(before.page_size)).unwrap_or_default();
     let planned = Some(before.cached().unwrap_or_default().saturating_sub(left.pages));
     let after = before.clone();
     Ok(Effect { before, after, holes: Pages(0), held: Pages(0), planned, left, trouble: None })
@@ -238,9 +238,15 @@ impl Kept {
     }
 
     /// What would be left if the kernel could drop every other page.
-    fn forecast(self) -> Left {
-        let why = if self.left.in_memory > Pages(0) { self.left.why } else { in_words(&self.left, &self.found, false) };
-        Left { why, ..self.left }
+    fn forecast(self, page: PageSize) -> Left {
+        if self.left.in_memory > Pages(0) {
+            return self.left;
+        }
+        let known = in_words(&self.left, &self.found, false, page);
+        let unseen = if self.free.is_empty() { None } else { unseen_words(&self.found) };
+        let unseen = unseen.map(|words| format!("perhaps more: {words}"));
+        let parts: Vec<String> = [known].into_iter().filter(|known| !known.is_empty()).chain(unseen).collect();
+        Left { why: parts.join("; "), unseen: self.found.unseen, ..self.left }
     }
 }
 
@@ -253,7 +259,8 @@ fn explain(engine: &Engine, root: &ProcRoot, file: &OpenFile, after: &FileReport
     left.pages = all.cached();
     left.dirty = unwritten(engine, file, after, &free);
     left.unknown = free.cached().saturating_sub(left.dirty);
-    left.why = in_words(&left, &found, may_be_in_a_folio(after, &free, &found.mapped));
+    left.unseen = found.unseen;
+    left.why = in_words(&left, &found, may_be_in_a_folio(after, &free, &found.mapped), after.page_size);
     if file.is_block_device() && left.unknown > Pages(0) {
         left.why.push_str(" (a file system on the device may hold them)");
     }
@@ -286,11 +293,11 @@ fn may_be_in_a_folio(after: &FileReport, free: &PageRuns, mapped: &PageRuns) -> 
     starts_inside || ends_inside || free.iter().any(touches)
 }
 
-fn in_words(left: &Left, found: &Holders, edge: bool) -> String {
+fn in_words(left: &Left, found: &Holders, edge: bool, page: PageSize) -> String {
     let mut reasons = Vec::new();
     let mut say = |pages: Pages, what: String| {
         if pages > Pages(0) {
-            reasons.push(format!("{} {what}", counted(pages.0, "page", "pages")));
+            reasons.push(format!("{} ({}) {what}", counted(pages.0, "page", "pages"), Human(pages.bytes(page))));
         }
     };
     say(left.locked, format!("locked by {}", holders::in_words(&found.list, true)));
@@ -308,17 +315,23 @@ fn mapped_words(found: &Holders) -> String {
     }
 }
 
+/// Who may have pages mapped without being seen, if anybody.
+fn unseen_words(found: &Holders) -> Option<String> {
+    if !found.perhaps.is_empty() {
+        return Some(format!("perhaps mapped through overlayfs by {}", holders::in_words(&found.perhaps, false)));
+    }
+    if let Some(blind) = found.blind {
+        return Some(blind.to_owned());
+    }
+    let advice = run_as_root().unwrap_or("root is not allowed to either");
+    let processes = counted(found.unseen, "process", "processes");
+    (found.unseen > 0).then(|| format!("{processes} could not be inspected: {advice}"))
+}
+
 fn unknown_words(found: &Holders, edge: bool) -> String {
     let mut words = "for an unknown reason".to_owned();
-    let unseen = found.unseen;
-    if !found.perhaps.is_empty() {
-        words.push_str(&format!(" (perhaps mapped through overlayfs by {})", holders::in_words(&found.perhaps, false)));
-    } else if let Some(blind) = found.blind {
-        words.push_str(&format!(" ({blind})"));
-    } else if unseen > 0 {
-        let advice = run_as_root().unwrap_or("root is not allowed to either");
-        let processes = counted(unseen, "process", "processes");
-        words.push_str(&format!(" ({processes} could not be inspected: {advice})"));
+    if let Some(unseen) = unseen_words(found) {
+        words.push_str(&format!(" ({unseen})"));
     }
     if edge {
         words.push_str(" (a large folio may reach beyond them)");

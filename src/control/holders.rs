@@ -116,14 +116,17 @@ fn union(left: &PageRuns, right: &PageRuns) -> PageRuns {
     left.iter().chain(right.iter()).copied().collect()
 }
 
-/// Names the first holders, for one line: `pid 4690 (cat), pid 4691 (less) and 3 more`.
+/// Names the first holders, for one line: `pid 4690 (cat)`, or with the pages that each has:
+/// `pid 4690 (cat: 7), pid 4691 (less: 3) and 3 more`.
 pub(super) fn in_words(holders: &[Holder], locked: bool) -> String {
     const NAMED: usize = 3;
     let of_kind: Vec<&Holder> = holders.iter().filter(|holder| holder.locked == locked).collect();
     let names = of_kind.iter().take(NAMED).map(|holder| {
         let command = String::from_utf8_lossy(&holder.process.command);
         let program = command.split(' ').next().unwrap_or_default();
-        format!("pid {} ({program})", holder.process.pid)
+        let program = program.rsplit('/').next().unwrap_or(program);
+        let pages = if of_kind.len() > 1 { format!(": {}", holder.pages.0) } else { String::new() };
+        format!("pid {} ({program}{pages})", holder.process.pid)
     });
     let named = names.collect::<Vec<_>>().join(", ");
     match of_kind.len().saturating_sub(NAMED) {

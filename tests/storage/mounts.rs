@@ -383,12 +383,13 @@ fn a_holder_is_found_through_overlayfs_and_without_its_first_thread() {
     for (mapped, evicted) in [("all/x", "up/x"), ("up/y", "all/y")] {
         let subject = holder(mapped, &[]);
         let (run, row) = row(&["evict"], &disk.join(evicted));
-        let why = format!("4 pages for an unknown reason (perhaps mapped through overlayfs by pid {} (", subject.pid());
+        let why =
+            format!("4 pages (16K) for an unknown reason (perhaps mapped through overlayfs by pid {} (", subject.pid());
         assert!(run.status == Some(1) && row["why"].as_str().unwrap().starts_with(&why), "{row}");
     }
     let subject = holder("low/z", &["headless"]);
     let (_, row) = row(&["evict"], &disk.join("low/z"));
-    let why = format!("4 pages mapped by pid {} (", subject.pid());
+    let why = format!("4 pages (16K) mapped by pid {} (", subject.pid());
     assert!(row["why"].as_str().unwrap().starts_with(&why), "{row}");
 }
 
