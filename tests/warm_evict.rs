@@ -221,6 +221,32 @@ fn a_file_of_another_user_is_warmed_although_its_cached_pages_are_not_known() {
 }
 
 #[test]
+fn a_file_on_tmpfs_of_another_user_is_known_to_be_in_memory() {
+    let folder = memory();
+    if !is_root() {
+        return eprintln!("SKIPPED: only root can become another user");
+    }
+    let path = folder.join("whole");
+    std::fs::write(&path, vec![1; 3 * page_size().bytes() as usize]).unwrap();
+    let place = tempfile::tempdir_in("/var/tmp").unwrap();
+    std::fs::set_permissions(place.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let program = place.path().join("rmap");
+    copy_to_run(common::program(), &program);
+    let mut rows = Vec::new();
+    for options in [&["pcstat"][..], &["evict", "--dry-run"], &["warm", "--dry-run"], &["warm"]] {
+        let mut command = std::process::Command::new(&program);
+        command.args(options).arg("--json").arg(&path).uid(NOBODY).gid(NOBODY);
+        rows.push(run(command).json()[0].clone());
+    }
+    std::fs::remove_file(&path).unwrap();
+    if rows[0]["cached"].is_null() {
+        return eprintln!("SKIPPED: there is swap here, so the pages may be in it");
+    }
+    assert_eq!(rows.iter().map(|row| &row["before_pages"]).collect::<Vec<_>>()[1..], [3, 3, 3]);
+    assert_eq!((&rows[2]["planned_pages"], &rows[3]["after_pages"]), (&0.into(), &3.into()));
+}
+
+#[test]
 fn warming_reads_uncached_data_but_no_holes() {
     let folder = disk();
     let path = file_with_data(folder.path(), 1000, &[(3, 20), (500, 300)]);
@@ -312,12 +338,12 @@ fn a_dry_run_says_what_it_cannot_see() {
     assert!(number(&row, "unseen_processes") > 0, "{row}");
     // Several holders, with the pages of each.
     let path = known.file.path().to_str().unwrap();
-    let holder = common::Subject::start([format!("shared:{path}:8:3")]);
+    let holder = common::Subject::start([format!("shared:{path}:8:8")]);
     let map = MmapOptions::new().map_raw_read_only(known.file.as_file()).unwrap();
     map.advise(Advice::PopulateRead).unwrap();
     let (_, row) = done("evict", &["--dry-run", path]);
     let why = row["why"].as_str().unwrap();
-    assert!(why.contains(&format!("pid {} (subject: 3)", holder.pid())), "{row}");
+    assert!(why.contains(&format!("pid {} (subject: 8)", holder.pid())), "{row}");
     assert!(why.contains(&format!("pid {} (", std::process::id())) && why.contains(": 8)"), "{row}");
 }
 

@@ -258,7 +258,12 @@ impl Engine {
     }
 
     fn with_cachestat(&self, file: &OpenFile, stat: FileStat, asked: Run, map: bool) -> Figure<Found> {
-        let doubt = if self.exact { Doubt::Everywhere } else { Doubt::of(file, stat, asked) };
+        let doubt = match Doubt::of(file, stat, asked) {
+            // Nothing is in doubt, whoever asks: the kernel reports holes and blocks to every user.
+            Doubt::AllCached => Doubt::AllCached,
+            _ if self.exact => Doubt::Everywhere,
+            doubt => doubt,
+        };
         if doubt == Doubt::AllCached {
             let residency = Residency {
                 not_up_to_date: Ok(Pages(0)),
