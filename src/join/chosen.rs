@@ -178,6 +178,11 @@ impl ChosenFiles {
         self.processes.have_ended() && self.paths.is_empty() && self.list.is_none()
     }
 
+    /// Whether files are found, and not only named.
+    pub fn finds_many(&self) -> bool {
+        self.recursive || !self.processes.is_empty()
+    }
+
     /// An engine for them: if several threads walk a tree, each measures its files on its own.
     pub fn engine(&self) -> Engine {
         let engine = Engine::detect();

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::{Instant, SystemTime};
 
 use super::Query;
+use super::gathered::Gathered;
 use super::host::Host;
 use super::plan::{Plan, Shape, named};
 use super::tail::Tail;
@@ -111,11 +112,13 @@ fn read<S: Source>(
     told: &mut HashSet<String>,
 ) -> Result<(), Stop> {
     let (sectioned, is_work) = (source.is_sectioned(), source.is_work());
-    let mut front = Front { plan, host, stage, told, watched, is_work, output: None };
+    let gathered = source.finds_many().then(Gathered::default);
+    let mut front = Front { plan, host, stage, told, watched, is_work, output: None, gathered };
     if !sectioned {
         front.section(Section::default())?;
     }
     let done = source.read(&plan.needs, &mut front);
+    front.report_gathered();
     match (front.output, done) {
         (Some(error), Ok(())) => Err(Stop::Output(error)),
         (None, Err(Stop::Enough)) => Ok(()),
@@ -134,9 +137,25 @@ struct Front<'a, K: RowKind, G: Stage<K>> {
     is_work: bool,
     /// Why the output can no longer be written, while work continues.
     output: Option<std::io::Error>,
+    /// Failures that are reported together at the end.
+    gathered: Option<Gathered>,
 }
 
 impl<K: RowKind, G: Stage<K>> Front<'_, K, G> {
+    /// Reports the failures that were gathered.
+    fn report_gathered(&mut self) {
+        for error in self.gathered.take().into_iter().flat_map(Gathered::end) {
+            self.report(error);
+        }
+    }
+
+    fn report(&mut self, error: Error) {
+        let is_new = !self.watched || self.told.insert(error.to_string());
+        if is_new || error.kind() == ErrorKind::Changed {
+            self.host.failure(&error);
+        }
+    }
+
     /// A broken pipe ends a report, never work that was requested.
     fn unless_work(&mut self, done: Result<(), Stop>) -> Result<(), Stop> {
         match done {
@@ -181,9 +200,13 @@ impl<K: RowKind, G: Stage<K>> Rows<K> for Front<'_, K, G> {
     }
 
     fn failure(&mut self, error: Error) {
-        let is_new = !self.watched || self.told.insert(error.to_string());
-        if is_new || error.kind() == ErrorKind::Changed {
-            self.host.failure(&error);
+        self.host.incomplete();
+        let rest = match &mut self.gathered {
+            Some(gathered) => gathered.take(error),
+            None => Some(error),
+        };
+        if let Some(error) = rest {
+            self.report(error);
         }
     }
 

@@ -18,6 +18,7 @@
 //! ```
 
 mod execute;
+mod gathered;
 mod host;
 mod parallel;
 mod plan;

@@ -44,6 +44,12 @@ pub trait Source {
         false
     }
 
+    /// Whether what it reads is found and not named, so that many rows may lack something for the same reason. Such
+    /// failures are reported together.
+    fn finds_many(&self) -> bool {
+        false
+    }
+
     /// Whether reading does work that was itself requested: it then continues even if nobody reads the output.
     fn is_work(&self) -> bool {
         false

@@ -204,6 +204,10 @@ impl Source for DirectorySource {
         self.chosen.is_over()
     }
 
+    fn finds_many(&self) -> bool {
+        self.chosen.finds_many()
+    }
+
     fn read(&mut self, needs: &[FileNeed], rows: &mut dyn Rows<Directories>) -> Result<(), Stop> {
         let filtered = self.filter.iter().flat_map(Filter::columns).flat_map(|column| column.needs);
         let engine = exact_if(self.chosen.engine(), &needs.iter().chain(filtered).copied().collect::<Vec<_>>());

@@ -164,6 +164,10 @@ impl EffectSource {
 impl Source for EffectSource {
     type Kind = Effects;
 
+    fn finds_many(&self) -> bool {
+        self.chosen.finds_many()
+    }
+
     fn is_work(&self) -> bool {
         !self.is_dry
     }

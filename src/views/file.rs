@@ -237,6 +237,10 @@ impl Source for FileSource {
         self.chosen.is_over()
     }
 
+    fn finds_many(&self) -> bool {
+        self.chosen.finds_many()
+    }
+
     fn columns(&mut self, _: &Named) -> Vec<Column<Files>> {
         if self.terse { TERSE.to_vec() } else { Files::columns() }
     }
