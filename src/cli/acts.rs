@@ -221,10 +221,11 @@ impl ActsArgs {
         }
         let cells = screen::terminal_width().map_or(64, |width| usize::from(width).saturating_sub(2)).max(8);
         let pause = if self.step { Some(pause()?) } else { None };
-        let mut source = ActSource { experiments, picture: (cells, screen::has_unicode()), pause, all_held: true };
+        let mut source =
+            ActSource { experiments, picture: (cells, screen::has_unicode()), pause, all_held: true, all_known: true };
         answer.answer(&query, &mut source, presentation, report)?;
         if !answer.is_machine() {
-            conclude(source.all_held)?;
+            conclude(&source)?;
         }
         Ok(())
     }
@@ -272,11 +273,12 @@ fn introduce(experiments: &[Experiment]) -> Done {
     Ok(out.flush()?)
 }
 
-fn conclude(all_held: bool) -> Done {
+fn conclude(source: &ActSource) -> Done {
     let mut out = screen::output();
-    match all_held {
-        true => writeln!(out, "\nEverything held that had to hold.")?,
-        false => writeln!(out, "\nNot everything held that had to hold: see above.")?,
+    match (source.all_held, source.all_known) {
+        (true, true) => writeln!(out, "\nEverything held that had to hold.")?,
+        (true, false) => writeln!(out, "\nEverything held that could be checked.")?,
+        (false, _) => writeln!(out, "\nNot everything held that had to hold: see above.")?,
     }
     Ok(out.flush()?)
 }

@@ -27,7 +27,7 @@ pub(crate) struct ChosenArgs {
     /// Add the files that these processes map or have open
     ///
     /// Several are separated by commas, or the option is repeated. "self" is rmap itself. --name, --match, --user and
-    /// --cgroup add those of other processes.
+    /// --cgroup add the files of other processes: those that match all of these options.
     #[arg(long, value_name = "PID", value_delimiter = ',', help_heading = "Files")]
     pub(crate) pid: Vec<NamedProcess>,
     /// The files of processes with these properties.

@@ -77,7 +77,7 @@ impl Task {
 }
 
 /// What `--help` of all three says after the columns.
-const NOTES: &str = "By default sizes are in bytes. --filter, --top and --by choose what is shown, not which files are \
+const NOTES: &str = "By default sizes are human-readable on a terminal, and in bytes in a pipe. --filter, --top and --by choose what is shown, not which files are \
 worked on: that is chosen by the options under \"Files\". -w repeats the work and shows what changed in between; \
 not for lock, whose pages do not change until the end.";
 
@@ -115,6 +115,7 @@ run_as!(
     },
     &[
         ("rmap warm big.db", "read in what is not cached"),
+        ("rmap warm --dry-run big.db", "how much that would be"),
         ("rmap warm -R /srv/db --include '*.db'", "the same for files below a directory"),
         ("rmap warm --range 0,64M big.db", "only the first 64 MiB"),
     ]
@@ -129,6 +130,7 @@ run_as!(
     },
     &[
         ("rmap evict big.db", "write back and drop"),
+        ("rmap evict --dry-run big.db", "what would be dropped, and who keeps the rest"),
         ("rmap evict -R /srv/db --min-size 1M", "the larger files below a directory"),
         ("rmap evict --json big.db", "with every reason why a page stays, for a program"),
     ]
@@ -136,7 +138,7 @@ run_as!(
 run_as!(
     LockArgs,
     "lock",
-    "Hold files in the page cache with mlock until Ctrl-C",
+    "Hold files in the page cache with mlock until Ctrl-C or SIGTERM",
     |_| Task { columns: effect::DEFAULT_LOCK, ..Task::of(Work::Lock) },
     &[
         ("rmap lock big.db", "hold the file in memory until Ctrl-C"),
@@ -187,7 +189,7 @@ fn hold(held: Bytes, signals: &Signals) {
     // On standard error, so that standard output stays a valid document.
     let _ = writeln!(
         std::io::stderr(),
-        "{} ({}) locked in memory until Ctrl-C",
+        "{} ({}) locked in memory until Ctrl-C or SIGTERM",
         Human(held),
         counted(held.0, "byte", "bytes")
     );

@@ -131,6 +131,8 @@ pub struct ActSource {
     pub pause: Option<Pause>,
     /// Whether everything held that must hold.
     pub all_held: bool,
+    /// Whether everything could be checked.
+    pub all_known: bool,
 }
 
 /// Waits until the next act may begin.
@@ -179,6 +181,7 @@ impl ActSource {
         let observed = observed?;
         rows.check()?;
         self.all_held &= observed.difference.is_none();
+        self.all_known &= observed.unknown.is_none();
         if observed.difference.is_some() {
             rows.incomplete();
         }

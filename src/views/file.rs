@@ -155,6 +155,8 @@ const COLUMNS: &[C] = &[
         "how much of each part is cached (--histo)", needing(&[FileNeed::Strip]), on_request()),
 ];
 
+const NONE_SELECTED: Absent =
+    Absent::new(Reason::NotApplicable, "no process that was selected (--pid, --name and the like) holds it");
 const NO_STRIP: Absent = Absent::new(Reason::Unsupported, "the cached pages could not be measured");
 
 fn cached_of_all(row: &FileRow) -> Option<(u64, u64)> {
@@ -162,7 +164,7 @@ fn cached_of_all(row: &FileRow) -> Option<(u64, u64)> {
 }
 
 fn holders(row: &FileRow) -> Cell<'_> {
-    row.held.map_or(Cell::Remark(None), |held| Cell::Count(held.processes))
+    row.held.map_or(Cell::Absent(NONE_SELECTED), |held| Cell::Count(held.processes))
 }
 
 fn strip(row: &FileRow) -> Cell<'_> {

@@ -110,6 +110,8 @@ pub enum Spot {
 /// The size of a small block.
 pub(super) const SMALL: u64 = 64 << 10;
 
+const CLOSED: Absent = Absent::new(Reason::Unsupported, "the file cannot be measured");
+
 /// The fields of smaps that are read.
 const FIELDS: [&str; 6] = ["Rss", "Pss", "Anonymous", "Swap", "Private_Hugetlb", "Shared_Hugetlb"];
 
@@ -482,9 +484,10 @@ impl Stage {
             Ok(Some(file)) => file,
             Ok(None) => return Ok(Figures { mapped, ..Figures::nothing() }),
             Err(error) => {
-                let denied = error.kind() == ErrorKind::Denied;
-                let reason = if denied { Reason::Denied } else { Reason::Unsupported };
-                let absent = Absent::new(reason, "the file behind the memory cannot be opened");
+                // The kernel's own file has no name: only who may open the links of map_files can reach it.
+                let denied = Absent::new(Reason::Denied, "only root may open the file behind this memory");
+                let unnamed = error.absence().filter(|absent| absent.reason != Reason::Vanished);
+                let absent = if self.request.kind == Kind::Shmem { unnamed.unwrap_or(denied) } else { CLOSED };
                 return Ok(Figures { mapped, cached: Err(absent), dirty: Err(absent), ..Figures::nothing() });
             }
         };
