@@ -77,9 +77,9 @@ impl Task {
 }
 
 /// What `--help` of all three says after the columns.
-const NOTES: &str = "By default sizes are human-readable on a terminal, and in bytes in a pipe. --filter, --top and --by choose what is shown, not which files are \
-worked on: that is chosen by the options under \"Files\". -w repeats the work and shows what changed in between; \
-not for lock, whose pages do not change until the end.";
+const NOTES: &str = "By default sizes are human-readable on a terminal, and in bytes in a pipe. --filter, --top and \
+--by choose what is shown, not which files are worked on: that is chosen by the options under \"Files\". -w repeats \
+the work and shows what changed in between; not for lock, whose pages do not change until the end.";
 
 macro_rules! run_as {
     ($arguments:ty, $name:literal, $about:literal, $task:expr, $examples:expr) => {

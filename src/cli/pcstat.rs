@@ -80,8 +80,8 @@ impl Run for PcstatArgs {
         Listed::of::<Stretches>("Columns of --runs"),
     ];
     const NOTES: &'static str = "\
-        By default sizes are human-readable on a terminal, and in bytes in a pipe. With -R, rows are in the order in which directories list their files; with \
-        several threads the order is not fixed, unless --sort is given.\n\
+        By default sizes are human-readable on a terminal, and in bytes in a pipe. With -R, rows are in the order in \
+        which directories list their files; with several threads the order is not fixed, unless --sort is given.\n\
         pcstat's options can also be written with one dash (-json). --sort takes the next word only if it is a column; \
         otherwise it sorts by cached pages.\n\n\
         The strips of --map (each cell is an equal part of the file, or of --range):\n  \

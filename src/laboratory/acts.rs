@@ -3,22 +3,27 @@
 //!
 //! The acts are carried out by a process of their own, whose memory nothing else changes.
 
+mod claim;
 mod claims;
 mod figures;
+mod request;
 mod script;
+mod sight;
 mod stage;
 mod words;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use claims::{Scene, contradiction, likely_cause, unknown};
+use claim::{contradiction, likely_cause, unknown};
+use claims::Scene;
 use words::Telling;
 
-pub use claims::Claim;
+pub use claim::Claim;
 pub use figures::{Figures, Mapped};
+pub use request::{FillPattern, Manner, MemoryAdvice, Request};
 pub use script::{Act, Kind, parse_acts};
-pub use stage::{FillPattern, Manner, MemoryAdvice, Request, Spot};
+pub use sight::Spot;
 
 use crate::error::Result;
 use crate::units::{Absent, Bytes, Figure, PageSize};
@@ -169,7 +174,7 @@ impl Experiment {
         match act {
             Act::Map => self.was_written = false,
             Act::Quarter | Act::Half | Act::Fill => self.was_written |= !self.request.manner.reads,
-            Act::Small => self.block = stage::SMALL.min(self.request.size.0),
+            Act::Small => self.block = request::SMALL.min(self.request.size.0),
             Act::Large => self.block = self.request.size.0,
             _ => {}
         }

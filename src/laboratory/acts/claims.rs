@@ -1,100 +1,11 @@
-//! What must hold after each act, and whether it does.
+//! What must hold after each act.
 
 use std::ops::RangeInclusive;
 
-use super::figures::{Figures, Mapped};
+use super::claim::{Claim, Expected, Named};
+use super::figures::Figures;
+use super::request::{FillPattern, Manner, MemoryAdvice, part_of};
 use super::script::{Act, Kind};
-use super::stage::{FillPattern, Manner, MemoryAdvice, part_of};
-use crate::units::{Absent, Bytes, Exact, Figure, counted};
-
-/// A figure that is predicted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Named {
-    Size,
-    Rss,
-    Pss,
-    Anonymous,
-    Hugetlb,
-    Cached,
-    Dirty,
-}
-
-impl Named {
-    fn word(self) -> &'static str {
-        match self {
-            Named::Size => "Size",
-            Named::Rss => "Rss",
-            Named::Pss => "Pss",
-            Named::Anonymous => "Anonymous",
-            Named::Hugetlb => "Hugetlb",
-            Named::Cached => "Cached",
-            Named::Dirty => "Dirty",
-        }
-    }
-
-    fn of(self, figures: &Figures) -> Figure<Bytes> {
-        let mapped = |take: fn(&Mapped) -> Bytes| figures.of_mapping(take);
-        match self {
-            Named::Size => mapped(|mapped| mapped.size),
-            Named::Rss => mapped(|mapped| mapped.rss),
-            Named::Pss => mapped(|mapped| mapped.pss),
-            Named::Anonymous => mapped(|mapped| mapped.anonymous),
-            Named::Hugetlb => mapped(|mapped| mapped.hugetlb),
-            Named::Cached => figures.cached,
-            Named::Dirty => figures.dirty,
-        }
-    }
-}
-
-/// One thing that must hold after an act.
-#[derive(Debug, Clone)]
-pub struct Claim {
-    named: Named,
-    before: Figure<Bytes>,
-    after: Figure<Bytes>,
-    expected: Expected,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Expected {
-    Within(RangeInclusive<u64>),
-    NotMapped,
-}
-
-impl Claim {
-    /// Whether it holds; absent if the figure is.
-    ///
-    /// # Errors
-    /// Why the figure is absent.
-    pub fn holds(&self) -> Figure<bool> {
-        match &self.expected {
-            Expected::NotMapped => Ok(self.after.is_err()),
-            Expected::Within(range) => self.after.map(|after| range.contains(&after.0)),
-        }
-    }
-
-    /// It in words, with the figure before: `Rss 16M -> 32M`, `Cached stays 32M`.
-    pub fn words(&self) -> String {
-        let name = self.named.word();
-        let Expected::Within(range) = &self.expected else { return "no mapping".to_owned() };
-        let (low, high) = (Exact(Bytes(*range.start())), Exact(Bytes(*range.end())));
-        let before = self.before.ok().map(|before| before.0);
-        match (range.start() == range.end(), before) {
-            (true, Some(before)) if before == *range.start() => format!("{name} stays {low}"),
-            (true, Some(before)) => format!("{name} {} -> {low}", Exact(Bytes(before))),
-            (true, None) => format!("{name} {low}"),
-            (false, _) if *range.end() == u64::MAX => format!("{name} at least {low}"),
-            (false, _) if *range.start() == 0 => format!("{name} at most {high}"),
-            (false, _) => format!("{name} {low} to {high}"),
-        }
-    }
-
-    /// What was found instead.
-    pub fn found(&self) -> String {
-        let found = self.after.map_or_else(|absent| absent.to_string(), |after| Exact(after).to_string());
-        format!("{} is {found}, and it had to be: {}", self.named.word(), self.words())
-    }
-}
 
 /// Everything that a prediction depends on.
 pub(super) struct Scene<'s> {
@@ -142,7 +53,7 @@ impl Scene<'_> {
     }
 
     fn claim(&self, named: Named, expected: Expected) -> Claim {
-        Claim { named, before: named.of(self.before), after: named.of(self.after), expected }
+        Claim::new(named, expected, self.before, self.after)
     }
 
     fn is(&self, named: Named, bytes: u64) -> Claim {
@@ -401,41 +312,4 @@ impl Scene<'_> {
     fn mapped_of_file(&self) -> u64 {
         self.after(Named::Rss).saturating_sub(self.after(Named::Anonymous))
     }
-}
-
-/// Why a claim may not hold, in words.
-pub(super) fn likely_cause(claims: &[Claim], after: &Figures) -> Option<String> {
-    let wrong = |claim: &&Claim| claim.holds() == Ok(false);
-    let mut found = claims.iter().filter(wrong).map(|claim| (claim, claim.after.unwrap_or_default().0));
-    let (claim, value) = found.next()?;
-    let swap = after.mapped.map_or(Bytes(0), |mapped| mapped.swap);
-    let Expected::Within(range) = &claim.expected else { return Some("it is still mapped".to_owned()) };
-    let is_less = value < *range.start();
-    Some(match claim.named {
-        _ if is_less && swap > Bytes(0) => format!("{} were swapped out", Exact(swap)),
-        Named::Cached if is_less => "the kernel has reclaimed clean pages meanwhile".to_owned(),
-        Named::Rss | Named::Anonymous if is_less => "the kernel has reclaimed or swapped pages meanwhile".to_owned(),
-        Named::Rss | Named::Anonymous | Named::Hugetlb => {
-            "a large folio or a huge page was mapped as a whole".to_owned()
-        }
-        Named::Cached => "something else reads the file, or large folios reach beyond what was dropped".to_owned(),
-        Named::Dirty => "the file system writes back later than it was asked to".to_owned(),
-        Named::Pss => "the kernel estimates who shares a large folio".to_owned(),
-        Named::Size => "the C library or the kernel has put it elsewhere".to_owned(),
-    })
-}
-
-/// The claims whose figures are absent, so that nobody knows whether they hold, and why.
-pub(super) fn unknown(claims: &[Claim]) -> Option<(String, Absent)> {
-    let unknown = claims.iter().filter_map(|claim| claim.holds().err().map(|absent| (claim.named.word(), absent)));
-    let unknown: Vec<(&str, Absent)> = unknown.collect();
-    let absent = unknown.first()?.1;
-    let names: Vec<&str> = unknown.iter().map(|(name, _)| *name).collect();
-    Some((names.join(", "), absent))
-}
-
-/// Pages that were mapped and not cached: never possible if nothing changed in between.
-pub(super) fn contradiction(figures: &Figures) -> Option<String> {
-    let pages = figures.only_mapped.filter(|pages| *pages > 0)?;
-    Some(format!("{} mapped and not in the page cache", counted(pages, "page is", "pages are")))
 }

@@ -1,141 +1,45 @@
-//! The stage of an experiment: the process that acts, the file, and both views of them.
+//! The stage of an experiment: the process that acts, the file, and the acts.
 
 use std::ops::Range;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::path::Path;
 
 use nix::errno::Errno;
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::Signal;
 
-use super::figures::{Figures, Mapped, NO_FILE};
+use super::request::{FillPattern, MemoryAdvice, Request, check, part_of};
 use super::script::{Act, Kind};
 use crate::error::{Error, ErrorKind, Result, Subject};
-use crate::join::open_mapped_file;
 use crate::kernel::actor::{Actor, Advice, Done, Failed, Order, Pattern, Touch};
 use crate::laboratory::guard::GuardedFile;
 use crate::laboratory::named::Place;
 use crate::machine::read_huge_page_size;
-use crate::pagecache::{Engine, FileSystemKind, OpenFile};
-use crate::process::{Fields, Mapping, ProcRoot, Process, Wanted};
-use crate::units::{Absent, ByteRange, Bytes, Exact, Figure, PageRuns, PageSize, Pages, Portion, Reason, Run};
-
-/// How memory is filled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Manner {
-    /// In which order.
-    pub pattern: FillPattern,
-    /// Whether it is only read.
-    pub reads: bool,
-    /// The advice that is given after mapping.
-    pub advice: Option<MemoryAdvice>,
-    /// How many bytes per second are filled; `None` is as many as possible.
-    pub rate: Option<Bytes>,
-}
-
-/// The order in which memory is filled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum FillPattern {
-    /// From the start to the end.
-    #[default]
-    Sequential,
-    /// From the end to the start.
-    Reverse,
-    /// Each page once, in an order without a pattern.
-    Random,
-    /// One byte every so many bytes.
-    Stride(Bytes),
-}
-
-/// Advice for `madvise(2)`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MemoryAdvice {
-    /// `MADV_NORMAL`
-    Normal,
-    /// `MADV_RANDOM`
-    Random,
-    /// `MADV_SEQUENTIAL`
-    Sequential,
-    /// `MADV_WILLNEED`
-    WillNeed,
-    /// `MADV_HUGEPAGE`
-    HugePage,
-}
-
-/// What is to be tried.
-#[derive(Debug, Clone)]
-pub struct Request {
-    /// The kind of memory.
-    pub kind: Kind,
-    /// The acts, in their order.
-    pub acts: Vec<Act>,
-    /// How much memory.
-    pub size: Bytes,
-    /// How it is filled.
-    pub manner: Manner,
-    /// The path of the file. By default a new name in a temporary directory.
-    pub file: Option<PathBuf>,
-    /// Whether an existing file is replaced.
-    pub force: bool,
-    /// Whether the file is kept at the end.
-    pub keep: bool,
-}
-
-impl Request {
-    /// Whether the acts fill memory, so that it has to fit.
-    fn fills(&self) -> bool {
-        self.acts.iter().any(|act| act.part().is_some() || matches!(act, Act::Read))
-    }
-
-    /// The size of blocks of the heap. Blocks of less than 128 KiB come from `brk`.
-    fn block(&self, act: Act) -> u64 {
-        if act == Act::Large { self.size.0 } else { SMALL.min(self.size.0) }
-    }
-}
-
-/// Where the pages of one part of the memory are; the first of these that applies to any of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Spot {
-    /// Mapped in, and dirty.
-    Dirty,
-    /// Mapped in.
-    Mapped,
-    /// Cached, and not mapped in.
-    Cached,
-    /// Not in memory.
-    Empty,
-}
-
-/// The size of a small block.
-pub(super) const SMALL: u64 = 64 << 10;
-
-const CLOSED: Absent = Absent::new(Reason::Unsupported, "the file cannot be measured");
-
-/// The fields of smaps that are read.
-const FIELDS: [&str; 6] = ["Rss", "Pss", "Anonymous", "Swap", "Private_Hugetlb", "Shared_Hugetlb"];
+use crate::pagecache::Engine;
+use crate::process::{ProcRoot, Process};
+use crate::units::{Bytes, Exact, PageSize};
 
 /// The process that acts, and the file.
 pub(super) struct Stage {
-    request: Request,
+    pub(super) request: Request,
     // Ended first, so that nothing is mapped when the file is removed.
     actor: Actor,
     second: Option<Actor>,
     /// Whether the process has a child.
     is_forked: bool,
-    process: Process,
-    file: Backing,
-    engine: Engine,
+    pub(super) process: Process,
+    pub(super) file: Backing,
+    pub(super) engine: Engine,
     page: PageSize,
     huge_page: Bytes,
     /// The addresses of the memory, if it is mapped.
-    mapping: Option<Range<u64>>,
+    pub(super) mapping: Option<Range<u64>>,
     /// How many pages were touched by filling since the memory was mapped.
     touched: u64,
 }
 
 /// What backs the memory.
-enum Backing {
+pub(super) enum Backing {
     /// No file that is open here.
     None,
     /// A file with a name; it is empty until it is created.
@@ -229,12 +133,6 @@ impl Stage {
     /// How many pages were touched by filling since the memory was mapped.
     pub(super) fn touched(&self) -> Bytes {
         Bytes(self.touched.saturating_mul(self.page.bytes()))
-    }
-
-    /// Whether the file is on a disk, so that its pages can be written back and dropped.
-    pub(super) fn is_on_disk(&self) -> bool {
-        let kind = self.open_file().map(|file| file.map(|file| file.file_system().kind));
-        matches!(kind, Ok(Some(FileSystemKind::Ordinary | FileSystemKind::Stacked(_) | FileSystemKind::Fuse)))
     }
 
     /// Carries out an act. `go_on` is called again and again with the number of bytes that are done.
@@ -454,113 +352,6 @@ impl Stage {
             }
         }
     }
-
-    /// The file, opened to be measured; `None` if there is none.
-    fn open_file(&self) -> Result<Option<OpenFile>> {
-        let (path, fd) = match &self.file {
-            Backing::None => return self.mapped_file(),
-            Backing::Named(file, _) => (file.path(), file.file().as_fd()),
-            Backing::Memory(fd) => (Path::new("/memfd:rmap-demo"), fd.as_fd()),
-        };
-        let own = fd.try_clone_to_owned().map_err(|error| Error::io(Subject::Path(path.to_owned()), &error))?;
-        OpenFile::from_fd(path, own).map(Some)
-    }
-
-    /// The file behind shared memory without a file, which the kernel makes itself.
-    fn mapped_file(&self) -> Result<Option<OpenFile>> {
-        let (Kind::Shmem, Some(range)) = (self.request.kind, self.mapping.clone()) else { return Ok(None) };
-        let read = self.process.read_smaps(&mut Fields::new(), &Wanted::Only(Vec::new()))?;
-        let mapping = read.mappings.iter().find(|mapping| mapping.start() == range.start);
-        mapping.map(|mapping| open_mapped_file(&self.process, &mapping)).transpose()
-    }
-
-    /// Both views now.
-    ///
-    /// # Errors
-    /// If smaps cannot be read.
-    pub(super) fn observe(&self) -> Result<Figures> {
-        let mapped = self.read_mapped()?;
-        let file = match self.open_file() {
-            Ok(Some(file)) => file,
-            Ok(None) => return Ok(Figures { mapped, ..Figures::nothing() }),
-            Err(error) => {
-                // The kernel's own file has no name: only who may open the links of map_files can reach it.
-                let denied = Absent::new(Reason::Denied, "only root may open the file behind this memory");
-                let unnamed = error.absence().filter(|absent| absent.reason != Reason::Vanished);
-                let absent = if self.request.kind == Kind::Shmem { unnamed.unwrap_or(denied) } else { CLOSED };
-                return Ok(Figures { mapped, cached: Err(absent), dirty: Err(absent), ..Figures::nothing() });
-            }
-        };
-        let report = self.engine.map(&file);
-        let bytes = |figure: Figure<_>| figure.map(|pages: Pages| pages.bytes(report.page_size));
-        let dirty = report.dirty().and_then(|dirty| report.writeback().map(|writeback| dirty + writeback));
-        let runs = report.runs.clone().unwrap_or(Err(NO_FILE));
-        let only_mapped = match (&self.mapping, &runs) {
-            (Some(range), Ok(runs)) if self.request.kind.is_shared() => {
-                Some(self.read_present(range)?.subtract(runs).cached().0)
-            }
-            _ => None,
-        };
-        Ok(Figures { mapped, cached: bytes(report.cached()), dirty: bytes(dirty), runs, only_mapped })
-    }
-
-    /// Which pages of the memory the process has in its page table.
-    pub(super) fn read_present(&self, range: &Range<u64>) -> Result<PageRuns> {
-        let present = self.process.read_present_pages(range.clone(), self.page)?;
-        Ok(present.into_iter().map(|run| Run { first: run.start, count: run.end.saturating_sub(run.start) }).collect())
-    }
-
-    /// Where the pages are, in so many parts.
-    pub(super) fn look(&self, parts: usize) -> Option<Vec<Spot>> {
-        let range = self.mapping.clone()?;
-        let mapped = self.read_present(&range).ok()?;
-        let file = self.open_file().ok().flatten();
-        let report = file.as_ref().map(|file| self.engine.map(file));
-        let cached = report.as_ref().and_then(|report| report.runs.clone()?.ok()).unwrap_or_default();
-        let has_dirty = report.is_some_and(|report| report.dirty().is_ok_and(|dirty| dirty > Pages(0)));
-        let is_dirty = |part: &Run| {
-            let (offset, length) = (part.offset(self.page).0, part.pages().bytes(self.page).0);
-            let report = file.as_ref().map(|file| self.engine.measure_range(file, ByteRange { offset, length }));
-            report.is_some_and(|report| report.dirty().is_ok_and(|dirty| dirty > Pages(0)))
-        };
-        let all = Run { first: 0, count: (range.end - range.start) / self.page.bytes() };
-        let spot = |(mapped, cached): (&Portion, &Portion)| match () {
-            () if mapped.cached > Pages(0) && has_dirty && is_dirty(&mapped.part) => Spot::Dirty,
-            () if mapped.cached > Pages(0) => Spot::Mapped,
-            () if cached.cached > Pages(0) => Spot::Cached,
-            () => Spot::Empty,
-        };
-        let (mapped, cached) = (mapped.portions(all, parts), cached.portions(all, parts));
-        Some(mapped.iter().zip(&cached).map(spot).collect())
-    }
-
-    fn read_mapped(&self) -> Result<Option<Mapped>> {
-        let read = self.process.read_smaps(&mut Fields::new(), &Wanted::Only(FIELDS.map(str::to_owned).to_vec()))?;
-        let is_mine = |mapping: &Mapping<'_>| match self.request.kind {
-            Kind::Heap if mapping.path() == b"[heap]" => true,
-            Kind::Stack => mapping.path() == b"[stack]",
-            _ => self.mapping.as_ref().is_some_and(|own| mapping.start() < own.end && mapping.end() > own.start),
-        };
-        let mut sum: Option<Mapped> = None;
-        for mapping in read.mappings.iter().filter(is_mine) {
-            let figure = |name: &str| mapping.figure(name).unwrap_or_default();
-            let so_far = sum.unwrap_or_default();
-            sum = Some(Mapped {
-                size: so_far.size + mapping.size(),
-                rss: so_far.rss + figure("Rss"),
-                pss: so_far.pss + figure("Pss"),
-                anonymous: so_far.anonymous + figure("Anonymous"),
-                swap: so_far.swap + figure("Swap"),
-                hugetlb: so_far.hugetlb + figure("Private_Hugetlb") + figure("Shared_Hugetlb"),
-            });
-        }
-        Ok(sum)
-    }
-}
-
-/// `part` percent of a length, in whole bytes.
-pub(super) fn part_of(length: u64, part: u64) -> u64 {
-    (u128::from(length) * u128::from(part) / 100) as u64
 }
 
 fn about(what: &str) -> Subject {
@@ -574,36 +365,3 @@ fn start(file: &Backing) -> Result<Actor> {
             .with_advice("free some memory, or raise the limits (ulimit -a)")
     })
 }
-
-/// Rejects what cannot work.
-fn check(request: &Request) -> Result<()> {
-    let refused = |what: &str, why: String| Error::new(about(what), ErrorKind::Refused, why);
-    if request.kind == Kind::Heap && cfg!(not(target_env = "gnu")) {
-        return Err(refused(
-            "--kind heap",
-            "it shows the allocator of glibc, which this program does not use".to_owned(),
-        ));
-    }
-    if !request.kind.has_name() && request.file.is_some() {
-        return Err(refused("--file", format!("--kind {} has no file with a name", request.kind.word())));
-    }
-    if request.kind == Kind::Stack {
-        let (soft, _) = getrlimit(Resource::RLIMIT_STACK).map_err(|errno| Error::errno(about("getrlimit"), errno))?;
-        let most = soft.saturating_sub(STACK_IN_USE);
-        if request.size.0 > most {
-            let why = format!("the stack may have {} (ulimit -s), some of which is in use", Exact(Bytes(soft)));
-            return Err(refused(&format!("--size {}", Exact(request.size)), why)
-                .with_advice(format!("choose a --size of up to {}", Exact(Bytes(most >> 20 << 20)))));
-        }
-    }
-    if matches!(request.manner.pattern, FillPattern::Stride(Bytes(0))) {
-        return Err(refused("--pattern stride:0", "the stride must be at least one byte".to_owned()));
-    }
-    if !request.kind.has_name() && request.kind != Kind::Hugetlb {
-        crate::laboratory::place::check_that_memory_fits(request.size, 1)?;
-    }
-    Ok(())
-}
-
-/// What of a stack is already in use, at most.
-const STACK_IN_USE: u64 = 1 << 20;

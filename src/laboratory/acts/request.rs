@@ -1,0 +1,125 @@
+//! What an experiment is to try, and whether it can work.
+
+use std::path::PathBuf;
+
+use nix::sys::resource::{Resource, getrlimit};
+
+use super::script::{Act, Kind};
+use crate::error::{Error, ErrorKind, Result, Subject};
+use crate::laboratory::place::check_that_memory_fits;
+use crate::units::{Bytes, Exact};
+
+/// How memory is filled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Manner {
+    /// In which order.
+    pub pattern: FillPattern,
+    /// Whether it is only read.
+    pub reads: bool,
+    /// The advice that is given after mapping.
+    pub advice: Option<MemoryAdvice>,
+    /// How many bytes per second are filled; `None` is as many as possible.
+    pub rate: Option<Bytes>,
+}
+
+/// The order in which memory is filled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FillPattern {
+    /// From the start to the end.
+    #[default]
+    Sequential,
+    /// From the end to the start.
+    Reverse,
+    /// Each page once, in an order without a pattern.
+    Random,
+    /// One byte every so many bytes.
+    Stride(Bytes),
+}
+
+/// Advice for `madvise(2)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemoryAdvice {
+    /// `MADV_NORMAL`
+    Normal,
+    /// `MADV_RANDOM`
+    Random,
+    /// `MADV_SEQUENTIAL`
+    Sequential,
+    /// `MADV_WILLNEED`
+    WillNeed,
+    /// `MADV_HUGEPAGE`
+    HugePage,
+}
+
+/// What is to be tried.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The kind of memory.
+    pub kind: Kind,
+    /// The acts, in their order.
+    pub acts: Vec<Act>,
+    /// How much memory.
+    pub size: Bytes,
+    /// How it is filled.
+    pub manner: Manner,
+    /// The path of the file. By default a new name in a temporary directory.
+    pub file: Option<PathBuf>,
+    /// Whether an existing file is replaced.
+    pub force: bool,
+    /// Whether the file is kept at the end.
+    pub keep: bool,
+}
+
+impl Request {
+    /// Whether the acts fill memory, so that it has to fit.
+    pub(super) fn fills(&self) -> bool {
+        self.acts.iter().any(|act| act.part().is_some() || matches!(act, Act::Read))
+    }
+
+    /// The size of blocks of the heap. Blocks of less than 128 KiB come from `brk`.
+    pub(super) fn block(&self, act: Act) -> u64 {
+        if act == Act::Large { self.size.0 } else { SMALL.min(self.size.0) }
+    }
+}
+
+/// The size of a small block.
+pub(super) const SMALL: u64 = 64 << 10;
+
+/// `part` percent of a length, in whole bytes.
+pub(super) fn part_of(length: u64, part: u64) -> u64 {
+    (u128::from(length) * u128::from(part) / 100) as u64
+}
+
+/// Rejects what cannot work.
+pub(super) fn check(request: &Request) -> Result<()> {
+    let about = |what: &str| Subject::Words(what.to_owned());
+    let refused = |what: &str, why: String| Error::new(about(what), ErrorKind::Refused, why);
+    if request.kind == Kind::Heap && cfg!(not(target_env = "gnu")) {
+        return Err(refused(
+            "--kind heap",
+            "it shows the allocator of glibc, which this program does not use".to_owned(),
+        ));
+    }
+    if !request.kind.has_name() && request.file.is_some() {
+        return Err(refused("--file", format!("--kind {} has no file with a name", request.kind.word())));
+    }
+    if request.kind == Kind::Stack {
+        let (soft, _) = getrlimit(Resource::RLIMIT_STACK).map_err(|errno| Error::errno(about("getrlimit"), errno))?;
+        let most = soft.saturating_sub(STACK_IN_USE);
+        if request.size.0 > most {
+            let why = format!("the stack may have {} (ulimit -s), some of which is in use", Exact(Bytes(soft)));
+            return Err(refused(&format!("--size {}", Exact(request.size)), why)
+                .with_advice(format!("choose a --size of up to {}", Exact(Bytes(most >> 20 << 20)))));
+        }
+    }
+    if matches!(request.manner.pattern, FillPattern::Stride(Bytes(0))) {
+        return Err(refused("--pattern stride:0", "the stride must be at least one byte".to_owned()));
+    }
+    if !request.kind.has_name() && request.kind != Kind::Hugetlb {
+        check_that_memory_fits(request.size, 1)?;
+    }
+    Ok(())
+}
+
+/// What of a stack is already in use, at most.
+const STACK_IN_USE: u64 = 1 << 20;

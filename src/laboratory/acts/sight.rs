@@ -1,0 +1,142 @@
+//! Both views of the memory of an experiment.
+
+use std::ops::Range;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use super::figures::{Figures, Mapped, NO_FILE};
+use super::script::Kind;
+use super::stage::{Backing, Stage};
+use crate::error::{Error, Result, Subject};
+use crate::join::open_mapped_file;
+use crate::pagecache::{FileSystemKind, OpenFile};
+use crate::process::{Fields, Mapping, Wanted};
+use crate::units::{Absent, ByteRange, Figure, PageRuns, Pages, Portion, Reason, Run};
+
+/// Where the pages of one part of the memory are; the first of these that applies to any of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spot {
+    /// Mapped in, and dirty.
+    Dirty,
+    /// Mapped in.
+    Mapped,
+    /// Cached, and not mapped in.
+    Cached,
+    /// Not in memory.
+    Empty,
+}
+
+const CLOSED: Absent = Absent::new(Reason::Unsupported, "the file cannot be measured");
+
+/// The fields of smaps that are read.
+const FIELDS: [&str; 6] = ["Rss", "Pss", "Anonymous", "Swap", "Private_Hugetlb", "Shared_Hugetlb"];
+
+impl Stage {
+    /// Whether the file is on a disk, so that its pages can be written back and dropped.
+    pub(super) fn is_on_disk(&self) -> bool {
+        let kind = self.open_file().map(|file| file.map(|file| file.file_system().kind));
+        matches!(kind, Ok(Some(FileSystemKind::Ordinary | FileSystemKind::Stacked(_) | FileSystemKind::Fuse)))
+    }
+
+    /// The file, opened to be measured; `None` if there is none.
+    fn open_file(&self) -> Result<Option<OpenFile>> {
+        let (path, fd) = match &self.file {
+            Backing::None => return self.mapped_file(),
+            Backing::Named(file, _) => (file.path(), file.file().as_fd()),
+            Backing::Memory(fd) => (Path::new("/memfd:rmap-demo"), fd.as_fd()),
+        };
+        let own = fd.try_clone_to_owned().map_err(|error| Error::io(Subject::Path(path.to_owned()), &error))?;
+        OpenFile::from_fd(path, own).map(Some)
+    }
+
+    /// The file behind shared memory without a file, which the kernel makes itself.
+    fn mapped_file(&self) -> Result<Option<OpenFile>> {
+        let (Kind::Shmem, Some(range)) = (self.request.kind, self.mapping.clone()) else { return Ok(None) };
+        let read = self.process.read_smaps(&mut Fields::new(), &Wanted::Only(Vec::new()))?;
+        let mapping = read.mappings.iter().find(|mapping| mapping.start() == range.start);
+        mapping.map(|mapping| open_mapped_file(&self.process, &mapping)).transpose()
+    }
+
+    /// Both views now.
+    ///
+    /// # Errors
+    /// If smaps cannot be read.
+    pub(super) fn observe(&self) -> Result<Figures> {
+        let mapped = self.read_mapped()?;
+        let file = match self.open_file() {
+            Ok(Some(file)) => file,
+            Ok(None) => return Ok(Figures { mapped, ..Figures::nothing() }),
+            Err(error) => {
+                // The kernel's own file has no name: only who may open the links of map_files can reach it.
+                let denied = Absent::new(Reason::Denied, "only root may open the file behind this memory");
+                let unnamed = error.absence().filter(|absent| absent.reason != Reason::Vanished);
+                let absent = if self.request.kind == Kind::Shmem { unnamed.unwrap_or(denied) } else { CLOSED };
+                return Ok(Figures { mapped, cached: Err(absent), dirty: Err(absent), ..Figures::nothing() });
+            }
+        };
+        let report = self.engine.map(&file);
+        let bytes = |figure: Figure<_>| figure.map(|pages: Pages| pages.bytes(report.page_size));
+        let dirty = report.dirty().and_then(|dirty| report.writeback().map(|writeback| dirty + writeback));
+        let runs = report.runs.clone().unwrap_or(Err(NO_FILE));
+        let only_mapped = match (&self.mapping, &runs) {
+            (Some(range), Ok(runs)) if self.request.kind.is_shared() => {
+                Some(self.read_present(range)?.subtract(runs).cached().0)
+            }
+            _ => None,
+        };
+        Ok(Figures { mapped, cached: bytes(report.cached()), dirty: bytes(dirty), runs, only_mapped })
+    }
+
+    /// Which pages of the memory the process has in its page table.
+    pub(super) fn read_present(&self, range: &Range<u64>) -> Result<PageRuns> {
+        let present = self.process.read_present_pages(range.clone(), self.page())?;
+        Ok(present.into_iter().map(|run| Run { first: run.start, count: run.end.saturating_sub(run.start) }).collect())
+    }
+
+    /// Where the pages are, in so many parts.
+    pub(super) fn look(&self, parts: usize) -> Option<Vec<Spot>> {
+        let range = self.mapping.clone()?;
+        let mapped = self.read_present(&range).ok()?;
+        let file = self.open_file().ok().flatten();
+        let report = file.as_ref().map(|file| self.engine.map(file));
+        let cached = report.as_ref().and_then(|report| report.runs.clone()?.ok()).unwrap_or_default();
+        let has_dirty = report.is_some_and(|report| report.dirty().is_ok_and(|dirty| dirty > Pages(0)));
+        let is_dirty = |part: &Run| {
+            let (offset, length) = (part.offset(self.page()).0, part.pages().bytes(self.page()).0);
+            let report = file.as_ref().map(|file| self.engine.measure_range(file, ByteRange { offset, length }));
+            report.is_some_and(|report| report.dirty().is_ok_and(|dirty| dirty > Pages(0)))
+        };
+        let all = Run { first: 0, count: (range.end - range.start) / self.page().bytes() };
+        let spot = |(mapped, cached): (&Portion, &Portion)| match () {
+            () if mapped.cached > Pages(0) && has_dirty && is_dirty(&mapped.part) => Spot::Dirty,
+            () if mapped.cached > Pages(0) => Spot::Mapped,
+            () if cached.cached > Pages(0) => Spot::Cached,
+            () => Spot::Empty,
+        };
+        let (mapped, cached) = (mapped.portions(all, parts), cached.portions(all, parts));
+        Some(mapped.iter().zip(&cached).map(spot).collect())
+    }
+
+    fn read_mapped(&self) -> Result<Option<Mapped>> {
+        let read = self.process.read_smaps(&mut Fields::new(), &Wanted::Only(FIELDS.map(str::to_owned).to_vec()))?;
+        let is_mine = |mapping: &Mapping<'_>| match self.request.kind {
+            Kind::Heap if mapping.path() == b"[heap]" => true,
+            Kind::Stack => mapping.path() == b"[stack]",
+            _ => self.mapping.as_ref().is_some_and(|own| mapping.start() < own.end && mapping.end() > own.start),
+        };
+        let mut sum: Option<Mapped> = None;
+        for mapping in read.mappings.iter().filter(is_mine) {
+            let figure = |name: &str| mapping.figure(name).unwrap_or_default();
+            let so_far = sum.unwrap_or_default();
+            sum = Some(Mapped {
+                size: so_far.size + mapping.size(),
+                rss: so_far.rss + figure("Rss"),
+                pss: so_far.pss + figure("Pss"),
+                anonymous: so_far.anonymous + figure("Anonymous"),
+                swap: so_far.swap + figure("Swap"),
+                hugetlb: so_far.hugetlb + figure("Private_Hugetlb") + figure("Shared_Hugetlb"),
+            });
+        }
+        Ok(sum)
+    }
+}
