@@ -20,7 +20,7 @@ pub use crate::process::Way;
 pub use chosen::{Choice, ChosenFiles, Message, Sender};
 pub use file_numbers::FileNumbers;
 pub use held::{ChosenProcesses, HeldBy, Marks};
-pub use mapping_cache::{MappingCache, SharedFiles, measure_mappings};
+pub use mapping_cache::{MappingCache, SharedFiles, measure_mappings, open_behind};
 pub use text::open_text;
 
 use crate::error::{Error, ErrorKind, Result};

@@ -11,3 +11,4 @@ pub mod part;
 pub mod processes;
 mod shared;
 pub mod stretch;
+pub mod traced;
