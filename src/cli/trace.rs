@@ -43,7 +43,7 @@ pub(crate) struct FollowArgs {
     /// Show mappings that are this long, or changed by so much in Size or Rss
     ///
     /// Smaller changes add up until they reach SIZE. System calls about less are not followed, except brk.
-    #[arg(long, value_name = "SIZE", default_value = "1M")]
+    #[arg(long, value_name = "SIZE", default_value = "4M")]
     min_change: Bytes,
     /// Do not follow system calls: only look
     #[arg(long)]
@@ -55,7 +55,12 @@ pub(crate) struct FollowArgs {
 
 impl Default for FollowArgs {
     fn default() -> FollowArgs {
-        FollowArgs { interval: Duration::from_millis(100), min_change: Bytes(1 << 20), no_syscalls: false, output: None }
+        FollowArgs {
+            interval: Duration::from_millis(100),
+            min_change: Bytes(4 << 20),
+            no_syscalls: false,
+            output: None,
+        }
     }
 }
 
@@ -117,12 +122,8 @@ pub(super) fn trace(
     let query = answer.query(configured, View::Usual(traced::DEFAULT))?;
     let presentation = answer.presentation_at(&place, configured, SizeUnit::Kib);
     answer.check::<Changes>(&query, &presentation)?;
-    let request = TraceRequest {
-        command,
-        every: follow.interval,
-        least: follow.min_change,
-        calls: !follow.no_syscalls,
-    };
+    let request =
+        TraceRequest { command, every: follow.interval, least: follow.min_change, calls: !follow.no_syscalls };
     let trace = Trace::begin(&request).map_err(|error| {
         report.own_status = Some(if error.kind() == ErrorKind::NotFound { NOT_FOUND } else { NOT_RUN });
         error
@@ -136,7 +137,8 @@ pub(super) fn trace(
     let untold = source.untold();
     if untold > 0 && !answer.is_machine() && !answer.no_header {
         let (least, few) = (Exact(follow.min_change), counted(untold, "mapping", "mappings"));
-        report.remark("trace", format!("{few} shorter than {least}, or without a change of it, left out (--min-change)"));
+        report
+            .remark("trace", format!("{few} shorter than {least}, or without a change of it, left out (--min-change)"));
     }
     match (done, &follow.output) {
         (Err(Stop::Output(error)), Some(path)) => Err(unwritable(path.clone(), &error)),

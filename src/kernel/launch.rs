@@ -100,13 +100,7 @@ fn await_program(channel: &mut UnixStream, listener: Option<&Listener>) -> io::R
 }
 
 /// The child.
-fn become_program(
-    words: &[*const c_char],
-    filter: Option<&Filter>,
-    mask: &SigSet,
-    parent: Pid,
-    channel: RawFd,
-) -> ! {
+fn become_program(words: &[*const c_char], filter: Option<&Filter>, mask: &SigSet, parent: Pid, channel: RawFd) -> ! {
     // SAFETY: a plain system call, as are the next two.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
     // SAFETY: see above. If the parent has ended before, no signal comes.
@@ -160,11 +154,8 @@ fn send(channel: RawFd, word: i32, fd: Option<RawFd>) {
             let length = unsafe { libc::CMSG_LEN(size_of::<c_int>() as u32) };
             // SAFETY: see above.
             message.msg_controllen = unsafe { libc::CMSG_SPACE(size_of::<c_int>() as u32) } as _;
-            let described = libc::cmsghdr {
-                cmsg_len: length as _,
-                cmsg_level: libc::SOL_SOCKET,
-                cmsg_type: libc::SCM_RIGHTS,
-            };
+            let described =
+                libc::cmsghdr { cmsg_len: length as _, cmsg_level: libc::SOL_SOCKET, cmsg_type: libc::SCM_RIGHTS };
             // SAFETY: the head is in the room, which is aligned for it.
             unsafe { head.write(described) };
             // SAFETY: the data follow the head.

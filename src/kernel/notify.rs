@@ -245,8 +245,7 @@ mod tests {
             Watched { number: 231, lengths: &[] },
         ];
         let filter = Filter::new(&calls, 1 << 20).unwrap();
-        let is_noticed =
-            |number, arguments| outcome(&filter, number, arguments) == libc::SECCOMP_RET_USER_NOTIF;
+        let is_noticed = |number, arguments| outcome(&filter, number, arguments) == libc::SECCOMP_RET_USER_NOTIF;
         let length = |length| [0, length, 0, 0, 0, 0];
         assert!(is_noticed(9, length(1 << 20)) && is_noticed(9, length(1 << 33)) && is_noticed(9, length(u64::MAX)));
         assert!(!is_noticed(9, length((1 << 20) - 1)) && !is_noticed(9, [1 << 40, 4096, 1 << 40, 0, 0, 0]));

@@ -57,7 +57,7 @@ const COLUMNS: &[C] = &[
     col!(new "event", "Event", Text, |row| Cell::Word(row.change.event.word()),
         "appeared, grew, shrank or went: in Size, or only in Rss; unseen: asked for, but not there at the next look",
         one_of(|| Event::ALL.map(Event::word).to_vec())),
-    col!(new "call", "Call", Text, |row| row.change.call.map_or_else(Cell::Absent, Cell::Word),
+    col!(new "call", "System call", Text, |row| row.change.call.map_or_else(Cell::Absent, Cell::Word),
         "the system call behind it; absent if there is none, or if none explains it", one_of(|| CALLS.to_vec())),
     col!(new "asked", "Asked", Bytes, |row| row.change.asked.map_or(Cell::Absent(NOT_ASKED), |asked| Cell::Bytes(asked.0)),
         "the length that the system call names"),

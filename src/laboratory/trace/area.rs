@@ -42,6 +42,11 @@ impl Area {
         self.inode != 0
     }
 
+    /// Whether it is a file whose pages are shared with all others that use it.
+    pub(super) fn is_shared_file(&self) -> bool {
+        self.has_file() && self.perm.ends_with('s')
+    }
+
     /// It as a mapping of its file.
     pub(super) fn of_file(&self) -> FileMapping {
         FileMapping {

@@ -22,7 +22,15 @@ pub(super) struct Noted {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Call {
     /// `mmap`. Only with `MAP_FIXED` is it known in advance where.
-    Map { fixed: Option<Range<u64>>, length: u64, offset: u64, is_file: bool, is_accessible: bool, populates: bool },
+    Map {
+        fixed: Option<Range<u64>>,
+        length: u64,
+        offset: u64,
+        is_file: bool,
+        is_shared: bool,
+        is_accessible: bool,
+        populates: bool,
+    },
     /// `munmap`
     Unmap(Range<u64>),
     /// `mremap`, and the new length.
@@ -105,6 +113,7 @@ impl Call {
                     length: rounded(second),
                     offset: sixth,
                     is_file: !has(libc::MAP_ANONYMOUS) && fifth as i32 >= 0,
+                    is_shared: has(libc::MAP_SHARED),
                     is_accessible: third != 0,
                     populates: has(libc::MAP_POPULATE) || has(libc::MAP_LOCKED),
                 }
@@ -136,6 +145,21 @@ impl Call {
             Call::Map { fixed, .. } => fixed.is_some(),
             Call::Unmap(_) | Call::Move(..) | Call::Drop(_) | Call::Detach(_) | Call::Execute | Call::Exit => true,
             Call::Break | Call::Fill(_) | Call::Protect(_) | Call::Lock(_) | Call::Attach => false,
+        }
+    }
+
+    /// Whether it maps a file that others see too: what is written to it is in the file at once.
+    pub(super) fn shares_file(&self) -> bool {
+        matches!(self, Call::Map { is_file: true, is_shared: true, .. })
+    }
+
+    /// The addresses that it is about, if it names them.
+    pub(super) fn range(&self) -> Option<&Range<u64>> {
+        match self {
+            Call::Unmap(range) | Call::Move(range, _) | Call::Drop(range) => Some(range),
+            Call::Fill(range) | Call::Protect(range) | Call::Lock(range) => Some(range),
+            Call::Map { fixed, .. } => fixed.as_ref(),
+            Call::Break | Call::Attach | Call::Detach(_) | Call::Execute | Call::Exit => None,
         }
     }
 
@@ -175,10 +199,16 @@ mod tests {
     #[test]
     fn every_call_has_one_of_the_words() {
         let range = || 0..1;
-        let map =
-            Call::Map { fixed: None, length: 1, offset: 0, is_file: true, is_accessible: true, populates: false };
         let calls = [
-            map,
+            Call::Map {
+                fixed: None,
+                length: 1,
+                offset: 0,
+                is_file: true,
+                is_shared: true,
+                is_accessible: true,
+                populates: false,
+            },
             Call::Unmap(range()),
             Call::Move(range(), 1),
             Call::Break,

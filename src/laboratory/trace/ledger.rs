@@ -12,6 +12,18 @@ use super::groups::{Group, groups};
 use crate::process::MappingKind;
 use crate::units::{Absent, Bytes, Figure, Reason};
 
+/// How important a look is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Weight {
+    /// Something may be seen.
+    Ordinary,
+    /// A shared file or much memory is about to go.
+    Heavy,
+}
+
+/// From how much on memory is heavy.
+const HEAVY: Bytes = Bytes(64 << 20);
+
 /// The mappings of a program as they were seen last.
 #[derive(Debug)]
 pub(super) struct Ledger {
@@ -70,9 +82,52 @@ impl Ledger {
         self.known.iter().any(|known| is_it(&known.area))
     }
 
+    /// How important it is to look before this call goes on; `None` if there is nothing to see.
+    pub(super) fn weight(&self, call: &Call, noted: &[Noted]) -> Option<Weight> {
+        if !call.ends_memory() {
+            return None;
+        }
+        let Some(range) = call.range() else { return Some(Weight::Ordinary) };
+        let mut met = self.known.iter().map(|known| &known.area).filter(|area| meet(&area.addresses, range)).peekable();
+        if met.peek().is_none() {
+            // It may be about a mapping that has not been seen yet.
+            let shares_file = noted.iter().any(|noted| noted.call.shares_file());
+            let weight = if shares_file { Weight::Heavy } else { Weight::Ordinary };
+            return noted.iter().any(|noted| is_unseen(&noted.call)).then_some(weight);
+        }
+        let is_heavy = |area: &Area| area.is_shared_file() || area.rss.is_ok_and(|rss| rss >= HEAVY);
+        // A dynamic linker maps one part of a library after the other over the whole of it.
+        let is_mere_map = matches!(call, Call::Map { .. });
+        let (mut heavy, mut filled) = (false, false);
+        for area in met {
+            heavy |= is_heavy(area);
+            filled |= area.rss.is_ok_and(|rss| rss >= self.least);
+        }
+        match (heavy, filled || !is_mere_map) {
+            (true, _) => Some(Weight::Heavy),
+            (false, true) => Some(Weight::Ordinary),
+            (false, false) => None,
+        }
+    }
+
     /// Takes what is mapped at the time `at`, and the calls since, and returns the changes. Calls whose effect cannot
     /// be told yet stay in the list.
     pub(super) fn update(&mut self, at: Duration, areas: Vec<Area>, noted: &mut Vec<Noted>) -> Vec<Change> {
+        self.update_or(at, areas, noted, None)
+    }
+
+    /// Takes the end of the program. What went without a call that is known did so for the reason `otherwise`.
+    pub(super) fn finish(&mut self, at: Duration, noted: &mut Vec<Noted>, otherwise: Absent) -> Vec<Change> {
+        self.update_or(at, Vec::new(), noted, Some(otherwise))
+    }
+
+    fn update_or(
+        &mut self,
+        at: Duration,
+        areas: Vec<Area>,
+        noted: &mut Vec<Noted>,
+        otherwise: Option<Absent>,
+    ) -> Vec<Change> {
         let mut later = Vec::new();
         for call in std::mem::take(noted) {
             if self.is_unfinished(&call, at, &areas) { later.push(call) } else { noted.push(call) }
@@ -86,7 +141,9 @@ impl Ledger {
         let groups = groups(&old, &areas, &freed, &moved.collect::<Vec<_>>());
         let mut update = Update {
             ledger: self,
-            is_new_program: !groups.iter().any(|group| !group.old.is_empty() && !group.new.is_empty()),
+            is_new_program: otherwise.is_none()
+                && !groups.iter().any(|group| !group.old.is_empty() && !group.new.is_empty()),
+            otherwise,
             areas: &areas,
             at,
             noted,
@@ -113,29 +170,13 @@ impl Ledger {
         let as_it_was = |known: &&Known| {
             let before = &known.area;
             let now = areas.iter().find(|area| area.addresses == before.addresses && before.is_same_memory(area));
-            let is_full = |now: &Area| now.rss.is_ok_and(|rss| rss.0 > 0 && before.rss.is_ok_and(|before| rss >= before));
+            let is_full =
+                |now: &Area| now.rss.is_ok_and(|rss| rss.0 > 0 && before.rss.is_ok_and(|before| rss >= before));
             now.is_some_and(is_full)
         };
-        let inside = |known: &&Known| {
-            range.start <= known.area.addresses.start && known.area.addresses.end <= range.end
-        };
+        let inside =
+            |known: &&Known| range.start <= known.area.addresses.start && known.area.addresses.end <= range.end;
         self.known.iter().filter(inside).any(|known| as_it_was(&known))
-    }
-
-    /// Takes the end of the program.
-    pub(super) fn finish(&mut self, at: Duration, noted: &[Noted], otherwise: Absent) -> Vec<Change> {
-        let exit = noted.iter().find(|noted| noted.call == Call::Exit);
-        let call = match (self.without_calls, exit) {
-            (Some(absent), _) => Err(absent),
-            (None, Some(noted)) => Ok(noted.call.word()),
-            (None, None) => Err(otherwise),
-        };
-        let at = exit.map_or(at, |noted| noted.at);
-        let (seen_at, least) = (self.seen_at, self.least);
-        let known = std::mem::take(&mut self.known);
-        self.untold += known.iter().filter(|known| !known.has_row).count() as u64;
-        let told = known.into_iter().filter(|known| known.has_row || known.area.size() >= least);
-        told.map(|known| Change { at, call, ..went(&[&known], seen_at) }).collect()
     }
 }
 
@@ -166,6 +207,8 @@ struct Update<'u> {
     ledger: &'u mut Ledger,
     /// Whether nothing is left of what was mapped before, as after `execve`.
     is_new_program: bool,
+    /// Why there is no call if the program has ended without one.
+    otherwise: Option<Absent>,
     areas: &'u [Area],
     at: Duration,
     noted: &'u mut Vec<Noted>,
@@ -198,9 +241,12 @@ impl Update<'_> {
         let known: Vec<&Known> = group.old.iter().filter_map(|place| self.ledger.known.get(*place)).collect();
         let change = went(&known, self.ledger.seen_at);
         let olds: Vec<Area> = known.iter().map(|known| known.area.clone()).collect();
-        let is_told = known.iter().any(|known| known.has_row || known.area.size() >= self.ledger.least);
-        if !is_told {
-            self.ledger.untold += known.len() as u64;
+        let least = self.ledger.least;
+        let is_large = |known: &&Known| {
+            known.area.size() >= least || known.told.distance(&State::NONE).is_ok_and(|amount| amount >= least)
+        };
+        self.ledger.untold += known.iter().filter(|known| !known.has_row).count() as u64;
+        if !known.iter().any(is_large) {
             return;
         }
         let (call, at, asked) = self.cause(Event::Went, &olds.iter().collect::<Vec<_>>(), &[], Bytes(0));
@@ -224,8 +270,7 @@ impl Update<'_> {
         // A group of several mappings is counted anew: how what was told is divided among them is not known.
         let keeps_count = !is_worth_it && new.len() == 1;
         for area in new {
-            let (told, told_at) =
-                if keeps_count { (told, told_at) } else { (state(std::iter::once(*area)), self.at) };
+            let (told, told_at) = if keeps_count { (told, told_at) } else { (state(std::iter::once(*area)), self.at) };
             self.next.push(Known { area: (*area).clone(), told, told_at, has_row: had_row || is_worth_it });
         }
     }
@@ -259,21 +304,30 @@ impl Update<'_> {
             return (Err(absent), self.at, None);
         }
         let is_as_long = has_same_size(old, new);
-        let explains = |noted: &&mut Noted| match event {
+        let explains = |noted: &Noted| match event {
             Event::Appeared => brings(&noted.call, new, grown, self.is_new_program),
             Event::Grew if grown > Bytes(0) => brings(&noted.call, new, grown, false),
             Event::Grew => fills(&noted.call, new),
-            Event::Went => takes(&noted.call, old) || self.is_new_program && noted.call == Call::Execute,
+            Event::Went => takes(&noted.call, old),
             Event::Shrank if is_as_long => lowers(&noted.call, old),
             Event::Shrank | Event::Unseen => takes(&noted.call, old),
         };
-        match self.noted.iter_mut().rev().find(explains) {
+        // What a call says exactly comes first, then what it makes likely: it is the only way in which that happens.
+        let is_likely = |noted: &Noted| match event {
+            Event::Appeared => has_part(&noted.call, new),
+            Event::Went => noted.call == Call::Exit || self.is_new_program && noted.call == Call::Execute,
+            Event::Grew | Event::Shrank | Event::Unseen => false,
+        };
+        let place = self.noted.iter().rposition(explains);
+        let place = place.or_else(|| self.noted.iter().rposition(is_likely));
+        match place.and_then(|place| self.noted.get_mut(place)) {
             Some(noted) => {
                 noted.is_used = true;
                 (Ok(noted.call.word()), noted.at, asked(&noted.call))
             }
             None => {
                 let absent = match event {
+                    Event::Went => self.otherwise.unwrap_or(SMALL),
                     Event::Grew if grown == Bytes(0) => TOUCHED,
                     Event::Shrank if is_as_long => TAKEN,
                     _ => SMALL,
@@ -363,6 +417,16 @@ fn brings(call: &Call, new: &[&Area], grown: Bytes, is_new_program: bool) -> boo
     }
 }
 
+/// Whether a call mapped a file of which this is a part: the rest was replaced or unmapped since.
+fn has_part(call: &Call, new: &[&Area]) -> bool {
+    let Call::Map { length, offset, is_file: true, is_accessible: true, .. } = call else { return false };
+    let is_part = |area: &&Area| {
+        let end = area.offset.saturating_add(area.size().0);
+        area.has_file() && area.offset >= *offset && end <= offset.saturating_add(*length)
+    };
+    new.iter().any(is_part)
+}
+
 /// Whether a call may have brought pages of these mappings in.
 fn fills(call: &Call, new: &[&Area]) -> bool {
     let is_at = |range: &Range<u64>| new.iter().any(|area| meet(range, &area.addresses));
@@ -381,8 +445,8 @@ fn takes(call: &Call, old: &[&Area]) -> bool {
         Call::Map { fixed: Some(range), .. } => is_at(range),
         Call::Detach(address) => old.iter().any(|area| area.addresses.start == *address),
         Call::Break => old.iter().any(|area| area.kind == MappingKind::Heap),
-        Call::Exit => true,
-        Call::Map { .. } | Call::Drop(_) | Call::Fill(_) | Call::Lock(_) | Call::Attach | Call::Execute => false,
+        Call::Map { .. } | Call::Drop(_) | Call::Fill(_) | Call::Lock(_) => false,
+        Call::Attach | Call::Execute | Call::Exit => false,
     }
 }
 
@@ -413,7 +477,7 @@ mod tests {
     }
 
     fn map(length: u64, is_file: bool) -> Call {
-        Call::Map { fixed: None, length, offset: MIB, is_file, is_accessible: true, populates: false }
+        Call::Map { fixed: None, length, offset: MIB, is_file, is_shared: true, is_accessible: true, populates: false }
     }
 
     type Told = (u64, &'static str, Option<&'static str>, u64, u64);
@@ -477,10 +541,7 @@ mod tests {
         ledger.update(at(10), vec![area(MIB..9 * MIB, 0, 8 * MIB)], &mut Vec::new());
         let mut calls = vec![noted(20, Call::Unmap(MIB..9 * MIB)), noted(21, map(8 * MIB, false))];
         let changes = ledger.update(at(22), vec![area(MIB..9 * MIB, 0, 0)], &mut calls);
-        assert_eq!(
-            told(&changes),
-            [(20, "went", Some("munmap"), 0, 0), (21, "appeared", Some("mmap"), 8, 0)]
-        );
+        assert_eq!(told(&changes), [(20, "went", Some("munmap"), 0, 0), (21, "appeared", Some("mmap"), 8, 0)]);
     }
 
     #[test]
@@ -499,7 +560,7 @@ mod tests {
         ledger.update(at(10), vec![area(MIB..9 * MIB, 0, 8 * MIB)], &mut Vec::new());
         let parts = vec![area(MIB..5 * MIB, 0, 4 * MIB), area(5 * MIB..9 * MIB, 0, 4 * MIB)];
         assert_eq!(told(&ledger.update(at(20), parts, &mut Vec::new())), []);
-        let gone = ledger.finish(at(30), &[], TAKEN);
+        let gone = ledger.finish(at(30), &mut Vec::new(), TAKEN);
         assert_eq!(gone.iter().map(|change| change.before.rss).collect::<Vec<_>>(), [Ok(Bytes(4 * MIB)); 2]);
     }
 

@@ -42,7 +42,7 @@ use crate::units::{Absent, Bytes, PageSize, Reason};
 use area::Reader;
 use calls::{Call, Noted, WATCHED};
 use files::Files;
-use ledger::Ledger;
+use ledger::{Ledger, Weight};
 use pace::Pace;
 
 /// What is to be run and how it is followed.
@@ -237,17 +237,16 @@ impl Trace {
     fn hear_call(&mut self, measures: bool, each: &mut dyn FnMut(Heard)) {
         let Some(Ok(held)) = self.listener().map(Listener::receive) else { return };
         let is_ours = held.thread == self.pid() || self.process.has_thread(held.thread);
-        match Call::of(&held, self.page).filter(|_| is_ours) {
-            Some(call) if call.ends_memory() && self.pace.may_hold() => {
-                self.look(measures, Some((&held, call)), each);
-            }
-            Some(call) => {
-                self.note(call);
-                self.let_go(&held);
-            }
-            None => return self.let_go(&held),
+        let Some(call) = Call::of(&held, self.page).filter(|_| is_ours) else { return self.let_go(&held) };
+        let before = self.ledger.weight(&call, &self.noted);
+        let after = if call.shares_file() { Weight::Heavy } else { before.unwrap_or(Weight::Ordinary) };
+        if before.is_some_and(|weight| self.pace.may_hold(weight)) {
+            self.look(measures, Some((&held, call)), each);
+        } else {
+            self.note(call);
+            self.let_go(&held);
         }
-        self.pace.hurry();
+        self.pace.hurry(after);
     }
 
     fn note(&mut self, call: Call) {
@@ -315,7 +314,7 @@ impl Trace {
     /// Tells what went with the program.
     fn end(&mut self, ending: Ending, measures: bool, each: &mut dyn FnMut(Heard)) {
         let otherwise = if matches!(ending, Ending::Killed(_)) { KILLED } else { ENDED };
-        let changes = self.ledger.finish(self.pace.now(), &self.noted, otherwise);
+        let changes = self.ledger.finish(self.pace.now(), &mut self.noted, otherwise);
         self.tell(changes, measures, each);
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::ledger::Weight;
+
 /// Decides when to look.
 #[derive(Debug)]
 pub(super) struct Pace {
@@ -20,13 +22,18 @@ pub(super) struct Pace {
 const REST: u32 = 30;
 
 /// How long looks may hold system calls in any case, and the part of the time that is added to it.
-const HOLDS: (Duration, u32) = (Duration::from_millis(30), 50);
+const HOLDS: (Duration, u32) = (Duration::from_millis(20), 50);
+const HEAVY_HOLDS: (Duration, u32) = (Duration::from_millis(100), 25);
 
 /// The same for looks besides the regular ones.
-const EXTRA: (Duration, u32) = (Duration::from_millis(100), 30);
+const EXTRA: (Duration, u32) = (Duration::from_millis(60), 30);
+const HEAVY_EXTRA: (Duration, u32) = (Duration::from_millis(200), 20);
 
 /// When to look after a system call: it has done its work by then.
 pub(super) const SOON: Duration = Duration::from_millis(1);
+
+/// When to look after one that is not important: others may follow, as when a program starts.
+const LATER: Duration = Duration::from_millis(10);
 
 impl Pace {
     /// A program that starts now.
@@ -47,8 +54,8 @@ impl Pace {
     }
 
     /// Whether a system call may be held for a look.
-    pub(super) fn may_hold(&self) -> bool {
-        self.is_within(self.held, HOLDS)
+    pub(super) fn may_hold(&self, weight: Weight) -> bool {
+        self.is_within(self.held, if weight == Weight::Heavy { HEAVY_HOLDS } else { HOLDS })
     }
 
     fn is_within(&self, spent: Duration, (always, part): (Duration, u32)) -> bool {
@@ -56,9 +63,13 @@ impl Pace {
     }
 
     /// Looks soon, because something has changed, unless that takes too much time in all.
-    pub(super) fn hurry(&mut self) {
-        if self.is_within(self.looked, EXTRA) {
-            self.due = self.due.min(Instant::now() + SOON);
+    pub(super) fn hurry(&mut self, weight: Weight) {
+        let (limit, wait) = match weight {
+            Weight::Heavy => (HEAVY_EXTRA, SOON),
+            Weight::Ordinary => (EXTRA, LATER),
+        };
+        if self.is_within(self.looked, limit) {
+            self.due = self.due.min(Instant::now() + wait);
         }
     }
 
@@ -79,14 +90,14 @@ mod tests {
     #[test]
     fn a_look_that_takes_long_is_not_repeated_at_once() {
         let mut pace = Pace::new(Duration::from_millis(100));
-        assert!(pace.left().is_zero() && pace.may_hold());
+        assert!(pace.left().is_zero() && pace.may_hold(Weight::Ordinary));
         pace.looked(Instant::now(), Duration::ZERO);
         assert!(pace.left() <= Duration::from_millis(100) && pace.left() > Duration::from_millis(50));
-        pace.hurry();
+        pace.hurry(Weight::Heavy);
         assert!(pace.left() <= SOON);
         pace.looked(Instant::now() - Duration::from_secs(1), Duration::from_secs(1));
-        assert!(pace.left() > Duration::from_secs(20) && !pace.may_hold());
-        pace.hurry();
+        assert!(pace.left() > Duration::from_secs(20) && !pace.may_hold(Weight::Heavy));
+        pace.hurry(Weight::Heavy);
         assert!(pace.left() > Duration::from_secs(20));
     }
 }
