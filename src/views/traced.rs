@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::shared;
-use crate::laboratory::trace::{Area, CALLS, Change, Ending, Event, Heard, Trace};
+use crate::laboratory::trace::{Area, CALLS, Change, Ending, Event, Heard, Measures, Trace};
 use crate::process::MappingKind;
 use crate::table::{Cell, Column, RowKind, Rows, Source, Stop, col};
 use crate::units::{Absent, Figure, Reason};
@@ -26,6 +26,8 @@ pub struct ChangeRow {
 pub enum ChangeNeed {
     /// The file in the page cache.
     PageCache,
+    /// Pss and Anonymous.
+    Shares,
 }
 
 impl RowKind for Changes {
@@ -48,6 +50,7 @@ pub const DEFAULT: &[&str] =
     &["time_ms", "event", "call", "size_before", "size", "rss_before", "rss", "cached", "file_dirty", "mapping"];
 
 const CACHE: &[ChangeNeed] = &[ChangeNeed::PageCache];
+const SHARES: &[ChangeNeed] = &[ChangeNeed::Shares];
 
 /// Everything that is known about a change.
 const COLUMNS: &[C] = &[
@@ -77,9 +80,9 @@ const COLUMNS: &[C] = &[
         "how much of it was in RAM and mapped before"),
     col!(new "rss", "Rss", Bytes, |row| Cell::bytes(row.change.after.rss), "the same after, from smaps"),
     col!(new "pss", "Pss", Bytes, |row| Cell::bytes(row.change.pss),
-        "the same with shared pages divided, after, from smaps"),
+        "the same with shared pages divided, after, from smaps", needing(SHARES)),
     col!(new "anonymous", "Anonymous", Bytes, |row| Cell::bytes(row.change.anonymous),
-        "how much of it is not in a file, after, from smaps"),
+        "how much of it is not in a file, after, from smaps", needing(SHARES)),
     col!(new "before_ms", "Before ms", Number, |row| row.change.before_at.map_or(Cell::Absent(NEW), milliseconds),
         "when the figures before were read"),
     col!(new "cached", "Cached", Bytes, |row| Cell::bytes(in_cache(row, |cache| cache.cached)),
@@ -152,8 +155,10 @@ impl Source for TraceSource {
     }
 
     fn read(&mut self, needs: &[ChangeNeed], rows: &mut dyn Rows<Changes>) -> Result<(), Stop> {
+        let measures =
+            Measures { shares: needs.contains(&ChangeNeed::Shares), files: needs.contains(&ChangeNeed::PageCache) };
         let (pid, mut number, mut stopped) = (self.trace.pid(), 0, Ok(()));
-        let ending = self.trace.follow(needs.contains(&ChangeNeed::PageCache), &mut |heard| match heard {
+        let ending = self.trace.follow(measures, &mut |heard| match heard {
             Heard::Change(change) if stopped.is_ok() => {
                 number += 1;
                 stopped = rows.row(ChangeRow { pid, number, change: *change });

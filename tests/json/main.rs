@@ -289,6 +289,8 @@ fn promised(section: &str) -> BTreeSet<String> {
 fn every_documented_key_exists() {
     let keys = |row: &Value| row.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
     assert_eq!(promised("`rmap demo`"), keys(&rmap(["demo", "--size", "1M", "--json"]).json()[0]));
+    let traced = rmap(["trace", "--json", "--min-change", "64K", "true"]);
+    assert_eq!(promised("`rmap trace`"), keys(&serde_json::from_str::<Value>(&traced.err).unwrap()[0]));
     let folder = memory();
     let known = known_file(&folder.path().join("f"), page(), &[(0, 1)]);
     let path = known.path.to_str().unwrap();

@@ -2,6 +2,7 @@
 //! after they were unmapped.
 
 use std::collections::HashMap;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::area::Area;
@@ -19,7 +20,11 @@ type Key = (Device, u64, Vec<u8>);
 pub(super) struct Files {
     engine: Engine,
     open: HashMap<Key, Figure<OpenFile>>,
-    leases: Option<(Instant, Leases)>,
+    /// Opening a leased file would break the lease.
+    leases: Leases,
+    /// Leases that are being read: that takes up to 20 ms, in which no system call of the program shall wait.
+    reading: Option<JoinHandle<Leases>>,
+    read: Instant,
 }
 
 /// How many files are open at most: a process may have 1024 descriptors.
@@ -33,7 +38,13 @@ const TOO_MANY: Absent = Absent::new(Reason::Unsupported, "too many files are ma
 
 impl Files {
     pub(super) fn new() -> Files {
-        Files { engine: Engine::detect(), open: HashMap::new(), leases: None }
+        Files {
+            engine: Engine::detect(),
+            open: HashMap::new(),
+            leases: Leases::default(),
+            reading: Some(std::thread::spawn(Leases::read)),
+            read: Instant::now(),
+        }
     }
 
     /// Opens the file of a mapping, as long as it is mapped.
@@ -42,7 +53,8 @@ impl Files {
         if !area.has_file() || self.open.contains_key(&key) {
             return;
         }
-        let opened = match self.open.len() < MOST {
+        let is_room = self.open.len() < MOST;
+        let opened = match is_room {
             true => open_behind(process, &area.of_file(), self.leases()),
             false => Err(TOO_MANY),
         };
@@ -62,10 +74,20 @@ impl Files {
         self.open.retain(|known, _| is_mapped(&|area: &Area| key(area) == *known));
     }
 
-    /// What is known about leases: opening a leased file would break the lease.
+    /// Begins to read the leases again if they were read a while ago.
+    pub(super) fn refresh(&mut self) {
+        if self.reading.is_none() && self.read.elapsed() > LEASES_LAST {
+            self.reading = Some(std::thread::spawn(Leases::read));
+        }
+    }
+
+    /// What is known about leases.
     fn leases(&mut self) -> &Leases {
-        let known = self.leases.take().filter(|(read, _)| read.elapsed() < LEASES_LAST);
-        &self.leases.insert(known.unwrap_or_else(|| (Instant::now(), Leases::read()))).1
+        if let Some(reading) = self.reading.take() {
+            self.leases = reading.join().unwrap_or_default();
+            self.read = Instant::now();
+        }
+        &self.leases
     }
 }
 

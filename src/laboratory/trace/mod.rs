@@ -75,6 +75,15 @@ pub struct Trace {
     has_failed: bool,
 }
 
+/// What is read besides Size and Rss, which takes longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Measures {
+    /// `Pss` and `Anonymous`.
+    pub shares: bool,
+    /// The files in the page cache.
+    pub files: bool,
+}
+
 /// What is heard of a program.
 pub enum Heard {
     /// A change of what it has mapped.
@@ -140,7 +149,7 @@ impl Trace {
             hears: without_calls.is_none(),
             launched,
             signals,
-            reader: Reader::new(),
+            reader: Reader::new(false),
             ledger: Ledger::new(request.least, without_calls),
             files: Files::new(),
             pace,
@@ -168,11 +177,12 @@ impl Trace {
         self.ledger.untold()
     }
 
-    /// Follows the program until it ends. With `measures` the files are measured too.
+    /// Follows the program until it ends.
     ///
     /// # Errors
     /// The program can no longer be waited for.
-    pub fn follow(&mut self, measures: bool, each: &mut dyn FnMut(Heard)) -> Result<Ending> {
+    pub fn follow(&mut self, measures: Measures, each: &mut dyn FnMut(Heard)) -> Result<Ending> {
+        self.reader = Reader::new(measures.shares);
         loop {
             if self.pace.left().is_zero() {
                 self.look(measures, None, each);
@@ -234,7 +244,7 @@ impl Trace {
     }
 
     /// Takes note of a system call that waits, and lets it go on.
-    fn hear_call(&mut self, measures: bool, each: &mut dyn FnMut(Heard)) {
+    fn hear_call(&mut self, measures: Measures, each: &mut dyn FnMut(Heard)) {
         let Some(Ok(held)) = self.listener().map(Listener::receive) else { return };
         let is_ours = held.thread == self.pid() || self.process.has_thread(held.thread);
         let Some(call) = Call::of(&held, self.page).filter(|_| is_ours) else { return self.let_go(&held) };
@@ -259,7 +269,7 @@ impl Trace {
     }
 
     /// Looks at the mappings and tells what has changed: before a system call that is held goes on, if there is one.
-    fn look(&mut self, measures: bool, held: Option<(&Notification, Call)>, each: &mut dyn FnMut(Heard)) {
+    fn look(&mut self, measures: Measures, held: Option<(&Notification, Call)>, each: &mut dyn FnMut(Heard)) {
         let since = Instant::now();
         let changes = self.find_changes(measures, each);
         let held_for = held.map(|(held, call)| {
@@ -271,7 +281,7 @@ impl Trace {
         self.pace.looked(since, held_for.unwrap_or_default());
     }
 
-    fn find_changes(&mut self, measures: bool, each: &mut dyn FnMut(Heard)) -> Vec<Change> {
+    fn find_changes(&mut self, measures: Measures, each: &mut dyn FnMut(Heard)) -> Vec<Change> {
         self.let_calls_finish();
         let at = self.pace.now();
         let changes = match self.reader.read(&self.process) {
@@ -286,7 +296,7 @@ impl Trace {
                 Vec::new()
             }
         };
-        for area in changes.iter().filter(|_| measures).filter_map(|change| change.area.as_ref()) {
+        for area in changes.iter().filter(|_| measures.files).filter_map(|change| change.area.as_ref()) {
             self.files.open(&self.process, area);
         }
         changes
@@ -300,19 +310,20 @@ impl Trace {
         }
     }
 
-    fn tell(&mut self, changes: Vec<Change>, measures: bool, each: &mut dyn FnMut(Heard)) {
+    fn tell(&mut self, changes: Vec<Change>, measures: Measures, each: &mut dyn FnMut(Heard)) {
         for mut change in changes {
-            if let Some(area) = change.area.as_ref().filter(|_| measures) {
+            if let Some(area) = change.area.as_ref().filter(|_| measures.files) {
                 change.cache = self.files.measure(area);
             }
             each(Heard::Change(Box::new(change)));
         }
         let ledger = &self.ledger;
         self.files.keep(|is_it| ledger.has(is_it));
+        self.files.refresh();
     }
 
     /// Tells what went with the program.
-    fn end(&mut self, ending: Ending, measures: bool, each: &mut dyn FnMut(Heard)) {
+    fn end(&mut self, ending: Ending, measures: Measures, each: &mut dyn FnMut(Heard)) {
         let otherwise = if matches!(ending, Ending::Killed(_)) { KILLED } else { ENDED };
         let changes = self.ledger.finish(self.pace.now(), &mut self.noted, otherwise);
         self.tell(changes, measures, each);
