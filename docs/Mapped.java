@@ -56,6 +56,7 @@ public class Mapped {
     // 4096, 64K, 16M or 1G.
     static long bytes(String size) {
         int unit = "KMG".indexOf(size.charAt(size.length() - 1));
-        return unit < 0 ? Long.parseLong(size) : Long.parseLong(size.substring(0, size.length() - 1)) << 10 * (unit + 1);
+        String number = unit < 0 ? size : size.substring(0, size.length() - 1);
+        return Long.parseLong(number) << 10 * (unit + 1);
     }
 }

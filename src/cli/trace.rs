@@ -124,9 +124,8 @@ pub(super) fn trace(
     answer.check::<Changes>(&query, &presentation)?;
     let request =
         TraceRequest { command, every: follow.interval, least: follow.min_change, calls: !follow.no_syscalls };
-    let trace = Trace::begin(&request).map_err(|error| {
+    let trace = Trace::begin(&request).inspect_err(|error| {
         report.own_status = Some(if error.kind() == ErrorKind::NotFound { NOT_FOUND } else { NOT_RUN });
-        error
     })?;
     if let Some(absent) = trace.without_calls().filter(|_| !follow.no_syscalls) {
         report.note(&Error::absent(Subject::Words("system calls".to_owned()), absent));
@@ -135,7 +134,7 @@ pub(super) fn trace(
     let done = answer.answer_at(place, &query, &mut source, presentation, report);
     report.own_status = source.ending().map(Ending::status);
     let untold = source.untold();
-    if untold > 0 && !answer.is_machine() && !answer.no_header {
+    if done.is_ok() && untold > 0 && !answer.is_machine() && !answer.no_header {
         let (least, few) = (Exact(follow.min_change), counted(untold, "mapping", "mappings"));
         report
             .remark("trace", format!("{few} shorter than {least}, or without a change of it, left out (--min-change)"));

@@ -16,7 +16,7 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::SigSet;
+use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork, pipe2};
 
@@ -65,6 +65,8 @@ pub(crate) fn launch(command: &[CString], filter: Option<&Filter>, mask: &SigSet
     match await_program(&mut near, launched.listener.as_ref().and_then(|found| found.as_ref().ok())) {
         Ok(None) => Ok(launched),
         failed => {
+            // Its exit may be held, too.
+            let _ = kill(pid, Signal::SIGKILL);
             while waitpid(pid, None) == Err(Errno::EINTR) {}
             Err(failed?.unwrap_or(Errno::EIO).into())
         }
@@ -288,8 +290,11 @@ mod tests {
         let launched = launch(&words(&["sh", "-c", "exit 7"]), None, &mask).unwrap();
         assert!(launched.listener.is_none());
         assert_eq!(waitpid(launched.pid, None), Ok(WaitStatus::Exited(launched.pid, 7)));
-        let error = launch(&words(&["/no/such/program"]), None, &mask).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        let watched = [super::super::notify::Watched { number: libc::SYS_exit_group, lengths: &[] }];
+        for filter in [None, Filter::new(&watched, 1)] {
+            let error = launch(&words(&["/no/such/program"]), filter.as_ref(), &mask).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        }
     }
 
     #[test]

@@ -218,7 +218,7 @@ mod tests {
 
     /// What a filter does with a call, step by step as the kernel does.
     fn outcome(filter: &Filter, number: u32, arguments: [u64; 6]) -> u32 {
-        let mut data = vec![0u32; 16];
+        let mut data = [0u32; 16];
         (data[0], data[1]) = (number, ARCHITECTURE.unwrap());
         for (place, argument) in arguments.iter().enumerate() {
             (data[4 + 2 * place], data[5 + 2 * place]) = (*argument as u32, (*argument >> 32) as u32);

@@ -134,9 +134,9 @@ pub(super) mod tests {
     fn what_was_unmapped_is_not_continued_at_the_same_place() {
         let both = [area(0x1000..0x5000, 0, 0)];
         let apart = [(vec![0], vec![]), (vec![], vec![0])];
-        assert_eq!(found(&both, &both, &[0x1000..0x5000], &[]), apart);
+        assert_eq!(found(&both, &both, std::slice::from_ref(&(0x1000..0x5000)), &[]), apart);
         assert_eq!(found(&both, &both, &[0x1000..0x3000, 0x3000..0x9000], &[]), apart);
-        assert_eq!(found(&both, &both, &[0x1000..0x3000], &[]), [(vec![0], vec![0])]);
+        assert_eq!(found(&both, &both, std::slice::from_ref(&(0x1000..0x3000)), &[]), [(vec![0], vec![0])]);
     }
 
     #[test]

@@ -59,8 +59,8 @@ const UNSEEN: Absent = Absent::new(
 );
 const UNMEASURED: Absent = Absent::new(Reason::NotApplicable, "it was not measured");
 
-/// How long a call that frees memory may take until that shows, if the memory is still there.
-const LONGEST_CALL: Duration = Duration::from_millis(50);
+/// How long after its beginning the effect of a call may show: on a busy machine it may have to wait for a processor.
+const LONGEST_CALL: Duration = Duration::from_millis(100);
 
 /// How long a call is remembered that goes on bringing pages in.
 const LONGEST_FILL: Duration = Duration::from_secs(1);
@@ -157,7 +157,11 @@ impl Ledger {
         changes.sort_by_key(|change| change.at);
         self.known = next;
         self.seen_at = at;
-        noted.retain(|noted| noted.call.is_long() && at.saturating_sub(noted.at) < LONGEST_FILL);
+        noted.retain(|noted| {
+            let age = at.saturating_sub(noted.at);
+            let may_still_show = !noted.is_used && noted.call.frees().is_none() && age < LONGEST_CALL;
+            may_still_show || noted.call.is_long() && age < LONGEST_FILL
+        });
         noted.append(&mut later);
         changes
     }
@@ -320,11 +324,13 @@ impl Update<'_> {
         };
         let place = self.noted.iter().rposition(explains);
         let place = place.or_else(|| self.noted.iter().rposition(is_likely));
-        match place.and_then(|place| self.noted.get_mut(place)) {
-            Some(noted) => {
-                noted.is_used = true;
-                (Ok(noted.call.word()), noted.at, asked(&noted.call))
-            }
+        let found = place.and_then(|place| self.noted.get_mut(place)).map(|noted| {
+            noted.is_used = true;
+            (Ok(noted.call.word()), noted.at, asked(&noted.call))
+        });
+        let is_new = matches!(event, Event::Appeared | Event::Grew);
+        match found.or_else(|| self.joined(new, grown).filter(|_| is_new)) {
+            Some(found) => found,
             None => {
                 let absent = match event {
                     Event::Went => self.otherwise.unwrap_or(SMALL),
@@ -337,6 +343,20 @@ impl Update<'_> {
         }
     }
 
+    /// The calls that together made these mappings: the kernel joins neighbours.
+    fn joined(&mut self, new: &[&Area], grown: Bytes) -> Option<(Figure<&'static str>, Duration, Option<Bytes>)> {
+        let has_file = new.iter().any(|area| area.has_file());
+        let is_part = |noted: &&mut Noted| match noted.call {
+            Call::Map { fixed: None, is_accessible: true, is_file, .. } => !noted.is_used && is_file == has_file,
+            _ => false,
+        };
+        let mut parts: Vec<&mut Noted> = self.noted.iter_mut().filter(is_part).collect();
+        let sum: Bytes = parts.iter().filter_map(|noted| asked(&noted.call)).sum();
+        let last = parts.last().filter(|_| sum == grown).map(|noted| noted.at)?;
+        parts.iter_mut().for_each(|noted| noted.is_used = true);
+        Some((Ok("mmap"), last, Some(sum)))
+    }
+
     /// The mappings that were asked for and never seen. If there is a new one without an explanation, it may be it.
     fn tell_unseen(&mut self) {
         let is_open = |change: &Change| {
@@ -345,7 +365,9 @@ impl Update<'_> {
         if self.changes.iter().any(is_open) {
             return;
         }
-        let unseen = self.noted.iter().filter(|noted| !noted.is_used && is_unseen(&noted.call));
+        let (at, is_end) = (self.at, self.otherwise.is_some());
+        let is_over = |noted: &&Noted| is_end || at.saturating_sub(noted.at) >= LONGEST_CALL;
+        let unseen = self.noted.iter().filter(|noted| !noted.is_used && is_unseen(&noted.call)).filter(is_over);
         let absent = State { size: Err(UNSEEN), rss: Err(UNSEEN) };
         self.changes.extend(unseen.map(|noted| Change {
             at: noted.at,
@@ -548,7 +570,8 @@ mod tests {
     fn what_came_and_went_between_two_looks_has_no_figures() {
         let mut ledger = Ledger::new(Bytes(MIB), None);
         let mut calls = vec![noted(5, map(8 * MIB, false))];
-        let changes = ledger.update(at(10), Vec::new(), &mut calls);
+        assert_eq!(told(&ledger.update(at(10), Vec::new(), &mut calls)), []);
+        let changes = ledger.update(at(200), Vec::new(), &mut calls);
         assert_eq!(told(&changes), [(5, "unseen", Some("mmap"), 99, 99)]);
         assert_eq!((changes[0].asked, changes[0].amount()), (Some(Bytes(8 * MIB)), Ok(Bytes(8 * MIB))));
         assert!(calls.is_empty());

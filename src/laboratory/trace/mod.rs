@@ -19,7 +19,7 @@ use std::ffi::{CString, OsString};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::libc;
@@ -250,11 +250,12 @@ impl Trace {
         let Some(call) = Call::of(&held, self.page).filter(|_| is_ours) else { return self.let_go(&held) };
         let before = self.ledger.weight(&call, &self.noted);
         let after = if call.shares_file() { Weight::Heavy } else { before.unwrap_or(Weight::Ordinary) };
-        if before.is_some_and(|weight| self.pace.may_hold(weight)) {
-            self.look(measures, Some((&held, call)), each);
-        } else {
-            self.note(call);
-            self.let_go(&held);
+        match before.filter(|weight| self.pace.may_hold(*weight)) {
+            Some(weight) => self.look(measures, Some((&held, call, weight)), each),
+            None => {
+                self.note(call);
+                self.let_go(&held);
+            }
         }
         self.pace.hurry(after);
     }
@@ -269,16 +270,16 @@ impl Trace {
     }
 
     /// Looks at the mappings and tells what has changed: before a system call that is held goes on, if there is one.
-    fn look(&mut self, measures: Measures, held: Option<(&Notification, Call)>, each: &mut dyn FnMut(Heard)) {
-        let since = Instant::now();
+    fn look(&mut self, measures: Measures, held: Option<(&Notification, Call, Weight)>, each: &mut dyn FnMut(Heard)) {
+        let before = pace::used();
         let changes = self.find_changes(measures, each);
-        let held_for = held.map(|(held, call)| {
+        let held = held.map(|(held, call, weight)| {
             self.note(call);
             self.let_go(held);
-            since.elapsed()
+            (weight, pace::used().saturating_sub(before))
         });
         self.tell(changes, measures, each);
-        self.pace.looked(since, held_for.unwrap_or_default());
+        self.pace.looked(pace::used().saturating_sub(before), held);
     }
 
     fn find_changes(&mut self, measures: Measures, each: &mut dyn FnMut(Heard)) -> Vec<Change> {

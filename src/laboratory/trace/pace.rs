@@ -1,6 +1,11 @@
 //! How often a program is looked at, so that looking takes only a small part of the time.
+//!
+//! What a look costs is measured as the processor time of this thread: on a busy machine it takes longer without costing
+//! the program more.
 
 use std::time::{Duration, Instant};
+
+use nix::time::{ClockId, clock_gettime};
 
 use super::ledger::Weight;
 
@@ -10,20 +15,30 @@ pub(super) struct Pace {
     every: Duration,
     begun: Instant,
     due: Instant,
-    /// How long all looks took while a system call was held.
-    held: Duration,
-    /// How long all looks took.
-    looked: Duration,
-    /// How long the last one took.
+    /// The weight of the call for whose sake the next look is early.
+    hurried: Option<Weight>,
+    ordinary: Spent,
+    heavy: Spent,
+    /// What the last look cost.
     last: Duration,
+}
+
+/// What looks for the sake of calls of one weight cost: those of a starting program must not be at the expense of later
+/// ones that matter more.
+#[derive(Debug, Default)]
+struct Spent {
+    /// While a call was held.
+    held: Duration,
+    /// Soon after a call.
+    after: Duration,
 }
 
 /// A look waits until so many times its length have passed since the last one.
 const REST: u32 = 30;
 
 /// How long looks may hold system calls in any case, and the part of the time that is added to it.
-const HOLDS: (Duration, u32) = (Duration::from_millis(20), 50);
-const HEAVY_HOLDS: (Duration, u32) = (Duration::from_millis(100), 25);
+const HOLDS: (Duration, u32) = (Duration::from_millis(40), 50);
+const HEAVY_HOLDS: (Duration, u32) = (Duration::from_millis(200), 25);
 
 /// The same for looks besides the regular ones.
 const EXTRA: (Duration, u32) = (Duration::from_millis(60), 30);
@@ -39,8 +54,8 @@ impl Pace {
     /// A program that starts now.
     pub(super) fn new(every: Duration) -> Pace {
         let now = Instant::now();
-        let zero = Duration::ZERO;
-        Pace { every, begun: now, due: now, held: zero, looked: zero, last: zero }
+        let (ordinary, heavy, last) = (Spent::default(), Spent::default(), Duration::ZERO);
+        Pace { every, begun: now, due: now, hurried: None, ordinary, heavy, last }
     }
 
     /// The time since the program started.
@@ -55,7 +70,10 @@ impl Pace {
 
     /// Whether a system call may be held for a look.
     pub(super) fn may_hold(&self, weight: Weight) -> bool {
-        self.is_within(self.held, if weight == Weight::Heavy { HEAVY_HOLDS } else { HOLDS })
+        match weight {
+            Weight::Heavy => self.is_within(self.heavy.held, HEAVY_HOLDS),
+            Weight::Ordinary => self.is_within(self.ordinary.held, HOLDS),
+        }
     }
 
     fn is_within(&self, spent: Duration, (always, part): (Duration, u32)) -> bool {
@@ -64,23 +82,39 @@ impl Pace {
 
     /// Looks soon, because something has changed, unless that takes too much time in all.
     pub(super) fn hurry(&mut self, weight: Weight) {
-        let (limit, wait) = match weight {
-            Weight::Heavy => (HEAVY_EXTRA, SOON),
-            Weight::Ordinary => (EXTRA, LATER),
+        let (spent, limit, wait) = match weight {
+            Weight::Heavy => (self.heavy.after, HEAVY_EXTRA, SOON),
+            Weight::Ordinary => (self.ordinary.after, EXTRA, LATER),
         };
-        if self.is_within(self.looked, limit) {
-            self.due = self.due.min(Instant::now() + wait);
+        let due = Instant::now() + wait;
+        if due < self.due && self.is_within(spent, limit) {
+            self.due = due;
+            self.hurried = Some(weight);
         }
     }
 
-    /// A look that began at this time is done. It held a system call for so long.
-    pub(super) fn looked(&mut self, since: Instant, held: Duration) {
-        let now = Instant::now();
-        self.last = now.saturating_duration_since(since);
-        self.looked += self.last;
-        self.held += held;
-        self.due = now + self.every.max(self.last * REST);
+    /// A look is done that cost so much; while it held a call of this weight, it cost so much.
+    pub(super) fn looked(&mut self, cost: Duration, held: Option<(Weight, Duration)>) {
+        self.last = cost;
+        match (held, self.hurried.take()) {
+            (Some((weight, cost)), _) => self.spent(weight).held += cost,
+            (None, Some(weight)) => self.spent(weight).after += cost,
+            (None, None) => {}
+        }
+        self.due = Instant::now() + self.every.max(cost * REST);
     }
+
+    fn spent(&mut self, weight: Weight) -> &mut Spent {
+        match weight {
+            Weight::Ordinary => &mut self.ordinary,
+            Weight::Heavy => &mut self.heavy,
+        }
+    }
+}
+
+/// The processor time that this thread has used.
+pub(super) fn used() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
 
 #[cfg(test)]
@@ -91,12 +125,12 @@ mod tests {
     fn a_look_that_takes_long_is_not_repeated_at_once() {
         let mut pace = Pace::new(Duration::from_millis(100));
         assert!(pace.left().is_zero() && pace.may_hold(Weight::Ordinary));
-        pace.looked(Instant::now(), Duration::ZERO);
+        pace.looked(Duration::from_micros(100), None);
         assert!(pace.left() <= Duration::from_millis(100) && pace.left() > Duration::from_millis(50));
         pace.hurry(Weight::Heavy);
         assert!(pace.left() <= SOON);
-        pace.looked(Instant::now() - Duration::from_secs(1), Duration::from_secs(1));
-        assert!(pace.left() > Duration::from_secs(20) && !pace.may_hold(Weight::Heavy));
+        pace.looked(Duration::from_secs(1), Some((Weight::Ordinary, Duration::from_secs(1))));
+        assert!(pace.left() > Duration::from_secs(20) && !pace.may_hold(Weight::Ordinary));
         pace.hurry(Weight::Heavy);
         assert!(pace.left() > Duration::from_secs(20));
     }
