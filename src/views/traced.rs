@@ -46,8 +46,19 @@ impl RowKind for Changes {
 }
 
 /// What a trace shows: when, what and why, both views before and after, and the mapping.
-pub const DEFAULT: &[&str] =
-    &["time_ms", "event", "call", "size_before", "size", "rss_before", "rss", "cached", "file_dirty", "mapping"];
+pub const DEFAULT: &[&str] = &[
+    "time_ms",
+    "event",
+    "call",
+    "before_ms",
+    "size_before",
+    "rss_before",
+    "size",
+    "rss",
+    "cached",
+    "file_dirty",
+    "mapping",
+];
 
 const CACHE: &[ChangeNeed] = &[ChangeNeed::PageCache];
 const SHARES: &[ChangeNeed] = &[ChangeNeed::Shares];
@@ -83,8 +94,8 @@ const COLUMNS: &[C] = &[
         "the same with shared pages divided, after, from smaps", needing(SHARES)),
     col!(new "anonymous", "Anonymous", Bytes, |row| Cell::bytes(row.change.anonymous),
         "how much of it is not in a file, after, from smaps", needing(SHARES)),
-    col!(new "before_ms", "Before ms", Number, |row| row.change.before_at.map_or(Cell::Absent(NEW), milliseconds),
-        "when the figures before were read"),
+    col!(new "before_ms", "Seen ms", Number, |row| row.change.before_at.map_or(Cell::Absent(NEW), milliseconds),
+        "when the figures before were read: what happened between that and the change is not in them"),
     col!(new "cached", "Cached", Bytes, |row| Cell::bytes(in_cache(row, |cache| cache.cached)),
         "how much of the mapped part of the file is in the page cache, after", needing(CACHE)),
     col!(new "file_dirty", "Dirty", Bytes, |row| Cell::bytes(in_cache(row, |cache| cache.dirty)),

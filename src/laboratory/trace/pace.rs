@@ -1,7 +1,7 @@
 //! How often a program is looked at, so that looking takes only a small part of the time.
 //!
-//! What a look costs is measured as the processor time of this thread: on a busy machine it takes longer without costing
-//! the program more.
+//! What a look costs is measured as the processor time of this thread: on a busy machine it takes longer, but costs the
+//! program no more.
 
 use std::time::{Duration, Instant};
 
