@@ -115,7 +115,6 @@ pub(crate) struct MappingRow {
 #[allow(dead_code, reason = "their types are what is tested")]
 pub(crate) struct MappingTotal {
     pub(crate) rows: u64,
-    pub(crate) deleted: Nullable<u64>,
     pub(crate) uss: Nullable<u64>,
     pub(crate) dirty: Nullable<u64>,
     pub(crate) size: u64,
