@@ -265,6 +265,50 @@ fn signals_are_passed_on_and_nothing_stays_behind() {
 }
 
 #[test]
+fn where_system_calls_cannot_be_followed_a_line_says_so() {
+    if !has("python3", "python3") {
+        return;
+    }
+    let folder = disk();
+    let (path, rows) = (folder.path().join("mapped"), folder.path().join("rows"));
+    let script = FILLING.replace("sleep(0.1)", "sleep(1)");
+    let words = ["--output", rows.to_str().unwrap(), "python3", "-c", &script, path.to_str().unwrap(), "16777216"];
+    // A process can have only one listener.
+    let program = common::program().to_str().unwrap();
+    let run = trace(&[], &[&[program, "trace", "--jsonl", "--every", "10"], &words[..]].concat()).run;
+    let line = "rmap: system calls: unsupported: ";
+    assert_eq!((run.status, run.complaints().len()), (Some(0), 1), "{run:?}");
+    assert!(run.err.starts_with(line), "{}", run.err);
+    let text = std::fs::read_to_string(&rows).unwrap();
+    let rows: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let rows = of(&rows, &path);
+    assert_eq!(figure(rows[rows.len() - 1], "rss_before"), 16 * MIB);
+    assert!(rows[0]["absent"]["call"].as_str().unwrap().starts_with("unsupported: "));
+}
+
+#[test]
+fn another_user_can_trace_too() {
+    let Some(everyone) = common::ForEveryone::copy() else { return };
+    if !has("python3", "python3") {
+        return;
+    }
+    let folder = disk();
+    std::os::unix::fs::chown(folder.path(), Some(common::NOBODY), None).unwrap();
+    let (path, rows) = (folder.path().join("mapped"), folder.path().join("rows"));
+    let words = ["trace", "--jsonl", "--output", rows.to_str().unwrap(), "python3", "-c", FILLING];
+    let run = everyone.rmap([&words[..], &[path.to_str().unwrap(), "16777216"]].concat());
+    assert_eq!(run.parts(), (0, String::new(), String::new()));
+    let text = std::fs::read_to_string(&rows).unwrap();
+    let rows: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let rows = of(&rows, &path);
+    let last = rows[rows.len() - 1];
+    assert_eq!(
+        (&last["event"], figure(last, "rss_before"), figure(last, "cached")),
+        (&"went".into(), 16 * MIB, 16 * MIB)
+    );
+}
+
+#[test]
 fn another_program_in_the_same_process_is_followed() {
     if !has("python3", "python3") {
         return;

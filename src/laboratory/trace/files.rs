@@ -47,10 +47,12 @@ impl Files {
         }
     }
 
-    /// Opens the file of a mapping, as long as it is mapped.
-    pub(super) fn open(&mut self, process: &Process, area: &Area) {
+    /// Opens the file of a mapping, as long as it is mapped. If a system call `is_held`, the leases are not waited for,
+    /// and the file is opened later.
+    pub(super) fn open(&mut self, process: &Process, area: &Area, is_held: bool) {
         let key = key(area);
-        if !area.has_file() || self.open.contains_key(&key) {
+        let has_to_wait = self.reading.as_ref().is_some_and(|reading| !reading.is_finished());
+        if !area.has_file() || self.open.contains_key(&key) || (is_held && has_to_wait) {
             return;
         }
         let is_room = self.open.len() < MOST;

@@ -89,15 +89,18 @@ impl Ledger {
         }
         let Some(range) = call.range() else { return Some(Weight::Ordinary) };
         let mut met = self.known.iter().map(|known| &known.area).filter(|area| meet(&area.addresses, range)).peekable();
+        // A dynamic linker maps one part of a library after the other over the whole of it.
+        let is_mere_map = matches!(call, Call::Map { .. });
         if met.peek().is_none() {
+            if is_mere_map {
+                return None;
+            }
             // It may be about a mapping that has not been seen yet.
             let shares_file = noted.iter().any(|noted| noted.call.shares_file());
             let weight = if shares_file { Weight::Heavy } else { Weight::Ordinary };
             return noted.iter().any(|noted| is_unseen(&noted.call)).then_some(weight);
         }
         let is_heavy = |area: &Area| area.is_shared_file() || area.rss.is_ok_and(|rss| rss >= HEAVY);
-        // A dynamic linker maps one part of a library after the other over the whole of it.
-        let is_mere_map = matches!(call, Call::Map { .. });
         let (mut heavy, mut filled) = (false, false);
         for area in met {
             heavy |= is_heavy(area);

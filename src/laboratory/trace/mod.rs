@@ -272,7 +272,8 @@ impl Trace {
     /// Looks at the mappings and tells what has changed: before a system call that is held goes on, if there is one.
     fn look(&mut self, measures: Measures, held: Option<(&Notification, Call, Weight)>, each: &mut dyn FnMut(Heard)) {
         let before = pace::used();
-        let changes = self.find_changes(measures, each);
+        let changes = self.find_changes(each);
+        self.open_files(&changes, measures, held.is_some());
         let held = held.map(|(held, call, weight)| {
             self.note(call);
             self.let_go(held);
@@ -282,10 +283,10 @@ impl Trace {
         self.pace.looked(pace::used().saturating_sub(before), held);
     }
 
-    fn find_changes(&mut self, measures: Measures, each: &mut dyn FnMut(Heard)) -> Vec<Change> {
+    fn find_changes(&mut self, each: &mut dyn FnMut(Heard)) -> Vec<Change> {
         self.let_calls_finish();
         let at = self.pace.now();
-        let changes = match self.reader.read(&self.process) {
+        match self.reader.read(&self.process) {
             Ok(Some(areas)) => self.ledger.update(at, areas, &mut self.noted),
             Ok(None) => Vec::new(),
             Err(error) => {
@@ -296,11 +297,13 @@ impl Trace {
                 }
                 Vec::new()
             }
-        };
-        for area in changes.iter().filter(|_| measures.files).filter_map(|change| change.area.as_ref()) {
-            self.files.open(&self.process, area);
         }
-        changes
+    }
+
+    fn open_files(&mut self, changes: &[Change], measures: Measures, is_held: bool) {
+        for area in changes.iter().filter(|_| measures.files).filter_map(|change| change.area.as_ref()) {
+            self.files.open(&self.process, area, is_held);
+        }
     }
 
     /// Waits until the calls that free memory have done that. They are usually done within some microseconds.
@@ -312,6 +315,8 @@ impl Trace {
     }
 
     fn tell(&mut self, changes: Vec<Change>, measures: Measures, each: &mut dyn FnMut(Heard)) {
+        // Those that could not be opened while a system call was held.
+        self.open_files(&changes, measures, false);
         for mut change in changes {
             if let Some(area) = change.area.as_ref().filter(|_| measures.files) {
                 change.cache = self.files.measure(area);
