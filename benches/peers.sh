@@ -7,7 +7,7 @@
 # the end.
 set -euo pipefail
 
-sections=(sparse full scattered tree small process shell)
+sections=(sparse full scattered tree small process shell trace)
 rounds=7
 chosen=()
 for word in "$@"; do
@@ -283,6 +283,22 @@ measure_shell() {
     add "pmap -X" "pmap -X $said"
     measure 40
     within "a shell with $(wc -l <"/proc/$said/maps") mappings" "rmap pid" "pmap -X" 1.0
+}
+
+# A JVM that maps a file of 1 GiB, fills it and unmaps it, and the same with each row to a file. The file is in memory,
+# because the time of a disk varies more than what is measured here.
+measure_trace() {
+    local shape="a JVM that fills 1 GiB" java
+    knows trace --every || return 0
+    has javac || { note "javac is not installed: trace is left out (apt-get install openjdk-17-jdk-headless)"; return 0; }
+    javac -d "$memory" docs/Mapped.java
+    java="java -cp $memory Mapped 1G $memory/mapped"
+    add "the JVM alone" "$java"
+    add "rmap trace" "$rmap trace --output $memory/rows $java"
+    add "rmap trace --no-syscalls" "$rmap trace --output $memory/rows --no-syscalls $java"
+    measure
+    within "$shape" "rmap trace" "the JVM alone" 1.05
+    within "$shape" "rmap trace --no-syscalls" "the JVM alone" 1.05
 }
 
 loads=$(cut -d ' ' -f 1 /proc/loadavg)

@@ -10,7 +10,7 @@ use super::full_screen::FullScreen;
 use super::matches::Noticing;
 use super::report::Report;
 use super::run::{Configured, Done};
-use super::screen;
+use super::screen::{self, Place};
 use super::signals::Signals;
 use crate::query::{Default, Query, Total, check, execute};
 use crate::render::{FORMATS, Format, Presentation, TABLE};
@@ -101,9 +101,9 @@ enum When {
 }
 
 impl When {
-    fn is_on(self) -> bool {
+    fn is_on(self, place: &Place) -> bool {
         match self {
-            When::Auto => screen::has_colour(),
+            When::Auto => place.has_colour(),
             When::Always => true,
             When::Never => false,
         }
@@ -216,11 +216,21 @@ impl AnswerArgs {
             no_header: self.no_header,
             no_heading: self.no_header,
             terminal_width: screen::terminal_width(),
-            colour: self.color.unwrap_or_default().is_on(),
+            colour: self.color.unwrap_or_default().is_on(&Place::Output),
             unicode: screen::has_unicode(),
             page: Some(crate::kernel::page_size()),
             is_brief: screen::is_terminal(),
             line_feeds: false,
+        }
+    }
+
+    /// How rows that arrive one by one are presented at another place: nothing is cut there.
+    pub(crate) fn presentation_at(&self, place: &Place, configured: &Configured, default: SizeUnit) -> Presentation {
+        Presentation {
+            terminal_width: None,
+            colour: self.color.unwrap_or_default().is_on(place),
+            is_brief: false,
+            ..self.presentation(configured, default)
         }
     }
 
@@ -238,6 +248,18 @@ impl AnswerArgs {
         presentation: Presentation,
         report: &mut Report,
     ) -> Done {
+        self.answer_at(Place::Output, query, source, presentation, report)
+    }
+
+    /// The same at another place.
+    pub(crate) fn answer_at<S: Source>(
+        &self,
+        place: Place,
+        query: &Query,
+        source: &mut S,
+        presentation: Presentation,
+        report: &mut Report,
+    ) -> Done {
         if query.every.is_some() && report.signals.is_none() {
             report.signals = Some(Signals::watch()?);
         }
@@ -245,7 +267,7 @@ impl AnswerArgs {
         if query.every.is_some() {
             report.take_terminal(is_full_screen);
         }
-        let out = if is_full_screen { Box::new(FullScreen::new()) } else { screen::output() };
+        let out = if is_full_screen { Box::new(FullScreen::new()) } else { place.writer() };
         let mut sink = Noticing::new((self.format().sink)(presentation, out));
         let done = execute(query, source, &mut sink, report);
         report.restore_terminal();

@@ -27,6 +27,7 @@ mod run;
 mod screen;
 mod signals;
 mod terminal;
+mod trace;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -47,6 +48,7 @@ const SUBCOMMANDS: &[Subcommand] = &[
     Subcommand::of::<pid::PidArgs>(),
     Subcommand::of::<pcstat::PcstatArgs>(),
     Subcommand::of::<demo::DemoArgs>(),
+    Subcommand::of::<trace::TraceArgs>(),
     Subcommand::of::<effects::WarmArgs>(),
     Subcommand::of::<effects::EvictArgs>(),
     Subcommand::of::<effects::LockArgs>(),

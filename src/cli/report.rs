@@ -27,6 +27,8 @@ pub(crate) struct Report {
     pub(crate) narrowed: Vec<&'static str>,
     /// The signals that end the work cleanly, if they are watched.
     pub(crate) signals: Option<Signals>,
+    /// The exit status of a program that was run, which is then that of rmap.
+    pub(crate) own_status: Option<u8>,
     /// The terminal of a repeated answer, if there is one.
     terminal: Option<Terminal>,
     /// What is printed when the alternate screen is left.
@@ -92,10 +94,16 @@ impl Report {
         }
     }
 
-    /// The exit status. A broken pipe is not a failure: the reader has seen what it wanted.
+    /// The exit status: of the program that was run, or else of rmap itself. Says why something failed.
     pub(super) fn status(&self, done: Result<(), Stop>) -> u8 {
+        let status = self.status_of(done);
+        self.own_status.unwrap_or(status)
+    }
+
+    /// A broken pipe is not a failure: the reader has seen what it wanted.
+    fn status_of(&self, done: Result<(), Stop>) -> u8 {
         match done {
-            Err(Stop::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => self.status(Ok(())),
+            Err(Stop::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => self.status_of(Ok(())),
             Ok(()) | Err(Stop::Enough) if self.failed => INCOMPLETE,
             Ok(()) | Err(Stop::Enough) => SUCCESS,
             Err(Stop::Output(error)) => {

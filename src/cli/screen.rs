@@ -1,6 +1,42 @@
-//! Standard output, and its width and colours if it is a terminal.
+//! Standard output, and its width and colours if it is a terminal; the other places where an answer may be written.
 
+use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
+
+/// Where an answer is written.
+#[derive(Debug)]
+pub(crate) enum Place {
+    /// To standard output.
+    Output,
+    /// To standard error, because standard output belongs to another program.
+    Error,
+    /// To a file.
+    File(File),
+}
+
+impl Place {
+    /// The place, with a buffer.
+    pub(crate) fn writer(self) -> Box<dyn Write> {
+        match self {
+            Place::Output => output(),
+            Place::Error => Box::new(BufWriter::new(io::stderr())),
+            Place::File(file) => Box::new(BufWriter::new(file)),
+        }
+    }
+
+    /// Whether it is a terminal with colours.
+    pub(crate) fn has_colour(&self) -> bool {
+        match self {
+            Place::Output => has_colour(),
+            Place::Error => {
+                io::stderr().is_terminal()
+                    && !is_dumb()
+                    && anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never
+            }
+            Place::File(_) => false,
+        }
+    }
+}
 
 /// Standard output with a buffer that combines several hundred rows into one write.
 pub(crate) fn output() -> Box<dyn Write> {
@@ -33,5 +69,9 @@ pub(crate) fn has_unicode() -> bool {
 
 /// Whether standard output is a terminal on which the cursor can be moved.
 pub(crate) fn has_cursor() -> bool {
-    is_terminal() && std::env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb")
+    is_terminal() && !is_dumb()
+}
+
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb")
 }

@@ -244,12 +244,30 @@ impl Opener {
     }
 }
 
+/// Opens the file behind a mapping to be measured, unless that would break one of these leases. On FUSE, where opening
+/// it may drop its cached pages, it is only named, and measured through a descriptor of a process that has it open.
+///
+/// # Errors
+/// As [`Process::open_mapped_file`]; it is not a regular file, or must not be opened.
+pub fn open_behind(process: &Process, mapping: &FileMapping, leases: &Leases) -> Figure<OpenFile> {
+    let mapped = mapping.open(process)?;
+    let identity = mapped.identity();
+    match leases.bar(identity.device(), identity.inode()) {
+        Some(barred) => Err(barred),
+        None => open_named(process, &mapped, &mapping.path, false),
+    }
+}
+
 fn open(process: &Process, mapped: &MappedFile, mapping: &Mapping<'_>, opens_fuse: bool) -> Figure<OpenFile> {
+    open_named(process, mapped, mapping.path(), opens_fuse)
+}
+
+fn open_named(process: &Process, mapped: &MappedFile, name: &[u8], opens_fuse: bool) -> Figure<OpenFile> {
     if !mapped.is_regular() {
         return Err(NOT_REGULAR);
     }
     mapped.prove_layer(process)?;
-    let path = Path::new(OsStr::from_bytes(mapping.path()));
+    let path = Path::new(OsStr::from_bytes(name));
     let opened = mapped.reopen(opens_fuse).map_err(|error| Error::io(Subject::Path(path.to_owned()), &error));
     opened.and_then(|opened| take(path, opened)).map_err(|error| reason(&error))
 }

@@ -181,6 +181,11 @@ impl Process {
         Some(whole.ok().filter(|_| is_ours()).unwrap_or(below))
     }
 
+    /// Whether it has a thread with this id.
+    pub(crate) fn has_thread(&self, thread: u32) -> bool {
+        self.directory.read_file(&format!("task/{thread}/stat"), 1).is_ok()
+    }
+
     /// An error unless the process is live.
     pub(super) fn require_live(&self, why: &'static str) -> Result<()> {
         match self.is_live {

@@ -12,3 +12,4 @@ pub mod part;
 pub mod processes;
 mod shared;
 pub mod stretch;
+pub mod traced;

@@ -291,6 +291,8 @@ fn every_documented_key_exists() {
     assert_eq!(promised("`rmap demo`"), keys(&rmap(["demo", "--size", "1M", "--json"]).json()[0]));
     let acts = rmap(["demo", "--kind", "memfd", "--acts", "create,map", "--size", "1M", "--json"]).good().rows();
     acts.iter().for_each(|row| assert_eq!(promised("The experiments"), keys(row)));
+    let traced = rmap(["trace", "--json", "--min-change", "64K", "true"]);
+    assert_eq!(promised("`rmap trace`"), keys(&serde_json::from_str::<Value>(&traced.err).unwrap()[0]));
     let folder = memory();
     let known = known_file(&folder.path().join("f"), page(), &[(0, 1)]);
     let path = known.path.to_str().unwrap();

@@ -1,0 +1,158 @@
+//! `rmap trace`: runs a program and shows what it maps, from both sides.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::answer::{AnswerArgs, View, refuse_if};
+use super::report::Report;
+use super::run::{Configured, Done, Listed, Run};
+use super::screen::Place;
+use crate::error::{Error, ErrorKind, Subject};
+use crate::laboratory::trace::{Ending, Trace, TraceRequest};
+use crate::query::Host;
+use crate::table::{SizeUnit, Stop};
+use crate::units::{Bytes, Exact, counted};
+use crate::views::traced::{self, Changes, TraceSource};
+
+/// `rmap trace`
+#[derive(Debug, Args)]
+pub(crate) struct TraceArgs {
+    /// The program to run, and its arguments
+    #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    command: Vec<OsString>,
+    /// How the program is followed.
+    #[command(flatten)]
+    follow: FollowArgs,
+    /// How the rows are shown.
+    #[command(flatten)]
+    answer: AnswerArgs,
+}
+
+/// How a program is followed.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct FollowArgs {
+    /// Look at its mappings every MS milliseconds, and at once after a large system call
+    ///
+    /// If a look takes long, because the program is large, rmap looks more rarely: at most 3 % of the time.
+    #[arg(long = "every", value_name = "MS", default_value = "100", value_parser = interval)]
+    interval: Duration,
+    /// Show mappings that are this long, or changed by so much in Size or Rss
+    ///
+    /// Smaller changes add up until they reach SIZE. System calls about less are not followed, except brk.
+    #[arg(long, value_name = "SIZE", default_value = "4M")]
+    min_change: Bytes,
+    /// Do not follow system calls: only look
+    #[arg(long)]
+    no_syscalls: bool,
+    /// Write the rows to FILE instead of standard error
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    output: Option<PathBuf>,
+}
+
+impl Default for FollowArgs {
+    fn default() -> FollowArgs {
+        FollowArgs {
+            interval: Duration::from_millis(100),
+            min_change: Bytes(4 << 20),
+            no_syscalls: false,
+            output: None,
+        }
+    }
+}
+
+/// A number of milliseconds greater than 0.
+fn interval(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("use a number of milliseconds greater than 0, such as 100".to_owned()),
+        Ok(milliseconds) => Ok(Duration::from_millis(milliseconds)),
+    }
+}
+
+impl Run for TraceArgs {
+    const NAME: &'static str = "trace";
+    const ABOUT: &'static str = "Run a program and show what it maps, fills and unmaps";
+
+    const ROWS: &'static [Listed] = &[Listed::of::<Changes>("Columns")];
+    const NOTES: &'static str = "\
+        The program has standard input and output for itself; the rows go to standard error, or to the file of \
+        --output. The exit status is the program's: 128 plus its number if a signal ended it, 127 if there is no such \
+        program, 126 if it cannot be run. Ctrl-C goes to the program, and rmap passes other signals on to it; rmap \
+        ends when the program does. If rmap is killed (kill -9), the program is killed too.\n\n\
+        Only the program itself is followed, also through execve; the processes that it starts run as always, and may \
+        outlive it.\n\n\
+        Its large system calls are held for a moment (seccomp user notification, Linux 5.5), so that the state just \
+        before munmap or exit is seen. What maps no file, has no access or is smaller than --min-change is not shown \
+        until it grows. Calls of 32-bit programs are not seen. Unless rmap runs as root, set-user-id programs such as \
+        sudo get no privileges below it; with --no-syscalls they do.";
+    const OPERANDS: &'static str = "COMMAND";
+    const EXAMPLES: &'static [(&'static str, &'static str)] = &[
+        ("rmap trace sort big.db", "what a program maps and fills, until it ends"),
+        ("rmap trace --output rows.csv --csv sort big.db", "the rows to a file, in bytes"),
+        ("rmap trace --filter 'kind == file' wc -l big.db", "only mapped files"),
+        ("rmap trace --top 5 --min-change 64K wc -l big.db", "the five largest changes, at the end"),
+    ];
+
+    fn is_machine(&self) -> bool {
+        self.answer.is_machine()
+    }
+
+    fn run(self, configured: &Configured, report: &mut Report) -> Done {
+        trace(self.command, &self.follow, &self.answer, configured, report)
+    }
+}
+
+/// Runs a program and shows what it maps. Its exit status becomes that of this process.
+pub(super) fn trace(
+    command: Vec<OsString>,
+    follow: &FollowArgs,
+    answer: &AnswerArgs,
+    configured: &Configured,
+    report: &mut Report,
+) -> Done {
+    refuse_if(answer.every.is_some(), "-w", "a program runs once, and its changes are shown as they happen")?;
+    refuse_if(answer.total, "--total", "the changes of a program do not add up")?;
+    let place = match &follow.output {
+        Some(path) => Place::File(File::create(path).map_err(|error| unwritable(path.clone(), &error))?),
+        None => Place::Error,
+    };
+    let query = answer.query(configured, View::Usual(traced::DEFAULT))?;
+    let presentation = answer.presentation_at(&place, configured, SizeUnit::Kib);
+    answer.check::<Changes>(&query, &presentation)?;
+    let request =
+        TraceRequest { command, every: follow.interval, least: follow.min_change, calls: !follow.no_syscalls };
+    let trace = Trace::begin(&request).inspect_err(|error| {
+        report.own_status = Some(if error.kind() == ErrorKind::NotFound { NOT_FOUND } else { NOT_RUN });
+    })?;
+    if let Some(absent) = trace.without_calls().filter(|_| !follow.no_syscalls) {
+        report.note(&Error::absent(Subject::Words("system calls".to_owned()), absent));
+    }
+    let mut source = TraceSource::new(trace);
+    let done = answer.answer_at(place, &query, &mut source, presentation, report);
+    report.own_status = source.ending().map(Ending::status);
+    let untold = source.untold();
+    if done.is_ok() && untold > 0 && !answer.is_machine() && !answer.no_header {
+        let (least, few) = (Exact(follow.min_change), counted(untold, "mapping", "mappings"));
+        report
+            .remark("trace", format!("{few} shorter than {least}, or without a change of it, left out (--min-change)"));
+    }
+    match (done, &follow.output) {
+        (Err(Stop::Output(error)), Some(path)) => Err(unwritable(path.clone(), &error)),
+        (Err(Stop::Output(error)), None) => {
+            Err(Stop::Failed(Error::io(Subject::Words("standard error".to_owned()), &error)))
+        }
+        (done, _) => done,
+    }
+}
+
+/// There is no such program, as in env(1).
+const NOT_FOUND: u8 = 127;
+/// The program cannot be run.
+const NOT_RUN: u8 = 126;
+
+fn unwritable(path: PathBuf, error: &std::io::Error) -> Stop {
+    Stop::Failed(Error::io(Subject::Path(path), error))
+}

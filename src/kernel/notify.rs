@@ -1,0 +1,256 @@
+//! Seccomp user notification: the kernel holds certain system calls of a process until this process has taken note of
+//! them.
+//!
+//! A program that is started with a [`Filter`] (see [`super::launch`]) and everything that it forks stops at each of
+//! the calls that the filter names, until the holder of the [`Listener`] lets it go on. The arguments of the calls are
+//! known, their results are not. All other calls are as fast as ever, except for the filter itself.
+//!
+//! If nobody holds the listener any more, the kernel fails the calls with `ENOSYS`, which would break the program. So a
+//! child process inherits it: [`super::launch::Heir`].
+
+#![allow(unsafe_code, reason = "seccomp is not wrapped by nix")]
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+use nix::libc::{self, c_int, c_uint, c_ulong, sock_filter, sock_fprog};
+
+/// A system call whose beginning is to be noticed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Watched {
+    /// Its number.
+    pub(crate) number: libc::c_long,
+    /// The arguments that are lengths: it is noticed only if one of them is large. Without any it is always noticed.
+    pub(crate) lengths: &'static [u8],
+}
+
+/// The program that tells the kernel which calls are noticed.
+#[derive(Debug, Clone)]
+pub(crate) struct Filter(Vec<sock_filter>);
+
+/// A system call that has begun and waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Notification {
+    id: u64,
+    /// The id of the calling thread, as this process sees it.
+    pub(crate) thread: u32,
+    /// The number of the call.
+    pub(crate) number: libc::c_long,
+    /// Its arguments.
+    pub(crate) arguments: [u64; 6],
+}
+
+/// Receives the calls.
+#[derive(Debug)]
+pub(crate) struct Listener(OwnedFd);
+
+nix::ioctl_readwrite!(receive_notification, b'!', 0, libc::seccomp_notif);
+nix::ioctl_readwrite!(send_response, b'!', 1, libc::seccomp_notif_resp);
+
+/// `SECCOMP_IOCTL_NOTIF_SET_FLAGS` and its flag `SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP` (Linux 6.6).
+const SET_FLAGS: c_ulong = nix::request_code_write!(b'!', 4, size_of::<u64>()) as c_ulong;
+const SYNC_WAKE_UP: c_ulong = 1;
+
+/// `SECCOMP_USER_NOTIF_FLAG_CONTINUE`.
+const CONTINUE: u32 = 1;
+
+/// How the kernel names the architecture in the data of a filter.
+#[cfg(target_arch = "x86_64")]
+const ARCHITECTURE: Option<u32> = Some(0xc000_003e);
+#[cfg(target_arch = "aarch64")]
+const ARCHITECTURE: Option<u32> = Some(0xc000_00b7);
+#[cfg(target_arch = "riscv64")]
+const ARCHITECTURE: Option<u32> = Some(0xc000_00f3);
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64")))]
+const ARCHITECTURE: Option<u32> = None;
+
+// Where the number, the architecture and the first argument are in `struct seccomp_data`.
+const NUMBER_AT: u32 = 0;
+const ARCHITECTURE_AT: u32 = 4;
+const ARGUMENTS_AT: u32 = 16;
+
+// The instructions of a filter.
+const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+const IF_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+const IF_AT_LEAST: u16 = (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16;
+const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+
+const fn step(code: u16, k: u32) -> sock_filter {
+    sock_filter { code, jt: 0, jf: 0, k }
+}
+
+const fn branch(code: u16, k: u32, jt: u8, jf: u8) -> sock_filter {
+    sock_filter { code, jt, jf, k }
+}
+
+const ALLOW: sock_filter = step(RETURN, libc::SECCOMP_RET_ALLOW);
+const NOTIFY: sock_filter = step(RETURN, libc::SECCOMP_RET_USER_NOTIF);
+
+impl Filter {
+    /// A filter for these calls. Those with lengths are noticed from `least` bytes on. Calls in the way of another
+    /// architecture (32 bits) are not noticed.
+    ///
+    /// `None` on an architecture whose name in filters is not known here.
+    pub(crate) fn new(calls: &[Watched], least: u64) -> Option<Filter> {
+        let least = u32::try_from(least).unwrap_or(u32::MAX);
+        let head = [step(LOAD, ARCHITECTURE_AT), branch(IF_EQUAL, ARCHITECTURE?, 1, 0), ALLOW, step(LOAD, NUMBER_AT)];
+        let mut program = head.to_vec();
+        for call in calls {
+            let block = block(call.lengths, least);
+            let past = u8::try_from(block.len()).unwrap_or(u8::MAX);
+            program.push(branch(IF_EQUAL, u32::try_from(call.number).unwrap_or(u32::MAX), 0, past));
+            program.extend(block);
+        }
+        program.push(ALLOW);
+        Some(Filter(program))
+    }
+
+    /// Installs the filter in the calling thread, for good, and returns the descriptor of its listener. It allocates
+    /// nothing, so that a forked child may call it.
+    ///
+    /// # Errors
+    /// As `seccomp(2)`: `ENOSYS`, `EINVAL`: the kernel has no user notification (before 5.0). `EBUSY`: the thread
+    /// already has a listener.
+    #[doc(alias = "seccomp")]
+    pub(super) fn install(&self) -> Result<RawFd, Errno> {
+        // The speculation of the program is left as it is, which a filter turns off otherwise before Linux 5.16.
+        let flags = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW;
+        // Signals do not interrupt a call that was received (5.19): it would be received again after each.
+        match self.install_with(flags | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV) {
+            Err(Errno::EINVAL) => self.install_with(flags),
+            installed => installed,
+        }
+    }
+
+    fn install_with(&self, flags: c_ulong) -> Result<RawFd, Errno> {
+        match self.install_once(flags) {
+            // Only root may keep the privileges that a set-user-id program gives.
+            Err(Errno::EACCES) => {
+                // SAFETY: a plain system call.
+                Errno::result(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })?;
+                self.install_once(flags)
+            }
+            installed => installed,
+        }
+    }
+
+    fn install_once(&self, flags: c_ulong) -> Result<RawFd, Errno> {
+        let length = u16::try_from(self.0.len()).map_err(|_| Errno::E2BIG)?;
+        let program = sock_fprog { len: length, filter: self.0.as_ptr().cast_mut() };
+        // SAFETY: the program has as many instructions as stated, and the kernel only reads them.
+        let fd = unsafe {
+            libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags as c_uint, &raw const program)
+        };
+        Errno::result(fd).map(|fd| fd as RawFd)
+    }
+}
+
+/// The instructions for one call: notify if any of these arguments is at least `least`.
+fn block(lengths: &[u8], least: u32) -> Vec<sock_filter> {
+    let (low, high) = if cfg!(target_endian = "little") { (0, 4) } else { (4, 0) };
+    let mut block = Vec::new();
+    for (place, argument) in (0..).zip(lengths) {
+        // Four instructions an argument, then the two that return.
+        let left = u8::try_from(lengths.len()).unwrap_or(u8::MAX).saturating_sub(place);
+        let at = ARGUMENTS_AT + 8 * u32::from(*argument);
+        block.push(step(LOAD, at + high));
+        block.push(branch(IF_EQUAL, 0, 0, 4 * left - 1));
+        block.push(step(LOAD, at + low));
+        block.push(branch(IF_AT_LEAST, least, 4 * left - 3, 0));
+    }
+    block.extend((!lengths.is_empty()).then_some(ALLOW));
+    block.push(NOTIFY);
+    block
+}
+
+impl Listener {
+    /// Takes the descriptor that [`Filter::install`] returned, in the process that will answer.
+    pub(super) fn new(fd: OwnedFd) -> Listener {
+        // Hands the processor over to the program at once. An older kernel refuses it, and is slower.
+        // SAFETY: the call takes the flags as a number.
+        unsafe { libc::ioctl(fd.as_raw_fd(), SET_FLAGS as _, SYNC_WAKE_UP) };
+        Listener(fd)
+    }
+
+    /// The next call that waits. Blocks if there is none.
+    ///
+    /// # Errors
+    /// `ENOENT`: the caller was killed before its call was received. `EINTR`.
+    pub(crate) fn receive(&self) -> Result<Notification, Errno> {
+        receive(self.0.as_raw_fd())
+    }
+
+    /// Lets a call go on as if it had not been held.
+    ///
+    /// # Errors
+    /// `ENOENT`: the caller was killed in the meantime.
+    pub(crate) fn let_go(&self, notification: &Notification) -> Result<(), Errno> {
+        let_go(self.0.as_raw_fd(), notification)
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// As [`Listener::receive`], for a forked child: it only makes a system call.
+pub(super) fn receive(listener: RawFd) -> Result<Notification, Errno> {
+    // SAFETY: it has only integers, so all zeros is a valid value; the kernel requires zeros.
+    let mut found: libc::seccomp_notif = unsafe { std::mem::zeroed() };
+    // SAFETY: the kernel writes one value of this type.
+    unsafe { receive_notification(listener, &raw mut found) }?;
+    let number = libc::c_long::from(found.data.nr as c_int);
+    Ok(Notification { id: found.id, thread: found.pid, number, arguments: found.data.args })
+}
+
+/// As [`Listener::let_go`], for a forked child: it only makes a system call.
+pub(super) fn let_go(listener: RawFd, notification: &Notification) -> Result<(), Errno> {
+    let mut response = libc::seccomp_notif_resp { id: notification.id, val: 0, error: 0, flags: CONTINUE };
+    // SAFETY: the kernel reads one value of this type.
+    unsafe { send_response(listener, &raw mut response) }.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a filter does with a call, step by step as the kernel does.
+    fn outcome(filter: &Filter, number: u32, arguments: [u64; 6]) -> u32 {
+        let mut data = [0u32; 16];
+        (data[0], data[1]) = (number, ARCHITECTURE.unwrap());
+        for (place, argument) in arguments.iter().enumerate() {
+            (data[4 + 2 * place], data[5 + 2 * place]) = (*argument as u32, (*argument >> 32) as u32);
+        }
+        let (mut place, mut loaded) = (0, 0);
+        loop {
+            let found = filter.0[place];
+            place += 1;
+            match found.code {
+                RETURN => return found.k,
+                LOAD => loaded = data[found.k as usize / 4],
+                IF_EQUAL => place += usize::from(if loaded == found.k { found.jt } else { found.jf }),
+                IF_AT_LEAST => place += usize::from(if loaded >= found.k { found.jt } else { found.jf }),
+                other => panic!("an instruction that is not known: {other}"),
+            }
+        }
+    }
+
+    #[test]
+    fn long_calls_are_noticed_and_others_are_not() {
+        let calls = [
+            Watched { number: 9, lengths: &[1] },
+            Watched { number: 25, lengths: &[1, 2] },
+            Watched { number: 231, lengths: &[] },
+        ];
+        let filter = Filter::new(&calls, 1 << 20).unwrap();
+        let is_noticed = |number, arguments| outcome(&filter, number, arguments) == libc::SECCOMP_RET_USER_NOTIF;
+        let length = |length| [0, length, 0, 0, 0, 0];
+        assert!(is_noticed(9, length(1 << 20)) && is_noticed(9, length(1 << 33)) && is_noticed(9, length(u64::MAX)));
+        assert!(!is_noticed(9, length((1 << 20) - 1)) && !is_noticed(9, [1 << 40, 4096, 1 << 40, 0, 0, 0]));
+        assert!(is_noticed(25, [0, 4096, 1 << 21, 0, 0, 0]) && is_noticed(25, [0, 1 << 21, 4096, 0, 0, 0]));
+        assert!(is_noticed(25, [0, 4096, 1 << 33, 0, 0, 0]) && !is_noticed(25, [0, 4096, 8192, 0, 0, 0]));
+        assert!(is_noticed(231, [0; 6]) && !is_noticed(0, length(1 << 30)) && !is_noticed(10, length(1 << 30)));
+    }
+}

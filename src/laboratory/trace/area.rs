@@ -1,0 +1,140 @@
+//! What a process has mapped at one moment, as far as a trace follows it.
+
+use std::ops::Range;
+
+use crate::error::Result;
+use crate::process::{Device, Fields, FileMapping, Mapping, MappingKind, Process, Wanted};
+use crate::units::{Absent, Bytes, Figure, Reason};
+
+/// One mapping at one moment.
+#[derive(Debug, Clone)]
+pub struct Area {
+    /// Its addresses.
+    pub addresses: Range<u64>,
+    /// Its permissions, as smaps prints them.
+    pub perm: String,
+    /// Where in the file it begins.
+    pub offset: u64,
+    /// The device of the file.
+    pub device: Device,
+    /// The inode of the file; 0 if there is none.
+    pub inode: u64,
+    /// Its name, as smaps prints it.
+    pub path: Vec<u8>,
+    /// What it is.
+    pub kind: MappingKind,
+    /// `Rss`
+    pub rss: Figure<Bytes>,
+    /// `Pss`
+    pub pss: Figure<Bytes>,
+    /// `Anonymous`
+    pub anonymous: Figure<Bytes>,
+}
+
+impl Area {
+    /// Its length.
+    pub fn size(&self) -> Bytes {
+        Bytes(self.addresses.end.saturating_sub(self.addresses.start))
+    }
+
+    /// Whether there is a file behind it.
+    pub fn has_file(&self) -> bool {
+        self.inode != 0
+    }
+
+    /// Whether it is a file whose pages are shared with all others that use it.
+    pub(super) fn is_shared_file(&self) -> bool {
+        self.has_file() && self.perm.ends_with('s')
+    }
+
+    /// It as a mapping of its file.
+    pub(super) fn of_file(&self) -> FileMapping {
+        FileMapping {
+            addresses: self.addresses.clone(),
+            offset: self.offset,
+            device: self.device,
+            inode: self.inode,
+            path: self.path.clone(),
+        }
+    }
+
+    /// Whether `later`, which overlaps it, has the same memory behind it.
+    pub(super) fn is_same_memory(&self, later: &Area) -> bool {
+        match self.has_file() || later.has_file() {
+            true => {
+                let place = |area: &Area| area.offset.wrapping_sub(area.addresses.start);
+                (self.device, self.inode, place(self)) == (later.device, later.inode, place(later))
+            }
+            false => (self.path.is_empty(), self.kind) == (later.path.is_empty(), later.kind),
+        }
+    }
+}
+
+/// What is always read: the page tables report it in a fraction of the time of smaps. For 1 GiB in pages of 4 KiB smaps
+/// takes 16 to 32 ms.
+const USUAL: [&str; 2] = ["Rss", "Swap"];
+
+/// What only smaps reports.
+const SHARES: [&str; 2] = ["Pss", "Anonymous"];
+
+/// Reads the mappings of a process.
+#[derive(Debug)]
+pub(super) struct Reader {
+    fields: Fields,
+    wanted: Wanted,
+    /// How often in a row the process changed its mappings while they were read.
+    changed: u32,
+}
+
+impl Reader {
+    /// With `shares` it also reads `Pss` and `Anonymous`.
+    pub(super) fn new(shares: bool) -> Reader {
+        let wanted = USUAL.iter().chain(SHARES.iter().filter(|_| shares)).map(|name| (*name).to_owned());
+        Reader { fields: Fields::new(), wanted: Wanted::Only(wanted.collect()), changed: 0 }
+    }
+
+    /// The mappings, in the order of their addresses, without those that have no memory of their own: address space
+    /// without access, and what the kernel maps into every process. `None` if some of them were missed, because the
+    /// process changed them too often.
+    ///
+    /// # Errors
+    /// As [`Process::read_mappings`].
+    pub(super) fn read(&mut self, process: &Process) -> Result<Option<Vec<Area>>> {
+        let read = process.read_mappings(&mut self.fields, &self.wanted)?;
+        self.changed = if read.mappings.changed() > 0 { self.changed + 1 } else { 0 };
+        // A process that never holds still is better seen in part than not at all.
+        if self.changed > 0 && self.changed < MOST_MISSED {
+            return Ok(None);
+        }
+        Ok(Some(read.mappings.iter().filter_map(|mapping| area(&mapping)).collect()))
+    }
+}
+
+/// How many readings in a row may be in vain.
+const MOST_MISSED: u32 = 5;
+
+fn area(mapping: &Mapping<'_>) -> Option<Area> {
+    let kind = MappingKind::of(mapping, None);
+    if matches!(kind, MappingKind::Guard | MappingKind::Reserved | MappingKind::Vdso) {
+        return None;
+    }
+    Some(Area {
+        addresses: mapping.start()..mapping.end(),
+        perm: mapping.perm().to_owned(),
+        offset: mapping.offset(),
+        device: mapping.device(),
+        inode: mapping.inode(),
+        path: mapping.path().to_vec(),
+        kind,
+        rss: mapping.figure("Rss"),
+        pss: mapping.figure("Pss"),
+        anonymous: mapping.figure("Anonymous"),
+    })
+}
+
+const NOTHING: Absent = Absent::new(Reason::NotApplicable, "there is no mapping");
+
+/// The sum of a figure over several mappings; absent if it is absent in one.
+pub(super) fn sum<'a>(areas: impl Iterator<Item = &'a Area>, take: fn(&Area) -> Figure<Bytes>) -> Figure<Bytes> {
+    areas.map(take).reduce(|one, other| Ok(one? + other?)).unwrap_or(Err(NOTHING))
+}

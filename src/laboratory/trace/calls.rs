@@ -1,0 +1,228 @@
+//! The system calls that change what a process has mapped, and what each of them says about a mapping.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use nix::libc;
+
+use crate::kernel::notify::{Notification, Watched};
+use crate::units::PageSize;
+
+/// A system call that was noted when it began. Whether it succeeded is not known.
+#[derive(Debug, Clone)]
+pub(super) struct Noted {
+    /// When it began, after the start of the program.
+    pub(super) at: Duration,
+    pub(super) call: Call,
+    /// Whether a change was put down to it.
+    pub(super) is_used: bool,
+}
+
+/// What a call asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Call {
+    /// `mmap`. Only with `MAP_FIXED` is it known in advance where.
+    Map {
+        fixed: Option<Range<u64>>,
+        length: u64,
+        offset: u64,
+        is_file: bool,
+        is_shared: bool,
+        is_accessible: bool,
+        populates: bool,
+    },
+    /// `munmap`
+    Unmap(Range<u64>),
+    /// `mremap`, and the new length.
+    Move(Range<u64>, u64),
+    /// `brk`
+    Break,
+    /// `madvise` with an advice that frees pages.
+    Drop(Range<u64>),
+    /// `madvise` with an advice that brings pages in.
+    Fill(Range<u64>),
+    /// `mprotect`
+    Protect(Range<u64>),
+    /// `mlock`, `mlock2`
+    Lock(Range<u64>),
+    /// `shmat`
+    Attach,
+    /// `shmdt`
+    Detach(u64),
+    /// `execve`, `execveat`
+    Execute,
+    /// `exit_group`
+    Exit,
+}
+
+/// A call that ends nothing and always concerns little is not held. Those with lengths are held only if one of them is
+/// large, so the many small ones of a starting program cost nothing.
+#[cfg(target_pointer_width = "64")]
+pub(super) const WATCHED: &[Watched] = &[
+    Watched { number: libc::SYS_mmap, lengths: &[1] },
+    Watched { number: libc::SYS_munmap, lengths: &[1] },
+    Watched { number: libc::SYS_mremap, lengths: &[1, 2] },
+    Watched { number: libc::SYS_madvise, lengths: &[1] },
+    Watched { number: libc::SYS_mprotect, lengths: &[1] },
+    Watched { number: libc::SYS_mlock, lengths: &[1] },
+    Watched { number: libc::SYS_mlock2, lengths: &[1] },
+    Watched { number: libc::SYS_brk, lengths: &[] },
+    Watched { number: libc::SYS_shmat, lengths: &[] },
+    Watched { number: libc::SYS_shmdt, lengths: &[] },
+    Watched { number: libc::SYS_execve, lengths: &[] },
+    Watched { number: libc::SYS_execveat, lengths: &[] },
+    Watched { number: libc::SYS_exit_group, lengths: &[] },
+];
+/// On 32-bit machines `mmap` has another number and another unit.
+#[cfg(not(target_pointer_width = "64"))]
+pub(super) const WATCHED: &[Watched] = &[];
+
+/// The words for the calls, as the kernel names them.
+pub const CALLS: [&str; 11] =
+    ["mmap", "munmap", "mremap", "brk", "madvise", "mprotect", "mlock", "shmat", "shmdt", "execve", "exit_group"];
+
+/// The kinds of advice that free pages: `MADV_DONTNEED`, `MADV_FREE`, `MADV_REMOVE`, `MADV_PAGEOUT` and
+/// `MADV_DONTNEED_LOCKED`.
+const DROPS: [u64; 5] = [4, 8, 9, 21, 24];
+
+/// The kinds of advice that bring pages in: `MADV_WILLNEED`, `MADV_POPULATE_READ` and `MADV_POPULATE_WRITE`.
+const FILLS: [u64; 3] = [3, 22, 23];
+
+impl Call {
+    /// What a call asks for; `None` if it does not change what is mapped.
+    pub(super) fn of(notification: &Notification, page: PageSize) -> Option<Call> {
+        let [first, second, third, fourth, fifth, sixth] = notification.arguments;
+        let rounded = |length: u64| length.checked_next_multiple_of(page.bytes()).unwrap_or(u64::MAX);
+        let range = || first..first.saturating_add(rounded(second));
+        Some(match notification.number {
+            libc::SYS_munmap => Call::Unmap(range()),
+            libc::SYS_mremap => Call::Move(range(), rounded(third)),
+            libc::SYS_mprotect => Call::Protect(range()),
+            libc::SYS_mlock | libc::SYS_mlock2 => Call::Lock(range()),
+            libc::SYS_madvise if DROPS.contains(&third) => Call::Drop(range()),
+            libc::SYS_madvise if FILLS.contains(&third) => Call::Fill(range()),
+            libc::SYS_brk if first != 0 => Call::Break,
+            libc::SYS_shmat => Call::Attach,
+            libc::SYS_shmdt => Call::Detach(first),
+            libc::SYS_execve | libc::SYS_execveat => Call::Execute,
+            libc::SYS_exit_group => Call::Exit,
+            number if is_mmap(number) => {
+                let has = |flag: i32| fourth & u64::from(flag.unsigned_abs()) != 0;
+                Call::Map {
+                    fixed: (has(libc::MAP_FIXED) || has(libc::MAP_FIXED_NOREPLACE)).then(range),
+                    length: rounded(second),
+                    offset: sixth,
+                    is_file: !has(libc::MAP_ANONYMOUS) && fifth as i32 >= 0,
+                    is_shared: has(libc::MAP_SHARED),
+                    is_accessible: third != 0,
+                    populates: has(libc::MAP_POPULATE) || has(libc::MAP_LOCKED),
+                }
+            }
+            _ => return None,
+        })
+    }
+
+    /// Its name.
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Call::Map { .. } => "mmap",
+            Call::Unmap(_) => "munmap",
+            Call::Move(..) => "mremap",
+            Call::Break => "brk",
+            Call::Drop(_) | Call::Fill(_) => "madvise",
+            Call::Protect(_) => "mprotect",
+            Call::Lock(_) => "mlock",
+            Call::Attach => "shmat",
+            Call::Detach(_) => "shmdt",
+            Call::Execute => "execve",
+            Call::Exit => "exit_group",
+        }
+    }
+
+    /// Whether memory may be gone once it is done, so that this is the last moment to look at it.
+    pub(super) fn ends_memory(&self) -> bool {
+        match self {
+            Call::Map { fixed, .. } => fixed.is_some(),
+            Call::Unmap(_) | Call::Move(..) | Call::Drop(_) | Call::Detach(_) | Call::Execute | Call::Exit => true,
+            Call::Break | Call::Fill(_) | Call::Protect(_) | Call::Lock(_) | Call::Attach => false,
+        }
+    }
+
+    /// Whether it maps a file that others see too: what is written to it is in the file at once.
+    pub(super) fn shares_file(&self) -> bool {
+        matches!(self, Call::Map { is_file: true, is_shared: true, .. })
+    }
+
+    /// The addresses that it is about, if it names them.
+    pub(super) fn range(&self) -> Option<&Range<u64>> {
+        match self {
+            Call::Unmap(range) | Call::Move(range, _) | Call::Drop(range) => Some(range),
+            Call::Fill(range) | Call::Protect(range) | Call::Lock(range) => Some(range),
+            Call::Map { fixed, .. } => fixed.as_ref(),
+            Call::Break | Call::Attach | Call::Detach(_) | Call::Execute | Call::Exit => None,
+        }
+    }
+
+    /// The addresses at which nothing is left of what was mapped before.
+    pub(super) fn frees(&self) -> Option<Range<u64>> {
+        match self {
+            Call::Unmap(range) | Call::Map { fixed: Some(range), .. } => Some(range.clone()),
+            _ => None,
+        }
+    }
+
+    /// Whether it goes on bringing pages in for a while.
+    pub(super) fn is_long(&self) -> bool {
+        matches!(self, Call::Fill(_) | Call::Lock(_) | Call::Map { populates: true, .. })
+    }
+}
+
+#[cfg(target_pointer_width = "64")]
+fn is_mmap(number: libc::c_long) -> bool {
+    number == libc::SYS_mmap
+}
+
+#[cfg(not(target_pointer_width = "64"))]
+fn is_mmap(_number: libc::c_long) -> bool {
+    false
+}
+
+/// Whether two ranges have an address in common.
+pub(super) fn meet(one: &Range<u64>, other: &Range<u64>) -> bool {
+    one.start < other.end && other.start < one.end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_call_has_one_of_the_words() {
+        let range = || 0..1;
+        let calls = [
+            Call::Map {
+                fixed: None,
+                length: 1,
+                offset: 0,
+                is_file: true,
+                is_shared: true,
+                is_accessible: true,
+                populates: false,
+            },
+            Call::Unmap(range()),
+            Call::Move(range(), 1),
+            Call::Break,
+            Call::Drop(range()),
+            Call::Fill(range()),
+            Call::Protect(range()),
+            Call::Lock(range()),
+            Call::Attach,
+            Call::Detach(0),
+            Call::Execute,
+            Call::Exit,
+        ];
+        for call in calls {
+            assert!(CALLS.contains(&call.word()), "{call:?}");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! One change of what a program has mapped.
+
+use std::time::Duration;
+
+use super::area::Area;
+use crate::pagecache::Method;
+use crate::units::{Bytes, Figure};
+
+/// What happened to a mapping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// It was not there before.
+    Appeared,
+    /// It is longer, or more of it is in RAM.
+    Grew,
+    /// It is shorter, or less of it is in RAM.
+    Shrank,
+    /// It is no longer there.
+    Went,
+    /// It was asked for, and was not there when the program was looked at next.
+    Unseen,
+}
+
+impl Event {
+    /// Every event.
+    pub const ALL: [Event; 5] = [Event::Appeared, Event::Grew, Event::Shrank, Event::Went, Event::Unseen];
+
+    /// The event as one word, for tables and JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Event::Appeared => "appeared",
+            Event::Grew => "grew",
+            Event::Shrank => "shrank",
+            Event::Went => "went",
+            Event::Unseen => "unseen",
+        }
+    }
+}
+
+/// The figures of a mapping at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct State {
+    /// Its length.
+    pub size: Figure<Bytes>,
+    /// How much of it is in RAM and mapped.
+    pub rss: Figure<Bytes>,
+}
+
+impl State {
+    /// No mapping.
+    pub(super) const NONE: State = State { size: Ok(Bytes(0)), rss: Ok(Bytes(0)) };
+
+    /// The larger of the differences of Size and of Rss.
+    pub(super) fn distance(&self, other: &State) -> Figure<Bytes> {
+        let between = |one: Figure<Bytes>, other: Figure<Bytes>| Ok(one?.0.abs_diff(other?.0));
+        match (between(self.size, other.size), between(self.rss, other.rss)) {
+            (Ok(size), Ok(rss)) => Ok(Bytes(size.max(rss))),
+            (Ok(known), Err(_)) | (Err(_), Ok(known)) => Ok(Bytes(known)),
+            (Err(absent), Err(_)) => Err(absent),
+        }
+    }
+}
+
+/// The file behind a mapping, in the page cache: the part that is, or was, mapped.
+#[derive(Debug, Clone, Copy)]
+pub struct InCache {
+    /// How much of it is cached.
+    pub cached: Figure<Bytes>,
+    /// How much of it has not been written to disk yet.
+    pub dirty: Figure<Bytes>,
+    /// How it was measured.
+    pub method: Figure<Method>,
+}
+
+/// One change. The figures after it are those of the moment at which it was found, or of nothing if the mapping is
+/// gone.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// When it happened, after the start of the program: when the system call began, or when the change was found.
+    pub at: Duration,
+    /// When the figures before it were read; `None` if nothing was mapped before.
+    pub before_at: Option<Duration>,
+    /// What happened.
+    pub event: Event,
+    /// The name of the system call behind it.
+    pub call: Figure<&'static str>,
+    /// The mapping; of one that is gone, as it was seen last. `None` if it was never seen.
+    pub area: Option<Area>,
+    /// The figures before.
+    pub before: State,
+    /// The figures after.
+    pub after: State,
+    /// `Pss` after.
+    pub pss: Figure<Bytes>,
+    /// `Anonymous` after.
+    pub anonymous: Figure<Bytes>,
+    /// The file in the page cache, after.
+    pub cache: Figure<InCache>,
+    /// The length that the system call asked for, if it has one and names one.
+    pub asked: Option<Bytes>,
+}
+
+impl Change {
+    /// By how much: the larger of the differences of Size and of Rss; of a mapping that was never seen, what was asked
+    /// for.
+    pub fn amount(&self) -> Figure<Bytes> {
+        self.before.distance(&self.after).or_else(|absent| self.asked.ok_or(absent))
+    }
+}

@@ -1,0 +1,365 @@
+//! Runs somebody else's program and follows what it maps: from its system calls, and by looking at its mappings and the
+//! files behind them again and again.
+//!
+//! System calls that change much of what is mapped are held for a moment when they begin
+//! (`kernel::notify`), so that their time is exact and the state just before memory is unmapped is seen. Everything
+//! else is found by looking: at regular intervals, more rarely if looking takes long, and soon after such a call.
+//!
+//! The program keeps its standard input, output and error. It is killed if the thread that follows it ends.
+
+mod area;
+mod calls;
+mod change;
+mod files;
+mod groups;
+mod ledger;
+mod pace;
+
+use std::ffi::{CString, OsString};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+
+pub use area::Area;
+pub use calls::CALLS;
+pub use change::{Change, Event, InCache, State};
+
+use crate::error::{Error, ErrorKind, Result, Subject};
+use crate::kernel::launch::{Launched, launch};
+use crate::kernel::notify::{Filter, Listener, Notification};
+use crate::kernel::page_size;
+use crate::kernel::signal::is_ignored;
+use crate::process::Process;
+use crate::units::{Absent, Bytes, PageSize, Reason};
+use area::Reader;
+use calls::{Call, Noted, WATCHED};
+use files::Files;
+use ledger::{Ledger, Weight};
+use pace::Pace;
+
+/// What is to be run and how it is followed.
+#[derive(Debug, Clone)]
+pub struct TraceRequest {
+    /// The program, which is looked for in `PATH`, and its arguments.
+    pub command: Vec<OsString>,
+    /// How long to wait between two looks.
+    pub every: Duration,
+    /// How much a mapping must have changed to be told.
+    pub least: Bytes,
+    /// Whether system calls are noticed.
+    pub calls: bool,
+}
+
+/// A program that runs and is followed.
+pub struct Trace {
+    process: Process,
+    launched: Launched,
+    /// Receives system calls, until no process is left that could make them.
+    hears: bool,
+    signals: Signals,
+    reader: Reader,
+    ledger: Ledger,
+    files: Files,
+    pace: Pace,
+    noted: Vec<Noted>,
+    without_calls: Option<Absent>,
+    page: PageSize,
+    has_failed: bool,
+}
+
+/// What is read besides Size and Rss, which takes longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Measures {
+    /// `Pss` and `Anonymous`.
+    pub shares: bool,
+    /// The files in the page cache.
+    pub files: bool,
+}
+
+/// What is heard of a program.
+pub enum Heard {
+    /// A change of what it has mapped.
+    Change(Box<Change>),
+    /// Its mappings cannot be read.
+    Failure(Error),
+}
+
+/// How a program ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// By itself, with this status.
+    Exited(i32),
+    /// By this signal.
+    Killed(i32),
+    /// It was waited for elsewhere.
+    Unknown,
+}
+
+impl Ending {
+    /// The exit status, as shells show it: 128 plus the number of the signal.
+    pub fn status(self) -> u8 {
+        let status = match self {
+            Ending::Exited(status) => status,
+            Ending::Killed(signal) => 128 + signal,
+            Ending::Unknown => 1,
+        };
+        u8::try_from(status).unwrap_or(1)
+    }
+}
+
+const NOT_WANTED: Absent = Absent::new(Reason::NotApplicable, "system calls are not followed");
+const NO_NOTIFICATION: Absent =
+    Absent::new(Reason::Unsupported, "this kernel or sandbox does not report system calls (seccomp user notification)");
+const TAKEN_ALREADY: Absent =
+    Absent::new(Reason::Unsupported, "the system calls of this process are already followed by another program");
+const KILLED: Absent = Absent::new(Reason::NotApplicable, "no system call: a signal ended the program");
+const ENDED: Absent = Absent::new(Reason::NotApplicable, "the program has ended");
+
+impl Trace {
+    /// Starts the program.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`]: there is no such program; otherwise as `execve(2)`.
+    pub fn begin(request: &TraceRequest) -> Result<Trace> {
+        let name = request.command.first().cloned().unwrap_or_default();
+        let failed = |error: std::io::Error| Error::io(Subject::Path(PathBuf::from(&name)), &error);
+        let words = request.command.iter().map(|word| CString::new(word.as_bytes()));
+        let words: Vec<CString> = words.collect::<std::result::Result<_, _>>().map_err(|error| failed(error.into()))?;
+        let filter = Filter::new(WATCHED, request.least.0).filter(|_| request.calls && !WATCHED.is_empty());
+        let signals = Signals::take().map_err(|errno| failed(errno.into()))?;
+        let pace = Pace::new(request.every);
+        let launched = launch(&words, filter.as_ref(), &signals.before).map_err(failed)?;
+        let without_calls = match &launched.listener {
+            Some(Ok(_)) => None,
+            Some(Err(Errno::EBUSY)) => Some(TAKEN_ALREADY),
+            None if !request.calls => Some(NOT_WANTED),
+            Some(Err(_)) | None => Some(NO_NOTIFICATION),
+        };
+        let process = Process::open(launched.pid.as_raw().unsigned_abs())?;
+        let mut trace = Trace {
+            process,
+            hears: without_calls.is_none(),
+            launched,
+            signals,
+            reader: Reader::new(false),
+            ledger: Ledger::new(request.least, without_calls),
+            files: Files::new(),
+            pace,
+            noted: Vec::new(),
+            without_calls,
+            page: page_size(),
+            has_failed: false,
+        };
+        trace.note(Call::Execute);
+        Ok(trace)
+    }
+
+    /// The pid of the program.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// Why system calls are not known, if they are not.
+    pub fn without_calls(&self) -> Option<Absent> {
+        self.without_calls
+    }
+
+    /// How many mappings have never changed enough to be told.
+    pub fn untold(&self) -> u64 {
+        self.ledger.untold()
+    }
+
+    /// Follows the program until it ends.
+    ///
+    /// # Errors
+    /// The program can no longer be waited for.
+    pub fn follow(&mut self, measures: Measures, each: &mut dyn FnMut(Heard)) -> Result<Ending> {
+        self.reader = Reader::new(measures.shares);
+        loop {
+            if self.pace.left().is_zero() {
+                self.look(measures, None, each);
+            }
+            let is_called = self.wait();
+            let is_called = is_called.map_err(|errno| Error::errno(Subject::Pid(self.pid()), errno))?;
+            self.pass_signals_on();
+            if let Some(ending) = self.ending() {
+                self.end(ending, measures, each);
+                return Ok(ending);
+            }
+            if is_called {
+                self.hear_call(measures, each);
+            }
+        }
+    }
+
+    /// Waits for a signal, a system call, or the time of the next look. Returns whether a system call waits.
+    fn wait(&mut self) -> std::result::Result<bool, Errno> {
+        // Rounded up, so that it does not wake up early again and again.
+        let left = self.pace.left().min(GLANCE) + Duration::from_micros(999);
+        let mut ready = vec![PollFd::new(self.signals.queue.as_fd(), PollFlags::POLLIN)];
+        ready.extend(self.listener().map(|listener| PollFd::new(listener.as_fd(), PollFlags::POLLIN)));
+        match poll(&mut ready, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+        let heard = ready.get(1).and_then(PollFd::revents).unwrap_or(PollFlags::empty());
+        let is_called = heard.contains(PollFlags::POLLIN);
+        // No process is left that has the filter.
+        self.hears &= is_called || heard.is_empty();
+        Ok(is_called)
+    }
+
+    fn listener(&self) -> Option<&Listener> {
+        self.launched.listener.as_ref().and_then(|found| found.as_ref().ok()).filter(|_| self.hears)
+    }
+
+    /// Passes signals on to the program, except those of the terminal, which go to the whole process group and so to
+    /// the program too.
+    fn pass_signals_on(&self) {
+        while let Ok(Some(heard)) = self.signals.queue.read_signal() {
+            let Ok(signal) = Signal::try_from(heard.ssi_signo.cast_signed()) else { continue };
+            let is_for_program = signal != Signal::SIGCHLD && !is_ignored(signal as i32);
+            if is_for_program && heard.ssi_code != libc::SI_KERNEL {
+                let _ = kill(self.launched.pid, signal);
+            }
+        }
+    }
+
+    /// How the program ended, if it has.
+    fn ending(&self) -> Option<Ending> {
+        match waitpid(self.launched.pid, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::Exited(_, status)) => Some(Ending::Exited(status)),
+            Ok(WaitStatus::Signaled(_, signal, _)) => Some(Ending::Killed(signal as i32)),
+            Err(Errno::ECHILD) => Some(Ending::Unknown),
+            _ => None,
+        }
+    }
+
+    /// Takes note of a system call that waits, and lets it go on.
+    fn hear_call(&mut self, measures: Measures, each: &mut dyn FnMut(Heard)) {
+        let Some(Ok(held)) = self.listener().map(Listener::receive) else { return };
+        let is_ours = held.thread == self.pid() || self.process.has_thread(held.thread);
+        let Some(call) = Call::of(&held, self.page).filter(|_| is_ours) else { return self.let_go(&held) };
+        let before = self.ledger.weight(&call, &self.noted);
+        let after = if call.shares_file() { Weight::Heavy } else { before.unwrap_or(Weight::Ordinary) };
+        match before.filter(|weight| self.pace.may_hold(*weight)) {
+            Some(weight) => self.look(measures, Some((&held, call, weight)), each),
+            None => {
+                self.note(call);
+                self.let_go(&held);
+            }
+        }
+        self.pace.hurry(after);
+    }
+
+    fn note(&mut self, call: Call) {
+        self.noted.push(Noted { at: self.pace.now(), call, is_used: false });
+    }
+
+    fn let_go(&self, held: &Notification) {
+        // If the thread was killed meanwhile, nothing waits.
+        let _ = self.listener().map(|listener| listener.let_go(held));
+    }
+
+    /// Looks at the mappings and tells what has changed: before a system call that is held goes on, if there is one.
+    fn look(&mut self, measures: Measures, held: Option<(&Notification, Call, Weight)>, each: &mut dyn FnMut(Heard)) {
+        let before = pace::used();
+        let changes = self.find_changes(each);
+        self.open_files(&changes, measures, held.is_some());
+        let held = held.map(|(held, call, weight)| {
+            self.note(call);
+            self.let_go(held);
+            (weight, pace::used().saturating_sub(before))
+        });
+        self.tell(changes, measures, each);
+        self.pace.looked(pace::used().saturating_sub(before), held);
+    }
+
+    fn find_changes(&mut self, each: &mut dyn FnMut(Heard)) -> Vec<Change> {
+        self.let_calls_finish();
+        let at = self.pace.now();
+        match self.reader.read(&self.process) {
+            Ok(Some(areas)) => self.ledger.update(at, areas, &mut self.noted),
+            Ok(None) => Vec::new(),
+            Err(error) => {
+                // It ends, or runs another program.
+                let passes = [ErrorKind::NotFound, ErrorKind::Unsupported, ErrorKind::Changed].contains(&error.kind());
+                if !passes && !std::mem::replace(&mut self.has_failed, true) {
+                    each(Heard::Failure(error));
+                }
+                Vec::new()
+            }
+        }
+    }
+
+    fn open_files(&mut self, changes: &[Change], measures: Measures, is_held: bool) {
+        for area in changes.iter().filter(|_| measures.files).filter_map(|change| change.area.as_ref()) {
+            self.files.open(&self.process, area, is_held);
+        }
+    }
+
+    /// Waits until the calls that free memory have done that. They are usually done within some microseconds.
+    fn let_calls_finish(&self) {
+        let last = self.noted.iter().filter(|noted| noted.call.frees().is_some()).map(|noted| noted.at).max();
+        if let Some(last) = last {
+            std::thread::sleep(pace::SOON.saturating_sub(self.pace.now().saturating_sub(last)));
+        }
+    }
+
+    fn tell(&mut self, changes: Vec<Change>, measures: Measures, each: &mut dyn FnMut(Heard)) {
+        // Those that could not be opened while a system call was held.
+        self.open_files(&changes, measures, false);
+        for mut change in changes {
+            if let Some(area) = change.area.as_ref().filter(|_| measures.files) {
+                change.cache = self.files.measure(area);
+            }
+            each(Heard::Change(Box::new(change)));
+        }
+        let ledger = &self.ledger;
+        self.files.keep(|is_it| ledger.has(is_it));
+        self.files.refresh();
+    }
+
+    /// Tells what went with the program.
+    fn end(&mut self, ending: Ending, measures: Measures, each: &mut dyn FnMut(Heard)) {
+        let otherwise = if matches!(ending, Ending::Killed(_)) { KILLED } else { ENDED };
+        let changes = self.ledger.finish(self.pace.now(), &mut self.noted, otherwise);
+        self.tell(changes, measures, each);
+    }
+}
+
+/// How often to check whether the program has ended, if no signal says so.
+const GLANCE: Duration = Duration::from_millis(100);
+
+/// The signals that are passed on, as a queue. They are blocked in the meantime.
+#[derive(Debug)]
+struct Signals {
+    queue: SignalFd,
+    before: SigSet,
+}
+
+impl Signals {
+    fn take() -> std::result::Result<Signals, Errno> {
+        let mut taken = SigSet::empty();
+        let passed = [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM, Signal::SIGHUP];
+        passed.into_iter().chain([Signal::SIGCHLD]).for_each(|signal| taken.add(signal));
+        let before = SigSet::thread_get_mask()?;
+        taken.thread_block()?;
+        let queue = SignalFd::with_flags(&taken, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+        Ok(Signals { queue, before })
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        let _ = self.before.thread_set_mask();
+    }
+}

@@ -1,0 +1,407 @@
+//! `rmap trace` as a user sees it: a program runs as it would without, and what it maps, fills and unmaps has a row
+//! with the right bytes.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use common::{Run, command, disk, has, page, run, subject_program, wait_until};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+const MIB: u64 = 1 << 20;
+
+/// A program that was traced, and its rows.
+struct Traced {
+    run: Run,
+    rows: Vec<Value>,
+}
+
+/// Traces a command; its rows go to a file.
+fn trace(options: &[&str], program: &[&str]) -> Traced {
+    let folder = disk();
+    let file = folder.path().join("rows");
+    let output = ["trace", "--jsonl", "--output", file.to_str().unwrap()];
+    let run = run(command([&output[..], options, &["--"], program].concat()));
+    let text = std::fs::read_to_string(&file).unwrap();
+    Traced { run, rows: text.lines().map(|line| serde_json::from_str(line).unwrap()).collect() }
+}
+
+/// Traces a script in Python, which must end well and say nothing.
+fn python(options: &[&str], script: &str, words: &[&str]) -> Vec<Value> {
+    let traced = trace(options, &[&["python3", "-c", script], words].concat());
+    assert_eq!(traced.run.parts(), (0, String::new(), String::new()));
+    traced.rows
+}
+
+impl Traced {
+    fn of(&self, path: &Path) -> Vec<&Value> {
+        of(&self.rows, path)
+    }
+}
+
+fn of<'r>(rows: &'r [Value], path: &Path) -> Vec<&'r Value> {
+    rows.iter().filter(|row| row["path"] == path.to_str().unwrap()).collect()
+}
+
+fn figure(row: &Value, key: &str) -> u64 {
+    row[key].as_u64().unwrap_or_else(|| panic!("{key} of {row}"))
+}
+
+/// Whether system calls can be followed here; if not, prints which part of a test is skipped.
+fn follows_calls(rows: &[Value]) -> bool {
+    let follows = rows.iter().any(|row| row["call"].is_string());
+    if !follows {
+        eprintln!("SKIPPED: no system calls are seen here (seccomp user notification)");
+    }
+    follows
+}
+
+/// Maps a file, waits, fills it, waits, and unmaps it.
+const FILLING: &str = "
+import mmap, os, sys, time
+size = int(sys.argv[2])
+file = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+os.ftruncate(file, size)
+memory = mmap.mmap(file, size)
+time.sleep(0.1)
+memory[:] = bytes(size)
+time.sleep(0.1)
+memory.close()
+time.sleep(0.1)
+";
+
+#[test]
+fn a_file_is_followed_from_map_to_unmap() {
+    if !has("python3", "python3") {
+        return;
+    }
+    let folder = disk();
+    let path = folder.path().join("mapped");
+    let size = 16 * MIB;
+    let rows = python(&["--every", "20"], FILLING, &[path.to_str().unwrap(), &size.to_string()]);
+    let rows = of(&rows, &path);
+    let (first, last) = (rows[0], rows[rows.len() - 1]);
+    assert_eq!((&first["event"], figure(first, "size"), figure(first, "rss")), (&"appeared".into(), size, 0));
+    assert_eq!((figure(first, "size_before"), figure(first, "rss_before")), (0, 0));
+    assert!(rows[1..rows.len() - 1].iter().all(|row| row["event"] == "grew" && row["call"].is_null()), "{rows:#?}");
+    let full = rows[rows.len() - 2];
+    assert_eq!((figure(full, "size"), figure(full, "rss"), figure(full, "anonymous")), (size, size, 0));
+    assert_eq!(figure(full, "cached"), size);
+    assert_eq!((&last["event"], figure(last, "size"), figure(last, "rss")), (&"went".into(), 0, 0));
+    assert_eq!((figure(last, "size_before"), figure(last, "rss_before")), (size, size));
+    // The page cache keeps what was unmapped.
+    assert_eq!(figure(last, "cached"), size);
+    let times: Vec<u64> = rows.iter().map(|row| figure(row, "time_ms")).collect();
+    assert!(times.is_sorted() && times[times.len() - 1] >= times[0] + 100, "{times:?}");
+    if follows_calls(&rows.iter().map(|row| (*row).clone()).collect::<Vec<_>>()) {
+        assert_eq!((&first["call"], figure(first, "asked")), (&"mmap".into(), size));
+        assert_eq!((&last["call"], figure(last, "asked")), (&"munmap".into(), size));
+    }
+}
+
+#[test]
+fn without_system_calls_the_same_is_found_by_looking() {
+    if !has("python3", "python3") {
+        return;
+    }
+    let folder = disk();
+    let path = folder.path().join("mapped");
+    let size = 16 * MIB;
+    let words = [path.to_str().unwrap(), &size.to_string()];
+    // A look that takes long is followed by a long rest.
+    let script = FILLING.replace("sleep(0.1)", "sleep(1)");
+    let rows = python(&["--every", "10", "--no-syscalls"], &script, &words);
+    let rows = of(&rows, &path);
+    let events: Vec<&str> = rows.iter().map(|row| row["event"].as_str().unwrap()).collect();
+    assert_eq!((events[0], events[events.len() - 1]), ("appeared", "went"), "{events:?}");
+    assert_eq!(figure(rows[rows.len() - 1], "rss_before"), size);
+    for row in rows {
+        assert!(row["call"].is_null());
+        assert_eq!(row["absent"]["call"], "not applicable: system calls are not followed");
+    }
+}
+
+#[test]
+fn the_heap_grows_and_shrinks_with_brk() {
+    if !has("python3", "python3") {
+        return;
+    }
+    let script = "
+import ctypes, time
+libc = ctypes.CDLL(None)
+libc.sbrk.restype = ctypes.c_void_p
+libc.sbrk.argtypes = [ctypes.c_ssize_t]
+old = libc.sbrk(8 << 20)
+time.sleep(0.05)
+ctypes.memset(old, 1, 8 << 20)
+time.sleep(0.1)
+libc.sbrk(-(8 << 20))
+time.sleep(0.05)
+";
+    let rows = python(&["--every", "10"], script, &[]);
+    let heap: Vec<&Value> = rows.iter().filter(|row| row["kind"] == "heap").collect();
+    let grew = heap.iter().find(|row| figure(row, "size") >= figure(row, "size_before") + 8 * MIB).unwrap();
+    assert_eq!(grew["event"], "grew");
+    let shrank = heap.iter().find(|row| row["event"] == "shrank").unwrap();
+    assert_eq!(figure(shrank, "size_before") - figure(shrank, "size"), 8 * MIB);
+    assert!(figure(shrank, "rss_before") >= 8 * MIB && shrank["cached"].is_null(), "{shrank}");
+    if follows_calls(&rows) {
+        assert_eq!((&grew["call"], &shrank["call"]), (&"brk".into(), &"brk".into()));
+    }
+}
+
+#[test]
+fn memory_at_the_same_address_is_a_new_mapping() {
+    if !has("python3", "python3") {
+        return;
+    }
+    let script = "
+import mmap
+for turn in range(3):
+    memory = mmap.mmap(-1, 32 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    for page in range(0, 32 << 20, mmap.PAGESIZE):
+        memory[page] = 1
+    memory.close()
+";
+    let rows = python(&["--min-change", "16M"], script, &[]);
+    if !follows_calls(&rows) {
+        return;
+    }
+    let maps = |event: &str, call: &str| {
+        let is_it = |row: &&Value| row["event"] == event && row["call"] == call && figure(row, "asked") == 32 * MIB;
+        rows.iter().filter(is_it).count()
+    };
+    // On a busy machine looking may take too long to see every mapping, and to hold every call.
+    let (appeared, went) = (maps("appeared", "mmap"), maps("went", "munmap"));
+    assert!(appeared == went && went > 0, "{rows:#?}");
+    let last = |row: &&Value| row["event"] == "went" && row["call"] == "munmap";
+    assert!(rows.iter().filter(last).any(|row| figure(row, "rss_before") == 32 * MIB), "{rows:#?}");
+    assert!(rows.iter().filter(last).all(|row| figure(row, "before_ms") <= figure(row, "time_ms")), "{rows:#?}");
+}
+
+#[test]
+fn the_exit_status_is_that_of_the_program() {
+    for options in [&[][..], &["--no-syscalls"]] {
+        assert_eq!(trace(options, &["sh", "-c", "exit 7"]).run.parts(), (7, String::new(), String::new()));
+        assert_eq!(trace(options, &["true"]).run.status, Some(0));
+        assert_eq!(trace(options, &["sh", "-c", "kill -TERM $$"]).run.status, Some(128 + 15));
+        assert_eq!(trace(options, &["sh", "-c", "kill -KILL $$"]).run.status, Some(128 + 9));
+        let missing = trace(options, &["no-such-program"]).run;
+        assert_eq!(missing.parts(), (127, String::new(), "rmap: no-such-program: no such file\n".to_owned()));
+        let denied = trace(options, &["/etc/passwd"]).run;
+        assert_eq!(denied.parts(), (126, String::new(), "rmap: /etc/passwd: permission denied\n".to_owned()));
+    }
+}
+
+#[test]
+fn the_program_has_standard_input_and_output_for_itself() {
+    let script = "printf 'one\\0two'; cat; echo three >&2";
+    let mut shell = Command::new("bash");
+    shell.arg("-c").arg(format!("echo input | '{}' trace --min-change 1G sh -c \"$1\"", common::program().display()));
+    shell.arg("bash").arg(script);
+    let run = run(shell);
+    assert_eq!(run.out, b"one\0twoinput\n");
+    assert!(run.err.contains("three\n") && run.err.contains("Time ms"), "{}", run.err);
+    // Options of the program are its own.
+    let run = common::rmap(["trace", "--min-change", "1G", "sh", "-c", "echo $0 $1", "--json", "-h"]);
+    assert_eq!((run.status, run.text()), (Some(0), "--json -h\n".to_owned()));
+}
+
+#[test]
+fn what_the_program_starts_runs_on_after_it() {
+    let folder = disk();
+    let file = folder.path().join("late");
+    let script = format!(
+        "(sleep 0.3; python3 -c 'import mmap; mmap.mmap(-1, 32 << 20)' && echo done > {}) > /dev/null 2>&1 &",
+        file.display()
+    );
+    if !has("python3", "python3") {
+        return;
+    }
+    assert_eq!(trace(&[], &["sh", "-c", &script]).run.status, Some(0));
+    assert!(!file.exists(), "the trace ends with the program");
+    wait_until("the child has mapped its memory", || file.exists());
+}
+
+/// A trace that runs on, and the pid of its program.
+fn started(options: &[&str]) -> (common::Subject, Pid) {
+    let mut command = command([&["trace", "--output", "/dev/null"], options, &["sleep", "1000"]].concat());
+    let child = command.stdout(Stdio::null()).spawn().unwrap();
+    let children = format!("/proc/{0}/task/{0}/children", child.id());
+    let program = || {
+        let text = std::fs::read_to_string(&children).unwrap_or_default();
+        let pids = text.split_whitespace().map(|pid| pid.parse::<i32>().unwrap());
+        pids.into_iter()
+            .find(|pid| std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "sleep\n"))
+    };
+    wait_until("the program runs", || program().is_some());
+    (common::Subject::of(child), Pid::from_raw(program().unwrap()))
+}
+
+#[test]
+fn signals_are_passed_on_and_nothing_stays_behind() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+        let (mut traced, program) = started(&[]);
+        traced.signal(signal);
+        let status = traced.child().wait().unwrap();
+        assert_eq!(status.code(), Some(128 + signal as i32));
+        assert!(kill(program, None).is_err());
+    }
+    for options in [&[][..], &["--no-syscalls"]] {
+        let (mut traced, program) = started(options);
+        traced.signal(Signal::SIGKILL);
+        traced.child().wait().unwrap();
+        let is_gone = || {
+            let stat = std::fs::read_to_string(format!("/proc/{program}/stat"));
+            stat.map_or(true, |stat| stat.contains(") Z "))
+        };
+        wait_until("the program is killed with rmap", is_gone);
+    }
+}
+
+#[test]
+fn where_system_calls_cannot_be_followed_a_line_says_so() {
+    if !has("python3", "python3") {
+        return;
+    }
+    let folder = disk();
+    let (path, rows) = (folder.path().join("mapped"), folder.path().join("rows"));
+    let script = FILLING.replace("sleep(0.1)", "sleep(1)");
+    let words = ["--output", rows.to_str().unwrap(), "python3", "-c", &script, path.to_str().unwrap(), "16777216"];
+    // A process can have only one listener.
+    let program = common::program().to_str().unwrap();
+    let run = trace(&[], &[&[program, "trace", "--jsonl", "--every", "10"], &words[..]].concat()).run;
+    let line = "rmap: system calls: unsupported: ";
+    assert_eq!((run.status, run.complaints().len()), (Some(0), 1), "{run:?}");
+    assert!(run.err.starts_with(line), "{}", run.err);
+    let text = std::fs::read_to_string(&rows).unwrap();
+    let rows: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let rows = of(&rows, &path);
+    assert_eq!(figure(rows[rows.len() - 1], "rss_before"), 16 * MIB);
+    assert!(rows[0]["absent"]["call"].as_str().unwrap().starts_with("unsupported: "));
+}
+
+#[test]
+fn another_user_can_trace_too() {
+    let Some(everyone) = common::ForEveryone::copy() else { return };
+    if !has("python3", "python3") {
+        return;
+    }
+    let folder = disk();
+    std::os::unix::fs::chown(folder.path(), Some(common::NOBODY), None).unwrap();
+    let (path, rows) = (folder.path().join("mapped"), folder.path().join("rows"));
+    let words = ["trace", "--jsonl", "--output", rows.to_str().unwrap(), "python3", "-c", FILLING];
+    let run = everyone.rmap([&words[..], &[path.to_str().unwrap(), "16777216"]].concat());
+    assert_eq!(run.parts(), (0, String::new(), String::new()));
+    let text = std::fs::read_to_string(&rows).unwrap();
+    let rows: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let rows = of(&rows, &path);
+    let last = rows[rows.len() - 1];
+    assert_eq!(
+        (&last["event"], figure(last, "rss_before"), figure(last, "cached")),
+        (&"went".into(), 16 * MIB, 16 * MIB)
+    );
+}
+
+#[test]
+fn another_program_in_the_same_process_is_followed() {
+    if !has("python3", "python3") {
+        return;
+    }
+    let folder = disk();
+    let path = folder.path().join("mapped");
+    let size = 8 * MIB;
+    let traced = trace(
+        &[],
+        &["sh", "-c", "exec python3 -c \"$1\" \"$2\" \"$3\"", "sh", FILLING, path.to_str().unwrap(), &size.to_string()],
+    );
+    assert_eq!(traced.run.status, Some(0));
+    let rows = traced.of(&path);
+    assert_eq!((&rows[0]["event"], &rows[rows.len() - 1]["event"]), (&"appeared".into(), &"went".into()));
+    assert_eq!(figure(rows[rows.len() - 1], "rss_before"), size);
+}
+
+#[test]
+fn the_subject_program_has_the_figures_that_it_reports() {
+    let folder = disk();
+    let path = folder.path().join("shared");
+    let pages = 8 * MIB / page();
+    let act = format!("shared:{}:{pages}:{}", path.display(), pages / 2);
+    let mut command = command(["trace", "--jsonl", "--every", "10", "--output"]);
+    command.arg(folder.path().join("rows")).arg(subject_program()).arg(&act).stdin(Stdio::piped());
+    command.stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
+    let text = std::fs::read_to_string(folder.path().join("rows")).unwrap();
+    let rows: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let rows = of(&rows, &path);
+    let last = rows[rows.len() - 1];
+    assert_eq!((&last["event"], figure(last, "size_before")), (&"went".into(), 8 * MIB));
+    assert_eq!((figure(last, "rss_before"), figure(last, "cached")), (4 * MIB, 8 * MIB));
+}
+
+#[test]
+fn the_output_options_apply() {
+    if !has("python3", "python3") {
+        return;
+    }
+    let folder = disk();
+    let path = folder.path().join("mapped");
+    let words = ["python3", "-c", FILLING, path.to_str().unwrap(), "16777216"];
+    let text = |options: &[&str]| {
+        let run = run(command([&["trace", "-n"], options, &words].concat()));
+        assert_eq!((run.status, run.out.len()), (Some(0), 0), "{run:?}");
+        run.err
+    };
+    let filter = format!("path == '{}'", path.display());
+    let events = text(&["--filter", &filter, "--filter", "event != grew", "-o", "event,size_before,size", "-b"]);
+    let events: Vec<Vec<&str>> = events.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(events, [["appeared", "0", "16777216"], ["went", "16777216", "0"]]);
+    let groups = text(&["--filter", &filter, "--by", "event", "-o", "changes,event", "--filter", "event == went"]);
+    assert_eq!(groups.split_whitespace().collect::<Vec<_>>(), ["1", "went"]);
+    let top = text(&["--top", "1", "--filter", &filter, "-o", "amount", "-b"]);
+    assert_eq!(top.trim(), "16777216");
+    let csv = text(&["--csv", "--filter", &filter, "--filter", "event == went", "-o", "event,rss_before"]);
+    assert_eq!(csv, "went,16777216\r\n");
+    for options in [&["-w", "1"][..], &["--total"], &["-o", "nope"], &["--every", "0"], &["--filter", "event == x"]] {
+        let run = common::rmap([&["trace"], options, &["touch", path.to_str().unwrap()]].concat());
+        assert_eq!((run.status, run.out.len(), run.complaints().len()), (Some(2), 0, 1), "{options:?}: {run:?}");
+    }
+    let unwritable = common::rmap(["trace", "--output", "/no/such/folder/rows", "true"]);
+    assert_eq!(unwritable.parts(), (1, String::new(), "rmap: /no/such/folder/rows: no such file\n".to_owned()));
+    let full = common::rmap(["trace", "--output", "/dev/full", "sh", "-c", "exit 3"]);
+    assert_eq!(full.status, Some(3));
+    assert!(full.err.starts_with("rmap: /dev/full: "), "{}", full.err);
+}
+
+#[test]
+fn a_java_program_is_followed_from_map_to_unmap() {
+    if !has("java", "openjdk-17-jdk-headless") {
+        return;
+    }
+    let folder = disk();
+    let path = folder.path().join("mapped");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/Mapped.java");
+    let size = 64 * MIB;
+    let traced = trace(&[], &["java", source, "64M", path.to_str().unwrap()]);
+    let out = format!("mapped {}: {size} bytes\nfilled\nunmapped\n", path.display());
+    assert_eq!((traced.run.status, traced.run.text(), traced.run.err.as_str()), (Some(0), out, ""));
+    let rows = traced.of(&path);
+    let (first, last) = (rows[0], rows[rows.len() - 1]);
+    assert_eq!((&first["event"], figure(first, "size")), (&"appeared".into(), size), "{rows:#?}");
+    assert!(figure(first, "rss") < size);
+    assert!(rows[1..rows.len() - 1].iter().all(|row| row["event"] == "grew"), "{rows:#?}");
+    assert_eq!((&last["event"], figure(last, "size"), figure(last, "rss")), (&"went".into(), 0, 0));
+    assert_eq!((figure(last, "rss_before"), figure(last, "cached")), (size, size));
+    if follows_calls(&traced.rows) {
+        assert_eq!((&first["call"], &last["call"]), (&"mmap".into(), &"munmap".into()));
+        assert_eq!(figure(rows[rows.len() - 2], "rss"), size);
+    }
+}
