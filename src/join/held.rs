@@ -2,18 +2,14 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::error::{Error, ErrorKind, Result, Subject};
+use crate::error::{Error, ErrorKind, Result};
 use crate::pagecache::walk::Named;
 use crate::pagecache::{Leases, OpenFile};
-use crate::process::{
-    Asked, FileIdentity, Held, HeldFile, HeldFiles, HeldOpen, Mapping, ProcRoot, Process, ProcessChoice,
-};
+use crate::process::{Asked, FileIdentity, Held, HeldFile, HeldFiles, HeldOpen, ProcRoot, Process, ProcessChoice};
 
 /// The processes whose files are selected. One that was named is opened once: if it ends, another process with its pid
 /// is not selected. Those that match criteria are searched for again in each round.
@@ -114,18 +110,6 @@ pub(super) fn take(path: &Path, opened: HeldOpen) -> Result<OpenFile> {
         HeldOpen::ToRead(quiet) => OpenFile::from_quiet(path, quiet),
         HeldOpen::ToName(name) => OpenFile::unopened(path, name),
     }
-}
-
-/// Opens the file behind a mapping of a process.
-///
-/// # Errors
-/// The mapped file is not accessible; otherwise as [`OpenFile::open`].
-pub fn open_mapped_file(process: &Process, mapping: &Mapping<'_>) -> Result<OpenFile> {
-    let path = Path::new(OsStr::from_bytes(mapping.path()));
-    let mapped = process.open_mapped_file(mapping);
-    let mapped = mapped.map_err(|absent| Error::absent(Subject::Path(path.to_owned()), absent))?;
-    let opened = mapped.reopen(false).map_err(|error| Error::io(Subject::Path(path.to_owned()), &error))?;
-    take(path, opened)
 }
 
 /// How files are opened.

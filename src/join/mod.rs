@@ -19,13 +19,8 @@ use std::ops::Range;
 pub use crate::process::Way;
 pub use chosen::{Choice, ChosenFiles, Message, Sender};
 pub use file_numbers::FileNumbers;
-<<<<<<< HEAD
-pub use held::{ChosenProcesses, HeldBy, Marks, open_mapped_file};
-pub use mapping_cache::{MappingCache, SharedFiles, measure_mappings};
-=======
 pub use held::{ChosenProcesses, HeldBy, Marks};
 pub use mapping_cache::{MappingCache, SharedFiles, measure_mappings, open_behind};
->>>>>>> trace
 pub use text::open_text;
 
 use crate::error::{Error, ErrorKind, Result};

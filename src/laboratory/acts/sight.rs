@@ -7,10 +7,10 @@ use std::path::Path;
 use super::figures::{Figures, Mapped, NO_FILE};
 use super::script::Kind;
 use super::stage::{Backing, Stage};
-use crate::error::{Error, Result, Subject};
-use crate::join::open_mapped_file;
-use crate::pagecache::{FileSystemKind, OpenFile};
-use crate::process::{Fields, Mapping, Wanted};
+use crate::error::Result;
+use crate::join::open_behind;
+use crate::pagecache::{FileSystemKind, Leases, OpenFile};
+use crate::process::{Fields, FileMapping, Mapping, Wanted};
 use crate::units::{Absent, ByteRange, Figure, PageRuns, Pages, Portion, Reason, Run};
 
 /// Where the pages of one part of the memory are; the first of these that applies to any of them.
@@ -26,6 +26,7 @@ pub enum Spot {
     Empty,
 }
 
+const ONLY_ROOT: Absent = Absent::new(Reason::Denied, "only root may open the file behind this memory");
 const CLOSED: Absent = Absent::new(Reason::Unsupported, "the file cannot be measured");
 
 /// The fields of smaps that are read.
@@ -39,22 +40,25 @@ impl Stage {
     }
 
     /// The file, opened to be measured; `None` if there is none.
-    fn open_file(&self) -> Result<Option<OpenFile>> {
+    fn open_file(&self) -> Figure<Option<OpenFile>> {
         let (path, fd) = match &self.file {
             Backing::None => return self.mapped_file(),
             Backing::Named(file, _) => (file.path(), file.file().as_fd()),
             Backing::Memory(fd) => (Path::new("/memfd:rmap-demo"), fd.as_fd()),
         };
-        let own = fd.try_clone_to_owned().map_err(|error| Error::io(Subject::Path(path.to_owned()), &error))?;
-        OpenFile::from_fd(path, own).map(Some)
+        let own = fd.try_clone_to_owned().map_err(|_| CLOSED)?;
+        OpenFile::from_fd(path, own).map(Some).map_err(|_| CLOSED)
     }
 
     /// The file behind shared memory without a file, which the kernel makes itself.
-    fn mapped_file(&self) -> Result<Option<OpenFile>> {
+    fn mapped_file(&self) -> Figure<Option<OpenFile>> {
         let (Kind::Shmem, Some(range)) = (self.request.kind, self.mapping.clone()) else { return Ok(None) };
-        let read = self.process.read_smaps(&mut Fields::new(), &Wanted::Only(Vec::new()))?;
+        let read = self.process.read_smaps(&mut Fields::new(), &Wanted::Only(Vec::new())).map_err(|_| CLOSED)?;
         let mapping = read.mappings.iter().find(|mapping| mapping.start() == range.start);
-        mapping.map(|mapping| open_mapped_file(&self.process, &mapping)).transpose()
+        let Some(mapping) = mapping.map(|mapping| FileMapping::of(&mapping)) else { return Ok(None) };
+        // It has no name: only who may open the links of map_files can reach it.
+        let opened = open_behind(&self.process, &mapping, &Leases::default());
+        opened.map(Some).map_err(|absent| if absent.reason == Reason::Vanished { ONLY_ROOT } else { absent })
     }
 
     /// Both views now.
@@ -66,11 +70,7 @@ impl Stage {
         let file = match self.open_file() {
             Ok(Some(file)) => file,
             Ok(None) => return Ok(Figures { mapped, ..Figures::nothing() }),
-            Err(error) => {
-                // The kernel's own file has no name: only who may open the links of map_files can reach it.
-                let denied = Absent::new(Reason::Denied, "only root may open the file behind this memory");
-                let unnamed = error.absence().filter(|absent| absent.reason != Reason::Vanished);
-                let absent = if self.request.kind == Kind::Shmem { unnamed.unwrap_or(denied) } else { CLOSED };
+            Err(absent) => {
                 return Ok(Figures { mapped, cached: Err(absent), dirty: Err(absent), ..Figures::nothing() });
             }
         };
