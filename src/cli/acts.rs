@@ -216,7 +216,7 @@ impl ActsArgs {
         report.show_progress("filling");
         let experiments: Result<Vec<Experiment>, _> = requests.into_iter().map(Experiment::begin).collect();
         let experiments = experiments?;
-        if !answer.is_machine() && !answer.no_header {
+        if !answer.is_machine() && !answer.no_header && answer.columns.is_none() {
             introduce(&experiments)?;
         }
         let cells = screen::terminal_width().map_or(64, |width| usize::from(width).saturating_sub(2)).max(8);

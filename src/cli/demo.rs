@@ -1,5 +1,6 @@
 //! `rmap demo`: creates memory and shows it from both sides.
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use super::report::Report;
 use super::run::{Configured, Done, Listed, Run};
 use super::screen;
 use super::signals::Signals;
+use super::trace::{FollowArgs, trace};
 use crate::error::Error;
 use crate::laboratory::demo::{Demo, DemoRequest, Observation};
 use crate::query::Host;
@@ -44,6 +46,9 @@ pub(crate) struct DemoArgs {
     /// What is tried instead of filling a file once.
     #[command(flatten)]
     acts: ActsArgs,
+    /// A program to run and to follow, as rmap trace does
+    #[arg(value_name = "COMMAND", last = true)]
+    command: Vec<OsString>,
     /// How the rows are shown.
     #[command(flatten)]
     answer: AnswerArgs,
@@ -66,6 +71,9 @@ impl Run for DemoArgs {
     const EXAMPLES: &'static [(&'static str, &'static str)] = &[
         ("rmap demo --size 64M", "map and fill 64 MiB and show both views after each quarter"),
         ("rmap demo --size 64M --jsonl", "the same for a program"),
+        ("rmap demo --acts all --size 16M", "act by act: map, fill, msync, unmap, ..., with what must hold"),
+        ("rmap demo --compare shared,private --size 16M", "two kinds of memory, act by act"),
+        ("rmap demo -- sort big.db", "run a program and show what it maps, as rmap trace does"),
         ("rmap demo --size 64M --hold", "keep running at the end, with commands to try in another terminal"),
     ];
 
@@ -74,6 +82,11 @@ impl Run for DemoArgs {
     }
 
     fn run(self, configured: &Configured, report: &mut Report) -> Done {
+        if !self.command.is_empty() {
+            let is_own = self.size.is_some() || self.file.is_some() || self.keep || self.hold || self.acts.is_typed();
+            refuse_if(is_own, "COMMAND", "the other options of demo are about memory that rmap itself maps")?;
+            return trace(self.command, &FollowArgs::default(), &self.answer, configured, report);
+        }
         refuse_if(
             self.size == Some(Bytes(0)),
             "--size 0",

@@ -276,6 +276,28 @@ fn an_interrupted_experiment_leaves_no_file_and_no_process() {
     }
 }
 
+#[test]
+fn a_program_is_followed_and_its_status_is_the_one_of_the_demo() {
+    let folder = disk();
+    fs::write(folder.path().join("f"), vec![1; 8 << 20]).unwrap();
+    let file = folder.path().join("f");
+    let script = format!(
+        "exec python3 -c 'import mmap, sys\nm = mmap.mmap(open(\"{}\", \"r+b\").fileno(), 0)\n\
+                          m[:] = bytes(len(m))\nm.close()\nprint(\"done\")\nsys.exit(7)'",
+        file.display()
+    );
+    if !has("python3", "python3") {
+        return;
+    }
+    let run = rmap(["demo", "--jsonl", "--", "sh", "-c", &script]);
+    assert_eq!((run.status, run.text().as_str()), (Some(7), "done\n"), "{}", run.err);
+    let rows = run.err.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let gone = rows.filter(|row| row["event"] == "went" && row["path"] == file.to_str().unwrap()).last().unwrap();
+    assert_eq!((&gone["size_before"], &gone["rss_before"]), (&(8 << 20).into(), &(8 << 20).into()), "{gone}");
+    let wrong = rmap(["demo", "--size", "1M", "--", "true"]);
+    assert!(wrong.status == Some(2) && wrong.err.contains("memory that rmap itself maps"), "{wrong:?}");
+}
+
 /// The children of a process.
 fn descendants(pid: u32) -> Vec<u32> {
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
