@@ -282,7 +282,8 @@ fn a_program_is_followed_and_its_status_is_the_one_of_the_demo() {
     fs::write(folder.path().join("f"), vec![1; 8 << 20]).unwrap();
     let file = folder.path().join("f");
     let script = format!(
-        "exec python3 -c 'import mmap, sys\nm = mmap.mmap(open(\"{}\", \"r+b\").fileno(), 0)\n\
+        "exec python3 -c 'import mmap, sys\nf = open(\"{}\", \"r+b\")\n\
+                          m = mmap.mmap(f.fileno(), 0)\n\
                           m[:] = bytes(len(m))\nm.close()\nprint(\"done\")\nsys.exit(7)'",
         file.display()
     );
