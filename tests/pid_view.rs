@@ -237,8 +237,6 @@ fn options_without_effect_are_rejected() {
     for options in [
         &["-x", "-o", "rss"][..],
         &["-x", "--json"],
-        &["-p"],
-        &["-p", "-x", "--by", "kind"],
         &["--by", "kind", "-x"],
         &["--by", "kind", "-d"],
         &["--by", "kind", "-X"],
