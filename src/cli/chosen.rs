@@ -112,6 +112,12 @@ impl ChosenArgs {
         options.into_iter().filter(|(typed, _)| *typed).map(|(_, option)| option).collect()
     }
 
+    /// The paths that may be pids after a blank: `--pid` separates them with commas.
+    pub(crate) fn paths_like_pids(&self) -> Vec<PathBuf> {
+        let is_like = |path: &&PathBuf| path.to_str().is_some_and(|path| path.parse::<NamedProcess>().is_ok());
+        self.paths.iter().filter(|_| !self.pid.is_empty()).filter(is_like).cloned().collect()
+    }
+
     /// The selected files.
     pub(crate) fn chosen(self) -> Result<ChosenFiles, Stop> {
         let least = self.min_size.map_or(0, |size| size.0);
