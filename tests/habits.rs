@@ -352,6 +352,29 @@ fn the_page_for_other_programs_is_written_from_the_table() {
 }
 
 #[test]
+fn the_page_begins_for_users_and_has_every_option_of_the_installed_programs() {
+    let page = std::fs::read_to_string("docs/coming-from.md").unwrap();
+    let (start, _) = page.split_once("\n## ").unwrap();
+    assert!(
+        !start.contains("cargo") && page.trim_end().ends_with("cargo run --example coming_from > docs/coming-from.md")
+    );
+    for program in ["pmap", "vmtouch", "fincore", "smem"] {
+        let Ok(help) = Command::new(program).arg("--help").output() else {
+            eprintln!("SKIPPED: {program} is not installed");
+            continue;
+        };
+        let (_, section) = page.split_once(&format!("\n## Coming from {program}\n")).unwrap();
+        let known = options_of_others(section.split("\n## ").next().unwrap());
+        let help = [help.stdout, help.stderr].concat();
+        let lines = String::from_utf8_lossy(&help).into_owned();
+        for line in lines.lines().filter(|line| line.trim_start().starts_with('-')) {
+            let option = line.trim_start().split([' ', ',', '=']).next().unwrap();
+            assert!(known.contains(option), "{program} {option}: {known:?}");
+        }
+    }
+}
+
+#[test]
 fn a_mistyped_name_is_answered_with_the_nearest_ones() {
     for (words, line) in [
         (&["pid", "self", "-o", "rsss"][..], "rsss: unknown column; did you mean 'rss'? See `rmap pid --help`"),
