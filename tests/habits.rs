@@ -5,6 +5,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Child, Command};
 
@@ -40,7 +41,7 @@ fn a_pid_or_a_file_alone_is_enough() {
     assert_eq!((&file[0]["filename"], &file[0]["cached"]), (&"bigFile".into(), &1.into()));
     assert_eq!(rmap_in(folder.path(), &[&format!("./{pid}"), "--json"]).good().json()[0]["pages"], 1);
     let both = rmap_in(folder.path(), &[&pid]);
-    let line = format!("rmap: {pid}: both a pid and a file; type 'rmap pid {pid}' or 'rmap pcstat {pid}'\n");
+    let line = format!("rmap: {pid}: both a pid and a file; type `rmap pid {pid}` or `rmap pcstat {pid}`\n");
     assert_eq!(both.parts(), (2, String::new(), line));
 }
 
@@ -56,6 +57,8 @@ fn the_letters_of_vmtouch_do_what_they_do_there() {
     };
     let pages = 3.into();
     assert_eq!((&row(&[])["files"], &row(&[])["pages"]), (&1.into(), &pages));
+    let shown = rmap(["vmtouch", "-v", file]).good().text();
+    assert!(shown.contains("\n  ###\n") && shown.contains("total"), "{shown}");
     let each = rmap(["vmtouch", "-v", "--json", file]).good().json();
     assert_eq!((&each["files"][0]["filename"], &each["total"]["pages"]), (&file.into(), &pages));
     let range = format!("{}-{}", page(), 2 * page());
@@ -73,6 +76,8 @@ fn nothing_changes_because_of_a_guess() {
     let file = path.to_str().unwrap();
     for words in [
         &["-e", file][..],
+        &["evict", "-n", file],
+        &["vmtouch", "-eq", file],
         &["-t", file],
         &["pcstat", "-e", file],
         &["warm", "-e", file],
@@ -95,20 +100,209 @@ fn a_letter_that_rmap_does_not_have_is_answered_with_what_to_type() {
     for (words, expected) in [
         (
             &["pcstat", "-t", "f"][..],
-            "unknown option '-t'; for vmtouch's -t (touch pages into memory), type 'rmap warm FILE'",
+            "unknown option '-t'; type `rmap warm FILE` (vmtouch's -t: touch pages into memory)",
         ),
-        (&["pcstat", "-m", "1M", "f"], "type 'rmap pcstat --max-size=100M FILE'"),
-        (&["pcstat", "-J", "f"], "for fincore's -J (JSON), type 'rmap pcstat --json FILE'"),
-        (&["pcstat", "-C", "f"], "fincore's -C (use cachestat(2)) is not needed: "),
-        (&["pid", "-c", "1"], "for pmap's -c (read ~/.pmaprc): ~/.config/rmap/config.toml"),
-        (&["pid", "-u"], "for smem's -u (one row per user), type 'rmap pid --match=. --by=user'"),
-        (&["pid", "-S", "1"], "ps_mem's -S (show swap) is not needed: the table has a column for it"),
-        (&["smem", "-w"], "'rmap pid --match . --summary --merge' adds up all processes"),
+        (&["pcstat", "-m", "1M", "f"], "type `rmap pcstat --max-size=100M FILE`"),
+        (&["pcstat", "-J", "f"], "type `rmap pcstat --json FILE` (fincore's -J: JSON)"),
+        (&["pcstat", "-C", "f"], "leave it out: rmap uses it wherever its answer can be trusted"),
+        (&["pid", "-c", "1"], "`rmap pid -o LIST PID` selects columns, and ~/.config/rmap/config.toml has"),
+        (&["pid", "-u"], "type `rmap pid --match=. --by=user` (smem's -u: one row per user)"),
+        (&["pid", "-s", "rss"], "unknown option '-s'; type `rmap pid --sort=rss PID` (smem's -s: sort). See"),
+        (
+            &["pid", "-r"],
+            "unknown option '-r'; type `rmap pid --sort=rss PID` (smem's -r: with -s: largest first). See",
+        ),
+        (&["pid", "-a"], "leave it out: every table fits the terminal (smem's -a: fit the terminal)"),
+        // The subcommand stays, if it can do that.
+        (&["warm", "-p", "4k-8k", "f"], "type `rmap warm --range=4096,61440 FILE`"),
+        (&["evict", "-m", "1M"], "type `rmap evict --max-size=100M FILE`"),
+        (&["lock", "-v"], "type `rmap lock --total FILE` (vmtouch's -v: print each file)"),
+        (&["warm", "-e", "f"], "type `rmap evict FILE`"),
+        (&["warm", "-q", "f"], "type `rmap warm FILE > /dev/null`"),
+        (&["warm", "--histo", "f"], "type `rmap pcstat --histo FILE`"),
+        (&["evict", "--output-all", "f"], "type `rmap pcstat -o cached_bytes,"),
+        // Nor are quotes in quotes.
+        (&["pcstat", "-i", "*.bak", "f"], "type `rmap pcstat '--exclude=*.bak' FILE` (vmtouch's -i"),
+        (&["pcstat", "-V"], "type `rmap --version` (fincore's -V: version)"),
+        (&["-p", "4k-64k", "b"], "4k-64k b: not a process; for files, type `rmap pcstat --range=4096,61440 FILE`"),
+        (&["-d", "b"], "b: not a process; for files, type `rmap lock FILE &` (vmtouch's -d"),
+        (&["-q", "b"], "b: not a process; for files, type `rmap pcstat FILE > /dev/null`"),
+        (&["-t", "b"], "type `rmap warm FILE` (vmtouch's -t: touch pages into memory), or `rmap pid --total PID`"),
+        (&["pcstat", "--range", "4k-64k", "b"], "type --range=4096,61440; see `rmap pcstat --help`"),
+        (
+            &["pcstat", "-o", "RES,PAGES,SIZE,FILE", "a"],
+            "fincore's res is 'cached_bytes' in rmap; `rmap fincore -o LIST FILE` takes its names; see `rmap pcstat",
+        ),
+        (&["pid", "self", "-o", "vss"], "smem's vss is 'size' in rmap; see `rmap pid --help`"),
+        (&["smem", "-w"], "`rmap pid --match . --summary --merge` adds up all processes"),
     ] {
         let line = refused(words);
         assert!(line.contains(expected), "{words:?}: {line}");
         assert!(!line.contains("as a value"), "{line}");
     }
+}
+
+/// The options in the first column of each table of `docs/coming-from.md`.
+fn options_of_others(page: &str) -> BTreeSet<String> {
+    let cells = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    let words = cells.flat_map(|cell| cell.split(' ')).filter(|word| word.starts_with('-'));
+    words.map(|word| word.trim_end_matches(',').to_owned()).collect()
+}
+
+/// The commands in a text, which are in backquotes.
+fn commands_in(text: &str) -> Vec<String> {
+    let quoted = text.split('`').skip(1).step_by(2);
+    quoted.filter(|text| text.starts_with("rmap ")).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_command_that_is_advised_works() {
+    let page = std::fs::read_to_string("docs/coming-from.md").unwrap();
+    let mut commands = commands_in(&page);
+    let options = options_of_others(&page);
+    assert!(options.len() > 60 && options.contains("-XX") && options.contains("--output-all"), "{options:?}");
+    for subcommand in ["pid", "pcstat", "warm", "evict", "lock"] {
+        for option in &options {
+            let run = rmap([subcommand, option]);
+            assert!(!run.err.contains("unknown option") || run.err.contains("`rmap "), "{}", run.err);
+            commands.extend(commands_in(&run.err));
+        }
+    }
+    let commands: BTreeSet<String> = commands.into_iter().collect();
+    assert!(commands.len() > 60, "{commands:?}");
+    let folder = disk();
+    std::fs::create_dir_all(folder.path().join("capture/proc")).unwrap();
+    for (name, text) in [("FILE", "x"), ("LIST", "FILE\n")] {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    let pid = std::process::id().to_string();
+    for command in commands {
+        let words = command.replace("PID", &pid).replace("4690", &pid).replace(&format!("{pid}FILE"), "PIDFILE");
+        let words = words.replace("4691", "self").replace("-o LIST", "-o size").replace("FILE...", "FILE");
+        let words = words.replace("--user NAME", "--user 0").replace("DIR", "/proc");
+        // The files of all processes would take long. What runs until Ctrl-C is ended.
+        let words = words.replace("pcstat --sort=cached --match=.", "pcstat --match=^/no/such");
+        let program = format!("timeout --preserve-status -s INT 2 {}", program().display());
+        let mut shell = Command::new("/bin/bash");
+        shell.arg("-c").arg(words.replacen("rmap", &program, 1)).current_dir(folder.path());
+        let run = run(shell);
+        assert!(run.status != Some(2), "{command}: {words}: {run:?}");
+    }
+}
+
+#[test]
+fn the_flags_of_go_have_one_dash_or_two() {
+    let folder = memory();
+    for (name, pages) in [("a", 1), ("b", 2), ("c", 3)] {
+        std::fs::write(folder.path().join(name), vec![1; pages * page() as usize]).unwrap();
+    }
+    let own = std::process::id().to_string();
+    let same = |words: &[&str], other: &[&str]| {
+        // Times differ.
+        let text = |words| rmap_in(folder.path(), words).good().text().replace(|c: char| c.is_ascii_digit(), "");
+        assert_eq!(text(words), text(other), "{words:?} {other:?}");
+    };
+    for program in ["hcache", "pcstat"] {
+        for flag in ["json", "terse", "nohdr", "bname", "histo", "plain", "unicode"] {
+            same(&[program, &format!("-{flag}"), "a", "b"], &[program, &format!("--{flag}"), "a", "b"]);
+        }
+        same(&[program, "-json", "-pps", "a"], &[program, "--json", "--pps", "a"]);
+        same(
+            &[program, "-pid", &own, "-nohdr", "--columns", "filename"],
+            &[program, &format!("--pid={own}"), "--nohdr", "--columns", "filename"],
+        );
+    }
+    same(&["pcstat", "-top", "2", "-sort", "a", "b", "c"], &["pcstat", "--top=2", "--sort", "a", "b", "c"]);
+    // All processes are looked at, so only that it is understood is certain.
+    for words in [&["hcache", "--top", "3"][..], &["hcache", "--top=3"], &["hcache", "-top", "3"]] {
+        assert_eq!(rmap([words, &["-nohdr"]].concat()).text().lines().count(), 3, "{words:?}");
+    }
+}
+
+#[test]
+fn the_shell_does_what_rmap_does_not() {
+    for (words, expected) in [
+        (
+            &["vmtouch", "-q", "f"][..],
+            "-q: the shell does that; type `rmap pcstat -R --cross-file-systems --summary f > /dev/null`",
+        ),
+        (&["vmtouch", "-eq", "f"], "-q: the shell does that; type `rmap evict -R --cross-file-systems f > /dev/null`"),
+        (&["vmtouch", "-lq", "f"], "-q: the shell does that; type `rmap lock -R --cross-file-systems f > /dev/null`"),
+        (&["vmtouch", "-dl", "f"], "-d: the shell does that; type `rmap lock -R --cross-file-systems f &`"),
+        (&["vmtouch", "-dlwP", "a b", "f"], "f & echo $! > 'a b'`"),
+    ] {
+        let line = refused(words);
+        assert!(line.starts_with("vmtouch's -") && line.ends_with(expected), "{words:?}: {line}");
+    }
+}
+
+#[test]
+fn the_letter_for_full_paths_is_accepted_everywhere() {
+    let subject = Subject::start(["anonymous:16:5"]);
+    subject.stop();
+    let pid = subject.word();
+    for options in [
+        &[][..],
+        &["-x"],
+        &["-x", "--total"],
+        &["--json"],
+        &["--by", "kind"],
+        &["--summary"],
+        &["-o", "rss,mapping"],
+        &["--map"],
+        &["--cache"],
+    ] {
+        let lines = |words: &[&str]| rmap([words, options].concat()).good().text().lines().count();
+        assert_eq!(lines(&["pid", "-p", &pid]), lines(&["pid", &pid]), "{options:?}");
+    }
+    let same = [&["pmap", "-p", &pid][..], &["-p", &pid], &["pid", "-p", &pid]];
+    let texts = same.map(|words| rmap([words, &["--columns", "address,rss,mapping"]].concat()).good().text());
+    assert!(texts[0] == texts[1] && texts[1] == texts[2] && texts[0].contains("/"), "{texts:?}");
+}
+
+#[test]
+fn a_process_has_several_names() {
+    let subject = Subject::start(["anonymous:16:5"]);
+    subject.stop();
+    let pid = subject.word();
+    let directory = format!("/proc/{pid}");
+    let table = |words: &[&str]| rmap([words, &["-o", "address,rss"]].concat()).good().text();
+    let expected = table(&["pid", &pid]);
+    for words in [&["pid", &directory][..], &[&directory], &[&format!("{directory}/")]] {
+        assert_eq!(table(words), expected, "{words:?}");
+    }
+    let own = std::process::id().to_string();
+    let list = format!("{own},{pid}");
+    let pids = |words: &[&str]| rmap([words, &["--by", "pid", "--csv", "-o", "pid"]].concat()).good().text();
+    let expected = pids(&["pid", &own, &pid]);
+    assert_eq!(expected.lines().count(), 3);
+    assert_eq!((pids(&["pid", &list]), pids(&[&list])), (expected.clone(), expected));
+
+    let running = Sleeping(Command::new("sleep").arg("1000").spawn().unwrap());
+    let line = "sleep: no such command, process or file; processes of this name run: type `rmap pid --name sleep`";
+    assert_eq!(refused(&["sleep"]), line);
+    drop(running);
+
+    let file = rmap(["pcstat", "--pid", &pid, "4194999", "/no/such/file"]);
+    let hint = "rmap: 4194999: no such file; if it is a process, separate it with a comma: --pid PID,4194999";
+    assert!(file.err.contains(hint) && file.err.contains("rmap: /no/such/file: no such file\n"), "{}", file.err);
+    assert_eq!(rmap(["pcstat", "4194999"]).err, "rmap: 4194999: no such file\n");
+}
+
+#[test]
+fn a_letter_that_could_mean_a_dry_run_does_nothing() {
+    let folder = disk();
+    let path = folder.path().join("f");
+    std::fs::write(&path, vec![1; page() as usize]).unwrap();
+    let file = path.to_str().unwrap();
+    for command in ["warm", "evict"] {
+        assert_eq!(refused(&[command, "-n", file]), "-n: it could mean --no-header or --dry-run; type one of them");
+        assert_eq!(rmap([command, "--dry-run", "--no-header", file]).good().text().lines().count(), 1);
+    }
+    let lock = "-n: it could mean --no-header or a dry run, which lock does not have; type --no-header";
+    assert_eq!(refused(&["lock", "-n", file]), lock);
+    assert_eq!(rmap(["pcstat", "--json", file]).good().json()[0]["cached"], 1);
+    assert_eq!(rmap(["pcstat", "-n", file]).good().text().lines().count(), 1);
 }
 
 #[test]
@@ -145,7 +339,7 @@ fn help_is_a_word_too() {
     assert_eq!(text(&["help", "pid"]), text(&["pid", "--help"]));
     assert!(text(&["help", "vmtouch"]).contains("-t: touch pages into memory\n    rmap warm "));
     assert_eq!(text(&["vmtouch", "--help"]), text(&["help", "vmtouch"]));
-    assert_eq!(refused(&["help", "pidd"]), "pidd: no such command; did you mean 'pid'? See 'rmap --help'");
+    assert_eq!(refused(&["help", "pidd"]), "pidd: no such command; did you mean 'pid'? See `rmap --help`");
 }
 
 #[test]
@@ -158,35 +352,73 @@ fn the_page_for_other_programs_is_written_from_the_table() {
 }
 
 #[test]
+fn the_page_begins_for_users_and_has_every_option_of_the_installed_programs() {
+    let page = std::fs::read_to_string("docs/coming-from.md").unwrap();
+    let (start, _) = page.split_once("\n## ").unwrap();
+    assert!(
+        !start.contains("cargo") && page.trim_end().ends_with("cargo run --example coming_from > docs/coming-from.md")
+    );
+    for program in ["pmap", "vmtouch", "fincore", "smem"] {
+        let Ok(help) = Command::new(program).arg("--help").output() else {
+            eprintln!("SKIPPED: {program} is not installed");
+            continue;
+        };
+        let (_, section) = page.split_once(&format!("\n## Coming from {program}\n")).unwrap();
+        let known = options_of_others(section.split("\n## ").next().unwrap());
+        let help = [help.stdout, help.stderr].concat();
+        let lines = String::from_utf8_lossy(&help).into_owned();
+        for line in lines.lines().filter(|line| line.trim_start().starts_with('-')) {
+            let option = line.trim_start().split([' ', ',', '=']).next().unwrap();
+            assert!(known.contains(option), "{program} {option}: {known:?}");
+        }
+    }
+}
+
+#[test]
 fn a_mistyped_name_is_answered_with_the_nearest_ones() {
     for (words, line) in [
-        (&["pid", "self", "-o", "rsss"][..], "rsss: unknown column; did you mean 'rss'? See 'rmap pid --help'"),
-        (&["pid", "self", "-o", "+xyzzy"], "xyzzy: unknown column; see 'rmap pid --help'"),
+        (&["pid", "self", "-o", "rsss"][..], "rsss: unknown column; did you mean 'rss'? See `rmap pid --help`"),
+        (&["pid", "self", "-o", "+xyzzy"], "xyzzy: unknown column; see `rmap pid --help`"),
         (
             &["pid", "self", "--sort", "mappnig"],
-            "mappnig: unknown column; did you mean 'mapping'? See 'rmap pid --help'",
+            "mappnig: unknown column; did you mean 'mapping'? See `rmap pid --help`",
         ),
-        (&["pid", "self", "--by", "knid"], "knid: unknown column; did you mean 'kind'? See 'rmap pid --help'"),
+        (&["pid", "self", "--by", "knid"], "knid: unknown column; did you mean 'kind'? See `rmap pid --help`"),
         (
             &["pcstat", "f", "-o", "Recently"],
-            "recently: unknown column; did you mean 'recently_evicted_pages'? See 'rmap pcstat --help'",
+            "recently: unknown column; did you mean 'recently_evicted_pages'? See `rmap pcstat --help`",
         ),
-        (&["pcstat", "--jso", "f"], "unknown option '--jso'; did you mean '--json'? See 'rmap pcstat --help'"),
-        (&["wram", "f"], "wram: no such command, process or file; did you mean 'warm'? See 'rmap --help'"),
+        (&["pcstat", "--jso", "f"], "unknown option '--jso'; did you mean '--json'? See `rmap pcstat --help`"),
+        (&["wram", "f"], "wram: no such command, process or file; did you mean 'warm'? See `rmap --help`"),
     ] {
         assert_eq!(refused(words), line);
     }
     assert_eq!(
         refused(&["pid", "self", "--filter", "rsss > 1"]),
-        "--filter: unknown column 'rsss'; did you mean 'rss'? (at character 1); see 'rmap pid --help'"
+        "--filter: unknown column 'rsss'; did you mean 'rss'? (at character 1); see `rmap pid --help`"
     );
+    for (value, line) in [
+        ("filee", "'kind' is never 'filee'; did you mean 'file'?"),
+        ("xyzzy", "'kind' can only be heap, stack, code, data, file, anonymous, ..."),
+    ] {
+        let typed = refused(&["pid", "self", "--filter", &format!("kind=={value}")]);
+        assert_eq!(typed, format!("--filter: {line} (at character 7); see `rmap pid --help`"));
+    }
+    assert!(help("pid", "--help", "200").contains("anonymous, shared-anonymous, memfd, secret"));
+    let folder = memory();
+    let file = folder.path().join("config.toml");
+    for (column, line) in [("adress", "did you mean 'address'?"), ("xyzzy", "`rmap pid --help` lists the columns")] {
+        std::fs::write(&file, format!("[pid]\ncolumns = [\"{column}\"]\n")).unwrap();
+        let typed = refused(&["pid", "self", "--config", file.to_str().unwrap()]);
+        assert_eq!(typed, format!("{}:2: unknown column '{column}'; {line}", file.display()));
+    }
 }
 
 #[test]
 fn what_is_missing_is_named() {
-    assert_eq!(refused(&["pcstat"]), "missing PATH, --pid, --name or --files-from; see 'rmap pcstat --help'");
-    assert_eq!(refused(&["evict"]), "missing PATH, --pid, --name or --files-from; see 'rmap evict --help'");
-    assert_eq!(refused(&["pid"]), "missing PID, --name, --match, --user, --cgroup or --smaps; see 'rmap pid --help'");
+    assert_eq!(refused(&["pcstat"]), "missing PATH, --pid, --name or --files-from; see `rmap pcstat --help`");
+    assert_eq!(refused(&["evict"]), "missing PATH, --pid, --name or --files-from; see `rmap evict --help`");
+    assert_eq!(refused(&["pid"]), "missing PID, --name, --match, --user, --cgroup or --smaps; see `rmap pid --help`");
     assert!(refused(&["pid", "abc"]).contains("'abc' for '[PID]...': not a pid; "));
 }
 
@@ -203,7 +435,7 @@ fn columns_are_sorted_by_their_titles_too() {
     assert_eq!((names(&["--sort", "Cached"]), names(&["--sort", "-Cached"])), ("ba".to_owned(), "ab".to_owned()));
     assert_eq!((names(&["--sort"]), names(&["--sort=page size"])), ("ba".to_owned(), "ab".to_owned()));
     let neither = rmap_in(folder.path(), &["pcstat", "--sort", "nte", "a"]);
-    let line = "rmap: --sort: 'nte' is neither a column nor a file; did you mean 'note'? See 'rmap pcstat --help'\n";
+    let line = "rmap: --sort: 'nte' is neither a column nor a file; did you mean 'note'? See `rmap pcstat --help`\n";
     assert_eq!(neither.parts(), (2, String::new(), line.to_owned()));
 }
 
@@ -253,7 +485,7 @@ fn short_help_fits_one_screen_and_long_help_has_everything() {
         let (short, long) = (help(name, "-h", "80"), help(name, "--help", "80"));
         let lines = short.lines().count();
         assert!((24..=40).contains(&lines), "rmap {name} -h has {lines} lines:\n{short}");
-        assert!(short.contains(&format!("'rmap {name} --help' lists every option and column")), "{short}");
+        assert!(short.contains(&format!("`rmap {name} --help` lists every option and column")), "{short}");
         for option in subcommand.get_arguments().filter_map(|argument| argument.get_long()) {
             assert!(long.contains(&format!("--{option}")), "rmap {name} --help lacks --{option}");
         }

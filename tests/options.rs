@@ -240,7 +240,7 @@ fn filter_and_sort_work_on_warm_evict_and_lock() {
     }
     let tree = folder.path().to_str().unwrap();
     let warmed = |options: &[&str]| {
-        let names = rmap([&["warm", "-R", "-n", "-o", "pages", tree], options].concat()).good().text();
+        let names = rmap([&["warm", "-R", "--no-header", "-o", "pages", tree], options].concat()).good().text();
         names.split_whitespace().map(str::to_owned).collect::<Vec<_>>().join(" ")
     };
     assert_eq!(warmed(&["--sort", "pages"]), "5 1");
@@ -249,7 +249,7 @@ fn filter_and_sort_work_on_warm_evict_and_lock() {
     let locked = |options: &[&str]| {
         let mut shell = Command::new("sh");
         shell.args(["-c", "exec \"$@\" 2>&1", "sh"]).arg(common::program());
-        shell.args(["lock", "-R", "-n", "-o", "pages", tree]).args(options);
+        shell.args(["lock", "-R", "--no-header", "-o", "pages", tree]).args(options);
         let mut running = Running::start(shell);
         let lines = std::iter::repeat_with(|| running.line()).take_while(|line| !line.contains("until Ctrl-C"));
         let shown = lines.map(|line| line.trim().to_owned()).collect::<Vec<_>>().join(" ");

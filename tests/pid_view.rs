@@ -237,8 +237,6 @@ fn options_without_effect_are_rejected() {
     for options in [
         &["-x", "-o", "rss"][..],
         &["-x", "--json"],
-        &["-p"],
-        &["-p", "-x", "--by", "kind"],
         &["--by", "kind", "-x"],
         &["--by", "kind", "-d"],
         &["--by", "kind", "-X"],
@@ -425,7 +423,7 @@ fn watching_a_denied_process_shows_its_status() {
 fn an_invalid_filter_is_wrong_usage_in_one_line_with_the_place_of_the_error() {
     let wrong = rmap(["pid", "self", "--filter", "rss > 10M && sise > 1"]);
     assert_eq!((wrong.status, wrong.complaints().len()), (Some(2), 1), "{}", wrong.err);
-    let end = "(at character 14); see 'rmap pid --help'\n";
+    let end = "(at character 14); see `rmap pid --help`\n";
     assert!(wrong.err.starts_with("rmap: --filter: ") && wrong.err.ends_with(end), "{}", wrong.err);
 }
 

@@ -94,6 +94,21 @@ fn a_command_line_is_cut_to_the_terminal() {
 }
 
 #[test]
+fn names_are_whole_if_full_paths_are_asked_for() {
+    if !is_as_in_the_pictures() {
+        return;
+    }
+    let files = files();
+    let name = format!("{}/a-{}", files.folder.path().display(), "x".repeat(120));
+    let subject = Subject::start([format!("shared:{name}:1:1")]);
+    subject.stop();
+    let shown = |options: &str| on_a_terminal(60, Path::new("/"), &format!("pid {options} {}", subject.word()));
+    for options in ["", "-x"] {
+        assert!(!shown(options).contains(&name) && shown(&format!("{options} -p")).contains(&name), "{options}");
+    }
+}
+
+#[test]
 fn columns_that_were_named_always_stay() {
     if !is_as_in_the_pictures() {
         return;

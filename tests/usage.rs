@@ -85,13 +85,13 @@ fn a_value_that_a_column_can_never_have_is_an_error() {
     let path = file.path().join("f");
     fs::write(&path, "x").unwrap();
     for (view, filter, words) in [
-        (&["pid", "self"][..], "kind == heep", "'kind' can only be heap, stack, code,"),
-        (&["pid", "self"], "kind != Heap", "'kind' can only be heap, stack, code,"),
-        (&["pid", "self"], "rss > 0 && kind =~ '^heep'", "'kind' can only be heap, stack, code,"),
+        (&["pid", "self"][..], "kind == heep", "'kind' is never 'heep'; did you mean 'heap'?"),
+        (&["pid", "self"], "kind != Heap", "'kind' is never 'Heap'; did you mean 'heap'?"),
+        (&["pid", "self"], "rss > 0 && kind =~ '^heep'", "'kind' is never '^heep'; did you mean 'heap'?"),
         (&["pid", "self"], "perm == rw", "'perm' can only be ---p,"),
         (&["pid", "self", "--by", "kind"], "mode == rw", "'mode' can only be -----,"),
-        (&["pid", "self", "--summary"], "part == rss", "'part' can only be resident,"),
-        (&["pid", "self"], "cache_method == cachstat", "'cache_method' can only be cachestat, mincore"),
+        (&["pid", "self", "--summary"], "part == xyz", "'part' can only be resident,"),
+        (&["pid", "self"], "cache_method == cachstat", "'cache_method' is never 'cachstat'; did you mean"),
         (&["pcstat", text(&path)], "method == vmtouch", "'method' can only be cachestat, mincore"),
         (&["pcstat", text(&path)], "held == closed", "'held' can only be mapped, open, both"),
         (&["pcstat", "--runs", text(&path)], "state == empty", "'state' can only be cached, data, hole,"),
@@ -149,7 +149,7 @@ fn the_header_of_a_format_without_one_can_be_left_out_in_every_view() {
             (&["pid", "7", "--summary", "--proc-root", text(root.path())], &["-q"]),
             (&["pcstat", "-o", "cached", text(&file)], &["-n"]),
             (&["pcstat", "-o", "cached", text(&file)], &["-nohdr"]),
-            (&["evict", "-o", "filename", text(&file)], &["-n"]),
+            (&["evict", "-o", "filename", text(&file)], &["--no-header"]),
         ] {
             let (with, without) = (rmap([view, options, &[format]].concat()), rmap([view, &[format]].concat()));
             assert_eq!((with.status, with.text()), (without.status, without.text()), "{options:?}");

@@ -180,7 +180,7 @@ fn a_file_of_another_user_is_denied_and_unchanged() {
     copy_to_run(common::program(), &program);
     for action in ["evict", "lock"] {
         let mut command = std::process::Command::new(&program);
-        command.args([action, "-n"]).arg(known.file.path()).uid(NOBODY).gid(NOBODY);
+        command.args([action, "--no-header"]).arg(known.file.path()).uid(NOBODY).gid(NOBODY);
         let (status, out, err) = run(command).parts();
         if status == 0 {
             eprintln!("SKIPPED: cachestat on this kernel reports to any user (before 6.12.12)");

@@ -10,6 +10,7 @@ use globset::{Glob, GlobSet, GlobSetBuilder};
 
 use super::answer::refuse_if;
 use super::found::FoundArgs;
+use super::programs::range_of_vmtouch;
 use crate::join::{Choice, ChosenFiles};
 use crate::process::NamedProcess;
 use crate::table::Stop;
@@ -112,6 +113,12 @@ impl ChosenArgs {
         options.into_iter().filter(|(typed, _)| *typed).map(|(_, option)| option).collect()
     }
 
+    /// The paths that may be pids after a blank: `--pid` separates them with commas.
+    pub(crate) fn paths_like_pids(&self) -> Vec<PathBuf> {
+        let is_like = |path: &&PathBuf| path.to_str().is_some_and(|path| path.parse::<NamedProcess>().is_ok());
+        self.paths.iter().filter(|_| !self.pid.is_empty()).filter(is_like).cloned().collect()
+    }
+
     /// The selected files.
     pub(crate) fn chosen(self) -> Result<ChosenFiles, Stop> {
         let least = self.min_size.map_or(0, |size| size.0);
@@ -156,7 +163,10 @@ fn thread_count(text: &str) -> Result<NonZeroUsize, String> {
 
 pub(super) fn parse_range(text: &str) -> Result<ByteRange, String> {
     let (offset, length) = text.split_once(',').map_or((text, None), |(offset, length)| (offset, Some(length)));
-    let offset: Bytes = offset.parse()?;
+    let offset: Bytes = offset.parse().map_err(|why| match range_of_vmtouch(text.into()) {
+        Ok(words) => format!("it is an offset and a length; type --range={}", words.join(",".as_ref()).display()),
+        Err(_) => why,
+    })?;
     let length = length.map_or(Ok(Bytes(u64::MAX)), str::parse)?;
     Ok(ByteRange { offset: offset.0, length: length.0 })
 }
@@ -255,5 +265,7 @@ mod tests {
         assert!(parse_range("1K,").is_err());
         assert!(parse_range(",1").is_err());
         assert!(parse_range("1,2,3").is_err());
+        let line = "it is an offset and a length; type --range=4096,61440";
+        assert_eq!(parse_range("4k-64k"), Err(line.to_owned()));
     }
 }

@@ -8,15 +8,8 @@ use std::ffi::OsString;
 use std::fmt::Write;
 
 use super::demo::shell_word;
-use super::peers::{Answer, Letter, Peer, translate};
+use super::peers::{Answer, Letter, Peer, example, translate};
 use super::programs::{OTHERS, PCSTAT, PEERS, letter};
-
-/// Whether `rmap PEER ARGUMENTS` asks what rmap knows about the peer.
-pub(super) fn asks_for_help(name: &str, arguments: &[OsString]) -> bool {
-    // vmtouch's -h has a meaning of its own.
-    let asks = |peer: &Peer, word: &OsString| word == "--help" || (word == "-h" && peer.letter("-h").is_none());
-    find(name).is_some_and(|peer| arguments.iter().take_while(|word| *word != "--").any(|word| asks(peer, word)))
-}
 
 /// The words for `rmap` if `name` is another program, or the line that says what to type; `None` if it is not known.
 pub(super) fn understand(name: &str, arguments: &[OsString]) -> Option<Result<Vec<OsString>, String>> {
@@ -38,45 +31,84 @@ fn find(name: &str) -> Option<&'static Peer> {
 /// pcstat's option as rmap writes it, if a word is one: `-json` is `--json`, and `-top=3` is `--top=3`.
 pub(super) fn pcstat_option(word: &str) -> Option<String> {
     let name = word.split('=').next().unwrap_or_default();
-    PCSTAT.letter(name).map(|_| format!("-{word}"))
+    // -h is the same in rmap.
+    PCSTAT.letter(name).filter(|_| name.len() > 2 && !word.starts_with("--")).map(|_| format!("-{word}"))
+}
+
+/// Whether a peer looks at what `command` looks at (processes or files). Without a subcommand it could be either.
+fn is_like(peer: &Peer, command: &str) -> bool {
+    command.is_empty() || (peer.command == "pid") == (command == "pid")
 }
 
 /// What to type instead of an option that `command` (or, if it is empty, rmap) does not have, but that other programs
-/// have which do the same.
-pub(super) fn instead_of(option: &str, command: &str) -> Option<String> {
-    let does_the_same = |peer: &&Peer| command.is_empty() || (peer.command == "pid") == (command == "pid");
-    let lines = PEERS.iter().filter(does_the_same).filter_map(|peer| {
-        let letter = peer.letter(option)?;
-        let start = format!("{}'s {option} ({})", peer.name(), letter.meaning);
-        Some(match letter.answer {
-            Answer::Line(line) => format!("for {start}: {line}"),
-            Answer::Nothing(why) => format!("{start} is not needed: {why}"),
-            // The file view is what the user asked for; the processes are still to be selected.
-            _ => {
-                let view = if peer.choice.is_empty() { &[] } else { peer.view };
-                format!("for {start}, type '{}'", typed(&Peer { usual: &[], view, ..*peer }, option, letter))
-            }
-        })
-    });
-    let lines: Vec<String> = lines.collect();
-    (!lines.is_empty()).then(|| lines.join("; "))
+/// have which do the same. If there is a command to type, the other answers are left out. `takes` says whether the
+/// words after `rmap` have only options that their subcommand has.
+pub(super) fn instead_of(option: &str, command: &str, takes: &dyn Fn(&[OsString]) -> bool) -> Option<String> {
+    let mut ranked: Vec<(usize, String)> = Vec::new();
+    for peer in PEERS.iter().filter(|peer| is_like(peer, command)) {
+        let Some(letter) = peer.letter(option) else { continue };
+        let (rank, answer) = match letter.answer {
+            Answer::Line(line) => (1, line.to_owned()),
+            Answer::Nothing(why) => (2, format!("leave it out: {why}")),
+            _ => (0, format!("`{}`", instead(peer, option, letter, command, takes))),
+        };
+        // A remark in parentheses would be in parentheses twice.
+        let meaning = letter.meaning.split(" (").next().unwrap_or_default();
+        if !ranked.iter().any(|(_, earlier)| earlier.starts_with(&answer)) {
+            ranked.push((rank, format!("{answer} ({}'s {option}: {meaning})", peer.name())));
+        }
+    }
+    let best = ranked.iter().map(|(rank, _)| *rank).min()?;
+    let answers: Vec<String> = ranked.into_iter().filter(|(rank, _)| *rank == best).map(|(_, answer)| answer).collect();
+    // A line is long, so only the first one is given.
+    if best == 0 { Some(format!("type {}", answers.join(", or "))) } else { answers.into_iter().next() }
+}
+
+/// The command that does what an option of a peer does: `command` itself, if that takes it.
+fn instead(peer: &Peer, option: &str, letter: &Letter, command: &str, takes: &dyn Fn(&[OsString]) -> bool) -> String {
+    let selects_itself = matches!(letter.answer, Answer::Words(_)) && peer.operand.is_empty();
+    let peer = if selects_itself {
+        // The process view is what the user asked for, and the processes are named.
+        Peer { operand: "PID", choice: &[], view: &[], ..*peer }
+    } else if peer.choice.is_empty() {
+        Peer { usual: &[], view: &[], ..*peer }
+    } else {
+        // The processes are still to be selected.
+        Peer { usual: &[], ..*peer }
+    };
+    let arguments = arguments_with(&peer, option, letter);
+    // A view belongs to the peer's subcommand.
+    let own = Some(command).filter(|command| !command.is_empty() && !matches!(letter.answer, Answer::View(_)));
+    let commands = own.into_iter().chain([peer.command]);
+    let mut found = commands.filter_map(|command| example(&peer, &arguments, command).ok());
+    found.find(|found| takes(&found.words)).map(|found| found.command()).unwrap_or_default()
 }
 
 /// The words of rmap for a peer with this option.
 fn typed(peer: &Peer, option: &str, letter: &Letter) -> String {
-    let words = translate(peer, &example(peer, option, letter)).unwrap_or_default();
-    let words = words.iter().map(|word| shell_word(word.as_encoded_bytes())).collect::<Vec<_>>();
-    format!("rmap {}", words.join(" "))
+    let translated = example(peer, &arguments_with(peer, option, letter), peer.command);
+    translated.map(|translated| translated.command()).unwrap_or_default()
 }
 
 /// Arguments of a peer with this option.
-fn example(peer: &Peer, option: &str, letter: &Letter) -> Vec<OsString> {
+fn arguments_with(peer: &Peer, option: &str, letter: &Letter) -> Vec<OsString> {
     let besides = letter.besides.iter().copied();
     let option = [option].into_iter().chain(letter.value.map(|value| value.example)).filter(|word| !word.is_empty());
     let selects = |letter: &Letter| matches!(letter.answer, Answer::Choice(_) | Answer::Operand(_));
     let has_operand = selects(letter) || letter.besides.iter().filter_map(|word| peer.letter(word)).any(selects);
     let operand = Some(peer.operand).filter(|operand| !operand.is_empty() && !has_operand);
     besides.chain(option).chain(operand).map(OsString::from).collect()
+}
+
+/// What rmap calls a column that `command` does not have, but that other programs have which do the same.
+pub(super) fn column(name: &str, command: &str) -> Option<String> {
+    PEERS.iter().filter(|peer| is_like(peer, command)).find_map(|peer| {
+        let (theirs, ours) = peer.columns.iter().find(|(theirs, _)| *theirs == name)?;
+        let Peer { operand, .. } = *peer;
+        let takes_all =
+            peer.letter("-o").map(|_| format!("; `rmap {} -o LIST {operand}` takes its names", peer.name()));
+        Some(format!("{}'s {theirs} is '{ours}' in rmap{}", peer.name(), takes_all.unwrap_or_default()))
+    })
 }
 
 /// One row of the page: how an option is written there, its meaning, and what it is in rmap.
@@ -115,9 +147,7 @@ pub(super) fn page() -> String {
         "# Coming from pmap, vmtouch, fincore, pcstat, hcache, smem or ps_mem\n\n\
          `rmap` understands these programs by name: `rmap vmtouch -t FILE` does what `vmtouch -t FILE` does.\n\
          The output is rmap's. What has no equivalent is answered in one line, and nothing runs (status 2).\n\n\
-         After a subcommand of rmap, a letter has rmap's meaning. `rmap help vmtouch` prints one of these tables.\n\n\
-         `src/cli/programs.rs` has the table from which this page is written:\n\n    \
-         cargo run --example coming_from > docs/coming-from.md\n",
+         After a subcommand of rmap, a letter has rmap's meaning. `rmap help vmtouch` prints one of these tables.\n",
     );
     for peer in PEERS {
         // Writing to a string cannot fail.
@@ -127,32 +157,33 @@ pub(super) fn page() -> String {
             let _ = writeln!(page, "| `{option}` | {meaning} | {} |", code(&in_rmap));
         }
     }
+    page.push_str(FOR_DEVELOPERS);
     page
 }
 
-/// Commands as Markdown writes them: the whole text, or what is in quotes.
+/// The end of the page.
+const FOR_DEVELOPERS: &str = "\n## How this page is made\n\n\
+    `src/cli/programs.rs` has the table from which it is written:\n\n    \
+    cargo run --example coming_from > docs/coming-from.md\n";
+
+/// Commands as Markdown writes them.
 fn code(text: &str) -> String {
-    if text.starts_with("rmap ") {
-        return format!("`{text}`");
-    }
-    let mut parts = text.split("'rmap ");
-    let start = parts.next().unwrap_or_default().to_owned();
-    start + &parts.map(|part| format!("`rmap {}", part.replacen('\'', "`", 1))).collect::<String>()
+    if text.starts_with("rmap ") { format!("`{text}`") } else { text.to_owned() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Every option that issue reports name, per program.
+    /// Every option of each program.
     const NAMED: &[(&str, &str)] = &[
         ("vmtouch", "-t -e -l -v -d -P -p -m -i -I -b -f -F -h -L -w -0 -q"),
-        ("fincore", "-J -r -C --output-all -o -b -n -c -R"),
-        ("pcstat", "-json -pps -terse -nohdr -bname -histo -plain -unicode -pid -sort -top"),
-        ("hcache", "-json -pps -terse -nohdr -bname -histo -plain -unicode -pid -top"),
-        ("pmap", "-x -X -XX -d -q -p -A -c -C -n -N -r"),
-        ("smem", "-u -m -t -k -P -U -w -M -s -r -H -c"),
-        ("ps_mem", "-p -S -d -s -t -w"),
+        ("fincore", "-J -r -C --output-all -o -b -n -c -R -h -V"),
+        ("pcstat", "-json -pps -terse -nohdr -bname -histo -plain -unicode -pid -sort -top -help"),
+        ("hcache", "-json -pps -terse -nohdr -bname -histo -plain -unicode -pid -top -help"),
+        ("pmap", "-x -X -XX -d -q -p -A -c -C -n -N -r -h -V"),
+        ("smem", "-u -m -t -k -P -U -w -M -s -r -H -c -p -n -a --pie --bar -S -R -K -h"),
+        ("ps_mem", "-p -S -d -s -t -w -u -h --version"),
     ];
 
     #[test]
@@ -163,9 +194,10 @@ mod tests {
             for option in options.split(' ') {
                 let letter = peer.letter(option).unwrap_or_else(|| panic!("{} {option}", peer.name()));
                 known.retain(|name| *name != option);
-                let words = example(peer, option, letter).into_iter();
+                let words = arguments_with(peer, option, letter).into_iter();
                 let words = words.map(|word| if word == "PID" { "4690".into() } else { word });
                 match translate(peer, &words.collect::<Vec<_>>()) {
+                    Ok(words) if words == ["help", peer.name()] || words == ["--version"] => {}
                     Ok(words) => {
                         let words = [OsString::from("rmap")].into_iter().chain(words);
                         let parsed = crate::cli::command().try_get_matches_from(words.clone());

@@ -32,7 +32,7 @@ use super::run::{Configured, Subcommand};
 use crate::error::{Error, ErrorKind, Subject};
 use crate::kernel::handle::{Handle, Reader};
 use crate::kernel::whereabouts::locate;
-use crate::table::{SizeUnit, Stop};
+use crate::table::{SizeUnit, Stop, did_you_mean};
 
 /// The maximum size of the file.
 const LONGEST: u64 = 1 << 20;
@@ -150,7 +150,8 @@ impl Text<'_> {
         self.subcommands.iter().find(|subcommand| subcommand.name == name.as_ref()).ok_or_else(|| {
             let known: Vec<&str> = self.subcommands.iter().map(|subcommand| subcommand.name).collect();
             let error = self.error(name.span(), format!("unknown section '{}'", name.as_ref()));
-            error.with_advice(format!("the sections are {}", known.join(", ")))
+            let question = did_you_mean(name.as_ref(), known.iter().copied());
+            error.with_advice(question.unwrap_or_else(|| format!("the sections are {}", known.join(", "))))
         })
     }
 
@@ -180,8 +181,9 @@ impl Text<'_> {
             None => format!("unknown column '{}'", name.as_ref()),
         };
         let shown = columns.iter().filter(|column| !column.kind.is_json_only());
-        let known: Vec<&str> = shown.map(|column| &*column.id).collect();
-        Err(self.error(name.span(), why).with_advice(format!("the columns are {}", known.join(", "))))
+        let question = did_you_mean(&typed, shown.map(|column| &*column.id));
+        let help = format!("`rmap {} --help` lists the columns", subcommand.name);
+        Err(self.error(name.span(), why).with_advice(question.unwrap_or(help)))
     }
 
     fn error(&self, place: Range<usize>, why: String) -> Error {
@@ -224,14 +226,18 @@ mod tests {
     #[test]
     fn unknown_settings_are_reported_with_their_line() {
         for (text, start) in [
-            ("[pid]\ncolumns = [\"rss\",\n  \"rsss\"]", "config.toml:3: unknown column 'rsss'"),
+            ("[pid]\ncolumns = [\"rss\",\n  \"rsss\"]", "config.toml:3: unknown column 'rsss'; did you mean 'rss'?"),
             (
                 "[pid]\ncolumns = [\"rss\", \"path_bytes\"]",
-                "config.toml:2: a table cannot show the column 'path_bytes', only --json and --jsonl can; the columns",
+                "config.toml:2: a table cannot show the column 'path_bytes', only --json and --jsonl can; `rmap",
             ),
             ("[pcstat]\ncolumns = [\"status\"]", "config.toml:2: a table cannot show the column 'status'"),
             ("[pid]\n\ncolour = 1", "config.toml:3: unknown field `colour`"),
-            ("[pidd]\n", "config.toml:1: unknown section 'pidd'"),
+            (
+                "[pid]\ncolumns = ['xyzzy']",
+                "config.toml:2: unknown column 'xyzzy'; `rmap pid --help` lists the columns",
+            ),
+            ("[pidd]\n", "config.toml:1: unknown section 'pidd'; did you mean 'pid'?"),
             ("[pid]\nunit = \"feet\"", "config.toml:2: unknown variant `feet`"),
             ("columns = [\"rss\"]\nunit = \"human\"", "config.toml:1: unknown section 'columns'"),
             ("pid = 1", "config.toml:1: invalid type: integer `1`, expected a section such as [pid]"),

@@ -15,8 +15,14 @@ use crate::units::{Bytes, Human, counted};
 use crate::views::effect::{self, EffectSource, Effects, Work};
 
 /// The arguments of all three.
+///
+/// -n is not --no-header here: in make, rsync and others it is a dry run, and then it would change the machine.
 #[derive(Debug, Args)]
+#[command(mut_arg("no_header", |option| option.short(None)))]
 struct EffectArgs {
+    /// Refused, because it is ambiguous
+    #[arg(short = 'n', hide = true)]
+    ambiguous: bool,
     /// Which files.
     #[command(flatten)]
     chosen: ChosenArgs,
@@ -150,6 +156,11 @@ run_as!(
 impl EffectArgs {
     fn run(self, task: Task, configured: &Configured, report: &mut Report) -> Done {
         let Task { work, is_dry, columns } = task;
+        let why = match work {
+            Work::Lock => "it could mean --no-header or a dry run, which lock does not have; type --no-header",
+            Work::Warm | Work::Evict => "it could mean --no-header or --dry-run; type one of them",
+        };
+        refuse_if(self.ambiguous, "-n", why)?;
         refuse_if(work == Work::Lock && self.answer.every.is_some(), "-w", "locked pages do not change until the end")?;
         let view = if is_dry { View::Fixed(columns) } else { View::Usual(columns) };
         let mut query = self.answer.query(configured, view)?;
@@ -162,6 +173,7 @@ impl EffectArgs {
         }
         let presentation = self.answer.presentation(configured, unit_of_files());
         report.narrowed.extend(self.chosen.narrowing());
+        report.paths_like_pids = self.chosen.paths_like_pids();
         let mut source = EffectSource { chosen: self.chosen.chosen()?, work, is_dry, locked: Vec::new() };
         if work == Work::Warm && !is_dry {
             report.show_progress("warming");

@@ -8,17 +8,29 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use clap::Args;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::coming_from;
 use super::config::GlobalArgs;
+use super::demo::shell_word;
 use super::run::Subcommand;
+use crate::process::{Criteria, NamedProcess, ProcRoot, ProcessChoice};
 use crate::table::did_you_mean;
 use crate::table::escape::escaped;
 
 /// The parser of one subcommand without its help, which takes long to write.
 pub(super) fn parser(subcommand: &Subcommand) -> clap::Command {
     GlobalArgs::augment_args((subcommand.augment)(clap::Command::new("rmap")))
+}
+
+/// What to type instead of an option of another program after `command`, which does not have it.
+pub(super) fn instead_of(option: &str, command: &str, subcommands: &[Subcommand]) -> Option<String> {
+    let takes = |words: &[OsString]| {
+        let named = subcommands.iter().find(|subcommand| words.first().is_some_and(|word| word == subcommand.name));
+        let refused = named.and_then(|subcommand| parser(subcommand).try_get_matches_from(words).err());
+        refused.is_none_or(|error| error.kind() != ErrorKind::UnknownArgument)
+    };
+    coming_from::instead_of(option, command, &takes)
 }
 
 /// What was typed.
@@ -44,9 +56,11 @@ pub(super) fn understand(mut arguments: Vec<OsString>, subcommands: &[Subcommand
             Some(topic) => return help(&topic, arguments, subcommands),
             None => vec!["--help".into()],
         },
-        _ if coming_from::asks_for_help(&name, rest) => return help(&name, arguments, subcommands),
-        _ => match coming_from::understand(&name, rest) {
-            Some(words) => words?,
+        _ => match coming_from::understand(&name, rest).transpose()? {
+            Some(words) => match &words[..] {
+                [word, topic] if word == "help" => return help(&topic.to_string_lossy(), arguments, subcommands),
+                _ => words,
+            },
             None => guess(words, subcommands)?,
         },
     };
@@ -70,14 +84,13 @@ fn help(topic: &str, mut arguments: Vec<OsString>, subcommands: &[Subcommand]) -
 /// The line for a word that means nothing.
 fn no_such(word: &str, why: &str, subcommands: &[Subcommand]) -> String {
     let known = subcommands.iter().map(|subcommand| subcommand.name).chain(coming_from::names());
-    let line = format!("{}: {why}", escaped(word.as_bytes()));
-    pointed(&asked(line, did_you_mean(word, known)), "rmap")
+    pointed(&asked(format!("{}: {why}", escaped(word.as_bytes())), did_you_mean(word, known)), "rmap")
 }
 
 /// A line that ends with where to read more.
 pub(super) fn pointed(line: &str, command: &str) -> String {
     let joint = if line.ends_with(['?', '.']) { " See" } else { "; see" };
-    format!("{line}{joint} '{command} --help'")
+    format!("{line}{joint} `{command} --help`")
 }
 
 /// A line that ends with this question, if there is one.
@@ -123,13 +136,25 @@ fn is_sort_column(word: &OsStr, subcommands: &[Subcommand]) -> Result<bool, Stri
     Err(pointed(&asked(line, did_you_mean(text, known.iter().map(AsRef::as_ref))), "rmap pcstat"))
 }
 
-/// Whether a word names a file. One with a slash cannot be anything else, so it is not looked up, which could block.
+/// Whether a word names a file. One with a slash is not looked up, which could block: it can only be a file, or a
+/// process as a directory of `/proc`.
 fn is_file(word: &OsStr) -> bool {
-    word.as_encoded_bytes().contains(&b'/') || Path::new(word).symlink_metadata().is_ok()
+    let has_slash = word.as_encoded_bytes().contains(&b'/');
+    if has_slash { !is_process(word) } else { Path::new(word).symlink_metadata().is_ok() }
 }
 
+/// Whether a word names a process, or several with commas between them.
 fn is_process(word: &OsStr) -> bool {
-    word == "self" || (!word.is_empty() && word.as_encoded_bytes().iter().all(u8::is_ascii_digit))
+    word.to_str().is_some_and(|text| text.split(',').all(|name| name.parse::<NamedProcess>().is_ok()))
+}
+
+/// Whether a process of this name runs.
+fn is_name_of_process(name: &str) -> bool {
+    let mut like = Criteria::new();
+    like.add_name(name.as_bytes());
+    // If `/proc` cannot be read, nothing is proposed.
+    let found = ProcessChoice { pids: Vec::new(), like }.find(&ProcRoot::live(), &mut |_| {});
+    found.is_ok_and(|found| !found.is_empty())
 }
 
 /// What the words are for one of the views.
@@ -140,8 +165,8 @@ enum Fit {
     Options(Vec<OsString>),
     /// It takes the options, and there is no operand.
     Lacking,
-    /// It does not take the options.
-    None,
+    /// It does not take the options, such as this one.
+    None(String),
 }
 
 /// The words after the view that they are for: the process view if all operands are processes, the file view if all are
@@ -157,7 +182,7 @@ fn guess(words: Vec<OsString>, subcommands: &[Subcommand]) -> Result<Vec<OsStrin
     let fit = |words: &[OsString], is_operand: fn(&OsStr) -> bool| {
         let subcommand =
             subcommands.iter().find(|subcommand| words.first().is_some_and(|word| word == subcommand.name));
-        subcommand.map_or(Fit::None, |subcommand| fit(parser(subcommand), words, is_operand))
+        subcommand.map_or(Fit::None(String::new()), |found| fit(parser(found), words, is_operand))
     };
     let process_fit = fit(&processes, is_process);
     let files = match files {
@@ -167,31 +192,55 @@ fn guess(words: Vec<OsString>, subcommands: &[Subcommand]) -> Result<Vec<OsStrin
     match (process_fit, fit(&files, is_file)) {
         // Processes by their properties, and no file.
         (Fit::Whole(operands), _) if operands.is_empty() => Ok(processes),
-        (Fit::Whole(operands), Fit::Whole(_)) => {
+        (Fit::Whole(_), Fit::Whole(operands)) => {
             let word = escaped(operands.first().map(|word| word.as_encoded_bytes()).unwrap_or_default());
-            Err(format!("{word}: both a pid and a file; type 'rmap pid {word}' or 'rmap pcstat {word}'"))
+            Err(format!("{word}: both a pid and a file; type `rmap pid {word}` or `rmap pcstat {word}`"))
         }
         (Fit::Whole(_), _) => Ok(processes),
         (_, Fit::Whole(_)) => Ok(files),
         (Fit::Lacking, Fit::Lacking) => {
-            Err("name a process or a file: 'rmap pid PID' or 'rmap pcstat PATH'; see 'rmap --help'".to_owned())
+            Err("name a process or a file: `rmap pid PID` or `rmap pcstat PATH`; see `rmap --help`".to_owned())
         }
         // The parser says what is missing.
         (Fit::Lacking, _) => Ok(processes),
         (_, Fit::Lacking) => Ok(files),
-        (Fit::Options(operands), Fit::None) => {
-            Err(misfit(&operands, "not a process, but the options are those of 'rmap pid'", subcommands))
+        (Fit::Options(operands), Fit::None(option)) => {
+            // vmtouch and fincore share letters with pmap.
+            if let Some(instead) = instead_of(&option, "pcstat", subcommands) {
+                return Err(format!("{}: not a process; for files, {instead}", shown(&operands)));
+            }
+            Err(misfit(&operands, "not a process, but the options are those of `rmap pid`", subcommands))
         }
-        (Fit::None, Fit::Options(operands)) => {
-            Err(misfit(&operands, "not a file, but the options are those of 'rmap pcstat'", subcommands))
+        (Fit::None(_), Fit::Options(operands)) => {
+            Err(misfit(&operands, "not a file, but the options are those of `rmap pcstat`", subcommands))
         }
         (Fit::Options(operands), Fit::Options(_)) => Err(misfit(
             &operands,
-            "processes and files; use 'rmap pid' for the one, 'rmap pcstat' for the other",
+            "processes and files; use `rmap pid` for the one, `rmap pcstat` for the other",
             subcommands,
         )),
-        (Fit::None, Fit::None) if name.starts_with('-') => Ok(words),
-        (Fit::None, Fit::None) => Err(no_such(&name, "no such command, process or file", subcommands)),
+        // The parser says which option is wrong.
+        (Fit::None(_), Fit::None(_)) if has_operand(&words, is_file) => Ok(files),
+        (Fit::None(_), Fit::None(_)) if has_operand(&words, is_process) => Ok(processes),
+        (Fit::None(_), Fit::None(_)) if name.starts_with('-') => Ok(words),
+        (Fit::None(_), Fit::None(_)) => Err(nothing_like(&name, subcommands)),
+    }
+}
+
+/// Whether one of the words that are not options is an operand of this kind.
+fn has_operand(words: &[OsString], is_operand: fn(&OsStr) -> bool) -> bool {
+    words.iter().any(|word| !word.as_encoded_bytes().starts_with(b"-") && is_operand(word))
+}
+
+/// The line for a word that is no subcommand, process or file.
+fn nothing_like(word: &str, subcommands: &[Subcommand]) -> String {
+    let why = "no such command, process or file";
+    match is_name_of_process(word) {
+        true => {
+            let (shown, typed) = (escaped(word.as_bytes()), shell_word(word.as_bytes()));
+            format!("{shown}: {why}; processes of this name run: type `rmap pid --name {typed}`")
+        }
+        false => no_such(word, why, subcommands),
     }
 }
 
@@ -211,7 +260,7 @@ fn first_own_word(words: &[OsString]) -> &OsStr {
 
 fn fit(parser: clap::Command, words: &[OsString], is_operand: fn(&OsStr) -> bool) -> Fit {
     let Some(operand) = parser.get_positionals().next().map(|operand| operand.get_id().clone()) else {
-        return Fit::None;
+        return Fit::None(String::new());
     };
     // Any word is taken, so that it can be named.
     let parser = parser.mut_arg(operand.as_str(), |operand| operand.value_parser(clap::value_parser!(OsString)));
@@ -222,19 +271,23 @@ fn fit(parser: clap::Command, words: &[OsString], is_operand: fn(&OsStr) -> bool
             if operands.iter().all(|word| is_operand(word)) { Fit::Whole(operands) } else { Fit::Options(operands) }
         }
         Err(error) if error.kind() == ErrorKind::MissingRequiredArgument => Fit::Lacking,
-        Err(_) => Fit::None,
+        Err(error) => match error.get(ContextKind::InvalidArg) {
+            Some(ContextValue::String(option)) => Fit::None(option.clone()),
+            _ => Fit::None(String::new()),
+        },
     }
 }
 
 /// The line for operands that do not fit, for this reason, unless one of them is nothing at all.
 fn misfit(operands: &[OsString], why: &str, subcommands: &[Subcommand]) -> String {
     match operands.iter().find(|word| !is_process(word) && !is_file(word)) {
-        Some(neither) => no_such(&neither.to_string_lossy(), "no such command, process or file", subcommands),
-        None => {
-            let words: Vec<String> = operands.iter().map(|word| escaped(word.as_encoded_bytes())).collect();
-            format!("{}: {why}", words.join(" "))
-        }
+        Some(neither) => nothing_like(&neither.to_string_lossy(), subcommands),
+        None => format!("{}: {why}", shown(operands)),
     }
+}
+
+fn shown(operands: &[OsString]) -> String {
+    operands.iter().map(|word| escaped(word.as_encoded_bytes())).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -286,26 +339,35 @@ mod tests {
         assert_eq!(words("Cargo.toml -sort"), "pcstat Cargo.toml --sort=cached");
         assert_eq!(words("-R --by-dir 1 ./no/such"), "pcstat -R --by-dir 1 ./no/such");
         assert_eq!(words("--pid 4690"), "pcstat --pid 4690");
+        assert_eq!(words("4690,4691 self"), "pid 4690,4691 self");
+        assert_eq!(words("/proc/4690 /proc/self/"), "pid /proc/4690 /proc/self/");
+        assert_eq!(words("/proc/4690/maps"), "pcstat /proc/4690/maps");
+        // The parser of that view says what is wrong.
+        assert_eq!(words("-e Cargo.toml"), "pcstat -e Cargo.toml");
+        assert_eq!(words("4690 --frob"), "pid 4690 --frob");
     }
 
     #[test]
     fn what_is_no_process_and_no_file_is_a_mistake() {
         let line = |typed: &str| words(typed).strip_prefix("line: ").unwrap_or_else(|| panic!("{typed}")).to_owned();
-        assert_eq!(line("frob"), "frob: no such command, process or file; see 'rmap --help'");
-        let near = "pcsat: no such command, process or file; did you mean 'pcstat'? See 'rmap --help'";
+        assert_eq!(line("frob"), "frob: no such command, process or file; see `rmap --help`");
+        let near = "pcsat: no such command, process or file; did you mean 'pcstat'? See `rmap --help`";
         assert_eq!(line("pcsat -R /x"), near);
         assert_eq!(line("help pcsat"), near.replace("command, process or file", "command"));
-        assert_eq!(line("-x Cargo.toml"), "Cargo.toml: not a process, but the options are those of 'rmap pid'");
-        assert_eq!(line("-R 4690"), "4690: not a file, but the options are those of 'rmap pcstat'");
-        assert!(line("4690 Cargo.toml").starts_with("4690 Cargo.toml: processes and files; use 'rmap pid'"));
-        let sort = "--sort: 'nte' is neither a column nor a file; did you mean 'note'? See 'rmap pcstat --help'";
+        assert_eq!(line("-x Cargo.toml"), "Cargo.toml: not a process, but the options are those of `rmap pid`");
+        assert_eq!(line("-R 4690"), "4690: not a file, but the options are those of `rmap pcstat`");
+        let letter =
+            "4k-64k Cargo.toml: not a process; for files, type `rmap pcstat --range=4096,61440 FILE` (vmtouch's ";
+        assert!(line("-p 4k-64k Cargo.toml").starts_with(letter));
+        assert!(line("4690 Cargo.toml").starts_with("4690 Cargo.toml: processes and files; use `rmap pid`"));
+        let sort = "--sort: 'nte' is neither a column nor a file; did you mean 'note'? See `rmap pcstat --help`";
         assert_eq!((line("pcstat --sort nte f"), line("--sort nte f")), (sort.to_owned(), sort.to_owned()));
     }
 
     #[test]
     fn help_is_a_word_too() {
         assert_eq!((words("help"), words("help pid")), ("--help".to_owned(), "pid --help".to_owned()));
-        for typed in ["help vmtouch", "vmtouch --help", "pmap -h", "fincore f --help"] {
+        for typed in ["help vmtouch", "vmtouch --help", "pmap -h", "pmap -xh 1", "fincore f --help", "hcache -help"] {
             assert!(words(typed).contains("without options"), "{typed}: {}", words(typed));
         }
         assert!(words("vmtouch -h f").starts_with("line: vmtouch's -h: "));
@@ -315,8 +377,8 @@ mod tests {
     #[test]
     fn no_guess_changes_the_machine() {
         for typed in ["-t Cargo.toml", "-e Cargo.toml", "-l Cargo.toml"] {
-            let found = words(typed);
-            assert!(found == typed || found.starts_with("line: "), "{found}");
+            assert_eq!(words(typed), format!("pcstat {typed}"));
+            assert!(crate::cli::command().try_get_matches_from(["rmap", "pcstat", &typed[..2], "f"]).is_err());
         }
     }
 }

@@ -36,6 +36,7 @@ use std::process::ExitCode;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgMatches, Args, FromArgMatches};
 
+use crate::error::Subject;
 use crate::table::Stop;
 use crate::table::escape::escaped;
 use config::GlobalArgs;
@@ -104,8 +105,10 @@ fn pointing(stop: Stop, subcommand: &Subcommand) -> Stop {
     let command = format!("rmap {}", subcommand.name);
     match stop {
         Stop::Usage(error) if error.kind() == crate::error::ErrorKind::Unknown => {
-            let advice = error.advice().map(|question| pointed(question, &command));
-            Stop::Usage(error.with_advice(advice.unwrap_or_else(|| format!("see '{command} --help'"))))
+            let name = if let Subject::Words(name) = error.subject() { name.as_str() } else { "" };
+            let theirs = coming_from::column(name, subcommand.name);
+            let advice = theirs.or(error.advice().map(str::to_owned)).map(|advice| pointed(&advice, &command));
+            Stop::Usage(error.with_advice(advice.unwrap_or_else(|| format!("see `{command} --help`"))))
         }
         Stop::Filter(error) => Stop::usage("--filter", pointed(&error.to_string(), &command)),
         other => other,
@@ -186,12 +189,18 @@ fn usage_line(error: &clap::Error, subcommand: Option<&Subcommand>) -> String {
         _ => None,
     };
     let typed = || context(ContextKind::InvalidArg).unwrap_or_default();
+    let meant = |kind| context(kind).map(|name| format!("did you mean '{name}'?"));
     let line = match (error.kind(), subcommand) {
         (ErrorKind::UnknownArgument, _) => {
             let line = format!("unknown option '{}'", escaped(typed().as_bytes()));
-            let instead = coming_from::instead_of(&typed(), subcommand.map_or("", |subcommand| subcommand.name));
-            let meant = || context(ContextKind::SuggestedArg).map(|option| format!("did you mean '{option}'?"));
-            asked(line, instead.map(|line| line + ".").or_else(meant))
+            let instead =
+                habits::instead_of(&typed(), subcommand.map_or("", |subcommand| subcommand.name), SUBCOMMANDS);
+            asked(line, instead.map(|line| line + ".").or_else(|| meant(ContextKind::SuggestedArg)))
+        }
+        (ErrorKind::InvalidValue, _) if context(ContextKind::SuggestedValue).is_some() => {
+            let value = context(ContextKind::InvalidValue).unwrap_or_default();
+            let line = format!("invalid value '{}' for '{}'", escaped(value.as_bytes()), typed());
+            asked(line, meant(ContextKind::SuggestedValue))
         }
         (ErrorKind::MissingRequiredArgument, Some(subcommand)) if typed().starts_with('<') => {
             format!("missing {}", subcommand.operands)
@@ -225,20 +234,24 @@ mod tests {
         };
         assert_eq!(
             line(&["rmap", "pid", "1", "--json", "--csv"]),
-            "the argument '--json' cannot be used with '--csv'; see 'rmap pid --help'"
+            "the argument '--json' cannot be used with '--csv'; see `rmap pid --help`"
         );
         assert_eq!(
             line(&["rmap", "pid"]),
-            "missing PID, --name, --match, --user, --cgroup or --smaps; see 'rmap pid --help'"
+            "missing PID, --name, --match, --user, --cgroup or --smaps; see `rmap pid --help`"
         );
         assert_eq!(
             line(&["rmap", "pcstat", "x", "--format", "y"]),
-            "invalid value 'y' for '--format <FORMAT>' [possible values: table, json, jsonl, csv]; see 'rmap pcstat \
-             --help'"
+            "invalid value 'y' for '--format <FORMAT>' [possible values: table, json, jsonl, csv]; see `rmap pcstat \
+             --help`"
+        );
+        assert_eq!(
+            line(&["rmap", "pid", "1", "--format", "tabel"]),
+            "invalid value 'tabel' for '--format <FORMAT>'; did you mean 'table'? See `rmap pid --help`"
         );
         assert_eq!(
             line(&["rmap", "pid", "1", "--jso"]),
-            "unknown option '--jso'; did you mean '--json'? See 'rmap pid --help'"
+            "unknown option '--jso'; did you mean '--json'? See `rmap pid --help`"
         );
     }
 }

@@ -107,6 +107,7 @@ impl Run for PcstatArgs {
     fn run(self, configured: &Configured, report: &mut Report) -> Done {
         self.check()?;
         report.narrowed.extend(self.chosen.narrowing());
+        report.paths_like_pids = self.chosen.paths_like_pids();
         report.narrowed.extend(self.only_cached.then_some("--only-cached"));
         if self.chosen.recursive && (self.summary || self.by_dir.is_some() || !screen::is_terminal()) {
             // If rows are printed on the terminal, they show the progress themselves.

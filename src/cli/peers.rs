@@ -5,6 +5,7 @@
 
 use std::ffi::OsString;
 
+use super::demo::shell_word;
 use crate::table::escape::escaped;
 
 /// A program that shows or changes what rmap shows or changes.
@@ -21,6 +22,8 @@ pub(super) struct Peer {
     pub(super) choice: &'static [&'static str],
     /// What it shows if no option says otherwise.
     pub(super) view: &'static [&'static str],
+    /// Its names for columns, and rmap's. Those that are called the same are not listed.
+    pub(super) columns: &'static [(&'static str, &'static str)],
     /// Its options, in lists that other programs may share.
     pub(super) letters: &'static [&'static [Letter]],
 }
@@ -56,32 +59,62 @@ pub(super) enum Answer {
     Operand(&'static [&'static str]),
     /// It shows this instead of the usual view.
     View(&'static [&'static str]),
+    /// It shows each file instead of the usual view: so, or in this way if another subcommand than the usual one runs.
+    Each(&'static [&'static str], &'static [&'static str]),
     /// It selects these processes instead of the usual ones.
     Choice(&'static [&'static str]),
     /// It adds these words instead of the usual ones.
     Usually(&'static [&'static str]),
     /// It runs this subcommand instead of the usual one.
     Command(&'static str),
+    /// It runs nothing: the shell does this, with these words after the command that the other options ask for, or
+    /// after this one.
+    Shell(&'static str, &'static [&'static str]),
+    /// It prints what rmap does with the options of the peer.
+    Help,
+    /// It prints the version of rmap.
+    Version,
     /// It does nothing, for this reason.
     Nothing(&'static str),
     /// It runs nothing and says what to type instead.
     Line(&'static str),
 }
 
+/// The options of a peer in the words of rmap.
+pub(super) struct Translated {
+    /// The words after `rmap`.
+    pub(super) words: Vec<OsString>,
+    /// What the shell has to do with the command, if anything.
+    shell: Vec<OsString>,
+}
+
+impl Translated {
+    /// The command as a person types it.
+    pub(super) fn command(&self) -> String {
+        let words = self.words.iter().map(|word| shell_word(word.as_encoded_bytes()));
+        let shell = self.shell.iter().map(|words| escaped(words.as_encoded_bytes()));
+        format!("rmap {}", words.chain(shell).collect::<Vec<_>>().join(" "))
+    }
+}
+
 /// The words for `rmap` that mean the same as `arguments` after the name of the peer, or the line that says what to
 /// type.
 pub(super) fn translate(peer: &Peer, arguments: &[OsString]) -> Result<Vec<OsString>, String> {
-    let mut translation = Translation { peer, command: None, usual: None, choice: None, view: None, rest: Vec::new() };
-    let mut words = arguments.iter().cloned();
-    while let Some(word) = words.next() {
-        if word == "--" {
-            translation.rest.push(word);
-            translation.rest.extend(words);
-            break;
-        }
-        translation.word(word, &mut words)?;
+    let mut translation = Translation::new(peer);
+    translation.arguments(arguments)?;
+    let shells = translation.shells.join(", ");
+    let translated = translation.translated(peer.command);
+    match shells.as_str() {
+        "" => Ok(translated.words),
+        options => Err(format!("{}'s {options}: the shell does that; type `{}`", peer.name(), translated.command())),
     }
-    Ok(translation.words())
+}
+
+/// The same for an example, which runs `command` if no option asks for another one.
+pub(super) fn example(peer: &Peer, arguments: &[OsString], command: &str) -> Result<Translated, String> {
+    let mut translation = Translation::new(peer);
+    translation.arguments(arguments)?;
+    Ok(translation.translated(command))
 }
 
 /// The options so far.
@@ -91,11 +124,49 @@ struct Translation<'p> {
     usual: Option<Vec<OsString>>,
     choice: Option<Vec<OsString>>,
     view: Option<Vec<OsString>>,
+    /// The view if another subcommand than the usual one runs.
+    other_view: Option<Vec<OsString>>,
+    /// All words, whatever else was typed.
+    only: Option<Vec<OsString>>,
+    /// The options that the shell has to carry out, and its words.
+    shells: Vec<String>,
+    shell: Vec<OsString>,
+    /// The subcommand that these options need.
+    shell_command: Option<&'static str>,
     /// Other options and operands, in their order.
     rest: Vec<OsString>,
 }
 
-impl Translation<'_> {
+impl<'p> Translation<'p> {
+    fn new(peer: &'p Peer) -> Translation<'p> {
+        Translation {
+            peer,
+            command: None,
+            usual: None,
+            choice: None,
+            view: None,
+            other_view: None,
+            only: None,
+            shells: Vec::new(),
+            shell: Vec::new(),
+            shell_command: None,
+            rest: Vec::new(),
+        }
+    }
+
+    fn arguments(&mut self, arguments: &[OsString]) -> Result<(), String> {
+        let mut words = arguments.iter().cloned();
+        while let Some(word) = words.next() {
+            if word == "--" {
+                self.rest.push(word);
+                self.rest.extend(words);
+                break;
+            }
+            self.word(word, &mut words)?;
+        }
+        Ok(())
+    }
+
     /// Takes one word, and the value that follows it.
     fn word(&mut self, word: OsString, following: &mut impl Iterator<Item = OsString>) -> Result<(), String> {
         let Some(text) = word.to_str().filter(|text| text.len() > 1 && text.starts_with('-')) else {
@@ -105,6 +176,10 @@ impl Translation<'_> {
         let (name, attached) = text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value)));
         if let Some(letter) = self.peer.letter(name) {
             return self.letter(letter, name, attached, following);
+        }
+        if text == "--help" {
+            self.only = Some(self.peer.help());
+            return Ok(());
         }
         if text.starts_with("--") {
             // An option of rmap.
@@ -135,38 +210,77 @@ impl Translation<'_> {
             Some(value) => {
                 let typed = attached.map(OsString::from).or_else(|| following.next());
                 let typed = typed.ok_or_else(|| format!("{peer}'s {name} needs a value, such as {}", value.example))?;
-                (value.in_rmap)(typed).map_err(|why| format!("{peer} {name}: {why}"))?
+                (value.in_rmap)(typed).map_err(|why| format!("{peer} {name}: {why}; see `rmap help {peer}`"))?
+            }
+            None if attached.is_some() => {
+                return Err(format!("{peer}'s {name} takes no value; see `rmap help {peer}`"));
             }
             None => Vec::new(),
         };
         match letter.answer {
             Answer::Words(words) | Answer::Operand(words) => self.rest.extend(filled(words, &values)),
             Answer::View(words) => self.view = Some(filled(words, &values)),
+            Answer::Each(words, others) => {
+                (self.view, self.other_view) = (Some(filled(words, &values)), Some(filled(others, &values)));
+            }
             Answer::Choice(words) => self.choice = Some(filled(words, &values)),
             Answer::Usually(words) => self.usual = Some(filled(words, &values)),
-            Answer::Command(command) => match self.command.replace(command) {
-                Some(earlier) if earlier != command => {
-                    return Err(format!(
-                        "{peer}'s options ask for '{earlier}' and '{command}' at once; type one of them"
-                    ));
-                }
-                _ => {}
-            },
+            Answer::Command(command) => self.run(command)?,
+            Answer::Shell(command, words) => {
+                self.shells.push(name.to_owned());
+                self.shell.extend(filled(words, &values));
+                self.shell_command = self.shell_command.or(Some(command).filter(|command| !command.is_empty()));
+            }
+            Answer::Help => self.only = Some(self.peer.help()),
+            Answer::Version => self.only = Some(vec!["--version".into()]),
             Answer::Nothing(_) => {}
             Answer::Line(line) => return Err(format!("{peer}'s {name}: {line}")),
         }
         Ok(())
     }
 
-    fn words(self) -> Vec<OsString> {
-        let Peer { command, usual, choice, view, .. } = *self.peer;
-        // What another subcommand shows is its own.
-        let view = if self.command.is_some() { &[] } else { view };
-        let parts = [(self.usual, usual), (self.choice, choice), (self.view, view)];
-        let parts = parts.into_iter().flat_map(|(chosen, usual)| chosen.unwrap_or_else(|| filled(usual, &[])));
-        let command = OsString::from(self.command.unwrap_or(command));
-        [command].into_iter().chain(parts).chain(self.rest).collect()
+    fn run(&mut self, command: &'static str) -> Result<(), String> {
+        match self.command.replace(command) {
+            Some(earlier) if earlier != command => Err(format!(
+                "{}'s options ask for `rmap {earlier}` and `rmap {command}` at once; type one of them",
+                self.peer.name()
+            )),
+            _ => Ok(()),
+        }
     }
+
+    /// The words that mean the same; they run `command` if no option asks for another one.
+    fn translated(mut self, command: &str) -> Translated {
+        let peer = self.peer;
+        let command = self.command.or(self.shell_command).unwrap_or(command);
+        let view = match command == peer.command {
+            true => self.view.unwrap_or_else(|| filled(peer.view, &[])),
+            // What another subcommand shows without options is its own.
+            false => self.other_view.or(self.view).unwrap_or_default(),
+        };
+        let usual = self.usual.unwrap_or_else(|| filled(peer.usual, &[]));
+        let choice = self.choice.unwrap_or_else(|| filled(peer.choice, &[]));
+        let rest = self.rest;
+        // What was typed replaces what is usual.
+        let parts = [usual, choice, view].concat().into_iter().filter(|word| !has_option(&rest, word));
+        let words = std::iter::once(command.into()).chain(parts).chain(rest.iter().cloned());
+        // The output is redirected first; what follows in the background comes last.
+        self.shell.sort_by_key(|words| SHELL_ORDER.iter().position(|sign| words.as_encoded_bytes().starts_with(sign)));
+        self.shell.dedup();
+        match self.only {
+            Some(words) => Translated { words, shell: Vec::new() },
+            None => Translated { words: words.collect(), shell: self.shell },
+        }
+    }
+}
+
+/// What the words of the shell begin with, in the order in which they follow a command.
+const SHELL_ORDER: [&[u8]; 3] = [b">", b"&", b"echo"];
+
+/// Whether the same option is among these words, with whatever value.
+fn has_option(words: &[OsString], option: &OsString) -> bool {
+    let name = |word: &OsString| word.as_encoded_bytes().split(|byte| *byte == b'=').next().map(<[u8]>::to_vec);
+    words.iter().take_while(|word| *word != "--").any(|word| name(word) == name(option))
 }
 
 /// The words with the values in them: a word that ends in `{}` once for each value.
@@ -189,14 +303,21 @@ impl Peer {
         self.letters.iter().copied().flatten()
     }
 
-    /// The option with this name.
+    /// The option with this name. A long name with one dash is one of Go's flags, which can have two.
     pub(super) fn letter(&self, name: &str) -> Option<&'static Letter> {
-        self.letters().find(|letter| letter.names.contains(&name))
+        let with_one_dash = name.strip_prefix('-').filter(|name| name.starts_with('-') && name.len() > 2);
+        let is_it = |known: &&str| *known == name || Some(*known) == with_one_dash;
+        self.letters().find(|letter| letter.names.iter().any(is_it))
+    }
+
+    /// The words that print its options.
+    fn help(&self) -> Vec<OsString> {
+        vec!["help".into(), self.name().into()]
     }
 
     fn unknown_line(&self, name: &str) -> String {
         let (peer, name) = (self.name(), escaped(name.as_bytes()));
-        format!("{peer} {name}: unknown option; 'rmap help {peer}' lists those that rmap understands")
+        format!("{peer} {name}: unknown option; `rmap help {peer}` lists those that rmap understands")
     }
 }
 
@@ -211,11 +332,17 @@ mod tests {
         usual: &["-R"],
         choice: &[],
         view: &["--summary"],
+        columns: &[],
         letters: &[&[
             letter(&["-t"], false, Answer::Command("warm")),
             letter(&["-e"], false, Answer::Command("evict")),
             letter(&["-m", "--most"], true, Answer::Words(&["--max-size={}"])),
-            letter(&["-v"], false, Answer::View(&["--total"])),
+            letter(&["-v"], false, Answer::Each(&["--map"], &["--total"])),
+            letter(&["-f"], false, Answer::Words(&["-R", "--follow"])),
+            letter(&["-top"], true, Answer::Words(&["--top={}"])),
+            letter(&["-q"], false, Answer::Shell("", &["> /dev/null"])),
+            letter(&["-b"], false, Answer::Shell("lock", &["&"])),
+            letter(&["-P"], true, Answer::Shell("lock", &["&", "echo $! > {}"])),
             letter(&["-F"], false, Answer::Usually(&[])),
             letter(&["-d"], false, Answer::Line("no")),
         ]],
@@ -242,18 +369,41 @@ mod tests {
 
     #[test]
     fn an_option_replaces_what_is_usual() {
-        assert_eq!(translated("-v f").as_deref(), Ok("pcstat -R --total f"));
+        assert_eq!(translated("-v f").as_deref(), Ok("pcstat -R --map f"));
         assert_eq!(translated("-F f").as_deref(), Ok("pcstat --summary f"));
         assert_eq!(translated("-tv f").as_deref(), Ok("warm -R --total f"));
+        assert_eq!(translated("-f f").as_deref(), Ok("pcstat --summary -R --follow f"));
+    }
+
+    #[test]
+    fn the_flags_of_go_have_one_dash_or_two() {
+        for words in ["-top 3 f", "--top 3 f", "-top=3 f", "--top=3 f"] {
+            assert_eq!(translated(words).as_deref(), Ok("pcstat -R --summary --top=3 f"), "{words}");
+        }
+    }
+
+    #[test]
+    fn the_shell_does_what_rmap_does_not() {
+        for (words, options, command) in [
+            ("-q f", "-q", "rmap pcstat -R --summary f > /dev/null"),
+            ("-eq f", "-q", "rmap evict -R f > /dev/null"),
+            ("-b f", "-b", "rmap lock -R f &"),
+            ("-tb f", "-b", "rmap warm -R f &"),
+            ("-bqP pid f", "-b, -q, -P", "rmap lock -R f > /dev/null & echo $! > pid"),
+        ] {
+            let line = format!("peer's {options}: the shell does that; type `{command}`");
+            assert_eq!(translated(words), Err(line));
+        }
     }
 
     #[test]
     fn nothing_runs_if_one_part_is_not_understood() {
         for (words, line) in [
             ("-td f", "peer's -d: no"),
-            ("-tz f", "peer -z: unknown option; 'rmap help peer' lists those that rmap understands"),
-            ("-te f", "peer's options ask for 'warm' and 'evict' at once; type one of them"),
+            ("-tz f", "peer -z: unknown option; `rmap help peer` lists those that rmap understands"),
+            ("-te f", "peer's options ask for `rmap warm` and `rmap evict` at once; type one of them"),
             ("-t -m", "peer's -m needs a value, such as 1"),
+            ("-t --follow=1 -v=1", "peer's -v takes no value; see `rmap help peer`"),
         ] {
             assert_eq!(translated(words), Err(line.to_owned()));
         }

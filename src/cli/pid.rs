@@ -21,8 +21,8 @@ use crate::views::part::{self, Added, Common, PartSource, Parts};
 /// `rmap pid`
 #[derive(Debug, Args)]
 pub(crate) struct PidArgs {
-    /// Processes: a pid, or self
-    #[arg(value_name = "PID", required_unless_present_any = ["found", "smaps"])]
+    /// Processes: a pid, or self; several with blanks or commas between them
+    #[arg(value_name = "PID", value_delimiter = ',', required_unless_present_any = ["found", "smaps"])]
     pids: Vec<NamedProcess>,
     /// Processes by their properties.
     #[command(flatten)]
@@ -96,7 +96,9 @@ struct PmapArgs {
     /// Leave out the header and the total (JSON has no header; its total stays)
     #[arg(short = 'q', long, hide_short_help = true)]
     quiet: bool,
-    /// Show full paths in the formats of -x, -d, -X and --cache
+    /// Show full paths, also in the formats of -x, -d, -X and --cache
+    ///
+    /// Nor are they cut to fit the terminal.
     #[arg(short = 'p', long, hide_short_help = true)]
     show_path: bool,
     /// Show only mappings that overlap LOW to HIGH
@@ -148,7 +150,7 @@ impl Run for PidArgs {
     }
 
     fn run(self, configured: &Configured, report: &mut Report) -> Done {
-        self.check(configured)?;
+        self.check()?;
         self.await_root()?;
         if self.views.summary { self.summarize(configured, report) } else { self.list(configured, report) }
     }
@@ -156,7 +158,7 @@ impl Run for PidArgs {
 
 impl PidArgs {
     /// Rejects options that contradict each other or would have no effect.
-    fn check(&self, configured: &Configured) -> Done {
+    fn check(&self) -> Done {
         let (answer, views, pmap) = (&self.answer, &self.views, &self.pmap);
         let replaces = answer.columns.as_ref().is_some_and(|list| !list.adds);
         let format = "-x, -d, -X";
@@ -174,12 +176,6 @@ impl PidArgs {
             pmap.has_format() && (answer.by.is_some() || views.summary),
             format,
             "these are columns of mappings; groups and summaries do not have them",
-        )?;
-        let has_short_names = pmap.has_format() || (views.cache && configured.columns.is_none());
-        refuse_if(
-            pmap.show_path && (!has_short_names || replaces || answer.by.is_some() || answer.is_machine()),
-            "-p",
-            "paths are not shortened here; -p only affects the tables of -x, -d, -X and --cache",
         )?;
         let has_text = self.smaps.is_some();
         refuse_if(has_text && views.cache, "--cache", "a smaps text says nothing about the page cache")?;
@@ -207,7 +203,8 @@ impl PidArgs {
     fn presentation(&self, configured: &Configured) -> Presentation {
         // Like pmap, -q keeps the line with the process.
         let no_header = self.answer.no_header || self.pmap.quiet;
-        Presentation { no_header, ..self.answer.presentation(configured, SizeUnit::Kib) }
+        let whole_names = self.pmap.show_path;
+        Presentation { no_header, whole_names, ..self.answer.presentation(configured, SizeUnit::Kib) }
     }
 
     /// The column that `--by` means.

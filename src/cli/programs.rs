@@ -1,11 +1,13 @@
 //! The programs that people come from, and their options: the meaning of each there, and what rmap does.
 //!
 //! This table is the only place that knows these programs. [`peers`](super::peers) translates, and
-//! [`coming_from`](super::coming_from) explains. The options are those of pmap 4.0.2, vmtouch 1.3.1 and smem 1.5, and
-//! of the sources of fincore, pcstat, hcache and ps_mem; fincore has -c, -C and -R only in its newest versions.
+//! [`coming_from`](super::coming_from) explains. The options are those of the manual pages of pmap 4.0.2, vmtouch
+//! 1.3.1, smem 1.5 and ps_mem, and of the sources of fincore, pcstat and hcache; fincore has -c, -C and -R only in its
+//! newest versions.
 
 use std::ffi::OsString;
 
+use super::demo::shell_word;
 use super::peers::{Answer, Letter, Peer, Value};
 use crate::units::Bytes;
 
@@ -15,7 +17,7 @@ pub(super) const PEERS: &[Peer] = &[PMAP, VMTOUCH, FINCORE, PCSTAT, HCACHE, SMEM
 /// Names of programs that rmap cannot stand for, and what to type instead.
 pub(super) const OTHERS: &[(&str, &str)] = &[(
     "touch",
-    "touch(1) changes time stamps; to read a file into the page cache, as vmtouch -t does, type 'rmap warm FILE'",
+    "touch(1) changes time stamps; to read a file into the page cache, as vmtouch -t does, type `rmap warm FILE`",
 )];
 
 /// An option with this meaning.
@@ -45,8 +47,12 @@ const fn same(names: &'static [&'static str], meaning: &'static str) -> Letter {
     letter(names, meaning, Answer::Words(names.split_at(1).0))
 }
 
+/// The options of nearly all of them.
+const HELP: &[Letter] = &[letter(&["-h", "--help"], "help", Answer::Help)];
+const VERSION: &[Letter] = &[letter(&["-V", "--version"], "version", Answer::Version)];
+
 const PMAP_CONFIGURATION: Answer =
-    Answer::Line("~/.config/rmap/config.toml has the default columns, and 'rmap pid -o LIST PID' selects others");
+    Answer::Line("`rmap pid -o LIST PID` selects columns, and ~/.config/rmap/config.toml has the default ones");
 
 const PMAP: Peer = Peer {
     names: &["pmap"],
@@ -55,26 +61,28 @@ const PMAP: Peer = Peer {
     usual: &[],
     choice: &[],
     view: &[],
-    letters: &[&[
-        same(&["-x", "--extended"], "extended format"),
-        same(&["-X"], "even more details"),
-        same(&["-XX"], "everything that the kernel reports"),
-        same(&["-d", "--device"], "device format"),
-        same(&["-q", "--quiet"], "no header and footer"),
-        same(&["-p", "--show-path"], "full paths"),
-        letter(&["-A", "--range"], "only this range of addresses", Answer::Words(&["-A", "{}"])).with("1000,2000"),
-        letter(&["-c", "--read-rc"], "read ~/.pmaprc", PMAP_CONFIGURATION),
-        letter(&["-C", "--read-rc-from"], "read this configuration", PMAP_CONFIGURATION).with("FILE"),
-        letter(&["-n", "--create-rc"], "create ~/.pmaprc", PMAP_CONFIGURATION),
-        letter(&["-N", "--create-rc-to"], "create this configuration", PMAP_CONFIGURATION).with("FILE"),
-        letter(&["-r"], "nothing (kept for SunOS)", Answer::Nothing("pmap ignores it, too")),
-    ]],
+    columns: &[],
+    letters: &[
+        &[
+            same(&["-x", "--extended"], "extended format"),
+            same(&["-X"], "even more details"),
+            same(&["-XX"], "everything that the kernel reports"),
+            same(&["-d", "--device"], "device format"),
+            same(&["-q", "--quiet"], "no header and footer"),
+            same(&["-p", "--show-path"], "full paths"),
+            letter(&["-A", "--range"], "only this range of addresses", Answer::Words(&["-A", "{}"])).with("1000,2000"),
+            letter(&["-c", "--read-rc"], "read ~/.pmaprc", PMAP_CONFIGURATION),
+            letter(&["-C", "--read-rc-from"], "read this configuration", PMAP_CONFIGURATION).with("FILE"),
+            letter(&["-n", "--create-rc"], "create ~/.pmaprc", PMAP_CONFIGURATION),
+            letter(&["-N", "--create-rc-to"], "create this configuration", PMAP_CONFIGURATION).with("FILE"),
+            letter(&["-r"], "nothing (kept for SunOS)", Answer::Nothing("pmap ignores it, too")),
+        ],
+        HELP,
+        VERSION,
+    ],
 };
 
-const BACKGROUND: Answer = Answer::Line(
-    "'rmap lock FILE' stays in the foreground and prints its table once all pages are locked; type 'rmap lock FILE &' \
-     or let a service manager run it",
-);
+const IN_BACKGROUND: Answer = Answer::Shell("lock", &["&"]);
 
 const VMTOUCH: Peer = Peer {
     names: &["vmtouch"],
@@ -83,38 +91,36 @@ const VMTOUCH: Peer = Peer {
     usual: &["-R", "--cross-file-systems"],
     choice: &[],
     view: &["--summary"],
+    columns: &[],
     letters: &[&[
         letter(&["-t"], "touch pages into memory", Answer::Command("warm")),
         letter(&["-e"], "evict pages from memory", Answer::Command("evict")),
         letter(&["-l"], "lock pages with mlock(2)", Answer::Command("lock")),
         letter(&["-L"], "lock pages with mlockall(2)", Answer::Command("lock")),
-        letter(&["-d"], "run in the background", BACKGROUND),
-        letter(&["-w"], "with -d: wait until all pages are locked", BACKGROUND),
-        letter(
-            &["-P"],
-            "write a file with the pid",
-            Answer::Line("the shell can write it: 'rmap lock FILE & echo $! > PIDFILE'"),
-        )
-        .with("PIDFILE"),
-        letter(&["-p"], "only this part of each file", Answer::Words(&["--range={}"])).converted("4k-64k", range),
+        letter(&["-d"], "run in the background", IN_BACKGROUND),
+        letter(&["-w"], "with -d: wait until all pages are locked (rmap prints its table then)", IN_BACKGROUND),
+        letter(&["-P"], "write a file with the pid", Answer::Shell("lock", &["&", "echo $! > {}"]))
+            .converted("PIDFILE", |file| Ok(vec![shell_word(file.as_encoded_bytes()).into()])),
+        letter(&["-p"], "only this part of each file", Answer::Words(&["--range={}"]))
+            .converted("4k-64k", range_of_vmtouch),
         letter(&["-m"], "skip larger files", Answer::Words(&["--max-size={}"])).with("100M"),
         letter(&["-i"], "ignore files and directories with such a name", Answer::Words(&["--exclude={}"]))
             .with("*.bak"),
         letter(&["-I"], "only files with such a name", Answer::Words(&["--include={}"])).with("*.db"),
         letter(&["-b"], "read the names from a file", Answer::Operand(&["--files-from={}"])).with("LIST"),
         letter(&["-0"], "with -b: names end in NUL", Answer::Words(&["--null"])).after(&["-b", "LIST"]),
-        letter(&["-f"], "follow symbolic links", Answer::Words(&["--follow"])),
+        letter(&["-f"], "follow symbolic links", Answer::Words(&["-R", "--follow"])),
         letter(&["-F"], "stay on one file system", Answer::Usually(&["-R"])),
         letter(
             &["-h"],
             "count a file once per hard link",
             Answer::Line(
-                "'rmap pcstat -R' counts each file once; 'rmap pcstat FILE...' has a row for each name; for help, type \
-             'rmap help vmtouch'",
+                "`rmap pcstat -R FILE` counts each file once; `rmap pcstat FILE...` has a row for each name; for help, \
+                 type `rmap help vmtouch`",
             ),
         ),
-        letter(&["-v"], "print each file", Answer::View(&["--total"])),
-        letter(&["-q"], "print nothing", Answer::Line("type 'rmap warm FILE > /dev/null', which still prints errors")),
+        letter(&["-v"], "print each file (with a map of its pages)", Answer::Each(&["--map", "--total"], &["--total"])),
+        letter(&["-q"], "print nothing (rmap still prints errors)", Answer::Shell("", &["> /dev/null"])),
     ]],
 };
 
@@ -125,24 +131,29 @@ const FINCORE: Peer = Peer {
     usual: &[],
     choice: &[],
     view: &[],
-    letters: &[&[
-        letter(&["-J", "--json"], "JSON", Answer::Words(&["--json"])),
-        same(&["-b", "--bytes"], "sizes in bytes"),
-        letter(&["-n", "--noheadings"], "no header", Answer::Words(&["-n"])),
-        letter(&["-r", "--raw"], "raw output", Answer::Words(&["--plain"])),
-        letter(&["-c", "--total"], "add a total", Answer::Words(&["--total"])),
-        letter(&["-R", "--recursive"], "the files below directories", Answer::Words(&["-R"])),
-        letter(
-            &["-C", "--cachestat"],
-            "use cachestat(2)",
-            Answer::Nothing(
-                "rmap uses it wherever its answer can be trusted; the column method says which call was used",
+    columns: FINCORE_COLUMNS,
+    letters: &[
+        &[
+            letter(&["-J", "--json"], "JSON", Answer::Words(&["--json"])),
+            same(&["-b", "--bytes"], "sizes in bytes"),
+            letter(&["-n", "--noheadings"], "no header", Answer::Words(&["--no-header"])),
+            letter(&["-r", "--raw"], "raw output", Answer::Words(&["--plain"])),
+            letter(&["-c", "--total"], "add a total", Answer::Words(&["--total"])),
+            letter(&["-R", "--recursive"], "the files below directories", Answer::Words(&["-R"])),
+            letter(
+                &["-C", "--cachestat"],
+                "use cachestat(2)",
+                Answer::Nothing(
+                    "rmap uses it wherever its answer can be trusted; the column method says which call was used",
+                ),
             ),
-        ),
-        letter(&["-o", "--output"], "these columns", Answer::Words(&["-o", "{}"]))
-            .converted("RES,PAGES,SIZE,FILE", |list| columns(list, FINCORE_COLUMNS)),
-        letter(&["--output-all"], "all columns", Answer::Words(&["-o", FINCORE_ALL])),
-    ]],
+            letter(&["-o", "--output"], "these columns", Answer::View(&["-o", "{}"]))
+                .converted("RES,PAGES,SIZE,FILE", |list| columns(list, FINCORE_COLUMNS)),
+            letter(&["--output-all"], "all columns", Answer::View(&["-o", FINCORE_ALL])),
+        ],
+        HELP,
+        VERSION,
+    ],
 };
 
 /// fincore's columns, and rmap's names for them. The others are called the same.
@@ -163,6 +174,7 @@ const PCSTAT_LETTERS: &[Letter] = &[
     letter(&["-plain"], "no rules", Answer::Words(&["--plain"])),
     letter(&["-unicode"], "rules of box characters", Answer::Words(&["--unicode"])),
     letter(&["-pid"], "the files that a process maps", Answer::Operand(&["--pid={}"])).with("4690"),
+    letter(&["-help", "-h"], "help", Answer::Help),
 ];
 
 pub(super) const PCSTAT: Peer = Peer {
@@ -172,6 +184,7 @@ pub(super) const PCSTAT: Peer = Peer {
     usual: &[],
     choice: &[],
     view: &[],
+    columns: &[],
     letters: &[
         PCSTAT_LETTERS,
         &[
@@ -204,44 +217,78 @@ const SMEM: Peer = Peer {
     usual: &[],
     choice: &["--match=."],
     view: &["--by=pid"],
-    letters: &[&[
-        letter(&["-u", "--users"], "one row per user", Answer::View(&["--by=user"])),
-        letter(&["-m", "--mappings"], "one row per mapped file", Answer::View(&["--by=mapping", "--merge"])),
-        letter(
-            &["-w", "--system"],
-            "the whole system",
-            Answer::Line(
-                "'rmap pid --match . --summary --merge' adds up all processes, without the kernel's own memory",
-            ),
-        ),
-        letter(&["-t", "--totals"], "add a total", Answer::Words(&["--total"])),
-        letter(&["-k", "--abbreviate"], "sizes with units", Answer::Words(&["--human"])),
-        letter(&["-H", "--no-header"], "no header", Answer::Words(&["--no-header"])),
-        letter(
-            &["-P", "--processfilter"],
-            "processes that match (in rmap: anywhere in the command line)",
-            Answer::Choice(&["--match={}"]),
-        )
-        .with("^python"),
-        letter(&["-U", "--userfilter"], "users that match", Answer::Words(&["--filter={}"]))
-            .converted("www", |pattern| filter("user", &pattern)),
-        letter(&["-M", "--mapfilter"], "mappings that match", Answer::Words(&["--filter={}"]))
-            .converted("/usr/lib", |pattern| filter("mapping", &pattern)),
-        letter(
-            &["-s", "--sort"],
-            "sort, smallest first (in rmap: largest first; -COL reverses)",
-            Answer::Words(&["--sort={}"]),
-        )
-        .converted("rss", |list| columns(list, SMEM_COLUMNS)),
-        letter(&["-r", "--reverse"], "largest first", Answer::Nothing("rmap puts the largest first anyway")),
-        letter(
-            &["-c", "--columns"],
-            "these columns",
-            Answer::Line("'rmap pid --match . --by pid -o rss,pss,uss' selects columns; a group has no command"),
-        )
-        .with("LIST"),
-    ]],
+    columns: SMEM_COLUMNS,
+    letters: &[SMEM_ROWS, SMEM_PRESENTATION, SMEM_SOURCES, HELP],
 };
+
+const SMEM_ROWS: &[Letter] = &[
+    letter(&["-u", "--users"], "one row per user", Answer::View(&["--by=user"])),
+    letter(&["-m", "--mappings"], "one row per mapped file", Answer::View(&["--by=mapping", "--merge"])),
+    letter(
+        &["-w", "--system"],
+        "the whole system",
+        Answer::Line("`rmap pid --match . --summary --merge` adds up all processes, without the kernel's own memory"),
+    ),
+    letter(
+        &["-P", "--processfilter"],
+        "processes that match (in rmap: anywhere in the command line)",
+        Answer::Choice(&["--match={}"]),
+    )
+    .with("^python"),
+    letter(&["-U", "--userfilter"], "users that match", Answer::Words(&["--filter={}"]))
+        .converted("www", |pattern| filter("user", &pattern)),
+    letter(&["-M", "--mapfilter"], "mappings that match", Answer::Words(&["--filter={}"]))
+        .converted("/usr/lib", |pattern| filter("mapping", &pattern)),
+    letter(
+        &["-s", "--sort"],
+        "sort (smallest first; in rmap: largest first, -COL reverses)",
+        Answer::Words(&["--sort={}"]),
+    )
+    .converted("rss", |list| columns(list, SMEM_COLUMNS)),
+    letter(&["-r", "--reverse"], "with -s: largest first (as in rmap anyway)", Answer::Words(&[]))
+        .after(&["-s", "rss"]),
+];
+
+const SMEM_DRAWS: Answer =
+    Answer::Line("`rmap pid --match . --by pid --csv` writes the figures for a program that draws them");
+
+const SMEM_PRESENTATION: &[Letter] = &[
+    letter(
+        &["-c", "--columns"],
+        "these columns",
+        Answer::Line("`rmap pid --match . --by pid -o pid,rss,pss,uss` selects columns; a group has no command"),
+    )
+    .with("LIST"),
+    letter(&["-t", "--totals"], "add a total", Answer::Words(&["--total"])),
+    letter(&["-k", "--abbreviate"], "sizes with units", Answer::Words(&["--human"])),
+    letter(
+        &["-p", "--percent"],
+        "shares of all memory",
+        Answer::Line("`rmap pid --summary PID` has shares of the memory of a process; the other views have sizes"),
+    ),
+    letter(
+        &["-n", "--numeric"],
+        "users as numbers",
+        Answer::Line("`rmap pid --user 0 --by user` takes numbers, but the rows have the names of users"),
+    ),
+    letter(&["-H", "--no-header"], "no header", Answer::Words(&["--no-header"])),
+    letter(&["-a", "--autosize"], "fit the terminal", Answer::Nothing("every table fits the terminal")),
+    letter(&["--pie"], "a chart", SMEM_DRAWS).with("name"),
+    letter(&["--bar"], "a chart", SMEM_DRAWS).with("name"),
+];
+
+const SMEM_SOURCES: &[Letter] = &[
+    letter(
+        &["-S", "--source"],
+        "read this directory (or archive) instead of the system",
+        Answer::Words(&["--proc-root={}"]),
+    )
+    .converted("capture", captured),
+    letter(&["-R", "--realmem"], "with -w, -p: the amount of memory", Answer::Nothing("it matters only with those"))
+        .with("1024M"),
+    letter(&["-K", "--kernel"], "with -w: the image of the kernel", Answer::Nothing("it matters only with that"))
+        .with("vmlinux"),
+];
 
 /// smem's columns, and rmap's names for them. The others are called the same.
 const SMEM_COLUMNS: &[(&str, &str)] =
@@ -254,18 +301,29 @@ const PS_MEM: Peer = Peer {
     usual: &[],
     choice: &["--match=."],
     view: &["--by=command"],
-    letters: &[&[
-        letter(&["-p"], "only these processes", Answer::Choice(&["{}"])).converted("4690,4691", |list| parts(&list)),
-        letter(&["-S", "--swap"], "show swap", Answer::Nothing("the table has a column for it")),
-        letter(&["-d", "--discriminate-by-pid"], "one row per process", Answer::View(&["--by=pid"])),
-        letter(
-            &["-s", "--split-args"],
-            "one row per command line",
-            Answer::Nothing("rmap groups by command line anyway"),
-        ),
-        letter(&["-t", "--total"], "only the total", Answer::View(&["--summary", "--merge"])),
-        letter(&["-w"], "repeat every N seconds", Answer::Words(&["-w", "{}"])).with("2"),
-    ]],
+    columns: &[],
+    letters: &[
+        &[
+            letter(&["-p"], "only these processes", Answer::Choice(&["{}"]))
+                .converted("4690,4691", |list| parts(&list)),
+            letter(&["-S", "--swap"], "show swap", Answer::Nothing("the table has a column for it")),
+            letter(&["-d", "--discriminate-by-pid"], "one row per process", Answer::View(&["--by=pid"])),
+            letter(
+                &["-s", "--split-args"],
+                "one row per command line",
+                Answer::Nothing("rmap groups by command line anyway"),
+            ),
+            letter(&["-t", "--total"], "only the total", Answer::View(&["--summary", "--merge"])),
+            letter(
+                &["-u", "--user"],
+                "only the total of the own processes",
+                Answer::Line("`rmap pid --user NAME --summary --merge` adds up the processes of a user"),
+            ),
+            letter(&["-w"], "repeat every N seconds", Answer::Words(&["-w", "{}"])).with("2"),
+            letter(&["--version"], "version", Answer::Version),
+        ],
+        HELP,
+    ],
 };
 
 fn text(value: OsString) -> Result<String, String> {
@@ -291,8 +349,17 @@ fn filter(column: &str, pattern: &OsString) -> Result<Vec<OsString>, String> {
     Ok(vec![format!("{column} =~ {quote}^(?:{pattern}){quote}").into()])
 }
 
+/// smem's directory has the processes in `proc`, below it.
+fn captured(directory: OsString) -> Result<Vec<OsString>, String> {
+    let name = text(directory)?;
+    if name.contains(".tar") {
+        return Err("unpack the archive, and name its directory: `rmap pid --proc-root DIR --match .`".to_owned());
+    }
+    Ok(vec![format!("{}/proc", name.trim_end_matches('/')).into()])
+}
+
 /// vmtouch's range: `FROM-TO`, where each may be missing, or the first SIZE bytes.
-fn range(typed: OsString) -> Result<Vec<OsString>, String> {
+pub(super) fn range_of_vmtouch(typed: OsString) -> Result<Vec<OsString>, String> {
     let typed = text(typed)?;
     let (from, to) = typed.split_once('-').unwrap_or(("", &typed));
     let size = |text: &str| text.parse::<Bytes>().map(|size| size.0);
@@ -310,7 +377,7 @@ mod tests {
 
     #[test]
     fn a_range_of_vmtouch_is_an_offset_and_a_length() {
-        let rmap = |typed: &str| range(typed.into()).map(|words| words[0].clone().into_string().unwrap());
+        let rmap = |typed: &str| range_of_vmtouch(typed.into()).map(|words| words[0].clone().into_string().unwrap());
         assert_eq!(rmap("4k-64k").as_deref(), Ok("4096,61440"));
         assert_eq!(rmap("4k").as_deref(), Ok("0,4096"));
         assert_eq!(rmap("-5M").as_deref(), Ok("0,5242880"));

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use super::progress::ProgressLine;
@@ -25,6 +26,8 @@ pub(crate) struct Report {
     progress: ProgressLine,
     /// The options in use that may leave out every row.
     pub(crate) narrowed: Vec<&'static str>,
+    /// The files whose names may be pids that were typed after a blank.
+    pub(crate) paths_like_pids: Vec<PathBuf>,
     /// The signals that end the work cleanly, if they are watched.
     pub(crate) signals: Option<Signals>,
     /// The exit status of a program that was run, which is then that of rmap.
@@ -132,7 +135,13 @@ impl Report {
 impl Host for Report {
     fn failure(&mut self, error: &Error) {
         self.failed = true;
-        self.say(error);
+        match error.subject() {
+            Subject::Path(path) if error.kind() == ErrorKind::NotFound && self.paths_like_pids.contains(path) => {
+                let hint = format!("if it is a process, separate it with a comma: --pid PID,{}", path.display());
+                self.say(&error.clone().with_advice(hint));
+            }
+            _ => self.say(error),
+        }
     }
 
     fn note(&mut self, note: &Error) {

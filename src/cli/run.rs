@@ -112,7 +112,7 @@ impl Subcommand {
     }
 
     pub(super) fn command(&self) -> clap::Command {
-        let more = format!("'rmap {} --help' lists every option and column, with examples.", self.name);
+        let more = format!("`rmap {} --help` lists every option and column, with examples.", self.name);
         (self.augment)(clap::Command::new(self.name)).about(self.about).after_help(more).after_long_help(self.help())
     }
 

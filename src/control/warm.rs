@@ -129,7 +129,7 @@ impl Task {
         if file.is_block_device() {
             let why = "the kernel drops the pages of a block device as soon as nobody has it open";
             return Err(Error::path(file.path(), ErrorKind::Refused, why)
-                .with_advice("warm the files on it, or use 'rmap lock', which keeps it open"));
+                .with_advice("warm the files on it, or use `rmap lock`, which keeps it open"));
         }
         refuse_unopened(file)?;
         let before = engine.exact().map_range(file, range);

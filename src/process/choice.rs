@@ -17,7 +17,7 @@ pub struct ProcessChoice {
     pub like: Criteria,
 }
 
-/// A process as the user names it: a number, or `self`.
+/// A process as the user names it: a number, or `self`, also as a directory of `/proc`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NamedProcess {
     /// The one that asks.
@@ -30,9 +30,10 @@ impl FromStr for NamedProcess {
     type Err = &'static str;
 
     fn from_str(text: &str) -> std::result::Result<NamedProcess, &'static str> {
-        match parse_pid(text) {
+        let name = text.strip_prefix("/proc/").map_or(text, |name| name.strip_suffix('/').unwrap_or(name));
+        match parse_pid(name) {
             Some(pid) => Ok(NamedProcess::Pid(pid)),
-            None if text == "self" => Ok(NamedProcess::Own),
+            None if name == "self" => Ok(NamedProcess::Own),
             None => Err("not a pid; use a decimal number, self, or --name"),
         }
     }

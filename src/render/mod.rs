@@ -138,6 +138,8 @@ pub struct Presentation {
     pub no_heading: bool,
     /// The width of the terminal; `None` for a pipe or a file, where nothing is cut and no rules are drawn.
     pub terminal_width: Option<u16>,
+    /// Whether names keep their full length on a terminal, too.
+    pub whole_names: bool,
     /// Whether colours may be used.
     pub colour: bool,
     /// Whether tables may use characters that are not ASCII, as rules, shades and bars.
@@ -167,6 +169,7 @@ impl Default for Presentation {
             no_header: false,
             no_heading: false,
             terminal_width: None,
+            whole_names: false,
             colour: false,
             unicode: true,
             page: None,

@@ -94,6 +94,9 @@ impl<'w> TextSink<'w> {
             Some(width) => measured.layout(width.into()),
             None => measured.without_empty(),
         };
+        if self.presentation.whole_names {
+            self.layout.room = usize::MAX;
+        }
     }
 
     /// The texts of a row of totals.

@@ -412,7 +412,11 @@ pub fn heads<K: RowKind>(table: &[Column<K>]) -> Vec<ColumnHead> {
 pub fn columns_help<K: RowKind>() -> String {
     let table = K::columns();
     let width = table.iter().map(|column| column.id().len()).max().unwrap_or(0);
-    let line =
-        |column: &Column<K>| format!("  {:width$}  {} ({})\n", column.id(), column.head.help, column.kind().word());
+    let line = |column: &Column<K>| {
+        let (help, values) = (&column.head.help, (column.words)());
+        let are_named = values.iter().all(|value| help.contains(value));
+        let values = if are_named { String::new() } else { format!("; one of {}", values.join(", ")) };
+        format!("  {:width$}  {help}{values} ({})\n", column.id(), column.kind().word())
+    };
     table.iter().map(line).collect()
 }

@@ -7,6 +7,7 @@ use regex::bytes::Regex;
 use super::parse::{Expression, Part, Word};
 use super::{Filter, FilterError, Node, Operator, Value};
 use crate::table::column::{self, Column, ColumnKind as Kind, RowKind};
+use crate::table::did_you_mean;
 use crate::units::Bytes;
 
 impl Expression {
@@ -18,6 +19,9 @@ impl Expression {
         Ok(Filter { root: Binder { text: &self.text, table }.node(&self.root)? })
     }
 }
+
+/// So many values are listed if none is near; `--help` has all.
+const SHORT_LIST: usize = 6;
 
 struct Binder<'e, K: RowKind> {
     text: &'e str,
@@ -122,7 +126,17 @@ impl<K: RowKind> Binder<'_, K> {
         if words.is_empty() || words.iter().any(|known| fits(known)) {
             return Ok(());
         }
-        Err(self.error(word, format!("'{}' can only be {}", column.id(), words.join(", "))))
+        // A pattern is near to a word without its anchors.
+        let typed = word.text.trim_start_matches('^').trim_end_matches('$');
+        let why = match did_you_mean(typed, words.iter().copied()) {
+            Some(question) => format!("'{}' is never '{}'; {question}", column.id(), word.text),
+            None => {
+                let more = if words.len() > SHORT_LIST { ", ..." } else { "" };
+                let list = words.get(..SHORT_LIST).unwrap_or(&words).join(", ");
+                format!("'{}' can only be {list}{more}", column.id())
+            }
+        };
+        Err(self.error(word, why))
     }
 
     fn error(&self, word: &Word, why: String) -> FilterError {

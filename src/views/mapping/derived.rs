@@ -13,7 +13,7 @@ type C = Column<MappingRows>;
 /// The derived columns.
 pub(super) const COLUMNS: &[Column<MappingRows>] = &[
     col!(new "kind", "Kind", Text, |row| row.cell(|mapping| Cell::Word(kind(row, &mapping).word())),
-        "what it is: heap, stack, code, data, file, anonymous, memfd, ... (from its name, permissions and VmFlags)",
+        "what it is, from its name, permissions and VmFlags",
         needing(KIND), one_of(|| MappingKind::ALL.map(MappingKind::word).to_vec())),
     col!(new "deleted", "Deleted", Flag, |row| row.cell(|mapping| deleted(row, &mapping)),
         "whether the name of its file was removed or never existed (memfd, SysV); checked if smaps is ambiguous",
