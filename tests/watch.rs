@@ -217,3 +217,87 @@ fn on_a_terminal_q_ends_the_watch_and_the_terminal_is_restored_however_it_ends()
     let dumb = "screen 0 0 False keys True restored True status 0\n";
     assert_eq!(ends_on("dumb", "q", view), dumb);
 }
+
+/// Runs a command on a terminal with this many columns, renames one path to another after two rounds, and prints the
+/// rounds that it showed, divided by form feeds.
+const ROUNDS: &str = r#"import fcntl, os, pty, re, select, struct, sys, termios, time
+columns, staged, target = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+child, terminal = pty.fork()
+if child == 0:
+    fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack('HHHH', 60, columns, 0, 0))
+    os.execv(sys.argv[4], sys.argv[4:])
+shown = b''
+def settle(wanted):
+    global shown
+    end = time.monotonic() + 20
+    while time.monotonic() < end and not wanted():
+        if select.select([terminal], [], [], 0.02)[0]:
+            try: shown += os.read(terminal, 65536)
+            except OSError: return
+rounds = lambda count: lambda: shown.count(b'\x1b[J') >= count
+settle(rounds(2))
+if staged: os.rename(staged, target)
+settle(rounds(5))
+os.write(terminal, b'q')
+settle(lambda: b'\x1b[?1049l' in shown)
+text = shown.decode().split('\x1b[?1049l')[0].replace('\r', '')
+plain = [re.sub(r'\x1b\[[0-9;?]*[a-zA-Z]', '', part) for part in text.split('\x1b[H')[1:]]
+print('\f'.join(plain[:5]))
+"#;
+
+/// What a repeated answer shows on a terminal in its first five rounds; after two of them, a path is replaced.
+fn rounds(columns: usize, replaced: [&str; 2], arguments: &[&str]) -> Vec<String> {
+    let program = common::program().to_str().unwrap();
+    let columns = columns.to_string();
+    let run = std::process::Command::new("python3")
+        .args(["-c", ROUNDS, &columns, replaced[0], replaced[1], program])
+        .args(arguments)
+        .args(["-w", "0.1", "--color", "never"])
+        .env("TERM", "xterm")
+        .env("LC_ALL", "C.UTF-8")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(run.stdout).unwrap() + &String::from_utf8_lossy(&run.stderr);
+    let rounds: Vec<String> = text.trim_end_matches('\n').split('\u{c}').map(str::to_owned).collect();
+    assert_eq!(rounds.len(), 5, "{arguments:?}: {text}");
+    rounds
+}
+
+/// A captured process whose memory is about to shrink, and the paths of its smaps before and after.
+fn shrinking() -> (tempfile::TempDir, [String; 2]) {
+    let maps = |kib: u64| {
+        let one = common::mapping(0x1000_0000, 2000, "rw-p", b"/usr/lib/a-library-with-a-long-name.so.6", kib);
+        let text = [one, common::mapping(0x2000_0000, 10, "r--p", b"", 36)].concat();
+        String::from_utf8(text).unwrap().replace("Anonymous: 0 kB", "Anonymous: 12 kB").into_bytes()
+    };
+    let machine = common::capture(&[(7, b"x\0", &maps(4321))]);
+    let staged = machine.path().join("staged");
+    std::fs::write(&staged, maps(1234)).unwrap();
+    let paths = [staged, machine.path().join("7/smaps")].map(|path| path.to_str().unwrap().to_owned());
+    (machine, paths)
+}
+
+#[test]
+fn the_columns_of_a_repeated_table_stay_where_they_are() {
+    if !common::has("python3", "python3") {
+        return;
+    }
+    for (view, title) in
+        [(&[][..], "Address"), (&["--by", "perm"], "Perm"), (&["--by", "file"], "Mapping"), (&["--summary"], "Amount")]
+    {
+        for columns in [60, 80, 120] {
+            let (machine, paths) = shrinking();
+            let root = machine.path().to_str().unwrap();
+            let arguments = [&["pid", "--proc-root", root, "7"], view].concat();
+            let rounds = rounds(columns, [&paths[0], &paths[1]], &arguments);
+            let header =
+                |round: &String| round.lines().find(|line| line.contains(title)).unwrap_or_default().to_owned();
+            let headers: Vec<String> = rounds.iter().map(header).collect();
+            assert!(headers[0].contains("+/-"), "{columns} columns, {view:?}: {}", rounds[0]);
+            assert!(headers.iter().all(|header| *header == headers[0]), "{columns} columns, {view:?}: {rounds:#?}");
+            let widths = rounds.iter().flat_map(|round| round.lines()).map(|line| line.chars().count());
+            assert!(widths.max() <= Some(columns), "{columns} columns, {view:?}: {rounds:#?}");
+            assert!(rounds[2..].iter().any(|round| round.contains(" -3087")), "{rounds:#?}");
+        }
+    }
+}

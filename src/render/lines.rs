@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 
-use super::layout::{Held, Layout, STRIP_INDENT, Texts, display_width, shortened};
+use super::layout::{Held, Layout, STRIP_INDENT, Texts, display_width, fitted};
 use super::local_time::write_local_time;
 use super::paint::{enclosed, painted};
 use super::strip::{StripStyle, write_bars, write_strip};
@@ -48,7 +48,8 @@ impl Lines {
         let (Some(column), Some(width)) = (self.columns.get(place), self.widths.get(place)) else { return };
         let is_left = column.kind.is_left_aligned();
         if is_left && self.layout.room < usize::MAX {
-            let text = shortened(&String::from_utf8_lossy(text), self.layout.room, self.presentation.unicode);
+            let text = String::from_utf8_lossy(text);
+            let text = fitted(&text, column, self.layout.room, self.presentation.unicode);
             return line.add(text.as_bytes(), *width, is_left, first, last);
         }
         line.add(text, *width, is_left, first, last);

@@ -191,6 +191,19 @@ pub struct ColumnHead {
     pub is_hidden: bool,
     /// Whether its texts are names from outside, which need not be UTF-8.
     pub is_name: bool,
+    /// What happens to texts that are too wide for the terminal.
+    pub cut: Cut,
+}
+
+/// What happens to the texts of a column that are too wide for the terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// They lose their middle: both ends of a path are informative.
+    Middle,
+    /// They lose their end: a command line begins with the program.
+    End,
+    /// Nothing, because they are sentences: if they do not fit, they have lines of their own.
+    Never,
 }
 
 /// When a table leaves out a column.
@@ -202,6 +215,8 @@ pub enum Presence {
     Usual,
     /// If the table does not fit the terminal.
     Minor,
+    /// The same, before the minor ones.
+    Least,
     /// If it is empty in every row.
     Optional,
 }
@@ -218,6 +233,7 @@ impl ColumnHead {
             colour: None,
             is_hidden: false,
             is_name: false,
+            cut: Cut::Middle,
         }
     }
 }
@@ -266,6 +282,7 @@ impl<K: RowKind> Column<K> {
             colour: None,
             is_hidden: false,
             is_name: false,
+            cut: Cut::Middle,
         };
         let words = Vec::new;
         Column { head, aggregation: Aggregation::None, needs: &[], get, is_on_request: false, words, argument: 0 }
@@ -316,6 +333,20 @@ impl<K: RowKind> Column<K> {
     pub const fn minor(self) -> Self {
         let mut column = self;
         column.head.presence = Presence::Minor;
+        column
+    }
+
+    /// The same column, which a table that does not fit the terminal leaves out before the minor ones.
+    pub const fn least(self) -> Self {
+        let mut column = self;
+        column.head.presence = Presence::Least;
+        column
+    }
+
+    /// The same column, whose texts are cut like this if they are too wide.
+    pub const fn cut(self, cut: Cut) -> Self {
+        let mut column = self;
+        column.head.cut = cut;
         column
     }
 

@@ -25,7 +25,8 @@ pub(crate) use cell::{bar_text, push_hex, push_number};
 pub use change::{Compared, Fate, Look, compare, difference};
 pub(crate) use column::col;
 pub use column::{
-    Aggregation, Column, ColumnHead, ColumnKind, Getter, Presence, RowKind, columns_help, find, heads, select, unknown,
+    Aggregation, Column, ColumnHead, ColumnKind, Cut, Getter, Presence, RowKind, columns_help, find, heads, select,
+    unknown,
 };
 pub use filter::{Expression, Filter, FilterError};
 pub use group::{Group, Grouping, Groups};
