@@ -18,10 +18,10 @@ mod strip;
 mod sum;
 mod total;
 
-#[cfg(feature = "cli")]
-pub(crate) use cell::write_share;
 pub use cell::{Cell, Difference, FlagRuns, OwnedCell, SizeUnit};
 pub(crate) use cell::{bar_text, push_hex, push_number};
+#[cfg(feature = "cli")]
+pub(crate) use cell::{write_change_of_share, write_share};
 pub use change::{Compared, Fate, Look, compare, difference};
 pub(crate) use column::col;
 pub use column::{
