@@ -218,6 +218,26 @@ fn on_a_terminal_q_ends_the_watch_and_the_terminal_is_restored_however_it_ends()
     assert_eq!(ends_on("dumb", "q", view), dumb);
 }
 
+#[test]
+fn the_total_has_the_change_of_each_sum() {
+    let page = page_size().bytes();
+    let known = known_file(&memory(), 10 * page, runs(&[(0, 2)]));
+    let path = known.file.path().to_str().unwrap();
+    let options = ["pcstat", "-w", "0.2", "--json", "--total", "-o", "filename,pages,cached,percent", path];
+    let mut running = Running::start(command(options));
+    let first: String = (0..3).map(|_| running.line()).collect();
+    known.file.as_file().write_all_at(&[1], 9 * page).unwrap();
+    // The next round may have begun before.
+    let later: String = (0..6).map(|_| running.line()).collect();
+    let (_, rest) = running.end(Signal::SIGINT);
+    let document: Value = serde_json::from_str(&(first + &later + &rest)).unwrap();
+    let totals: Vec<&Value> = document.as_array().unwrap().iter().map(|round| &round["total"]).collect();
+    assert_eq!((&totals[0]["cached"], &totals[0]["cached_change"]), (&2.into(), &Value::Null), "{document}");
+    let changed = totals.iter().find(|total| total["cached_change"] == 1).unwrap();
+    assert_eq!((&changed["cached"], &changed["percent_change"]), (&3.into(), &10.0.into()), "{document}");
+    assert_eq!((&changed["pages_change"], &changed["rows_without_figure"]), (&0.into(), &Value::Null), "{document}");
+}
+
 /// Runs a command on a terminal with this many columns, renames one path to another after two rounds, and prints the
 /// rounds that it showed, divided by form feeds.
 const ROUNDS: &str = r#"import fcntl, os, pty, re, select, struct, sys, termios, time
@@ -300,4 +320,24 @@ fn the_columns_of_a_repeated_table_stay_where_they_are() {
             assert!(rounds[2..].iter().any(|round| round.contains(" -3087")), "{rounds:#?}");
         }
     }
+}
+
+#[test]
+fn changes_of_shares_have_one_decimal_and_the_total_changes_like_its_rows() {
+    if !common::has("python3", "python3") {
+        return;
+    }
+    let (machine, paths) = shrinking();
+    let root = machine.path().to_str().unwrap();
+    let rounds = rounds(120, [&paths[0], &paths[1]], &["pid", "--proc-root", root, "7"]);
+    let total = |round: &String| round.lines().find(|line| line.contains("total KiB")).unwrap_or_default().to_owned();
+    let is_change = |total: String| total.split_whitespace().collect::<Vec<_>>().join(" ").contains(" 1270 -3087 ");
+    assert!(rounds.iter().map(total).any(is_change), "{rounds:#?}");
+
+    let (machine, paths) = shrinking();
+    let root = machine.path().to_str().unwrap();
+    let options = ["pid", "--proc-root", root, "7", "--summary", "--filter", "part == anonymous"];
+    let rounds = self::rounds(120, [&paths[0], &paths[1]], &options);
+    let words: Vec<&str> = rounds.iter().flat_map(|round| round.split_whitespace()).collect();
+    assert!(words.contains(&"+1.3"), "{rounds:#?}");
 }

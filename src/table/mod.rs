@@ -22,7 +22,7 @@ pub use cell::{Cell, Difference, FlagRuns, OwnedCell, SizeUnit};
 pub(crate) use cell::{bar_text, push_hex, push_number};
 #[cfg(feature = "cli")]
 pub(crate) use cell::{write_change_of_share, write_share};
-pub use change::{Compared, Fate, Look, compare, difference};
+pub use change::{Compared, Fate, Look, compare, difference, difference_of_totals};
 pub(crate) use column::col;
 pub use column::{
     Aggregation, Column, ColumnHead, ColumnKind, Cut, Getter, Presence, RowKind, columns_help, find, heads, select,
