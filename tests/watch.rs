@@ -238,6 +238,20 @@ fn the_total_has_the_change_of_each_sum() {
     assert_eq!((&changed["pages_change"], &changed["rows_without_figure"]), (&0.into(), &Value::Null), "{document}");
 }
 
+#[test]
+fn if_none_of_the_named_files_exists_the_watch_ends() {
+    for view in [&["--total"][..], &["--runs"], &["--summary"], &["--json"]] {
+        let (status, _, err) = rmap([&["pcstat", "-w", "600", "/no/such/a", "/no/such/b"], view].concat()).parts();
+        assert_eq!(status, 1, "{view:?}: {err}");
+        assert!(err.contains("/no/such/a: no such file") && err.contains("/no/such/b: no such file"), "{err}");
+    }
+    let known = known_file(&memory(), page_size().bytes(), runs(&[(0, 1)]));
+    let path = known.file.path().to_str().unwrap();
+    let mut running = Running::start(command(["pcstat", "-w", "0.02", "--jsonl", "/no/such/a", path]));
+    assert_eq!([running.row()["cached"].as_u64(), running.row()["cached"].as_u64()], [Some(1); 2]);
+    assert_eq!(running.end(Signal::SIGINT).0, Some(1));
+}
+
 /// Runs a command on a terminal with this many columns, renames one path to another after two rounds, and prints the
 /// rounds that it showed, divided by form feeds.
 const ROUNDS: &str = r#"import fcntl, os, pty, re, select, struct, sys, termios, time
@@ -317,6 +331,7 @@ fn the_columns_of_a_repeated_table_stay_where_they_are() {
             assert!(headers.iter().all(|header| *header == headers[0]), "{columns} columns, {view:?}: {rounds:#?}");
             let widths = rounds.iter().flat_map(|round| round.lines()).map(|line| line.chars().count());
             assert!(widths.max() <= Some(columns), "{columns} columns, {view:?}: {rounds:#?}");
+            assert!(rounds[0].contains("q or Ctrl-C to stop"), "{}", rounds[0]);
             assert!(rounds[2..].iter().any(|round| round.contains(" -3087")), "{rounds:#?}");
         }
     }
@@ -340,4 +355,16 @@ fn changes_of_shares_have_one_decimal_and_the_total_changes_like_its_rows() {
     let rounds = self::rounds(120, [&paths[0], &paths[1]], &options);
     let words: Vec<&str> = rounds.iter().flat_map(|round| round.split_whitespace()).collect();
     assert!(words.contains(&"+1.3"), "{rounds:#?}");
+}
+
+#[test]
+fn the_last_failure_is_on_the_screen() {
+    if !common::has("python3", "python3") {
+        return;
+    }
+    let rounds = rounds(60, ["", ""], &["pcstat", "/no/such/file", "/bin/sh"]);
+    for round in &rounds {
+        assert_eq!(round.lines().nth(1), Some("rmap: /no/such/file: no such file"), "{round}");
+        assert!(round.contains("/bin/sh"), "{round}");
+    }
 }

@@ -245,7 +245,9 @@ impl AnswerArgs {
         if query.every.is_some() {
             report.take_terminal(is_full_screen);
         }
-        let out = if is_full_screen { Box::new(FullScreen::new()) } else { screen::output() };
+        let has_heading = !presentation.no_heading;
+        let full_screen = || Box::new(FullScreen::new(report.last.clone(), has_heading));
+        let out = if is_full_screen { full_screen() } else { screen::output() };
         let mut sink = Noticing::new((self.format().sink)(presentation, out));
         let done = execute(query, source, &mut sink, report);
         report.restore_terminal();

@@ -99,7 +99,7 @@ fn shortened(text: &str, room: usize, unicode: bool) -> String {
 }
 
 /// Cuts the end of a line that is too wide: a command line begins with the most informative part.
-pub(super) fn cut(text: &str, room: usize, unicode: bool) -> String {
+pub(crate) fn cut(text: &str, room: usize, unicode: bool) -> String {
     if text.width() <= room {
         return text.to_owned();
     }
@@ -118,7 +118,7 @@ fn take_width(letters: impl Iterator<Item = char>, room: usize) -> String {
 }
 
 /// Divides prose into lines of at most this width; a longer word has a line of its own.
-pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
+pub(crate) fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
         match lines.last_mut() {

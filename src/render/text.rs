@@ -204,7 +204,7 @@ impl<'w> TextSink<'w> {
             if let (Some(_), Some(every)) =
                 (self.presentation.terminal_width, self.head.as_ref().and_then(|head| head.every))
             {
-                let _ = write!(time, "   every {} s, Ctrl-C to stop", every.as_secs_f64());
+                let _ = write!(time, "   every {} s, q or Ctrl-C to stop", every.as_secs_f64());
             }
         }
         if let Some(width) = self.presentation.terminal_width {
@@ -310,6 +310,11 @@ impl Sink for TextSink<'_> {
             self.write_legend()?;
         }
         self.out.flush()
+    }
+
+    fn resize(&mut self, width: u16) {
+        // A table without a width is not for a terminal.
+        self.presentation.terminal_width = self.presentation.terminal_width.map(|_| width);
     }
 
     fn has_headings(&self) -> bool {

@@ -128,6 +128,10 @@ impl Source for StretchSource {
         self.chosen.is_over()
     }
 
+    fn named(&self) -> Option<usize> {
+        self.chosen.named_only()
+    }
+
     fn read(&mut self, _: &[()], rows: &mut dyn Rows<Stretches>) -> Result<(), Stop> {
         let engine = self.chosen.engine();
         self.chosen.each_open(|message| match message {
