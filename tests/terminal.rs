@@ -315,3 +315,20 @@ fn the_explanations_of_a_summary_are_never_cut() {
       in RAM and mapped here (Rss)
     "#);
 }
+
+#[test]
+fn offsets_of_runs_are_exact_and_can_be_used_as_a_range() {
+    if !is_as_in_the_pictures() {
+        return;
+    }
+    let folder = tempfile::tempdir_in(known::memory()).unwrap();
+    let known = known_file(folder.path(), 600 * 4096, runs(&[(257, 2), (300, 1)]));
+    std::fs::rename(known.file.path(), folder.path().join("a")).unwrap();
+    let text = on_a_terminal(80, folder.path(), "pcstat --runs a");
+    let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows[0], ["Offset", "Length", "State", "Name", "Note"], "{text}");
+    let offsets: Vec<&str> = rows[2..].iter().map(|row| row[0]).collect();
+    assert_eq!(offsets, ["0", "1028K", "1036K", "1200K", "1204K"], "{text}");
+    let named = on_a_terminal(80, folder.path(), "pcstat --runs -o +pages a");
+    assert!(named.lines().next().unwrap().contains("Pages"), "{named}");
+}

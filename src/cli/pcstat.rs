@@ -228,6 +228,9 @@ impl PcstatArgs {
             columns.insert(1, "held".to_owned());
         }
         let is_for_people = presentation.unit == SizeUnit::Human && presentation.terminal_width.is_some();
+        if is_for_people && *columns == stretch::DEFAULT {
+            columns.retain(|id| id != "pages");
+        }
         if is_for_people && (is_list || *columns == directory::DEFAULT) {
             columns.retain(|id| id != "pages");
             let place = columns.iter().position(|id| id == "percent").map_or(columns.len(), |place| place + 1);
@@ -247,7 +250,8 @@ impl PcstatArgs {
 
     fn show_stretches(self, configured: &Configured, report: &mut Report) -> Done {
         let presentation = self.presentation(configured);
-        let query = self.answer.query(configured, View::Fixed(stretch::DEFAULT))?;
+        let mut query = self.answer.query(configured, View::Fixed(stretch::DEFAULT))?;
+        self.suit(&mut query, &presentation);
         report.narrowed.extend(self.min_run.map(|_| "--min-run"));
         let (base_name, only_cached, answer) = (self.bname, self.only_cached, self.answer);
         let shortest = self.min_run.unwrap_or_default();

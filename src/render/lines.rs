@@ -12,7 +12,7 @@ use crate::table::{
     Cell, Colour, ColumnHead, ColumnKind, Difference, Presence, SizeUnit, TotalCell, TotalRow, write_change_of_share,
     write_share,
 };
-use crate::units::{Pages, Reason};
+use crate::units::{Bytes, Exact, Pages, Reason};
 
 /// The layout of lines, once the widths are known.
 pub(super) struct Lines {
@@ -162,6 +162,10 @@ fn write_plain_cell(cell: &Cell<'_>, column: &ColumnHead, presentation: &Present
             (0..*eighths).for_each(|_| out.extend_from_slice("█".as_bytes()));
         }
         (Cell::Strip(cells), ..) => write_bars(cells, presentation.unicode, out),
+        (Cell::Bytes(bytes), ..) if column.is_exact && presentation.unit == SizeUnit::Human => {
+            // Writing to a Vec cannot fail.
+            let _ = write!(out, "{}", Exact(Bytes(*bytes)));
+        }
         (Cell::Count(count), ColumnKind::Pages, Some(page)) => {
             Cell::Bytes(Pages(*count).bytes(page).0).write_text(SizeUnit::Human, out);
         }

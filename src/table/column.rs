@@ -193,6 +193,8 @@ pub struct ColumnHead {
     pub is_name: bool,
     /// What happens to texts that are too wide for the terminal.
     pub cut: Cut,
+    /// Whether its sizes are never rounded: they are positions.
+    pub is_exact: bool,
 }
 
 /// What happens to the texts of a column that are too wide for the terminal.
@@ -234,6 +236,7 @@ impl ColumnHead {
             is_hidden: false,
             is_name: false,
             cut: Cut::Middle,
+            is_exact: false,
         }
     }
 }
@@ -283,6 +286,7 @@ impl<K: RowKind> Column<K> {
             is_hidden: false,
             is_name: false,
             cut: Cut::Middle,
+            is_exact: false,
         };
         let words = Vec::new;
         Column { head, aggregation: Aggregation::None, needs: &[], get, is_on_request: false, words, argument: 0 }
@@ -340,6 +344,13 @@ impl<K: RowKind> Column<K> {
     pub const fn least(self) -> Self {
         let mut column = self;
         column.head.presence = Presence::Least;
+        column
+    }
+
+    /// The same column, whose sizes are never rounded.
+    pub const fn exact(self) -> Self {
+        let mut column = self;
+        column.head.is_exact = true;
         column
     }
 

@@ -59,7 +59,7 @@ pub const DEFAULT: &[&str] = &["offset", "length", "pages", "state", "filename",
 const COLUMNS: &[C] = &[
     shared::filename("the file as it was named, or its last part with --bname"),
     col!(new "offset", "Offset", Bytes, |row| Cell::Bytes(row.stretch.part.offset(row.file.page).0),
-        "where in the file it begins"),
+        "where in the file it begins", exact()),
     col!(sum "length", "Length", Bytes, |row| Cell::Bytes(row.stretch.length(row.file.size, row.file.page).0),
         "its length; the last stretch ends with the file"),
     col!(sum "pages", "Pages", Pages, |row| Cell::Count(row.stretch.part.count), "its length in pages"),
