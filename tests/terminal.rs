@@ -221,6 +221,7 @@ fn every_view_fits_a_terminal_of_60_columns_and_keeps_its_main_figure() {
         (format!("pid -d {pid}"), "Kbytes"),
         (format!("pid --cache {pid}"), "Cached"),
         (format!("pid --cache --by file {pid}"), "Cached"),
+        ("demo --size 4M".to_owned(), "Rss"),
         ("pcstat --by method a-file-with-a-name-that-is-too-long-for-a-terminal.db".to_owned(), "Cached"),
         ("pcstat --runs half.db".to_owned(), "Offset"),
         ("evict --dry-run half.db".to_owned(), "Left"),
@@ -331,4 +332,16 @@ fn offsets_of_runs_are_exact_and_can_be_used_as_a_range() {
     assert_eq!(offsets, ["0", "1028K", "1036K", "1200K", "1204K"], "{text}");
     let named = on_a_terminal(80, folder.path(), "pcstat --runs -o +pages a");
     assert!(named.lines().next().unwrap().contains("Pages"), "{named}");
+}
+
+#[test]
+fn the_options_of_other_programs_are_wrapped_to_the_terminal() {
+    if !is_as_in_the_pictures() {
+        return;
+    }
+    for program in ["vmtouch", "pmap", "fincore", "pcstat", "smem", "ps_mem"] {
+        for columns in [60, 80] {
+            assert_fits(columns, program, &on_a_terminal(columns, Path::new("/"), &format!("help {program}")));
+        }
+    }
 }

@@ -56,7 +56,10 @@ const SUBCOMMANDS: &[Subcommand] = &[
 pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let arguments = match habits::understand(arguments.collect(), SUBCOMMANDS) {
         Ok(Typed::Arguments(arguments)) => arguments,
-        Ok(Typed::Question(answer)) => return finish_printing(write!(std::io::stdout(), "{answer}")),
+        Ok(Typed::Question(answer)) => {
+            let answer = screen::wrapped_to_terminal(&answer);
+            return finish_printing(write!(std::io::stdout(), "{answer}"));
+        }
         Err(line) => return wrong_usage(&line),
     };
     let mut report = Report::default();
