@@ -150,7 +150,8 @@ pub fn command() -> clap::Command {
         .arg_required_else_help(true)
         .disable_help_subcommand(true)
         .subcommands(SUBCOMMANDS.iter().map(Subcommand::command));
-    let command = command.after_help(format!("{STATUS}\n\n{}", run::examples(EXAMPLES)));
+    let examples = run::examples(EXAMPLES);
+    let command = command.after_long_help(format!("{STATUS}\n\n{examples}")).after_help(examples);
     GlobalArgs::augment_args(command).about("Where is this memory, page by page, and who holds it?")
 }
 

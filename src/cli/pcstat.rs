@@ -24,7 +24,7 @@ pub(crate) struct PcstatArgs {
     #[command(flatten)]
     chosen: ChosenArgs,
     /// Include only files with pages in the page cache
-    #[arg(long, help_heading = "Files")]
+    #[arg(long, help_heading = "Files", hide_short_help = true)]
     only_cached: bool,
     /// Show one row with the sums over all files
     #[arg(long, help_heading = "Views")]

@@ -450,11 +450,23 @@ pub fn heads<K: RowKind>(table: &[Column<K>]) -> Vec<ColumnHead> {
     table.iter().map(|column| column.head.clone()).collect()
 }
 
-/// The columns of a kind of row as lines for `--help`.
+/// The columns of a kind of row as lines for `--help`: the id, the title if it differs, what it is, and its type.
 pub fn columns_help<K: RowKind>() -> String {
     let table = K::columns();
     let width = table.iter().map(|column| column.id().len()).max().unwrap_or(0);
-    let line =
-        |column: &Column<K>| format!("  {:width$}  {} ({})\n", column.id(), column.head.help, column.kind().word());
+    let line = |column: &Column<K>| {
+        let (title, help, kind) = (title_in_help(&column.head), &column.head.help, column.kind().word());
+        format!("  {:width$}  {title}{help} ({kind})\n", column.id())
+    };
     table.iter().map(line).collect()
+}
+
+/// The title of a column whose id does not show it.
+fn title_in_help(head: &ColumnHead) -> String {
+    let is_id = head.title.to_lowercase().replace(' ', "_") == head.id;
+    if is_id || head.title.is_empty() || head.kind.is_json_only() {
+        String::new()
+    } else {
+        format!("\"{}\": ", head.title)
+    }
 }
