@@ -493,6 +493,42 @@ fn short_help_fits_one_screen_and_long_help_has_everything() {
     assert!(rmap(["-h"]).good().text().lines().count() <= 40);
 }
 
+#[test]
+fn the_short_help_of_rmap_is_short_and_the_long_one_has_the_exit_status() {
+    let (short, long) = (rmap(["-h"]).good().text(), rmap(["--help"]).good().text());
+    assert!(short.lines().count() <= 24 && !short.contains("Exit status"), "{short}");
+    assert!(long.contains("Exit status: 0"), "{long}");
+    for (name, most) in [("pid", 34), ("pcstat", 36)] {
+        let text = help(name, "-h", "80");
+        assert!(text.lines().count() <= most, "{text}");
+    }
+}
+
+#[test]
+fn help_names_the_titles_of_columns_that_their_ids_do_not_show() {
+    let columns = [
+        ("pid", "cache_unmapped", "Rest"),
+        ("pid", "cache_range", "Range"),
+        ("evict", "planned_pages", "To do"),
+        ("evict", "left_pages", "Left"),
+        ("pcstat", "recently_evicted_pages", "Recently"),
+        ("pcstat", "evicted_pages", "Reclaimed"),
+    ];
+    for (subcommand, id, title) in columns {
+        let text = help(subcommand, "--help", "200");
+        let line = text.lines().find(|line| line.trim_start().starts_with(&format!("{id} "))).unwrap();
+        assert!(line.contains(&format!("  \"{title}\": ")), "{line}");
+    }
+    assert!(!help("pid", "--help", "200").contains("\"Rss\": "));
+}
+
+#[test]
+fn help_says_what_a_lower_bound_is() {
+    for name in subcommands() {
+        assert!(help(&name, "--help", "200").contains(">= before a sum means"), "{name}");
+    }
+}
+
 /// The commands at the end of `--help`.
 fn examples(long: &str) -> Vec<String> {
     let (_, list) = long.split_once("\nExamples:\n").unwrap();

@@ -10,7 +10,7 @@ mod known;
 use std::path::Path;
 use std::process::Command;
 
-use common::{Subject, has, has_cachestat, page, program, run};
+use common::{Subject, capture, has, has_cachestat, mapping, page, program, run};
 use insta::assert_snapshot;
 use known::{known_file, runs};
 
@@ -184,4 +184,179 @@ fn times_are_local_and_in_whole_seconds() {
     assert_eq!(on_a_terminal(80, files.folder.path(), typed).trim(), "2024-07-01 12:00:00");
     let piped = common::rmap(["pcstat", known.to_str().unwrap(), "-n", "-o", "mtime"]).text();
     assert_eq!(piped.trim(), "2024-07-01T12:00:00.5Z");
+}
+
+/// A captured machine with two processes with much memory and long names.
+fn captured() -> tempfile::TempDir {
+    let maps = |pages: u64, kib: u64| {
+        let one = |start, perm, name: &[u8]| mapping(start, pages, perm, name, kib);
+        [
+            one(0x5500_0000_0000, "r-xp", b"/usr/lib/x86_64-linux-gnu/a-library-with-a-long-name.so.6.0.32"),
+            one(0x7f00_0000_0000, "rw-p", b""),
+            one(0x7fff_0000_0000, "r--s", b"/dev/shm/another-file-with-a-long-name"),
+        ]
+        .concat()
+    };
+    let one = b"/usr/bin/one-program\0--with-an-option=that-is-long\0and-an-operand\0";
+    let machine = capture(&[(7, one, &maps(4_000_000, 12_345_678)), (123_456, b"b\0", &maps(2_000, 1_000))]);
+    for (pid, group) in [(7, "/system.slice/a-service-with-a-long-name.service"), (123_456, "/user.slice")] {
+        std::fs::write(machine.path().join(format!("{pid}/cgroup")), format!("0::{group}\n")).unwrap();
+    }
+    machine
+}
+
+/// Whether every line of an answer fits a terminal of so many columns. What is on standard error wraps.
+fn assert_fits(columns: u16, arguments: &str, text: &str) {
+    // A word that is wider than the terminal has a line of its own.
+    let mut lines = text.lines().filter(|line| !line.starts_with("rmap: ") && line.trim().contains(' '));
+    let too_wide = lines.find(|line| line.chars().count() > columns.into());
+    assert_eq!(too_wide, None, "rmap {arguments}, {columns} columns:\n{text}");
+}
+
+#[test]
+fn every_view_fits_a_terminal_of_60_columns_and_keeps_its_main_figure() {
+    if !is_as_in_the_pictures() {
+        return;
+    }
+    let (files, machine) = (files(), captured());
+    let subject = Subject::start(["anonymous:16:5"]);
+    let (pid, root) = (subject.pid(), machine.path().display());
+    let views = [
+        (format!("pid --proc-root {root} 7 123456 --by command"), "Rss"),
+        (format!("pid --proc-root {root} 7 123456 --by cgroup"), "Rss"),
+        (format!("pid --proc-root {root} 7 123456 --by cgroup --merge"), "Rss"),
+        (format!("pid --proc-root {root} 7 123456 --by file --merge"), "Rss"),
+        (format!("pid --proc-root {root} 7 123456 --by kind --merge"), "Rss"),
+        (format!("pid --proc-root {root} 7 123456 --by perm"), "Rss"),
+        (format!("pid --proc-root {root} 7 123456 --by pid"), "Rss"),
+        (format!("pid --proc-root {root} 7 123456 --merge"), "Rss"),
+        (format!("pid --proc-root {root} 7"), "Rss"),
+        (format!("pid --proc-root {root} -x 7"), "RSS"),
+        (format!("pid --proc-root {root} --summary 7"), "Amount"),
+        (format!("pid -d {pid}"), "Kbytes"),
+        (format!("pid --cache {pid}"), "Cached"),
+        (format!("pid --cache --by file {pid}"), "Cached"),
+        ("demo --size 4M".to_owned(), "Rss"),
+        ("pcstat --by method a-file-with-a-name-that-is-too-long-for-a-terminal.db".to_owned(), "Cached"),
+        ("pcstat --runs half.db".to_owned(), "Offset"),
+        ("evict --dry-run half.db".to_owned(), "Left"),
+    ];
+    for (arguments, main) in &views {
+        for columns in [60, 80, 120] {
+            let arguments =
+                if arguments.starts_with("demo") { arguments } else { &format!("{arguments} --color never") };
+            let text = on_a_terminal(columns, files.folder.path(), arguments);
+            assert_fits(columns, arguments, &text);
+            assert!(text.lines().any(|line| line.split_whitespace().any(|word| word == *main)), "{arguments}:\n{text}");
+        }
+    }
+}
+
+#[test]
+fn groups_leave_out_the_least_important_columns_and_the_program_of_a_command_stays() {
+    if !is_as_in_the_pictures() {
+        return;
+    }
+    let machine = captured();
+    let picture =
+        |columns, options| on_a_terminal(columns, machine.path(), &format!("pid --proc-root . 7 123456 {options}"));
+    assert_snapshot!(picture(60, "--by command"), @r#"
+        Size       Rss       Pss  Uss  Command
+    ────────────────────────────────────────────────────────────
+    48000000  37037034  37037034    -  /usr/bin/one-program --w…
+       24000      3000      3000    -  b
+    ────────────────────────────────────────────────────────────
+    48024000  37040034  37040034    -  total KiB
+    "#);
+    assert_snapshot!(picture(80, "--by command"), @r#"
+    Mappings  Processes      Size       Rss       Pss  Uss  Dirty  Command
+    ────────────────────────────────────────────────────────────────────────────────
+           3          1  48000000  37037034  37037034    -      -  /usr/bin/one-pro…
+           3          1     24000      3000      3000    -      -  b
+    ────────────────────────────────────────────────────────────────────────────────
+           6             48024000  37040034  37040034    -      -  total KiB
+    "#);
+    assert_snapshot!(picture(60, "--by command --sort mappings"), @r#"
+    Mappings      Size       Rss       Pss  Command
+    ────────────────────────────────────────────────────────────
+           3  48000000  37037034  37037034  /usr/bin/one-progra…
+           3     24000      3000      3000  b
+    ────────────────────────────────────────────────────────────
+           6  48024000  37040034  37040034  total KiB
+    "#);
+    assert_snapshot!(picture(60, "--by cgroup -o mappings,size,rss,pss,uss"), @r#"
+    Mappings     Size      Rss      Pss Uss Control group
+    ────────────────────────────────────────────────────────────
+           3 48000000 37037034 37037034   - /syste…-name.service
+           3    24000     3000     3000   - /user.slice
+    ────────────────────────────────────────────────────────────
+           6 48024000 37040034 37040034   - total KiB
+    "#);
+}
+
+#[test]
+fn the_explanations_of_a_summary_are_never_cut() {
+    if !is_as_in_the_pictures() {
+        return;
+    }
+    let machine = captured();
+    let picture = |columns| on_a_terminal(columns, machine.path(), "pid --proc-root . --summary --color never 7");
+    for columns in [40, 60, 80, 120] {
+        let text = picture(columns);
+        assert_fits(columns, "pid --summary", &text);
+        let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        for meaning in ["clean, may not be reclaimable", "to be written first, or locked"] {
+            assert!(words.contains(meaning), "{text}");
+        }
+    }
+    assert_snapshot!(picture(60).lines().take(5).collect::<Vec<_>>().join("\n"), @r#"
+    7:   /usr/bin/one-program --with-an-option=that-is-long and…
+    Part            Amount % Rss Meaning
+    ───────────────────────────────────────────────────────────
+    resident      37037034 100.0 in RAM and mapped here (Rss)
+    proportional  37037034 100.0 shared pages divided (Pss)
+    "#);
+    assert_snapshot!(picture(80).lines().take(5).collect::<Vec<_>>().join("\n"), @r#"
+    7:   /usr/bin/one-program --with-an-option=that-is-long and-an-operand
+    Part             Amount  % Rss            Meaning
+    ────────────────────────────────────────────────────────────────────────
+    resident       37037034  100.0  ████████  in RAM and mapped here (Rss)
+    proportional   37037034  100.0  ████████  shared pages divided (Pss)
+    "#);
+    assert_snapshot!(picture(40).lines().take(5).collect::<Vec<_>>().join("\n"), @r#"
+    7:   /usr/bin/one-program --with-an-opt…
+    Part             Amount  % Rss
+    ────────────────────────────────────────
+    resident       37037034  100.0  ████████
+      in RAM and mapped here (Rss)
+    "#);
+}
+
+#[test]
+fn offsets_of_runs_are_exact_and_can_be_used_as_a_range() {
+    if !is_as_in_the_pictures() {
+        return;
+    }
+    let folder = tempfile::tempdir_in(known::memory()).unwrap();
+    let known = known_file(folder.path(), 600 * 4096, runs(&[(257, 2), (300, 1)]));
+    std::fs::rename(known.file.path(), folder.path().join("a")).unwrap();
+    let text = on_a_terminal(80, folder.path(), "pcstat --runs a");
+    let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows[0], ["Offset", "Length", "State", "Name", "Note"], "{text}");
+    let offsets: Vec<&str> = rows[2..].iter().map(|row| row[0]).collect();
+    assert_eq!(offsets, ["0", "1028K", "1036K", "1200K", "1204K"], "{text}");
+    let named = on_a_terminal(80, folder.path(), "pcstat --runs -o +pages a");
+    assert!(named.lines().next().unwrap().contains("Pages"), "{named}");
+}
+
+#[test]
+fn the_options_of_other_programs_are_wrapped_to_the_terminal() {
+    if !is_as_in_the_pictures() {
+        return;
+    }
+    for program in ["vmtouch", "pmap", "fincore", "pcstat", "smem", "ps_mem"] {
+        for columns in [60, 80] {
+            assert_fits(columns, program, &on_a_terminal(columns, Path::new("/"), &format!("help {program}")));
+        }
+    }
 }

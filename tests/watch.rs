@@ -217,3 +217,154 @@ fn on_a_terminal_q_ends_the_watch_and_the_terminal_is_restored_however_it_ends()
     let dumb = "screen 0 0 False keys True restored True status 0\n";
     assert_eq!(ends_on("dumb", "q", view), dumb);
 }
+
+#[test]
+fn the_total_has_the_change_of_each_sum() {
+    let page = page_size().bytes();
+    let known = known_file(&memory(), 10 * page, runs(&[(0, 2)]));
+    let path = known.file.path().to_str().unwrap();
+    let options = ["pcstat", "-w", "0.2", "--json", "--total", "-o", "filename,pages,cached,percent", path];
+    let mut running = Running::start(command(options));
+    let first: String = (0..3).map(|_| running.line()).collect();
+    known.file.as_file().write_all_at(&[1], 9 * page).unwrap();
+    // The next round may have begun before.
+    let later: String = (0..6).map(|_| running.line()).collect();
+    let (_, rest) = running.end(Signal::SIGINT);
+    let document: Value = serde_json::from_str(&(first + &later + &rest)).unwrap();
+    let totals: Vec<&Value> = document.as_array().unwrap().iter().map(|round| &round["total"]).collect();
+    assert_eq!((&totals[0]["cached"], &totals[0]["cached_change"]), (&2.into(), &Value::Null), "{document}");
+    let changed = totals.iter().find(|total| total["cached_change"] == 1).unwrap();
+    assert_eq!((&changed["cached"], &changed["percent_change"]), (&3.into(), &10.0.into()), "{document}");
+    assert_eq!((&changed["pages_change"], &changed["rows_without_figure"]), (&0.into(), &Value::Null), "{document}");
+}
+
+#[test]
+fn if_none_of_the_named_files_exists_the_watch_ends() {
+    for view in [&["--total"][..], &["--runs"], &["--summary"], &["--json"]] {
+        let (status, _, err) = rmap([&["pcstat", "-w", "600", "/no/such/a", "/no/such/b"], view].concat()).parts();
+        assert_eq!(status, 1, "{view:?}: {err}");
+        assert!(err.contains("/no/such/a: no such file") && err.contains("/no/such/b: no such file"), "{err}");
+    }
+    let known = known_file(&memory(), page_size().bytes(), runs(&[(0, 1)]));
+    let path = known.file.path().to_str().unwrap();
+    let mut running = Running::start(command(["pcstat", "-w", "0.02", "--jsonl", "/no/such/a", path]));
+    assert_eq!([running.row()["cached"].as_u64(), running.row()["cached"].as_u64()], [Some(1); 2]);
+    assert_eq!(running.end(Signal::SIGINT).0, Some(1));
+}
+
+/// Runs a command on a terminal with this many columns, renames one path to another after two rounds, and prints the
+/// rounds that it showed, divided by form feeds.
+const ROUNDS: &str = r#"import fcntl, os, pty, re, select, struct, sys, termios, time
+columns, staged, target = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+child, terminal = pty.fork()
+if child == 0:
+    fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack('HHHH', 60, columns, 0, 0))
+    os.execv(sys.argv[4], sys.argv[4:])
+shown = b''
+def settle(wanted):
+    global shown
+    end = time.monotonic() + 20
+    while time.monotonic() < end and not wanted():
+        if select.select([terminal], [], [], 0.02)[0]:
+            try: shown += os.read(terminal, 65536)
+            except OSError: return
+rounds = lambda count: lambda: shown.count(b'\x1b[J') >= count
+settle(rounds(2))
+if staged: os.rename(staged, target)
+settle(rounds(5))
+os.write(terminal, b'q')
+settle(lambda: b'\x1b[?1049l' in shown)
+text = shown.decode().split('\x1b[?1049l')[0].replace('\r', '')
+plain = [re.sub(r'\x1b\[[0-9;?]*[a-zA-Z]', '', part) for part in text.split('\x1b[H')[1:]]
+print('\f'.join(plain[:5]))
+"#;
+
+/// What a repeated answer shows on a terminal in its first five rounds; after two of them, a path is replaced.
+fn rounds(columns: usize, replaced: [&str; 2], arguments: &[&str]) -> Vec<String> {
+    let program = common::program().to_str().unwrap();
+    let columns = columns.to_string();
+    let run = std::process::Command::new("python3")
+        .args(["-c", ROUNDS, &columns, replaced[0], replaced[1], program])
+        .args(arguments)
+        .args(["-w", "0.1", "--color", "never"])
+        .env("TERM", "xterm")
+        .env("LC_ALL", "C.UTF-8")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(run.stdout).unwrap() + &String::from_utf8_lossy(&run.stderr);
+    let rounds: Vec<String> = text.trim_end_matches('\n').split('\u{c}').map(str::to_owned).collect();
+    assert_eq!(rounds.len(), 5, "{arguments:?}: {text}");
+    rounds
+}
+
+/// A captured process whose memory is about to shrink, and the paths of its smaps before and after.
+fn shrinking() -> (tempfile::TempDir, [String; 2]) {
+    let maps = |kib: u64| {
+        let one = common::mapping(0x1000_0000, 2000, "rw-p", b"/usr/lib/a-library-with-a-long-name.so.6", kib);
+        let text = [one, common::mapping(0x2000_0000, 10, "r--p", b"", 36)].concat();
+        String::from_utf8(text).unwrap().replace("Anonymous: 0 kB", "Anonymous: 12 kB").into_bytes()
+    };
+    let machine = common::capture(&[(7, b"x\0", &maps(4321))]);
+    let staged = machine.path().join("staged");
+    std::fs::write(&staged, maps(1234)).unwrap();
+    let paths = [staged, machine.path().join("7/smaps")].map(|path| path.to_str().unwrap().to_owned());
+    (machine, paths)
+}
+
+#[test]
+fn the_columns_of_a_repeated_table_stay_where_they_are() {
+    if !common::has("python3", "python3") {
+        return;
+    }
+    for (view, title) in
+        [(&[][..], "Address"), (&["--by", "perm"], "Perm"), (&["--by", "file"], "Mapping"), (&["--summary"], "Amount")]
+    {
+        for columns in [60, 80, 120] {
+            let (machine, paths) = shrinking();
+            let root = machine.path().to_str().unwrap();
+            let arguments = [&["pid", "--proc-root", root, "7"], view].concat();
+            let rounds = rounds(columns, [&paths[0], &paths[1]], &arguments);
+            let header =
+                |round: &String| round.lines().find(|line| line.contains(title)).unwrap_or_default().to_owned();
+            let headers: Vec<String> = rounds.iter().map(header).collect();
+            assert!(headers[0].contains("+/-"), "{columns} columns, {view:?}: {}", rounds[0]);
+            assert!(headers.iter().all(|header| *header == headers[0]), "{columns} columns, {view:?}: {rounds:#?}");
+            let widths = rounds.iter().flat_map(|round| round.lines()).map(|line| line.chars().count());
+            assert!(widths.max() <= Some(columns), "{columns} columns, {view:?}: {rounds:#?}");
+            assert!(rounds[0].contains("q or Ctrl-C to stop"), "{}", rounds[0]);
+            assert!(rounds[2..].iter().any(|round| round.contains(" -3087")), "{rounds:#?}");
+        }
+    }
+}
+
+#[test]
+fn changes_of_shares_have_one_decimal_and_the_total_changes_like_its_rows() {
+    if !common::has("python3", "python3") {
+        return;
+    }
+    let (machine, paths) = shrinking();
+    let root = machine.path().to_str().unwrap();
+    let rounds = rounds(120, [&paths[0], &paths[1]], &["pid", "--proc-root", root, "7"]);
+    let total = |round: &String| round.lines().find(|line| line.contains("total KiB")).unwrap_or_default().to_owned();
+    let is_change = |total: String| total.split_whitespace().collect::<Vec<_>>().join(" ").contains(" 1270 -3087 ");
+    assert!(rounds.iter().map(total).any(is_change), "{rounds:#?}");
+
+    let (machine, paths) = shrinking();
+    let root = machine.path().to_str().unwrap();
+    let options = ["pid", "--proc-root", root, "7", "--summary", "--filter", "part == anonymous"];
+    let rounds = self::rounds(120, [&paths[0], &paths[1]], &options);
+    let words: Vec<&str> = rounds.iter().flat_map(|round| round.split_whitespace()).collect();
+    assert!(words.contains(&"+1.3"), "{rounds:#?}");
+}
+
+#[test]
+fn the_last_failure_is_on_the_screen() {
+    if !common::has("python3", "python3") {
+        return;
+    }
+    let rounds = rounds(60, ["", ""], &["pcstat", "/no/such/file", "/bin/sh"]);
+    for round in &rounds {
+        assert_eq!(round.lines().nth(1), Some("rmap: /no/such/file: no such file"), "{round}");
+        assert!(round.contains("/bin/sh"), "{round}");
+    }
+}

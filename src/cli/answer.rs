@@ -44,6 +44,8 @@ pub(crate) struct AnswerArgs {
     #[arg(long, value_name = "N", value_parser = whole_number, help_heading = "Output")]
     pub(crate) top: Option<usize>,
     /// Add a total over the rows that are shown
+    ///
+    /// >= before a sum means that it is at least that: some rows have no figure for it.
     #[arg(long, overrides_with = "no_total", help_heading = "Output", hide_short_help = true)]
     pub(crate) total: bool,
     /// Leave out the total
@@ -71,13 +73,13 @@ pub(crate) struct AnswerArgs {
     #[arg(long, conflicts_with = "csv", help_heading = "Output", hide_short_help = true)]
     jsonl: bool,
     /// Short for --format csv
-    #[arg(long, help_heading = "Output")]
+    #[arg(long, help_heading = "Output", hide_short_help = true)]
     csv: bool,
     /// Show sizes in bytes
     #[arg(short = 'b', long, conflicts_with = "human", help_heading = "Output", hide_short_help = true)]
     bytes: bool,
     /// Show human-readable sizes: 1.5G
-    #[arg(short = 'H', long, help_heading = "Output")]
+    #[arg(short = 'H', long, help_heading = "Output", hide_short_help = true)]
     human: bool,
     /// When to use colour: auto (on a terminal, unless NO_COLOR is set), always or never
     #[arg(long, value_name = "WHEN", help_heading = "Output", hide_short_help = true)]
@@ -268,7 +270,9 @@ impl AnswerArgs {
         if query.every.is_some() {
             report.take_terminal(is_full_screen);
         }
-        let out = if is_full_screen { Box::new(FullScreen::new()) } else { place.writer() };
+        let has_heading = !presentation.no_heading;
+        let full_screen = || Box::new(FullScreen::new(report.last.clone(), has_heading));
+        let out = if is_full_screen { full_screen() } else { place.writer() };
         let mut sink = Noticing::new((self.format().sink)(presentation, out));
         let done = execute(query, source, &mut sink, report);
         report.restore_terminal();

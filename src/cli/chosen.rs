@@ -37,7 +37,7 @@ pub(crate) struct ChosenArgs {
     /// Add the files listed in FILE (-: standard input)
     ///
     /// One per line, or with -0 each ended by a NUL.
-    #[arg(long, value_name = "FILE", help_heading = "Files")]
+    #[arg(long, value_name = "FILE", help_heading = "Files", hide_short_help = true)]
     pub(crate) files_from: Option<PathBuf>,
     /// With --files-from: names end in NUL, as written by find -print0
     #[arg(short = '0', long = "null", help_heading = "Files", hide_short_help = true)]
@@ -72,7 +72,7 @@ pub(crate) struct ChosenArgs {
     /// Can be repeated. A glob without a slash is matched against the file name. A glob with a slash is matched against
     /// the path below the given directory and against the path as printed. A glob that ends with a slash matches every
     /// file below a matching directory.
-    #[arg(long, value_name = "GLOB", help_heading = "Files")]
+    #[arg(long, value_name = "GLOB", help_heading = "Files", hide_short_help = true)]
     pub(crate) include: Vec<String>,
     /// Exclude files and whole directories that match this glob, with the same rules (can be repeated)
     #[arg(long, value_name = "GLOB", help_heading = "Files", hide_short_help = true)]

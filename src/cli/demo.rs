@@ -104,8 +104,7 @@ impl Run for DemoArgs {
         let size = self.size.unwrap_or(USUAL_SIZE);
         let query = self.answer.query(configured, View::Usual(demo_step::DEFAULT))?;
         let unit = self.answer.unit(configured, exact_unit(size));
-        let presentation =
-            Presentation { terminal_width: None, unit, ..self.answer.presentation(configured, SizeUnit::Kib) };
+        let presentation = Presentation { unit, ..self.answer.presentation(configured, SizeUnit::Kib) };
         self.answer.check::<DemoSteps>(&query, &presentation)?;
         report.signals = Some(Signals::watch()?);
         report.show_progress("filling");
@@ -160,11 +159,20 @@ fn introduce(demo: &Demo, size: Bytes, unit: SizeUnit) -> Done {
         SizeUnit::Bytes => "Sizes are in bytes.",
         SizeUnit::Human => "Sizes are rounded down to one decimal.",
     };
-    let mut out = screen::output();
     let size = counted(size.0, "byte", "bytes");
-    writeln!(out, "pid {} maps {} ({size}), shared and writable,", demo.pid(), path_text(demo))?;
-    writeln!(out, "and fills it: byte i becomes i % 128. {unit}")?;
-    writeln!(out, "Size to Anonymous: the mapping, from smaps. Length to Percent: the page cache.\n")?;
+    let text = format!(
+        "pid {} maps {} ({size}), shared and writable,\nand fills it: byte i becomes i % 128. {unit}\n\
+         Rss and Pss: the mapping, from smaps. Cached and Percent: the page cache.\n\n",
+        demo.pid(),
+        path_text(demo)
+    );
+    write_text(&text)
+}
+
+/// Writes prose, wrapped to the terminal if there is one.
+fn write_text(text: &str) -> Done {
+    let mut out = screen::output();
+    write!(out, "{}", screen::wrapped_to_terminal(text))?;
     Ok(out.flush()?)
 }
 
@@ -174,7 +182,7 @@ fn path_text(demo: &Demo) -> String {
 
 /// Says whether both views agreed at every step, not only at the last one.
 fn write_verdict(last: &Observation, different: Option<&Observation>, meddling: Option<&Error>) -> Done {
-    let mut out = screen::output();
+    let mut out = Vec::new();
     match different {
         None => {
             let (rss, page) = (last.views.usage.rss, last.views.file.page_size);
@@ -194,7 +202,7 @@ fn write_verdict(last: &Observation, different: Option<&Observation>, meddling: 
         let missing = counted(missing, "of the filled bytes is", "of the filled bytes are");
         writeln!(out, "{missing} no longer in RAM:\nthe kernel has written and reclaimed the pages.")?;
     }
-    Ok(out.flush()?)
+    write_text(&String::from_utf8_lossy(&out))
 }
 
 /// Says how the views differ in the first step in which they do.

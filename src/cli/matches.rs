@@ -7,6 +7,7 @@
 use std::io;
 use std::sync::Arc;
 
+use super::screen;
 use crate::render::{Head, RowWriter, Sink};
 use crate::table::{Cell, Section, TotalRow};
 
@@ -28,6 +29,10 @@ impl Sink for Noticing<'_> {
     }
 
     fn section(&mut self, section: &Section) -> io::Result<()> {
+        // A repeated answer may outlive the size of its terminal.
+        if let (Some(_), Some(width)) = (section.time, screen::terminal_width()) {
+            self.sink.resize(width);
+        }
         self.sink.section(section)
     }
 

@@ -59,7 +59,10 @@ const SUBCOMMANDS: &[Subcommand] = &[
 pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let arguments = match habits::understand(arguments.collect(), SUBCOMMANDS) {
         Ok(Typed::Arguments(arguments)) => arguments,
-        Ok(Typed::Question(answer)) => return finish_printing(write!(std::io::stdout(), "{answer}")),
+        Ok(Typed::Question(answer)) => {
+            let answer = screen::wrapped_to_terminal(&answer);
+            return finish_printing(write!(std::io::stdout(), "{answer}"));
+        }
         Err(line) => return wrong_usage(&line),
     };
     let mut report = Report::default();
@@ -152,7 +155,8 @@ pub fn command() -> clap::Command {
         .arg_required_else_help(true)
         .disable_help_subcommand(true)
         .subcommands(SUBCOMMANDS.iter().map(Subcommand::command));
-    let command = command.after_help(format!("{STATUS}\n\n{}", run::examples(EXAMPLES)));
+    let examples = run::examples(EXAMPLES);
+    let command = command.after_long_help(format!("{STATUS}\n\n{examples}")).after_help(examples);
     GlobalArgs::augment_args(command).about("Where is this memory, page by page, and who holds it?")
 }
 

@@ -24,7 +24,7 @@ pub(crate) struct PcstatArgs {
     #[command(flatten)]
     chosen: ChosenArgs,
     /// Include only files with pages in the page cache
-    #[arg(long, help_heading = "Files")]
+    #[arg(long, help_heading = "Files", hide_short_help = true)]
     only_cached: bool,
     /// Show one row with the sums over all files
     #[arg(long, help_heading = "Views")]
@@ -229,6 +229,9 @@ impl PcstatArgs {
             columns.insert(1, "held".to_owned());
         }
         let is_for_people = presentation.unit == SizeUnit::Human && presentation.terminal_width.is_some();
+        if is_for_people && *columns == stretch::DEFAULT {
+            columns.retain(|id| id != "pages");
+        }
         if is_for_people && (is_list || *columns == directory::DEFAULT) {
             columns.retain(|id| id != "pages");
             let place = columns.iter().position(|id| id == "percent").map_or(columns.len(), |place| place + 1);
@@ -248,7 +251,8 @@ impl PcstatArgs {
 
     fn show_stretches(self, configured: &Configured, report: &mut Report) -> Done {
         let presentation = self.presentation(configured);
-        let query = self.answer.query(configured, View::Fixed(stretch::DEFAULT))?;
+        let mut query = self.answer.query(configured, View::Fixed(stretch::DEFAULT))?;
+        self.suit(&mut query, &presentation);
         report.narrowed.extend(self.min_run.map(|_| "--min-run"));
         let (base_name, only_cached, answer) = (self.bname, self.only_cached, self.answer);
         let shortest = self.min_run.unwrap_or_default();

@@ -105,7 +105,7 @@ struct PmapArgs {
     ///
     /// In hexadecimal. One address alone is the mapping that contains it. If there is no such mapping, a line on
     /// standard error says so; the exit status is still 0.
-    #[arg(short = 'A', long, value_name = "LOW,HIGH")]
+    #[arg(short = 'A', long, value_name = "LOW,HIGH", hide_short_help = true)]
     range: Option<AddressRange>,
 }
 

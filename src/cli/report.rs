@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Instant;
 
+use super::full_screen::LastLine;
 use super::progress::ProgressLine;
 use super::signals::{GLANCE, Signals};
 use super::terminal::Terminal;
@@ -36,6 +37,8 @@ pub(crate) struct Report {
     terminal: Option<Terminal>,
     /// What is printed when the alternate screen is left.
     deferred: Vec<Error>,
+    /// The last of them, which the alternate screen shows.
+    pub(crate) last: LastLine,
 }
 
 impl Report {
@@ -57,7 +60,10 @@ impl Report {
 
     fn say(&mut self, error: &Error) {
         match &self.terminal {
-            Some(terminal) if terminal.is_full_screen() => self.deferred.push(error.clone()),
+            Some(terminal) if terminal.is_full_screen() => {
+                self.last.replace(Report::line(error));
+                self.deferred.push(error.clone());
+            }
             _ => self.progress.suspend(|| Report::print(error)),
         }
     }
@@ -79,7 +85,11 @@ impl Report {
 
     fn print(error: &Error) {
         // If standard error is closed, nobody can read the message.
-        let _ = writeln!(io::stderr(), "rmap: {}", escape::error_line(error));
+        let _ = writeln!(io::stderr(), "{}", Report::line(error));
+    }
+
+    fn line(error: &Error) -> String {
+        format!("rmap: {}", escape::error_line(error))
     }
 
     /// Says that no row matches the options that choose rows. An answer that lacks something does not show that.

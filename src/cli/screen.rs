@@ -3,6 +3,10 @@
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 
+use unicode_width::UnicodeWidthStr;
+
+use crate::render::wrapped;
+
 /// Where an answer is written.
 #[derive(Debug)]
 pub(crate) enum Place {
@@ -49,6 +53,33 @@ pub(crate) fn terminal_width() -> Option<u16> {
     stdout.is_terminal().then(|| terminal_size::terminal_size_of(&stdout).map_or(80, |(width, _)| width.0.max(1)))
 }
 
+/// Text whose lines are wrapped between words where they are wider than the terminal, if there is one.
+pub(crate) fn wrapped_to_terminal(text: &str) -> String {
+    match terminal_width() {
+        Some(width) => text.split('\n').map(|line| wrapped_line(line, width.into())).collect::<Vec<_>>().join("\n"),
+        None => text.to_owned(),
+    }
+}
+
+/// A line in as many lines as it needs. The further ones begin below the text of the second column, if there is one.
+fn wrapped_line(line: &str, width: usize) -> String {
+    if line.width() <= width {
+        return line.to_owned();
+    }
+    let words = line.trim_start();
+    let own_indent = line.len() - words.len();
+    // Two blanks or more separate columns.
+    let column = words.find("  ").map(|end| {
+        let second = words.get(end..).unwrap_or_default().trim_start();
+        words.len() - second.len()
+    });
+    let (first, rest) = words.split_at(column.filter(|column| own_indent + column < width / 2).unwrap_or(0));
+    let indent = own_indent + first.width();
+    let lines = wrapped(rest, width.saturating_sub(indent));
+    let blanks = " ".repeat(indent);
+    format!("{:own_indent$}{first}{}", "", lines.join(&format!("\n{blanks}")))
+}
+
 /// Whether standard output is a terminal with colours, and neither `NO_COLOR` nor `TERM=dumb` disables them.
 pub(crate) fn has_colour() -> bool {
     // `choice` alone takes a dumb terminal for one with colours if the variable `CI` is set.
@@ -74,4 +105,16 @@ pub(crate) fn has_cursor() -> bool {
 
 fn is_dumb() -> bool {
     std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_line_is_wrapped_below_its_second_column() {
+        assert_eq!(wrapped_line("a line that fits", 16), "a line that fits");
+        assert_eq!(wrapped_line("a line that is too wide", 16), "a line that is\ntoo wide");
+        assert_eq!(wrapped_line("  -t    read every page of it", 20), "  -t    read every\n        page of it");
+    }
 }

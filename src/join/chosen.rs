@@ -183,6 +183,11 @@ impl ChosenFiles {
         self.recursive || !self.processes.is_empty()
     }
 
+    /// How many files are named, if no others are selected.
+    pub fn named_only(&self) -> Option<usize> {
+        (self.processes.is_empty() && self.list.is_none()).then_some(self.paths.len())
+    }
+
     /// An engine for them: if several threads walk a tree, each measures its files on its own.
     pub fn engine(&self) -> Engine {
         let engine = Engine::detect();

@@ -68,7 +68,7 @@ fn run<S: Source>(
     mut stage: impl Stage<S::Kind>,
 ) -> Result<(), Stop> {
     let Some(every) = query.every else {
-        let done = read(source, plan, host, &mut stage, false, &mut HashSet::new());
+        let done = read(source, plan, host, &mut stage, false, &mut Told::default());
         if matches!(done, Ok(()) | Err(Stop::Signal(_))) {
             stage.end(None)?;
             stage.finish()?;
@@ -76,13 +76,16 @@ fn run<S: Source>(
         return done;
     };
     let mut due = Instant::now();
-    let mut told = HashSet::new();
+    let mut told = Told::default();
+    let mut is_first = true;
     let watched = loop {
         if let Err(stop) = read(source, plan, host, &mut stage, true, &mut told) {
             break Err(stop);
         }
+        let is_in_vain = is_first && source.named().is_some_and(|named| named > 0 && told.not_found >= named);
+        is_first = false;
         match stage.end(Some(SystemTime::now())) {
-            Ok(_) if source.is_over() => break Ok(()),
+            Ok(_) if source.is_over() || is_in_vain => break Ok(()),
             Ok(true) => {}
             // Nothing is left to measure.
             Ok(false) if source.is_sectioned() => break Ok(()),
@@ -109,7 +112,7 @@ fn read<S: Source>(
     host: &mut dyn Host,
     stage: &mut impl Stage<S::Kind>,
     watched: bool,
-    told: &mut HashSet<String>,
+    told: &mut Told,
 ) -> Result<(), Stop> {
     let (sectioned, is_work) = (source.is_sectioned(), source.is_work());
     let gathered = source.finds_many().then(Gathered::default);
@@ -126,13 +129,21 @@ fn read<S: Source>(
     }
 }
 
+/// The failures of all rounds.
+#[derive(Default)]
+struct Told {
+    /// Those that were already reported; they are not repeated in later rounds.
+    lines: HashSet<String>,
+    /// How many of them say that something does not exist.
+    not_found: usize,
+}
+
 /// Takes the rows of the source, filters them and passes them on.
 struct Front<'a, K: RowKind, G: Stage<K>> {
     plan: &'a Plan<K>,
     host: &'a mut dyn Host,
     stage: &'a mut G,
-    /// The failures that were already reported; they are not repeated in later rounds.
-    told: &'a mut HashSet<String>,
+    told: &'a mut Told,
     watched: bool,
     is_work: bool,
     /// Why the output can no longer be written, while work continues.
@@ -150,7 +161,7 @@ impl<K: RowKind, G: Stage<K>> Front<'_, K, G> {
     }
 
     fn report(&mut self, error: Error) {
-        let is_new = !self.watched || self.told.insert(error.to_string());
+        let is_new = !self.watched || self.told.lines.insert(error.to_string());
         if is_new || error.kind() == ErrorKind::Changed {
             self.host.failure(&error);
         }
@@ -200,6 +211,7 @@ impl<K: RowKind, G: Stage<K>> Rows<K> for Front<'_, K, G> {
     }
 
     fn failure(&mut self, error: Error) {
+        self.told.not_found += usize::from(error.kind() == ErrorKind::NotFound);
         self.host.incomplete();
         let rest = match &mut self.gathered {
             Some(gathered) => gathered.take(error),
@@ -218,7 +230,7 @@ impl<K: RowKind, G: Stage<K>> Rows<K> for Front<'_, K, G> {
     }
 
     fn note(&mut self, note: Error) {
-        if !self.watched || self.told.insert(note.to_string()) {
+        if !self.watched || self.told.lines.insert(note.to_string()) {
             self.host.note(&note);
         }
     }

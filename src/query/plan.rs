@@ -219,10 +219,16 @@ fn is_named<K: RowKind>(query: &Query, column: &Column<K>) -> bool {
     query.columns.iter().any(|list| list.ids.iter().any(|id| K::id_of(id) == column.id()))
 }
 
+/// Whether `--sort` names this column, by its id, another name for it, or its title.
+fn is_sorted_by<K: RowKind>(query: &Query, column: &Column<K>) -> bool {
+    let word = query.order.as_deref().map(|word| word.trim_start_matches('-').to_ascii_lowercase());
+    word.is_some_and(|word| K::id_of(&word) == column.id() || column.head.title.eq_ignore_ascii_case(&word))
+}
+
 /// The columns with the titles and the presence that the query gives them.
 fn titled<K: RowKind>(query: &Query, mut columns: Vec<Column<K>>) -> Vec<Column<K>> {
     for column in &mut columns {
-        if query.keeps_columns || is_named(query, column) {
+        if query.keeps_columns || is_named(query, column) || is_sorted_by(query, column) {
             column.head.presence = Presence::Named;
         }
         if let Some((_, title)) = query.titles.iter().find(|(id, _)| *id == column.head.id) {

@@ -8,7 +8,7 @@ use super::{Query, Total};
 use crate::render::Sink;
 use crate::table::{
     Cell, ColumnHead, ColumnKind, Compared, Fate, Filter, Look, Ranking, RowKind, Section, Stop, TotalCell, TotalRow,
-    Totals, compare, difference,
+    Totals, compare, difference, difference_of_totals,
 };
 
 /// Takes the rows to be shown. Writes them as they arrive if possible, otherwise holds them.
@@ -26,6 +26,8 @@ pub(super) struct Tail<'a, K: RowKind> {
     /// How many rows are missing from a list that has not begun.
     lost: u64,
     before: Option<Look<K::Row>>,
+    /// The total of the last round.
+    total_before: Option<TotalRow>,
     /// The section of the last round.
     last: Option<Section>,
     /// Whether sections without rows are not shown.
@@ -68,6 +70,7 @@ impl<'a, K: RowKind> Tail<'a, K> {
             sections: 0,
             lost: 0,
             before: None,
+            total_before: None,
             last: None,
             hides_empty: sectioned && !watched && (query.filter.is_some() || query.narrows),
             empty: None,
@@ -267,23 +270,25 @@ impl<'a, K: RowKind> Tail<'a, K> {
             }
             self.sink.row(&watched_cells(self.shown, row, time))?;
         }
-        let total = (self.total != Total::None && !is_closed).then(|| self.watched_total(&totals));
-        self.sink.end(total.as_ref())?;
+        let total = (self.total != Total::None && !is_closed).then(|| totals.row());
+        self.sink.end(total.as_ref().map(|total| self.watched_total(total)).as_ref())?;
         self.before = Some(now);
+        self.total_before = total;
         Ok(())
     }
 
-    /// The total, with nothing under the columns that a repeated query adds.
-    fn watched_total(&self, totals: &Totals<K>) -> TotalRow {
-        let total = totals.row();
+    /// The total under the columns of a repeated query: nothing under the time and the fate, and how much each sum
+    /// changed.
+    fn watched_total(&self, total: &TotalRow) -> TotalRow {
         if !self.shown.line.is_empty() {
-            return total;
+            return total.clone();
         }
         let mut cells = vec![TotalCell::Blank, TotalCell::Blank];
-        for (column, cell) in self.shown.columns.iter().zip(total.cells) {
-            cells.push(cell);
+        for (place, (column, cell)) in self.shown.columns.iter().zip(&total.cells).enumerate() {
+            cells.push(*cell);
             if column.kind().has_figures() {
-                cells.push(TotalCell::Blank);
+                let before = self.total_before.as_ref().and_then(|total| total.cells.get(place));
+                cells.push(difference_of_totals(column, before, cell));
             }
         }
         TotalRow { rows: total.rows, cells }

@@ -1,8 +1,8 @@
 //! A table for a terminal, drawn by `comfy-table` once all of its rows are there.
 
-use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, LineStyle, Table, TableStyle, Width};
 
-use super::layout::{Held, Layout, Texts, shortened};
+use super::layout::{Held, Layout, Texts, fitted};
 use crate::table::ColumnHead;
 
 /// All rows of a table for a terminal.
@@ -11,6 +11,8 @@ pub(super) struct Drawing<'a> {
     pub(super) columns: &'a [ColumnHead],
     pub(super) rows: &'a [Held],
     pub(super) total: Option<&'a Texts>,
+    /// The least width of each column.
+    pub(super) widths: &'a [usize],
     pub(super) unicode: bool,
 }
 
@@ -23,9 +25,11 @@ impl Drawing<'_> {
         let line = |texts: &Texts| -> Vec<comfy_table::Cell> {
             let cell = |place: &usize| {
                 let text = texts.get(*place).map(|text| String::from_utf8_lossy(text)).unwrap_or_default();
-                let shown =
-                    if is_left(place) { shortened(&text, self.layout.room, self.unicode) } else { text.into_owned() };
-                comfy_table::Cell::new(shown)
+                let column = self.columns.get(*place);
+                comfy_table::Cell::new(match column {
+                    Some(column) => fitted(&text, column, self.layout.room, self.unicode),
+                    None => text.as_ref().into(),
+                })
             };
             self.layout.line.iter().map(cell).collect()
         };
@@ -41,6 +45,8 @@ impl Drawing<'_> {
             drawn.set_cell_alignment(if is_left(place) { CellAlignment::Left } else { CellAlignment::Right });
             let padding = if Some(place) == last { 0 } else { self.layout.gap.saturating_sub(1) };
             drawn.set_padding((0, padding as u16));
+            let width = self.widths.get(*place).copied().unwrap_or(0) + padding;
+            drawn.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(u16::try_from(width).unwrap_or(0))));
         }
         table
     }

@@ -1,11 +1,15 @@
 //! Which columns of a table fit the terminal, and how wide its texts may be.
 //!
-//! A table that is too wide gives up, in this order: columns that are empty in every row, prose (which goes on lines of
-//! its own), minor columns from the right, the middle of its names. Figures and columns that were requested by name are
-//! never given up.
+//! A table that is too wide gives up, in this order: columns that are empty in every row, remarks (which go on lines of
+//! their own), the least important columns, the minor ones from the right, sentences (as remarks), the changes of
+//! figures, a part of its names. Figures and columns that were requested by name are never given up.
+//!
+//! A repeated table leaves room for changes before there are any, and for everything that was there in a round before,
+//! so that its columns stay where they are.
 
 use super::layout::{Held, Layout, Texts, display_width};
-use crate::table::{ColumnHead, ColumnKind, Presence};
+use super::lines::widen_for_later_rows;
+use crate::table::{ColumnHead, ColumnKind, Cut, Presence};
 
 /// Blanks between two columns on a terminal that has room for them: the padding, and one that `comfy-table` draws in
 /// place of a line between columns.
@@ -14,18 +18,33 @@ const GAP: usize = 2;
 /// Before names get shorter than this, minor columns are left out.
 const GOOD_TEXT: usize = 24;
 
+/// Before names get shorter than this, changes are left out.
+const SHORT_TEXT: usize = 16;
+
 /// Texts are not cut below this width; on a narrower terminal the line wraps.
-const SHORTEST_TEXT: usize = 16;
+const SHORTEST_TEXT: usize = 8;
+
+/// The room that is left for the change of a figure, for `+1024K`, and for the fate of a row, for `changed`.
+const CHANGE: usize = 6;
+const FATE: usize = 7;
 
 /// The rows of a table that is to fit.
 pub(super) struct Measured<'a> {
     columns: &'a [ColumnHead],
     /// The width of each column, with its title.
-    widths: Vec<usize>,
+    pub(super) widths: Vec<usize>,
     /// Whether each column is empty in every row.
-    empty: Vec<bool>,
+    pub(super) empty: Vec<bool>,
     /// Whether later rows are not known yet.
     is_live: bool,
+    has_rows: bool,
+}
+
+/// What a repeated table needed so far.
+#[derive(Default)]
+pub(super) struct Needed {
+    widths: Vec<usize>,
+    filled: Vec<bool>,
 }
 
 impl<'a> Measured<'a> {
@@ -40,53 +59,110 @@ impl<'a> Measured<'a> {
         for texts in rows.iter().map(|row| &row.texts).chain(total) {
             widths.iter_mut().zip(texts).for_each(|(width, text)| *width = display_width(text).max(*width));
         }
-        Measured { columns, widths, empty, is_live: false }
+        Measured { columns, widths, empty, is_live: false, has_rows: !rows.is_empty() }
     }
 
     /// The same for a table whose later rows are not known yet: no column counts as empty.
-    pub(super) fn live(mut self) -> Measured<'a> {
+    pub(super) fn live(mut self, first: Option<&Held>) -> Measured<'a> {
         self.is_live = true;
         self.empty.fill(false);
+        widen_for_later_rows(&mut self.widths, self.columns, first);
         self
     }
 
+    /// The same for a table that is repeated: with room for changes, and for what it needed in earlier rounds.
+    pub(super) fn repeated(mut self, needed: &mut Needed) -> Measured<'a> {
+        for place in 0..self.columns.len() {
+            let room = if self.is_change_of_a_size(place) { CHANGE } else { FATE };
+            if let (true, Some(width), Some(empty)) =
+                (self.is_reserved(place), self.widths.get_mut(place), self.empty.get_mut(place))
+            {
+                *width = room.max(*width);
+                *empty = false;
+            }
+        }
+        needed.widths.resize(self.columns.len(), 0);
+        needed.filled.resize(self.columns.len(), false);
+        for (width, needed) in self.widths.iter_mut().zip(&mut needed.widths) {
+            *needed = (*needed).max(*width);
+            *width = *needed;
+        }
+        for (empty, filled) in self.empty.iter_mut().zip(&mut needed.filled) {
+            *filled |= !*empty;
+            *empty = !*filled;
+        }
+        self
+    }
+
+    /// Whether a repeated table keeps this column although nothing has changed yet: the fate of rows, and the changes
+    /// of sizes and shares. Counts hardly ever change: a pid, an inode.
+    fn is_reserved(&self, place: usize) -> bool {
+        let is_fate = self.columns.get(place).is_some_and(|column| column.id == "fate");
+        is_fate || self.is_change_of_a_size(place)
+    }
+
+    fn is_change_of_a_size(&self, place: usize) -> bool {
+        let figure = place.checked_sub(1).and_then(|place| self.kind(place));
+        self.kind(place) == Some(ColumnKind::Change) && figure != Some(ColumnKind::Number)
+    }
+
     /// The layout without the columns that every table leaves out if they are empty. A table whose later rows are not
-    /// known has its prose on lines of its own.
+    /// known has its remarks on lines of its own.
     pub(super) fn without_empty(&self) -> Layout {
         let mut layout = Layout::new(self.columns);
         layout.line.retain(|place| !(self.is(*place, Presence::Optional) && self.is_empty(*place)));
         if self.is_live {
-            self.separate_prose(&mut layout);
+            self.move_below(&mut layout, |place| self.is_remark(place));
         }
         layout
     }
 
-    fn separate_prose(&self, layout: &mut Layout) {
-        let is_prose = |place: &usize| self.kind(*place) == Some(ColumnKind::Prose);
-        let (prose, line): (Vec<usize>, Vec<usize>) = layout.line.iter().partition(|place| is_prose(place));
+    /// Moves texts from the line to lines of their own.
+    fn move_below(&self, layout: &mut Layout, moves: impl Fn(usize) -> bool) {
+        let (prose, line): (Vec<usize>, Vec<usize>) = layout.line.iter().partition(|place| moves(**place));
         layout.prose.extend(prose);
         layout.line = line;
     }
 
     /// The layout for a terminal of this width.
     pub(super) fn layout(&self, width: usize) -> Layout {
+        self.layout_with(width, false)
+    }
+
+    fn layout_with(&self, width: usize, sentences_below: bool) -> Layout {
         let mut layout = self.without_empty();
         let room = |layout: &Layout, gap| self.room_for_text(layout, width, gap);
-        if room(&layout, GAP) < usize::MAX {
-            layout.line.retain(|place| self.is(*place, Presence::Named) || !self.is_empty(*place));
+        if sentences_below {
+            self.move_below(&mut layout, |place| self.is_sentence(place));
+        }
+        // A table without rows shows what it would have.
+        if self.has_rows && room(&layout, GAP) < usize::MAX {
+            let is_such = |place| self.is_empty(place) && !self.is(place, Presence::Named);
+            self.leave_out(&mut layout, is_such, |_| true);
         }
         if room(&layout, GAP) < usize::MAX {
-            self.separate_prose(&mut layout);
+            self.move_below(&mut layout, |place| self.is_remark(place));
         }
-        while room(&layout, 1) < GOOD_TEXT {
-            let Some(minor) = layout.line.iter().rposition(|place| self.is(*place, Presence::Minor)) else { break };
-            let left_out = layout.line.remove(minor);
-            layout.line.retain(|place| !self.is_change_of(*place, left_out));
+        self.leave_out(&mut layout, |place| self.is(place, Presence::Least), |layout| room(layout, 1) < GOOD_TEXT);
+        self.leave_out(&mut layout, |place| self.is(place, Presence::Minor), |layout| room(layout, 1) < GOOD_TEXT);
+        if room(&layout, 1) < SHORT_TEXT && layout.line.iter().any(|place| self.is_sentence(*place)) {
+            return self.layout_with(width, true);
         }
-        layout.gap = if room(&layout, GAP) < SHORTEST_TEXT { 1 } else { GAP };
+        let is_change = |place| self.kind(place) == Some(ColumnKind::Change);
+        self.leave_out(&mut layout, is_change, |layout| room(layout, 1) < SHORT_TEXT);
+        layout.gap = if room(&layout, GAP) < SHORT_TEXT { 1 } else { GAP };
         layout.room = room(&layout, layout.gap).max(SHORTEST_TEXT);
         layout.width = width;
         layout
+    }
+
+    /// Leaves out such columns from the right, with their changes, while the table is too wide.
+    fn leave_out(&self, layout: &mut Layout, is_such: impl Fn(usize) -> bool, is_too_wide: impl Fn(&Layout) -> bool) {
+        while is_too_wide(layout) {
+            let Some(place) = layout.line.iter().rposition(|place| is_such(*place)) else { break };
+            let left_out = layout.line.remove(place);
+            layout.line.retain(|place| !self.is_change_of(*place, left_out));
+        }
     }
 
     /// The maximum width of a text, so that the line fits without cutting any figure.
@@ -95,7 +171,7 @@ impl<'a> Measured<'a> {
         let mut texts: Vec<usize> = Vec::new();
         for place in &layout.line {
             let widest = self.widths.get(*place).copied().unwrap_or(0);
-            let is_text = self.kind(*place).is_some_and(ColumnKind::is_left_aligned);
+            let is_text = self.kind(*place).is_some_and(ColumnKind::is_left_aligned) && !self.is_sentence(*place);
             if is_text { texts.push(widest) } else { figures += widest }
         }
         let Some(mut room) = width.checked_sub(figures) else { return 0 };
@@ -121,6 +197,16 @@ impl<'a> Measured<'a> {
     fn is_change_of(&self, place: usize, figure: usize) -> bool {
         let id = |place: usize| self.columns.get(place).map_or("", |column| &column.id);
         id(place).strip_suffix("_change") == Some(id(figure))
+    }
+
+    /// A remark, which few rows have.
+    fn is_remark(&self, place: usize) -> bool {
+        self.kind(place) == Some(ColumnKind::Prose)
+    }
+
+    /// A sentence, which every row has.
+    fn is_sentence(&self, place: usize) -> bool {
+        self.columns.get(place).is_some_and(|column| column.cut == Cut::Never)
     }
 
     fn is_empty(&self, place: usize) -> bool {

@@ -1,10 +1,11 @@
 //! The columns on a line of a table and below it, and the text of its rows.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::table::{ColumnHead, ColumnKind, StripCell};
+use crate::table::{ColumnHead, ColumnKind, Cut, StripCell};
 
 /// The text of one row, one byte string per column. It is UTF-8, because everything else was escaped.
 pub(super) type Texts = Vec<Vec<u8>>;
@@ -55,16 +56,26 @@ impl Layout {
     ) -> io::Result<()> {
         for place in &self.prose {
             let text = text(*place);
-            let title = columns.get(*place).map_or("", |column| &column.title);
-            let lines = wrapped(
-                &format!("{title}: {}", String::from_utf8_lossy(&text)),
-                self.width.saturating_sub(STRIP_INDENT),
-            );
+            // A sentence says what its row is; a remark needs its title.
+            let title = columns.get(*place).filter(|column| column.cut != Cut::Never);
+            let title = title.map_or(String::new(), |column| format!("{}: ", column.title));
+            let lines =
+                wrapped(&format!("{title}{}", String::from_utf8_lossy(&text)), self.width.saturating_sub(STRIP_INDENT));
             for line in lines.iter().filter(|_| !text.is_empty()) {
                 writeln!(out, "{:STRIP_INDENT$}{line}", "")?;
             }
         }
         Ok(())
+    }
+}
+
+/// A text of a column, which loses a part if it is too wide.
+pub(super) fn fitted<'t>(text: &'t str, column: &ColumnHead, room: usize, unicode: bool) -> Cow<'t, str> {
+    match column.cut {
+        Cut::Never => text.into(),
+        _ if !column.kind.is_left_aligned() || room == usize::MAX => text.into(),
+        Cut::Middle => shortened(text, room, unicode).into(),
+        Cut::End => cut(text, room, unicode).into(),
     }
 }
 
@@ -77,7 +88,7 @@ pub(super) fn display_width(text: &[u8]) -> usize {
 }
 
 /// Cuts a text that is too wide in its middle, because both ends of a path are the most informative.
-pub(super) fn shortened(text: &str, room: usize, unicode: bool) -> String {
+fn shortened(text: &str, room: usize, unicode: bool) -> String {
     if text.width() <= room {
         return text.to_owned();
     }
@@ -88,7 +99,7 @@ pub(super) fn shortened(text: &str, room: usize, unicode: bool) -> String {
 }
 
 /// Cuts the end of a line that is too wide: a command line begins with the most informative part.
-pub(super) fn cut(text: &str, room: usize, unicode: bool) -> String {
+pub(crate) fn cut(text: &str, room: usize, unicode: bool) -> String {
     if text.width() <= room {
         return text.to_owned();
     }
@@ -107,7 +118,7 @@ fn take_width(letters: impl Iterator<Item = char>, room: usize) -> String {
 }
 
 /// Divides prose into lines of at most this width; a longer word has a line of its own.
-pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
+pub(crate) fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
         match lines.last_mut() {
@@ -137,5 +148,15 @@ mod tests {
         assert_eq!(shortened("/usr/lib/libc.so.6", 10, true), "/us…c.so.6");
         assert_eq!(shortened("/usr/lib/libc.so.6", 10, false), "/us~c.so.6");
         assert_eq!(shortened("short", 10, true), "short");
+    }
+
+    #[test]
+    fn a_command_line_loses_its_end_and_a_sentence_nothing() {
+        let text = |cut| {
+            let column = ColumnHead { cut, ..ColumnHead::added("command", "Command", ColumnKind::Text) };
+            fitted("/usr/bin/java -jar x", &column, 10, true).into_owned()
+        };
+        assert_eq!([Cut::Middle, Cut::End].map(text), ["/us…-jar x", "/usr/bin/…"]);
+        assert_eq!(text(Cut::Never), "/usr/bin/java -jar x");
     }
 }

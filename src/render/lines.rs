@@ -3,15 +3,16 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 
-use super::layout::{Held, Layout, STRIP_INDENT, Texts, display_width, shortened};
+use super::layout::{Held, Layout, STRIP_INDENT, Texts, display_width, fitted};
 use super::local_time::write_local_time;
 use super::paint::{enclosed, painted};
 use super::strip::{StripStyle, write_bars, write_strip};
 use super::{CellAt, Presentation, RowWriter};
 use crate::table::{
-    Cell, Colour, ColumnHead, ColumnKind, Difference, Presence, SizeUnit, TotalCell, TotalRow, write_share,
+    Cell, Colour, ColumnHead, ColumnKind, Difference, Presence, SizeUnit, TotalCell, TotalRow, write_change_of_share,
+    write_share,
 };
-use crate::units::{Pages, Reason};
+use crate::units::{Bytes, Exact, Pages, Reason};
 
 /// The layout of lines, once the widths are known.
 pub(super) struct Lines {
@@ -48,7 +49,8 @@ impl Lines {
         let (Some(column), Some(width)) = (self.columns.get(place), self.widths.get(place)) else { return };
         let is_left = column.kind.is_left_aligned();
         if is_left && self.layout.room < usize::MAX {
-            let text = shortened(&String::from_utf8_lossy(text), self.layout.room, self.presentation.unicode);
+            let text = String::from_utf8_lossy(text);
+            let text = fitted(&text, column, self.layout.room, self.presentation.unicode);
             return line.add(text.as_bytes(), *width, is_left, first, last);
         }
         line.add(text, *width, is_left, first, last);
@@ -160,6 +162,10 @@ fn write_plain_cell(cell: &Cell<'_>, column: &ColumnHead, presentation: &Present
             (0..*eighths).for_each(|_| out.extend_from_slice("█".as_bytes()));
         }
         (Cell::Strip(cells), ..) => write_bars(cells, presentation.unicode, out),
+        (Cell::Bytes(bytes), ..) if column.is_exact && presentation.unit == SizeUnit::Human => {
+            // Writing to a Vec cannot fail.
+            let _ = write!(out, "{}", Exact(Bytes(*bytes)));
+        }
         (Cell::Count(count), ColumnKind::Pages, Some(page)) => {
             Cell::Bytes(Pages(*count).bytes(page).0).write_text(SizeUnit::Human, out);
         }
@@ -167,6 +173,7 @@ fn write_plain_cell(cell: &Cell<'_>, column: &ColumnHead, presentation: &Present
             let by = by.saturating_mul(i64::try_from(page.bytes()).unwrap_or(i64::MAX));
             Cell::Change(Difference::Bytes(by)).write_text(SizeUnit::Human, out);
         }
+        (Cell::Change(Difference::Share(by)), ..) if presentation.is_brief => write_change_of_share(*by, 1, out),
         (Cell::Percent(share), ..) if presentation.is_brief => write_share(*share, 1, out),
         (Cell::Time(time), ..) if presentation.is_brief => write_local_time(*time, out),
         (cell, ..) => cell.write_text(presentation.unit, out),

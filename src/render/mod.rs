@@ -29,6 +29,8 @@ use std::time::Duration;
 pub use csv::CsvSink;
 pub use json::{JsonLinesSink, JsonSink};
 #[cfg(feature = "cli")]
+pub(crate) use layout::{cut, wrapped};
+#[cfg(feature = "cli")]
 pub use strip::StripStyle;
 #[cfg(feature = "cli")]
 pub use text::TextSink;
@@ -92,6 +94,8 @@ pub trait Sink {
     /// # Errors
     /// What the writer reports.
     fn finish(&mut self) -> io::Result<()>;
+    /// Tells it the width of the terminal, if that may have changed since the last section.
+    fn resize(&mut self, _width: u16) {}
     /// Whether it can write the columns that only JSON can: long lists and raw bytes.
     fn is_json(&self) -> bool {
         false

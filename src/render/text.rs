@@ -7,14 +7,14 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use super::drawing::{Drawing, is_rule};
-use super::fit::Measured;
+use super::fit::{Measured, Needed};
 use super::layout::{Held, Layout, Texts, cut, display_width, wrapped};
-use super::lines::{Lines, cell_text, total_line, total_texts, widen_for_later_rows};
+use super::lines::{Lines, cell_text, total_line, total_texts};
 use super::local_time::write_local_time;
 use super::paint::painted;
 use super::strip::{StripStyle, legend};
 use super::{Head, Presentation, RowWriter, Sink, TotalStyle, cell_of};
-use crate::table::{Cell, ColumnHead, ColumnKind, Section, SizeUnit, TotalRow, escape};
+use crate::table::{Cell, ColumnHead, ColumnKind, Cut, Section, SizeUnit, TotalRow, escape};
 
 /// How many rows are held to determine the column widths, and the maximum number that is drawn for a terminal.
 const ROWS_HELD: usize = 1024;
@@ -27,6 +27,10 @@ pub struct TextSink<'w> {
     strips: StripStyle,
     head: Option<Head>,
     layout: Layout,
+    /// The width of each column.
+    widths: Vec<usize>,
+    /// What a repeated table needed so far.
+    needed: Needed,
     sections: u64,
     /// Whether a strip was written.
     has_strips: bool,
@@ -50,6 +54,8 @@ impl<'w> TextSink<'w> {
             strips,
             head: None,
             layout: Layout::default(),
+            widths: Vec::new(),
+            needed: Needed::default(),
             sections: 0,
             has_strips: false,
             is_closed: false,
@@ -86,16 +92,37 @@ impl<'w> TextSink<'w> {
 
     /// Chooses the columns: those that fit the terminal, if there is one.
     fn choose_columns(&mut self, total: Option<&TotalRow>) {
+        // Where the label of the total is depends on the columns.
+        self.lay_out(total);
+        if total.is_some() {
+            self.lay_out(total);
+        }
+    }
+
+    fn lay_out(&mut self, total: Option<&TotalRow>) {
+        let (is_live, is_repeated) = (self.is_live(), self.holds_all());
         let head = self.head.as_ref().map_or(&[][..], |head| &head.columns);
         let total = total.map(|total| total_texts(total, head, &self.layout, &self.presentation));
-        let measured = Measured::new(head, &self.held, total.as_ref(), !self.presentation.no_header);
-        let measured = if self.is_live() { measured.live() } else { measured };
+        let mut measured = Measured::new(head, &self.held, total.as_ref(), !self.presentation.no_header);
+        if is_live {
+            measured = measured.live(self.held.first());
+        }
         self.layout = match self.presentation.terminal_width {
-            Some(width) => measured.layout(width.into()),
+            Some(width) => {
+                if is_repeated {
+                    measured = measured.repeated(&mut self.needed);
+                }
+                measured.layout(width.into())
+            }
             None => measured.without_empty(),
         };
         if self.presentation.whole_names {
             self.layout.room = usize::MAX;
+        }
+        self.widths = measured.widths;
+        for (width, column) in self.widths.iter_mut().zip(head).filter(|(_, column)| column.kind.is_left_aligned()) {
+            let room = if column.cut == Cut::Never { usize::MAX } else { self.layout.room };
+            *width = (*width).min(room.max(display_width(column.title.as_bytes())));
         }
     }
 
@@ -104,28 +131,14 @@ impl<'w> TextSink<'w> {
         total.map(|total| total_texts(total, self.columns(), &self.layout, &self.presentation))
     }
 
-    /// Determines the widths, and writes the header and the held rows.
-    fn settle(&mut self, total: Option<&Texts>) -> io::Result<()> {
+    /// Writes the header and the held rows.
+    fn settle(&mut self) -> io::Result<()> {
         let columns: Vec<ColumnHead> = self.columns().to_vec();
         let titles: Texts = columns.iter().map(|column| column.title.as_bytes().to_vec()).collect();
-        let shown = (!self.presentation.no_header).then_some(&titles);
-        let rows = shown.into_iter().chain(self.held.iter().map(|row| &row.texts)).chain(total);
-        let mut widths = vec![0; columns.len()];
-        for (width, text) in rows.flat_map(|texts| (0..).zip(texts)) {
-            if let Some(width) = widths.get_mut(width) {
-                *width = display_width(text).max(*width);
-            }
-        }
-        for (width, column) in widths.iter_mut().zip(&columns).filter(|(_, column)| column.kind.is_left_aligned()) {
-            *width = (*width).min(self.layout.room.max(display_width(column.title.as_bytes())));
-        }
-        if self.is_live() {
-            widen_for_later_rows(&mut widths, &columns, self.held.first());
-        }
         let lines = Arc::new(Lines {
             columns,
             layout: self.layout.clone(),
-            widths,
+            widths: self.widths.clone(),
             presentation: self.presentation,
             strips: self.strips,
         });
@@ -143,7 +156,8 @@ impl<'w> TextSink<'w> {
     fn draw(&mut self, total: Option<&Texts>) -> io::Result<()> {
         let (columns, unicode) = (self.columns().to_vec(), self.presentation.unicode);
         let held = std::mem::take(&mut self.held);
-        let drawing = Drawing { layout: &self.layout, columns: &columns, rows: &held, total, unicode };
+        let drawing =
+            Drawing { layout: &self.layout, columns: &columns, rows: &held, total, widths: &self.widths, unicode };
         let table = drawing.table(!self.presentation.no_header);
         let mut rows = held.iter();
         let (mut rule, mut is_header) = (None, !self.presentation.no_header);
@@ -193,7 +207,7 @@ impl<'w> TextSink<'w> {
             if let (Some(_), Some(every)) =
                 (self.presentation.terminal_width, self.head.as_ref().and_then(|head| head.every))
             {
-                let _ = write!(time, "   every {} s, Ctrl-C to stop", every.as_secs_f64());
+                let _ = write!(time, "   every {} s, q or Ctrl-C to stop", every.as_secs_f64());
             }
         }
         if let Some(width) = self.presentation.terminal_width {
@@ -251,7 +265,7 @@ impl Sink for TextSink<'_> {
             self.held.push(row);
             if self.is_live() || (self.held.len() >= ROWS_HELD && !self.holds_all()) {
                 self.choose_columns(None);
-                self.settle(None)?;
+                self.settle()?;
             }
         }
         if self.is_live() { self.out.flush() } else { Ok(()) }
@@ -276,7 +290,7 @@ impl Sink for TextSink<'_> {
             self.draw(texts.as_ref())?;
         } else {
             if self.settled.is_none() {
-                self.settle(texts.as_ref())?;
+                self.settle()?;
             }
             if let (Some(lines), Some(texts)) = (&self.settled, &texts) {
                 lines.write_line(&mut self.out, texts)?;
@@ -299,6 +313,11 @@ impl Sink for TextSink<'_> {
             self.write_legend()?;
         }
         self.out.flush()
+    }
+
+    fn resize(&mut self, width: u16) {
+        // A table without a width is not for a terminal.
+        self.presentation.terminal_width = self.presentation.terminal_width.map(|_| width);
     }
 
     fn has_headings(&self) -> bool {

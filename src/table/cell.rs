@@ -298,10 +298,15 @@ fn write_difference(difference: Difference, unit: SizeUnit, out: &mut Vec<u8>) {
             let unit = if matches!(difference, Difference::Bytes(_)) { unit } else { SizeUnit::Bytes };
             write_size(by.unsigned_abs(), unit, out);
         }
-        Difference::Share(by) => {
-            out.push(if by < 0.0 { b'-' } else { b'+' });
-            write_share(by.abs(), 3, out);
-        }
+        Difference::Share(by) => write_change_of_share(by, 3, out),
+    }
+}
+
+/// The change of a share in percent, with so many decimals; empty if it is zero.
+pub(crate) fn write_change_of_share(by: f64, decimals: usize, out: &mut Vec<u8>) {
+    if by != 0.0 {
+        out.push(if by < 0.0 { b'-' } else { b'+' });
+        write_share(by.abs(), decimals, out);
     }
 }
 

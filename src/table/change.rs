@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use super::cell::{Cell, Difference, SizeUnit};
 use super::column::{Column, ColumnKind, RowKind};
+use super::sum::TotalCell;
 use crate::units::{Absent, Reason};
 
 /// What happened to a row since the previous round.
@@ -61,6 +62,7 @@ impl<R> Look<R> {
     }
 }
 
+const LOWER_BOUND: Absent = Absent::new(Reason::Unsupported, "some rows have no figure for it");
 const NOTHING_BEFORE: Absent = Absent::new(Reason::NotApplicable, "there is no previous figure");
 
 /// The rows of a round: those that are shown, in order, then those that were shown before and are gone. A row that
@@ -117,13 +119,33 @@ fn has_changed<K: RowKind>(column: &Column<K>, before: &K::Row, now: &K::Row) ->
 /// How much a figure changed: absent if one of the rounds has no figure, a remark if there is nothing to compare.
 pub fn difference<'r, K: RowKind>(column: &Column<K>, row: &Compared<'r, K::Row>) -> Cell<'static> {
     let Some(before) = row.before else { return Cell::Remark(None) };
-    let (before, now) = (column.cell(before), column.cell(row.row));
-    match Difference::between(&before, &now) {
+    difference_of_cells(column, &column.cell(before), &column.cell(row.row))
+}
+
+fn difference_of_cells<K: RowKind>(column: &Column<K>, before: &Cell<'_>, now: &Cell<'_>) -> Cell<'static> {
+    match Difference::between(before, now) {
         Some(Difference::Count(by)) if column.kind() == ColumnKind::Pages => Cell::Change(Difference::Pages(by)),
         Some(difference) => Cell::Change(difference),
         None if matches!((before, now), (Cell::Absent(_), Cell::Absent(_))) => Cell::Remark(None),
         None => Cell::Absent(NOTHING_BEFORE),
     }
+}
+
+/// How much a total changed: a remark in the first round, and absent if one of the totals lacks figures, because the
+/// difference of two lower bounds says nothing.
+pub fn difference_of_totals<K: RowKind>(column: &Column<K>, before: Option<&TotalCell>, now: &TotalCell) -> TotalCell {
+    let change = match (before, now) {
+        (_, TotalCell::Blank) => return TotalCell::Blank,
+        (
+            Some(TotalCell::Sum { cell: before, missing: missing_before }),
+            TotalCell::Sum { cell: now, missing: missing_now },
+        ) => match missing_before + missing_now {
+            0 => difference_of_cells(column, before, now),
+            _ => Cell::Absent(LOWER_BOUND),
+        },
+        _ => Cell::Remark(None),
+    };
+    TotalCell::Sum { cell: change, missing: 0 }
 }
 
 #[cfg(test)]

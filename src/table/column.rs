@@ -191,6 +191,21 @@ pub struct ColumnHead {
     pub is_hidden: bool,
     /// Whether its texts are names from outside, which need not be UTF-8.
     pub is_name: bool,
+    /// What happens to texts that are too wide for the terminal.
+    pub cut: Cut,
+    /// Whether its sizes are never rounded: they are positions.
+    pub is_exact: bool,
+}
+
+/// What happens to the texts of a column that are too wide for the terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// They lose their middle: both ends of a path are informative.
+    Middle,
+    /// They lose their end: a command line begins with the program.
+    End,
+    /// Nothing, because they are sentences: if they do not fit, they have lines of their own.
+    Never,
 }
 
 /// When a table leaves out a column.
@@ -202,6 +217,8 @@ pub enum Presence {
     Usual,
     /// If the table does not fit the terminal.
     Minor,
+    /// The same, before the minor ones.
+    Least,
     /// If it is empty in every row.
     Optional,
 }
@@ -218,6 +235,8 @@ impl ColumnHead {
             colour: None,
             is_hidden: false,
             is_name: false,
+            cut: Cut::Middle,
+            is_exact: false,
         }
     }
 }
@@ -266,6 +285,8 @@ impl<K: RowKind> Column<K> {
             colour: None,
             is_hidden: false,
             is_name: false,
+            cut: Cut::Middle,
+            is_exact: false,
         };
         let words = Vec::new;
         Column { head, aggregation: Aggregation::None, needs: &[], get, is_on_request: false, words, argument: 0 }
@@ -316,6 +337,27 @@ impl<K: RowKind> Column<K> {
     pub const fn minor(self) -> Self {
         let mut column = self;
         column.head.presence = Presence::Minor;
+        column
+    }
+
+    /// The same column, which a table that does not fit the terminal leaves out before the minor ones.
+    pub const fn least(self) -> Self {
+        let mut column = self;
+        column.head.presence = Presence::Least;
+        column
+    }
+
+    /// The same column, whose sizes are never rounded.
+    pub const fn exact(self) -> Self {
+        let mut column = self;
+        column.head.is_exact = true;
+        column
+    }
+
+    /// The same column, whose texts are cut like this if they are too wide.
+    pub const fn cut(self, cut: Cut) -> Self {
+        let mut column = self;
+        column.head.cut = cut;
         column
     }
 
@@ -408,15 +450,25 @@ pub fn heads<K: RowKind>(table: &[Column<K>]) -> Vec<ColumnHead> {
     table.iter().map(|column| column.head.clone()).collect()
 }
 
-/// The columns of a kind of row as lines for `--help`.
+/// The columns of a kind of row as lines for `--help`: the id, the title if it differs, what it is, and its type.
 pub fn columns_help<K: RowKind>() -> String {
     let table = K::columns();
     let width = table.iter().map(|column| column.id().len()).max().unwrap_or(0);
     let line = |column: &Column<K>| {
-        let (help, values) = (&column.head.help, (column.words)());
+        let (title, help, values) = (title_in_help(&column.head), &column.head.help, (column.words)());
         let are_named = values.iter().all(|value| help.contains(value));
         let values = if are_named { String::new() } else { format!("; one of {}", values.join(", ")) };
-        format!("  {:width$}  {help}{values} ({})\n", column.id(), column.kind().word())
+        format!("  {:width$}  {title}{help}{values} ({})\n", column.id(), column.kind().word())
     };
     table.iter().map(line).collect()
+}
+
+/// The title of a column whose id does not show it.
+fn title_in_help(head: &ColumnHead) -> String {
+    let is_id = head.title.to_lowercase().replace(' ', "_") == head.id;
+    if is_id || head.title.is_empty() || head.kind.is_json_only() {
+        String::new()
+    } else {
+        format!("\"{}\": ", head.title)
+    }
 }

@@ -124,23 +124,18 @@ impl<K: RowKind> Grouping<K> {
             head: ColumnHead {
                 help: format!("number of {} in the group", K::ROWS).into(),
                 title: capitalized(K::ROWS).into(),
+                presence: Presence::Least,
                 ..ColumnHead::added(K::ROWS, "", ColumnKind::Number)
             },
             ..C::sum("", "", ColumnKind::Number, |group, _| Cell::Count(group.rows), "")
         });
-        columns.push(C::new(
-            "processes",
-            "Processes",
-            ColumnKind::Number,
-            |group, _| Cell::Count(group.processes),
-            "number of processes with a row in the group",
-        ));
+        columns.push(PROCESSES);
         columns.extend(self.summed.iter().enumerate().map(|(place, column)| sum_column(column, place)));
         // The groups show the value that their rows share, and the total the sum over all rows.
         let last = columns.pop_if(|_| self.common.has_total());
         let aggregation = last.as_ref().map_or(Aggregation::None, |column| column.aggregation);
         columns.push(Column {
-            head: self.common.head.clone(),
+            head: ColumnHead { presence: Presence::Usual, ..self.common.head.clone() },
             argument: last.map_or(0, |column| column.argument),
             ..C::new("", "", ColumnKind::Text, |group, _| group.key.cell(), "").aggregated(aggregation)
         });
@@ -216,6 +211,16 @@ const PROCESS: &[Column<Groups>] = &[C::new(
     |group, _| group.process.map_or(Cell::Absent(SEVERAL), |pid| Cell::Count(pid.into())),
     "the process, if the group has only one",
 )];
+
+/// How many processes have a row in a group.
+const PROCESSES: Column<Groups> = C::new(
+    "processes",
+    "Processes",
+    ColumnKind::Number,
+    |group, _| Cell::Count(group.processes),
+    "number of processes with a row in the group",
+)
+.least();
 
 /// The same cell as an owned value.
 fn owned(cell: &Cell<'_>, text: &[u8]) -> OwnedCell {

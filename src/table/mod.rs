@@ -18,14 +18,15 @@ mod strip;
 mod sum;
 mod total;
 
-#[cfg(feature = "cli")]
-pub(crate) use cell::write_share;
 pub use cell::{Cell, Difference, FlagRuns, OwnedCell, SizeUnit};
 pub(crate) use cell::{bar_text, push_hex, push_number};
-pub use change::{Compared, Fate, Look, compare, difference};
+#[cfg(feature = "cli")]
+pub(crate) use cell::{write_change_of_share, write_share};
+pub use change::{Compared, Fate, Look, compare, difference, difference_of_totals};
 pub(crate) use column::col;
 pub use column::{
-    Aggregation, Column, ColumnHead, ColumnKind, Getter, Presence, RowKind, columns_help, find, heads, select, unknown,
+    Aggregation, Column, ColumnHead, ColumnKind, Cut, Getter, Presence, RowKind, columns_help, find, heads, select,
+    unknown,
 };
 pub use filter::{Expression, Filter, FilterError};
 pub use group::{Group, Grouping, Groups};

@@ -39,6 +39,12 @@ pub trait Source {
         false
     }
 
+    /// How many things are named, if nothing else is read. If the first round finds none of them, a repeated query
+    /// ends.
+    fn named(&self) -> Option<usize> {
+        None
+    }
+
     /// Whether each row takes long, so that it is written as soon as it arrives.
     fn is_live(&self) -> bool {
         false

@@ -208,6 +208,10 @@ impl Source for DirectorySource {
         self.chosen.finds_many()
     }
 
+    fn named(&self) -> Option<usize> {
+        self.chosen.named_only()
+    }
+
     fn read(&mut self, needs: &[FileNeed], rows: &mut dyn Rows<Directories>) -> Result<(), Stop> {
         let filtered = self.filter.iter().flat_map(Filter::columns).flat_map(|column| column.needs);
         let engine = exact_if(self.chosen.engine(), &needs.iter().chain(filtered).copied().collect::<Vec<_>>());

@@ -243,6 +243,10 @@ impl Source for FileSource {
         self.chosen.finds_many()
     }
 
+    fn named(&self) -> Option<usize> {
+        self.chosen.named_only()
+    }
+
     fn columns(&mut self, _: &Named) -> Vec<Column<Files>> {
         if self.terse { TERSE.to_vec() } else { Files::columns() }
     }

@@ -9,7 +9,7 @@ use super::shared::{self, OfProcess};
 use crate::join::open_text;
 use crate::process::account::{Account, Amount};
 use crate::process::{AddressSpaces, Fields, ProcRoot, Process, ProcessChoice, ProcessMappings, Wanted};
-use crate::table::{Cell, Colour, Column, OwnedCell, RowKind, Rows, Section, Source, Stop, col};
+use crate::table::{Cell, Colour, Column, Cut, OwnedCell, RowKind, Rows, Section, Source, Stop, col};
 use crate::units::{Absent, Figure, Reason, counted, percent};
 
 /// A column of this view.
@@ -126,12 +126,12 @@ const COLUMNS: &[C] = &[
     col!(new "amount", "Amount", Bytes, |row| Cell::bytes(row.amount.bytes),
         "how much it is; parts overlap and do not add up"),
     col!(new "percent", "% Rss", Percent, |row| Cell::percent(share(row.amount, row.whole)),
-        "its share of the resident memory"),
+        "its share of the resident memory", minor()),
     col!(new "bar", "", Text, |row| Cell::bar(share(row.amount, row.whole)), "the same as a bar",
-        on_request(), minor(), coloured(Colour::Green)),
+        on_request(), least(), coloured(Colour::Green)),
     col!(new "source", "Source", Text, |row| Cell::Word(row.amount.source),
         "the file of /proc/PID that reports it; status may be off by some pages on kernels before 6.17"),
-    col!(new "meaning", "Meaning", Text, |row| Cell::Word(row.part.meaning), "what it is"),
+    col!(new "meaning", "Meaning", Text, |row| Cell::Word(row.part.meaning), "what it is", cut(Cut::Never)),
     shared::command().needing(&[PartNeed::Owner]),
     shared::user().needing(&[PartNeed::Owner]),
     shared::control_group().needing(&[PartNeed::Owner]),

@@ -4,7 +4,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::pagecache::{FileReport, Method};
-use crate::table::{Cell, Colour, Column, ColumnKind, Getter, RowKind};
+use crate::table::{Cell, Colour, Column, ColumnKind, Cut, Getter, RowKind};
 use crate::units::{Absent, Figure, PageSize, Pages, Reason};
 use crate::views::processes::Owner;
 
@@ -56,7 +56,10 @@ where
     K::Row: OfProcess,
 {
     let get: Getter<K> = |row, _| row.command();
-    Column::new("command", "Command", ColumnKind::Text, get, "the command line of the process").on_request().naming()
+    Column::new("command", "Command", ColumnKind::Text, get, "the command line of the process")
+        .on_request()
+        .naming()
+        .cut(Cut::End)
 }
 
 /// The control group of a process, for which its owner has to be read.

@@ -59,7 +59,7 @@ pub const DEFAULT: &[&str] = &["offset", "length", "pages", "state", "filename",
 const COLUMNS: &[C] = &[
     shared::filename("the file as it was named, or its last part with --bname"),
     col!(new "offset", "Offset", Bytes, |row| Cell::Bytes(row.stretch.part.offset(row.file.page).0),
-        "where in the file it begins"),
+        "where in the file it begins", exact()),
     col!(sum "length", "Length", Bytes, |row| Cell::Bytes(row.stretch.length(row.file.size, row.file.page).0),
         "its length; the last stretch ends with the file"),
     col!(sum "pages", "Pages", Pages, |row| Cell::Count(row.stretch.part.count), "its length in pages"),
@@ -130,6 +130,10 @@ impl Source for StretchSource {
 
     fn finds_many(&self) -> bool {
         self.chosen.finds_many()
+    }
+
+    fn named(&self) -> Option<usize> {
+        self.chosen.named_only()
     }
 
     fn read(&mut self, _: &[()], rows: &mut dyn Rows<Stretches>) -> Result<(), Stop> {

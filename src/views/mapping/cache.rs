@@ -17,7 +17,7 @@ const BOTH: &[MappingNeed] = &[MappingNeed::PageCache, MappingNeed::Field("Rss")
 pub const COLUMNS: &[Column<MappingRows>] = &[
     col!(new "cache_range", "Range", Bytes, |row| Cell::bytes(joined(row).map(|cache| cache.range)),
         "how much of the mapping lies before the end of the file, from --cache",
-        aggregated(Aggregation::Union(|row, _| Ok(joined(row)?.range_piece()))), needing(CACHE), on_request()),
+        aggregated(Aggregation::Union(|row, _| Ok(joined(row)?.range_piece()))), needing(CACHE), on_request(), minor()),
     col!(new "cache_cached", "Cached", Bytes, |row| Cell::bytes(joined(row).and_then(|cache| cache.cached)),
         "how much of that is in the page cache, from --cache (cachestat or mincore)",
         aggregated(Aggregation::Union(|row, _| joined(row).and_then(|cache| Ok(cache.cached_piece(cache.cached?))))),
@@ -29,10 +29,11 @@ pub const COLUMNS: &[Column<MappingRows>] = &[
     col!(new "cache_unmapped", "Rest", Bytes, |row| Cell::bytes(unmapped(row)),
         "how much is cached but not mapped in here: cache_cached - cache_mapped",
         aggregated(Aggregation::Union(|row, _| Ok(joined(row)?.unmapped_piece(unmapped(row)?)))),
-        needing(BOTH), on_request()),
+        needing(BOTH), on_request(), minor()),
     col!(new "cache_method", "Method", Text, |row|
         joined(row).and_then(|cache| cache.method).map_or_else(Cell::Absent, |method| Cell::Word(method.word())),
-        "what measured the page cache: cachestat or mincore", needing(CACHE), on_request(), one_of(shared::methods)),
+        "what measured the page cache: cachestat or mincore", needing(CACHE), on_request(), least(),
+        one_of(shared::methods)),
     col!(new "cache_file", "File opened", Text, |row|
         joined(row).map_or_else(Cell::Absent, |cache| Cell::Word(cache.way.word())),
         "how the file was found: map_files, or the path with the same device and inode", needing(CACHE), on_request(),

@@ -21,10 +21,10 @@ pub(super) const COLUMNS: &[Column<MappingRows>] = &[
     col!(sum "uss", "Uss", Bytes, |row| sum(row, PRIVATE_CLEAN, PRIVATE_DIRTY),
         "resident and in no other mapping, not even of this process: Private_Clean + Private_Dirty (hugetlb pages are \
          in Private_Hugetlb)",
-        needing(&[MappingNeed::Field("Private_Clean"), MappingNeed::Field("Private_Dirty")])),
+        needing(&[MappingNeed::Field("Private_Clean"), MappingNeed::Field("Private_Dirty")]), minor()),
     col!(sum "dirty", "Dirty", Bytes, |row| sum(row, SHARED_DIRTY, PRIVATE_DIRTY),
         "resident and modified: Shared_Dirty + Private_Dirty, as in pmap",
-        needing(&[MappingNeed::Field("Shared_Dirty"), MappingNeed::Field("Private_Dirty")])),
+        needing(&[MappingNeed::Field("Shared_Dirty"), MappingNeed::Field("Private_Dirty")]), minor()),
     col!(new "page_size", "Page size", Bytes, |row| Cell::bytes(figure(row, KERNEL_PAGE_SIZE)),
         "smallest page size that the kernel maps it with: KernelPageSize",
         needing(&[MappingNeed::Field("KernelPageSize")]), on_request()),

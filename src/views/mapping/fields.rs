@@ -104,8 +104,10 @@ pub(super) fn columns(fields: &Fields) -> Vec<Column<MappingRows>> {
     given.chain(missing.map(|(place, known)| known_column(place, known).on_request())).collect()
 }
 
-/// The fields that stay on a narrow terminal.
-const MAIN: [&str; 3] = ["Size", "Rss", "Pss"];
+/// The field that stays on a narrow terminal.
+const MAIN: &str = "Rss";
+/// The fields that go last.
+const MINOR: [&str; 2] = ["Size", "Pss"];
 
 fn known_column(place: usize, known: &'static KnownField) -> Column<MappingRows> {
     let get: Getter<MappingRows> = match known.kind {
@@ -116,7 +118,11 @@ fn known_column(place: usize, known: &'static KnownField) -> Column<MappingRows>
     let mut column = C::new("", known.name, known.kind, get, known.help).needing(&known.needs);
     column.head.id = Cow::Owned(known.name.to_ascii_lowercase());
     column.argument = place as u32;
-    let column = if MAIN.contains(&known.name) { column } else { column.minor() };
+    let column = match known.name {
+        MAIN => column,
+        name if MINOR.contains(&name) => column.minor(),
+        _ => column.least(),
+    };
     if known.adds { column.aggregated(Aggregation::Sum) } else { column }
 }
 
