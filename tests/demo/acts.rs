@@ -293,7 +293,8 @@ fn a_program_is_followed_and_its_status_is_the_one_of_the_demo() {
     let run = rmap(["demo", "--jsonl", "--", "sh", "-c", &script]);
     assert_eq!((run.status, run.text().as_str()), (Some(7), "done\n"), "{}", run.err);
     let rows = run.err.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let gone = rows.filter(|row| row["event"] == "went" && row["path"] == file.to_str().unwrap()).last().unwrap();
+    let mut gone = rows.filter(|row| row["event"] == "went" && row["path"] == file.to_str().unwrap());
+    let gone = gone.next_back().unwrap();
     assert_eq!((&gone["size_before"], &gone["rss_before"]), (&(8 << 20).into(), &(8 << 20).into()), "{gone}");
     let wrong = rmap(["demo", "--size", "1M", "--", "true"]);
     assert!(wrong.status == Some(2) && wrong.err.contains("memory that rmap itself maps"), "{wrong:?}");
