@@ -6,7 +6,7 @@
 //! known, their results are not. All other calls are as fast as ever, except for the filter itself.
 //!
 //! If nobody holds the listener any more, the kernel fails the calls with `ENOSYS`, which would break the program. So a
-//! child process inherits it: [`super::launch::Heir`].
+//! child process inherits it: the heir of [`super::launch`].
 
 #![allow(unsafe_code, reason = "seccomp is not wrapped by nix")]
 
