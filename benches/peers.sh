@@ -285,12 +285,12 @@ measure_shell() {
     within "a shell with $(wc -l <"/proc/$said/maps") mappings" "rmap pid" "pmap -X" 1.0
 }
 
-# A JVM that maps a file of 1 GiB, fills it and unmaps it, and the same with each row to a file. The file is in memory,
-# because the time of a disk varies more than what is measured here.
+# A JVM that maps a file of 1 GiB, fills it and unmaps it, alone and followed. The file is in memory, because the time of
+# a disk varies more than what is measured here.
 measure_trace() {
     local shape="a JVM that fills 1 GiB" java
     knows trace --every || return 0
-    has javac || { note "javac is not installed: trace is left out (apt-get install openjdk-17-jdk-headless)"; return 0; }
+    has javac || { note "javac is not installed: trace is left out (openjdk-17-jdk-headless)"; return 0; }
     javac -d "$memory" docs/Mapped.java
     java="java -cp $memory Mapped 1G $memory/mapped"
     add "the JVM alone" "$java"

@@ -290,7 +290,7 @@ mod tests {
         let launched = launch(&words(&["sh", "-c", "exit 7"]), None, &mask).unwrap();
         assert!(launched.listener.is_none());
         assert_eq!(waitpid(launched.pid, None), Ok(WaitStatus::Exited(launched.pid, 7)));
-        let watched = [super::super::notify::Watched { number: libc::SYS_exit_group, lengths: &[] }];
+        let watched = [super::super::notify::Watched { number: libc::SYS_exit_group, lengths: &[], reserves: false }];
         for filter in [None, Filter::new(&watched, 1)] {
             let error = launch(&words(&["/no/such/program"]), filter.as_ref(), &mask).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::NotFound);
@@ -299,7 +299,7 @@ mod tests {
 
     #[test]
     fn a_call_is_held_until_it_is_let_go() {
-        let watched = [super::super::notify::Watched { number: libc::SYS_exit_group, lengths: &[] }];
+        let watched = [super::super::notify::Watched { number: libc::SYS_exit_group, lengths: &[], reserves: false }];
         let Some(filter) = Filter::new(&watched, 1) else { return };
         let launched = launch(&words(&["sh", "-c", "exit 7"]), Some(&filter), &SigSet::empty()).unwrap();
         let listener = match launched.listener.as_ref().unwrap() {

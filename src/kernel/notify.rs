@@ -6,7 +6,7 @@
 //! known, their results are not. All other calls are as fast as ever, except for the filter itself.
 //!
 //! If nobody holds the listener any more, the kernel fails the calls with `ENOSYS`, which would break the program. So a
-//! child process inherits it: [`super::launch::Heir`].
+//! child process inherits it: the heir of [`super::launch`].
 
 #![allow(unsafe_code, reason = "seccomp is not wrapped by nix")]
 
@@ -22,6 +22,8 @@ pub(crate) struct Watched {
     pub(crate) number: libc::c_long,
     /// The arguments that are lengths: it is noticed only if one of them is large. Without any it is always noticed.
     pub(crate) lengths: &'static [u8],
+    /// Whether it is `mmap`, which is not noticed if it only reserves address space without access.
+    pub(crate) reserves: bool,
 }
 
 /// The program that tells the kernel which calls are noticed.
@@ -73,6 +75,7 @@ const ARGUMENTS_AT: u32 = 16;
 const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
 const IF_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
 const IF_AT_LEAST: u16 = (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16;
+const IF_ANY: u16 = (libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K) as u16;
 const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
 
 const fn step(code: u16, k: u32) -> sock_filter {
@@ -96,7 +99,10 @@ impl Filter {
         let head = [step(LOAD, ARCHITECTURE_AT), branch(IF_EQUAL, ARCHITECTURE?, 1, 0), ALLOW, step(LOAD, NUMBER_AT)];
         let mut program = head.to_vec();
         for call in calls {
-            let block = block(call.lengths, least);
+            let mut block = block(call.lengths, least);
+            if call.reserves {
+                block.splice(0..0, RESERVES);
+            }
             let past = u8::try_from(block.len()).unwrap_or(u8::MAX);
             program.push(branch(IF_EQUAL, u32::try_from(call.number).unwrap_or(u32::MAX), 0, past));
             program.extend(block);
@@ -144,6 +150,21 @@ impl Filter {
         Errno::result(fd).map(|fd| fd as RawFd)
     }
 }
+
+/// Where the low half of an argument is.
+const fn low_at(argument: u32) -> u32 {
+    ARGUMENTS_AT + 8 * argument + if cfg!(target_endian = "little") { 0 } else { 4 }
+}
+
+/// The instructions that allow an `mmap` without access, unless it replaces something (`MAP_FIXED`). Programs reserve
+/// much address space when they start.
+const RESERVES: [sock_filter; 5] = [
+    step(LOAD, low_at(2)),
+    branch(IF_EQUAL, 0, 0, 3),
+    step(LOAD, low_at(3)),
+    branch(IF_ANY, libc::MAP_FIXED as u32, 1, 0),
+    ALLOW,
+];
 
 /// The instructions for one call: notify if any of these arguments is at least `least`.
 fn block(lengths: &[u8], least: u32) -> Vec<sock_filter> {
@@ -231,6 +252,7 @@ mod tests {
                 RETURN => return found.k,
                 LOAD => loaded = data[found.k as usize / 4],
                 IF_EQUAL => place += usize::from(if loaded == found.k { found.jt } else { found.jf }),
+                IF_ANY => place += usize::from(if loaded & found.k != 0 { found.jt } else { found.jf }),
                 IF_AT_LEAST => place += usize::from(if loaded >= found.k { found.jt } else { found.jf }),
                 other => panic!("an instruction that is not known: {other}"),
             }
@@ -240,9 +262,10 @@ mod tests {
     #[test]
     fn long_calls_are_noticed_and_others_are_not() {
         let calls = [
-            Watched { number: 9, lengths: &[1] },
-            Watched { number: 25, lengths: &[1, 2] },
-            Watched { number: 231, lengths: &[] },
+            Watched { number: 9, lengths: &[1], reserves: false },
+            Watched { number: 25, lengths: &[1, 2], reserves: false },
+            Watched { number: 231, lengths: &[], reserves: false },
+            Watched { number: 222, lengths: &[1], reserves: true },
         ];
         let filter = Filter::new(&calls, 1 << 20).unwrap();
         let is_noticed = |number, arguments| outcome(&filter, number, arguments) == libc::SECCOMP_RET_USER_NOTIF;
@@ -251,6 +274,8 @@ mod tests {
         assert!(!is_noticed(9, length((1 << 20) - 1)) && !is_noticed(9, [1 << 40, 4096, 1 << 40, 0, 0, 0]));
         assert!(is_noticed(25, [0, 4096, 1 << 21, 0, 0, 0]) && is_noticed(25, [0, 1 << 21, 4096, 0, 0, 0]));
         assert!(is_noticed(25, [0, 4096, 1 << 33, 0, 0, 0]) && !is_noticed(25, [0, 4096, 8192, 0, 0, 0]));
+        let map = |length, access, flags| is_noticed(222, [0, length, access, flags, 0, 0]);
+        assert!(map(1 << 20, 3, 2) && map(1 << 20, 0, 0x12) && !map(1 << 20, 0, 0x4002) && !map(4096, 0, 0x12));
         assert!(is_noticed(231, [0; 6]) && !is_noticed(0, length(1 << 30)) && !is_noticed(10, length(1 << 30)));
     }
 }

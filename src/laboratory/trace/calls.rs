@@ -59,20 +59,25 @@ pub(super) enum Call {
 /// large, so the many small ones of a starting program cost nothing.
 #[cfg(target_pointer_width = "64")]
 pub(super) const WATCHED: &[Watched] = &[
-    Watched { number: libc::SYS_mmap, lengths: &[1] },
-    Watched { number: libc::SYS_munmap, lengths: &[1] },
-    Watched { number: libc::SYS_mremap, lengths: &[1, 2] },
-    Watched { number: libc::SYS_madvise, lengths: &[1] },
-    Watched { number: libc::SYS_mprotect, lengths: &[1] },
-    Watched { number: libc::SYS_mlock, lengths: &[1] },
-    Watched { number: libc::SYS_mlock2, lengths: &[1] },
-    Watched { number: libc::SYS_brk, lengths: &[] },
-    Watched { number: libc::SYS_shmat, lengths: &[] },
-    Watched { number: libc::SYS_shmdt, lengths: &[] },
-    Watched { number: libc::SYS_execve, lengths: &[] },
-    Watched { number: libc::SYS_execveat, lengths: &[] },
-    Watched { number: libc::SYS_exit_group, lengths: &[] },
+    Watched { number: libc::SYS_mmap, lengths: &[1], reserves: true },
+    watched(libc::SYS_munmap, &[1]),
+    watched(libc::SYS_mremap, &[1, 2]),
+    watched(libc::SYS_madvise, &[1]),
+    watched(libc::SYS_mprotect, &[1]),
+    watched(libc::SYS_mlock, &[1]),
+    watched(libc::SYS_mlock2, &[1]),
+    watched(libc::SYS_brk, &[]),
+    watched(libc::SYS_shmat, &[]),
+    watched(libc::SYS_shmdt, &[]),
+    watched(libc::SYS_execve, &[]),
+    watched(libc::SYS_execveat, &[]),
+    watched(libc::SYS_exit_group, &[]),
 ];
+#[cfg(target_pointer_width = "64")]
+const fn watched(number: libc::c_long, lengths: &'static [u8]) -> Watched {
+    Watched { number, lengths, reserves: false }
+}
+
 /// On 32-bit machines `mmap` has another number and another unit.
 #[cfg(not(target_pointer_width = "64"))]
 pub(super) const WATCHED: &[Watched] = &[];

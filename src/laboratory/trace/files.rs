@@ -2,6 +2,7 @@
 //! after they were unmapped.
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -39,7 +40,8 @@ const TOO_MANY: Absent = Absent::new(Reason::Unsupported, "too many files are ma
 impl Files {
     pub(super) fn new() -> Files {
         Files {
-            engine: Engine::detect(),
+            // On this thread alone: what it costs is counted there, and the program keeps its processors.
+            engine: Engine::detect().with_threads(NonZeroUsize::MIN),
             open: HashMap::new(),
             leases: Leases::default(),
             reading: Some(std::thread::spawn(Leases::read)),

@@ -41,14 +41,14 @@ const HOLDS: (Duration, u32) = (Duration::from_millis(40), 50);
 const HEAVY_HOLDS: (Duration, u32) = (Duration::from_millis(200), 25);
 
 /// The same for looks besides the regular ones.
-const EXTRA: (Duration, u32) = (Duration::from_millis(60), 30);
+const EXTRA: (Duration, u32) = (Duration::from_millis(40), 30);
 const HEAVY_EXTRA: (Duration, u32) = (Duration::from_millis(200), 20);
 
 /// When to look after a system call: it has done its work by then.
 pub(super) const SOON: Duration = Duration::from_millis(1);
 
 /// When to look after one that is not important: others may follow, as when a program starts.
-const LATER: Duration = Duration::from_millis(10);
+const LATER: Duration = Duration::from_millis(20);
 
 impl Pace {
     /// A program that starts now.
