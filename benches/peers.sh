@@ -285,8 +285,8 @@ measure_shell() {
     within "a shell with $(wc -l <"/proc/$said/maps") mappings" "rmap pid" "pmap -X" 1.0
 }
 
-# A JVM that maps a file of 1 GiB, fills it and unmaps it, alone and followed. The file is in memory, because the time of
-# a disk varies more than what is measured here.
+# A JVM that maps a file of 1 GiB, fills it and unmaps it, alone and followed. The file is in memory, because the time
+# of a disk varies more than what is measured here.
 measure_trace() {
     local shape="a JVM that fills 1 GiB" java
     knows trace --every || return 0
