@@ -371,6 +371,9 @@ impl Update<'_> {
         let (at, is_end) = (self.at, self.otherwise.is_some());
         let is_over = |noted: &&Noted| is_end || at.saturating_sub(noted.at) >= LONGEST_CALL;
         let unseen = self.noted.iter().filter(|noted| !noted.is_used && is_unseen(&noted.call)).filter(is_over);
+        // A dynamic linker maps a library whole and then replaces most of it: what is left is seen, but small.
+        let areas: Vec<&Area> = self.areas.iter().collect();
+        let unseen = unseen.filter(|noted| !has_part(&noted.call, &areas));
         let absent = State { size: Err(UNSEEN), rss: Err(UNSEEN) };
         self.changes.extend(unseen.map(|noted| Change {
             at: noted.at,
