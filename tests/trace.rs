@@ -68,11 +68,11 @@ size = int(sys.argv[2])
 file = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
 os.ftruncate(file, size)
 memory = mmap.mmap(file, size)
-time.sleep(0.1)
+time.sleep(0.5)
 memory[:] = bytes(size)
-time.sleep(0.1)
+time.sleep(0.5)
 memory.close()
-time.sleep(0.1)
+time.sleep(0.5)
 ";
 
 #[test]
@@ -114,7 +114,7 @@ fn without_system_calls_the_same_is_found_by_looking() {
     let size = 16 * MIB;
     let words = [path.to_str().unwrap(), &size.to_string()];
     // A look that takes long is followed by a long rest.
-    let script = FILLING.replace("sleep(0.1)", "sleep(1)");
+    let script = FILLING.replace("sleep(0.5)", "sleep(1)");
     let rows = python(&["--every", "10", "--no-syscalls"], &script, &words);
     let rows = of(&rows, &path);
     let events: Vec<&str> = rows.iter().map(|row| row["event"].as_str().unwrap()).collect();
@@ -271,7 +271,7 @@ fn where_system_calls_cannot_be_followed_a_line_says_so() {
     }
     let folder = disk();
     let (path, rows) = (folder.path().join("mapped"), folder.path().join("rows"));
-    let script = FILLING.replace("sleep(0.1)", "sleep(1)");
+    let script = FILLING.replace("sleep(0.5)", "sleep(1)");
     let words = ["--output", rows.to_str().unwrap(), "python3", "-c", &script, path.to_str().unwrap(), "16777216"];
     // A process can have only one listener.
     let program = common::program().to_str().unwrap();
