@@ -151,17 +151,17 @@ fn the_heap_grows_and_shrinks_with_brk() {
             return;
         }
         let script = "
-    import ctypes, time
-    libc = ctypes.CDLL(None)
-    libc.sbrk.restype = ctypes.c_void_p
-    libc.sbrk.argtypes = [ctypes.c_ssize_t]
-    old = libc.sbrk(8 << 20)
-    time.sleep(0.05)
-    ctypes.memset(old, 1, 8 << 20)
-    time.sleep(0.1)
-    libc.sbrk(-(8 << 20))
-    time.sleep(0.05)
-    ";
+import ctypes, time
+libc = ctypes.CDLL(None)
+libc.sbrk.restype = ctypes.c_void_p
+libc.sbrk.argtypes = [ctypes.c_ssize_t]
+old = libc.sbrk(8 << 20)
+time.sleep(0.05)
+ctypes.memset(old, 1, 8 << 20)
+time.sleep(0.1)
+libc.sbrk(-(8 << 20))
+time.sleep(0.05)
+";
         let rows = python(&["--every", "10"], script, &[]);
         let heap: Vec<&Value> = rows.iter().filter(|row| row["kind"] == "heap").collect();
         let grew = heap.iter().find(|row| figure(row, "size") >= figure(row, "size_before") + 8 * MIB).unwrap();
@@ -182,13 +182,13 @@ fn memory_at_the_same_address_is_a_new_mapping() {
             return;
         }
         let script = "
-    import mmap
-    for turn in range(3):
-        memory = mmap.mmap(-1, 32 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        for page in range(0, 32 << 20, mmap.PAGESIZE):
-            memory[page] = 1
-        memory.close()
-    ";
+import mmap
+for turn in range(3):
+    memory = mmap.mmap(-1, 32 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    for page in range(0, 32 << 20, mmap.PAGESIZE):
+        memory[page] = 1
+    memory.close()
+";
         let rows = python(&["--min-change", "16M"], script, &[]);
         if !follows_calls(&rows) {
             return;
