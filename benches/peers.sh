@@ -7,7 +7,7 @@
 # the end.
 set -euo pipefail
 
-sections=(sparse full scattered tree small process shell trace)
+sections=(sparse full scattered tree small process shell demo trace)
 rounds=7
 chosen=()
 for word in "$@"; do
@@ -48,7 +48,8 @@ has pcstat || note "pcstat is not on the PATH, and is left out (Debian has no pa
 has pagers || note "pagers is not on the PATH, and is left out (cargo install pagers)"
 [ -x /usr/bin/time ] || note "/usr/bin/time is not installed: peak memory is left out (apt-get install time)"
 
-cargo build --release --locked --bin rmap --example bare_mincore --example hold_pages --example many_mappings >&2
+cargo build --release --locked --bin rmap --example bare_fill --example bare_mincore \
+    --example hold_pages --example many_mappings >&2
 built=$(cargo metadata --format-version 1 --no-deps --locked | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release
 rmap=$built/rmap
 programs=$built/examples
@@ -283,6 +284,17 @@ measure_shell() {
     add "pmap -X" "pmap -X $said"
     measure 40
     within "a shell with $(wc -l <"/proc/$said/maps") mappings" "rmap pid" "pmap -X" 1.0
+}
+
+# A file of 1 GiB that is mapped and filled, with and without measuring. It is in memory, as below.
+measure_demo() {
+    local file=$memory/filled
+    add "the same loop" "$programs/bare_fill $file $((1 << 30))"
+    add "rmap demo" "$rmap demo --size 1G --file $file"
+    add "rmap demo --acts" "$rmap demo --acts create,map,quarter,half,fill,munmap --size 1G --file $file"
+    measure
+    within "filling 1 GiB" "rmap demo" "the same loop" 1.3
+    within "filling 1 GiB" "rmap demo --acts" "the same loop" 1.3
 }
 
 # A JVM that maps a file of 1 GiB, fills it and unmaps it, alone and followed. The file is in memory, because the time

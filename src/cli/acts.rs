@@ -12,7 +12,9 @@ use super::run::{Configured, Done};
 use super::screen;
 use super::signals::Signals;
 use super::terminal::Terminal;
-use crate::laboratory::acts::{Experiment, FillPattern, Kind, Manner, MemoryAdvice, Request, parse_acts};
+use crate::laboratory::acts::{
+    Experiment, FillPattern, Kind, Manner, MemoryAdvice, Request, parse_acts, parse_shared_acts,
+};
 use crate::table::escape::escaped;
 use crate::table::{SizeUnit, Stop};
 use crate::units::Bytes;
@@ -210,7 +212,7 @@ impl ActsArgs {
         self.suit(&mut query, &kinds);
         let presentation = answer.presentation(configured, SizeUnit::Human);
         answer.check::<act::Acts>(&query, &presentation)?;
-        let requests: Result<Vec<Request>, Stop> = kinds.iter().map(|kind| self.request(*kind, file)).collect();
+        let requests: Result<Vec<Request>, Stop> = kinds.iter().map(|kind| self.request(*kind, &kinds, file)).collect();
         let requests = requests?;
         report.signals = Some(Signals::watch()?);
         report.show_progress("filling");
@@ -230,11 +232,16 @@ impl ActsArgs {
         Ok(())
     }
 
-    fn request(&self, kind: Kind, file: &FileOfExperiment) -> Result<Request, Stop> {
+    fn request(&self, kind: Kind, kinds: &[Kind], file: &FileOfExperiment) -> Result<Request, Stop> {
+        let list = self.acts.as_deref().unwrap_or("all");
+        let acts = match kinds.iter().find(|other| **other != kind) {
+            Some(other) => parse_shared_acts(list, kind, *other),
+            None => parse_acts(list, kind),
+        };
         let usual = if kind == Kind::Stack { SIZE_OF_STACK } else { USUAL_SIZE };
         Ok(Request {
             kind,
-            acts: parse_acts(self.acts.as_deref().unwrap_or("all"), kind).map_err(Stop::Usage)?,
+            acts: acts.map_err(Stop::Usage)?,
             size: file.size.unwrap_or(usual),
             manner: self.manner(),
             file: file.path.clone().filter(|_| kind.has_name() || self.compare.is_empty()),
@@ -265,11 +272,15 @@ impl ActsArgs {
 }
 
 fn introduce(experiments: &[Experiment]) -> Done {
+    let pids: Vec<String> = experiments.iter().map(|experiment| format!("pid {}", experiment.pid())).collect();
+    let acts = if pids.len() == 1 { "acts" } else { "act" };
+    let text = format!(
+        "{} {acts}. Size to Anonymous: the mapping, from smaps.\n\
+         Cached and Dirty: the page cache of the file. Minor, Major: page faults of the act.\n\n",
+        pids.join(" and ")
+    );
     let mut out = screen::output();
-    for experiment in experiments {
-        writeln!(out, "pid {} acts. Size to Anonymous: its mapping, from smaps.", experiment.pid())?;
-    }
-    writeln!(out, "Cached and Dirty: the page cache of the file. Minor, Major: page faults of the act.\n")?;
+    write!(out, "{}", screen::wrapped_to_terminal(&text))?;
     Ok(out.flush()?)
 }
 

@@ -22,7 +22,7 @@ use words::Telling;
 pub use claim::Claim;
 pub use figures::{Figures, Mapped};
 pub use request::{FillPattern, Manner, MemoryAdvice, Request};
-pub use script::{Act, Kind, parse_acts};
+pub use script::{Act, Kind, parse_acts, parse_shared_acts};
 pub use sight::Spot;
 
 use crate::error::Result;

@@ -209,6 +209,12 @@ fn two_kinds_are_shown_act_by_act() {
         rows.iter().map(|row| (row["act"].as_str().unwrap(), row["kind"].as_str().unwrap())).collect();
     let wanted = ["create", "map", "fill", "munmap"].map(|act| [(act, "shared"), (act, "private")]).concat();
     assert_eq!(order, wanted);
+    let other = held(&["--compare", "shared,anon", "--acts", "create,map,fill,msync,munmap", "--size", "2M"]);
+    assert_eq!(
+        other.iter().filter(|row| row["kind"] == "anon").count(),
+        3,
+        "it has no file to create or to write back"
+    );
     let pids: BTreeSet<u64> = rows.iter().map(|row| row["pid"].as_u64().unwrap()).collect();
     assert_eq!(pids.len(), 2);
 }

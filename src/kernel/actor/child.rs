@@ -265,7 +265,7 @@ fn touch_bytes(address: u64, length: u64, place: u64, writes: bool) {
         if writes {
             // SAFETY: this process has mapped the memory and nothing else refers to it. If a page cannot be provided,
             // the kernel ends the process.
-            unsafe { pointer.write_volatile(((place + byte) % 128) as u8) };
+            unsafe { pointer.write(((place + byte) % 128) as u8) };
         } else {
             // SAFETY: as above.
             unsafe { pointer.read_volatile() };

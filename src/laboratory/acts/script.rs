@@ -171,6 +171,19 @@ impl Kind {
     }
 }
 
+/// The acts of a list that have a meaning for this kind of memory, for a list that is also meant for another kind.
+///
+/// # Errors
+/// As [`parse_acts`], except that an act without a meaning is left out if it has one for `other`.
+pub fn parse_shared_acts(list: &str, kind: Kind, other: Kind) -> Result<Vec<Act>> {
+    let is_other = |name: &str| {
+        let act = Act::ALL.iter().find(|(_, names)| names.contains(&name)).map(|(act, _)| *act);
+        act.is_some_and(|act| !kind.takes(act) && other.takes(act))
+    };
+    let names: Vec<&str> = list.split(',').map(str::trim).filter(|name| !is_other(name)).collect();
+    parse_acts(&names.join(","), kind)
+}
+
 /// The acts that a list names: `all`, or names separated by commas.
 ///
 /// # Errors
