@@ -18,7 +18,7 @@ use anstyle_svg::Term;
 
 /// What is typed, and with `rmap` in front.
 const TYPED: [&str; 4] =
-    ["pcstat big.db /bin/bash", "pcstat --map big.db", "evict --dry-run big.db", "pid --by kind --top 5 PID"];
+    ["pcstat big.db /bin/bash", "pcstat --map big.db", "evict big.db", "pid --by kind --top 5 PID"];
 
 const COLUMNS: u16 = 100;
 const MIB: u64 = 1 << 20;

@@ -61,8 +61,8 @@ fn follows_calls(rows: &[Value]) -> bool {
     follows
 }
 
-/// Repeats a test that depends on when rmap comes to look, which it does late while other tests keep the processors busy.
-/// Such tests run one after the other.
+/// Repeats a test that depends on when rmap comes to look, which it does late while other tests keep the processors
+/// busy. Such tests run one after the other.
 fn in_peace(test: impl Fn() + std::panic::RefUnwindSafe) {
     static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
     let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
