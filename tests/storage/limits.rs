@@ -112,6 +112,13 @@ fn a_demo_of_16_mib_runs_in_a_container_of_64_mib() {
     let folder = disk();
     let run = group.run("rmap demo --size 16M --file f --json", folder.path());
     assert!(run.rows().iter().all(|step| step["agree"] == true));
+    // The kernel may reclaim pages in so little memory; it is repeated then.
+    let acts = |_| group.run("rmap demo --acts all --size 16M --file f --jsonl", folder.path());
+    let all_held = (0..5).map(acts).any(|run| {
+        assert!(run.status <= Some(1) && run.err.is_empty(), "{run:?}");
+        run.lines_of_json().iter().all(|act| act["holds"] == true)
+    });
+    assert!(all_held, "five times not everything held");
     let run = group.run("rmap demo --size 60M --file f", folder.path());
     assert!(run.err.contains("choose a --size of up to 4"), "{run:?}");
 }
