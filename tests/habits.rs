@@ -566,11 +566,17 @@ fn the_examples_of_help_work() {
             let program = program().display();
             // Some of them run until Ctrl-C; the others may wait for the disk.
             let is_endless = words.contains("-w ") || words.starts_with("lock") || words.contains("--hold");
-            let seconds = if is_endless { 3 } else { 25 };
-            let mut shell = Command::new("/bin/bash");
-            shell.arg("-c").arg(format!("timeout --preserve-status -s INT {seconds} {program} {words}"));
-            shell.current_dir(folder.path());
-            let run = run(shell);
+            let run_for = |seconds: u32| {
+                let mut shell = Command::new("/bin/bash");
+                shell.arg("-c").arg(format!("timeout --preserve-status -s INT {seconds} {program} {words}"));
+                shell.current_dir(folder.path());
+                run(shell)
+            };
+            let mut run = run_for(if is_endless { 3 } else { 25 });
+            if is_endless && run.status == Some(128 + 2) {
+                // On a busy machine the signal may come before the work is done.
+                run = run_for(20);
+            }
             assert_eq!((run.status, run.out.is_empty()), (Some(0), false), "{example}: {run:?}");
         }
     }
