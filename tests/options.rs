@@ -422,6 +422,24 @@ fn a_key_keeps_its_type_and_its_own_value() {
 }
 
 #[test]
+fn what_was_worked_on_without_being_shown_is_said() {
+    let folder = memory();
+    std::fs::write(folder.path().join("f"), "x").unwrap();
+    let tree = folder.path().to_str().unwrap();
+    for action in ["warm", "evict"] {
+        let hidden = rmap([action, "-R", tree, "--filter", "size > 1G"]);
+        assert_eq!(hidden.err, "rmap: --filter: no row matches; the files were worked on all the same\n", "{action}");
+        let none = rmap([action, "-R", tree, "--include", "*.zz"]);
+        let line = "rmap: --include: no file matches; nothing was done\n";
+        assert_eq!((none.status, none.err.as_str()), (Some(1), line), "{action}");
+    }
+    for view in [&["--summary"][..], &["--by-dir", "1"], &[]] {
+        let none = rmap([&["pcstat", "-R", tree, "--min-size", "1G"], view].concat());
+        assert_eq!((none.status, none.err.as_str()), (Some(0), "rmap: --min-size: no row matches\n"), "{view:?}");
+    }
+}
+
+#[test]
 fn processes_without_rows_are_not_shown_if_there_are_several() {
     let maps = |address| mapping(address, 2, "rw-p", b"", 8);
     let root = capture(&[(7, b"first\0", &maps(0x1000_0000)), (8, b"second\0", &maps(0x2000_0000))]);

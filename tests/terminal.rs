@@ -63,16 +63,16 @@ fn a_table_fits_its_terminal_and_the_least_important_columns_go_first() {
     }
     let files = files();
     assert_snapshot!(on_a_terminal(60, files.folder.path(), BOTH), @r#"
-    Name                   Size  Cached  Percent           Dirty
+    Name                          Size  Cached  Percent
     ────────────────────────────────────────────────────────────
-    half.db                 32K     16K     50.0  ████         0
-    a-file…-a-terminal.db  3.9M    3.9M     99.9  ███████      0
+    half.db                        32K     16K     50.0  ████
+    a-file-wi…-for-a-terminal.db  3.9M    3.9M     99.9  ███████
     "#);
     assert_snapshot!(on_a_terminal(80, files.folder.path(), BOTH), @r#"
-    Name                 Size  Cached  Percent           Dirty  Writeback  Reclaimed
+    Name                            Size  Cached  Percent           Dirty  Method
     ────────────────────────────────────────────────────────────────────────────────
-    half.db               32K     16K     50.0  ████         0          0          0
-    a-file…-terminal.db  3.9M    3.9M     99.9  ███████      0          0          0
+    half.db                          32K     16K     50.0  ████         0  cachestat
+    a-file-wi…ng-for-a-terminal.db  3.9M    3.9M     99.9  ███████      0  cachestat
     "#);
     assert_snapshot!(on_a_terminal(120, files.folder.path(), BOTH), @r#"
 Name                                    Size  Cached  Percent           Dirty  Writeback  Reclaimed  Recently  Method

@@ -172,7 +172,8 @@ impl EffectArgs {
             query.order = query.order.or_else(|| Some("planned_pages".to_owned()));
         }
         let presentation = self.answer.presentation(configured, unit_of_files());
-        report.narrowed.extend(self.chosen.narrowing());
+        let narrowing = self.chosen.narrowing();
+        report.works = !is_dry;
         report.paths_like_pids = self.chosen.paths_like_pids();
         let mut source = EffectSource { chosen: self.chosen.chosen()?, work, is_dry, locked: Vec::new() };
         if work == Work::Warm && !is_dry {
@@ -183,6 +184,11 @@ impl EffectArgs {
         if source.chosen.reach.is_beyond_all() {
             let why = format!("no file reaches byte {}", source.chosen.range.offset);
             let error = Error::new(Subject::Words("--range".to_owned()), ErrorKind::Refused, why);
+            report.failure(&error.with_advice("nothing was done"));
+        }
+        let has_visited = source.chosen.reach.has_visited();
+        if !has_visited && !narrowing.is_empty() {
+            let error = Error::new(Subject::Words(narrowing.join(", ")), ErrorKind::Refused, "no file matches");
             report.failure(&error.with_advice("nothing was done"));
         }
         match &report.signals {

@@ -6,8 +6,7 @@ use std::rc::Rc;
 
 use terminal_size::terminal_size_of;
 
-use super::screen::has_unicode;
-use crate::render::cut;
+use crate::render::wrapped;
 
 /// The last failure, as one line; empty if there was none.
 pub(super) type LastLine = Rc<RefCell<String>>;
@@ -45,7 +44,7 @@ impl Write for FullScreen {
         // The terminal may have another size in every round.
         let size = terminal_size_of(io::stdout());
         let (columns, rows) = size.map_or((80, 24), |(width, height)| (width.0.into(), height.0.into()));
-        let last = cut(&self.last.borrow(), columns, has_unicode());
+        let last = wrapped(&self.last.borrow(), columns).join("\n");
         let mut out = io::stdout().lock();
         out.write_all(&screen(&with_line(&round, &last, self.has_heading), rows))?;
         out.flush()

@@ -272,6 +272,9 @@ impl PcstatArgs {
         let (deepest, only_cached, answer) = (self.by_dir, self.only_cached, self.answer);
         let mut source = DirectorySource { chosen: self.chosen.chosen()?, deepest, only_cached, filter };
         answer.answer(&query, &mut source, presentation, report)?;
+        if !source.chosen.reach.has_visited() {
+            report.say_that_nothing_matches();
+        }
         note_range(&source.chosen, report);
         Ok(())
     }

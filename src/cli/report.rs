@@ -27,6 +27,8 @@ pub(crate) struct Report {
     progress: ProgressLine,
     /// The options in use that may leave out every row.
     pub(crate) narrowed: Vec<&'static str>,
+    /// Whether something is done with the files, whatever rows are shown.
+    pub(crate) works: bool,
     /// The files whose names may be pids that were typed after a blank.
     pub(crate) paths_like_pids: Vec<PathBuf>,
     /// The signals that end the work cleanly, if they are watched.
@@ -61,7 +63,11 @@ impl Report {
     fn say(&mut self, error: &Error) {
         match &self.terminal {
             Some(terminal) if terminal.is_full_screen() => {
-                self.last.replace(Report::line(error));
+                let earlier = match self.deferred.len() {
+                    0 => String::new(),
+                    more => format!(" (and {more} more, shown at the end)"),
+                };
+                self.last.replace(Report::line(error) + &earlier);
                 self.deferred.push(error.clone());
             }
             _ => self.progress.suspend(|| Report::print(error)),
@@ -95,7 +101,8 @@ impl Report {
     /// Says that no row matches the options that choose rows. An answer that lacks something does not show that.
     pub(super) fn say_that_nothing_matches(&self) {
         if !self.narrowed.is_empty() {
-            self.remark(&self.narrowed.join(", "), "no row matches");
+            let but = if self.works { "; the files were worked on all the same" } else { "" };
+            self.remark(&self.narrowed.join(", "), format!("no row matches{but}"));
         }
     }
 

@@ -71,6 +71,11 @@ impl Reach {
         }
     }
 
+    /// Whether any file was visited.
+    pub fn has_visited(&self) -> bool {
+        self.visited.load(Ordering::Relaxed) || self.reached.load(Ordering::Relaxed)
+    }
+
     /// Whether files were visited and all of them end before the range.
     pub fn is_beyond_all(&self) -> bool {
         self.visited.load(Ordering::Relaxed) && !self.reached.load(Ordering::Relaxed)

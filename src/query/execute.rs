@@ -155,13 +155,14 @@ struct Front<'a, K: RowKind, G: Stage<K>> {
 impl<K: RowKind, G: Stage<K>> Front<'_, K, G> {
     /// Reports the failures that were gathered.
     fn report_gathered(&mut self) {
-        for error in self.gathered.take().into_iter().flat_map(Gathered::end) {
-            self.report(error);
+        for (key, error) in self.gathered.take().into_iter().flat_map(Gathered::end) {
+            self.report(key, error);
         }
     }
 
-    fn report(&mut self, error: Error) {
-        let is_new = !self.watched || self.told.lines.insert(error.to_string());
+    /// Reports a failure, in a repeated query once; `key` tells whether it is the same one again.
+    fn report(&mut self, key: String, error: Error) {
+        let is_new = !self.watched || self.told.lines.insert(key);
         if is_new || error.kind() == ErrorKind::Changed {
             self.host.failure(&error);
         }
@@ -218,7 +219,7 @@ impl<K: RowKind, G: Stage<K>> Rows<K> for Front<'_, K, G> {
             None => Some(error),
         };
         if let Some(error) = rest {
-            self.report(error);
+            self.report(error.to_string(), error);
         }
     }
 

@@ -27,9 +27,9 @@ impl Gathered {
         None
     }
 
-    /// A failure for each group.
-    pub(super) fn end(self) -> impl Iterator<Item = Error> {
-        self.0.into_iter().map(Group::error)
+    /// A failure for each group, with what all failures of the group say, which is the same in each round.
+    pub(super) fn end(self) -> impl Iterator<Item = (String, Error)> {
+        self.0.into_iter().map(|group| (group.key(), group.error()))
     }
 }
 
@@ -38,6 +38,11 @@ impl Group {
         let says = |error: &Error| (error.why().to_owned(), error.advice().map(str::to_owned));
         let is_pid = |error: &Error| matches!(error.subject(), Subject::Pid(_));
         is_pid(&self.first) == is_pid(error) && says(&self.first) == says(error)
+    }
+
+    fn key(&self) -> String {
+        let is_pid = matches!(self.first.subject(), Subject::Pid(_));
+        format!("{is_pid} {} {}", self.first.why(), self.first.advice().unwrap_or_default())
     }
 
     fn error(self) -> Error {

@@ -35,6 +35,8 @@ pub(super) struct Measured<'a> {
     pub(super) widths: Vec<usize>,
     /// Whether each column is empty in every row.
     pub(super) empty: Vec<bool>,
+    /// Whether each column is empty or 0 in every row.
+    idle: Vec<bool>,
     /// Whether later rows are not known yet.
     is_live: bool,
     has_rows: bool,
@@ -53,25 +55,30 @@ impl<'a> Measured<'a> {
         let mut widths: Vec<usize> =
             columns.iter().map(|column| if titles { display_width(column.title.as_bytes()) } else { 0 }).collect();
         let mut empty = vec![true; columns.len()];
+        let mut idle = empty.clone();
         for texts in rows.iter().map(|row| &row.texts) {
             empty.iter_mut().zip(texts).for_each(|(empty, text)| *empty &= text.is_empty());
+            idle.iter_mut().zip(texts).for_each(|(idle, text)| *idle &= text.is_empty() || text == b"0");
         }
         for texts in rows.iter().map(|row| &row.texts).chain(total) {
             widths.iter_mut().zip(texts).for_each(|(width, text)| *width = display_width(text).max(*width));
         }
-        Measured { columns, widths, empty, is_live: false, has_rows: !rows.is_empty() }
+        Measured { columns, widths, empty, idle, is_live: false, has_rows: !rows.is_empty() }
     }
 
     /// The same for a table whose later rows are not known yet: no column counts as empty.
     pub(super) fn live(mut self, first: Option<&Held>) -> Measured<'a> {
         self.is_live = true;
         self.empty.fill(false);
+        self.idle.fill(false);
         widen_for_later_rows(&mut self.widths, self.columns, first);
         self
     }
 
     /// The same for a table that is repeated: with room for changes, and for what it needed in earlier rounds.
     pub(super) fn repeated(mut self, needed: &mut Needed) -> Measured<'a> {
+        // What is 0 now may not be in the next round.
+        self.idle.fill(false);
         for place in 0..self.columns.len() {
             let room = if self.is_change_of_a_size(place) { CHANGE } else { FATE };
             if let (true, Some(width), Some(empty)) =
@@ -143,6 +150,8 @@ impl<'a> Measured<'a> {
         if room(&layout, GAP) < usize::MAX {
             self.move_below(&mut layout, |place| self.is_remark(place));
         }
+        let is_idle = |place: usize| self.idle.get(place) == Some(&true) && !self.is(place, Presence::Named);
+        self.leave_out(&mut layout, is_idle, |layout| room(layout, GAP) < GOOD_TEXT);
         self.leave_out(&mut layout, |place| self.is(place, Presence::Least), |layout| room(layout, 1) < GOOD_TEXT);
         self.leave_out(&mut layout, |place| self.is(place, Presence::Minor), |layout| room(layout, 1) < GOOD_TEXT);
         if room(&layout, 1) < SHORT_TEXT && layout.line.iter().any(|place| self.is_sentence(*place)) {

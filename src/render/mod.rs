@@ -29,7 +29,7 @@ use std::time::Duration;
 pub use csv::CsvSink;
 pub use json::{JsonLinesSink, JsonSink};
 #[cfg(feature = "cli")]
-pub(crate) use layout::{cut, wrapped};
+pub(crate) use layout::wrapped;
 #[cfg(feature = "cli")]
 pub use strip::StripStyle;
 #[cfg(feature = "cli")]

@@ -16,6 +16,9 @@ use super::strip::{StripStyle, legend};
 use super::{Head, Presentation, RowWriter, Sink, TotalStyle, cell_of};
 use crate::table::{Cell, ColumnHead, ColumnKind, Cut, Section, SizeUnit, TotalRow, escape};
 
+/// The room that a heading has at least: a pid and the beginning of a command.
+const SHORTEST_HEADING: usize = 12;
+
 /// How many rows are held to determine the column widths, and the maximum number that is drawn for a terminal.
 const ROWS_HELD: usize = 1024;
 
@@ -207,11 +210,13 @@ impl<'w> TextSink<'w> {
             if let (Some(_), Some(every)) =
                 (self.presentation.terminal_width, self.head.as_ref().and_then(|head| head.every))
             {
-                let _ = write!(time, "   every {} s, q or Ctrl-C to stop", every.as_secs_f64());
+                let _ = write!(time, "   every {} s, q to stop", every.as_secs_f64());
             }
         }
         if let Some(width) = self.presentation.terminal_width {
             let room = usize::from(width).saturating_sub(display_width(&time));
+            // The pid comes first and stays: rather the time is cut by the terminal.
+            let room = room.max(SHORTEST_HEADING);
             line = cut(&String::from_utf8_lossy(&line), room, self.presentation.unicode).into_bytes();
         }
         line.extend_from_slice(&time);

@@ -76,7 +76,7 @@ const COLUMNS: &[C] = &[
     col!(new "cached_bytes", "Cached", Bytes, |row| cached_bytes(row), "how much of the file is in the page cache"),
     col!(new "cached", "Pages", Pages, |row| Cell::pages(row.0.views.file.cached()), "the same in pages", least()),
     col!(new "cached_percent", "Percent", Percent, |row| Cell::percent(row.0.views.file.percent()),
-        "the same as a percentage of the file's length"),
+        "the same as a percentage of the file's pages"),
     col!(new "dirty", "Dirty", Bytes, |row| dirty(row), "how much of it has not been written to disk yet"),
     col!(new "method", "Method", Text, |row| method(row), "how the page cache was measured", one_of(shared::methods)),
     col!(new "in_both", "In both", Pages, |row| overlap(row, |pages| pages.both),

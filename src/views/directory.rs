@@ -18,7 +18,7 @@ use crate::join::{ChosenFiles, Marks, Message, Sender};
 use crate::pagecache::walk::{Place, Skipped, Unread, Visitor};
 use crate::pagecache::{Engine, OpenFile, Tally};
 use crate::table::{Cell, Colour, Column, Filter, Progress, RowKind, Rows, Source, Stop, col};
-use crate::units::{Figure, PageSize, Pages, counted};
+use crate::units::{Absent, Figure, PageSize, Pages, Reason, counted};
 
 /// A column of this view.
 type C = Column<Directories>;
@@ -119,6 +119,14 @@ fn note(tally: &Tally) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join("; "))
 }
 
+const SOME_UNKNOWN: Absent =
+    Absent::new(Reason::Unsupported, "the cached pages of some files are not known, so that neither is the share");
+
+/// The share of all files. A share of those that are known would look like that of all.
+fn share(row: &DirectoryRow) -> Figure<f64> {
+    if row.tally.cached.missing > 0 { Err(SOME_UNKNOWN) } else { row.tally.percent() }
+}
+
 /// Files for which only the cached pages are known.
 fn partial_files(tally: &Tally) -> u64 {
     tally.dirty.missing.saturating_sub(tally.cached.missing)
@@ -140,9 +148,9 @@ const COLUMNS: &[C] = &[
     col!(new "pages", "Pages", Pages, |row| Cell::Count(row.tally.pages.0), "their lengths in pages", minor()),
     shared::cached(),
     shared::uncached(),
-    col!(new "percent", "Percent", Percent, |row| Cell::percent(row.tally.percent()),
-        "cached pages as a percentage of all pages, over the files for which they are known"),
-    col!(new "bar", "", Text, |row| Cell::bar(row.tally.percent()), "the same as a bar", on_request(), minor(),
+    col!(new "percent", "Percent", Percent, |row| Cell::percent(share(row)),
+        "cached pages as a percentage of all pages; absent if they are not known for some files"),
+    col!(new "bar", "", Text, |row| Cell::bar(share(row)), "the same as a bar", on_request(), minor(),
         coloured(Colour::Green)),
     shared::cached_bytes(),
     shared::dirty_pages(),

@@ -128,6 +128,9 @@ fn planned(row: &EffectRow) -> Cell<'_> {
 }
 
 fn left(row: &EffectRow, take: fn(&Left) -> Pages) -> Cell<'_> {
+    if let (None, Err(absent)) = (row.effect.planned, row.effect.cached_after()) {
+        return Cell::Absent(absent);
+    }
     Cell::Count(take(&row.effect.left).0)
 }
 
