@@ -423,7 +423,7 @@ fn a_key_keeps_its_type_and_its_own_value() {
 
 #[test]
 fn what_was_worked_on_without_being_shown_is_said() {
-    let folder = memory();
+    let folder = common::disk();
     std::fs::write(folder.path().join("f"), "x").unwrap();
     let tree = folder.path().to_str().unwrap();
     for action in ["warm", "evict"] {
