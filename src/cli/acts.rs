@@ -13,7 +13,7 @@ use super::screen;
 use super::signals::Signals;
 use super::terminal::Terminal;
 use crate::laboratory::acts::{
-    Experiment, FillPattern, Kind, Manner, MemoryAdvice, Request, parse_acts, parse_shared_acts,
+    Experiment, FillPattern, Kind, Manner, MemoryAdvice, Request, check_that_all_fit, parse_acts, parse_shared_acts,
 };
 use crate::table::escape::escaped;
 use crate::table::{SizeUnit, Stop};
@@ -216,15 +216,25 @@ impl ActsArgs {
         let requests = requests?;
         report.signals = Some(Signals::watch()?);
         report.show_progress("filling");
+        check_that_all_fit(&requests)?;
         let experiments: Result<Vec<Experiment>, _> = requests.into_iter().map(Experiment::begin).collect();
         let experiments = experiments?;
         if !answer.is_machine() && !answer.no_header && answer.columns.is_none() {
-            introduce(&experiments)?;
+            introduce(&experiments, has_file(&kinds))?;
         }
         let cells = screen::terminal_width().map_or(64, |width| usize::from(width).saturating_sub(2)).max(8);
+        let names_all = answer.is_machine() || answer.columns.as_ref().is_none_or(|list| list.adds);
+        let reports = !names_all || query.filter.is_some() || query.top.is_some();
         let pause = if self.step { Some(pause()?) } else { None };
-        let mut source =
-            ActSource { experiments, picture: (cells, screen::has_unicode()), pause, all_held: true, all_known: true };
+        let mut source = ActSource {
+            experiments,
+            picture: (cells, screen::has_unicode()),
+            pause,
+            all_held: true,
+            all_known: true,
+            reports,
+            is_finished: false,
+        };
         answer.answer(&query, &mut source, presentation, report)?;
         if !answer.is_machine() {
             conclude(&source)?;
@@ -266,17 +276,21 @@ impl ActsArgs {
             let place = after(columns, "act");
             columns.insert(place, "kind".to_owned());
         }
-        let has_file = kinds.iter().any(|kind| kind.is_shared() || kind.has_name());
-        columns.retain(|id| has_file || !["cached_bytes", "dirty"].contains(&id.as_str()));
+        columns.retain(|id| has_file(kinds) || !["cached_bytes", "dirty"].contains(&id.as_str()));
     }
 }
 
-fn introduce(experiments: &[Experiment]) -> Done {
+/// Whether any of these kinds has a page cache.
+fn has_file(kinds: &[Kind]) -> bool {
+    kinds.iter().any(|kind| kind.is_shared() || kind.has_name())
+}
+
+fn introduce(experiments: &[Experiment], has_file: bool) -> Done {
     let pids: Vec<String> = experiments.iter().map(|experiment| format!("pid {}", experiment.pid())).collect();
     let acts = if pids.len() == 1 { "acts" } else { "act" };
+    let cached = if has_file { "Cached and Dirty: the page cache of the file. " } else { "" };
     let text = format!(
-        "{} {acts}. Size to Anonymous: the mapping, from smaps.\n\
-         Cached and Dirty: the page cache of the file. Minor, Major: page faults of the act.\n\n",
+        "{} {acts}. Size to Anonymous: the mapping, from smaps.\n{cached}Minor, Major: page faults of the act.\n\n",
         pids.join(" and ")
     );
     let mut out = screen::output();
@@ -290,6 +304,9 @@ fn conclude(source: &ActSource) -> Done {
         (true, true) => writeln!(out, "\nEverything held that had to hold.")?,
         (true, false) => writeln!(out, "\nEverything held that could be checked.")?,
         (false, _) => writeln!(out, "\nNot everything held that had to hold: see above.")?,
+    }
+    if !source.is_finished {
+        writeln!(out, "It ended before the last act.")?;
     }
     Ok(out.flush()?)
 }

@@ -17,11 +17,11 @@ use std::time::Duration;
 
 use claim::{contradiction, likely_cause, unknown};
 use claims::Scene;
-use words::Telling;
+use words::{Data, Telling};
 
 pub use claim::Claim;
 pub use figures::{Figures, Mapped};
-pub use request::{FillPattern, Manner, MemoryAdvice, Request};
+pub use request::{FillPattern, Manner, MemoryAdvice, Request, check_that_all_fit};
 pub use script::{Act, Kind, parse_acts, parse_shared_acts};
 pub use sight::Spot;
 
@@ -34,6 +34,7 @@ pub struct Experiment {
     stage: stage::Stage,
     before: Figures,
     was_written: bool,
+    data: Data,
     block: u64,
 }
 
@@ -95,7 +96,7 @@ impl Experiment {
     pub fn begin(request: Request) -> Result<Experiment> {
         let stage = stage::Stage::prepare(request.clone())?;
         let before = stage.observe()?;
-        Ok(Experiment { request, stage, before, was_written: false, block: 0 })
+        Ok(Experiment { request, stage, before, was_written: false, data: Data::None, block: 0 })
     }
 
     /// The acts, in their order.
@@ -141,6 +142,7 @@ impl Experiment {
             kind: self.request.kind,
             reads: self.request.manner.reads,
             was_written: self.was_written,
+            data: self.data,
             is_mapped,
             is_on_disk,
             minor_faults,
@@ -172,8 +174,11 @@ impl Experiment {
     /// Remembers what later predictions depend on.
     fn note(&mut self, act: Act) {
         match act {
-            Act::Map => self.was_written = false,
-            Act::Quarter | Act::Half | Act::Fill => self.was_written |= !self.request.manner.reads,
+            Act::Map => (self.was_written, self.data) = (false, Data::None),
+            Act::Quarter | Act::Half | Act::Fill if !self.request.manner.reads => {
+                (self.was_written, self.data) = (true, Data::There);
+            }
+            Act::DontNeed if self.data == Data::There => self.data = Data::Lost,
             Act::Small => self.block = request::SMALL.min(self.request.size.0),
             Act::Large => self.block = self.request.size.0,
             _ => {}

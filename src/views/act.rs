@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::shared::{self, OfFile};
-use crate::error::{Error, Subject};
+use crate::error::{Error, ErrorKind, Subject};
 use crate::laboratory::acts::{Act, Experiment, Kind, Mapped, Observed, Spot};
 use crate::table::{Cell, Colour, Column, Progress, RowKind, Rows, Source, Stop, col};
 use crate::units::{Bytes, Human, PageSize};
@@ -133,6 +133,10 @@ pub struct ActSource {
     pub all_held: bool,
     /// Whether everything could be checked.
     pub all_known: bool,
+    /// Whether what does not hold is also reported as a failure, because its row may not be shown.
+    pub reports: bool,
+    /// Whether the last act was carried out.
+    pub is_finished: bool,
 }
 
 /// Waits until the next act may begin.
@@ -160,6 +164,7 @@ impl Source for ActSource {
                 self.perform(act, performer, rows)?;
             }
         }
+        self.is_finished = true;
         Ok(())
     }
 }
@@ -182,8 +187,13 @@ impl ActSource {
         rows.check()?;
         self.all_held &= observed.difference.is_none();
         self.all_known &= observed.unknown.is_none();
-        if observed.difference.is_some() {
-            rows.incomplete();
+        match &observed.difference {
+            Some(difference) if self.reports => {
+                let subject = Subject::Words(act.word().to_owned());
+                rows.failure(Error::new(subject, ErrorKind::Changed, difference.clone()));
+            }
+            Some(_) => rows.incomplete(),
+            None => {}
         }
         if let Some((names, absent)) = &observed.unknown {
             let subject = Subject::Words(format!("{}: {names} could not be checked", act.word()));

@@ -229,12 +229,43 @@ fn a_rate_and_a_stride_are_kept() {
 }
 
 #[test]
+fn acts_in_other_orders_hold_too() {
+    for options in [
+        &["--acts", "create,map,second"][..],
+        &["--acts", "create,map,fill,dontneed,fill,read"],
+        &["--kind", "private", "--acts", "create,map,evict,read,second"],
+        &["--kind", "private", "--acts", "create,evict,map,quarter,fill"],
+        &["--kind", "anon", "--acts", "map,fill,dontneed,fill,read"],
+        &["--kind", "anon", "--pattern", "stride:64", "--acts", "map,quarter,half,fill"],
+        &["--kind", "memfd", "--pattern", "stride:100"],
+        &["--kind", "stack", "--acts", "touch,fill,dontneed,read"],
+    ] {
+        held(&[&["--size", "1000001"], options].concat());
+    }
+    if cfg!(target_env = "gnu") {
+        held(&[
+            "--kind",
+            "heap",
+            "--acts",
+            "large,fill,free,large,fill,free,small,fill,keep,trim,free",
+            "--size",
+            "20M",
+        ]);
+    }
+    let rows = held(&["--kind", "anon", "--acts", "map,fill,read,dontneed,read", "--size", "1M"]);
+    assert_eq!(rows[2]["what"], "Everything was mapped in already.");
+    assert!(rows[4]["what"].as_str().unwrap().ends_with("the data is gone."), "{rows:?}");
+    assert_eq!(rows[1]["must"], "Rss 0 -> 1M, Anonymous = Rss");
+}
+
+#[test]
 fn an_experiment_without_a_meaning_is_wrong_usage() {
     for (options, words) in [
         (&["--acts", "touch"][..], "'touch' needs a file"),
         (&["--acts", "create,fill"], "'fill' needs a mapping; put 'map' before it"),
         (&["--acts", "nothing"], "there is no act 'nothing'"),
         (&["--kind", "anon", "--acts", "evict"], "'evict' has no meaning for --kind anon"),
+        (&["--kind", "heap", "--acts", "small,trim"], "'trim' needs free memory inside the heap; put 'keep' before it"),
         (&["--kind", "heap", "--pattern", "random"], "the heap is filled block after block"),
         (&["--compare", "shared"], "name two kinds"),
         (&["--compare", "shared,private", "--file", "/tmp/x"], "each of the two kinds needs a file of its own"),
@@ -250,6 +281,9 @@ fn an_experiment_without_a_meaning_is_wrong_usage() {
     }
     refused(&rmap(["demo", "--kind", "stack", "--size", "1G"]), "choose a --size of up to ");
     refused(&rmap(["demo", "--kind", "anon", "--size", "900T"]), "it does not fit into memory");
+    refused(&rmap(["demo", "--kind", "heap", "--size", "64K"]), "glibc asks the kernel for memory in portions");
+    let both = rmap(["demo", "--compare", "anon,memfd", "--size", "900T"]);
+    refused(&both, "it does not fit into memory");
     refused(&rmap(["demo", "--kind", "anon", "--file", "x"]), "--kind anon has no file with a name");
 }
 

@@ -77,6 +77,8 @@ fn now() -> u64 {
 struct State {
     /// How many steps of the pattern are done.
     steps: u64,
+    /// The page that was touched last.
+    last: Option<u64>,
     /// The last number of the random order.
     random: u64,
     /// The blocks of the allocator: the address and length of the list of their addresses, and the size of each.
@@ -97,7 +99,7 @@ impl State {
             Order::Touch(touch) => self.touch(&touch, board, page.0),
             Order::Glance(touch) => State::default().touch(&touch, board, page.0),
             Order::Rewind => {
-                *self = State { steps: 0, random: 0, ..std::mem::take(self) };
+                *self = State { steps: 0, last: None, random: 0, ..std::mem::take(self) };
                 0
             }
             Order::Stack => stack(page.0),
@@ -121,7 +123,7 @@ impl State {
             Pattern::Stride(step) => (step.max(1), touch.until.min(length).div_ceil(step.max(1))),
             _ => (page, touch.until.min(length).div_ceil(page)),
         };
-        let (mut touched, mut last, first) = (0, u64::MAX, self.steps);
+        let (mut touched, first) = (0, self.steps);
         while self.steps < end {
             let place = match touch.pattern {
                 Pattern::Sequential | Pattern::Stride(_) => self.steps * step,
@@ -130,8 +132,8 @@ impl State {
             };
             let bytes = if let Pattern::Stride(_) = touch.pattern { 1 } else { page.min(length - place) };
             touch_bytes(touch.address + place, bytes, place, touch.writes);
-            touched += u64::from(place / page != last);
-            last = place / page;
+            touched += u64::from(Some(place / page) != self.last);
+            self.last = Some(place / page);
             self.steps += 1;
             let done = (self.steps - first).saturating_mul(step);
             board.done.store(done, Ordering::Relaxed);
@@ -157,6 +159,7 @@ impl State {
     }
 
     fn allocate(&mut self, length: u64, block: u64) -> i64 {
+        fix_threshold();
         let count = length.div_ceil(block.max(1));
         let list = map_anonymous(count.saturating_mul(8), libc::MAP_PRIVATE | libc::MAP_NORESERVE);
         if list < 0 {
@@ -280,6 +283,15 @@ fn stack(page: u64) -> i64 {
     let address = (&raw const here) as u64;
     // What the child itself still calls needs much less.
     ((address - (64 << 10)) / page * page) as i64
+}
+
+/// Keeps the size from which on a block is a mapping of its own: glibc raises it when such a block is freed.
+fn fix_threshold() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: the allocator of the C library, in a process with one thread.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 128 << 10);
+    }
 }
 
 fn trim() -> i64 {

@@ -56,6 +56,8 @@ pub struct Claim {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Expected {
     Within(RangeInclusive<u64>),
+    /// A relation to another figure, in words.
+    Related(&'static str, RangeInclusive<u64>),
     NotMapped,
 }
 
@@ -72,14 +74,18 @@ impl Claim {
     pub fn holds(&self) -> Figure<bool> {
         match &self.expected {
             Expected::NotMapped => Ok(self.after.is_err()),
-            Expected::Within(range) => self.after.map(|after| range.contains(&after.0)),
+            Expected::Within(range) | Expected::Related(_, range) => self.after.map(|after| range.contains(&after.0)),
         }
     }
 
     /// It in words, with the figure before: `Rss 16M -> 32M`, `Cached stays 32M`.
     pub fn words(&self) -> String {
         let name = self.named.word();
-        let Expected::Within(range) = &self.expected else { return "no mapping".to_owned() };
+        let range = match &self.expected {
+            Expected::Within(range) => range,
+            Expected::Related(words, _) => return format!("{name} {words}"),
+            Expected::NotMapped => return "no mapping".to_owned(),
+        };
         let (low, high) = (Exact(Bytes(*range.start())), Exact(Bytes(*range.end())));
         let before = self.before.ok().map(|before| before.0);
         match (range.start() == range.end(), before) {
@@ -105,7 +111,9 @@ pub(super) fn likely_cause(claims: &[Claim], after: &Figures) -> Option<String> 
     let mut found = claims.iter().filter(wrong).map(|claim| (claim, claim.after.unwrap_or_default().0));
     let (claim, value) = found.next()?;
     let swap = after.mapped.map_or(Bytes(0), |mapped| mapped.swap);
-    let Expected::Within(range) = &claim.expected else { return Some("it is still mapped".to_owned()) };
+    let (Expected::Within(range) | Expected::Related(_, range)) = &claim.expected else {
+        return Some("it is still mapped".to_owned());
+    };
     let is_less = value < *range.start();
     Some(match claim.named {
         _ if is_less && swap > Bytes(0) => format!("{} were swapped out", Exact(swap)),

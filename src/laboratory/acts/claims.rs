@@ -6,6 +6,7 @@ use super::claim::{Claim, Expected, Named};
 use super::figures::Figures;
 use super::request::{FillPattern, Manner, MemoryAdvice, part_of};
 use super::script::{Act, Kind};
+use crate::units::Reason;
 
 /// Everything that a prediction depends on.
 pub(super) struct Scene<'s> {
@@ -68,9 +69,32 @@ impl Scene<'_> {
         self.within(named, bytes..=u64::MAX)
     }
 
-    /// It does not change. Nothing is claimed if it was not known before.
+    fn related(&self, named: Named, words: &'static str, range: RangeInclusive<u64>) -> Claim {
+        self.claim(named, Expected::Related(words, range))
+    }
+
+    /// It does not change. Nothing is claimed if there was no such figure; if it was only not known, nobody knows.
     fn stays(&self, named: Named) -> Option<Claim> {
-        named.of(self.before).ok().map(|before| self.is(named, before.0))
+        match named.of(self.before) {
+            Ok(before) => Some(self.is(named, before.0)),
+            Err(absent) if absent.reason == Reason::NotApplicable => None,
+            Err(_) => Some(self.related(named, "stays", 0..=u64::MAX)),
+        }
+    }
+
+    /// All of the file is in the page cache, because all of it was read.
+    fn all_cached(&self) -> Claim {
+        self.is(Named::Cached, self.length)
+    }
+
+    /// Reading may bring more of the file into the page cache, and never takes any out.
+    fn cached_grows(&self) -> Claim {
+        self.within(Named::Cached, self.before(Named::Cached)..=self.length)
+    }
+
+    /// What is mapped in is cached.
+    fn cached_as_mapped(&self) -> Claim {
+        self.related(Named::Cached, "at least Rss", self.after(Named::Rss)..=u64::MAX)
     }
 
     fn stay<const N: usize>(&self, named: [Named; N]) -> Vec<Claim> {
@@ -104,18 +128,15 @@ impl Scene<'_> {
                 let filled = self.filled();
                 let least = *filled.start().max(&self.before(Named::Rss));
                 let most = (*filled.end()).max(least);
-                vec![self.within(Named::Rss, least..=most), self.at_least(Named::Cached, self.after(Named::Rss))]
+                vec![self.within(Named::Rss, least..=most), self.cached_as_mapped()]
             }
             Act::Msync if self.is_on_disk => {
                 [vec![self.is(Named::Dirty, 0)], self.stay([Named::Rss, Named::Cached])].concat()
             }
             Act::Msync => self.stay([Named::Rss, Named::Cached, Named::Dirty]),
             Act::DontNeed => [vec![self.is(Named::Rss, 0)], self.stay([Named::Cached])].concat(),
-            Act::Read => vec![
-                self.is(Named::Rss, self.length),
-                self.within(Named::Cached, self.before(Named::Cached).max(self.length)..=self.length),
-            ],
-            Act::Second => [vec![self.shared_by_two()], self.stay([Named::Rss, Named::Cached])].concat(),
+            Act::Read => vec![self.is(Named::Rss, self.length), self.all_cached()],
+            Act::Second => [vec![self.shared_by_two(), self.all_cached()], self.stay([Named::Rss])].concat(),
             // The page tables of shared mappings are not copied: the child finds the pages when it touches them.
             Act::Fork => self.stay([Named::Rss, Named::Pss, Named::Cached]),
             Act::Mremap | Act::Unlink => self.stay([Named::Size, Named::Rss, Named::Cached]),
@@ -139,29 +160,34 @@ impl Scene<'_> {
             }
             Act::Quarter | Act::Half | Act::Fill if self.manner.reads => {
                 let least = (*self.filled().start()).max(self.before(Named::Rss));
-                [vec![self.within(Named::Rss, least..=self.length)], self.stay([Named::Anonymous, Named::Cached])]
+                [vec![self.within(Named::Rss, least..=self.length), self.cached_grows()], self.stay([Named::Anonymous])]
                     .concat()
             }
             Act::Quarter | Act::Half | Act::Fill => {
                 let copied = self.touched.min(self.length);
                 let rest = self.before(Named::Rss).max(copied);
-                [
-                    vec![self.is(Named::Anonymous, copied), self.within(Named::Rss, rest..=self.length)],
-                    self.stay([Named::Cached]),
+                vec![
+                    self.is(Named::Anonymous, copied),
+                    self.within(Named::Rss, rest..=self.length),
+                    // To be copied, a page has to be cached.
+                    self.within(Named::Cached, self.before(Named::Cached)..=self.length),
                 ]
-                .concat()
             }
             Act::DontNeed => {
                 [vec![self.is(Named::Rss, 0), self.is(Named::Anonymous, 0)], self.stay([Named::Cached])].concat()
             }
             Act::Read => {
-                [vec![self.is(Named::Rss, self.length)], self.stay([Named::Anonymous, Named::Cached])].concat()
+                // Where everything is a copy, the page cache is not needed.
+                let least = self.before(Named::Cached).max(self.length.saturating_sub(self.after(Named::Anonymous)));
+                let cached = self.within(Named::Cached, least..=self.length);
+                [vec![self.is(Named::Rss, self.length), cached], self.stay([Named::Anonymous])].concat()
             }
             Act::Second => {
                 // The second process shares the pages of the file, and not the copies.
                 let own = self.after(Named::Anonymous);
                 let shared = self.after(Named::Rss).saturating_sub(own);
-                [vec![self.about(Named::Pss, own + shared / 2)], self.stay([Named::Rss, Named::Cached])].concat()
+                let pss = self.near("Anonymous + half of the rest of Rss", own + shared / 2);
+                [vec![pss, self.all_cached()], self.stay([Named::Rss])].concat()
             }
             Act::Fork => [vec![self.forked()], self.stay([Named::Rss, Named::Cached])].concat(),
             Act::Mremap | Act::Unlink => self.stay([Named::Size, Named::Rss, Named::Anonymous, Named::Cached]),
@@ -183,7 +209,8 @@ impl Scene<'_> {
                 let filled = self.touched.min(self.length);
                 let most = if has_huge_pages { self.length } else { filled };
                 let (rss, anonymous) = (Named::Rss, Named::Anonymous);
-                vec![self.within(rss, filled..=most), self.is(anonymous, self.after(rss))]
+                let same = self.after(rss)..=self.after(rss);
+                vec![self.within(rss, filled..=most), self.related(anonymous, "= Rss", same)]
             }
             Act::DontNeed => vec![self.is(Named::Rss, 0), self.is(Named::Anonymous, 0)],
             Act::Read => self.stay([Named::Rss, Named::Anonymous]),
@@ -279,18 +306,18 @@ impl Scene<'_> {
     fn touched_once(&self) -> Vec<Claim> {
         let least = self.before(Named::Rss).max(self.page);
         let most = self.before(Named::Rss).saturating_add(AROUND).min(self.length);
-        vec![self.within(Named::Rss, least..=most.max(least)), self.at_least(Named::Cached, self.after(Named::Rss))]
+        vec![self.within(Named::Rss, least..=most.max(least)), self.cached_as_mapped()]
     }
 
     /// Each page is mapped by two processes.
     fn shared_by_two(&self) -> Claim {
-        self.about(Named::Pss, self.after(Named::Rss) / 2)
+        self.near("half of Rss", self.after(Named::Rss) / 2)
     }
 
-    /// The kernel rounds the part of each page.
-    fn about(&self, named: Named, bytes: u64) -> Claim {
+    /// Pss is this. The kernel rounds the part of each page.
+    fn near(&self, words: &'static str, bytes: u64) -> Claim {
         let slack = self.page;
-        self.within(named, bytes.saturating_sub(slack)..=bytes.saturating_add(slack))
+        self.related(Named::Pss, words, bytes.saturating_sub(slack)..=bytes.saturating_add(slack))
     }
 
     fn forked(&self) -> Claim {
@@ -304,7 +331,9 @@ impl Scene<'_> {
     fn evicted(&self) -> Vec<Claim> {
         match self.is_on_disk {
             false => self.stay([Named::Cached]),
-            true if self.is_mapped => vec![self.at_least(Named::Cached, self.mapped_of_file())],
+            true if self.is_mapped => {
+                vec![self.related(Named::Cached, "at least what is mapped of it", self.mapped_of_file()..=u64::MAX)]
+            }
             true => vec![self.is(Named::Cached, 0)],
         }
     }

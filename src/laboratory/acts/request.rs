@@ -100,6 +100,10 @@ pub(super) fn check(request: &Request) -> Result<()> {
             "it shows the allocator of glibc, which this program does not use".to_owned(),
         ));
     }
+    if request.kind == Kind::Heap && request.size < LEAST_HEAP {
+        let why = "glibc asks the kernel for memory in portions, which hide the effect of less than 1M".to_owned();
+        return Err(refused(&format!("--size {}", Exact(request.size)), why).with_advice("choose a larger --size"));
+    }
     if !request.kind.has_name() && request.file.is_some() {
         return Err(refused("--file", format!("--kind {} has no file with a name", request.kind.word())));
     }
@@ -120,6 +124,22 @@ pub(super) fn check(request: &Request) -> Result<()> {
     }
     Ok(())
 }
+
+/// Checks that several experiments fit into memory at the same time.
+///
+/// # Errors
+/// `Refused`, with the size that would fit.
+pub fn check_that_all_fit(requests: &[Request]) -> Result<()> {
+    let copies = |request: &Request| if request.kind == Kind::Private { 2 } else { u64::from(request.fills()) };
+    let size = requests.iter().map(|request| request.size).max().unwrap_or_default();
+    match requests.iter().map(copies).sum() {
+        0 | 1 => Ok(()),
+        copies => check_that_memory_fits(size, copies),
+    }
+}
+
+/// The least size of a heap.
+const LEAST_HEAP: Bytes = Bytes(1 << 20);
 
 /// What of a stack is already in use, at most.
 const STACK_IN_USE: u64 = 1 << 20;

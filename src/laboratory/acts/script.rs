@@ -212,13 +212,22 @@ struct State {
     file: bool,
     name: bool,
     mapping: bool,
-    blocks: bool,
+    blocks: Blocks,
+}
+
+/// Which blocks of the heap are allocated.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Blocks {
+    None,
+    All,
+    /// All but the last are free.
+    One,
 }
 
 /// Whether each act is possible when its turn comes.
 fn check(acts: &[Act], kind: Kind) -> Result<()> {
     let needs_file = kind.takes(Act::Create);
-    let mut state = State { file: !needs_file, name: !needs_file, mapping: kind == Kind::Stack, blocks: false };
+    let mut state = State { file: !needs_file, name: !needs_file, mapping: kind == Kind::Stack, blocks: Blocks::None };
     for act in acts {
         let word = act.word();
         if !kind.takes(*act) {
@@ -230,13 +239,16 @@ fn check(acts: &[Act], kind: Kind) -> Result<()> {
         match act {
             Act::Create if state.file => return Err(refused("'create' again: the file exists".to_owned())),
             Act::Create => (state.file, state.name) = (true, true),
-            Act::Small | Act::Large if state.blocks => return missing("an empty heap", "free"),
-            Act::Small | Act::Large => state.blocks = true,
-            Act::Fill | Act::Keep | Act::Free if kind == Kind::Heap && !state.blocks => {
+            Act::Small | Act::Large if state.blocks != Blocks::None => return missing("an empty heap", "free"),
+            Act::Small | Act::Large => state.blocks = Blocks::All,
+            Act::Free if state.blocks == Blocks::None => return missing("allocated blocks", "small' or 'large"),
+            Act::Free => state.blocks = Blocks::None,
+            Act::Trim if state.blocks != Blocks::One => return missing("free memory inside the heap", "keep"),
+            Act::Trim => {}
+            Act::Fill | Act::Keep if kind == Kind::Heap && state.blocks != Blocks::All => {
                 return missing("allocated blocks", "small' or 'large");
             }
-            Act::Free => state.blocks = false,
-            Act::Trim | Act::Keep => {}
+            Act::Keep => state.blocks = Blocks::One,
             Act::Fill if kind == Kind::Heap => {}
             _ if !state.file => return missing("a file", "create"),
             Act::Map if state.mapping => return missing("that nothing is mapped", "munmap"),
@@ -282,6 +294,8 @@ mod tests {
         assert_eq!(refusal("map,evict", Kind::Anon).why(), "'evict' has no meaning for --kind anon");
         assert_eq!(refusal("fill", Kind::Heap).why(), "'fill' needs allocated blocks");
         assert_eq!(refusal("small,free,keep", Kind::Heap).why(), "'keep' needs allocated blocks");
+        assert_eq!(refusal("small,trim", Kind::Heap).why(), "'trim' needs free memory inside the heap");
+        assert_eq!(refusal("small,keep,fill", Kind::Heap).why(), "'fill' needs allocated blocks");
         assert_eq!(refusal("create,map,nothing", Kind::Shared).why(), "there is no act 'nothing'");
         assert!(parse_acts("create,map,munmap,map,unlink,fill", Kind::Shared).is_ok());
     }

@@ -154,7 +154,9 @@ impl Stage {
             Act::Msync => self.order(Order::Sync { address, length: whole }, &mut |_| true),
             Act::DontNeed => {
                 self.touched = 0;
-                self.order(advise(Advice::DontNeed), &mut |_| true)
+                let done = self.order(advise(Advice::DontNeed), &mut |_| true)?;
+                self.order(Order::Rewind, &mut |_| true)?;
+                Ok(done)
             }
             Act::Read => self.touch(self.every_page()),
             Act::Second => self.start_second(),

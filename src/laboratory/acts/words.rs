@@ -4,12 +4,24 @@ use super::figures::{Figures, Mapped};
 use super::script::{Act, Kind};
 use crate::units::{Bytes, Exact, Figure, counted};
 
+/// What became of the data that was written to memory without a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Data {
+    /// Nothing was ever written.
+    None,
+    /// It is there.
+    There,
+    /// It was discarded.
+    Lost,
+}
+
 /// What a sentence is about.
 pub(super) struct Telling<'t> {
     pub(super) act: Act,
     pub(super) kind: Kind,
     pub(super) reads: bool,
     pub(super) was_written: bool,
+    pub(super) data: Data,
     pub(super) is_mapped: bool,
     pub(super) is_on_disk: bool,
     pub(super) minor_faults: u64,
@@ -70,16 +82,21 @@ impl Telling<'_> {
 
     fn create(&self) -> String {
         match self.kind {
-            Kind::Private => "write(2) put the data into the page cache; the disk gets it later.".to_owned(),
-            Kind::Memfd => "The file exists only in memory, and has no pages before somebody writes to it.".to_owned(),
-            _ => "The file has a length, and blocks if it is going to be filled; none of its pages is in memory."
-                .to_owned(),
+            Kind::Private if self.is_on_disk => {
+                "write(2) put the data into the page cache; the disk gets it later.".to_owned()
+            }
+            Kind::Private => "write(2) put the data into the page cache, which is where this file lives.".to_owned(),
+            Kind::Memfd => "The file exists only in memory, and has no pages before somebody touches it.".to_owned(),
+            _ => "The file has a length, and blocks if it will be filled; none of its pages is in memory.".to_owned(),
         }
     }
 
     fn map(&self) -> String {
+        let (before, after) = (self.before.cached.unwrap_or_default(), self.cached().unwrap_or_default());
+        let read = after.saturating_sub(before);
         match self.kind {
             Kind::Hugetlb => "mmap set huge pages aside for these addresses; none of them is in use yet.".to_owned(),
+            _ if read > Bytes(0) => format!("mmap only noted the addresses; the advice read {} ahead.", Exact(read)),
             _ => "mmap only noted the addresses; no page is in memory because of it.".to_owned(),
         }
     }
@@ -89,6 +106,7 @@ impl Telling<'_> {
         let mapped = after.saturating_sub(before).0 / self.page.max(1);
         match self.kind {
             Kind::Hugetlb => "One byte took a whole huge page. Rss does not count huge pages of this kind.".to_owned(),
+            Kind::Anon | Kind::Stack if self.faults() == 0 => "The page was mapped in already.".to_owned(),
             Kind::Anon => {
                 "Reading memory that was never written maps the page of zeros, which all processes share and \
                            Rss does not count."
@@ -117,12 +135,16 @@ impl Telling<'_> {
     }
 
     fn fill(&self) -> String {
-        let faults = counted(self.minor_faults.saturating_add(self.major_faults), "page fault", "page faults");
+        let faults = counted(self.faults(), "page fault", "page faults");
         match self.kind {
             Kind::Heap => format!("{faults}: each page is made when it is first written."),
             Kind::Hugetlb => format!("{faults} for huge pages, which are neither in Rss nor in the page cache."),
-            Kind::Stack if self.reads => format!("{faults}: the stack grew, and shows the shared page of zeros."),
-            Kind::Stack => format!("{faults}: the stack grew with each new address; it does not shrink by itself."),
+            _ if self.faults() == 0 => "Everything was mapped in already.".to_owned(),
+            Kind::Stack if self.reads => format!("{faults}: what was never written is the shared page of zeros."),
+            Kind::Stack if self.grew() => {
+                format!("{faults}: the stack grew with each new address; it does not shrink.")
+            }
+            Kind::Stack => format!("{faults}: each page is made when it is first written; the stack does not shrink."),
             Kind::Anon if self.reads => format!("{faults} mapped the shared page of zeros, which Rss does not count."),
             Kind::Anon => {
                 format!("{faults}: each page is made when it is first written, and belongs to this process alone.")
@@ -162,14 +184,47 @@ impl Telling<'_> {
 
     fn read(&self) -> String {
         let faults = counted(self.minor_faults, "minor fault", "minor faults");
+        let was_cached = self.before.cached.unwrap_or_default() >= self.cached().unwrap_or_default();
         match self.kind {
-            Kind::Anon | Kind::Stack => format!("{faults} mapped the shared page of zeros: the data is gone."),
+            _ if self.faults() == 0 => "Everything was mapped in already.".to_owned(),
+            Kind::Anon | Kind::Stack if self.data == Data::There => {
+                format!("{faults}: what was written is there, the rest is the shared page of zeros.")
+            }
+            Kind::Anon | Kind::Stack if self.data == Data::Lost => {
+                format!("{faults} mapped the shared page of zeros: the data is gone.")
+            }
+            Kind::Anon | Kind::Stack => format!("{faults} mapped the shared page of zeros: nothing was ever written."),
             _ if self.major_faults > 0 => {
                 let major = counted(self.major_faults, "major fault", "major faults");
-                format!("{major} read the pages from the disk, many at a time.")
+                let many = if self.is_many(self.major_faults) { ", many at a time" } else { "" };
+                format!("{major} read the pages from the disk{many}.")
             }
-            _ => format!("{faults} mapped the cached pages in again, many at a time; nothing was read from a disk."),
+            _ if !was_cached && !self.is_on_disk => {
+                format!("{faults} made the pages of the file, which read as zeros.")
+            }
+            _ => {
+                let many = if self.is_many(self.minor_faults) { ", many at a time" } else { "" };
+                format!("{faults} mapped the cached pages in{many}; nothing was read from a disk.")
+            }
         }
+    }
+
+    fn faults(&self) -> u64 {
+        self.minor_faults.saturating_add(self.major_faults)
+    }
+
+    /// Whether each fault mapped several pages in.
+    fn is_many(&self, faults: u64) -> bool {
+        let (before, after) = (Self::figure(self.before, |m| m.rss), Self::figure(self.after, |m| m.rss));
+        after.saturating_sub(before).0 / self.page.max(1) > faults.saturating_mul(2)
+    }
+
+    fn grew(&self) -> bool {
+        Self::figure(self.after, |m| m.size) > Self::figure(self.before, |m| m.size)
+    }
+
+    fn has_all(&self) -> bool {
+        Self::figure(self.after, |m| m.rss) == Self::figure(self.after, |m| m.size)
     }
 
     fn second(&self) -> String {
@@ -177,6 +232,11 @@ impl Telling<'_> {
             Kind::Private => "A second process maps the same file: it shares the pages of the file, not the private \
                               copies."
                 .to_owned(),
+            _ if !self.has_all() => {
+                "A second process maps the same file and reads all of it; pages that both have mapped \
+                                     in count half in the Pss of each."
+                    .to_owned()
+            }
             _ => "A second process maps the same pages: each has all of them in its Rss and half in its Pss; the \
                   page cache has them once."
                 .to_owned(),
