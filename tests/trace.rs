@@ -175,6 +175,31 @@ time.sleep(0.05)
     });
 }
 
+/// How each mapping of a command went: the call and the row.
+fn gone(options: &[&str], program: &[&str]) -> Vec<(String, Value)> {
+    let traced = trace(options, program);
+    assert_eq!(traced.run.status, Some(0), "{:?}", traced.run);
+    if !follows_calls(&traced.rows) {
+        return Vec::new();
+    }
+    let rows = traced.rows.into_iter().filter(|row| row["event"] == "went");
+    rows.map(|row| (row["call"].as_str().unwrap_or_default().to_owned(), row)).collect()
+}
+
+#[test]
+fn what_is_left_at_the_end_went_with_exit_group() {
+    in_peace(|| {
+        let awk = ["awk", "BEGIN { for (i = 0; i < 200000; i++) a[i] = i }"];
+        for (call, row) in gone(&[], &awk).iter().filter(|(_, row)| row["kind"] == "heap") {
+            assert_eq!(call, "exit_group", "{row}");
+        }
+        // The dynamic linker protects what it has relocated, which removes nothing.
+        for (call, row) in gone(&["--min-change", "1K"], &["true"]) {
+            assert!(["munmap", "exit_group"].contains(&call.as_str()), "{row}");
+        }
+    });
+}
+
 #[test]
 fn memory_at_the_same_address_is_a_new_mapping() {
     in_peace(|| {

@@ -35,14 +35,14 @@ pub(super) enum Call {
     Unmap(Range<u64>),
     /// `mremap`, and the new length.
     Move(Range<u64>, u64),
-    /// `brk`
-    Break,
+    /// `brk`, and where the heap is to end.
+    Break(u64),
     /// `madvise` with an advice that frees pages.
     Drop(Range<u64>),
     /// `madvise` with an advice that brings pages in.
     Fill(Range<u64>),
-    /// `mprotect`
-    Protect(Range<u64>),
+    /// `mprotect`, and whether it leaves any access: memory without access is not followed.
+    Protect(Range<u64>, bool),
     /// `mlock`, `mlock2`
     Lock(Range<u64>),
     /// `shmat`
@@ -93,6 +93,9 @@ const DROPS: [u64; 5] = [4, 8, 9, 21, 24];
 /// The kinds of advice that bring pages in: `MADV_WILLNEED`, `MADV_POPULATE_READ` and `MADV_POPULATE_WRITE`.
 const FILLS: [u64; 3] = [3, 22, 23];
 
+/// The bits of an `mprotect` that give access: read, write, execute.
+const ACCESS: u64 = 7;
+
 impl Call {
     /// What a call asks for; `None` if it does not change what is mapped.
     pub(super) fn of(notification: &Notification, page: PageSize) -> Option<Call> {
@@ -102,11 +105,11 @@ impl Call {
         Some(match notification.number {
             libc::SYS_munmap => Call::Unmap(range()),
             libc::SYS_mremap => Call::Move(range(), rounded(third)),
-            libc::SYS_mprotect => Call::Protect(range()),
+            libc::SYS_mprotect => Call::Protect(range(), third & ACCESS != 0),
             libc::SYS_mlock | libc::SYS_mlock2 => Call::Lock(range()),
             libc::SYS_madvise if DROPS.contains(&third) => Call::Drop(range()),
             libc::SYS_madvise if FILLS.contains(&third) => Call::Fill(range()),
-            libc::SYS_brk if first != 0 => Call::Break,
+            libc::SYS_brk if first != 0 => Call::Break(rounded(first)),
             libc::SYS_shmat => Call::Attach,
             libc::SYS_shmdt => Call::Detach(first),
             libc::SYS_execve | libc::SYS_execveat => Call::Execute,
@@ -133,9 +136,9 @@ impl Call {
             Call::Map { .. } => "mmap",
             Call::Unmap(_) => "munmap",
             Call::Move(..) => "mremap",
-            Call::Break => "brk",
+            Call::Break(_) => "brk",
             Call::Drop(_) | Call::Fill(_) => "madvise",
-            Call::Protect(_) => "mprotect",
+            Call::Protect(..) => "mprotect",
             Call::Lock(_) => "mlock",
             Call::Attach => "shmat",
             Call::Detach(_) => "shmdt",
@@ -149,7 +152,7 @@ impl Call {
         match self {
             Call::Map { fixed, .. } => fixed.is_some(),
             Call::Unmap(_) | Call::Move(..) | Call::Drop(_) | Call::Detach(_) | Call::Execute | Call::Exit => true,
-            Call::Break | Call::Fill(_) | Call::Protect(_) | Call::Lock(_) | Call::Attach => false,
+            Call::Break(_) | Call::Fill(_) | Call::Protect(..) | Call::Lock(_) | Call::Attach => false,
         }
     }
 
@@ -162,9 +165,9 @@ impl Call {
     pub(super) fn range(&self) -> Option<&Range<u64>> {
         match self {
             Call::Unmap(range) | Call::Move(range, _) | Call::Drop(range) => Some(range),
-            Call::Fill(range) | Call::Protect(range) | Call::Lock(range) => Some(range),
+            Call::Fill(range) | Call::Protect(range, _) | Call::Lock(range) => Some(range),
             Call::Map { fixed, .. } => fixed.as_ref(),
-            Call::Break | Call::Attach | Call::Detach(_) | Call::Execute | Call::Exit => None,
+            Call::Break(_) | Call::Attach | Call::Detach(_) | Call::Execute | Call::Exit => None,
         }
     }
 
@@ -192,6 +195,11 @@ fn is_mmap(_number: libc::c_long) -> bool {
     false
 }
 
+/// Whether nothing of a range is outside of another.
+pub(super) fn is_inside(part: &Range<u64>, whole: &Range<u64>) -> bool {
+    whole.start <= part.start && part.end <= whole.end
+}
+
 /// Whether two ranges have an address in common.
 pub(super) fn meet(one: &Range<u64>, other: &Range<u64>) -> bool {
     one.start < other.end && other.start < one.end
@@ -216,10 +224,10 @@ mod tests {
             },
             Call::Unmap(range()),
             Call::Move(range(), 1),
-            Call::Break,
+            Call::Break(1),
             Call::Drop(range()),
             Call::Fill(range()),
-            Call::Protect(range()),
+            Call::Protect(range(), true),
             Call::Lock(range()),
             Call::Attach,
             Call::Detach(0),

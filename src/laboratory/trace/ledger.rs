@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::area::{Area, sum};
-use super::calls::{Call, Noted, meet};
+use super::calls::{Call, Noted, is_inside, meet};
 use super::change::{Change, Event, InCache, State};
 use super::groups::{Group, groups};
 use crate::process::MappingKind;
@@ -181,8 +181,7 @@ impl Ledger {
                 |now: &Area| now.rss.is_ok_and(|rss| rss.0 > 0 && before.rss.is_ok_and(|before| rss >= before));
             now.is_some_and(is_full)
         };
-        let inside =
-            |known: &&Known| range.start <= known.area.addresses.start && known.area.addresses.end <= range.end;
+        let inside = |known: &&Known| is_inside(&known.area.addresses, &range);
         self.known.iter().filter(inside).any(|known| as_it_was(&known))
     }
 }
@@ -315,14 +314,19 @@ impl Update<'_> {
             Event::Appeared => brings(&noted.call, new, grown, self.is_new_program),
             Event::Grew if grown > Bytes(0) => brings(&noted.call, new, grown, false),
             Event::Grew => fills(&noted.call, new),
-            Event::Went => takes(&noted.call, old),
+            Event::Went => removes(&noted.call, old),
             Event::Shrank if is_as_long => lowers(&noted.call, old),
             Event::Shrank | Event::Unseen => takes(&noted.call, old),
         };
         // What a call says exactly comes first, then what it makes likely: it is the only way in which that happens.
         let is_likely = |noted: &Noted| match event {
             Event::Appeared => has_part(&noted.call, new),
-            Event::Went => noted.call == Call::Exit || self.is_new_program && noted.call == Call::Execute,
+            // Several calls may have taken one part each: the last of them completed it.
+            Event::Went => match noted.call {
+                Call::Exit => true,
+                Call::Execute => self.is_new_program,
+                _ => takes(&noted.call, old),
+            },
             Event::Grew | Event::Shrank | Event::Unseen => false,
         };
         let place = self.noted.iter().rposition(explains);
@@ -419,10 +423,10 @@ fn direction(before: &State, now: &State) -> (Event, Bytes) {
 fn asked(call: &Call) -> Option<Bytes> {
     match call {
         Call::Map { length, .. } | Call::Move(_, length) => Some(Bytes(*length)),
-        Call::Unmap(range) | Call::Drop(range) | Call::Fill(range) | Call::Protect(range) | Call::Lock(range) => {
+        Call::Unmap(range) | Call::Drop(range) | Call::Fill(range) | Call::Protect(range, _) | Call::Lock(range) => {
             Some(Bytes(range.end.saturating_sub(range.start)))
         }
-        Call::Break | Call::Attach | Call::Detach(_) | Call::Execute | Call::Exit => None,
+        Call::Break(_) | Call::Attach | Call::Detach(_) | Call::Execute | Call::Exit => None,
     }
 }
 
@@ -437,8 +441,8 @@ fn brings(call: &Call, new: &[&Area], grown: Bytes, is_new_program: bool) -> boo
             *is_accessible && *length == grown.0 && new.iter().any(|area| is_sort(area) && is_it(area))
         }
         Call::Move(_, length) => new.iter().any(|area| area.size().0 == *length),
-        Call::Protect(range) => is_at(range),
-        Call::Break => new.iter().any(|area| area.kind == MappingKind::Heap),
+        Call::Protect(range, is_accessible) => *is_accessible && is_at(range),
+        Call::Break(end) => heaps(new).any(|heap| heap.start < *end && *end <= heap.end),
         Call::Attach => new.iter().any(|area| area.kind == MappingKind::SysV),
         Call::Execute => is_new_program,
         Call::Unmap(_) | Call::Drop(_) | Call::Fill(_) | Call::Lock(_) | Call::Detach(_) | Call::Exit => false,
@@ -465,15 +469,33 @@ fn fills(call: &Call, new: &[&Area]) -> bool {
     }
 }
 
-/// Whether a call may have ended these mappings, in whole or in part.
+/// Whether a call may have ended the whole of one of these mappings.
+fn removes(call: &Call, old: &[&Area]) -> bool {
+    let is_whole = |range: &Range<u64>| old.iter().any(|area| is_inside(&area.addresses, range));
+    match call {
+        Call::Unmap(range) | Call::Move(range, _) | Call::Protect(range, false) => is_whole(range),
+        Call::Map { fixed: Some(range), .. } => is_whole(range),
+        Call::Break(end) => heaps(old).any(|heap| *end <= heap.start),
+        Call::Detach(_) => takes(call, old),
+        Call::Map { .. } | Call::Drop(_) | Call::Fill(_) | Call::Lock(_) | Call::Protect(_, true) => false,
+        Call::Attach | Call::Execute | Call::Exit => false,
+    }
+}
+
+/// The addresses of the mappings that are part of the heap.
+fn heaps<'a>(areas: &'a [&Area]) -> impl Iterator<Item = &'a Range<u64>> {
+    areas.iter().filter(|area| area.kind == MappingKind::Heap).map(|area| &area.addresses)
+}
+
+/// Whether a call may have ended a part of these mappings.
 fn takes(call: &Call, old: &[&Area]) -> bool {
     let is_at = |range: &Range<u64>| old.iter().any(|area| meet(range, &area.addresses));
     match call {
-        Call::Unmap(range) | Call::Move(range, _) | Call::Protect(range) => is_at(range),
+        Call::Unmap(range) | Call::Move(range, _) | Call::Protect(range, false) => is_at(range),
         Call::Map { fixed: Some(range), .. } => is_at(range),
         Call::Detach(address) => old.iter().any(|area| area.addresses.start == *address),
-        Call::Break => old.iter().any(|area| area.kind == MappingKind::Heap),
-        Call::Map { .. } | Call::Drop(_) | Call::Fill(_) | Call::Lock(_) => false,
+        Call::Break(end) => heaps(old).any(|heap| *end < heap.end),
+        Call::Map { .. } | Call::Drop(_) | Call::Fill(_) | Call::Lock(_) | Call::Protect(_, true) => false,
         Call::Attach | Call::Execute | Call::Exit => false,
     }
 }
@@ -547,7 +569,7 @@ mod tests {
         let heap = |size: u64| vec![Area { kind: MappingKind::Heap, ..area(MIB..MIB + size, 0, 0) }];
         assert_eq!(told(&ledger.update(at(1), heap(MIB / 2), &mut Vec::new())), []);
         assert_eq!(ledger.untold(), 1);
-        let mut calls = vec![noted(2, Call::Break)];
+        let mut calls = vec![noted(2, Call::Break(3 * MIB))];
         assert_eq!(told(&ledger.update(at(3), heap(2 * MIB), &mut calls)), [(2, "grew", Some("brk"), 2, 0)]);
         assert_eq!(ledger.untold(), 0);
     }
@@ -581,6 +603,22 @@ mod tests {
         assert_eq!(told(&changes), [(5, "unseen", Some("mmap"), 99, 99)]);
         assert_eq!((changes[0].asked, changes[0].amount()), (Some(Bytes(8 * MIB)), Ok(Bytes(8 * MIB))));
         assert!(calls.is_empty());
+    }
+
+    #[test]
+    fn what_a_call_leaves_in_place_goes_with_the_program() {
+        let heap = |size: u64| Area { kind: MappingKind::Heap, ..area(MIB..MIB + size, 0, 0) };
+        let end = |call: Call| {
+            let mut ledger = Ledger::new(Bytes(MIB), None);
+            ledger.update(at(10), vec![heap(8 * MIB)], &mut Vec::new());
+            told(&ledger.finish(at(30), &mut vec![noted(20, call), noted(25, Call::Exit)], TAKEN))
+        };
+        for call in [Call::Break(9 * MIB), Call::Break(5 * MIB), Call::Unmap(4 * MIB..9 * MIB)] {
+            assert_eq!(end(call), [(25, "went", Some("exit_group"), 0, 0)]);
+        }
+        assert_eq!(end(Call::Protect(MIB..9 * MIB, true)), [(25, "went", Some("exit_group"), 0, 0)]);
+        assert_eq!(end(Call::Protect(MIB..9 * MIB, false)), [(20, "went", Some("mprotect"), 0, 0)]);
+        assert_eq!(end(Call::Break(MIB)), [(20, "went", Some("brk"), 0, 0)]);
     }
 
     #[test]
