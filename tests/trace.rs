@@ -201,6 +201,36 @@ fn what_is_left_at_the_end_went_with_exit_group() {
 }
 
 #[test]
+fn memory_that_the_kernel_joins_with_its_neighbour_has_its_call() {
+    in_peace(|| {
+        if !has("python3", "python3") {
+            return;
+        }
+        // Lengths that are no multiple of a huge page, so that one lies directly below the other.
+        let script = "
+import mmap, time
+page, parts = mmap.PAGESIZE, []
+for turn in range(2):
+    for size in (3 << 19, (50 << 20) + page):
+        parts.append(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+    time.sleep(0.3)
+";
+        let rows = python(&["--min-change", "40M"], script, &[]);
+        if !follows_calls(&rows) {
+            return;
+        }
+        let is_longer = |row: &&Value| figure(row, "size") > figure(row, "size_before");
+        assert!(rows.iter().all(|row| row["event"] != "unseen"), "{rows:#?}");
+        let longer: Vec<&Value> = rows.iter().filter(is_longer).collect();
+        assert_eq!(longer.len(), 2, "{rows:#?}");
+        for row in longer {
+            assert_eq!((&row["call"], figure(row, "asked")), (&"mmap".into(), 50 * MIB + page()), "{row}");
+            assert!(figure(row, "size") - figure(row, "size_before") > 50 * MIB + page(), "{row}");
+        }
+    });
+}
+
+#[test]
 fn memory_at_the_same_address_is_a_new_mapping() {
     in_peace(|| {
         if !has("python3", "python3") {

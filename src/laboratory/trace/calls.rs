@@ -195,6 +195,11 @@ fn is_mmap(_number: libc::c_long) -> bool {
     false
 }
 
+/// Whether a call asks for a mapping of which nothing was known before.
+pub(super) fn is_unseen(call: &Call) -> bool {
+    matches!(call, Call::Map { fixed: None, is_accessible: true, .. })
+}
+
 /// Whether nothing of a range is outside of another.
 pub(super) fn is_inside(part: &Range<u64>, whole: &Range<u64>) -> bool {
     whole.start <= part.start && part.end <= whole.end
