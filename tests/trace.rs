@@ -231,6 +231,33 @@ for turn in range(2):
 }
 
 #[test]
+fn the_rows_are_in_the_order_of_their_times() {
+    in_peace(|| {
+        if !has("python3", "python3") {
+            return;
+        }
+        let script = "
+import mmap, time
+try:
+    mmap.mmap(-1, 1 << 50)
+except OSError:
+    pass
+memory = mmap.mmap(-1, 16 << 20)
+time.sleep(0.04)
+memory[:] = bytes(16 << 20)
+time.sleep(0.3)
+";
+        let rows = python(&["--every", "10"], script, &[]);
+        if follows_calls(&rows) {
+            let failed = rows.iter().find(|row| row["asked"] == 1u64 << 50).unwrap();
+            assert_eq!((&failed["event"], &failed["call"]), (&"unseen".into(), &"mmap".into()));
+        }
+        let times: Vec<u64> = rows.iter().map(|row| figure(row, "time_ms")).collect();
+        assert!(times.is_sorted(), "{rows:#?}");
+    });
+}
+
+#[test]
 fn memory_at_the_same_address_is_a_new_mapping() {
     in_peace(|| {
         if !has("python3", "python3") {

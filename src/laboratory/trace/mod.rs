@@ -70,6 +70,8 @@ pub struct Trace {
     files: Files,
     pace: Pace,
     noted: Vec<Noted>,
+    /// Changes that are not told yet: a call that began before them may have one too.
+    waiting: Vec<Change>,
     without_calls: Option<Absent>,
     page: PageSize,
     has_failed: bool,
@@ -154,6 +156,7 @@ impl Trace {
             files: Files::new(),
             pace,
             noted: Vec::new(),
+            waiting: Vec::new(),
             without_calls,
             page: page_size(),
             has_failed: false,
@@ -321,17 +324,28 @@ impl Trace {
             if let Some(area) = change.area.as_ref().filter(|_| measures.files) {
                 change.cache = self.files.measure(area);
             }
-            each(Heard::Change(Box::new(change)));
+            self.waiting.push(change);
         }
+        self.tell_in_order(each);
         let ledger = &self.ledger;
         self.files.keep(|is_it| ledger.has(is_it));
         self.files.refresh();
+    }
+
+    /// Tells the changes in the order of their times, as far as none can come between them any more.
+    fn tell_in_order(&mut self, each: &mut dyn FnMut(Heard)) {
+        self.waiting.sort_by_key(|change| change.at);
+        let first = self.noted.iter().filter(|noted| noted.is_open()).map(|noted| noted.at).min();
+        let settled = self.waiting.partition_point(|change| first.is_none_or(|first| change.at <= first));
+        self.waiting.drain(..settled).for_each(|change| each(Heard::Change(Box::new(change))));
     }
 
     /// Tells what went with the program.
     fn end(&mut self, ending: Ending, measures: Measures, each: &mut dyn FnMut(Heard)) {
         let otherwise = if matches!(ending, Ending::Killed(_)) { KILLED } else { ENDED };
         let changes = self.ledger.finish(self.pace.now(), &mut self.noted, otherwise);
+        // Nothing can be found any more.
+        self.noted.clear();
         self.tell(changes, measures, each);
     }
 }
