@@ -369,6 +369,24 @@ fn signals_are_passed_on_and_nothing_stays_behind() {
 }
 
 #[test]
+fn the_program_decides_what_a_signal_does() {
+    for signal in ["INT", "QUIT", "TERM", "HUP", "USR1", "USR2", "ALRM", "WINCH", "CONT"] {
+        let script = "trap 'exit 5' \"$0\"; kill -s \"$0\" $PPID; for turn in $(seq 200); do sleep 0.05; done";
+        let run = trace(&[], &["sh", "-c", script, signal]).run;
+        assert_eq!(run.parts(), (5, String::new(), String::new()), "{signal}");
+    }
+    // Without a handler they end it, and then rmap.
+    for signal in ["USR1", "USR2", "ALRM"] {
+        let run = trace(&[], &["sh", "-c", "kill -s \"$0\" $PPID; sleep 10", signal]).run;
+        assert_eq!(run.status, Some(128 + signal_number(signal)));
+    }
+}
+
+fn signal_number(name: &str) -> i32 {
+    format!("SIG{name}").parse::<Signal>().unwrap() as i32
+}
+
+#[test]
 fn where_system_calls_cannot_be_followed_a_line_says_so() {
     if !has("python3", "python3") {
         return;

@@ -230,7 +230,9 @@ impl Trace {
         while let Ok(Some(heard)) = self.signals.queue.read_signal() {
             let Ok(signal) = Signal::try_from(heard.ssi_signo.cast_signed()) else { continue };
             let is_for_program = signal != Signal::SIGCHLD && !is_ignored(signal as i32);
-            if is_for_program && heard.ssi_code != libc::SI_KERNEL {
+            // A timer that was set before rmap was started is of no terminal.
+            let is_of_terminal = heard.ssi_code == libc::SI_KERNEL && signal != Signal::SIGALRM;
+            if is_for_program && !is_of_terminal {
                 let _ = kill(self.launched.pid, signal);
             }
         }
@@ -353,6 +355,19 @@ impl Trace {
 /// How often to check whether the program has ended, if no signal says so.
 const GLANCE: Duration = Duration::from_millis(100);
 
+/// The signals that the program decides about. Those that stop a process are not among them: Ctrl-Z must stop both.
+const PASSED_ON: [Signal; 9] = [
+    Signal::SIGINT,
+    Signal::SIGQUIT,
+    Signal::SIGTERM,
+    Signal::SIGHUP,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGALRM,
+    Signal::SIGWINCH,
+    Signal::SIGCONT,
+];
+
 /// The signals that are passed on, as a queue. They are blocked in the meantime.
 #[derive(Debug)]
 struct Signals {
@@ -363,8 +378,7 @@ struct Signals {
 impl Signals {
     fn take() -> std::result::Result<Signals, Errno> {
         let mut taken = SigSet::empty();
-        let passed = [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM, Signal::SIGHUP];
-        passed.into_iter().chain([Signal::SIGCHLD]).for_each(|signal| taken.add(signal));
+        PASSED_ON.into_iter().chain([Signal::SIGCHLD]).for_each(|signal| taken.add(signal));
         let before = SigSet::thread_get_mask()?;
         taken.thread_block()?;
         let queue = SignalFd::with_flags(&taken, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
