@@ -201,6 +201,63 @@ fn what_is_left_at_the_end_went_with_exit_group() {
 }
 
 #[test]
+fn memory_that_the_kernel_joins_with_its_neighbour_has_its_call() {
+    in_peace(|| {
+        if !has("python3", "python3") {
+            return;
+        }
+        // Lengths that are no multiple of a huge page, so that one lies directly below the other.
+        let script = "
+import mmap, time
+page, parts = mmap.PAGESIZE, []
+for turn in range(2):
+    for size in (3 << 19, (50 << 20) + page):
+        parts.append(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+    time.sleep(0.3)
+";
+        let rows = python(&["--min-change", "40M"], script, &[]);
+        if !follows_calls(&rows) {
+            return;
+        }
+        let is_longer = |row: &&Value| figure(row, "size") > figure(row, "size_before");
+        assert!(rows.iter().all(|row| row["event"] != "unseen"), "{rows:#?}");
+        let longer: Vec<&Value> = rows.iter().filter(is_longer).collect();
+        assert_eq!(longer.len(), 2, "{rows:#?}");
+        for row in longer {
+            assert_eq!((&row["call"], figure(row, "asked")), (&"mmap".into(), 50 * MIB + page()), "{row}");
+            assert!(figure(row, "size") - figure(row, "size_before") > 50 * MIB + page(), "{row}");
+        }
+    });
+}
+
+#[test]
+fn the_rows_are_in_the_order_of_their_times() {
+    in_peace(|| {
+        if !has("python3", "python3") {
+            return;
+        }
+        let script = "
+import mmap, time
+try:
+    mmap.mmap(-1, 1 << 50)
+except OSError:
+    pass
+memory = mmap.mmap(-1, 16 << 20)
+time.sleep(0.04)
+memory[:] = bytes(16 << 20)
+time.sleep(0.3)
+";
+        let rows = python(&["--every", "10"], script, &[]);
+        if follows_calls(&rows) {
+            let failed = rows.iter().find(|row| row["asked"] == 1u64 << 50).unwrap();
+            assert_eq!((&failed["event"], &failed["call"]), (&"unseen".into(), &"mmap".into()));
+        }
+        let times: Vec<u64> = rows.iter().map(|row| figure(row, "time_ms")).collect();
+        assert!(times.is_sorted(), "{rows:#?}");
+    });
+}
+
+#[test]
 fn memory_at_the_same_address_is_a_new_mapping() {
     in_peace(|| {
         if !has("python3", "python3") {
@@ -309,6 +366,24 @@ fn signals_are_passed_on_and_nothing_stays_behind() {
         };
         wait_until("the program is killed with rmap", is_gone);
     }
+}
+
+#[test]
+fn the_program_decides_what_a_signal_does() {
+    for signal in ["INT", "QUIT", "TERM", "HUP", "USR1", "USR2", "ALRM", "WINCH", "CONT"] {
+        let script = "trap 'exit 5' \"$0\"; kill -s \"$0\" $PPID; for turn in $(seq 200); do sleep 0.05; done";
+        let run = trace(&[], &["sh", "-c", script, signal]).run;
+        assert_eq!(run.parts(), (5, String::new(), String::new()), "{signal}");
+    }
+    // Without a handler they end it, and then rmap.
+    for signal in ["USR1", "USR2", "ALRM"] {
+        let run = trace(&[], &["sh", "-c", "kill -s \"$0\" $PPID; sleep 10", signal]).run;
+        assert_eq!(run.status, Some(128 + signal_number(signal)));
+    }
+}
+
+fn signal_number(name: &str) -> i32 {
+    format!("SIG{name}").parse::<Signal>().unwrap() as i32
 }
 
 #[test]

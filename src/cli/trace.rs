@@ -79,15 +79,18 @@ impl Run for TraceArgs {
     const ROWS: &'static [Listed] = &[Listed::of::<Changes>("Columns")];
     const NOTES: &'static str = "\
         The program has standard input and output for itself; the rows go to standard error, or to the file of \
-        --output. The exit status is the program's: 128 plus its number if a signal ended it, 127 if there is no such \
-        program, 126 if it cannot be run. Ctrl-C goes to the program, and rmap passes other signals on to it; rmap \
-        ends when the program does. If rmap is killed (kill -9), the program is killed too.\n\n\
+        --output. The exit status is the program's: 128 plus its number if a signal ended it, 127 if there is no \
+        such program, 126 if it cannot be run. Ctrl-C goes to the program, and rmap passes INT, QUIT, TERM, HUP, \
+        USR1, USR2, ALRM, WINCH and CONT on to it; rmap ends when the program does. Other signals are not passed on. \
+        If rmap is killed (kill -9), the program is killed too.\n\n\
         Only the program itself is followed, also through execve; the processes that it starts run as always, and may \
         outlive it.\n\n\
         Its large system calls are held for a moment (seccomp user notification, Linux 5.5), so that the state just \
         before munmap or exit is seen. What maps no file, has no access or is smaller than --min-change is not shown \
         until it grows. Calls of 32-bit programs are not seen. Unless rmap runs as root, set-user-id programs such as \
-        sudo get no privileges below it; with --no-syscalls they do.";
+        sudo get no privileges below it; with --no-syscalls they do. A program that itself installs a seccomp filter \
+        with user notification gets EBUSY below rmap; --no-syscalls helps there too. While rmap is stopped, the \
+        program waits in its next large call.";
     const OPERANDS: &'static str = "COMMAND";
     const EXAMPLES: &'static [(&'static str, &'static str)] = &[
         ("rmap trace sort big.db", "what a program maps and fills, until it ends"),

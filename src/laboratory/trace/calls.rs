@@ -18,6 +18,13 @@ pub(super) struct Noted {
     pub(super) is_used: bool,
 }
 
+impl Noted {
+    /// Whether a later look may still find what it did, and so a change at the time at which it began.
+    pub(super) fn is_open(&self) -> bool {
+        !self.is_used && (is_unseen(&self.call) || self.call.frees().is_some() && !self.call.is_long())
+    }
+}
+
 /// What a call asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Call {
@@ -193,6 +200,11 @@ fn is_mmap(number: libc::c_long) -> bool {
 #[cfg(not(target_pointer_width = "64"))]
 fn is_mmap(_number: libc::c_long) -> bool {
     false
+}
+
+/// Whether a call asks for a mapping of which nothing was known before.
+pub(super) fn is_unseen(call: &Call) -> bool {
+    matches!(call, Call::Map { fixed: None, is_accessible: true, .. })
 }
 
 /// Whether nothing of a range is outside of another.

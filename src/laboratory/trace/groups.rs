@@ -72,7 +72,7 @@ fn overlaps(old: &[&Area], new: &[Area], freed: &[Range<u64>]) -> Vec<(usize, us
 }
 
 /// The parts of a range outside of others.
-fn without(range: &Range<u64>, freed: &[Range<u64>]) -> Vec<Range<u64>> {
+pub(super) fn without(range: &Range<u64>, freed: &[Range<u64>]) -> Vec<Range<u64>> {
     let mut parts = vec![range.clone()];
     for hole in freed.iter().filter(|hole| meet(hole, range)) {
         let halves = |part: Range<u64>| {

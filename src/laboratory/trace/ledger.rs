@@ -2,13 +2,14 @@
 //!
 //! A change is told once it adds up to a certain size, compared with what was told last. No I/O here.
 
+use std::cmp::Reverse;
 use std::ops::Range;
 use std::time::Duration;
 
 use super::area::{Area, sum};
-use super::calls::{Call, Noted, is_inside, meet};
+use super::calls::{Call, Noted, is_inside, is_unseen, meet};
 use super::change::{Change, Event, InCache, State};
-use super::groups::{Group, groups};
+use super::groups::{Group, groups, without};
 use crate::process::MappingKind;
 use crate::units::{Absent, Bytes, Figure, Reason};
 
@@ -148,12 +149,15 @@ impl Ledger {
                 && !groups.iter().any(|group| !group.old.is_empty() && !group.new.is_empty()),
             otherwise,
             areas: &areas,
+            freed: &freed,
             at,
             noted,
             changes: Vec::new(),
+            replaced: Vec::new(),
             next: Vec::new(),
         };
         groups.iter().for_each(|group| update.take(group));
+        update.explain_joined();
         update.tell_unseen();
         let Update { mut changes, mut next, .. } = update;
         next.sort_by_key(|known| known.area.addresses.start);
@@ -216,9 +220,13 @@ struct Update<'u> {
     /// Why there is no call if the program has ended without one.
     otherwise: Option<Absent>,
     areas: &'u [Area],
+    /// Where nothing is left of what was mapped before.
+    freed: &'u [Range<u64>],
     at: Duration,
     noted: &'u mut Vec<Noted>,
     changes: Vec<Change>,
+    /// The mappings that did not grow, or not by enough for a row, and how much of each is new.
+    replaced: Vec<(Area, Bytes)>,
     next: Vec<Known>,
 }
 
@@ -267,8 +275,14 @@ impl Update<'_> {
         let olds: Vec<Area> = known.iter().map(|known| known.area.clone()).collect();
         let now = state(new.iter().copied());
         let is_worth_it = told.distance(&now).is_ok_and(|amount| amount >= self.ledger.least);
+        let (event, by) = direction(&told, &now);
+        if !is_worth_it || by == Bytes(0) {
+            let left = olds.iter().flat_map(|area| without(&area.addresses, self.freed));
+            let left: Bytes = left.map(|part| Bytes(part.end - part.start)).sum();
+            let added = now.size.unwrap_or_default().saturating_sub(left);
+            self.replaced.extend(new.first().map(|area| (hull(area, new), added)));
+        }
         if is_worth_it {
-            let (event, by) = direction(&told, &now);
             let (call, at, asked) = self.cause(event, &olds.iter().collect::<Vec<_>>(), new, by);
             let change = Change { at, call, asked, ..self.change(event, new, told, now) };
             self.changes.push(Change { before_at: Some(told_at), ..change });
@@ -310,7 +324,10 @@ impl Update<'_> {
             return (Err(absent), self.at, None);
         }
         let is_as_long = has_same_size(old, new);
+        // It makes one mapping.
+        let is_spent = |noted: &Noted| noted.is_used && is_unseen(&noted.call);
         let explains = |noted: &Noted| match event {
+            Event::Appeared | Event::Grew if is_spent(noted) => false,
             Event::Appeared => brings(&noted.call, new, grown, self.is_new_program),
             Event::Grew if grown > Bytes(0) => brings(&noted.call, new, grown, false),
             Event::Grew => fills(&noted.call, new),
@@ -335,8 +352,7 @@ impl Update<'_> {
             noted.is_used = true;
             (Ok(noted.call.word()), noted.at, asked(&noted.call))
         });
-        let is_new = matches!(event, Event::Appeared | Event::Grew);
-        match found.or_else(|| self.joined(new, grown).filter(|_| is_new)) {
+        match found {
             Some(found) => found,
             None => {
                 let absent = match event {
@@ -350,48 +366,79 @@ impl Update<'_> {
         }
     }
 
-    /// The calls that together made these mappings: the kernel joins neighbours.
-    fn joined(&mut self, new: &[&Area], grown: Bytes) -> Option<(Figure<&'static str>, Duration, Option<Bytes>)> {
-        let has_file = new.iter().any(|area| area.has_file());
-        let is_part = |noted: &&mut Noted| match noted.call {
-            Call::Map { fixed: None, is_accessible: true, is_file, .. } => !noted.is_used && is_file == has_file,
-            _ => false,
-        };
+    /// Puts what no call explains alone down to those whose mappings the kernel joined: with each other, or with small
+    /// neighbours. That comes last, so that no call is taken from a mapping that is exactly what it asked for.
+    fn explain_joined(&mut self) {
+        let mut changes = std::mem::take(&mut self.changes);
+        for change in changes.iter_mut().filter(|change| is_open(change)) {
+            let (_, grown) = direction(&change.before, &change.after);
+            if let Some((at, asked)) = change.area.as_ref().and_then(|area| self.join(area, grown)) {
+                (change.call, change.at, change.asked) = (Ok("mmap"), at, Some(asked));
+            }
+        }
+        self.changes = changes;
+        for (area, added) in std::mem::take(&mut self.replaced) {
+            self.join(&area, added);
+        }
+    }
+
+    /// Finds calls that together made at most `grown` bytes of a mapping, the longest first, and takes them as used.
+    /// Returns the time of the last one and how much they asked for.
+    fn join(&mut self, area: &Area, grown: Bytes) -> Option<(Duration, Bytes)> {
+        let is_part = |noted: &&mut Noted| !noted.is_used && is_part_of(&noted.call, area);
         let mut parts: Vec<&mut Noted> = self.noted.iter_mut().filter(is_part).collect();
-        let sum: Bytes = parts.iter().filter_map(|noted| asked(&noted.call)).sum();
-        let last = parts.last().filter(|_| sum == grown).map(|noted| noted.at)?;
-        parts.iter_mut().for_each(|noted| noted.is_used = true);
-        Some((Ok("mmap"), last, Some(sum)))
+        parts.sort_by_key(|noted| Reverse(asked(&noted.call)));
+        let (mut sum, mut last) = (Bytes(0), None);
+        for noted in parts {
+            let more = sum + asked(&noted.call).unwrap_or_default();
+            if more <= grown {
+                (sum, last) = (more, last.max(Some(noted.at)));
+                noted.is_used = true;
+            }
+        }
+        last.map(|last| (last, sum))
     }
 
     /// The mappings that were asked for and never seen. If there is a new one without an explanation, it may be it.
     fn tell_unseen(&mut self) {
-        let is_open = |change: &Change| {
-            change.call.is_err() && matches!(change.event, Event::Appeared | Event::Grew) && change.call != Err(TOUCHED)
-        };
         if self.changes.iter().any(is_open) {
             return;
         }
         let (at, is_end) = (self.at, self.otherwise.is_some());
-        let is_over = |noted: &&Noted| is_end || at.saturating_sub(noted.at) >= LONGEST_CALL;
-        let unseen = self.noted.iter().filter(|noted| !noted.is_used && is_unseen(&noted.call)).filter(is_over);
+        let is_over = |noted: &&mut Noted| is_end || at.saturating_sub(noted.at) >= LONGEST_CALL;
+        let unseen = self.noted.iter_mut().filter(|noted| !noted.is_used && is_unseen(&noted.call)).filter(is_over);
         // A dynamic linker maps a library whole and then replaces most of it: what is left is seen, but small.
-        let areas: Vec<&Area> = self.areas.iter().collect();
+        let before = self.ledger.known.iter().map(|known| &known.area);
+        let areas: Vec<&Area> = self.areas.iter().chain(before).collect();
         let unseen = unseen.filter(|noted| !has_part(&noted.call, &areas));
-        let absent = State { size: Err(UNSEEN), rss: Err(UNSEEN) };
-        self.changes.extend(unseen.map(|noted| Change {
-            at: noted.at,
-            before_at: None,
-            event: Event::Unseen,
-            call: Ok(noted.call.word()),
-            area: None,
-            before: absent,
-            after: absent,
-            pss: Err(UNSEEN),
-            anonymous: Err(UNSEEN),
-            cache: Err::<InCache, _>(UNSEEN),
-            asked: asked(&noted.call),
+        self.changes.extend(unseen.map(|noted| {
+            // Those that are remembered for longer are told once.
+            noted.is_used = true;
+            never_seen(noted)
         }));
+    }
+}
+
+/// Whether a change made something new that no call explains.
+fn is_open(change: &Change) -> bool {
+    change.call.is_err() && matches!(change.event, Event::Appeared | Event::Grew) && change.call != Err(TOUCHED)
+}
+
+/// The row of a call whose mapping was never seen.
+fn never_seen(noted: &Noted) -> Change {
+    let absent = State { size: Err(UNSEEN), rss: Err(UNSEEN) };
+    Change {
+        at: noted.at,
+        before_at: None,
+        event: Event::Unseen,
+        call: Ok(noted.call.word()),
+        area: None,
+        before: absent,
+        after: absent,
+        pss: Err(UNSEEN),
+        anonymous: Err(UNSEEN),
+        cache: Err::<InCache, _>(UNSEEN),
+        asked: asked(&noted.call),
     }
 }
 
@@ -435,11 +482,7 @@ fn brings(call: &Call, new: &[&Area], grown: Bytes, is_new_program: bool) -> boo
     let is_at = |range: &Range<u64>| new.iter().any(|area| meet(range, &area.addresses));
     match call {
         Call::Map { fixed: Some(range), is_accessible, .. } => *is_accessible && is_at(range),
-        Call::Map { length, offset, is_file, is_accessible, .. } => {
-            let is_it = |area: &&Area| !is_file || area.offset == *offset;
-            let is_sort = |area: &&Area| area.has_file() == *is_file || area.kind == MappingKind::SharedAnonymous;
-            *is_accessible && *length == grown.0 && new.iter().any(|area| is_sort(area) && is_it(area))
-        }
+        Call::Map { length, .. } => *length == grown.0 && new.iter().any(|area| is_part_of(call, area)),
         Call::Move(_, length) => new.iter().any(|area| area.size().0 == *length),
         Call::Protect(range, is_accessible) => *is_accessible && is_at(range),
         Call::Break(end) => heaps(new).any(|heap| heap.start < *end && *end <= heap.end),
@@ -447,6 +490,16 @@ fn brings(call: &Call, new: &[&Area], grown: Bytes, is_new_program: bool) -> boo
         Call::Execute => is_new_program,
         Call::Unmap(_) | Call::Drop(_) | Call::Fill(_) | Call::Lock(_) | Call::Detach(_) | Call::Exit => false,
     }
+}
+
+/// Whether what a call mapped somewhere may be this mapping or a part of it.
+fn is_part_of(call: &Call, area: &Area) -> bool {
+    let Call::Map { fixed: None, length, offset, is_file, is_accessible: true, .. } = call else { return false };
+    if !is_file {
+        return !area.has_file() || area.kind == MappingKind::SharedAnonymous;
+    }
+    let place = |start: u64, length: u64| start..start.saturating_add(length);
+    area.has_file() && is_inside(&place(*offset, *length), &place(area.offset, area.size().0))
 }
 
 /// Whether a call mapped a file of which this is a part: the rest was replaced or unmapped since.
@@ -504,11 +557,6 @@ fn takes(call: &Call, old: &[&Area]) -> bool {
 fn lowers(call: &Call, old: &[&Area]) -> bool {
     let (Call::Drop(range) | Call::Unmap(range) | Call::Map { fixed: Some(range), .. }) = call else { return false };
     old.iter().any(|area| meet(range, &area.addresses))
-}
-
-/// Whether a call asks for a mapping of which nothing was known before.
-fn is_unseen(call: &Call) -> bool {
-    matches!(call, Call::Map { fixed: None, is_accessible: true, .. })
 }
 
 #[cfg(test)]
@@ -619,6 +667,27 @@ mod tests {
         assert_eq!(end(Call::Protect(MIB..9 * MIB, true)), [(25, "went", Some("exit_group"), 0, 0)]);
         assert_eq!(end(Call::Protect(MIB..9 * MIB, false)), [(20, "went", Some("mprotect"), 0, 0)]);
         assert_eq!(end(Call::Break(MIB)), [(20, "went", Some("brk"), 0, 0)]);
+    }
+
+    #[test]
+    fn the_kernel_joins_a_new_mapping_with_its_neighbours() {
+        let small = MIB / 8;
+        let whole = |start: u64| vec![area(start..20 * MIB + small, 0, 0)];
+        let mut ledger = Ledger::new(Bytes(MIB), None);
+        let mut calls = vec![noted(5, map(8 * MIB, false))];
+        let changes = ledger.update(at(10), whole(12 * MIB), &mut calls);
+        assert_eq!(told(&changes), [(5, "appeared", Some("mmap"), 8, 0)]);
+        assert_eq!(changes[0].asked, Some(Bytes(8 * MIB)));
+        calls.extend([noted(15, map(4 * MIB, false)), noted(16, map(2 * MIB, false)), noted(17, map(9 * MIB, false))]);
+        let changes = ledger.update(at(20), whole(6 * MIB - small), &mut calls);
+        assert_eq!((told(&changes), changes[0].asked), (vec![(16, "grew", Some("mmap"), 14, 0)], Some(Bytes(6 * MIB))));
+        // The last one failed.
+        let changes = ledger.update(at(200), whole(6 * MIB - small), &mut calls);
+        assert_eq!(told(&changes), [(17, "unseen", Some("mmap"), 99, 99)]);
+        // A part is unmapped and mapped again.
+        calls.extend([noted(210, Call::Unmap(8 * MIB..16 * MIB)), noted(211, map(8 * MIB, false))]);
+        assert_eq!(told(&ledger.update(at(220), whole(6 * MIB - small), &mut calls)), []);
+        assert_eq!(told(&ledger.update(at(400), whole(6 * MIB - small), &mut calls)), []);
     }
 
     #[test]

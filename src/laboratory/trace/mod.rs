@@ -70,6 +70,8 @@ pub struct Trace {
     files: Files,
     pace: Pace,
     noted: Vec<Noted>,
+    /// Changes that are not told yet: a call that began before them may have one too.
+    waiting: Vec<Change>,
     without_calls: Option<Absent>,
     page: PageSize,
     has_failed: bool,
@@ -154,6 +156,7 @@ impl Trace {
             files: Files::new(),
             pace,
             noted: Vec::new(),
+            waiting: Vec::new(),
             without_calls,
             page: page_size(),
             has_failed: false,
@@ -227,7 +230,9 @@ impl Trace {
         while let Ok(Some(heard)) = self.signals.queue.read_signal() {
             let Ok(signal) = Signal::try_from(heard.ssi_signo.cast_signed()) else { continue };
             let is_for_program = signal != Signal::SIGCHLD && !is_ignored(signal as i32);
-            if is_for_program && heard.ssi_code != libc::SI_KERNEL {
+            // A timer that was set before rmap was started is of no terminal.
+            let is_of_terminal = heard.ssi_code == libc::SI_KERNEL && signal != Signal::SIGALRM;
+            if is_for_program && !is_of_terminal {
                 let _ = kill(self.launched.pid, signal);
             }
         }
@@ -321,23 +326,47 @@ impl Trace {
             if let Some(area) = change.area.as_ref().filter(|_| measures.files) {
                 change.cache = self.files.measure(area);
             }
-            each(Heard::Change(Box::new(change)));
+            self.waiting.push(change);
         }
+        self.tell_in_order(each);
         let ledger = &self.ledger;
         self.files.keep(|is_it| ledger.has(is_it));
         self.files.refresh();
+    }
+
+    /// Tells the changes in the order of their times, as far as none can come between them any more.
+    fn tell_in_order(&mut self, each: &mut dyn FnMut(Heard)) {
+        self.waiting.sort_by_key(|change| change.at);
+        let first = self.noted.iter().filter(|noted| noted.is_open()).map(|noted| noted.at).min();
+        let settled = self.waiting.partition_point(|change| first.is_none_or(|first| change.at <= first));
+        self.waiting.drain(..settled).for_each(|change| each(Heard::Change(Box::new(change))));
     }
 
     /// Tells what went with the program.
     fn end(&mut self, ending: Ending, measures: Measures, each: &mut dyn FnMut(Heard)) {
         let otherwise = if matches!(ending, Ending::Killed(_)) { KILLED } else { ENDED };
         let changes = self.ledger.finish(self.pace.now(), &mut self.noted, otherwise);
+        // Nothing can be found any more.
+        self.noted.clear();
         self.tell(changes, measures, each);
     }
 }
 
 /// How often to check whether the program has ended, if no signal says so.
 const GLANCE: Duration = Duration::from_millis(100);
+
+/// The signals that the program decides about. Those that stop a process are not among them: Ctrl-Z must stop both.
+const PASSED_ON: [Signal; 9] = [
+    Signal::SIGINT,
+    Signal::SIGQUIT,
+    Signal::SIGTERM,
+    Signal::SIGHUP,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGALRM,
+    Signal::SIGWINCH,
+    Signal::SIGCONT,
+];
 
 /// The signals that are passed on, as a queue. They are blocked in the meantime.
 #[derive(Debug)]
@@ -349,8 +378,7 @@ struct Signals {
 impl Signals {
     fn take() -> std::result::Result<Signals, Errno> {
         let mut taken = SigSet::empty();
-        let passed = [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM, Signal::SIGHUP];
-        passed.into_iter().chain([Signal::SIGCHLD]).for_each(|signal| taken.add(signal));
+        PASSED_ON.into_iter().chain([Signal::SIGCHLD]).for_each(|signal| taken.add(signal));
         let before = SigSet::thread_get_mask()?;
         taken.thread_block()?;
         let queue = SignalFd::with_flags(&taken, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
