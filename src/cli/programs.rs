@@ -114,7 +114,7 @@ const VMTOUCH: Peer = Peer {
         letter(
             &["-h"],
             "count a file once per hard link",
-            Answer::Line("rmap counts each file once, however many names it has; for help, type `rmap help vmtouch`"),
+            Answer::Line("each file counts once, however many names it has; for help, type `rmap help vmtouch`"),
         ),
         letter(&["-v"], "print each file (with a map of its pages)", Answer::Each(&["--map", "--total"], &["--total"])),
         letter(&["-q"], "print nothing (rmap still prints errors)", Answer::Shell("", &["> /dev/null"])),
