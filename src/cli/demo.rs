@@ -85,7 +85,7 @@ impl Run for DemoArgs {
         if !self.command.is_empty() {
             let is_own = self.size.is_some() || self.file.is_some() || self.keep || self.hold || self.acts.is_typed();
             refuse_if(is_own, "COMMAND", "the other options of demo are about memory that rmap itself maps")?;
-            return trace(self.command, &FollowArgs::default(), &self.answer, configured, report);
+            return trace(self.command, &FollowArgs::default(), &self.answer, &configured.for_other_rows(), report);
         }
         refuse_if(
             self.size == Some(Bytes(0)),
@@ -99,7 +99,7 @@ impl Run for DemoArgs {
             refuse_if(self.hold, "--hold", "the process of an experiment ends with it; use --step to look at it")?;
             let (path, force, keep) = (self.file.clone(), self.force, self.keep);
             let file = FileOfExperiment { size: self.size, path, force, keep };
-            return self.acts.run(&file, &self.answer, configured, report);
+            return self.acts.run(&file, &self.answer, &configured.for_other_rows(), report);
         }
         let size = self.size.unwrap_or(USUAL_SIZE);
         let query = self.answer.query(configured, View::Usual(demo_step::DEFAULT))?;

@@ -18,6 +18,13 @@ pub(crate) struct Configured {
     pub(crate) unit: Option<SizeUnit>,
 }
 
+impl Configured {
+    /// What it says about tables of another kind of row: only the unit, because the columns are those of the first.
+    pub(super) fn for_other_rows(&self) -> Configured {
+        Configured { columns: None, unit: self.unit }
+    }
+}
+
 /// Reads the section of a subcommand in the configuration file.
 pub(super) type Configure<'c> = &'c dyn Fn() -> Result<Configured, Error>;
 

@@ -375,3 +375,18 @@ fn on_a_terminal_it_waits_for_keys_and_draws_where_the_pages_are() {
     let strip = text.split(['\r', '\n']).find(|line| line.contains("█") && line.contains("·"));
     assert!(strip.is_some(), "{text:?}");
 }
+
+/// The columns of the section are those of the plain demo, so the other tables only take its unit.
+#[test]
+fn the_configuration_of_the_plain_demo_does_not_break_the_others() {
+    let folder = disk();
+    let file = folder.path().join("config.toml");
+    fs::write(&file, "[demo]\ncolumns = [\"filled\", \"rss\"]\nunit = \"bytes\"\n").unwrap();
+    let configured = |words: &[&str]| rmap([&["--config", file.to_str().unwrap(), "demo"], words].concat());
+    let plain = configured(&["-n", "--size", "1M"]).good().text();
+    assert!(plain.starts_with("      0       0\n"), "{plain}");
+    let acts = configured(&["--acts", "map", "--kind", "anon", "--size", "1M"]).good().text();
+    assert!(acts.lines().any(|line| line.starts_with("map") && line.contains(" 1048576 ")), "{acts}");
+    let run = configured(&["--", "sh", "-c", "exit 7"]);
+    assert!(run.status == Some(7) && run.err.starts_with("Time ms Event "), "{run:?}");
+}

@@ -120,7 +120,7 @@ impl Scene<'_> {
     }
 
     fn of_shared(&self) -> Vec<Claim> {
-        let mut claims = match self.act {
+        match self.act {
             Act::Create => vec![self.is(Named::Cached, 0)],
             Act::Map => self.mapped_anew(),
             Act::Touch => self.touched_once(),
@@ -144,11 +144,7 @@ impl Scene<'_> {
             Act::Munmap => self.stay([Named::Cached]),
             Act::Evict => self.evicted(),
             _ => Vec::new(),
-        };
-        if self.kind != Kind::Shmem && matches!(self.act, Act::Touch | Act::Quarter | Act::Half | Act::Fill) {
-            claims.retain(|claim| claim.named != Named::Size);
         }
-        claims
     }
 
     fn of_private(&self) -> Vec<Claim> {
