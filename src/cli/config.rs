@@ -80,7 +80,7 @@ pub(super) fn read(global: &GlobalArgs, name: &str, subcommands: &[Subcommand]) 
     Ok(sections.remove(name).unwrap_or_default())
 }
 
-/// The path and text of the file; `None` if there is no file to read.
+/// The path and text of the file; `None` without a file.
 fn read_file(global: &GlobalArgs) -> Result<Option<(PathBuf, String)>, Error> {
     let named = global.config.clone();
     let Some(path) = named.clone().or_else(default_path).filter(|_| !global.no_config) else { return Ok(None) };

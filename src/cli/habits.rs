@@ -163,7 +163,7 @@ enum Fit {
     Whole(Vec<OsString>),
     /// It takes the options, but not these operands.
     Options(Vec<OsString>),
-    /// It takes the options, and there is no operand.
+    /// It takes the options, but an operand is missing.
     Lacking,
     /// It does not take the options, such as this one.
     None(String),
@@ -232,7 +232,7 @@ fn has_operand(words: &[OsString], is_operand: fn(&OsStr) -> bool) -> bool {
     words.iter().any(|word| !word.as_encoded_bytes().starts_with(b"-") && is_operand(word))
 }
 
-/// The line for a word that is no subcommand, process or file.
+/// The line for a word that is neither a subcommand nor a process or file.
 fn nothing_like(word: &str, subcommands: &[Subcommand]) -> String {
     let why = "no such command, process or file";
     match is_name_of_process(word) {

@@ -1,6 +1,6 @@
 //! Notices that an answer has no rows, and says which option may be the reason.
 //!
-//! An empty table is a complete answer, so this is no failure and does not change the exit status. But it looks like
+//! An empty table is a complete answer, so this is not a failure and does not change the exit status. But it looks like
 //! a table that was cut off, or a process without memory. The line goes to standard error, so that standard output
 //! stays a valid document.
 

@@ -103,7 +103,7 @@ struct PmapArgs {
     show_path: bool,
     /// Show only mappings that overlap LOW to HIGH
     ///
-    /// In hexadecimal. One address alone is the mapping that contains it. If there is no such mapping, a line on
+    /// In hexadecimal. One address alone is the mapping that contains it. If nothing is mapped there, a line on
     /// standard error says so; the exit status is still 0.
     #[arg(short = 'A', long, value_name = "LOW,HIGH", hide_short_help = true)]
     range: Option<AddressRange>,

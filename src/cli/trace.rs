@@ -151,7 +151,7 @@ pub(super) fn trace(
     }
 }
 
-/// There is no such program, as in env(1).
+/// The program was not found. env(1) uses the same status.
 const NOT_FOUND: u8 = 127;
 /// The program cannot be run.
 const NOT_RUN: u8 = 126;

@@ -48,7 +48,7 @@ pub struct Left {
     pub holders: Vec<Holder>,
     /// How many processes could not be inspected, so that they may have pages mapped, too.
     pub unseen: u64,
-    /// The reasons in words; empty if there are no such pages.
+    /// The reasons in words; empty if every page is as requested.
     pub why: String,
 }
 

@@ -30,8 +30,8 @@ enum Outcome {
     Dropped,
     /// The caller stopped it.
     Stopped,
-    /// Writing back failed, so nothing was dropped. There is no error number if it failed earlier and the kernel
-    /// has reported that to another process.
+    /// Writing back failed, so nothing was dropped. The error number is unknown if it failed earlier and the
+    /// kernel has reported that to another process.
     Unwritten(Option<Errno>),
     /// Dropping failed.
     Failed(Errno),
