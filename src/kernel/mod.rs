@@ -10,6 +10,7 @@ pub(crate) mod asker;
 mod bus_error;
 pub(crate) mod cachestat;
 pub(crate) mod dax;
+mod demo_data;
 pub(crate) mod fiemap;
 pub(crate) mod file_system;
 pub(crate) mod guardian;

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use memmap2::{Advice, MmapMut, MmapOptions};
 
-use super::bus_error;
+use super::{bus_error, demo_data};
 use crate::units::Bytes;
 
 /// A shared, writable mapping of a whole file that this program created.
@@ -38,17 +38,17 @@ impl SharedMap {
         bytes.start as u64..bytes.end as u64
     }
 
-    /// Writes `value(i)` into byte `i`, for every `i` from `start` up to but not including `end`. Bytes outside the
-    /// mapping are ignored.
+    /// Fills the bytes from `start` up to but not including `end`: byte `i` becomes `i % 128`. Does nothing if they are
+    /// not all in the mapping.
     ///
     /// # Errors
     /// [`io::ErrorKind::UnexpectedEof`]: the kernel raised SIGBUS because the file was truncated or its disk failed.
     /// What was written from that page on is lost.
-    pub(crate) fn fill(&mut self, start: u64, end: u64, value: impl Fn(u64) -> u8) -> io::Result<()> {
+    pub(crate) fn fill(&mut self, start: u64, end: u64) -> io::Result<()> {
         let range = usize::try_from(start).unwrap_or(usize::MAX)..usize::try_from(end).unwrap_or(usize::MAX);
         let whole = bus_error::survive(&mut self.0, |map| {
-            for (byte, place) in map.get_mut(range).into_iter().flatten().zip(start..) {
-                *byte = value(place);
+            if let Some(bytes) = map.get_mut(range) {
+                demo_data::fill(bytes, start);
             }
         })?;
         if whole { Ok(()) } else { Err(io::Error::from(io::ErrorKind::UnexpectedEof)) }

@@ -107,7 +107,7 @@ impl Demo {
                 return Ok(false);
             }
             let next = end.min(self.filled.saturating_add(PORTION));
-            let written = self.map.fill(self.filled, next, |place| (place % 128) as u8);
+            let written = self.map.fill(self.filled, next);
             written.map_err(|error| self.why_not_filled(&error))?;
             self.filled = next;
         }

@@ -11,6 +11,7 @@ use nix::unistd::Pid;
 
 use super::board::{Board, Done};
 use super::orders::{Order, Pattern, Touch};
+use crate::kernel::demo_data;
 
 /// In a new child: has it end with its parent, also if that has ended already.
 pub(super) fn end_with(parent: Pid) {
@@ -263,15 +264,15 @@ fn wait(begun: u64, done: u64, rate: u64, board: &Board) -> bool {
 
 /// Writes `(place + i) % 128` to byte `i`, or reads each byte.
 fn touch_bytes(address: u64, length: u64, place: u64, writes: bool) {
-    for byte in 0..length {
-        let pointer = (address + byte) as *mut u8;
-        if writes {
-            // SAFETY: this process has mapped the memory and nothing else refers to it. If a page cannot be provided,
-            // the kernel ends the process.
-            unsafe { pointer.write(((place + byte) % 128) as u8) };
-        } else {
+    if writes {
+        // SAFETY: this process has mapped the memory and nothing else refers to it. It was zeroed by the kernel or
+        // belongs to a block of the allocator. If a page cannot be provided, the kernel ends the process.
+        let bytes = unsafe { std::slice::from_raw_parts_mut(address as *mut u8, length as usize) };
+        demo_data::fill(bytes, place);
+    } else {
+        for byte in 0..length {
             // SAFETY: as above.
-            unsafe { pointer.read_volatile() };
+            unsafe { ((address + byte) as *const u8).read_volatile() };
         }
     }
 }
@@ -310,7 +311,7 @@ fn trim() -> i64 {
 fn write_file(fd: RawFd, length: u64, board: &Board) -> i64 {
     const BUFFER: usize = 32 << 10;
     let mut buffer = [0_u8; BUFFER];
-    buffer.iter_mut().enumerate().for_each(|(place, byte)| *byte = (place % 128) as u8);
+    demo_data::fill(&mut buffer, 0);
     let mut written = 0;
     while written < length && !board.stop.load(Ordering::Relaxed) {
         let count = (length - written).min(BUFFER as u64) as usize;
