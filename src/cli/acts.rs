@@ -4,7 +4,8 @@ use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use super::answer::{AnswerArgs, View, refuse_if};
 use super::report::Report;
@@ -32,11 +33,11 @@ pub(super) struct ActsArgs {
     #[arg(long, value_name = "LIST")]
     acts: Option<String>,
     /// The kind of memory
-    #[arg(long, value_name = "KIND")]
-    kind: Option<KindArg>,
+    #[arg(long, value_name = "KIND", value_parser = kind())]
+    kind: Option<Kind>,
     /// Two kinds of memory, act by act
-    #[arg(long, value_name = "KIND,KIND", value_delimiter = ',', conflicts_with = "kind")]
-    compare: Vec<KindArg>,
+    #[arg(long, value_name = "KIND,KIND", value_parser = kind(), value_delimiter = ',', conflicts_with = "kind")]
+    compare: Vec<Kind>,
     /// The order in which memory is filled: sequential, reverse, random or stride:N (one byte every N bytes)
     #[arg(long, value_name = "PATTERN", hide_short_help = true)]
     pattern: Option<PatternArg>,
@@ -47,8 +48,8 @@ pub(super) struct ActsArgs {
     #[arg(long, hide_short_help = true)]
     read: bool,
     /// What the kernel is advised after mapping (madvise)
-    #[arg(long, value_name = "ADVICE", hide_short_help = true)]
-    advice: Option<AdviceArg>,
+    #[arg(long, value_name = "ADVICE", value_parser = advice(), hide_short_help = true)]
+    advice: Option<MemoryAdvice>,
     /// Fill at most so many bytes per second, to watch it
     ///
     /// On a terminal a picture shows where the pages are: not in memory, cached, mapped in, dirty.
@@ -59,60 +60,25 @@ pub(super) struct ActsArgs {
     step: bool,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum KindArg {
-    /// A file, mapped with MAP_SHARED
-    Shared,
-    /// A file, mapped with MAP_PRIVATE: copy on write
-    Private,
-    /// Private memory without a file
-    Anon,
-    /// Memory of malloc: brk beside mmap, and what free gives back
-    Heap,
-    /// Shared memory without a file
-    Shmem,
-    /// A file that exists only in memory
-    Memfd,
-    /// Huge pages (they must be reserved: sysctl vm.nr_hugepages)
-    Hugetlb,
-    /// The stack
-    Stack,
+/// The names of the kinds of memory.
+fn kind() -> impl TypedValueParser<Value = Kind> {
+    one_of(Kind::ALL.map(|kind| (kind, PossibleValue::new(kind.word()).help(kind.about()))))
 }
 
-impl KindArg {
-    fn kind(self) -> Kind {
-        match self {
-            KindArg::Shared => Kind::Shared,
-            KindArg::Private => Kind::Private,
-            KindArg::Anon => Kind::Anon,
-            KindArg::Heap => Kind::Heap,
-            KindArg::Shmem => Kind::Shmem,
-            KindArg::Memfd => Kind::Memfd,
-            KindArg::Hugetlb => Kind::Hugetlb,
-            KindArg::Stack => Kind::Stack,
-        }
-    }
+/// The names of advice.
+fn advice() -> impl TypedValueParser<Value = MemoryAdvice> {
+    one_of(MemoryAdvice::ALL.map(|(advice, name)| (advice, PossibleValue::new(name))))
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum AdviceArg {
-    Normal,
-    Random,
-    Sequential,
-    Willneed,
-    Hugepage,
-}
-
-impl AdviceArg {
-    fn advice(self) -> MemoryAdvice {
-        match self {
-            AdviceArg::Normal => MemoryAdvice::Normal,
-            AdviceArg::Random => MemoryAdvice::Random,
-            AdviceArg::Sequential => MemoryAdvice::Sequential,
-            AdviceArg::Willneed => MemoryAdvice::WillNeed,
-            AdviceArg::Hugepage => MemoryAdvice::HugePage,
-        }
-    }
+/// One of these values, by its name.
+fn one_of<T: Copy + Send + Sync + 'static, const N: usize>(
+    values: [(T, PossibleValue); N],
+) -> impl TypedValueParser<Value = T> {
+    let names = PossibleValuesParser::new(values.clone().map(|(_, name)| name));
+    names.try_map(move |typed| {
+        let value = values.iter().find(|(_, name)| name.get_name() == typed);
+        value.map(|(value, _)| *value).ok_or("not one of the names")
+    })
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -157,8 +123,8 @@ impl ActsArgs {
 
     fn kinds(&self) -> Result<Vec<Kind>, Stop> {
         match (self.kind, &self.compare[..]) {
-            (kind, []) => Ok(vec![kind.map_or(Kind::Shared, KindArg::kind)]),
-            (_, [one, other]) => Ok(vec![one.kind(), other.kind()]),
+            (kind, []) => Ok(vec![kind.unwrap_or(Kind::Shared)]),
+            (_, [one, other]) => Ok(vec![*one, *other]),
             _ => Err(Stop::usage("--compare", "name two kinds, such as shared,private")),
         }
     }
@@ -167,7 +133,7 @@ impl ActsArgs {
         Manner {
             pattern: self.pattern.map(|pattern| pattern.0).unwrap_or_default(),
             reads: self.read,
-            advice: self.advice.map(AdviceArg::advice),
+            advice: self.advice,
             rate: self.rate,
         }
     }

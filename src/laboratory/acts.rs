@@ -7,6 +7,7 @@ mod claim;
 mod claims;
 mod figures;
 mod request;
+mod scene;
 mod script;
 mod sight;
 mod stage;
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use claim::{contradiction, likely_cause, unknown};
-use claims::Scene;
+use scene::Scene;
 use words::{Data, Telling};
 
 pub use claim::Claim;
@@ -134,24 +135,10 @@ impl Experiment {
         let done = self.stage.perform(act, &mut look_on)?;
         self.note(act);
         let after = self.stage.observe()?;
-        let claims = self.scene(act, &after).claims();
-        let minor_faults = done.minor_faults;
-        let (is_on_disk, is_mapped) = (self.stage.is_on_disk(), after.mapped.is_some());
-        let telling = Telling {
-            act,
-            kind: self.request.kind,
-            reads: self.request.manner.reads,
-            was_written: self.was_written,
-            data: self.data,
-            is_mapped,
-            is_on_disk,
-            minor_faults,
-            major_faults: done.major_faults,
-            page: self.stage.page().bytes(),
-            before: &self.before,
-            after: &after,
-        };
-        let sentence = telling.sentence();
+        let scene = self.scene(act, &after);
+        let claims = scene.claims();
+        let (minor_faults, major_faults) = (done.minor_faults, done.major_faults);
+        let sentence = Telling { scene: &scene, data: self.data, minor_faults, major_faults }.sentence();
         let observed = Observed {
             act,
             kind: self.request.kind,
@@ -160,7 +147,7 @@ impl Experiment {
             difference: difference(&claims, &after),
             unknown: unknown(&claims),
             minor_faults,
-            major_faults: done.major_faults,
+            major_faults,
             time: done.time(),
             sentence,
             claims,
@@ -179,8 +166,7 @@ impl Experiment {
                 (self.was_written, self.data) = (true, Data::There);
             }
             Act::DontNeed if self.data == Data::There => self.data = Data::Lost,
-            Act::Small => self.block = request::SMALL.min(self.request.size.0),
-            Act::Large => self.block = self.request.size.0,
+            Act::Small | Act::Large => self.block = self.request.block(act),
             _ => {}
         }
     }

@@ -3,31 +3,10 @@
 use std::ops::RangeInclusive;
 
 use super::claim::{Claim, Expected, Named};
-use super::figures::Figures;
-use super::request::{FillPattern, Manner, MemoryAdvice, part_of};
+use super::request::{FillPattern, MemoryAdvice, part_of};
+use super::scene::Scene;
 use super::script::{Act, Kind};
 use crate::units::Reason;
-
-/// Everything that a prediction depends on.
-pub(super) struct Scene<'s> {
-    pub(super) act: Act,
-    pub(super) kind: Kind,
-    pub(super) manner: Manner,
-    /// The length of the memory in whole pages.
-    pub(super) length: u64,
-    /// How much was touched by filling since it was mapped.
-    pub(super) touched: u64,
-    pub(super) page: u64,
-    pub(super) huge_page: u64,
-    pub(super) is_on_disk: bool,
-    /// Whether the memory was written to since it was mapped: then `fork` copies its page tables.
-    pub(super) was_written: bool,
-    pub(super) is_mapped: bool,
-    /// The size of the blocks of the heap, and what of them is filled.
-    pub(super) block: u64,
-    pub(super) before: &'s Figures,
-    pub(super) after: &'s Figures,
-}
 
 /// How much more than what one touches may be mapped or read: the kernel maps pages around a fault if they are cached,
 /// reads ahead, and maps large folios as a whole.

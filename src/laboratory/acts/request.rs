@@ -51,6 +51,17 @@ pub enum MemoryAdvice {
     HugePage,
 }
 
+impl MemoryAdvice {
+    /// All of them, and their names.
+    pub const ALL: [(MemoryAdvice, &'static str); 5] = [
+        (MemoryAdvice::Normal, "normal"),
+        (MemoryAdvice::Random, "random"),
+        (MemoryAdvice::Sequential, "sequential"),
+        (MemoryAdvice::WillNeed, "willneed"),
+        (MemoryAdvice::HugePage, "hugepage"),
+    ];
+}
+
 /// What is to be tried.
 #[derive(Debug, Clone)]
 pub struct Request {
@@ -83,7 +94,7 @@ impl Request {
 }
 
 /// The size of a small block.
-pub(super) const SMALL: u64 = 64 << 10;
+const SMALL: u64 = 64 << 10;
 
 /// `part` percent of a length, in whole bytes.
 pub(super) fn part_of(length: u64, part: u64) -> u64 {

@@ -117,15 +117,24 @@ impl Kind {
 
     /// Its name.
     pub fn word(self) -> &'static str {
+        self.words().0
+    }
+
+    /// What it is, in a few words.
+    pub fn about(self) -> &'static str {
+        self.words().1
+    }
+
+    fn words(self) -> (&'static str, &'static str) {
         match self {
-            Kind::Shared => "shared",
-            Kind::Private => "private",
-            Kind::Anon => "anon",
-            Kind::Heap => "heap",
-            Kind::Shmem => "shmem",
-            Kind::Memfd => "memfd",
-            Kind::Hugetlb => "hugetlb",
-            Kind::Stack => "stack",
+            Kind::Shared => ("shared", "A file, mapped with MAP_SHARED"),
+            Kind::Private => ("private", "A file, mapped with MAP_PRIVATE: copy on write"),
+            Kind::Anon => ("anon", "Private memory without a file"),
+            Kind::Heap => ("heap", "Memory of malloc: brk beside mmap, and what free gives back"),
+            Kind::Shmem => ("shmem", "Shared memory without a file"),
+            Kind::Memfd => ("memfd", "A file that exists only in memory"),
+            Kind::Hugetlb => ("hugetlb", "Huge pages (they must be reserved: sysctl vm.nr_hugepages)"),
+            Kind::Stack => ("stack", "The stack"),
         }
     }
 

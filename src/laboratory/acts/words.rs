@@ -1,6 +1,7 @@
 //! One sentence about each act: what the kernel did, and why.
 
 use super::figures::{Figures, Mapped};
+use super::scene::Scene;
 use super::script::{Act, Kind};
 use crate::units::{Bytes, Exact, Figure, counted};
 
@@ -17,24 +18,16 @@ pub(super) enum Data {
 
 /// What a sentence is about.
 pub(super) struct Telling<'t> {
-    pub(super) act: Act,
-    pub(super) kind: Kind,
-    pub(super) reads: bool,
-    pub(super) was_written: bool,
+    pub(super) scene: &'t Scene<'t>,
     pub(super) data: Data,
-    pub(super) is_mapped: bool,
-    pub(super) is_on_disk: bool,
     pub(super) minor_faults: u64,
     pub(super) major_faults: u64,
-    pub(super) page: u64,
-    pub(super) before: &'t Figures,
-    pub(super) after: &'t Figures,
 }
 
 impl Telling<'_> {
     /// The sentence.
     pub(super) fn sentence(&self) -> String {
-        match self.act {
+        match self.scene.act {
             Act::Create => self.create(),
             Act::Map => self.map(),
             Act::Touch => self.touch(),
@@ -77,12 +70,12 @@ impl Telling<'_> {
     }
 
     fn cached(&self) -> Figure<Bytes> {
-        self.after.cached
+        self.scene.after.cached
     }
 
     fn create(&self) -> String {
-        match self.kind {
-            Kind::Private if self.is_on_disk => {
+        match self.scene.kind {
+            Kind::Private if self.scene.is_on_disk => {
                 "write(2) put the data into the page cache; the disk gets it later.".to_owned()
             }
             Kind::Private => "write(2) put the data into the page cache, which is where this file lives.".to_owned(),
@@ -92,9 +85,9 @@ impl Telling<'_> {
     }
 
     fn map(&self) -> String {
-        let (before, after) = (self.before.cached.unwrap_or_default(), self.cached().unwrap_or_default());
+        let (before, after) = (self.scene.before.cached.unwrap_or_default(), self.cached().unwrap_or_default());
         let read = after.saturating_sub(before);
-        match self.kind {
+        match self.scene.kind {
             Kind::Hugetlb => "mmap set huge pages aside for these addresses; none of them is in use yet.".to_owned(),
             _ if read > Bytes(0) => format!("mmap only noted the addresses; the advice read {} ahead.", Exact(read)),
             _ => "mmap only noted the addresses; no page is in memory because of it.".to_owned(),
@@ -102,9 +95,9 @@ impl Telling<'_> {
     }
 
     fn touch(&self) -> String {
-        let (before, after) = (Self::figure(self.before, |m| m.rss), Self::figure(self.after, |m| m.rss));
-        let mapped = after.saturating_sub(before).0 / self.page.max(1);
-        match self.kind {
+        let (before, after) = (Self::figure(self.scene.before, |m| m.rss), Self::figure(self.scene.after, |m| m.rss));
+        let mapped = after.saturating_sub(before).0 / self.scene.page.max(1);
+        match self.scene.kind {
             Kind::Hugetlb => "One byte took a whole huge page. Rss does not count huge pages of this kind.".to_owned(),
             Kind::Anon | Kind::Stack if self.faults() == 0 => "The page was mapped in already.".to_owned(),
             Kind::Anon => {
@@ -129,38 +122,44 @@ impl Telling<'_> {
 
     /// How much was read into the page cache in addition to what was touched.
     fn read_ahead(&self) -> String {
-        let (before, after) = (self.before.cached.unwrap_or_default(), self.cached().unwrap_or_default());
+        let (before, after) = (self.scene.before.cached.unwrap_or_default(), self.cached().unwrap_or_default());
         let read = after.saturating_sub(before);
-        if read.0 > self.page { format!(" It read {} at once.", Exact(read)) } else { String::new() }
+        if read.0 > self.scene.page { format!(" It read {} at once.", Exact(read)) } else { String::new() }
     }
 
     fn fill(&self) -> String {
         let faults = counted(self.faults(), "page fault", "page faults");
-        match self.kind {
+        match self.scene.kind {
             Kind::Heap => format!("{faults}: each page is made when it is first written."),
             Kind::Hugetlb => format!("{faults} for huge pages, which are neither in Rss nor in the page cache."),
             _ if self.faults() == 0 => "Everything was mapped in already.".to_owned(),
-            Kind::Stack if self.reads => format!("{faults}: what was never written is the shared page of zeros."),
+            Kind::Stack if self.scene.manner.reads => {
+                format!("{faults}: what was never written is the shared page of zeros.")
+            }
             Kind::Stack if self.grew() => {
                 format!("{faults}: the stack grew with each new address; it does not shrink.")
             }
             Kind::Stack => format!("{faults}: each page is made when it is first written; the stack does not shrink."),
-            Kind::Anon if self.reads => format!("{faults} mapped the shared page of zeros, which Rss does not count."),
+            Kind::Anon if self.scene.manner.reads => {
+                format!("{faults} mapped the shared page of zeros, which Rss does not count.")
+            }
             Kind::Anon => {
                 format!("{faults}: each page is made when it is first written, and belongs to this process alone.")
             }
-            Kind::Private if self.reads => format!("{faults} mapped pages of the page cache in; none was copied."),
+            Kind::Private if self.scene.manner.reads => {
+                format!("{faults} mapped pages of the page cache in; none was copied.")
+            }
             Kind::Private => format!(
                 "{faults} made a copy of each page that was written (copy on write); the page cache keeps its own, \
                  unchanged."
             ),
-            _ if self.reads => format!("{faults} mapped pages of the page cache in."),
+            _ if self.scene.manner.reads => format!("{faults} mapped pages of the page cache in."),
             _ => format!("{faults}: the pages that are mapped in are the pages of the page cache, the same memory."),
         }
     }
 
     fn msync(&self) -> String {
-        match (self.kind, self.is_on_disk) {
+        match (self.scene.kind, self.scene.is_on_disk) {
             (Kind::Private, _) => "Private copies are never written to the file.".to_owned(),
             (_, true) => {
                 "msync wrote the dirty pages to the disk; they stay mapped and cached, and are clean now.".to_owned()
@@ -170,7 +169,7 @@ impl Telling<'_> {
     }
 
     fn dont_need(&self) -> String {
-        match self.kind {
+        match self.scene.kind {
             Kind::Private => {
                 "The pages left the page table. The private copies are lost; the page cache keeps the file.".to_owned()
             }
@@ -184,8 +183,8 @@ impl Telling<'_> {
 
     fn read(&self) -> String {
         let faults = counted(self.minor_faults, "minor fault", "minor faults");
-        let was_cached = self.before.cached.unwrap_or_default() >= self.cached().unwrap_or_default();
-        match self.kind {
+        let was_cached = self.scene.before.cached.unwrap_or_default() >= self.cached().unwrap_or_default();
+        match self.scene.kind {
             _ if self.faults() == 0 => "Everything was mapped in already.".to_owned(),
             Kind::Anon | Kind::Stack if self.data == Data::There => {
                 format!("{faults}: what was written is there, the rest is the shared page of zeros.")
@@ -199,7 +198,7 @@ impl Telling<'_> {
                 let many = if self.is_many(self.major_faults) { ", many at a time" } else { "" };
                 format!("{major} read the pages from the disk{many}.")
             }
-            _ if !was_cached && !self.is_on_disk => {
+            _ if !was_cached && !self.scene.is_on_disk => {
                 format!("{faults} made the pages of the file, which read as zeros.")
             }
             _ => {
@@ -215,20 +214,20 @@ impl Telling<'_> {
 
     /// Whether each fault mapped several pages in.
     fn is_many(&self, faults: u64) -> bool {
-        let (before, after) = (Self::figure(self.before, |m| m.rss), Self::figure(self.after, |m| m.rss));
-        after.saturating_sub(before).0 / self.page.max(1) > faults.saturating_mul(2)
+        let (before, after) = (Self::figure(self.scene.before, |m| m.rss), Self::figure(self.scene.after, |m| m.rss));
+        after.saturating_sub(before).0 / self.scene.page.max(1) > faults.saturating_mul(2)
     }
 
     fn grew(&self) -> bool {
-        Self::figure(self.after, |m| m.size) > Self::figure(self.before, |m| m.size)
+        Self::figure(self.scene.after, |m| m.size) > Self::figure(self.scene.before, |m| m.size)
     }
 
     fn has_all(&self) -> bool {
-        Self::figure(self.after, |m| m.rss) == Self::figure(self.after, |m| m.size)
+        Self::figure(self.scene.after, |m| m.rss) == Self::figure(self.scene.after, |m| m.size)
     }
 
     fn second(&self) -> String {
-        match self.kind {
+        match self.scene.kind {
             Kind::Private => "A second process maps the same file: it shares the pages of the file, not the private \
                               copies."
                 .to_owned(),
@@ -244,20 +243,20 @@ impl Telling<'_> {
     }
 
     fn fork(&self) -> String {
-        match self.kind {
+        match self.scene.kind {
             kind if kind.is_shared() => {
                 "fork did not copy the page tables of shared memory: the child finds the pages when \
                                          it touches them."
                     .to_owned()
             }
-            _ if !self.was_written => "Nothing was written, so fork had no page tables to copy.".to_owned(),
+            _ if !self.scene.was_written => "Nothing was written, so fork had no page tables to copy.".to_owned(),
             _ => "fork copied the page tables, and not the pages: both processes share them until one of them writes."
                 .to_owned(),
         }
     }
 
     fn munmap(&self) -> String {
-        match self.kind {
+        match self.scene.kind {
             Kind::Shared | Kind::Private | Kind::Memfd => {
                 let cached = self.cached().map_or_else(|_| "all".to_owned(), |cached| Exact(cached).to_string());
                 format!("The mapping is gone, and the page cache keeps {cached} of the file: nobody needs to map it.")
@@ -267,7 +266,7 @@ impl Telling<'_> {
     }
 
     fn evict(&self) -> String {
-        match (self.is_on_disk, self.is_mapped) {
+        match (self.scene.is_on_disk, self.scene.is_mapped) {
             (false, _) => "Nothing can be dropped: there is no disk to read it from again.".to_owned(),
             (true, true) => "The kernel dropped only pages that no process has mapped in.".to_owned(),
             (true, false) => "The kernel dropped the clean pages; the next read takes them from the disk.".to_owned(),
@@ -275,7 +274,7 @@ impl Telling<'_> {
     }
 
     fn free(&self) -> String {
-        let (before, after) = (Self::figure(self.before, |m| m.size), Self::figure(self.after, |m| m.size));
+        let (before, after) = (Self::figure(self.scene.before, |m| m.size), Self::figure(self.scene.after, |m| m.size));
         let given = Exact(before.saturating_sub(after));
         format!(
             "free gave {given} back: blocks from mmap at once, and the end of the heap once more than 128 KiB are \
