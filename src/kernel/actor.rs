@@ -8,6 +8,7 @@
 mod board;
 mod child;
 mod orders;
+mod own_memory;
 
 use std::io::{Read, Write};
 use std::num::NonZeroUsize;
@@ -78,16 +79,18 @@ impl Actor {
         let (board, parent, page) = (memory.cast::<Board>(), getpid(), Page(page_size().bytes()));
         // SAFETY: the mapping is new, long enough, and begins at the start of a page.
         unsafe { board.write(Board::new()) };
+        let own = own_memory::segments(page.0);
         // In the child they stay blocked: this process ends it.
         let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
         // SAFETY: the child only makes system calls and uses the allocator of the C library, which `fork` leaves in a
-        // consistent state. It uses no memory of Rust but its stack and the board, and ends with `_exit`.
+        // consistent state. It uses no memory of Rust but its stack, the board and the list of segments, and ends with
+        // `_exit`.
         let forked = unsafe { fork() };
         if let Ok(ForkResult::Child) = forked {
             end_with(parent);
             close_others(far.as_raw_fd(), file.map_or(far.as_raw_fd(), AsRawFd::as_raw_fd));
             // SAFETY: the mapping has a board and stays until the process ends.
-            act(far.as_raw_fd(), unsafe { board.as_ref() }, &page);
+            act(far.as_raw_fd(), unsafe { board.as_ref() }, &page, &own);
         }
         mask.thread_set_mask()?;
         match forked? {
@@ -212,6 +215,18 @@ mod tests {
             let all = if pattern == Pattern::Stride(3 * PAGE) { (14, 20) } else { (40, 60) };
             assert_eq!((first, second), all, "{pattern:?}");
         }
+    }
+
+    #[test]
+    fn only_the_page_faults_of_the_order_are_counted() {
+        let mut actor = Actor::start(None::<&UnixStream>).unwrap();
+        let mapped = perform(&mut actor, Order::MapAnonymous { length: 4 * PAGE, is_shared: false }).unwrap();
+        assert_eq!((mapped.minor_faults, mapped.major_faults), (0, 0));
+        let touch = Touch { address: mapped.result(), length: 4 * PAGE, until: 4 * PAGE, ..Touch::default() };
+        let read = perform(&mut actor, Order::Touch(touch)).unwrap();
+        assert_eq!((read.result(), read.minor_faults, read.major_faults), (4, 4, 0));
+        let again = perform(&mut actor, Order::Glance(Touch { writes: true, ..touch })).unwrap();
+        assert_eq!((again.result(), again.minor_faults, again.major_faults), (4, 4, 0), "copied on write");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use nix::unistd::Pid;
 
 use super::board::{Board, Done};
 use super::orders::{Order, Pattern, Touch};
+use super::own_memory::{Segment, map_in};
 use crate::kernel::demo_data;
 
 /// In a new child: has it end with its parent, also if that has ended already.
@@ -29,7 +30,11 @@ pub(super) fn end_with(parent: Pid) {
 }
 
 /// The child: carries out what it is told until the other side is closed.
-pub(super) fn act(socket: RawFd, board: &Board, page: &Page) -> ! {
+pub(super) fn act(socket: RawFd, board: &Board, page: &Page, own: &[Segment]) -> ! {
+    map_in(own, page.0);
+    // These, too, have memory of their own.
+    faults();
+    now();
     let mut state = State::default();
     let mut byte = 0_u8;
     loop {
