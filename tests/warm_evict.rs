@@ -345,6 +345,14 @@ fn a_dry_run_says_what_it_cannot_see() {
     let why = row["why"].as_str().unwrap();
     assert!(why.contains(&format!("pid {} (subject: 8)", holder.pid())), "{row}");
     assert!(why.contains(&format!("pid {} (", std::process::id())) && why.contains(": 8)"), "{row}");
+    // A locked page belongs to the process that has locked it, and to none of the others.
+    let page = page_size().bytes() as usize;
+    let locked = MmapOptions::new().len(page).map_raw_read_only(known.file.as_file()).unwrap();
+    locked.lock().unwrap();
+    let (_, row) = done("evict", &["--dry-run", path]);
+    let (one, seven) = row["why"].as_str().unwrap().split_once("; ").unwrap();
+    assert!(one.starts_with("1 page (") && one.contains(&format!("locked by pid {} (", std::process::id())), "{row}");
+    assert!(!one.contains(": ") && seven.starts_with("7 pages (") && seven.matches(": 7)").count() == 2, "{row}");
 }
 
 #[test]

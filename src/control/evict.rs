@@ -300,25 +300,20 @@ fn in_words(left: &Left, found: &Holders, edge: bool, page: PageSize) -> String 
             reasons.push(format!("{} ({}) {what}", counted(pages.0, "page", "pages"), Human(pages.bytes(page))));
         }
     };
-    say(left.locked, format!("locked by {}", holders::in_words(&found.list, true)));
-    say(left.mapped, format!("mapped by {}", mapped_words(found)));
+    say(left.locked, format!("locked by {}", holders::in_words(&found.list, |holder| holder.locked)));
+    say(left.mapped, format!("mapped by {}", holders::in_words(&found.list, |holder| holder.unlocked)));
     say(left.dirty, "dirty or under writeback again".to_owned());
     say(left.unknown, unknown_words(found, edge));
     reasons.join("; ")
 }
 
-/// The processes that map pages without a lock or, if there are none, those that map more than they lock.
-fn mapped_words(found: &Holders) -> String {
-    match holders::in_words(&found.list, false) {
-        words if words.is_empty() => holders::in_words(&found.list, true),
-        words => words,
-    }
-}
-
 /// Who may have pages mapped without being seen, if anybody.
 fn unseen_words(found: &Holders) -> Option<String> {
     if !found.perhaps.is_empty() {
-        return Some(format!("perhaps mapped through overlayfs by {}", holders::in_words(&found.perhaps, false)));
+        return Some(format!(
+            "perhaps mapped through overlayfs by {}",
+            holders::in_words(&found.perhaps, |holder| holder.pages)
+        ));
     }
     if let Some(blind) = found.blind {
         return Some(blind.to_owned());

@@ -12,8 +12,10 @@ pub struct Holder {
     pub process: Identity,
     /// How many of the pages in question it has.
     pub pages: Pages,
-    /// Whether it has locked a mapping of the file.
-    pub locked: bool,
+    /// How many of these are in mappings that it has locked.
+    pub locked: Pages,
+    /// How many of these no process has locked.
+    pub unlocked: Pages,
 }
 
 /// The processes that hold any of some pages of a file, as far as this user may see them.
@@ -46,29 +48,40 @@ impl Holders {
         let mut found = Holders { blind, ..Holders::default() };
         let mut pids = pids.unwrap_or_default();
         pids.sort_unstable();
+        let mut mapped = Vec::new();
         for pid in pids {
             let read = |process: &Process| process.read_mappings_of_inode(file.inode());
             match Process::open_in(root, pid).and_then(|process| read(&process).map(|mappings| (process, mappings))) {
                 Ok((_, mappings)) if mappings.is_empty() => {}
-                Ok((process, mappings)) => found.add_process(&process, file, pages, &mappings),
+                Ok((process, mappings)) => mapped.extend(found.add_process(&process, file, pages, &mappings)),
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(_) => found.unseen += 1,
             }
         }
+        for (holder, mapped) in found.list.iter_mut().zip(mapped) {
+            holder.unlocked = mapped.subtract(&found.locked).cached();
+        }
         found
     }
 
-    fn add_process(&mut self, process: &Process, file: &OpenFile, pages: &PageRuns, all: &[FileMapping]) {
+    /// Adds a process; returns the pages that it has, if it is one of the list.
+    fn add_process(
+        &mut self,
+        process: &Process,
+        file: &OpenFile,
+        pages: &PageRuns,
+        all: &[FileMapping],
+    ) -> Option<PageRuns> {
         let (mut mapped, mut locked, mut perhaps) = (PageRuns::new(), PageRuns::new(), PageRuns::new());
         let locked_starts = locked_starts(process);
         for mapping in all {
-            let Ok(found) = mapping.open(process) else { return self.unseen += 1 };
+            let Ok(found) = mapping.open(process) else { return self.not_seen() };
             // A file of an overlay that was copied up may be mapped with the pages that it had before.
             let is_same = found.identity() == file.identity() && found.prove_layer(process).is_ok();
             if !is_same && !is_stacked(file) && !found.is_stacked() {
                 continue;
             }
-            let Ok(present) = mapping.read_present_pages(process, file.page_size()) else { return self.unseen += 1 };
+            let Ok(present) = mapping.read_present_pages(process, file.page_size()) else { return self.not_seen() };
             let present = runs(&present).intersect(pages);
             if !is_same {
                 perhaps = union(&perhaps, &present);
@@ -79,14 +92,26 @@ impl Holders {
             }
             mapped = union(&mapped, &present);
         }
-        let Ok(process) = process.identity() else { return };
-        if mapped.is_empty() && !perhaps.is_empty() {
-            self.perhaps.push(Holder { process, pages: perhaps.cached(), locked: false });
-        } else if !mapped.is_empty() {
-            self.list.push(Holder { process, pages: mapped.cached(), locked: !locked.is_empty() });
-            self.mapped = union(&self.mapped, &mapped);
-            self.locked = union(&self.locked, &locked);
+        let process = process.identity().ok()?;
+        let holder = |pages: &PageRuns| Holder {
+            process,
+            pages: pages.cached(),
+            locked: locked.cached(),
+            unlocked: Pages::default(),
+        };
+        if mapped.is_empty() {
+            self.perhaps.extend((!perhaps.is_empty()).then(|| holder(&perhaps)));
+            return None;
         }
+        self.list.push(holder(&mapped));
+        self.mapped = union(&self.mapped, &mapped);
+        self.locked = union(&self.locked, &locked);
+        Some(mapped)
+    }
+
+    fn not_seen(&mut self) -> Option<PageRuns> {
+        self.unseen += 1;
+        None
     }
 }
 
@@ -116,16 +141,16 @@ fn union(left: &PageRuns, right: &PageRuns) -> PageRuns {
     left.iter().chain(right.iter()).copied().collect()
 }
 
-/// Names the first holders, for one line: `pid 4690 (cat)`, or with the pages that each has:
+/// Names the first holders of some pages, for one line: `pid 4690 (cat)`, or with how many of them each has:
 /// `pid 4690 (cat: 7), pid 4691 (less: 3) and 3 more`.
-pub(super) fn in_words(holders: &[Holder], locked: bool) -> String {
+pub(super) fn in_words(holders: &[Holder], pages_of: fn(&Holder) -> Pages) -> String {
     const NAMED: usize = 3;
-    let of_kind: Vec<&Holder> = holders.iter().filter(|holder| holder.locked == locked).collect();
+    let of_kind: Vec<&Holder> = holders.iter().filter(|holder| pages_of(holder) > Pages(0)).collect();
     let names = of_kind.iter().take(NAMED).map(|holder| {
         let command = String::from_utf8_lossy(&holder.process.command);
         let program = command.split(' ').next().unwrap_or_default();
         let program = program.rsplit('/').next().unwrap_or(program);
-        let pages = if of_kind.len() > 1 { format!(": {}", holder.pages.0) } else { String::new() };
+        let pages = if of_kind.len() > 1 { format!(": {}", pages_of(holder).0) } else { String::new() };
         format!("pid {} ({program}{pages})", holder.process.pid)
     });
     let named = names.collect::<Vec<_>>().join(", ");
