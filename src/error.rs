@@ -145,6 +145,8 @@ impl Error {
     /// The error for a `subject` whose figures are absent for this reason.
     pub fn absent(subject: Subject, absent: Absent) -> Self {
         let kind = match absent.reason {
+            // It may exist, and it may not.
+            _ if absent == Absent::SILENT => ErrorKind::System,
             Reason::Denied => ErrorKind::Denied,
             Reason::Changed => ErrorKind::Changed,
             Reason::Vanished => ErrorKind::NotFound,

@@ -53,6 +53,14 @@ fn everything_named_is_reported(folder: &Path) {
         assert_eq!(run.complaints(), far.map(|far| format!("rmap: {}: {SILENT}", far.display())));
         assert_eq!(run.lines_of_json()[0]["filename"], here, "{run:?}");
     }
+    // They may exist: the total lacks them, and a repeated answer waits for them.
+    let run = in_time(["pcstat", "--total", text(&a), here]);
+    assert!(run.text().lines().last().is_some_and(|total| total.contains(">=")), "{run:?}");
+    let mut repeated = Running::start(command(["pcstat", "-w", "0.05", "--jsonl", text(&a)]));
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(repeated.is_running(), "a silent file ends the watch");
+    repeated.end(Signal::SIGINT);
+
     let run = in_time(["pcstat", "-R", "--jsonl", CROSS, text(folder)]);
     assert_eq!(run.complaints(), [format!("rmap: {}: {SILENT}", there.display())]);
     assert_eq!(run.lines_of_json().len(), 1, "{run:?}");

@@ -429,6 +429,20 @@ fn a_signal_ends_the_work_within_one_file() {
     assert!(is_clean || why.ends_with("were not dropped: interrupted"), "{why}");
 }
 
+/// Waits until all threads of a process have been asleep for a while.
+fn wait_until_idle(pid: u32) {
+    let is_asleep = |task: std::fs::DirEntry| {
+        let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        stat.rsplit(')').next().is_some_and(|state| state.starts_with(" S"))
+    };
+    let mut looks = 0;
+    while looks < 15 {
+        std::thread::sleep(Duration::from_millis(20));
+        let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+        looks = if tasks.flatten().all(is_asleep) { looks + 1 } else { 0 };
+    }
+}
+
 #[test]
 fn a_signal_ends_lock_before_it_reports_locked_memory() {
     let folder = disk();
@@ -440,8 +454,8 @@ fn a_signal_ends_lock_before_it_reports_locked_memory() {
             let mut child = command.spawn().unwrap();
             let mut names = child.stdin.take().unwrap();
             writeln!(names, "{}", path.display()).unwrap();
-            // It now waits for more names. The row is still in a buffer, so there is no output to wait for.
-            std::thread::sleep(Duration::from_millis(300));
+            // It works on the file, then waits for more names. The row is still in a buffer: no output to wait for.
+            wait_until_idle(child.id());
             nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id() as i32), signal).unwrap();
             std::thread::sleep(Duration::from_millis(150));
             drop(names);

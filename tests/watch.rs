@@ -252,6 +252,18 @@ fn if_none_of_the_named_files_exists_the_watch_ends() {
     assert_eq!(running.end(Signal::SIGINT).0, Some(1));
 }
 
+#[test]
+fn a_broken_link_below_a_named_directory_does_not_end_the_watch() {
+    let folder = tempfile::tempdir_in(memory()).unwrap();
+    std::os::unix::fs::symlink("/no/such/file", folder.path().join("broken")).unwrap();
+    let path = folder.path().to_str().unwrap();
+    let mut running = Running::start(command(["pcstat", "-R", "--follow", "-w", "0.02", "--jsonl", path]));
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    std::fs::write(folder.path().join("later"), "x").unwrap();
+    assert_eq!(running.row()["cached"], 1);
+    assert_eq!(running.end(Signal::SIGINT).0, Some(1));
+}
+
 /// Runs a command on a terminal with this many columns, renames one path to another after two rounds, and prints the
 /// rounds that it showed, divided by form feeds.
 const ROUNDS: &str = r#"import fcntl, os, pty, re, select, struct, sys, termios, time
@@ -269,11 +281,14 @@ def settle(wanted):
             try: shown += os.read(terminal, 65536)
             except OSError: return
 rounds = lambda count: lambda: shown.count(b'\x1b[J') >= count
+settle(lambda: b'\x1b[?1049h' in shown)
+os.write(terminal, b'~')
 settle(rounds(2))
 if staged: os.rename(staged, target)
 settle(rounds(5))
 os.write(terminal, b'q')
 settle(lambda: b'\x1b[?1049l' in shown)
+assert b'~' not in shown, 'a key is shown: %r' % shown
 text = shown.decode().split('\x1b[?1049l')[0].replace('\r', '')
 plain = [re.sub(r'\x1b\[[0-9;?]*[a-zA-Z]', '', part) for part in text.split('\x1b[H')[1:]]
 print('\f'.join(plain[:5]))

@@ -180,7 +180,7 @@ impl Host for Report {
     fn wait_until(&mut self, end: Instant) -> Result<(), Stop> {
         let waited = self.wait_for_keys_until(end);
         if let Some(terminal) = &mut self.terminal {
-            terminal.restore();
+            terminal.end_wait();
         }
         waited
     }

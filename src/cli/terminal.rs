@@ -1,8 +1,8 @@
 //! What a repeated answer changes on its terminal: the key `q` ends it, and it takes the alternate screen.
 //!
-//! Only while rmap waits for the next round, the terminal passes on each key at once and does not show it. It is
-//! restored after each wait, and all of it before a signal such as Ctrl-Z takes effect. Only `kill -9` leaves it as it
-//! is.
+//! While it has the alternate screen, the terminal passes on each key at once and does not show it; without, only
+//! while rmap waits for the next round. All of it is restored before a signal such as Ctrl-Z takes effect. Only
+//! `kill -9` leaves it as it is.
 
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
@@ -44,7 +44,11 @@ impl Terminal {
             register_conditional_default(signal, Arc::clone(&is_restored)).ok()?;
             register_usize(signal, Arc::clone(&raised), signal.unsigned_abs() as usize).ok()?;
         }
-        let terminal = Terminal { has_keys, is_full_screen, is_restored, raised, before: None };
+        let mut terminal = Terminal { has_keys, is_full_screen, is_restored, raised, before: None };
+        if is_full_screen && terminal.may_have_keys() {
+            // A key that is pressed while a round is read must not be shown in it.
+            terminal.pass_on_keys();
+        }
         terminal.show(ENTER);
         Some(terminal)
     }
@@ -81,13 +85,17 @@ impl Terminal {
             let _ = emulate_default_handler(signal);
             self.show(ENTER);
         }
-        // In the background the kernel would stop rmap for it.
-        if !self.has_keys || tcgetpgrp(io::stdin()).ok() != Some(getpgrp()) || self.pass_on_keys().is_none() {
+        if !self.may_have_keys() || self.pass_on_keys().is_none() {
             return [0; 64].into_iter().take(0);
         }
         let mut typed = [0; 64];
         let count = read(io::stdin(), &mut typed).unwrap_or(0);
         typed.into_iter().take(count)
+    }
+
+    /// Whether keys may be read. In the background the kernel would stop rmap for it.
+    fn may_have_keys(&self) -> bool {
+        self.has_keys && tcgetpgrp(io::stdin()).ok() == Some(getpgrp())
     }
 
     /// Makes the terminal pass on each key, if it does not yet.
@@ -105,6 +113,13 @@ impl Terminal {
             tcsetattr(io::stdin().as_fd(), SetArg::TCSANOW, &keys).ok()?;
         }
         Some(())
+    }
+
+    /// Restores the keys, so that a signal takes effect at once, unless the alternate screen delays it anyway.
+    pub(crate) fn end_wait(&mut self) {
+        if !self.is_full_screen {
+            self.restore();
+        }
     }
 
     /// Restores the keys.

@@ -188,9 +188,9 @@ impl ChosenFiles {
         self.recursive || !self.processes.is_empty()
     }
 
-    /// How many files are named, if no others are selected.
-    pub fn named_only(&self) -> Option<usize> {
-        (self.processes.is_empty() && self.list.is_none()).then_some(self.paths.len())
+    /// The named paths, if nothing else is selected.
+    pub fn only_named(&self) -> &[PathBuf] {
+        if self.processes.is_empty() && self.list.is_none() { &self.paths } else { &[] }
     }
 
     /// An engine for them: if several threads walk a tree, each measures its files on its own.
@@ -207,7 +207,7 @@ impl ChosenFiles {
     /// Whether there are so few results that all of them fit into a channel of this size: each file has at most one
     /// failure, and all of them are one item. Starting a thread would take longer than measuring a few files.
     fn fit_into(&self, messages: usize) -> bool {
-        !self.recursive && self.list.is_none() && self.processes.is_empty() && self.paths.len() < messages
+        !self.recursive && (1..messages).contains(&self.only_named().len())
     }
 
     /// Visits the files with one visitor per thread. `new` creates it from a sender and from the files that the

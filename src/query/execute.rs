@@ -1,6 +1,7 @@
 //! Executes a query: reads the source and sends its rows through the stages.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::time::{Instant, SystemTime};
 
 use super::Query;
@@ -8,7 +9,7 @@ use super::gathered::Gathered;
 use super::host::Host;
 use super::plan::{Plan, Shape, named};
 use super::tail::Tail;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Subject};
 use crate::render::Sink;
 use crate::table::{Filter, Grouping, Groups, Progress, RowKind, Rows, Section, Source, Stop};
 
@@ -76,14 +77,13 @@ fn run<S: Source>(
         return done;
     };
     let mut due = Instant::now();
-    let mut told = Told::default();
-    let mut is_first = true;
+    let mut told = Told { awaited: source.named().iter().cloned().collect(), ..Told::default() };
+    let mut may_be_in_vain = !told.awaited.is_empty();
     let watched = loop {
         if let Err(stop) = read(source, plan, host, &mut stage, true, &mut told) {
             break Err(stop);
         }
-        let is_in_vain = is_first && source.named().is_some_and(|named| named > 0 && told.not_found >= named);
-        is_first = false;
+        let is_in_vain = std::mem::take(&mut may_be_in_vain) && told.awaited.is_empty();
         match stage.end(Some(SystemTime::now())) {
             Ok(_) if source.is_over() || is_in_vain => break Ok(()),
             Ok(true) => {}
@@ -134,8 +134,8 @@ fn read<S: Source>(
 struct Told {
     /// Those that were already reported; they are not repeated in later rounds.
     lines: HashSet<String>,
-    /// How many of them say that something does not exist.
-    not_found: usize,
+    /// The named paths, without those of which a failure said that they do not exist.
+    awaited: HashSet<PathBuf>,
 }
 
 /// Takes the rows of the source, filters them and passes them on.
@@ -212,7 +212,9 @@ impl<K: RowKind, G: Stage<K>> Rows<K> for Front<'_, K, G> {
     }
 
     fn failure(&mut self, error: Error) {
-        self.told.not_found += usize::from(error.kind() == ErrorKind::NotFound);
+        if let (ErrorKind::NotFound, Subject::Path(path)) = (error.kind(), error.subject()) {
+            self.told.awaited.remove(path);
+        }
         self.host.incomplete();
         let rest = match &mut self.gathered {
             Some(gathered) => gathered.take(error),

@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use super::cell::OwnedCell;
@@ -39,10 +40,9 @@ pub trait Source {
         false
     }
 
-    /// How many things are named, if nothing else is read. If the first round finds none of them, a repeated query
-    /// ends.
-    fn named(&self) -> Option<usize> {
-        None
+    /// The named paths, if nothing else is read. If none of them exists in the first round, a repeated query ends.
+    fn named(&self) -> &[PathBuf] {
+        &[]
     }
 
     /// Whether each row takes long, so that it is written as soon as it arrives.

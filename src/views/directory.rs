@@ -216,8 +216,8 @@ impl Source for DirectorySource {
         self.chosen.finds_many()
     }
 
-    fn named(&self) -> Option<usize> {
-        self.chosen.named_only()
+    fn named(&self) -> &[PathBuf] {
+        self.chosen.only_named()
     }
 
     fn read(&mut self, needs: &[FileNeed], rows: &mut dyn Rows<Directories>) -> Result<(), Stop> {

@@ -243,8 +243,8 @@ impl Source for FileSource {
         self.chosen.finds_many()
     }
 
-    fn named(&self) -> Option<usize> {
-        self.chosen.named_only()
+    fn named(&self) -> &[PathBuf] {
+        self.chosen.only_named()
     }
 
     fn columns(&mut self, _: &Named) -> Vec<Column<Files>> {

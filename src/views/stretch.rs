@@ -132,8 +132,8 @@ impl Source for StretchSource {
         self.chosen.finds_many()
     }
 
-    fn named(&self) -> Option<usize> {
-        self.chosen.named_only()
+    fn named(&self) -> &[PathBuf] {
+        self.chosen.only_named()
     }
 
     fn read(&mut self, _: &[()], rows: &mut dyn Rows<Stretches>) -> Result<(), Stop> {
