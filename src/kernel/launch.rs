@@ -156,8 +156,11 @@ fn send(channel: RawFd, word: i32, fd: Option<RawFd>) {
             let length = unsafe { libc::CMSG_LEN(size_of::<c_int>() as u32) };
             // SAFETY: see above.
             message.msg_controllen = unsafe { libc::CMSG_SPACE(size_of::<c_int>() as u32) } as _;
-            let described =
-                libc::cmsghdr { cmsg_len: length as _, cmsg_level: libc::SOL_SOCKET, cmsg_type: libc::SCM_RIGHTS };
+            // SAFETY: it has integers alone. Those beyond the three below are padding, which musl names.
+            let mut described: libc::cmsghdr = unsafe { std::mem::zeroed() };
+            described.cmsg_len = length as _;
+            described.cmsg_level = libc::SOL_SOCKET;
+            described.cmsg_type = libc::SCM_RIGHTS;
             // SAFETY: the head is in the room, which is aligned for it.
             unsafe { head.write(described) };
             // SAFETY: the data follow the head.
