@@ -420,6 +420,25 @@ fn watching_a_denied_process_shows_its_status() {
 }
 
 #[test]
+fn the_status_of_a_denied_process_goes_with_it() {
+    let Some(everyone) = ForEveryone::copy() else { return };
+    let subject = stopped(["anonymous:64:40"]);
+    let mut watch = Command::new(everyone.program());
+    watch.args(["pid", &subject.word(), "-w", "0.05", "--json"]);
+    std::os::unix::process::CommandExt::uid(&mut watch, common::NOBODY);
+    let mut watching = Running::start(watch);
+    // Each further round begins with the end of the line of the one before.
+    let first = watching.line() + &watching.line();
+    drop(subject);
+    let (status, rest) = watching.rest();
+    let document: Value = serde_json::from_str(&(first + &rest)).unwrap();
+    let (last, before) = document.as_array().unwrap().split_last().unwrap();
+    assert!(before.iter().all(|round| round["status"]["vmrss"].is_u64() && round["denied"].is_string()), "{document}");
+    assert!(!before.is_empty() && last["pid"] == before[0]["pid"] && last["mappings"] == Value::Array(Vec::new()));
+    assert_eq!((status, last.get("status"), last.get("denied"), last.get("total")), (Some(1), None, None, None));
+}
+
+#[test]
 fn an_invalid_filter_is_wrong_usage_in_one_line_with_the_place_of_the_error() {
     let wrong = rmap(["pid", "self", "--filter", "rss > 10M && sise > 1"]);
     assert_eq!((wrong.status, wrong.complaints().len()), (Some(2), 1), "{}", wrong.err);

@@ -28,7 +28,7 @@ pub(super) struct Tail<'a, K: RowKind> {
     before: Option<Look<K::Row>>,
     /// The total of the last round.
     total_before: Option<TotalRow>,
-    /// The section of the last round.
+    /// The section of the last round, without what was true only then.
     last: Option<Section>,
     /// Whether sections without rows are not shown.
     hides_empty: bool,
@@ -255,7 +255,7 @@ impl<'a, K: RowKind> Tail<'a, K> {
             }
         }
         let Some(open) = self.open.take() else { return Ok(()) };
-        self.last = Some(open.section.clone());
+        self.last = Some(Section { objects: Vec::new(), denied: None, ..open.section.clone() });
         let is_closed = open.section.is_closed;
         let mut all = ranked(self.shown, open.held, None);
         let shown = (0..all.len().min(self.shown.top.unwrap_or(usize::MAX))).collect();

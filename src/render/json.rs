@@ -59,7 +59,8 @@ impl Sink for JsonSink<'_> {
             out.push(b'{');
             let time = section.time.map(|time| ("time", Cell::Time(time)));
             let fields = section.fields.iter().map(|(key, cell)| (*key, cell.cell()));
-            for (key, cell) in time.into_iter().chain(fields) {
+            let denied = section.denied.iter().map(|cell| ("denied", cell.cell()));
+            for (key, cell) in time.into_iter().chain(fields).chain(denied) {
                 write_key(key, &mut out);
                 write_cell(&cell, &mut out);
                 out.push(b',');

@@ -134,6 +134,8 @@ pub struct Section {
     pub time: Option<SystemTime>,
     /// Whether access to its rows was denied: it then has no rows and no total.
     pub is_closed: bool,
+    /// Why access was denied: one more key of a JSON document.
+    pub denied: Option<OwnedCell>,
 }
 
 /// Why a query ended early.

@@ -121,8 +121,8 @@ impl Denied {
     /// The section of the process, which has no rows, with the figures of its status.
     pub(super) fn section(&self) -> Section {
         let mut section = section_of(&self.account.identity);
-        section.fields.push(("denied", OwnedCell::Text(self.why.why().as_bytes().to_vec())));
         section.objects.push(("status", figures(&self.account)));
+        section.denied = Some(OwnedCell::Text(self.why.why().as_bytes().to_vec()));
         section.is_closed = true;
         section
     }
