@@ -1,8 +1,10 @@
 //! `rmap trace`: runs a program and shows what it maps, from both sides.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::fs::File;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
@@ -38,13 +40,13 @@ pub(crate) struct FollowArgs {
     /// Look at its mappings every MS milliseconds, and at once after a large system call
     ///
     /// If a look takes long, because the program is large, rmap looks more rarely: at most 3 % of the time.
-    #[arg(long = "every", value_name = "MS", default_value = "100", value_parser = interval)]
-    interval: Duration,
+    #[arg(long = "every", value_name = "MS", default_value_t = INTERVAL)]
+    interval: Milliseconds,
     /// Show mappings that are this long, or changed by so much in Size or Rss
     ///
     /// Smaller changes add up until they reach SIZE. System calls about less are not followed, except brk.
-    #[arg(long, value_name = "SIZE", default_value = "4M")]
-    min_change: Bytes,
+    #[arg(long, value_name = "SIZE", default_value_t = MIN_CHANGE)]
+    min_change: Exact,
     /// Do not follow system calls: only look
     #[arg(long)]
     no_syscalls: bool,
@@ -53,22 +55,33 @@ pub(crate) struct FollowArgs {
     output: Option<PathBuf>,
 }
 
+const INTERVAL: Milliseconds = Milliseconds(100);
+const MIN_CHANGE: Exact = Exact(Bytes(4 << 20));
+
 impl Default for FollowArgs {
     fn default() -> FollowArgs {
-        FollowArgs {
-            interval: Duration::from_millis(100),
-            min_change: Bytes(4 << 20),
-            no_syscalls: false,
-            output: None,
-        }
+        FollowArgs { interval: INTERVAL, min_change: MIN_CHANGE, no_syscalls: false, output: None }
     }
 }
 
 /// A number of milliseconds greater than 0.
-fn interval(text: &str) -> Result<Duration, String> {
-    match text.parse() {
-        Ok(0) | Err(_) => Err("use a number of milliseconds greater than 0, such as 100".to_owned()),
-        Ok(milliseconds) => Ok(Duration::from_millis(milliseconds)),
+#[derive(Debug, Clone, Copy)]
+struct Milliseconds(u64);
+
+impl FromStr for Milliseconds {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Milliseconds, &'static str> {
+        match text.parse() {
+            Ok(0) | Err(_) => Err("use a number of milliseconds greater than 0, such as 100"),
+            Ok(milliseconds) => Ok(Milliseconds(milliseconds)),
+        }
+    }
+}
+
+impl fmt::Display for Milliseconds {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(out)
     }
 }
 
@@ -125,8 +138,8 @@ pub(super) fn trace(
     let query = answer.query(configured, View::Usual(traced::DEFAULT))?;
     let presentation = answer.presentation_at(&place, configured, SizeUnit::Kib);
     answer.check::<Changes>(&query, &presentation)?;
-    let request =
-        TraceRequest { command, every: follow.interval, least: follow.min_change, calls: !follow.no_syscalls };
+    let (every, least) = (Duration::from_millis(follow.interval.0), follow.min_change);
+    let request = TraceRequest { command, every, least: least.0, calls: !follow.no_syscalls };
     let trace = Trace::begin(&request).inspect_err(|error| {
         report.own_status = Some(if error.kind() == ErrorKind::NotFound { NOT_FOUND } else { NOT_RUN });
     })?;
@@ -138,7 +151,7 @@ pub(super) fn trace(
     report.own_status = source.ending().map(Ending::status);
     let untold = source.untold();
     if done.is_ok() && untold > 0 && !answer.is_machine() && !answer.no_header {
-        let (least, few) = (Exact(follow.min_change), counted(untold, "mapping", "mappings"));
+        let few = counted(untold, "mapping", "mappings");
         report
             .remark("trace", format!("{few} shorter than {least}, or without a change of it, left out (--min-change)"));
     }

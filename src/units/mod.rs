@@ -246,7 +246,16 @@ fn scaled(number: &str, shift: u32) -> Option<(Bytes, bool)> {
 
 /// Displays bytes exactly, in the largest unit that divides them: `0`, `1000001`, `64K`, `1536M`. The text parses to
 /// the same size again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exact(pub Bytes);
+
+impl FromStr for Exact {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Exact, String> {
+        text.parse().map(Exact)
+    }
+}
 
 impl fmt::Display for Exact {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
