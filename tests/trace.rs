@@ -504,6 +504,27 @@ fn the_output_options_apply() {
 }
 
 #[test]
+fn a_file_keeps_its_rows_until_the_program_runs() {
+    let folder = disk();
+    let file = folder.path().join("rows");
+    std::fs::write(&file, "rows of an earlier trace\n").unwrap();
+    let traced = |words: &[&str]| {
+        let output = ["trace", "--min-change", "1G", "--jsonl", "--output", file.to_str().unwrap()];
+        (run(command([&output, words].concat())).status, std::fs::read_to_string(&file).unwrap())
+    };
+    for (words, status) in [
+        (&["-o", "nope", "true"][..], 2),
+        (&["--filter", "event == x", "true"], 2),
+        (&["-w", "1", "true"], 2),
+        (&["no-such-program"], 127),
+        (&["/etc/passwd"], 126),
+    ] {
+        assert_eq!(traced(words), (Some(status), "rows of an earlier trace\n".to_owned()), "{words:?}");
+    }
+    assert_eq!(traced(&["true"]), (Some(0), String::new()));
+}
+
+#[test]
 fn a_java_program_is_followed_from_map_to_unmap() {
     in_peace(|| {
         if !has("java", "openjdk-17-jdk-headless") {

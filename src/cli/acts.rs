@@ -177,7 +177,7 @@ impl ActsArgs {
         let mut query = answer.query(configured, View::Usual(act::DEFAULT))?;
         self.suit(&mut query, &kinds);
         let presentation = answer.presentation(configured, SizeUnit::Human);
-        answer.check::<act::Acts>(&query, &presentation)?;
+        answer.check::<act::Acts>(&query)?;
         let requests: Result<Vec<Request>, Stop> = kinds.iter().map(|kind| self.request(*kind, &kinds, file)).collect();
         let requests = requests?;
         report.signals = Some(Signals::watch()?);

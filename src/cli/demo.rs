@@ -105,7 +105,7 @@ impl Run for DemoArgs {
         let query = self.answer.query(configured, View::Usual(demo_step::DEFAULT))?;
         let unit = self.answer.unit(configured, exact_unit(size));
         let presentation = Presentation { unit, ..self.answer.presentation(configured, SizeUnit::Kib) };
-        self.answer.check::<DemoSteps>(&query, &presentation)?;
+        self.answer.check::<DemoSteps>(&query)?;
         report.signals = Some(Signals::watch()?);
         report.show_progress("filling");
         let request = DemoRequest { size, file: self.file.clone(), force: self.force, keep: self.keep };

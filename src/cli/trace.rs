@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -131,18 +132,21 @@ pub(super) fn trace(
 ) -> Done {
     refuse_if(answer.every.is_some(), "-w", "a program runs once, and its changes are shown as they happen")?;
     refuse_if(answer.total, "--total", "the changes of a program do not add up")?;
+    let query = answer.query(configured, View::Usual(traced::DEFAULT))?;
+    answer.check::<Changes>(&query)?;
     let place = match &follow.output {
-        Some(path) => Place::File(File::create(path).map_err(|error| unwritable(path.clone(), &error))?),
+        Some(path) => Place::File(open(path).map_err(|error| unwritable(path.clone(), &error))?),
         None => Place::Error,
     };
-    let query = answer.query(configured, View::Usual(traced::DEFAULT))?;
     let presentation = answer.presentation_at(&place, configured, SizeUnit::Kib);
-    answer.check::<Changes>(&query, &presentation)?;
     let (every, least) = (Duration::from_millis(follow.interval.0), follow.min_change);
     let request = TraceRequest { command, every, least: least.0, calls: !follow.no_syscalls };
     let trace = Trace::begin(&request).inspect_err(|error| {
         report.own_status = Some(if error.kind() == ErrorKind::NotFound { NOT_FOUND } else { NOT_RUN });
     })?;
+    if let (Place::File(file), Some(path)) = (&place, &follow.output) {
+        empty(file).map_err(|error| unwritable(path.clone(), &error))?;
+    }
     if let Some(absent) = trace.without_calls().filter(|_| !follow.no_syscalls) {
         report.note(&Error::absent(Subject::Words("system calls".to_owned()), absent));
     }
@@ -169,6 +173,16 @@ const NOT_FOUND: u8 = 127;
 /// The program cannot be run.
 const NOT_RUN: u8 = 126;
 
-fn unwritable(path: PathBuf, error: &std::io::Error) -> Stop {
+/// Opens the file for the rows, and leaves what is in it until the program runs.
+fn open(path: &Path) -> io::Result<File> {
+    File::options().write(true).create(true).truncate(false).open(path)
+}
+
+/// Removes what is in the file; a pipe or a device has no length.
+fn empty(file: &File) -> io::Result<()> {
+    if file.metadata()?.is_file() { file.set_len(0) } else { Ok(()) }
+}
+
+fn unwritable(path: PathBuf, error: &io::Error) -> Stop {
     Stop::Failed(Error::io(Subject::Path(path), error))
 }
