@@ -89,22 +89,28 @@ memory.close()
 time.sleep(0.5)
 ";
 
+/// Traces a script that does so with a file of this size and waits so many seconds; returns the rows of the file.
+fn filling(options: &[&str], size: u64, pause: &str) -> Vec<Value> {
+    let folder = disk();
+    let path = folder.path().join("mapped");
+    let script = FILLING.replace("sleep(0.5)", &format!("sleep({pause})"));
+    let rows = python(options, &script, &[path.to_str().unwrap(), &size.to_string()]);
+    of(&rows, &path).into_iter().cloned().collect()
+}
+
 #[test]
 fn a_file_is_followed_from_map_to_unmap() {
     in_peace(|| {
         if !has("python3", "python3") {
             return;
         }
-        let folder = disk();
-        let path = folder.path().join("mapped");
         let size = 16 * MIB;
-        let rows = python(&["--every", "20"], FILLING, &[path.to_str().unwrap(), &size.to_string()]);
-        let rows = of(&rows, &path);
-        let (first, last) = (rows[0], rows[rows.len() - 1]);
+        let rows = filling(&["--every", "20"], size, "0.5");
+        let (first, last) = (&rows[0], &rows[rows.len() - 1]);
         assert_eq!((&first["event"], figure(first, "size"), figure(first, "rss")), (&"appeared".into(), size, 0));
         assert_eq!((figure(first, "size_before"), figure(first, "rss_before")), (0, 0));
         assert!(rows[1..rows.len() - 1].iter().all(|row| row["event"] == "grew" && row["call"].is_null()), "{rows:#?}");
-        let full = rows[rows.len() - 2];
+        let full = &rows[rows.len() - 2];
         assert_eq!((figure(full, "size"), figure(full, "rss"), figure(full, "anonymous")), (size, size, 0));
         assert_eq!(figure(full, "cached"), size);
         assert_eq!((&last["event"], figure(last, "size"), figure(last, "rss")), (&"went".into(), 0, 0));
@@ -113,7 +119,7 @@ fn a_file_is_followed_from_map_to_unmap() {
         assert_eq!(figure(last, "cached"), size);
         let times: Vec<u64> = rows.iter().map(|row| figure(row, "time_ms")).collect();
         assert!(times.is_sorted() && times[times.len() - 1] >= times[0] + 100, "{times:?}");
-        if follows_calls(&rows.iter().map(|row| (*row).clone()).collect::<Vec<_>>()) {
+        if follows_calls(&rows) {
             assert_eq!((&first["call"], figure(first, "asked")), (&"mmap".into(), size));
             assert_eq!((&last["call"], figure(last, "asked")), (&"munmap".into(), size));
         }
@@ -126,17 +132,12 @@ fn without_system_calls_the_same_is_found_by_looking() {
         if !has("python3", "python3") {
             return;
         }
-        let folder = disk();
-        let path = folder.path().join("mapped");
         let size = 16 * MIB;
-        let words = [path.to_str().unwrap(), &size.to_string()];
         // A look that takes long is followed by a long rest.
-        let script = FILLING.replace("sleep(0.5)", "sleep(1)");
-        let rows = python(&["--every", "10", "--no-syscalls"], &script, &words);
-        let rows = of(&rows, &path);
+        let rows = filling(&["--every", "10", "--no-syscalls"], size, "1");
         let events: Vec<&str> = rows.iter().map(|row| row["event"].as_str().unwrap()).collect();
         assert_eq!((events[0], events[events.len() - 1]), ("appeared", "went"), "{events:?}");
-        assert_eq!(figure(rows[rows.len() - 1], "rss_before"), size);
+        assert_eq!(figure(&rows[rows.len() - 1], "rss_before"), size);
         for row in rows {
             assert!(row["call"].is_null());
             assert_eq!(row["absent"]["call"], "not applicable: system calls are not followed");
