@@ -309,12 +309,15 @@ fn a_dry_run_changes_nothing_and_says_what_would_be_done() {
     let (status, row) = done("warm", &["--dry-run", "--range", &format!("0,{}", 50 * page), path]);
     let figures = ["pages", "before_pages", "planned_pages", "hole_pages"].map(|key| number(&row, key));
     assert_eq!((status, figures, cached()), (0, [50, 0, 40, 10], 0), "nothing was read: {row}");
+    assert!(row.get("unseen_processes").is_none(), "no process keeps pages from being read: {row}");
 
     let table = rmap(["evict", "--dry-run", path]).good().text();
     assert!(table.contains("To do") && !table.contains("After"), "{table}");
     let kept = known_file(&memory(), page, runs(&[(0, 1)]));
     let (status, row) = done("evict", &["--dry-run", kept.file.path().to_str().unwrap()]);
     assert_eq!((status, number(&row, "planned_pages"), number(&row, "left_memory_pages")), (0, 0, 1), "{row}");
+    let unseen = (&row["unseen_processes"], &row["absent"]["unseen_processes"]);
+    assert_eq!(unseen, (&Value::Null, &"not applicable: no process was inspected".into()), "{row}");
     assert!(done("evict", &[path]).1.get("planned_pages").is_none());
     assert_eq!(rmap(["lock", "--dry-run", path]).status, Some(2));
 }

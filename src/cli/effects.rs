@@ -165,7 +165,9 @@ impl EffectArgs {
         let view = if is_dry { View::Fixed(columns) } else { View::Usual(columns) };
         let mut query = self.answer.query(configured, view)?;
         if is_dry && self.answer.is_machine() {
-            query.joined.push(["dirty_before_pages", "planned_pages", "unseen_processes"].map(str::to_owned).to_vec());
+            let inspected = (work == Work::Evict).then_some("unseen_processes");
+            let planned = ["dirty_before_pages", "planned_pages"].into_iter().chain(inspected);
+            query.joined.push(planned.map(str::to_owned).collect());
         }
         if is_dry && query.top.is_some() {
             // What is cached afterwards, which usually decides, is not known.

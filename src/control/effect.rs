@@ -46,8 +46,9 @@ pub struct Left {
     pub unknown: Pages,
     /// The processes that lock or map them.
     pub holders: Vec<Holder>,
-    /// How many processes could not be inspected, so that they may have pages mapped, too.
-    pub unseen: u64,
+    /// How many processes could not be inspected, so that they may have pages mapped, too; `None` if no process was to
+    /// be inspected.
+    pub unseen: Option<u64>,
     /// The reasons in words; empty if every page is as requested.
     pub why: String,
 }

@@ -246,7 +246,7 @@ impl Kept {
         let unseen = if self.free.is_empty() { None } else { unseen_words(&self.found) };
         let unseen = unseen.map(|words| format!("perhaps more: {words}"));
         let parts: Vec<String> = [known].into_iter().filter(|known| !known.is_empty()).chain(unseen).collect();
-        Left { why: parts.join("; "), unseen: self.found.unseen, ..self.left }
+        Left { why: parts.join("; "), unseen: Some(self.found.unseen), ..self.left }
     }
 }
 
@@ -259,7 +259,7 @@ fn explain(engine: &Engine, root: &ProcRoot, file: &OpenFile, after: &FileReport
     left.pages = all.cached();
     left.dirty = unwritten(engine, file, after, &free);
     left.unknown = free.cached().saturating_sub(left.dirty);
-    left.unseen = found.unseen;
+    left.unseen = Some(found.unseen);
     left.why = in_words(&left, &found, may_be_in_a_folio(after, &free, &found.mapped), after.page_size);
     if file.is_block_device() && left.unknown > Pages(0) {
         left.why.push_str(" (a file system on the device may hold them)");

@@ -86,7 +86,7 @@ const COLUMNS: &[C] = &[
     col!(sum "after", "After size", Bytes, |row| bytes(row, row.effect.cached_after()), "the same in bytes"),
     col!(sum "planned_pages", "To do", Pages, |row| planned(row),
         "with --dry-run: pages that would be read (warm) or dropped (evict)", on_request()),
-    col!(new "unseen_processes", "Unseen", Number, |row| Cell::Count(row.effect.left.unseen),
+    col!(new "unseen_processes", "Unseen", Number, |row| unseen(row),
         "processes that could not be inspected, so that they may have more pages mapped (evict)", on_request()),
     col!(sum "locked", "Locked", Bytes, |row| bytes(row, Ok(row.effect.held)),
         "what rmap lock holds in memory, in whole pages"),
@@ -125,6 +125,12 @@ const NO_PLAN: Absent = Absent::new(Reason::NotApplicable, "only for --dry-run")
 
 fn planned(row: &EffectRow) -> Cell<'_> {
     Cell::pages(row.effect.planned.ok_or(NO_PLAN))
+}
+
+const NOT_INSPECTED: Absent = Absent::new(Reason::NotApplicable, "no process was inspected");
+
+fn unseen(row: &EffectRow) -> Cell<'_> {
+    row.effect.left.unseen.map_or(Cell::Absent(NOT_INSPECTED), Cell::Count)
 }
 
 fn left(row: &EffectRow, take: fn(&Left) -> Pages) -> Cell<'_> {
