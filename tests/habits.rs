@@ -64,7 +64,7 @@ fn the_letters_of_vmtouch_do_what_they_do_there() {
     let range = format!("{}-{}", page(), 2 * page());
     assert_eq!(row(&["-p", &range])["pages"], 1);
     let none = rmap(["vmtouch", "-m1k", file, "--json"]);
-    assert_eq!((&none.json()[0]["files"], none.err.as_str()), (&0.into(), "rmap: --max-size: no row matches\n"));
+    assert_eq!((&none.json()[0]["files"], none.err.as_str()), (&0.into(), "rmap: --max-size: no file matches\n"));
     assert_eq!(row(&["-e"])["after_pages"], 0);
     assert_eq!(row(&["-t"])["after_pages"], pages);
 }

@@ -432,10 +432,20 @@ fn what_was_worked_on_without_being_shown_is_said() {
         let none = rmap([action, "-R", tree, "--include", "*.zz"]);
         let line = "rmap: --include: no file matches; nothing was done\n";
         assert_eq!((none.status, none.err.as_str()), (Some(1), line), "{action}");
+        let failed = rmap([action, "--max-size", "1G", "/no/such/file"]);
+        assert_eq!((failed.status, failed.err.as_str()), (Some(1), "rmap: /no/such/file: no such file\n"), "{action}");
     }
-    for view in [&["--summary"][..], &["--by-dir", "1"], &[]] {
-        let none = rmap([&["pcstat", "-R", tree, "--min-size", "1G"], view].concat());
-        assert_eq!((none.status, none.err.as_str()), (Some(0), "rmap: --min-size: no row matches\n"), "{view:?}");
+    let file = folder.path().join("f");
+    let file = file.to_str().unwrap();
+    for (view, thing) in [
+        (&["-R", tree, "--summary"][..], "file"),
+        (&["-R", tree, "--by-dir", "1"], "file"),
+        (&[file, "--by-dir", "1"], "row"),
+        (&["-R", tree], "row"),
+    ] {
+        let none = rmap([&["pcstat", "--min-size", "1G"], view].concat());
+        let line = format!("rmap: --min-size: no {thing} matches\n");
+        assert_eq!((none.status, none.err), (Some(0), line), "{view:?}");
     }
 }
 

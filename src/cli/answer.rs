@@ -278,7 +278,7 @@ impl AnswerArgs {
         report.restore_terminal();
         if done.is_ok() && !sink.has_rows && query.every.is_none() && query.top != Some(0) {
             report.narrowed.extend((!self.filter.is_empty()).then_some("--filter"));
-            report.say_that_nothing_matches();
+            report.say_that_nothing_matches("row");
         }
         done
     }

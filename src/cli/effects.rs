@@ -188,8 +188,9 @@ impl EffectArgs {
             let error = Error::new(Subject::Words("--range".to_owned()), ErrorKind::Refused, why);
             report.failure(&error.with_advice("nothing was done"));
         }
-        let has_visited = source.chosen.reach.has_visited();
-        if !has_visited && !narrowing.is_empty() {
+        // A file that could not be visited has already been reported; whether it matches is not known.
+        let matches_nothing = !source.chosen.reach.has_visited() && !report.has_failed();
+        if matches_nothing && !narrowing.is_empty() {
             let error = Error::new(Subject::Words(narrowing.join(", ")), ErrorKind::Refused, "no file matches");
             report.failure(&error.with_advice("nothing was done"));
         }

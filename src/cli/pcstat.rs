@@ -273,7 +273,7 @@ impl PcstatArgs {
         let mut source = DirectorySource { chosen: self.chosen.chosen()?, deepest, only_cached, filter };
         answer.answer(&query, &mut source, presentation, report)?;
         if !source.chosen.reach.has_visited() {
-            report.say_that_nothing_matches();
+            report.say_that_nothing_matches("file");
         }
         note_range(&source.chosen, report);
         Ok(())

@@ -98,12 +98,19 @@ impl Report {
         format!("rmap: {}", escape::error_line(error))
     }
 
-    /// Says that no row matches the options that choose rows. An answer that lacks something does not show that.
-    pub(super) fn say_that_nothing_matches(&self) {
-        if !self.narrowed.is_empty() {
+    /// Says once that no such `thing`, a row or a file, matches the options that choose them. An answer that lacks
+    /// something does not show that.
+    pub(super) fn say_that_nothing_matches(&mut self, thing: &str) {
+        let narrowed = std::mem::take(&mut self.narrowed);
+        if !narrowed.is_empty() {
             let but = if self.works { "; the files were worked on all the same" } else { "" };
-            self.remark(&self.narrowed.join(", "), format!("no row matches{but}"));
+            self.remark(&narrowed.join(", "), format!("no {thing} matches{but}"));
         }
+    }
+
+    /// Whether something could not be reported or done so far.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed
     }
 
     /// Says something about a complete answer that its rows do not show. It is not a failure.
