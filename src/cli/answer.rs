@@ -218,6 +218,7 @@ impl AnswerArgs {
             no_header: self.no_header,
             no_heading: self.no_header,
             terminal_width: screen::terminal_width(),
+            has_keys: screen::has_keys(),
             whole_names: false,
             colour: self.color.unwrap_or_default().is_on(&Place::Output),
             unicode: screen::has_unicode(),

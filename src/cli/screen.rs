@@ -91,6 +91,11 @@ pub(crate) fn is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
+/// Whether the keys of the terminal on standard output can be read.
+pub(crate) fn has_keys() -> bool {
+    is_terminal() && io::stdin().is_terminal()
+}
+
 /// Whether the locale has characters that are not ASCII.
 pub(crate) fn has_unicode() -> bool {
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().filter_map(std::env::var_os).find(|value| !value.is_empty());

@@ -142,6 +142,8 @@ pub struct Presentation {
     pub no_heading: bool,
     /// The width of the terminal; `None` for a pipe or a file, where nothing is cut and no rules are drawn.
     pub terminal_width: Option<u16>,
+    /// Whether a key can end a repeated answer.
+    pub has_keys: bool,
     /// Whether names keep their full length on a terminal, too.
     pub whole_names: bool,
     /// Whether colours may be used.
@@ -173,6 +175,7 @@ impl Default for Presentation {
             no_header: false,
             no_heading: false,
             terminal_width: None,
+            has_keys: false,
             whole_names: false,
             colour: false,
             unicode: true,

@@ -210,7 +210,8 @@ impl<'w> TextSink<'w> {
             if let (Some(_), Some(every)) =
                 (self.presentation.terminal_width, self.head.as_ref().and_then(|head| head.every))
             {
-                let _ = write!(time, "   every {} s, q to stop", every.as_secs_f64());
+                let end = if self.presentation.has_keys { "q" } else { "Ctrl-C" };
+                let _ = write!(time, "   every {} s, {end} to stop", every.as_secs_f64());
             }
         }
         if let Some(width) = self.presentation.terminal_width {
@@ -336,5 +337,28 @@ impl Sink for TextSink<'_> {
 
     fn rendered(&mut self, rows: &[u8]) -> io::Result<()> {
         self.out.write_all(rows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repeated_table_says_what_ends_it() {
+        let heading = |has_keys| {
+            let mut out = Vec::new();
+            let presentation = Presentation { terminal_width: Some(80), has_keys, ..Presentation::default() };
+            let mut sink = TextSink::new(presentation, Box::new(&mut out));
+            let every = Some(std::time::Duration::from_secs(2));
+            let total = TotalStyle::None;
+            sink.begin(&Head { columns: Vec::new(), rows: "files", sectioned: true, total, every, live: false })
+                .unwrap();
+            sink.section(&Section { time: Some(std::time::SystemTime::UNIX_EPOCH), ..Section::default() }).unwrap();
+            drop(sink);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(heading(true), "1970-01-01T00:00:00Z   every 2 s, q to stop\n");
+        assert_eq!(heading(false), "1970-01-01T00:00:00Z   every 2 s, Ctrl-C to stop\n");
     }
 }
