@@ -241,8 +241,8 @@ impl MappingSource {
         shared.files.begin_process();
         let cache =
             reading.engine.as_ref().map(|engine| measure_mappings(&process, engine, &read.mappings, &mut shared.files));
-        let unknown = cache.as_ref().filter(|_| process.is_live()).and_then(|cache| unknown_cache(asked.pid, cache));
-        unknown.into_iter().for_each(|error| rows.failure(error));
+        let unknown = cache.as_ref().filter(|_| process.is_live()).map(|cache| unknown_cache(asked.pid, cache));
+        unknown.into_iter().flatten().for_each(|error| rows.failure(error));
         let pages = needs(MappingNeed::PageTables).then(|| {
             process.read_table_parts(&read.mappings, self.cells).map(ProcessPages::new).map_err(|error| {
                 rows.failure(error);
@@ -297,16 +297,24 @@ impl MappingSource {
     }
 }
 
-/// The error for mapped files whose cached pages could be known, but not to this user or at this moment.
-fn unknown_cache(pid: u32, cache: &[Figure<MappingCache>]) -> Option<Error> {
+/// The errors for mapped files whose cached pages could be known, but not to this user or at this moment: one for each
+/// reason.
+fn unknown_cache(pid: u32, cache: &[Figure<MappingCache>]) -> Vec<Error> {
     let absent =
         cache.iter().filter_map(|found| found.as_ref().map_or_else(|why| Some(*why), |found| found.cached.err()));
-    let unknown = absent.filter(|why| !matches!(why.reason, Reason::NotApplicable | Reason::Unsupported));
-    let unknown: Vec<Absent> = unknown.collect();
-    let of = counted(unknown.len() as u64, "mapping", "mappings");
-    let first = unknown.first()?;
-    let kind = if first.reason == Reason::Denied { ErrorKind::Denied } else { ErrorKind::Changed };
-    Some(advised(Error::pid(pid, kind, format!("the cached pages of {of} are not known: {first}"))))
+    let mut reasons: Vec<(Absent, u64)> = Vec::new();
+    for why in absent.filter(|why| !matches!(why.reason, Reason::NotApplicable | Reason::Unsupported)) {
+        match reasons.iter_mut().find(|(known, _)| *known == why) {
+            Some((_, count)) => *count += 1,
+            None => reasons.push((why, 1)),
+        }
+    }
+    let error = |(why, count): (Absent, u64)| {
+        let of = counted(count, "mapping", "mappings");
+        let kind = if why.reason == Reason::Denied { ErrorKind::Denied } else { ErrorKind::Changed };
+        advised(Error::pid(pid, kind, format!("the cached pages of {of} are not known: {why}")))
+    };
+    reasons.into_iter().map(error).collect()
 }
 
 /// Checks the files whose names end like those of deleted files, once per file, however often it is mapped. Checking
@@ -348,6 +356,18 @@ fn broken_off(error: Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_reason_for_unknown_pages_has_a_line_of_its_own() {
+        let reasons =
+            [(Reason::Denied, "not yours"), (Reason::NotApplicable, "no file"), (Reason::Changed, "it changed")];
+        let cache: Vec<_> =
+            reasons.iter().chain(&reasons[..1]).map(|(reason, why)| Err(Absent::new(*reason, why))).collect();
+        let errors = unknown_cache(7, &cache);
+        let lines: Vec<&str> = errors.iter().map(Error::why).collect();
+        let denied = "the cached pages of 2 mappings are not known: denied: not yours";
+        assert_eq!(lines, [denied, "the cached pages of 1 mapping are not known: changed: it changed"]);
+    }
 
     #[test]
     fn a_range_of_addresses_includes_both_ends() {
