@@ -211,13 +211,19 @@ impl Error {
     }
 }
 
+impl fmt::Display for Subject {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Subject::Path(path) => path.display().fmt(out),
+            Subject::Pid(pid) => write!(out, "pid {pid}"),
+            Subject::Words(words) => out.write_str(words),
+        }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.subject {
-            Subject::Path(path) => write!(out, "{}: {}", path.display(), self.why)?,
-            Subject::Pid(pid) => write!(out, "pid {pid}: {}", self.why)?,
-            Subject::Words(words) => write!(out, "{words}: {}", self.why)?,
-        }
+        write!(out, "{}: {}", self.subject, self.why)?;
         match &self.advice {
             Some(advice) => write!(out, "; {advice}"),
             None => Ok(()),

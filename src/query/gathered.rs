@@ -2,27 +2,46 @@
 //! bury everything else.
 
 use crate::error::{Error, ErrorKind, Subject};
-use crate::units::counted;
 
 /// Failures by what they say.
 #[derive(Default)]
 pub(super) struct Gathered(Vec<Group>);
 
 struct Group {
+    things: Things,
     first: Error,
     count: u64,
+}
+
+/// What failures of one group are about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Things {
+    Processes,
+    Paths,
+}
+
+impl Things {
+    /// The word for several of them.
+    fn word(self) -> &'static str {
+        match self {
+            Things::Processes => "processes",
+            Things::Paths => "paths",
+        }
+    }
 }
 
 impl Gathered {
     /// Takes a failure that many others may share; returns any other.
     pub(super) fn take(&mut self, error: Error) -> Option<Error> {
-        let is_shared = matches!(error.kind(), ErrorKind::Denied | ErrorKind::Changed);
-        if !is_shared || matches!(error.subject(), Subject::Words(_)) {
-            return Some(error);
-        }
-        match self.0.iter_mut().find(|group| group.is_like(&error)) {
+        let things = match error.subject() {
+            _ if !matches!(error.kind(), ErrorKind::Denied | ErrorKind::Changed) => return Some(error),
+            Subject::Pid(_) => Things::Processes,
+            Subject::Path(_) => Things::Paths,
+            Subject::Words(_) => return Some(error),
+        };
+        match self.0.iter_mut().find(|group| group.things == things && says(&group.first) == says(&error)) {
             Some(group) => group.count += 1,
-            None => self.0.push(Group { first: error, count: 1 }),
+            None => self.0.push(Group { things, first: error, count: 1 }),
         }
         None
     }
@@ -34,31 +53,27 @@ impl Gathered {
 }
 
 impl Group {
-    fn is_like(&self, error: &Error) -> bool {
-        let says = |error: &Error| (error.why().to_owned(), error.advice().map(str::to_owned));
-        let is_pid = |error: &Error| matches!(error.subject(), Subject::Pid(_));
-        is_pid(&self.first) == is_pid(error) && says(&self.first) == says(error)
-    }
-
     fn key(&self) -> String {
-        let is_pid = matches!(self.first.subject(), Subject::Pid(_));
-        format!("{is_pid} {} {}", self.first.why(), self.first.advice().unwrap_or_default())
+        let (why, advice) = says(&self.first);
+        format!("{} {why} {}", self.things.word(), advice.unwrap_or_default())
     }
 
     fn error(self) -> Error {
         if self.count == 1 {
             return self.first;
         }
-        let (what, example) = match self.first.subject() {
-            Subject::Pid(pid) => (counted(self.count, "process", "processes"), format!("pid {pid}")),
-            Subject::Path(path) => (format!("{} paths", self.count), path.display().to_string()),
-            Subject::Words(words) => (format!("{} times", self.count), words.clone()),
-        };
-        let why = format!("{} (such as {example})", self.first.why());
+        let (why, advice) = says(&self.first);
+        let what = format!("{} {}", self.count, self.things.word());
+        let why = format!("{why} (such as {})", self.first.subject());
         let gathered = Error::new(Subject::Words(what), self.first.kind(), why);
-        match self.first.advice() {
+        match advice {
             Some(advice) => gathered.with_advice(advice.to_owned()),
             None => gathered,
         }
     }
+}
+
+/// What a failure says, whatever it is about.
+fn says(error: &Error) -> (&str, Option<&str>) {
+    (error.why(), error.advice())
 }
