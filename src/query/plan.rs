@@ -98,7 +98,8 @@ fn shown<K: RowKind>(query: &Query, table: &[Column<K>], sink: &dyn Sink) -> Res
     let order = query.order.clone().or_else(|| query.top.map(|_| K::LARGEST_BY.to_owned()));
     let order = order.filter(|word| !word.is_empty());
     let order = order.map(|word| Order::parse(&word, table)).transpose().map_err(Stop::Usage)?;
-    Ok(Shown { columns: titled(query, writable(query, columns, sink)?), order, top: query.top, line })
+    let columns = titled(query, writable(query, columns, sink)?, order.as_ref());
+    Ok(Shown { columns, order, top: query.top, line })
 }
 
 /// Expands names that stand for several columns, and removes duplicates.
@@ -184,7 +185,8 @@ fn grouped<K: RowKind>(query: &Query, table: &[Column<K>], sink: &dyn Sink, by: 
         (None, Some(order)) => Order::parse(order.column().id(), &columns).ok(),
         (None, None) => None,
     };
-    let columns = titled(query, writable(query, select(&columns, &ids).map_err(Stop::Usage)?, sink)?);
+    let shown = writable(query, select(&columns, &ids).map_err(Stop::Usage)?, sink)?;
+    let columns = titled(query, shown, order.as_ref());
     Ok(Shape::Groups(common, summed, Shown { columns, order, top: query.top, line: Vec::new() }))
 }
 
@@ -219,16 +221,13 @@ fn is_named<K: RowKind>(query: &Query, column: &Column<K>) -> bool {
     query.columns.iter().any(|list| list.ids.iter().any(|id| K::id_of(id) == column.id()))
 }
 
-/// Whether `--sort` names this column, by its id, another name for it, or its title.
-fn is_sorted_by<K: RowKind>(query: &Query, column: &Column<K>) -> bool {
-    let word = query.order.as_deref().map(|word| word.trim_start_matches('-').to_ascii_lowercase());
-    word.is_some_and(|word| K::id_of(&word) == column.id() || column.head.title.eq_ignore_ascii_case(&word))
-}
-
 /// The columns with the titles and the presence that the query gives them.
-fn titled<K: RowKind>(query: &Query, mut columns: Vec<Column<K>>) -> Vec<Column<K>> {
+fn titled<K: RowKind>(query: &Query, mut columns: Vec<Column<K>>, order: Option<&Order<K>>) -> Vec<Column<K>> {
+    // An order that the query does not name is no reason to keep a column.
+    let order = order.filter(|_| query.order.is_some());
     for column in &mut columns {
-        if query.keeps_columns || is_named(query, column) || is_sorted_by(query, column) {
+        let is_sorted_by = order.is_some_and(|order| order.column().id() == column.id());
+        if query.keeps_columns || is_named(query, column) || is_sorted_by {
             column.head.presence = Presence::Named;
         }
         if let Some((_, title)) = query.titles.iter().find(|(id, _)| *id == column.head.id) {

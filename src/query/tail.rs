@@ -155,7 +155,8 @@ impl<'a, K: RowKind> Tail<'a, K> {
             self.row(row)?;
         }
         let rest = rest.as_slice();
-        if self.hides_empty && !rest.iter().any(matches) {
+        let is_begun = self.open.as_ref().is_some_and(|open| open.is_begun);
+        if self.hides_empty && !is_begun && !rest.iter().any(matches) {
             return Ok(());
         }
         self.begin()?;
