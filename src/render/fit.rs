@@ -34,7 +34,7 @@ pub(super) struct Measured<'a> {
     /// The width of each column, with its title.
     pub(super) widths: Vec<usize>,
     /// Whether each column is empty in every row.
-    pub(super) empty: Vec<bool>,
+    empty: Vec<bool>,
     /// Whether each column is empty or 0 in every row.
     idle: Vec<bool>,
     /// Whether later rows are not known yet.

@@ -99,7 +99,7 @@ fn shortened(text: &str, room: usize, unicode: bool) -> String {
 }
 
 /// Cuts the end of a line that is too wide: a command line begins with the most informative part.
-pub(crate) fn cut(text: &str, room: usize, unicode: bool) -> String {
+pub(super) fn cut(text: &str, room: usize, unicode: bool) -> String {
     if text.width() <= room {
         return text.to_owned();
     }
