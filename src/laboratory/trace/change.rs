@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::area::Area;
+use super::area::{Area, sum};
 use crate::pagecache::Method;
 use crate::units::{Bytes, Figure};
 
@@ -49,6 +49,26 @@ pub struct State {
 impl State {
     /// No mapping.
     pub(super) const NONE: State = State { size: Ok(Bytes(0)), rss: Ok(Bytes(0)) };
+
+    /// The figures of several mappings together.
+    pub(super) fn of<'a>(areas: impl Iterator<Item = &'a Area> + Clone) -> State {
+        State { size: Ok(areas.clone().map(Area::size).sum()), rss: sum(areas, |area| area.rss) }
+    }
+
+    /// The sum of figures.
+    pub(super) fn sum(states: impl Iterator<Item = State>) -> State {
+        let add = |one: Figure<Bytes>, other: Figure<Bytes>| Ok(one? + other?);
+        states.fold(State::NONE, |all, one| State { size: add(all.size, one.size), rss: add(all.rss, one.rss) })
+    }
+
+    /// Whether something grew or shrank from here to `now`, and by how much its Size grew. A difference in Size counts
+    /// more than one in Rss.
+    pub(super) fn direction(&self, now: &State) -> (Event, Bytes) {
+        let (size_before, size) = (self.size.unwrap_or_default(), now.size.unwrap_or_default());
+        let grown = size.saturating_sub(size_before);
+        let is_larger = if size == size_before { now.rss.ok() > self.rss.ok() } else { size > size_before };
+        (if is_larger { Event::Grew } else { Event::Shrank }, grown)
+    }
 
     /// The larger of the differences of Size and of Rss.
     pub(super) fn distance(&self, other: &State) -> Figure<Bytes> {

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use super::area::{Area, sum};
 use super::calls::{Call, Noted, is_inside, is_unseen, meet};
+use super::causes::{asked, brings, fills, has_part, is_part_of, lowers, removes, takes};
 use super::change::{Change, Event, InCache, State};
 use super::groups::{Group, groups, without};
-use crate::process::MappingKind;
 use crate::units::{Absent, Bytes, Figure, Reason};
 
 /// How important a look is.
@@ -198,18 +198,13 @@ fn went(known: &[&Known], seen_at: Duration) -> Change {
         event: Event::Went,
         call: Err(UNMEASURED),
         area: known.first().map(|known| known.area.clone()),
-        before: state(known.iter().map(|known| &known.area)),
+        before: State::of(known.iter().map(|known| &known.area)),
         after: State::NONE,
         pss: Ok(Bytes(0)),
         anonymous: Ok(Bytes(0)),
         cache: Err(UNMEASURED),
         asked: None,
     }
-}
-
-/// The figures of several mappings together.
-fn state<'a>(areas: impl Iterator<Item = &'a Area> + Clone) -> State {
-    State { size: Ok(areas.clone().map(Area::size).sum()), rss: sum(areas, |area| area.rss) }
 }
 
 /// One update of a ledger.
@@ -241,7 +236,7 @@ impl Update<'_> {
     }
 
     fn appeared(&mut self, area: &Area) {
-        let after = state(std::iter::once(area));
+        let after = State::of(std::iter::once(area));
         let has_row = area.size() >= self.ledger.least;
         if has_row {
             let (call, at, asked) = self.cause(Event::Appeared, &[], &[area], area.size());
@@ -269,13 +264,13 @@ impl Update<'_> {
 
     fn compare(&mut self, group: &Group, new: &[&Area]) {
         let known: Vec<&Known> = group.old.iter().filter_map(|place| self.ledger.known.get(*place)).collect();
-        let told = together(known.iter().map(|known| known.told));
+        let told = State::sum(known.iter().map(|known| known.told));
         let told_at = known.iter().map(|known| known.told_at).max().unwrap_or_default();
         let had_row = known.iter().any(|known| known.has_row);
         let olds: Vec<Area> = known.iter().map(|known| known.area.clone()).collect();
-        let now = state(new.iter().copied());
+        let now = State::of(new.iter().copied());
         let is_worth_it = told.distance(&now).is_ok_and(|amount| amount >= self.ledger.least);
-        let (event, by) = direction(&told, &now);
+        let (event, by) = told.direction(&now);
         if !is_worth_it || by == Bytes(0) {
             let left = olds.iter().flat_map(|area| without(&area.addresses, self.freed));
             let left: Bytes = left.map(|part| Bytes(part.end - part.start)).sum();
@@ -290,7 +285,8 @@ impl Update<'_> {
         // A group of several mappings is counted anew: how what was told is divided among them is not known.
         let keeps_count = !is_worth_it && new.len() == 1;
         for area in new {
-            let (told, told_at) = if keeps_count { (told, told_at) } else { (state(std::iter::once(*area)), self.at) };
+            let (told, told_at) =
+                if keeps_count { (told, told_at) } else { (State::of(std::iter::once(*area)), self.at) };
             self.next.push(Known { area: (*area).clone(), told, told_at, has_row: had_row || is_worth_it });
         }
     }
@@ -371,7 +367,7 @@ impl Update<'_> {
     fn explain_joined(&mut self) {
         let mut changes = std::mem::take(&mut self.changes);
         for change in changes.iter_mut().filter(|change| is_open(change)) {
-            let (_, grown) = direction(&change.before, &change.after);
+            let (_, grown) = change.before.direction(&change.after);
             if let Some((at, asked)) = change.area.as_ref().and_then(|area| self.join(area, grown)) {
                 (change.call, change.at, change.asked) = (Ok("mmap"), at, Some(asked));
             }
@@ -453,116 +449,11 @@ fn hull(first: &Area, areas: &[&Area]) -> Area {
     Area { addresses: first.addresses.start..end, ..first.clone() }
 }
 
-fn together(states: impl Iterator<Item = State>) -> State {
-    let add = |one: Figure<Bytes>, other: Figure<Bytes>| Ok(one? + other?);
-    states.fold(State::NONE, |all, one| State { size: add(all.size, one.size), rss: add(all.rss, one.rss) })
-}
-
-/// Whether something grew or shrank, and by how much its Size grew. A difference in Size counts more than one in Rss.
-fn direction(before: &State, now: &State) -> (Event, Bytes) {
-    let (size_before, size) = (before.size.unwrap_or_default(), now.size.unwrap_or_default());
-    let grown = size.saturating_sub(size_before);
-    let is_larger = if size == size_before { now.rss.ok() > before.rss.ok() } else { size > size_before };
-    (if is_larger { Event::Grew } else { Event::Shrank }, grown)
-}
-
-/// The length that a call names.
-fn asked(call: &Call) -> Option<Bytes> {
-    match call {
-        Call::Map { length, .. } | Call::Move(_, length) => Some(Bytes(*length)),
-        Call::Unmap(range) | Call::Drop(range) | Call::Fill(range) | Call::Protect(range, _) | Call::Lock(range) => {
-            Some(Bytes(range.end.saturating_sub(range.start)))
-        }
-        Call::Break(_) | Call::Attach | Call::Detach(_) | Call::Execute | Call::Exit => None,
-    }
-}
-
-/// Whether a call may have made these mappings, or made them longer by `grown`.
-fn brings(call: &Call, new: &[&Area], grown: Bytes, is_new_program: bool) -> bool {
-    let is_at = |range: &Range<u64>| new.iter().any(|area| meet(range, &area.addresses));
-    match call {
-        Call::Map { fixed: Some(range), is_accessible, .. } => *is_accessible && is_at(range),
-        Call::Map { length, .. } => *length == grown.0 && new.iter().any(|area| is_part_of(call, area)),
-        Call::Move(_, length) => new.iter().any(|area| area.size().0 == *length),
-        Call::Protect(range, is_accessible) => *is_accessible && is_at(range),
-        Call::Break(end) => heaps(new).any(|heap| heap.start < *end && *end <= heap.end),
-        Call::Attach => new.iter().any(|area| area.kind == MappingKind::SysV),
-        Call::Execute => is_new_program,
-        Call::Unmap(_) | Call::Drop(_) | Call::Fill(_) | Call::Lock(_) | Call::Detach(_) | Call::Exit => false,
-    }
-}
-
-/// Whether what a call mapped somewhere may be this mapping or a part of it.
-fn is_part_of(call: &Call, area: &Area) -> bool {
-    let Call::Map { fixed: None, length, offset, is_file, is_accessible: true, .. } = call else { return false };
-    if !is_file {
-        return !area.has_file() || area.kind == MappingKind::SharedAnonymous;
-    }
-    let place = |start: u64, length: u64| start..start.saturating_add(length);
-    area.has_file() && is_inside(&place(*offset, *length), &place(area.offset, area.size().0))
-}
-
-/// Whether a call mapped a file of which this is a part: the rest was replaced or unmapped since.
-fn has_part(call: &Call, new: &[&Area]) -> bool {
-    let Call::Map { length, offset, is_file: true, is_accessible: true, .. } = call else { return false };
-    let is_part = |area: &&Area| {
-        let end = area.offset.saturating_add(area.size().0);
-        area.has_file() && area.offset >= *offset && end <= offset.saturating_add(*length)
-    };
-    new.iter().any(is_part)
-}
-
-/// Whether a call may have brought pages of these mappings in.
-fn fills(call: &Call, new: &[&Area]) -> bool {
-    let is_at = |range: &Range<u64>| new.iter().any(|area| meet(range, &area.addresses));
-    match call {
-        Call::Fill(range) | Call::Lock(range) => is_at(range),
-        Call::Map { length, populates: true, .. } => new.iter().any(|area| area.size().0 == *length),
-        _ => false,
-    }
-}
-
-/// Whether a call may have ended the whole of one of these mappings.
-fn removes(call: &Call, old: &[&Area]) -> bool {
-    let is_whole = |range: &Range<u64>| old.iter().any(|area| is_inside(&area.addresses, range));
-    match call {
-        Call::Unmap(range) | Call::Move(range, _) | Call::Protect(range, false) => is_whole(range),
-        Call::Map { fixed: Some(range), .. } => is_whole(range),
-        Call::Break(end) => heaps(old).any(|heap| *end <= heap.start),
-        Call::Detach(_) => takes(call, old),
-        Call::Map { .. } | Call::Drop(_) | Call::Fill(_) | Call::Lock(_) | Call::Protect(_, true) => false,
-        Call::Attach | Call::Execute | Call::Exit => false,
-    }
-}
-
-/// The addresses of the mappings that are part of the heap.
-fn heaps<'a>(areas: &'a [&Area]) -> impl Iterator<Item = &'a Range<u64>> {
-    areas.iter().filter(|area| area.kind == MappingKind::Heap).map(|area| &area.addresses)
-}
-
-/// Whether a call may have ended a part of these mappings.
-fn takes(call: &Call, old: &[&Area]) -> bool {
-    let is_at = |range: &Range<u64>| old.iter().any(|area| meet(range, &area.addresses));
-    match call {
-        Call::Unmap(range) | Call::Move(range, _) | Call::Protect(range, false) => is_at(range),
-        Call::Map { fixed: Some(range), .. } => is_at(range),
-        Call::Detach(address) => old.iter().any(|area| area.addresses.start == *address),
-        Call::Break(end) => heaps(old).any(|heap| *end < heap.end),
-        Call::Map { .. } | Call::Drop(_) | Call::Fill(_) | Call::Lock(_) | Call::Protect(_, true) => false,
-        Call::Attach | Call::Execute | Call::Exit => false,
-    }
-}
-
-/// Whether a call may have freed pages of these mappings.
-fn lowers(call: &Call, old: &[&Area]) -> bool {
-    let (Call::Drop(range) | Call::Unmap(range) | Call::Map { fixed: Some(range), .. }) = call else { return false };
-    old.iter().any(|area| meet(range, &area.addresses))
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::groups::tests::area;
     use super::*;
+    use crate::process::MappingKind;
 
     const MIB: u64 = 1 << 20;
 

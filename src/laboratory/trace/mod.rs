@@ -9,6 +9,7 @@
 
 mod area;
 mod calls;
+mod causes;
 mod change;
 mod files;
 mod groups;

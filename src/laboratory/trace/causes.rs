@@ -1,0 +1,101 @@
+//! Which calls may be behind a change of mappings. Nothing here remembers anything.
+
+use std::ops::Range;
+
+use super::area::Area;
+use super::calls::{Call, is_inside, meet};
+use crate::process::MappingKind;
+use crate::units::Bytes;
+
+/// The length that a call names.
+pub(super) fn asked(call: &Call) -> Option<Bytes> {
+    match call {
+        Call::Map { length, .. } | Call::Move(_, length) => Some(Bytes(*length)),
+        Call::Unmap(range) | Call::Drop(range) | Call::Fill(range) | Call::Protect(range, _) | Call::Lock(range) => {
+            Some(Bytes(range.end.saturating_sub(range.start)))
+        }
+        Call::Break(_) | Call::Attach | Call::Detach(_) | Call::Execute | Call::Exit => None,
+    }
+}
+
+/// Whether a call may have made these mappings, or made them longer by `grown`.
+pub(super) fn brings(call: &Call, new: &[&Area], grown: Bytes, is_new_program: bool) -> bool {
+    let is_at = |range: &Range<u64>| new.iter().any(|area| meet(range, &area.addresses));
+    match call {
+        Call::Map { fixed: Some(range), is_accessible, .. } => *is_accessible && is_at(range),
+        Call::Map { length, .. } => *length == grown.0 && new.iter().any(|area| is_part_of(call, area)),
+        Call::Move(_, length) => new.iter().any(|area| area.size().0 == *length),
+        Call::Protect(range, is_accessible) => *is_accessible && is_at(range),
+        Call::Break(end) => heaps(new).any(|heap| heap.start < *end && *end <= heap.end),
+        Call::Attach => new.iter().any(|area| area.kind == MappingKind::SysV),
+        Call::Execute => is_new_program,
+        Call::Unmap(_) | Call::Drop(_) | Call::Fill(_) | Call::Lock(_) | Call::Detach(_) | Call::Exit => false,
+    }
+}
+
+/// Whether what a call mapped somewhere may be this mapping or a part of it.
+pub(super) fn is_part_of(call: &Call, area: &Area) -> bool {
+    let Call::Map { fixed: None, length, offset, is_file, is_accessible: true, .. } = call else { return false };
+    if !is_file {
+        return !area.has_file() || area.kind == MappingKind::SharedAnonymous;
+    }
+    let place = |start: u64, length: u64| start..start.saturating_add(length);
+    area.has_file() && is_inside(&place(*offset, *length), &place(area.offset, area.size().0))
+}
+
+/// Whether a call mapped a file of which this is a part: the rest was replaced or unmapped since.
+pub(super) fn has_part(call: &Call, new: &[&Area]) -> bool {
+    let Call::Map { length, offset, is_file: true, is_accessible: true, .. } = call else { return false };
+    let is_part = |area: &&Area| {
+        let end = area.offset.saturating_add(area.size().0);
+        area.has_file() && area.offset >= *offset && end <= offset.saturating_add(*length)
+    };
+    new.iter().any(is_part)
+}
+
+/// Whether a call may have brought pages of these mappings in.
+pub(super) fn fills(call: &Call, new: &[&Area]) -> bool {
+    let is_at = |range: &Range<u64>| new.iter().any(|area| meet(range, &area.addresses));
+    match call {
+        Call::Fill(range) | Call::Lock(range) => is_at(range),
+        Call::Map { length, populates: true, .. } => new.iter().any(|area| area.size().0 == *length),
+        _ => false,
+    }
+}
+
+/// Whether a call may have ended the whole of one of these mappings.
+pub(super) fn removes(call: &Call, old: &[&Area]) -> bool {
+    let is_whole = |range: &Range<u64>| old.iter().any(|area| is_inside(&area.addresses, range));
+    match call {
+        Call::Unmap(range) | Call::Move(range, _) | Call::Protect(range, false) => is_whole(range),
+        Call::Map { fixed: Some(range), .. } => is_whole(range),
+        Call::Break(end) => heaps(old).any(|heap| *end <= heap.start),
+        Call::Detach(_) => takes(call, old),
+        Call::Map { .. } | Call::Drop(_) | Call::Fill(_) | Call::Lock(_) | Call::Protect(_, true) => false,
+        Call::Attach | Call::Execute | Call::Exit => false,
+    }
+}
+
+/// The addresses of the mappings that are part of the heap.
+fn heaps<'a>(areas: &'a [&Area]) -> impl Iterator<Item = &'a Range<u64>> {
+    areas.iter().filter(|area| area.kind == MappingKind::Heap).map(|area| &area.addresses)
+}
+
+/// Whether a call may have ended a part of these mappings.
+pub(super) fn takes(call: &Call, old: &[&Area]) -> bool {
+    let is_at = |range: &Range<u64>| old.iter().any(|area| meet(range, &area.addresses));
+    match call {
+        Call::Unmap(range) | Call::Move(range, _) | Call::Protect(range, false) => is_at(range),
+        Call::Map { fixed: Some(range), .. } => is_at(range),
+        Call::Detach(address) => old.iter().any(|area| area.addresses.start == *address),
+        Call::Break(end) => heaps(old).any(|heap| *end < heap.end),
+        Call::Map { .. } | Call::Drop(_) | Call::Fill(_) | Call::Lock(_) | Call::Protect(_, true) => false,
+        Call::Attach | Call::Execute | Call::Exit => false,
+    }
+}
+
+/// Whether a call may have freed pages of these mappings.
+pub(super) fn lowers(call: &Call, old: &[&Area]) -> bool {
+    let (Call::Drop(range) | Call::Unmap(range) | Call::Map { fixed: Some(range), .. }) = call else { return false };
+    old.iter().any(|area| meet(range, &area.addresses))
+}
