@@ -7,7 +7,8 @@
 use std::collections::HashMap;
 
 use super::cell::{Cell, Difference, SizeUnit};
-use super::column::{Column, ColumnKind, RowKind};
+use super::column::{Column, RowKind};
+use super::head::ColumnKind;
 use super::sum::TotalCell;
 use crate::units::{Absent, Reason};
 

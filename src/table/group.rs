@@ -3,7 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::cell::{Cell, OwnedCell, SizeUnit};
-use super::column::{Aggregation, Column, ColumnHead, ColumnKind, Presence, RowKind};
+use super::column::{Aggregation, Column, RowKind};
+use super::head::{ColumnHead, ColumnKind, Presence};
 use super::sum::{ColumnSum, TotalCell};
 use super::total::Totals;
 use crate::units::{Absent, Reason};

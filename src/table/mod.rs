@@ -10,6 +10,7 @@ mod column;
 pub mod escape;
 mod filter;
 mod group;
+mod head;
 mod list;
 mod nearest;
 mod order;
@@ -24,12 +25,10 @@ pub(crate) use cell::{bar_text, push_hex, push_number};
 pub(crate) use cell::{write_change_of_share, write_share};
 pub use change::{Compared, Fate, Look, compare, difference, difference_of_totals};
 pub(crate) use column::col;
-pub use column::{
-    Aggregation, Column, ColumnHead, ColumnKind, Cut, Getter, Presence, RowKind, columns_help, find, heads, select,
-    unknown,
-};
+pub use column::{Aggregation, Column, Getter, RowKind, columns_help, find, heads, select, unknown};
 pub use filter::{Expression, Filter, FilterError};
 pub use group::{Group, Grouping, Groups};
+pub use head::{ColumnHead, ColumnKind, Cut, Presence};
 pub use list::ColumnList;
 pub(crate) use list::before_the_name;
 pub use nearest::{did_you_mean, nearest};

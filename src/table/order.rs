@@ -3,7 +3,8 @@
 use std::cmp::Ordering;
 
 use super::cell::Cell;
-use super::column::{self, Column, ColumnKind, RowKind};
+use super::column::{self, Column, RowKind};
+use super::head::ColumnKind;
 use crate::error::{Error, ErrorKind, Result, Subject};
 
 /// A column to sort by, and the direction.

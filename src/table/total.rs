@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::cell::Cell;
-use super::column::{Aggregation, Column, ColumnKind, RowKind};
+use super::column::{Aggregation, Column, RowKind};
+use super::head::ColumnKind;
 use super::sum::{ColumnSum, TotalCell};
 use crate::units::{Absent, Reason};
 

@@ -6,8 +6,9 @@ use regex::bytes::Regex;
 
 use super::parse::{Expression, Part, Word};
 use super::{Filter, FilterError, Node, Operator, Value};
-use crate::table::column::{self, Column, ColumnKind as Kind, RowKind};
+use crate::table::column::{self, Column, RowKind};
 use crate::table::did_you_mean;
+use crate::table::head::ColumnKind as Kind;
 use crate::units::Bytes;
 
 impl Expression {
