@@ -17,6 +17,8 @@ use nix::libc;
 pub(crate) struct Mount {
     /// Its number, in digits.
     pub(crate) number: Vec<u8>,
+    /// The number of the mount that it is mounted on, in digits.
+    pub(crate) parent: Vec<u8>,
     /// The device of its file system, major and minor number, as `maps` prints it too.
     pub(crate) device: (u32, u32),
     /// The directory of the file system that is mounted.
@@ -25,7 +27,8 @@ pub(crate) struct Mount {
     pub(crate) point: Vec<u8>,
     /// The file system: `ext4`.
     pub(crate) kind: Vec<u8>,
-    source: Vec<u8>,
+    /// What is mounted: `/dev/sda1`, `server:/home`.
+    pub(crate) source: Vec<u8>,
     options: Vec<u8>,
 }
 
@@ -69,19 +72,77 @@ impl Mount {
     }
 
     /// Whether its file system waits for a server.
-    fn is_served(&self) -> bool {
+    pub(crate) fn is_served(&self) -> bool {
         self.is_fuse() || SERVED.contains(&&self.kind[..])
     }
 
-    /// The directories of other mounts that its files come from: the layers of overlayfs.
-    fn layers(&self) -> impl Iterator<Item = &[u8]> {
-        let is_stacked = self.kind == b"overlay";
-        let values = self.options().filter(move |_| is_stacked).filter_map(|option| {
-            let (key, value) = option.split_at_checked(option.iter().position(|byte| *byte == b'=')?)?;
-            [&b"lowerdir"[..], b"lowerdir+", b"upperdir"].contains(&key).then(|| value.get(1..)).flatten()
-        });
-        values.flat_map(|value| value.split(|byte| *byte == b':'))
+    /// The directories of other mounts that its files come from: the layers of overlayfs, in the order of the options.
+    pub(crate) fn layers(&self) -> Vec<Layer> {
+        let mut layers = Vec::new();
+        for option in self.options().filter(|_| self.kind == b"overlay") {
+            let Some((key, value)) = memchr::memchr(b'=', option).and_then(|end| option.split_at_checked(end)) else {
+                continue;
+            };
+            let value = unescape(value.get(1..).unwrap_or_default());
+            match key {
+                b"upperdir" => {
+                    layers.push(Layer { role: LayerRole::Upper, path: split_layers(&value, false).concat() })
+                }
+                b"lowerdir" => add_lower(&mut layers, &value),
+                // Neither colons nor backslashes are special in these.
+                b"lowerdir+" => layers.push(Layer { role: LayerRole::Lower, path: value }),
+                b"datadir+" => layers.push(Layer { role: LayerRole::Data, path: value }),
+                _ => {}
+            }
+        }
+        layers
     }
+}
+
+/// A directory of an overlay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Layer {
+    pub(crate) role: LayerRole,
+    /// As it was named when the overlay was mounted, perhaps not from `/`, and perhaps with symbolic links.
+    pub(crate) path: Vec<u8>,
+}
+
+/// What an overlay takes from a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum LayerRole {
+    /// What is written.
+    Upper,
+    /// Files that were not written.
+    Lower,
+    /// The data of files whose names are in another layer.
+    Data,
+}
+
+/// The layers of `lowerdir=/a:/b::/data`: after two colons only data.
+fn add_lower(layers: &mut Vec<Layer>, value: &[u8]) {
+    let mut role = LayerRole::Lower;
+    for path in split_layers(value, true) {
+        match path.is_empty() {
+            true => role = LayerRole::Data,
+            false => layers.push(Layer { role, path }),
+        }
+    }
+}
+
+/// Splits a list of layers at colons, or not, and removes the backslashes that take the meaning from the character
+/// behind them.
+fn split_layers(value: &[u8], at_colons: bool) -> Vec<Vec<u8>> {
+    let (mut paths, mut path) = (Vec::new(), Vec::new());
+    let mut bytes = value.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'\\' => path.extend(bytes.next()),
+            b':' if at_colons => paths.push(std::mem::take(&mut path)),
+            byte => path.push(*byte),
+        }
+    }
+    paths.push(path);
+    paths
 }
 
 /// The mounts of one process.
@@ -103,7 +164,7 @@ impl MountTable {
         let mut table = MountTable { mounts, blocking, fuse };
         if table.has_blocking() {
             let is_above = |layer: &[u8]| table.blocking_above(Path::new(OsStr::from_bytes(layer))).is_some();
-            let stacked = table.mounts.iter().filter(|mount| mount.layers().any(is_above));
+            let stacked = table.mounts.iter().filter(|mount| mount.layers().iter().any(|layer| is_above(&layer.path)));
             let stacked: Vec<_> = stacked.map(|mount| mount.device).collect();
             table.fuse.extend(&stacked);
             table.blocking.extend(stacked);
@@ -186,10 +247,10 @@ pub(crate) fn parts(device: u64) -> (u32, u32) {
 /// Parses `36 35 98:0 / /mnt rw master:1 - ext4 /dev/sda rw`.
 pub(crate) fn parse_mount(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|byte| *byte == b' ');
-    let (number, device) = (fields.next()?.to_vec(), parse_device(fields.nth(1)?)?);
+    let (number, parent, device) = (fields.next()?.to_vec(), fields.next()?.to_vec(), parse_device(fields.next()?)?);
     let (root, point) = (unescape(fields.next()?), unescape(fields.next()?));
     let mut rest = fields.skip_while(|field| *field != b"-").skip(1).map(<[u8]>::to_vec);
-    Some(Mount { number, device, root, point, kind: rest.next()?, source: rest.next()?, options: rest.next()? })
+    Some(Mount { number, parent, device, root, point, kind: rest.next()?, source: rest.next()?, options: rest.next()? })
 }
 
 fn parse_device(text: &[u8]) -> Option<(u32, u32)> {
@@ -198,7 +259,7 @@ fn parse_device(text: &[u8]) -> Option<(u32, u32)> {
 }
 
 /// A path with its spaces, tabs, newlines and backslashes, which the kernel writes as three octal digits.
-fn unescape(path: &[u8]) -> Vec<u8> {
+pub(crate) fn unescape(path: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(path.len());
     let mut rest = path;
     while let Some((first, after)) = rest.split_first() {
@@ -232,6 +293,23 @@ mod tests {
         assert!(mount.may_be_dax());
         assert_eq!(parse_mount(b"36 35"), None);
         assert_eq!(parse_mount(b"36 35 0:27 / /mnt rw"), None);
+    }
+
+    #[test]
+    fn the_layers_of_an_overlay_are_split_and_unescaped() {
+        let layers = |options: &str| {
+            let line = format!("8 1 0:46 / /merged rw - overlay none {options}");
+            let layers = parse_mount(line.as_bytes()).unwrap().layers();
+            layers.into_iter().map(|layer| (layer.role, String::from_utf8(layer.path).unwrap())).collect::<Vec<_>>()
+        };
+        use LayerRole::{Data, Lower, Upper};
+        let named = |list: &[(LayerRole, &str)]| list.iter().map(|(role, path)| (*role, path.to_string())).collect();
+        let lower: Vec<_> = named(&[(Lower, "/a:b"), (Lower, "l/c"), (Data, "/d"), (Data, "/e"), (Upper, "/u,p")]);
+        assert_eq!(layers(r"rw,lowerdir=/a\134:b:l/c::/d::/e,upperdir=/u\054p,workdir=/w,xino=off"), lower);
+        let single: Vec<_> = named(&[(Lower, r"/a:\b"), (Data, "/d e")]);
+        assert_eq!(layers(r"rw,lowerdir+=/a:\134b,datadir+=/d\040e,redirect_dir=on"), single);
+        let other = parse_mount(b"8 1 0:46 / /m rw - tmpfs none rw,lowerdir=/a").unwrap();
+        assert_eq!(other.layers(), []);
     }
 
     #[test]
