@@ -9,14 +9,15 @@
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::libc;
+use nix::sys::stat::Mode;
 
-use super::handle::{FarPath, read_link};
+use super::handle::{FarPath, Handle, read_link};
 use super::mount_table::{self, MountTable};
 use super::statx::Statx;
 
@@ -68,6 +69,24 @@ pub(crate) fn await_answer(path: &Path) -> Result<(), Errno> {
 /// flag `nodump`. FUSE (also on a block device), NFS, SMB, 9P and overlayfs do not.
 fn has_no_server(found: &Statx) -> bool {
     found.knows_no_dump()
+}
+
+/// Opens a descriptor that only names a file (`O_PATH`) below a directory, which also stands for `/`, without asking
+/// any file system. Nothing is changed either: a symbolic link whose atime would move is not followed.
+///
+/// # Errors
+/// As `openat2(2)`; `EAGAIN`: a file system would have to be asked.
+pub(crate) fn open_cached(directory: BorrowedFd<'_>, path: &Path) -> Result<Handle, Errno> {
+    let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(CACHED | ResolveFlag::RESOLVE_IN_ROOT);
+    openat2(directory, path, how).map(Handle::Own)
+}
+
+/// Opens a descriptor that only names a file (`O_PATH`).
+///
+/// # Errors
+/// As `open(2)`.
+pub(crate) fn open_name(path: &Path) -> Result<Handle, Errno> {
+    openat(AT_FDCWD, path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).map(Handle::Own)
 }
 
 /// What the kernel knows about a path without asking any file system. `EAGAIN`: it would have to ask.

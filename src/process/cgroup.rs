@@ -105,16 +105,20 @@ impl MountedGroup {
     }
 }
 
-/// Whether this is the group of the container with this id, of 64 hexadecimal digits or the first 12 of them:
-/// `ID` (Docker), `docker-ID.scope`, `cri-containerd-ID.scope`, `...:cri-containerd:ID`, `crio-ID.scope`,
-/// `libpod-ID.scope` (podman). The group of its monitor (`conmon`) is not that of the container.
+/// Whether this is the group of the container with this id, of 64 hexadecimal digits or the first 12 of them.
 fn is_container(name: &[u8], id: &[u8]) -> bool {
     let is_id = matches!(id.len(), 12 | 64) && id.iter().all(u8::is_ascii_hexdigit);
+    let starts = |known: &[u8]| known.get(..id.len()).is_some_and(|start| start.eq_ignore_ascii_case(id));
+    is_id && container_id(name).is_some_and(starts)
+}
+
+/// The id of the container in the name of its group, of 64 hexadecimal digits: `ID` (Docker), `docker-ID.scope`,
+/// `cri-containerd-ID.scope`, `...:cri-containerd:ID`, `crio-ID.scope`, `libpod-ID.scope` (podman). The group of its
+/// monitor (`conmon`) is not that of the container.
+pub(crate) fn container_id(name: &[u8]) -> Option<&[u8]> {
     let mut words = name.split(|byte| !byte.is_ascii_alphanumeric());
-    is_id
-        && memchr::memmem::find(name, b"conmon").is_none()
-        && words
-            .any(|word| word.len() == 64 && word.get(..id.len()).is_some_and(|start| start.eq_ignore_ascii_case(id)))
+    let id = words.find(|word| word.len() == 64 && word.iter().all(u8::is_ascii_hexdigit))?;
+    memchr::memmem::find(name, b"conmon").is_none().then_some(id)
 }
 
 /// A shell pattern as a regular expression: for a name, or for a path and everything below it. `None` if it has no

@@ -46,14 +46,31 @@ impl Known {
     }
 }
 
-/// The device of the kernel's own mount of tmpfs, whose files (`memfd_create`, `shmget`, `MAP_SHARED`) have no names. A
-/// memfd of ours is on it too.
+/// The kernel's own mount of tmpfs, whose files (`memfd_create`, `shmget`, `MAP_SHARED`) have no names. It is in no
+/// list of mounts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NamelessMount {
+    pub(crate) device: (u32, u32),
+    /// Its number in `fdinfo`, if that can be read.
+    pub(crate) number: Option<u64>,
+}
+
+impl NamelessMount {
+    /// A memfd of ours is on it too.
+    pub(crate) fn find() -> Option<NamelessMount> {
+        static FOUND: OnceLock<Option<NamelessMount>> = OnceLock::new();
+        *FOUND.get_or_init(|| {
+            let own = memfd_create(c"rmap", MFdFlags::MFD_CLOEXEC).ok()?;
+            let device = mount_table::parts(fstat(&own).ok()?.st_dev);
+            let number = Handle::Own(own).mount().and_then(|number| str::from_utf8(&number).ok()?.parse().ok());
+            Some(NamelessMount { device, number })
+        })
+    }
+}
+
+/// The device of this mount.
 pub(super) fn nameless_device() -> Option<(u32, u32)> {
-    static DEVICE: OnceLock<Option<(u32, u32)>> = OnceLock::new();
-    *DEVICE.get_or_init(|| {
-        let own = memfd_create(c"rmap", MFdFlags::MFD_CLOEXEC).and_then(fstat);
-        own.ok().map(|own| mount_table::parts(own.st_dev))
-    })
+    NamelessMount::find().map(|mount| mount.device)
 }
 
 const PATH_ONLY: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);

@@ -181,6 +181,11 @@ impl Process {
         Some(whole.ok().filter(|_| is_ours()).unwrap_or(below))
     }
 
+    /// Whether it runs in the kernel and has neither memory nor files. False if that cannot be read.
+    pub(crate) fn is_kernel_thread(&self) -> bool {
+        self.read_stat().is_ok_and(|stat| stat.is_some_and(|stat| stat.is_kernel_thread()))
+    }
+
     /// Whether it has a thread with this id.
     pub(crate) fn has_thread(&self, thread: u32) -> bool {
         self.directory.read_file(&format!("task/{thread}/stat"), 1).is_ok()

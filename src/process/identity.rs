@@ -5,7 +5,7 @@ use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{SysconfVar, sysconf};
 
 use crate::error::{Error, Result, Subject};
-use crate::process::failure::{is_denied, is_gone};
+use crate::process::failure::{is_denied, is_gone, read_error};
 use crate::process::handle::{Memory, Process};
 
 /// The longest command line that is read. With a default stack `execve` accepts at most 6 MiB.
@@ -65,9 +65,19 @@ impl Process {
         i64::try_from((boot + i128::try_from(after_boot).ok()?).div_euclid(1000)).ok()
     }
 
+    /// Its name (`/proc/PID/comm`): at most 15 bytes, of any values.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::NotFound`]: it has exited, or a capture has no such file.
+    pub(crate) fn read_name(&self) -> Result<Vec<u8>> {
+        let mut line = self.directory.read_file("comm", 4096).map_err(|error| read_error(self.pid(), &error))?;
+        line.truncate(line.strip_suffix(b"\n").unwrap_or(&line).len());
+        Ok(line)
+    }
+
     fn bracketed_name(&self, memory: &Memory) -> Vec<u8> {
-        let name = match (self.directory.read_file("comm", 4096), &memory.stat) {
-            (Ok(line), _) => line.strip_suffix(b"\n").unwrap_or(&line).to_vec(),
+        let name = match (self.read_name(), &memory.stat) {
+            (Ok(name), _) => name,
             (Err(_), Some(stat)) => stat.name.clone(),
             (Err(_), None) => return Vec::new(),
         };

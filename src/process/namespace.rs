@@ -1,7 +1,13 @@
 //! Whether two processes mean the same file by a name. No file is examined here.
 
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
+use crate::error::Result;
+use crate::kernel::handle::Handle;
+use crate::kernel::mount_table::{Mount, parse_mount};
+use crate::kernel::whereabouts::open_cached;
+use crate::process::failure::read_error;
 use crate::process::handle::Process;
 
 /// What the names that a process sees mean: its mount namespace and its root directory.
@@ -21,5 +27,44 @@ impl Process {
         let root = directory.look(Path::new("root")).ok().map(|root| root.identity);
         let unknown = (self.is_live() && (mounts.is_none() || root.is_none())).then(|| self.pid());
         Namespace { mounts, root, unknown }
+    }
+    /// The number of its mount namespace, from the link `/proc/PID/ns/mnt` (`mnt:[4026531841]`); `None` if the link has
+    /// another form.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::Denied`]: another user's process. [`crate::error::ErrorKind::NotFound`]: it has
+    /// exited, or a capture has no such link.
+    pub(crate) fn read_mount_namespace(&self) -> Result<Option<u64>> {
+        let link = self.open_in_memory(|directory| directory.read_link("ns/mnt"));
+        let link = link.map_err(|error| read_error(self.pid(), &error))?;
+        let number = link.to_str().and_then(|text| text.strip_prefix("mnt:[")?.strip_suffix(']')?.parse().ok());
+        Ok(number)
+    }
+
+    /// Whether its root directory is the root of its mount namespace, as far as the text of the link
+    /// `/proc/PID/root` tells.
+    pub(crate) fn has_whole_root(&self) -> bool {
+        let link = self.open_in_memory(|directory| directory.read_link("root"));
+        link.is_ok_and(|root| root == Path::new("/"))
+    }
+
+    /// The mounts below its root directory, in the order of `/proc/PID/mountinfo`.
+    ///
+    /// # Errors
+    /// As [`Process::read_mount_namespace`].
+    pub(crate) fn read_mounts(&self) -> Result<Vec<Mount>> {
+        let text = self.open_in_memory(|directory| directory.read_file("mountinfo", u64::MAX));
+        let text = text.map_err(|error| read_error(self.pid(), &error))?;
+        Ok(text.split(|byte| *byte == b'\n').filter_map(parse_mount).collect())
+    }
+
+    /// Looks a path up below the root directory of the process, without asking any file system: only what the kernel
+    /// remembers is found.
+    ///
+    /// # Errors
+    /// As `openat2(2)`; `EAGAIN`: a file system would have to be asked.
+    pub(crate) fn find_cached(&self, path: &Path) -> nix::Result<Handle> {
+        let root = self.directory.open_directory("root")?;
+        open_cached(root.as_fd(), path)
     }
 }
