@@ -2,10 +2,13 @@
 //!
 //! * [`read_available_memory`]: how much memory can still be used.
 //! * [`read_huge_page_size`]: the size of huge pages.
+//! * [`container_name`]: the container that a control group belongs to.
 
 #[cfg(any(test, fuzzing))]
 #[path = "../../tests/checks/machine.rs"]
 pub mod checks;
+mod containers;
 mod meminfo;
 
+pub use containers::container_name;
 pub use meminfo::{read_available_memory, read_huge_page_size};
