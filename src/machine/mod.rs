@@ -2,6 +2,7 @@
 //!
 //! * [`read_available_memory`]: how much memory can still be used.
 //! * [`read_huge_page_size`]: the size of huge pages.
+//! * [`Places`]: the path to type for a file of which only its file system is known, in whatever container it is.
 //! * [`container_name`]: the container that a control group belongs to.
 
 #[cfg(any(test, fuzzing))]
@@ -9,6 +10,8 @@
 pub mod checks;
 mod containers;
 mod meminfo;
+mod places;
 
 pub use containers::container_name;
 pub use meminfo::{read_available_memory, read_huge_page_size};
+pub use places::{LayerPath, Place, Places};

@@ -1,0 +1,363 @@
+//! Where the files of a file system are: the path that a user can type for a file of which only the device of its file
+//! system and its path there are known.
+//!
+//! The mounts of this process decide, then those of other mount namespaces (`/proc/PID/mountinfo`, one for each
+//! namespace), in which containers have theirs. No file system is asked for its files.
+
+mod above;
+mod layers;
+mod mounts;
+mod read;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use above::{Above, trimmed};
+pub use layers::LayerPath;
+use layers::Layers;
+use mounts::{Device, Mounted, Namespace};
+
+/// Where a file can be found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The path, as any bytes. If there is a [`pid`](Place::pid), it is one that this process sees; what it leads to is
+    /// then `/proc/PID/root` and this path.
+    pub path: Vec<u8>,
+    /// The container that the file belongs to, such as `docker:0123456789ab` (see
+    /// [`container_name`](super::container_name)); for a mount namespace that is in no known container,
+    /// `namespace of 412 (systemd-udevd)`. `None`: it is in this process's own namespace and in no container, or
+    /// several containers share it.
+    pub container: Option<Arc<str>>,
+    /// A process in whose mount namespace the path is seen, if it is not seen in that of this process.
+    pub pid: Option<u32>,
+    /// Whether another mount hides it there, so that the path leads to another file, or to none.
+    pub is_hidden: bool,
+}
+
+/// A mount of one of the namespaces.
+#[derive(Debug, Clone, Copy)]
+struct At {
+    namespace: usize,
+    mount: usize,
+}
+
+/// The mounts of all mount namespaces of a machine.
+#[derive(Debug, Default)]
+pub struct Places {
+    /// The first is that of this process, or in a capture that of its first process.
+    namespaces: Vec<Namespace>,
+    by_number: HashMap<u64, usize>,
+    /// The mounts in our namespace, by what is mounted.
+    own: HashMap<Device, Above<Vec<At>>>,
+    /// Those in the others.
+    others: HashMap<Device, Above<Vec<At>>>,
+    /// By the number of the mount.
+    mounts: HashMap<u64, At>,
+    /// Devices with several mounts of which the list does not tell what part of the file system they are (NFS).
+    unclear: HashSet<Device>,
+    /// Devices on which several files may have the same inode number (btrfs, overlayfs).
+    repeating: HashSet<Device>,
+    layers: Layers,
+    denied: u64,
+}
+
+impl Places {
+    /// How many processes did not show their mount namespace to this user. Files that are only in theirs have no path.
+    pub fn denied(&self) -> u64 {
+        self.denied
+    }
+
+    /// Where a file is, of which the device of its file system (as in `mountinfo` and `maps`; `stat` may give another
+    /// one) and its path within that are known. The path begins with `/` at the root of the file system, on btrfs at
+    /// its top subvolume.
+    ///
+    /// A path in the namespace of this process comes first, then one in another namespace, then one that is hidden
+    /// below another mount. Of several, the shortest is given. `None`: it is in no mount, or on NFS, and cannot be
+    /// told.
+    pub fn find(&self, device: (u32, u32), path: &[u8]) -> Option<Place> {
+        if self.unclear.contains(&device) {
+            return None;
+        }
+        let path = trimmed(path);
+        self.own_place(device, path, false)
+            .or_else(|| self.other_place(device, path, false))
+            .or_else(|| self.own_place(device, path, true))
+            .or_else(|| self.other_place(device, path, true))
+    }
+
+    /// The device of the file system that a path leads to, as this process types it, and the path within. Symbolic
+    /// links are not followed.
+    pub fn locate(&self, typed: &[u8]) -> Option<((u32, u32), Vec<u8>)> {
+        let (mount, within) = self.namespaces.first()?.locate(typed)?;
+        Some((mount.device, within))
+    }
+
+    /// The paths that a file of an overlay may have in the layers, the uppermost first: in the first of them in which
+    /// it exists, it has its pages. Empty if the device is not that of an overlay.
+    pub fn in_layers(&self, device: (u32, u32), path: &[u8]) -> Vec<LayerPath> {
+        self.layers.below(device, trimmed(path))
+    }
+
+    /// The files of overlays that a file of a layer is: the device of the overlay, and the path there.
+    pub fn in_overlays(&self, device: (u32, u32), path: &[u8]) -> Vec<LayerPath> {
+        self.layers.above(device, trimmed(path))
+    }
+
+    /// Whether several files on this device may have the same inode number.
+    pub fn repeats_inodes(&self, device: (u32, u32)) -> bool {
+        self.repeating.contains(&device)
+    }
+
+    /// Whether this is the device of an overlay.
+    pub(crate) fn is_overlay(&self, device: Device) -> bool {
+        self.layers.has(device)
+    }
+
+    /// The device that the mount with this number is on, and the path within its file system for a path as a process
+    /// with this mount sees it, if it is below the mount.
+    pub(crate) fn of_mount(&self, number: u64, typed: &[u8]) -> Option<(Device, Option<Vec<u8>>)> {
+        let (_, mount) = self.mount(*self.mounts.get(&number)?)?;
+        let below = trimmed(typed).strip_prefix(&*mount.point).filter(|rest| matches!(rest.first(), None | Some(b'/')));
+        Some((mount.device, below.map(|rest| mount.within(rest))))
+    }
+
+    /// The path within the file system on a device for a path as a process of this mount namespace maps it.
+    pub(crate) fn within(&self, namespace: Option<u64>, device: Device, typed: &[u8]) -> Option<Vec<u8>> {
+        let place = namespace.and_then(|number| self.by_number.get(&number)).copied().unwrap_or(0);
+        let found = self.namespaces.get(place)?.within(device, typed);
+        // A process may hold files of the namespace that it was started in.
+        found.or_else(|| self.namespaces.first().filter(|_| place != 0)?.within(device, typed))
+    }
+
+    fn mount(&self, at: At) -> Option<(&Namespace, &Mounted)> {
+        let namespace = self.namespaces.get(at.namespace)?;
+        Some((namespace, namespace.mounts.get(at.mount)?))
+    }
+
+    fn own_place(&self, device: Device, path: &[u8], is_hidden: bool) -> Option<Place> {
+        let above = self.own.get(&device)?;
+        let paths = above.above(path).flat_map(|(rest, mounts)| mounts.iter().map(move |at| (rest, *at)));
+        let typed = paths.filter_map(|(rest, at)| {
+            let (_, mount) = self.mount(at)?;
+            let typed = mount.typed(rest);
+            (mount.hides(trimmed(&typed)) == is_hidden).then_some(typed)
+        });
+        // The first of several is that of the largest part of the path that is mounted.
+        let path_here = typed.min_by_key(Vec::len)?;
+        Some(Place { path: path_here, container: self.layers.container(device, path), pid: None, is_hidden })
+    }
+
+    fn other_place(&self, device: Device, path: &[u8], is_hidden: bool) -> Option<Place> {
+        let above = self.others.get(&device)?;
+        let mut paths = above.above(path).flat_map(|(rest, mounts)| mounts.iter().map(move |at| (rest, *at)));
+        paths.find_map(|(rest, at)| {
+            let (namespace, mount) = self.mount(at)?;
+            let typed = mount.typed(rest);
+            let place = || Place {
+                path: typed.clone(),
+                container: Some(Arc::clone(&namespace.name)),
+                pid: Some(namespace.pid),
+                is_hidden,
+            };
+            (mount.hides(trimmed(&typed)) == is_hidden).then(place)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+    use crate::process::ProcRoot;
+
+    /// A process of a capture: pid, namespace, control group, mounts.
+    type Captured<'t> = (u32, u64, &'t str, &'t str);
+
+    fn capture(processes: &[Captured<'_>]) -> Places {
+        let top = tempfile::tempdir().unwrap();
+        for (pid, namespace, cgroup, mounts) in processes {
+            let folder = top.path().join(pid.to_string());
+            fs::create_dir_all(folder.join("ns")).unwrap();
+            std::os::unix::fs::symlink(format!("mnt:[{namespace}]"), folder.join("ns/mnt")).unwrap();
+            std::os::unix::fs::symlink("/", folder.join("root")).unwrap();
+            fs::write(folder.join("cgroup"), format!("0::{cgroup}\n")).unwrap();
+            fs::write(folder.join("comm"), format!("name{pid}\n")).unwrap();
+            fs::write(folder.join("mountinfo"), mounts).unwrap();
+        }
+        Places::read(&ProcRoot::at(top.path().to_owned())).unwrap()
+    }
+
+    fn shown(place: Option<Place>) -> String {
+        let Some(place) = place else { return "none".to_owned() };
+        let pid = place.pid.map_or(String::new(), |pid| format!(" in {pid}"));
+        let hidden = if place.is_hidden { " hidden" } else { "" };
+        let container = place.container.map_or(String::new(), |name| format!(" [{name}]"));
+        format!("{}{pid}{container}{hidden}", place.path.escape_ascii())
+    }
+
+    const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    const OTHER_ID: &str = "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210";
+
+    #[test]
+    fn a_path_within_a_file_system_is_found_below_its_mounts() {
+        let places = capture(&[(
+            1,
+            1,
+            "/",
+            "1 0 8:1 / / rw - ext4 a rw\n2 1 0:40 /@home /home rw - btrfs b rw\n3 1 0:40 / /mnt/top rw - btrfs b rw\n\
+             4 1 8:1 /srv/www /var/a\\040long\\040place/www rw - ext4 a rw\n5 2 8:2 / /home/data rw - ext4 c rw\n\
+             6 5 8:3 / /home/data rw - ext4 d rw\n7 3 8:4 / /mnt/top/@home rw - ext4 e rw\n",
+        )]);
+        let find = |device, path: &str| shown(places.find(device, path.as_bytes()));
+        assert_eq!(find((8, 1), "/etc/passwd"), "/etc/passwd");
+        assert_eq!(find((8, 1), "/"), "/");
+        // The shortest of several.
+        assert_eq!(find((8, 1), "/srv/www/x"), "/srv/www/x");
+        assert_eq!(find((0, 40), "/@home/me/x"), "/home/me/x");
+        assert_eq!(find((0, 40), "/@homes/x"), "/mnt/top/@homes/x");
+        // Hidden by the mounts on the directories.
+        assert_eq!(find((0, 40), "/@home/data/x"), "/home/data/x hidden");
+        assert_eq!(find((8, 2), "/x"), "/home/data/x hidden");
+        assert_eq!(find((8, 3), "/x"), "/home/data/x");
+        assert_eq!(find((8, 9), "/x"), "none");
+        assert_eq!(places.locate(b"/home/me"), Some(((0, 40), b"/@home/me".to_vec())));
+        assert!(places.repeats_inodes((0, 40)) && !places.repeats_inodes((8, 1)));
+        let bytes = places.find((8, 1), b"/srv/\xff\n").unwrap();
+        assert_eq!(bytes.path, b"/srv/\xff\n");
+    }
+
+    #[test]
+    fn other_namespaces_and_containers_are_named() {
+        let own = "1 0 8:1 / / rw - ext4 a rw\n";
+        let docker = format!("/system.slice/docker-{ID}.scope");
+        let places = capture(&[
+            (1, 1, "/", own),
+            (
+                20,
+                2,
+                "/system.slice/udevd.service",
+                "30 0 8:1 / / rw - ext4 a rw\n31 30 0:50 / /run/own rw - tmpfs t rw\n",
+            ),
+            (30, 3, &docker, "40 0 0:60 / / rw - overlay o rw\n41 40 0:61 / /data rw - tmpfs t rw\n"),
+            (31, 3, &docker, "not read"),
+        ]);
+        let find = |device, path: &str| shown(places.find(device, path.as_bytes()));
+        assert_eq!(find((0, 50), "/x"), "/run/own/x in 20 [namespace of 20 (name20)]");
+        assert_eq!(find((0, 61), "/x"), "/data/x in 30 [docker:0123456789ab]");
+        assert_eq!(find((8, 1), "/x"), "/x");
+        assert_eq!(places.denied(), 0);
+    }
+
+    #[test]
+    fn the_layers_of_a_container_belong_to_it() {
+        let (one, other) = (format!("/docker/{ID}"), format!("/docker/{OTHER_ID}"));
+        let overlay = |id: &str| {
+            let lower = format!("lowerdir=/d/l/base:/d/{id}-image/diff::/d/data");
+            format!("overlay overlay rw,{lower},upperdir=/d/{id}/diff,workdir=/d/{id}/work")
+        };
+        let own = format!(
+            "1 0 8:1 / / rw - ext4 a rw\n2 1 8:2 /docker /d rw - ext4 b rw\n3 2 0:60 / /d/a/merged rw - {}\n\
+             4 2 0:61 / /d/b/merged rw - {}\n",
+            overlay("a"),
+            overlay("b"),
+        );
+        let places = capture(&[
+            (1, 1, "/", &own),
+            (20, 2, &one, &format!("20 0 0:60 / / rw - {}\n", overlay("a"))),
+            (30, 3, &other, &format!("30 0 0:61 / / rw - {}\n", overlay("b"))),
+            // A copy of our namespace.
+            (40, 4, "/", &own.replace("1 0 8", "41 0 8").replace("3 2", "43 2").replace("4 2", "44 2")),
+        ]);
+        let find = |device, path: &str| shown(places.find(device, path.as_bytes()));
+        assert_eq!(find((8, 2), "/docker/a/diff/usr/bin/x"), "/d/a/diff/usr/bin/x [docker:0123456789ab]");
+        assert_eq!(find((8, 2), "/docker/b/diff/usr/bin/x"), "/d/b/diff/usr/bin/x [docker:fedcba987654]");
+        assert_eq!(find((8, 2), "/docker/b-image/diff/x"), "/d/b-image/diff/x [docker:fedcba987654]");
+        assert_eq!(find((8, 2), "/docker/l/base/x"), "/d/l/base/x");
+        assert_eq!(find((8, 2), "/docker/a/work/x"), "/d/a/work/x");
+        assert_eq!(find((0, 60), "/usr/bin/x"), "/d/a/merged/usr/bin/x [docker:0123456789ab]");
+        let paths = |list: Vec<LayerPath>| -> Vec<_> {
+            list.into_iter().map(|at| (at.device, String::from_utf8(at.path).unwrap(), at.is_upper)).collect()
+        };
+        let (upper, base) = ("/docker/a/diff/usr/x".to_owned(), "/docker/l/base/usr/x".to_owned());
+        let image = "/docker/a-image/diff/usr/x".to_owned();
+        assert_eq!(
+            paths(places.in_layers((0, 60), b"/usr/x")),
+            [((8, 2), upper, true), ((8, 2), base, false), ((8, 2), image, false)]
+        );
+        assert_eq!(paths(places.in_layers((8, 2), b"/usr/x")), []);
+        let x = || "/usr/x".to_owned();
+        assert_eq!(paths(places.in_overlays((8, 2), b"/docker/a/diff/usr/x")), [((0, 60), x(), true)]);
+        assert_eq!(
+            paths(places.in_overlays((8, 2), b"/docker/l/base/usr/x")),
+            [((0, 60), x(), false), ((0, 61), x(), false)]
+        );
+        assert_eq!(paths(places.in_overlays((8, 2), b"/docker/data/x")), []);
+    }
+
+    #[test]
+    fn layers_named_from_the_directory_of_docker_are_found() {
+        let options = "overlay overlay rw,lowerdir=l/A:l/B,upperdir=abc/diff,workdir=abc/work";
+        let places = capture(&[(
+            1,
+            1,
+            "/",
+            &format!("1 0 8:1 / / rw - ext4 a rw\n2 1 0:60 / /var/lib/docker/overlay2/abc/merged rw - {options}\n"),
+        )]);
+        let layers: Vec<_> =
+            places.in_layers((0, 60), b"/x").into_iter().map(|at| String::from_utf8(at.path).unwrap()).collect();
+        let base = "/var/lib/docker/overlay2";
+        assert_eq!(layers, [format!("{base}/abc/diff/x"), format!("{base}/l/A/x"), format!("{base}/l/B/x")]);
+    }
+
+    #[test]
+    fn an_overlay_on_an_overlay_is_followed_both_ways() {
+        let places = capture(&[(
+            1,
+            1,
+            "/",
+            "1 0 8:1 / / rw - ext4 a rw\n2 1 0:60 / /one rw - overlay o rw,lowerdir=/low,upperdir=/up,workdir=/w\n\
+             3 1 0:61 / /two rw - overlay o rw,lowerdir=/one/sub\n",
+        )]);
+        let paths = |list: Vec<LayerPath>| -> Vec<_> {
+            list.into_iter().map(|at| (at.device.1, String::from_utf8(at.path).unwrap())).collect()
+        };
+        assert_eq!(paths(places.in_layers((0, 61), b"/x")), [(1, "/up/sub/x".into()), (1, "/low/sub/x".into())]);
+        assert_eq!(paths(places.in_overlays((8, 1), b"/low/sub/x")), [(60, "/sub/x".into()), (61, "/x".into())]);
+    }
+
+    #[test]
+    fn several_exports_of_one_server_are_not_guessed() {
+        let mounts = "1 0 8:1 / / rw - ext4 a rw\n2 1 0:40 / /a rw - nfs4 s:/a rw\n3 1 0:40 / /b rw - nfs4 s:/b rw\n\
+                      4 1 0:41 / /c rw - nfs4 s:/c rw\n";
+        let places = capture(&[(1, 1, "/", mounts)]);
+        assert_eq!(shown(places.find((0, 40), b"/x")), "none");
+        assert_eq!(shown(places.find((0, 41), b"/x")), "/c/x");
+    }
+
+    #[test]
+    fn an_empty_capture_has_no_places() {
+        let top = tempfile::tempdir().unwrap();
+        let places = Places::read(&ProcRoot::at(top.path().to_owned())).unwrap();
+        assert_eq!(places.find((8, 1), b"/x"), None);
+        assert!(Places::read(&ProcRoot::at(Path::new("/no/such/place").to_owned())).is_err());
+    }
+
+    #[test]
+    fn a_file_of_this_machine_is_found() {
+        let places = Places::read(&ProcRoot::live()).unwrap();
+        let program = std::env::current_exe().unwrap();
+        let typed = std::os::unix::ffi::OsStrExt::as_bytes(program.as_os_str());
+        let (device, within) = places.locate(typed).unwrap();
+        // It may be mounted at several directories.
+        let place = places.find(device, &within).unwrap();
+        assert!(!place.is_hidden && place.pid.is_none());
+        let path = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(&place.path);
+        let identity = |path: &Path| {
+            let found = fs::metadata(path).unwrap();
+            (std::os::unix::fs::MetadataExt::dev(&found), std::os::unix::fs::MetadataExt::ino(&found))
+        };
+        assert_eq!(identity(path.as_ref()), identity(&program));
+    }
+}
