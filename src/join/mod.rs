@@ -10,6 +10,7 @@ pub mod checks;
 mod chosen;
 mod file_numbers;
 mod held;
+mod holders;
 mod mapping_cache;
 mod names;
 mod text;
@@ -20,6 +21,7 @@ pub use crate::process::Way;
 pub use chosen::{Choice, ChosenFiles, Message, Sender};
 pub use file_numbers::FileNumbers;
 pub use held::{ChosenProcesses, HeldBy, Marks};
+pub use holders::{HeldPath, Holder, Holders};
 pub use mapping_cache::{MappingCache, SharedFiles, measure_mappings, open_behind};
 pub use text::open_text;
 

@@ -1,0 +1,278 @@
+//! Who holds a file, for all files at once: the processes that map it or have it open, and the kernel itself (swap
+//! files, loop devices).
+//!
+//! Only text in `/proc` is read: `maps`, and the links in `fd` with their `fdinfo`. No file is opened or examined, so
+//! no server can make this wait, and nothing changes. A file is known by the device of its file system and its inode
+//! number there. Where that may stand for several files (btrfs, overlayfs), its path decides.
+
+mod kernel;
+mod read;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::machine::Places;
+use crate::process::deleted_name;
+
+/// A process that maps a file or has it open, or a part of the kernel that uses it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// The pid; `None` for the kernel.
+    pub pid: Option<u32>,
+    /// The name of the process (`comm`, at most 15 bytes of any values); for the kernel `swap` or `loop0`.
+    pub command: Arc<[u8]>,
+    /// Whether it is mapped.
+    pub is_mapped: bool,
+    /// Whether it is open.
+    pub is_open: bool,
+}
+
+/// A file that is held, under one of its names.
+#[derive(Debug, Clone, Copy)]
+pub struct HeldPath<'h> {
+    holders: &'h Holders,
+    entry: &'h Entry,
+}
+
+/// All files that are held, and who holds them.
+#[derive(Debug, Default)]
+pub struct Holders {
+    entries: Vec<Entry>,
+    /// The last entry of a device and inode number.
+    by_inode: HashMap<(Device, u64), u32>,
+    /// Entries on overlays, and those whose inode number is not known, by their path.
+    by_path: HashMap<Device, HashMap<Arc<[u8]>, Vec<u32>>>,
+    processes: Vec<Known>,
+    denied: u64,
+    unplaced: u64,
+    is_blind: bool,
+}
+
+type Device = (u32, u32);
+
+/// A process, or a part of the kernel.
+#[derive(Debug)]
+struct Known {
+    pid: Option<u32>,
+    command: Arc<[u8]>,
+}
+
+/// A file under one name.
+#[derive(Debug)]
+struct Entry {
+    inode: Option<u64>,
+    path: Arc<[u8]>,
+    /// Whether the path is that within the file system. Otherwise it is as the kernel shows it to this process.
+    is_within: bool,
+    holds: Vec<Hold>,
+    /// The entry before it with the same device and inode number.
+    before: Option<u32>,
+}
+
+/// A place in the list of processes, and how they hold the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Hold {
+    process: u32,
+    is_mapped: bool,
+    is_open: bool,
+}
+
+impl Holders {
+    /// How many processes did not show what they hold to this user.
+    pub fn denied(&self) -> u64 {
+        self.denied
+    }
+
+    /// How many descriptors were left out because their mount is in no list that this user may read (a detached mount,
+    /// or one of the kernel's own other than for memory without a name).
+    pub fn unplaced(&self) -> u64 {
+        self.unplaced
+    }
+
+    /// Whether `/proc` hides the processes of other users (`hidepid`), so that nothing is known about how many there
+    /// are.
+    pub fn is_blind(&self) -> bool {
+        self.is_blind
+    }
+
+    /// How many files are held.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether no file is held.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The holders of a file, each once, in the order of their pids: those that hold it under its own device and inode
+    /// number, and, if it is in a layer of overlays, those that hold it there. `path` is its path within the file
+    /// system.
+    ///
+    /// Where inode numbers repeat ([`Places::repeats_inodes`]) only holders under this path are given, so that one
+    /// under another hard link is missing, never one of another file shown. A file of the lower layer of an overlay is
+    /// recognized by its path and its inode number, which overlayfs takes over in its lower 32 bits; one of the upper
+    /// layer by its path alone, because it may have been copied there since.
+    pub fn of(&self, places: &Places, device: (u32, u32), inode: u64, path: &[u8]) -> Vec<Holder> {
+        let mut holds: Vec<Hold> = Vec::new();
+        let repeats = places.repeats_inodes(device);
+        for entry in self.entries_of(device, inode).filter(|entry| !repeats || entry.is_at(path)) {
+            add(&mut holds, entry);
+        }
+        for entry in self.entries_at(device, path).filter(|entry| entry.inode.is_none()) {
+            add(&mut holds, entry);
+        }
+        if !self.by_path.is_empty() {
+            for seen in places.in_overlays(device, path) {
+                let has_its_number = |entry: &Entry| entry.inode.is_none_or(|known| known & NUMBER == inode & NUMBER);
+                let is_it =
+                    |entry: &&Entry| has_its_number(entry) || seen.is_upper && deleted_name(&entry.path).is_none();
+                self.entries_at(seen.device, &seen.path).filter(is_it).for_each(|entry| add(&mut holds, entry));
+            }
+        }
+        holds.sort_unstable();
+        holds.into_iter().filter_map(|hold| self.holder(hold)).collect()
+    }
+
+    /// The names under which a file of this device and inode number is held. On btrfs and overlayfs they may be those
+    /// of several files, otherwise they are hard links, or ways to it through different mounts.
+    pub fn paths(&self, device: (u32, u32), inode: u64) -> impl Iterator<Item = HeldPath<'_>> {
+        self.entries_of(device, inode).map(|entry| HeldPath { holders: self, entry })
+    }
+
+    fn entries_of(&self, device: Device, inode: u64) -> impl Iterator<Item = &Entry> {
+        let get = |place: &u32| self.entries.get(*place as usize);
+        let first = self.by_inode.get(&(device, inode)).and_then(get);
+        std::iter::successors(first, move |entry| entry.before.as_ref().and_then(get))
+    }
+
+    /// The entries on overlays and without an inode number that have this path.
+    fn entries_at<'h>(&'h self, device: Device, path: &'h [u8]) -> impl Iterator<Item = &'h Entry> {
+        let on_device = self.by_path.get(&device);
+        let names = [Some(path), deleted_name(path)].into_iter().flatten();
+        let places = names.filter_map(move |name| on_device?.get(name)).flatten();
+        places.filter_map(|place| self.entries.get(*place as usize)).filter(move |entry| entry.is_at(path))
+    }
+
+    fn holder(&self, hold: Hold) -> Option<Holder> {
+        let known = self.processes.get(hold.process as usize)?;
+        let command = Arc::clone(&known.command);
+        Some(Holder { pid: known.pid, command, is_mapped: hold.is_mapped, is_open: hold.is_open })
+    }
+
+    /// Adds that a process holds a file. The holds of one process come in a row.
+    fn add(&mut self, file: &FoundFile<'_>, hold: Hold) {
+        let same = |entry: &&mut Entry| &*entry.path == file.path && entry.is_within == file.is_within;
+        let mut next = match file.inode {
+            Some(inode) => self.by_inode.get(&(file.device, inode)).copied(),
+            None => {
+                let on_device = self.by_path.get(&file.device);
+                let name = deleted_name(file.path).unwrap_or(file.path);
+                let places = on_device.and_then(|paths| paths.get(name)).into_iter().flatten().copied();
+                let is_it = |place: &u32| {
+                    let entry = self.entries.get(*place as usize);
+                    entry.is_some_and(|entry| entry.inode.is_none() && &*entry.path == file.path)
+                };
+                let mut places = places;
+                places.find(is_it)
+            }
+        };
+        while let Some(entry) = next.and_then(|place| self.entries.get_mut(place as usize)) {
+            next = entry.before;
+            let Some(entry) = Some(entry).filter(same) else { continue };
+            match entry.holds.last_mut().filter(|last| last.process == hold.process) {
+                Some(last) => {
+                    last.is_mapped |= hold.is_mapped;
+                    last.is_open |= hold.is_open;
+                }
+                None => entry.holds.push(hold),
+            }
+            return;
+        }
+        self.add_entry(file, hold);
+    }
+
+    fn add_entry(&mut self, file: &FoundFile<'_>, hold: Hold) {
+        let Ok(place) = u32::try_from(self.entries.len()) else { return };
+        let before = file.inode.and_then(|inode| self.by_inode.insert((file.device, inode), place));
+        if file.is_within && (file.inode.is_none() || file.is_stacked) {
+            let name = deleted_name(file.path).unwrap_or(file.path);
+            self.by_path.entry(file.device).or_default().entry(name.into()).or_default().push(place);
+        }
+        self.entries.push(Entry {
+            inode: file.inode,
+            path: file.path.into(),
+            is_within: file.is_within,
+            holds: vec![hold],
+            before,
+        });
+    }
+}
+
+/// The bits of the inode number of an overlay that are those of the layer, whether the upper bits say which (`xino`) or
+/// not.
+const NUMBER: u64 = u32::MAX as u64;
+
+/// A held file that was found.
+struct FoundFile<'t> {
+    device: Device,
+    inode: Option<u64>,
+    path: &'t [u8],
+    is_within: bool,
+    /// Whether it may be on an overlay.
+    is_stacked: bool,
+}
+
+impl Entry {
+    /// Whether this is the file with this path within the file system, as far as the path tells: a name that ends in
+    /// ` (deleted)` may have been removed or be called so.
+    fn is_at(&self, path: &[u8]) -> bool {
+        self.is_within && (&*self.path == path || deleted_name(&self.path) == Some(path))
+    }
+}
+
+/// Adds the holds of an entry, each process once.
+fn add(holds: &mut Vec<Hold>, entry: &Entry) {
+    if holds.is_empty() {
+        holds.clone_from(&entry.holds);
+        return;
+    }
+    let known: HashMap<u32, usize> = holds.iter().enumerate().map(|(place, hold)| (hold.process, place)).collect();
+    for hold in &entry.holds {
+        match known.get(&hold.process).and_then(|place| holds.get_mut(*place)) {
+            Some(same) => {
+                same.is_mapped |= hold.is_mapped;
+                same.is_open |= hold.is_open;
+            }
+            None => holds.push(*hold),
+        }
+    }
+}
+
+impl<'h> HeldPath<'h> {
+    /// The path within the file system, or, if that is not known, as the kernel shows it to this process. The kernel
+    /// appends ` (deleted)` to a name that was removed.
+    pub fn path(&self) -> &'h [u8] {
+        &self.entry.path
+    }
+
+    /// Whether it is the path within the file system.
+    pub fn is_within(&self) -> bool {
+        self.entry.is_within
+    }
+
+    /// Whether the name was removed, unless it just ends so.
+    pub fn is_deleted(&self) -> bool {
+        deleted_name(&self.entry.path).is_some()
+    }
+
+    /// Whether it is the file with this path within the file system.
+    pub fn is_at(&self, path: &[u8]) -> bool {
+        self.entry.is_at(path)
+    }
+
+    /// Who holds it, each once.
+    pub fn holders(&self) -> impl Iterator<Item = Holder> {
+        self.entry.holds.iter().filter_map(|hold| self.holders.holder(*hold))
+    }
+}
