@@ -53,6 +53,10 @@ impl Sink for Noticing<'_> {
         self.sink.is_json()
     }
 
+    fn closing(&mut self, lines: Vec<String>) {
+        self.sink.closing(lines);
+    }
+
     fn has_headings(&self) -> bool {
         self.sink.has_headings()
     }

@@ -20,6 +20,7 @@ use crate::table::{Filter, Grouping, Groups, Progress, RowKind, Rows, Section, S
 pub fn execute<S: Source>(query: &Query, source: &mut S, sink: &mut dyn Sink, host: &mut dyn Host) -> Result<(), Stop> {
     let table = source.columns(&named(query));
     let plan: Plan<S::Kind> = Plan::new(query, &table, sink)?;
+    source.show_at_most(plan.largest());
     let sectioned = source.is_sectioned() && !query.merge;
     match &plan.shape {
         Shape::Rows(shown) => {
@@ -56,6 +57,8 @@ trait Stage<K: RowKind> {
     fn hidden(&mut self, row: K::Row);
     /// A row is missing, because what it would be about could not be read.
     fn lost(&mut self);
+    /// Takes what a table says after its rows.
+    fn closing(&mut self, lines: Vec<String>);
     /// Ends one round; returns whether there were any rows.
     fn end(&mut self, time: Option<SystemTime>) -> Result<bool, Stop>;
     fn finish(&mut self) -> Result<(), Stop>;
@@ -122,6 +125,7 @@ fn read<S: Source>(
     }
     let done = source.read(&plan.needs, &mut front);
     front.report_gathered();
+    front.stage.closing(source.closing());
     match (front.output, done) {
         (Some(error), Ok(())) => Err(Stop::Output(error)),
         (None, Err(Stop::Enough)) => Ok(()),
@@ -277,6 +281,10 @@ impl<K: RowKind> Stage<K> for Direct<'_, K> {
         self.tail.lost();
     }
 
+    fn closing(&mut self, lines: Vec<String>) {
+        self.tail.closing(lines);
+    }
+
     fn end(&mut self, time: Option<SystemTime>) -> Result<bool, Stop> {
         self.tail.end(time)
     }
@@ -322,6 +330,10 @@ impl<K: RowKind> Stage<K> for Folding<'_, K> {
 
     fn lost(&mut self) {
         self.tail.lost();
+    }
+
+    fn closing(&mut self, lines: Vec<String>) {
+        self.tail.closing(lines);
     }
 
     fn end(&mut self, time: Option<SystemTime>) -> Result<bool, Stop> {

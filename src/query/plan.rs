@@ -6,7 +6,8 @@ use super::{Default, Query, Total};
 use crate::error::{Error, ErrorKind, Subject};
 use crate::render::{Head, Sink, TotalStyle};
 use crate::table::{
-    Column, ColumnKind, Filter, Grouping, Groups, Named, Order, Presence, RowKind, Stop, find, heads, select, unknown,
+    Column, ColumnKind, Filter, Grouping, Groups, Largest, Named, Order, Presence, RowKind, Stop, find, heads, select,
+    unknown,
 };
 
 /// A query over columns of kind `K`, up to the grouping.
@@ -56,6 +57,18 @@ impl<K: RowKind> Plan<K> {
         let used = shape.columns().chain(filter.iter().flat_map(Filter::columns));
         let needs = union(used.filter(|column| !query.unread.contains(&column.id())));
         Ok(Plan { filter, needs, shape })
+    }
+}
+
+impl<K: RowKind> Plan<K> {
+    /// Which rows are shown at most, if only the largest ones by a column are.
+    pub(super) fn largest(&self) -> Option<Largest> {
+        match (&self.shape, &self.filter) {
+            (Shape::Rows(Shown { order: Some(order), top: Some(rows), .. }), None) if order.is_largest_first() => {
+                Some(Largest { by: order.column().id().to_owned(), rows: *rows })
+            }
+            _ => None,
+        }
     }
 }
 

@@ -217,6 +217,11 @@ impl<'a, K: RowKind> Tail<'a, K> {
         Ok(self.sink.end(total.as_ref())?)
     }
 
+    /// Takes what a table says after its rows.
+    pub(super) fn closing(&mut self, lines: Vec<String>) {
+        self.sink.closing(lines);
+    }
+
     /// Ends one round, or the only one; returns whether there was any section.
     pub(super) fn end(&mut self, time: Option<SystemTime>) -> Result<bool, Stop> {
         let came = self.sections;

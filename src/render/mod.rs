@@ -84,6 +84,8 @@ pub trait Sink {
     /// # Errors
     /// What the writer reports.
     fn row(&mut self, cells: &[Cell<'_>]) -> io::Result<()>;
+    /// Takes what a table says after the rows of this section, before it is closed.
+    fn closing(&mut self, _lines: Vec<String>) {}
     /// Closes the section, with its total.
     ///
     /// # Errors

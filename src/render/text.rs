@@ -34,6 +34,8 @@ pub struct TextSink<'w> {
     widths: Vec<usize>,
     /// What a repeated table needed so far.
     needed: Needed,
+    /// What is said after the rows of this section.
+    closing: Vec<String>,
     sections: u64,
     /// Whether a strip was written.
     has_strips: bool,
@@ -59,6 +61,7 @@ impl<'w> TextSink<'w> {
             layout: Layout::default(),
             widths: Vec::new(),
             needed: Needed::default(),
+            closing: Vec::new(),
             sections: 0,
             has_strips: false,
             is_closed: false,
@@ -198,6 +201,14 @@ impl<'w> TextSink<'w> {
         }
     }
 
+    fn write_closing(&mut self) -> io::Result<()> {
+        let width = self.presentation.terminal_width.map_or(usize::MAX, usize::from);
+        for text in std::mem::take(&mut self.closing) {
+            wrapped(&text, width).iter().try_for_each(|line| writeln!(self.out, "{line}"))?;
+        }
+        Ok(())
+    }
+
     fn write_heading(&mut self, section: &Section) -> io::Result<()> {
         let (mut line, mut time) = (Vec::new(), Vec::new());
         escape::write_escaped(&section.line, &mut line);
@@ -277,6 +288,10 @@ impl Sink for TextSink<'_> {
         if self.is_live() { self.out.flush() } else { Ok(()) }
     }
 
+    fn closing(&mut self, lines: Vec<String>) {
+        self.closing = lines;
+    }
+
     fn end(&mut self, total: Option<&TotalRow>) -> io::Result<()> {
         // A repeated query may have rows of processes that are gone.
         if self.is_closed && self.held.is_empty() {
@@ -309,6 +324,7 @@ impl Sink for TextSink<'_> {
         if self.holds_all() {
             self.write_legend()?;
         }
+        self.write_closing()?;
         // A terminal, or the reader of a pipe, sees a finished table at once, even while a later one is being
         // collected.
         self.out.flush()

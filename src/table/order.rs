@@ -36,6 +36,11 @@ impl<K: RowKind> Order<K> {
         &self.column
     }
 
+    /// Whether the largest comes first.
+    pub fn is_largest_first(&self) -> bool {
+        !self.ascending
+    }
+
     /// Compares two rows: the larger comes first, or the smaller if `ascending`; rows without a figure come last.
     pub fn compare(&self, left: &K::Row, right: &K::Row) -> Ordering {
         compare_cells(&self.column.cell(left), &self.column.cell(right), self.ascending)

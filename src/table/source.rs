@@ -30,6 +30,14 @@ pub trait Source {
     /// An error that ends the whole reading. A row that cannot be read is a [`failure`](Rows::failure) instead.
     fn read(&mut self, needs: &[<Self::Kind as RowKind>::Need], rows: &mut dyn Rows<Self::Kind>) -> Result<(), Stop>;
 
+    /// Which rows are shown at most, so that a source that can tell need not read the others. `None`: any of them.
+    fn show_at_most(&mut self, _largest: Option<Largest>) {}
+
+    /// What a table says after its rows: lines of text about the whole answer.
+    fn closing(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Whether rows are divided into sections, one per process.
     fn is_sectioned(&self) -> bool {
         false
@@ -60,6 +68,15 @@ pub trait Source {
     fn is_work(&self) -> bool {
         false
     }
+}
+
+/// The largest rows by a column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Largest {
+    /// The id of the column.
+    pub by: String,
+    /// How many.
+    pub rows: usize,
 }
 
 /// The names of columns in a query.
