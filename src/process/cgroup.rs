@@ -7,8 +7,10 @@ use regex::bytes::Regex;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::mount_table::Mount;
+use crate::process::directory::Directory;
 use crate::process::failure::read_error;
 use crate::process::handle::Process;
+use crate::process::root::{ProcRoot, read_pids};
 
 /// The maximum number of bytes that are read from `/proc/PID/cgroup`.
 const LONGEST: u64 = 1 << 20;
@@ -31,8 +33,50 @@ impl Process {
     }
 
     /// Whether it is in the group, or in one below it.
-    pub(super) fn is_in_cgroup(&self, wanted: &WantedGroup) -> bool {
+    fn is_in_cgroup(&self, wanted: &WantedGroup) -> bool {
         is_in_group(&self.directory.read_file("cgroup", LONGEST).unwrap_or_default(), wanted)
+    }
+}
+
+/// Control groups, as the user named them.
+#[derive(Debug, Clone, Default)]
+pub struct GroupChoice(Vec<WantedGroup>);
+
+impl GroupChoice {
+    /// Adds a group, and those below it. See [`Criteria::add_group`](crate::process::Criteria::add_group) for the names
+    /// that it may have.
+    pub fn add(&mut self, group: &[u8]) {
+        self.0.push(WantedGroup::new(group));
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Resolves the groups that were named by a path below a mount.
+    pub fn resolve(&mut self, root: &ProcRoot) {
+        if self.is_empty() {
+            return;
+        }
+        // In a capture every process may have the list; the first process is as good as any.
+        let captured = || read_pids(root).ok()?.into_iter().min().map(|pid| pid.to_string());
+        let name = if root.is_live() { Some("self".to_owned()) } else { captured() };
+        let directory = name.and_then(|name| Directory::open(&root.path().join(name)).ok());
+        let mounts = directory.as_ref().map_or(&[][..], |directory| directory.mounts().mounts());
+        self.0.iter_mut().for_each(|group| *group = group.resolved(mounts, root.is_live()));
+    }
+
+    /// Whether a process is in one of them.
+    pub(super) fn has_process(&self, process: &Process) -> bool {
+        self.0.iter().any(|wanted| process.is_in_cgroup(wanted))
+    }
+
+    /// Whether the memory control group with this path is one of them, or below one.
+    pub fn has_memory_group(&self, path: &[u8]) -> bool {
+        // As `/proc/PID/cgroup` has it, in either version.
+        let lines = [b"1:memory:", path, b"\n0::", path, b"\n"].concat();
+        self.0.iter().any(|wanted| is_in_group(&lines, wanted))
     }
 }
 

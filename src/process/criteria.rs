@@ -10,8 +10,7 @@ use nix::unistd::User;
 use regex::bytes::Regex;
 
 use crate::error::{Error, ErrorKind, Result, Subject};
-use crate::process::cgroup::WantedGroup;
-use crate::process::directory::Directory;
+use crate::process::cgroup::GroupChoice;
 use crate::process::handle::{Memory, Process};
 use crate::process::kind::DELETED;
 use crate::process::root::{ProcRoot, read_pids};
@@ -23,7 +22,7 @@ pub struct Criteria {
     names: Vec<Vec<u8>>,
     patterns: Vec<Regex>,
     users: Vec<u32>,
-    groups: Vec<WantedGroup>,
+    groups: GroupChoice,
 }
 
 impl Criteria {
@@ -89,20 +88,7 @@ impl Criteria {
     /// (`cron.service`), or the id of a container: 64 hexadecimal digits, or the first 12. In a path or a name `*`, `?`
     /// and `[...]` stand for any characters except a slash, `**` for any.
     pub fn add_group(&mut self, group: &[u8]) {
-        self.groups.push(WantedGroup::new(group));
-    }
-
-    /// Resolves the groups that were named by a path below a mount.
-    fn resolve_groups(&mut self, root: &ProcRoot) {
-        if self.groups.is_empty() {
-            return;
-        }
-        // In a capture every process may have the list; the first process is as good as any.
-        let captured = || read_pids(root).ok()?.into_iter().min().map(|pid| pid.to_string());
-        let name = if root.is_live() { Some("self".to_owned()) } else { captured() };
-        let directory = name.and_then(|name| Directory::open(&root.path().join(name)).ok());
-        let mounts = directory.as_ref().map_or(&[][..], |directory| directory.mounts().mounts());
-        self.groups.iter_mut().for_each(|group| *group = group.resolved(mounts, root.is_live()));
+        self.groups.add(group);
     }
 
     /// Whether the process matches. Kernel threads and zombies, which have no memory, never do.
@@ -111,7 +97,7 @@ impl Criteria {
         Ok(memory.stat.is_some()
             && self.match_name(process, &memory)
             && (self.users.is_empty() || self.users.contains(&process.read_status()?.user))
-            && (self.groups.is_empty() || self.groups.iter().any(|wanted| process.is_in_cgroup(wanted)))
+            && (self.groups.is_empty() || self.groups.has_process(process))
             && (self.patterns.is_empty() || {
                 let command = process.identity_in(&memory)?.command;
                 self.patterns.iter().any(|pattern| pattern.is_match(&command))
@@ -148,7 +134,7 @@ pub fn read_matching(root: &ProcRoot, criteria: &Criteria) -> Result<Vec<u32>> {
         return Ok(Vec::new());
     }
     let mut criteria = criteria.clone();
-    criteria.resolve_groups(root);
+    criteria.groups.resolve(root);
     let own = Process::own_in(root).ok().map(|own| own.pid()).filter(|_| criteria.may_match_ourselves());
     let matches = |pid: &u32| {
         let process = Process::open_in(root, *pid);

@@ -69,6 +69,7 @@ pub use crate::kernel::identity::FileIdentity;
 pub(crate) use crate::kernel::privilege::run_as_root_or_owner;
 pub use account::{Account, Amount};
 pub use address_space::AddressSpaces;
+pub use cgroup::GroupChoice;
 pub(crate) use cgroup::container_id;
 pub(crate) use choice::Asked;
 pub use choice::{NamedProcess, ProcessChoice};
