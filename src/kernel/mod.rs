@@ -7,7 +7,10 @@
 pub(crate) mod actor;
 pub(crate) mod advise;
 pub(crate) mod asker;
+#[cfg(feature = "bpf")]
+pub(crate) mod bpf;
 mod bus_error;
+pub(crate) mod cached;
 pub(crate) mod cachestat;
 pub(crate) mod dax;
 mod demo_data;

@@ -10,6 +10,11 @@ pub(crate) const IPC_LOCK: u32 = 14;
 /// `CAP_SYS_PTRACE` of the same file.
 pub(crate) const SYS_PTRACE: u32 = 19;
 
+/// `CAP_SYS_ADMIN`, `CAP_PERFMON` and `CAP_BPF` of the same file.
+pub(crate) const SYS_ADMIN: u32 = 21;
+pub(crate) const PERFMON: u32 = 38;
+pub(crate) const BPF: u32 = 39;
+
 /// Whether this process has a capability; `None` if `/proc` does not tell.
 pub(crate) fn has_capability(number: u32) -> Option<bool> {
     let status = std::fs::read("/proc/self/status").ok()?;

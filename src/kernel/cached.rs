@@ -1,0 +1,158 @@
+//! What the kernel's lists say about cached files and their pages, whoever reads them.
+
+use std::collections::HashMap;
+
+/// An inode, as the list of inodes found it. The programs check that it is still the same one.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Target {
+    /// Its address in the kernel.
+    pub(crate) address: u64,
+    /// The address of its super block.
+    pub(crate) super_block: u64,
+    /// Its number.
+    pub(crate) number: u64,
+}
+
+/// The names of an inode and of the directories above it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Name {
+    /// The path from the root of the file system, or from wherever the names end.
+    pub(crate) path: Vec<u8>,
+    /// Whether the path begins at the root of the file system.
+    pub(crate) is_rooted: bool,
+    /// Whether the name was removed.
+    pub(crate) is_deleted: bool,
+}
+
+/// What is counted of cached pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Counter {
+    /// All.
+    Pages,
+    /// Their content was read or written completely.
+    UpToDate,
+    /// They must be written to disk (the tag of the tree of pages, as `cachestat(2)` counts).
+    Dirty,
+    /// They are being written.
+    Writeback,
+    /// They are on the active list.
+    Active,
+    /// They were referenced since the kernel last looked.
+    Referenced,
+    /// They are never reclaimed: locked, or of ramfs.
+    Unevictable,
+    /// Someone locked them with `mlock(2)`.
+    Locked,
+    /// They can only be written to swap: shared memory.
+    SwapBacked,
+    /// They are part of a large folio.
+    Large,
+    /// Someone maps them.
+    Mapped,
+    /// They are part of a large folio of which this kernel does not say how much is mapped.
+    MappedUnknown,
+}
+
+/// How many counters there are.
+pub(crate) const COUNTERS: usize = 12;
+
+/// Counts of pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Counts(pub(crate) [u64; COUNTERS]);
+
+impl Counts {
+    /// One of the counts.
+    pub(crate) fn get(&self, counter: Counter) -> u64 {
+        self.0.get(counter as usize).copied().unwrap_or_default()
+    }
+
+    /// Adds others.
+    pub(crate) fn add(&mut self, other: &Counts) {
+        for (sum, count) in self.0.iter_mut().zip(other.0) {
+            *sum = sum.saturating_add(count);
+        }
+    }
+}
+
+/// The cached pages of one file that are charged to one group and lie on one node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Part {
+    /// The number of the group in [`Groups`]; `None` if there are too many groups.
+    pub(crate) group: Option<u32>,
+    /// The NUMA node.
+    pub(crate) node: u32,
+    /// The counts.
+    pub(crate) counts: Counts,
+}
+
+/// The result for one file.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct FilePages {
+    /// `nrpages` before it was read.
+    pub(crate) before: u64,
+    /// `nrpages` after it was read.
+    pub(crate) after: u64,
+    /// How many pages were evicted and are remembered; of shared memory: how many are in swap.
+    pub(crate) evicted: u64,
+    /// How many folios left the file while they were read.
+    pub(crate) raced: u32,
+    /// Whether it was read; otherwise it is another inode now, or the time was over.
+    pub(crate) is_read: bool,
+    /// Whether it is another inode now.
+    pub(crate) is_gone: bool,
+    /// Its pages.
+    pub(crate) parts: Vec<Part>,
+}
+
+impl FilePages {
+    /// The sums over all parts.
+    pub(crate) fn counts(&self) -> Counts {
+        let mut sum = Counts::default();
+        self.parts.iter().for_each(|part| sum.add(&part.counts));
+        sum
+    }
+}
+
+/// A memory control group that pages are charged to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Group {
+    /// The inode number of its directory.
+    pub(crate) id: u64,
+    /// Its path from the root of the control groups; `None` if it could not be read, or pages are charged to nobody.
+    pub(crate) path: Option<Vec<u8>>,
+    /// Whether it was removed.
+    pub(crate) is_removed: bool,
+}
+
+/// The groups that were met, by number.
+pub(crate) type Groups = HashMap<u32, Group>;
+
+/// Pages of one file in a row that are alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PageRun {
+    /// The first page.
+    pub(crate) index: u64,
+    /// How many.
+    pub(crate) pages: u64,
+    /// The number of the group; `None` if there are too many groups.
+    pub(crate) group: Option<u32>,
+    /// The NUMA node.
+    pub(crate) node: u32,
+    /// How many of the pages are mapped.
+    pub(crate) mapped: u64,
+    pub(super) flags: u32,
+}
+
+impl PageRun {
+    /// Whether the pages are not cached any more: only that they were is remembered.
+    pub(crate) fn is_evicted(&self) -> bool {
+        self.flags & 1 << Counter::Pages as u32 != 0
+    }
+
+    /// Whether the pages count for `counter`.
+    pub(crate) fn is(&self, counter: Counter) -> bool {
+        self.flags >> counter as u32 & 1 != 0
+    }
+}
