@@ -19,6 +19,15 @@ use crate::units::Bytes;
 /// `meminfo` cannot be read; [`ErrorKind::Malformed`]: it is not in the kernel's format; [`ErrorKind::Unsupported`]:
 /// it has no `MemAvailable` (kernels before 3.14).
 pub fn read_available_memory(root: &ProcRoot) -> Result<Bytes> {
+    let (path, text) = read_meminfo(root)?;
+    let machine = parse_meminfo(&text, b"MemAvailable")
+        .ok_or_else(|| Error::path(&path, ErrorKind::Unsupported, "it has no MemAvailable (new in Linux 3.14)"))?;
+    let groups = if root.is_live() { read_group_headroom(root) } else { None };
+    Ok(groups.map_or(machine, |groups| machine.min(groups)))
+}
+
+/// The text of `meminfo`, and its path.
+fn read_meminfo(root: &ProcRoot) -> Result<(PathBuf, Vec<u8>)> {
     let path = root.path().join("meminfo");
     let text = root
         .read_file("meminfo")
@@ -26,10 +35,22 @@ pub fn read_available_memory(root: &ProcRoot) -> Result<Bytes> {
     if parse_meminfo(&text, b"MemTotal").is_none() {
         return Err(Error::path(&path, ErrorKind::Malformed, "it is not in the kernel's format"));
     }
-    let machine = parse_meminfo(&text, b"MemAvailable")
-        .ok_or_else(|| Error::path(&path, ErrorKind::Unsupported, "it has no MemAvailable (new in Linux 3.14)"))?;
-    let groups = if root.is_live() { read_group_headroom(root) } else { None };
-    Ok(groups.map_or(machine, |groups| machine.min(groups)))
+    Ok((path, text))
+}
+
+/// Several amounts of `/proc/meminfo` at one instant, such as `Cached`.
+///
+/// # Errors
+/// `meminfo` cannot be read, or is not in the kernel's format; [`ErrorKind::Unsupported`]: the kernel does not have one
+/// of them.
+pub(super) fn read_amounts<const COUNT: usize>(root: &ProcRoot, keys: [&str; COUNT]) -> Result<[Bytes; COUNT]> {
+    let (path, text) = read_meminfo(root)?;
+    let mut amounts = [Bytes(0); COUNT];
+    for (amount, key) in amounts.iter_mut().zip(keys) {
+        let missing = || Error::path(&path, ErrorKind::Unsupported, format!("it has no {key}"));
+        *amount = parse_meminfo(&text, key.as_bytes()).ok_or_else(missing)?;
+    }
+    Ok(amounts)
 }
 
 /// The size of the huge pages that `mmap(2)` uses by default: `Hugepagesize` of `/proc/meminfo`.

@@ -45,6 +45,7 @@ pub struct Holders {
     processes: Vec<Known>,
     denied: u64,
     unplaced: u64,
+    late: u64,
     is_blind: bool,
 }
 
@@ -81,6 +82,11 @@ impl Holders {
     /// How many processes did not show what they hold to this user.
     pub fn denied(&self) -> u64 {
         self.denied
+    }
+
+    /// How many processes were not asked, because the time was over.
+    pub fn late(&self) -> u64 {
+        self.late
     }
 
     /// How many descriptors were left out because their mount is in no list that this user may read (a detached mount,

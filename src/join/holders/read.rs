@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, Builder};
+use std::time::Instant;
 
 use super::{FoundFile, Hold, Holders, Known, kernel};
 use crate::error::{ErrorKind, Result};
@@ -23,15 +24,26 @@ impl Holders {
     /// # Errors
     /// `/proc` cannot be read.
     pub fn read(root: &ProcRoot, places: &Places) -> Result<Holders> {
+        Holders::read_until(root, places, None)
+    }
+
+    /// The same, but no process is asked any more after `until`: those that were not are counted.
+    ///
+    /// # Errors
+    /// `/proc` cannot be read.
+    pub fn read_until(root: &ProcRoot, places: &Places, until: Option<Instant>) -> Result<Holders> {
         let mut pids = read_pids(root)?;
         pids.sort_unstable();
         let collector = Mutex::new(Collector::default());
         let nameless = NamelessMount::find().filter(|_| root.is_live());
-        let next = AtomicUsize::new(0);
+        let (next, late) = (AtomicUsize::new(0), AtomicU64::new(0));
         let read = || {
             let mut one = One { places, nameless, buffers: UseBuffers::default(), text: Vec::new(), files: Vec::new() };
             while let Some(pid) = pids.get(next.fetch_add(1, Ordering::Relaxed)) {
-                one.read(root, *pid, &collector);
+                match until.is_some_and(|until| Instant::now() > until) {
+                    true => drop(late.fetch_add(1, Ordering::Relaxed)),
+                    false => one.read(root, *pid, &collector),
+                }
             }
         };
         let threads = match pids.len() < FEWEST {
@@ -46,6 +58,7 @@ impl Holders {
             read();
         });
         let mut holders = collector.into_inner().unwrap_or_else(PoisonError::into_inner).finish();
+        holders.late = late.into_inner();
         holders.is_blind = hides_processes(root);
         kernel::add(root, places, &mut holders);
         Ok(holders)

@@ -1,0 +1,104 @@
+//! Compares folios with `/proc/kpageflags`, which says the same by page frame: a second source for what the lists say.
+//!
+//! A folio has an address, and kpageflags is indexed by page frame. The kernel keeps a `struct page` of 64 bytes for
+//! each frame in one array, whose start follows from one page of which both are known: the first one of rmap's own
+//! program, whose frame `/proc/self/pagemap` shows to root.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::time::Instant;
+
+use super::CachedFile;
+use crate::kernel::bpf::pages::{Pages, Reader, Sample};
+use crate::kernel::cached::{Counter, FilePages};
+use crate::process::{ProcRoot, parse_maps};
+
+/// Bits of `/proc/kpageflags` (`include/uapi/linux/kernel-page-flags.h`) that do not change as quickly as they are
+/// read, and what they correspond to.
+const BITS: [(u32, Counter); 4] =
+    [(3, Counter::UpToDate), (14, Counter::SwapBacked), (18, Counter::Unevictable), (33, Counter::Locked)];
+
+/// Pages with another meaning: free, slab, anonymous. A folio that was met as a part of a file and has one of these was
+/// freed since.
+const FREED: u64 = 1 << 10 | 1 << 7 | 1 << 12 | 1 << 20;
+
+const STRUCT_PAGE: u64 = 64;
+
+/// The frames of folios.
+#[derive(Debug)]
+pub(super) struct Frames {
+    start: u64,
+    flags: File,
+}
+
+impl Frames {
+    /// Finds where the array of `struct page` starts; `None` without permission, or if rmap's program is not among the
+    /// `files`.
+    pub(super) fn find(root: &ProcRoot, pages: &mut Pages, files: &[CachedFile], until: Instant) -> Option<Frames> {
+        let flags = File::open("/proc/kpageflags").ok()?;
+        let (device, inode, address) = own_program(root)?;
+        let is_own = |file: &&CachedFile| file.file_system.device == device && file.number == inode;
+        let own = files.iter().filter(is_own).map(CachedFile::target);
+        let mut first = First::default();
+        pages.read(own.take(1), until, &mut first).ok()?;
+        let folio = first.sample?.folio;
+        let frame = frame_of(address)?;
+        let start = folio.checked_sub(frame.checked_mul(STRUCT_PAGE)?)?;
+        Some(Frames { start, flags })
+    }
+
+    /// How many of these folios were compared, and how many of them differ.
+    pub(super) fn compare(&self, samples: &[Sample]) -> (u64, u64) {
+        let (mut compared, mut differ) = (0, 0);
+        for sample in samples {
+            let Some(frame) = sample.folio.checked_sub(self.start).map(|bytes| bytes / STRUCT_PAGE) else {
+                differ += 1;
+                continue;
+            };
+            let mut entry = [0; 8];
+            if self.flags.read_exact_at(&mut entry, frame.saturating_mul(8)).is_err() {
+                continue;
+            }
+            let entry = u64::from_ne_bytes(entry);
+            if entry & FREED != 0 {
+                continue;
+            }
+            compared += 1;
+            differ += u64::from(BITS.iter().any(|(bit, counter)| (entry >> bit & 1 != 0) != sample.is(*counter)));
+        }
+        (compared, differ)
+    }
+}
+
+/// The device, the inode number and the address of the first page of rmap's program, which is the first file that is
+/// mapped. The loader has read its header, so the page is in the page table.
+fn own_program(root: &ProcRoot) -> Option<((u32, u32), u64, u64)> {
+    let maps = parse_maps(&root.read_file("self/maps").ok()?).ok()?;
+    let first = maps.iter().find(|map| map.inode() != 0 && map.offset() == 0)?;
+    Some(((first.device().major, first.device().minor), first.inode(), first.start()))
+}
+
+/// The frame of the page at an address of this process.
+fn frame_of(address: u64) -> Option<u64> {
+    let pagemap = File::open("/proc/self/pagemap").ok()?;
+    let mut entry = [0; 8];
+    let page = crate::kernel::page_size().bytes();
+    pagemap.read_exact_at(&mut entry, address.checked_div(page)?.checked_mul(8)?).ok()?;
+    let entry = u64::from_ne_bytes(entry);
+    let frame = entry & ((1 << 55) - 1);
+    (entry >> 63 == 1 && frame != 0).then_some(frame)
+}
+
+/// Takes the first folio of a file.
+#[derive(Default)]
+struct First {
+    sample: Option<Sample>,
+}
+
+impl Reader for First {
+    fn file(&mut self, _: usize, _: FilePages) {}
+
+    fn sample(&mut self, sample: Sample) {
+        self.sample.get_or_insert(sample);
+    }
+}

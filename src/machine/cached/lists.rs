@@ -1,0 +1,277 @@
+//! Reads the lists: which files have cached pages, then the pages and the names of some of them.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::file::{CachedFile, FileSystem, Kind};
+use super::frames::Frames;
+use super::memory::{CacheSize, Proof};
+use super::{Ask, Listed, Read};
+use crate::error::{Error, ErrorKind, Result, Subject};
+use crate::kernel::bpf::inodes::{End, Inodes};
+use crate::kernel::bpf::pages::{Pages as PageReader, Reader, Sample};
+use crate::kernel::bpf::{Structures, Unavailable};
+use crate::kernel::cached::{Counter, FilePages, Groups, Name, PageRun};
+use crate::process::ProcRoot;
+use crate::units::Pages;
+
+/// The programs in the kernel.
+#[derive(Debug)]
+pub(crate) struct Lists {
+    inodes: Inodes,
+    pages: Option<PageReader>,
+    frames: Option<Frames>,
+}
+
+impl Lists {
+    /// Loads the programs; those for pages only if `pages`. Needs root of the whole machine, or `CAP_BPF` and
+    /// `CAP_PERFMON`, and takes some 0.1 s.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Denied`]; [`ErrorKind::Unsupported`]: the kernel has no BPF, does not describe its structures, or
+    /// they do not fit.
+    pub(crate) fn load(pages: bool) -> Result<Lists> {
+        let structures = Structures::read().map_err(|unavailable| error(&unavailable))?;
+        let (inodes, pages) = std::thread::scope(|scope| {
+            let other = pages.then(|| scope.spawn(|| PageReader::load(&structures)));
+            let inodes = Inodes::load(&structures);
+            // A thread that panicked could not load it either.
+            let pages = other.map(|other| other.join().unwrap_or(Err(Unavailable::NoBtf)));
+            (inodes, pages.transpose())
+        });
+        let inodes = inodes.map_err(|unavailable| error(&unavailable))?;
+        Ok(Lists { inodes, pages: pages.map_err(|unavailable| error(&unavailable))?, frames: None })
+    }
+
+    /// Lists all files with cached pages, largest first.
+    ///
+    /// # Errors
+    /// As `bpf(2)`, and as [`CacheSize::read`].
+    pub(crate) fn list(&mut self, root: &ProcRoot, until: Instant) -> Result<Listed> {
+        let mut listed = self.list_once(root, until)?;
+        for _ in 0..RETRIES {
+            let proof = &listed.proof;
+            if proof.is_complete() && proof.adds_up(crate::kernel::page_size()) || Instant::now() > until {
+                break;
+            }
+            listed = self.list_once(root, until)?;
+        }
+        self.frames = self.pages.as_mut().and_then(|pages| Frames::find(root, pages, &listed.files, until));
+        listed.files.sort_unstable_by_key(|file| (std::cmp::Reverse(file.pages), file.super_block, file.number));
+        Ok(listed)
+    }
+
+    fn list_once(&mut self, root: &ProcRoot, until: Instant) -> Result<Listed> {
+        let before = CacheSize::read(root)?;
+        let mut proof = Proof::default();
+        let mut files = Vec::new();
+        let (blocks, end) = self.inodes.super_blocks(until).map_err(|cause| failed(&cause))?;
+        proof.take("the list of file systems", end);
+        for block in &blocks {
+            let file_system = Arc::new(FileSystem::new(block));
+            if file_system.is_hugetlb() {
+                continue;
+            }
+            let first = files.len();
+            let mut end = End::Broken;
+            // A list that changes too often is walked again from its start.
+            for _ in 0..3 {
+                files.truncate(first);
+                let each = |inode| files.push(CachedFile::new(&inode, block, &file_system));
+                end = self.inodes.of(block, until, each).map_err(|cause| failed(&cause))?;
+                if end != End::Broken {
+                    break;
+                }
+            }
+            if !matches!(end, End::Complete { may_repeat: false, .. }) {
+                remove_repeated(&mut files, first);
+            }
+            proof.take(&file_system.kind, end);
+        }
+        proof.sizes = Some((before, CacheSize::read(root)?));
+        proof.listed = files.iter().fold(Pages(0), |sum, file| Pages(sum.0.saturating_add(file.pages.0)));
+        Ok(Listed { files, proof })
+    }
+
+    /// Reads more of these files, in their order, and compares some of their pages with `/proc/kpageflags`.
+    ///
+    /// # Errors
+    /// As `bpf(2)`.
+    pub(crate) fn read(&mut self, files: &[&CachedFile], ask: Ask, until: Instant, proof: &mut Proof) -> Result<Read> {
+        let mut read = Read { names: Vec::new(), pages: Vec::new() };
+        let targets = || files.iter().map(|file| file.target());
+        if ask.names {
+            self.inodes.names(targets(), until, |name| read.names.push(name)).map_err(|cause| failed(&cause))?;
+            proof.is_late |= read.names.len() < files.len();
+        }
+        if let Some(reader) = self.pages.as_mut().filter(|_| ask.pages) {
+            let mut taken = Taken::default();
+            reader.read(targets(), until, &mut taken).map_err(|cause| failed(&cause))?;
+            // Whatever changed meanwhile is read again, which takes much less time.
+            for _ in 0..RETRIES {
+                let places: Vec<usize> =
+                    (0..).zip(&taken.files).filter(|(_, file)| !file.is_settled()).map(|(place, _)| place).collect();
+                if places.is_empty() || Instant::now() > until {
+                    break;
+                }
+                let mut again = Taken::default();
+                let changed = places.iter().filter_map(|place| files.get(*place)).map(|file| file.target());
+                reader.read_on(changed, until, &mut again).map_err(|cause| failed(&cause))?;
+                for (place, pages) in places.into_iter().zip(again.files) {
+                    if let Some(file) = taken.files.get_mut(place) {
+                        *file = pages;
+                    }
+                }
+            }
+            proof.is_late |= taken.files.len() < files.len();
+            proof.read = taken.files.len() as u64;
+            proof.unequal = taken.files.iter().filter(|file| !file.is_gone && !file.adds_up()).count() as u64;
+            read.pages = taken.files;
+            proof.compared = self.frames.as_ref().map(|frames| frames.compare(&taken.samples));
+        }
+        Ok(read)
+    }
+
+    /// Reads one file page by page: calls `each` with runs of pages in the same state, in order, including those that
+    /// were evicted.
+    ///
+    /// # Errors
+    /// As `bpf(2)`; [`ErrorKind::Changed`] if its pages do not add up to what the kernel counts.
+    pub(crate) fn read_runs(
+        &mut self,
+        file: &CachedFile,
+        until: Instant,
+        each: &mut dyn FnMut(PageRun),
+    ) -> Result<FilePages> {
+        let why = |kind, why: &'static str| Error::new(Subject::Words(SUBJECT.to_owned()), kind, why);
+        let reader = self.pages.as_mut().ok_or_else(|| why(ErrorKind::Unsupported, "pages are not read"))?;
+        let mut taken = Runs { each, pages: None };
+        reader.read(std::iter::once(file.target()), until, &mut taken).map_err(|cause| failed(&cause))?;
+        let pages = taken.pages.ok_or_else(|| why(ErrorKind::System, "the file was not read in time"))?;
+        if pages.is_gone || !pages.adds_up() {
+            return Err(why(ErrorKind::Changed, "the file changed while it was read"));
+        }
+        Ok(pages)
+    }
+
+    /// The kinds of files, for which only a few names are read.
+    ///
+    /// # Errors
+    /// As `bpf(2)`.
+    pub(crate) fn kinds(&mut self, files: &[CachedFile], until: Instant) -> Result<Vec<Kind>> {
+        let unclear = files.iter().filter(|file| file.needs_name()).map(CachedFile::target);
+        let mut names = Vec::new();
+        self.inodes.names(unclear, until, |name| names.push(name)).map_err(|cause| failed(&cause))?;
+        let mut names = names.into_iter();
+        let name = |file: &CachedFile, names: &mut dyn Iterator<Item = Option<Name>>| {
+            if file.needs_name() { names.next().flatten() } else { None }
+        };
+        Ok(files.iter().map(|file| file.kind(name(file, &mut names).as_ref())).collect())
+    }
+
+    /// The control groups that the pages of the last [`read`](Lists::read) are charged to.
+    pub(crate) fn groups(&self) -> Groups {
+        self.pages.as_ref().map_or_else(Groups::new, |pages| pages.groups().clone())
+    }
+}
+
+impl FilePages {
+    /// Whether it proves itself: it was read to its end, and its pages add up to the number that the kernel keeps, or
+    /// to one between those before and after.
+    pub(crate) fn adds_up(&self) -> bool {
+        let pages = self.counts().get(Counter::Pages);
+        self.is_read && (self.before.min(self.after)..=self.before.max(self.after)).contains(&pages)
+    }
+
+    /// Whether pages were added or dropped while they were read.
+    pub(crate) fn has_changed(&self) -> bool {
+        self.before != self.after || self.raced > 0
+    }
+
+    /// Whether nothing would be gained by reading it again: it is exact, or another file now.
+    fn is_settled(&self) -> bool {
+        self.is_gone || self.adds_up() && !self.has_changed()
+    }
+}
+
+/// How often what changed while it was read is read again.
+const RETRIES: usize = 3;
+
+/// Collects what is read.
+#[derive(Default)]
+struct Taken {
+    files: Vec<FilePages>,
+    samples: Vec<Sample>,
+}
+
+/// Passes on the runs of pages of one file.
+struct Runs<'e> {
+    each: &'e mut dyn FnMut(PageRun),
+    pages: Option<FilePages>,
+}
+
+impl Reader for Runs<'_> {
+    const RUNS: bool = true;
+
+    fn file(&mut self, _: usize, pages: FilePages) {
+        self.pages = Some(pages);
+    }
+
+    fn run(&mut self, run: PageRun) {
+        (self.each)(run);
+    }
+}
+
+/// How many folios are compared with `/proc/kpageflags`.
+const SAMPLES: usize = 2000;
+
+impl Reader for Taken {
+    fn file(&mut self, number: usize, pages: FilePages) {
+        // In the order of the targets, none left out.
+        debug_assert_eq!(number, self.files.len());
+        self.files.push(pages);
+    }
+
+    fn sample(&mut self, sample: Sample) {
+        if self.samples.len() < SAMPLES {
+            self.samples.push(sample);
+        }
+    }
+}
+
+impl Proof {
+    /// Takes the end of a list.
+    fn take(&mut self, name: &str, end: End) {
+        match end {
+            End::Complete { .. } => {}
+            End::Broken => self.broken.push(name.to_owned()),
+            End::Late => self.is_late = true,
+        }
+    }
+}
+
+/// Removes files that were listed twice, from `first` on.
+fn remove_repeated(files: &mut Vec<CachedFile>, first: usize) {
+    let mut seen = HashSet::new();
+    let mut number = 0;
+    files.retain(|file| {
+        number += 1;
+        number <= first || seen.insert(file.id())
+    });
+}
+
+fn error(unavailable: &Unavailable) -> Error {
+    let kind = match unavailable {
+        Unavailable::Denied => ErrorKind::Denied,
+        Unavailable::NoBtf | Unavailable::Unknown(_) => ErrorKind::Unsupported,
+        Unavailable::Failed(_) => ErrorKind::System,
+    };
+    Error::new(Subject::Words(SUBJECT.to_owned()), kind, unavailable.to_string())
+}
+
+fn failed(cause: &std::io::Error) -> Error {
+    Error::io(Subject::Words(SUBJECT.to_owned()), cause)
+}
+
+const SUBJECT: &str = "the kernel's lists of cached files";
