@@ -13,6 +13,7 @@ mod coming_from;
 mod config;
 mod demo;
 mod effects;
+mod files;
 mod found;
 mod full_screen;
 mod habits;
@@ -48,6 +49,7 @@ use run::{Done, Listed, Subcommand};
 const SUBCOMMANDS: &[Subcommand] = &[
     Subcommand::of::<pid::PidArgs>(),
     Subcommand::of::<pcstat::PcstatArgs>(),
+    Subcommand::of::<files::FilesArgs>(),
     Subcommand::of::<demo::DemoArgs>(),
     Subcommand::of::<trace::TraceArgs>(),
     Subcommand::of::<effects::WarmArgs>(),

@@ -11,6 +11,7 @@ mod chosen;
 mod file_numbers;
 mod held;
 mod holders;
+pub mod machine_files;
 mod mapping_cache;
 mod names;
 mod text;

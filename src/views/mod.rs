@@ -3,6 +3,7 @@
 //! A new column is one new entry in one of these tables; `--help`, `-o`, tables, JSON and CSV use it automatically.
 
 pub mod act;
+pub mod cached_file;
 pub mod demo_step;
 pub mod directory;
 pub mod effect;

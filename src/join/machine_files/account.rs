@@ -1,0 +1,149 @@
+//! The account: how much of the page cache of the machine is named, by kind, and what is left.
+
+use super::Method;
+use crate::machine::cached::{CacheSize, Kind, Proof};
+use crate::units::{Bytes, Human, PageSize, counted, percent};
+
+/// How much of `Cached + Buffers` was found.
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// What the files were found by.
+    pub method: Method,
+    /// `Cached + Buffers` of meminfo: the value before or after the reading that is closer to what was found.
+    pub size: Option<Bytes>,
+    /// What was found, by kind.
+    pub(crate) kinds: Vec<(Kind, Bytes)>,
+    /// What is missing, and what would be needed to see it.
+    pub missed: Vec<String>,
+}
+
+impl Account {
+    /// The account of a list.
+    pub(super) fn of_lists(kinds: Vec<(Kind, Bytes)>, proof: &Proof, page: PageSize) -> Account {
+        let mut missed = Vec::new();
+        if !proof.broken.is_empty() {
+            missed.push(format!("lists that changed while they were read: {}", proof.broken.join(", ")));
+        }
+        if proof.is_late {
+            missed.push("files that were not read in time; a longer --budget reads more".to_owned());
+        }
+        Account { method: Method::Lists, size: proof.sizes(page).map(|(_, size)| size), kinds, missed }
+    }
+
+    /// The account of another source, which has no list of all files.
+    pub(super) fn of_some(
+        method: Method,
+        kinds: Vec<(Kind, Bytes)>,
+        size: Option<CacheSize>,
+        missed: String,
+    ) -> Account {
+        Account { method, size: size.map(|size| size.0), kinds, missed: vec![missed] }
+    }
+
+    /// The sum of all kinds.
+    pub fn found(&self) -> Bytes {
+        Bytes(self.kinds.iter().fold(0, |sum, (_, bytes)| sum.saturating_add(bytes.0)))
+    }
+
+    /// What is left: what meminfo counts and was not found.
+    pub fn left(&self) -> Option<Bytes> {
+        self.size.map(|size| size.saturating_sub(self.found()))
+    }
+
+    /// The account as lines of text.
+    pub fn lines(&self) -> Vec<String> {
+        let found = self.found();
+        let share = self.size.and_then(|size| percent(found.0.min(size.0), size.0));
+        let first = match (self.size, share) {
+            (Some(size), Some(share)) => format!(
+                "named {}% of Cached + Buffers ({} of {}), from {}",
+                // Only all is 100 %.
+                if share < 100.0 { format!("{:.2} ", (share * 100.0).floor() / 100.0) } else { "100 ".to_owned() },
+                Human(Bytes(found.0.min(size.0))),
+                Human(size),
+                self.method.source()
+            ),
+            _ => format!("named {}, from {}", Human(found), self.method.source()),
+        };
+        let kinds = self.kinds.iter().filter(|(_, bytes)| *bytes > Bytes(0));
+        let kinds: Vec<String> = kinds.map(|(kind, bytes)| format!("{} {}", kind.plural(), Human(*bytes))).collect();
+        let mut lines = vec![first, kinds.join(", ")];
+        let left = self.left().filter(|left| *left > Bytes(0));
+        let reasons = match (left, &self.missed[..]) {
+            (None, []) => None,
+            (Some(left), []) => Some(format!(
+                "{} in no list: asynchronous I/O, secret memory, and pages that came meanwhile",
+                Human(left)
+            )),
+            (Some(left), missed) => Some(format!("{}: {}", Human(left), missed.join("; "))),
+            (None, missed) => Some(missed.join("; ")),
+        };
+        lines.extend(reasons.map(|reasons| format!("left: {reasons}")));
+        lines
+    }
+}
+
+impl Kind {
+    /// Its name for several of them.
+    fn plural(self) -> &'static str {
+        match self {
+            Kind::File => "files",
+            Kind::Deleted => "deleted files",
+            Kind::Tmpfs => "tmpfs",
+            Kind::SharedMemory => "shared memory",
+            Kind::Memfd => "memfd",
+            Kind::BlockDevice => "block devices",
+            Kind::Metadata => "file-system metadata",
+        }
+    }
+}
+
+/// The sums of files by kind, in the order of [`Kind::ALL`].
+pub(super) fn sums(files: impl Iterator<Item = (Kind, Bytes)>) -> Vec<(Kind, Bytes)> {
+    let mut sums: Vec<(Kind, Bytes)> = Kind::ALL.map(|kind| (kind, Bytes(0))).to_vec();
+    for (kind, bytes) in files {
+        if let Some((_, sum)) = sums.iter_mut().find(|(one, _)| *one == kind) {
+            *sum = Bytes(sum.0.saturating_add(bytes.0));
+        }
+    }
+    sums
+}
+
+/// How many files were not exact.
+pub(super) fn inexact(count: u64) -> String {
+    format!("{} changed while being read", counted(count, "file", "files"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn account(size: u64, found: u64, missed: &[&str]) -> Vec<String> {
+        let missed = missed.iter().map(|text| (*text).to_owned()).collect();
+        let kinds = vec![(Kind::File, Bytes(found)), (Kind::Memfd, Bytes(0))];
+        Account { method: Method::Lists, size: Some(Bytes(size)), kinds, missed }.lines()
+    }
+
+    #[test]
+    fn only_all_of_it_is_a_hundred_percent() {
+        let [all, kinds] = account(100 * MIB, 100 * MIB, &[]).try_into().unwrap();
+        assert!(all.starts_with("named 100 % of Cached + Buffers (100M of 100M), from the kernel's lists"), "{all}");
+        assert_eq!(kinds, "files 100M");
+        let nearly = account(100_000 * MIB, 99_999 * MIB, &[]);
+        assert!(nearly[0].starts_with("named 99.99 % of"), "{nearly:?}");
+        assert!(nearly[2].starts_with("left: 1M in no list"), "{nearly:?}");
+    }
+
+    #[test]
+    fn what_is_missing_is_named_even_if_the_sum_is_complete() {
+        assert_eq!(account(MIB, MIB, &["a", "b"])[2], "left: a; b");
+        assert_eq!(account(2 * MIB, MIB, &["a"])[2], "left: 1M: a");
+    }
+
+    #[test]
+    fn more_than_meminfo_says_is_not_more_than_all() {
+        assert!(account(MIB, 2 * MIB, &[])[0].starts_with("named 100 % of Cached + Buffers (1M of 1M)"));
+    }
+}

@@ -1,0 +1,250 @@
+//! Files from the kernel's lists of inodes and pages.
+
+use std::time::{Duration, Instant};
+
+use super::account::{inexact, sums};
+use super::context::{self, Context};
+use super::described::{self, Method, group_names, node_names};
+use super::{Account, Facts, FoundChoice, FoundFile, MachineFiles, NOT_READ, Split};
+use crate::error::Result;
+use crate::kernel::cached::{FilePages, Groups, Name, Part};
+use crate::machine::cached::{Ask, CachedFile, Counter, Counts, Kind, Listed, Lists};
+use crate::process::ProcRoot;
+use crate::units::{Absent, Figure, Human, PageSize, Pages, Reason, counted};
+
+const LATE: Absent = Absent::new(Reason::Unsupported, "not read in time; a longer --budget reads more");
+const CHANGED: Absent = Absent::new(Reason::Changed, "its pages do not add up, because they changed while being read");
+const HAS_CHANGED: &str = "pages were added or dropped while they were read";
+const GONE: Absent = Absent::new(Reason::Vanished, "the file was removed from memory before its pages were read");
+const DISAGREES: Absent = Absent::new(Reason::Unsupported, "the states of pages differ from those in /proc/kpageflags");
+const MAPPED_UNKNOWN: &str = "this kernel does not tell how much of large folios is mapped";
+
+/// What one round found.
+pub(crate) struct Found {
+    /// The rows.
+    pub(crate) files: Vec<FoundFile>,
+    /// What they are of all.
+    pub(crate) account: Account,
+    /// Whether the answer lacks something, and why.
+    pub(crate) incomplete: Vec<String>,
+}
+
+impl MachineFiles {
+    /// Reads the kernel's lists. Only the `first` largest files are chosen, if that is not `None`.
+    ///
+    /// # Errors
+    /// The lists cannot be used here: see [`Lists::load`].
+    pub(crate) fn read_lists(
+        &mut self,
+        choice: &FoundChoice,
+        facts: Facts,
+        first: Option<usize>,
+        budget: Duration,
+    ) -> Result<Found> {
+        let until = Instant::now() + budget;
+        let facts = Facts {
+            path: facts.path || !choice.below.is_empty(),
+            pages: facts.pages || choice.needs_pages(),
+            holders: facts.holders || choice.split == Some(Split::Holders),
+        };
+        let ask = Ask { pages: facts.pages, names: facts.path || facts.holders };
+        let page = crate::kernel::page_size();
+        let empty = &mut self.lists;
+        let (listed, context) = std::thread::scope(|scope| {
+            let context = scope.spawn(|| Context::read(facts, until));
+            let listed = list(empty, ask, until);
+            // A thread that panicked has said why.
+            (listed, context.join().unwrap_or(Ok(None)))
+        });
+        let (lists, listed, kinds) = listed?;
+        let context = context?;
+        let mut proof = listed.proof;
+        let amounts = listed.files.iter().zip(&kinds).map(|(file, kind)| (*kind, file.pages.bytes(page)));
+        let kinds_of_all = sums(amounts);
+        let most = first.filter(|_| choice.is_everything()).unwrap_or(usize::MAX);
+        let is_chosen = |file: &&CachedFile| !choice.deleted || file.is_deleted();
+        let chosen: Vec<&CachedFile> = listed.files.iter().filter(is_chosen).take(most).collect();
+        let read = lists.read(&chosen, ask, until, &mut proof)?;
+        let (groups, is_trusted) = (lists.groups(), proof.agrees());
+        let reader = RowReader { groups, choice, page, is_trusted, ask, context: context.as_ref() };
+        let mut files = Vec::with_capacity(chosen.len());
+        let (mut names, mut pages) = (read.names.into_iter(), read.pages.iter());
+        for file in &chosen {
+            let name = names.next();
+            reader.add_rows(file, name, pages.next(), &mut files);
+        }
+        let mut incomplete = Vec::new();
+        let account = Account::of_lists(kinds_of_all, &proof, page);
+        incomplete.extend(account.missed.iter().cloned());
+        if let Some(denied @ 1..) = context.as_ref().map(Context::unseen) {
+            incomplete.push(format!("what holds a file is not known for {}", counted(denied, "process", "processes")));
+        }
+        if let (false, Some((listed, size))) = (proof.adds_up(page), proof.sizes(page)) {
+            incomplete.push(format!("they add up to {}, not to {}, which meminfo says", Human(listed), Human(size)));
+        }
+        if proof.unequal > 0 {
+            incomplete.push(inexact(proof.unequal));
+        }
+        if !proof.agrees() {
+            incomplete.push(DISAGREES.why.to_owned());
+        }
+        Ok(Found { files, account, incomplete })
+    }
+}
+
+/// Loads the programs, if this is the first round, and lists all files with their kinds.
+fn list(lists: &mut Option<Lists>, ask: Ask, until: Instant) -> Result<(&mut Lists, Listed, Vec<Kind>)> {
+    let lists = match lists {
+        Some(lists) => lists,
+        empty => empty.insert(Lists::load(ask.pages)?),
+    };
+    let listed = lists.list(&ProcRoot::live(), until)?;
+    let kinds = lists.kinds(&listed.files, until)?;
+    Ok((lists, listed, kinds))
+}
+
+/// Makes rows of what was read.
+struct RowReader<'c> {
+    groups: Groups,
+    choice: &'c FoundChoice,
+    page: PageSize,
+    is_trusted: bool,
+    ask: Ask,
+    context: Option<&'c Context>,
+}
+
+impl RowReader<'_> {
+    fn add_rows(
+        &self,
+        file: &CachedFile,
+        name: Option<Option<Name>>,
+        pages: Option<&FilePages>,
+        rows: &mut Vec<FoundFile>,
+    ) {
+        let (states, name) = (self.states(pages), name.flatten());
+        let mut whole = self.row(file, name.as_ref(), &states);
+        if let (Some(context), Some(name)) = (self.context, &name) {
+            context.place(&mut whole, name);
+        }
+        let programs = self.context.map_or(Err(NOT_READ), |context| context.held_by(file, name.as_ref()));
+        whole.holders = programs.as_ref().map(|programs| context::words(programs)).map_err(|absent| *absent);
+        let count = |programs: &Vec<context::HeldBy>| programs.iter().map(context::HeldBy::processes).sum();
+        whole.holder_count = programs.as_ref().map(count).map_err(|absent| *absent);
+        let mut add = |row: FoundFile| rows.extend(Some(row).filter(|row| self.choice.matches(row)));
+        match (self.choice.split, &states, programs) {
+            (Some(Split::Groups), Ok(pages), _) => {
+                let parts = divided(&pages.parts, |part| part.group);
+                parts.iter().filter(|part| self.is_wanted(part)).for_each(|part| add(self.part_of(&whole, part)));
+            }
+            // Whether it is charged for them is not known.
+            (Some(Split::Groups), Err(_), _) if !self.choice.groups.is_empty() => {}
+            (Some(Split::Nodes), Ok(pages), _) => {
+                divided(&pages.parts, |part| part.node).iter().for_each(|part| add(self.part_of(&whole, part)));
+            }
+            (Some(Split::Holders), _, Ok(programs)) if !programs.is_empty() => {
+                for program in programs {
+                    let (holders, holder_count) = (Ok(program.command.to_vec()), Ok(program.processes()));
+                    add(FoundFile { part: program.command.to_vec(), holders, holder_count, ..whole.clone() });
+                }
+            }
+            _ => add(whole),
+        }
+    }
+
+    fn is_wanted(&self, part: &[Part]) -> bool {
+        let wanted = &self.choice.groups;
+        let path =
+            || group_of(part).and_then(|number| self.groups.get(&number)).and_then(|group| group.path.as_deref());
+        wanted.is_empty() || path().is_some_and(|path| wanted.has_memory_group(path))
+    }
+
+    /// The pages of a file, if they prove themselves.
+    fn states<'p>(&self, pages: Option<&'p FilePages>) -> Figure<&'p FilePages> {
+        match pages {
+            _ if !self.ask.pages => Err(NOT_READ),
+            None => Err(LATE),
+            Some(pages) if pages.is_gone => Err(GONE),
+            Some(pages) if !pages.adds_up() => Err(CHANGED),
+            Some(_) if !self.is_trusted => Err(DISAGREES),
+            Some(pages) => Ok(pages),
+        }
+    }
+
+    fn row(&self, file: &CachedFile, name: Option<&Name>, states: &Figure<&FilePages>) -> FoundFile {
+        let kind = file.kind(name);
+        let bytes = |pages: u64| Pages(pages).bytes(self.page);
+        let counts = states.map(FilePages::counts);
+        let amount = |counter| counts.map(|counts| bytes(counts.get(counter)));
+        let cached = counts.map_or(file.pages.0, |counts| counts.get(Counter::Pages));
+        let parts = states.map(|pages| &pages.parts[..]);
+        FoundFile {
+            id: file.id(),
+            part: Vec::new(),
+            path: described::words(file, kind, name),
+            is_deleted: file.is_deleted() && matches!(kind, Kind::Deleted | Kind::Tmpfs),
+            kind,
+            file_system: Ok(file.file_system.kind.as_str().into()),
+            device: file.file_system.device,
+            inode: file.number,
+            links: Ok(file.links.into()),
+            size: file.size,
+            cached: Ok(bytes(cached)),
+            dirty: amount(Counter::Dirty),
+            writeback: amount(Counter::Writeback),
+            evicted: states.map(|pages| bytes(pages.evicted)),
+            nodes: parts.and_then(node_names),
+            groups: parts.and_then(|parts| group_names(parts, &self.groups)),
+            container: Err(NOT_READ),
+            holders: Err(NOT_READ),
+            holder_count: Err(NOT_READ),
+            method: Method::Lists,
+            note: note(&counts).or(states.is_ok_and(FilePages::has_changed).then_some(HAS_CHANGED)),
+            counts,
+            page_size: self.page,
+        }
+    }
+
+    /// The same row for a part of the pages.
+    fn part_of(&self, whole: &FoundFile, part: &[Part]) -> FoundFile {
+        let mut counts = Counts::default();
+        part.iter().for_each(|one| counts.add(&one.counts));
+        let amount = |counter| Ok(Pages(counts.get(counter)).bytes(self.page));
+        let (nodes, groups) = (node_names(part), group_names(part, &self.groups));
+        let own = if self.choice.split == Some(Split::Nodes) { &nodes } else { &groups };
+        FoundFile {
+            part: own.clone().unwrap_or_default(),
+            cached: amount(Counter::Pages),
+            dirty: amount(Counter::Dirty),
+            writeback: amount(Counter::Writeback),
+            nodes,
+            groups,
+            counts: Ok(counts),
+            ..whole.clone()
+        }
+    }
+}
+
+fn group_of(part: &[Part]) -> Option<u32> {
+    part.first().and_then(|part| part.group)
+}
+
+/// The parts with the same key, together.
+fn divided<N: PartialEq>(parts: &[Part], key: impl Fn(&Part) -> N) -> Vec<Vec<Part>> {
+    let mut divided: Vec<Vec<Part>> = Vec::new();
+    for part in parts {
+        let is_like = |other: &&mut Vec<Part>| other.first().is_some_and(|first| key(first) == key(part));
+        match divided.iter_mut().find(is_like) {
+            Some(like) => like.push(*part),
+            None => divided.push(vec![*part]),
+        }
+    }
+    divided
+}
+
+fn note(counts: &Figure<Counts>) -> Option<&'static str> {
+    match counts {
+        Ok(counts) if counts.get(Counter::MappedUnknown) > 0 => Some(MAPPED_UNKNOWN),
+        Err(absent) if *absent != NOT_READ => Some(absent.why),
+        _ => None,
+    }
+}

@@ -1,0 +1,155 @@
+//! Files without the kernel's lists: those that processes hold, or those below directories, measured one by one.
+
+use std::ops::ControlFlow;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::account::sums;
+use super::described::Method;
+use super::{Account, FoundChoice, FoundFile, NOT_READ};
+use crate::error::{Error, Result};
+use crate::join::{ChosenFiles, Message, Sender};
+use crate::machine::cached::{CacheSize, Kind};
+use crate::pagecache::walk::{Place, Visitor};
+use crate::pagecache::{Engine, FileReport, FileSystemKind, OpenFile};
+use crate::process::{Criteria, ProcRoot, ProcessChoice};
+use crate::units::{Absent, Bytes, Figure, Pages, Reason};
+
+const NO_LISTS: Absent =
+    Absent::new(Reason::Denied, "only the kernel's lists say it, which need root, or CAP_BPF and CAP_PERFMON");
+const UNKNOWN_TYPE: Absent = Absent::new(Reason::Unsupported, "its file system was not asked");
+
+/// What a user misses if only the files of processes were measured.
+const ONLY_HELD: &str = "files that no process holds, block devices and file-system metadata; root sees them in the \
+                         kernel's lists, and --scan walks over directories";
+/// What a user misses after a walk.
+const ONLY_WALKED: &str = "block devices, file-system metadata, shared memory without a name, and deleted files and \
+                           files of other mount namespaces that no process holds; root sees them without --scan";
+
+/// The files that all processes map or have open.
+pub(crate) fn held_files() -> ChosenFiles {
+    let mut like = Criteria::new();
+    // Every command line matches, an empty one too.
+    let _ = like.add_pattern("");
+    ChosenFiles { processes: ProcessChoice { pids: Vec::new(), like }.into(), ..ChosenFiles::named(Vec::new()) }
+}
+
+/// The files below these directories, on all file systems, and those that processes hold.
+pub(crate) fn walked_files(directories: Vec<PathBuf>) -> ChosenFiles {
+    ChosenFiles { recursive: true, cross_file_systems: true, paths: directories, ..held_files() }
+}
+
+/// Measures files and calls `hear` with those that have cached pages, and with what could not be measured. Returns what
+/// they are of all.
+///
+/// # Errors
+/// What `hear` returns, and if `/proc` cannot be read.
+pub(crate) fn measure_files<E: From<Error> + Send>(
+    files: &ChosenFiles,
+    choice: &FoundChoice,
+    mut hear: impl FnMut(Message<Vec<FoundFile>>, u64) -> std::result::Result<(), E>,
+) -> std::result::Result<Account, E> {
+    let method = if files.recursive { Method::Walk } else { Method::Processes };
+    let size = || -> Result<CacheSize> { CacheSize::read(&ProcRoot::live()) };
+    let before = size().ok();
+    let looked_at = AtomicU64::new(0);
+    let engine = files.engine();
+    let new = |_: &_, sender| Measuring { engine, method, choice, found: Vec::new(), sender, looked_at: &looked_at };
+    let mut kinds = Vec::new();
+    files.visit(new, Measuring::finish, |message| {
+        if let Message::Item(found) = &message {
+            kinds.extend(found.iter().filter_map(|file| Some((file.kind, file.cached.ok()?))));
+        }
+        hear(message, looked_at.load(Ordering::Relaxed))
+    })?;
+    let kinds = sums(kinds.into_iter());
+    let missed = if files.recursive { ONLY_WALKED } else { ONLY_HELD };
+    let found = kinds.iter().fold(0, |sum: u64, (_, bytes)| sum.saturating_add(bytes.0));
+    let sizes = [before, size().ok()].into_iter().flatten();
+    let closest = sizes.min_by_key(|size| size.0.0.abs_diff(found));
+    Ok(Account::of_some(method, kinds, closest, missed.to_owned()))
+}
+
+/// How many files a thread measures before it passes them on.
+const FILES_A_BATCH: usize = 64;
+
+/// One thread's part of the measuring.
+struct Measuring<'m> {
+    engine: Engine,
+    method: Method,
+    choice: &'m FoundChoice,
+    found: Vec<FoundFile>,
+    sender: Sender<Vec<FoundFile>>,
+    looked_at: &'m AtomicU64,
+}
+
+impl Measuring<'_> {
+    fn finish(mut self) {
+        let _ = self.sender.item(std::mem::take(&mut self.found));
+    }
+}
+
+impl Visitor for Measuring<'_> {
+    fn file(&mut self, file: OpenFile, _: Place<'_>) -> ControlFlow<()> {
+        self.looked_at.fetch_add(1, Ordering::Relaxed);
+        let (is_deleted, is_in_memory) = (file.links() == 0, file.file_system().kind == FileSystemKind::Memory);
+        let report = self.engine.measure_opened(file, crate::units::ByteRange::ALL);
+        let row = measured(&report, self.method, is_in_memory, is_deleted);
+        match row.cached {
+            Ok(Bytes(0)) => return ControlFlow::Continue(()),
+            Ok(_) if self.choice.matches(&row) => self.found.push(row),
+            Ok(_) => return ControlFlow::Continue(()),
+            Err(absent) => self.sender.failure(Error::absent(crate::error::Subject::Path(report.path), absent)),
+        }
+        if self.found.len() < FILES_A_BATCH {
+            return ControlFlow::Continue(());
+        }
+        self.sender.item(std::mem::take(&mut self.found))
+    }
+
+    fn failure(&mut self, error: Error) {
+        self.sender.failure(error);
+    }
+}
+
+/// A row for a file that was measured. Its figures are those of `cachestat(2)` or `mincore(2)`.
+fn measured(report: &FileReport, method: Method, is_in_memory: bool, is_deleted: bool) -> FoundFile {
+    let bytes = |pages: Figure<Pages>| pages.map(|pages| pages.bytes(report.page_size));
+    let more = report.not_up_to_date().map_or(0, |pages| pages.0);
+    let cached = report.cached().map(|pages| Pages(pages.0.saturating_add(more)));
+    let file_system: Option<Arc<str>> = is_in_memory.then(|| "tmpfs".into());
+    let kind = match () {
+        () if is_in_memory && report.path.as_os_str().as_bytes().starts_with(b"/memfd:") => Kind::Memfd,
+        () if is_in_memory => Kind::Tmpfs,
+        () if is_deleted => Kind::Deleted,
+        () => Kind::File,
+    };
+    let (device, inode) = report.identity;
+    FoundFile {
+        id: inode.rotate_left(20) ^ device,
+        part: Vec::new(),
+        path: report.path.as_os_str().as_bytes().to_vec(),
+        is_deleted,
+        kind,
+        file_system: file_system.ok_or(UNKNOWN_TYPE),
+        device: (nix::libc::major(device), nix::libc::minor(device)),
+        inode,
+        links: Err(NO_LISTS),
+        size: report.size,
+        cached: bytes(cached),
+        counts: Err(NO_LISTS),
+        dirty: bytes(report.dirty()),
+        writeback: bytes(report.writeback()),
+        evicted: bytes(report.evicted()),
+        nodes: Err(NO_LISTS),
+        groups: Err(NO_LISTS),
+        container: Err(NOT_READ),
+        holders: Err(NOT_READ),
+        holder_count: Err(NOT_READ),
+        method,
+        note: report.residency.as_ref().err().map(|absent| absent.why),
+        page_size: report.page_size,
+    }
+}

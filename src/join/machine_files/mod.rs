@@ -1,0 +1,161 @@
+//! All files of the machine that have cached pages, with what is known about each: its path, its pages, the control
+//! groups that are charged for them, and who holds it.
+//!
+//! The best source that this user may use is taken: the kernel's own lists ([`crate::machine::cached`]); else the files
+//! that processes map or have open; or, if that is requested, a walk over directories.
+
+mod account;
+mod context;
+mod described;
+mod from_lists;
+mod measured;
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use account::Account;
+pub use described::Method;
+pub(crate) use described::{group_names, node_names};
+pub(crate) use measured::{held_files, measure_files, walked_files};
+
+use crate::machine::cached::{Counter, Counts, Kind, Lists};
+use crate::process::GroupChoice;
+use crate::units::{Absent, Bytes, Figure, PageSize, Reason};
+
+/// A file with cached pages, or the part of it that is charged to one group or lies on one node.
+#[derive(Debug, Clone)]
+pub struct FoundFile {
+    /// A number that no other file of the same answer has.
+    pub id: u64,
+    /// What distinguishes it from other rows of the same file: the group, node or program that it is about.
+    pub part: Vec<u8>,
+    /// Its path as a user can type it, or words if it has none.
+    pub path: Vec<u8>,
+    /// Whether its last name was removed.
+    pub is_deleted: bool,
+    /// What kind of file it is.
+    pub(crate) kind: Kind,
+    /// The type of its file system.
+    pub file_system: Figure<Arc<str>>,
+    /// The device number of its file system.
+    pub device: (u32, u32),
+    /// Its inode number.
+    pub inode: u64,
+    /// How many names it has on disk.
+    pub links: Figure<u64>,
+    /// Its length.
+    pub size: Bytes,
+    /// How much of it is in the page cache, up to date or not.
+    pub cached: Figure<Bytes>,
+    /// The states of its pages.
+    pub(crate) counts: Figure<Counts>,
+    /// Dirty, from cachestat if the states of its pages are not known.
+    pub dirty: Figure<Bytes>,
+    /// Under writeback, likewise.
+    pub writeback: Figure<Bytes>,
+    /// How much was evicted and is remembered; of shared memory: how much is in swap.
+    pub evicted: Figure<Bytes>,
+    /// The nodes that its pages are on, most pages first.
+    pub nodes: Figure<Vec<u8>>,
+    /// The control groups that are charged for its pages, most pages first.
+    pub groups: Figure<Vec<u8>>,
+    /// The container whose file it is.
+    pub container: Figure<Option<Arc<str>>>,
+    /// The processes and parts of the kernel that hold it.
+    pub holders: Figure<Vec<u8>>,
+    /// How many processes hold it.
+    pub holder_count: Figure<u64>,
+    /// What it was found and measured by.
+    pub method: Method,
+    /// What a reader must know about this row.
+    pub note: Option<&'static str>,
+    pub(crate) page_size: PageSize,
+}
+
+impl FoundFile {
+    /// How much of it counts for one of the states.
+    pub(crate) fn amount(&self, counter: Counter) -> Figure<Bytes> {
+        let bytes = |pages| crate::units::Pages(pages).bytes(self.page_size);
+        self.counts.as_ref().map(|counts| bytes(counts.get(counter))).map_err(|absent| *absent)
+    }
+}
+
+/// What is read about each file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Facts {
+    /// Its path, and the container whose file it is.
+    pub path: bool,
+    /// The states of its pages.
+    pub pages: bool,
+    /// Who holds it.
+    pub holders: bool,
+}
+
+/// What a file has several rows for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Split {
+    /// The control groups that are charged for its pages.
+    Groups,
+    /// The NUMA nodes that its pages are on.
+    Nodes,
+    /// The programs that hold it; its pages are then in several rows.
+    Holders,
+}
+
+/// Which files are chosen, and what they are divided by.
+#[derive(Debug, Clone, Default)]
+pub struct FoundChoice {
+    /// Only files in and below these directories, as absolute paths without links.
+    pub below: Vec<PathBuf>,
+    /// Only deleted files.
+    pub deleted: bool,
+    /// Only files with pages that must be written to disk.
+    pub dirty: bool,
+    /// Only files that nobody maps.
+    pub unmapped: bool,
+    /// Only pages that these control groups are charged for.
+    pub groups: GroupChoice,
+    /// What rows are divided by.
+    pub split: Option<Split>,
+}
+
+impl FoundChoice {
+    /// Whether every file is chosen, and has one row.
+    pub(super) fn is_everything(&self) -> bool {
+        let FoundChoice { below, deleted, dirty, unmapped, groups, split } = self;
+        below.is_empty() && !deleted && !dirty && !unmapped && groups.is_empty() && split.is_none()
+    }
+
+    /// Whether the states of pages decide.
+    fn needs_pages(&self) -> bool {
+        self.dirty || self.unmapped || matches!(self.split, Some(Split::Groups | Split::Nodes))
+    }
+
+    fn matches(&self, file: &FoundFile) -> bool {
+        let has = |counter| file.amount(counter).is_ok_and(|bytes| bytes > Bytes(0));
+        let is_below = || {
+            let path = Path::new(OsStr::from_bytes(&file.path));
+            self.below.iter().any(|directory| path.starts_with(directory))
+        };
+        (!self.deleted || file.is_deleted)
+            && (!self.dirty || file.dirty.is_ok_and(|dirty| dirty > Bytes(0)))
+            && (!self.unmapped || file.counts.is_ok() && !has(Counter::Mapped) && !has(Counter::MappedUnknown))
+            && (self.below.is_empty() || is_below())
+    }
+}
+
+/// Reads the files of the machine, again and again.
+#[derive(Debug, Default)]
+pub struct MachineFiles {
+    /// The programs, if they were loaded for an earlier round.
+    lists: Option<Lists>,
+}
+
+/// How long reading may take by default.
+pub const BUDGET: Duration = Duration::from_secs(2);
+
+/// Not read because no column needs it.
+pub(crate) const NOT_READ: Absent = Absent::new(Reason::NotApplicable, "it was not read");

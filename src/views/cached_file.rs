@@ -1,0 +1,392 @@
+//! One row per file that has cached pages, for the whole machine (`rmap files`).
+//!
+//! All sizes are in bytes. `cached` is what the page cache holds of a file, up to date or not: what the machine has
+//! spent on it. (`rmap pcstat` counts the pages that need not be read again.)
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::file::advised;
+use crate::error::{Error, ErrorKind, Subject};
+use crate::join::machine_files::{
+    Account, BUDGET, Facts, FoundChoice, FoundFile, MachineFiles, Method, Split, held_files, measure_files,
+    walked_files,
+};
+use crate::join::{ChosenFiles, Message};
+use crate::machine::cached::{Counter, Kind};
+use crate::table::{
+    Aggregation, Cell, Colour, Column, ColumnKind, Largest, Named, Progress, RowKind, Rows, Source, Stop, col,
+};
+use crate::units::{Absent, Bytes, Counted, Figure, Piece, Reason, Run};
+
+/// A column of this view.
+type C = Column<CachedFiles>;
+
+/// Files with cached pages.
+pub struct CachedFiles;
+
+/// What has to be read in addition to how much of a file is cached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CachedNeed {
+    /// Its path.
+    Path,
+    /// The states of its pages.
+    Pages,
+    /// Who holds it.
+    Holders,
+}
+
+const PATH: &[CachedNeed] = &[CachedNeed::Path];
+const PAGES: &[CachedNeed] = &[CachedNeed::Pages];
+const HOLDERS: &[CachedNeed] = &[CachedNeed::Holders];
+
+impl RowKind for CachedFiles {
+    type Row = FoundFile;
+    type Need = CachedNeed;
+    const ROWS: &'static str = "files";
+    const LARGEST_BY: &'static str = "cached";
+
+    fn columns() -> Vec<C> {
+        COLUMNS.to_vec()
+    }
+
+    fn id_of(name: &str) -> &str {
+        match name {
+            "name" | "file" | "filename" => "path",
+            "holder" => "holders",
+            "dir" => "directory",
+            other => other,
+        }
+    }
+
+    fn identity(row: &FoundFile) -> Vec<u8> {
+        [&row.id.to_ne_bytes(), &row.path[..], b"\0", &row.part[..]].concat()
+    }
+
+    fn tie(one: &FoundFile, other: &FoundFile) -> std::cmp::Ordering {
+        one.path.cmp(&other.path)
+    }
+}
+
+/// What `rmap files` shows by default.
+pub const DEFAULT: &[&str] =
+    &["cached", "percent", "dirty", "active", "mapped", "holders", "cgroup", "container", "deleted", "path", "note"];
+
+/// The sizes of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Amount {
+    Cached,
+    Size,
+    Dirty,
+    Writeback,
+    Active,
+    Referenced,
+    NotUpToDate,
+    Unevictable,
+    Locked,
+    Large,
+    Mapped,
+    Unmapped,
+    Evicted,
+}
+
+impl Amount {
+    const ALL: [Amount; 13] = [
+        Amount::Cached,
+        Amount::Size,
+        Amount::Dirty,
+        Amount::Writeback,
+        Amount::Active,
+        Amount::Referenced,
+        Amount::NotUpToDate,
+        Amount::Unevictable,
+        Amount::Locked,
+        Amount::Large,
+        Amount::Mapped,
+        Amount::Unmapped,
+        Amount::Evicted,
+    ];
+
+    /// The size of a row, by the number of the amount, which a column carries.
+    fn of(row: &FoundFile, number: u32) -> Figure<Bytes> {
+        let subtracted = |part: Bytes| Ok(row.amount(Counter::Pages)?.saturating_sub(part));
+        match Amount::ALL.get(number as usize).copied().unwrap_or(Amount::Cached) {
+            Amount::Cached => row.cached,
+            Amount::Size => Ok(row.size),
+            Amount::Dirty => row.dirty,
+            Amount::Writeback => row.writeback,
+            Amount::Active => row.amount(Counter::Active),
+            Amount::Referenced => row.amount(Counter::Referenced),
+            Amount::NotUpToDate => subtracted(row.amount(Counter::UpToDate)?),
+            Amount::Unevictable => row.amount(Counter::Unevictable),
+            Amount::Locked => row.amount(Counter::Locked),
+            Amount::Large => row.amount(Counter::Large),
+            Amount::Mapped => mapped(row),
+            Amount::Unmapped => subtracted(mapped(row)?),
+            Amount::Evicted => row.evicted,
+        }
+    }
+
+    /// The same for a total in which a file may have several rows: it counts once.
+    fn piece(row: &FoundFile, number: u32) -> Figure<Piece> {
+        let Bytes(figure) = Amount::of(row, number)?;
+        let looked = Run { first: 0, count: figure };
+        Ok(Piece { of: row.id, looked, figure, each: 1, counted: Counted::All })
+    }
+}
+
+/// A column with a size, which a total adds.
+const fn amount(id: &'static str, title: &'static str, amount: Amount, help: &'static str) -> C {
+    let get = |row: &'_ FoundFile, number| -> Cell<'_> { Cell::bytes(Amount::of(row, number)) };
+    let mut column = C::sum(id, title, ColumnKind::Bytes, get, help);
+    column.argument = amount as u32;
+    column
+}
+
+/// All columns, in the order in which JSON writes them.
+const COLUMNS: &[C] = &[
+    col!(new "path", "Path", Text, |row| Cell::Text(&row.path),
+        "the file, as a user can type it; words for a file without a path", naming(), needing(PATH)),
+    col!(new "path_bytes", "Path bytes", RawBytes, |row| Cell::RawBytes(&row.path), "the path if it is not UTF-8",
+        needing(PATH)),
+    col!(new "directory", "Directory", Text, |row| Cell::Text(directory(row)), "the directory of the file",
+        naming(), needing(PATH), on_request()),
+    amount("cached", "Cached", Amount::Cached, "what the page cache holds of it, up to date or not"),
+    col!(new "percent", "Percent", Percent, |row| Cell::percent(percent(row)),
+        "the same as a percentage of its length, in whole pages", aggregated(Aggregation::Share(part_of_whole))),
+    amount("size", "Size", Amount::Size, "its length"),
+    amount("dirty", "Dirty", Amount::Dirty, "not yet written to disk").needing(PAGES).coloured(Colour::Yellow),
+    amount("writeback", "Writeback", Amount::Writeback, "being written to disk")
+        .needing(PAGES)
+        .coloured(Colour::Cyan)
+        .on_request(),
+    amount("active", "Active", Amount::Active, "on the active list: the kernel takes the inactive pages first")
+        .needing(PAGES)
+        .minor(),
+    amount("referenced", "Referenced", Amount::Referenced, "used since the kernel last looked")
+        .needing(PAGES)
+        .on_request(),
+    amount("not_up_to_date", "Not up to date", Amount::NotUpToDate, "cached, but would have to be read again")
+        .needing(PAGES)
+        .on_request(),
+    amount("unevictable", "Unevictable", Amount::Unevictable, "never reclaimed: locked, or of ramfs")
+        .needing(PAGES)
+        .on_request(),
+    amount("locked", "Locked", Amount::Locked, "locked by a process with mlock(2)").needing(PAGES).on_request(),
+    amount("large", "Large", Amount::Large, "in large folios, of several pages each").needing(PAGES).on_request(),
+    amount("mapped", "Mapped", Amount::Mapped, "in the page table of any process").needing(PAGES),
+    amount("unmapped", "Unmapped", Amount::Unmapped, "cached, but mapped by nobody").needing(PAGES).on_request(),
+    amount(
+        "evicted",
+        "Reclaimed",
+        Amount::Evicted,
+        "pages that the kernel reclaimed and still remembers; of tmpfs: in swap",
+    )
+    .needing(PAGES)
+    .on_request(),
+    col!(new "node", "Node", Text, |row| text(&row.nodes), "the NUMA nodes that its pages are on", needing(PAGES),
+        on_request()),
+    col!(new "holders", "Holders", Text, |row| holders(row),
+        "the processes that map it or have it open, and swap files and loop devices", naming(), needing(HOLDERS)),
+    col!(new "holder_count", "Count", Number, |row| row.holder_count.map_or_else(Cell::Absent, Cell::Count),
+        "how many processes hold it", needing(HOLDERS), on_request()),
+    col!(new "cgroup", "Control group", Text, |row| text(&row.groups),
+        "the memory control groups that are charged for its pages, most pages first", naming(), needing(PAGES), minor()),
+    col!(new "container", "Container", Text, |row| container(row),
+        "the container whose file it is, if no path of this mount namespace leads to it, or from overlayfs", naming(),
+        needing(PATH), minor()),
+    col!(new "kind", "Kind", Text, |row| Cell::Word(row.kind.word()),
+        "file, deleted, tmpfs, shared memory, memfd, block device or metadata of a file system",
+        one_of(|| Kind::ALL.map(Kind::word).to_vec()), needing(PATH), on_request()),
+    col!(new "deleted", "Deleted", Flag, |row| deleted(row), "whether its last name was removed", minor()),
+    col!(new "links", "Links", Number, |row| row.links.map_or_else(Cell::Absent, Cell::Count),
+        "how many names it has on disk; one of them is shown", on_request()),
+    col!(new "fs", "File system", Text, |row| file_system(row), "the type of its file system", on_request()),
+    col!(new "device", "Device", Text, |row| Cell::Device(row.device.0, row.device.1),
+        "the device number of its file system, as /proc/PID/maps shows it", on_request()),
+    col!(new "inode", "Inode", Number, |row| Cell::Count(row.inode), "its inode number", on_request()),
+    col!(new "method", "Method", Text, |row| Cell::Word(row.method.word()),
+        "what found it: pages (the kernel's lists), processes or walk", on_request(),
+        one_of(|| Method::ALL.map(Method::word).to_vec())),
+    col!(new "note", "Note", Prose, |row| Cell::Remark(row.note), "why figures are absent"),
+];
+
+const MORE_THAN_LONG: Absent = Absent::new(Reason::NotApplicable, "more is cached than the file is long");
+const EMPTY: Absent = Absent::new(Reason::NotApplicable, "the file is empty");
+const MAPPED_UNKNOWN: Absent =
+    Absent::new(Reason::Unsupported, "this kernel does not tell how much of large folios is mapped");
+
+fn directory(row: &FoundFile) -> &[u8] {
+    match memchr::memrchr(b'/', &row.path) {
+        Some(0) => b"/",
+        Some(end) => row.path.get(..end).unwrap_or_default(),
+        None => b"",
+    }
+}
+
+fn part_of_whole(row: &FoundFile) -> Option<(u64, u64)> {
+    let whole = row.page_size.pages(row.size).0;
+    let part = row.page_size.pages(row.cached.ok()?).0;
+    (part <= whole).then_some((part, whole))
+}
+
+fn percent(row: &FoundFile) -> Figure<f64> {
+    row.cached?;
+    if row.size == Bytes(0) {
+        return Err(EMPTY);
+    }
+    let (part, whole) = part_of_whole(row).ok_or(MORE_THAN_LONG)?;
+    crate::units::percent(part, whole).ok_or(EMPTY)
+}
+
+fn mapped(row: &FoundFile) -> Figure<Bytes> {
+    match row.amount(Counter::MappedUnknown)? {
+        Bytes(0) => row.amount(Counter::Mapped),
+        _ => Err(MAPPED_UNKNOWN),
+    }
+}
+
+fn text(text: &Figure<Vec<u8>>) -> Cell<'_> {
+    text.as_ref().map_or_else(|absent| Cell::Absent(*absent), |text| Cell::Text(text))
+}
+
+fn holders(row: &FoundFile) -> Cell<'_> {
+    row.holders.as_ref().map_or_else(|absent| Cell::Absent(*absent), |names| Cell::Named(names, "nobody"))
+}
+
+fn container(row: &FoundFile) -> Cell<'_> {
+    row.container.as_ref().map_or_else(|absent| Cell::Absent(*absent), |name| Cell::Remark(name.as_deref()))
+}
+
+fn file_system(row: &FoundFile) -> Cell<'_> {
+    row.file_system.as_ref().map_or_else(|absent| Cell::Absent(*absent), |name| Cell::Word(name))
+}
+
+fn deleted(row: &FoundFile) -> Cell<'_> {
+    Cell::Flag(row.is_deleted)
+}
+
+/// Reads the cached files of the machine.
+pub struct CachedFileSource {
+    /// Which of them.
+    pub choice: FoundChoice,
+    /// How long reading the kernel's lists may take.
+    pub budget: Duration,
+    /// The directories that are walked over, instead of reading the lists.
+    pub walk: Option<Vec<PathBuf>>,
+    first: Option<usize>,
+    files: MachineFiles,
+    account: Option<Account>,
+}
+
+impl CachedFileSource {
+    /// All of them.
+    pub fn new(choice: FoundChoice) -> CachedFileSource {
+        CachedFileSource {
+            choice,
+            budget: BUDGET,
+            walk: None,
+            first: None,
+            files: MachineFiles::default(),
+            account: None,
+        }
+    }
+
+    /// The kernel's lists.
+    fn read_lists(&mut self, needs: &[CachedNeed], rows: &mut dyn Rows<CachedFiles>) -> Result<(), ListError> {
+        let facts = Facts {
+            path: needs.contains(&CachedNeed::Path),
+            pages: needs.contains(&CachedNeed::Pages),
+            holders: needs.contains(&CachedNeed::Holders),
+        };
+        let found = self.files.read_lists(&self.choice, facts, self.first, self.budget).map_err(ListError::Unusable)?;
+        let subject = || Subject::Words("the kernel's lists of cached files".to_owned());
+        for why in found.incomplete {
+            rows.failure(Error::new(subject(), ErrorKind::Changed, why));
+        }
+        self.account = Some(found.account);
+        rows.rows(found.files).map_err(ListError::Stop)
+    }
+
+    /// Files one by one.
+    fn measure(&mut self, files: &ChosenFiles, rows: &mut dyn Rows<CachedFiles>) -> Result<(), Stop> {
+        let account = measure_files(files, &self.choice, |message, looked_at| {
+            rows.progress(Progress::Files(looked_at));
+            match message {
+                Message::Item(found) => rows.rows(found),
+                Message::Failure(error) => {
+                    rows.lost(advised(error));
+                    rows.check()
+                }
+                Message::Note(note) => {
+                    rows.note(note);
+                    Ok(())
+                }
+                Message::Nothing => rows.check(),
+            }
+        });
+        rows.progress(Progress::Done);
+        self.account = Some(account?);
+        Ok(())
+    }
+}
+
+/// Why the lists could not be read.
+enum ListError {
+    /// They cannot be read here.
+    Unusable(Error),
+    /// The query has ended.
+    Stop(Stop),
+}
+
+/// What to do if the lists cannot be read.
+const ADVICE: &str = "run as root, or use --scan to walk over directories; these are the files that processes hold";
+
+impl Source for CachedFileSource {
+    type Kind = CachedFiles;
+
+    fn columns(&mut self, _: &Named) -> Vec<C> {
+        let mut columns = CachedFiles::columns();
+        // If a file has several rows, its length counts once; so does everything if they have the same pages.
+        let is_repeated = |column: &C| match self.choice.split {
+            Some(Split::Holders) => column.kind() == ColumnKind::Bytes,
+            Some(Split::Groups | Split::Nodes) => column.id() == "size",
+            None => false,
+        };
+        for column in &mut columns {
+            if is_repeated(column) {
+                column.aggregation = Aggregation::Union(Amount::piece);
+            } else if self.choice.split.is_some() && column.kind() == ColumnKind::Percent {
+                column.aggregation = Aggregation::None;
+            }
+        }
+        columns
+    }
+
+    fn show_at_most(&mut self, largest: Option<Largest>) {
+        self.first = largest.filter(|largest| largest.by == CachedFiles::LARGEST_BY).map(|largest| largest.rows);
+    }
+
+    fn closing(&self) -> Vec<String> {
+        self.account.as_ref().map(Account::lines).unwrap_or_default()
+    }
+
+    fn finds_many(&self) -> bool {
+        true
+    }
+
+    fn read(&mut self, needs: &[CachedNeed], rows: &mut dyn Rows<CachedFiles>) -> Result<(), Stop> {
+        self.account = None;
+        if let Some(directories) = self.walk.clone() {
+            return self.measure(&walked_files(directories), rows);
+        }
+        match self.read_lists(needs, rows) {
+            Ok(()) => Ok(()),
+            Err(ListError::Stop(stop)) => Err(stop),
+            Err(ListError::Unusable(error)) => {
+                rows.failure(error.with_advice(ADVICE));
+                self.measure(&held_files(), rows)
+            }
+        }
+    }
+}
