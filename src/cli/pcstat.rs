@@ -1,6 +1,7 @@
 //! `rmap pcstat`: the file view.
 
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 use unicode_width::UnicodeWidthStr;
 
 use super::answer::{AnswerArgs, View, refuse_if, unit_of_files, whole_number};
@@ -9,6 +10,7 @@ use super::report::Report;
 use super::run::{Configured, Done, Listed, Run};
 use super::screen;
 use crate::join::ChosenFiles;
+use crate::pagecache::Method;
 use crate::query::{Default, Query};
 use crate::render::Presentation;
 use crate::table::{Expression, RowKind, SizeUnit, Stop};
@@ -59,6 +61,11 @@ pub(crate) struct PcstatArgs {
     /// With --runs: leave out stretches that are shorter than this
     #[arg(long, value_name = "SIZE", help_heading = "Views", hide_short_help = true)]
     min_run: Option<Bytes>,
+    /// Use only this method, to compare one with another
+    ///
+    /// pages: the kernel's own list of the pages of a file, which needs root, or CAP_BPF and CAP_PERFMON.
+    #[arg(long, value_name = "METHOD", value_parser = method_names(), help_heading = "Output", hide_short_help = true)]
+    method: Option<String>,
     /// Draw tables without rules, even on a terminal
     #[arg(long, help_heading = "Output", hide_short_help = true)]
     plain: bool,
@@ -121,6 +128,10 @@ impl Run for PcstatArgs {
     }
 }
 
+fn method_names() -> PossibleValuesParser {
+    Method::ALL.map(Method::word).into()
+}
+
 impl PcstatArgs {
     fn check(&self) -> Done {
         let (answer, summary) = (&self.answer, self.summary);
@@ -138,6 +149,11 @@ impl PcstatArgs {
         let rows = typed.first().copied().unwrap_or_default();
         let is_list = !(summary || self.by_dir.is_some() || self.runs || self.terse);
         refuse_if(self.min_run.is_some() && !self.runs, "--min-run", "it is about runs; use it with --runs")?;
+        refuse_if(
+            self.method.is_some() && (summary || self.by_dir.is_some() || self.runs),
+            "--method",
+            "only the list of files and their maps can choose one",
+        )?;
         refuse_if(self.pps && !is_list, "--pps", "only the list of files has an array of pages")?;
         refuse_if(self.bname && (summary || self.by_dir.is_some()), "--bname", "a sum has no file name")?;
         let fixed = answer.columns.is_some() || answer.total || answer.every.is_some() || answer.has_unit();
@@ -213,6 +229,7 @@ impl PcstatArgs {
             only_cached: self.only_cached,
             cells: cells.max(1),
             terse: self.terse,
+            method: Method::ALL.into_iter().find(|method| self.method.as_deref() == Some(method.word())),
             chosen: self.chosen.chosen()?,
         };
         answer.answer(&query, &mut source, presentation, report)?;

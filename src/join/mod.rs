@@ -14,6 +14,7 @@ mod holders;
 pub mod machine_files;
 mod mapping_cache;
 mod names;
+mod page_states;
 mod text;
 
 use std::ops::Range;
@@ -24,6 +25,7 @@ pub use file_numbers::FileNumbers;
 pub use held::{ChosenProcesses, HeldBy, Marks};
 pub use holders::{HeldPath, Holder, Holders};
 pub use mapping_cache::{MappingCache, SharedFiles, measure_mappings, open_behind};
+pub use page_states::{PageLists, PageStates};
 pub use text::open_text;
 
 use crate::error::{Error, ErrorKind, Result};

@@ -84,19 +84,13 @@ impl Engine {
         Engine { cachestat: cachestat::available(), mincore: true, exact: false, opens_fuse: false, threads: None }
     }
 
-    /// An engine that uses only one method. Figures are absent if that method is not reliable for a file.
+    /// An engine that uses only one method. Figures are absent if that method is not reliable for a file, or if it is
+    /// [`Method::Pages`], which no engine uses: it does not open files.
     pub fn only(method: Method) -> Engine {
-        match method {
-            Method::Cachestat => Engine {
-                cachestat: cachestat::available(),
-                mincore: false,
-                exact: false,
-                opens_fuse: false,
-                threads: None,
-            },
-            Method::Mincore => {
-                Engine { cachestat: false, mincore: true, exact: false, opens_fuse: false, threads: None }
-            }
+        Engine {
+            cachestat: method == Method::Cachestat && cachestat::available(),
+            mincore: method == Method::Mincore,
+            ..Engine::detect()
         }
     }
 
@@ -253,7 +247,7 @@ impl Engine {
                 Engine { mincore: false, ..*self }.with_cachestat(file, stat, asked, map)
             }
             Method::Cachestat => self.with_cachestat(file, stat, asked, map),
-            Method::Mincore => self.with_mincore(file, stat.size, asked, map),
+            Method::Mincore | Method::Pages => self.with_mincore(file, stat.size, asked, map),
         }
     }
 

@@ -14,6 +14,8 @@ pub enum Method {
     Cachestat,
     /// `mincore(2)` over a mapping of the file.
     Mincore,
+    /// The kernel's own list of the cached pages of the file, which was not opened for it.
+    Pages,
 }
 
 /// What happened to a file while it was measured. If several things did, the last of these variants is reported.
@@ -101,13 +103,14 @@ impl Change {
 
 impl Method {
     /// Every method.
-    pub const ALL: [Method; 2] = [Method::Cachestat, Method::Mincore];
+    pub const ALL: [Method; 3] = [Method::Cachestat, Method::Mincore, Method::Pages];
 
-    /// The system call as one word, as tables and JSON write it.
+    /// The system call, or `pages`, as one word, as tables and JSON write it.
     pub fn word(self) -> &'static str {
         match self {
             Method::Cachestat => "cachestat",
             Method::Mincore => "mincore",
+            Method::Pages => "pages",
         }
     }
 }

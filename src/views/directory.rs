@@ -358,6 +358,7 @@ impl Visitor for Surveyor<'_> {
             report,
             base_name: false,
             held,
+            states: None,
             strip: Vec::new(),
             largest_part: 0,
             lists_pages: false,

@@ -6,6 +6,7 @@
 
 mod measure;
 mod row;
+mod unopened;
 
 use std::io;
 use std::path::PathBuf;
@@ -17,14 +18,17 @@ use row::{BOTH, DIRTY, WRITEBACK};
 
 use super::shared;
 use crate::error::{Error, ErrorKind};
-use crate::join::{ChosenFiles, Marks, Message};
-use crate::pagecache::{Engine, FileReport};
+use crate::join::{ChosenFiles, Marks, Message, PageStates};
+use crate::pagecache::{Engine, FileReport, Method};
 use crate::process::{Held, run_as_root_or_owner};
 use crate::table::{Aggregation, Cell, Colour, Column, FlagRuns, Named, Progress, RowKind, Rows, Source, Stop, col};
-use crate::units::{Absent, Reason};
+use crate::units::{Absent, Figure, Pages, Reason};
+use unopened::Unopened;
 
 /// A column of this view.
 type C = Column<Files>;
+
+const STATES: &[FileNeed] = &[FileNeed::States];
 
 /// Files.
 pub struct Files;
@@ -40,6 +44,8 @@ pub enum FileNeed {
     Marks,
     /// Whether each page is up to date.
     Exact,
+    /// What only the kernel's lists of pages say.
+    States,
 }
 
 impl RowKind for Files {
@@ -135,8 +141,22 @@ const COLUMNS: &[C] = &[
     shared::recently_evicted(),
     shared::not_up_to_date_pages().needing(&[FileNeed::Exact]).on_request(),
     shared::not_up_to_date().needing(&[FileNeed::Exact]).on_request(),
+    col!(sum "active_pages", "Active", Pages, |row| states(row, |states| Cell::Count(states.active.0)),
+        "pages on the active list, from the kernel's lists (root)", needing(STATES), on_request()),
+    col!(sum "mapped_pages", "Mapped", Pages, |row| states(row, |states| Cell::pages(states.mapped)),
+        "pages that anybody maps, from the kernel's lists (root)", needing(STATES), on_request()),
+    col!(sum "active", "Active size", Bytes, |row| states(row, |states| bytes(row, Ok(states.active))),
+        "the active pages in bytes", needing(STATES), on_request()),
+    col!(sum "mapped", "Mapped size", Bytes, |row| states(row, |states| bytes(row, states.mapped)),
+        "the mapped pages in bytes", needing(STATES), on_request()),
+    col!(new "node", "Node", Text, |row| states(row, |states| text(&states.nodes)),
+        "the NUMA nodes that its pages are on, from the kernel's lists (root)", needing(STATES), on_request()),
+    col!(new "cgroup", "Control group", Text, |row| states(row, |states| text(&states.groups)),
+        "the memory control groups that are charged for its pages, from the kernel's lists (root)", naming(),
+        needing(STATES), on_request()),
     col!(new "method", "Method", Text, |row| shared::method(&row.report),
-        "the kernel interface that measured it: cachestat or mincore", minor(), one_of(shared::methods)),
+        "the kernel interface that measured it: cachestat, mincore or pages (a list that needs no open file)", minor(),
+        one_of(shared::methods)),
     shared::page_size(),
     col!(new "changed", "Changed", Flag, |row| Cell::Flag(row.report.changed.is_some()),
         "whether it was written to, truncated, renamed, replaced or removed while it was measured"),
@@ -158,6 +178,24 @@ const COLUMNS: &[C] = &[
 const NONE_SELECTED: Absent =
     Absent::new(Reason::NotApplicable, "no process that was selected (--pid, --name and the like) holds it");
 const NO_STRIP: Absent = Absent::new(Reason::Unsupported, "the cached pages could not be measured");
+
+const NO_STATES: Absent = Absent::new(Reason::NotApplicable, "it was not read");
+
+fn states<'r>(row: &'r FileRow, get: impl FnOnce(&'r PageStates) -> Cell<'r>) -> Cell<'r> {
+    match &row.states {
+        Some(Ok(states)) => get(states),
+        Some(Err(absent)) => Cell::Absent(*absent),
+        None => Cell::Absent(NO_STATES),
+    }
+}
+
+fn bytes(row: &FileRow, pages: Figure<Pages>) -> Cell<'static> {
+    Cell::bytes(pages.map(|pages| pages.bytes(row.report.page_size)))
+}
+
+fn text(text: &Figure<Vec<u8>>) -> Cell<'_> {
+    text.as_ref().map_or_else(|absent| Cell::Absent(*absent), |text| Cell::Text(text))
+}
 
 fn cached_of_all(row: &FileRow) -> Option<(u64, u64)> {
     row.report.cached().ok().map(|cached| (cached.0, row.report.pages.0))
@@ -215,6 +253,8 @@ pub struct FileSource {
     pub cells: usize,
     /// Whether the columns are those of pcstat's `--terse`.
     pub terse: bool,
+    /// The only method that may be used; `None`: the best one for each file.
+    pub method: Option<Method>,
 }
 
 impl FileSource {
@@ -225,7 +265,7 @@ impl FileSource {
 
     /// Measures the selected files.
     pub fn new(chosen: ChosenFiles) -> FileSource {
-        FileSource { chosen, base_name: false, only_cached: false, cells: CELLS, terse: false }
+        FileSource { chosen, base_name: false, only_cached: false, cells: CELLS, terse: false, method: None }
     }
 }
 
@@ -253,9 +293,9 @@ impl Source for FileSource {
 
     fn read(&mut self, needs: &[FileNeed], rows: &mut dyn Rows<Files>) -> Result<(), Stop> {
         let measure = Measure {
-            engine: exact_if(self.chosen.engine(), needs),
+            engine: exact_if(self.method.map_or_else(|| self.chosen.engine(), Engine::only), needs),
             range: self.chosen.range,
-            map: needs.iter().any(|need| *need != FileNeed::Exact),
+            map: needs.iter().any(|need| !matches!(need, FileNeed::Exact | FileNeed::States)),
             lists_pages: needs.contains(&FileNeed::PageMap),
             cells: if needs.contains(&FileNeed::Strip) { self.cells } else { 0 },
             marks: needs.contains(&FileNeed::Marks),
@@ -264,11 +304,17 @@ impl Source for FileSource {
             was_found: self.chosen.recursive,
         };
         let new = |held: &Marks, sender| Measurer::new(measure, held.clone(), sender);
+        let is_forced = self.method == Some(Method::Pages);
+        let mut unopened = Unopened::new(needs.contains(&FileNeed::States), is_forced);
         let mut looked_at = 0;
         let done = self.chosen.visit(new, Measurer::finish, |message| match message {
             Message::Item(found) => {
                 looked_at += found.len() as u64;
                 rows.progress(Progress::Files(looked_at));
+                let found: Vec<FileRow> = found
+                    .into_iter()
+                    .map(|row| unopened.look(row, &measure, &mut |error| rows.failure(error)))
+                    .collect();
                 for row in &found {
                     if let Err(absent) = &row.report.residency {
                         rows.failure(advised(unmeasured(&row.report.path, *absent)));

@@ -82,6 +82,7 @@ impl Measure {
             report,
             base_name: self.base_name,
             held: None,
+            states: None,
             strip: Vec::new(),
             largest_part: 0,
             lists_pages: self.lists_pages,
@@ -90,17 +91,22 @@ impl Measure {
     }
 
     fn with_map(&self, report: FileReport, file: &OpenFile) -> FileRow {
+        // Queries each part only if the file has dirty pages or pages under writeback.
+        let is_some = |figure: Figure<Pages>| figure.is_ok_and(|pages| pages > Pages(0));
+        let marked = self.marks && (is_some(report.dirty()) || is_some(report.writeback()));
+        self.drawn(report, |part| if marked && part.cached > Pages(0) { mark(&self.engine, file, part) } else { None })
+    }
+
+    /// The row with its strip, if one is requested.
+    pub(super) fn drawn(&self, report: FileReport, mark: impl Fn(&Portion) -> Option<Mark>) -> FileRow {
         let parts = match &report.runs {
             Some(Ok(runs)) if self.cells > 0 => runs.portions(report.asked, self.cells),
             _ => Vec::new(),
         };
-        // Queries each part only if the file has dirty pages or pages under writeback.
-        let is_some = |figure: Figure<Pages>| figure.is_ok_and(|pages| pages > Pages(0));
-        let marked = self.marks && (is_some(report.dirty()) || is_some(report.writeback()));
         let cell = |part: &Portion| StripCell {
             share: percent(part.cached.0, part.part.count).map(|share| share / 100.0),
-            mark: if marked && part.cached > Pages(0) { mark(&self.engine, file, part) } else { None },
-            offset: Some(part.part.offset(file.page_size()).0),
+            mark: mark(part),
+            offset: Some(part.part.offset(report.page_size).0),
         };
         let strip = parts.iter().map(cell).collect();
         let largest_part = parts.iter().map(|part| part.part.count).max().unwrap_or(0);

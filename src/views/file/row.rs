@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::error::{Error, Subject};
-use crate::join::HeldBy;
+use crate::join::{HeldBy, PageStates};
 use crate::pagecache::FileReport;
 use crate::table::{Colour, Mark, StripCell};
 use crate::units::{Absent, Figure, PageSize, Pages};
@@ -17,6 +17,8 @@ pub struct FileRow {
     pub base_name: bool,
     /// How the selected processes hold it; `None` if none does, or if none was selected.
     pub held: Option<HeldBy>,
+    /// What only the kernel's lists of pages say, if it was read.
+    pub states: Option<Figure<PageStates>>,
     /// The file in parts of equal length, if requested.
     pub strip: Vec<StripCell>,
     /// The number of pages in the largest part.
