@@ -10,6 +10,7 @@ pub(crate) mod asker;
 #[cfg(feature = "bpf")]
 pub(crate) mod bpf;
 mod bus_error;
+#[cfg_attr(not(feature = "bpf"), allow(dead_code, reason = "without the lists nothing makes such values"))]
 pub(crate) mod cached;
 pub(crate) mod cachestat;
 pub(crate) mod dax;

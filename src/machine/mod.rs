@@ -5,6 +5,7 @@
 //! * [`Places`]: the path to type for a file of which only its file system is known, in whatever container it is.
 //! * [`container_name`]: the container that a control group belongs to.
 
+#[cfg_attr(not(feature = "bpf"), allow(dead_code, reason = "without the lists nothing makes such values"))]
 pub(crate) mod cached;
 #[cfg(any(test, fuzzing))]
 #[path = "../../tests/checks/machine.rs"]

@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::bpf::inodes::{End, Inodes};
 use crate::kernel::bpf::pages::{Pages as PageReader, Reader, Sample};
 use crate::kernel::bpf::{Structures, Unavailable};
-use crate::kernel::cached::{Counter, FilePages, Groups, Name, PageRun};
+use crate::kernel::cached::{FilePages, Groups, Name, PageRun};
 use crate::process::ProcRoot;
 use crate::units::Pages;
 
@@ -173,25 +173,6 @@ impl Lists {
     /// The control groups that the pages of the last [`read`](Lists::read) are charged to.
     pub(crate) fn groups(&self) -> Groups {
         self.pages.as_ref().map_or_else(Groups::new, |pages| pages.groups().clone())
-    }
-}
-
-impl FilePages {
-    /// Whether it proves itself: it was read to its end, and its pages add up to the number that the kernel keeps, or
-    /// to one between those before and after.
-    pub(crate) fn adds_up(&self) -> bool {
-        let pages = self.counts().get(Counter::Pages);
-        self.is_read && (self.before.min(self.after)..=self.before.max(self.after)).contains(&pages)
-    }
-
-    /// Whether pages were added or dropped while they were read.
-    pub(crate) fn has_changed(&self) -> bool {
-        self.before != self.after || self.raced > 0
-    }
-
-    /// Whether nothing would be gained by reading it again: it is exact, or another file now.
-    fn is_settled(&self) -> bool {
-        self.is_gone || self.adds_up() && !self.has_changed()
     }
 }
 

@@ -46,3 +46,22 @@ pub(crate) struct Read {
     /// The pages of each file; shorter if the time was over.
     pub(crate) pages: Vec<FilePages>,
 }
+
+impl FilePages {
+    /// Whether it proves itself: it was read to its end, and its pages add up to the number that the kernel keeps, or
+    /// to one between those before and after.
+    pub(crate) fn adds_up(&self) -> bool {
+        let pages = self.counts().get(Counter::Pages);
+        self.is_read && (self.before.min(self.after)..=self.before.max(self.after)).contains(&pages)
+    }
+
+    /// Whether pages were added or dropped while they were read.
+    pub(crate) fn has_changed(&self) -> bool {
+        self.before != self.after || self.raced > 0
+    }
+
+    /// Whether nothing would be gained by reading it again: it is exact, or another file now.
+    fn is_settled(&self) -> bool {
+        self.is_gone || self.adds_up() && !self.has_changed()
+    }
+}
