@@ -578,10 +578,7 @@ fn the_examples_of_help_work() {
                 // On a busy machine the signal may come before the work is done.
                 run = run_for(20);
             }
-            // Where root may not see what every process holds, the list of files says so.
-            let is_limited = run.err.lines().all(|line| line.contains("what holds a file is not known for"));
-            let expected = if is_limited && !run.err.is_empty() { 1 } else { 0 };
-            assert_eq!((run.status, run.out.is_empty()), (Some(expected), false), "{example}: {}", run.err);
+            assert_eq!((run.status, run.out.is_empty()), (Some(0), false), "{example}: {}", run.err);
         }
     }
 }

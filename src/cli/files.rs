@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::answer::{AnswerArgs, View, unit_of_files};
+use super::answer::{AnswerArgs, View, refuse_if, unit_of_files};
 use super::report::Report;
 use super::run::{Configured, Done, Listed, Run};
 use crate::error::{Error, Subject};
 use crate::join::machine_files::{FoundChoice, Split};
 use crate::process::ProcRoot;
-use crate::table::{RowKind, Stop};
+use crate::query::{Host as _, Query};
+use crate::table::RowKind;
 use crate::views::cached_file::{self, CachedFileSource, CachedFiles};
 
 /// `rmap files`
@@ -43,9 +44,11 @@ pub(crate) struct FilesArgs {
     /// metadata and what is in other mount namespaces.
     #[arg(long, help_heading = "Files")]
     scan: bool,
-    /// Time limit; what was not read by then is absent
-    #[arg(long, value_name = "SECS", default_value = "2", value_parser = seconds, help_heading = "Files")]
-    budget: Duration,
+    /// Time limit (default: 2 s); what was not read by then is absent
+    ///
+    /// It is one for the kernel's lists and for looking who holds files. Without them there is none.
+    #[arg(long, value_name = "SECS", value_parser = seconds, help_heading = "Files")]
+    budget: Option<Duration>,
     /// How the rows are shown.
     #[command(flatten)]
     answer: AnswerArgs,
@@ -75,6 +78,10 @@ impl Run for FilesArgs {
     }
 
     fn run(self, configured: &Configured, report: &mut Report) -> Done {
+        for (typed, option) in [(!self.cgroup.is_empty(), "--cgroup"), (self.unmapped, "--unmapped")] {
+            refuse_if(self.scan && typed, option, "only the kernel's lists say it; leave out --scan")?;
+        }
+        refuse_if(self.scan && self.budget.is_some(), "--budget", "it limits the kernel's lists, and not --scan")?;
         let presentation = self.answer.presentation(configured, unit_of_files());
         let mut query = self.answer.query(configured, View::Usual(cached_file::DEFAULT))?;
         // Largest first, also without --top.
@@ -91,8 +98,12 @@ impl Run for FilesArgs {
         if !self.below.is_empty() {
             report.narrowed.push("DIR");
         }
-        let mut source = CachedFileSource::new(self.choice(query.by.as_deref())?);
-        source.budget = self.budget;
+        let choice = self.choice(&query, report);
+        if choice.below.is_empty() && !self.below.is_empty() {
+            return Ok(());
+        }
+        let mut source = CachedFileSource::new(choice);
+        source.budget = self.budget.unwrap_or(source.budget);
         if self.scan {
             let all = || vec![PathBuf::from("/")];
             source.walk = Some(if self.below.is_empty() { all() } else { source.choice.below.clone() });
@@ -103,12 +114,17 @@ impl Run for FilesArgs {
 }
 
 impl FilesArgs {
-    fn choice(&self, by: Option<&str>) -> Result<FoundChoice, Stop> {
-        let real = |path: &PathBuf| {
-            path.canonicalize().map_err(|error| Stop::Failed(Error::io(Subject::Path(path.clone()), &error)))
+    /// Which files are chosen. Directories that cannot be found are reported.
+    fn choice(&self, query: &Query, report: &mut Report) -> FoundChoice {
+        let mut real = |path: &PathBuf| match path.canonicalize() {
+            Ok(real) => Some(real),
+            Err(error) => {
+                report.failure(&Error::io(Subject::Path(path.clone()), &error));
+                None
+            }
         };
         let mut choice = FoundChoice {
-            below: self.below.iter().map(real).collect::<Result<_, _>>()?,
+            below: self.below.iter().filter_map(&mut real).collect(),
             deleted: self.deleted,
             dirty: self.dirty,
             unmapped: self.unmapped,
@@ -116,13 +132,16 @@ impl FilesArgs {
         };
         self.cgroup.iter().for_each(|group| choice.groups.add(group.as_bytes()));
         choice.groups.resolve(&ProcRoot::live());
-        choice.split = match by.map(CachedFiles::id_of) {
-            _ if !choice.groups.is_empty() => Some(Split::Groups),
-            Some("cgroup") => Some(Split::Groups),
-            Some("node") => Some(Split::Nodes),
-            Some("holders") => Some(Split::Holders),
-            _ => None,
+        // A filter for a group or a node means its pages, not the files that have some of them.
+        let filtered = query.filter.iter().flat_map(|filter| filter.names());
+        let names: Vec<String> = query.by.iter().cloned().chain(filtered).collect();
+        let is_about = |id| names.iter().any(|name| CachedFiles::id_of(name) == id);
+        choice.split = match () {
+            () if !choice.groups.is_empty() || is_about("cgroup") => Some(Split::Groups),
+            () if is_about("node") => Some(Split::Nodes),
+            () if query.by.as_deref().map(CachedFiles::id_of) == Some("holders") => Some(Split::Holders),
+            () => None,
         };
-        Ok(choice)
+        choice
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::screen;
 use crate::render::{Head, RowWriter, Sink};
-use crate::table::{Cell, Section, TotalRow};
+use crate::table::{Cell, Closing, Section, TotalRow};
 
 /// A sink that knows whether it was given rows.
 pub(super) struct Noticing<'w> {
@@ -53,8 +53,8 @@ impl Sink for Noticing<'_> {
         self.sink.is_json()
     }
 
-    fn closing(&mut self, lines: Vec<String>) {
-        self.sink.closing(lines);
+    fn closing(&mut self, closing: Closing) {
+        self.sink.closing(closing);
     }
 
     fn has_headings(&self) -> bool {

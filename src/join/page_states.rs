@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::kernel::cached::{Counter, FilePages, PageRun};
 use crate::kernel::privilege::{BPF, PERFMON, SYS_ADMIN, has_capability};
 use crate::machine::Places;
-use crate::machine::cached::{Ask, CachedFile, Lists};
+use crate::machine::cached::{CachedFile, Lists};
 use crate::pagecache::{FileReport, Method, Residency};
 use crate::process::ProcRoot;
 use crate::units::{Absent, Figure, PageRuns, Pages, Reason, Run};
@@ -146,10 +146,9 @@ impl PageLists {
 /// The one of these files that has this path.
 fn named(lists: &mut Lists, candidates: &[CachedFile], path: &[u8]) -> Option<CachedFile> {
     let targets: Vec<&CachedFile> = candidates.iter().collect();
-    let ask = Ask { names: true, pages: false };
-    let read = lists.read(&targets, ask, Instant::now() + BUDGET, &mut Default::default()).ok()?;
+    let names = lists.read_names(&targets, Instant::now() + BUDGET, &mut Default::default()).ok()?;
     let is_it = |name: &Option<crate::kernel::cached::Name>| name.as_ref().is_some_and(|name| name.path == path);
-    candidates.iter().zip(&read.names).find(|(_, name)| is_it(name)).map(|(file, _)| file.clone())
+    candidates.iter().zip(&names).find(|(_, name)| is_it(name)).map(|(file, _)| file.clone())
 }
 
 /// What was seen of the pages that were asked about.

@@ -66,7 +66,7 @@ mod status;
 mod table_parts;
 
 pub use crate::kernel::identity::FileIdentity;
-pub(crate) use crate::kernel::privilege::run_as_root_or_owner;
+pub(crate) use crate::kernel::privilege::{run_as_root, run_as_root_or_owner};
 pub use account::{Account, Amount};
 pub use address_space::AddressSpaces;
 pub use cgroup::GroupChoice;

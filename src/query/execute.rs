@@ -11,7 +11,7 @@ use super::plan::{Plan, Shape, named};
 use super::tail::Tail;
 use crate::error::{Error, ErrorKind, Subject};
 use crate::render::Sink;
-use crate::table::{Filter, Grouping, Groups, Progress, RowKind, Rows, Section, Source, Stop};
+use crate::table::{Closing, Filter, Grouping, Groups, Progress, RowKind, Rows, Section, Source, Stop};
 
 /// Answers `query` from `source`, into `sink`.
 ///
@@ -57,8 +57,8 @@ trait Stage<K: RowKind> {
     fn hidden(&mut self, row: K::Row);
     /// A row is missing, because what it would be about could not be read.
     fn lost(&mut self);
-    /// Takes what a table says after its rows.
-    fn closing(&mut self, lines: Vec<String>);
+    /// Takes what is said about the whole answer.
+    fn closing(&mut self, closing: Closing);
     /// Ends one round; returns whether there were any rows.
     fn end(&mut self, time: Option<SystemTime>) -> Result<bool, Stop>;
     fn finish(&mut self) -> Result<(), Stop>;
@@ -281,8 +281,8 @@ impl<K: RowKind> Stage<K> for Direct<'_, K> {
         self.tail.lost();
     }
 
-    fn closing(&mut self, lines: Vec<String>) {
-        self.tail.closing(lines);
+    fn closing(&mut self, closing: Closing) {
+        self.tail.closing(closing);
     }
 
     fn end(&mut self, time: Option<SystemTime>) -> Result<bool, Stop> {
@@ -332,8 +332,8 @@ impl<K: RowKind> Stage<K> for Folding<'_, K> {
         self.tail.lost();
     }
 
-    fn closing(&mut self, lines: Vec<String>) {
-        self.tail.closing(lines);
+    fn closing(&mut self, closing: Closing) {
+        self.tail.closing(closing);
     }
 
     fn end(&mut self, time: Option<SystemTime>) -> Result<bool, Stop> {

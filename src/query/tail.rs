@@ -7,8 +7,8 @@ use super::plan::Shown;
 use super::{Query, Total};
 use crate::render::Sink;
 use crate::table::{
-    Cell, ColumnHead, ColumnKind, Compared, Fate, Filter, Look, Ranking, RowKind, Section, Stop, TotalCell, TotalRow,
-    Totals, compare, difference, difference_of_totals,
+    Cell, Closing, ColumnHead, ColumnKind, Compared, Fate, Filter, Look, Ranking, RowKind, Section, Stop, TotalCell,
+    TotalRow, Totals, compare, difference, difference_of_totals,
 };
 
 /// Takes the rows to be shown. Writes them as they arrive if possible, otherwise holds them.
@@ -217,9 +217,9 @@ impl<'a, K: RowKind> Tail<'a, K> {
         Ok(self.sink.end(total.as_ref())?)
     }
 
-    /// Takes what a table says after its rows.
-    pub(super) fn closing(&mut self, lines: Vec<String>) {
-        self.sink.closing(lines);
+    /// Takes what is said about the whole answer.
+    pub(super) fn closing(&mut self, closing: Closing) {
+        self.sink.closing(closing);
     }
 
     /// Ends one round, or the only one; returns whether there was any section.

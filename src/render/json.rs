@@ -10,7 +10,8 @@ use serde_json::ser::{Formatter, Serializer as Json};
 
 use super::{CellAt, Head, RowWriter, Sink, TotalStyle, cell_of};
 use crate::table::{
-    Cell, ColumnHead, ColumnKind, Difference, Section, TotalCell, TotalRow, bar_text, escape, push_hex, push_number,
+    Cell, Closing, ColumnHead, ColumnKind, Difference, OwnedCell, Section, TotalCell, TotalRow, bar_text, escape,
+    push_hex, push_number,
 };
 
 /// One JSON document.
@@ -23,13 +24,22 @@ pub struct JsonSink<'w> {
     rows: Arc<JsonRows>,
     sections: u64,
     is_first_row: bool,
+    closing: Option<(&'static str, Vec<(&'static str, OwnedCell)>)>,
     scratch: Vec<u8>,
 }
 
 impl<'w> JsonSink<'w> {
     /// A document that is written to `out`.
     pub fn new(out: Box<dyn Write + 'w>) -> Self {
-        JsonSink { out, head: None, rows: Arc::default(), sections: 0, is_first_row: true, scratch: Vec::new() }
+        JsonSink {
+            out,
+            head: None,
+            rows: Arc::default(),
+            sections: 0,
+            is_first_row: true,
+            closing: None,
+            scratch: Vec::new(),
+        }
     }
 
     fn is_sectioned(&self) -> bool {
@@ -85,6 +95,10 @@ impl Sink for JsonSink<'_> {
         done
     }
 
+    fn closing(&mut self, closing: Closing) {
+        self.closing = closing.object;
+    }
+
     fn end(&mut self, total: Option<&TotalRow>) -> io::Result<()> {
         self.out.write_all(if self.is_first_row { b"]" } else { b"\n]" })?;
         let Some(head) = &self.head else { return Ok(()) };
@@ -94,6 +108,11 @@ impl Sink for JsonSink<'_> {
             write_total(total, &head.columns, &mut out);
         }
         if self.is_object() {
+            if let Some((key, cells)) = self.closing.take() {
+                out.push(b',');
+                write_key(key, &mut out);
+                write_object(cells.iter().map(|(key, cell)| (*key, cell.cell())), &mut out);
+            }
             out.push(b'}');
         }
         self.out.write_all(&out)?;

@@ -35,7 +35,7 @@ pub use strip::StripStyle;
 #[cfg(feature = "cli")]
 pub use text::TextSink;
 
-use crate::table::{Cell, ColumnHead, Section, SizeUnit, TotalRow};
+use crate::table::{Cell, Closing, ColumnHead, Section, SizeUnit, TotalRow};
 use crate::units::PageSize;
 
 /// What a sink receives before the first row.
@@ -84,8 +84,8 @@ pub trait Sink {
     /// # Errors
     /// What the writer reports.
     fn row(&mut self, cells: &[Cell<'_>]) -> io::Result<()>;
-    /// Takes what a table says after the rows of this section, before it is closed.
-    fn closing(&mut self, _lines: Vec<String>) {}
+    /// Takes what is said about the whole answer, before its last section is closed.
+    fn closing(&mut self, _closing: Closing) {}
     /// Closes the section, with its total.
     ///
     /// # Errors

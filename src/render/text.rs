@@ -14,7 +14,7 @@ use super::local_time::write_local_time;
 use super::paint::painted;
 use super::strip::{StripStyle, legend};
 use super::{Head, Presentation, RowWriter, Sink, TotalStyle, cell_of};
-use crate::table::{Cell, ColumnHead, ColumnKind, Cut, Section, SizeUnit, TotalRow, escape};
+use crate::table::{Cell, Closing, ColumnHead, ColumnKind, Cut, Section, SizeUnit, TotalRow, escape};
 
 /// The room that a heading has at least: a pid and the beginning of a command.
 const SHORTEST_HEADING: usize = 12;
@@ -288,8 +288,8 @@ impl Sink for TextSink<'_> {
         if self.is_live() { self.out.flush() } else { Ok(()) }
     }
 
-    fn closing(&mut self, lines: Vec<String>) {
-        self.closing = lines;
+    fn closing(&mut self, closing: Closing) {
+        self.closing = closing.lines;
     }
 
     fn end(&mut self, total: Option<&TotalRow>) -> io::Result<()> {

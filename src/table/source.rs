@@ -33,9 +33,9 @@ pub trait Source {
     /// Which rows are shown at most, so that a source that can tell need not read the others. `None`: any of them.
     fn show_at_most(&mut self, _largest: Option<Largest>) {}
 
-    /// What a table says after its rows: lines of text about the whole answer.
-    fn closing(&self) -> Vec<String> {
-        Vec::new()
+    /// What is said about the whole answer after its rows.
+    fn closing(&self) -> Closing {
+        Closing::default()
     }
 
     /// Whether rows are divided into sections, one per process.
@@ -68,6 +68,15 @@ pub trait Source {
     fn is_work(&self) -> bool {
         false
     }
+}
+
+/// What is said about a whole answer.
+#[derive(Clone, Default)]
+pub struct Closing {
+    /// For tables: lines of text below the rows.
+    pub lines: Vec<String>,
+    /// The same for a JSON document with a total: a key and an object.
+    pub object: Option<(&'static str, Vec<(&'static str, OwnedCell)>)>,
 }
 
 /// The largest rows by a column.

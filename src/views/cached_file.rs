@@ -14,8 +14,10 @@ use crate::join::machine_files::{
 };
 use crate::join::{ChosenFiles, Message};
 use crate::machine::cached::{Counter, Kind};
+use crate::process::run_as_root;
 use crate::table::{
-    Aggregation, Cell, Colour, Column, ColumnKind, Largest, Named, Progress, RowKind, Rows, Source, Stop, col,
+    Aggregation, Cell, Closing, Colour, Column, ColumnKind, Largest, Named, OwnedCell, Progress, RowKind, Rows, Source,
+    Stop, col,
 };
 use crate::units::{Absent, Bytes, Counted, Figure, Piece, Reason, Run};
 
@@ -150,63 +152,56 @@ const COLUMNS: &[C] = &[
     col!(new "path_bytes", "Path bytes", RawBytes, |row| Cell::RawBytes(&row.path), "the path if it is not UTF-8",
         needing(PATH)),
     col!(new "directory", "Directory", Text, |row| Cell::Text(directory(row)), "the directory of the file",
-        naming(), needing(PATH), on_request()),
+        naming(), needing(PATH)),
+    col!(new "directory_bytes", "Directory bytes", RawBytes, |row| Cell::RawBytes(directory(row)),
+        "the directory if it is not UTF-8", needing(PATH)),
     amount("cached", "Cached", Amount::Cached, "what the page cache holds of it, up to date or not"),
     col!(new "percent", "Percent", Percent, |row| Cell::percent(percent(row)),
         "the same as a percentage of its length, in whole pages", aggregated(Aggregation::Share(part_of_whole))),
     amount("size", "Size", Amount::Size, "its length"),
     amount("dirty", "Dirty", Amount::Dirty, "not yet written to disk").needing(PAGES).coloured(Colour::Yellow),
-    amount("writeback", "Writeback", Amount::Writeback, "being written to disk")
-        .needing(PAGES)
-        .coloured(Colour::Cyan)
-        .on_request(),
+    amount("writeback", "Writeback", Amount::Writeback, "being written to disk").needing(PAGES).coloured(Colour::Cyan),
     amount("active", "Active", Amount::Active, "on the active list: the kernel takes the inactive pages first")
         .needing(PAGES)
         .minor(),
-    amount("referenced", "Referenced", Amount::Referenced, "used since the kernel last looked")
-        .needing(PAGES)
-        .on_request(),
+    amount("referenced", "Referenced", Amount::Referenced, "used since the kernel last looked").needing(PAGES),
     amount("not_up_to_date", "Not up to date", Amount::NotUpToDate, "cached, but would have to be read again")
-        .needing(PAGES)
-        .on_request(),
-    amount("unevictable", "Unevictable", Amount::Unevictable, "never reclaimed: locked, or of ramfs")
-        .needing(PAGES)
-        .on_request(),
-    amount("locked", "Locked", Amount::Locked, "locked by a process with mlock(2)").needing(PAGES).on_request(),
-    amount("large", "Large", Amount::Large, "in large folios, of several pages each").needing(PAGES).on_request(),
+        .needing(PAGES),
+    amount("unevictable", "Unevictable", Amount::Unevictable, "never reclaimed: locked, or of ramfs").needing(PAGES),
+    amount("locked", "Locked", Amount::Locked, "locked by a process with mlock(2)").needing(PAGES),
+    amount("large", "Large", Amount::Large, "in large folios, of several pages each").needing(PAGES),
     amount("mapped", "Mapped", Amount::Mapped, "in the page table of any process").needing(PAGES),
-    amount("unmapped", "Unmapped", Amount::Unmapped, "cached, but mapped by nobody").needing(PAGES).on_request(),
+    amount("unmapped", "Unmapped", Amount::Unmapped, "cached, but mapped by nobody").needing(PAGES),
     amount(
         "evicted",
         "Reclaimed",
         Amount::Evicted,
         "pages that the kernel reclaimed and still remembers; of tmpfs: in swap",
     )
-    .needing(PAGES)
-    .on_request(),
-    col!(new "node", "Node", Text, |row| text(&row.nodes), "the NUMA nodes that its pages are on", needing(PAGES),
-        on_request()),
+    .needing(PAGES),
+    col!(new "node", "Node", Text, |row| text(&row.nodes), "the NUMA nodes that its pages are on", needing(PAGES)),
     col!(new "holders", "Holders", Text, |row| holders(row),
         "the processes that map it or have it open, and swap files and loop devices", naming(), needing(HOLDERS)),
     col!(new "holder_count", "Count", Number, |row| row.holder_count.map_or_else(Cell::Absent, Cell::Count),
-        "how many processes hold it", needing(HOLDERS), on_request()),
+        "how many processes hold it", needing(HOLDERS)),
     col!(new "cgroup", "Control group", Text, |row| text(&row.groups),
-        "the memory control groups that are charged for its pages, most pages first", naming(), needing(PAGES), minor()),
+        "the memory control groups that are charged for its pages, most pages first", naming(), needing(PAGES),
+        minor()),
     col!(new "container", "Container", Text, |row| container(row),
         "the container whose file it is, if no path of this mount namespace leads to it, or from overlayfs", naming(),
         needing(PATH), minor()),
-    col!(new "kind", "Kind", Text, |row| Cell::Word(row.kind.word()),
+    col!(new "kind", "Kind", Text, |row| row.kind.map_or_else(Cell::Absent, |kind| Cell::Word(kind.word())),
         "file, deleted, tmpfs, shared memory, memfd, block device or metadata of a file system",
-        one_of(|| Kind::ALL.map(Kind::word).to_vec()), needing(PATH), on_request()),
+        one_of(|| Kind::ALL.map(Kind::word).to_vec()), needing(PATH)),
     col!(new "deleted", "Deleted", Flag, |row| deleted(row), "whether its last name was removed", minor()),
     col!(new "links", "Links", Number, |row| row.links.map_or_else(Cell::Absent, Cell::Count),
-        "how many names it has on disk; one of them is shown", on_request()),
-    col!(new "fs", "File system", Text, |row| file_system(row), "the type of its file system", on_request()),
+        "how many names it has on disk; one of them is shown"),
+    col!(new "fs", "File system", Text, |row| file_system(row), "the type of its file system"),
     col!(new "device", "Device", Text, |row| Cell::Device(row.device.0, row.device.1),
-        "the device number of its file system, as /proc/PID/maps shows it", on_request()),
-    col!(new "inode", "Inode", Number, |row| Cell::Count(row.inode), "its inode number", on_request()),
+        "the device number of its file system, as /proc/PID/maps shows it (--scan: as stat does)"),
+    col!(new "inode", "Inode", Number, |row| Cell::Count(row.inode), "its inode number"),
     col!(new "method", "Method", Text, |row| Cell::Word(row.method.word()),
-        "what found it: pages (the kernel's lists), processes or walk", on_request(),
+        "what found it: pages (the kernel's lists), processes or walk",
         one_of(|| Method::ALL.map(Method::word).to_vec())),
     col!(new "note", "Note", Prose, |row| Cell::Remark(row.note), "why figures are absent"),
 ];
@@ -293,24 +288,21 @@ impl CachedFileSource {
     }
 
     /// The kernel's lists.
-    fn read_lists(&mut self, needs: &[CachedNeed], rows: &mut dyn Rows<CachedFiles>) -> Result<(), ListError> {
-        let facts = Facts {
-            path: needs.contains(&CachedNeed::Path),
-            pages: needs.contains(&CachedNeed::Pages),
-            holders: needs.contains(&CachedNeed::Holders),
-        };
+    fn read_lists(&mut self, facts: Facts, rows: &mut dyn Rows<CachedFiles>) -> Result<(), ListError> {
         let found = self.files.read_lists(&self.choice, facts, self.first, self.budget).map_err(ListError::Unusable)?;
-        let subject = || Subject::Words("the kernel's lists of cached files".to_owned());
-        for why in found.incomplete {
-            rows.failure(Error::new(subject(), ErrorKind::Changed, why));
+        let error = |why| Error::new(Subject::Words(LISTS.to_owned()), ErrorKind::Changed, why);
+        found.incomplete.into_iter().for_each(|why| rows.lost(error(why)));
+        if let Some(why) = found.unseen {
+            // The rows say it, too; the files themselves are all there.
+            rows.note(error(why));
         }
         self.account = Some(found.account);
         rows.rows(found.files).map_err(ListError::Stop)
     }
 
     /// Files one by one.
-    fn measure(&mut self, files: &ChosenFiles, rows: &mut dyn Rows<CachedFiles>) -> Result<(), Stop> {
-        let account = measure_files(files, &self.choice, |message, looked_at| {
+    fn measure(&mut self, files: &ChosenFiles, facts: Facts, rows: &mut dyn Rows<CachedFiles>) -> Result<(), Stop> {
+        let (account, unseen) = measure_files(files, &self.choice, facts, |message, looked_at| {
             rows.progress(Progress::Files(looked_at));
             match message {
                 Message::Item(found) => rows.rows(found),
@@ -324,11 +316,30 @@ impl CachedFileSource {
                 }
                 Message::Nothing => rows.check(),
             }
-        });
+        })?;
         rows.progress(Progress::Done);
-        self.account = Some(account?);
+        self.account = Some(account);
+        if let Some(why) = unseen {
+            rows.note(Error::new(Subject::Words("the processes of this machine".to_owned()), ErrorKind::Denied, why));
+        }
         Ok(())
     }
+}
+
+/// The account for a JSON document.
+fn account_cells(account: &Account) -> Vec<(&'static str, OwnedCell)> {
+    let plain =
+        |bytes: Option<Bytes>| OwnedCell::Plain(bytes.map_or(Cell::Remark(None), |Bytes(bytes)| Cell::Bytes(bytes)));
+    let words = |text: &str| OwnedCell::Text(text.as_bytes().to_vec());
+    let kinds = account.kinds.iter().map(|(kind, bytes)| (kind.map_or("unknown", Kind::key), plain(Some(*bytes))));
+    let whole = [
+        ("method", words(account.method.word())),
+        ("cached_and_buffers", plain(account.size)),
+        ("found", plain(Some(account.found()))),
+        ("left", plain(account.left())),
+    ];
+    let missed = ("missed", words(&account.missed.join("; ")));
+    whole.into_iter().chain(kinds).chain([missed]).collect()
 }
 
 /// Why the lists could not be read.
@@ -339,8 +350,16 @@ enum ListError {
     Stop(Stop),
 }
 
-/// What to do if the lists cannot be read.
-const ADVICE: &str = "run as root, or use --scan to walk over directories; these are the files that processes hold";
+/// The error for an option whose rows only the lists know.
+pub(crate) fn only_lists(option: &str) -> Error {
+    let why = "only the kernel's lists say it, which need root, or CAP_BPF and CAP_PERFMON";
+    Error::new(Subject::Words(option.to_owned()), ErrorKind::Refused, why)
+}
+
+const LISTS: &str = "the kernel's lists of cached files";
+
+/// What is shown if the lists cannot be read.
+const INSTEAD: &str = "these are the files that processes hold; --scan walks over directories";
 
 impl Source for CachedFileSource {
     type Kind = CachedFiles;
@@ -367,8 +386,9 @@ impl Source for CachedFileSource {
         self.first = largest.filter(|largest| largest.by == CachedFiles::LARGEST_BY).map(|largest| largest.rows);
     }
 
-    fn closing(&self) -> Vec<String> {
-        self.account.as_ref().map(Account::lines).unwrap_or_default()
+    fn closing(&self) -> Closing {
+        let object = self.account.as_ref().map(|account| ("account", account_cells(account)));
+        Closing { lines: self.account.as_ref().map(Account::lines).unwrap_or_default(), object }
     }
 
     fn finds_many(&self) -> bool {
@@ -377,15 +397,25 @@ impl Source for CachedFileSource {
 
     fn read(&mut self, needs: &[CachedNeed], rows: &mut dyn Rows<CachedFiles>) -> Result<(), Stop> {
         self.account = None;
+        let facts = Facts {
+            path: needs.contains(&CachedNeed::Path),
+            pages: needs.contains(&CachedNeed::Pages),
+            holders: needs.contains(&CachedNeed::Holders),
+        };
         if let Some(directories) = self.walk.clone() {
-            return self.measure(&walked_files(directories), rows);
+            return self.measure(&walked_files(directories), facts, rows);
         }
-        match self.read_lists(needs, rows) {
+        match self.read_lists(facts, rows) {
             Ok(()) => Ok(()),
             Err(ListError::Stop(stop)) => Err(stop),
             Err(ListError::Unusable(error)) => {
-                rows.failure(error.with_advice(ADVICE));
-                self.measure(&held_files(), rows)
+                let root = if error.kind() == ErrorKind::Denied { run_as_root() } else { None };
+                let advice = root.map_or_else(String::new, |root| format!("{root}; "));
+                rows.lost(error.with_advice(advice + INSTEAD));
+                match self.choice.needs_lists() {
+                    Some(option) => Err(Stop::Failed(only_lists(option))),
+                    None => self.measure(&held_files(), facts, rows),
+                }
             }
         }
     }

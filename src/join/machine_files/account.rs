@@ -2,7 +2,7 @@
 
 use super::Method;
 use crate::machine::cached::{CacheSize, Kind, Proof};
-use crate::units::{Bytes, Human, PageSize, counted, percent};
+use crate::units::{Bytes, Figure, Human, PageSize, counted, percent};
 
 /// How much of `Cached + Buffers` was found.
 #[derive(Debug, Clone)]
@@ -12,20 +12,20 @@ pub struct Account {
     /// `Cached + Buffers` of meminfo: the value before or after the reading that is closer to what was found.
     pub size: Option<Bytes>,
     /// What was found, by kind.
-    pub(crate) kinds: Vec<(Kind, Bytes)>,
+    pub(crate) kinds: Vec<(Option<Kind>, Bytes)>,
     /// What is missing, and what would be needed to see it.
     pub missed: Vec<String>,
 }
 
 impl Account {
     /// The account of a list.
-    pub(super) fn of_lists(kinds: Vec<(Kind, Bytes)>, proof: &Proof, page: PageSize) -> Account {
+    pub(super) fn of_lists(kinds: Vec<(Option<Kind>, Bytes)>, proof: &Proof, page: PageSize) -> Account {
         let mut missed = Vec::new();
         if !proof.broken.is_empty() {
             missed.push(format!("lists that changed while they were read: {}", proof.broken.join(", ")));
         }
         if proof.is_late {
-            missed.push("files that were not read in time; a longer --budget reads more".to_owned());
+            missed.push("files that were not listed in time; a longer --budget lists more".to_owned());
         }
         Account { method: Method::Lists, size: proof.sizes(page).map(|(_, size)| size), kinds, missed }
     }
@@ -33,7 +33,7 @@ impl Account {
     /// The account of another source, which has no list of all files.
     pub(super) fn of_some(
         method: Method,
-        kinds: Vec<(Kind, Bytes)>,
+        kinds: Vec<(Option<Kind>, Bytes)>,
         size: Option<CacheSize>,
         missed: String,
     ) -> Account {
@@ -66,7 +66,9 @@ impl Account {
             _ => format!("named {}, from {}", Human(found), self.method.source()),
         };
         let kinds = self.kinds.iter().filter(|(_, bytes)| *bytes > Bytes(0));
-        let kinds: Vec<String> = kinds.map(|(kind, bytes)| format!("{} {}", kind.plural(), Human(*bytes))).collect();
+        let kinds: Vec<String> = kinds
+            .map(|(kind, bytes)| format!("{} {}", kind.map_or("of unknown kind", Kind::plural), Human(*bytes)))
+            .collect();
         let mut lines = vec![first, kinds.join(", ")];
         let left = self.left().filter(|left| *left > Bytes(0));
         let reasons = match (left, &self.missed[..]) {
@@ -98,11 +100,12 @@ impl Kind {
     }
 }
 
-/// The sums of files by kind, in the order of [`Kind::ALL`].
-pub(super) fn sums(files: impl Iterator<Item = (Kind, Bytes)>) -> Vec<(Kind, Bytes)> {
-    let mut sums: Vec<(Kind, Bytes)> = Kind::ALL.map(|kind| (kind, Bytes(0))).to_vec();
+/// The sums of files by kind, in the order of [`Kind::ALL`], and of those whose kind is not known.
+pub(super) fn sums(files: impl Iterator<Item = (Figure<Kind>, Bytes)>) -> Vec<(Option<Kind>, Bytes)> {
+    let kinds = Kind::ALL.into_iter().map(Some).chain([None]);
+    let mut sums: Vec<(Option<Kind>, Bytes)> = kinds.map(|kind| (kind, Bytes(0))).collect();
     for (kind, bytes) in files {
-        if let Some((_, sum)) = sums.iter_mut().find(|(one, _)| *one == kind) {
+        if let Some((_, sum)) = sums.iter_mut().find(|(one, _)| *one == kind.ok()) {
             *sum = Bytes(sum.0.saturating_add(bytes.0));
         }
     }
@@ -122,7 +125,7 @@ mod tests {
 
     fn account(size: u64, found: u64, missed: &[&str]) -> Vec<String> {
         let missed = missed.iter().map(|text| (*text).to_owned()).collect();
-        let kinds = vec![(Kind::File, Bytes(found)), (Kind::Memfd, Bytes(0))];
+        let kinds = vec![(Some(Kind::File), Bytes(found)), (Some(Kind::Memfd), Bytes(0))];
         Account { method: Method::Lists, size: Some(Bytes(size)), kinds, missed }.lines()
     }
 

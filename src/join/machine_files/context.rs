@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::described::{SHOWN, joined, through};
-use super::{Facts, FoundFile};
+use super::{Facts, FoundChoice, FoundFile, NOT_READ};
 use crate::error::Result;
 use crate::join::{Holder, Holders};
 use crate::kernel::cached::Name;
 use crate::machine::Places;
 use crate::machine::cached::CachedFile;
 use crate::process::ProcRoot;
-use crate::units::{Absent, Figure, Reason};
+use crate::units::{Absent, Figure, Reason, counted};
 
 const UNSEEN: Absent = Absent::new(Reason::Denied, "a process that does not show what it maps may hold it");
 const OTHER_NAMES: &str = "this name was removed, but the file has others";
@@ -33,32 +33,40 @@ pub(super) struct HeldBy {
 
 impl Context {
     /// Reads it, as far as it is needed.
-    pub(super) fn read(facts: Facts, until: Instant) -> Result<Option<Context>> {
+    pub(super) fn read(facts: Facts, until: Option<Instant>) -> Result<Option<Context>> {
         if !facts.path && !facts.holders {
             return Ok(None);
         }
         let root = ProcRoot::live();
         let places = Places::read(&root)?;
-        let holders = if facts.holders { Some(Holders::read_until(&root, &places, Some(until))?) } else { None };
+        let holders = if facts.holders { Some(Holders::read_until(&root, &places, until)?) } else { None };
         Ok(Some(Context { places, holders }))
     }
 
-    /// How many processes did not show their mounts or what they hold, or were not asked in time.
-    pub(super) fn unseen(&self) -> u64 {
-        let unseen = |holders: &Holders| holders.denied().saturating_add(holders.late());
-        self.holders.as_ref().map_or(0, unseen).max(self.places.denied())
+    /// Which processes did not show their mounts or what they hold, or were not asked in time, in words.
+    pub(super) fn unseen(&self) -> Option<String> {
+        let holders = self.holders.as_ref()?;
+        if holders.is_blind() {
+            return Some("what holds a file is known only as far as /proc shows processes".to_owned());
+        }
+        let unseen = holders.denied().saturating_add(holders.late());
+        let processes = counted(unseen, "process", "processes");
+        (unseen > 0).then(|| format!("what holds a file is not known for {processes}"))
+    }
+
+    /// Whether a file with this name is in or below one of the chosen directories.
+    pub(super) fn is_below(&self, choice: &FoundChoice, file: &CachedFile, name: &Option<Name>) -> bool {
+        let Some(name) = name.as_ref().filter(|name| name.is_rooted) else { return false };
+        let place = self.places.find(file.file_system.device, &name.path);
+        place.is_some_and(|place| {
+            choice.is_below(&place.pid.map_or(place.path.clone(), |pid| through(pid, &place.path)))
+        })
     }
 
     /// Gives a file with this name its path, and the container that it belongs to.
     pub(super) fn place(&self, file: &mut FoundFile, name: &Name) {
-        if !name.is_rooted {
-            file.container = Ok(None);
-            return;
-        }
-        let Some(place) = self.places.find(file.device, &name.path) else {
-            file.container = Ok(None);
-            return;
-        };
+        let place = if name.is_rooted { self.places.find(file.device, &name.path) } else { None };
+        let Some(place) = place else { return };
         file.path = place.pid.map_or(place.path.clone(), |pid| through(pid, &place.path));
         file.container = Ok(place.container);
         if place.is_hidden {
@@ -69,14 +77,29 @@ impl Context {
     }
 
     /// The programs that hold a file, those with most processes first; absent if some that hold it may not be seen.
-    pub(super) fn held_by(&self, file: &CachedFile, name: Option<&Name>) -> Figure<Vec<HeldBy>> {
-        let holders = self.holders.as_ref().ok_or(super::NOT_READ)?;
-        let path = name.map_or(&[][..], |name| &name.path);
-        let found = holders.of(&self.places, file.file_system.device, file.number, path);
-        if found.is_empty() && (holders.denied() > 0 || holders.late() > 0 || holders.is_blind()) {
+    pub(super) fn held_by(&self, device: (u32, u32), inode: u64, path: &[u8]) -> Figure<Vec<HeldBy>> {
+        let holders = self.holders.as_ref().ok_or(NOT_READ)?;
+        let found = holders.of(&self.places, device, inode, path);
+        if found.is_empty() && self.unseen().is_some() {
             return Err(UNSEEN);
         }
         Ok(by_program(&found))
+    }
+
+    /// Gives a file that was measured its holders: only its path tells which file system it is on.
+    pub(super) fn hold_measured(&self, file: &mut FoundFile) {
+        let Some((device, within)) = self.places.locate(&file.path).filter(|_| !file.is_deleted) else { return };
+        let programs = self.held_by(device, file.inode, &within);
+        self.hold(file, &programs);
+    }
+
+    /// Gives a file its holders.
+    pub(super) fn hold(&self, file: &mut FoundFile, programs: &Figure<Vec<HeldBy>>) {
+        file.holders = programs.as_ref().map(|programs| words(programs)).map_err(|absent| *absent);
+        let count = |programs: &Vec<HeldBy>| programs.iter().map(HeldBy::processes).sum();
+        // A process that is not seen may be one more.
+        let counted = |programs| if self.unseen().is_some() { Err(UNSEEN) } else { Ok(count(programs)) };
+        file.holder_count = programs.as_ref().map_err(|absent| *absent).and_then(counted);
     }
 }
 
@@ -109,7 +132,7 @@ impl HeldBy {
 }
 
 /// Programs as a list; empty if nobody holds it.
-pub(super) fn words(programs: &[HeldBy]) -> Vec<u8> {
+fn words(programs: &[HeldBy]) -> Vec<u8> {
     let names: Vec<Vec<u8>> = programs.iter().take(SHOWN).map(HeldBy::words).collect();
     joined(&names, programs.len())
 }

@@ -3,17 +3,17 @@
 use std::time::{Duration, Instant};
 
 use super::account::{inexact, sums};
-use super::context::{self, Context};
+use super::context::Context;
 use super::described::{self, Method, group_names, node_names};
 use super::{Account, Facts, FoundChoice, FoundFile, MachineFiles, NOT_READ, Split};
 use crate::error::Result;
 use crate::kernel::cached::{FilePages, Groups, Name, Part};
-use crate::machine::cached::{Ask, CachedFile, Counter, Counts, Kind, Listed, Lists};
+use crate::machine::cached::{CachedFile, Counter, Counts, Kind, LATE, Listed, Lists};
 use crate::process::ProcRoot;
-use crate::units::{Absent, Figure, Human, PageSize, Pages, Reason, counted};
+use crate::units::{Absent, Figure, Human, PageSize, Pages, Reason};
 
-const LATE: Absent = Absent::new(Reason::Unsupported, "not read in time; a longer --budget reads more");
 const CHANGED: Absent = Absent::new(Reason::Changed, "its pages do not add up, because they changed while being read");
+const NOT_IN_TIME: &str = "not everything about these files was read in time; a longer --budget reads more";
 const HAS_CHANGED: &str = "pages were added or dropped while they were read";
 const GONE: Absent = Absent::new(Reason::Vanished, "the file was removed from memory before its pages were read");
 const DISAGREES: Absent = Absent::new(Reason::Unsupported, "the states of pages differ from those in /proc/kpageflags");
@@ -27,6 +27,8 @@ pub(crate) struct Found {
     pub(crate) account: Account,
     /// Whether the answer lacks something, and why.
     pub(crate) incomplete: Vec<String>,
+    /// Which processes could not be asked what they hold, in words.
+    pub(crate) unseen: Option<String>,
 }
 
 impl MachineFiles {
@@ -47,12 +49,12 @@ impl MachineFiles {
             pages: facts.pages || choice.needs_pages(),
             holders: facts.holders || choice.split == Some(Split::Holders),
         };
-        let ask = Ask { pages: facts.pages, names: facts.path || facts.holders };
+        let needs_names = facts.path || facts.holders;
         let page = crate::kernel::page_size();
         let empty = &mut self.lists;
         let (listed, context) = std::thread::scope(|scope| {
-            let context = scope.spawn(|| Context::read(facts, until));
-            let listed = list(empty, ask, until);
+            let context = scope.spawn(|| Context::read(facts, Some(until)));
+            let listed = list(empty, facts.pages, until);
             // A thread that panicked has said why.
             (listed, context.join().unwrap_or(Ok(None)))
         });
@@ -60,27 +62,37 @@ impl MachineFiles {
         let context = context?;
         let mut proof = listed.proof;
         let amounts = listed.files.iter().zip(&kinds).map(|(file, kind)| (*kind, file.pages.bytes(page)));
-        let kinds_of_all = sums(amounts);
+        let account = sums(amounts);
         let most = first.filter(|_| choice.is_everything()).unwrap_or(usize::MAX);
         let is_chosen = |file: &&CachedFile| !choice.deleted || file.is_deleted();
-        let chosen: Vec<&CachedFile> = listed.files.iter().filter(is_chosen).take(most).collect();
-        let read = lists.read(&chosen, ask, until, &mut proof)?;
+        let mut chosen: Vec<&CachedFile> = listed.files.iter().filter(is_chosen).take(most).collect();
+        let mut names = match needs_names {
+            true => lists.read_names(&chosen, until, &mut proof)?,
+            false => Vec::new(),
+        };
+        if let (Some(context), false) = (&context, choice.below.is_empty()) {
+            // Pages are read only of what is shown.
+            let named = chosen.into_iter().zip(names).filter(|(file, name)| context.is_below(choice, file, name));
+            (chosen, names) = named.unzip();
+        }
+        let pages = match facts.pages {
+            true => lists.read_pages(&chosen, until, &mut proof)?,
+            false => Vec::new(),
+        };
         let (groups, is_trusted) = (lists.groups(), proof.agrees());
-        let reader = RowReader { groups, choice, page, is_trusted, ask, context: context.as_ref() };
+        let reader = RowReader { groups, choice, page, is_trusted, facts, context: context.as_ref() };
         let mut files = Vec::with_capacity(chosen.len());
-        let (mut names, mut pages) = (read.names.into_iter(), read.pages.iter());
+        let (mut names, mut pages) = (names.into_iter(), pages.iter());
         for file in &chosen {
-            let name = names.next();
-            reader.add_rows(file, name, pages.next(), &mut files);
+            reader.add_rows(file, names.next(), pages.next(), &mut files);
         }
-        let mut incomplete = Vec::new();
-        let account = Account::of_lists(kinds_of_all, &proof, page);
-        incomplete.extend(account.missed.iter().cloned());
-        if let Some(denied @ 1..) = context.as_ref().map(Context::unseen) {
-            incomplete.push(format!("what holds a file is not known for {}", counted(denied, "process", "processes")));
-        }
+        let account = Account::of_lists(account, &proof, page);
+        let mut incomplete = account.missed.clone();
         if let (false, Some((listed, size))) = (proof.adds_up(page), proof.sizes(page)) {
             incomplete.push(format!("they add up to {}, not to {}, which meminfo says", Human(listed), Human(size)));
+        }
+        if proof.is_cut {
+            incomplete.push(NOT_IN_TIME.to_owned());
         }
         if proof.unequal > 0 {
             incomplete.push(inexact(proof.unequal));
@@ -88,15 +100,16 @@ impl MachineFiles {
         if !proof.agrees() {
             incomplete.push(DISAGREES.why.to_owned());
         }
-        Ok(Found { files, account, incomplete })
+        let unseen = context.as_ref().and_then(Context::unseen);
+        Ok(Found { files, account, incomplete, unseen })
     }
 }
 
 /// Loads the programs, if this is the first round, and lists all files with their kinds.
-fn list(lists: &mut Option<Lists>, ask: Ask, until: Instant) -> Result<(&mut Lists, Listed, Vec<Kind>)> {
+fn list(lists: &mut Option<Lists>, pages: bool, until: Instant) -> Result<(&mut Lists, Listed, Vec<Figure<Kind>>)> {
     let lists = match lists {
         Some(lists) => lists,
-        empty => empty.insert(Lists::load(ask.pages)?),
+        empty => empty.insert(Lists::load(pages)?),
     };
     let listed = lists.list(&ProcRoot::live(), until)?;
     let kinds = lists.kinds(&listed.files, until)?;
@@ -109,7 +122,7 @@ struct RowReader<'c> {
     choice: &'c FoundChoice,
     page: PageSize,
     is_trusted: bool,
-    ask: Ask,
+    facts: Facts,
     context: Option<&'c Context>,
 }
 
@@ -121,15 +134,21 @@ impl RowReader<'_> {
         pages: Option<&FilePages>,
         rows: &mut Vec<FoundFile>,
     ) {
+        let is_named = name.is_some();
         let (states, name) = (self.states(pages), name.flatten());
         let mut whole = self.row(file, name.as_ref(), &states);
+        if file.needs_name() && !is_named {
+            whole.kind = Err(if self.facts.path { LATE } else { NOT_READ });
+        }
         if let (Some(context), Some(name)) = (self.context, &name) {
             context.place(&mut whole, name);
         }
-        let programs = self.context.map_or(Err(NOT_READ), |context| context.held_by(file, name.as_ref()));
-        whole.holders = programs.as_ref().map(|programs| context::words(programs)).map_err(|absent| *absent);
-        let count = |programs: &Vec<context::HeldBy>| programs.iter().map(context::HeldBy::processes).sum();
-        whole.holder_count = programs.as_ref().map(count).map_err(|absent| *absent);
+        let path = name.as_ref().map_or(&[][..], |name| &name.path);
+        let device = file.file_system.device;
+        let programs = self.context.map_or(Err(NOT_READ), |context| context.held_by(device, file.number, path));
+        if let Some(context) = self.context {
+            context.hold(&mut whole, &programs);
+        }
         let mut add = |row: FoundFile| rows.extend(Some(row).filter(|row| self.choice.matches(row)));
         match (self.choice.split, &states, programs) {
             (Some(Split::Groups), Ok(pages), _) => {
@@ -161,7 +180,7 @@ impl RowReader<'_> {
     /// The pages of a file, if they prove themselves.
     fn states<'p>(&self, pages: Option<&'p FilePages>) -> Figure<&'p FilePages> {
         match pages {
-            _ if !self.ask.pages => Err(NOT_READ),
+            _ if !self.facts.pages => Err(NOT_READ),
             None => Err(LATE),
             Some(pages) if pages.is_gone => Err(GONE),
             Some(pages) if !pages.adds_up() => Err(CHANGED),
@@ -182,7 +201,7 @@ impl RowReader<'_> {
             part: Vec::new(),
             path: described::words(file, kind, name),
             is_deleted: file.is_deleted() && matches!(kind, Kind::Deleted | Kind::Tmpfs),
-            kind,
+            kind: Ok(kind),
             file_system: Ok(file.file_system.kind.as_str().into()),
             device: file.file_system.device,
             inode: file.number,
@@ -194,7 +213,7 @@ impl RowReader<'_> {
             evicted: states.map(|pages| bytes(pages.evicted)),
             nodes: parts.and_then(node_names),
             groups: parts.and_then(|parts| group_names(parts, &self.groups)),
-            container: Err(NOT_READ),
+            container: if self.facts.path { Ok(None) } else { Err(NOT_READ) },
             holders: Err(NOT_READ),
             holder_count: Err(NOT_READ),
             method: Method::Lists,

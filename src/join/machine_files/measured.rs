@@ -2,14 +2,15 @@
 
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::account::sums;
+use super::context::Context;
 use super::described::Method;
-use super::{Account, FoundChoice, FoundFile, NOT_READ};
-use crate::error::{Error, Result};
+use super::{Account, Facts, FoundChoice, FoundFile, NOT_READ};
+use crate::error::{Error, Result, Subject};
 use crate::join::{ChosenFiles, Message, Sender};
 use crate::machine::cached::{CacheSize, Kind};
 use crate::pagecache::walk::{Place, Visitor};
@@ -49,27 +50,39 @@ pub(crate) fn walked_files(directories: Vec<PathBuf>) -> ChosenFiles {
 pub(crate) fn measure_files<E: From<Error> + Send>(
     files: &ChosenFiles,
     choice: &FoundChoice,
+    facts: Facts,
     mut hear: impl FnMut(Message<Vec<FoundFile>>, u64) -> std::result::Result<(), E>,
-) -> std::result::Result<Account, E> {
+) -> std::result::Result<(Account, Option<String>), E> {
     let method = if files.recursive { Method::Walk } else { Method::Processes };
     let size = || -> Result<CacheSize> { CacheSize::read(&ProcRoot::live()) };
     let before = size().ok();
+    let context = Context::read(Facts { path: false, ..facts }, None)?;
     let looked_at = AtomicU64::new(0);
     let engine = files.engine();
-    let new = |_: &_, sender| Measuring { engine, method, choice, found: Vec::new(), sender, looked_at: &looked_at };
+    let (context, found) = (context.as_ref(), Vec::new);
+    let new =
+        |_: &_, sender| Measuring { engine, method, choice, context, found: found(), sender, looked_at: &looked_at };
     let mut kinds = Vec::new();
     files.visit(new, Measuring::finish, |message| {
+        if matches!(&message, Message::Failure(error) if matches!(error.subject(), Subject::Words(_))) {
+            // That no other process was found.
+            return Ok(());
+        }
         if let Message::Item(found) = &message {
             kinds.extend(found.iter().filter_map(|file| Some((file.kind, file.cached.ok()?))));
         }
         hear(message, looked_at.load(Ordering::Relaxed))
     })?;
     let kinds = sums(kinds.into_iter());
-    let missed = if files.recursive { ONLY_WALKED } else { ONLY_HELD };
+    let missed = match files.recursive {
+        false => ONLY_HELD.to_owned(),
+        true if files.paths == [Path::new("/")] => ONLY_WALKED.to_owned(),
+        true => format!("files outside of these directories, {ONLY_WALKED}"),
+    };
     let found = kinds.iter().fold(0, |sum: u64, (_, bytes)| sum.saturating_add(bytes.0));
     let sizes = [before, size().ok()].into_iter().flatten();
     let closest = sizes.min_by_key(|size| size.0.0.abs_diff(found));
-    Ok(Account::of_some(method, kinds, closest, missed.to_owned()))
+    Ok((Account::of_some(method, kinds, closest, missed), context.and_then(Context::unseen)))
 }
 
 /// How many files a thread measures before it passes them on.
@@ -80,6 +93,7 @@ struct Measuring<'m> {
     engine: Engine,
     method: Method,
     choice: &'m FoundChoice,
+    context: Option<&'m Context>,
     found: Vec<FoundFile>,
     sender: Sender<Vec<FoundFile>>,
     looked_at: &'m AtomicU64,
@@ -96,12 +110,15 @@ impl Visitor for Measuring<'_> {
         self.looked_at.fetch_add(1, Ordering::Relaxed);
         let (is_deleted, is_in_memory) = (file.links() == 0, file.file_system().kind == FileSystemKind::Memory);
         let report = self.engine.measure_opened(file, crate::units::ByteRange::ALL);
-        let row = measured(&report, self.method, is_in_memory, is_deleted);
+        let mut row = measured(&report, self.method, is_in_memory, is_deleted);
+        if let Some(context) = self.context {
+            context.hold_measured(&mut row);
+        }
         match row.cached {
             Ok(Bytes(0)) => return ControlFlow::Continue(()),
-            Ok(_) if self.choice.matches(&row) => self.found.push(row),
+            Ok(_) if self.choice.matches(&row) && self.choice.has(&row.path) => self.found.push(row),
             Ok(_) => return ControlFlow::Continue(()),
-            Err(absent) => self.sender.failure(Error::absent(crate::error::Subject::Path(report.path), absent)),
+            Err(absent) => self.sender.failure(Error::absent(Subject::Path(report.path), absent)),
         }
         if self.found.len() < FILES_A_BATCH {
             return ControlFlow::Continue(());
@@ -112,6 +129,12 @@ impl Visitor for Measuring<'_> {
     fn failure(&mut self, error: Error) {
         self.sender.failure(error);
     }
+}
+
+/// The path of a file, without the words that the kernel adds to a removed name.
+fn name_of(report: &FileReport, is_deleted: bool) -> Vec<u8> {
+    let path = report.path.as_os_str().as_bytes();
+    path.strip_suffix(b" (deleted)").filter(|_| is_deleted).unwrap_or(path).to_vec()
 }
 
 /// A row for a file that was measured. Its figures are those of `cachestat(2)` or `mincore(2)`.
@@ -130,9 +153,9 @@ fn measured(report: &FileReport, method: Method, is_in_memory: bool, is_deleted:
     FoundFile {
         id: inode.rotate_left(20) ^ device,
         part: Vec::new(),
-        path: report.path.as_os_str().as_bytes().to_vec(),
+        path: name_of(report, is_deleted),
         is_deleted,
-        kind,
+        kind: Ok(kind),
         file_system: file_system.ok_or(UNKNOWN_TYPE),
         device: (nix::libc::major(device), nix::libc::minor(device)),
         inode,

@@ -37,7 +37,7 @@ pub struct FoundFile {
     /// Whether its last name was removed.
     pub is_deleted: bool,
     /// What kind of file it is.
-    pub(crate) kind: Kind,
+    pub(crate) kind: Figure<Kind>,
     /// The type of its file system.
     pub file_system: Figure<Arc<str>>,
     /// The device number of its file system.
@@ -129,6 +129,15 @@ impl FoundChoice {
         below.is_empty() && !deleted && !dirty && !unmapped && groups.is_empty() && split.is_none()
     }
 
+    /// An option that only the kernel's lists can answer.
+    pub(crate) fn needs_lists(&self) -> Option<&'static str> {
+        match () {
+            () if !self.groups.is_empty() => Some("--cgroup"),
+            () if self.unmapped => Some("--unmapped"),
+            () => None,
+        }
+    }
+
     /// Whether the states of pages decide.
     fn needs_pages(&self) -> bool {
         self.dirty || self.unmapped || matches!(self.split, Some(Split::Groups | Split::Nodes))
@@ -136,14 +145,20 @@ impl FoundChoice {
 
     fn matches(&self, file: &FoundFile) -> bool {
         let has = |counter| file.amount(counter).is_ok_and(|bytes| bytes > Bytes(0));
-        let is_below = || {
-            let path = Path::new(OsStr::from_bytes(&file.path));
-            self.below.iter().any(|directory| path.starts_with(directory))
-        };
         (!self.deleted || file.is_deleted)
             && (!self.dirty || file.dirty.is_ok_and(|dirty| dirty > Bytes(0)))
             && (!self.unmapped || file.counts.is_ok() && !has(Counter::Mapped) && !has(Counter::MappedUnknown))
-            && (self.below.is_empty() || is_below())
+    }
+
+    /// Whether files with this path are chosen.
+    fn has(&self, path: &[u8]) -> bool {
+        self.below.is_empty() || self.is_below(path)
+    }
+
+    /// Whether a path is in or below one of the directories.
+    fn is_below(&self, path: &[u8]) -> bool {
+        let path = Path::new(OsStr::from_bytes(path));
+        self.below.iter().any(|directory| path.starts_with(directory))
     }
 }
 

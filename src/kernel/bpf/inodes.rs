@@ -118,6 +118,7 @@ const NAME_GONE: u32 = 2;
 const NAME_NONE: u32 = 4;
 const NAME_DELETED: u32 = 8;
 const NAME_ROOTED: u32 = 16;
+const NAME_CUT: u32 = 32;
 
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
@@ -265,7 +266,7 @@ impl Inodes {
     }
 
     fn name(&self, record: &NameRecord) -> Option<Name> {
-        if record.state & (NAME_GONE | NAME_NONE) != 0 {
+        if record.state & (NAME_GONE | NAME_NONE | NAME_CUT) != 0 {
             return None;
         }
         let at = offset_of!(Memory, paths).saturating_add(record.at as usize);

@@ -80,6 +80,17 @@ impl Kind {
     }
 }
 
+impl Kind {
+    /// Its name as a key.
+    pub(crate) fn key(self) -> &'static str {
+        match self {
+            Kind::SharedMemory => "shared_memory",
+            Kind::BlockDevice => "block_device",
+            other => other.word(),
+        }
+    }
+}
+
 /// A file with cached pages.
 #[derive(Debug, Clone)]
 pub(crate) struct CachedFile {
@@ -132,7 +143,7 @@ impl CachedFile {
     }
 
     /// Whether its kind depends on its name.
-    pub(super) fn needs_name(&self) -> bool {
+    pub(crate) fn needs_name(&self) -> bool {
         self.file_system.is_in_memory() && self.is_deleted()
     }
 

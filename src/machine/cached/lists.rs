@@ -7,14 +7,14 @@ use std::time::Instant;
 use super::file::{CachedFile, FileSystem, Kind};
 use super::frames::Frames;
 use super::memory::{CacheSize, Proof};
-use super::{Ask, Listed, Read};
+use super::{LATE, Listed};
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::bpf::inodes::{End, Inodes};
 use crate::kernel::bpf::pages::{Pages as PageReader, Reader, Sample};
 use crate::kernel::bpf::{Structures, Unavailable};
 use crate::kernel::cached::{FilePages, Groups, Name, PageRun};
 use crate::process::ProcRoot;
-use crate::units::Pages;
+use crate::units::{Figure, Pages};
 
 /// The programs in the kernel.
 #[derive(Debug)]
@@ -94,43 +94,57 @@ impl Lists {
         Ok(Listed { files, proof })
     }
 
-    /// Reads more of these files, in their order, and compares some of their pages with `/proc/kpageflags`.
+    /// Reads the names of these files, in their order; of fewer if the time was over.
     ///
     /// # Errors
     /// As `bpf(2)`.
-    pub(crate) fn read(&mut self, files: &[&CachedFile], ask: Ask, until: Instant, proof: &mut Proof) -> Result<Read> {
-        let mut read = Read { names: Vec::new(), pages: Vec::new() };
-        let targets = || files.iter().map(|file| file.target());
-        if ask.names {
-            self.inodes.names(targets(), until, |name| read.names.push(name)).map_err(|cause| failed(&cause))?;
-            proof.is_late |= read.names.len() < files.len();
-        }
-        if let Some(reader) = self.pages.as_mut().filter(|_| ask.pages) {
-            let mut taken = Taken::default();
-            reader.read(targets(), until, &mut taken).map_err(|cause| failed(&cause))?;
-            // Whatever changed meanwhile is read again, which takes much less time.
-            for _ in 0..RETRIES {
-                let places: Vec<usize> =
-                    (0..).zip(&taken.files).filter(|(_, file)| !file.is_settled()).map(|(place, _)| place).collect();
-                if places.is_empty() || Instant::now() > until {
-                    break;
-                }
-                let mut again = Taken::default();
-                let changed = places.iter().filter_map(|place| files.get(*place)).map(|file| file.target());
-                reader.read_on(changed, until, &mut again).map_err(|cause| failed(&cause))?;
-                for (place, pages) in places.into_iter().zip(again.files) {
-                    if let Some(file) = taken.files.get_mut(place) {
-                        *file = pages;
-                    }
+    pub(crate) fn read_names(
+        &mut self,
+        files: &[&CachedFile],
+        until: Instant,
+        proof: &mut Proof,
+    ) -> Result<Vec<Option<Name>>> {
+        let mut names = Vec::new();
+        let targets = files.iter().map(|file| file.target());
+        self.inodes.names(targets, until, |name| names.push(name)).map_err(|cause| failed(&cause))?;
+        proof.is_cut |= names.len() < files.len();
+        Ok(names)
+    }
+
+    /// Reads the pages of these files, in their order, and compares some of them with `/proc/kpageflags`; of fewer
+    /// files if the time was over.
+    ///
+    /// # Errors
+    /// As `bpf(2)`.
+    pub(crate) fn read_pages(
+        &mut self,
+        files: &[&CachedFile],
+        until: Instant,
+        proof: &mut Proof,
+    ) -> Result<Vec<FilePages>> {
+        let Some(reader) = &mut self.pages else { return Ok(Vec::new()) };
+        let mut taken = Taken::default();
+        reader.read(files.iter().map(|file| file.target()), until, &mut taken).map_err(|cause| failed(&cause))?;
+        // Whatever changed meanwhile is read again, which takes much less time.
+        for _ in 0..RETRIES {
+            let changed = (0..).zip(&taken.files).filter(|(_, file)| !file.is_settled());
+            let places: Vec<usize> = changed.map(|(place, _)| place).collect();
+            if places.is_empty() || Instant::now() > until {
+                break;
+            }
+            let mut again = Taken::default();
+            let targets = places.iter().filter_map(|place| files.get(*place)).map(|file| file.target());
+            reader.read_on(targets, until, &mut again).map_err(|cause| failed(&cause))?;
+            for (place, pages) in places.into_iter().zip(again.files) {
+                if let Some(file) = taken.files.get_mut(place) {
+                    *file = pages;
                 }
             }
-            proof.is_late |= taken.files.len() < files.len();
-            proof.read = taken.files.len() as u64;
-            proof.unequal = taken.files.iter().filter(|file| !file.is_gone && !file.adds_up()).count() as u64;
-            read.pages = taken.files;
-            proof.compared = self.frames.as_ref().map(|frames| frames.compare(&taken.samples));
         }
-        Ok(read)
+        proof.is_cut |= taken.files.len() < files.len();
+        proof.unequal = taken.files.iter().filter(|file| !file.is_gone && !file.adds_up()).count() as u64;
+        proof.compared = self.frames.as_ref().map(|frames| frames.compare(&taken.samples));
+        Ok(taken.files)
     }
 
     /// Reads one file page by page: calls `each` with runs of pages in the same state, in order, including those that
@@ -155,22 +169,23 @@ impl Lists {
         Ok(pages)
     }
 
-    /// The kinds of files, for which only a few names are read.
+    /// The kinds of files, for which only a few names are read. Without its name the kind of such a file is not known.
     ///
     /// # Errors
     /// As `bpf(2)`.
-    pub(crate) fn kinds(&mut self, files: &[CachedFile], until: Instant) -> Result<Vec<Kind>> {
+    pub(crate) fn kinds(&mut self, files: &[CachedFile], until: Instant) -> Result<Vec<Figure<Kind>>> {
         let unclear = files.iter().filter(|file| file.needs_name()).map(CachedFile::target);
         let mut names = Vec::new();
         self.inodes.names(unclear, until, |name| names.push(name)).map_err(|cause| failed(&cause))?;
         let mut names = names.into_iter();
-        let name = |file: &CachedFile, names: &mut dyn Iterator<Item = Option<Name>>| {
-            if file.needs_name() { names.next().flatten() } else { None }
+        let kind = |file: &CachedFile| match file.needs_name() {
+            true => names.next().map(|name| file.kind(name.as_ref())).ok_or(LATE),
+            false => Ok(file.kind(None)),
         };
-        Ok(files.iter().map(|file| file.kind(name(file, &mut names).as_ref())).collect())
+        Ok(files.iter().map(kind).collect())
     }
 
-    /// The control groups that the pages of the last [`read`](Lists::read) are charged to.
+    /// The control groups that the pages of the last [`read_pages`](Lists::read_pages) are charged to.
     pub(crate) fn groups(&self) -> Groups {
         self.pages.as_ref().map_or_else(Groups::new, |pages| pages.groups().clone())
     }

@@ -30,11 +30,11 @@ pub(crate) struct Proof {
     pub(crate) listed: Pages,
     /// File systems whose list of inodes did not end at its head.
     pub(crate) broken: Vec<String>,
-    /// Whether the time was over before everything was read.
+    /// Whether the time was over before every list was read.
     pub(crate) is_late: bool,
-    /// Files whose pages were read.
-    pub(crate) read: u64,
-    /// Of these: their pages did not add up to `nrpages`, or that changed meanwhile.
+    /// Whether it was over before the names and pages of the chosen files were read.
+    pub(crate) is_cut: bool,
+    /// Files whose pages were read and do not add up to what the kernel counts.
     pub(crate) unequal: u64,
     /// Folios that were compared with `/proc/kpageflags`, and how many of them differed; `None` if they were not
     /// compared.

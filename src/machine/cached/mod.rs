@@ -17,17 +17,12 @@ pub(crate) use file::{CachedFile, Kind};
 pub(crate) use lists::Lists;
 pub(crate) use memory::{CacheSize, Proof};
 
+use crate::kernel::cached::FilePages;
 pub(crate) use crate::kernel::cached::{Counter, Counts};
-use crate::kernel::cached::{FilePages, Name};
+use crate::units::{Absent, Reason};
 
-/// What is read of each file besides its size and how much of it is cached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Ask {
-    /// The state of its pages.
-    pub(crate) pages: bool,
-    /// Its name.
-    pub(crate) names: bool,
-}
+/// What was not read because the time was over.
+pub(crate) const LATE: Absent = Absent::new(Reason::NotApplicable, "not read in time; a longer --budget reads more");
 
 /// All files with cached pages, largest first.
 #[derive(Debug)]
@@ -36,15 +31,6 @@ pub(crate) struct Listed {
     pub(crate) files: Vec<CachedFile>,
     /// What proves the list; the pages are not compared yet.
     pub(crate) proof: Proof,
-}
-
-/// What was read of some files.
-#[derive(Debug)]
-pub(crate) struct Read {
-    /// The name of each file; shorter if the time was over.
-    pub(crate) names: Vec<Option<Name>>,
-    /// The pages of each file; shorter if the time was over.
-    pub(crate) pages: Vec<FilePages>,
 }
 
 impl FilePages {

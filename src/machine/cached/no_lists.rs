@@ -2,10 +2,11 @@
 
 use std::time::Instant;
 
-use super::{Ask, CachedFile, Kind, Listed, Proof, Read};
+use super::{CachedFile, Kind, Listed, Proof};
 use crate::error::{Error, ErrorKind, Result, Subject};
-use crate::kernel::cached::{FilePages, Groups, PageRun};
+use crate::kernel::cached::{FilePages, Groups, Name, PageRun};
 use crate::process::ProcRoot;
+use crate::units::Figure;
 
 /// There are none.
 #[derive(Debug)]
@@ -22,7 +23,11 @@ impl Lists {
         match *self {}
     }
 
-    pub(crate) fn read(&mut self, _: &[&CachedFile], _: Ask, _: Instant, _: &mut Proof) -> Result<Read> {
+    pub(crate) fn read_names(&mut self, _: &[&CachedFile], _: Instant, _: &mut Proof) -> Result<Vec<Option<Name>>> {
+        match *self {}
+    }
+
+    pub(crate) fn read_pages(&mut self, _: &[&CachedFile], _: Instant, _: &mut Proof) -> Result<Vec<FilePages>> {
         match *self {}
     }
 
@@ -30,7 +35,7 @@ impl Lists {
         match *self {}
     }
 
-    pub(crate) fn kinds(&mut self, _: &[CachedFile], _: Instant) -> Result<Vec<Kind>> {
+    pub(crate) fn kinds(&mut self, _: &[CachedFile], _: Instant) -> Result<Vec<Figure<Kind>>> {
         match *self {}
     }
 

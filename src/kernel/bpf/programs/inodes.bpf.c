@@ -201,7 +201,7 @@ STEP name_step(void) {
     u64 name = read64(dentry + OFFSET(dentry, d_name.name));
     u32 used = at->path_used;
     if (length > 255 || used > PATH_BYTES - PATH_SLACK || at->level >= MAX_LEVELS) {
-        end_name(at, record, 0);
+        end_name(at, record, NAME_CUT);
         return 0;
     }
     char *place = &memory->paths[used];

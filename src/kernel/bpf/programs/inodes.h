@@ -6,7 +6,7 @@
 #define MAX_SUPER_BLOCKS 1024   // in one run
 #define MAX_INODES 8192         // in one run
 #define MAX_NAMED 512           // in one run
-#define MAX_LEVELS 64           // of directories above a file
+#define MAX_LEVELS 1000         // of directories above a file, fewer than the steps of a run
 #define PATH_BYTES (256 * 1024) // in one run
 #define PATH_SLACK 512          // for the last name
 
@@ -39,6 +39,7 @@ enum {
     NAME_NONE = 4,       // the inode has no name in memory
     NAME_DELETED = 8,    // the name was removed
     NAME_ROOTED = 16,    // the names lead to the root of the file system
+    NAME_CUT = 32,       // there are more names than fit
 };
 
 struct inodes_control {
