@@ -1,7 +1,7 @@
 //! All files of the machine that have cached pages, with what is known about each: its path, its pages, the control
 //! groups that are charged for them, and who holds it.
 //!
-//! The best source that this user may use is taken: the kernel's own lists ([`crate::machine::cached`]); else the files
+//! The best source that this user may use is taken: the kernel's own lists (`machine::cached`); else the files
 //! that processes map or have open; or, if that is requested, a walk over directories.
 
 mod account;
