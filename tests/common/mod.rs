@@ -3,6 +3,7 @@
 
 #![allow(dead_code, unused_imports, reason = "every test program uses a different part of it")]
 
+mod group;
 mod known;
 mod mounted;
 mod run;
@@ -13,6 +14,7 @@ mod subject;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+pub(crate) use group::*;
 pub(crate) use known::*;
 pub(crate) use mounted::*;
 pub(crate) use run::*;

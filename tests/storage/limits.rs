@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rmap::pagecache::{Engine, OpenFile};
 use rmap::units::{ByteRange, PageRuns, Pages};
 
-use crate::common::{Run, disk, memory, rmap, shell};
+use crate::common::{Group, disk, memory, rmap, shell};
 
 /// A file with this number of bytes, written to disk and not cached.
 fn file_of(folder: &Path, name: &str, size: u64, data: std::ops::Range<u64>) -> PathBuf {
@@ -24,44 +24,9 @@ fn cached(path: &Path) -> PageRuns {
     Engine::detect().map(&OpenFile::open(path).unwrap()).runs.unwrap().unwrap()
 }
 
-/// A memory control group that is removed at the end.
-struct Group(PathBuf);
-
-impl Group {
-    /// Creates one with a limit of 64 MiB, of version 1 or 2, whichever is available.
-    fn new(name: &str) -> Option<Group> {
-        let name = format!("rmap-test-{name}-{}", std::process::id());
-        for (folder, limit) in [("memory", "memory.limit_in_bytes"), ("", "memory.max")] {
-            let group = Group(Path::new("/sys/fs/cgroup").join(folder).join(&name));
-            if fs::create_dir(&group.0).is_ok() && fs::write(group.0.join(limit), "64M").is_ok() {
-                return Some(group);
-            }
-        }
-        eprintln!("SKIPPED: no memory control group can be made here");
-        None
-    }
-
-    /// Runs a shell script in the group.
-    fn run(&self, script: &str, folder: &Path) -> Run {
-        let script = format!("echo $$ > {}/cgroup.procs && cd $1 && {script}", self.0.display());
-        shell(&script, &[folder.as_os_str()])
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        for _ in 0..50 {
-            if fs::remove_dir(&self.0).is_ok() {
-                return;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
-    }
-}
-
 #[test]
 fn locking_needs_memory_for_cached_pages() {
-    let Some(group) = Group::new("lock") else { return };
+    let Some(group) = Group::limited("lock", "64M") else { return };
     let folder = disk();
     let file = |name| file_of(folder.path(), name, 40 << 20, 0..40 << 20);
     let _files = (file("a"), file("b"));
@@ -73,7 +38,7 @@ fn locking_needs_memory_for_cached_pages() {
 
 #[test]
 fn pages_dropped_while_reading_others_are_reported_as_left() {
-    let Some(group) = Group::new("warm") else { return };
+    let Some(group) = Group::limited("warm", "64M") else { return };
     let folder = disk();
     let _file = file_of(folder.path(), "a", 100 << 20, 0..100 << 20);
     let run =
@@ -108,7 +73,7 @@ fn locking_reads_neither_holes_nor_pages_outside_the_range() {
 
 #[test]
 fn a_demo_of_16_mib_runs_in_a_container_of_64_mib() {
-    let Some(group) = Group::new("demo") else { return };
+    let Some(group) = Group::limited("demo", "64M") else { return };
     let folder = disk();
     let run = group.run("rmap demo --size 16M --file f --json", folder.path());
     assert!(run.rows().iter().all(|step| step["agree"] == true));
