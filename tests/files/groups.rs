@@ -1,0 +1,160 @@
+//! The memory control groups that are charged for pages.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use memmap2::{Advice, MmapOptions, MmapRaw};
+use serde_json::Value;
+
+use crate::common::{Group, disk, memory, page, rmap};
+use crate::{Answer, assert_locked, below, bytes, complete, has_lists};
+
+/// Writes a part of a file page by page, in a group.
+fn write_in(group: &Group, folder: &Path, name: &str, first: u64, pages: u64) {
+    let page = page();
+    let script = format!("dd if=/dev/zero of={name} bs={page} seek={first} count={pages} conv=notrunc status=none");
+    group.run(&script, folder).good();
+}
+
+fn locked(path: &Path) -> MmapRaw {
+    let map = MmapOptions::new().map_raw_read_only(&File::open(path).unwrap()).unwrap();
+    map.advise(Advice::Random).unwrap();
+    map.lock().unwrap();
+    map
+}
+
+/// The rows of `--cgroup GROUP` below a directory.
+fn charged_to(group: &Group, folder: &Path) -> Answer {
+    complete(&[OsStr::new("-o+inode"), "--cgroup".as_ref(), group.name.as_ref(), folder.as_os_str()])
+}
+
+#[test]
+fn a_file_that_is_charged_to_two_groups() {
+    if !has_lists("a_file_that_is_charged_to_two_groups") {
+        return;
+    }
+    let (Some(one), Some(two)) = (Group::new("one"), Group::new("two")) else { return };
+    let folders = [memory(), disk()];
+    for folder in &folders {
+        write_in(&one, folder.path(), "split", 0, 32);
+        write_in(&two, folder.path(), "split", 32, 32);
+        write_in(&two, folder.path(), "of_two", 0, 5);
+    }
+    // The kernel could write the pages on the disk, and reclaim them.
+    let _held = ["split", "of_two"].map(|name| locked(&folders[1].path().join(name)));
+    let places: Vec<&OsStr> = folders.iter().map(|folder| folder.path().as_os_str()).collect();
+    let shown = |arguments: &[&str]| {
+        let arguments = arguments.iter().map(OsStr::new).chain(places.iter().copied());
+        complete(&arguments.collect::<Vec<_>>())
+    };
+    let whole = shown(&[]);
+    let of_one = shown(&["--cgroup", &one.name]);
+    let of_two = shown(&["--cgroup", &two.name]);
+    for (folder, is_disk) in folders.iter().zip([false, true]) {
+        let path = folder.path().join("split");
+        let row = whole.row(&path);
+        assert_eq!(bytes(row, "cached"), 64 * page(), "{row}");
+        let both = [format!("{}, {}", one.name, two.name), format!("{}, {}", two.name, one.name)];
+        assert!(both.iter().any(|groups| row["cgroup"] == *groups), "{row}");
+        assert_eq!(whole.row(&folder.path().join("of_two"))["cgroup"], two.name);
+        // The pages of one group, no more and no fewer.
+        let row = of_one.row(&path);
+        assert_eq!((bytes(row, "cached"), bytes(row, "size")), (32 * page(), 64 * page()), "{row}");
+        assert_eq!((&row["cgroup"], row["percent"].as_f64()), (&one.name.clone().into(), Some(50.0)), "{row}");
+        assert_eq!(bytes(row, "mapped"), if is_disk { 32 * page() } else { 0 }, "{row}");
+        assert_eq!(bytes(of_two.row(&path), "cached"), 32 * page());
+    }
+    assert_eq!((of_one.rows.len(), of_one.sum("cached")), (2, 64 * page()), "{of_one:?}");
+    assert_eq!((of_two.rows.len(), of_two.sum("cached")), (4, 74 * page()), "{of_two:?}");
+
+    // Grouped, a file counts for each group that is charged.
+    let groups = shown(&["--by=cgroup"]);
+    let of = |group: &Group| groups.rows.iter().find(|row| row["cgroup"] == group.name).unwrap();
+    assert_eq!(groups.rows.len(), 2, "{groups:?}");
+    assert_eq!((bytes(of(&one), "cached"), bytes(of(&one), "files")), (64 * page(), 2));
+    assert_eq!((bytes(of(&two), "cached"), bytes(of(&two), "files")), (74 * page(), 4));
+    assert_eq!(bytes(of(&two), "size"), 138 * page());
+    // A file that has a row for each of two groups has its length once.
+    let kinds = shown(&["--by=kind", "--cgroup", &one.name, "--cgroup", &two.name]);
+    let tmpfs = kinds.rows.iter().find(|row| row["kind"] == "tmpfs").unwrap();
+    assert_eq!((bytes(tmpfs, "cached"), bytes(tmpfs, "size")), (69 * page(), 69 * page()), "{tmpfs}");
+}
+
+#[test]
+fn the_files_of_a_group_add_up_to_what_it_is_charged_for() {
+    if !has_lists("the_files_of_a_group_add_up_to_what_it_is_charged_for") {
+        return;
+    }
+    let Some(group) = Group::new("stat") else { return };
+    let folder = memory();
+    write_in(&group, folder.path(), "a", 0, 300);
+    let _subject = group.start(&[format!("synced:{}:100:2", folder.path().join("b").display())]);
+    // The kernel collects the figures of a group every two seconds.
+    let start = Instant::now();
+    loop {
+        let found = complete(&["-o", "cached", "--cgroup", &group.name]);
+        let stat = group.stat(&["total_cache", "file"]).unwrap();
+        let sum = found.sum("cached");
+        assert!(sum >= 400 * page(), "{found:?}");
+        if sum == stat {
+            return;
+        }
+        assert!(start.elapsed() < Duration::from_secs(15), "{sum} in files, {stat} in memory.stat");
+        std::thread::sleep(Duration::from_millis(500));
+    }
+}
+
+#[test]
+fn a_group_includes_the_groups_below_it() {
+    if !has_lists("a_group_includes_the_groups_below_it") {
+        return;
+    }
+    let Some(outer) = Group::new("outer") else { return };
+    let inner = outer.inner("inner");
+    let folder = memory();
+    write_in(&inner, folder.path(), "file", 0, 7);
+    for group in [&outer, &inner] {
+        let found = charged_to(group, folder.path());
+        let row = found.row(&folder.path().join("file"));
+        assert_eq!((bytes(row, "cached"), &row["cgroup"]), (7 * page(), &inner.name.clone().into()), "{row}");
+    }
+}
+
+#[test]
+fn a_file_of_a_group_that_was_removed_since() {
+    if !has_lists("a_file_of_a_group_that_was_removed_since") {
+        return;
+    }
+    let Some(group) = Group::new("gone") else { return };
+    let folder = disk();
+    let path = folder.path().join("file");
+    let subject = group.start(&[format!("synced:{}:24:2", path.display())]);
+    let named = below(folder.path());
+    assert_eq!(named.row(&path)["cgroup"], group.name);
+    let name = format!("{} (removed)", group.name);
+    group.remove_without(&subject);
+    let found = below(folder.path());
+    let row = found.row(&path);
+    assert_eq!(bytes(row, "cached"), 24 * page(), "{row}");
+    assert_locked(row, 24 * page());
+    assert_eq!(row["cgroup"], name, "{row}");
+    assert_eq!(row["holders"], format!("subject {}", subject.pid()), "{row}");
+}
+
+#[test]
+fn a_group_that_is_charged_for_nothing_has_no_rows() {
+    if !has_lists("a_group_that_is_charged_for_nothing_has_no_rows") {
+        return;
+    }
+    let Some(group) = Group::new("empty") else { return };
+    // Without holders, the answer lacks nothing.
+    let run =
+        (0..10).map(|_| rmap(["files", "-o", "cached,cgroup", "--budget=20", "--jsonl", "--cgroup", &group.name]));
+    let run = run.into_iter().find(|run| run.status == Some(0)).unwrap();
+    assert_eq!((run.lines_of_json(), run.err.as_str()), (Vec::<Value>::new(), "rmap: --cgroup: no row matches\n"));
+    // A part of a name is not a name.
+    let part = group.name.trim_end_matches(|c: char| c.is_ascii_digit());
+    assert_eq!(complete(&["--cgroup", part]).rows, [] as [Value; 0]);
+}

@@ -1,0 +1,147 @@
+//! Files whose device and inode numbers do not name them, and files of other mount namespaces. Each test runs itself
+//! again in its own mount namespace, so that nothing is left behind.
+
+use std::fs;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
+use std::process::Command;
+
+use crate::common::{Subject, mounted, page, subject_program};
+use crate::{assert_locked, below, bytes, complete, has_lists};
+
+/// Starts the subject in a mount namespace of its own, after a shell script that begins in `folder`.
+fn in_own_namespace(folder: &Path, mount: &str, acts: &str) -> Subject {
+    let script = format!("cd {}; {mount}; cd /; exec {} {acts}", folder.display(), subject_program().display());
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "private", "sh", "-ec", &script]);
+    Subject::until_ready(command)
+}
+
+/// The container of a file that only this process's mount namespace has. If the process is in a control group whose
+/// name is that of a container, as on some test machines, it is called after that.
+fn is_namespace_of(container: &str, subject: &Subject) -> bool {
+    container == format!("namespace of {} (subject)", subject.pid()) || container.contains(':')
+}
+
+#[test]
+fn a_file_of_another_mount_namespace() {
+    let name = "a_file_of_another_mount_namespace";
+    let Some(folder) = mounted(name, "mkdir inside") else { return };
+    if !has_lists(name) {
+        return;
+    }
+    let file = folder.join("inside/file").display().to_string();
+    let subject = in_own_namespace(&folder, "mount -t tmpfs none inside", &format!("shared:{file}:16:9"));
+    let found = complete(&[crate::MORE]);
+    let path = format!("/proc/{}/root{file}", subject.pid());
+    let row = found.row(Path::new(&path));
+    assert_eq!((bytes(row, "cached"), bytes(row, "mapped")), (16 * page(), 9 * page()), "{row}");
+    assert!(is_namespace_of(row["container"].as_str().unwrap(), &subject), "{row}");
+    assert_eq!(row["holders"], format!("subject {}", subject.pid()), "{row}");
+    assert_eq!((&row["kind"], &row["deleted"]), (&"tmpfs".into(), &false.into()), "{row}");
+    assert_eq!(fs::metadata(&path).unwrap().ino(), bytes(row, "inode"), "the path leads to another file");
+}
+
+#[test]
+fn a_file_that_a_container_sees_through_an_overlay() {
+    let name = "a_file_that_a_container_sees_through_an_overlay";
+    let mount = "mkdir low up work all && dd if=/dev/zero of=low/read bs=4096 count=8 status=none";
+    let Some(folder) = mounted(name, mount) else { return };
+    if !has_lists(name) {
+        return;
+    }
+    let all = folder.join("all").display().to_string();
+    let place = folder.display();
+    let overlay = format!("mount -t overlay none -o lowerdir={place}/low,upperdir={place}/up,workdir={place}/work all");
+    let acts = format!("glance:{all}/read:8 shared:{all}/new:16:5 open:{all}/new");
+    let subject = in_own_namespace(&folder, &overlay, &acts);
+    let found = below(&folder);
+    for (path, cached, mapped) in [("low/read", 8 * 4096, 8 * 4096), ("up/new", 16 * page(), 5 * page())] {
+        let row = found.row(&folder.join(path));
+        assert_eq!((bytes(row, "cached"), bytes(row, "mapped")), (cached, mapped), "{row}");
+        assert_eq!(row["holders"], format!("subject {}", subject.pid()), "{row}");
+        assert_eq!(bytes(row, "inode"), folder.join(path).metadata().unwrap().ino());
+    }
+    // The pages are those of the layers: they are not counted again for the overlay.
+    let copies = complete(&[crate::MORE]);
+    let is_copy = |path: &str| path.ends_with("/all/read") || path.ends_with("/all/new");
+    assert!(!copies.rows.iter().any(|row| is_copy(row["path"].as_str().unwrap())), "counted twice");
+}
+
+#[test]
+fn a_file_on_an_overlay_that_only_a_container_has() {
+    let name = "a_file_on_an_overlay_that_only_a_container_has";
+    let Some(folder) = mounted(name, "mkdir inside") else { return };
+    if !has_lists(name) {
+        return;
+    }
+    let inside = folder.join("inside").display().to_string();
+    let overlay = format!(
+        "mount -t tmpfs none inside; cd inside; mkdir low up work all; \
+         mount -t overlay none -o lowerdir={inside}/low,upperdir={inside}/up,workdir={inside}/work all"
+    );
+    let subject = in_own_namespace(&folder, &overlay, &format!("shared:{inside}/all/file:12:12"));
+    let found = complete(&[crate::MORE]);
+    let is_of_it = |path: &str| path.starts_with(&format!("/proc/{}/root{inside}/", subject.pid()));
+    let rows: Vec<_> = found.rows.iter().filter(|row| is_of_it(row["path"].as_str().unwrap())).collect();
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    assert_eq!((bytes(rows[0], "cached"), bytes(rows[0], "mapped")), (12 * page(), 12 * page()), "{rows:?}");
+    assert!(is_namespace_of(rows[0]["container"].as_str().unwrap(), &subject), "{rows:?}");
+    assert_eq!(rows[0]["holders"], format!("subject {}", subject.pid()), "{rows:?}");
+    assert!(Path::new(rows[0]["path"].as_str().unwrap()).exists(), "{rows:?}");
+}
+
+#[test]
+fn files_of_one_inode_number_on_two_subvolumes() {
+    let name = "files_of_one_inode_number_on_two_subvolumes";
+    let mount = "truncate -s 200M image && mkfs.btrfs -q image && mkdir all && mount -o loop image all && \
+                 btrfs -q subvolume create all/a && btrfs -q subvolume create all/b";
+    let Some(folder) = mounted(name, mount) else { return };
+    if !has_lists(name) {
+        return;
+    }
+    let files = ["all/a/file", "all/b/file"].map(|path| folder.join(path));
+    let hold = |place: usize, pages: u64| Subject::start([format!("synced:{}:{pages}:2", files[place].display())]);
+    let subjects = [hold(0, 8), hold(1, 5)];
+    let inode = files[0].metadata().unwrap().ino();
+    assert_eq!(files[1].metadata().unwrap().ino(), inode, "the test needs files of the same number");
+    let found = below(&folder.join("all"));
+    for ((file, subject), pages) in files.iter().zip(&subjects).zip([8, 5]) {
+        let row = found.row(file);
+        assert_eq!((bytes(row, "cached"), bytes(row, "inode")), (pages * page(), inode), "{row}");
+        assert_locked(row, pages * page());
+        assert_eq!((&row["holders"], &row["fs"]), (&format!("subject {}", subject.pid()).into(), &"btrfs".into()));
+    }
+    // The kernel holds the image.
+    let image = below(&folder);
+    let holders = image.row(&folder.join("image"))["holders"].clone();
+    assert!(holders.as_str().unwrap().starts_with("loop"), "{holders}");
+}
+
+#[test]
+fn a_block_device_is_no_deleted_file() {
+    let name = "a_block_device_is_no_deleted_file";
+    let mount = "truncate -s 64M image; mkfs.ext4 -q image 8M; mkdir disk; mount -o loop image disk; \
+                 losetup -n -O NAME -j \"$PWD/image\" > name";
+    let Some(folder) = mounted(name, mount) else { return };
+    if !has_lists(name) {
+        return;
+    }
+    let device = fs::read_to_string(folder.join("name")).unwrap();
+    let device = Path::new(device.trim());
+    let file = fs::File::options().read(true).write(true).open(device).unwrap();
+    // Past the end of the file system.
+    file.write_all_at(&vec![7; 50 * page() as usize], 32 << 20).unwrap();
+    let found = complete(&[crate::MORE]);
+    let row = found.row(device);
+    assert_eq!((&row["kind"], &row["deleted"]), (&"block device".into(), &false.into()), "{row}");
+    assert!(bytes(row, "cached") >= 50 * page() && bytes(row, "cached") <= 64 << 20, "{row}");
+    // Processes are looked at by what they have open: the node of a device, which is another inode.
+    assert!(row["holders"].is_null() && row["absent"]["holders"].is_string(), "{row}");
+    let agrees = || {
+        let (cached, _, stale) = crate::by_cachestat(device);
+        bytes(complete(&[crate::MORE]).row(device), "cached") == cached + stale
+    };
+    // The file system works on its device meanwhile.
+    assert!(!crate::common::has_cachestat() || (0..5).any(|_| agrees()), "cachestat differs from {row}");
+}

@@ -1,0 +1,135 @@
+//! What an ordinary user sees, who may not read the kernel's lists.
+
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::bytes;
+use crate::common::{ForEveryone, NOBODY, Run, Subject, disk, has_cachestat, known_file, memory, page};
+use crate::common::{rmap, subject_program};
+
+/// A directory on tmpfs with files of the user nobody, of which the first two are held by the subject.
+struct Own {
+    everyone: ForEveryone,
+    _folder: tempfile::TempDir,
+    mapped: PathBuf,
+    open: PathBuf,
+    alone: PathBuf,
+    _subject: Subject,
+}
+
+impl Own {
+    fn prepare() -> Option<Own> {
+        let everyone = ForEveryone::copy()?;
+        let program = everyone.bring(&subject_program());
+        let folder = memory();
+        let written = |name: &str, pages: u64| {
+            let path = folder.path().join(name);
+            fs::write(&path, vec![7; (pages * page()) as usize]).unwrap();
+            std::os::unix::fs::chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
+            path
+        };
+        let (mapped, open, alone) = (written("mapped", 9), written("open", 4), written("alone", 3));
+        let mut command = Command::new(program);
+        let acts = [format!("glance:{}:9", mapped.display()), format!("open:{}", open.display()), "memfd:16:5".into()];
+        command.args(acts).current_dir("/").uid(NOBODY).gid(NOBODY);
+        let _subject = Subject::until_ready(command);
+        Some(Own { everyone, _folder: folder, mapped, open, alone, _subject })
+    }
+
+    fn row<'r>(&self, rows: &'r [Value], path: &Path) -> Option<&'r Value> {
+        rows.iter().find(|row| row["path"] == path.to_str().unwrap())
+    }
+}
+
+/// That the answer says what it is not: everything.
+#[track_caller]
+fn assert_limited(run: &Run) {
+    assert_eq!(run.status, Some(1), "{run:?}");
+    let line = "rmap: the kernel's lists of cached files: it needs root, or CAP_BPF and CAP_PERFMON";
+    let said: Vec<&str> = run.complaints().into_iter().filter(|said| said.starts_with(line)).collect();
+    assert_eq!(said.len(), 1, "{}", run.err);
+    assert!(said[0].contains("run as root, or use --scan"), "{}", said[0]);
+}
+
+#[test]
+fn without_bpf_the_files_of_own_processes_are_listed() {
+    let Some(own) = Own::prepare() else { return };
+    let run = own.everyone.rmap(["files", "--jsonl", "-o", "+kind,method"]);
+    assert_limited(&run);
+    let rows = run.lines_of_json();
+    for (path, pages) in [(&own.mapped, 9), (&own.open, 4)] {
+        let row = own.row(&rows, path).unwrap_or_else(|| panic!("no row for {}: {run:?}", path.display()));
+        assert_eq!((bytes(row, "cached"), bytes(row, "size")), (pages * page(), pages * page()), "{row}");
+        assert_eq!((&row["kind"], &row["method"]), (&"tmpfs".into(), &"processes".into()), "{row}");
+        // What only the lists say is absent, and not zero.
+        for key in ["active", "mapped", "cgroup"] {
+            let why = row["absent"][key].as_str().unwrap_or_default();
+            assert!(row[key].is_null() && why.starts_with("denied: only the kernel's lists say it"), "{key}: {row}");
+        }
+        if has_cachestat() {
+            assert_eq!(bytes(row, "dirty"), crate::by_cachestat(path).1, "{row}");
+        }
+    }
+    assert_eq!(own.row(&rows, &own.alone), None, "nobody holds it");
+    // Only root can open what is mapped and has no name.
+    let nameless = ["/memfd:subject (deleted)", "it is mapped, but no longer has this name"];
+    assert!(nameless.iter().all(|part| run.err.contains(part)), "{}", run.err);
+
+    let table = own.everyone.rmap(["files", "--top", "1"]);
+    assert_limited(&table);
+    let text = table.text();
+    assert!(text.contains("from the files that processes map or have open"), "{text}");
+    assert!(text.contains("files that no process holds, block devices and file-system metadata"), "{text}");
+    // Who is charged, and whether anybody maps it, is not known of any file: none can be shown.
+    for chosen in [&["--cgroup", "/"][..], &["--unmapped"]] {
+        let run = own.everyone.rmap([&["files", "--jsonl"], chosen].concat());
+        assert_limited(&run);
+        assert_eq!(run.lines_of_json(), [] as [Value; 0], "{}", run.err);
+        let line = format!("rmap: {}: only the kernel's lists say it, so no row can match;", chosen[0]);
+        assert!(run.err.contains(&line), "{}", run.err);
+    }
+    let held = own.mapped.parent().unwrap().to_str().unwrap();
+    let walk = rmap(["files", "--scan", "--jsonl", "--cgroup", "/", held]);
+    assert_eq!((walk.status, walk.out.is_empty()), (Some(1), true), "{}", walk.err);
+}
+
+#[test]
+fn a_walk_finds_what_no_process_holds_for_any_user() {
+    let Some(own) = Own::prepare() else { return };
+    let folder = own.alone.parent().unwrap().to_str().unwrap();
+    for run in [
+        own.everyone.rmap(["files", "--scan", "--jsonl", "-o", "+kind,method", folder]),
+        rmap(["files", "--scan", "--jsonl", "-o", "+kind,method", folder]),
+    ] {
+        assert!(run.status <= Some(1), "{run:?}");
+        let rows = run.lines_of_json();
+        assert_eq!(rows.len(), 3, "{rows:?}");
+        for (path, pages) in [(&own.mapped, 9), (&own.open, 4), (&own.alone, 3)] {
+            let row = own.row(&rows, path).unwrap();
+            assert_eq!((bytes(row, "cached"), &row["kind"]), (pages * page(), &"tmpfs".into()), "{row}");
+            assert_eq!(row["method"], "walk", "{row}");
+        }
+        assert!(!run.err.contains(folder), "{}", run.err);
+    }
+    let table = own.everyone.rmap(["files", "--scan", folder]).text();
+    assert!(table.contains("from a walk over directories"), "{table}");
+}
+
+#[test]
+fn a_file_of_another_user_is_denied_and_not_zero() {
+    let Some(everyone) = ForEveryone::copy() else { return };
+    let folder = disk();
+    let known = known_file(&folder.path().join("locked"), 8 * page(), &[(0, 3)]);
+    let run = everyone.rmap(["files".as_ref(), "--scan".as_ref(), "--jsonl".as_ref(), folder.path().as_os_str()]);
+    let rows = run.lines_of_json();
+    let row = rows.iter().find(|row| row["path"] == known.path.to_str().unwrap());
+    if row.is_some_and(|row| row["cached"] == 3 * page()) {
+        return eprintln!("SKIPPED: cachestat on this kernel reports to any user (before 6.12.12)");
+    }
+    assert!(row.is_none_or(|row| row["cached"].is_null()), "{row:?}");
+    assert!(run.status == Some(1) && run.err.contains(known.path.to_str().unwrap()), "{run:?}");
+}
