@@ -67,5 +67,5 @@ fn the_account_shrinks_with_what_was_read() {
     let Some(left) = text.lines().find(|line| line.trim_start().starts_with("left: ")) else {
         return eprintln!("SKIPPED: everything was read within a millisecond:\n{text}");
     };
-    assert!(left.contains("files that were not read in time; a longer --budget reads more"), "{text}");
+    assert!(left.contains("files that were not listed in time; a longer --budget lists more"), "{text}");
 }

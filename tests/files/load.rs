@@ -43,7 +43,9 @@ fn a_locked_file_that_three_processes_map() {
     assert_eq!((bytes(row, "dirty"), bytes(row, "not_up_to_date")), (0, 0), "{row}");
     assert!(bytes(row, "active") <= size - bytes(row, "locked"), "{row}");
     assert_eq!((&row["percent"], &row["kind"], &row["deleted"]), (&100.0.into(), &"file".into(), &false.into()));
-    assert_eq!((&row["holders"], &row["holder_count"]), (&"subject (3)".into(), &3.into()), "{row}");
+    // One that is not seen may be one more.
+    let count = if found.is_blind { Value::Null } else { 3.into() };
+    assert_eq!((&row["holders"], &row["holder_count"]), (&"subject (3)".into(), &count), "{row}");
     assert_eq!(row["cgroup"], own_memory_group(), "{row}");
     assert_eq!((&row["inode"], &row["links"]), (&path.metadata().unwrap().ino().into(), &1.into()), "{row}");
     assert_eq!((&row["container"], &row["method"]), (&Value::Null, &"pages".into()), "{row}");

@@ -52,7 +52,11 @@ fn assert_limited(run: &Run) {
     let line = "rmap: the kernel's lists of cached files: it needs root, or CAP_BPF and CAP_PERFMON";
     let said: Vec<&str> = run.complaints().into_iter().filter(|said| said.starts_with(line)).collect();
     assert_eq!(said.len(), 1, "{}", run.err);
-    assert!(said[0].contains("run as root, or use --scan"), "{}", said[0]);
+    assert!(
+        said[0].contains("run as root; these are the files that processes hold; --scan walks over directories"),
+        "{}",
+        said[0]
+    );
 }
 
 #[test]
@@ -89,12 +93,12 @@ fn without_bpf_the_files_of_own_processes_are_listed() {
         let run = own.everyone.rmap([&["files", "--jsonl"], chosen].concat());
         assert_limited(&run);
         assert_eq!(run.lines_of_json(), [] as [Value; 0], "{}", run.err);
-        let line = format!("rmap: {}: only the kernel's lists say it, so no row can match;", chosen[0]);
+        let line = format!("rmap: {}: only the kernel's lists say it, which need root", chosen[0]);
         assert!(run.err.contains(&line), "{}", run.err);
     }
     let held = own.mapped.parent().unwrap().to_str().unwrap();
     let walk = rmap(["files", "--scan", "--jsonl", "--cgroup", "/", held]);
-    assert_eq!((walk.status, walk.out.is_empty()), (Some(1), true), "{}", walk.err);
+    assert_eq!((walk.status, walk.out.is_empty()), (Some(2), true), "{}", walk.err);
 }
 
 #[test]
@@ -131,5 +135,7 @@ fn a_file_of_another_user_is_denied_and_not_zero() {
         return eprintln!("SKIPPED: cachestat on this kernel reports to any user (before 6.12.12)");
     }
     assert!(row.is_none_or(|row| row["cached"].is_null()), "{row:?}");
-    assert!(run.status == Some(1) && run.err.contains(known.path.to_str().unwrap()), "{run:?}");
+    // Other files may be denied for the same reason, and are then in the same line.
+    let reason = "the kernel reports the cached pages of a file only to its owner or a writer";
+    assert!(run.status == Some(1) && run.err.contains(reason), "{run:?}");
 }

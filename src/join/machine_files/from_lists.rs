@@ -14,6 +14,7 @@ use crate::units::{Absent, Figure, Human, PageSize, Pages, Reason};
 
 const CHANGED: Absent = Absent::new(Reason::Changed, "its pages do not add up, because they changed while being read");
 const NOT_IN_TIME: &str = "not everything about these files was read in time; a longer --budget reads more";
+const DEVICE: Absent = Absent::new(Reason::Unsupported, "who uses a block device is not looked for");
 const HAS_CHANGED: &str = "pages were added or dropped while they were read";
 const GONE: Absent = Absent::new(Reason::Vanished, "the file was removed from memory before its pages were read");
 const DISAGREES: Absent = Absent::new(Reason::Unsupported, "the states of pages differ from those in /proc/kpageflags");
@@ -145,7 +146,11 @@ impl RowReader<'_> {
         }
         let path = name.as_ref().map_or(&[][..], |name| &name.path);
         let device = file.file_system.device;
-        let programs = self.context.map_or(Err(NOT_READ), |context| context.held_by(device, file.number, path));
+        let mut programs = self.context.map_or(Err(NOT_READ), |context| context.held_by(device, file.number, path));
+        if whole.kind == Ok(Kind::BlockDevice) && programs.as_ref().is_ok_and(Vec::is_empty) {
+            // Processes open its node, which is another inode than the one that has the pages.
+            programs = Err(DEVICE);
+        }
         if let Some(context) = self.context {
             context.hold(&mut whole, &programs);
         }
