@@ -162,7 +162,7 @@ fn each_mapping(text: &[u8], each: &mut dyn FnMut(&FileUse<'_>)) {
 }
 
 /// The number of the mount, and of the inode, in the text of `fdinfo`.
-fn parse_info(text: &[u8]) -> Option<(u64, Option<u64>)> {
+pub(super) fn parse_info(text: &[u8]) -> Option<(u64, Option<u64>)> {
     let value = |key: &[u8]| {
         let line = text.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(key))?;
         str::from_utf8(line.trim_ascii()).ok()?.parse().ok()

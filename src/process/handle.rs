@@ -252,3 +252,13 @@ fn no_such_process(root: &ProcRoot, pid: u32) -> Error {
         false => Error::pid(pid, ErrorKind::NotFound, format!("no such process in {}", root.path().display())),
     }
 }
+
+/// Whether `root` shows the processes of the whole machine: it belongs to the first pid namespace. In another one, such
+/// as that of a container, the processes outside are missing.
+///
+/// Two numbers would not tell: `/proc` may have been mounted in another namespace than that of this process, inside or
+/// outside. So its second process is looked at: only the first namespace has a thread of the kernel there, `kthreadd`.
+pub fn shows_whole_machine(root: &ProcRoot) -> bool {
+    const KTHREADD: u32 = 2;
+    Process::open_in(root, KTHREADD).is_ok_and(|process| process.is_kernel_thread())
+}

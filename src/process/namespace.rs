@@ -1,6 +1,7 @@
 //! Whether two processes mean the same file by a name. No file is examined here.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::Result;
@@ -8,6 +9,7 @@ use crate::kernel::handle::Handle;
 use crate::kernel::mount_table::{Mount, parse_mount};
 use crate::kernel::whereabouts::open_cached;
 use crate::process::failure::read_error;
+use crate::process::file_uses::parse_info;
 use crate::process::handle::Process;
 
 /// What the names that a process sees mean: its mount namespace and its root directory.
@@ -28,6 +30,7 @@ impl Process {
         let unknown = (self.is_live() && (mounts.is_none() || root.is_none())).then(|| self.pid());
         Namespace { mounts, root, unknown }
     }
+
     /// The number of its mount namespace, from the link `/proc/PID/ns/mnt` (`mnt:[4026531841]`); `None` if the link has
     /// another form.
     ///
@@ -58,6 +61,12 @@ impl Process {
         Ok(text.split(|byte| *byte == b'\n').filter_map(parse_mount).collect())
     }
 
+    /// Its working directory, as this process sees it.
+    pub(crate) fn read_working_directory(&self) -> Option<Vec<u8>> {
+        let link = self.open_in_memory(|directory| directory.read_link("cwd")).ok()?;
+        Some(link.into_os_string().into_vec()).filter(|path| path.starts_with(b"/"))
+    }
+
     /// Looks a path up below the root directory of the process, without asking any file system: only what the kernel
     /// remembers is found.
     ///
@@ -66,5 +75,27 @@ impl Process {
     pub(crate) fn find_cached(&self, path: &Path) -> nix::Result<Handle> {
         let root = self.directory.open_directory("root")?;
         open_cached(root.as_fd(), path)
+    }
+}
+
+/// What the kernel shows of a file that is found, without asking its file system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Shown {
+    /// The number of the mount.
+    pub(crate) mount: u64,
+    /// The inode number (Linux 5.14 and later).
+    pub(crate) inode: Option<u64>,
+    /// The path, as this process sees it, with symbolic links followed.
+    pub(crate) path: Vec<u8>,
+}
+
+impl Shown {
+    /// `None` if the file is open in a child.
+    pub(crate) fn of(found: &Handle) -> Option<Shown> {
+        let number = found.own()?.as_raw_fd();
+        let info = std::fs::read(format!("/proc/self/fdinfo/{number}")).ok()?;
+        let (mount, inode) = parse_info(&info)?;
+        let path = std::fs::read_link(format!("/proc/self/fd/{number}")).ok()?.into_os_string().into_vec();
+        Some(Shown { mount, inode, path })
     }
 }

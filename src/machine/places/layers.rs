@@ -37,6 +37,8 @@ pub(super) struct Overlay {
     pub(super) device: Device,
     /// The uppermost first.
     pub(super) layers: Vec<Directory>,
+    /// Of the layers that could not be found, the ends of their paths, which are known: from a `/` on, and without it.
+    pub(super) unplaced: Vec<Vec<u8>>,
     /// The containers that have it as a file system, each once.
     pub(super) containers: Vec<Arc<str>>,
 }
@@ -60,6 +62,14 @@ impl Layers {
         }
         let by_device = overlays.iter().enumerate().map(|(place, overlay)| (overlay.device, place)).collect();
         Layers { overlays, by_device, users }
+    }
+
+    /// The layers that could not be found: the device of the overlay, and the end of the path.
+    pub(super) fn unplaced(&self) -> impl Iterator<Item = (Device, &[u8])> {
+        self.overlays.iter().flat_map(|overlay| {
+            let device = overlay.device;
+            overlay.unplaced.iter().map(move |end| (device, end.as_slice()))
+        })
     }
 
     /// Whether this is the device of an overlay.

@@ -5,6 +5,7 @@
 //! namespace), in which containers have theirs. No file system is asked for its files.
 
 mod above;
+mod bases;
 mod layers;
 mod mounts;
 mod read;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use above::{Above, trimmed};
 pub use layers::LayerPath;
 use layers::Layers;
-use mounts::{Device, Mounted, Namespace};
+use mounts::{Device, Mounted, Namespace, or_slash};
 
 /// Where a file can be found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,6 +86,45 @@ impl Places {
             .or_else(|| self.other_place(device, path, true))
     }
 
+    /// Everything that this process sees in and below a directory: the directory itself, every mount at or below it
+    /// that is not hidden, and for overlays among them the directories of their layers. Each is the device of a file
+    /// system and a directory there, without those that are below another one of the list. Symbolic links are not
+    /// followed.
+    ///
+    /// A file of a lower layer may be hidden by one of the upper layer. Layers of an overlay that have only data are
+    /// left out, because the names there are others. For an export of NFS the directory is `/`.
+    pub fn below(&self, typed: &[u8]) -> Vec<((u32, u32), Vec<u8>)> {
+        let Some(own) = self.namespaces.first() else { return Vec::new() };
+        let mounts = own.seen_below(typed).map(|mount| (mount.device, mount.within(b"")));
+        let mut found: Vec<_> = self.locate(typed).into_iter().chain(mounts).collect();
+        let layers: Vec<_> = found.iter().flat_map(|(device, path)| self.in_layers(*device, path)).collect();
+        found.extend(layers.into_iter().map(|layer| (layer.device, layer.path)));
+        for (_, path) in &mut found {
+            path.truncate(trimmed(path).len());
+        }
+        found.sort_unstable();
+        found.dedup();
+        let mut above: HashMap<Device, Above<()>> = HashMap::new();
+        for (device, path) in &found {
+            above.entry(*device).or_default().of(path);
+        }
+        found.retain(|(device, path)| above.get(device).is_some_and(|above| above.above(path).nth(1).is_none()));
+        found.into_iter().map(|(device, path)| (device, or_slash(path))).collect()
+    }
+
+    /// Whether a path as a process of another mount namespace maps a file leads this process to the same file, as far
+    /// as the mounts tell: to the same path of the same file system. The namespace is the number in
+    /// `/proc/PID/ns/mnt`; the device is that of the file system, as in `maps`. False if the namespace is not known.
+    pub fn is_ours(&self, namespace: u64, device: (u32, u32), typed: &[u8]) -> bool {
+        let own = || self.locate(typed).filter(|(leads_to, _)| *leads_to == device);
+        match self.by_number.get(&namespace) {
+            Some(_) if typed.starts_with(b"/") && !self.unclear.contains(&device) => {
+                own().is_some_and(|(_, within)| self.within(Some(namespace), device, typed) == Some(within))
+            }
+            _ => false,
+        }
+    }
+
     /// The device of the file system that a path leads to, as this process types it, and the path within. Symbolic
     /// links are not followed.
     pub fn locate(&self, typed: &[u8]) -> Option<((u32, u32), Vec<u8>)> {
@@ -101,6 +141,12 @@ impl Places {
     /// The files of overlays that a file of a layer is: the device of the overlay, and the path there.
     pub fn in_overlays(&self, device: (u32, u32), path: &[u8]) -> Vec<LayerPath> {
         self.layers.above(device, trimmed(path))
+    }
+
+    /// The layers of overlays that could not be found, because they were named from a directory that is not known, or
+    /// are in a mount namespace that is not: the device of the overlay, and the known end of the path of the layer.
+    pub fn unplaced_layers(&self) -> impl Iterator<Item = ((u32, u32), &[u8])> {
+        self.layers.unplaced()
     }
 
     /// Whether several files on this device may have the same inode number.
@@ -325,6 +371,72 @@ mod tests {
         };
         assert_eq!(paths(places.in_layers((0, 61), b"/x")), [(1, "/up/sub/x".into()), (1, "/low/sub/x".into())]);
         assert_eq!(paths(places.in_overlays((8, 1), b"/low/sub/x")), [(60, "/sub/x".into()), (61, "/x".into())]);
+    }
+
+    /// A list of directories, by minor device number.
+    fn listed(list: Vec<((u32, u32), Vec<u8>)>) -> Vec<String> {
+        let mut words: Vec<_> =
+            list.into_iter().map(|(device, path)| format!("{} {}", device.1, path.escape_ascii())).collect();
+        words.sort_unstable();
+        words
+    }
+
+    #[test]
+    fn what_is_below_a_directory_is_on_several_devices() {
+        let mounts = "1 0 8:1 / / rw - ext4 a rw\n2 1 0:40 /@home /home rw - btrfs b rw\n\
+                      3 2 0:40 /@snapshots /home/old rw - btrfs b rw\n4 2 0:40 /@home/me/x /home/x rw - btrfs b rw\n\
+                      5 2 8:2 / /home/data rw - ext4 c rw\n6 5 8:3 /part /home/data rw - ext4 d rw\n\
+                      7 5 8:4 / /home/data/deep rw - ext4 e rw\n8 2 8:5 / /homes rw - ext4 f rw\n\
+                      9 2 0:60 / /home/me/all rw - overlay o rw,lowerdir=/lo:/srv/lo:/home/lo,upperdir=/up,workdir=/w\n\
+                      10 1 0:60 /sub /mnt rw - overlay o rw,lowerdir=/lo:/srv/lo:/home/lo,upperdir=/up,workdir=/w\n";
+        let places = capture(&[
+            (1, 1, "/", mounts),
+            (20, 2, "/", "30 0 8:1 / / rw - ext4 a rw\n31 30 0:50 / /home/tmp rw - tmpfs t rw\n"),
+        ]);
+        let below = |path: &str| listed(places.below(path.as_bytes()));
+        // The bind mount of a part of it adds nothing, and so does the layer that is below it; two mounts are hidden.
+        let layers = ["1 /lo", "1 /srv/lo", "1 /up", "3 /part"];
+        let home = [&layers[..], &["40 /@home", "40 /@snapshots", "60 /"]].concat();
+        assert_eq!(below("/home"), home);
+        assert_eq!(below("/home/"), home);
+        assert_eq!(below("/home/data/x"), ["3 /part/x"]);
+        assert_eq!(below("/home/x/y"), ["40 /@home/me/x/y"]);
+        assert_eq!(
+            below("/mnt/a"),
+            ["1 /lo/sub/a", "1 /srv/lo/sub/a", "1 /up/sub/a", "40 /@home/lo/sub/a", "60 /sub/a"]
+        );
+        assert_eq!(below("/etc"), ["1 /etc"]);
+        assert_eq!(below("/"), ["1 /", "3 /part", "40 /@home", "40 /@snapshots", "5 /", "60 /"]);
+        assert_eq!(listed(Places::default().below(b"/")), [""; 0]);
+    }
+
+    #[test]
+    fn a_path_of_another_namespace_may_mean_the_same_here() {
+        let places = capture(&[
+            (1, 1, "/", "1 0 8:1 / / rw - ext4 a rw\n2 1 8:2 / /home rw - ext4 b rw\n"),
+            (20, 2, "/", "30 0 8:1 / / rw - ext4 a rw\n31 30 0:50 / /home rw - tmpfs t rw\n"),
+            // Its root directory is on the same file system as ours.
+            (30, 3, "/", "40 0 8:1 /srv/root / rw - ext4 a rw\n41 40 8:1 /etc /etc rw - ext4 a rw\n"),
+        ]);
+        let is_ours = |namespace, device, path: &str| places.is_ours(namespace, device, path.as_bytes());
+        assert!(is_ours(1, (8, 2), "/home/x") && is_ours(2, (8, 1), "/usr/x") && is_ours(3, (8, 1), "/etc/x"));
+        assert!(!is_ours(2, (0, 50), "/home/x"));
+        assert!(!is_ours(3, (8, 1), "/usr/x"));
+        assert!(!is_ours(9, (8, 1), "/usr/x") && !is_ours(1, (8, 1), "usr/x") && !is_ours(1, (8, 1), "/home/x"));
+    }
+
+    #[test]
+    fn layers_named_from_an_unknown_directory_are_known_by_their_ends() {
+        let places = capture(&[(
+            1,
+            1,
+            "/",
+            "1 0 8:1 / / rw - ext4 a rw\n2 1 0:60 / /a/ov rw - overlay o rw,lowerdir=lo:../b/lo:/c,upperdir=up\n",
+        )]);
+        let ends: Vec<_> =
+            places.unplaced_layers().map(|(device, end)| (device.1, str::from_utf8(end).unwrap())).collect();
+        assert_eq!(ends, [(60, "lo"), (60, "b/lo"), (60, "up")]);
+        assert_eq!(places.in_layers((0, 60), b"/x").len(), 1);
     }
 
     #[test]

@@ -112,6 +112,15 @@ impl Namespace {
         self.mounts_above(typed).find(|(mount, _)| !mount.hides(typed)).map(|(mount, rest)| (mount, mount.within(rest)))
     }
 
+    /// The mounts at and below a typed directory that are not hidden.
+    pub(super) fn seen_below(&self, typed: &[u8]) -> impl Iterator<Item = &Mounted> {
+        let typed = trimmed(typed);
+        let is_below = |mount: &&Mounted| {
+            mount.point.strip_prefix(typed).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+        };
+        self.mounts.iter().filter(is_below).filter(|mount| !mount.hides(&mount.point))
+    }
+
     /// The path within the file system on a device for a path that leads, or has led, to it.
     pub(super) fn within(&self, device: Device, typed: &[u8]) -> Option<Vec<u8>> {
         let typed = trimmed(typed);
