@@ -173,6 +173,118 @@ mod mounts {
     }
 
     #[test]
+    fn layers_named_from_where_the_overlay_was_mounted() {
+        let name = "layers_named_from_where_the_overlay_was_mounted";
+        // Closer to the first mount are other directories with the names of its layers.
+        let mount = "mkdir lo lo2 up up2 wk wk2 ov away there x x/ov x/lo x/up x/wk && mount -t tmpfs other lo2 && \
+                     mkdir away/lo away/up away/wk lo2/a lo2/b && \
+                     for d in lo up lo2/a lo2/b up2 away/lo away/up; do for n in map open both; do \
+                     dd if=/dev/zero of=$d/$(echo $d | tr / -)-$n bs=4096 count=8 2>/dev/null; done; done && \
+                     mount -t overlay overlay -o lowerdir=lo,upperdir=up,workdir=wk x/ov && \
+                     mount -t overlay overlay -o lowerdir=lo2/a:./lo2/b:lo,upperdir=up2,workdir=wk2 ov && \
+                     cd away && mount -t overlay overlay -o lowerdir=lo,upperdir=up,workdir=wk ../there";
+        let Some(folder) = mounted(name, mount) else { return };
+        let file = |layer: &str, way: &str| format!("{}-{way}", layer.replace('/', "-"));
+        let hold = |overlay: &str, layer: &str| {
+            let path = |way: &str| folder.join(overlay).join(file(layer, way)).display().to_string();
+            let (map, open, both) = (path("map"), path("open"), path("both"));
+            Subject::start([format!("view:{map}:8"), format!("open:{open}"), format!("part:{both}:0:8:0")])
+        };
+        let held = [("x/ov", "lo"), ("x/ov", "up"), ("ov", "lo2/a"), ("ov", "lo2/b"), ("ov", "up2")];
+        let subjects = held.map(|(overlay, layer)| (layer, hold(overlay, layer)));
+        let away = ["away/lo", "away/up"].map(|layer| (layer, hold("there", layer)));
+        let check = |found: &Found, subject: &Subject, layer: &str| {
+            for way in ["map", "open", "both"] {
+                let path = folder.join(layer).join(file(layer, way));
+                let holders = found.of(&path, path.metadata().unwrap().ino());
+                // `view` keeps the file open.
+                let expected = expected(&[(subject, way != "open", way != "both")]);
+                assert_eq!(ways(&holders), expected, "{}", path.display());
+            }
+        };
+        // Nobody is where the third one was mounted from, so that its layers are not known; but this is said.
+        let found = Found::read();
+        subjects.iter().for_each(|(layer, subject)| check(&found, subject, layer));
+        let may_miss = |path: &str| {
+            let (_, within) = found.places.locate(folder.join(path).as_os_str().as_encoded_bytes()).unwrap();
+            found.holders.may_miss(&found.places, &within)
+        };
+        assert!(may_miss("away/lo/away-lo-open") && !may_miss("away/lo/other") && !may_miss("lo/lo-open"));
+        let _shell = Subject::start([format!("directory:{}", folder.join("away").display())]);
+        let found = Found::read();
+        subjects.iter().chain(&away).for_each(|(layer, subject)| check(&found, subject, layer));
+        assert!(!found.places.unplaced_layers().any(|(_, end)| end == b"lo"));
+    }
+
+    #[test]
+    fn what_is_below_a_directory_is_found_on_its_file_systems() {
+        let name = "what_is_below_a_directory_is_found_on_its_file_systems";
+        let mount = "mkdir lo up wk top top/ov top/bound top/hidden far && mount -t tmpfs far far && mkdir far/part && \
+                     mount --bind far/part top/bound && mount -t tmpfs one top/hidden && \
+                     mount -t overlay overlay -o lowerdir=lo,upperdir=up,workdir=wk top/ov && mkdir top/ov/sub && \
+                     mount -t tmpfs two top/hidden";
+        let Some(folder) = mounted(name, mount) else { return };
+        let found = Found::read();
+        let at = |path: &str| found.places.locate(folder.join(path).as_os_str().as_encoded_bytes()).unwrap();
+        let below = |path: &str| found.places.below(folder.join(path).as_os_str().as_encoded_bytes());
+        let mut expected = ["top", "far/part", "top/hidden", "top/ov", "lo", "up"].map(at);
+        expected.sort_unstable();
+        assert_eq!(below("top"), expected);
+        let mut expected = ["top/ov/sub", "lo/sub", "up/sub"].map(at);
+        expected.sort_unstable();
+        assert_eq!(below("top/ov/sub"), expected);
+    }
+
+    #[test]
+    fn the_holder_of_a_block_device() {
+        let name = "the_holder_of_a_block_device";
+        let mount = "truncate -s 8M image && mkfs.ext4 -q image && mkdir all && mount -o loop image all && \
+                     findmnt -no SOURCE all > source";
+        let Some(folder) = mounted(name, mount) else { return };
+        let device = std::fs::read_to_string(folder.join("source")).unwrap().trim().to_owned();
+        let subject = Subject::start([format!("open:{device}")]);
+        let number = Path::new(&device).metadata().unwrap().rdev();
+        let number = (nix::libc::major(number), nix::libc::minor(number));
+        let found = Found::read();
+        let holders = found.holders.of_block_device(&found.places, number);
+        assert_eq!(ways(&holders), expected(&[(&subject, false, true)]));
+    }
+
+    /// What a test is told when it runs again in another pid namespace: whether it is blind there.
+    const BLIND: &str = "RMAP_TEST_BLIND";
+
+    #[test]
+    fn in_another_pid_namespace_it_is_blind() {
+        let name = "in_another_pid_namespace_it_is_blind";
+        if let Some(is_blind) = std::env::var_os(BLIND) {
+            assert_eq!(Found::read().holders.is_blind(), is_blind == "true");
+            return;
+        }
+        let Some(folder) = mounted(name, "mkdir proc") else { return };
+        let again = |options: &[&str], is_blind: bool| {
+            let mut command = Command::new("unshare");
+            command.args(["--pid", "--fork", "--kill-child"]).args(options).arg(std::env::current_exe().unwrap());
+            command.args(["--exact", &format!("mounts::{name}")]).env(BLIND, is_blind.to_string());
+            let output = command.output().unwrap();
+            let said = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success() && said.contains("1 passed"), "{options:?}: {said}");
+        };
+        again(&["--mount-proc"], true);
+        // These tests may run in a container. With this `/proc`, what it shows is the same in any namespace.
+        let is_blind = Found::read().holders.is_blind();
+        again(&[], is_blind);
+        // The processes of another namespace, seen from here.
+        let proc = folder.join("proc");
+        let script = format!("mount -t proc proc {}; exec {}", proc.display(), subject_program().display());
+        let mut command = Command::new("unshare");
+        command.args(["--pid", "--fork", "--kill-child", "sh", "-ec", &script]);
+        let _subject = Subject::until_ready(command);
+        let root = ProcRoot::at(proc);
+        let places = Places::read(&root).unwrap();
+        assert!(Holders::read(&root, &places).unwrap().is_blind());
+    }
+
+    #[test]
     fn files_of_one_inode_number_on_two_subvolumes() {
         let name = "files_of_one_inode_number_on_two_subvolumes";
         let mount = "truncate -s 200M image && mkfs.btrfs -q image && mkdir all deep && mount -o loop image all && \

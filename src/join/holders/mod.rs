@@ -5,6 +5,7 @@
 //! no server can make this wait, and nothing changes. A file is known by the device of its file system and its inode
 //! number there. Where that may stand for several files (btrfs, overlayfs), its path decides.
 
+mod block;
 mod kernel;
 mod read;
 
@@ -47,6 +48,7 @@ pub struct Holders {
     unplaced: u64,
     late: u64,
     is_blind: bool,
+    is_live: bool,
 }
 
 type Device = (u32, u32);
@@ -95,8 +97,9 @@ impl Holders {
         self.unplaced
     }
 
-    /// Whether `/proc` hides the processes of other users (`hidepid`), so that nothing is known about how many there
-    /// are.
+    /// Whether `/proc` does not show all processes of the machine, so that nothing is known about how many there are:
+    /// it hides those of other users (`hidepid`), or it belongs to another pid namespace than the first, as in a
+    /// container, and those outside are missing. False for a capture, of which this cannot be told.
     pub fn is_blind(&self) -> bool {
         self.is_blind
     }
@@ -138,6 +141,20 @@ impl Holders {
         }
         holds.sort_unstable();
         holds.into_iter().filter_map(|hold| self.holder(hold)).collect()
+    }
+
+    /// Whether a file that [`of`](Holders::of) gives no holder, or not all, may have others: an overlay is held at a
+    /// path that would be this one, but where its layers are could not be found ([`Places::unplaced_layers`]).
+    pub fn may_miss(&self, places: &Places, path: &[u8]) -> bool {
+        places.unplaced_layers().any(|(device, end)| {
+            let Some(held) = self.by_path.get(&device) else { return false };
+            memchr::memchr_iter(b'/', path).any(|slash| {
+                let Some((layer, rest)) = path.split_at_checked(slash) else { return false };
+                let before = layer.strip_suffix(end);
+                let is_layer = before.is_some_and(|before| end.is_empty() || before.ends_with(b"/"));
+                is_layer && held.contains_key(rest)
+            })
+        })
     }
 
     /// The names under which a file of this device and inode number is held. On btrfs and overlayfs they may be those

@@ -10,7 +10,9 @@ use std::time::Instant;
 use super::{FoundFile, Hold, Holders, Known, kernel};
 use crate::error::{ErrorKind, Result};
 use crate::machine::Places;
-use crate::process::{FileUse, NamelessMount, ProcRoot, Process, UseBuffers, UsedIn, hides_processes, read_pids};
+use crate::process::{
+    FileUse, NamelessMount, ProcRoot, Process, UseBuffers, UsedIn, hides_processes, read_pids, shows_whole_machine,
+};
 
 /// More threads than this mostly wait for the locks of the kernel.
 const MOST_THREADS: usize = 8;
@@ -59,7 +61,9 @@ impl Holders {
         });
         let mut holders = collector.into_inner().unwrap_or_else(PoisonError::into_inner).finish();
         holders.late = late.into_inner();
-        holders.is_blind = hides_processes(root);
+        let is_live = root.is_live();
+        holders.is_live = is_live;
+        holders.is_blind = hides_processes(root) || is_live && !shows_whole_machine(root);
         kernel::add(root, places, &mut holders);
         Ok(holders)
     }
@@ -313,6 +317,23 @@ mod tests {
         assert_eq!(of(1001, "/up/bin/y"), ["3 mapped"]);
         assert_eq!(of(9, "/up/bin/y"), ["3 mapped", "4 mapped"]);
         assert_eq!(words(holders.of(&places, (0, 60), 7, b"/bin/y")), ["3 mapped"]);
+    }
+
+    #[test]
+    fn a_file_in_a_layer_that_was_not_found_may_have_more_holders() {
+        let own =
+            "1 0 8:1 / / rw - ext4 a rw\n2 1 0:60 / /m rw - overlay o rw,lowerdir=d/low:.,upperdir=/up,workdir=/w\n";
+        let (places, holders) = capture(&[(5, 1, own, "", &[("/m/bin/x", 2, Some(7))])], "");
+        let may_miss = |path: &str| holders.may_miss(&places, path.as_bytes());
+        assert!(may_miss("/any/d/low/bin/x") && may_miss("/d/low/bin/x"));
+        // The lower layer `.` may be anywhere.
+        assert!(may_miss("/any/bin/x") && !may_miss("/any/bin/y") && !may_miss("/any/xbin/x"));
+        let own = own.replace(":.", "");
+        let (places, holders) = capture(&[(5, 1, &own, "", &[("/m/bin/x", 2, Some(7))])], "");
+        let may_miss = |path: &str| holders.may_miss(&places, path.as_bytes());
+        assert!(may_miss("/any/d/low/bin/x") && !may_miss("/any/xd/low/bin/x") && !may_miss("/any/bin/x"));
+        assert!(!holders.is_blind(), "a capture");
+        assert_eq!(words(holders.of_block_device(&places, (8, 1))), [""; 0]);
     }
 
     #[test]
