@@ -1,5 +1,8 @@
 //! What stands around the files: the mounts that lead to them, and the processes that hold them.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,6 +17,8 @@ use crate::process::ProcRoot;
 use crate::units::{Absent, Figure, Reason, counted};
 
 const UNSEEN: Absent = Absent::new(Reason::Denied, "a process that does not show what it maps may hold it");
+const DEVICE: Absent =
+    Absent::new(Reason::Unsupported, "what else uses a block device, such as a mount, is not looked for");
 const OTHER_NAMES: &str = "this name was removed, but the file has others";
 const HIDDEN: &str = "another mount hides this path";
 
@@ -21,6 +26,8 @@ const HIDDEN: &str = "another mount hides this path";
 pub(super) struct Context {
     places: Places,
     holders: Option<Holders>,
+    /// What lies in and below the chosen directories: the device of each file system, and a directory there.
+    below: Vec<((u32, u32), Vec<u8>)>,
 }
 
 /// Who holds a file, by program: its name, and how many of its processes do.
@@ -33,14 +40,16 @@ pub(super) struct HeldBy {
 
 impl Context {
     /// Reads it, as far as it is needed.
-    pub(super) fn read(facts: Facts, until: Option<Instant>) -> Result<Option<Context>> {
+    pub(super) fn read(choice: &FoundChoice, facts: Facts, until: Option<Instant>) -> Result<Option<Context>> {
         if !facts.path && !facts.holders {
             return Ok(None);
         }
         let root = ProcRoot::live();
         let places = Places::read(&root)?;
         let holders = if facts.holders { Some(Holders::read_until(&root, &places, until)?) } else { None };
-        Ok(Some(Context { places, holders }))
+        let typed = choice.below.iter().flat_map(|directory| places.below(directory.as_os_str().as_bytes()));
+        let below = typed.collect();
+        Ok(Some(Context { places, holders, below }))
     }
 
     /// Which processes did not show their mounts or what they hold, or were not asked in time, in words.
@@ -55,12 +64,11 @@ impl Context {
     }
 
     /// Whether a file with this name is in or below one of the chosen directories.
-    pub(super) fn is_below(&self, choice: &FoundChoice, file: &CachedFile, name: &Option<Name>) -> bool {
+    pub(super) fn is_below(&self, file: &CachedFile, name: &Option<Name>) -> bool {
         let Some(name) = name.as_ref().filter(|name| name.is_rooted) else { return false };
-        let place = self.places.find(file.file_system.device, &name.path);
-        place.is_some_and(|place| {
-            choice.is_below(&place.pid.map_or(place.path.clone(), |pid| through(pid, &place.path)))
-        })
+        let (device, path) = (file.file_system.device, Path::new(OsStr::from_bytes(&name.path)));
+        let mut below = self.below.iter();
+        below.any(|(one, directory)| *one == device && path.starts_with(OsStr::from_bytes(directory)))
     }
 
     /// Gives a file with this name its path, and the container that it belongs to.
@@ -80,10 +88,18 @@ impl Context {
     pub(super) fn held_by(&self, device: (u32, u32), inode: u64, path: &[u8]) -> Figure<Vec<HeldBy>> {
         let holders = self.holders.as_ref().ok_or(NOT_READ)?;
         let found = holders.of(&self.places, device, inode, path);
-        if found.is_empty() && self.unseen().is_some() {
+        if found.is_empty() && (self.unseen().is_some() || holders.may_miss(&self.places, path)) {
             return Err(UNSEEN);
         }
         Ok(by_program(&found))
+    }
+
+    /// The programs that have a block device open, those with most processes first; absent if none is found, because it
+    /// may be in use in other ways.
+    pub(super) fn held_device(&self, device: (u32, u32)) -> Figure<Vec<HeldBy>> {
+        let holders = self.holders.as_ref().ok_or(NOT_READ)?;
+        let found = holders.of_block_device(&self.places, device);
+        if found.is_empty() { Err(DEVICE) } else { Ok(by_program(&found)) }
     }
 
     /// Gives a file that was measured its holders: only its path tells which file system it is on.

@@ -14,7 +14,6 @@ use crate::units::{Absent, Figure, Human, PageSize, Pages, Reason};
 
 const CHANGED: Absent = Absent::new(Reason::Changed, "its pages do not add up, because they changed while being read");
 const NOT_IN_TIME: &str = "not everything about these files was read in time; a longer --budget reads more";
-const DEVICE: Absent = Absent::new(Reason::Unsupported, "who uses a block device is not looked for");
 const HAS_CHANGED: &str = "pages were added or dropped while they were read";
 const GONE: Absent = Absent::new(Reason::Vanished, "the file was removed from memory before its pages were read");
 const DISAGREES: Absent = Absent::new(Reason::Unsupported, "the states of pages differ from those in /proc/kpageflags");
@@ -54,7 +53,7 @@ impl MachineFiles {
         let page = crate::kernel::page_size();
         let empty = &mut self.lists;
         let (listed, context) = std::thread::scope(|scope| {
-            let context = scope.spawn(|| Context::read(facts, Some(until)));
+            let context = scope.spawn(|| Context::read(choice, facts, Some(until)));
             let listed = list(empty, facts.pages, until);
             // A thread that panicked has said why.
             (listed, context.join().unwrap_or(Ok(None)))
@@ -73,7 +72,7 @@ impl MachineFiles {
         };
         if let (Some(context), false) = (&context, choice.below.is_empty()) {
             // Pages are read only of what is shown.
-            let named = chosen.into_iter().zip(names).filter(|(file, name)| context.is_below(choice, file, name));
+            let named = chosen.into_iter().zip(names).filter(|(file, name)| context.is_below(file, name));
             (chosen, names) = named.unzip();
         }
         let pages = match facts.pages {
@@ -146,11 +145,12 @@ impl RowReader<'_> {
         }
         let path = name.as_ref().map_or(&[][..], |name| &name.path);
         let device = file.file_system.device;
-        let mut programs = self.context.map_or(Err(NOT_READ), |context| context.held_by(device, file.number, path));
-        if whole.kind == Ok(Kind::BlockDevice) && programs.as_ref().is_ok_and(Vec::is_empty) {
+        let programs = match self.context {
+            None => Err(NOT_READ),
             // Processes open its node, which is another inode than the one that has the pages.
-            programs = Err(DEVICE);
-        }
+            Some(context) if whole.kind == Ok(Kind::BlockDevice) => context.held_device(file.device),
+            Some(context) => context.held_by(device, file.number, path),
+        };
         if let Some(context) = self.context {
             context.hold(&mut whole, &programs);
         }

@@ -56,7 +56,7 @@ pub(crate) fn measure_files<E: From<Error> + Send>(
     let method = if files.recursive { Method::Walk } else { Method::Processes };
     let size = || -> Result<CacheSize> { CacheSize::read(&ProcRoot::live()) };
     let before = size().ok();
-    let context = Context::read(Facts { path: false, ..facts }, None)?;
+    let context = Context::read(&FoundChoice::default(), Facts { path: false, ..facts }, None)?;
     let looked_at = AtomicU64::new(0);
     let engine = files.engine();
     let (context, found) = (context.as_ref(), Vec::new);
