@@ -321,7 +321,7 @@ mod tests {
         assert_eq!(find((8, 2), "/docker/b/diff/usr/bin/x"), "/d/b/diff/usr/bin/x [docker:fedcba987654]");
         assert_eq!(find((8, 2), "/docker/b-image/diff/x"), "/d/b-image/diff/x [docker:fedcba987654]");
         assert_eq!(find((8, 2), "/docker/l/base/x"), "/d/l/base/x");
-        assert_eq!(find((8, 2), "/docker/a/work/x"), "/d/a/work/x");
+        assert_eq!(find((8, 2), "/docker/a/other/x"), "/d/a/other/x");
         assert_eq!(find((0, 60), "/usr/bin/x"), "/d/a/merged/usr/bin/x [docker:0123456789ab]");
         let paths = |list: Vec<LayerPath>| -> Vec<_> {
             list.into_iter().map(|at| (at.device, String::from_utf8(at.path).unwrap(), at.is_upper)).collect()
