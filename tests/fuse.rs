@@ -9,7 +9,7 @@ mod common;
 use std::path::Path;
 use std::process::Command;
 
-use common::{SERVED_SIZE, Served, Subject, has, has_cachestat, mounted_as, rmap};
+use common::{SERVED_SIZE, Served, Subject, can_read_lists, has, has_cachestat, mounted_as, rmap, rmap_without_lists};
 use serde_json::Value;
 
 /// The resident set of the mappings of a file in a process, in pages.
@@ -53,7 +53,7 @@ fn looking_at_a_file_on_fuse_keeps_its_cached_pages() {
         (&["pid", &pid, "--cache"], "path"),
     ];
     for (look, key) in looks {
-        let run = rmap([look, &["--jsonl"]].concat());
+        let Some(run) = rmap_without_lists([look, &["--jsonl"]].concat()) else { return };
         let (rows, in_process) = (run.lines_of_json(), key == "path");
         let (figure, unit) = if in_process { ("cache_cached", common::page()) } else { ("cached", 1) };
         assert_eq!(row(&rows, key, &open)[figure], pages * unit, "{look:?}: {run:?}");
@@ -66,6 +66,29 @@ fn looking_at_a_file_on_fuse_keeps_its_cached_pages() {
     for look in [&["pcstat", "--map"][..], &["pcstat", "--histo"], &["pcstat", "--runs"], &["pcstat", "--summary"]] {
         rmap([look, &names].concat());
         is_untouched(look);
+        rmap_without_lists([look, &names].concat());
+        is_untouched(look);
+    }
+    let run = rmap_without_lists(["pcstat", "--summary", "--jsonl", names[0], names[1]]).unwrap();
+    assert_eq!((run.status, &run.lines_of_json()[0]["cached"]), (Some(1), &Value::from(pages)), "{run:?}");
+    if can_read_lists("looking_at_a_file_on_fuse_keeps_its_cached_pages") {
+        // The lists of pages know the one that nobody has open.
+        for look in looks.iter().filter(|(_, key)| *key == "filename").map(|(look, _)| *look) {
+            let rows = rmap([look, &["--only-cached", "--jsonl"]].concat()).good().lines_of_json();
+            for (path, method) in [(&open, "cachestat"), (&closed, "pages")] {
+                let row = row(&rows, "filename", path);
+                assert_eq!((&row["cached"], &row["method"]), (&pages.into(), &method.into()), "{look:?}: {row}");
+            }
+            is_untouched(look);
+        }
+        let tree = there.to_str().unwrap();
+        for sum in [&["pcstat", "--summary", names[0], names[1]][..], &["pcstat", "-R", "--by-dir", "0", tree]] {
+            let rows = rmap([sum, &["--jsonl"]].concat()).good().lines_of_json();
+            assert_eq!((rows.len(), &rows[0]["cached"], &rows[0]["note"]), (1, &(2 * pages).into(), &Value::Null));
+            is_untouched(sum);
+        }
+        let run = rmap(["pcstat", "--runs", names[1]]);
+        assert!(run.status == Some(1) && run.err.contains("--runs has to open a file to find its holes"), "{run:?}");
     }
     for work in ["warm", "evict", "lock"] {
         let run = rmap([work, names[0], names[1]]);
@@ -99,6 +122,14 @@ fn bindfs_keeps_the_pages_of_a_file_that_is_looked_at() {
     let subject = Subject::start([format!("view:{}:{pages}", path.display())]);
     let rows = rmap(["pcstat", "--json", path.to_str().unwrap()]).rows();
     assert_eq!((&rows[0]["cached"], mapped_in(&subject, &path)), (&Value::from(pages), pages), "{rows:?}");
+    if can_read_lists(name) {
+        // No process has it open any more; its pages may stay.
+        drop(subject);
+        let rows = rmap(["pcstat", "--json", "-o+active,mapped,cgroup", path.to_str().unwrap()]).rows();
+        assert_eq!((&rows[0]["cached"], &rows[0]["method"]), (&Value::from(pages), &"pages".into()), "{rows:?}");
+        let summary = rmap(["pcstat", "--summary", "--json", path.to_str().unwrap()]).rows();
+        assert_eq!(summary[0]["cached"], pages, "{summary:?}");
+    }
 }
 
 /// Unmounts a directory, however the test ends.

@@ -330,6 +330,11 @@ impl Engine {
     }
 }
 
+/// Whether a file whose figures are absent for this reason may have cached pages, which only were not measured.
+pub(crate) fn may_have_pages(why: &Absent) -> bool {
+    *why != HUGE && *why != NONE_HERE
+}
+
 /// Whether `cachestat` counts any page.
 fn has_cached_pages(file: &OpenFile) -> bool {
     cachestat::cachestat(file.handle(), 0, file.size().0.max(1)).is_ok_and(|stat| stat.cached > 0)
@@ -409,6 +414,7 @@ fn report(
     FileReport {
         path: PathBuf::new(),
         identity: (file.device(), file.inode()),
+        block_device: file.block_device(),
         size: stat.size,
         timestamp,
         mtime: stat.mtime,

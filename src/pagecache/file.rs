@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
+use nix::libc;
 use nix::sys::stat::{self, SFlag};
 
 use super::leases::{Leases, Opened};
@@ -58,6 +59,8 @@ pub(super) struct FileStat {
     device: u64,
     inode: u64,
     links: u64,
+    /// The number of the device if it is a block device, major and minor.
+    block_device: Option<(u32, u32)>,
 }
 
 impl OpenFile {
@@ -202,6 +205,11 @@ impl OpenFile {
         self.is_block_device
     }
 
+    /// The number of the device, major and minor, if it is a block device.
+    pub(super) fn block_device(&self) -> Option<(u32, u32)> {
+        self.stat.block_device
+    }
+
     /// Its size when it was opened; of a block device, its capacity.
     pub fn size(&self) -> Bytes {
         self.stat.size
@@ -322,6 +330,7 @@ impl FileStat {
             device: stat.st_dev,
             inode: stat.st_ino,
             links: stat.st_nlink,
+            block_device: is_block_device(stat).then(|| (libc::major(stat.st_rdev), libc::minor(stat.st_rdev))),
         }
     }
 }

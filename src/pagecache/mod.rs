@@ -22,6 +22,7 @@ pub mod walk;
 
 pub use crate::kernel::file_system::{FileSystem, FileSystemKind};
 pub use crate::kernel::identity::FileIdentity;
+pub(crate) use engine::may_have_pages;
 pub use engine::{Engine, read_file};
 pub use file::OpenFile;
 pub(crate) use known::KnownFiles;

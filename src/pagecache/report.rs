@@ -62,6 +62,9 @@ pub struct FileReport {
     pub path: PathBuf,
     /// Its device and inode, from `fstat`: two files of a process may have the same name.
     pub identity: (u64, u64),
+    /// The number of the device if it is a block device, major and minor: what its pages belong to, whatever names it
+    /// has in `/dev`.
+    pub block_device: Option<(u32, u32)>,
     /// The size of the file right before it was measured.
     pub size: Bytes,
     /// The time right before it was measured.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::file::{FileNeed, FileRow, Files, advised, exact_if};
+use super::file::{FileNeed, FileRow, Files, Unopened, advised, exact_if};
 use super::shared::{self, Count, InPageCache};
 use crate::error::{Error, Subject};
 use crate::join::{ChosenFiles, Marks, Message, Sender};
@@ -222,8 +222,9 @@ impl Source for DirectorySource {
 
     fn read(&mut self, needs: &[FileNeed], rows: &mut dyn Rows<Directories>) -> Result<(), Stop> {
         let filtered = self.filter.iter().flat_map(Filter::columns).flat_map(|column| column.needs);
-        let engine = exact_if(self.chosen.engine(), &needs.iter().chain(filtered).copied().collect::<Vec<_>>());
-        let sums = self.collect(engine, rows)?;
+        let needs: Vec<FileNeed> = needs.iter().chain(filtered).copied().collect();
+        let engine = exact_if(self.chosen.engine(), &needs);
+        let sums = self.collect(engine, &Unopened::new(needs.contains(&FileNeed::States), false), rows)?;
         let everything = Sums::total(&sums);
         report_unknown(&everything, rows);
         let page_size = engine.page_size();
@@ -240,11 +241,17 @@ impl Source for DirectorySource {
 
 impl DirectorySource {
     /// Measures all selected files and returns the sums of each thread.
-    fn collect(&self, engine: Engine, rows: &mut dyn Rows<Directories>) -> Result<Vec<Sums>, Stop> {
+    fn collect(
+        &self,
+        engine: Engine,
+        unopened: &Unopened,
+        rows: &mut dyn Rows<Directories>,
+    ) -> Result<Vec<Sums>, Stop> {
         let looked_at = Arc::new(AtomicU64::new(0));
         let new = |held: &Marks, sender: Sender<()>| Surveyor {
             source: self,
             engine,
+            unopened: unopened.clone(),
             held: held.clone(),
             sums: Sums { deepest: self.deepest, ..Sums::default() },
             sender,
@@ -264,6 +271,9 @@ impl DirectorySource {
             rows.check()
         });
         rows.progress(Progress::Done);
+        if let Some(error) = unopened.take_failure() {
+            rows.failure(error);
+        }
         sums
     }
 }
@@ -343,6 +353,7 @@ impl Sums {
 struct Surveyor<'s> {
     source: &'s DirectorySource,
     engine: Engine,
+    unopened: Unopened,
     held: Marks,
     sums: Sums,
     sender: Sender<()>,
@@ -353,12 +364,13 @@ impl Visitor for Surveyor<'_> {
     fn file(&mut self, file: OpenFile, place: Place<'_>) -> ControlFlow<()> {
         self.looked_at.fetch_add(1, Ordering::Relaxed);
         let held = if self.held.is_empty() { None } else { self.held.get(&file.identity()).copied() };
-        let report = self.engine.measure_opened(file, self.source.chosen.range);
+        let mut report = self.engine.measure_opened(file, self.source.chosen.range);
+        let states = self.unopened.complete(&mut report).states;
         let row = FileRow {
             report,
             base_name: false,
             held,
-            states: None,
+            states,
             strip: Vec::new(),
             largest_part: 0,
             lists_pages: false,

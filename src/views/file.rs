@@ -23,7 +23,7 @@ use crate::pagecache::{Engine, FileReport, Method};
 use crate::process::{Held, run_as_root_or_owner};
 use crate::table::{Aggregation, Cell, Colour, Column, FlagRuns, Named, Progress, RowKind, Rows, Source, Stop, col};
 use crate::units::{Absent, Figure, Pages, Reason};
-use unopened::Unopened;
+pub(super) use unopened::Unopened;
 
 /// A column of this view.
 type C = Column<Files>;
@@ -303,18 +303,17 @@ impl Source for FileSource {
             only_cached: self.only_cached,
             was_found: self.chosen.recursive,
         };
-        let new = |held: &Marks, sender| Measurer::new(measure, held.clone(), sender);
-        let is_forced = self.method == Some(Method::Pages);
-        let mut unopened = Unopened::new(needs.contains(&FileNeed::States), is_forced);
+        let unopened = Unopened::new(needs.contains(&FileNeed::States), self.method == Some(Method::Pages));
+        let new = |held: &Marks, sender| Measurer::new(measure, held.clone(), unopened.clone(), sender);
         let mut looked_at = 0;
         let done = self.chosen.visit(new, Measurer::finish, |message| match message {
             Message::Item(found) => {
                 looked_at += found.len() as u64;
                 rows.progress(Progress::Files(looked_at));
-                let found: Vec<FileRow> = found
-                    .into_iter()
-                    .map(|row| unopened.look(row, &measure, &mut |error| rows.failure(error)))
-                    .collect();
+                // Not sent as a message, because each file has only one.
+                if let Some(error) = unopened.take_failure() {
+                    rows.failure(error);
+                }
                 for row in &found {
                     if let Err(absent) = &row.report.residency {
                         rows.failure(advised(unmeasured(&row.report.path, *absent)));

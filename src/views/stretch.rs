@@ -97,6 +97,9 @@ impl OfFile for StretchRow {
 /// What `state` returns.
 const STATES: [&str; 6] = ["cached", "data", "hole", "cached hole", "uncached", "not up to date"];
 
+/// Root has the cached pages of such a file from the kernel's lists, which do not tell data from holes.
+const MUST_BE_OPEN: &str = "--runs has to open a file to find its holes; --map does not";
+
 /// The state of a stretch in one or two words.
 fn state(stretch: Stretch) -> &'static str {
     match (stretch.cached, stretch.hole) {
@@ -160,7 +163,8 @@ impl StretchSource {
             Some(Ok(runs)) if self.only_cached && runs.is_empty() => return Ok(()),
             Some(Ok(runs)) => runs,
             Some(Err(absent)) => {
-                rows.lost(advised(unmeasured(file.path(), *absent)));
+                let error = unmeasured(file.path(), *absent);
+                rows.lost(if file.barred().is_some() { error.with_advice(MUST_BE_OPEN) } else { advised(error) });
                 return Ok(());
             }
             None => return Ok(()),

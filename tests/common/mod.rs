@@ -5,6 +5,7 @@
 
 mod group;
 mod known;
+mod lists;
 mod mounted;
 mod run;
 mod running;
@@ -16,6 +17,7 @@ use std::os::unix::fs::PermissionsExt;
 
 pub(crate) use group::*;
 pub(crate) use known::*;
+pub(crate) use lists::*;
 pub(crate) use mounted::*;
 pub(crate) use run::*;
 pub(crate) use running::*;

@@ -53,7 +53,7 @@ fn a_leased_file_is_not_opened_and_the_row_names_the_holder() {
         &["warm", "--json", "-R", directory],
         &["lock", "--json", file],
     ] {
-        let run = rmap(arguments);
+        let Some(run) = rmap_without_lists(arguments) else { return };
         assert_eq!(run.status, Some(1), "{arguments:?} {run:?}");
         assert!(run.err.contains(&why), "{arguments:?} {run:?}");
         assert!(!was_told(&holder), "{arguments:?}");
@@ -67,6 +67,47 @@ fn a_leased_file_is_not_opened_and_the_row_names_the_holder() {
             assert!(rows.iter().any(|row| row["path"] == other.to_str().unwrap()), "{rows:?}");
         }
     }
+}
+
+#[test]
+fn a_leased_file_is_measured_by_the_lists_of_pages() {
+    if !can_read_lists("a_leased_file_is_measured_by_the_lists_of_pages") {
+        return;
+    }
+    let folder = memory();
+    let leased = folder.path().join("leased");
+    fs::write(&leased, vec![1; 8192]).unwrap();
+    let other = known_file(&folder.path().join("other"), 8 * page(), &[(1, 3)]);
+    let Some(holder) = holder(&leased) else { return };
+    let pages = 8192 / page();
+    let (directory, file) = (folder.path().to_str().unwrap(), leased.to_str().unwrap());
+    let lists: [&[&str]; 5] = [
+        &["pcstat", "-R", directory],
+        &["pcstat", "-R", "--only-cached", directory],
+        &["pcstat", "-R", "--map", directory],
+        &["pcstat", "-R", "--filter", "cached > 0 && active >= 0 && cgroup != \"\"", directory],
+        &["pcstat", "--method", "pages", file, other.path.to_str().unwrap()],
+    ];
+    for look in lists {
+        let rows = rmap([look, &["--jsonl", "-o+method,cached"]].concat()).good().lines_of_json();
+        let of = |path: &str| rows.iter().find(|row| row["filename"] == path).unwrap();
+        assert_eq!((&of(file)["cached"], &of(file)["method"]), (&pages.into(), &"pages".into()), "{look:?} {rows:?}");
+        assert_eq!(of(other.path.to_str().unwrap())["cached"], 3, "{look:?} {rows:?}");
+    }
+    let sums: [&[&str]; 4] = [
+        &["pcstat", "-R", "--summary", directory],
+        &["pcstat", "-R", "--summary", "--only-cached", directory],
+        &["pcstat", "-R", "--by-dir", "1", directory],
+        &["pcstat", "-R", "--summary", "--filter", "cgroup != \"/none\"", directory],
+    ];
+    for look in sums {
+        let rows = rmap([look, &["--jsonl"]].concat()).good().lines_of_json();
+        let sum = ["files", "cached", "pages"].map(|key| rows[0][key].as_u64().unwrap());
+        assert_eq!((rows.len(), sum), (1, [2, pages + 3, pages + 8]), "{look:?} {rows:?}");
+    }
+    let run = rmap(["pcstat", "--runs", file]);
+    assert!(run.status == Some(1) && run.err.contains("--runs has to open a file to find its holes"), "{run:?}");
+    assert!(!was_told(&holder));
 }
 
 #[test]

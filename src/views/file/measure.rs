@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::row::{BOTH, DIRTY, FileRow, WRITEBACK, unmeasured};
+use super::unopened::Unopened;
 use crate::error::Error;
 use crate::join::{Marks, Sender};
 use crate::pagecache::walk::{Place, Visitor};
@@ -31,13 +32,14 @@ const FILES_A_BATCH: usize = 64;
 pub(super) struct Measurer {
     measure: Measure,
     held: Marks,
+    unopened: Unopened,
     found: Vec<FileRow>,
     sender: Sender<Vec<FileRow>>,
 }
 
 impl Measurer {
-    pub(super) fn new(measure: Measure, held: Marks, sender: Sender<Vec<FileRow>>) -> Measurer {
-        Measurer { measure, held, found: Vec::new(), sender }
+    pub(super) fn new(measure: Measure, held: Marks, unopened: Unopened, sender: Sender<Vec<FileRow>>) -> Measurer {
+        Measurer { measure, held, unopened, found: Vec::new(), sender }
     }
 
     /// Passes on the last files.
@@ -51,8 +53,21 @@ impl Visitor for Measurer {
         let held = if self.held.is_empty() { None } else { self.held.get(&file.identity()).copied() };
         let Measure { engine, range, map, .. } = self.measure;
         let row = match map {
-            true => self.measure.with_map(engine.map_range(&file, range), &file),
-            false => self.measure.row(engine.measure_opened(file, range)),
+            true => {
+                let mut report = engine.map_range(&file, range);
+                let completed = self.unopened.complete(&mut report);
+                let row = match completed.is_replaced {
+                    // Which parts are dirty is not drawn for it.
+                    true => self.measure.drawn(report, |_| None),
+                    false => self.measure.with_map(report, &file),
+                };
+                FileRow { states: completed.states, ..row }
+            }
+            false => {
+                let mut report = engine.measure_opened(file, range);
+                let completed = self.unopened.complete(&mut report);
+                FileRow { states: completed.states, ..self.measure.row(report) }
+            }
         };
         if self.measure.only_cached {
             match row.report.cached() {
@@ -98,7 +113,7 @@ impl Measure {
     }
 
     /// The row with its strip, if one is requested.
-    pub(super) fn drawn(&self, report: FileReport, mark: impl Fn(&Portion) -> Option<Mark>) -> FileRow {
+    fn drawn(&self, report: FileReport, mark: impl Fn(&Portion) -> Option<Mark>) -> FileRow {
         let parts = match &report.runs {
             Some(Ok(runs)) if self.cells > 0 => runs.portions(report.asked, self.cells),
             _ => Vec::new(),
