@@ -37,6 +37,7 @@ pub struct Experiment {
     was_written: bool,
     data: Data,
     block: u64,
+    wrote_zeros: bool,
 }
 
 /// What was observed after an act.
@@ -97,7 +98,7 @@ impl Experiment {
     pub fn begin(request: Request) -> Result<Experiment> {
         let stage = stage::Stage::prepare(request.clone())?;
         let before = stage.observe()?;
-        Ok(Experiment { request, stage, before, was_written: false, data: Data::None, block: 0 })
+        Ok(Experiment { request, stage, before, was_written: false, data: Data::None, block: 0, wrote_zeros: false })
     }
 
     /// The acts, in their order.
@@ -134,6 +135,7 @@ impl Experiment {
             |stage: &stage::Stage, done: u64| go_on(&|parts| (stage.look(parts).unwrap_or_default(), Bytes(done)));
         let done = self.stage.perform(act, &mut look_on)?;
         self.note(act);
+        self.wrote_zeros |= act == Act::Create && done.result() > 0;
         let after = self.stage.observe()?;
         let scene = self.scene(act, &after);
         let claims = scene.claims();
@@ -181,6 +183,7 @@ impl Experiment {
             page: self.stage.page().bytes(),
             huge_page: self.stage.huge_page().0,
             is_on_disk: self.stage.is_on_disk(),
+            wrote_zeros: self.wrote_zeros,
             was_written: self.was_written,
             is_mapped: after.mapped.is_some(),
             block: self.block,

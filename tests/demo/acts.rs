@@ -18,7 +18,7 @@ use crate::{names, refused};
 const MIB: u64 = 1 << 20;
 
 /// Runs an experiment. The kernel may reclaim pages meanwhile, which it then says; such a run is repeated.
-fn held(options: &[&str]) -> Vec<Value> {
+pub(crate) fn held(options: &[&str]) -> Vec<Value> {
     for _ in 0..5 {
         let run = rmap([&["demo", "--jsonl"], options].concat());
         let rows = run.lines_of_json();

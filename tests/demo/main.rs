@@ -8,6 +8,7 @@ mod acts;
 mod common;
 mod ends;
 mod meddling;
+mod odd;
 mod places;
 
 use std::fs;

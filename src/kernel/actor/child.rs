@@ -116,7 +116,8 @@ impl State {
             Order::Trim => trim(),
             Order::Fork => self.fork(),
             Order::EndFork => self.end_fork(),
-            Order::WriteFile { fd, length } => write_file(fd, length, board),
+            Order::WriteFile { fd, length } => write_file(fd, length, true, board),
+            Order::Allocate { fd, length } => allocate_blocks(fd, length, board),
             _ => call(order, page.0),
         }
     }
@@ -312,11 +313,41 @@ fn trim() -> i64 {
     }
 }
 
-/// Writes `length` bytes of data to a file.
-fn write_file(fd: RawFd, length: u64, board: &Board) -> i64 {
+/// Allocates the blocks of a file. Where the file system cannot, it writes zeros to them, takes those out of the page
+/// cache again, and returns 1.
+fn allocate_blocks(fd: RawFd, length: u64, board: &Board) -> i64 {
+    loop {
+        // SAFETY: a plain system call.
+        if unsafe { libc::fallocate64(fd, 0, 0, length as libc::off64_t) } == 0 {
+            return 0;
+        }
+        match Errno::last() {
+            Errno::EINTR => {}
+            Errno::EOPNOTSUPP | Errno::ENOSYS => break,
+            errno => return -i64::from(errno as i32),
+        }
+    }
+    match (write_file(fd, length, false, board), evict(fd)) {
+        (0, 0) => 1,
+        (0, errno) | (errno, _) => errno,
+    }
+}
+
+/// Writes a file back and drops its pages.
+fn evict(fd: RawFd) -> i64 {
+    // SAFETY: a plain system call.
+    unsafe { libc::fdatasync(fd) };
+    // SAFETY: a plain system call.
+    -i64::from(unsafe { libc::posix_fadvise64(fd, 0, 0, libc::POSIX_FADV_DONTNEED) })
+}
+
+/// Writes `length` bytes to a file: data, or zeros.
+fn write_file(fd: RawFd, length: u64, is_data: bool, board: &Board) -> i64 {
     const BUFFER: usize = 32 << 10;
     let mut buffer = [0_u8; BUFFER];
-    demo_data::fill(&mut buffer, 0);
+    if is_data {
+        demo_data::fill(&mut buffer, 0);
+    }
     let mut written = 0;
     while written < length && !board.stop.load(Ordering::Relaxed) {
         let count = (length - written).min(BUFFER as u64) as usize;
@@ -375,10 +406,6 @@ fn call(order: &Order, page: u64) -> i64 {
     let result = unsafe {
         match *order {
             Order::Truncate { fd, length } => libc::ftruncate64(fd, length as libc::off64_t),
-            Order::Allocate { fd, length } => match libc::posix_fallocate64(fd, 0, length as libc::off64_t) {
-                0 => 0,
-                errno => return -i64::from(errno),
-            },
             Order::MapFile { fd, length, is_shared } => return map_reserved(length, sharing(is_shared), fd, page),
             Order::MapAnonymous { length, is_shared } => {
                 return map_reserved(length, sharing(is_shared) | libc::MAP_ANONYMOUS, -1, page);
@@ -401,13 +428,7 @@ fn call(order: &Order, page: u64) -> i64 {
                 libc::madvise(memory(address), length as usize, advice.number())
             }
             Order::Sync { address, length } => libc::msync(memory(address), length as usize, libc::MS_SYNC),
-            Order::Evict { fd } => {
-                libc::fdatasync(fd);
-                match libc::posix_fadvise64(fd, 0, 0, libc::POSIX_FADV_DONTNEED) {
-                    0 => 0,
-                    errno => return -i64::from(errno),
-                }
-            }
+            Order::Evict { fd } => return evict(fd),
             _ => 0,
         }
     };

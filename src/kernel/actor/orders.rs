@@ -9,7 +9,8 @@ use nix::libc::{self, c_int};
 pub(crate) enum Order {
     /// `ftruncate(2)`: the file has this length and no data.
     Truncate { fd: RawFd, length: u64 },
-    /// `posix_fallocate(3)`: blocks for this length.
+    /// `fallocate(2)`: blocks for this length. Where that is not possible, zeros are written and dropped from the page
+    /// cache; then the result is 1.
     Allocate { fd: RawFd, length: u64 },
     /// `pwrite(2)`: data for this length.
     WriteFile { fd: RawFd, length: u64 },

@@ -71,9 +71,10 @@ impl Scene<'_> {
         self.within(Named::Cached, self.before(Named::Cached)..=self.length)
     }
 
-    /// What is mapped in is cached.
+    /// What is mapped in of the file is cached; private copies are not of the file.
     fn cached_as_mapped(&self) -> Claim {
-        self.related(Named::Cached, "at least Rss", self.after(Named::Rss)..=u64::MAX)
+        let words = if self.kind == Kind::Private { "at least Rss - Anonymous" } else { "at least Rss" };
+        self.related(Named::Cached, words, self.mapped_of_file()..=u64::MAX)
     }
 
     fn stay<const N: usize>(&self, named: [Named; N]) -> Vec<Claim> {
@@ -226,7 +227,8 @@ impl Scene<'_> {
             _ => 0,
         };
         match self.act {
-            Act::Touch => vec![self.at_least(Named::Size, self.length)],
+            // It grows to the lowest address, also if that is only read.
+            Act::Touch | Act::Read => vec![self.at_least(Named::Size, self.length.max(self.before(Named::Size)))],
             Act::Quarter | Act::Half | Act::Fill if self.manner.reads => vec![self.at_least(Named::Size, grown)],
             Act::Quarter | Act::Half | Act::Fill => {
                 let most = grown.saturating_add(AROUND).max(self.before(Named::Rss));
@@ -237,7 +239,6 @@ impl Scene<'_> {
                 let most = left.saturating_add(AROUND / 4);
                 [vec![self.within(Named::Rss, 0..=most)], self.stay([Named::Size])].concat()
             }
-            Act::Read => self.stay([Named::Size]),
             _ => Vec::new(),
         }
     }

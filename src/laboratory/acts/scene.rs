@@ -9,13 +9,15 @@ pub(super) struct Scene<'s> {
     pub(super) act: Act,
     pub(super) kind: Kind,
     pub(super) manner: Manner,
-    /// The length of the memory in whole pages.
+    /// The length of the memory in whole pages; of blocks of the heap, to the byte.
     pub(super) length: u64,
     /// How much was touched by filling since it was mapped.
     pub(super) touched: u64,
     pub(super) page: u64,
     pub(super) huge_page: u64,
     pub(super) is_on_disk: bool,
+    /// Whether zeros were written to the file, because its file system cannot allocate blocks.
+    pub(super) wrote_zeros: bool,
     /// Whether the memory was written to since it was mapped: then `fork` copies its page tables.
     pub(super) was_written: bool,
     pub(super) is_mapped: bool,

@@ -117,6 +117,14 @@ impl Stage {
         Some(mapped.iter().zip(&cached).map(spot).collect())
     }
 
+    /// How much of the memory lies below the end to which the stack has grown so far.
+    pub(super) fn not_grown(&self) -> Result<u64> {
+        let (Kind::Stack, Some(own)) = (self.request.kind, &self.mapping) else { return Ok(0) };
+        let read = self.process.read_smaps(&mut Fields::new(), &Wanted::Only(Vec::new()))?;
+        let stack = read.mappings.iter().find(|mapping| mapping.path() == b"[stack]");
+        Ok(stack.map_or(own.end, |stack| stack.start()).saturating_sub(own.start))
+    }
+
     fn read_mapped(&self) -> Result<Option<Mapped>> {
         let read = self.process.read_smaps(&mut Fields::new(), &Wanted::Only(FIELDS.map(str::to_owned).to_vec()))?;
         let is_mine = |mapping: &Mapping<'_>| match self.request.kind {

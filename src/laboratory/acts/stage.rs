@@ -124,9 +124,13 @@ impl Stage {
         self.huge_page
     }
 
-    /// The length of the memory in whole pages, or in whole huge pages.
+    /// The length of the memory in whole pages, or in whole huge pages; of blocks of the heap, to the byte.
     pub(super) fn length(&self) -> Bytes {
-        let unit = if self.request.kind == Kind::Hugetlb { self.huge_page.0 } else { self.page.bytes() };
+        let unit = match self.request.kind {
+            Kind::Hugetlb => self.huge_page.0,
+            Kind::Heap => 1,
+            _ => self.page.bytes(),
+        };
         Bytes(self.request.size.0.div_ceil(unit.max(1)).saturating_mul(unit))
     }
 
@@ -143,7 +147,6 @@ impl Stage {
         let fd = self.file.fd().unwrap_or(-1);
         let length = self.request.size.0;
         let (address, whole) = self.mapping.clone().map_or((0, 0), |range| (range.start, range.end - range.start));
-        let advise = |advice| Order::Advise { address, length: whole, advice };
         match act {
             Act::Create => self.create(fd, length, go_on),
             Act::Map => self.map(fd),
@@ -154,7 +157,10 @@ impl Stage {
             Act::Msync => self.order(Order::Sync { address, length: whole }, &mut |_| true),
             Act::DontNeed => {
                 self.touched = 0;
-                let done = self.order(advise(Advice::DontNeed), &mut |_| true)?;
+                let below = self.not_grown()?.min(whole);
+                let (address, length) = (address.saturating_add(below), whole.saturating_sub(below));
+                let advice = Order::Advise { address, length, advice: Advice::DontNeed };
+                let done = self.order(advice, &mut |_| true)?;
                 self.order(Order::Rewind, &mut |_| true)?;
                 Ok(done)
             }

@@ -80,6 +80,11 @@ impl Telling<'_> {
             }
             Kind::Private => "write(2) put the data into the page cache, which is where this file lives.".to_owned(),
             Kind::Memfd => "The file exists only in memory, and has no pages before somebody touches it.".to_owned(),
+            _ if self.scene.wrote_zeros => {
+                "This file system cannot allocate blocks, so zeros were written to all of the file; they were written \
+                 back and dropped from the page cache again."
+                    .to_owned()
+            }
             _ => "The file has a length, and blocks if it will be filled; none of its pages is in memory.".to_owned(),
         }
     }
@@ -173,6 +178,7 @@ impl Telling<'_> {
             Kind::Private => {
                 "The pages left the page table. The private copies are lost; the page cache keeps the file.".to_owned()
             }
+            Kind::Stack if !self.shrank() => "None of the pages was in memory, so nothing was freed.".to_owned(),
             Kind::Anon | Kind::Stack => {
                 "The pages were freed, and their contents are lost: reading gives zeros.".to_owned()
             }
@@ -220,6 +226,10 @@ impl Telling<'_> {
 
     fn grew(&self) -> bool {
         Self::figure(self.scene.after, |m| m.size) > Self::figure(self.scene.before, |m| m.size)
+    }
+
+    fn shrank(&self) -> bool {
+        Self::figure(self.scene.after, |m| m.rss) < Self::figure(self.scene.before, |m| m.rss)
     }
 
     fn has_all(&self) -> bool {
