@@ -232,6 +232,60 @@ for turn in range(2):
 }
 
 #[test]
+fn what_the_program_drops_after_munmap_was_cached_before() {
+    in_peace(|| {
+        if !has("python3", "python3") {
+            return;
+        }
+        let folder = disk();
+        let path = folder.path().join("mapped");
+        let drop = "\nos.fsync(file)\nmemory.flush()\nmemory.close()\n\
+                    os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)\n";
+        let script = FILLING.replace("\nmemory.close()\n", drop);
+        let rows = python(&["--every", "20"], &script, &[path.to_str().unwrap(), &(16 * MIB).to_string()]);
+        if !follows_calls(&rows) {
+            return;
+        }
+        let rows = of(&rows, &path);
+        let last = rows[rows.len() - 1];
+        assert_eq!((&last["event"], figure(last, "rss_before")), (&"went".into(), 16 * MIB), "{last}");
+        assert_eq!(figure(last, "cached"), 16 * MIB, "{last}");
+    });
+}
+
+#[test]
+fn a_program_that_may_not_be_inspected_is_denied() {
+    let Some(everyone) = common::ForEveryone::copy() else { return };
+    let folder = disk();
+    std::os::unix::fs::chown(folder.path(), Some(common::NOBODY), None).unwrap();
+    let (secret, rows) = (folder.path().join("secret"), folder.path().join("rows"));
+    std::fs::copy(subject_program(), &secret).unwrap();
+    std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o111)).unwrap();
+    let words = ["trace", "--jsonl", "--output", rows.to_str().unwrap(), secret.to_str().unwrap(), "anonymous:4096:1"];
+    let run = everyone.rmap(words);
+    assert!(run.err.contains("permission denied"), "{run:?}");
+    let text = std::fs::read_to_string(&rows).unwrap();
+    let rows: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    if !follows_calls(&rows) {
+        return;
+    }
+    let unseen: Vec<&Value> = rows.iter().filter(|row| row["event"] == "unseen").collect();
+    assert!(!unseen.is_empty(), "{rows:?}");
+    for row in unseen {
+        for key in ["address", "path", "size", "rss_before", "cached"] {
+            let why = row["absent"][key].as_str().unwrap();
+            assert_eq!(why, "denied: the mappings of this program may not be read", "{key} of {row}");
+        }
+    }
+}
+
+#[test]
+fn how_many_mappings_are_left_out_is_a_lower_bound() {
+    let run = run(command(["trace", "true"]));
+    assert!(run.err.contains("rmap: trace: at least ") && run.err.contains(" left out (--min-change)"), "{run:?}");
+}
+
+#[test]
 fn the_rows_are_in_the_order_of_their_times() {
     in_peace(|| {
         if !has("python3", "python3") {

@@ -156,8 +156,10 @@ pub(super) fn trace(
     let untold = source.untold();
     if done.is_ok() && untold > 0 && !answer.is_machine() && !answer.no_header {
         let few = counted(untold, "mapping", "mappings");
-        report
-            .remark("trace", format!("{few} shorter than {least}, or without a change of it, left out (--min-change)"));
+        report.remark(
+            "trace",
+            format!("at least {few} shorter than {least}, or without a change of it, left out (--min-change)"),
+        );
     }
     match (done, &follow.output) {
         (Err(Stop::Output(error)), Some(path)) => Err(unwritable(path.clone(), &error)),

@@ -69,7 +69,8 @@ const COLUMNS: &[C] = &[
         "when it happened, in milliseconds after the start of the program: when the system call began, or when the \
          change was found"),
     col!(new "event", "Event", Text, |row| Cell::Word(row.change.event.word()),
-        "appeared, grew, shrank or went: in Size, or only in Rss; unseen: asked for, but not there at the next look",
+        "appeared, grew, shrank or went: in Size, or only in Rss; unseen: asked for, but not there at the next \
+         look, or rmap may not look",
         one_of(|| Event::ALL.map(Event::word).to_vec())),
     col!(new "call", "System call", Text, |row| row.change.call.map_or_else(Cell::Absent, Cell::Word),
         "the system call behind it; absent if there is none, or if none explains it", one_of(|| CALLS.to_vec())),
@@ -97,7 +98,8 @@ const COLUMNS: &[C] = &[
     col!(new "before_ms", "Seen ms", Number, |row| row.change.before_at.map_or(Cell::Absent(NEW), milliseconds),
         "when the figures before were read: what happened between that and the change is not in them"),
     col!(new "cached", "Cached", Bytes, |row| Cell::bytes(in_cache(row, |cache| cache.cached)),
-        "how much of the mapped part of the file is in the page cache, after", needing(CACHE)),
+        "how much of the mapped part of the file is in the page cache, after; of a mapping that went: just before, if \
+         its system call was held", needing(CACHE)),
     col!(new "file_dirty", "Dirty", Bytes, |row| Cell::bytes(in_cache(row, |cache| cache.dirty)),
         "how much of that has not been written to disk yet", needing(CACHE)),
     col!(new "method", "Method", Text,
@@ -124,7 +126,7 @@ fn milliseconds(time: Duration) -> Cell<'static> {
 }
 
 fn of_area<'r>(row: &'r ChangeRow, take: impl FnOnce(&'r Area) -> Cell<'r>) -> Cell<'r> {
-    row.change.area.as_ref().map_or(Cell::Absent(NEVER_SEEN), take)
+    row.change.area.as_ref().map_or_else(|| Cell::Absent(row.change.after.size.err().unwrap_or(NEVER_SEEN)), take)
 }
 
 fn in_cache<T>(row: &ChangeRow, take: impl FnOnce(crate::laboratory::trace::InCache) -> Figure<T>) -> Figure<T> {
@@ -148,7 +150,7 @@ impl TraceSource {
         self.ending
     }
 
-    /// How many mappings never changed enough for a row.
+    /// How many mappings, at least, never changed enough for a row.
     pub fn untold(&self) -> u64 {
         self.trace.untold()
     }

@@ -114,7 +114,7 @@ pub struct Change {
     pub pss: Figure<Bytes>,
     /// `Anonymous` after.
     pub anonymous: Figure<Bytes>,
-    /// The file in the page cache, after.
+    /// The file in the page cache, after; of a mapping that went, as it was when its system call was held, if it was.
     pub cache: Figure<InCache>,
     /// The length that the system call asked for, if it has one and names one.
     pub asked: Option<Bytes>,

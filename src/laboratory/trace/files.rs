@@ -35,6 +35,8 @@ const MOST: usize = 256;
 const LEASES_LAST: Duration = Duration::from_secs(5);
 
 const NO_FILE: Absent = Absent::new(Reason::NotApplicable, "it has no file");
+pub(super) const NOT_OPEN: Absent =
+    Absent::new(Reason::Unsupported, "the file was not open yet when the system call was held");
 const TOO_MANY: Absent = Absent::new(Reason::Unsupported, "too many files are mapped to keep them all open");
 
 impl Files {
@@ -63,6 +65,11 @@ impl Files {
             false => Err(TOO_MANY),
         };
         self.open.insert(key, opened);
+    }
+
+    /// Measures the part of the file that is mapped; `None` if it is not open.
+    pub(super) fn known(&self, area: &Area) -> Option<Figure<InCache>> {
+        self.open.contains_key(&key(area)).then(|| self.measure(area))
     }
 
     /// Measures the part of the file that is, or was, mapped.

@@ -37,6 +37,8 @@ pub(super) struct Ledger {
     seen_at: Duration,
     /// How many mappings never had a row, among those that are gone.
     untold: u64,
+    /// Why a mapping that was asked for was never seen.
+    unseen: Absent,
 }
 
 /// A mapping.
@@ -58,7 +60,9 @@ const UNSEEN: Absent = Absent::new(
     Reason::Vanished,
     "it was never seen: it went before, it was joined with another mapping, or the system call failed",
 );
-const UNMEASURED: Absent = Absent::new(Reason::NotApplicable, "it was not measured");
+const DENIED: Absent = Absent::new(Reason::Denied, "the mappings of this program may not be read");
+/// The page cache before anyone looked.
+pub(super) const UNMEASURED: Absent = Absent::new(Reason::NotApplicable, "it was not measured");
 
 /// How long after its beginning the effect of a call may show: on a busy machine it may have to wait for a processor.
 const LONGEST_CALL: Duration = Duration::from_millis(100);
@@ -69,13 +73,25 @@ const LONGEST_FILL: Duration = Duration::from_secs(1);
 impl Ledger {
     /// Nothing is known yet.
     pub(super) fn new(least: Bytes, without_calls: Option<Absent>) -> Ledger {
-        Ledger { least, without_calls, known: Vec::new(), seen_at: Duration::ZERO, untold: 0 }
+        Ledger { least, without_calls, known: Vec::new(), seen_at: Duration::ZERO, untold: 0, unseen: UNSEEN }
+    }
+
+    /// From now on the mappings cannot be seen.
+    pub(super) fn deny(&mut self) {
+        self.unseen = DENIED;
     }
 
     /// How many mappings have had no row.
     pub(super) fn untold(&self) -> u64 {
         let left = self.known.iter().filter(|known| !known.has_row).count();
         self.untold + u64::try_from(left).unwrap_or(u64::MAX)
+    }
+
+    /// The mappings of files that a call may end and that would have a row then.
+    pub(super) fn that_may_end(&self, call: &Call) -> impl Iterator<Item = &Area> {
+        let is_met = |area: &Area| call.range().is_none_or(|range| meet(range, &area.addresses));
+        let areas = self.known.iter().map(|known| &known.area).filter(|area| area.has_file());
+        areas.filter(move |area| call.ends_memory() && area.size() >= self.least && is_met(area))
     }
 
     /// Whether a mapping of this file is known.
@@ -407,10 +423,11 @@ impl Update<'_> {
         let before = self.ledger.known.iter().map(|known| &known.area);
         let areas: Vec<&Area> = self.areas.iter().chain(before).collect();
         let unseen = unseen.filter(|noted| !has_part(&noted.call, &areas));
+        let why = self.ledger.unseen;
         self.changes.extend(unseen.map(|noted| {
             // Those that are remembered for longer are told once.
             noted.is_used = true;
-            never_seen(noted)
+            never_seen(noted, why)
         }));
     }
 }
@@ -421,8 +438,8 @@ fn is_open(change: &Change) -> bool {
 }
 
 /// The row of a call whose mapping was never seen.
-fn never_seen(noted: &Noted) -> Change {
-    let absent = State { size: Err(UNSEEN), rss: Err(UNSEEN) };
+fn never_seen(noted: &Noted, why: Absent) -> Change {
+    let absent = State { size: Err(why), rss: Err(why) };
     Change {
         at: noted.at,
         before_at: None,
@@ -431,9 +448,9 @@ fn never_seen(noted: &Noted) -> Change {
         area: None,
         before: absent,
         after: absent,
-        pss: Err(UNSEEN),
-        anonymous: Err(UNSEEN),
-        cache: Err::<InCache, _>(UNSEEN),
+        pss: Err(why),
+        anonymous: Err(why),
+        cache: Err::<InCache, _>(why),
         asked: asked(&noted.call),
     }
 }

@@ -17,6 +17,7 @@ mod ledger;
 mod pace;
 
 use std::ffi::{CString, OsString};
+use std::ops::Range;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -39,11 +40,11 @@ use crate::kernel::notify::{Filter, Listener, Notification};
 use crate::kernel::page_size;
 use crate::kernel::signal::is_ignored;
 use crate::process::Process;
-use crate::units::{Absent, Bytes, PageSize, Reason};
+use crate::units::{Absent, Bytes, Figure, PageSize, Reason};
 use area::Reader;
 use calls::{Call, Noted, WATCHED};
-use files::Files;
-use ledger::{Ledger, Weight};
+use files::{Files, NOT_OPEN};
+use ledger::{Ledger, UNMEASURED, Weight};
 use pace::Pace;
 
 /// What is to be run and how it is followed.
@@ -71,6 +72,10 @@ pub struct Trace {
     files: Files,
     pace: Pace,
     noted: Vec<Noted>,
+    /// The page cache of mappings that the last call that was held may end, as it was meanwhile, by their addresses.
+    held: Vec<(Range<u64>, Figure<InCache>)>,
+    /// When that call began.
+    held_at: Duration,
     /// Changes that are not told yet: a call that began before them may have one too.
     waiting: Vec<Change>,
     without_calls: Option<Absent>,
@@ -157,6 +162,8 @@ impl Trace {
             files: Files::new(),
             pace,
             noted: Vec::new(),
+            held: Vec::new(),
+            held_at: Duration::ZERO,
             waiting: Vec::new(),
             without_calls,
             page: page_size(),
@@ -176,7 +183,7 @@ impl Trace {
         self.without_calls
     }
 
-    /// How many mappings have never changed enough to be told.
+    /// How many mappings have never changed enough to be told, at least: those that nobody saw are not among them.
     pub fn untold(&self) -> u64 {
         self.ledger.untold()
     }
@@ -278,15 +285,39 @@ impl Trace {
     /// Looks at the mappings and tells what has changed: before a system call that is held goes on, if there is one.
     fn look(&mut self, measures: Measures, held: Option<(&Notification, Call, Weight)>, each: &mut dyn FnMut(Heard)) {
         let before = pace::used();
-        let changes = self.find_changes(each);
+        let mut changes = self.find_changes(each);
         self.open_files(&changes, measures, held.is_some());
         let held = held.map(|(held, call, weight)| {
+            if measures.files {
+                self.measure_while_held(&mut changes, &call);
+            }
             self.note(call);
+            self.held_at = self.noted.last().map_or(self.held_at, |noted| noted.at);
             self.let_go(held);
             (weight, pace::used().saturating_sub(before))
         });
         self.tell(changes, measures, each);
         self.pace.looked(pace::used().saturating_sub(before), held);
+    }
+
+    /// Measures the files of mappings that have changed, and of those that a call may end, while it is held: once it
+    /// goes on, the program may take their pages out of the page cache too.
+    fn measure_while_held(&mut self, changes: &mut [Change], call: &Call) {
+        let (ledger, files) = (&self.ledger, &self.files);
+        for change in changes {
+            if let Some(figures) = change.area.as_ref().and_then(|area| files.known(area)) {
+                change.cache = figures;
+            }
+        }
+        let figures = |area| files.known(area).unwrap_or(Err(NOT_OPEN));
+        self.held = ledger.that_may_end(call).map(|area| (area.addresses.clone(), figures(area))).collect();
+    }
+
+    /// The page cache of a mapping that went, as it was when the call behind that was held.
+    fn held_cache(&self, change: &Change, area: &Area) -> Option<Figure<InCache>> {
+        let is_ended = change.event == Event::Went && change.at == self.held_at;
+        let mut held = self.held.iter().filter(|_| is_ended);
+        held.find(|(addresses, _)| *addresses == area.addresses).map(|(_, figures)| *figures)
     }
 
     fn find_changes(&mut self, each: &mut dyn FnMut(Heard)) -> Vec<Change> {
@@ -297,6 +328,9 @@ impl Trace {
             Ok(None) => Vec::new(),
             Err(error) => {
                 // It ends, or runs another program.
+                if error.kind() == ErrorKind::Denied {
+                    self.ledger.deny();
+                }
                 let passes = [ErrorKind::NotFound, ErrorKind::Unsupported, ErrorKind::Changed].contains(&error.kind());
                 if !passes && !std::mem::replace(&mut self.has_failed, true) {
                     each(Heard::Failure(error));
@@ -324,8 +358,9 @@ impl Trace {
         // Those that could not be opened while a system call was held.
         self.open_files(&changes, measures, false);
         for mut change in changes {
-            if let Some(area) = change.area.as_ref().filter(|_| measures.files) {
-                change.cache = self.files.measure(area);
+            let is_open = measures.files && change.cache.err() == Some(UNMEASURED);
+            if let Some(area) = change.area.as_ref().filter(|_| is_open) {
+                change.cache = self.held_cache(&change, area).unwrap_or_else(|| self.files.measure(area));
             }
             self.waiting.push(change);
         }
