@@ -157,9 +157,25 @@ while True: signal.pause()";
 /// Runs a command on a terminal of its own, lets it print, does what is asked, and prints how it ended: whether keys
 /// were passed on at once before, whether the terminal is as it was at first, and the exit status.
 const TERMINAL: &str = r#"import os, pty, select, signal, sys, termios, time
-child, terminal = pty.fork()
-if child == 0:
-    os.execv(sys.argv[2], sys.argv[2:])
+told, tell = os.pipe()
+shell, terminal = pty.fork()
+if shell == 0:
+    # A job of a shell that could continue it: otherwise the kernel does not stop it.
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+    start, go = os.pipe()
+    job = os.fork()
+    if job == 0:
+        signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+        os.read(start, 1)
+        os.execv(sys.argv[2], sys.argv[2:])
+    os.setpgid(job, job)
+    os.tcsetpgrp(0, job)
+    os.write(tell, b'%d\n' % job)
+    os.write(go, b'.')
+    os.write(tell, b'%d\n' % os.waitstatus_to_exitcode(os.waitpid(job, 0)[1]))
+    os._exit(0)
+told = os.fdopen(told)
+child = int(told.readline())
 first = termios.tcgetattr(terminal)
 shown = b''
 def settle(wanted):
@@ -183,10 +199,10 @@ if act == 'stop':
     act = 'q'
 os.write(terminal, act.encode()) if len(act) == 1 else os.kill(child, getattr(signal, act))
 ended = []
-settle(lambda: ended.append(os.waitpid(child, os.WNOHANG)) or ended[-1][0])
+settle(lambda: ended.append(os.waitpid(shell, os.WNOHANG)) or ended[-1][0])
 taken, left = shown.count(b'\x1b[?1049h'), shown.count(b'\x1b[?1049l')
 print('screen', taken, left, shown.rstrip().endswith(b'\x1b[?1049l'), end=' ')
-print('keys', keys, 'restored', termios.tcgetattr(terminal) == first, 'status', os.waitstatus_to_exitcode(ended[-1][1]))
+print('keys', keys, 'restored', termios.tcgetattr(terminal) == first, 'status', int(told.readline()))
 "#;
 
 #[test]

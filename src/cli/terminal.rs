@@ -11,11 +11,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use nix::sys::termios::{LocalFlags, SetArg, SpecialCharacterIndices, Termios, tcgetattr, tcsetattr};
 use nix::unistd::{getpgrp, read, tcgetpgrp};
-use signal_hook::consts::{SIGQUIT, SIGTSTP};
+use signal_hook::consts::SIGQUIT;
 use signal_hook::flag::{register_conditional_default, register_usize};
 use signal_hook::low_level::emulate_default_handler;
 
 use super::full_screen::{ENTER, LEAVE};
+use crate::kernel::signal::{StopKey, on_stop_key};
 
 /// The terminal of a repeated answer.
 pub(crate) struct Terminal {
@@ -27,6 +28,8 @@ pub(crate) struct Terminal {
     is_restored: Arc<AtomicBool>,
     /// A signal that takes effect as soon as the terminal is restored.
     raised: Arc<AtomicUsize>,
+    /// Ctrl-Z, which takes effect then too.
+    stop: StopKey,
     /// How the terminal was, while it is changed.
     before: Option<Termios>,
 }
@@ -39,12 +42,11 @@ impl Terminal {
             return None;
         }
         let (is_restored, raised) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicUsize::new(0)));
-        for signal in [SIGTSTP, SIGQUIT] {
-            // Actions run in the order in which they were registered.
-            register_conditional_default(signal, Arc::clone(&is_restored)).ok()?;
-            register_usize(signal, Arc::clone(&raised), signal.unsigned_abs() as usize).ok()?;
-        }
-        let mut terminal = Terminal { has_keys, is_full_screen, is_restored, raised, before: None };
+        // Actions run in the order in which they were registered.
+        register_conditional_default(SIGQUIT, Arc::clone(&is_restored)).ok()?;
+        register_usize(SIGQUIT, Arc::clone(&raised), SIGQUIT.unsigned_abs() as usize).ok()?;
+        let stop = on_stop_key(Arc::clone(&is_restored)).ok()?;
+        let mut terminal = Terminal { has_keys, is_full_screen, is_restored, raised, stop, before: None };
         if is_full_screen && terminal.may_have_keys() {
             // A key that is pressed while a round is read must not be shown in it.
             terminal.pass_on_keys();
@@ -79,10 +81,14 @@ impl Terminal {
 
     /// The keys that were pressed. From now on the terminal passes on each key, until [`Terminal::restore`].
     fn keys(&mut self) -> impl Iterator<Item = u8> {
-        if let Ok(signal @ 1..) = i32::try_from(self.raised.swap(0, Ordering::Relaxed)) {
+        let raised = i32::try_from(self.raised.swap(0, Ordering::Relaxed)).unwrap_or(0);
+        if raised > 0 || self.stop.came() {
             self.restore();
             self.show(LEAVE);
-            let _ = emulate_default_handler(signal);
+            if raised > 0 {
+                let _ = emulate_default_handler(raised);
+            }
+            self.stop.obey();
             self.show(ENTER);
         }
         if !self.may_have_keys() || self.pass_on_keys().is_none() {

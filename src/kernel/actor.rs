@@ -16,13 +16,13 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
-use nix::sys::wait::{WaitStatus, waitpid};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, getpid};
 
 use super::guardian::close_others;
@@ -39,6 +39,10 @@ pub(crate) struct Actor {
     child: Pid,
     socket: UnixStream,
     board: NonNull<Board>,
+    /// When it was told to end the order that is running early.
+    stopped: Option<Instant>,
+    /// Whether it was killed, and waited for as long as that is worth it.
+    is_killed: bool,
 }
 
 /// Why an order was not carried out.
@@ -62,6 +66,13 @@ impl From<Errno> for Failed {
 
 /// How often the caller is asked whether to go on.
 const GLANCE: Duration = Duration::from_millis(40);
+
+/// How long an order that is to end early may go on. A child that is stopped, or waits for a file system that does not
+/// answer, would never end it.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long a killed child is waited for. One that waits for a file system ends once that answers.
+const FAREWELL: Duration = Duration::from_secs(3);
 
 impl Actor {
     /// Starts the child. Of all descriptors of this process it has only `file`, if there is one.
@@ -94,7 +105,7 @@ impl Actor {
         }
         mask.thread_set_mask()?;
         match forked? {
-            ForkResult::Parent { child } => Ok(Actor { child, socket, board }),
+            ForkResult::Parent { child } => Ok(Actor { child, socket, board, stopped: None, is_killed: false }),
             ForkResult::Child => Err(Errno::ECHILD),
         }
     }
@@ -129,6 +140,7 @@ impl Actor {
     pub(crate) fn begin(&mut self, order: &Order) -> Result<Running, Failed> {
         self.board().done.store(0, Ordering::Relaxed);
         self.board().stop.store(false, Ordering::Relaxed);
+        self.stopped = None;
         // SAFETY: the child waits for a byte and does not access the order.
         unsafe { self.board().order.get().write(*order) };
         self.socket.write_all(&[0]).map_err(|_| self.ended())?;
@@ -142,6 +154,9 @@ impl Actor {
     pub(crate) fn await_end(&mut self, running: Running) -> Result<Result<Done, Running>, Failed> {
         let timeout = PollTimeout::try_from(GLANCE).unwrap_or(PollTimeout::ZERO);
         match poll(&mut [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)], timeout) {
+            Ok(0) | Err(Errno::EINTR) if self.stopped.is_some_and(|since| since.elapsed() > PATIENCE) => {
+                return Err(self.ended());
+            }
             Ok(0) | Err(Errno::EINTR) => return Ok(Err(running)),
             polled => polled?,
         };
@@ -159,9 +174,10 @@ impl Actor {
         self.board().done.load(Ordering::Relaxed)
     }
 
-    /// Has the order that is running end early.
-    pub(crate) fn stop(&self) {
+    /// Has the order that is running end early. If it does not, the child is killed.
+    pub(crate) fn stop(&mut self) {
         self.board().stop.store(true, Ordering::Relaxed);
+        self.stopped.get_or_insert_with(Instant::now);
     }
 
     fn board(&self) -> &Board {
@@ -169,20 +185,35 @@ impl Actor {
         unsafe { self.board.as_ref() }
     }
 
-    /// How the child ended.
-    fn ended(&self) -> Failed {
-        let _ = kill(self.child, Signal::SIGKILL);
-        match waitpid(self.child, None) {
-            Ok(WaitStatus::Signaled(_, signal, _)) => Failed::Ended(Some(signal)),
+    /// Ends the child, and returns how it ended.
+    fn ended(&mut self) -> Failed {
+        match self.kill() {
+            Some(WaitStatus::Signaled(_, signal, _)) => Failed::Ended(Some(signal)),
             _ => Failed::Ended(None),
+        }
+    }
+
+    /// Kills the child and waits for its end, but not for ever. `None` if that is not known.
+    fn kill(&mut self) -> Option<WaitStatus> {
+        if std::mem::replace(&mut self.is_killed, true) {
+            return None;
+        }
+        let _ = kill(self.child, Signal::SIGKILL);
+        let begun = Instant::now();
+        loop {
+            match waitpid(self.child, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::StillAlive) | Err(Errno::EINTR) if begun.elapsed() < FAREWELL => {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                ended => return ended.ok(),
+            }
         }
     }
 }
 
 impl Drop for Actor {
     fn drop(&mut self) {
-        let _ = kill(self.child, Signal::SIGKILL);
-        while waitpid(self.child, None) == Err(Errno::EINTR) {}
+        self.kill();
         // SAFETY: the mapping belongs to this value alone, and nothing refers to it any more.
         let _ = unsafe { munmap(self.board.cast(), 1 + size_of::<Board>()) };
     }
@@ -253,5 +284,14 @@ mod tests {
         });
         let pages = done.unwrap().result();
         assert!((1..200).contains(&pages) && calls >= 3, "{pages} pages, {calls} calls");
+    }
+
+    #[test]
+    fn a_child_that_does_not_end_an_order_is_killed() {
+        let mut actor = Actor::start(None::<&UnixStream>).unwrap();
+        kill(actor.child, Signal::SIGSTOP).unwrap();
+        let begun = Instant::now();
+        assert_eq!(actor.perform(&Order::Rewind, |_| false), Err(Failed::Ended(Some(Signal::SIGKILL))));
+        assert!(begun.elapsed() < 5 * PATIENCE, "{:?}", begun.elapsed());
     }
 }

@@ -31,6 +31,8 @@ pub(crate) struct Guardian {
     child: Pid,
     /// The child waits for the end of this pipe, which no other process has open.
     pipe: Option<std::fs::File>,
+    /// Whether the end of the child is waited for.
+    is_awaited: bool,
 }
 
 impl Guardian {
@@ -54,7 +56,7 @@ impl Guardian {
         }
         mask.thread_set_mask()?;
         match forked? {
-            ForkResult::Parent { child } => Ok(Guardian { child, pipe: Some(writer.into()) }),
+            ForkResult::Parent { child } => Ok(Guardian { child, pipe: Some(writer.into()), is_awaited: true }),
             ForkResult::Child => Err(io::ErrorKind::Other.into()),
         }
     }
@@ -76,11 +78,18 @@ impl Guardian {
     }
 }
 
+impl Guardian {
+    /// From now on it is left to itself: the file system of its file does not answer.
+    pub(crate) fn leave(&mut self) {
+        self.is_awaited = false;
+    }
+}
+
 impl Drop for Guardian {
-    /// Ends the child and waits until it has removed what it should.
+    /// Ends the child and waits until it has removed what it should, unless it was left to itself.
     fn drop(&mut self) {
         drop(self.pipe.take());
-        while waitpid(self.child, None) == Err(Errno::EINTR) {}
+        while self.is_awaited && waitpid(self.child, None) == Err(Errno::EINTR) {}
     }
 }
 

@@ -14,9 +14,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::guardian::Guardian;
 use crate::kernel::rename::rename_to_free_name;
+use crate::kernel::whereabouts::await_answer;
 
 /// A new file that is removed when this value is dropped, unless it is kept.
 #[derive(Debug)]
@@ -101,6 +104,12 @@ impl GuardedFile {
 
 impl Drop for GuardedFile {
     fn drop(&mut self) {
+        let directory = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        if await_answer(directory.unwrap_or(Path::new("."))).err() == Some(Errno::ETIMEDOUT) {
+            // The guard removes it as soon as its file system answers again.
+            self.guard.leave();
+            return;
+        }
         // The name may belong to another file by now.
         if !self.keep && self.name_state() == NameState::Held {
             let _ = fs::remove_file(&self.path);

@@ -175,16 +175,20 @@ impl ActSource {
         let Some(experiment) = self.experiments.get_mut(performer) else { return Ok(()) };
         let mut drawn = Instant::now();
         let observed = experiment.perform(act, |look| {
+            if rows.check().is_err() {
+                return false;
+            }
             if drawn.elapsed() >= REDRAW {
                 drawn = Instant::now();
                 let (spots, done) = look(cells);
                 rows.progress(Progress::Picture(picture(act, done, &spots, has_unicode)));
             }
-            rows.check().is_ok()
+            true
         });
         rows.progress(Progress::Done);
-        let observed = observed?;
+        // If the process that acts had to be killed for it, that is the reason.
         rows.check()?;
+        let observed = observed?;
         self.all_held &= observed.difference.is_none();
         self.all_known &= observed.unknown.is_none();
         match &observed.difference {

@@ -3,12 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::common::mounted_as;
@@ -317,6 +318,51 @@ fn an_interrupted_experiment_leaves_no_file_and_no_process() {
 }
 
 #[test]
+fn a_process_that_is_stopped_while_it_acts_does_not_keep_the_demo() {
+    if crate::ends::ctrl_c_is_ignored_here() {
+        return;
+    }
+    let folder = disk();
+    let file = folder.path().join("f");
+    let mut demo = command(["demo", "--acts", "create,map,fork,fill", "--size", "64M", "--rate", "4M", "--file"]);
+    let mut demo = Subject::of(demo.arg(&file).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    wait_until("it fills", || file.exists() && cached(&file) > 0);
+    let children = descendants(demo.pid());
+    let actor = actor_of(&children);
+    kill(actor, Signal::SIGSTOP).unwrap();
+    demo.signal(Signal::SIGTERM);
+    assert_eq!(demo.child().wait().unwrap().code(), Some(128 + Signal::SIGTERM as i32));
+    wait_until("the file is gone", || names(folder.path()).is_empty());
+    wait_until("no process is left", || children.iter().all(|pid| !is_running(*pid)));
+}
+
+#[test]
+fn ctrl_z_stops_the_process_that_acts_too() {
+    let folder = disk();
+    let file = folder.path().join("f");
+    let mut demo = command(["demo", "--acts", "create,map,fill", "--size", "8M", "--rate", "4M", "--file"]);
+    let demo = demo.arg(&file).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0).spawn().unwrap();
+    let mut demo = Subject::of(demo);
+    wait_until("it fills", || file.exists() && cached(&file) > 0);
+    let actor = actor_of(&descendants(demo.pid()));
+    let group = Pid::from_raw(-demo.pid().cast_signed());
+    kill(group, Signal::SIGTSTP).unwrap();
+    wait_until("both are stopped", || [demo.pid(), actor.as_raw().unsigned_abs()].iter().all(|pid| state(*pid) == "T"));
+    kill(group, Signal::SIGCONT).unwrap();
+    assert_eq!(demo.child().wait().unwrap().code(), Some(0));
+}
+
+fn actor_of(children: &[u32]) -> Pid {
+    let is_actor = |pid: &&u32| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "act\n");
+    Pid::from_raw(children.iter().find(is_actor).unwrap().cast_signed())
+}
+
+fn state(pid: u32) -> String {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().next()).unwrap_or_default().to_owned()
+}
+
+#[test]
 fn a_program_is_followed_and_its_status_is_the_one_of_the_demo() {
     let folder = disk();
     fs::write(folder.path().join("f"), vec![1; 8 << 20]).unwrap();
@@ -369,6 +415,9 @@ fn on_a_terminal_it_waits_for_keys_and_draws_where_the_pages_are() {
     let text = on_a_terminal("q", "--acts create,map,touch --size 1M --step");
     assert!(text.contains("next: map (any key; q ends)") && !text.contains("map           1M"), "{text:?}");
     let text = on_a_terminal("xx", "--acts create,map,touch --size 1M --step");
+    assert!(text.contains("touch         1M") && text.contains("Everything held"), "{text:?}");
+    // Nobody could continue it, so Ctrl-Z has no effect.
+    let text = on_a_terminal("\\032xx", "--acts create,map,touch --size 1M --step");
     assert!(text.contains("touch         1M") && text.contains("Everything held"), "{text:?}");
     let text = on_a_terminal("", "--acts create,map,fill --size 4M --rate 2M");
     assert!(text.contains("fill: ") && text.contains(" done   · not in memory"), "{text:?}");

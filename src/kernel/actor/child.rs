@@ -13,11 +13,12 @@ use super::board::{Board, Done};
 use super::orders::{Order, Pattern, Touch};
 use super::own_memory::{Segment, map_in};
 use crate::kernel::demo_data;
+use crate::kernel::signal::is_ignored;
 
-/// In a new child: has it end with its parent, also if that has ended already.
+/// In a new child: has it end with its parent, also if that has ended already, and stop with it at Ctrl-Z: it stays in
+/// the process group of its parent, so that the terminal tells both.
 pub(super) fn end_with(parent: Pid) {
-    // SAFETY: a plain system call.
-    unsafe { libc::setpgid(0, 0) };
+    stop_with_parent();
     // SAFETY: a plain system call; the string ends in a NUL.
     unsafe { libc::prctl(libc::PR_SET_NAME, c"act".as_ptr()) };
     // SAFETY: a plain system call.
@@ -27,6 +28,20 @@ pub(super) fn end_with(parent: Pid) {
         // SAFETY: this ends the process at once.
         unsafe { libc::_exit(0) };
     }
+}
+
+/// Has the key of the terminal stop this process, unless it is ignored. Every other signal stays blocked.
+fn stop_with_parent() {
+    // SAFETY: all zeros is a valid set, and a valid action: the default one.
+    let (mut signals, default): (libc::sigset_t, libc::sigaction) = unsafe { std::mem::zeroed() };
+    if !is_ignored(libc::SIGTSTP) {
+        // SAFETY: the action is valid, and the old one is not asked for.
+        unsafe { libc::sigaction(libc::SIGTSTP, &raw const default, std::ptr::null_mut()) };
+    }
+    // SAFETY: the set is valid.
+    unsafe { libc::sigaddset(&raw mut signals, libc::SIGTSTP) };
+    // SAFETY: the set is valid, and the old one is not asked for.
+    unsafe { libc::sigprocmask(libc::SIG_UNBLOCK, &raw const signals, std::ptr::null_mut()) };
 }
 
 /// The child: carries out what it is told until the other side is closed.

@@ -149,48 +149,48 @@ impl Stage {
         let (address, whole) = self.mapping.clone().map_or((0, 0), |range| (range.start, range.end - range.start));
         match act {
             Act::Create => self.create(fd, length, go_on),
-            Act::Map => self.map(fd),
+            Act::Map => self.map(fd, go_on),
             Act::Touch => {
-                self.touch(Touch { until: 1, writes: false, pattern: Pattern::Stride(u64::MAX), ..self.all() })
+                self.touch(Touch { until: 1, writes: false, pattern: Pattern::Stride(u64::MAX), ..self.all() }, go_on)
             }
             Act::Quarter | Act::Half | Act::Fill => self.fill(act.part().unwrap_or_default(), go_on),
-            Act::Msync => self.order(Order::Sync { address, length: whole }, &mut |_| true),
+            Act::Msync => self.watched(Order::Sync { address, length: whole }, go_on),
             Act::DontNeed => {
                 self.touched = 0;
                 let below = self.not_grown()?.min(whole);
                 let (address, length) = (address.saturating_add(below), whole.saturating_sub(below));
                 let advice = Order::Advise { address, length, advice: Advice::DontNeed };
-                let done = self.order(advice, &mut |_| true)?;
-                self.order(Order::Rewind, &mut |_| true)?;
+                let done = self.watched(advice, go_on)?;
+                self.watched(Order::Rewind, go_on)?;
                 Ok(done)
             }
-            Act::Read => self.touch(self.every_page()),
-            Act::Second => self.start_second(),
+            Act::Read => self.touch(self.every_page(), go_on),
+            Act::Second => self.start_second(go_on),
             Act::Fork => {
                 self.is_forked = true;
-                self.order(Order::Fork, &mut |_| true)
+                self.watched(Order::Fork, go_on)
             }
             Act::Mremap => {
-                let done = self.order(Order::Move { address, length: whole }, &mut |_| true)?;
+                let done = self.watched(Order::Move { address, length: whole }, go_on)?;
                 self.mapping = Some(done.result()..done.result().saturating_add(whole));
                 Ok(done)
             }
             Act::Munmap => {
                 self.mapping = None;
-                self.order(Order::Unmap { address, length: whole }, &mut |_| true)
+                self.watched(Order::Unmap { address, length: whole }, go_on)
             }
-            Act::Evict => self.order(Order::Evict { fd }, &mut |_| true),
+            Act::Evict => self.watched(Order::Evict { fd }, go_on),
             Act::Unlink => self.unlink(),
             Act::Small | Act::Large => {
-                let done = self.order(Order::Allocations { length, block: self.request.block(act) }, &mut |_| true)?;
+                let done = self.watched(Order::Allocations { length, block: self.request.block(act) }, go_on)?;
                 self.mapping = Some(done.result()..done.result().saturating_add(length));
                 Ok(done)
             }
-            Act::Keep => self.order(Order::FreeButOne, &mut |_| true),
-            Act::Trim => self.order(Order::Trim, &mut |_| true),
+            Act::Keep => self.watched(Order::FreeButOne, go_on),
+            Act::Trim => self.watched(Order::Trim, go_on),
             Act::Free => {
                 self.mapping = None;
-                self.order(Order::FreeAll, &mut |_| true)
+                self.watched(Order::FreeAll, go_on)
             }
         }
     }
@@ -224,7 +224,7 @@ impl Stage {
         Ok(done)
     }
 
-    fn map(&mut self, fd: RawFd) -> Result<Done> {
+    fn map(&mut self, fd: RawFd, go_on: &mut dyn FnMut(&Stage, u64) -> bool) -> Result<Done> {
         let length = self.length().0;
         let order = match self.request.kind {
             Kind::Shared | Kind::Memfd => Order::MapFile { fd, length: self.request.size.0, is_shared: true },
@@ -233,7 +233,7 @@ impl Stage {
             Kind::Hugetlb => Order::MapHuge { length },
             _ => Order::MapAnonymous { length, is_shared: false },
         };
-        let done = self.order(order, &mut |_| true)?;
+        let done = self.watched(order, go_on)?;
         let (address, end) = (done.result(), done.result().saturating_add(length));
         self.mapping = Some(address..end);
         self.touched = 0;
@@ -271,8 +271,8 @@ impl Stage {
     }
 
     /// Touches memory once, whatever was filled before.
-    fn touch(&mut self, touch: Touch) -> Result<Done> {
-        self.order(Order::Glance(touch), &mut |_| true)
+    fn touch(&mut self, touch: Touch, go_on: &mut dyn FnMut(&Stage, u64) -> bool) -> Result<Done> {
+        self.watched(Order::Glance(touch), go_on)
     }
 
     fn fill(&mut self, part: u64, go_on: &mut dyn FnMut(&Stage, u64) -> bool) -> Result<Done> {
@@ -313,14 +313,14 @@ impl Stage {
         }
     }
 
-    fn start_second(&mut self) -> Result<Done> {
+    fn start_second(&mut self, go_on: &mut dyn FnMut(&Stage, u64) -> bool) -> Result<Done> {
         let mut second = start(&self.file)?;
         let (fd, length) = (self.file.fd().unwrap_or(-1), self.request.size.0);
         let map = Order::MapFile { fd, length, is_shared: self.request.kind != Kind::Private };
         let why = |failed| self.why(&failed);
-        let address = second.perform(&map, |_| true).map_err(why)?.result();
+        let address = second.perform(&map, |done| go_on(self, done)).map_err(why)?.result();
         let touch = Touch { address, ..self.every_page() };
-        let done = second.perform(&Order::Glance(touch), |_| true).map_err(why)?;
+        let done = second.perform(&Order::Glance(touch), |done| go_on(self, done)).map_err(why)?;
         self.second = Some(second);
         Ok(done)
     }
