@@ -4,11 +4,14 @@ use std::ops::Range;
 use std::os::fd::AsFd;
 use std::path::Path;
 
+use nix::errno::Errno;
+
 use super::figures::{Figures, Mapped, NO_FILE};
 use super::script::Kind;
 use super::stage::{Backing, Stage};
 use crate::error::Result;
 use crate::join::open_behind;
+use crate::kernel::whereabouts::await_answer;
 use crate::pagecache::{FileSystemKind, Leases, OpenFile};
 use crate::process::{Fields, FileMapping, Mapping, Wanted};
 use crate::units::{Absent, ByteRange, Figure, PageRuns, Pages, Portion, Reason, Run};
@@ -46,6 +49,10 @@ impl Stage {
             Backing::Named(file, _) => (file.path(), file.file().as_fd()),
             Backing::Memory(fd) => (Path::new("/memfd:rmap-demo"), fd.as_fd()),
         };
+        // Otherwise this process would wait for it too, and could not even be interrupted.
+        if matches!(self.file, Backing::Named(..)) && await_answer(path).err() == Some(Errno::ETIMEDOUT) {
+            return Err(Absent::SILENT);
+        }
         let own = fd.try_clone_to_owned().map_err(|_| CLOSED)?;
         OpenFile::from_fd(path, own).map(Some).map_err(|_| CLOSED)
     }
