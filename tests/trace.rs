@@ -551,6 +551,8 @@ fn the_output_options_apply() {
         let run = common::rmap([&["trace"], options, &["touch", path.to_str().unwrap()]].concat());
         assert_eq!((run.status, run.out.len(), run.complaints().len()), (Some(2), 0, 1), "{options:?}: {run:?}");
     }
+    let unnamed = common::rmap(["trace", "--", ""]);
+    assert_eq!(unnamed.parts(), (2, String::new(), "rmap: COMMAND: its name is empty\n".to_owned()));
     let unwritable = common::rmap(["trace", "--output", "/no/such/folder/rows", "true"]);
     assert_eq!(unwritable.parts(), (1, String::new(), "rmap: /no/such/folder/rows: no such file\n".to_owned()));
     let full = common::rmap(["trace", "--output", "/dev/full", "sh", "-c", "exit 3"]);

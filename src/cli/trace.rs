@@ -132,6 +132,7 @@ pub(super) fn trace(
 ) -> Done {
     refuse_if(answer.every.is_some(), "-w", "a program runs once, and its changes are shown as they happen")?;
     refuse_if(answer.total, "--total", "the changes of a program do not add up")?;
+    refuse_if(command.first().is_some_and(|name| name.is_empty()), "COMMAND", "its name is empty")?;
     let query = answer.query(configured, View::Usual(traced::DEFAULT))?;
     answer.check::<Changes>(&query)?;
     let place = match &follow.output {
