@@ -14,7 +14,8 @@ use super::screen;
 use super::signals::Signals;
 use super::terminal::Terminal;
 use crate::laboratory::acts::{
-    Experiment, FillPattern, Kind, Manner, MemoryAdvice, Request, check_that_all_fit, parse_acts, parse_shared_acts,
+    Act, Experiment, FillPattern, Kind, Manner, MemoryAdvice, Request, check_that_all_fit, parse_acts,
+    parse_shared_acts,
 };
 use crate::table::escape::escaped;
 use crate::table::{SizeUnit, Stop};
@@ -155,6 +156,7 @@ impl ActsArgs {
         )?;
         refuse_if(self.rate == Some(Bytes(0)), "--rate 0", "nothing would ever be filled")?;
         let named = kinds.iter().filter(|kind| kind.has_name()).count();
+        refuse_if(file.path.is_some() && named == 0, "--file", "memory of this kind has no file with a name")?;
         refuse_if(
             file.path.is_some() && named > 1,
             "--file",
@@ -214,10 +216,16 @@ impl ActsArgs {
             Some(other) => parse_shared_acts(list, kind, *other),
             None => parse_acts(list, kind),
         };
+        let mut acts = acts.map_err(Stop::Usage)?;
+        if file.keep {
+            let is_named = list.split(',').any(|name| name.trim() == Act::Unlink.word());
+            refuse_if(is_named, "--keep", "'unlink' removes the name of the file; leave one of them out")?;
+            acts.retain(|act| *act != Act::Unlink);
+        }
         let usual = if kind == Kind::Stack { SIZE_OF_STACK } else { USUAL_SIZE };
         Ok(Request {
             kind,
-            acts: acts.map_err(Stop::Usage)?,
+            acts,
             size: file.size.unwrap_or(usual),
             manner: self.manner(),
             file: file.path.clone().filter(|_| kind.has_name() || self.compare.is_empty()),

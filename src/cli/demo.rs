@@ -37,7 +37,7 @@ pub(crate) struct DemoArgs {
     /// --keep
     #[arg(long, requires = "file")]
     force: bool,
-    /// Keep the file at the end
+    /// Keep the file at the end; with --acts all the act unlink is left out
     #[arg(long)]
     keep: bool,
     /// Keep running at the end until Ctrl-C, and print commands to try in another terminal
@@ -64,7 +64,8 @@ impl Run for DemoArgs {
     const ROWS: &'static [Listed] =
         &[Listed::of::<DemoSteps>("Columns"), Listed::of::<Acts>("Columns of --acts and the like")];
     const NOTES: &'static str = "\
-        By default sizes are in KiB, or in bytes if the file size is not a multiple of 4 KiB.\n\n\
+        By default sizes are in KiB, or in bytes if the file size is not a multiple of 4 KiB. Those of experiments \
+        are rounded down to one decimal, such as 64M or 1.4M; -b shows them in bytes.\n\n\
         The file is removed when the demo ends, even after kill -9: a second process waits to remove it. If both are \
         killed at once, such as when a whole container or machine stops, the file is left behind.";
     const OPERANDS: &'static str = "";

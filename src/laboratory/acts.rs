@@ -27,7 +27,7 @@ pub use script::{Act, Kind, parse_acts, parse_shared_acts};
 pub use sight::Spot;
 
 use crate::error::Result;
-use crate::units::{Absent, Bytes, Figure, PageSize};
+use crate::units::{Absent, Bytes, ExactUnit, Figure, PageSize};
 
 /// An experiment that has begun.
 pub struct Experiment {
@@ -86,7 +86,8 @@ impl Observed {
 
     /// What must hold, in words.
     pub fn must(&self) -> String {
-        self.claims.iter().map(Claim::words).collect::<Vec<_>>().join(", ")
+        let unit = ExactUnit::of(self.claims.iter().flat_map(Claim::sizes));
+        self.claims.iter().map(|claim| claim.words(unit)).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -140,7 +141,8 @@ impl Experiment {
         let scene = self.scene(act, &after);
         let claims = scene.claims();
         let (minor_faults, major_faults) = (done.minor_faults, done.major_faults);
-        let sentence = Telling { scene: &scene, data: self.data, minor_faults, major_faults }.sentence();
+        let touched = done.result();
+        let sentence = Telling { scene: &scene, data: self.data, touched, minor_faults, major_faults }.sentence();
         let observed = Observed {
             act,
             kind: self.request.kind,
@@ -195,7 +197,9 @@ impl Experiment {
 
 /// What does not hold, with the likely cause.
 fn difference(claims: &[Claim], after: &Figures) -> Option<String> {
-    let wrong: Vec<String> = claims.iter().filter(|claim| claim.holds() == Ok(false)).map(Claim::found).collect();
+    let wrong = || claims.iter().filter(|claim| claim.holds() == Ok(false));
+    let unit = ExactUnit::of(wrong().flat_map(Claim::found_sizes));
+    let wrong: Vec<String> = wrong().map(|claim| claim.found(unit)).collect();
     let cause = likely_cause(claims, after).map(|cause| format!("likely because {cause}"));
     let parts: Vec<String> = wrong.into_iter().chain(cause).chain(contradiction(after)).collect();
     (!parts.is_empty()).then(|| parts.join("; "))

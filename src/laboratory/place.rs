@@ -115,9 +115,12 @@ pub fn check_that_memory_fits(size: Bytes, copies: u64) -> Result<()> {
     if Bytes(size.0.saturating_mul(copies)) + left <= available {
         return Ok(());
     }
-    let most = Human(Bytes(available.saturating_sub(left).0 / copies.max(1)));
+    // What is available changes from moment to moment.
+    let most = available.saturating_sub(left).0 / copies.max(1);
+    let most = Human(Bytes(most - most / 16));
     let (available, left) = (Human(available), Human(left));
-    let why = format!("it does not fit into memory: {available} is available, of which {left} must stay free");
+    let times = if copies > 1 { format!(" {copies} times") } else { String::new() };
+    let why = format!("it does not fit into memory{times}: {available} is available, of which {left} must stay free");
     Err(refused(size, why).with_advice(format!("choose a --size of up to {most}")))
 }
 

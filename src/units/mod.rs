@@ -267,6 +267,26 @@ impl fmt::Display for Exact {
     }
 }
 
+/// The largest unit in which each of several sizes is a whole number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExactUnit(Option<(char, u32)>);
+
+impl ExactUnit {
+    /// The unit of these sizes.
+    pub fn of(sizes: impl IntoIterator<Item = Bytes>) -> ExactUnit {
+        let zeros = sizes.into_iter().map(|size| size.0.trailing_zeros()).min().unwrap_or(0);
+        ExactUnit(UNITS.iter().find(|(_, shift)| zeros >= *shift && zeros < u64::BITS).copied())
+    }
+
+    /// A size in this unit.
+    pub fn show(self, size: Bytes) -> String {
+        match self.0 {
+            Some((letter, shift)) if size != Bytes(0) => format!("{}{letter}", size.0 >> shift),
+            _ => size.0.to_string(),
+        }
+    }
+}
+
 /// Displays bytes for people: `0`, `512`, `4K`, `1.5M`, `140.6G`. At most one decimal, always rounded down.
 pub struct Human(pub Bytes);
 
@@ -289,6 +309,17 @@ impl fmt::Display for Human {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn several_sizes_have_one_unit() {
+        let shown = |sizes: &[u64]| {
+            let unit = ExactUnit::of(sizes.iter().copied().map(Bytes));
+            sizes.iter().map(|size| unit.show(Bytes(*size))).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(shown(&[0, 4096, 1 << 20]), "0 4K 1024K");
+        assert_eq!(shown(&[2 << 20, 1 << 30]), "2M 1024M");
+        assert_eq!((shown(&[1, 1 << 20]), shown(&[0])), ("1 1048576".to_owned(), "0".to_owned()));
+    }
 
     #[test]
     fn sizes_are_parsed_as_people_write_them() {

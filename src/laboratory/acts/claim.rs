@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::figures::{Figures, Mapped};
-use crate::units::{Absent, Bytes, Exact, Figure, counted};
+use crate::units::{Absent, Bytes, Exact, ExactUnit, Figure, counted};
 
 /// A figure that is predicted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,19 +78,36 @@ impl Claim {
         }
     }
 
+    /// The sizes that its words name.
+    pub(super) fn sizes(&self) -> Vec<Bytes> {
+        match &self.expected {
+            Expected::Within(range) => {
+                let is_exact = range.start() == range.end();
+                let ends = [*range.start(), *range.end()].into_iter().filter(|end| *end != u64::MAX).map(Bytes);
+                ends.chain(self.before.ok().filter(|_| is_exact)).collect()
+            }
+            Expected::Related(..) | Expected::NotMapped => Vec::new(),
+        }
+    }
+
+    /// The sizes that the words about what was found name.
+    pub(super) fn found_sizes(&self) -> Vec<Bytes> {
+        self.sizes().into_iter().chain(self.after.ok()).collect()
+    }
+
     /// It in words, with the figure before: `Rss 16M -> 32M`, `Cached stays 32M`.
-    pub fn words(&self) -> String {
+    pub(super) fn words(&self, unit: ExactUnit) -> String {
         let name = self.named.word();
         let range = match &self.expected {
             Expected::Within(range) => range,
             Expected::Related(words, _) => return format!("{name} {words}"),
             Expected::NotMapped => return "no mapping".to_owned(),
         };
-        let (low, high) = (Exact(Bytes(*range.start())), Exact(Bytes(*range.end())));
+        let (low, high) = (unit.show(Bytes(*range.start())), unit.show(Bytes(*range.end())));
         let before = self.before.ok().map(|before| before.0);
         match (range.start() == range.end(), before) {
             (true, Some(before)) if before == *range.start() => format!("{name} stays {low}"),
-            (true, Some(before)) => format!("{name} {} -> {low}", Exact(Bytes(before))),
+            (true, Some(before)) => format!("{name} {} -> {low}", unit.show(Bytes(before))),
             (true, None) => format!("{name} {low}"),
             (false, _) if *range.end() == u64::MAX => format!("{name} at least {low}"),
             (false, _) if *range.start() == 0 => format!("{name} at most {high}"),
@@ -99,9 +116,9 @@ impl Claim {
     }
 
     /// What was found instead.
-    pub fn found(&self) -> String {
-        let found = self.after.map_or_else(|absent| absent.to_string(), |after| Exact(after).to_string());
-        format!("{} is {found}, and it had to be: {}", self.named.word(), self.words())
+    pub(super) fn found(&self, unit: ExactUnit) -> String {
+        let found = self.after.map_or_else(|absent| absent.to_string(), |after| unit.show(after));
+        format!("{} is {found}, and it had to be: {}", self.named.word(), self.words(unit))
     }
 }
 

@@ -41,7 +41,11 @@ impl Scene<'_> {
     }
 
     fn within(&self, named: Named, range: RangeInclusive<u64>) -> Claim {
-        self.claim(named, Expected::Within(range))
+        // Every figure is in whole pages.
+        let page = self.page.max(1);
+        let (least, most) = range.into_inner();
+        let most = if most == u64::MAX { most } else { most / page * page };
+        self.claim(named, Expected::Within(least.div_ceil(page).saturating_mul(page).min(most)..=most))
     }
 
     fn at_least(&self, named: Named, bytes: u64) -> Claim {

@@ -7,7 +7,7 @@ use nix::sys::resource::{Resource, getrlimit};
 use super::script::{Act, Kind};
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::laboratory::place::check_that_memory_fits;
-use crate::units::{Bytes, Exact};
+use crate::units::{Bytes, Exact, Human};
 
 /// How memory is filled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -115,16 +115,20 @@ pub(super) fn check(request: &Request) -> Result<()> {
         let why = "glibc asks the kernel for memory in portions, which hide the effect of less than 1M".to_owned();
         return Err(refused(&format!("--size {}", Exact(request.size)), why).with_advice("choose a larger --size"));
     }
-    if !request.kind.has_name() && request.file.is_some() {
-        return Err(refused("--file", format!("--kind {} has no file with a name", request.kind.word())));
+    if request.kind == Kind::Hugetlb && i64::try_from(request.size.0).is_err() {
+        let why = "memory of this size cannot be mapped".to_owned();
+        return Err(refused(&format!("--size {}", Exact(request.size)), why).with_advice("choose a smaller --size"));
     }
     if request.kind == Kind::Stack {
         let (soft, _) = getrlimit(Resource::RLIMIT_STACK).map_err(|errno| Error::errno(about("getrlimit"), errno))?;
         let most = soft.saturating_sub(STACK_IN_USE);
         if request.size.0 > most {
             let why = format!("the stack may have {} (ulimit -s), some of which is in use", Exact(Bytes(soft)));
-            return Err(refused(&format!("--size {}", Exact(request.size)), why)
-                .with_advice(format!("choose a --size of up to {}", Exact(Bytes(most >> 20 << 20)))));
+            let advice = match most >> 12 << 12 {
+                0 => "raise the limit".to_owned(),
+                most => format!("choose a --size of up to {}", Human(Bytes(most))),
+            };
+            return Err(refused(&format!("--size {}", Exact(request.size)), why).with_advice(advice));
         }
     }
     if matches!(request.manner.pattern, FillPattern::Stride(Bytes(0))) {

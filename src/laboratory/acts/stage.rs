@@ -96,6 +96,12 @@ impl Stage {
             mapping: None,
             touched: 0,
         };
+        if stage.request.kind == Kind::Hugetlb {
+            // Whether there are enough is known before anything is shown.
+            let length = stage.length().0;
+            let address = stage.order(Order::MapHuge { length }, &mut |_| true)?.result();
+            stage.order(Order::Unmap { address, length }, &mut |_| true)?;
+        }
         if stage.request.kind == Kind::Stack {
             let top = stage.order(Order::Stack, &mut |_| true)?.result();
             stage.mapping = Some(top.saturating_sub(stage.length().0)..top);
@@ -344,9 +350,10 @@ impl Stage {
                     "reserve them with 'sysctl vm.nr_hugepages={needed}', or use a smaller --size"
                 ))
             }
-            Failed::Call(errno) => {
-                Error::errno(subject(), *errno).with_advice("choose a smaller --size or another place with --file PATH")
-            }
+            Failed::Call(errno) => Error::errno(subject(), *errno).with_advice(match self.path() {
+                Some(_) => "choose a smaller --size or another place with --file PATH",
+                None => "choose a smaller --size",
+            }),
             Failed::Ended(Some(Signal::SIGBUS)) => {
                 let why = "the system could not provide a page of it while it was filled";
                 Error::new(subject(), ErrorKind::System, why)

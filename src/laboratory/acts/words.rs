@@ -20,6 +20,8 @@ pub(super) enum Data {
 pub(super) struct Telling<'t> {
     pub(super) scene: &'t Scene<'t>,
     pub(super) data: Data,
+    /// How many pages the act touched, if it fills.
+    pub(super) touched: u64,
     pub(super) minor_faults: u64,
     pub(super) major_faults: u64,
 }
@@ -134,6 +136,9 @@ impl Telling<'_> {
 
     fn fill(&self) -> String {
         let faults = counted(self.faults(), "page fault", "page faults");
+        if self.touched == 0 {
+            return "No byte was touched: the next one at this stride lies beyond this part.".to_owned();
+        }
         match self.scene.kind {
             Kind::Heap => format!("{faults}: each page is made when it is first written."),
             Kind::Hugetlb => format!("{faults} for huge pages, which are neither in Rss nor in the page cache."),
@@ -166,6 +171,9 @@ impl Telling<'_> {
     fn msync(&self) -> String {
         match (self.scene.kind, self.scene.is_on_disk) {
             (Kind::Private, _) => "Private copies are never written to the file.".to_owned(),
+            (_, true) if self.scene.before.dirty == Ok(Bytes(0)) => {
+                "No page was dirty, so msync had nothing to write.".to_owned()
+            }
             (_, true) => {
                 "msync wrote the dirty pages to the disk; they stay mapped and cached, and are clean now.".to_owned()
             }
@@ -175,6 +183,9 @@ impl Telling<'_> {
 
     fn dont_need(&self) -> String {
         match self.scene.kind {
+            Kind::Private if Self::figure(self.scene.before, |m| m.anonymous) == Bytes(0) => {
+                "The pages left the page table. There were no private copies; the page cache keeps the file.".to_owned()
+            }
             Kind::Private => {
                 "The pages left the page table. The private copies are lost; the page cache keeps the file.".to_owned()
             }
@@ -228,6 +239,12 @@ impl Telling<'_> {
         Self::figure(self.scene.after, |m| m.size) > Self::figure(self.scene.before, |m| m.size)
     }
 
+    /// How much of the file is mapped in: all of Rss but private copies.
+    fn maps_of_file(&self) -> Bytes {
+        let figure = |take| Self::figure(self.scene.after, take);
+        figure(|m| m.rss).saturating_sub(figure(|m| m.anonymous))
+    }
+
     fn shrank(&self) -> bool {
         Self::figure(self.scene.after, |m| m.rss) < Self::figure(self.scene.before, |m| m.rss)
     }
@@ -278,8 +295,13 @@ impl Telling<'_> {
     fn evict(&self) -> String {
         match (self.scene.is_on_disk, self.scene.is_mapped) {
             (false, _) => "Nothing can be dropped: there is no disk to read it from again.".to_owned(),
-            (true, true) => "The kernel dropped only pages that no process has mapped in.".to_owned(),
-            (true, false) => "The kernel dropped the clean pages; the next read takes them from the disk.".to_owned(),
+            (true, _) if self.scene.before.cached == Ok(Bytes(0)) => {
+                "Nothing was cached, so nothing was dropped.".to_owned()
+            }
+            (true, true) if self.maps_of_file() > Bytes(0) => {
+                "The kernel dropped only pages that no process has mapped in.".to_owned()
+            }
+            (true, _) => "The kernel dropped the clean pages; the next read takes them from the disk.".to_owned(),
         }
     }
 
