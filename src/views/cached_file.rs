@@ -114,7 +114,7 @@ impl Amount {
         let subtracted = |part: Bytes| Ok(row.amount(Counter::Pages)?.saturating_sub(part));
         match Amount::ALL.get(number as usize).copied().unwrap_or(Amount::Cached) {
             Amount::Cached => row.cached,
-            Amount::Size => Ok(row.size),
+            Amount::Size => row.size,
             Amount::Dirty => row.dirty,
             Amount::Writeback => row.writeback,
             Amount::Active => row.amount(Counter::Active),
@@ -193,7 +193,8 @@ const COLUMNS: &[C] = &[
     col!(new "kind", "Kind", Text, |row| row.kind.map_or_else(Cell::Absent, |kind| Cell::Word(kind.word())),
         "file, deleted, tmpfs, shared memory, memfd, block device or metadata of a file system",
         one_of(|| Kind::ALL.map(Kind::word).to_vec()), needing(PATH)),
-    col!(new "deleted", "Deleted", Flag, |row| deleted(row), "whether its last name was removed", minor()),
+    col!(new "deleted", "Deleted", Flag, |row| deleted(row), "whether its last name was removed", needing(PATH),
+        minor()),
     col!(new "links", "Links", Number, |row| row.links.map_or_else(Cell::Absent, Cell::Count),
         "how many names it has on disk; one of them is shown"),
     col!(new "fs", "File system", Text, |row| file_system(row), "the type of its file system"),
@@ -220,14 +221,14 @@ fn directory(row: &FoundFile) -> &[u8] {
 }
 
 fn part_of_whole(row: &FoundFile) -> Option<(u64, u64)> {
-    let whole = row.page_size.pages(row.size).0;
+    let whole = row.page_size.pages(row.size.ok()?).0;
     let part = row.page_size.pages(row.cached.ok()?).0;
     (part <= whole).then_some((part, whole))
 }
 
 fn percent(row: &FoundFile) -> Figure<f64> {
     row.cached?;
-    if row.size == Bytes(0) {
+    if row.size? == Bytes(0) {
         return Err(EMPTY);
     }
     let (part, whole) = part_of_whole(row).ok_or(MORE_THAN_LONG)?;
@@ -258,7 +259,11 @@ fn file_system(row: &FoundFile) -> Cell<'_> {
 }
 
 fn deleted(row: &FoundFile) -> Cell<'_> {
-    Cell::Flag(row.is_deleted)
+    // Memory without a file never had a name, and is told apart by its name alone.
+    match row.kind {
+        Err(absent) if row.is_deleted => Cell::Absent(absent),
+        _ => Cell::Flag(row.is_deleted),
+    }
 }
 
 /// Reads the cached files of the machine.
@@ -338,7 +343,7 @@ fn account_cells(account: &Account) -> Vec<(&'static str, OwnedCell)> {
         ("found", plain(Some(account.found()))),
         ("left", plain(account.left())),
     ];
-    let missed = ("missed", words(&account.missed.join("; ")));
+    let missed = ("missed", words(&account.missed()));
     whole.into_iter().chain(kinds).chain([missed]).collect()
 }
 

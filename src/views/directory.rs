@@ -224,7 +224,7 @@ impl Source for DirectorySource {
         let filtered = self.filter.iter().flat_map(Filter::columns).flat_map(|column| column.needs);
         let needs: Vec<FileNeed> = needs.iter().chain(filtered).copied().collect();
         let engine = exact_if(self.chosen.engine(), &needs);
-        let sums = self.collect(engine, &Unopened::new(needs.contains(&FileNeed::States), false), rows)?;
+        let sums = self.collect(engine, &Unopened::new(needs.contains(&FileNeed::States), None), rows)?;
         let everything = Sums::total(&sums);
         report_unknown(&everything, rows);
         let page_size = engine.page_size();

@@ -303,7 +303,7 @@ impl Source for FileSource {
             only_cached: self.only_cached,
             was_found: self.chosen.recursive,
         };
-        let unopened = Unopened::new(needs.contains(&FileNeed::States), self.method == Some(Method::Pages));
+        let unopened = Unopened::new(needs.contains(&FileNeed::States), self.method);
         let new = |held: &Marks, sender| Measurer::new(measure, held.clone(), unopened.clone(), sender);
         let mut looked_at = 0;
         let done = self.chosen.visit(new, Measurer::finish, |message| match message {

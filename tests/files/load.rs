@@ -122,6 +122,11 @@ fn memory_without_a_file() {
     );
     // It never had a name that could have been removed.
     assert_eq!((memfd["percent"].as_f64(), &memfd["deleted"]), (Some(25.0), &false.into()), "{memfd}");
+    // Whatever else is shown.
+    let alone = complete(&["-o", "inode,kind,deleted", "--filter", "links==0"]);
+    assert_eq!(alone.row_of_inode("memfd", bytes(memfd, "inode"))["deleted"], false);
+    let deleted = complete(&["-o", "inode,fs", "--deleted"]);
+    assert!(!deleted.rows.iter().any(|row| row["inode"] == memfd["inode"] && row["fs"] == "tmpfs"), "{memfd}");
     let shared = found.row_of_inode("shared memory", inode_of_mapping(&subject, "/dev/zero"));
     assert_eq!((bytes(shared, "cached"), bytes(shared, "mapped")), (5 * page(), 5 * page()), "{shared}");
     for row in [memfd, shared] {

@@ -112,6 +112,10 @@ fn files_of_one_inode_number_on_two_subvolumes() {
         assert_locked(row, pages * page());
         assert_eq!((&row["holders"], &row["fs"]), (&format!("subject {}", subject.pid()).into(), &"btrfs".into()));
     }
+    // The trees of the file system are no file, and their pages have no length.
+    let trees = complete(&["-o", "kind,size,percent,fs,inode", "--filter", "fs==btrfs && kind==metadata"]);
+    assert!(!trees.rows.is_empty() && trees.rows.iter().any(|row| row["inode"] == 1), "{trees:?}");
+    assert!(trees.rows.iter().filter(|row| row["inode"] == 1).all(|row| row["size"].is_null()), "{trees:?}");
     // The kernel holds the image.
     let image = below(&folder);
     let holders = image.row(&folder.join("image"))["holders"].clone();

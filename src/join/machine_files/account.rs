@@ -4,6 +4,9 @@ use super::Method;
 use crate::machine::cached::{CacheSize, Kind, Proof};
 use crate::units::{Bytes, Figure, Human, PageSize, counted, percent};
 
+/// What the lists do not have.
+const IN_NO_LIST: &str = "in no list: asynchronous I/O, secret memory, and pages that came meanwhile";
+
 /// How much of `Cached + Buffers` was found.
 #[derive(Debug, Clone)]
 pub struct Account {
@@ -14,7 +17,7 @@ pub struct Account {
     /// What was found, by kind.
     pub(crate) kinds: Vec<(Option<Kind>, Bytes)>,
     /// What is missing, and what would be needed to see it.
-    pub missed: Vec<String>,
+    pub(super) missed: Vec<String>,
 }
 
 impl Account {
@@ -50,6 +53,12 @@ impl Account {
         self.size.map(|size| size.saturating_sub(self.found()))
     }
 
+    /// What is left, in words; empty if nothing is.
+    pub fn missed(&self) -> String {
+        let is_more = self.left().is_some_and(|left| left > Bytes(0));
+        if self.missed.is_empty() && is_more { IN_NO_LIST.to_owned() } else { self.missed.join("; ") }
+    }
+
     /// The account as lines of text.
     pub fn lines(&self) -> Vec<String> {
         let found = self.found();
@@ -71,14 +80,10 @@ impl Account {
             .collect();
         let mut lines = vec![first, kinds.join(", ")];
         let left = self.left().filter(|left| *left > Bytes(0));
-        let reasons = match (left, &self.missed[..]) {
-            (None, []) => None,
-            (Some(left), []) => Some(format!(
-                "{} in no list: asynchronous I/O, secret memory, and pages that came meanwhile",
-                Human(left)
-            )),
-            (Some(left), missed) => Some(format!("{}: {}", Human(left), missed.join("; "))),
-            (None, missed) => Some(missed.join("; ")),
+        let missed = self.missed();
+        let reasons = match left {
+            Some(left) => Some(format!("{}: {missed}", Human(left))),
+            None => Some(missed).filter(|missed| !missed.is_empty()),
         };
         lines.extend(reasons.map(|reasons| format!("left: {reasons}")));
         lines
@@ -136,7 +141,7 @@ mod tests {
         assert_eq!(kinds, "files 100M");
         let nearly = account(100_000 * MIB, 99_999 * MIB, &[]);
         assert!(nearly[0].starts_with("named 99.99 % of"), "{nearly:?}");
-        assert!(nearly[2].starts_with("left: 1M in no list"), "{nearly:?}");
+        assert!(nearly[2].starts_with("left: 1M: in no list"), "{nearly:?}");
     }
 
     #[test]

@@ -17,6 +17,7 @@ const NOT_IN_TIME: &str = "not everything about these files was read in time; a 
 const HAS_CHANGED: &str = "pages were added or dropped while they were read";
 const GONE: Absent = Absent::new(Reason::Vanished, "the file was removed from memory before its pages were read");
 const DISAGREES: Absent = Absent::new(Reason::Unsupported, "the states of pages differ from those in /proc/kpageflags");
+const NO_LENGTH: Absent = Absent::new(Reason::NotApplicable, "the pages of a file system's trees have no length");
 const MAPPED_UNKNOWN: &str = "this kernel does not tell how much of large folios is mapped";
 
 /// What one round found.
@@ -45,7 +46,7 @@ impl MachineFiles {
     ) -> Result<Found> {
         let until = Instant::now() + budget;
         let facts = Facts {
-            path: facts.path || !choice.below.is_empty(),
+            path: facts.path || choice.deleted || !choice.below.is_empty(),
             pages: facts.pages || choice.needs_pages(),
             holders: facts.holders || choice.split == Some(Split::Holders),
         };
@@ -211,7 +212,7 @@ impl RowReader<'_> {
             device: file.file_system.device,
             inode: file.number,
             links: Ok(file.links.into()),
-            size: file.size,
+            size: if file.is_btree() { Err(NO_LENGTH) } else { Ok(file.size) },
             cached: Ok(bytes(cached)),
             dirty: amount(Counter::Dirty),
             writeback: amount(Counter::Writeback),

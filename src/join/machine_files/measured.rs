@@ -25,6 +25,8 @@ const UNKNOWN_TYPE: Absent = Absent::new(Reason::Unsupported, "its file system w
 /// What a user misses if only the files of processes were measured.
 const ONLY_HELD: &str = "files that no process holds, block devices and file-system metadata; root sees them in the \
                          kernel's lists, and --scan walks over directories";
+/// What a user misses besides after a walk below a directory.
+const ONLY_BELOW: &str = "deleted files, shared memory, block devices and file-system metadata";
 /// What a user misses after a walk.
 const ONLY_WALKED: &str = "block devices, file-system metadata, shared memory without a name, and deleted files and \
                            files of other mount namespaces that no process holds; root sees them without --scan";
@@ -37,9 +39,14 @@ pub(crate) fn held_files() -> ChosenFiles {
     ChosenFiles { processes: ProcessChoice { pids: Vec::new(), like }.into(), ..ChosenFiles::named(Vec::new()) }
 }
 
-/// The files below these directories, on all file systems, and those that processes hold.
+/// The files below these directories, on all file systems, and if that is the whole tree those that processes hold.
 pub(crate) fn walked_files(directories: Vec<PathBuf>) -> ChosenFiles {
-    ChosenFiles { recursive: true, cross_file_systems: true, paths: directories, ..held_files() }
+    let others = if is_everything(&directories) { held_files() } else { ChosenFiles::named(Vec::new()) };
+    ChosenFiles { recursive: true, cross_file_systems: true, paths: directories, ..others }
+}
+
+fn is_everything(directories: &[PathBuf]) -> bool {
+    directories == [Path::new("/")]
 }
 
 /// Measures files and calls `hear` with those that have cached pages, and with what could not be measured. Returns what
@@ -76,8 +83,8 @@ pub(crate) fn measure_files<E: From<Error> + Send>(
     let kinds = sums(kinds.into_iter());
     let missed = match files.recursive {
         false => ONLY_HELD.to_owned(),
-        true if files.paths == [Path::new("/")] => ONLY_WALKED.to_owned(),
-        true => format!("files outside of these directories, {ONLY_WALKED}"),
+        true if is_everything(&files.paths) => ONLY_WALKED.to_owned(),
+        true => format!("files outside of these directories, {ONLY_BELOW}"),
     };
     let found = kinds.iter().fold(0, |sum: u64, (_, bytes)| sum.saturating_add(bytes.0));
     let sizes = [before, size().ok()].into_iter().flatten();
@@ -160,7 +167,7 @@ fn measured(report: &FileReport, method: Method, is_in_memory: bool, is_deleted:
         device: (nix::libc::major(device), nix::libc::minor(device)),
         inode,
         links: Err(NO_LISTS),
-        size: report.size,
+        size: Ok(report.size),
         cached: bytes(cached),
         counts: Err(NO_LISTS),
         dirty: bytes(report.dirty()),

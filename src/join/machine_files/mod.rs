@@ -47,7 +47,7 @@ pub struct FoundFile {
     /// How many names it has on disk.
     pub links: Figure<u64>,
     /// Its length.
-    pub size: Bytes,
+    pub size: Figure<Bytes>,
     /// How much of it is in the page cache, up to date or not.
     pub cached: Figure<Bytes>,
     /// The states of its pages.
@@ -145,7 +145,7 @@ impl FoundChoice {
 
     fn matches(&self, file: &FoundFile) -> bool {
         let has = |counter| file.amount(counter).is_ok_and(|bytes| bytes > Bytes(0));
-        (!self.deleted || file.is_deleted)
+        (!self.deleted || file.is_deleted && file.kind.is_ok())
             && (!self.dirty || file.dirty.is_ok_and(|dirty| dirty > Bytes(0)))
             && (!self.unmapped || file.counts.is_ok() && !has(Counter::Mapped) && !has(Counter::MappedUnknown))
     }

@@ -11,6 +11,9 @@ use crate::units::{Bytes, Pages};
 const IN_MEMORY: [u32; 2] = [0x0102_1994, 0x8584_58f6];
 /// `HUGETLBFS_MAGIC` of the same file.
 const HUGETLBFS: u32 = 0x9584_58f6;
+/// `BTRFS_SUPER_MAGIC` of the same file, and the number of the inode that has the pages of its trees, whose length
+/// means nothing (`BTRFS_BTREE_INODE_OBJECTID` in `include/uapi/linux/btrfs_tree.h`).
+const BTRFS: (u32, u64) = (0x9123_683e, 1);
 /// `EXT4_SUPER_MAGIC` of the same file, and the first inode number of ext4 that is not the file system's own.
 const EXT4: (u32, u64) = (0xef53, 11);
 
@@ -142,6 +145,11 @@ impl CachedFile {
         self.links == 0
     }
 
+    /// Whether it has the pages of the trees of btrfs.
+    pub(crate) fn is_btree(&self) -> bool {
+        (self.file_system.magic, self.number) == BTRFS
+    }
+
     /// Whether its kind depends on its name.
     pub(crate) fn needs_name(&self) -> bool {
         self.file_system.is_in_memory() && self.is_deleted()
@@ -158,7 +166,7 @@ impl CachedFile {
             }
             () if self.file_system.is_in_memory() => Kind::Tmpfs,
             () if kind != nix::libc::S_IFREG => Kind::Metadata,
-            () if self.file_system.magic == EXT4.0 && self.number < EXT4.1 => Kind::Metadata,
+            () if self.file_system.magic == EXT4.0 && self.number < EXT4.1 || self.is_btree() => Kind::Metadata,
             () if self.is_deleted() => Kind::Deleted,
             () => Kind::File,
         }

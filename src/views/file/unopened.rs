@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::join::{PageLists, PageStates};
-use crate::pagecache::FileReport;
+use crate::pagecache::{FileReport, Method};
 use crate::units::Figure;
 
 /// Completes the measurements of files. All threads share the lists, which the first file that needs them has read.
@@ -10,8 +10,8 @@ use crate::units::Figure;
 pub(in crate::views) struct Unopened {
     /// Whether columns need what only the lists say.
     all: bool,
-    /// Whether no other method may be used.
-    is_forced: bool,
+    /// The only method that may be used.
+    method: Option<Method>,
     lists: PageLists,
 }
 
@@ -24,14 +24,14 @@ pub(in crate::views) struct Completed {
 }
 
 impl Unopened {
-    pub(in crate::views) fn new(all: bool, is_forced: bool) -> Unopened {
-        Unopened { all, is_forced, lists: PageLists::default() }
+    pub(in crate::views) fn new(all: bool, method: Option<Method>) -> Unopened {
+        Unopened { all, method, lists: PageLists::default() }
     }
 
     /// Adds what the lists say about a file, if it is needed. A file that could not be opened is measured by them.
     pub(in crate::views) fn complete(&self, report: &mut FileReport) -> Completed {
-        let replaces = PageLists::may_complete(report);
-        let is_needed = self.all || self.is_forced || replaces && PageLists::may_be_read();
+        let replaces = self.method.is_none_or(|method| method == Method::Pages) && PageLists::may_complete(report);
+        let is_needed = self.all || self.is_forced() || replaces && PageLists::may_be_read();
         if !is_needed {
             return Completed { states: None, is_replaced: false };
         }
@@ -41,6 +41,10 @@ impl Unopened {
 
     /// Why the lists could not be read, once, if the user asked for what they say.
     pub(in crate::views) fn take_failure(&self) -> Option<Error> {
-        self.lists.take_failure().filter(|_| self.all || self.is_forced)
+        self.lists.take_failure().filter(|_| self.all || self.is_forced())
+    }
+
+    fn is_forced(&self) -> bool {
+        self.method == Some(Method::Pages)
     }
 }
