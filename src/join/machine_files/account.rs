@@ -106,15 +106,20 @@ impl Kind {
 }
 
 /// The sums of files by kind, in the order of [`Kind::ALL`], and of those whose kind is not known.
-pub(super) fn sums(files: impl Iterator<Item = (Figure<Kind>, Bytes)>) -> Vec<(Option<Kind>, Bytes)> {
-    let kinds = Kind::ALL.into_iter().map(Some).chain([None]);
-    let mut sums: Vec<(Option<Kind>, Bytes)> = kinds.map(|kind| (kind, Bytes(0))).collect();
-    for (kind, bytes) in files {
-        if let Some((_, sum)) = sums.iter_mut().find(|(one, _)| *one == kind.ok()) {
+pub(super) struct Sums(pub(super) Vec<(Option<Kind>, Bytes)>);
+
+impl Default for Sums {
+    fn default() -> Sums {
+        Sums(Kind::ALL.into_iter().map(Some).chain([None]).map(|kind| (kind, Bytes(0))).collect())
+    }
+}
+
+impl Sums {
+    pub(super) fn add(&mut self, kind: Figure<Kind>, bytes: Bytes) {
+        if let Some((_, sum)) = self.0.iter_mut().find(|(one, _)| *one == kind.ok()) {
             *sum = Bytes(sum.0.saturating_add(bytes.0));
         }
     }
-    sums
 }
 
 /// How many files were not exact.

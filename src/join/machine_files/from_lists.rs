@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::account::{inexact, sums};
+use super::account::{Sums, inexact};
 use super::context::Context;
 use super::described::{self, Method, group_names, node_names};
 use super::{Account, Facts, FoundChoice, FoundFile, MachineFiles, NOT_READ, Split};
@@ -59,11 +59,9 @@ impl MachineFiles {
             // A thread that panicked has said why.
             (listed, context.join().unwrap_or(Ok(None)))
         });
-        let (lists, listed, kinds) = listed?;
+        let (lists, listed, account) = listed?;
         let context = context?;
         let mut proof = listed.proof;
-        let amounts = listed.files.iter().zip(&kinds).map(|(file, kind)| (*kind, file.pages.bytes(page)));
-        let account = sums(amounts);
         let most = first.filter(|_| choice.is_everything()).unwrap_or(usize::MAX);
         let is_chosen = |file: &&CachedFile| !choice.deleted || file.is_deleted();
         let mut chosen: Vec<&CachedFile> = listed.files.iter().filter(is_chosen).take(most).collect();
@@ -87,7 +85,7 @@ impl MachineFiles {
         for file in &chosen {
             reader.add_rows(file, names.next(), pages.next(), &mut files);
         }
-        let account = Account::of_lists(account, &proof, page);
+        let account = Account::of_lists(account.0, &proof, page);
         let mut incomplete = account.missed.clone();
         if let (false, Some((listed, size))) = (proof.adds_up(page), proof.sizes(page)) {
             incomplete.push(format!("they add up to {}, not to {}, which meminfo says", Human(listed), Human(size)));
@@ -106,15 +104,17 @@ impl MachineFiles {
     }
 }
 
-/// Loads the programs, if this is the first round, and lists all files with their kinds.
-fn list(lists: &mut Option<Lists>, pages: bool, until: Instant) -> Result<(&mut Lists, Listed, Vec<Figure<Kind>>)> {
+/// Loads the programs, if this is the first round, and lists all files, with their sums by kind.
+fn list(lists: &mut Option<Lists>, pages: bool, until: Instant) -> Result<(&mut Lists, Listed, Sums)> {
     let lists = match lists {
         Some(lists) => lists,
         empty => empty.insert(Lists::load(pages)?),
     };
     let listed = lists.list(&ProcRoot::live(), until)?;
-    let kinds = lists.kinds(&listed.files, until)?;
-    Ok((lists, listed, kinds))
+    let mut account = Sums::default();
+    let page = crate::kernel::page_size();
+    lists.kinds(&listed.files, until, |file, kind| account.add(kind, file.pages.bytes(page)))?;
+    Ok((lists, listed, account))
 }
 
 /// Makes rows of what was read.

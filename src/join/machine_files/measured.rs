@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::account::sums;
+use super::account::Sums;
 use super::context::Context;
 use super::described::Method;
 use super::{Account, Facts, FoundChoice, FoundFile, NOT_READ};
@@ -69,18 +69,18 @@ pub(crate) fn measure_files<E: From<Error> + Send>(
     let (context, found) = (context.as_ref(), Vec::new);
     let new =
         |_: &_, sender| Measuring { engine, method, choice, context, found: found(), sender, looked_at: &looked_at };
-    let mut kinds = Vec::new();
+    let mut kinds = Sums::default();
     files.visit(new, Measuring::finish, |message| {
         if matches!(&message, Message::Failure(error) if matches!(error.subject(), Subject::Words(_))) {
             // That no other process was found.
             return Ok(());
         }
         if let Message::Item(found) = &message {
-            kinds.extend(found.iter().filter_map(|file| Some((file.kind, file.cached.ok()?))));
+            found.iter().for_each(|file| kinds.add(file.kind, file.cached.unwrap_or_default()));
         }
         hear(message, looked_at.load(Ordering::Relaxed))
     })?;
-    let kinds = sums(kinds.into_iter());
+    let kinds = kinds.0;
     let missed = match files.recursive {
         false => ONLY_HELD.to_owned(),
         true if is_everything(&files.paths) => ONLY_WALKED.to_owned(),

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Instant;
 
 use super::file::{CachedFile, FileSystem, Kind};
@@ -21,6 +22,8 @@ use crate::units::{Figure, Pages};
 pub(crate) struct Lists {
     inodes: Inodes,
     pages: Option<PageReader>,
+    /// The program for pages, while another thread loads it.
+    loading: Option<JoinHandle<std::result::Result<PageReader, Unavailable>>>,
     frames: Option<Frames>,
 }
 
@@ -32,16 +35,21 @@ impl Lists {
     /// [`ErrorKind::Denied`]; [`ErrorKind::Unsupported`]: the kernel has no BPF, does not describe its structures, or
     /// they do not fit.
     pub(crate) fn load(pages: bool) -> Result<Lists> {
-        let structures = Structures::read().map_err(|unavailable| error(&unavailable))?;
-        let (inodes, pages) = std::thread::scope(|scope| {
-            let other = pages.then(|| scope.spawn(|| PageReader::load(&structures)));
-            let inodes = Inodes::load(&structures);
+        let structures = Arc::new(Structures::read().map_err(|unavailable| error(&unavailable))?);
+        let others = Arc::clone(&structures);
+        let loading = pages.then(|| std::thread::spawn(move || PageReader::load(&others)));
+        let inodes = Inodes::load(&structures).map_err(|unavailable| error(&unavailable))?;
+        Ok(Lists { inodes, pages: None, loading, frames: None })
+    }
+
+    /// Waits until the program for pages is loaded.
+    fn finish_loading(&mut self) -> Result<()> {
+        if let Some(loading) = self.loading.take() {
             // A thread that panicked could not load it either.
-            let pages = other.map(|other| other.join().unwrap_or(Err(Unavailable::NoBtf)));
-            (inodes, pages.transpose())
-        });
-        let inodes = inodes.map_err(|unavailable| error(&unavailable))?;
-        Ok(Lists { inodes, pages: pages.map_err(|unavailable| error(&unavailable))?, frames: None })
+            let loaded = loading.join().unwrap_or(Err(Unavailable::NoBtf));
+            self.pages = Some(loaded.map_err(|unavailable| error(&unavailable))?);
+        }
+        Ok(())
     }
 
     /// Lists all files with cached pages, largest first.
@@ -57,6 +65,8 @@ impl Lists {
             }
             listed = self.list_once(root, until)?;
         }
+        // It is loaded while the files are listed.
+        self.finish_loading()?;
         self.frames = self.pages.as_mut().and_then(|pages| Frames::find(root, pages, &listed.files, until));
         listed.files.sort_unstable_by_key(|file| (std::cmp::Reverse(file.pages), file.super_block, file.number));
         Ok(listed)
@@ -169,20 +179,29 @@ impl Lists {
         Ok(pages)
     }
 
-    /// The kinds of files, for which only a few names are read. Without its name the kind of such a file is not known.
+    /// Passes on the kind of each file, for which only a few names are read. Without its name the kind of such a file
+    /// is not known.
     ///
     /// # Errors
     /// As `bpf(2)`.
-    pub(crate) fn kinds(&mut self, files: &[CachedFile], until: Instant) -> Result<Vec<Figure<Kind>>> {
+    pub(crate) fn kinds(
+        &mut self,
+        files: &[CachedFile],
+        until: Instant,
+        mut each: impl FnMut(&CachedFile, Figure<Kind>),
+    ) -> Result<()> {
         let unclear = files.iter().filter(|file| file.needs_name()).map(CachedFile::target);
         let mut names = Vec::new();
         self.inodes.names(unclear, until, |name| names.push(name)).map_err(|cause| failed(&cause))?;
         let mut names = names.into_iter();
-        let kind = |file: &CachedFile| match file.needs_name() {
-            true => names.next().map(|name| file.kind(name.as_ref())).ok_or(LATE),
-            false => Ok(file.kind(None)),
-        };
-        Ok(files.iter().map(kind).collect())
+        for file in files {
+            let kind = match file.needs_name() {
+                true => names.next().map(|name| file.kind(name.as_ref())).ok_or(LATE),
+                false => Ok(file.kind(None)),
+            };
+            each(file, kind);
+        }
+        Ok(())
     }
 
     /// The control groups that the pages of the last [`read_pages`](Lists::read_pages) are charged to.

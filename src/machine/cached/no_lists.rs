@@ -35,7 +35,12 @@ impl Lists {
         match *self {}
     }
 
-    pub(crate) fn kinds(&mut self, _: &[CachedFile], _: Instant) -> Result<Vec<Figure<Kind>>> {
+    pub(crate) fn kinds(
+        &mut self,
+        _: &[CachedFile],
+        _: Instant,
+        _: impl FnMut(&CachedFile, Figure<Kind>),
+    ) -> Result<()> {
         match *self {}
     }
 
