@@ -104,7 +104,9 @@ impl Context {
 
     /// Gives a file that was measured its holders: only its path tells which file system it is on.
     pub(super) fn hold_measured(&self, file: &mut FoundFile) {
-        let Some((device, within)) = self.places.locate(&file.path).filter(|_| !file.is_deleted) else { return };
+        let place = self.places.locate(&file.path).filter(|_| !file.is_deleted);
+        // Otherwise the path, as another process sees it, may lead to another file here, with the same inode number.
+        let Some((device, within)) = place.filter(|(device, _)| *device == file.device) else { return };
         let programs = self.held_by(device, file.inode, &within);
         self.hold(file, &programs);
     }

@@ -45,6 +45,11 @@ pub(crate) fn walked_files(directories: Vec<PathBuf>) -> ChosenFiles {
     ChosenFiles { recursive: true, cross_file_systems: true, paths: directories, ..others }
 }
 
+/// Whether it only says that no other process was found, which nobody asked for.
+fn is_about_choice(error: &Error) -> bool {
+    matches!(error.subject(), Subject::Words(option) if option == "--match")
+}
+
 fn is_everything(directories: &[PathBuf]) -> bool {
     directories == [Path::new("/")]
 }
@@ -71,8 +76,7 @@ pub(crate) fn measure_files<E: From<Error> + Send>(
         |_: &_, sender| Measuring { engine, method, choice, context, found: found(), sender, looked_at: &looked_at };
     let mut kinds = Sums::default();
     files.visit(new, Measuring::finish, |message| {
-        if matches!(&message, Message::Failure(error) if matches!(error.subject(), Subject::Words(_))) {
-            // That no other process was found.
+        if matches!(&message, Message::Failure(error) if is_about_choice(error)) {
             return Ok(());
         }
         if let Message::Item(found) = &message {

@@ -24,6 +24,8 @@ pub(crate) struct Lists {
     pages: Option<PageReader>,
     /// The program for pages, while another thread loads it.
     loading: Option<JoinHandle<std::result::Result<PageReader, Unavailable>>>,
+    /// Why it could not be loaded: the same in each round.
+    refused: Option<Error>,
     frames: Option<Frames>,
 }
 
@@ -39,17 +41,19 @@ impl Lists {
         let others = Arc::clone(&structures);
         let loading = pages.then(|| std::thread::spawn(move || PageReader::load(&others)));
         let inodes = Inodes::load(&structures).map_err(|unavailable| error(&unavailable))?;
-        Ok(Lists { inodes, pages: None, loading, frames: None })
+        Ok(Lists { inodes, pages: None, loading, refused: None, frames: None })
     }
 
     /// Waits until the program for pages is loaded.
     fn finish_loading(&mut self) -> Result<()> {
         if let Some(loading) = self.loading.take() {
             // A thread that panicked could not load it either.
-            let loaded = loading.join().unwrap_or(Err(Unavailable::NoBtf));
-            self.pages = Some(loaded.map_err(|unavailable| error(&unavailable))?);
+            match loading.join().unwrap_or(Err(Unavailable::NoBtf)) {
+                Ok(pages) => self.pages = Some(pages),
+                Err(unavailable) => self.refused = Some(error(&unavailable)),
+            }
         }
-        Ok(())
+        self.refused.clone().map_or(Ok(()), Err)
     }
 
     /// Lists all files with cached pages, largest first.
