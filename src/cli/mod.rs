@@ -24,6 +24,7 @@ mod pid;
 mod programs;
 mod progress;
 mod report;
+mod root;
 mod run;
 mod screen;
 mod signals;

@@ -7,10 +7,9 @@ use clap::{ArgAction, Args};
 use super::answer::{AnswerArgs, View, refuse_if};
 use super::found::FoundArgs;
 use super::report::Report;
+use super::root::RootArgs;
 use super::run::{Configured, Done, Listed, Run};
 use super::screen;
-use crate::error::{Error, Subject};
-use crate::kernel::whereabouts::await_answer;
 use crate::process::{Fields, NamedProcess, ProcRoot, ProcessChoice};
 use crate::query::{Query, Total};
 use crate::render::Presentation;
@@ -33,9 +32,9 @@ pub(crate) struct PidArgs {
     /// pmap's options.
     #[command(flatten)]
     pmap: PmapArgs,
-    /// Read DIR, a directory with the same structure, instead of /proc
-    #[arg(long, value_name = "DIR", default_value = "/proc", help_heading = "Processes", hide_short_help = true)]
-    proc_root: PathBuf,
+    /// Which machine is read.
+    #[command(flatten)]
+    root: RootArgs,
     /// Read FILE, the text of a smaps file, instead of a process; - is standard input
     #[arg(
         long,
@@ -151,8 +150,8 @@ impl Run for PidArgs {
 
     fn run(self, configured: &Configured, report: &mut Report) -> Done {
         self.check()?;
-        self.await_root()?;
-        if self.views.summary { self.summarize(configured, report) } else { self.list(configured, report) }
+        let root = self.root.root()?;
+        if self.views.summary { self.summarize(root, configured, report) } else { self.list(root, configured, report) }
     }
 }
 
@@ -196,10 +195,6 @@ impl PidArgs {
         self.found.choice(self.pids.clone())
     }
 
-    fn root(&self) -> ProcRoot {
-        ProcRoot::at(self.proc_root.clone())
-    }
-
     fn presentation(&self, configured: &Configured) -> Presentation {
         // Like pmap, -q keeps the line with the process.
         let no_header = self.answer.no_header || self.pmap.quiet;
@@ -214,22 +209,13 @@ impl PidArgs {
         Some(meant.unwrap_or(typed))
     }
 
-    /// An error if the directory of `--proc-root` is on a file system that does not answer.
-    fn await_root(&self) -> Done {
-        let path = &self.proc_root;
-        match self.root() == ProcRoot::live() {
-            true => Ok(()),
-            false => Ok(await_answer(path).map_err(|errno| Error::io(Subject::Path(path.clone()), &errno.into()))?),
-        }
-    }
-
-    fn list(self, configured: &Configured, report: &mut Report) -> Done {
+    fn list(self, root: ProcRoot, configured: &Configured, report: &mut Report) -> Done {
         let processes = self.choice()?;
         let query = self.query(configured, &processes)?;
         report.narrowed.extend(self.pmap.range.map(|_| "-A"));
         let presentation = self.presentation(configured);
         let mut source = MappingSource {
-            root: self.root(),
+            root,
             processes,
             range: self.pmap.range.unwrap_or(AddressRange::ALL),
             cells: strip_cells(),
@@ -301,7 +287,7 @@ impl PidArgs {
         }
     }
 
-    fn summarize(self, configured: &Configured, report: &mut Report) -> Done {
+    fn summarize(self, root: ProcRoot, configured: &Configured, report: &mut Report) -> Done {
         let processes = self.choice()?;
         let common = |by: &str| Common::ALL.into_iter().find(|common| common.id() == by);
         let added =
@@ -340,7 +326,7 @@ impl PidArgs {
             columns.insert(0, "pid".to_owned());
         }
         let presentation = self.presentation(configured);
-        let mut source = PartSource { root: self.root(), processes, added, smaps: self.smaps.clone() };
+        let mut source = PartSource { root, processes, added, smaps: self.smaps.clone() };
         self.answer.answer(&query, &mut source, presentation, report)
     }
 }

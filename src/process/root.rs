@@ -37,6 +37,14 @@ impl ProcRoot {
         &self.path
     }
 
+    /// The directory with the structure of `/sys`: the live one, or the one next to a captured `/proc`.
+    pub fn system_path(&self) -> PathBuf {
+        match self.is_live() {
+            true => PathBuf::from("/sys"),
+            false => self.path.parent().unwrap_or(&self.path).join("sys"),
+        }
+    }
+
     /// The text of a file in it, such as `meminfo`. In a capture it may be anything: only a regular file is opened.
     pub(crate) fn read_file(&self, name: &str) -> io::Result<Vec<u8>> {
         Directory::open(&self.path)?.read_file(name, LONGEST)
