@@ -151,6 +151,7 @@ impl Error {
             Reason::Changed => ErrorKind::Changed,
             Reason::Vanished => ErrorKind::NotFound,
             Reason::Unsupported | Reason::NotApplicable => ErrorKind::Unsupported,
+            Reason::Late => ErrorKind::System,
         };
         Error { cause: Some(Cause::Absent(absent)), ..Error::new(subject, kind, absent.to_string()) }
     }

@@ -4,17 +4,25 @@
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
+use nix::errno::Errno;
+
 use crate::kernel::kcmp::compare_memory;
 use crate::process::handle::Process;
-use crate::process::root::is_of_our_namespace;
+use crate::process::root::{ProcRoot, is_of_our_namespace};
+
+/// Where the program of an address space begins and ends and where its stack begins. Processes that share an address
+/// space share these; most others differ in them, so that few have to be compared.
+pub(super) type Program = [u64; 3];
 
 /// The address spaces that were seen.
 #[derive(Debug, Default)]
 pub struct AddressSpaces {
-    /// The thread groups of those that were seen, with the first pid of each address space.
-    groups: HashMap<u32, u32>,
-    /// A pid of each address space, in the order of `kcmp`.
-    ordered: Vec<u32>,
+    /// The thread groups of those that were seen, with the number of their address space.
+    groups: HashMap<u32, u64>,
+    /// Of each program a pid of each address space and its number, in the order of `kcmp`.
+    ordered: HashMap<Program, Vec<(u32, u64)>>,
+    /// How many there are.
+    count: u64,
 }
 
 impl AddressSpaces {
@@ -23,42 +31,65 @@ impl AddressSpaces {
         AddressSpaces::default()
     }
 
-    /// Enters the address space of a process that has memory. Returns the first id under which it was seen, and
-    /// whether this is that one: `kcmp` reports this if this user may compare them; otherwise it is known only for
-    /// threads of one process.
-    pub fn enter(&mut self, process: &Process) -> (u32, bool) {
+    /// Enters the address space of a process that has memory. Returns its number, and whether it was not seen before:
+    /// `kcmp` reports this if this user may compare them; otherwise it is known only for threads of one process.
+    pub fn enter(&mut self, process: &Process) -> (u64, bool) {
         let group = process.read_thread_group().unwrap_or(process.pid());
-        if let Some(first) = self.groups.get(&group) {
-            return (*first, false);
+        if let Some(number) = self.groups.get(&group) {
+            return (*number, false);
         }
-        let first = self.find_other(process);
-        self.groups.insert(group, first.unwrap_or(process.pid()));
-        (first.unwrap_or(process.pid()), first.is_none())
+        let program =
+            process.read_stat().ok().flatten().map(|stat| stat.program).filter(|_| can_compare(process.root()));
+        self.enter_group(process.pid(), group, program)
     }
 
-    /// The first id of the address space of a process, if that was seen; enters it otherwise.
-    fn find_other(&mut self, process: &Process) -> Option<u32> {
-        if !process.is_live() || !is_of_our_namespace(process.root()) {
-            return None;
+    /// The same for the process `pid` of this thread group. With `program` it is compared with the others; a process
+    /// that was entered before and has called `execve` since has a new address space then.
+    pub(super) fn enter_group(&mut self, pid: u32, group: u32, program: Option<Program>) -> (u64, bool) {
+        if let Some(number) = self.groups.get(&group) {
+            if group != pid || program.is_none() {
+                return (*number, false);
+            }
+            self.ordered.values_mut().for_each(|seen| seen.retain(|(other, _)| *other != pid));
         }
-        let mut failed = false;
-        let place = self.ordered.binary_search_by(|seen| {
-            compare_memory(*seen, process.pid()).unwrap_or_else(|_| {
-                failed = true;
+        let number = self.count;
+        let found =
+            program.map_or(number, |program| find_or_insert(self.ordered.entry(program).or_default(), pid, number));
+        self.count += u64::from(found == number);
+        self.groups.insert(group, found);
+        (found, found == number)
+    }
+}
+
+/// The number of the address space of a process, if that is among `seen`; enters it under `number` otherwise.
+fn find_or_insert(seen: &mut Vec<(u32, u64)>, pid: u32, number: u64) -> u64 {
+    loop {
+        let mut failed = None;
+        let place = seen.binary_search_by(|(other, _)| {
+            compare_memory(*other, pid).unwrap_or_else(|errno| {
+                failed = Some((*other, errno));
                 Ordering::Less
             })
         });
-        match place {
-            Ok(place) => self.ordered.get(place).copied(),
-            Err(place) => {
-                // Without a comparison its place is unknown.
-                if !failed {
-                    self.ordered.insert(place, process.pid());
-                }
-                None
+        match (place, failed) {
+            (Ok(place), _) => return seen.get(place).map_or(number, |(_, number)| *number),
+            (Err(place), None) => {
+                seen.insert(place, (pid, number));
+                return number;
             }
+            // The other one has exited: nobody can be compared with it any more.
+            (Err(_), Some((other, Errno::ESRCH))) if compare_memory(other, other) == Err(Errno::ESRCH) => {
+                seen.retain(|(seen, _)| *seen != other);
+            }
+            // Without a comparison its place is unknown.
+            (Err(_), Some(_)) => return number,
         }
     }
+}
+
+/// Whether `kcmp` knows the processes below `root` by their pids.
+pub(super) fn can_compare(root: &ProcRoot) -> bool {
+    is_of_our_namespace(root)
 }
 
 impl Process {

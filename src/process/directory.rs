@@ -73,6 +73,9 @@ pub(super) fn nameless_device() -> Option<(u32, u32)> {
     NamelessMount::find().map(|mount| mount.device)
 }
 
+/// More than any such file has, but for a command line, of which no more is shown.
+const LONGEST: u64 = 1 << 20;
+
 const PATH_ONLY: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
 
 impl Directory {
@@ -209,6 +212,14 @@ impl Directory {
         let mut bytes = Vec::new();
         self.open_file(name)?.take(most).read_to_end(&mut bytes)?;
         Ok(bytes)
+    }
+
+    /// Replaces `text` by a file of a live process, such as `stat`. In a capture a file of that name may be anything; see
+    /// [`Directory::read_file`].
+    pub(super) fn read_live_file(&self, name: &str, text: &mut Vec<u8>) -> io::Result<()> {
+        text.clear();
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        File::from(openat(self, name, flags, Mode::empty())?).take(LONGEST).read_to_end(text).map(drop)
     }
 
     /// The entries of a directory below this one whose names are numbers.

@@ -90,7 +90,7 @@ fn ticks_a_second() -> Option<u64> {
     u64::try_from(ticks).ok().filter(|ticks| *ticks > 0)
 }
 
-fn spaces_for_nuls(command: &mut Vec<u8>) {
+pub(super) fn spaces_for_nuls(command: &mut Vec<u8>) {
     let end = command.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     command.truncate(end);
     command.iter_mut().filter(|byte| **byte == 0).for_each(|byte| *byte = b' ');

@@ -64,6 +64,7 @@ pub mod smaps;
 mod stat;
 mod status;
 mod table_parts;
+pub mod usage;
 
 pub use crate::kernel::identity::FileIdentity;
 pub(crate) use crate::kernel::privilege::{run_as_root, run_as_root_or_owner};

@@ -12,6 +12,8 @@ pub(super) struct Stat {
     /// Its name (`comm`).
     pub(super) name: Vec<u8>,
     state: u8,
+    /// The pid of its parent; 0 if it has none in this pid namespace.
+    pub(super) parent: u32,
     flags: u32,
     pub(super) threads: u64,
     /// When it started, in clock ticks after boot.
@@ -55,6 +57,7 @@ pub(super) fn parse_stat(text: &[u8]) -> Option<Stat> {
     Some(Stat {
         name: text.get(open + 1..close)?.to_vec(),
         state: *state,
+        parent: field(4).and_then(parse_number)?,
         flags: field(9).and_then(parse_number)?,
         threads: number(20)?,
         start_time: number(22)?,

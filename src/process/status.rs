@@ -24,6 +24,8 @@ pub struct Status {
     pub state: u8,
     /// The number of the user it runs as (the effective one, which `pgrep -u` compares).
     pub user: u32,
+    /// Its thread group (`Tgid`): its pid, unless the file is that of another thread.
+    pub thread_group: Option<u32>,
     /// How many threads it has.
     pub threads: Figure<u64>,
     /// `VmSize`: address space, not memory.
@@ -77,6 +79,7 @@ pub fn parse_status(text: &[u8]) -> Option<Status> {
         name: lines.value("Name")?.to_vec(),
         state: *lines.value("State")?.first()?,
         user: number(words(lines.value("Uid")?).nth(1)?)?.try_into().ok()?,
+        thread_group: lines.value("Tgid").and_then(number).and_then(|pid| pid.try_into().ok()),
         threads: lines.value("Threads").and_then(number).ok_or(not_given("the kernel does not report it")),
         size: bytes("VmSize", "the kernel does not report it"),
         rss: bytes("VmRSS", "the kernel does not report it"),
@@ -89,7 +92,7 @@ pub fn parse_status(text: &[u8]) -> Option<Status> {
     })
 }
 
-const NO_MEMORY: Absent =
+pub(super) const NO_MEMORY: Absent =
     Absent::new(Reason::NotApplicable, "it has no memory of its own: a kernel thread, or it has exited");
 
 const fn not_given(why: &'static str) -> Absent {
@@ -97,7 +100,7 @@ const fn not_given(why: &'static str) -> Absent {
 }
 
 /// `KEY:<tab>VALUE` lines.
-struct Lines<'t>(&'t [u8]);
+pub(super) struct Lines<'t>(pub(super) &'t [u8]);
 
 impl<'t> Lines<'t> {
     /// What follows `key:` and a tab. The name comes first and cannot contain a newline, so it cannot fake another
@@ -110,7 +113,8 @@ impl<'t> Lines<'t> {
         })
     }
 
-    fn bytes(&self, key: &str) -> Option<Bytes> {
+    /// A size, which the kernel writes in kB.
+    pub(super) fn bytes(&self, key: &str) -> Option<Bytes> {
         Bytes::from_kib(number(self.value(key)?.trim_ascii().strip_suffix(b"kB")?)?)
     }
 }

@@ -148,6 +148,8 @@ pub enum Reason {
     Changed,
     /// There is nothing to measure, such as the cached share of an empty file.
     NotApplicable,
+    /// It was not read within the time limit.
+    Late,
 }
 
 impl Absent {
@@ -169,6 +171,7 @@ impl Reason {
             Reason::Vanished => "vanished",
             Reason::Changed => "changed",
             Reason::NotApplicable => "not applicable",
+            Reason::Late => "late",
         }
     }
 }

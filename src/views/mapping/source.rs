@@ -255,7 +255,7 @@ impl MappingSource {
             devices: if needs(MappingNeed::Device) { process.read_devices(&read.mappings) } else { Vec::new() },
             owner: needs(MappingNeed::Owner).then(|| Owner::read(&process)),
             files: shared.numbers.as_mut().map_or_else(Vec::new, |files| files.number(&process, &read.mappings)),
-            memory: memory.map(|(first, _)| first.into()),
+            memory: memory.map(|(number, _)| number),
             pages,
             cache,
             read,

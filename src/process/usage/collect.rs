@@ -1,0 +1,213 @@
+//! Reads many processes on several threads, the largest first, within a time limit.
+
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use super::read::{Reader, Seen};
+use super::threads::{locked, work_until};
+use super::{LATE, Usage, UsageNeeds};
+use crate::error::{Error, ErrorKind, Result};
+use crate::process::address_space::{AddressSpaces, can_compare};
+use crate::process::choice::{Asked, ProcessChoice};
+use crate::process::handle::shows_whole_machine;
+use crate::process::root::{ProcRoot, hides_processes, read_pids};
+use crate::units::Bytes;
+
+/// Which processes are read, and what about them.
+#[derive(Debug, Clone)]
+pub struct UsageRequest {
+    /// Where `/proc` is.
+    pub root: ProcRoot,
+    /// Which processes; all of them if none is selected.
+    pub processes: ProcessChoice,
+    /// What is read about each.
+    pub needs: UsageNeeds,
+    /// How long it may take. What was not read by then is absent ([`LATE`]).
+    pub budget: Option<Duration>,
+}
+
+/// The processes that were read.
+#[derive(Debug, Default)]
+pub struct Usages {
+    /// Those that have memory, in the order of their pids. Kernel threads and zombies are left out, and so are those
+    /// that exited meanwhile.
+    pub usages: Vec<Usage>,
+    /// What is wrong with those that were selected by their pids, or with the selection.
+    pub failures: Vec<Error>,
+    /// How many could not be seen at all, because `/proc` hides them (`hidepid=1`).
+    pub hidden: u64,
+    /// How many were not looked at in time.
+    pub unseen: u64,
+    /// Why there may be more processes on this machine, as text to follow a colon.
+    pub blind: Option<&'static str>,
+}
+
+const HIDES: &str = "/proc hides the processes of other users (hidepid)";
+const NAMESPACE: &str = "this is another pid namespace, such as that of a container, so only the processes in it are \
+                         seen";
+
+/// Reads how much memory processes use. `check` is called from time to time; the reading ends if it says so.
+///
+/// # Errors
+/// `/proc` cannot be read.
+pub fn collect_usages(request: &UsageRequest, check: &mut dyn FnMut() -> ControlFlow<()>) -> Result<Usages> {
+    let until = request.budget.and_then(|budget| Instant::now().checked_add(budget));
+    let (root, needs) = (&request.root, request.needs);
+    let mut found = Usages { blind: blindness(root), ..Usages::default() };
+    let asked = find(request, &mut found.failures)?;
+    let spaces = Spaces { compares: root.is_live() && can_compare(root), seen: Arc::default() };
+    let reader = || Reader::new(root, needs);
+    let pids = asked.iter().map(|asked| asked.pid).collect();
+    let public = {
+        let spaces = spaces.clone();
+        let read = move |reader: &mut Reader, pid: &u32| {
+            reader.read_public(*pid).map(|seen| {
+                seen.map(|mut seen| {
+                    if !needs.shares {
+                        seen.usage.memory = spaces.enter(&seen);
+                    }
+                    seen
+                })
+            })
+        };
+        work_until(pids, until, reader, read, check)
+    };
+    let mut seen = Vec::new();
+    for (asked, read) in asked.into_iter().zip(public) {
+        match read {
+            Some(Ok(Some(process))) => seen.push((asked, process)),
+            Some(Ok(None)) if asked.found => {}
+            Some(Ok(None)) => found.failures.push(no_memory(asked.pid)),
+            Some(Err(error)) if !asked.is_missed(&error) => {}
+            Some(Err(error)) if asked.found && error.kind() == ErrorKind::Denied => found.hidden += 1,
+            Some(Err(error)) => found.failures.push(error),
+            None => found.unseen += 1,
+        }
+    }
+    if needs.shares {
+        seen = read_shares(seen, until, reader, spaces, &mut found.failures, check);
+    }
+    found.usages = seen.into_iter().map(|(_, process)| process.usage).collect();
+    found.usages.sort_unstable_by_key(|usage| usage.identity.pid);
+    Ok(found)
+}
+
+/// Reads smaps_rollup of these processes, the largest first.
+fn read_shares(
+    mut seen: Vec<(Asked, Seen)>,
+    until: Option<Instant>,
+    reader: impl Fn() -> Reader,
+    spaces: Spaces,
+    failures: &mut Vec<Error>,
+    check: &mut dyn FnMut() -> ControlFlow<()>,
+) -> Vec<(Asked, Seen)> {
+    let rss = |seen: &Seen| seen.usage.public(|status| status.rss).unwrap_or(Bytes(0));
+    seen.sort_by_key(|(_, seen)| std::cmp::Reverse(rss(seen)));
+    let read = move |reader: &mut Reader, (_, seen): &(Asked, Seen)| {
+        reader.read_shares(seen.clone(), &mut |seen| spaces.enter(seen))
+    };
+    let done = work_until(seen.clone(), until, reader, read, check);
+    let mut left = Vec::with_capacity(seen.len());
+    for ((asked, mut seen), done) in seen.into_iter().zip(done) {
+        match done {
+            Some(Some(read)) => left.push((asked, read)),
+            Some(None) if asked.found => {}
+            Some(None) => failures.push(no_memory(asked.pid)),
+            None => {
+                seen.usage.shares = Err(LATE);
+                seen.usage.memory = not_compared(asked.pid);
+                left.push((asked, seen));
+            }
+        }
+    }
+    left
+}
+
+/// The address spaces that were seen.
+#[derive(Debug, Clone)]
+struct Spaces {
+    compares: bool,
+    seen: Arc<Mutex<AddressSpaces>>,
+}
+
+impl Spaces {
+    fn enter(&self, seen: &Seen) -> u64 {
+        let pid = seen.usage.identity.pid;
+        let program = seen.program().filter(|_| self.compares);
+        locked(&self.seen, |spaces| spaces.enter_group(pid, seen.group, program)).0
+    }
+}
+
+/// A number for the address space of a process that was not compared with others, which may block.
+fn not_compared(pid: u32) -> u64 {
+    1 << 32 | u64::from(pid)
+}
+
+/// The selected processes, or all.
+fn find(request: &UsageRequest, failures: &mut Vec<Error>) -> Result<Vec<Asked>> {
+    if !request.processes.is_empty() {
+        return request.processes.find(&request.root, &mut |error| failures.push(error));
+    }
+    Ok(read_pids(&request.root)?.into_iter().map(|pid| Asked { pid, found: true }).collect())
+}
+
+fn no_memory(pid: u32) -> Error {
+    Error::pid(pid, ErrorKind::Unsupported, "it has no memory of its own: a kernel thread, or it has exited")
+}
+
+fn blindness(root: &ProcRoot) -> Option<&'static str> {
+    match () {
+        () if hides_processes(root) => Some(HIDES),
+        () if root.is_live() && !shows_whole_machine(root) => Some(NAMESPACE),
+        () => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::Process;
+
+    fn collect(processes: ProcessChoice, needs: UsageNeeds, budget: Option<Duration>) -> Usages {
+        let request = UsageRequest { root: ProcRoot::live(), processes, needs, budget };
+        collect_usages(&request, &mut || ControlFlow::Continue(())).unwrap()
+    }
+
+    const ALL: UsageNeeds = UsageNeeds { command: true, group: true, shares: true };
+
+    #[test]
+    fn our_own_process_is_read_as_a_whole() {
+        let pid = std::process::id();
+        let found = collect(ProcessChoice::of(pid), ALL, None);
+        let [usage] = &found.usages[..] else { panic!("{found:?}") };
+        let own = Process::own().unwrap();
+        assert_eq!(usage.identity, own.identity().unwrap());
+        assert_eq!(usage.name, own.read_name().unwrap());
+        assert_eq!(usage.group.clone().ok(), own.read_cgroup().ok());
+        assert_eq!(usage.parent, Some(std::os::unix::process::parent_id()));
+        let shares = usage.shares.unwrap();
+        assert!(shares.uss.unwrap() <= shares.pss.unwrap() && shares.pss.unwrap() <= usage.rss().unwrap());
+        assert!(found.failures.is_empty() && usage.failure.is_none());
+    }
+
+    #[test]
+    fn processes_with_memory_are_found_without_a_line_for_others() {
+        let found = collect(ProcessChoice::default(), UsageNeeds::default(), None);
+        assert!(found.usages.iter().any(|usage| usage.identity.pid == std::process::id()));
+        assert!(found.usages.iter().all(|usage| usage.rss().is_ok() && usage.shares == Err(super::super::NOT_ASKED)));
+        assert_eq!((found.failures.len(), found.unseen), (0, 0));
+    }
+
+    #[test]
+    fn without_time_nothing_is_looked_at_and_that_is_counted() {
+        let found = collect(ProcessChoice::default(), ALL, Some(Duration::ZERO));
+        assert!(found.usages.is_empty() && found.unseen > 0, "{found:?}");
+    }
+
+    #[test]
+    fn a_process_that_does_not_exist_is_a_failure() {
+        let found = collect(ProcessChoice::of(u32::MAX), ALL, None);
+        assert_eq!((found.usages.len(), found.failures.len()), (0, 1));
+    }
+}

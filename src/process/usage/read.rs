@@ -1,0 +1,210 @@
+//! Reads one process, twice: first what any user may read, then its smaps_rollup. The two belong together if the
+//! process still runs the same program afterwards.
+
+use std::io;
+
+use super::{CHANGED, DENIED, NO_GROUP, NO_STATUS, NOT_ASKED, Shares, UNREADABLE, Usage, UsageNeeds};
+use crate::error::{Error, ErrorKind, Result};
+use crate::process::address_space::Program;
+use crate::process::cgroup::memory_group;
+use crate::process::directory::Directory;
+use crate::process::failure::{exited, read_error};
+use crate::process::fields::{Fields, Wanted};
+use crate::process::handle::Process;
+use crate::process::identity::{Identity, spaces_for_nuls};
+use crate::process::root::ProcRoot;
+use crate::process::stat::{Stat, parse_stat};
+use crate::process::status::{Status, parse_status};
+use crate::units::{Absent, Figure, Reason};
+
+/// How often a process that changes while it is read is read again.
+const TRIES: u32 = 3;
+
+/// A process as it was when its public figures were read.
+#[derive(Debug, Clone)]
+pub(super) struct Seen {
+    pub(super) usage: Usage,
+    /// What its `stat` said; `None` in a capture without it.
+    mark: Option<Mark>,
+    /// Its thread group.
+    pub(super) group: u32,
+}
+
+/// What changes with another process of the same pid, or with another program of the same process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Mark {
+    start_time: u64,
+    program: Program,
+}
+
+impl Mark {
+    fn of(stat: &Stat) -> Mark {
+        Mark { start_time: stat.start_time, program: stat.program }
+    }
+}
+
+impl Seen {
+    /// Where the program of its address space is.
+    pub(super) fn program(&self) -> Option<Program> {
+        self.mark.map(|mark| mark.program)
+    }
+}
+
+/// What each thread reads with.
+pub(super) struct Reader {
+    pub(super) root: ProcRoot,
+    pub(super) needs: UsageNeeds,
+    /// Reused from file to file.
+    text: Vec<u8>,
+}
+
+impl Reader {
+    pub(super) fn new(root: &ProcRoot, needs: UsageNeeds) -> Reader {
+        Reader { root: root.clone(), needs, text: Vec::new() }
+    }
+
+    /// What any user may read about a process. `None`: it has no memory, because it is a kernel thread or has exited.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Denied`]: it is hidden from this user. [`ErrorKind::NotFound`]: there is no such process.
+    pub(super) fn read_public(&mut self, pid: u32) -> Result<Option<Seen>> {
+        let process = Process::open_in(&self.root, pid)?;
+        self.read_public_of(&process)
+    }
+
+    fn read_public_of(&mut self, process: &Process) -> Result<Option<Seen>> {
+        let Some((directory, stat)) = self.directory(process)? else { return Ok(None) };
+        let status = match self.read(process, &directory, "status") {
+            Ok(()) => parse_status(&self.text).ok_or(NO_STATUS),
+            Err(_) => Err(NO_STATUS),
+        };
+        // It has exited meanwhile, or is about to.
+        let has_none = |status: &Status| status.rss.is_err_and(|absent| absent.reason == Reason::NotApplicable);
+        if status.as_ref().map_or(process.is_live(), has_none) {
+            return Ok(None);
+        }
+        let name = match (&stat, &status) {
+            (Some(stat), _) => stat.name.clone(),
+            (None, Ok(status)) => status.name.clone(),
+            (None, Err(_)) => Vec::new(),
+        };
+        let command = if self.needs.command { self.command(process, &directory, &name) } else { Vec::new() };
+        let mark = stat.as_ref().map(Mark::of);
+        let usage = Usage {
+            identity: Identity { pid: process.pid(), command, start_time: mark.map(|mark| mark.start_time) },
+            name,
+            parent: stat.map(|stat| stat.parent).filter(|parent| *parent != 0),
+            group: if self.needs.group { self.group(process) } else { Err(NOT_ASKED) },
+            shares: Err(NOT_ASKED),
+            failure: None,
+            memory: 0,
+            status,
+        };
+        let group = usage.status.as_ref().ok().and_then(|status| status.thread_group).unwrap_or(process.pid());
+        Ok(Some(Seen { usage, mark, group }))
+    }
+
+    /// Adds the figures of smaps_rollup. `enter` is called for a process that was read, while its address space is the
+    /// one that was read. `None`: it has exited meanwhile.
+    pub(super) fn read_shares(&mut self, mut seen: Seen, enter: &mut dyn FnMut(&Seen) -> u64) -> Option<Seen> {
+        for _ in 0..TRIES {
+            match self.try_shares(&mut seen, enter) {
+                Ok(true) => return Some(seen),
+                Ok(false) => seen = self.read_public(seen.usage.identity.pid).ok()??,
+                Err(error) => {
+                    if error.kind() == ErrorKind::NotFound && self.root.is_live() {
+                        // Either the process, or the file on a kernel that does not have it.
+                        self.read_public(seen.usage.identity.pid).ok()?.filter(|again| again.mark == seen.mark)?;
+                    }
+                    seen.usage.memory = enter(&seen);
+                    (seen.usage.shares, seen.usage.failure) = (Err(absent(&error)), Some(error));
+                    return Some(seen);
+                }
+            }
+        }
+        seen.usage.shares = Err(CHANGED);
+        seen.usage.failure = Some(Error::pid(seen.usage.identity.pid, ErrorKind::Changed, CHANGED.why));
+        Some(seen)
+    }
+
+    /// The same; `false` if it is another process than was seen, or runs another program.
+    fn try_shares(&mut self, seen: &mut Seen, enter: &mut dyn FnMut(&Seen) -> u64) -> Result<bool> {
+        let process = Process::open_in(&self.root, seen.usage.identity.pid)?;
+        seen.usage.shares = Ok(self.shares(&process)?);
+        seen.usage.memory = enter(seen);
+        match self.directory(&process)? {
+            None => Err(exited(process.pid())),
+            Some((_, stat)) => Ok(stat.as_ref().map(Mark::of) == seen.mark),
+        }
+    }
+
+    fn shares(&mut self, process: &Process) -> Result<Shares> {
+        if process.is_live() {
+            match process.directory.read_live_file("smaps_rollup", &mut self.text) {
+                Ok(()) => {
+                    if let Some(shares) = Shares::parse(&self.text) {
+                        return Ok(shares);
+                    }
+                }
+                Err(error) if is_denied(&error) => return Err(read_error(process.pid(), &error)),
+                Err(_) => {}
+            }
+        }
+        // A kernel before 4.14, a capture, a process whose first thread has exited, one that exits or calls execve.
+        let wanted = Wanted::Only(Shares::COUNTERS.map(str::to_owned).to_vec());
+        process.read_totals(&mut Fields::new(), &wanted).map(|totals| Shares::of_totals(&totals))
+    }
+
+    /// The directory in which it shows its memory, and its `stat`; `None` if it has no memory.
+    fn directory(&mut self, process: &Process) -> Result<Option<(Directory, Option<Stat>)>> {
+        if process.is_live()
+            && process.directory.read_live_file("stat", &mut self.text).is_ok()
+            && let Some(stat) = parse_stat(&self.text)
+            && !stat.is_zombie()
+        {
+            return Ok((!stat.is_kernel_thread()).then(|| (process.directory.clone(), Some(stat))));
+        }
+        // Anything unusual: see there.
+        match process.memory() {
+            Ok(memory) => Ok(Some((memory.directory, memory.stat))),
+            Err(error) if error.kind() == ErrorKind::Unsupported => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn command(&mut self, process: &Process, directory: &Directory, name: &[u8]) -> Vec<u8> {
+        let _ = self.read(process, directory, "cmdline").map_err(|_| self.text.clear());
+        spaces_for_nuls(&mut self.text);
+        match (self.text.is_empty(), name) {
+            (false, _) => self.text.clone(),
+            (true, []) => Vec::new(),
+            (true, name) => [b"[", name, b"]"].concat(),
+        }
+    }
+
+    fn group(&mut self, process: &Process) -> Figure<Vec<u8>> {
+        let read = self.read(process, &process.directory, "cgroup");
+        read.ok().and_then(|()| memory_group(&self.text)).map(<[u8]>::to_vec).ok_or(NO_GROUP)
+    }
+
+    fn read(&mut self, process: &Process, directory: &Directory, name: &str) -> io::Result<()> {
+        if process.is_live() {
+            return directory.read_live_file(name, &mut self.text);
+        }
+        self.text = directory.read_file(name, 1 << 20)?;
+        Ok(())
+    }
+}
+
+fn is_denied(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied
+}
+
+/// Why figures are absent that could not be read because of this error.
+fn absent(error: &Error) -> Absent {
+    match error.kind() {
+        ErrorKind::Denied => DENIED,
+        ErrorKind::Changed => CHANGED,
+        _ => UNREADABLE,
+    }
+}

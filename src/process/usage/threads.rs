@@ -1,0 +1,117 @@
+//! Work on several threads that is left behind if it takes too long. A thread in a read that blocks in the kernel
+//! cannot be called back.
+
+use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, Builder};
+use std::time::{Duration, Instant};
+
+/// More threads than this mostly wait for the locks of the kernel.
+const MOST_THREADS: usize = 8;
+
+/// How long results are awaited before `check` is called.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Calls `work` for each item, in their order, on several threads. Each thread has a tool of its own, from `tool`. The
+/// result of an item that was not done before `until` is `None`. `check` is called from time to time; the work ends if
+/// it says so.
+pub(super) fn work_until<T, Tool, R>(
+    items: Vec<T>,
+    until: Option<Instant>,
+    tool: impl Fn() -> Tool,
+    work: impl Fn(&mut Tool, &T) -> R + Send + Sync + 'static,
+    check: &mut dyn FnMut() -> ControlFlow<()>,
+) -> Vec<Option<R>>
+where
+    T: Send + Sync + 'static,
+    Tool: Send + 'static,
+    R: Send + 'static,
+{
+    let mut results: Vec<Option<R>> = items.iter().map(|_| None).collect();
+    let is_late = move || until.is_some_and(|until| Instant::now() >= until);
+    let (items, work, next) = (Arc::new(items), Arc::new(work), Arc::new(AtomicUsize::new(0)));
+    let (sender, receiver) = channel();
+    let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(MOST_THREADS).min(items.len());
+    let mut started = 0;
+    for _ in 0..threads {
+        let (items, work, next, sender, mut tool) = (items.clone(), work.clone(), next.clone(), sender.clone(), tool());
+        let work = move || {
+            while let Some((place, item)) = take(&items, &next).filter(|_| !is_late()) {
+                // If nobody waits any more, the rest is not needed.
+                if sender.send((place, work(&mut tool, item))).is_err() {
+                    return;
+                }
+            }
+        };
+        started += usize::from(Builder::new().name("usage".into()).spawn(work).is_ok());
+    }
+    drop(sender);
+    if started == 0 {
+        let mut tool = tool();
+        while let Some((place, item)) = take(&items, &next).filter(|_| !is_late()) {
+            let done = work(&mut tool, item);
+            put(&mut results, place, done);
+        }
+        return results;
+    }
+    loop {
+        let left = until.map_or(PATIENCE, |until| until.saturating_duration_since(Instant::now()));
+        match receiver.recv_timeout(left.min(PATIENCE)) {
+            Ok((place, done)) => put(&mut results, place, done),
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) if is_late() || check().is_break() => break,
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+    }
+    // So that threads that still run take no more items.
+    next.store(items.len(), Ordering::Relaxed);
+    results
+}
+
+fn take<'i, T>(items: &'i [T], next: &AtomicUsize) -> Option<(usize, &'i T)> {
+    let place = next.fetch_add(1, Ordering::Relaxed);
+    Some((place, items.get(place)?))
+}
+
+fn put<R>(results: &mut [Option<R>], place: usize, done: R) {
+    if let Some(result) = results.get_mut(place) {
+        *result = Some(done);
+    }
+}
+
+/// Changes what several threads share.
+pub(super) fn locked<T, R>(shared: &Mutex<T>, change: impl FnOnce(&mut T) -> R) -> R {
+    change(&mut shared.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_takes_too_long_is_left_behind() {
+        let begun = Instant::now();
+        let sleep = |_: &mut (), milliseconds: &u64| {
+            thread::sleep(Duration::from_millis(*milliseconds));
+            *milliseconds
+        };
+        let until = Some(begun + Duration::from_millis(200));
+        let items = vec![1, 2, 5000, 6000, 3, 4000, 7000, 8000, 9000, 9001, 9002, 9003];
+        let done = work_until(items, until, || (), sleep, &mut || ControlFlow::Continue(()));
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+        assert_eq!((done.len(), done.first()), (12, Some(&Some(1))));
+        assert_eq!(done.last(), Some(&None));
+    }
+
+    #[test]
+    fn without_a_limit_everything_is_done_in_place() {
+        let done =
+            work_until((0..1000).collect(), None, || 1, |one, item| item + *one, &mut || ControlFlow::Continue(()));
+        assert!(done.into_iter().eq((1..=1000).map(Some)));
+        let none = work_until(Vec::<u8>::new(), None, || (), |_, item| *item, &mut || ControlFlow::Continue(()));
+        assert!(none.is_empty());
+    }
+}
