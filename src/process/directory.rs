@@ -214,8 +214,8 @@ impl Directory {
         Ok(bytes)
     }
 
-    /// Replaces `text` by a file of a live process, such as `stat`. In a capture a file of that name may be anything; see
-    /// [`Directory::read_file`].
+    /// Replaces `text` by a file of a live process, such as `stat`. In a capture a file of that name may be anything:
+    /// see [`Directory::read_file`].
     pub(super) fn read_live_file(&self, name: &str, text: &mut Vec<u8>) -> io::Result<()> {
         text.clear();
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
