@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::loaded::Loaded;
 use super::shared::{Shared, plain};
-use super::{Structures, Unavailable, downwards};
+use super::{Adapted, Unavailable, downwards};
 use crate::kernel::cached::{Name, Target};
 
 const MAX_SUPER_BLOCKS: usize = 1024;
@@ -162,10 +162,9 @@ pub(crate) struct Inodes {
 
 impl Inodes {
     /// Loads the programs into the kernel. They are removed with this value.
-    pub(crate) fn load(structures: &Structures) -> Result<Inodes, Unavailable> {
-        let object = aya::include_bytes_aligned!("programs/inodes.bpf.o");
+    pub(crate) fn load(adapted: Adapted) -> Result<Inodes, Unavailable> {
         let names = ["list_super_blocks", "list_inodes", "name_inodes"];
-        let (programs, memory) = Loaded::new(structures, object, &names)?;
+        let (programs, memory) = Loaded::new(adapted, &names)?;
         Ok(Inodes { programs, memory })
     }
 

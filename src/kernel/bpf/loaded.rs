@@ -6,10 +6,11 @@ use std::os::fd::AsFd;
 
 use aya::maps::Map;
 use aya::programs::{ProgramError, RawTracePoint, RawTracePointRunOptions, TestRun as _};
-use aya::{Btf, Ebpf, EbpfLoader};
+use aya::{Btf, Ebpf, EbpfLoader, Endianness};
 use nix::errno::Errno;
 
 use super::shared::Shared;
+use super::structures;
 
 /// Why the programs cannot be used here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,15 +36,64 @@ impl fmt::Display for Unavailable {
     }
 }
 
-/// The structures of the running kernel, from `/sys/kernel/btf/vmlinux`.
-#[derive(Debug)]
-pub(crate) struct Structures(Btf);
+/// The types of `programs/kernel.h` and the enumerations that the programs ask for.
+const NAMED: &[&str] = &[
+    "address_space",
+    "atomic_t",
+    "cgroup",
+    "cgroup_subsys_id",
+    "cgroup_subsys_state",
+    "css_set",
+    "dentry",
+    "file_system_type",
+    "folio",
+    "fs_struct",
+    "hlist_bl_node",
+    "hlist_head",
+    "hlist_node",
+    "inode",
+    "kernfs_node",
+    "kmem_cache",
+    "list_head",
+    "mem_cgroup",
+    "obj_cgroup",
+    "page",
+    "pageflags",
+    "path",
+    "qstr",
+    "super_block",
+    "task_struct",
+    "xa_node",
+    "xarray",
+];
 
-impl Structures {
-    /// Reads them.
-    pub(crate) fn read() -> Result<Structures, Unavailable> {
-        Btf::from_sys_fs().map(Structures).map_err(|_| Unavailable::NoBtf)
-    }
+/// The programs of one object file, moved to the structures of the running kernel, which has not checked them yet.
+#[derive(Debug)]
+pub(crate) struct Adapted(Ebpf);
+
+/// An object file for the running kernel, or why its structures do not fit.
+pub(crate) type Adaptation = Result<Adapted, Unavailable>;
+
+const INODES: &[u8] = aya::include_bytes_aligned!("programs/inodes.bpf.o");
+const PAGES: &[u8] = aya::include_bytes_aligned!("programs/pages.bpf.o");
+
+/// Moves the object file for inodes and, if wanted, that for pages to the structures of the running kernel, described
+/// in `/sys/kernel/btf/vmlinux`.
+///
+/// One loader serves for all: each new one would first read and parse the whole description on its own, although it is
+/// given another.
+///
+/// # Errors
+/// The kernel does not describe its structures.
+pub(crate) fn adapt(with_pages: bool) -> Result<(Adaptation, Option<Adaptation>), Unavailable> {
+    let whole = std::fs::read("/sys/kernel/btf/vmlinux").map_err(|_| Unavailable::NoBtf)?;
+    // If the description cannot be cut, all of it serves as well.
+    let description = structures::cut(&whole, NAMED).unwrap_or(whole);
+    let structures = Btf::parse(&description, Endianness::default()).map_err(|_| Unavailable::NoBtf)?;
+    let mut loader = EbpfLoader::new();
+    loader.btf(Some(&structures));
+    let mut adapt = |object| loader.load(object).map(Adapted).map_err(|error| why(&error));
+    Ok((adapt(INODES), with_pages.then(|| adapt(PAGES))))
 }
 
 /// The loaded programs of one object file, which share one map.
@@ -53,15 +103,9 @@ pub(super) struct Loaded {
 }
 
 impl Loaded {
-    /// Loads `object` and maps the memory that its programs share with layout `T`.
-    pub(super) fn new<T>(
-        structures: &Structures,
-        object: &[u8],
-        names: &[&str],
-    ) -> Result<(Loaded, Shared<T>), Unavailable> {
-        let mut loader = EbpfLoader::new();
-        loader.btf(Some(&structures.0));
-        let mut programs = loader.load(object).map_err(|error| why(&error))?;
+    /// Loads the programs with these names and maps the memory that they share with layout `T`.
+    pub(super) fn new<T>(adapted: Adapted, names: &[&str]) -> Result<(Loaded, Shared<T>), Unavailable> {
+        let Adapted(mut programs) = adapted;
         for name in names {
             let program = programs.program_mut(name).ok_or_else(|| unknown("a program is missing"))?;
             let program: &mut RawTracePoint = program.try_into().map_err(|error: ProgramError| why(&error))?;
@@ -112,4 +156,28 @@ fn why(error: &(dyn std::error::Error + 'static)) -> Unavailable {
         cause = one.source();
     }
     unknown("its structures do not fit")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_structure_that_the_programs_name_is_kept() {
+        let source = [
+            include_str!("programs/kernel.h"),
+            include_str!("programs/inodes.bpf.c"),
+            include_str!("programs/pages.bpf.c"),
+        ]
+        .concat();
+        let described = source.split("#pragma clang attribute").nth(1).unwrap();
+        let structures = described.lines().filter_map(|line| line.strip_prefix("struct ")?.split([' ', ';']).next());
+        let structures = structures.map(|name| name.split("___").next().unwrap());
+        let asked =
+            source.match_indices("(enum ").filter_map(|(at, found)| source[at + found.len()..].split(',').next());
+        let named: Vec<&str> = structures.chain(asked).collect();
+        assert!(named.len() > 30, "{named:?}");
+        let missing: Vec<&&str> = named.iter().filter(|name| !NAMED.contains(name)).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
 }

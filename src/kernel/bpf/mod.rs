@@ -12,8 +12,9 @@ pub(crate) mod inodes;
 mod loaded;
 pub(crate) mod pages;
 mod shared;
+mod structures;
 
-pub(crate) use loaded::{Structures, Unavailable};
+pub(crate) use loaded::{Adapted, Unavailable, adapt};
 
 /// A path whose names were read from the last one up, each after a NUL. A name of the kernel's own may contain slashes.
 fn downwards(upwards: &[u8]) -> Vec<u8> {

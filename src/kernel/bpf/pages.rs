@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::loaded::Loaded;
 use super::shared::{Shared, plain};
-use super::{Structures, Unavailable, downwards};
+use super::{Adapted, Unavailable, downwards};
 use crate::kernel::cached::{COUNTERS, Counter, Counts, FilePages, Group, Groups, PageRun, Part, Target};
 
 const MAX_FILES: usize = 4096;
@@ -122,7 +122,6 @@ struct Control {
     is_set_up: u32,
     memory_controller: u64,
     kept_flags: u64,
-    bits: [u32; COUNTERS],
     node_shift: u32,
     node_mask: u32,
     knows_mapped: u32,
@@ -189,9 +188,8 @@ pub(crate) struct Pages {
 
 impl Pages {
     /// Loads the program into the kernel. It is removed with this value.
-    pub(crate) fn load(structures: &Structures) -> Result<Pages, Unavailable> {
-        let object = aya::include_bytes_aligned!("programs/pages.bpf.o");
-        let (program, memory) = Loaded::new(structures, object, &["read_pages"])?;
+    pub(crate) fn load(adapted: Adapted) -> Result<Pages, Unavailable> {
+        let (program, memory) = Loaded::new(adapted, &["read_pages"])?;
         let mut pages = Pages { program, memory, groups: Groups::new() };
         pages.check_structures()?;
         Ok(pages)

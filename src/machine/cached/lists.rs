@@ -12,7 +12,7 @@ use super::{LATE, Listed};
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::bpf::inodes::{End, Inodes};
 use crate::kernel::bpf::pages::{Pages as PageReader, Reader, Sample};
-use crate::kernel::bpf::{Structures, Unavailable};
+use crate::kernel::bpf::{self, Unavailable};
 use crate::kernel::cached::{FilePages, Groups, Name, PageRun};
 use crate::process::ProcRoot;
 use crate::units::{Figure, Pages};
@@ -37,10 +37,9 @@ impl Lists {
     /// [`ErrorKind::Denied`]; [`ErrorKind::Unsupported`]: the kernel has no BPF, does not describe its structures, or
     /// they do not fit.
     pub(crate) fn load(pages: bool) -> Result<Lists> {
-        let structures = Arc::new(Structures::read().map_err(|unavailable| error(&unavailable))?);
-        let others = Arc::clone(&structures);
-        let loading = pages.then(|| std::thread::spawn(move || PageReader::load(&others)));
-        let inodes = Inodes::load(&structures).map_err(|unavailable| error(&unavailable))?;
+        let (list, pages) = bpf::adapt(pages).map_err(|unavailable| error(&unavailable))?;
+        let loading = pages.map(|pages| std::thread::spawn(|| pages.and_then(PageReader::load)));
+        let inodes = list.and_then(Inodes::load).map_err(|unavailable| error(&unavailable))?;
         Ok(Lists { inodes, pages: None, loading, refused: None, frames: None })
     }
 

@@ -64,7 +64,7 @@ struct pages_control {
     u32 has_begun, is_set_up;
     // What the kernel is like.
     u64 memory_controller, kept_flags;
-    u32 bits[COUNTERS], node_shift, node_mask, knows_mapped, unused;
+    u32 node_shift, node_mask, knows_mapped, unused;
     // Like folios in a row, which are counted together.
     u64 run_index, run_pages, run_folios, run_flags, run_charged, run_folio;
     u32 run_tags, run_is_large;
