@@ -23,6 +23,7 @@ mod peers;
 mod pid;
 mod programs;
 mod progress;
+mod ps;
 mod report;
 mod root;
 mod run;
@@ -48,6 +49,7 @@ use run::{Done, Listed, Subcommand};
 
 /// Every subcommand, in the order of `--help`.
 const SUBCOMMANDS: &[Subcommand] = &[
+    Subcommand::of::<ps::PsArgs>(),
     Subcommand::of::<pid::PidArgs>(),
     Subcommand::of::<pcstat::PcstatArgs>(),
     Subcommand::of::<files::FilesArgs>(),

@@ -90,7 +90,7 @@ fn of_name(group: &[u8], parent: &[u8]) -> Option<String> {
 }
 
 /// A part of the name of a unit, in which systemd writes bytes as `\x2d`.
-fn unescape_unit(name: &str) -> String {
+pub(super) fn unescape_unit(name: &str) -> String {
     let mut plain = Vec::with_capacity(name.len());
     let mut rest = name.as_bytes();
     while let Some((byte, after)) = rest.split_first() {

@@ -3,8 +3,9 @@
 //! * [`read_available_memory`]: how much memory can still be used.
 //! * [`read_huge_page_size`]: the size of huge pages.
 //! * [`Places`]: the path to type for a file of which only its file system is known, in whatever container it is.
-//! * [`container_name`]: the container that a control group belongs to.
+//! * [`container_name`], [`app_name`]: the container and the application that a control group belongs to.
 
+mod apps;
 #[cfg_attr(not(feature = "bpf"), allow(dead_code, reason = "without the lists nothing makes such values"))]
 pub(crate) mod cached;
 #[cfg(any(test, fuzzing))]
@@ -14,6 +15,7 @@ mod containers;
 mod meminfo;
 mod places;
 
+pub use apps::app_name;
 pub use containers::container_name;
 pub use meminfo::{read_available_memory, read_huge_page_size};
 pub use places::{LayerPath, Place, Places};

@@ -10,6 +10,7 @@ pub mod effect;
 pub mod file;
 pub mod mapping;
 pub mod part;
+pub mod process;
 pub mod processes;
 mod shared;
 pub mod stretch;

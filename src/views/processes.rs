@@ -81,15 +81,16 @@ impl Owner {
         let status = process.read_status().map_err(|_| NO_STATUS);
         Owner {
             command,
-            user: status.map(|status| user_name(process, status.user)),
+            user: status.map(|status| user_name(status.user, process.is_live())),
             control_group: process.read_cgroup().map_err(|_| NO_GROUP),
         }
     }
 }
 
 /// The name of a user, or the number for a capture, which is from another machine.
-fn user_name(process: &Process, user: u32) -> Vec<u8> {
-    let known = nix::unistd::User::from_uid(user.into()).ok().flatten().filter(|_| process.is_live());
+pub(super) fn user_name(user: u32, is_live: bool) -> Vec<u8> {
+    let known = || nix::unistd::User::from_uid(user.into()).ok().flatten();
+    let known = if is_live { known() } else { None };
     known.map_or_else(|| user.to_string(), |known| known.name).into_bytes()
 }
 

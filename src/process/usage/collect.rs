@@ -1,10 +1,11 @@
 //! Reads many processes on several threads, the largest first, within a time limit.
 
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::read::{Reader, Seen};
+use super::read::{Busy, Reader, Seen, read_parent};
 use super::threads::{locked, work_until};
 use super::{LATE, Usage, UsageNeeds};
 use crate::error::{Error, ErrorKind, Result};
@@ -25,6 +26,24 @@ pub struct UsageRequest {
     pub needs: UsageNeeds,
     /// How long it may take. What was not read by then is absent ([`LATE`]).
     pub budget: Option<Duration>,
+    /// Whether the descendants of the selected processes are read, too.
+    pub descendants: bool,
+    /// What earlier collections with the same value are still reading.
+    pub busy: Busy,
+}
+
+impl UsageRequest {
+    /// All processes, without a limit.
+    pub fn new(root: &ProcRoot, needs: UsageNeeds) -> UsageRequest {
+        UsageRequest {
+            root: root.clone(),
+            processes: ProcessChoice::default(),
+            needs,
+            budget: None,
+            descendants: false,
+            busy: Busy::default(),
+        }
+    }
 }
 
 /// The processes that were read.
@@ -57,7 +76,7 @@ pub fn collect_usages(request: &UsageRequest, check: &mut dyn FnMut() -> Control
     let mut found = Usages { blind: blindness(root), ..Usages::default() };
     let asked = find(request, &mut found.failures)?;
     let spaces = Spaces { compares: root.is_live() && can_compare(root), seen: Arc::default() };
-    let reader = || Reader::new(root, needs);
+    let reader = || Reader::new(root, needs, &request.busy);
     let pids = asked.iter().map(|asked| asked.pid).collect();
     let public = {
         let spaces = spaces.clone();
@@ -146,10 +165,32 @@ fn not_compared(pid: u32) -> u64 {
 
 /// The selected processes, or all.
 fn find(request: &UsageRequest, failures: &mut Vec<Error>) -> Result<Vec<Asked>> {
-    if !request.processes.is_empty() {
-        return request.processes.find(&request.root, &mut |error| failures.push(error));
+    let all = || Ok(read_pids(&request.root)?.into_iter().map(|pid| Asked { pid, found: true }));
+    if request.processes.is_empty() {
+        return Ok(all()?.collect());
     }
-    Ok(read_pids(&request.root)?.into_iter().map(|pid| Asked { pid, found: true }).collect())
+    let mut asked = request.processes.find(&request.root, &mut |error| failures.push(error))?;
+    if request.descendants {
+        add_descendants(&request.root, all()?, &mut asked);
+    }
+    Ok(asked)
+}
+
+fn add_descendants(root: &ProcRoot, all: impl Iterator<Item = Asked>, asked: &mut Vec<Asked>) {
+    let mut children: HashMap<u32, Vec<Asked>> = HashMap::new();
+    for process in all {
+        let parent = read_parent(root, process.pid);
+        if let Some(parent) = parent {
+            children.entry(parent).or_default().push(process);
+        }
+    }
+    let mut seen: HashSet<u32> = asked.iter().map(|asked| asked.pid).collect();
+    let mut place = 0;
+    while let Some(parent) = asked.get(place).copied() {
+        let below = children.remove(&parent.pid).unwrap_or_default();
+        asked.extend(below.into_iter().filter(|child| seen.insert(child.pid)));
+        place += 1;
+    }
 }
 
 fn no_memory(pid: u32) -> Error {
@@ -170,11 +211,11 @@ mod tests {
     use crate::process::Process;
 
     fn collect(processes: ProcessChoice, needs: UsageNeeds, budget: Option<Duration>) -> Usages {
-        let request = UsageRequest { root: ProcRoot::live(), processes, needs, budget };
+        let request = UsageRequest { processes, budget, ..UsageRequest::new(&ProcRoot::live(), needs) };
         collect_usages(&request, &mut || ControlFlow::Continue(())).unwrap()
     }
 
-    const ALL: UsageNeeds = UsageNeeds { command: true, group: true, shares: true };
+    const ALL: UsageNeeds = UsageNeeds { command: true, group: true, program: true, shares: true };
 
     #[test]
     fn our_own_process_is_read_as_a_whole() {

@@ -9,6 +9,7 @@ mod read;
 mod threads;
 
 pub use collect::{UsageRequest, Usages, collect_usages};
+pub use read::Busy;
 
 use crate::error::Error;
 use crate::process::identity::Identity;
@@ -23,6 +24,8 @@ pub struct UsageNeeds {
     pub command: bool,
     /// Its memory control group.
     pub group: bool,
+    /// The name of its program.
+    pub program: bool,
     /// Its smaps_rollup.
     pub shares: bool,
 }
@@ -40,6 +43,9 @@ pub struct Usage {
     pub status: Figure<Status>,
     /// The path of its memory control group, of any bytes; see [`crate::process::Process::read_cgroup`].
     pub group: Figure<Vec<u8>>,
+    /// The name of its program, without directory: that of the file, or of the process if this user may not know the
+    /// file. Any bytes.
+    pub program: Vec<u8>,
     /// The figures of its smaps_rollup. See [`Usage::share`].
     pub shares: Figure<Shares>,
     /// Why they are absent, with what to do about it, if the process may not or could not be read. `None` if there was

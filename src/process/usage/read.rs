@@ -1,9 +1,15 @@
 //! Reads one process, twice: first what any user may read, then its smaps_rollup. The two belong together if the
 //! process still runs the same program afterwards.
 
+use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
 
-use super::{CHANGED, DENIED, NO_GROUP, NO_STATUS, NOT_ASKED, Shares, UNREADABLE, Usage, UsageNeeds};
+use super::threads::locked;
+use super::{CHANGED, DENIED, LATE, NO_GROUP, NO_STATUS, NOT_ASKED, Shares, UNREADABLE, Usage, UsageNeeds};
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::address_space::Program;
 use crate::process::cgroup::memory_group;
@@ -12,6 +18,7 @@ use crate::process::failure::{exited, read_error};
 use crate::process::fields::{Fields, Wanted};
 use crate::process::handle::Process;
 use crate::process::identity::{Identity, spaces_for_nuls};
+use crate::process::kind::DELETED;
 use crate::process::root::ProcRoot;
 use crate::process::stat::{Stat, parse_stat};
 use crate::process::status::{Status, parse_status};
@@ -50,17 +57,34 @@ impl Seen {
     }
 }
 
+/// The processes whose smaps_rollup is being read. A repeated collection does not ask again while an earlier one, which
+/// was not done in time, is still at it: several at once would only take longer.
+#[derive(Debug, Clone, Default)]
+pub struct Busy(Arc<Mutex<HashSet<u32>>>);
+
+impl Busy {
+    /// Marks a process; `false` if it is marked already.
+    fn begin(&self, pid: u32) -> bool {
+        locked(&self.0, |pids| pids.insert(pid))
+    }
+
+    fn end(&self, pid: u32) {
+        locked(&self.0, |pids| pids.remove(&pid));
+    }
+}
+
 /// What each thread reads with.
 pub(super) struct Reader {
-    pub(super) root: ProcRoot,
-    pub(super) needs: UsageNeeds,
+    root: ProcRoot,
+    needs: UsageNeeds,
+    busy: Busy,
     /// Reused from file to file.
     text: Vec<u8>,
 }
 
 impl Reader {
-    pub(super) fn new(root: &ProcRoot, needs: UsageNeeds) -> Reader {
-        Reader { root: root.clone(), needs, text: Vec::new() }
+    pub(super) fn new(root: &ProcRoot, needs: UsageNeeds, busy: &Busy) -> Reader {
+        Reader { root: root.clone(), needs, busy: busy.clone(), text: Vec::new() }
     }
 
     /// What any user may read about a process. `None`: it has no memory, because it is a kernel thread or has exited.
@@ -89,11 +113,13 @@ impl Reader {
             (None, Err(_)) => Vec::new(),
         };
         let command = if self.needs.command { self.command(process, &directory, &name) } else { Vec::new() };
+        let program = if self.needs.program { program(&directory).unwrap_or(name.clone()) } else { Vec::new() };
         let mark = stat.as_ref().map(Mark::of);
         let usage = Usage {
             identity: Identity { pid: process.pid(), command, start_time: mark.map(|mark| mark.start_time) },
             name,
             parent: stat.map(|stat| stat.parent).filter(|parent| *parent != 0),
+            program,
             group: if self.needs.group { self.group(process) } else { Err(NOT_ASKED) },
             shares: Err(NOT_ASKED),
             failure: None,
@@ -107,6 +133,18 @@ impl Reader {
     /// Adds the figures of smaps_rollup. `enter` is called for a process that was read, while its address space is the
     /// one that was read. `None`: it has exited meanwhile.
     pub(super) fn read_shares(&mut self, mut seen: Seen, enter: &mut dyn FnMut(&Seen) -> u64) -> Option<Seen> {
+        let pid = seen.usage.identity.pid;
+        if !self.busy.begin(pid) {
+            seen.usage.shares = Err(LATE);
+            seen.usage.memory = enter(&seen);
+            return Some(seen);
+        }
+        let read = self.read_tries(seen, enter);
+        self.busy.end(pid);
+        read
+    }
+
+    fn read_tries(&mut self, mut seen: Seen, enter: &mut dyn FnMut(&Seen) -> u64) -> Option<Seen> {
         for _ in 0..TRIES {
             match self.try_shares(&mut seen, enter) {
                 Ok(true) => return Some(seen),
@@ -194,6 +232,22 @@ impl Reader {
         self.text = directory.read_file(name, 1 << 20)?;
         Ok(())
     }
+}
+
+/// The parent of a process; `None` if it has none, or cannot be read.
+pub(super) fn read_parent(root: &ProcRoot, pid: u32) -> Option<u32> {
+    let stat = Process::open_in(root, pid).ok()?.read_stat().ok()??;
+    Some(stat.parent)
+}
+
+/// The name of the program, which is not readable for another user's process.
+fn program(directory: &Directory) -> Option<Vec<u8>> {
+    let file = directory.read_link("exe").ok()?;
+    let path = file.as_os_str().as_bytes();
+    // A program that was run from a memfd has a name of its maker's.
+    let is_file = !path.starts_with(b"/memfd:");
+    let path = Path::new(OsStr::from_bytes(path.strip_suffix(DELETED).unwrap_or(path)));
+    path.file_name().filter(|_| is_file).map(|name| name.as_bytes().to_vec())
 }
 
 fn is_denied(error: &io::Error) -> bool {

@@ -1,0 +1,123 @@
+//! `rmap ps`: the processes of the machine and the memory that they use.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::answer::{AnswerArgs, Interval, View, refuse_if, unit_of_files};
+use super::found::FoundArgs;
+use super::report::Report;
+use super::root::RootArgs;
+use super::run::{Configured, Done, Listed, Run};
+use crate::process::NamedProcess;
+use crate::query::{Default, Query, Total};
+use crate::table::{RowKind, find};
+use crate::views::process::{self, ProcessSource, Processes};
+
+/// `rmap ps`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PsArgs {
+    /// Show only these processes: a pid, or self; several with blanks or commas between them
+    #[arg(value_name = "PID", value_delimiter = ',')]
+    pids: Vec<NamedProcess>,
+    /// Processes by their properties.
+    #[command(flatten)]
+    found: FoundArgs,
+    /// Show each process below the one that started it, with the sum of Pss of all below it
+    ///
+    /// tree_pss is the Pss of a process and of all its descendants: a page that several of them map counts once, and
+    /// one that others map too counts in part. Selected processes are shown with their descendants.
+    #[arg(long, help_heading = "Views")]
+    tree: bool,
+    /// Time limit (default: 2 s); what was not read by then is absent
+    ///
+    /// The largest processes are read first.
+    #[arg(long, value_name = "SECS", value_parser = seconds, help_heading = "Processes")]
+    budget: Option<Duration>,
+    /// Which machine is read.
+    #[command(flatten)]
+    root: RootArgs,
+    /// How the rows are shown.
+    #[command(flatten)]
+    answer: AnswerArgs,
+}
+
+/// A number of seconds, more than zero.
+fn seconds(text: &str) -> Result<Duration, String> {
+    text.parse::<Interval>().map(|interval| interval.0)
+}
+
+impl Run for PsArgs {
+    const NAME: &'static str = "ps";
+    const ABOUT: &'static str = "Every process, and how much memory it really uses";
+
+    const ROWS: &'static [Listed] = &[Listed::of::<Processes>("Columns")];
+    const NOTES: &'static str = "\
+        --by takes any column, such as user, name, cgroup, container or app. Kernel threads, which have no memory of \
+        their own, are left out.\n\
+        Any user may read Rss and Swap of every process; the other figures only of their own. An address space that \
+        several processes share (vfork) counts once in sums.";
+    const OPERANDS: &'static str = "";
+    const EXAMPLES: &'static [(&'static str, &'static str)] = &[
+        ("rmap ps --top 10", "the processes that use most memory"),
+        ("rmap ps --by app", "how much each application uses"),
+        ("rmap ps --tree", "each process with what it has started"),
+        ("rmap ps --user root --by name", "the processes of a user, by their names"),
+        ("rmap ps -o +container,swap_pss", "more columns"),
+    ];
+
+    fn is_machine(&self) -> bool {
+        self.answer.is_machine()
+    }
+
+    fn run(self, configured: &Configured, report: &mut Report) -> Done {
+        let answer = &self.answer;
+        const ORDERED: &str = "a tree has its own order, and sums of its own";
+        refuse_if(self.tree && answer.by.is_some(), "--by", ORDERED)?;
+        refuse_if(self.tree && answer.sort.is_some(), "--sort", ORDERED)?;
+        refuse_if(self.tree && answer.top.is_some(), "--top", ORDERED)?;
+        let view = match self.tree {
+            true => View::Fixed(process::TREE),
+            false => View::Usual(process::DEFAULT),
+        };
+        let mut query = answer.query(configured, view)?;
+        if query.order.is_none() && !self.tree {
+            query.order = self.order(&query);
+        }
+        if !answer.is_machine() && !answer.no_total {
+            query.total = Total::Row;
+        }
+        if self.tree && answer.is_machine() {
+            query.joined.push(process::TREE_KEYS.iter().map(|id| (*id).to_owned()).collect());
+        }
+        report.narrowed.extend((!self.found.is_empty()).then_some("--name, --match, --user or --cgroup"));
+        let presentation = answer.presentation(configured, unit_of_files());
+        let mut source = ProcessSource::new(&self.root.root()?, self.found.choice(self.pids.clone())?);
+        source.tree = self.tree;
+        source.request.descendants = self.tree;
+        source.request.budget = self.budget.or(source.request.budget);
+        answer.answer(&query, &mut source, presentation, report)
+    }
+}
+
+impl PsArgs {
+    /// The order if none is requested: the largest first. A column that is not shown is no reason to read all page
+    /// tables, so without Pss the order is that of the first size that is shown.
+    fn order(&self, query: &Query) -> Option<String> {
+        let shown: &[String] = match (&query.columns, &query.default) {
+            (Some(list), _) if !list.adds => &list.ids,
+            (_, Default::Columns(ids)) => ids,
+            (_, Default::All) => return Some(Processes::LARGEST_BY.to_owned()),
+        };
+        let ids = || shown.iter().map(|id| Processes::id_of(id));
+        let table = Processes::columns();
+        let is_size = |id: &&str| find(&table, id).is_some_and(|column| column.has_total());
+        let first = ids().find(|id| *id == Processes::LARGEST_BY).or_else(|| ids().find(is_size));
+        match first {
+            Some(id) => Some(id.to_owned()),
+            None if query.top.is_some() => Some(Processes::LARGEST_BY.to_owned()),
+            None if query.by.is_some() => None,
+            None => Some("-pid".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! What is said about the whole list: how many processes were read, how much they have, and how many could not be.
+
+use std::time::Duration;
+
+use crate::error::{Error, ErrorKind, Subject};
+use crate::process::run_as_root;
+use crate::process::usage::{LATE, Usage, Usages};
+use crate::table::{Cell, Closing, OwnedCell};
+use crate::units::{Bytes, Human, Reason, counted};
+
+/// How many processes were read, and how much they have.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Account {
+    /// Those that are listed.
+    listed: u64,
+    /// Those whose Pss is known.
+    read: u64,
+    /// The sum of it, with what several processes share counted once.
+    pss: u64,
+    /// Those that this user may not read.
+    denied: u64,
+    /// Those that were not read in time.
+    late: u64,
+    /// Those that could not be read for another reason.
+    failed: u64,
+    /// Those that are not listed because `/proc` hides them.
+    hidden: u64,
+    /// Those that are not listed because there was no time to look at them.
+    unseen: u64,
+    /// Whether anything of this was read at all.
+    has_shares: bool,
+}
+
+impl Account {
+    pub(super) fn of(found: &Usages, has_shares: bool) -> Account {
+        let mut account = Account {
+            listed: found.usages.len() as u64,
+            hidden: found.hidden,
+            unseen: found.unseen,
+            has_shares,
+            ..Account::default()
+        };
+        let mut counted = std::collections::HashSet::new();
+        for usage in found.usages.iter().filter(|_| has_shares) {
+            match usage.share(|shares| shares.pss) {
+                Ok(Bytes(pss)) => {
+                    account.read += 1;
+                    let share = if counted.insert(usage.memory) { pss } else { 0 };
+                    account.pss = account.pss.saturating_add(share);
+                }
+                Err(absent) => match absent.reason {
+                    Reason::Denied => account.denied += 1,
+                    Reason::Late => account.late += 1,
+                    _ => account.failed += 1,
+                },
+            }
+        }
+        account
+    }
+
+    fn all(&self) -> u64 {
+        self.listed.saturating_add(self.hidden).saturating_add(self.unseen)
+    }
+
+    /// For a table its last line, and for a JSON document an object.
+    pub(super) fn closing(&self) -> Closing {
+        let figure = |number| OwnedCell::Plain(if self.has_shares { Cell::Count(number) } else { Cell::Remark(None) });
+        let count = |number| OwnedCell::Plain(Cell::Count(number));
+        let cells = vec![
+            ("processes", count(self.all())),
+            ("read", figure(self.read)),
+            ("pss", figure(self.pss)),
+            ("denied", figure(self.denied)),
+            ("late", figure(self.late)),
+            ("failed", figure(self.failed)),
+            ("hidden", count(self.hidden)),
+            ("unseen", count(self.unseen)),
+        ];
+        Closing { lines: self.line().into_iter().collect(), object: Some(("account", cells)) }
+    }
+
+    /// `46 of 47 read, 104 MiB; 1 needs root`.
+    fn line(&self) -> Option<String> {
+        if !self.has_shares || self.all() == 0 {
+            return None;
+        }
+        let mut line = format!("{} of {} read, {}", self.read, self.all(), Human(Bytes(self.pss)));
+        let kept = self.denied.saturating_add(self.hidden);
+        let late = self.late.saturating_add(self.unseen);
+        let denied = match run_as_root() {
+            Some(_) => counted(kept, "needs root", "need root"),
+            None => counted(kept, "was denied", "were denied"),
+        };
+        let others = [
+            (kept, denied),
+            (late, counted(late, "was not read in time", "were not read in time")),
+            (self.failed, counted(self.failed, "could not be read", "could not be read")),
+        ];
+        for (_, text) in others.iter().filter(|(count, _)| *count > 0) {
+            line.push_str("; ");
+            line.push_str(text);
+        }
+        Some(line)
+    }
+}
+
+/// Why the Pss of a process is absent, to be reported; those of many processes are reported together.
+pub(super) fn failure_of(usage: &Usage) -> Option<Error> {
+    let error = usage.failure.as_ref()?;
+    if error.kind() != ErrorKind::Denied {
+        return Some(error.clone());
+    }
+    let why = "permission denied: cannot read its smaps_rollup, so figures that only this reports are absent";
+    let said = Error::pid(usage.identity.pid, ErrorKind::Denied, why);
+    Some(match error.advice() {
+        Some(advice) => said.with_advice(advice.to_owned()),
+        None => said,
+    })
+}
+
+/// What was not read in time.
+pub(super) fn late(found: &Usages, budget: Option<Duration>) -> Option<Error> {
+    let late = found.usages.iter().filter(|usage| usage.shares == Err(LATE)).count() as u64;
+    (late > 0).then(|| not_in_time(late, "was not read", "were not read", budget))
+}
+
+/// What was not looked at in time.
+pub(super) fn unseen(found: &Usages, budget: Option<Duration>) -> Option<Error> {
+    (found.unseen > 0).then(|| not_in_time(found.unseen, "was not looked at", "were not looked at", budget))
+}
+
+fn not_in_time(count: u64, one: &str, many: &str, budget: Option<Duration>) -> Error {
+    let about = Subject::Words(counted(count, "process", "processes"));
+    let within = budget.map_or_else(String::new, |budget| format!(" ({} s)", budget.as_secs_f64()));
+    let why = format!("{} in time{within}", if count == 1 { one } else { many });
+    Error::new(about, ErrorKind::System, why).with_advice("a longer --budget reads more")
+}
+
+/// What this user cannot see of the machine.
+pub(super) fn hidden(found: &Usages) -> Option<Error> {
+    let about = Subject::Words(counted(found.hidden, "process", "processes"));
+    let error = Error::new(about, ErrorKind::Denied, "/proc hides what other users' processes are (hidepid)");
+    let error = match run_as_root() {
+        Some(advice) => error.with_advice(advice),
+        None => error,
+    };
+    (found.hidden > 0).then_some(error)
+}

@@ -1,0 +1,105 @@
+//! Reads the processes of the machine.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use super::super::processes::user_name;
+use super::account::{self, Account};
+use super::tree::branches;
+use super::{ProcessNeed, ProcessRow, Processes};
+use crate::error::{Error, ErrorKind, Subject};
+use crate::machine::{app_name, container_name};
+use crate::process::usage::{Usage, UsageNeeds, UsageRequest, collect_usages};
+use crate::process::{ProcRoot, ProcessChoice};
+use crate::table::{Closing, Rows, Source, Stop};
+use crate::units::{Absent, Figure, Reason};
+
+/// How long reading may take by default.
+const BUDGET: Duration = Duration::from_secs(2);
+
+/// Reads the processes of the machine and the memory that they use.
+pub struct ProcessSource {
+    /// Which of them, and how long that may take. What is read about each follows from the columns.
+    pub request: UsageRequest,
+    /// Whether they are a tree.
+    pub tree: bool,
+    /// The names of users, by their numbers.
+    users: HashMap<u32, Vec<u8>>,
+    account: Option<Account>,
+}
+
+const NO_STATUS: Absent = Absent::new(Reason::Unsupported, "there is no status file");
+
+impl ProcessSource {
+    /// These processes, or all if none is selected.
+    pub fn new(root: &ProcRoot, processes: ProcessChoice) -> ProcessSource {
+        let request =
+            UsageRequest { processes, budget: Some(BUDGET), ..UsageRequest::new(root, UsageNeeds::default()) };
+        ProcessSource { request, tree: false, users: HashMap::new(), account: None }
+    }
+
+    fn row(&mut self, usage: Usage, is_live: bool) -> ProcessRow {
+        let users = &mut self.users;
+        let user = usage
+            .status
+            .as_ref()
+            .map_err(|_| NO_STATUS)
+            .map(|status| users.entry(status.user).or_insert_with(|| user_name(status.user, is_live)).clone());
+        let group: Figure<&[u8]> = usage.group.as_ref().map(Vec::as_slice).map_err(|absent| *absent);
+        let app = group.ok().and_then(app_name).map(String::into_bytes);
+        let container = group.map(container_name);
+        ProcessRow { app: app.unwrap_or_else(|| usage.program.clone()), user, container, branch: None, usage }
+    }
+}
+
+impl Source for ProcessSource {
+    type Kind = Processes;
+
+    fn closing(&self) -> Closing {
+        self.account.as_ref().map(Account::closing).unwrap_or_default()
+    }
+
+    fn finds_many(&self) -> bool {
+        true
+    }
+
+    fn read(&mut self, needs: &[ProcessNeed], rows: &mut dyn Rows<Processes>) -> Result<(), Stop> {
+        self.account = None;
+        let needs = |need| needs.contains(&need);
+        self.request.needs = UsageNeeds {
+            command: needs(ProcessNeed::Command),
+            group: needs(ProcessNeed::Group),
+            program: needs(ProcessNeed::Program),
+            shares: needs(ProcessNeed::Shares),
+        };
+        let mut stopped = Ok(());
+        let found = collect_usages(&self.request, &mut || {
+            stopped = rows.check();
+            if stopped.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        stopped?;
+        self.account = Some(Account::of(&found, self.request.needs.shares));
+        if let Some(why) = found.blind.filter(|_| self.request.processes.pids.is_empty()) {
+            rows.note(Error::new(Subject::Words("the processes of this machine".to_owned()), ErrorKind::Denied, why));
+        }
+        let missing = [account::unseen(&found, self.request.budget), account::hidden(&found)];
+        missing.into_iter().flatten().for_each(|error| rows.lost(error));
+        account::late(&found, self.request.budget).into_iter().for_each(|error| rows.failure(error));
+        found.usages.iter().filter_map(account::failure_of).for_each(|error| rows.failure(error));
+        found.failures.into_iter().for_each(|error| rows.lost(error));
+        let is_live = self.request.root.is_live();
+        if !self.tree {
+            let rows_of = found.usages.into_iter().map(|usage| self.row(usage, is_live)).collect();
+            return rows.rows(rows_of);
+        }
+        let branches = branches(&found.usages);
+        let mut usages: Vec<Option<Usage>> = found.usages.into_iter().map(Some).collect();
+        for (place, branch) in branches {
+            if let Some(usage) = usages.get_mut(place).and_then(Option::take) {
+                rows.row(ProcessRow { branch: Some(branch), ..self.row(usage, is_live) })?;
+            }
+        }
+        Ok(())
+    }
+}
