@@ -10,7 +10,8 @@
 //!
 //! The innermost unit that is known decides. The last line has units of a user, a session or a command, in which
 //! anything may run. The names of desktop applications follow systemd's documentation ("Desktop Environment
-//! Integration"): `app[-LAUNCHER]-ID[-RANDOM].scope` and `app[-LAUNCHER]-ID[@RANDOM].service`, with `\x2d` for a hyphen.
+//! Integration"): `app[-LAUNCHER]-ID[-RANDOM].scope` and `app[-LAUNCHER]-ID[@RANDOM].service`, with `\x2d` for a
+//! hyphen.
 
 use super::containers::{container_name, unescape_unit};
 
@@ -121,7 +122,7 @@ mod tests {
             "/user.slice/user-1000.slice/user@1000.service/init.scope",
             "/user.slice/user-1000.slice/user@1000.service",
             "/system.slice/run-u12.scope",
-            "/user.slice/user-1000.slice/user@1000.service/app.slice/vte-spawn-1b4e28ba-2fa1-11d2-883f-0016d3cca427.scope",
+            "/user@1000.service/app.slice/vte-spawn-1b4e28ba-2fa1-11d2-883f-0016d3cca427.scope",
             "/a/.service",
             "/build/x",
         ] {
