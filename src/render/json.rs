@@ -273,13 +273,12 @@ impl JsonRows {
                 Cell::Flags(runs) => write_flags(*runs, scratch, write)?,
                 cell => write_cell(cell, scratch),
             }
-            any_absent |= matches!(cell, Cell::Absent(_));
+            any_absent |= cell.absence().is_some();
         }
         scratch.extend_from_slice(if self.keys.is_empty() { b"{\"absent\":" } else { b",\"absent\":" });
         if any_absent {
-            let reason = |(place, name): (usize, &String)| match cell(place) {
-                Cell::Absent(absent) => Some((name.clone(), absent.to_string())),
-                _ => None,
+            let reason = |(place, name): (usize, &String)| {
+                cell(place).absence().map(|absent| (name.clone(), absent.to_string()))
             };
             let reasons: Vec<(String, String)> = self.names.iter().enumerate().filter_map(reason).collect();
             write_object(reasons.iter().map(|(key, why)| (key.as_str(), Cell::Word(why))), scratch);
@@ -339,7 +338,9 @@ fn write_cell(cell: &Cell<'_>, out: &mut Vec<u8>) {
         Cell::Flag(flag) => write_value(flag, out),
         Cell::Word(word) | Cell::Remark(Some(word)) => write_string(word, out),
         Cell::Bar(eighths) => write_string(bar_text(eighths), out),
-        Cell::Named([], _) | Cell::Absent(_) | Cell::Remark(None) | Cell::Flags(_) => out.extend_from_slice(b"null"),
+        Cell::Named([], _) | Cell::Absent(_) | Cell::Without(_) | Cell::Remark(None) | Cell::Flags(_) => {
+            out.extend_from_slice(b"null");
+        }
         Cell::RawBytes(bytes) if std::str::from_utf8(bytes).is_ok() => out.extend_from_slice(b"null"),
         Cell::Text(text) | Cell::Named(text, _) if is_plain(text) => write_plain(text, out),
         Cell::Text(text) | Cell::Named(text, _) => write_string(&escape::lossy(text), out),

@@ -151,7 +151,9 @@ fn write_cell(cell: &Cell<'_>, column: &ColumnHead, presentation: &Presentation,
 fn colour(cell: &Cell<'_>, column: &ColumnHead) -> Option<Colour> {
     match cell {
         Cell::Absent(absent) if absent.reason == Reason::Denied => Some(Colour::Red),
-        Cell::Bytes(0) | Cell::Count(0) | Cell::Bar(0) | Cell::Absent(_) | Cell::Remark(None) => None,
+        Cell::Bytes(0) | Cell::Count(0) | Cell::Bar(0) | Cell::Absent(_) | Cell::Without(_) | Cell::Remark(None) => {
+            None
+        }
         _ => column.colour,
     }
 }

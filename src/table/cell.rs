@@ -52,6 +52,9 @@ pub enum Cell<'r> {
     Remark(Option<&'r str>),
     /// An unknown figure, and why it is unknown.
     Absent(Absent),
+    /// A figure that there is none of, and what that means: no limit. Tables show `none`; everything else treats it as
+    /// absent.
+    Without(Absent),
 }
 
 /// The difference of two figures of one column, limited to 63 bits.
@@ -216,7 +219,16 @@ impl<'r> Cell<'r> {
             Cell::Change(difference) => write_difference(difference, unit, out),
             Cell::Remark(remark) => escape::write_escaped(remark.unwrap_or_default().as_bytes(), out),
             Cell::Strip(cells) => cells.iter().for_each(|cell| out.push(digit(cell.share))),
+            Cell::Without(_) => out.extend_from_slice(b"none"),
             Cell::Flags(_) | Cell::Absent(_) => out.push(b'-'),
+        }
+    }
+
+    /// Why it is absent, if it is.
+    pub(crate) fn absence(&self) -> Option<Absent> {
+        match self {
+            Cell::Absent(absent) | Cell::Without(absent) => Some(*absent),
+            _ => None,
         }
     }
 }

@@ -236,6 +236,7 @@ fn owned(cell: &Cell<'_>, text: &[u8]) -> OwnedCell {
         Cell::UnixTime(time) => OwnedCell::Plain(Cell::UnixTime(time)),
         Cell::Flag(flag) => OwnedCell::Plain(Cell::Flag(flag)),
         Cell::Absent(absent) => OwnedCell::Plain(Cell::Absent(absent)),
+        Cell::Without(absent) => OwnedCell::Plain(Cell::Without(absent)),
         Cell::Remark(None) => OwnedCell::Plain(Cell::Remark(None)),
         Cell::Named(name, instead) => OwnedCell::Named(name.to_vec(), instead),
         _ => OwnedCell::Text(text.to_vec()),

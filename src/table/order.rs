@@ -89,7 +89,7 @@ impl<T, F: Fn(&T, &T) -> Ordering> Ranking<T, F> {
 
 /// Compares two cells of one column: the larger comes first unless `ascending`; absent figures always come last.
 fn compare_cells(left: &Cell<'_>, right: &Cell<'_>, ascending: bool) -> Ordering {
-    let is_absent = |cell: &Cell<'_>| matches!(cell, Cell::Absent(_) | Cell::Remark(None));
+    let is_absent = |cell: &Cell<'_>| cell.absence().is_some() || matches!(cell, Cell::Remark(None));
     let order = match (left, right) {
         (left, right) if is_absent(left) || is_absent(right) => return is_absent(left).cmp(&is_absent(right)),
         (Cell::Percent(left), Cell::Percent(right)) => right.total_cmp(left),

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::cell::Cell;
 use super::column::{Aggregation, Column, RowKind};
 use super::head::ColumnKind;
 use super::sum::{ColumnSum, TotalCell};
@@ -56,7 +55,7 @@ impl<K: RowKind> Totals<K> {
             match column.aggregation {
                 Aggregation::None => {}
                 Aggregation::Sum => match column.cell(row) {
-                    Cell::Absent(absent) if !applies(&absent) => {}
+                    cell if cell.absence().is_some_and(|absent| !applies(&absent)) => {}
                     cell => sum.add(cell.addend().map(|number| (number, 0))),
                 },
                 Aggregation::Share(take) => sum.add(take(row)),

@@ -149,7 +149,7 @@ fn compare<K: RowKind>(cell: &Cell<'_>, operator: Operator, value: &Value<K>, ro
             Cell::Time(time) | Cell::UnixTime(time) => Some(operator.orders(time, wanted)),
             _ => None,
         },
-        Value::Text(_) | Value::Pattern(_) if matches!(cell, Cell::Absent(_)) => None,
+        Value::Text(_) | Value::Pattern(_) if cell.absence().is_some() => None,
         Value::Text(wanted) => Some(cell.with_text(|text| operator.orders(&text, &wanted.as_slice()))),
         Value::Pattern(pattern) => Some(cell.with_text(|text| pattern.is_match(text))),
     }
