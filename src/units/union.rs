@@ -35,6 +35,9 @@ pub enum Counted {
     Only(Places),
     /// The first ones, except those that are among the second ones of any row.
     Except(Places, Places),
+    /// All of them, and this figure already includes those of the rows whose places lie within this row's: of such
+    /// rows only the outermost count.
+    Outermost(u64),
 }
 
 /// The pieces of many rows.
@@ -91,11 +94,14 @@ impl Thing {
         if u128::from(all.cached().0) == together {
             return Ok(self.sum);
         }
+        if self.parts.iter().any(|(counted, _)| matches!(counted, Counted::Outermost(_))) {
+            return Ok(self.outermost());
+        }
         let (mut counted, mut excepted) = (Vec::new(), Vec::new());
         for (places, looked) in &self.parts {
             let looked: PageRuns = looked.iter().copied().collect();
             match places {
-                Counted::All => counted.extend(&looked),
+                Counted::All | Counted::Outermost(_) => counted.extend(&looked),
                 Counted::Only(only) => counted.extend(&known(only)?.intersect(&looked)),
                 Counted::Except(only, except) => {
                     counted.extend(&known(only)?.intersect(&looked));
@@ -105,6 +111,24 @@ impl Thing {
         }
         let (counted, excepted): (PageRuns, PageRuns) = (counted.into_iter().collect(), excepted.into_iter().collect());
         Ok(u128::from(counted.subtract(&excepted).cached().0) * u128::from(self.each))
+    }
+
+    /// The sum over the rows that are not within another one.
+    fn outermost(&self) -> u128 {
+        let rows = self.parts.iter().flat_map(|(counted, looked)| {
+            let figure = if let Counted::Outermost(figure) = counted { *figure } else { 0 };
+            looked.iter().map(move |run| (run.first, std::cmp::Reverse(run.end()), figure))
+        });
+        let mut rows: Vec<_> = rows.collect();
+        rows.sort_unstable();
+        let (mut sum, mut covered) = (0, 0);
+        for (first, std::cmp::Reverse(end), figure) in rows {
+            if first >= covered {
+                sum += u128::from(figure);
+                covered = end;
+            }
+        }
+        sum
     }
 }
 
@@ -165,6 +189,16 @@ mod tests {
         let cached = places(&[(0, 8)]);
         let rest = |mapped| Counted::Except(cached.clone(), places(mapped));
         assert_eq!(sum([piece(1, 0, 8, 50, rest(&[(0, 3)])), piece(1, 0, 8, 60, rest(&[(2, 2)]))]), Ok(40));
+    }
+
+    #[test]
+    fn a_figure_that_includes_others_counts_without_them() {
+        let row = |first, count, figure| piece(0, first, count, figure, Counted::Outermost(figure));
+        // 0 to 9 includes 1 to 4, which includes 2; 10 stands alone.
+        let (all, inner, leaf, alone) = (row(0, 10, 100), row(1, 4, 60), row(2, 1, 50), row(10, 1, 7));
+        assert_eq!(sum([leaf.clone(), alone.clone(), all, inner.clone()]), Ok(107));
+        assert_eq!(sum([leaf.clone(), inner, alone.clone()]), Ok(67));
+        assert_eq!(sum([leaf, alone]), Ok(57));
     }
 
     #[test]
