@@ -2,11 +2,9 @@
 //! control groups of this process limit it. It is an estimate to reject what cannot fit, not a guarantee that the rest
 //! fits.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use procfs::process::{MountInfo, MountInfos};
-use procfs::{FromRead, ProcessCGroups};
-
+use super::cgroups::read_group_headroom;
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::process::{ProcRoot, not_mounted};
 use crate::units::Bytes;
@@ -72,132 +70,9 @@ pub(super) fn parse_meminfo(text: &[u8], key: &[u8]) -> Option<Bytes> {
     Bytes::from_kib(number.trim().parse().ok()?)
 }
 
-/// The smallest headroom of our own memory control groups, up the tree; `None` if none of them is limited or visible.
-fn read_group_headroom(root: &ProcRoot) -> Option<Bytes> {
-    let groups = ProcessCGroups::from_file(root.path().join("self/cgroup")).ok()?;
-    let MountInfos(mounts) = MountInfos::from_file(root.path().join("self/mountinfo")).ok()?;
-    let mut least = None;
-    for group in groups {
-        let version = match &group.controllers[..] {
-            [] => Version::Two,
-            controllers if controllers.iter().any(|name| name == "memory") => Version::One,
-            _ => continue,
-        };
-        for mount in mounts.iter().filter(|mount| version.is_mounted_by(mount)) {
-            let headroom = read_tree_headroom(mount, Path::new(&group.pathname), version);
-            least = least.into_iter().chain(headroom).min();
-        }
-    }
-    least
-}
-
-/// The smallest headroom from the group `group` up to the root of `mount`.
-fn read_tree_headroom(mount: &MountInfo, group: &Path, version: Version) -> Option<Bytes> {
-    // In a container the mount may show only a part of the tree: then the root of the mount is a prefix of the group's
-    // path. A group outside of it is not visible.
-    let below = group.strip_prefix(&mount.root).ok()?;
-    let lowest = mount.mount_point.join(below);
-    let inside = |directory: &&Path| directory.starts_with(&mount.mount_point);
-    lowest.ancestors().take_while(inside).filter_map(|directory| version.read_headroom(directory)).min()
-}
-
-/// The two kinds of control groups.
-#[derive(Debug, Clone, Copy)]
-enum Version {
-    One,
-    Two,
-}
-
-impl Version {
-    fn is_mounted_by(self, mount: &MountInfo) -> bool {
-        match self {
-            Version::One => mount.fs_type == "cgroup" && mount.super_options.contains_key("memory"),
-            Version::Two => mount.fs_type == "cgroup2",
-        }
-    }
-
-    /// The files with the limits and the usage, and the keys in `memory.stat` for the page cache that the group and
-    /// those below it could give back.
-    fn names(self) -> (&'static [&'static str], &'static str, [&'static str; 2]) {
-        match self {
-            Version::One => {
-                (&["memory.limit_in_bytes"], "memory.usage_in_bytes", ["total_inactive_file", "total_active_file"])
-            }
-            Version::Two => (&["memory.max", "memory.high"], "memory.current", ["inactive_file", "active_file"]),
-        }
-    }
-
-    /// The headroom of one group; `None` if it has no limit.
-    fn read_headroom(self, directory: &Path) -> Option<Bytes> {
-        let (limit, usage, cache) = self.names();
-        let limits = limit.iter().filter_map(|limit| read_number(directory.join(limit)));
-        let limit = limits.min()?;
-        let usage = read_number(directory.join(usage))?;
-        let stat = std::fs::read_to_string(directory.join("memory.stat")).unwrap_or_default();
-        Some(headroom(limit, usage, reclaimable(&stat, cache)))
-    }
-}
-
-/// The number in a file; `None` for `max` or if it cannot be read.
-fn read_number(path: PathBuf) -> Option<u64> {
-    std::fs::read_to_string(path).ok()?.trim().parse().ok()
-}
-
-/// The page cache in a `memory.stat`, in bytes.
-pub(super) fn reclaimable(stat: &str, keys: [&str; 2]) -> u64 {
-    let lines = stat.lines().filter_map(|line| line.split_once(' '));
-    let wanted = lines.filter(|(key, _)| keys.contains(key));
-    wanted.filter_map(|(_, value)| value.parse::<u64>().ok()).fold(0, u64::saturating_add)
-}
-
-fn headroom(limit: u64, usage: u64, reclaimable: u64) -> Bytes {
-    Bytes(limit.saturating_sub(usage.saturating_sub(reclaimable)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn group(directory: &Path, max: &str, current: &str, stat: &str) {
-        std::fs::create_dir_all(directory).unwrap();
-        for (name, text) in [("memory.max", max), ("memory.current", current), ("memory.stat", stat)] {
-            std::fs::write(directory.join(name), text).unwrap();
-        }
-    }
-
-    fn mount(at: &Path, root: &str) -> MountInfo {
-        MountInfo::from_line(&format!("41 31 0:38 {root} {} rw - cgroup2 cgroup2 rw", at.display())).unwrap()
-    }
-
-    #[test]
-    fn the_tightest_group_up_the_tree_decides() {
-        let top = tempfile::tempdir().unwrap();
-        group(&top.path().join("a"), "5000\n", "4500\n", "inactive_file 500\nactive_file 100\nanon 9\n");
-        group(&top.path().join("a/b"), "max\n", "10\n", "");
-        group(&top.path().join("a/b/c"), "9000\n", "10\n", "");
-        let headroom = |group: &str| read_tree_headroom(&mount(top.path(), "/"), Path::new(group), Version::Two);
-        assert_eq!(headroom("/a/b/c"), Some(Bytes(1100)));
-        assert_eq!(headroom("/a/b"), Some(Bytes(1100)));
-        assert_eq!(headroom("/"), None);
-        // A group above memory.high is slowed down until it stands still.
-        std::fs::write(top.path().join("a/b/memory.high"), "400\n").unwrap();
-        assert_eq!(headroom("/a/b/c"), Some(Bytes(390)));
-    }
-
-    #[test]
-    fn a_mount_may_show_only_a_part_of_the_tree() {
-        let top = tempfile::tempdir().unwrap();
-        group(top.path(), "5000\n", "1000\n", "");
-        let mount = mount(top.path(), "/docker/x");
-        assert_eq!(read_tree_headroom(&mount, Path::new("/docker/x"), Version::Two), Some(Bytes(4000)));
-        assert_eq!(read_tree_headroom(&mount, Path::new("/elsewhere"), Version::Two), None);
-    }
-
-    #[test]
-    fn a_group_above_its_limit_has_no_headroom() {
-        assert_eq!(headroom(100, 200, 0), Bytes(0));
-        assert_eq!(headroom(100, 50, 80), Bytes(100));
-    }
 
     #[test]
     fn this_machine_has_available_memory() {

@@ -4,10 +4,12 @@
 //! * [`read_huge_page_size`]: the size of huge pages.
 //! * [`Places`]: the path to type for a file of which only its file system is known, in whatever container it is.
 //! * [`container_name`], [`app_name`]: the container and the application that a control group belongs to.
+//! * [`read_groups`]: the memory control groups, and what each is charged for.
 
 mod apps;
 #[cfg_attr(not(feature = "bpf"), allow(dead_code, reason = "without the lists nothing makes such values"))]
 pub(crate) mod cached;
+mod cgroups;
 #[cfg(any(test, fuzzing))]
 #[path = "../../tests/checks/machine.rs"]
 pub mod checks;
@@ -16,6 +18,10 @@ mod meminfo;
 mod places;
 
 pub use apps::app_name;
+pub use cgroups::{
+    ControlGroup, GroupAmount, GroupCount, GroupFigures, GroupFile, GroupLimit, GroupPss, GroupVersion, Pressure,
+    read_group_pss, read_groups, subtract_below,
+};
 pub use containers::container_name;
 pub use meminfo::{read_available_memory, read_huge_page_size};
 pub use places::{LayerPath, Place, Places};

@@ -7,10 +7,9 @@ use regex::bytes::Regex;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::mount_table::Mount;
-use crate::process::directory::Directory;
 use crate::process::failure::read_error;
 use crate::process::handle::Process;
-use crate::process::root::{ProcRoot, read_pids};
+use crate::process::root::{ProcRoot, read_mounts};
 
 /// The maximum number of bytes that are read from `/proc/PID/cgroup`.
 const LONGEST: u64 = 1 << 20;
@@ -59,12 +58,8 @@ impl GroupChoice {
         if self.is_empty() {
             return;
         }
-        // In a capture every process may have the list; the first process is as good as any.
-        let captured = || read_pids(root).ok()?.into_iter().min().map(|pid| pid.to_string());
-        let name = if root.is_live() { Some("self".to_owned()) } else { captured() };
-        let directory = name.and_then(|name| Directory::open(&root.path().join(name)).ok());
-        let mounts = directory.as_ref().map_or(&[][..], |directory| directory.mounts().mounts());
-        self.0.iter_mut().for_each(|group| *group = group.resolved(mounts, root.is_live()));
+        let mounts = read_mounts(root);
+        self.0.iter_mut().for_each(|group| *group = group.resolved(&mounts, root.is_live()));
     }
 
     /// Whether a process is in one of them.

@@ -1,6 +1,6 @@
 //! A directory below `/proc`, held open. Names are looked up in it, never in the path it was opened by.
 
-use std::ffi::{CString, OsStr};
+use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use nix::NixPath;
-use nix::dir::Dir;
+use nix::dir::{Dir, Type};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, readlinkat};
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -23,7 +23,7 @@ use crate::kernel::statx::Statx;
 
 /// An open directory. A clone is the same descriptor.
 #[derive(Debug, Clone)]
-pub(super) struct Directory(Arc<Opened>);
+pub(crate) struct Directory(Arc<Opened>);
 
 #[derive(Debug)]
 struct Opened {
@@ -83,7 +83,7 @@ impl Directory {
         Directory(Arc::new(Opened { fd, mounts: OnceLock::new() }))
     }
 
-    pub(super) fn open(path: &Path) -> nix::Result<Directory> {
+    pub(crate) fn open(path: &Path) -> nix::Result<Directory> {
         openat(AT_FDCWD, path, PATH_ONLY, Mode::empty()).map(Directory::new)
     }
 
@@ -207,8 +207,13 @@ impl Directory {
         Ok(readlinkat(self, path)?.into())
     }
 
+    /// Whether it has a file of this name.
+    pub(crate) fn has_file(&self, name: &str) -> bool {
+        fstatat(self, name, AtFlags::empty()).is_ok()
+    }
+
     /// The first `most` bytes of a file.
-    pub(super) fn read_file(&self, name: &str, most: u64) -> io::Result<Vec<u8>> {
+    pub(crate) fn read_file(&self, name: &str, most: u64) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         self.open_file(name)?.take(most).read_to_end(&mut bytes)?;
         Ok(bytes)
@@ -220,6 +225,28 @@ impl Directory {
         text.clear();
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
         File::from(openat(self, name, flags, Mode::empty())?).take(LONGEST).read_to_end(text).map(drop)
+    }
+
+    /// The names of the directories in this one, without links to directories.
+    pub(crate) fn read_directories(&self) -> io::Result<Vec<OsString>> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let mut listing = Dir::openat(self, ".", flags, Mode::empty())?;
+        let mut names = Vec::new();
+        for entry in listing.iter() {
+            let entry = entry?;
+            let name = entry.file_name();
+            let is_directory = match entry.file_type() {
+                Some(kind) => kind == Type::Directory,
+                None => {
+                    let stat = fstatat(self, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+                    SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR
+                }
+            };
+            if is_directory && name != c"." && name != c".." {
+                names.push(OsStr::from_bytes(name.to_bytes()).to_owned());
+            }
+        }
+        Ok(names)
     }
 
     /// The entries of a directory below this one whose names are numbers.

@@ -56,6 +56,21 @@ impl ProcRoot {
     }
 }
 
+/// The mounts of the machine, as this process sees them. In a capture every process may have the list: that of the
+/// first process that has one is taken. Empty if there is none.
+pub(crate) fn read_mounts(root: &ProcRoot) -> Vec<Mount> {
+    let names = match root.is_live() {
+        true => vec!["self".to_owned()],
+        false => {
+            let mut pids = read_pids(root).unwrap_or_default();
+            pids.sort_unstable();
+            pids.iter().map(u32::to_string).collect()
+        }
+    };
+    let read = |name: &String| Some(Directory::open(&root.path().join(name)).ok()?.mounts().mounts().to_vec());
+    names.iter().filter_map(read).find(|mounts| !mounts.is_empty()).unwrap_or_default()
+}
+
 /// Whether the pids below `root` are those that system calls of this process accept.
 pub(super) fn is_of_our_namespace(root: &ProcRoot) -> bool {
     let own = std::fs::read_link(root.path().join("self"));

@@ -1,15 +1,20 @@
 //! Checks of what is read about the whole machine (see `tests/checks/mod.rs`).
 
-use super::meminfo::{parse_meminfo, reclaimable};
+use super::cgroups::parse::{parse_ceiling, parse_number, parse_pids, parse_pressure, parse_value};
+use super::meminfo::parse_meminfo;
 
-/// `meminfo`, and the `memory.stat` of a control group.
+/// `meminfo`, and the files of a control group.
 pub fn meminfo(text: &[u8]) {
     if let Some(total) = parse_meminfo(text, b"MemTotal") {
         let written = format!("MemTotal:  {} kB\n", total.kib());
         assert_eq!(parse_meminfo(written.as_bytes(), b"MemTotal"), Some(total));
     }
     let _ = parse_meminfo(text, b"MemAvailable");
-    let _ = reclaimable(&String::from_utf8_lossy(text), ["inactive_file", "active_file"]);
+    let number = parse_number(text);
+    assert!(parse_ceiling(text).flatten().is_none_or(|limit| Some(limit) == number));
+    assert!(parse_pressure(text, b"some").is_none_or(|share| (0.0..=100.0).contains(&share)));
+    assert!(parse_pids(text).len() <= text.len());
+    let _ = parse_value(text, b"inactive_file");
 }
 
 #[cfg(test)]
