@@ -181,6 +181,11 @@ impl AnswerArgs {
         Ok(if text.is_empty() && all.is_empty() { None } else { Some(text.parse().map_err(Stop::Filter)?) })
     }
 
+    /// Whether only rows that match something are shown.
+    pub(crate) fn is_filtered(&self) -> bool {
+        !self.filter.is_empty()
+    }
+
     /// The request as a value. Reports syntax errors in the filter.
     pub(crate) fn query(&self, configured: &Configured, view: View<'_>) -> Result<Query, Stop> {
         let format = self.format();
@@ -293,6 +298,11 @@ impl AnswerArgs {
 /// The default unit of tables about files: sizes that a person reads on a terminal, bytes in a pipe.
 pub(crate) fn unit_of_files() -> SizeUnit {
     if screen::is_terminal() { SizeUnit::Human } else { SizeUnit::Bytes }
+}
+
+/// A number of seconds, more than zero.
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
+    text.parse::<Interval>().map(|interval| interval.0)
 }
 
 /// A whole number that was typed.

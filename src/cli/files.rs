@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::answer::{AnswerArgs, View, refuse_if, unit_of_files};
+use super::answer::{AnswerArgs, View, refuse_if, seconds, unit_of_files};
 use super::report::Report;
 use super::run::{Configured, Done, Listed, Run};
 use crate::error::{Error, Subject};
@@ -52,11 +52,6 @@ pub(crate) struct FilesArgs {
     /// How the rows are shown.
     #[command(flatten)]
     answer: AnswerArgs,
-}
-
-/// A number of seconds, more than zero.
-fn seconds(text: &str) -> Result<Duration, String> {
-    text.parse::<super::answer::Interval>().map(|interval| interval.0)
 }
 
 impl Run for FilesArgs {

@@ -5,6 +5,7 @@
 
 mod acts;
 mod answer;
+mod cgroups;
 #[cfg(any(test, fuzzing))]
 #[path = "../../tests/checks/cli.rs"]
 pub mod checks;
@@ -53,6 +54,7 @@ const SUBCOMMANDS: &[Subcommand] = &[
     Subcommand::of::<pid::PidArgs>(),
     Subcommand::of::<pcstat::PcstatArgs>(),
     Subcommand::of::<files::FilesArgs>(),
+    Subcommand::of::<cgroups::CgroupsArgs>(),
     Subcommand::of::<demo::DemoArgs>(),
     Subcommand::of::<trace::TraceArgs>(),
     Subcommand::of::<effects::WarmArgs>(),

@@ -49,6 +49,21 @@ impl Group {
         ["memory.limit_in_bytes", "memory.max"].iter().any(|file| group.folder.join(file).exists()).then_some(group)
     }
 
+    /// Its directory.
+    pub(crate) fn path(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Its name without those of the groups above it.
+    pub(crate) fn last_name(&self) -> &str {
+        self.name.rsplit('/').next().unwrap()
+    }
+
+    /// The text of one of its files, such as the first of these that it has.
+    pub(crate) fn read(&self, names: &[&str]) -> Option<String> {
+        names.iter().find_map(|name| fs::read_to_string(self.folder.join(name)).ok())
+    }
+
     /// Runs a shell script in the group and in a directory.
     pub(crate) fn run(&self, script: &str, folder: &Path) -> Run {
         let script = format!("echo $$ > {}/cgroup.procs && cd $1 && {script}", self.folder.display());

@@ -1,0 +1,98 @@
+//! A captured machine with control groups, which a test writes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+/// A directory with `proc` and `sys/fs/cgroup`.
+pub(crate) struct Captured {
+    top: TempDir,
+    point: PathBuf,
+}
+
+impl Captured {
+    /// One with this list of mounts and no groups yet. They are below `point`, a directory of the capture.
+    pub(crate) fn new(mounts: &str, point: &str) -> Captured {
+        let top = tempfile::tempdir().unwrap();
+        let point = top.path().join(point);
+        fs::create_dir_all(&point).unwrap();
+        fs::create_dir_all(top.path().join("proc/1")).unwrap();
+        fs::write(top.path().join("proc/1/mountinfo"), mounts).unwrap();
+        Captured { top, point }
+    }
+
+    /// One of version 2, with the root group of all.
+    pub(crate) fn version_2() -> Captured {
+        let captured = Captured::new("31 23 0:28 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n", "sys/fs/cgroup");
+        captured.write(
+            "",
+            &[
+                ("cgroup.controllers", "cpuset cpu io memory pids\n"),
+                ("memory.stat", "anon 900000\nfile 800000\ninactive_file 50000\nkernel 70000\nslab 30000\n"),
+                ("memory.pressure", "some avg10=3.00 avg60=0 avg300=0 total=9\nfull avg10=1.00 avg60=0 total=2\n"),
+                ("cgroup.stat", "nr_descendants 9\nnr_dying_descendants 4\n"),
+                ("cgroup.procs", "1\n2\n"),
+            ],
+        );
+        captured
+    }
+
+    /// Writes files of a group.
+    pub(crate) fn write(&self, group: &str, files: &[(&str, &str)]) {
+        let folder = self.point.join(group);
+        fs::create_dir_all(&folder).unwrap();
+        files.iter().for_each(|(name, text)| fs::write(folder.join(name), text).unwrap());
+    }
+
+    /// A group of version 2: its usage, its limit, its inactive page cache, and its processes.
+    pub(crate) fn group(&self, group: &str, usage: u64, limit: &str, inactive: u64, pids: &str) {
+        let stat = format!(
+            "anon {}\nfile {}\nkernel 3000\nsock 70\nshmem 500\nfile_dirty 40\nfile_writeback 30\nswapcached 0\n\
+             inactive_anon 1\nactive_anon 2\ninactive_file {inactive}\nactive_file 600\nunevictable 20\n\
+             slab_reclaimable 1100\nslab_unreclaimable 900\nslab 2000\n",
+            usage / 2,
+            usage / 4
+        );
+        self.write(
+            group,
+            &[
+                ("memory.current", &format!("{usage}\n")),
+                ("memory.max", &format!("{limit}\n")),
+                ("memory.high", "max\n"),
+                ("memory.swap.current", "8192\n"),
+                ("memory.swap.max", "0\n"),
+                ("memory.events", "low 0\nhigh 2\nmax 12\noom 3\noom_kill 1\noom_group_kill 0\n"),
+                (
+                    "memory.pressure",
+                    "some avg10=12.50 avg60=1.00 avg300=0.00 total=1\nfull avg10=2.25 avg60=0 total=0\n",
+                ),
+                ("memory.stat", &stat),
+                ("cgroup.stat", "nr_descendants 0\nnr_dying_descendants 0\n"),
+                ("cgroup.procs", pids),
+            ],
+        );
+    }
+
+    /// A process with so much Pss, in KiB.
+    pub(crate) fn process(&self, pid: u32, pss: u64) {
+        let folder = self.top.path().join(format!("proc/{pid}"));
+        fs::create_dir_all(&folder).unwrap();
+        let stat = format!("{pid} (x) S 1 {pid} {pid} 0 -1 0 {}\n", "1 ".repeat(43).trim_end());
+        let rollup = format!("00400000-7ffe00000000 ---p 00000000 00:00 0 [rollup]\nRss: {pss} kB\nPss: {pss} kB\n");
+        for (name, text) in
+            [("stat", stat), ("smaps_rollup", rollup), ("status", format!("Name:\tx\nPid:\t{pid}\nVmRSS:\t{pss} kB\n"))]
+        {
+            fs::write(folder.join(name), text).unwrap();
+        }
+    }
+
+    /// `--proc-root` for it.
+    pub(crate) fn option(&self) -> String {
+        format!("--proc-root={}", self.top.path().join("proc").display())
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.point
+    }
+}

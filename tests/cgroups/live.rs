@@ -1,0 +1,160 @@
+//! The control groups of this machine, with two of known content.
+
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::common::{ForEveryone, Group, memory, page, rmap, shell};
+use crate::{assert_absent, figure, row, rows};
+
+/// Waits until the rows of a group are right: the kernel collects the figures of a group every two seconds.
+#[track_caller]
+fn eventually(group: &Group, more: &[&str], is_right: impl Fn(&Value) -> bool) -> Value {
+    let start = Instant::now();
+    loop {
+        let arguments: Vec<&str> = [group.name.as_str()].into_iter().chain(more.iter().copied()).collect();
+        let found = rows(&arguments);
+        let row = row(&found, &group.name).clone();
+        if is_right(&row) {
+            return row;
+        }
+        assert!(start.elapsed() < Duration::from_secs(15), "{row}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+#[test]
+fn groups_of_known_content_have_the_right_bytes() {
+    let (Some(one), Some(two)) = (Group::limited("locked", "64M"), Group::new("tmpfs")) else { return };
+    let folder = memory();
+    // Locked anonymous memory, which the kernel cannot reclaim; and pages of tmpfs.
+    let locked = 4096 * page();
+    let _subject = one.start(&["locked:4096".to_owned()]);
+    let script = format!("dd if=/dev/zero of=file bs={} count=3000 status=none", page());
+    two.run(&script, folder.path()).good();
+    let (of_one, of_two) = (
+        eventually(&one, &[], |row| figure(row, "unevictable") >= locked),
+        eventually(&two, &[], |row| figure(row, "shmem") == 3000 * page()),
+    );
+    let anonymous = figure(&of_one, "anonymous");
+    // The program itself has little.
+    assert!((locked..locked + (4 << 20)).contains(&anonymous), "{of_one}");
+    assert_eq!((figure(&of_one, "limit"), &of_one["process_count"]), (64 << 20, &1.into()), "{of_one}");
+    assert!(figure(&of_one, "usage") >= anonymous, "{of_one}");
+    assert!(of_one["limit_percent"].as_f64().unwrap() >= 25.0, "{of_one}");
+    assert_eq!((figure(&of_two, "file"), figure(&of_two, "process_count")), (3000 * page(), 0), "{of_two}");
+    assert!(of_two["limit"].is_null() && of_two["absent"]["limit"] == "not applicable: there is no limit", "{of_two}");
+    // All that it maps itself, and its share of the libraries.
+    let pss = figure(&of_one, "pss");
+    assert!((locked..locked + (8 << 20)).contains(&pss), "{of_one}");
+    assert_eq!(figure(&of_two, "pss"), 0, "{of_two}");
+    // The same as the kernel's own file. The kernel frees a page of its own now and then.
+    let usage = || two.read(&["memory.usage_in_bytes", "memory.current"]).unwrap().trim().parse::<u64>().unwrap();
+    let before = std::cell::Cell::new(usage());
+    let of_two = eventually(&two, &[], |row| figure(row, "usage") == before.replace(usage()));
+    let inactive = two.stat(&["total_inactive_file", "inactive_file"]).unwrap();
+    assert_eq!(figure(&of_two, "working_set"), figure(&of_two, "usage") - inactive, "{of_two}");
+}
+
+#[test]
+fn a_group_includes_those_below_it_and_the_total_has_it_once() {
+    let Some(outer) = Group::new("outer") else { return };
+    let inner = outer.inner("inner");
+    let folder = memory();
+    let script = format!("dd if=/dev/zero of=file bs={} count=2000 status=none", page());
+    inner.run(&script, folder.path()).good();
+    let whole = eventually(&outer, &[], |row| figure(row, "shmem") == 2000 * page());
+    assert!(figure(&whole, "usage") >= 2000 * page());
+    let answer = rmap(["cgroups", "--json", "--total", &outer.name]).good().json();
+    assert_eq!(answer["cgroups"].as_array().unwrap().len(), 2, "{answer}");
+    assert_eq!(answer["total"]["shmem"], 2000 * page(), "{answer}");
+    // The tree shows what is below what.
+    let tree = rmap(["cgroups", "-o=tree", "--no-header", &outer.name]).good().text();
+    assert_eq!(tree, format!("{}\n  {}\n", outer.name, inner.last_name()));
+    // What the outer one has itself is nothing.
+    let parts = rmap(["cgroups", "--jsonl", "--by=path", "-o=shmem", &outer.name]).good().lines_of_json();
+    assert_eq!(figure(row(&parts, &outer.name), "shmem"), 0, "{parts:?}");
+    assert_eq!(figure(row(&parts, &inner.name), "shmem"), 2000 * page(), "{parts:?}");
+}
+
+#[test]
+fn every_group_of_the_machine_has_a_row() {
+    let Some(group) = Group::new("listed") else { return };
+    let found = rows(&["-o=path,depth,parent,version"]);
+    let here = row(&found, &group.name);
+    let (parent, _) = group.name.rsplit_once('/').unwrap();
+    assert_eq!(here["parent"], if parent.is_empty() { "/" } else { parent }, "{here}");
+    assert!(found.iter().filter(|row| row["parent"].is_null()).count() == 1, "{found:?}");
+}
+
+#[test]
+fn an_ordinary_user_sees_the_groups() {
+    let (Some(group), Some(everyone)) = (Group::limited("ordinary", "32M"), ForEveryone::copy()) else { return };
+    let run = everyone.rmap(["cgroups", "--jsonl", "-o=path,usage,limit,anonymous,process_count", &group.name]);
+    let found = run.good().lines_of_json();
+    assert_eq!(figure(row(&found, &group.name), "limit"), 32 << 20, "{found:?}");
+    // What the processes of others use it may not read: that is said once, and the rest is shown.
+    let _subject = group.start(&["locked:16".to_owned()]);
+    let run = everyone.rmap(["cgroups", "--jsonl", &group.name]);
+    assert_eq!(
+        (run.status, run.err.as_str()),
+        (Some(1), "rmap: Pss of 1 process: this user may not read it; run as root, or leave out the column pss\n")
+    );
+    let found = run.lines_of_json();
+    let row = row(&found, &group.name);
+    assert_absent(row, "pss", "denied: this user may not read some of its processes");
+    assert_eq!(figure(row, "process_count"), 1);
+}
+
+#[test]
+fn groups_that_come_and_go_meanwhile_cost_no_error() {
+    let Some(group) = Group::new("storm") else { return };
+    let folder = memory();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let storm = scope.spawn(|| {
+            let mut made = 0;
+            while !stop.load(Ordering::Relaxed) {
+                for number in 0..100 {
+                    fs::create_dir(group.path().join(format!("{number}"))).unwrap();
+                }
+                for number in 0..100 {
+                    fs::remove_dir(group.path().join(format!("{number}"))).unwrap();
+                }
+                made += 100;
+            }
+            made
+        });
+        let start = Instant::now();
+        let mut most = 0;
+        while start.elapsed() < Duration::from_secs(4) {
+            let found = rows(&[&group.name]);
+            row(&found, &group.name);
+            for row in &found {
+                // Removed while it was read, or whole.
+                assert!(row["usage"].is_u64() && row["anonymous"].is_u64() && row["max"].is_u64(), "{row}");
+            }
+            most = most.max(found.len());
+        }
+        stop.store(true, Ordering::Relaxed);
+        let made = storm.join().unwrap();
+        assert!(made >= 1000 && most > 10, "{made} groups made, {most} seen at once");
+    });
+    drop(folder);
+}
+
+#[test]
+fn it_is_repeated_with_what_changed() {
+    let Some(group) = Group::new("watched") else { return };
+    let name = &group.name;
+    let run = shell(
+        "timeout -s INT 1.2 rmap cgroups -w 0.4 --jsonl -o path,usage \"$1\"",
+        &[std::ffi::OsStr::new(name.as_str())],
+    );
+    let found = run.lines_of_json();
+    assert!(found.len() >= 2, "{run:?}");
+    assert!(found.iter().all(|row| row["path"] == **name), "{found:?}");
+    assert!(found[1]["usage_change"].is_i64(), "{found:?}");
+}

@@ -1,0 +1,299 @@
+//! Captures of machines that this one is not: version 2, Kubernetes, old and odd hierarchies.
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+
+use serde_json::{Value, json};
+
+use crate::capture::Captured;
+use crate::common::rmap;
+use crate::{assert_absent, figure, row, rows};
+
+const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+/// Nested groups: `/a` (limit 100000) has `/a/b` and `/a/c`; `/d` stands alone.
+fn nested() -> Captured {
+    let captured = Captured::version_2();
+    captured.group("a", 90_000, "100000", 30_000, "10\n11\n");
+    captured.group("a/b", 50_000, "max", 20_000, "12\n0\n0\n");
+    captured.group("a/c", 20_000, "25000", 30_000, "13\n");
+    captured.group("d", 7_000, "max", 1_000, "");
+    captured
+}
+
+#[test]
+fn every_figure_is_that_of_its_file() {
+    let captured = nested();
+    let found = rows(&[&captured.option()]);
+    let paths: Vec<&str> = found.iter().map(|row| row["path"].as_str().unwrap()).collect();
+    assert_eq!(paths, ["/", "/a", "/a/b", "/a/c", "/d"]);
+    let a = row(&found, "/a");
+    let expected = json!({
+        "path": "/a", "path_bytes": null, "depth": 1, "parent": "/", "container": null, "version": 2, "note": null,
+        "usage": 90000, "limit": 100000, "limit_percent": 90.0, "high": null, "working_set": 60000,
+        "anonymous": 45000, "file": 22500, "active_file": 600, "inactive_file": 30000, "shmem": 500, "dirty": 40,
+        "writeback": 30, "unevictable": 20, "kernel": 3000, "slab": 2000, "slab_reclaimable": 1100, "sockets": 70,
+        "swap": 8192, "swap_limit": 0, "memory_swap_limit": null, "max": 12, "oom": 3, "oom_kill": 1,
+        "pressure": 12.5, "pressure_full": 2.25, "dying": 0, "process_count": 6, "pss": null,
+        "absent": {
+            "high": "not applicable: there is no limit",
+            "memory_swap_limit": "unsupported: version 2 limits memory and swap separately",
+            "pss": "unsupported: some of its processes are in a pid namespace that is not seen from here",
+        },
+    });
+    assert_eq!(*a, expected);
+    assert_absent(row(&found, "/a/b"), "limit", "not applicable: there is no limit");
+    // Processes of another pid namespace are 0, and count.
+    assert_eq!(figure(row(&found, "/a/b"), "process_count"), 3);
+    assert_eq!(figure(row(&found, "/"), "process_count"), 8);
+}
+
+#[test]
+fn the_memory_of_processes_is_added_up() {
+    let captured = nested();
+    captured.group("e", 4_000, "max", 0, "20\n21\n");
+    captured.group("e/f", 4_000, "max", 0, "22\n");
+    for (pid, pss) in [(20, 100), (21, 20), (22, 3)] {
+        captured.process(pid, pss);
+    }
+    let root = captured.option();
+    let found = rows(&[&root, "/e", "/a"]);
+    assert_eq!(figure(row(&found, "/e"), "pss"), 123 << 10);
+    assert_eq!(figure(row(&found, "/e/f"), "pss"), 3 << 10);
+    assert_absent(row(&found, "/a/c"), "pss", "unsupported: some of its processes are not in the capture");
+    let why = "unsupported: some of its processes are in a pid namespace that is not seen from here";
+    assert_absent(row(&found, "/a/b"), "pss", why);
+    let total = rmap(["cgroups", "--json", "--total", &root, "/e"]).good().json();
+    assert_eq!(total["total"]["pss"], 123 << 10);
+    let parts = rmap(["cgroups", "--jsonl", "--by=path", &root, "/e"]).good().lines_of_json();
+    assert_eq!(figure(row(&parts, "/e"), "pss"), 120 << 10);
+}
+
+#[test]
+fn the_working_set_is_never_less_than_nothing() {
+    let captured = nested();
+    // Its inactive page cache is read a moment after its usage.
+    assert_eq!(figure(row(&rows(&[&captured.option()]), "/a/c"), "working_set"), 0);
+}
+
+#[test]
+fn the_root_has_no_usage_and_says_so() {
+    let captured = nested();
+    let found = rows(&[&captured.option()]);
+    let root = row(&found, "/");
+    for key in ["usage", "limit", "swap", "oom_kill"] {
+        assert_absent(root, key, "not applicable: the kernel does not keep it for the root group");
+    }
+    assert_eq!((figure(root, "anonymous"), figure(root, "dying")), (900_000, 4));
+    assert_eq!(root["pressure"], 3.0);
+}
+
+#[test]
+fn a_total_counts_each_byte_once() {
+    let captured = nested();
+    let total = |more: &[&str]| {
+        let root = captured.option();
+        let arguments = ["cgroups", "--json", "--total", &root].into_iter().chain(more.iter().copied());
+        rmap(arguments).good().json()["total"].clone()
+    };
+    let all = total(&[]);
+    assert_eq!((&all["rows"], &all["usage"]), (&json!(5), &json!(97_000)));
+    assert_eq!((&all["anonymous"], &all["process_count"]), (&json!(900_000), &json!(8)));
+    // Rows of which one lies within another one.
+    assert_eq!(total(&["--filter=limit > 0"])["usage"], 90_000);
+    assert_eq!(total(&["--filter=limit > 0 && usage < 50000"])["usage"], 20_000);
+    assert_eq!(total(&["/a/b", "/a/c"])["usage"], 70_000);
+    assert_eq!(total(&["--sort=usage", "--top=2"])["usage"], 90_000);
+}
+
+#[test]
+fn groups_of_rows_add_up_to_the_whole() {
+    let captured = nested();
+    let root = captured.option();
+    let found = rmap(["cgroups", "--json", "--total", "--by=depth", &root, "/a", "/d"]).good().json();
+    let usage: Vec<_> = found["groups"].as_array().unwrap().iter().map(|row| (&row["depth"], &row["usage"])).collect();
+    // /a without /a/b and /a/c, and /d.
+    assert_eq!(usage, [(&json!(2), &json!(70_000)), (&json!(1), &json!(27_000))]);
+    assert_eq!(found["total"]["usage"], 97_000);
+}
+
+#[test]
+fn a_tree_is_indented_and_no_limit_is_a_word() {
+    let captured = nested();
+    let root = captured.option();
+    let columns = "-o=usage,limit,swap_limit,tree";
+    let text = rmap(["cgroups", columns, &root, "/a"]).good().text();
+    assert_eq!(
+        text,
+        "Usage  Limit Swap limit Control group\n\
+         90000 100000          0 /a\n\
+         50000   none          0   b\n\
+         20000  25000          0   c\n"
+    );
+    // In another order only the whole path tells which group it is.
+    let text = rmap(["cgroups", "--sort=usage", "--top=2", "--total", &root]).good().text();
+    assert!(text.lines().nth(1).unwrap().trim_end().ends_with("/a"), "{text}");
+    assert!(text.lines().nth(2).unwrap().trim_end().ends_with("/a/b"), "{text}");
+}
+
+#[test]
+fn containers_and_pods_are_named_and_added_up() {
+    let captured = Captured::version_2();
+    let pod =
+        "kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1a2b3c4d_5e6f_7081_92a3_b4c5d6e7f809.slice";
+    captured.group("kubepods.slice", 70_000, "900000", 5_000, "");
+    captured.group("kubepods.slice/kubepods-burstable.slice", 70_000, "max", 5_000, "");
+    captured.group(pod, 60_000, "80000", 5_000, "");
+    captured.group(&format!("{pod}/cri-containerd-{ID}.scope"), 50_000, "60000", 4_000, "40\n");
+    captured.group(&format!("{pod}/cri-containerd-{ID}.scope/inner"), 30_000, "max", 2_000, "41\n42\n");
+    captured.group("system.slice", 9_000, "max", 0, "");
+    captured.group("system.slice/cron.service", 4_000, "max", 0, "50\n");
+    let root = captured.option();
+    let found = rows(&[&root]);
+    let container = row(&found, &format!("/{pod}/cri-containerd-{ID}.scope"));
+    assert_eq!((&container["container"], figure(container, "process_count")), (&json!("kubernetes:0123456789ab"), 3));
+    assert_eq!(row(&found, &format!("/{pod}"))["container"], "kubernetes:pod1a2b3c4d-5e6f");
+    assert_eq!(row(&found, "/system.slice/cron.service")["container"], Value::Null);
+    let by = rmap(["cgroups", "--json", "--total", "--by=container", &root]).good().json();
+    let of = |name: &str| {
+        let groups = by["groups"].as_array().unwrap();
+        groups.iter().find(|row| row["container"].as_str().unwrap_or("") == name).unwrap().clone()
+    };
+    // With the group inside of the container, once.
+    assert_eq!(
+        (&of("kubernetes:0123456789ab")["usage"], &of("kubernetes:0123456789ab")["cgroups"]),
+        (&json!(50_000), &json!(2))
+    );
+    assert_eq!(of("kubernetes:0123456789ab")["process_count"], 3);
+    // What the pod has besides its containers.
+    assert_eq!(of("kubernetes:pod1a2b3c4d-5e6f")["usage"], 10_000);
+    assert_eq!(of("")["usage"], 19_000);
+    assert_eq!(by["total"]["usage"], 79_000);
+    // By the id of the container.
+    assert_eq!(rows(&[&root, "0123456789ab"]).len(), 2);
+}
+
+#[test]
+fn groups_without_memory_control_have_no_row_and_their_processes_count_above() {
+    let captured = nested();
+    captured.write("a/b/threads", &[("cgroup.procs", "77\n78\n"), ("cgroup.type", "domain\n")]);
+    let found = rows(&[&captured.option()]);
+    assert_eq!(found.len(), 5);
+    assert_eq!(figure(row(&found, "/a/b"), "process_count"), 5);
+    assert_eq!(figure(row(&found, "/a"), "process_count"), 8);
+}
+
+#[test]
+fn only_the_mounted_part_of_a_tree_is_shown_with_its_whole_paths() {
+    let mounts = format!("31 23 0:28 /docker/{ID} /sys/fs/cgroup ro - cgroup2 cgroup rw\n");
+    let captured = Captured::new(&mounts, "sys/fs/cgroup");
+    captured.write("", &[("cgroup.controllers", "memory\n")]);
+    captured.group("", 5_000, "6000", 100, "1\n");
+    captured.group("init", 3_000, "max", 100, "2\n");
+    let found = rows(&[&captured.option()]);
+    let top = row(&found, &format!("/docker/{ID}"));
+    assert_eq!((figure(top, "usage"), &top["container"]), (5_000, &json!("docker:0123456789ab")));
+    assert_eq!(row(&found, &format!("/docker/{ID}/init"))["parent"], format!("/docker/{ID}"));
+}
+
+#[test]
+fn version_1_is_read_where_its_controllers_are_mounted_together() {
+    let mounts = "30 1 0:9 / /cg/cpu,memory rw - cgroup none rw,cpu,memory\n\
+                  31 1 0:8 / /sys/fs/cgroup rw - cgroup2 none rw\n\
+                  32 1 0:7 / /cg/systemd rw - cgroup n rw,name=systemd\n";
+    let captured = Captured::new(mounts, "cg/cpu,memory");
+    let stat = "cache 1\nrss 2\ninactive_file 3\ntotal_cache 700\ntotal_rss 200\ntotal_inactive_file 400\n\
+                total_active_file 100\ntotal_shmem 50\ntotal_dirty 5\ntotal_writeback 4\ntotal_unevictable 6\n\
+                total_swap 30\n";
+    let group = |path: &str, limit: &str, failures: &str, kills: &str| {
+        captured.write(
+            path,
+            &[
+                ("memory.usage_in_bytes", "1000\n"),
+                ("memory.limit_in_bytes", limit),
+                ("memory.memsw.limit_in_bytes", "9223372036854771712\n"),
+                ("memory.kmem.usage_in_bytes", "90\n"),
+                ("memory.kmem.tcp.usage_in_bytes", "8\n"),
+                ("memory.failcnt", failures),
+                ("memory.oom_control", &format!("oom_kill_disable 0\nunder_oom 0\noom_kill {kills}\n")),
+                ("memory.use_hierarchy", "1\n"),
+                ("memory.stat", stat),
+                ("cgroup.procs", "5\n6\n"),
+            ],
+        );
+    };
+    group("", "9223372036854771712\n", "0\n", "0");
+    captured.write("", &[("release_agent", "\n")]);
+    group("x", "4096000\n", "3\n", "1");
+    group("x/y", "9223372036854710272\n", "4\n", "2");
+    let found = rows(&[&captured.option()]);
+    let x = row(&found, "/x");
+    let figures = ["usage", "limit", "working_set", "anonymous", "file", "active_file", "inactive_file", "shmem"];
+    assert_eq!(figures.map(|key| figure(x, key)), [1000, 4_096_000, 600, 200, 700, 100, 400, 50]);
+    let figures = ["dirty", "writeback", "unevictable", "kernel", "sockets", "swap", "max", "oom_kill", "version"];
+    // What the kernel counts for each group alone is added up.
+    assert_eq!(figures.map(|key| figure(x, key)), [5, 4, 6, 90, 8, 30, 7, 3, 1]);
+    // A process with threads in two groups is one.
+    assert_eq!(figure(x, "process_count"), 2);
+    assert_absent(row(&found, "/x/y"), "limit", "not applicable: there is no limit");
+    assert_absent(x, "memory_swap_limit", "not applicable: there is no limit");
+    assert_absent(x, "pressure", "unsupported: control groups of version 1 have no pressure");
+    assert_absent(x, "slab", "unsupported: control groups of version 1 do not report it");
+    assert_eq!(row(&found, "/")["note"], "its usage is without the memory of the kernel");
+}
+
+#[test]
+fn names_are_any_bytes_and_reach_no_terminal_raw() {
+    let captured = Captured::version_2();
+    let odd = std::ffi::OsStr::from_bytes(b"a\x1b[31m\xff \nb");
+    fs::create_dir(captured.folder().join(odd)).unwrap();
+    fs::write(captured.folder().join(odd).join("memory.current"), "5\n").unwrap();
+    let root = captured.option();
+    let found = rows(&[&root]);
+    assert_eq!(found[1]["path_bytes"], "2f611b5b33316dff200a62");
+    let table = rmap(["cgroups", &root]);
+    assert!(!table.out.contains(&0x1b) && table.text().lines().count() == 3, "{}", table.out.escape_ascii());
+}
+
+#[test]
+fn a_damaged_capture_has_reasons_and_no_wrong_figure() {
+    let captured = nested();
+    captured.write(
+        "a",
+        &[
+            ("memory.current", "many\n"),
+            ("memory.stat", "anon -5\nfile\n"),
+            ("memory.max", "-1\n"),
+            ("cgroup.procs", "x"),
+        ],
+    );
+    fs::remove_file(captured.folder().join("a/b/memory.stat")).unwrap();
+    fs::remove_file(captured.folder().join("a/c/memory.current")).unwrap();
+    nix::unistd::mkfifo(&captured.folder().join("a/c/memory.current"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let found = rows(&[&captured.option()]);
+    let a = row(&found, "/a");
+    assert_absent(a, "usage", "unsupported: its file is not in the kernel's format");
+    assert_absent(a, "limit", "unsupported: its file is not in the kernel's format");
+    assert_absent(a, "anonymous", "unsupported: this kernel does not report it");
+    assert_absent(row(&found, "/a/b"), "anonymous", "unsupported: it is not in the capture");
+    assert_absent(row(&found, "/a/b"), "working_set", "unsupported: it is not in the capture");
+    assert_absent(row(&found, "/a/c"), "usage", "unsupported: its file cannot be read");
+}
+
+#[test]
+fn a_capture_without_control_groups_says_so() {
+    let captured = Captured::new("1 0 254:0 / / rw - ext4 /dev/vda rw\n", "sys");
+    let run = rmap(["cgroups", &captured.option()]);
+    assert_eq!(run.status, Some(1), "{run:?}");
+    assert!(run.err.contains("the capture has no control groups that account for memory"), "{run:?}");
+    assert_eq!(run.complaints().len(), 1);
+}
+
+#[test]
+fn a_group_that_does_not_exist_is_reported_and_the_others_are_shown() {
+    let captured = nested();
+    let run = rmap(["cgroups", "--jsonl", &captured.option(), "/d", "nosuch"]);
+    assert_eq!(run.status, Some(1));
+    assert_eq!(run.err, "rmap: nosuch: no such control group with memory control; `rmap cgroups` lists them\n");
+    assert_eq!(row(&run.lines_of_json(), "/d")["usage"], 7_000);
+}
