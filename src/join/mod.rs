@@ -8,6 +8,7 @@
 #[path = "../../tests/checks/join.rs"]
 pub mod checks;
 mod chosen;
+mod crowd;
 mod file_numbers;
 mod held;
 mod holders;
@@ -15,6 +16,7 @@ pub mod machine_files;
 mod mapping_cache;
 mod names;
 mod page_states;
+mod spot;
 mod text;
 
 use std::ops::Range;

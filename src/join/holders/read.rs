@@ -1,24 +1,17 @@
 //! Reads what all processes hold, on several threads.
 
 use std::collections::HashSet;
-use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, Builder};
 use std::time::Instant;
 
 use super::{FoundFile, Hold, Holders, Known, kernel};
 use crate::error::{ErrorKind, Result};
+use crate::join::crowd::visit_all;
 use crate::machine::Places;
 use crate::process::{
     FileUse, NamelessMount, ProcRoot, Process, UseBuffers, UsedIn, hides_processes, read_pids, shows_whole_machine,
 };
-
-/// More threads than this mostly wait for the locks of the kernel.
-const MOST_THREADS: usize = 8;
-
-/// One thread reads as many processes in less time than it takes to start others.
-const FEWEST: usize = 32;
 
 impl Holders {
     /// Reads which files all processes hold. Those that exit meanwhile hold nothing.
@@ -38,26 +31,11 @@ impl Holders {
         pids.sort_unstable();
         let collector = Mutex::new(Collector::default());
         let nameless = NamelessMount::find().filter(|_| root.is_live());
-        let (next, late) = (AtomicUsize::new(0), AtomicU64::new(0));
-        let read = || {
-            let mut one = One { places, nameless, buffers: UseBuffers::default(), text: Vec::new(), files: Vec::new() };
-            while let Some(pid) = pids.get(next.fetch_add(1, Ordering::Relaxed)) {
-                match until.is_some_and(|until| Instant::now() > until) {
-                    true => drop(late.fetch_add(1, Ordering::Relaxed)),
-                    false => one.read(root, *pid, &collector),
-                }
-            }
-        };
-        let threads = match pids.len() < FEWEST {
-            true => 1,
-            false => thread::available_parallelism().map_or(1, NonZeroUsize::get).min(MOST_THREADS),
-        };
-        thread::scope(|scope| {
-            // This thread reads too, so one that cannot be started is no failure.
-            for _ in 1..threads {
-                let _ = Builder::new().name("holders".into()).spawn_scoped(scope, read);
-            }
-            read();
+        let late = AtomicU64::new(0);
+        let new = || One { places, nameless, buffers: UseBuffers::default(), text: Vec::new(), files: Vec::new() };
+        visit_all(&pids, new, |one, pid| match until.is_some_and(|until| Instant::now() > until) {
+            true => drop(late.fetch_add(1, Ordering::Relaxed)),
+            false => one.read(root, pid, &collector),
         });
         let mut holders = collector.into_inner().unwrap_or_else(PoisonError::into_inner).finish();
         holders.late = late.into_inner();

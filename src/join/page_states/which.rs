@@ -5,7 +5,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
-use std::os::fd::AsRawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::time::Instant;
@@ -14,7 +13,7 @@ use nix::fcntl::OFlag;
 use nix::libc;
 use nix::sys::stat::FileStat;
 
-use crate::kernel::handle::Handle;
+use crate::join::spot::Spot;
 use crate::kernel::whereabouts;
 use crate::machine::Places;
 use crate::machine::cached::{CachedFile, Lists};
@@ -34,7 +33,7 @@ pub(super) struct Which {
 }
 
 /// Where a measured file is.
-struct Spot {
+struct Shown {
     stat: FileStat,
     /// That of the file system.
     device: Device,
@@ -87,7 +86,7 @@ impl Which {
     }
 
     /// Where the measured file is, unless its path leads to another file.
-    fn spot(&self, report: &FileReport) -> Figure<Spot> {
+    fn spot(&self, report: &FileReport) -> Figure<Shown> {
         let named = match whereabouts::locate(&report.path) {
             Ok(None) => whereabouts::open_name(&report.path),
             Ok(Some(far)) => far.open(OFlag::O_PATH),
@@ -98,15 +97,8 @@ impl Which {
         if (stat.st_dev, stat.st_ino) != report.identity {
             return Err(NOT_FOUND);
         }
-        let path = match &named {
-            Handle::Own(fd) => std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).ok(),
-            // It is not known where links lead there.
-            Handle::Far(_) => None,
-        };
-        let number = named.mount().and_then(|number| str::from_utf8(&number).ok()?.parse().ok()).ok_or(NOT_FOUND)?;
-        let typed = path.as_deref().unwrap_or(Path::new("/")).as_os_str().as_bytes();
-        let (device, within) = self.places.of_mount(number, typed).ok_or(NOT_FOUND)?;
-        Ok(Spot { stat, device, within: within.filter(|_| path.is_some()) })
+        let Spot { device, within } = Spot::of(&named, &self.places).ok_or(NOT_FOUND)?;
+        Ok(Shown { stat, device, within })
     }
 
     /// The file with this inode number and, if several may have it, this path in its file system.
@@ -140,7 +132,7 @@ impl Which {
     }
 
     /// The file of a layer that an overlay shows.
-    fn in_layers(&self, lists: &mut Lists, spot: &Spot, within: &[u8], until: Instant) -> Figure<Option<CachedFile>> {
+    fn in_layers(&self, lists: &mut Lists, spot: &Shown, within: &[u8], until: Instant) -> Figure<Option<CachedFile>> {
         for layer in self.places.in_layers(spot.device, within) {
             let Some(stat) = self.layer_stat(layer.device, &layer.path).filter(|stat| is_same(stat, &spot.stat)) else {
                 continue;
