@@ -32,6 +32,7 @@ mod screen;
 mod signals;
 mod terminal;
 mod trace;
+mod who;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -55,6 +56,7 @@ const SUBCOMMANDS: &[Subcommand] = &[
     Subcommand::of::<pcstat::PcstatArgs>(),
     Subcommand::of::<files::FilesArgs>(),
     Subcommand::of::<cgroups::CgroupsArgs>(),
+    Subcommand::of::<who::WhoArgs>(),
     Subcommand::of::<demo::DemoArgs>(),
     Subcommand::of::<trace::TraceArgs>(),
     Subcommand::of::<effects::WarmArgs>(),

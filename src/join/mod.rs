@@ -18,6 +18,7 @@ mod names;
 mod page_states;
 mod spot;
 mod text;
+pub mod who;
 
 use std::ops::Range;
 

@@ -95,26 +95,52 @@ pub(crate) struct PageSource(Box<[u8]>);
 impl PageSource {
     /// The source of the pages of an open file; `None` if it cannot be told.
     pub(crate) fn of(file: &Handle, is_overlay: bool) -> Option<PageSource> {
-        let handle = FileHandle::of(file).ok()?;
-        let times = Statx::of_handle(file).ok()?.times()?;
-        let mut source = Vec::with_capacity(96);
         match is_overlay {
-            true => {
-                let real = handle.layer()?;
-                source.extend_from_slice(real.uuid);
-                source.extend_from_slice(&[real.kind]);
-                source.extend_from_slice(real.handle);
-            }
-            false => {
-                source.extend_from_slice(&uuid(file.own()?)?);
-                source.extend_from_slice(&[u8::try_from(handle.kind).ok()?]);
-                source.extend_from_slice(handle.bytes());
-            }
+            true => PageSource::of_overlay(file),
+            false => PageSource::in_file_system(file, uuid(file.own()?)?),
         }
-        source.extend_from_slice(&times);
-        Some(PageSource(source.into()))
+    }
+
+    /// The same of a file that is open as a name only, of which the UUID of the file system cannot be asked for.
+    pub(crate) fn of_name(file: &Handle, is_overlay: bool) -> Option<PageSource> {
+        match is_overlay {
+            true => PageSource::of_overlay(file),
+            false => PageSource::in_file_system(file, NO_UUID),
+        }
+    }
+
+    /// Whether it is the same file, also if the file system of one of them is not known. The handle contains the inode
+    /// number and its generation: with the time of the creation and of the last change, in nanoseconds, it would be a
+    /// great coincidence if two file systems had the same.
+    pub(crate) fn is_same(&self, other: &PageSource) -> bool {
+        let parts = |source: &PageSource| source.0.split_first_chunk().map(|(uuid, rest)| (*uuid, rest.to_vec()));
+        match (parts(self), parts(other)) {
+            (Some((one, rest)), Some((another, others))) => {
+                rest == others && (one == another || one == NO_UUID || another == NO_UUID)
+            }
+            _ => false,
+        }
+    }
+
+    fn of_overlay(file: &Handle) -> Option<PageSource> {
+        let handle = FileHandle::of(file).ok()?;
+        let real = handle.layer()?;
+        PageSource::new(real.uuid, real.kind, real.handle, file)
+    }
+
+    fn in_file_system(file: &Handle, uuid: [u8; 16]) -> Option<PageSource> {
+        let handle = FileHandle::of(file).ok()?;
+        PageSource::new(&uuid, u8::try_from(handle.kind).ok()?, handle.bytes(), file)
+    }
+
+    fn new(uuid: &[u8], kind: u8, handle: &[u8], file: &Handle) -> Option<PageSource> {
+        let times = Statx::of_handle(file).ok()?.times()?;
+        Some(PageSource([uuid, &[kind], handle, &times].concat().into()))
     }
 }
+
+/// What no file system has.
+const NO_UUID: [u8; 16] = [0; 16];
 
 /// Whether a file on overlayfs is in the upper layer and has never been in a lower one. Otherwise it is in a lower
 /// layer, or was copied up from one.
@@ -214,7 +240,7 @@ fn uuid(fd: BorrowedFd<'_>) -> Option<[u8; 16]> {
     let mut uuid = Uuid { length: 0, bytes: [0; 16] };
     // SAFETY: the request writes the 17 bytes of `struct fsuuid2`, which the value has, before it returns.
     let status = unsafe { libc::ioctl(fd.as_raw_fd(), GET_UUID, &raw mut uuid) };
-    (status == 0 && uuid.length == 16 && uuid.bytes != [0; 16]).then_some(uuid.bytes)
+    (status == 0 && uuid.length == 16 && uuid.bytes != NO_UUID).then_some(uuid.bytes)
 }
 
 #[cfg(test)]
@@ -237,6 +263,19 @@ mod tests {
         let one = FileIdentity { device: 1, inode: 2, node: unproven() };
         assert_eq!(one, one);
         assert_ne!(one, FileIdentity { node: unproven(), ..one });
+    }
+
+    #[test]
+    fn the_source_of_pages_is_the_same_for_a_name() {
+        let (one, other) = (tempfile::NamedTempFile::new().unwrap(), tempfile::NamedTempFile::new().unwrap());
+        let name = |file: &tempfile::NamedTempFile| {
+            let handle = crate::kernel::whereabouts::open_name(file.path()).unwrap();
+            PageSource::of_name(&handle, false).unwrap()
+        };
+        assert!(name(&one).is_same(&name(&one)) && !name(&one).is_same(&name(&other)));
+        if let Some(open) = PageSource::of(&Handle::from(one.reopen().unwrap()), false) {
+            assert!(open.is_same(&name(&one)) && name(&one).is_same(&open) && open != name(&one));
+        }
     }
 
     #[test]

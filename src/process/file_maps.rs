@@ -9,7 +9,7 @@ use crate::error::{ErrorKind, Result};
 use crate::kernel::pagemap;
 use crate::process::failure::read_error;
 use crate::process::handle::Process;
-use crate::process::head::{Device, parse_head};
+use crate::process::head::{Device, Head, parse_head};
 use crate::process::mapped_file::{MappedFile, Place};
 use crate::process::mapping::Mapping;
 use crate::units::{Figure, PageSize};
@@ -21,6 +21,8 @@ pub struct FileMapping {
     pub addresses: Range<u64>,
     /// Where in the file it begins, in bytes.
     pub offset: u64,
+    /// Whether what is written there goes to the file (`s` in `maps`), and not to a copy (`p`).
+    pub is_shared: bool,
     /// The device as the kernel prints it. `stat` of the file may give another one (btrfs, overlayfs).
     pub device: Device,
     /// The inode.
@@ -48,24 +50,27 @@ impl Process {
 /// The same from the text of `maps`. Invalid lines are skipped.
 fn parse_mappings_of_inode(text: &[u8], inode: u64) -> Vec<FileMapping> {
     let heads = text.split(|byte| *byte == b'\n').filter_map(|line| parse_head(line).ok());
-    heads
-        .filter(|head| head.inode == inode)
-        .map(|head| FileMapping {
-            addresses: head.start..head.end,
-            offset: head.offset,
-            device: head.device,
-            inode: head.inode,
-            path: head.name.to_vec(),
-        })
-        .collect()
+    heads.filter(|head| head.inode == inode).map(|head| FileMapping::of_head(&head)).collect()
 }
 
 impl FileMapping {
+    pub(super) fn of_head(head: &Head<'_>) -> FileMapping {
+        FileMapping {
+            addresses: head.start..head.end,
+            offset: head.offset,
+            is_shared: head.perm.ends_with(b"s"),
+            device: head.device,
+            inode: head.inode,
+            path: head.name.to_vec(),
+        }
+    }
+
     /// The same mapping, of its file.
     pub fn of(mapping: &Mapping<'_>) -> FileMapping {
         FileMapping {
             addresses: mapping.start()..mapping.end(),
             offset: mapping.offset(),
+            is_shared: mapping.perm().ends_with('s'),
             device: mapping.device(),
             inode: mapping.inode(),
             path: mapping.path().to_vec(),
@@ -113,6 +118,7 @@ mod tests {
         let found = parse_mappings_of_inode(text, 77);
         assert_eq!(found.len(), 2);
         assert_eq!((found[0].addresses.clone(), found[0].offset), (0x1000..0x3000, 0x2000));
+        assert_eq!((found[0].is_shared, found[1].is_shared), (true, false));
         assert_eq!(found[1].device, Device { major: 0xfe, minor: 1 });
     }
 

@@ -44,7 +44,7 @@ pub(crate) enum UsedIn {
 /// Memory that is used again for each process.
 #[derive(Debug, Default)]
 pub(crate) struct UseBuffers {
-    maps: Vec<u8>,
+    pub(super) maps: Vec<u8>,
 }
 
 /// `pos`, `flags`, `mnt_id` and `ino` take less than this.
@@ -82,7 +82,7 @@ impl Process {
     }
 
     /// Reads `maps`, which a capture need not have.
-    fn read_maps(&self, directory: &Directory, text: &mut Vec<u8>) -> io::Result<()> {
+    pub(super) fn read_maps(&self, directory: &Directory, text: &mut Vec<u8>) -> io::Result<()> {
         text.clear();
         let mut file = match self.open_text(directory, "maps") {
             Err(error) if error.kind() == io::ErrorKind::NotFound && !self.is_live() => return Ok(()),

@@ -325,8 +325,8 @@ pub(super) fn has_escape(name: &[u8]) -> bool {
     memchr::memmem::find(name, NEWLINE).is_some()
 }
 
-/// The name of a file with its newlines.
-pub(super) fn unescape(name: &[u8]) -> Vec<u8> {
+/// The name of a file in `maps` with its newlines.
+pub(crate) fn unescape(name: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(name.len());
     let mut rest = name;
     while let Some(place) = memchr::memmem::find(rest, NEWLINE) {

@@ -10,8 +10,8 @@ use serde_json::ser::{Formatter, Serializer as Json};
 
 use super::{CellAt, Head, RowWriter, Sink, TotalStyle, cell_of};
 use crate::table::{
-    Cell, Closing, ColumnHead, ColumnKind, Difference, OwnedCell, Section, TotalCell, TotalRow, bar_text, escape,
-    push_hex, push_number,
+    Cell, Closing, ColumnHead, ColumnKind, Difference, Section, TotalCell, TotalRow, bar_text, escape, push_hex,
+    push_number,
 };
 
 /// One JSON document.
@@ -24,7 +24,7 @@ pub struct JsonSink<'w> {
     rows: Arc<JsonRows>,
     sections: u64,
     is_first_row: bool,
-    closing: Option<(&'static str, Vec<(&'static str, OwnedCell)>)>,
+    closing: Closing,
     scratch: Vec<u8>,
 }
 
@@ -37,7 +37,7 @@ impl<'w> JsonSink<'w> {
             rows: Arc::default(),
             sections: 0,
             is_first_row: true,
-            closing: None,
+            closing: Closing::default(),
             scratch: Vec::new(),
         }
     }
@@ -96,7 +96,7 @@ impl Sink for JsonSink<'_> {
     }
 
     fn closing(&mut self, closing: Closing) {
-        self.closing = closing.object;
+        self.closing = closing;
     }
 
     fn end(&mut self, total: Option<&TotalRow>) -> io::Result<()> {
@@ -108,10 +108,20 @@ impl Sink for JsonSink<'_> {
             write_total(total, &head.columns, &mut out);
         }
         if self.is_object() {
-            if let Some((key, cells)) = self.closing.take() {
+            let closing = std::mem::take(&mut self.closing);
+            if let Some((key, cells)) = closing.object {
                 out.push(b',');
                 write_key(key, &mut out);
                 write_object(cells.iter().map(|(key, cell)| (*key, cell.cell())), &mut out);
+            }
+            if let Some((key, list)) = closing.list {
+                out.push(b',');
+                write_key(key, &mut out);
+                for (place, cells) in list.iter().enumerate() {
+                    out.push(if place == 0 { b'[' } else { b',' });
+                    write_object(cells.iter().map(|(key, cell)| (*key, cell.cell())), &mut out);
+                }
+                out.extend_from_slice(if list.is_empty() { b"[]" } else { b"]" });
             }
             out.push(b'}');
         }

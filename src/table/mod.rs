@@ -33,7 +33,7 @@ pub use list::ColumnList;
 pub(crate) use list::before_the_name;
 pub use nearest::{did_you_mean, nearest};
 pub use order::{Order, Ranking};
-pub use source::{Closing, Largest, Named, Progress, Rows, Section, Source, Stop};
+pub use source::{Closing, Largest, Named, Object, Progress, Rows, Section, Source, Stop};
 #[cfg(feature = "cli")]
 pub(crate) use strip::digit;
 pub use strip::{Colour, Mark, StripCell};

@@ -70,13 +70,18 @@ pub trait Source {
     }
 }
 
+/// The keys and values of an object in a JSON document.
+pub type Object = Vec<(&'static str, OwnedCell)>;
+
 /// What is said about a whole answer.
 #[derive(Clone, Default)]
 pub struct Closing {
     /// For tables: lines of text below the rows.
     pub lines: Vec<String>,
     /// The same for a JSON document with a total: a key and an object.
-    pub object: Option<(&'static str, Vec<(&'static str, OwnedCell)>)>,
+    pub object: Option<(&'static str, Object)>,
+    /// A key and an array of objects, likewise.
+    pub list: Option<(&'static str, Vec<Object>)>,
 }
 
 /// The largest rows by a column.

@@ -393,7 +393,7 @@ impl Source for CachedFileSource {
 
     fn closing(&self) -> Closing {
         let object = self.account.as_ref().map(|account| ("account", account_cells(account)));
-        Closing { lines: self.account.as_ref().map(Account::lines).unwrap_or_default(), object }
+        Closing { lines: self.account.as_ref().map(Account::lines).unwrap_or_default(), object, ..Closing::default() }
     }
 
     fn finds_many(&self) -> bool {

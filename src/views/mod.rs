@@ -16,3 +16,4 @@ pub mod processes;
 mod shared;
 pub mod stretch;
 pub mod traced;
+pub mod who;

@@ -234,6 +234,79 @@ pub(crate) struct StepRow {
     pub(crate) absent: Absent,
 }
 
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "their types are what is tested")]
+pub(crate) struct HoldingRow {
+    pub(crate) path: String,
+    pub(crate) path_bytes: Nullable<String>,
+    pub(crate) pid: Nullable<u32>,
+    pub(crate) user: Nullable<String>,
+    pub(crate) container: Nullable<String>,
+    pub(crate) cgroup: Nullable<String>,
+    pub(crate) cgroup_bytes: Nullable<String>,
+    pub(crate) name: String,
+    pub(crate) name_bytes: Nullable<String>,
+    pub(crate) command: Nullable<String>,
+    pub(crate) command_bytes: Nullable<String>,
+    pub(crate) how: String,
+    pub(crate) size: Nullable<u64>,
+    pub(crate) rss: Nullable<u64>,
+    pub(crate) pss: Nullable<u64>,
+    pub(crate) uss: Nullable<u64>,
+    pub(crate) anonymous: Nullable<u64>,
+    pub(crate) locked: Nullable<u64>,
+    pub(crate) dirty: Nullable<u64>,
+    pub(crate) swap: Nullable<u64>,
+    pub(crate) mappings: u64,
+    pub(crate) descriptors: u64,
+    pub(crate) seen_as: Nullable<String>,
+    pub(crate) seen_as_bytes: Nullable<String>,
+    pub(crate) note: Nullable<String>,
+    pub(crate) absent: Absent,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "their types are what is tested")]
+pub(crate) struct HoldingTotal {
+    pub(crate) rows: u64,
+    pub(crate) size: Nullable<u64>,
+    pub(crate) rss: Nullable<u64>,
+    pub(crate) pss: Nullable<u64>,
+    pub(crate) uss: Nullable<u64>,
+    pub(crate) anonymous: Nullable<u64>,
+    pub(crate) locked: Nullable<u64>,
+    pub(crate) dirty: Nullable<u64>,
+    pub(crate) swap: Nullable<u64>,
+    pub(crate) mappings: u64,
+    pub(crate) descriptors: u64,
+    pub(crate) rows_without_figure: Nullable<BTreeMap<String, u64>>,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "their types are what is tested")]
+pub(crate) struct HeldFile {
+    pub(crate) path: String,
+    pub(crate) path_bytes: Nullable<String>,
+    pub(crate) holder_count: u64,
+    pub(crate) size: Nullable<u64>,
+    pub(crate) cached: Nullable<u64>,
+    pub(crate) mapped: Nullable<u64>,
+    pub(crate) unmapped: Nullable<u64>,
+    pub(crate) mapped_by: Nullable<String>,
+    pub(crate) reason: Nullable<String>,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HoldingDocument {
+    pub(crate) holders: Vec<HoldingRow>,
+    pub(crate) total: HoldingTotal,
+    pub(crate) files: Vec<HeldFile>,
+}
+
 /// Reads the whole output as `T`, and checks the rules that hold for rows of any kind.
 pub(crate) fn document<T: DeserializeOwned>(run: &Run) -> T {
     check_rows(&run.json());
@@ -268,7 +341,20 @@ fn check_nested(value: &Value) {
 }
 
 /// Keys that may be null without an absent figure, because they are only remarks.
-pub(crate) const REMARKS: [&str; 7] = ["path", "path_bytes", "note", "status", "held", "difference", "absent"];
+pub(crate) const REMARKS: [&str; 12] = [
+    "path",
+    "path_bytes",
+    "name_bytes",
+    "command_bytes",
+    "cgroup_bytes",
+    "seen_as_bytes",
+    "container",
+    "note",
+    "status",
+    "held",
+    "difference",
+    "absent",
+];
 
 fn check_absent(row: &serde_json::Map<String, Value>, absent: &Value) {
     let reasons = absent.as_object().cloned().unwrap_or_default();

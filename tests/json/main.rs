@@ -13,7 +13,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use common::{ForEveryone, Run, Subject, capture, disk, known_file, mapping, memory, page, rmap};
-use contract::{FileDocument, FileRow, MappingRow, Nullable, ProcessDocument, StepRow, check_rows, document};
+use contract::{
+    FileDocument, FileRow, HoldingDocument, HoldingRow, MappingRow, Nullable, ProcessDocument, StepRow, check_rows,
+    document,
+};
 use serde_json::Value;
 
 #[test]
@@ -34,6 +37,21 @@ fn a_process_is_an_object_with_its_mappings_and_their_sums() {
         assert_eq!(row.path_bytes, Nullable(None));
     }
     assert!(process.mappings.iter().any(|row| row.path == Nullable(None) && row.inode == 0));
+}
+
+#[test]
+fn a_holder_of_a_file_is_a_row_and_each_file_an_object_next_to_the_total() {
+    let folder = memory();
+    let path = folder.path().join("file");
+    let subject = Subject::start([format!("synced:{}:4:1", path.display())]);
+    let run = rmap(["who".as_ref(), "--json".as_ref(), "--total".as_ref(), path.as_os_str()]);
+    let found: HoldingDocument = document(&run);
+    assert_eq!((found.holders.len(), found.total.rows, found.files.len()), (1, 1, 1));
+    assert_eq!((found.holders[0].pid.0, found.holders[0].rss.0), (Some(subject.pid()), Some(4 * page())));
+    assert_eq!((found.files[0].holder_count, found.files[0].cached.0), (1, Some(4 * page())));
+    let run = rmap(["who".as_ref(), "--json".as_ref(), path.as_os_str()]);
+    let rows: Vec<HoldingRow> = document(&run);
+    assert_eq!((rows.len(), rows[0].how.as_str()), (1, found.holders[0].how.as_str()));
 }
 
 #[test]

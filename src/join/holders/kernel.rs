@@ -9,20 +9,28 @@ use crate::kernel::mount_table::unescape;
 use crate::machine::Places;
 use crate::process::ProcRoot;
 
-/// Where the devices are; a capture of `/proc` does not have them.
-const BLOCK_DEVICES: &str = "/sys/block";
-
 /// Adds the files that the kernel holds.
 pub(super) fn add(root: &ProcRoot, places: &Places, holders: &mut Holders) {
-    if let Ok(text) = root.read_file("swaps") {
-        let files: Vec<Vec<u8>> = text.split(|byte| *byte == b'\n').filter_map(parse_swap_file).collect();
-        add_files(places, holders, b"swap", &files);
-    }
+    let files: Vec<Vec<u8>> = swaps(root).into_iter().filter(|swap| !swap.is_partition).map(|swap| swap.path).collect();
+    add_files(places, holders, b"swap", &files);
     if root.is_live() {
-        for (name, file) in loop_devices(Path::new(BLOCK_DEVICES)) {
+        for (name, file) in loop_devices(&root.system_path().join("block")) {
             add_files(places, holders, &name, &[file]);
         }
     }
+}
+
+/// A swap file or partition that is in use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::join) struct Swap {
+    pub(in crate::join) path: Vec<u8>,
+    pub(in crate::join) is_partition: bool,
+}
+
+/// What is in use as swap, from `/proc/swaps`; nothing if that cannot be read.
+pub(in crate::join) fn swaps(root: &ProcRoot) -> Vec<Swap> {
+    let text = root.read_file("swaps").unwrap_or_default();
+    text.split(|byte| *byte == b'\n').filter_map(parse_swap).collect()
 }
 
 fn add_files(places: &Places, holders: &mut Holders, name: &[u8], files: &[Vec<u8>]) {
@@ -39,15 +47,20 @@ fn add_files(places: &Places, holders: &mut Holders, name: &[u8], files: &[Vec<u
     }
 }
 
-/// The path in a line of `/proc/swaps`, `/swap\040file  file  1048572  0  -2`, if it is not a partition.
-fn parse_swap_file(line: &[u8]) -> Option<Vec<u8>> {
+/// A line of `/proc/swaps`: `/swap\040file  file  1048572  0  -2`.
+fn parse_swap(line: &[u8]) -> Option<Swap> {
     let mut fields = line.split(u8::is_ascii_whitespace).filter(|field| !field.is_empty());
     let path = fields.next().filter(|path| path.starts_with(b"/"))?;
-    (fields.next()? == b"file").then(|| unescape(path))
+    let is_partition = match fields.next()? {
+        b"file" => false,
+        b"partition" => true,
+        _ => return None,
+    };
+    Some(Swap { path: unescape(path), is_partition })
 }
 
 /// The loop devices that are in use, with the paths of their files: `loop/backing_file` below each of them.
-fn loop_devices(devices: &Path) -> Vec<(Vec<u8>, Vec<u8>)> {
+pub(in crate::join) fn loop_devices(devices: &Path) -> Vec<(Vec<u8>, Vec<u8>)> {
     let entries = fs::read_dir(devices).into_iter().flatten().flatten();
     let mut found: Vec<(Vec<u8>, Vec<u8>)> = entries
         .filter_map(|entry| {
@@ -69,14 +82,12 @@ mod tests {
     #[test]
     fn swap_files_are_told_from_partitions() {
         let line = b"/var/swap\\040file                    file\t\t1048572\t\t0\t\t-2";
-        assert_eq!(parse_swap_file(line), Some(b"/var/swap file".to_vec()));
-        for line in [
-            &b"Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority"[..],
-            b"/dev/zram0                              partition\t1\t0\t5",
-            b"",
-            b"/x",
-        ] {
-            assert_eq!(parse_swap_file(line), None);
+        let found = parse_swap(line).unwrap();
+        assert_eq!((&found.path[..], found.is_partition), (&b"/var/swap file"[..], false));
+        let found = parse_swap(b"/dev/zram0                              partition\t1\t0\t5").unwrap();
+        assert_eq!((&found.path[..], found.is_partition), (&b"/dev/zram0"[..], true));
+        for line in [&b"Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority"[..], b"", b"/x"] {
+            assert_eq!(parse_swap(line), None);
         }
     }
 

@@ -6,7 +6,7 @@
 //! number there. Where that may stand for several files (btrfs, overlayfs), its path decides.
 
 mod block;
-mod kernel;
+pub(in crate::join) mod kernel;
 mod read;
 
 use std::collections::HashMap;

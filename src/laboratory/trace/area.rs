@@ -52,6 +52,7 @@ impl Area {
         FileMapping {
             addresses: self.addresses.clone(),
             offset: self.offset,
+            is_shared: self.perm.ends_with('s'),
             device: self.device,
             inode: self.inode,
             path: self.path.clone(),

@@ -72,6 +72,11 @@ impl Layers {
         })
     }
 
+    /// The devices of the overlays.
+    pub(super) fn devices(&self) -> impl Iterator<Item = Device> {
+        self.overlays.iter().map(|overlay| overlay.device)
+    }
+
     /// Whether this is the device of an overlay.
     pub(super) fn has(&self, device: Device) -> bool {
         self.by_device.contains_key(&device)

@@ -159,6 +159,11 @@ impl Places {
         self.layers.has(device)
     }
 
+    /// The devices of all overlays.
+    pub(crate) fn overlays(&self) -> impl Iterator<Item = Device> {
+        self.layers.devices()
+    }
+
     /// The device that the mount with this number is on, and the path within its file system for a path as a process
     /// with this mount sees it, if it is below the mount.
     pub(crate) fn of_mount(&self, number: u64, typed: &[u8]) -> Option<(Device, Option<Vec<u8>>)> {

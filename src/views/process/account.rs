@@ -76,7 +76,7 @@ impl Account {
             ("hidden", count(self.hidden)),
             ("unseen", count(self.unseen)),
         ];
-        Closing { lines: self.line().into_iter().collect(), object: Some(("account", cells)) }
+        Closing { lines: self.line().into_iter().collect(), object: Some(("account", cells)), ..Closing::default() }
     }
 
     /// `46 of 47 read, 104 MiB; 1 needs root`.

@@ -1,0 +1,143 @@
+//! How much of a file is cached, how much of that anybody maps, and how much nobody does.
+
+use std::path::{Path, PathBuf};
+
+use super::search::{OfFile, Search};
+use super::target::{Kind, Target};
+use crate::error::Error;
+use crate::join::PageLists;
+use crate::pagecache::{Engine, FileReport, Leases, OpenFile};
+use crate::units::{Absent, Bytes, Figure, PageRuns, PageSize, Pages, Reason, Run};
+
+/// A file that is asked about, and what is cached of it.
+#[derive(Debug, Clone)]
+pub struct FileInCache {
+    /// How it was named.
+    pub path: PathBuf,
+    /// How many processes and parts of the kernel hold it.
+    pub holders: u64,
+    /// Whether every process of the machine could be looked at.
+    pub is_complete: bool,
+    /// Its length.
+    pub size: Figure<Bytes>,
+    /// How much of it is in the page cache.
+    pub cached: Figure<Bytes>,
+    /// How much of that is in the page table of any process.
+    pub mapped: Figure<Bytes>,
+    /// The rest: cached, and mapped by nobody.
+    pub unmapped: Figure<Bytes>,
+    /// What told which pages are mapped.
+    pub method: Option<MappedBy>,
+}
+
+/// What told which pages are mapped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MappedBy {
+    /// The page tables of all holders.
+    PageTables,
+    /// The kernel's list of the pages of the file.
+    Lists,
+}
+
+impl MappedBy {
+    /// It as one word, for JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            MappedBy::PageTables => "page_tables",
+            MappedBy::Lists => "pages",
+        }
+    }
+}
+
+/// A measured file, and what went wrong.
+pub(super) struct Measured {
+    pub(super) file: FileInCache,
+    pub(super) failure: Option<Error>,
+}
+
+const CAPTURE: Absent = Absent::new(Reason::Unsupported, "a capture has no page cache");
+const NO_PATH: Absent = Absent::new(Reason::Unsupported, "nobody has it open, and it was not named by a path");
+const SEVERAL: Absent = Absent::new(Reason::NotApplicable, "several files have this number");
+const NOT_REGULAR: Absent =
+    Absent::new(Reason::NotApplicable, "it is not a regular file, and a device is not opened to be looked at");
+const OTHERS: Absent = Absent::new(
+    Reason::Denied,
+    "processes that could not be looked at may map more of it, and only root can read the kernel's lists",
+);
+const NOT_STEADY: Absent = Absent::new(Reason::Changed, "more of it was mapped than was cached a moment later");
+const NOT_OPENED: Absent = Absent::new(Reason::Denied, "it cannot be opened for reading");
+const NOT_MEASURED: Absent = Absent::new(Reason::Unsupported, "it cannot be measured");
+
+/// Measures a file after its holders were searched for.
+pub(super) fn measure(target: &Target, search: &Search, number: usize, leases: &Leases, holders: usize) -> Measured {
+    let unknown = |why: Absent| FileInCache {
+        path: target.label.clone(),
+        holders: holders as u64,
+        is_complete: search.is_complete(number),
+        size: Err(why),
+        cached: Err(why),
+        mapped: Err(why),
+        unmapped: Err(why),
+        method: None,
+    };
+    let found = search.of_file(number);
+    let path: &Path = match &target.kind {
+        Kind::File(known) if !known.is_regular => return Measured { file: unknown(NOT_REGULAR), failure: None },
+        Kind::File(_) => &target.label,
+        Kind::Name(_) => return Measured { file: unknown(CAPTURE), failure: None },
+        Kind::Number { .. } if found.is_some_and(OfFile::are_several) => {
+            return Measured { file: unknown(SEVERAL), failure: None };
+        }
+        Kind::Number { .. } => match found.and_then(|found| found.held_at.as_deref()) {
+            Some(path) => path,
+            None => return Measured { file: unknown(NO_PATH), failure: None },
+        },
+    };
+    let opened = match OpenFile::open_unless_leased(path, leases) {
+        Ok(opened) => opened,
+        Err(error) => {
+            use crate::error::ErrorKind::{Denied, Unsupported};
+            let why = if error.kind() == Denied { NOT_OPENED } else { NOT_MEASURED };
+            // A file that has no pages, such as one of /proc, lacks nothing.
+            let failure = (error.kind() != Unsupported).then_some(error);
+            return Measured { file: unknown(why), failure };
+        }
+    };
+    let report = Engine::detect().measure(&opened);
+    let mapped = found.map(|found| &found.mapped[..]).unwrap_or_default();
+    let mapped: PageRuns = mapped.iter().map(|run| run.overlap(whole(&report))).collect();
+    let file = figures(report, &mapped, search.is_complete(number));
+    Measured { file: FileInCache { path: target.label.clone(), holders: holders as u64, ..file }, failure: None }
+}
+
+fn whole(report: &FileReport) -> Run {
+    Run { first: 0, count: report.pages.0 }
+}
+
+/// The figures of a file that was measured. `mapped` are its pages in the page tables of its holders.
+fn figures(mut report: FileReport, mapped: &PageRuns, is_complete: bool) -> FileInCache {
+    let page = report.page_size;
+    let needs_lists = !is_complete || PageLists::may_complete(&report);
+    let (mapped, method) = match needs_lists && PageLists::may_be_read() {
+        true => match PageLists::default().look(&mut report, true) {
+            Ok(states) => (states.mapped, MappedBy::Lists),
+            Err(absent) => (Err(absent), MappedBy::Lists),
+        },
+        false if is_complete => (Ok(mapped.cached()), MappedBy::PageTables),
+        false => (Err(OTHERS), MappedBy::PageTables),
+    };
+    let cached = report.cached();
+    let mapped = mapped.and_then(|mapped| if mapped <= cached? { Ok(mapped) } else { Err(NOT_STEADY) });
+    let unmapped = mapped.and_then(|mapped| Ok(cached?.saturating_sub(mapped)));
+    let bytes = |figure: Figure<Pages>, page: PageSize| figure.map(|pages| pages.bytes(page));
+    FileInCache {
+        path: PathBuf::new(),
+        holders: 0,
+        is_complete,
+        size: Ok(report.size),
+        cached: bytes(cached, page),
+        mapped: bytes(mapped, page),
+        unmapped: bytes(unmapped, page),
+        method: mapped.is_ok().then_some(method),
+    }
+}

@@ -1,0 +1,82 @@
+//! Who holds some files: the processes that map them or have them open, with what each has of them in memory, and the
+//! kernel's own users (swap, loop devices, mounts). And how much of each file is cached, and mapped by anybody.
+//!
+//! [`Holders`](super::Holders) answers for all files of the machine, from text alone. Here a few files are known from
+//! the start, so that each process is only searched for them, and what text does not prove is opened, as a name.
+
+mod cached;
+mod kernel;
+mod overlays;
+mod row;
+mod search;
+mod target;
+mod wanted;
+
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+
+pub use cached::{FileInCache, MappedBy};
+pub use row::{Holding, How, InMemory, KernelUse, ProcessFacts, Program};
+pub use wanted::{WantedFile, WhoFacts};
+
+use crate::error::{Error, Result};
+use crate::machine::Places;
+use crate::pagecache::Leases;
+use crate::process::ProcRoot;
+use search::Search;
+use target::Target;
+
+/// Who holds the files.
+#[derive(Debug, Default)]
+pub struct Answer {
+    /// The holders: file by file, of each those that have most of it in memory first.
+    pub rows: Vec<Holding>,
+    /// The files that were found, in the order in which they were asked for.
+    pub files: Vec<FileInCache>,
+    /// What could not be found out. Each is one line.
+    pub failures: Vec<Error>,
+}
+
+/// Finds who holds these files.
+///
+/// # Errors
+/// `/proc` cannot be read.
+pub fn find_holders(root: &ProcRoot, wanted: &[WantedFile], facts: WhoFacts) -> Result<Answer> {
+    let places = Places::read(root)?;
+    let mut answer = Answer::default();
+    let mut targets = Vec::new();
+    for file in wanted {
+        match Target::find(root, file, &places) {
+            Ok(target) => targets.push(target),
+            Err(error) => answer.failures.push(error),
+        }
+    }
+    if targets.is_empty() {
+        return Ok(answer);
+    }
+    // Reading the leases takes as long as searching hundreds of processes.
+    let (search, leases) = std::thread::scope(|scope| {
+        let is_live = root.is_live();
+        let reading = std::thread::Builder::new()
+            .name("leases".into())
+            .spawn_scoped(scope, move || if is_live { Leases::read() } else { Leases::default() });
+        let search = Search::run(root, &targets, &places, facts);
+        let leases = reading.ok().and_then(|reading| reading.join().ok());
+        (search, leases.unwrap_or_else(Leases::read))
+    });
+    let mut search = search?;
+    let paths: Vec<Arc<[u8]>> = targets.iter().map(|target| target.label.as_os_str().as_bytes().into()).collect();
+    for (number, target) in targets.iter().enumerate() {
+        let mut rows = search.take_rows(number);
+        rows.extend(kernel::holders(root, target, number));
+        rows.sort_by_key(|row| (std::cmp::Reverse(row.order()), row.pid));
+        let label = paths.get(number).cloned().unwrap_or_else(|| Arc::from(&b""[..]));
+        rows.iter_mut().for_each(|row| row.path = Arc::clone(&label));
+        let measured = cached::measure(target, &search, number, &leases, rows.len());
+        answer.failures.extend(measured.failure);
+        answer.files.push(measured.file);
+        answer.rows.append(&mut rows);
+    }
+    answer.failures.extend(search.failures(&targets));
+    Ok(answer)
+}

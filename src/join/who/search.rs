@@ -1,0 +1,377 @@
+//! Searches all processes for some files.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::row::{Holding, How, InMemory, ProcessFacts, Program, Summed, of_maps, sum_mappings};
+use super::target::{Kind, Target, Verdict, needles};
+use super::wanted::WhoFacts;
+use crate::error::{Error, ErrorKind, Result, Subject};
+use crate::join::crowd::visit_all;
+use crate::kernel::page_size;
+use crate::machine::Places;
+use crate::process::{
+    AddressSpaces, FileIdentity, FileMapping, Needles, ProcRoot, Process, ShownFiles, UseBuffers, hides_processes,
+    read_pids, run_as_root, shows_whole_machine, unescape_maps,
+};
+use crate::units::{Absent, PageRuns, Run, counted};
+
+/// What the search has found.
+#[derive(Debug, Default)]
+pub(super) struct Search {
+    found: Vec<OfFile>,
+    denied: u64,
+    is_blind: bool,
+}
+
+/// What was found of one file.
+#[derive(Debug, Default)]
+pub(super) struct OfFile {
+    rows: Vec<Holding>,
+    /// The pages that are in the page tables of its holders.
+    pub(super) mapped: Vec<Run>,
+    /// Whether some page tables were not read.
+    pub(super) is_partial: bool,
+    /// A path through which a process holds it.
+    pub(super) held_at: Option<PathBuf>,
+    /// The files with its numbers, if it is known by these alone.
+    identities: Vec<FileIdentity>,
+    /// How many processes may hold it, and why that is not known of the first.
+    unproven: Option<(u64, Absent)>,
+}
+
+/// The name of the whole work in errors.
+const PROCESSES: &str = "the processes of this machine";
+
+/// How much of mappings is looked up in page tables: 32 GiB takes about a second. If there is more, the kernel's lists
+/// of the pages of the file are faster.
+const MOST_WALKED: u64 = 32 << 30;
+
+/// What every thread needs.
+struct Work<'w> {
+    root: &'w ProcRoot,
+    targets: &'w [Target],
+    places: &'w Places,
+    facts: WhoFacts,
+    needles: Needles,
+    walked: AtomicU64,
+    spaces: Mutex<AddressSpaces>,
+    search: Mutex<Search>,
+}
+
+/// What one process has of one file.
+struct Held {
+    mappings: Vec<FileMapping>,
+    descriptors: u64,
+    is_writable: bool,
+    path: Vec<u8>,
+    note: Option<&'static str>,
+}
+
+impl Search {
+    /// Searches all processes.
+    ///
+    /// # Errors
+    /// `/proc` cannot be read.
+    pub(super) fn run(root: &ProcRoot, targets: &[Target], places: &Places, facts: WhoFacts) -> Result<Search> {
+        let pids = read_pids(root)?;
+        let mut search = Search::default();
+        search.found.resize_with(targets.len(), OfFile::default);
+        let work = Work {
+            root,
+            targets,
+            places,
+            facts,
+            needles: needles(targets),
+            walked: AtomicU64::new(0),
+            spaces: Mutex::default(),
+            search: Mutex::new(search),
+        };
+        visit_all(&pids, UseBuffers::default, |buffers, pid| work.visit(pid, buffers));
+        let mut search = work.search.into_inner().unwrap_or_else(PoisonError::into_inner);
+        search.is_blind = hides_processes(root) || root.is_live() && !shows_whole_machine(root);
+        Ok(search)
+    }
+
+    pub(super) fn take_rows(&mut self, file: usize) -> Vec<Holding> {
+        self.found.get_mut(file).map(|found| std::mem::take(&mut found.rows)).unwrap_or_default()
+    }
+
+    pub(super) fn of_file(&self, file: usize) -> Option<&OfFile> {
+        self.found.get(file)
+    }
+
+    /// Whether every process of the machine was looked at, and it is known of each whether it holds the file.
+    pub(super) fn is_complete(&self, file: usize) -> bool {
+        let is_proven = self.found.get(file).is_some_and(|found| found.unproven.is_none() && !found.is_partial);
+        self.denied == 0 && !self.is_blind && is_proven
+    }
+
+    /// What could not be found out.
+    pub(super) fn failures(&self, targets: &[Target]) -> Vec<Error> {
+        let mut failures: Vec<Error> = unseen(self.denied, self.is_blind).into_iter().collect();
+        for (found, target) in self.found.iter().zip(targets) {
+            let about = || Subject::Path(target.label.clone());
+            if let Some((count, absent)) = found.unproven {
+                let whom = counted(count, "process holds", "processes hold");
+                let why = format!("{whom} a file with its numbers that may be another one: {}", absent.why);
+                failures.push(Error::new(about(), ErrorKind::System, why));
+            }
+            if found.are_several() {
+                let files = counted(found.identities.len() as u64, "file has", "files have");
+                let why = format!("{files} this device and inode number, and the rows are about all of them");
+                failures.push(Error::new(about(), ErrorKind::System, why).with_advice("name one of them by its path"));
+            }
+        }
+        failures
+    }
+}
+
+impl OfFile {
+    /// Whether several files have the numbers that were asked about.
+    pub(super) fn are_several(&self) -> bool {
+        self.identities.len() > 1
+    }
+}
+
+impl Work<'_> {
+    fn visit(&self, pid: u32, buffers: &mut UseBuffers) {
+        let process = match Process::open_in(self.root, pid) {
+            Ok(process) => process,
+            Err(error) => return self.count_denied(&error, None),
+        };
+        if let Err(error) = self.search(&process, buffers) {
+            self.count_denied(&error, Some(&process));
+        }
+    }
+
+    /// Counts a process that does not show what it holds. One that has exited holds nothing.
+    fn count_denied(&self, error: &Error, process: Option<&Process>) {
+        let is_gone = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Unsupported);
+        if !is_gone && !process.is_some_and(Process::is_kernel_thread) {
+            self.lock(|search| search.denied += 1);
+        }
+    }
+
+    fn lock<T>(&self, change: impl FnOnce(&mut Search) -> T) -> T {
+        change(&mut self.search.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn search(&self, process: &Process, buffers: &mut UseBuffers) -> Result<()> {
+        let mut held: HashMap<usize, Held> = HashMap::new();
+        // The mappings of a file usually come in a row.
+        let mut last: Option<(FileMapping, Vec<usize>)> = None;
+        let shown = process.search_maps(&self.needles, buffers, &mut |mapping| {
+            let same = |(before, _): &(FileMapping, Vec<usize>)| {
+                (before.device, before.inode, &before.path) == (mapping.device, mapping.inode, &mapping.path)
+            };
+            if !last.as_ref().is_some_and(same) {
+                let files = self.files_of(process, &mapping, &mut held);
+                last = Some((mapping.clone(), files));
+            }
+            for file in last.iter().flat_map(|(_, files)| files) {
+                if let Some(held) = held.get_mut(file) {
+                    held.mappings.push(mapping.clone());
+                }
+            }
+        })?;
+        let Some(shown) = shown else { return Ok(()) };
+        let open = shown.each_descriptor(&mut |found| {
+            for (file, target) in self.targets.iter().enumerate() {
+                match target.is_open(&shown, &found, self.places) {
+                    Verdict::Yes(note) => self.add_descriptor(&shown, &found, file, note, &mut held),
+                    Verdict::Unproven(why) => self.doubt(file, why),
+                    Verdict::No => {}
+                }
+            }
+        });
+        if !held.is_empty() {
+            self.finish(process, held);
+        }
+        open
+    }
+
+    /// The files that a mapping is of.
+    fn files_of(&self, process: &Process, mapping: &FileMapping, held: &mut HashMap<usize, Held>) -> Vec<usize> {
+        let mut files = Vec::new();
+        for (file, target) in self.targets.iter().enumerate() {
+            match target.is_mapped(process, mapping) {
+                Verdict::Yes(note) => {
+                    let held = held.entry(file).or_insert_with(|| Held::at(unescape_maps(&mapping.path)));
+                    held.note = held.note.or(note);
+                    files.push(file);
+                    self.meet(file, target, || mapping.open(process).ok().map(|found| found.identity()));
+                    self.point(file, target, || {
+                        let (start, end) = (mapping.addresses.start, mapping.addresses.end);
+                        self.root.path().join(format!("{}/map_files/{start:x}-{end:x}", process.pid()))
+                    });
+                }
+                Verdict::Unproven(why) => self.doubt(file, why),
+                Verdict::No => {}
+            }
+        }
+        files
+    }
+
+    fn add_descriptor(
+        &self,
+        shown: &ShownFiles<'_>,
+        found: &crate::process::Descriptor,
+        file: usize,
+        note: Option<&'static str>,
+        held: &mut HashMap<usize, Held>,
+    ) {
+        // Otherwise it was closed meanwhile.
+        let Some(text) = shown.describe(found).filter(|text| !text.is_name) else { return };
+        let held = held.entry(file).or_insert_with(|| Held::at(text.path));
+        held.descriptors += 1;
+        held.is_writable |= text.is_writable;
+        held.note = held.note.or(note);
+        if let Some(target) = self.targets.get(file) {
+            self.meet(file, target, || shown.compare(found).map(|compared| compared.identity));
+            self.point(file, target, || shown.path_to(found));
+        }
+    }
+
+    /// Notes which file it is that has the numbers that are asked about, where several may have them.
+    fn meet(&self, file: usize, target: &Target, identity: impl FnOnce() -> Option<FileIdentity>) {
+        let is_by_number = matches!(&target.kind, Kind::Number { device, .. } if device.0 == 0);
+        if is_by_number && let Some(identity) = identity() {
+            self.lock(|search| {
+                let known = search.found.get_mut(file).map(|found| &mut found.identities);
+                if let Some(known) = known
+                    && !known.contains(&identity)
+                {
+                    known.push(identity);
+                }
+            });
+        }
+    }
+
+    /// Notes where a file that was not named can be opened.
+    fn point(&self, file: usize, target: &Target, path: impl FnOnce() -> PathBuf) {
+        if matches!(target.kind, Kind::Number { .. }) {
+            self.lock(|search| {
+                if let Some(found) = search.found.get_mut(file)
+                    && found.held_at.is_none()
+                {
+                    found.held_at = Some(path());
+                }
+            });
+        }
+    }
+
+    fn doubt(&self, file: usize, why: Absent) {
+        self.lock(|search| {
+            if let Some(found) = search.found.get_mut(file) {
+                let (count, _) = found.unproven.get_or_insert((0, why));
+                *count += 1;
+            }
+        });
+    }
+
+    /// Reads what there is to say about the process, and adds a row for each file that it holds.
+    fn finish(&self, process: &Process, held: HashMap<usize, Held>) {
+        let mut held: Vec<(usize, Held)> = held.into_iter().collect();
+        held.sort_unstable_by_key(|(file, _)| *file);
+        let mappings: Vec<&[FileMapping]> = held.iter().map(|(_, held)| &held.mappings[..]).collect();
+        let is_mapped = mappings.iter().any(|mappings| !mappings.is_empty());
+        let summed: Vec<Summed> = match is_mapped && self.facts.memory {
+            true => match sum_mappings(process, &mappings) {
+                Ok(summed) => summed,
+                // It has exited, and holds nothing.
+                Err(_) => return,
+            },
+            false => mappings.iter().map(|mappings| of_maps(mappings, Err(InMemory::UNREAD))).collect(),
+        };
+        let Ok(name) = process.read_name().or_else(|error| if process.is_live() { Err(error) } else { Ok(Vec::new()) })
+        else {
+            return;
+        };
+        let facts = self.facts.owner.then(|| ProcessFacts::read(process));
+        let address_space =
+            is_mapped.then(|| self.spaces.lock().unwrap_or_else(PoisonError::into_inner).enter(process).0);
+        for ((file, held), summed) in held.into_iter().zip(summed) {
+            let how = How {
+                shared: summed.shared,
+                private: summed.private,
+                open: held.descriptors > 0,
+                writing: held.is_writable,
+                kernel: None,
+            };
+            // It has released it since.
+            if !how.is_any() {
+                continue;
+            }
+            let pages = self.mapped_pages(process, &held.mappings);
+            let row = Holding {
+                path: Arc::from(&b""[..]),
+                file,
+                pid: Some(process.pid()),
+                program: Program { name: name.clone(), facts: facts.clone(), kernel: None },
+                how,
+                mappings: summed.mappings,
+                descriptors: held.descriptors,
+                memory: if summed.mappings == 0 { Err(InMemory::NONE) } else { summed.memory },
+                seen_as: held.path,
+                address_space: address_space.filter(|_| summed.mappings > 0),
+                note: held.note,
+            };
+            self.lock(|search| {
+                if let Some(found) = search.found.get_mut(file) {
+                    found.rows.push(row);
+                    match pages {
+                        Some(pages) => found.mapped.extend(pages.iter()),
+                        None => found.is_partial = true,
+                    }
+                }
+            });
+        }
+    }
+
+    /// The pages of a file that the process has in its page tables; `None` if they were not read.
+    fn mapped_pages(&self, process: &Process, mappings: &[FileMapping]) -> Option<PageRuns> {
+        if mappings.is_empty() {
+            return Some(PageRuns::new());
+        }
+        let length = mappings.iter().map(|mapping| mapping.addresses.end.saturating_sub(mapping.addresses.start)).sum();
+        if !process.is_live() || self.walked.fetch_add(length, Ordering::Relaxed) > MOST_WALKED {
+            return None;
+        }
+        let mut pages = Vec::new();
+        for mapping in mappings {
+            match mapping.read_present_pages(process, page_size::page_size()) {
+                Ok(present) => pages.extend(
+                    present.iter().map(|run| Run { first: run.start, count: run.end.saturating_sub(run.start) }),
+                ),
+                // It has exited: its page tables are gone.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(_) => return None,
+            }
+        }
+        Some(pages.into_iter().collect())
+    }
+}
+
+/// The line about processes that could not be looked at.
+fn unseen(count: u64, is_hidden: bool) -> Option<Error> {
+    let about = || Subject::Words(PROCESSES.to_owned());
+    if count > 0 {
+        let why = format!("{} could not be looked at, and may hold it too", counted(count, "process", "processes"));
+        let error = Error::new(about(), ErrorKind::Denied, why);
+        return Some(match run_as_root() {
+            Some(root) => error.with_advice(root),
+            None => error,
+        });
+    }
+    let why = "/proc does not show all of them, and others may hold it too";
+    is_hidden.then(|| Error::new(about(), ErrorKind::Denied, why).with_advice("run as root, outside of the container"))
+}
+
+impl Held {
+    fn at(path: Vec<u8>) -> Held {
+        Held { mappings: Vec::new(), descriptors: 0, is_writable: false, path, note: None }
+    }
+}

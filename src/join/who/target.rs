@@ -1,0 +1,361 @@
+//! What identifies a file that is asked about, and how it is told whether a process holds it.
+//!
+//! Device and inode number in `maps` are proof on most file systems. Where several files may have them (btrfs,
+//! overlayfs, FUSE), or the device is not that of the file system, a mapping is opened, as a name, and compared.
+
+use std::collections::HashMap;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use nix::libc;
+use nix::sys::stat::{SFlag, major};
+
+use super::overlays::{layer_numbers, open_name, overlays_of};
+use super::wanted::{WantedFile, path_of};
+use crate::error::{Error, ErrorKind, Result, Subject};
+use crate::join::spot::{Spot, link_of};
+use crate::kernel::file_system::{FileSystem, FileSystemKind};
+use crate::kernel::handle::Handle;
+use crate::kernel::identity::{FileIdentity, PageSource};
+use crate::kernel::mount_table::parts;
+use crate::machine::Places;
+use crate::process::{
+    Descriptor, FileMapping, NamelessMount, Needles, ProcRoot, Process, ShownFiles, deleted_name, unescape_maps,
+};
+use crate::units::{Absent, Reason};
+
+/// A device number, major and minor.
+type Device = (u32, u32);
+
+/// A file that is asked about.
+#[derive(Debug)]
+pub(super) struct Target {
+    /// How it was named.
+    pub(super) label: PathBuf,
+    pub(super) kind: Kind,
+    /// What is known of files that were compared: those that are another one are not compared again.
+    others: Mutex<Others>,
+}
+
+#[derive(Debug, Default)]
+struct Others {
+    mapped: HashMap<(Device, u64, Vec<u8>), ()>,
+    open: HashMap<(u64, u64), ()>,
+    /// Whether the files on a device, as `fstat` gives it, are on overlayfs.
+    stacked: HashMap<u64, bool>,
+}
+
+/// How it is recognized.
+#[derive(Debug)]
+pub(super) enum Kind {
+    /// By what it is, as an opened descriptor says.
+    File(Box<Known>),
+    /// By its numbers alone.
+    Number { device: Device, inode: u64 },
+    /// By its name, in a capture.
+    Name(Vec<u8>),
+}
+
+/// A file that was opened, as a name.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) name: Handle,
+    pub(super) identity: FileIdentity,
+    /// Its path as this process sees it, if that can be told.
+    pub(super) path: Option<Vec<u8>>,
+    /// The number of the device, if it is a block device.
+    pub(super) block_device: Option<Device>,
+    /// Whether it is a regular file.
+    pub(super) is_regular: bool,
+    /// Whether it is on overlayfs or the like.
+    is_stacked: bool,
+    /// Whether the kernel tells which file has its pages, so that it can be recognized through an overlay.
+    has_source: bool,
+    /// Itself, and on overlayfs the file of the layer.
+    numbers: Vec<Numbers>,
+    /// The devices of the overlays that may show it.
+    overlays: Vec<Device>,
+}
+
+/// The numbers of a file.
+#[derive(Debug, Clone, Copy)]
+struct Numbers {
+    /// The device of its file system, as `maps` prints it, if it is known.
+    device: Option<Device>,
+    /// The device that `fstat` gives.
+    stat_device: u64,
+    inode: u64,
+    /// Whether device and inode number in `maps` prove that it is this file.
+    are_proof: bool,
+    /// Whether those of `fstat` do.
+    stat_is_proof: bool,
+}
+
+/// Whether a mapping or a descriptor is of the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is of another file.
+    No,
+    /// It is, with what a reader must know.
+    Yes(Option<&'static str>),
+    /// It may be, and this is why it is not known.
+    Unproven(Absent),
+}
+
+const COPIED: &str = "overlayfs may have copied the file since it was mapped: then its memory is of the lower layer";
+
+impl Target {
+    /// Finds a file. It is not opened, only named (`O_PATH`).
+    ///
+    /// # Errors
+    /// It cannot be found, or is a directory or a socket.
+    pub(super) fn find(root: &ProcRoot, wanted: &WantedFile, places: &Places) -> Result<Target> {
+        let kind = match wanted {
+            WantedFile::Number { device, inode } => Kind::Number { device: *device, inode: *inode },
+            WantedFile::Path(path) if !root.is_live() => Kind::Name(path.as_os_str().as_bytes().to_vec()),
+            WantedFile::Path(path) => Kind::File(Box::new(Known::open(path, places)?)),
+        };
+        Ok(Target { label: wanted.label(), kind, others: Mutex::default() })
+    }
+
+    /// Adds what its mappings are searched for.
+    fn add_to(&self, inodes: &mut Vec<u64>, overlays: &mut Vec<Device>, is_any: &mut bool) {
+        match &self.kind {
+            Kind::File(known) => {
+                inodes.extend(known.numbers.iter().map(|numbers| numbers.inode));
+                overlays.extend(&known.overlays);
+            }
+            Kind::Number { inode, .. } => inodes.push(*inode),
+            Kind::Name(_) => *is_any = true,
+        }
+    }
+
+    /// The file, if it was opened as a name.
+    pub(super) fn known(&self) -> Option<&Known> {
+        match &self.kind {
+            Kind::File(known) => Some(known),
+            Kind::Number { .. } | Kind::Name(_) => None,
+        }
+    }
+
+    /// Whether a mapping of a process is of it.
+    pub(super) fn is_mapped(&self, process: &Process, mapping: &FileMapping) -> Verdict {
+        let device = (mapping.device.major, mapping.device.minor);
+        match &self.kind {
+            Kind::Name(name) => yes_if(has_name(&unescape_maps(&mapping.path), name)),
+            Kind::Number { inode, .. } if mapping.inode != *inode => Verdict::No,
+            Kind::Number { device: wanted, .. } if device == *wanted => Verdict::Yes(None),
+            // `stat` gives another device than `maps` only on file systems without a disk of their own.
+            Kind::Number { device: wanted, .. } if wanted.0 == 0 && device.0 == 0 && process.is_live() => {
+                match mapping.open(process) {
+                    Ok(file) => yes_if(parts(file.identity().device()) == *wanted),
+                    Err(_) => Verdict::No,
+                }
+            }
+            Kind::Number { .. } => Verdict::No,
+            Kind::File(known) => known.is_mapped(process, mapping, device, &self.others),
+        }
+    }
+
+    /// Whether a descriptor of a process is of it.
+    pub(super) fn is_open(&self, shown: &ShownFiles<'_>, found: &Descriptor, places: &Places) -> Verdict {
+        match &self.kind {
+            Kind::Name(name) => yes_if(shown.describe(found).is_some_and(|text| has_name(&text.path, name))),
+            Kind::Number { inode, .. } if found.inode != Some(*inode) => Verdict::No,
+            Kind::Number { device, .. } => {
+                let is_it = found.device.is_some_and(|seen| parts(seen) == *device);
+                let mounted = || {
+                    let mount = shown.describe(found)?.mount?;
+                    Some(places.of_mount(mount, b"/")?.0)
+                };
+                let may_differ = found.device.is_none_or(|seen| major(seen) == 0);
+                yes_if(is_it || may_differ && mounted() == Some(*device))
+            }
+            Kind::File(known) => known.is_open(shown, found, &self.others),
+        }
+    }
+}
+
+fn yes_if(is_it: bool) -> Verdict {
+    if is_it { Verdict::Yes(None) } else { Verdict::No }
+}
+
+/// Whether a path is this name, or was until it was removed.
+fn has_name(path: &[u8], name: &[u8]) -> bool {
+    path == name || deleted_name(path) == Some(name)
+}
+
+impl Known {
+    fn open(path: &Path, places: &Places) -> Result<Known> {
+        let fail = |errno| Error::errno(Subject::Path(path.to_owned()), errno);
+        let name = open_name(path).map_err(fail)?;
+        let stat = name.stat().map_err(fail)?;
+        let refuse =
+            |why: &'static str, advice: String| Err(Error::path(path, ErrorKind::Unsupported, why).with_advice(advice));
+        let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
+        if kind == SFlag::S_IFDIR {
+            let list = format!("name a file, or list those below it: rmap files {}", path.display());
+            return refuse("is a directory", list);
+        }
+        if kind == SFlag::S_IFSOCK {
+            return refuse("is a socket, which processes do not open by its name", "see ss -xp".to_owned());
+        }
+        let file_system = FileSystem::of_handle(&name).map_err(fail)?;
+        let spot = Spot::of(&name, places);
+        let is_nameless = NamelessMount::find().is_some_and(|mount| mount.device == parts(stat.st_dev));
+        // Of a mount that is in no list, the device is that of the file itself, unless it is one of btrfs or the like.
+        let on_disk = is_nameless || major(stat.st_dev) != 0;
+        let device = spot.as_ref().map(|spot| spot.device).or_else(|| on_disk.then(|| parts(stat.st_dev)));
+        let is_stacked = matches!(file_system.kind, FileSystemKind::Stacked(_));
+        let is_fuse = file_system.kind == FileSystemKind::Fuse;
+        let own = Numbers {
+            device,
+            stat_device: stat.st_dev,
+            inode: stat.st_ino,
+            are_proof: device.is_some_and(|device| !places.repeats_inodes(device)) && !is_fuse && !is_stacked,
+            stat_is_proof: !is_fuse,
+        };
+        let overlays =
+            if is_fuse { Vec::new() } else { overlays_of(places, spot.as_ref(), is_stacked, stat.st_nlink > 1) };
+        let source = (is_stacked || !overlays.is_empty()).then(|| PageSource::of_name(&name, is_stacked)).flatten();
+        let mut numbers = vec![own];
+        if let (true, Some(spot), Some(source)) = (is_stacked, &spot, &source) {
+            numbers.extend(layer_numbers(places, spot, source).map(|(device, stat_device, inode)| Numbers {
+                device: Some(device),
+                stat_device,
+                inode,
+                are_proof: !places.repeats_inodes(device),
+                stat_is_proof: true,
+            }));
+        }
+        let is_block_device = kind == SFlag::S_IFBLK;
+        Ok(Known {
+            identity: FileIdentity::of(&name, &stat),
+            path: link_of(&name).map(|path| path.as_os_str().as_bytes().to_vec()),
+            block_device: is_block_device.then(|| (libc::major(stat.st_rdev), libc::minor(stat.st_rdev))),
+            is_regular: kind == SFlag::S_IFREG,
+            is_stacked,
+            has_source: source.is_some(),
+            numbers,
+            overlays,
+            name,
+        })
+    }
+
+    /// Whether a path, as this process sees it, leads to the file.
+    pub(super) fn is_at(&self, path: &[u8]) -> bool {
+        let Ok(name) = open_name(&path_of(path)) else { return false };
+        let Ok(stat) = name.stat() else { return false };
+        if FileIdentity::of(&name, &stat) == self.identity {
+            return true;
+        }
+        let is_stacked = FileSystem::of_handle(&name).is_ok_and(|on| matches!(on.kind, FileSystemKind::Stacked(_)));
+        self.has_pages_of(|| PageSource::of_name(&name, is_stacked))
+    }
+
+    /// Whether a file has the pages of this one. What identifies them changes whenever the file is written to, so it is
+    /// read anew, and twice if it differs.
+    fn has_pages_of(&self, read: impl Fn() -> Option<PageSource>) -> bool {
+        let is_same = || {
+            let found = read();
+            let own = PageSource::of_name(&self.name, self.is_stacked);
+            found.zip(own).is_some_and(|(found, own)| found.is_same(&own))
+        };
+        self.has_source && (is_same() || is_same())
+    }
+
+    fn is_mapped(&self, process: &Process, mapping: &FileMapping, device: Device, others: &Mutex<Others>) -> Verdict {
+        let mut may_be = false;
+        for numbers in self.numbers.iter().filter(|numbers| numbers.inode == mapping.inode) {
+            match numbers.device {
+                Some(known) if known == device && numbers.are_proof => return Verdict::Yes(None),
+                Some(known) => may_be |= known == device,
+                None => may_be = true,
+            }
+        }
+        let is_overlay = self.overlays.contains(&device);
+        if !may_be && !is_overlay {
+            return Verdict::No;
+        }
+        let key = || (device, mapping.inode, mapping.path.clone());
+        if is_overlay && !may_be && lock(others, |others| others.mapped.contains_key(&key())) {
+            return Verdict::No;
+        }
+        let file = match mapping.open(process) {
+            Ok(file) => file,
+            // Of an overlay, any file may be meant: only one with its number is worth a line.
+            Err(absent) => return if may_be { Verdict::Unproven(absent) } else { Verdict::No },
+        };
+        let was_copied = || file.is_stacked() && file.prove_layer(process).is_err();
+        if file.identity() == self.identity {
+            return Verdict::Yes(was_copied().then_some(COPIED));
+        }
+        let is_it = match (self.has_source, file.is_stacked()) {
+            (true, true) => self.has_pages_of(|| file.page_source()),
+            // The file of a layer, seen in its own place.
+            (true, false) => self.numbers.iter().skip(1).any(|numbers| {
+                (numbers.stat_device, numbers.inode) == (file.identity().device(), file.identity().inode())
+            }),
+            (false, is_stacked) => {
+                let may_be_layer = may_be && is_stacked;
+                return if may_be_layer { Verdict::Unproven(NO_SOURCE) } else { Verdict::No };
+            }
+        };
+        if !is_it {
+            lock(others, |others| others.mapped.insert(key(), ()));
+            return Verdict::No;
+        }
+        match file.prove_layer(process) {
+            Err(absent) if file.is_stacked() => Verdict::Unproven(absent),
+            _ => Verdict::Yes(None),
+        }
+    }
+
+    fn is_open(&self, shown: &ShownFiles<'_>, found: &Descriptor, others: &Mutex<Others>) -> Verdict {
+        let (Some(device), Some(inode)) = (found.device, found.inode) else { return Verdict::No };
+        let mut numbers = self.numbers.iter();
+        if let Some(numbers) = numbers.find(|numbers| (numbers.stat_device, numbers.inode) == (device, inode)) {
+            if numbers.stat_is_proof {
+                return Verdict::Yes(None);
+            }
+            return match shown.compare(found) {
+                Some(compared) if compared.identity == self.identity => Verdict::Yes(None),
+                Some(_) => Verdict::No,
+                None => Verdict::Unproven(Absent::SILENT),
+            };
+        }
+        if !self.has_source || self.overlays.is_empty() || major(device) != 0 {
+            return Verdict::No;
+        }
+        let (stacked, is_other) =
+            lock(others, |all| (all.stacked.get(&device).copied(), all.open.contains_key(&(device, inode))));
+        if stacked == Some(false) || is_other {
+            return Verdict::No;
+        }
+        let Some(compared) = shown.compare(found) else { return Verdict::No };
+        let is_it = compared.is_stacked && self.has_pages_of(|| shown.compare(found)?.source);
+        lock(others, |others| {
+            others.stacked.insert(device, compared.is_stacked);
+            if compared.is_stacked && !is_it {
+                others.open.insert((device, inode), ());
+            }
+        });
+        yes_if(is_it)
+    }
+}
+
+const NO_SOURCE: Absent = Absent::new(Reason::Unsupported, "it is not told which file of a layer it is");
+
+fn lock<T>(others: &Mutex<Others>, change: impl FnOnce(&mut Others) -> T) -> T {
+    change(&mut others.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// What `maps` is searched for to find all of these files.
+pub(super) fn needles(targets: &[Target]) -> Needles {
+    let (mut inodes, mut overlays, mut is_any) = (Vec::new(), Vec::new(), false);
+    targets.iter().for_each(|target| target.add_to(&mut inodes, &mut overlays, &mut is_any));
+    overlays.sort_unstable();
+    overlays.dedup();
+    if is_any { Needles::any() } else { Needles::new(&inodes, &overlays) }
+}

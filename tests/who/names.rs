@@ -1,0 +1,155 @@
+//! A file is known by what it is: other names, mount namespaces and overlays lead to the same holders. Tests that mount
+//! something run themselves again in a mount namespace of their own.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::Command;
+
+use crate::common::{Subject, disk, mounted_as, page, subject_program};
+use crate::{bytes, who};
+
+/// Starts the subject in a mount namespace of its own, after a shell script that begins in `folder`.
+fn in_own_namespace(folder: &Path, mount: &str, acts: &str) -> Subject {
+    let script = format!("cd {}; {mount}; cd /; exec {} {acts}", folder.display(), subject_program().display());
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "private", "sh", "-ec", &script]);
+    Subject::until_ready(command)
+}
+
+#[test]
+fn a_hard_link_is_the_same_file_and_another_file_of_its_size_is_not() {
+    let folder = disk();
+    let [path, link, other] = ["file", "link", "other"].map(|name| folder.path().join(name));
+    let subject = Subject::start([format!("synced:{}:8:1", path.display())]);
+    fs::hard_link(&path, &link).unwrap();
+    let by_link = Subject::start([format!("glance:{}:8", link.display())]);
+    let _other = Subject::start([format!("synced:{}:8:1", other.display())]);
+    for name in [&path, &link] {
+        let found = who([name]);
+        found.assert_only(&[&subject, &by_link]);
+        assert_eq!(found.row(&by_link)["seen_as"], link.to_str().unwrap());
+        assert_eq!(found.row(&subject)["path"], name.to_str().unwrap());
+    }
+    // A symbolic link leads to it.
+    let symbolic = folder.path().join("symbolic");
+    std::os::unix::fs::symlink(&link, &symbolic).unwrap();
+    who([&symbolic]).assert_only(&[&subject, &by_link]);
+}
+
+#[test]
+fn a_bind_mount_in_another_mount_namespace_is_the_same_file() {
+    let name = "names::a_bind_mount_in_another_mount_namespace_is_the_same_file";
+    let Some(folder) = mounted_as(name, "mkdir here there && echo text > here/file") else { return };
+    let there = folder.join("there/file").display().to_string();
+    let subject = in_own_namespace(&folder, "mount --bind here there", &format!("view:{there}:1"));
+    let found = who([folder.join("here/file")]);
+    found.assert_only(&[&subject]);
+    let row = found.row(&subject);
+    assert_eq!((&row["how"], bytes(row, "rss")), (&"mapped shared, open".into(), page()), "{row}");
+}
+
+#[test]
+fn a_file_that_only_another_mount_namespace_has_is_found_below_the_root_of_a_process() {
+    let name = "names::a_file_that_only_another_mount_namespace_has_is_found_below_the_root_of_a_process";
+    let Some(folder) = mounted_as(name, "mkdir inside") else { return };
+    let file = folder.join("inside/file").display().to_string();
+    let subject = in_own_namespace(&folder, "mount -t tmpfs none inside", &format!("shared:{file}:16:9"));
+    let found = who([format!("/proc/{}/root{file}", subject.pid())]);
+    found.assert_only(&[&subject]);
+    assert_eq!(bytes(found.row(&subject), "rss"), 9 * page());
+}
+
+#[test]
+fn files_of_two_subvolumes_of_btrfs_with_one_number_are_told_apart() {
+    let name = "names::files_of_two_subvolumes_of_btrfs_with_one_number_are_told_apart";
+    let mount = "truncate -s 200M image && mkfs.btrfs -q image && mkdir all && mount -o loop image all && \
+                 btrfs -q subvolume create all/a && btrfs -q subvolume create all/b";
+    let Some(folder) = mounted_as(name, mount) else { return };
+    let [a, b] = ["all/a/file", "all/b/file"].map(|name| folder.join(name));
+    let of_a = Subject::start([format!("synced:{}:8:1", a.display())]);
+    let of_b = Subject::start([format!("synced:{}:4:1", b.display())]);
+    let reader = Subject::start([format!("open:{}", b.display())]);
+    let found = [&a, &b].map(|path| fs::metadata(path).unwrap());
+    assert_eq!(found[0].ino(), found[1].ino(), "this test needs one number for both");
+    who([&a]).assert_only(&[&of_a]);
+    who([&b]).assert_only(&[&of_b, &reader]);
+    // The device of stat is that of the subvolume.
+    let number = format!("{}:{}", found[1].dev(), found[1].ino());
+    let by_stat = who(["--inode", &number]);
+    by_stat.assert_only(&[&of_b, &reader]);
+    assert_eq!(bytes(&by_stat.files[0], "cached"), 4 * page(), "{by_stat:?}");
+    // That of maps is the whole file system's.
+    let maps = fs::read_to_string(format!("/proc/{}/maps", of_a.pid())).unwrap();
+    let line = maps.lines().find(|line| line.contains("/all/a/file")).unwrap();
+    let number = format!("{}:{}", line.split_whitespace().nth(3).unwrap(), found[0].ino());
+    let by_maps = who(["--inode", &number]);
+    assert_eq!(by_maps.rows.len(), 3, "{by_maps:?}");
+    let why =
+        "2 files have this device and inode number, and the rows are about all of them; name one of them by its path";
+    assert_eq!(by_maps.complaints, [format!("rmap: {number}: {why}")]);
+    assert!(by_maps.files[0]["cached"].is_null(), "it is not known which of them is meant: {by_maps:?}");
+}
+
+const LAYERS: &str = "mkdir low up work all && dd if=/dev/zero of=low/read bs=4096 count=8 status=none && \
+                      cp low/read low/copied && cp low/read low/other";
+
+fn overlay(folder: &Path) -> String {
+    let place = folder.display();
+    format!("mount -t overlay none -o lowerdir={place}/low,upperdir={place}/up,workdir={place}/work all")
+}
+
+#[test]
+fn a_file_of_a_layer_is_held_by_who_maps_it_through_an_overlay() {
+    let name = "names::a_file_of_a_layer_is_held_by_who_maps_it_through_an_overlay";
+    let Some(folder) = mounted_as(name, LAYERS) else { return };
+    let all = folder.join("all").display().to_string();
+    let acts = format!("glance:{all}/read:8 shared:{all}/new:16:5 open:{all}/new glance:{all}/other:8");
+    let subject = in_own_namespace(&folder, &overlay(&folder), &acts);
+    let found = who([folder.join("low/read")]);
+    if !found.complaints.is_empty() {
+        return eprintln!("SKIPPED: {name}: {:?}", found.complaints);
+    }
+    found.assert_only(&[&subject]);
+    let row = found.row(&subject);
+    assert_eq!((&row["how"], bytes(row, "rss")), (&"mapped shared".into(), 8 * 4096), "{row}");
+    assert_eq!(row["seen_as"], format!("{all}/read"), "{row}");
+    assert_eq!(bytes(row, "mappings"), 1, "the other file of the layer is not counted: {row}");
+    let found = who([folder.join("up/new")]);
+    found.assert_only(&[&subject]);
+    let row = found.row(&subject);
+    assert!(row["how"].as_str().unwrap().starts_with("mapped shared, open"), "{row}");
+    assert_eq!(bytes(row, "rss"), 5 * page(), "{row}");
+    // Below the root of the process, where the overlay is.
+    let found = who([format!("/proc/{}/root{all}/read", subject.pid())]);
+    found.assert_only(&[&subject]);
+    assert_eq!(bytes(found.row(&subject), "rss"), 8 * 4096);
+}
+
+#[test]
+fn a_file_on_an_overlay_is_held_by_who_maps_the_file_of_the_layer() {
+    let name = "names::a_file_on_an_overlay_is_held_by_who_maps_the_file_of_the_layer";
+    let mount =
+        format!("{LAYERS} && {}", "mount -t overlay none -o lowerdir=$PWD/low,upperdir=$PWD/up,workdir=$PWD/work all");
+    let Some(folder) = mounted_as(name, &mount) else { return };
+    let (low, all) = (folder.join("low/read"), folder.join("all/read"));
+    let below = Subject::start([format!("view:{}:8", low.display())]);
+    let above = Subject::start([format!("view:{}:8", all.display())]);
+    for path in [&low, &all] {
+        let found = who([path]);
+        if !found.complaints.is_empty() {
+            return eprintln!("SKIPPED: {name}: the kernel does not tell which file it is: {:?}", found.complaints);
+        }
+        found.assert_only(&[&below, &above]);
+        for subject in [&below, &above] {
+            assert_eq!(found.row(subject)["how"], "mapped shared, open", "{path:?}");
+        }
+    }
+    // A file that was copied up is no longer that of the lower layer.
+    let copied = folder.join("all/copied");
+    fs::OpenOptions::new().append(true).open(&copied).unwrap();
+    let writer = Subject::start([format!("view:{}:8", copied.display())]);
+    who([folder.join("up/copied")]).assert_only(&[&writer]);
+    who([&copied]).assert_only(&[&writer]);
+    who([folder.join("low/copied")]).assert_only(&[]);
+}

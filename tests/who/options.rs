@@ -1,0 +1,158 @@
+//! The options, the words of the table, and what is refused.
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+
+use serde_json::Value;
+
+use crate::common::{Subject, disk, memory, page, rmap};
+use crate::{bytes, who, writer};
+
+#[test]
+fn the_table_says_in_words_what_is_cached_and_that_nobody_holds_it() {
+    let folder = memory();
+    let path = folder.path().join("file");
+    fs::write(&path, vec![7; 64 << 10]).unwrap();
+    let name = path.display();
+    let text = rmap(["who".as_ref(), path.as_os_str()]).text();
+    let nobody = ["nobody maps it or has it open; 64K cached", "nobody that could be looked at maps it or has it open"];
+    assert!(nobody.iter().any(|words| text.contains(&format!("{name}: {words}"))), "{text}");
+    let subject = Subject::start([format!("glance:{name}:4")]);
+    let text = rmap(["who".as_ref(), path.as_os_str()]).text();
+    let row = text.lines().find(|line| line.trim_start().starts_with(&subject.word())).unwrap();
+    assert!(row.contains(" mapped shared "), "{text}");
+    let last = text.lines().last().unwrap();
+    assert!(last.starts_with(&format!("{name}: 64K cached")), "{text}");
+    if page() == 4096 && !last.contains("not known") {
+        assert!(last.ends_with("64K cached: 16K mapped, 48K mapped by nobody"), "{text}");
+    }
+}
+
+#[test]
+fn rows_can_be_grouped_filtered_and_chosen() {
+    let folder = memory();
+    let path = folder.path().join("file");
+    let name = path.display();
+    let big = Subject::start([format!("synced:{name}:16:1")]);
+    let small = Subject::start([format!("glance:{name}:4")]);
+    let writer = writer(&path);
+    let found = who(["--filter", "how == 'mapped shared' || how =~ writing", &name.to_string()]);
+    let pids: Vec<u64> = found.rows.iter().map(|row| bytes(row, "pid")).collect();
+    assert!(pids.contains(&small.pid().into()) && pids.contains(&writer.pid().into()), "{found:?}");
+    let groups = rmap(["who", "--jsonl", "--by", "name", &name.to_string()]).lines_of_json();
+    let subjects = groups.iter().find(|group| group["name"] == "subject").unwrap();
+    assert_eq!((&subjects["holders"], bytes(subjects, "rss")), (&2.into(), 20 * page()), "{groups:?}");
+    assert_eq!(groups.iter().filter(|group| group["name"] == "subject").count(), 1, "{groups:?}");
+    let top = rmap(["who", "--jsonl", "--top", "1", "-o", "pid,rss", &name.to_string()]).lines_of_json();
+    assert_eq!(top, [serde_json::json!({"pid": big.pid(), "rss": 16 * page(), "absent": null})]);
+    for by in ["user", "container", "cgroup", "how", "path"] {
+        let run = rmap(["who", "--jsonl", "--by", by, &name.to_string()]);
+        let count: u64 = run.lines_of_json().iter().map(|group| bytes(group, "holders")).sum();
+        assert_eq!(count, 3, "{by}: {run:?}");
+    }
+    let refused = rmap(["who", "--filter", "how == 'mapped'", &name.to_string()]);
+    assert_eq!(refused.status, Some(2), "{refused:?}");
+}
+
+#[test]
+fn several_files_have_a_column_and_a_line_each() {
+    let folder = memory();
+    let paths = ["one", "two"].map(|name| folder.path().join(name));
+    let both = Subject::start(paths.clone().map(|path| format!("synced:{}:4:1", path.display())));
+    let one = Subject::start([format!("open:{}", paths[0].display())]);
+    let found = who(&paths);
+    let mut rows: Vec<(String, u64)> =
+        found.rows.iter().map(|row| (row["path"].as_str().unwrap().to_owned(), bytes(row, "pid"))).collect();
+    rows.sort();
+    let word = |place: usize| paths[place].to_str().unwrap().to_owned();
+    let mut expected =
+        vec![(word(0), both.pid().into()), (word(0), one.pid().into()), (word(1), u64::from(both.pid()))];
+    expected.sort();
+    assert_eq!(rows, expected);
+    assert_eq!(found.files.iter().map(|file| bytes(file, "holder_count")).collect::<Vec<_>>(), [2, 1]);
+    assert_eq!(bytes(&found.files[1], "cached"), 4 * page());
+    let table = rmap(["who".as_ref(), paths[0].as_os_str(), paths[1].as_os_str()]).text();
+    assert!(table.lines().next().unwrap().contains("Path"), "{table}");
+    assert!(paths.iter().all(|path| table.contains(&format!("\n{}: ", path.display()))), "{table}");
+}
+
+#[test]
+fn what_cannot_be_looked_for_is_one_line() {
+    let folder = memory();
+    let directory = rmap(["who".as_ref(), folder.path().as_os_str()]);
+    assert_eq!(directory.status, Some(1));
+    let place = folder.path().display();
+    let line = format!("rmap: {place}: is a directory; name a file, or list those below it: rmap files {place}\n");
+    assert_eq!(directory.err, line);
+    let missing = rmap(["who", "/no/such/file"]);
+    assert_eq!((missing.status, missing.err.as_str()), (Some(1), "rmap: /no/such/file: no such file\n"));
+    let nothing = rmap(["who"]);
+    assert_eq!(
+        (nothing.status, nothing.err.as_str()),
+        (Some(2), "rmap: missing FILE or --inode; see `rmap who --help`\n")
+    );
+    assert_eq!(rmap(["who", "--inode", "4711"]).status, Some(2));
+    // The other file is still reported.
+    let path = folder.path().join("file");
+    let subject = Subject::start([format!("synced:{}:4:1", path.display())]);
+    let found = who(["/no/such/file".as_ref(), path.as_os_str()]);
+    assert_eq!(found.complaints, ["rmap: /no/such/file: no such file"]);
+    assert_eq!(bytes(found.row(&subject), "rss"), 4 * page());
+}
+
+#[test]
+fn a_fifo_is_not_opened() {
+    let folder = memory();
+    let path = folder.path().join("fifo");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let found = who([&path]);
+    found.assert_only(&[]);
+    assert_eq!(found.files[0]["cached"], Value::Null);
+    assert!(found.files[0]["reason"].as_str().unwrap().starts_with("not applicable: "), "{found:?}");
+}
+
+#[test]
+fn a_name_that_is_not_text_is_shown_and_kept() {
+    let folder = disk();
+    let path = folder.path().join(std::ffi::OsStr::from_bytes(b"a\xff \x1b[2J (deleted)"));
+    fs::write(&path, "text").unwrap();
+    let writer = writer(&path);
+    let found = who([&path]);
+    found.assert_only(&[&writer]);
+    let digits: String = path.as_os_str().as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(found.row(&writer)["path_bytes"], digits);
+    assert_eq!(found.files[0]["path_bytes"], digits);
+    let table = rmap(["who".as_ref(), "-o+path,seen_as".as_ref(), path.as_os_str()]);
+    assert!(!table.out.contains(&0x1b) && !table.out.contains(&0xff), "{}", table.out.escape_ascii());
+}
+
+#[test]
+fn a_capture_is_searched_by_name_and_by_number() {
+    let mapped = "1000-3000 r--s 00000000 fe:00 77                     /data/file\n\
+                  Size:                  8 kB\nRss:                   4 kB\nPss:                   2 kB\n\
+                  Shared_Clean:          0 kB\nShared_Dirty:          0 kB\nPrivate_Clean:         4 kB\n\
+                  Private_Dirty:         0 kB\nAnonymous:             0 kB\nSwap:                  0 kB\n\
+                  VmFlags: rd sh mr lo \n";
+    let removed = mapped.replace("/data/file", "/data/file (deleted)").replace("fe:00 77", "fe:00 78");
+    let other = mapped.replace("/data/file", "/data/file2").replace("fe:00 77", "fe:01 77");
+    let processes =
+        [(7, &b"one\0"[..], mapped.as_bytes()), (8, b"two\0", removed.as_bytes()), (9, b"three\0", other.as_bytes())];
+    let capture = crate::common::capture(&processes);
+    let pids = |arguments: &[&str]| {
+        let root = ["who", "--jsonl", "--proc-root", capture.path().to_str().unwrap()];
+        let run = rmap(root.iter().chain(arguments));
+        let mut rows = run.lines_of_json();
+        rows.sort_by_key(|row| bytes(row, "pid"));
+        rows
+    };
+    let rows = pids(&["/data/file"]);
+    assert_eq!(rows.iter().map(|row| bytes(row, "pid")).collect::<Vec<_>>(), [7, 8], "{rows:?}");
+    let row = &rows[0];
+    assert_eq!(
+        (bytes(row, "size"), bytes(row, "rss"), bytes(row, "pss"), bytes(row, "locked")),
+        (8192, 4096, 2048, 4096)
+    );
+    assert_eq!((&row["command"], &row["how"]), (&"one".into(), &"mapped shared".into()));
+    let rows = pids(&["--inode", "fe:00:77"]);
+    assert_eq!(rows.iter().map(|row| bytes(row, "pid")).collect::<Vec<_>>(), [7], "{rows:?}");
+}
