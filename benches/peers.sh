@@ -7,7 +7,7 @@
 # the end.
 set -euo pipefail
 
-sections=(sparse full scattered tree small process shell demo trace files pages)
+sections=(sparse full scattered tree small process shell demo trace files pages who)
 rounds=7
 chosen=()
 for word in "$@"; do
@@ -48,7 +48,7 @@ has pcstat || note "pcstat is not on the PATH, and is left out (Debian has no pa
 has pagers || note "pagers is not on the PATH, and is left out (cargo install pagers)"
 [ -x /usr/bin/time ] || note "/usr/bin/time is not installed: peak memory is left out (apt-get install time)"
 
-cargo build --release --locked --bin rmap --example bare_fill --example bare_mincore \
+cargo build --release --locked --bin rmap --example bare_fill --example bare_mincore --example bare_read \
     --example hold_pages --example many_mappings >&2
 built=$(cargo metadata --format-version 1 --no-deps --locked | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release
 rmap=$built/rmap
@@ -367,6 +367,35 @@ measure_pages() {
     measure
     within "a file of $((gib < 5 ? gib : 5)) GiB in pages of 4 KiB" "pcstat --map, by pages" "pcstat --map" 1.0
     umount "$memory/mount"
+}
+
+# pythons COUNT FILE: starts idle Python processes, of which the first maps FILE; they exit at `release`.
+pythons() {
+    local count=$1 file=$2 log=$memory/pythons
+    : >"$log"
+    hold bash -c '
+        idle="import sys; print(1, flush=True); sys.stdin.read()"
+        python3 -c "import mmap; f = open(\"$2\"); m = mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ); m[:]; $idle" \
+            <&0 >>"$3" &
+        for ((n = 1; n < $1; n++)); do python3 -c "$idle" <&0 >>"$3" & done
+        until [ "$(wc -l <"$3")" = "$1" ]; do sleep 0.1; done
+        echo ready
+        wait' bash "$count" "$file" "$log"
+}
+
+# Who maps one file, among 300 processes.
+measure_who() {
+    local file=$disk/held shape="one file among 300 Python processes" lenient=1
+    knows who --inode || return 0
+    has python3 || { note "python3 is not installed, so who is left out"; return 0; }
+    head -c 4M /dev/urandom >"$file"
+    pythons 300 "$file" || return 0
+    # Exit status 1 is allowed: some process may not show what it holds.
+    add who "$rmap who $file"
+    add "reading every maps" "$programs/bare_read maps"
+    measure
+    within "$shape" who "reading every maps" 1.5
+    peak "$shape" 24 "$rmap" who "$file"
 }
 
 loads=$(cut -d ' ' -f 1 /proc/loadavg)
