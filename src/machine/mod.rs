@@ -2,6 +2,7 @@
 //!
 //! * [`read_available_memory`]: how much memory can still be used.
 //! * [`read_huge_page_size`]: the size of huge pages.
+//! * [`read_memory_nodes`]: which NUMA nodes have memory.
 //! * [`Places`]: the path to type for a file of which only its file system is known, in whatever container it is.
 //! * [`container_name`], [`app_name`]: the container and the application that a control group belongs to.
 //! * [`read_groups`]: the memory control groups, and what each is charged for.
@@ -15,6 +16,7 @@ mod cgroups;
 pub mod checks;
 mod containers;
 mod meminfo;
+mod nodes;
 mod places;
 
 pub use apps::app_name;
@@ -24,4 +26,5 @@ pub use cgroups::{
 };
 pub use containers::container_name;
 pub use meminfo::{read_available_memory, read_huge_page_size};
+pub use nodes::read_memory_nodes;
 pub use places::{LayerPath, Place, Places};

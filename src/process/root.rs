@@ -50,6 +50,12 @@ impl ProcRoot {
         Directory::open(&self.path)?.read_file(name, LONGEST)
     }
 
+    /// The text of a file below [`ProcRoot::system_path`], such as `devices/system/node/online`, as for
+    /// [`ProcRoot::read_file`].
+    pub(crate) fn read_system_file(&self, name: &str) -> io::Result<Vec<u8>> {
+        Directory::open(&self.system_path())?.read_file(name, LONGEST)
+    }
+
     /// Whether this is a mounted proc file system. A capture, or a directory that cannot be accessed, is not live.
     pub fn is_live(&self) -> bool {
         statfs(&self.path).is_ok_and(|found| found.filesystem_type() == PROC_SUPER_MAGIC)
