@@ -21,6 +21,7 @@
 //! * [`mapping`]: the result, [`Mappings`], in flat storage; [`fields`]: the names of the counters.
 //! * [`MappingKind`], [`flags`], [`Deleted`]: the kind of a mapping (heap, code, memfd), the meaning of its flags, and
 //!   whether its file was deleted.
+//! * [`class`]: what made the memory of a mapping (malloc, a thread's stack, a JVM), by a table of rules.
 //! * [`MappedFile`]: the file behind a mapping, with proof; [`FileMapping`]: a mapping of a given file.
 //! * [`Criteria`]: processes by name, command line, user and control group.
 
@@ -31,6 +32,7 @@ mod cgroup;
 #[path = "../../tests/checks/process.rs"]
 pub mod checks;
 mod choice;
+pub mod class;
 mod criteria;
 mod deleted;
 mod directory;
