@@ -9,11 +9,21 @@
 //! unit = "human"            # kib, bytes or human
 //! ```
 //!
+//! The section `[classes]` has rules for the column `class`, which are tried before the built-in ones, in the order of
+//! the file. Each is a regular expression over the name of a mapping as the column `path` shows it (a path, `[heap]`,
+//! `[anon:NAME]`); memory without a name never matches:
+//!
+//! ```toml
+//! [classes]
+//! arena = 'jemalloc|tcmalloc'
+//! ```
+//!
 //! It affects only tables: for a machine format it is not even read. Anything unknown in the file is an error, because
 //! a typing mistake without an effect would never be found. The default file is read only if it belongs to the user
 //! that rmap runs as: it is ignored under `sudo` with another user's environment.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::File;
 use std::io::{ErrorKind as IoErrorKind, Read};
 use std::ops::Range;
@@ -24,14 +34,16 @@ use clap::Args;
 use nix::fcntl::OFlag;
 use nix::libc;
 use nix::sys::stat::SFlag;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use regex::bytes::RegexBuilder;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use super::run::{Configured, Subcommand};
 use crate::error::{Error, ErrorKind, Subject};
 use crate::kernel::handle::{Handle, Reader};
 use crate::kernel::whereabouts::locate;
+use crate::process::class::OwnClass;
 use crate::table::{SizeUnit, Stop, did_you_mean};
 
 /// The maximum size of the file.
@@ -65,6 +77,53 @@ struct Section {
     unit: Option<Unit>,
 }
 
+/// The whole file.
+#[derive(Debug, Default)]
+struct Sections {
+    classes: BTreeMap<Spanned<String>, Spanned<String>>,
+    subcommands: Vec<(Spanned<String>, Section)>,
+}
+
+// By hand, because `flatten` loses the places of errors.
+impl<'de> Deserialize<'de> for Sections {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Sections, D::Error> {
+        deserializer.deserialize_map(SectionsVisitor)
+    }
+}
+
+struct SectionsVisitor;
+
+impl<'de> Visitor<'de> for SectionsVisitor {
+    type Value = Sections;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("sections such as [pid]")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Sections, A::Error> {
+        let mut sections = Sections::default();
+        while let Some(name) = map.next_key::<Spanned<String>>()? {
+            match name.as_ref().as_str() {
+                CLASSES => sections.classes = map.next_value()?,
+                _ => sections.subcommands.push((name, map.next_value()?)),
+            }
+        }
+        Ok(sections)
+    }
+}
+
+/// The sections by the names of their subcommands, and the rules for classes.
+pub(super) type Parsed = (BTreeMap<String, Configured>, Vec<OwnClass>);
+
+/// The section with rules for classes.
+const CLASSES: &str = "classes";
+
+/// The maximum length of the name of a class.
+const LONGEST_CLASS: usize = 32;
+
+/// The maximum size of a compiled regular expression, in bytes.
+const LARGEST_PATTERN: usize = 1 << 20;
+
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Unit {
@@ -76,8 +135,8 @@ enum Unit {
 /// Reads the section of a subcommand.
 pub(super) fn read(global: &GlobalArgs, name: &str, subcommands: &[Subcommand]) -> Result<Configured, Error> {
     let Some((path, text)) = read_file(global)? else { return Ok(Configured::default()) };
-    let mut sections = Text { path: &path, text: &text, subcommands }.parse()?;
-    Ok(sections.remove(name).unwrap_or_default())
+    let (mut sections, classes) = Text { path: &path, text: &text, subcommands }.parse()?;
+    Ok(Configured { classes, ..sections.remove(name).unwrap_or_default() })
 }
 
 /// The path and text of the file; `None` without a file.
@@ -134,21 +193,47 @@ struct Text<'t> {
 }
 
 impl Text<'_> {
-    /// The sections, checked, by the names of their subcommands.
-    fn parse(&self) -> Result<BTreeMap<String, Configured>, Error> {
+    /// The sections and the rules for classes, checked, by the names of their subcommands.
+    fn parse(&self) -> Result<Parsed, Error> {
         let invalid =
             |error: toml::de::Error| self.error(error.span().unwrap_or_default(), first_line(error.message()));
         // The names first: the content of an unknown section says nothing.
         let names: BTreeMap<Spanned<String>, IgnoredAny> = toml::from_str(self.text).map_err(invalid)?;
-        names.keys().try_for_each(|name| self.subcommand(name).map(drop))?;
-        let sections: BTreeMap<Spanned<String>, Section> = toml::from_str(self.text).map_err(invalid)?;
-        sections.into_iter().map(|(name, section)| self.section(&name, section)).collect()
+        names.keys().filter(|name| name.as_ref() != CLASSES).try_for_each(|name| self.subcommand(name).map(drop))?;
+        let file: Sections = toml::from_str(self.text).map_err(invalid)?;
+        let sections = file.subcommands.into_iter().map(|(name, section)| self.section(&name, section));
+        Ok((sections.collect::<Result<_, Error>>()?, self.classes(file.classes)?))
+    }
+
+    /// The rules of `[classes]`, in the order of the file.
+    fn classes(&self, rules: BTreeMap<Spanned<String>, Spanned<String>>) -> Result<Vec<OwnClass>, Error> {
+        let mut rules: Vec<_> = rules.into_iter().collect();
+        rules.sort_by_key(|(name, _)| name.span().start);
+        rules.into_iter().map(|(name, pattern)| self.class(&name, &pattern)).collect()
+    }
+
+    fn class(&self, name: &Spanned<String>, pattern: &Spanned<String>) -> Result<OwnClass, Error> {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        let word = name.as_ref();
+        if word.is_empty() || word.len() > LONGEST_CLASS || !word.bytes().all(is_plain) {
+            let why = format!("a class is one word of at most {LONGEST_CLASS} letters, digits, '-', '_' and '.'");
+            return Err(self.error(name.span(), why));
+        }
+        let compiled = RegexBuilder::new(pattern.as_ref()).size_limit(LARGEST_PATTERN).build();
+        let invalid = |error: regex::Error| {
+            let why = error.to_string();
+            let last = why.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default();
+            let why =
+                format!("class '{word}' has an invalid regular expression: {}", last.trim_start_matches("error: "));
+            self.error(pattern.span(), why)
+        };
+        Ok(OwnClass { name: word.to_owned(), pattern: compiled.map_err(invalid)? })
     }
 
     /// The subcommand that a section belongs to.
     fn subcommand(&self, name: &Spanned<String>) -> Result<&Subcommand, Error> {
         self.subcommands.iter().find(|subcommand| subcommand.name == name.as_ref()).ok_or_else(|| {
-            let known: Vec<&str> = self.subcommands.iter().map(|subcommand| subcommand.name).collect();
+            let known: Vec<&str> = self.subcommands.iter().map(|subcommand| subcommand.name).chain([CLASSES]).collect();
             let error = self.error(name.span(), format!("unknown section '{}'", name.as_ref()));
             let question = did_you_mean(name.as_ref(), known.iter().copied());
             error.with_advice(question.unwrap_or_else(|| format!("the sections are {}", known.join(", "))))
@@ -167,7 +252,7 @@ impl Text<'_> {
             Unit::Bytes => SizeUnit::Bytes,
             Unit::Human => SizeUnit::Human,
         });
-        Ok((subcommand.name.to_owned(), Configured { columns: columns.transpose()?, unit }))
+        Ok((subcommand.name.to_owned(), Configured { columns: columns.transpose()?, unit, classes: Vec::new() }))
     }
 
     /// The name of a column, if the subcommand has it.
@@ -201,7 +286,7 @@ fn first_line(message: &str) -> String {
 
 /// The sections in the text of a file called `config.toml`.
 #[cfg(any(test, fuzzing))]
-pub(super) fn parse_text(text: &str, subcommands: &[Subcommand]) -> Result<BTreeMap<String, Configured>, Error> {
+pub(super) fn parse_text(text: &str, subcommands: &[Subcommand]) -> Result<Parsed, Error> {
     Text { path: Path::new("config.toml"), text, subcommands }.parse()
 }
 
@@ -210,7 +295,28 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<BTreeMap<String, Configured>, String> {
-        parse_text(text, crate::cli::SUBCOMMANDS).map_err(|error| error.to_string())
+        parse_text(text, crate::cli::SUBCOMMANDS).map(|(sections, _)| sections).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn classes_are_rules_in_the_order_of_the_file() {
+        let text = "[classes]\nzone = 'z+'\narena = '^/dev/shm/'\n[pid]\nunit = \"human\"\n";
+        let (_, classes) = parse_text(text, crate::cli::SUBCOMMANDS).unwrap();
+        let rules: Vec<_> = classes.iter().map(|rule| (rule.name.as_str(), rule.pattern.as_str())).collect();
+        assert_eq!(rules, [("zone", "z+"), ("arena", "^/dev/shm/")]);
+        for (text, start) in [
+            (
+                "[classes]\na = 'x'\nb = '('",
+                "config.toml:3: class 'b' has an invalid regular expression: unclosed group",
+            ),
+            ("[classes]\n'a b' = 'x'", "config.toml:2: a class is one word"),
+            ("[classes]\na = 1", "config.toml:2: invalid type: integer `1`, expected a string"),
+            ("[classes]\na = 'x{1000}{1000}{1000}'", "config.toml:2: class 'a' has an invalid regular expression: "),
+            ("[clases]\na = 'x'", "config.toml:1: unknown section 'clases'; did you mean 'classes'?"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.starts_with(start) && !error.contains('\n'), "{error}");
+        }
     }
 
     #[test]

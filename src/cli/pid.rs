@@ -14,7 +14,9 @@ use crate::process::{Fields, NamedProcess, ProcRoot, ProcessChoice};
 use crate::query::{Query, Total};
 use crate::render::Presentation;
 use crate::table::{Column, RowKind, SizeUnit, Stop};
-use crate::views::mapping::{AddressRange, CACHE_COLUMNS, MappingRows, MappingSource, PAGE_COLUMNS, presets};
+use crate::views::mapping::{
+    AddressRange, CACHE_COLUMNS, MappingRows, MappingSource, NUMA_COLUMNS, PAGE_COLUMNS, presets,
+};
 use crate::views::part::{self, Added, Common, PartSource, Parts};
 
 /// `rmap pid`
@@ -75,6 +77,11 @@ struct ViewArgs {
     /// It distinguishes pages in RAM, in swap, of a file, huge pages, and the zero page.
     #[arg(long)]
     map: bool,
+    /// Show the NUMA policy of each mapping and how much of it is on each node
+    ///
+    /// A page counts in every mapping that has it, as in Rss.
+    #[arg(long, hide_short_help = true)]
+    numa: bool,
 }
 
 /// pmap's options, with the same meaning.
@@ -131,14 +138,14 @@ impl Run for PidArgs {
         Listed::of::<Parts>("Columns of --summary"),
     ];
     const NOTES: &'static str = "\
-        --by takes any column, such as kind, perm, dir, pid, user or cgroup; file, process and container mean mapping, \
-        pid and cgroup.\n\
+        --by takes any column, such as class, kind, perm, dir, pid, user or cgroup; file, process and container mean \
+        mapping, pid and cgroup.\n\
         By default sizes are in KiB; machine formats are in bytes.";
     const OPERANDS: &'static str = "PID, --name, --match, --user, --cgroup or --smaps";
     const EXAMPLES: &'static [(&'static str, &'static str)] = &[
         ("rmap pid -x 4690", "what the process has mapped, as pmap -x shows it"),
         ("rmap pid --summary 4690", "where its memory is, and how much can be reclaimed without swap"),
-        ("rmap pid --by kind 4690", "how much is heap, stack, files, ..."),
+        ("rmap pid --by class 4690", "how much is heap, stacks, files, a JVM's heap, ..."),
         ("rmap pid --filter 'rss > 64K && kind == file' --sort rss 4690", "its larger files"),
         ("rmap pid --name sleep --by pid", "one row per process"),
         ("rmap pid -w 2 4690", "repeat every 2 s and show what changed"),
@@ -179,6 +186,7 @@ impl PidArgs {
         let has_text = self.smaps.is_some();
         refuse_if(has_text && views.cache, "--cache", "a smaps text says nothing about the page cache")?;
         refuse_if(has_text && views.map, "--map", "a smaps text says nothing about the page tables")?;
+        refuse_if(has_text && views.numa, "--numa", "a smaps text says nothing about NUMA nodes")?;
         refuse_if(has_text && answer.every.is_some(), "-w", "a smaps text does not change")?;
         refuse_if(views.map && answer.by.is_some(), "--map", "strips cannot be added up in groups")?;
         if !views.summary {
@@ -186,6 +194,7 @@ impl PidArgs {
         }
         refuse_if(views.cache, "--cache", "a summary covers the process, not its files")?;
         refuse_if(views.map, "--map", "a summary has no mappings")?;
+        refuse_if(views.numa, "--numa", "a summary does not distinguish NUMA nodes")?;
         refuse_if(pmap.range.is_some(), "-A", "a summary covers all mappings")?;
         refuse_if(answer.total, "--total", "the parts of a summary overlap and do not add up")
     }
@@ -221,6 +230,8 @@ impl PidArgs {
             cells: strip_cells(),
             smaps: self.smaps.clone(),
             opens_fuse: self.views.open_fuse,
+            own_classes: configured.classes.clone(),
+            nodes: Vec::new(),
             once: query.merge && !matches!(query.by.as_deref(), Some("pid")),
             adds_processes: query.merge || query.every.is_some(),
             tells_files_apart: query.merge && matches!(query.by.as_deref(), Some("mapping" | "path")),
@@ -238,6 +249,7 @@ impl PidArgs {
             () if pmap.everything > 0 => View::Fixed(presets::EVERYTHING),
             () if by.is_some() => View::Usual(presets::GROUPED),
             () if self.views.cache => View::Usual(presets::CACHED),
+            () if self.views.numa => View::Usual(presets::NUMA),
             () => View::Usual(presets::DEFAULT),
         };
         let mut query = answer.query(configured, view)?;
@@ -275,7 +287,15 @@ impl PidArgs {
         let pages = PAGE_COLUMNS.iter().filter(|column| is_machine || column.id() == "page_map");
         let id = |column: &Column<MappingRows>| column.id().to_owned();
         let cache = cache.filter(|_| self.views.cache).map(id).collect();
-        vec![cache, pages.filter(|_| self.views.map).map(id).collect()]
+        vec![cache, pages.filter(|_| self.views.map).map(id).collect(), self.joined_nodes()]
+    }
+
+    /// The columns of `--numa`.
+    fn joined_nodes(&self) -> Vec<String> {
+        let of_node = |id: &str| if id == "node0" { presets::NODES.to_owned() } else { id.to_owned() };
+        let is_shown = |id: &&str| self.answer.is_machine() || ["policy", "node0"].contains(id);
+        let ids = NUMA_COLUMNS.iter().map(Column::id).filter(is_shown).map(of_node);
+        ids.filter(|_| self.views.numa).collect()
     }
 
     fn total(&self) -> Total {

@@ -4,24 +4,27 @@ use clap::{ArgMatches, Args};
 
 use super::report::Report;
 use crate::error::Error;
+use crate::process::class::OwnClass;
 use crate::table::{ColumnHead, Order, RowKind, SizeUnit, Stop, columns_help, heads};
 
 /// The result of a subcommand.
 pub(crate) type Done = Result<(), Stop>;
 
 /// What the configuration file says about a subcommand.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Configured {
     /// The columns of tables.
     pub(crate) columns: Option<Vec<String>>,
     /// The unit of sizes in tables.
     pub(crate) unit: Option<SizeUnit>,
+    /// Rules for the column `class` of mappings.
+    pub(crate) classes: Vec<OwnClass>,
 }
 
 impl Configured {
     /// What it says about tables of another kind of row: only the unit, because the columns are those of the first.
     pub(super) fn for_other_rows(&self) -> Configured {
-        Configured { columns: None, unit: self.unit }
+        Configured { columns: None, unit: self.unit, classes: self.classes.clone() }
     }
 }
 

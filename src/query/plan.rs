@@ -43,6 +43,7 @@ pub(super) fn named(query: &Query) -> Named {
     ids.extend(query.filter.iter().flat_map(|filter| filter.names()));
     ids.extend(query.order.iter().map(|word| word.trim_start_matches('-').to_ascii_lowercase()));
     ids.extend(query.by.iter().cloned());
+    ids.extend(query.joined.iter().flatten().cloned());
     let replaced = query.columns.as_ref().is_some_and(|list| !list.adds);
     Named { ids, all: query.default == Default::All && !replaced }
 }
@@ -102,7 +103,7 @@ fn shown<K: RowKind>(query: &Query, table: &[Column<K>], sink: &dyn Sink) -> Res
         }
         None => default,
     };
-    join(query, &mut ids, |_| true);
+    join(query, table, &mut ids, |_| true);
     let columns = select(table, &ids).map_err(Stop::Usage)?;
     let line = match query.total {
         Total::Line(_, ids) => select(table, ids).map_err(Stop::Usage)?,
@@ -132,8 +133,9 @@ fn default_ids<K: RowKind>(query: &Query, table: &[Column<K>]) -> Vec<String> {
 }
 
 /// Adds the columns of joined views, unless some of them are already there.
-fn join(query: &Query, ids: &mut Vec<String>, is_there: impl Fn(&String) -> bool) {
+fn join<K: RowKind>(query: &Query, table: &[Column<K>], ids: &mut Vec<String>, is_there: impl Fn(&String) -> bool) {
     for joined in query.joined.iter().filter(|joined| !joined.is_empty()) {
+        let joined = expanded(joined, table);
         if joined.iter().any(|id| ids.contains(id)) {
             continue;
         }
@@ -158,7 +160,7 @@ fn grouped<K: RowKind>(query: &Query, table: &[Column<K>], sink: &dyn Sink, by: 
         .collect();
     let named = query.columns.as_ref().map(|list| list.over(&default));
     let mut ids = named.unwrap_or(default);
-    join(query, &mut ids, is_in_groups);
+    join(query, table, &mut ids, is_in_groups);
     if K::HAS_PROCESSES
         && !query.merge
         && !sink.has_headings()

@@ -6,8 +6,11 @@
 mod cache;
 mod derived;
 mod fields;
+mod nodes;
+mod numa;
 mod pages;
 pub mod presets;
+mod range;
 mod row;
 mod source;
 mod strips;
@@ -20,9 +23,11 @@ use crate::table::{Cell, Column, RowKind, col};
 type C = Column<MappingRows>;
 
 pub use cache::COLUMNS as CACHE_COLUMNS;
+pub use numa::COLUMNS as NUMA_COLUMNS;
 pub use pages::COLUMNS as PAGE_COLUMNS;
+pub use range::AddressRange;
 pub use row::{MappingNeed, MappingRow, MappingRows};
-pub use source::{AddressRange, MappingSource};
+pub use source::MappingSource;
 
 impl RowKind for MappingRows {
     type Row = MappingRow;
@@ -56,8 +61,12 @@ impl RowKind for MappingRows {
     }
 
     fn columns_called(name: &str, table: &[Column<Self>]) -> Option<Vec<String>> {
-        let fields = table.iter().filter(|column| is_given(column)).map(|column| column.id().to_owned());
-        (name == presets::FIELDS).then(|| fields.collect())
+        let is_meant: fn(&Column<Self>) -> bool = match name {
+            presets::FIELDS => is_given,
+            presets::NODES => numa::is_node,
+            _ => return None,
+        };
+        Some(table.iter().filter(|column| is_meant(column)).map(|column| column.id().to_owned()).collect())
     }
 }
 
@@ -104,6 +113,7 @@ fn columns(fields: &Fields) -> Vec<Column<MappingRows>> {
     columns.extend(fields::columns(fields));
     columns.extend_from_slice(cache::COLUMNS);
     columns.extend_from_slice(pages::COLUMNS);
+    columns.extend_from_slice(numa::COLUMNS);
     columns
 }
 

@@ -75,6 +75,7 @@ pub(crate) struct MappingRow {
     pub(crate) inode: u64,
     pub(crate) path: Nullable<String>,
     pub(crate) kind: String,
+    pub(crate) class: String,
     pub(crate) deleted: Nullable<bool>,
     pub(crate) uss: Nullable<u64>,
     pub(crate) dirty: Nullable<u64>,

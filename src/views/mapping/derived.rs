@@ -2,7 +2,8 @@
 //! its sources.
 
 use super::fields::{KERNEL_PAGE_SIZE, PRIVATE_CLEAN, PRIVATE_DIRTY, RSS, SHARED_DIRTY, SWAP, figure, flags};
-use super::row::{MappingNeed, MappingRow, MappingRows, NOT_GIVEN};
+use super::row::{MappingNeed, MappingRow, MappingRows, NOT_GIVEN, NOT_READ};
+use crate::process::class::class_words;
 use crate::process::{Deleted, Mapping, MappingKind, flags_in_words};
 use crate::table::{Cell, Column, col};
 use crate::units::{Absent, Reason};
@@ -15,6 +16,11 @@ pub(super) const COLUMNS: &[Column<MappingRows>] = &[
     col!(new "kind", "Kind", Text, |row| row.cell(|mapping| Cell::Word(kind(row, &mapping).word())),
         "what it is, from its name, permissions and VmFlags",
         needing(KIND), one_of(|| MappingKind::ALL.map(MappingKind::word).to_vec())),
+    col!(new "class", "Class", Text, |row| row.process.classes.as_ref().and_then(|classes|
+            classes.word(row.place as usize)).map_or(Cell::Absent(NOT_READ), Cell::Word),
+        "what made its memory, from its name, its place among its neighbours and VmFlags: malloc, a thread's stack, \
+         the heap of a JVM (docs/classes.md has the rules); otherwise its kind",
+        needing(CLASS), one_of(class_words)),
     col!(new "deleted", "Deleted", Flag, |row| row.cell(|mapping| deleted(row, &mapping)),
         "whether the name of its file was removed or never existed (memfd, SysV); checked if smaps is ambiguous",
         needing(&[MappingNeed::Deleted])),
@@ -50,6 +56,14 @@ pub(super) const COLUMNS: &[Column<MappingRows>] = &[
 /// Address space without access is reserved only if it has no memory, so `Rss` and `Swap` are needed.
 const KIND: &[MappingNeed] =
     &[MappingNeed::Field("VmFlags"), MappingNeed::Field("Rss"), MappingNeed::Field("Swap"), MappingNeed::Device];
+
+const CLASS: &[MappingNeed] = &[
+    MappingNeed::Class,
+    MappingNeed::Field("VmFlags"),
+    MappingNeed::Field("Rss"),
+    MappingNeed::Field("Swap"),
+    MappingNeed::Device,
+];
 
 fn kind(row: &MappingRow, mapping: &Mapping<'_>) -> MappingKind {
     let is_device = row.process.devices.get(row.place as usize).copied().flatten();

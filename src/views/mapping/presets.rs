@@ -3,6 +3,9 @@
 /// The name that stands for every field of smaps that the kernel reports, in its order.
 pub const FIELDS: &str = "fields";
 
+/// The name that stands for the column of every NUMA node.
+pub const NODES: &str = "nodes";
+
 /// What `rmap pid` shows by default.
 pub const DEFAULT: &[&str] = &["address", "perm", "size", "rss", "pss", "anonymous", "swap", "mapping"];
 
@@ -21,6 +24,9 @@ pub const CACHED: &[&str] = &[
     "cache_method",
     "name",
 ];
+
+/// What `--numa` shows, together with the policy and the nodes.
+pub const NUMA: &[&str] = &["address", "perm", "size", "rss", "mapping"];
 
 /// `-x`, the extended format.
 pub const EXTENDED: &[&str] = &["address", "size", "rss", "dirty", "mode", "name"];

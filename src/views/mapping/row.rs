@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use super::nodes::ProcessNodes;
 use super::strips::ProcessPages;
 use crate::join::MappingCache;
+use crate::process::class::Classes;
 use crate::process::{Deleted, FieldId, Mapping, ProcessMappings};
 use crate::table::Cell;
 use crate::units::{Absent, Figure, Reason};
@@ -24,10 +26,14 @@ pub enum MappingNeed {
     Deleted,
     /// Whether a file below `/dev` is a device.
     Device,
+    /// What made its memory.
+    Class,
     /// The file in the page cache.
     PageCache,
     /// The page tables.
     PageTables,
+    /// `numa_maps`.
+    Numa,
     /// The user and the control group of the process.
     Owner,
 }
@@ -47,8 +53,10 @@ pub(super) struct ReadProcess {
     pub(super) deleted: Vec<Deleted>,
     /// Whether the file of each mapping is a device, if that was examined.
     pub(super) devices: Vec<Option<bool>>,
+    pub(super) classes: Option<Classes>,
     pub(super) cache: Option<Vec<Figure<MappingCache>>>,
     pub(super) pages: Option<Figure<ProcessPages>>,
+    pub(super) numa: Option<Figure<ProcessNodes>>,
     pub(super) owner: Option<Owner>,
     /// The number of the file of each mapping, if files of the same name are told apart.
     pub(super) files: Vec<u64>,

@@ -2,15 +2,19 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::Arc;
 
+use super::nodes::{ProcessNodes, unreadable};
+use super::numa;
+use super::range::AddressRange;
 use super::row::{MappingNeed, MappingRow, MappingRows, ReadProcess};
 use super::strips::ProcessPages;
-use super::{columns, fields, presets};
+use super::{fields, presets};
 use crate::error::{Error, ErrorKind};
 use crate::join::{FileNumbers, MappingCache, SharedFiles, measure_mappings, open_text};
+use crate::machine::read_memory_nodes;
 use crate::pagecache::Engine;
+use crate::process::class::{Classes, OwnClass};
 use crate::process::{
     AddressSpaces, Asked, Deleted, Fields, ParseError, ProcRoot, Process, ProcessChoice, ProcessMappings, Wanted,
 };
@@ -18,44 +22,6 @@ use crate::table::{Column, Named, RowKind, Rows, Source, Stop, find};
 use crate::units::{Absent, Figure, Reason, counted};
 use crate::views::file::advised;
 use crate::views::processes::{Owner, find_selected, section_of};
-
-/// A range of addresses, including both ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AddressRange {
-    /// The lowest address.
-    pub low: u64,
-    /// The highest address.
-    pub high: u64,
-}
-
-impl AddressRange {
-    /// Every address.
-    pub const ALL: AddressRange = AddressRange { low: 0, high: u64::MAX };
-
-    /// Whether a mapping with these addresses (excluding its end) overlaps the range.
-    fn meets(self, start: u64, end: u64) -> bool {
-        start <= self.high && end > self.low
-    }
-}
-
-impl FromStr for AddressRange {
-    type Err = String;
-
-    /// `LOW,HIGH`, `LOW,`, `,HIGH` or one address, as in pmap.
-    fn from_str(text: &str) -> Result<AddressRange, String> {
-        let address = |word: &str, default: u64| match word.trim().trim_start_matches("0x") {
-            "" => Ok(default),
-            digits => u64::from_str_radix(digits, 16)
-                .map_err(|_| format!("invalid address '{word}': use hexadecimal digits, as in the first column")),
-        };
-        let (low, high) = text.split_once(',').unwrap_or((text, text));
-        let range = AddressRange { low: address(low, 0)?, high: address(high, u64::MAX)? };
-        match range.low <= range.high {
-            true => Ok(range),
-            false => Err("the first address is higher than the last".to_owned()),
-        }
-    }
-}
 
 /// Reads the mappings of processes.
 pub struct MappingSource {
@@ -78,6 +44,10 @@ pub struct MappingSource {
     pub tells_files_apart: bool,
     /// Whether mapped files on FUSE are opened, even if that drops their cached pages.
     pub opens_fuse: bool,
+    /// Rules of the user for the column `class`, which come before the built-in ones.
+    pub own_classes: Vec<OwnClass>,
+    /// The NUMA nodes that have columns.
+    pub nodes: Vec<u32>,
     /// One dictionary for all rounds, so that a column means the same field in each.
     pub fields: Fields,
 }
@@ -100,6 +70,8 @@ impl MappingSource {
             adds_processes: false,
             tells_files_apart: false,
             opens_fuse: false,
+            own_classes: Vec::new(),
+            nodes: Vec::new(),
             fields: Fields::new(),
         }
     }
@@ -112,14 +84,22 @@ impl Source for MappingSource {
     type Kind = MappingRows;
 
     fn columns(&mut self, named: &Named) -> Vec<Column<MappingRows>> {
-        let known = MappingRows::columns();
+        let mut columns = MappingRows::columns();
         // The name may belong to a field of a newer kernel.
-        let is_unknown = |id: &String| id == presets::FIELDS || find(&known, id).is_none();
-        if !named.all && !named.ids.iter().any(is_unknown) {
-            return known;
+        let is_unknown = |id: &String| id == presets::FIELDS || find(&columns, id).is_none() && !numa::is_of_nodes(id);
+        if named.all || named.ids.iter().any(is_unknown) {
+            self.learn_fields();
+            columns = super::columns(&self.fields);
         }
-        self.learn_fields();
-        columns(&self.fields)
+        if named.ids.iter().any(|id| numa::is_of_nodes(id)) {
+            self.nodes = self.find_nodes();
+        }
+        numa::put_nodes(&mut columns, &self.nodes);
+        if !self.own_classes.is_empty() {
+            // Their words are not known to the column.
+            columns.iter_mut().filter(|column| column.id() == "class").for_each(|column| column.words = Vec::new);
+        }
+        columns
     }
 
     fn is_sectioned(&self) -> bool {
@@ -160,7 +140,8 @@ impl Source for MappingSource {
 const UNREADABLE: Absent = Absent::new(Reason::Vanished, "the page tables could not be read");
 const CAPTURED: Absent = Absent::new(Reason::Unsupported, "a capture has no page tables");
 
-const ONLY_TEXT: &str = "the text of a smaps file says nothing about the page cache, page tables, users or groups";
+const ONLY_TEXT: &str =
+    "the text of a smaps file says nothing about the page cache, page tables, NUMA nodes, users or groups";
 
 /// What the processes of a reading may share.
 struct Shared {
@@ -193,7 +174,7 @@ impl MappingSource {
     fn learn_fields(&mut self) {
         let processes = match Process::own_in(&self.root) {
             Ok(own) => vec![own],
-            Err(_) => self.captured(),
+            Err(_) => self.selected(),
         };
         for process in processes {
             // Errors are reported later, when the process is read for its rows.
@@ -201,8 +182,20 @@ impl MappingSource {
         }
     }
 
-    /// The selected processes of a capture.
-    fn captured(&self) -> Vec<Process> {
+    /// The NUMA nodes that have memory, or else those that have pages of the selected processes.
+    fn find_nodes(&self) -> Vec<u32> {
+        read_memory_nodes(&self.root).unwrap_or_else(|| {
+            // Errors are reported later, when the process is read for its rows.
+            let maps = self.selected().into_iter().filter_map(|process| process.read_numa_maps().ok());
+            let mut nodes: Vec<u32> = maps.flat_map(|maps| maps.nodes()).collect();
+            nodes.sort_unstable();
+            nodes.dedup();
+            nodes
+        })
+    }
+
+    /// The selected processes.
+    fn selected(&self) -> Vec<Process> {
         let asked = self.processes.find(&self.root, &mut |_| ()).unwrap_or_default();
         asked.iter().filter_map(|asked| Process::open_in(&self.root, asked.pid).ok()).collect()
     }
@@ -249,10 +242,20 @@ impl MappingSource {
                 if process.is_live() { UNREADABLE } else { CAPTURED }
             })
         });
+        let numa = needs(MappingNeed::Numa).then(|| {
+            process.read_numa_maps().map(|maps| ProcessNodes::new(maps, &read.mappings)).map_err(|error| {
+                let absent = unreadable(&error);
+                rows.failure(error);
+                absent
+            })
+        });
+        let devices = if needs(MappingNeed::Device) { process.read_devices(&read.mappings) } else { Vec::new() };
         let process = Arc::new(ReadProcess {
+            classes: self.classes(reading, &read, &devices),
+            numa,
             known: fields::known_ids(&self.fields),
             deleted: if needs(MappingNeed::Deleted) { deleted(&process, &read) } else { Vec::new() },
-            devices: if needs(MappingNeed::Device) { process.read_devices(&read.mappings) } else { Vec::new() },
+            devices,
             owner: needs(MappingNeed::Owner).then(|| Owner::read(&process)),
             files: shared.numbers.as_mut().map_or_else(Vec::new, |files| files.number(&process, &read.mappings)),
             memory: memory.map(|(number, _)| number),
@@ -261,6 +264,12 @@ impl MappingSource {
             read,
         });
         self.give(process, rows)
+    }
+
+    /// What made the memory of each mapping, if that is needed.
+    fn classes(&self, reading: &Reading<'_>, read: &ProcessMappings, devices: &[Option<bool>]) -> Option<Classes> {
+        let is_needed = reading.needs.contains(&MappingNeed::Class);
+        is_needed.then(|| Classes::of(&read.mappings, devices, &self.own_classes))
     }
 
     fn give(&self, process: Arc<ReadProcess>, rows: &mut dyn Rows<MappingRows>) -> Result<(), Stop> {
@@ -274,7 +283,7 @@ impl MappingSource {
     /// Reads a smaps text of an unknown process.
     fn read_text(&mut self, reading: &Reading<'_>, path: &Path, rows: &mut dyn Rows<MappingRows>) -> Result<(), Stop> {
         let (name, text) = open_text(path)?;
-        let other = [MappingNeed::PageCache, MappingNeed::PageTables, MappingNeed::Owner];
+        let other = [MappingNeed::PageCache, MappingNeed::PageTables, MappingNeed::Numa, MappingNeed::Owner];
         if other.iter().any(|need| reading.needs.contains(need)) {
             rows.failure(Error::path(&name, ErrorKind::Unsupported, ONLY_TEXT));
         }
@@ -290,6 +299,8 @@ impl MappingSource {
             files: Vec::new(),
             memory: None,
             pages: None,
+            classes: self.classes(reading, &read, &[]),
+            numa: None,
             cache: None,
             read,
         };
@@ -367,21 +378,5 @@ mod tests {
         let lines: Vec<&str> = errors.iter().map(Error::why).collect();
         let denied = "the cached pages of 2 mappings are not known: denied: not yours";
         assert_eq!(lines, [denied, "the cached pages of 1 mapping are not known: changed: it changed"]);
-    }
-
-    #[test]
-    fn a_range_of_addresses_includes_both_ends() {
-        let range: AddressRange = "1000,2000".parse().unwrap();
-        assert!(range.meets(0x2000, 0x3000) && range.meets(0xfff, 0x1001) && range.meets(0, u64::MAX));
-        assert!(!range.meets(0, 0x1000) && !range.meets(0x2001, 0x3000));
-    }
-
-    #[test]
-    fn one_address_is_the_mapping_it_is_in() {
-        let range: AddressRange = "0x1234".parse().unwrap();
-        assert!(range.meets(0x1000, 0x2000) && !range.meets(0x2000, 0x3000));
-        assert_eq!(",ff".parse(), Ok(AddressRange { low: 0, high: 0xff }));
-        assert_eq!("ff,".parse(), Ok(AddressRange { low: 0xff, high: u64::MAX }));
-        assert!("2,1".parse::<AddressRange>().is_err() && "x".parse::<AddressRange>().is_err());
     }
 }
