@@ -31,6 +31,7 @@ pub(crate) mod mincore;
 pub(crate) mod mount_table;
 pub(crate) mod notify;
 pub(crate) mod open;
+pub(crate) mod page_flags;
 pub(crate) mod page_size;
 pub(crate) mod pagemap;
 pub(crate) mod pagemap_scan;

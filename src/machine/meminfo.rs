@@ -25,7 +25,7 @@ pub fn read_available_memory(root: &ProcRoot) -> Result<Bytes> {
 }
 
 /// The text of `meminfo`, and its path.
-fn read_meminfo(root: &ProcRoot) -> Result<(PathBuf, Vec<u8>)> {
+pub(super) fn read_meminfo(root: &ProcRoot) -> Result<(PathBuf, Vec<u8>)> {
     let path = root.path().join("meminfo");
     let text = root
         .read_file("meminfo")

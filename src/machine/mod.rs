@@ -1,12 +1,15 @@
 //! Facts about the whole machine, not about one process or file.
 //!
 //! * [`read_available_memory`]: how much memory can still be used.
+//! * [`MemoryAccount`]: what the memory of the machine is used for; [`PageAccount`]: the same by page frame.
+//! * [`SlabCaches`]: the objects of the kernel.
 //! * [`read_huge_page_size`]: the size of huge pages.
 //! * [`read_memory_nodes`]: which NUMA nodes have memory.
 //! * [`Places`]: the path to type for a file of which only its file system is known, in whatever container it is.
 //! * [`container_name`], [`app_name`]: the container and the application that a control group belongs to.
 //! * [`read_groups`]: the memory control groups, and what each is charged for.
 
+mod account;
 mod apps;
 #[cfg_attr(not(feature = "bpf"), allow(dead_code, reason = "without the lists nothing makes such values"))]
 pub(crate) mod cached;
@@ -18,7 +21,11 @@ mod containers;
 mod meminfo;
 mod nodes;
 mod places;
+mod slab;
 
+pub use account::{
+    MemoryAccount, MemoryAmount, MemoryUse, PageAccount, PageNeeds, PagesUsed, Reclaim, Swap, SystemV, Zone, Zones,
+};
 pub use apps::app_name;
 pub use cgroups::{
     ControlGroup, GroupAmount, GroupCount, GroupFigures, GroupFile, GroupLimit, GroupPss, GroupVersion, Pressure,
@@ -28,3 +35,4 @@ pub use containers::container_name;
 pub use meminfo::{read_available_memory, read_huge_page_size};
 pub use nodes::read_memory_nodes;
 pub use places::{LayerPath, Place, Places};
+pub use slab::{SlabCache, SlabCaches};

@@ -50,6 +50,16 @@ impl ProcRoot {
         Directory::open(&self.path)?.read_file(name, LONGEST)
     }
 
+    /// The same for a file that may be longer on a large machine, such as `zoneinfo`: its first `most` bytes.
+    pub(crate) fn read_long_file(&self, name: &str, most: u64) -> io::Result<Vec<u8>> {
+        Directory::open(&self.path)?.read_file(name, most)
+    }
+
+    /// Opens a file in it that is too long to be held in memory, such as `kpageflags`.
+    pub(crate) fn open_file(&self, name: &str) -> io::Result<std::fs::File> {
+        Directory::open(&self.path)?.open_file(name)
+    }
+
     /// The text of a file below [`ProcRoot::system_path`], such as `devices/system/node/online`, as for
     /// [`ProcRoot::read_file`].
     pub(crate) fn read_system_file(&self, name: &str) -> io::Result<Vec<u8>> {

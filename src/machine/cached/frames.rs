@@ -11,16 +11,20 @@ use std::time::Instant;
 use super::CachedFile;
 use crate::kernel::bpf::pages::{Pages, Reader, Sample};
 use crate::kernel::cached::{Counter, FilePages};
+use crate::kernel::page_flags;
 use crate::process::{ProcRoot, parse_maps};
 
-/// Bits of `/proc/kpageflags` (`include/uapi/linux/kernel-page-flags.h`) that do not change as quickly as they are
-/// read, and what they correspond to.
-const BITS: [(u32, Counter); 4] =
-    [(3, Counter::UpToDate), (14, Counter::SwapBacked), (18, Counter::Unevictable), (33, Counter::Locked)];
+/// Bits that do not change as quickly as they are read, and what they correspond to.
+const BITS: [(u64, Counter); 4] = [
+    (page_flags::UP_TO_DATE, Counter::UpToDate),
+    (page_flags::SWAP_BACKED, Counter::SwapBacked),
+    (page_flags::UNEVICTABLE, Counter::Unevictable),
+    (page_flags::LOCKED, Counter::Locked),
+];
 
 /// Pages with another meaning: free, slab, anonymous. A folio that was met as a part of a file and has one of these was
 /// freed since.
-const FREED: u64 = 1 << 10 | 1 << 7 | 1 << 12 | 1 << 20;
+const FREED: u64 = page_flags::BUDDY | page_flags::SLAB | page_flags::ANON | page_flags::NO_PAGE;
 
 const STRUCT_PAGE: u64 = 64;
 
@@ -55,16 +59,14 @@ impl Frames {
                 differ += 1;
                 continue;
             };
-            let mut entry = [0; 8];
-            if self.flags.read_exact_at(&mut entry, frame.saturating_mul(8)).is_err() {
-                continue;
-            }
-            let entry = u64::from_ne_bytes(entry);
+            let mut bytes = [0; page_flags::ENTRY as usize];
+            let entries = page_flags::read_entries(&self.flags, frame, &mut bytes);
+            let Some(entry) = entries.ok().and_then(|mut entries| entries.next()) else { continue };
             if entry & FREED != 0 {
                 continue;
             }
             compared += 1;
-            differ += u64::from(BITS.iter().any(|(bit, counter)| (entry >> bit & 1 != 0) != sample.is(*counter)));
+            differ += u64::from(BITS.iter().any(|(bit, counter)| (entry & bit != 0) != sample.is(*counter)));
         }
         (compared, differ)
     }

@@ -17,6 +17,7 @@ pub use figures::{GroupAmount, GroupCount, GroupFigures, GroupFile, GroupLimit, 
 pub use group::ControlGroup;
 pub(super) use headroom::read_group_headroom;
 pub use hierarchy::GroupVersion;
+pub(super) use hierarchy::Hierarchy;
 pub use own::subtract_below;
 pub use pss::{GroupPss, read_group_pss};
 pub use read::read_groups;
