@@ -7,7 +7,7 @@
 # the end.
 set -euo pipefail
 
-sections=(sparse full scattered tree small process shell demo trace files pages who)
+sections=(sparse full scattered tree small process shell demo trace files pages who mem)
 rounds=7
 chosen=()
 for word in "$@"; do
@@ -49,7 +49,7 @@ has pagers || note "pagers is not on the PATH, and is left out (cargo install pa
 [ -x /usr/bin/time ] || note "/usr/bin/time is not installed: peak memory is left out (apt-get install time)"
 
 cargo build --release --locked --bin rmap --example bare_fill --example bare_mincore --example bare_read \
-    --example hold_pages --example many_mappings >&2
+    --example hold_pages --example many_mappings --example read_once >&2
 built=$(cargo metadata --format-version 1 --no-deps --locked | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release
 rmap=$built/rmap
 programs=$built/examples
@@ -396,6 +396,24 @@ measure_who() {
     measure
     within "$shape" who "reading every maps" 1.5
     peak "$shape" 24 "$rmap" who "$file"
+}
+
+# The account of the whole memory, by counters and by page frame.
+measure_mem() {
+    local shape gib
+    knows mem --pages || return 0
+    [ -r /proc/kpageflags ] && [ "$(id -u)" = 0 ] || { note "page frames need root, so mem is left out"; return 0; }
+    gib=$(awk '/^MemTotal/ { printf "%.0f", $2 / 1048576 }' /proc/meminfo)
+    shape="the memory of the machine, $gib GiB"
+    add "mem" "$rmap mem"
+    add "mem --pages" "$rmap mem --pages"
+    add "mem --by cgroup" "$rmap mem --by cgroup"
+    add "kpageflags, read once" "$programs/read_once /proc/kpageflags"
+    measure
+    takes "$shape" "mem" 0.1
+    within "$shape" "mem --pages" "kpageflags, read once" 4.0
+    within "$shape" "mem --by cgroup" "kpageflags, read once" 4.0
+    peak "$shape, --pages" 24 "$rmap" mem --pages
 }
 
 loads=$(cut -d ' ' -f 1 /proc/loadavg)
