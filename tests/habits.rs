@@ -135,7 +135,7 @@ fn a_letter_that_rmap_does_not_have_is_answered_with_what_to_type() {
             "fincore's res is 'cached_bytes' in rmap; `rmap fincore -o LIST FILE` takes its names; see `rmap pcstat",
         ),
         (&["pid", "self", "-o", "vss"], "smem's vss is 'size' in rmap; see `rmap pid --help`"),
-        (&["smem", "-w"], "`rmap pid --match . --summary --merge` adds up all processes"),
+        (&["smem", "-w"], "`rmap mem` shows what the memory of the whole machine is used for"),
     ] {
         let line = refused(words);
         assert!(line.contains(expected), "{words:?}: {line}");

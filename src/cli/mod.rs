@@ -19,6 +19,7 @@ mod found;
 mod full_screen;
 mod habits;
 mod matches;
+mod mem;
 mod pcstat;
 mod peers;
 mod pid;
@@ -57,6 +58,7 @@ const SUBCOMMANDS: &[Subcommand] = &[
     Subcommand::of::<files::FilesArgs>(),
     Subcommand::of::<cgroups::CgroupsArgs>(),
     Subcommand::of::<who::WhoArgs>(),
+    Subcommand::of::<mem::MemArgs>(),
     Subcommand::of::<demo::DemoArgs>(),
     Subcommand::of::<trace::TraceArgs>(),
     Subcommand::of::<effects::WarmArgs>(),

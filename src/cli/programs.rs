@@ -224,7 +224,7 @@ const SMEM_ROWS: &[Letter] = &[
     letter(
         &["-w", "--system"],
         "the whole system",
-        Answer::Line("`rmap pid --match . --summary --merge` adds up all processes, without the kernel's own memory"),
+        Answer::Line("`rmap mem` shows what the memory of the whole machine is used for, the kernel's own included"),
     ),
     letter(
         &["-P", "--processfilter"],

@@ -319,6 +319,7 @@ fn every_documented_key_exists() {
     // An ordinary user sees the files that processes hold, with the same keys.
     assert_eq!(promised("`rmap files`"), keys(&rmap(["files", "--json", "--top", "1"]).json()[0]));
     assert_eq!(promised("`rmap ps`"), keys(&rmap(["ps", "self", "--json"]).good().json()[0]));
+    assert_eq!(promised("`rmap mem`"), keys(&rmap(["mem", "--json"]).good().json()[0]));
     let warmed = rmap(["warm", "--json", path]).good();
     assert_eq!(promised("`rmap warm`"), keys(&warmed.json()[0]));
     let process = &rmap(["pid", "self", "--json"]).good().json()[0];

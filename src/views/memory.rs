@@ -1,0 +1,379 @@
+//! One row per use of the machine's memory (`rmap mem`): the places, which add up to `MemTotal`, and attributes of
+//! parts of them.
+//!
+//! All sizes are in bytes. A total counts memory once: the row of an attribute adds nothing to the places that it is a
+//! part of.
+
+use std::collections::HashMap;
+
+use crate::error::{Error, ErrorKind};
+use crate::machine::{
+    MemoryAccount, MemoryAmount, MemoryUse, PageAccount, PageNeeds, Reclaim, SlabCaches, Swap, SystemV, container_name,
+};
+use crate::process::{ProcRoot, run_as_root};
+use crate::table::escape::escaped;
+use crate::table::{Aggregation, Cell, Closing, Colour, Column, Cut, OwnedCell, RowKind, Rows, Source, Stop, col};
+use crate::units::{Absent, Bytes, Counted, Figure, Human, Piece, Reason, Run, percent};
+
+/// A column of this view.
+type C = Column<Memory>;
+
+/// Uses of memory.
+pub struct Memory;
+
+/// What has to be told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemoryNeed {
+    /// The nodes.
+    Nodes,
+    /// The control groups that are charged.
+    Groups,
+}
+
+/// One use of memory, of the machine or of a part of it.
+pub struct MemoryRow {
+    node: Figure<u32>,
+    group: Figure<Vec<u8>>,
+    container: Option<String>,
+    amount: MemoryAmount,
+    title: String,
+    part_of: String,
+    /// `MemTotal` of the machine.
+    whole: Bytes,
+    /// Where it begins, if all places lie one behind the other: so a total knows what it has counted already.
+    start: u64,
+    /// What the places of an attribute are together.
+    room: Bytes,
+    note: Option<String>,
+}
+
+impl RowKind for Memory {
+    type Row = MemoryRow;
+    type Need = MemoryNeed;
+    const ROWS: &'static str = "uses";
+    const LARGEST_BY: &'static str = "size";
+
+    fn columns() -> Vec<C> {
+        COLUMNS.to_vec()
+    }
+
+    fn id_of(name: &str) -> &str {
+        match name {
+            "bytes" => "size",
+            "use" => "place",
+            "group" => "cgroup",
+            other => other,
+        }
+    }
+
+    fn identity(row: &MemoryRow) -> Vec<u8> {
+        let node = row.node.map_or(-1, i64::from).to_ne_bytes();
+        let group = row.group.as_deref().unwrap_or_default();
+        [&node[..], row.amount.of.word().as_bytes(), b"\0", group].concat()
+    }
+}
+
+/// What a table shows by default.
+pub const DEFAULT: &[&str] = &["title", "size", "percent", "bar", "reclaim", "what"];
+
+/// All columns, in the order in which JSON writes them.
+const COLUMNS: &[C] = &[
+    col!(new "title", "Memory", Text, |row| Cell::Word(&row.title),
+        "the same as place in words for people; attributes are indented", on_request(), cut(Cut::Never)),
+    col!(new "place", "Place", Text, |row| Cell::Word(row.amount.of.word()), "what the memory is used for",
+        one_of(|| MemoryUse::ALL.iter().map(|one| one.word()).collect())),
+    col!(new "size", "Size", Bytes, |row| Cell::bytes(row.amount.bytes),
+        "how much it is; the places add up to MemTotal", aggregated(Aggregation::Union(piece))),
+    col!(new "percent", "Percent", Percent, |row| Cell::percent(share(row)), "the same as a percentage of MemTotal",
+        least()),
+    col!(new "bar", "", Text, |row| Cell::bar(share(row)), "the same as a bar", on_request(), coloured(Colour::Green)),
+    col!(new "part_of", "Part of", Text, |row| Cell::Remark(Some(&row.part_of[..]).filter(|words| !words.is_empty())),
+        "the places that have counted it, for an attribute; places have none"),
+    col!(new "reclaim", "Reclaim", Text, |row| Cell::Word(row.amount.of.reclaim().word()),
+        "whether the kernel can take it back: free, yes, swap (if there is room in swap), partly, no or unknown",
+        one_of(|| Reclaim::ALL.map(Reclaim::word).to_vec())),
+    col!(new "what", "What it is", Text, |row| Cell::Word(row.amount.of.what()), "what it is, in a few words",
+        cut(Cut::Never)),
+    col!(new "source", "Source", Text, |row| Cell::Word(row.amount.source),
+        "what it is calculated from: fields of /proc/meminfo, or other files"),
+    col!(new "node", "Node", Number, |row| row.node.map_or_else(Cell::Absent, |node| Cell::Count(node.into())),
+        "the NUMA node that it is on; if named, each node has rows of its own", on_request(),
+        needing(&[MemoryNeed::Nodes])),
+    col!(new "cgroup", "Control group", Text, |row| group(row),
+        "the memory control group that is charged; if named, each group has rows of its own (root: --pages)",
+        naming(), on_request(), needing(&[MemoryNeed::Groups])),
+    col!(new "container", "Container", Text, |row| Cell::Remark(row.container.as_deref()),
+        "the container of that group", naming(), on_request(), needing(&[MemoryNeed::Groups])),
+    col!(new "note", "Note", Prose, |row| Cell::Remark(row.note.as_deref()), "what else is known about it"),
+];
+
+fn group(row: &MemoryRow) -> Cell<'_> {
+    row.group.as_ref().map_or_else(|absent| Cell::Absent(*absent), |name| Cell::Named(name, "none"))
+}
+
+fn share(row: &MemoryRow) -> Figure<f64> {
+    percent(row.amount.bytes?.0, row.whole.0).ok_or(NOTHING)
+}
+
+/// What a row adds to a total: the bytes from its start on, which a place and its attributes share. Of an attribute it
+/// is at most what its places have: more cannot be in them, whatever the counters say.
+fn piece(row: &MemoryRow, _: u32) -> Figure<Piece> {
+    let bytes = match row.amount.is_place() {
+        true => row.amount.bytes?,
+        // If it is not known, nothing is missing that a place has not counted.
+        false => row.amount.bytes.unwrap_or_default().min(row.room),
+    };
+    let Bytes(figure) = bytes;
+    Ok(Piece { of: 0, looked: Run { first: row.start, count: figure }, figure, each: 1, counted: Counted::All })
+}
+
+const NOTHING: Absent = Absent::new(Reason::NotApplicable, "there is no memory");
+const NO_NODE: Absent = Absent::new(Reason::NotApplicable, "only the whole machine has it");
+const NOT_ASKED: Absent = Absent::new(Reason::NotApplicable, "not told apart");
+
+/// A table for a screen has at most this many rows.
+const SCREEN: usize = 17;
+
+/// The attributes for a screen, the most important ones first.
+const TELLING: &[MemoryUse] = &[
+    MemoryUse::Mapped,
+    MemoryUse::Dirty,
+    MemoryUse::ActiveFile,
+    MemoryUse::InactiveFile,
+    MemoryUse::Unevictable,
+    MemoryUse::SystemV,
+    MemoryUse::FreeHuge,
+    MemoryUse::SlabReclaimable,
+    MemoryUse::Unmapped,
+    MemoryUse::Clean,
+    MemoryUse::KernelStacks,
+    MemoryUse::Vmalloc,
+    MemoryUse::PerCpu,
+    MemoryUse::Writeback,
+    MemoryUse::Merged,
+    MemoryUse::AnonymousHuge,
+];
+
+/// Reads the account of the machine's memory.
+pub struct MemorySource {
+    /// Where `/proc` is.
+    pub root: ProcRoot,
+    /// Whether every page frame is looked at.
+    pub pages: bool,
+    /// Whether only what fits a screen is shown: what is not zero, and the most telling attributes.
+    pub brief: bool,
+    /// What is said after the rows.
+    said: Closing,
+}
+
+impl MemorySource {
+    /// The account by the counters of the kernel.
+    pub fn new(root: ProcRoot) -> MemorySource {
+        MemorySource { root, pages: false, brief: false, said: Closing::default() }
+    }
+
+    /// The rows of the account by counters.
+    fn count(&mut self, nodes: bool) -> Result<Vec<MemoryRow>, Error> {
+        let account = MemoryAccount::read(&self.root)?;
+        let mut making = Making::of(&account, SystemV::read(&self.root));
+        if nodes {
+            for node in MemoryAccount::read_nodes(&self.root)? {
+                // What is only counted for the whole machine has no row: a node has it as unnamed.
+                let counted: Vec<_> = node.amounts.into_iter().filter(|amount| amount.bytes.is_ok()).collect();
+                making.add(node.node, None, &counted);
+            }
+            let is_gap =
+                |amount: &&MemoryAmount| amount.of == MemoryUse::Unmanaged && amount.bytes.is_ok_and(|gap| gap.0 > 0);
+            making.add(None, None, &account.amounts.iter().filter(is_gap).copied().collect::<Vec<_>>());
+        } else {
+            making.add(None, None, &account.amounts);
+        }
+        self.said = closing(&self.root, &account, account.sum(), account.excess, None);
+        Ok(making.rows)
+    }
+
+    /// The rows of the account by physical page.
+    fn look(&mut self, needs: PageNeeds, rows: &mut dyn Rows<Memory>) -> Result<Vec<MemoryRow>, Stop> {
+        let mut stop = Ok(());
+        let read = PageAccount::read(&self.root, needs, &mut || {
+            stop = rows.check();
+            stop.is_ok()
+        });
+        stop?;
+        let Some(account) = read.map_err(Stop::Failed)? else { return Ok(Vec::new()) };
+        let mut making = Making::of(&account.counted, SystemV::read(&self.root));
+        for part in &account.parts {
+            making.add(part.node, part.group.as_deref(), &part.amounts);
+        }
+        self.said = closing(&self.root, &account.counted, account.sum(), account.excess, Some(account.offline));
+        Ok(making.rows)
+    }
+}
+
+/// Makes rows, one place behind the other.
+struct Making {
+    whole: Bytes,
+    system_v: Option<SystemV>,
+    next: u64,
+    rows: Vec<MemoryRow>,
+}
+
+impl Making {
+    fn of(account: &MemoryAccount, system_v: Option<SystemV>) -> Making {
+        Making { whole: account.total, system_v, next: 0, rows: Vec::new() }
+    }
+
+    fn add(&mut self, node: Option<u32>, group: Option<&[u8]>, amounts: &[MemoryAmount]) {
+        let mut starts = HashMap::new();
+        for amount in amounts.iter().filter(|amount| amount.is_place()) {
+            let size = amount.bytes.unwrap_or_default();
+            starts.insert(amount.of, (self.next, size));
+            self.next = self.next.saturating_add(size.0);
+        }
+        for amount in amounts {
+            let place = amount.part_of.first().unwrap_or(&amount.of);
+            let words: Vec<&str> = amount.part_of.iter().map(|place| place.word()).collect();
+            let indent = if amount.is_place() { "" } else { "  " };
+            self.rows.push(MemoryRow {
+                node: node.ok_or(NO_NODE),
+                group: group.map(<[u8]>::to_vec).ok_or(NOT_ASKED),
+                container: group.and_then(container_name),
+                amount: *amount,
+                title: format!("{indent}{}", amount.of.title()),
+                part_of: words.join(", "),
+                whole: self.whole,
+                start: starts.get(place).map_or(0, |(start, _)| *start),
+                room: amount.part_of.iter().filter_map(|place| Some(starts.get(place)?.1)).sum(),
+                note: self.note(amount),
+            });
+        }
+    }
+
+    fn note(&self, amount: &MemoryAmount) -> Option<String> {
+        match (amount.of, self.system_v, amount.bytes) {
+            (MemoryUse::SystemV, Some(found), _) if found.swapped.0 > 0 => {
+                Some(format!("and {} in swap", Human(found.swapped)))
+            }
+            (_, _, Err(absent)) => Some(absent.why.to_owned()),
+            _ => None,
+        }
+    }
+}
+
+/// What fits a screen.
+fn brief(mut rows: Vec<MemoryRow>) -> Vec<MemoryRow> {
+    rows.retain(|row| row.amount.bytes.is_ok_and(|bytes| bytes.0 > 0));
+    let places = rows.iter().filter(|row| row.amount.is_place()).count();
+    let has = |of: &&MemoryUse| rows.iter().any(|row| row.amount.of == **of && !row.amount.is_place());
+    let shown: Vec<MemoryUse> = TELLING.iter().filter(has).take(SCREEN.saturating_sub(places)).copied().collect();
+    rows.retain(|row| row.amount.is_place() || shown.contains(&row.amount.of));
+    rows
+}
+
+/// What is said about an account after its rows. `offline`: what pages say about memory that was given back.
+fn closing(root: &ProcRoot, account: &MemoryAccount, sum: Bytes, excess: Bytes, offline: Option<Bytes>) -> Closing {
+    let human = |bytes| Human(bytes).to_string();
+    let total = account.total;
+    let mut lines = vec![match excess {
+        Bytes(0) => format!("sum: {}, all of MemTotal ({} kB)", human(sum), total.kib()),
+        more => format!(
+            "sum: {}, {} more than MemTotal ({} kB): it changed while it was read",
+            human(sum),
+            human(more),
+            total.kib()
+        ),
+    }];
+    if let Ok(managed) = account.managed {
+        if total > managed {
+            let more = human(total.saturating_sub(managed));
+            lines.push(format!(
+                "MemTotal counts {more} that no zone manages; the zones are believed: nobody can use it"
+            ));
+        } else if managed > total {
+            lines.push(format!("the zones manage {} more than MemTotal", human(managed.saturating_sub(total))));
+        }
+    }
+    let offline = offline.map_or(account.balloon, Ok);
+    let besides: Vec<String> = [
+        account
+            .reserved
+            .ok()
+            .filter(|bytes| bytes.0 > 0)
+            .map(|bytes| format!("{} reserved at the start", human(bytes))),
+        offline
+            .ok()
+            .filter(|bytes| bytes.0 > 0)
+            .map(|bytes| format!("{} given back to the host, or offline", human(bytes))),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if !besides.is_empty() {
+        lines.push(format!("not in MemTotal: {}", besides.join(", ")));
+    }
+    let swap = Swap::read(root).filter(|swap| swap.areas > 0);
+    if let Some(swap) = swap {
+        lines.push(format!("swap: {} of {} used", human(swap.used), human(swap.size)));
+    }
+    lines.extend(largest_caches(root, account));
+    let plain = |bytes: Figure<Bytes>| OwnedCell::Plain(Cell::bytes(bytes));
+    let swapping = |of: fn(Swap) -> Bytes| plain(Ok(swap.map_or(Bytes(0), of)));
+    let object = vec![
+        ("total", plain(Ok(total))),
+        ("sum", plain(Ok(sum))),
+        ("excess", plain(Ok(excess))),
+        ("managed", plain(account.managed)),
+        ("reserved", plain(account.reserved)),
+        ("offline", plain(offline)),
+        ("swap_size", swapping(|swap| swap.size)),
+        ("swap_used", swapping(|swap| swap.used)),
+    ];
+    Closing { lines, object: Some(("account", object)), ..Closing::default() }
+}
+
+/// How long the line of the largest caches may be.
+const LINE: usize = 79;
+
+/// The largest caches of small objects, in a line; for ordinary users what only root can see.
+fn largest_caches(root: &ProcRoot, account: &MemoryAccount) -> Option<String> {
+    match SlabCaches::read(root, account.page_size) {
+        Ok(SlabCaches(mut caches)) => {
+            caches.sort_by_key(|cache| std::cmp::Reverse(cache.size));
+            let mut line = String::new();
+            for cache in &caches {
+                let before = if line.is_empty() { "largest slab caches (--slab): " } else { ", " };
+                let more = format!("{before}{} {}", escaped(&cache.name), Human(cache.size));
+                if line.len() + more.len() > LINE {
+                    break;
+                }
+                line += &more;
+            }
+            (!line.is_empty()).then_some(line)
+        }
+        Err(error) if error.kind() == ErrorKind::Denied && run_as_root().is_some() => {
+            Some("root can also see: pages by node and control group (--pages), slab caches (--slab)".to_owned())
+        }
+        Err(_) => None,
+    }
+}
+
+impl Source for MemorySource {
+    type Kind = Memory;
+
+    fn closing(&self) -> Closing {
+        self.said.clone()
+    }
+
+    fn read(&mut self, needs: &[MemoryNeed], rows: &mut dyn Rows<Memory>) -> Result<(), Stop> {
+        let needs =
+            PageNeeds { nodes: needs.contains(&MemoryNeed::Nodes), groups: needs.contains(&MemoryNeed::Groups) };
+        let mut found = match self.pages || needs.groups {
+            true => self.look(needs, rows)?,
+            false => self.count(needs.nodes)?,
+        };
+        if self.brief {
+            found = brief(found);
+        }
+        rows.rows(found)
+    }
+}
