@@ -6,12 +6,13 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::cgroup::{WantedGroup, is_in_group, memory_group};
+use super::class::Classes;
 use super::head::{is_head, parse_head};
 use super::stat::parse_stat;
 use super::table_parts::Cutter;
 use super::{
     Deleted, Fields, Mapping, MappingKind, Mappings, ParseError, ProcessMappings, SmapsParser, TablePart, Wanted,
-    flags_in_words, parse_maps, parse_smaps, parse_status,
+    flags_in_words, parse_maps, parse_numa_maps, parse_smaps, parse_status,
 };
 use crate::kernel::mount_table::{Mount, parse_mount};
 use crate::units::{Bytes, PageSize};
@@ -209,6 +210,20 @@ fn check_rows(mappings: &Mappings, fields: &Fields) {
         let _ = (MappingKind::of(&mapping, flags).word(), Deleted::by_name(&mapping));
         flags.into_iter().flat_map(flags_in_words).for_each(|words| assert!(!words.is_empty()));
     }
+    let classes = Classes::of(mappings, &[], &[]);
+    assert!((0..mappings.len()).all(|place| classes.word(place).is_some_and(|word| !word.is_empty())));
+}
+
+/// `numa_maps`: amounts of a line never exceed what the text says, and other text is an error.
+pub fn numa_maps(text: &[u8]) {
+    let Ok(maps) = parse_numa_maps(text) else { return };
+    let lines = text.iter().filter(|byte| **byte == b'\n').count();
+    assert!(maps.get(lines).is_none() && (lines == 0 || maps.get(lines - 1).is_some()));
+    for place in 0..lines {
+        let line = maps.get(place).unwrap();
+        let sum: u64 = maps.nodes().iter().map(|node| line.on_node(*node).0).sum();
+        assert!(sum == 0 || line.max_mapped() > 0, "pages that nobody maps");
+    }
 }
 
 /// Everything that was kept, as text.
@@ -236,8 +251,9 @@ mod tests {
         include_bytes!("../smaps/linux-6.1-x86_64.txt"),
     ];
 
-    const MAPS: [&[u8]; 1] = [include_bytes!("seeds/maps/maps.txt")];
+    const MAPS: [&[u8]; 2] = [include_bytes!("seeds/maps/maps.txt"), include_bytes!("seeds/maps/jvm.txt")];
     const STAT: [&[u8]; 2] = [include_bytes!("seeds/stat/own.txt"), include_bytes!("seeds/stat/odd.txt")];
+    const NUMA_MAPS: [&[u8]; 1] = [include_bytes!("seeds/numa_maps/two.txt")];
     const STATUS: [&[u8]; 1] = [include_bytes!("seeds/status/status.txt")];
     const GROUPS: [&[u8]; 2] = [include_bytes!("seeds/cgroup/one.txt"), include_bytes!("seeds/cgroup/two.txt")];
     const MOUNTS: [&[u8]; 1] = [include_bytes!("seeds/mountinfo/mountinfo.txt")];
@@ -261,6 +277,11 @@ mod tests {
         #[test]
         fn the_name_in_stat_moves_no_other_field(text in damaged(&STAT)) {
             stat(&text);
+        }
+
+        #[test]
+        fn amounts_on_nodes_are_mapped_amounts(text in damaged(&NUMA_MAPS)) {
+            numa_maps(&text);
         }
 
         #[test]

@@ -121,7 +121,7 @@ impl Regions {
                 && starts_arena(first)
                 && !rest.is_open
                 && !rest.is_archive
-                && rest.end == first.end.next_multiple_of(ARENA)
+                && first.end.checked_next_multiple_of(ARENA) == Some(rest.end)
                 && rest.unaccounted == first.unaccounted
             {
                 self.mark(std::slice::from_ref(first), Region::MallocArena);
@@ -198,7 +198,7 @@ impl Regions {
             if !first.is_open || !first.start.is_multiple_of(16 * MIB) {
                 continue;
             }
-            let end = first.start + METASPACE;
+            let end = first.start.saturating_add(METASPACE);
             let rest = stretch.get(place..).unwrap_or_default();
             let count = rest.iter().take_while(|piece| piece.end <= end).count();
             let part = rest.get(..count).unwrap_or_default();
