@@ -20,7 +20,9 @@ pub(crate) struct CgroupsArgs {
     /// The names are those of `rmap pid --cgroup`: a path or name, which may contain * and ?, or the id of a container.
     #[arg(value_name = "GROUP")]
     groups: Vec<OsString>,
-    /// Time limit (default: 2 s) for the memory of processes (pss); what was not read by then is absent
+    /// Time limit for the memory of processes (pss; default: 2 s) and for the cached files of one group (10 s)
+    ///
+    /// What was not read by then is absent.
     #[arg(long, value_name = "SECS", value_parser = seconds, help_heading = "Control groups")]
     budget: Option<Duration>,
     /// Which machine is read.
@@ -60,8 +62,10 @@ only what its group has besides the groups below it.";
         let query = self.answer.query(configured, View::Usual(&columns))?;
         let mut source = GroupSource::new(self.root.root()?);
         source.names = self.groups.into_iter().map(OsStringExt::into_vec).collect();
-        source.budget = self.budget.unwrap_or(source.budget);
+        source.budget = self.budget;
         source.divides = query.by.is_some();
+        let is_plain = is_tree && query.by.is_none() && query.every.is_none() && query.columns.is_none();
+        source.explains = is_plain && !self.answer.is_machine() && !source.names.is_empty();
         self.answer.answer(&query, &mut source, presentation, report)
     }
 }

@@ -51,6 +51,14 @@ pub(super) fn read_amounts<const COUNT: usize>(root: &ProcRoot, keys: [&str; COU
     Ok(amounts)
 }
 
+/// How much swap the machine has, used or not: `SwapTotal` of `/proc/meminfo`.
+///
+/// # Errors
+/// `meminfo` cannot be read, or is not in the kernel's format.
+pub fn read_swap_size(root: &ProcRoot) -> Result<Bytes> {
+    read_amounts(root, ["SwapTotal"]).map(|[total]| total)
+}
+
 /// The size of the huge pages that `mmap(2)` uses by default: `Hugepagesize` of `/proc/meminfo`.
 ///
 /// # Errors

@@ -4,6 +4,7 @@
 //! within one another only the outermost adds to it. If rows are divided ([`GroupSource::divides`]), each has only what
 //! its group has besides those below it, so that any of them can be added up.
 
+mod explained;
 mod row;
 mod source;
 
@@ -254,7 +255,13 @@ const COLUMNS: &[C] = &[
         "of these: names and inodes that it can free (version 2)",
     )
     .needing(STAT),
-    amount("sockets", "Sockets", GroupAmount::Sockets, "buffers of network connections").needing(SOCKETS),
+    amount(
+        "sockets",
+        "Sockets",
+        GroupAmount::Sockets,
+        "buffers of network connections; in version 1 those of TCP, which do not count towards the usage",
+    )
+    .needing(SOCKETS),
     amount("swap", "Swap", GroupAmount::Swap, "in swap").needing(SWAP).minor(),
     limit("swap_limit", "Swap limit", GroupLimit::Swap, "the limit of its swap: memory.swap.max")
         .needing(SWAP_LIMIT)

@@ -87,6 +87,11 @@ impl Captured {
         }
     }
 
+    /// Its `/proc/meminfo`.
+    pub(crate) fn meminfo(&self, text: &str) {
+        fs::write(self.top.path().join("proc/meminfo"), text).unwrap();
+    }
+
     /// `--proc-root` for it.
     pub(crate) fn option(&self) -> String {
         format!("--proc-root={}", self.top.path().join("proc").display())

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::common::{ForEveryone, Group, memory, page, rmap, shell};
+use crate::common::{ForEveryone, Group, can_read_lists, memory, page, rmap, shell};
 use crate::{assert_absent, figure, row, rows};
 
 /// Waits until the rows of a group are right: the kernel collects the figures of a group every two seconds.
@@ -44,7 +44,10 @@ fn groups_of_known_content_have_the_right_bytes() {
     assert_eq!((figure(&of_one, "limit"), &of_one["process_count"]), (64 << 20, &1.into()), "{of_one}");
     assert!(figure(&of_one, "usage") >= anonymous, "{of_one}");
     assert!(of_one["limit_percent"].as_f64().unwrap() >= 25.0, "{of_one}");
-    assert_eq!((figure(&of_two, "file"), figure(&of_two, "process_count")), (3000 * page(), 0), "{of_two}");
+    // And pages of the programs that were run there, if they were not cached before.
+    let file = figure(&of_two, "file");
+    assert!((3000 * page()..3000 * page() + (8 << 20)).contains(&file), "{of_two}");
+    assert_eq!(figure(&of_two, "process_count"), 0, "{of_two}");
     assert!(of_two["limit"].is_null() && of_two["absent"]["limit"] == "not applicable: there is no limit", "{of_two}");
     // All that it maps itself, and its share of the libraries.
     let pss = figure(&of_one, "pss");
@@ -157,4 +160,51 @@ fn it_is_repeated_with_what_changed() {
     assert!(found.len() >= 2, "{run:?}");
     assert!(found.iter().all(|row| row["path"] == **name), "{found:?}");
     assert!(found[1]["usage_change"].is_i64(), "{found:?}");
+}
+
+#[test]
+fn files_that_a_group_is_charged_for_and_those_that_it_only_uses_are_told_apart() {
+    let name = "files_that_a_group_is_charged_for_and_those_that_it_only_uses_are_told_apart";
+    if !can_read_lists(name) {
+        return;
+    }
+    let (Some(own), Some(other)) = (Group::new("own"), Group::new("other")) else { return };
+    let folder = memory();
+    let written = |group: &Group, file: &str, pages: u64| {
+        let script = format!("dd if=/dev/zero of={file} bs={} count={pages} status=none", page());
+        group.run(&script, folder.path()).good();
+    };
+    written(&own, "mine", 768);
+    written(&other, "theirs", 512);
+    // It uses what the other group wrote, and is not charged for it.
+    let theirs = folder.path().join("theirs");
+    let _subject = own.start(&[format!("open:{}", theirs.display())]);
+    eventually(&own, &[], |row| figure(row, "shmem") == 768 * page());
+    let sizes = [768, 512].map(|pages| format!("{}", rmap::units::Human(rmap::units::Bytes(pages * page()))));
+    let start = Instant::now();
+    loop {
+        let text = rmap(["cgroups", "--budget=20", &own.name]).good().text();
+        let (charged, others) = text.split_once("Its processes also hold files").unwrap_or((&text, ""));
+        // A list that may lack something says so.
+        let (lacks, is_blind) = ("This list may lack something: ", "what holds a file is not known");
+        if text.matches(lacks).count() > text.matches(is_blind).count() {
+            assert!(!text.contains("It is charged for no cached file."), "{text}");
+            assert!(start.elapsed() < Duration::from_secs(90), "{text}");
+            continue;
+        }
+        let mine = format!("- {} {}\n", sizes[0], folder.path().join("mine").display());
+        assert!(charged.contains(&mine) && !charged.contains("theirs"), "{text}");
+        let line = format!("- {} {}: {}\n", sizes[1], theirs.display(), other.name);
+        assert!(others.contains(&line) && !others.contains("/mine"), "{text}");
+        return;
+    }
+}
+
+#[test]
+fn an_ordinary_user_is_told_what_it_takes_to_see_the_files_of_a_group() {
+    let (Some(group), Some(everyone)) = (Group::new("words"), ForEveryone::copy()) else { return };
+    let run = everyone.rmap(["cgroups", &group.name]);
+    let needed = "Which cached files it is charged for is not known: it needs root";
+    assert!(run.text().contains(needed), "{run:?}");
+    assert_eq!((run.status, run.err.as_str()), (Some(0), ""), "{run:?}");
 }

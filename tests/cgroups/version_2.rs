@@ -297,3 +297,70 @@ fn a_group_that_does_not_exist_is_reported_and_the_others_are_shown() {
     assert_eq!(run.err, "rmap: nosuch: no such control group with memory control; `rmap cgroups` lists them\n");
     assert_eq!(row(&run.lines_of_json(), "/d")["usage"], 7_000);
 }
+
+#[test]
+fn one_group_is_explained_in_words() {
+    let captured = nested();
+    captured.group("a/b", 50 << 20, &(64 << 20).to_string(), 8 << 20, "12\n");
+    captured.write(
+        "a/b",
+        &[
+            ("memory.high", "62914560\n"),
+            (
+                "memory.stat",
+                "anon 20971520\nfile 27262976\nkernel 3145728\nsock 1048576\nshmem 2097152\nfile_dirty 3145728\n\
+                 file_writeback 1048576\ninactive_file 8388608\nactive_file 12582912\nunevictable 4194304\n\
+                 slab_reclaimable 1048576\nslab 2097152\n",
+            ),
+        ],
+    );
+    captured.meminfo("MemTotal: 16384 kB\nSwapTotal: 8192 kB\n");
+    let root = captured.option();
+    let text = rmap(["cgroups", &root, "/a/b"]).good().text();
+    let said: Vec<&str> = text.lines().skip(2).collect();
+    assert_eq!(
+        said,
+        [
+            "/a/b uses 50M of its limit of 64M (78.1 %); 14M are left. Above 60M (memory.high) it is reclaimed from, \
+             and slowed down. /a above it has a limit of 97.6K, of which 9.7K are left.",
+            "What counts: anonymous memory 20M, page cache 26M (of it shared memory 2M), memory of the kernel 3M (of \
+             it slab 2M), sockets 1M.",
+            "Page cache counts as its own because the kernel charges a page to the group of the process that read or \
+             wrote it first, and leaves it there, whoever uses it later, until the page is reclaimed.",
+            "The kernel can take back 16M of clean page cache at once (it begins with the inactive list, which has \
+             8M), and 4M of page cache after it is written to disk, and some of 1M of cached names and inodes.",
+            "Anonymous and shared memory (22M) can only go to swap, which its limit forbids. 4M cannot be taken: \
+             locked (mlock), or of ramfs.",
+            "The kubelet takes it for 42M (the working set: the usage without the inactive list), and evicts pods by \
+             that figure if the node runs short. The limit is the kernel's: it counts the whole usage, and kills only \
+             if nothing can be taken back.",
+            "Its usage has reached a limit 12 times; it was out of memory 3 times; 1 process was killed for that. In \
+             the last 10 s a process waited for memory 12.5 % of the time, all at once 2.2 %.",
+            "Which cached files it is charged for is not known: only a live machine has lists of its cached files.",
+        ]
+    );
+    // Not if there are several, or if columns or rows are chosen, and not for programs.
+    for more in [&["/d"][..], &["--by=depth"], &["-o=usage"], &["--sort=usage"], &["--csv"]] {
+        let arguments = ["cgroups", &root, "/a/b"].into_iter().chain(more.iter().copied());
+        let text = rmap(arguments).good().text();
+        assert!(!text.contains("Page cache counts"), "{more:?}: {text}");
+    }
+}
+
+#[test]
+fn a_group_without_a_limit_that_may_swap_is_explained() {
+    let captured = nested();
+    captured.write(
+        "d",
+        &[("memory.swap.max", "max\n"), ("memory.events", "max 0\noom 0\noom_kill 0\n"), ("memory.pressure", "\n")],
+    );
+    captured.meminfo("MemTotal: 16384 kB\nSwapTotal: 8192 kB\n");
+    let text = rmap(["cgroups", &captured.option(), "/d"]).good().text();
+    for words in [
+        "/d uses 6.8K, and has no limit of its own.\n",
+        "can only go to swap, of which this machine has 8M.",
+        "Its usage has never reached a limit; no process was killed for that.\n",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+}

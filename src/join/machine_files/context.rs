@@ -1,5 +1,6 @@
 //! What stands around the files: the mounts that lead to them, and the processes that hold them.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -137,6 +138,11 @@ impl HeldBy {
     /// How many processes.
     pub(super) fn processes(&self) -> u64 {
         self.pids.iter().flatten().count() as u64
+    }
+
+    /// Whether one of these processes is among them.
+    pub(super) fn has_any(&self, pids: &HashSet<u32>) -> bool {
+        self.pids.iter().flatten().any(|pid| pids.contains(pid))
     }
 
     /// `java 4690`, `postgres (12)`, `loop0`.

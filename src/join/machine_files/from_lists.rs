@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::account::{Sums, inexact};
-use super::context::Context;
+use super::context::{Context, HeldBy};
 use super::described::{self, Method, group_names, node_names};
 use super::{Account, Facts, FoundChoice, FoundFile, MachineFiles, NOT_READ, Split};
 use crate::error::Result;
@@ -48,7 +48,7 @@ impl MachineFiles {
         let facts = Facts {
             path: facts.path || choice.deleted || !choice.below.is_empty(),
             pages: facts.pages || choice.needs_pages(),
-            holders: facts.holders || choice.split == Some(Split::Holders),
+            holders: facts.holders || choice.split == Some(Split::Holders) || !choice.holders.is_empty(),
         };
         let needs_names = facts.path || facts.holders;
         let page = crate::kernel::page_size();
@@ -152,6 +152,10 @@ impl RowReader<'_> {
             Some(context) if whole.kind == Ok(Kind::BlockDevice) => context.held_device(file.device),
             Some(context) => context.held_by(device, file.number, path),
         };
+        let is_held = |programs: &Vec<HeldBy>| programs.iter().any(|program| program.has_any(&self.choice.holders));
+        if !self.choice.holders.is_empty() && !programs.as_ref().is_ok_and(is_held) {
+            return;
+        }
         if let Some(context) = self.context {
             context.hold(&mut whole, &programs);
         }

@@ -10,6 +10,7 @@ mod described;
 mod from_lists;
 mod measured;
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -118,6 +119,8 @@ pub struct FoundChoice {
     pub unmapped: bool,
     /// Only pages that these control groups are charged for.
     pub groups: GroupChoice,
+    /// Only files that one of these processes holds.
+    pub holders: HashSet<u32>,
     /// What rows are divided by.
     pub split: Option<Split>,
 }
@@ -125,8 +128,14 @@ pub struct FoundChoice {
 impl FoundChoice {
     /// Whether every file is chosen, and has one row.
     pub(super) fn is_everything(&self) -> bool {
-        let FoundChoice { below, deleted, dirty, unmapped, groups, split } = self;
-        below.is_empty() && !deleted && !dirty && !unmapped && groups.is_empty() && split.is_none()
+        let FoundChoice { below, deleted, dirty, unmapped, groups, holders, split } = self;
+        below.is_empty()
+            && !deleted
+            && !dirty
+            && !unmapped
+            && groups.is_empty()
+            && holders.is_empty()
+            && split.is_none()
     }
 
     /// An option that only the kernel's lists can answer.

@@ -4,6 +4,7 @@
 //! one: `/sys/fs/cgroup` of a capture is next to its `proc`. Figures include those of the groups below, as the kernel
 //! counts them ([`ControlGroup::includes_below`] says where it does not).
 
+mod above;
 mod figures;
 mod group;
 mod headroom;
@@ -13,6 +14,7 @@ pub(super) mod parse;
 mod pss;
 mod read;
 
+pub use above::{LimitAbove, read_limits_above};
 pub use figures::{GroupAmount, GroupCount, GroupFigures, GroupFile, GroupLimit, Pressure};
 pub use group::ControlGroup;
 pub(super) use headroom::read_group_headroom;

@@ -3,12 +3,17 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use super::explained::{self, Around};
 use super::{C, ControlGroups, GroupNeed, GroupRow};
 use crate::error::{Error, ErrorKind, Subject};
-use crate::machine::{ControlGroup, GroupFile, read_group_pss, read_groups, subtract_below};
+use crate::join::machine_files::MachineFiles;
+use crate::join::read_group_files;
+use crate::machine::{
+    ControlGroup, GroupFile, read_group_pss, read_groups, read_limits_above, read_swap_size, subtract_below,
+};
 use crate::process::usage::LATE;
 use crate::process::{GroupChoice, ProcRoot, run_as_root};
-use crate::table::{Aggregation, Column, Named, RowKind, Rows, Source, Stop};
+use crate::table::{Aggregation, Closing, Column, Named, RowKind, Rows, Source, Stop};
 use crate::units::{Absent, Bytes, Figure, Reason, counted};
 
 /// Reads the memory control groups of a machine.
@@ -17,25 +22,57 @@ pub struct GroupSource {
     pub root: ProcRoot,
     /// The names of the groups that are shown, with those below them; all if there is none.
     pub names: Vec<Vec<u8>>,
-    /// How long reading the memory of processes may take.
-    pub budget: Duration,
+    /// How long reading the memory of processes may take, and each list of cached files; `None`: the usual times.
+    pub budget: Option<Duration>,
     /// Whether each row has only what its group has besides the groups below it, so that rows can be added up.
     pub divides: bool,
+    /// Whether one group that is named is also explained in words.
+    pub explains: bool,
+    files: MachineFiles,
+    explanation: Vec<String>,
 }
 
 /// How long reading the memory of processes may take by default.
 const BUDGET: Duration = Duration::from_secs(2);
 
+/// How long each reading of the cached files of one group may take. Nothing else is waited for then.
+const FILES_BUDGET: Duration = Duration::from_secs(10);
+
+const FILES: &str = "the kernel's lists of cached files";
 const NOT_READ: Absent = Absent::new(Reason::NotApplicable, "it was not read");
 
 impl GroupSource {
     /// All groups of a machine.
     pub fn new(root: ProcRoot) -> GroupSource {
-        GroupSource { root, names: Vec::new(), budget: BUDGET, divides: false }
+        GroupSource {
+            root,
+            names: Vec::new(),
+            budget: None,
+            divides: false,
+            explains: false,
+            files: MachineFiles::default(),
+            explanation: Vec::new(),
+        }
     }
 }
 
 impl GroupSource {
+    /// A group in words.
+    fn explain(&mut self, row: &GroupRow, chosen: &GroupChoice) -> Vec<String> {
+        let pids = row.group.all_pids.iter().flatten().copied().filter(|pid| *pid != 0).collect();
+        let files = match self.root.is_live() {
+            true => read_group_files(&mut self.files, chosen, &pids, self.budget.unwrap_or(FILES_BUDGET)),
+            false => Err(Error::new(
+                Subject::Words(FILES.to_owned()),
+                ErrorKind::Unsupported,
+                "only a live machine has lists of its cached files",
+            )),
+        };
+        let above = read_limits_above(&self.root, &row.group.path);
+        let swap = read_swap_size(&self.root).ok();
+        explained::lines(row, &Around { above, swap, files })
+    }
+
     /// The memory of the processes in each group.
     fn read_pss(
         &self,
@@ -51,7 +88,7 @@ impl GroupSource {
             }
         };
         let is_all = self.names.is_empty();
-        let found = read_group_pss(&self.root, groups, is_all, self.divides, self.budget, &mut check);
+        let found = read_group_pss(&self.root, groups, is_all, self.divides, self.budget.unwrap_or(BUDGET), &mut check);
         if let Some(stop) = stopped {
             return Err(stop);
         }
@@ -92,6 +129,10 @@ impl Source for GroupSource {
         columns
     }
 
+    fn closing(&self) -> Closing {
+        Closing { lines: self.explanation.clone(), ..Closing::default() }
+    }
+
     fn finds_many(&self) -> bool {
         true
     }
@@ -105,6 +146,7 @@ impl Source for GroupSource {
             })
             .chain(self.divides.then_some(GroupFile::KernelUsage))
             .collect();
+        self.explanation.clear();
         let chosen = choice(&self.root, &self.names);
         let mut groups = read_groups(&self.root, &chosen, &files, &mut |error| rows.lost(error))?;
         for name in &self.names {
@@ -128,7 +170,12 @@ impl Source for GroupSource {
             let above = group.above.and_then(|above| depths.get(above));
             depths.push(above.map_or(0, |depth| depth + 1));
         }
+        let is_one = depths.iter().filter(|depth| **depth == 0).count() == 1;
         let made = groups.into_iter().zip(depths).zip(pss);
-        rows.rows(made.map(|((group, depth), pss)| GroupRow::new(group, depth, pss)).collect())
+        let made: Vec<GroupRow> = made.map(|((group, depth), pss)| GroupRow::new(group, depth, pss)).collect();
+        if let Some(top) = made.first().filter(|_| self.explains && is_one) {
+            self.explanation = self.explain(top, &chosen);
+        }
+        rows.rows(made)
     }
 }

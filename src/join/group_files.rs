@@ -1,0 +1,87 @@
+//! The cached files of a control group: those that it is charged for, and those that its processes hold although
+//! another group is charged.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use super::machine_files::{Facts, FoundChoice, FoundFile, MachineFiles, Split};
+use crate::error::Result;
+use crate::process::GroupChoice;
+use crate::units::Bytes;
+
+/// The cached files of a group.
+#[derive(Debug, Clone, Default)]
+pub struct GroupFiles {
+    /// The path of each file that it is charged for, and for how much, the largest first.
+    pub charged: Vec<(Vec<u8>, Bytes)>,
+    /// The files that its processes hold and other groups are charged for, the largest first.
+    pub others: Vec<OthersFile>,
+    /// What the list of the first may lack, in words.
+    pub charged_lack: Vec<String>,
+    /// The same of the second.
+    pub others_lack: Vec<String>,
+}
+
+/// A file that other groups are charged for.
+#[derive(Debug, Clone)]
+pub struct OthersFile {
+    /// Its path.
+    pub path: Vec<u8>,
+    /// How much of it they are charged for.
+    pub cached: Bytes,
+    /// The groups, and for how much each, the largest first.
+    pub groups: Vec<(Vec<u8>, Bytes)>,
+}
+
+/// Reads the cached files of a group, which has these processes, from the kernel's lists.
+///
+/// # Errors
+/// The lists cannot be read here: see [`MachineFiles`].
+pub fn read_group_files(
+    files: &mut MachineFiles,
+    group: &GroupChoice,
+    pids: &HashSet<u32>,
+    budget: Duration,
+) -> Result<GroupFiles> {
+    let split = Some(Split::Groups);
+    let facts = Facts { path: true, pages: true, holders: false };
+    let choice = FoundChoice { groups: group.clone(), split, ..FoundChoice::default() };
+    let charged = files.read_lists(&choice, facts, None, budget)?;
+    let mut found =
+        GroupFiles { charged: whole(charged.files), charged_lack: charged.incomplete, ..GroupFiles::default() };
+    if !pids.is_empty() {
+        let choice = FoundChoice { holders: pids.clone(), split, ..FoundChoice::default() };
+        let held = files.read_lists(&choice, Facts { holders: true, ..facts }, None, budget)?;
+        found.others = others(held.files, group);
+        found.others_lack = held.incomplete.into_iter().chain(held.unseen).collect();
+    }
+    Ok(found)
+}
+
+/// Each file once: it may be charged to several of the chosen groups.
+fn whole(rows: Vec<FoundFile>) -> Vec<(Vec<u8>, Bytes)> {
+    let mut files: HashMap<u64, (Vec<u8>, Bytes)> = HashMap::new();
+    for row in rows {
+        let file = files.entry(row.id).or_insert((row.path, Bytes(0)));
+        file.1 = file.1 + row.cached.unwrap_or(Bytes(0));
+    }
+    let mut files: Vec<_> = files.into_values().collect();
+    files.sort_by(|one, other| other.1.cmp(&one.1).then_with(|| one.0.cmp(&other.0)));
+    files
+}
+
+/// The files that other groups are charged for.
+fn others(rows: Vec<FoundFile>, group: &GroupChoice) -> Vec<OthersFile> {
+    let mut files: HashMap<u64, OthersFile> = HashMap::new();
+    let is_other = |row: &FoundFile| !row.part.is_empty() && !group.has_memory_group(&row.part);
+    for row in rows.into_iter().filter(is_other) {
+        let new = OthersFile { path: row.path, cached: Bytes(0), groups: Vec::new() };
+        let (file, cached) = (files.entry(row.id).or_insert(new), row.cached.unwrap_or(Bytes(0)));
+        file.cached = file.cached + cached;
+        file.groups.push((row.part, cached));
+    }
+    let mut files: Vec<_> = files.into_values().collect();
+    files.iter_mut().for_each(|file| file.groups.sort_by_key(|(_, cached)| std::cmp::Reverse(*cached)));
+    files.sort_by(|one, other| other.cached.cmp(&one.cached).then_with(|| one.path.cmp(&other.path)));
+    files
+}
