@@ -3,10 +3,12 @@
 //!
 //! Reading `maps` takes a tenth of the time of smaps, so all processes of a machine can be checked.
 
-use std::ops::Range;
+use std::io;
+use std::ops::{ControlFlow, Range};
 
 use crate::error::{ErrorKind, Result};
-use crate::kernel::pagemap;
+use crate::kernel::pagemap::{self, StateRun};
+use crate::kernel::pagemap_scan;
 use crate::process::failure::read_error;
 use crate::process::handle::Process;
 use crate::process::head::{Device, Head, parse_head};
@@ -94,13 +96,31 @@ impl FileMapping {
     pub fn read_present_pages(&self, process: &Process, page: PageSize) -> Result<Vec<Range<u64>>> {
         let file = process.open_memory_file("pagemap")?;
         let first = self.offset / page.bytes();
+        let fail = |error: io::Error| read_error(process.pid(), &error);
         let mut present = Vec::new();
-        pagemap::read_states(&file, self.addresses.clone(), page, |run| {
-            if run.state.present && run.state.file_or_shared {
-                present.push(first.saturating_add(run.pages.start)..first.saturating_add(run.pages.end));
+        let mut add =
+            |pages: Range<u64>| present.push(first.saturating_add(pages.start)..first.saturating_add(pages.end));
+        let number = |address: u64| address.saturating_sub(self.addresses.start) / page.bytes();
+        let scanned = pagemap_scan::scan(&file, self.addresses.clone(), |found| {
+            if found.state.present && found.state.file {
+                add(number(found.addresses.start)..number(found.addresses.end));
             }
-        })
-        .map_err(|error| read_error(process.pid(), &error))?;
+            ControlFlow::Continue(())
+        });
+        match scanned {
+            Ok(_) => {}
+            // Before Linux 6.7. It passes over what has no page tables: otherwise a sparse mapping costs as much as a
+            // full one.
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                let add = |run: StateRun| {
+                    if run.state.present && run.state.file_or_shared {
+                        add(run.pages);
+                    }
+                };
+                pagemap::read_states(&file, self.addresses.clone(), page, add).map_err(fail)?;
+            }
+            Err(error) => return Err(fail(error)),
+        }
         Ok(present)
     }
 }

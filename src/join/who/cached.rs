@@ -141,3 +141,44 @@ fn figures(mut report: FileReport, mapped: &PageRuns, is_complete: bool) -> File
         method: mapped.is_ok().then_some(method),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(folder: &tempfile::TempDir) -> FileReport {
+        let (path, page) = (folder.path().join("file"), crate::kernel::page_size());
+        std::fs::write(&path, vec![7; 10 * page.bytes() as usize]).unwrap();
+        crate::pagecache::read_file(&path).unwrap()
+    }
+
+    #[test]
+    fn what_is_mapped_is_the_pages_of_all_holders_if_all_were_looked_at() {
+        let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+        let page = crate::kernel::page_size();
+        let bytes = |pages| Ok(Pages(pages).bytes(page));
+        let pages =
+            |list: &[(u64, u64)]| list.iter().map(|(first, count)| Run { first: *first, count: *count }).collect();
+        // Two holders with the pages 0 to 3 and 2 to 5.
+        let found = figures(report(&folder), &pages(&[(0, 4), (2, 4)]), true);
+        assert_eq!((found.cached, found.mapped, found.unmapped), (bytes(10), bytes(6), bytes(4)));
+        assert_eq!(found.method, Some(MappedBy::PageTables));
+        let found = figures(report(&folder), &PageRuns::new(), true);
+        assert_eq!((found.mapped, found.unmapped), (bytes(0), bytes(10)));
+        // Pages that went meanwhile.
+        let found = figures(report(&folder), &pages(&[(0, 11)]), true);
+        assert_eq!((found.cached, found.mapped, found.unmapped), (bytes(10), Err(NOT_STEADY), Err(NOT_STEADY)));
+        assert_eq!(found.method, None);
+    }
+
+    #[test]
+    fn what_is_mapped_is_not_known_if_some_were_not_looked_at() {
+        let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+        let found = figures(report(&folder), &PageRuns::from(Run { first: 0, count: 4 }), false);
+        match PageLists::may_be_read() {
+            // Nobody maps it, whatever the page tables of some process seemed to say.
+            true => assert_ne!(found.mapped, Err(OTHERS)),
+            false => assert_eq!((found.mapped, found.unmapped), (Err(OTHERS), Err(OTHERS))),
+        }
+    }
+}

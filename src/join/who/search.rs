@@ -30,8 +30,10 @@ pub(super) struct Search {
 #[derive(Debug, Default)]
 pub(super) struct OfFile {
     rows: Vec<Holding>,
-    /// The pages that are in the page tables of its holders.
+    /// The pages that are in the page tables of its holders, in any order.
     pub(super) mapped: Vec<Run>,
+    /// With so many runs, those that touch or overlap are joined.
+    most_runs: usize,
     /// Whether some page tables were not read.
     pub(super) is_partial: bool,
     /// A path through which a process holds it.
@@ -48,6 +50,9 @@ const PROCESSES: &str = "the processes of this machine";
 /// How much of mappings is looked up in page tables: 32 GiB takes about a second. If there is more, the kernel's lists
 /// of the pages of the file are faster.
 const MOST_WALKED: u64 = 32 << 30;
+
+/// So many runs take 1 MiB.
+const MOST_RUNS: usize = 1 << 16;
 
 /// What every thread needs.
 struct Work<'w> {
@@ -130,6 +135,15 @@ impl Search {
 }
 
 impl OfFile {
+    fn add_mapped(&mut self, pages: &PageRuns) {
+        self.mapped.extend(pages.iter());
+        if self.mapped.len() > self.most_runs.max(MOST_RUNS) {
+            let joined: PageRuns = self.mapped.drain(..).collect();
+            self.mapped.extend(joined.iter());
+            self.most_runs = self.mapped.len().saturating_mul(2);
+        }
+    }
+
     /// Whether several files have the numbers that were asked about.
     pub(super) fn are_several(&self) -> bool {
         self.identities.len() > 1
@@ -323,7 +337,7 @@ impl Work<'_> {
                 if let Some(found) = search.found.get_mut(file) {
                     found.rows.push(row);
                     match pages {
-                        Some(pages) => found.mapped.extend(pages.iter()),
+                        Some(pages) => found.add_mapped(&pages),
                         None => found.is_partial = true,
                     }
                 }
@@ -337,7 +351,8 @@ impl Work<'_> {
             return Some(PageRuns::new());
         }
         let length = mappings.iter().map(|mapping| mapping.addresses.end.saturating_sub(mapping.addresses.start)).sum();
-        if !process.is_live() || self.walked.fetch_add(length, Ordering::Relaxed) > MOST_WALKED {
+        let before = self.walked.fetch_add(length, Ordering::Relaxed);
+        if !process.is_live() || before.saturating_add(length) > MOST_WALKED {
             return None;
         }
         let mut pages = Vec::new();
