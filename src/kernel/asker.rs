@@ -174,8 +174,12 @@ impl Asker {
         Ok(asker)
     }
 
+    /// A child of its own, for whatever it is asked.
+    ///
+    /// # Errors
+    /// As [`Asker::of_device`].
     #[doc(alias = "fork")]
-    fn start() -> Result<Asker, Errno> {
+    pub(super) fn start() -> Result<Asker, Errno> {
         let length = NonZeroUsize::MIN.saturating_add(INPUT + OUTPUT - 1);
         let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         // SAFETY: a new mapping at an address that the kernel chooses.
@@ -212,6 +216,25 @@ impl Asker {
         input: &CStr,
         output: &mut [u8],
     ) -> Result<u64, Errno> {
+        self.ask_within(task.patience(), task, fd, arguments, input, output)
+    }
+
+    /// Whether the answer to an earlier question is outstanding.
+    pub(super) fn is_waiting(&self) -> bool {
+        let mut channel = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
+        channel.is_waiting && channel.receive(Duration::ZERO) == Err(Errno::ETIMEDOUT)
+    }
+
+    /// The same as [`Asker::ask`] with another patience.
+    pub(super) fn ask_within(
+        &self,
+        patience: Duration,
+        task: Task,
+        fd: RawFd,
+        arguments: [u64; 3],
+        input: &CStr,
+        output: &mut [u8],
+    ) -> Result<u64, Errno> {
         let mut channel = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
         let input = input.to_bytes_with_nul();
         if input.len() > INPUT {
@@ -224,7 +247,7 @@ impl Asker {
         // question and does not access it.
         unsafe { self.memory.as_ptr().copy_from_nonoverlapping(input.as_ptr().cast(), input.len()) };
         channel.send(&Question { task, fd, arguments })?;
-        let result = channel.receive(task.patience())?;
+        let result = channel.receive(patience)?;
         let length = output.len().min(OUTPUT);
         let result_at = self.memory.as_ptr().wrapping_byte_add(INPUT).cast::<u8>();
         // SAFETY: the second part of the memory has `OUTPUT` bytes, and the child has finished writing to it.

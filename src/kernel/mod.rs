@@ -24,6 +24,7 @@ pub(crate) mod identity;
 pub(crate) mod kcmp;
 pub(crate) mod launch;
 pub(crate) mod leases;
+pub(crate) mod left_behind;
 pub(crate) mod lent;
 pub(crate) mod locked_map;
 mod map;

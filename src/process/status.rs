@@ -42,6 +42,8 @@ pub struct Status {
     pub swap: Figure<Bytes>,
     /// `VmLck`: locked address space.
     pub locked: Figure<Bytes>,
+    /// `VmPTE`: its page tables, whose size decides how long the kernel takes for smaps_rollup.
+    pub page_tables: Figure<Bytes>,
     /// `HugetlbPages`: memory in hugetlb pages (4.4 and later).
     pub hugetlb: Figure<Bytes>,
 }
@@ -88,6 +90,7 @@ pub fn parse_status(text: &[u8]) -> Option<Status> {
         rss_shared_memory: bytes("RssShmem", "the kernel does not report it (new in Linux 4.5)"),
         swap: bytes("VmSwap", "the kernel does not report it"),
         locked: bytes("VmLck", "the kernel does not report it"),
+        page_tables: bytes("VmPTE", "the kernel does not report it"),
         hugetlb: bytes("HugetlbPages", "the kernel does not report it (new in Linux 4.4)"),
     })
 }

@@ -76,7 +76,7 @@ pub fn collect_usages(request: &UsageRequest, check: &mut dyn FnMut() -> Control
     let mut found = Usages { blind: blindness(root), ..Usages::default() };
     let asked = find(request, &mut found.failures)?;
     let spaces = Spaces { compares: root.is_live() && can_compare(root), seen: Arc::default() };
-    let reader = || Reader::new(root, needs, &request.busy);
+    let reader = || Reader::new(root, needs, until, &request.busy);
     let pids = asked.iter().map(|asked| asked.pid).collect();
     let public = {
         let spaces = spaces.clone();
@@ -90,8 +90,9 @@ pub fn collect_usages(request: &UsageRequest, check: &mut dyn FnMut() -> Control
                 })
             })
         };
-        work_until(pids, until, reader, read, check)
+        work_until([pids], until, reader, read, check)
     };
+    let [public] = public;
     let mut seen = Vec::new();
     for (asked, read) in asked.into_iter().zip(public) {
         match read {
@@ -112,7 +113,7 @@ pub fn collect_usages(request: &UsageRequest, check: &mut dyn FnMut() -> Control
     Ok(found)
 }
 
-/// Reads smaps_rollup of these processes, the largest first.
+/// Reads smaps_rollup of these processes, the largest first. Those that take long do not keep the others waiting.
 fn read_shares(
     mut seen: Vec<(Asked, Seen)>,
     until: Option<Instant>,
@@ -123,12 +124,14 @@ fn read_shares(
 ) -> Vec<(Asked, Seen)> {
     let rss = |seen: &Seen| seen.usage.public(|status| status.rss).unwrap_or(Bytes(0));
     seen.sort_by_key(|(_, seen)| std::cmp::Reverse(rss(seen)));
+    let (long, short): (Vec<_>, Vec<_>) = seen.into_iter().partition(|(_, seen)| seen.takes_long());
     let read = move |reader: &mut Reader, (_, seen): &(Asked, Seen)| {
         reader.read_shares(seen.clone(), &mut |seen| spaces.enter(seen))
     };
-    let done = work_until(seen.clone(), until, reader, read, check);
-    let mut left = Vec::with_capacity(seen.len());
-    for ((asked, mut seen), done) in seen.into_iter().zip(done) {
+    let [long_done, short_done] = work_until([long.clone(), short.clone()], until, reader, read, check);
+    let mut left = Vec::with_capacity(long.len() + short.len());
+    let done = long_done.into_iter().chain(short_done);
+    for ((asked, mut seen), done) in long.into_iter().chain(short).zip(done) {
         match done {
             Some(Some(read)) => left.push((asked, read)),
             Some(None) if asked.found => {}

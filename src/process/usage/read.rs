@@ -1,16 +1,20 @@
 //! Reads one process, twice: first what any user may read, then its smaps_rollup. The two belong together if the
 //! process still runs the same program afterwards.
 
-use std::collections::HashSet;
-use std::ffi::OsStr;
+use std::collections::{HashMap, HashSet};
+use std::ffi::{CString, OsStr};
 use std::io;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
 
 use super::threads::locked;
 use super::{CHANGED, DENIED, LATE, NO_GROUP, NO_STATUS, NOT_ASKED, Shares, UNREADABLE, Usage, UsageNeeds};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, Subject};
+use crate::kernel::left_behind;
 use crate::process::address_space::Program;
 use crate::process::cgroup::memory_group;
 use crate::process::directory::Directory;
@@ -22,7 +26,7 @@ use crate::process::kind::DELETED;
 use crate::process::root::ProcRoot;
 use crate::process::stat::{Stat, parse_stat};
 use crate::process::status::{Status, parse_status};
-use crate::units::{Absent, Figure, Reason};
+use crate::units::{Absent, Bytes, Figure, Reason};
 
 /// How often a process that changes while it is read is read again.
 const TRIES: u32 = 3;
@@ -60,16 +64,53 @@ impl Seen {
 /// The processes whose smaps_rollup is being read. A repeated collection does not ask again while an earlier one, which
 /// was not done in time, is still at it: several at once would only take longer.
 #[derive(Debug, Clone, Default)]
-pub struct Busy(Arc<Mutex<HashSet<u32>>>);
+pub struct Busy(Arc<Mutex<InProgress>>);
+
+#[derive(Debug, Default)]
+struct InProgress {
+    /// Those that a thread reads.
+    read: HashSet<u32>,
+    /// Those that a child reads which was left behind.
+    left_behind: HashMap<u32, left_behind::Reader>,
+}
 
 impl Busy {
     /// Marks a process; `false` if it is marked already.
     fn begin(&self, pid: u32) -> bool {
-        locked(&self.0, |pids| pids.insert(pid))
+        locked(&self.0, |progress| {
+            progress.left_behind.retain(|_, reader| reader.is_busy());
+            !progress.left_behind.contains_key(&pid) && progress.read.insert(pid)
+        })
     }
 
     fn end(&self, pid: u32) {
-        locked(&self.0, |pids| pids.remove(&pid));
+        locked(&self.0, |progress| progress.read.remove(&pid));
+    }
+
+    fn leave(&self, pid: u32, reader: left_behind::Reader) {
+        locked(&self.0, |progress| progress.left_behind.insert(pid, reader));
+    }
+}
+
+/// Page tables of this size take the kernel some 10 to 50 ms. A thread can be left behind for so long.
+const LARGE: Bytes = Bytes(4 << 20);
+
+/// The kernel does not read page tables any faster than this, in bytes a second.
+const FASTEST: u64 = 1 << 30;
+
+impl Seen {
+    /// Whether reading its smaps_rollup may take long.
+    pub(super) fn takes_long(&self) -> bool {
+        self.page_tables() >= LARGE
+    }
+
+    fn page_tables(&self) -> Bytes {
+        self.usage.public(|status| status.page_tables).unwrap_or(Bytes(0))
+    }
+
+    /// Whether it would certainly take longer than this.
+    fn takes_longer_than(&self, left: Duration) -> bool {
+        u128::from(self.page_tables().0) > left.as_millis().saturating_mul(u128::from(FASTEST)) / 1000
     }
 }
 
@@ -77,14 +118,17 @@ impl Busy {
 pub(super) struct Reader {
     root: ProcRoot,
     needs: UsageNeeds,
+    until: Option<Instant>,
     busy: Busy,
+    /// Reads what takes long.
+    child: Option<left_behind::Reader>,
     /// Reused from file to file.
     text: Vec<u8>,
 }
 
 impl Reader {
-    pub(super) fn new(root: &ProcRoot, needs: UsageNeeds, busy: &Busy) -> Reader {
-        Reader { root: root.clone(), needs, busy: busy.clone(), text: Vec::new() }
+    pub(super) fn new(root: &ProcRoot, needs: UsageNeeds, until: Option<Instant>, busy: &Busy) -> Reader {
+        Reader { root: root.clone(), needs, until, busy: busy.clone(), child: None, text: Vec::new() }
     }
 
     /// What any user may read about a process. `None`: it has no memory, because it is a kernel thread or has exited.
@@ -149,6 +193,11 @@ impl Reader {
             match self.try_shares(&mut seen, enter) {
                 Ok(true) => return Some(seen),
                 Ok(false) => seen = self.read_public(seen.usage.identity.pid).ok()??,
+                Err(error) if error.absence() == Some(LATE) => {
+                    seen.usage.shares = Err(LATE);
+                    seen.usage.memory = enter(&seen);
+                    return Some(seen);
+                }
                 Err(error) => {
                     if error.kind() == ErrorKind::NotFound && self.root.is_live() {
                         // Either the process, or the file on a kernel that does not have it.
@@ -168,7 +217,11 @@ impl Reader {
     /// The same; `false` if it is another process than was seen, or runs another program.
     fn try_shares(&mut self, seen: &mut Seen, enter: &mut dyn FnMut(&Seen) -> u64) -> Result<bool> {
         let process = Process::open_in(&self.root, seen.usage.identity.pid)?;
-        seen.usage.shares = Ok(self.shares(&process)?);
+        let until = self.until.filter(|_| process.is_live() && seen.takes_long());
+        if until.is_some_and(|until| seen.takes_longer_than(until.saturating_duration_since(Instant::now()))) {
+            return Err(late(process.pid()));
+        }
+        seen.usage.shares = Ok(self.shares(&process, until)?);
         seen.usage.memory = enter(seen);
         match self.directory(&process)? {
             None => Err(exited(process.pid())),
@@ -176,21 +229,41 @@ impl Reader {
         }
     }
 
-    fn shares(&mut self, process: &Process) -> Result<Shares> {
+    /// The figures of smaps_rollup. With a time limit a child reads it, which is left behind if it takes too long.
+    fn shares(&mut self, process: &Process, until: Option<Instant>) -> Result<Shares> {
         if process.is_live() {
-            match process.directory.read_live_file("smaps_rollup", &mut self.text) {
+            let read = match until {
+                Some(until) => self.read_by_child(process, until),
+                None => process.directory.read_live_file("smaps_rollup", &mut self.text),
+            };
+            match read {
                 Ok(()) => {
                     if let Some(shares) = Shares::parse(&self.text) {
                         return Ok(shares);
                     }
                 }
                 Err(error) if is_denied(&error) => return Err(read_error(process.pid(), &error)),
+                Err(error) if error.raw_os_error() == Some(Errno::ETIMEDOUT as i32) => return Err(late(process.pid())),
                 Err(_) => {}
             }
         }
         // A kernel before 4.14, a capture, a process whose first thread has exited, one that exits or calls execve.
         let wanted = Wanted::Only(Shares::COUNTERS.map(str::to_owned).to_vec());
         process.read_totals(&mut Fields::new(), &wanted).map(|totals| Shares::of_totals(&totals))
+    }
+
+    fn read_by_child(&mut self, process: &Process, until: Instant) -> io::Result<()> {
+        let path = self.root.path().join(process.pid().to_string()).join("smaps_rollup");
+        let path = CString::new(path.into_os_string().into_vec())?;
+        let Some(child) = self.child.take().or_else(|| left_behind::Reader::start().ok()) else {
+            return process.directory.read_live_file("smaps_rollup", &mut self.text);
+        };
+        let read = child.read(&path, &mut self.text, until);
+        match child.is_busy() {
+            true => self.busy.leave(process.pid(), child),
+            false => self.child = Some(child),
+        }
+        Ok(read?)
     }
 
     /// The directory in which it shows its memory, and its `stat`; `None` if it has no memory.
@@ -248,6 +321,10 @@ fn program(directory: &Directory) -> Option<Vec<u8>> {
     let is_file = !path.starts_with(b"/memfd:");
     let path = Path::new(OsStr::from_bytes(path.strip_suffix(DELETED).unwrap_or(path)));
     path.file_name().filter(|_| is_file).map(|name| name.as_bytes().to_vec())
+}
+
+fn late(pid: u32) -> Error {
+    Error::absent(Subject::Pid(pid), LATE)
 }
 
 fn is_denied(error: &io::Error) -> bool {

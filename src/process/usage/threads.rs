@@ -15,65 +15,78 @@ const MOST_THREADS: usize = 8;
 /// How long results are awaited before `check` is called.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// Calls `work` for each item, in their order, on several threads. Each thread has a tool of its own, from `tool`. The
-/// result of an item that was not done before `until` is `None`. `check` is called from time to time; the work ends if
-/// it says so.
-pub(super) fn work_until<T, Tool, R>(
+/// Items that several threads take one after the other.
+struct Lane<T> {
     items: Vec<T>,
+    next: AtomicUsize,
+}
+
+impl<T> Lane<T> {
+    fn take(&self) -> Option<(usize, &T)> {
+        let place = self.next.fetch_add(1, Ordering::Relaxed);
+        Some((place, self.items.get(place)?))
+    }
+}
+
+/// Calls `work` for each item, in the order of each lane, with as many threads for each lane as there are processors.
+/// Each thread has a tool of its own, from `tool`. The result of an item that was not done before `until` is `None`.
+/// `check` is called from time to time; the work ends if it says so.
+pub(super) fn work_until<T, Tool, R, const LANES: usize>(
+    lanes: [Vec<T>; LANES],
     until: Option<Instant>,
     tool: impl Fn() -> Tool,
     work: impl Fn(&mut Tool, &T) -> R + Send + Sync + 'static,
     check: &mut dyn FnMut() -> ControlFlow<()>,
-) -> Vec<Option<R>>
+) -> [Vec<Option<R>>; LANES]
 where
     T: Send + Sync + 'static,
     Tool: Send + 'static,
     R: Send + 'static,
 {
-    let mut results: Vec<Option<R>> = items.iter().map(|_| None).collect();
+    let lanes = lanes.map(|items| Arc::new(Lane { items, next: AtomicUsize::new(0) }));
+    let mut results = lanes.each_ref().map(|lane| lane.items.iter().map(|_| None).collect::<Vec<_>>());
     let is_late = move || until.is_some_and(|until| Instant::now() >= until);
-    let (items, work, next) = (Arc::new(items), Arc::new(work), Arc::new(AtomicUsize::new(0)));
+    let work = Arc::new(work);
     let (sender, receiver) = channel();
-    let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(MOST_THREADS).min(items.len());
-    let mut started = 0;
-    for _ in 0..threads {
-        let (items, work, next, sender, mut tool) = (items.clone(), work.clone(), next.clone(), sender.clone(), tool());
-        let work = move || {
-            while let Some((place, item)) = take(&items, &next).filter(|_| !is_late()) {
-                // If nobody waits any more, the rest is not needed.
-                if sender.send((place, work(&mut tool, item))).is_err() {
-                    return;
+    let most = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(MOST_THREADS);
+    for ((lane, results), number) in lanes.iter().zip(&mut results).zip(0..) {
+        let mut started = 0;
+        for _ in 0..most.min(lane.items.len()) {
+            let (lane, work, sender, mut tool) = (lane.clone(), work.clone(), sender.clone(), tool());
+            let work = move || {
+                while let Some((place, item)) = lane.take().filter(|_| !is_late()) {
+                    // If nobody waits any more, the rest is not needed.
+                    if sender.send((number, place, work(&mut tool, item))).is_err() {
+                        return;
+                    }
                 }
+            };
+            started += usize::from(Builder::new().name("usage".into()).spawn(work).is_ok());
+        }
+        if started == 0 {
+            let mut tool = tool();
+            while let Some((place, item)) = lane.take().filter(|_| !is_late()) {
+                put(results, place, work(&mut tool, item));
             }
-        };
-        started += usize::from(Builder::new().name("usage".into()).spawn(work).is_ok());
+        }
     }
     drop(sender);
-    if started == 0 {
-        let mut tool = tool();
-        while let Some((place, item)) = take(&items, &next).filter(|_| !is_late()) {
-            let done = work(&mut tool, item);
-            put(&mut results, place, done);
-        }
-        return results;
-    }
     loop {
         let left = until.map_or(PATIENCE, |until| until.saturating_duration_since(Instant::now()));
         match receiver.recv_timeout(left.min(PATIENCE)) {
-            Ok((place, done)) => put(&mut results, place, done),
+            Ok((number, place, done)) => {
+                if let Some(results) = results.get_mut(number) {
+                    put(results, place, done);
+                }
+            }
             Err(RecvTimeoutError::Disconnected) => break,
             Err(RecvTimeoutError::Timeout) if is_late() || check().is_break() => break,
             Err(RecvTimeoutError::Timeout) => {}
         }
     }
     // So that threads that still run take no more items.
-    next.store(items.len(), Ordering::Relaxed);
+    lanes.iter().for_each(|lane| lane.next.store(lane.items.len(), Ordering::Relaxed));
     results
-}
-
-fn take<'i, T>(items: &'i [T], next: &AtomicUsize) -> Option<(usize, &'i T)> {
-    let place = next.fetch_add(1, Ordering::Relaxed);
-    Some((place, items.get(place)?))
 }
 
 fn put<R>(results: &mut [Option<R>], place: usize, done: R) {
@@ -99,19 +112,20 @@ mod tests {
             *milliseconds
         };
         let until = Some(begun + Duration::from_millis(200));
-        let items = vec![1, 2, 5000, 6000, 3, 4000, 7000, 8000, 9000, 9001, 9002, 9003];
-        let done = work_until(items, until, || (), sleep, &mut || ControlFlow::Continue(()));
+        let long = vec![1, 2, 5000, 6000, 3, 4000, 7000, 8000, 9000, 9001, 9002, 9003];
+        let [long, short] = work_until([long, vec![4; 9]], until, || (), sleep, &mut || ControlFlow::Continue(()));
         assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
-        assert_eq!((done.len(), done.first()), (12, Some(&Some(1))));
-        assert_eq!(done.last(), Some(&None));
+        assert_eq!((long.len(), long.first(), long.last()), (12, Some(&Some(1)), Some(&None)));
+        // Those in the other lane do not wait for them.
+        assert_eq!(short, [Some(4); 9]);
     }
 
     #[test]
     fn without_a_limit_everything_is_done_in_place() {
-        let done =
-            work_until((0..1000).collect(), None, || 1, |one, item| item + *one, &mut || ControlFlow::Continue(()));
+        let on = &mut || ControlFlow::Continue(());
+        let [done] = work_until([(0..1000).collect()], None, || 1, |one, item| item + *one, on);
         assert!(done.into_iter().eq((1..=1000).map(Some)));
-        let none = work_until(Vec::<u8>::new(), None, || (), |_, item| *item, &mut || ControlFlow::Continue(()));
-        assert!(none.is_empty());
+        let none = work_until([Vec::<u8>::new()], None, || (), |(), item| *item, on);
+        assert_eq!(none, [vec![]]);
     }
 }
