@@ -21,6 +21,8 @@ pub struct AddressSpaces {
     groups: HashMap<u32, u64>,
     /// Of each program a pid of each address space and its number, in the order of `kcmp`.
     ordered: HashMap<Program, Vec<(u32, u64)>>,
+    /// The number of the address space of a process that has not been entered yet, by a child that shares it.
+    reserved: HashMap<u32, u64>,
     /// How many there are.
     count: u64,
 }
@@ -40,25 +42,56 @@ impl AddressSpaces {
         }
         let program =
             process.read_stat().ok().flatten().map(|stat| stat.program).filter(|_| can_compare(process.root()));
-        self.enter_group(process.pid(), group, program)
+        self.enter_group(Entered { pid: process.pid(), group, parent: None }, program)
     }
 
-    /// The same for the process `pid` of this thread group. With `program` it is compared with the others; a process
-    /// that was entered before and has called `execve` since has a new address space then.
-    pub(super) fn enter_group(&mut self, pid: u32, group: u32, program: Option<Program>) -> (u64, bool) {
+    /// The same for a process of which this is known. With `program` it is compared with the others; a process that was
+    /// entered before and has called `execve` since has a new address space then.
+    ///
+    /// A child of `vfork` may execute a program before its parent is entered, which could then no longer be compared
+    /// with it. So the two are compared at once.
+    pub(super) fn enter_group(&mut self, entered: Entered, program: Option<Program>) -> (u64, bool) {
+        let Entered { pid, group, parent } = entered;
         if let Some(number) = self.groups.get(&group) {
             if group != pid || program.is_none() {
                 return (*number, false);
             }
             self.ordered.values_mut().for_each(|seen| seen.retain(|(other, _)| *other != pid));
         }
-        let number = self.count;
-        let found =
-            program.map_or(number, |program| find_or_insert(self.ordered.entry(program).or_default(), pid, number));
-        self.count += u64::from(found == number);
-        self.groups.insert(group, found);
-        (found, found == number)
+        let shares = |parent: &u32| program.is_some() && compare_memory(pid, *parent) == Ok(Ordering::Equal);
+        let next = self.count;
+        let (number, is_new) = match (parent.filter(shares), self.reserved.remove(&pid), program) {
+            (Some(parent), _, _) => match self.groups.get(&parent) {
+                Some(number) => (*number, false),
+                None => {
+                    let number = *self.reserved.entry(parent).or_insert(next);
+                    (number, number == next)
+                }
+            },
+            (None, Some(number), Some(program)) => {
+                find_or_insert(self.ordered.entry(program).or_default(), pid, number);
+                (number, false)
+            }
+            (None, None, Some(program)) => {
+                let number = find_or_insert(self.ordered.entry(program).or_default(), pid, next);
+                (number, number == next)
+            }
+            (None, _, None) => (next, true),
+        };
+        self.count += u64::from(number == next);
+        self.groups.insert(group, number);
+        (number, is_new)
     }
+}
+
+/// A process whose address space is entered.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Entered {
+    pub(super) pid: u32,
+    /// Its thread group.
+    pub(super) group: u32,
+    /// Its parent, if it is compared with that.
+    pub(super) parent: Option<u32>,
 }
 
 /// The number of the address space of a process, if that is among `seen`; enters it under `number` otherwise.

@@ -9,7 +9,7 @@ use super::read::{Busy, Reader, Seen, read_parent};
 use super::threads::{locked, work_until};
 use super::{LATE, Usage, UsageNeeds};
 use crate::error::{Error, ErrorKind, Result};
-use crate::process::address_space::{AddressSpaces, can_compare};
+use crate::process::address_space::{AddressSpaces, Entered, can_compare};
 use crate::process::choice::{Asked, ProcessChoice};
 use crate::process::handle::shows_whole_machine;
 use crate::process::root::{ProcRoot, hides_processes, read_pids};
@@ -80,15 +80,9 @@ pub fn collect_usages(request: &UsageRequest, check: &mut dyn FnMut() -> Control
     let pids = asked.iter().map(|asked| asked.pid).collect();
     let public = {
         let spaces = spaces.clone();
-        let read = move |reader: &mut Reader, pid: &u32| {
-            reader.read_public(*pid).map(|seen| {
-                seen.map(|mut seen| {
-                    if !needs.shares {
-                        seen.usage.memory = spaces.enter(&seen);
-                    }
-                    seen
-                })
-            })
+        let read = move |reader: &mut Reader, pid: &u32| match needs.shares {
+            true => reader.read_public(*pid),
+            false => reader.read_public_only(*pid, &mut |seen| spaces.enter(seen)),
         };
         work_until([pids], until, reader, read, check)
     };
@@ -155,9 +149,10 @@ struct Spaces {
 
 impl Spaces {
     fn enter(&self, seen: &Seen) -> u64 {
-        let pid = seen.usage.identity.pid;
+        let Usage { identity, parent, .. } = &seen.usage;
+        let entered = Entered { pid: identity.pid, group: seen.group, parent: *parent };
         let program = seen.program().filter(|_| self.compares);
-        locked(&self.seen, |spaces| spaces.enter_group(pid, seen.group, program)).0
+        locked(&self.seen, |spaces| spaces.enter_group(entered, program)).0
     }
 }
 

@@ -140,6 +140,25 @@ impl Reader {
         self.read_public_of(&process)
     }
 
+    /// The same for a process of which nothing else is read. `enter` is called while its address space is the one that
+    /// was read.
+    ///
+    /// # Errors
+    /// As for [`Reader::read_public`].
+    pub(super) fn read_public_only(&mut self, pid: u32, enter: &mut dyn FnMut(&Seen) -> u64) -> Result<Option<Seen>> {
+        let process = Process::open_in(&self.root, pid)?;
+        for _ in 0..TRIES {
+            let Some(mut seen) = self.read_public_of(&process)? else { return Ok(None) };
+            seen.usage.memory = enter(&seen);
+            match self.directory(&process)? {
+                None => return Ok(None),
+                Some((_, stat)) if stat.as_ref().map(Mark::of) == seen.mark => return Ok(Some(seen)),
+                Some(_) => {}
+            }
+        }
+        Err(Error::pid(pid, ErrorKind::Changed, CHANGED.why))
+    }
+
     fn read_public_of(&mut self, process: &Process) -> Result<Option<Seen>> {
         let Some((directory, stat)) = self.directory(process)? else { return Ok(None) };
         let status = match self.read(process, &directory, "status") {
@@ -199,8 +218,9 @@ impl Reader {
                     return Some(seen);
                 }
                 Err(error) => {
-                    if error.kind() == ErrorKind::NotFound && self.root.is_live() {
-                        // Either the process, or the file on a kernel that does not have it.
+                    let may_be_gone = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Unsupported);
+                    if may_be_gone && self.root.is_live() {
+                        // It has exited, or the kernel does not have the file.
                         self.read_public(seen.usage.identity.pid).ok()?.filter(|again| again.mark == seen.mark)?;
                     }
                     seen.usage.memory = enter(&seen);

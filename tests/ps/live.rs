@@ -1,0 +1,130 @@
+//! Processes of this machine in a known state.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use crate::common::{ForEveryone, Running, Subject, command, memory, page, rmap};
+use crate::{allowed, number, row_of};
+
+#[test]
+fn memory_of_each_kind_is_in_its_column() {
+    let folder = memory();
+    let file = format!("shared:{}:96:80", folder.path().join("f").display());
+    let idle = Subject::start(["anonymous:8:1"]);
+    let subject = Subject::start(["anonymous:2048:2000", "locked:40", "memfd:64:48", &file]);
+    [&idle, &subject].iter().for_each(|subject| subject.stop());
+    let rows = rmap(["ps", "--json", &idle.word(), &subject.word()]).good().json();
+    let (without, with) = (row_of(&rows, idle.pid()), row_of(&rows, subject.pid()));
+    let pages = |key: &str| (number(with, key) - number(without, key)) as f64 / page() as f64;
+    // Both have the same few pages of their own besides.
+    assert_eq!(number(with, "pss_shmem"), (48 + 80) * page());
+    assert_eq!(number(with, "locked"), 40 * page());
+    for (key, expected) in [("pss_anon", 2039), ("uss", 2167), ("pss", 2167), ("rss", 2167), ("rss_anon", 2039)] {
+        // How much of the program and its libraries is mapped differs.
+        let most = if key.contains("anon") { 16.0 } else { 100.0 };
+        assert!((pages(key) - f64::from(expected)).abs() <= most, "{key}: {}", pages(key));
+    }
+    let parts: u64 = ["pss_anon", "pss_file", "pss_shmem"].map(|key| number(with, key)).iter().sum();
+    assert!(parts.abs_diff(number(with, "pss")) <= 3 * 1024, "{with}");
+    assert!(number(with, "uss") <= number(with, "pss") && number(with, "pss") <= number(with, "rss"));
+    assert_eq!((number(with, "parent"), &with["name"]), (u64::from(std::process::id()), &"subject".into()));
+}
+
+#[test]
+fn an_address_space_that_two_processes_share_counts_once() {
+    let subject = Subject::start(["anonymous:4096:4000", "share"]);
+    subject.stop();
+    let document = rmap(["ps", "--json", "--total", "--tree", &subject.word()]).good().json();
+    let [parent, child] = &document["processes"].as_array().unwrap()[..] else { panic!("{document}") };
+    let memory = 4000 * page();
+    assert!(number(parent, "pss") >= memory && number(child, "pss") >= memory, "{document}");
+    for sum in [&document["total"]["pss"], &document["account"]["pss"], &parent["tree_pss"]] {
+        assert!((memory..memory * 3 / 2).contains(&sum.as_u64().unwrap()), "{sum}");
+    }
+    assert_eq!(number(parent, "tree_processes"), 2);
+}
+
+#[test]
+fn an_ordinary_user_sees_what_is_public_and_is_told_once_what_is_not() {
+    let Some(everyone) = ForEveryone::copy() else { return };
+    let subjects = [Subject::start(["anonymous:64:48"]), Subject::start(["anonymous:64:48"])];
+    let words = [subjects[0].word(), subjects[1].word()];
+    let arguments = ["ps", "--json", "--total", &words[0], &words[1], "self"];
+    let run = everyone.rmap(arguments);
+    assert_eq!((run.status, run.complaints().len()), (Some(1), 1), "{}", run.err);
+    assert!(run.err.starts_with("rmap: 2 processes: permission denied: cannot read its smaps_rollup"), "{}", run.err);
+    assert!(run.err.ends_with("; run as root, or as the user who owns it\n"), "{}", run.err);
+    let document = run.json();
+    for subject in &subjects {
+        let row = row_of(&document["processes"], subject.pid());
+        assert!(number(row, "rss") >= 48 * page() && number(row, "rss_anon") >= 48 * page(), "{row}");
+        assert_eq!((&row["pss"], &row["user"]), (&Value::Null, &"root".into()));
+        assert!(row["absent"]["pss"].as_str().unwrap().starts_with("denied: "), "{row}");
+    }
+    assert_eq!(document["total"]["rows_without_figure"]["pss"], 2);
+    let account = &document["account"];
+    assert_eq!(["processes", "read", "denied", "late"].map(|key| number(account, key)), [3, 1, 2, 0]);
+    let text = everyone.rmap(["ps", &words[0], &words[1]]).text();
+    assert!(text.ends_with("0 of 2 read, 0; 2 need root\n"), "{text}");
+    // Public figures are all there.
+    everyone.rmap(["ps", "-o", "pid,user,rss,swap,command"]).good();
+}
+
+#[test]
+fn what_is_not_read_in_time_is_absent_and_the_answer_is_not_late() {
+    let folder = memory();
+    // 400 mappings of 64 MiB: 50 MiB of page tables, which the kernel cannot read in 45 ms.
+    let large = format!("synced:{}:16384:400", folder.path().join("f").display());
+    let subject = Subject::start([large]);
+    let begun = Instant::now();
+    let run = rmap(["ps", "--budget", "0.045", "--json", "--total", &subject.word()]);
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    let document = run.json();
+    let account = &document["account"];
+    assert_eq!((run.status, run.complaints().len(), number(account, "read")), (Some(1), 1, 0), "{}", run.err);
+    if number(account, "unseen") == 0 {
+        let row = row_of(&document["processes"], subject.pid());
+        assert_eq!(row["absent"]["pss"], "late: it was not read in time; a longer --budget reads more");
+        assert!(number(row, "rss") > 16384 * 300 * page(), "{row}");
+        let line = "rmap: 1 process: was not read in time (0.045 s); a longer --budget reads more\n";
+        assert_eq!((run.err.as_str(), number(account, "late")), (line, 1));
+    }
+    // With more time it is read, by a child that may be left behind.
+    let row = &rmap(["ps", "--budget", "25", "--json", &subject.word()]).good().rows()[0];
+    let expected = 16384 * page();
+    assert!(number(row, "pss_shmem").abs_diff(expected) < expected / 10, "{row}");
+}
+
+#[test]
+fn without_time_nothing_is_said_about_the_processes() {
+    let run = rmap(["ps", "--budget", "0.000001", "--json", "--total"]);
+    let account = &run.json()["account"];
+    assert_eq!((run.status, run.complaints().len()), (Some(1), 1), "{}", run.err);
+    assert!(number(account, "unseen") > 0 && number(account, "read") == 0, "{account}");
+    assert!(run.err.contains("not looked at in time"), "{}", run.err);
+}
+
+#[test]
+fn rmap_itself_is_listed_and_everything_has_a_group() {
+    let run = allowed(rmap(["ps", "--json", "--budget", "25"]));
+    let rows = run.json();
+    let own = rows.as_array().unwrap().iter().find(|row| row["name"] == "rmap" && row["parent"] == std::process::id());
+    assert!(own.is_some_and(|own| number(own, "pss") > 0), "{rows}");
+    for by in ["user", "name", "cgroup", "container", "app", "command"] {
+        let groups = allowed(rmap(["ps", "--by", by, "--json", "--total", "--budget", "25"])).json();
+        let counts = groups["groups"].as_array().unwrap().iter().map(|group| number(group, "processes"));
+        assert_eq!(counts.sum::<u64>(), number(&groups["account"], "processes"), "{groups}");
+    }
+}
+
+#[test]
+fn a_repeated_answer_shows_what_changed() {
+    let subject = Subject::start(["anonymous:8:1"]);
+    let mut running = Running::start(command(["ps", "-w", "0.1", "--jsonl", "-o", "pid,rss,uss", &subject.word()]));
+    let (first, second) = (running.row(), running.row());
+    assert_eq!((&first["fate"], &first["uss_change"]), (&Value::Null, &Value::Null));
+    assert_eq!((number(&second, "pid"), &second["rss_change"]), (subject.pid().into(), &0.into()));
+    assert_eq!(running.end(Signal::SIGINT).0, Some(0));
+}
