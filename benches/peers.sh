@@ -43,9 +43,11 @@ vmtouch vmtouch
 fincore util-linux-extra, or util-linux before Debian 13
 pmap procps
 taskset util-linux
+smem smem
 LIST
 has pcstat || note "pcstat is not on the PATH, and is left out (Debian has no package of it: github.com/tobert/pcstat)"
 has pagers || note "pagers is not on the PATH, and is left out (cargo install pagers)"
+has metop || note "metop is not on the PATH, and is left out (cargo install metop)"
 [ -x /usr/bin/time ] || note "/usr/bin/time is not installed: peak memory is left out (apt-get install time)"
 
 cargo build --release --locked --bin rmap --example bare_fill --example bare_mincore --example bare_read \
@@ -414,6 +416,35 @@ measure_mem() {
     within "$shape" "mem --pages" "kpageflags, read once" 4.0
     within "$shape" "mem --by cgroup" "kpageflags, read once" 4.0
     peak "$shape, --pages" 24 "$rmap" mem --pages
+}
+
+# Processes that do nothing, and what they use.
+measure_ps() {
+    local shape="300 idle Python processes" lenient=1 # some process may deny access
+    knows ps --budget || return 0
+    has python3 || { note "python3 is not installed: ps is left out"; return 0; }
+    hold python3 -c '
+import subprocess, sys
+idle = [sys.executable, "-c", "import json, re, time; print(flush=True); time.sleep(1e6)"]
+processes = [subprocess.Popen(idle, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) for _ in range(300)]
+for process in processes:
+    process.stdout.readline()
+print("ready", flush=True)
+sys.stdin.read()
+for process in processes:
+    process.kill()' || return 0
+    add "rmap ps" "$rmap ps"
+    add "rmap ps --json" "$rmap ps --json"
+    add "every smaps_rollup in turn" "$programs/bare_read smaps_rollup"
+    add "rmap ps -o pid,rss" "$rmap ps -o pid,rss"
+    add smem smem
+    add "metop --json" "metop --json"
+    measure
+    faster "$shape" "rmap ps" smem 10
+    within "$shape" "rmap ps" "every smaps_rollup in turn" 0.8
+    within "$shape" "rmap ps --json" "metop --json" 1.0
+    faster "$shape" "rmap ps -o pid,rss" "rmap ps" 2
+    peak "$shape" 24 "$rmap" ps
 }
 
 loads=$(cut -d ' ' -f 1 /proc/loadavg)
