@@ -7,7 +7,7 @@
 # the end.
 set -euo pipefail
 
-sections=(sparse full scattered tree small process shell demo trace files pages who mem)
+sections=(sparse full scattered tree small process shell demo trace files pages who mem ps)
 rounds=7
 chosen=()
 for word in "$@"; do
