@@ -1,7 +1,8 @@
 //! Reads a file in a child process that is left behind if the read takes too long.
 //!
-//! The kernel calculates some files of `/proc` while they are read, and a read that takes seconds cannot be interrupted:
-//! not even the end of this process would end a thread in it, and whoever waits for this process would wait for it.
+//! The kernel calculates some files of `/proc` while they are read, and a read that takes seconds cannot be
+//! interrupted: not even the end of this process would end a thread in it, and whoever waits for this process would
+//! wait for it.
 
 use std::ffi::CStr;
 use std::time::{Duration, Instant};
