@@ -49,6 +49,30 @@ pub enum ErrorKind {
     System,
 }
 
+impl ErrorKind {
+    const WORDS: [(ErrorKind, &str); 8] = [
+        (ErrorKind::NotFound, "not found"),
+        (ErrorKind::Denied, "denied"),
+        (ErrorKind::Unsupported, "unsupported"),
+        (ErrorKind::Changed, "changed"),
+        (ErrorKind::Malformed, "malformed"),
+        (ErrorKind::Refused, "refused"),
+        (ErrorKind::Unknown, "unknown"),
+        (ErrorKind::System, "system"),
+    ];
+
+    /// The kind as a word, as captures have it.
+    #[cfg(feature = "capture")]
+    pub(crate) fn word(self) -> &'static str {
+        ErrorKind::WORDS.into_iter().find(|(kind, _)| *kind == self).map_or("system", |(_, word)| word)
+    }
+
+    /// The kind with this word.
+    pub(crate) fn of_word(word: &str) -> Option<ErrorKind> {
+        ErrorKind::WORDS.into_iter().find(|(_, one)| *one == word).map(|(kind, _)| kind)
+    }
+}
+
 /// An error number of the system (`errno`): the source of an [`Error`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SystemError(i32);
@@ -138,7 +162,11 @@ impl Error {
     pub fn io(subject: Subject, error: &io::Error) -> Self {
         match error.raw_os_error() {
             Some(code) => Error::errno(subject, Errno::from_raw(code)),
-            None => Error::new(subject, ErrorKind::System, error.to_string()),
+            None => {
+                let is_denied = error.kind() == io::ErrorKind::PermissionDenied;
+                let kind = if is_denied { ErrorKind::Denied } else { ErrorKind::System };
+                Error::new(subject, kind, error.to_string())
+            }
         }
     }
 

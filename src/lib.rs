@@ -72,6 +72,7 @@
 //!
 //! ```text
 //! units <- kernel <- process, pagecache, machine <- join <- control, laboratory <- views <- query <- cli
+//! join <- capture <- cli
 //! units <- table <- views          table <- render <- query
 //! ```
 //!
@@ -81,6 +82,7 @@
 //! * [`pagecache`]: which pages of a file are in the page cache (`cachestat`, `mincore`).
 //! * [`machine`]: facts about the whole machine.
 //! * [`join`]: the same page seen from both sides.
+//! * `capture`: what all of this reads of a machine, in one archive, behind the default feature `capture`.
 //! * [`control`], [`laboratory`]: what changes the machine: warm, evict, lock; memory that rmap makes itself.
 //! * [`table`]: columns, cells, filters, groups and totals over rows of any kind.
 //! * [`views`]: one file per kind of row, with its columns and its source.
@@ -88,6 +90,8 @@
 //! * [`query`]: a request as a value, and the one way in which it is carried out.
 //! * `cli`: the command line, behind the default feature `cli`.
 
+#[cfg(feature = "capture")]
+pub mod capture;
 #[cfg(any(test, fuzzing))]
 #[path = "../tests/checks/mod.rs"]
 pub mod checks;

@@ -13,6 +13,7 @@ mod imports;
 /// The modules that each module may use. `a <- b` means "b may use a", and not the reverse.
 ///
 /// units <- kernel <- process, pagecache, machine <- join <- control, laboratory <- views <- query <- cli
+/// join <- capture <- cli
 /// units <- table <- views; table <- render <- query
 const ARROWS: &[(&str, &[&str])] = &[
     ("units", &[]),
@@ -23,6 +24,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     // A capture of a machine is read below a `ProcRoot`, which belongs to the process room.
     ("machine", &["units", "error", "kernel", "process"]),
     ("join", &["units", "error", "kernel", "process", "pagecache", "machine"]),
+    ("capture", &["units", "error", "kernel", "process", "machine", "join"]),
     ("control", &["units", "error", "kernel", "process", "pagecache", "machine", "join"]),
     ("laboratory", &["units", "error", "kernel", "process", "pagecache", "machine", "join"]),
     ("table", &["units", "error"]),
@@ -39,6 +41,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "pagecache",
             "machine",
             "join",
+            "capture",
             "control",
             "laboratory",
             "table",

@@ -12,6 +12,7 @@ use super::report::Report;
 use super::run::{Configured, Done};
 use super::screen::{self, Place};
 use super::signals::Signals;
+use crate::process::ProcRoot;
 use crate::query::{Default, Query, Total, check, execute};
 use crate::render::{FORMATS, Format, Presentation, TABLE};
 use crate::table::{ColumnList, Expression, RowKind, SizeUnit, Source, Stop};
@@ -231,6 +232,11 @@ impl AnswerArgs {
             is_brief: screen::is_terminal(),
             line_feeds: false,
         }
+    }
+
+    /// The same for figures of another machine, which may have another page size.
+    pub(crate) fn presentation_of(&self, root: &ProcRoot, configured: &Configured, default: SizeUnit) -> Presentation {
+        Presentation { page: Some(root.page_size()), ..self.presentation(configured, default) }
     }
 
     /// How rows that arrive one by one are presented at another place: nothing is cut there.

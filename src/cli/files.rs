@@ -9,6 +9,7 @@ use clap::Args;
 
 use super::answer::{AnswerArgs, View, refuse_if, seconds, unit_of_files};
 use super::report::Report;
+use super::root::RootArgs;
 use super::run::{Configured, Done, Listed, Run};
 use crate::error::{Error, Subject};
 use crate::join::machine_files::{FoundChoice, Split};
@@ -49,6 +50,9 @@ pub(crate) struct FilesArgs {
     /// It is one for the kernel's lists and for looking who holds files. Without them there is none.
     #[arg(long, value_name = "SECS", value_parser = seconds, help_heading = "Files")]
     budget: Option<Duration>,
+    /// Which machine is read.
+    #[command(flatten)]
+    root: RootArgs,
     /// How the rows are shown.
     #[command(flatten)]
     answer: AnswerArgs,
@@ -77,7 +81,14 @@ impl Run for FilesArgs {
             refuse_if(self.scan && typed, option, "only the kernel's lists say it; leave out --scan")?;
         }
         refuse_if(self.scan && self.budget.is_some(), "--budget", "it limits the kernel's lists, and not --scan")?;
-        let presentation = self.answer.presentation(configured, unit_of_files());
+        let root = self.root.root()?;
+        if !root.is_live() {
+            refuse_if(self.scan, "--scan", "a capture has no directories; it has the list of cached files")?;
+            refuse_if(self.budget.is_some(), "--budget", "the list of a capture is already there")?;
+            let is_relative = |path: &PathBuf| path.is_relative();
+            refuse_if(self.below.iter().any(is_relative), "DIR", "name a directory of a capture from / on")?;
+        }
+        let presentation = self.answer.presentation_of(&root, configured, unit_of_files());
         let mut query = self.answer.query(configured, View::Usual(cached_file::DEFAULT))?;
         // Largest first, also without --top.
         if query.by.is_none() && query.order.is_none() {
@@ -93,11 +104,12 @@ impl Run for FilesArgs {
         if !self.below.is_empty() {
             report.narrowed.push("DIR");
         }
-        let choice = self.choice(&query, report);
+        let choice = self.choice(&root, &query, report);
         if choice.below.is_empty() && !self.below.is_empty() {
             return Ok(());
         }
         let mut source = CachedFileSource::new(choice);
+        source.root = root;
         source.budget = self.budget.unwrap_or(source.budget);
         if self.scan {
             let all = || vec![PathBuf::from("/")];
@@ -110,8 +122,10 @@ impl Run for FilesArgs {
 
 impl FilesArgs {
     /// Which files are chosen. Directories that cannot be found are reported.
-    fn choice(&self, query: &Query, report: &mut Report) -> FoundChoice {
+    fn choice(&self, root: &ProcRoot, query: &Query, report: &mut Report) -> FoundChoice {
         let mut real = |path: &PathBuf| match path.canonicalize() {
+            // The links of the captured machine are not those of this one.
+            _ if !root.is_live() => Some(path.clone()),
             Ok(real) => Some(real),
             Err(error) => {
                 report.failure(&Error::io(Subject::Path(path.clone()), &error));
@@ -126,7 +140,7 @@ impl FilesArgs {
             ..FoundChoice::default()
         };
         self.cgroup.iter().for_each(|group| choice.groups.add(group.as_bytes()));
-        choice.groups.resolve(&ProcRoot::live());
+        choice.groups.resolve(root);
         // A filter for a group or a node means its pages, not the files that have some of them.
         let filtered = query.filter.iter().flat_map(|filter| filter.names());
         let names: Vec<String> = query.by.iter().cloned().chain(filtered).collect();

@@ -5,6 +5,7 @@
 
 mod acts;
 mod answer;
+mod capture;
 mod cgroups;
 #[cfg(any(test, fuzzing))]
 #[path = "../../tests/checks/cli.rs"]
@@ -59,6 +60,7 @@ const SUBCOMMANDS: &[Subcommand] = &[
     Subcommand::of::<cgroups::CgroupsArgs>(),
     Subcommand::of::<who::WhoArgs>(),
     Subcommand::of::<mem::MemArgs>(),
+    Subcommand::of::<capture::CaptureArgs>(),
     Subcommand::of::<demo::DemoArgs>(),
     Subcommand::of::<trace::TraceArgs>(),
     Subcommand::of::<effects::WarmArgs>(),

@@ -204,11 +204,11 @@ impl PidArgs {
         self.found.choice(self.pids.clone())
     }
 
-    fn presentation(&self, configured: &Configured) -> Presentation {
+    fn presentation(&self, root: &ProcRoot, configured: &Configured) -> Presentation {
         // Like pmap, -q keeps the line with the process.
         let no_header = self.answer.no_header || self.pmap.quiet;
         let whole_names = self.pmap.show_path;
-        Presentation { no_header, whole_names, ..self.answer.presentation(configured, SizeUnit::Kib) }
+        Presentation { no_header, whole_names, ..self.answer.presentation_of(root, configured, SizeUnit::Kib) }
     }
 
     /// The column that `--by` means.
@@ -222,7 +222,7 @@ impl PidArgs {
         let processes = self.choice()?;
         let query = self.query(configured, &processes)?;
         report.narrowed.extend(self.pmap.range.map(|_| "-A"));
-        let presentation = self.presentation(configured);
+        let presentation = self.presentation(&root, configured);
         let mut source = MappingSource {
             root,
             processes,
@@ -345,7 +345,7 @@ impl PidArgs {
         {
             columns.insert(0, "pid".to_owned());
         }
-        let presentation = self.presentation(configured);
+        let presentation = self.presentation(&root, configured);
         let mut source = PartSource { root, processes, added, smaps: self.smaps.clone() };
         self.answer.answer(&query, &mut source, presentation, report)
     }

@@ -1,33 +1,71 @@
-//! `--proc-root`: another machine's `/proc` instead of the one of this machine.
+//! `--proc-root`: another machine, or a capture of one, instead of this machine.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use signal_hook::low_level::emulate_default_handler;
 
+use crate::capture;
 use crate::error::{Error, Subject};
+use crate::kernel::signal::is_ignored;
 use crate::kernel::whereabouts::await_answer;
 use crate::process::ProcRoot;
 use crate::table::Stop;
 
+/// How long a subcommand may take to end by itself after a signal.
+const GRACE: Duration = Duration::from_millis(300);
+
 /// Which machine is read.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct RootArgs {
-    /// Read DIR, a directory with the same structure, instead of /proc
-    #[arg(long, value_name = "DIR", default_value = "/proc", help_heading = "Processes", hide_short_help = true)]
+    /// Read a capture, an archive or its directory, or a directory like /proc, instead of this machine
+    #[arg(long, value_name = "FILE|DIR", default_value = "/proc", help_heading = "Processes", hide_short_help = true)]
     proc_root: PathBuf,
 }
 
 impl RootArgs {
-    /// The machine that is read.
+    /// The machine that is read. An archive is unpacked, and removed when the last copy of the root is dropped or a
+    /// signal ends the process.
     ///
     /// # Errors
-    /// The directory is on a file system that does not answer.
+    /// It is on a file system that does not answer, or is a damaged capture.
     pub(crate) fn root(&self) -> Result<ProcRoot, Stop> {
-        let path = &self.proc_root;
-        let root = ProcRoot::at(path.clone());
-        if root != ProcRoot::live() {
-            await_answer(path).map_err(|errno| Error::io(Subject::Path(path.clone()), &errno.into()))?;
-        }
-        Ok(root)
+        open(&self.proc_root)
     }
+}
+
+/// The machine at this path.
+///
+/// # Errors
+/// As for [`RootArgs::root`].
+pub(crate) fn open(path: &std::path::Path) -> Result<ProcRoot, Stop> {
+    if ProcRoot::at(path.to_owned()) == ProcRoot::live() {
+        return Ok(ProcRoot::live());
+    }
+    await_answer(path).map_err(|errno| Error::io(Subject::Path(path.to_owned()), &errno.into()))?;
+    if path.is_file() {
+        remove_on_signals();
+    }
+    Ok(capture::open(path)?)
+}
+
+/// From now on, a signal that would end this process at once first removes what was unpacked. A subcommand that watches
+/// signals itself ends before that.
+fn remove_on_signals() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let signals: Vec<i32> = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|one| !is_ignored(*one)).collect();
+        // Without the thread the files stay where they are, as after SIGKILL.
+        let Ok(mut signals) = Signals::new(signals) else { return };
+        let _ = std::thread::Builder::new().name("signals".into()).spawn(move || {
+            if let Some(signal) = signals.forever().next() {
+                std::thread::sleep(GRACE);
+                capture::remove_unpacked();
+                let _ = emulate_default_handler(signal);
+            }
+        });
+    });
 }

@@ -129,7 +129,8 @@ impl Subcommand {
     /// The text after its options in `--help`.
     fn help(&self) -> String {
         let columns = self.rows.iter().map(|rows| format!("{}:\n{}\n", rows.heading, (rows.help)()));
-        columns.chain([format!("{}\n\n{FILTER_HELP}\n\n{}", self.notes, examples(self.examples))]).collect()
+        let filter = if self.rows.is_empty() { String::new() } else { format!("{FILTER_HELP}\n\n") };
+        columns.chain([format!("{}\n\n{filter}{}", self.notes, examples(self.examples))]).collect()
     }
 }
 

@@ -88,9 +88,15 @@ impl ProcessChoice {
             let found = read_matching(root, &self.like)?;
             if found.is_empty() {
                 let about = Subject::Words(self.like.options().join(", "));
-                let why = match hides_processes(root) {
-                    true => "no matching process among those of this user: /proc hides the others (hidepid)",
-                    false => "no matching process",
+                let lacks_lines = root.captured().is_some_and(|captured| !captured.has_command_lines);
+                let why = match () {
+                    () if lacks_lines && self.like.has_patterns() => {
+                        "no matching process: this capture has the names of processes, but not their command lines"
+                    }
+                    () if hides_processes(root) => {
+                        "no matching process among those of this user: /proc hides the others (hidepid)"
+                    }
+                    () => "no matching process",
                 };
                 fail(Error::new(about, ErrorKind::NotFound, why));
             }

@@ -69,6 +69,11 @@ impl Criteria {
         Ok(())
     }
 
+    /// Whether it was asked for a command line.
+    pub(super) fn has_patterns(&self) -> bool {
+        !self.patterns.is_empty()
+    }
+
     /// By the user that it runs as (the effective one), a name or a number.
     ///
     /// # Errors

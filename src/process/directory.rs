@@ -20,6 +20,7 @@ use crate::kernel::handle::{FarPath, Handle, mount_in};
 use crate::kernel::mount_table::{self, MountTable};
 use crate::kernel::open::{self, Quiet};
 use crate::kernel::statx::Statx;
+use crate::process::failure::{DENIED, captured_denial, is_captured_denial};
 
 /// An open directory. A clone is the same descriptor.
 #[derive(Debug, Clone)]
@@ -96,7 +97,9 @@ impl Directory {
     pub(super) fn open_file(&self, name: &str) -> io::Result<File> {
         // A capture may hold anything: a FIFO or a device is not opened at all.
         let is_regular = |stat: &FileStat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG;
-        if !is_regular(&fstatat(self, name, AtFlags::empty())?) {
+        // Nor is a link followed, which would lead out of the capture. No file that is read in `/proc` is a link.
+        if !is_regular(&fstatat(self, name, AtFlags::AT_SYMLINK_NOFOLLOW)?) {
+            refuse_if_denied(&self.read_link(name))?;
             return Err(io::Error::other(format!("its {name} is not a regular file")));
         }
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
@@ -204,7 +207,9 @@ impl Directory {
 
     /// The target of a link.
     pub(super) fn read_link<P: ?Sized + NixPath>(&self, path: &P) -> io::Result<PathBuf> {
-        Ok(readlinkat(self, path)?.into())
+        let target = PathBuf::from(readlinkat(self, path)?);
+        refuse_if_denied(&Ok(target.clone()))?;
+        Ok(target)
     }
 
     /// Whether it has a file of this name.
@@ -252,12 +257,26 @@ impl Directory {
     /// The entries of a directory below this one whose names are numbers.
     pub(super) fn read_numbers(&self, path: &str) -> io::Result<Vec<u32>> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let mut listing = Dir::openat(self, path, flags, Mode::empty())?;
+        let opened = Dir::openat(self, path, flags, Mode::empty());
+        if opened.is_err() {
+            refuse_if_denied(&self.read_link(path))?;
+        }
+        let mut listing = opened?;
         let mut numbers = Vec::new();
         for entry in listing.iter() {
             numbers.extend(entry?.file_name().to_str().ok().and_then(parse_pid));
         }
         Ok(numbers)
+    }
+}
+
+/// An error if a link of a capture says that the file could not be read. No link of `/proc` looks like this: those to
+/// files begin with a slash, and the others have a type and a colon.
+fn refuse_if_denied(target: &io::Result<PathBuf>) -> io::Result<()> {
+    match target {
+        Ok(target) if target.as_os_str() == DENIED => Err(captured_denial()),
+        Err(error) if is_captured_denial(error) => Err(captured_denial()),
+        _ => Ok(()),
     }
 }
 

@@ -18,13 +18,32 @@ pub(super) fn is_gone(error: &io::Error) -> bool {
 
 /// Whether this user is not allowed to read it.
 pub(super) fn is_denied(error: &io::Error) -> bool {
-    matches!(error.raw_os_error().map(Errno::from_raw), Some(Errno::EACCES | Errno::EPERM))
+    // `EACCES` and `EPERM`.
+    error.kind() == io::ErrorKind::PermissionDenied
+}
+
+/// The target of a link that stands, in a capture, for a file or directory that this user was not allowed to read.
+/// Unlike permissions it stays what it is when the capture is unpacked by root, copied or sent.
+pub(crate) const DENIED: &str = "(permission denied)";
+
+/// The error for what the user who took a capture was not allowed to read. It has no number: nothing was asked here,
+/// and what this user may do does not matter.
+pub(super) fn captured_denial() -> io::Error {
+    io::Error::new(io::ErrorKind::PermissionDenied, "permission denied")
+}
+
+/// Whether it is that error.
+pub(super) fn is_captured_denial(error: &io::Error) -> bool {
+    is_denied(error) && error.raw_os_error().is_none()
 }
 
 /// Why a file of a process could not be read.
 pub(super) fn read_error(pid: u32, error: &io::Error) -> Error {
     match () {
         () if is_gone(error) => exited(pid).caused_by(error),
+        () if is_captured_denial(error) => {
+            Error::io(Subject::Pid(pid), error).with_advice("a capture that root takes has more")
+        }
         () if is_denied(error) => Error::io(Subject::Pid(pid), error).with_advice(advice_if_denied()),
         () => Error::io(Subject::Pid(pid), error),
     }

@@ -27,6 +27,7 @@
 
 pub mod account;
 mod address_space;
+mod captured;
 mod cgroup;
 #[cfg(any(test, fuzzing))]
 #[path = "../../tests/checks/process.rs"]
@@ -59,6 +60,8 @@ mod numa_maps;
 mod page_tables;
 mod parse_error;
 mod pool;
+#[cfg(feature = "capture")]
+mod raw;
 mod read;
 mod reclaim;
 mod resident;
@@ -74,6 +77,9 @@ pub use crate::kernel::identity::FileIdentity;
 pub(crate) use crate::kernel::privilege::{run_as_root, run_as_root_or_owner};
 pub use account::{Account, Amount};
 pub use address_space::AddressSpaces;
+pub use captured::Captured;
+#[cfg(feature = "capture")]
+pub(crate) use captured::Unpacked;
 pub use cgroup::GroupChoice;
 pub(crate) use cgroup::container_id;
 pub(crate) use choice::Asked;
@@ -82,6 +88,8 @@ pub use criteria::{Criteria, read_matching};
 pub use deleted::Deleted;
 pub use directory::parse_pid;
 pub(crate) use directory::{Directory, NamelessMount};
+#[cfg(feature = "capture")]
+pub(crate) use failure::DENIED;
 pub use fields::{FieldId, FieldUnit, Fields, Wanted};
 pub use file_maps::FileMapping;
 pub(crate) use file_search::{Descriptor, Needles, ShownFiles};
@@ -101,6 +109,8 @@ pub use maps::parse_maps;
 pub use namespace::Namespace;
 pub(crate) use namespace::Shown;
 pub use numa_maps::{NumaAmount, NumaMapping, NumaMaps, parse_numa_maps};
+#[cfg(feature = "capture")]
+pub(crate) use raw::Raw;
 pub use read::ProcessMappings;
 pub use rollup::ProcessTotals;
 pub(crate) use root::read_mounts;

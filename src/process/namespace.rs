@@ -17,6 +17,8 @@ use crate::process::handle::Process;
 pub struct Namespace {
     mounts: Option<PathBuf>,
     root: Option<(u64, u64)>,
+    /// Where the root directory is, in a capture: its identity is that of another machine.
+    named_root: Option<PathBuf>,
     /// A process whose namespace cannot be read has one of its own, unless it is in a capture.
     unknown: Option<u32>,
 }
@@ -26,9 +28,11 @@ impl Process {
     pub fn read_namespace(&self) -> Namespace {
         let directory = self.memory().map_or_else(|_| self.directory.clone(), |memory| memory.directory);
         let mounts = directory.read_link("ns/mnt").ok();
-        let root = directory.look(Path::new("root")).ok().map(|root| root.identity);
+        let root = || directory.look(Path::new("root")).ok().map(|root| root.identity);
+        let named = || directory.read_link("root").ok();
+        let (root, named_root) = if self.is_live() { (root(), None) } else { (None, named()) };
         let unknown = (self.is_live() && (mounts.is_none() || root.is_none())).then(|| self.pid());
-        Namespace { mounts, root, unknown }
+        Namespace { mounts, root, named_root, unknown }
     }
 
     /// The number of its mount namespace, from the link `/proc/PID/ns/mnt` (`mnt:[4026531841]`); `None` if the link has

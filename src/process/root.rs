@@ -1,24 +1,46 @@
 //! The location of `/proc`: the live one, or a directory with the same structure. It is a value, so that the same code
 //! reads a captured machine.
 
+use std::fs::File;
+use std::hash::{Hash, Hasher};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use nix::sys::statfs::{PROC_SUPER_MAGIC, statfs};
 use nix::unistd::geteuid;
 
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::mount_table::Mount;
-use crate::process::directory::{Directory, parse_pid};
+use crate::process::captured::Captured;
+use crate::process::directory::{Directory, NamelessMount, parse_pid};
+use crate::units::PageSize;
 
 /// More than any file that is read as a whole has (`meminfo`: 1.5 KB on 6.18).
 const LONGEST: u64 = 1 << 20;
 
 /// A live `/proc`, or a directory with the same structure.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone)]
 pub struct ProcRoot {
     path: PathBuf,
+    captured: Option<Arc<Captured>>,
+}
+
+/// Two are the same if they are the same directory.
+impl PartialEq for ProcRoot {
+    fn eq(&self, other: &ProcRoot) -> bool {
+        self.path == other.path
+    }
+}
+
+impl Eq for ProcRoot {}
+
+impl Hash for ProcRoot {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.path.hash(state);
+    }
 }
 
 impl ProcRoot {
@@ -29,7 +51,47 @@ impl ProcRoot {
 
     /// The directory `path`: another mount of proc, or a capture.
     pub fn at(path: PathBuf) -> ProcRoot {
-        ProcRoot { path }
+        ProcRoot { path, captured: None }
+    }
+
+    /// The `proc` of a capture, of which more is known.
+    #[cfg(feature = "capture")]
+    pub(crate) fn of_capture(path: PathBuf, captured: Captured) -> ProcRoot {
+        ProcRoot { path, captured: Some(Arc::new(captured)) }
+    }
+
+    /// What a capture says about its machine; `None` for a live one, and for a directory that is no capture of rmap.
+    pub fn captured(&self) -> Option<&Captured> {
+        self.captured.as_deref()
+    }
+
+    /// The page size of the machine: that of a capture, or of the running kernel.
+    pub fn page_size(&self) -> PageSize {
+        self.captured().map_or_else(crate::kernel::page_size, |captured| captured.page_size)
+    }
+
+    /// When the machine is looked at: the time of a capture, or now.
+    pub fn time(&self) -> SystemTime {
+        self.captured().map_or_else(SystemTime::now, |captured| captured.time)
+    }
+
+    /// The identity of the boot: two machines, or two boots of one, have different ones. `None` if it is not known.
+    pub fn boot(&self) -> Option<String> {
+        match self.captured() {
+            Some(captured) => captured.boot.clone(),
+            None => {
+                let text = self.read_file("sys/kernel/random/boot_id").ok()?;
+                Some(str::from_utf8(&text).ok()?.trim().to_owned())
+            }
+        }
+    }
+
+    /// The kernel's own mount of tmpfs, whose files have no names.
+    pub(crate) fn nameless_mount(&self) -> Option<NamelessMount> {
+        match self.captured() {
+            Some(captured) => captured.nameless,
+            None => NamelessMount::find().filter(|_| self.is_live()),
+        }
     }
 
     /// The directory.
@@ -64,6 +126,11 @@ impl ProcRoot {
     /// [`ProcRoot::read_file`].
     pub(crate) fn read_system_file(&self, name: &str) -> io::Result<Vec<u8>> {
         Directory::open(&self.system_path())?.read_file(name, LONGEST)
+    }
+
+    /// Opens a file of a capture that is not one of the machine, such as `rmap/files.jsonl`.
+    pub(crate) fn open_beside(&self, name: &str) -> io::Result<File> {
+        Directory::open(self.path.parent().unwrap_or(&self.path))?.open_file(name)
     }
 
     /// Whether this is a mounted proc file system. A capture, or a directory that cannot be accessed, is not live.

@@ -4,10 +4,12 @@
 //! capture from a machine with 64 KiB pages is read correctly on one with 4 KiB pages.
 
 mod range;
+mod restored;
 mod runs;
 mod union;
 
 pub use range::{ByteRange, Run};
+pub(crate) use restored::lasting;
 pub use runs::{PageRuns, Portion};
 pub(crate) use union::Union;
 pub use union::{Counted, Piece, Places};

@@ -9,12 +9,12 @@ use std::time::Duration;
 use super::file::advised;
 use crate::error::{Error, ErrorKind, Subject};
 use crate::join::machine_files::{
-    Account, BUDGET, Facts, FoundChoice, FoundFile, MachineFiles, Method, Split, held_files, measure_files,
+    Account, BUDGET, Captured, Facts, FoundChoice, FoundFile, MachineFiles, Method, Split, held_files, measure_files,
     walked_files,
 };
 use crate::join::{ChosenFiles, Message};
 use crate::machine::cached::{Counter, Kind};
-use crate::process::run_as_root;
+use crate::process::{ProcRoot, run_as_root};
 use crate::table::{
     Aggregation, Cell, Closing, Colour, Column, ColumnKind, Largest, Named, OwnedCell, Progress, RowKind, Rows, Source,
     Stop, col,
@@ -274,6 +274,8 @@ pub struct CachedFileSource {
     pub budget: Duration,
     /// The directories that are walked over, instead of reading the lists.
     pub walk: Option<Vec<PathBuf>>,
+    /// The machine: this one, or a capture, whose list is read.
+    pub root: ProcRoot,
     first: Option<usize>,
     files: MachineFiles,
     account: Option<Account>,
@@ -286,6 +288,7 @@ impl CachedFileSource {
             choice,
             budget: BUDGET,
             walk: None,
+            root: ProcRoot::live(),
             first: None,
             files: MachineFiles::default(),
             account: None,
@@ -303,6 +306,23 @@ impl CachedFileSource {
         }
         self.account = Some(found.account);
         rows.rows(found.files).map_err(ListError::Stop)
+    }
+
+    /// The list of a capture.
+    fn read_captured(&mut self, rows: &mut dyn Rows<CachedFiles>) -> Result<(), Stop> {
+        let found = Captured::read(&self.root, &self.choice)?;
+        let error = |kind, why| Error::new(Subject::Words(LISTS.to_owned()), kind, why);
+        if let Some(lists) = found.lists {
+            rows.lost(lists.with_advice(INSTEAD_IN_CAPTURE));
+            if let Some(option) = self.choice.needs_lists() {
+                return Err(Stop::Failed(only_lists(option)));
+            }
+        }
+        found.incomplete.into_iter().for_each(|why| rows.lost(error(ErrorKind::Changed, why)));
+        found.failures.into_iter().for_each(|failure| rows.lost(failure));
+        found.unseen.into_iter().for_each(|why| rows.note(error(ErrorKind::Changed, why)));
+        self.account = Some(found.account);
+        rows.rows(found.files)
     }
 
     /// Files one by one.
@@ -366,6 +386,10 @@ const LISTS: &str = "the kernel's lists of cached files";
 /// What is shown if the lists cannot be read.
 const INSTEAD: &str = "these are the files that processes hold; --scan walks over directories";
 
+/// The same in a capture.
+const INSTEAD_IN_CAPTURE: &str =
+    "these are the files that processes held; a capture that root takes has all cached files";
+
 impl Source for CachedFileSource {
     type Kind = CachedFiles;
 
@@ -407,6 +431,9 @@ impl Source for CachedFileSource {
             pages: needs.contains(&CachedNeed::Pages),
             holders: needs.contains(&CachedNeed::Holders),
         };
+        if !self.root.is_live() {
+            return self.read_captured(rows);
+        }
         if let Some(directories) = self.walk.clone() {
             return self.measure(&walked_files(directories), facts, rows);
         }

@@ -30,7 +30,7 @@ impl Holders {
         let mut pids = read_pids(root)?;
         pids.sort_unstable();
         let collector = Mutex::new(Collector::default());
-        let nameless = NamelessMount::find().filter(|_| root.is_live());
+        let nameless = root.nameless_mount();
         let late = AtomicU64::new(0);
         let new = || One { places, nameless, buffers: UseBuffers::default(), text: Vec::new(), files: Vec::new() };
         visit_all(&pids, new, |one, pid| match until.is_some_and(|until| Instant::now() > until) {

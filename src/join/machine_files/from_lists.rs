@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use super::account::{Sums, inexact};
 use super::context::{Context, HeldBy};
 use super::described::{self, Method, group_names, node_names};
+use super::divide::add_rows;
+use super::parts::{HolderOfFile, PagesOfFile, Parts};
 use super::{Account, Facts, FoundChoice, FoundFile, MachineFiles, NOT_READ, Split};
 use crate::error::Result;
 use crate::kernel::cached::{FilePages, Groups, Name, Part};
@@ -159,32 +161,21 @@ impl RowReader<'_> {
         if let Some(context) = self.context {
             context.hold(&mut whole, &programs);
         }
-        let mut add = |row: FoundFile| rows.extend(Some(row).filter(|row| self.choice.matches(row)));
-        match (self.choice.split, &states, programs) {
-            (Some(Split::Groups), Ok(pages), _) => {
-                let parts = divided(&pages.parts, |part| part.group);
-                parts.iter().filter(|part| self.is_wanted(part)).for_each(|part| add(self.part_of(&whole, part)));
-            }
-            // Whether it is charged for them is not known.
-            (Some(Split::Groups), Err(_), _) if !self.choice.groups.is_empty() => {}
-            (Some(Split::Nodes), Ok(pages), _) => {
-                divided(&pages.parts, |part| part.node).iter().for_each(|part| add(self.part_of(&whole, part)));
-            }
-            (Some(Split::Holders), _, Ok(programs)) if !programs.is_empty() => {
-                for program in programs {
-                    let (holders, holder_count) = (Ok(program.command.to_vec()), Ok(program.processes()));
-                    add(FoundFile { part: program.command.to_vec(), holders, holder_count, ..whole.clone() });
-                }
-            }
-            _ => add(whole),
-        }
-    }
-
-    fn is_wanted(&self, part: &[Part]) -> bool {
-        let wanted = &self.choice.groups;
-        let path =
-            || group_of(part).and_then(|number| self.groups.get(&number)).and_then(|group| group.path.as_deref());
-        wanted.is_empty() || path().is_some_and(|path| wanted.has_memory_group(path))
+        let needs = |split| self.choice.keeps_parts || self.choice.split == Some(split);
+        let states = states.ok();
+        let of_pages = |split, key: fn(&Part) -> (Option<u32>, u32)| match states.filter(|_| needs(split)) {
+            Some(pages) => divided(&pages.parts, key).iter().map(|part| self.part_of(part)).collect(),
+            None => Vec::new(),
+        };
+        let holder =
+            |program: HeldBy| HolderOfFile { program: program.command.to_vec(), processes: program.processes() };
+        let programs = programs.into_iter().flatten().filter(|_| needs(Split::Holders));
+        let parts = Parts {
+            groups: of_pages(Split::Groups, |part| (part.group, 0)),
+            nodes: of_pages(Split::Nodes, |part| (None, part.node)),
+            holders: programs.map(holder).collect(),
+        };
+        add_rows(whole, parts, self.choice, rows);
     }
 
     /// The pages of a file, if they prove themselves.
@@ -230,31 +221,17 @@ impl RowReader<'_> {
             note: note(&counts).or(states.is_ok_and(FilePages::has_changed).then_some(HAS_CHANGED)),
             counts,
             page_size: self.page,
+            parts: None,
         }
     }
 
-    /// The same row for a part of the pages.
-    fn part_of(&self, whole: &FoundFile, part: &[Part]) -> FoundFile {
+    /// A part of the pages, all of one group or of one node.
+    fn part_of(&self, part: &[Part]) -> PagesOfFile {
         let mut counts = Counts::default();
         part.iter().for_each(|one| counts.add(&one.counts));
-        let amount = |counter| Ok(Pages(counts.get(counter)).bytes(self.page));
-        let (nodes, groups) = (node_names(part), group_names(part, &self.groups));
-        let own = if self.choice.split == Some(Split::Nodes) { &nodes } else { &groups };
-        FoundFile {
-            part: own.clone().unwrap_or_default(),
-            cached: amount(Counter::Pages),
-            dirty: amount(Counter::Dirty),
-            writeback: amount(Counter::Writeback),
-            nodes,
-            groups,
-            counts: Ok(counts),
-            ..whole.clone()
-        }
+        let group = part.first().and_then(|part| self.groups.get(&part.group?)?.path.clone());
+        PagesOfFile { group, groups: group_names(part, &self.groups), nodes: node_names(part), counts }
     }
-}
-
-fn group_of(part: &[Part]) -> Option<u32> {
-    part.first().and_then(|part| part.group)
 }
 
 /// The parts with the same key, together.

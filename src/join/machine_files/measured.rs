@@ -185,5 +185,6 @@ fn measured(report: &FileReport, method: Method, is_in_memory: bool, is_deleted:
         method,
         note: report.residency.as_ref().err().map(|absent| absent.why),
         page_size: report.page_size,
+        parts: None,
     }
 }

@@ -7,8 +7,13 @@
 mod account;
 mod context;
 mod described;
+mod divide;
 mod from_lists;
 mod measured;
+mod parts;
+mod restore;
+#[cfg(feature = "capture")]
+mod save;
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -21,6 +26,11 @@ pub use account::Account;
 pub use described::Method;
 pub(crate) use described::{group_names, node_names};
 pub(crate) use measured::{held_files, measure_files, walked_files};
+pub(crate) use restore::Captured;
+#[cfg(feature = "capture")]
+pub(crate) use restore::LIST;
+#[cfg(feature = "capture")]
+pub(crate) use save::write_files;
 
 use crate::machine::cached::{Counter, Counts, Kind, Lists};
 use crate::process::GroupChoice;
@@ -74,6 +84,9 @@ pub struct FoundFile {
     /// What a reader must know about this row.
     pub note: Option<&'static str>,
     pub(crate) page_size: PageSize,
+    /// What it can be divided into, if that is kept.
+    #[cfg_attr(not(feature = "capture"), allow(dead_code, reason = "only captures keep them"))]
+    parts: Option<Arc<parts::Parts>>,
 }
 
 impl FoundFile {
@@ -123,12 +136,14 @@ pub struct FoundChoice {
     pub holders: HashSet<u32>,
     /// What rows are divided by.
     pub split: Option<Split>,
+    /// Whether each row keeps what it could be divided into, for a capture.
+    pub(crate) keeps_parts: bool,
 }
 
 impl FoundChoice {
     /// Whether every file is chosen, and has one row.
     pub(super) fn is_everything(&self) -> bool {
-        let FoundChoice { below, deleted, dirty, unmapped, groups, holders, split } = self;
+        let FoundChoice { below, deleted, dirty, unmapped, groups, holders, split, keeps_parts: _ } = self;
         below.is_empty()
             && !deleted
             && !dirty

@@ -1,0 +1,98 @@
+//! The description of a machine: `rmap-capture.json`.
+
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::FORMAT;
+use crate::process::{Captured, NamelessMount, ProcRoot};
+use crate::units::PageSize;
+
+/// The description of the machine below `root` as JSON.
+pub(super) fn describe(root: &ProcRoot, has_command_lines: bool) -> Vec<u8> {
+    let name = nix::sys::utsname::uname().ok();
+    let word = |part: fn(&nix::sys::utsname::UtsName) -> &std::ffi::OsStr| {
+        name.as_ref().map(|name| part(name).to_string_lossy().into_owned()).unwrap_or_default()
+    };
+    let nameless = root.nameless_mount();
+    let description = json!({
+        "format": FORMAT,
+        "rmap": env!("CARGO_PKG_VERSION"),
+        "time": Timestamp::try_from(root.time()).map(|time| time.to_string()).unwrap_or_default(),
+        "page_size": root.page_size().bytes(),
+        "release": word(nix::sys::utsname::UtsName::release),
+        "machine": word(nix::sys::utsname::UtsName::machine),
+        "boot": root.boot(),
+        "command_lines": has_command_lines,
+        "nameless_mount": nameless.map(|mount| json!({ "device": mount.device, "number": mount.number })),
+    });
+    let mut text = serde_json::to_vec_pretty(&description).unwrap_or_default();
+    text.push(b'\n');
+    text
+}
+
+/// Reads a description.
+///
+/// # Errors
+/// Why it cannot be used, to follow a colon.
+pub(super) fn parse(text: &[u8]) -> Result<Captured, String> {
+    const NOT_VALID: &str = "its description is not as rmap writes it";
+    let value: Value = serde_json::from_slice(text).map_err(|_| NOT_VALID.to_owned())?;
+    match value.get("format").and_then(Value::as_u64) {
+        Some(FORMAT) => {}
+        Some(newer) if newer > FORMAT => {
+            let rmap = value.get("rmap").and_then(Value::as_str).unwrap_or("a newer one");
+            let rmap: String = rmap.chars().filter(char::is_ascii_graphic).take(20).collect();
+            return Err(format!("it was taken by a newer rmap ({rmap}), whose captures this one cannot read"));
+        }
+        _ => return Err(NOT_VALID.to_owned()),
+    }
+    captured(&value).ok_or_else(|| NOT_VALID.to_owned())
+}
+
+fn captured(value: &Value) -> Option<Captured> {
+    let text = |key| Some(value.get(key)?.as_str()?.to_owned());
+    let time: Timestamp = value.get("time")?.as_str()?.parse().ok()?;
+    let number = |value: &Value| value.as_u64()?.try_into().ok();
+    let nameless = |mount: &Value| {
+        let device = mount.get("device")?;
+        let device = (number(device.get(0)?)?, number(device.get(1)?)?);
+        Some(NamelessMount { device, number: mount.get("number")?.as_u64() })
+    };
+    Some(Captured {
+        page_size: PageSize::new(value.get("page_size")?.as_u64()?)?,
+        time: SystemTime::from(time),
+        release: text("release")?,
+        machine: text("machine")?,
+        boot: text("boot"),
+        has_command_lines: value.get("command_lines")?.as_bool()?,
+        nameless: value.get("nameless_mount").and_then(nameless),
+        unpacked: None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_description_is_read_as_it_was_written() {
+        let found = parse(&describe(&ProcRoot::live(), true)).unwrap();
+        assert_eq!((found.page_size, found.has_command_lines), (crate::kernel::page_size(), true));
+        assert_eq!(found.boot, ProcRoot::live().boot());
+        assert_eq!(found.nameless.map(|mount| mount.device), NamelessMount::find().map(|mount| mount.device));
+        assert!(found.time.elapsed().unwrap().as_secs() < 60);
+    }
+
+    #[test]
+    fn other_descriptions_are_rejected_with_the_reason() {
+        let text = String::from_utf8(describe(&ProcRoot::live(), false)).unwrap();
+        assert!(parse(text.replace("\"format\": 1", "\"format\": 2").as_bytes()).unwrap_err().contains("newer rmap"));
+        let size = format!("\"page_size\": {}", crate::kernel::page_size().bytes());
+        assert!(parse(text.replace(&size, "\"page_size\": 4097").as_bytes()).is_err());
+        for text in ["", "{}", "[]", "{\"format\": 1}"] {
+            assert!(parse(text.as_bytes()).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! The files of one process. A process that exits or executes another program meanwhile has no half: it is read again,
+//! or left out.
+
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+
+use super::entry::{Entry, is_denied};
+use crate::error::{Error, ErrorKind};
+use crate::process::{DENIED, ProcRoot, Process, Raw};
+
+/// What any process has.
+const PUBLIC: &[&str] = &["stat", "status", "statm", "comm", "cgroup"];
+
+/// What a process with memory has.
+const OF_MEMORY: &[&str] = &["maps", "smaps", "smaps_rollup", "numa_maps", "mountinfo"];
+
+/// Links, whose targets are texts of the kernel.
+const LINKS: &[&str] = &["exe", "root", "cwd", "ns/mnt", "ns/pid"];
+
+/// How often a process that changes is read.
+const TRIES: usize = 3;
+
+/// What became of a process.
+pub(super) enum Outcome {
+    /// It was captured; whether its memory may be read by this user.
+    Whole(Vec<Entry>, bool),
+    /// It exited, or executed one program after the other.
+    Gone,
+    /// It may not be seen.
+    Hidden,
+}
+
+/// Reads everything about a process.
+pub(super) fn read(root: &ProcRoot, pid: u32, with_command_line: bool) -> Outcome {
+    for _ in 0..TRIES {
+        let process = match Process::open_in(root, pid) {
+            Ok(process) => process,
+            Err(error) => return without(&error),
+        };
+        let life = match process.read_life() {
+            Ok(life) => life,
+            Err(error) => return without(&error),
+        };
+        let mut reading =
+            Reading { entries: Vec::new(), is_denied: false, lacks_memory: false, top: format!("proc/{pid}/") };
+        let (_, _, is_zombie) = life;
+        let has_memory = !process.is_kernel_thread();
+        reading.add(&process.raw(), has_memory, with_command_line);
+        // One that is exiting has released its memory, but is not a zombie yet.
+        reading.lacks_memory &= has_memory && !is_zombie;
+        if let Some(thread) = process.raw_thread() {
+            reading.add(&thread, true, with_command_line);
+        }
+        match process.read_life() {
+            Ok(after) if after == life && !reading.lacks_memory => {
+                return Outcome::Whole(reading.entries, !reading.is_denied);
+            }
+            Ok(_) => {}
+            Err(error) => return without(&error),
+        }
+    }
+    Outcome::Gone
+}
+
+fn without(error: &Error) -> Outcome {
+    if error.kind() == ErrorKind::Denied { Outcome::Hidden } else { Outcome::Gone }
+}
+
+struct Reading {
+    entries: Vec<Entry>,
+    /// Whether its memory may not be read.
+    is_denied: bool,
+    /// Whether it shows no mappings at all.
+    lacks_memory: bool,
+    top: String,
+}
+
+impl Reading {
+    /// Adds the files of a process, or of the thread that shows its memory.
+    fn add(&mut self, raw: &Raw<'_>, has_memory: bool, with_command_line: bool) {
+        let command_line: &[&str] = if with_command_line { &["cmdline"] } else { &[] };
+        let of_memory = if has_memory { OF_MEMORY } else { &[] };
+        for name in PUBLIC.iter().chain(of_memory).chain(command_line) {
+            let read = raw.read(name);
+            if *name == "smaps" {
+                self.is_denied |= read.as_ref().is_err_and(is_denied);
+                self.lacks_memory = read.as_ref().map_or_else(|error| !is_denied(error), Vec::is_empty);
+            }
+            self.keep(raw, name, read, Entry::File);
+        }
+        if !has_memory {
+            return;
+        }
+        for name in LINKS {
+            self.keep(raw, name, raw.read_link(name), |name, target| {
+                Entry::Link(name, target.as_os_str().as_bytes().to_vec())
+            });
+        }
+        self.add_descriptors(raw);
+    }
+
+    fn add_descriptors(&mut self, raw: &Raw<'_>) {
+        let numbers = match raw.read_numbers("fd") {
+            Ok(numbers) => numbers,
+            Err(error) => return self.keep(raw, "fd", Err(error), |name, ()| Entry::Directory(name)),
+        };
+        for name in ["fd", "fdinfo"] {
+            self.keep(raw, name, Ok(()), |name, ()| Entry::Directory(name));
+        }
+        for number in numbers {
+            // A descriptor may be closed at any time, and then stand for another file.
+            let link = format!("fd/{number}");
+            let Ok(target) = raw.read_link(&link) else { continue };
+            let info = format!("fdinfo/{number}");
+            // Those of sockets and the like are no files, and may be long.
+            let text = if target.is_absolute() { raw.read(&info).ok() } else { None };
+            if !raw.read_link(&link).is_ok_and(|again| again == target) {
+                continue;
+            }
+            let target = target.as_os_str().as_bytes().to_vec();
+            self.keep(raw, &link, Ok(target), Entry::Link);
+            if let Some(text) = text {
+                self.keep(raw, &info, Ok(text), Entry::File);
+            }
+        }
+    }
+
+    /// Keeps what was read; a link that says so if it may not be. What is not there has no entry.
+    fn keep<T>(&mut self, raw: &Raw<'_>, name: &str, read: io::Result<T>, entry: impl Fn(Vec<u8>, T) -> Entry) {
+        let path = [self.top.as_bytes(), raw.below().as_bytes(), name.as_bytes()].concat();
+        match read {
+            Ok(found) => self.entries.push(entry(path, found)),
+            Err(error) if is_denied(&error) => self.entries.push(Entry::Link(path, DENIED.as_bytes().to_vec())),
+            Err(_) => {}
+        }
+    }
+}

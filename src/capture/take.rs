@@ -1,0 +1,105 @@
+//! Takes a capture of this machine.
+
+use std::io::{self, Write};
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::archive::{Archive, Compression};
+use super::entry::Entry;
+use super::process::{self, Outcome};
+use super::{COMPLETE, DESCRIPTION, describe, system};
+use crate::error::{Error, Result};
+use crate::join::machine_files::{LIST, write_files};
+use crate::process::{ProcRoot, read_pids};
+
+/// How long the kernel's lists of cached files may take. There is time: they are not shown to anybody who waits.
+const BUDGET: Duration = Duration::from_secs(10);
+
+/// What is captured.
+#[derive(Debug, Clone)]
+pub struct What {
+    /// Whether the command lines of processes are.
+    pub command_lines: bool,
+    /// Whether the list of cached files is.
+    pub files: bool,
+    /// Only these processes; all of them if `None`.
+    pub processes: Option<Vec<u32>>,
+}
+
+/// What was captured.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// How many processes.
+    pub processes: u64,
+    /// Of these: how many do not show their memory to this user.
+    pub denied: u64,
+    /// How many processes exited or changed meanwhile, and were left out.
+    pub gone: u64,
+    /// How many processes hide from this user, and were left out.
+    pub hidden: u64,
+}
+
+/// Writes a capture of this machine to `out`. rmap itself is left out. After each process and each portion of other
+/// work `check` is called.
+///
+/// # Errors
+/// What `check` returns; the capture could not be written; `/proc` cannot be read.
+pub fn take<E>(
+    what: &What,
+    out: impl Write,
+    compression: Compression,
+    mut check: impl FnMut() -> std::result::Result<(), E>,
+) -> std::result::Result<Taken, E>
+where
+    E: From<Error> + From<io::Error> + Send,
+{
+    let root = ProcRoot::live();
+    let seconds = root.time().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+    let mut archive = Archive::new(out, compression, seconds);
+    archive.add_file(DESCRIPTION.as_bytes(), &describe::describe(&root, what.command_lines))?;
+    let mut taken = Taken::default();
+    system::read(&root, |entry| {
+        check()?;
+        add(&mut archive, entry).map_err(E::from)
+    })?;
+    for pid in pids(&root, what)? {
+        check()?;
+        match process::read(&root, pid, what.command_lines) {
+            Outcome::Whole(entries, is_shown) => {
+                entries.into_iter().try_for_each(|entry| add(&mut archive, entry))?;
+                taken.processes += 1;
+                taken.denied += u64::from(!is_shown);
+            }
+            Outcome::Gone => taken.gone += 1,
+            Outcome::Hidden => taken.hidden += 1,
+        }
+    }
+    if what.files {
+        let mut list = Vec::new();
+        write_files(BUDGET, &mut list, &mut check)?;
+        archive.add_file(LIST.as_bytes(), &list)?;
+    }
+    archive.add_file(COMPLETE.as_bytes(), b"")?;
+    archive.finish()?;
+    Ok(taken)
+}
+
+/// The processes that are captured, in order, without this one.
+fn pids(root: &ProcRoot, what: &What) -> Result<Vec<u32>> {
+    let mut pids = match &what.processes {
+        Some(pids) => pids.clone(),
+        None => read_pids(root)?,
+    };
+    let own = std::process::id();
+    pids.retain(|pid| *pid != own);
+    pids.sort_unstable();
+    pids.dedup();
+    Ok(pids)
+}
+
+fn add<W: Write>(archive: &mut Archive<W>, entry: Entry) -> io::Result<()> {
+    match entry {
+        Entry::File(name, text) => archive.add_file(&name, &text),
+        Entry::Link(name, target) => archive.add_link(&name, &target),
+        Entry::Directory(name) => archive.add_directory(&name),
+    }
+}

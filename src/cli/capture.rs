@@ -1,0 +1,211 @@
+//! `rmap capture`: what rmap reads of this machine, in one archive.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::answer::refuse_if;
+use super::found::FoundArgs;
+use super::report::Report;
+use super::run::{Configured, Done, Listed, Run};
+use super::signals::Signals;
+use crate::capture::{Compression, Taken, What, take};
+use crate::error::{Error, ErrorKind, Subject};
+use crate::process::{NamedProcess, ProcRoot, run_as_root};
+use crate::query::Host as _;
+use crate::table::{Progress, Stop};
+use crate::units::{Bytes, Human, counted};
+
+/// `rmap capture`
+#[derive(Debug, Args)]
+pub(crate) struct CaptureArgs {
+    /// Only these processes: a pid; several with blanks or commas between them
+    #[arg(value_name = "PID", value_delimiter = ',')]
+    pids: Vec<NamedProcess>,
+    /// Processes by their properties.
+    #[command(flatten)]
+    found: FoundArgs,
+    /// Write to FILE: NAME.tar, NAME.tar.zst, or - for standard output (a tar archive)
+    ///
+    /// It is readable by you alone. An existing file is replaced, but only once the capture is complete.
+    #[arg(short = 'o', long, value_name = "FILE", help_heading = "Output")]
+    output: OsString,
+    /// Include the command lines of processes, which may contain passwords
+    ///
+    /// Otherwise processes are shown with their names. Environments are never included.
+    #[arg(long, help_heading = "Output")]
+    with_cmdline: bool,
+    /// Leave out the list of cached files
+    #[arg(long, help_heading = "Output")]
+    no_files: bool,
+}
+
+impl Run for CaptureArgs {
+    const NAME: &'static str = "capture";
+    const ABOUT: &'static str = "Save what rmap reads of this machine, to look at it later and elsewhere";
+
+    const ROWS: &'static [Listed] = &[];
+    const NOTES: &'static str = "\
+        Every subcommand that has --proc-root reads a capture: rmap files --proc-root FILE.\n\
+        It contains the names of processes, files, mounts, users (as numbers) and control groups. It never contains \
+        the content of files or memory, nor environments. docs/capture.md lists everything, and how to look into a \
+        capture before you send it.";
+    const OPERANDS: &'static str = "-o FILE";
+    const EXAMPLES: &'static [(&'static str, &'static str)] = &[
+        ("rmap capture -o today.tar.zst", "everything but command lines"),
+        ("rmap files --proc-root today.tar.zst", "its cached files, on any machine"),
+        ("rmap pid --proc-root today.tar.zst 4690", "a process of it"),
+        ("rmap capture --no-files -o one.tar 4690", "only one process"),
+    ];
+
+    fn is_machine(&self) -> bool {
+        true
+    }
+
+    fn run(self, _: &Configured, report: &mut Report) -> Done {
+        let what = What { command_lines: self.with_cmdline, files: !self.no_files, processes: self.chosen(report)? };
+        if what.processes.as_ref().is_some_and(Vec::is_empty) {
+            return Ok(());
+        }
+        let signals = Signals::watch_first()?;
+        report.show_progress("captured");
+        let mut done = 0;
+        let mut check = || {
+            done += 1;
+            report.progress(Progress::Files(done));
+            signals.check()
+        };
+        let taken = match self.output.as_bytes() {
+            b"-" => {
+                refuse_if(io::stdout().is_terminal(), "-o", "an archive is nothing for a terminal; redirect it")?;
+                let out = BufWriter::new(io::stdout().lock());
+                take(&what, out, Compression::None, check)?
+            }
+            name => {
+                let compression = compression(name)?;
+                let mut file = NewFile::create(Path::new(&self.output))?;
+                let taken = take(&what, BufWriter::new(&mut file.file), compression, &mut check);
+                let taken = taken.map_err(|stop| about(&file.path, stop))?;
+                report.progress(Progress::Done);
+                let size = file.finish()?;
+                println(&summary(Path::new(&self.output), &taken, size, &what))?;
+                taken
+            }
+        };
+        report.progress(Progress::Done);
+        if let Some(error) = lacking(&taken) {
+            report.failure(&error);
+        }
+        Ok(())
+    }
+}
+
+impl CaptureArgs {
+    /// The selected processes; `None` for all.
+    fn chosen(&self, report: &mut Report) -> Result<Option<Vec<u32>>, Stop> {
+        let choice = self.found.choice(self.pids.clone())?;
+        if choice.is_empty() {
+            return Ok(None);
+        }
+        let asked = choice.find(&ProcRoot::live(), &mut |error| report.failure(&error))?;
+        Ok(Some(asked.into_iter().map(|asked| asked.pid).collect()))
+    }
+}
+
+/// How a file of this name is compressed.
+fn compression(name: &[u8]) -> Result<Compression, Stop> {
+    match () {
+        () if name.ends_with(b".tar") => Ok(Compression::None),
+        () if name.ends_with(b".tar.zst") || name.ends_with(b".tzst") => Ok(Compression::Zstd),
+        () => Err(Stop::usage("-o", "name the file NAME.tar or NAME.tar.zst, or - for standard output")),
+    }
+}
+
+/// What was captured, for a person.
+fn summary(path: &Path, taken: &Taken, size: Bytes, what: &What) -> Vec<u8> {
+    let mut words = counted(taken.processes, "process", "processes");
+    words += if what.files { ", cached files" } else { "" };
+    words += if what.command_lines { ", command lines" } else { "; no command lines" };
+    let mut line = Vec::new();
+    crate::table::escape::write_escaped(path.as_os_str().as_bytes(), &mut line);
+    line.extend_from_slice(format!(": {words}; {}", Human(size)).as_bytes());
+    line
+}
+
+fn println(line: &[u8]) -> Done {
+    let mut out = io::stdout().lock();
+    let written = out.write_all(&[line, b"\n"].concat()).and_then(|()| out.flush());
+    written.map_err(Stop::Output)
+}
+
+/// What the capture lacks; `None` if it is complete.
+fn lacking(taken: &Taken) -> Option<Error> {
+    let unseen = taken.denied.saturating_add(taken.hidden);
+    if unseen == 0 {
+        return None;
+    }
+    let all = taken.processes.saturating_add(taken.hidden);
+    let why = format!("the memory of {unseen} of {} may not be read", counted(all, "process", "processes"));
+    let error = Error::new(Subject::Words("the capture".to_owned()), ErrorKind::Denied, why);
+    Some(match run_as_root() {
+        Some(advice) => error.with_advice(format!("{advice} to capture all of it")),
+        None => error,
+    })
+}
+
+/// The same reason, about the file if it could not be written.
+fn about(path: &Path, stop: Stop) -> Stop {
+    match stop {
+        Stop::Output(error) => Stop::Failed(Error::io(Subject::Path(path.to_owned()), &error)),
+        other => other,
+    }
+}
+
+/// A file that has its name only when it is complete.
+struct NewFile {
+    file: File,
+    path: PathBuf,
+    temporary: PathBuf,
+}
+
+impl NewFile {
+    fn create(path: &Path) -> Result<NewFile, Stop> {
+        let failed = |path: &Path, error: &io::Error| Stop::Failed(Error::io(Subject::Path(path.to_owned()), error));
+        let is_other = fs::symlink_metadata(path).is_ok_and(|found| !found.is_file());
+        if is_other {
+            let error = Error::path(path, ErrorKind::Refused, "it exists and is not a regular file");
+            return Err(Stop::Failed(error.with_advice("remove it, or use -o - and redirect")));
+        }
+        let name = path.file_name().map(|name| name.as_bytes()).unwrap_or_default();
+        // A name must not be longer than 255 bytes.
+        let name = name.get(..name.len().min(200)).unwrap_or_default();
+        let hidden = [b".", name, format!(".{}", std::process::id()).as_bytes()].concat();
+        let temporary = path.with_file_name(OsString::from_vec(hidden));
+        let opened = File::options().write(true).create_new(true).mode(0o600).open(&temporary);
+        let file = opened.map_err(|error| failed(path, &error))?;
+        Ok(NewFile { file, path: path.to_owned(), temporary })
+    }
+
+    /// Gives it its name, and returns its size.
+    fn finish(mut self) -> Result<Bytes, Stop> {
+        let done = self.file.sync_all().and_then(|()| fs::rename(&self.temporary, &self.path));
+        let size = done.and_then(|()| self.file.metadata());
+        let size = size.map_err(|error| Error::io(Subject::Path(self.path.clone()), &error))?;
+        // Nothing is left to remove.
+        self.temporary = PathBuf::new();
+        Ok(Bytes(size.len()))
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if !self.temporary.as_os_str().is_empty() {
+            let _ = fs::remove_file(&self.temporary);
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! The rows of a file: itself, or its parts.
+
+use std::sync::Arc;
+
+use super::parts::{HolderOfFile, PagesOfFile, Parts};
+use super::{FoundChoice, FoundFile, Split};
+use crate::machine::cached::Counter;
+use crate::units::{Figure, Pages};
+
+impl PagesOfFile {
+    fn row(&self, whole: &FoundFile, name: &Figure<Vec<u8>>) -> FoundFile {
+        let amount = |counter| Ok(Pages(self.counts.get(counter)).bytes(whole.page_size));
+        FoundFile {
+            part: name.clone().unwrap_or_default(),
+            cached: amount(Counter::Pages),
+            dirty: amount(Counter::Dirty),
+            writeback: amount(Counter::Writeback),
+            nodes: self.nodes.clone(),
+            groups: self.groups.clone(),
+            counts: Ok(self.counts),
+            ..whole.clone()
+        }
+    }
+}
+
+impl HolderOfFile {
+    fn row(&self, whole: &FoundFile) -> FoundFile {
+        let (part, holders) = (self.program.clone(), Ok(self.program.clone()));
+        FoundFile { part, holders, holder_count: Ok(self.processes), ..whole.clone() }
+    }
+}
+
+/// Adds the chosen rows of a file: itself, or its parts.
+pub(super) fn add_rows(whole: FoundFile, parts: Parts, choice: &FoundChoice, rows: &mut Vec<FoundFile>) {
+    let mut add = |row: FoundFile| rows.extend(Some(row).filter(|row| choice.matches(row)));
+    if choice.keeps_parts {
+        return add(FoundFile { parts: Some(Arc::new(parts)), ..whole });
+    }
+    let is_wanted = |part: &&PagesOfFile| {
+        let is_in = |path: &[u8]| choice.groups.has_memory_group(path);
+        choice.groups.is_empty() || part.group.as_deref().is_some_and(is_in)
+    };
+    match choice.split {
+        Some(Split::Groups) if whole.counts.is_ok() => {
+            parts.groups.iter().filter(is_wanted).for_each(|part| add(part.row(&whole, &part.groups)));
+        }
+        // Whether it is charged for them is not known.
+        Some(Split::Groups) if !choice.groups.is_empty() => {}
+        Some(Split::Nodes) if whole.counts.is_ok() => {
+            parts.nodes.iter().for_each(|part| add(part.row(&whole, &part.nodes)));
+        }
+        Some(Split::Holders) if !parts.holders.is_empty() => {
+            parts.holders.iter().for_each(|part| add(part.row(&whole)));
+        }
+        _ => add(whole),
+    }
+}

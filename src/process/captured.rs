@@ -1,0 +1,40 @@
+//! What a capture says about the machine that it was taken on.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::process::directory::NamelessMount;
+use crate::units::PageSize;
+
+/// What a capture says about its machine.
+#[derive(Debug, Clone)]
+pub struct Captured {
+    /// The page size of the machine.
+    pub page_size: PageSize,
+    /// When it was taken.
+    pub time: SystemTime,
+    /// The release of the kernel (`uname -r`).
+    pub release: String,
+    /// The hardware (`uname -m`).
+    pub machine: String,
+    /// The identity of the boot (`/proc/sys/kernel/random/boot_id`).
+    pub boot: Option<String>,
+    /// Whether the command lines of processes are in it.
+    pub has_command_lines: bool,
+    /// The kernel's own mount of tmpfs.
+    pub(crate) nameless: Option<NamelessMount>,
+    /// What lives as long as the capture is read: the directory that it was unpacked into.
+    #[allow(dead_code, reason = "it is dropped when nothing reads the capture any more")]
+    pub(crate) unpacked: Option<Unpacked>,
+}
+
+/// Something that lives as long as a capture is read.
+#[derive(Clone)]
+pub(crate) struct Unpacked(#[allow(dead_code, reason = "it is only dropped")] pub(crate) Arc<dyn Any + Send + Sync>);
+
+impl std::fmt::Debug for Unpacked {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Unpacked")
+    }
+}

@@ -1,0 +1,139 @@
+//! What is in a capture, and what is not.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use super::{Taken, read, take};
+use crate::common::{ForEveryone, Subject};
+
+/// A program with a secret on its command line and in its environment.
+fn with_a_secret() -> (Subject, String) {
+    let secret = format!("s3cret-{}", std::process::id());
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "echo ready; read line; exit", &secret]).env("PASSWORD", &secret);
+    (Subject::until_ready(command), secret)
+}
+
+/// Whether any file, name or link of an unpacked capture has these bytes.
+fn has(directory: &Path, wanted: &[u8]) -> bool {
+    let has = |bytes: &[u8]| bytes.windows(wanted.len()).any(|window| window == wanted);
+    fs::read_dir(directory).unwrap().any(|entry| {
+        let entry = entry.unwrap();
+        let path = entry.path();
+        let kind = entry.file_type().unwrap();
+        has(path.as_os_str().as_encoded_bytes())
+            || kind.is_symlink() && has(fs::read_link(&path).unwrap().as_os_str().as_encoded_bytes())
+            || kind.is_file() && has(&fs::read(&path).unwrap())
+            || kind.is_dir() && self::has(&path, wanted)
+    })
+}
+
+#[test]
+fn command_lines_are_left_out_unless_they_are_asked_for_and_environments_always() {
+    let (subject, secret) = with_a_secret();
+    let without = take("a.tar.zst", ["--no-files"]);
+    let unpacked = without.unpacked();
+    assert!(unpacked.join(format!("proc/{}/smaps", subject.pid())).is_file());
+    assert!(!has(&unpacked, secret.as_bytes()) && !unpacked.join(format!("proc/{}/cmdline", subject.pid())).exists());
+    let row = without.rmap(&["pid", &subject.word(), "--json"]).good().json()[0].clone();
+    assert_eq!(row["command"], "[sh]");
+    let run = without.rmap(&["pid", "--match", &secret]);
+    assert!(run.err.contains("but not their command lines"), "{run:?}");
+
+    let with = take("a.tar", ["--no-files", "--with-cmdline"]);
+    let unpacked = with.unpacked();
+    assert!(
+        fs::read(unpacked.join(format!("proc/{}/cmdline", subject.pid())))
+            .unwrap()
+            .ends_with(format!("{secret}\0").as_bytes())
+    );
+    let row = with.rmap(&["pid", "--match", &secret, "--json"]).good().json()[0].clone();
+    assert!(row["command"].as_str().unwrap().contains(&secret), "{row}");
+    assert!(!has(&unpacked, b"PASSWORD"));
+}
+
+#[test]
+fn a_process_in_a_capture_is_the_one_that_was_live() {
+    let subject = Subject::start(["anonymous:8:3", "locked:2"]);
+    subject.stop();
+    let taken = take("a.tar", [subject.word()]);
+    let arguments = ["pid", &subject.word(), "--json", "-o", "start,end,perm,rss,pss,locked,path"];
+    let mut live = crate::common::rmap(arguments).good().json();
+    let captured = taken.rmap(&arguments).good().json();
+    live[0]["command"] = "[subject]".into();
+    live[0]["command_bytes"] = captured[0]["command_bytes"].clone();
+    // Libraries that rmap itself maps while it looks count differently.
+    for document in [&mut live[0], &mut captured.clone()[0]] {
+        document["total"] = serde_json::Value::Null;
+    }
+    let of_memory = |document: &serde_json::Value| -> Vec<serde_json::Value> {
+        let rows = document[0]["mappings"].as_array().unwrap();
+        rows.iter().filter(|row| row["path"].is_null()).cloned().collect()
+    };
+    assert!(of_memory(&live).len() > 2 && of_memory(&live) == of_memory(&captured), "{captured}");
+    // Only that process is there, and no other.
+    let all = taken.rmap(&["pid", "--match", "", "--by", "pid", "--jsonl", "-o", "pid"]);
+    assert_eq!(all.lines_of_json().len(), 1, "{all:?}");
+}
+
+#[test]
+fn what_may_not_be_read_is_denied_and_not_missing() {
+    let Some(everyone) = ForEveryone::copy() else { return };
+    let subject = Subject::start(["anonymous:8:3"]);
+    let folder = crate::common::memory();
+    fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let file = folder.path().join("a.tar");
+    let run = everyone.rmap(["capture", "-o", file.to_str().unwrap(), "--no-files", &subject.word()]);
+    assert_eq!((run.status, run.complaints().len()), (Some(1), 1), "{run:?}");
+    assert!(run.err.contains("the memory of 1 of 1 process may not be read; run as root"), "{run:?}");
+    let taken = Taken { folder: tempfile::tempdir().unwrap(), file };
+    let unpacked = taken.unpacked();
+    let smaps = unpacked.join(format!("proc/{}/smaps", subject.pid()));
+    assert_eq!(fs::read_link(smaps).unwrap(), Path::new("(permission denied)"));
+    for root in [&taken.file, &unpacked] {
+        let run = read(root, &["pid", &subject.word(), "--json"]);
+        assert_eq!(run.status, Some(1));
+        assert!(run.err.contains("permission denied") && run.err.contains("a capture that root takes"), "{run:?}");
+        let document = run.json()[0].clone();
+        assert!(document["denied"].as_str().unwrap().starts_with("permission denied"), "{document}");
+        assert!(document["status"]["vmrss"].as_u64().unwrap() > 0, "{document}");
+    }
+}
+
+#[test]
+fn a_process_whose_first_thread_has_exited_shows_its_memory() {
+    let subject = Subject::start(["anonymous:8:3", "headless"]);
+    let stat = format!("/proc/{}/stat", subject.pid());
+    crate::common::wait_until("its first thread ended", || fs::read_to_string(&stat).unwrap().contains(") Z "));
+    let taken = take("a.tar", ["--no-files", &subject.word()]);
+    let rows = taken.rmap(&["pid", &subject.word(), "--jsonl", "-o", "size,anonymous"]).good().lines_of_json();
+    assert!(rows.iter().any(|row| row["anonymous"] == 3 * crate::common::page()), "{rows:?}");
+}
+
+#[test]
+fn processes_that_exit_meanwhile_leave_no_half() {
+    let storm = Subject::of(
+        Command::new("/bin/bash").args(["-c", "while :; do /bin/true & /bin/true & wait; done"]).spawn().unwrap(),
+    );
+    for _ in 0..3 {
+        let taken = take("a.tar", ["--no-files"]);
+        let unpacked = taken.unpacked();
+        for entry in fs::read_dir(unpacked.join("proc")).unwrap() {
+            let process = entry.unwrap().path();
+            if !process.file_name().unwrap().to_str().unwrap().starts_with(|first: char| first.is_ascii_digit()) {
+                continue;
+            }
+            let stat = fs::read_to_string(process.join("stat")).unwrap();
+            // A kernel thread and a zombie have no memory, and every other process does.
+            let state = stat.rsplit(") ").next().unwrap().chars().next().unwrap();
+            let flags: u32 = stat.rsplit(") ").next().unwrap().split(' ').nth(6).unwrap().parse().unwrap();
+            let smaps = process.join("smaps");
+            let is_denied = smaps.is_symlink();
+            if state != 'Z' && flags & 0x20_0000 == 0 && !is_denied {
+                assert!(fs::read(&smaps).is_ok_and(|text| text.ends_with(b"\n")), "{stat}");
+            }
+        }
+    }
+    drop(storm);
+}

@@ -1,0 +1,104 @@
+//! Where a capture is written, and what is left if that fails.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use super::take;
+use crate::common::{Subject, command, rmap, run, shell};
+use nix::sys::signal::Signal;
+
+fn names(folder: &std::path::Path) -> Vec<String> {
+    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+#[test]
+fn only_its_owner_may_read_a_capture_and_it_replaces_an_older_one() {
+    let taken = take("a.tar.zst", ["--no-files", "1"]);
+    assert_eq!(fs::metadata(&taken.file).unwrap().permissions().mode() & 0o777, 0o600);
+    fs::write(&taken.file, "old").unwrap();
+    rmap(["capture", "--no-files", "1", "-o", taken.file.to_str().unwrap()]);
+    assert!(fs::read(&taken.file).unwrap().starts_with(&[0x28, 0xb5, 0x2f, 0xfd]));
+    assert_eq!(names(taken.folder.path()), ["a.tar.zst"]);
+}
+
+#[test]
+fn standard_output_gets_a_tar_archive_unless_it_is_a_terminal() {
+    let run = shell("rmap capture -o - --no-files $$ | tar -tf - | head -n 1", &[]);
+    assert_eq!(run.text(), "rmap-capture.json\n", "{run:?}");
+    if crate::common::has("script", "bsdutils") {
+        let run = shell("script -qec 'rmap capture -o - --no-files 1' /dev/null </dev/null", &[]);
+        assert!(run.text().contains("an archive is nothing for a terminal"), "{run:?}");
+    }
+}
+
+#[test]
+fn wrong_usage_is_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    fs::create_dir(path("d.tar")).unwrap();
+    for (name, status, why) in [
+        (path("a.zip"), 2, "name the file NAME.tar or NAME.tar.zst"),
+        (path("d.tar"), 1, "not a regular file"),
+        (path("no/a.tar"), 1, "no such file"),
+    ] {
+        let run = rmap(["capture", "--no-files", "-o", &name]);
+        assert_eq!((run.status, run.complaints().len()), (Some(status), 1), "{run:?}");
+        assert!(run.err.contains(why), "{run:?}");
+    }
+    let run = rmap(["capture"]);
+    assert_eq!((run.status, run.complaints().len()), (Some(2), 1), "{run:?}");
+    assert_eq!(names(folder.path()), ["d.tar"]);
+}
+
+#[test]
+fn a_full_disk_and_a_signal_leave_nothing() {
+    let run = shell(
+        "d=$(mktemp -d) && unshare -m bash -c 'mount -t tmpfs -o size=64k tmpfs \"$1\" || { echo SKIPPED; exit; }
+         rmap capture --no-files -o \"$1/a.tar\"; echo status $?; ls -A \"$1\"' bash \"$d\"; rmdir \"$d\"",
+        &[],
+    );
+    if run.text().contains("SKIPPED") || run.err.contains("unshare") {
+        eprintln!("SKIPPED: no tmpfs can be mounted here: {}", run.err);
+    } else {
+        assert_eq!(run.text(), "status 1\n", "{run:?}");
+        assert!(run.err.contains("a.tar: ") && run.err.lines().count() == 1, "{run:?}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.tar");
+    let mut command = command(["capture".as_ref(), "-o".as_ref(), file.as_os_str()]);
+    let mut subject = Subject::of(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    crate::common::wait_until("it has begun", || !names(folder.path()).is_empty());
+    subject.signal(Signal::SIGINT);
+    let status = subject.child().wait().unwrap();
+    assert!(!status.success() && names(folder.path()).is_empty(), "{status} {:?}", names(folder.path()));
+}
+
+#[test]
+fn a_closed_pipe_ends_it_without_a_word() {
+    let run = shell("rmap capture -o - --no-files | head -c 1 >/dev/null; echo ${PIPESTATUS[0]}", &[]);
+    assert!(["0\n", "1\n"].contains(&run.text().as_str()), "{run:?}");
+    assert!(!run.err.contains("roken pipe"), "{run:?}");
+}
+
+#[test]
+fn what_was_unpacked_is_removed_in_the_end_and_after_a_signal() {
+    let own = std::process::id().to_string();
+    let taken = take("a.tar.zst", ["--no-files", &own]);
+    let folder = tempfile::tempdir().unwrap();
+    let start = |arguments: &[&str]| {
+        let mut command: Command = command(arguments);
+        command.arg("--proc-root").arg(&taken.file).env("TMPDIR", folder.path());
+        command
+    };
+    let done = run(start(&["pid", "--match", "", "--by", "pid"]));
+    assert!(!done.out.is_empty() && names(folder.path()).is_empty(), "{done:?}");
+    let mut command = start(&["pid", "--match", "", "--by", "pid", "-w", "0.1"]);
+    let mut subject = Subject::of(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    crate::common::wait_until("it is unpacked", || !names(folder.path()).is_empty());
+    std::thread::sleep(Duration::from_millis(100));
+    subject.signal(Signal::SIGTERM);
+    subject.child().wait().unwrap();
+    assert!(names(folder.path()).is_empty(), "{:?}", names(folder.path()));
+}
