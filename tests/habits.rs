@@ -584,6 +584,7 @@ fn the_examples_of_help_work() {
                 "permission denied: cannot read its smaps_rollup",
                 "could not be looked at, and may hold it too",
                 "rmap: the capture: the memory of ",
+                "this user may not read it",
             ];
             let is_denied = |line: &str| words.iter().any(|words| line.contains(words));
             if run.status == Some(1) && run.err.lines().all(is_denied) {
