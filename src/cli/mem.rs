@@ -63,7 +63,8 @@ in a table: it is true of a part of the places that part_of names, and a total d
             return self.answer.answer(&query, &mut SlabSource { root }, presentation, report);
         }
         let presentation = self.answer.presentation(configured, unit_of_files());
-        let query = self.answer.query(configured, View::Usual(memory::DEFAULT))?;
+        let columns = if self.answer.every.is_some() { memory::DEFAULT_REPEATED } else { memory::DEFAULT };
+        let query = self.answer.query(configured, View::Usual(columns))?;
         refuse_if(
             self.all && self.answer.is_machine(),
             "--all",

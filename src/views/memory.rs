@@ -76,10 +76,13 @@ impl RowKind for Memory {
 /// What a table shows by default.
 pub const DEFAULT: &[&str] = &["title", "size", "percent", "bar", "reclaim", "what"];
 
+/// What a repeated table shows by default: each use on one line, with its changes.
+pub const DEFAULT_REPEATED: &[&str] = &["title", "size", "percent", "bar"];
+
 /// All columns, in the order in which JSON writes them.
 const COLUMNS: &[C] = &[
     col!(new "title", "Memory", Text, |row| Cell::Word(&row.title),
-        "the same as place in words for people; attributes are indented", on_request(), cut(Cut::Never)),
+        "the same as place in words for people; attributes are indented", on_request()),
     col!(new "place", "Place", Text, |row| Cell::Word(row.amount.of.word()), "what the memory is used for",
         one_of(|| MemoryUse::ALL.iter().map(|one| one.word()).collect())),
     col!(new "size", "Size", Bytes, |row| Cell::bytes(row.amount.bytes),
@@ -118,10 +121,12 @@ fn share(row: &MemoryRow) -> Figure<f64> {
 /// What a row adds to a total: the bytes from its start on, which a place and its attributes share. Of an attribute it
 /// is at most what its places have: more cannot be in them, whatever the counters say.
 fn piece(row: &MemoryRow, _: u32) -> Figure<Piece> {
-    let bytes = match row.amount.is_place() {
-        true => row.amount.bytes?,
+    let bytes = match (row.amount.is_place(), row.amount.bytes) {
+        // What this kernel does not count is among what cannot be named.
+        (true, Err(absent)) if absent.reason == Reason::Unsupported => Bytes(0),
+        (true, bytes) => bytes?,
         // If it is not known, nothing is missing that a place has not counted.
-        false => row.amount.bytes.unwrap_or_default().min(row.room),
+        (false, bytes) => bytes.unwrap_or_default().min(row.room),
     };
     let Bytes(figure) = bytes;
     Ok(Piece { of: 0, looked: Run { first: row.start, count: figure }, figure, each: 1, counted: Counted::All })

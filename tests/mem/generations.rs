@@ -40,6 +40,7 @@ fn linux_4_4_counts_neither_vmalloc_nor_per_cpu_memory_and_huge_pages_by_number(
     }
     // Without vmalloc, it is a part of what cannot be named: the sum is complete all the same.
     assert_eq!(account.sum(), 8_174_592 << 10);
+    assert_eq!(account.0["total"]["rows_without_figure"], serde_json::Value::Null);
 }
 
 #[test]
