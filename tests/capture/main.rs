@@ -19,7 +19,7 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use common::{Run, command, rmap};
+use common::{Run, command};
 
 /// A capture in a directory of its own.
 pub(crate) struct Taken {
@@ -37,9 +37,7 @@ pub(crate) fn take<S: AsRef<OsStr>>(name: &str, arguments: impl IntoIterator<Ite
     // The kernel's lists take long in a program that was built for debugging, and longer if several read them.
     static ONE: Mutex<()> = Mutex::new(());
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let output = assert_cmd::Command::from_std(command(all)).timeout(Duration::from_secs(120)).output().unwrap();
-    let err = String::from_utf8(output.stderr).unwrap();
-    let run = Run { status: output.status.code(), out: output.stdout, err };
+    let run = wait(command(all));
     let is_known = |line: &&str| line.starts_with("rmap: the capture: the memory of ");
     assert!(run.complaints().iter().all(is_known), "{run:?}");
     assert_eq!(run.status, Some(i32::from(!run.err.is_empty())), "{run:?}");
@@ -71,5 +69,12 @@ impl Taken {
 /// `rmap ARGS... --proc-root ROOT`.
 pub(crate) fn read(root: &Path, arguments: &[&str]) -> Run {
     let all = arguments.iter().map(OsStr::new).chain([OsStr::new("--proc-root"), root.as_os_str()]);
-    rmap(all)
+    wait(command(all))
+}
+
+/// Runs a command, which a busy machine may take long for.
+pub(crate) fn wait(command: Command) -> Run {
+    let output = assert_cmd::Command::from_std(command).timeout(Duration::from_secs(120)).output().unwrap();
+    let err = String::from_utf8_lossy(&output.stderr).into_owned();
+    Run { status: output.status.code(), out: output.stdout, err }
 }

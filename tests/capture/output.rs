@@ -92,8 +92,10 @@ fn what_was_unpacked_is_removed_in_the_end_and_after_a_signal() {
         command.arg("--proc-root").arg(&taken.file).env("TMPDIR", folder.path());
         command
     };
-    let done = run(start(&["pid", "--match", "", "--by", "pid"]));
-    assert!(!done.out.is_empty() && names(folder.path()).is_empty(), "{done:?}");
+    for question in [&["pid", "--match", "", "--by", "pid"][..], &["ps"]] {
+        let done = run(start(question));
+        assert!(!done.out.is_empty() && names(folder.path()).is_empty(), "{done:?}");
+    }
     let mut command = start(&["pid", "--match", "", "--by", "pid", "-w", "0.1"]);
     let mut subject = Subject::of(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
     crate::common::wait_until("it is unpacked", || !names(folder.path()).is_empty());
