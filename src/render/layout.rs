@@ -76,6 +76,7 @@ pub(super) fn fitted<'t>(text: &'t str, column: &ColumnHead, room: usize, unicod
         _ if !column.kind.is_left_aligned() || room == usize::MAX => text.into(),
         Cut::Middle => shortened(text, room, unicode).into(),
         Cut::End => cut(text, room, unicode).into(),
+        Cut::Command => command(text, room, unicode).into(),
     }
 }
 
@@ -98,13 +99,27 @@ fn shortened(text: &str, room: usize, unicode: bool) -> String {
     format!("{head}{}{tail}", if unicode { '…' } else { '~' })
 }
 
-/// Cuts the end of a line that is too wide: a command line begins with the most informative part.
+/// Cuts the end of a line that is too wide.
 pub(super) fn cut(text: &str, room: usize, unicode: bool) -> String {
     if text.width() <= room {
         return text.to_owned();
     }
     let head: String = take_width(text.chars(), room.saturating_sub(1));
     format!("{head}{}", if unicode { '…' } else { '~' })
+}
+
+/// Shortens a command line, which may be indented, to its most informative part: the program's name and what follows.
+fn command(text: &str, room: usize, unicode: bool) -> String {
+    let line = text.trim_start_matches(' ');
+    let program = line.split(' ').next().unwrap_or_default();
+    match program.rfind('/').filter(|end| text.width() > room && line.starts_with('/') && *end > 0) {
+        Some(end) => {
+            let (indent, name) =
+                (text.get(..text.len() - line.len()).unwrap_or_default(), line.get(end..).unwrap_or_default());
+            cut(&format!("{indent}{}{name}", if unicode { '…' } else { '~' }), room, unicode)
+        }
+        None => cut(text, room, unicode),
+    }
 }
 
 fn take_width(letters: impl Iterator<Item = char>, room: usize) -> String {
@@ -151,12 +166,16 @@ mod tests {
     }
 
     #[test]
-    fn a_command_line_loses_its_end_and_a_sentence_nothing() {
+    fn a_command_line_loses_its_directories_and_its_end_and_a_sentence_nothing() {
         let text = |cut| {
             let column = ColumnHead { cut, ..ColumnHead::added("command", "Command", ColumnKind::Text) };
             fitted("/usr/bin/java -jar x", &column, 10, true).into_owned()
         };
-        assert_eq!([Cut::Middle, Cut::End].map(text), ["/us…-jar x", "/usr/bin/…"]);
+        assert_eq!([Cut::Middle, Cut::End, Cut::Command].map(text), ["/us…-jar x", "/usr/bin/…", "…/java -j…"]);
+        assert_eq!(command("/bin/sh -c x", 12, true), "/bin/sh -c x");
+        assert_eq!(command("  /usr/bin/java -jar x", 16, false), "  ~/java -jar x");
+        assert_eq!(command("/java -jar x/y/z", 8, true), "/java -…");
+        assert_eq!(command("java -jar /x/y/z", 8, true), "java -j…");
         assert_eq!(text(Cut::Never), "/usr/bin/java -jar x");
     }
 }

@@ -34,8 +34,10 @@ pub struct ColumnHead {
 pub enum Cut {
     /// They lose their middle: both ends of a path are informative.
     Middle,
-    /// They lose their end: a command line begins with the program.
+    /// They lose their end.
     End,
+    /// They are command lines: first they lose the directories of the program, then their end.
+    Command,
     /// Nothing, because they are sentences: if they do not fit, they have lines of their own.
     Never,
 }

@@ -201,11 +201,11 @@ const COLUMNS: &[C] = &[
         needing(APP)),
     col!(new "note", "Note", Prose, |row| note(row), "why its Pss is absent", needing(SHARES)),
     col!(new "command", "Command", Text, |row| Cell::Text(&row.usage.identity.command), "its command line", naming(),
-        cut(Cut::End), needing(COMMAND)),
+        cut(Cut::Command), needing(COMMAND)),
     col!(new "command_bytes", "Command bytes", RawBytes, |row| Cell::RawBytes(&row.usage.identity.command),
         "the command line if it is not UTF-8", needing(COMMAND)),
     col!(new "tree", "Command", Text, |row| branch(row, |branch| Ok(Cell::Text(&branch.command))),
-        "with --tree: the command line, indented by its depth", on_request(), cut(Cut::End), needing(COMMAND)),
+        "with --tree: the command line, indented by its depth", on_request(), cut(Cut::Command), needing(COMMAND)),
 ];
 
 const ORPHAN: Absent = Absent::new(Reason::NotApplicable, "it has no parent in this pid namespace");

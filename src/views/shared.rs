@@ -59,7 +59,7 @@ where
     Column::new("command", "Command", ColumnKind::Text, get, "the command line of the process")
         .on_request()
         .naming()
-        .cut(Cut::End)
+        .cut(Cut::Command)
 }
 
 /// The control group of a process, for which its owner has to be read.

@@ -149,7 +149,7 @@ const COLUMNS: &[C] = &[
         "the name if it is not UTF-8"),
     col!(new "command", "Command", Text, |row| command(row),
         "the command line of the process; of the kernel, what it does with the file", naming(), needing(OWNER),
-        cut(Cut::End)),
+        cut(Cut::Command)),
     col!(new "command_bytes", "Command bytes", RawBytes, |row| raw(command(row)), "the same if it is not UTF-8",
         needing(OWNER)),
     col!(new "how", "How", Text, |row| Cell::Word(row.holding.how.word()), "how it holds the file",
