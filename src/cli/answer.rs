@@ -230,6 +230,7 @@ impl AnswerArgs {
             unicode: screen::has_unicode(),
             page: Some(crate::kernel::page_size()),
             is_brief: screen::is_terminal(),
+            is_dense: false,
             line_feeds: false,
         }
     }

@@ -13,10 +13,14 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use super::coming_from;
 use super::config::GlobalArgs;
 use super::demo::shell_word;
-use super::run::Subcommand;
+use super::overview::OverviewArgs;
+use super::run::{Run, Subcommand};
 use crate::process::{Criteria, NamedProcess, ProcRoot, ProcessChoice};
 use crate::table::did_you_mean;
 use crate::table::escape::escaped;
+
+/// What `rmap` alone shows.
+const OVERVIEW: &str = <OverviewArgs as Run>::NAME;
 
 /// The parser of one subcommand without its help, which takes long to write.
 pub(super) fn parser(subcommand: &Subcommand) -> clap::Command {
@@ -43,7 +47,10 @@ pub(super) enum Typed {
 
 /// What the arguments mean (the first is the name of the program), or the line that says what to type.
 pub(super) fn understand(mut arguments: Vec<OsString>, subcommands: &[Subcommand]) -> Result<Typed, String> {
-    let Some(first) = arguments.get(1) else { return Ok(Typed::Arguments(arguments)) };
+    let Some(first) = arguments.get(1) else {
+        arguments.push(OVERVIEW.into());
+        return Ok(Typed::Arguments(arguments));
+    };
     let name = first.to_str().unwrap_or_default().to_owned();
     if is_subcommand(&name, subcommands) && name != "pcstat" {
         return Ok(Typed::Arguments(arguments));
@@ -174,10 +181,14 @@ enum Fit {
 fn guess(words: Vec<OsString>, subcommands: &[Subcommand]) -> Result<Vec<OsString>, String> {
     let typed = first_own_word(&words).to_owned();
     let name = typed.to_string_lossy();
-    if is_subcommand(&name, subcommands) || ["", "-h", "--help", "-V", "--version"].contains(&name.as_ref()) {
+    if is_subcommand(&name, subcommands) || ["-h", "--help", "-V", "--version"].contains(&name.as_ref()) {
         return Ok(words);
     }
     let of = |view: &str| -> Vec<OsString> { std::iter::once(view.into()).chain(words.iter().cloned()).collect() };
+    let overview = subcommands.iter().find(|subcommand| subcommand.name == OVERVIEW).map(parser);
+    if overview.is_some_and(|parser| parser.try_get_matches_from(of(OVERVIEW)).is_ok()) {
+        return Ok(of(OVERVIEW));
+    }
     let (processes, files) = (of("pid"), pcstat(of("pcstat"), subcommands));
     let fit = |words: &[OsString], is_operand: fn(&OsStr) -> bool| {
         let subcommand =

@@ -21,6 +21,7 @@ mod full_screen;
 mod habits;
 mod matches;
 mod mem;
+mod overview;
 mod pcstat;
 mod peers;
 mod pid;
@@ -54,6 +55,7 @@ use run::{Done, Listed, Subcommand};
 /// Every subcommand, in the order of `--help`.
 const SUBCOMMANDS: &[Subcommand] = &[
     Subcommand::of::<ps::PsArgs>(),
+    Subcommand::of::<overview::OverviewArgs>(),
     Subcommand::of::<pid::PidArgs>(),
     Subcommand::of::<pcstat::PcstatArgs>(),
     Subcommand::of::<files::FilesArgs>(),
@@ -156,6 +158,7 @@ pub fn coming_from_page() -> String {
 
 /// Commands that work, for the end of `rmap --help`.
 const EXAMPLES: &[(&str, &str)] = &[
+    ("rmap", "the machine on one screen"),
     ("rmap 4690", "what a process has mapped (rmap pid 4690)"),
     ("rmap big.db", "how much of a file is cached (rmap pcstat big.db)"),
     ("rmap pcstat --pid 4690", "how much of a process's files is cached"),
@@ -168,7 +171,6 @@ pub fn command() -> clap::Command {
     let command = clap::Command::new("rmap")
         .version(env!("CARGO_PKG_VERSION"))
         .subcommand_required(true)
-        .arg_required_else_help(true)
         .disable_help_subcommand(true)
         .subcommands(SUBCOMMANDS.iter().map(Subcommand::command));
     let examples = run::examples(EXAMPLES);

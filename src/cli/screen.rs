@@ -53,6 +53,13 @@ pub(crate) fn terminal_width() -> Option<u16> {
     stdout.is_terminal().then(|| terminal_size::terminal_size_of(&stdout).map_or(80, |(width, _)| width.0.max(1)))
 }
 
+/// The number of its lines; `None` if it is not a terminal, or does not say.
+pub(crate) fn terminal_height() -> Option<usize> {
+    let stdout = io::stdout();
+    let size = if stdout.is_terminal() { terminal_size::terminal_size_of(&stdout) } else { None };
+    size.map(|(_, height)| height.0.into())
+}
+
 /// Text whose lines are wrapped between words where they are wider than the terminal, if there is one.
 pub(crate) fn wrapped_to_terminal(text: &str) -> String {
     match terminal_width() {

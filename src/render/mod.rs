@@ -157,6 +157,8 @@ pub struct Presentation {
     /// Whether tables show no more digits than a person reads: percentages with one decimal, times in the local time
     /// zone and in whole seconds.
     pub is_brief: bool,
+    /// Whether a table has neither rules nor lines about the whole answer, because it is one of several on a screen.
+    pub is_dense: bool,
     /// Whether CSV lines end in LF, as in pcstat's `--terse`, instead of CR LF.
     pub line_feeds: bool,
 }
@@ -183,6 +185,7 @@ impl Default for Presentation {
             unicode: true,
             page: None,
             is_brief: false,
+            is_dense: false,
             line_feeds: false,
         }
     }

@@ -171,12 +171,14 @@ impl<'w> TextSink<'w> {
             if is_header {
                 is_header = !is_rule(&line);
                 rule = Some(line.clone()).filter(|line| is_rule(line));
-                writeln!(self.out, "{}", line.trim_end())?;
+                if is_header || !self.presentation.is_dense {
+                    writeln!(self.out, "{}", line.trim_end())?;
+                }
                 continue;
             }
             let row = rows.next();
             // The rule under the header is repeated above the total.
-            if let Some(rule) = rule.as_ref().filter(|_| row.is_none()) {
+            if let Some(rule) = rule.as_ref().filter(|_| row.is_none() && !self.presentation.is_dense) {
                 writeln!(self.out, "{rule}")?;
             }
             writeln!(self.out, "{}", painted(&line).trim_end())?;
@@ -289,7 +291,10 @@ impl Sink for TextSink<'_> {
     }
 
     fn closing(&mut self, closing: Closing) {
-        self.closing = closing.lines;
+        // A table among others says nothing about all of its rows.
+        if !self.presentation.is_dense {
+            self.closing = closing.lines;
+        }
     }
 
     fn end(&mut self, total: Option<&TotalRow>) -> io::Result<()> {

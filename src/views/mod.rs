@@ -9,6 +9,7 @@ pub mod demo_step;
 pub mod directory;
 pub mod effect;
 pub mod file;
+pub mod machine;
 pub mod mapping;
 pub mod memory;
 pub mod part;

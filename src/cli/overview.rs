@@ -1,0 +1,183 @@
+//! `rmap` alone: the machine on one screen.
+//!
+//! Each part of the screen is a query of its own, as `rmap mem`, `ps`, `files` and `cgroups` would ask it. They are
+//! answered at the same time, because the largest takes almost as long as all of them.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use clap::Args;
+
+use super::answer::seconds;
+use super::report::Report;
+use super::root::RootArgs;
+use super::run::{Configured, Done, Listed, Run};
+use super::screen::{self, Place};
+use crate::error::Error;
+use crate::join::machine_files::FoundChoice;
+use crate::process::{ProcRoot, ProcessChoice};
+use crate::query::{Default, Host, Query, execute};
+use crate::render::{Presentation, TextSink};
+use crate::table::{SizeUnit, Source, Stop};
+use crate::views::cached_file::CachedFileSource;
+use crate::views::control_group::GroupSource;
+use crate::views::machine::{self, MachineSource};
+use crate::views::process::ProcessSource;
+
+/// How many rows each list has.
+const ROWS: usize = 5;
+
+/// How many lines the screen has with empty lines between its parts.
+const LINES: usize = 28;
+
+/// The number of cells of the strip.
+const CELLS: usize = 72;
+
+/// The last line.
+const NEXT: &str = "more: rmap mem|ps|files|cgroups, rmap PID, rmap FILE, rmap who FILE, rmap --help";
+
+/// `rmap overview`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct OverviewArgs {
+    /// Time limit for each list; what was not read by then is absent
+    #[arg(long, value_name = "SECS", value_parser = seconds, default_value = "2")]
+    budget: Duration,
+    /// Which machine is read.
+    #[command(flatten)]
+    root: RootArgs,
+}
+
+impl Run for OverviewArgs {
+    const NAME: &'static str = "overview";
+    const ABOUT: &'static str = "The machine on one screen; the same as rmap alone";
+
+    const ROWS: &'static [Listed] = &[];
+    const NOTES: &'static str = "The lists are the first rows of `rmap ps`, `rmap files` and `rmap cgroups`, which \
+have all columns and options, as has `rmap mem`.";
+    const OPERANDS: &'static str = "";
+    const EXAMPLES: &'static [(&'static str, &'static str)] = &[
+        ("rmap", "the machine on one screen"),
+        ("rmap overview --budget 10", "the same with more time, for a large machine"),
+    ];
+
+    fn is_machine(&self) -> bool {
+        false
+    }
+
+    fn run(self, configured: &Configured, report: &mut Report) -> Done {
+        let root = self.root.root()?;
+        let presentation = Presentation {
+            unit: configured.unit.unwrap_or(SizeUnit::Human),
+            terminal_width: screen::terminal_width(),
+            colour: Place::Output.has_colour(),
+            unicode: screen::has_unicode(),
+            page: Some(crate::kernel::page_size()),
+            is_brief: true,
+            is_dense: true,
+            ..Presentation::default()
+        };
+        let parts = self.read(&root, &presentation);
+        let gap = if screen::terminal_height().is_none_or(|height| height >= LINES) { "\n" } else { "" };
+        let mut out = io::stdout().lock();
+        for part in parts.iter().filter(|part| !part.text.is_empty()) {
+            out.write_all(&part.text)?;
+            out.write_all(gap.as_bytes())?;
+        }
+        writeln!(out, "{NEXT}")?;
+        parts.into_iter().try_for_each(|part| part.report_to(report))
+    }
+}
+
+impl OverviewArgs {
+    /// Reads all parts at the same time.
+    fn read(&self, root: &ProcRoot, presentation: &Presentation) -> Vec<Part> {
+        let mut memory = MachineSource { root: root.clone(), cells: CELLS };
+        let mut processes = ProcessSource::new(root, ProcessChoice::default());
+        processes.request.budget = Some(self.budget);
+        let mut files = CachedFileSource::new(FoundChoice::default());
+        files.budget = self.budget;
+        let mut groups = GroupSource::new(root.clone());
+        groups.budget = Some(self.budget);
+        std::thread::scope(|scope| {
+            let files = scope.spawn(move || {
+                let columns = ["cached", "dirty", "mapped", "holders", "path"];
+                Part::answer(&largest(&columns, "cached"), &mut files, presentation)
+            });
+            let groups = scope.spawn(move || {
+                let columns = ["usage", "limit", "working_set", "anon", "processes", "path"];
+                Part::answer(&largest(&columns, "usage"), &mut groups, presentation)
+            });
+            let processes = scope.spawn(move || {
+                // Without a terminal nothing is cut, and a command line may have thousands of characters.
+                let command = if screen::is_terminal() { "command" } else { "name" };
+                let columns = ["pid", "user", "pss", "uss", "rss", "swap", command];
+                Part::answer(&largest(&columns, "pss"), &mut processes, presentation)
+            });
+            let memory = Part::answer(&columns(machine::DEFAULT), &mut memory, presentation);
+            let joined = [processes, files, groups].into_iter().filter_map(|part| part.join().ok());
+            std::iter::once(memory).chain(joined).collect()
+        })
+    }
+}
+
+/// A query for these columns.
+fn columns(ids: &[&str]) -> Query {
+    Query { default: Default::Columns(ids.iter().map(|id| (*id).to_owned()).collect()), ..Query::all() }
+}
+
+/// A query for the rows with most of `by`.
+fn largest(ids: &[&str], by: &str) -> Query {
+    columns(ids).sort(by).top(ROWS)
+}
+
+/// One part of the screen.
+struct Part {
+    text: Vec<u8>,
+    errors: Vec<Error>,
+    notes: Vec<Error>,
+    is_incomplete: bool,
+    done: Done,
+}
+
+impl Part {
+    fn answer<S: Source>(query: &Query, source: &mut S, presentation: &Presentation) -> Part {
+        let mut part =
+            Part { text: Vec::new(), errors: Vec::new(), notes: Vec::new(), is_incomplete: false, done: Ok(()) };
+        let mut text = Vec::new();
+        let mut sink = TextSink::new(*presentation, Box::new(&mut text));
+        part.done = execute(query, source, &mut sink, &mut part);
+        drop(sink);
+        part.text = text;
+        part
+    }
+
+    /// Reports what could not be read, below the screen.
+    fn report_to(self, report: &mut Report) -> Done {
+        self.errors.iter().for_each(|error| report.failure(error));
+        self.notes.iter().for_each(|note| report.note(note));
+        if self.is_incomplete {
+            report.incomplete();
+        }
+        match self.done {
+            Err(Stop::Failed(error)) => {
+                report.failure(&error);
+                Ok(())
+            }
+            done => done,
+        }
+    }
+}
+
+impl Host for Part {
+    fn failure(&mut self, error: &Error) {
+        self.errors.push(error.clone());
+    }
+
+    fn note(&mut self, note: &Error) {
+        self.notes.push(note.clone());
+    }
+
+    fn incomplete(&mut self) {
+        self.is_incomplete = true;
+    }
+}

@@ -1,0 +1,122 @@
+//! `rmap` alone: the machine on one screen, and as plain lines in a pipe.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+
+mod common;
+
+use common::{NOBODY, Run, capture, command, command_without_lists, mapping, rmap, run, shell};
+
+/// The words of the first line after the one that begins with these titles.
+fn first_row(text: &str, titles: &str) -> Vec<String> {
+    let squeezed = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut lines = text.lines().skip_while(|line| !squeezed(line).starts_with(titles));
+    assert!(lines.next().is_some(), "no {titles} in {text}");
+    lines.next().unwrap_or_default().split_whitespace().map(str::to_owned).collect()
+}
+
+/// A size as it is shown to people.
+fn mebibytes(text: &str) -> f64 {
+    let digits = text.trim_end_matches(['K', 'M', 'G', 'T']);
+    let unit = match &text[digits.len()..] {
+        "K" => 1.0 / 1024.0,
+        "M" => 1.0,
+        "G" => 1024.0,
+        "T" => 1024.0 * 1024.0,
+        unit => panic!("{unit}"),
+    };
+    digits.parse::<f64>().unwrap() * unit
+}
+
+fn is_answered(answer: &Run) {
+    assert!(matches!(answer.status, Some(0 | 1)), "{answer:?}");
+}
+
+#[test]
+fn alone_it_shows_memory_processes_files_and_groups() {
+    let answer = run(command::<&str>([]));
+    is_answered(&answer);
+    let text = answer.text();
+    let memory = first_row(&text, "Memory Available Anonymous Page cache Shared Kernel");
+    let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap();
+    let total = meminfo.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0;
+    let shown = mebibytes(&memory[0]);
+    assert!(shown <= total && total - shown <= total / 50.0, "{shown} is not {total} MiB");
+    assert_eq!(first_row(&text, "PID User Pss Uss Rss").len(), 7, "{text}");
+    let groups = first_row(&text, "Usage Limit Working set");
+    assert!(groups.last().unwrap().starts_with('/'), "{text}");
+    first_row(&text, "Cached Dirty");
+    assert!(text.lines().last().unwrap().starts_with("more: rmap mem|ps|files|cgroups"), "{text}");
+    // A person reads it at once: a few lines, none of them as long as a command line can be.
+    assert!(text.lines().count() <= 32, "{text}");
+    assert!(text.lines().all(|line| line.len() <= 400), "{text}");
+}
+
+#[test]
+fn the_strip_has_as_many_cells_as_each_part_of_the_memory() {
+    let text = run(command::<&str>([])).text();
+    let cells = text.lines().find(|line| line.trim_start().starts_with(['#', '.'])).unwrap().trim();
+    assert_eq!(cells.len(), 72, "{text}");
+    let row = first_row(&text, "Memory Available");
+    let (total, free) = (mebibytes(&row[0]), mebibytes(row.last().unwrap()));
+    let expected = 72.0 * free / total;
+    let shown = cells.matches('.').count() as f64;
+    assert!((shown - expected).abs() <= 1.5, "{shown} cells, not {expected}: {text}");
+}
+
+#[test]
+fn on_a_terminal_it_fits_80_columns_and_24_lines() {
+    let script = "script -qec \"stty cols 80 rows 24; '$1'\" /dev/null 2>&1";
+    let answer = shell(script, &[common::program().as_os_str()]);
+    is_answered(&answer);
+    let text = String::from_utf8_lossy(&answer.out).into_owned();
+    let screen: Vec<&str> = text.lines().take_while(|line| !line.starts_with("rmap: ")).collect();
+    assert!(screen.len() <= 24, "{} lines: {text}", screen.len());
+    let plain = |line: &str| -> String {
+        let mut inside = false;
+        line.chars()
+            .filter(|letter| {
+                let was = inside;
+                inside = *letter == '\u{1b}' || inside && *letter != 'm';
+                !(was || inside || *letter == '\r')
+            })
+            .collect()
+    };
+    for line in screen {
+        assert!(plain(line).chars().count() <= 80, "{line}");
+    }
+}
+
+#[test]
+fn other_options_than_those_of_the_screen_are_explained() {
+    assert_eq!(rmap(["overview", "--json"]).status, Some(2));
+    let help = rmap(["overview", "--help"]).good().text();
+    assert!(help.contains("the same as rmap alone"), "{help}");
+    let alone = run(command(["--budget", "1"]));
+    is_answered(&alone);
+    first_row(&alone.text(), "Memory Available");
+    // A missing operand is still explained.
+    assert_eq!(rmap(["--map"]).status, Some(2));
+}
+
+#[test]
+fn an_ordinary_user_sees_what_may_be_seen() {
+    let Some(mut command) = command_without_lists::<&str>([]) else { return };
+    let answer = run({
+        command.env("USER", NOBODY.to_string());
+        command
+    });
+    assert_eq!(answer.status, Some(1), "{answer:?}");
+    first_row(&answer.text(), "Memory Available");
+    first_row(&answer.text(), "PID User Pss");
+    assert!(answer.err.contains("root"), "{answer:?}");
+}
+
+#[test]
+fn what_cannot_be_read_leaves_the_rest_of_the_screen() {
+    let smaps = mapping(0x1000, 4, "rw-p", b"[heap]", 16);
+    let captured = capture(&[(7, b"worker\0", &smaps)]);
+    let answer = run(command([std::ffi::OsStr::new("--proc-root"), captured.path().as_os_str()]));
+    assert_eq!(answer.status, Some(1), "{answer:?}");
+    assert!(answer.err.contains("meminfo"), "{answer:?}");
+    assert!(answer.text().contains("PID"), "{answer:?}");
+}
