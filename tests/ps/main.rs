@@ -7,6 +7,7 @@ mod common;
 
 mod captured;
 mod live;
+mod postgres;
 mod storm;
 
 use serde_json::Value;
