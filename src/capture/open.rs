@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use nix::sys::statfs::{TMPFS_MAGIC, statfs};
+
 use super::archive::Decompressed;
 use super::{DESCRIPTION, describe, unpack};
 use crate::error::{Error, ErrorKind, Result, Subject};
@@ -29,7 +31,6 @@ const LONGEST: u64 = 1 << 16;
 /// [`ErrorKind::Malformed`]: it is no capture, damaged, or not as rmap writes it. Otherwise that of reading it, or of
 /// writing to the directory for temporary files.
 pub fn open(path: &Path) -> Result<ProcRoot> {
-    let about = |error: &io::Error| Error::io(Subject::Path(path.to_owned()), error);
     let Ok(found) = fs::metadata(path) else { return Ok(ProcRoot::at(path.to_owned())) };
     if found.is_dir() {
         return open_directory(path);
@@ -37,17 +38,54 @@ pub fn open(path: &Path) -> Result<ProcRoot> {
     if !found.is_file() {
         return Err(malformed(path, "neither a directory nor an archive that rmap capture wrote"));
     }
+    let unpacked = match memory() {
+        Some(memory) => open_in(memory, path),
+        None => open_in(&std::env::temp_dir(), path),
+    };
+    let unpacked = match unpacked {
+        Err(Unopened::NoRoom(_)) if memory().is_some() => open_in(&std::env::temp_dir(), path),
+        unpacked => unpacked,
+    };
+    unpacked.map_err(|(Unopened::NoRoom(error) | Unopened::Refused(error))| error)
+}
+
+/// Why an archive could not be opened.
+enum Unopened {
+    /// Another place may serve.
+    NoRoom(Error),
+    Refused(Error),
+}
+
+impl From<Error> for Unopened {
+    fn from(error: Error) -> Unopened {
+        Unopened::Refused(error)
+    }
+}
+
+/// A directory in memory, unless the user chose another: a capture is thousands of small files, which a disk may take
+/// seconds to make and to remove.
+fn memory() -> Option<&'static Path> {
+    let memory = Path::new("/dev/shm");
+    let is_chosen = std::env::var_os("TMPDIR").is_some_and(|chosen| !chosen.is_empty());
+    let is_memory = || statfs(memory).is_ok_and(|found| found.filesystem_type() == TMPFS_MAGIC);
+    (!is_chosen && is_memory()).then_some(memory)
+}
+
+/// Unpacks the archive in a directory of its own below `place`.
+fn open_in(place: &Path, path: &Path) -> std::result::Result<ProcRoot, Unopened> {
+    let about = |error: &io::Error| Error::io(Subject::Path(path.to_owned()), error);
     let mut reader = BufReader::new(File::open(path).map_err(|error| about(&error))?);
     let mut start = [0; 512];
     let length = read_start(&mut reader, &mut start).map_err(|error| about(&error))?;
     let start = start.get(..length).unwrap_or_default();
     let whole = start.chain(reader);
     if start.starts_with(&ZSTD) {
-        open_archive(path, Decompressed::new(BufReader::new(whole)))
+        open_archive(place, path, Decompressed::new(BufReader::new(whole)))
     } else if start.get(257..).is_some_and(|magic| magic.starts_with(TAR)) {
-        open_archive(path, whole)
+        open_archive(place, path, whole)
     } else {
-        Err(malformed(path, "not an archive that rmap capture wrote").with_advice("it must be a tar or tar.zst file"))
+        let advice = "it must be a tar or tar.zst file";
+        Err(malformed(path, "not an archive that rmap capture wrote").with_advice(advice).into())
     }
 }
 
@@ -87,11 +125,13 @@ fn read_description(path: &Path, description: &Path) -> Result<Captured> {
     describe::parse(&text).map_err(|why| malformed(path, why))
 }
 
-fn open_archive(path: &Path, archive: impl Read) -> Result<ProcRoot> {
-    let directory = Temporary::new()?;
+fn open_archive(place: &Path, path: &Path, archive: impl Read) -> std::result::Result<ProcRoot, Unopened> {
+    let directory = Temporary::new(place).map_err(Unopened::NoRoom)?;
     unpack::unpack(archive, &directory.0).map_err(|failure| match failure {
-        unpack::Failure::Archive(why) => malformed(path, why),
-        unpack::Failure::Directory(error) => Error::io(Subject::Path(directory.0.clone()), &error).with_advice(UNPACK),
+        unpack::Failure::Archive(why) => malformed(path, why).into(),
+        unpack::Failure::Directory(error) => {
+            Unopened::NoRoom(Error::io(Subject::Path(directory.0.clone()), &error).with_advice(UNPACK))
+        }
     })?;
     let captured = read_description(path, &directory.0.join(DESCRIPTION))?;
     let proc = directory.0.join("proc");
@@ -118,9 +158,8 @@ pub fn remove_unpacked() {
 struct Temporary(PathBuf);
 
 impl Temporary {
-    fn new() -> Result<Temporary> {
+    fn new(top: &Path) -> Result<Temporary> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let top = std::env::temp_dir();
         loop {
             let number = NUMBER.fetch_add(1, Ordering::Relaxed);
             let path = top.join(format!("rmap-capture-{}-{number}", std::process::id()));

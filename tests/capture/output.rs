@@ -104,3 +104,18 @@ fn what_was_unpacked_is_removed_in_the_end_and_after_a_signal() {
     subject.child().wait().unwrap();
     assert!(names(folder.path()).is_empty(), "{:?}", names(folder.path()));
 }
+
+#[test]
+fn without_room_in_memory_it_is_unpacked_on_a_disk() {
+    let own = std::process::id().to_string();
+    let taken = take("a.tar.zst", ["--no-files", &own]);
+    let script = "unshare -m bash -c 'mount -t tmpfs -o size=16k tmpfs /dev/shm || { echo SKIPPED; exit; }
+        rmap pid --proc-root \"$1\" --match \"\" --by pid --jsonl; ls /dev/shm' - \"$1\"";
+    let run = shell(script, &[taken.file.as_os_str()]);
+    if run.text().starts_with("SKIPPED") || run.err.contains("unshare failed") {
+        eprintln!("SKIPPED: no tmpfs can be mounted here: {}", run.err);
+        return;
+    }
+    let rows = run.good().lines_of_json();
+    assert_eq!(rows.len(), 1, "{rows:?}");
+}
