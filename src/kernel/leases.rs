@@ -9,6 +9,8 @@
 
 use std::io;
 
+use procfs::{FromBufRead, Locks};
+
 use super::major_minor;
 
 /// A lease that opening the file for reading breaks.
@@ -28,21 +30,19 @@ pub(crate) struct Lease {
 /// `/proc` is not mounted.
 pub(crate) fn read() -> io::Result<Vec<Lease>> {
     let text = std::fs::read("/proc/locks")?;
-    Ok(text.split(|byte| *byte == b'\n').filter_map(|line| parse(std::str::from_utf8(line).ok()?)).collect())
+    // One by one: procfs rejects the whole list for a line that it cannot parse.
+    Ok(text.split(|byte| *byte == b'\n').filter_map(parse).collect())
 }
 
 /// A line such as `2: LEASE  ACTIVE    WRITE 4690 fe:00:4711 0 EOF`. A lease for reading is not broken by a reader; one
 /// that is being broken (`BREAKING`) shows what becomes of it instead of what it is.
-fn parse(line: &str) -> Option<Lease> {
-    let mut words = line.split_whitespace().skip(1);
-    let (kind, state, mode, pid, file) = (words.next()?, words.next()?, words.next()?, words.next()?, words.next()?);
-    let is_broken_by_reading = mode == "WRITE" || state == "BREAKING";
-    if !matches!(kind, "LEASE" | "DELEG") || !is_broken_by_reading {
-        return None;
-    }
-    let mut parts = file.split(':');
-    let (major, minor) = (u32::from_str_radix(parts.next()?, 16).ok()?, u32::from_str_radix(parts.next()?, 16).ok()?);
-    Some(Lease { pid: pid.parse().ok()?, device: major_minor(major, minor), inode: parts.next()?.parse().ok()? })
+fn parse(line: &[u8]) -> Option<Lease> {
+    let lock = Locks::from_buf_read(line).ok()?.0.pop()?;
+    let is_lease = matches!(lock.lock_type.as_str(), "LEASE" | "DELEG");
+    let is_broken_by_reading = lock.kind.as_str() == "WRITE" || lock.mode.as_str() == "BREAKING";
+    let pid = lock.pid?.try_into().ok()?;
+    let device = major_minor(lock.devmaj, lock.devmin);
+    (is_lease && is_broken_by_reading).then_some(Lease { pid, device, inode: lock.inode })
 }
 
 #[cfg(test)]
@@ -52,18 +52,23 @@ mod tests {
     #[test]
     fn only_leases_that_reading_breaks_are_listed() {
         let lease = |pid| Some(Lease { pid, device: major_minor(0xfe, 1), inode: 4711 });
-        assert_eq!(parse("2: LEASE  ACTIVE    WRITE 4690 fe:01:4711 0 EOF"), lease(4690));
-        assert_eq!(parse("3: DELEG  ACTIVE    WRITE 12 fe:01:4711 0 EOF"), lease(12));
-        assert_eq!(parse("4: LEASE  BREAKING  UNLCK 7 fe:01:4711 0 EOF"), lease(7));
+        assert_eq!(parse(b"2: LEASE  ACTIVE    WRITE 4690 fe:01:4711 0 EOF"), lease(4690));
+        assert_eq!(parse(b"3: DELEG  ACTIVE    WRITE 12 fe:01:4711 0 EOF"), lease(12));
+        assert_eq!(parse(b"4: LEASE  BREAKING  UNLCK 7 fe:01:4711 0 EOF"), lease(7));
         for line in [
-            "5: LEASE  ACTIVE    READ  4690 fe:01:4711 0 EOF",
-            "6: POSIX  ADVISORY  WRITE 4690 fe:01:4711 0 EOF",
-            "6: -> POSIX  ADVISORY  WRITE 4690 fe:01:4711 0 EOF",
-            "7: FLOCK  ADVISORY  WRITE 4690 fe:01:4711 0 EOF",
-            "8: LEASE  ACTIVE    WRITE",
-            "",
+            &b"5: LEASE  ACTIVE    READ  4690 fe:01:4711 0 EOF",
+            b"6: POSIX  ADVISORY  WRITE 4690 fe:01:4711 0 EOF",
+            b"6: -> POSIX  ADVISORY  WRITE 4690 fe:01:4711 0 EOF",
+            b"7: FLOCK  ADVISORY  WRITE 4690 fe:01:4711 0 EOF",
+            b"8: LEASE  ACTIVE    WRITE",
+            b"9: LEASE  ACTIVE    WRITE -1 fe:01:4711 0 EOF",
+            b"9: LEASE  ACTIVE    WRITE 4690 <none>:0 0 EOF",
+            b"9: LEASE  ACTIVE    WRITE 4690 fe:01 0 EOF",
+            b"9: LEASE  \xff    WRITE 4690 fe:01:x 0 EOF",
+            b"->",
+            b"",
         ] {
-            assert_eq!(parse(line), None, "{line}");
+            assert_eq!(parse(line), None, "{}", line.escape_ascii());
         }
     }
 }
