@@ -165,6 +165,10 @@ impl Absent {
 }
 
 impl Reason {
+    /// All of them, in the order of their numbers.
+    pub(crate) const ALL: [Reason; 6] =
+        [Reason::Denied, Reason::Unsupported, Reason::Vanished, Reason::Changed, Reason::NotApplicable, Reason::Late];
+
     /// The reason as one word, as JSON and tables write it.
     pub fn word(self) -> &'static str {
         match self {

@@ -34,9 +34,7 @@ pub(crate) fn lasting(text: &str) -> &'static str {
 impl Absent {
     /// The reason with this word and text, as a capture has them.
     pub(crate) fn restored(word: &str, why: &str) -> Absent {
-        const REASONS: [Reason; 5] =
-            [Reason::Denied, Reason::Unsupported, Reason::Vanished, Reason::Changed, Reason::NotApplicable];
-        let reason = REASONS.into_iter().find(|reason| reason.word() == word);
+        let reason = Reason::ALL.into_iter().find(|reason| reason.word() == word);
         Absent::new(reason.unwrap_or(Reason::Unsupported), lasting(why))
     }
 }
@@ -47,8 +45,10 @@ mod tests {
 
     #[test]
     fn a_reason_is_the_same_after_it_was_written_and_read() {
-        let absent = Absent::new(Reason::NotApplicable, "it was not read");
-        assert_eq!(Absent::restored(absent.reason.word(), absent.why), absent);
+        for reason in Reason::ALL {
+            let absent = Absent::new(reason, "it was not read");
+            assert_eq!(Absent::restored(absent.reason.word(), absent.why), absent);
+        }
         assert_eq!(Absent::restored("odd", "a\u{1b}[2Jb\n").why, "a[2Jb");
         assert_eq!(lasting("same").as_ptr(), lasting("same").as_ptr());
     }

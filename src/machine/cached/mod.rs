@@ -22,7 +22,7 @@ pub(crate) use crate::kernel::cached::{Counter, Counts};
 use crate::units::{Absent, Reason};
 
 /// What was not read because the time was over.
-pub(crate) const LATE: Absent = Absent::new(Reason::NotApplicable, "not read in time; a longer --budget reads more");
+pub(crate) const LATE: Absent = Absent::new(Reason::Late, "not read in time; a longer --budget reads more");
 
 /// All files with cached pages, largest first.
 #[derive(Debug)]
