@@ -205,6 +205,12 @@ impl Directory {
         }
     }
 
+    /// Whether it is the directory of a process that certainly has one thread only, as most have: `task` of a live one
+    /// has two links of its own, and one for each thread.
+    pub(super) fn has_one_thread(&self) -> bool {
+        fstatat(self, "task", AtFlags::AT_SYMLINK_NOFOLLOW).is_ok_and(|found| found.st_nlink == 3)
+    }
+
     /// The target of a link.
     pub(super) fn read_link<P: ?Sized + NixPath>(&self, path: &P) -> io::Result<PathBuf> {
         let target = PathBuf::from(readlinkat(self, path)?);

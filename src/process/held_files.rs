@@ -240,6 +240,9 @@ impl Process {
     /// The threads whose descriptors are not those of the process (`unshare(CLONE_FILES)`). If this user may not
     /// compare them, all threads: then the same descriptors are read several times.
     pub(super) fn threads_with_other_files(&self) -> Vec<u32> {
+        if self.is_live() && self.directory.has_one_thread() {
+            return Vec::new();
+        }
         let mut threads = self.directory.read_numbers("task").unwrap_or_default();
         threads.retain(|thread| *thread != self.pid());
         let is_ours = is_of_our_namespace(self.root());

@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use nix::sys::statfs::{PROC_SUPER_MAGIC, statfs};
@@ -26,6 +26,14 @@ const LONGEST: u64 = 1 << 20;
 pub struct ProcRoot {
     path: PathBuf,
     captured: Option<Arc<Captured>>,
+    /// What was found out about it once: every process is opened below it.
+    known: Arc<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    is_live: OnceLock<bool>,
+    is_of_our_namespace: OnceLock<bool>,
 }
 
 /// Two are the same if they are the same directory.
@@ -51,13 +59,13 @@ impl ProcRoot {
 
     /// The directory `path`: another mount of proc, or a capture.
     pub fn at(path: PathBuf) -> ProcRoot {
-        ProcRoot { path, captured: None }
+        ProcRoot { path, captured: None, known: Arc::default() }
     }
 
     /// The `proc` of a capture, of which more is known.
     #[cfg(feature = "capture")]
     pub(crate) fn of_capture(path: PathBuf, captured: Captured) -> ProcRoot {
-        ProcRoot { path, captured: Some(Arc::new(captured)) }
+        ProcRoot { path, captured: Some(Arc::new(captured)), known: Arc::default() }
     }
 
     /// What a capture says about its machine; `None` for a live one, and for a directory that is no capture of rmap.
@@ -135,7 +143,8 @@ impl ProcRoot {
 
     /// Whether this is a mounted proc file system. A capture, or a directory that cannot be accessed, is not live.
     pub fn is_live(&self) -> bool {
-        statfs(&self.path).is_ok_and(|found| found.filesystem_type() == PROC_SUPER_MAGIC)
+        let find = || statfs(&self.path).is_ok_and(|found| found.filesystem_type() == PROC_SUPER_MAGIC);
+        *self.known.is_live.get_or_init(find)
     }
 }
 
@@ -156,8 +165,11 @@ pub(crate) fn read_mounts(root: &ProcRoot) -> Vec<Mount> {
 
 /// Whether the pids below `root` are those that system calls of this process accept.
 pub(super) fn is_of_our_namespace(root: &ProcRoot) -> bool {
-    let own = std::fs::read_link(root.path().join("self"));
-    root.is_live() && own.is_ok_and(|own| own.as_os_str() == std::process::id().to_string().as_str())
+    let is_ours = || {
+        let own = std::fs::read_link(root.path().join("self"));
+        root.is_live() && own.is_ok_and(|own| own.as_os_str() == std::process::id().to_string().as_str())
+    };
+    *root.known.is_of_our_namespace.get_or_init(is_ours)
 }
 
 /// Whether `root` hides the processes of other users from this user: it is mounted with `hidepid`.
