@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use clap::Args;
 
-use super::answer::{AnswerArgs, View, unit_of_files};
+use super::answer::{AnswerArgs, View, refuse_if, unit_of_files};
 use super::report::Report;
 use super::root::RootArgs;
 use super::run::{Configured, Done, Listed, Run};
@@ -29,6 +29,11 @@ pub(crate) struct WhoArgs {
     /// each subvolume), and a line then says so.
     #[arg(long, value_name = "DEV:INO", help_heading = "Files")]
     inode: Vec<InodeNumber>,
+    /// Look at the pages of the file, so that what is mapped is known even if some processes are hidden (root)
+    ///
+    /// They are read from the kernel's lists of cached files, which takes about a second.
+    #[arg(long, help_heading = "Files")]
+    pages: bool,
     /// Which machine.
     #[command(flatten)]
     root: RootArgs,
@@ -46,8 +51,8 @@ impl Run for WhoArgs {
         By default sizes are human-readable on a terminal, and in bytes in a pipe. The rows of a file are ordered by \
         what they have in RAM.\n\
         Below the rows: how much of the file is cached, and how much of that is in the page table of any process. It \
-        is counted page by page, not added up over the rows. An ordinary user sees only the own processes, so that \
-        part is then unknown.\n\
+        is counted page by page, not added up over the rows. If some processes could not be looked at, it is a lower \
+        bound; as root, --pages sees all.\n\
         With --proc-root, FILE is compared with the names that processes see, because a capture has no files.";
     const OPERANDS: &'static str = "FILE or --inode";
     const EXAMPLES: &'static [(&'static str, &'static str)] = &[
@@ -78,7 +83,10 @@ impl Run for WhoArgs {
         {
             columns.push("path".to_owned());
         }
-        self.answer.answer(&query, &mut WhoSource::new(root, wanted), presentation, report)
+        refuse_if(self.pages && !root.is_live(), "--pages", "a capture has no pages")?;
+        let mut source = WhoSource::new(root, wanted);
+        source.pages = self.pages;
+        self.answer.answer(&query, &mut source, presentation, report)
     }
 }
 

@@ -238,6 +238,8 @@ pub struct WhoSource {
     pub root: ProcRoot,
     /// The files.
     pub wanted: Vec<WantedFile>,
+    /// Whether the kernel's lists tell how much of a file is mapped.
+    pub pages: bool,
     /// Those that are named by a path, if no other is asked about.
     paths: Vec<PathBuf>,
     files: Vec<FileInCache>,
@@ -252,7 +254,7 @@ impl WhoSource {
             WantedFile::Number { .. } => None,
         };
         let paths = wanted.iter().map(path).collect::<Option<Vec<PathBuf>>>().unwrap_or_default();
-        WhoSource { root, wanted, paths, files: Vec::new(), users: HashMap::new() }
+        WhoSource { root, wanted, pages: false, paths, files: Vec::new(), users: HashMap::new() }
     }
 
     fn row(&mut self, holding: Holding) -> HoldingRow {
@@ -284,7 +286,11 @@ impl Source for WhoSource {
 
     fn read(&mut self, needs: &[WhoNeed], rows: &mut dyn Rows<Holdings>) -> Result<(), Stop> {
         self.files.clear();
-        let facts = WhoFacts { memory: needs.contains(&WhoNeed::Memory), owner: needs.contains(&WhoNeed::Owner) };
+        let facts = WhoFacts {
+            memory: needs.contains(&WhoNeed::Memory),
+            owner: needs.contains(&WhoNeed::Owner),
+            pages: self.pages,
+        };
         let answer: Answer = find_holders(&self.root, &self.wanted, facts)?;
         rows.progress(Progress::Done);
         answer.failures.into_iter().for_each(|error| rows.lost(super::file::advised(error)));
@@ -301,14 +307,18 @@ fn in_words(file: &FileInCache) -> String {
         (0, false) => "nobody that could be looked at maps it or has it open; ",
         _ => "",
     };
-    let cached = match (file.cached, file.mapped, file.unmapped) {
+    let cached = match (file.cached, file.mapped, file.mapped_at_least) {
         (Err(absent), ..) => format!("what is cached of it is not known ({})", absent.why),
         (Ok(Bytes(0)), ..) => "nothing of it is cached".to_owned(),
-        (Ok(cached), Ok(_), Ok(_)) if file.holders == 0 && file.is_complete => format!("{} cached", Human(cached)),
-        (Ok(cached), Ok(mapped), Ok(unmapped)) => {
+        (Ok(cached), Ok(_), _) if file.holders == 0 && file.is_complete => format!("{} cached", Human(cached)),
+        (Ok(cached), Ok(mapped), _) => {
+            let unmapped = cached.saturating_sub(mapped);
             format!("{} cached: {} mapped, {} mapped by nobody", Human(cached), Human(mapped), Human(unmapped))
         }
-        (Ok(cached), Err(absent), _) | (Ok(cached), _, Err(absent)) => {
+        (Ok(cached), Err(absent), Ok(mapped @ Bytes(1..))) => {
+            format!("{} cached: at least {} mapped ({})", Human(cached), Human(mapped), absent.why)
+        }
+        (Ok(cached), Err(absent), _) => {
             format!("{} cached; how much of it is mapped is not known ({})", Human(cached), absent.why)
         }
     };
@@ -331,6 +341,7 @@ fn file_cells(file: &FileInCache) -> Object {
         ("size", figure(file.size)),
         ("cached", figure(file.cached)),
         ("mapped", figure(file.mapped)),
+        ("mapped_at_least", figure(file.mapped_at_least)),
         ("unmapped", figure(file.unmapped)),
         ("mapped_by", words(file.method.map(MappedBy::word))),
         ("reason", words(absent.as_deref())),

@@ -295,6 +295,7 @@ pub(crate) struct HeldFile {
     pub(crate) size: Nullable<u64>,
     pub(crate) cached: Nullable<u64>,
     pub(crate) mapped: Nullable<u64>,
+    pub(crate) mapped_at_least: Nullable<u64>,
     pub(crate) unmapped: Nullable<u64>,
     pub(crate) mapped_by: Nullable<String>,
     pub(crate) reason: Nullable<String>,

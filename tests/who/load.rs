@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
-use crate::common::{Subject, disk, memory, page};
-use crate::{bytes, link_of, who, writer};
+use crate::common::{Subject, disk, memory, page, rmap};
+use crate::{Answer, bytes, link_of, who, writer};
 
 #[test]
 fn each_holder_has_one_row_with_how_it_holds_the_file_and_what_it_has_of_it() {
@@ -66,7 +66,8 @@ fn what_is_mapped_is_counted_page_by_page_and_not_added_up() {
     let path = folder.path().join("file");
     fs::write(&path, vec![7; 100 * page() as usize]).unwrap();
     let name = path.display();
-    let alone = who([&path]);
+    let measured = || who(["--pages".as_ref(), path.as_os_str()]);
+    let alone = measured();
     alone.assert_only(&[]);
     let file = &alone.files[0];
     assert_eq!((bytes(file, "cached"), &file["holder_count"]), (100 * page(), &0.into()), "{file}");
@@ -75,7 +76,7 @@ fn what_is_mapped_is_counted_page_by_page_and_not_added_up() {
     }
     assert_eq!((bytes(file, "mapped"), bytes(file, "unmapped")), (0, 100 * page()), "{file}");
     let holders = [20, 30, 5].map(|pages| Subject::start([format!("glance:{name}:{pages}")]));
-    let file = &who([&path]).files[0];
+    let file = &measured().files[0];
     assert_eq!(
         (bytes(file, "cached"), bytes(file, "mapped"), bytes(file, "unmapped")),
         (100 * page(), 30 * page(), 70 * page()),
@@ -83,7 +84,41 @@ fn what_is_mapped_is_counted_page_by_page_and_not_added_up() {
     );
     assert_eq!((&file["holder_count"], &file["reason"]), (&3.into(), &Value::Null));
     drop(holders);
-    assert_eq!(bytes(&who([&path]).files[0], "mapped"), 0);
+    assert_eq!(bytes(&measured().files[0], "mapped"), 0);
+}
+
+#[test]
+fn without_the_lists_of_the_kernel_what_is_mapped_is_exact_or_a_lower_bound() {
+    let folder = memory();
+    let path = folder.path().join("file");
+    fs::write(&path, vec![7; 100 * page() as usize]).unwrap();
+    let name = path.display();
+    let holders = [20, 30, 5].map(|pages| Subject::start([format!("glance:{name}:{pages}")]));
+    let run = rmap(["who", "--json", "--total", path.to_str().unwrap()]);
+    let file = &Answer::of(&run).files[0];
+    assert_eq!((bytes(file, "cached"), bytes(file, "mapped_at_least")), (100 * page(), 30 * page()), "{file}");
+    match run.complaints().is_empty() {
+        true => assert_eq!((bytes(file, "mapped"), &file["mapped_by"]), (30 * page(), &"page_tables".into()), "{file}"),
+        // Not even root may look at every process here.
+        false => {
+            assert_eq!(
+                (&file["mapped"], &file["unmapped"], &file["mapped_by"]),
+                (&Value::Null, &Value::Null, &Value::Null)
+            );
+            assert!(file["reason"].as_str().unwrap().starts_with("denied: "), "{file}");
+            let text = rmap(["who".as_ref(), path.as_os_str()]).text();
+            assert!(
+                text.contains(" cached: at least ") && text.contains("; as root, --pages sees those too)"),
+                "{text}"
+            );
+        }
+    }
+    // Nothing is left that a hidden process could map besides.
+    let all = Subject::start([format!("glance:{name}:100")]);
+    let file = &who([&path]).files[0];
+    assert_eq!((bytes(file, "mapped"), bytes(file, "unmapped")), (100 * page(), 0), "{file}");
+    assert_eq!((&file["mapped_by"], &file["reason"]), (&"page_tables".into(), &Value::Null), "{file}");
+    drop((holders, all));
 }
 
 #[test]
@@ -91,7 +126,7 @@ fn copies_of_pages_are_not_the_files() {
     let folder = memory();
     let path = folder.path().join("file");
     let subject = Subject::start([format!("private:{}:32:20:5", path.display())]);
-    let found = who([&path]);
+    let found = who(["--pages".as_ref(), path.as_os_str()]);
     found.assert_only(&[&subject]);
     let row = found.row(&subject);
     assert!(row["how"].as_str().unwrap().starts_with("mapped private"), "{row}");

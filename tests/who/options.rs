@@ -18,7 +18,7 @@ fn the_table_says_in_words_what_is_cached_and_that_nobody_holds_it() {
     let nobody = ["nobody maps it or has it open; 64K cached", "nobody that could be looked at maps it or has it open"];
     assert!(nobody.iter().any(|words| text.contains(&format!("{name}: {words}"))), "{text}");
     let subject = Subject::start([format!("glance:{name}:4")]);
-    let text = rmap(["who".as_ref(), path.as_os_str()]).text();
+    let text = rmap(["who".as_ref(), "--pages".as_ref(), path.as_os_str()]).text();
     let row = text.lines().find(|line| line.trim_start().starts_with(&subject.word())).unwrap();
     assert!(row.contains(" mapped shared "), "{text}");
     let last = text.lines().last().unwrap();
@@ -92,6 +92,10 @@ fn what_cannot_be_looked_for_is_one_line() {
         (Some(2), "rmap: missing FILE or --inode; see `rmap who --help`\n")
     );
     assert_eq!(rmap(["who", "--inode", "4711"]).status, Some(2));
+    let folder = tempfile::tempdir().unwrap();
+    let captured = rmap(["who", "--pages", "--proc-root", folder.path().to_str().unwrap(), "/data/file"]);
+    assert_eq!((captured.status, captured.out.is_empty()), (Some(2), true), "{captured:?}");
+    assert!(captured.err.contains("--pages") && captured.err.contains("a capture has no pages"), "{captured:?}");
     // The other file is still reported.
     let path = folder.path().join("file");
     let subject = Subject::start([format!("synced:{}:4:1", path.display())]);

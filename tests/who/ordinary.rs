@@ -30,6 +30,7 @@ fn an_ordinary_user_sees_the_own_processes_and_how_many_others_there_are() {
     assert_eq!((&rows[0]["pid"], rows[0]["rss"].as_u64()), (&own.pid().into(), Some(3 * page())), "{rows:?}");
     // Not that of root, so what is mapped is not known.
     let file = &document["files"][0];
+    assert_eq!(file["mapped_at_least"].as_u64(), Some(3 * page()), "{file}");
     assert_eq!((&file["mapped"], &file["unmapped"]), (&Value::Null, &Value::Null), "{file}");
     assert!(file["reason"].as_str().unwrap().starts_with("denied: "), "{file}");
     let table = everyone.rmap(["who", "/etc/hostname"]);

@@ -24,6 +24,8 @@ pub struct FileInCache {
     pub cached: Figure<Bytes>,
     /// How much of that is in the page table of any process.
     pub mapped: Figure<Bytes>,
+    /// How much of it is in the page tables that could be read: more may be mapped if `mapped` is absent.
+    pub mapped_at_least: Figure<Bytes>,
     /// The rest: cached, and mapped by nobody.
     pub unmapped: Figure<Bytes>,
     /// What told which pages are mapped.
@@ -62,14 +64,21 @@ const NOT_REGULAR: Absent =
     Absent::new(Reason::NotApplicable, "it is not a regular file, and a device is not opened to be looked at");
 const OTHERS: Absent = Absent::new(
     Reason::Denied,
-    "processes that could not be looked at may map more of it, and only root can read the kernel's lists",
+    "processes that could not be looked at may map more of it; as root, --pages sees those too",
 );
 const NOT_STEADY: Absent = Absent::new(Reason::Changed, "more of it was mapped than was cached a moment later");
 const NOT_OPENED: Absent = Absent::new(Reason::Denied, "it cannot be opened for reading");
 const NOT_MEASURED: Absent = Absent::new(Reason::Unsupported, "it cannot be measured");
 
-/// Measures a file after its holders were searched for.
-pub(super) fn measure(target: &Target, search: &Search, number: usize, leases: &Leases, holders: usize) -> Measured {
+/// Measures a file after its holders were searched for. With `pages`, the kernel's lists tell what is mapped.
+pub(super) fn measure(
+    target: &Target,
+    search: &Search,
+    number: usize,
+    leases: &Leases,
+    holders: usize,
+    pages: bool,
+) -> Measured {
     let unknown = |why: Absent| FileInCache {
         path: target.label.clone(),
         holders: holders as u64,
@@ -77,6 +86,7 @@ pub(super) fn measure(target: &Target, search: &Search, number: usize, leases: &
         size: Err(why),
         cached: Err(why),
         mapped: Err(why),
+        mapped_at_least: Err(why),
         unmapped: Err(why),
         method: None,
     };
@@ -106,7 +116,8 @@ pub(super) fn measure(target: &Target, search: &Search, number: usize, leases: &
     let report = Engine::detect().measure(&opened);
     let mapped = found.map(|found| &found.mapped[..]).unwrap_or_default();
     let mapped: PageRuns = mapped.iter().map(|run| run.overlap(whole(&report))).collect();
-    let file = figures(report, &mapped, search.is_complete(number));
+    let needs_lists = pages || found.is_some_and(|found| found.is_partial);
+    let file = figures(report, &mapped, search.is_complete(number), needs_lists);
     Measured { file: FileInCache { path: target.label.clone(), holders: holders as u64, ..file }, failure: None }
 }
 
@@ -114,20 +125,26 @@ fn whole(report: &FileReport) -> Run {
     Run { first: 0, count: report.pages.0 }
 }
 
-/// The figures of a file that was measured. `mapped` are its pages in the page tables of its holders.
-fn figures(mut report: FileReport, mapped: &PageRuns, is_complete: bool) -> FileInCache {
+/// The figures of a file that was measured. `seen` are its pages in the page tables of its holders.
+///
+/// The lists of the kernel take most of a second, so they are read only if they are needed: a part of the machine that
+/// cannot be looked at leaves a lower bound, which is often all that is asked.
+fn figures(mut report: FileReport, seen: &PageRuns, is_complete: bool, needs_lists: bool) -> FileInCache {
     let page = report.page_size;
-    let needs_lists = !is_complete || PageLists::may_complete(&report);
+    let needs_lists = needs_lists || PageLists::may_complete(&report);
     let (mapped, method) = match needs_lists && PageLists::may_be_read() {
         true => match PageLists::default().look(&mut report, true) {
             Ok(states) => (states.mapped, MappedBy::Lists),
             Err(absent) => (Err(absent), MappedBy::Lists),
         },
-        false if is_complete => (Ok(mapped.cached()), MappedBy::PageTables),
+        // More than everything cannot be mapped.
+        false if is_complete || report.cached() == Ok(seen.cached()) => (Ok(seen.cached()), MappedBy::PageTables),
         false => (Err(OTHERS), MappedBy::PageTables),
     };
     let cached = report.cached();
-    let mapped = mapped.and_then(|mapped| if mapped <= cached? { Ok(mapped) } else { Err(NOT_STEADY) });
+    let steady = |mapped: Pages| if mapped <= cached? { Ok(mapped) } else { Err(NOT_STEADY) };
+    let at_least = mapped.or(Ok(seen.cached())).and_then(steady);
+    let mapped = mapped.and_then(steady);
     let unmapped = mapped.and_then(|mapped| Ok(cached?.saturating_sub(mapped)));
     let bytes = |figure: Figure<Pages>, page: PageSize| figure.map(|pages| pages.bytes(page));
     FileInCache {
@@ -137,6 +154,7 @@ fn figures(mut report: FileReport, mapped: &PageRuns, is_complete: bool) -> File
         size: Ok(report.size),
         cached: bytes(cached, page),
         mapped: bytes(mapped, page),
+        mapped_at_least: bytes(at_least, page),
         unmapped: bytes(unmapped, page),
         method: mapped.is_ok().then_some(method),
     }
@@ -160,24 +178,41 @@ mod tests {
         let pages =
             |list: &[(u64, u64)]| list.iter().map(|(first, count)| Run { first: *first, count: *count }).collect();
         // Two holders with the pages 0 to 3 and 2 to 5.
-        let found = figures(report(&folder), &pages(&[(0, 4), (2, 4)]), true);
+        let found = figures(report(&folder), &pages(&[(0, 4), (2, 4)]), true, false);
         assert_eq!((found.cached, found.mapped, found.unmapped), (bytes(10), bytes(6), bytes(4)));
         assert_eq!(found.method, Some(MappedBy::PageTables));
-        let found = figures(report(&folder), &PageRuns::new(), true);
+        let found = figures(report(&folder), &PageRuns::new(), true, false);
         assert_eq!((found.mapped, found.unmapped), (bytes(0), bytes(10)));
         // Pages that went meanwhile.
-        let found = figures(report(&folder), &pages(&[(0, 11)]), true);
+        let found = figures(report(&folder), &pages(&[(0, 11)]), true, false);
         assert_eq!((found.cached, found.mapped, found.unmapped), (bytes(10), Err(NOT_STEADY), Err(NOT_STEADY)));
         assert_eq!(found.method, None);
     }
 
     #[test]
-    fn what_is_mapped_is_not_known_if_some_were_not_looked_at() {
+    fn what_is_mapped_is_only_bounded_if_some_were_not_looked_at() {
         let folder = tempfile::tempdir_in("/dev/shm").unwrap();
-        let found = figures(report(&folder), &PageRuns::from(Run { first: 0, count: 4 }), false);
+        let page = crate::kernel::page_size();
+        let seen = |count| PageRuns::from(Run { first: 0, count });
+        let found = figures(report(&folder), &seen(4), false, false);
+        assert_eq!((found.mapped, found.unmapped, found.method), (Err(OTHERS), Err(OTHERS), None));
+        assert_eq!(found.mapped_at_least, Ok(Pages(4).bytes(page)));
+        // Nothing is left that others could map.
+        let found = figures(report(&folder), &seen(10), false, false);
+        assert_eq!((found.mapped, found.unmapped), (Ok(Pages(10).bytes(page)), Ok(Bytes(0))));
+        let found = figures(report(&folder), &seen(11), false, false);
+        assert_eq!((found.mapped, found.mapped_at_least), (Err(OTHERS), Err(NOT_STEADY)));
+    }
+
+    #[test]
+    fn the_lists_say_what_is_mapped_whatever_page_tables_said() {
+        let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+        let found = figures(report(&folder), &PageRuns::from(Run { first: 0, count: 4 }), false, true);
         match PageLists::may_be_read() {
-            // Nobody maps it, whatever the page tables of some process seemed to say.
-            true => assert_ne!(found.mapped, Err(OTHERS)),
+            // Nobody maps it.
+            true => {
+                assert!(found.mapped != Err(OTHERS) && found.mapped != Ok(Pages(4).bytes(crate::kernel::page_size())))
+            }
             false => assert_eq!((found.mapped, found.unmapped), (Err(OTHERS), Err(OTHERS))),
         }
     }

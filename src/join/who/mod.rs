@@ -72,7 +72,7 @@ pub fn find_holders(root: &ProcRoot, wanted: &[WantedFile], facts: WhoFacts) -> 
         rows.sort_by_key(|row| (std::cmp::Reverse(row.order()), row.pid));
         let label = paths.get(number).cloned().unwrap_or_else(|| Arc::from(&b""[..]));
         rows.iter_mut().for_each(|row| row.path = Arc::clone(&label));
-        let measured = cached::measure(target, &search, number, &leases, rows.len());
+        let measured = cached::measure(target, &search, number, &leases, rows.len(), facts.pages);
         answer.failures.extend(measured.failure);
         answer.files.push(measured.file);
         answer.rows.append(&mut rows);

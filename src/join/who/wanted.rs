@@ -18,13 +18,16 @@ pub enum WantedFile {
     },
 }
 
-/// What is read of each process that holds a file.
+/// What is read about a file, and of each process that holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct WhoFacts {
     /// How much of the file it has in memory: its smaps.
     pub memory: bool,
     /// Its user, command line and control group.
     pub owner: bool,
+    /// The kernel's list of the pages of the file, which tells how much of it is mapped by anybody (root). Otherwise
+    /// it is read only if page tables cannot tell in reasonable time.
+    pub pages: bool,
 }
 
 impl WantedFile {
