@@ -31,6 +31,9 @@ struct Opened {
     fd: OwnedFd,
     /// The mounts that the process sees, once they have been read.
     mounts: OnceLock<MountTable>,
+    /// Whether it belongs to a running kernel, so that its files are what they should be. In a capture they may be
+    /// anything.
+    is_live: bool,
 }
 
 /// What identifies a file.
@@ -80,21 +83,34 @@ const LONGEST: u64 = 1 << 20;
 const PATH_ONLY: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
 
 impl Directory {
-    fn new(fd: OwnedFd) -> Directory {
-        Directory(Arc::new(Opened { fd, mounts: OnceLock::new() }))
+    fn new(fd: OwnedFd, is_live: bool) -> Directory {
+        Directory(Arc::new(Opened { fd, mounts: OnceLock::new(), is_live }))
     }
 
     pub(crate) fn open(path: &Path) -> nix::Result<Directory> {
-        openat(AT_FDCWD, path, PATH_ONLY, Mode::empty()).map(Directory::new)
+        Directory::open_process(path, false)
+    }
+
+    /// Opens the directory of a process, below a live `/proc` or in a capture.
+    pub(super) fn open_process(path: &Path, is_live: bool) -> nix::Result<Directory> {
+        openat(AT_FDCWD, path, PATH_ONLY, Mode::empty()).map(|fd| Directory::new(fd, is_live))
+    }
+
+    /// Opens the directory of a thread below this one, or beside it.
+    pub(super) fn open_thread(&self, path: &str) -> nix::Result<Directory> {
+        openat(self, path, PATH_ONLY, Mode::empty()).map(|fd| Directory::new(fd, self.0.is_live))
     }
 
     /// Opens a directory below this one, or `..`.
     pub(super) fn open_directory(&self, path: &str) -> nix::Result<Directory> {
-        openat(self, path, PATH_ONLY, Mode::empty()).map(Directory::new)
+        openat(self, path, PATH_ONLY, Mode::empty()).map(|fd| Directory::new(fd, false))
     }
 
     /// Opens a file for reading.
     pub(super) fn open_file(&self, name: &str) -> io::Result<File> {
+        if self.0.is_live {
+            return Ok(openat(self, name, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?.into());
+        }
         // A capture may hold anything: a FIFO or a device is not opened at all.
         let is_regular = |stat: &FileStat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG;
         // Nor is a link followed, which would lead out of the capture. No file that is read in `/proc` is a link.

@@ -3,6 +3,7 @@
 //!
 //! Reading `maps` takes a tenth of the time of smaps, so all processes of a machine can be checked.
 
+use std::fs::File;
 use std::io;
 use std::ops::{ControlFlow, Range};
 
@@ -94,21 +95,22 @@ impl FileMapping {
     /// # Errors
     /// As [`Process::read_mappings_of_inode`].
     pub fn read_present_pages(&self, process: &Process, page: PageSize) -> Result<Vec<Range<u64>>> {
-        let file = process.open_memory_file("pagemap")?;
+        process.read_pages_of(std::slice::from_ref(self), page)
+    }
+
+    fn add_present_pages(&self, pagemap: &File, page: PageSize, present: &mut Vec<Range<u64>>) -> io::Result<()> {
         let first = self.offset / page.bytes();
-        let fail = |error: io::Error| read_error(process.pid(), &error);
-        let mut present = Vec::new();
         let mut add =
             |pages: Range<u64>| present.push(first.saturating_add(pages.start)..first.saturating_add(pages.end));
         let number = |address: u64| address.saturating_sub(self.addresses.start) / page.bytes();
-        let scanned = pagemap_scan::scan(&file, self.addresses.clone(), |found| {
+        let scanned = pagemap_scan::scan(pagemap, self.addresses.clone(), |found| {
             if found.state.present && found.state.file {
                 add(number(found.addresses.start)..number(found.addresses.end));
             }
             ControlFlow::Continue(())
         });
         match scanned {
-            Ok(_) => {}
+            Ok(_) => Ok(()),
             // Before Linux 6.7. It passes over what has no page tables: otherwise a sparse mapping costs as much as a
             // full one.
             Err(error) if error.kind() == io::ErrorKind::Unsupported => {
@@ -117,9 +119,24 @@ impl FileMapping {
                         add(run.pages);
                     }
                 };
-                pagemap::read_states(&file, self.addresses.clone(), page, add).map_err(fail)?;
+                pagemap::read_states(pagemap, self.addresses.clone(), page, add)
             }
-            Err(error) => return Err(fail(error)),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Process {
+    /// The same of several mappings of a file, one after the other.
+    ///
+    /// # Errors
+    /// As [`Process::read_mappings_of_inode`].
+    pub(crate) fn read_pages_of(&self, mappings: &[FileMapping], page: PageSize) -> Result<Vec<Range<u64>>> {
+        let pagemap = self.open_memory_file("pagemap")?;
+        let mut present = Vec::new();
+        for mapping in mappings {
+            let added = mapping.add_present_pages(&pagemap, page, &mut present);
+            added.map_err(|error| read_error(self.pid(), &error))?;
         }
         Ok(present)
     }

@@ -59,8 +59,9 @@ impl Process {
     /// As [`Process::open`].
     pub fn open_in(root: &ProcRoot, pid: u32) -> Result<Process> {
         let path = root.path().join(pid.to_string());
-        match Directory::open(&path) {
-            Ok(directory) => Ok(Process { root: root.clone(), pid, is_live: root.is_live(), directory }),
+        let is_live = root.is_live();
+        match Directory::open_process(&path, is_live) {
+            Ok(directory) => Ok(Process { root: root.clone(), pid, is_live, directory }),
             Err(Errno::ENOENT | Errno::ESRCH) if root.path().is_dir() => Err(no_such_process(root, pid)),
             Err(Errno::ENOENT) => {
                 Err(not_mounted(root)
@@ -170,13 +171,13 @@ impl Process {
     fn open_other_thread(&self) -> Option<Directory> {
         let threads = self.directory.read_numbers("task").ok()?;
         let thread = threads.into_iter().filter(|thread| *thread != self.pid).max()?;
-        let below = self.directory.open_directory(&format!("task/{thread}")).ok()?;
+        let below = self.directory.open_thread(&format!("task/{thread}")).ok()?;
         if !self.is_live {
             return Some(below);
         }
         // Only the hidden directory /proc/TID has map_files. It is opened before task/TID is looked up again: a thread
         // that is still found there is the one that was opened; otherwise the opened one has exited.
-        let whole = self.directory.open_directory(&format!("../{thread}"));
+        let whole = self.directory.open_thread(&format!("../{thread}"));
         let is_ours = || self.directory.read_file(&format!("task/{thread}/stat"), 1).is_ok();
         Some(whole.ok().filter(|_| is_ours()).unwrap_or(below))
     }

@@ -1,6 +1,7 @@
 //! Searches all processes for some files.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -355,18 +356,13 @@ impl Work<'_> {
         if !process.is_live() || before.saturating_add(length) > MOST_WALKED {
             return None;
         }
-        let mut pages = Vec::new();
-        for mapping in mappings {
-            match mapping.read_present_pages(process, page_size::page_size()) {
-                Ok(present) => pages.extend(
-                    present.iter().map(|run| Run { first: run.start, count: run.end.saturating_sub(run.start) }),
-                ),
-                // It has exited: its page tables are gone.
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(_) => return None,
-            }
+        let run = |pages: Range<u64>| Run { first: pages.start, count: pages.end.saturating_sub(pages.start) };
+        match process.read_pages_of(mappings, page_size()) {
+            Ok(present) => Some(present.into_iter().map(run).collect()),
+            // It has exited: its page tables are gone.
+            Err(error) if error.kind() == ErrorKind::NotFound => Some(PageRuns::new()),
+            Err(_) => None,
         }
-        Some(pages.into_iter().collect())
     }
 }
 
