@@ -107,7 +107,8 @@ fn a_letter_that_rmap_does_not_have_is_answered_with_what_to_type() {
         (&["pcstat", "-J", "f"], "type `rmap pcstat --json FILE` (fincore's -J: JSON)"),
         (&["pcstat", "-C", "f"], "leave it out: rmap uses it wherever its answer can be trusted"),
         (&["pid", "-c", "1"], "`rmap pid -o LIST PID` selects columns, and ~/.config/rmap/config.toml has"),
-        (&["pid", "-u"], "type `rmap pid --match=. --by=user` (smem's -u: one row per user)"),
+        (&["pid", "-u"], "type `rmap ps --by=user` (smem's -u: one row per user)"),
+        (&["ps", "-u"], "type `rmap ps --by=user` (smem's -u: one row per user)"),
         (&["pid", "-s", "rss"], "unknown option '-s'; type `rmap pid --sort=rss PID` (smem's -s: sort). See"),
         (
             &["pid", "-r"],

@@ -37,7 +37,8 @@ pub(super) fn pcstat_option(word: &str) -> Option<String> {
 
 /// Whether a peer looks at what `command` looks at (processes or files). Without a subcommand it could be either.
 fn is_like(peer: &Peer, command: &str) -> bool {
-    command.is_empty() || (peer.command == "pid") == (command == "pid")
+    let is_about_processes = |command| matches!(command, "pid" | "ps");
+    command.is_empty() || is_about_processes(peer.command) == is_about_processes(command)
 }
 
 /// What to type instead of an option that `command` (or, if it is empty, rmap) does not have, but that other programs

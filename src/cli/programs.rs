@@ -210,17 +210,21 @@ const HCACHE: Peer = Peer {
 const SMEM: Peer = Peer {
     names: &["smem"],
     operand: "",
-    command: "pid",
+    command: "ps",
     usual: &[],
-    choice: &["--match=."],
-    view: &["--by=pid"],
+    choice: &[],
+    view: &[],
     columns: SMEM_COLUMNS,
     letters: &[SMEM_ROWS, SMEM_PRESENTATION, SMEM_SOURCES, HELP],
 };
 
 const SMEM_ROWS: &[Letter] = &[
     letter(&["-u", "--users"], "one row per user", Answer::View(&["--by=user"])),
-    letter(&["-m", "--mappings"], "one row per mapped file", Answer::View(&["--by=mapping", "--merge"])),
+    letter(
+        &["-m", "--mappings"],
+        "one row per mapped file",
+        Answer::Line("`rmap pid --match . --by mapping --merge` adds up what all processes have mapped of each file"),
+    ),
     letter(
         &["-w", "--system"],
         "the whole system",
@@ -229,13 +233,17 @@ const SMEM_ROWS: &[Letter] = &[
     letter(
         &["-P", "--processfilter"],
         "processes that match (in rmap: anywhere in the command line)",
-        Answer::Choice(&["--match={}"]),
+        Answer::Words(&["--match={}"]),
     )
     .with("^python"),
     letter(&["-U", "--userfilter"], "users that match", Answer::Words(&["--filter={}"]))
         .converted("www", |pattern| filter("user", &pattern)),
-    letter(&["-M", "--mapfilter"], "mappings that match", Answer::Words(&["--filter={}"]))
-        .converted("/usr/lib", |pattern| filter("mapping", &pattern)),
+    letter(
+        &["-M", "--mapfilter"],
+        "mappings that match",
+        Answer::Line("`rmap pid --match . --by pid --filter 'mapping =~ \"^/usr/lib\"'` adds up such mappings"),
+    )
+    .with("/usr/lib"),
     letter(
         &["-s", "--sort"],
         "sort (smallest first; in rmap: largest first, -COL reverses)",
@@ -246,16 +254,11 @@ const SMEM_ROWS: &[Letter] = &[
         .after(&["-s", "rss"]),
 ];
 
-const SMEM_DRAWS: Answer =
-    Answer::Line("`rmap pid --match . --by pid --csv` writes the figures for a program that draws them");
+const SMEM_DRAWS: Answer = Answer::Line("`rmap ps --csv` writes the figures for a program that draws them");
 
 const SMEM_PRESENTATION: &[Letter] = &[
-    letter(
-        &["-c", "--columns"],
-        "these columns",
-        Answer::Line("`rmap pid --match . --by pid -o pid,rss,pss,uss` selects columns; a group has no command"),
-    )
-    .with("LIST"),
+    letter(&["-c", "--columns"], "these columns", Answer::Words(&["--columns={}"]))
+        .converted("pid,pss,uss", |list| columns(spaces_to_commas(list)?, SMEM_COLUMNS)),
     letter(&["-t", "--totals"], "add a total", Answer::Words(&["--total"])),
     letter(&["-k", "--abbreviate"], "sizes with units", Answer::Words(&["--human"])),
     letter(
@@ -266,7 +269,7 @@ const SMEM_PRESENTATION: &[Letter] = &[
     letter(
         &["-n", "--numeric"],
         "users as numbers",
-        Answer::Line("`rmap pid --user 0 --by user` takes numbers, but the rows have the names of users"),
+        Answer::Line("`rmap ps --user 0` takes numbers, but the rows have the names of users"),
     ),
     letter(&["-H", "--no-header"], "no header", Answer::Words(&["--no-header"])),
     letter(&["-a", "--autosize"], "fit the terminal", Answer::Nothing("every table fits the terminal")),
@@ -288,16 +291,15 @@ const SMEM_SOURCES: &[Letter] = &[
 ];
 
 /// smem's columns, and rmap's names for them. The others are called the same.
-const SMEM_COLUMNS: &[(&str, &str)] =
-    &[("vss", "size"), ("map", "mapping"), ("maps", "mappings"), ("count", "processes")];
+const SMEM_COLUMNS: &[(&str, &str)] = &[("vss", "size"), ("count", "processes")];
 
 const PS_MEM: Peer = Peer {
     names: &["ps_mem", "ps_mem.py", "psmem"],
     operand: "",
-    command: "pid",
+    command: "ps",
     usual: &[],
-    choice: &["--match=."],
-    view: &["--by=command"],
+    choice: &[],
+    view: &["--by=name"],
     columns: &[],
     letters: &[
         &[
@@ -305,16 +307,12 @@ const PS_MEM: Peer = Peer {
                 .converted("4690,4691", |list| parts(&list)),
             letter(&["-S", "--swap"], "show swap", Answer::Nothing("the table has a column for it")),
             letter(&["-d", "--discriminate-by-pid"], "one row per process", Answer::View(&["--by=pid"])),
-            letter(
-                &["-s", "--split-args"],
-                "one row per command line",
-                Answer::Nothing("rmap groups by command line anyway"),
-            ),
-            letter(&["-t", "--total"], "only the total", Answer::View(&["--summary", "--merge"])),
+            letter(&["-s", "--split-args"], "one row per command line", Answer::View(&["--by=command"])),
+            letter(&["-t", "--total"], "only the total", Answer::Line("`rmap ps --by user` ends with the total")),
             letter(
                 &["-u", "--user"],
                 "only the total of the own processes",
-                Answer::Line("`rmap pid --user NAME --summary --merge` adds up the processes of a user"),
+                Answer::Line("`rmap ps --user NAME` ends with the total of the processes of a user"),
             ),
             letter(&["-w"], "repeat every N seconds", Answer::Words(&["-w", "{}"])).with("2"),
             letter(&["--version"], "version", Answer::Version),
@@ -333,6 +331,11 @@ fn columns(list: OsString, names: &[(&str, &str)]) -> Result<Vec<OsString>, Stri
     let (plus, list) = list.strip_prefix('+').map_or(("", list.as_str()), |list| ("+", list));
     let name = |typed: &str| names.iter().find(|(peer, _)| *peer == typed).map_or(typed, |(_, name)| name).to_owned();
     Ok(vec![format!("{plus}{}", list.split(',').map(name).collect::<Vec<_>>().join(",")).into()])
+}
+
+/// smem separates columns by blanks, too.
+fn spaces_to_commas(list: OsString) -> Result<OsString, String> {
+    Ok(text(list)?.split([' ', ',']).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(",").into())
 }
 
 fn parts(list: &OsString) -> Result<Vec<OsString>, String> {
