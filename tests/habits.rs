@@ -106,10 +106,14 @@ fn a_letter_that_rmap_does_not_have_is_answered_with_what_to_type() {
         (&["pcstat", "-m", "1M", "f"], "type `rmap pcstat --max-size=100M FILE`"),
         (&["pcstat", "-J", "f"], "type `rmap pcstat --json FILE` (fincore's -J: JSON)"),
         (&["pcstat", "-C", "f"], "leave it out: rmap uses it wherever its answer can be trusted"),
-        (&["pid", "-c", "1"], "`rmap pid -o LIST PID` selects columns, and ~/.config/rmap/config.toml has"),
+        (&["pid", "-C", "1"], "`rmap pid -o LIST PID` selects columns, and ~/.config/rmap/config.toml has"),
+        (&["pid", "-c", "1"], "type `rmap pid --columns=pid,pss,uss PID` (smem's -c: these columns)"),
         (&["pid", "-u"], "type `rmap ps --by=user` (smem's -u: one row per user)"),
         (&["ps", "-u"], "type `rmap ps --by=user` (smem's -u: one row per user)"),
-        (&["pid", "-s", "rss"], "unknown option '-s'; type `rmap pid --sort=rss PID` (smem's -s: sort). See"),
+        (
+            &["pid", "-s", "rss"],
+            "unknown option '-s'; type `rmap pid --sort=rss PID` (smem's -s: sort), or `rmap ps --by=command` (ps_mem's",
+        ),
         (
             &["pid", "-r"],
             "unknown option '-r'; type `rmap pid --sort=rss PID` (smem's -r: with -s: largest first). See",
@@ -129,7 +133,7 @@ fn a_letter_that_rmap_does_not_have_is_answered_with_what_to_type() {
         (&["-p", "4k-64k", "b"], "4k-64k b: not a process; for files, type `rmap pcstat --range=4096,61440 FILE`"),
         (&["-d", "b"], "b: not a process; for files, type `rmap lock FILE &` (vmtouch's -d"),
         (&["-q", "b"], "b: not a process; for files, type `rmap pcstat FILE > /dev/null`"),
-        (&["-t", "b"], "type `rmap warm FILE` (vmtouch's -t: touch pages into memory), or `rmap pid --total PID`"),
+        (&["-t", "b"], "type `rmap warm FILE` (vmtouch's -t: touch pages into memory), or `rmap ps --total PID`"),
         (&["pcstat", "--range", "4k-64k", "b"], "type --range=4096,61440; see `rmap pcstat --help`"),
         (
             &["pcstat", "-o", "RES,PAGES,SIZE,FILE", "a"],
@@ -163,7 +167,7 @@ fn every_command_that_is_advised_works() {
     let mut commands = commands_in(&page);
     let options = options_of_others(&page);
     assert!(options.len() > 60 && options.contains("-XX") && options.contains("--output-all"), "{options:?}");
-    for subcommand in ["pid", "pcstat", "warm", "evict", "lock"] {
+    for subcommand in ["pid", "ps", "who", "pcstat", "warm", "evict", "lock"] {
         for option in &options {
             let run = rmap([subcommand, option]);
             assert!(!run.err.contains("unknown option") || run.err.contains("`rmap "), "{}", run.err);
@@ -326,12 +330,21 @@ fn other_programs_are_understood_by_name() {
     subject.stop();
     let pid = subject.word();
     assert_eq!(rmap(["pmap", "-rx", &pid]).good().text(), rmap(["pid", "-x", &pid]).good().text());
-    let list =
-        rmap(["ps_mem", "-p", &format!("{pid},{pid}"), "-d", "--csv", "--columns", "pid,processes"]).good().text();
-    assert_eq!(list, format!("pid,processes\r\n{pid},1\r\n"));
+    let list = rmap(["ps_mem", "-p", &format!("{pid},{pid}"), "-d", "--csv", "--columns", "pid,name"]).good().text();
+    assert_eq!(list, format!("pid,name\r\n{pid},subject\r\n"));
     let users = rmap(["smem", "-uP", "examples/subject", "--jsonl"]).lines_of_json();
     assert!(users.iter().all(|row| row["user"].is_string() && row["processes"].as_u64() > Some(0)), "{users:?}");
     assert!(!users.is_empty());
+    let total = rmap(["smem", "-t", "-c", "pid pss", "--json", "-P", "examples/subject"]).json();
+    assert!(total["total"]["pss"].as_u64() > Some(0), "{total}");
+
+    let mapped = folder.path().join("mapped");
+    let holder = Subject::start([format!("synced:{}:4:1", mapped.display())]);
+    let name = mapped.to_str().unwrap();
+    // Not even root may look at every process everywhere.
+    assert_eq!(rmap(["lsof", "-t", name]).text().lines().next().map(str::trim), Some(&*holder.word()));
+    let table = rmap(["fuser", "-vu", name]).text();
+    assert!(table.lines().any(|line| line.trim_start().starts_with(&holder.word())), "{table}");
 }
 
 #[test]
@@ -360,7 +373,7 @@ fn the_page_begins_for_users_and_has_every_option_of_the_installed_programs() {
     assert!(
         !start.contains("cargo") && page.trim_end().ends_with("cargo run --example coming_from > docs/coming-from.md")
     );
-    for program in ["pmap", "vmtouch", "fincore", "smem"] {
+    for program in ["pmap", "vmtouch", "fincore", "smem", "fuser"] {
         let Ok(help) = Command::new(program).arg("--help").output() else {
             eprintln!("SKIPPED: {program} is not installed");
             continue;

@@ -1,4 +1,5 @@
-//! What people type who come from pmap, vmtouch, fincore, pcstat, hcache, smem or ps_mem, and what rmap answers.
+//! What people type who come from pmap, vmtouch, fincore, pcstat, hcache, smem, ps_mem, fuser or lsof, and what rmap
+//! answers.
 //!
 //! The name of the program makes its options unambiguous: `rmap vmtouch -e FILE` evicts. After a subcommand of rmap, a
 //! letter has rmap's meaning or none, and [`instead_of`] says what to type. `docs/coming-from.md` and
@@ -35,10 +36,15 @@ pub(super) fn pcstat_option(word: &str) -> Option<String> {
     PCSTAT.letter(name).filter(|_| name.len() > 2 && !word.starts_with("--")).map(|_| format!("-{word}"))
 }
 
-/// Whether a peer looks at what `command` looks at (processes or files). Without a subcommand it could be either.
+/// Whether a peer looks at what `command` looks at: processes, files, or who holds a file. Without a subcommand it
+/// could be any.
 fn is_like(peer: &Peer, command: &str) -> bool {
-    let is_about_processes = |command| matches!(command, "pid" | "ps");
-    command.is_empty() || is_about_processes(peer.command) == is_about_processes(command)
+    let subject = |command| match command {
+        "pid" | "ps" => "processes",
+        "who" => "holders",
+        _ => "files",
+    };
+    command.is_empty() || subject(peer.command) == subject(command)
 }
 
 /// What to type instead of an option that `command` (or, if it is empty, rmap) does not have, but that other programs
@@ -145,7 +151,7 @@ pub(super) fn help(name: &str) -> Option<String> {
 /// `docs/coming-from.md`.
 pub(super) fn page() -> String {
     let mut page = String::from(
-        "# Coming from pmap, vmtouch, fincore, pcstat, hcache, smem or ps_mem\n\n\
+        "# Coming from pmap, vmtouch, fincore, pcstat, hcache, smem, ps_mem, fuser or lsof\n\n\
          `rmap` understands these programs by name: `rmap vmtouch -t FILE` does what `vmtouch -t FILE` does.\n\
          The output is rmap's. What has no equivalent is answered in one line, and nothing runs (status 2).\n\n\
          After a subcommand of rmap, a letter has rmap's meaning. `rmap help vmtouch` prints one of these tables.\n",
@@ -185,6 +191,8 @@ mod tests {
         ("pmap", "-x -X -XX -d -q -p -A -c -C -n -N -r -h -V"),
         ("smem", "-u -m -t -k -P -U -w -M -s -r -H -c -p -n -a --pie --bar -S -R -K -h"),
         ("ps_mem", "-p -S -d -s -t -w -u -h --version"),
+        ("fuser", "-v -u -a -s -k -SIGNAL -i -w -l -m -c -M -I -n -4 -6 -h -V"),
+        ("lsof", "-t -u -c -p -i -n -P -w -h"),
     ];
 
     #[test]

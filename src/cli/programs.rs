@@ -2,8 +2,8 @@
 //!
 //! This table is the only place that knows these programs. [`peers`](super::peers) translates, and
 //! [`coming_from`](super::coming_from) explains. The options are those of the manual pages of pmap 4.0.2, vmtouch
-//! 1.3.1, smem 1.5 and ps_mem, and of the sources of fincore, pcstat and hcache; fincore has -c, -C and -R only in its
-//! newest versions.
+//! 1.3.1, smem 1.5, ps_mem and fuser 23.6, and of the sources of fincore, pcstat and hcache; fincore has -c, -C and -R
+//! only in its newest versions. Of lsof only what asks who holds a file is here.
 
 use std::ffi::OsString;
 
@@ -12,7 +12,7 @@ use super::peers::{Answer, Letter, Peer, Value};
 use crate::units::Bytes;
 
 /// Every program, in the order of the page.
-pub(super) const PEERS: &[Peer] = &[PMAP, VMTOUCH, FINCORE, PCSTAT, HCACHE, SMEM, PS_MEM];
+pub(super) const PEERS: &[Peer] = &[PMAP, VMTOUCH, FINCORE, PCSTAT, HCACHE, SMEM, PS_MEM, FUSER, LSOF];
 
 /// Names of programs that rmap cannot stand for, and what to type instead.
 pub(super) const OTHERS: &[(&str, &str)] = &[(
@@ -306,7 +306,7 @@ const PS_MEM: Peer = Peer {
             letter(&["-p"], "only these processes", Answer::Choice(&["{}"]))
                 .converted("4690,4691", |list| parts(&list)),
             letter(&["-S", "--swap"], "show swap", Answer::Nothing("the table has a column for it")),
-            letter(&["-d", "--discriminate-by-pid"], "one row per process", Answer::View(&["--by=pid"])),
+            letter(&["-d", "--discriminate-by-pid"], "one row per process", Answer::View(&[])),
             letter(&["-s", "--split-args"], "one row per command line", Answer::View(&["--by=command"])),
             letter(&["-t", "--total"], "only the total", Answer::Line("`rmap ps --by user` ends with the total")),
             letter(
@@ -319,6 +319,67 @@ const PS_MEM: Peer = Peer {
         ],
         HELP,
     ],
+};
+
+const FUSER_KILLS: Answer = Answer::Line("no process is ended; `rmap who -o pid FILE` prints the pids for kill(1)");
+const FUSER_MOUNT: Answer =
+    Answer::Line("`rmap files -o +holders DIR` lists the cached files of a file system, each with who holds it");
+const FUSER_PORTS: Answer = Answer::Line("`rmap who FILE` is about files; ss(8) -p tells who has a port open");
+
+const FUSER: Peer = Peer {
+    names: &["fuser"],
+    operand: "FILE",
+    command: "who",
+    usual: &[],
+    choice: &[],
+    view: &[],
+    columns: &[],
+    letters: &[
+        &[
+            letter(&["-v", "--verbose"], "user, access and command", Answer::Nothing("the table has columns for them")),
+            letter(&["-u", "--user"], "the user", Answer::Nothing("the table has a column for it")),
+            letter(&["-a", "--all"], "also files that nobody holds", Answer::Nothing("each file has a line anyway")),
+            letter(
+                &["-s", "--silent"],
+                "print nothing (rmap still prints errors)",
+                Answer::Shell("", &["> /dev/null"]),
+            ),
+            letter(&["-k", "--kill"], "kill the processes", FUSER_KILLS),
+            letter(&["-SIGNAL"], "with -k: another signal", FUSER_KILLS),
+            letter(&["-i", "--interactive"], "with -k: ask first", FUSER_KILLS),
+            letter(&["-w", "--writeonly"], "with -k: only those that write", FUSER_KILLS),
+            letter(&["-l", "--list-signals"], "the names of signals", FUSER_KILLS),
+            letter(&["-m", "--mount"], "all files of a file system", FUSER_MOUNT),
+            letter(&["-c"], "the same", FUSER_MOUNT),
+            letter(&["-M", "--ismountpoint"], "with -m: only of a mount point", FUSER_MOUNT),
+            letter(&["-I", "--inode"], "compare inodes", Answer::Nothing("rmap compares files by what they are")),
+            letter(&["-n", "--namespace"], "other things than files", FUSER_PORTS).with("tcp"),
+            letter(&["-4", "--ipv4"], "sockets", FUSER_PORTS),
+            letter(&["-6", "--ipv6"], "sockets", FUSER_PORTS),
+        ],
+        HELP,
+        VERSION,
+    ],
+};
+
+const LSOF: Peer = Peer {
+    names: &["lsof"],
+    letters: &[
+        &[
+            letter(&["-t"], "only the pids (and what is cached of the file)", Answer::View(&["-n", "-o", "pid"])),
+            letter(&["-u"], "only this user", Answer::Words(&["--filter={}"]))
+                .converted("www", |user| filter("user", &user)),
+            letter(&["-c"], "only commands that begin so", Answer::Words(&["--filter={}"]))
+                .converted("python", |name| filter("name", &name)),
+            letter(&["-p"], "the files of a process", Answer::Line("`rmap pcstat --pid 4690` lists them")).with("4690"),
+            letter(&["-i"], "sockets", FUSER_PORTS),
+            letter(&["-n"], "no names of hosts", Answer::Nothing("rmap looks none up")),
+            letter(&["-P"], "no names of ports", Answer::Nothing("rmap looks none up")),
+            letter(&["-w"], "no warnings", Answer::Nothing("rmap prints one line for what it could not see")),
+        ],
+        HELP,
+    ],
+    ..FUSER
 };
 
 fn text(value: OsString) -> Result<String, String> {
@@ -353,7 +414,7 @@ fn filter(column: &str, pattern: &OsString) -> Result<Vec<OsString>, String> {
 fn captured(directory: OsString) -> Result<Vec<OsString>, String> {
     let name = text(directory)?;
     if name.contains(".tar") {
-        return Err("unpack the archive, and name its directory: `rmap pid --proc-root DIR --match .`".to_owned());
+        return Err("unpack the archive, and name its directory: `rmap ps --proc-root DIR`".to_owned());
     }
     Ok(vec![format!("{}/proc", name.trim_end_matches('/')).into()])
 }

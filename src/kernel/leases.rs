@@ -56,7 +56,7 @@ mod tests {
         assert_eq!(parse(b"3: DELEG  ACTIVE    WRITE 12 fe:01:4711 0 EOF"), lease(12));
         assert_eq!(parse(b"4: LEASE  BREAKING  UNLCK 7 fe:01:4711 0 EOF"), lease(7));
         for line in [
-            &b"5: LEASE  ACTIVE    READ  4690 fe:01:4711 0 EOF",
+            &b"5: LEASE  ACTIVE    READ  4690 fe:01:4711 0 EOF"[..],
             b"6: POSIX  ADVISORY  WRITE 4690 fe:01:4711 0 EOF",
             b"6: -> POSIX  ADVISORY  WRITE 4690 fe:01:4711 0 EOF",
             b"7: FLOCK  ADVISORY  WRITE 4690 fe:01:4711 0 EOF",
