@@ -60,7 +60,7 @@ impl Server {
             .unwrap();
         let server = Server { child, programs, folder };
         let end = Instant::now() + Duration::from_secs(30);
-        while !server.ask("select 1").is_some_and(|answer| answer == "1") {
+        while server.ask("select 1").is_none_or(|answer| answer != "1") {
             assert!(Instant::now() < end, "the server did not start");
             std::thread::sleep(Duration::from_millis(100));
         }
