@@ -112,7 +112,7 @@ fn a_letter_that_rmap_does_not_have_is_answered_with_what_to_type() {
         (&["ps", "-u"], "type `rmap ps --by=user` (smem's -u: one row per user)"),
         (
             &["pid", "-s", "rss"],
-            "unknown option '-s'; type `rmap pid --sort=rss PID` (smem's -s: sort), or `rmap ps --by=command` (ps_mem's",
+            "type `rmap pid --sort=rss PID` (smem's -s: sort), or `rmap ps --by=command` (ps_mem's -s",
         ),
         (
             &["pid", "-r"],
