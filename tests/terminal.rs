@@ -263,7 +263,7 @@ fn groups_leave_out_the_least_important_columns_and_the_program_of_a_command_sta
     assert_snapshot!(picture(60, "--by command"), @r#"
         Size       Rss       Pss  Uss  Command
     ────────────────────────────────────────────────────────────
-    48000000  37037034  37037034    -  /usr/bin/one-program --w…
+    48000000  37037034  37037034    -  …/one-program --with-an-…
        24000      3000      3000    -  b
     ────────────────────────────────────────────────────────────
     48024000  37040034  37040034    -  total KiB
@@ -271,7 +271,7 @@ fn groups_leave_out_the_least_important_columns_and_the_program_of_a_command_sta
     assert_snapshot!(picture(80, "--by command"), @r#"
     Mappings  Processes      Size       Rss       Pss  Uss  Dirty  Command
     ────────────────────────────────────────────────────────────────────────────────
-           3          1  48000000  37037034  37037034    -      -  /usr/bin/one-pro…
+           3          1  48000000  37037034  37037034    -      -  …/one-program --…
            3          1     24000      3000      3000    -      -  b
     ────────────────────────────────────────────────────────────────────────────────
            6             48024000  37040034  37040034    -      -  total KiB
@@ -279,7 +279,7 @@ fn groups_leave_out_the_least_important_columns_and_the_program_of_a_command_sta
     assert_snapshot!(picture(60, "--by command --sort mappings"), @r#"
     Mappings      Size       Rss       Pss  Command
     ────────────────────────────────────────────────────────────
-           3  48000000  37037034  37037034  /usr/bin/one-progra…
+           3  48000000  37037034  37037034  …/one-program --wit…
            3     24000      3000      3000  b
     ────────────────────────────────────────────────────────────
            6  48024000  37040034  37040034  total KiB
