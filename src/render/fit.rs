@@ -157,7 +157,8 @@ impl<'a> Measured<'a> {
         if room(&layout, 1) < SHORT_TEXT && layout.line.iter().any(|place| self.is_sentence(*place)) {
             return self.layout_with(width, true);
         }
-        let is_change = |place| self.kind(place) == Some(ColumnKind::Change);
+        // Those that a repeated table adds, and not a change that is a figure of the row itself.
+        let is_change = |place| self.kind(place) == Some(ColumnKind::Change) && self.is(place, Presence::Optional);
         self.leave_out(&mut layout, is_change, |layout| room(layout, 1) < SHORT_TEXT);
         layout.gap = if room(&layout, GAP) < SHORT_TEXT { 1 } else { GAP };
         layout.room = room(&layout, layout.gap).max(SHORTEST_TEXT);

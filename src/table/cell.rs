@@ -83,6 +83,19 @@ impl Difference {
         }
     }
 
+    /// Which of two differences is larger, whatever their signs are.
+    pub(super) fn compare_sizes(self, other: Difference) -> std::cmp::Ordering {
+        use Difference::{Bytes, Count, Pages, Share};
+        match (self, other) {
+            (Share(one), Share(other)) => one.abs().total_cmp(&other.abs()),
+            (Bytes(one) | Count(one) | Pages(one), Bytes(other) | Count(other) | Pages(other)) => {
+                one.unsigned_abs().cmp(&other.unsigned_abs())
+            }
+            // Cells of one column are of one kind.
+            _ => std::cmp::Ordering::Equal,
+        }
+    }
+
     /// Whether nothing changed.
     pub fn is_none(self) -> bool {
         match self {

@@ -73,6 +73,8 @@ pub enum Aggregation<K: RowKind> {
     None,
     /// Add the figures.
     Sum,
+    /// Add the differences, each with its sign.
+    Net,
     /// Divides two sums, in percent: the part and the whole of each row; absent if the row does not know them.
     Share(fn(&K::Row) -> Option<(u64, u64)>),
     /// Add the figures, but count what several rows share once: the cached pages of a file that is mapped twice.
@@ -86,6 +88,7 @@ impl<K: RowKind> Aggregation<K> {
     pub(super) fn how(&self) -> How {
         match self {
             Aggregation::None | Aggregation::Sum => How::Sum,
+            Aggregation::Net => How::Net,
             Aggregation::Share(_) => How::Share,
             Aggregation::Union(_) => How::Union,
             Aggregation::Merge(_, how) => *how,

@@ -94,6 +94,8 @@ fn compare_cells(left: &Cell<'_>, right: &Cell<'_>, ascending: bool) -> Ordering
         (left, right) if is_absent(left) || is_absent(right) => return is_absent(left).cmp(&is_absent(right)),
         (Cell::Percent(left), Cell::Percent(right)) => right.total_cmp(left),
         (Cell::Time(left), Cell::Time(right)) => right.cmp(left),
+        // The largest change first, whether it is more or less.
+        (Cell::Change(left), Cell::Change(right)) => right.compare_sizes(*left),
         (Cell::Address(left), Cell::Address(right)) | (Cell::Offset(left), Cell::Offset(right)) => right.cmp(left),
         // Text is sorted from A to Z, because the reverse is rarely wanted.
         (left, right) => match (left.addend(), right.addend()) {

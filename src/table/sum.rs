@@ -1,6 +1,6 @@
 //! The sum of one column, and how it was combined.
 
-use super::cell::Cell;
+use super::cell::{Cell, Difference};
 use crate::units::{Absent, Figure, Piece, Reason, Union, percent};
 
 /// The sum of one column.
@@ -20,6 +20,8 @@ pub struct ColumnSum {
 pub enum How {
     /// Added up.
     Sum,
+    /// Two sums, of what is more and of what is less: their difference.
+    Net,
     /// Two sums, divided.
     Share,
     /// Added up, with what several rows share counted once.
@@ -102,15 +104,26 @@ impl ColumnSum {
         TotalCell::Sum { cell: self.known_cell(in_bytes, rows).unwrap_or_else(Cell::Absent), missing: self.missing }
     }
 
+    /// What is more without what is less; `None` if it does not fit into 63 bits.
+    fn net(&self) -> Option<Cell<'static>> {
+        let (more, less) = (i128::try_from(self.part).ok()?, i128::try_from(self.whole).ok()?);
+        Some(Cell::Change(Difference::Bytes(i64::try_from(more - less).ok()?)))
+    }
+
     fn known_cell(&self, in_bytes: bool, rows: u64) -> Figure<Cell<'static>> {
         const NOTHING_KNOWN: Absent = Absent::new(Reason::Unsupported, "no row has a figure for it");
         const NONE_APPLIES: Absent = Absent::new(Reason::NotApplicable, "it does not apply to any row");
         const EMPTY: Absent = Absent::new(Reason::NotApplicable, "there is nothing to divide by");
+        const NOTHING_KNOWN_OF_SOME: Absent = Absent::new(Reason::Unsupported, "some rows have no figure for it");
         const TOO_LARGE: Absent = Absent::new(Reason::Unsupported, "the sum does not fit into 64 bits");
         match (self.known, self.missing) {
             (0, 0) if rows > 0 => return Err(NONE_APPLIES),
             (0, 1..) => return Err(NOTHING_KNOWN),
             _ => {}
+        }
+        if self.how == How::Net {
+            // The sum of the others may be more or less than that of all.
+            return if self.missing == 0 { self.net().ok_or(TOO_LARGE) } else { Err(NOTHING_KNOWN_OF_SOME) };
         }
         if self.how == How::Share {
             return percent(self.part, self.whole).map(Cell::Percent).ok_or(EMPTY);

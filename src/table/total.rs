@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::cell::{Cell, Difference};
 use super::column::{Aggregation, Column, RowKind};
 use super::head::ColumnKind;
 use super::sum::{ColumnSum, TotalCell};
@@ -57,6 +58,14 @@ impl<K: RowKind> Totals<K> {
                 Aggregation::Sum => match column.cell(row) {
                     cell if cell.absence().is_some_and(|absent| !applies(&absent)) => {}
                     cell => sum.add(cell.addend().map(|number| (number, 0))),
+                },
+                Aggregation::Net => match column.cell(row) {
+                    cell if cell.absence().is_some_and(|absent| !applies(&absent)) => {}
+                    Cell::Change(Difference::Bytes(by)) => {
+                        let size = by.unsigned_abs();
+                        sum.add(Some(if by < 0 { (0, size) } else { (size, 0) }));
+                    }
+                    _ => sum.lack(),
                 },
                 Aggregation::Share(take) => sum.add(take(row)),
                 Aggregation::Union(take) => match take(row, column.argument) {

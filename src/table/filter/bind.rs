@@ -90,6 +90,7 @@ impl<K: RowKind> Binder<'_, K> {
         let text = word.text.as_str();
         let value = match column.kind() {
             Kind::Bytes => parse_bytes(text).map(Value::Number),
+            Kind::Change => parse_change(text).map(Value::Change),
             Kind::Pages | Kind::Number => text.parse().ok().map(Value::Number),
             Kind::Percent => {
                 let share = text.strip_suffix('%').unwrap_or(text).parse().ok();
@@ -105,7 +106,7 @@ impl<K: RowKind> Binder<'_, K> {
                 self.require_word(column, word, |known| known == text)?;
                 Some(Value::Text(text.as_bytes().to_vec()))
             }
-            Kind::Flags | Kind::RawBytes | Kind::Change | Kind::Strip(_) | Kind::Bars => None,
+            Kind::Flags | Kind::RawBytes | Kind::Strip(_) | Kind::Bars => None,
         };
         value.ok_or_else(|| self.error(word, format!("'{}' requires {}", column.id(), expectation(column.kind()))))
     }
@@ -149,6 +150,7 @@ fn expectation(kind: Kind) -> &'static str {
     match kind {
         Kind::Bytes => "a size such as 4096, 64K, 1.5G or 0x1000",
         Kind::Pages | Kind::Number => "a whole number",
+        Kind::Change => "a size such as 64K, or -64K for what shrank",
         Kind::Percent => "a percentage such as 12.5",
         Kind::Address => "an address in hexadecimal",
         Kind::Flag => "yes or no",
@@ -165,6 +167,14 @@ fn parse_bytes(text: &str) -> Option<u64> {
     }
     let is_padded = text.len() > 1 && text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|_| !is_padded).map(|size: Bytes| size.0)
+}
+
+/// A size that may have a sign.
+fn parse_change(text: &str) -> Option<i128> {
+    match text.strip_prefix('-') {
+        Some(size) => parse_bytes(size).map(|size| -i128::from(size)),
+        None => parse_bytes(text.strip_prefix('+').unwrap_or(text)).map(i128::from),
+    }
 }
 
 fn parse_flag(text: &str) -> Option<bool> {

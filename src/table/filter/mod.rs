@@ -23,7 +23,7 @@ use std::time::SystemTime;
 
 use regex::bytes::Regex;
 
-use super::cell::Cell;
+use super::cell::{Cell, Difference};
 use super::column::{Column, RowKind};
 
 pub use parse::Expression;
@@ -68,6 +68,7 @@ pub(crate) enum Operator {
 /// What a column is compared with.
 enum Value<K: RowKind> {
     Number(u64),
+    Change(i128),
     Share(f64),
     Flag(bool),
     Time(SystemTime),
@@ -137,6 +138,10 @@ fn compare<K: RowKind>(cell: &Cell<'_>, operator: Operator, value: &Value<K>, ro
     match value {
         Value::Number(wanted) => Some(operator.orders(&number(cell)?, wanted)),
         Value::Column(column) => Some(operator.orders(&number(cell)?, &number(&column.cell(row))?)),
+        Value::Change(wanted) => match cell {
+            Cell::Change(Difference::Bytes(by)) => Some(operator.orders(&i128::from(*by), wanted)),
+            _ => None,
+        },
         Value::Share(wanted) => match cell {
             Cell::Percent(share) => Some(operator.orders(share, wanted)),
             _ => None,
