@@ -1,8 +1,6 @@
 //! Files that the kernel itself holds: swap files and the files behind loop devices. Only their paths are known.
 
-use std::ffi::OsStr;
 use std::fs;
-use std::path::Path;
 
 use super::{FoundFile, Hold, Holders, Known};
 use crate::kernel::mount_table::unescape;
@@ -13,10 +11,8 @@ use crate::process::ProcRoot;
 pub(super) fn add(root: &ProcRoot, places: &Places, holders: &mut Holders) {
     let files: Vec<Vec<u8>> = swaps(root).into_iter().filter(|swap| !swap.is_partition).map(|swap| swap.path).collect();
     add_files(places, holders, b"swap", &files);
-    if root.is_live() {
-        for (name, file) in loop_devices(&root.system_path().join("block")) {
-            add_files(places, holders, &name, &[file]);
-        }
+    for (name, file) in loop_devices(root) {
+        add_files(places, holders, &name, &[file]);
     }
 }
 
@@ -59,16 +55,19 @@ fn parse_swap(line: &[u8]) -> Option<Swap> {
     Some(Swap { path: unescape(path), is_partition })
 }
 
-/// The loop devices that are in use, with the paths of their files: `loop/backing_file` below each of them.
-pub(in crate::join) fn loop_devices(devices: &Path) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let entries = fs::read_dir(devices).into_iter().flatten().flatten();
+/// The loop devices that are in use, with the paths of their files: `block/loopN/loop/backing_file` in `/sys`.
+pub(in crate::join) fn loop_devices(root: &ProcRoot) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let entries = fs::read_dir(root.system_path().join("block")).into_iter().flatten().flatten();
     let mut found: Vec<(Vec<u8>, Vec<u8>)> = entries
         .filter_map(|entry| {
+            // In a capture it may be anything, such as a link that leads out of it.
+            let is_directory = |path| fs::symlink_metadata(path).is_ok_and(|found| found.is_dir());
+            let is_device = root.is_live() || is_directory(entry.path()) && is_directory(entry.path().join("loop"));
             let name = entry.file_name();
-            name.to_str().filter(|name| name.starts_with("loop"))?;
-            let mut path = fs::read(entry.path().join("loop/backing_file")).ok()?;
+            let name = name.to_str().filter(|name| is_device && name.starts_with("loop"))?;
+            let mut path = root.read_system_file(&format!("block/{name}/loop/backing_file")).ok()?;
             path.truncate(path.strip_suffix(b"\n").unwrap_or(&path).len());
-            Some((OsStr::as_encoded_bytes(&name).to_vec(), path))
+            Some((name.as_bytes().to_vec(), path))
         })
         .collect();
     found.sort_unstable();
@@ -94,13 +93,17 @@ mod tests {
     #[test]
     fn only_loop_devices_in_use_have_a_file() {
         let top = tempfile::tempdir().unwrap();
-        for name in ["loop1/loop", "loop0/loop", "loop2", "vda/loop"] {
-            fs::create_dir_all(top.path().join(name)).unwrap();
+        let devices = top.path().join("sys/block");
+        for name in ["loop1/loop", "loop0/loop", "loop2", "vda/loop", "loop3/loop"] {
+            fs::create_dir_all(devices.join(name)).unwrap();
         }
         for (name, file) in [("loop1", "/a b\n"), ("loop0", "/c (deleted)\n"), ("vda", "/d\n")] {
-            fs::write(top.path().join(name).join("loop/backing_file"), file).unwrap();
+            fs::write(devices.join(name).join("loop/backing_file"), file).unwrap();
         }
-        let found = loop_devices(top.path());
+        // Links lead out of a capture.
+        std::os::unix::fs::symlink("/etc/hostname", devices.join("loop3/loop/backing_file")).unwrap();
+        std::os::unix::fs::symlink(devices.join("loop1"), devices.join("loop4")).unwrap();
+        let found = loop_devices(&ProcRoot::at(top.path().join("proc")));
         assert_eq!(found, [(b"loop0".to_vec(), b"/c (deleted)".to_vec()), (b"loop1".to_vec(), b"/a b".to_vec())]);
     }
 }

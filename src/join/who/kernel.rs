@@ -1,7 +1,5 @@
 //! The kernel's own users of a file: swap, loop devices, and file systems that are mounted from a device.
 
-use std::fs;
-
 use super::row::{Holding, KernelUse};
 use super::target::{Kind, Known, Target};
 use crate::join::holders::kernel::{loop_devices, swaps};
@@ -22,12 +20,13 @@ pub(super) fn holders(root: &ProcRoot, target: &Target, file: usize) -> Vec<Hold
             found.push(row);
         }
     }
-    let devices = root.system_path().join("block");
-    for (name, path) in loop_devices(&devices) {
+    for (name, path) in loop_devices(root) {
         let is_removed = is_removed_name(target, &path);
         if is_removed || is_it(target, &path) {
-            let device = devices.join(String::from_utf8_lossy(&name).as_ref()).join("dev");
-            let mounted = fs::read(device).ok().and_then(|text| parse_device(&text)).map(mounts_of).unwrap_or_default();
+            // The mounts are those of this process: those of a captured machine are not known.
+            let device = format!("block/{}/dev", String::from_utf8_lossy(&name));
+            let device = if root.is_live() { root.read_system_file(&device).ok() } else { None };
+            let mounted = device.and_then(|text| parse_device(&text)).map(mounts_of).unwrap_or_default();
             let words = [&b"loop device /dev/"[..], &name, &in_words(&mounted)].concat();
             let mut row = Holding::of_kernel(file, KernelUse::Loop, name, words);
             row.seen_as = path;
