@@ -60,7 +60,7 @@ only what its group has besides the groups below it.";
         let is_tree = self.answer.sort.is_none() && self.answer.top.is_none() && !self.answer.is_filtered();
         let columns: Vec<&str> = DEFAULT.iter().map(|id| if *id == "tree" && !is_tree { "path" } else { id }).collect();
         let query = self.answer.query(configured, View::Usual(&columns))?;
-        let mut source = GroupSource::new(self.root.root()?);
+        let mut source = GroupSource::new(self.root.root_for(&self.answer)?);
         source.names = self.groups.into_iter().map(OsStringExt::into_vec).collect();
         source.budget = self.budget;
         source.divides = query.by.is_some();

@@ -81,7 +81,7 @@ impl Run for FilesArgs {
             refuse_if(self.scan && typed, option, "only the kernel's lists say it; leave out --scan")?;
         }
         refuse_if(self.scan && self.budget.is_some(), "--budget", "it limits the kernel's lists, and not --scan")?;
-        let root = self.root.root()?;
+        let root = self.root.root_for(&self.answer)?;
         if !root.is_live() {
             refuse_if(self.scan, "--scan", "a capture has no directories; it has the list of cached files")?;
             refuse_if(self.budget.is_some(), "--budget", "the list of a capture is already there")?;

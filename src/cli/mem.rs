@@ -52,7 +52,7 @@ in a table: it is true of a part of the places that part_of names, and a total d
     }
 
     fn run(self, configured: &Configured, report: &mut Report) -> Done {
-        let root = self.root.root()?;
+        let root = self.root.root_for(&self.answer)?;
         if self.slab {
             let configured = &configured.for_other_rows();
             let presentation = self.answer.presentation(configured, unit_of_files());

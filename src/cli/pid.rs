@@ -157,7 +157,7 @@ impl Run for PidArgs {
 
     fn run(self, configured: &Configured, report: &mut Report) -> Done {
         self.check()?;
-        let root = self.root.root()?;
+        let root = self.root.root_for(&self.answer)?;
         if self.views.summary { self.summarize(root, configured, report) } else { self.list(root, configured, report) }
     }
 }

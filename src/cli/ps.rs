@@ -92,7 +92,7 @@ impl Run for PsArgs {
         }
         report.narrowed.extend((!self.found.is_empty()).then_some("--name, --match, --user or --cgroup"));
         let presentation = answer.presentation(configured, unit_of_files());
-        let mut source = ProcessSource::new(&self.root.root()?, self.found.choice(self.pids.clone())?);
+        let mut source = ProcessSource::new(&self.root.root_for(&self.answer)?, self.found.choice(self.pids.clone())?);
         source.tree = self.tree;
         source.request.descendants = self.tree;
         source.request.budget = self.budget.or(source.request.budget);

@@ -8,6 +8,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
+use super::answer::{AnswerArgs, refuse_if};
 use crate::capture;
 use crate::error::{Error, Subject};
 use crate::kernel::signal::is_ignored;
@@ -34,6 +35,16 @@ impl RootArgs {
     /// It is on a file system that does not answer, or is a damaged capture.
     pub(crate) fn root(&self) -> Result<ProcRoot, Stop> {
         open(&self.proc_root)
+    }
+
+    /// The same for an answer that can be repeated, which that of a capture cannot.
+    ///
+    /// # Errors
+    /// As for [`RootArgs::root`].
+    pub(crate) fn root_for(&self, answer: &AnswerArgs) -> Result<ProcRoot, Stop> {
+        let root = self.root()?;
+        refuse_if(answer.every.is_some() && root.captured().is_some(), "-w", "a capture does not change")?;
+        Ok(root)
     }
 }
 

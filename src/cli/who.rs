@@ -68,7 +68,7 @@ impl Run for WhoArgs {
     }
 
     fn run(self, configured: &Configured, report: &mut Report) -> Done {
-        let root = self.root.root()?;
+        let root = self.root.root_for(&self.answer)?;
         let presentation = self.answer.presentation(configured, unit_of_files());
         let mut query = self.answer.query(configured, View::Usual(who::DEFAULT))?;
         // A group has rows of several processes.
