@@ -586,7 +586,8 @@ fn the_examples_of_help_work() {
         assert!((2..=6).contains(&examples.len()), "{subcommand}: {examples:?}");
         for example in examples {
             let words = example.strip_prefix("rmap").unwrap().trim_start();
-            let words = words.replace("4690", &pid).replace("/srv/db", "tree").replace("64M", "1M");
+            let words =
+                words.replace("4690", &pid).replace("/srv/db", "tree").replace("64M", "1M").replace("later", "today");
             let program = program().display();
             // Some of them run until Ctrl-C; the others may wait for the disk.
             let is_endless = words.contains("-w ") || words.starts_with("lock") || words.contains("--hold");
@@ -607,6 +608,8 @@ fn the_examples_of_help_work() {
                 "could not be looked at, and may hold it too",
                 "rmap: the capture: the memory of ",
                 "this user may not read it",
+                "they may not be read on one side",
+                "compared by Rss, because",
                 "is not known for 1 process",
                 // A busy machine is not read in time.
                 "in time",

@@ -10,7 +10,7 @@ use crate::process::{Captured, NamelessMount, ProcRoot};
 use crate::units::PageSize;
 
 /// The description of the machine below `root` as JSON.
-pub(super) fn describe(root: &ProcRoot, has_command_lines: bool) -> Vec<u8> {
+pub(super) fn describe(root: &ProcRoot, has_command_lines: bool, has_all_processes: bool) -> Vec<u8> {
     let name = nix::sys::utsname::uname().ok();
     let word = |part: fn(&nix::sys::utsname::UtsName) -> &std::ffi::OsStr| {
         name.as_ref().map(|name| part(name).to_string_lossy().into_owned()).unwrap_or_default()
@@ -25,6 +25,7 @@ pub(super) fn describe(root: &ProcRoot, has_command_lines: bool) -> Vec<u8> {
         "machine": word(nix::sys::utsname::UtsName::machine),
         "boot": root.boot(),
         "command_lines": has_command_lines,
+        "all_processes": has_all_processes,
         "nameless_mount": nameless.map(|mount| json!({ "device": mount.device, "number": mount.number })),
     });
     let mut text = serde_json::to_vec_pretty(&description).unwrap_or_default();
@@ -67,6 +68,7 @@ fn captured(value: &Value) -> Option<Captured> {
         machine: text("machine")?,
         boot: text("boot"),
         has_command_lines: value.get("command_lines")?.as_bool()?,
+        has_all_processes: value.get("all_processes").is_none_or(|all| all == true),
         nameless: value.get("nameless_mount").and_then(nameless),
         unpacked: None,
     })
@@ -78,8 +80,9 @@ mod tests {
 
     #[test]
     fn a_description_is_read_as_it_was_written() {
-        let found = parse(&describe(&ProcRoot::live(), true)).unwrap();
+        let found = parse(&describe(&ProcRoot::live(), true, false)).unwrap();
         assert_eq!((found.page_size, found.has_command_lines), (crate::kernel::page_size(), true));
+        assert!(!found.has_all_processes);
         assert_eq!(found.boot, ProcRoot::live().boot());
         assert_eq!(found.nameless.map(|mount| mount.device), NamelessMount::find().map(|mount| mount.device));
         assert!(found.time.elapsed().unwrap().as_secs() < 60);
@@ -87,7 +90,7 @@ mod tests {
 
     #[test]
     fn other_descriptions_are_rejected_with_the_reason() {
-        let text = String::from_utf8(describe(&ProcRoot::live(), false)).unwrap();
+        let text = String::from_utf8(describe(&ProcRoot::live(), false, true)).unwrap();
         assert!(parse(text.replace("\"format\": 1", "\"format\": 2").as_bytes()).unwrap_err().contains("newer rmap"));
         let size = format!("\"page_size\": {}", crate::kernel::page_size().bytes());
         assert!(parse(text.replace(&size, "\"page_size\": 4097").as_bytes()).is_err());

@@ -9,7 +9,7 @@ use super::process::{self, Outcome};
 use super::{COMPLETE, DESCRIPTION, describe, system};
 use crate::error::{Error, Result};
 use crate::join::machine_files::{LIST, write_files};
-use crate::process::{ProcRoot, read_pids};
+use crate::process::{ProcRoot, hides_processes, read_pids};
 
 /// How long the kernel's lists of cached files may take. There is time: they are not shown to anybody who waits.
 const BUDGET: Duration = Duration::from_secs(10);
@@ -54,8 +54,9 @@ where
 {
     let root = ProcRoot::live();
     let seconds = root.time().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+    let is_all = what.processes.is_none() && !hides_processes(&root);
     let mut archive = Archive::new(out, compression, seconds);
-    archive.add_file(DESCRIPTION.as_bytes(), &describe::describe(&root, what.command_lines))?;
+    archive.add_file(DESCRIPTION.as_bytes(), &describe::describe(&root, what.command_lines, is_all))?;
     let mut taken = Taken::default();
     system::read(&root, |entry| {
         check()?;

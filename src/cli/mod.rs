@@ -14,6 +14,7 @@ mod chosen;
 mod coming_from;
 mod config;
 mod demo;
+mod diff;
 mod effects;
 mod files;
 mod found;
@@ -63,6 +64,7 @@ const SUBCOMMANDS: &[Subcommand] = &[
     Subcommand::of::<who::WhoArgs>(),
     Subcommand::of::<mem::MemArgs>(),
     Subcommand::of::<capture::CaptureArgs>(),
+    Subcommand::of::<diff::DiffArgs>(),
     Subcommand::of::<demo::DemoArgs>(),
     Subcommand::of::<trace::TraceArgs>(),
     Subcommand::of::<effects::WarmArgs>(),

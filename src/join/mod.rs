@@ -4,6 +4,7 @@
 //! both at once, so the page table is read before and after everything else, and the comparison says whether it has
 //! changed.
 
+pub mod changes;
 #[cfg(any(test, fuzzing))]
 #[path = "../../tests/checks/join.rs"]
 pub mod checks;

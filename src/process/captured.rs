@@ -22,6 +22,8 @@ pub struct Captured {
     pub boot: Option<String>,
     /// Whether the command lines of processes are in it.
     pub has_command_lines: bool,
+    /// Whether all processes of the machine are, as far as is known.
+    pub has_all_processes: bool,
     /// The kernel's own mount of tmpfs.
     pub(crate) nameless: Option<NamelessMount>,
     /// What lives as long as the capture is read: the directory that it was unpacked into.

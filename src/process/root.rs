@@ -107,6 +107,12 @@ impl ProcRoot {
         &self.path
     }
 
+    /// The directory that its archive was unpacked into, for as long as it is read; `None` if it was not.
+    pub(crate) fn unpacked_at(&self) -> Option<&[u8]> {
+        self.captured()?.unpacked.as_ref()?;
+        Some(self.path.parent()?.as_os_str().as_bytes())
+    }
+
     /// The directory with the structure of `/sys`: the live one, or the one next to a captured `/proc`.
     pub fn system_path(&self) -> PathBuf {
         match self.is_live() {

@@ -4,6 +4,7 @@
 
 pub mod act;
 pub mod cached_file;
+pub mod changed;
 pub mod control_group;
 pub mod demo_step;
 pub mod directory;

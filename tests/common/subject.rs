@@ -61,6 +61,13 @@ impl Subject {
         Subject::until_ready(command)
     }
 
+    /// Starts the subject program without waiting until it has done the acts.
+    pub(crate) fn waiting<S: AsRef<OsStr>>(acts: impl IntoIterator<Item = S>) -> Subject {
+        let mut command = Command::new(subject_program());
+        command.args(acts).stdin(Stdio::piped()).stdout(Stdio::null());
+        Subject::of(command.spawn().unwrap())
+    }
+
     /// Starts a program that prints a line `ready` and then waits for its standard input to end, or longer.
     pub(crate) fn until_ready(mut command: Command) -> Subject {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();

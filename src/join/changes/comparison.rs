@@ -1,0 +1,55 @@
+//! What is compared, and who is told what was found.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use super::change::{Change, ChangedKind};
+use crate::error::Error;
+use crate::process::ProcRoot;
+use crate::units::Bytes;
+
+/// Two states of a machine, and what is compared.
+#[derive(Debug, Clone)]
+pub struct Comparison {
+    /// The first.
+    pub before: ProcRoot,
+    /// The second.
+    pub after: ProcRoot,
+    /// Which kinds are compared.
+    pub kinds: Vec<ChangedKind>,
+    /// Only what changed by at least so much.
+    pub least: Bytes,
+    /// Whether each control group has only what those below it do not have, so that they can be added up.
+    pub divides: bool,
+    /// How long reading the memory of the processes of a running machine may take, and the lists of its cached files.
+    pub budget: Duration,
+}
+
+/// Takes what is found.
+pub trait Hear {
+    /// Something changed.
+    fn change(&mut self, change: Change);
+    /// Something could not be compared.
+    fn failure(&mut self, error: Error);
+    /// Something that the reader must know, although the answer is complete.
+    fn note(&mut self, note: Error);
+    /// Whether to continue.
+    fn check(&mut self) -> ControlFlow<()>;
+}
+
+/// The words for the two sides.
+pub(super) const SIDES: [&str; 2] = ["the first", "the second"];
+
+impl Comparison {
+    /// Whether both are the same boot of the same machine. Only then can processes and inode numbers be the same.
+    pub fn is_same_boot(&self) -> bool {
+        self.before.boot().is_some_and(|boot| !boot.is_empty() && self.after.boot() == Some(boot))
+    }
+
+    /// Passes on what changed enough.
+    pub(super) fn tell(&self, change: Option<Change>, hear: &mut dyn Hear) {
+        if let Some(change) = change.filter(|change| change.is_at_least(self.least)) {
+            hear.change(change);
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Cached files: the same ones by device, inode and path, or after another boot by path.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use super::change::{Change, ChangedFigure, ChangedKind};
+use super::comparison::{Comparison, Hear, SIDES};
+use crate::error::{Error, ErrorKind, Subject};
+use crate::join::Message;
+use crate::join::machine_files::{
+    Captured, Facts, FoundChoice, FoundFile, MachineFiles, Method, held_files, measure_files,
+};
+use crate::process::{ProcRoot, run_as_root};
+use crate::units::{Absent, Bytes, Figure, Reason};
+
+/// What tells a file from others: its device and inode numbers, unless only paths can be compared; and its path.
+type Key = (Option<((u32, u32), u64)>, Vec<u8>);
+
+const TOO_LARGE: Absent = Absent::new(Reason::Unsupported, "the sum does not fit into 64 bits");
+const INSTEAD: &str = "the files that processes hold are compared";
+
+/// The files of one side.
+struct Side {
+    files: Vec<FoundFile>,
+    method: Method,
+    /// Whether a file that is not among these has no cached pages.
+    has_all: bool,
+}
+
+fn about() -> Subject {
+    Subject::Words("cached files".to_owned())
+}
+
+pub(super) fn compare(comparison: &Comparison, hear: &mut dyn Hear) {
+    let read = |root: &ProcRoot, hear: &mut dyn Hear| match root.is_live() {
+        true => read_live(comparison, hear),
+        false => read_captured(root, hear),
+    };
+    // That of a capture first: nothing is read of the running machine if it has none.
+    let after_first = comparison.before.is_live();
+    let first = if after_first { &comparison.after } else { &comparison.before };
+    let second = if after_first { &comparison.before } else { &comparison.after };
+    let Some(first) = read(first, hear) else { return };
+    let Some(second) = read(second, hear) else { return };
+    let (before, after) = if after_first { (second, first) } else { (first, second) };
+    // The captures themselves, while they are read.
+    let unpacked: Vec<&[u8]> =
+        [&comparison.before, &comparison.after].into_iter().filter_map(ProcRoot::unpacked_at).collect();
+    let is_own = |file: &FoundFile| unpacked.iter().any(|directory| file.path.starts_with(directory));
+    let (mut before, mut after) = (before, after);
+    before.files.retain(|file| !is_own(file));
+    after.files.retain(|file| !is_own(file));
+    // Inode numbers of a walk and of processes are those of stat, which may differ from those of the kernel's lists.
+    let has_numbers = comparison.is_same_boot() && before.method == after.method;
+    let (earlier, mut later) = (sums(&before.files, has_numbers), sums(&after.files, has_numbers));
+    let mut unmatched = [0_u64; 2];
+    let mut tell = |key: Key, before, after| {
+        let (number, path) = key;
+        let identity = format!("{number:?}").into_bytes();
+        let change = Change::of(ChangedKind::File, ChangedFigure::Cached, before, after);
+        comparison.tell(change.map(|change| Change { name: path, identity, ..change }), hear);
+    };
+    for (key, cached) in earlier {
+        match later.remove(&key) {
+            None if !after.has_all => unmatched[0] += 1,
+            now => tell(key, Some(cached), now),
+        }
+    }
+    for (key, cached) in later {
+        if before.has_all { tell(key, None, Some(cached)) } else { unmatched[1] += 1 }
+    }
+    for (count, [one, other]) in unmatched.into_iter().zip([SIDES, [SIDES[1], SIDES[0]]]) {
+        if count > 0 {
+            let why = format!("{count} of them are only in {one}; {other} does not have all, so they are left out");
+            hear.failure(Error::new(about(), ErrorKind::Unsupported, why));
+        }
+    }
+}
+
+/// How much of each file is cached. Files that cannot be told apart are added up.
+fn sums(files: &[FoundFile], has_numbers: bool) -> BTreeMap<Key, Figure<Bytes>> {
+    let mut sums = BTreeMap::new();
+    for file in files {
+        let number = has_numbers.then_some((file.device, file.inode));
+        let sum = sums.entry((number, file.path.clone())).or_insert(Ok(Bytes(0)));
+        *sum = added(*sum, file.cached);
+    }
+    sums
+}
+
+fn added(one: Figure<Bytes>, other: Figure<Bytes>) -> Figure<Bytes> {
+    one?.0.checked_add(other?.0).map(Bytes).ok_or(TOO_LARGE)
+}
+
+fn read_captured(root: &ProcRoot, hear: &mut dyn Hear) -> Option<Side> {
+    let found = match Captured::read(root, &FoundChoice::default()) {
+        Ok(found) => found,
+        Err(error) => {
+            hear.failure(error);
+            return None;
+        }
+    };
+    let method = found.account.method;
+    let has_all = method == Method::Lists && found.incomplete.is_empty();
+    if let Some(lists) = found.lists {
+        hear.failure(lists.with_advice("a capture that root takes has all cached files"));
+    }
+    let changed = |why| Error::new(about(), ErrorKind::Changed, why);
+    found.incomplete.into_iter().for_each(|why| hear.failure(changed(why)));
+    found.failures.into_iter().for_each(|error| hear.failure(error));
+    Some(Side { files: found.files, method, has_all })
+}
+
+/// The files of the running machine: from the kernel's lists, or else those that processes hold.
+fn read_live(comparison: &Comparison, hear: &mut dyn Hear) -> Option<Side> {
+    let facts = Facts { path: true, ..Facts::default() };
+    let choice = FoundChoice::default();
+    match MachineFiles::default().read_lists(&choice, facts, None, comparison.budget) {
+        Ok(found) => {
+            let has_all = found.incomplete.is_empty();
+            let changed = |why| Error::new(about(), ErrorKind::Changed, why);
+            found.incomplete.into_iter().for_each(|why| hear.failure(changed(why)));
+            Some(Side { files: found.files, method: Method::Lists, has_all })
+        }
+        Err(error) => {
+            let root = if error.kind() == ErrorKind::Denied { run_as_root() } else { None };
+            let advice = root.map_or_else(|| INSTEAD.to_owned(), |root| format!("{root}; {INSTEAD}"));
+            hear.failure(error.with_advice(advice));
+            let mut files = Vec::new();
+            let done = measure_files(&held_files(), &choice, facts, |message, _| {
+                match message {
+                    Message::Item(found) => files.extend(found),
+                    Message::Failure(error) => hear.failure(error),
+                    Message::Note(note) => hear.note(note),
+                    Message::Nothing => {}
+                }
+                match hear.check() {
+                    ControlFlow::Continue(()) => Ok(()),
+                    ControlFlow::Break(()) => Err(Ended::Stopped),
+                }
+            });
+            match done {
+                Ok(_) => Some(Side { files, method: Method::Processes, has_all: false }),
+                Err(Ended::Failed(error)) => {
+                    hear.failure(error);
+                    None
+                }
+                Err(Ended::Stopped) => None,
+            }
+        }
+    }
+}
+
+/// Why measuring ended early.
+enum Ended {
+    Stopped,
+    Failed(Error),
+}
+
+impl From<Error> for Ended {
+    fn from(error: Error) -> Ended {
+        Ended::Failed(error)
+    }
+}

@@ -1,0 +1,81 @@
+//! The mappings of processes that have changed, added up by their names.
+
+use std::collections::BTreeMap;
+
+use super::change::{Change, ChangedFigure, ChangedKind};
+use super::comparison::{Comparison, Hear};
+use crate::error::{Error, ErrorKind, Result, Subject};
+use crate::process::{MappingKind, ProcRoot, Process};
+use crate::units::{Absent, Bytes, Figure, Reason, counted};
+
+/// A process that exists on both sides and has changed.
+pub(super) struct ChangedProcess {
+    pub(super) pid: u32,
+    pub(super) start_time: Option<u64>,
+    pub(super) of: ChangedFigure,
+}
+
+/// What the mappings of one process have, by their names.
+type Sums = BTreeMap<Vec<u8>, Figure<Bytes>>;
+
+const TOO_LARGE: Absent = Absent::new(Reason::Unsupported, "the sum does not fit into 64 bits");
+
+pub(super) fn compare(comparison: &Comparison, changed: &[ChangedProcess], hear: &mut dyn Hear) {
+    let mut denied: u64 = 0;
+    for process in changed {
+        if hear.check().is_break() {
+            return;
+        }
+        let sides = [&comparison.before, &comparison.after].map(|root| read(root, process));
+        match sides {
+            [Ok(Some(before)), Ok(Some(after))] => compare_sums(comparison, process, before, after, hear),
+            // It has exited meanwhile, or is another one.
+            [Ok(_), Ok(_)] => {}
+            [Err(error), _] | [_, Err(error)] if error.kind() == ErrorKind::Denied => denied += 1,
+            [Err(error), _] | [_, Err(error)] if error.kind() != ErrorKind::NotFound => hear.failure(error),
+            _ => {}
+        }
+    }
+    if denied > 0 {
+        let about = Subject::Words(format!("the mappings of {}", counted(denied, "process", "processes")));
+        hear.failure(Error::new(about, ErrorKind::Denied, "they may not be read on one side"));
+    }
+}
+
+/// The sums of a process, if it still is the same.
+fn read(root: &ProcRoot, changed: &ChangedProcess) -> Result<Option<Sums>> {
+    let process = Process::open_in(root, changed.pid)?;
+    let figure = if changed.of == ChangedFigure::Pss { "Pss" } else { "Rss" };
+    let read = process.mappings(&[figure])?;
+    if read.identity.start_time != changed.start_time {
+        return Ok(None);
+    }
+    let mut sums = Sums::new();
+    for mapping in read.mappings.iter() {
+        let name = match mapping.path() {
+            b"" => format!("[{}]", MappingKind::of(&mapping, None).word()).into_bytes(),
+            path => path.to_vec(),
+        };
+        let sum = sums.entry(name).or_insert(Ok(Bytes(0)));
+        *sum = added(*sum, mapping.figure(figure));
+    }
+    Ok(Some(sums))
+}
+
+fn added(one: Figure<Bytes>, other: Figure<Bytes>) -> Figure<Bytes> {
+    one?.0.checked_add(other?.0).map(Bytes).ok_or(TOO_LARGE)
+}
+
+fn compare_sums(comparison: &Comparison, process: &ChangedProcess, before: Sums, mut after: Sums, hear: &mut dyn Hear) {
+    let mut tell = |name: Vec<u8>, before, after| {
+        let identity = format!("{} {:?}", process.pid, process.start_time).into_bytes();
+        let change = Change::of(ChangedKind::Mapping, process.of, before, after);
+        let change = change.map(|change| Change { name, pid: Some(process.pid), identity, ..change });
+        comparison.tell(change, hear);
+    };
+    for (name, figure) in before {
+        let now = after.remove(&name);
+        tell(name, Some(figure), now);
+    }
+    after.into_iter().for_each(|(name, figure)| tell(name, None, Some(figure)));
+}

@@ -1,0 +1,173 @@
+//! Processes: the same ones by their pids, start times and boot.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::change::{Change, ChangedFigure, ChangedKind};
+use super::comparison::{Comparison, Hear, SIDES};
+use super::mappings::{self, ChangedProcess};
+use crate::error::{Error, ErrorKind, Subject};
+use crate::process::usage::{LATE, Usage, UsageNeeds, UsageRequest, Usages, collect_usages};
+use crate::process::{ProcRoot, hides_processes, shows_whole_machine};
+use crate::units::{Bytes, Figure, counted};
+
+const REBOOTED: &str = "the two are different machines, or the machine was started anew in between; no process is the \
+                        same, so all are gone or new";
+
+/// What tells a process from others of the same boot: its pid, and when it started.
+type Key = (u32, Option<u64>);
+
+fn key(usage: &Usage) -> Key {
+    (usage.identity.pid, usage.identity.start_time)
+}
+
+fn about() -> Subject {
+    Subject::Words("processes".to_owned())
+}
+
+pub(super) fn compare(comparison: &Comparison, hear: &mut dyn Hear) {
+    let roots = [&comparison.before, &comparison.after];
+    let Some(before) = read(roots[0], comparison.budget, hear) else { return };
+    let Some(after) = read(roots[1], comparison.budget, hear) else { return };
+    let is_same_boot = comparison.is_same_boot();
+    if !is_same_boot {
+        hear.note(Error::new(about(), ErrorKind::Changed, REBOOTED));
+    }
+    let mut compared = Compared {
+        comparison,
+        has_all: [has_all(roots[0], roots[1], &before), has_all(roots[1], roots[0], &after)],
+        unmatched: [0; 2],
+        by_rss: 0,
+        changed: Vec::new(),
+    };
+    let mut earlier: HashMap<Key, Usage> = before.usages.into_iter().map(|usage| (key(&usage), usage)).collect();
+    for usage in &after.usages {
+        let is_known = is_same_boot && usage.identity.start_time.is_some();
+        let same = if is_known { earlier.remove(&key(usage)) } else { None };
+        match same {
+            Some(other) => compared.both(&other, usage, hear),
+            None => compared.one(usage, 1, hear),
+        }
+    }
+    let mut left: Vec<Usage> = earlier.into_values().collect();
+    left.sort_unstable_by_key(key);
+    left.iter().for_each(|usage| compared.one(usage, 0, hear));
+    compared.report(hear);
+    if comparison.kinds.contains(&ChangedKind::Mapping) {
+        mappings::compare(comparison, &compared.changed, hear);
+    }
+}
+
+/// The processes of one side.
+fn read(root: &ProcRoot, budget: Duration, hear: &mut dyn Hear) -> Option<Usages> {
+    let needs = UsageNeeds { command: true, shares: true, ..UsageNeeds::default() };
+    let budget = root.is_live().then_some(budget);
+    let request = UsageRequest { budget, ..UsageRequest::new(root, needs) };
+    let mut has_ended = false;
+    let found = collect_usages(&request, &mut || {
+        let flow = hear.check();
+        has_ended |= flow.is_break();
+        flow
+    });
+    let mut found = match found {
+        Ok(found) => found,
+        Err(error) => {
+            hear.failure(error);
+            return None;
+        }
+    };
+    // Nobody asks how rmap itself has changed.
+    let own = std::process::id();
+    found.usages.retain(|usage| !root.is_live() || usage.identity.pid != own);
+    found.failures.iter().for_each(|error| hear.failure(error.clone()));
+    let late = found.usages.iter().filter(|usage| usage.shares.as_ref().err() == Some(&LATE)).count() as u64;
+    if late > 0 {
+        hear.failure(Error::absent(Subject::Words(format!("Pss of {}", counted(late, "process", "processes"))), LATE));
+    }
+    (!has_ended).then_some(found)
+}
+
+/// Whether a process of the `other` machine that is not among these did not exist.
+fn has_all(root: &ProcRoot, other: &ProcRoot, found: &Usages) -> bool {
+    root.captured().is_none_or(|captured| captured.has_all_processes)
+        && !(root.is_live() && hides_processes(root))
+        && (shows_whole_machine(root) || !shows_whole_machine(other))
+        && found.unseen == 0
+        && found.hidden == 0
+}
+
+struct Compared<'c> {
+    comparison: &'c Comparison,
+    /// For each side, whether it has all processes.
+    has_all: [bool; 2],
+    /// How many processes are only on each side and may have existed on the other.
+    unmatched: [u64; 2],
+    /// How many are compared by Rss.
+    by_rss: u64,
+    changed: Vec<ChangedProcess>,
+}
+
+impl Compared<'_> {
+    fn both(&mut self, before: &Usage, after: &Usage, hear: &mut dyn Hear) {
+        let (of, figures) = match (before.share(|shares| shares.pss), after.share(|shares| shares.pss)) {
+            (Ok(before), Ok(after)) => (ChangedFigure::Pss, [Ok(before), Ok(after)]),
+            // VmRSS of both: the Rss of smaps_rollup is counted in another way.
+            _ => (ChangedFigure::Rss, [resident(before), resident(after)]),
+        };
+        let Some(change) = Change::of(ChangedKind::Process, of, Some(figures[0]), Some(figures[1])) else { return };
+        if change.is_at_least(self.comparison.least) {
+            self.by_rss += u64::from(of == ChangedFigure::Rss);
+            let (pid, start_time) = key(after);
+            self.changed.push(ChangedProcess { pid, start_time, of });
+        }
+        let is_named = |usage: &Usage| !usage.identity.command.starts_with(b"[");
+        // A capture may have no command lines.
+        let named = if is_named(before) && !is_named(after) { before } else { after };
+        self.tell(change, named, hear);
+    }
+
+    /// A process that is only on one side, the first (0) or the second (1).
+    fn one(&mut self, usage: &Usage, side: usize, hear: &mut dyn Hear) {
+        let others_are_known = self.has_all.get(1 - side) == Some(&true);
+        if !others_are_known {
+            if let Some(count) = self.unmatched.get_mut(side) {
+                *count += 1;
+            }
+            return;
+        }
+        let (of, figure) = match usage.share(|shares| shares.pss) {
+            Ok(pss) => (ChangedFigure::Pss, Ok(pss)),
+            Err(_) => (ChangedFigure::Rss, resident(usage)),
+        };
+        let (before, after) = if side == 0 { (Some(figure), None) } else { (None, Some(figure)) };
+        if let Some(change) = Change::of(ChangedKind::Process, of, before, after) {
+            self.tell(change, usage, hear);
+        }
+    }
+
+    fn tell(&self, change: Change, usage: &Usage, hear: &mut dyn Hear) {
+        if !self.comparison.kinds.contains(&ChangedKind::Process) {
+            return;
+        }
+        let identity = format!("{:?}", key(usage)).into_bytes();
+        let (name, pid) = (usage.identity.command.clone(), Some(usage.identity.pid));
+        self.comparison.tell(Some(Change { name, pid, identity, ..change }), hear);
+    }
+
+    fn report(&self, hear: &mut dyn Hear) {
+        for (side, count) in self.unmatched.iter().enumerate().filter(|(_, count)| **count > 0) {
+            let [one, other] = if side == 0 { SIDES } else { [SIDES[1], SIDES[0]] };
+            let why = format!("{count} of them are only in {one}; {other} does not have all, so they are left out");
+            hear.failure(Error::new(about(), ErrorKind::Unsupported, why));
+        }
+        if self.by_rss > 0 {
+            let count = counted(self.by_rss, "is", "are");
+            let why = format!("{count} compared by Rss, because the Pss of one side is not known");
+            hear.note(Error::new(about(), ErrorKind::Denied, why));
+        }
+    }
+}
+
+fn resident(usage: &Usage) -> Figure<Bytes> {
+    usage.public(|status| status.rss)
+}

@@ -1,0 +1,98 @@
+//! This machine, in which a program and a file of known sizes change.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::common::{ForEveryone, Run, Subject, command, known_file, memory, page, wait_until};
+
+/// Runs `rmap`, which a busy machine may take long for.
+fn slowly(arguments: &[&str]) -> Run {
+    let timeout = std::time::Duration::from_secs(120);
+    let output = assert_cmd::Command::from_std(command(arguments)).timeout(timeout).output().unwrap();
+    let err = String::from_utf8_lossy(&output.stderr).into_owned();
+    Run { status: output.status.code(), out: output.stdout, err }
+}
+
+fn take(path: &Path) -> String {
+    let path = path.to_str().unwrap().to_owned();
+    let run = slowly(&["capture", "-o", &path, "--with-cmdline"]);
+    assert!(run.status.is_some_and(|status| status < 2) && Path::new(&path).is_file(), "{run:?}");
+    path
+}
+
+fn find<'r>(rows: &'r [Value], kind: &str, name: &str) -> Option<&'r Value> {
+    rows.iter().find(|row| row["kind"] == kind && row["name"].as_str().is_some_and(|text| text.contains(name)))
+}
+
+#[test]
+fn a_program_that_grows_and_a_file_that_is_locked_are_found_with_their_sizes() {
+    let folder = memory();
+    let gate = folder.path().join("gate");
+    // The names tell these processes from those of other tests.
+    let wait = format!("await:{}", gate.display());
+    let subject = Subject::waiting([&wait, "memfd:2000:1500"]);
+    let ends = Subject::start([format!("open:{}", file!())]);
+    let ends_pid = ends.pid();
+    let before = take(&folder.path().join("before.tar"));
+    drop(ends);
+    fs::write(&gate, "").unwrap();
+    let status = format!("/proc/{}/status", subject.pid());
+    let shared = |text: &str| {
+        text.lines().find_map(|line| line.strip_prefix("RssShmem:")?.split_whitespace().next()?.parse().ok())
+    };
+    let kib = 1500 * page() / 1024;
+    wait_until("it has written to it", || fs::read_to_string(&status).is_ok_and(|text| shared(&text) == Some(kib)));
+    let file = known_file(&folder.path().join("known"), 900 * page(), &[(0, 700)]);
+    let after = take(&folder.path().join("after.tar"));
+    let root = nix::unistd::geteuid().is_root();
+    for second in [Some(&after), None] {
+        let mut words = vec!["diff", &before[..]];
+        words.extend(second.map(|path| &path[..]));
+        words.extend(["--jsonl", "--min-change", "256K", "--budget", "60"]);
+        let run = slowly(&words);
+        assert!(run.status.is_some_and(|status| status < 2), "{run:?}");
+        let rows = run.lines_of_json();
+        let mapping = rows.iter().find(|row| row["kind"] == "mapping" && row["pid"] == subject.pid()).unwrap();
+        assert!(mapping["name"].as_str().unwrap().starts_with("/memfd:"), "{mapping}");
+        let [status, change] = [&mapping["status"], &mapping["change"]];
+        assert_eq!((status.as_str(), change.as_u64()), (Some("new"), Some(1500 * page())), "{mapping}");
+        let process = rows.iter().find(|row| row["kind"] == "process" && row["pid"] == subject.pid()).unwrap();
+        assert_eq!((&process["status"], &process["of"]), (&"grew".into(), &"pss".into()));
+        // What it shares with a program that ends meanwhile is its own then.
+        let grew = process["change"].as_u64().unwrap();
+        assert!(grew.abs_diff(1500 * page()) < 400 * page(), "{process}");
+        assert_eq!(
+            process["after"].as_i64().unwrap() - process["before"].as_i64().unwrap(),
+            process["change"].as_i64().unwrap()
+        );
+        if root {
+            let row = find(&rows, "file", file.path.to_str().unwrap()).unwrap();
+            assert_eq!((&row["status"], row["change"].as_u64()), (&"new".into(), Some(700 * page())));
+            // rmap itself, and what it unpacks, are not what anybody asks about.
+            assert!(find(&rows, "file", "rmap-capture-").is_none_or(|row| row["status"] != "grew"));
+        }
+        assert!(rows.iter().all(|row| row["change"].as_i64().is_none_or(|by| by.unsigned_abs() >= 256 << 10)));
+    }
+    let gone = slowly(&["diff", &before, &after, "--jsonl", "--what", "processes"]).lines_of_json();
+    let gone = gone.iter().find(|row| row["pid"] == ends_pid).unwrap();
+    assert_eq!((&gone["status"], gone["change"].as_i64() < Some(0)), (&"gone".into(), true), "{gone}");
+}
+
+#[test]
+fn an_ordinary_user_is_told_what_cannot_be_compared() {
+    let Some(everyone) = ForEveryone::copy() else { return };
+    let folder = memory();
+    let before = take(&folder.path().join("before.tar"));
+    std::os::unix::fs::chown(&before, Some(65534), Some(65534)).unwrap();
+    let subject = Subject::start(["anonymous:900:800"]);
+    let run = everyone.rmap(["diff", &before, "--jsonl", "--what", "processes,files", "--min-change", "1M"]);
+    assert_eq!(run.status, Some(1), "{run:?}");
+    let rows = run.lines_of_json();
+    let row = rows.iter().find(|row| row["pid"] == subject.pid()).unwrap();
+    assert_eq!((&row["status"], &row["of"]), (&"new".into(), &"rss".into()), "{row}");
+    // Nothing is said to be gone because this user cannot see it.
+    assert!(run.err.contains("so they are left out"), "{run:?}");
+    assert!(!rows.iter().any(|row| row["kind"] == "file" && row["status"] == "gone"), "{rows:?}");
+}

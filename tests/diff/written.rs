@@ -1,0 +1,267 @@
+//! Between two written captures.
+
+use serde_json::json;
+
+use super::{KIB, Machine, PROCESS, Process, diff, words};
+
+#[test]
+fn a_process_is_the_same_if_its_pid_and_its_start_are() {
+    let before = Machine::new("boot", 1)
+        .process(&Process { pid: 10, pss: Some(900), ..PROCESS })
+        .process(&Process { pid: 11, pss: Some(500), command: b"/bin/shrinks", ..PROCESS })
+        .process(&Process { pid: 12, pss: Some(70), command: b"/bin/ends", ..PROCESS })
+        .process(&Process { pid: 13, pss: Some(40), command: b"/bin/first", ..PROCESS })
+        .process(&Process { pid: 14, command: b"/bin/same", ..PROCESS });
+    let after = Machine::new("boot", 2)
+        .process(&Process { pid: 10, pss: Some(1900), ..PROCESS })
+        .process(&Process { pid: 11, pss: Some(400), command: b"/bin/shrinks", ..PROCESS })
+        .process(&Process { pid: 13, start: 700, pss: Some(41), command: b"/bin/second", ..PROCESS })
+        .process(&Process { pid: 14, command: b"/bin/same", ..PROCESS })
+        .process(&Process { pid: 15, start: 800, pss: Some(60), command: b"/bin/starts", ..PROCESS });
+    let rows = diff(&before, &after, &["--json", "--what", "processes"]).rows();
+    assert_eq!(
+        words(&rows),
+        [
+            "process 10 pss 921600 1945600 1024000 grew /bin/a",
+            "process 11 pss 512000 409600 -102400 shrank /bin/shrinks",
+            "process 12 pss 71680 null -71680 gone /bin/ends",
+            "process 15 pss null 61440 61440 new /bin/starts",
+            "process 13 pss null 41984 41984 new /bin/second",
+            "process 13 pss 40960 null -40960 gone /bin/first",
+        ]
+    );
+    assert_eq!(rows[2]["absent"], json!({"after": "not applicable: it does not exist any more"}));
+    assert_eq!(rows[3]["absent"], json!({"before": "not applicable: it did not exist before"}));
+    // The other way round, the signs and the words are the other ones.
+    let rows = diff(&after, &before, &["--json", "--what", "processes", "--top", "3"]).rows();
+    assert_eq!(
+        words(&rows),
+        [
+            "process 10 pss 1945600 921600 -1024000 shrank /bin/a",
+            "process 11 pss 409600 512000 102400 grew /bin/shrinks",
+            "process 12 pss null 71680 71680 new /bin/ends",
+        ]
+    );
+}
+
+#[test]
+fn unlike_figures_are_never_compared() {
+    // Pss is only known on one side: VmRSS of both is compared, and not the Rss of a smaps_rollup.
+    let before = Machine::new("boot", 1).process(&Process { rss: 1000, pss: Some(900), ..PROCESS });
+    let after = Machine::new("boot", 2).process(&Process { rss: 1100, pss: None, ..PROCESS });
+    let run = diff(&before, &after, &["--json", "--what", "processes"]);
+    assert_eq!(words(run.json().as_array().unwrap()), ["process 10 rss 1024000 1126400 102400 grew /bin/a"]);
+    assert_eq!(
+        (run.status, run.complaints()),
+        (Some(0), vec!["rmap: processes: 1 is compared by Rss, because the Pss of one side is not known"])
+    );
+    // Its mappings may not be read: that is said, and is not all of them gone.
+    let run = diff(&before, &after, &["--json", "--what", "mappings"]);
+    assert_eq!((run.status, run.json()), (Some(1), json!([])));
+}
+
+#[test]
+fn after_another_boot_no_process_is_the_same_and_files_are_by_path() {
+    let machine = |boot, inode, cached: i64| {
+        Machine::new(boot, 1).process(&PROCESS).file(json!("/a"), inode, json!(cached)).with_list("pages")
+    };
+    let before = machine("one", 5, 4 * KIB);
+    let run = diff(&before, &machine("two", 6, 12 * KIB), &["--json", "--what", "processes,files"]);
+    assert_eq!(
+        words(run.json().as_array().unwrap()),
+        [
+            "process 10 pss 921600 null -921600 gone /bin/a",
+            "process 10 pss null 921600 921600 new /bin/a",
+            "file null cached 4096 12288 8192 grew /a",
+        ]
+    );
+    assert!(run.status == Some(0) && run.err.contains("no process is the same"), "{run:?}");
+    assert_eq!(run.complaints().len(), 1);
+    // Within one boot another inode is another file.
+    let rows = diff(&before, &machine("one", 6, 12 * KIB), &["--json", "--what", "files"]).rows();
+    assert_eq!(words(&rows), ["file null cached null 12288 12288 new /a", "file null cached 4096 null -4096 gone /a"]);
+    // By name, a process that was started again is compared with what it was.
+    let run = diff(&before, &machine("two", 5, 0), &["--json", "--what", "processes", "--by", "name"]);
+    let rows = run.json();
+    assert_eq!(rows.as_array().map(Vec::len), Some(1), "{run:?}");
+    let row = &rows[0];
+    assert_eq!((&row["before"], &row["after"], &row["change"]), (&json!(921_600), &json!(921_600), &json!(0)));
+}
+
+#[test]
+fn mappings_are_added_up_by_name_for_processes_that_changed() {
+    let process = |pss, mappings| Process { pss: Some(pss), mappings, ..PROCESS };
+    let other = Process { pid: 20, pss: Some(5), mappings: &[(b"[heap]", 5)], ..PROCESS };
+    let before = Machine::new("boot", 1)
+        .process(&process(100, &[(b"/lib/a", 40), (b"/lib/a", 4), (b"", 8), (b"[heap]", 20), (b"/old", 4)]))
+        .process(&other);
+    let after = Machine::new("boot", 2)
+        .process(&process(200, &[(b"/lib/a", 48), (b"", 8), (b"", 100), (b"[heap]", 20), (b"/new", 12)]))
+        // Its sum is the same, so that its mappings are not looked at.
+        .process(&Process { mappings: &[(b"[heap]", 1), (b"/x", 4)], ..other });
+    let rows = diff(&before, &after, &["--json", "--what", "mappings"]).rows();
+    assert_eq!(
+        words(&rows),
+        [
+            "mapping 10 pss 8192 110592 102400 grew [anonymous]",
+            "mapping 10 pss null 12288 12288 new /new",
+            "mapping 10 pss 45056 49152 4096 grew /lib/a",
+            "mapping 10 pss 4096 null -4096 gone /old",
+        ]
+    );
+}
+
+#[test]
+fn control_groups_are_compared_by_path_and_absent_is_not_nothing() {
+    let before = Machine::new("boot", 1)
+        .group("/a", Some(8192))
+        .group("/a/b", Some(4096))
+        .group("/old", Some(100))
+        .group("/hidden", Some(300));
+    let after = Machine::new("boot", 2)
+        .group("/a", Some(20480))
+        .group("/a/b", Some(4096))
+        .group("/new", Some(50))
+        .group("/hidden", None);
+    let run = diff(&before, &after, &["--json", "--what", "cgroups"]);
+    let rows = run.json().as_array().unwrap().clone();
+    assert_eq!(
+        words(&rows),
+        [
+            "cgroup null usage 8192 20480 12288 grew /a",
+            "cgroup null usage 100 null -100 gone /old",
+            "cgroup null usage null 50 50 new /new",
+            "cgroup null usage 300 null null unknown /hidden",
+        ]
+    );
+    assert_eq!(rows[3]["note"], "it is not in the capture");
+    assert_eq!(rows[3]["absent"]["change"], "unsupported: it is not in the capture");
+    // In a sum each byte counts once: what /a has besides /a/b.
+    let run = diff(&before, &after, &["--json", "--what", "cgroups", "--total", "--filter", "name =~ '^/a'"]);
+    let total = &run.json()["total"];
+    assert_eq!((&total["before"], &total["after"], &total["change"]), (&json!(4096), &json!(16384), &json!(12288)));
+}
+
+#[test]
+fn only_what_changed_enough_is_shown_and_a_filter_may_ask_for_a_sign() {
+    let before = Machine::new("boot", 1)
+        .file(json!("/grows"), 1, json!(0))
+        .file(json!("/shrinks"), 2, json!(3 << 20))
+        .file(json!("/little"), 3, json!(4096))
+        .with_list("pages");
+    let after = Machine::new("boot", 2)
+        .file(json!("/grows"), 1, json!(1 << 20))
+        .file(json!("/shrinks"), 2, json!(1 << 20))
+        .file(json!("/little"), 3, json!(8192))
+        .with_list("pages");
+    let names = |arguments: &[&str]| {
+        let run = diff(&before, &after, &[&["--what", "files"], arguments].concat()).good();
+        let rows = run.lines_of_json();
+        rows.iter().map(|row| row["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(names(&["--jsonl"]), "/shrinks /grows /little");
+    assert_eq!(names(&["--jsonl", "--min-change", "1M"]), "/shrinks /grows");
+    assert_eq!(names(&["--jsonl", "--min-change", "1048577"]), "/shrinks");
+    assert_eq!(names(&["--jsonl", "--filter", "change > 4K"]), "/grows");
+    assert_eq!(names(&["--jsonl", "--filter", "change <= -4K"]), "/shrinks");
+    assert_eq!(names(&["--jsonl", "--filter", "change >= -2097152 && status == shrank"]), "/shrinks");
+    assert_eq!(names(&["--jsonl", "--sort", "-change"]), "/little /grows /shrinks");
+    // A table leaves out what is small, says so, and says what was compared.
+    let table = diff(&before, &after, &["--what", "files"]).good().text();
+    assert!(table.contains("-2097152 shrank /shrinks") && !table.contains("/little"), "{table}");
+    let line = "(2026-01-31T10:01:00Z) to ";
+    assert!(table.contains(line) && table.ends_with("(2026-01-31T10:02:00Z): 2 changes of 1M or more.\n"), "{table}");
+    let human = diff(&before, &after, &["--what", "files", "-H", "--min-change", "0"]).good().text();
+    assert!(human.contains("+1M") && human.contains("-2M") && human.contains("+4K"), "{human}");
+    // A sum has everything.
+    let total = &diff(&before, &after, &["--what", "files", "--json", "--total"]).good().json()["total"];
+    assert_eq!((&total["before"], &total["change"]), (&json!((3 << 20) + 4096), &json!(4096 - (1 << 20))));
+    let kinds = diff(&before, &after, &["--by", "kind", "--csv"]).good().text();
+    assert_eq!(kinds, "changes,before,after,change,kind\r\n3,3149824,2105344,-1044480,file\r\n");
+}
+
+#[test]
+fn what_one_side_does_not_know_is_one_line_and_not_gone() {
+    let with = Machine::new("boot", 1).file(json!("/a"), 1, json!(4096)).with_list("pages");
+    let without = Machine::new("boot", 2);
+    for (one, other) in [(&with, &without), (&without, &with)] {
+        let run = diff(one, other, &["--json"]);
+        let line = "rmap: the cached files: the capture does not have them; take it without --no-files";
+        assert_eq!((run.status, run.json(), run.complaints()), (Some(1), json!([]), vec![line]));
+    }
+    // An ordinary user's capture has the files that processes held: another file may have been cached all the same.
+    let held = Machine::new("boot", 2).with_list("processes");
+    let run = diff(&with, &held, &["--json", "--what", "files"]);
+    assert_eq!((run.status, run.json()), (Some(1), json!([])));
+    let line = "1 of them are only in the first; the second does not have all, so they are left out";
+    assert!(run.err.contains(line), "{run:?}");
+    let unknown = json!({"absent": ["denied", "it may not be measured"]});
+    let denied = Machine::new("boot", 2).file(json!("/a"), 1, unknown).with_list("pages");
+    let rows = diff(&with, &denied, &["--json", "--what", "files"]).rows();
+    assert_eq!(words(&rows), ["file null cached 4096 null null unknown /a"]);
+    assert_eq!(rows[0]["absent"]["after"], "denied: it may not be measured");
+}
+
+#[test]
+fn a_capture_of_some_processes_does_not_know_the_others() {
+    let one = Machine::new("boot", 1).process(&PROCESS);
+    let description = one.path().join("rmap-capture.json");
+    let text = std::fs::read_to_string(&description).unwrap();
+    std::fs::write(&description, text.replace('{', "{\"all_processes\": false,")).unwrap();
+    let both = Machine::new("boot", 2)
+        .process(&Process { pss: Some(901), ..PROCESS })
+        .process(&Process { pid: 20, ..PROCESS });
+    let run = diff(&one, &both, &["--json", "--what", "processes"]);
+    assert_eq!(words(run.json().as_array().unwrap()), ["process 10 pss 921600 922624 1024 grew /bin/a"]);
+    assert!(run.status == Some(1) && run.err.contains("1 of them are only in the second"), "{run:?}");
+}
+
+#[test]
+fn equal_captures_say_that_nothing_changed() {
+    let machine = || {
+        let process = Process { mappings: &[(b"[heap]", 8)], ..PROCESS };
+        Machine::new("boot", 1)
+            .process(&process)
+            .group("/a", Some(5))
+            .file(json!("/a"), 1, json!(4096))
+            .with_list("pages")
+    };
+    let (one, other) = (machine(), machine());
+    let run = diff(&one, &other, &["--json"]);
+    assert_eq!((run.status, run.json(), run.complaints().len()), (Some(0), json!([]), 1));
+    assert!(run.err.ends_with(": nothing changed\n"), "{run:?}");
+    let run = diff(&one, &other, &[]);
+    assert!(run.status == Some(0) && run.err.ends_with(": nothing changed by 1M or more\n"), "{run:?}");
+}
+
+#[test]
+fn hostile_names_reach_no_terminal_and_are_kept_in_json() {
+    let odd = &b"/bin/\x1b[2Ja\xff\nb"[..];
+    let hex: String = odd.iter().map(|byte| format!("{byte:02x}")).collect();
+    let before = Machine::new("boot", 1).with_list("pages");
+    let after = Machine::new("boot", 2)
+        .process(&Process { command: odd, mappings: &[], ..PROCESS })
+        .file(json!({ "hex": hex }), 1, json!(2 << 20))
+        .with_list("pages");
+    let rows = diff(&before, &after, &["--json", "--what", "processes,files"]).rows();
+    assert_eq!(rows.len(), 2);
+    assert_eq!(rows[0]["name_bytes"], json!(hex));
+    let table = diff(&before, &after, &["--what", "processes,files", "--min-change", "0"]).good();
+    assert!(!table.out.contains(&0x1b) && table.text().lines().count() == 4, "{table:?}");
+}
+
+#[test]
+fn a_page_of_another_size_is_counted_in_bytes() {
+    let before = Machine::new("one", 1).file(json!("/a"), 1, json!(65536)).with_list("pages");
+    let after = Machine::new("two", 2).file(json!("/a"), 9, json!(131_072)).with_list("pages");
+    let description = after.path().join("rmap-capture.json");
+    let text = std::fs::read_to_string(&description).unwrap();
+    std::fs::write(&description, text.replace("\"page_size\":4096", "\"page_size\":65536")).unwrap();
+    let run = diff(&before, &after, &["--what", "files", "--json", "--total"]).good();
+    let document = run.json();
+    assert_eq!(document["changes"][0]["change"], 65536);
+    let sides = document["compared"].as_array().unwrap();
+    let sides: Vec<_> = sides.iter().map(|side| (&side["time"], &side["page_size"], &side["captured"])).collect();
+    let [first, second] = [json!("2026-01-31T10:01:00Z"), json!("2026-01-31T10:02:00Z")];
+    assert_eq!(sides, [(&first, &json!(4096), &json!(true)), (&second, &json!(65536), &json!(true))]);
+}
