@@ -72,6 +72,9 @@ in a table: it is true of a part of the places that part_of names, and a total d
         )?;
         let mut source = MemorySource::new(root);
         source.pages = self.pages;
+        // Each of these columns tells attributes from places.
+        let names_use = |by: &str| ["place", "title", "what", "part_of"].contains(&Memory::id_of(by));
+        source.places_only = query.by.as_deref().is_some_and(|by| !names_use(by));
         let is_whole = query.filter.is_none() && query.by.is_none();
         source.brief = is_whole && !self.all && !self.answer.is_machine();
         self.answer.answer(&query, &mut source, presentation, report)

@@ -216,7 +216,8 @@ fn usage_line(error: &clap::Error, subcommand: Option<&Subcommand>) -> String {
     let meant = |kind| context(kind).map(|name| format!("did you mean '{name}'?"));
     let line = match (error.kind(), subcommand) {
         (ErrorKind::UnknownArgument, _) => {
-            let line = format!("unknown option '{}'", escaped(typed().as_bytes()));
+            let kind = if typed().starts_with('-') { "unknown option" } else { "unexpected argument" };
+            let line = format!("{kind} '{}'", escaped(typed().as_bytes()));
             let instead =
                 habits::instead_of(&typed(), subcommand.map_or("", |subcommand| subcommand.name), SUBCOMMANDS);
             asked(line, instead.map(|line| line + ".").or_else(|| meant(ContextKind::SuggestedArg)))

@@ -117,8 +117,16 @@ impl ProcRoot {
     pub fn system_path(&self) -> PathBuf {
         match self.is_live() {
             true => PathBuf::from("/sys"),
-            false => self.path.parent().unwrap_or(&self.path).join("sys"),
+            // Next to a directory with another name there may be anything, such as the live one.
+            false if self.is_in_capture() => self.path.parent().unwrap_or(&self.path).join("sys"),
+            false => self.path.join("sys"),
         }
+    }
+
+    /// Whether it is the part of a capture that is called `proc`.
+    fn is_in_capture(&self) -> bool {
+        let real = || std::fs::canonicalize(&self.path);
+        self.captured.is_some() || real().is_ok_and(|real| real.file_name().is_some_and(|name| name == "proc"))
     }
 
     /// The text of a file in it, such as `meminfo`. In a capture it may be anything: only a regular file is opened.

@@ -167,6 +167,8 @@ pub struct MemorySource {
     pub pages: bool,
     /// Whether only what fits a screen is shown: what is not zero, and the most telling attributes.
     pub brief: bool,
+    /// Whether attributes are left out: in a group with places of others they would count memory twice.
+    pub places_only: bool,
     /// What is said after the rows.
     said: Closing,
 }
@@ -174,7 +176,7 @@ pub struct MemorySource {
 impl MemorySource {
     /// The account by the counters of the kernel.
     pub fn new(root: ProcRoot) -> MemorySource {
-        MemorySource { root, pages: false, brief: false, said: Closing::default() }
+        MemorySource { root, pages: false, brief: false, places_only: false, said: Closing::default() }
     }
 
     /// The rows of the account by counters.
@@ -282,7 +284,7 @@ fn closing(root: &ProcRoot, account: &MemoryAccount, sum: Bytes, excess: Bytes, 
     let mut lines = vec![match excess {
         Bytes(0) => format!("sum: {}, all of MemTotal ({} kB)", human(sum), total.kib()),
         more => format!(
-            "sum: {}, {} more than MemTotal ({} kB): it changed while it was read",
+            "sum: {}, {} more than MemTotal ({} kB): the counters were not taken at one instant, or do not fit",
             human(sum),
             human(more),
             total.kib()
@@ -376,6 +378,9 @@ impl Source for MemorySource {
             true => self.look(needs, rows)?,
             false => self.count(needs.nodes)?,
         };
+        if self.places_only {
+            found.retain(|row| row.amount.is_place());
+        }
         if self.brief {
             found = brief(found);
         }

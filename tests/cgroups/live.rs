@@ -206,5 +206,5 @@ fn an_ordinary_user_is_told_what_it_takes_to_see_the_files_of_a_group() {
     let run = everyone.rmap(["cgroups", &group.name]);
     let needed = "Which cached files it is charged for is not known: it needs root";
     assert!(run.text().contains(needed), "{run:?}");
-    assert_eq!((run.status, run.err.as_str()), (Some(0), ""), "{run:?}");
+    assert_eq!((run.status, run.err.as_str()), (Some(1), ""), "{run:?}");
 }

@@ -334,8 +334,9 @@ fn one_group_is_explained_in_words() {
             "The kubelet takes it for 42M (the working set: the usage without the inactive list), and evicts pods by \
              that figure if the node runs short. The limit is the kernel's: it counts the whole usage, and kills only \
              if nothing can be taken back.",
-            "Its usage has reached a limit 12 times; it was out of memory 3 times; 1 process was killed for that. In \
-             the last 10 s a process waited for memory 12.5 % of the time, all at once 2.2 %.",
+            "A limit of it or of a group below it was reached 12 times; memory could not be found 3 times; 1 process \
+             was killed for lack of memory. In the last 10 s a process waited for memory 12.5 % of the time, all at \
+             once 2.2 %.",
             "Which cached files it is charged for is not known: only a live machine has lists of its cached files.",
         ]
     );
@@ -359,7 +360,7 @@ fn a_group_without_a_limit_that_may_swap_is_explained() {
     for words in [
         "/d uses 6.8K, and has no limit of its own.\n",
         "can only go to swap, of which this machine has 8M.",
-        "Its usage has never reached a limit; no process was killed for that.\n",
+        "No limit of it or of a group below it was ever reached; no process was killed for lack of memory.\n",
     ] {
         assert!(text.contains(words), "{words}: {text}");
     }

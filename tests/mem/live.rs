@@ -20,6 +20,33 @@ fn the_memory_of_this_machine_adds_up() {
 }
 
 #[test]
+fn groups_count_memory_once() {
+    for by in ["reclaim", "source"] {
+        let run = rmap(["mem", "--jsonl", "-o", "size", "--by", by]).good();
+        let sum: u64 = run.lines_of_json().iter().map(|row| row["size"].as_u64().unwrap()).sum();
+        let text = std::fs::read_to_string("/proc/meminfo").unwrap();
+        let total = text.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024;
+        assert!(sum >= total && sum - total < total / 100, "{by}: {sum} of {total}");
+    }
+    // An attribute is a row of its own where its name is the key.
+    let places = rmap(["mem", "--jsonl", "-o", "size", "--by", "place"]).good().lines_of_json();
+    assert!(places.iter().any(|row| row["place"] == "mapped"), "{places:?}");
+}
+
+#[test]
+fn only_what_a_capture_has_is_taken_for_the_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("anything")).unwrap();
+    std::fs::create_dir_all(folder.path().join("sys/devices/system/node")).unwrap();
+    let root = folder.path().join("anything").display().to_string();
+    let run = rmap(["cgroups", "--proc-root", &root]);
+    assert_eq!((run.status, run.text().lines().count() <= 1), (Some(1), true), "{run:?}");
+    std::fs::write(folder.path().join("anything/meminfo"), "MemTotal: 16384 kB\nMemFree: 8192 kB\n").unwrap();
+    let run = rmap(["mem", "--pages", "--proc-root", &root]);
+    assert_eq!(run.parts(), (1, String::new(), "rmap: the capture: it has no kpageflags\n".to_owned()));
+}
+
+#[test]
 fn an_ordinary_user_sees_the_account_and_is_told_what_root_sees() {
     let Some(everyone) = ForEveryone::copy() else { return };
     let run = everyone.rmap(["mem"]);

@@ -124,6 +124,10 @@ impl PageAccount {
 /// Opens a file that only root can read.
 fn open(root: &ProcRoot, name: &str) -> Result<File> {
     root.open_file(name).map_err(|error| {
+        if !root.is_live() {
+            let about = Subject::Words("the capture".to_owned());
+            return Error::new(about, ErrorKind::Unsupported, format!("it has no {name}")).caused_by(&error);
+        }
         let error = Error::io(Subject::Path(root.path().join(name)), &error);
         match (error.kind(), run_as_root()) {
             (ErrorKind::Denied, Some(advice)) => error.with_advice(advice),

@@ -154,17 +154,17 @@ fn history(row: &GroupRow) -> Option<String> {
     let times = |count: u64| if count == 1 { "once".to_owned() } else { format!("{count} times") };
     let mut said = Vec::new();
     match count(GroupCount::Max)? {
-        0 => said.push("Its usage has never reached a limit".to_owned()),
-        max => said.push(format!("Its usage has reached a limit {}", times(max))),
+        0 => said.push("No limit of it or of a group below it was ever reached".to_owned()),
+        max => said.push(format!("A limit of it or of a group below it was reached {}", times(max))),
     }
     if let Some(oom) = count(GroupCount::Oom).filter(|oom| *oom > 0) {
-        said.push(format!("it was out of memory {}", times(oom)));
+        said.push(format!("memory could not be found {}", times(oom)));
     }
     if let Some(kills) = count(GroupCount::OomKill) {
         said.push(match kills {
-            0 => "no process was killed for that".to_owned(),
+            0 => "no process was killed for lack of memory".to_owned(),
             kills => {
-                format!("{} killed for that", counted(kills, "process was", "processes were"))
+                format!("{} killed for lack of memory", counted(kills, "process was", "processes were"))
             }
         });
     }

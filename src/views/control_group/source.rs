@@ -57,8 +57,8 @@ impl GroupSource {
 }
 
 impl GroupSource {
-    /// A group in words.
-    fn explain(&mut self, row: &GroupRow, chosen: &GroupChoice) -> Vec<String> {
+    /// A group in words, and whether nothing is missing that this machine has.
+    fn explain(&mut self, row: &GroupRow, chosen: &GroupChoice) -> (Vec<String>, bool) {
         let pids = row.group.all_pids.iter().flatten().copied().filter(|pid| *pid != 0).collect();
         let files = match self.root.is_live() {
             true => read_group_files(&mut self.files, chosen, &pids, self.budget.unwrap_or(FILES_BUDGET)),
@@ -70,7 +70,8 @@ impl GroupSource {
         };
         let above = read_limits_above(&self.root, &row.group.path);
         let swap = read_swap_size(&self.root).ok();
-        explained::lines(row, &Around { above, swap, files })
+        let is_whole = files.is_ok() || !self.root.is_live();
+        (explained::lines(row, &Around { above, swap, files }), is_whole)
     }
 
     /// The memory of the processes in each group.
@@ -174,7 +175,11 @@ impl Source for GroupSource {
         let made = groups.into_iter().zip(depths).zip(pss);
         let made: Vec<GroupRow> = made.map(|((group, depth), pss)| GroupRow::new(group, depth, pss)).collect();
         if let Some(top) = made.first().filter(|_| self.explains && is_one) {
-            self.explanation = self.explain(top, &chosen);
+            let (explanation, is_whole) = self.explain(top, &chosen);
+            self.explanation = explanation;
+            if !is_whole {
+                rows.incomplete();
+            }
         }
         rows.rows(made)
     }
