@@ -125,8 +125,9 @@ impl ProcRoot {
 
     /// Whether it is the part of a capture that is called `proc`.
     fn is_in_capture(&self) -> bool {
-        let real = || std::fs::canonicalize(&self.path);
-        self.captured.is_some() || real().is_ok_and(|real| real.file_name().is_some_and(|name| name == "proc"))
+        let is_proc = |path: &Path| path.file_name().is_some_and(|name| name == "proc");
+        let is_really = || std::fs::canonicalize(&self.path).is_ok_and(|real| is_proc(&real));
+        self.captured.is_some() || is_proc(&self.path) || is_really()
     }
 
     /// The text of a file in it, such as `meminfo`. In a capture it may be anything: only a regular file is opened.

@@ -124,7 +124,8 @@ fn processes_that_exit_meanwhile_leave_no_half() {
             if !process.file_name().unwrap().to_str().unwrap().starts_with(|first: char| first.is_ascii_digit()) {
                 continue;
             }
-            let stat = fs::read_to_string(process.join("stat")).unwrap();
+            let stat = fs::read(process.join("stat")).unwrap();
+            let stat = String::from_utf8_lossy(&stat);
             // A kernel thread and a zombie have no memory, and every other process does.
             let state = stat.rsplit(") ").next().unwrap().chars().next().unwrap();
             let flags: u32 = stat.rsplit(") ").next().unwrap().split(' ').nth(6).unwrap().parse().unwrap();
