@@ -361,8 +361,7 @@ fn a_broken_pipe_is_a_success_and_a_full_disk_is_not() {
 #[test]
 fn wrong_usage_exits_with_2_and_writes_nothing() {
     for arguments in [
-        &[][..],
-        &["nonsense"],
+        &["nonsense"][..],
         &["pid"],
         &["pid", "self", "-o", "nope"],
         &["pid", "self", "-o", "rss,,pss"],

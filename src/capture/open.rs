@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::sys::statfs::{TMPFS_MAGIC, statfs};
@@ -138,6 +138,19 @@ fn open_archive(place: &Path, path: &Path, archive: impl Read) -> std::result::R
     Ok(ProcRoot::of_capture(proc, Captured { unpacked: Some(Unpacked(Arc::new(directory))), ..captured }))
 }
 
+/// Whether the process is about to be ended, and what it reads is being removed.
+static ENDING: AtomicBool = AtomicBool::new(false);
+
+/// A signal will end the process: what is read from now on means nothing.
+pub fn begin_ending() {
+    ENDING.store(true, Ordering::SeqCst);
+}
+
+/// Whether what was unpacked is being removed, so that what is read from now on means nothing.
+pub fn is_ending() -> bool {
+    ENDING.load(Ordering::SeqCst)
+}
+
 /// The directories that exist now.
 static TEMPORARY: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
@@ -181,7 +194,9 @@ const UNPACK: &str = "set TMPDIR to a directory with room, or unpack the archive
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner).retain(|path| *path != self.0);
+        // A signal meanwhile waits for the lock, so that nothing is left half removed.
+        let mut directories = TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = fs::remove_dir_all(&self.0);
+        directories.retain(|path| *path != self.0);
     }
 }

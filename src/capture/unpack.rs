@@ -110,6 +110,9 @@ impl Place<'_> {
     fn path_of(&self, name: &[u8]) -> Result<PathBuf, Failure> {
         let trimmed = name.strip_prefix(b"./").unwrap_or(name);
         let trimmed = trimmed.strip_suffix(b"/").unwrap_or(trimmed);
+        if trimmed.is_empty() && !name.is_empty() {
+            return Ok(PathBuf::from("."));
+        }
         let mut parts = trimmed.split(|byte| *byte == b'/');
         let is_odd = parts.clone().count() > DEEPEST
             || parts.any(|part| part.is_empty() || part == b"." || part == b".." || part.contains(&0));

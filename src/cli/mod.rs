@@ -87,7 +87,11 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     // A thread that nobody waits for may still have a capture open.
     crate::capture::remove_unpacked();
     match done {
-        Ok(done) => ExitCode::from(report.status(done)),
+        Ok(done) => {
+            let status = report.status(done);
+            root::wait_for_the_end();
+            ExitCode::from(status)
+        }
         Err(error) => finish_parsing(&error, arguments.get(1).and_then(|word| word.to_str())),
     }
 }

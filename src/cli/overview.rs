@@ -71,7 +71,7 @@ have all columns and options, as has `rmap mem`.";
             terminal_width: screen::terminal_width(),
             colour: Place::Output.has_colour(),
             unicode: screen::has_unicode(),
-            page: Some(crate::kernel::page_size()),
+            page: Some(root.page_size()),
             is_brief: true,
             is_dense: true,
             ..Presentation::default()
@@ -95,6 +95,7 @@ impl OverviewArgs {
         let mut processes = ProcessSource::new(root, ProcessChoice::default());
         processes.request.budget = Some(self.budget);
         let mut files = CachedFileSource::new(FoundChoice::default());
+        files.root = root.clone();
         files.budget = self.budget;
         let mut groups = GroupSource::new(root.clone());
         groups.budget = Some(self.budget);

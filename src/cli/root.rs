@@ -10,7 +10,7 @@ use signal_hook::low_level::emulate_default_handler;
 
 use super::answer::{AnswerArgs, refuse_if};
 use crate::capture;
-use crate::error::{Error, Subject};
+use crate::error::{Error, ErrorKind, Subject};
 use crate::kernel::signal::is_ignored;
 use crate::kernel::whereabouts::await_answer;
 use crate::process::ProcRoot;
@@ -60,7 +60,30 @@ pub(crate) fn open(path: &std::path::Path) -> Result<ProcRoot, Stop> {
     if path.is_file() {
         remove_on_signals();
     }
-    Ok(capture::open(path)?)
+    let root = capture::open(path)?;
+    match is_like_proc(&root) {
+        true => Ok(root),
+        false => {
+            let why = "neither a capture nor a directory like /proc: it has no processes and no meminfo";
+            Err(Stop::Failed(Error::path(path, ErrorKind::Malformed, why)))
+        }
+    }
+}
+
+/// Whether the root has anything that a `/proc` has; one that cannot be listed may.
+fn is_like_proc(root: &ProcRoot) -> bool {
+    let has = |name: &str| name.bytes().all(|byte| byte.is_ascii_digit()) || ["meminfo", "self"].contains(&name);
+    match std::fs::read_dir(root.path()) {
+        Ok(entries) => entries.flatten().any(|entry| entry.file_name().to_str().is_some_and(has)),
+        Err(_) => true,
+    }
+}
+
+/// Waits for the signal that ends this process, if it has come and what was unpacked is being removed.
+pub(super) fn wait_for_the_end() {
+    while capture::is_ending() {
+        std::thread::sleep(GRACE);
+    }
 }
 
 /// From now on, a signal that would end this process at once first removes what was unpacked. A subcommand that watches
@@ -74,6 +97,7 @@ fn remove_on_signals() {
         let _ = std::thread::Builder::new().name("signals".into()).spawn(move || {
             if let Some(signal) = signals.forever().next() {
                 std::thread::sleep(GRACE);
+                capture::begin_ending();
                 capture::remove_unpacked();
                 let _ = emulate_default_handler(signal);
             }

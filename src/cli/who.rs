@@ -84,6 +84,15 @@ impl Run for WhoArgs {
             columns.push("path".to_owned());
         }
         refuse_if(self.pages && !root.is_live(), "--pages", "a capture has no pages")?;
+        let is_named = |wanted: &WantedFile| match wanted {
+            WantedFile::Path(path) => path.is_absolute() && !path.starts_with("/proc"),
+            WantedFile::Number { .. } => true,
+        };
+        refuse_if(
+            !root.is_live() && !wanted.iter().all(is_named),
+            "FILE",
+            "in a capture, name a file by its whole path, or with --inode DEV:INO",
+        )?;
         let mut source = WhoSource::new(root, wanted);
         source.pages = self.pages;
         self.answer.answer(&query, &mut source, presentation, report)
