@@ -93,6 +93,7 @@ fn what_cannot_be_looked_for_is_one_line() {
     );
     assert_eq!(rmap(["who", "--inode", "4711"]).status, Some(2));
     let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("7")).unwrap();
     let captured = rmap(["who", "--pages", "--proc-root", folder.path().to_str().unwrap(), "/data/file"]);
     assert_eq!((captured.status, captured.out.is_empty()), (Some(2), true), "{captured:?}");
     assert!(captured.err.contains("--pages") && captured.err.contains("a capture has no pages"), "{captured:?}");
