@@ -57,5 +57,5 @@ fn a_server_that_does_not_answer_holds_nothing_up() {
     assert_eq!(found.row(&local)["how"], "open");
     assert_eq!(found.complaints, [format!("rmap: {}: vanished: its file system does not answer", a.display())]);
     drop(silence);
-    who([&a]).assert_only(&[&far]);
+    answered(&a).assert_only(&[&far]);
 }
