@@ -55,21 +55,25 @@ use run::{Done, Listed, Subcommand};
 
 /// Every subcommand, in the order of `--help`.
 const SUBCOMMANDS: &[Subcommand] = &[
-    Subcommand::of::<ps::PsArgs>(),
+    // The whole machine.
     Subcommand::of::<overview::OverviewArgs>(),
+    Subcommand::of::<ps::PsArgs>(),
+    Subcommand::of::<files::FilesArgs>(),
+    Subcommand::of::<mem::MemArgs>(),
+    Subcommand::of::<cgroups::CgroupsArgs>(),
+    // One process or file.
     Subcommand::of::<pid::PidArgs>(),
     Subcommand::of::<pcstat::PcstatArgs>(),
-    Subcommand::of::<files::FilesArgs>(),
-    Subcommand::of::<cgroups::CgroupsArgs>(),
     Subcommand::of::<who::WhoArgs>(),
-    Subcommand::of::<mem::MemArgs>(),
+    // Another time or machine.
     Subcommand::of::<capture::CaptureArgs>(),
     Subcommand::of::<diff::DiffArgs>(),
-    Subcommand::of::<demo::DemoArgs>(),
-    Subcommand::of::<trace::TraceArgs>(),
+    // What changes the page cache, and experiments.
     Subcommand::of::<effects::WarmArgs>(),
     Subcommand::of::<effects::EvictArgs>(),
     Subcommand::of::<effects::LockArgs>(),
+    Subcommand::of::<demo::DemoArgs>(),
+    Subcommand::of::<trace::TraceArgs>(),
 ];
 
 /// Runs the command with these arguments (the first is the name of the program) and returns its exit status.
