@@ -78,12 +78,21 @@ impl Part {
         }
     }
 
-    /// How much memory is in it. A use that this kernel does not count is in `Other`, with what has no name.
-    fn size(self, account: &MemoryAccount) -> Bytes {
+    /// How much memory is in it. A place that this kernel does not count is in `Other`, with what has no name; one that
+    /// is not known for another reason makes the part unknown.
+    fn size(self, account: &MemoryAccount) -> Figure<Bytes> {
         let places = account.amounts.iter().filter(|amount| amount.is_place() && Part::of(amount.of) == self);
-        places.filter_map(|amount| amount.bytes.ok()).sum()
+        let is_counted =
+            |bytes: &Figure<Bytes>| bytes.map_or_else(|absent| absent.reason != Reason::Unsupported, |_| true);
+        let sizes: Vec<Figure<Bytes>> = places.map(|place| place.bytes).collect();
+        match sizes.iter().any(is_counted) {
+            true => sizes.into_iter().filter(is_counted).sum(),
+            false => sizes.first().copied().unwrap_or(Err(NO_PLACE)),
+        }
     }
 }
+
+const NO_PLACE: Absent = Absent::new(Reason::Unsupported, "this kernel does not count it");
 
 impl RowKind for Machine {
     type Row = MachineRow;
@@ -132,7 +141,7 @@ const COLUMNS: &[C] = &[
 const NO_ESTIMATE: Absent = Absent::new(Reason::Unsupported, "this kernel does not estimate it");
 
 fn size(row: &MachineRow, part: Part) -> Cell<'_> {
-    Cell::Bytes(part.size(&row.account).0)
+    Cell::bytes(part.size(&row.account))
 }
 
 /// Reads the memory of the machine.
@@ -148,14 +157,18 @@ impl Source for MachineSource {
 
     fn read(&mut self, _: &[()], rows: &mut dyn Rows<Machine>) -> Result<(), Stop> {
         let account = MemoryAccount::read(&self.root)?;
-        let sizes = Part::ALL.map(|part| (part, part.size(&account).0));
+        let sizes = Part::ALL.map(|part| part.size(&account).unwrap_or(Bytes(0)).0);
+        let known: u64 = sizes.iter().fold(0, |sum, size| sum.saturating_add(*size));
+        let parts = Part::ALL.into_iter().map(Some).zip(sizes);
+        let sizes: Vec<_> = parts.chain([(None, account.total.0.saturating_sub(known))]).collect();
         let available = read_available_memory(&self.root).map_err(|_| NO_ESTIMATE);
         rows.row(MachineRow { strip: strip(&sizes, self.cells), account, available })
     }
 }
 
-/// Cells for sizes, as many for each as its share says. What is left by rounding goes to the largest remainders.
-fn strip(sizes: &[(Part, u64)], cells: usize) -> Vec<StripCell> {
+/// Cells for sizes, as many for each as its share says. What is left by rounding goes to the largest remainders. Of what
+/// is in no part it is not known how it is used.
+fn strip(sizes: &[(Option<Part>, u64)], cells: usize) -> Vec<StripCell> {
     let whole: u128 = sizes.iter().map(|(_, size)| u128::from(*size)).sum::<u128>().max(1);
     let scaled = |size: u64| u128::from(size) * cells as u128;
     let mut counts: Vec<usize> = sizes.iter().map(|(_, size)| (scaled(*size) / whole) as usize).collect();
@@ -167,9 +180,9 @@ fn strip(sizes: &[(Part, u64)], cells: usize) -> Vec<StripCell> {
             *count += 1;
         }
     }
-    let cell = |part: Part| {
-        let mark = part.mark();
-        StripCell { share: Some(if mark.is_some() { 1.0 } else { 0.0 }), mark, offset: None }
+    let cell = |part: Option<Part>| {
+        let mark = part.and_then(Part::mark);
+        StripCell { share: part.map(|_| if mark.is_some() { 1.0 } else { 0.0 }), mark, offset: None }
     };
     sizes.iter().zip(counts).flat_map(|((part, _), count)| std::iter::repeat_n(cell(*part), count)).collect()
 }
@@ -180,13 +193,31 @@ mod tests {
 
     #[test]
     fn the_cells_of_a_strip_are_divided_as_the_memory_is() {
-        let letters = |sizes: &[(Part, u64)], cells| -> String {
-            strip(sizes, cells).iter().map(|cell| cell.mark.map_or('.', |mark| mark.letter)).collect()
+        let letters = |sizes: &[(Part, u64)], unknown, cells| -> String {
+            let parts = sizes.iter().map(|(part, size)| (Some(*part), *size));
+            let sizes: Vec<_> = parts.chain([(None, unknown)]).collect();
+            let letter = |cell: &StripCell| match (cell.share, cell.mark) {
+                (None, _) => '?',
+                (_, mark) => mark.map_or('.', |mark| mark.letter),
+            };
+            strip(&sizes, cells).iter().map(letter).collect()
         };
         let (anonymous, cache, free) = (Part::Anonymous, Part::Cache, Part::Free);
-        assert_eq!(letters(&[(anonymous, 1), (cache, 2), (free, 1)], 8), "AACCCC..");
-        assert_eq!(letters(&[(anonymous, 1), (cache, 98), (free, 1)], 10), "CCCCCCCCCC");
-        assert_eq!(letters(&[(anonymous, 4), (cache, 4), (free, 2)], 3), "AC.");
-        assert_eq!(letters(&[(anonymous, u64::MAX), (cache, u64::MAX)], 4), "AACC");
+        assert_eq!(letters(&[(anonymous, 1), (cache, 2), (free, 1)], 0, 8), "AACCCC..");
+        assert_eq!(letters(&[(anonymous, 1), (cache, 98), (free, 1)], 0, 10), "CCCCCCCCCC");
+        assert_eq!(letters(&[(anonymous, 4), (cache, 4), (free, 2)], 0, 3), "AC.");
+        assert_eq!(letters(&[(anonymous, u64::MAX), (cache, u64::MAX)], 0, 4), "AACC");
+        assert_eq!(letters(&[(anonymous, 1), (free, 1)], 2, 8), "AA..????");
+    }
+
+    #[test]
+    fn a_part_whose_place_is_not_known_is_not_zero() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "MemTotal: 1000 kB\nMemFree: 600 kB\nAnonPages: 500 kB\nCached: 10 kB\nShmem: 20 kB\n";
+        std::fs::write(folder.path().join("meminfo"), text).unwrap();
+        let account = MemoryAccount::read(&ProcRoot::at(folder.path().to_owned())).unwrap();
+        assert_eq!(Part::Cache.size(&account).map_err(|absent| absent.reason), Err(Reason::Changed));
+        assert_eq!(Part::Huge.size(&account).map_err(|absent| absent.reason), Err(Reason::Unsupported));
+        assert_eq!(Part::Anonymous.size(&account), Ok(Bytes(500 << 10)));
     }
 }
