@@ -82,8 +82,7 @@ impl Part {
     /// is not known for another reason makes the part unknown.
     fn size(self, account: &MemoryAccount) -> Figure<Bytes> {
         let places = account.amounts.iter().filter(|amount| amount.is_place() && Part::of(amount.of) == self);
-        let is_counted =
-            |bytes: &Figure<Bytes>| bytes.map_or_else(|absent| absent.reason != Reason::Unsupported, |_| true);
+        let is_counted = |bytes: &Figure<Bytes>| !matches!(bytes, Err(absent) if absent.reason == Reason::Unsupported);
         let sizes: Vec<Figure<Bytes>> = places.map(|place| place.bytes).collect();
         match sizes.iter().any(is_counted) {
             true => sizes.into_iter().filter(is_counted).sum(),
@@ -166,8 +165,8 @@ impl Source for MachineSource {
     }
 }
 
-/// Cells for sizes, as many for each as its share says. What is left by rounding goes to the largest remainders. Of what
-/// is in no part it is not known how it is used.
+/// Cells for sizes, as many for each as its share says. What is left by rounding goes to the largest remainders. What
+/// is in no part has a use that is not known.
 fn strip(sizes: &[(Option<Part>, u64)], cells: usize) -> Vec<StripCell> {
     let whole: u128 = sizes.iter().map(|(_, size)| u128::from(*size)).sum::<u128>().max(1);
     let scaled = |size: u64| u128::from(size) * cells as u128;
