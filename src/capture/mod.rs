@@ -20,7 +20,7 @@ mod take;
 mod unpack;
 
 pub use archive::Compression;
-pub use open::{begin_ending, is_ending, open, remove_unpacked};
+pub use open::open;
 pub use take::{Taken, What, take};
 
 /// The description of the machine, at the top of a capture.

@@ -1,17 +1,19 @@
 //! Opens a capture: a directory, or an archive, which is unpacked into a private directory.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 
 use super::archive::Decompressed;
 use super::{DESCRIPTION, describe, unpack};
 use crate::error::{Error, ErrorKind, Result, Subject};
+use crate::kernel::guardian::Guardian;
 use crate::process::{Captured, ProcRoot, Unpacked};
 
 /// What a frame of zstd begins with.
@@ -24,12 +26,12 @@ const TAR: &[u8] = b"ustar";
 const LONGEST: u64 = 1 << 16;
 
 /// The machine at `path`: an archive of [`take`](super::take()), a directory that one was unpacked into, or any other
-/// directory with the structure of `/proc`. An archive is unpacked; the files are removed when the last
-/// [`ProcRoot`] of it is dropped.
+/// directory with the structure of `/proc`. An archive is unpacked; the files are removed when the last [`ProcRoot`] of
+/// it is dropped, or when this process ends, however it ends.
 ///
 /// # Errors
-/// [`ErrorKind::Malformed`]: it is no capture, damaged, or not as rmap writes it. Otherwise that of reading it, or of
-/// writing to the directory for temporary files.
+/// [`ErrorKind::Malformed`]: the file is not a capture, or it is damaged. Otherwise the archive could not be read, or
+/// there was no place to unpack it.
 pub fn open(path: &Path) -> Result<ProcRoot> {
     let Ok(found) = fs::metadata(path) else { return Ok(ProcRoot::at(path.to_owned())) };
     if found.is_dir() {
@@ -127,76 +129,35 @@ fn read_description(path: &Path, description: &Path) -> Result<Captured> {
 
 fn open_archive(place: &Path, path: &Path, archive: impl Read) -> std::result::Result<ProcRoot, Unopened> {
     let directory = Temporary::new(place).map_err(Unopened::NoRoom)?;
-    unpack::unpack(archive, &directory.0).map_err(|failure| match failure {
+    unpack::unpack(archive, &directory.path).map_err(|failure| match failure {
         unpack::Failure::Archive(why) => malformed(path, why).into(),
         unpack::Failure::Directory(error) => {
-            Unopened::NoRoom(Error::io(Subject::Path(directory.0.clone()), &error).with_advice(UNPACK))
+            Unopened::NoRoom(Error::io(Subject::Path(directory.path.clone()), &error).with_advice(UNPACK))
         }
     })?;
-    let captured = read_description(path, &directory.0.join(DESCRIPTION))?;
-    let proc = directory.0.join("proc");
+    let captured = read_description(path, &directory.path.join(DESCRIPTION))?;
+    let proc = directory.path.join("proc");
     Ok(ProcRoot::of_capture(proc, Captured { unpacked: Some(Unpacked(Arc::new(directory))), ..captured }))
 }
 
-/// Whether the process is about to be ended, and what it reads is being removed.
-static ENDING: AtomicBool = AtomicBool::new(false);
-
-/// A signal will end the process: what is read from now on means nothing.
-pub fn begin_ending() {
-    ENDING.store(true, Ordering::SeqCst);
+/// A directory that only this user can enter.
+struct Temporary {
+    path: PathBuf,
+    /// Removes it when this value is dropped or the process ends, also by a signal that cannot be handled.
+    _guardian: Guardian,
 }
-
-/// Whether what was unpacked is being removed, so that what is read from now on means nothing.
-pub fn is_ending() -> bool {
-    ENDING.load(Ordering::SeqCst)
-}
-
-/// The directories that exist now.
-static TEMPORARY: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
-
-/// Removes everything that was unpacked, for a process that is about to be ended by a signal.
-pub fn remove_unpacked() {
-    // The lock is held until all is removed: the process does not end before, because it waits for it.
-    let mut directories = TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner);
-    for directory in directories.drain(..) {
-        // Another thread may still be unpacking: under the old name it finds nothing.
-        let renamed = directory.with_extension("removed");
-        let gone = if fs::rename(&directory, &renamed).is_ok() { renamed } else { directory };
-        // Nobody is left who could be told.
-        let _ = fs::remove_dir_all(gone);
-    }
-}
-
-/// A directory that only this user can enter, and that is removed at the end.
-struct Temporary(PathBuf);
 
 impl Temporary {
-    fn new(top: &Path) -> Result<Temporary> {
-        static NUMBER: AtomicU64 = AtomicU64::new(0);
-        loop {
-            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-            let path = top.join(format!("rmap-capture-{}-{number}", std::process::id()));
-            // One that exists is never used, whoever made it.
-            match fs::DirBuilder::new().mode(0o700).create(&path) {
-                Ok(()) => {
-                    TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner).push(path.clone());
-                    return Ok(Temporary(path));
-                }
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < 1000 => {}
-                Err(error) => return Err(Error::io(Subject::Path(path), &error).with_advice(UNPACK)),
-            }
-        }
+    fn new(place: &Path) -> Result<Temporary> {
+        let failed = |path: &Path, error: &io::Error| Error::io(Subject::Path(path.to_owned()), error);
+        let started = Guardian::start(place, "rmap-capture-");
+        let (guardian, name) = started.map_err(|error| failed(place, &error).with_advice(UNPACK))?;
+        let path = place.join(OsStr::from_bytes(name.as_bytes()));
+        let made = fs::DirBuilder::new().mode(0o700).create(&path);
+        made.map_err(|error| failed(&path, &error).with_advice(UNPACK))?;
+        Ok(Temporary { path, _guardian: guardian })
     }
 }
 
-/// What to do if there is no place for an unpacked archive.
-const UNPACK: &str = "set TMPDIR to a directory with room, or unpack the archive and give its directory";
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        // A signal meanwhile waits for the lock, so that nothing is left half removed.
-        let mut directories = TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = fs::remove_dir_all(&self.0);
-        directories.retain(|path| *path != self.0);
-    }
-}
+/// What to do if an archive cannot be unpacked here.
+const UNPACK: &str = "set TMPDIR to a directory with more room, or unpack it with tar and name that directory instead";

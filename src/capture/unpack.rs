@@ -37,6 +37,8 @@ const LONGEST_TARGET: usize = 8192;
 /// How much is read between two entries at most: long names are there.
 const BETWEEN: u64 = 1 << 20;
 
+const TOO_LONG: &str = "the name of an entry is too long";
+
 /// Why an archive was not unpacked.
 pub(super) enum Failure {
     /// It is damaged, or has what no capture has.
@@ -130,7 +132,7 @@ impl Place<'_> {
         if let Some(above) = below.parent() {
             self.make_directory(above)?;
         }
-        // What is there already is no directory of ours: a file, or a link.
+        // What exists already was made as a file or a link: directories are only made here.
         fs::DirBuilder::new().mode(0o700).create(self.top.join(below)).map_err(|error| taken(below, error))?;
         self.made.insert(below.to_owned());
         Ok(())
@@ -186,6 +188,7 @@ fn taken(below: &Path, error: io::Error) -> Failure {
         io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
             Failure::Archive(format!("two entries have the path {}", shown(below.as_os_str().as_bytes())))
         }
+        _ if error.raw_os_error() == Some(nix::libc::ENAMETOOLONG) => Failure::Archive(TOO_LONG.to_owned()),
         _ => Failure::Directory(error),
     }
 }
@@ -217,7 +220,7 @@ impl<R: Read> Read for Metered<R> {
         let count = self.archive.read(buffer)?;
         match self.left.get().checked_sub(count as u64) {
             Some(left) => self.left.set(left),
-            None => return Err(io::Error::new(io::ErrorKind::InvalidData, "the name of an entry is too long")),
+            None => return Err(io::Error::new(io::ErrorKind::InvalidData, TOO_LONG)),
         }
         Ok(count)
     }

@@ -90,9 +90,6 @@ impl Report {
     }
 
     fn print(error: &Error) {
-        if crate::capture::is_ending() {
-            return;
-        }
         // If standard error is closed, nobody can read the message.
         let _ = writeln!(io::stderr(), "{}", Report::line(error));
     }

@@ -1,21 +1,23 @@
-//! A child process that removes a file once this process has ended, however it ended.
+//! A child process that removes a file, or a directory with everything in it, once this process has ended, however it
+//! ended.
 //!
 //! The child is forked and never executes another program, so this works in any program that uses the library.
 
-use std::ffi::{CStr, OsStr};
+use std::ffi::{CStr, CString, OsStr};
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
+use nix::fcntl::{OFlag, open, openat};
 use nix::libc;
 use nix::sys::signal::{SigSet, SigmaskHow};
 use nix::sys::stat::Mode;
 use nix::sys::wait::waitpid;
-use nix::unistd::{ForkResult, Pid, fork, pipe2};
+use nix::unistd::{ForkResult, Pid, UnlinkatFlags, fork, pipe2, unlinkat};
 
 /// The length of a message to the child. The kernel writes messages of this length (below `PIPE_BUF`) as a whole.
 const LENGTH: usize = 1024;
@@ -36,13 +38,21 @@ pub(crate) struct Guardian {
 }
 
 impl Guardian {
-    /// Starts the child. When this process ends or the value is dropped, it removes the file `unnamed` in `directory`.
+    /// Starts the child for something that is about to be made in `directory`, and returns its name: `prefix` and 128
+    /// random bits, so that nobody can have made it before. When this process ends or the value is dropped, the child
+    /// removes what has this name: a file, or a directory with everything in it.
     ///
     /// # Errors
     /// As `open(2)` for `directory`, `pipe(2)` and `fork(2)`.
+    pub(crate) fn start(directory: &Path, prefix: &str) -> io::Result<(Guardian, CString)> {
+        let random = || RandomState::new().hash_one(std::process::id());
+        let name = CString::new(format!("{prefix}{:016x}{:016x}", random(), random()))?;
+        Ok((Guardian::watching(directory, &name)?, name))
+    }
+
     #[doc(alias = "fork")]
     #[allow(unsafe_code, reason = "a child process that never returns to Rust code")]
-    pub(crate) fn start(directory: &Path, unnamed: &CStr) -> io::Result<Guardian> {
+    fn watching(directory: &Path, unnamed: &CStr) -> io::Result<Guardian> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let directory: OwnedFd = open(directory, flags, Mode::empty())?;
         let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
@@ -93,7 +103,7 @@ impl Drop for Guardian {
     }
 }
 
-/// The child: waits for the end of the pipe and removes the file.
+/// The child: waits for the end of the pipe and removes what it should.
 #[allow(unsafe_code, reason = "system calls without the standard library, which a forked child must not use")]
 fn watch(pipe: RawFd, directory: RawFd, unnamed: &CStr) -> ! {
     // SAFETY: both are plain system calls; the string ends in a NUL.
@@ -112,8 +122,8 @@ fn watch(pipe: RawFd, directory: RawFd, unnamed: &CStr) -> ! {
             _ => break,
         }
     }
-    // SAFETY: the string ends in a NUL.
-    unsafe { libc::unlinkat(directory, unnamed.as_ptr(), 0) };
+    // SAFETY: it stays open until this process ends.
+    remove(unsafe { BorrowedFd::borrow_raw(directory) }, unnamed);
     let name = last.as_ptr().wrapping_add(NAME).cast();
     let mut found = MaybeUninit::<libc::stat>::zeroed();
     // SAFETY: `name` points into `last`, which ends in a NUL, and `found` has room for a `stat`.
@@ -127,6 +137,41 @@ fn watch(pipe: RawFd, directory: RawFd, unnamed: &CStr) -> ! {
     }
     // SAFETY: this ends the process at once.
     unsafe { libc::_exit(0) }
+}
+
+/// Removes a file, or a directory with everything in it. Links are not followed. It only makes system calls and uses no
+/// memory but its stack: less than 5 KiB for each level of directories.
+fn remove(directory: BorrowedFd<'_>, name: &CStr) {
+    if unlinkat(directory, name, UnlinkatFlags::NoRemoveDir) != Err(Errno::EISDIR) {
+        return;
+    }
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let Ok(inner) = openat(directory, name, flags, Mode::empty()) else { return };
+    let mut entries = [0; 4096];
+    while let Some(length) = read_entries(inner.as_fd(), &mut entries) {
+        let mut rest = entries.get(..length).unwrap_or_default();
+        // Of `struct linux_dirent64`: the length of the entry at byte 16, and its name at byte 19, which ends in a NUL.
+        while let Some(&[low, high, _]) = rest.get(16..19) {
+            let entry = rest.get(..u16::from_ne_bytes([low, high]).into()).unwrap_or_default();
+            match CStr::from_bytes_until_nul(entry.get(19..).unwrap_or_default()) {
+                Ok(name) if name != c"." && name != c".." => remove(inner.as_fd(), name),
+                Ok(_) => {}
+                Err(_) => break,
+            }
+            rest = rest.get(entry.len()..).unwrap_or_default();
+        }
+    }
+    drop(inner);
+    let _ = unlinkat(directory, name, UnlinkatFlags::RemoveDir);
+}
+
+/// Reads entries of a directory, and returns how many bytes they take; `None` at the end.
+#[allow(unsafe_code, reason = "getdents64 is not wrapped by nix, and readdir allocates")]
+fn read_entries(directory: BorrowedFd<'_>, entries: &mut [u8]) -> Option<usize> {
+    // SAFETY: `entries` is writable and as long as stated.
+    let length =
+        unsafe { libc::syscall(libc::SYS_getdents64, directory.as_raw_fd(), entries.as_mut_ptr(), entries.len()) };
+    usize::try_from(length).ok().filter(|length| *length > 0)
 }
 
 /// Closes all descriptors but two.
@@ -160,16 +205,43 @@ mod tests {
             std::fs::write(path(name), name).unwrap();
         }
         let identity = path("ours").metadata().unwrap();
-        let mut guardian = Guardian::start(folder.path(), c"unnamed").unwrap();
+        let mut guardian = Guardian::watching(folder.path(), c"unnamed").unwrap();
         guardian.announce(identity.dev(), identity.ino(), OsStr::new("ours")).unwrap();
         assert!(guardian.announce(0, 0, OsStr::new(&"x".repeat(1008))).is_err());
         assert!(path("unnamed").exists() && path("ours").exists());
         drop(guardian);
         assert!(!path("unnamed").exists() && !path("ours").exists() && path("other").exists());
 
-        let mut guardian = Guardian::start(folder.path(), c"unnamed").unwrap();
+        let mut guardian = Guardian::watching(folder.path(), c"unnamed").unwrap();
         guardian.announce(identity.dev(), identity.ino(), OsStr::new("other")).unwrap();
         drop(guardian);
         assert!(path("other").exists());
+    }
+
+    #[test]
+    fn a_directory_is_removed_with_everything_in_it_and_links_are_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("outside"), "").unwrap();
+        let (guardian, name) = Guardian::start(folder.path(), "tree-").unwrap();
+        let top = folder.path().join(OsStr::from_bytes(name.as_bytes()));
+        for below in 0..3 {
+            let inner = top.join(format!("{below}/{}", "deep/".repeat(90)));
+            std::fs::create_dir_all(&inner).unwrap();
+            // More than are read at a time.
+            for number in 0..300 {
+                std::fs::write(inner.join(format!("file-with-a-long-name-{number}")), "").unwrap();
+            }
+            std::os::unix::fs::symlink(folder.path(), inner.join("link")).unwrap();
+        }
+        drop(guardian);
+        let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["outside"]);
+    }
+
+    #[test]
+    fn every_name_is_different() {
+        let folder = tempfile::tempdir().unwrap();
+        let name = || Guardian::start(folder.path(), "x-").unwrap().1;
+        assert_ne!(name(), name());
     }
 }

@@ -6,9 +6,8 @@
 //! random name that the guard knows, and gets its own name once the guard knows that too. Whatever ends both processes
 //! at once (the end of a container or of the machine) leaves the file.
 
-use std::ffi::{CString, OsStr};
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
-use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -49,9 +48,9 @@ impl GuardedFile {
     /// # Errors
     /// If the guard cannot be started or the file cannot be created.
     pub fn make(directory: &Path, keep: bool) -> Result<GuardedFile> {
-        let name = random_name();
+        let started = Guardian::start(directory, ".rmap-demo-");
+        let (guard, name) = started.map_err(|error| not_started(directory, &error))?;
         let path = directory.join(OsStr::from_bytes(name.as_bytes()));
-        let guard = Guardian::start(directory, &name).map_err(|error| not_started(directory, &error))?;
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true).mode(0o600);
         match options.open(&path) {
@@ -117,12 +116,6 @@ impl Drop for GuardedFile {
     }
 }
 
-/// A name that no other file has and that cannot be guessed: 128 random bits.
-fn random_name() -> CString {
-    let random = || RandomState::new().hash_one(std::process::id());
-    CString::new(format!(".rmap-demo-{:016x}{:016x}", random(), random())).unwrap_or_default()
-}
-
 fn not_started(directory: &Path, error: &io::Error) -> Error {
     let subject = Subject::Words("the process that removes the demo file at the end".to_owned());
     match error.kind() {
@@ -132,15 +125,5 @@ fn not_started(directory: &Path, error: &io::Error) -> Error {
         io::ErrorKind::WouldBlock => Error::new(subject, ErrorKind::System, "too many processes")
             .with_advice("end some, or raise the limit (ulimit -u)"),
         _ => Error::io(subject, error).with_advice("free some memory, or raise the limits (ulimit -a)"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_random_name_is_different() {
-        assert_ne!(random_name(), random_name());
     }
 }

@@ -166,3 +166,19 @@ fn a_damaged_list_of_files_is_refused_and_a_missing_one_is_named() {
     assert_eq!((run.status, run.text().as_str()), (Some(0), "path\r\n"), "{run:?}");
     assert_refused(&read(&archive(folder.path(), &[]), &["files", "--csv"]), "the capture does not have them");
 }
+
+#[test]
+fn a_name_that_no_file_can_have_is_a_fault_of_the_archive() {
+    let folder = tempfile::tempdir().unwrap();
+    let description = fs::read(archive(folder.path(), &[])).unwrap();
+    let path = folder.path().join("long.tar");
+    // The description is the first entry, of two blocks.
+    let mut archive = tar::Builder::new(description[..1024].to_vec());
+    let mut header = Header::new_gnu();
+    header.set_size(0);
+    archive.append_data(&mut header, format!("proc/7/{}", "x".repeat(300)), &b""[..]).unwrap();
+    fs::write(&path, archive.into_inner().unwrap()).unwrap();
+    let run = read(&path, &["pid", "7", "--csv"]);
+    assert_refused(&run, "long.tar: the name of an entry is too long");
+    assert!(!run.err.contains("TMPDIR"), "{run:?}");
+}

@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::Instant;
 
 use super::take;
-use crate::common::{Subject, command, rmap, run, shell};
+use crate::common::{Subject, command, rmap, shell};
 use nix::sys::signal::Signal;
 
 fn names(folder: &std::path::Path) -> Vec<String> {
@@ -83,26 +84,37 @@ fn a_closed_pipe_ends_it_without_a_word() {
 }
 
 #[test]
-fn what_was_unpacked_is_removed_in_the_end_and_after_a_signal() {
-    let own = std::process::id().to_string();
-    let taken = take("a.tar.zst", ["--no-files", &own]);
-    let folder = tempfile::tempdir().unwrap();
-    let start = |arguments: &[&str]| {
-        let mut command: Command = command(arguments);
+fn what_was_unpacked_is_removed_whatever_ends_the_reading_and_whenever() {
+    let taken = take("a.tar.zst", ["--no-files"]);
+    let folder = crate::common::memory();
+    let start = || {
+        let mut command: Command = command(["ps", "--json"]);
         command.arg("--proc-root").arg(&taken.file).env("TMPDIR", folder.path());
         command
     };
-    for question in [&["pid", "--match", "", "--by", "pid"][..], &["ps"]] {
-        let done = run(start(question));
-        assert!(!done.out.is_empty() && names(folder.path()).is_empty(), "{done:?}");
+    let begun = Instant::now();
+    let whole = crate::wait(start());
+    let took = begun.elapsed();
+    assert!(whole.status.is_some_and(|status| status < 2) && !whole.out.is_empty(), "{whole:?}");
+    let is_removed = || crate::common::wait_until("its files are removed", || names(folder.path()).is_empty());
+    is_removed();
+    let signals = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGKILL];
+    for (twentieth, signal) in (0..20).zip(signals.into_iter().cycle()) {
+        let child = start().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        std::thread::sleep(took * twentieth / 20);
+        let pid = nix::unistd::Pid::from_raw(child.id().try_into().unwrap());
+        nix::sys::signal::kill(pid, signal).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        // A signal that came too late has no effect; any other ends it at once, and without a word.
+        if output.status.signal() != Some(signal as i32) {
+            assert_eq!(output.status.code(), whole.status, "{twentieth}: {signal}: {error}");
+            assert!(output.stdout == whole.out && error == whole.err, "{twentieth}: {signal}: {error}");
+        } else if error != whole.err {
+            assert_eq!(error, "", "{twentieth}: {signal}");
+        }
+        is_removed();
     }
-    let mut command = start(&["pid", "--match", "", "--by", "pid", "-w", "0.1"]);
-    let mut subject = Subject::of(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
-    crate::common::wait_until("it is unpacked", || !names(folder.path()).is_empty());
-    std::thread::sleep(Duration::from_millis(100));
-    subject.signal(Signal::SIGTERM);
-    subject.child().wait().unwrap();
-    assert!(names(folder.path()).is_empty(), "{:?}", names(folder.path()));
 }
 
 #[test]

@@ -76,9 +76,10 @@ fn read(root: &ProcRoot, budget: Duration, hear: &mut dyn Hear) -> Option<Usages
             return None;
         }
     };
-    // Nobody asks how rmap itself has changed.
+    // Nobody asks how rmap itself has changed, or the child that removes an unpacked capture.
     let own = std::process::id();
-    found.usages.retain(|usage| !root.is_live() || usage.identity.pid != own);
+    let is_own = |usage: &Usage| usage.identity.pid == own || usage.parent == Some(own);
+    found.usages.retain(|usage| !root.is_live() || !is_own(usage));
     found.failures.iter().for_each(|error| hear.failure(error.clone()));
     let late = found.usages.iter().filter(|usage| usage.shares.as_ref().err() == Some(&LATE)).count() as u64;
     if late > 0 {
