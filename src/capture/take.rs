@@ -8,7 +8,7 @@ use super::entry::Entry;
 use super::process::{self, Outcome};
 use super::{COMPLETE, DESCRIPTION, describe, system};
 use crate::error::{Error, Result};
-use crate::join::machine_files::{LIST, write_files};
+use crate::join::machine_files::{LIST, SavedFiles};
 use crate::process::{ProcRoot, hides_processes, read_pids};
 
 /// How long the kernel's lists of cached files may take. There is time: they are not shown to anybody who waits.
@@ -32,8 +32,8 @@ pub struct Taken {
     pub processes: u64,
     /// Of these: how many do not show their memory to this user.
     pub denied: u64,
-    /// How many processes exited or changed meanwhile, and were left out.
-    pub gone: u64,
+    /// Which processes exited or changed meanwhile, and were left out.
+    pub gone: Vec<u32>,
     /// How many processes hide from this user, and were left out.
     pub hidden: u64,
 }
@@ -55,13 +55,22 @@ where
     let root = ProcRoot::live();
     let seconds = root.time().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
     let is_all = what.processes.is_none() && !hides_processes(&root);
+    // Nothing is written before the machine and its files are read, so that they are without what is written; and the
+    // machine comes first, so that it is without the memory that the list of files takes.
+    let mut machine = Vec::new();
+    system::read(&root, |entry| {
+        machine.push(entry);
+        check()
+    })?;
+    let files = if what.files { Some(SavedFiles::read(BUDGET, &mut check)?) } else { None };
     let mut archive = Archive::new(out, compression, seconds);
     archive.add_file(DESCRIPTION.as_bytes(), &describe::describe(&root, what.command_lines, is_all))?;
+    machine.into_iter().try_for_each(|entry| add(&mut archive, entry))?;
+    if let Some(files) = files {
+        let length = io::copy(&mut files.text(), &mut io::sink())?;
+        archive.add_long_file(LIST.as_bytes(), length, files.text())?;
+    }
     let mut taken = Taken::default();
-    system::read(&root, |entry| {
-        check()?;
-        add(&mut archive, entry).map_err(E::from)
-    })?;
     for pid in pids(&root, what)? {
         check()?;
         match process::read(&root, pid, what.command_lines) {
@@ -70,14 +79,9 @@ where
                 taken.processes += 1;
                 taken.denied += u64::from(!is_shown);
             }
-            Outcome::Gone => taken.gone += 1,
+            Outcome::Gone => taken.gone.push(pid),
             Outcome::Hidden => taken.hidden += 1,
         }
-    }
-    if what.files {
-        let mut list = Vec::new();
-        write_files(BUDGET, &mut list, &mut check)?;
-        archive.add_file(LIST.as_bytes(), &list)?;
     }
     archive.add_file(COMPLETE.as_bytes(), b"")?;
     archive.finish()?;

@@ -16,7 +16,7 @@ use super::run::{Configured, Done, Listed, Run};
 use super::signals::Signals;
 use crate::capture::{Compression, Taken, What, take};
 use crate::error::{Error, ErrorKind, Subject};
-use crate::process::{NamedProcess, ProcRoot, run_as_root};
+use crate::process::{Asked, NamedProcess, ProcRoot, Process, run_as_root};
 use crate::query::Host as _;
 use crate::table::{Progress, Stop};
 use crate::units::{Bytes, Human, counted};
@@ -63,15 +63,19 @@ impl Run for CaptureArgs {
         ("rmap capture --no-files -o one.tar 4690", "only one process"),
     ];
 
+    const NO_ROOT: &'static str = "it captures this machine";
+
     fn is_machine(&self) -> bool {
         true
     }
 
     fn run(self, _: &Configured, report: &mut Report) -> Done {
-        let what = What { command_lines: self.with_cmdline, files: !self.no_files, processes: self.chosen(report)? };
-        if what.processes.as_ref().is_some_and(Vec::is_empty) {
+        let asked = self.chosen(report)?;
+        if asked.as_ref().is_some_and(Vec::is_empty) {
             return Ok(());
         }
+        let processes = asked.as_ref().map(|asked| asked.iter().map(|asked| asked.pid).collect());
+        let what = What { command_lines: self.with_cmdline, files: !self.no_files, processes };
         let signals = Signals::watch_first()?;
         report.show_progress("captured");
         let mut done = 0;
@@ -80,24 +84,31 @@ impl Run for CaptureArgs {
             report.progress(Progress::Files(done));
             signals.check()
         };
-        let taken = match self.output.as_bytes() {
+        let (taken, new) = match self.output.as_bytes() {
             b"-" => {
                 refuse_if(io::stdout().is_terminal(), "-o", "an archive is nothing for a terminal; redirect it")?;
-                let out = BufWriter::new(io::stdout().lock());
-                take(&what, out, Compression::None, check)?
+                (take(&what, BufWriter::new(io::stdout().lock()), Compression::None, check)?, None)
             }
             name => {
                 let compression = compression(name)?;
-                let mut file = NewFile::create(Path::new(&self.output))?;
-                let taken = take(&what, BufWriter::new(&mut file.file), compression, &mut check);
-                let taken = taken.map_err(|stop| about(&file.path, stop))?;
-                report.progress(Progress::Done);
-                let size = file.finish()?;
-                println(&summary(Path::new(&self.output), &taken, size, &what))?;
-                taken
+                let mut new = NewFile::create(Path::new(&self.output))?;
+                let taken = take(&what, BufWriter::new(&mut new.file), compression, &mut check);
+                (taken.map_err(|stop| about(&new.path, stop))?, Some(new))
             }
         };
         report.progress(Progress::Done);
+        let is_missed = |pid: &u32| asked.iter().flatten().any(|asked| asked.pid == *pid && !asked.found);
+        for pid in taken.gone.iter().filter(|pid| is_missed(pid)) {
+            report.failure(&Error::pid(*pid, ErrorKind::NotFound, "it exited while it was captured"));
+        }
+        if asked.is_some() && taken.processes == 0 {
+            let about = Subject::Words("the capture".to_owned());
+            let why = "none of the processes was left to be captured";
+            return Err(Stop::Failed(Error::new(about, ErrorKind::NotFound, why)));
+        }
+        if let Some(new) = new {
+            println(&summary(Path::new(&self.output), &taken, new.finish()?, &what))?;
+        }
         if let Some(error) = lacking(&taken) {
             report.failure(&error);
         }
@@ -106,14 +117,27 @@ impl Run for CaptureArgs {
 }
 
 impl CaptureArgs {
-    /// The selected processes; `None` for all.
-    fn chosen(&self, report: &mut Report) -> Result<Option<Vec<u32>>, Stop> {
+    /// The selected processes that exist; `None` for all.
+    fn chosen(&self, report: &mut Report) -> Result<Option<Vec<Asked>>, Stop> {
         let choice = self.found.choice(self.pids.clone())?;
         if choice.is_empty() {
             return Ok(None);
         }
-        let asked = choice.find(&ProcRoot::live(), &mut |error| report.failure(&error))?;
-        Ok(Some(asked.into_iter().map(|asked| asked.pid).collect()))
+        let root = ProcRoot::live();
+        let mut asked = choice.find(&root, &mut |error| report.failure(&error))?;
+        let is_own = |asked: &Asked| asked.pid == std::process::id();
+        let names_own = asked.iter().any(|asked| is_own(asked) && !asked.found);
+        refuse_if(names_own, "PID", "rmap leaves itself out of a capture; name another process")?;
+        asked.retain(|asked| match Process::open_in(&root, asked.pid) {
+            Ok(_) => !is_own(asked),
+            Err(error) => {
+                if asked.is_missed(&error) {
+                    report.failure(&error);
+                }
+                false
+            }
+        });
+        Ok(Some(asked))
     }
 }
 

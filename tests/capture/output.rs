@@ -54,6 +54,31 @@ fn wrong_usage_is_one_line() {
 }
 
 #[test]
+fn a_process_that_does_not_exist_replaces_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("good.tar");
+    let path = file.to_str().unwrap();
+    fs::write(&file, "good").unwrap();
+    for (pids, status, line) in [
+        (&["999999999"][..], 1, "rmap: pid 999999999: no such process\n"),
+        (&["--name", "no such program"], 1, "rmap: --name: no matching process\n"),
+        (&["self"], 2, "rmap: PID: rmap leaves itself out of a capture; name another process\n"),
+    ] {
+        for output in [path, "-"] {
+            let script = "out=$1; shift; rmap capture --no-files -o \"$out\" \"$@\" | cat; exit ${PIPESTATUS[0]}";
+            let all = [&[output][..], pids].concat();
+            let run = shell(script, &all.iter().map(std::ffi::OsStr::new).collect::<Vec<_>>());
+            assert_eq!((run.status, &run.err[..], run.out.len()), (Some(status), line, 0), "{run:?}");
+        }
+    }
+    assert_eq!((names(folder.path()), fs::read(&file).unwrap()), (vec!["good.tar".to_owned()], b"good".to_vec()));
+    // The others are captured.
+    let run = rmap(["capture", "--no-files", "-o", path, "999999999", &std::process::id().to_string()]);
+    assert_eq!((run.status, run.complaints()), (Some(1), vec!["rmap: pid 999999999: no such process"]), "{run:?}");
+    assert!(run.text().contains(": 1 process; no command lines; "), "{run:?}");
+}
+
+#[test]
 fn a_full_disk_and_a_signal_leave_nothing() {
     let run = shell(
         "d=$(mktemp -d) && unshare -m bash -c 'mount -t tmpfs -o size=64k tmpfs \"$1\" || { echo SKIPPED; exit; }

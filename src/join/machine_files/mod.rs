@@ -30,7 +30,7 @@ pub(crate) use restore::Captured;
 #[cfg(feature = "capture")]
 pub(crate) use restore::LIST;
 #[cfg(feature = "capture")]
-pub(crate) use save::write_files;
+pub(crate) use save::SavedFiles;
 
 use crate::machine::cached::{Counter, Counts, Kind, Lists};
 use crate::process::GroupChoice;
