@@ -229,15 +229,17 @@ impl AnswerArgs {
             colour: self.color.unwrap_or_default().is_on(&Place::Output),
             unicode: screen::has_unicode(),
             page: Some(crate::kernel::page_size()),
+            captured: None,
             is_brief: screen::is_terminal(),
             is_dense: false,
             line_feeds: false,
         }
     }
 
-    /// The same for figures of another machine, which may have another page size.
+    /// The same for figures of another machine, which may have another page size, and of another time.
     pub(crate) fn presentation_of(&self, root: &ProcRoot, configured: &Configured, default: SizeUnit) -> Presentation {
-        Presentation { page: Some(root.page_size()), ..self.presentation(configured, default) }
+        let captured = root.captured().map(|captured| captured.time);
+        Presentation { page: Some(root.page_size()), captured, ..self.presentation(configured, default) }
     }
 
     /// How rows that arrive one by one are presented at another place: nothing is cut there.

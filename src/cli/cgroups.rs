@@ -55,12 +55,13 @@ only what its group has besides the groups below it.";
     }
 
     fn run(self, configured: &Configured, report: &mut Report) -> Done {
-        let presentation = self.answer.presentation(configured, unit_of_files());
+        let root = self.root.root_for(&self.answer)?;
+        let presentation = self.answer.presentation_of(&root, configured, unit_of_files());
         // In another order than that of the tree, a name does not tell which group it is.
         let is_tree = self.answer.sort.is_none() && self.answer.top.is_none() && !self.answer.is_filtered();
         let columns: Vec<&str> = DEFAULT.iter().map(|id| if *id == "tree" && !is_tree { "path" } else { id }).collect();
         let query = self.answer.query(configured, View::Usual(&columns))?;
-        let mut source = GroupSource::new(self.root.root_for(&self.answer)?);
+        let mut source = GroupSource::new(root);
         source.names = self.groups.into_iter().map(OsStringExt::into_vec).collect();
         source.budget = self.budget;
         source.divides = query.by.is_some();

@@ -55,14 +55,14 @@ in a table: it is true of a part of the places that part_of names, and a total d
         let root = self.root.root_for(&self.answer)?;
         if self.slab {
             let configured = &configured.for_other_rows();
-            let presentation = self.answer.presentation(configured, unit_of_files());
+            let presentation = self.answer.presentation_of(&root, configured, unit_of_files());
             let mut query = self.answer.query(configured, View::Usual(slab_cache::DEFAULT))?;
             if query.by.is_none() && query.order.is_none() {
                 query.order = Some(SlabRows::LARGEST_BY.to_owned());
             }
             return self.answer.answer(&query, &mut SlabSource { root }, presentation, report);
         }
-        let presentation = self.answer.presentation(configured, unit_of_files());
+        let presentation = self.answer.presentation_of(&root, configured, unit_of_files());
         let columns = if self.answer.every.is_some() { memory::DEFAULT_REPEATED } else { memory::DEFAULT };
         let query = self.answer.query(configured, View::Usual(columns))?;
         refuse_if(

@@ -72,6 +72,7 @@ have all columns and options, as has `rmap mem`.";
             colour: Place::Output.has_colour(),
             unicode: screen::has_unicode(),
             page: Some(root.page_size()),
+            captured: root.captured().map(|captured| captured.time),
             is_brief: true,
             is_dense: true,
             ..Presentation::default()
@@ -82,6 +83,9 @@ have all columns and options, as has `rmap mem`.";
         for part in parts.iter().filter(|part| !part.text.is_empty()) {
             out.write_all(&part.text)?;
             out.write_all(gap.as_bytes())?;
+        }
+        if let Some(line) = presentation.captured_line() {
+            writeln!(out, "{line}")?;
         }
         writeln!(out, "{NEXT}")?;
         parts.into_iter().try_for_each(|part| part.report_to(report))

@@ -91,8 +91,9 @@ impl Run for PsArgs {
             query.joined.push(process::TREE_KEYS.iter().map(|id| (*id).to_owned()).collect());
         }
         report.narrowed.extend((!self.found.is_empty()).then_some("--name, --match, --user or --cgroup"));
-        let presentation = answer.presentation(configured, unit_of_files());
-        let mut source = ProcessSource::new(&self.root.root_for(&self.answer)?, self.found.choice(self.pids.clone())?);
+        let root = self.root.root_for(&self.answer)?;
+        let presentation = answer.presentation_of(&root, configured, unit_of_files());
+        let mut source = ProcessSource::new(&root, self.found.choice(self.pids.clone())?);
         source.tree = self.tree;
         source.request.descendants = self.tree;
         source.request.budget = self.budget.or(source.request.budget);

@@ -24,7 +24,7 @@ mod text;
 
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 pub use csv::CsvSink;
 pub use json::{JsonLinesSink, JsonSink};
@@ -35,6 +35,8 @@ pub use strip::StripStyle;
 #[cfg(feature = "cli")]
 pub use text::TextSink;
 
+#[cfg(feature = "cli")]
+use crate::table::Rfc3339;
 use crate::table::{Cell, Closing, ColumnHead, Section, SizeUnit, TotalRow};
 use crate::units::PageSize;
 
@@ -154,6 +156,8 @@ pub struct Presentation {
     pub unicode: bool,
     /// The size of a page, so that human-readable tables show pages as sizes.
     pub page: Option<PageSize>,
+    /// When the figures were captured, if they are not those of now: a table says so once.
+    pub captured: Option<SystemTime>,
     /// Whether tables show no more digits than a person reads: percentages with one decimal, times in the local time
     /// zone and in whole seconds.
     pub is_brief: bool,
@@ -164,6 +168,12 @@ pub struct Presentation {
 }
 
 impl Presentation {
+    /// For a person: when the figures were captured; `None` if they are those of now.
+    #[cfg(feature = "cli")]
+    pub(crate) fn captured_line(&self) -> Option<String> {
+        Some(format!("Captured {}.", Rfc3339(self.captured?).in_seconds()))
+    }
+
     /// Whether shares are drawn in blocks and shades, instead of characters that every program can read.
     #[cfg(feature = "cli")]
     fn has_blocks(&self) -> bool {
@@ -184,6 +194,7 @@ impl Default for Presentation {
             colour: false,
             unicode: true,
             page: None,
+            captured: None,
             is_brief: false,
             is_dense: false,
             line_feeds: false,

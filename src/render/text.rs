@@ -339,6 +339,11 @@ impl Sink for TextSink<'_> {
         if !self.holds_all() {
             self.write_legend()?;
         }
+        // A table among others says nothing about all of its rows, and one without titles is for a program.
+        let says_when = !(self.presentation.is_dense || self.presentation.no_header);
+        if let Some(line) = self.presentation.captured_line().filter(|_| says_when) {
+            writeln!(self.out, "{line}")?;
+        }
         self.out.flush()
     }
 

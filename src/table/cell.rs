@@ -298,6 +298,16 @@ impl std::fmt::Display for Rfc3339 {
     }
 }
 
+impl Rfc3339 {
+    /// The same without parts of a second, which say nothing to a person.
+    pub(crate) fn in_seconds(self) -> String {
+        match jiff::Timestamp::try_from(self.0).and_then(|time| jiff::Timestamp::from_second(time.as_second())) {
+            Ok(time) => time.to_string(),
+            Err(_) => "-".to_owned(),
+        }
+    }
+}
+
 /// The whole seconds since 1970; a time between two seconds counts as the one nearer to 1970.
 fn unix_seconds(time: SystemTime) -> i128 {
     match time.duration_since(SystemTime::UNIX_EPOCH) {

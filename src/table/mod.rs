@@ -20,7 +20,7 @@ mod sum;
 mod total;
 
 pub use cell::{Cell, Difference, FlagRuns, OwnedCell, SizeUnit};
-pub(crate) use cell::{bar_text, push_hex, push_number};
+pub(crate) use cell::{Rfc3339, bar_text, push_hex, push_number};
 #[cfg(feature = "cli")]
 pub(crate) use cell::{write_change_of_share, write_share};
 pub use change::{Compared, Fate, Look, compare, difference, difference_of_totals};

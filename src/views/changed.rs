@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, Subject};
 use crate::join::changes::{Change, ChangedFigure, ChangedKind, ChangedStatus, Comparison, Hear, compare_machines};
 use crate::process::ProcRoot;
 use crate::table::{Aggregation, Cell, Closing, Column, Cut, Difference, Largest, OwnedCell, RowKind, Rows, Source};
-use crate::table::{Stop, col};
+use crate::table::{Rfc3339, Stop, col};
 use crate::units::{Absent, Bytes, Human, Reason, counted};
 
 /// A column of this view.
@@ -111,15 +111,8 @@ impl ChangeSource {
 
     fn summary(&self) -> Vec<String> {
         let line = |(name, root): (&String, &ProcRoot)| {
-            let mut time = Vec::new();
-            if root.captured().is_some() || root.is_live() {
-                Cell::time(root.time()).write_text(crate::table::SizeUnit::Bytes, &mut time);
-            } else {
-                time.extend_from_slice(b"at an unknown time");
-            }
-            // Parts of a second say nothing here.
-            let time = String::from_utf8_lossy(&time);
-            let time = time.split_once('.').map_or_else(|| time.to_string(), |(seconds, _)| format!("{seconds}Z"));
+            let is_known = root.captured().is_some() || root.is_live();
+            let time = if is_known { Rfc3339(root.time()).in_seconds() } else { "at an unknown time".to_owned() };
             format!("{name} ({time})")
         };
         let [before, after] = [0, 1].map(|side| {

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use serde_json::Value;
+
 use super::{Taken, read, take, wait};
 use crate::common::{ForEveryone, Subject, memory};
 
@@ -95,6 +97,9 @@ fn the_cached_files_of_a_capture_are_those_of_the_machine() {
     let live = crate::common::rmap(question.into_iter().chain(["--budget=20"])).lines_of_json();
     assert_eq!((rows.len(), rows[0]["cached"].as_u64()), (1, Some(5 * crate::common::page())), "{rows:?}");
     assert_eq!(rows, live);
+    // The archive itself was not written when the files were read.
+    let archive = format!("path =~ '{}'", taken.folder.path().display());
+    assert_eq!(taken.rmap(&["files", "--jsonl", "-o", "path", "--filter", &archive]).lines_of_json(), [] as [Value; 0]);
     let below = taken.rmap(&["files", "--jsonl", "-o", "path", folder.path().to_str().unwrap()]).lines_of_json();
     assert_eq!(below.len(), 1, "{below:?}");
     for (refused, why) in [
@@ -118,6 +123,27 @@ fn sizes_are_those_of_the_page_size_of_the_captured_machine() {
     // Counts of pages are counts of larger pages there, and the file is four pages long.
     assert_eq!(rows[0]["locked"].as_u64(), Some(5 * 16384), "{rows:?}");
     assert!(rows[0]["percent"].as_f64().is_some_and(|percent| percent == 50.0), "{rows:?}");
+}
+
+#[test]
+fn a_table_says_once_when_its_figures_were_captured() {
+    let own = std::process::id().to_string();
+    let taken = take("a.tar", ["--no-files", &own]);
+    let unpacked = taken.unpacked();
+    let description: Value = serde_json::from_slice(&fs::read(unpacked.join("rmap-capture.json")).unwrap()).unwrap();
+    let (seconds, _) = description["time"].as_str().unwrap().split_once('.').unwrap();
+    let line = format!("Captured {seconds}Z.");
+    let count = |arguments: &[&str]| {
+        let text = read(&unpacked, arguments).text();
+        assert!(text.lines().count() > 1, "{arguments:?}: {text}");
+        text.lines().filter(|found| *found == line).count()
+    };
+    for question in [&["ps"][..], &["pid", &own], &["mem"], &["mem", "--slab"], &["cgroups"], &[]] {
+        assert_eq!(count(question), 1, "{question:?}");
+    }
+    for program in [&["mem", "-n"][..], &["ps", "--csv"], &["mem", "--jsonl"]] {
+        assert_eq!(count(program), 0, "{program:?}");
+    }
 }
 
 impl Taken {
