@@ -78,6 +78,8 @@ impl Run for DemoArgs {
         ("rmap demo --size 64M --hold", "keep running at the end, with commands to try in another terminal"),
     ];
 
+    const NO_ROOT: &'static str = "it uses memory of this machine";
+
     fn is_machine(&self) -> bool {
         self.answer.is_machine()
     }

@@ -89,6 +89,8 @@ impl Run for DiffArgs {
         ("rmap diff today.tar.zst --what processes --by name", "by command lines, also after a reboot"),
     ];
 
+    const NO_ROOT: &'static str = "captures are its arguments: rmap diff A B";
+
     fn is_machine(&self) -> bool {
         self.answer.is_machine()
     }

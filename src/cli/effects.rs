@@ -98,6 +98,8 @@ macro_rules! run_as {
             const OPERANDS: &'static str = OPERANDS;
             const EXAMPLES: &'static [(&'static str, &'static str)] = $examples;
 
+            const NO_ROOT: &'static str = "it changes memory, and a capture does not change";
+
             fn is_machine(&self) -> bool {
                 self.effect.answer.is_machine()
             }

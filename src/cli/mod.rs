@@ -216,6 +216,11 @@ fn usage_line(error: &clap::Error, subcommand: Option<&Subcommand>) -> String {
     let typed = || context(ContextKind::InvalidArg).unwrap_or_default();
     let meant = |kind| context(kind).map(|name| format!("did you mean '{name}'?"));
     let line = match (error.kind(), subcommand) {
+        (ErrorKind::UnknownArgument, Some(subcommand))
+            if typed() == "--proc-root" && !subcommand.no_root.is_empty() =>
+        {
+            return format!("--proc-root: {}", subcommand.no_root);
+        }
         (ErrorKind::UnknownArgument, _) => {
             let kind = if typed().starts_with('-') { "unknown option" } else { "unexpected argument" };
             let line = format!("{kind} '{}'", escaped(typed().as_bytes()));

@@ -107,6 +107,9 @@ impl Run for PcstatArgs {
         ("rmap pcstat -w 2 big.db", "repeat every 2 s and show what changed"),
     ];
 
+    const NO_ROOT: &'static str =
+        "it measures files, and a capture only lists those that were cached: rmap files --proc-root FILE";
+
     fn is_machine(&self) -> bool {
         self.terse || self.answer.is_machine()
     }

@@ -46,6 +46,9 @@ pub(crate) trait Run: Args {
     /// Commands that work and what they show, for the end of `--help`.
     const EXAMPLES: &'static [(&'static str, &'static str)];
 
+    /// Why it has no `--proc-root`, if it has none.
+    const NO_ROOT: &'static str = "";
+
     /// Whether the output is for programs, which the configuration file never affects.
     fn is_machine(&self) -> bool;
 
@@ -94,6 +97,8 @@ pub(crate) struct Subcommand {
     /// What has to be named, as the answer if nothing is.
     pub(super) operands: &'static str,
     examples: &'static [(&'static str, &'static str)],
+    /// Why it has no `--proc-root`, if it has none.
+    pub(super) no_root: &'static str,
     pub(super) augment: fn(clap::Command) -> clap::Command,
     pub(super) run: fn(&ArgMatches, Configure<'_>, &mut Report) -> Result<Done, clap::Error>,
 }
@@ -112,6 +117,7 @@ impl Subcommand {
             notes: A::NOTES,
             operands: A::OPERANDS,
             examples: A::EXAMPLES,
+            no_root: A::NO_ROOT,
             augment: A::augment_args,
             run: |matches, configure, report| {
                 let args = A::from_arg_matches(matches)?;

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -113,11 +114,16 @@ impl Run for TraceArgs {
         ("rmap trace --top 5 --min-change 64K wc -l big.db", "the five largest changes, at the end"),
     ];
 
+    const NO_ROOT: &'static str = "it watches a program run, and a capture does not run";
+
     fn is_machine(&self) -> bool {
         self.answer.is_machine()
     }
 
     fn run(self, configured: &Configured, report: &mut Report) -> Done {
+        // The program and its arguments may begin with a hyphen.
+        let is_root = self.command.first().is_some_and(|word| word.as_bytes().starts_with(b"--proc-root"));
+        refuse_if(is_root, "--proc-root", Self::NO_ROOT)?;
         trace(self.command, &self.follow, &self.answer, configured, report)
     }
 }

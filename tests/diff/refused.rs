@@ -46,6 +46,26 @@ fn a_missing_or_damaged_capture_is_one_line() {
 }
 
 #[test]
+fn a_subcommand_that_reads_no_capture_says_why() {
+    for (name, why) in [
+        ("pcstat", "it measures files, and a capture only lists those that were cached: rmap files --proc-root FILE"),
+        ("diff", "captures are its arguments: rmap diff A B"),
+        ("capture", "it captures this machine"),
+        ("demo", "it uses memory of this machine"),
+        ("trace", "it watches a program run, and a capture does not run"),
+        ("warm", "it changes memory, and a capture does not change"),
+        ("evict", "it changes memory, and a capture does not change"),
+        ("lock", "it changes memory, and a capture does not change"),
+    ] {
+        for words in [&[name, "--proc-root", "x.tar", "y"][..], &[name, "--proc-root=x.tar"]] {
+            let run = rmap(words);
+            let line = format!("rmap: --proc-root: {why}\n");
+            assert_eq!((run.status, run.err), (Some(2), line), "{words:?}");
+        }
+    }
+}
+
+#[test]
 fn a_capture_is_not_looked_at_again_and_again() {
     let machine = Machine::new("boot", 1).process(&super::PROCESS).with_list("pages");
     for question in
