@@ -73,7 +73,8 @@ fn run<S: Source>(
 ) -> Result<(), Stop> {
     let Some(every) = query.every else {
         let done = read(source, plan, host, &mut stage, false, &mut Told::default());
-        if matches!(done, Ok(()) | Err(Stop::Signal(_))) {
+        // What was begun is ended, so that a document is whole even if its rows are not.
+        if matches!(done, Ok(()) | Err(Stop::Signal(_) | Stop::Failed(_))) {
             stage.end(None)?;
             stage.finish()?;
         }
@@ -104,6 +105,10 @@ fn run<S: Source>(
     match watched {
         // The regular end.
         Ok(()) | Err(Stop::Signal(_) | Stop::Enough) => stage.finish(),
+        Err(Stop::Failed(error)) => {
+            stage.finish()?;
+            Err(Stop::Failed(error))
+        }
         other => other,
     }
 }
@@ -119,12 +124,15 @@ fn read<S: Source>(
 ) -> Result<(), Stop> {
     let (sectioned, is_work) = (source.is_sectioned(), source.is_work());
     let gathered = source.finds_many().then(Gathered::default);
-    let mut front = Front { plan, host, stage, told, watched, is_work, output: None, gathered };
-    if !sectioned {
-        front.section(Section::default())?;
-    }
+    let mut front = Front { plan, host, stage, told, watched, is_work, output: None, gathered, is_begun: sectioned };
     let done = source.read(&plan.needs, &mut front);
     front.report_gathered();
+    match &done {
+        // It may be an answer without rows.
+        Ok(()) => front.begin()?,
+        Err(Stop::Failed(_)) => front.stage.lost(),
+        Err(_) => {}
+    }
     front.stage.closing(source.closing());
     match (front.output, done) {
         (Some(error), Ok(())) => Err(Stop::Output(error)),
@@ -154,6 +162,9 @@ struct Front<'a, K: RowKind, G: Stage<K>> {
     output: Option<std::io::Error>,
     /// Failures that are reported together at the end.
     gathered: Option<Gathered>,
+    /// Whether a section was begun. Rows that are not divided into sections are in one, which begins with the first of
+    /// them: until then it is not known whether there is any answer.
+    is_begun: bool,
 }
 
 impl<K: RowKind, G: Stage<K>> Front<'_, K, G> {
@@ -172,6 +183,11 @@ impl<K: RowKind, G: Stage<K>> Front<'_, K, G> {
         }
     }
 
+    /// Begins the only section of rows that are not divided into sections.
+    fn begin(&mut self) -> Result<(), Stop> {
+        if self.is_begun { Ok(()) } else { self.section(Section::default()) }
+    }
+
     /// A broken pipe ends a report, never work that was requested.
     fn unless_work(&mut self, done: Result<(), Stop>) -> Result<(), Stop> {
         match done {
@@ -187,6 +203,7 @@ impl<K: RowKind, G: Stage<K>> Front<'_, K, G> {
 
 impl<K: RowKind, G: Stage<K>> Rows<K> for Front<'_, K, G> {
     fn section(&mut self, section: Section) -> Result<(), Stop> {
+        self.is_begun = true;
         let done = self.stage.section(section);
         self.unless_work(done)
     }
@@ -196,6 +213,7 @@ impl<K: RowKind, G: Stage<K>> Rows<K> for Front<'_, K, G> {
         if !self.is_work {
             self.check()?;
         }
+        self.begin()?;
         if self.output.is_some() {
             return Ok(());
         }
@@ -212,6 +230,7 @@ impl<K: RowKind, G: Stage<K>> Rows<K> for Front<'_, K, G> {
             return rows.into_iter().try_for_each(|row| self.row(row));
         }
         self.check()?;
+        self.begin()?;
         self.stage.rows(rows, self.plan.filter.as_ref())
     }
 

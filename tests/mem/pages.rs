@@ -175,6 +175,21 @@ fn pages_are_those_of_the_group_that_is_charged() {
 }
 
 #[test]
+fn an_answer_that_cannot_be_given_is_a_whole_document_and_no_table() {
+    let machine = Machine::new("MemTotal: 1 kB\n");
+    for look in ["--pages", "--by=cgroup", "--slab"] {
+        let run = |more: &[&str]| machine.run(&[&[look], more].concat());
+        assert_eq!(run(&["--json"]).text(), "[]\n", "{look}");
+        assert_eq!(run(&["--jsonl"]).text(), "", "{look}");
+        assert_eq!(run(&[]).text(), "", "{look}");
+        let with_total = run(&["--json", "--total"]);
+        assert_eq!((with_total.status, with_total.complaints().len()), (Some(1), 1), "{with_total:?}");
+        let document = with_total.json();
+        assert_eq!(document.as_object().unwrap().len(), 1, "{document}");
+    }
+}
+
+#[test]
 fn a_capture_without_entries_says_what_it_lacks() {
     let machine = Machine::new("MemTotal: 800 kB\nMemFree: 1 kB\n");
     for arguments in [&["--pages"][..], &["--by", "cgroup"]] {
