@@ -9,8 +9,8 @@ use super::paint::{enclosed, painted};
 use super::strip::{StripStyle, write_bars, write_strip};
 use super::{CellAt, Presentation, RowWriter};
 use crate::table::{
-    Cell, Colour, ColumnHead, ColumnKind, Difference, Presence, SizeUnit, TotalCell, TotalRow, write_change_of_share,
-    write_share,
+    Cell, Colour, ColumnHead, ColumnKind, Difference, Presence, SizeUnit, TotalCell, TotalRow, write_brief_share,
+    write_change_of_share,
 };
 use crate::units::{Bytes, Exact, Pages, Reason};
 
@@ -175,8 +175,10 @@ fn write_plain_cell(cell: &Cell<'_>, column: &ColumnHead, presentation: &Present
             let by = by.saturating_mul(i64::try_from(page.bytes()).unwrap_or(i64::MAX));
             Cell::Change(Difference::Bytes(by)).write_text(SizeUnit::Human, out);
         }
-        (Cell::Change(Difference::Share(by)), ..) if presentation.is_brief => write_change_of_share(*by, 1, out),
-        (Cell::Percent(share), ..) if presentation.is_brief => write_share(*share, 1, out),
+        (Cell::Change(Difference::Share(by)), ..) if presentation.is_brief => {
+            write_change_of_share(*by, write_brief_share, out);
+        }
+        (Cell::Percent(share), ..) if presentation.is_brief => write_brief_share(*share, out),
         (Cell::Time(time), ..) if presentation.is_brief => write_local_time(*time, out),
         (cell, ..) => cell.write_text(presentation.unit, out),
     }

@@ -211,7 +211,7 @@ impl<'r> Cell<'r> {
         match *self {
             Cell::Bytes(number) => write_size(number, unit, out),
             Cell::Count(number) => push_number(number, out),
-            Cell::Percent(share) => write_share(share, 3, out),
+            Cell::Percent(share) => write_share(share, out),
             Cell::Address(address) => push_hex(address, 12, out),
             Cell::Offset(offset) => push_hex(offset, 8, out),
             Cell::Word(word) => out.extend_from_slice(word.as_bytes()),
@@ -333,27 +333,35 @@ fn write_difference(difference: Difference, unit: SizeUnit, out: &mut Vec<u8>) {
             let unit = if matches!(difference, Difference::Bytes(_)) { unit } else { SizeUnit::Bytes };
             write_size(by.unsigned_abs(), unit, out);
         }
-        Difference::Share(by) => write_change_of_share(by, 3, out),
+        Difference::Share(by) => write_change_of_share(by, write_share, out),
     }
 }
 
-/// The change of a share in percent, with so many decimals; empty if it is zero.
-pub(crate) fn write_change_of_share(by: f64, decimals: usize, out: &mut Vec<u8>) {
+/// The change of a share in percent; empty if it is zero. `write` writes a share.
+pub(crate) fn write_change_of_share(by: f64, write: fn(f64, &mut Vec<u8>), out: &mut Vec<u8>) {
     if by != 0.0 {
         out.push(if by < 0.0 { b'-' } else { b'+' });
-        write_share(by.abs(), decimals, out);
+        write(by.abs(), out);
     }
 }
 
-/// A share in percent with so many decimals: rounded, but never to nothing or to everything.
-pub(crate) fn write_share(share: f64, decimals: usize, out: &mut Vec<u8>) {
-    let least = 0.1_f64.powi(decimals as i32);
-    let shown = match share {
-        share if share > 0.0 && share < least => least,
-        share if share > 100.0 - least && share < 100.0 => 100.0 - least,
-        share => share,
-    };
-    push_display(format_args!("{shown:.decimals$}"), out);
+/// A share in percent as a number with three decimals: rounded, but never to nothing or to everything.
+fn write_share(share: f64, out: &mut Vec<u8>) {
+    let shown = if share > 0.0 { share.max(0.001) } else { share };
+    push_display(format_args!("{:.3}", not_everything(shown, 0.001)), out);
+}
+
+/// A share in percent with one decimal, for people: what is not nothing, but less than that shows, is `<0.1`.
+pub(crate) fn write_brief_share(share: f64, out: &mut Vec<u8>) {
+    match share {
+        share if share > 0.0 && share < 0.1 => out.extend_from_slice(b"<0.1"),
+        share => push_display(format_args!("{:.1}", not_everything(share, 0.1)), out),
+    }
+}
+
+/// A share of which something is missing is shown with at least `least` less than everything.
+fn not_everything(share: f64, least: f64) -> f64 {
+    if share < 100.0 { share.min(100.0 - least) } else { share }
 }
 
 pub(crate) fn push_number(number: u64, out: &mut Vec<u8>) {
@@ -402,6 +410,20 @@ mod tests {
         }
         let change = |by| words(Cell::Change(Difference::Share(by)), SizeUnit::Kib);
         assert_eq!([change(0.0), change(1e-5), change(-1e-5), change(-100.0)], ["", "+0.001", "-0.001", "-100.000"]);
+    }
+
+    #[test]
+    fn a_brief_share_is_not_larger_than_it_is() {
+        let share = |share| {
+            let mut out = Vec::new();
+            write_brief_share(share, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        for (whole, shown) in
+            [(0.0, "0.0"), (1e-5, "<0.1"), (0.0999, "<0.1"), (0.1, "0.1"), (99.97, "99.9"), (100.0, "100.0")]
+        {
+            assert_eq!(share(whole), shown);
+        }
     }
 
     #[test]
