@@ -21,6 +21,9 @@ const GOOD_TEXT: usize = 24;
 /// Before names get shorter than this, changes are left out.
 const SHORT_TEXT: usize = 16;
 
+/// The part of the terminal that minor columns leave to names which tell rows apart.
+const PART_OF_NAMES: usize = 2;
+
 /// Texts are not cut below this width; on a narrower terminal the line wraps.
 const SHORTEST_TEXT: usize = 8;
 
@@ -151,16 +154,23 @@ impl<'a> Measured<'a> {
             self.move_below(&mut layout, |place| self.is_remark(place));
         }
         let is_idle = |place: usize| self.idle.get(place) == Some(&true) && !self.is(place, Presence::Named);
-        self.leave_out(&mut layout, is_idle, |layout| room(layout, GAP) < GOOD_TEXT);
-        self.leave_out(&mut layout, |place| self.is(place, Presence::Least), |layout| room(layout, 1) < GOOD_TEXT);
-        self.leave_out(&mut layout, |place| self.is(place, Presence::Minor), |layout| room(layout, 1) < GOOD_TEXT);
+        let (good, short) = match self.longest_name(&layout) {
+            Some(longest) => {
+                let good = longest.min(width / PART_OF_NAMES).max(GOOD_TEXT);
+                (good, good)
+            }
+            None => (GOOD_TEXT, SHORT_TEXT),
+        };
+        self.leave_out(&mut layout, is_idle, |layout| room(layout, GAP) < good);
+        self.leave_out(&mut layout, |place| self.is(place, Presence::Least), |layout| room(layout, 1) < good);
+        self.leave_out(&mut layout, |place| self.is(place, Presence::Minor), |layout| room(layout, 1) < good);
         if room(&layout, 1) < SHORT_TEXT && layout.line.iter().any(|place| self.is_sentence(*place)) {
             return self.layout_with(width, true);
         }
         // Those that a repeated table adds, and not a change that is a figure of the row itself.
         let is_change = |place| self.kind(place) == Some(ColumnKind::Change) && self.is(place, Presence::Optional);
         self.leave_out(&mut layout, is_change, |layout| room(layout, 1) < SHORT_TEXT);
-        layout.gap = if room(&layout, GAP) < SHORT_TEXT { 1 } else { GAP };
+        layout.gap = if room(&layout, GAP) < short { 1 } else { GAP };
         layout.room = room(&layout, layout.gap).max(SHORTEST_TEXT);
         layout.width = width;
         layout
@@ -207,6 +217,12 @@ impl<'a> Measured<'a> {
     fn is_change_of(&self, place: usize, figure: usize) -> bool {
         let id = |place: usize| self.columns.get(place).map_or("", |column| &column.id);
         id(place).strip_suffix("_change") == Some(id(figure))
+    }
+
+    /// The width of the names on the line that tell rows apart, if there are any.
+    fn longest_name(&self, layout: &Layout) -> Option<usize> {
+        let is_name = |place: &&usize| self.columns.get(**place).is_some_and(|column| column.cut == Cut::Name);
+        layout.line.iter().filter(is_name).filter_map(|place| self.widths.get(*place)).max().copied()
     }
 
     /// A remark, which few rows have.

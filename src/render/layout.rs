@@ -75,7 +75,7 @@ pub(super) fn fitted<'t>(text: &'t str, column: &ColumnHead, room: usize, unicod
         Cut::Never => text.into(),
         _ if !column.kind.is_left_aligned() || room == usize::MAX => text.into(),
         Cut::Middle => shortened(text, room, unicode).into(),
-        Cut::End => cut(text, room, unicode).into(),
+        Cut::Name => name(text, room, unicode).into(),
         Cut::Command => command(text, room, unicode).into(),
     }
 }
@@ -98,6 +98,16 @@ fn shortened(text: &str, room: usize, unicode: bool) -> String {
     let tail: String = take_width(text.chars().rev(), keep - keep / 3).chars().rev().collect();
     format!("{head}{}{tail}", if unicode { '…' } else { '~' })
 }
+
+/// The same for a name that may be indented.
+fn name(text: &str, room: usize, unicode: bool) -> String {
+    let name = text.trim_start_matches(' ');
+    let indent = (text.len() - name.len()).min(room.saturating_sub(SHORTEST_NAME.min(name.width())));
+    format!("{:indent$}{}", "", shortened(name, room - indent, unicode))
+}
+
+/// What is left of a name at least, however deep it is indented.
+const SHORTEST_NAME: usize = 8;
 
 /// Cuts the end of a line that is too wide.
 pub(super) fn cut(text: &str, room: usize, unicode: bool) -> String {
@@ -166,12 +176,20 @@ mod tests {
     }
 
     #[test]
+    fn a_name_in_a_tree_stays_where_it_is_and_keeps_both_ends() {
+        assert_eq!(name("    kubepods-pod1.slice", 16, true), "    kub…d1.slice");
+        assert_eq!(name("    kubepods-pod1.slice", 9, true), " ku…slice");
+        assert_eq!(name("  a.slice", 9, true), "  a.slice");
+        assert_eq!(name("          a.slice", 9, true), "  a.slice");
+    }
+
+    #[test]
     fn a_command_line_loses_its_directories_and_its_end_and_a_sentence_nothing() {
         let text = |cut| {
             let column = ColumnHead { cut, ..ColumnHead::added("command", "Command", ColumnKind::Text) };
             fitted("/usr/bin/java -jar x", &column, 10, true).into_owned()
         };
-        assert_eq!([Cut::Middle, Cut::End, Cut::Command].map(text), ["/us…-jar x", "/usr/bin/…", "…/java -j…"]);
+        assert_eq!([Cut::Middle, Cut::Command].map(text), ["/us…-jar x", "…/java -j…"]);
         assert_eq!(command("/bin/sh -c x", 12, true), "/bin/sh -c x");
         assert_eq!(command("  /usr/bin/java -jar x", 16, false), "  ~/java -jar x");
         assert_eq!(command("/java -jar x/y/z", 8, true), "/java -…");

@@ -34,8 +34,9 @@ pub struct ColumnHead {
 pub enum Cut {
     /// They lose their middle: both ends of a path are informative.
     Middle,
-    /// They lose their end.
-    End,
+    /// The same, but they keep the indentation of a tree, and minor columns are left out before they lose anything:
+    /// only they tell rows apart.
+    Name,
     /// They are command lines: first they lose the directories of the program, then their end.
     Command,
     /// Nothing, because they are sentences: if they do not fit, they have lines of their own.

@@ -61,9 +61,9 @@ impl ColumnList {
 }
 
 /// The columns whose length varies, so that they come last on a line.
-const LAST: &[&str] = &["mapping", "name", "path", "filename", "why"];
+const LAST: &[&str] = &["mapping", "name", "path", "filename", "why", "command", "tree", "what", "note"];
 
-/// The position at which columns are added: before the last column if it is a name, otherwise after it.
+/// The position at which columns are added: before the names and remarks at the end, if there are any.
 pub(crate) fn before_the_name(ids: &[String]) -> usize {
-    ids.len() - usize::from(ids.last().is_some_and(|last| LAST.contains(&last.as_str())))
+    ids.iter().rposition(|id| !LAST.contains(&id.as_str())).map_or(0, |place| place + 1)
 }

@@ -187,11 +187,12 @@ const fn limit(id: &'static str, title: &'static str, limit: GroupLimit, help: &
 
 /// All columns, in the order in which JSON writes them.
 const COLUMNS: &[C] = &[
-    col!(new "path", "Path", Text, |row| Cell::Text(&row.group.path), "its path, as in /proc/PID/cgroup", naming()),
+    col!(new "path", "Path", Text, |row| Cell::Text(&row.group.path), "its path, as in /proc/PID/cgroup", naming(),
+        cut(Cut::Name)),
     col!(new "path_bytes", "Path bytes", RawBytes, |row| Cell::RawBytes(&row.group.path),
         "the path if it is not UTF-8"),
     col!(new "tree", "Control group", Text, |row| Cell::Text(&row.indented),
-        "its name, indented below the group above it", naming(), cut(Cut::End), on_request()),
+        "its name, indented below the group above it", naming(), cut(Cut::Name), on_request()),
     col!(new "name", "Name", Text, |row| Cell::Text(row.group.name()), "the last part of its path", naming(),
         on_request()),
     col!(new "depth", "Depth", Number, |row| Cell::Count(row.group.depth), "how many groups are above it"),
@@ -215,7 +216,8 @@ const COLUMNS: &[C] = &[
     )
     .needing(WORKING_SET),
     amount("anonymous", "Anonymous", GroupAmount::Anonymous, "heaps, stacks and other memory without a file")
-        .needing(STAT),
+        .needing(STAT)
+        .minor(),
     amount("file", "File", GroupAmount::File, "page cache, with shared memory").needing(STAT),
     amount("active_file", "Active file", GroupAmount::ActiveFile, "page cache on the active list")
         .needing(STAT)

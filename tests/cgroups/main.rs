@@ -11,7 +11,7 @@ mod version_2;
 
 use serde_json::Value;
 
-use common::{Run, rmap};
+use common::{Run, program, rmap, run};
 
 /// The rows of a run without failures.
 #[track_caller]
@@ -28,6 +28,15 @@ pub(crate) fn row<'r>(rows: &'r [Value], path: &str) -> &'r Value {
     let found: Vec<&Value> = rows.iter().filter(|row| row["path"] == path).collect();
     assert_eq!(found.len(), 1, "{path}: {found:?} of {} rows", rows.len());
     found[0]
+}
+
+/// What a terminal of this width shows.
+pub(crate) fn on_a_terminal(width: usize, arguments: &[&str]) -> String {
+    let quoted: String = arguments.iter().map(|argument| format!(" '{argument}'")).collect();
+    let line = format!("stty cols {width} rows 50; exec {} {quoted} --color never", program().display());
+    let mut script = std::process::Command::new("script");
+    script.args(["-qec", &line, "/dev/null"]).env("SHELL", "/bin/sh").env("TERM", "xterm").env("LC_ALL", "C.UTF-8");
+    run(script).text().replace('\r', "")
 }
 
 #[track_caller]

@@ -6,8 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use serde_json::{Value, json};
 
 use crate::capture::Captured;
-use crate::common::rmap;
-use crate::{assert_absent, figure, row, rows};
+use crate::common::{has, rmap};
+use crate::{assert_absent, figure, on_a_terminal, row, rows};
 
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
@@ -296,6 +296,38 @@ fn a_group_that_does_not_exist_is_reported_and_the_others_are_shown() {
     assert_eq!(run.status, Some(1));
     assert_eq!(run.err, "rmap: nosuch: no such control group with memory control; `rmap cgroups` lists them\n");
     assert_eq!(row(&run.lines_of_json(), "/d")["usage"], 7_000);
+}
+
+#[test]
+fn columns_that_are_added_come_before_the_name() {
+    let captured = nested();
+    let text = rmap(["cgroups", &captured.option(), "-o=+limit_percent,dirty"]).good().text();
+    let titles = text.lines().next().unwrap();
+    assert!(titles.trim_end().ends_with(" Limit % Dirty Control group Note"), "{titles}");
+}
+
+#[test]
+fn names_of_groups_are_told_apart_on_a_narrow_terminal() {
+    if !has("script", "bsdutils") {
+        return;
+    }
+    let captured = Captured::version_2();
+    let pods = ["111111111111", "222222222222", "333333333333"];
+    captured.group("kubepods.slice", 900_000, "max", 5_000, "");
+    for pod in pods {
+        let slice = format!("kubepods.slice/kubepods-burstable-pod1a2b3c4d_5e6f_7081_92a3_{pod}.slice");
+        captured.group(&slice, 60_000, "80000", 5_000, "");
+        captured.group(&format!("{slice}/cri-containerd-{}.scope", pod.repeat(5)), 5_000, "60000", 4_000, "");
+    }
+    for (width, all) in [(80, &["--sort=path"][..]), (80, &[]), (60, &[]), (120, &[])] {
+        let text = on_a_terminal(width, &[&["cgroups", &captured.option()], all].concat());
+        let names: Vec<&str> = text.lines().skip(4).map(|line| line.split_whitespace().last().unwrap()).collect();
+        let unlike: std::collections::BTreeSet<&&str> = names.iter().collect();
+        assert_eq!((names.len(), unlike.len()), (6, 6), "{text}");
+        assert!(names.iter().all(|name| pods.iter().any(|pod| name.contains(&pod[..6]))), "{text}");
+        // The figures that tell how much it is stay.
+        assert!(text.contains("Working set"), "{text}");
+    }
 }
 
 #[test]
