@@ -4,18 +4,18 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use super::machine_files::{Facts, FoundChoice, FoundFile, MachineFiles, Split};
+use super::machine_files::{Captured, Facts, FoundChoice, FoundFile, MachineFiles, Split};
 use crate::error::Result;
-use crate::process::GroupChoice;
-use crate::units::Bytes;
+use crate::process::{GroupChoice, ProcRoot};
+use crate::units::{Absent, Bytes, Figure, Reason};
 
 /// The cached files of a group.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct GroupFiles {
     /// The path of each file that it is charged for, and for how much, the largest first.
     pub charged: Vec<(Vec<u8>, Bytes)>,
     /// The files that its processes hold and other groups are charged for, the largest first.
-    pub others: Vec<OthersFile>,
+    pub others: Figure<Vec<OthersFile>>,
     /// What the list of the first may lack, in words.
     pub charged_lack: Vec<String>,
     /// The same of the second.
@@ -33,12 +33,17 @@ pub struct OthersFile {
     pub groups: Vec<(Vec<u8>, Bytes)>,
 }
 
-/// Reads the cached files of a group, which has these processes, from the kernel's lists.
+const BY_PROGRAM: Absent =
+    Absent::new(Reason::Unsupported, "a capture has the programs that hold a file, and not their processes");
+
+/// Reads the cached files of a group, which has these processes, from the kernel's lists or those of a capture.
 ///
 /// # Errors
-/// The lists cannot be read here: see [`MachineFiles`].
+/// The lists cannot be read here: see [`MachineFiles`]. [`ErrorKind::NotFound`](crate::error::ErrorKind::NotFound): the
+/// capture does not have them.
 pub fn read_group_files(
     files: &mut MachineFiles,
+    root: &ProcRoot,
     group: &GroupChoice,
     pids: &HashSet<u32>,
     budget: Duration,
@@ -46,13 +51,23 @@ pub fn read_group_files(
     let split = Some(Split::Groups);
     let facts = Facts { path: true, pages: true, holders: false };
     let choice = FoundChoice { groups: group.clone(), split, ..FoundChoice::default() };
+    let none = if pids.is_empty() { Ok(Vec::new()) } else { Err(BY_PROGRAM) };
+    let of = |charged, charged_lack| GroupFiles {
+        charged: whole(charged),
+        charged_lack,
+        others: none,
+        others_lack: Vec::new(),
+    };
+    if !root.is_live() {
+        let captured = Captured::read(root, &choice)?;
+        return captured.lists.map_or(Ok(of(captured.files, captured.incomplete)), Err);
+    }
     let charged = files.read_lists(&choice, facts, None, budget)?;
-    let mut found =
-        GroupFiles { charged: whole(charged.files), charged_lack: charged.incomplete, ..GroupFiles::default() };
+    let mut found = of(charged.files, charged.incomplete);
     if !pids.is_empty() {
         let choice = FoundChoice { holders: pids.clone(), split, ..FoundChoice::default() };
         let held = files.read_lists(&choice, Facts { holders: true, ..facts }, None, budget)?;
-        found.others = others(held.files, group);
+        found.others = Ok(others(held.files, group));
         found.others_lack = held.incomplete.into_iter().chain(held.unseen).collect();
     }
     Ok(found)

@@ -279,10 +279,15 @@ const COLUMNS: &[C] = &[
         .needing(MAX)
         .least(),
     count("oom", "OOM", GroupCount::Oom, "how often it was out of memory then (version 2)").needing(EVENTS),
-    count("oom_kill", "OOM kills", GroupCount::OomKill, "how many processes were killed because it was out of memory")
-        .needing(KILLS)
-        .coloured(Colour::Red)
-        .least(),
+    count(
+        "oom_kill",
+        "OOM kills",
+        GroupCount::OomKill,
+        "how many of its processes were killed for lack of memory, its own or the machine's",
+    )
+    .needing(KILLS)
+    .coloured(Colour::Red)
+    .least(),
     col!(new "pressure", "Pressure", Percent, |row| Cell::percent(row.group.figures.pressure().some),
         "share of the last 10 s in which a process waited for memory: some in memory.pressure", needing(PRESSURE),
         least()),

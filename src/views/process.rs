@@ -7,6 +7,7 @@ mod account;
 mod source;
 mod tree;
 
+pub(in crate::views) use account::missing;
 pub use source::ProcessSource;
 
 use crate::process::Status;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde_json::json;
 use tempfile::TempDir;
 
 /// A directory with `proc` and `sys/fs/cgroup`.
@@ -90,6 +91,36 @@ impl Captured {
     /// Its `/proc/meminfo`.
     pub(crate) fn meminfo(&self, text: &str) {
         fs::write(self.top.path().join("proc/meminfo"), text).unwrap();
+    }
+
+    /// A list of cached files of which `/d` is charged for some.
+    pub(crate) fn files(&self) {
+        let head = json!({"account": {"method": "pages", "size": null, "kinds": [], "missed": []}, "unseen": null});
+        let file = |id: u64, path: &str, parts: &[(&str, u64)]| {
+            let absent = json!({"absent": ["not applicable", "it was not read"]});
+            let counts = |pages: u64| [&[pages, pages][..], &[0; 10]].concat();
+            let part = |(group, pages): &(&str, u64)| {
+                let counts = counts(*pages);
+                json!({"group": group, "groups": group, "nodes": "0", "counts": counts})
+            };
+            let pages = parts.iter().map(|(_, pages)| pages).sum();
+            json!({
+                "id": id, "path": path, "deleted": false, "kind": "file", "fs": "ext4", "device": [8, 1], "inode": id,
+                "links": 1, "size": 99, "cached": pages * 4096, "counts": counts(pages), "dirty": 0, "writeback": 0,
+                "evicted": 0, "nodes": "0", "groups": "", "container": null, "holders": absent,
+                "holder_count": absent, "method": "pages", "note": null,
+                "by_group": parts.iter().map(part).collect::<Vec<_>>(),
+            })
+        };
+        let files = [
+            head,
+            file(1, "/srv/other", &[("/a", 9)]),
+            file(2, "/srv/b", &[("/d", 1), ("/a", 5)]),
+            file(3, "/srv/a", &[("/d", 2)]),
+        ];
+        let text: String = files.iter().map(|file| format!("{file}\n")).collect();
+        fs::create_dir_all(self.top.path().join("rmap")).unwrap();
+        fs::write(self.top.path().join("rmap/files.jsonl"), text).unwrap();
     }
 
     /// `--proc-root` for it.

@@ -296,6 +296,9 @@ fn a_group_that_does_not_exist_is_reported_and_the_others_are_shown() {
     assert_eq!(run.status, Some(1));
     assert_eq!(run.err, "rmap: nosuch: no such control group with memory control; `rmap cgroups` lists them\n");
     assert_eq!(row(&run.lines_of_json(), "/d")["usage"], 7_000);
+    // Alone it is no table without rows.
+    let nothing = |format: &str| rmap(["cgroups", &captured.option(), "nosuch", format]).text();
+    assert_eq!((nothing("--no-total"), nothing("--json")), (String::new(), "[]\n".to_owned()));
 }
 
 #[test]
@@ -353,7 +356,7 @@ fn one_group_is_explained_in_words() {
     assert_eq!(
         said,
         [
-            "/a/b uses 50M of its limit of 64M (78.1 %); 14M are left. Above 60M (memory.high) it is reclaimed from, \
+            "/a/b uses 50M of its limit of 64M (78.1 %). Above 60M (memory.high) it is reclaimed from, \
              and slowed down. /a above it has a limit of 97.6K, of which 9.7K are left.",
             "What counts: anonymous memory 20M, page cache 26M (of it shared memory 2M), memory of the kernel 3M (of \
              it slab 2M), sockets 1M.",
@@ -361,15 +364,15 @@ fn one_group_is_explained_in_words() {
              wrote it first, and leaves it there, whoever uses it later, until the page is reclaimed.",
             "The kernel can take back 16M of clean page cache at once (it begins with the inactive list, which has \
              8M), and 4M of page cache after it is written to disk, and some of 1M of cached names and inodes.",
-            "Anonymous and shared memory (22M) can only go to swap, which its limit forbids. 4M cannot be taken: \
-             locked (mlock), or of ramfs.",
+            "20M of anonymous and 2M of shared memory can only go to swap, which its limit forbids.",
+            "4M cannot be taken: locked (mlock), or of ramfs.",
             "The kubelet takes it for 42M (the working set: the usage without the inactive list), and evicts pods by \
              that figure if the node runs short. The limit is the kernel's: it counts the whole usage, and kills only \
              if nothing can be taken back.",
-            "A limit of it or of a group below it was reached 12 times; memory could not be found 3 times; 1 process \
-             was killed for lack of memory. In the last 10 s a process waited for memory 12.5 % of the time, all at \
-             once 2.2 %.",
-            "Which cached files it is charged for is not known: only a live machine has lists of its cached files.",
+            "A limit of it or of a group below it was reached 12 times; memory could not be found 3 times; 1 of its \
+             processes was killed for lack of memory, its own or the machine's. In the last 10 s a process waited for \
+             memory 12.5 % of the time, all at once 2.2 %.",
+            "Which cached files it is charged for is not known: the capture does not have them.",
         ]
     );
     // Not if there are several, or if columns or rows are chosen, and not for programs.
@@ -392,8 +395,39 @@ fn a_group_without_a_limit_that_may_swap_is_explained() {
     for words in [
         "/d uses 6.8K, and has no limit of its own.\n",
         "can only go to swap, of which this machine has 8M.",
-        "No limit of it or of a group below it was ever reached; no process was killed for lack of memory.\n",
+        "No limit of it or of a group below it was ever reached; none of its processes was killed for lack of \
+         memory.\n",
     ] {
         assert!(text.contains(words), "{words}: {text}");
     }
+}
+
+#[test]
+fn the_group_that_reached_its_limit_and_what_is_not_told_apart_are_named() {
+    let captured = nested();
+    let events = |max: u64| format!("low 0\nhigh 0\nmax {max}\noom 0\noom_kill 0\n");
+    for (group, max) in [("a", 30), ("a/b", 21), ("a/b/x", 20), ("a/c", 0)] {
+        captured.group(group, 1 << 20, "max", 0, "");
+        captured.write(group, &[("memory.events", &events(max))]);
+    }
+    captured.write("a", &[("memory.stat", "anon 0\nshmem 0\nfile 524288\nkernel 131072\nsock 0\n")]);
+    let text = rmap(["cgroups", &captured.option(), "/a"]).good().text();
+    let reached = "A limit of it or of a group below it was reached 30 times (of these /a/b/x 20, /a/b 1); none of";
+    assert!(text.contains(reached), "{text}");
+    let parts = "What counts: anonymous memory 0, page cache 512K, memory of the kernel 128K, sockets 0, other 384K \
+                 (such as pages kept ready for each processor).\n";
+    assert!(text.contains(parts), "{text}");
+    assert!(!text.contains("can only go to swap"), "{text}");
+}
+
+#[test]
+fn the_cached_files_of_a_captured_group_are_named() {
+    let captured = nested();
+    captured.group("d", 7_000, "max", 1_000, "30\n");
+    captured.files();
+    let text = rmap(["cgroups", &captured.option(), "/d"]).good().text();
+    let said = "It is charged for 12K of 2 cached files, the largest first:\n- 8K /srv/a\n- 4K /srv/b\n\
+                Which files of other groups its processes hold is not known: a capture has the programs that hold a \
+                file, and not their processes.\n";
+    assert!(text.ends_with(said), "{text}");
 }

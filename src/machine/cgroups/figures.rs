@@ -121,7 +121,7 @@ pub enum GroupCount {
     Max,
     /// How often that was out of memory: nothing more could be reclaimed.
     Oom,
-    /// How many processes were killed for that.
+    /// How many of its processes were killed for lack of memory, whether it lacked it or another group or the machine.
     OomKill,
     /// Removed groups that still hold memory.
     Dying,

@@ -11,14 +11,12 @@ use crate::process::{NamedProcess, ProcRoot, ProcessChoice};
 use crate::units::{Absent, Bytes, Figure, Reason};
 
 /// The memory of the processes in groups.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct GroupPss {
     /// Of each group, in the order of the list.
     pub groups: Vec<Figure<Bytes>>,
-    /// How many processes this user may not read.
-    pub denied: u64,
-    /// How many were not read in time.
-    pub late: u64,
+    /// Their processes, and what could not be seen of the machine.
+    pub found: Usages,
 }
 
 const DENIED: Absent = Absent::new(Reason::Denied, "this user may not read some of its processes");
@@ -58,7 +56,7 @@ pub fn read_group_pss(
     let needs = UsageNeeds { shares: true, ..UsageNeeds::default() };
     let request = UsageRequest { processes, budget: Some(budget), ..UsageRequest::new(root, needs) };
     // Processes that have exited since, and threads of the kernel, have no memory and are no failures here.
-    let found = collect_usages(&request, check)?;
+    let mut found = collect_usages(&request, check)?;
     let by_pid = found.usages.iter().map(|usage| (usage.identity.pid, usage)).collect();
     let failed = found.failures.iter().filter_map(|error| match (error.kind(), error.subject()) {
         (ErrorKind::NotFound | ErrorKind::Unsupported, _) => None,
@@ -67,17 +65,9 @@ pub fn read_group_pss(
     });
     let failed = failed.collect();
     let known = Known { root, is_live: root.is_live(), by_pid, found: &found, failed };
-    let sum = |group| known.sum(&pids_of(group)?);
-    let absent = |reason| {
-        let is_absent = |usage: &&Usage| usage.shares.is_err_and(|absent| absent.reason == reason);
-        let listed = found.usages.iter().filter(|usage| listed.contains(&usage.identity.pid));
-        listed.filter(is_absent).count() as u64
-    };
-    Ok(GroupPss {
-        groups: groups.iter().map(sum).collect(),
-        denied: absent(Reason::Denied) + found.hidden,
-        late: absent(Reason::Late) + found.unseen,
-    })
+    let groups = groups.iter().map(|group| known.sum(&pids_of(group)?)).collect();
+    found.usages.retain(|usage| listed.contains(&usage.identity.pid));
+    Ok(GroupPss { groups, found })
 }
 
 /// The processes that were read.

@@ -5,12 +5,15 @@ use crate::error::Error;
 use crate::join::GroupFiles;
 use crate::machine::{GroupAmount, GroupCount, GroupLimit, GroupVersion, LimitAbove};
 use crate::table::escape::escaped;
+use crate::table::write_brief_share;
 use crate::units::{Bytes, Human, counted, percent};
 
 /// What stands around a group.
-pub(super) struct Around {
+pub(super) struct Around<'g> {
     /// The limits of the groups above it.
     pub(super) above: Vec<LimitAbove>,
+    /// The groups below it.
+    pub(super) below: &'g [GroupRow],
     /// How much swap the machine has.
     pub(super) swap: Option<Bytes>,
     /// Its cached files, or why they are not known.
@@ -20,19 +23,22 @@ pub(super) struct Around {
 /// So many files are named.
 const NAMED: usize = 5;
 
+/// So many groups are named.
+const NAMED_GROUPS: usize = 3;
+
 /// Why page cache counts as its own.
 const FIRST_TOUCH: &str = "Page cache counts as its own because the kernel charges a page to the group of the process \
                            that read or wrote it first, and leaves it there, whoever uses it later, until the page is \
                            reclaimed.";
 
 /// The group in words, one paragraph a line.
-pub(super) fn lines(row: &GroupRow, around: &Around) -> Vec<String> {
+pub(super) fn lines(row: &GroupRow, around: &Around<'_>) -> Vec<String> {
     let mut lines = vec![usage(row, &around.above)];
     lines.extend(parts(row));
     lines.push(FIRST_TOUCH.to_owned());
     lines.extend(reclaim(row, around.swap));
     lines.extend(kubelet(row));
-    lines.extend(history(row));
+    lines.extend(history(row, around.below));
     lines.extend(files(around));
     lines
 }
@@ -53,9 +59,8 @@ fn usage(row: &GroupRow, above: &[LimitAbove]) -> String {
     let mut text = match (row.group.figures.amount(GroupAmount::Usage), row.group.figures.limit(GroupLimit::Memory)) {
         (Err(absent), _) => format!("{path}: its usage is not known: {}.", absent.why),
         (Ok(usage), Ok(Some(limit))) => {
-            let share = percent(usage.0, limit.0).map_or_else(String::new, |share| format!(" ({share:.1} %)"));
-            let left = Human(limit.saturating_sub(usage));
-            format!("{path} uses {} of its limit of {}{share}; {left} are left.", Human(usage), Human(limit))
+            let share = percent(usage.0, limit.0).map_or_else(String::new, |of| format!(" ({} %)", brief(of)));
+            format!("{path} uses {} of its limit of {}{share}.", Human(usage), Human(limit))
         }
         (Ok(usage), Ok(None)) => format!("{path} uses {}, and has no limit of its own.", Human(usage)),
         (Ok(usage), Err(absent)) => format!("{path} uses {}; its limit is not known: {}.", Human(usage), absent.why),
@@ -91,7 +96,20 @@ fn parts(row: &GroupRow) -> Option<String> {
     if row.group.version == GroupVersion::Two {
         parts.extend(known(row, &[(GroupAmount::Sockets, "sockets")]));
     }
+    parts.extend(rest(row).map(|rest| format!("other {} (such as pages kept ready for each processor)", Human(rest))));
     (!parts.is_empty()).then(|| format!("What counts: {}.", parts.join(", ")))
+}
+
+/// What its usage has besides the parts that are known; `None` if nothing is left, or if not all of them are.
+fn rest(row: &GroupRow) -> Option<Bytes> {
+    let of_kernel: &[GroupAmount] = match row.group.version {
+        GroupVersion::One => &[GroupAmount::Kernel],
+        GroupVersion::Two => &[GroupAmount::Kernel, GroupAmount::Sockets],
+    };
+    let parts = [GroupAmount::Anonymous, GroupAmount::File].iter().chain(of_kernel);
+    let parts = parts.map(|part| amount(row, *part)).sum::<Option<Bytes>>()?;
+    let rest = amount(row, GroupAmount::Usage).filter(|_| !row.group.is_root)?.saturating_sub(parts);
+    Some(rest).filter(|rest| *rest > Bytes(0))
 }
 
 /// What the kernel can take back.
@@ -119,7 +137,11 @@ fn reclaim(row: &GroupRow, swap: Option<Bytes>) -> Vec<String> {
         }
         lines.push(text + ".");
     }
-    if let Some((anonymous, shared)) = amount(row, GroupAmount::Anonymous).zip(amount(row, GroupAmount::Shmem)) {
+    let of_swap = [(GroupAmount::Anonymous, "anonymous"), (GroupAmount::Shmem, "shared")];
+    let of_swap = of_swap.map(|(part, name)| (amount(row, part).unwrap_or_default(), name));
+    let of_swap = of_swap.iter().filter(|(bytes, _)| *bytes > Bytes(0));
+    let of_swap: Vec<String> = of_swap.map(|(bytes, name)| format!("{} of {name}", Human(*bytes))).collect();
+    if !of_swap.is_empty() {
         let limit = row.group.figures.limit(GroupLimit::Swap);
         let where_to = match (swap, limit) {
             (Some(Bytes(0)), _) => "which this machine does not have".to_owned(),
@@ -128,12 +150,10 @@ fn reclaim(row: &GroupRow, swap: Option<Bytes>) -> Vec<String> {
             (Some(swap), _) => format!("of which this machine has {}", Human(swap)),
             (None, _) => "as far as there is any".to_owned(),
         };
-        let both = Human(anonymous + shared);
-        let mut text = format!("Anonymous and shared memory ({both}) can only go to swap, {where_to}.");
-        if let Some(unevictable) = amount(row, GroupAmount::Unevictable).filter(|bytes| *bytes > Bytes(0)) {
-            text += &format!(" {} cannot be taken: locked (mlock), or of ramfs.", Human(unevictable));
-        }
-        lines.push(text);
+        lines.push(format!("{} memory can only go to swap, {where_to}.", of_swap.join(" and ")));
+    }
+    if let Some(unevictable) = amount(row, GroupAmount::Unevictable).filter(|bytes| *bytes > Bytes(0)) {
+        lines.push(format!("{} cannot be taken: locked (mlock), or of ramfs.", Human(unevictable)));
     }
     lines
 }
@@ -149,36 +169,66 @@ fn kubelet(row: &GroupRow) -> Option<String> {
 }
 
 /// What happened at the limit.
-fn history(row: &GroupRow) -> Option<String> {
+fn history(row: &GroupRow, below: &[GroupRow]) -> Option<String> {
     let count = |count| row.group.figures.count(count).ok();
     let times = |count: u64| if count == 1 { "once".to_owned() } else { format!("{count} times") };
     let mut said = Vec::new();
     match count(GroupCount::Max)? {
         0 => said.push("No limit of it or of a group below it was ever reached".to_owned()),
-        max => said.push(format!("A limit of it or of a group below it was reached {}", times(max))),
+        max => {
+            let known = reached(below);
+            let named = known.iter().take(NAMED_GROUPS);
+            let named: Vec<String> = named.map(|(path, count)| format!("{} {count}", escaped(path))).collect();
+            let named = if named.is_empty() { String::new() } else { format!(" (of these {})", named.join(", ")) };
+            said.push(format!("A limit of it or of a group below it was reached {}{named}", times(max)));
+        }
     }
     if let Some(oom) = count(GroupCount::Oom).filter(|oom| *oom > 0) {
         said.push(format!("memory could not be found {}", times(oom)));
     }
     if let Some(kills) = count(GroupCount::OomKill) {
         said.push(match kills {
-            0 => "no process was killed for lack of memory".to_owned(),
+            0 => "none of its processes was killed for lack of memory".to_owned(),
             kills => {
-                format!("{} killed for lack of memory", counted(kills, "process was", "processes were"))
+                let were = if kills == 1 { "was" } else { "were" };
+                format!("{kills} of its processes {were} killed for lack of memory, its own or the machine's")
             }
         });
     }
     let mut text = said.join("; ") + ".";
     let pressure = row.group.figures.pressure();
     if let (Ok(some), Ok(full)) = (pressure.some, pressure.full) {
-        text +=
-            &format!(" In the last 10 s a process waited for memory {some:.1} % of the time, all at once {full:.1} %.");
+        text += &format!(
+            " In the last 10 s a process waited for memory {} % of the time, all at once {} %.",
+            brief(some),
+            brief(full)
+        );
     }
     Some(text)
 }
 
+/// The groups of which the limit was reached, and how often, the most frequent first: the count of each without those
+/// of the groups below it.
+fn reached(below: &[GroupRow]) -> Vec<(&[u8], u64)> {
+    let count = |row: &GroupRow| row.group.figures.count(GroupCount::Max).unwrap_or(0);
+    let of_below = |row: &GroupRow| {
+        let is_below = |other: &&GroupRow| other.group.above == Some(row.group.place);
+        below.iter().filter(is_below).map(count).fold(0, u64::saturating_add)
+    };
+    let own = below.iter().map(|row| (&row.group.path[..], count(row).saturating_sub(of_below(row))));
+    let mut own: Vec<_> = own.filter(|(_, count)| *count > 0).collect();
+    own.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    own
+}
+
+fn brief(share: f64) -> String {
+    let mut text = Vec::new();
+    write_brief_share(share, &mut text);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
 /// The cached files.
-fn files(around: &Around) -> Vec<String> {
+fn files(around: &Around<'_>) -> Vec<String> {
     let files = match &around.files {
         Ok(files) => files,
         Err(error) => {
@@ -210,16 +260,23 @@ fn charged(files: &GroupFiles) -> Vec<String> {
 
 /// What its processes hold and others are charged for.
 fn others(files: &GroupFiles) -> Vec<String> {
-    let sum = Human(files.others.iter().map(|file| file.cached).sum());
-    let first = match (files.others.is_empty(), files.others_lack.is_empty()) {
+    let others = match &files.others {
+        Ok(others) => others,
+        Err(absent) => {
+            let what = "Which files of other groups its processes hold is not known";
+            return vec![format!("{what}: {}.", absent.why)];
+        }
+    };
+    let sum = Human(others.iter().map(|file| file.cached).sum());
+    let first = match (others.is_empty(), files.others_lack.is_empty()) {
         (true, true) => "Its processes hold no file that another group is charged for.".to_owned(),
         (true, false) => "No file was found that its processes hold and another group is charged for.".to_owned(),
         (false, is_whole) => {
             let least = if is_whole { "" } else { "at least " };
-            format!("Its processes also hold files of which others are charged for {least}{sum}, the largest first:")
+            format!("Other groups are charged for {least}{sum} of files that its processes hold, the largest first:")
         }
     };
-    let named = files.others.iter().take(NAMED).map(|file| {
+    let named = others.iter().take(NAMED).map(|file| {
         let group = file.groups.first().map_or(&[][..], |(group, _)| group);
         let more = match file.groups.len().saturating_sub(1) {
             0 => String::new(),

@@ -9,12 +9,12 @@ use crate::error::{Error, ErrorKind, Subject};
 use crate::join::machine_files::MachineFiles;
 use crate::join::read_group_files;
 use crate::machine::{
-    ControlGroup, GroupFile, read_group_pss, read_groups, read_limits_above, read_swap_size, subtract_below,
+    ControlGroup, GroupFile, GroupPss, read_group_pss, read_groups, read_limits_above, read_swap_size, subtract_below,
 };
-use crate::process::usage::LATE;
-use crate::process::{GroupChoice, ProcRoot, run_as_root};
-use crate::table::{Aggregation, Closing, Column, Named, RowKind, Rows, Source, Stop};
-use crate::units::{Absent, Bytes, Figure, Reason, counted};
+use crate::process::{GroupChoice, ProcRoot};
+use crate::table::{Aggregation, Closing, Column, Named, RowKind, Rows, Section, Source, Stop};
+use crate::units::{Absent, Bytes, Figure, Reason};
+use crate::views::process::missing;
 
 /// Reads the memory control groups of a machine.
 pub struct GroupSource {
@@ -38,7 +38,6 @@ const BUDGET: Duration = Duration::from_secs(2);
 /// How long each reading of the cached files of one group may take. Nothing else is waited for then.
 const FILES_BUDGET: Duration = Duration::from_secs(10);
 
-const FILES: &str = "the kernel's lists of cached files";
 const NOT_READ: Absent = Absent::new(Reason::NotApplicable, "it was not read");
 
 impl GroupSource {
@@ -57,21 +56,24 @@ impl GroupSource {
 }
 
 impl GroupSource {
-    /// A group in words, and whether nothing is missing that this machine has.
-    fn explain(&mut self, row: &GroupRow, chosen: &GroupChoice) -> (Vec<String>, bool) {
+    /// The first of these groups, which the others are below, in words.
+    fn explain(
+        &mut self,
+        row: &GroupRow,
+        below: &[GroupRow],
+        chosen: &GroupChoice,
+        rows: &mut dyn Rows<ControlGroups>,
+    ) -> Vec<String> {
         let pids = row.group.all_pids.iter().flatten().copied().filter(|pid| *pid != 0).collect();
-        let files = match self.root.is_live() {
-            true => read_group_files(&mut self.files, chosen, &pids, self.budget.unwrap_or(FILES_BUDGET)),
-            false => Err(Error::new(
-                Subject::Words(FILES.to_owned()),
-                ErrorKind::Unsupported,
-                "only a live machine has lists of its cached files",
-            )),
-        };
+        let budget = self.budget.unwrap_or(FILES_BUDGET);
+        let files = read_group_files(&mut self.files, &self.root, chosen, &pids, budget);
+        // What a capture was taken without is not asked of it.
+        if let Some(error) = files.as_ref().err().filter(|error| error.kind() != ErrorKind::NotFound) {
+            rows.failure(error.clone());
+        }
         let above = read_limits_above(&self.root, &row.group.path);
         let swap = read_swap_size(&self.root).ok();
-        let is_whole = files.is_ok() || !self.root.is_live();
-        (explained::lines(row, &Around { above, swap, files }), is_whole)
+        explained::lines(row, &Around { above, below, swap, files })
     }
 
     /// The memory of the processes in each group.
@@ -89,23 +91,16 @@ impl GroupSource {
             }
         };
         let is_all = self.names.is_empty();
-        let found = read_group_pss(&self.root, groups, is_all, self.divides, self.budget.unwrap_or(BUDGET), &mut check);
+        let budget = self.budget.unwrap_or(BUDGET);
+        let found = read_group_pss(&self.root, groups, is_all, self.divides, budget, &mut check);
         if let Some(stop) = stopped {
             return Err(stop);
         }
-        let found = found?;
-        let about = |count| Subject::Words(format!("Pss of {}", counted(count, "process", "processes")));
-        if found.denied > 0 {
-            let error = Error::new(about(found.denied), ErrorKind::Denied, "this user may not read it");
-            rows.failure(match run_as_root() {
-                Some(advice) => error.with_advice(format!("{advice}, or leave out the column pss")),
-                None => error,
-            });
-        }
-        if found.late > 0 {
-            rows.failure(Error::absent(about(found.late), LATE));
-        }
-        Ok(found.groups)
+        let GroupPss { groups, found } = found?;
+        // Why one cannot be read for another reason is said by the group that lacks it.
+        let is_said = |error: &Error| !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Unsupported);
+        missing(&found, Some(budget)).filter(is_said).for_each(|error| rows.failure(error));
+        Ok(groups)
     }
 }
 
@@ -158,6 +153,9 @@ impl Source for GroupSource {
                 rows.failure(error.with_advice("`rmap cgroups` lists them"));
             }
         }
+        if groups.is_empty() && !self.names.is_empty() {
+            return rows.section(Section { is_closed: true, ..Section::default() });
+        }
         if self.divides {
             subtract_below(&mut groups);
         }
@@ -174,12 +172,8 @@ impl Source for GroupSource {
         let is_one = depths.iter().filter(|depth| **depth == 0).count() == 1;
         let made = groups.into_iter().zip(depths).zip(pss);
         let made: Vec<GroupRow> = made.map(|((group, depth), pss)| GroupRow::new(group, depth, pss)).collect();
-        if let Some(top) = made.first().filter(|_| self.explains && is_one) {
-            let (explanation, is_whole) = self.explain(top, &chosen);
-            self.explanation = explanation;
-            if !is_whole {
-                rows.incomplete();
-            }
+        if let Some((top, below)) = made.split_first().filter(|_| self.explains && is_one) {
+            self.explanation = self.explain(top, below, &chosen, rows);
         }
         rows.rows(made)
     }

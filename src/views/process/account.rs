@@ -104,6 +104,12 @@ impl Account {
     }
 }
 
+/// What is missing of the figures of these processes, to be reported.
+pub(in crate::views) fn missing(found: &Usages, budget: Option<Duration>) -> impl Iterator<Item = Error> {
+    let of_all = [unseen(found, budget), hidden(found), late(found, budget)];
+    of_all.into_iter().flatten().chain(found.usages.iter().filter_map(failure_of))
+}
+
 /// Why the Pss of a process is absent, to be reported; those of many processes are reported together.
 pub(super) fn failure_of(usage: &Usage) -> Option<Error> {
     let error = usage.failure.as_ref()?;
