@@ -96,7 +96,7 @@ impl RowWriter for CsvRows {
 fn write_field(cell: &Cell<'_>, escapes: bool, field: &mut Vec<u8>) {
     // Writing to a Vec cannot fail.
     let _ = match cell {
-        Cell::Absent(_) | Cell::Without(_) => Ok(()),
+        Cell::Absent(_) | Cell::Without(_) | Cell::AtLeast(..) => Ok(()),
         Cell::Percent(share) => write!(field, "{share}"),
         Cell::Change(Difference::Bytes(by) | Difference::Count(by) | Difference::Pages(by)) => write!(field, "{by}"),
         Cell::Change(Difference::Share(by)) => write!(field, "{by}"),

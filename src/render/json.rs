@@ -10,8 +10,8 @@ use serde_json::ser::{Formatter, Serializer as Json};
 
 use super::{CellAt, Head, RowWriter, Sink, TotalStyle, cell_of};
 use crate::table::{
-    Cell, Closing, ColumnHead, ColumnKind, Difference, Section, TotalCell, TotalRow, bar_text, escape, push_hex,
-    push_number,
+    Cell, Closing, ColumnHead, ColumnKind, Difference, Groups, RowKind, Section, TotalCell, TotalRow, bar_text, escape,
+    push_hex, push_number,
 };
 
 /// One JSON document.
@@ -53,7 +53,7 @@ impl<'w> JsonSink<'w> {
 
 impl Sink for JsonSink<'_> {
     fn begin(&mut self, head: &Head) -> io::Result<()> {
-        self.rows = Arc::new(JsonRows::new(&head.columns));
+        self.rows = Arc::new(JsonRows::new(head));
         self.head = Some(head.clone());
         Ok(())
     }
@@ -173,7 +173,7 @@ impl<'w> JsonLinesSink<'w> {
 
 impl Sink for JsonLinesSink<'_> {
     fn begin(&mut self, head: &Head) -> io::Result<()> {
-        self.rows = Arc::new(JsonLines(JsonRows::new(&head.columns)));
+        self.rows = Arc::new(JsonLines(JsonRows::new(head)));
         self.live = head.live;
         Ok(())
     }
@@ -214,7 +214,7 @@ impl Sink for JsonLinesSink<'_> {
     }
 }
 
-/// Writes rows as objects: a key for each column, then `absent`.
+/// Writes rows as objects: a key for each column, then `absent`, and in groups `at_least`.
 ///
 /// The keys are rendered once: of a row of 43 figures they are most of the text.
 #[derive(Default)]
@@ -224,6 +224,8 @@ struct JsonRows {
     names: Vec<String>,
     /// Whether a column has long lists, which are written piece by piece and so never apart.
     has_lists: bool,
+    /// Whether rows are groups, whose sums may be known only in part.
+    has_bounds: bool,
 }
 
 /// The same, one per line.
@@ -249,7 +251,8 @@ impl RowWriter for JsonLines {
 }
 
 impl JsonRows {
-    fn new(columns: &[ColumnHead]) -> JsonRows {
+    fn new(head: &Head) -> JsonRows {
+        let columns = &head.columns;
         let key = |(place, column): (usize, &ColumnHead)| {
             let mut key = vec![if place == 0 { b'{' } else { b',' }];
             write_key(&column.id, &mut key);
@@ -258,7 +261,8 @@ impl JsonRows {
         };
         let names = columns.iter().map(|column| column.id.to_string()).collect();
         let has_lists = columns.iter().any(|column| column.kind == ColumnKind::Flags);
-        JsonRows { keys: columns.iter().enumerate().map(key).collect(), names, has_lists }
+        let keys = columns.iter().enumerate().map(key).collect();
+        JsonRows { keys, names, has_lists, has_bounds: head.rows == Groups::ROWS }
     }
 
     /// Renders a row into `scratch`, which is given to `write` at its end, and before that whenever a long list has
@@ -295,8 +299,30 @@ impl JsonRows {
         } else {
             scratch.extend_from_slice(b"null");
         }
+        if self.has_bounds {
+            self.write_bounds(&cell, any_absent, scratch);
+        }
         scratch.push(b'}');
         write(scratch)
+    }
+}
+
+impl JsonRows {
+    /// The lower bounds of a group, whose sums are null then.
+    fn write_bounds<'r>(&self, cell: &impl Fn(usize) -> Cell<'r>, may_have_some: bool, out: &mut Vec<u8>) {
+        let bound = |(place, name): (usize, &'_ String)| match cell(place) {
+            Cell::AtLeast(amount, _) => Some((name.clone(), amount.cell())),
+            _ => None,
+        };
+        let bounds: Vec<(String, Cell<'_>)> = match may_have_some {
+            true => self.names.iter().enumerate().filter_map(bound).collect(),
+            false => Vec::new(),
+        };
+        out.extend_from_slice(b",\"at_least\":");
+        match bounds.is_empty() {
+            true => out.extend_from_slice(b"null"),
+            false => write_object(bounds.iter().map(|(key, bound)| (key.as_str(), *bound)), out),
+        }
     }
 }
 
@@ -348,7 +374,8 @@ fn write_cell(cell: &Cell<'_>, out: &mut Vec<u8>) {
         Cell::Flag(flag) => write_value(flag, out),
         Cell::Word(word) | Cell::Remark(Some(word)) => write_string(word, out),
         Cell::Bar(eighths) => write_string(bar_text(eighths), out),
-        Cell::Named([], _) | Cell::Absent(_) | Cell::Without(_) | Cell::Remark(None) | Cell::Flags(_) => {
+        Cell::Named([], _) | Cell::Remark(None) | Cell::Flags(_) => out.extend_from_slice(b"null"),
+        Cell::Absent(_) | Cell::Without(_) | Cell::AtLeast(..) => {
             out.extend_from_slice(b"null");
         }
         Cell::RawBytes(bytes) if std::str::from_utf8(bytes).is_ok() => out.extend_from_slice(b"null"),

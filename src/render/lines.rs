@@ -9,8 +9,8 @@ use super::paint::{enclosed, painted};
 use super::strip::{StripStyle, write_bars, write_strip};
 use super::{CellAt, Presentation, RowWriter};
 use crate::table::{
-    Cell, Colour, ColumnHead, ColumnKind, Difference, Presence, SizeUnit, TotalCell, TotalRow, write_brief_share,
-    write_change_of_share,
+    Cell, Colour, ColumnHead, ColumnKind, Difference, LOWER_BOUND, Presence, SizeUnit, TotalCell, TotalRow,
+    write_brief_share, write_change_of_share,
 };
 use crate::units::{Bytes, Exact, Pages, Reason};
 
@@ -164,6 +164,10 @@ fn write_plain_cell(cell: &Cell<'_>, column: &ColumnHead, presentation: &Present
             (0..*eighths).for_each(|_| out.extend_from_slice("█".as_bytes()));
         }
         (Cell::Strip(cells), ..) => write_bars(cells, presentation.unicode, out),
+        (Cell::AtLeast(amount, _), ..) => {
+            out.extend_from_slice(LOWER_BOUND);
+            write_plain_cell(&amount.cell(), column, presentation, out);
+        }
         (Cell::Bytes(bytes), ..) if column.is_exact && presentation.unit == SizeUnit::Human => {
             // Writing to a Vec cannot fail.
             let _ = write!(out, "{}", Exact(Bytes(*bytes)));
@@ -204,7 +208,7 @@ pub(super) fn total_texts(
         TotalCell::Sum { cell, missing } => {
             let mut text = Vec::new();
             if *missing > 0 && !matches!(cell, Cell::Absent(_) | Cell::Percent(_)) {
-                text.extend_from_slice(b">=");
+                text.extend_from_slice(LOWER_BOUND);
             }
             write_plain_cell(cell, column, presentation, &mut text);
             text

@@ -14,7 +14,7 @@ use super::local_time::write_local_time;
 use super::paint::painted;
 use super::strip::{StripStyle, legend};
 use super::{Head, Presentation, RowWriter, Sink, TotalStyle, cell_of};
-use crate::table::{Cell, Closing, ColumnHead, ColumnKind, Cut, Section, SizeUnit, TotalRow, escape};
+use crate::table::{Cell, Closing, ColumnHead, ColumnKind, Cut, Section, SizeUnit, TotalCell, TotalRow, escape};
 
 /// The room that a heading has at least: a pid and the beginning of a command.
 const SHORTEST_HEADING: usize = 12;
@@ -303,7 +303,9 @@ impl Sink for TextSink<'_> {
             return self.out.flush();
         }
         let style = self.head.as_ref().map_or(TotalStyle::None, |head| head.total);
-        let row = total.filter(|_| style == TotalStyle::Row);
+        // A label alone says nothing.
+        let has_sums = |total: &&TotalRow| total.cells.iter().any(|cell| matches!(cell, TotalCell::Sum { .. }));
+        let row = total.filter(|_| style == TotalStyle::Row).filter(has_sums);
         if self.settled.is_none() {
             self.choose_columns(row);
         }

@@ -55,6 +55,35 @@ pub enum Cell<'r> {
     /// A figure that there is none of, and what that means: no limit. Tables show `none`; everything else treats it as
     /// absent.
     Without(Absent),
+    /// A sum of which not everything is known, and why. Tables show it as a lower bound, `>=140`, and rows are sorted
+    /// by it; everything else treats it as absent.
+    AtLeast(Amount, Absent),
+}
+
+/// A figure that can be added up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Amount {
+    /// [`Cell::Bytes`].
+    Bytes(u64),
+    /// [`Cell::Count`].
+    Count(u64),
+}
+
+impl Amount {
+    /// The number itself.
+    pub fn number(self) -> u64 {
+        match self {
+            Amount::Bytes(number) | Amount::Count(number) => number,
+        }
+    }
+
+    /// As an exact figure.
+    pub(crate) fn cell(self) -> Cell<'static> {
+        match self {
+            Amount::Bytes(number) => Cell::Bytes(number),
+            Amount::Count(number) => Cell::Count(number),
+        }
+    }
 }
 
 /// The difference of two figures of one column, limited to 63 bits.
@@ -183,6 +212,14 @@ impl<'r> Cell<'r> {
         }
     }
 
+    /// The number that it is sorted by, if it has one.
+    pub(super) fn rank(&self) -> Option<u64> {
+        match self {
+            Cell::AtLeast(amount, _) => Some(amount.number()),
+            cell => cell.addend(),
+        }
+    }
+
     /// Calls `take` with the text that a table shows, unescaped.
     pub(crate) fn with_text<T>(&self, take: impl FnOnce(&[u8]) -> T) -> T {
         match *self {
@@ -233,6 +270,10 @@ impl<'r> Cell<'r> {
             Cell::Remark(remark) => escape::write_escaped(remark.unwrap_or_default().as_bytes(), out),
             Cell::Strip(cells) => cells.iter().for_each(|cell| out.push(digit(cell.share))),
             Cell::Without(_) => out.extend_from_slice(b"none"),
+            Cell::AtLeast(amount, _) => {
+                out.extend_from_slice(LOWER_BOUND);
+                amount.cell().write_text(unit, out);
+            }
             Cell::Flags(_) | Cell::Absent(_) => out.push(b'-'),
         }
     }
@@ -240,11 +281,14 @@ impl<'r> Cell<'r> {
     /// Why it is absent, if it is.
     pub(crate) fn absence(&self) -> Option<Absent> {
         match self {
-            Cell::Absent(absent) | Cell::Without(absent) => Some(*absent),
+            Cell::Absent(absent) | Cell::Without(absent) | Cell::AtLeast(_, absent) => Some(*absent),
             _ => None,
         }
     }
 }
+
+/// What tables write before a figure that is only a lower bound.
+pub(crate) const LOWER_BOUND: &[u8] = b">=";
 
 /// The width of a full bar, which leaves room for the text in 80 columns.
 const BAR: usize = 8;

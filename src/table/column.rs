@@ -122,6 +122,8 @@ pub struct Column<K: RowKind> {
     /// The only texts that its cells can have; none if they are not limited. A filter for another one is an error,
     /// because it would never match.
     pub words: fn() -> Vec<&'static str>,
+    /// Whether a total adds the figures of all processes that share one memory, because they are not about the memory.
+    pub counts_each: bool,
     /// The second argument of `get`: distinguishes columns that share a function (the counters of smaps).
     pub argument: u32,
 }
@@ -155,7 +157,8 @@ impl<K: RowKind> Column<K> {
             is_exact: false,
         };
         let words = Vec::new;
-        Column { head, aggregation: Aggregation::None, needs: &[], get, is_on_request: false, words, argument: 0 }
+        let aggregation = Aggregation::None;
+        Column { head, aggregation, needs: &[], get, is_on_request: false, words, counts_each: false, argument: 0 }
     }
 
     /// A column that a total adds up.
@@ -189,6 +192,13 @@ impl<K: RowKind> Column<K> {
     pub const fn on_request(self) -> Self {
         let mut column = self;
         column.is_on_request = true;
+        column
+    }
+
+    /// The same column, which a total adds for each process, whether or not it shares its memory with others.
+    pub const fn each(self) -> Self {
+        let mut column = self;
+        column.counts_each = true;
         column
     }
 

@@ -1,10 +1,12 @@
 //! Groups of rows with the same value in a column (`--by`): their counts and the sums of their columns.
 
+use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 
-use super::cell::{Cell, OwnedCell, SizeUnit};
+use super::cell::{Amount, Cell, OwnedCell, SizeUnit};
 use super::column::{Aggregation, Column, RowKind};
 use super::head::{ColumnHead, ColumnKind, Presence};
+use super::order::compare_cells;
 use super::sum::{ColumnSum, TotalCell};
 use super::total::Totals;
 use crate::units::{Absent, Reason};
@@ -64,6 +66,15 @@ impl RowKind for Groups {
     fn memory(row: &Group) -> Option<u64> {
         row.memory
     }
+
+    fn tie(one: &Group, other: &Group) -> Ordering {
+        // Those without the figure that they are sorted by are sorted by what is known of them.
+        let known = one.cells.iter().zip(&other.cells).map(|(one, other)| match (one, other) {
+            (TotalCell::Sum { cell: one, .. }, TotalCell::Sum { cell: other, .. }) => compare_cells(one, other, false),
+            _ => Ordering::Equal,
+        });
+        known.fold(Ordering::Equal, Ordering::then)
+    }
 }
 
 /// Groups rows of one kind, in the order in which their keys are first seen.
@@ -91,7 +102,7 @@ struct Open<K: RowKind> {
     last: (Option<u32>, Option<u64>),
 }
 
-const PARTLY_ABSENT: Absent = Absent::new(Reason::Unsupported, "some of its rows have no figure for it");
+const PARTLY_ABSENT: &str = "some of its rows have no figure for it";
 const SEVERAL: Absent = Absent::new(Reason::NotApplicable, "the group has rows of several processes");
 const NOT_ADDED: Absent = Absent::new(Reason::NotApplicable, "it cannot be added up");
 
@@ -249,16 +260,21 @@ fn sum_column<K: RowKind>(column: &Column<K>, place: usize) -> Column<Groups> {
     Column {
         head: column.head.clone(),
         argument: u32::try_from(place).unwrap_or(u32::MAX),
+        counts_each: column.counts_each,
         ..C::new("", "", column.kind(), sum_cell, "").aggregated(aggregation)
     }
 }
 
 fn sum_cell(group: &Group, place: u32) -> Cell<'_> {
+    let sum = group.sums.get(place as usize);
+    let partly = || Absent::new(sum.map_or(Reason::Unsupported, ColumnSum::reason), PARTLY_ABSENT);
     match group.cells.get(place as usize) {
         Some(TotalCell::Sum { cell, missing: 0 }) => *cell,
         Some(TotalCell::Sum { cell: Cell::Absent(absent), .. }) => Cell::Absent(*absent),
-        // A sum over some of the rows would look like the sum over all.
-        Some(TotalCell::Sum { .. }) => Cell::Absent(PARTLY_ABSENT),
+        Some(TotalCell::Sum { cell: Cell::Bytes(bytes), .. }) => Cell::AtLeast(Amount::Bytes(*bytes), partly()),
+        Some(TotalCell::Sum { cell: Cell::Count(count), .. }) => Cell::AtLeast(Amount::Count(*count), partly()),
+        // A share of some of the rows may be more or less than that of all.
+        Some(TotalCell::Sum { .. }) => Cell::Absent(partly()),
         Some(TotalCell::Blank) | None => Cell::Absent(NOT_ADDED),
     }
 }

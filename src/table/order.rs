@@ -88,8 +88,11 @@ impl<T, F: Fn(&T, &T) -> Ordering> Ranking<T, F> {
 }
 
 /// Compares two cells of one column: the larger comes first unless `ascending`; absent figures always come last.
-fn compare_cells(left: &Cell<'_>, right: &Cell<'_>, ascending: bool) -> Ordering {
-    let is_absent = |cell: &Cell<'_>| cell.absence().is_some() || matches!(cell, Cell::Remark(None));
+pub(super) fn compare_cells(left: &Cell<'_>, right: &Cell<'_>, ascending: bool) -> Ordering {
+    let is_absent = |cell: &Cell<'_>| match cell {
+        Cell::Remark(None) => true,
+        cell => cell.absence().is_some() && cell.rank().is_none(),
+    };
     let order = match (left, right) {
         (left, right) if is_absent(left) || is_absent(right) => return is_absent(left).cmp(&is_absent(right)),
         (Cell::Percent(left), Cell::Percent(right)) => right.total_cmp(left),
@@ -98,7 +101,7 @@ fn compare_cells(left: &Cell<'_>, right: &Cell<'_>, ascending: bool) -> Ordering
         (Cell::Change(left), Cell::Change(right)) => right.compare_sizes(*left),
         (Cell::Address(left), Cell::Address(right)) | (Cell::Offset(left), Cell::Offset(right)) => right.cmp(left),
         // Text is sorted from A to Z, because the reverse is rarely wanted.
-        (left, right) => match (left.addend(), right.addend()) {
+        (left, right) => match (left.rank(), right.rank()) {
             (None, None) => left.with_text(|left| right.with_text(|right| left.cmp(right))),
             (left, right) => right.cmp(&left),
         },

@@ -13,6 +13,8 @@ pub struct ColumnSum {
     union: Option<Box<Union>>,
     known: u64,
     missing: u64,
+    /// Why the first row without a figure has none.
+    reason: Option<Reason>,
 }
 
 /// How the cells of a column are combined.
@@ -44,33 +46,24 @@ pub enum TotalCell {
 
 impl ColumnSum {
     pub(super) fn new(how: How) -> ColumnSum {
-        ColumnSum { how, part: 0, whole: 0, union: None, known: 0, missing: 0 }
+        ColumnSum { how, part: 0, whole: 0, union: None, known: 0, missing: 0, reason: None }
     }
 
-    pub(super) fn add(&mut self, addend: Option<(u64, u64)>) {
-        match addend {
-            Some((part, whole)) => {
-                self.part += u128::from(part);
-                self.whole += u128::from(whole);
-                self.known += 1;
-            }
-            None => self.lack(),
-        }
+    pub(super) fn add(&mut self, (part, whole): (u64, u64)) {
+        self.part += u128::from(part);
+        self.whole += u128::from(whole);
+        self.known += 1;
     }
 
-    pub(super) fn unite(&mut self, piece: Option<Piece>) {
-        match piece {
-            Some(piece) => {
-                self.union.get_or_insert_default().add(piece);
-                self.known += 1;
-            }
-            None => self.lack(),
-        }
+    pub(super) fn unite(&mut self, piece: Piece) {
+        self.union.get_or_insert_default().add(piece);
+        self.known += 1;
     }
 
-    /// Notes that a row has no figure.
-    pub(super) fn lack(&mut self) {
+    /// Notes that a row has no figure, and why if that is known.
+    pub(super) fn lack(&mut self, reason: Option<Reason>) {
         self.missing = self.missing.saturating_add(1);
+        self.reason = self.reason.or(reason);
     }
 
     /// Adds everything that was added to another sum.
@@ -83,6 +76,7 @@ impl ColumnSum {
         self.part += other.part;
         self.whole += other.whole;
         self.known += other.known;
+        self.reason = self.reason.or(other.reason);
         if let Some(union) = &other.union {
             self.union.get_or_insert_default().merge(union);
         }
@@ -95,8 +89,13 @@ impl ColumnSum {
                 self.merge_known(group);
                 self.missing += u64::from(group.missing > 0);
             }
-            None => self.lack(),
+            None => self.lack(None),
         }
+    }
+
+    /// Why some of its rows have no figure.
+    pub(super) fn reason(&self) -> Reason {
+        self.reason.unwrap_or(Reason::Unsupported)
     }
 
     /// The total of a column over so many rows, in bytes or as a bare number.
@@ -111,19 +110,18 @@ impl ColumnSum {
     }
 
     fn known_cell(&self, in_bytes: bool, rows: u64) -> Figure<Cell<'static>> {
-        const NOTHING_KNOWN: Absent = Absent::new(Reason::Unsupported, "no row has a figure for it");
         const NONE_APPLIES: Absent = Absent::new(Reason::NotApplicable, "it does not apply to any row");
         const EMPTY: Absent = Absent::new(Reason::NotApplicable, "there is nothing to divide by");
-        const NOTHING_KNOWN_OF_SOME: Absent = Absent::new(Reason::Unsupported, "some rows have no figure for it");
         const TOO_LARGE: Absent = Absent::new(Reason::Unsupported, "the sum does not fit into 64 bits");
         match (self.known, self.missing) {
             (0, 0) if rows > 0 => return Err(NONE_APPLIES),
-            (0, 1..) => return Err(NOTHING_KNOWN),
+            (0, 1..) => return Err(Absent::new(self.reason(), "no row has a figure for it")),
             _ => {}
         }
         if self.how == How::Net {
             // The sum of the others may be more or less than that of all.
-            return if self.missing == 0 { self.net().ok_or(TOO_LARGE) } else { Err(NOTHING_KNOWN_OF_SOME) };
+            let partly = Absent::new(self.reason(), "some rows have no figure for it");
+            return if self.missing == 0 { self.net().ok_or(TOO_LARGE) } else { Err(partly) };
         }
         if self.how == How::Share {
             return percent(self.part, self.whole).map(Cell::Percent).ok_or(EMPTY);

@@ -9,6 +9,13 @@ use super::head::ColumnKind;
 use super::sum::{ColumnSum, TotalCell};
 use crate::units::{Absent, Reason};
 
+/// Notes that a row has no figure. One that does not apply to the row leaves the sum complete.
+fn lack(sum: &mut ColumnSum, absent: Option<Absent>) {
+    if absent.is_none_or(|absent| absent.reason != Reason::NotApplicable) {
+        sum.lack(absent.map(|absent| absent.reason));
+    }
+}
+
 /// The sums over rows of one kind.
 pub struct Totals<K: RowKind> {
     columns: Arc<[Column<K>]>,
@@ -47,30 +54,35 @@ impl<K: RowKind> Totals<K> {
     pub fn add(&mut self, row: &K::Row) {
         self.rows = self.rows.saturating_add(1);
         let shared = K::memory(row).zip(K::process(row));
-        if shared.is_some_and(|(memory, process)| *self.counted.entry(memory).or_insert(process) != process) {
-            return;
-        }
+        let is_counted =
+            shared.is_some_and(|(memory, process)| *self.counted.entry(memory).or_insert(process) != process);
         for (column, sum) in self.columns.iter().zip(&mut self.sums) {
-            // A figure that does not apply to this row leaves the sum complete.
-            let applies = |absent: &Absent| absent.reason != Reason::NotApplicable;
+            if is_counted && !column.counts_each {
+                continue;
+            }
             match column.aggregation {
                 Aggregation::None => {}
-                Aggregation::Sum => match column.cell(row) {
-                    cell if cell.absence().is_some_and(|absent| !applies(&absent)) => {}
-                    cell => sum.add(cell.addend().map(|number| (number, 0))),
-                },
+                Aggregation::Sum => {
+                    let cell = column.cell(row);
+                    match cell.addend() {
+                        Some(number) => sum.add((number, 0)),
+                        None => lack(sum, cell.absence()),
+                    }
+                }
                 Aggregation::Net => match column.cell(row) {
-                    cell if cell.absence().is_some_and(|absent| !applies(&absent)) => {}
                     Cell::Change(Difference::Bytes(by)) => {
                         let size = by.unsigned_abs();
-                        sum.add(Some(if by < 0 { (0, size) } else { (size, 0) }));
+                        sum.add(if by < 0 { (0, size) } else { (size, 0) });
                     }
-                    _ => sum.lack(),
+                    cell => lack(sum, cell.absence()),
                 },
-                Aggregation::Share(take) => sum.add(take(row)),
+                Aggregation::Share(take) => match take(row) {
+                    Some(shares) => sum.add(shares),
+                    None => sum.lack(None),
+                },
                 Aggregation::Union(take) => match take(row, column.argument) {
-                    Err(absent) if !applies(&absent) => {}
-                    piece => sum.unite(piece.ok()),
+                    Ok(piece) => sum.unite(piece),
+                    Err(absent) => lack(sum, Some(absent)),
                 },
                 Aggregation::Merge(take, _) => sum.merge_group(take(row, column.argument)),
             }
@@ -79,7 +91,7 @@ impl<K: RowKind> Totals<K> {
 
     /// Notes that a row is missing, because what it would be about could not be read.
     pub fn lose(&mut self) {
-        self.sums.iter_mut().for_each(ColumnSum::lack);
+        self.sums.iter_mut().for_each(|sum| sum.lack(None));
     }
 
     /// Adds the rows of another total over the same columns.

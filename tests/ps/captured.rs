@@ -189,16 +189,36 @@ fn processes_are_added_up_by_container_and_app() {
 }
 
 #[test]
-fn a_group_with_a_process_that_cannot_be_read_has_no_sum() {
+fn a_group_with_a_process_that_cannot_be_read_has_a_lower_bound() {
     let capture = capture(&[
-        Captured { pid: 10, ..PROCESS },
+        Captured { pid: 10, pss: Some([5, 0, 0]), ..PROCESS },
         Captured { pid: 11, pss: None, ..PROCESS },
         Captured { pid: 12, name: b"other", ..PROCESS },
+        Captured { pid: 13, pss: None, name: b"closed", ..PROCESS },
+        Captured { pid: 14, pss: None, name: b"shut", ..PROCESS },
+        Captured { pid: 15, pss: None, name: b"shut", ..PROCESS },
     ]);
     let rows = ps(&capture, &["--json", "--by", "name"]).json();
-    let [other, name] = &rows.as_array().unwrap()[..] else { panic!("{rows}") };
-    assert_eq!((&other["name"], number(other, "pss"), &name["pss"]), (&"other".into(), 3 * KIB, &Value::Null));
-    assert_eq!((number(name, "processes"), number(name, "rss")), (2, 113 * KIB));
+    let [name, other, shut, closed] = &rows.as_array().unwrap()[..] else { panic!("{rows}") };
+    // The largest comes first, although not all of it is known. Those of which nothing is known are sorted by Rss.
+    assert_eq!([name, other, shut, closed].map(|row| &row["name"]), ["name", "other", "shut", "closed"]);
+    // Programs see that it is not the sum.
+    assert_eq!((&name["pss"], &name["at_least"]["pss"]), (&Value::Null, &(5 * KIB).into()));
+    assert_eq!(name["absent"]["pss"], "unsupported: some of its rows have no figure for it");
+    assert_eq!((number(other, "pss"), &other["at_least"], &closed["at_least"]), (3 * KIB, &Value::Null, &Value::Null));
+    assert_eq!((number(name, "processes"), number(name, "rss")), (2, 115 * KIB));
+    let text = ps(&capture, &["-b", "--by", "name", "-o", "pss", "--top", "1"]).text();
+    let words: Vec<&str> = text.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!(words, [">=5120", "name"], "{text}");
+    let csv = ps(&capture, &["--csv", "--by", "name", "-o", "pss"]).text();
+    assert_eq!(csv.lines().nth(1), Some(",name"), "{csv}");
+}
+
+#[test]
+fn a_table_without_sums_has_no_total() {
+    let capture = capture(&[PROCESS]);
+    let total = |columns| ps(&capture, &["-o", columns]).good().text().contains("total");
+    assert!(!total("pid,name") && total("pid,rss,name"));
 }
 
 #[test]
