@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::answer::{AnswerArgs, Interval, View, refuse_if, unit_of_files};
+use super::answer::{AnswerArgs, View, refuse_if, seconds, unit_of_files};
 use super::found::FoundArgs;
 use super::report::Report;
 use super::root::RootArgs;
 use super::run::{Configured, Done, Listed, Run};
 use crate::process::NamedProcess;
 use crate::query::{Default, Query, Total};
-use crate::table::{RowKind, find};
-use crate::views::process::{self, ProcessSource, Processes};
+use crate::table::{Order, RowKind, Stop, find};
+use crate::views::process::{self, ProcessNeed, ProcessSource, Processes};
 
 /// `rmap ps`
 #[derive(Debug, Clone, Args)]
@@ -25,6 +25,7 @@ pub(crate) struct PsArgs {
     found: FoundArgs,
     /// Show each process below the one that started it, with the sum of Pss of all below it
     ///
+    /// --sort orders the processes that one process has started, and --top shows the first rows of the tree.
     /// tree_pss is the Pss of a process and of all its descendants: a page that several of them map counts once, and
     /// one that others map too counts in part. Selected processes are shown with their descendants.
     #[arg(long, help_heading = "Views")]
@@ -42,11 +43,6 @@ pub(crate) struct PsArgs {
     answer: AnswerArgs,
 }
 
-/// A number of seconds, more than zero.
-fn seconds(text: &str) -> Result<Duration, String> {
-    text.parse::<Interval>().map(|interval| interval.0)
-}
-
 impl Run for PsArgs {
     const NAME: &'static str = "ps";
     const ABOUT: &'static str = "Every process, and how much memory it really uses";
@@ -56,7 +52,7 @@ impl Run for PsArgs {
         --by takes any column, such as user, name, cgroup, container or app. Kernel threads, which have no memory of \
         their own, are left out.\n\
         Any user may read Rss and Swap of every process; the other figures only of their own. An address space that \
-        several processes share (vfork) counts once in sums.";
+        several processes share (vfork) counts once in sums, if this user may read them.";
     const OPERANDS: &'static str = "";
     const EXAMPLES: &'static [(&'static str, &'static str)] = &[
         ("rmap ps --top 10", "the processes that use most memory"),
@@ -72,17 +68,20 @@ impl Run for PsArgs {
 
     fn run(self, configured: &Configured, report: &mut Report) -> Done {
         let answer = &self.answer;
-        const ORDERED: &str = "a tree has its own order, and sums of its own";
-        refuse_if(self.tree && answer.by.is_some(), "--by", ORDERED)?;
-        refuse_if(self.tree && answer.sort.is_some(), "--sort", ORDERED)?;
-        refuse_if(self.tree && answer.top.is_some(), "--top", ORDERED)?;
+        refuse_if(self.tree && answer.by.is_some(), "--by", "groups are not a tree; leave out --by or --tree")?;
         let view = match self.tree {
             true => View::Fixed(process::TREE),
             false => View::Usual(process::DEFAULT),
         };
         let mut query = answer.query(configured, view)?;
-        if query.order.is_none() && !self.tree {
+        if query.order.is_none() {
             query.order = self.order(&query);
+        }
+        let order = query.order.take_if(|_| self.tree).map(|word| Order::parse(&word, &Processes::columns()));
+        match &order {
+            // The rows come in order.
+            Some(_) => query.order = Some(String::new()),
+            None => refuse_columns_of_tree(&query)?,
         }
         if !answer.is_machine() && !answer.no_total {
             query.total = Total::Row;
@@ -94,10 +93,23 @@ impl Run for PsArgs {
         let root = self.root.root_for(&self.answer)?;
         let presentation = answer.presentation_of(&root, configured, unit_of_files());
         let mut source = ProcessSource::new(&root, self.found.choice(self.pids.clone())?);
-        source.tree = self.tree;
+        source.tree = order.transpose().map_err(Stop::Usage)?;
         source.request.descendants = self.tree;
         source.request.budget = self.budget.or(source.request.budget);
         answer.answer(&query, &mut source, presentation, report)
+    }
+}
+
+/// Rejects columns that only a tree has.
+fn refuse_columns_of_tree(query: &Query) -> Done {
+    let listed = query.columns.iter().flat_map(|list| list.ids.clone());
+    let order = query.order.iter().filter_map(|word| Order::parse(word, &Processes::columns()).ok());
+    let order = order.map(|order| order.column().id().to_owned());
+    let filtered = query.filter.iter().flat_map(|filter| filter.names());
+    let named = listed.chain(order).chain(query.by.clone()).chain(filtered);
+    match named.into_iter().find(|id| process::is_of_tree(id)) {
+        Some(id) => Err(Stop::usage(&id, "only --tree has this column")),
+        None => Ok(()),
     }
 }
 
@@ -105,18 +117,24 @@ impl PsArgs {
     /// The order if none is requested: the largest first. A column that is not shown is no reason to read all page
     /// tables, so without Pss the order is that of the first size that is shown.
     fn order(&self, query: &Query) -> Option<String> {
+        let main = if self.tree { "tree_pss" } else { Processes::LARGEST_BY };
         let shown: &[String] = match (&query.columns, &query.default) {
             (Some(list), _) if !list.adds => &list.ids,
             (_, Default::Columns(ids)) => ids,
-            (_, Default::All) => return Some(Processes::LARGEST_BY.to_owned()),
+            (_, Default::All) => return Some(main.to_owned()),
         };
         let ids = || shown.iter().map(|id| Processes::id_of(id));
         let table = Processes::columns();
         let is_size = |id: &&str| find(&table, id).is_some_and(|column| column.has_total());
-        let first = ids().find(|id| *id == Processes::LARGEST_BY).or_else(|| ids().find(is_size));
+        // A tree has its sums wherever Pss is read.
+        let has_main = |id: &str| match self.tree {
+            true => find(&table, id).is_some_and(|column| column.needs.contains(&ProcessNeed::Shares)),
+            false => id == main,
+        };
+        let first = if ids().any(has_main) { Some(main) } else { ids().find(is_size) };
         match first {
             Some(id) => Some(id.to_owned()),
-            None if query.top.is_some() => Some(Processes::LARGEST_BY.to_owned()),
+            None if query.top.is_some() => Some(main.to_owned()),
             None if query.by.is_some() => None,
             None => Some("-pid".to_owned()),
         }

@@ -104,6 +104,11 @@ pub const TREE: &[&str] = &["pid", "user", "tree_pss", "pss", "uss", "rss", "swa
 /// What the machine formats have with `--tree` in addition.
 pub const TREE_KEYS: &[&str] = &["depth", "tree_pss", "tree_swap", "tree_processes"];
 
+/// Whether only a tree has this column.
+pub fn is_of_tree(id: &str) -> bool {
+    id == "tree" || TREE_KEYS.contains(&id)
+}
+
 /// A figure of smaps_rollup.
 #[derive(Debug, Clone, Copy)]
 enum Share {
@@ -150,7 +155,7 @@ const fn share(id: &'static str, title: &'static str, share: Share, help: &'stat
 const COLUMNS: &[C] = &[
     col!(new "pid", "PID", Number, |row| Cell::Count(row.usage.identity.pid.into()), "the process"),
     col!(new "parent", "Parent", Number, |row| parent(row), "the process that started it, or took it over"),
-    col!(new "depth", "Depth", Number, |row| branch(row, |branch| Ok(Cell::Count(branch.depth))),
+    col!(new "depth", "Depth", Number, |row| branch(row, |branch| Cell::Count(branch.depth)),
         "with --tree: how many of its ancestors are shown", on_request()),
     col!(new "name", "Name", Text, |row| Cell::Text(&row.usage.name),
         "its name, which the kernel cuts to 15 bytes (comm)", naming()),
@@ -181,13 +186,13 @@ const COLUMNS: &[C] = &[
     col!(sum "rss_shmem", "Rss shmem", Bytes, |row| public(row, |status| status.rss_shared_memory),
         "the part of Rss that is shared memory, tmpfs or memfd: RssShmem of status"),
     col!(sum "size", "Size", Bytes, |row| public(row, |status| status.size), "its address space: VmSize of status"),
-    col!(sum "threads", "Threads", Number, |row| threads(row), "how many threads it has"),
-    col!(new "tree_pss", "Tree Pss", Bytes, |row| branch(row, |branch| Ok(Cell::Bytes(branch.pss?.0))),
+    col!(sum "threads", "Threads", Number, |row| threads(row), "how many threads it has", each()),
+    col!(new "tree_pss", "Tree Pss", Bytes, |row| branch(row, |branch| branch.pss.cell()),
         "with --tree: Pss of it and of all below it; a page that several of them map counts once", on_request(),
         needing(SHARES)),
-    col!(new "tree_swap", "Tree swap", Bytes, |row| branch(row, |branch| Ok(Cell::Bytes(branch.swap?.0))),
+    col!(new "tree_swap", "Tree swap", Bytes, |row| branch(row, |branch| branch.swap.cell()),
         "with --tree: swap of it and of all below it", on_request()),
-    col!(new "tree_processes", "Processes", Number, |row| branch(row, |branch| Ok(Cell::Count(branch.processes))),
+    col!(new "tree_processes", "Processes", Number, |row| branch(row, |branch| Cell::Count(branch.processes)),
         "with --tree: how many processes that is", on_request()),
     col!(new "cgroup", "Control group", Text, |row| text(&row.usage.group), "its memory control group", naming(),
         needing(GROUP)),
@@ -205,7 +210,7 @@ const COLUMNS: &[C] = &[
         cut(Cut::Command), needing(COMMAND)),
     col!(new "command_bytes", "Command bytes", RawBytes, |row| Cell::RawBytes(&row.usage.identity.command),
         "the command line if it is not UTF-8", needing(COMMAND)),
-    col!(new "tree", "Command", Text, |row| branch(row, |branch| Ok(Cell::Text(&branch.command))),
+    col!(new "tree", "Command", Text, |row| branch(row, |branch| Cell::Text(&branch.command)),
         "with --tree: the command line, indented by its depth", on_request(), cut(Cut::Command), needing(COMMAND)),
 ];
 
@@ -216,8 +221,8 @@ fn parent(row: &ProcessRow) -> Cell<'_> {
     row.usage.parent.map_or(Cell::Absent(ORPHAN), |pid| Cell::Count(pid.into()))
 }
 
-fn branch<'r>(row: &'r ProcessRow, take: impl Fn(&'r Branch) -> Figure<Cell<'r>>) -> Cell<'r> {
-    row.branch.as_ref().ok_or(NOT_A_TREE).and_then(take).unwrap_or_else(Cell::Absent)
+fn branch<'r>(row: &'r ProcessRow, take: impl Fn(&'r Branch) -> Cell<'r>) -> Cell<'r> {
+    row.branch.as_ref().map_or(Cell::Absent(NOT_A_TREE), take)
 }
 
 fn public(row: &ProcessRow, take: fn(&Status) -> Figure<Bytes>) -> Cell<'_> {

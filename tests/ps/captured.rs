@@ -258,7 +258,7 @@ fn a_tree_has_each_process_below_its_parent_with_the_sum_of_all_below() {
 }
 
 #[test]
-fn the_sum_of_a_tree_is_absent_if_one_of_it_is() {
+fn the_sum_of_a_tree_is_a_lower_bound_if_one_of_it_is_absent() {
     let capture = capture(&[
         Captured { pid: 1, parent: 0, ..PROCESS },
         Captured { pid: 10, pss: None, ..PROCESS },
@@ -268,6 +268,37 @@ fn the_sum_of_a_tree_is_absent_if_one_of_it_is() {
     let of = |pid| crate::row_of(&rows, pid);
     assert_eq!((&of(1)["tree_pss"], number(of(11), "tree_pss")), (&Value::Null, 3 * KIB));
     assert_eq!(of(1)["absent"]["tree_pss"], "unsupported: some of its processes have no figure for it");
+    assert_eq!(of(10)["absent"]["tree_pss"], "unsupported: none of its processes has a figure for it");
+    let text = ps(&capture, &["--tree", "-b", "-o", "pid,tree_pss", "--no-total"]).text();
+    let rows: Vec<Vec<&str>> = text.lines().skip(1).map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows[..3], [["1", ">=6144"], ["11", "3072"], ["10", "-"]], "{text}");
+}
+
+#[test]
+fn a_tree_is_sorted_among_siblings_and_cut_to_its_first_rows() {
+    let process = |pid, parent, kib, name| Captured { pid, parent, pss: Some([kib, 0, 0]), name, ..PROCESS };
+    let capture = capture(&[
+        process(1, 0, 1, b"init"),
+        process(10, 1, 9, b"a"),
+        process(20, 1, 2, b"b"),
+        process(30, 20, 100, b"d"),
+        process(31, 20, 1, b"c"),
+    ]);
+    let pids = |arguments: &[&str]| {
+        let rows = ps(&capture, &[&["--json", "--tree"], arguments].concat()).good().rows();
+        rows.iter().map(|row| number(row, "pid")).collect::<Vec<_>>()
+    };
+    assert_eq!(pids(&[]), [1, 20, 30, 31, 10]);
+    assert_eq!(pids(&["--sort", "pss"]), [1, 10, 20, 30, 31]);
+    assert_eq!(pids(&["--sort", "name"]), [1, 10, 20, 31, 30]);
+    assert_eq!(pids(&["--sort", "-tree_pss"]), [1, 10, 20, 31, 30]);
+    assert_eq!(pids(&["--top", "3"]), [1, 20, 30]);
+    assert_eq!(pids(&["--sort", "name", "--top", "2"]), [1, 10]);
+    // The order needs Pss, although no column does.
+    let run = ps(&capture, &["--tree", "--sort", "pss", "-o", "pid"]).good().text();
+    assert_eq!(run.split_whitespace().collect::<Vec<_>>()[..3], ["PID", "1", "10"], "{run}");
+    // Without a column that needs it, it is not read.
+    assert!(!ps(&capture, &["--tree", "-o", "pid,rss,tree"]).good().text().contains(" read, "));
 }
 
 #[test]
@@ -301,10 +332,21 @@ fn a_capture_without_rollups_is_added_up_from_smaps() {
 
 #[test]
 fn options_without_a_meaning_are_refused() {
-    for arguments in [["--tree", "--by", "user"], ["--tree", "--sort", "pss"], ["--tree", "--top", "3"]] {
-        let run = rmap(["ps"].iter().chain(&arguments));
-        assert_eq!((run.status, run.complaints().len()), (Some(2), 1), "{}", run.err);
-        assert!(run.err.starts_with(&format!("rmap: {}: ", arguments[1])), "{}", run.err);
+    let run = rmap(["ps", "--tree", "--by", "user"]);
+    assert_eq!((run.status, run.complaints().len()), (Some(2), 1), "{}", run.err);
+    assert!(run.err.starts_with("rmap: --by: "), "{}", run.err);
+    let of_tree: [&[&str]; 6] = [
+        &["-o", "+tree_pss"],
+        &["-o", "depth,pid"],
+        &["--by", "tree"],
+        &["--sort", "-tree_swap"],
+        &["--filter", "tree_processes > 1"],
+        &["--sort", "Tree Pss"],
+    ];
+    for arguments in of_tree {
+        let run = rmap(["ps"].iter().chain(arguments));
+        assert_eq!(run.status, Some(2), "{arguments:?}: {}", run.err);
+        assert!(run.err.ends_with(": only --tree has this column\n"), "{}", run.err);
     }
     for arguments in [["--budget", "0"], ["--budget", "x"], ["-o", "no_such"]] {
         assert_eq!(rmap(["ps"].iter().chain(&arguments)).status, Some(2), "{arguments:?}");

@@ -44,6 +44,9 @@ fn an_address_space_that_two_processes_share_counts_once() {
         assert!((memory..memory * 3 / 2).contains(&sum.as_u64().unwrap()), "{sum}");
     }
     assert_eq!(number(parent, "tree_processes"), 2);
+    // Their threads are their own.
+    let threads = number(parent, "threads") + number(child, "threads");
+    assert_eq!(document["total"]["threads"], threads, "{document}");
 }
 
 #[test]

@@ -1,18 +1,19 @@
 //! Reads the processes of the machine.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::super::processes::user_name;
 use super::account::{self, Account};
-use super::tree::branches;
+use super::tree::Tree;
 use super::{ProcessNeed, ProcessRow, Processes};
 use crate::error::{Error, ErrorKind, Subject};
 use crate::machine::{app_name, container_name};
 use crate::process::usage::{Usage, UsageNeeds, UsageRequest, collect_usages};
 use crate::process::{ProcRoot, ProcessChoice};
-use crate::table::{Closing, Rows, Source, Stop};
+use crate::table::{Closing, Order, RowKind, Rows, Source, Stop};
 use crate::units::{Absent, Figure, Reason};
 
 /// How long reading may take by default.
@@ -22,8 +23,8 @@ const BUDGET: Duration = Duration::from_secs(2);
 pub struct ProcessSource {
     /// Which of them, and how long that may take. What is read about each follows from the columns.
     pub request: UsageRequest,
-    /// Whether they are a tree.
-    pub tree: bool,
+    /// Whether they are a tree: the order of those below one process, and of those at the top.
+    pub tree: Option<Order<Processes>>,
     /// The names of users, by their numbers.
     users: HashMap<u32, Vec<u8>>,
     account: Option<Account>,
@@ -36,7 +37,7 @@ impl ProcessSource {
     pub fn new(root: &ProcRoot, processes: ProcessChoice) -> ProcessSource {
         let request =
             UsageRequest { processes, budget: Some(BUDGET), ..UsageRequest::new(root, UsageNeeds::default()) };
-        ProcessSource { request, tree: false, users: HashMap::new(), account: None }
+        ProcessSource { request, tree: None, users: HashMap::new(), account: None }
     }
 
     fn row(&mut self, usage: Usage, is_live: bool) -> ProcessRow {
@@ -66,7 +67,8 @@ impl Source for ProcessSource {
 
     fn read(&mut self, needs: &[ProcessNeed], rows: &mut dyn Rows<Processes>) -> Result<(), Stop> {
         self.account = None;
-        let needs = |need| needs.contains(&need);
+        let of_tree = self.tree.as_ref().map_or(&[][..], |order| order.column().needs);
+        let needs = |need| needs.contains(&need) || of_tree.contains(&need);
         self.request.needs = UsageNeeds {
             command: needs(ProcessNeed::Command),
             group: needs(ProcessNeed::Group),
@@ -89,17 +91,18 @@ impl Source for ProcessSource {
         found.usages.iter().filter_map(account::failure_of).for_each(|error| rows.failure(error));
         found.failures.into_iter().for_each(|error| rows.lost(error));
         let is_live = self.request.root.is_live();
-        if !self.tree {
-            let rows_of = found.usages.into_iter().map(|usage| self.row(usage, is_live)).collect();
-            return rows.rows(rows_of);
+        let tree = self.tree.is_some().then(|| Tree::of(&found.usages));
+        let mut all: Vec<ProcessRow> = found.usages.into_iter().map(|usage| self.row(usage, is_live)).collect();
+        let (Some((tree, branches)), Some(order)) = (tree, &self.tree) else { return rows.rows(all) };
+        for (row, branch) in all.iter_mut().zip(branches) {
+            row.branch = Some(branch);
         }
-        let branches = branches(&found.usages);
-        let mut usages: Vec<Option<Usage>> = found.usages.into_iter().map(Some).collect();
-        for (place, branch) in branches {
-            if let Some(usage) = usages.get_mut(place).and_then(Option::take) {
-                rows.row(ProcessRow { branch: Some(branch), ..self.row(usage, is_live) })?;
-            }
-        }
-        Ok(())
+        let places = tree.ordered(|one, other| match (all.get(one), all.get(other)) {
+            (Some(one), Some(other)) => order.compare(one, other).then_with(|| Processes::tie(one, other)),
+            _ => Ordering::Equal,
+        });
+        let mut all: Vec<Option<ProcessRow>> = all.into_iter().map(Some).collect();
+        let ordered = places.into_iter().filter_map(|place| all.get_mut(place).and_then(Option::take)).collect();
+        rows.rows(ordered)
     }
 }

@@ -1,19 +1,21 @@
 //! Processes as a tree: each below the process that started it, with what all processes below it use.
 
+use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 
 use crate::process::usage::Usage;
+use crate::table::{Amount, Cell};
 use crate::units::{Absent, Bytes, Figure, Reason};
 
 /// The place of a process in the tree, and the sums over it and all processes below it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) struct Branch {
     /// How many of its ancestors are in the tree.
     pub(super) depth: u64,
     /// The sum of Pss.
-    pub(super) pss: Figure<Bytes>,
+    pub(super) pss: Sum,
     /// The sum of what is in swap.
-    pub(super) swap: Figure<Bytes>,
+    pub(super) swap: Sum,
     /// How many processes they are.
     pub(super) processes: u64,
     /// The command line, indented by the depth.
@@ -23,27 +25,37 @@ pub(super) struct Branch {
 /// The deepest indentation: what is below is indented no more, because nothing of the command line would be seen.
 const DEEPEST: u64 = 20;
 
-const PARTLY_ABSENT: Absent = Absent::new(Reason::Unsupported, "some of its processes have no figure for it");
-
-/// A sum, and whether it lacks a figure.
+/// A sum of figures.
 #[derive(Debug, Clone, Copy, Default)]
-struct Sum {
-    bytes: u64,
-    lacks: bool,
+pub(super) struct Sum {
+    /// The sum of those that are known; `None` if none is.
+    bytes: Option<u64>,
+    /// Why another one is not known.
+    lacks: Option<Reason>,
 }
 
 impl Sum {
     fn of(figure: Figure<Bytes>) -> Sum {
-        figure.map_or(Sum { bytes: 0, lacks: true }, |Bytes(bytes)| Sum { bytes, lacks: false })
+        Sum { bytes: figure.ok().map(|Bytes(bytes)| bytes), lacks: figure.err().map(|absent| absent.reason) }
     }
 
     fn add(&mut self, other: Sum) {
-        self.bytes = self.bytes.saturating_add(other.bytes);
-        self.lacks |= other.lacks;
+        let bytes = self.bytes.into_iter().chain(other.bytes).reduce(u64::saturating_add);
+        *self = Sum { bytes, lacks: self.lacks.or(other.lacks) };
     }
 
-    fn figure(self) -> Figure<Bytes> {
-        if self.lacks { Err(PARTLY_ABSENT) } else { Ok(Bytes(self.bytes)) }
+    /// As a figure of a row.
+    pub(super) fn cell(self) -> Cell<'static> {
+        let absent = |reason, why| Absent::new(reason, why);
+        match (self.bytes, self.lacks) {
+            (Some(bytes), None) => Cell::Bytes(bytes),
+            (Some(bytes), Some(reason)) => {
+                Cell::AtLeast(Amount::Bytes(bytes), absent(reason, "some of its processes have no figure for it"))
+            }
+            (None, reason) => {
+                Cell::Absent(absent(reason.unwrap_or(Reason::Unsupported), "none of its processes has a figure for it"))
+            }
+        }
     }
 }
 
@@ -68,31 +80,46 @@ impl Sums {
     }
 }
 
-/// The places of processes in `usages`, in the order in which a tree shows them, each with its branch. A process whose
-/// parent is not among them is at the top. Of those below one process the one with the largest sum of Pss comes first.
-pub(super) fn branches(usages: &[Usage]) -> Vec<(usize, Branch)> {
-    let parents = parents(usages);
-    let mut children: Vec<Vec<usize>> = vec![Vec::new(); usages.len()];
-    let mut tops = Vec::new();
-    for (place, parent) in parents.iter().enumerate() {
-        match parent.and_then(|parent| children.get_mut(parent)) {
-            Some(below) => below.push(place),
-            None => tops.push(place),
+/// Processes as a tree, by their places in a list.
+pub(super) struct Tree {
+    tops: Vec<usize>,
+    children: Vec<Vec<usize>>,
+}
+
+impl Tree {
+    /// The tree of these processes, and the branch of each. A process whose parent is not among them is at the top.
+    pub(super) fn of(usages: &[Usage]) -> (Tree, Vec<Branch>) {
+        let parents = parents(usages);
+        let mut tree = Tree { tops: Vec::new(), children: vec![Vec::new(); usages.len()] };
+        for (place, parent) in parents.iter().enumerate() {
+            match parent.and_then(|parent| tree.children.get_mut(parent)) {
+                Some(below) => below.push(place),
+                None => tree.tops.push(place),
+            }
         }
+        let order = preorder(&tree.tops, &tree.children);
+        let mut depths = vec![0; usages.len()];
+        for (place, depth) in &order {
+            if let Some(slot) = depths.get_mut(*place) {
+                *slot = *depth;
+            }
+        }
+        let sums = sums(usages, &parents, &order);
+        let branch = |((usage, sums), depth): ((&Usage, Sums), u64)| {
+            let indent = vec![b' '; 2 * depth.min(DEEPEST) as usize];
+            let command = [&indent[..], &usage.identity.command].concat();
+            Branch { depth, pss: sums.pss, swap: sums.swap, processes: sums.processes, command }
+        };
+        let branches = usages.iter().zip(sums).zip(depths).map(branch).collect();
+        (tree, branches)
     }
-    let sums = sums(usages, &parents, &preorder(&tops, &children));
-    let size = |place: &usize| sums.get(*place).map_or(0, |sums| sums.pss.bytes);
-    let rss = |place: &usize| usages.get(*place).and_then(|usage| usage.rss().ok());
-    let key = |place: &usize| (std::cmp::Reverse((size(place), rss(place))), *place);
-    children.iter_mut().chain([&mut tops]).for_each(|places| places.sort_by_key(key));
-    let branch = |(place, depth): (usize, u64)| {
-        let (usage, sums) = (usages.get(place)?, sums.get(place)?);
-        let indent = vec![b' '; 2 * depth.min(DEEPEST) as usize];
-        let command = [&indent[..], &usage.identity.command].concat();
-        let (pss, swap) = (sums.pss.figure(), sums.swap.figure());
-        Some((place, Branch { depth, pss, swap, processes: sums.processes, command }))
-    };
-    preorder(&tops, &children).into_iter().filter_map(branch).collect()
+
+    /// The places, each before those below it. Those below one process, and those at the top, are in this order.
+    pub(super) fn ordered(mut self, compare: impl Fn(usize, usize) -> Ordering) -> Vec<usize> {
+        let lists = self.children.iter_mut().chain([&mut self.tops]);
+        lists.for_each(|places| places.sort_by(|one, other| compare(*one, *other)));
+        preorder(&self.tops, &self.children).into_iter().map(|(place, _)| place).collect()
+    }
 }
 
 /// The place of the parent of each process. In a capture parents may go round in a circle, which is cut.
@@ -192,12 +219,12 @@ mod tests {
     /// The pid, the depth, the sum and the number of processes of each branch.
     fn tree(processes: &[(u32, u32, u64)]) -> Vec<(u32, u64, u64, u64)> {
         let usages = usages(processes);
-        let mut found = branches(&usages);
-        found.sort_by_key(|(place, _)| *place);
-        let row = |(place, branch): (usize, Branch)| {
-            (usages[place].identity.pid, branch.depth, branch.swap.unwrap().0, branch.processes)
+        let (tree, branches) = Tree::of(&usages);
+        assert_eq!(tree.ordered(|_, _| Ordering::Equal).len(), processes.len());
+        let row = |(usage, branch): (&Usage, Branch)| {
+            (usage.identity.pid, branch.depth, branch.swap.bytes.unwrap(), branch.processes)
         };
-        found.into_iter().map(row).collect()
+        usages.iter().zip(branches).map(row).collect()
     }
 
     #[test]
