@@ -26,8 +26,14 @@ pub trait RowKind: Sized + 'static {
     /// The column that `--top` uses by default; empty if no row is larger than another.
     const LARGEST_BY: &'static str;
 
-    /// Every column that is known before anything is read, in the order in which JSON writes them.
-    fn columns() -> Vec<Column<Self>>;
+    /// Its columns, in the order in which JSON writes them.
+    const COLUMNS: &'static [Column<Self>] = &[];
+
+    /// Every column that is known before anything is read, in the same order: [`RowKind::COLUMNS`], unless they are
+    /// put together.
+    fn columns() -> Vec<Column<Self>> {
+        Self::COLUMNS.to_vec()
+    }
 
     /// The id of the column that `name` means: `name` itself, unless rows of this kind have another name for it.
     fn id_of(name: &str) -> &str {

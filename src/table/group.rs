@@ -39,16 +39,12 @@ pub struct Group {
     memory: Option<u64>,
 }
 
+/// Its columns follow from the rows that are grouped: see [`Grouping::columns`].
 impl RowKind for Groups {
     type Row = Group;
     type Need = std::convert::Infallible;
     const ROWS: &'static str = "groups";
     const LARGEST_BY: &'static str = "";
-
-    fn columns() -> Vec<C> {
-        // They follow from the rows that are grouped: see `Grouping::columns`.
-        Vec::new()
-    }
 
     fn identity(row: &Group) -> Vec<u8> {
         // A merged group stays the same group when its processes change.

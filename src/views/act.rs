@@ -28,10 +28,7 @@ impl RowKind for Acts {
     type Need = ();
     const ROWS: &'static str = "acts";
     const LARGEST_BY: &'static str = "rss";
-
-    fn columns() -> Vec<C> {
-        COLUMNS.to_vec()
-    }
+    const COLUMNS: &'static [C] = COLUMNS;
 
     fn identity(row: &ActRow) -> Vec<u8> {
         format!("{} {}", row.observed.kind.word(), row.observed.act.word()).into_bytes()

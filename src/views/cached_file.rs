@@ -47,10 +47,7 @@ impl RowKind for CachedFiles {
     type Need = CachedNeed;
     const ROWS: &'static str = "files";
     const LARGEST_BY: &'static str = "cached";
-
-    fn columns() -> Vec<C> {
-        COLUMNS.to_vec()
-    }
+    const COLUMNS: &'static [C] = COLUMNS;
 
     fn id_of(name: &str) -> &str {
         match name {

@@ -22,10 +22,7 @@ impl RowKind for Changed {
     type Need = ();
     const ROWS: &'static str = "changes";
     const LARGEST_BY: &'static str = "change";
-
-    fn columns() -> Vec<C> {
-        COLUMNS.to_vec()
-    }
+    const COLUMNS: &'static [C] = COLUMNS;
 
     fn id_of(name: &str) -> &str {
         match name {

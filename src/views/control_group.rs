@@ -35,10 +35,7 @@ impl RowKind for ControlGroups {
     type Need = GroupNeed;
     const ROWS: &'static str = "cgroups";
     const LARGEST_BY: &'static str = "usage";
-
-    fn columns() -> Vec<C> {
-        COLUMNS.to_vec()
-    }
+    const COLUMNS: &'static [C] = COLUMNS;
 
     fn id_of(name: &str) -> &str {
         match name {

@@ -22,10 +22,7 @@ impl RowKind for DemoSteps {
     type Need = ();
     const ROWS: &'static str = "steps";
     const LARGEST_BY: &'static str = "filled";
-
-    fn columns() -> Vec<C> {
-        COLUMNS.to_vec()
-    }
+    const COLUMNS: &'static [C] = COLUMNS;
 
     fn identity(row: &StepRow) -> Vec<u8> {
         row.0.filled.0.to_ne_bytes().to_vec()

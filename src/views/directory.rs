@@ -43,10 +43,7 @@ impl RowKind for Directories {
     type Need = FileNeed;
     const ROWS: &'static str = "directories";
     const LARGEST_BY: &'static str = "cached";
-
-    fn columns() -> Vec<C> {
-        COLUMNS.to_vec()
-    }
+    const COLUMNS: &'static [C] = COLUMNS;
 
     fn id_of(name: &str) -> &str {
         match name {

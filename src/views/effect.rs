@@ -31,10 +31,7 @@ impl RowKind for Effects {
     type Need = ();
     const ROWS: &'static str = "files";
     const LARGEST_BY: &'static str = "after_pages";
-
-    fn columns() -> Vec<C> {
-        COLUMNS.to_vec()
-    }
+    const COLUMNS: &'static [C] = COLUMNS;
 
     fn id_of(name: &str) -> &str {
         super::file::Files::id_of(name)

@@ -98,10 +98,7 @@ impl RowKind for Machine {
     type Need = ();
     const ROWS: &'static str = "memory";
     const LARGEST_BY: &'static str = "";
-
-    fn columns() -> Vec<C> {
-        COLUMNS.to_vec()
-    }
+    const COLUMNS: &'static [C] = COLUMNS;
 
     fn identity(_: &MachineRow) -> Vec<u8> {
         Vec::new()

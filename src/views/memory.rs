@@ -52,10 +52,7 @@ impl RowKind for Memory {
     type Need = MemoryNeed;
     const ROWS: &'static str = "uses";
     const LARGEST_BY: &'static str = "size";
-
-    fn columns() -> Vec<C> {
-        COLUMNS.to_vec()
-    }
+    const COLUMNS: &'static [C] = COLUMNS;
 
     fn id_of(name: &str) -> &str {
         match name {

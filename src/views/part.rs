@@ -40,10 +40,7 @@ impl RowKind for Parts {
     const ROWS: &'static str = "parts";
     const LARGEST_BY: &'static str = "amount";
     const HAS_PROCESSES: bool = true;
-
-    fn columns() -> Vec<C> {
-        COLUMNS.to_vec()
-    }
+    const COLUMNS: &'static [C] = COLUMNS;
 
     fn identity(row: &PartRow) -> Vec<u8> {
         let mut identity = row.pid.unwrap_or_default().to_ne_bytes().to_vec();

@@ -58,10 +58,7 @@ impl RowKind for Processes {
     type Need = ProcessNeed;
     const ROWS: &'static str = "processes";
     const LARGEST_BY: &'static str = "pss";
-
-    fn columns() -> Vec<C> {
-        COLUMNS.to_vec()
-    }
+    const COLUMNS: &'static [C] = COLUMNS;
 
     fn id_of(name: &str) -> &str {
         match name {

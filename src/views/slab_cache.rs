@@ -16,10 +16,7 @@ impl RowKind for SlabRows {
     type Need = ();
     const ROWS: &'static str = "caches";
     const LARGEST_BY: &'static str = "size";
-
-    fn columns() -> Vec<C> {
-        COLUMNS.to_vec()
-    }
+    const COLUMNS: &'static [C] = COLUMNS;
 
     fn id_of(name: &str) -> &str {
         match name {

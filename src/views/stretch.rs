@@ -37,10 +37,7 @@ impl RowKind for Stretches {
     type Need = ();
     const ROWS: &'static str = "runs";
     const LARGEST_BY: &'static str = "length";
-
-    fn columns() -> Vec<C> {
-        COLUMNS.to_vec()
-    }
+    const COLUMNS: &'static [C] = COLUMNS;
 
     fn id_of(name: &str) -> &str {
         Files::id_of(name)

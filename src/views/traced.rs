@@ -35,10 +35,7 @@ impl RowKind for Changes {
     type Need = ChangeNeed;
     const ROWS: &'static str = "changes";
     const LARGEST_BY: &'static str = "amount";
-
-    fn columns() -> Vec<C> {
-        COLUMNS.to_vec()
-    }
+    const COLUMNS: &'static [C] = COLUMNS;
 
     fn identity(row: &ChangeRow) -> Vec<u8> {
         row.number.to_ne_bytes().to_vec()

@@ -45,10 +45,7 @@ impl RowKind for Holdings {
     const ROWS: &'static str = "holders";
     const LARGEST_BY: &'static str = "rss";
     const HAS_PROCESSES: bool = true;
-
-    fn columns() -> Vec<C> {
-        COLUMNS.to_vec()
-    }
+    const COLUMNS: &'static [C] = COLUMNS;
 
     fn id_of(name: &str) -> &str {
         match name {
