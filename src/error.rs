@@ -23,6 +23,8 @@ pub enum Subject {
     Path(PathBuf),
     /// A process.
     Pid(u32),
+    /// A process with its name (`comm`), of any bytes.
+    Process(u32, Vec<u8>),
     /// Anything else, as text (`"standard output"`, `"--size 1X"`).
     Words(String),
 }
@@ -245,6 +247,7 @@ impl fmt::Display for Subject {
         match self {
             Subject::Path(path) => path.display().fmt(out),
             Subject::Pid(pid) => write!(out, "pid {pid}"),
+            Subject::Process(pid, name) => write!(out, "pid {pid} ({})", String::from_utf8_lossy(name)),
             Subject::Words(words) => out.write_str(words),
         }
     }

@@ -35,7 +35,7 @@ impl Gathered {
     pub(super) fn take(&mut self, error: Error) -> Option<Error> {
         let things = match error.subject() {
             _ if !matches!(error.kind(), ErrorKind::Denied | ErrorKind::Changed) => return Some(error),
-            Subject::Pid(_) => Things::Processes,
+            Subject::Pid(_) | Subject::Process(..) => Things::Processes,
             Subject::Path(_) => Things::Paths,
             Subject::Words(_) => return Some(error),
         };

@@ -75,6 +75,7 @@ pub fn error_line(error: &Error) -> String {
     let subject = match error.subject() {
         Subject::Path(path) => escaped(path.as_os_str().as_bytes()),
         Subject::Pid(pid) => format!("pid {pid}"),
+        Subject::Process(pid, name) => format!("pid {pid} ({})", escaped(name)),
         Subject::Words(words) => escaped(words.as_bytes()),
     };
     let why = escaped(error.why().as_bytes());

@@ -102,8 +102,8 @@ fn an_ordinary_user_sees_the_groups() {
     let subject = group.start(&["locked:16".to_owned()]);
     let run = everyone.rmap(["cgroups", "--jsonl", &group.name]);
     let denied = format!(
-        "rmap: pid {}: permission denied: cannot read its smaps_rollup, so figures that only this reports are absent; \
-         run as root, or as the user who owns it\n",
+        "rmap: pid {} (subject): permission denied: cannot read its smaps_rollup, so figures that only this reports \
+         are absent; run as root, or as the user who owns it\n",
         subject.pid()
     );
     assert_eq!((run.status, run.err.as_str()), (Some(1), &denied[..]));

@@ -91,7 +91,7 @@ impl<L: Iterator<Item = Value>> Read for Text<L> {
 fn error_value(error: &Error) -> Value {
     let (kind, subject) = match error.subject() {
         Subject::Path(path) => ("path", text(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()))),
-        Subject::Pid(pid) => ("pid", json!(pid)),
+        Subject::Pid(pid) | Subject::Process(pid, _) => ("pid", json!(pid)),
         Subject::Words(words) => ("words", json!(words)),
     };
     json!({ "about": { kind: subject }, "kind": error.kind().word(), "why": error.why() })

@@ -117,7 +117,7 @@ pub(super) fn failure_of(usage: &Usage) -> Option<Error> {
         return Some(error.clone());
     }
     let why = "permission denied: cannot read its smaps_rollup, so figures that only this reports are absent";
-    let said = Error::pid(usage.identity.pid, ErrorKind::Denied, why);
+    let said = Error::new(Subject::Process(usage.identity.pid, usage.name.clone()), ErrorKind::Denied, why);
     Some(match error.advice() {
         Some(advice) => said.with_advice(advice.to_owned()),
         None => said,
