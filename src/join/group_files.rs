@@ -51,26 +51,26 @@ pub fn read_group_files(
     let split = Some(Split::Groups);
     let facts = Facts { path: true, pages: true, holders: false };
     let choice = FoundChoice { groups: group.clone(), split, ..FoundChoice::default() };
-    let none = if pids.is_empty() { Ok(Vec::new()) } else { Err(BY_PROGRAM) };
-    let of = |charged, charged_lack| GroupFiles {
-        charged: whole(charged),
-        charged_lack,
-        others: none,
-        others_lack: Vec::new(),
+    let (charged, charged_lack) = match root.is_live() {
+        true => {
+            let read = files.read_lists(&choice, facts, None, budget)?;
+            (read.files, read.incomplete)
+        }
+        false => {
+            let captured = Captured::read(root, &choice)?;
+            captured.lists.map_or(Ok((captured.files, captured.incomplete)), Err)?
+        }
     };
-    if !root.is_live() {
-        let captured = Captured::read(root, &choice)?;
-        return captured.lists.map_or(Ok(of(captured.files, captured.incomplete)), Err);
-    }
-    let charged = files.read_lists(&choice, facts, None, budget)?;
-    let mut found = of(charged.files, charged.incomplete);
-    if !pids.is_empty() {
-        let choice = FoundChoice { holders: pids.clone(), split, ..FoundChoice::default() };
-        let held = files.read_lists(&choice, Facts { holders: true, ..facts }, None, budget)?;
-        found.others = Ok(others(held.files, group));
-        found.others_lack = held.incomplete.into_iter().chain(held.unseen).collect();
-    }
-    Ok(found)
+    let (others, others_lack) = match () {
+        () if pids.is_empty() => (Ok(Vec::new()), Vec::new()),
+        () if !root.is_live() => (Err(BY_PROGRAM), Vec::new()),
+        () => {
+            let choice = FoundChoice { holders: pids.clone(), split, ..FoundChoice::default() };
+            let held = files.read_lists(&choice, Facts { holders: true, ..facts }, None, budget)?;
+            (Ok(of_others(held.files, group)), held.incomplete.into_iter().chain(held.unseen).collect())
+        }
+    };
+    Ok(GroupFiles { charged: whole(charged), others, charged_lack, others_lack })
 }
 
 /// Each file once: it may be charged to several of the chosen groups.
@@ -86,7 +86,7 @@ fn whole(rows: Vec<FoundFile>) -> Vec<(Vec<u8>, Bytes)> {
 }
 
 /// The files that other groups are charged for.
-fn others(rows: Vec<FoundFile>, group: &GroupChoice) -> Vec<OthersFile> {
+fn of_others(rows: Vec<FoundFile>, group: &GroupChoice) -> Vec<OthersFile> {
     let mut files: HashMap<u64, OthersFile> = HashMap::new();
     let is_other = |row: &FoundFile| !row.part.is_empty() && !group.has_memory_group(&row.part);
     for row in rows.into_iter().filter(is_other) {
