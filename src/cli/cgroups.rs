@@ -39,8 +39,8 @@ impl Run for CgroupsArgs {
 
     const ROWS: &'static [Listed] = &[Listed::of::<ControlGroups>("Columns")];
     const NOTES: &'static str = "\
-Every figure includes the groups below, so that a total adds up only the outermost rows. With --by, each row has \
-only what its group has besides the groups below it.";
+Every figure includes the groups below, so a total adds up only the outermost rows. With --by, the groups below are \
+subtracted first, so that memory counts only in the row of its own group.";
     const OPERANDS: &'static str = "";
     const EXAMPLES: &'static [(&'static str, &'static str)] = &[
         ("rmap cgroups", "all control groups, as a tree"),
