@@ -36,8 +36,8 @@ impl Run for MemArgs {
     const ABOUT: &'static str = "What the memory of this machine is used for, every byte once";
 
     const ROWS: &'static [Listed] = &[Listed::of::<Memory>("Columns"), Listed::of::<SlabRows>("Columns with --slab")];
-    const NOTES: &'static str = "A place is counted once, and the places add up to MemTotal. An attribute is indented \
-in a table: it is true of a part of the places that part_of names, and a total does not add it.";
+    const NOTES: &'static str = "Each byte is in one place, and the places add up to MemTotal. Attributes, which are \
+indented in a table, describe a part of the places that part_of names; a total does not add them.";
     const OPERANDS: &'static str = "";
     const EXAMPLES: &'static [(&'static str, &'static str)] = &[
         ("rmap mem", "where the memory is, on one screen"),
@@ -72,9 +72,7 @@ in a table: it is true of a part of the places that part_of names, and a total d
         )?;
         let mut source = MemorySource::new(root);
         source.pages = self.pages;
-        // Each of these columns tells attributes from places.
-        let names_use = |by: &str| ["place", "title", "what", "part_of"].contains(&Memory::id_of(by));
-        source.places_only = query.by.as_deref().is_some_and(|by| !names_use(by));
+        source.by.clone_from(&query.by);
         let is_whole = query.filter.is_none() && query.by.is_none();
         source.brief = is_whole && !self.all && !self.answer.is_machine();
         self.answer.answer(&query, &mut source, presentation, report)

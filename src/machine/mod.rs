@@ -25,6 +25,7 @@ mod slab;
 
 pub use account::{
     MemoryAccount, MemoryAmount, MemoryUse, PageAccount, PageNeeds, PagesUsed, Reclaim, Swap, SystemV, Zone, Zones,
+    read_page_size,
 };
 pub use apps::app_name;
 pub use cgroups::{

@@ -129,6 +129,10 @@ fn piece(row: &MemoryRow, _: u32) -> Figure<Piece> {
     Ok(Piece { of: 0, looked: Run { first: row.start, count: figure }, figure, each: 1, counted: Counted::All })
 }
 
+/// The columns that tell attributes from places. In groups by another column an attribute would count memory twice,
+/// once in its own group and once in that of its place: they have places only.
+const TELLS_USES: &[&str] = &["place", "title", "what", "part_of"];
+
 const NOTHING: Absent = Absent::new(Reason::NotApplicable, "there is no memory");
 const NO_NODE: Absent = Absent::new(Reason::NotApplicable, "only the whole machine has it");
 const NOT_ASKED: Absent = Absent::new(Reason::NotApplicable, "not told apart");
@@ -164,8 +168,8 @@ pub struct MemorySource {
     pub pages: bool,
     /// Whether only what fits a screen is shown: what is not zero, and the most telling attributes.
     pub brief: bool,
-    /// Whether attributes are left out: in a group with places of others they would count memory twice.
-    pub places_only: bool,
+    /// The column by which the rows are grouped, if they are.
+    pub by: Option<String>,
     /// What is said after the rows.
     said: Closing,
 }
@@ -173,13 +177,13 @@ pub struct MemorySource {
 impl MemorySource {
     /// The account by the counters of the kernel.
     pub fn new(root: ProcRoot) -> MemorySource {
-        MemorySource { root, pages: false, brief: false, places_only: false, said: Closing::default() }
+        MemorySource { root, pages: false, brief: false, by: None, said: Closing::default() }
     }
 
     /// The rows of the account by counters.
     fn count(&mut self, nodes: bool) -> Result<Vec<MemoryRow>, Error> {
         let account = MemoryAccount::read(&self.root)?;
-        let mut making = Making::of(&account, SystemV::read(&self.root));
+        let mut making = Making::of(&account);
         if nodes {
             for node in MemoryAccount::read_nodes(&self.root)? {
                 // What is only counted for the whole machine has no row: a node has it as unnamed.
@@ -205,7 +209,7 @@ impl MemorySource {
         });
         stop?;
         let Some(account) = read.map_err(Stop::Failed)? else { return Ok(Vec::new()) };
-        let mut making = Making::of(&account.counted, SystemV::read(&self.root));
+        let mut making = Making::of(&account.counted);
         for part in &account.parts {
             making.add(part.node, part.group.as_deref(), &part.amounts);
         }
@@ -223,8 +227,8 @@ struct Making {
 }
 
 impl Making {
-    fn of(account: &MemoryAccount, system_v: Option<SystemV>) -> Making {
-        Making { whole: account.total, system_v, next: 0, rows: Vec::new() }
+    fn of(account: &MemoryAccount) -> Making {
+        Making { whole: account.total, system_v: account.system_v, next: 0, rows: Vec::new() }
     }
 
     fn add(&mut self, node: Option<u32>, group: Option<&[u8]>, amounts: &[MemoryAmount]) {
@@ -375,7 +379,7 @@ impl Source for MemorySource {
             true => self.look(needs, rows)?,
             false => self.count(needs.nodes)?,
         };
-        if self.places_only {
+        if self.by.as_deref().is_some_and(|by| !TELLS_USES.contains(&Memory::id_of(by))) {
             found.retain(|row| row.amount.is_place());
         }
         if self.brief {

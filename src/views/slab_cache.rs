@@ -1,6 +1,6 @@
 //! One row per cache of small kernel objects (`rmap mem --slab`). All sizes are in bytes.
 
-use crate::machine::{MemoryAccount, SlabCache, SlabCaches};
+use crate::machine::{SlabCache, SlabCaches, read_page_size};
 use crate::process::ProcRoot;
 use crate::table::{Aggregation, Cell, Column, Cut, RowKind, Rows, Source, Stop, col};
 use crate::units::{Absent, Figure, Reason, percent};
@@ -69,8 +69,7 @@ impl Source for SlabSource {
     type Kind = SlabRows;
 
     fn read(&mut self, _: &[()], rows: &mut dyn Rows<SlabRows>) -> Result<(), Stop> {
-        let page = MemoryAccount::read(&self.root)?.page_size;
-        let SlabCaches(caches) = SlabCaches::read(&self.root, page)?;
+        let SlabCaches(caches) = SlabCaches::read(&self.root, read_page_size(&self.root))?;
         rows.rows(caches)
     }
 }

@@ -1,6 +1,6 @@
 //! `rmap mem --slab`
 
-use crate::Machine;
+use crate::{Machine, zone};
 
 const SLABINFO: &str = "slabinfo - version: 2.1\n# name <active_objs> <num_objs> <objsize> ...\n\
     ext4_inode_cache 90 100 1128 14 4 : tunables 0 0 0 : slabdata 8 8 0\n\
@@ -51,4 +51,32 @@ fn options_without_a_meaning_for_caches_are_refused() {
         let run = machine().run(&["--slab", option]);
         assert_eq!((run.status, run.out.len(), run.complaints().len()), (Some(2), 0, 1), "{run:?}");
     }
+}
+
+/// The description of a capture of a machine with pages of this size.
+fn described(page_size: u64) -> String {
+    serde_json::json!({
+        "format": 1, "rmap": "0.1.0", "time": "2026-11-28T12:00:00Z", "page_size": page_size, "release": "6.1.0",
+        "machine": "aarch64", "boot": null, "command_lines": false, "all_processes": true, "nameless_mount": null,
+    })
+    .to_string()
+}
+
+#[test]
+fn a_capture_says_how_large_its_pages_are_and_nothing_else_is_believed() {
+    // By these zones its pages would have 4 KiB.
+    let zones = zone(0, "Normal", 1 << 20, 25_000, 25_000, 0);
+    let machine = || Machine::new("MemTotal: 100000 kB\nMemFree: 1 kB\n").with("proc/zoneinfo", &zones);
+    let dentry = |machine: &Machine| {
+        let rows = machine.run(&["--slab", "--json"]).good().rows();
+        rows.iter().find(|row| row["cache"] == "dentry").unwrap()["size"].as_u64().unwrap()
+    };
+    let captured = machine().with("proc/slabinfo", SLABINFO).with("rmap-capture.json", described(65_536));
+    assert_eq!(dentry(&captured), 100 * 65_536);
+    let text = captured.run(&[]).good().text();
+    assert!(text.contains("(--slab): dentry 6.2M"), "{text}");
+    // A directory that is no capture says nothing, so its page size follows from its zones.
+    let small = zone(0, "Normal", 1 << 20, 1_600, 1_562, 0);
+    let bare = Machine::new("MemTotal: 100000 kB\nMemFree: 1 kB\n").with("proc/zoneinfo", small);
+    assert_eq!(dentry(&bare.with("proc/slabinfo", SLABINFO)), 100 * 65_536);
 }

@@ -1,5 +1,6 @@
 //! The account as a value: how much memory has each use.
 
+use super::others::SystemV;
 use super::uses::MemoryUse;
 use crate::units::{Absent, Bytes, Figure, PageSize, Reason};
 
@@ -56,6 +57,8 @@ pub struct MemoryAccount {
     /// Memory that was given back to the host of a virtual machine (`Balloon`). Whether it is a part of `total` depends
     /// on the driver, so no place has it.
     pub balloon: Figure<Bytes>,
+    /// The System V segments of the machine, if they are known.
+    pub system_v: Option<SystemV>,
 }
 
 impl MemoryAccount {

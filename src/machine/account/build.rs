@@ -46,6 +46,7 @@ impl Counted<'_> {
             managed,
             reserved: self.zones(|zone| zone.present.saturating_sub(zone.managed)),
             balloon: self.get("Balloon"),
+            system_v: self.others.system_v,
         }
     }
 

@@ -20,5 +20,6 @@ mod zones;
 pub use amounts::{MemoryAccount, MemoryAmount};
 pub use others::{Swap, SystemV};
 pub use pages::{PageAccount, PageNeeds, PagesUsed};
+pub use read::read_page_size;
 pub use uses::{MemoryUse, Reclaim};
 pub use zones::{Zone, Zones};

@@ -84,16 +84,29 @@ pub(super) fn read_zones(root: &ProcRoot) -> Figure<Zones> {
     if zones.sum(None, |zone| zone.managed).0 == 0 { Err(NO_ZONES) } else { Ok(zones) }
 }
 
-/// The page size of the machine: of the running kernel, or the one with which a captured `zoneinfo` fits `meminfo`
-/// best.
-fn page_size(root: &ProcRoot, fields: &Fields, zones: Option<&Zones>) -> PageSize {
-    let own = crate::kernel::page_size();
-    if root.is_live() {
-        return own;
+/// The page size of the machine.
+pub fn read_page_size(root: &ProcRoot) -> PageSize {
+    if says_page_size(root) {
+        return root.page_size();
     }
+    let fields = read_meminfo(root).map(|(_, text)| Fields::parse(&text)).unwrap_or_default();
+    page_size(root, &fields, read_zones(root).as_ref().ok())
+}
+
+/// Whether the page size is known. A directory that is no capture of rmap does not say it.
+fn says_page_size(root: &ProcRoot) -> bool {
+    root.is_live() || root.captured().is_some()
+}
+
+/// The same with what was read already. If nothing says it, it is the size with which `zoneinfo` fits `meminfo` best.
+fn page_size(root: &ProcRoot, fields: &Fields, zones: Option<&Zones>) -> PageSize {
+    let known = root.page_size();
     let managed = zones.map_or(0, |zones| zones.sum(None, |zone| zone.managed).0);
+    if says_page_size(root) || managed == 0 {
+        return known;
+    }
     let total = fields.bytes("MemTotal").map_or(0, |total| total.0);
     let sizes = [1 << 12, 1 << 14, 1 << 16].into_iter().filter_map(PageSize::new);
     let distance = |size: &PageSize| total.abs_diff(managed.saturating_mul(size.bytes()));
-    if managed == 0 { own } else { sizes.min_by_key(distance).unwrap_or(own) }
+    sizes.min_by_key(distance).unwrap_or(known)
 }
