@@ -19,10 +19,10 @@ mod strip;
 mod sum;
 mod total;
 
-#[cfg(feature = "cli")]
-pub(crate) use cell::write_change_of_share;
 pub use cell::{Amount, Cell, Difference, FlagRuns, OwnedCell, SizeUnit};
-pub(crate) use cell::{LOWER_BOUND, Rfc3339, bar_text, push_hex, push_number, write_brief_share};
+#[cfg(feature = "cli")]
+pub(crate) use cell::{LOWER_BOUND, write_change_of_share};
+pub(crate) use cell::{Rfc3339, bar_text, push_hex, push_number, write_brief_share};
 pub use change::{Compared, Fate, Look, compare, difference, difference_of_totals};
 pub(crate) use column::col;
 pub use column::{Aggregation, Column, Getter, RowKind, columns_help, find, heads, select, unknown};
