@@ -1,6 +1,7 @@
 //! What the kernel's lists say about cached files and their pages, whoever reads them.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 /// An inode, as the list of inodes found it. The programs check that it is still the same one.
 #[repr(C)]
@@ -12,6 +13,22 @@ pub(crate) struct Target {
     pub(crate) super_block: u64,
     /// Its number.
     pub(crate) number: u64,
+}
+
+/// Pages of an inode, by their place in the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stretch {
+    /// The inode.
+    pub(crate) target: Target,
+    /// Which of its pages. Neither end may lie within a large folio, which is counted where it begins.
+    pub(crate) pages: Range<u64>,
+}
+
+impl From<Target> for Stretch {
+    /// All of its pages.
+    fn from(target: Target) -> Stretch {
+        Stretch { target, pages: 0..u64::MAX }
+    }
 }
 
 /// The names of an inode and of the directories above it.
@@ -87,7 +104,7 @@ pub(crate) struct Part {
     pub(crate) counts: Counts,
 }
 
-/// The result for one file.
+/// The result for one file, or a stretch of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct FilePages {
     /// `nrpages` before it was read.
@@ -107,6 +124,25 @@ pub(crate) struct FilePages {
 }
 
 impl FilePages {
+    /// Adds another stretch of the same file.
+    pub(crate) fn add(&mut self, other: FilePages) {
+        self.before = self.before.min(other.before);
+        self.after = self.after.max(other.after);
+        self.evicted = self.evicted.saturating_add(other.evicted);
+        self.raced = self.raced.saturating_add(other.raced);
+        self.is_read &= other.is_read;
+        self.is_gone |= other.is_gone;
+        other.parts.into_iter().for_each(|part| self.add_part(part));
+    }
+
+    /// Adds pages to those of the same group and node.
+    pub(crate) fn add_part(&mut self, part: Part) {
+        match self.parts.iter_mut().find(|other| (other.group, other.node) == (part.group, part.node)) {
+            Some(other) => other.counts.add(&part.counts),
+            None => self.parts.push(part),
+        }
+    }
+
     /// The sums over all parts.
     pub(crate) fn counts(&self) -> Counts {
         let mut sum = Counts::default();
@@ -118,6 +154,8 @@ impl FilePages {
 /// A memory control group that pages are charged to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Group {
+    /// What its pages are charged to, an address in the kernel, with the lowest bit set: no other group has it.
+    pub(crate) key: u64,
     /// The inode number of its directory.
     pub(crate) id: u64,
     /// Its path from the root of the control groups; `None` if it could not be read, or pages are charged to nobody.

@@ -83,6 +83,26 @@ fn a_file_that_is_charged_to_two_groups() {
 }
 
 #[test]
+fn a_file_that_is_read_in_pieces_is_counted_once() {
+    if !has_lists("a_file_that_is_read_in_pieces_is_counted_once") {
+        return;
+    }
+    let (Some(one), Some(two)) = (Group::new("pieces_one"), Group::new("pieces_two")) else { return };
+    let folder = memory();
+    // More than 2 GiB in pages of 4 KiB, so that two readers share it; the border is in the middle of a piece.
+    let (ours, theirs) = (400_003, 199_999);
+    write_in(&one, folder.path(), "large", 0, ours);
+    write_in(&two, folder.path(), "large", ours, theirs);
+    let groups = complete(&["--by=cgroup".as_ref(), folder.path().as_os_str()]);
+    let cached =
+        |group: &Group| groups.rows.iter().find(|row| row["cgroup"] == group.name).map(|row| bytes(row, "cached"));
+    assert_eq!(groups.rows.len(), 2, "{groups:?}");
+    assert_eq!((cached(&one), cached(&two)), (Some(ours * page()), Some(theirs * page())), "{groups:?}");
+    let whole = complete(&[folder.path().as_os_str()]);
+    assert_eq!((whole.rows.len(), whole.sum("cached")), (1, (ours + theirs) * page()), "{whole:?}");
+}
+
+#[test]
 fn the_files_of_a_group_add_up_to_what_it_is_charged_for() {
     if !has_lists("the_files_of_a_group_add_up_to_what_it_is_charged_for") {
         return;

@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn groups_are_named_by_how_much_they_are_charged_for() {
-        let group = |path: &str, is_removed| Group { id: 1, path: Some(path.into()), is_removed };
+        let group = |path: &str, is_removed| Group { key: 1, id: 1, path: Some(path.into()), is_removed };
         let groups: Groups = [(1, group("/a", false)), (2, group("/b", true)), (3, group("/c", false))].into();
         let names = |parts: &[Part]| String::from_utf8(group_names(parts, &groups).unwrap()).unwrap();
         assert_eq!(names(&[part(1, 5), part(2, 9), part(1, 3)]), "/b (removed), /a");

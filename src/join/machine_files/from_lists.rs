@@ -85,7 +85,7 @@ impl MachineFiles {
         let mut files = Vec::with_capacity(chosen.len());
         let (mut names, mut pages) = (names.into_iter(), pages.iter());
         for file in &chosen {
-            reader.add_rows(file, names.next(), pages.next(), &mut files);
+            reader.add_rows(file, names.next(), pages.next().and_then(Option::as_ref), &mut files);
         }
         let account = Account::of_lists(account.0, &proof, page);
         let mut incomplete = account.missed.clone();

@@ -77,15 +77,15 @@ pub(crate) type Adaptation = Result<Adapted, Unavailable>;
 const INODES: &[u8] = aya::include_bytes_aligned!("programs/inodes.bpf.o");
 const PAGES: &[u8] = aya::include_bytes_aligned!("programs/pages.bpf.o");
 
-/// Moves the object file for inodes and, if wanted, that for pages to the structures of the running kernel, described
-/// in `/sys/kernel/btf/vmlinux`.
+/// Moves the object file for inodes and `readers` copies of that for pages to the structures of the running kernel,
+/// described in `/sys/kernel/btf/vmlinux`.
 ///
 /// One loader serves for all: each new one would first read and parse the whole description on its own, although it is
 /// given another.
 ///
 /// # Errors
 /// The kernel does not describe its structures.
-pub(crate) fn adapt(with_pages: bool) -> Result<(Adaptation, Option<Adaptation>), Unavailable> {
+pub(crate) fn adapt(readers: usize) -> Result<(Adaptation, Vec<Adaptation>), Unavailable> {
     let whole = std::fs::read("/sys/kernel/btf/vmlinux").map_err(|_| Unavailable::NoBtf)?;
     // If the description cannot be cut, all of it serves as well.
     let description = structures::cut(&whole, NAMED).unwrap_or(whole);
@@ -93,7 +93,7 @@ pub(crate) fn adapt(with_pages: bool) -> Result<(Adaptation, Option<Adaptation>)
     let mut loader = EbpfLoader::new();
     loader.btf(Some(&structures));
     let mut adapt = |object| loader.load(object).map(Adapted).map_err(|error| why(&error));
-    Ok((adapt(INODES), with_pages.then(|| adapt(PAGES))))
+    Ok((adapt(INODES), (0..readers).map(|_| adapt(PAGES)).collect()))
 }
 
 /// The loaded programs of one object file, which share one map.

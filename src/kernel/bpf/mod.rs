@@ -14,7 +14,7 @@ pub(crate) mod pages;
 mod shared;
 mod structures;
 
-pub(crate) use loaded::{Adapted, Unavailable, adapt};
+pub(crate) use loaded::{Adaptation, Adapted, Unavailable, adapt};
 
 /// A path whose names were read from the last one up, each after a NUL. A name of the kernel's own may contain slashes.
 fn downwards(upwards: &[u8]) -> Vec<u8> {

@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::loaded::Loaded;
 use super::shared::{Shared, plain};
 use super::{Adapted, Unavailable, downwards};
-use crate::kernel::cached::{COUNTERS, Counter, Counts, FilePages, Group, Groups, PageRun, Part, Target};
+use crate::kernel::cached::{COUNTERS, Counter, Counts, FilePages, Group, Groups, PageRun, Part, Stretch, Target};
 
 const MAX_FILES: usize = 4096;
 const MAX_PARTS: usize = 8192;
@@ -47,6 +47,8 @@ impl Sample {
 #[derive(Clone, Copy, Default)]
 struct FileRecord {
     target: TargetRecord,
+    first: u64,
+    end: u64,
     pages_before: u64,
     pages_after: u64,
     evicted: u64,
@@ -168,7 +170,7 @@ plain!(Control, FileRecord, PartRecord, RunRecord, SampleRecord, GroupRecord);
 
 /// What a reader of pages is given, besides the files.
 pub(crate) trait Reader {
-    /// A file was read, or could not be; its number in the order of the targets.
+    /// A stretch was read, or could not be; its number in their order.
     fn file(&mut self, number: usize, pages: FilePages);
     /// Some of the folios that were met.
     fn sample(&mut self, _sample: Sample) {}
@@ -213,38 +215,29 @@ impl Pages {
         &self.groups
     }
 
-    /// Reads the pages of inodes, in this order. Those for which no time was left are not passed to `reader`.
+    /// Forgets the groups: they may have been removed since, and others may be at their addresses.
+    pub(crate) fn forget_groups(&mut self) {
+        self.groups.clear();
+        self.memory.write(offset_of!(Memory, group_keys), &[0u64; MAX_GROUPS]);
+    }
+
+    /// Reads stretches of files, in this order. Those for which no time was left are not passed to `reader`. Groups
+    /// keep their numbers until they are forgotten.
     ///
     /// # Errors
     /// As `bpf(2)`.
     pub(crate) fn read<R: Reader>(
         &mut self,
-        targets: impl Iterator<Item = Target>,
+        stretches: impl Iterator<Item = Stretch>,
         until: Instant,
         reader: &mut R,
     ) -> io::Result<()> {
-        // Groups may have been removed since, and others may be at their addresses.
-        self.groups.clear();
-        self.memory.write(offset_of!(Memory, group_keys), &[0u64; MAX_GROUPS]);
-        self.read_on(targets, until, reader)
-    }
-
-    /// The same a moment later: the groups keep their numbers.
-    ///
-    /// # Errors
-    /// As `bpf(2)`.
-    pub(crate) fn read_on<R: Reader>(
-        &mut self,
-        targets: impl Iterator<Item = Target>,
-        until: Instant,
-        reader: &mut R,
-    ) -> io::Result<()> {
-        let mut targets = targets.peekable();
+        let mut stretches = stretches.peekable();
         let mut first = 0;
-        // Runs of pages do not say to which file they belong.
+        // Runs of pages do not say to which stretch they belong.
         let most = if R::RUNS { 1 } else { MAX_FILES };
-        while targets.peek().is_some() && Instant::now() < until {
-            let batch: Vec<FileRecord> = targets.by_ref().take(most).map(FileRecord::from).collect();
+        while stretches.peek().is_some() && Instant::now() < until {
+            let batch: Vec<FileRecord> = stretches.by_ref().take(most).map(FileRecord::from).collect();
             if !self.read_batch(&batch, first, until, reader)? {
                 break;
             }
@@ -308,7 +301,7 @@ impl Pages {
     fn take_run<R: Reader>(&self, now: &Control, files: &mut [FilePages], reader: &mut R) {
         for part in self.memory.read::<PartRecord>(offset_of!(Memory, parts), now.parts as usize) {
             if let Some(file) = files.get_mut(part.file as usize) {
-                file.add(&part);
+                file.add_part(part.into());
             }
         }
         for run in self.memory.read::<RunRecord>(offset_of!(Memory, runs), now.runs as usize) {
@@ -331,32 +324,27 @@ impl Pages {
         }
         self.memory.write(offset_of!(Memory, control.groups), &[0u32]);
         let keys = self.memory.read::<u64>(offset_of!(Memory, group_keys), MAX_GROUPS);
-        let new: Vec<u32> = (0u32..)
-            .zip(keys)
-            .filter(|(number, key)| *key != 0 && !self.groups.contains_key(number))
-            .map(|(number, _)| number)
-            .collect();
-        for number in new {
+        let new: Vec<(u32, u64)> =
+            (0u32..).zip(keys).filter(|(number, key)| *key != 0 && !self.groups.contains_key(number)).collect();
+        for (number, key) in new {
             let at = offset_of!(Memory, groups) + number as usize * size_of::<GroupRecord>();
             let Some(record) = self.memory.read::<GroupRecord>(at, 1).next() else { continue };
             let names = offset_of!(Memory, group_names).saturating_add(record.at as usize);
             let upwards: Vec<u8> = self.memory.read::<u8>(names, record.length as usize).collect();
             let path = (record.is_known != 0).then(|| downwards(&upwards));
-            self.groups.insert(number, Group { id: record.id, path, is_removed: record.is_removed != 0 });
+            self.groups.insert(number, Group { key, id: record.id, path, is_removed: record.is_removed != 0 });
         }
     }
 }
 
-impl FilePages {
-    fn add(&mut self, record: &PartRecord) {
+impl From<PartRecord> for Part {
+    fn from(record: PartRecord) -> Part {
         let group = (record.group < MAX_GROUPS as u32).then_some(record.group);
-        let counts = Counts(record.counters);
-        match self.parts.iter_mut().find(|part| part.group == group && part.node == record.node) {
-            Some(part) => part.counts.add(&counts),
-            None => self.parts.push(Part { group, node: record.node, counts }),
-        }
+        Part { group, node: record.node, counts: Counts(record.counters) }
     }
+}
 
+impl FilePages {
     /// The file, whose walk ended with this record.
     fn ended(self, record: &FileRecord) -> FilePages {
         FilePages {
@@ -371,9 +359,10 @@ impl FilePages {
     }
 }
 
-impl From<Target> for FileRecord {
-    fn from(target: Target) -> FileRecord {
-        let Target { address, super_block, number } = target;
-        FileRecord { target: TargetRecord { address, super_block, number }, ..FileRecord::default() }
+impl From<Stretch> for FileRecord {
+    fn from(stretch: Stretch) -> FileRecord {
+        let Target { address, super_block, number } = stretch.target;
+        let (first, end) = (stretch.pages.start, stretch.pages.end);
+        FileRecord { target: TargetRecord { address, super_block, number }, first, end, ..FileRecord::default() }
     }
 }

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use super::CachedFile;
 use crate::kernel::bpf::pages::{Pages, Reader, Sample};
-use crate::kernel::cached::{Counter, FilePages};
+use crate::kernel::cached::{Counter, FilePages, Stretch};
 use crate::kernel::page_flags;
 use crate::process::{ProcRoot, parse_maps};
 
@@ -44,7 +44,7 @@ impl Frames {
         let is_own = |file: &&CachedFile| file.file_system.device == device && file.number == inode;
         let own = files.iter().filter(is_own).map(CachedFile::target);
         let mut first = First::default();
-        pages.read(own.take(1), until, &mut first).ok()?;
+        pages.read(own.take(1).map(Stretch::from), until, &mut first).ok()?;
         let folio = first.sample?.folio;
         let frame = frame_of(address)?;
         let start = folio.checked_sub(frame.checked_mul(STRUCT_PAGE)?)?;

@@ -2,16 +2,16 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Instant;
 
 use super::file::{CachedFile, FileSystem, Kind};
 use super::frames::Frames;
 use super::memory::{CacheSize, Proof};
+use super::readers::Readers;
 use super::{LATE, Listed};
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::bpf::inodes::{End, Inodes};
-use crate::kernel::bpf::pages::{Pages as PageReader, Reader, Sample};
+use crate::kernel::bpf::pages::Reader;
 use crate::kernel::bpf::{self, Unavailable};
 use crate::kernel::cached::{FilePages, Groups, Name, PageRun};
 use crate::process::ProcRoot;
@@ -21,11 +21,7 @@ use crate::units::{Figure, Pages};
 #[derive(Debug)]
 pub(crate) struct Lists {
     inodes: Inodes,
-    pages: Option<PageReader>,
-    /// The program for pages, while another thread loads it.
-    loading: Option<JoinHandle<std::result::Result<PageReader, Unavailable>>>,
-    /// Why it could not be loaded: the same in each round.
-    refused: Option<Error>,
+    pages: Option<Readers>,
     frames: Option<Frames>,
 }
 
@@ -37,22 +33,11 @@ impl Lists {
     /// [`ErrorKind::Denied`]; [`ErrorKind::Unsupported`]: the kernel has no BPF, does not describe its structures, or
     /// they do not fit.
     pub(crate) fn load(pages: bool) -> Result<Lists> {
-        let (list, pages) = bpf::adapt(pages).map_err(|unavailable| error(&unavailable))?;
-        let loading = pages.map(|pages| std::thread::spawn(|| pages.and_then(PageReader::load)));
+        let readers = if pages { Readers::count() } else { 0 };
+        let (list, adapted) = bpf::adapt(readers).map_err(|unavailable| error(&unavailable))?;
+        let pages = pages.then(|| Readers::start(adapted));
         let inodes = list.and_then(Inodes::load).map_err(|unavailable| error(&unavailable))?;
-        Ok(Lists { inodes, pages: None, loading, refused: None, frames: None })
-    }
-
-    /// Waits until the program for pages is loaded.
-    fn finish_loading(&mut self) -> Result<()> {
-        if let Some(loading) = self.loading.take() {
-            // A thread that panicked could not load it either.
-            match loading.join().unwrap_or(Err(Unavailable::NoBtf)) {
-                Ok(pages) => self.pages = Some(pages),
-                Err(unavailable) => self.refused = Some(error(&unavailable)),
-            }
-        }
-        self.refused.clone().map_or(Ok(()), Err)
+        Ok(Lists { inodes, pages, frames: None })
     }
 
     /// Lists all files with cached pages, largest first.
@@ -68,9 +53,11 @@ impl Lists {
             }
             listed = self.list_once(root, until)?;
         }
-        // It is loaded while the files are listed.
-        self.finish_loading()?;
-        self.frames = self.pages.as_mut().and_then(|pages| Frames::find(root, pages, &listed.files, until));
+        if let Some(readers) = &mut self.pages {
+            // It was loaded while the files were listed.
+            let reader = readers.first().map_err(|unavailable| error(&unavailable))?;
+            self.frames = Frames::find(root, reader, &listed.files, until);
+        }
         listed.files.sort_unstable_by_key(|file| (std::cmp::Reverse(file.pages), file.super_block, file.number));
         Ok(listed)
     }
@@ -124,8 +111,8 @@ impl Lists {
         Ok(names)
     }
 
-    /// Reads the pages of these files, in their order, and compares some of them with `/proc/kpageflags`; of fewer
-    /// files if the time was over.
+    /// Reads the pages of these files, and compares some of them with `/proc/kpageflags`. `None` stands for a file
+    /// that was not read before the time was over.
     ///
     /// # Errors
     /// As `bpf(2)`.
@@ -134,29 +121,42 @@ impl Lists {
         files: &[&CachedFile],
         until: Instant,
         proof: &mut Proof,
-    ) -> Result<Vec<FilePages>> {
-        let Some(reader) = &mut self.pages else { return Ok(Vec::new()) };
-        let mut taken = Taken::default();
-        reader.read(files.iter().map(|file| file.target()), until, &mut taken).map_err(|cause| failed(&cause))?;
+    ) -> Result<Vec<Option<FilePages>>> {
+        let Some(readers) = &mut self.pages else { return Ok(Vec::new()) };
+        let mut taken = readers.read(files, until).map_err(|cause| failed(&cause))?;
         // Whatever changed meanwhile is read again, which takes much less time.
         for _ in 0..RETRIES {
-            let changed = (0..).zip(&taken.files).filter(|(_, file)| !file.is_settled());
+            let is_changed = |file: &FilePages| !file.is_settled();
+            let changed = (0..).zip(&taken.files).filter(|(_, file)| file.as_ref().is_some_and(is_changed));
             let places: Vec<usize> = changed.map(|(place, _)| place).collect();
             if places.is_empty() || Instant::now() > until {
                 break;
             }
-            let mut again = Taken::default();
-            let targets = places.iter().filter_map(|place| files.get(*place)).map(|file| file.target());
-            reader.read_on(targets, until, &mut again).map_err(|cause| failed(&cause))?;
+            let chosen: Vec<&CachedFile> = places.iter().filter_map(|place| files.get(*place).copied()).collect();
+            let again = readers.read_on(&chosen, until).map_err(|cause| failed(&cause))?;
             for (place, pages) in places.into_iter().zip(again.files) {
-                if let Some(file) = taken.files.get_mut(place) {
-                    *file = pages;
+                if let (Some(file), Some(pages)) = (taken.files.get_mut(place), pages) {
+                    *file = Some(pages);
                 }
             }
         }
-        proof.is_cut |= taken.files.len() < files.len();
-        proof.unequal = taken.files.iter().filter(|file| !file.is_gone && !file.adds_up()).count() as u64;
-        proof.compared = self.frames.as_ref().map(|frames| frames.compare(&taken.samples));
+        proof.is_cut |= taken.files.iter().any(Option::is_none);
+        proof.unequal = taken.files.iter().flatten().filter(|file| !file.is_gone && !file.adds_up()).count() as u64;
+        if let Some(frames) = &self.frames {
+            proof.compared = Some(frames.compare(&taken.samples));
+            for _ in 0..RETRIES {
+                if proof.agrees() || Instant::now() > until {
+                    break;
+                }
+                // Many may have been freed since they were met. Fewer are met now and compared at once.
+                let is_small = |file: &&CachedFile| file.pages.0 <= PAGES_OF_SAMPLE;
+                let some: Vec<&CachedFile> = files.iter().copied().filter(is_small).take(FILES_OF_SAMPLE).collect();
+                let again = readers.read_on(&some, until).map_err(|cause| failed(&cause))?;
+                let compared = frames.compare(&again.samples);
+                // None of them says nothing.
+                proof.compared = if compared.0 > 0 { Some(compared) } else { proof.compared };
+            }
+        }
         Ok(taken.files)
     }
 
@@ -172,9 +172,9 @@ impl Lists {
         each: &mut dyn FnMut(PageRun),
     ) -> Result<FilePages> {
         let why = |kind, why: &'static str| Error::new(Subject::Words(SUBJECT.to_owned()), kind, why);
-        let reader = self.pages.as_mut().ok_or_else(|| why(ErrorKind::Unsupported, "pages are not read"))?;
+        let readers = self.pages.as_mut().ok_or_else(|| why(ErrorKind::Unsupported, "pages are not read"))?;
         let mut taken = Runs { each, pages: None };
-        reader.read(std::iter::once(file.target()), until, &mut taken).map_err(|cause| failed(&cause))?;
+        readers.read_one(file, until, &mut taken).map_err(|cause| failed(&cause))?;
         let pages = taken.pages.ok_or_else(|| why(ErrorKind::System, "the file was not read in time"))?;
         if pages.is_gone || !pages.adds_up() {
             return Err(why(ErrorKind::Changed, "the file changed while it was read"));
@@ -209,19 +209,16 @@ impl Lists {
 
     /// The control groups that the pages of the last [`read_pages`](Lists::read_pages) are charged to.
     pub(crate) fn groups(&self) -> Groups {
-        self.pages.as_ref().map_or_else(Groups::new, |pages| pages.groups().clone())
+        self.pages.as_ref().map_or_else(Groups::new, |readers| readers.groups().clone())
     }
 }
 
 /// How often what changed while it was read is read again.
 const RETRIES: usize = 3;
 
-/// Collects what is read.
-#[derive(Default)]
-struct Taken {
-    files: Vec<FilePages>,
-    samples: Vec<Sample>,
-}
+/// Of how many files, with how many pages at most, states are compared again: a few milliseconds.
+const FILES_OF_SAMPLE: usize = 500;
+const PAGES_OF_SAMPLE: u64 = 1 << 10;
 
 /// Passes on the runs of pages of one file.
 struct Runs<'e> {
@@ -238,23 +235,6 @@ impl Reader for Runs<'_> {
 
     fn run(&mut self, run: PageRun) {
         (self.each)(run);
-    }
-}
-
-/// How many folios are compared with `/proc/kpageflags`.
-const SAMPLES: usize = 2000;
-
-impl Reader for Taken {
-    fn file(&mut self, number: usize, pages: FilePages) {
-        // In the order of the targets, none left out.
-        debug_assert_eq!(number, self.files.len());
-        self.files.push(pages);
-    }
-
-    fn sample(&mut self, sample: Sample) {
-        if self.samples.len() < SAMPLES {
-            self.samples.push(sample);
-        }
     }
 }
 

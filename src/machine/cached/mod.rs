@@ -12,6 +12,8 @@ mod lists;
 #[path = "no_lists.rs"]
 mod lists;
 mod memory;
+#[cfg(feature = "bpf")]
+mod readers;
 
 pub(crate) use file::{CachedFile, Kind};
 pub(crate) use lists::Lists;

@@ -27,7 +27,12 @@ impl Lists {
         match *self {}
     }
 
-    pub(crate) fn read_pages(&mut self, _: &[&CachedFile], _: Instant, _: &mut Proof) -> Result<Vec<FilePages>> {
+    pub(crate) fn read_pages(
+        &mut self,
+        _: &[&CachedFile],
+        _: Instant,
+        _: &mut Proof,
+    ) -> Result<Vec<Option<FilePages>>> {
         match *self {}
     }
 

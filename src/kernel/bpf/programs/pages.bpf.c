@@ -331,7 +331,7 @@ STEP descend(u64 tree) {
     return 0;
 }
 
-// One entry of the node. 1: another node stands there, so that the walk goes down.
+// One entry of the node. 1: the walk goes down to another node that stands there, or ends.
 STEP slot_step(u32 slot, u64 mapping) {
     BEGIN;
     u32 number = at->file;
@@ -343,7 +343,7 @@ STEP slot_step(u32 slot, u64 mapping) {
     if (!entry) return 0;
     u32 level = at->node_level & 63;
     u64 index = at->node_index + ((u64)slot << level), size = 1ULL << level;
-    if (is_node(entry)) {
+    if (is_node(entry) || index >= file->end) {
         at->index = index;
         return 1;
     }
@@ -390,11 +390,12 @@ STEP step(void) {
             file->pages_before = read64(mapping + OFFSET(address_space, nrpages));
             file->state = FILE_BEGUN;
             at->has_begun = 1;
+            at->index = file->first;
             at->last_folio = 0;
             at->last_was_value = 0;
             at->failed_descents = 0;
         }
-        int found = descend(tree);
+        int found = at->index < file->end ? descend(tree) : 1;
         if (found == 2) return 0;
         if (found == 0) {
             u32 first = at->first_slot;

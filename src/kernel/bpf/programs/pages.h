@@ -23,6 +23,7 @@ enum {
 
 struct file_record {
     u64 address, super_block, number;   // in
+    u64 first, end;                     // in: which of its pages
     u64 pages_before, pages_after;      // out: nrpages
     u64 evicted;                        // out: entries of pages that were evicted
     u32 raced;                          // out: folios that left the file while they were read
