@@ -160,6 +160,7 @@ fn a_process_that_maps_a_silent_file_is_reported() {
     let Some(served) = Served::mount(&there) else { return };
     let act = |name: &str| format!("view:{}:4", there.join(name).display());
     let subject = Subject::start([act("a"), act("c (deleted)"), format!("directory:{}", there.display())]);
+    let opener = Subject::start([format!("open:{}", there.join("b").display())]);
     let _silence = served.fall_silent();
     let pid = subject.pid().to_string();
     let rows = |more: &[&str]| {
@@ -184,4 +185,7 @@ fn a_process_that_maps_a_silent_file_is_reported() {
     let run = in_time(["pcstat", "--pid", &pid, "--jsonl"]);
     let program = run.lines_of_json().iter().any(|row| row["filename"].as_str().unwrap().contains("subject"));
     assert!(program && run.err.contains(SILENT), "{run:?}");
+    let run = in_time(["pcstat", "--pid", &opener.pid().to_string(), "--jsonl"]);
+    assert_eq!(run.complaints(), [format!("rmap: {}: {SILENT}", there.join("b").display())], "{run:?}");
+    assert_eq!(run.status, Some(1));
 }

@@ -75,7 +75,11 @@ impl Holders {
         let (mut mapped, mut locked, mut perhaps) = (PageRuns::new(), PageRuns::new(), PageRuns::new());
         let locked_starts = locked_starts(process);
         for mapping in all {
-            let Ok(found) = mapping.open(process) else { return self.not_seen() };
+            let found = match mapping.open(process) {
+                Ok(found) => found,
+                Err(_) if mapping.is_still_there(process) => return self.not_seen(),
+                Err(_) => continue,
+            };
             // A file of an overlay that was copied up may be mapped with the pages that it had before.
             let is_same = found.identity() == file.identity() && found.prove_layer(process).is_ok();
             if !is_same && !is_stacked(file) && !found.is_stacked() {

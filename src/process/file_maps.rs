@@ -89,6 +89,15 @@ impl FileMapping {
         process.open_place(&Place { start, end, device: self.device, inode: self.inode, path: &self.path })
     }
 
+    /// Whether `process` still has it: if its file could not be opened, it may have been unmapped meanwhile.
+    pub(crate) fn is_still_there(&self, process: &Process) -> bool {
+        let is_it = |found: &FileMapping| found.addresses == self.addresses && found.device == self.device;
+        match process.read_mappings_of_inode(self.inode) {
+            Ok(mappings) => mappings.iter().any(is_it),
+            Err(error) => error.kind() != ErrorKind::NotFound,
+        }
+    }
+
     /// Which pages of the file `process` has in its page table through this mapping: runs of page numbers of the file.
     /// Pages that it has copied for itself (`MAP_PRIVATE`, written to) do not belong to the file and are left out.
     ///
@@ -168,6 +177,10 @@ mod tests {
         let opened = std::fs::File::open("/proc/self/exe").unwrap();
         let identity = FileIdentity::on(&opened.into(), (program.dev(), program.ino()), false);
         assert!(found.iter().all(|mapping| mapping.open(&process).unwrap().identity() == identity));
+        assert!(found.iter().all(|mapping| mapping.is_still_there(&process)));
+        let unmapped = FileMapping { addresses: 0x1000..0x2000, ..found[0].clone() };
+        assert!(unmapped.open(&process).is_err() || unmapped.open(&process).unwrap().identity() == identity);
+        assert!(!unmapped.is_still_there(&process));
         let pages: u64 = found
             .iter()
             .flat_map(|mapping| mapping.read_present_pages(&process, crate::kernel::page_size()).unwrap())

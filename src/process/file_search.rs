@@ -8,6 +8,8 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+
 use crate::error::{ErrorKind, Result};
 use crate::kernel::file_system::{FileSystem, FileSystemKind};
 use crate::kernel::identity::{FileIdentity, PageSource};
@@ -17,6 +19,8 @@ use crate::process::file_maps::FileMapping;
 use crate::process::file_uses::{UseBuffers, parse_info};
 use crate::process::handle::Process;
 use crate::process::head::parse_head;
+use crate::process::mapped_file::absent;
+use crate::units::Figure;
 
 /// What the lines of `maps` are searched for.
 #[derive(Debug, Clone, Default)]
@@ -198,15 +202,26 @@ impl ShownFiles<'_> {
         })
     }
 
-    /// What identifies the file of a descriptor; `None` if it was closed, or its file system does not answer.
-    pub(crate) fn compare(&self, descriptor: &Descriptor) -> Option<Compared> {
+    /// What identifies the file of a descriptor; `None` if it was closed meanwhile.
+    ///
+    /// # Errors
+    /// Its file system does not answer, or does not let this user ask.
+    pub(crate) fn compare(&self, descriptor: &Descriptor) -> Figure<Option<Compared>> {
         let link = Path::new(&descriptor.link);
-        let served = self.directory.served_descriptor(link, descriptor.device?);
-        let name = self.directory.open_name(link, served).ok()?;
-        let stat = name.stat().ok()?;
-        let is_stacked = FileSystem::of_handle(&name).is_ok_and(|on| matches!(on.kind, FileSystemKind::Stacked(_)));
-        let source = is_stacked.then(|| PageSource::of(&name, true)).flatten();
-        Some(Compared { identity: FileIdentity::of(&name, &stat), source, is_stacked })
+        let open = || {
+            let served = self.directory.served_descriptor(link, descriptor.device.ok_or(Errno::ENOENT)?);
+            let name = self.directory.open_name(link, served)?;
+            let stat = name.stat()?;
+            let is_stacked = FileSystem::of_handle(&name).is_ok_and(|on| matches!(on.kind, FileSystemKind::Stacked(_)));
+            let source = is_stacked.then(|| PageSource::of(&name, true)).flatten();
+            Ok(Compared { identity: FileIdentity::of(&name, &stat), source, is_stacked })
+        };
+        match open() {
+            Ok(compared) => Ok(Some(compared)),
+            // A process that asks in place of this one, or of another rmap, has the file open for a moment only.
+            Err(Errno::ENOENT | Errno::ESRCH) => Ok(None),
+            Err(errno) => Err(absent(errno)),
+        }
     }
 
     /// A path through which this process can open the file of a descriptor.
@@ -278,7 +293,7 @@ mod tests {
         let text = shown.describe(found).unwrap();
         assert_eq!((&text.path[..], text.is_writable), (file.path().as_os_str().as_bytes(), true));
         assert!(!text.is_name);
-        let compared = shown.compare(found).unwrap();
+        let compared = shown.compare(found).unwrap().unwrap();
         assert_eq!((compared.identity.inode(), compared.is_stacked), (inode, false));
         assert_eq!(std::fs::metadata(shown.path_to(found)).unwrap().ino(), inode);
     }

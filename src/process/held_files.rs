@@ -228,6 +228,7 @@ impl Process {
             descriptors: HashSet::new(),
             places: HashMap::new(),
             unreachable: Vec::new(),
+            closed: Vec::new(),
         };
         reader.read_mapped().map_err(|error| read_error(self.pid(), &error))?;
         reader.read_open().map_err(|error| read_error(self.pid(), &error))?;
@@ -262,6 +263,8 @@ struct Reader<'d> {
     places: HashMap<FileIdentity, usize>,
     /// Mapped files that could not be reached: device, inode, path and reason.
     unreachable: Vec<(Device, u64, PathBuf, Absent)>,
+    /// Open files that could not be reached.
+    closed: Vec<Error>,
 }
 
 impl Reader<'_> {
@@ -316,8 +319,12 @@ impl Reader<'_> {
                 let stat = name.stat()?;
                 Ok(FileIdentity::of(&name, &stat))
             });
-            if let (Ok(identity), Ok(path)) = (identity, self.directory.read_link(&link)) {
-                self.add(path, link, identity, None);
+            let Ok(path) = self.directory.read_link(&link) else { continue };
+            match identity {
+                Ok(identity) => self.add(path, link, identity, None),
+                // It was closed meanwhile.
+                Err(Errno::ENOENT | Errno::ESRCH) => {}
+                Err(errno) => self.closed.push(Error::errno(Subject::Path(path), errno)),
             }
         }
         Ok(())
@@ -338,6 +345,11 @@ impl Reader<'_> {
     /// The files, and those that could not be reached even through a descriptor.
     fn finish(mut self) -> (Vec<HeldFile>, Vec<Error>) {
         let mut failures: Vec<Error> = Vec::new();
+        for failure in self.closed {
+            if !failures.contains(&failure) {
+                failures.push(failure);
+            }
+        }
         for (device, inode, path, absent) in self.unreachable {
             let is_copied = absent.reason == Reason::Changed;
             let place = Place { start: 0, end: 0, device, inode, path: &[] };
@@ -347,7 +359,7 @@ impl Reader<'_> {
                 Some(held) => held.held = Held::Both,
                 None => {
                     let failure = unreachable(&path, absent);
-                    if failures.last() != Some(&failure) {
+                    if !failures.contains(&failure) {
                         failures.push(failure);
                     }
                 }

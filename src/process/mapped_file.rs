@@ -216,7 +216,8 @@ pub(super) fn is_only_mount_of(directory: &Directory, file: &Handle, device: Dev
     mounts.count() == 1 && device_of_mount(directory, file) == Some(device)
 }
 
-fn absent(errno: Errno) -> Absent {
+/// Why a file cannot be named through a link of a process.
+pub(super) fn absent(errno: Errno) -> Absent {
     match errno {
         Errno::EPERM | Errno::EACCES => DENIED,
         Errno::ENOENT | Errno::ENOTDIR | Errno::ESRCH => GONE,

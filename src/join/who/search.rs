@@ -1,6 +1,6 @@
 //! Searches all processes for some files.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -41,8 +41,8 @@ pub(super) struct OfFile {
     pub(super) held_at: Option<PathBuf>,
     /// The files with its numbers, if it is known by these alone.
     identities: Vec<FileIdentity>,
-    /// How many processes may hold it, and why that is not known of the first.
-    unproven: Option<(u64, Absent)>,
+    /// The processes that may hold it, and why that is not known.
+    unproven: BTreeMap<u32, Absent>,
 }
 
 /// The name of the whole work in errors.
@@ -111,7 +111,7 @@ impl Search {
 
     /// Whether every process of the machine was looked at, and it is known of each whether it holds the file.
     pub(super) fn is_complete(&self, file: usize) -> bool {
-        let is_proven = self.found.get(file).is_some_and(|found| found.unproven.is_none() && !found.is_partial);
+        let is_proven = self.found.get(file).is_some_and(|found| found.unproven.is_empty() && !found.is_partial);
         self.denied == 0 && !self.is_blind && is_proven
     }
 
@@ -120,9 +120,14 @@ impl Search {
         let mut failures: Vec<Error> = unseen(self.denied, self.is_blind).into_iter().collect();
         for (found, target) in self.found.iter().zip(targets) {
             let about = || Subject::Path(target.label.clone());
-            if let Some((count, absent)) = found.unproven {
-                let whom = counted(count, "process holds", "processes hold");
-                let why = format!("{whom} a file with its numbers that may be another one: {}", absent.why);
+            let mut reasons: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
+            found.unproven.iter().for_each(|(pid, absent)| reasons.entry(absent.why).or_default().push(*pid));
+            for (why, pids) in reasons {
+                let whom = match &pids[..] {
+                    [pid] => format!("process {pid} holds"),
+                    pids => format!("processes {} hold", listed(pids)),
+                };
+                let why = format!("{whom} a file with its numbers that may be another one: {why}");
                 failures.push(Error::new(about(), ErrorKind::System, why));
             }
             if found.are_several() {
@@ -197,7 +202,7 @@ impl Work<'_> {
             for (file, target) in self.targets.iter().enumerate() {
                 match target.is_open(&shown, &found, self.places) {
                     Verdict::Yes(note) => self.add_descriptor(&shown, &found, file, note, &mut held),
-                    Verdict::Unproven(why) => self.doubt(file, why),
+                    Verdict::Unproven(why) => self.doubt(file, process, why),
                     Verdict::No => {}
                 }
             }
@@ -223,7 +228,7 @@ impl Work<'_> {
                         self.root.path().join(format!("{}/map_files/{start:x}-{end:x}", process.pid()))
                     });
                 }
-                Verdict::Unproven(why) => self.doubt(file, why),
+                Verdict::Unproven(why) => self.doubt(file, process, why),
                 Verdict::No => {}
             }
         }
@@ -245,7 +250,7 @@ impl Work<'_> {
         held.is_writable |= text.is_writable;
         held.note = held.note.or(note);
         if let Some(target) = self.targets.get(file) {
-            self.meet(file, target, || shown.compare(found).map(|compared| compared.identity));
+            self.meet(file, target, || shown.compare(found).ok()?.map(|compared| compared.identity));
             self.point(file, target, || shown.path_to(found));
         }
     }
@@ -278,11 +283,10 @@ impl Work<'_> {
         }
     }
 
-    fn doubt(&self, file: usize, why: Absent) {
+    fn doubt(&self, file: usize, process: &Process, why: Absent) {
         self.lock(|search| {
             if let Some(found) = search.found.get_mut(file) {
-                let (count, _) = found.unproven.get_or_insert((0, why));
-                *count += 1;
+                found.unproven.entry(process.pid()).or_insert(why);
             }
         });
     }
@@ -364,6 +368,23 @@ impl Work<'_> {
             Err(_) => None,
         }
     }
+}
+
+/// More pids than this are not written out in a message.
+const MOST_PIDS: usize = 16;
+
+/// `1, 2 and 3`, or the first of many and how many there are besides.
+fn listed(pids: &[u32]) -> String {
+    let (first, rest) = match pids {
+        _ if pids.len() > MOST_PIDS => pids.split_at(MOST_PIDS),
+        _ => pids.split_at(pids.len().saturating_sub(1)),
+    };
+    let first: Vec<String> = first.iter().map(u32::to_string).collect();
+    let last = match rest {
+        [pid] => pid.to_string(),
+        rest => format!("{} others", rest.len()),
+    };
+    format!("{} and {last}", first.join(", "))
 }
 
 /// The line about processes that could not be looked at.

@@ -285,7 +285,8 @@ impl Known {
         let file = match mapping.open(process) {
             Ok(file) => file,
             // Of an overlay, any file may be meant: only one with its number is worth a line.
-            Err(absent) => return if may_be { Verdict::Unproven(absent) } else { Verdict::No },
+            Err(absent) if may_be && mapping.is_still_there(process) => return Verdict::Unproven(absent),
+            Err(_) => return Verdict::No,
         };
         let was_copied = || file.is_stacked() && file.prove_layer(process).is_err();
         if file.identity() == self.identity {
@@ -320,9 +321,8 @@ impl Known {
                 return Verdict::Yes(None);
             }
             return match shown.compare(found) {
-                Some(compared) if compared.identity == self.identity => Verdict::Yes(None),
-                Some(_) => Verdict::No,
-                None => Verdict::Unproven(Absent::SILENT),
+                Ok(compared) => yes_if(compared.is_some_and(|compared| compared.identity == self.identity)),
+                Err(absent) => Verdict::Unproven(absent),
             };
         }
         if !self.has_source || self.overlays.is_empty() || major(device) != 0 {
@@ -333,8 +333,8 @@ impl Known {
         if stacked == Some(false) || is_other {
             return Verdict::No;
         }
-        let Some(compared) = shown.compare(found) else { return Verdict::No };
-        let is_it = compared.is_stacked && self.has_pages_of(|| shown.compare(found)?.source);
+        let Ok(Some(compared)) = shown.compare(found) else { return Verdict::No };
+        let is_it = compared.is_stacked && self.has_pages_of(|| shown.compare(found).ok()??.source);
         lock(others, |others| {
             others.stacked.insert(device, compared.is_stacked);
             if compared.is_stacked && !is_it {
