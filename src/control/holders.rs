@@ -81,7 +81,7 @@ impl Holders {
                 Err(_) => continue,
             };
             // A file of an overlay that was copied up may be mapped with the pages that it had before.
-            let is_same = found.identity() == file.identity() && found.prove_layer(process).is_ok();
+            let is_same = found.identity() == file.identity() && mapping.prove_layer(process, &found).is_ok();
             if !is_same && !is_stacked(file) && !found.is_stacked() {
                 continue;
             }

@@ -7,8 +7,9 @@
 //!
 //! Nothing is opened, and no server is asked.
 
-#![allow(unsafe_code, reason = "no library wraps name_to_handle_at, nor FS_IOC_GETFSUUID")]
+#![allow(unsafe_code, reason = "no library wraps name_to_handle_at, nor FS_IOC_GETFSUUID, nor getxattr")]
 
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -122,6 +123,24 @@ impl PageSource {
         }
     }
 
+    /// What overlayfs shows of a file that is in its upper layer and was copied there: the handle of the lower file,
+    /// which the copy keeps in an attribute, and the times of the copy. `None` if the file is no such copy, or the
+    /// attribute is hidden from this user.
+    pub(crate) fn of_copy(file: &Handle) -> Option<PageSource> {
+        let origin = origin(file.own()?)?;
+        let layer = Layer::parse(&origin)?;
+        PageSource::new(layer.uuid, layer.kind, layer.handle, file)
+    }
+
+    /// Whether it is the same file, or overlayfs has copied one of the two from the other.
+    pub(crate) fn has_same_handle(&self, other: &PageSource) -> bool {
+        let without_times = |source: &PageSource| {
+            let (handle, _) = source.0.split_at_checked(source.0.len().checked_sub(TIMES)?)?;
+            Some(PageSource(handle.into()))
+        };
+        without_times(self).zip(without_times(other)).is_some_and(|(one, another)| one.is_same(&another))
+    }
+
     fn of_overlay(file: &Handle) -> Option<PageSource> {
         let handle = FileHandle::of(file).ok()?;
         let real = handle.layer()?;
@@ -134,10 +153,13 @@ impl PageSource {
     }
 
     fn new(uuid: &[u8], kind: u8, handle: &[u8], file: &Handle) -> Option<PageSource> {
-        let times = Statx::of_handle(file).ok()?.times()?;
+        let times: [u8; TIMES] = Statx::of_handle(file).ok()?.times()?;
         Some(PageSource([uuid, &[kind], handle, &times].concat().into()))
     }
 }
+
+/// The length of the times in a [`PageSource`].
+const TIMES: usize = 24;
 
 /// What no file system has.
 const NO_UUID: [u8; 16] = [0; 16];
@@ -212,17 +234,40 @@ impl FileHandle {
         self.bytes.get(..self.length as usize).unwrap_or_default()
     }
 
-    /// The file of the layer: three bytes of padding, then `struct ovl_fb`: version, magic, length, flags, type, UUID,
-    /// handle.
+    /// The file of the layer, after three bytes of padding.
     fn layer(&self) -> Option<Layer<'_>> {
-        let (kind, magic, upper) = OVERLAY;
-        let (&[version, found, _, flags, layer_kind], rest) = self.bytes().get(3..)?.split_first_chunk()?;
-        if self.kind != kind || version != 0 || found != magic {
+        let (kind, ..) = OVERLAY;
+        Layer::parse(self.bytes().get(3..)?).filter(|_| self.kind == kind)
+    }
+}
+
+impl<'h> Layer<'h> {
+    /// From `struct ovl_fb`: version, magic, length, flags, type, UUID, handle.
+    fn parse(bytes: &'h [u8]) -> Option<Layer<'h>> {
+        let (_, magic, upper) = OVERLAY;
+        let (&[version, found, _, flags, layer_kind], rest) = bytes.split_first_chunk()?;
+        if version != 0 || found != magic {
             return None;
         }
         let (uuid, handle) = rest.split_at_checked(16)?;
         Some(Layer { uuid, kind: layer_kind, handle, is_upper: flags & upper != 0 })
     }
+}
+
+/// Where the copy that overlayfs has made of a file keeps the handle of that file: usually, and with the mount option
+/// `userxattr`.
+const ORIGIN: [&CStr; 2] = [c"trusted.overlay.origin", c"user.overlay.origin"];
+
+/// The attribute of a file, which may be open as a name only.
+fn origin(file: BorrowedFd<'_>) -> Option<Vec<u8>> {
+    // A descriptor of a name has no attributes itself.
+    let link = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()?;
+    ORIGIN.into_iter().find_map(|name| {
+        let mut value = [0u8; libc::MAX_HANDLE_SZ as usize];
+        // SAFETY: both names are NUL-terminated, and the kernel writes no more than the length that it is given.
+        let length = unsafe { libc::getxattr(link.as_ptr(), name.as_ptr(), value.as_mut_ptr().cast(), value.len()) };
+        value.get(..usize::try_from(length).ok()?).map(<[u8]>::to_vec)
+    })
 }
 
 /// `struct fsuuid2` of `linux/fs.h`.

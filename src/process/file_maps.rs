@@ -26,6 +26,8 @@ pub struct FileMapping {
     pub offset: u64,
     /// Whether what is written there goes to the file (`s` in `maps`), and not to a copy (`p`).
     pub is_shared: bool,
+    /// Whether it may be written to (`w` in `maps`).
+    pub is_writable: bool,
     /// The device as the kernel prints it. `stat` of the file may give another one (btrfs, overlayfs).
     pub device: Device,
     /// The inode.
@@ -62,6 +64,7 @@ impl FileMapping {
             addresses: head.start..head.end,
             offset: head.offset,
             is_shared: head.perm.ends_with(b"s"),
+            is_writable: head.perm.get(1) == Some(&b'w'),
             device: head.device,
             inode: head.inode,
             path: head.name.to_vec(),
@@ -74,6 +77,7 @@ impl FileMapping {
             addresses: mapping.start()..mapping.end(),
             offset: mapping.offset(),
             is_shared: mapping.perm().ends_with('s'),
+            is_writable: mapping.perm().as_bytes().get(1) == Some(&b'w'),
             device: mapping.device(),
             inode: mapping.inode(),
             path: mapping.path().to_vec(),
@@ -87,6 +91,19 @@ impl FileMapping {
     pub fn open(&self, process: &Process) -> Figure<MappedFile> {
         let (start, end) = (self.addresses.start, self.addresses.end);
         process.open_place(&Place { start, end, device: self.device, inode: self.inode, path: &self.path })
+    }
+
+    /// Proves that this mapping of `process` has the pages of `file`, which it leads to: see
+    /// [`MappedFile::prove_layer`].
+    ///
+    /// # Errors
+    /// Overlayfs may have copied the file to the upper layer since it was mapped.
+    pub(crate) fn prove_layer(&self, process: &Process, file: &MappedFile) -> Figure<()> {
+        match self.is_shared && self.is_writable {
+            // What is written to the file is in the upper layer: it was copied when it was opened, if it had to be.
+            true => Ok(()),
+            false => file.prove_layer(process),
+        }
     }
 
     /// Whether `process` still has it: if its file could not be opened, it may have been unmapped meanwhile.

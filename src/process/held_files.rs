@@ -228,7 +228,7 @@ impl Process {
             descriptors: HashSet::new(),
             places: HashMap::new(),
             unreachable: Vec::new(),
-            closed: Vec::new(),
+            unreached: Vec::new(),
         };
         reader.read_mapped().map_err(|error| read_error(self.pid(), &error))?;
         reader.read_open().map_err(|error| read_error(self.pid(), &error))?;
@@ -264,7 +264,7 @@ struct Reader<'d> {
     /// Mapped files that could not be reached: device, inode, path and reason.
     unreachable: Vec<(Device, u64, PathBuf, Absent)>,
     /// Open files that could not be reached.
-    closed: Vec<Error>,
+    unreached: Vec<Error>,
 }
 
 impl Reader<'_> {
@@ -324,7 +324,7 @@ impl Reader<'_> {
                 Ok(identity) => self.add(path, link, identity, None),
                 // It was closed meanwhile.
                 Err(Errno::ENOENT | Errno::ESRCH) => {}
-                Err(errno) => self.closed.push(Error::errno(Subject::Path(path), errno)),
+                Err(errno) => self.unreached.push(Error::errno(Subject::Path(path), errno)),
             }
         }
         Ok(())
@@ -345,7 +345,7 @@ impl Reader<'_> {
     /// The files, and those that could not be reached even through a descriptor.
     fn finish(mut self) -> (Vec<HeldFile>, Vec<Error>) {
         let mut failures: Vec<Error> = Vec::new();
-        for failure in self.closed {
+        for failure in self.unreached {
             if !failures.contains(&failure) {
                 failures.push(failure);
             }

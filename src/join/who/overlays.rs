@@ -46,19 +46,33 @@ pub(super) fn overlays_of(places: &Places, spot: Option<&Spot>, is_stacked: bool
     found
 }
 
-/// The numbers of the file of a layer that has the pages of a file on an overlay: the device of its file system, the
-/// one that `fstat` gives, and the inode number.
-pub(super) fn layer_numbers(places: &Places, spot: &Spot, source: &PageSource) -> Option<(Device, u64, u64)> {
-    let within = spot.within.as_deref()?;
-    places.in_layers(spot.device, within).into_iter().find_map(|layer| {
-        let place = places.find(layer.device, &layer.path).filter(|place| !place.is_hidden)?;
-        let path = match place.pid {
-            Some(pid) => [format!("/proc/{pid}/root").as_bytes(), &place.path].concat(),
-            None => place.path,
-        };
-        let name = open_name(&path_of(&path)).ok()?;
-        let stat = name.stat().ok()?;
-        let is_it = PageSource::of_name(&name, false).is_some_and(|found| found.is_same(source));
-        is_it.then_some((layer.device, stat.st_dev, stat.st_ino))
-    })
+/// The file of a layer that has the pages of a file on an overlay.
+pub(super) struct OfLayer {
+    /// The device of its file system, as `maps` prints it.
+    pub(super) device: Device,
+    /// The device that `fstat` gives.
+    pub(super) stat_device: u64,
+    pub(super) inode: u64,
+    /// Whether overlayfs has copied it from a lower layer.
+    pub(super) is_copy: bool,
+}
+
+impl OfLayer {
+    /// Of the file at this spot of an overlay, of which `source` has the pages.
+    pub(super) fn find(places: &Places, spot: &Spot, source: &PageSource) -> Option<OfLayer> {
+        let within = spot.within.as_deref()?;
+        places.in_layers(spot.device, within).into_iter().find_map(|layer| {
+            let place = places.find(layer.device, &layer.path).filter(|place| !place.is_hidden)?;
+            let path = match place.pid {
+                Some(pid) => [format!("/proc/{pid}/root").as_bytes(), &place.path].concat(),
+                None => place.path,
+            };
+            let name = open_name(&path_of(&path)).ok()?;
+            let stat = name.stat().ok()?;
+            let is_it = |found: Option<PageSource>| found.is_some_and(|found| found.is_same(source));
+            let is_copy = layer.is_upper && is_it(PageSource::of_copy(&name));
+            let found = OfLayer { device: layer.device, stat_device: stat.st_dev, inode: stat.st_ino, is_copy };
+            (is_copy || is_it(PageSource::of_name(&name, false))).then_some(found)
+        })
+    }
 }

@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use nix::libc;
 use nix::sys::stat::{SFlag, major};
 
-use super::overlays::{layer_numbers, open_name, overlays_of};
+use super::overlays::{OfLayer, open_name, overlays_of};
 use super::wanted::{WantedFile, path_of};
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::join::spot::{Spot, link_of};
@@ -72,6 +72,8 @@ pub(super) struct Known {
     is_stacked: bool,
     /// Whether the kernel tells which file has its pages, so that it can be recognized through an overlay.
     has_source: bool,
+    /// Whether it is on overlayfs, and may have been copied to the upper layer: some may have mapped it before.
+    may_be_copy: bool,
     /// Itself, and on overlayfs the file of the layer.
     numbers: Vec<Numbers>,
     /// The devices of the overlays that may show it.
@@ -101,6 +103,19 @@ pub(super) enum Verdict {
     Yes(Option<&'static str>),
     /// It may be, and this is why it is not known.
     Unproven(Absent),
+}
+
+/// Which pages a file has that a process maps or has open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// Those of the file that is asked about.
+    Same,
+    /// The same, which is a copy that overlayfs has made: who has mapped it before has those of a lower layer.
+    Copy,
+    /// Those of a copy that overlayfs has made of the file: who has mapped it before has those of the file.
+    Copied,
+    /// Those of another one.
+    Other,
 }
 
 const COPIED: &str = "overlayfs may have copied the file since it was mapped: then its memory is of the lower layer";
@@ -219,16 +234,19 @@ impl Known {
         let overlays =
             if is_fuse { Vec::new() } else { overlays_of(places, spot.as_ref(), is_stacked, stat.st_nlink > 1) };
         let source = (is_stacked || !overlays.is_empty()).then(|| PageSource::of_name(&name, is_stacked)).flatten();
-        let mut numbers = vec![own];
-        if let (true, Some(spot), Some(source)) = (is_stacked, &spot, &source) {
-            numbers.extend(layer_numbers(places, spot, source).map(|(device, stat_device, inode)| Numbers {
-                device: Some(device),
-                stat_device,
-                inode,
-                are_proof: !places.repeats_inodes(device),
-                stat_is_proof: true,
-            }));
-        }
+        let of_layer = match (is_stacked, &spot, &source) {
+            (true, Some(spot), Some(source)) => OfLayer::find(places, spot, source),
+            _ => None,
+        };
+        let may_be_copy = is_stacked && of_layer.as_ref().is_none_or(|found| found.is_copy);
+        let layer_numbers = of_layer.map(|found| Numbers {
+            device: Some(found.device),
+            stat_device: found.stat_device,
+            inode: found.inode,
+            are_proof: !places.repeats_inodes(found.device),
+            stat_is_proof: true,
+        });
+        let numbers = std::iter::once(own).chain(layer_numbers).collect();
         let is_block_device = kind == SFlag::S_IFBLK;
         Ok(Known {
             identity: FileIdentity::of(&name, &stat),
@@ -237,6 +255,7 @@ impl Known {
             is_regular: kind == SFlag::S_IFREG,
             is_stacked,
             has_source: source.is_some(),
+            may_be_copy,
             numbers,
             overlays,
             name,
@@ -254,15 +273,30 @@ impl Known {
         self.has_pages_of(|| PageSource::of_name(&name, is_stacked))
     }
 
-    /// Whether a file has the pages of this one. What identifies them changes whenever the file is written to, so it is
-    /// read anew, and twice if it differs.
+    /// Whether a file has the pages of this one, or had.
     fn has_pages_of(&self, read: impl Fn() -> Option<PageSource>) -> bool {
-        let is_same = || {
-            let found = read();
+        matches!(self.compare(read), Source::Same | Source::Copy)
+    }
+
+    /// Which pages a file has. What tells that of this one changes whenever it is written to, so it is read anew, and
+    /// twice if it differs.
+    fn compare(&self, read: impl Fn() -> Option<PageSource>) -> Source {
+        let once = || {
+            let Some(found) = read() else { return Source::Other };
+            let is_same = |own: Option<PageSource>| own.is_some_and(|own| own.is_same(&found));
             let own = PageSource::of_name(&self.name, self.is_stacked);
-            found.zip(own).is_some_and(|(found, own)| found.is_same(&own))
+            let is_related = own.as_ref().is_some_and(|own| own.has_same_handle(&found));
+            match () {
+                () if is_same(own) => Source::Same,
+                () if !self.is_stacked && is_same(PageSource::of_copy(&self.name)) => Source::Copy,
+                () if is_related && !self.may_be_copy => Source::Copied,
+                () => Source::Other,
+            }
         };
-        self.has_source && (is_same() || is_same())
+        match self.has_source {
+            false => Source::Other,
+            true => Some(once()).filter(|found| matches!(found, Source::Same | Source::Copy)).unwrap_or_else(once),
+        }
     }
 
     fn is_mapped(&self, process: &Process, mapping: &FileMapping, device: Device, others: &Mutex<Others>) -> Verdict {
@@ -288,28 +322,31 @@ impl Known {
             Err(absent) if may_be && mapping.is_still_there(process) => return Verdict::Unproven(absent),
             Err(_) => return Verdict::No,
         };
-        let was_copied = || file.is_stacked() && file.prove_layer(process).is_err();
+        let proven = || mapping.prove_layer(process, &file);
         if file.identity() == self.identity {
-            return Verdict::Yes(was_copied().then_some(COPIED));
+            return Verdict::Yes((self.may_be_copy && proven().is_err()).then_some(COPIED));
         }
-        let is_it = match (self.has_source, file.is_stacked()) {
-            (true, true) => self.has_pages_of(|| file.page_source()),
+        let source = match (self.has_source, file.is_stacked()) {
+            (true, true) => self.compare(|| file.page_source()),
             // The file of a layer, seen in its own place.
-            (true, false) => self.numbers.iter().skip(1).any(|numbers| {
-                (numbers.stat_device, numbers.inode) == (file.identity().device(), file.identity().inode())
-            }),
+            (true, false) => {
+                let place = (file.identity().device(), file.identity().inode());
+                let is_it = |numbers: &Numbers| (numbers.stat_device, numbers.inode) == place;
+                if self.numbers.iter().skip(1).any(is_it) { Source::Same } else { Source::Other }
+            }
             (false, is_stacked) => {
                 let may_be_layer = may_be && is_stacked;
                 return if may_be_layer { Verdict::Unproven(NO_SOURCE) } else { Verdict::No };
             }
         };
-        if !is_it {
-            lock(others, |others| others.mapped.insert(key(), ()));
-            return Verdict::No;
-        }
-        match file.prove_layer(process) {
-            Err(absent) if file.is_stacked() => Verdict::Unproven(absent),
-            _ => Verdict::Yes(None),
+        match source {
+            Source::Same => Verdict::Yes(None),
+            Source::Copy => proven().map_or_else(Verdict::Unproven, |()| Verdict::Yes(None)),
+            Source::Copied => proven().map_or_else(Verdict::Unproven, |()| Verdict::No),
+            Source::Other => {
+                lock(others, |others| others.mapped.insert(key(), ()));
+                Verdict::No
+            }
         }
     }
 

@@ -53,6 +53,7 @@ impl Area {
             addresses: self.addresses.clone(),
             offset: self.offset,
             is_shared: self.perm.ends_with('s'),
+            is_writable: self.perm.as_bytes().get(1) == Some(&b'w'),
             device: self.device,
             inode: self.inode,
             path: self.path.clone(),
