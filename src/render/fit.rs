@@ -191,7 +191,7 @@ impl<'a> Measured<'a> {
         let mut texts: Vec<usize> = Vec::new();
         for place in &layout.line {
             let widest = self.widths.get(*place).copied().unwrap_or(0);
-            let is_text = self.kind(*place).is_some_and(ColumnKind::is_left_aligned) && !self.is_sentence(*place);
+            let is_text = self.kind(*place).is_some_and(ColumnKind::is_left_aligned) && !self.is_whole(*place);
             if is_text { texts.push(widest) } else { figures += widest }
         }
         let Some(mut room) = width.checked_sub(figures) else { return 0 };
@@ -233,6 +233,11 @@ impl<'a> Measured<'a> {
     /// A sentence, which every row has.
     fn is_sentence(&self, place: usize) -> bool {
         self.columns.get(place).is_some_and(|column| column.cut == Cut::Never)
+    }
+
+    /// Whether the texts of a column are never cut.
+    fn is_whole(&self, place: usize) -> bool {
+        self.columns.get(place).is_some_and(|column| column.cut.is_whole())
     }
 
     fn is_empty(&self, place: usize) -> bool {

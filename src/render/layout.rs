@@ -72,7 +72,7 @@ impl Layout {
 /// A text of a column, which loses a part if it is too wide.
 pub(super) fn fitted<'t>(text: &'t str, column: &ColumnHead, room: usize, unicode: bool) -> Cow<'t, str> {
     match column.cut {
-        Cut::Never => text.into(),
+        Cut::Whole | Cut::Never => text.into(),
         _ if !column.kind.is_left_aligned() || room == usize::MAX => text.into(),
         Cut::Middle => shortened(text, room, unicode).into(),
         Cut::Name => name(text, room, unicode).into(),

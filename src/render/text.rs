@@ -14,7 +14,7 @@ use super::local_time::write_local_time;
 use super::paint::painted;
 use super::strip::{StripStyle, legend};
 use super::{Head, Presentation, RowWriter, Sink, TotalStyle, cell_of};
-use crate::table::{Cell, Closing, ColumnHead, ColumnKind, Cut, Section, SizeUnit, TotalCell, TotalRow, escape};
+use crate::table::{Cell, Closing, ColumnHead, ColumnKind, Section, SizeUnit, TotalCell, TotalRow, escape};
 
 /// The room that a heading has at least: a pid and the beginning of a command.
 const SHORTEST_HEADING: usize = 12;
@@ -127,7 +127,7 @@ impl<'w> TextSink<'w> {
         }
         self.widths = measured.widths;
         for (width, column) in self.widths.iter_mut().zip(head).filter(|(_, column)| column.kind.is_left_aligned()) {
-            let room = if column.cut == Cut::Never { usize::MAX } else { self.layout.room };
+            let room = if column.cut.is_whole() { usize::MAX } else { self.layout.room };
             *width = (*width).min(room.max(display_width(column.title.as_bytes())));
         }
     }

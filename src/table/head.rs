@@ -39,8 +39,17 @@ pub enum Cut {
     Name,
     /// They are command lines: first they lose the directories of the program, then their end.
     Command,
+    /// Nothing, because they are words of a list, of which a part says nothing.
+    Whole,
     /// Nothing, because they are sentences: if they do not fit, they have lines of their own.
     Never,
+}
+
+impl Cut {
+    /// Whether they lose nothing.
+    pub fn is_whole(self) -> bool {
+        matches!(self, Cut::Whole | Cut::Never)
+    }
 }
 
 /// When a table leaves out a column.

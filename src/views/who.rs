@@ -3,7 +3,7 @@
 //! All sizes are in bytes. The figures of memory are sums over the mappings of that file alone.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::processes::user_name;
 use crate::join::who::{Answer, FileInCache, Holding, How, InMemory, KernelUse, ProcessFacts, WantedFile, WhoFacts};
@@ -133,7 +133,7 @@ const COLUMNS: &[C] = &[
         "the path if it is not UTF-8"),
     col!(new "pid", "PID", Number, |row| pid(row), "the process; absent for the kernel"),
     col!(new "user", "User", Text, |row| text(&row.user), "the user that the process runs as, from /proc/PID/status",
-        naming(), needing(OWNER)),
+        naming(), needing(OWNER), minor()),
     col!(new "container", "Container", Text, |row| container(row),
         "the container of the process, from the name of its control group", naming(), needing(OWNER), minor()),
     col!(new "cgroup", "Control group", Text, |row| facts(row, |facts| text(&facts.control_group)),
@@ -141,7 +141,7 @@ const COLUMNS: &[C] = &[
     col!(new "cgroup_bytes", "Control group bytes", RawBytes,
         |row| raw(facts(row, |facts| text(&facts.control_group))), "the same if it is not UTF-8", needing(OWNER)),
     col!(new "name", "Name", Text, |row| Cell::Text(&row.holding.program.name),
-        "the name of the process (comm); of the kernel swap, loop0 or mount", naming()),
+        "the name of the process (comm); of the kernel swap, loop0, dm-0 or mount", naming()),
     col!(new "name_bytes", "Name bytes", RawBytes, |row| Cell::RawBytes(&row.holding.program.name),
         "the name if it is not UTF-8"),
     col!(new "command", "Command", Text, |row| command(row),
@@ -150,8 +150,9 @@ const COLUMNS: &[C] = &[
     col!(new "command_bytes", "Command bytes", RawBytes, |row| raw(command(row)), "the same if it is not UTF-8",
         needing(OWNER)),
     col!(new "how", "How", Text, |row| Cell::Word(row.holding.how.word()), "how it holds the file",
-        one_of(|| How::WORDS.to_vec())),
-    amount("size", "Mapped", Amount::Size, "the length of its mappings of the file (Size), each of which counts"),
+        one_of(|| How::WORDS.to_vec()), cut(Cut::Whole)),
+    amount("size", "Mapped", Amount::Size, "the length of its mappings of the file (Size), each of which counts")
+        .least(),
     amount("rss", "Rss", Amount::Rss, "what these have in RAM (Rss)"),
     amount("pss", "Pss", Amount::Pss, "the same, divided among the processes that map it (Pss)"),
     amount("uss", "Uss", Amount::Uss, "what no other mapping has (Private_Clean and Private_Dirty)"),
@@ -162,8 +163,11 @@ const COLUMNS: &[C] = &[
         "its own copies of pages that it has written to in a private mapping (Anonymous)",
     ),
     amount("locked", "Locked", Amount::Locked, "Rss of those mappings that are locked (lo in VmFlags)")
-        .coloured(Colour::Magenta),
-    amount("dirty", "Dirty", Amount::Dirty, "modified (Shared_Dirty and Private_Dirty)").coloured(Colour::Yellow),
+        .coloured(Colour::Magenta)
+        .minor(),
+    amount("dirty", "Dirty", Amount::Dirty, "modified (Shared_Dirty and Private_Dirty)")
+        .coloured(Colour::Yellow)
+        .minor(),
     amount("swap", "Swap", Amount::Swap, "what these have in swap (Swap)").minor(),
     col!(sum "mappings", "Mappings", Number, |row| Cell::Count(row.holding.mappings),
         "how many of its mappings are of the file"),
@@ -224,7 +228,7 @@ const NO_NAME: Absent = Absent::new(Reason::NotApplicable, "the device has no ot
 
 fn seen_as(row: &HoldingRow) -> Cell<'_> {
     match row.holding.how.kernel {
-        Some(KernelUse::Mount) => Cell::Absent(NO_NAME),
+        Some(KernelUse::Below | KernelUse::Mount) => Cell::Absent(NO_NAME),
         _ => Cell::Text(&row.holding.seen_as),
     }
 }
@@ -299,6 +303,10 @@ impl Source for WhoSource {
 
 /// What is cached of a file, and who maps it, as a line.
 fn in_words(file: &FileInCache) -> String {
+    let name = |path: &Path| escaped(path.as_os_str().as_encoded_bytes());
+    if let Some(first) = &file.same_as {
+        return format!("{}: the same file as {}", name(&file.path), name(first));
+    }
     let nobody = match (file.holders, file.is_complete) {
         (0, true) => "nobody maps it or has it open; ",
         (0, false) => "nobody that could be looked at maps it or has it open; ",
@@ -319,7 +327,7 @@ fn in_words(file: &FileInCache) -> String {
             format!("{} cached; how much of it is mapped is not known ({})", Human(cached), absent.why)
         }
     };
-    format!("{}: {nobody}{cached}", escaped(file.path.as_os_str().as_encoded_bytes()))
+    format!("{}: {nobody}{cached}", name(&file.path))
 }
 
 /// The same for a JSON document.
@@ -331,9 +339,13 @@ fn file_cells(file: &FileInCache) -> Object {
         words.map_or(OwnedCell::Plain(Cell::Remark(None)), |words| OwnedCell::Text(words.as_bytes().to_vec()))
     };
     let absent = [file.cached, file.mapped].into_iter().find_map(Result::err).map(|absent| absent.to_string());
+    let same_as = file.same_as.as_ref().map_or(OwnedCell::Plain(Cell::Remark(None)), |first| {
+        OwnedCell::Text(first.as_os_str().as_encoded_bytes().to_vec())
+    });
     vec![
         ("path", OwnedCell::Text(path.to_vec())),
         ("path_bytes", OwnedCell::RawBytes(path.to_vec())),
+        ("same_as", same_as),
         ("holder_count", OwnedCell::Plain(Cell::Count(file.holders))),
         ("size", figure(file.size)),
         ("cached", figure(file.cached)),

@@ -291,6 +291,7 @@ pub(crate) struct HoldingTotal {
 pub(crate) struct HeldFile {
     pub(crate) path: String,
     pub(crate) path_bytes: Nullable<String>,
+    pub(crate) same_as: Nullable<String>,
     pub(crate) holder_count: u64,
     pub(crate) size: Nullable<u64>,
     pub(crate) cached: Nullable<u64>,

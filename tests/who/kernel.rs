@@ -5,7 +5,7 @@ use std::process::Command;
 
 use nix::unistd::geteuid;
 
-use crate::common::{disk, has, shell};
+use crate::common::{disk, has, mounted_as, rmap, shell};
 use crate::who;
 
 /// Runs a command at the end of a test, however it ends.
@@ -81,4 +81,24 @@ fn the_file_of_a_loop_device_is_held_by_the_kernel() {
     assert_eq!(row["seen_as"], path_word(&path));
     // The device itself is not its file.
     assert!(who([device]).rows.iter().all(|row| row["how"] != "loop device"));
+}
+
+#[test]
+fn a_block_device_is_held_by_the_file_system_on_it_and_measured_like_a_file() {
+    let name = "kernel::a_block_device_is_held_by_the_file_system_on_it_and_measured_like_a_file";
+    let mount = "truncate -s 20M image && mkfs.ext4 -q image && mkdir all && mount -o loop image all";
+    let Some(folder) = mounted_as(name, mount) else { return };
+    let all = folder.join("all").display().to_string();
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+    let device = mounts.lines().find_map(|line| line.split_once(' ').filter(|(_, rest)| rest.starts_with(&all)));
+    let (device, _) = device.unwrap();
+    let found = who([device]);
+    assert_eq!(found.rows.len(), 1, "{found:?}");
+    let row = &found.rows[0];
+    assert_eq!((&row["how"], &row["command"]), (&"mounted".into(), &format!("file system, mounted on {all}").into()));
+    let measured = rmap(["pcstat", "--jsonl", device]);
+    match measured.status {
+        Some(0) => assert_eq!(found.files[0]["size"], 20 << 20, "{found:?}"),
+        _ => assert_eq!(found.complaints, measured.complaints(), "it cannot be opened here"),
+    }
 }

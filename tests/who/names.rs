@@ -8,7 +8,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::common::{Subject, disk, mounted_as, page, subject_program};
+use crate::common::{Subject, disk, mounted_as, page, rmap, subject_program};
 use crate::{bytes, who};
 
 /// Starts the subject in a mount namespace of its own, after a shell script that begins in `folder`.
@@ -37,6 +37,19 @@ fn a_hard_link_is_the_same_file_and_another_file_of_its_size_is_not() {
     let symbolic = folder.path().join("symbolic");
     std::os::unix::fs::symlink(&link, &symbolic).unwrap();
     who([&symbolic]).assert_only(&[&subject, &by_link]);
+    // Named several times, it has its holders once, and counts once.
+    let number = fs::metadata(&path).map(|found| format!("--inode={}:{}", found.dev(), found.ino())).unwrap();
+    let all = [&path, &link, &symbolic, &path].map(|path| path.as_os_str().to_owned());
+    let found = who(all.into_iter().chain([number.into()]));
+    found.assert_only(&[&subject, &by_link]);
+    assert_eq!((bytes(&found.total, "rows"), bytes(&found.total, "rss")), (2, 16 * page()), "{found:?}");
+    let same_as: Vec<&Value> = found.files.iter().map(|file| &file["same_as"]).collect();
+    let first = Value::from(path.to_str().unwrap());
+    assert_eq!(same_as, [&Value::Null, &first, &first, &first], "the path itself has one object: {found:?}");
+    let cached: Vec<Option<u64>> = found.files.iter().map(|file| file["cached"].as_u64()).collect();
+    assert_eq!(cached, [Some(8 * page()), None, None, None], "{found:?}");
+    let text = rmap(["who".as_ref(), path.as_os_str(), link.as_os_str()]).text();
+    assert!(text.ends_with(&format!("\n{}: the same file as {}\n", link.display(), path.display())), "{text}");
 }
 
 #[test]
@@ -168,7 +181,7 @@ fn a_file_that_was_copied_up_is_told_from_that_of_the_lower_layer() {
         let copied = "overlayfs may have copied its file to the upper layer since it was mapped, and only the copy can \
                       be measured";
         let path = path.display();
-        format!("rmap: {path}: process {pid} holds a file with its numbers that may be another one: {copied}")
+        format!("rmap: {path}: process {pid} may hold it: {copied}")
     };
     let writer = Subject::start([format!("part:{}:0:8:8", all.display())]);
     let reader = Subject::start([format!("open:{}", all.display())]);

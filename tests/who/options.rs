@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use serde_json::Value;
 
-use crate::common::{Subject, disk, memory, page, rmap};
+use crate::common::{Subject, disk, has, memory, page, program, rmap, shell};
 use crate::{bytes, who, writer};
 
 #[test]
@@ -25,6 +25,26 @@ fn the_table_says_in_words_what_is_cached_and_that_nobody_holds_it() {
     assert!(last.starts_with(&format!("{name}: 64K cached")), "{text}");
     if page() == 4096 && !last.contains("not known") {
         assert!(last.ends_with("64K cached: 16K mapped, 48K mapped by nobody"), "{text}");
+    }
+}
+
+#[test]
+fn a_narrow_terminal_shows_how_a_file_is_held_as_a_whole() {
+    if !has("script", "bsdutils") {
+        return;
+    }
+    let folder = memory();
+    let path = folder.path().join("file");
+    let subject = Subject::start([format!("synced:{}:64:1", path.display())]);
+    let _writer = writer(&path);
+    for width in [60, 80] {
+        let script = format!("script -qec \"stty cols {width} rows 24; NO_COLOR=1 '$1' who '$2'\" /dev/null 2>&1");
+        let text = shell(&script, &[program().as_os_str(), path.as_os_str()]).text();
+        let row = text.lines().find(|line| line.trim_start().starts_with(&subject.word())).unwrap();
+        assert!(row.contains(" mapped shared ") && row.contains(" 256K "), "{text}");
+        assert!(text.lines().any(|line| line.contains(" open for writing ")), "{text}");
+        let rows = text.lines().filter(|line| line.trim_start().starts_with(|first: char| first.is_ascii_digit()));
+        assert!(rows.into_iter().all(|row| row.trim_end().chars().count() <= width), "{text}");
     }
 }
 

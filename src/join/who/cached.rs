@@ -14,6 +14,8 @@ use crate::units::{Absent, Bytes, Figure, PageRuns, PageSize, Pages, Reason, Run
 pub struct FileInCache {
     /// How it was named.
     pub path: PathBuf,
+    /// The name under which the same file was named before. It has the holders and the figures.
+    pub same_as: Option<PathBuf>,
     /// How many processes and parts of the kernel hold it.
     pub holders: u64,
     /// Whether every process of the machine could be looked at.
@@ -30,6 +32,28 @@ pub struct FileInCache {
     pub unmapped: Figure<Bytes>,
     /// What told which pages are mapped.
     pub method: Option<MappedBy>,
+}
+
+impl FileInCache {
+    /// Another name of a file that was named before.
+    pub(super) fn same_as(path: PathBuf, first: PathBuf) -> FileInCache {
+        FileInCache { path, same_as: Some(first), ..FileInCache::unknown(SAME) }
+    }
+
+    fn unknown(why: Absent) -> FileInCache {
+        FileInCache {
+            path: PathBuf::new(),
+            same_as: None,
+            holders: 0,
+            is_complete: false,
+            size: Err(why),
+            cached: Err(why),
+            mapped: Err(why),
+            mapped_at_least: Err(why),
+            unmapped: Err(why),
+            method: None,
+        }
+    }
 }
 
 /// What told which pages are mapped.
@@ -59,9 +83,9 @@ pub(super) struct Measured {
 
 const CAPTURE: Absent = Absent::new(Reason::Unsupported, "a capture has no page cache");
 const NO_PATH: Absent = Absent::new(Reason::Unsupported, "nobody has it open, and it was not named by a path");
+const SAME: Absent = Absent::new(Reason::NotApplicable, "it is the same file as one that was named before");
 const SEVERAL: Absent = Absent::new(Reason::NotApplicable, "several files have this number");
-const NOT_REGULAR: Absent =
-    Absent::new(Reason::NotApplicable, "it is not a regular file, and a device is not opened to be looked at");
+const NO_PAGES: Absent = Absent::new(Reason::NotApplicable, "only regular files and block devices have cached pages");
 const OTHERS: Absent = Absent::new(
     Reason::Denied,
     "processes that could not be looked at may map more of it; as root, --pages sees those too",
@@ -83,16 +107,11 @@ pub(super) fn measure(
         path: target.label.clone(),
         holders: holders as u64,
         is_complete: search.is_complete(number),
-        size: Err(why),
-        cached: Err(why),
-        mapped: Err(why),
-        mapped_at_least: Err(why),
-        unmapped: Err(why),
-        method: None,
+        ..FileInCache::unknown(why)
     };
     let found = search.of_file(number);
     let path: &Path = match &target.kind {
-        Kind::File(known) if !known.is_regular => return Measured { file: unknown(NOT_REGULAR), failure: None },
+        Kind::File(known) if !known.has_pages => return Measured { file: unknown(NO_PAGES), failure: None },
         Kind::File(_) => &target.label,
         Kind::Name(_) => return Measured { file: unknown(CAPTURE), failure: None },
         Kind::Number { .. } if found.is_some_and(OfFile::are_several) => {
@@ -149,6 +168,7 @@ fn figures(mut report: FileReport, seen: &PageRuns, is_complete: bool, needs_lis
     let bytes = |figure: Figure<Pages>, page: PageSize| figure.map(|pages| pages.bytes(page));
     FileInCache {
         path: PathBuf::new(),
+        same_as: None,
         holders: 0,
         is_complete,
         size: Ok(report.size),

@@ -1,5 +1,7 @@
 //! The kernel's own users of a file: swap, loop devices, and file systems that are mounted from a device.
 
+use std::fs;
+
 use super::row::{Holding, KernelUse};
 use super::target::{Kind, Known, Target};
 use crate::join::holders::kernel::{loop_devices, swaps};
@@ -25,8 +27,8 @@ pub(super) fn holders(root: &ProcRoot, target: &Target, file: usize) -> Vec<Hold
         if is_removed || is_it(target, &path) {
             // The mounts are those of this process: those of a captured machine are not known.
             let device = format!("block/{}/dev", String::from_utf8_lossy(&name));
-            let device = if root.is_live() { root.read_system_file(&device).ok() } else { None };
-            let mounted = device.and_then(|text| parse_device(&text)).map(mounts_of).unwrap_or_default();
+            let device = if root.is_live() { number_of(root, &device) } else { None };
+            let mounted = device.map(mounts_of).unwrap_or_default();
             let words = [&b"loop device /dev/"[..], &name, &in_words(&mounted)].concat();
             let mut row = Holding::of_kernel(file, KernelUse::Loop, name, words);
             row.seen_as = path;
@@ -35,13 +37,54 @@ pub(super) fn holders(root: &ProcRoot, target: &Target, file: usize) -> Vec<Hold
         }
     }
     if let Some(device) = target.known().and_then(|known| known.block_device).filter(|_| root.is_live()) {
-        let mounted = mounts_of(device);
-        if !mounted.is_empty() {
-            let words = [&b"file system"[..], &in_words(&mounted)].concat();
-            found.push(Holding::of_kernel(file, KernelUse::Mount, b"mount".to_vec(), words));
-        }
+        add_uses_of_device(root, device, file, &mut found);
     }
     found
+}
+
+/// Adds the file systems on a block device and its partitions, and the block devices that are made of these.
+fn add_uses_of_device(root: &ProcRoot, device: (u32, u32), file: usize, found: &mut Vec<Holding>) {
+    let mut add_mounts = |device, of: &[u8]| {
+        let mounted = mounts_of(device);
+        if !mounted.is_empty() {
+            let words = [&b"file system"[..], of, &in_words(&mounted)].concat();
+            found.push(Holding::of_kernel(file, KernelUse::Mount, b"mount".to_vec(), words));
+        }
+    };
+    add_mounts(device, b"");
+    let place = format!("dev/block/{}:{}", device.0, device.1);
+    let partitions: Vec<String> =
+        names_in(root, &place).into_iter().filter(|name| has(root, &place, name, "partition")).collect();
+    for name in &partitions {
+        if let Some(device) = number_of(root, &format!("{place}/{name}/dev")) {
+            add_mounts(device, format!(" of /dev/{name}").as_bytes());
+        }
+    }
+    let of_partitions = partitions.iter().map(|name| format!("{place}/{name}/holders"));
+    for holders in std::iter::once(format!("{place}/holders")).chain(of_partitions) {
+        for name in names_in(root, &holders) {
+            let mounted = number_of(root, &format!("block/{name}/dev")).map(mounts_of).unwrap_or_default();
+            let words = [b"block device /dev/", name.as_bytes(), &in_words(&mounted)].concat();
+            found.push(Holding::of_kernel(file, KernelUse::Below, name.into_bytes(), words));
+        }
+    }
+}
+
+/// The names in a directory of `/sys` that are text, sorted.
+fn names_in(root: &ProcRoot, directory: &str) -> Vec<String> {
+    let entries = fs::read_dir(root.system_path().join(directory)).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort_unstable();
+    names
+}
+
+fn has(root: &ProcRoot, place: &str, name: &str, file: &str) -> bool {
+    root.read_system_file(&format!("{place}/{name}/{file}")).is_ok()
+}
+
+/// The number of a device in a file of `/sys`.
+fn number_of(root: &ProcRoot, file: &str) -> Option<(u32, u32)> {
+    parse_device(&root.read_system_file(file).ok()?)
 }
 
 /// Whether a path that the kernel shows is the file.

@@ -13,6 +13,7 @@ mod target;
 mod wanted;
 
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use cached::{FileInCache, MappedBy};
@@ -31,7 +32,7 @@ use target::Target;
 pub struct Answer {
     /// The holders: file by file, of each those that have most of it in memory first.
     pub rows: Vec<Holding>,
-    /// The files that were found, in the order in which they were asked for.
+    /// The files that were found, in the order in which they were asked for, and then other names of the same files.
     pub files: Vec<FileInCache>,
     /// What could not be found out. Each is one line.
     pub failures: Vec<Error>,
@@ -44,10 +45,15 @@ pub struct Answer {
 pub fn find_holders(root: &ProcRoot, wanted: &[WantedFile], facts: WhoFacts) -> Result<Answer> {
     let places = Places::read(root)?;
     let mut answer = Answer::default();
-    let mut targets = Vec::new();
+    let mut targets: Vec<Target> = Vec::new();
+    // Other names of files that were named before, and the number of that target.
+    let mut other_names: Vec<(usize, PathBuf)> = Vec::new();
     for file in wanted {
         match Target::find(root, file, &places) {
-            Ok(target) => targets.push(target),
+            Ok(target) => match targets.iter().position(|known| known.is_same(&target)) {
+                Some(number) => other_names.push((number, target.label)),
+                None => targets.push(target),
+            },
             Err(error) => answer.failures.push(error),
         }
     }
@@ -76,6 +82,10 @@ pub fn find_holders(root: &ProcRoot, wanted: &[WantedFile], facts: WhoFacts) -> 
         answer.failures.extend(measured.failure);
         answer.files.push(measured.file);
         answer.rows.append(&mut rows);
+    }
+    for (number, name) in other_names {
+        let first = targets.get(number).map(|target| &target.label).filter(|first| **first != name);
+        answer.files.extend(first.map(|first| FileInCache::same_as(name, first.clone())));
     }
     answer.failures.extend(search.failures(&targets));
     Ok(answer)

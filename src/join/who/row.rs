@@ -37,7 +37,7 @@ pub struct Holding {
 /// What a holder is.
 #[derive(Debug, Clone, Default)]
 pub struct Program {
-    /// The name (`comm`) of the process; of the kernel `swap`, `loop0` or `mount`.
+    /// The name (`comm`) of the process; of the kernel `swap`, `loop0`, `dm-0` or `mount`.
     pub name: Vec<u8>,
     /// The facts about a process; absent if they were not read, and for the kernel.
     pub facts: Option<ProcessFacts>,
@@ -82,13 +82,15 @@ pub enum KernelUse {
     Swap,
     /// It is the content of a loop device.
     Loop,
+    /// It is a block device below another one (LVM, RAID, encryption).
+    Below,
     /// It is a block device with a mounted file system.
     Mount,
 }
 
 impl How {
     /// Every way, as words.
-    pub const WORDS: [&'static str; 14] = [
+    pub const WORDS: [&'static str; 15] = [
         "mapped shared",
         "mapped private",
         "mapped shared and private",
@@ -102,6 +104,7 @@ impl How {
         "mapped shared and private, open for writing",
         "swap",
         "loop device",
+        "block device",
         "mounted",
     ];
 
@@ -111,7 +114,8 @@ impl How {
         let place = match (self.kernel, self.writing, self.open) {
             (Some(KernelUse::Swap), ..) => 11,
             (Some(KernelUse::Loop), ..) => 12,
-            (Some(KernelUse::Mount), ..) => 13,
+            (Some(KernelUse::Below), ..) => 13,
+            (Some(KernelUse::Mount), ..) => 14,
             (None, true, _) => 7 + mapped,
             (None, false, true) => 3 + mapped,
             (None, false, false) => mapped.saturating_sub(1),
@@ -348,7 +352,7 @@ mod tests {
             assert_eq!(word.contains("writing"), how.writing, "{word}");
             assert!(seen.insert(word), "{word}");
         }
-        for kernel in [KernelUse::Swap, KernelUse::Loop, KernelUse::Mount] {
+        for kernel in [KernelUse::Swap, KernelUse::Loop, KernelUse::Below, KernelUse::Mount] {
             assert!(seen.insert(How { kernel: Some(kernel), ..How::default() }.word()));
         }
         assert_eq!(seen.len(), How::WORDS.len());

@@ -124,10 +124,10 @@ impl Search {
             found.unproven.iter().for_each(|(pid, absent)| reasons.entry(absent.why).or_default().push(*pid));
             for (why, pids) in reasons {
                 let whom = match &pids[..] {
-                    [pid] => format!("process {pid} holds"),
-                    pids => format!("processes {} hold", listed(pids)),
+                    [pid] => format!("process {pid}"),
+                    pids => format!("processes {}", listed(pids)),
                 };
-                let why = format!("{whom} a file with its numbers that may be another one: {why}");
+                let why = format!("{whom} may hold it: {why}");
                 failures.push(Error::new(about(), ErrorKind::System, why));
             }
             if found.are_several() {

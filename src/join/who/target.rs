@@ -66,8 +66,8 @@ pub(super) struct Known {
     pub(super) path: Option<Vec<u8>>,
     /// The number of the device, if it is a block device.
     pub(super) block_device: Option<Device>,
-    /// Whether it is a regular file.
-    pub(super) is_regular: bool,
+    /// Whether the page cache may have pages of it: it is a regular file or a block device.
+    pub(super) has_pages: bool,
     /// Whether it is on overlayfs or the like.
     is_stacked: bool,
     /// Whether the kernel tells which file has its pages, so that it can be recognized through an overlay.
@@ -132,6 +132,20 @@ impl Target {
             WantedFile::Path(path) => Kind::File(Box::new(Known::open(path, places)?)),
         };
         Ok(Target { label: wanted.label(), kind, others: Mutex::default() })
+    }
+
+    /// Whether it has the same holders: another name of the same file, or the file of a layer that an overlay shows.
+    pub(super) fn is_same(&self, other: &Target) -> bool {
+        match (&self.kind, &other.kind) {
+            (Kind::File(one), Kind::File(another)) => one.is_same(another),
+            (Kind::File(known), Kind::Number { device, inode })
+            | (Kind::Number { device, inode }, Kind::File(known)) => known.has_number(*device, *inode),
+            (Kind::Number { device, inode }, Kind::Number { device: others, inode: another }) => {
+                (device, inode) == (others, another)
+            }
+            (Kind::Name(one), Kind::Name(another)) => one == another,
+            _ => false,
+        }
     }
 
     /// Adds what its mappings are searched for.
@@ -252,13 +266,30 @@ impl Known {
             identity: FileIdentity::of(&name, &stat),
             path: link_of(&name).map(|path| path.as_os_str().as_bytes().to_vec()),
             block_device: is_block_device.then(|| (libc::major(stat.st_rdev), libc::minor(stat.st_rdev))),
-            is_regular: kind == SFlag::S_IFREG,
+            has_pages: kind == SFlag::S_IFREG || is_block_device,
             is_stacked,
             has_source: source.is_some(),
             may_be_copy,
             numbers,
             overlays,
             name,
+        })
+    }
+
+    fn is_same(&self, other: &Known) -> bool {
+        let proven = |known: &'_ Known| -> Vec<(u64, u64)> {
+            let proven = known.numbers.iter().filter(|numbers| numbers.stat_is_proof);
+            proven.map(|numbers| (numbers.stat_device, numbers.inode)).collect()
+        };
+        let own = proven(self);
+        self.identity == other.identity || proven(other).iter().any(|numbers| own.contains(numbers))
+    }
+
+    /// Whether device and inode number, as `maps` or `stat` give them, are those of this file alone.
+    fn has_number(&self, device: Device, inode: u64) -> bool {
+        self.numbers.iter().filter(|numbers| numbers.inode == inode).any(|numbers| {
+            numbers.are_proof && numbers.device == Some(device)
+                || numbers.stat_is_proof && parts(numbers.stat_device) == device
         })
     }
 
