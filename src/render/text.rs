@@ -40,6 +40,8 @@ pub struct TextSink<'w> {
     /// Whether a strip was written.
     has_strips: bool,
     is_closed: bool,
+    /// Whether there was any other section.
+    has_answer: bool,
     held: Vec<Held>,
     settled: Option<Arc<Lines>>,
     scratch: Vec<u8>,
@@ -65,6 +67,7 @@ impl<'w> TextSink<'w> {
             sections: 0,
             has_strips: false,
             is_closed: false,
+            has_answer: false,
             held: Vec::new(),
             settled: None,
             scratch: Vec::new(),
@@ -302,6 +305,7 @@ impl Sink for TextSink<'_> {
         if self.is_closed && self.held.is_empty() {
             return self.out.flush();
         }
+        self.has_answer = true;
         let style = self.head.as_ref().map_or(TotalStyle::None, |head| head.total);
         // A label alone says nothing.
         let has_sums = |total: &&TotalRow| total.cells.iter().any(|cell| matches!(cell, TotalCell::Sum { .. }));
@@ -342,7 +346,7 @@ impl Sink for TextSink<'_> {
             self.write_legend()?;
         }
         // A table among others says nothing about all of its rows, and one without titles is for a program.
-        let says_when = !(self.presentation.is_dense || self.presentation.no_header);
+        let says_when = self.has_answer && !(self.presentation.is_dense || self.presentation.no_header);
         if let Some(line) = self.presentation.captured_line().filter(|_| says_when) {
             writeln!(self.out, "{line}")?;
         }

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::common::description;
+
 /// A directory with `proc` and `sys/fs/cgroup`.
 pub(crate) struct Captured {
     top: TempDir,
@@ -73,6 +75,11 @@ impl Captured {
                 ("cgroup.procs", pids),
             ],
         );
+    }
+
+    /// What is known of the capture itself; `all`: whether it has all processes.
+    pub(crate) fn describe(&self, all: bool) {
+        fs::write(self.top.path().join("rmap-capture.json"), description(4096, all)).unwrap();
     }
 
     /// A process with so much Pss, in KiB.

@@ -70,6 +70,20 @@ fn the_memory_of_processes_is_added_up() {
 }
 
 #[test]
+fn a_process_that_a_capture_of_all_of_them_lacks_had_exited() {
+    let captured = nested();
+    captured.group("e", 4_000, "max", 0, "20\n21\n");
+    captured.process(20, 100);
+    let pss = |all| {
+        captured.describe(all);
+        let found = rows(&[&captured.option(), "/e"]);
+        (found[0]["pss"].as_u64(), found[0]["absent"]["pss"].clone())
+    };
+    assert_eq!(pss(true), (Some(100 << 10), Value::Null));
+    assert_eq!(pss(false), (None, "unsupported: some of its processes are not in the capture".into()));
+}
+
+#[test]
 fn the_working_set_is_never_less_than_nothing() {
     let captured = nested();
     // Its inactive page cache is read a moment after its usage.
@@ -366,7 +380,7 @@ fn one_group_is_explained_in_words() {
              8M), and 4M of page cache after it is written to disk, and some of 1M of cached names and inodes.",
             "20M of anonymous and 2M of shared memory can only go to swap, which its limit forbids.",
             "4M cannot be taken: locked (mlock), or of ramfs.",
-            "The kubelet takes it for 42M (the working set: the usage without the inactive list), and evicts pods by \
+            "The kubelet counts 42M (the working set: the usage without the inactive list), and evicts pods by \
              that figure if the node runs short. The limit is the kernel's: it counts the whole usage, and kills only \
              if nothing can be taken back.",
             "A limit of it or of a group below it was reached 12 times; memory could not be found 3 times; 1 of its \

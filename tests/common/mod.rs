@@ -36,6 +36,16 @@ pub(crate) fn capture(processes: &[(u32, &[u8], &[u8])]) -> tempfile::TempDir {
     top
 }
 
+/// The description of a capture (`rmap-capture.json`) of a machine with pages of this size; `all`: whether it has all
+/// processes.
+pub(crate) fn description(page_size: u64, all: bool) -> String {
+    serde_json::json!({
+        "format": 1, "rmap": "0.1.0", "time": "2026-11-28T12:00:00Z", "page_size": page_size, "release": "6.1.0",
+        "machine": "aarch64", "boot": null, "command_lines": false, "all_processes": all, "nameless_mount": null,
+    })
+    .to_string()
+}
+
 /// The text of one mapping as in smaps, with a few counters.
 pub(crate) fn mapping(start: u64, pages: u64, perm: &str, name: &[u8], rss_kib: u64) -> Vec<u8> {
     let head = format!("{start:08x}-{:08x} {perm} 00000000 fe:00 77 ", start + pages * 4096);

@@ -1,5 +1,6 @@
 //! The account by physical page, from captured entries of `kpageflags` and `kpagecgroup`.
 
+use crate::common::description;
 use crate::{Account, Machine, zone};
 
 const UP_TO_DATE: u64 = 1 << 3;
@@ -191,7 +192,7 @@ fn an_answer_that_cannot_be_given_is_a_whole_document_and_no_table() {
 
 #[test]
 fn a_capture_without_entries_says_what_it_lacks() {
-    let machine = Machine::new("MemTotal: 800 kB\nMemFree: 1 kB\n");
+    let machine = Machine::new("MemTotal: 800 kB\nMemFree: 1 kB\n").with("rmap-capture.json", description(4096, true));
     for arguments in [&["--pages"][..], &["--by", "cgroup"]] {
         let run = machine.run(arguments);
         let line = "rmap: the capture: it has no kpageflags\n".to_owned();

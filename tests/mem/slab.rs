@@ -1,5 +1,6 @@
 //! `rmap mem --slab`
 
+use crate::common::description;
 use crate::{Machine, zone};
 
 const SLABINFO: &str = "slabinfo - version: 2.1\n# name <active_objs> <num_objs> <objsize> ...\n\
@@ -53,15 +54,6 @@ fn options_without_a_meaning_for_caches_are_refused() {
     }
 }
 
-/// The description of a capture of a machine with pages of this size.
-fn described(page_size: u64) -> String {
-    serde_json::json!({
-        "format": 1, "rmap": "0.1.0", "time": "2026-11-28T12:00:00Z", "page_size": page_size, "release": "6.1.0",
-        "machine": "aarch64", "boot": null, "command_lines": false, "all_processes": true, "nameless_mount": null,
-    })
-    .to_string()
-}
-
 #[test]
 fn a_capture_says_how_large_its_pages_are_and_nothing_else_is_believed() {
     // By these zones its pages would have 4 KiB.
@@ -71,7 +63,7 @@ fn a_capture_says_how_large_its_pages_are_and_nothing_else_is_believed() {
         let rows = machine.run(&["--slab", "--json"]).good().rows();
         rows.iter().find(|row| row["cache"] == "dentry").unwrap()["size"].as_u64().unwrap()
     };
-    let captured = machine().with("proc/slabinfo", SLABINFO).with("rmap-capture.json", described(65_536));
+    let captured = machine().with("proc/slabinfo", SLABINFO).with("rmap-capture.json", description(65_536, true));
     assert_eq!(dentry(&captured), 100 * 65_536);
     let text = captured.run(&[]).good().text();
     assert!(text.contains("(--slab): dentry 6.2M"), "{text}");

@@ -64,7 +64,8 @@ pub fn read_group_pss(
         _ => None,
     });
     let failed = failed.collect();
-    let known = Known { root, is_live: root.is_live(), by_pid, found: &found, failed };
+    let has_all = root.is_live() || root.captured().is_some_and(|captured| captured.has_all_processes);
+    let known = Known { root, has_all, by_pid, found: &found, failed };
     let groups = groups.iter().map(|group| known.sum(&pids_of(group)?)).collect();
     found.usages.retain(|usage| listed.contains(&usage.identity.pid));
     Ok(GroupPss { groups, found })
@@ -73,7 +74,9 @@ pub fn read_group_pss(
 /// The processes that were read.
 struct Known<'f> {
     root: &'f ProcRoot,
-    is_live: bool,
+    /// Whether a process that is not there has exited: on a live machine, and in a capture of all processes, which were
+    /// read after the groups.
+    has_all: bool,
     by_pid: HashMap<u32, &'f Usage>,
     found: &'f Usages,
     /// Those that could not be read for another reason than that they have exited or are threads of the kernel.
@@ -98,14 +101,15 @@ impl Known<'_> {
         Ok(sum)
     }
 
-    /// That a process that was not read has no memory: it has exited, or is a thread of the kernel.
+    /// That a process that was not read has no memory: it has exited, is a thread of the kernel, or has taken the
+    /// capture.
     fn has_none(&self, pid: u32) -> Figure<()> {
         match () {
             () if pid == 0 => Err(ELSEWHERE),
             () if self.failed.contains(&pid) => Err(FAILED),
             () if self.found.hidden > 0 => Err(DENIED),
             () if self.found.unseen > 0 => Err(LATE),
-            () if !self.is_live && !self.root.path().join(pid.to_string()).is_dir() => Err(NOT_CAPTURED),
+            () if !self.has_all && !self.root.path().join(pid.to_string()).is_dir() => Err(NOT_CAPTURED),
             () => Ok(()),
         }
     }

@@ -162,8 +162,8 @@ fn reclaim(row: &GroupRow, swap: Option<Bytes>) -> Vec<String> {
 fn kubelet(row: &GroupRow) -> Option<String> {
     let working_set = Human(amount(row, GroupAmount::WorkingSet)?);
     Some(format!(
-        "The kubelet takes it for {working_set} (the working set: the usage without the inactive list), and evicts \
-         pods by that figure if the node runs short. The limit is the kernel's: it counts the whole usage, and kills \
+        "The kubelet counts {working_set} (the working set: the usage without the inactive list), and evicts pods by \
+         that figure if the node runs short. The limit is the kernel's: it counts the whole usage, and kills \
          only if nothing can be taken back."
     ))
 }
