@@ -53,7 +53,8 @@ impl Run for WhoArgs {
         Below the rows: how much of the file is cached, and how much of that is in the page table of any process. It \
         is counted page by page, not added up over the rows. If some processes could not be looked at, it is a lower \
         bound; as root, --pages sees all.\n\
-        With --proc-root, FILE is compared with the names that processes see, because a capture has no files.";
+        With --proc-root, FILE is compared with the names that processes see, because a capture has no files; what is \
+        cached of it is taken from the captured list of cached files.";
     const OPERANDS: &'static str = "FILE or --inode";
     const EXAMPLES: &'static [(&'static str, &'static str)] = &[
         ("rmap who big.db", "everyone who maps it or has it open"),
@@ -84,15 +85,6 @@ impl Run for WhoArgs {
             columns.push("path".to_owned());
         }
         refuse_if(self.pages && !root.is_live(), "--pages", "a capture has no pages")?;
-        let is_named = |wanted: &WantedFile| match wanted {
-            WantedFile::Path(path) => path.is_absolute() && !path.starts_with("/proc"),
-            WantedFile::Number { .. } => true,
-        };
-        refuse_if(
-            !root.is_live() && !wanted.iter().all(is_named),
-            "FILE",
-            "in a capture, name a file by its whole path, or with --inode DEV:INO",
-        )?;
         let mut source = WhoSource::new(root, wanted);
         source.pages = self.pages;
         self.answer.answer(&query, &mut source, presentation, report)

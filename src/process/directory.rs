@@ -80,6 +80,9 @@ pub(super) fn nameless_device() -> Option<(u32, u32)> {
 /// More than any such file has, but for a command line, of which no more is shown.
 const LONGEST: u64 = 1 << 20;
 
+/// More than `stat`, `status`, `cgroup` and most others have.
+const SHORT: usize = 2048;
+
 const PATH_ONLY: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
 
 impl Directory {
@@ -241,7 +244,8 @@ impl Directory {
 
     /// The first `most` bytes of a file.
     pub(crate) fn read_file(&self, name: &str, most: u64) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
+        // Most files are shorter, and then take two calls of `read`.
+        let mut bytes = Vec::with_capacity(SHORT);
         self.open_file(name)?.take(most).read_to_end(&mut bytes)?;
         Ok(bytes)
     }

@@ -19,7 +19,7 @@ use crate::process::file_maps::FileMapping;
 use crate::process::file_uses::{UseBuffers, parse_info};
 use crate::process::handle::Process;
 use crate::process::head::parse_head;
-use crate::process::mapped_file::absent;
+use crate::process::mapped_file::{absent, unescape};
 use crate::units::Figure;
 
 /// What the lines of `maps` are searched for.
@@ -152,6 +152,34 @@ impl Process {
             }
         }
         Ok(())
+    }
+}
+
+impl Process {
+    /// The name of the file that a link of this process in a capture leads to, as the process sees it: `exe`, `fd/3`,
+    /// `map_files/1000-2000`, or a path below `root`. `None` if the capture does not have it, or it is no file.
+    ///
+    /// # Errors
+    /// As [`Process::search_maps`].
+    pub(crate) fn read_captured_name(&self, link: &Path) -> Result<Option<Vec<u8>>> {
+        let name = match (link.strip_prefix("root"), link.strip_prefix("map_files")) {
+            (Ok(below), _) => Some(Path::new("/").join(below).as_os_str().as_bytes().to_vec()),
+            (_, Ok(addresses)) => {
+                let mut found = None;
+                self.search_maps(&Needles::any(), &mut UseBuffers::default(), &mut |mapping| {
+                    let (start, end) = (mapping.addresses.start, mapping.addresses.end);
+                    if addresses.as_os_str() == format!("{start:x}-{end:x}").as_str() {
+                        found = Some(unescape(&mapping.path));
+                    }
+                })?;
+                found
+            }
+            _ => match self.directory.read_link(link) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(read_error(self.pid(), &error)),
+                read => read.ok().map(|name| name.as_os_str().as_bytes().to_vec()),
+            },
+        };
+        Ok(name.filter(|name| name.starts_with(b"/")))
     }
 }
 

@@ -248,10 +248,13 @@ fn no_such_process(root: &ProcRoot, pid: u32) -> Error {
     if exists(root, pid) {
         return hidden(pid);
     }
-    match root.is_live() {
-        true => Error::pid(pid, ErrorKind::NotFound, "no such process"),
-        false => Error::pid(pid, ErrorKind::NotFound, format!("no such process in {}", root.path().display())),
-    }
+    let why = match root.captured() {
+        _ if root.is_live() => "no such process".to_owned(),
+        // An archive is unpacked to a place that says nothing.
+        Some(_) => "no such process in the capture".to_owned(),
+        None => format!("no such process in {}", root.path().display()),
+    };
+    Error::pid(pid, ErrorKind::NotFound, why)
 }
 
 /// Whether `root` shows the processes of the whole machine: it belongs to the first pid namespace. In another one, such

@@ -5,6 +5,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod captured;
 mod kernel;
 mod load;
 mod names;

@@ -4,9 +4,13 @@ use std::path::{Path, PathBuf};
 
 use super::search::{OfFile, Search};
 use super::target::{Kind, Target};
+use super::wanted::path_of;
 use crate::error::Error;
 use crate::join::PageLists;
+use crate::join::machine_files::{Captured, FoundChoice, FoundFile};
+use crate::machine::cached::Counter;
 use crate::pagecache::{Engine, FileReport, Leases, OpenFile};
+use crate::process::{ProcRoot, deleted_name};
 use crate::units::{Absent, Bytes, Figure, PageRuns, PageSize, Pages, Reason, Run};
 
 /// A file that is asked about, and what is cached of it.
@@ -81,7 +85,10 @@ pub(super) struct Measured {
     pub(super) failure: Option<Error>,
 }
 
-const CAPTURE: Absent = Absent::new(Reason::Unsupported, "a capture has no page cache");
+const NO_LIST: Absent = Absent::new(Reason::Unsupported, "the capture does not have the list of cached files");
+const SEVERAL_LISTED: Absent = Absent::new(Reason::NotApplicable, "several cached files of the capture are called so");
+const UNTOLD: Absent = Absent::new(Reason::Unsupported, "it was not told of all its pages when it was captured");
+const UNLISTED: Absent = Absent::new(Reason::Unsupported, "it is not among the cached files of the capture");
 const NO_PATH: Absent = Absent::new(Reason::Unsupported, "nobody has it open, and it was not named by a path");
 const SAME: Absent = Absent::new(Reason::NotApplicable, "it is the same file as one that was named before");
 const SEVERAL: Absent = Absent::new(Reason::NotApplicable, "several files have this number");
@@ -113,7 +120,7 @@ pub(super) fn measure(
     let path: &Path = match &target.kind {
         Kind::File(known) if !known.has_pages => return Measured { file: unknown(NO_PAGES), failure: None },
         Kind::File(_) => &target.label,
-        Kind::Name(_) => return Measured { file: unknown(CAPTURE), failure: None },
+        Kind::Name(_) => return Measured { file: unknown(UNLISTED), failure: None },
         Kind::Number { .. } if found.is_some_and(OfFile::are_several) => {
             return Measured { file: unknown(SEVERAL), failure: None };
         }
@@ -138,6 +145,67 @@ pub(super) fn measure(
     let needs_lists = pages || found.is_some_and(|found| found.is_partial);
     let file = figures(report, &mapped, search.is_complete(number), needs_lists);
     Measured { file: FileInCache { path: target.label.clone(), holders: holders as u64, ..file }, failure: None }
+}
+
+/// The figures of files in a capture, from its list of cached files.
+pub(super) struct CapturedFiles(Figure<Vec<FoundFile>>);
+
+impl CapturedFiles {
+    /// Reads what is listed of these files.
+    pub(super) fn read(root: &ProcRoot, targets: &[Target]) -> CapturedFiles {
+        let names = targets.iter().map(|target| match &target.kind {
+            Kind::Name(name) => Some(path_of(deleted_name(name).unwrap_or(name))),
+            Kind::File(_) | Kind::Number { .. } => None,
+        });
+        // Those that are known by a number may have any name.
+        let below = names.collect::<Option<Vec<PathBuf>>>().unwrap_or_default();
+        let choice = FoundChoice { below, ..FoundChoice::default() };
+        CapturedFiles(Captured::read(root, &choice).map(|captured| captured.files).map_err(|_| NO_LIST))
+    }
+
+    /// What is listed of a file, for which the search found `holders`.
+    pub(super) fn measure(&self, target: &Target, search: &Search, number: usize, holders: usize) -> FileInCache {
+        let file = match &self.0 {
+            Ok(files) => {
+                let mut found = files.iter().filter(|file| is_listed_as(target, file));
+                match (found.next(), found.next()) {
+                    (Some(file), None) => listed(file),
+                    (Some(_), Some(_)) => FileInCache::unknown(SEVERAL_LISTED),
+                    (None, _) => FileInCache::unknown(UNLISTED),
+                }
+            }
+            Err(absent) => FileInCache::unknown(*absent),
+        };
+        let is_complete = search.is_complete(number);
+        FileInCache { path: target.label.clone(), holders: holders as u64, is_complete, ..file }
+    }
+}
+
+/// Whether a listed file is the one that is asked about.
+fn is_listed_as(target: &Target, file: &FoundFile) -> bool {
+    match &target.kind {
+        Kind::Name(name) if file.is_deleted => deleted_name(name) == Some(&file.path[..]),
+        Kind::Name(name) => file.path == *name,
+        Kind::Number { device, inode } => (file.device, file.inode) == (*device, *inode),
+        Kind::File(_) => false,
+    }
+}
+
+fn listed(file: &FoundFile) -> FileInCache {
+    let at_least = file.amount(Counter::Mapped);
+    let mapped = at_least.and_then(|mapped| match file.amount(Counter::MappedUnknown)? {
+        Bytes(0) => Ok(mapped),
+        _ => Err(UNTOLD),
+    });
+    FileInCache {
+        size: file.size,
+        cached: file.cached,
+        mapped,
+        mapped_at_least: at_least,
+        unmapped: mapped.and_then(|mapped| Ok(file.cached?.saturating_sub(mapped))),
+        method: mapped.is_ok().then_some(MappedBy::Lists),
+        ..FileInCache::unknown(UNLISTED)
+    }
 }
 
 fn whole(report: &FileReport) -> Run {

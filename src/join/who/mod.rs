@@ -24,6 +24,7 @@ use crate::error::{Error, Result};
 use crate::machine::Places;
 use crate::pagecache::Leases;
 use crate::process::ProcRoot;
+use cached::CapturedFiles;
 use search::Search;
 use target::Target;
 
@@ -71,6 +72,7 @@ pub fn find_holders(root: &ProcRoot, wanted: &[WantedFile], facts: WhoFacts) -> 
         (search, leases.unwrap_or_else(Leases::read))
     });
     let mut search = search?;
+    let listed = (!root.is_live()).then(|| CapturedFiles::read(root, &targets));
     let paths: Vec<Arc<[u8]>> = targets.iter().map(|target| target.label.as_os_str().as_bytes().into()).collect();
     for (number, target) in targets.iter().enumerate() {
         let mut rows = search.take_rows(number);
@@ -78,9 +80,15 @@ pub fn find_holders(root: &ProcRoot, wanted: &[WantedFile], facts: WhoFacts) -> 
         rows.sort_by_key(|row| (std::cmp::Reverse(row.order()), row.pid));
         let label = paths.get(number).cloned().unwrap_or_else(|| Arc::from(&b""[..]));
         rows.iter_mut().for_each(|row| row.path = Arc::clone(&label));
-        let measured = cached::measure(target, &search, number, &leases, rows.len(), facts.pages);
-        answer.failures.extend(measured.failure);
-        answer.files.push(measured.file);
+        let file = match &listed {
+            Some(listed) => listed.measure(target, &search, number, rows.len()),
+            None => {
+                let measured = cached::measure(target, &search, number, &leases, rows.len(), facts.pages);
+                answer.failures.extend(measured.failure);
+                measured.file
+            }
+        };
+        answer.files.push(file);
         answer.rows.append(&mut rows);
     }
     for (number, name) in other_names {

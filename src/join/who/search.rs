@@ -25,6 +25,7 @@ pub(super) struct Search {
     found: Vec<OfFile>,
     denied: u64,
     is_blind: bool,
+    is_captured: bool,
 }
 
 /// What was found of one file.
@@ -85,6 +86,7 @@ impl Search {
         let pids = read_pids(root)?;
         let mut search = Search::default();
         search.found.resize_with(targets.len(), OfFile::default);
+        search.is_captured = !root.is_live();
         let work = Work {
             root,
             targets,
@@ -117,7 +119,7 @@ impl Search {
 
     /// What could not be found out.
     pub(super) fn failures(&self, targets: &[Target]) -> Vec<Error> {
-        let mut failures: Vec<Error> = unseen(self.denied, self.is_blind).into_iter().collect();
+        let mut failures: Vec<Error> = unseen(self.denied, self.is_blind, self.is_captured).into_iter().collect();
         for (found, target) in self.found.iter().zip(targets) {
             let about = || Subject::Path(target.label.clone());
             let mut reasons: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
@@ -388,7 +390,12 @@ fn listed(pids: &[u32]) -> String {
 }
 
 /// The line about processes that could not be looked at.
-fn unseen(count: u64, is_hidden: bool) -> Option<Error> {
+fn unseen(count: u64, is_hidden: bool, is_captured: bool) -> Option<Error> {
+    if is_captured {
+        let processes = counted(count, "process", "processes");
+        let why = format!("{processes} could not be looked at when it was taken, and may hold it too");
+        return (count > 0).then(|| Error::new(Subject::Words("the capture".to_owned()), ErrorKind::System, why));
+    }
     let about = || Subject::Words(PROCESSES.to_owned());
     if count > 0 {
         let why = format!("{} could not be looked at, and may hold it too", counted(count, "process", "processes"));

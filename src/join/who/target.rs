@@ -21,7 +21,8 @@ use crate::kernel::identity::{FileIdentity, PageSource};
 use crate::kernel::mount_table::parts;
 use crate::machine::Places;
 use crate::process::{
-    Descriptor, FileMapping, NamelessMount, Needles, ProcRoot, Process, ShownFiles, deleted_name, unescape_maps,
+    Descriptor, FileMapping, NamelessMount, Needles, ProcRoot, Process, ShownFiles, deleted_name, parse_pid,
+    unescape_maps,
 };
 use crate::units::{Absent, Reason};
 
@@ -128,7 +129,7 @@ impl Target {
     pub(super) fn find(root: &ProcRoot, wanted: &WantedFile, places: &Places) -> Result<Target> {
         let kind = match wanted {
             WantedFile::Number { device, inode } => Kind::Number { device: *device, inode: *inode },
-            WantedFile::Path(path) if !root.is_live() => Kind::Name(path.as_os_str().as_bytes().to_vec()),
+            WantedFile::Path(path) if !root.is_live() => Kind::Name(captured_name(root, path)?),
             WantedFile::Path(path) => Kind::File(Box::new(Known::open(path, places)?)),
         };
         Ok(Target { label: wanted.label(), kind, others: Mutex::default() })
@@ -204,6 +205,23 @@ impl Target {
             Kind::File(known) => known.is_open(shown, found, &self.others),
         }
     }
+}
+
+/// The name of a file in a capture. A link of a process has the one that it leads to.
+fn captured_name(root: &ProcRoot, path: &Path) -> Result<Vec<u8>> {
+    let fail = |kind, why: &'static str| Error::path(path, kind, why);
+    let Ok(below) = path.strip_prefix("/proc") else {
+        return match path.is_absolute() {
+            true => Ok(path.as_os_str().as_bytes().to_vec()),
+            false => Err(fail(ErrorKind::Unsupported, "a capture has no working directory")
+                .with_advice("name the file by its whole path")),
+        };
+    };
+    let mut parts = below.iter();
+    let pid = parts.next().and_then(|pid| parse_pid(pid.to_str()?));
+    let pid = pid.ok_or_else(|| fail(ErrorKind::NotFound, "no such file in the capture"))?;
+    let name = Process::open_in(root, pid)?.read_captured_name(parts.as_path())?;
+    name.ok_or_else(|| fail(ErrorKind::NotFound, "no such file in the capture"))
 }
 
 fn yes_if(is_it: bool) -> Verdict {
