@@ -114,7 +114,7 @@ pub(crate) use raw::Raw;
 pub use read::ProcessMappings;
 pub use rollup::ProcessTotals;
 pub(crate) use root::read_mounts;
-pub use root::{ProcRoot, hides_processes, not_mounted, read_pids};
+pub use root::{Hides, ProcRoot, hides_processes, not_mounted, read_pids, what_is_hidden};
 pub use smaps::{ParseError, SmapsParser, parse_smaps};
 pub use status::{Status, parse_status};
 pub use table_parts::{TablePart, TableParts};

@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use nix::sys::statfs::{PROC_SUPER_MAGIC, statfs};
-use nix::unistd::geteuid;
+use nix::unistd::{Gid, getegid, geteuid, getgroups};
 
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::mount_table::Mount;
@@ -187,16 +187,50 @@ pub(super) fn is_of_our_namespace(root: &ProcRoot) -> bool {
     *root.known.is_of_our_namespace.get_or_init(is_ours)
 }
 
-/// Whether `root` hides the processes of other users from this user: it is mounted with `hidepid`.
-pub fn hides_processes(root: &ProcRoot) -> bool {
-    let hides = |mount: &Mount| {
-        let is_set =
-            |option: &[u8]| option.starts_with(b"hidepid=") && option != b"hidepid=0" && option != b"hidepid=off";
-        mount.options().any(is_set)
-    };
+/// What `root` hides of the processes of other users, because it is mounted with `hidepid`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hides {
+    /// Nothing, or nothing from this user.
+    Nothing,
+    /// Everything but their pids.
+    AllButPids,
+    /// Everything: not even their number is known.
+    Everything,
+}
+
+/// What `root` hides from this user. See `proc(5)`.
+pub fn what_is_hidden(root: &ProcRoot) -> Hides {
     let is_it = |mount: &&Mount| mount.kind == b"proc" && mount.point == root.path().as_os_str().as_bytes();
-    let Ok(own) = Directory::open(Path::new("/proc/self")) else { return false };
-    !geteuid().is_root() && own.mounts().mounts().iter().rfind(is_it).is_some_and(hides)
+    let Ok(own) = Directory::open(Path::new("/proc/self")) else { return Hides::Nothing };
+    match own.mounts().mounts().iter().rfind(is_it) {
+        Some(mount) if !geteuid().is_root() => hidden_by(mount, &is_in_group),
+        _ => Hides::Nothing,
+    }
+}
+
+/// Whether `root` hides anything of the processes of other users from this user.
+pub fn hides_processes(root: &ProcRoot) -> bool {
+    what_is_hidden(root) != Hides::Nothing
+}
+
+fn hidden_by(mount: &Mount, is_in_group: &dyn Fn(u32) -> bool) -> Hides {
+    let option = |name: &[u8]| mount.options().filter_map(|option| option.strip_prefix(name)).last();
+    // Members of this group see everything; that of root if there is no such option.
+    let group = option(b"gid=").map_or(Some(0), |gid| str::from_utf8(gid).ok()?.parse().ok());
+    match option(b"hidepid=") {
+        None | Some(b"0" | b"off") => Hides::Nothing,
+        // Only processes that this user may trace are shown.
+        Some(b"4" | b"ptraceable") => Hides::Everything,
+        Some(_) if group.is_some_and(is_in_group) => Hides::Nothing,
+        Some(b"1" | b"noaccess") => Hides::AllButPids,
+        Some(_) => Hides::Everything,
+    }
+}
+
+/// Whether this process is in a group.
+fn is_in_group(group: u32) -> bool {
+    let group = Gid::from_raw(group);
+    getegid() == group || getgroups().is_ok_and(|groups| groups.contains(&group))
 }
 
 /// The pids of all processes, in no particular order.
@@ -219,4 +253,30 @@ pub fn not_mounted(root: &ProcRoot) -> Option<Error> {
         Error::path(root.path(), ErrorKind::Unsupported, "it is not mounted, so nothing can be read from the kernel")
             .with_advice("mount it: mount -t proc proc /proc")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::mount_table::parse_mount;
+
+    #[test]
+    fn what_a_mount_hides_follows_from_its_options_and_the_groups_of_the_user() {
+        for (options, of_others, of_members) in [
+            ("rw", Hides::Nothing, Hides::Nothing),
+            ("rw,hidepid=0", Hides::Nothing, Hides::Nothing),
+            ("rw,hidepid=off", Hides::Nothing, Hides::Nothing),
+            ("rw,hidepid=1,gid=7", Hides::AllButPids, Hides::Nothing),
+            ("rw,gid=7,hidepid=noaccess", Hides::AllButPids, Hides::Nothing),
+            ("rw,gid=7,hidepid=invisible", Hides::Everything, Hides::Nothing),
+            ("rw,hidepid=2", Hides::Everything, Hides::Everything),
+            ("rw,gid=7,hidepid=ptraceable", Hides::Everything, Hides::Everything),
+            ("rw,gid=7,hidepid=4", Hides::Everything, Hides::Everything),
+        ] {
+            let line = format!("22 1 0:20 / /proc rw - proc proc {options}");
+            let mount = parse_mount(line.as_bytes()).unwrap();
+            assert_eq!(hidden_by(&mount, &|_| false), of_others, "{options}");
+            assert_eq!(hidden_by(&mount, &|group| group == 7), of_members, "{options}");
+        }
+    }
 }

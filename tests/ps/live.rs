@@ -1,11 +1,12 @@
 //! Processes of this machine in a known state.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::common::{ForEveryone, Running, Subject, command, memory, page, rmap};
+use crate::common::{self, ForEveryone, Running, Subject, command, memory, page, rmap};
 use crate::{allowed, number, row_of};
 
 #[test]
@@ -73,6 +74,48 @@ fn an_ordinary_user_sees_what_is_public_and_is_told_once_what_is_not() {
     assert!(text.ends_with("0 of 2 read, 0; 2 need root\n"), "{text}");
     // Public figures are all there.
     everyone.rmap(["ps", "-o", "pid,user,rss,swap,command"]).good();
+}
+
+#[test]
+fn what_proc_hides_is_not_counted_as_nothing() {
+    let Some(everyone) = ForEveryone::copy() else { return };
+    if !common::has("setpriv", "util-linux") {
+        return;
+    }
+    let subject = Subject::start(["anonymous:64:48"]);
+    let hidden = |options: &str, group: u32, arguments: &str| {
+        let program = everyone.program();
+        let user = format!("setpriv --reuid={} --regid={group} --clear-groups", common::NOBODY);
+        let script = format!("mount -t proc -o {options} proc /proc && exec {user} {} {arguments}", program.display());
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--propagation", "private", "sh", "-c", &script]);
+        common::run(command)
+    };
+    let nobody = common::NOBODY;
+    // Not even the number of the others is known.
+    for level in [2, 4] {
+        let run = hidden(&format!("hidepid={level}"), nobody, "ps --json --total");
+        let document = run.json();
+        let account = &document["account"];
+        assert_eq!((&account["processes"], &account["hidden"]), (&Value::Null, &Value::Null), "{account}");
+        assert!(number(account, "read") > 0, "{account}");
+        assert_eq!(document["total"]["rows_without_figure"]["pss"], 1, "{document}");
+        let line = "rmap: the processes of this machine: /proc hides those of other users (hidepid), and how many they \
+                    are; run as root\n";
+        assert_eq!((run.status, run.err.as_str()), (Some(1), line), "hidepid={level}");
+    }
+    let run = hidden("hidepid=2", nobody, "ps");
+    assert!(run.out.ends_with(b"; those of other users are hidden\n"), "{run:?}");
+    // The pids are seen, so they are counted.
+    let run = hidden("hidepid=1", nobody, "ps --json --total");
+    let document = run.json();
+    assert!(number(&document["account"], "hidden") > 0, "{document}");
+    assert_eq!((run.status, run.complaints().len()), (Some(1), 1), "{}", run.err);
+    // Nothing is hidden from a member of the group.
+    let run = hidden(&format!("hidepid=2,gid={nobody}"), nobody, "ps -o pid,rss --json --total");
+    assert_eq!((run.status, &*run.err), (Some(0), ""));
+    assert_eq!(run.json()["account"]["hidden"], 0);
+    row_of(&run.json()["processes"], subject.pid());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::comparison::{Comparison, Hear, SIDES};
 use super::mappings::{self, ChangedProcess};
 use crate::error::{Error, ErrorKind, Subject};
 use crate::process::usage::{LATE, Usage, UsageNeeds, UsageRequest, Usages, collect_usages};
-use crate::process::{ProcRoot, hides_processes, shows_whole_machine};
+use crate::process::{ProcRoot, shows_whole_machine};
 use crate::units::{Bytes, Figure, counted};
 
 const REBOOTED: &str = "the two are different machines, or the machine was started anew in between; no process is the \
@@ -91,10 +91,10 @@ fn read(root: &ProcRoot, budget: Duration, hear: &mut dyn Hear) -> Option<Usages
 /// Whether a process of the `other` machine that is not among these did not exist.
 fn has_all(root: &ProcRoot, other: &ProcRoot, found: &Usages) -> bool {
     root.captured().is_none_or(|captured| captured.has_all_processes)
-        && !(root.is_live() && hides_processes(root))
         && (shows_whole_machine(root) || !shows_whole_machine(other))
         && found.unseen == 0
         && found.hidden == 0
+        && !found.hides_more
 }
 
 struct Compared<'c> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::group::ControlGroup;
 use crate::error::{ErrorKind, Result, Subject};
 use crate::process::usage::{LATE, Usage, UsageNeeds, UsageRequest, Usages, collect_usages};
-use crate::process::{NamedProcess, ProcRoot, ProcessChoice};
+use crate::process::{NamedProcess, ProcRoot, ProcessChoice, hides_processes};
 use crate::units::{Absent, Bytes, Figure, Reason};
 
 /// The memory of the processes in groups.
@@ -65,7 +65,7 @@ pub fn read_group_pss(
     });
     let failed = failed.collect();
     let has_all = root.is_live() || root.captured().is_some_and(|captured| captured.has_all_processes);
-    let known = Known { root, has_all, by_pid, found: &found, failed };
+    let known = Known { root, has_all, is_hidden: hides_processes(root), by_pid, found: &found, failed };
     let groups = groups.iter().map(|group| known.sum(&pids_of(group)?)).collect();
     found.usages.retain(|usage| listed.contains(&usage.identity.pid));
     Ok(GroupPss { groups, found })
@@ -77,6 +77,8 @@ struct Known<'f> {
     /// Whether a process that is not there has exited: on a live machine, and in a capture of all processes, which were
     /// read after the groups.
     has_all: bool,
+    /// Whether this user does not see the processes of others.
+    is_hidden: bool,
     by_pid: HashMap<u32, &'f Usage>,
     found: &'f Usages,
     /// Those that could not be read for another reason than that they have exited or are threads of the kernel.
@@ -107,7 +109,7 @@ impl Known<'_> {
         match () {
             () if pid == 0 => Err(ELSEWHERE),
             () if self.failed.contains(&pid) => Err(FAILED),
-            () if self.found.hidden > 0 => Err(DENIED),
+            () if self.is_hidden => Err(DENIED),
             () if self.found.unseen > 0 => Err(LATE),
             () if !self.has_all && !self.root.path().join(pid.to_string()).is_dir() => Err(NOT_CAPTURED),
             () => Ok(()),

@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::process::address_space::{AddressSpaces, Entered, can_compare};
 use crate::process::choice::{Asked, ProcessChoice};
 use crate::process::handle::shows_whole_machine;
-use crate::process::root::{ProcRoot, hides_processes, read_pids};
+use crate::process::root::{Hides, ProcRoot, read_pids, what_is_hidden};
 use crate::units::Bytes;
 
 /// Which processes are read, and what about them.
@@ -54,17 +54,15 @@ pub struct Usages {
     pub usages: Vec<Usage>,
     /// What is wrong with those that were selected by their pids, or with the selection.
     pub failures: Vec<Error>,
-    /// How many could not be seen at all, because `/proc` hides them (`hidepid=1`).
+    /// How many could not be seen at all, because `/proc` hides them (`hidepid`).
     pub hidden: u64,
+    /// Whether there may be more, because `/proc` hides how many there are, too.
+    pub hides_more: bool,
     /// How many were not looked at in time.
     pub unseen: u64,
-    /// Why there may be more processes on this machine, as text to follow a colon.
-    pub blind: Option<&'static str>,
+    /// Whether only the processes of a pid namespace were looked at, such as those of a container.
+    pub is_of_namespace: bool,
 }
-
-const HIDES: &str = "/proc hides the processes of other users (hidepid)";
-const NAMESPACE: &str = "this is another pid namespace, such as that of a container, so only the processes in it are \
-                         seen";
 
 /// Reads how much memory processes use. `check` is called from time to time; the reading ends if it says so.
 ///
@@ -73,7 +71,12 @@ const NAMESPACE: &str = "this is another pid namespace, such as that of a contai
 pub fn collect_usages(request: &UsageRequest, check: &mut dyn FnMut() -> ControlFlow<()>) -> Result<Usages> {
     let until = request.budget.and_then(|budget| Instant::now().checked_add(budget));
     let (root, needs) = (&request.root, request.needs);
-    let mut found = Usages { blind: blindness(root), ..Usages::default() };
+    // Those that were selected by their pids are either seen or reported as missing.
+    let is_searched = request.processes.pids.is_empty();
+    let hides = if is_searched { what_is_hidden(root) } else { Hides::Nothing };
+    let has_namespace = || root.is_live() && !shows_whole_machine(root);
+    let is_of_namespace = is_searched && hides == Hides::Nothing && has_namespace();
+    let mut found = Usages { is_of_namespace, hides_more: hides == Hides::Everything, ..Usages::default() };
     let asked = find(request, &mut found.failures)?;
     let spaces = Spaces { compares: root.is_live() && can_compare(root), seen: Arc::default() };
     let reader = || Reader::new(root, needs, until, &request.busy);
@@ -193,14 +196,6 @@ fn add_descendants(root: &ProcRoot, all: impl Iterator<Item = Asked>, asked: &mu
 
 fn no_memory(pid: u32) -> Error {
     Error::pid(pid, ErrorKind::Unsupported, "it has no memory of its own: a kernel thread, or it has exited")
-}
-
-fn blindness(root: &ProcRoot) -> Option<&'static str> {
-    match () {
-        () if hides_processes(root) => Some(HIDES),
-        () if root.is_live() && !shows_whole_machine(root) => Some(NAMESPACE),
-        () => None,
-    }
 }
 
 #[cfg(test)]

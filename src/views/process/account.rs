@@ -23,8 +23,8 @@ pub(super) struct Account {
     late: u64,
     /// Those that could not be read for another reason.
     failed: u64,
-    /// Those that are not listed because `/proc` hides them.
-    hidden: u64,
+    /// Those that are not listed because `/proc` hides them; `None` if it hides how many they are, too.
+    hidden: Option<u64>,
     /// Those that are not listed because there was no time to look at them.
     unseen: u64,
     /// Whether anything of this was read at all.
@@ -35,7 +35,7 @@ impl Account {
     pub(super) fn of(found: &Usages, has_shares: bool) -> Account {
         let mut account = Account {
             listed: found.usages.len() as u64,
-            hidden: found.hidden,
+            hidden: (!found.hides_more).then_some(found.hidden),
             unseen: found.unseen,
             has_shares,
             ..Account::default()
@@ -58,14 +58,15 @@ impl Account {
         account
     }
 
-    fn all(&self) -> u64 {
-        self.listed.saturating_add(self.hidden).saturating_add(self.unseen)
+    /// How many processes there are.
+    fn all(&self) -> Option<u64> {
+        Some(self.listed.saturating_add(self.hidden?).saturating_add(self.unseen))
     }
 
     /// For a table its last line, and for a JSON document an object.
     pub(super) fn closing(&self) -> Closing {
-        let figure = |number| OwnedCell::Plain(if self.has_shares { Cell::Count(number) } else { Cell::Remark(None) });
-        let count = |number| OwnedCell::Plain(Cell::Count(number));
+        let count = |number: Option<u64>| OwnedCell::Plain(number.map_or(Cell::Remark(None), Cell::Count));
+        let figure = |number| count(Some(number).filter(|_| self.has_shares));
         let cells = vec![
             ("processes", count(self.all())),
             ("read", figure(self.read)),
@@ -74,18 +75,19 @@ impl Account {
             ("late", figure(self.late)),
             ("failed", figure(self.failed)),
             ("hidden", count(self.hidden)),
-            ("unseen", count(self.unseen)),
+            ("unseen", count(Some(self.unseen))),
         ];
         Closing { lines: self.line().into_iter().collect(), object: Some(("account", cells)), ..Closing::default() }
     }
 
     /// `46 of 47 read, 104 MiB; 1 needs root`.
     fn line(&self) -> Option<String> {
-        if !self.has_shares || self.all() == 0 {
+        if !self.has_shares || self.all() == Some(0) {
             return None;
         }
-        let mut line = format!("{} of {} read, {}", self.read, self.all(), Human(Bytes(self.pss)));
-        let kept = self.denied.saturating_add(self.hidden);
+        let of_all = self.all().map_or_else(String::new, |all| format!(" of {all}"));
+        let mut line = format!("{}{of_all} read, {}", self.read, Human(Bytes(self.pss)));
+        let kept = self.denied.saturating_add(self.hidden.unwrap_or(0));
         let late = self.late.saturating_add(self.unseen);
         let denied = match run_as_root() {
             Some(_) => counted(kept, "needs root", "need root"),
@@ -95,6 +97,7 @@ impl Account {
             (kept, denied),
             (late, counted(late, "was not read in time", "were not read in time")),
             (self.failed, counted(self.failed, "could not be read", "could not be read")),
+            (u64::from(self.hidden.is_none()), "those of other users are hidden".to_owned()),
         ];
         for (_, text) in others.iter().filter(|(count, _)| *count > 0) {
             line.push_str("; ");
@@ -144,11 +147,24 @@ fn not_in_time(count: u64, one: &str, many: &str, budget: Option<Duration>) -> E
 
 /// What this user cannot see of the machine.
 pub(super) fn hidden(found: &Usages) -> Option<Error> {
-    let about = Subject::Words(counted(found.hidden, "process", "processes"));
-    let error = Error::new(about, ErrorKind::Denied, "/proc hides what other users' processes are (hidepid)");
-    let error = match run_as_root() {
+    let (about, why) = match (found.hides_more, found.hidden) {
+        (false, 0) => return None,
+        (false, hidden) => {
+            (counted(hidden, "process", "processes"), "/proc hides what other users' processes are (hidepid)")
+        }
+        (true, _) => (OF_MACHINE.to_owned(), "/proc hides those of other users (hidepid), and how many they are"),
+    };
+    let error = Error::new(Subject::Words(about), ErrorKind::Denied, why);
+    Some(match run_as_root() {
         Some(advice) => error.with_advice(advice),
         None => error,
-    };
-    (found.hidden > 0).then_some(error)
+    })
+}
+
+const OF_MACHINE: &str = "the processes of this machine";
+
+/// That there may be more processes on this machine.
+pub(super) fn elsewhere(found: &Usages) -> Option<Error> {
+    let why = "this is another pid namespace, such as that of a container, so only the processes in it are seen";
+    found.is_of_namespace.then(|| Error::new(Subject::Words(OF_MACHINE.to_owned()), ErrorKind::Denied, why))
 }

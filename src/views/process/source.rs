@@ -9,7 +9,6 @@ use super::super::processes::user_name;
 use super::account::{self, Account};
 use super::tree::Tree;
 use super::{ProcessNeed, ProcessRow, Processes};
-use crate::error::{Error, ErrorKind, Subject};
 use crate::machine::{app_name, container_name};
 use crate::process::usage::{Usage, UsageNeeds, UsageRequest, collect_usages};
 use crate::process::{ProcRoot, ProcessChoice};
@@ -82,9 +81,7 @@ impl Source for ProcessSource {
         })?;
         stopped?;
         self.account = Some(Account::of(&found, self.request.needs.shares));
-        if let Some(why) = found.blind.filter(|_| self.request.processes.pids.is_empty()) {
-            rows.note(Error::new(Subject::Words("the processes of this machine".to_owned()), ErrorKind::Denied, why));
-        }
+        account::elsewhere(&found).into_iter().for_each(|error| rows.note(error));
         let missing = [account::unseen(&found, self.request.budget), account::hidden(&found)];
         missing.into_iter().flatten().for_each(|error| rows.lost(error));
         account::late(&found, self.request.budget).into_iter().for_each(|error| rows.failure(error));
