@@ -177,7 +177,7 @@ pub fn command() -> clap::Command {
         .disable_help_subcommand(true)
         .subcommands(SUBCOMMANDS.iter().map(Subcommand::command));
     let examples = run::examples(EXAMPLES);
-    let command = command.after_long_help(format!("{STATUS}\n\n{examples}")).after_help(examples);
+    let command = command.after_long_help(format!("{STATUS}\n\n{examples}"));
     GlobalArgs::augment_args(command).about("Where is this memory, page by page, and who holds it?")
 }
 
