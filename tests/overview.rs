@@ -44,6 +44,10 @@ fn alone_it_shows_memory_processes_files_and_groups() {
     assert_eq!(first_row(&text, "PID User Pss Uss Rss").len(), 7, "{text}");
     let groups = first_row(&text, "Usage Limit Working set");
     assert!(groups.last().unwrap().starts_with('/'), "{text}");
+    if std::path::Path::new("/sys/fs/cgroup/memory/release_agent").exists() {
+        // The root is the machine, which the first lines are about.
+        assert!(text.lines().all(|line| line.split_whitespace().last() != Some("/")), "{text}");
+    }
     first_row(&text, "Cached Dirty");
     assert!(text.lines().last().unwrap().starts_with("more: rmap mem|ps|files|cgroups"), "{text}");
     // A person reads it at once: a few lines, none of them as long as a command line can be.
@@ -63,14 +67,12 @@ fn the_strip_has_as_many_cells_as_each_part_of_the_memory() {
     assert!((shown - expected).abs() <= 1.5, "{shown} cells, not {expected}: {text}");
 }
 
-#[test]
-fn on_a_terminal_it_fits_80_columns_and_24_lines() {
-    let script = "script -qec \"stty cols 80 rows 24; '$1'\" /dev/null 2>&1";
-    let answer = shell(script, &[common::program().as_os_str()]);
+/// The lines of the screen on a terminal of this size, without colours.
+fn screen(columns: usize, rows: usize) -> Vec<String> {
+    let script = format!("script -qec \"stty cols {columns} rows {rows}; '$1'\" /dev/null 2>&1");
+    let answer = shell(&script, &[common::program().as_os_str()]);
     is_answered(&answer);
     let text = String::from_utf8_lossy(&answer.out).into_owned();
-    let screen: Vec<&str> = text.lines().take_while(|line| !line.starts_with("rmap: ")).collect();
-    assert!(screen.len() <= 24, "{} lines: {text}", screen.len());
     let plain = |line: &str| -> String {
         let mut inside = false;
         line.chars()
@@ -81,14 +83,33 @@ fn on_a_terminal_it_fits_80_columns_and_24_lines() {
             })
             .collect()
     };
-    for line in screen {
-        assert!(plain(line).chars().count() <= 80, "{line}");
-    }
+    text.lines().take_while(|line| !line.starts_with("rmap: ")).map(plain).collect()
+}
+
+#[test]
+fn on_a_terminal_it_fits_80_columns_and_24_lines() {
+    let screen = screen(80, 24);
+    assert!(screen.len() <= 24, "{screen:#?}");
+    assert!(screen.iter().all(|line| line.chars().count() <= 80), "{screen:#?}");
+}
+
+#[test]
+fn on_a_narrow_terminal_nothing_is_wrapped_by_it() {
+    let screen = screen(60, 40);
+    assert!(screen.iter().all(|line| line.chars().count() <= 60), "{screen:#?}");
+    assert!(screen.join(" ").ends_with("rmap --help"), "{screen:#?}");
 }
 
 #[test]
 fn other_options_than_those_of_the_screen_are_explained() {
-    assert_eq!(rmap(["overview", "--json"]).status, Some(2));
+    for (option, expected) in [
+        ("--json", "`rmap mem`, `rmap ps`, `rmap files` and `rmap cgroups` have it. See `rmap overview --help`"),
+        ("--top", "`rmap mem`, `rmap ps`, `rmap files` and `rmap cgroups` have it. See `rmap overview --help`"),
+        ("--tree", "`rmap ps` has it. See `rmap overview --help`"),
+    ] {
+        let run = rmap(["overview", option]);
+        assert_eq!((run.status, run.err), (Some(2), format!("rmap: unknown option '{option}'; {expected}\n")));
+    }
     let help = rmap(["overview", "--help"]).good().text();
     assert!(help.contains("the same as rmap alone"), "{help}");
     let alone = run(command(["--budget", "1"]));
@@ -109,6 +130,9 @@ fn an_ordinary_user_sees_what_may_be_seen() {
     first_row(&answer.text(), "Memory Available");
     first_row(&answer.text(), "PID User Pss");
     assert!(answer.err.contains("root"), "{answer:?}");
+    for line in answer.err.lines().filter(|line| line.contains("permission denied")) {
+        assert!(line.contains("permission denied: cannot read "), "{line}");
+    }
 }
 
 #[test]
@@ -118,5 +142,10 @@ fn what_cannot_be_read_leaves_the_rest_of_the_screen() {
     let answer = run(command([std::ffi::OsStr::new("--proc-root"), captured.path().as_os_str()]));
     assert_eq!(answer.status, Some(1), "{answer:?}");
     assert!(answer.err.contains("meminfo"), "{answer:?}");
-    assert!(answer.text().contains("PID"), "{answer:?}");
+    let text = answer.text();
+    assert!(text.contains("PID"), "{text}");
+    // Nothing is shown instead of what is not known, not even titles.
+    for line in ["memory: not known", "cached files: not known", "control groups: not known"] {
+        assert!(text.lines().any(|one| one == line), "{line}: {text}");
+    }
 }

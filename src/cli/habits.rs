@@ -22,6 +22,9 @@ use crate::table::escape::escaped;
 /// What `rmap` alone shows.
 const OVERVIEW: &str = <OverviewArgs as Run>::NAME;
 
+/// What [`OVERVIEW`] sums up.
+const SUMMED_UP: [&str; 4] = ["mem", "ps", "files", "cgroups"];
+
 /// The parser of one subcommand without its help, which takes long to write.
 pub(super) fn parser(subcommand: &Subcommand) -> clap::Command {
     GlobalArgs::augment_args((subcommand.augment)(clap::Command::new("rmap")))
@@ -34,7 +37,14 @@ pub(super) fn instead_of(option: &str, command: &str, subcommands: &[Subcommand]
         let refused = named.and_then(|subcommand| parser(subcommand).try_get_matches_from(words).err());
         refused.is_none_or(|error| error.kind() != ErrorKind::UnknownArgument)
     };
-    coming_from::instead_of(option, command, &takes)
+    // The screen consists of the first rows of these, which have all options.
+    let parts = SUMMED_UP.iter().filter(|part| takes(&[(**part).into(), option.into()]));
+    let parts: Vec<String> = parts.filter(|_| command == OVERVIEW).map(|part| format!("`rmap {part}`")).collect();
+    match &parts[..] {
+        [] => coming_from::instead_of(option, command, &takes),
+        [part] => Some(format!("{part} has it")),
+        [parts @ .., last] => Some(format!("{} and {last} have it", parts.join(", "))),
+    }
 }
 
 /// What was typed.

@@ -30,8 +30,9 @@ const ROWS: usize = 5;
 /// How many lines the screen has with empty lines between its parts.
 const LINES: usize = 28;
 
-/// The number of cells of the strip.
+/// The most cells that the strip has, and the blanks before it.
 const CELLS: usize = 72;
+const INDENT: usize = 2;
 
 /// The last line.
 const NEXT: &str = "more: rmap mem|ps|files|cgroups, rmap PID, rmap FILE, rmap who FILE, rmap --help";
@@ -58,6 +59,7 @@ have all columns and options, as has `rmap mem`.";
     const EXAMPLES: &'static [(&'static str, &'static str)] = &[
         ("rmap", "the machine on one screen"),
         ("rmap overview --budget 10", "the same with more time, for a large machine"),
+        ("rmap ps --top 20", "one of its lists, with more rows"),
     ];
 
     fn is_machine(&self) -> bool {
@@ -87,7 +89,7 @@ have all columns and options, as has `rmap mem`.";
         if let Some(line) = presentation.captured_line() {
             writeln!(out, "{line}")?;
         }
-        writeln!(out, "{NEXT}")?;
+        writeln!(out, "{}", screen::wrapped_to_terminal(NEXT))?;
         parts.into_iter().try_for_each(|part| part.report_to(report))
     }
 }
@@ -95,7 +97,9 @@ have all columns and options, as has `rmap mem`.";
 impl OverviewArgs {
     /// Reads all parts at the same time.
     fn read(&self, root: &ProcRoot, presentation: &Presentation) -> Vec<Part> {
-        let mut memory = MachineSource { root: root.clone(), cells: CELLS };
+        let cells = presentation.terminal_width.map_or(CELLS, |width| usize::from(width).saturating_sub(INDENT));
+        let cells = cells.clamp(1, CELLS);
+        let mut memory = MachineSource { root: root.clone(), cells };
         let mut processes = ProcessSource::new(root, ProcessChoice::default());
         processes.request.budget = Some(self.budget);
         let mut files = CachedFileSource::new(FoundChoice::default());
@@ -103,22 +107,24 @@ impl OverviewArgs {
         files.budget = self.budget;
         let mut groups = GroupSource::new(root.clone());
         groups.budget = Some(self.budget);
+        // The first lines are about the machine.
+        groups.omits_root = true;
         std::thread::scope(|scope| {
             let files = scope.spawn(move || {
                 let columns = ["cached", "dirty", "mapped", "holders", "path"];
-                Part::answer(&largest(&columns, "cached"), &mut files, presentation)
+                Part::answer("cached files", &largest(&columns, "cached"), &mut files, presentation)
             });
             let groups = scope.spawn(move || {
                 let columns = ["usage", "limit", "working_set", "anon", "processes", "path"];
-                Part::answer(&largest(&columns, "usage"), &mut groups, presentation)
+                Part::answer("control groups", &largest(&columns, "usage"), &mut groups, presentation)
             });
             let processes = scope.spawn(move || {
                 // Without a terminal nothing is cut, and a command line may have thousands of characters.
                 let command = if screen::is_terminal() { "command" } else { "name" };
                 let columns = ["pid", "user", "pss", "uss", "rss", "swap", command];
-                Part::answer(&largest(&columns, "pss"), &mut processes, presentation)
+                Part::answer("processes", &largest(&columns, "pss"), &mut processes, presentation)
             });
-            let memory = Part::answer(&columns(machine::DEFAULT), &mut memory, presentation);
+            let memory = Part::answer("memory", &columns(machine::DEFAULT), &mut memory, presentation);
             let joined = [processes, files, groups].into_iter().filter_map(|part| part.join().ok());
             std::iter::once(memory).chain(joined).collect()
         })
@@ -145,15 +151,25 @@ struct Part {
 }
 
 impl Part {
-    fn answer<S: Source>(query: &Query, source: &mut S, presentation: &Presentation) -> Part {
+    fn answer<S: Source>(what: &str, query: &Query, source: &mut S, presentation: &Presentation) -> Part {
         let mut part =
             Part { text: Vec::new(), errors: Vec::new(), notes: Vec::new(), is_incomplete: false, done: Ok(()) };
         let mut text = Vec::new();
         let mut sink = TextSink::new(*presentation, Box::new(&mut text));
         part.done = execute(query, source, &mut sink, &mut part);
         drop(sink);
-        part.text = text;
+        part.text = match (text.iter().filter(|byte| **byte == b'\n').count() > 1, part.is_complete()) {
+            (true, _) => text,
+            // Titles without rows do not tell nothing from nothing that can be seen.
+            (false, true) => format!("{what}: none\n").into_bytes(),
+            (false, false) => format!("{what}: not known\n").into_bytes(),
+        };
         part
+    }
+
+    /// Whether everything could be read.
+    fn is_complete(&self) -> bool {
+        self.errors.is_empty() && self.notes.is_empty() && !self.is_incomplete && self.done.is_ok()
     }
 
     /// Reports what could not be read, below the screen.

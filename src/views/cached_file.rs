@@ -329,7 +329,7 @@ impl CachedFileSource {
             match message {
                 Message::Item(found) => rows.rows(found),
                 Message::Failure(error) => {
-                    rows.lost(advised(error));
+                    rows.lost(advised(of_process(error)));
                     rows.check()
                 }
                 Message::Note(note) => {
@@ -447,5 +447,21 @@ impl Source for CachedFileSource {
                 }
             }
         }
+    }
+}
+
+/// What is missing because a process may not be read; any other failure as it is.
+fn of_process(error: Error) -> Error {
+    match (error.kind(), error.subject()) {
+        (ErrorKind::Denied, Subject::Pid(_) | Subject::Process(..)) => {
+            let why =
+                "permission denied: cannot read which files it holds, so those that nobody else holds are missing";
+            let said = Error::new(error.subject().clone(), ErrorKind::Denied, why);
+            match error.advice() {
+                Some(advice) => said.with_advice(advice.to_owned()),
+                None => said,
+            }
+        }
+        _ => error,
     }
 }

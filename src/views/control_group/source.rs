@@ -28,6 +28,8 @@ pub struct GroupSource {
     pub divides: bool,
     /// Whether one group that is named is also explained in words.
     pub explains: bool,
+    /// Whether the root of all groups, which is the machine, has no row.
+    pub omits_root: bool,
     files: MachineFiles,
     explanation: Vec<String>,
 }
@@ -49,6 +51,7 @@ impl GroupSource {
             budget: None,
             divides: false,
             explains: false,
+            omits_root: false,
             files: MachineFiles::default(),
             explanation: Vec::new(),
         }
@@ -145,6 +148,7 @@ impl Source for GroupSource {
         self.explanation.clear();
         let chosen = choice(&self.root, &self.names);
         let mut groups = read_groups(&self.root, &chosen, &files, &mut |error| rows.lost(error))?;
+        groups.retain(|group| !(self.omits_root && group.is_root));
         for name in &self.names {
             let one = choice(&self.root, [name]);
             if !groups.iter().any(|group| one.has_memory_group(&group.path)) {
