@@ -13,6 +13,9 @@ mod bus_error;
 #[cfg_attr(not(feature = "bpf"), allow(dead_code, reason = "without the lists nothing makes such values"))]
 pub(crate) mod cached;
 pub(crate) mod cachestat;
+#[cfg(all(feature = "bpf", any(test, fuzzing)))]
+#[path = "../../tests/checks/kernel.rs"]
+pub mod checks;
 pub(crate) mod dax;
 mod demo_data;
 pub(crate) mod fiemap;

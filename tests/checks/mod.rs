@@ -1,7 +1,8 @@
 //! What must hold for any bytes from outside: one function for each parser. `cargo test` calls it with damaged samples,
 //! and the fuzzer (`fuzz/`) with whatever leads to new code. Compiled only for these two.
 //!
-//! A check fails by panicking. The checks of private parsers are next to them: `process`, `machine`, `join`, `cli`.
+//! A check fails by panicking. The checks of private parsers are next to them: `process`, `machine`, `join`, `kernel`,
+//! `cli`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a check fails by panicking")]
 
@@ -11,6 +12,8 @@ pub use crate::process::checks as process;
 
 #[cfg(feature = "cli")]
 pub use crate::cli::checks as cli;
+#[cfg(feature = "bpf")]
+pub use crate::kernel::checks as kernel;
 
 use crate::table::{ColumnList, Expression, RowKind};
 use crate::units::{Bytes, Exact, Human};

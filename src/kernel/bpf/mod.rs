@@ -12,7 +12,7 @@ pub(crate) mod inodes;
 mod loaded;
 pub(crate) mod pages;
 mod shared;
-mod structures;
+pub(in crate::kernel) mod structures;
 
 pub(crate) use loaded::{Adaptation, Adapted, Unavailable, adapt};
 

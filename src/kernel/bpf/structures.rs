@@ -96,7 +96,8 @@ impl<'b> Description<'b> {
             let (kind, count) = found.kind(place)?;
             place += 3 + Shape::of(kind, count)?.words;
         }
-        (place * 4 == types.len()).then_some(found)
+        // A type without a name has the name at offset 0, which is empty.
+        (place * 4 == types.len() && names.first() == Some(&0)).then_some(found)
     }
 
     fn word(&self, place: usize) -> Option<u32> {
@@ -178,7 +179,7 @@ impl<'b> Description<'b> {
 
 /// The description of the types with these names and of what is inside them; `None` if `whole` is not a description
 /// that this code knows.
-pub(super) fn cut(whole: &[u8], wanted: &[&str]) -> Option<Vec<u8>> {
+pub(in crate::kernel) fn cut(whole: &[u8], wanted: &[&str]) -> Option<Vec<u8>> {
     let whole = Description::parse(whole)?;
     whole.only(&whole.reach(wanted)?)
 }
@@ -227,5 +228,8 @@ mod tests {
         assert_eq!(cut(&unknown, &["page"]), None);
         let beyond = described(&[0, STRUCT << 24 | 9, 0], b"\0");
         assert_eq!(cut(&beyond, &["page"]), None);
+        // A type without a name is not one of the first name.
+        let named = described(&[0, INTEGER << 24, 4, 32], b"page\0");
+        assert_eq!(cut(&named, &["page"]), None);
     }
 }
