@@ -57,8 +57,11 @@ pub fn read_group_files(
             (read.files, read.incomplete)
         }
         false => {
-            let captured = Captured::read(root, &choice)?;
-            captured.lists.map_or(Ok((captured.files, captured.incomplete)), Err)?
+            let (captured, files) = Captured::open(root)?;
+            if let Some(error) = captured.lists {
+                return Err(error);
+            }
+            (files.collect(&choice)?, captured.incomplete)
         }
     };
     let (others, others_lack) = match () {

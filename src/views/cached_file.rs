@@ -307,7 +307,7 @@ impl CachedFileSource {
 
     /// The list of a capture.
     fn read_captured(&mut self, rows: &mut dyn Rows<CachedFiles>) -> Result<(), Stop> {
-        let found = Captured::read(&self.root, &self.choice)?;
+        let (found, files) = Captured::open(&self.root)?;
         let error = |kind, why| Error::new(Subject::Words(LISTS.to_owned()), kind, why);
         if let Some(lists) = found.lists {
             rows.lost(lists.with_advice(INSTEAD_IN_CAPTURE));
@@ -318,8 +318,9 @@ impl CachedFileSource {
         found.incomplete.into_iter().for_each(|why| rows.lost(error(ErrorKind::Changed, why)));
         found.failures.into_iter().for_each(|failure| rows.lost(failure));
         found.unseen.into_iter().for_each(|why| rows.note(error(ErrorKind::Changed, why)));
+        files.read(&self.choice, |file| rows.row(file))?;
         self.account = Some(found.account);
-        rows.rows(found.files)
+        Ok(())
     }
 
     /// Files one by one.

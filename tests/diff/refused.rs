@@ -41,8 +41,12 @@ fn a_missing_or_damaged_capture_is_one_line() {
     }
     // A list that is damaged is no empty list.
     let list = Machine::new("boot", 2).file(json!("/a"), 1, json!(-5)).with_list("pages");
-    let run = diff(&list, &machine, &["--what", "files", "--json"]);
-    assert!(run.status == Some(1) && run.json() == json!([]) && run.err.contains("line 2 of"), "{run:?}");
+    let other = Machine::new("boot", 3).file(json!("/b"), 2, json!(5)).with_list("pages");
+    for pair in [[&list, &other], [&other, &list]] {
+        let run = diff(pair[0], pair[1], &["--what", "files", "--json"]);
+        assert_eq!((run.status, run.json(), run.complaints().len()), (Some(1), json!([]), 1), "{run:?}");
+        assert!(run.err.contains("line 2 of"), "{run:?}");
+    }
 }
 
 #[test]

@@ -5,10 +5,10 @@ use std::ops::ControlFlow;
 
 use super::change::{Change, ChangedFigure, ChangedKind};
 use super::comparison::{Comparison, Hear, SIDES};
-use crate::error::{Error, ErrorKind, Subject};
+use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::join::Message;
 use crate::join::machine_files::{
-    Captured, Facts, FoundChoice, FoundFile, MachineFiles, Method, held_files, measure_files,
+    Captured, CapturedFiles, Facts, FoundChoice, FoundFile, MachineFiles, Method, held_files, measure_files,
 };
 use crate::process::{ProcRoot, run_as_root};
 use crate::units::{Absent, Bytes, Figure, Reason};
@@ -19,12 +19,20 @@ type Key = (Option<((u32, u32), u64)>, Vec<u8>);
 const TOO_LARGE: Absent = Absent::new(Reason::Unsupported, "the sum does not fit into 64 bits");
 const INSTEAD: &str = "the files that processes hold are compared";
 
+/// How much of each file is cached.
+type Sums = BTreeMap<Key, Figure<Bytes>>;
+
 /// The files of one side.
 struct Side {
-    files: Vec<FoundFile>,
+    files: Files,
     method: Method,
     /// Whether a file that is not among these has no cached pages.
     has_all: bool,
+}
+
+enum Files {
+    Live(Vec<FoundFile>),
+    Captured(CapturedFiles),
 }
 
 fn about() -> Subject {
@@ -43,16 +51,23 @@ pub(super) fn compare(comparison: &Comparison, hear: &mut dyn Hear) {
     let Some(first) = read(first, hear) else { return };
     let Some(second) = read(second, hear) else { return };
     let (before, after) = if after_first { (second, first) } else { (first, second) };
+    // Inode numbers of a walk and of processes are those of stat, which may differ from those of the kernel's lists.
+    let has_numbers = comparison.is_same_boot() && before.method == after.method;
     // The captures themselves, while they are read.
     let unpacked: Vec<&[u8]> =
         [&comparison.before, &comparison.after].into_iter().filter_map(ProcRoot::unpacked_at).collect();
-    let is_own = |file: &FoundFile| unpacked.iter().any(|directory| file.path.starts_with(directory));
-    let (mut before, mut after) = (before, after);
-    before.files.retain(|file| !is_own(file));
-    after.files.retain(|file| !is_own(file));
-    // Inode numbers of a walk and of processes are those of stat, which may differ from those of the kernel's lists.
-    let has_numbers = comparison.is_same_boot() && before.method == after.method;
-    let (earlier, mut later) = (sums(&before.files, has_numbers), sums(&after.files, has_numbers));
+    let sums = |files| sums(files, has_numbers, &unpacked);
+    let (before_has_all, after_has_all) = (before.has_all, after.has_all);
+    // Long lists take long to parse.
+    let (earlier, later) = std::thread::scope(|scope| {
+        let earlier = scope.spawn(|| sums(before.files));
+        let later = sums(after.files);
+        (earlier.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), later)
+    });
+    let (earlier, mut later) = match (earlier, later) {
+        (Ok(earlier), Ok(later)) => (earlier, later),
+        (Err(error), _) | (_, Err(error)) => return hear.failure(error),
+    };
     let mut unmatched = [0_u64; 2];
     let mut tell = |key: Key, before, after| {
         let (number, path) = key;
@@ -62,12 +77,12 @@ pub(super) fn compare(comparison: &Comparison, hear: &mut dyn Hear) {
     };
     for (key, cached) in earlier {
         match later.remove(&key) {
-            None if !after.has_all => unmatched[0] += 1,
+            None if !after_has_all => unmatched[0] += 1,
             now => tell(key, Some(cached), now),
         }
     }
     for (key, cached) in later {
-        if before.has_all { tell(key, None, Some(cached)) } else { unmatched[1] += 1 }
+        if before_has_all { tell(key, None, Some(cached)) } else { unmatched[1] += 1 }
     }
     for (count, [one, other]) in unmatched.into_iter().zip([SIDES, [SIDES[1], SIDES[0]]]) {
         if count > 0 {
@@ -77,15 +92,26 @@ pub(super) fn compare(comparison: &Comparison, hear: &mut dyn Hear) {
     }
 }
 
-/// How much of each file is cached. Files that cannot be told apart are added up.
-fn sums(files: &[FoundFile], has_numbers: bool) -> BTreeMap<Key, Figure<Bytes>> {
-    let mut sums = BTreeMap::new();
-    for file in files {
+/// How much of each file is cached, without those below these directories. Files that cannot be told apart are added
+/// up.
+fn sums(files: Files, has_numbers: bool, without: &[&[u8]]) -> Result<Sums> {
+    let mut sums = Sums::new();
+    let mut add = |file: FoundFile| {
+        if without.iter().any(|directory| file.path.starts_with(directory)) {
+            return;
+        }
         let number = has_numbers.then_some((file.device, file.inode));
-        let sum = sums.entry((number, file.path.clone())).or_insert(Ok(Bytes(0)));
+        let sum = sums.entry((number, file.path)).or_insert(Ok(Bytes(0)));
         *sum = added(*sum, file.cached);
+    };
+    match files {
+        Files::Live(files) => files.into_iter().for_each(add),
+        Files::Captured(files) => files.read(&FoundChoice::default(), |file| {
+            add(file);
+            Ok::<(), Error>(())
+        })?,
     }
-    sums
+    Ok(sums)
 }
 
 fn added(one: Figure<Bytes>, other: Figure<Bytes>) -> Figure<Bytes> {
@@ -93,7 +119,7 @@ fn added(one: Figure<Bytes>, other: Figure<Bytes>) -> Figure<Bytes> {
 }
 
 fn read_captured(root: &ProcRoot, hear: &mut dyn Hear) -> Option<Side> {
-    let found = match Captured::read(root, &FoundChoice::default()) {
+    let (found, files) = match Captured::open(root) {
         Ok(found) => found,
         Err(error) => {
             hear.failure(error);
@@ -108,7 +134,7 @@ fn read_captured(root: &ProcRoot, hear: &mut dyn Hear) -> Option<Side> {
     let changed = |why| Error::new(about(), ErrorKind::Changed, why);
     found.incomplete.into_iter().for_each(|why| hear.failure(changed(why)));
     found.failures.into_iter().for_each(|error| hear.failure(error));
-    Some(Side { files: found.files, method, has_all })
+    Some(Side { files: Files::Captured(files), method, has_all })
 }
 
 /// The files of the running machine: from the kernel's lists, or else those that processes hold.
@@ -120,7 +146,7 @@ fn read_live(comparison: &Comparison, hear: &mut dyn Hear) -> Option<Side> {
             let has_all = found.incomplete.is_empty();
             let changed = |why| Error::new(about(), ErrorKind::Changed, why);
             found.incomplete.into_iter().for_each(|why| hear.failure(changed(why)));
-            Some(Side { files: found.files, method: Method::Lists, has_all })
+            Some(Side { files: Files::Live(found.files), method: Method::Lists, has_all })
         }
         Err(error) => {
             let root = if error.kind() == ErrorKind::Denied { run_as_root() } else { None };
@@ -140,7 +166,7 @@ fn read_live(comparison: &Comparison, hear: &mut dyn Hear) -> Option<Side> {
                 }
             });
             match done {
-                Ok(_) => Some(Side { files, method: Method::Processes, has_all: false }),
+                Ok(_) => Some(Side { files: Files::Live(files), method: Method::Processes, has_all: false }),
                 Err(Ended::Failed(error)) => {
                     hear.failure(error);
                     None

@@ -26,9 +26,9 @@ pub use account::Account;
 pub use described::Method;
 pub(crate) use described::{group_names, node_names};
 pub(crate) use measured::{held_files, measure_files, walked_files};
-pub(crate) use restore::Captured;
 #[cfg(feature = "capture")]
 pub(crate) use restore::LIST;
+pub(crate) use restore::{Captured, CapturedFiles};
 #[cfg(feature = "capture")]
 pub(crate) use save::SavedFiles;
 

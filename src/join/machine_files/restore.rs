@@ -2,7 +2,8 @@
 //! an error, never a guess.
 
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::sync::Arc;
 
@@ -20,10 +21,11 @@ use crate::units::{Absent, Bytes, Figure, PageSize, lasting};
 /// Where the list is in a capture, next to `proc`.
 pub(crate) const LIST: &str = "rmap/files.jsonl";
 
-/// A list of cached files that was captured.
+/// A line about one file is not longer: the programs that hold it, and the control groups that are charged for it.
+const LONGEST: u64 = 16 << 20;
+
+/// What a list of cached files that was captured says about all of them.
 pub(crate) struct Captured {
-    /// The chosen rows.
-    pub(crate) files: Vec<FoundFile>,
     /// What they are of all.
     pub(crate) account: Account,
     /// Whether the list lacks something, and why.
@@ -37,36 +39,90 @@ pub(crate) struct Captured {
 }
 
 impl Captured {
-    /// Reads the chosen files of a capture.
+    /// Opens the list of a capture.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`]: the capture does not have the list. [`ErrorKind::Malformed`]: it is damaged.
-    pub(crate) fn read(root: &ProcRoot, choice: &FoundChoice) -> Result<Captured> {
-        let about = || Subject::Words("the cached files".to_owned());
+    pub(crate) fn open(root: &ProcRoot) -> Result<(Captured, CapturedFiles)> {
         let file = root.open_beside(LIST).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => Error::new(about(), ErrorKind::NotFound, "the capture does not have them")
+            io::ErrorKind::NotFound => Error::new(about(), ErrorKind::NotFound, "the capture does not have them")
                 .with_advice("take it without --no-files"),
             _ => Error::io(about(), &error),
         })?;
-        let mut lines = BufReader::new(file).split(b'\n');
-        let mut next = || lines.next().transpose().map_err(|error| Error::io(about(), &error));
-        let mut number = 1_u64;
-        let malformed = |number: u64| {
-            Error::new(about(), ErrorKind::Malformed, format!("line {number} of {LIST} in the capture is not valid"))
-        };
-        let head = next()?.and_then(|line| serde_json::from_slice(&line).ok());
-        let mut found = head.as_ref().and_then(parse_head).ok_or_else(|| malformed(number))?;
-        let page = root.page_size();
-        while let Some(line) = next()? {
-            number += 1;
-            let value: Option<Value> = serde_json::from_slice(&line).ok();
-            let parsed = value.as_ref().and_then(|value| parse_file(value, page));
-            let (file, parts) = parsed.ok_or_else(|| malformed(number))?;
+        let mut lines = Lines { file: BufReader::new(file), line: Vec::new(), number: 0 };
+        let head = lines.next()?.as_ref().and_then(parse_head).ok_or_else(|| lines.malformed())?;
+        Ok((head, CapturedFiles { lines, page_size: root.page_size() }))
+    }
+}
+
+/// The files of the list, of which one at a time is in memory.
+pub(crate) struct CapturedFiles {
+    lines: Lines,
+    page_size: PageSize,
+}
+
+impl CapturedFiles {
+    /// Passes on the rows of the chosen files.
+    ///
+    /// # Errors
+    /// What `each` returns; [`ErrorKind::Malformed`]: the list is damaged.
+    pub(crate) fn read<E: From<Error>>(
+        mut self,
+        choice: &FoundChoice,
+        mut each: impl FnMut(FoundFile) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        let mut rows = Vec::new();
+        while let Some(value) = self.lines.next()? {
+            let (file, parts) = parse_file(&value, self.page_size).ok_or_else(|| self.lines.malformed())?;
             if choice.has(&file.path) {
-                add_rows(file, parts, choice, &mut found.files);
+                add_rows(file, parts, choice, &mut rows);
+                rows.drain(..).try_for_each(&mut each)?;
             }
         }
+        Ok(())
+    }
+
+    /// The same rows at once.
+    ///
+    /// # Errors
+    /// The list is damaged.
+    pub(crate) fn collect(self, choice: &FoundChoice) -> Result<Vec<FoundFile>> {
+        let mut found = Vec::new();
+        self.read(choice, |file| {
+            found.push(file);
+            Ok::<(), Error>(())
+        })?;
         Ok(found)
+    }
+}
+
+fn about() -> Subject {
+    Subject::Words("the cached files".to_owned())
+}
+
+/// The lines of a list.
+struct Lines {
+    file: BufReader<File>,
+    line: Vec<u8>,
+    number: u64,
+}
+
+impl Lines {
+    /// The value of the next line; `None` at the end.
+    fn next(&mut self) -> Result<Option<Value>> {
+        self.number += 1;
+        self.line.clear();
+        let read = (&mut self.file).take(LONGEST).read_until(b'\n', &mut self.line);
+        if read.map_err(|error| Error::io(about(), &error))? == 0 {
+            return Ok(None);
+        }
+        serde_json::from_slice(&self.line).map(Some).map_err(|_| self.malformed())
+    }
+
+    /// The error for a line that is not as rmap writes it.
+    fn malformed(&self) -> Error {
+        let why = format!("line {} of {LIST} in the capture is not valid", self.number);
+        Error::new(about(), ErrorKind::Malformed, why)
     }
 }
 
@@ -87,7 +143,6 @@ fn parse_head(value: &Value) -> Option<Captured> {
         missed: strings(account.get("missed")?)?,
     };
     Some(Captured {
-        files: Vec::new(),
         account,
         incomplete: value.get("incomplete").map_or(Some(Vec::new()), strings)?,
         unseen: optional(value.get("unseen")?, |words| Some(words.as_str()?.to_owned()))?,

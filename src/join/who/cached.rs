@@ -160,7 +160,8 @@ impl CapturedFiles {
         // Those that are known by a number may have any name.
         let below = names.collect::<Option<Vec<PathBuf>>>().unwrap_or_default();
         let choice = FoundChoice { below, ..FoundChoice::default() };
-        CapturedFiles(Captured::read(root, &choice).map(|captured| captured.files).map_err(|_| NO_LIST))
+        let found = Captured::open(root).and_then(|(_, files)| files.collect(&choice));
+        CapturedFiles(found.map_err(|_| NO_LIST))
     }
 
     /// What is listed of a file, for which the search found `holders`.
