@@ -23,6 +23,25 @@ pub use archive::Compression;
 pub use open::open;
 pub use take::{Taken, What, take};
 
+/// What of a capture is read. The rest of an archive is not unpacked: each process has some twenty files, and the list
+/// of cached files is often longer than everything else.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted {
+    /// The processes; the mounts are in their files, too.
+    pub processes: bool,
+    /// The list of cached files.
+    pub files: bool,
+}
+
+impl Wanted {
+    /// Everything.
+    pub const ALL: Wanted = Wanted { processes: true, files: true };
+    /// What is true of the machine as a whole.
+    pub const MACHINE: Wanted = Wanted { processes: false, files: false };
+    /// The same with the processes.
+    pub const PROCESSES: Wanted = Wanted { processes: true, files: false };
+}
+
 /// The description of the machine, at the top of a capture.
 const DESCRIPTION: &str = "rmap-capture.json";
 /// The last entry.

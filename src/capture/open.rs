@@ -11,7 +11,7 @@ use std::sync::Arc;
 use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 
 use super::archive::Decompressed;
-use super::{DESCRIPTION, describe, unpack};
+use super::{DESCRIPTION, Wanted, describe, unpack};
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::guardian::Guardian;
 use crate::process::{Captured, ProcRoot, Unpacked};
@@ -27,12 +27,13 @@ const LONGEST: u64 = 1 << 16;
 
 /// The machine at `path`: an archive of [`take`](super::take()), a directory that one was unpacked into, or any other
 /// directory with the structure of `/proc`. An archive is unpacked; the files are removed when the last [`ProcRoot`] of
-/// it is dropped, or when this process ends, however it ends.
+/// it is dropped, or when this process ends, however it ends. Of an archive only these parts are unpacked; a directory
+/// has all.
 ///
 /// # Errors
 /// [`ErrorKind::Malformed`]: the file is not a capture, or it is damaged. Otherwise the archive could not be read, or
 /// there was no place to unpack it.
-pub fn open(path: &Path) -> Result<ProcRoot> {
+pub fn open(path: &Path, wanted: Wanted) -> Result<ProcRoot> {
     let Ok(found) = fs::metadata(path) else { return Ok(ProcRoot::at(path.to_owned())) };
     if found.is_dir() {
         return open_directory(path);
@@ -41,11 +42,11 @@ pub fn open(path: &Path) -> Result<ProcRoot> {
         return Err(malformed(path, "neither a directory nor an archive that rmap capture wrote"));
     }
     let unpacked = match memory() {
-        Some(memory) => open_in(memory, path),
-        None => open_in(&std::env::temp_dir(), path),
+        Some(memory) => open_in(memory, path, wanted),
+        None => open_in(&std::env::temp_dir(), path, wanted),
     };
     let unpacked = match unpacked {
-        Err(Unopened::NoRoom(_)) if memory().is_some() => open_in(&std::env::temp_dir(), path),
+        Err(Unopened::NoRoom(_)) if memory().is_some() => open_in(&std::env::temp_dir(), path, wanted),
         unpacked => unpacked,
     };
     unpacked.map_err(|(Unopened::NoRoom(error) | Unopened::Refused(error))| error)
@@ -74,7 +75,7 @@ fn memory() -> Option<&'static Path> {
 }
 
 /// Unpacks the archive in a directory of its own below `place`.
-fn open_in(place: &Path, path: &Path) -> std::result::Result<ProcRoot, Unopened> {
+fn open_in(place: &Path, path: &Path, wanted: Wanted) -> std::result::Result<ProcRoot, Unopened> {
     let about = |error: &io::Error| Error::io(Subject::Path(path.to_owned()), error);
     let mut reader = BufReader::new(File::open(path).map_err(|error| about(&error))?);
     let mut start = [0; 512];
@@ -82,9 +83,9 @@ fn open_in(place: &Path, path: &Path) -> std::result::Result<ProcRoot, Unopened>
     let start = start.get(..length).unwrap_or_default();
     let whole = start.chain(reader);
     if start.starts_with(&ZSTD) {
-        open_archive(place, path, Decompressed::new(BufReader::new(whole)))
+        open_archive(place, path, Decompressed::new(BufReader::new(whole)), wanted)
     } else if start.get(257..).is_some_and(|magic| magic.starts_with(TAR)) {
-        open_archive(place, path, whole)
+        open_archive(place, path, whole, wanted)
     } else {
         let advice = "it must be a tar or tar.zst file";
         Err(malformed(path, "not an archive that rmap capture wrote").with_advice(advice).into())
@@ -127,9 +128,14 @@ fn read_description(path: &Path, description: &Path) -> Result<Captured> {
     describe::parse(&text).map_err(|why| malformed(path, why))
 }
 
-fn open_archive(place: &Path, path: &Path, archive: impl Read) -> std::result::Result<ProcRoot, Unopened> {
+fn open_archive(
+    place: &Path,
+    path: &Path,
+    archive: impl Read,
+    wanted: Wanted,
+) -> std::result::Result<ProcRoot, Unopened> {
     let directory = Temporary::new(place).map_err(Unopened::NoRoom)?;
-    unpack::unpack(archive, &directory.path).map_err(|failure| match failure {
+    unpack::unpack(archive, &directory.path, wanted).map_err(|failure| match failure {
         unpack::Failure::Archive(why) => malformed(path, why).into(),
         unpack::Failure::Directory(error) => {
             Unopened::NoRoom(Error::io(Subject::Path(directory.path.clone()), &error).with_advice(UNPACK))

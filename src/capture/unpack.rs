@@ -16,7 +16,8 @@ use std::rc::Rc;
 
 use tar::EntryType;
 
-use super::{COMPLETE, DESCRIPTION};
+use super::{COMPLETE, DESCRIPTION, Wanted};
+use crate::join::machine_files::LIST;
 use crate::process::{DENIED, parse_pid};
 
 /// What is at the top of a capture.
@@ -51,8 +52,8 @@ fn refuse<T>(why: impl Into<String>) -> Result<T, Failure> {
     Err(Failure::Archive(why.into()))
 }
 
-/// Unpacks an archive into an empty directory.
-pub(super) fn unpack(archive: impl Read, directory: &Path) -> Result<(), Failure> {
+/// Unpacks these parts of an archive into an empty directory.
+pub(super) fn unpack(archive: impl Read, directory: &Path, wanted: Wanted) -> Result<(), Failure> {
     let left = Rc::new(Cell::new(BETWEEN));
     let mut archive = tar::Archive::new(Metered { archive, left: Rc::clone(&left) });
     let mut place = Place { top: directory, made: HashSet::new(), is_complete: false };
@@ -75,6 +76,10 @@ pub(super) fn unpack(archive: impl Read, directory: &Path) -> Result<(), Failure
         if !TOP.iter().any(|top| below.starts_with(top)) && below != Path::new(".") {
             return refuse("not an archive that rmap capture wrote");
         }
+        if !is_wanted(&below, wanted) {
+            io::copy(&mut entry, &mut io::sink()).map_err(damaged)?;
+            continue;
+        }
         match kind {
             EntryType::Regular => place.make_file(&below, &mut entry, size)?,
             EntryType::Directory => place.make_directory(&below)?,
@@ -92,6 +97,15 @@ pub(super) fn unpack(archive: impl Read, directory: &Path) -> Result<(), Failure
         return refuse("it was cut off: its last entry is missing");
     }
     Ok(())
+}
+
+/// Whether an entry belongs to one of the parts.
+fn is_wanted(below: &Path, wanted: Wanted) -> bool {
+    if below == Path::new(LIST) {
+        return wanted.files;
+    }
+    let name = below.strip_prefix("proc").ok().and_then(|inner| inner.iter().next()?.to_str());
+    wanted.processes || name.and_then(parse_pid).is_none()
 }
 
 /// A name of an entry for a message.

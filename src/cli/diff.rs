@@ -12,6 +12,7 @@ use super::report::Report;
 use super::root;
 use super::run::{Configured, Done, Listed, Run};
 use super::screen;
+use crate::capture::Wanted;
 use crate::error::{Error, ErrorKind};
 use crate::join::changes::{ChangedKind, Comparison};
 use crate::process::ProcRoot;
@@ -114,8 +115,10 @@ impl Run for DiffArgs {
         }
         answer.check::<Changed>(&query)?;
         let is_brief = !answer.is_machine() && !adds_up;
-        let before = open(&self.before)?;
-        let after = self.after.as_deref().map_or(Ok(ProcRoot::live()), open)?;
+        let files = kinds.contains(&ChangedKind::File);
+        let wanted = Wanted { processes: kinds.iter().any(|kind| *kind != ChangedKind::File), files };
+        let before = open(&self.before, wanted)?;
+        let after = self.after.as_deref().map_or(Ok(ProcRoot::live()), |after| open(after, wanted))?;
         let names = [name(&self.before), self.after.as_deref().map_or_else(|| "now".to_owned(), name)];
         let comparison = Comparison {
             before,
@@ -139,8 +142,8 @@ impl DiffArgs {
 }
 
 /// The machine at this path, which must exist.
-fn open(path: &Path) -> Result<ProcRoot, Stop> {
-    let root = root::open(path)?;
+fn open(path: &Path, wanted: Wanted) -> Result<ProcRoot, Stop> {
+    let root = root::open(path, wanted)?;
     if !root.path().is_dir() {
         let error = Error::path(path, ErrorKind::NotFound, "no such capture");
         return Err(Stop::Failed(error.with_advice("`rmap capture -o FILE` takes one")));

@@ -6,6 +6,7 @@ use super::answer::{AnswerArgs, View, refuse_if, unit_of_files};
 use super::report::Report;
 use super::root::RootArgs;
 use super::run::{Configured, Done, Listed, Run};
+use crate::capture::Wanted;
 use crate::table::RowKind;
 use crate::views::memory::{self, Memory, MemorySource};
 use crate::views::slab_cache::{self, SlabRows, SlabSource};
@@ -52,7 +53,7 @@ indented in a table, describe a part of the places that part_of names; a total d
     }
 
     fn run(self, configured: &Configured, report: &mut Report) -> Done {
-        let root = self.root.root_for(&self.answer)?;
+        let root = self.root.root_for(&self.answer, Wanted::MACHINE)?;
         if self.slab {
             let configured = &configured.for_other_rows();
             let presentation = self.answer.presentation_of(&root, configured, unit_of_files());

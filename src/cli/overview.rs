@@ -13,6 +13,7 @@ use super::report::Report;
 use super::root::RootArgs;
 use super::run::{Configured, Done, Listed, Run};
 use super::screen::{self, Place};
+use crate::capture::Wanted;
 use crate::error::Error;
 use crate::join::machine_files::FoundChoice;
 use crate::process::{ProcRoot, ProcessChoice};
@@ -67,7 +68,7 @@ have all columns and options, as has `rmap mem`.";
     }
 
     fn run(self, configured: &Configured, report: &mut Report) -> Done {
-        let root = self.root.root()?;
+        let root = self.root.root(Wanted::ALL)?;
         let presentation = Presentation {
             unit: configured.unit.unwrap_or(SizeUnit::Human),
             terminal_width: screen::terminal_width(),

@@ -10,6 +10,7 @@ use super::report::Report;
 use super::root::RootArgs;
 use super::run::{Configured, Done, Listed, Run};
 use super::screen;
+use crate::capture::Wanted;
 use crate::process::{Fields, NamedProcess, ProcRoot, ProcessChoice};
 use crate::query::{Query, Total};
 use crate::render::Presentation;
@@ -157,7 +158,7 @@ impl Run for PidArgs {
 
     fn run(self, configured: &Configured, report: &mut Report) -> Done {
         self.check()?;
-        let root = self.root.root_for(&self.answer)?;
+        let root = self.root.root_for(&self.answer, Wanted::PROCESSES)?;
         if self.views.summary { self.summarize(root, configured, report) } else { self.list(root, configured, report) }
     }
 }

@@ -9,6 +9,7 @@ use super::found::FoundArgs;
 use super::report::Report;
 use super::root::RootArgs;
 use super::run::{Configured, Done, Listed, Run};
+use crate::capture::Wanted;
 use crate::process::NamedProcess;
 use crate::query::{Default, Query, Total};
 use crate::table::{Order, RowKind, Stop, find};
@@ -90,7 +91,7 @@ impl Run for PsArgs {
             query.joined.push(process::TREE_KEYS.iter().map(|id| (*id).to_owned()).collect());
         }
         report.narrowed.extend((!self.found.is_empty()).then_some("--name, --match, --user or --cgroup"));
-        let root = self.root.root_for(&self.answer)?;
+        let root = self.root.root_for(&self.answer, Wanted::PROCESSES)?;
         let presentation = answer.presentation_of(&root, configured, unit_of_files());
         let mut source = ProcessSource::new(&root, self.found.choice(self.pids.clone())?);
         source.tree = order.transpose().map_err(Stop::Usage)?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::answer::{AnswerArgs, refuse_if};
-use crate::capture;
+use crate::capture::{self, Wanted};
 use crate::error::{Error, ErrorKind, Subject};
 use crate::kernel::whereabouts::await_answer;
 use crate::process::ProcRoot;
@@ -20,36 +20,36 @@ pub(crate) struct RootArgs {
 }
 
 impl RootArgs {
-    /// The machine that is read. An archive is unpacked for as long as a copy of the root exists.
+    /// The machine that is read. Of an archive what is wanted is unpacked, for as long as a copy of the root exists.
     ///
     /// # Errors
     /// It is on a file system that does not answer, or is a damaged capture.
-    pub(crate) fn root(&self) -> Result<ProcRoot, Stop> {
-        open(&self.proc_root)
+    pub(crate) fn root(&self, wanted: Wanted) -> Result<ProcRoot, Stop> {
+        open(&self.proc_root, wanted)
     }
 
     /// The same for an answer that can be repeated, which that of a capture cannot.
     ///
     /// # Errors
     /// As for [`RootArgs::root`].
-    pub(crate) fn root_for(&self, answer: &AnswerArgs) -> Result<ProcRoot, Stop> {
-        let root = self.root()?;
+    pub(crate) fn root_for(&self, answer: &AnswerArgs, wanted: Wanted) -> Result<ProcRoot, Stop> {
+        let root = self.root(wanted)?;
         refuse_if(answer.every.is_some() && root.captured().is_some(), "-w", "a capture does not change")?;
         Ok(root)
     }
 }
 
-/// The machine at this path.
+/// The machine at this path, with what is wanted of it.
 ///
 /// # Errors
 /// As for [`RootArgs::root`].
-pub(crate) fn open(path: &std::path::Path) -> Result<ProcRoot, Stop> {
+pub(crate) fn open(path: &std::path::Path, wanted: Wanted) -> Result<ProcRoot, Stop> {
     if ProcRoot::at(path.to_owned()) == ProcRoot::live() {
         return Ok(ProcRoot::live());
     }
     await_answer(path).map_err(|errno| Error::io(Subject::Path(path.to_owned()), &errno.into()))?;
-    let root = capture::open(path)?;
-    match is_like_proc(&root) {
+    let root = capture::open(path, wanted)?;
+    match root.captured().is_some() || is_like_proc(&root) {
         true => Ok(root),
         false => {
             let why = "neither a capture nor a directory like /proc: it has no processes and no meminfo";

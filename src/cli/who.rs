@@ -9,6 +9,7 @@ use super::answer::{AnswerArgs, View, refuse_if, unit_of_files};
 use super::report::Report;
 use super::root::RootArgs;
 use super::run::{Configured, Done, Listed, Run};
+use crate::capture::Wanted;
 use crate::join::who::WantedFile;
 use crate::query::Default;
 use crate::views::who::{self, Holdings, WhoSource};
@@ -69,7 +70,7 @@ impl Run for WhoArgs {
     }
 
     fn run(self, configured: &Configured, report: &mut Report) -> Done {
-        let root = self.root.root_for(&self.answer)?;
+        let root = self.root.root_for(&self.answer, Wanted::ALL)?;
         let presentation = self.answer.presentation_of(&root, configured, unit_of_files());
         let mut query = self.answer.query(configured, View::Usual(who::DEFAULT))?;
         // A group has rows of several processes.
