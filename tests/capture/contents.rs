@@ -57,7 +57,7 @@ fn command_lines_are_left_out_unless_they_are_asked_for_and_environments_always(
 fn a_process_in_a_capture_is_the_one_that_was_live() {
     let subject = Subject::start(["anonymous:8:3", "locked:2"]);
     subject.stop();
-    let taken = take("a.tar", [subject.word()]);
+    let taken = take("a.tar", ["--no-files", &subject.word()]);
     let arguments = ["pid", &subject.word(), "--json", "-o", "start,end,perm,rss,pss,locked,path"];
     let mut live = crate::common::rmap(arguments).good().json();
     let captured = taken.rmap(&arguments).good().json();

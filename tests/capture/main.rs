@@ -16,7 +16,6 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use common::{Run, command};
@@ -34,9 +33,6 @@ pub(crate) fn take<S: AsRef<OsStr>>(name: &str, arguments: impl IntoIterator<Ite
     let file = folder.path().join(name);
     let mut all: Vec<std::ffi::OsString> = vec!["capture".into(), "-o".into(), file.clone().into()];
     all.extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
-    // The kernel's lists take long in a program that was built for debugging, and longer if several read them.
-    static ONE: Mutex<()> = Mutex::new(());
-    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let run = wait(command(all));
     let is_known = |line: &&str| line.starts_with("rmap: the capture: the memory of ");
     assert!(run.complaints().iter().all(is_known), "{run:?}");
@@ -48,7 +44,12 @@ pub(crate) fn take<S: AsRef<OsStr>>(name: &str, arguments: impl IntoIterator<Ite
 impl Taken {
     /// Unpacks it with tar, as a user would.
     pub(crate) fn unpacked(&self) -> PathBuf {
-        let directory = self.folder.path().join("unpacked");
+        self.unpacked_in("unpacked")
+    }
+
+    /// The same, in a directory of this name.
+    pub(crate) fn unpacked_in(&self, name: &str) -> PathBuf {
+        let directory = self.folder.path().join(name);
         fs::create_dir_all(&directory).unwrap();
         let done = Command::new("tar").arg("-C").arg(&directory).arg("-xf").arg(&self.file).status().unwrap();
         assert!(done.success());

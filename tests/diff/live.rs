@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::Machine;
 use crate::common::{ForEveryone, Run, Subject, command, known_file, memory, page, wait_until};
 
 /// Runs `rmap`, which a busy machine may take long for.
@@ -15,11 +17,21 @@ fn slowly(arguments: &[&str]) -> Run {
     Run { status: output.status.code(), out: output.stdout, err }
 }
 
-fn take(path: &Path) -> String {
+fn take(path: &Path, options: &[&str]) -> String {
     let path = path.to_str().unwrap().to_owned();
-    let run = slowly(&["capture", "-o", &path, "--with-cmdline"]);
+    let run = slowly(&[&["capture", "-o", &path, "--with-cmdline"], options].concat());
     assert!(run.status.is_some_and(|status| status < 2) && Path::new(&path).is_file(), "{run:?}");
     path
+}
+
+/// A capture with a list of cached files that is short: reading the kernel's lists, and that of a capture, takes long
+/// in a program that was built for debugging.
+fn take_with(path: &Path, list: &Machine) -> String {
+    let archive = take(path, &["--no-files"]);
+    let mut tar = Command::new("tar");
+    tar.arg("-C").arg(list.path()).arg("-rf").arg(path).arg("rmap/files.jsonl");
+    assert!(tar.status().unwrap().success());
+    archive
 }
 
 fn find<'r>(rows: &'r [Value], kind: &str, name: &str) -> Option<&'r Value> {
@@ -35,7 +47,7 @@ fn a_program_that_grows_and_a_file_that_is_locked_are_found_with_their_sizes() {
     let subject = Subject::waiting([&wait, "memfd:2000:1500"]);
     let ends = Subject::start([format!("open:{}", file!())]);
     let ends_pid = ends.pid();
-    let before = take(&folder.path().join("before.tar"));
+    let before = take_with(&folder.path().join("before.tar"), &Machine::new("", 0).with_list("pages"));
     drop(ends);
     fs::write(&gate, "").unwrap();
     let status = format!("/proc/{}/status", subject.pid());
@@ -45,7 +57,7 @@ fn a_program_that_grows_and_a_file_that_is_locked_are_found_with_their_sizes() {
     let kib = 1500 * page() / 1024;
     wait_until("it has written to it", || fs::read_to_string(&status).is_ok_and(|text| shared(&text) == Some(kib)));
     let file = known_file(&folder.path().join("known"), 900 * page(), &[(0, 700)]);
-    let after = take(&folder.path().join("after.tar"));
+    let after = take(&folder.path().join("after.tar"), &[]);
     let root = nix::unistd::geteuid().is_root();
     for second in [Some(&after), None] {
         let mut words = vec!["diff", &before[..]];
@@ -84,7 +96,8 @@ fn a_program_that_grows_and_a_file_that_is_locked_are_found_with_their_sizes() {
 fn an_ordinary_user_is_told_what_cannot_be_compared() {
     let Some(everyone) = ForEveryone::copy() else { return };
     let folder = memory();
-    let before = take(&folder.path().join("before.tar"));
+    let list = Machine::new("", 0).file(json!("/gone"), 1, json!(4 << 20)).with_list("pages");
+    let before = take_with(&folder.path().join("before.tar"), &list);
     std::os::unix::fs::chown(&before, Some(65534), Some(65534)).unwrap();
     let subject = Subject::start(["anonymous:900:800"]);
     let run = everyone.rmap(["diff", &before, "--jsonl", "--what", "processes,files", "--min-change", "1M"]);
