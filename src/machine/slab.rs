@@ -1,7 +1,7 @@
 //! The caches of small kernel objects, from `/proc/slabinfo`, which only root can read.
 
 use crate::error::{Error, ErrorKind, Result, Subject};
-use crate::process::{ProcRoot, run_as_root};
+use crate::process::ProcRoot;
 use crate::units::{Bytes, PageSize, Pages};
 
 /// How long `slabinfo` may be: some hundred caches, or thousands on kernels that have them for each control group.
@@ -62,7 +62,7 @@ impl SlabCaches {
         let path = root.path().join("slabinfo");
         let text = root.read_long_file("slabinfo", LONGEST).map_err(|error| {
             let error = Error::io(Subject::Path(path.clone()), &error);
-            match (error.kind(), run_as_root()) {
+            match (error.kind(), root.advice_for_more()) {
                 (ErrorKind::Denied, Some(advice)) => error.with_advice(advice),
                 _ => error,
             }

@@ -14,6 +14,7 @@ use nix::unistd::{Gid, getegid, geteuid, getgroups};
 
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::mount_table::Mount;
+use crate::kernel::privilege::run_as_root;
 use crate::process::captured::Captured;
 use crate::process::directory::{Directory, NamelessMount, parse_pid};
 use crate::units::PageSize;
@@ -154,6 +155,11 @@ impl ProcRoot {
     /// Opens a file of a capture that is not one of the machine, such as `rmap/files.jsonl`.
     pub(crate) fn open_beside(&self, name: &str) -> io::Result<File> {
         Directory::open(self.path.parent().unwrap_or(&self.path))?.open_file(name)
+    }
+
+    /// What this user can do to see more of the machine; `None` if nothing helps.
+    pub(crate) fn advice_for_more(&self) -> Option<&'static str> {
+        if self.is_live() { run_as_root() } else { Some("a capture that root takes has more") }
     }
 
     /// Whether this is a mounted proc file system. A capture, or a directory that cannot be accessed, is not live.

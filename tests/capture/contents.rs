@@ -99,6 +99,10 @@ fn what_may_not_be_read_is_denied_and_not_missing() {
         assert!(document["denied"].as_str().unwrap().starts_with("permission denied"), "{document}");
         assert!(document["status"]["vmrss"].as_u64().unwrap() > 0, "{document}");
     }
+    // An ordinary user would see no more of it as root.
+    let run = everyone.rmap(["ps", "--proc-root", taken.file.to_str().unwrap()]);
+    assert!(run.text().contains("0 of 1 read, 0; 1 was denied\n"), "{run:?}");
+    assert!(run.err.ends_with("; a capture that root takes has more\n"), "{run:?}");
 }
 
 #[test]

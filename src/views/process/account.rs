@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Subject};
-use crate::process::run_as_root;
 use crate::process::usage::{LATE, Usage, Usages};
+use crate::process::{ProcRoot, run_as_root};
 use crate::table::{Cell, Closing, OwnedCell};
 use crate::units::{Bytes, Human, Reason, counted};
 
@@ -29,15 +29,18 @@ pub(super) struct Account {
     unseen: u64,
     /// Whether anything of this was read at all.
     has_shares: bool,
+    /// Whether root could read those.
+    needs_root: bool,
 }
 
 impl Account {
-    pub(super) fn of(found: &Usages, has_shares: bool) -> Account {
+    pub(super) fn of(root: &ProcRoot, found: &Usages, has_shares: bool) -> Account {
         let mut account = Account {
             listed: found.usages.len() as u64,
             hidden: (!found.hides_more).then_some(found.hidden),
             unseen: found.unseen,
             has_shares,
+            needs_root: root.is_live() && run_as_root().is_some(),
             ..Account::default()
         };
         let mut counted = std::collections::HashSet::new();
@@ -89,9 +92,9 @@ impl Account {
         let mut line = format!("{}{of_all} read, {}", self.read, Human(Bytes(self.pss)));
         let kept = self.denied.saturating_add(self.hidden.unwrap_or(0));
         let late = self.late.saturating_add(self.unseen);
-        let denied = match run_as_root() {
-            Some(_) => counted(kept, "needs root", "need root"),
-            None => counted(kept, "was denied", "were denied"),
+        let denied = match self.needs_root {
+            true => counted(kept, "needs root", "need root"),
+            false => counted(kept, "was denied", "were denied"),
         };
         let others = [
             (kept, denied),

@@ -80,7 +80,7 @@ impl Source for ProcessSource {
             if stopped.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
         stopped?;
-        self.account = Some(Account::of(&found, self.request.needs.shares));
+        self.account = Some(Account::of(&self.request.root, &found, self.request.needs.shares));
         account::elsewhere(&found).into_iter().for_each(|error| rows.note(error));
         let missing = [account::unseen(&found, self.request.budget), account::hidden(&found)];
         missing.into_iter().flatten().for_each(|error| rows.lost(error));
