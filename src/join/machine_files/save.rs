@@ -3,13 +3,13 @@
 use std::io::{self, Read};
 use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::parts::{HolderOfFile, PagesOfFile, Parts};
 use super::{Account, Facts, FoundChoice, FoundFile, MachineFiles, held_files, measure_files};
 use crate::error::{Error, Subject};
 use crate::join::Message;
-use crate::machine::cached::Counts;
 use crate::units::{Absent, Bytes, Figure};
 
 /// Everything is read.
@@ -63,8 +63,9 @@ impl SavedFiles {
     /// Their text, of which one line at a time is in memory.
     pub(crate) fn text(&self) -> impl Read {
         // The address of an inode in the kernel is nobody's business: the number of the line is as good.
-        let files = (1_u64..).zip(&self.files).map(|(number, file)| file_value(file, number));
-        Text { lines: std::iter::once(Value::Object(self.head.clone())).chain(files), line: Vec::new(), taken: 0 }
+        let files = (1_u64..).zip(&self.files).map(|(number, file)| serde_json::to_vec(&File::new(file, number)));
+        let lines = std::iter::once_with(|| serde_json::to_vec(&self.head)).chain(files);
+        Text { lines, line: Vec::new(), taken: 0 }
     }
 }
 
@@ -75,11 +76,11 @@ struct Text<L> {
     taken: usize,
 }
 
-impl<L: Iterator<Item = Value>> Read for Text<L> {
+impl<L: Iterator<Item = serde_json::Result<Vec<u8>>>> Read for Text<L> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         if self.taken == self.line.len() {
-            let Some(value) = self.lines.next() else { return Ok(0) };
-            (self.taken, self.line) = (0, serde_json::to_vec(&value)?);
+            let Some(line) = self.lines.next() else { return Ok(0) };
+            (self.taken, self.line) = (0, line?);
             self.line.push(b'\n');
         }
         let count = self.line.get(self.taken..).unwrap_or_default().read(out)?;
@@ -90,7 +91,7 @@ impl<L: Iterator<Item = Value>> Read for Text<L> {
 
 fn error_value(error: &Error) -> Value {
     let (kind, subject) = match error.subject() {
-        Subject::Path(path) => ("path", text(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()))),
+        Subject::Path(path) => ("path", json!(text(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str())))),
         Subject::Pid(pid) | Subject::Process(pid, _) => ("pid", json!(pid)),
         Subject::Words(words) => ("words", json!(words)),
     };
@@ -108,75 +109,123 @@ fn account_value(account: &Account) -> Value {
 }
 
 /// Bytes as a string, or as hexadecimal digits if they are not UTF-8.
-fn text(bytes: &[u8]) -> Value {
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Bytewise<'t> {
+    Text(&'t str),
+    Hex { hex: String },
+}
+
+fn text(bytes: &[u8]) -> Bytewise<'_> {
     match str::from_utf8(bytes) {
-        Ok(text) => json!(text),
-        Err(_) => json!({ "hex": bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>() }),
+        Ok(text) => Bytewise::Text(text),
+        Err(_) => Bytewise::Hex { hex: bytes.iter().map(|byte| format!("{byte:02x}")).collect() },
     }
 }
 
-fn absent_value(absent: &Absent) -> Value {
-    json!({ "absent": [absent.reason.word(), absent.why] })
+/// A figure, or why it is absent.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Known<T> {
+    Figure(T),
+    Absent { absent: (&'static str, &'static str) },
 }
 
-fn figure<T>(figure: &Figure<T>, value: impl Fn(&T) -> Value) -> Value {
-    figure.as_ref().map_or_else(absent_value, value)
-}
-
-fn bytes(amount: &Figure<Bytes>) -> Value {
-    figure(amount, |bytes| json!(bytes.0))
-}
-
-fn counts(counts: &Figure<Counts>) -> Value {
-    figure(counts, |counts| json!(counts.0))
-}
-
-fn file_value(file: &FoundFile, id: u64) -> Value {
-    let word = |text: &Vec<u8>| self::text(text);
-    let mut value = json!({
-        "id": id,
-        "path": text(&file.path),
-        "deleted": file.is_deleted,
-        "kind": figure(&file.kind, |kind| json!(kind.word())),
-        "fs": figure(&file.file_system, |name| json!(&**name)),
-        "device": [file.device.0, file.device.1],
-        "inode": file.inode,
-        "links": figure(&file.links, |links| json!(links)),
-        "size": bytes(&file.size),
-        "cached": bytes(&file.cached),
-        "counts": counts(&file.counts),
-        "dirty": bytes(&file.dirty),
-        "writeback": bytes(&file.writeback),
-        "evicted": bytes(&file.evicted),
-        "nodes": figure(&file.nodes, word),
-        "groups": figure(&file.groups, word),
-        "container": figure(&file.container, |name| json!(name.as_deref())),
-        "holders": figure(&file.holders, word),
-        "holder_count": figure(&file.holder_count, |count| json!(count)),
-        "method": file.method.word(),
-        "note": file.note,
-    });
-    if let (Some(parts), Some(object)) = (&file.parts, value.as_object_mut()) {
-        object.extend(parts_value(parts));
+fn figure<'f, T, U>(figure: &'f Figure<T>, value: impl Fn(&'f T) -> U) -> Known<U> {
+    match figure {
+        Ok(figure) => Known::Figure(value(figure)),
+        Err(Absent { reason, why }) => Known::Absent { absent: (reason.word(), why) },
     }
-    value
 }
 
-/// The parts, each with what differs from the file as a whole.
-fn parts_value(parts: &Parts) -> Map<String, Value> {
-    let of_pages = |part: &PagesOfFile| {
-        json!({
-            "group": part.group.as_deref().map(text),
-            "nodes": figure(&part.nodes, |names| text(names)),
-            "groups": figure(&part.groups, |names| text(names)),
-            "counts": part.counts.0,
-        })
-    };
-    let of_holder = |part: &HolderOfFile| json!({ "program": text(&part.program), "processes": part.processes });
-    let lists: [(&str, Value); 3] = [
-        ("by_group", parts.groups.iter().map(of_pages).collect()),
-        ("by_node", parts.nodes.iter().map(of_pages).collect()),
-        ("by_holder", parts.holders.iter().map(of_holder).collect()),
-    ];
-    lists.into_iter().map(|(key, list)| (key.to_owned(), list)).collect()
+fn bytes(amount: &Figure<Bytes>) -> Known<u64> {
+    figure(amount, |bytes| bytes.0)
+}
+
+fn texts(names: &Figure<Vec<u8>>) -> Known<Bytewise<'_>> {
+    figure(names, |names| text(names))
+}
+
+/// A file as a line.
+#[derive(Serialize)]
+struct File<'f> {
+    id: u64,
+    path: Bytewise<'f>,
+    deleted: bool,
+    kind: Known<&'static str>,
+    fs: Known<&'f str>,
+    device: (u32, u32),
+    inode: u64,
+    links: Known<u64>,
+    size: Known<u64>,
+    cached: Known<u64>,
+    counts: Known<&'f [u64]>,
+    dirty: Known<u64>,
+    writeback: Known<u64>,
+    evicted: Known<u64>,
+    nodes: Known<Bytewise<'f>>,
+    groups: Known<Bytewise<'f>>,
+    container: Known<Option<&'f str>>,
+    holders: Known<Bytewise<'f>>,
+    holder_count: Known<u64>,
+    method: &'static str,
+    note: Option<&'static str>,
+    by_group: Vec<PagesOf<'f>>,
+    by_node: Vec<PagesOf<'f>>,
+    by_holder: Vec<HolderOf<'f>>,
+}
+
+/// A part of its pages, with what differs from the file as a whole.
+#[derive(Serialize)]
+struct PagesOf<'f> {
+    group: Option<Bytewise<'f>>,
+    nodes: Known<Bytewise<'f>>,
+    groups: Known<Bytewise<'f>>,
+    counts: &'f [u64],
+}
+
+#[derive(Serialize)]
+struct HolderOf<'f> {
+    program: Bytewise<'f>,
+    processes: u64,
+}
+
+impl<'f> File<'f> {
+    fn new(file: &'f FoundFile, id: u64) -> File<'f> {
+        let of_pages = |part: &'f PagesOfFile| PagesOf {
+            group: part.group.as_deref().map(text),
+            nodes: texts(&part.nodes),
+            groups: texts(&part.groups),
+            counts: &part.counts.0,
+        };
+        let of_holder = |part: &'f HolderOfFile| HolderOf { program: text(&part.program), processes: part.processes };
+        let parts = file.parts.as_deref();
+        let by_pages = |list: fn(&Parts) -> &[PagesOfFile]| parts.into_iter().flat_map(list).map(of_pages).collect();
+        File {
+            id,
+            path: text(&file.path),
+            deleted: file.is_deleted,
+            kind: figure(&file.kind, |kind| kind.word()),
+            fs: figure(&file.file_system, |name| &**name),
+            device: file.device,
+            inode: file.inode,
+            links: figure(&file.links, |links| *links),
+            size: bytes(&file.size),
+            cached: bytes(&file.cached),
+            counts: figure(&file.counts, |counts| &counts.0[..]),
+            dirty: bytes(&file.dirty),
+            writeback: bytes(&file.writeback),
+            evicted: bytes(&file.evicted),
+            nodes: texts(&file.nodes),
+            groups: texts(&file.groups),
+            container: figure(&file.container, |name| name.as_deref()),
+            holders: texts(&file.holders),
+            holder_count: figure(&file.holder_count, |count| *count),
+            method: file.method.word(),
+            note: file.note,
+            by_group: by_pages(|parts| &parts.groups),
+            by_node: by_pages(|parts| &parts.nodes),
+            by_holder: parts.into_iter().flat_map(|parts| &parts.holders).map(of_holder).collect(),
+        }
+    }
 }
