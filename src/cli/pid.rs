@@ -56,6 +56,8 @@ pub(crate) struct PidArgs {
 #[command(next_help_heading = "Views")]
 struct ViewArgs {
     /// Merge all processes into one list, set of groups or summary
+    ///
+    /// Pss counts a page once that several of them share; Rss and most other figures count it in each of them.
     #[arg(long, hide_short_help = true)]
     merge: bool,
     /// Show where the memory is, instead of mappings

@@ -3,8 +3,8 @@
 //! One line per mapping, written by `show_numa_map` in the kernel's `fs/proc/task_mmu.c`:
 //! `7f2c8000 interleave:0-1 anon=12 dirty=12 N0=6 N1=6 kernelpagesize_kB=4`. The line gives the first address but not
 //! the last one, and counts pages of the size that it names. The kernel leaves out what is zero, and everything but the
-//! policy and the name if no page is present. A shared page counts in every mapping that has it, as in Rss. Pages that
-//! the kernel does not own (the zero page, devices) count on no node.
+//! policy and the name if no page is present. A shared page counts in every mapping that has it, as in Rss. The zero
+//! page, pages of devices and those of the kernel itself (`[vdso]`) count on no node.
 
 use std::io::Read;
 use std::ops::Range;
