@@ -129,9 +129,9 @@ fn piece(row: &MemoryRow, _: u32) -> Figure<Piece> {
     Ok(Piece { of: 0, looked: Run { first: row.start, count: figure }, figure, each: 1, counted: Counted::All })
 }
 
-/// The columns that tell attributes from places. In groups by another column an attribute would count memory twice,
-/// once in its own group and once in that of its place: they have places only.
-const TELLS_USES: &[&str] = &["place", "title", "what", "part_of"];
+/// The columns by which an attribute is in the same group as its places, which counts memory once, or in a group of its
+/// own name. In groups by another column it would count memory that another group has: they have places only.
+const WITH_ATTRIBUTES: &[&str] = &["place", "title", "what", "part_of", "node", "cgroup", "container"];
 
 const NOTHING: Absent = Absent::new(Reason::NotApplicable, "there is no memory");
 const NO_NODE: Absent = Absent::new(Reason::NotApplicable, "only the whole machine has it");
@@ -379,7 +379,7 @@ impl Source for MemorySource {
             true => self.look(needs, rows)?,
             false => self.count(needs.nodes)?,
         };
-        if self.by.as_deref().is_some_and(|by| !TELLS_USES.contains(&Memory::id_of(by))) {
+        if self.by.as_deref().is_some_and(|by| !WITH_ATTRIBUTES.contains(&Memory::id_of(by))) {
             found.retain(|row| row.amount.is_place());
         }
         if self.brief {

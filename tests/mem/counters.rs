@@ -134,6 +134,10 @@ fn each_node_adds_up_to_its_own_total() {
     let mut sizes: Vec<_> = groups.map(|row| (row["node"].as_u64().unwrap(), row["size"].as_u64().unwrap())).collect();
     sizes.sort_unstable();
     assert_eq!(sizes, [(0, 10000 << 10), (1, 20000 << 10)]);
+    // An attribute can be asked for, too.
+    let mapped = machine.run(&["--by", "node", "--jsonl", "--filter", "place == mapped"]).good().lines_of_json();
+    let sizes: Vec<_> = mapped.iter().map(|row| row["size"].as_u64().unwrap() >> 10).collect();
+    assert_eq!(sizes, [50, 50], "{mapped:?}");
     let rows = machine.run(&["--jsonl", "-o", "node,place,size", "--filter", "node == 1"]).good().lines_of_json();
     let kib = |place: &str| rows.iter().find(|row| row["place"] == place).unwrap()["size"].as_u64().unwrap() >> 10;
     // FilePages has the cache of swap, of which all is mapped here: 100 + 410 - (300 + 200).
