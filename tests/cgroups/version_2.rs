@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use serde_json::{Value, json};
 
 use crate::capture::Captured;
-use crate::common::{has, rmap};
+use crate::common::{has, program, rmap, run};
 use crate::{assert_absent, figure, on_a_terminal, row, rows};
 
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -88,6 +88,16 @@ fn the_working_set_is_never_less_than_nothing() {
     let captured = nested();
     // Its inactive page cache is read a moment after its usage.
     assert_eq!(figure(row(&rows(&[&captured.option()]), "/a/c"), "working_set"), 0);
+}
+
+#[test]
+fn more_groups_than_files_may_be_open_are_read() {
+    let captured = Captured::version_2();
+    (0..150).for_each(|number| captured.group(&format!("g{number}"), 1_000, "max", 0, ""));
+    let line = format!("ulimit -n 64; exec {} cgroups --jsonl -o path {}", program().display(), captured.option());
+    let mut shell = std::process::Command::new("/bin/sh");
+    shell.args(["-c", &line]);
+    assert_eq!(run(shell).good().lines_of_json().len(), 151);
 }
 
 #[test]

@@ -42,54 +42,58 @@ pub fn read_groups(
 ) -> Result<Vec<ControlGroup>> {
     let hierarchy = Hierarchy::of_memory(root)?;
     let mut walk = Walk { hierarchy, choice, files, groups: Vec::new() };
-    let (point, path) = (walk.hierarchy.point.clone(), walk.hierarchy.root.clone());
-    let top = Directory::open(&point).map_err(|errno| Error::errno(Subject::Path(point.clone()), errno))?;
-    // Groups that are still to be read, the next one last. The place is that of the group above, if it is in the list.
-    let mut next = vec![Found { directory: top, point, path, depth: 0, above: None }];
-    while let Some(found) = next.pop() {
+    // Groups that are still to be read, the next one last. None of them is open yet: there may be thousands.
+    let top = Place { point: walk.hierarchy.point.clone(), path: walk.hierarchy.root.clone(), depth: 0, above: None };
+    let mut next = vec![top];
+    while let Some(place) = next.pop() {
+        let directory = match Directory::open(&place.point).map_err(io::Error::from) {
+            Ok(directory) => directory,
+            Err(error) if place.depth == 0 => return Err(Error::io(Subject::Path(place.point), &error)),
+            Err(error) if is_gone(&error) => continue,
+            Err(error) => {
+                fail(Error::io(Subject::Path(place.point), &error));
+                continue;
+            }
+        };
+        let found = Found { directory, place };
         let above = match walk.add(&found) {
             Added::Gone => continue,
             Added::Row(place) => Some(place),
-            Added::None => found.above,
+            Added::None => found.place.above,
         };
         let mut names = match found.directory.read_directories() {
             Ok(names) => names,
             Err(error) if is_gone(&error) => continue,
             Err(error) => {
-                fail(Error::io(Subject::Path(found.point.clone()), &error));
+                fail(Error::io(Subject::Path(found.place.point), &error));
                 continue;
             }
         };
         names.sort_unstable_by(|one, other| other.cmp(one));
-        next.extend(names.into_iter().filter_map(|name| found.below(name, above, fail)));
+        next.extend(names.into_iter().map(|name| found.place.below(name, above)));
     }
     Ok(walk.finish())
 }
 
-/// A directory of a group.
-struct Found {
-    directory: Directory,
+/// Where a group is. `above` is the place in the list of the group above it, if that is in the list.
+struct Place {
     point: PathBuf,
     path: Vec<u8>,
     depth: u64,
     above: Option<usize>,
 }
 
-impl Found {
-    fn below(&self, name: OsString, above: Option<usize>, fail: &mut dyn FnMut(Error)) -> Option<Found> {
-        let point = self.point.join(&name);
+impl Place {
+    fn below(&self, name: OsString, above: Option<usize>) -> Place {
         let path = [self.path.strip_suffix(b"/").unwrap_or(&self.path), b"/", name.as_bytes()].concat();
-        match Directory::open(&point) {
-            Ok(directory) => Some(Found { directory, point, path, depth: self.depth + 1, above }),
-            Err(errno) => {
-                let error = io::Error::from(errno);
-                if !is_gone(&error) {
-                    fail(Error::io(Subject::Path(point), &error));
-                }
-                None
-            }
-        }
+        Place { point: self.point.join(name), path, depth: self.depth + 1, above }
     }
+}
+
+/// A group whose directory is open.
+struct Found {
+    directory: Directory,
+    place: Place,
 }
 
 struct Walk<'w> {
@@ -111,7 +115,7 @@ enum Added {
 
 impl Walk<'_> {
     fn add(&mut self, found: &Found) -> Added {
-        if !self.choice.is_empty() && !self.choice.has_memory_group(&found.path) {
+        if !self.choice.is_empty() && !self.choice.has_memory_group(&found.place.path) {
             return Added::None;
         }
         let is_gone = Cell::new(false);
@@ -128,7 +132,7 @@ impl Walk<'_> {
         let Some(figures) = figures else {
             // Version 2 without memory control: what its processes use is charged to the group above.
             if let Some(Ok(above)) =
-                found.above.and_then(|above| self.groups.get_mut(above)).map(|above| &mut above.pids)
+                found.place.above.and_then(|above| self.groups.get_mut(above)).map(|above| &mut above.pids)
             {
                 above.extend(pids.unwrap_or_default());
             }
@@ -136,10 +140,10 @@ impl Walk<'_> {
         };
         let place = self.groups.len();
         self.groups.push(ControlGroup {
-            path: found.path.clone(),
-            depth: found.depth,
+            path: found.place.path.clone(),
+            depth: found.place.depth,
             place,
-            above: found.above,
+            above: found.place.above,
             size: 1,
             includes_below: self.includes_below(found),
             is_root: self.is_root(found),
@@ -183,7 +187,7 @@ impl Walk<'_> {
     /// Whether it is the root of all groups, and not only of those that a namespace or a mount shows.
     fn is_root(&self, found: &Found) -> bool {
         let has = |name| found.directory.has_file(name);
-        found.depth == 0
+        found.place.depth == 0
             && match self.hierarchy.version {
                 GroupVersion::One => has("release_agent") || has("cgroup.sane_behavior"),
                 GroupVersion::Two => !has("memory.current"),
