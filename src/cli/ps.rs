@@ -84,7 +84,9 @@ impl Run for PsArgs {
             Some(_) => query.order = Some(String::new()),
             None => refuse_columns_of_tree(&query)?,
         }
-        if !answer.is_machine() && !answer.no_total {
+        // The total of one process would repeat its row.
+        let may_be_several = self.pids.len() != 1 || !self.found.is_empty() || self.tree;
+        if !answer.is_machine() && !answer.no_total && may_be_several {
             query.total = Total::Row;
         }
         if self.tree && answer.is_machine() {

@@ -215,10 +215,13 @@ fn a_group_with_a_process_that_cannot_be_read_has_a_lower_bound() {
 }
 
 #[test]
-fn a_table_without_sums_has_no_total() {
+fn a_table_without_sums_or_of_one_process_has_no_total() {
     let capture = capture(&[PROCESS]);
-    let total = |columns| ps(&capture, &["-o", columns]).good().text().contains("total");
-    assert!(!total("pid,name") && total("pid,rss,name"));
+    let total = |arguments: &[&str]| ps(&capture, arguments).good().text().contains("total");
+    assert!(!total(&["-o", "pid,name"]) && total(&["-o", "pid,rss,name"]));
+    // That of one process would repeat its row.
+    let pid = PROCESS.pid.to_string();
+    assert!(!total(&[&pid]) && total(&[&pid, "--total"]) && total(&[&pid, "--tree"]));
 }
 
 #[test]
