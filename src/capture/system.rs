@@ -138,3 +138,23 @@ fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     fs::File::open(path)?.take(LONGEST).read_to_end(&mut text)?;
     Ok(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_lists_every_entry() {
+        let text = include_str!("../../docs/capture.md");
+        let table: Vec<&str> = text.lines().filter(|line| line.starts_with("| `")).collect();
+        let words: Vec<&str> = table.iter().flat_map(|line| line.split([' ', '`', '|'])).collect();
+        let of_system = SYSTEM.iter().flat_map(|(_, names, _)| names.iter().copied());
+        let directories = SYSTEM.iter().map(|(below, _, _)| *below);
+        for name in MACHINE.iter().chain(NOT_OF_GROUPS).copied().chain(of_system).filter(|name| !name.is_empty()) {
+            assert!(words.contains(&name.strip_prefix("sys/").unwrap_or(name)), "{name}");
+        }
+        for name in directories {
+            assert!(words.iter().any(|word| word.trim_start_matches("sys/").trim_end_matches('/') == name), "{name}");
+        }
+    }
+}
