@@ -99,8 +99,12 @@ impl Run for DiffArgs {
     fn run(self, configured: &Configured, report: &mut Report) -> Done {
         let answer = &self.answer;
         refuse_if(answer.every.is_some(), "-w", "two states are compared once")?;
-        let mut query = answer.query(configured, View::Usual(changed::DEFAULT))?;
         let kinds = self.kinds();
+        // Files and control groups belong to no process, and what is the same in every row tells nothing.
+        let have_pids = kinds.iter().any(|kind| matches!(kind, ChangedKind::Process | ChangedKind::Mapping));
+        let tells = |id: &&&str| (have_pids || **id != "pid") && (kinds.len() > 1 || **id != "kind");
+        let columns: Vec<&str> = changed::DEFAULT.iter().filter(tells).copied().collect();
+        let mut query = answer.query(configured, View::Usual(&columns))?;
         let adds_up = query.by.is_some() || query.total == Total::Row;
         const OVERLAP: &str = "the kinds overlap, so a sum would count memory several times; choose one with --what";
         let is_by_kind = query.by.as_deref() == Some("kind");

@@ -181,6 +181,25 @@ fn only_what_changed_enough_is_shown_and_a_filter_may_ask_for_a_sign() {
 }
 
 #[test]
+fn a_narrow_terminal_leaves_room_for_names() {
+    let name = "/var/lib/postgresql/data/base/1/2619";
+    let before = Machine::new("boot", 1).process(&PROCESS).with_list("pages");
+    let after = Machine::new("boot", 2)
+        .process(&Process { pss: Some(99_000), ..PROCESS })
+        .file(json!(name), 1, json!(150 << 20))
+        .with_list("pages");
+    // What is the same in every row is left out.
+    let table = diff(&before, &after, &["--what", "files"]).good().text();
+    let head: Vec<&str> = table.lines().next().unwrap().split_whitespace().collect();
+    assert_eq!(head, ["Of", "Before", "After", "Change", "Status", "Name", "Note"]);
+    if crate::common::has("script", "bsdutils") {
+        let script = "script -qec \"stty cols 80; rmap diff '$1' '$2'\" /dev/null </dev/null";
+        let run = crate::common::shell(script, &[before.path().as_os_str(), after.path().as_os_str()]);
+        assert!(run.text().contains(name) && run.text().contains("process"), "{run:?}");
+    }
+}
+
+#[test]
 fn what_one_side_does_not_know_is_one_line_and_not_gone() {
     let with = Machine::new("boot", 1).file(json!("/a"), 1, json!(4096)).with_list("pages");
     let without = Machine::new("boot", 2);
