@@ -51,7 +51,7 @@ has metop || note "metop is not on the PATH, and is left out (cargo install meto
 [ -x /usr/bin/time ] || note "/usr/bin/time is not installed: peak memory is left out (apt-get install time)"
 
 cargo build --release --locked --bin rmap --example bare_fill --example bare_mincore --example bare_read \
-    --example hold_pages --example many_mappings --example read_once >&2
+    --example hold_pages --example many_mappings >&2
 built=$(cargo metadata --format-version 1 --no-deps --locked | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release
 rmap=$built/rmap
 programs=$built/examples
@@ -410,7 +410,7 @@ measure_mem() {
     add "mem" "$rmap mem"
     add "mem --pages" "$rmap mem --pages"
     add "mem --by cgroup" "$rmap mem --by cgroup"
-    add "kpageflags, read once" "$programs/read_once /proc/kpageflags"
+    add "kpageflags, read once" "$programs/bare_read /proc/kpageflags"
     measure
     takes "$shape" "mem" 0.1
     within "$shape" "mem --pages" "kpageflags, read once" 4.0

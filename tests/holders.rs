@@ -98,15 +98,7 @@ mod mounts {
     use std::process::Command;
 
     use super::*;
-    use crate::common::{Served, mounted, subject_program};
-
-    /// Starts the subject in a mount namespace of its own, after a shell script that begins in `folder`.
-    fn in_own_namespace(folder: &Path, mount: &str, acts: &str) -> Subject {
-        let script = format!("cd {}; {mount}; cd /; exec {} {acts}", folder.display(), subject_program().display());
-        let mut command = Command::new("unshare");
-        command.args(["--mount", "--propagation", "private", "sh", "-ec", &script]);
-        Subject::until_ready(command)
-    }
+    use crate::common::{Served, in_own_namespace, mounted, subject_program};
 
     #[test]
     fn a_file_that_another_namespace_sees_through_an_overlay() {

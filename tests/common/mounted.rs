@@ -1,9 +1,9 @@
 //! Runs a test again in its own mount namespace, so that nothing is left behind.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::memory;
+use super::{Subject, memory, subject_program};
 
 /// Where a test that runs inside the namespace finds its folder.
 const FOLDER: &str = "RMAP_TEST_MOUNTED_FOLDER";
@@ -42,4 +42,12 @@ pub(crate) fn mounted_as(name: &str, mount: &str) -> Option<PathBuf> {
         }
     }
     None
+}
+
+/// Starts the subject in a mount namespace of its own, after a shell script that begins in `folder`.
+pub(crate) fn in_own_namespace(folder: &Path, mount: &str, acts: &str) -> Subject {
+    let script = format!("cd {}; {mount}; cd /; exec {} {acts}", folder.display(), subject_program().display());
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "private", "sh", "-ec", &script]);
+    Subject::until_ready(command)
 }

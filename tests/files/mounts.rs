@@ -4,18 +4,9 @@
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
-use std::process::Command;
 
-use crate::common::{Subject, mounted, page, subject_program};
+use crate::common::{Subject, in_own_namespace, mounted, page};
 use crate::{assert_locked, below, bytes, complete, has_lists};
-
-/// Starts the subject in a mount namespace of its own, after a shell script that begins in `folder`.
-fn in_own_namespace(folder: &Path, mount: &str, acts: &str) -> Subject {
-    let script = format!("cd {}; {mount}; cd /; exec {} {acts}", folder.display(), subject_program().display());
-    let mut command = Command::new("unshare");
-    command.args(["--mount", "--propagation", "private", "sh", "-ec", &script]);
-    Subject::until_ready(command)
-}
 
 /// The container of a file that only this process's mount namespace has. If the process is in a control group whose
 /// name is that of a container, as on some test machines, it is called after that.

@@ -4,20 +4,11 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::Value;
 
-use crate::common::{Subject, disk, mounted_as, page, rmap, subject_program};
+use crate::common::{Subject, disk, in_own_namespace, mounted_as, page, rmap};
 use crate::{bytes, who};
-
-/// Starts the subject in a mount namespace of its own, after a shell script that begins in `folder`.
-fn in_own_namespace(folder: &Path, mount: &str, acts: &str) -> Subject {
-    let script = format!("cd {}; {mount}; cd /; exec {} {acts}", folder.display(), subject_program().display());
-    let mut command = Command::new("unshare");
-    command.args(["--mount", "--propagation", "private", "sh", "-ec", &script]);
-    Subject::until_ready(command)
-}
 
 #[test]
 fn a_hard_link_is_the_same_file_and_another_file_of_its_size_is_not() {
