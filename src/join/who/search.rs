@@ -99,7 +99,10 @@ impl Search {
         };
         visit_all(&pids, UseBuffers::default, |buffers, pid| work.visit(pid, buffers));
         let mut search = work.search.into_inner().unwrap_or_else(PoisonError::into_inner);
-        search.is_blind = hides_processes(root) || root.is_live() && !shows_whole_machine(root);
+        search.is_blind = match root.captured() {
+            Some(captured) => !captured.has_all_processes,
+            None => hides_processes(root) || root.is_live() && !shows_whole_machine(root),
+        };
         Ok(search)
     }
 
