@@ -111,6 +111,10 @@ pub(crate) struct FilePages {
     pub(crate) before: u64,
     /// `nrpages` after it was read.
     pub(crate) after: u64,
+    /// Its length in bytes after it was read.
+    pub(crate) size: u64,
+    /// Whether it had another length before.
+    pub(crate) is_resized: bool,
     /// How many pages were evicted and are remembered; of shared memory: how many are in swap.
     pub(crate) evicted: u64,
     /// How many folios left the file while they were read.
@@ -128,6 +132,8 @@ impl FilePages {
     pub(crate) fn add(&mut self, other: FilePages) {
         self.before = self.before.min(other.before);
         self.after = self.after.max(other.after);
+        self.is_resized |= other.is_resized || self.size != other.size;
+        self.size = other.size;
         self.evicted = self.evicted.saturating_add(other.evicted);
         self.raced = self.raced.saturating_add(other.raced);
         self.is_read &= other.is_read;
@@ -180,7 +186,8 @@ pub(crate) struct PageRun {
     pub(crate) node: u32,
     /// How many of the pages are mapped.
     pub(crate) mapped: u64,
-    pub(super) flags: u32,
+    /// A bit for each counter that they count for.
+    pub(crate) flags: u32,
 }
 
 impl PageRun {

@@ -159,3 +159,35 @@ impl Drop for Calm<'_> {
         self.0.store(true, Ordering::Relaxed);
     }
 }
+
+#[test]
+fn the_length_of_a_file_is_that_of_the_instant_at_which_its_pages_were_read() {
+    if !has_lists("the_length_of_a_file_is_that_of_the_instant_at_which_its_pages_were_read") {
+        return;
+    }
+    let folder = memory();
+    let data = vec![7; (60 * page()) as usize];
+    let open = |number| File::create(folder.path().join(format!("changing {number}"))).unwrap();
+    let files: Vec<File> = (0..200).map(open).collect();
+    let stop = AtomicBool::new(false);
+    let (mut rows, mut wrong) = (0, 0);
+    std::thread::scope(|scope| {
+        // Each file is 10 or 60 pages long, and all of them are cached.
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                files.iter().for_each(|file| file.write_all_at(&data, 0).unwrap());
+                files.iter().for_each(|file| file.set_len(10 * page()).unwrap());
+            }
+        });
+        let calm = Calm(&stop);
+        for _ in 0..8 {
+            let found = answer([folder.path()]);
+            rows += found.rows.len();
+            wrong += found.rows.iter().filter(|row| row["note"].is_null() && row["cached"] != row["size"]).count();
+        }
+        drop(calm);
+    });
+    assert!(rows > 800, "only {rows} rows");
+    // The kernel changes the pages and the length one after the other.
+    assert!(wrong * 20 <= rows, "{wrong} of {rows} rows have the pages of one instant and the length of another");
+}

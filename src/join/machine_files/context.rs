@@ -7,13 +7,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::described::{SHOWN, joined, through};
+use super::described::{SHOWN, device_name, joined, through};
 use super::{Facts, FoundChoice, FoundFile, NOT_READ};
 use crate::error::Result;
 use crate::join::{Holder, Holders};
 use crate::kernel::cached::Name;
 use crate::machine::Places;
-use crate::machine::cached::CachedFile;
+use crate::machine::cached::{CachedFile, Kind};
 use crate::process::ProcRoot;
 use crate::units::{Absent, Figure, Reason, counted};
 
@@ -65,7 +65,10 @@ impl Context {
     }
 
     /// Whether a file with this name is in or below one of the chosen directories.
-    pub(super) fn is_below(&self, file: &CachedFile, name: &Option<Name>) -> bool {
+    pub(super) fn is_below(&self, choice: &FoundChoice, file: &CachedFile, name: &Option<Name>) -> bool {
+        if file.kind(name.as_ref()) == Kind::BlockDevice {
+            return device_name(file.device).is_some_and(|path| choice.is_below(&path));
+        }
         let Some(name) = name.as_ref().filter(|name| name.is_rooted) else { return false };
         let (device, path) = (file.file_system.device, Path::new(OsStr::from_bytes(&name.path)));
         let mut below = self.below.iter();

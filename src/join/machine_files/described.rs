@@ -42,7 +42,7 @@ impl Method {
 }
 
 /// The name of a device below `/dev`, from sysfs.
-fn device_name((major, minor): (u32, u32)) -> Option<Vec<u8>> {
+pub(super) fn device_name((major, minor): (u32, u32)) -> Option<Vec<u8>> {
     let text = std::fs::read(format!("/sys/dev/block/{major}:{minor}/uevent")).ok()?;
     let name = text.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"DEVNAME="))?;
     Some([b"/dev/", name].concat())

@@ -12,11 +12,11 @@ use crate::error::Result;
 use crate::kernel::cached::{FilePages, Groups, Name, Part};
 use crate::machine::cached::{CachedFile, Counter, Counts, Kind, LATE, Listed, Lists};
 use crate::process::ProcRoot;
-use crate::units::{Absent, Figure, Human, PageSize, Pages, Reason};
+use crate::units::{Absent, Bytes, Figure, Human, PageSize, Pages, Reason};
 
 const CHANGED: Absent = Absent::new(Reason::Changed, "its pages do not add up, because they changed while being read");
 const NOT_IN_TIME: &str = "not everything about these files was read in time; a longer --budget reads more";
-const HAS_CHANGED: &str = "pages were added or dropped while they were read";
+const HAS_CHANGED: &str = "its pages or its length changed while they were read";
 const GONE: Absent = Absent::new(Reason::Vanished, "the file was removed from memory before its pages were read");
 const DISAGREES: Absent = Absent::new(Reason::Unsupported, "the states of pages differ from those in /proc/kpageflags");
 const NO_LENGTH: Absent = Absent::new(Reason::NotApplicable, "the pages of a file system's trees have no length");
@@ -73,7 +73,7 @@ impl MachineFiles {
         };
         if let (Some(context), false) = (&context, choice.below.is_empty()) {
             // Pages are read only of what is shown.
-            let named = chosen.into_iter().zip(names).filter(|(file, name)| context.is_below(file, name));
+            let named = chosen.into_iter().zip(names).filter(|(file, name)| context.is_below(choice, file, name));
             (chosen, names) = named.unzip();
         }
         let pages = match facts.pages {
@@ -197,6 +197,8 @@ impl RowReader<'_> {
         let amount = |counter| counts.map(|counts| bytes(counts.get(counter)));
         let cached = counts.map_or(file.pages.0, |counts| counts.get(Counter::Pages));
         let parts = states.map(|pages| &pages.parts[..]);
+        // Of the same instant as its pages.
+        let size = states.map_or(file.size, |pages| Bytes(pages.size));
         FoundFile {
             id: file.id(),
             part: Vec::new(),
@@ -207,7 +209,7 @@ impl RowReader<'_> {
             device: file.file_system.device,
             inode: file.number,
             links: Ok(file.links.into()),
-            size: if file.is_btree() { Err(NO_LENGTH) } else { Ok(file.size) },
+            size: if file.is_btree() { Err(NO_LENGTH) } else { Ok(size) },
             cached: Ok(bytes(cached)),
             dirty: amount(Counter::Dirty),
             writeback: amount(Counter::Writeback),

@@ -51,6 +51,8 @@ struct FileRecord {
     end: u64,
     pages_before: u64,
     pages_after: u64,
+    size_before: u64,
+    size_after: u64,
     evicted: u64,
     raced: u32,
     state: u32,
@@ -350,6 +352,8 @@ impl FilePages {
         FilePages {
             before: record.pages_before,
             after: record.pages_after,
+            size: record.size_after,
+            is_resized: record.size_before != record.size_after,
             evicted: record.evicted,
             raced: record.raced,
             is_read: record.state == FILE_READ,

@@ -43,9 +43,9 @@ impl FilePages {
         self.is_read && (self.before.min(self.after)..=self.before.max(self.after)).contains(&pages)
     }
 
-    /// Whether pages were added or dropped while they were read.
+    /// Whether pages were added or dropped while they were read, or it became longer or shorter.
     pub(crate) fn has_changed(&self) -> bool {
-        self.before != self.after || self.raced > 0
+        self.before != self.after || self.raced > 0 || self.is_resized
     }
 
     /// Whether nothing would be gained by reading it again: it is exact, or another file now.

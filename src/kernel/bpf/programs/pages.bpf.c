@@ -388,6 +388,7 @@ STEP step(void) {
     if (is_same) {
         if (!at->has_begun) {
             file->pages_before = read64(mapping + OFFSET(address_space, nrpages));
+            file->size_before = read64(file->address + OFFSET(inode, i_size));
             file->state = FILE_BEGUN;
             at->has_begun = 1;
             at->index = file->first;
@@ -408,6 +409,7 @@ STEP step(void) {
             if (!at->is_single && at->index > at->node_index) return 0;
         }
         file->pages_after = read64(mapping + OFFSET(address_space, nrpages));
+        file->size_after = read64(file->address + OFFSET(inode, i_size));
     }
     end_run();
     file->state = is_same ? FILE_READ : FILE_GONE;

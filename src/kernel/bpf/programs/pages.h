@@ -25,6 +25,7 @@ struct file_record {
     u64 address, super_block, number;   // in
     u64 first, end;                     // in: which of its pages
     u64 pages_before, pages_after;      // out: nrpages
+    u64 size_before, size_after;        // out: the length in bytes
     u64 evicted;                        // out: entries of pages that were evicted
     u32 raced;                          // out: folios that left the file while they were read
     u32 state;                          // out: FILE_*
