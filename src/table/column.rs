@@ -61,6 +61,11 @@ pub trait RowKind: Sized + 'static {
         None
     }
 
+    /// The number of what a row is a part of, if that may have several rows in a group, where it counts once.
+    fn whole(_row: &Self::Row) -> Option<u64> {
+        None
+    }
+
     /// The number of the memory that a row is about, if several processes may share it: a total leaves out the rows of
     /// the other processes.
     fn memory(_row: &Self::Row) -> Option<u64> {

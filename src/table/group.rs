@@ -29,7 +29,7 @@ pub struct Group {
     is_merged: bool,
     /// How many processes have a row in it.
     processes: u64,
-    /// How many rows are in it.
+    /// How many rows are in it; parts of the same thing count once.
     rows: u64,
     /// What was added up of each summed column.
     sums: Vec<ColumnSum>,
@@ -94,6 +94,10 @@ struct Open<K: RowKind> {
     processes: HashSet<u32>,
     /// The memory that its rows are about.
     memories: HashSet<u64>,
+    /// What its rows are parts of.
+    wholes: HashSet<u64>,
+    /// How many rows are not the first part of something.
+    others: u64,
     /// The process and the memory of the last row.
     last: (Option<u32>, Option<u64>),
 }
@@ -176,14 +180,18 @@ impl<K: RowKind> Grouping<K> {
                     Some(_) => *self.twins.entry(named.0.clone()).and_modify(|twins| *twins += 1).or_default(),
                     None => 0,
                 };
-                let (totals, processes, memories) = (Totals::new(&self.summed), HashSet::new(), HashSet::new());
-                self.groups.push(Open { key, twin, totals, processes, memories, last: (None, None) });
+                let (processes, memories, wholes) = (HashSet::new(), HashSet::new(), HashSet::new());
+                let (totals, last) = (Totals::new(&self.summed), (None, None));
+                self.groups.push(Open { key, twin, totals, processes, memories, wholes, others: 0, last });
                 self.places.insert(named, self.groups.len() - 1);
                 self.groups.len() - 1
             }
         };
         if let Some(group) = self.groups.get_mut(place) {
             group.totals.add(row);
+            if K::whole(row).is_some_and(|whole| !group.wholes.insert(whole)) {
+                group.others = group.others.saturating_add(1);
+            }
             // The rows of a process come one after the other.
             let (process, memory) = (K::process(row), K::memory(row));
             if std::mem::replace(&mut group.last, (process, memory)) != (process, memory) {
@@ -202,7 +210,7 @@ impl<K: RowKind> Grouping<K> {
             twin: open.twin,
             process: open.processes.iter().next().copied().filter(|_| open.processes.len() == 1),
             processes: open.processes.len() as u64,
-            rows: open.totals.rows(),
+            rows: open.totals.rows().saturating_sub(open.others),
             cells: open.totals.row().cells,
             sums: open.totals.into_sums(),
             memory: open.memories.iter().next().copied().filter(|_| open.memories.len() == 1),

@@ -62,6 +62,10 @@ impl RowKind for CachedFiles {
         [&row.id.to_ne_bytes(), &row.path[..], b"\0", &row.part[..]].concat()
     }
 
+    fn whole(row: &FoundFile) -> Option<u64> {
+        (!row.part.is_empty()).then_some(row.id)
+    }
+
     fn tie(one: &FoundFile, other: &FoundFile) -> std::cmp::Ordering {
         one.path.cmp(&other.path)
     }
@@ -218,9 +222,8 @@ fn directory(row: &FoundFile) -> &[u8] {
 }
 
 fn part_of_whole(row: &FoundFile) -> Option<(u64, u64)> {
-    let whole = row.page_size.pages(row.size.ok()?).0;
-    let part = row.page_size.pages(row.cached.ok()?).0;
-    (part <= whole).then_some((part, whole))
+    let pages = |bytes: Figure<Bytes>| Some(row.page_size.pages(bytes.ok()?).0);
+    Some((pages(row.cached)?, pages(row.size)?))
 }
 
 fn percent(row: &FoundFile) -> Figure<f64> {
@@ -228,7 +231,8 @@ fn percent(row: &FoundFile) -> Figure<f64> {
     if row.size? == Bytes(0) {
         return Err(EMPTY);
     }
-    let (part, whole) = part_of_whole(row).ok_or(MORE_THAN_LONG)?;
+    let shares = part_of_whole(row).filter(|(part, whole)| part <= whole);
+    let (part, whole) = shares.ok_or(MORE_THAN_LONG)?;
     crate::units::percent(part, whole).ok_or(EMPTY)
 }
 

@@ -85,6 +85,13 @@ impl Group {
         keys.iter().find_map(figure)?.parse().ok()
     }
 
+    /// Lets the kernel take back what it can of the memory that the group is charged for; `false` if it cannot be told
+    /// to here.
+    #[allow(dead_code, reason = "not every test program reclaims")]
+    pub(crate) fn reclaim(&self) -> bool {
+        write(&self.folder.join("memory.force_empty"), "0") || write(&self.folder.join("memory.reclaim"), "1G")
+    }
+
     /// Moves a process out of the group, and removes the group.
     pub(crate) fn remove_without(self, subject: &Subject) {
         fs::write(self.folder.parent().unwrap().join("cgroup.procs"), subject.word()).unwrap();

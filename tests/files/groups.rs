@@ -80,6 +80,7 @@ fn a_file_that_is_charged_to_two_groups() {
     let kinds = shown(&["--by=kind", "--cgroup", &one.name, "--cgroup", &two.name]);
     let tmpfs = kinds.rows.iter().find(|row| row["kind"] == "tmpfs").unwrap();
     assert_eq!((bytes(tmpfs, "cached"), bytes(tmpfs, "size")), (69 * page(), 69 * page()), "{tmpfs}");
+    assert_eq!(tmpfs["files"], 2, "{tmpfs}");
 }
 
 #[test]
@@ -100,6 +101,31 @@ fn a_file_that_is_read_in_pieces_is_counted_once() {
     assert_eq!((cached(&one), cached(&two)), (Some(ours * page()), Some(theirs * page())), "{groups:?}");
     let whole = complete(&[folder.path().as_os_str()]);
     assert_eq!((whole.rows.len(), whole.sum("cached")), (1, (ours + theirs) * page()), "{whole:?}");
+}
+
+#[test]
+fn what_was_reclaimed_is_not_said_to_belong_to_a_group() {
+    if !has_lists("what_was_reclaimed_is_not_said_to_belong_to_a_group") {
+        return;
+    }
+    let (Some(one), Some(two)) = (Group::new("reclaimed"), Group::new("kept")) else { return };
+    let folder = disk();
+    write_in(&one, folder.path(), "split", 0, 32);
+    write_in(&two, folder.path(), "split", 32, 32);
+    let path = folder.path().join("split");
+    let file = File::open(&path).unwrap();
+    file.sync_all().unwrap();
+    let kept = MmapOptions::new().offset(32 * page()).map_raw_read_only(&file).unwrap();
+    kept.lock().unwrap();
+    if !one.reclaim() {
+        eprintln!("SKIPPED what_was_reclaimed_is_not_said_to_belong_to_a_group: a group cannot be reclaimed from here");
+        return;
+    }
+    let whole = complete(&[OsStr::new("-o+evicted"), folder.path().as_os_str()]);
+    assert_eq!(bytes(whole.row(&path), "evicted"), 32 * page(), "{whole:?}");
+    let groups = complete(&["--by=cgroup".as_ref(), OsStr::new("-ocached,evicted,cgroup"), folder.path().as_os_str()]);
+    let row = groups.rows.iter().find(|row| row["cgroup"] == two.name).unwrap();
+    assert_eq!((bytes(row, "cached"), &row["evicted"]), (32 * page(), &Value::Null), "{row}");
 }
 
 #[test]

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use super::parts::{HolderOfFile, PagesOfFile, Parts};
 use super::{FoundChoice, FoundFile, Split};
 use crate::machine::cached::Counter;
-use crate::units::{Figure, Pages};
+use crate::units::{Absent, Bytes, Figure, Pages, Reason};
+
+const NOT_DIVIDED: Absent =
+    Absent::new(Reason::Unsupported, "which group or node a page belonged to is not known after it was reclaimed");
 
 impl PagesOfFile {
     fn row(&self, whole: &FoundFile, name: &Figure<Vec<u8>>) -> FoundFile {
@@ -15,6 +18,7 @@ impl PagesOfFile {
             cached: amount(Counter::Pages),
             dirty: amount(Counter::Dirty),
             writeback: amount(Counter::Writeback),
+            evicted: whole.evicted.and_then(|evicted| if evicted == Bytes(0) { Ok(evicted) } else { Err(NOT_DIVIDED) }),
             nodes: self.nodes.clone(),
             groups: self.groups.clone(),
             counts: Ok(self.counts),
