@@ -84,7 +84,10 @@ fn looking_at_a_file_on_fuse_keeps_its_cached_pages() {
         let tree = there.to_str().unwrap();
         for sum in [&["pcstat", "--summary", names[0], names[1]][..], &["pcstat", "-R", "--by-dir", "0", tree]] {
             let rows = rmap([sum, &["--jsonl"]].concat()).good().lines_of_json();
-            assert_eq!((rows.len(), &rows[0]["cached"], &rows[0]["note"]), (1, &(2 * pages).into(), &Value::Null));
+            assert_eq!((rows.len(), &rows[0]["cached"]), (1, &(2 * pages).into()));
+            // The lists do not tell how recently pages were reclaimed.
+            let note = rows[0]["note"].as_str().unwrap_or_default();
+            assert!(note.starts_with("not all figures are known for "), "{rows:?}");
             is_untouched(sum);
         }
         let run = rmap(["pcstat", "--runs", names[1]]);

@@ -6,11 +6,11 @@
 mod common;
 
 use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 
-use common::{Group, can_read_lists, memory, mounted_as, page, rmap, shell};
+use common::{Group, Run, can_read_lists, memory, mounted_as, page, rmap, shell};
 use memmap2::{MmapOptions, MmapRaw};
 use serde_json::Value;
 
@@ -118,6 +118,9 @@ fn a_block_device_is_found_by_its_number() {
     let asked = (16 << 10) / page();
     assert_eq!((&found["cached"], &found["mapped_pages"]), (&asked.into(), &asked.min(5).into()), "{found}");
     assert!(found["node"].is_string() && found["cgroup"].is_string(), "{found}");
+    let listed = rmap(["files", "--json", &device]);
+    let rows = listed.json();
+    assert_eq!((&rows[0]["path"], &rows[0]["kind"]), (&device.as_str().into(), &"block device".into()), "{listed:?}");
     // Its other names are as good.
     let other = folder.join("other");
     let numbers = shell("stat -c '0x%t 0x%T' $1", &[device.as_ref()]).good().text();
@@ -170,4 +173,34 @@ fn a_range_has_the_groups_of_its_own_pages() {
     // One more page of another group.
     File::options().write(true).open(&path).unwrap().write_all_at(b"x", 50 * page).unwrap();
     assert_ne!(of(50, 1)["cgroup"], one.name);
+}
+
+/// A run of rmap as root that may not read the files of other users. The folder of the program may be closed to it.
+fn not_overriding(program: &Path, arguments: &[&str]) -> Run {
+    let mut run = Command::new("setpriv");
+    run.args(["--bounding-set", "-dac_override,-dac_read_search,-fowner"]).arg(program).args(arguments);
+    common::run(run)
+}
+
+#[test]
+fn a_file_that_may_not_be_opened_is_measured_by_its_pages() {
+    let name = "a_file_that_may_not_be_opened_is_measured_by_its_pages";
+    if !can_read_lists(name) || !common::has("setpriv", "util-linux") {
+        return;
+    }
+    let folder = memory();
+    fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let path = folder.path().join("private");
+    fs::write(&path, vec![7; (9 * page()) as usize]).unwrap();
+    fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+    std::os::unix::fs::chown(&path, Some(common::NOBODY), Some(common::NOBODY)).unwrap();
+    for arguments in [&["pcstat", "--jsonl"][..], &["pcstat", "-R", "--jsonl"], &["pcstat", "--summary", "--jsonl"]] {
+        let found = if arguments.contains(&"-R") { folder.path() } else { &path };
+        let run = not_overriding(common::program(), &[arguments, &[found.to_str().unwrap()]].concat()).good();
+        let rows = run.lines_of_json();
+        assert_eq!((rows.len(), &rows[0]["cached"]), (1, &9.into()), "{arguments:?}: {rows:?}");
+    }
+    // No other method can.
+    let run = not_overriding(common::program(), &["pcstat", "--method", "cachestat", path.to_str().unwrap()]);
+    assert!(run.status == Some(1) && run.err.contains("permission denied"), "{run:?}");
 }

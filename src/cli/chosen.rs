@@ -152,6 +152,7 @@ impl ChosenArgs {
             choice: is_any_glob.then(|| Arc::new(choose) as Choice),
             range: self.range.unwrap_or(ByteRange::ALL),
             breaks_leases: self.break_leases,
+            names_denied: false,
             ..ChosenFiles::named(self.paths)
         })
     }

@@ -51,6 +51,8 @@ pub struct ChosenFiles {
     pub range: ByteRange,
     /// Whether leases of other processes may be broken. Looking for leases takes about ten milliseconds.
     pub breaks_leases: bool,
+    /// Whether files that this user may not open are visited all the same, by name.
+    pub names_denied: bool,
     /// Whether the range exists in any of them.
     pub reach: Reach,
 }
@@ -174,6 +176,7 @@ impl ChosenFiles {
             choice: None,
             range: ByteRange::ALL,
             breaks_leases: false,
+            names_denied: false,
             reach: Reach::default(),
         }
     }
@@ -201,7 +204,8 @@ impl ChosenFiles {
 
     /// The leases that must not be broken.
     fn leases(&self) -> Leases {
-        if self.breaks_leases { Leases::default() } else { Leases::read() }
+        let leases = if self.breaks_leases { Leases::default() } else { Leases::read() };
+        leases.naming_denied(self.names_denied)
     }
 
     /// Whether there are so few results that all of them fit into a channel of this size: each file has at most one

@@ -317,7 +317,11 @@ impl FileStat {
     fn read(handle: &Handle, stat: &stat::FileStat) -> std::result::Result<FileStat, Errno> {
         let mut found = FileStat::of(stat);
         if is_block_device(stat) {
-            found.size = Bytes(holes::end(handle)?);
+            found.size = match (holes::end(handle), found.block_device) {
+                // It is only named.
+                (Err(Errno::EBADF), Some(device)) => capacity(device).ok_or(Errno::EBADF)?,
+                (end, _) => Bytes(end?),
+            };
         }
         Ok(found)
     }
@@ -333,6 +337,12 @@ impl FileStat {
             block_device: is_block_device(stat).then(|| (libc::major(stat.st_rdev), libc::minor(stat.st_rdev))),
         }
     }
+}
+
+/// The capacity of a block device (`/sys/dev/block/MAJOR:MINOR/size`, in sectors of 512 bytes).
+fn capacity((major, minor): (u32, u32)) -> Option<Bytes> {
+    let text = std::fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/size")).ok()?;
+    Some(Bytes(text.trim().parse::<u64>().ok()?.checked_mul(512)?))
 }
 
 /// Converts a time of `stat`: seconds since 1970, which may be negative, plus nanoseconds.

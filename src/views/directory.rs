@@ -16,7 +16,7 @@ use super::shared::{self, Count, InPageCache};
 use crate::error::{Error, Subject};
 use crate::join::{ChosenFiles, Marks, Message, Sender};
 use crate::pagecache::walk::{Place, Skipped, Unread, Visitor};
-use crate::pagecache::{Engine, OpenFile, Tally};
+use crate::pagecache::{Engine, OpenFile, PageSum, Tally};
 use crate::table::{Cell, Colour, Column, Filter, Progress, RowKind, Rows, Source, Stop, col};
 use crate::units::{Absent, Figure, PageSize, Pages, Reason, counted};
 
@@ -103,7 +103,9 @@ fn note(tally: &Tally) -> Option<String> {
         unread => parts.push(format!("{unread} directories could not be read")),
     }
     if partial > 0 {
-        parts.push(format!("only the cached pages are known for {}", files(partial)));
+        let are =
+            if partial == without(&tally.dirty, tally) { "only the cached pages are" } else { "not all figures are" };
+        parts.push(format!("{are} known for {}", files(partial)));
     }
     if tally.not_up_to_date.pages.0 > 0 {
         let pages = tally.not_up_to_date.pages.0;
@@ -124,9 +126,15 @@ fn share(row: &DirectoryRow) -> Figure<f64> {
     if row.tally.cached.missing > 0 { Err(SOME_UNKNOWN) } else { row.tally.percent() }
 }
 
-/// Files for which only the cached pages are known.
+/// Files whose cached pages are known and whose figure in this sum is not.
+fn without(sum: &PageSum, tally: &Tally) -> u64 {
+    sum.missing.saturating_sub(tally.cached.missing)
+}
+
+/// Files whose cached pages are known, but not every other figure.
 fn partial_files(tally: &Tally) -> u64 {
-    tally.dirty.missing.saturating_sub(tally.cached.missing)
+    let sums = [&tally.dirty, &tally.writeback, &tally.evicted, &tally.recently_evicted];
+    sums.map(|sum| without(sum, tally)).into_iter().max().unwrap_or_default()
 }
 
 fn files(count: u64) -> String {
@@ -165,7 +173,7 @@ const COLUMNS: &[C] = &[
     col!(new "unread_directories", "Unread", Number, |row| Cell::Count(row.tally.unread_directories),
         "directories that could not be read, in whole or in part: the sums do not include the rest"),
     col!(new "partial_files", "Partial", Number, |row| Cell::Count(partial_files(&row.tally)),
-        "files for which only the cached pages are known: the other sums do not include them"),
+        "files whose cached pages are known, but not every other figure"),
     col!(new "changed_files", "Changed", Number, |row| Cell::Count(row.tally.changed),
         "files that changed while they were measured"),
     col!(new "again", "Again", Number, |row| Cell::Count(row.tally.again),
@@ -221,7 +229,9 @@ impl Source for DirectorySource {
         let filtered = self.filter.iter().flat_map(Filter::columns).flat_map(|column| column.needs);
         let needs: Vec<FileNeed> = needs.iter().chain(filtered).copied().collect();
         let engine = exact_if(self.chosen.engine(), &needs);
-        let sums = self.collect(engine, &Unopened::new(needs.contains(&FileNeed::States), None), rows)?;
+        let unopened = Unopened::new(needs.contains(&FileNeed::States), None);
+        self.chosen.names_denied = unopened.may_replace();
+        let sums = self.collect(engine, &unopened, rows)?;
         let everything = Sums::total(&sums);
         report_unknown(&everything, rows);
         let page_size = engine.page_size();

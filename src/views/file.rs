@@ -301,6 +301,7 @@ impl Source for FileSource {
             was_found: self.chosen.recursive,
         };
         let unopened = Unopened::new(needs.contains(&FileNeed::States), self.method);
+        self.chosen.names_denied = unopened.may_replace();
         let new = |held: &Marks, sender| Measurer::new(measure, held.clone(), unopened.clone(), sender);
         let mut looked_at = 0;
         let done = self.chosen.visit(new, Measurer::finish, |message| match message {

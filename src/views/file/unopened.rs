@@ -28,10 +28,16 @@ impl Unopened {
         Unopened { all, method, lists: PageLists::default() }
     }
 
+    /// Whether the lists measure what may not be opened.
+    pub(in crate::views) fn may_replace(&self) -> bool {
+        self.method.is_none_or(|method| method == Method::Pages) && PageLists::may_be_read()
+    }
+
     /// Adds what the lists say about a file, if it is needed. A file that could not be opened is measured by them.
     pub(in crate::views) fn complete(&self, report: &mut FileReport) -> Completed {
-        let replaces = self.method.is_none_or(|method| method == Method::Pages) && PageLists::may_complete(report);
-        let is_needed = self.all || self.is_forced() || replaces && PageLists::may_be_read();
+        let may_replace = PageLists::may_complete(report);
+        let replaces = may_replace && (self.is_forced() || self.may_replace());
+        let is_needed = self.all || self.is_forced() || replaces;
         if !is_needed {
             return Completed { states: None, is_replaced: false };
         }
