@@ -109,7 +109,7 @@ impl Read {
 
     fn look(&mut self, report: &mut FileReport, replaces: bool) -> Figure<PageStates> {
         let until = Instant::now() + BUDGET;
-        let mut seen = Seen::new(report.asked);
+        let mut seen = Seen::new(report.asked, report.page_size.pages(report.size));
         match self.which.find(&mut self.lists, report, until)? {
             Some(file) => {
                 let each = &mut |run: PageRun| seen.add(&run);

@@ -7,10 +7,16 @@ use crate::units::{Absent, Figure, PageRuns, Pages, Reason, Run};
 const NO_RECENT: Absent = Absent::new(Reason::Unsupported, "only cachestat tells how recently pages were reclaimed");
 const MAPPED_UNKNOWN: Absent =
     Absent::new(Reason::Unsupported, "this kernel does not tell how much of large folios is mapped");
+const CUT: Absent = Absent::new(
+    Reason::Unsupported,
+    "the range ends within a large folio, of which the kernel tells only how many pages are mapped",
+);
 
 /// What was seen of the pages that were asked about.
 pub(super) struct Seen {
     asked: Run,
+    /// Where the file ends, in pages: nothing after it can be mapped page by page.
+    end: u64,
     pub(super) up_to_date: PageRuns,
     pub(super) stale: PageRuns,
     /// All cached pages.
@@ -20,15 +26,18 @@ pub(super) struct Seen {
     pub(super) active: u64,
     mapped: u64,
     mapped_unknown: u64,
+    /// How many large folios are partly mapped and not all of them was asked for.
+    cut: u64,
     evicted: u64,
     /// The cached pages by the group that is charged for them and the node that they are on.
     pub(super) parts: Vec<Part>,
 }
 
 impl Seen {
-    pub(super) fn new(asked: Run) -> Seen {
+    pub(super) fn new(asked: Run, end: Pages) -> Seen {
         Seen {
             asked,
+            end: end.0,
             up_to_date: PageRuns::new(),
             stale: PageRuns::new(),
             cached: 0,
@@ -37,6 +46,7 @@ impl Seen {
             active: 0,
             mapped: 0,
             mapped_unknown: 0,
+            cut: 0,
             evicted: 0,
             parts: Vec::new(),
         }
@@ -70,9 +80,11 @@ impl Seen {
         match run.mapped {
             0 => {}
             all if all == run.pages => self.mapped = self.mapped.saturating_add(part.count),
-            some if part == whole => self.mapped = self.mapped.saturating_add(some),
-            // Which pages of a large folio are mapped is not known.
-            _ => self.mapped_unknown = self.mapped_unknown.saturating_add(1),
+            some if part.first == whole.first && part.end() >= whole.end().min(self.end) => {
+                self.mapped = self.mapped.saturating_add(some.min(part.count));
+            }
+            // Which of its pages are mapped is not known.
+            _ => self.cut = self.cut.saturating_add(1),
         }
     }
 
@@ -90,8 +102,13 @@ impl Seen {
     }
 
     pub(super) fn mapped(&self) -> Figure<Pages> {
-        if self.mapped_unknown > 0 { Err(MAPPED_UNKNOWN) } else { Ok(Pages(self.mapped)) }
+        match (self.mapped_unknown, self.cut) {
+            (0, 0) => Ok(Pages(self.mapped)),
+            (0, _) => Err(CUT),
+            _ => Err(MAPPED_UNKNOWN),
+        }
     }
+
     fn charge(&mut self, run: &PageRun, pages: u64) {
         let mut counts = Counts::default();
         if let Some(count) = counts.0.get_mut(Counter::Pages as usize) {
@@ -101,5 +118,28 @@ impl Seen {
             Some(part) => part.counts.add(&counts),
             None => self.parts.push(Part { group: run.group, node: run.node, counts }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A large folio at the start of a file, up to date, of which so many pages are mapped.
+    fn folio(pages: u64, mapped: u64) -> PageRun {
+        PageRun { index: 0, pages, group: None, node: 0, mapped, flags: 1 << Counter::UpToDate as u32 }
+    }
+
+    #[test]
+    fn a_folio_that_reaches_past_the_end_of_the_file_is_known_and_one_that_the_range_cuts_is_not() {
+        let of = |asked, end, run| {
+            let mut seen = Seen::new(Run { first: 0, count: asked }, Pages(end));
+            seen.add(&run);
+            seen.mapped()
+        };
+        assert_eq!(of(48, 48, folio(64, 16)), Ok(Pages(16)));
+        assert_eq!(of(48, 48, folio(64, 64)), Ok(Pages(48)));
+        assert_eq!(of(8, 48, folio(64, 16)), Err(CUT));
+        assert_eq!(of(8, 48, folio(64, 64)), Ok(Pages(8)));
     }
 }
