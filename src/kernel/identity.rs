@@ -280,12 +280,12 @@ struct Uuid {
 /// `FS_IOC_GETFSUUID` of `linux/fs.h`: `_IOR(0x15, 0, struct fsuuid2)` (Linux 6.9 and later).
 const GET_UUID: libc::Ioctl = nix::request_code_read!(0x15, 0, size_of::<Uuid>()) as libc::Ioctl;
 
-/// The UUID of the file system of an open file; `None` if it has none.
+/// The UUID of the file system of an open file, which may be all zeros; `None` if the kernel does not report one.
 fn uuid(fd: BorrowedFd<'_>) -> Option<[u8; 16]> {
     let mut uuid = Uuid { length: 0, bytes: [0; 16] };
     // SAFETY: the request writes the 17 bytes of `struct fsuuid2`, which the value has, before it returns.
     let status = unsafe { libc::ioctl(fd.as_raw_fd(), GET_UUID, &raw mut uuid) };
-    (status == 0 && uuid.length == 16 && uuid.bytes != NO_UUID).then_some(uuid.bytes)
+    (status == 0 && uuid.length == 16).then_some(uuid.bytes)
 }
 
 #[cfg(test)]
