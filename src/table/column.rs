@@ -3,6 +3,7 @@
 //! To add a column, add one entry to a table in [`crate::views`].
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 
 use super::cell::Cell;
 use super::head::{ColumnHead, ColumnKind, Cut, Presence};
@@ -43,9 +44,14 @@ pub trait RowKind: Sized + 'static {
     /// The identity by which a row is recognized in a later round.
     fn identity(row: &Self::Row) -> Vec<u8>;
 
+    /// Compares two rows that both lack the figure that they are sorted by.
+    fn order_without_figure(_one: &Self::Row, _other: &Self::Row) -> Ordering {
+        Ordering::Equal
+    }
+
     /// Breaks the tie between two rows of equal rank; by default they keep their original order.
-    fn tie(_one: &Self::Row, _other: &Self::Row) -> std::cmp::Ordering {
-        std::cmp::Ordering::Equal
+    fn tie(_one: &Self::Row, _other: &Self::Row) -> Ordering {
+        Ordering::Equal
     }
 
     /// Whether rows belong to processes, so that a group counts the processes.

@@ -63,9 +63,8 @@ impl RowKind for Groups {
         row.memory
     }
 
-    fn tie(one: &Group, other: &Group) -> Ordering {
-        // Those without the figure that they are sorted by are sorted by what is known of them.
-        let known = one.cells.iter().zip(&other.cells).map(|(one, other)| match (one, other) {
+    fn order_without_figure(one: &Group, other: &Group) -> Ordering {
+        let known = one.cells.iter().zip(&other.cells).map(|cells| match cells {
             (TotalCell::Sum { cell: one, .. }, TotalCell::Sum { cell: other, .. }) => compare_cells(one, other, false),
             _ => Ordering::Equal,
         });

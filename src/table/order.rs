@@ -43,7 +43,13 @@ impl<K: RowKind> Order<K> {
 
     /// Compares two rows: the larger comes first, or the smaller if `ascending`; rows without a figure come last.
     pub fn compare(&self, left: &K::Row, right: &K::Row) -> Ordering {
-        compare_cells(&self.column.cell(left), &self.column.cell(right), self.ascending)
+        let (one, other) = (self.column.cell(left), self.column.cell(right));
+        let order = compare_cells(&one, &other, self.ascending);
+        if is_absent(&one) && is_absent(&other) {
+            order.then_with(|| K::order_without_figure(left, right))
+        } else {
+            order
+        }
     }
 }
 
@@ -87,12 +93,15 @@ impl<T, F: Fn(&T, &T) -> Ordering> Ranking<T, F> {
     }
 }
 
-/// Compares two cells of one column: the larger comes first unless `ascending`; absent figures always come last.
-pub(super) fn compare_cells(left: &Cell<'_>, right: &Cell<'_>, ascending: bool) -> Ordering {
-    let is_absent = |cell: &Cell<'_>| match cell {
+fn is_absent(cell: &Cell<'_>) -> bool {
+    match cell {
         Cell::Remark(None) => true,
         cell => cell.absence().is_some() && cell.rank().is_none(),
-    };
+    }
+}
+
+/// Compares two cells of one column: the larger comes first unless `ascending`; absent figures always come last.
+pub(super) fn compare_cells(left: &Cell<'_>, right: &Cell<'_>, ascending: bool) -> Ordering {
     let order = match (left, right) {
         (left, right) if is_absent(left) || is_absent(right) => return is_absent(left).cmp(&is_absent(right)),
         (Cell::Percent(left), Cell::Percent(right)) => right.total_cmp(left),
