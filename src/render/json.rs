@@ -369,6 +369,7 @@ fn write_key(key: &str, out: &mut Vec<u8>) {
 fn write_cell(cell: &Cell<'_>, out: &mut Vec<u8>) {
     match *cell {
         Cell::Bytes(number) | Cell::Count(number) | Cell::Offset(number) => push_number(number, out),
+        Cell::Known(amount) => push_number(amount.number(), out),
         Cell::Percent(share) | Cell::Change(Difference::Share(share)) => write_value(share, out),
         Cell::Change(Difference::Bytes(by) | Difference::Count(by) | Difference::Pages(by)) => write_value(by, out),
         Cell::Flag(flag) => write_value(flag, out),

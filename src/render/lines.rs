@@ -164,7 +164,7 @@ fn write_plain_cell(cell: &Cell<'_>, column: &ColumnHead, presentation: &Present
             (0..*eighths).for_each(|_| out.extend_from_slice("█".as_bytes()));
         }
         (Cell::Strip(cells), ..) => write_bars(cells, presentation.unicode, out),
-        (Cell::AtLeast(amount, _), ..) => {
+        (Cell::AtLeast(amount, _) | Cell::Known(amount), ..) => {
             out.extend_from_slice(LOWER_BOUND);
             write_plain_cell(&amount.cell(), column, presentation, out);
         }

@@ -58,6 +58,8 @@ pub enum Cell<'r> {
     /// A sum of which not everything is known, and why. Tables show it as a lower bound, `>=140`, and rows are sorted
     /// by it; everything else treats it as absent.
     AtLeast(Amount, Absent),
+    /// A sum of which other columns say how much it lacks. Tables show it as a lower bound; machine formats as it is.
+    Known(Amount),
 }
 
 /// A figure that can be added up.
@@ -208,6 +210,7 @@ impl<'r> Cell<'r> {
     pub(crate) fn addend(&self) -> Option<u64> {
         match self {
             Cell::Bytes(number) | Cell::Count(number) => Some(*number),
+            Cell::Known(amount) => Some(amount.number()),
             _ => None,
         }
     }
@@ -270,7 +273,7 @@ impl<'r> Cell<'r> {
             Cell::Remark(remark) => escape::write_escaped(remark.unwrap_or_default().as_bytes(), out),
             Cell::Strip(cells) => cells.iter().for_each(|cell| out.push(digit(cell.share))),
             Cell::Without(_) => out.extend_from_slice(b"none"),
-            Cell::AtLeast(amount, _) => {
+            Cell::AtLeast(amount, _) | Cell::Known(amount) => {
                 out.extend_from_slice(LOWER_BOUND);
                 amount.cell().write_text(unit, out);
             }

@@ -68,6 +68,9 @@ impl<K: RowKind> Totals<K> {
                         Some(number) => sum.add((number, 0)),
                         None => lack(sum, cell.absence()),
                     }
+                    if let Cell::Known(_) = cell {
+                        sum.lack(None);
+                    }
                 }
                 Aggregation::Net => match column.cell(row) {
                     Cell::Change(Difference::Bytes(by)) => {

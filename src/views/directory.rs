@@ -70,6 +70,20 @@ impl InPageCache for DirectoryRow {
         }
     }
 
+    fn is_partial(&self, count: Count) -> bool {
+        let tally = &self.tally;
+        let sum = match count {
+            // Pages that are not cached are those of measured files.
+            Count::Cached | Count::Uncached => &tally.cached,
+            Count::Dirty => &tally.dirty,
+            Count::Writeback => &tally.writeback,
+            Count::Evicted => &tally.evicted,
+            Count::RecentlyEvicted => &tally.recently_evicted,
+            Count::NotUpToDate => &tally.not_up_to_date,
+        };
+        sum.missing > 0
+    }
+
     fn size_of_a_page(&self) -> PageSize {
         self.page_size
     }

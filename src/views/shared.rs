@@ -4,7 +4,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::pagecache::{FileReport, Method};
-use crate::table::{Cell, Colour, Column, ColumnKind, Cut, Getter, RowKind};
+use crate::table::{Amount, Cell, Colour, Column, ColumnKind, Cut, Getter, RowKind};
 use crate::units::{Absent, Figure, PageSize, Pages, Reason};
 use crate::views::processes::Owner;
 
@@ -76,6 +76,10 @@ where
 pub(super) trait InPageCache {
     /// One of the counts.
     fn pages(&self, count: Count) -> Figure<Pages>;
+    /// Whether it is a sum that lacks the pages of some files.
+    fn is_partial(&self, _count: Count) -> bool {
+        false
+    }
     /// The size of a page.
     fn size_of_a_page(&self) -> PageSize;
 }
@@ -187,6 +191,15 @@ counts! {
     not_up_to_date, "not_up_to_date", "Not up to date size", Bytes, NotUpToDate, "the same in bytes";
 }
 
+/// A count, which is a lower bound if some of it is not known.
+fn known<'r>(row: &impl InPageCache, count: Count, cell: Cell<'r>) -> Cell<'r> {
+    match cell {
+        Cell::Count(pages) if row.is_partial(count) => Cell::Known(Amount::Count(pages)),
+        Cell::Bytes(bytes) if row.is_partial(count) => Cell::Known(Amount::Bytes(bytes)),
+        cell => cell,
+    }
+}
+
 /// A count that a total adds.
 const fn count<K: RowKind>(
     id: &'static str,
@@ -198,9 +211,14 @@ const fn count<K: RowKind>(
 where
     K::Row: InPageCache,
 {
-    let in_pages: Getter<K> = |row, count| Cell::pages(row.pages(Count::of(count)));
-    let in_bytes: Getter<K> =
-        |row, count| Cell::bytes(row.pages(Count::of(count)).map(|pages| pages.bytes(row.size_of_a_page())));
+    let in_pages: Getter<K> = |row, number| {
+        let count = Count::of(number);
+        known(row, count, Cell::pages(row.pages(count)))
+    };
+    let in_bytes: Getter<K> = |row, number| {
+        let count = Count::of(number);
+        known(row, count, Cell::bytes(row.pages(count).map(|pages| pages.bytes(row.size_of_a_page()))))
+    };
     let get = if matches!(kind, ColumnKind::Bytes) { in_bytes } else { in_pages };
     let mut column = Column::sum(id, title, kind, get, help);
     column.argument = count as u32;

@@ -85,11 +85,13 @@ fn a_lower_directory_and_its_overlay_count_once() {
 #[test]
 fn a_lower_directory_without_a_uuid_and_its_overlay_count_once() {
     let name = "a_lower_directory_without_a_uuid_and_its_overlay_count_once";
-    let mount = "truncate -s 16M image && mkfs.ext4 -q -O ^metadata_csum image && tune2fs -U clear image > /dev/null && \
-                 mkdir disk && mount -o loop image disk && cd disk && mkdir low up work all && echo x > low/one && \
+    let mount = "truncate -s 16M image && mkfs.ext4 -q -O ^metadata_csum image && \
+                 tune2fs -U clear image > /dev/null && mkdir disk && mount -o loop image disk && cd disk && \
+                 mkdir low up work all && echo x > low/one && \
                  mount -t overlay overlay -o lowerdir=low,upperdir=up,workdir=work all";
     let Some(folder) = mounted(name, mount) else { return };
-    let row = pcstat_all("-R --summary", ["low", "all"].map(|name| folder.join("disk").join(name))).rows()[0].clone();
+    let both = ["low", "all"].map(|name| folder.join("disk").join(name));
+    let row = pcstat_all("-R --summary", both).rows()[0].clone();
     assert_eq!((&row["files"], &row["again"]), (&1.into(), &1.into()), "{row}");
 }
 

@@ -1,9 +1,10 @@
 //! Totals, `--summary`, `--by-dir`: sums equal the sums of the rows, for any number of threads.
 
+use std::ffi::OsStr;
 use std::os::unix::fs::{FileExt, PermissionsExt, chown};
 
 use crate::command::{file, folder, pcstat, pcstat_as_nobody, sum, tree};
-use crate::common::{NOBODY, page, rmap};
+use crate::common::{ForEveryone, NOBODY, page, rmap};
 
 #[test]
 fn a_summary_is_the_sum_of_the_rows_for_any_number_of_threads() {
@@ -105,6 +106,9 @@ fn what_cannot_be_opened_is_counted_and_makes_sums_incomplete() {
         let note = "1 file not included: nothing is known about their cached pages; 1 directory could not be read";
         assert_eq!(row["note"], note);
     }
+    let options = ["pcstat", "-R", "--summary", "-o", "cached,uncached,dirty_pages"].map(OsStr::new);
+    let table = ForEveryone::copy().unwrap().rmap(options.into_iter().chain([folder.path().as_os_str()])).text();
+    assert!(table.lines().any(|line| line.split_whitespace().take(2).eq([">=4", ">=0"])), "{table}");
     let rows = pcstat_as_nobody("-R --by-dir 1", folder.path()).unwrap().json();
     let unknown: Vec<_> = rows.as_array().unwrap().iter().map(|row| row["unknown_files"].as_u64().unwrap()).collect();
     assert_eq!(unknown, [1, 0], "{rows}");

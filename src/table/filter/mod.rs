@@ -163,6 +163,7 @@ fn compare<K: RowKind>(cell: &Cell<'_>, operator: Operator, value: &Value<K>, ro
 fn number(cell: &Cell<'_>) -> Option<u64> {
     match cell {
         Cell::Bytes(number) | Cell::Count(number) | Cell::Offset(number) | Cell::Address(number) => Some(*number),
+        Cell::Known(amount) => Some(amount.number()),
         _ => None,
     }
 }
