@@ -197,6 +197,8 @@ fn partially_written_pages_are_dirty_but_not_cached() {
         file.write_all_at(&[7; 1024], page * 4096 + 1024).unwrap();
     }
     assert_eq!(cached(&path), (0, 64, 64));
+    let map = rmap(["pcstat", "--map", "--color", "never", path.to_str().unwrap()]).good().text();
+    assert!(map.lines().any(|line| !line.trim().is_empty() && line.trim().chars().all(|mark| mark == 'D')), "{map}");
     file.write_all_at(&[7; 4096], 3 * 4096).unwrap();
     assert_eq!(cached(&path), (1, 64, 63));
 }

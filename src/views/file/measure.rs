@@ -109,7 +109,8 @@ impl Measure {
         // Queries each part only if the file has dirty pages or pages under writeback.
         let is_some = |figure: Figure<Pages>| figure.is_ok_and(|pages| pages > Pages(0));
         let marked = self.marks && (is_some(report.dirty()) || is_some(report.writeback()));
-        self.drawn(report, |part| if marked && part.cached > Pages(0) { mark(&self.engine, file, part) } else { None })
+        // Also where no page counts as cached: what was written of a page may be dirty before all of it is known.
+        self.drawn(report, |part| if marked { mark(&self.engine, file, part) } else { None })
     }
 
     /// The row with its strip, if one is requested.
