@@ -629,3 +629,11 @@ fn the_examples_of_help_work() {
         }
     }
 }
+
+#[test]
+fn an_option_before_the_command_says_what_to_type() {
+    let line = |instead| format!("ps: a command comes before its options; type `rmap {instead}`");
+    assert_eq!(refused(&["--proc-root", "/proc", "ps"]), line("ps --proc-root /proc"));
+    assert_eq!(refused(&["--filter", "rss > 1", "--sort", "rss", "ps"]), line("ps --filter 'rss > 1' --sort rss"));
+    assert!(refused(&["-w", "1"]).starts_with("-w: not for the overview; `rmap mem`, "));
+}

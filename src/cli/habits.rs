@@ -1,5 +1,5 @@
-//! What people type before they have read anything: `rmap 4690`, `rmap -x 4690`, `rmap FILE`, `rmap help pid`, the name
-//! of another program, and pcstat's options after `rmap pcstat`.
+//! What people type before they have read anything: `rmap 4690`, `rmap -x 4690`, `rmap FILE`, `rmap --json ps`,
+//! `rmap help pid`, the name of another program, and pcstat's options after `rmap pcstat`.
 //!
 //! A guess is only made between the two views, which change nothing. If both are possible, the answer is one line that
 //! says what to type.
@@ -13,6 +13,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use super::coming_from;
 use super::config::GlobalArgs;
 use super::demo::shell_word;
+use super::order::{in_order, late};
 use super::overview::OverviewArgs;
 use super::run::{Run, Subcommand};
 use crate::process::{Criteria, NamedProcess, ProcRoot, ProcessChoice};
@@ -196,9 +197,8 @@ fn guess(words: Vec<OsString>, subcommands: &[Subcommand]) -> Result<Vec<OsStrin
     }
     let of = |view: &str| -> Vec<OsString> { std::iter::once(view.into()).chain(words.iter().cloned()).collect() };
     let overview = subcommands.iter().find(|subcommand| subcommand.name == OVERVIEW).map(parser);
-    if overview.is_some_and(|parser| parser.try_get_matches_from(of(OVERVIEW)).is_ok()) {
-        return Ok(of(OVERVIEW));
-    }
+    let overview = overview.map(|parser| parser.try_get_matches_from(of(OVERVIEW)));
+    let Some(Err(overview)) = overview else { return Ok(of(OVERVIEW)) };
     let (processes, files) = (of("pid"), pcstat(of("pcstat"), subcommands));
     let fit = |words: &[OsString], is_operand: fn(&OsStr) -> bool| {
         let subcommand =
@@ -206,8 +206,16 @@ fn guess(words: Vec<OsString>, subcommands: &[Subcommand]) -> Result<Vec<OsStrin
         subcommand.map_or(Fit::None(String::new()), |found| fit(parser(found), words, is_operand))
     };
     let process_fit = fit(&processes, is_process);
+    let is_command = |word: &OsString| word.to_str().is_some_and(|word| is_subcommand(word, subcommands));
+    let takes = |words: &[&OsString]| {
+        let named = subcommands.iter().find(|subcommand| words.first().is_some_and(|word| *word == subcommand.name));
+        named.is_some_and(|subcommand| parser(subcommand).try_get_matches_from(words).is_ok())
+    };
     let files = match files {
-        Err(line) if !matches!(process_fit, Fit::Whole(_)) => return Err(line),
+        Err(line) if !matches!(process_fit, Fit::Whole(_)) => match &process_fit {
+            Fit::Options(operands) if operands.iter().any(is_command) => Vec::new(),
+            _ => return Err(line),
+        },
         files => files.unwrap_or_default(),
     };
     match (process_fit, fit(&files, is_file)) {
@@ -219,12 +227,14 @@ fn guess(words: Vec<OsString>, subcommands: &[Subcommand]) -> Result<Vec<OsStrin
         }
         (Fit::Whole(_), _) => Ok(processes),
         (_, Fit::Whole(_)) => Ok(files),
-        (Fit::Lacking, Fit::Lacking) => {
-            Err("name a process or a file: `rmap pid PID` or `rmap pcstat PATH`; see `rmap --help`".to_owned())
-        }
+        (Fit::Lacking, Fit::Lacking) => Err(without_operand(&overview, subcommands)),
         // The parser says what is missing.
         (Fit::Lacking, _) => Ok(processes),
         (_, Fit::Lacking) => Ok(files),
+        (Fit::Options(operands), _) | (_, Fit::Options(operands)) if operands.iter().any(is_command) => {
+            let command = operands.into_iter().find(is_command).unwrap_or_default();
+            Err(late(&command.to_string_lossy(), &words, &takes))
+        }
         (Fit::Options(operands), Fit::None(option)) => {
             // vmtouch and fincore share letters with pmap.
             if let Some(instead) = instead_of(&option, "pcstat", subcommands) {
@@ -243,8 +253,25 @@ fn guess(words: Vec<OsString>, subcommands: &[Subcommand]) -> Result<Vec<OsStrin
         // The parser says which option is wrong.
         (Fit::None(_), Fit::None(_)) if has_operand(&words, is_file) => Ok(files),
         (Fit::None(_), Fit::None(_)) if has_operand(&words, is_process) => Ok(processes),
-        (Fit::None(_), Fit::None(_)) if name.starts_with('-') => Ok(words),
+        (Fit::None(_), Fit::None(_)) if name.starts_with('-') => {
+            let mut commands = words.iter().filter(|word| is_command(word)).filter_map(|word| word.to_str());
+            let typed = commands.find_map(|command| in_order(command, &words, &takes));
+            typed.map_or(Ok(words), Err)
+        }
         (Fit::None(_), Fit::None(_)) => Err(nothing_like(&name, subcommands)),
+    }
+}
+
+/// The line for options of both views, but not of the overview, without anything to look at.
+fn without_operand(overview: &clap::Error, subcommands: &[Subcommand]) -> String {
+    let views = "`rmap pid PID` and `rmap pcstat PATH`";
+    let option = match overview.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(option)) => option.as_str(),
+        _ => "",
+    };
+    match instead_of(option, OVERVIEW, subcommands) {
+        Some(parts) => pointed(&format!("{option}: not for the overview; {parts}, as have {views}"), "rmap"),
+        None => pointed(&format!("name a process or a file: {}", views.replace(" and ", " or ")), "rmap"),
     }
 }
 
@@ -383,6 +410,35 @@ mod tests {
         assert!(line("4690 Cargo.toml").starts_with("4690 Cargo.toml: processes and files; use `rmap pid`"));
         let sort = "--sort: 'nte' is neither a column nor a file; did you mean 'note'? See `rmap pcstat --help`";
         assert_eq!((line("pcstat --sort nte f"), line("--sort nte f")), (sort.to_owned(), sort.to_owned()));
+    }
+
+    #[test]
+    fn a_command_comes_before_its_options() {
+        let first = "a command comes before its options";
+        for (typed, command, instead) in [
+            ("--proc-root /proc ps", "ps", "ps --proc-root /proc"),
+            ("--json pcstat ./f", "pcstat", "pcstat --json ./f"),
+            ("--top 3 ps", "ps", "ps --top 3"),
+            ("-w 1 ps", "ps", "ps -w 1"),
+            ("--no-config --top 3 ps", "ps", "ps --no-config --top 3"),
+            ("--sort pid ps", "ps", "ps --sort pid"),
+            ("--slab mem", "mem", "mem --slab"),
+        ] {
+            assert_eq!(words(typed), format!("line: {command}: {first}; type `rmap {instead}`"), "{typed}");
+        }
+        assert_eq!(words("-x 1 evict"), format!("line: evict: {first}; see `rmap evict --help`"));
+        // It is a name here, and there a mistyped option.
+        assert_eq!((words("--name ps"), words("--slbb mem")), ("pid --name ps".to_owned(), "--slbb mem".to_owned()));
+        assert_eq!(words("--no-config pid self"), "--no-config pid self");
+        assert_eq!(words("--proc-root ./file"), "overview --proc-root ./file");
+    }
+
+    #[test]
+    fn the_overview_has_few_options() {
+        let have = "`rmap mem`, `rmap ps`, `rmap files` and `rmap cgroups` have it, as have `rmap pid PID` and `rmap \
+                    pcstat PATH`";
+        assert_eq!(words("-w 1"), format!("line: -w: not for the overview; {have}; see `rmap --help`"));
+        assert_eq!(words("--top 3"), format!("line: --top: not for the overview; {have}; see `rmap --help`"));
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod full_screen;
 mod habits;
 mod matches;
 mod mem;
+mod order;
 mod overview;
 mod pcstat;
 mod peers;
