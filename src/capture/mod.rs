@@ -20,7 +20,7 @@ mod take;
 mod unpack;
 
 pub use archive::Compression;
-pub use open::open;
+pub use open::{open, remove_unpacked};
 pub use take::{Taken, What, take};
 
 /// What of a capture is read. The rest of an archive is not unpacked: each process has some twenty files, and the list

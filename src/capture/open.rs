@@ -6,7 +6,7 @@ use std::io::{self, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 
@@ -27,8 +27,9 @@ const LONGEST: u64 = 1 << 16;
 
 /// The machine at `path`: an archive of [`take`](super::take()), a directory that one was unpacked into, or any other
 /// directory with the structure of `/proc`. An archive is unpacked; the files are removed when the last [`ProcRoot`] of
-/// it is dropped, or when this process ends, however it ends. Of an archive only these parts are unpacked; a directory
-/// has all.
+/// it is dropped, or when this process ends, however it ends. With the first process of a pid namespace the kernel ends
+/// all others, also the one that removes the files: such a process calls [`remove_unpacked`] before it ends. Of an
+/// archive only these parts are unpacked; a directory has all.
 ///
 /// # Errors
 /// [`ErrorKind::Malformed`]: the file is not a capture, or it is damaged. Otherwise the archive could not be read, or
@@ -146,11 +147,23 @@ fn open_archive(
     Ok(ProcRoot::of_capture(proc, Captured { unpacked: Some(Unpacked(Arc::new(directory))), ..captured }))
 }
 
-/// A directory that only this user can enter.
+/// The child processes that remove what was unpacked, also if a signal ends this process that cannot be handled.
+static GUARDIANS: Mutex<Vec<(PathBuf, Guardian)>> = Mutex::new(Vec::new());
+
+/// Removes everything that was unpacked, although a thread may still read it. This is for the end of the process.
+pub fn remove_unpacked() {
+    remove(|_| true);
+}
+
+/// Removes what was unpacked at these paths. Who calls it meanwhile waits until that is done.
+fn remove(is_over: impl Fn(&Path) -> bool) {
+    let mut guardians = GUARDIANS.lock().unwrap_or_else(PoisonError::into_inner);
+    guardians.retain(|(path, _)| !is_over(path));
+}
+
+/// A directory that only this user can enter, and that is removed when this value is dropped.
 struct Temporary {
     path: PathBuf,
-    /// Removes it when this value is dropped or the process ends, also by a signal that cannot be handled.
-    _guardian: Guardian,
 }
 
 impl Temporary {
@@ -161,7 +174,14 @@ impl Temporary {
         let path = place.join(OsStr::from_bytes(name.as_bytes()));
         let made = fs::DirBuilder::new().mode(0o700).create(&path);
         made.map_err(|error| failed(&path, &error).with_advice(UNPACK))?;
-        Ok(Temporary { path, _guardian: guardian })
+        GUARDIANS.lock().unwrap_or_else(PoisonError::into_inner).push((path.clone(), guardian));
+        Ok(Temporary { path })
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        remove(|path| path == self.path);
     }
 }
 

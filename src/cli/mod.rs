@@ -88,7 +88,10 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Err(line) => return wrong_usage(&line),
     };
     let mut report = Report::default();
-    match parse_and_run(&arguments, &mut report) {
+    let done = parse_and_run(&arguments, &mut report);
+    // A thread that nobody waits for may still have a capture open.
+    crate::capture::remove_unpacked();
+    match done {
         Ok(done) => ExitCode::from(report.status(done)),
         Err(error) => finish_parsing(&error, arguments.get(1).and_then(|word| word.to_str())),
     }
