@@ -500,6 +500,14 @@ fn a_missing_proc_is_called_missing() {
         let run = elsewhere("umount -R /proc", &format!("\"$0\" {arguments}"));
         assert!(run.status == Some(1) && run.err.starts_with("rmap: /proc: it is not mounted"), "{arguments}: {run:?}");
     }
+    for arguments in ["", "overview", "files", "files --scan", "cgroups", "ps", "mem"] {
+        let run = elsewhere("umount -R /proc", &format!("\"$0\" {arguments}"));
+        let line = run.complaints().concat();
+        assert!(line.starts_with("rmap: /proc: it is not mounted"), "{arguments}: {run:?}");
+        assert_eq!((run.status, run.complaints().len()), (Some(1), 1), "{arguments}: {run:?}");
+    }
+    let run = elsewhere("umount -R /sys", "\"$0\" cgroups");
+    assert!(run.status == Some(1) && run.err.starts_with("rmap: /sys: it is not mounted"), "{run:?}");
 }
 
 #[test]

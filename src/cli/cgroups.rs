@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::answer::{AnswerArgs, View, seconds, unit_of_files};
 use super::report::Report;
-use super::root::RootArgs;
+use super::root::{RootArgs, mounted};
 use super::run::{Configured, Done, Listed, Run};
 use crate::capture::Wanted;
 use crate::views::control_group::{ControlGroups, DEFAULT, GroupSource};
@@ -58,7 +58,7 @@ subtracted first, so that memory counts only in the row of its own group.";
     fn run(self, configured: &Configured, report: &mut Report) -> Done {
         // A group that is explained has cached files.
         let wanted = Wanted { processes: true, files: !self.groups.is_empty() };
-        let root = self.root.root_for(&self.answer, wanted)?;
+        let root = mounted(self.root.root_for(&self.answer, wanted)?)?;
         let presentation = self.answer.presentation_of(&root, configured, unit_of_files());
         // In another order than that of the tree, a name does not tell which group it is.
         let is_tree = self.answer.sort.is_none() && self.answer.top.is_none() && !self.answer.is_filtered();

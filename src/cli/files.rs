@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::answer::{AnswerArgs, View, refuse_if, seconds, unit_of_files};
 use super::report::Report;
-use super::root::RootArgs;
+use super::root::{RootArgs, mounted};
 use super::run::{Configured, Done, Listed, Run};
 use crate::capture::Wanted;
 use crate::error::{Error, Subject};
@@ -84,7 +84,7 @@ impl Run for FilesArgs {
         refuse_if(self.scan && self.budget.is_some(), "--budget", "it limits the kernel's lists, and not --scan")?;
         // Which control groups are meant is found by the mounts.
         let wanted = Wanted { processes: !self.cgroup.is_empty(), files: true };
-        let root = self.root.root_for(&self.answer, wanted)?;
+        let root = mounted(self.root.root_for(&self.answer, wanted)?)?;
         if !root.is_live() {
             refuse_if(self.scan, "--scan", "a capture has no directories; it has the list of cached files")?;
             refuse_if(self.budget.is_some(), "--budget", "the list of a capture is already there")?;

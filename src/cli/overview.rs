@@ -10,7 +10,7 @@ use clap::Args;
 
 use super::answer::seconds;
 use super::report::Report;
-use super::root::RootArgs;
+use super::root::{RootArgs, mounted};
 use super::run::{Configured, Done, Listed, Run};
 use super::screen::{self, Place};
 use crate::capture::Wanted;
@@ -68,7 +68,7 @@ have all columns and options, as has `rmap mem`.";
     }
 
     fn run(self, configured: &Configured, report: &mut Report) -> Done {
-        let root = self.root.root(Wanted::ALL)?;
+        let root = mounted(self.root.root(Wanted::ALL)?)?;
         let presentation = Presentation {
             unit: configured.unit.unwrap_or(SizeUnit::Human),
             terminal_width: screen::terminal_width(),

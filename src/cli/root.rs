@@ -8,7 +8,7 @@ use super::answer::{AnswerArgs, refuse_if};
 use crate::capture::{self, Wanted};
 use crate::error::{Error, ErrorKind, Subject};
 use crate::kernel::whereabouts::await_answer;
-use crate::process::ProcRoot;
+use crate::process::{ProcRoot, not_mounted};
 use crate::table::Stop;
 
 /// Which machine is read.
@@ -37,6 +37,14 @@ impl RootArgs {
         refuse_if(answer.every.is_some() && root.captured().is_some(), "-w", "a capture does not change")?;
         Ok(root)
     }
+}
+
+/// The same machine, for an answer that has nothing to report without a mounted `/proc`.
+///
+/// # Errors
+/// It is not mounted.
+pub(crate) fn mounted(root: ProcRoot) -> Result<ProcRoot, Stop> {
+    not_mounted(&root).map_or(Ok(root), |error| Err(Stop::Failed(error)))
 }
 
 /// The machine at this path, with what is wanted of it.

@@ -113,6 +113,11 @@ fn none(root: &ProcRoot) -> Error {
     let why = "no control groups that account for memory are mounted";
     let error = Error::new(Subject::Words("control groups".to_owned()), ErrorKind::Unsupported, why);
     match root.is_live() {
+        true if !root.system_path().join("fs/cgroup").is_dir() => {
+            let why = "it is not mounted, so no control groups can be read";
+            Error::path(&root.system_path(), ErrorKind::Unsupported, why)
+                .with_advice("mount it: mount -t sysfs sysfs /sys")
+        }
         true => error.with_advice("mount them: mount -t cgroup2 none /sys/fs/cgroup"),
         false => Error::path(
             &root.system_path(),
