@@ -256,3 +256,17 @@ fn fewer_threads_are_not_advised_to_one() {
     let run = run(limited);
     assert!(!run.err.contains("-j 1"), "{run:?}");
 }
+
+#[test]
+fn the_line_about_no_rows_names_what_was_typed() {
+    // No other command line begins like this.
+    let folder = memory();
+    let path = folder.path().join("held");
+    let _subject = Subject::start([format!("shared:{}:1:1", path.display())]);
+    let run = rmap(["ps", "--match", &format!("^[^ ]+ shared:{}", path.display()), "--filter", "rss > 1P"]);
+    assert_eq!((run.status, run.complaints()), (Some(0), vec!["rmap: --match, --filter: no row matches"]));
+    let capture = capture(&[(7, b"a", b"")]);
+    let run = rmap(["files", "sub/folder", "--proc-root", capture.path().to_str().unwrap()]);
+    let line = "rmap: sub/folder: name a directory of a capture from / on";
+    assert_eq!((run.status, run.complaints()), (Some(2), vec![line]));
+}

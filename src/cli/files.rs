@@ -88,8 +88,9 @@ impl Run for FilesArgs {
         if !root.is_live() {
             refuse_if(self.scan, "--scan", "a capture has no directories; it has the list of cached files")?;
             refuse_if(self.budget.is_some(), "--budget", "the list of a capture is already there")?;
-            let is_relative = |path: &PathBuf| path.is_relative();
-            refuse_if(self.below.iter().any(is_relative), "DIR", "name a directory of a capture from / on")?;
+            for path in &self.below {
+                refuse_if(path.is_relative(), &path.to_string_lossy(), "name a directory of a capture from / on")?;
+            }
         }
         let presentation = self.answer.presentation_of(&root, configured, unit_of_files());
         let mut query = self.answer.query(configured, View::Usual(cached_file::DEFAULT))?;
@@ -103,10 +104,8 @@ impl Run for FilesArgs {
             (self.dirty, "--dirty"),
             (!self.cgroup.is_empty(), "--cgroup"),
         ];
-        report.narrowed.extend(narrowing.into_iter().filter(|(typed, _)| *typed).map(|(_, option)| option));
-        if !self.below.is_empty() {
-            report.narrowed.push("DIR");
-        }
+        report.narrowed.extend(narrowing.into_iter().filter(|(typed, _)| *typed).map(|(_, option)| option.into()));
+        report.narrowed.extend(self.below.iter().map(|path| path.to_string_lossy().into_owned().into()));
         let choice = self.choice(&root, &query, report);
         if choice.below.is_empty() && !self.below.is_empty() {
             return Ok(());

@@ -30,7 +30,18 @@ pub(crate) struct FoundArgs {
 impl FoundArgs {
     /// Whether no such option was typed.
     pub(crate) fn is_empty(&self) -> bool {
-        self.name.is_empty() && self.pattern.is_empty() && self.user.is_empty() && self.cgroup.is_empty()
+        self.typed().next().is_none()
+    }
+
+    /// The options that were typed.
+    pub(crate) fn typed(&self) -> impl Iterator<Item = &'static str> {
+        let options = [
+            (!self.name.is_empty(), "--name"),
+            (!self.pattern.is_empty(), "--match"),
+            (!self.user.is_empty(), "--user"),
+            (!self.cgroup.is_empty(), "--cgroup"),
+        ];
+        options.into_iter().filter(|(typed, _)| *typed).map(|(_, option)| option)
     }
 
     /// These processes, and those that were named.

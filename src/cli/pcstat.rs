@@ -116,9 +116,9 @@ impl Run for PcstatArgs {
 
     fn run(self, configured: &Configured, report: &mut Report) -> Done {
         self.check()?;
-        report.narrowed.extend(self.chosen.narrowing());
+        report.narrowed.extend(self.chosen.narrowing().into_iter().map(Into::into));
         report.paths_like_pids = self.chosen.paths_like_pids();
-        report.narrowed.extend(self.only_cached.then_some("--only-cached"));
+        report.narrowed.extend(self.only_cached.then_some("--only-cached".into()));
         if self.chosen.recursive && (self.summary || self.by_dir.is_some() || !screen::is_terminal()) {
             // If rows are printed on the terminal, they show the progress themselves.
             report.show_progress("looked at");
@@ -273,7 +273,7 @@ impl PcstatArgs {
         let presentation = self.presentation(configured);
         let mut query = self.answer.query(configured, View::Fixed(stretch::DEFAULT))?;
         self.suit(&mut query, &presentation);
-        report.narrowed.extend(self.min_run.map(|_| "--min-run"));
+        report.narrowed.extend(self.min_run.map(|_| "--min-run".into()));
         let (base_name, only_cached, answer) = (self.bname, self.only_cached, self.answer);
         let shortest = self.min_run.unwrap_or_default();
         let mut source = StretchSource { chosen: self.chosen.chosen()?, base_name, only_cached, shortest };

@@ -224,7 +224,7 @@ impl PidArgs {
     fn list(self, root: ProcRoot, configured: &Configured, report: &mut Report) -> Done {
         let processes = self.choice()?;
         let query = self.query(configured, &processes)?;
-        report.narrowed.extend(self.pmap.range.map(|_| "-A"));
+        report.narrowed.extend(self.pmap.range.map(|_| "-A".into()));
         let presentation = self.presentation(&root, configured);
         let mut source = MappingSource {
             root,

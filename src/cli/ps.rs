@@ -92,7 +92,7 @@ impl Run for PsArgs {
         if self.tree && answer.is_machine() {
             query.joined.push(process::TREE_KEYS.iter().map(|id| (*id).to_owned()).collect());
         }
-        report.narrowed.extend((!self.found.is_empty()).then_some("--name, --match, --user or --cgroup"));
+        report.narrowed.extend(self.found.typed().map(Into::into));
         let root = self.root.root_for(&self.answer, Wanted::PROCESSES)?;
         let presentation = answer.presentation_of(&root, configured, unit_of_files());
         let mut source = ProcessSource::new(&root, self.found.choice(self.pids.clone())?);

@@ -25,8 +25,8 @@ pub(super) const USAGE: u8 = 2;
 pub(crate) struct Report {
     failed: bool,
     progress: ProgressLine,
-    /// The options in use that may leave out every row.
-    pub(crate) narrowed: Vec<&'static str>,
+    /// The options and operands in use that may leave out every row.
+    pub(crate) narrowed: Vec<Cow<'static, str>>,
     /// Whether something is done with the files, whatever rows are shown.
     pub(crate) works: bool,
     /// The files whose names may be pids that were typed after a blank.

@@ -162,7 +162,7 @@ fn an_option_that_matches_nothing_says_so() {
     for option in ["--deleted", "--dirty"] {
         let found = complete(&[option, "-o", "cached,dirty", folder.path().to_str().unwrap()]);
         assert_eq!(found.rows, [] as [Value; 0]);
-        let line = format!("rmap: {option}, DIR: no row matches");
+        let line = format!("rmap: {option}, {}: no row matches", folder.path().display());
         assert_eq!(found.complaints, [line]);
     }
 }
