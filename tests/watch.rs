@@ -227,7 +227,9 @@ fn on_a_terminal_q_ends_the_watch_and_the_terminal_is_restored_however_it_ends()
     let view = &["pcstat", "/bin/sh"][..];
     assert_eq!(ends("\u{3}", view), well(0));
     assert_eq!(ends("SIGTERM", view), well(0));
-    assert_eq!(ends("SIGQUIT", view), well(-3));
+    for (signal, number) in [("SIGQUIT", 3), ("SIGUSR1", 10), ("SIGALRM", 14), ("SIGXCPU", 24), ("SIGRTMIN", 34)] {
+        assert_eq!(ends(signal, view), well(-number), "{signal}");
+    }
     let twice = well(0).replace("1 1", "2 2");
     assert_eq!(ends("stop", view), format!("stopped True True\n{twice}"));
     let dumb = "screen 0 0 False keys True restored True status 0\n";

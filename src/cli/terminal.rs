@@ -2,21 +2,18 @@
 //!
 //! While it has the alternate screen, the terminal passes on each key at once and does not show it; without, only
 //! while rmap waits for the next round. All of it is restored before a signal such as Ctrl-Z takes effect. Only
-//! `kill -9` leaves it as it is.
+//! `kill -9` and a fault leave it as it is.
 
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::sys::termios::{LocalFlags, SetArg, SpecialCharacterIndices, Termios, tcgetattr, tcsetattr};
 use nix::unistd::{getpgrp, read, tcgetpgrp};
-use signal_hook::consts::SIGQUIT;
-use signal_hook::flag::{register_conditional_default, register_usize};
-use signal_hook::low_level::emulate_default_handler;
 
 use super::full_screen::{ENTER, LEAVE};
-use crate::kernel::signal::{StopKey, on_stop_key};
+use crate::kernel::signal::{Delayed, delay};
 
 /// The terminal of a repeated answer.
 pub(crate) struct Terminal {
@@ -26,10 +23,8 @@ pub(crate) struct Terminal {
     is_full_screen: bool,
     /// Whether the terminal is as it was, so that signals take effect at once.
     is_restored: Arc<AtomicBool>,
-    /// A signal that takes effect as soon as the terminal is restored.
-    raised: Arc<AtomicUsize>,
-    /// Ctrl-Z, which takes effect then too.
-    stop: StopKey,
+    /// Signals that take effect as soon as the terminal is restored.
+    delayed: Delayed,
     /// How the terminal was, while it is changed.
     before: Option<Termios>,
 }
@@ -41,12 +36,9 @@ impl Terminal {
         if !io::stdout().is_terminal() || !(has_keys || is_full_screen) {
             return None;
         }
-        let (is_restored, raised) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicUsize::new(0)));
-        // Actions run in the order in which they were registered.
-        register_conditional_default(SIGQUIT, Arc::clone(&is_restored)).ok()?;
-        register_usize(SIGQUIT, Arc::clone(&raised), SIGQUIT.unsigned_abs() as usize).ok()?;
-        let stop = on_stop_key(Arc::clone(&is_restored)).ok()?;
-        let mut terminal = Terminal { has_keys, is_full_screen, is_restored, raised, stop, before: None };
+        let is_restored = Arc::new(AtomicBool::new(true));
+        let delayed = delay(Arc::clone(&is_restored)).ok()?;
+        let mut terminal = Terminal { has_keys, is_full_screen, is_restored, delayed, before: None };
         if is_full_screen && terminal.may_have_keys() {
             // A key that is pressed while a round is read must not be shown in it.
             terminal.pass_on_keys();
@@ -81,14 +73,10 @@ impl Terminal {
 
     /// The keys that were pressed. From now on the terminal passes on each key, until [`Terminal::restore`].
     fn keys(&mut self) -> impl Iterator<Item = u8> {
-        let raised = i32::try_from(self.raised.swap(0, Ordering::Relaxed)).unwrap_or(0);
-        if raised > 0 || self.stop.came() {
+        if self.delayed.came() {
             self.restore();
             self.show(LEAVE);
-            if raised > 0 {
-                let _ = emulate_default_handler(raised);
-            }
-            self.stop.obey();
+            self.delayed.obey();
             self.show(ENTER);
         }
         if !self.may_have_keys() || self.pass_on_keys().is_none() {

@@ -1,17 +1,15 @@
-//! How this process handles a signal, and what Ctrl-Z does to it.
+//! How this process handles a signal, and signals that take effect later.
 
 use std::mem::MaybeUninit;
 use std::ptr;
 #[cfg(feature = "cli")]
 use std::sync::Arc;
 #[cfg(feature = "cli")]
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 
 #[cfg(feature = "cli")]
 use nix::errno::Errno;
 use nix::libc;
-#[cfg(feature = "cli")]
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
 /// Whether the signal is ignored, as `SIGHUP` is under `nohup` and `SIGINT` after a shell's `&`. False for a number
 /// that is not a signal.
@@ -27,85 +25,115 @@ pub(crate) fn is_ignored(signal: i32) -> bool {
     answer == 0 && action.sa_sigaction == libc::SIG_IGN
 }
 
-/// Does what Ctrl-Z does to a program that has no handler for it: stops this process, unless the terminal has no shell
-/// that could continue it. For use within and outside of a handler.
+/// Does what a signal does to a program that has no handler for it: ends or stops this process. Ctrl-Z does nothing if
+/// the terminal has no shell that could continue it. For use within and outside of a handler.
 #[allow(unsafe_code, reason = "the action of a signal is replaced for a moment")]
 #[cfg(feature = "cli")]
-fn stop() {
+fn take_effect(signal: libc::c_int) {
     // SAFETY: all zeros is a valid value of each: the default action, an empty set.
     let (default, mut before, mut signals): (libc::sigaction, libc::sigaction, libc::sigset_t) =
         unsafe { std::mem::zeroed() };
     // SAFETY: the new action is the default one, and there is room for the old one.
-    if unsafe { libc::sigaction(libc::SIGTSTP, &raw const default, &raw mut before) } != 0 {
+    if unsafe { libc::sigaction(signal, &raw const default, &raw mut before) } != 0 {
         return;
     }
     // SAFETY: the set is valid.
-    unsafe { libc::sigaddset(&raw mut signals, libc::SIGTSTP) };
+    unsafe { libc::sigaddset(&raw mut signals, signal) };
     let mut mask = signals;
     // SAFETY: a plain call.
-    unsafe { libc::raise(libc::SIGTSTP) };
-    // SAFETY: the set is valid, and there is room for the old one. Here the process stops, or the kernel drops the
-    // signal.
+    unsafe { libc::raise(signal) };
+    // SAFETY: the set is valid, and there is room for the old one. Here the process ends or stops, or the kernel drops
+    // the signal.
     unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const signals, &raw mut mask) };
     // SAFETY: this is the mask that was.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const mask, std::ptr::null_mut()) };
     // SAFETY: this is the action that was.
-    unsafe { libc::sigaction(libc::SIGTSTP, &raw const before, std::ptr::null_mut()) };
+    unsafe { libc::sigaction(signal, &raw const before, std::ptr::null_mut()) };
 }
 
-/// Whether Ctrl-Z may stop this process at once; null until [`on_stop_key`].
+/// Whether a signal may take effect at once; null until [`delay`].
 #[cfg(feature = "cli")]
-static MAY_STOP: AtomicPtr<AtomicBool> = AtomicPtr::new(ptr::null_mut());
+static AT_ONCE: AtomicPtr<AtomicBool> = AtomicPtr::new(ptr::null_mut());
 
-/// Whether Ctrl-Z was pressed and has had no effect yet.
+/// The signals that came and have had no effect yet: a bit for each number, from 1 on.
 #[cfg(feature = "cli")]
-static CAME: AtomicBool = AtomicBool::new(false);
+static CAME: AtomicU64 = AtomicU64::new(0);
 
 #[allow(unsafe_code, reason = "a signal handler cannot be passed a reference")]
 #[cfg(feature = "cli")]
-extern "C" fn handle_stop_key(_signal: libc::c_int) {
+extern "C" fn handle(signal: libc::c_int) {
     // SAFETY: the pointer is null or comes from `Arc::into_raw` of a value that is never released.
-    match unsafe { MAY_STOP.load(Ordering::Acquire).as_ref() } {
-        Some(may_stop) if may_stop.load(Ordering::Relaxed) => stop(),
-        _ => CAME.store(true, Ordering::Relaxed),
+    match unsafe { AT_ONCE.load(Ordering::Acquire).as_ref() } {
+        Some(at_once) if at_once.load(Ordering::Relaxed) => take_effect(signal),
+        _ => drop(CAME.fetch_or(bit(signal), Ordering::Relaxed)),
     }
 }
 
-/// Has Ctrl-Z stop this process at once while `may_stop`; otherwise it is only noted, until [`StopKey::obey`]. If it is
-/// ignored, it stays so.
+#[cfg(feature = "cli")]
+fn bit(signal: libc::c_int) -> u64 {
+    let place = signal.checked_sub(1).and_then(|place| u32::try_from(place).ok());
+    place.and_then(|place| 1_u64.checked_shl(place)).unwrap_or(0)
+}
+
+/// Ctrl-Z, and the signals that end a process unless it handles them. Those of faults are not among them, whose cause
+/// lasts, and neither are Ctrl-C, SIGTERM and SIGHUP, which end an answer cleanly.
+#[cfg(feature = "cli")]
+fn delayed() -> impl Iterator<Item = libc::c_int> {
+    let named = [
+        libc::SIGTSTP,
+        libc::SIGQUIT,
+        libc::SIGABRT,
+        libc::SIGUSR1,
+        libc::SIGUSR2,
+        libc::SIGPIPE,
+        libc::SIGALRM,
+        libc::SIGSTKFLT,
+        libc::SIGXCPU,
+        libc::SIGXFSZ,
+        libc::SIGVTALRM,
+        libc::SIGPROF,
+        libc::SIGIO,
+        libc::SIGPWR,
+    ];
+    named.into_iter().chain(libc::SIGRTMIN()..=libc::SIGRTMAX())
+}
+
+/// Has Ctrl-Z and the signals that end a process take effect at once while `at_once`; otherwise they are only noted,
+/// until [`Delayed::obey`]. One that is ignored stays so.
 ///
 /// # Errors
 /// As `sigaction(2)`.
 #[allow(unsafe_code, reason = "a signal handler")]
 #[cfg(feature = "cli")]
-pub(crate) fn on_stop_key(may_stop: Arc<AtomicBool>) -> Result<StopKey, Errno> {
-    MAY_STOP.store(Arc::into_raw(may_stop).cast_mut(), Ordering::Release);
-    if !is_ignored(libc::SIGTSTP) {
-        let handler = SigHandler::Handler(handle_stop_key);
-        let action = SigAction::new(handler, SaFlags::SA_RESTART, SigSet::empty());
+pub(crate) fn delay(at_once: Arc<AtomicBool>) -> Result<Delayed, Errno> {
+    AT_ONCE.store(Arc::into_raw(at_once).cast_mut(), Ordering::Release);
+    // SAFETY: all zeros is a valid value: an empty mask, no flags.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = handle as extern "C" fn(libc::c_int) as libc::sighandler_t;
+    action.sa_flags = libc::SA_RESTART;
+    for signal in delayed().filter(|signal| !is_ignored(*signal)) {
         // SAFETY: the handler uses atomic values and system calls that are allowed in one.
-        unsafe { sigaction(Signal::SIGTSTP, &action) }?;
+        Errno::result(unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) })?;
     }
-    Ok(StopKey(()))
+    Ok(Delayed(()))
 }
 
-/// Ctrl-Z, since [`on_stop_key`].
+/// The signals of [`delay`].
 #[cfg(feature = "cli")]
 #[derive(Debug)]
-pub(crate) struct StopKey(());
+pub(crate) struct Delayed(());
 
 #[cfg(feature = "cli")]
-impl StopKey {
-    /// Whether it was pressed and has had no effect yet.
+impl Delayed {
+    /// Whether one came and has had no effect yet.
     pub(crate) fn came(&self) -> bool {
-        CAME.load(Ordering::Relaxed)
+        CAME.load(Ordering::Relaxed) != 0
     }
 
-    /// Stops this process if it was pressed.
+    /// Lets those that came take effect.
     pub(crate) fn obey(&self) {
-        if CAME.swap(false, Ordering::Relaxed) {
-            stop();
-        }
+        let came = CAME.swap(0, Ordering::Relaxed);
+        delayed().filter(|signal| came & bit(*signal) != 0).for_each(take_effect);
     }
 }
 
