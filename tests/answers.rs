@@ -379,6 +379,9 @@ fn rows_above_a_torn_line_are_shown() {
             rows.iter().map(|row| row["start"].as_str().unwrap().to_owned()).collect()
         };
         assert_eq!((starts(0), starts(1)), (vec!["1000".into(), "3000".into()], starts(0)), "{broken:?}");
+        let incomplete = out[0]["incomplete"].as_str().unwrap();
+        assert!(incomplete.starts_with(&format!("line {line}: ")) && run.err.contains(incomplete), "{incomplete}");
+        assert_eq!(out[1].get("incomplete"), None, "{broken:?}");
         let summary = rmap(["pid", "7", "--summary", "--json", "--proc-root", root.path().to_str().unwrap()]);
         assert_eq!((summary.status, summary.json()), (Some(1), Value::Array(Vec::new())), "{broken:?}");
     }
@@ -408,6 +411,7 @@ fn a_bare_smaps_file_is_read() {
     assert_eq!((summary.status, summary.complaints().len(), summary.json()), (Some(1), 1, Value::Array(Vec::new())));
     let torn = rmap(["pid", "--smaps", path, "--json"]);
     assert_eq!((torn.status, torn.json()[0]["mappings"].as_array().unwrap().len()), (Some(1), 1), "{}", torn.err);
+    assert_eq!(torn.json()[0]["incomplete"], "line 14: the text is truncated: it ends within a line", "{}", torn.err);
     for wrong in [&["--smaps", path, "1"][..], &["--smaps", path, "--cache"], &["--smaps", path, "-w", "1"]] {
         assert_eq!(rmap([&["pid"], wrong].concat()).status, Some(2), "{wrong:?}");
     }

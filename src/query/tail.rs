@@ -261,7 +261,7 @@ impl<'a, K: RowKind> Tail<'a, K> {
             }
         }
         let Some(open) = self.open.take() else { return Ok(()) };
-        self.last = Some(Section { objects: Vec::new(), denied: None, ..open.section.clone() });
+        self.last = Some(Section { objects: Vec::new(), denied: None, incomplete: None, ..open.section.clone() });
         let is_closed = open.section.is_closed;
         let mut all = ranked(self.shown, open.held, None);
         let shown = (0..all.len().min(self.shown.top.unwrap_or(usize::MAX))).collect();

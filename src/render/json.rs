@@ -70,7 +70,8 @@ impl Sink for JsonSink<'_> {
             let time = section.time.map(|time| ("time", Cell::Time(time)));
             let fields = section.fields.iter().map(|(key, cell)| (*key, cell.cell()));
             let denied = section.denied.iter().map(|cell| ("denied", cell.cell()));
-            for (key, cell) in time.into_iter().chain(fields).chain(denied) {
+            let incomplete = section.incomplete.iter().map(|cell| ("incomplete", cell.cell()));
+            for (key, cell) in time.into_iter().chain(fields).chain(denied).chain(incomplete) {
                 write_key(key, &mut out);
                 write_cell(&cell, &mut out);
                 out.push(b',');

@@ -167,6 +167,8 @@ pub struct Section {
     pub is_closed: bool,
     /// Why access was denied: one more key of a JSON document.
     pub denied: Option<OwnedCell>,
+    /// What its rows lack, and why: one more key of a JSON document.
+    pub incomplete: Option<OwnedCell>,
 }
 
 /// Why a query ended early.

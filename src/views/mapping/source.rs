@@ -18,7 +18,7 @@ use crate::process::class::{Classes, OwnClass};
 use crate::process::{
     AddressSpaces, Asked, Deleted, Fields, ParseError, ProcRoot, Process, ProcessChoice, ProcessMappings, Wanted,
 };
-use crate::table::{Column, Named, RowKind, Rows, Source, Stop, find};
+use crate::table::{Column, Named, OwnedCell, RowKind, Rows, Section, Source, Stop, find};
 use crate::units::{Absent, Figure, Reason, counted};
 use crate::views::file::advised;
 use crate::views::processes::{Owner, find_selected, section_of};
@@ -273,7 +273,9 @@ impl MappingSource {
     }
 
     fn give(&self, process: Arc<ReadProcess>, rows: &mut dyn Rows<MappingRows>) -> Result<(), Stop> {
-        rows.section(section_of(&process.read.identity))?;
+        let torn = process.read.mappings.torn();
+        let incomplete = torn.map(|torn| OwnedCell::Text(torn.to_string().into_bytes()));
+        rows.section(Section { incomplete, ..section_of(&process.read.identity) })?;
         let range = self.range;
         let mappings = (0..).zip(process.read.mappings.iter());
         let met = mappings.filter(|(_, mapping)| range.meets(mapping.start(), mapping.end()));
