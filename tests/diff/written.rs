@@ -89,6 +89,20 @@ fn after_another_boot_no_process_is_the_same_and_files_are_by_path() {
 }
 
 #[test]
+fn processes_of_different_containers_are_not_compared_but_files_are() {
+    let before = Machine::new("boot", 1).process(&PROCESS).file(json!("/a"), 5, json!(4096)).with_list("pages");
+    let after = Machine::new("boot", 2).process(&PROCESS).file(json!("/a"), 5, json!(8192)).with_list("pages");
+    let stat = after.path().join("proc/1/stat");
+    let first = std::fs::read_to_string(&stat).unwrap();
+    std::fs::write(&stat, first.replace(" 20 0 1 0 1 ", " 20 0 1 0 400 ")).unwrap();
+    let run = diff(&before, &after, &["--json"]);
+    assert_eq!(words(run.json().as_array().unwrap()), ["file null cached 4096 8192 4096 grew /a"], "{run:?}");
+    let line =
+        "rmap: processes: the two are of different containers (pid namespaces), so no process or mapping is compared";
+    assert_eq!((run.status, run.complaints()), (Some(1), vec![line]));
+}
+
+#[test]
 fn mappings_are_added_up_by_name_for_processes_that_changed() {
     let process = |pss, mappings| Process { pss: Some(pss), mappings, ..PROCESS };
     let other = Process { pid: 20, pss: Some(5), mappings: &[(b"[heap]", 5)], ..PROCESS };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::change::{Change, ChangedKind};
 use crate::error::Error;
-use crate::process::ProcRoot;
+use crate::process::{ProcRoot, Process};
 use crate::units::Bytes;
 
 /// Two states of a machine, and what is compared.
@@ -19,7 +19,7 @@ pub struct Comparison {
     pub kinds: Vec<ChangedKind>,
     /// Only what changed by at least so much.
     pub least: Bytes,
-    /// Whether each control group has only what those below it do not have, so that they can be added up.
+    /// Whether the changes are added up: each control group then has only what those below it do not have.
     pub divides: bool,
     /// How long reading the memory of the processes of a running machine may take, and the lists of its cached files.
     pub budget: Duration,
@@ -44,6 +44,14 @@ impl Comparison {
     /// Whether both are the same boot of the same machine. Only then can processes and inode numbers be the same.
     pub fn is_same_boot(&self) -> bool {
         self.before.boot().is_some_and(|boot| !boot.is_empty() && self.after.boot() == Some(boot))
+    }
+
+    /// Whether the pids of both are known to be of different pid namespaces (containers): within one boot, the first
+    /// process of each started at another time (`/proc/1/stat`).
+    pub(super) fn is_of_two_containers(&self) -> bool {
+        let start = |root| Process::open_in(root, 1).ok()?.identity().ok()?.start_time;
+        let starts: (Option<u64>, Option<u64>) = (start(&self.before), start(&self.after));
+        self.is_same_boot() && matches!(starts, (Some(before), Some(after)) if before != after)
     }
 
     /// Passes on what changed enough.

@@ -14,6 +14,9 @@ use crate::units::{Bytes, Figure, counted};
 const REBOOTED: &str = "the two are different machines, or the machine was started anew in between; no process is the \
                         same, so all are gone or new";
 
+const TWO_CONTAINERS: &str = "the two are of different containers (pid namespaces), so no process or mapping is \
+                              compared";
+
 /// What tells a process from others of the same boot: its pid, and when it started.
 type Key = (u32, Option<u64>);
 
@@ -26,6 +29,10 @@ fn about() -> Subject {
 }
 
 pub(super) fn compare(comparison: &Comparison, hear: &mut dyn Hear) {
+    // Sums can be compared all the same.
+    if comparison.is_of_two_containers() && !comparison.divides {
+        return hear.failure(Error::new(about(), ErrorKind::Unsupported, TWO_CONTAINERS));
+    }
     let roots = [&comparison.before, &comparison.after];
     let Some(before) = read(roots[0], comparison.budget, hear) else { return };
     let Some(after) = read(roots[1], comparison.budget, hear) else { return };
