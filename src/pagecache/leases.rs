@@ -28,7 +28,7 @@ pub struct Leases {
     names_denied: bool,
 }
 
-const DENIED: Absent = Absent::new(Reason::Denied, "permission denied: this user may not open it");
+const DENIED: Absent = Absent::new(Reason::Denied, "this user may not open it");
 
 /// A file that was opened for reading, or that is only named because it may not be opened.
 pub(super) struct Opened {

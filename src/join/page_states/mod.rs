@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::machine_files::{group_names, node_names};
 use crate::error::{Error, Result};
 use crate::kernel::cached::PageRun;
-use crate::kernel::privilege::{BPF, PERFMON, SYS_ADMIN, has_capability};
+use crate::kernel::privilege::{BPF, PERFMON, SYS_ADMIN, has_capability, is_of_whole_machine};
 use crate::machine::Places;
 use crate::machine::cached::Lists;
 use crate::pagecache::{FileReport, may_have_pages};
@@ -67,7 +67,7 @@ impl PageLists {
     /// Whether this user may read the lists, as far as that can be told without trying.
     pub fn may_be_read() -> bool {
         let has = |number| has_capability(number) == Some(true);
-        cfg!(feature = "bpf") && (has(SYS_ADMIN) || has(BPF) && has(PERFMON))
+        cfg!(feature = "bpf") && (has(SYS_ADMIN) || has(BPF) && has(PERFMON)) && is_of_whole_machine()
     }
 
     /// Whether the figures of a file are absent for a reason that does not matter to the lists: it was not opened.
