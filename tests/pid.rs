@@ -303,7 +303,6 @@ fn other_units_and_columns_have_this_layout() {
     7f1200000000 7f1200010000    77
     7f1210000000 7f1210002000    77 /dev/shm/a b (deleted)
     7ffd00000000 7ffd00021000    77 [stack]
-           total
     "#);
     assert_snapshot!(shown(&["12", "-o", "+inode,pss_dirty", "-n"]), @r#"
     5581c0000000 r--p  176 176 176 0 0 77 - /usr/bin/bash
