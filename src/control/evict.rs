@@ -1,6 +1,7 @@
 //! Evict: writes back dirty pages, then drops the pages that are not in use.
 
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use nix::errno::Errno;
 
@@ -15,8 +16,11 @@ use crate::pagecache::{Engine, FileReport, FileSystemKind, OpenFile};
 use crate::process::ProcRoot;
 use crate::units::{ByteRange, Bytes, Human, PageRuns, PageSize, Pages, Run, counted};
 
-/// How often dropping is tried.
-const TRIES: u32 = 2;
+/// How often dropping is tried; the last times only for a few pages, after a pause. The kernel may have taken a page
+/// off its list for a moment, to reclaim it or to look at it.
+const TRIES: u32 = 4;
+const FEW: Pages = Pages(64);
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// The dirty pages are counted run by run if there are at most this many runs.
 const RUNS_COUNTED: usize = 4096;
@@ -65,10 +69,17 @@ pub fn evict(
     refuse_unmeasured(&before)?;
     let mut last = before.clone();
     let mut outcome = Outcome::Dropped;
-    for again in (0..TRIES).map(|attempt| attempt > 0) {
+    for attempt in 0..TRIES {
+        let again = attempt > 0;
         let has_none = last.cached() == Ok(Pages(0)) && last.not_up_to_date().unwrap_or_default() == Pages(0);
         if has_none || file.file_system().kind == FileSystemKind::Memory {
             break;
+        }
+        if attempt > 1 {
+            if last.cached().is_ok_and(|left| left > FEW) {
+                break;
+            }
+            std::thread::sleep(PAUSE);
         }
         outcome = drop_once(engine, file, &last, range, again && !is_clean(&before), &mut go_on);
         last = engine.measure_range(file, range);
