@@ -154,6 +154,9 @@ fn frames_belong_to_the_node_around_them() {
     };
     let of = |node| ["page cache", "free", "slab", "unnamed"].map(|place| pages(node, place));
     assert_eq!((of(0), of(1)), ([40, 10, 0, 0], [0, 50, 100, 0]));
+    assert!(rows.iter().all(|row| row["node"].is_u64()), "memory on no node: {rows:?}");
+    let groups = machine.run(&["--pages", "--by", "node", "--json", "--total"]).good().json();
+    assert_eq!((&groups["total"]["rows"], &groups["total"]["size"]), (&2.into(), &(200 * PAGE).into()), "{groups}");
 }
 
 #[test]

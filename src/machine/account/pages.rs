@@ -106,10 +106,11 @@ impl PageAccount {
         }
         made.add_counted(&counted, needs);
         let offline = Pages(tallies.values().map(|tally| tally.offline).fold(0, u64::saturating_add));
+        let sum: Bytes = made.parts.iter().map(|part| sum_of_places(&part.amounts)).sum();
         Ok(Some(PageAccount {
             total: counted.total,
+            excess: made.excess.max(sum.saturating_sub(counted.total)),
             parts: made.parts,
-            excess: made.excess,
             offline: offline.bytes(counted.page_size),
             counted,
         }))
@@ -139,7 +140,8 @@ fn open(root: &ProcRoot, name: &str) -> Result<File> {
 fn nodes_of(tallies: &BTreeMap<Key, Tally>) -> Vec<Option<u32>> {
     let mut nodes: Vec<_> = tallies.keys().map(|(node, _)| *node).collect();
     nodes.dedup();
-    nodes
+    // Without any frame, all memory is unnamed.
+    if nodes.is_empty() { vec![None] } else { nodes }
 }
 
 const FLAGS: &str = "kpageflags";
@@ -291,7 +293,7 @@ impl Reader {
     fn work_on(&self, go_on: &mut dyn FnMut() -> bool) -> io::Result<()> {
         let size = (FRAMES * ENTRY) as usize;
         let mut buffers = (vec![0; size], if self.groups.is_some() { vec![0; size] } else { Vec::new() });
-        let mut counting = Counting { key: (None, 0), tally: Tally::default(), done: BTreeMap::new() };
+        let mut counting = Counting { key: None, tally: Tally::default(), done: BTreeMap::new() };
         while !self.is_over.load(Ordering::Relaxed) {
             let first = self.next.fetch_add(FRAMES, Ordering::Relaxed);
             let count = self.end.map_or(FRAMES, |end| end.saturating_sub(first).min(FRAMES));
@@ -354,7 +356,8 @@ impl Reader {
 
 /// The tallies of a thread.
 struct Counting {
-    key: Key,
+    /// `None`: nothing was counted yet.
+    key: Option<Key>,
     tally: Tally,
     done: BTreeMap<Key, Tally>,
 }
@@ -362,15 +365,17 @@ struct Counting {
 impl Counting {
     /// The tally with this key. It stays at hand, because the next frames mostly have the same.
     fn of(&mut self, key: Key) -> &mut Tally {
-        if key != self.key {
+        if self.key != Some(key) {
             self.finish();
-            self.key = key;
+            self.key = Some(key);
         }
         &mut self.tally
     }
 
     fn finish(&mut self) {
         let tally = std::mem::take(&mut self.tally);
-        self.done.entry(self.key).or_default().merge(&tally);
+        if let Some(key) = self.key {
+            self.done.entry(key).or_default().merge(&tally);
+        }
     }
 }
