@@ -329,7 +329,11 @@ impl Work<'_> {
             if !how.is_any() {
                 continue;
             }
-            let pages = self.mapped_pages(process, &held.mappings);
+            let pages = match held.note {
+                // They may be those of another file.
+                Some(_) if !held.mappings.is_empty() => None,
+                _ => self.mapped_pages(process, &held.mappings),
+            };
             let row = Holding {
                 path: Arc::from(&b""[..]),
                 file,
