@@ -58,6 +58,17 @@ impl Machine {
         Machine { top, files: Vec::new() }.group("", None)
     }
 
+    /// The same as a capture that was taken without command lines.
+    pub(crate) fn without_command_lines(self) -> Machine {
+        let path = self.path().join("rmap-capture.json");
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(path, text.replace("\"command_lines\":true", "\"command_lines\":false")).unwrap();
+        for process in fs::read_dir(self.path().join("proc")).unwrap() {
+            let _ = fs::remove_file(process.unwrap().path().join("cmdline"));
+        }
+        self
+    }
+
     pub(crate) fn process(self, process: &Process<'_>) -> Machine {
         let Process { pid, start, rss, .. } = process;
         let folder = self.path().join(format!("proc/{pid}"));

@@ -45,6 +45,20 @@ fn a_process_is_the_same_if_its_pid_and_its_start_are() {
 }
 
 #[test]
+fn processes_have_the_same_names_on_both_sides_if_one_side_has_no_command_lines() {
+    let process = |start| Process { start, pss: Some(900), ..PROCESS };
+    let before = Machine::new("one", 1).process(&process(500)).without_command_lines();
+    let after = Machine::new("two", 2).process(&process(700));
+    // After a reboot, processes are compared by their names.
+    let options = ["--jsonl", "--what", "processes", "--by", "name", "--min-change", "0"];
+    for (one, other) in [(&before, &after), (&after, &before)] {
+        let rows = diff(one, other, &options).lines_of_json();
+        let names: Vec<_> = rows.iter().filter_map(|row| row["name"].as_str()).collect();
+        assert_eq!(names, ["[name]"], "{rows:?}");
+    }
+}
+
+#[test]
 fn unlike_figures_are_never_compared() {
     // Pss is only known on one side: VmRSS of both is compared, and not the Rss of a smaps_rollup.
     let before = Machine::new("boot", 1).process(&Process { rss: 1000, pss: Some(900), ..PROCESS });

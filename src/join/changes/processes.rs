@@ -40,8 +40,10 @@ pub(super) fn compare(comparison: &Comparison, hear: &mut dyn Hear) {
     if !is_same_boot {
         hear.note(Error::new(about(), ErrorKind::Changed, REBOOTED));
     }
+    let has_lines = |root: &ProcRoot| root.captured().is_none_or(|captured| captured.has_command_lines);
     let mut compared = Compared {
         comparison,
+        has_lines: roots.into_iter().all(has_lines),
         has_all: [has_all(roots[0], roots[1], &before), has_all(roots[1], roots[0], &after)],
         unmatched: [0; 2],
         by_rss: 0,
@@ -106,6 +108,8 @@ fn has_all(root: &ProcRoot, other: &ProcRoot, found: &Usages) -> bool {
 
 struct Compared<'c> {
     comparison: &'c Comparison,
+    /// Whether both sides have command lines. If one has not, both have names, so that equals are equal.
+    has_lines: bool,
     /// For each side, whether it has all processes.
     has_all: [bool; 2],
     /// How many processes are only on each side and may have existed on the other.
@@ -128,10 +132,7 @@ impl Compared<'_> {
             let (pid, start_time) = key(after);
             self.changed.push(ChangedProcess { pid, start_time, of });
         }
-        let is_named = |usage: &Usage| !usage.identity.command.starts_with(b"[");
-        // A capture may have no command lines.
-        let named = if is_named(before) && !is_named(after) { before } else { after };
-        self.tell(change, named, hear);
+        self.tell(change, after, hear);
     }
 
     /// A process that is only on one side, the first (0) or the second (1).
@@ -158,7 +159,11 @@ impl Compared<'_> {
             return;
         }
         let identity = format!("{:?}", key(usage)).into_bytes();
-        let (name, pid) = (usage.identity.command.clone(), Some(usage.identity.pid));
+        let name = match self.has_lines {
+            true => usage.identity.command.clone(),
+            false => [b"[", &usage.name[..], b"]"].concat(),
+        };
+        let pid = Some(usage.identity.pid);
         self.comparison.tell(Some(Change { name, pid, identity, ..change }), hear);
     }
 
