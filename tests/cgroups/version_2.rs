@@ -419,7 +419,7 @@ fn a_group_without_a_limit_that_may_swap_is_explained() {
     for words in [
         "/d uses 6.8K, and has no limit of its own.\n",
         "can only go to swap, of which this machine has 8M.",
-        "No limit of it or of a group below it was ever reached; none of its processes was killed for lack of \
+        "No limit of it or of a group below it was ever reached; no process is counted as killed for lack of \
          memory.\n",
     ] {
         assert!(text.contains(words), "{words}: {text}");
@@ -436,7 +436,7 @@ fn the_group_that_reached_its_limit_and_what_is_not_told_apart_are_named() {
     }
     captured.write("a", &[("memory.stat", "anon 0\nshmem 0\nfile 524288\nkernel 131072\nsock 0\n")]);
     let text = rmap(["cgroups", &captured.option(), "/a"]).good().text();
-    let reached = "A limit of it or of a group below it was reached 30 times (of these /a/b/x 20, /a/b 1); none of";
+    let reached = "A limit of it or of a group below it was reached 30 times (of these /a/b/x 20, /a/b 1); no ";
     assert!(text.contains(reached), "{text}");
     let parts = "What counts: anonymous memory 0, page cache 512K, memory of the kernel 128K, sockets 0, other 384K \
                  (such as pages kept ready for each processor).\n";

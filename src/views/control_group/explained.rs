@@ -188,7 +188,7 @@ fn history(row: &GroupRow, below: &[GroupRow]) -> Option<String> {
     }
     if let Some(kills) = count(GroupCount::OomKill) {
         said.push(match kills {
-            0 => "none of its processes was killed for lack of memory".to_owned(),
+            0 => "no process is counted as killed for lack of memory".to_owned(),
             kills => {
                 let were = if kills == 1 { "was" } else { "were" };
                 format!("{kills} of its processes {were} killed for lack of memory, its own or the machine's")
