@@ -129,9 +129,13 @@ fn bindfs_keeps_the_pages_of_a_file_that_is_looked_at() {
         // No process has it open any more; its pages may stay.
         drop(subject);
         let rows = rmap(["pcstat", "--json", "-o+active,mapped,cgroup", path.to_str().unwrap()]).rows();
-        assert_eq!((&rows[0]["cached"], &rows[0]["method"]), (&Value::from(pages), &"pages".into()), "{rows:?}");
+        assert_eq!(rows[0]["method"], "pages", "{rows:?}");
         let summary = rmap(["pcstat", "--summary", "--json", path.to_str().unwrap()]).rows();
-        assert_eq!(summary[0]["cached"], pages, "{summary:?}");
+        for row in [&rows[0], &summary[0]] {
+            // The kernel may reclaim some meanwhile, and remembers it.
+            let (cached, evicted) = (row["cached"].as_u64().unwrap(), row["evicted_pages"].as_u64().unwrap());
+            assert!(cached > 0 && cached + evicted == pages, "{row}");
+        }
     }
 }
 
