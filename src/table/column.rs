@@ -44,6 +44,11 @@ pub trait RowKind: Sized + 'static {
     /// The identity by which a row is recognized in a later round.
     fn identity(row: &Self::Row) -> Vec<u8>;
 
+    /// The numbers of all memory that a row is about, if it may be about several.
+    fn memories(_row: &Self::Row) -> &[u64] {
+        &[]
+    }
+
     /// Compares two rows that both lack the figure that they are sorted by.
     fn order_without_figure(_one: &Self::Row, _other: &Self::Row) -> Ordering {
         Ordering::Equal

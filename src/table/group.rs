@@ -35,8 +35,8 @@ pub struct Group {
     sums: Vec<ColumnSum>,
     /// The same as cells.
     cells: Vec<TotalCell>,
-    /// The number of the memory that all its rows are about.
-    memory: Option<u64>,
+    /// The numbers of the memory that its rows are about.
+    memories: Vec<u64>,
 }
 
 /// Its columns follow from the rows that are grouped: see [`Grouping::columns`].
@@ -60,7 +60,11 @@ impl RowKind for Groups {
     }
 
     fn memory(row: &Group) -> Option<u64> {
-        row.memory
+        if let [memory] = row.memories[..] { Some(memory) } else { None }
+    }
+
+    fn memories(row: &Group) -> &[u64] {
+        &row.memories
     }
 
     fn order_without_figure(one: &Group, other: &Group) -> Ordering {
@@ -212,7 +216,7 @@ impl<K: RowKind> Grouping<K> {
             rows: open.totals.rows().saturating_sub(open.others),
             cells: open.totals.row().cells,
             sums: open.totals.into_sums(),
-            memory: open.memories.iter().next().copied().filter(|_| open.memories.len() == 1),
+            memories: open.memories.into_iter().collect(),
         };
         self.groups.into_iter().map(group).collect()
     }
@@ -235,6 +239,7 @@ const PROCESSES: Column<Groups> = C::new(
     |group, _| Cell::Count(group.processes),
     "number of processes with a row in the group",
 )
+.each()
 .least();
 
 /// The same cell as an owned value.

@@ -1,12 +1,12 @@
 //! Totals: sums over exactly the rows that are shown, and the number of rows without a figure.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::cell::{Cell, Difference};
 use super::column::{Aggregation, Column, RowKind};
 use super::head::ColumnKind;
-use super::sum::{ColumnSum, TotalCell};
+use super::sum::{ColumnSum, How, TotalCell};
 use crate::units::{Absent, Reason};
 
 /// Notes that a row has no figure. One that does not apply to the row leaves the sum complete.
@@ -23,7 +23,14 @@ pub struct Totals<K: RowKind> {
     rows: u64,
     /// The memory that is counted already, and as that of which process.
     counted: HashMap<u64, u32>,
+    /// The memory of rows that are about several.
+    several: HashSet<u64>,
+    /// Whether memory of one row is also memory of another one, and both are counted.
+    is_repeated: bool,
 }
+
+const REPEATED: Absent =
+    Absent::new(Reason::Unsupported, "processes of several groups share their memory, which would count twice");
 
 /// A finished total.
 #[derive(Clone)]
@@ -47,7 +54,8 @@ impl<K: RowKind> Totals<K> {
 
     fn over(columns: Arc<[Column<K>]>) -> Self {
         let sums = columns.iter().map(|column| ColumnSum::new(column.aggregation.how())).collect();
-        Totals { columns, sums, rows: 0, counted: HashMap::new() }
+        let (counted, several) = (HashMap::new(), HashSet::new());
+        Totals { columns, sums, rows: 0, counted, several, is_repeated: false }
     }
 
     /// Adds one row.
@@ -56,6 +64,9 @@ impl<K: RowKind> Totals<K> {
         let shared = K::memory(row).zip(K::process(row));
         let is_counted =
             shared.is_some_and(|(memory, process)| *self.counted.entry(memory).or_insert(process) != process);
+        for memory in K::memories(row).iter().filter(|_| !is_counted) {
+            self.is_repeated |= !self.several.insert(*memory);
+        }
         for (column, sum) in self.columns.iter().zip(&mut self.sums) {
             if is_counted && !column.counts_each {
                 continue;
@@ -100,6 +111,8 @@ impl<K: RowKind> Totals<K> {
     /// Adds the rows of another total over the same columns.
     pub fn merge(&mut self, other: &Totals<K>) {
         self.rows = self.rows.saturating_add(other.rows);
+        self.is_repeated |= other.is_repeated || !self.several.is_disjoint(&other.several);
+        self.several.extend(&other.several);
         for (sum, other) in self.sums.iter_mut().zip(&other.sums) {
             sum.merge(other);
         }
@@ -119,6 +132,9 @@ impl<K: RowKind> Totals<K> {
     pub fn row(&self) -> TotalRow {
         let total = |(column, sum): (&Column<K>, &ColumnSum)| match column.aggregation {
             Aggregation::None => TotalCell::Blank,
+            Aggregation::Merge(_, How::Sum | How::Net | How::Share) if self.is_repeated && !column.counts_each => {
+                TotalCell::Sum { cell: Cell::Absent(REPEATED), missing: 0 }
+            }
             _ => sum.cell(column.kind() == ColumnKind::Bytes, self.rows),
         };
         TotalRow { rows: self.rows, cells: self.columns.iter().zip(&self.sums).map(total).collect() }

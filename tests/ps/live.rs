@@ -48,6 +48,15 @@ fn an_address_space_that_two_processes_share_counts_once() {
     // Their threads are their own.
     let threads = number(parent, "threads") + number(child, "threads");
     assert_eq!(document["total"]["threads"], threads, "{document}");
+    // Between groups it cannot be taken out of the sums any more.
+    let other = Subject::start(["anonymous:64:48"]);
+    let words = [subject.word(), child["pid"].to_string(), other.word()];
+    let by_parent = rmap(["ps", "--json", "--total", "--by", "parent", &words[0], &words[1], &words[2]]).good().json();
+    let total = &by_parent["total"];
+    assert_eq!((&total["pss"], &total["processes"]), (&Value::Null, &3.into()), "{by_parent}");
+    // Each in a group of its own, it can.
+    let by_pid = rmap(["ps", "--json", "--total", "--by", "pid", &words[0], &words[1]]).good().json();
+    assert!((memory..memory * 3 / 2).contains(&number(&by_pid["total"], "pss")), "{by_pid}");
 }
 
 #[test]
