@@ -158,11 +158,11 @@ while True: signal.pause()";
 /// were passed on at once before, whether the terminal is as it was at first, and the exit status.
 const TERMINAL: &str = r#"import os, pty, select, signal, sys, termios, time
 told, tell = os.pipe()
+start, go = os.pipe()
 shell, terminal = pty.fork()
 if shell == 0:
     # A job of a shell that could continue it: otherwise the kernel does not stop it.
     signal.signal(signal.SIGTTOU, signal.SIG_IGN)
-    start, go = os.pipe()
     job = os.fork()
     if job == 0:
         signal.signal(signal.SIGTTOU, signal.SIG_DFL)
@@ -171,12 +171,12 @@ if shell == 0:
     os.setpgid(job, job)
     os.tcsetpgrp(0, job)
     os.write(tell, b'%d\n' % job)
-    os.write(go, b'.')
     os.write(tell, b'%d\n' % os.waitstatus_to_exitcode(os.waitpid(job, 0)[1]))
     os._exit(0)
 told = os.fdopen(told)
 child = int(told.readline())
 first = termios.tcgetattr(terminal)
+os.write(go, b'.')
 shown = b''
 def settle(wanted):
     global shown
