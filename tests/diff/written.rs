@@ -140,6 +140,17 @@ fn mappings_are_added_up_by_name_for_processes_that_changed() {
 }
 
 #[test]
+fn all_mappings_of_a_process_that_is_new_or_gone_are() {
+    let process = |pid, name| Process { pid, pss: Some(8), mappings: name, ..PROCESS };
+    let before = Machine::new("boot", 1).process(&process(10, &[(b"/old", 8)]));
+    let after = Machine::new("boot", 2).process(&Process { start: 900, ..process(11, &[(b"/new", 5), (b"/new", 3)]) });
+    let rows = diff(&before, &after, &["--json", "--what", "mappings"]).rows();
+    assert_eq!(words(&rows), ["mapping 10 pss 8192 null -8192 gone /old", "mapping 11 pss null 8192 8192 new /new"]);
+    let run = diff(&before, &after, &["--json", "--what", "mappings", "--min-change", "9K"]);
+    assert!(run.err.ends_with(": nothing changed by 9K or more\n"), "{run:?}");
+}
+
+#[test]
 fn control_groups_are_compared_by_path_and_absent_is_not_nothing() {
     let before = Machine::new("boot", 1)
         .group("/a", Some(8192))

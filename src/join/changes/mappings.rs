@@ -8,11 +8,13 @@ use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::process::{MappingKind, ProcRoot, Process};
 use crate::units::{Absent, Bytes, Figure, Reason, counted};
 
-/// A process that exists on both sides and has changed.
+/// A process that has changed, or is new or gone.
 pub(super) struct ChangedProcess {
     pub(super) pid: u32,
     pub(super) start_time: Option<u64>,
     pub(super) of: ChangedFigure,
+    /// On which sides it exists. On the other one it has no mappings.
+    pub(super) exists: [bool; 2],
 }
 
 /// What the mappings of one process have, by their names.
@@ -26,7 +28,9 @@ pub(super) fn compare(comparison: &Comparison, changed: &[ChangedProcess], hear:
         if hear.check().is_break() {
             return;
         }
-        let sides = [&comparison.before, &comparison.after].map(|root| read(root, process));
+        let [in_before, in_after] = process.exists;
+        let side = |root, exists| if exists { read(root, process) } else { Ok(Some(Sums::new())) };
+        let sides = [side(&comparison.before, in_before), side(&comparison.after, in_after)];
         match sides {
             [Ok(Some(before)), Ok(Some(after))] => compare_sums(comparison, process, before, after, hear),
             // It has exited meanwhile, or is another one.

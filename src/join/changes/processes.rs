@@ -130,7 +130,7 @@ impl Compared<'_> {
         if change.is_at_least(self.comparison.least) {
             self.by_rss += u64::from(of == ChangedFigure::Rss);
             let (pid, start_time) = key(after);
-            self.changed.push(ChangedProcess { pid, start_time, of });
+            self.changed.push(ChangedProcess { pid, start_time, of, exists: [true; 2] });
         }
         self.tell(change, after, hear);
     }
@@ -150,6 +150,10 @@ impl Compared<'_> {
         };
         let (before, after) = if side == 0 { (Some(figure), None) } else { (None, Some(figure)) };
         if let Some(change) = Change::of(ChangedKind::Process, of, before, after) {
+            if change.is_at_least(self.comparison.least) {
+                let (pid, start_time) = key(usage);
+                self.changed.push(ChangedProcess { pid, start_time, of, exists: [side == 0, side == 1] });
+            }
             self.tell(change, usage, hear);
         }
     }
