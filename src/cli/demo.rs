@@ -79,6 +79,7 @@ impl Run for DemoArgs {
     ];
 
     const NO_ROOT: &'static str = "it uses memory of this machine";
+    const NO_WATCH: &'static str = "a demo runs once and shows each step";
 
     fn is_machine(&self) -> bool {
         self.answer.is_machine()
@@ -95,7 +96,7 @@ impl Run for DemoArgs {
             "--size 0",
             "an empty file cannot be mapped; choose a size such as 256M",
         )?;
-        refuse_if(self.answer.every.is_some(), "-w", "a demo runs once and shows each step")?;
+        refuse_if(self.answer.every.is_some(), "-w", Self::NO_WATCH)?;
         refuse_if(self.answer.by.is_some(), "--by", "the steps of a demo do not add up")?;
         refuse_if(self.answer.total, "--total", "the steps of a demo do not add up")?;
         if self.acts.is_typed() {

@@ -91,6 +91,7 @@ impl Run for DiffArgs {
     ];
 
     const NO_ROOT: &'static str = "captures are its arguments: rmap diff A B";
+    const NO_WATCH: &'static str = "two states are compared once";
 
     fn is_machine(&self) -> bool {
         self.answer.is_machine()
@@ -98,7 +99,7 @@ impl Run for DiffArgs {
 
     fn run(self, configured: &Configured, report: &mut Report) -> Done {
         let answer = &self.answer;
-        refuse_if(answer.every.is_some(), "-w", "two states are compared once")?;
+        refuse_if(answer.every.is_some(), "-w", Self::NO_WATCH)?;
         let kinds = self.kinds();
         // Files and control groups belong to no process, and what is the same in every row tells nothing.
         let have_pids = kinds.iter().any(|kind| matches!(kind, ChangedKind::Process | ChangedKind::Mapping));

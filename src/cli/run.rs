@@ -49,6 +49,9 @@ pub(crate) trait Run: Args {
     /// Why it has no `--proc-root`, if it has none.
     const NO_ROOT: &'static str = "";
 
+    /// Why it has no `-w`, if it has none.
+    const NO_WATCH: &'static str = "";
+
     /// Whether the output is for programs, which the configuration file never affects.
     fn is_machine(&self) -> bool;
 
@@ -118,7 +121,10 @@ impl Subcommand {
             operands: A::OPERANDS,
             examples: A::EXAMPLES,
             no_root: A::NO_ROOT,
-            augment: A::augment_args,
+            augment: |command| {
+                let command = A::augment_args(command);
+                if A::NO_WATCH.is_empty() { command } else { command.mut_arg("every", |watch| watch.hide(true)) }
+            },
             run: |matches, configure, report| {
                 let args = A::from_arg_matches(matches)?;
                 let configured = if args.is_machine() { Ok(Configured::default()) } else { configure() };

@@ -115,6 +115,7 @@ impl Run for TraceArgs {
     ];
 
     const NO_ROOT: &'static str = "it watches a program run, and a capture does not run";
+    const NO_WATCH: &'static str = "a program runs once, and its changes are shown as they happen";
 
     fn is_machine(&self) -> bool {
         self.answer.is_machine()
@@ -136,7 +137,7 @@ pub(super) fn trace(
     configured: &Configured,
     report: &mut Report,
 ) -> Done {
-    refuse_if(answer.every.is_some(), "-w", "a program runs once, and its changes are shown as they happen")?;
+    refuse_if(answer.every.is_some(), "-w", TraceArgs::NO_WATCH)?;
     refuse_if(answer.total, "--total", "the changes of a program do not add up")?;
     refuse_if(command.first().is_some_and(|name| name.is_empty()), "COMMAND", "its name is empty")?;
     let query = answer.query(configured, View::Usual(traced::DEFAULT))?;
