@@ -114,7 +114,7 @@ impl WantedGroup {
     fn is_name_in(&self, path: &[u8]) -> bool {
         let mut names = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty());
         names.any(|name| match &self.glob {
-            Some(glob) => glob.is_match(name),
+            Some(glob) => name == self.text || glob.is_match(name),
             None => name == self.text || is_container(name, &self.text),
         })
     }
@@ -193,9 +193,9 @@ fn compile(glob: &[u8]) -> Option<Regex> {
     Regex::new(&pattern).ok()
 }
 
-/// Whether `path` is the wanted group, or below it.
+/// Whether `path` is the wanted group, or below it. The name of a group may look like a pattern.
 fn matches(path: &[u8], wanted: &[u8], glob: Option<&Regex>) -> bool {
-    glob.map_or_else(|| is_at_or_below(path, wanted), |glob| glob.is_match(path))
+    is_at_or_below(path, wanted) || glob.is_some_and(|glob| glob.is_match(path))
 }
 
 /// The controllers and the path of each line (`4:memory:/a/b`, `0::/a/b`).
@@ -337,6 +337,8 @@ mod tests {
         {
             assert!(group(wanted), "{wanted}");
         }
+        // As its name is shown.
+        assert!(group("app-[x].scope") && group("/user.slice/user-1000.slice/app-[x].scope"));
         for wanted in ["user-*", "ser-*.slice", "user-[!1]*.slice", "/user-*", "/*/deep", "/user.slice/*/deep"] {
             let expected = wanted == "user-*";
             assert_eq!(group(wanted), expected, "{wanted}");
