@@ -200,6 +200,8 @@ fn a_file_that_may_not_be_opened_is_measured_by_its_pages() {
         let rows = run.lines_of_json();
         assert_eq!((rows.len(), &rows[0]["cached"]), (1, &9.into()), "{arguments:?}: {rows:?}");
     }
+    let who = not_overriding(common::program(), &["who", "--json", "--total", path.to_str().unwrap()]).json();
+    assert_eq!(who["files"][0]["cached"], 9 * page(), "{who}");
     // No other method can.
     let run = not_overriding(common::program(), &["pcstat", "--method", "cachestat", path.to_str().unwrap()]);
     assert!(run.status == Some(1) && run.err.contains("permission denied"), "{run:?}");

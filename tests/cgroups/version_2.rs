@@ -309,7 +309,7 @@ fn a_capture_without_control_groups_says_so() {
     let captured = Captured::new("1 0 254:0 / / rw - ext4 /dev/vda rw\n", "sys");
     let run = rmap(["cgroups", &captured.option()]);
     assert_eq!(run.status, Some(1), "{run:?}");
-    assert!(run.err.contains("the capture has no control groups that account for memory"), "{run:?}");
+    assert!(run.err.contains("the capture: it has no control groups that account for memory"), "{run:?}");
     assert_eq!(run.complaints().len(), 1);
 }
 

@@ -21,6 +21,7 @@ pub use row::{Holding, How, InMemory, KernelUse, ProcessFacts, Program};
 pub use wanted::{WantedFile, WhoFacts};
 
 use crate::error::{Error, Result};
+use crate::join::PageLists;
 use crate::machine::Places;
 use crate::pagecache::Leases;
 use crate::process::ProcRoot;
@@ -69,7 +70,7 @@ pub fn find_holders(root: &ProcRoot, wanted: &[WantedFile], facts: WhoFacts) -> 
             .spawn_scoped(scope, move || if is_live { Leases::read() } else { Leases::default() });
         let search = Search::run(root, &targets, &places, facts);
         let leases = reading.ok().and_then(|reading| reading.join().ok());
-        (search, leases.unwrap_or_else(Leases::read))
+        (search, leases.unwrap_or_else(Leases::read).naming_denied(PageLists::may_be_read()))
     });
     let mut search = search?;
     let listed = (!root.is_live()).then(|| CapturedFiles::read(root, &targets));

@@ -119,11 +119,10 @@ fn none(root: &ProcRoot) -> Error {
                 .with_advice("mount it: mount -t sysfs sysfs /sys")
         }
         true => error.with_advice("mount them: mount -t cgroup2 none /sys/fs/cgroup"),
-        false => Error::path(
-            &root.system_path(),
-            ErrorKind::NotFound,
-            "the capture has no control groups that account for memory",
-        ),
+        false => {
+            let why = "it has no control groups that account for memory";
+            Error::new(Subject::Words("the capture".to_owned()), ErrorKind::NotFound, why)
+        }
     }
 }
 
