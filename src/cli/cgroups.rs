@@ -48,7 +48,7 @@ subtracted first, so that memory counts only in the row of its own group.";
         ("rmap cgroups --sort usage --top 10", "the largest"),
         ("rmap cgroups --filter 'limit > 0' --sort limit_percent", "how near each is to its limit"),
         ("rmap cgroups --by container", "one row for each container"),
-        ("rmap cgroups /", "one group in words, and those below it"),
+        ("rmap cgroups /", "one group explained, and those below it"),
     ];
 
     fn is_machine(&self) -> bool {

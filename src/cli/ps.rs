@@ -117,8 +117,8 @@ fn refuse_columns_of_tree(query: &Query) -> Done {
 }
 
 impl PsArgs {
-    /// The order if none is requested: the largest first. A column that is not shown is no reason to read all page
-    /// tables, so without Pss the order is that of the first size that is shown.
+    /// The order if none is requested: the largest first. Without Pss it is that of the first size that is shown,
+    /// because Pss takes long to read.
     fn order(&self, query: &Query) -> Option<String> {
         let main = if self.tree { "tree_pss" } else { Processes::LARGEST_BY };
         let shown: &[String] = match (&query.columns, &query.default) {

@@ -49,7 +49,7 @@ pub struct Left {
     /// How many processes could not be inspected, so that they may have pages mapped, too; `None` if no process was to
     /// be inspected.
     pub unseen: Option<u64>,
-    /// The reasons in words; empty if every page is as requested.
+    /// The reasons as text; empty if every page is as requested.
     pub why: String,
 }
 

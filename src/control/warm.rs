@@ -43,7 +43,7 @@ impl Room {
         Room(left)
     }
 
-    /// Takes what a file needs: `needed` must be free, and `kept` is no longer free for other files.
+    /// Reserves room for a file: `needed` must be free now, and `kept` stays taken when other files follow.
     ///
     /// # Errors
     /// `Refused`: there is not enough left.

@@ -25,7 +25,7 @@ pub(super) fn visit_all<T>(pids: &[u32], new: impl Fn() -> T + Sync, visit: impl
         false => thread::available_parallelism().map_or(1, NonZeroUsize::get).min(MOST_THREADS),
     };
     thread::scope(|scope| {
-        // This thread reads too, so one that cannot be started is no failure.
+        // This thread reads too, so it does not matter if another one cannot be started.
         for _ in 1..threads {
             let _ = Builder::new().name("processes".into()).spawn_scoped(scope, read);
         }

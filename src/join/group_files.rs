@@ -16,9 +16,9 @@ pub struct GroupFiles {
     pub charged: Vec<(Vec<u8>, Bytes)>,
     /// The files that its processes hold and other groups are charged for, the largest first.
     pub others: Figure<Vec<OthersFile>>,
-    /// What the list of the first may lack, in words.
+    /// Why `charged` may lack files.
     pub charged_lack: Vec<String>,
-    /// The same of the second.
+    /// Why `others` may lack files.
     pub others_lack: Vec<String>,
 }
 

@@ -53,7 +53,7 @@ impl Account {
         self.size.map(|size| size.saturating_sub(self.found()))
     }
 
-    /// What is left, in words; empty if nothing is.
+    /// What is left over, as text; empty if nothing is.
     pub fn missed(&self) -> String {
         let is_more = self.left().is_some_and(|left| left > Bytes(0));
         if self.missed.is_empty() && is_more { IN_NO_LIST.to_owned() } else { self.missed.join("; ") }
