@@ -113,6 +113,15 @@ fn filter_sort_top_and_total_work_on_groups() {
     assert_eq!(groups(&["--filter", "rss > 4K", "--sort", "mappings"]), "1 8 r-xp 1 32 rw-p 2 40 total KiB");
 }
 
+#[test]
+fn groups_that_several_processes_have_rows_in_have_a_total() {
+    let maps = [mapping(0x1000_0000, 4, "r-xp", b"/lib/a", 8), mapping(0x2000_0000, 8, "rw-p", b"", 32)].concat();
+    let root = capture(&[(7, b"x\0", &maps), (8, b"y\0", &maps)]);
+    let options = ["pid", "7", "8", "--proc-root", root.path().to_str().unwrap(), "--merge", "--by", "kind", "--json"];
+    let document = rmap([&options[..], &["--total"]].concat()).good().json();
+    assert_eq!(document["total"]["rss"], 2 * 40 * 1024, "{document}");
+}
+
 /// Reads JSON lines until one matches.
 fn row_where(running: &mut Running, wanted: impl Fn(&Value) -> bool) -> Value {
     (0..500).map(|_| running.row()).find(|row| wanted(row)).unwrap()

@@ -97,6 +97,7 @@ fn write_field(cell: &Cell<'_>, escapes: bool, field: &mut Vec<u8>) {
     // Writing to a Vec cannot fail.
     let _ = match cell {
         Cell::Absent(_) | Cell::Without(_) | Cell::AtLeast(..) => Ok(()),
+        Cell::Known(amount) => write!(field, "{}", amount.number()),
         Cell::Percent(share) => write!(field, "{share}"),
         Cell::Change(Difference::Bytes(by) | Difference::Count(by) | Difference::Pages(by)) => write!(field, "{by}"),
         Cell::Change(Difference::Share(by)) => write!(field, "{by}"),

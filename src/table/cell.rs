@@ -58,7 +58,7 @@ pub enum Cell<'r> {
     /// A sum of which not everything is known, and why. Tables show it as a lower bound, `>=140`, and rows are sorted
     /// by it; everything else treats it as absent.
     AtLeast(Amount, Absent),
-    /// A sum of which other columns say how much it lacks. Tables show it as a lower bound; machine formats as it is.
+    /// A sum that lacks some rows; other columns say how many. Tables show it as a lower bound, machine formats as it is.
     Known(Amount),
 }
 

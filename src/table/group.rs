@@ -35,8 +35,8 @@ pub struct Group {
     sums: Vec<ColumnSum>,
     /// The same as cells.
     cells: Vec<TotalCell>,
-    /// The numbers of the memory that its rows are about.
-    memories: Vec<u64>,
+    /// The numbers of the memory that its rows are about, each with the process as whose it is counted.
+    memories: Vec<(u64, u32)>,
 }
 
 /// Its columns follow from the rows that are grouped: see [`Grouping::columns`].
@@ -60,10 +60,10 @@ impl RowKind for Groups {
     }
 
     fn memory(row: &Group) -> Option<u64> {
-        if let [memory] = row.memories[..] { Some(memory) } else { None }
+        if let [(memory, _)] = row.memories[..] { Some(memory) } else { None }
     }
 
-    fn memories(row: &Group) -> &[u64] {
+    fn memories(row: &Group) -> &[(u64, u32)] {
         &row.memories
     }
 
@@ -95,14 +95,12 @@ struct Open<K: RowKind> {
     twin: u64,
     totals: Totals<K>,
     processes: HashSet<u32>,
-    /// The memory that its rows are about.
-    memories: HashSet<u64>,
     /// What its rows are parts of.
     wholes: HashSet<u64>,
     /// How many rows are not the first part of something.
     others: u64,
-    /// The process and the memory of the last row.
-    last: (Option<u32>, Option<u64>),
+    /// The process of the last row.
+    last: Option<u32>,
 }
 
 const PARTLY_ABSENT: &str = "some of its rows have no figure for it";
@@ -183,9 +181,9 @@ impl<K: RowKind> Grouping<K> {
                     Some(_) => *self.twins.entry(named.0.clone()).and_modify(|twins| *twins += 1).or_default(),
                     None => 0,
                 };
-                let (processes, memories, wholes) = (HashSet::new(), HashSet::new(), HashSet::new());
-                let (totals, last) = (Totals::new(&self.summed), (None, None));
-                self.groups.push(Open { key, twin, totals, processes, memories, wholes, others: 0, last });
+                let (processes, wholes, last) = (HashSet::new(), HashSet::new(), None);
+                let totals = Totals::new(&self.summed);
+                self.groups.push(Open { key, twin, totals, processes, wholes, others: 0, last });
                 self.places.insert(named, self.groups.len() - 1);
                 self.groups.len() - 1
             }
@@ -196,10 +194,9 @@ impl<K: RowKind> Grouping<K> {
                 group.others = group.others.saturating_add(1);
             }
             // The rows of a process come one after the other.
-            let (process, memory) = (K::process(row), K::memory(row));
-            if std::mem::replace(&mut group.last, (process, memory)) != (process, memory) {
+            let process = K::process(row);
+            if std::mem::replace(&mut group.last, process) != process {
                 group.processes.extend(process);
-                group.memories.extend(memory);
             }
         }
     }
@@ -215,8 +212,8 @@ impl<K: RowKind> Grouping<K> {
             processes: open.processes.len() as u64,
             rows: open.totals.rows().saturating_sub(open.others),
             cells: open.totals.row().cells,
+            memories: open.totals.counted().collect(),
             sums: open.totals.into_sums(),
-            memories: open.memories.into_iter().collect(),
         };
         self.groups.into_iter().map(group).collect()
     }

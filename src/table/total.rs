@@ -1,6 +1,6 @@
 //! Totals: sums over exactly the rows that are shown, and the number of rows without a figure.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::cell::{Cell, Difference};
@@ -23,8 +23,8 @@ pub struct Totals<K: RowKind> {
     rows: u64,
     /// The memory that is counted already, and as that of which process.
     counted: HashMap<u64, u32>,
-    /// The memory of rows that are about several.
-    several: HashSet<u64>,
+    /// The memory of rows that are about several, and as that of which process it is counted.
+    several: HashMap<u64, u32>,
     /// Whether memory of one row is also memory of another one, and both are counted.
     is_repeated: bool,
 }
@@ -54,7 +54,7 @@ impl<K: RowKind> Totals<K> {
 
     fn over(columns: Arc<[Column<K>]>) -> Self {
         let sums = columns.iter().map(|column| ColumnSum::new(column.aggregation.how())).collect();
-        let (counted, several) = (HashMap::new(), HashSet::new());
+        let (counted, several) = (HashMap::new(), HashMap::new());
         Totals { columns, sums, rows: 0, counted, several, is_repeated: false }
     }
 
@@ -64,8 +64,8 @@ impl<K: RowKind> Totals<K> {
         let shared = K::memory(row).zip(K::process(row));
         let is_counted =
             shared.is_some_and(|(memory, process)| *self.counted.entry(memory).or_insert(process) != process);
-        for memory in K::memories(row).iter().filter(|_| !is_counted) {
-            self.is_repeated |= !self.several.insert(*memory);
+        for (memory, process) in K::memories(row).iter().filter(|_| !is_counted) {
+            self.is_repeated |= self.several.entry(*memory).or_insert(*process) != process;
         }
         for (column, sum) in self.columns.iter().zip(&mut self.sums) {
             if is_counted && !column.counts_each {
@@ -111,8 +111,10 @@ impl<K: RowKind> Totals<K> {
     /// Adds the rows of another total over the same columns.
     pub fn merge(&mut self, other: &Totals<K>) {
         self.rows = self.rows.saturating_add(other.rows);
-        self.is_repeated |= other.is_repeated || !self.several.is_disjoint(&other.several);
-        self.several.extend(&other.several);
+        self.is_repeated |= other.is_repeated;
+        for (memory, process) in &other.several {
+            self.is_repeated |= self.several.entry(*memory).or_insert(*process) != process;
+        }
         for (sum, other) in self.sums.iter_mut().zip(&other.sums) {
             sum.merge(other);
         }
@@ -121,6 +123,11 @@ impl<K: RowKind> Totals<K> {
     /// How many rows were added.
     pub fn rows(&self) -> u64 {
         self.rows
+    }
+
+    /// The memory that is counted, and as that of which process.
+    pub(super) fn counted(&self) -> impl Iterator<Item = (u64, u32)> {
+        self.counted.iter().map(|(memory, process)| (*memory, *process))
     }
 
     /// The sum of each column.

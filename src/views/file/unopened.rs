@@ -35,8 +35,8 @@ impl Unopened {
 
     /// Adds what the lists say about a file, if it is needed. A file that could not be opened is measured by them.
     pub(in crate::views) fn complete(&self, report: &mut FileReport) -> Completed {
-        let may_replace = PageLists::may_complete(report);
-        let replaces = may_replace && (self.is_forced() || self.may_replace());
+        let is_unmeasured = PageLists::may_complete(report);
+        let replaces = is_unmeasured && (self.is_forced() || self.may_replace());
         let is_needed = self.all || self.is_forced() || replaces;
         if !is_needed {
             return Completed { states: None, is_replaced: false };
