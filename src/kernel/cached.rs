@@ -130,8 +130,10 @@ pub(crate) struct FilePages {
 impl FilePages {
     /// Adds another stretch of the same file.
     pub(crate) fn add(&mut self, other: FilePages) {
-        self.before = self.before.min(other.before);
-        self.after = self.after.max(other.after);
+        // The least and the most, so that the whole has changed if a piece has.
+        let all = [self.before, self.after, other.before, other.after];
+        let bounds = all.into_iter().fold((u64::MAX, 0), |(least, most), one| (least.min(one), most.max(one)));
+        (self.before, self.after) = bounds;
         self.is_resized |= other.is_resized || self.size != other.size;
         self.size = other.size;
         self.evicted = self.evicted.saturating_add(other.evicted);

@@ -190,6 +190,14 @@ impl RowReader<'_> {
         }
     }
 
+    /// Whether the pages and the length may be those of two instants.
+    fn may_be_two_instants(&self, file: &CachedFile, pages: &FilePages) -> bool {
+        // Large folios reach past the end; nothing else that lasts does, except what fallocate(2) reserves.
+        let is_large = pages.counts().get(Counter::Large) > 0;
+        let has_length = !file.is_btree() && file.file_system.kind != "bdev";
+        pages.has_changed() || has_length && !is_large && pages.is_beyond_end(self.page)
+    }
+
     fn row(&self, file: &CachedFile, name: Option<&Name>, states: &Figure<&FilePages>) -> FoundFile {
         let kind = file.kind(name);
         let bytes = |pages: u64| Pages(pages).bytes(self.page);
@@ -220,7 +228,8 @@ impl RowReader<'_> {
             holders: Err(NOT_READ),
             holder_count: Err(NOT_READ),
             method: Method::Lists,
-            note: note(&counts).or(states.is_ok_and(FilePages::has_changed).then_some(HAS_CHANGED)),
+            note: note(&counts)
+                .or(states.is_ok_and(|pages| self.may_be_two_instants(file, pages)).then_some(HAS_CHANGED)),
             counts,
             page_size: self.page,
             parts: None,

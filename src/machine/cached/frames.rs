@@ -44,7 +44,9 @@ impl Frames {
         let is_own = |file: &&CachedFile| file.file_system.device == device && file.number == inode;
         let own = files.iter().filter(is_own).map(CachedFile::target);
         let mut first = First::default();
-        pages.read(own.take(1).map(Stretch::from), until, &mut first).ok()?;
+        // Only its first folio: of a long file, the samples at the end replace the first ones.
+        let start = own.take(1).map(|target| Stretch { target, pages: 0..1 });
+        pages.read(start, until, &mut first).ok()?;
         let folio = first.sample?.folio;
         let frame = frame_of(address)?;
         let start = folio.checked_sub(frame.checked_mul(STRUCT_PAGE)?)?;

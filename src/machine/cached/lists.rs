@@ -123,10 +123,11 @@ impl Lists {
         proof: &mut Proof,
     ) -> Result<Vec<Option<FilePages>>> {
         let Some(readers) = &mut self.pages else { return Ok(Vec::new()) };
+        let page = crate::kernel::page_size();
         let mut taken = readers.read(files, until).map_err(|cause| failed(&cause))?;
         // Whatever changed meanwhile is read again, which takes much less time.
         for _ in 0..RETRIES {
-            let is_changed = |file: &FilePages| !file.is_settled();
+            let is_changed = |file: &FilePages| !file.is_settled(page);
             let changed = (0..).zip(&taken.files).filter(|(_, file)| file.as_ref().is_some_and(is_changed));
             let places: Vec<usize> = changed.map(|(place, _)| place).collect();
             if places.is_empty() || Instant::now() > until {
@@ -148,13 +149,13 @@ impl Lists {
                 if proof.agrees() || Instant::now() > until {
                     break;
                 }
-                // Many may have been freed since they were met. Fewer are met now and compared at once.
-                let is_small = |file: &&CachedFile| file.pages.0 <= PAGES_OF_SAMPLE;
-                let some: Vec<&CachedFile> = files.iter().copied().filter(is_small).take(FILES_OF_SAMPLE).collect();
-                let again = readers.read_on(&some, until).map_err(|cause| failed(&cause))?;
-                let compared = frames.compare(&again.samples);
-                // None of them says nothing.
-                proof.compared = if compared.0 > 0 { Some(compared) } else { proof.compared };
+                // Many may have been freed since they were met. Others are met now, few of each file, and compared at once.
+                let samples = readers.sample(files, until).map_err(|cause| failed(&cause))?;
+                let compared = frames.compare(&samples);
+                // Fewer could not tell one in fifty.
+                if compared.0 >= ENOUGH {
+                    proof.compared = Some(compared);
+                }
             }
         }
         Ok(taken.files)
@@ -216,9 +217,8 @@ impl Lists {
 /// How often what changed while it was read is read again.
 const RETRIES: usize = 3;
 
-/// Of how many files, with how many pages at most, states are compared again: a few milliseconds.
-const FILES_OF_SAMPLE: usize = 500;
-const PAGES_OF_SAMPLE: u64 = 1 << 10;
+/// How many folios have to be compared again, if the first comparison is to be replaced.
+const ENOUGH: u64 = 200;
 
 /// Passes on the runs of pages of one file.
 struct Runs<'e> {

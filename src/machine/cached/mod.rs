@@ -21,7 +21,7 @@ pub(crate) use memory::{CacheSize, Proof};
 
 use crate::kernel::cached::FilePages;
 pub(crate) use crate::kernel::cached::{Counter, Counts};
-use crate::units::{Absent, Reason};
+use crate::units::{Absent, Bytes, PageSize, Reason};
 
 /// What was not read because the time was over.
 pub(crate) const LATE: Absent = Absent::new(Reason::Late, "not read in time; a longer --budget reads more");
@@ -48,8 +48,14 @@ impl FilePages {
         self.before != self.after || self.raced > 0 || self.is_resized
     }
 
+    /// Whether it has more pages than it is long, in whole pages. The kernel changes the length and the pages one after
+    /// the other; pages that stay beyond the end are of large folios, or reserved.
+    pub(crate) fn is_beyond_end(&self, page: PageSize) -> bool {
+        self.counts().get(Counter::Pages) > page.pages(Bytes(self.size)).0
+    }
+
     /// Whether nothing would be gained by reading it again: it is exact, or another file now.
-    fn is_settled(&self) -> bool {
-        self.is_gone || self.adds_up() && !self.has_changed()
+    fn is_settled(&self, page: PageSize) -> bool {
+        self.is_gone || self.adds_up() && !self.has_changed() && !self.is_beyond_end(page)
     }
 }

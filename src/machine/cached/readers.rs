@@ -30,6 +30,9 @@ const MOST_PIECES: u64 = 256;
 /// How many files are dealt out at once, even if they have few pages.
 const MOST_FILES: usize = 4096;
 
+/// Of how many files some folios are met again.
+const FILES_OF_SAMPLE: usize = 500;
+
 /// How many folios are kept for the comparison with `/proc/kpageflags`.
 const SAMPLES: usize = 2000;
 
@@ -133,6 +136,18 @@ impl Readers {
         }
         self.numbers = Numbers::default();
         self.read_on(files, until)
+    }
+
+    /// Some folios of these files as they are now: those at the start of each.
+    ///
+    /// # Errors
+    /// As `bpf(2)`.
+    pub(super) fn sample(&mut self, files: &[&CachedFile], until: Instant) -> io::Result<Vec<Sample>> {
+        let First::Loaded(first) = &mut self.first else { return Err(io::ErrorKind::NotFound.into()) };
+        let start = |file: &&CachedFile| Stretch { target: file.target(), pages: 0..CUT };
+        let mut share = Share::default();
+        first.read(files.iter().take(FILES_OF_SAMPLE).map(start), until, &mut share)?;
+        Ok(share.samples)
     }
 
     /// The same a moment later: groups keep their numbers.
@@ -249,6 +264,7 @@ impl Work {
             }
             taken.samples.extend(share.samples);
         }
+        taken.samples.truncate(SAMPLES);
         for (file, missing) in taken.files.iter_mut().zip(missing) {
             file.take_if(|_| missing > 0);
         }
@@ -258,7 +274,9 @@ impl Work {
 
 impl Reader for Share {
     fn file(&mut self, number: usize, pages: FilePages) {
-        self.places.get(number).into_iter().for_each(|place| self.pieces.push((*place, pages.clone())));
+        if let Some(place) = self.places.get(number) {
+            self.pieces.push((*place, pages));
+        }
     }
 
     fn sample(&mut self, sample: Sample) {
@@ -344,6 +362,10 @@ mod tests {
         let pieces = vec![stretch(0..CUT), stretch(CUT..u64::MAX)];
         let work = Work { pieces, batches: Vec::new(), next: AtomicUsize::new(0), pages: 0 };
         let read = |before, after| (0, FilePages { before, after, is_read: true, ..FilePages::default() });
+        // It shrank while each of them was read.
+        let shrank = work.join(vec![Share { pieces: vec![read(10, 9), read(9, 8)], ..Share::default() }], 1);
+        let shrank = shrank.files[0].clone().unwrap();
+        assert_eq!((shrank.before, shrank.after, shrank.has_changed()), (8, 10, true));
         let share = |pieces| Share { pieces, ..Share::default() };
         assert_eq!(work.join(vec![share(vec![read(5, 5)])], 1).files, [None]);
         let whole = work.join(vec![share(vec![read(5, 6)]), share(vec![read(4, 5)])], 1);

@@ -113,7 +113,7 @@ fn none(root: &ProcRoot) -> Error {
     let why = "no control groups that account for memory are mounted";
     let error = Error::new(Subject::Words("control groups".to_owned()), ErrorKind::Unsupported, why);
     match root.is_live() {
-        true if !root.system_path().join("fs/cgroup").is_dir() => {
+        true if !root.system_path().join("kernel").is_dir() => {
             let why = "it is not mounted, so no control groups can be read";
             Error::path(&root.system_path(), ErrorKind::Unsupported, why)
                 .with_advice("mount it: mount -t sysfs sysfs /sys")
