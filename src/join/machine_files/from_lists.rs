@@ -17,6 +17,7 @@ use crate::units::{Absent, Bytes, Figure, Human, PageSize, Pages, Reason};
 const CHANGED: Absent = Absent::new(Reason::Changed, "its pages do not add up, because they changed while being read");
 const NOT_IN_TIME: &str = "not everything about these files was read in time; a longer --budget reads more";
 const HAS_CHANGED: &str = "its pages or its length changed while they were read";
+const BEYOND_END: &str = "it has pages beyond its end: reserved, or its length changed while they were read";
 const GONE: Absent = Absent::new(Reason::Vanished, "the file was removed from memory before its pages were read");
 const DISAGREES: Absent = Absent::new(Reason::Unsupported, "the states of pages differ from those in /proc/kpageflags");
 const NO_LENGTH: Absent = Absent::new(Reason::NotApplicable, "the pages of a file system's trees have no length");
@@ -190,12 +191,16 @@ impl RowReader<'_> {
         }
     }
 
-    /// Whether the pages and the length may be those of two instants.
-    fn may_be_two_instants(&self, file: &CachedFile, pages: &FilePages) -> bool {
-        // Large folios reach past the end; nothing else that lasts does, except what fallocate(2) reserves.
+    /// Why the pages and the length may be those of two instants.
+    fn doubt(&self, file: &CachedFile, pages: &FilePages) -> Option<&'static str> {
+        // Large folios reach past the end of a file.
         let is_large = pages.counts().get(Counter::Large) > 0;
         let has_length = !file.is_btree() && file.file_system.kind != "bdev";
-        pages.has_changed() || has_length && !is_large && pages.is_beyond_end(self.page)
+        match () {
+            () if pages.has_changed() => Some(HAS_CHANGED),
+            () if has_length && !is_large && pages.is_beyond_end(self.page) => Some(BEYOND_END),
+            () => None,
+        }
     }
 
     fn row(&self, file: &CachedFile, name: Option<&Name>, states: &Figure<&FilePages>) -> FoundFile {
@@ -228,8 +233,7 @@ impl RowReader<'_> {
             holders: Err(NOT_READ),
             holder_count: Err(NOT_READ),
             method: Method::Lists,
-            note: note(&counts)
-                .or(states.is_ok_and(|pages| self.may_be_two_instants(file, pages)).then_some(HAS_CHANGED)),
+            note: note(&counts).or_else(|| self.doubt(file, states.ok()?)),
             counts,
             page_size: self.page,
             parts: None,

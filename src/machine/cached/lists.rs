@@ -149,7 +149,8 @@ impl Lists {
                 if proof.agrees() || Instant::now() > until {
                     break;
                 }
-                // Many may have been freed since they were met. Others are met now, few of each file, and compared at once.
+                // Many may have been freed since they were met. Others are met now, few of each file, and compared at
+                // once.
                 let samples = readers.sample(files, until).map_err(|cause| failed(&cause))?;
                 let compared = frames.compare(&samples);
                 // Fewer could not tell one in fifty.
