@@ -16,9 +16,12 @@ use crate::pagecache::{Engine, FileReport, FileSystemKind, OpenFile};
 use crate::process::ProcRoot;
 use crate::units::{ByteRange, Bytes, Human, PageRuns, PageSize, Pages, Run, counted};
 
-/// How often dropping is tried; the last times only for a few pages, after a pause. The kernel may have taken a page
-/// off its list for a moment, to reclaim it or to look at it.
-const TRIES: u32 = 4;
+/// How often dropping is tried.
+const TRIES: u32 = 2;
+
+/// How often it is tried again, after a pause, if a few pages are left for an unknown reason. The kernel may have taken
+/// them off its list for a moment, to reclaim them or to look at them.
+const LATE_TRIES: u32 = 2;
 const FEW: Pages = Pages(64);
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -69,17 +72,10 @@ pub fn evict(
     refuse_unmeasured(&before)?;
     let mut last = before.clone();
     let mut outcome = Outcome::Dropped;
-    for attempt in 0..TRIES {
-        let again = attempt > 0;
+    for again in (0..TRIES).map(|attempt| attempt > 0) {
         let has_none = last.cached() == Ok(Pages(0)) && last.not_up_to_date().unwrap_or_default() == Pages(0);
         if has_none || file.file_system().kind == FileSystemKind::Memory {
             break;
-        }
-        if attempt > 1 {
-            if last.cached().is_ok_and(|left| left > FEW) {
-                break;
-            }
-            std::thread::sleep(PAUSE);
         }
         outcome = drop_once(engine, file, &last, range, again && !is_clean(&before), &mut go_on);
         last = engine.measure_range(file, range);
@@ -87,9 +83,26 @@ pub fn evict(
             break;
         }
     }
-    let after = if last.cached() == Ok(Pages(0)) { last } else { engine.map_range(file, range) };
+    let mut after = if last.cached() == Ok(Pages(0)) { last } else { engine.map_range(file, range) };
     let (left, trouble) = match outcome {
-        Outcome::Dropped => (explain(engine, root, file, &after), None),
+        Outcome::Dropped => {
+            let mut left = explain(engine, root, file, &after);
+            for _ in 0..LATE_TRIES {
+                if left.unknown == Pages(0) || left.unknown > FEW {
+                    break;
+                }
+                std::thread::sleep(PAUSE);
+                if !matches!(drop_once(engine, file, &after, range, false, &mut go_on), Outcome::Dropped) {
+                    break;
+                }
+                let now = engine.map_range(file, range);
+                if now.cached() != after.cached() {
+                    left = explain(engine, root, file, &now);
+                    after = now;
+                }
+            }
+            (left, None)
+        }
         Outcome::Failed(errno) => {
             let error = Error::errno(Subject::Path(file.path().to_owned()), errno);
             (explain(engine, root, file, &after), Some(error))
