@@ -99,16 +99,22 @@ impl FileMapping {
     /// # Errors
     /// Overlayfs may have copied the file to the upper layer since it was mapped.
     pub(crate) fn prove_layer(&self, process: &Process, file: &MappedFile) -> Figure<()> {
-        match self.is_shared && self.is_writable {
-            // What is written to the file is in the upper layer: it was copied when it was opened, if it had to be.
-            true => Ok(()),
-            false => file.prove_layer(process),
-        }
+        if self.proves_upper_layer() { Ok(()) } else { file.prove_layer(process) }
     }
 
-    /// Whether `process` still has it: if its file could not be opened, it may have been unmapped meanwhile.
+    /// Whether it is of the upper layer if its file is on overlayfs: what is written to the file is there, and the file
+    /// was copied when it was opened, if it had to be.
+    pub(crate) fn proves_upper_layer(&self) -> bool {
+        self.is_shared && self.is_writable
+    }
+
+    /// Whether `process` still has it or a part of it: if its file could not be opened, it may have been unmapped
+    /// meanwhile.
     pub(crate) fn is_still_there(&self, process: &Process) -> bool {
-        let is_it = |found: &FileMapping| found.addresses == self.addresses && found.device == self.device;
+        let is_it = |found: &FileMapping| {
+            let (now, before) = (&found.addresses, &self.addresses);
+            now.start < before.end && before.start < now.end && found.device == self.device
+        };
         match process.read_mappings_of_inode(self.inode) {
             Ok(mappings) => mappings.iter().any(is_it),
             Err(error) => error.kind() != ErrorKind::NotFound,

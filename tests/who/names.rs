@@ -195,6 +195,12 @@ fn a_file_that_was_copied_up_is_told_from_that_of_the_lower_layer() {
     let beside = Subject::start([format!("glance:{}:8", up.display())]);
     who([&all]).assert_only(&[&writer, &reader, &beside]);
     who([&low]).assert_only(&[]);
+    // One process may have mapped both: it certainly holds the copy, to which it writes.
+    let [low, up, all] = ["low/other", "up/other", "all/other"].map(|path| folder.join(path));
+    let both = Subject::start([format!("glance:{}:8", all.display()), format!("part:{}:0:8:8", all.display())]);
+    let found = who([&up]);
+    assert!(found.rows.iter().any(|row| bytes(row, "pid") == u64::from(both.pid())), "{found:?}");
+    assert!(who([&low]).complaints.iter().any(|line| line.contains("may hold it")), "it is not told");
 }
 
 /// Whether the kernel does not tell which file of a layer has the pages of a file on overlayfs (before Linux 6.6).

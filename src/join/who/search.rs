@@ -191,6 +191,7 @@ impl Work<'_> {
         let shown = process.search_maps(&self.needles, buffers, &mut |mapping| {
             let same = |(before, _): &(FileMapping, Vec<usize>)| {
                 (before.device, before.inode, &before.path) == (mapping.device, mapping.inode, &mapping.path)
+                    && before.proves_upper_layer() == mapping.proves_upper_layer()
             };
             if !last.as_ref().is_some_and(same) {
                 let files = self.files_of(process, &mapping, &mut held);
