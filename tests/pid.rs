@@ -398,5 +398,8 @@ fn help_and_version_go_to_standard_output() {
 #[test]
 fn a_missing_capture_is_one_error() {
     let run = run(command(["pid", "12", "--proc-root", "/nonexistent"]));
-    assert_eq!((run.status, run.err.as_str()), (Some(1), "rmap: /nonexistent: no such directory\n"));
+    assert_eq!(
+        (run.status, run.err.as_str()),
+        (Some(1), "rmap: /nonexistent: no such capture; `rmap capture -o FILE` takes one\n")
+    );
 }

@@ -13,12 +13,11 @@ use super::root;
 use super::run::{Configured, Done, Listed, Run};
 use super::screen;
 use crate::capture::Wanted;
-use crate::error::{Error, ErrorKind};
 use crate::join::changes::{ChangedKind, Comparison};
 use crate::process::ProcRoot;
 use crate::query::Total;
+use crate::table::RowKind;
 use crate::table::escape::escaped;
-use crate::table::{RowKind, Stop};
 use crate::units::Bytes;
 use crate::views::changed::{self, ChangeSource, Changed};
 
@@ -122,8 +121,8 @@ impl Run for DiffArgs {
         let is_brief = !answer.is_machine() && !adds_up;
         let files = kinds.contains(&ChangedKind::File);
         let wanted = Wanted { processes: kinds.iter().any(|kind| *kind != ChangedKind::File), files };
-        let before = open(&self.before, wanted)?;
-        let after = self.after.as_deref().map_or(Ok(ProcRoot::live()), |after| open(after, wanted))?;
+        let before = root::open(&self.before, wanted)?;
+        let after = self.after.as_deref().map_or(Ok(ProcRoot::live()), |after| root::open(after, wanted))?;
         let names = [name(&self.before), self.after.as_deref().map_or_else(|| "now".to_owned(), name)];
         let comparison = Comparison {
             before,
@@ -144,16 +143,6 @@ impl DiffArgs {
         let is_chosen = |name: &str| self.what.is_empty() || self.what.iter().any(|typed| typed == name);
         KINDS.iter().filter(|(name, _)| is_chosen(name)).map(|(_, kind)| *kind).collect()
     }
-}
-
-/// The machine at this path, which must exist.
-fn open(path: &Path, wanted: Wanted) -> Result<ProcRoot, Stop> {
-    let root = root::open(path, wanted)?;
-    if !root.path().is_dir() {
-        let error = Error::path(path, ErrorKind::NotFound, "no such capture");
-        return Err(Stop::Failed(error.with_advice("`rmap capture -o FILE` takes one")));
-    }
-    Ok(root)
 }
 
 fn name(path: &Path) -> String {

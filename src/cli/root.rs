@@ -56,6 +56,10 @@ pub(crate) fn open(path: &std::path::Path, wanted: Wanted) -> Result<ProcRoot, S
         return Ok(ProcRoot::live());
     }
     await_answer(path).map_err(|errno| Error::io(Subject::Path(path.to_owned()), &errno.into()))?;
+    if !path.try_exists().unwrap_or(true) {
+        let error = Error::path(path, ErrorKind::NotFound, "no such capture");
+        return Err(Stop::Failed(error.with_advice("`rmap capture -o FILE` takes one")));
+    }
     let root = capture::open(path, wanted)?;
     match root.captured().is_some() || is_like_proc(&root) {
         true => Ok(root),
