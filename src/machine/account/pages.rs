@@ -94,8 +94,7 @@ impl PageAccount {
             reader.read(go_on).map_err(|error| Error::io(Subject::Path(root.path().join("kpageflags")), &error))?;
         let Some(tallies) = read else { return Ok(None) };
         let names = if needs.groups { GroupNames::read(root) } else { GroupNames::default() };
-        let mut made =
-            Parts { page: counted.page_size, has_merged: reader.has_merged, parts: Vec::new(), excess: Bytes(0) };
+        let mut made = Parts { page: counted.page_size, has_merged: reader.has_merged, parts: Vec::new() };
         for node in nodes_of(&tallies) {
             let whole = match (&zones, node) {
                 (Ok(zones), Some(node)) => zones.sum(Some(node), |zone| zone.managed).bytes(counted.page_size),
@@ -109,7 +108,7 @@ impl PageAccount {
         let sum: Bytes = made.parts.iter().map(|part| sum_of_places(&part.amounts)).sum();
         Ok(Some(PageAccount {
             total: counted.total,
-            excess: made.excess.max(sum.saturating_sub(counted.total)),
+            excess: sum.saturating_sub(counted.total),
             parts: made.parts,
             offline: offline.bytes(counted.page_size),
             counted,
@@ -152,7 +151,6 @@ struct Parts {
     page: PageSize,
     has_merged: bool,
     parts: Vec<PagesUsed>,
-    excess: Bytes,
 }
 
 impl Parts {
@@ -186,7 +184,6 @@ impl Parts {
         let named: Bytes =
             parts.iter().map(|part| sum_of_places(&part.amounts)).sum::<Bytes>() + sum_of_places(&amounts);
         amounts.push(amount(Unnamed, whole.saturating_sub(named), REST));
-        self.excess = self.excess + named.saturating_sub(whole);
         self.parts.push(PagesUsed { node, group: name(0), amounts });
         self.parts.append(&mut parts);
     }
