@@ -87,6 +87,7 @@ fn pages_whose_writeback_failed_are_never_dropped() {
     let path = folder.join("small/disk/file");
     let data: Vec<u8> =
         (0..8u64 << 20).flat_map(|word| word.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_ne_bytes()).collect();
+    let mut checked = 0;
     // Nobody has been told of the failure; the kernel has seen it on its own; another process has been told by `fsync`.
     for before in ["true", "sync -f \"$1\"", "sync \"$1\"; sync \"$1\""] {
         std::fs::write(&path, &data).unwrap();
@@ -94,6 +95,12 @@ fn pages_whose_writeback_failed_are_never_dropped() {
         let content = sum(&path);
         for attempt in 1..=3 {
             let (run, row) = row(&["evict"], &path);
+            // The kernel reclaims such pages, because it takes them for clean: then they were gone before.
+            if row["before_pages"].as_u64().unwrap() < data.len() as u64 / crate::common::page() {
+                eprintln!("{name}: the kernel has reclaimed pages ({before}, attempt {attempt})");
+                break;
+            }
+            checked += 1;
             assert_eq!(sum(&path), content, "the data is gone: {before}, attempt {attempt}: {row} {}", run.err);
             assert_eq!((run.status, row["left_pages"] == row["left_unwritten_pages"]), (Some(1), true), "{row}");
             assert!(row["why"].as_str().unwrap().contains("writing back failed"), "{row}");
@@ -102,6 +109,7 @@ fn pages_whose_writeback_failed_are_never_dropped() {
         }
         std::fs::remove_file(&path).unwrap();
     }
+    assert!(checked > 3, "only {checked} of 9 attempts were checked");
 }
 
 /// Makes files whose cached pages look as if the disk did not have them: in holes, in blocks that were reserved, with
