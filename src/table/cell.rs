@@ -58,7 +58,8 @@ pub enum Cell<'r> {
     /// A sum of which not everything is known, and why. Tables show it as a lower bound, `>=140`, and rows are sorted
     /// by it; everything else treats it as absent.
     AtLeast(Amount, Absent),
-    /// A sum that lacks some rows; other columns say how many. Tables show it as a lower bound, machine formats as it is.
+    /// A sum that lacks some rows; other columns say how many. Tables show it as a lower bound, machine formats as it
+    /// is.
     Known(Amount),
 }
 
@@ -213,6 +214,11 @@ impl<'r> Cell<'r> {
             Cell::Known(amount) => Some(amount.number()),
             _ => None,
         }
+    }
+
+    /// Whether it is a sum of which not everything is known.
+    pub(super) fn is_lower_bound(&self) -> bool {
+        matches!(self, Cell::AtLeast(..) | Cell::Known(_))
     }
 
     /// The number that it is sorted by, if it has one.

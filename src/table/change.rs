@@ -127,6 +127,7 @@ fn difference_of_cells<K: RowKind>(column: &Column<K>, before: &Cell<'_>, now: &
     match Difference::between(before, now) {
         Some(Difference::Count(by)) if column.kind() == ColumnKind::Pages => Cell::Change(Difference::Pages(by)),
         Some(difference) => Cell::Change(difference),
+        None if [before, now].iter().any(|cell| cell.is_lower_bound()) => Cell::Absent(LOWER_BOUND),
         None if before.absence().is_some() && now.absence().is_some() => Cell::Remark(None),
         None => Cell::Absent(NOTHING_BEFORE),
     }

@@ -112,7 +112,6 @@ impl ColumnSum {
     fn known_cell(&self, in_bytes: bool, rows: u64) -> Figure<Cell<'static>> {
         const NONE_APPLIES: Absent = Absent::new(Reason::NotApplicable, "it does not apply to any row");
         const EMPTY: Absent = Absent::new(Reason::NotApplicable, "there is nothing to divide by");
-        const MORE_THAN_ALL: Absent = Absent::new(Reason::NotApplicable, "the part is more than the whole");
         const TOO_LARGE: Absent = Absent::new(Reason::Unsupported, "the sum does not fit into 64 bits");
         match (self.known, self.missing) {
             (0, 0) if rows > 0 => return Err(NONE_APPLIES),
@@ -125,12 +124,7 @@ impl ColumnSum {
             return if self.missing == 0 { self.net().ok_or(TOO_LARGE) } else { Err(partly) };
         }
         if self.how == How::Share {
-            // Huge pages reach past the end of a file.
-            return match percent(self.part, self.whole) {
-                Some(share) if self.part <= self.whole => Ok(Cell::Percent(share)),
-                Some(_) => Err(MORE_THAN_ALL),
-                None => Err(EMPTY),
-            };
+            return percent(self.part, self.whole).map(Cell::Percent).ok_or(EMPTY);
         }
         let united = self.union.as_ref().map_or(Ok(0), |union| union.sum())?;
         let sum = u64::try_from(self.part.saturating_add(united)).map_err(|_| TOO_LARGE)?;

@@ -222,8 +222,9 @@ fn directory(row: &FoundFile) -> &[u8] {
 }
 
 fn part_of_whole(row: &FoundFile) -> Option<(u64, u64)> {
-    let pages = |bytes: Figure<Bytes>| Some(row.page_size.pages(bytes.ok()?).0);
-    Some((pages(row.cached)?, pages(row.size)?))
+    let whole = row.page_size.pages(row.size.ok()?).0;
+    let part = row.page_size.pages(row.cached.ok()?).0;
+    (part <= whole).then_some((part, whole))
 }
 
 fn percent(row: &FoundFile) -> Figure<f64> {
@@ -231,8 +232,7 @@ fn percent(row: &FoundFile) -> Figure<f64> {
     if row.size? == Bytes(0) {
         return Err(EMPTY);
     }
-    let shares = part_of_whole(row).filter(|(part, whole)| part <= whole);
-    let (part, whole) = shares.ok_or(MORE_THAN_LONG)?;
+    let (part, whole) = part_of_whole(row).ok_or(MORE_THAN_LONG)?;
     crate::units::percent(part, whole).ok_or(EMPTY)
 }
 

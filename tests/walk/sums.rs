@@ -109,6 +109,10 @@ fn what_cannot_be_opened_is_counted_and_makes_sums_incomplete() {
     let options = ["pcstat", "-R", "--summary", "-o", "cached,uncached,dirty_pages"].map(OsStr::new);
     let table = ForEveryone::copy().unwrap().rmap(options.into_iter().chain([folder.path().as_os_str()])).text();
     assert!(table.lines().any(|line| line.split_whitespace().take(2).eq([">=4", ">=0"])), "{table}");
+    // Other columns say how much is missing, so that machine formats have the number.
+    let options = ["pcstat", "-R", "--summary", "--csv", "-o", "cached,unknown_files"].map(OsStr::new);
+    let csv = ForEveryone::copy().unwrap().rmap(options.into_iter().chain([folder.path().as_os_str()])).text();
+    assert_eq!(csv.lines().last(), Some("4,1"), "{csv}");
     let rows = pcstat_as_nobody("-R --by-dir 1", folder.path()).unwrap().json();
     let unknown: Vec<_> = rows.as_array().unwrap().iter().map(|row| row["unknown_files"].as_u64().unwrap()).collect();
     assert_eq!(unknown, [1, 0], "{rows}");

@@ -9,7 +9,7 @@ const MAPPED_UNKNOWN: Absent =
     Absent::new(Reason::Unsupported, "this kernel does not tell how much of large folios is mapped");
 const CUT: Absent = Absent::new(
     Reason::Unsupported,
-    "the range ends within a large folio, of which the kernel tells only how many pages are mapped",
+    "the range ends within a large folio, of which the kernel tells how many pages are mapped, but not which",
 );
 
 /// What was seen of the pages that were asked about.
@@ -80,8 +80,9 @@ impl Seen {
         match run.mapped {
             0 => {}
             all if all == run.pages => self.mapped = self.mapped.saturating_add(part.count),
-            some if part.first == whole.first && part.end() >= whole.end().min(self.end) => {
-                self.mapped = self.mapped.saturating_add(some.min(part.count));
+            // Nothing past the end of a file can be mapped page by page, unless the file grew meanwhile.
+            some if part.first == whole.first && part.end() >= whole.end().min(self.end) && some <= part.count => {
+                self.mapped = self.mapped.saturating_add(some);
             }
             // Which of its pages are mapped is not known.
             _ => self.cut = self.cut.saturating_add(1),

@@ -107,13 +107,13 @@ pub fn collect_usages(request: &UsageRequest, check: &mut dyn FnMut() -> Control
     }
     found.usages = seen.into_iter().map(|(_, process)| process.usage).collect();
     found.usages.sort_unstable_by_key(|usage| usage.identity.pid);
-    read_once(&mut found.usages);
+    share_figures(&mut found.usages);
     Ok(found)
 }
 
 /// Gives processes that share their memory the same figures: it was read through each of them, one moment after the
 /// other, and sums count only one.
-fn read_once(usages: &mut [Usage]) {
+fn share_figures(usages: &mut [Usage]) {
     let mut first = HashMap::new();
     for usage in usages {
         if let Ok(shares) = usage.shares {

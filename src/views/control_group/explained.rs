@@ -138,8 +138,9 @@ fn reclaim(row: &GroupRow, swap: Option<Bytes>) -> Vec<String> {
         lines.push(text + ".");
     }
     let of_swap = [(GroupAmount::Anonymous, "anonymous"), (GroupAmount::Shmem, "shared")];
-    let of_swap = of_swap.map(|(part, name)| (amount(row, part).unwrap_or_default(), name));
-    let of_swap = of_swap.iter().filter(|(bytes, _)| *bytes > Bytes(0));
+    let of_swap = of_swap.map(|(part, name)| amount(row, part).map(|bytes| (bytes, name)));
+    let is_known = of_swap.iter().all(Option::is_some);
+    let of_swap = of_swap.iter().flatten().filter(|(bytes, _)| is_known && *bytes > Bytes(0));
     let of_swap: Vec<String> = of_swap.map(|(bytes, name)| format!("{} of {name}", Human(*bytes))).collect();
     if !of_swap.is_empty() {
         let limit = row.group.figures.limit(GroupLimit::Swap);
