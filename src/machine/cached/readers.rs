@@ -218,7 +218,7 @@ impl Work {
         for (place, file) in files.iter().enumerate() {
             all = all.saturating_add(file.pages.0);
             let cuts = cuts(file.pages.0, file.size.0.div_ceil(page));
-            let share = file.pages.0 / cuts.len().max(1) as u64;
+            let share = file.pages.0 / cuts.clone().count().max(1) as u64;
             for pages_of_file in cuts {
                 if pages.saturating_add(share) > PIECE && pieces.len() > start || pieces.len() - start >= MOST_FILES {
                     batches.push(start..pieces.len());
@@ -288,13 +288,12 @@ impl Reader for Share {
 
 /// Into which parts a file is cut that has so many cached pages, and is so many pages long. The last one has no end,
 /// because the file may grow.
-fn cuts(cached: u64, length: u64) -> Vec<Range<u64>> {
+fn cuts(cached: u64, length: u64) -> impl Iterator<Item = Range<u64>> + Clone {
     let count = (cached / PIECE).clamp(1, MOST_PIECES);
-    let step = length.div_ceil(count).next_multiple_of(CUT);
-    let mut cuts: Vec<Range<u64>> = (0..count).map(|number| number * step..(number + 1) * step).collect();
-    cuts.retain(|cut| cut.start == 0 || cut.start < length);
-    cuts.last_mut().into_iter().for_each(|last| last.end = u64::MAX);
-    cuts
+    let step = length.div_ceil(count).next_multiple_of(CUT).max(CUT);
+    let count = count.min(length.div_ceil(step)).max(1);
+    let end = move |number| if number == count { u64::MAX } else { number * step };
+    (0..count).map(move |number| number * step..end(number + 1))
 }
 
 /// One number for each control group, whoever met it.
@@ -328,15 +327,15 @@ mod tests {
     #[test]
     fn a_large_file_is_cut_into_pieces_without_gaps() {
         for (cached, length) in [(0, 0), (1, 1), (PIECE, PIECE), (4 * PIECE, 4 * PIECE + 5), (9 * PIECE, 1 << 40)] {
-            let cuts = cuts(cached, length);
+            let cuts: Vec<Range<u64>> = cuts(cached, length).collect();
             assert_eq!(cuts[0].start, 0);
             assert_eq!(cuts[cuts.len() - 1].end, u64::MAX);
             assert!(cuts.windows(2).all(|pair| pair[0].end == pair[1].start && pair[0].end % CUT == 0), "{cuts:?}");
             assert!(cuts.len() as u64 <= (cached / PIECE).max(1), "{cuts:?}");
         }
-        assert_eq!(cuts(4 * PIECE, 4 * PIECE).len(), 4);
+        assert_eq!(cuts(4 * PIECE, 4 * PIECE).count(), 4);
         // More pages than fit the length, which changed meanwhile.
-        assert_eq!(cuts(4 * PIECE, 10).len(), 1);
+        assert_eq!(cuts(4 * PIECE, 10).count(), 1);
     }
 
     #[test]
