@@ -74,6 +74,7 @@ indented in a table, describe a part of the places that part_of names; a total d
         let mut source = MemorySource::new(root);
         source.pages = self.pages;
         source.by.clone_from(&query.by);
+        source.selects = query.filter.is_some() || query.top.is_some();
         let is_whole = query.filter.is_none() && query.by.is_none();
         source.brief = is_whole && !self.all && !self.answer.is_machine();
         self.answer.answer(&query, &mut source, presentation, report)

@@ -194,6 +194,10 @@ const COLUMNS: &[C] = &[
         on_request()),
     col!(new "depth", "Depth", Number, |row| Cell::Count(row.group.depth), "how many groups are above it"),
     col!(new "parent", "Parent", Text, |row| row.parent(), "the path of the group above it", naming()),
+    col!(new "parent_bytes", "Parent bytes", RawBytes, |row| match row.parent() {
+        Cell::Text(path) => Cell::RawBytes(path),
+        _ => Cell::Remark(None),
+    }, "the path of the group above it if it is not UTF-8"),
     col!(new "container", "Container", Text, |row| Cell::Remark(row.container.as_deref()),
         "the container or pod that it belongs to, from its path", naming(), minor()),
     amount("usage", "Usage", GroupAmount::Usage, "what counts towards its limit: memory.current or usage_in_bytes")

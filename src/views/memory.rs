@@ -102,6 +102,9 @@ const COLUMNS: &[C] = &[
     col!(new "cgroup", "Control group", Text, |row| group(row),
         "the memory control group that is charged; if named, each group has rows of its own (root: --pages)",
         naming(), on_request(), needing(&[MemoryNeed::Groups])),
+    col!(new "cgroup_bytes", "Control group bytes", RawBytes,
+        |row| row.group.as_ref().map_or(Cell::Remark(None), |name| Cell::RawBytes(name)),
+        "the control group if it is not UTF-8", on_request(), needing(&[MemoryNeed::Groups])),
     col!(new "container", "Container", Text, |row| Cell::Remark(row.container.as_deref()),
         "the container of that group", naming(), on_request(), needing(&[MemoryNeed::Groups])),
     col!(new "note", "Note", Prose, |row| Cell::Remark(row.note.as_deref()), "what else is known about it"),
@@ -170,6 +173,8 @@ pub struct MemorySource {
     pub brief: bool,
     /// The column by which the rows are grouped, if they are.
     pub by: Option<String>,
+    /// Whether only some of the rows are shown. The sum of all of them would then look like theirs, and is left out.
+    pub selects: bool,
     /// What is said after the rows.
     said: Closing,
 }
@@ -177,7 +182,7 @@ pub struct MemorySource {
 impl MemorySource {
     /// The account by the counters of the kernel.
     pub fn new(root: ProcRoot) -> MemorySource {
-        MemorySource { root, pages: false, brief: false, by: None, said: Closing::default() }
+        MemorySource { root, pages: false, brief: false, by: None, selects: false, said: Closing::default() }
     }
 
     /// The rows of the account by counters.
@@ -196,7 +201,7 @@ impl MemorySource {
         } else {
             making.add(None, None, &account.amounts);
         }
-        self.said = closing(&self.root, &account, account.sum(), account.excess, None);
+        self.said = self.closing_of(&account, account.sum(), account.excess, None);
         Ok(making.rows)
     }
 
@@ -213,8 +218,28 @@ impl MemorySource {
         for part in &account.parts {
             making.add(part.node, part.group.as_deref(), &part.amounts);
         }
-        self.said = closing(&self.root, &account.counted, account.sum(), account.excess, Some(account.offline));
+        self.said = self.closing_of(&account.counted, account.sum(), account.excess, Some(account.offline));
         Ok(making.rows)
+    }
+
+    /// What is said about an account after its rows. `offline`: what pages say about memory that was given back.
+    fn closing_of(&self, account: &MemoryAccount, sum: Bytes, excess: Bytes, offline: Option<Bytes>) -> Closing {
+        let mut closing = closing(&self.root, account, sum, excess, offline);
+        if !self.selects {
+            closing.lines.insert(0, sum_line(account, sum, excess));
+        }
+        closing
+    }
+}
+
+fn sum_line(account: &MemoryAccount, sum: Bytes, excess: Bytes) -> String {
+    let (sum, total) = (Human(sum), account.total.kib());
+    match excess {
+        Bytes(0) => format!("sum: {sum}, all of MemTotal ({total} kB)"),
+        more => format!(
+            "sum: {sum}, {} more than MemTotal ({total} kB): the counters were not taken at one instant, or do not fit",
+            Human(more)
+        ),
     }
 }
 
@@ -278,19 +303,11 @@ fn brief(mut rows: Vec<MemoryRow>) -> Vec<MemoryRow> {
     rows
 }
 
-/// What is said about an account after its rows. `offline`: what pages say about memory that was given back.
+/// The same without the line of the sum.
 fn closing(root: &ProcRoot, account: &MemoryAccount, sum: Bytes, excess: Bytes, offline: Option<Bytes>) -> Closing {
     let human = |bytes| Human(bytes).to_string();
     let total = account.total;
-    let mut lines = vec![match excess {
-        Bytes(0) => format!("sum: {}, all of MemTotal ({} kB)", human(sum), total.kib()),
-        more => format!(
-            "sum: {}, {} more than MemTotal ({} kB): the counters were not taken at one instant, or do not fit",
-            human(sum),
-            human(more),
-            total.kib()
-        ),
-    }];
+    let mut lines = Vec::new();
     if let Ok(managed) = account.managed {
         if total > managed {
             let more = human(total.saturating_sub(managed));

@@ -77,6 +77,18 @@ fn places_that_are_more_than_the_whole_are_reported_and_nothing_is_negative() {
 }
 
 #[test]
+fn the_sum_of_everything_is_not_said_below_a_part_of_it() {
+    let machine = Machine::new(&fixture("meminfo-6.18.txt"));
+    for options in [&[][..], &["--by", "reclaim"]] {
+        assert!(machine.run(options).good().text().contains("\nsum: "), "{options:?}");
+    }
+    for options in [&["--filter", "place == free"][..], &["--top", "2"]] {
+        let text = machine.run(options).good().text();
+        assert!(text.lines().count() > 1 && !text.contains("MemTotal"), "{options:?}: {text}");
+    }
+}
+
+#[test]
 fn a_total_counts_attributes_with_the_places_that_have_them() {
     let machine = Machine::new(&fixture("meminfo-6.18.txt"));
     let account = machine.account(&[]);
