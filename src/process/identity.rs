@@ -57,6 +57,15 @@ impl Process {
         Ok(Identity { pid: self.pid(), command, start_time: memory.stat.as_ref().map(|stat| stat.start_time) })
     }
 
+    /// Which program it runs, and whether it has exited: it is the same as long as this does not change.
+    ///
+    /// # Errors
+    /// As [`Process::identity`].
+    pub(crate) fn read_life(&self) -> Result<(u64, [u64; 3], bool)> {
+        let stat = self.read_stat()?;
+        Ok(stat.map_or((0, [0; 3], false), |stat| (stat.start_time, stat.program, stat.is_zombie())))
+    }
+
     /// When it started, in whole seconds since 1970, as file systems count them; `None` if that is not known.
     pub(super) fn read_start(&self) -> Option<i64> {
         let after_boot = u128::from(self.read_stat().ok()??.start_time) * 1000 / u128::from(ticks_a_second()?);

@@ -3,7 +3,6 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::error::Result;
 use crate::process::directory::Directory;
 use crate::process::handle::Process;
 
@@ -28,15 +27,6 @@ impl Process {
         let threads = self.directory.read_numbers("task").ok()?;
         let thread = threads.into_iter().filter(|thread| *thread != self.pid()).max()?;
         Some(Raw { directory: &self.directory, below: format!("task/{thread}/") })
-    }
-
-    /// Which program it runs, and whether it has exited: it is the same as long as this does not change.
-    ///
-    /// # Errors
-    /// As [`Process::identity`].
-    pub(crate) fn read_life(&self) -> Result<(u64, [u64; 3], bool)> {
-        let stat = self.read_stat()?;
-        Ok(stat.map_or((0, [0; 3], false), |stat| (stat.start_time, stat.program, stat.is_zombie())))
     }
 }
 

@@ -221,7 +221,9 @@ impl<'a> Measured<'a> {
 
     /// The width of the names on the line that tell rows apart, if there are any.
     fn longest_name(&self, layout: &Layout) -> Option<usize> {
-        let is_name = |place: &&usize| self.columns.get(**place).is_some_and(|column| column.cut == Cut::Name);
+        let is_name = |place: &&usize| {
+            self.columns.get(**place).is_some_and(|column| matches!(column.cut, Cut::Name | Cut::NameOrCommand))
+        };
         layout.line.iter().filter(is_name).filter_map(|place| self.widths.get(*place)).max().copied()
     }
 

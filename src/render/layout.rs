@@ -75,7 +75,8 @@ pub(super) fn fitted<'t>(text: &'t str, column: &ColumnHead, room: usize, unicod
         Cut::Whole | Cut::Never => text.into(),
         _ if !column.kind.is_left_aligned() || room == usize::MAX => text.into(),
         Cut::Middle => shortened(text, room, unicode).into(),
-        Cut::Name => name(text, room, unicode).into(),
+        Cut::NameOrCommand if text.contains(' ') => command(text, room, unicode).into(),
+        Cut::Name | Cut::NameOrCommand => name(text, room, unicode).into(),
         Cut::Command => command(text, room, unicode).into(),
     }
 }
@@ -190,6 +191,7 @@ mod tests {
             fitted("/usr/bin/java -jar x", &column, 10, true).into_owned()
         };
         assert_eq!([Cut::Middle, Cut::Command].map(text), ["/us…-jar x", "…/java -j…"]);
+        assert_eq!(text(Cut::NameOrCommand), "…/java -j…");
         assert_eq!(command("/bin/sh -c x", 12, true), "/bin/sh -c x");
         assert_eq!(command("  /usr/bin/java -jar x", 16, false), "  ~/java -jar x");
         assert_eq!(command("/java -jar x/y/z", 8, true), "/java -…");

@@ -37,6 +37,8 @@ pub enum Cut {
     /// The same, but they keep the indentation of a tree, and minor columns are left out before they lose anything:
     /// only they tell rows apart.
     Name,
+    /// They are such names or command lines. One with a blank is cut as a command line: its beginning says most.
+    NameOrCommand,
     /// They are command lines: first they lose the directories of the program, then their end.
     Command,
     /// Nothing, because they are words of a list, of which a part says nothing.

@@ -50,7 +50,8 @@ const COLUMNS: &[C] = &[
         "process, mapping (those of a process with one name), file or cgroup",
         one_of(|| ChangedKind::ALL.map(ChangedKind::word).to_vec())),
     col!(new "name", "Name", Text, |row| Cell::Text(&row.name),
-        "the command line, the name of the mappings, the file or the control group", naming(), cut(Cut::Name)),
+        "the command line, the name of the mappings, the file or the control group", naming(),
+        cut(Cut::NameOrCommand)),
     col!(new "name_bytes", "Name bytes", RawBytes, |row| Cell::RawBytes(&row.name), "the name if it is not UTF-8"),
     col!(new "pid", "PID", Number, |row| row.pid.map_or(Cell::Absent(NO_PROCESS), |pid| Cell::Count(pid.into())),
         "the process, also of a mapping"),
@@ -64,7 +65,8 @@ const COLUMNS: &[C] = &[
     col!(new "status", "Status", Text, |row| Cell::Word(row.status.word()),
         "grew, shrank, new, gone, or unknown if one side has no figure",
         one_of(|| ChangedStatus::ALL.map(ChangedStatus::word).to_vec()), minor()),
-    col!(new "note", "Note", Prose, |row| note(row), "why the change is unknown", cut(Cut::Never)),
+    col!(new "note", "Note", Prose, |row| note(row),
+        "why the change is unknown, or what else there is to know about it", cut(Cut::Never)),
 ];
 
 const NO_PROCESS: Absent = Absent::new(Reason::NotApplicable, "it does not belong to one process");
@@ -74,7 +76,7 @@ fn change(row: &Change) -> Cell<'_> {
 }
 
 fn note(row: &Change) -> Cell<'_> {
-    Cell::Remark(row.amount().err().map(|absent| absent.why))
+    Cell::Remark(row.amount().err().map(|absent| absent.why).or(row.note))
 }
 
 /// Compares two states of a machine.

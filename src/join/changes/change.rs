@@ -111,6 +111,8 @@ pub struct Change {
     pub after: Figure<Bytes>,
     /// What happened to it.
     pub status: ChangedStatus,
+    /// What else a reader must know about it.
+    pub note: Option<&'static str>,
 }
 
 /// Why a side has no figure for what does not exist there. It does not apply, so that sums are complete.
@@ -137,7 +139,7 @@ impl Change {
             (Some(_), Some(_)) => ChangedStatus::Unknown,
         };
         let (before, after) = (before.unwrap_or(Err(NOT_BEFORE)), after.unwrap_or(Err(NOT_AFTER)));
-        Some(Change { kind, name: Vec::new(), pid: None, identity: Vec::new(), of, before, after, status })
+        Some(Change { kind, name: Vec::new(), pid: None, identity: Vec::new(), of, before, after, status, note: None })
     }
 
     /// By how much it changed, with its sign: all of it, if it is new or gone.

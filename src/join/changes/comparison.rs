@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::change::{Change, ChangedKind};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind, Subject};
 use crate::process::{ProcRoot, Process};
 use crate::units::Bytes;
 
@@ -37,8 +37,17 @@ pub trait Hear {
     fn check(&mut self) -> ControlFlow<()>;
 }
 
-/// The words for the two sides.
-pub(super) const SIDES: [&str; 2] = ["the first", "the second"];
+/// Says how many of something are only on one side, because the other may just not know them.
+pub(super) fn left_out(about: &Subject, unmatched: [u64; 2], hear: &mut dyn Hear) {
+    const SIDES: [&str; 2] = ["the first", "the second"];
+    for (count, [one, other]) in unmatched.into_iter().zip([SIDES, [SIDES[1], SIDES[0]]]) {
+        let [are, they_are] = if count == 1 { ["is", "it is"] } else { ["are", "they are"] };
+        let why = format!("{count} of them {are} only in {one}; {other} does not have all, so {they_are} left out");
+        if count > 0 {
+            hear.failure(Error::new(about.clone(), ErrorKind::Unsupported, why));
+        }
+    }
+}
 
 impl Comparison {
     /// Whether both are the same boot of the same machine. Only then can processes and inode numbers be the same.

@@ -1,10 +1,10 @@
 //! Cached files: the same ones by device, inode and path, or after another boot by path.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::ControlFlow;
 
 use super::change::{Change, ChangedFigure, ChangedKind};
-use super::comparison::{Comparison, Hear, SIDES};
+use super::comparison::{Comparison, Hear, left_out};
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::join::Message;
 use crate::join::machine_files::{
@@ -14,7 +14,12 @@ use crate::process::{ProcRoot, run_as_root};
 use crate::units::{Absent, Bytes, Figure, Reason};
 
 /// What tells a file from others: its device and inode numbers, unless only paths can be compared; and its path.
-type Key = (Option<((u32, u32), u64)>, Vec<u8>);
+type Key = (Option<Number>, Vec<u8>);
+type Number = ((u32, u32), u64);
+
+/// The generation of the inode, which would tell the two apart, is not in a capture.
+const RENAMED: &str =
+    "a file with this inode number has another path on the other side: renamed, or another file by now";
 
 const TOO_LARGE: Absent = Absent::new(Reason::Unsupported, "the sum does not fit into 64 bits");
 const INSTEAD: &str = "the files that processes hold are compared";
@@ -69,27 +74,36 @@ pub(super) fn compare(comparison: &Comparison, hear: &mut dyn Hear) {
         (Err(error), _) | (_, Err(error)) => return hear.failure(error),
     };
     let mut unmatched = [0_u64; 2];
-    let mut tell = |key: Key, before, after| {
+    let mut tell = |key: Key, before, after, note| {
         let (number, path) = key;
         let identity = format!("{number:?}").into_bytes();
         let change = Change::of(ChangedKind::File, ChangedFigure::Cached, before, after);
-        comparison.tell(change.map(|change| Change { name: path, identity, ..change }), hear);
+        comparison.tell(change.map(|change| Change { name: path, identity, note, ..change }), hear);
     };
+    let mut gone = Sums::new();
     for (key, cached) in earlier {
         match later.remove(&key) {
             None if !after_has_all => unmatched[0] += 1,
-            now => tell(key, Some(cached), now),
+            None => drop(gone.insert(key, cached)),
+            now => tell(key, Some(cached), now, None),
         }
     }
-    for (key, cached) in later {
-        if before_has_all { tell(key, None, Some(cached)) } else { unmatched[1] += 1 }
+    if !before_has_all {
+        unmatched[1] = later.len() as u64;
+        later.clear();
     }
-    for (count, [one, other]) in unmatched.into_iter().zip([SIDES, [SIDES[1], SIDES[0]]]) {
-        if count > 0 {
-            let why = format!("{count} of them are only in {one}; {other} does not have all, so they are left out");
-            hear.failure(Error::new(about(), ErrorKind::Unsupported, why));
-        }
-    }
+    let renamed = |key: &Key, others: &HashSet<Number>| key.0.filter(|number| others.contains(number)).map(|_| RENAMED);
+    let numbers = |files: &Sums| files.keys().filter_map(|(number, _)| *number).collect();
+    let (before, after) = (numbers(&gone), numbers(&later));
+    gone.into_iter().for_each(|(key, cached)| {
+        let note = renamed(&key, &after);
+        tell(key, Some(cached), None, note);
+    });
+    later.into_iter().for_each(|(key, cached)| {
+        let note = renamed(&key, &before);
+        tell(key, None, Some(cached), note);
+    });
+    left_out(&about(), unmatched, hear);
 }
 
 /// How much of each file is cached, without those below these directories. Files that cannot be told apart are added

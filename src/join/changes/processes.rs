@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::change::{Change, ChangedFigure, ChangedKind};
-use super::comparison::{Comparison, Hear, SIDES};
+use super::comparison::{Comparison, Hear, left_out};
 use super::mappings::{self, ChangedProcess};
 use crate::error::{Error, ErrorKind, Subject};
 use crate::process::usage::{LATE, Usage, UsageNeeds, UsageRequest, Usages, collect_usages};
-use crate::process::{ProcRoot, shows_whole_machine};
+use crate::process::{ProcRoot, Process, shows_whole_machine};
 use crate::units::{Bytes, Figure, counted};
 
 const REBOOTED: &str = "the two are different machines, or the machine was started anew in between; no process is the \
@@ -85,16 +85,24 @@ fn read(root: &ProcRoot, budget: Duration, hear: &mut dyn Hear) -> Option<Usages
             return None;
         }
     };
-    // Nobody asks how rmap itself has changed, or the child that removes an unpacked capture.
-    let own = std::process::id();
-    let is_own = |usage: &Usage| usage.identity.pid == own || usage.parent == Some(own);
-    found.usages.retain(|usage| !root.is_live() || !is_own(usage));
+    if root.is_live() {
+        found.usages.retain(|usage| !is_own(root, usage));
+    }
     found.failures.iter().for_each(|error| hear.failure(error.clone()));
     let late = found.usages.iter().filter(|usage| usage.shares.as_ref().err() == Some(&LATE)).count() as u64;
     if late > 0 {
         hear.failure(Error::absent(Subject::Words(format!("Pss of {}", counted(late, "process", "processes"))), LATE));
     }
     (!has_ended).then_some(found)
+}
+
+/// Whether it is rmap itself, or its child that removes an unpacked capture: nobody asks how these have changed. The
+/// child was forked and has executed nothing since, unlike one that a shell started before it became rmap.
+fn is_own(root: &ProcRoot, usage: &Usage) -> bool {
+    let own = std::process::id();
+    let program = |pid| Some(Process::open_in(root, pid).ok()?.read_life().ok()?.1);
+    let is_forked = || program(own).is_some_and(|own| program(usage.identity.pid) == Some(own));
+    usage.identity.pid == own || usage.parent == Some(own) && is_forked()
 }
 
 /// Whether a process of the `other` machine that is not among these did not exist.
@@ -137,7 +145,10 @@ impl Compared<'_> {
 
     /// A process that is only on one side, the first (0) or the second (1).
     fn one(&mut self, usage: &Usage, side: usize, hear: &mut dyn Hear) {
-        let others_are_known = self.has_all.get(1 - side) == Some(&true);
+        let [before, after] = [&self.comparison.before, &self.comparison.after];
+        let other = if side == 0 { after } else { before };
+        let is_missed = other.captured().is_some_and(|captured| captured.missed.contains(&usage.identity.pid));
+        let others_are_known = self.has_all.get(1 - side) == Some(&true) && !is_missed;
         if !others_are_known {
             if let Some(count) = self.unmatched.get_mut(side) {
                 *count += 1;
@@ -172,11 +183,7 @@ impl Compared<'_> {
     }
 
     fn report(&self, hear: &mut dyn Hear) {
-        for (side, count) in self.unmatched.iter().enumerate().filter(|(_, count)| **count > 0) {
-            let [one, other] = if side == 0 { SIDES } else { [SIDES[1], SIDES[0]] };
-            let why = format!("{count} of them are only in {one}; {other} does not have all, so they are left out");
-            hear.failure(Error::new(about(), ErrorKind::Unsupported, why));
-        }
+        left_out(&about(), self.unmatched, hear);
         if self.by_rss > 0 {
             let count = counted(self.by_rss, "is", "are");
             let why = format!("{count} compared by Rss, because the Pss of one side is not known");
