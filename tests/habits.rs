@@ -619,6 +619,7 @@ fn the_examples_of_help_work() {
                 "permission denied: cannot read its smaps_rollup",
                 "could not be looked at, and may hold it too",
                 "rmap: the capture: the memory of ",
+                "rmap: the capture: its processes were read up to ",
                 "this user may not read it",
                 "they may not be read on one side",
                 "compared by Rss, because",

@@ -1,5 +1,6 @@
-//! The description of a machine: `rmap-capture.json`.
+//! The description of a machine, `rmap-capture.json`, and what the last entry says about the capture.
 
+use std::collections::HashSet;
 use std::time::SystemTime;
 
 use jiff::Timestamp;
@@ -52,6 +53,25 @@ pub(super) fn parse(text: &[u8]) -> Result<Captured, String> {
     captured(&value).ok_or_else(|| NOT_VALID.to_owned())
 }
 
+/// The text of the last entry: the processes that exist but could not be captured.
+pub(super) fn describe_missed(pids: &[u32]) -> Vec<u8> {
+    format!("{}\n", json!({ "missed": pids })).into_bytes()
+}
+
+/// Reads the text of the last entry, which may be empty.
+///
+/// # Errors
+/// Why it cannot be used, to follow a colon.
+pub(super) fn parse_missed(text: &[u8]) -> Result<HashSet<u32>, &'static str> {
+    if text.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let number = |value: &Value| value.as_u64()?.try_into().ok();
+    let value: Option<Value> = serde_json::from_slice(text).ok();
+    let missed = value.and_then(|value| value.get("missed")?.as_array()?.iter().map(number).collect());
+    missed.ok_or("its last entry is not as rmap writes it")
+}
+
 fn captured(value: &Value) -> Option<Captured> {
     let text = |key| Some(value.get(key)?.as_str()?.to_owned());
     let time: Timestamp = value.get("time")?.as_str()?.parse().ok()?;
@@ -70,6 +90,7 @@ fn captured(value: &Value) -> Option<Captured> {
         has_command_lines: value.get("command_lines")?.as_bool()?,
         has_all_processes: value.get("all_processes").is_none_or(|all| all == true),
         nameless: value.get("nameless_mount").and_then(nameless),
+        missed: HashSet::new(),
         unpacked: None,
     })
 }
@@ -86,6 +107,15 @@ mod tests {
         assert_eq!(found.boot, ProcRoot::live().boot());
         assert_eq!(found.nameless.map(|mount| mount.device), NamelessMount::find().map(|mount| mount.device));
         assert!(found.time.elapsed().unwrap().as_secs() < 60);
+    }
+
+    #[test]
+    fn the_processes_that_were_missed_are_read_as_they_were_written() {
+        assert_eq!(parse_missed(&describe_missed(&[7, 9])), Ok(HashSet::from([7, 9])));
+        assert_eq!(parse_missed(b""), Ok(HashSet::new()));
+        for text in ["{}", "x", "[7]", "{\"missed\":[-1]}", "{\"missed\":[4294967296]}"] {
+            assert!(parse_missed(text.as_bytes()).is_err(), "{text}");
+        }
     }
 
     #[test]

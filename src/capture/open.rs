@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 
 use super::archive::Decompressed;
-use super::{DESCRIPTION, Wanted, describe, unpack};
+use super::{COMPLETE, DESCRIPTION, Wanted, describe, unpack};
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::guardian::Guardian;
 use crate::process::{Captured, ProcRoot, Unpacked};
@@ -22,14 +22,15 @@ const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// What the header of a tar archive has at byte 257.
 const TAR: &[u8] = b"ustar";
 
-/// A description is not longer.
-const LONGEST: u64 = 1 << 16;
+/// A description is not longer, nor is a list of pids.
+const LONGEST: u64 = 1 << 20;
 
 /// The machine at `path`: an archive of [`take`](super::take()), a directory that one was unpacked into, or any other
-/// directory with the structure of `/proc`. An archive is unpacked; the files are removed when the last [`ProcRoot`] of
-/// it is dropped, or when this process ends, however it ends. With the first process of a pid namespace the kernel ends
-/// all others, also the one that removes the files: such a process calls [`remove_unpacked`] before it ends. Of an
-/// archive only these parts are unpacked; a directory has all.
+/// directory with the structure of `/proc`. Of an archive, the wanted parts are unpacked.
+///
+/// What was unpacked is removed when the last [`ProcRoot`] of it is dropped. If this process ends before, a child of it
+/// removes the files. Only if this process is pid 1 of a pid namespace, the kernel ends that child together with it: so
+/// a program that may be pid 1 calls [`remove_unpacked`] before it ends.
 ///
 /// # Errors
 /// [`ErrorKind::Malformed`]: the file is not a capture, or it is damaged. Otherwise the archive could not be read, or
@@ -115,18 +116,26 @@ fn open_directory(path: &Path) -> Result<ProcRoot> {
     for top in [Some(path), above].into_iter().flatten() {
         let description = top.join(DESCRIPTION);
         if fs::symlink_metadata(&description).is_ok_and(|found| found.is_file()) {
-            let captured = read_description(path, &description)?;
-            return Ok(ProcRoot::of_capture(top.join("proc"), captured));
+            return Ok(ProcRoot::of_capture(top.join("proc"), read_captured(path, top)?));
         }
     }
     Ok(ProcRoot::at(path.to_owned()))
 }
 
-fn read_description(path: &Path, description: &Path) -> Result<Captured> {
-    let mut text = Vec::new();
-    let read = File::open(description).and_then(|file| file.take(LONGEST).read_to_end(&mut text));
-    read.map_err(|error| Error::io(Subject::Path(description.to_owned()), &error))?;
-    describe::parse(&text).map_err(|why| malformed(path, why))
+/// What the files of the capture in the directory `top` say about it.
+fn read_captured(path: &Path, top: &Path) -> Result<Captured> {
+    let read = |file: &Path| {
+        let mut text = Vec::new();
+        let read = File::open(file).and_then(|file| file.take(LONGEST).read_to_end(&mut text));
+        read.map_err(|error| Error::io(Subject::Path(file.to_owned()), &error)).map(|_| text)
+    };
+    let captured = describe::parse(&read(&top.join(DESCRIPTION))?).map_err(|why| malformed(path, why))?;
+    let last = top.join(COMPLETE);
+    // Of a capture that somebody unpacked, any file may have been removed.
+    let has_last = fs::symlink_metadata(&last).is_ok_and(|found| found.is_file());
+    let text = if has_last { read(&last)? } else { Vec::new() };
+    let missed = describe::parse_missed(&text).map_err(|why| malformed(path, why))?;
+    Ok(Captured { missed, ..captured })
 }
 
 fn open_archive(
@@ -142,7 +151,7 @@ fn open_archive(
             Unopened::NoRoom(Error::io(Subject::Path(directory.path.clone()), &error).with_advice(UNPACK))
         }
     })?;
-    let captured = read_description(path, &directory.path.join(DESCRIPTION))?;
+    let captured = read_captured(path, &directory.path)?;
     let proc = directory.path.join("proc");
     Ok(ProcRoot::of_capture(proc, Captured { unpacked: Some(Unpacked(Arc::new(directory))), ..captured }))
 }

@@ -24,14 +24,17 @@ const TRIES: usize = 3;
 pub(super) enum Outcome {
     /// It was captured; whether its memory may be read by this user.
     Whole(Vec<Entry>, bool),
-    /// It exited, or executed one program after the other.
+    /// It exited.
     Gone,
-    /// It may not be seen.
+    /// It exists, but could not be read as a whole: it executed one program after the other, or the kernel failed.
+    Changed,
+    /// It exists, but this user may not see it.
     Hidden,
 }
 
 /// Reads everything about a process.
 pub(super) fn read(root: &ProcRoot, pid: u32, with_command_line: bool) -> Outcome {
+    let mut is_alive = true;
     for _ in 0..TRIES {
         let process = match Process::open_in(root, pid) {
             Ok(process) => process,
@@ -55,15 +58,19 @@ pub(super) fn read(root: &ProcRoot, pid: u32, with_command_line: bool) -> Outcom
             Ok(after) if after == life && !reading.lacks_memory => {
                 return Outcome::Whole(reading.entries, !reading.is_denied);
             }
-            Ok(_) => {}
+            Ok(_) => is_alive = process.lives_on(),
             Err(error) => return without(&error),
         }
     }
-    Outcome::Gone
+    if is_alive { Outcome::Changed } else { Outcome::Gone }
 }
 
 fn without(error: &Error) -> Outcome {
-    if error.kind() == ErrorKind::Denied { Outcome::Hidden } else { Outcome::Gone }
+    match error.kind() {
+        ErrorKind::NotFound => Outcome::Gone,
+        ErrorKind::Denied => Outcome::Hidden,
+        _ => Outcome::Changed,
+    }
 }
 
 struct Reading {

@@ -1,14 +1,14 @@
 //! Takes a capture of this machine.
 
 use std::io::{self, Write};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use super::archive::{Archive, Compression};
 use super::entry::Entry;
 use super::process::{self, Outcome};
 use super::{COMPLETE, DESCRIPTION, describe, system};
 use crate::error::{Error, Result};
-use crate::join::machine_files::{LIST, SavedFiles};
+use crate::join::machine_files::{LIST, read_as_text};
 use crate::process::{ProcRoot, hides_processes, read_pids};
 
 /// How long the kernel's lists of cached files may take. There is time: they are not shown to anybody who waits.
@@ -32,10 +32,14 @@ pub struct Taken {
     pub processes: u64,
     /// Of these: how many do not show their memory to this user.
     pub denied: u64,
-    /// Which processes exited or changed meanwhile, and were left out.
+    /// Which processes exited meanwhile, and were left out.
     pub gone: Vec<u32>,
-    /// How many processes hide from this user, and were left out.
-    pub hidden: u64,
+    /// Which processes exist but could not be read as a whole, and were left out. The capture names them.
+    pub changed: Vec<u32>,
+    /// Which processes hide from this user, likewise.
+    pub hidden: Vec<u32>,
+    /// How long after the control groups and the rest of the machine the last process was read.
+    pub spread: Duration,
 }
 
 /// Writes a capture of this machine to `out`. rmap itself is left out. After each process and each portion of other
@@ -57,18 +61,18 @@ where
     let is_all = what.processes.is_none() && !hides_processes(&root);
     // Nothing is written before the machine and its files are read, so that they are without what is written; and the
     // machine comes first, so that it is without the memory that the list of files takes.
+    let begun = Instant::now();
     let mut machine = Vec::new();
     system::read(&root, |entry| {
         machine.push(entry);
         check()
     })?;
-    let files = if what.files { Some(SavedFiles::read(BUDGET, &mut check)?) } else { None };
+    let files = if what.files { Some(read_as_text(BUDGET, &mut check)?) } else { None };
     let mut archive = Archive::new(out, compression, seconds);
     archive.add_file(DESCRIPTION.as_bytes(), &describe::describe(&root, what.command_lines, is_all))?;
     machine.into_iter().try_for_each(|entry| add(&mut archive, entry))?;
     if let Some(files) = files {
-        let length = io::copy(&mut files.text(), &mut io::sink())?;
-        archive.add_long_file(LIST.as_bytes(), length, files.text())?;
+        archive.add_file(LIST.as_bytes(), &files)?;
     }
     let mut taken = Taken::default();
     for pid in pids(&root, what)? {
@@ -80,10 +84,12 @@ where
                 taken.denied += u64::from(!is_shown);
             }
             Outcome::Gone => taken.gone.push(pid),
-            Outcome::Hidden => taken.hidden += 1,
+            Outcome::Changed => taken.changed.push(pid),
+            Outcome::Hidden => taken.hidden.push(pid),
         }
     }
-    archive.add_file(COMPLETE.as_bytes(), b"")?;
+    taken.spread = begun.elapsed();
+    archive.add_file(COMPLETE.as_bytes(), &describe::describe_missed(&[&taken.changed[..], &taken.hidden].concat()))?;
     archive.finish()?;
     Ok(taken)
 }

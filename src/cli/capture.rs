@@ -6,6 +6,7 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 
@@ -101,13 +102,22 @@ impl Run for CaptureArgs {
         for pid in taken.gone.iter().filter(|pid| is_missed(pid)) {
             report.failure(&Error::pid(*pid, ErrorKind::NotFound, "it exited while it was captured"));
         }
+        for pid in &taken.changed {
+            let why = "it changed whenever it was read, and is left out of the capture";
+            report.failure(&Error::pid(*pid, ErrorKind::Changed, why));
+        }
         if asked.is_some() && taken.processes == 0 {
-            let about = Subject::Words("the capture".to_owned());
             let why = "none of the processes was left to be captured";
-            return Err(Stop::Failed(Error::new(about, ErrorKind::NotFound, why)));
+            return Err(Stop::Failed(Error::new(about_capture(), ErrorKind::NotFound, why)));
         }
         if let Some(new) = new {
             println(&summary(Path::new(&self.output), &taken, new.finish()?, &what))?;
+        }
+        if taken.spread >= LARGE_SPREAD {
+            let spread = taken.spread.as_secs();
+            let why =
+                format!("its processes were read up to {spread} s after the control groups and the other figures");
+            report.note(&Error::new(about_capture(), ErrorKind::Changed, why));
         }
         if let Some(error) = lacking(&taken) {
             report.failure(&error);
@@ -167,15 +177,23 @@ fn println(line: &[u8]) -> Done {
     written.map_err(Stop::Output)
 }
 
+/// How far apart in time the parts of a capture may be before that is said.
+const LARGE_SPREAD: Duration = Duration::from_secs(5);
+
+fn about_capture() -> Subject {
+    Subject::Words("the capture".to_owned())
+}
+
 /// What the capture lacks; `None` if it is complete.
 fn lacking(taken: &Taken) -> Option<Error> {
-    let unseen = taken.denied.saturating_add(taken.hidden);
+    let hidden = taken.hidden.len() as u64;
+    let unseen = taken.denied.saturating_add(hidden);
     if unseen == 0 {
         return None;
     }
-    let all = taken.processes.saturating_add(taken.hidden);
+    let all = taken.processes.saturating_add(hidden);
     let why = format!("the memory of {unseen} of {} may not be read", counted(all, "process", "processes"));
-    let error = Error::new(Subject::Words("the capture".to_owned()), ErrorKind::Denied, why);
+    let error = Error::new(about_capture(), ErrorKind::Denied, why);
     Some(match run_as_root() {
         Some(advice) => error.with_advice(format!("{advice} to capture all of it")),
         None => error,

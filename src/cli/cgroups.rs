@@ -56,20 +56,21 @@ subtracted first, so that memory counts only in the row of its own group.";
     }
 
     fn run(self, configured: &Configured, report: &mut Report) -> Done {
-        // A group that is explained has cached files.
-        let wanted = Wanted { processes: true, files: !self.groups.is_empty() };
-        let root = mounted(self.root.root_for(&self.answer, wanted)?)?;
-        let presentation = self.answer.presentation_of(&root, configured, unit_of_files());
         // In another order than that of the tree, a name does not tell which group it is.
         let is_tree = self.answer.sort.is_none() && self.answer.top.is_none() && !self.answer.is_filtered();
         let columns: Vec<&str> = DEFAULT.iter().map(|id| if *id == "tree" && !is_tree { "path" } else { id }).collect();
         let query = self.answer.query(configured, View::Usual(&columns))?;
+        let is_plain = is_tree && query.by.is_none() && query.every.is_none() && query.columns.is_none();
+        let explains = is_plain && !self.answer.is_machine() && self.groups.len() == 1;
+        // The explanation of a group names its cached files.
+        let wanted = Wanted { processes: true, files: explains };
+        let root = mounted(self.root.root_for(&self.answer, wanted)?)?;
+        let presentation = self.answer.presentation_of(&root, configured, unit_of_files());
         let mut source = GroupSource::new(root);
         source.names = self.groups.into_iter().map(OsStringExt::into_vec).collect();
         source.budget = self.budget;
         source.divides = query.by.is_some();
-        let is_plain = is_tree && query.by.is_none() && query.every.is_none() && query.columns.is_none();
-        source.explains = is_plain && !self.answer.is_machine() && !source.names.is_empty();
+        source.explains = explains;
         self.answer.answer(&query, &mut source, presentation, report)
     }
 }

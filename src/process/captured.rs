@@ -1,6 +1,7 @@
 //! What a capture says about the machine that it was taken on.
 
 use std::any::Any;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -24,6 +25,9 @@ pub struct Captured {
     pub has_command_lines: bool,
     /// Whether all processes of the machine are, as far as is known.
     pub has_all_processes: bool,
+    /// The processes that existed but could not be captured. One that is neither in the capture nor here had exited, if
+    /// all were to be captured.
+    pub(crate) missed: HashSet<u32>,
     /// The kernel's own mount of tmpfs.
     pub(crate) nameless: Option<NamelessMount>,
     /// What lives as long as the capture is read: the directory that it was unpacked into.

@@ -248,6 +248,9 @@ fn no_such_process(root: &ProcRoot, pid: u32) -> Error {
     if exists(root, pid) {
         return hidden(pid);
     }
+    if root.captured().is_some_and(|captured| captured.missed.contains(&pid)) {
+        return Error::pid(pid, ErrorKind::Changed, "it could not be read when the capture was taken");
+    }
     let why = match root.captured() {
         _ if root.is_live() => "no such process".to_owned(),
         // An archive is unpacked to a place that says nothing.

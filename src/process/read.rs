@@ -149,8 +149,8 @@ impl Process {
         Ok(if whole { Reading::Whole(found) } else { Reading::InPart(found) })
     }
 
-    /// Whether it exists and is not exiting.
-    fn lives_on(&self) -> bool {
+    /// Whether it exists and is not exiting: one that is has released its memory, or is about to.
+    pub(crate) fn lives_on(&self) -> bool {
         self.memory().is_ok_and(|memory| memory.shown_by().is_some_and(|stat| !stat.is_exiting()))
     }
 

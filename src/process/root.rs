@@ -239,7 +239,8 @@ fn is_in_group(group: u32) -> bool {
     getegid() == group || getgroups().is_ok_and(|groups| groups.contains(&group))
 }
 
-/// The pids of all processes, in no particular order.
+/// The pids of all processes, in no particular order. Of a capture, also those that it names because it does not have
+/// them: opening one says why.
 ///
 /// # Errors
 /// The directory cannot be read.
@@ -249,7 +250,13 @@ pub fn read_pids(root: &ProcRoot) -> Result<Vec<u32>> {
     }
     let subject = || Subject::Path(root.path().to_owned());
     let entries = std::fs::read_dir(root.path()).map_err(|error| Error::io(subject(), &error))?;
-    Ok(entries.filter_map(|entry| parse_pid(entry.ok()?.file_name().to_str()?)).collect())
+    let mut pids: Vec<u32> = entries.filter_map(|entry| parse_pid(entry.ok()?.file_name().to_str()?)).collect();
+    if let Some(captured) = root.captured() {
+        pids.extend(&captured.missed);
+        pids.sort_unstable();
+        pids.dedup();
+    }
+    Ok(pids)
 }
 
 /// The error for a `/proc` that is not mounted; `None` if it is mounted or a capture.

@@ -116,6 +116,31 @@ fn a_process_whose_first_thread_has_exited_shows_its_memory() {
 }
 
 #[test]
+fn a_process_that_never_holds_still_is_named_as_left_out() {
+    // It executes itself again and again, with so many open files that this is faster than reading it.
+    let script = "i=3; while [ $i -lt 400 ]; do eval \"exec $i</dev/null\"; i=$((i + 1)); done
+        exec /bin/bash -c 'exec /bin/bash -c \"$0\" \"$0\"' 'exec /bin/bash -c \"$0\" \"$0\"'";
+    let restless = Subject::of(Command::new("/bin/bash").args(["-c", script]).spawn().unwrap());
+    let pid = restless.pid();
+    crate::common::wait_until("it has its files", || fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count() > 390);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.tar");
+    let own = std::process::id().to_string();
+    let capture =
+        || crate::wait(crate::command(["capture", "--no-files", "-o", file.to_str().unwrap(), &own, &restless.word()]));
+    let line = format!("rmap: pid {pid}: it changed whenever it was read, and is left out of the capture");
+    let run = (0..50).map(|_| capture()).find(|run| run.status == Some(1)).expect("it is always read as a whole");
+    assert_eq!((run.complaints(), run.text().contains(": 1 process; ")), (vec![&line[..]], true), "{run:?}");
+    let line = format!("rmap: pid {pid}: it could not be read when the capture was taken\n");
+    for arguments in [&["ps"][..], &["pid", &restless.word()]] {
+        let run = read(&file, arguments);
+        assert_eq!((run.status, &run.err[..]), (Some(1), &line[..]), "{run:?}");
+    }
+    let run = read(&file, &["who", "/no/file"]);
+    assert!(run.err.starts_with("rmap: the capture: 1 process could not be looked at when it was taken"), "{run:?}");
+}
+
+#[test]
 fn processes_that_exit_meanwhile_leave_no_half() {
     let storm = Subject::of(
         Command::new("/bin/bash").args(["-c", "while :; do /bin/true & /bin/true & wait; done"]).spawn().unwrap(),

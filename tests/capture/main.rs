@@ -34,9 +34,12 @@ pub(crate) fn take<S: AsRef<OsStr>>(name: &str, arguments: impl IntoIterator<Ite
     let mut all: Vec<std::ffi::OsString> = vec!["capture".into(), "-o".into(), file.clone().into()];
     all.extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
     let run = wait(command(all));
+    // That a busy machine took long is no failure either.
+    let is_failure = |line: &&str| !line.starts_with("rmap: the capture: its processes were read up to ");
+    let failures: Vec<&str> = run.complaints().into_iter().filter(is_failure).collect();
     let is_known = |line: &&str| line.starts_with("rmap: the capture: the memory of ");
-    assert!(run.complaints().iter().all(is_known), "{run:?}");
-    assert_eq!(run.status, Some(i32::from(!run.err.is_empty())), "{run:?}");
+    assert!(failures.iter().all(is_known), "{run:?}");
+    assert_eq!(run.status, Some(i32::from(!failures.is_empty())), "{run:?}");
     assert!(file.is_file(), "{run:?}");
     Taken { folder, file }
 }

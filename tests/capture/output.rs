@@ -102,6 +102,19 @@ fn a_full_disk_and_a_signal_leave_nothing() {
 }
 
 #[test]
+fn a_capture_that_takes_long_says_how_far_apart_its_parts_are() {
+    // The writer waits for the pipe, which holds less than the processes that it has still to read.
+    let run = shell("rmap capture -o - --no-files | { sleep 6; cat >/dev/null; }", &[]);
+    let line = run.complaints().into_iter().find(|line| line.contains("its processes were read")).expect("a line");
+    let seconds = line.strip_prefix("rmap: the capture: its processes were read up to ").unwrap();
+    let (seconds, rest) = seconds.split_once(' ').unwrap();
+    assert!(seconds.parse::<u64>().unwrap() >= 6, "{run:?}");
+    assert_eq!(rest, "s after the control groups and the other figures");
+    let quick = rmap(["capture", "-o", "-", "--no-files", &std::process::id().to_string()]);
+    assert_eq!((quick.status, quick.err.as_str()), (Some(0), ""), "{}", quick.err);
+}
+
+#[test]
 fn a_closed_pipe_ends_it_without_a_word() {
     let run = shell("rmap capture -o - --no-files | head -c 1 >/dev/null; echo ${PIPESTATUS[0]}", &[]);
     assert!(["0\n", "1\n"].contains(&run.text().as_str()), "{run:?}");

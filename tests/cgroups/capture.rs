@@ -82,6 +82,12 @@ impl Captured {
         fs::write(self.top.path().join("rmap-capture.json"), description(4096, all)).unwrap();
     }
 
+    /// What its last entry says: the processes that exist but could not be captured.
+    pub(crate) fn missed(&self, pids: &[u32]) {
+        fs::create_dir_all(self.top.path().join("rmap")).unwrap();
+        fs::write(self.top.path().join("rmap/complete"), json!({ "missed": pids }).to_string()).unwrap();
+    }
+
     /// A process with so much Pss, in KiB.
     pub(crate) fn process(&self, pid: u32, pss: u64) {
         let folder = self.top.path().join(format!("proc/{pid}"));

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use serde_json::{Value, json};
 
 use crate::capture::Captured;
-use crate::common::{has, program, rmap, run};
+use crate::common::{has, program, rmap, run, shell};
 use crate::{assert_absent, figure, on_a_terminal, row, rows};
 
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -29,7 +29,8 @@ fn every_figure_is_that_of_its_file() {
     assert_eq!(paths, ["/", "/a", "/a/b", "/a/c", "/d"]);
     let a = row(&found, "/a");
     let expected = json!({
-        "path": "/a", "path_bytes": null, "depth": 1, "parent": "/", "container": null, "version": 2, "note": null,
+        "path": "/a", "path_bytes": null, "depth": 1, "parent": "/", "parent_bytes": null, "container": null,
+        "version": 2, "note": null,
         "usage": 90000, "limit": 100000, "limit_percent": 90.0, "high": null, "working_set": 60000,
         "anonymous": 45000, "file": 22500, "active_file": 600, "inactive_file": 30000, "shmem": 500, "dirty": 40,
         "writeback": 30, "unevictable": 20, "kernel": 3000, "slab": 2000, "slab_reclaimable": 1100, "sockets": 70,
@@ -81,6 +82,31 @@ fn a_process_that_a_capture_of_all_of_them_lacks_had_exited() {
     };
     assert_eq!(pss(true), (Some(100 << 10), Value::Null));
     assert_eq!(pss(false), (None, "unsupported: some of its processes are not in the capture".into()));
+    // Unless it was only left out, which the capture says.
+    captured.missed(&[21]);
+    assert_eq!(pss(true), (None, "unsupported: some of its processes could not be read".into()));
+    let all = rows(&[&captured.option()]);
+    assert_absent(row(&all, "/e"), "pss", "unsupported: some of its processes could not be read");
+}
+
+#[test]
+fn the_list_of_cached_files_is_unpacked_only_for_an_explanation() {
+    let captured = nested();
+    captured.describe(true);
+    captured.files();
+    captured.missed(&[]);
+    // An archive with two such lists is damaged, which is only noticed if they are unpacked.
+    let script = "cd \"$1\" && tar -cf two.tar rmap-capture.json proc sys rmap/files.jsonl && \
+        tar -rf two.tar rmap/files.jsonl rmap/complete";
+    let top = captured.folder().join("../../..");
+    shell(script, &[top.as_os_str()]).good();
+    let archive = format!("--proc-root={}", top.join("two.tar").display());
+    let run = rmap(["cgroups", &archive, "/a"]);
+    assert!(run.status == Some(1) && run.err.contains("two entries have the path rmap/files.jsonl"), "{run:?}");
+    for options in [&["/a", "--json"][..], &["/a", "/d"], &["/a", "--sort", "usage"], &[]] {
+        let run = rmap([&["cgroups", &archive][..], options].concat());
+        assert_eq!((run.status, run.err.as_str()), (Some(0), ""), "{options:?}: {run:?}");
+    }
 }
 
 #[test]
@@ -277,6 +303,19 @@ fn names_are_any_bytes_and_reach_no_terminal_raw() {
     assert_eq!(found[1]["path_bytes"], "2f611b5b33316dff200a62");
     let table = rmap(["cgroups", &root]);
     assert!(!table.out.contains(&0x1b) && table.text().lines().count() == 3, "{}", table.out.escape_ascii());
+    // The same wherever a group is named.
+    let below = captured.folder().join(odd).join("b");
+    fs::create_dir(&below).unwrap();
+    fs::write(below.join("memory.current"), "5\n").unwrap();
+    let found = rows(&[&root]);
+    assert_eq!((&found[0]["parent_bytes"], &found[2]["parent_bytes"]), (&Value::Null, &found[1]["path_bytes"]));
+    captured.files();
+    let list = captured.folder().join("../../../rmap/files.jsonl");
+    let text = fs::read_to_string(&list).unwrap().replace("\"groups\":\"\"", "\"groups\":{\"hex\":\"2f61ff\"}");
+    fs::write(&list, text).unwrap();
+    captured.describe(true);
+    let files = rmap(["files", "--jsonl", &root]).good().lines_of_json();
+    assert!(files.len() == 3 && files.iter().all(|row| row["cgroup_bytes"] == "2f61ff"), "{files:?}");
 }
 
 #[test]

@@ -93,6 +93,63 @@ fn a_program_that_grows_and_a_file_that_is_locked_are_found_with_their_sizes() {
 }
 
 #[test]
+fn two_lists_of_this_machine_differ_by_what_was_cached_meanwhile() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("SKIPPED: only root has the list of all cached files");
+        return;
+    }
+    let folder = memory();
+    let path = |name: &str| folder.path().join(name);
+    let write = |name: &str, pages: u64| fs::write(path(name), vec![7; (pages * page()) as usize]).unwrap();
+    for (name, pages) in [("stays", 300), ("ends", 310), ("shrinks", 320), ("moves", 330)] {
+        write(name, pages);
+    }
+    let own = std::process::id().to_string();
+    let before = take(&path("before.tar.zst"), &[&own]);
+    fs::remove_file(path("ends")).unwrap();
+    fs::File::options().write(true).open(path("shrinks")).unwrap().set_len(20 * page()).unwrap();
+    fs::rename(path("moves"), path("moved")).unwrap();
+    write("starts", 350);
+    let after = take(&path("after.tar.zst"), &[&own]);
+    let run = slowly(&["diff", &before, &after, "--jsonl", "--what", "files", "--budget", "60"]);
+    let rows = run.lines_of_json();
+    let of_this_test = rows.iter().filter_map(|row| {
+        let name = row["name"].as_str()?.strip_prefix(folder.path().to_str().unwrap())?.trim_start_matches('/');
+        let is_known = ["stays", "ends", "shrinks", "moves", "moved", "starts"].contains(&name);
+        let [before, after] = [&row["before"], &row["after"]].map(|bytes| bytes.as_u64().map(|bytes| bytes / page()));
+        let is_renamed = row["note"].as_str().is_some_and(|note| note.contains("renamed"));
+        is_known.then(|| (name, before, after, row["status"].as_str().unwrap(), is_renamed))
+    });
+    let mut found: Vec<_> = of_this_test.collect();
+    found.sort_unstable();
+    let expected = [
+        ("ends", Some(310), None, "gone", false),
+        ("moved", None, Some(330), "new", true),
+        ("moves", Some(330), None, "gone", true),
+        ("shrinks", Some(320), Some(20), "shrank", false),
+        ("starts", None, Some(350), "new", false),
+    ];
+    assert_eq!(found, expected, "{}", run.err);
+}
+
+#[test]
+fn a_child_that_is_no_helper_of_rmap_is_compared() {
+    let folder = memory();
+    let archive = take(&folder.path().join("before.tar"), &["--no-files"]);
+    // The shell becomes rmap, which then has the child of the shell.
+    let script = "sleep 60 >/dev/null 2>&1 & echo $! >\"$2\"
+        exec rmap diff \"$1\" --jsonl --what processes --min-change 0 --budget 60";
+    let pids = folder.path().join("pid");
+    let run = crate::common::shell(script, &[archive.as_ref(), pids.as_os_str()]);
+    let child: i32 = fs::read_to_string(&pids).unwrap().trim().parse().unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(child), nix::sys::signal::Signal::SIGKILL).unwrap();
+    let rows = run.lines_of_json();
+    assert!(rows.iter().any(|row| row["pid"] == child && row["status"] == "new"), "{run:?}");
+    // But neither rmap nor the child of it that removes the unpacked archive.
+    assert!(find(&rows, "process", &archive).is_none(), "{:?}", find(&rows, "process", &archive));
+}
+
+#[test]
 fn an_ordinary_user_is_told_what_cannot_be_compared() {
     let Some(everyone) = ForEveryone::copy() else { return };
     let folder = memory();
@@ -106,6 +163,6 @@ fn an_ordinary_user_is_told_what_cannot_be_compared() {
     let row = rows.iter().find(|row| row["pid"] == subject.pid()).unwrap();
     assert_eq!((&row["status"], &row["of"]), (&"new".into(), &"rss".into()), "{row}");
     // Nothing is said to be gone because this user cannot see it.
-    assert!(run.err.contains("so they are left out"), "{run:?}");
+    assert!(run.err.contains("does not have all, so "), "{run:?}");
     assert!(!rows.iter().any(|row| row["kind"] == "file" && row["status"] == "gone"), "{rows:?}");
 }

@@ -45,6 +45,24 @@ fn a_process_is_the_same_if_its_pid_and_its_start_are() {
 }
 
 #[test]
+fn a_process_that_could_not_be_captured_is_neither_new_nor_gone() {
+    let with = |minute| Machine::new("boot", minute).process(&PROCESS).process(&Process { pid: 12, ..PROCESS });
+    let (whole, lacks) = (with(1), Machine::new("boot", 2).process(&PROCESS));
+    std::fs::write(lacks.path().join("rmap/complete"), json!({"missed": [12]}).to_string()).unwrap();
+    let left_out = "only in the first; the second does not have all, so it is left out";
+    let reversed = "only in the second; the first does not have all, so it is left out";
+    for (before, after, line) in [(&whole, &lacks, left_out), (&lacks, &whole, reversed)] {
+        let run = diff(before, after, &["--json", "--what", "processes"]);
+        assert_eq!((run.status, run.json()), (Some(1), json!([])), "{run:?}");
+        let lines = [
+            &format!("rmap: processes: 1 of them is {line}")[..],
+            "rmap: pid 12: it could not be read when the capture was taken",
+        ];
+        assert_eq!(run.complaints(), lines, "{run:?}");
+    }
+}
+
+#[test]
 fn processes_have_the_same_names_on_both_sides_if_one_side_has_no_command_lines() {
     let process = |start| Process { start, pss: Some(900), ..PROCESS };
     let before = Machine::new("one", 1).process(&process(500)).without_command_lines();
@@ -239,6 +257,24 @@ fn a_narrow_terminal_leaves_room_for_names() {
 }
 
 #[test]
+fn a_narrow_terminal_keeps_the_beginning_of_command_lines_and_the_end_of_paths() {
+    let command = b"/usr/lib/postgresql/16/bin/postgres -D /var/lib/postgresql/16/main -c config_file=/etc/x.conf";
+    let path = "/var/lib/docker/overlay2/0123456789abcdef0123456789abcdef/diff/usr/lib/file.so";
+    let before = Machine::new("boot", 1).process(&Process { command, ..PROCESS }).with_list("pages");
+    let after = Machine::new("boot", 2)
+        .process(&Process { command, pss: Some(99_000), ..PROCESS })
+        .file(json!(path), 1, json!(150 << 20))
+        .with_list("pages");
+    if crate::common::has("script", "bsdutils") {
+        let script = "script -qec \"stty cols 80; rmap diff '$1' '$2'\" /dev/null </dev/null";
+        let run = crate::common::shell(script, &[before.path().as_os_str(), after.path().as_os_str()]);
+        let (text, ends) = (run.text(), |line: &str, end: &str| line.trim_end().ends_with(end));
+        assert!(text.contains("/postgres -D /v"), "{run:?}");
+        assert!(text.lines().any(|line| line.contains("/var/") && ends(line, "/file.so")), "{run:?}");
+    }
+}
+
+#[test]
 fn what_one_side_does_not_know_is_one_line_and_not_gone() {
     let with = Machine::new("boot", 1).file(json!("/a"), 1, json!(4096)).with_list("pages");
     let without = Machine::new("boot", 2);
@@ -251,7 +287,7 @@ fn what_one_side_does_not_know_is_one_line_and_not_gone() {
     let held = Machine::new("boot", 2).with_list("processes");
     let run = diff(&with, &held, &["--json", "--what", "files"]);
     assert_eq!((run.status, run.json()), (Some(1), json!([])));
-    let line = "1 of them are only in the first; the second does not have all, so they are left out";
+    let line = "1 of them is only in the first; the second does not have all, so it is left out";
     assert!(run.err.contains(line), "{run:?}");
     let unknown = json!({"absent": ["denied", "it may not be measured"]});
     let denied = Machine::new("boot", 2).file(json!("/a"), 1, unknown).with_list("pages");
@@ -271,7 +307,7 @@ fn a_capture_of_some_processes_does_not_know_the_others() {
         .process(&Process { pid: 20, ..PROCESS });
     let run = diff(&one, &both, &["--json", "--what", "processes"]);
     assert_eq!(words(run.json().as_array().unwrap()), ["process 10 pss 921600 922624 1024 grew /bin/a"]);
-    assert!(run.status == Some(1) && run.err.contains("1 of them are only in the second"), "{run:?}");
+    assert!(run.status == Some(1) && run.err.contains("1 of them is only in the second"), "{run:?}");
 }
 
 #[test]
