@@ -16,7 +16,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use common::{ForEveryone, Running, Subject, capture, command, disk, mapping, memory, page, rmap, run};
+use common::{ForEveryone, Group, Running, Subject, capture, command, disk, mapping, memory, page, rmap, run};
 use serde_json::Value;
 
 fn stopped<S: AsRef<std::ffi::OsStr>>(acts: impl IntoIterator<Item = S>) -> Subject {
@@ -315,6 +315,22 @@ fn memory_that_two_ids_share_counts_once_in_a_sum() {
     assert_eq!(round(&[&shared.word(), &sharer(&shared)]), round(&[&shared.word()]));
     // On their own both are shown.
     assert_eq!(rmap(["pid", "--json", &shared.word(), &sharer(&shared)]).good().json().as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn memory_that_processes_of_two_groups_share_is_in_the_row_of_each() {
+    let (Some(one), Some(other)) = (Group::new("shares-one"), Group::new("shares-other")) else { return };
+    let shared = one.start(&["anonymous:64:40".to_owned(), "share".to_owned()]);
+    shared.stop();
+    fs::write(other.path().join("cgroup.procs"), sharer(&shared)).unwrap();
+    let groups = rmap(["pid", "--by", "cgroup", "--json", &shared.word(), &sharer(&shared)]).good().json();
+    let rows = groups["groups"].as_array().unwrap();
+    let mut names: Vec<&str> = rows.iter().map(|row| row["cgroup"].as_str().unwrap()).collect();
+    names.sort_unstable();
+    assert_eq!(names, [&one.name[..], &other.name], "{groups}");
+    assert!(rows[0]["rss"].as_u64().unwrap() >= 40 * page() && rows[0]["rss"] == rows[1]["rss"], "{groups}");
+    // The total counts it once.
+    assert_eq!(groups["total"]["rss"], rows[0]["rss"], "{groups}");
 }
 
 /// `stat` of a captured process.

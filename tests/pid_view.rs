@@ -125,6 +125,12 @@ fn mappings_are_grouped_with_counts_and_sums() {
         (&"/lib/a.so".into(), &4.into(), &2.into())
     );
     assert_eq!((&first["rss"], &first["size"]), (&Value::from(24 << 10), &Value::from(12 * 4096)));
+    // What is added up of both is said.
+    let line = "\nPss counts shared memory once, Rss once for each process\n";
+    let says =
+        |arguments: &[&str]| rmap([&["pid", "--proc-root", root], arguments].concat()).good().text().ends_with(line);
+    assert!(says(&["7", "8", "--merge"]) && says(&["7", "8", "--merge", "--by", "file", "-o", "rss"]));
+    assert!(!says(&["7", "8", "--merge", "-o", "pss"]) && !says(&["7", "--merge"]) && !says(&["7", "8"]));
     let apart = rmap(["pid", "7", "8", "--proc-root", root, "--by", "perm", "--json"]).good().json();
     assert_eq!(apart.as_array().unwrap().len(), 2);
     assert_eq!(apart[0]["groups"][0]["perm"], "r-xp");

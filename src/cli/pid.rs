@@ -235,10 +235,13 @@ impl PidArgs {
             opens_fuse: self.views.open_fuse,
             own_classes: configured.classes.clone(),
             nodes: Vec::new(),
-            once: query.merge && !matches!(query.by.as_deref(), Some("pid")),
+            // Each group of processes has the memory that its processes share with those of another.
+            once: query.merge && !query.by.as_deref().is_some_and(|by| KEYS_OF_PROCESSES.contains(&by)),
             adds_processes: query.merge || query.every.is_some(),
+            merges: self.views.merge,
             tells_files_apart: query.merge && matches!(query.by.as_deref(), Some("mapping" | "path")),
             fields: Fields::new(),
+            said: None,
         };
         self.answer.answer(&query, &mut source, presentation, report)
     }

@@ -1,6 +1,6 @@
 //! Reads the selected processes, and the data that is joined with their mappings.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::process::class::{Classes, OwnClass};
 use crate::process::{
     AddressSpaces, Asked, Deleted, Fields, ParseError, ProcRoot, Process, ProcessChoice, ProcessMappings, Wanted,
 };
-use crate::table::{Column, Named, OwnedCell, RowKind, Rows, Section, Source, Stop, find};
+use crate::table::{Closing, Column, Named, OwnedCell, RowKind, Rows, Section, Source, Stop, find};
 use crate::units::{Absent, Figure, Reason, counted};
 use crate::views::file::advised;
 use crate::views::processes::{Owner, find_selected, section_of};
@@ -39,6 +39,8 @@ pub struct MappingSource {
     pub once: bool,
     /// Whether there is one total over several processes.
     pub adds_processes: bool,
+    /// Whether the rows of several processes are one list, of which a line says what is added up.
+    pub merges: bool,
     /// Whether different files that processes map under the same name are told apart, because mappings of several
     /// processes are grouped by their names.
     pub tells_files_apart: bool,
@@ -50,6 +52,8 @@ pub struct MappingSource {
     pub nodes: Vec<u32>,
     /// One dictionary for all rounds, so that a column means the same field in each.
     pub fields: Fields,
+    /// What is said after the rows.
+    pub said: Option<String>,
 }
 
 impl MappingSource {
@@ -68,14 +72,28 @@ impl MappingSource {
             smaps: None,
             once: false,
             adds_processes: false,
+            merges: false,
             tells_files_apart: false,
             opens_fuse: false,
             own_classes: Vec::new(),
             nodes: Vec::new(),
             fields: Fields::new(),
+            said: None,
         }
     }
 }
+
+/// What is to be said about a sum over so many address spaces; `None` if it counts no memory several times.
+fn counted_again(memories: usize, needs: &[MappingNeed]) -> Option<String> {
+    let counts_again = |need: &MappingNeed| matches!(need, MappingNeed::Field(name) if !COUNTED_ONCE.contains(name));
+    let is_sum = memories > 1 && needs.iter().any(|need| *need == MappingNeed::EveryField || counts_again(need));
+    const LINE: &str = "Pss counts shared memory once, Rss once for each process";
+    is_sum.then(|| LINE.to_owned())
+}
+
+/// Fields of which a sum over processes counts memory once.
+const COUNTED_ONCE: &[&str] =
+    &["Pss", "Pss_Dirty", "Pss_Anon", "Pss_File", "Pss_Shmem", "SwapPss", "Private_Clean", "Private_Dirty"];
 
 /// Into how many parts a strip cuts a mapping if nothing else is requested.
 const CELLS: usize = 80;
@@ -106,6 +124,10 @@ impl Source for MappingSource {
         true
     }
 
+    fn closing(&self) -> Closing {
+        Closing { lines: self.said.clone().into_iter().collect(), ..Closing::default() }
+    }
+
     fn read(&mut self, needs: &[MappingNeed], rows: &mut dyn Rows<MappingRows>) -> Result<(), Stop> {
         let reading = Reading {
             wanted: wanted(needs),
@@ -126,6 +148,7 @@ impl Source for MappingSource {
         let open = || asked.iter().filter_map(|asked| Process::open_in(&self.root, asked.pid).ok());
         let mut shared = Shared {
             memories: AddressSpaces::new(),
+            read: HashSet::new(),
             files: SharedFiles::new(self.adds_processes && asked.len() > 1),
             numbers: self.tells_files_apart.then(|| FileNumbers::of(open())),
         };
@@ -133,6 +156,7 @@ impl Source for MappingSource {
             rows.check()?;
             self.read_process(&reading, &asked, &mut shared, rows)?;
         }
+        self.said = counted_again(shared.read.len(), needs).filter(|_| self.merges);
         Ok(())
     }
 }
@@ -146,6 +170,8 @@ const ONLY_TEXT: &str =
 /// What the processes of a reading may share.
 struct Shared {
     memories: AddressSpaces,
+    /// The numbers of those that were read.
+    read: HashSet<u64>,
     files: SharedFiles,
     numbers: Option<FileNumbers>,
 }
@@ -218,6 +244,7 @@ impl MappingSource {
             }
         };
         let memory = (self.once || self.adds_processes).then(|| shared.memories.enter(&process));
+        shared.read.extend(memory.map(|(number, _)| number));
         if self.once && memory.is_some_and(|(_, is_new)| !is_new) {
             return Ok(());
         }
