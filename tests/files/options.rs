@@ -149,6 +149,13 @@ fn what_was_not_read_in_time_is_absent() {
         }
     }
     assert!(was_late, "everything was read within a millisecond");
+    // A file that was asked about has a row that says so.
+    let run = rmap(["files", "--jsonl", "--budget", "0.001", path.to_str().unwrap()]);
+    let rows = run.lines_of_json();
+    assert_eq!((run.status, rows.len()), (Some(1), 1), "{run:?}");
+    assert_eq!((rows[0]["path"].as_str(), &rows[0]["cached"]), (path.to_str(), &Value::Null), "{run:?}");
+    assert_eq!((rows[0]["inode"].as_u64(), bytes(&rows[0], "size")), (Some(inode), 10 * page()), "{run:?}");
+    assert!(rows[0]["absent"]["cached"].as_str().unwrap().starts_with("late: not read in time"), "{run:?}");
     assert_eq!(below(folder.path()).rows.len(), 1);
 }
 

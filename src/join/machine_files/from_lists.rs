@@ -1,11 +1,13 @@
 //! Files from the kernel's lists of inodes and pages.
 
+use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
 use super::account::{Sums, inexact};
 use super::context::{Context, HeldBy};
 use super::described::{self, Method, group_names, node_names};
 use super::divide::add_rows;
+use super::measured::unread_file;
 use super::parts::{HolderOfFile, PagesOfFile, Parts};
 use super::{Account, Facts, FoundChoice, FoundFile, MachineFiles, NOT_READ, Split};
 use crate::error::Result;
@@ -88,6 +90,9 @@ impl MachineFiles {
         for file in &chosen {
             reader.add_rows(file, names.next(), pages.next().and_then(Option::as_ref), &mut files);
         }
+        if proof.is_late || proof.is_cut {
+            files.extend(unread_files(choice, &files));
+        }
         let account = Account::of_lists(account.0, &proof, page);
         let mut incomplete = account.missed.clone();
         if let (false, Some((listed, size))) = (proof.adds_up(page), proof.sizes(page)) {
@@ -118,6 +123,15 @@ fn list(lists: &mut Option<Lists>, pages: bool, until: Instant) -> Result<(&mut 
     let page = crate::kernel::page_size();
     lists.kinds(&listed.files, until, |file, kind| account.add(kind, file.pages.bytes(page)))?;
     Ok((lists, listed, account))
+}
+
+/// The chosen files that were named, and of which nothing was found before the time was over.
+fn unread_files(choice: &FoundChoice, found: &[FoundFile]) -> Vec<FoundFile> {
+    // Whether other conditions are met is not known.
+    let is_chosen = FoundChoice { below: Vec::new(), ..choice.clone() }.is_everything();
+    let paths = choice.below.iter().filter(|_| is_chosen);
+    let unread = paths.filter(|path| !found.iter().any(|file| file.path == path.as_os_str().as_bytes()));
+    unread.filter_map(|path| unread_file(path, Method::Lists, LATE)).collect()
 }
 
 /// Makes rows of what was read.

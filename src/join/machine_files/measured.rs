@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -140,6 +141,37 @@ impl Visitor for Measuring<'_> {
     fn failure(&mut self, error: Error) {
         self.sender.failure(error);
     }
+}
+
+/// The row of a regular file whose cached pages are not known; `None` if it is no such file.
+pub(super) fn unread_file(path: &Path, method: Method, why: Absent) -> Option<FoundFile> {
+    let found = std::fs::symlink_metadata(path).ok().filter(std::fs::Metadata::is_file)?;
+    Some(FoundFile {
+        id: found.ino().rotate_left(20) ^ found.dev(),
+        part: Vec::new(),
+        path: path.as_os_str().as_bytes().to_vec(),
+        is_deleted: false,
+        kind: Err(why),
+        file_system: Err(why),
+        device: (nix::libc::major(found.dev()), nix::libc::minor(found.dev())),
+        inode: found.ino(),
+        links: Ok(found.nlink()),
+        size: Ok(Bytes(found.len())),
+        cached: Err(why),
+        counts: Err(why),
+        dirty: Err(why),
+        writeback: Err(why),
+        evicted: Err(why),
+        nodes: Err(why),
+        groups: Err(why),
+        container: Err(why),
+        holders: Err(why),
+        holder_count: Err(why),
+        method,
+        note: Some(why.why),
+        page_size: crate::kernel::page_size(),
+        parts: None,
+    })
 }
 
 /// The path of a file, without the words that the kernel adds to a removed name.
