@@ -57,7 +57,8 @@ impl FileNumbers {
                 _ => *self.numbers.entry((namespace, file.0, file.1, file.2.to_vec())).or_insert_with(|| {
                     self.next += OPENED;
                     let opened = if opens { process.open_mapped_file(&mapping).ok() } else { None };
-                    let opened = opened.map(|file| self.known.enter_as(file.identity(), || file.page_source()).0);
+                    let opened =
+                        opened.map(|file| self.known.enter_as(file.identity(), || file.page_source().into_iter()).0);
                     opened.map_or(self.next - 1, |known| OPENED * (known + 1))
                 }),
             };

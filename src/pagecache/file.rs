@@ -245,6 +245,14 @@ impl OpenFile {
         }
     }
 
+    /// As what overlayfs shows it, if it is in an upper layer and was copied there.
+    pub(super) fn source_of_copy(&self) -> Option<PageSource> {
+        match self.file_system.kind {
+            FileSystemKind::Fuse | FileSystemKind::Stacked(_) => None,
+            _ => PageSource::of_copy(&self.handle),
+        }
+    }
+
     /// The number of hard links; 0 for a deleted file.
     pub fn links(&self) -> u64 {
         self.stat.links

@@ -1,7 +1,6 @@
 //! Files that were seen before, under whatever name and through whatever file system.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 
 use super::file::OpenFile;
 use crate::kernel::identity::{FileIdentity, PageSource};
@@ -16,31 +15,38 @@ pub(crate) struct KnownFiles {
 
 impl KnownFiles {
     /// The number of a file, and whether it is new. Its pages are compared with those of files on other file systems
-    /// only if `looks_below` is set, which takes about 1 us.
+    /// only if `looks_below` is set, which takes about 2 us.
     pub(crate) fn enter(&mut self, file: &OpenFile, looks_below: bool) -> (u64, bool) {
-        self.enter_as(file.identity(), || looks_below.then(|| file.page_source()).flatten())
+        self.enter_as(file.identity(), || looks_below.then(|| sources(file)).into_iter().flatten())
     }
 
-    /// The same for a file with this identity; `source` says where its pages are.
-    pub(crate) fn enter_as(
+    /// The same for a file with this identity; `sources` say where its pages are.
+    pub(crate) fn enter_as<S: Iterator<Item = PageSource>>(
         &mut self,
         identity: FileIdentity,
-        source: impl FnOnce() -> Option<PageSource>,
+        sources: impl FnOnce() -> S,
     ) -> (u64, bool) {
         let next = self.numbers.len() as u64;
-        let number = match self.numbers.entry(identity) {
-            Entry::Occupied(known) => return (*known.get(), false),
-            Entry::Vacant(new) => new.insert(next),
-        };
-        if let Some(source) = source() {
-            *number = *self.sources.entry(source).or_insert(next);
+        if let Some(known) = self.numbers.get(&identity) {
+            return (*known, false);
         }
-        (*number, *number == next)
+        let sources: Vec<PageSource> = sources().collect();
+        let number = sources.iter().find_map(|source| self.sources.get(source)).copied().unwrap_or(next);
+        self.numbers.insert(identity, number);
+        for source in sources {
+            self.sources.entry(source).or_insert(number);
+        }
+        (number, number == next)
     }
 
     /// Whether a file was seen.
     pub(crate) fn contains(&self, file: &OpenFile, looks_below: bool) -> bool {
-        let is_below = || file.page_source().is_some_and(|source| self.sources.contains_key(&source));
+        let is_below = || sources(file).any(|source| self.sources.contains_key(&source));
         self.numbers.contains_key(&file.identity()) || looks_below && is_below()
     }
+}
+
+/// Where the pages of a file are; also what overlayfs says about it, if it made the file as the copy of another.
+fn sources(file: &OpenFile) -> impl Iterator<Item = PageSource> {
+    file.page_source().into_iter().chain(file.source_of_copy())
 }
