@@ -433,6 +433,7 @@ print("ready", flush=True)
 sys.stdin.read()
 for process in processes:
     process.kill()' || return 0
+    add "rmap" "$rmap"
     add "rmap ps" "$rmap ps"
     add "rmap ps --json" "$rmap ps --json"
     add "every smaps_rollup in turn" "$programs/bare_read smaps_rollup"
@@ -440,6 +441,7 @@ for process in processes:
     add smem smem
     add "metop --json" "metop --json"
     measure
+    takes "$shape" "rmap" 0.5
     faster "$shape" "rmap ps" smem 10
     within "$shape" "rmap ps" "every smaps_rollup in turn" 0.8
     within "$shape" "rmap ps --json" "metop --json" 1.0
