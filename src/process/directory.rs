@@ -21,6 +21,7 @@ use crate::kernel::mount_table::{self, MountTable};
 use crate::kernel::open::{self, Quiet};
 use crate::kernel::statx::Statx;
 use crate::process::failure::{DENIED, captured_denial, is_captured_denial};
+use crate::process::records::Records;
 
 /// An open directory. A clone is the same descriptor.
 #[derive(Debug, Clone)]
@@ -246,7 +247,7 @@ impl Directory {
     pub(crate) fn read_file(&self, name: &str, most: u64) -> io::Result<Vec<u8>> {
         // Most files are shorter, and then take two calls of `read`.
         let mut bytes = Vec::with_capacity(SHORT);
-        self.open_file(name)?.take(most).read_to_end(&mut bytes)?;
+        Records::of(self.open_file(name)?).take(most).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 

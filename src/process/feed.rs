@@ -5,9 +5,10 @@ use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::{self, ScopedJoinHandle};
 
+use crate::process::records::{self, Records};
 use crate::process::smaps::{ParseError, SmapsParser};
 
-/// The kernel returns at most one page of text per `read`; larger chunks only save hand-overs between threads.
+/// The kernel returns less than a page of text per `read`; larger chunks only save hand-overs between threads.
 const CHUNK: usize = 256 << 10;
 
 /// After this much text a second thread reads while this one parses: for 43 MB of smaps that hides the time for parsing
@@ -37,11 +38,12 @@ pub(super) fn feed_all(file: &File, parser: &mut SmapsParser<'_>) -> std::result
 }
 
 /// Feeds about `most` bytes in this thread; returns whether that was everything.
-fn feed_up_to(mut file: &File, parser: &mut SmapsParser<'_>, most: usize) -> std::result::Result<bool, Stop> {
-    let mut chunk = vec![0; CHUNK.min(most)];
+fn feed_up_to(file: &File, parser: &mut SmapsParser<'_>, most: usize) -> std::result::Result<bool, Stop> {
+    let mut text = Records::of(file);
+    let mut chunk = vec![0; records::most()];
     let mut fed = 0usize;
     while fed < most {
-        match file.read(&mut chunk) {
+        match text.read(&mut chunk) {
             Ok(0) => return Ok(true),
             Ok(count) => {
                 parser.feed(chunk.get(..count).unwrap_or_default()).map_err(Stop::Parse)?;
@@ -79,9 +81,10 @@ pub(super) fn join<T>(thread: ScopedJoinHandle<'_, io::Result<T>>) -> std::resul
 
 /// The reading thread: fills chunks until the end of the file, or until the parser stops.
 fn read_chunks(file: &File, empty: &Receiver<Vec<u8>>, full: &SyncSender<Vec<u8>>) -> io::Result<()> {
+    let mut text = Records::of(file);
     for mut chunk in empty {
         chunk.clear();
-        file.take(CHUNK as u64).read_to_end(&mut chunk)?;
+        text.by_ref().take(CHUNK as u64).read_to_end(&mut chunk)?;
         if chunk.is_empty() || full.send(chunk).is_err() {
             break;
         }

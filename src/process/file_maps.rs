@@ -135,7 +135,7 @@ impl FileMapping {
         let mut add =
             |pages: Range<u64>| present.push(first.saturating_add(pages.start)..first.saturating_add(pages.end));
         let number = |address: u64| address.saturating_sub(self.addresses.start) / page.bytes();
-        let scanned = pagemap_scan::scan(pagemap, self.addresses.clone(), |found| {
+        let scanned = pagemap_scan::scan(pagemap, self.addresses.clone(), pagemap_scan::Question::All, |found| {
             if found.state.present && found.state.file {
                 add(number(found.addresses.start)..number(found.addresses.end));
             }

@@ -64,6 +64,7 @@ mod pool;
 mod raw;
 mod read;
 mod reclaim;
+mod records;
 mod resident;
 mod rollup;
 mod root;

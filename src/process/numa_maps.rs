@@ -15,6 +15,7 @@ use crate::process::handle::Process;
 use crate::process::mapping::Mappings;
 use crate::process::parse_error::ParseError;
 use crate::process::pool::Pool;
+use crate::process::records::Records;
 use crate::units::{Absent, Bytes, Figure, Reason};
 
 /// The lines of `numa_maps`, in the order of their addresses.
@@ -256,14 +257,13 @@ impl Process {
     /// file.
     pub fn read_numa_maps(&self) -> Result<NumaMaps> {
         let opened = self.memory()?.directory.open_file("numa_maps");
-        let mut file =
-            opened.map_err(|error| match is_gone(&error) && (!self.is_live() || self.read_stat().is_ok()) {
-                true if self.is_live() => Error::pid(self.pid(), ErrorKind::Unsupported, NO_NUMA).caused_by(&error),
-                true => Error::pid(self.pid(), ErrorKind::Unsupported, "the capture has no numa_maps of it"),
-                false => self.open_error("numa_maps", &error),
-            })?;
+        let file = opened.map_err(|error| match is_gone(&error) && (!self.is_live() || self.read_stat().is_ok()) {
+            true if self.is_live() => Error::pid(self.pid(), ErrorKind::Unsupported, NO_NUMA).caused_by(&error),
+            true => Error::pid(self.pid(), ErrorKind::Unsupported, "the capture has no numa_maps of it"),
+            false => self.open_error("numa_maps", &error),
+        })?;
         let mut text = Vec::new();
-        file.read_to_end(&mut text).map_err(|error| read_error(self.pid(), &error))?;
+        Records::of(file).read_to_end(&mut text).map_err(|error| read_error(self.pid(), &error))?;
         parse_numa_maps(&text)
             .map_err(|error| Error::pid(self.pid(), ErrorKind::Malformed, format!("invalid numa_maps: {error}")))
     }

@@ -146,8 +146,9 @@ impl Tally<'_> {
         let low = || added().filter(|mapping| mapping.end() <= KERNEL_ADDRESSES);
         if let (Some(first), Some(last)) = (low().next(), low().next_back()) {
             let addresses = first.start()..last.end();
-            let scanned =
-                pagemap_scan::scan(self.tables.pagemap, addresses, |range| self.sums.add(&self.mappings, &range));
+            let scanned = pagemap_scan::scan(self.tables.pagemap, addresses, pagemap_scan::Question::All, |range| {
+                self.sums.add(&self.mappings, &range)
+            });
             scanned.map_err(|error| match error.kind() {
                 io::ErrorKind::Unsupported => Stop::Unproven,
                 _ => Stop::Read(error),

@@ -184,7 +184,7 @@ impl Process {
 fn scan_present(pagemap: &File, range: &Range<u64>, page: PageSize) -> io::Result<Vec<Range<u64>>> {
     let mut present: Vec<Range<u64>> = Vec::new();
     let number = |address: u64| address.saturating_sub(range.start) / page.bytes();
-    pagemap_scan::scan(pagemap, range.clone(), |found| {
+    pagemap_scan::scan(pagemap, range.clone(), pagemap_scan::Question::Present, |found| {
         if found.state.present {
             let pages = number(found.addresses.start)..number(found.addresses.end);
             match present.last_mut().filter(|last| last.end == pages.start) {

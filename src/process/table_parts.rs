@@ -167,7 +167,7 @@ impl<'m> Cutter<'m> {
         let first = self.mappings.iter().find(low).map(|mapping| mapping.start());
         let last = self.mappings.iter().rfind(low).map(|mapping| mapping.end());
         let (Some(first), Some(last)) = (first, last) else { return Ok(true) };
-        pagemap_scan::scan(pagemap, first..last, |range| {
+        pagemap_scan::scan(pagemap, first..last, pagemap_scan::Question::All, |range| {
             let state = range.state;
             let share = |is: bool, size: u64| Bytes(if is { size } else { 0 });
             self.add(range.addresses, |size| TablePart {
