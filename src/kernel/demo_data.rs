@@ -2,6 +2,8 @@
 //!
 //! Filling 1 GiB must not take much longer than the page faults of it, so the bytes are not computed one by one.
 
+use std::hint::black_box;
+
 /// How often the bytes repeat.
 const PERIOD: u64 = 128;
 
@@ -15,6 +17,12 @@ pub(super) fn fill(bytes: &mut [u8], place: u64) {
         *byte = (place % PERIOD) as u8;
     }
     for bytes in bytes.chunks_mut(AT_ONCE) {
+        // The first byte by itself: a page fault in the middle of a long copy takes a third longer than one in a single
+        // write (1 GiB of tmpfs: 470 ms instead of 370 ms, kernel 6.18).
+        if let (Some(first), [value, ..]) = (bytes.first_mut(), data) {
+            *first = value;
+            black_box(first);
+        }
         bytes.iter_mut().zip(&data).for_each(|(byte, value)| *byte = *value);
     }
 }
