@@ -10,8 +10,8 @@ use serde_json::ser::{Formatter, Serializer as Json};
 
 use super::{CellAt, Head, RowWriter, Sink, TotalStyle, cell_of};
 use crate::table::{
-    Cell, Closing, ColumnHead, ColumnKind, Difference, Groups, RowKind, Section, TotalCell, TotalRow, bar_text, escape,
-    push_hex, push_number,
+    Cell, Closing, ColumnHead, ColumnKind, Difference, Section, TotalCell, TotalRow, bar_text, escape, push_hex,
+    push_number,
 };
 
 /// One JSON document.
@@ -215,7 +215,7 @@ impl Sink for JsonLinesSink<'_> {
     }
 }
 
-/// Writes rows as objects: a key for each column, then `absent`, and in groups `at_least`.
+/// Writes rows as objects: a key for each column, then `absent`, and `at_least` if there may be lower bounds.
 ///
 /// The keys are rendered once: of a row of 43 figures they are most of the text.
 #[derive(Default)]
@@ -225,7 +225,7 @@ struct JsonRows {
     names: Vec<String>,
     /// Whether a column has long lists, which are written piece by piece and so never apart.
     has_lists: bool,
-    /// Whether rows are groups, whose sums may be known only in part.
+    /// Whether a column has sums that may be known only in part.
     has_bounds: bool,
 }
 
@@ -263,7 +263,7 @@ impl JsonRows {
         let names = columns.iter().map(|column| column.id.to_string()).collect();
         let has_lists = columns.iter().any(|column| column.kind == ColumnKind::Flags);
         let keys = columns.iter().enumerate().map(key).collect();
-        JsonRows { keys, names, has_lists, has_bounds: head.rows == Groups::ROWS }
+        JsonRows { keys, names, has_lists, has_bounds: columns.iter().any(|column| column.has_bounds) }
     }
 
     /// Renders a row into `scratch`, which is given to `write` at its end, and before that whenever a long list has
@@ -309,7 +309,7 @@ impl JsonRows {
 }
 
 impl JsonRows {
-    /// The lower bounds of a group, whose sums are null then.
+    /// The lower bounds of sums, which are null then.
     fn write_bounds<'r>(&self, cell: &impl Fn(usize) -> Cell<'r>, may_have_some: bool, out: &mut Vec<u8>) {
         let bound = |(place, name): (usize, &'_ String)| match cell(place) {
             Cell::AtLeast(amount, _) => Some((name.clone(), amount.cell())),

@@ -178,6 +178,7 @@ impl<K: RowKind> Column<K> {
             is_name: false,
             cut: Cut::Middle,
             is_exact: false,
+            has_bounds: false,
         };
         let words = Vec::new;
         let aggregation = Aggregation::None;
@@ -250,6 +251,13 @@ impl<K: RowKind> Column<K> {
     pub const fn exact(self) -> Self {
         let mut column = self;
         column.head.is_exact = true;
+        column
+    }
+
+    /// The same column, whose cells are sums that may be known only in part.
+    pub const fn bounded(self) -> Self {
+        let mut column = self;
+        column.head.has_bounds = true;
         column
     }
 

@@ -161,8 +161,11 @@ impl<K: RowKind> Grouping<K> {
                 ..C::new("", "", ColumnKind::RawBytes, |group, _| key_bytes(group), "")
             });
         }
-        for column in columns.iter_mut().filter(|column| column.head.presence == Presence::Optional) {
-            column.head.presence = Presence::Usual;
+        for column in &mut columns {
+            column.head.has_bounds = true;
+            if column.head.presence == Presence::Optional {
+                column.head.presence = Presence::Usual;
+            }
         }
         columns
     }

@@ -27,6 +27,8 @@ pub struct ColumnHead {
     pub cut: Cut,
     /// Whether its sizes are never rounded: they are positions.
     pub is_exact: bool,
+    /// Whether its cells are sums that may be known only in part ([`Cell::AtLeast`](super::Cell::AtLeast)).
+    pub has_bounds: bool,
 }
 
 /// What happens to the texts of a column that are too wide for the terminal.
@@ -83,6 +85,7 @@ impl ColumnHead {
             is_name: false,
             cut: Cut::Middle,
             is_exact: false,
+            has_bounds: false,
         }
     }
 }

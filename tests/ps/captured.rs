@@ -272,6 +272,7 @@ fn the_sum_of_a_tree_is_a_lower_bound_if_one_of_it_is_absent() {
     assert_eq!((&of(1)["tree_pss"], number(of(11), "tree_pss")), (&Value::Null, 3 * KIB));
     assert_eq!(of(1)["absent"]["tree_pss"], "unsupported: some of its processes have no figure for it");
     assert_eq!(of(10)["absent"]["tree_pss"], "unsupported: none of its processes has a figure for it");
+    assert_eq!((number(&of(1)["at_least"], "tree_pss"), &of(11)["at_least"]), (6 * KIB, &Value::Null));
     let text = ps(&capture, &["--tree", "-b", "-o", "pid,tree_pss", "--no-total"]).text();
     let rows: Vec<Vec<&str>> = text.lines().skip(1).map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(rows[..3], [["1", ">=6144"], ["11", "3072"], ["10", "-"]], "{text}");

@@ -102,7 +102,8 @@ impl GroupSource {
         let GroupPss { groups, found } = found?;
         // Why one cannot be read for another reason is said by the group that lacks it.
         let is_said = |error: &Error| !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Unsupported);
-        missing(&found, Some(budget)).filter(is_said).for_each(|error| rows.failure(error));
+        let (processes, figures) = missing(&found, Some(budget));
+        processes.chain(figures).filter(is_said).for_each(|error| rows.failure(error));
         Ok(groups)
     }
 }
@@ -148,7 +149,6 @@ impl Source for GroupSource {
         self.explanation.clear();
         let chosen = choice(&self.root, &self.names);
         let mut groups = read_groups(&self.root, &chosen, &files, &mut |error| rows.lost(error))?;
-        groups.retain(|group| !(self.omits_root && group.is_root));
         for name in &self.names {
             let one = choice(&self.root, [name]);
             if !groups.iter().any(|group| one.has_memory_group(&group.path)) {
@@ -167,15 +167,17 @@ impl Source for GroupSource {
             true => self.read_pss(&groups, rows)?,
             false => vec![Err(NOT_READ); groups.len()],
         };
-        // How many groups of the answer are above each.
-        let mut depths: Vec<usize> = Vec::with_capacity(groups.len());
+        // How many groups of the answer are above each; `None` for the root if it is left out.
+        let mut depths: Vec<Option<usize>> = Vec::with_capacity(groups.len());
         for group in &groups {
-            let above = group.above.and_then(|above| depths.get(above));
-            depths.push(above.map_or(0, |depth| depth + 1));
+            let above = group.above.and_then(|above| *depths.get(above)?);
+            let depth = above.map_or(0, |depth| depth + 1);
+            depths.push((!(self.omits_root && group.is_root)).then_some(depth));
         }
-        let is_one = depths.iter().filter(|depth| **depth == 0).count() == 1;
+        let is_one = depths.iter().filter(|depth| **depth == Some(0)).count() == 1;
         let made = groups.into_iter().zip(depths).zip(pss);
-        let made: Vec<GroupRow> = made.map(|((group, depth), pss)| GroupRow::new(group, depth, pss)).collect();
+        let made = made.filter_map(|((group, depth), pss)| Some(GroupRow::new(group, depth?, pss)));
+        let made: Vec<GroupRow> = made.collect();
         if let Some((top, below)) = made.split_first().filter(|_| self.explains && is_one) {
             self.explanation = self.explain(top, below, &chosen, rows);
         }

@@ -110,14 +110,17 @@ impl Account {
     }
 }
 
-/// What is missing of the figures of these processes, to be reported.
-pub(in crate::views) fn missing(found: &Usages, budget: Option<Duration>) -> impl Iterator<Item = Error> {
-    let of_all = [unseen(found, budget), hidden(found), late(found, budget)];
-    of_all.into_iter().flatten().chain(found.usages.iter().filter_map(failure_of))
+/// What is missing, to be reported: processes, and then figures of the others.
+pub(in crate::views) fn missing(
+    found: &Usages,
+    budget: Option<Duration>,
+) -> (impl Iterator<Item = Error>, impl Iterator<Item = Error>) {
+    let processes = [unseen(found, budget), hidden(found)].into_iter().flatten();
+    (processes, late(found, budget).into_iter().chain(found.usages.iter().filter_map(failure_of)))
 }
 
 /// Why the Pss of a process is absent, to be reported; those of many processes are reported together.
-pub(super) fn failure_of(usage: &Usage) -> Option<Error> {
+fn failure_of(usage: &Usage) -> Option<Error> {
     let error = usage.failure.as_ref()?;
     if error.kind() != ErrorKind::Denied {
         return Some(error.clone());
@@ -131,7 +134,7 @@ pub(super) fn failure_of(usage: &Usage) -> Option<Error> {
 }
 
 /// What was not read in time.
-pub(super) fn late(found: &Usages, budget: Option<Duration>) -> Option<Error> {
+fn late(found: &Usages, budget: Option<Duration>) -> Option<Error> {
     let late = found.usages.iter().filter(|usage| usage.shares == Err(LATE)).count() as u64;
     (late > 0).then(|| not_in_time(late, "was not read", "were not read", budget))
 }

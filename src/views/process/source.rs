@@ -82,10 +82,9 @@ impl Source for ProcessSource {
         stopped?;
         self.account = Some(Account::of(&self.request.root, &found, self.request.needs.shares));
         account::elsewhere(&found).into_iter().for_each(|error| rows.note(error));
-        let missing = [account::unseen(&found, self.request.budget), account::hidden(&found)];
-        missing.into_iter().flatten().for_each(|error| rows.lost(error));
-        account::late(&found, self.request.budget).into_iter().for_each(|error| rows.failure(error));
-        found.usages.iter().filter_map(account::failure_of).for_each(|error| rows.failure(error));
+        let (processes, figures) = account::missing(&found, self.request.budget);
+        processes.for_each(|error| rows.lost(error));
+        figures.for_each(|error| rows.failure(error));
         found.failures.into_iter().for_each(|error| rows.lost(error));
         let is_live = self.request.root.is_live();
         let tree = self.tree.is_some().then(|| Tree::of(&found.usages));
