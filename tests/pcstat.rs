@@ -359,3 +359,17 @@ fn a_broken_pipe_is_a_success_and_a_full_disk_is_not() {
         assert_eq!((run.err.as_str(), run.status), ("rmap: standard output: No space left on device\n", Some(1)));
     }
 }
+
+#[test]
+fn no_line_of_a_table_in_a_pipe_ends_in_blanks_however_many_there_are() {
+    let folder = memory();
+    let names: Vec<String> =
+        (0..1200u32).map(|number| format!("{}-{number}", "n".repeat(number as usize % 40))).collect();
+    names.iter().for_each(|name| std::fs::write(folder.path().join(name), "").unwrap());
+    let paths = names.iter().map(|name| folder.path().join(name).into_os_string());
+    let options = ["pcstat", "-o", "pages,filename,note"].map(std::ffi::OsString::from);
+    let text = rmap(options.into_iter().chain(paths)).good().text();
+    assert_eq!(text.lines().count(), 1201, "{text}");
+    let padded: Vec<&str> = text.lines().filter(|line| line.ends_with(' ')).collect();
+    assert_eq!(padded, [""; 0]);
+}

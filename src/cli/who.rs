@@ -54,8 +54,9 @@ impl Run for WhoArgs {
         Below the rows: how much of the file is cached, and how much of that is in the page table of any process. It \
         is counted page by page, not added up over the rows. If some processes could not be looked at, it is a lower \
         bound; as root, --pages sees all.\n\
-        With --proc-root, FILE is compared with the names that processes see, because a capture has no files; what is \
-        cached of it is taken from the captured list of cached files.";
+        With --proc-root, FILE is a path of the captured machine, or /proc/PID/root and a path that a process of a \
+        container sees. A capture has no files, so symbolic links are not followed; what is cached is taken from its \
+        list of cached files.";
     const OPERANDS: &'static str = "FILE or --inode";
     const EXAMPLES: &'static [(&'static str, &'static str)] = &[
         ("rmap who big.db", "everyone who maps it or has it open"),
@@ -83,7 +84,9 @@ impl Run for WhoArgs {
             && wanted.len() > 1
             && query.by.is_none()
         {
-            columns.push("path".to_owned());
+            // Before the texts without a limit, so that these pad nothing.
+            let place = columns.iter().position(|column| column == "command").unwrap_or(columns.len());
+            columns.insert(place, "path".to_owned());
         }
         refuse_if(self.pages && !root.is_live(), "--pages", "a capture has no pages")?;
         let mut source = WhoSource::new(root, wanted);

@@ -26,10 +26,9 @@ pub(super) struct Lines {
 impl Lines {
     pub(super) fn write_line(&self, out: &mut dyn Write, texts: &Texts) -> io::Result<()> {
         let mut line = Line::default();
-        let last = self.layout.line.iter().rposition(|place| texts.get(*place).is_some_and(|text| !text.is_empty()));
-        for (index, place) in self.layout.line.iter().enumerate().take(last.unwrap_or(0) + 1) {
+        for (index, place) in self.layout.line.iter().enumerate() {
             if let Some(text) = texts.get(*place) {
-                self.add(&mut line, *place, text, index == 0, Some(index) == last);
+                self.add(&mut line, *place, text, index == 0);
             }
         }
         line.out.push(b'\n');
@@ -45,15 +44,15 @@ impl Lines {
     }
 
     /// Adds the text of a column to a line.
-    fn add(&self, line: &mut Line, place: usize, text: &[u8], first: bool, last: bool) {
+    fn add(&self, line: &mut Line, place: usize, text: &[u8], first: bool) {
         let (Some(column), Some(width)) = (self.columns.get(place), self.widths.get(place)) else { return };
         let is_left = column.kind.is_left_aligned();
         if is_left && self.layout.room < usize::MAX {
             let text = String::from_utf8_lossy(text);
             let text = fitted(&text, column, self.layout.room, self.presentation.unicode);
-            return line.add(text.as_bytes(), *width, is_left, first, last);
+            return line.add(text.as_bytes(), *width, is_left, first);
         }
-        line.add(text, *width, is_left, first, last);
+        line.add(text, *width, is_left, first);
     }
 
     /// A finished line with its colours.
@@ -73,16 +72,15 @@ impl Lines {
 impl RowWriter for Lines {
     fn write(&self, rows: usize, cell: &CellAt<'_, '_>, out: &mut Vec<u8>) {
         let mut text = Vec::new();
-        let last = self.layout.line.len().saturating_sub(1);
         let presentation = &self.presentation;
         for row in 0..rows {
             let begin = out.len();
-            let mut line = Line { out: std::mem::take(out), overhang: 0 };
+            let mut line = Line { out: std::mem::take(out), ..Line::default() };
             for (index, place) in self.layout.line.iter().enumerate() {
                 let Some(column) = self.columns.get(*place) else { continue };
                 text.clear();
                 write_cell(&cell(row, *place), column, presentation, &mut text);
-                self.add(&mut line, *place, &text, index == 0, index == last);
+                self.add(&mut line, *place, &text, index == 0);
             }
             *out = line.out;
             if !self.layout.line.is_empty() {
@@ -108,29 +106,28 @@ impl RowWriter for Lines {
     }
 }
 
-/// One line that is being written. Text that is wider than its column uses up the padding of the next columns.
+/// One line that is being written. Text that is wider than its column uses up the padding of the next columns, and the
+/// last text of a line is not padded.
 #[derive(Default)]
 pub(super) struct Line {
     out: Vec<u8>,
     overhang: usize,
+    /// How many blanks are before the next text.
+    blanks: usize,
 }
 
 impl Line {
-    fn add(&mut self, text: &[u8], width: usize, left: bool, first: bool, last: bool) {
-        if !first {
-            self.out.push(b' ');
-        }
+    fn add(&mut self, text: &[u8], width: usize, left: bool, first: bool) {
         let length = display_width(text);
         let padding = width.saturating_sub(length).saturating_sub(self.overhang);
         self.overhang = (length + self.overhang).saturating_sub(width).min(self.overhang + text.len());
-        let blanks = |out: &mut Vec<u8>| out.resize(out.len() + padding, b' ');
-        if !left {
-            blanks(&mut self.out);
+        self.blanks += usize::from(!first) + if left { 0 } else { padding };
+        if !text.is_empty() {
+            self.out.resize(self.out.len() + self.blanks, b' ');
+            self.out.extend_from_slice(text);
+            self.blanks = 0;
         }
-        self.out.extend_from_slice(text);
-        if left && !last {
-            blanks(&mut self.out);
-        }
+        self.blanks += if left { padding } else { 0 };
     }
 }
 
