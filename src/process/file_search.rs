@@ -4,8 +4,9 @@
 //! Almost every process has none of them, so the text of `maps` is searched before any of its lines is parsed. Only
 //! what may be one of the files is then opened, as a name (`O_PATH`), to be compared.
 
+use std::ffi::OsStr;
 use std::io::{self, Read};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -13,14 +14,14 @@ use nix::errno::Errno;
 use crate::error::{ErrorKind, Result};
 use crate::kernel::file_system::{FileSystem, FileSystemKind};
 use crate::kernel::identity::{FileIdentity, PageSource};
-use crate::process::directory::Directory;
+use crate::process::directory::{Directory, parse_pid};
 use crate::process::failure::read_error;
 use crate::process::file_maps::FileMapping;
 use crate::process::file_uses::{UseBuffers, parse_info};
 use crate::process::handle::Process;
 use crate::process::head::parse_head;
-use crate::process::mapped_file::{absent, unescape};
-use crate::units::Figure;
+use crate::process::mapped_file::{absent, path_of};
+use crate::units::{Absent, Figure, Reason};
 
 /// What the lines of `maps` are searched for.
 #[derive(Debug, Clone, Default)]
@@ -156,30 +157,54 @@ impl Process {
 }
 
 impl Process {
-    /// The name of the file that a link of this process in a capture leads to, as the process sees it: `exe`, `fd/3`,
-    /// `map_files/1000-2000`, or a path below `root`. `None` if the capture does not have it, or it is no file.
+    /// The name of the file that a link of this process in a capture leads to, as it is seen from the root of its mount
+    /// namespace: `exe`, `fd/3`, `map_files/1000-2000`, or a path below `root` or `cwd`; the same below `task/TID`.
+    /// `None` if the capture does not have it, or it is no file. No other link is followed.
     ///
     /// # Errors
     /// As [`Process::search_maps`].
     pub(crate) fn read_captured_name(&self, link: &Path) -> Result<Option<Vec<u8>>> {
-        let name = match (link.strip_prefix("root"), link.strip_prefix("map_files")) {
-            (Ok(below), _) => Some(Path::new("/").join(below).as_os_str().as_bytes().to_vec()),
-            (_, Ok(addresses)) => {
+        let mut parts = link.iter();
+        let of_thread = || Some(format!("task/{}/", parse_pid(link.iter().nth(1)?.to_str()?)?));
+        let above = link.starts_with("task").then(of_thread).flatten();
+        if above.is_some() {
+            parts.nth(1);
+        }
+        let above = above.unwrap_or_default();
+        let read = |link: &str| match self.directory.read_link(format!("{above}{link}").as_str()) {
+            // There is none, or what a damaged capture has there is no link.
+            Err(error) if is_no_link(&error) => Ok(None),
+            read => read.map(Some).map_err(|error| read_error(self.pid(), &error)),
+        };
+        let (first, rest) = (parts.next().and_then(OsStr::to_str), parts.as_path());
+        let number = || parse_pid(rest.to_str()?);
+        // Archives have `//` as the link to the root directory.
+        let below = |directory: PathBuf| directory.join(rest).components().collect::<PathBuf>();
+        let name = match first {
+            Some("root") => Some(below(read("root")?.unwrap_or_else(|| "/".into()))),
+            Some("cwd") => read("cwd")?.map(below),
+            Some("exe") if rest.as_os_str().is_empty() => read("exe")?,
+            Some("fd") => {
+                let found = number().map_or(Ok(None), |number| read(&format!("fd/{number}")))?;
+                if found.is_none() {
+                    // All of them may be denied.
+                    read("fd")?;
+                }
+                found
+            }
+            Some("map_files") => {
                 let mut found = None;
                 self.search_maps(&Needles::any(), &mut UseBuffers::default(), &mut |mapping| {
                     let (start, end) = (mapping.addresses.start, mapping.addresses.end);
-                    if addresses.as_os_str() == format!("{start:x}-{end:x}").as_str() {
-                        found = Some(unescape(&mapping.path));
+                    if rest.as_os_str() == format!("{start:x}-{end:x}").as_str() {
+                        found = Some(path_of(&mapping.path));
                     }
                 })?;
                 found
             }
-            _ => match self.directory.read_link(link) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(read_error(self.pid(), &error)),
-                read => read.ok().map(|name| name.as_os_str().as_bytes().to_vec()),
-            },
+            _ => None,
         };
-        Ok(name.filter(|name| name.starts_with(b"/")))
+        Ok(name.map(|name| name.into_os_string().into_vec()).filter(|name| name.starts_with(b"/")))
     }
 }
 
@@ -248,14 +273,32 @@ impl ShownFiles<'_> {
             Ok(compared) => Ok(Some(compared)),
             // A process that asks in place of this one, or of another rmap, has the file open for a moment only.
             Err(Errno::ENOENT | Errno::ESRCH) => Ok(None),
-            Err(errno) => Err(absent(errno)),
+            Err(errno) => Err(why_unlooked(errno)),
         }
+    }
+
+    /// The process.
+    pub(crate) fn process(&self) -> &Process {
+        self.process
     }
 
     /// A path through which this process can open the file of a descriptor.
     pub(crate) fn path_to(&self, descriptor: &Descriptor) -> PathBuf {
         self.process.root().path().join(format!("{}/{}", self.process.pid(), descriptor.link))
     }
+}
+
+const DENIED: Absent = Absent::new(Reason::Denied, "this user may not look at a file that it has open");
+
+/// Why the file of a descriptor is not known. No other link leads to it, so there is no advice.
+fn why_unlooked(errno: Errno) -> Absent {
+    if matches!(errno, Errno::EPERM | Errno::EACCES) { DENIED } else { absent(errno) }
+}
+
+/// Whether there is no link of that name.
+fn is_no_link(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    matches!(errno, Some(Errno::ENOENT | Errno::ENOTDIR | Errno::EINVAL))
 }
 
 /// `fdinfo` of a regular file is shorter, unless it is locked.
@@ -296,6 +339,15 @@ mod tests {
         let all = [(0x1000, 77), (0x5000, 77), (0x6000, 8), (0x7000, 9)];
         assert_eq!(found(&Needles::any()), all);
         assert_eq!(found(&Needles::new(&[1, 2, 3, 4, 5], &[])), all, "every line is looked at");
+    }
+
+    #[test]
+    fn a_descriptor_that_may_not_be_looked_at_has_a_reason_of_its_own() {
+        for errno in [Errno::EPERM, Errno::EACCES] {
+            let absent = why_unlooked(errno);
+            assert_eq!((absent.reason, absent.why.contains("map_files")), (Reason::Denied, false));
+        }
+        assert_eq!(why_unlooked(Errno::ETIMEDOUT), Absent::SILENT);
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub struct Device {
 
 impl Device {
     /// Both numbers.
-    pub(super) fn numbers(self) -> (u32, u32) {
+    pub(crate) fn numbers(self) -> (u32, u32) {
         (self.major, self.minor)
     }
 }

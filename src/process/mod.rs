@@ -93,7 +93,7 @@ pub(crate) use directory::{Directory, NamelessMount};
 pub(crate) use failure::DENIED;
 pub use fields::{FieldId, FieldUnit, Fields, Wanted};
 pub use file_maps::FileMapping;
-pub(crate) use file_search::{Descriptor, Needles, ShownFiles};
+pub(crate) use file_search::{Descriptor, DescriptorText, Needles, ShownFiles};
 pub(crate) use file_uses::{FileUse, UseBuffers, UsedIn, deleted_name};
 pub use flags::{Flag, flags_in_words};
 pub use handle::{Process, shows_whole_machine};

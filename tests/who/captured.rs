@@ -1,8 +1,10 @@
 //! A captured machine: files are found by the names that processes saw, and its list of cached files has the figures.
 
-use serde_json::json;
+use std::os::unix::fs::symlink;
 
-use crate::common::{Subject, memory, page, rmap, shell};
+use serde_json::{Value, json};
+
+use crate::common::{Run, Subject, description, memory, page, rmap, shell};
 use crate::{bytes, link_of};
 
 #[test]
@@ -41,7 +43,7 @@ fn a_capture_resolves_its_own_links_and_says_what_was_cached() {
     // All of them are one file.
     let run = who(&[&links[0], &links[1], name, &format!("/proc/{pid}/root{name}")]);
     for line in run.complaints() {
-        assert!(line.starts_with("rmap: the capture: ") && line.ends_with("may hold it too"), "{run:?}");
+        assert!(line.starts_with("rmap: the capture: ") && line.ends_with("may hold the file too"), "{run:?}");
     }
     let document = run.json();
     let rows = document["holders"].as_array().unwrap();
@@ -64,4 +66,220 @@ fn a_capture_resolves_its_own_links_and_says_what_was_cached() {
         "rmap: /proc/meminfo: no such file in the capture",
     ];
     assert_eq!((run.status, run.complaints()), (Some(1), why.to_vec()), "{run:?}");
+}
+
+/// A captured machine: its own namespace, whose root is on 8:1, and a container with an overlay as its root.
+struct Machine(tempfile::TempDir);
+
+const OWN: u64 = 1;
+const OF_CONTAINER: u64 = 2;
+const MOUNTS: &str = "1 0 8:1 / / rw - ext4 a rw\n2 1 8:2 / /data rw - ext4 b rw\n\
+                      3 1 0:60 / /run/x/merged rw - overlay o rw,lowerdir=/l/base,upperdir=/u/x,workdir=/w/x\n";
+const MOUNTS_THERE: &str = "30 0 0:60 / / rw - overlay o rw,lowerdir=/l/base,upperdir=/u/x,workdir=/w/x\n\
+                            31 30 8:2 /shared /srv rw - ext4 b rw\n32 30 0:61 / /tmp rw - tmpfs t rw\n";
+
+impl Machine {
+    fn new() -> Machine {
+        let machine = Machine(memory());
+        std::fs::create_dir_all(machine.0.path().join("proc")).unwrap();
+        std::fs::write(machine.0.path().join("rmap-capture.json"), description(4096, true)).unwrap();
+        machine
+    }
+
+    /// Adds a process with mappings of these files: device, inode number, name.
+    fn add(&self, pid: u32, namespace: u64, mapped: &[(&str, u64, &str)]) {
+        let folder = self.0.path().join(format!("proc/{pid}"));
+        for below in ["ns", "fd", "fdinfo"] {
+            std::fs::create_dir_all(folder.join(below)).unwrap();
+        }
+        symlink(format!("mnt:[{namespace}]"), folder.join("ns/mnt")).unwrap();
+        symlink("/", folder.join("root")).unwrap();
+        std::fs::write(folder.join("mountinfo"), if namespace == OWN { MOUNTS } else { MOUNTS_THERE }).unwrap();
+        let heads = mapped.iter().zip(1..).map(|((device, inode, name), number)| {
+            format!("{number}000-{number}800 r--s 00000000 {device} {inode}    {name}\nSize: 2 kB\nRss: 2 kB\n")
+        });
+        std::fs::write(folder.join("smaps"), heads.collect::<String>()).unwrap();
+    }
+
+    /// Opens a file in a process.
+    fn open(&self, pid: u32, name: &str, mount: u64) {
+        let folder = self.0.path().join(format!("proc/{pid}"));
+        symlink(name, folder.join("fd/3")).unwrap();
+        std::fs::write(folder.join("fdinfo/3"), format!("pos: 0\nflags: 02\nmnt_id: {mount}\n")).unwrap();
+    }
+
+    /// Writes the list of cached files: path, device, inode number, bytes that are cached, and pages that are mapped.
+    fn list(&self, files: &[(&str, [u32; 2], u64, u64, u64)]) {
+        let denied = json!({"absent": ["denied", "no"]});
+        let account = json!({"method": "pages", "size": null, "kinds": [], "missed": []});
+        let mut text = format!("{}\n", json!({"account": account, "incomplete": [], "unseen": null}));
+        for (id, (path, device, inode, cached, mapped)) in files.iter().enumerate() {
+            let mut counts = vec![0; 12];
+            counts[0] = cached / 4096;
+            counts[10] = *mapped;
+            let file = json!({
+                "id": id, "path": path, "deleted": false, "kind": "file", "fs": "ext4", "device": device,
+                "inode": inode, "links": 1, "size": cached, "cached": cached, "counts": counts, "dirty": 0,
+                "writeback": 0, "evicted": 0, "nodes": denied, "groups": denied, "container": null, "holders": "",
+                "holder_count": 0, "method": "pages", "note": null,
+            });
+            text.push_str(&format!("{file}\n"));
+        }
+        std::fs::create_dir_all(self.0.path().join("rmap")).unwrap();
+        std::fs::write(self.0.path().join("rmap/files.jsonl"), text).unwrap();
+    }
+
+    fn who(&self, files: &[&str]) -> Run {
+        let arguments = ["who", "--json", "--total", "--proc-root", self.0.path().to_str().unwrap()];
+        rmap(arguments.iter().chain(files))
+    }
+
+    /// The pids of those that hold a file, what is cached of it, and the lines on standard error.
+    fn holders(&self, file: &str) -> (Vec<u64>, Value, Vec<String>) {
+        let run = self.who(&[file]);
+        let document = run.json();
+        let mut pids: Vec<u64> = document["holders"].as_array().unwrap().iter().map(|row| bytes(row, "pid")).collect();
+        pids.sort_unstable();
+        let complaints = run.complaints().into_iter().map(str::to_owned).collect();
+        (pids, document["files"][0]["cached"].clone(), complaints)
+    }
+}
+
+const NAME: &str = "/usr/lib/libx.so";
+
+#[test]
+fn a_file_of_a_container_is_not_the_file_of_the_machine_with_the_same_path() {
+    let machine = Machine::new();
+    machine.add(5, OWN, &[("08:01", 70, NAME)]);
+    machine.add(6, OWN, &[("08:01", 71, "/etc/other")]);
+    // As Linux 6.8 prints a file of an overlay, and as those before it do.
+    machine.add(20, OF_CONTAINER, &[("00:3c", 80, NAME)]);
+    machine.add(21, OF_CONTAINER, &[("08:01", 81, NAME)]);
+    let listed = [(NAME, [8, 1], 70, 16 << 12, 3), ("/u/x/usr/lib/libx.so", [8, 1], 81, 4 << 12, 4)];
+    machine.list(&listed);
+    assert_eq!(machine.holders(NAME), (vec![5], json!(16 << 12), vec![]));
+    let through = format!("/proc/20/root{NAME}");
+    let (pids, cached, complaints) = machine.holders(&through);
+    assert_eq!((pids, complaints), (vec![20, 21], vec![]));
+    assert_eq!(cached, Value::Null, "its pages are those of the layer, not those of the machine's file");
+    let run = machine.who(&[&through]);
+    let why = "not applicable: it is on an overlay, and its pages are those of a file of a layer";
+    assert_eq!(run.json()["files"][0]["reason"], why);
+    // Named together they are two files.
+    let both = machine.who(&[NAME, &through]).json();
+    let count = |place: usize| both["files"][place]["holder_count"].clone();
+    assert_eq!((count(0), count(1)), (json!(1), json!(2)), "{both}");
+    // The file of the layer, which has the number that only older kernels print.
+    let (pids, cached, complaints) = machine.holders("/u/x/usr/lib/libx.so");
+    assert_eq!((pids, cached), (vec![21], json!(4 << 12)));
+    let why = "it holds a file of an overlay, and the capture does not tell of which layer";
+    assert_eq!(complaints, [format!("rmap: /u/x/usr/lib/libx.so: process 20 may hold it: {why}")]);
+}
+
+#[test]
+fn a_file_of_a_capture_is_found_under_every_name() {
+    let machine = Machine::new();
+    machine.add(5, OWN, &[("08:02", 90, "/data/shared/f")]);
+    machine.add(6, OWN, &[("08:02", 90, "/data/link")]);
+    machine.add(7, OWN, &[("08:02", 91, "/data/shared/g")]);
+    machine.add(20, OF_CONTAINER, &[("08:02", 90, "/srv/f")]);
+    machine.add(21, OF_CONTAINER, &[("00:3d", 90, "/tmp/f")]);
+    machine.add(22, OF_CONTAINER, &[("08:02", 91, "/srv/g")]);
+    machine.open(22, "/srv/f", 31);
+    machine.add(23, OF_CONTAINER, &[("08:02", 91, "/srv/g")]);
+    machine.open(23, "/srv/f", 30);
+    for name in
+        ["/data/shared/f", "/data//shared/./f", "/proc/20/root/srv/f", "/proc/22/fd/3", "/proc/5/map_files/1000-1800"]
+    {
+        assert_eq!(machine.holders(name).0, [5, 20, 22], "{name}");
+    }
+    // The list has its number, which another hard link has, too.
+    machine.list(&[("/data/shared/f", [8, 2], 90, 2 << 12, 2), ("/proc/21/root/tmp/f", [0, 61], 90, 3 << 12, 0)]);
+    assert_eq!(machine.holders("/proc/20/root/srv/f"), (vec![5, 6, 20, 22], json!(2 << 12), vec![]));
+    // The file that had the name before is another one, which is known by its number only.
+    machine.add(30, OWN, &[("08:02", 99, "/data/shared/f (deleted)")]);
+    assert_eq!(machine.holders("/data/shared/f").0, [5, 6, 20, 22]);
+    assert_eq!(machine.holders("/proc/21/root/tmp/f"), (vec![21], json!(3 << 12), vec![]));
+    assert_eq!(machine.holders("/proc/20/root/tmp/f"), (vec![21], json!(3 << 12), vec![]));
+}
+
+#[test]
+fn a_name_that_a_capture_cannot_follow_is_refused_and_links_do_not_lead_out_of_it() {
+    let machine = Machine::new();
+    machine.add(5, OWN, &[("08:01", 70, "/usr/lib/libx.so")]);
+    machine.list(&[]);
+    let folder = machine.0.path().join("proc/5");
+    symlink(folder.join("there"), folder.join("cwd")).unwrap();
+    std::fs::create_dir(folder.join("there")).unwrap();
+    symlink("/usr/lib/libx.so", folder.join("there/link")).unwrap();
+    symlink("/usr/lib/libx.so", folder.join("fd/link")).unwrap();
+    std::fs::write(folder.join("fd/4"), "").unwrap();
+    for (name, why) in [
+        ("/usr/lib/../lib/libx.so", "a capture does not tell where '..' leads; name the file without it"),
+        ("/proc/5/fd/../../5/fd/3", "a capture does not tell where '..' leads; name the file without it"),
+        ("/proc/5/there/link", "no such file in the capture"),
+        ("/proc/5/fd/link", "no such file in the capture"),
+        ("/proc/5/fd/4", "no such file in the capture"),
+        ("/proc/5/exe/x", "no such file in the capture"),
+        ("/proc/5/fd", "no such file in the capture"),
+    ] {
+        let run = machine.who(&[name]);
+        assert_eq!((run.status, run.err.as_str()), (Some(1), format!("rmap: {name}: {why}\n").as_str()), "{name}");
+    }
+    // What is there of this machine is not what the captured one had.
+    let (pids, _, _) = machine.holders("/proc/5/cwd/link");
+    assert_eq!(pids, [0; 0], "the link is not followed");
+    let root = machine.0.path().to_str().unwrap();
+    let unknown = rmap(["who", "--proc-root", root, "/lib/libx.so"]).good().text();
+    let words = "/lib/libx.so: nobody that could be looked at maps it or has it open; what is cached of it is not \
+                 known (no cached file of the capture has this name, and a capture does not tell where symbolic links \
+                 lead)\n";
+    assert!(unknown.contains(words), "{unknown}");
+}
+
+#[test]
+fn a_damaged_list_is_not_taken_for_no_list() {
+    let machine = Machine::new();
+    machine.add(5, OWN, &[("08:01", 70, NAME)]);
+    let run = machine.who(&[NAME]);
+    let why = "unsupported: the capture does not have the list of cached files";
+    assert_eq!((run.json()["files"][0]["reason"].as_str(), run.good().status), (Some(why), Some(0)));
+    machine.list(&[(NAME, [8, 1], 70, 16 << 12, 3)]);
+    let list = machine.0.path().join("rmap/files.jsonl");
+    let text = std::fs::read_to_string(&list).unwrap();
+    std::fs::write(&list, &text[..text.len() - 9]).unwrap();
+    let run = machine.who(&[NAME]);
+    let line = "rmap: the cached files: line 2 of rmap/files.jsonl in the capture is not valid\n";
+    assert_eq!((run.status, run.err.as_str()), (Some(1), line));
+    let file = &run.json()["files"][0];
+    let why = "unsupported: the list of cached files in the capture is damaged";
+    assert_eq!((&file["cached"], &file["reason"]), (&Value::Null, &why.into()));
+    assert_eq!(run.json()["holders"][0]["pid"], 5, "what can be known is still told");
+}
+
+#[test]
+fn more_mapped_than_cached_is_no_amount_in_a_capture() {
+    let machine = Machine::new();
+    machine.add(5, OWN, &[("08:01", 70, NAME)]);
+    machine.list(&[(NAME, [8, 1], 70, 4 << 12, 5)]);
+    let file = machine.who(&[NAME]).json()["files"][0].clone();
+    let keys = ["cached", "mapped", "mapped_at_least", "unmapped", "mapped_by"];
+    assert_eq!(keys.map(|key| file[key].clone()), [json!(4 << 12), json!(null), json!(null), json!(null), json!(null)]);
+    assert!(file["reason"].as_str().unwrap().starts_with("changed: more of it is listed as mapped"), "{file}");
+    machine.list(&[(NAME, [8, 1], 70, 5 << 12, 4)]);
+    let file = machine.who(&[NAME]).json()["files"][0].clone();
+    let mapped = [5 << 12, 4 << 12, 4 << 12, 1 << 12].map(|bytes: u64| json!(bytes));
+    assert_eq!([&file["cached"], &file["mapped"], &file["mapped_at_least"], &file["unmapped"]], mapped.each_ref());
+}
+
+#[test]
+fn a_capture_of_some_processes_says_so_in_one_line() {
+    let machine = Machine::new();
+    machine.add(5, OWN, &[("08:01", 70, NAME)]);
+    assert_eq!(machine.who(&[NAME]).good().err, "");
+    std::fs::write(machine.0.path().join("rmap-capture.json"), description(4096, false)).unwrap();
+    let run = machine.who(&[NAME, "/etc/other"]);
+    let line =
+        "rmap: the capture: it has only some of the processes of its machine, and others may hold the file too\n";
+    assert_eq!((run.status, run.err.as_str()), (Some(1), line));
 }

@@ -4,14 +4,10 @@ use std::path::{Path, PathBuf};
 
 use super::search::{OfFile, Search};
 use super::target::{Kind, Target};
-use super::wanted::path_of;
 use crate::error::Error;
 use crate::join::PageLists;
-use crate::join::machine_files::{Captured, FoundChoice, FoundFile};
-use crate::machine::cached::Counter;
 use crate::pagecache::{Engine, FileReport, Leases, OpenFile};
-use crate::process::{ProcRoot, deleted_name};
-use crate::units::{Absent, Bytes, Figure, PageRuns, PageSize, Pages, Reason, Run};
+use crate::units::{Absent, Bytes, Figure, PageRuns, Pages, Reason, Run};
 
 /// A file that is asked about, and what is cached of it.
 #[derive(Debug, Clone)]
@@ -44,7 +40,7 @@ impl FileInCache {
         FileInCache { path, same_as: Some(first), ..FileInCache::unknown(SAME) }
     }
 
-    fn unknown(why: Absent) -> FileInCache {
+    pub(super) fn unknown(why: Absent) -> FileInCache {
         FileInCache {
             path: PathBuf::new(),
             same_as: None,
@@ -57,6 +53,21 @@ impl FileInCache {
             unmapped: Err(why),
             method: None,
         }
+    }
+
+    /// What is cached of a file, how much of that is mapped, and how much at least. If more is mapped than is cached,
+    /// that is absent, for the reason `unsteady`.
+    pub(super) fn of_figures(
+        cached: Figure<Bytes>,
+        mapped: Figure<Bytes>,
+        at_least: Figure<Bytes>,
+        unsteady: Absent,
+    ) -> FileInCache {
+        let steady = |mapped: Bytes| if mapped <= cached? { Ok(mapped) } else { Err(unsteady) };
+        let mapped = mapped.and_then(steady);
+        let unmapped = mapped.and_then(|mapped| Ok(cached?.saturating_sub(mapped)));
+        let mapped_at_least = at_least.and_then(steady);
+        FileInCache { cached, mapped, mapped_at_least, unmapped, ..FileInCache::unknown(unsteady) }
     }
 }
 
@@ -85,10 +96,6 @@ pub(super) struct Measured {
     pub(super) failure: Option<Error>,
 }
 
-const NO_LIST: Absent = Absent::new(Reason::Unsupported, "the capture does not have the list of cached files");
-const SEVERAL_LISTED: Absent = Absent::new(Reason::NotApplicable, "several cached files of the capture are called so");
-const UNTOLD: Absent = Absent::new(Reason::Unsupported, "it was not told of all its pages when it was captured");
-const UNLISTED: Absent = Absent::new(Reason::Unsupported, "it is not among the cached files of the capture");
 const NO_PATH: Absent = Absent::new(Reason::Unsupported, "nobody has it open, and it was not named by a path");
 const SAME: Absent = Absent::new(Reason::NotApplicable, "it is the same file as one that was named before");
 const SEVERAL: Absent = Absent::new(Reason::NotApplicable, "several files have this number");
@@ -120,7 +127,8 @@ pub(super) fn measure(
     let path: &Path = match &target.kind {
         Kind::File(known) if !known.has_pages => return Measured { file: unknown(NO_PAGES), failure: None },
         Kind::File(_) => &target.label,
-        Kind::Name(_) => return Measured { file: unknown(UNLISTED), failure: None },
+        // Captures have their own figures.
+        Kind::Name(_) => return Measured { file: unknown(NO_PATH), failure: None },
         Kind::Number { .. } if found.is_some_and(OfFile::are_several) => {
             return Measured { file: unknown(SEVERAL), failure: None };
         }
@@ -147,68 +155,6 @@ pub(super) fn measure(
     Measured { file: FileInCache { path: target.label.clone(), holders: holders as u64, ..file }, failure: None }
 }
 
-/// The figures of files in a capture, from its list of cached files.
-pub(super) struct CapturedFiles(Figure<Vec<FoundFile>>);
-
-impl CapturedFiles {
-    /// Reads what is listed of these files.
-    pub(super) fn read(root: &ProcRoot, targets: &[Target]) -> CapturedFiles {
-        let names = targets.iter().map(|target| match &target.kind {
-            Kind::Name(name) => Some(path_of(deleted_name(name).unwrap_or(name))),
-            Kind::File(_) | Kind::Number { .. } => None,
-        });
-        // Those that are known by a number may have any name.
-        let below = names.collect::<Option<Vec<PathBuf>>>().unwrap_or_default();
-        let choice = FoundChoice { below, ..FoundChoice::default() };
-        let found = Captured::open(root).and_then(|(_, files)| files.collect(&choice));
-        CapturedFiles(found.map_err(|_| NO_LIST))
-    }
-
-    /// What is listed of a file, for which the search found `holders`.
-    pub(super) fn measure(&self, target: &Target, search: &Search, number: usize, holders: usize) -> FileInCache {
-        let file = match &self.0 {
-            Ok(files) => {
-                let mut found = files.iter().filter(|file| is_listed_as(target, file));
-                match (found.next(), found.next()) {
-                    (Some(file), None) => listed(file),
-                    (Some(_), Some(_)) => FileInCache::unknown(SEVERAL_LISTED),
-                    (None, _) => FileInCache::unknown(UNLISTED),
-                }
-            }
-            Err(absent) => FileInCache::unknown(*absent),
-        };
-        let is_complete = search.is_complete(number);
-        FileInCache { path: target.label.clone(), holders: holders as u64, is_complete, ..file }
-    }
-}
-
-/// Whether a listed file is the one that is asked about.
-fn is_listed_as(target: &Target, file: &FoundFile) -> bool {
-    match &target.kind {
-        Kind::Name(name) if file.is_deleted => deleted_name(name) == Some(&file.path[..]),
-        Kind::Name(name) => file.path == *name,
-        Kind::Number { device, inode } => (file.device, file.inode) == (*device, *inode),
-        Kind::File(_) => false,
-    }
-}
-
-fn listed(file: &FoundFile) -> FileInCache {
-    let at_least = file.amount(Counter::Mapped);
-    let mapped = at_least.and_then(|mapped| match file.amount(Counter::MappedUnknown)? {
-        Bytes(0) => Ok(mapped),
-        _ => Err(UNTOLD),
-    });
-    FileInCache {
-        size: file.size,
-        cached: file.cached,
-        mapped,
-        mapped_at_least: at_least,
-        unmapped: mapped.and_then(|mapped| Ok(file.cached?.saturating_sub(mapped))),
-        method: mapped.is_ok().then_some(MappedBy::Lists),
-        ..FileInCache::unknown(UNLISTED)
-    }
-}
-
 fn whole(report: &FileReport) -> Run {
     Run { first: 0, count: report.pages.0 }
 }
@@ -229,24 +175,10 @@ fn figures(mut report: FileReport, seen: &PageRuns, is_complete: bool, needs_lis
         false if is_complete || report.cached() == Ok(seen.cached()) => (Ok(seen.cached()), MappedBy::PageTables),
         false => (Err(OTHERS), MappedBy::PageTables),
     };
-    let cached = report.cached();
-    let steady = |mapped: Pages| if mapped <= cached? { Ok(mapped) } else { Err(NOT_STEADY) };
-    let at_least = mapped.or(Ok(seen.cached())).and_then(steady);
-    let mapped = mapped.and_then(steady);
-    let unmapped = mapped.and_then(|mapped| Ok(cached?.saturating_sub(mapped)));
-    let bytes = |figure: Figure<Pages>, page: PageSize| figure.map(|pages| pages.bytes(page));
-    FileInCache {
-        path: PathBuf::new(),
-        same_as: None,
-        holders: 0,
-        is_complete,
-        size: Ok(report.size),
-        cached: bytes(cached, page),
-        mapped: bytes(mapped, page),
-        mapped_at_least: bytes(at_least, page),
-        unmapped: bytes(unmapped, page),
-        method: mapped.is_ok().then_some(method),
-    }
+    let bytes = |figure: Figure<Pages>| figure.map(|pages| pages.bytes(page));
+    let at_least = mapped.or(Ok(seen.cached()));
+    let figures = FileInCache::of_figures(bytes(report.cached()), bytes(mapped), bytes(at_least), NOT_STEADY);
+    FileInCache { size: Ok(report.size), method: figures.mapped.is_ok().then_some(method), is_complete, ..figures }
 }
 
 #[cfg(test)]

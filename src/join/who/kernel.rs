@@ -91,7 +91,7 @@ fn number_of(root: &ProcRoot, file: &str) -> Option<(u32, u32)> {
 fn is_it(target: &Target, path: &[u8]) -> bool {
     match &target.kind {
         Kind::File(known) => known.is_at(path),
-        Kind::Name(name) => path == name,
+        Kind::Name(name) => name.is_own(path),
         Kind::Number { .. } => false,
     }
 }

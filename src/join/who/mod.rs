@@ -5,11 +5,14 @@
 //! the start, so that each process is only searched for them, and what text does not prove is opened, as a name.
 
 mod cached;
+mod captured;
+mod captured_files;
 mod kernel;
 mod overlays;
 mod row;
 mod search;
 mod target;
+mod verdict;
 mod wanted;
 
 use std::os::unix::ffi::OsStrExt;
@@ -25,7 +28,7 @@ use crate::join::PageLists;
 use crate::machine::Places;
 use crate::pagecache::Leases;
 use crate::process::ProcRoot;
-use cached::CapturedFiles;
+use captured_files::CapturedFiles;
 use search::Search;
 use target::Target;
 
@@ -62,6 +65,8 @@ pub fn find_holders(root: &ProcRoot, wanted: &[WantedFile], facts: WhoFacts) -> 
     if targets.is_empty() {
         return Ok(answer);
     }
+    // It also tells the inode numbers of what was named.
+    let listed = (!root.is_live()).then(|| CapturedFiles::read(root, &mut targets, &places));
     // Reading the leases takes as long as searching hundreds of processes.
     let (search, leases) = std::thread::scope(|scope| {
         let is_live = root.is_live();
@@ -73,7 +78,6 @@ pub fn find_holders(root: &ProcRoot, wanted: &[WantedFile], facts: WhoFacts) -> 
         (search, leases.unwrap_or_else(Leases::read).naming_denied(PageLists::may_be_read()))
     });
     let mut search = search?;
-    let listed = (!root.is_live()).then(|| CapturedFiles::read(root, &targets));
     let paths: Vec<Arc<[u8]>> = targets.iter().map(|target| target.label.as_os_str().as_bytes().into()).collect();
     for (number, target) in targets.iter().enumerate() {
         let mut rows = search.take_rows(number);
@@ -82,7 +86,7 @@ pub fn find_holders(root: &ProcRoot, wanted: &[WantedFile], facts: WhoFacts) -> 
         let label = paths.get(number).cloned().unwrap_or_else(|| Arc::from(&b""[..]));
         rows.iter_mut().for_each(|row| row.path = Arc::clone(&label));
         let file = match &listed {
-            Some(listed) => listed.measure(target, &search, number, rows.len()),
+            Some(listed) => listed.measure(target, &search, number, rows.len(), &places),
             None => {
                 let measured = cached::measure(target, &search, number, &leases, rows.len(), facts.pages);
                 answer.failures.extend(measured.failure);
@@ -96,6 +100,7 @@ pub fn find_holders(root: &ProcRoot, wanted: &[WantedFile], facts: WhoFacts) -> 
         let first = targets.get(number).map(|target| &target.label).filter(|first| **first != name);
         answer.files.extend(first.map(|first| FileInCache::same_as(name, first.clone())));
     }
+    answer.failures.extend(listed.and_then(|listed| listed.failure));
     answer.failures.extend(search.failures(&targets));
     Ok(answer)
 }

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::row::{Holding, How, InMemory, ProcessFacts, Program, Summed, of_maps, sum_mappings};
-use super::target::{Kind, Target, Verdict, needles};
+use super::target::{Kind, Target, needles};
+use super::verdict::Verdict;
 use super::wanted::WhoFacts;
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::join::crowd::visit_all;
@@ -122,7 +123,10 @@ impl Search {
 
     /// What could not be found out.
     pub(super) fn failures(&self, targets: &[Target]) -> Vec<Error> {
-        let mut failures: Vec<Error> = unseen(self.denied, self.is_blind, self.is_captured).into_iter().collect();
+        let mut failures = match self.is_captured {
+            true => uncaptured(self.denied, self.is_blind),
+            false => unseen(self.denied, self.is_blind).into_iter().collect(),
+        };
         for (found, target) in self.found.iter().zip(targets) {
             let about = || Subject::Path(target.label.clone());
             let mut reasons: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
@@ -223,7 +227,7 @@ impl Work<'_> {
     fn files_of(&self, process: &Process, mapping: &FileMapping, held: &mut HashMap<usize, Held>) -> Vec<usize> {
         let mut files = Vec::new();
         for (file, target) in self.targets.iter().enumerate() {
-            match target.is_mapped(process, mapping) {
+            match target.is_mapped(process, mapping, self.places) {
                 Verdict::Yes(note) => {
                     let held = held.entry(file).or_insert_with(|| Held::at(unescape_maps(&mapping.path)));
                     held.note = held.note.or(note);
@@ -397,13 +401,18 @@ fn listed(pids: &[u32]) -> String {
     format!("{} and {last}", first.join(", "))
 }
 
+/// The lines about processes of which a capture does not tell what they hold.
+fn uncaptured(count: u64, has_only_some: bool) -> Vec<Error> {
+    let about = |why: String| Error::new(Subject::Words("the capture".to_owned()), ErrorKind::System, why);
+    let processes = counted(count, "process", "processes");
+    let denied = format!("{processes} did not show what they hold when it was taken, and may hold the file too");
+    let others = "it has only some of the processes of its machine, and others may hold the file too";
+    let lines = [(count > 0).then_some(denied), has_only_some.then(|| others.to_owned())];
+    lines.into_iter().flatten().map(about).collect()
+}
+
 /// The line about processes that could not be looked at.
-fn unseen(count: u64, is_hidden: bool, is_captured: bool) -> Option<Error> {
-    if is_captured {
-        let processes = counted(count, "process", "processes");
-        let why = format!("{processes} could not be looked at when it was taken, and may hold it too");
-        return (count > 0).then(|| Error::new(Subject::Words("the capture".to_owned()), ErrorKind::System, why));
-    }
+fn unseen(count: u64, is_hidden: bool) -> Option<Error> {
     let about = || Subject::Words(PROCESSES.to_owned());
     if count > 0 {
         let why = format!("{} could not be looked at, and may hold it too", counted(count, "process", "processes"));

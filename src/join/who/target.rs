@@ -11,7 +11,9 @@ use std::sync::{Mutex, PoisonError};
 use nix::libc;
 use nix::sys::stat::{SFlag, major};
 
+use super::captured::CapturedName;
 use super::overlays::{OfLayer, open_name, overlays_of};
+use super::verdict::Verdict;
 use super::wanted::{WantedFile, path_of};
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::join::spot::{Spot, link_of};
@@ -20,10 +22,7 @@ use crate::kernel::handle::Handle;
 use crate::kernel::identity::{FileIdentity, PageSource};
 use crate::kernel::mount_table::parts;
 use crate::machine::Places;
-use crate::process::{
-    Descriptor, FileMapping, NamelessMount, Needles, ProcRoot, Process, ShownFiles, deleted_name, parse_pid,
-    unescape_maps,
-};
+use crate::process::{Descriptor, FileMapping, NamelessMount, Needles, ProcRoot, Process, ShownFiles};
 use crate::units::{Absent, Reason};
 
 /// A device number, major and minor.
@@ -55,7 +54,7 @@ pub(super) enum Kind {
     /// By its numbers alone.
     Number { device: Device, inode: u64 },
     /// By its name, in a capture.
-    Name(Vec<u8>),
+    Name(Box<CapturedName>),
 }
 
 /// A file that was opened, as a name.
@@ -95,17 +94,6 @@ struct Numbers {
     stat_is_proof: bool,
 }
 
-/// Whether a mapping or a descriptor is of the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// It is of another file.
-    No,
-    /// It is, with what a reader must know.
-    Yes(Option<&'static str>),
-    /// It may be, and this is why it is not known.
-    Unproven(Absent),
-}
-
 /// Which pages a file has that a process maps or has open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Source {
@@ -129,7 +117,7 @@ impl Target {
     pub(super) fn find(root: &ProcRoot, wanted: &WantedFile, places: &Places) -> Result<Target> {
         let kind = match wanted {
             WantedFile::Number { device, inode } => Kind::Number { device: *device, inode: *inode },
-            WantedFile::Path(path) if !root.is_live() => Kind::Name(captured_name(root, path)?),
+            WantedFile::Path(path) if !root.is_live() => Kind::Name(Box::new(CapturedName::find(root, path, places)?)),
             WantedFile::Path(path) => Kind::File(Box::new(Known::open(path, places)?)),
         };
         Ok(Target { label: wanted.label(), kind, others: Mutex::default() })
@@ -144,7 +132,7 @@ impl Target {
             (Kind::Number { device, inode }, Kind::Number { device: others, inode: another }) => {
                 (device, inode) == (others, another)
             }
-            (Kind::Name(one), Kind::Name(another)) => one == another,
+            (Kind::Name(one), Kind::Name(another)) => one.is_same(another),
             _ => false,
         }
     }
@@ -170,10 +158,10 @@ impl Target {
     }
 
     /// Whether a mapping of a process is of it.
-    pub(super) fn is_mapped(&self, process: &Process, mapping: &FileMapping) -> Verdict {
+    pub(super) fn is_mapped(&self, process: &Process, mapping: &FileMapping, places: &Places) -> Verdict {
         let device = (mapping.device.major, mapping.device.minor);
         match &self.kind {
-            Kind::Name(name) => yes_if(has_name(&unescape_maps(&mapping.path), name)),
+            Kind::Name(name) => name.is_mapped(process, mapping, places),
             Kind::Number { inode, .. } if mapping.inode != *inode => Verdict::No,
             Kind::Number { device: wanted, .. } if device == *wanted => Verdict::Yes(None),
             // `stat` gives another device than `maps` only on file systems without a disk of their own.
@@ -191,7 +179,10 @@ impl Target {
     /// Whether a descriptor of a process is of it.
     pub(super) fn is_open(&self, shown: &ShownFiles<'_>, found: &Descriptor, places: &Places) -> Verdict {
         match &self.kind {
-            Kind::Name(name) => yes_if(shown.describe(found).is_some_and(|text| has_name(&text.path, name))),
+            Kind::Name(name) => match shown.describe(found) {
+                Some(text) => name.is_open(shown.process(), found.inode, &text, places),
+                None => Verdict::No,
+            },
             Kind::Number { inode, .. } if found.inode != Some(*inode) => Verdict::No,
             Kind::Number { device, .. } => {
                 let is_it = found.device.is_some_and(|seen| parts(seen) == *device);
@@ -202,35 +193,13 @@ impl Target {
                 let may_differ = found.device.is_none_or(|seen| major(seen) == 0);
                 yes_if(is_it || may_differ && mounted() == Some(*device))
             }
-            Kind::File(known) => known.is_open(shown, found, &self.others),
+            Kind::File(known) => known.is_open(shown, found, places, &self.others),
         }
     }
 }
 
-/// The name of a file in a capture. A link of a process has the one that it leads to.
-fn captured_name(root: &ProcRoot, path: &Path) -> Result<Vec<u8>> {
-    let fail = |kind, why: &'static str| Error::path(path, kind, why);
-    let Ok(below) = path.strip_prefix("/proc") else {
-        return match path.is_absolute() {
-            true => Ok(path.as_os_str().as_bytes().to_vec()),
-            false => Err(fail(ErrorKind::Unsupported, "a capture has no working directory")
-                .with_advice("name the file by its whole path")),
-        };
-    };
-    let mut parts = below.iter();
-    let pid = parts.next().and_then(|pid| parse_pid(pid.to_str()?));
-    let pid = pid.ok_or_else(|| fail(ErrorKind::NotFound, "no such file in the capture"))?;
-    let name = Process::open_in(root, pid)?.read_captured_name(parts.as_path())?;
-    name.ok_or_else(|| fail(ErrorKind::NotFound, "no such file in the capture"))
-}
-
 fn yes_if(is_it: bool) -> Verdict {
     if is_it { Verdict::Yes(None) } else { Verdict::No }
-}
-
-/// Whether a path is this name, or was until it was removed.
-fn has_name(path: &[u8], name: &[u8]) -> bool {
-    path == name || deleted_name(path) == Some(name)
 }
 
 impl Known {
@@ -399,7 +368,7 @@ impl Known {
         }
     }
 
-    fn is_open(&self, shown: &ShownFiles<'_>, found: &Descriptor, others: &Mutex<Others>) -> Verdict {
+    fn is_open(&self, shown: &ShownFiles<'_>, found: &Descriptor, places: &Places, others: &Mutex<Others>) -> Verdict {
         let (Some(device), Some(inode)) = (found.device, found.inode) else { return Verdict::No };
         let mut numbers = self.numbers.iter();
         if let Some(numbers) = numbers.find(|numbers| (numbers.stat_device, numbers.inode) == (device, inode)) {
@@ -419,7 +388,17 @@ impl Known {
         if stacked == Some(false) || is_other {
             return Verdict::No;
         }
-        let Ok(Some(compared)) = shown.compare(found) else { return Verdict::No };
+        let compared = match shown.compare(found) {
+            Ok(Some(compared)) => compared,
+            Ok(None) => return Verdict::No,
+            Err(absent) => {
+                let mount = shown.describe(found).and_then(|text| text.mount);
+                let device = mount.and_then(|mount| Some(places.of_mount(mount, b"/")?.0));
+                // Of a mount that is in no list, it is not known whether it is such an overlay.
+                let may_be = device.is_none_or(|device| self.overlays.contains(&device));
+                return if may_be { Verdict::Unproven(absent) } else { Verdict::No };
+            }
+        };
         let is_it = compared.is_stacked && self.has_pages_of(|| shown.compare(found).ok()??.source);
         lock(others, |others| {
             others.stacked.insert(device, compared.is_stacked);

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 /// A file that is asked about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WantedFile {
-    /// By a path, which may be `/proc/PID/fd/N`. In a capture it is compared with the names that processes see.
+    /// By a path, which may be `/proc/PID/fd/N`. In a capture no symbolic link is followed but those of `/proc`.
     Path(PathBuf),
     /// By the device and the inode number of `/proc/PID/maps` or `stat`.
     Number {

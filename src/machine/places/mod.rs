@@ -132,6 +132,30 @@ impl Places {
         Some((mount.device, within))
     }
 
+    /// The same for a path as processes of a mount namespace see it. `None` also if the namespace is not known.
+    pub(crate) fn locate_in(&self, namespace: u64, typed: &[u8]) -> Option<(Device, Vec<u8>)> {
+        let (mount, within) = self.namespaces.get(*self.by_number.get(&namespace)?)?.locate(typed)?;
+        Some((mount.device, within))
+    }
+
+    /// The number of the mount namespace of this process, or the one that stands for it in a capture.
+    pub(crate) fn own_namespace(&self) -> Option<u64> {
+        self.namespaces.first()?.number
+    }
+
+    /// Whether it is not known what part of the file system on this device each mount is.
+    pub(crate) fn is_unclear(&self, device: Device) -> bool {
+        self.unclear.contains(&device)
+    }
+
+    /// Whether a file of an overlay may be a file of a layer, as far as their paths tell.
+    pub(crate) fn may_show(&self, overlay: Device, path: &[u8], device: Device, within: &[u8]) -> bool {
+        let is_it = |layer: &LayerPath| layer.device == device && layer.path == within;
+        let may_be = |end: &[u8]| within.strip_suffix(path).is_some_and(|layer| layer.ends_with(end));
+        self.in_layers(overlay, path).iter().any(is_it)
+            || self.unplaced_layers().any(|(found, end)| found == overlay && may_be(end))
+    }
+
     /// The paths that a file of an overlay may have in the layers, the uppermost first: in the first of them in which
     /// it exists, it has its pages. Empty if the device is not that of an overlay.
     pub fn in_layers(&self, device: (u32, u32), path: &[u8]) -> Vec<LayerPath> {

@@ -17,7 +17,8 @@ const READERS: u32 = 8;
 
 impl Places {
     /// Reads the mounts of this process and of every other mount namespace that it may see: a link for each process,
-    /// and a list for each namespace. In a capture the namespace of the first process stands for that of this process.
+    /// and a list for each namespace. In a capture the namespace of the first process that shows its mounts stands for
+    /// that of this process.
     ///
     /// # Errors
     /// `/proc` cannot be read.
@@ -27,10 +28,16 @@ impl Places {
         let own = match root.is_live() {
             // Another proc file system may be of a pid namespace in which this process is not.
             true => Process::own_in(root).or_else(|_| Process::own())?,
-            false => match pids.first() {
-                Some(first) => Process::open_in(root, *first)?,
-                None => return Ok(Places::default()),
-            },
+            false => {
+                let has_mounts = |process: &Process| process.read_mounts().is_ok_and(|mounts| !mounts.is_empty());
+                let first = pids.first().map(|first| Process::open_in(root, *first));
+                let mut opened = pids.iter().filter_map(|pid| Process::open_in(root, *pid).ok());
+                match (opened.find(has_mounts), first) {
+                    (Some(process), _) => process,
+                    (None, Some(first)) => first?,
+                    (None, None) => return Ok(Places::default()),
+                }
+            }
         };
         let mut reader = Reader::default();
         reader.add(&own, own.read_mount_namespace().ok().flatten());

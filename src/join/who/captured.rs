@@ -1,0 +1,250 @@
+//! Files of a captured machine. It has no files but their names, each as a process saw it, so a name is compared by
+//! where it led: the mounts of that process tell the file system and the path within.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+use super::verdict::Verdict;
+use crate::error::{Error, ErrorKind, Result};
+use crate::join::machine_files::FoundFile;
+use crate::machine::Places;
+use crate::process::{DescriptorText, FileMapping, ProcRoot, Process, deleted_name, parse_pid, unescape_maps};
+use crate::units::{Absent, Reason};
+
+/// A device number, major and minor.
+type Device = (u32, u32);
+
+/// A name in a capture, and the file that it stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct CapturedName {
+    /// As its process sees it, with ` (deleted)` if a link of `/proc` says so.
+    name: Vec<u8>,
+    /// The mount namespace in which it is seen; `None` if the capture does not tell.
+    namespace: Option<u64>,
+    /// The process that sees it, if it was named through one of another mount namespace than that of the machine.
+    through: Option<u32>,
+    /// The device of its file system and its path there; `None` if the capture has no mounts that tell.
+    spot: Option<(Device, Vec<u8>)>,
+    /// Its inode number, if the list of cached files has it and no other file of the device has the same.
+    inode: Option<u64>,
+}
+
+const OTHER_NAMESPACE: Absent = Absent::new(
+    Reason::Unsupported,
+    "it sees a file of this name, but the capture does not tell whether it is this one",
+);
+const OTHER_LAYER: Absent =
+    Absent::new(Reason::Unsupported, "it holds a file of an overlay, and the capture does not tell of which layer");
+
+impl CapturedName {
+    /// What a path that was typed stands for. One below `/proc/PID` is that which the link of the process leads to.
+    ///
+    /// # Errors
+    /// The capture does not have it, or cannot tell where it leads.
+    pub(super) fn find(root: &ProcRoot, path: &Path, places: &Places) -> Result<CapturedName> {
+        let fail = |kind, why: &'static str| Error::path(path, kind, why);
+        if !path.is_absolute() {
+            return Err(fail(ErrorKind::Unsupported, "a capture has no working directory")
+                .with_advice("name the file by its whole path"));
+        }
+        if path.components().any(|part| part == Component::ParentDir) {
+            return Err(fail(ErrorKind::Unsupported, "a capture does not tell where '..' leads")
+                .with_advice("name the file without it"));
+        }
+        // Without `.` and double slashes.
+        let plain: PathBuf = path.components().collect();
+        let (name, process) = match plain.strip_prefix("/proc") {
+            Err(_) => (plain.as_os_str().as_bytes().to_vec(), None),
+            Ok(below) => {
+                let missing = || fail(ErrorKind::NotFound, "no such file in the capture");
+                let mut parts = below.iter();
+                let pid = parts.next().and_then(|pid| parse_pid(pid.to_str()?)).ok_or_else(missing)?;
+                let process = Process::open_in(root, pid)?;
+                (process.read_captured_name(parts.as_path())?.ok_or_else(missing)?, Some(process))
+            }
+        };
+        let namespace = match &process {
+            Some(process) => process.read_mount_namespace().ok().flatten(),
+            None => places.own_namespace(),
+        };
+        let is_own = process.is_none() || namespace.is_some() && namespace == places.own_namespace();
+        let spot = if is_own { places.locate(&name) } else { namespace.and_then(|at| places.locate_in(at, &name)) };
+        let through = process.filter(|_| !is_own).map(|process| process.pid());
+        Ok(CapturedName { name, namespace, through, spot, inode: None })
+    }
+
+    /// Whether it is another way to write the same name.
+    pub(super) fn is_same(&self, other: &CapturedName) -> bool {
+        match (&self.spot, &other.spot) {
+            (Some(one), Some(another)) => one == another,
+            _ => (&self.name, self.namespace, self.through) == (&other.name, other.namespace, other.through),
+        }
+    }
+
+    /// Whether it is a path of the machine itself, as `/proc/swaps` has them.
+    pub(super) fn is_own(&self, path: &[u8]) -> bool {
+        self.through.is_none() && self.name == path
+    }
+
+    /// Takes over the number that the list of cached files has for it, if no other file of the device has the same.
+    pub(super) fn learn(&mut self, file: &FoundFile, places: &Places) {
+        let is_there = self.is_on(|device| device == file.device);
+        self.inode = Some(file.inode).filter(|_| is_there && !places.repeats_inodes(file.device));
+    }
+
+    /// Whether its file system is known, and is one of these.
+    pub(super) fn is_on(&self, is_it: impl Fn(Device) -> bool) -> bool {
+        self.spot.as_ref().is_some_and(|(device, _)| is_it(*device))
+    }
+
+    /// Whether a mapping of a process is of it.
+    pub(super) fn is_mapped(&self, process: &Process, mapping: &FileMapping, places: &Places) -> Verdict {
+        let device = mapping.device.numbers();
+        let has_number = self.has_number(device, mapping.inode);
+        let see = |namespace, path: &[u8]| seen(places, namespace, device, path);
+        self.compare(process, &unescape_maps(&mapping.path), has_number, places, see)
+    }
+
+    /// Whether a descriptor of a process, with this inode number if that is known, is of it.
+    pub(super) fn is_open(
+        &self,
+        process: &Process,
+        inode: Option<u64>,
+        text: &DescriptorText,
+        places: &Places,
+    ) -> Verdict {
+        let on = |path: &[u8]| places.of_mount(text.mount?, path);
+        let has_number = on(b"/").zip(inode).and_then(|((device, _), inode)| self.has_number(device, inode));
+        let see = |_, path: &[u8]| match on(path) {
+            Some((device, Some(within))) => Seen::At(device, within),
+            _ => Seen::Unknown,
+        };
+        self.compare(process, &text.path, has_number, places, see)
+    }
+
+    /// Whether a file with this number is it; `None` if that is not known.
+    fn has_number(&self, device: Device, inode: u64) -> Option<bool> {
+        let is_there = self.is_on(|own| own == device);
+        self.inode.filter(|_| is_there).map(|known| known == inode)
+    }
+
+    /// Compares it with a path as a process holds it, of a file that has its number, does not have it, or may have it.
+    fn compare(
+        &self,
+        process: &Process,
+        path: &[u8],
+        has_number: Option<bool>,
+        places: &Places,
+        see: impl Fn(Option<u64>, &[u8]) -> Seen,
+    ) -> Verdict {
+        if has_number == Some(true) {
+            return Verdict::Yes(None);
+        }
+        let namespace = process.read_mount_namespace().ok().flatten();
+        let compare = |path| self.compare_path(process, namespace, path, places, see(namespace, path));
+        // The name may have been removed, or end like this.
+        let removed = || deleted_name(path).map_or(Verdict::No, compare);
+        match (compare(path), has_number) {
+            (Verdict::Yes(note), _) => Verdict::Yes(note),
+            // Another file had the name before.
+            (_, Some(false)) => Verdict::No,
+            (Verdict::No, _) => removed(),
+            (doubt, _) => match removed() {
+                Verdict::Yes(note) => Verdict::Yes(note),
+                _ => doubt,
+            },
+        }
+    }
+
+    /// The same for a path that leads to what was seen.
+    fn compare_path(
+        &self,
+        process: &Process,
+        namespace: Option<u64>,
+        path: &[u8],
+        places: &Places,
+        seen: Seen,
+    ) -> Verdict {
+        let Some((device, within)) = &self.spot else { return self.compare_names(process, namespace, path) };
+        let (found, at) = match &seen {
+            Seen::At(found, _) if places.is_unclear(*found) && found == device => {
+                return self.compare_names(process, namespace, path);
+            }
+            Seen::At(found, at) | Seen::OfLayer(found, at, _) => (*found, at),
+            Seen::Unknown => return self.compare_names(process, namespace, path),
+        };
+        match seen {
+            _ if (*device, within) == (found, at) => Verdict::Yes(None),
+            // Before Linux 6.8 `maps` has the numbers of the file of the layer.
+            Seen::OfLayer(_, _, on) if on != *device => Verdict::No,
+            _ if places.may_show(found, at, *device, within) => Verdict::Unproven(OTHER_LAYER),
+            Seen::OfLayer(..) => self.compare_names(process, namespace, path),
+            _ if places.may_show(*device, within, found, at) => Verdict::Unproven(OTHER_LAYER),
+            _ => Verdict::No,
+        }
+    }
+
+    /// Compares it where mounts do not tell: in one mount namespace, a name is one file.
+    fn compare_names(&self, process: &Process, namespace: Option<u64>, path: &[u8]) -> Verdict {
+        let is_seen_alike = match (self.namespace, self.through) {
+            (Some(own), _) => namespace == Some(own),
+            // A capture that does not have namespaces at all.
+            (None, None) => namespace.is_none(),
+            (None, Some(_)) => false,
+        };
+        match () {
+            () if path != self.name => Verdict::No,
+            () if is_seen_alike || self.through == Some(process.pid()) => Verdict::Yes(None),
+            () => Verdict::Unproven(OTHER_NAMESPACE),
+        }
+    }
+
+    /// Whether a file of the list of cached files, which has the path that a user of the machine could type, is this
+    /// one, which was typed as `label`.
+    pub(super) fn is_listed(&self, label: &Path, file: &FoundFile, root: &ProcRoot, places: &Places) -> bool {
+        let name = if file.is_deleted { deleted_name(&self.name) } else { Some(&self.name[..]) };
+        let Some(name) = name else { return false };
+        if label.as_os_str().as_bytes() == file.path || self.through.is_none() && name == file.path {
+            return true;
+        }
+        let Some((device, _)) = self.spot.as_ref().filter(|(device, _)| *device == file.device) else { return false };
+        let listed = PathBuf::from(OsStr::from_bytes(&file.path));
+        let (namespace, path) = match listed.strip_prefix("/proc").ok().map(Path::iter) {
+            None => (places.own_namespace(), file.path.clone()),
+            Some(mut parts) => {
+                let pid = parts.next().and_then(|pid| parse_pid(pid.to_str()?));
+                let process = pid.and_then(|pid| Process::open_in(root, pid).ok());
+                let below = parts.as_path().strip_prefix("root").ok();
+                let Some((process, below)) = process.zip(below) else { return false };
+                let namespace = process.read_mount_namespace().ok().flatten();
+                (namespace, Path::new("/").join(below).as_os_str().as_bytes().to_vec())
+            }
+        };
+        let own = self.namespace.and_then(|namespace| places.locate_in(namespace, name));
+        let other = namespace.and_then(|namespace| places.locate_in(namespace, &path));
+        !places.is_unclear(*device) && own.is_some() && own == other
+    }
+}
+
+/// Where a path that a process maps leads to.
+enum Seen {
+    /// A file system, and the path within.
+    At(Device, Vec<u8>),
+    /// An overlay, and the path within; the mapping has the device of a layer.
+    OfLayer(Device, Vec<u8>, Device),
+    Unknown,
+}
+
+fn seen(places: &Places, namespace: Option<u64>, device: Device, path: &[u8]) -> Seen {
+    let there = namespace.and_then(|namespace| places.locate_in(namespace, path));
+    match there {
+        Some((found, within)) if found == device => Seen::At(found, within),
+        Some((found, within)) if places.is_overlay(found) => Seen::OfLayer(found, within, device),
+        // It may be hidden by another mount, or of the namespace that the process was started in.
+        _ => match namespace.and_then(|namespace| places.within(Some(namespace), device, path)) {
+            Some(within) => Seen::At(device, within),
+            None => Seen::Unknown,
+        },
+    }
+}

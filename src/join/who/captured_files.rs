@@ -1,0 +1,116 @@
+//! What is cached of files of a captured machine, from its list of cached files.
+
+use super::cached::{FileInCache, MappedBy};
+use super::search::Search;
+use super::target::{Kind, Target};
+use crate::error::{Error, ErrorKind};
+use crate::join::machine_files::{Captured, FoundChoice, FoundFile};
+use crate::machine::Places;
+use crate::machine::cached::Counter;
+use crate::process::ProcRoot;
+use crate::units::{Absent, Bytes, Figure, Reason};
+
+const NO_LIST: Absent = Absent::new(Reason::Unsupported, "the capture does not have the list of cached files");
+const DAMAGED: Absent = Absent::new(Reason::Unsupported, "the list of cached files in the capture is damaged");
+const UNREAD: Absent = Absent::new(Reason::Unsupported, "the list of cached files in the capture could not be read");
+const SEVERAL: Absent =
+    Absent::new(Reason::NotApplicable, "several cached files of the capture have this name or number");
+const UNTOLD: Absent = Absent::new(
+    Reason::Unsupported,
+    "when the capture was taken, it was not known of all its pages whether they are mapped",
+);
+const UNLISTED: Absent = Absent::new(Reason::Unsupported, "it is not among the cached files of the capture");
+const UNLISTED_NAME: Absent = Absent::new(
+    Reason::Unsupported,
+    "no cached file of the capture has this name, and a capture does not tell where symbolic links lead",
+);
+const OF_LAYER: Absent =
+    Absent::new(Reason::NotApplicable, "it is on an overlay, and its pages are those of a file of a layer");
+const NOT_STEADY: Absent =
+    Absent::new(Reason::Changed, "more of it is listed as mapped than as cached, because it changed meanwhile");
+
+/// The figures of files in a capture, from its list of cached files.
+pub(super) struct CapturedFiles {
+    files: Figure<Vec<Vec<FoundFile>>>,
+    /// Why the list cannot be used; `None` also if there is none.
+    pub(super) failure: Option<Error>,
+}
+
+impl CapturedFiles {
+    /// Reads what is listed of these files.
+    pub(super) fn read(root: &ProcRoot, targets: &mut [Target], places: &Places) -> CapturedFiles {
+        let mut found: Vec<Vec<FoundFile>> = targets.iter().map(|_| Vec::new()).collect();
+        let read = Captured::open(root).and_then(|(_, files)| {
+            files.read(&FoundChoice::default(), |file| {
+                for (target, found) in targets.iter().zip(&mut found) {
+                    if is_listed(target, &file, root, places) {
+                        found.push(file.clone());
+                    }
+                }
+                Ok::<(), Error>(())
+            })
+        });
+        if let Err(error) = read {
+            let (why, failure) = match error.kind() {
+                ErrorKind::NotFound => (NO_LIST, None),
+                ErrorKind::Malformed => (DAMAGED, Some(error)),
+                _ => (UNREAD, Some(error)),
+            };
+            return CapturedFiles { files: Err(why), failure };
+        }
+        for (target, found) in targets.iter_mut().zip(&found) {
+            if let (Kind::Name(name), [file]) = (&mut target.kind, &found[..]) {
+                name.learn(file, places);
+            }
+        }
+        CapturedFiles { files: Ok(found), failure: None }
+    }
+
+    /// What is listed of a file, for which the search found `holders`.
+    pub(super) fn measure(
+        &self,
+        target: &Target,
+        search: &Search,
+        number: usize,
+        holders: usize,
+        places: &Places,
+    ) -> FileInCache {
+        let is_on_overlay = match &target.kind {
+            Kind::Name(name) => name.is_on(|device| places.is_overlay(device)),
+            Kind::File(_) | Kind::Number { .. } => false,
+        };
+        let is_name = matches!(target.kind, Kind::Name(_));
+        let found = self.files.as_ref().map(|files| files.get(number).map_or(&[][..], Vec::as_slice));
+        let file = match found {
+            Ok([file]) => listed(file),
+            Ok([]) if is_on_overlay => FileInCache::unknown(OF_LAYER),
+            Ok([]) if is_name => FileInCache::unknown(UNLISTED_NAME),
+            Ok([]) => FileInCache::unknown(UNLISTED),
+            Ok(_) => FileInCache::unknown(SEVERAL),
+            Err(absent) => FileInCache::unknown(*absent),
+        };
+        // A name that nothing in the capture has may be that of a link.
+        let is_known = !is_name || holders > 0 || found.is_ok_and(|found| !found.is_empty());
+        let is_complete = is_known && search.is_complete(number);
+        FileInCache { path: target.label.clone(), holders: holders as u64, is_complete, ..file }
+    }
+}
+
+/// Whether a listed file is the one that is asked about.
+fn is_listed(target: &Target, file: &FoundFile, root: &ProcRoot, places: &Places) -> bool {
+    match &target.kind {
+        Kind::Name(name) => name.is_listed(&target.label, file, root, places),
+        Kind::Number { device, inode } => (file.device, file.inode) == (*device, *inode),
+        Kind::File(_) => false,
+    }
+}
+
+fn listed(file: &FoundFile) -> FileInCache {
+    let at_least = file.amount(Counter::Mapped);
+    let mapped = at_least.and_then(|mapped| match file.amount(Counter::MappedUnknown)? {
+        Bytes(0) => Ok(mapped),
+        _ => Err(UNTOLD),
+    });
+    let figures = FileInCache::of_figures(file.cached, mapped, at_least, NOT_STEADY);
+    FileInCache { size: file.size, method: figures.mapped.is_ok().then_some(MappedBy::Lists), ..figures }
+}
