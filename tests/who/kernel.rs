@@ -102,3 +102,93 @@ fn a_block_device_is_held_by_the_file_system_on_it_and_measured_like_a_file() {
         _ => assert_eq!(found.complaints, measured.complaints(), "it cannot be opened here"),
     }
 }
+
+/// A loop device of a new file with this many bytes, which is detached at the end; `None`, with a line that says so, if
+/// there cannot be any here.
+fn loop_device(name: &str, folder: &Path, size: u64) -> Option<(String, Finally)> {
+    if !is_root(name) || !has("losetup", "mount") {
+        return None;
+    }
+    let path = folder.join("image");
+    std::fs::File::create(&path).unwrap().set_len(size).unwrap();
+    let run = shell("losetup -f --show $1", &[path.as_os_str()]);
+    if run.status != Some(0) {
+        eprintln!("SKIPPED: {name}: {}", run.err);
+        return None;
+    }
+    let device = run.text().trim().to_owned();
+    let off = finally(&["losetup", "-d", &device]);
+    Some((device, off))
+}
+
+/// What the kernel does with a file, in words: `how` and `command` of each row.
+fn uses_of(file: &str) -> Vec<(String, String)> {
+    let word = |row: &serde_json::Value, key: &str| row[key].as_str().unwrap().to_owned();
+    who([file]).rows.iter().map(|row| (word(row, "how"), word(row, "command"))).collect()
+}
+
+#[test]
+fn a_block_device_is_held_by_btrfs_on_it_which_has_another_device_number() {
+    let name = "kernel::a_block_device_is_held_by_btrfs_on_it_which_has_another_device_number";
+    // A file system may be made of several devices, of which the list of mounts has one.
+    let mount = "truncate -s 200M image && truncate -s 200M second && losetup -f --show second > device && \
+                 losetup -f --show image > first && mkfs.btrfs -q $(cat first device) && mkdir all && \
+                 mount $(cat first) all";
+    let Some(folder) = mounted_as(name, mount) else { return };
+    let device = |file: &str| std::fs::read_to_string(folder.join(file)).unwrap().trim().to_owned();
+    let (first, second) = (device("first"), device("device"));
+    let _off = [finally(&["losetup", "-d", &first]), finally(&["losetup", "-d", &second])];
+    let all = folder.join("all").display().to_string();
+    for device in [&first, &second] {
+        let mounted = ("mounted".to_owned(), format!("file system, mounted on {all}"));
+        assert_eq!(uses_of(device), [mounted], "{device}");
+    }
+    let image = folder.join("image").display().to_string();
+    let words = format!("loop device {first}, mounted on {all}");
+    assert_eq!(uses_of(&image), [("loop device".to_owned(), words)]);
+}
+
+#[test]
+fn a_swap_partition_is_known_under_every_node_of_its_device() {
+    let name = "kernel::a_swap_partition_is_known_under_every_node_of_its_device";
+    let folder = disk();
+    let Some((device, _off)) = loop_device(name, folder.path(), 2 << 20) else { return };
+    let node = folder.path().join("node");
+    let made = "mkswap $1 > /dev/null && swapon $1 && mknod $2 b $(stat -c '0x%t 0x%T' $1)";
+    let run = shell(made, &[device.as_ref(), node.as_os_str()]);
+    if run.status != Some(0) {
+        return eprintln!("SKIPPED: {name}: {}", run.err);
+    }
+    let _swap = finally(&["swapoff", &device]);
+    let swap = ("swap".to_owned(), "swap partition".to_owned());
+    for path in [&device[..], path_word(&node)] {
+        assert_eq!(uses_of(path), std::slice::from_ref(&swap), "{path}");
+    }
+    let image = folder.path().join("image").display().to_string();
+    assert_eq!(uses_of(&image), [("loop device".to_owned(), format!("loop device {device}, used as swap"))]);
+}
+
+#[test]
+fn a_device_is_held_by_what_is_made_of_the_devices_that_are_made_of_it() {
+    let name = "kernel::a_device_is_held_by_what_is_made_of_the_devices_that_are_made_of_it";
+    let folder = disk();
+    if !has("dmsetup", "dmsetup") {
+        return;
+    }
+    let Some((device, _off)) = loop_device(name, folder.path(), 20 << 20) else { return };
+    let number = std::process::id();
+    let (lower, upper) = (format!("rmap-{number}-lower"), format!("rmap-{number}-upper"));
+    let add = "dmsetup create $1 --table \"0 32768 linear $2 0\"";
+    let run = shell(add, &[lower.as_ref(), device.as_ref()]);
+    if run.status != Some(0) {
+        return eprintln!("SKIPPED: {name}: {}", run.err);
+    }
+    // The upper one is removed first.
+    let _lower = finally(&["dmsetup", "remove", &lower]);
+    let _upper = finally(&["dmsetup", "remove", &upper]);
+    assert_eq!(shell(add, &[upper.as_ref(), format!("/dev/mapper/{lower}").as_ref()]).status, Some(0));
+    let found = uses_of(&device);
+    assert!(found.iter().all(|(how, words)| how == "block device" && words.starts_with("block device /dev/dm-")));
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert_eq!(uses_of(&format!("/dev/mapper/{lower}")).len(), 1);
+}

@@ -1,11 +1,9 @@
 //! The kernel's own users of a file: swap, loop devices, and file systems that are mounted from a device.
 
-use std::fs;
-
+use super::device::{all_above, mounts_of, number_at, number_in};
 use super::row::{Holding, KernelUse};
 use super::target::{Kind, Known, Target};
-use crate::join::holders::kernel::{loop_devices, swaps};
-use crate::kernel::mount_table;
+use crate::join::holders::kernel::{Swap, loop_devices, swaps};
 use crate::process::{ProcRoot, deleted_name};
 
 /// What may be wrong with a holder whose file was deleted.
@@ -14,77 +12,86 @@ const BY_NAME: &str = "its file was deleted, so only the removed name tells that
 /// The users of a file, which was asked for as number `file`.
 pub(super) fn holders(root: &ProcRoot, target: &Target, file: usize) -> Vec<Holding> {
     let mut found = Vec::new();
-    for swap in swaps(root) {
-        if is_it(target, &swap.path) {
-            let words = if swap.is_partition { "swap partition" } else { "swap file" };
-            let mut row = Holding::of_kernel(file, KernelUse::Swap, b"swap".to_vec(), words.into());
-            row.seen_as = swap.path;
-            found.push(row);
+    // What is mounted and made of devices is only known of a running machine.
+    let device = target.known().and_then(|known| known.block_device).filter(|_| root.is_live());
+    let swaps = Swaps::read(root);
+    for (swap, number) in &swaps.0 {
+        if is_it(target, &swap.path) || device.is_some() && device == *number {
+            found.push(of_swap(swap, file));
         }
     }
     for (name, path) in loop_devices(root) {
         let is_removed = is_removed_name(target, &path);
         if is_removed || is_it(target, &path) {
-            // The mounts are those of this process: those of a captured machine are not known.
-            let device = format!("block/{}/dev", String::from_utf8_lossy(&name));
-            let device = if root.is_live() { number_of(root, &device) } else { None };
-            let mounted = device.map(mounts_of).unwrap_or_default();
-            let words = [&b"loop device /dev/"[..], &name, &in_words(&mounted)].concat();
+            let number = format!("block/{}/dev", String::from_utf8_lossy(&name));
+            let number = if root.is_live() { number_in(root, &number) } else { None };
+            let uses = number.map(|number| swaps.uses(root, number)).unwrap_or_default();
+            let words = [&b"loop device /dev/"[..], &name, &uses].concat();
             let mut row = Holding::of_kernel(file, KernelUse::Loop, name, words);
             row.seen_as = path;
             row.note = is_removed.then_some(BY_NAME);
             found.push(row);
+            number.into_iter().for_each(|number| add_above(root, &swaps, number, file, &mut found));
         }
     }
-    if let Some(device) = target.known().and_then(|known| known.block_device).filter(|_| root.is_live()) {
-        add_uses_of_device(root, device, file, &mut found);
+    if let Some(device) = device {
+        add_mounts(root, device, b"", file, &mut found);
+        add_above(root, &swaps, device, file, &mut found);
     }
     found
 }
 
-/// Adds the file systems on a block device and its partitions, and the block devices that are made of these.
-fn add_uses_of_device(root: &ProcRoot, device: (u32, u32), file: usize, found: &mut Vec<Holding>) {
-    let mut add_mounts = |device, of: &[u8]| {
-        let mounted = mounts_of(device);
-        if !mounted.is_empty() {
-            let words = [&b"file system"[..], of, &in_words(&mounted)].concat();
-            found.push(Holding::of_kernel(file, KernelUse::Mount, b"mount".to_vec(), words));
-        }
-    };
-    add_mounts(device, b"");
-    let place = format!("dev/block/{}:{}", device.0, device.1);
-    let partitions: Vec<String> =
-        names_in(root, &place).into_iter().filter(|name| has(root, &place, name, "partition")).collect();
-    for name in &partitions {
-        if let Some(device) = number_of(root, &format!("{place}/{name}/dev")) {
-            add_mounts(device, format!(" of /dev/{name}").as_bytes());
-        }
+/// The files and partitions that are swap, with the number of each partition.
+struct Swaps(Vec<(Swap, Option<(u32, u32)>)>);
+
+impl Swaps {
+    fn read(root: &ProcRoot) -> Swaps {
+        let number = |swap: &Swap| if swap.is_partition { number_at(root, &swap.path) } else { None };
+        let with_number = |swap| {
+            let number = number(&swap);
+            (swap, number)
+        };
+        Swaps(swaps(root).into_iter().map(with_number).collect())
     }
-    let of_partitions = partitions.iter().map(|name| format!("{place}/{name}/holders"));
-    for holders in std::iter::once(format!("{place}/holders")).chain(of_partitions) {
-        for name in names_in(root, &holders) {
-            let mounted = number_of(root, &format!("block/{name}/dev")).map(mounts_of).unwrap_or_default();
-            let words = [b"block device /dev/", name.as_bytes(), &in_words(&mounted)].concat();
-            found.push(Holding::of_kernel(file, KernelUse::Below, name.into_bytes(), words));
-        }
+
+    fn of(&self, device: (u32, u32)) -> impl Iterator<Item = &Swap> {
+        self.0.iter().filter(move |(_, number)| *number == Some(device)).map(|(swap, _)| swap)
+    }
+
+    /// What is done with a device: `, mounted on /a`, `, used as swap`, or nothing.
+    fn uses(&self, root: &ProcRoot, device: (u32, u32)) -> Vec<u8> {
+        let swap = if self.of(device).next().is_some() { &b", used as swap"[..] } else { b"" };
+        [&in_words(&mounts_of(root, device)), swap].concat()
     }
 }
 
-/// The names in a directory of `/sys` that are text, sorted.
-fn names_in(root: &ProcRoot, directory: &str) -> Vec<String> {
-    let entries = fs::read_dir(root.system_path().join(directory)).into_iter().flatten().flatten();
-    let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
-    names.sort_unstable();
-    names
+fn of_swap(swap: &Swap, file: usize) -> Holding {
+    let words = if swap.is_partition { "swap partition" } else { "swap file" };
+    let mut row = Holding::of_kernel(file, KernelUse::Swap, b"swap".to_vec(), words.into());
+    row.seen_as.clone_from(&swap.path);
+    row
 }
 
-fn has(root: &ProcRoot, place: &str, name: &str, file: &str) -> bool {
-    root.read_system_file(&format!("{place}/{name}/{file}")).is_ok()
+/// Adds the file systems on a device.
+fn add_mounts(root: &ProcRoot, device: (u32, u32), of: &[u8], file: usize, found: &mut Vec<Holding>) {
+    let mounted = mounts_of(root, device);
+    if !mounted.is_empty() {
+        let words = [&b"file system"[..], of, &in_words(&mounted)].concat();
+        found.push(Holding::of_kernel(file, KernelUse::Mount, b"mount".to_vec(), words));
+    }
 }
 
-/// The number of a device in a file of `/sys`.
-fn number_of(root: &ProcRoot, file: &str) -> Option<(u32, u32)> {
-    parse_device(&root.read_system_file(file).ok()?)
+/// Adds what is on the partitions of a device, and the devices that are made of it or of these.
+fn add_above(root: &ProcRoot, swaps: &Swaps, device: (u32, u32), file: usize, found: &mut Vec<Holding>) {
+    for above in all_above(root, device) {
+        if above.is_partition {
+            add_mounts(root, above.number, format!(" of /dev/{}", above.name).as_bytes(), file, found);
+            found.extend(swaps.of(above.number).map(|swap| of_swap(swap, file)));
+        } else {
+            let words = [b"block device /dev/", above.name.as_bytes(), &swaps.uses(root, above.number)].concat();
+            found.push(Holding::of_kernel(file, KernelUse::Below, above.name.into_bytes(), words));
+        }
+    }
 }
 
 /// Whether a path that the kernel shows is the file.
@@ -103,34 +110,14 @@ fn is_removed_name(target: &Target, path: &[u8]) -> bool {
     target.known().is_some_and(is_it)
 }
 
-/// Where file systems of a device are mounted, as this process sees it.
-fn mounts_of(device: (u32, u32)) -> Vec<Vec<u8>> {
-    let table = mount_table::own();
-    table.mounts().iter().filter(|mount| mount.device == device).map(|mount| mount.point.clone()).collect()
-}
-
 /// `, mounted on /a, /b`, or nothing.
 fn in_words(mounted: &[Vec<u8>]) -> Vec<u8> {
     if mounted.is_empty() { Vec::new() } else { [&b", mounted on "[..], &mounted.join(&b", "[..])].concat() }
 }
 
-/// `7:0`, as in `/sys/block/loop0/dev`.
-fn parse_device(text: &[u8]) -> Option<(u32, u32)> {
-    let (major, minor) = str::from_utf8(text.trim_ascii()).ok()?.split_once(':')?;
-    Some((major.parse().ok()?, minor.parse().ok()?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_device_is_two_numbers() {
-        assert_eq!(parse_device(b"7:12\n"), Some((7, 12)));
-        for text in [&b""[..], b"7", b"7:", b"7:x\n"] {
-            assert_eq!(parse_device(text), None);
-        }
-    }
 
     #[test]
     fn mounts_are_named() {

@@ -7,6 +7,7 @@
 mod cached;
 mod captured;
 mod captured_files;
+mod device;
 mod kernel;
 mod overlays;
 mod row;
