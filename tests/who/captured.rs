@@ -191,9 +191,12 @@ fn a_file_of_a_capture_is_found_under_every_name() {
     for name in
         ["/data/shared/f", "/data//shared/./f", "/proc/20/root/srv/f", "/proc/22/fd/3", "/proc/5/map_files/1000-1800"]
     {
-        assert_eq!(machine.holders(name).0, [5, 20, 22], "{name}");
+        // Who maps it has its number, which another hard link has, too.
+        assert_eq!(machine.holders(name).0, [5, 6, 20, 22], "{name}");
     }
-    // The list has its number, which another hard link has, too.
+    // The list has one of its names.
+    machine.list(&[("/data/link", [8, 2], 90, 2 << 12, 2)]);
+    assert_eq!(machine.holders("/proc/20/root/srv/f"), (vec![5, 6, 20, 22], json!(2 << 12), vec![]));
     machine.list(&[("/data/shared/f", [8, 2], 90, 2 << 12, 2), ("/proc/21/root/tmp/f", [0, 61], 90, 3 << 12, 0)]);
     assert_eq!(machine.holders("/proc/20/root/srv/f"), (vec![5, 6, 20, 22], json!(2 << 12), vec![]));
     // The file that had the name before is another one, which is known by its number only.

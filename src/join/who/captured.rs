@@ -26,7 +26,8 @@ pub(super) struct CapturedName {
     through: Option<u32>,
     /// The device of its file system and its path there; `None` if the capture has no mounts that tell.
     spot: Option<(Device, Vec<u8>)>,
-    /// Its inode number, if the list of cached files has it and no other file of the device has the same.
+    /// Its inode number, if the list of cached files or a process that maps it tells, and no other file of the device
+    /// has the same.
     inode: Option<u64>,
 }
 
@@ -87,10 +88,24 @@ impl CapturedName {
         self.through.is_none() && self.name == path
     }
 
-    /// Takes over the number that the list of cached files has for it, if no other file of the device has the same.
-    pub(super) fn learn(&mut self, file: &FoundFile, places: &Places) {
-        let is_there = self.is_on(|device| device == file.device);
-        self.inode = Some(file.inode).filter(|_| is_there && !places.repeats_inodes(file.device));
+    /// Takes over the inode number that a listed file or a mapping has, if no other file of the device has the same.
+    pub(super) fn learn(&mut self, device: Device, inode: u64, places: &Places) {
+        let is_there = self.is_on(|own| own == device);
+        self.inode = Some(inode).filter(|_| is_there && !places.repeats_inodes(device));
+    }
+
+    /// Whether a mapping has this very name, and so its inode number.
+    pub(super) fn is_mapped_by_name(&self, process: &Process, mapping: &FileMapping, places: &Places) -> bool {
+        let last = |path: &[u8]| path.rsplit(|byte| *byte == b'/').next().map(<[u8]>::to_vec);
+        let path = unescape_maps(&mapping.path);
+        if last(&path) != last(&self.name) {
+            return false;
+        }
+        let namespace = process.read_mount_namespace().ok().flatten();
+        match (&self.spot, seen(places, namespace, mapping.device.numbers(), &path)) {
+            (Some((device, within)), Seen::At(found, at)) => (*device, within) == (found, &at),
+            _ => false,
+        }
     }
 
     /// Whether its file system is known, and is one of these.
@@ -205,6 +220,10 @@ impl CapturedName {
     pub(super) fn is_listed(&self, label: &Path, file: &FoundFile, root: &ProcRoot, places: &Places) -> bool {
         let name = if file.is_deleted { deleted_name(&self.name) } else { Some(&self.name[..]) };
         let Some(name) = name else { return false };
+        // The list has one of the names of a file, which may be another hard link.
+        if self.has_number(file.device, file.inode) == Some(true) {
+            return true;
+        }
         if label.as_os_str().as_bytes() == file.path || self.through.is_none() && name == file.path {
             return true;
         }

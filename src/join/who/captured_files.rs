@@ -1,5 +1,7 @@
 //! What is cached of files of a captured machine, from its list of cached files.
 
+use std::collections::HashSet;
+
 use super::cached::{FileInCache, MappedBy};
 use super::search::Search;
 use super::target::{Kind, Target};
@@ -7,7 +9,7 @@ use crate::error::{Error, ErrorKind};
 use crate::join::machine_files::{Captured, FoundChoice, FoundFile};
 use crate::machine::Places;
 use crate::machine::cached::Counter;
-use crate::process::ProcRoot;
+use crate::process::{Needles, ProcRoot, Process, UseBuffers, read_pids};
 use crate::units::{Absent, Bytes, Figure, Reason};
 
 const NO_LIST: Absent = Absent::new(Reason::Unsupported, "the capture does not have the list of cached files");
@@ -39,6 +41,7 @@ pub(super) struct CapturedFiles {
 impl CapturedFiles {
     /// Reads what is listed of these files.
     pub(super) fn read(root: &ProcRoot, targets: &mut [Target], places: &Places) -> CapturedFiles {
+        learn_from_processes(root, targets, places);
         let mut found: Vec<Vec<FoundFile>> = targets.iter().map(|_| Vec::new()).collect();
         let read = Captured::open(root).and_then(|(_, files)| {
             files.read(&FoundChoice::default(), |file| {
@@ -60,7 +63,7 @@ impl CapturedFiles {
         }
         for (target, found) in targets.iter_mut().zip(&found) {
             if let (Kind::Name(name), [file]) = (&mut target.kind, &found[..]) {
-                name.learn(file, places);
+                name.learn(file.device, file.inode, places);
             }
         }
         CapturedFiles { files: Ok(found), failure: None }
@@ -84,7 +87,7 @@ impl CapturedFiles {
         let file = match found {
             Ok([file]) => listed(file),
             Ok([]) if is_on_overlay => FileInCache::unknown(OF_LAYER),
-            Ok([]) if is_name => FileInCache::unknown(UNLISTED_NAME),
+            Ok([]) if is_name && holders == 0 => FileInCache::unknown(UNLISTED_NAME),
             Ok([]) => FileInCache::unknown(UNLISTED),
             Ok(_) => FileInCache::unknown(SEVERAL),
             Err(absent) => FileInCache::unknown(*absent),
@@ -93,6 +96,34 @@ impl CapturedFiles {
         let is_known = !is_name || holders > 0 || found.is_ok_and(|found| !found.is_empty());
         let is_complete = is_known && search.is_complete(number);
         FileInCache { path: target.label.clone(), holders: holders as u64, is_complete, ..file }
+    }
+}
+
+/// Gives the files that were named the inode numbers with which processes map them under these names. If they were
+/// replaced while the capture was taken, there are several, and none is taken.
+fn learn_from_processes(root: &ProcRoot, targets: &mut [Target], places: &Places) {
+    let mut found: Vec<HashSet<((u32, u32), u64)>> = targets.iter().map(|_| HashSet::new()).collect();
+    let mut buffers = UseBuffers::default();
+    for pid in read_pids(root).unwrap_or_default() {
+        let Ok(process) = Process::open_in(root, pid) else { continue };
+        let read = process.search_maps(&Needles::any(), &mut buffers, &mut |mapping| {
+            for (target, found) in targets.iter().zip(&mut found) {
+                if let Kind::Name(name) = &target.kind
+                    && name.is_mapped_by_name(&process, &mapping, places)
+                {
+                    found.insert((mapping.device.numbers(), mapping.inode));
+                }
+            }
+        });
+        // What cannot be read is said after the search.
+        drop(read);
+    }
+    for (target, found) in targets.iter_mut().zip(found) {
+        if let Kind::Name(name) = &mut target.kind
+            && let [(device, inode)] = found.into_iter().collect::<Vec<_>>()[..]
+        {
+            name.learn(device, inode, places);
+        }
     }
 }
 
