@@ -67,7 +67,7 @@ impl Mount {
     }
 
     /// Whether it is FUSE, on which opening a file may drop its cached pages.
-    fn is_fuse(&self) -> bool {
+    pub(crate) fn is_fuse(&self) -> bool {
         self.kind.starts_with(b"fuse.") || [&b"fuse"[..], b"fuseblk", b"virtiofs"].contains(&&self.kind[..])
     }
 

@@ -207,6 +207,23 @@ fn a_file_of_a_capture_is_found_under_every_name() {
 }
 
 #[test]
+fn a_number_is_no_proof_where_several_files_of_a_capture_may_have_it() {
+    for kind in ["fuse.sshfs", "btrfs"] {
+        let machine = Machine::new();
+        machine.add(5, OWN, &[("00:3c", 70, "/run/x/merged/f")]);
+        machine.add(6, OWN, &[("00:3c", 70, "/run/x/merged/g")]);
+        for pid in [5, 6] {
+            let mounts = format!("1 0 8:1 / / rw - ext4 a rw\n2 1 0:60 / /run/x/merged rw - {kind} s rw\n");
+            std::fs::write(machine.0.path().join(format!("proc/{pid}/mountinfo")), mounts).unwrap();
+        }
+        machine.list(&[("/run/x/merged/f", [0, 60], 70, 4 << 12, 0), ("/run/x/merged/g", [0, 60], 70, 5 << 12, 0)]);
+        for (name, pid, cached) in [("/run/x/merged/f", 5, 4 << 12), ("/run/x/merged/g", 6, 5 << 12)] {
+            assert_eq!(machine.holders(name), (vec![pid], json!(cached), vec![]), "{kind}");
+        }
+    }
+}
+
+#[test]
 fn a_name_that_a_capture_cannot_follow_is_refused_and_links_do_not_lead_out_of_it() {
     let machine = Machine::new();
     machine.add(5, OWN, &[("08:01", 70, "/usr/lib/libx.so")]);

@@ -91,7 +91,7 @@ impl CapturedName {
     /// Takes over the inode number that a listed file or a mapping has, if no other file of the device has the same.
     pub(super) fn learn(&mut self, device: Device, inode: u64, places: &Places) {
         let is_there = self.is_on(|own| own == device);
-        self.inode = Some(inode).filter(|_| is_there && !places.repeats_inodes(device));
+        self.inode = Some(inode).filter(|_| is_there && places.numbers_files(device));
     }
 
     /// Whether a mapping has this very name, and so its inode number.

@@ -58,6 +58,8 @@ pub struct Places {
     unclear: HashSet<Device>,
     /// Devices on which several files may have the same inode number (btrfs, overlayfs).
     repeating: HashSet<Device>,
+    /// Devices of FUSE, of which each server numbers its files as it likes.
+    fuse: HashSet<Device>,
     layers: Layers,
     denied: u64,
 }
@@ -176,6 +178,11 @@ impl Places {
     /// Whether several files on this device may have the same inode number.
     pub fn repeats_inodes(&self, device: (u32, u32)) -> bool {
         self.repeating.contains(&device)
+    }
+
+    /// Whether an inode number is certainly that of one file of this device.
+    pub(crate) fn numbers_files(&self, device: Device) -> bool {
+        !self.repeats_inodes(device) && !self.fuse.contains(&device)
     }
 
     /// Whether this is the device of an overlay.

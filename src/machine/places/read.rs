@@ -55,6 +55,7 @@ struct Reader {
     known: HashMap<u64, (usize, u32)>,
     overlays: HashMap<Device, Vec<Layer>>,
     repeating: HashSet<Device>,
+    fuse: HashSet<Device>,
     /// What is mounted from a device on NFS.
     sources: HashMap<Device, HashSet<Vec<u8>>>,
     denied: u64,
@@ -124,13 +125,17 @@ impl Reader {
                 b"nfs" | b"nfs4" => {
                     self.sources.entry(mount.device).or_default().insert(mount.source.clone());
                 }
+                _ if mount.is_fuse() => {
+                    self.fuse.insert(mount.device);
+                }
                 _ => {}
             }
         }
     }
 
     fn finish(self, root: &ProcRoot) -> Places {
-        let mut places = Places { denied: self.denied, repeating: self.repeating, ..Places::default() };
+        let mut places =
+            Places { denied: self.denied, repeating: self.repeating, fuse: self.fuse, ..Places::default() };
         let mut mounted: HashMap<Device, Vec<(usize, bool)>> = HashMap::new();
         for (place, namespace) in self.namespaces.iter().enumerate() {
             for (mount, found) in namespace.mounts.iter().enumerate() {
