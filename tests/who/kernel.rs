@@ -121,10 +121,13 @@ fn loop_device(name: &str, folder: &Path, size: u64) -> Option<(String, Finally)
     Some((device, off))
 }
 
-/// What the kernel does with a file, in words: `how` and `command` of each row.
+/// What the kernel does with a file, in words: `how` and `command` of each row. Other processes may have it open for a
+/// moment, such as losetup when it looks for a free device.
 fn uses_of(file: &str) -> Vec<(String, String)> {
     let word = |row: &serde_json::Value, key: &str| row[key].as_str().unwrap().to_owned();
-    who([file]).rows.iter().map(|row| (word(row, "how"), word(row, "command"))).collect()
+    let found = who([file]);
+    let of_kernel = found.rows.iter().filter(|row| row["pid"].is_null());
+    of_kernel.map(|row| (word(row, "how"), word(row, "command"))).collect()
 }
 
 #[test]
