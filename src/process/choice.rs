@@ -7,6 +7,7 @@ use crate::process::criteria::{Criteria, read_matching};
 use crate::process::directory::parse_pid;
 use crate::process::handle::Process;
 use crate::process::root::{ProcRoot, hides_processes};
+use crate::units::counted;
 
 /// The selected processes.
 #[derive(Debug, Clone, Default)]
@@ -99,6 +100,13 @@ impl ProcessChoice {
                     () => "no matching process",
                 };
                 fail(Error::new(about, ErrorKind::NotFound, why));
+            }
+            let missed = root.captured().map_or(0, |captured| captured.missed.len() as u64);
+            if missed > 0 {
+                let about = Subject::Words("the capture".to_owned());
+                let missed = counted(missed, "process", "processes");
+                let why = format!("{missed} could not be read when it was taken, and may match, too");
+                fail(Error::new(about, ErrorKind::Changed, why));
             }
             found.into_iter().for_each(|pid| add(pid, true));
         }

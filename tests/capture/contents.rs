@@ -136,6 +136,9 @@ fn a_process_that_never_holds_still_is_named_as_left_out() {
         let run = read(&file, arguments);
         assert_eq!((run.status, &run.err[..]), (Some(1), &line[..]), "{run:?}");
     }
+    let run = read(&file, &["pid", "--name", "no program", "--by", "pid"]);
+    let line = "rmap: the capture: 1 process could not be read when it was taken, and may match, too";
+    assert!(run.status == Some(1) && run.complaints().contains(&line), "{run:?}");
     let run = read(&file, &["who", "/no/file"]);
     assert!(run.err.starts_with("rmap: the capture: 1 process could not be looked at when it was taken"), "{run:?}");
 }
