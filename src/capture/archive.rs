@@ -46,8 +46,13 @@ impl<W: Write> Archive<W> {
 
     /// Adds a file.
     pub(super) fn add_file(&mut self, name: &[u8], text: &[u8]) -> io::Result<()> {
+        self.add_long_file(name, text.len() as u64, text)
+    }
+
+    /// Adds a file with a text of this length.
+    pub(super) fn add_long_file(&mut self, name: &[u8], length: u64, text: impl Read) -> io::Result<()> {
         let mut header = self.header(EntryType::Regular, 0o600);
-        header.set_size(text.len() as u64);
+        header.set_size(length);
         self.tar.append_data(&mut header, path_of(name), text)
     }
 

@@ -8,7 +8,7 @@ use super::entry::Entry;
 use super::process::{self, Outcome};
 use super::{COMPLETE, DESCRIPTION, describe, system};
 use crate::error::{Error, Result};
-use crate::join::machine_files::{LIST, read_as_text};
+use crate::join::machine_files::{LIST, SavedFiles};
 use crate::process::{ProcRoot, hides_processes, read_pids};
 
 /// How long the kernel's lists of cached files may take. There is time: they are not shown to anybody who waits.
@@ -67,12 +67,14 @@ where
         machine.push(entry);
         check()
     })?;
-    let files = if what.files { Some(read_as_text(BUDGET, &mut check)?) } else { None };
+    let files = if what.files { Some(SavedFiles::read(BUDGET, &mut check)?) } else { None };
     let mut archive = Archive::new(out, compression, seconds);
     archive.add_file(DESCRIPTION.as_bytes(), &describe::describe(&root, what.command_lines, is_all))?;
     machine.into_iter().try_for_each(|entry| add(&mut archive, entry))?;
     if let Some(files) = files {
-        archive.add_file(LIST.as_bytes(), &files)?;
+        // Made twice, because its length comes before it: to keep the text would take a third more memory.
+        let length = io::copy(&mut files.text(), &mut io::sink())?;
+        archive.add_long_file(LIST.as_bytes(), length, files.text())?;
     }
     let mut taken = Taken::default();
     for pid in pids(&root, what)? {

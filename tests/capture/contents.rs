@@ -140,7 +140,7 @@ fn a_process_that_never_holds_still_is_named_as_left_out() {
     let line = "rmap: the capture: 1 process could not be read when it was taken, and may match, too";
     assert!(run.status == Some(1) && run.complaints().contains(&line), "{run:?}");
     let run = read(&file, &["who", "/no/file"]);
-    assert!(run.err.starts_with("rmap: the capture: 1 process could not be looked at when it was taken"), "{run:?}");
+    assert!(run.err.starts_with("rmap: the capture: 1 process did not show what"), "{run:?}");
 }
 
 #[test]

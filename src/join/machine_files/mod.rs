@@ -30,7 +30,7 @@ pub(crate) use measured::{held_files, measure_files, walked_files};
 pub(crate) use restore::LIST;
 pub(crate) use restore::{Captured, CapturedFiles};
 #[cfg(feature = "capture")]
-pub(crate) use save::read_as_text;
+pub(crate) use save::SavedFiles;
 
 use crate::machine::cached::{Counter, Counts, Kind, Lists};
 use crate::process::GroupChoice;

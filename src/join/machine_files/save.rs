@@ -1,6 +1,6 @@
 //! The list of cached files as the text of a capture: a line of JSON about the whole list, then one for each file.
 
-use std::io;
+use std::io::{self, Read};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -15,55 +15,78 @@ use crate::units::{Absent, Bytes, Figure};
 /// Everything is read.
 const FACTS: Facts = Facts { path: true, pages: true, holders: true };
 
-/// All cached files of this machine as text: read from the kernel's lists, or else those that processes hold. `each` is
-/// called after each portion of work.
-///
-/// # Errors
-/// What `each` returns, and if `/proc` cannot be read.
-pub(crate) fn read_as_text<E>(budget: Duration, mut each: impl FnMut() -> Result<(), E>) -> Result<Vec<u8>, E>
-where
-    E: From<Error> + From<io::Error> + Send,
-{
-    let mut head = Map::new();
-    let choice = FoundChoice { keeps_parts: true, ..FoundChoice::default() };
-    let (files, account) = match MachineFiles::default().read_lists(&choice, FACTS, None, budget) {
-        Ok(found) => {
-            head.insert("incomplete".into(), found.incomplete.into());
-            head.insert("unseen".into(), found.unseen.into());
-            (found.files, found.account)
-        }
-        Err(error) => {
-            head.insert("lists".into(), error_value(&error));
-            let (mut files, mut failures) = (Vec::new(), Vec::new());
-            let (account, unseen) = measure_files(&held_files(), &choice, FACTS, |message, _| {
-                match message {
-                    Message::Item(found) => files.extend(found),
-                    Message::Failure(error) => failures.push(error_value(&error)),
-                    Message::Note(_) | Message::Nothing => {}
-                }
-                each()
-            })?;
-            head.insert("failures".into(), failures.into());
-            head.insert("unseen".into(), unseen.into());
-            (files, account)
-        }
-    };
-    head.insert("account".into(), account_value(&account));
-    each()?;
-    let mut text = Vec::new();
-    add_line(&mut text, &head)?;
-    // The address of an inode in the kernel is nobody's business: the number of the line is as good. Each file is
-    // dropped when its line is written, so that not all of it is in memory twice.
-    for (number, file) in (1_u64..).zip(files) {
-        add_line(&mut text, &File::new(&file, number))?;
-    }
-    Ok(text)
+/// All cached files of this machine.
+pub(crate) struct SavedFiles {
+    head: Map<String, Value>,
+    files: Vec<FoundFile>,
 }
 
-fn add_line(text: &mut Vec<u8>, line: &impl Serialize) -> io::Result<()> {
-    serde_json::to_writer(&mut *text, line)?;
-    text.push(b'\n');
-    Ok(())
+impl SavedFiles {
+    /// Reads them: from the kernel's lists, or else those that processes hold. `each` is called after each portion of
+    /// work.
+    ///
+    /// # Errors
+    /// What `each` returns, and if `/proc` cannot be read.
+    pub(crate) fn read<E>(budget: Duration, mut each: impl FnMut() -> Result<(), E>) -> Result<SavedFiles, E>
+    where
+        E: From<Error> + Send,
+    {
+        let mut head = Map::new();
+        let choice = FoundChoice { keeps_parts: true, ..FoundChoice::default() };
+        let (files, account) = match MachineFiles::default().read_lists(&choice, FACTS, None, budget) {
+            Ok(found) => {
+                head.insert("incomplete".into(), found.incomplete.into());
+                head.insert("unseen".into(), found.unseen.into());
+                (found.files, found.account)
+            }
+            Err(error) => {
+                head.insert("lists".into(), error_value(&error));
+                let (mut files, mut failures) = (Vec::new(), Vec::new());
+                let (account, unseen) = measure_files(&held_files(), &choice, FACTS, |message, _| {
+                    match message {
+                        Message::Item(found) => files.extend(found),
+                        Message::Failure(error) => failures.push(error_value(&error)),
+                        Message::Note(_) | Message::Nothing => {}
+                    }
+                    each()
+                })?;
+                head.insert("failures".into(), failures.into());
+                head.insert("unseen".into(), unseen.into());
+                (files, account)
+            }
+        };
+        head.insert("account".into(), account_value(&account));
+        each()?;
+        Ok(SavedFiles { head, files })
+    }
+
+    /// Their text, of which one line at a time is in memory.
+    pub(crate) fn text(&self) -> impl Read {
+        // The address of an inode in the kernel is nobody's business: the number of the line is as good.
+        let files = (1_u64..).zip(&self.files).map(|(number, file)| serde_json::to_vec(&File::new(file, number)));
+        let lines = std::iter::once_with(|| serde_json::to_vec(&self.head)).chain(files);
+        Text { lines, line: Vec::new(), taken: 0 }
+    }
+}
+
+/// Lines of JSON, made as they are read.
+struct Text<L> {
+    lines: L,
+    line: Vec<u8>,
+    taken: usize,
+}
+
+impl<L: Iterator<Item = serde_json::Result<Vec<u8>>>> Read for Text<L> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.taken == self.line.len() {
+            let Some(line) = self.lines.next() else { return Ok(0) };
+            (self.taken, self.line) = (0, line?);
+            self.line.push(b'\n');
+        }
+        let count = self.line.get(self.taken..).unwrap_or_default().read(out)?;
+        self.taken += count;
+        Ok(count)
+    }
 }
 
 fn error_value(error: &Error) -> Value {
