@@ -38,6 +38,9 @@ pub enum Counted {
     /// All of them, and this figure already includes those of the rows whose places lie within this row's: of such
     /// rows only the outermost count.
     Outermost(u64),
+    /// So many of these, or an unknown number; which of them is not known. An unknown number of none is what other rows
+    /// have counted, whatever they are.
+    Among(Arc<PageRuns>, Option<u64>),
 }
 
 /// The pieces of many rows.
@@ -57,6 +60,10 @@ struct Thing {
 
 const UNKNOWN: Absent =
     Absent::new(Reason::Unsupported, "mappings share pages, and which of them count was not found out");
+
+const OVERLAP: Absent = Absent::new(Reason::Unsupported, "these are parts of the same memory, and may overlap");
+
+const NOT_COUNTED: Absent = Absent::new(Reason::Unsupported, "the kernel does not count one of them");
 
 impl Union {
     pub(crate) fn add(&mut self, piece: Piece) {
@@ -91,7 +98,7 @@ impl Thing {
     fn sum(&self) -> Figure<u128> {
         let looked = || self.parts.iter().flat_map(|(_, looked)| looked).copied();
         let (all, together): (PageRuns, u128) = (looked().collect(), looked().map(|run| u128::from(run.count)).sum());
-        if u128::from(all.cached().0) == together {
+        if u128::from(all.cached().0) == together && self.parts.iter().all(|(counted, _)| counted.is_known()) {
             return Ok(self.sum);
         }
         if self.parts.iter().any(|(counted, _)| matches!(counted, Counted::Outermost(_))) {
@@ -107,10 +114,31 @@ impl Thing {
                     counted.extend(&known(only)?.intersect(&looked));
                     excepted.extend(&known(except)?.intersect(&looked));
                 }
+                Counted::Among(..) => {}
             }
         }
         let (counted, excepted): (PageRuns, PageRuns) = (counted.into_iter().collect(), excepted.into_iter().collect());
-        Ok(u128::from(counted.subtract(&excepted).cached().0) * u128::from(self.each))
+        let some = self.some_besides(&counted)?;
+        Ok(u128::from(counted.subtract(&excepted).cached().0) * u128::from(self.each) + some)
+    }
+
+    /// What is known only by its amount, and not among `counted`.
+    fn some_besides(&self, counted: &PageRuns) -> Figure<u128> {
+        let (mut sum, mut others) = (0, PageRuns::default());
+        for (counting, _) in &self.parts {
+            let Counted::Among(among, amount) = counting else { continue };
+            let besides = among.subtract(counted);
+            let is_counted = besides.is_empty() && !(among.is_empty() && counted.is_empty());
+            if is_counted || *amount == Some(0) {
+                continue;
+            }
+            if besides != **among || !besides.intersect(&others).is_empty() {
+                return Err(OVERLAP);
+            }
+            sum += u128::from(amount.ok_or(NOT_COUNTED)?);
+            others = others.iter().chain(&besides).copied().collect();
+        }
+        Ok(sum)
     }
 
     /// The sum over the rows that are not within another one.
@@ -137,6 +165,11 @@ fn known(places: &Places) -> Figure<&PageRuns> {
 }
 
 impl Counted {
+    /// Whether the figure of the row is known.
+    fn is_known(&self) -> bool {
+        !matches!(self, Counted::Among(_, None))
+    }
+
     fn is_same(&self, other: &Counted) -> bool {
         match (self, other) {
             (Counted::All, Counted::All) => true,
@@ -205,6 +238,23 @@ mod tests {
     fn shared_places_that_are_not_known_have_no_sum() {
         let unknown = || Counted::Only(Places::default());
         assert_eq!(sum([piece(1, 0, 8, 40, unknown()), piece(1, 2, 8, 50, unknown())]), Err(UNKNOWN));
+    }
+
+    #[test]
+    fn an_amount_among_places_counts_unless_they_are_counted_or_it_may_overlap() {
+        let among = |first, count, amount: Option<u64>| {
+            let places = Arc::new(PageRuns::from(Run { first, count }));
+            let figure = amount.unwrap_or_default();
+            Piece { each: 1, ..piece(0, first, count, figure, Counted::Among(places, amount)) }
+        };
+        let all = |first, count| Piece { each: 1, ..piece(0, first, count, count, Counted::All) };
+        assert_eq!(sum([all(0, 8), among(0, 8, Some(3)), among(2, 4, None)]), Ok(8));
+        assert_eq!(sum([among(0, 8, Some(3)), among(8, 4, Some(4))]), Ok(7));
+        assert_eq!(sum([among(0, 8, Some(3)), among(4, 8, Some(4))]), Err(OVERLAP));
+        assert_eq!(sum([among(0, 8, Some(3)), among(4, 8, Some(0))]), Ok(3));
+        assert_eq!(sum([all(0, 4), among(0, 8, Some(3))]), Err(OVERLAP));
+        assert_eq!(sum([among(0, 8, None)]), Err(NOT_COUNTED));
+        assert_eq!((sum([among(0, 0, None)]), sum([all(0, 4), among(0, 0, None)])), (Err(NOT_COUNTED), Ok(4)));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! part of.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind};
 use crate::machine::{
@@ -13,7 +14,7 @@ use crate::machine::{
 use crate::process::{ProcRoot, run_as_root};
 use crate::table::escape::escaped;
 use crate::table::{Aggregation, Cell, Closing, Colour, Column, Cut, OwnedCell, RowKind, Rows, Source, Stop, col};
-use crate::units::{Absent, Bytes, Counted, Figure, Human, Piece, Reason, Run, percent};
+use crate::units::{Absent, Bytes, Counted, Figure, Human, PageRuns, Pages, Piece, Reason, Run, percent};
 
 /// A column of this view.
 type C = Column<Memory>;
@@ -40,11 +41,17 @@ pub struct MemoryRow {
     part_of: String,
     /// `MemTotal` of the machine.
     whole: Bytes,
-    /// Where it begins, if all places lie one behind the other: so a total knows what it has counted already.
-    start: u64,
-    /// What the places of an attribute are together.
-    room: Bytes,
+    /// Its bytes, if all places lie one behind the other: so a total knows what it has counted already. For an
+    /// attribute, those of the places that it is a part of.
+    among: Arc<PageRuns>,
     note: Option<String>,
+}
+
+impl MemoryRow {
+    /// Whether its places have counted it.
+    fn is_part(&self) -> bool {
+        !self.amount.is_place()
+    }
 }
 
 impl RowKind for Memory {
@@ -118,23 +125,33 @@ fn share(row: &MemoryRow) -> Figure<f64> {
     percent(row.amount.bytes?.0, row.whole.0).ok_or(NOTHING)
 }
 
-/// What a row adds to a total: the bytes from its start on, which a place and its attributes share. Of an attribute it
-/// is at most what its places have: more cannot be in them, whatever the counters say.
+/// What a row adds to a total: a place all of its bytes, and an attribute so many of those of its places, which a total
+/// with these places has counted already. It is at most what they have: more cannot be in them, whatever the counters
+/// say.
 fn piece(row: &MemoryRow, _: u32) -> Figure<Piece> {
-    let bytes = match (row.amount.is_place(), row.amount.bytes) {
-        // What this kernel does not count is among what cannot be named.
-        (true, Err(absent)) if absent.reason == Reason::Unsupported => Bytes(0),
-        (true, bytes) => bytes?,
-        // If it is not known, nothing is missing that a place has not counted.
-        (false, bytes) => bytes.unwrap_or_default().min(row.room),
+    let Pages(room) = row.among.cached();
+    let figure = match row.amount.bytes {
+        Ok(Bytes(bytes)) => Some(bytes.min(room)),
+        Err(_) if room == 0 && row.is_part() => Some(0),
+        // Nothing is missing that other places have not counted.
+        Err(absent) if row.is_part() || absent.reason == Reason::Unsupported => None,
+        Err(absent) => return Err(absent),
     };
-    let Bytes(figure) = bytes;
-    Ok(Piece { of: 0, looked: Run { first: row.start, count: figure }, figure, each: 1, counted: Counted::All })
+    let counted = match (row.is_part(), figure) {
+        (false, Some(_)) => Counted::All,
+        _ => Counted::Among(Arc::clone(&row.among), figure),
+    };
+    let runs = || row.among.iter();
+    let first = runs().map(|run| run.first).min().unwrap_or_default();
+    let looked = Run { first, count: runs().map(|run| run.end()).max().unwrap_or(first).saturating_sub(first) };
+    Ok(Piece { of: 0, looked, figure: figure.unwrap_or_default(), each: 1, counted })
 }
 
 /// The columns by which an attribute is in the same group as its places, which counts memory once, or in a group of its
 /// own name. In groups by another column it would count memory that another group has: they have places only.
 const WITH_ATTRIBUTES: &[&str] = &["place", "title", "what", "part_of", "node", "cgroup", "container"];
+
+const PLACES_ONLY: &str = "groups of places: attributes, which are parts of them, are left out";
 
 const NOTHING: Absent = Absent::new(Reason::NotApplicable, "there is no memory");
 const NO_NODE: Absent = Absent::new(Reason::NotApplicable, "only the whole machine has it");
@@ -257,14 +274,17 @@ impl Making {
     }
 
     fn add(&mut self, node: Option<u32>, group: Option<&[u8]>, amounts: &[MemoryAmount]) {
-        let mut starts = HashMap::new();
+        let (mut places, first) = (HashMap::new(), self.next);
         for amount in amounts.iter().filter(|amount| amount.is_place()) {
-            let size = amount.bytes.unwrap_or_default();
-            starts.insert(amount.of, (self.next, size));
-            self.next = self.next.saturating_add(size.0);
+            let Ok(Bytes(size)) = amount.bytes else { continue };
+            places.insert(amount.of, Run { first: self.next, count: size });
+            self.next = self.next.saturating_add(size);
         }
+        // The memory of a place that is not counted is that of the others.
+        let all = Run::between(first, self.next);
+        let unnamed = places.get(&MemoryUse::Unnamed).copied().unwrap_or(all);
+        let place = |of: &MemoryUse| places.get(of).copied().unwrap_or(unnamed);
         for amount in amounts {
-            let place = amount.part_of.first().unwrap_or(&amount.of);
             let words: Vec<&str> = amount.part_of.iter().map(|place| place.word()).collect();
             let indent = if amount.is_place() { "" } else { "  " };
             self.rows.push(MemoryRow {
@@ -275,8 +295,10 @@ impl Making {
                 title: format!("{indent}{}", amount.of.title()),
                 part_of: words.join(", "),
                 whole: self.whole,
-                start: starts.get(place).map_or(0, |(start, _)| *start),
-                room: amount.part_of.iter().filter_map(|place| Some(starts.get(place)?.1)).sum(),
+                among: Arc::new(match amount.is_place() {
+                    true => places.get(&amount.of).copied().into_iter().collect(),
+                    false => amount.part_of.iter().map(place).collect(),
+                }),
                 note: self.note(amount),
             });
         }
@@ -397,7 +419,8 @@ impl Source for MemorySource {
             false => self.count(needs.nodes)?,
         };
         if self.by.as_deref().is_some_and(|by| !WITH_ATTRIBUTES.contains(&Memory::id_of(by))) {
-            found.retain(|row| row.amount.is_place());
+            found.retain(|row| !row.is_part());
+            self.said.lines.push(PLACES_ONLY.to_owned());
         }
         if self.brief {
             found = brief(found);
