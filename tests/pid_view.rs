@@ -247,7 +247,6 @@ fn options_without_effect_are_rejected() {
         &["--by", "kind", "-d"],
         &["--by", "kind", "-X"],
         &["--by", "kind", "-o", "perm,rss"],
-        &["--map", "--by", "kind"],
         &["--summary", "--total"],
         &["--summary", "--cache"],
         &["--summary", "--by", "kind"],
@@ -268,6 +267,9 @@ fn added_columns_are_shown_next_to_those_of_a_view() {
     assert_eq!(titles(&["--by", "kind", "-o", "mappings"]), "Mappings Kind");
     let groups = titles(&["--by", "kind", "--cache", "-o", "rss"]);
     assert_eq!(groups, "Rss Range Cached Mapped Rest Kind");
+    // Strips cannot be added up, but what they show can.
+    let groups = titles(&["--by", "kind", "--map", "-o", "rss"]);
+    assert_eq!(groups, "Rss Present Swapped File-backed Zero page Huge Guard Kind");
     // If the last column is not a name, columns are added at the end.
     assert_eq!(titles(&["-x", "-o", "+pss"]), "Address Kbytes RSS Dirty Mode Pss Mapping");
     let strips = rmap(["pid", "self", "--map", "-o", "rss"]).good().text();

@@ -191,7 +191,6 @@ impl PidArgs {
         refuse_if(has_text && views.map, "--map", "a smaps text says nothing about the page tables")?;
         refuse_if(has_text && views.numa, "--numa", "a smaps text says nothing about NUMA nodes")?;
         refuse_if(has_text && answer.every.is_some(), "-w", "a smaps text does not change")?;
-        refuse_if(views.map && answer.by.is_some(), "--map", "strips cannot be added up in groups")?;
         if !views.summary {
             return Ok(());
         }
@@ -290,7 +289,9 @@ impl PidArgs {
     fn joined(&self) -> Vec<Vec<String>> {
         let is_machine = self.answer.is_machine();
         let cache = CACHE_COLUMNS.iter().filter(|column| is_machine || column.id() != "cache_file");
-        let pages = PAGE_COLUMNS.iter().filter(|column| is_machine || column.id() == "page_map");
+        // Groups have the sums instead of the strip.
+        let has_strip = |column: &Column<MappingRows>| column.id() == "page_map";
+        let pages = PAGE_COLUMNS.iter().filter(|column| is_machine || has_strip(column) != self.by().is_some());
         let id = |column: &Column<MappingRows>| column.id().to_owned();
         let cache = cache.filter(|_| self.views.cache).map(id).collect();
         vec![cache, pages.filter(|_| self.views.map).map(id).collect(), self.joined_nodes()]
