@@ -311,6 +311,9 @@ fn a_dry_run_changes_nothing_and_says_what_would_be_done() {
     assert_eq!((status, figures, cached()), (0, [50, 0, 40, 10], 0), "nothing was read: {row}");
     assert!(row.get("unseen_processes").is_none(), "no process keeps pages from being read: {row}");
 
+    let listed = rmap(["evict", "--dry-run", "--csv", "-o", "path,size", path]).good().text();
+    assert_eq!(listed, format!("path,size\r\n{path},{}\r\n", 100 * page));
+
     let table = rmap(["evict", "--dry-run", path]).good().text();
     assert!(table.contains("To do") && !table.contains("After"), "{table}");
     let kept = known_file(&memory(), page, runs(&[(0, 1)]));

@@ -166,7 +166,8 @@ impl EffectArgs {
         refuse_if(work == Work::Lock && self.answer.every.is_some(), "-w", "locked pages do not change until the end")?;
         let view = if is_dry { View::Fixed(columns) } else { View::Usual(columns) };
         let mut query = self.answer.query(configured, view)?;
-        if is_dry && self.answer.is_machine() {
+        let is_listed = query.columns.as_ref().is_some_and(|list| !list.adds);
+        if is_dry && self.answer.is_machine() && !is_listed {
             let inspected = (work == Work::Evict).then_some("unseen_processes");
             let planned = ["dirty_before_pages", "planned_pages"].into_iter().chain(inspected);
             query.joined.push(planned.map(str::to_owned).collect());
