@@ -140,6 +140,16 @@ fn a_letter_that_rmap_does_not_have_is_answered_with_what_to_type() {
             "fincore's res is 'cached_bytes' in rmap; `rmap fincore -o LIST FILE` takes its names; see `rmap pcstat",
         ),
         (&["pid", "self", "-o", "vss"], "smem's vss is 'size' in rmap; see `rmap pid --help`"),
+        (
+            &["pid", "--summary", "--sort", "rss", "1"],
+            "rss: unknown column: parts do not have it; see `rmap pid --help`",
+        ),
+        (
+            &["pid", "--by", "kind", "--filter", "mappings > 3", "1"],
+            "--filter: unknown column 'mappings'; groups have it, and are made after rows are filtered",
+        ),
+        // fincore's --json writes JSON, but what a capture writes is an archive.
+        (&["capture", "-o", "a.tar", "--json"], "unknown option '--json'; see `rmap capture --help`"),
         (&["smem", "-w"], "`rmap mem` shows what the memory of the whole machine is used for"),
     ] {
         let line = refused(words);
@@ -393,7 +403,7 @@ fn the_page_begins_for_users_and_has_every_option_of_the_installed_programs() {
 fn a_mistyped_name_is_answered_with_the_nearest_ones() {
     for (words, line) in [
         (&["pid", "self", "-o", "rsss"][..], "rsss: unknown column; did you mean 'rss'? See `rmap pid --help`"),
-        (&["pid", "self", "-o", "+xyzzy"], "xyzzy: unknown column; see `rmap pid --help`"),
+        (&["pid", "self", "-o", "+xyzzy"], "xyzzy: unknown column: mappings do not have it; see `rmap pid --help`"),
         (
             &["pid", "self", "--sort", "mappnig"],
             "mappnig: unknown column; did you mean 'mapping'? See `rmap pid --help`",

@@ -383,7 +383,7 @@ fn wrong_usage_exits_with_2_and_writes_nothing() {
         assert!(!run.err.is_empty(), "{arguments:?}");
     }
     let run = rmap(["pid", "self", "-o", "nope"]);
-    assert_eq!(run.err, "rmap: nope: unknown column; see `rmap pid --help`\n");
+    assert_eq!(run.err, "rmap: nope: unknown column: mappings do not have it; see `rmap pid --help`\n");
 }
 
 #[test]

@@ -39,11 +39,13 @@ pub(super) fn pcstat_option(word: &str) -> Option<String> {
 /// Whether a peer looks at what `command` looks at: processes, files, or who holds a file. Without a subcommand it
 /// could be any.
 fn is_like(peer: &Peer, command: &str) -> bool {
-    let subject = |command| match command {
-        "pid" | "ps" => "processes",
-        "who" => "holders",
-        _ => "files",
-    };
+    fn subject(command: &str) -> &str {
+        match command {
+            "pid" | "ps" => "processes",
+            "pcstat" | "warm" | "evict" | "lock" | "files" => "files",
+            other => other,
+        }
+    }
     command.is_empty() || subject(peer.command) == subject(command)
 }
 

@@ -337,10 +337,11 @@ pub(super) fn find_titled<'t, K: RowKind>(table: &'t [Column<K>], title: &str) -
 
 /// The error for a column that the table does not have.
 pub fn unknown<K: RowKind>(table: &[Column<K>], id: &str) -> Error {
-    let error = Error::new(Subject::Words(id.to_owned()), ErrorKind::Unknown, "unknown column");
+    let error = |why: String| Error::new(Subject::Words(id.to_owned()), ErrorKind::Unknown, why);
     match meant(table, id) {
-        Some(question) => error.with_advice(question),
-        None => error,
+        Some(question) => error("unknown column".to_owned()).with_advice(question),
+        // Another view of the same subcommand may have it.
+        None => error(format!("unknown column: {} do not have it", K::ROWS)),
     }
 }
 

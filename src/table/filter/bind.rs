@@ -48,8 +48,13 @@ impl<K: RowKind> Binder<'_, K> {
     fn column(&self, name: &Word) -> Result<Column<K>, FilterError> {
         let found = column::find(self.table, &name.text.to_ascii_lowercase()).cloned();
         found.ok_or_else(|| {
-            let question = column::meant(self.table, &name.text).map(|question| format!("; {question}"));
-            self.error(name, format!("unknown column '{}'{}", name.text, question.unwrap_or_default()))
+            let name_of_rows = K::ROWS;
+            let why = match column::meant(self.table, &name.text) {
+                _ if name.text == name_of_rows => "groups have it, and are made after rows are filtered".to_owned(),
+                Some(question) => question,
+                None => format!("{name_of_rows} do not have it"),
+            };
+            self.error(name, format!("unknown column '{}'; {why}", name.text))
         })
     }
 
