@@ -60,7 +60,11 @@ impl<W: Write> Archive<W> {
     pub(super) fn add_link(&mut self, name: &[u8], target: &[u8]) -> io::Result<()> {
         let mut header = self.header(EntryType::Symlink, 0o777);
         header.set_size(0);
-        self.tar.append_link(&mut header, path_of(name), path_of(target))
+        // As it is: of a path, tar makes `//` of `/`, which is the root directory of most processes.
+        match header.set_link_name_literal(target) {
+            Ok(()) => self.tar.append_data(&mut header, path_of(name), io::empty()),
+            Err(_) => self.tar.append_link(&mut header, path_of(name), path_of(target)),
+        }
     }
 
     /// Adds a directory.
@@ -200,6 +204,17 @@ fn damaged(why: &dyn std::fmt::Display) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn links_lead_where_they_led() {
+        let targets = ["/", "//x/", "mnt:[4026531841]", "/a (deleted)", &"/long".repeat(40)];
+        let mut archive = Archive::new(Vec::new(), Compression::None, 0);
+        targets.iter().for_each(|target| archive.add_link(b"exe", target.as_bytes()).unwrap());
+        let bytes = archive.finish().unwrap();
+        let mut read = tar::Archive::new(&bytes[..]);
+        let found = read.entries().unwrap().map(|entry| entry.unwrap().link_name_bytes().unwrap().into_owned());
+        assert_eq!(found.collect::<Vec<_>>(), targets.map(|target| target.as_bytes().to_vec()));
+    }
 
     #[test]
     fn frames_are_read_back_as_they_were_written_and_damage_is_found() {
