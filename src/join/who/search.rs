@@ -404,8 +404,8 @@ fn listed(pids: &[u32]) -> String {
 /// The lines about processes of which a capture does not tell what they hold.
 fn uncaptured(count: u64, has_only_some: bool) -> Vec<Error> {
     let about = |why: String| Error::new(Subject::Words("the capture".to_owned()), ErrorKind::System, why);
-    let processes = counted(count, "process", "processes");
-    let denied = format!("{processes} did not show what they hold when it was taken, and may hold the file too");
+    let processes = counted(count, "process did not show what it holds", "processes did not show what they hold");
+    let denied = format!("{processes} when it was taken, and may hold the file too");
     let others = "it has only some of the processes of its machine, and others may hold the file too";
     let lines = [(count > 0).then_some(denied), has_only_some.then(|| others.to_owned())];
     lines.into_iter().flatten().map(about).collect()
