@@ -306,6 +306,7 @@ time.sleep(0.3)
         if follows_calls(&rows) {
             let failed = rows.iter().find(|row| row["asked"] == 1u64 << 50).unwrap();
             assert_eq!((&failed["event"], &failed["call"]), (&"unseen".into(), &"mmap".into()));
+            assert!(failed["amount"].is_null(), "it leads no ranking: {failed}");
         }
         let times: Vec<u64> = rows.iter().map(|row| figure(row, "time_ms")).collect();
         assert!(times.is_sorted(), "{rows:#?}");
@@ -340,6 +341,177 @@ for turn in range(3):
         let last = |row: &&Value| row["event"] == "went" && row["call"] == "munmap";
         assert!(rows.iter().filter(last).any(|row| figure(row, "rss_before") == 32 * MIB), "{rows:#?}");
         assert!(rows.iter().filter(last).all(|row| figure(row, "before_ms") <= figure(row, "time_ms")), "{rows:#?}");
+    });
+}
+
+/// The rows with an event, and a figure of each in MiB.
+fn each(rows: &[Value], event: &str, key: &str) -> Vec<u64> {
+    rows.iter().filter(|row| row["event"] == event).map(|row| figure(row, key) / MIB).collect()
+}
+
+#[test]
+fn every_munmap_has_a_row_though_the_next_mapping_takes_its_place() {
+    in_peace(|| {
+        if !has("python3", "python3") {
+            return;
+        }
+        let script = "
+import mmap
+for turn in range(1, 5):
+    memory = mmap.mmap(-1, 16 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    for page in range(0, turn << 22, mmap.PAGESIZE):
+        memory[page] = 1
+    memory.close()
+";
+        let rows = python(&[], script, &[]);
+        if !follows_calls(&rows) {
+            return;
+        }
+        let rows: Vec<Value> = rows.into_iter().filter(|row| row["asked"] == 16 * MIB).collect();
+        let huge = if page() == 4096 { each(&rows, "went", "rss_before") } else { return };
+        // A huge page may be filled where its first page is.
+        let is_it = huge.iter().zip([4, 8, 12, 16]).all(|(seen, filled)| (filled..filled + 2).contains(seen));
+        assert!(huge.len() == 4 && is_it, "{rows:#?}");
+        assert!(rows.iter().all(|row| row["event"] != "unseen"), "{rows:#?}");
+        for row in rows.iter().filter(|row| row["event"] == "went") {
+            assert!(figure(row, "before_ms") <= figure(row, "time_ms") && row["call"] == "munmap", "{row}");
+        }
+    });
+}
+
+#[test]
+fn what_was_replaced_is_not_seen_later_than_it_was_there() {
+    in_peace(|| {
+        if !has("python3", "python3") {
+            return;
+        }
+        // Memory, filled, and then replaced by other memory at the same address that is not used.
+        let script = "
+import ctypes, time
+libc = ctypes.CDLL(None)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+size, private, fixed = 32 << 20, 0x22, 0x10
+for turn in range(3):
+    place = libc.mmap(None, size, 3, private, -1, 0)
+    ctypes.memset(place, 1, size)
+    time.sleep(0.1)
+    assert libc.mmap(place, size, 3, private | fixed, -1, 0) == place
+    libc.munmap(place, size)
+";
+        let rows = python(&[], script, &[]);
+        if !follows_calls(&rows) {
+            return;
+        }
+        let rows: Vec<Value> = rows.into_iter().filter(|row| row["asked"] == 32 * MIB).collect();
+        let gone: Vec<&Value> = rows.iter().filter(|row| row["event"] == "went").collect();
+        assert!(gone.iter().any(|row| row["call"] == "mmap") && gone.iter().any(|row| row["call"] == "munmap"));
+        for row in gone {
+            assert!(figure(row, "before_ms") <= figure(row, "time_ms"), "{row}");
+            let rss = if row["call"] == "mmap" { 32 * MIB } else { 0 };
+            assert_eq!(figure(row, "rss_before"), rss, "{rows:#?}");
+        }
+    });
+}
+
+#[test]
+fn a_file_that_is_renamed_or_removed_stays_measured() {
+    in_peace(|| {
+        if !has("python3", "python3") {
+            return;
+        }
+        for act in ["os.unlink(sys.argv[1])", "os.rename(sys.argv[1], sys.argv[1] + '-'); open(sys.argv[1], 'w')"] {
+            let folder = disk();
+            let path = folder.path().join("mapped");
+            let script = FILLING.replace("memory.close()", &format!("{act}\ntime.sleep(0.3)\nmemory.close()"));
+            let size = 8 * MIB;
+            let rows = python(&["--every", "20"], &script, &[path.to_str().unwrap(), &size.to_string()]);
+            let name = path.to_str().unwrap();
+            let is_it =
+                |row: &&Value| row["event"] == "went" && row["path"].as_str().is_some_and(|path| path.contains(name));
+            let gone: Vec<&Value> = rows.iter().filter(is_it).collect();
+            assert_eq!(gone.len(), 1, "{rows:#?}");
+            assert_eq!((figure(gone[0], "rss_before"), figure(gone[0], "cached")), (size, size), "{act}: {}", gone[0]);
+        }
+    });
+}
+
+#[test]
+fn a_heap_is_seen_just_before_it_shrinks() {
+    in_peace(|| {
+        if !has("python3", "python3") {
+            return;
+        }
+        let script = "
+import ctypes
+libc = ctypes.CDLL(None)
+libc.sbrk.restype = ctypes.c_void_p
+libc.sbrk.argtypes = [ctypes.c_ssize_t]
+for turn in range(3):
+    old = libc.sbrk(16 << 20)
+    ctypes.memset(old, 1, 16 << 20)
+    libc.sbrk(-(16 << 20))
+";
+        let rows = python(&[], script, &[]);
+        if !follows_calls(&rows) {
+            return;
+        }
+        let heap: Vec<&Value> = rows.iter().filter(|row| row["kind"] == "heap" && row["call"] == "brk").collect();
+        let shrank: Vec<&&Value> = heap.iter().filter(|row| row["event"] == "shrank").collect();
+        assert_eq!(shrank.len(), 3, "{rows:#?}");
+        for row in shrank {
+            assert!(figure(row, "rss_before") >= 16 * MIB, "{row}");
+            assert_eq!(figure(row, "size_before") - figure(row, "size"), 16 * MIB, "{row}");
+        }
+    });
+}
+
+#[test]
+fn without_a_change_there_is_no_row() {
+    let rows = trace(&["--min-change", "0"], &["true"]).rows;
+    let same = |row: &&Value| row["size_before"] == row["size"] && row["rss_before"] == row["rss"];
+    let events = ["grew", "shrank"];
+    let rows = rows.iter().filter(|row| events.contains(&row["event"].as_str().unwrap_or_default()));
+    assert_eq!(rows.filter(same).collect::<Vec<_>>(), Vec::<&Value>::new());
+}
+
+#[test]
+fn the_rows_fit_the_terminal_that_they_go_to() {
+    if !has("script", "bsdutils") || !has("python3", "python3") {
+        return;
+    }
+    let folder = disk();
+    std::fs::write(folder.path().join("fill.py"), FILLING).unwrap();
+    for columns in [60, 80, 120] {
+        let rmap = common::program().display().to_string();
+        let line = format!("stty cols {columns} rows 30; exec {rmap} trace python3 fill.py mapped 16777216");
+        let mut script = Command::new("script");
+        script.args(["-qec", &line, "/dev/null"]).current_dir(folder.path()).env("SHELL", "/bin/sh");
+        script.env("TERM", "xterm").env("NO_COLOR", "1").env("LC_ALL", "C.UTF-8");
+        let text = run(script).text();
+        let rows: Vec<&str> = text.lines().filter(|line| !line.starts_with("rmap: ")).collect();
+        assert!(rows.len() > 2 && rows.iter().all(|row| row.chars().count() <= columns), "{columns}: {text}");
+    }
+}
+
+#[test]
+fn the_calls_of_a_new_program_are_not_those_of_the_old_one() {
+    in_peace(|| {
+        let traced = trace(&["--min-change", "64K"], &["sh", "-c", "sleep 0.1; exec sleep 0.1"]);
+        if !follows_calls(&traced.rows) {
+            return;
+        }
+        let of = |event: &str, name: &str| -> Vec<Value> {
+            let is_it = |row: &&Value| row["event"] == event && row["path"] == name;
+            traced.rows.iter().filter(is_it).map(|row| row["call"].clone()).collect()
+        };
+        assert_eq!(of("appeared", "[stack]"), ["execve", "execve"]);
+        assert_eq!(of("went", "[stack]"), ["execve", "exit_group"]);
+        let library = |row: &&Value| row["path"].as_str().is_some_and(|path| path.contains("libc.so"));
+        for row in traced.rows.iter().filter(library).filter(|row| row["event"] == "appeared") {
+            assert!(row["call"].is_null() || row["call"] == "mmap", "the dynamic linker maps it: {row}");
+        }
     });
 }
 

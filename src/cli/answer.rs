@@ -242,10 +242,10 @@ impl AnswerArgs {
         Presentation { page: Some(root.page_size()), captured, ..self.presentation(configured, default) }
     }
 
-    /// How rows that arrive one by one are presented at another place: nothing is cut there.
+    /// The same at another place.
     pub(crate) fn presentation_at(&self, place: &Place, configured: &Configured, default: SizeUnit) -> Presentation {
         Presentation {
-            terminal_width: None,
+            terminal_width: place.width(),
             colour: self.color.unwrap_or_default().is_on(place),
             is_brief: false,
             ..self.presentation(configured, default)

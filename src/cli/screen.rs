@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::os::fd::AsFd;
 
 use unicode_width::UnicodeWidthStr;
 
@@ -28,6 +29,15 @@ impl Place {
         }
     }
 
+    /// The width of the terminal; `None` if it is a pipe or a file.
+    pub(crate) fn width(&self) -> Option<u16> {
+        match self {
+            Place::Output => terminal_width(),
+            Place::Error => width_of(&io::stderr()),
+            Place::File(file) => width_of(file),
+        }
+    }
+
     /// Whether it is a terminal with colours.
     pub(crate) fn has_colour(&self) -> bool {
         match self {
@@ -49,8 +59,11 @@ pub(crate) fn output() -> Box<dyn Write> {
 
 /// The width of the terminal on standard output; `None` if it is a pipe or a file.
 pub(crate) fn terminal_width() -> Option<u16> {
-    let stdout = io::stdout();
-    stdout.is_terminal().then(|| terminal_size::terminal_size_of(&stdout).map_or(80, |(width, _)| width.0.max(1)))
+    width_of(&io::stdout())
+}
+
+fn width_of(stream: &(impl IsTerminal + AsFd)) -> Option<u16> {
+    stream.is_terminal().then(|| terminal_size::terminal_size_of(stream).map_or(80, |(width, _)| width.0.max(1)))
 }
 
 /// The number of its lines; `None` if it is not a terminal, or does not say.

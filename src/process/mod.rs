@@ -27,6 +27,7 @@
 
 pub mod account;
 mod address_space;
+mod auxv;
 mod captured;
 mod cgroup;
 #[cfg(any(test, fuzzing))]

@@ -131,7 +131,7 @@ impl<'w> TextSink<'w> {
         self.widths = measured.widths;
         for (width, column) in self.widths.iter_mut().zip(head).filter(|(_, column)| column.kind.is_left_aligned()) {
             let room = if column.cut.is_whole() { usize::MAX } else { self.layout.room };
-            *width = (*width).min(room.max(display_width(column.title.as_bytes())));
+            *width = (*width).min(room);
         }
     }
 

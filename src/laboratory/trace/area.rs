@@ -21,6 +21,10 @@ pub struct Area {
     pub inode: u64,
     /// Its name, as smaps prints it.
     pub path: Vec<u8>,
+    /// The name that it had when it was first seen: a file may be renamed or removed while it is mapped.
+    pub(super) first_path: Vec<u8>,
+    /// Whether `execve` itself mapped it, as far as that is known.
+    pub(super) is_of_execve: bool,
     /// What it is.
     pub kind: MappingKind,
     /// `Rss`
@@ -45,6 +49,11 @@ impl Area {
     /// Whether it is a file whose pages are shared with all others that use it.
     pub(super) fn is_shared_file(&self) -> bool {
         self.has_file() && self.perm.ends_with('s')
+    }
+
+    /// It as the continuation of another.
+    pub(super) fn continuing(&self, earlier: &Area) -> Area {
+        Area { first_path: earlier.first_path.clone(), is_of_execve: earlier.is_of_execve, ..self.clone() }
     }
 
     /// It as a mapping of its file.
@@ -97,18 +106,31 @@ impl Reader {
 
     /// The mappings, in the order of their addresses, without those that have no memory of their own: address space
     /// without access, and what the kernel maps into every process. `None` if some of them were missed, because the
-    /// process changed them too often.
+    /// process changed them too often. If the program `may_be_new`, what `execve` mapped is found out.
     ///
     /// # Errors
     /// As [`Process::read_mappings`].
-    pub(super) fn read(&mut self, process: &Process) -> Result<Option<Vec<Area>>> {
+    pub(super) fn read(&mut self, process: &Process, may_be_new: bool) -> Result<Option<Vec<Area>>> {
         let read = process.read_mappings(&mut self.fields, &self.wanted)?;
         self.changed = if read.mappings.changed() > 0 { self.changed + 1 } else { 0 };
         // A process that never holds still is better seen in part than not at all.
         if self.changed > 0 && self.changed < MOST_MISSED {
             return Ok(None);
         }
-        Ok(Some(read.mappings.iter().filter_map(|mapping| area(&mapping)).collect()))
+        let mut areas: Vec<Area> = read.mappings.iter().filter_map(|mapping| area(&mapping)).collect();
+        if may_be_new {
+            mark_loaded(&mut areas, &process.read_loaded());
+        }
+        Ok(Some(areas))
+    }
+}
+
+/// Marks the stack, and the mappings of the files that have one of these addresses.
+fn mark_loaded(areas: &mut [Area], loaded: &[u64]) {
+    let has_one = |area: &&Area| area.has_file() && loaded.iter().any(|address| area.addresses.contains(address));
+    let files: Vec<(Device, u64)> = areas.iter().filter(has_one).map(|area| (area.device, area.inode)).collect();
+    for area in areas {
+        area.is_of_execve = area.path == b"[stack]" || files.contains(&(area.device, area.inode));
     }
 }
 
@@ -127,6 +149,8 @@ fn area(mapping: &Mapping<'_>) -> Option<Area> {
         device: mapping.device(),
         inode: mapping.inode(),
         path: mapping.path().to_vec(),
+        first_path: mapping.path().to_vec(),
+        is_of_execve: false,
         kind,
         rss: mapping.figure("Rss"),
         pss: mapping.figure("Pss"),

@@ -5,15 +5,22 @@ use std::time::Duration;
 
 use nix::libc;
 
+use super::change::InCache;
 use crate::kernel::notify::{Notification, Watched};
-use crate::units::PageSize;
+use crate::units::{Figure, PageSize};
 
 /// A system call that was noted when it began. Whether it succeeded is not known.
 #[derive(Debug, Clone)]
 pub(super) struct Noted {
     /// When it began, after the start of the program.
     pub(super) at: Duration,
+    /// The thread that made it.
+    pub(super) thread: u32,
     pub(super) call: Call,
+    /// The addresses at which nothing is left of what was mapped before, once it is done.
+    pub(super) frees: Option<Range<u64>>,
+    /// The page cache of the mappings that it may end, as it was while it was held, by their addresses.
+    pub(super) cache: Vec<InCacheAt>,
     /// Whether a change was put down to it.
     pub(super) is_used: bool,
 }
@@ -21,9 +28,17 @@ pub(super) struct Noted {
 impl Noted {
     /// Whether a later look may still find what it did, and so a change at the time at which it began.
     pub(super) fn is_open(&self) -> bool {
-        !self.is_used && (is_unseen(&self.call) || self.call.frees().is_some() && !self.call.is_long())
+        !self.is_used && (is_unseen(&self.call) || self.frees.is_some() && !self.call.is_long())
+    }
+
+    /// Whether it is done for certain: its thread has begun another one of these calls since, or is about to do so.
+    pub(super) fn is_done(&self, later: &[Noted], holding: Option<u32>) -> bool {
+        holding == Some(self.thread) || later.iter().any(|noted| noted.thread == self.thread)
     }
 }
+
+/// The page cache of a mapping, by its addresses.
+pub(super) type InCacheAt = (Range<u64>, Figure<InCache>);
 
 /// What a call asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +46,8 @@ pub(super) enum Call {
     /// `mmap`. Only with `MAP_FIXED` is it known in advance where.
     Map {
         fixed: Option<Range<u64>>,
+        /// Whether it replaces what is mapped there: not with `MAP_FIXED_NOREPLACE`.
+        replaces: bool,
         length: u64,
         offset: u64,
         is_file: bool,
@@ -42,8 +59,8 @@ pub(super) enum Call {
     Unmap(Range<u64>),
     /// `mremap`, and the new length.
     Move(Range<u64>, u64),
-    /// `brk`, and where the heap is to end.
-    Break(u64),
+    /// `brk`: where the heap ended before, if that is known and matters, and where it is to end.
+    Break(Option<u64>, u64),
     /// `madvise` with an advice that frees pages.
     Drop(Range<u64>),
     /// `madvise` with an advice that brings pages in.
@@ -116,7 +133,7 @@ impl Call {
             libc::SYS_mlock | libc::SYS_mlock2 => Call::Lock(range()),
             libc::SYS_madvise if DROPS.contains(&third) => Call::Drop(range()),
             libc::SYS_madvise if FILLS.contains(&third) => Call::Fill(range()),
-            libc::SYS_brk if first != 0 => Call::Break(rounded(first)),
+            libc::SYS_brk if first != 0 => Call::Break(None, rounded(first)),
             libc::SYS_shmat => Call::Attach,
             libc::SYS_shmdt => Call::Detach(first),
             libc::SYS_execve | libc::SYS_execveat => Call::Execute,
@@ -125,6 +142,7 @@ impl Call {
                 let has = |flag: i32| fourth & u64::from(flag.unsigned_abs()) != 0;
                 Call::Map {
                     fixed: (has(libc::MAP_FIXED) || has(libc::MAP_FIXED_NOREPLACE)).then(range),
+                    replaces: has(libc::MAP_FIXED) && !has(libc::MAP_FIXED_NOREPLACE),
                     length: rounded(second),
                     offset: sixth,
                     is_file: !has(libc::MAP_ANONYMOUS) && fifth as i32 >= 0,
@@ -143,7 +161,7 @@ impl Call {
             Call::Map { .. } => "mmap",
             Call::Unmap(_) => "munmap",
             Call::Move(..) => "mremap",
-            Call::Break(_) => "brk",
+            Call::Break(..) => "brk",
             Call::Drop(_) | Call::Fill(_) => "madvise",
             Call::Protect(..) => "mprotect",
             Call::Lock(_) => "mlock",
@@ -157,9 +175,10 @@ impl Call {
     /// Whether memory may be gone once it is done, so that this is the last moment to look at it.
     pub(super) fn ends_memory(&self) -> bool {
         match self {
-            Call::Map { fixed, .. } => fixed.is_some(),
+            Call::Map { replaces, .. } => *replaces,
+            Call::Break(before, end) => before.is_some_and(|before| *end < before),
             Call::Unmap(_) | Call::Move(..) | Call::Drop(_) | Call::Detach(_) | Call::Execute | Call::Exit => true,
-            Call::Break(_) | Call::Fill(_) | Call::Protect(..) | Call::Lock(_) | Call::Attach => false,
+            Call::Fill(_) | Call::Protect(..) | Call::Lock(_) | Call::Attach => false,
         }
     }
 
@@ -169,21 +188,25 @@ impl Call {
     }
 
     /// The addresses that it is about, if it names them.
-    pub(super) fn range(&self) -> Option<&Range<u64>> {
+    pub(super) fn range(&self) -> Option<Range<u64>> {
         match self {
-            Call::Unmap(range) | Call::Move(range, _) | Call::Drop(range) => Some(range),
-            Call::Fill(range) | Call::Protect(range, _) | Call::Lock(range) => Some(range),
-            Call::Map { fixed, .. } => fixed.as_ref(),
-            Call::Break(_) | Call::Attach | Call::Detach(_) | Call::Execute | Call::Exit => None,
+            Call::Unmap(range) | Call::Move(range, _) | Call::Drop(range) => Some(range.clone()),
+            Call::Fill(range) | Call::Protect(range, _) | Call::Lock(range) => Some(range.clone()),
+            Call::Map { fixed, .. } => fixed.clone(),
+            Call::Break(before, end) => before.map(|before| before.min(*end)..before.max(*end)),
+            Call::Attach | Call::Detach(_) | Call::Execute | Call::Exit => None,
         }
     }
 
-    /// The addresses at which nothing is left of what was mapped before.
+    /// The addresses at which nothing is left of what was mapped before, as far as the call alone says it.
     pub(super) fn frees(&self) -> Option<Range<u64>> {
-        match self {
-            Call::Unmap(range) | Call::Map { fixed: Some(range), .. } => Some(range.clone()),
-            _ => None,
-        }
+        let range = match self {
+            Call::Unmap(range) | Call::Map { fixed: Some(range), replaces: true, .. } => range.clone(),
+            // What becomes shorter loses its end, wherever it is moved.
+            Call::Move(range, length) => range.start.saturating_add(*length)..range.end,
+            _ => return None,
+        };
+        (range.start < range.end).then_some(range)
     }
 
     /// Whether it goes on bringing pages in for a while.
@@ -202,9 +225,13 @@ fn is_mmap(_number: libc::c_long) -> bool {
     false
 }
 
-/// Whether a call asks for a mapping of which nothing was known before.
+/// Whether a call asks for a mapping of which nothing was known before, or for a longer heap.
 pub(super) fn is_unseen(call: &Call) -> bool {
-    matches!(call, Call::Map { fixed: None, is_accessible: true, .. })
+    match call {
+        Call::Map { fixed: None, is_accessible: true, .. } => true,
+        Call::Break(Some(before), end) => before < end,
+        _ => false,
+    }
 }
 
 /// Whether nothing of a range is outside of another.
@@ -227,6 +254,7 @@ mod tests {
         let calls = [
             Call::Map {
                 fixed: None,
+                replaces: false,
                 length: 1,
                 offset: 0,
                 is_file: true,
@@ -236,7 +264,7 @@ mod tests {
             },
             Call::Unmap(range()),
             Call::Move(range(), 1),
-            Call::Break(1),
+            Call::Break(None, 1),
             Call::Drop(range()),
             Call::Fill(range()),
             Call::Protect(range(), true),

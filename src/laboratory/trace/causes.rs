@@ -14,22 +14,37 @@ pub(super) fn asked(call: &Call) -> Option<Bytes> {
         Call::Unmap(range) | Call::Drop(range) | Call::Fill(range) | Call::Protect(range, _) | Call::Lock(range) => {
             Some(Bytes(range.end.saturating_sub(range.start)))
         }
-        Call::Break(_) | Call::Attach | Call::Detach(_) | Call::Execute | Call::Exit => None,
+        Call::Break(..) | Call::Attach | Call::Detach(_) | Call::Execute | Call::Exit => None,
     }
 }
 
 /// Whether a call may have made these mappings, or made them longer by `grown`.
 pub(super) fn brings(call: &Call, new: &[&Area], grown: Bytes, is_new_program: bool) -> bool {
     let is_at = |range: &Range<u64>| new.iter().any(|area| meet(range, &area.addresses));
+    let size = || new.iter().map(|area| area.size()).sum::<Bytes>();
     match call {
         Call::Map { fixed: Some(range), is_accessible, .. } => *is_accessible && is_at(range),
         Call::Map { length, .. } => *length == grown.0 && new.iter().any(|area| is_part_of(call, area)),
-        Call::Move(_, length) => new.iter().any(|area| area.size().0 == *length),
-        Call::Protect(range, is_accessible) => *is_accessible && is_at(range),
-        Call::Break(end) => heaps(new).any(|heap| heap.start < *end && *end <= heap.end),
+        Call::Move(_, length) => size().0 == *length,
+        Call::Protect(range, true) => is_at(range),
+        Call::Break(_, end) => heaps(new).any(|heap| heap.start < *end && *end <= heap.end),
         Call::Attach => new.iter().any(|area| area.kind == MappingKind::SysV),
-        Call::Execute => is_new_program,
-        Call::Unmap(_) | Call::Drop(_) | Call::Fill(_) | Call::Lock(_) | Call::Detach(_) | Call::Exit => false,
+        Call::Execute => is_new_program && new.iter().any(|area| area.is_of_execve),
+        Call::Protect(_, false) | Call::Unmap(_) | Call::Drop(_) | Call::Fill(_) => false,
+        Call::Lock(_) | Call::Detach(_) | Call::Exit => false,
+    }
+}
+
+/// Whether a call that was made later may have mapped something again that is like this mapping, at its place.
+pub(super) fn may_replace(call: &Call, area: &Area) -> bool {
+    match call {
+        Call::Map { fixed: Some(range), is_accessible: true, .. } => meet(range, &area.addresses),
+        Call::Map { .. } => is_part_of(call, area),
+        Call::Move(..) | Call::Execute => true,
+        Call::Protect(range, true) => meet(range, &area.addresses),
+        Call::Break(_, end) => area.kind == MappingKind::Heap && area.addresses.end <= *end,
+        Call::Attach => area.kind == MappingKind::SysV,
+        _ => false,
     }
 }
 
@@ -37,7 +52,8 @@ pub(super) fn brings(call: &Call, new: &[&Area], grown: Bytes, is_new_program: b
 pub(super) fn is_part_of(call: &Call, area: &Area) -> bool {
     let Call::Map { fixed: None, length, offset, is_file, is_accessible: true, .. } = call else { return false };
     if !is_file {
-        return !area.has_file() || area.kind == MappingKind::SharedAnonymous;
+        let is_of_another_call = matches!(area.kind, MappingKind::Heap | MappingKind::Stack);
+        return !is_of_another_call && (!area.has_file() || area.kind == MappingKind::SharedAnonymous);
     }
     let place = |start: u64, length: u64| start..start.saturating_add(length);
     area.has_file() && is_inside(&place(*offset, *length), &place(area.offset, area.size().0))
@@ -48,7 +64,7 @@ pub(super) fn has_part(call: &Call, new: &[&Area]) -> bool {
     let Call::Map { length, offset, is_file: true, is_accessible: true, .. } = call else { return false };
     let is_part = |area: &&Area| {
         let end = area.offset.saturating_add(area.size().0);
-        area.has_file() && area.offset >= *offset && end <= offset.saturating_add(*length)
+        area.has_file() && !area.is_of_execve && area.offset >= *offset && end <= offset.saturating_add(*length)
     };
     new.iter().any(is_part)
 }
@@ -68,8 +84,8 @@ pub(super) fn removes(call: &Call, old: &[&Area]) -> bool {
     let is_whole = |range: &Range<u64>| old.iter().any(|area| is_inside(&area.addresses, range));
     match call {
         Call::Unmap(range) | Call::Move(range, _) | Call::Protect(range, false) => is_whole(range),
-        Call::Map { fixed: Some(range), .. } => is_whole(range),
-        Call::Break(end) => heaps(old).any(|heap| *end <= heap.start),
+        Call::Map { fixed: Some(range), replaces: true, .. } => is_whole(range),
+        Call::Break(_, end) => heaps(old).any(|heap| *end <= heap.start),
         Call::Detach(_) => takes(call, old),
         Call::Map { .. } | Call::Drop(_) | Call::Fill(_) | Call::Lock(_) | Call::Protect(_, true) => false,
         Call::Attach | Call::Execute | Call::Exit => false,
@@ -86,9 +102,9 @@ pub(super) fn takes(call: &Call, old: &[&Area]) -> bool {
     let is_at = |range: &Range<u64>| old.iter().any(|area| meet(range, &area.addresses));
     match call {
         Call::Unmap(range) | Call::Move(range, _) | Call::Protect(range, false) => is_at(range),
-        Call::Map { fixed: Some(range), .. } => is_at(range),
+        Call::Map { fixed: Some(range), replaces: true, .. } => is_at(range),
         Call::Detach(address) => old.iter().any(|area| area.addresses.start == *address),
-        Call::Break(end) => heaps(old).any(|heap| *end < heap.end),
+        Call::Break(_, end) => heaps(old).any(|heap| *end < heap.end),
         Call::Map { .. } | Call::Drop(_) | Call::Fill(_) | Call::Lock(_) | Call::Protect(_, true) => false,
         Call::Attach | Call::Execute | Call::Exit => false,
     }
@@ -96,6 +112,8 @@ pub(super) fn takes(call: &Call, old: &[&Area]) -> bool {
 
 /// Whether a call may have freed pages of these mappings.
 pub(super) fn lowers(call: &Call, old: &[&Area]) -> bool {
-    let (Call::Drop(range) | Call::Unmap(range) | Call::Map { fixed: Some(range), .. }) = call else { return false };
+    let (Call::Drop(range) | Call::Unmap(range) | Call::Map { fixed: Some(range), replaces: true, .. }) = call else {
+        return false;
+    };
     old.iter().any(|area| meet(range, &area.addresses))
 }

@@ -1,7 +1,8 @@
 //! Which mappings of one moment are the continuation of which mappings of the moment before.
 //!
 //! The kernel splits and joins mappings whenever permissions change, which moves no memory. So mappings are compared in
-//! groups: an old mapping belongs together with every new one that overlaps it and has the same memory behind it.
+//! groups: an old mapping belongs together with every new one that overlaps it and has the same memory behind it. New
+//! ones that are together as long as something that was asked for are one group, too.
 
 use std::ops::Range;
 
@@ -18,17 +19,17 @@ pub(super) struct Group {
 /// A mapping that was moved: the range that it had, and the length that it was given.
 pub(super) type Moved = (Range<u64>, u64);
 
-/// Divides the mappings into groups. Nothing is left of old mappings in the ranges `freed`. Both lists are in the order
-/// of their addresses.
-pub(super) fn groups(old: &[&Area], new: &[Area], freed: &[Range<u64>], moved: &[Moved]) -> Vec<Group> {
+/// Divides the mappings into groups. Nothing is left of old mappings in the ranges `freed`. Mappings of the lengths
+/// `asked` were asked for. Both lists are in the order of their addresses.
+pub(super) fn groups(old: &[&Area], new: &[Area], freed: &[Range<u64>], moved: &[Moved], asked: &[u64]) -> Vec<Group> {
     let mut pairs = overlaps(old, new, freed);
     let is_paired = |pairs: &[(usize, usize)], place: usize| pairs.iter().any(|pair| pair.1 == place);
     for (range, length) in moved {
         let from = old.iter().position(|area| area.addresses.start == range.start);
-        let to = (0..).zip(new).position(|(place, area)| area.size().0 == *length && !is_paired(&pairs, place));
+        let to = run(new, *length, |place| !is_paired(&pairs, place));
         let is_gone = |from: usize| !pairs.iter().any(|pair| pair.0 == from);
         if let (Some(from), Some(to)) = (from.filter(|from| is_gone(*from)), to) {
-            pairs.push((from, to));
+            pairs.extend(to.map(|to| (from, to)));
         }
     }
     let mut groups: Vec<Group> = Vec::new();
@@ -43,11 +44,36 @@ pub(super) fn groups(old: &[&Area], new: &[Area], freed: &[Range<u64>], moved: &
     }
     let went = (0..old.len()).filter(|place| !pairs.iter().any(|pair| pair.0 == *place));
     let mut others: Vec<Group> = went.map(|place| Group { old: vec![place], new: Vec::new() }).collect();
-    let appeared = (0..new.len()).filter(|place| !is_paired(&pairs, *place));
-    others.extend(appeared.map(|place| Group { old: Vec::new(), new: vec![place] }));
+    let mut appeared: Vec<usize> = (0..new.len()).filter(|place| !is_paired(&pairs, *place)).collect();
+    for length in asked {
+        let Some(whole) = run(new, *length, |place| appeared.contains(&place)) else { continue };
+        appeared.retain(|place| !whole.contains(place));
+        others.push(Group { old: Vec::new(), new: whole.collect() });
+    }
+    others.extend(appeared.into_iter().map(|place| Group { old: Vec::new(), new: vec![place] }));
     // What went comes first: its place may have been taken.
     others.append(&mut groups);
     others
+}
+
+/// Adjacent mappings of the same memory that are together this long, among those that may be chosen.
+fn run(new: &[Area], length: u64, may_be: impl Fn(usize) -> bool) -> Option<Range<usize>> {
+    (0..new.len()).find_map(|first| {
+        let (mut sum, mut last) = (0, None);
+        for (place, area) in (first..).zip(new.iter().skip(first)) {
+            let is_next =
+                last.is_none_or(|last: &Area| last.addresses.end == area.addresses.start && last.is_same_memory(area));
+            sum += area.size().0;
+            if !is_next || sum > length || !may_be(place) {
+                return None;
+            }
+            if sum == length {
+                return Some(first..place + 1);
+            }
+            last = Some(area);
+        }
+        None
+    })
 }
 
 /// The pairs of old and new mappings that overlap outside of the freed ranges and have the same memory.
@@ -100,6 +126,8 @@ pub(super) mod tests {
             device: Device::default(),
             inode,
             path: Vec::new(),
+            first_path: Vec::new(),
+            is_of_execve: false,
             kind: if inode == 0 { MappingKind::Anonymous } else { MappingKind::File },
             rss: Ok(Bytes(rss)),
             pss: Ok(Bytes(rss)),
@@ -108,7 +136,7 @@ pub(super) mod tests {
     }
 
     fn found(old: &[Area], new: &[Area], freed: &[Range<u64>], moved: &[Moved]) -> Vec<(Vec<usize>, Vec<usize>)> {
-        let groups = groups(&old.iter().collect::<Vec<_>>(), new, freed, moved);
+        let groups = groups(&old.iter().collect::<Vec<_>>(), new, freed, moved, &[]);
         groups.into_iter().map(|group| (group.old, group.new)).collect()
     }
 
@@ -144,5 +172,19 @@ pub(super) mod tests {
         let (here, there) = ([area(0x1000..0x5000, 0, 0)], [area(0x9000..0x11000, 0, 0)]);
         assert_eq!(found(&here, &there, &[], &[(0x1000..0x5000, 0x8000)]), [(vec![0], vec![0])]);
         assert_eq!(found(&here, &there, &[], &[(0x1000..0x5000, 0x7000)]).len(), 2);
+        // A part of it has other permissions since.
+        let parts = [area(0x9000..0xb000, 0, 0), area(0xb000..0x11000, 0, 0)];
+        assert_eq!(found(&here, &parts, &[], &[(0x1000..0x5000, 0x8000)]), [(vec![0], vec![0, 1])]);
+    }
+
+    #[test]
+    fn the_parts_of_what_was_asked_for_are_one() {
+        let parts = [area(0x1000..0x3000, 0, 0), area(0x3000..0x9000, 0, 0), area(0xa000..0xb000, 0, 0)];
+        let found = |asked: &[u64]| -> Vec<Vec<usize>> {
+            groups(&[], &parts, &[], &[], asked).into_iter().map(|group| group.new).collect()
+        };
+        assert_eq!(found(&[0x8000]), [vec![0, 1], vec![2]]);
+        // Not across a hole, and not a part of one.
+        assert_eq!(found(&[0x7000, 0x4000]), [vec![0], vec![1], vec![2]]);
     }
 }

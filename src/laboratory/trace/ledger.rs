@@ -1,17 +1,21 @@
-//! What is known of the mappings of a program, and which changes are worth a row.
+//! What is known of the mappings of a program: as they were seen last, or just before a system call that was held.
 //!
-//! A change is told once it adds up to a certain size, compared with what was told last. No I/O here.
+//! A look may come before a call has done its work. Then the mappings that the call ends are as they were, or others
+//! are at their place already that look the same. So a look says nothing about them until it is known that the call is
+//! done, and what they were before it stays. No I/O here.
 
-use std::cmp::Reverse;
 use std::ops::Range;
 use std::time::Duration;
 
-use super::area::{Area, sum};
-use super::calls::{Call, Noted, is_inside, is_unseen, meet};
-use super::causes::{asked, brings, fills, has_part, is_part_of, lowers, removes, takes};
-use super::change::{Change, Event, InCache, State};
-use super::groups::{Group, groups, without};
-use crate::units::{Absent, Bytes, Figure, Reason};
+use super::area::Area;
+use super::calls::{Call, Noted, is_unseen, meet};
+use super::causes::{asked, may_replace};
+use super::change::Change;
+use super::groups::{Moved, groups};
+use super::known::{Known, LONGEST_CALL};
+use super::update::{DENIED, Rules, Told, UNSEEN, Update};
+use crate::process::MappingKind;
+use crate::units::{Absent, Bytes};
 
 /// How important a look is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,39 +37,22 @@ pub(super) struct Ledger {
     /// Why system calls are not known, if they are not.
     without_calls: Option<Absent>,
     known: Vec<Known>,
-    /// When they were seen.
-    seen_at: Duration,
     /// How many mappings never had a row, among those that are gone.
     untold: u64,
     /// Why a mapping that was asked for was never seen.
     unseen: Absent,
 }
 
-/// A mapping.
-#[derive(Debug)]
-struct Known {
-    area: Area,
-    /// Its figures when it last had a row, or when it was first seen.
-    told: State,
-    told_at: Duration,
-    has_row: bool,
+/// What became of a call that frees memory.
+#[derive(Debug, PartialEq, Eq)]
+enum Fate {
+    /// What was mapped before is gone.
+    Done,
+    /// It may not have begun yet.
+    Running,
+    /// It changed nothing.
+    Failed,
 }
-
-const TOUCHED: Absent =
-    Absent::new(Reason::NotApplicable, "no system call was seen: the program used more of its pages");
-const TAKEN: Absent = Absent::new(Reason::NotApplicable, "no system call was seen: the kernel may have taken pages");
-const SMALL: Absent =
-    Absent::new(Reason::NotApplicable, "no system call explains it alone: several small ones may add up to it");
-const UNSEEN: Absent = Absent::new(
-    Reason::Vanished,
-    "it was never seen: it went before, it was joined with another mapping, or the system call failed",
-);
-const DENIED: Absent = Absent::new(Reason::Denied, "the mappings of this program may not be read");
-/// The page cache before anyone looked.
-pub(super) const UNMEASURED: Absent = Absent::new(Reason::NotApplicable, "it was not measured");
-
-/// How long after its beginning the effect of a call may show: on a busy machine it may have to wait for a processor.
-const LONGEST_CALL: Duration = Duration::from_millis(100);
 
 /// How long a call is remembered that goes on bringing pages in.
 const LONGEST_FILL: Duration = Duration::from_secs(1);
@@ -73,7 +60,7 @@ const LONGEST_FILL: Duration = Duration::from_secs(1);
 impl Ledger {
     /// Nothing is known yet.
     pub(super) fn new(least: Bytes, without_calls: Option<Absent>) -> Ledger {
-        Ledger { least, without_calls, known: Vec::new(), seen_at: Duration::ZERO, untold: 0, unseen: UNSEEN }
+        Ledger { least, without_calls, known: Vec::new(), untold: 0, unseen: UNSEEN }
     }
 
     /// From now on the mappings cannot be seen.
@@ -89,7 +76,8 @@ impl Ledger {
 
     /// The mappings of files that a call may end and that would have a row then.
     pub(super) fn that_may_end(&self, call: &Call) -> impl Iterator<Item = &Area> {
-        let is_met = |area: &Area| call.range().is_none_or(|range| meet(range, &area.addresses));
+        let range = call.range();
+        let is_met = move |area: &Area| range.as_ref().is_none_or(|range| meet(range, &area.addresses));
         let areas = self.known.iter().map(|known| &known.area).filter(|area| area.has_file());
         areas.filter(move |area| call.ends_memory() && area.size() >= self.least && is_met(area))
     }
@@ -99,31 +87,66 @@ impl Ledger {
         self.known.iter().any(|known| is_it(&known.area))
     }
 
+    /// A call with what is known here of the heap before it: only if it changes that by enough for a row.
+    pub(super) fn complete(&self, call: Call, noted: &[Noted]) -> Call {
+        let Call::Break(_, end) = call else { return call };
+        let heap = self.heap();
+        let seen_at = heap.map_or(Duration::ZERO, |heap| heap.seen_at);
+        let later = noted.iter().rev().filter(|noted| noted.at >= seen_at).find_map(|noted| match noted.call {
+            Call::Break(_, end) => Some(Some(end)),
+            Call::Execute => Some(None),
+            _ => None,
+        });
+        let before = later.unwrap_or_else(|| heap.map(|heap| heap.area.addresses.end));
+        Call::Break(before.filter(|before| before.abs_diff(end) >= self.least.0.max(1)), end)
+    }
+
+    /// The addresses at which nothing is left of what is known here, once a call is done.
+    pub(super) fn freed_by(&self, call: &Call) -> Option<Range<u64>> {
+        match call {
+            Call::Break(_, end) => {
+                let heap = &self.heap()?.area.addresses;
+                (*end < heap.end).then(|| heap.start.max(*end)..heap.end)
+            }
+            Call::Detach(address) => {
+                let areas = self.known.iter().map(|known| &known.area);
+                let mut attached = areas.filter(|area| area.kind == MappingKind::SysV);
+                attached.find(|area| area.addresses.start == *address).map(|area| area.addresses.clone())
+            }
+            _ => call.frees(),
+        }
+    }
+
+    /// The last part of the heap.
+    fn heap(&self) -> Option<&Known> {
+        self.known.iter().rev().find(|known| known.area.kind == MappingKind::Heap)
+    }
+
     /// How important it is to look before this call goes on; `None` if there is nothing to see.
     pub(super) fn weight(&self, call: &Call, noted: &[Noted]) -> Option<Weight> {
         if !call.ends_memory() {
             return None;
         }
         let Some(range) = call.range() else { return Some(Weight::Ordinary) };
-        let mut met = self.known.iter().map(|known| &known.area).filter(|area| meet(&area.addresses, range)).peekable();
         // A dynamic linker maps one part of a library after the other over the whole of it.
         let is_mere_map = matches!(call, Call::Map { .. });
-        if met.peek().is_none() {
-            if is_mere_map {
-                return None;
-            }
-            // It may be about a mapping that has not been seen yet.
-            let shares_file = noted.iter().any(|noted| noted.call.shares_file());
-            let weight = if shares_file { Weight::Heavy } else { Weight::Ordinary };
-            return noted.iter().any(|noted| is_unseen(&noted.call)).then_some(weight);
+        let (mut is_known, mut heavy, mut filled) = (false, false, false);
+        for area in self.known.iter().map(|known| &known.area).filter(|area| meet(&area.addresses, &range)) {
+            is_known = true;
+            heavy |= area.is_shared_file() || area.rss.is_ok_and(|rss| rss >= HEAVY);
+            filled |= !is_mere_map || !area.has_file() || area.rss.is_ok_and(|rss| rss >= self.least);
         }
-        let is_heavy = |area: &Area| area.is_shared_file() || area.rss.is_ok_and(|rss| rss >= HEAVY);
-        let (mut heavy, mut filled) = (false, false);
-        for area in met {
-            heavy |= is_heavy(area);
-            filled |= area.rss.is_ok_and(|rss| rss >= self.least);
+        if !is_known {
+            // It may be about memory that has not been seen yet.
+            let may_be_it = |noted: &Noted| match &noted.call {
+                Call::Break(..) => matches!(call, Call::Break(..)),
+                Call::Map { is_file: true, .. } if is_mere_map => false,
+                earlier => is_unseen(earlier),
+            };
+            filled = noted.iter().any(may_be_it);
+            heavy = filled && noted.iter().any(|noted| noted.call.shares_file());
         }
-        match (heavy, filled || !is_mere_map) {
+        match (heavy, filled) {
             (true, _) => Some(Weight::Heavy),
             (false, true) => Some(Weight::Ordinary),
             (false, false) => None,
@@ -131,359 +154,129 @@ impl Ledger {
     }
 
     /// Takes what is mapped at the time `at`, and the calls since, and returns the changes. Calls whose effect cannot
-    /// be told yet stay in the list.
-    pub(super) fn update(&mut self, at: Duration, areas: Vec<Area>, noted: &mut Vec<Noted>) -> Vec<Change> {
-        self.update_or(at, areas, noted, None)
+    /// be told yet stay in the list. The thread `holding` is about to make another call.
+    pub(super) fn update(
+        &mut self,
+        at: Duration,
+        areas: Vec<Area>,
+        noted: &mut Vec<Noted>,
+        holding: Option<u32>,
+    ) -> Vec<Change> {
+        self.update_or(at, areas, noted, holding, None)
     }
 
     /// Takes the end of the program. What went without a call that is known did so for the reason `otherwise`.
     pub(super) fn finish(&mut self, at: Duration, noted: &mut Vec<Noted>, otherwise: Absent) -> Vec<Change> {
-        self.update_or(at, Vec::new(), noted, Some(otherwise))
+        self.update_or(at, Vec::new(), noted, None, Some(otherwise))
     }
 
     fn update_or(
         &mut self,
         at: Duration,
-        areas: Vec<Area>,
+        mut areas: Vec<Area>,
         noted: &mut Vec<Noted>,
+        holding: Option<u32>,
         otherwise: Option<Absent>,
     ) -> Vec<Change> {
-        let mut later = Vec::new();
-        for call in std::mem::take(noted) {
-            if self.is_unfinished(&call, at, &areas) { later.push(call) } else { noted.push(call) }
+        let fates: Vec<Fate> = (0..noted.len()).map(|place| self.fate(place, noted, holding, at, &areas)).collect();
+        let mut running = Vec::new();
+        for (fate, call) in fates.into_iter().zip(std::mem::take(noted)) {
+            match fate {
+                Fate::Done => noted.push(call),
+                Fate::Running => running.push(call),
+                Fate::Failed => {}
+            }
         }
-        let freed: Vec<Range<u64>> = noted.iter().filter_map(|noted| noted.call.frees()).collect();
+        // What a call may be about to end is not looked at.
+        let ranges: Vec<&Range<u64>> = running.iter().filter_map(|noted| noted.frees.as_ref()).collect();
+        let may_end = |known: &Known| ranges.iter().any(|range| meet(range, &known.area.addresses));
+        let (kept, known): (Vec<Known>, Vec<Known>) = std::mem::take(&mut self.known).into_iter().partition(may_end);
+        areas.retain(|area| kept.iter().all(|known| known.area.addresses != area.addresses));
+        self.known = known;
+
+        let freed: Vec<Range<u64>> = noted.iter().filter_map(|noted| noted.frees.clone()).collect();
         let moved = noted.iter().filter_map(|noted| match &noted.call {
             Call::Move(range, length) => Some((range.clone(), *length)),
             _ => None,
         });
+        let moved: Vec<Moved> = moved.collect();
+        let asked: Vec<u64> = noted.iter().filter(|noted| is_mapped(noted)).filter_map(length).collect();
         let old: Vec<&Area> = self.known.iter().map(|known| &known.area).collect();
-        let groups = groups(&old, &areas, &freed, &moved.collect::<Vec<_>>());
-        let mut update = Update {
-            ledger: self,
-            is_new_program: otherwise.is_none()
-                && !groups.iter().any(|group| !group.old.is_empty() && !group.new.is_empty()),
-            otherwise,
-            areas: &areas,
-            freed: &freed,
-            at,
-            noted,
-            changes: Vec::new(),
-            replaced: Vec::new(),
-            next: Vec::new(),
-        };
+        let groups = groups(&old, &areas, &freed, &moved, &asked);
+        let is_continued = groups.iter().any(|group| !group.old.is_empty() && !group.new.is_empty());
+        let is_new_program = otherwise.is_none() && kept.is_empty() && !is_continued;
+        let rules = Rules { least: self.least, without_calls: self.without_calls, unseen: self.unseen, otherwise };
+        let mut update = Update::new(rules, &self.known, at, &areas, noted, is_new_program);
         groups.iter().for_each(|group| update.take(group));
-        update.explain_joined();
-        update.tell_unseen();
-        let Update { mut changes, mut next, .. } = update;
+        let Told { mut changes, mut next, untold } = update.end();
+        self.untold += untold;
+        next.extend(kept);
         next.sort_by_key(|known| known.area.addresses.start);
         changes.sort_by_key(|change| change.at);
         self.known = next;
-        self.seen_at = at;
+        let begun = noted.iter().rposition(|noted| is_new_program && noted.call == Call::Execute).unwrap_or(0);
+        noted.drain(..begun);
         noted.retain(|noted| {
             let age = at.saturating_sub(noted.at);
-            let may_still_show = !noted.is_used && noted.call.frees().is_none() && age < LONGEST_CALL;
+            let may_still_show = !noted.is_used && noted.frees.is_none() && age < LONGEST_CALL;
             may_still_show || noted.call.is_long() && age < LONGEST_FILL
         });
-        noted.append(&mut later);
+        noted.append(&mut running);
+        noted.sort_by_key(|noted| noted.at);
         changes
     }
 
-    /// Whether a call that frees memory is still at it: a mapping in its range is as it was.
-    fn is_unfinished(&self, noted: &Noted, at: Duration, areas: &[Area]) -> bool {
-        let Some(range) = noted.call.frees().filter(|_| at.saturating_sub(noted.at) < LONGEST_CALL) else {
-            return false;
+    /// What became of a call, as far as it frees memory: it is only in doubt if all that it ends is there as it was.
+    fn fate(&self, place: usize, noted: &[Noted], holding: Option<u32>, at: Duration, areas: &[Area]) -> Fate {
+        let Some((call, later)) = noted.get(place..).and_then(<[Noted]>::split_first) else { return Fate::Done };
+        let Some(range) = &call.frees else { return Fate::Done };
+        let as_it_was = |before: &Area| {
+            let mut now = areas.iter().filter(|area| area.addresses == before.addresses);
+            now.any(|now| before.is_same_memory(now) && now.rss.is_ok_and(|rss| before.rss.is_ok_and(|was| rss >= was)))
         };
-        let as_it_was = |known: &&Known| {
-            let before = &known.area;
-            let now = areas.iter().find(|area| area.addresses == before.addresses && before.is_same_memory(area));
-            let is_full =
-                |now: &Area| now.rss.is_ok_and(|rss| rss.0 > 0 && before.rss.is_ok_and(|before| rss >= before));
-            now.is_some_and(is_full)
-        };
-        let inside = |known: &&Known| is_inside(&known.area.addresses, &range);
-        self.known.iter().filter(inside).any(|known| as_it_was(&known))
+        let met: Vec<&Area> =
+            self.known.iter().map(|known| &known.area).filter(|area| meet(range, &area.addresses)).collect();
+        if met.is_empty() || !met.iter().all(|area| as_it_was(area)) {
+            return Fate::Done;
+        }
+        if !call.is_done(later, holding) && at.saturating_sub(call.at) < LONGEST_CALL {
+            return Fate::Running;
+        }
+        let is_replaced = |area: &&Area| noted.iter().skip(place).any(|noted| may_replace(&noted.call, area));
+        if met.iter().any(is_replaced) { Fate::Done } else { Fate::Failed }
     }
 }
 
-/// The change of mappings that are gone, at a time that is not known yet.
-fn went(known: &[&Known], seen_at: Duration) -> Change {
-    Change {
-        at: seen_at,
-        before_at: Some(seen_at),
-        event: Event::Went,
-        call: Err(UNMEASURED),
-        area: known.first().map(|known| known.area.clone()),
-        before: State::of(known.iter().map(|known| &known.area)),
-        after: State::NONE,
-        pss: Ok(Bytes(0)),
-        anonymous: Ok(Bytes(0)),
-        cache: Err(UNMEASURED),
-        asked: None,
-    }
+/// Whether a call asked for memory somewhere, of which nothing was seen yet.
+fn is_mapped(noted: &Noted) -> bool {
+    !noted.is_used && matches!(noted.call, Call::Map { fixed: None, is_accessible: true, .. })
 }
 
-/// One update of a ledger.
-struct Update<'u> {
-    ledger: &'u mut Ledger,
-    /// Whether nothing is left of what was mapped before, as after `execve`.
-    is_new_program: bool,
-    /// Why there is no call if the program has ended without one.
-    otherwise: Option<Absent>,
-    areas: &'u [Area],
-    /// Where nothing is left of what was mapped before.
-    freed: &'u [Range<u64>],
-    at: Duration,
-    noted: &'u mut Vec<Noted>,
-    changes: Vec<Change>,
-    /// The mappings that did not grow, or not by enough for a row, and how much of each is new.
-    replaced: Vec<(Area, Bytes)>,
-    next: Vec<Known>,
-}
-
-impl Update<'_> {
-    fn take(&mut self, group: &Group) {
-        let new: Vec<&Area> = group.new.iter().filter_map(|place| self.areas.get(*place)).collect();
-        match (group.old.is_empty(), new.as_slice()) {
-            (true, [area]) => self.appeared(area),
-            (_, []) => self.went(group),
-            _ => self.compare(group, &new),
-        }
-    }
-
-    fn appeared(&mut self, area: &Area) {
-        let after = State::of(std::iter::once(area));
-        let has_row = area.size() >= self.ledger.least;
-        if has_row {
-            let (call, at, asked) = self.cause(Event::Appeared, &[], &[area], area.size());
-            let change = Change { at, call, asked, ..self.change(Event::Appeared, &[area], State::NONE, after) };
-            self.changes.push(Change { before_at: None, ..change });
-        }
-        self.next.push(Known { area: area.clone(), told: after, told_at: self.at, has_row });
-    }
-
-    fn went(&mut self, group: &Group) {
-        let known: Vec<&Known> = group.old.iter().filter_map(|place| self.ledger.known.get(*place)).collect();
-        let change = went(&known, self.ledger.seen_at);
-        let olds: Vec<Area> = known.iter().map(|known| known.area.clone()).collect();
-        let least = self.ledger.least;
-        let is_large = |known: &&Known| {
-            known.area.size() >= least || known.told.distance(&State::NONE).is_ok_and(|amount| amount >= least)
-        };
-        self.ledger.untold += known.iter().filter(|known| !known.has_row).count() as u64;
-        if !known.iter().any(is_large) {
-            return;
-        }
-        let (call, at, asked) = self.cause(Event::Went, &olds.iter().collect::<Vec<_>>(), &[], Bytes(0));
-        self.changes.push(Change { at, call, asked, ..change });
-    }
-
-    fn compare(&mut self, group: &Group, new: &[&Area]) {
-        let known: Vec<&Known> = group.old.iter().filter_map(|place| self.ledger.known.get(*place)).collect();
-        let told = State::sum(known.iter().map(|known| known.told));
-        let told_at = known.iter().map(|known| known.told_at).max().unwrap_or_default();
-        let had_row = known.iter().any(|known| known.has_row);
-        let olds: Vec<Area> = known.iter().map(|known| known.area.clone()).collect();
-        let now = State::of(new.iter().copied());
-        let is_worth_it = told.distance(&now).is_ok_and(|amount| amount >= self.ledger.least);
-        let (event, by) = told.direction(&now);
-        if !is_worth_it || by == Bytes(0) {
-            let left = olds.iter().flat_map(|area| without(&area.addresses, self.freed));
-            let left: Bytes = left.map(|part| Bytes(part.end - part.start)).sum();
-            let added = now.size.unwrap_or_default().saturating_sub(left);
-            self.replaced.extend(new.first().map(|area| (hull(area, new), added)));
-        }
-        if is_worth_it {
-            let (call, at, asked) = self.cause(event, &olds.iter().collect::<Vec<_>>(), new, by);
-            let change = Change { at, call, asked, ..self.change(event, new, told, now) };
-            self.changes.push(Change { before_at: Some(told_at), ..change });
-        }
-        // A group of several mappings is counted anew: how what was told is divided among them is not known.
-        let keeps_count = !is_worth_it && new.len() == 1;
-        for area in new {
-            let (told, told_at) =
-                if keeps_count { (told, told_at) } else { (State::of(std::iter::once(*area)), self.at) };
-            self.next.push(Known { area: (*area).clone(), told, told_at, has_row: had_row || is_worth_it });
-        }
-    }
-
-    fn change(&self, event: Event, areas: &[&Area], before: State, after: State) -> Change {
-        Change {
-            at: self.at,
-            before_at: Some(self.ledger.seen_at),
-            event,
-            call: Err(UNMEASURED),
-            area: areas.first().map(|area| hull(area, areas)),
-            before,
-            after,
-            pss: sum(areas.iter().copied(), |area| area.pss),
-            anonymous: sum(areas.iter().copied(), |area| area.anonymous),
-            cache: Err(UNMEASURED),
-            asked: None,
-        }
-    }
-
-    /// The call behind a change, if one explains it; the time of the change, and the length that the call asked for.
-    /// `grown` is by how much Size grew.
-    fn cause(
-        &mut self,
-        event: Event,
-        old: &[&Area],
-        new: &[&Area],
-        grown: Bytes,
-    ) -> (Figure<&'static str>, Duration, Option<Bytes>) {
-        if let Some(absent) = self.ledger.without_calls {
-            return (Err(absent), self.at, None);
-        }
-        let is_as_long = has_same_size(old, new);
-        // It makes one mapping.
-        let is_spent = |noted: &Noted| noted.is_used && is_unseen(&noted.call);
-        let explains = |noted: &Noted| match event {
-            Event::Appeared | Event::Grew if is_spent(noted) => false,
-            Event::Appeared => brings(&noted.call, new, grown, self.is_new_program),
-            Event::Grew if grown > Bytes(0) => brings(&noted.call, new, grown, false),
-            Event::Grew => fills(&noted.call, new),
-            Event::Went => removes(&noted.call, old),
-            Event::Shrank if is_as_long => lowers(&noted.call, old),
-            Event::Shrank | Event::Unseen => takes(&noted.call, old),
-        };
-        // What a call says exactly comes first, then what it makes likely: it is the only way in which that happens.
-        let is_likely = |noted: &Noted| match event {
-            Event::Appeared => has_part(&noted.call, new),
-            // Several calls may have taken one part each: the last of them completed it.
-            Event::Went => match noted.call {
-                Call::Exit => true,
-                Call::Execute => self.is_new_program,
-                _ => takes(&noted.call, old),
-            },
-            Event::Grew | Event::Shrank | Event::Unseen => false,
-        };
-        let place = self.noted.iter().rposition(explains);
-        let place = place.or_else(|| self.noted.iter().rposition(is_likely));
-        let found = place.and_then(|place| self.noted.get_mut(place)).map(|noted| {
-            noted.is_used = true;
-            (Ok(noted.call.word()), noted.at, asked(&noted.call))
-        });
-        match found {
-            Some(found) => found,
-            None => {
-                let absent = match event {
-                    Event::Went => self.otherwise.unwrap_or(SMALL),
-                    Event::Grew if grown == Bytes(0) => TOUCHED,
-                    Event::Shrank if is_as_long => TAKEN,
-                    _ => SMALL,
-                };
-                (Err(absent), self.at, None)
-            }
-        }
-    }
-
-    /// Puts what no call explains alone down to those whose mappings the kernel joined: with each other, or with small
-    /// neighbours. That comes last, so that no call is taken from a mapping that is exactly what it asked for.
-    fn explain_joined(&mut self) {
-        let mut changes = std::mem::take(&mut self.changes);
-        for change in changes.iter_mut().filter(|change| is_open(change)) {
-            let (_, grown) = change.before.direction(&change.after);
-            if let Some((at, asked)) = change.area.as_ref().and_then(|area| self.join(area, grown)) {
-                (change.call, change.at, change.asked) = (Ok("mmap"), at, Some(asked));
-            }
-        }
-        self.changes = changes;
-        for (area, added) in std::mem::take(&mut self.replaced) {
-            self.join(&area, added);
-        }
-    }
-
-    /// Finds calls that together made at most `grown` bytes of a mapping, the longest first, and takes them as used.
-    /// Returns the time of the last one and how much they asked for.
-    fn join(&mut self, area: &Area, grown: Bytes) -> Option<(Duration, Bytes)> {
-        let is_part = |noted: &&mut Noted| !noted.is_used && is_part_of(&noted.call, area);
-        let mut parts: Vec<&mut Noted> = self.noted.iter_mut().filter(is_part).collect();
-        parts.sort_by_key(|noted| Reverse(asked(&noted.call)));
-        let (mut sum, mut last) = (Bytes(0), None);
-        for noted in parts {
-            let more = sum + asked(&noted.call).unwrap_or_default();
-            if more <= grown {
-                (sum, last) = (more, last.max(Some(noted.at)));
-                noted.is_used = true;
-            }
-        }
-        last.map(|last| (last, sum))
-    }
-
-    /// The mappings that were asked for and never seen. If there is a new one without an explanation, it may be it.
-    fn tell_unseen(&mut self) {
-        if self.changes.iter().any(is_open) {
-            return;
-        }
-        let (at, is_end) = (self.at, self.otherwise.is_some());
-        let is_over = |noted: &&mut Noted| is_end || at.saturating_sub(noted.at) >= LONGEST_CALL;
-        let unseen = self.noted.iter_mut().filter(|noted| !noted.is_used && is_unseen(&noted.call)).filter(is_over);
-        // A dynamic linker maps a library whole and then replaces most of it: what is left is seen, but small.
-        let before = self.ledger.known.iter().map(|known| &known.area);
-        let areas: Vec<&Area> = self.areas.iter().chain(before).collect();
-        let unseen = unseen.filter(|noted| !has_part(&noted.call, &areas));
-        let why = self.ledger.unseen;
-        self.changes.extend(unseen.map(|noted| {
-            // Those that are remembered for longer are told once.
-            noted.is_used = true;
-            never_seen(noted, why)
-        }));
-    }
-}
-
-/// Whether a change made something new that no call explains.
-fn is_open(change: &Change) -> bool {
-    change.call.is_err() && matches!(change.event, Event::Appeared | Event::Grew) && change.call != Err(TOUCHED)
-}
-
-/// The row of a call whose mapping was never seen.
-fn never_seen(noted: &Noted, why: Absent) -> Change {
-    let absent = State { size: Err(why), rss: Err(why) };
-    Change {
-        at: noted.at,
-        before_at: None,
-        event: Event::Unseen,
-        call: Ok(noted.call.word()),
-        area: None,
-        before: absent,
-        after: absent,
-        pss: Err(why),
-        anonymous: Err(why),
-        cache: Err::<InCache, _>(why),
-        asked: asked(&noted.call),
-    }
-}
-
-fn has_same_size(one: &[&Area], other: &[&Area]) -> bool {
-    let size = |areas: &[&Area]| areas.iter().map(|area| area.size()).sum::<Bytes>();
-    size(one) == size(other)
-}
-
-/// The first of several mappings, with the addresses of all.
-fn hull(first: &Area, areas: &[&Area]) -> Area {
-    let end = areas.iter().map(|area| area.addresses.end).max().unwrap_or(first.addresses.end);
-    Area { addresses: first.addresses.start..end, ..first.clone() }
+fn length(noted: &Noted) -> Option<u64> {
+    asked(&noted.call).map(|length| length.0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::groups::tests::area;
     use super::*;
-    use crate::process::MappingKind;
+    use crate::units::{Figure, Reason};
 
     const MIB: u64 = 1 << 20;
+    const ENDED: Absent = Absent::new(Reason::NotApplicable, "it ended");
 
     fn at(milliseconds: u64) -> Duration {
         Duration::from_millis(milliseconds)
     }
 
     fn noted(milliseconds: u64, call: Call) -> Noted {
-        Noted { at: at(milliseconds), call, is_used: false }
+        let frees = call.frees();
+        Noted { at: at(milliseconds), thread: 1, call, frees, cache: Vec::new(), is_used: false }
     }
 
     fn map(length: u64, is_file: bool) -> Call {
-        Call::Map { fixed: None, length, offset: MIB, is_file, is_shared: true, is_accessible: true, populates: false }
+        let (offset, is_shared, is_accessible) = (MIB, true, true);
+        Call::Map { fixed: None, replaces: false, length, offset, is_file, is_shared, is_accessible, populates: false }
     }
 
     type Told = (u64, &'static str, Option<&'static str>, u64, u64);
@@ -503,11 +296,11 @@ mod tests {
         let mut ledger = Ledger::new(Bytes(MIB), None);
         let file = |rss: u64| vec![area(MIB..9 * MIB, 7, rss)];
         let mut calls = vec![noted(5, map(8 * MIB, true))];
-        assert_eq!(told(&ledger.update(at(10), file(0), &mut calls)), [(5, "appeared", Some("mmap"), 8, 0)]);
-        assert_eq!(told(&ledger.update(at(20), file(MIB / 2), &mut calls)), []);
-        assert_eq!(told(&ledger.update(at(30), file(8 * MIB), &mut calls)), [(30, "grew", None, 8, 8)]);
+        assert_eq!(told(&ledger.update(at(10), file(0), &mut calls, None)), [(5, "appeared", Some("mmap"), 8, 0)]);
+        assert_eq!(told(&ledger.update(at(20), file(MIB / 2), &mut calls, None)), []);
+        assert_eq!(told(&ledger.update(at(30), file(8 * MIB), &mut calls, None)), [(30, "grew", None, 8, 8)]);
         calls.push(noted(35, Call::Unmap(MIB..9 * MIB)));
-        let gone = ledger.update(at(40), Vec::new(), &mut calls);
+        let gone = ledger.update(at(40), Vec::new(), &mut calls, None);
         assert_eq!(told(&gone), [(35, "went", Some("munmap"), 0, 0)]);
         assert_eq!((gone[0].before.rss, gone[0].before_at), (Ok(Bytes(8 * MIB)), Some(at(30))));
         assert!(calls.is_empty());
@@ -517,16 +310,18 @@ mod tests {
     fn small_changes_add_up() {
         let mut ledger = Ledger::new(Bytes(MIB), None);
         let steps: Vec<usize> = (0..9)
-            .map(|step| ledger.update(at(step), vec![area(MIB..9 * MIB, 0, step * MIB / 4)], &mut Vec::new()).len())
+            .map(|step| {
+                ledger.update(at(step), vec![area(MIB..9 * MIB, 0, step * MIB / 4)], &mut Vec::new(), None).len()
+            })
             .collect();
         assert_eq!(steps, [1, 0, 0, 0, 1, 0, 0, 0, 1]);
         // A small mapping has no row, until it has grown.
         let mut ledger = Ledger::new(Bytes(MIB), None);
         let heap = |size: u64| vec![Area { kind: MappingKind::Heap, ..area(MIB..MIB + size, 0, 0) }];
-        assert_eq!(told(&ledger.update(at(1), heap(MIB / 2), &mut Vec::new())), []);
+        assert_eq!(told(&ledger.update(at(1), heap(MIB / 2), &mut Vec::new(), None)), []);
         assert_eq!(ledger.untold(), 1);
-        let mut calls = vec![noted(2, Call::Break(3 * MIB))];
-        assert_eq!(told(&ledger.update(at(3), heap(2 * MIB), &mut calls)), [(2, "grew", Some("brk"), 2, 0)]);
+        let mut calls = vec![noted(2, Call::Break(None, 3 * MIB))];
+        assert_eq!(told(&ledger.update(at(3), heap(2 * MIB), &mut calls, None)), [(2, "grew", Some("brk"), 2, 0)]);
         assert_eq!(ledger.untold(), 0);
     }
 
@@ -534,19 +329,19 @@ mod tests {
     fn a_call_that_is_not_done_yet_is_kept() {
         let mut ledger = Ledger::new(Bytes(MIB), None);
         let file = || vec![area(MIB..9 * MIB, 7, 8 * MIB)];
-        ledger.update(at(10), file(), &mut Vec::new());
+        ledger.update(at(10), file(), &mut Vec::new(), None);
         let mut calls = vec![noted(20, Call::Unmap(MIB..9 * MIB))];
-        assert_eq!(told(&ledger.update(at(21), file(), &mut calls)), []);
+        assert_eq!(told(&ledger.update(at(21), file(), &mut calls, None)), []);
         assert_eq!(calls.len(), 1);
-        assert_eq!(told(&ledger.update(at(22), Vec::new(), &mut calls)), [(20, "went", Some("munmap"), 0, 0)]);
+        assert_eq!(told(&ledger.update(at(22), Vec::new(), &mut calls, None)), [(20, "went", Some("munmap"), 0, 0)]);
     }
 
     #[test]
     fn memory_at_the_same_place_is_new_after_munmap() {
         let mut ledger = Ledger::new(Bytes(MIB), None);
-        ledger.update(at(10), vec![area(MIB..9 * MIB, 0, 8 * MIB)], &mut Vec::new());
+        ledger.update(at(10), vec![area(MIB..9 * MIB, 0, 8 * MIB)], &mut Vec::new(), None);
         let mut calls = vec![noted(20, Call::Unmap(MIB..9 * MIB)), noted(21, map(8 * MIB, false))];
-        let changes = ledger.update(at(22), vec![area(MIB..9 * MIB, 0, 0)], &mut calls);
+        let changes = ledger.update(at(22), vec![area(MIB..9 * MIB, 0, 0)], &mut calls, None);
         assert_eq!(told(&changes), [(20, "went", Some("munmap"), 0, 0), (21, "appeared", Some("mmap"), 8, 0)]);
     }
 
@@ -554,10 +349,11 @@ mod tests {
     fn what_came_and_went_between_two_looks_has_no_figures() {
         let mut ledger = Ledger::new(Bytes(MIB), None);
         let mut calls = vec![noted(5, map(8 * MIB, false))];
-        assert_eq!(told(&ledger.update(at(10), Vec::new(), &mut calls)), []);
-        let changes = ledger.update(at(200), Vec::new(), &mut calls);
+        assert_eq!(told(&ledger.update(at(10), Vec::new(), &mut calls, None)), []);
+        let changes = ledger.update(at(200), Vec::new(), &mut calls, None);
         assert_eq!(told(&changes), [(5, "unseen", Some("mmap"), 99, 99)]);
-        assert_eq!((changes[0].asked, changes[0].amount()), (Some(Bytes(8 * MIB)), Ok(Bytes(8 * MIB))));
+        // How much of it there was is not known: the call may have failed.
+        assert_eq!((changes[0].asked, changes[0].amount().is_err()), (Some(Bytes(8 * MIB)), true));
         assert!(calls.is_empty());
     }
 
@@ -566,15 +362,17 @@ mod tests {
         let heap = |size: u64| Area { kind: MappingKind::Heap, ..area(MIB..MIB + size, 0, 0) };
         let end = |call: Call| {
             let mut ledger = Ledger::new(Bytes(MIB), None);
-            ledger.update(at(10), vec![heap(8 * MIB)], &mut Vec::new());
-            told(&ledger.finish(at(30), &mut vec![noted(20, call), noted(25, Call::Exit)], TAKEN))
+            ledger.update(at(10), vec![heap(8 * MIB)], &mut Vec::new(), None);
+            told(&ledger.finish(at(30), &mut vec![noted(20, call), noted(25, Call::Exit)], ENDED))
         };
-        for call in [Call::Break(9 * MIB), Call::Break(5 * MIB), Call::Unmap(4 * MIB..9 * MIB)] {
+        for call in [Call::Break(None, 9 * MIB), Call::Break(None, 5 * MIB)] {
             assert_eq!(end(call), [(25, "went", Some("exit_group"), 0, 0)]);
         }
+        let parts = [(20, "shrank", Some("munmap"), 3, 99), (25, "went", Some("exit_group"), 0, 0)];
+        assert_eq!(end(Call::Unmap(4 * MIB..9 * MIB)), parts);
         assert_eq!(end(Call::Protect(MIB..9 * MIB, true)), [(25, "went", Some("exit_group"), 0, 0)]);
         assert_eq!(end(Call::Protect(MIB..9 * MIB, false)), [(20, "went", Some("mprotect"), 0, 0)]);
-        assert_eq!(end(Call::Break(MIB)), [(20, "went", Some("brk"), 0, 0)]);
+        assert_eq!(end(Call::Break(None, MIB)), [(20, "went", Some("brk"), 0, 0)]);
     }
 
     #[test]
@@ -583,28 +381,140 @@ mod tests {
         let whole = |start: u64| vec![area(start..20 * MIB + small, 0, 0)];
         let mut ledger = Ledger::new(Bytes(MIB), None);
         let mut calls = vec![noted(5, map(8 * MIB, false))];
-        let changes = ledger.update(at(10), whole(12 * MIB), &mut calls);
+        let changes = ledger.update(at(10), whole(12 * MIB), &mut calls, None);
         assert_eq!(told(&changes), [(5, "appeared", Some("mmap"), 8, 0)]);
         assert_eq!(changes[0].asked, Some(Bytes(8 * MIB)));
         calls.extend([noted(15, map(4 * MIB, false)), noted(16, map(2 * MIB, false)), noted(17, map(9 * MIB, false))]);
-        let changes = ledger.update(at(20), whole(6 * MIB - small), &mut calls);
+        let changes = ledger.update(at(20), whole(6 * MIB - small), &mut calls, None);
         assert_eq!((told(&changes), changes[0].asked), (vec![(16, "grew", Some("mmap"), 14, 0)], Some(Bytes(6 * MIB))));
         // The last one failed.
-        let changes = ledger.update(at(200), whole(6 * MIB - small), &mut calls);
+        let changes = ledger.update(at(200), whole(6 * MIB - small), &mut calls, None);
         assert_eq!(told(&changes), [(17, "unseen", Some("mmap"), 99, 99)]);
         // A part is unmapped and mapped again.
         calls.extend([noted(210, Call::Unmap(8 * MIB..16 * MIB)), noted(211, map(8 * MIB, false))]);
-        assert_eq!(told(&ledger.update(at(220), whole(6 * MIB - small), &mut calls)), []);
-        assert_eq!(told(&ledger.update(at(400), whole(6 * MIB - small), &mut calls)), []);
+        let changes = ledger.update(at(220), whole(6 * MIB - small), &mut calls, None);
+        assert_eq!(told(&changes), [(210, "shrank", Some("munmap"), 6, 99), (211, "grew", Some("mmap"), 14, 0)]);
+        assert_eq!(changes[1].before, changes[0].after);
+        assert_eq!(told(&ledger.update(at(400), whole(6 * MIB - small), &mut calls, None)), []);
+    }
+
+    #[test]
+    fn what_was_unmapped_is_not_continued_by_what_took_its_place() {
+        let mut ledger = Ledger::new(Bytes(MIB), None);
+        let memory = |rss: u64| vec![area(MIB..9 * MIB, 0, rss * MIB)];
+        ledger.update(at(10), memory(4), &mut Vec::new(), None);
+        let mut calls = vec![noted(20, Call::Unmap(MIB..9 * MIB)), noted(21, map(8 * MIB, false))];
+        let changes = ledger.update(at(22), memory(6), &mut calls, Some(1));
+        assert_eq!(told(&changes), [(20, "went", Some("munmap"), 0, 0), (21, "appeared", Some("mmap"), 8, 6)]);
+        assert_eq!((changes[0].before.rss, changes[0].before_at), (Ok(Bytes(4 * MIB)), Some(at(10))));
+        // Two of them before the next look: it went with the first.
+        calls.extend([noted(30, Call::Unmap(MIB..9 * MIB)), noted(31, map(8 * MIB, false))]);
+        calls.extend([noted(32, Call::Unmap(MIB..9 * MIB)), noted(33, map(8 * MIB, false))]);
+        let changes = ledger.update(at(34), memory(7), &mut calls, Some(1));
+        assert_eq!(told(&changes), [(30, "went", Some("munmap"), 0, 0), (33, "appeared", Some("mmap"), 8, 7)]);
+        assert_eq!(changes[0].before.rss, Ok(Bytes(6 * MIB)));
+        let changes = ledger.update(at(200), memory(7), &mut calls, None);
+        assert_eq!(told(&changes), [(31, "unseen", Some("mmap"), 99, 99)]);
+    }
+
+    #[test]
+    fn a_look_while_a_call_runs_says_nothing_about_what_it_ends() {
+        let mut ledger = Ledger::new(Bytes(MIB), None);
+        let memory = |rss: u64| vec![area(MIB..9 * MIB, 0, rss * MIB)];
+        ledger.update(at(10), memory(4), &mut Vec::new(), None);
+        let other = Noted { thread: 2, ..noted(21, map(8 * MIB, false)) };
+        let mut calls = vec![noted(20, Call::Unmap(MIB..9 * MIB)), other];
+        assert_eq!(told(&ledger.update(at(22), memory(7), &mut calls, Some(2))), []);
+        let changes = ledger.update(at(130), memory(8), &mut calls, None);
+        assert_eq!(told(&changes), [(20, "went", Some("munmap"), 0, 0), (21, "appeared", Some("mmap"), 8, 8)]);
+        assert_eq!((changes[0].before.rss, changes[0].before_at), (Ok(Bytes(4 * MIB)), Some(at(10))));
+    }
+
+    #[test]
+    fn a_call_that_failed_removes_nothing() {
+        let mut ledger = Ledger::new(Bytes(MIB), None);
+        let memory = |rss: u64| vec![area(MIB..9 * MIB, 0, rss * MIB)];
+        ledger.update(at(10), memory(4), &mut Vec::new(), None);
+        let mut calls = vec![noted(20, Call::Unmap(MIB..9 * MIB))];
+        assert_eq!(told(&ledger.update(at(22), memory(4), &mut calls, Some(1))), []);
+        assert_eq!(told(&ledger.update(at(130), memory(8), &mut calls, None)), [(130, "grew", None, 8, 8)]);
+    }
+
+    #[test]
+    fn a_heap_that_shrank_and_grew_again_has_a_row_for_each() {
+        let mut ledger = Ledger::new(Bytes(MIB), None);
+        let heap = |rss: u64| vec![Area { kind: MappingKind::Heap, ..area(MIB..9 * MIB, 0, rss * MIB) }];
+        ledger.update(at(10), heap(8), &mut Vec::new(), None);
+        let mut calls = Vec::new();
+        for (milliseconds, end) in [(20, 3 * MIB), (21, 9 * MIB)] {
+            let call = ledger.complete(Call::Break(None, end), &calls);
+            assert_eq!(call.ends_memory(), end == 3 * MIB);
+            let frees = ledger.freed_by(&call);
+            calls.push(Noted { frees, ..noted(milliseconds, call) });
+        }
+        let changes = ledger.update(at(30), heap(5), &mut calls, Some(1));
+        assert_eq!(told(&changes), [(20, "shrank", Some("brk"), 2, 99), (21, "grew", Some("brk"), 8, 5)]);
+        assert_eq!((changes[0].before.rss, changes[1].before.rss.is_err()), (Ok(Bytes(8 * MIB)), true));
+        assert_eq!(told(&ledger.update(at(200), heap(5), &mut calls, None)), []);
+        // Nobody looked before it shrank again.
+        for (milliseconds, end) in [(210, 17 * MIB), (211, 9 * MIB)] {
+            let call = ledger.complete(Call::Break(None, end), &calls);
+            calls.push(noted(milliseconds, call));
+        }
+        assert_eq!(told(&ledger.update(at(330), heap(5), &mut calls, None)), [(210, "unseen", Some("brk"), 99, 99)]);
+    }
+
+    #[test]
+    fn what_a_new_program_calls_removes_nothing_of_the_old_one() {
+        let mut ledger = Ledger::new(Bytes(MIB), None);
+        let heap = |start: u64| Area { kind: MappingKind::Heap, ..area(start..start + 8 * MIB, 0, 0) };
+        let mut calls = Vec::new();
+        ledger.update(at(10), vec![heap(90 * MIB)], &mut calls, None);
+        calls.extend([noted(20, Call::Execute), noted(21, Call::Break(None, 9 * MIB)), noted(22, map(MIB, false))]);
+        let stack = Area { kind: MappingKind::Stack, is_of_execve: true, ..area(40 * MIB..41 * MIB, 0, 0) };
+        let library = area(50 * MIB..52 * MIB, 7, 0);
+        let changes = ledger.update(at(30), vec![heap(MIB), stack, library], &mut calls, None);
+        let appeared = [(20, "appeared", Some("execve"), 1, 0), (21, "appeared", Some("brk"), 8, 0)];
+        let mut told = told(&changes);
+        told.retain(|row| row.1 == "appeared");
+        assert_eq!(told, [appeared[0], appeared[1], (30, "appeared", None, 2, 0)]);
+        assert_eq!((changes[0].event.word(), changes[0].call), ("went", Ok("execve")));
+    }
+
+    #[test]
+    fn what_did_not_change_has_no_row() {
+        let mut ledger = Ledger::new(Bytes(0), None);
+        let memory = |rss: u64| vec![area(MIB..9 * MIB, 0, rss)];
+        assert_eq!(told(&ledger.update(at(10), memory(0), &mut Vec::new(), None)).len(), 1);
+        assert_eq!(told(&ledger.update(at(20), memory(0), &mut Vec::new(), None)), []);
+        assert_eq!(told(&ledger.update(at(30), memory(4096), &mut Vec::new(), None)).len(), 1);
+    }
+
+    #[test]
+    fn memory_that_was_mapped_and_then_protected_has_the_call_that_mapped_it() {
+        let mut ledger = Ledger::new(Bytes(MIB), None);
+        let parts = || vec![area(MIB..5 * MIB, 0, 0), area(5 * MIB..9 * MIB, 0, 0)];
+        let protect = || Call::Protect(MIB..5 * MIB, true);
+        let mut calls = vec![noted(5, map(8 * MIB, false)), noted(6, protect())];
+        let changes = ledger.update(at(10), parts(), &mut calls, None);
+        assert_eq!(told(&changes), [(5, "appeared", Some("mmap"), 8, 0)]);
+        // Which of them it was is not known.
+        let mut ledger = Ledger::new(Bytes(MIB), None);
+        let mut calls = vec![noted(5, map(9 * MIB, false)), noted(6, protect())];
+        assert_eq!(ledger.update(at(10), parts(), &mut calls, None)[0].call.ok(), None);
+        // It had no access before.
+        let mut ledger = Ledger::new(Bytes(MIB), None);
+        let changes = ledger.update(at(10), vec![area(MIB..5 * MIB, 0, 0)], &mut vec![noted(6, protect())], None);
+        assert_eq!(told(&changes), [(6, "appeared", Some("mprotect"), 4, 0)]);
     }
 
     #[test]
     fn a_split_moves_no_memory() {
         let mut ledger = Ledger::new(Bytes(MIB), None);
-        ledger.update(at(10), vec![area(MIB..9 * MIB, 0, 8 * MIB)], &mut Vec::new());
+        ledger.update(at(10), vec![area(MIB..9 * MIB, 0, 8 * MIB)], &mut Vec::new(), None);
         let parts = vec![area(MIB..5 * MIB, 0, 4 * MIB), area(5 * MIB..9 * MIB, 0, 4 * MIB)];
-        assert_eq!(told(&ledger.update(at(20), parts, &mut Vec::new())), []);
-        let gone = ledger.finish(at(30), &mut Vec::new(), TAKEN);
+        assert_eq!(told(&ledger.update(at(20), parts, &mut Vec::new(), None)), []);
+        let gone = ledger.finish(at(30), &mut Vec::new(), ENDED);
         assert_eq!(gone.iter().map(|change| change.before.rss).collect::<Vec<_>>(), [Ok(Bytes(4 * MIB)); 2]);
     }
 
@@ -612,7 +522,7 @@ mod tests {
     fn without_calls_the_reason_is_given() {
         let why = Absent::new(Reason::Unsupported, "not followed");
         let mut ledger = Ledger::new(Bytes(MIB), Some(why));
-        let changes = ledger.update(at(10), vec![area(MIB..9 * MIB, 7, 0)], &mut Vec::new());
+        let changes = ledger.update(at(10), vec![area(MIB..9 * MIB, 7, 0)], &mut Vec::new(), None);
         assert_eq!(changes[0].call, Err(why));
     }
 }

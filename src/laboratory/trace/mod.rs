@@ -13,11 +13,12 @@ mod causes;
 mod change;
 mod files;
 mod groups;
+mod known;
 mod ledger;
 mod pace;
+mod update;
 
 use std::ffi::{CString, OsString};
-use std::ops::Range;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -40,12 +41,13 @@ use crate::kernel::notify::{Filter, Listener, Notification};
 use crate::kernel::page_size;
 use crate::kernel::signal::is_ignored;
 use crate::process::Process;
-use crate::units::{Absent, Bytes, Figure, PageSize, Reason};
+use crate::units::{Absent, Bytes, PageSize, Reason};
 use area::Reader;
-use calls::{Call, Noted, WATCHED};
+use calls::{Call, InCacheAt, Noted, WATCHED};
 use files::{Files, NOT_OPEN};
-use ledger::{Ledger, UNMEASURED, Weight};
+use ledger::{Ledger, Weight};
 use pace::Pace;
+use update::UNMEASURED;
 
 /// What is to be run and how it is followed.
 #[derive(Debug, Clone)]
@@ -72,10 +74,6 @@ pub struct Trace {
     files: Files,
     pace: Pace,
     noted: Vec<Noted>,
-    /// The page cache of mappings that the last call that was held may end, as it was meanwhile, by their addresses.
-    held: Vec<(Range<u64>, Figure<InCache>)>,
-    /// When that call began.
-    held_at: Duration,
     /// Changes that are not told yet: a call that began before them may have one too.
     waiting: Vec<Change>,
     without_calls: Option<Absent>,
@@ -162,14 +160,13 @@ impl Trace {
             files: Files::new(),
             pace,
             noted: Vec::new(),
-            held: Vec::new(),
-            held_at: Duration::ZERO,
             waiting: Vec::new(),
             without_calls,
             page: page_size(),
             has_failed: false,
         };
-        trace.note(Call::Execute);
+        let (first, call) = (trace.pid(), Call::Execute);
+        trace.note(first, call, Vec::new());
         Ok(trace)
     }
 
@@ -261,20 +258,23 @@ impl Trace {
         let Some(Ok(held)) = self.listener().map(Listener::receive) else { return };
         let is_ours = held.thread == self.pid() || self.process.has_thread(held.thread);
         let Some(call) = Call::of(&held, self.page).filter(|_| is_ours) else { return self.let_go(&held) };
+        let call = self.ledger.complete(call, &self.noted);
         let before = self.ledger.weight(&call, &self.noted);
         let after = if call.shares_file() { Weight::Heavy } else { before.unwrap_or(Weight::Ordinary) };
         match before.filter(|weight| self.pace.may_hold(*weight)) {
             Some(weight) => self.look(measures, Some((&held, call, weight)), each),
             None => {
-                self.note(call);
+                self.note(held.thread, call, Vec::new());
                 self.let_go(&held);
             }
         }
         self.pace.hurry(after);
     }
 
-    fn note(&mut self, call: Call) {
-        self.noted.push(Noted { at: self.pace.now(), call, is_used: false });
+    /// Takes note of a call, and of the page cache of what it may end.
+    fn note(&mut self, thread: u32, call: Call, cache: Vec<InCacheAt>) {
+        let frees = self.ledger.freed_by(&call);
+        self.noted.push(Noted { at: self.pace.now(), thread, call, frees, cache, is_used: false });
     }
 
     fn let_go(&self, held: &Notification) {
@@ -285,14 +285,11 @@ impl Trace {
     /// Looks at the mappings and tells what has changed: before a system call that is held goes on, if there is one.
     fn look(&mut self, measures: Measures, held: Option<(&Notification, Call, Weight)>, each: &mut dyn FnMut(Heard)) {
         let before = pace::used();
-        let mut changes = self.find_changes(each);
+        let mut changes = self.find_changes(held.as_ref().map(|(held, ..)| held.thread), each);
         self.open_files(&changes, measures, held.is_some());
         let held = held.map(|(held, call, weight)| {
-            if measures.files {
-                self.measure_while_held(&mut changes, &call);
-            }
-            self.note(call);
-            self.held_at = self.noted.last().map_or(self.held_at, |noted| noted.at);
+            let cache = if measures.files { self.measure_while_held(&mut changes, &call) } else { Vec::new() };
+            self.note(held.thread, call, cache);
             self.let_go(held);
             (weight, pace::used().saturating_sub(before))
         });
@@ -302,29 +299,24 @@ impl Trace {
 
     /// Measures the files of mappings that have changed, and of those that a call may end, while it is held: once it
     /// goes on, the program may take their pages out of the page cache too.
-    fn measure_while_held(&mut self, changes: &mut [Change], call: &Call) {
+    fn measure_while_held(&self, changes: &mut [Change], call: &Call) -> Vec<InCacheAt> {
         let (ledger, files) = (&self.ledger, &self.files);
-        for change in changes {
+        for change in changes.iter_mut().filter(|change| change.cache.err() == Some(UNMEASURED)) {
             if let Some(figures) = change.area.as_ref().and_then(|area| files.known(area)) {
                 change.cache = figures;
             }
         }
         let figures = |area| files.known(area).unwrap_or(Err(NOT_OPEN));
-        self.held = ledger.that_may_end(call).map(|area| (area.addresses.clone(), figures(area))).collect();
+        ledger.that_may_end(call).map(|area| (area.addresses.clone(), figures(area))).collect()
     }
 
-    /// The page cache of a mapping that went, as it was when the call behind that was held.
-    fn held_cache(&self, change: &Change, area: &Area) -> Option<Figure<InCache>> {
-        let is_ended = change.event == Event::Went && change.at == self.held_at;
-        let mut held = self.held.iter().filter(|_| is_ended);
-        held.find(|(addresses, _)| *addresses == area.addresses).map(|(_, figures)| *figures)
-    }
-
-    fn find_changes(&mut self, each: &mut dyn FnMut(Heard)) -> Vec<Change> {
-        self.let_calls_finish();
+    /// What has changed until now; a call of the thread `holding` is held meanwhile.
+    fn find_changes(&mut self, holding: Option<u32>, each: &mut dyn FnMut(Heard)) -> Vec<Change> {
+        self.let_calls_finish(holding);
         let at = self.pace.now();
-        match self.reader.read(&self.process) {
-            Ok(Some(areas)) => self.ledger.update(at, areas, &mut self.noted),
+        let may_be_new = self.noted.iter().any(|noted| noted.call == Call::Execute);
+        match self.reader.read(&self.process, may_be_new) {
+            Ok(Some(areas)) => self.ledger.update(at, areas, &mut self.noted, holding),
             Ok(None) => Vec::new(),
             Err(error) => {
                 // It ends, or runs another program.
@@ -347,8 +339,12 @@ impl Trace {
     }
 
     /// Waits until the calls that free memory have done that. They are usually done within some microseconds.
-    fn let_calls_finish(&self) {
-        let last = self.noted.iter().filter(|noted| noted.call.frees().is_some()).map(|noted| noted.at).max();
+    fn let_calls_finish(&self, holding: Option<u32>) {
+        let may_run = |(place, noted): &(usize, &Noted)| {
+            let later = self.noted.get(place + 1..).unwrap_or_default();
+            noted.frees.is_some() && !noted.is_done(later, holding)
+        };
+        let last = (0..).zip(&self.noted).filter(may_run).map(|(_, noted)| noted.at).max();
         if let Some(last) = last {
             std::thread::sleep(pace::SOON.saturating_sub(self.pace.now().saturating_sub(last)));
         }
@@ -360,7 +356,7 @@ impl Trace {
         for mut change in changes {
             let is_open = measures.files && change.cache.err() == Some(UNMEASURED);
             if let Some(area) = change.area.as_ref().filter(|_| is_open) {
-                change.cache = self.held_cache(&change, area).unwrap_or_else(|| self.files.measure(area));
+                change.cache = self.files.measure(area);
             }
             self.waiting.push(change);
         }

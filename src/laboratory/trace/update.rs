@@ -1,0 +1,467 @@
+//! Which changes between two moments are worth a row, and which system calls are behind them.
+//!
+//! A change is told once it adds up to a certain size, compared with what was told last. No I/O here.
+
+use std::cmp::Reverse;
+use std::ops::Range;
+use std::time::Duration;
+
+use super::area::{Area, sum};
+use super::calls::{Call, Noted, is_unseen, meet};
+use super::causes::{asked, brings, fills, has_part, is_part_of, lowers, removes, takes};
+use super::change::{Change, Event, InCache, State};
+use super::groups::{Group, without};
+use super::known::{Known, LONGEST_CALL};
+use crate::process::MappingKind;
+use crate::units::{Absent, Bytes, Figure, Reason};
+
+const TOUCHED: Absent =
+    Absent::new(Reason::NotApplicable, "no system call was seen: the program used more of its pages");
+const TAKEN: Absent = Absent::new(Reason::NotApplicable, "no system call was seen: the kernel may have taken pages");
+const SMALL: Absent =
+    Absent::new(Reason::NotApplicable, "no system call explains it alone: several small ones may add up to it");
+pub(super) const UNSEEN: Absent = Absent::new(
+    Reason::Vanished,
+    "it was never seen: it went before, it was joined with another mapping, or the system call failed",
+);
+pub(super) const DENIED: Absent = Absent::new(Reason::Denied, "the mappings of this program may not be read");
+/// The page cache before anyone looked.
+pub(super) const UNMEASURED: Absent = Absent::new(Reason::NotApplicable, "it was not measured");
+/// Between two calls that follow each other.
+const NOT_LOOKED: Absent = Absent::new(Reason::Vanished, "the next system call came before it was looked at");
+
+/// What is told, and the reasons for what cannot be told.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rules {
+    /// How much must change for a row.
+    pub(super) least: Bytes,
+    /// Why system calls are not known, if they are not.
+    pub(super) without_calls: Option<Absent>,
+    /// Why a mapping that was asked for was never seen.
+    pub(super) unseen: Absent,
+    /// Why there is no call if the program has ended without one; `None` as long as it runs.
+    pub(super) otherwise: Option<Absent>,
+}
+
+/// What an update has found.
+pub(super) struct Told {
+    pub(super) changes: Vec<Change>,
+    /// The mappings as they are known from now on.
+    pub(super) next: Vec<Known>,
+    /// How many mappings are gone that never had a row.
+    pub(super) untold: u64,
+}
+
+/// One update of what is known.
+pub(super) struct Update<'u> {
+    rules: Rules,
+    known: &'u [Known],
+    /// Whether nothing is left of what was mapped before, as after `execve`.
+    is_new_program: bool,
+    areas: &'u [Area],
+    at: Duration,
+    noted: &'u mut Vec<Noted>,
+    changes: Vec<Change>,
+    /// The mappings that did not grow, or not by enough for a row, and how much of each is new.
+    replaced: Vec<(Area, Bytes)>,
+    next: Vec<Known>,
+    untold: u64,
+}
+
+/// What is behind a change.
+struct Cause {
+    at: Duration,
+    call: Figure<&'static str>,
+    asked: Option<Bytes>,
+}
+
+/// Old and new mappings of which a change is explained.
+struct Sides<'s> {
+    old: &'s [&'s Area],
+    new: &'s [&'s Area],
+    /// By how much Size grew.
+    grown: Bytes,
+    /// When the old ones were seen.
+    seen_at: Duration,
+}
+
+impl<'u> Update<'u> {
+    /// What is known until now, what is mapped at the time `at`, and the calls in between.
+    pub(super) fn new(
+        rules: Rules,
+        known: &'u [Known],
+        at: Duration,
+        areas: &'u [Area],
+        noted: &'u mut Vec<Noted>,
+        is_new_program: bool,
+    ) -> Update<'u> {
+        let (changes, replaced, next) = (Vec::new(), Vec::new(), Vec::new());
+        Update { rules, known, is_new_program, areas, at, noted, changes, replaced, next, untold: 0 }
+    }
+
+    /// What was found, once all mappings were taken.
+    pub(super) fn end(mut self) -> Told {
+        self.explain_joined();
+        self.mark_heap();
+        self.tell_unseen();
+        Told { changes: self.changes, next: self.next, untold: self.untold }
+    }
+
+    /// Takes mappings that belong together.
+    pub(super) fn take(&mut self, group: &Group) {
+        let new: Vec<&Area> = group.new.iter().filter_map(|place| self.areas.get(*place)).collect();
+        match (group.old.is_empty(), new.is_empty()) {
+            (true, _) => self.appeared(&new),
+            (_, true) => self.went(group),
+            _ => self.compare(group, &new),
+        }
+    }
+
+    fn appeared(&mut self, new: &[&Area]) {
+        let after = State::of(new.iter().copied());
+        let size = after.size.unwrap_or_default();
+        let has_row = size >= self.rules.least;
+        if has_row {
+            let cause = self.cause(Event::Appeared, &Sides { old: &[], new, grown: size, seen_at: Duration::ZERO });
+            let change = self.change(Event::Appeared, new, State::NONE, after);
+            self.tell(change, cause);
+        }
+        for area in new {
+            let told = State::of(std::iter::once(*area));
+            self.next.push(Known { area: (*area).clone(), seen_at: self.at, told, told_at: self.at, has_row });
+        }
+    }
+
+    fn went(&mut self, group: &Group) {
+        let known: Vec<&Known> = group.old.iter().filter_map(|place| self.known.get(*place)).collect();
+        let seen_at = known.iter().map(|known| known.seen_at).max().unwrap_or_default();
+        let olds: Vec<Area> = known.iter().map(|known| known.area.clone()).collect();
+        let least = self.rules.least;
+        let is_large = |known: &&Known| {
+            known.area.size() >= least || known.told.distance(&State::NONE).is_ok_and(|amount| amount >= least)
+        };
+        let has_row = known.iter().any(is_large);
+        self.untold += known.iter().filter(|known| !known.has_row).count() as u64;
+        if !has_row {
+            return;
+        }
+        let old: Vec<&Area> = olds.iter().collect();
+        let place = self.find(Event::Went, &Sides { old: &old, new: &[], grown: Bytes(0), seen_at });
+        let cause = self.cause_at(place, Event::Went, Bytes(0), false);
+        let Some(first) = old.first() else { return };
+        let before = (State::of(old.iter().copied()), seen_at);
+        let (before, before_at) = self.tell_parts(&old, before, place.unwrap_or(0));
+        // What was measured while the call was held was measured last.
+        let held = place.and_then(|place| self.noted.get(place)).and_then(|noted| {
+            noted.cache.iter().find(|(addresses, _)| *addresses == first.addresses).map(|(_, figures)| *figures)
+        });
+        let change = Change {
+            before_at: Some(before_at),
+            area: Some((*first).clone()),
+            pss: Ok(Bytes(0)),
+            anonymous: Ok(Bytes(0)),
+            cache: held.unwrap_or(Err(UNMEASURED)),
+            ..self.change(Event::Went, &[], before, State::NONE)
+        };
+        self.tell(change, cause);
+    }
+
+    fn compare(&mut self, group: &Group, new: &[&Area]) {
+        let known: Vec<&Known> = group.old.iter().filter_map(|place| self.known.get(*place)).collect();
+        let told = State::sum(known.iter().map(|known| known.told));
+        let told_at = known.iter().map(|known| known.told_at).max().unwrap_or_default();
+        let seen_at = known.iter().map(|known| known.seen_at).max().unwrap_or_default();
+        let had_row = known.iter().any(|known| known.has_row);
+        let olds: Vec<Area> = known.iter().map(|known| known.area.clone()).collect();
+        let old: Vec<&Area> = olds.iter().collect();
+        let continued = |area: &&Area| olds.first().map_or_else(|| (*area).clone(), |first| area.continuing(first));
+        let news: Vec<Area> = new.iter().map(continued).collect();
+        let new: Vec<&Area> = news.iter().collect();
+        let (told, told_at) = self.tell_refilled(&old, &new, (told, told_at));
+        let now = State::of(new.iter().copied());
+        let least = self.rules.least.max(Bytes(1));
+        let is_worth_it = told.distance(&now).is_ok_and(|amount| amount >= least);
+        let (event, by) = told.direction(&now);
+        if !is_worth_it || by == Bytes(0) {
+            let freed: Vec<Range<u64>> = self.noted.iter().filter_map(|noted| noted.frees.clone()).collect();
+            let left = olds.iter().flat_map(|area| without(&area.addresses, &freed));
+            let added = now.size.unwrap_or_default().saturating_sub(length(&left.collect::<Vec<_>>()));
+            self.replaced.extend(new.first().map(|area| (hull(area, &new), added)));
+        }
+        if is_worth_it {
+            let cause = self.cause(event, &Sides { old: &old, new: &new, grown: by, seen_at });
+            let change = Change { before_at: Some(told_at), ..self.change(event, &new, told, now) };
+            self.tell(change, cause);
+        }
+        // A group of several mappings is counted anew: how what was told is divided among them is not known.
+        let keeps_count = !is_worth_it && new.len() == 1;
+        for area in news {
+            let (told, told_at) =
+                if keeps_count { (told, told_at) } else { (State::of(std::iter::once(&area)), self.at) };
+            self.next.push(Known { area, seen_at: self.at, told, told_at, has_row: had_row || is_worth_it });
+        }
+    }
+
+    /// Tells that a part of a mapping went, if a call freed it and memory of the same kind is there again. Returns what
+    /// was left, and when. How much of that was in RAM is not known.
+    fn tell_refilled(&mut self, old: &[&Area], new: &[&Area], told: (State, Duration)) -> (State, Duration) {
+        let both = old.iter().flat_map(|area| new.iter().map(|later| common(&area.addresses, &later.addresses)));
+        let both: Vec<Range<u64>> = both.filter(|part| part.start < part.end).collect();
+        let least = self.rules.least.max(Bytes(1));
+        let freed = (0..).zip(&*self.noted).find_map(|(place, noted)| {
+            let part = length(&both).saturating_sub(length(&left_of(&both, noted.frees.as_ref()?)));
+            (part >= least).then_some((place, part))
+        });
+        freed.map_or(told, |(place, part)| self.tell_part(old, told, place, part))
+    }
+
+    /// Tells which parts of a mapping went before the call at `end` took the rest.
+    fn tell_parts(&mut self, old: &[&Area], mut told: (State, Duration), end: usize) -> (State, Duration) {
+        let mut left: Vec<Range<u64>> = old.iter().map(|area| area.addresses.clone()).collect();
+        let least = self.rules.least.max(Bytes(1));
+        for place in 0..end {
+            let Some(freed) = self.noted.get(place).and_then(|noted| noted.frees.clone()) else { continue };
+            let now = left_of(&left, &freed);
+            let part = length(&left).saturating_sub(length(&now));
+            if part >= least && !now.is_empty() {
+                told = self.tell_part(old, told, place, part);
+                left = now;
+            }
+        }
+        told
+    }
+
+    fn tell_part(&mut self, old: &[&Area], told: (State, Duration), place: usize, part: Bytes) -> (State, Duration) {
+        let (before, before_at) = told;
+        let left = State { size: before.size.map(|size| size.saturating_sub(part)), rss: Err(NOT_LOOKED) };
+        let cause = self.cause_at(Some(place), Event::Shrank, Bytes(0), false);
+        let at = cause.at;
+        let change = self.change(Event::Shrank, old, before, left);
+        let (pss, anonymous, cache) = (Err(NOT_LOOKED), Err(NOT_LOOKED), Err(NOT_LOOKED));
+        self.tell(Change { before_at: Some(before_at), pss, anonymous, cache, ..change }, cause);
+        (left, at)
+    }
+
+    fn change(&self, event: Event, areas: &[&Area], before: State, after: State) -> Change {
+        Change {
+            at: self.at,
+            before_at: None,
+            event,
+            call: Err(UNMEASURED),
+            area: areas.first().map(|area| hull(area, areas)),
+            before,
+            after,
+            pss: sum(areas.iter().copied(), |area| area.pss),
+            anonymous: sum(areas.iter().copied(), |area| area.anonymous),
+            cache: Err(UNMEASURED),
+            asked: None,
+        }
+    }
+
+    fn tell(&mut self, change: Change, Cause { at, call, asked }: Cause) {
+        self.changes.push(Change { at, call, asked, ..change });
+    }
+
+    fn cause(&mut self, event: Event, sides: &Sides<'_>) -> Cause {
+        let place = self.find(event, sides);
+        self.cause_at(place, event, sides.grown, has_same_size(sides.old, sides.new))
+    }
+
+    /// The call at a place of the list as a cause, or why there is none.
+    fn cause_at(&mut self, place: Option<usize>, event: Event, grown: Bytes, is_as_long: bool) -> Cause {
+        let without = |call: Absent| Cause { at: self.at, call: Err(call), asked: None };
+        if let Some(absent) = self.rules.without_calls {
+            return without(absent);
+        }
+        match place.and_then(|place| self.noted.get_mut(place)) {
+            Some(noted) => {
+                noted.is_used = true;
+                Cause { at: noted.at, call: Ok(noted.call.word()), asked: asked(&noted.call) }
+            }
+            None => without(match event {
+                Event::Went => self.rules.otherwise.unwrap_or(SMALL),
+                Event::Grew if grown == Bytes(0) => TOUCHED,
+                Event::Shrank if is_as_long => TAKEN,
+                _ => SMALL,
+            }),
+        }
+    }
+
+    /// The place of the call that explains a change.
+    fn find(&self, event: Event, sides: &Sides<'_>) -> Option<usize> {
+        let Sides { old, new, grown, seen_at } = *sides;
+        let is_as_long = has_same_size(old, new);
+        // Of another program nothing is left, and what it called has made nothing of this one.
+        let execute = self.noted.iter().rposition(|noted| self.is_new_program && noted.call == Call::Execute);
+        let is_of_program = |place: usize| match (event, execute) {
+            (Event::Went, Some(execute)) => place <= execute,
+            (_, Some(execute)) => place >= execute,
+            (_, None) => true,
+        };
+        // It makes one mapping.
+        let is_spent = |noted: &Noted| noted.is_used && is_unseen(&noted.call);
+        let is_protected = |noted: &Noted| matches!(noted.call, Call::Protect(..));
+        let explains = |noted: &Noted| match event {
+            Event::Appeared | Event::Grew if is_spent(noted) => false,
+            Event::Appeared | Event::Grew if grown > Bytes(0) && is_protected(noted) => false,
+            Event::Appeared => brings(&noted.call, new, grown, self.is_new_program),
+            Event::Grew if grown > Bytes(0) => brings(&noted.call, new, grown, false),
+            Event::Grew => fills(&noted.call, new),
+            Event::Went => removes(&noted.call, old),
+            Event::Shrank if is_as_long => lowers(&noted.call, old),
+            Event::Shrank | Event::Unseen => takes(&noted.call, old),
+        };
+        // What a call says exactly comes first, then what it makes likely: it is the only way in which that happens.
+        let is_likely = |noted: &Noted| match event {
+            Event::Appeared => has_part(&noted.call, new),
+            // Several calls may have taken one part each: the last of them completed it.
+            Event::Went => match noted.call {
+                Call::Exit => true,
+                Call::Execute => self.is_new_program,
+                _ => takes(&noted.call, old),
+            },
+            Event::Grew | Event::Shrank | Event::Unseen => false,
+        };
+        let last = |is_it: &dyn Fn(&Noted) -> bool| {
+            (0..).zip(&*self.noted).filter(|(place, noted)| is_of_program(*place) && is_it(noted)).last()
+        };
+        // What is gone went with the first that removes it; another one may have removed what came to its place.
+        let mut calls = (0..).zip(&*self.noted);
+        let first = calls.find(|(place, noted)| {
+            event == Event::Went && is_of_program(*place) && noted.at >= seen_at && explains(noted)
+        });
+        let found = first.or_else(|| last(&explains)).or_else(|| last(&is_likely));
+        found.or_else(|| last(&|noted| self.gives_access(noted, event, sides))).map(|(place, _)| place)
+    }
+
+    /// Whether a mapping can only be seen now because a call gave access to it: unless another one may have mapped it.
+    fn gives_access(&self, noted: &Noted, event: Event, sides: &Sides<'_>) -> bool {
+        let Call::Protect(range, true) = &noted.call else { return false };
+        let may_be_of = |area: &Area| {
+            let mut unused = self.noted.iter().filter(|noted| !noted.is_used);
+            unused.any(|noted| is_part_of(&noted.call, area) && asked(&noted.call) > Some(area.size()))
+        };
+        let is_inside = |area: &&Area| common(range, &area.addresses) == area.addresses;
+        match event {
+            Event::Appeared => sides.new.iter().all(|area| is_inside(area) && !area.is_of_execve && !may_be_of(area)),
+            Event::Grew => sides.grown > Bytes(0) && sides.new.iter().any(|area| meet(range, &area.addresses)),
+            Event::Shrank | Event::Went | Event::Unseen => false,
+        }
+    }
+
+    /// Puts what no call explains alone down to those whose mappings the kernel joined: with each other, or with small
+    /// neighbours. That comes last, so that no call is taken from a mapping that is exactly what it asked for.
+    fn explain_joined(&mut self) {
+        let mut changes = std::mem::take(&mut self.changes);
+        for change in changes.iter_mut().filter(|change| is_open(change)) {
+            let (_, grown) = change.before.direction(&change.after);
+            if let Some((at, asked)) = change.area.as_ref().and_then(|area| self.join(area, grown)) {
+                (change.call, change.at, change.asked) = (Ok("mmap"), at, Some(asked));
+            }
+        }
+        self.changes = changes;
+        for (area, added) in std::mem::take(&mut self.replaced) {
+            self.join(&area, added);
+        }
+    }
+
+    /// Finds calls that together made at most `grown` bytes of a mapping, the longest first, and takes them as used.
+    /// Returns the time of the last one and how much they asked for.
+    fn join(&mut self, area: &Area, grown: Bytes) -> Option<(Duration, Bytes)> {
+        let is_part = |noted: &&mut Noted| !noted.is_used && is_part_of(&noted.call, area);
+        let mut parts: Vec<&mut Noted> = self.noted.iter_mut().filter(is_part).collect();
+        parts.sort_by_key(|noted| Reverse(asked(&noted.call)));
+        let (mut sum, mut last) = (Bytes(0), None);
+        for noted in parts {
+            let more = sum + asked(&noted.call).unwrap_or_default();
+            if more <= grown {
+                (sum, last) = (more, last.max(Some(noted.at)));
+                noted.is_used = true;
+            }
+        }
+        last.map(|last| (last, sum))
+    }
+
+    /// A call that made the heap longer is seen if the heap still ends there or behind, and none has freed that since.
+    fn mark_heap(&mut self) {
+        let heap = self.areas.iter().rev().find(|area| area.kind == MappingKind::Heap);
+        let heap_end = heap.map_or(0, |area| area.addresses.end);
+        let mut freed_from = u64::MAX;
+        for noted in self.noted.iter_mut().rev() {
+            if let Call::Break(before, end) = noted.call {
+                noted.is_used |= end <= heap_end.min(freed_from);
+                if before.is_some_and(|before| end < before) {
+                    freed_from = freed_from.min(end);
+                }
+            }
+        }
+    }
+
+    /// The mappings that were asked for and never seen. If there is a new one without an explanation, it may be it.
+    fn tell_unseen(&mut self) {
+        if self.changes.iter().any(is_open) {
+            return;
+        }
+        let (at, is_end) = (self.at, self.rules.otherwise.is_some());
+        let is_over = |noted: &&mut Noted| is_end || at.saturating_sub(noted.at) >= LONGEST_CALL;
+        let unseen = self.noted.iter_mut().filter(|noted| !noted.is_used && is_unseen(&noted.call)).filter(is_over);
+        // A dynamic linker maps a library whole and then replaces most of it: what is left is seen, but small.
+        let before = self.known.iter().map(|known| &known.area);
+        let areas: Vec<&Area> = self.areas.iter().chain(before).collect();
+        let unseen = unseen.filter(|noted| !has_part(&noted.call, &areas));
+        let why = self.rules.unseen;
+        self.changes.extend(unseen.map(|noted| {
+            // Those that are remembered for longer are told once.
+            noted.is_used = true;
+            never_seen(noted, why)
+        }));
+    }
+}
+
+/// Whether a change made something new that no call explains.
+fn is_open(change: &Change) -> bool {
+    change.call.is_err() && matches!(change.event, Event::Appeared | Event::Grew) && change.call != Err(TOUCHED)
+}
+
+/// The row of a call whose mapping was never seen.
+fn never_seen(noted: &Noted, why: Absent) -> Change {
+    let absent = State { size: Err(why), rss: Err(why) };
+    Change {
+        at: noted.at,
+        before_at: None,
+        event: Event::Unseen,
+        call: Ok(noted.call.word()),
+        area: None,
+        before: absent,
+        after: absent,
+        pss: Err(why),
+        anonymous: Err(why),
+        cache: Err::<InCache, _>(why),
+        asked: asked(&noted.call),
+    }
+}
+
+fn has_same_size(one: &[&Area], other: &[&Area]) -> bool {
+    let size = |areas: &[&Area]| areas.iter().map(|area| area.size()).sum::<Bytes>();
+    size(one) == size(other)
+}
+
+/// What is left of ranges outside of another one.
+fn left_of(ranges: &[Range<u64>], freed: &Range<u64>) -> Vec<Range<u64>> {
+    ranges.iter().flat_map(|range| without(range, std::slice::from_ref(freed))).collect()
+}
+
+fn length(ranges: &[Range<u64>]) -> Bytes {
+    ranges.iter().map(|range| Bytes(range.end.saturating_sub(range.start))).sum()
+}
+
+/// What two ranges have in common; it ends at its start or before if that is nothing.
+fn common(one: &Range<u64>, other: &Range<u64>) -> Range<u64> {
+    one.start.max(other.start)..one.end.min(other.end)
+}
+
+/// The first of several mappings, with the addresses of all.
+fn hull(first: &Area, areas: &[&Area]) -> Area {
+    let end = areas.iter().map(|area| area.addresses.end).max().unwrap_or(first.addresses.end);
+    Area { addresses: first.addresses.start..end, ..first.clone() }
+}
