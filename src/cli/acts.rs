@@ -26,11 +26,12 @@ use crate::views::act::{self, ActSource, Pause};
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Experiments")]
 pub(super) struct ActsArgs {
-    /// Carry out these acts, and measure both views after each: all, or a list such as create,map,fill
+    /// Carry out all acts or a list, and measure each
     ///
-    /// For a file: create, map, touch, quarter, half, fill, msync, dontneed, read, second, fork, mremap, munmap, evict,
-    /// unlink. For the heap: small, fill, keep, trim, free, large. After each act rmap checks what must hold, and says
-    /// so if it does not; then the exit status is 1. The other options of this group imply --acts all.
+    /// A list is such as create,map,fill. For a file: create, map, touch, quarter, half, fill, msync, dontneed, read,
+    /// second, fork, mremap, munmap, evict, unlink. For the heap: small, fill, keep, trim, free, large. After each act
+    /// rmap checks what must hold, and says so if it does not; then the exit status is 1. The other options of this
+    /// group imply --acts all.
     #[arg(long, value_name = "LIST")]
     acts: Option<String>,
     /// The kind of memory

@@ -25,7 +25,7 @@ pub(crate) struct AnswerArgs {
     /// LIST replaces the default columns. The names of all columns are below.
     #[arg(short = 'o', long = "columns", value_name = "LIST", help_heading = "Output")]
     pub(crate) columns: Option<ColumnList>,
-    /// Show only rows that match EXPR: 'size>10M && name=~libc'
+    /// Show only matching rows: 'size>10M && name=~libc'
     ///
     /// The syntax is below. Can be repeated; then all must match. If no row matches, a line on standard error says so;
     /// the exit status is still 0.
@@ -34,7 +34,7 @@ pub(crate) struct AnswerArgs {
     /// Group the rows by a column, with counts and sums
     #[arg(long, value_name = "COL", help_heading = "Output")]
     pub(crate) by: Option<String>,
-    /// Sort by a column, largest first (-COL: smallest first)
+    /// Sort by a column, largest first (-COL: smallest)
     ///
     /// COL is the name of a column or its title in the table. Text is sorted from A to Z (-COL: from Z to A).
     #[arg(long, value_name = "COL", allow_hyphen_values = true, help_heading = "Output")]

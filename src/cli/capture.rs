@@ -48,7 +48,7 @@ pub(crate) struct CaptureArgs {
 
 impl Run for CaptureArgs {
     const NAME: &'static str = "capture";
-    const ABOUT: &'static str = "Save what rmap reads of this machine, to look at it later and elsewhere";
+    const ABOUT: &'static str = "Save what rmap reads of this machine, for later and elsewhere";
 
     const ROWS: &'static [Listed] = &[];
     const NOTES: &'static str = "\

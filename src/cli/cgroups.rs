@@ -36,7 +36,7 @@ pub(crate) struct CgroupsArgs {
 
 impl Run for CgroupsArgs {
     const NAME: &'static str = "cgroups";
-    const ABOUT: &'static str = "The memory control groups: what each is charged for, its limits and pressure";
+    const ABOUT: &'static str = "Memory control groups: their charges, limits and pressure";
 
     const ROWS: &'static [Listed] = &[Listed::of::<ControlGroups>("Columns")];
     const NOTES: &'static str = "\

@@ -86,7 +86,7 @@ pub(crate) struct ChosenArgs {
     /// Use only this part of each file, such as 1G,64M
     ///
     /// Without LEN, up to the end. If no file is that long, a line on standard error says so.
-    #[arg(long, value_name = "OFF[,LEN]", value_parser = parse_range, help_heading = "Files")]
+    #[arg(long, value_name = "OFF[,LEN]", value_parser = parse_range, help_heading = "Files", hide_short_help = true)]
     pub(crate) range: Option<ByteRange>,
     /// Do not look for leases first, which takes about 10 ms
     ///

@@ -27,20 +27,27 @@ use crate::views::demo_step::{self, DemoSource, DemoSteps};
 /// `rmap demo`
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
-    /// Size of the file, such as 256M or 1G (default: 256M; 64M for experiments)
+    /// Size of the file (default: 256M, with acts 64M)
     #[arg(long, value_name = "SIZE")]
     size: Option<Bytes>,
-    /// Create the file here instead of in a temporary directory on disk
+    /// Create the file here
+    ///
+    /// By default it is in a temporary directory on disk.
     #[arg(long, value_name = "PATH")]
     file: Option<PathBuf>,
-    /// Replace the file of --file if it exists. The old file is lost: the new one is removed at the end, except with
-    /// --keep
-    #[arg(long, requires = "file")]
+    /// Replace the file of --file if it exists
+    ///
+    /// The old file is lost: the new one is removed at the end, except with --keep.
+    #[arg(long, requires = "file", hide_short_help = true)]
     force: bool,
-    /// Keep the file at the end; with --acts all the act unlink is left out
-    #[arg(long)]
+    /// Keep the file at the end
+    ///
+    /// With --acts all the act unlink is left out.
+    #[arg(long, hide_short_help = true)]
     keep: bool,
-    /// Keep running at the end until Ctrl-C, and print commands to try in another terminal
+    /// Keep running at the end until Ctrl-C
+    ///
+    /// It prints commands to try in another terminal.
     #[arg(long)]
     hold: bool,
     /// What is tried instead of filling a file once.

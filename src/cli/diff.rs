@@ -30,9 +30,10 @@ pub(crate) struct DiffArgs {
     /// The second state (default: this machine, now)
     #[arg(value_name = "B")]
     after: Option<PathBuf>,
-    /// Show only changes of this size or larger (default: 1M in tables, 0 otherwise and with --by or --total)
+    /// Show only changes of this size or larger
     ///
-    /// Mappings are only read of processes that changed by as much.
+    /// By default 1M in tables, and 0 otherwise and with --by or --total. Mappings are only read of processes that
+    /// changed by as much.
     #[arg(long, value_name = "SIZE", help_heading = "Changes")]
     min_change: Option<Bytes>,
     /// Compare only these kinds, with commas between them
@@ -44,7 +45,9 @@ pub(crate) struct DiffArgs {
         help_heading = "Changes"
     )]
     what: Vec<String>,
-    /// Time limit for the running machine (default: 5 s); what was not read by then is absent
+    /// Time limit for the running machine (default: 5 s)
+    ///
+    /// What was not read by then is absent.
     #[arg(long, value_name = "SECS", value_parser = seconds, help_heading = "Changes")]
     budget: Option<Duration>,
     /// How the rows are shown.

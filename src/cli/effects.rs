@@ -116,7 +116,7 @@ macro_rules! run_as {
 run_as!(
     WarmArgs,
     "warm",
-    "Read files into the page cache, except for holes and pages that are already cached",
+    "Read into the page cache what is not cached yet, except holes",
     |arguments| match arguments.dry.dry_run {
         true => Task { is_dry: true, columns: effect::DEFAULT_PLAN_TO_WARM, ..Task::of(Work::Warm) },
         false => Task::of(Work::Warm),
@@ -131,7 +131,7 @@ run_as!(
 run_as!(
     EvictArgs,
     "evict",
-    "Write files back and drop them from the page cache; report which pages stay, and why",
+    "Write files back and drop them; report which pages stay, and why",
     |arguments| match arguments.dry.dry_run {
         true => Task { is_dry: true, columns: effect::DEFAULT_PLAN_TO_EVICT, ..Task::of(Work::Evict) },
         false => Task::of(Work::Evict),

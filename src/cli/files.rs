@@ -37,16 +37,16 @@ pub(crate) struct FilesArgs {
     /// Show only files that no process maps
     #[arg(long, help_heading = "Files")]
     unmapped: bool,
-    /// Show only files with pages that have not been written to disk
+    /// Show only files with pages not yet written to disk
     #[arg(long, help_heading = "Files")]
     dirty: bool,
-    /// Walk over DIR, or over all directories, instead of reading the kernel's lists
+    /// Walk over directories instead of reading the kernel's lists
     ///
-    /// With the files that processes map or have open. It needs no privilege, and misses block devices, file-system
-    /// metadata and what is in other mount namespaces.
+    /// Those below DIR, or all, with the files that processes map or have open. It needs no privilege, and misses block
+    /// devices, file-system metadata and what is in other mount namespaces.
     #[arg(long, help_heading = "Files")]
     scan: bool,
-    /// Time limit (default: 2 s); what was not read by then is absent
+    /// Time limit (default: 2 s); what is not read is absent
     ///
     /// It is one for the kernel's lists and for looking who holds files. Without them there is none.
     #[arg(long, value_name = "SECS", value_parser = seconds, help_heading = "Files")]

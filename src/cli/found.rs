@@ -17,7 +17,7 @@ pub(crate) struct FoundArgs {
     #[arg(long, value_name = "NAME")]
     name: Vec<OsString>,
     /// Processes whose command line matches REGEX
-    #[arg(long = "match", value_name = "REGEX")]
+    #[arg(long = "match", value_name = "REGEX", hide_short_help = true)]
     pattern: Vec<String>,
     /// Processes of this user: a name or a number
     #[arg(long, value_name = "USER", hide_short_help = true)]

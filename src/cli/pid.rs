@@ -23,7 +23,7 @@ use crate::views::part::{self, Added, Common, PartSource, Parts};
 /// `rmap pid`
 #[derive(Debug, Args)]
 pub(crate) struct PidArgs {
-    /// Processes: a pid, or self; several with blanks or commas between them
+    /// Pids, or self; several with blanks or commas between them
     #[arg(value_name = "PID", value_delimiter = ',', required_unless_present_any = ["found", "smaps"])]
     pids: Vec<NamedProcess>,
     /// Processes by their properties.

@@ -1,6 +1,7 @@
 //! What a subcommand is: the arguments that it takes, the kinds of row that it shows, and how it is carried out.
 
-use clap::{ArgMatches, Args};
+use clap::builder::Resettable;
+use clap::{Arg, ArgAction, ArgMatches, Args};
 
 use super::report::Report;
 use crate::error::Error;
@@ -136,6 +137,15 @@ impl Subcommand {
     pub(super) fn command(&self) -> clap::Command {
         let more = format!("`rmap {} --help` lists every option and column, with examples.", self.name);
         (self.augment)(clap::Command::new(self.name)).about(self.about).after_help(more).after_long_help(self.help())
+    }
+
+    /// The same command with the options of `-h` in one list, and without their values, so that they fit one screen.
+    pub(super) fn briefly(command: clap::Command) -> clap::Command {
+        let help = Arg::new("help").short('h').long("help").action(ArgAction::Help).hide_short_help(true);
+        command.disable_help_flag(true).arg(help).mut_args(|arg| {
+            let has_values = arg.get_action().takes_values();
+            arg.help_heading(Resettable::Reset).hide_possible_values(has_values)
+        })
     }
 
     /// The text after its options in `--help`.

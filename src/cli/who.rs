@@ -45,7 +45,7 @@ pub(crate) struct WhoArgs {
 
 impl Run for WhoArgs {
     const NAME: &'static str = "who";
-    const ABOUT: &'static str = "Who maps a file or has it open, and how much of it each has in memory";
+    const ABOUT: &'static str = "Who maps a file or has it open, and how much of it";
 
     const ROWS: &'static [Listed] = &[Listed::of::<Holdings>("Columns")];
     const NOTES: &'static str = "\
