@@ -200,7 +200,7 @@ impl ActsArgs {
             picture: (cells, screen::has_unicode()),
             pause,
             all_held: true,
-            all_known: true,
+            unknown: Vec::new(),
             reports,
             is_finished: false,
         };
@@ -275,7 +275,7 @@ fn introduce(experiments: &[Experiment], has_file: bool) -> Done {
 
 fn conclude(source: &ActSource) -> Done {
     let mut out = screen::output();
-    match (source.all_held, source.all_known) {
+    match (source.all_held, source.unknown.is_empty()) {
         (true, true) => writeln!(out, "\nEverything held that had to hold.")?,
         (true, false) => writeln!(out, "\nEverything held that could be checked.")?,
         (false, _) => writeln!(out, "\nNot everything held that had to hold: see above.")?,

@@ -8,6 +8,7 @@ use nix::errno::Errno;
 
 use super::guard::{GuardedFile, NameState};
 use super::named::Place;
+use super::place::advice_on_addresses;
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::join::{SideBySide, compare_mapping_with_file};
 use crate::kernel::shared_map::SharedMap;
@@ -168,10 +169,8 @@ fn prepare(file: &mut GuardedFile, size: Bytes, place: &Place) -> Result<(Shared
     let whole = |path: &Path| Subject::Path(path.to_owned());
     let shown = place.shown();
     reserve(file, size, shown)?;
-    let map = SharedMap::map(file.file(), size).map_err(|error| {
-        Error::io(whole(shown), &error)
-            .with_advice("choose a smaller --size or raise the limit on address space (ulimit -v)")
-    })?;
+    let map = SharedMap::map(file.file(), size)
+        .map_err(|error| Error::io(whole(shown), &error).with_advice(advice_on_addresses()))?;
     place.give_name(file)?;
     let measured = file.file().try_clone().map_err(|error| Error::io(whole(shown), &error))?;
     Ok((map, OpenFile::from_fd(file.path(), measured.into())?))

@@ -30,6 +30,9 @@ pub struct GuardedFile {
     guard: Guardian,
 }
 
+/// How the name begins that the file has until it gets its own.
+const BEFORE_NAMED: &str = ".rmap-demo-";
+
 /// The state of the name of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NameState {
@@ -48,7 +51,7 @@ impl GuardedFile {
     /// # Errors
     /// If the guard cannot be started or the file cannot be created.
     pub fn make(directory: &Path, keep: bool) -> Result<GuardedFile> {
-        let started = Guardian::start(directory, ".rmap-demo-");
+        let started = Guardian::start(directory, BEFORE_NAMED);
         let (guard, name) = started.map_err(|error| not_started(directory, &error))?;
         let path = directory.join(OsStr::from_bytes(name.as_bytes()));
         let mut options = OpenOptions::new();
@@ -67,6 +70,12 @@ impl GuardedFile {
     /// Its current name.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether it has got its name.
+    pub fn is_named(&self) -> bool {
+        let name = self.path.file_name().unwrap_or_default();
+        !name.as_bytes().starts_with(BEFORE_NAMED.as_bytes())
     }
 
     /// Gives it a name in the directory in which it was created. With `replace` it replaces a file of that name.

@@ -1,16 +1,17 @@
 //! Where the demo creates its file, and whether it fits there. Everything is checked before anything is changed.
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use nix::sys::statvfs::statvfs;
 
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::whereabouts::await_answer;
 use crate::machine::read_available_memory;
 use crate::pagecache::{FileSystem, FileSystemKind};
-use crate::process::ProcRoot;
+use crate::process::{ProcRoot, Process};
 use crate::units::{Bytes, Exact, Human};
 
 /// Memory that stays free for the rest of the machine, or a quarter of what is available if that is less: a demo that
@@ -101,8 +102,24 @@ pub fn check_that_it_fits(size: Bytes, copies: u64, directory: &Path) -> Result<
     }
     check_that_memory_fits(size, copies)?;
     check_disk(size, directory)?;
-    check_limit(size, Resource::RLIMIT_FSIZE, "the limit on the size of a file (ulimit -f)")?;
-    check_limit(size, Resource::RLIMIT_AS, "the limit on address space (ulimit -v)")
+    check_length(size)?;
+    match addresses(1)? {
+        Some(Addresses { limit, most, .. }) if size > limit => {
+            Err(beyond_limit(size, format!("the limit on address space (ulimit -v) is {}", Exact(limit)), most))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The longest that this file may be, because of its file system or a limit of this process. Its length is 0 then.
+pub(super) fn longest(file: &File) -> Bytes {
+    let (mut possible, mut impossible) = (0, i64::MAX.unsigned_abs());
+    while impossible - possible > 1 {
+        let middle = possible + (impossible - possible) / 2;
+        if file.set_len(middle).is_ok() { possible = middle } else { impossible = middle }
+    }
+    let _ = file.set_len(0);
+    Bytes(possible)
 }
 
 /// Checks that so many copies of memory of this size fit into the memory that is available.
@@ -115,9 +132,7 @@ pub fn check_that_memory_fits(size: Bytes, copies: u64) -> Result<()> {
     if Bytes(size.0.saturating_mul(copies)) + left <= available {
         return Ok(());
     }
-    // What is available changes from moment to moment.
-    let most = available.saturating_sub(left).0 / copies.max(1);
-    let most = Human(Bytes(most - most / 16));
+    let most = Human(Bytes(available.saturating_sub(left).0 / copies.max(1)));
     let (available, left) = (Human(available), Human(left));
     let times = if copies > 1 { format!(" {copies} times") } else { String::new() };
     let why = format!("it does not fit into memory{times}: {available} is available, of which {left} must stay free");
@@ -136,15 +151,69 @@ fn check_disk(size: Bytes, directory: &Path) -> Result<()> {
     Err(refused(size, why).with_advice("choose a smaller --size or another place with --file PATH"))
 }
 
-fn check_limit(size: Bytes, resource: Resource, what: &str) -> Result<()> {
-    let (soft, _) = getrlimit(resource).map_err(|errno| Error::errno(Subject::Words("getrlimit".to_owned()), errno))?;
-    if size.0 <= soft {
-        return Ok(());
-    }
-    Err(refused(size, format!("{what} is {}", Exact(Bytes(soft))))
-        .with_advice("choose a smaller --size or raise the limit"))
+fn check_length(size: Bytes) -> Result<()> {
+    let soft = limit(Resource::RLIMIT_FSIZE)?;
+    let why = || format!("the limit on the size of a file (ulimit -f) is {}", Exact(soft));
+    if size <= soft { Ok(()) } else { Err(beyond_limit(size, why(), soft)) }
 }
 
-fn refused(size: Bytes, why: String) -> Error {
+/// Address space for what is not known in advance: stacks of threads, the allocator, alignment.
+const ADDRESSES_IN_RESERVE: Bytes = Bytes(32 << 20);
+
+/// The address space of this process.
+struct Addresses {
+    limit: Bytes,
+    used: Bytes,
+    /// What fits into the rest so many times.
+    most: Bytes,
+}
+
+/// The address space of this process, if it is limited.
+fn addresses(copies: u64) -> Result<Option<Addresses>> {
+    let limit = limit(Resource::RLIMIT_AS)?;
+    if limit.0 == RLIM_INFINITY {
+        return Ok(None);
+    }
+    let own = Process::own()?.mappings(&[])?;
+    let used: Bytes = own.mappings.iter().map(|mapping| mapping.size()).sum();
+    let most = limit.saturating_sub(used).saturating_sub(ADDRESSES_IN_RESERVE).0 / copies.max(1);
+    Ok(Some(Addresses { limit, used, most: Bytes(most) }))
+}
+
+/// Checks that so many mappings of this size fit into the address space that this process may have.
+///
+/// # Errors
+/// `Refused`, with the size that would fit.
+pub(super) fn check_addresses(size: Bytes, copies: u64) -> Result<()> {
+    match addresses(copies)? {
+        Some(Addresses { limit, used, most }) if size > most => {
+            let (limit, used) = (Exact(limit), Human(used));
+            let why = format!("the limit on address space (ulimit -v) is {limit}, of which {used} are in use");
+            Err(beyond_limit(size, why, most))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What to do if there are no addresses for a mapping.
+pub(super) fn advice_on_addresses() -> String {
+    let most = addresses(1).ok().flatten().map_or(Bytes(0), |addresses| addresses.most);
+    format!("choose a smaller --size or raise the limit on address space (ulimit -v){}", fitting(most))
+}
+
+fn limit(resource: Resource) -> Result<Bytes> {
+    let limits = getrlimit(resource);
+    limits.map(|(soft, _)| Bytes(soft)).map_err(|errno| Error::errno(Subject::Words("getrlimit".to_owned()), errno))
+}
+
+fn beyond_limit(size: Bytes, why: String, most: Bytes) -> Error {
+    refused(size, why).with_advice(format!("choose a smaller --size or raise the limit{}", fitting(most)))
+}
+
+fn fitting(most: Bytes) -> String {
+    if most > Bytes(0) { format!(": up to {} fits", Human(most)) } else { String::new() }
+}
+
+pub(super) fn refused(size: Bytes, why: String) -> Error {
     Error::new(Subject::Words(format!("--size {}", Exact(size))), ErrorKind::Refused, why)
 }

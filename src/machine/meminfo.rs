@@ -70,6 +70,22 @@ pub fn read_huge_page_size(root: &ProcRoot) -> Result<Bytes> {
         .ok_or_else(|| Error::path(&path, ErrorKind::Unsupported, "this kernel has no huge pages"))
 }
 
+/// How many huge pages of this size there are, and how many of them are neither in use nor promised to a mapping:
+/// `HugePages_Total`, `HugePages_Free` and `HugePages_Rsvd` of `/proc/meminfo`.
+///
+/// # Errors
+/// `meminfo` cannot be read; [`ErrorKind::Unsupported`]: the kernel has none.
+pub fn read_huge_pages(root: &ProcRoot) -> Result<(u64, u64)> {
+    let (path, text) = read_meminfo(root)?;
+    let count = |key: &str| {
+        let value = text.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(key.as_bytes()));
+        let value = value.and_then(|value| std::str::from_utf8(value).ok()?.trim().parse::<u64>().ok());
+        value.ok_or_else(|| Error::path(&path, ErrorKind::Unsupported, "this kernel has no huge pages"))
+    };
+    let free = count("HugePages_Free:")?.saturating_sub(count("HugePages_Rsvd:")?);
+    Ok((count("HugePages_Total:")?, free))
+}
+
 /// The value of a line of meminfo, `MemTotal:       16384 kB`.
 pub(super) fn parse_meminfo(text: &[u8], key: &[u8]) -> Option<Bytes> {
     let mut lines = text.split(|byte| *byte == b'\n');

@@ -33,7 +33,7 @@ pub use cgroups::{
     Pressure, read_group_pss, read_groups, read_limits_above, subtract_below,
 };
 pub use containers::container_name;
-pub use meminfo::{read_available_memory, read_huge_page_size, read_swap_size};
+pub use meminfo::{read_available_memory, read_huge_page_size, read_huge_pages, read_swap_size};
 pub use nodes::read_memory_nodes;
 pub use places::{LayerPath, Place, Places};
 pub use slab::{SlabCache, SlabCaches};

@@ -8,7 +8,7 @@ use super::shared::{self, OfFile};
 use crate::error::{Error, ErrorKind, Subject};
 use crate::laboratory::acts::{Act, Experiment, Kind, Mapped, Observed, Spot};
 use crate::table::{Cell, Colour, Column, Progress, RowKind, Rows, Source, Stop, col};
-use crate::units::{Bytes, Human, PageSize};
+use crate::units::{Absent, Bytes, Human, PageSize};
 
 /// A column of this view.
 type C = Column<Acts>;
@@ -128,8 +128,8 @@ pub struct ActSource {
     pub pause: Option<Pause>,
     /// Whether everything held that must hold.
     pub all_held: bool,
-    /// Whether everything could be checked.
-    pub all_known: bool,
+    /// What could not be checked, and why, with the acts after which that was so.
+    pub unknown: Vec<(String, Absent, Vec<&'static str>)>,
     /// Whether what does not hold is also reported as a failure, because its row may not be shown.
     pub reports: bool,
     /// Whether the last act was carried out.
@@ -150,6 +150,18 @@ impl Source for ActSource {
     }
 
     fn read(&mut self, _: &[()], rows: &mut dyn Rows<Acts>) -> Result<(), Stop> {
+        let done = self.carry_out(rows);
+        // One line for all acts of which that is so.
+        for (names, absent, acts) in &self.unknown {
+            let subject = Subject::Words(format!("{}: {names} could not be checked", acts.join(", ")));
+            rows.failure(Error::absent(subject, *absent));
+        }
+        done
+    }
+}
+
+impl ActSource {
+    fn carry_out(&mut self, rows: &mut dyn Rows<Acts>) -> Result<(), Stop> {
         let scripts: Vec<Vec<Act>> = self.experiments.iter().map(|experiment| experiment.acts().to_vec()).collect();
         let mut is_first = true;
         for (act, performers) in together(&scripts) {
@@ -164,9 +176,7 @@ impl Source for ActSource {
         self.is_finished = true;
         Ok(())
     }
-}
 
-impl ActSource {
     fn perform(&mut self, act: Act, performer: usize, rows: &mut dyn Rows<Acts>) -> Result<(), Stop> {
         let (cells, has_unicode) = self.picture;
         let Some(experiment) = self.experiments.get_mut(performer) else { return Ok(()) };
@@ -187,7 +197,6 @@ impl ActSource {
         rows.check()?;
         let observed = observed?;
         self.all_held &= observed.difference.is_none();
-        self.all_known &= observed.unknown.is_none();
         match &observed.difference {
             Some(difference) if self.reports => {
                 let subject = Subject::Words(act.word().to_owned());
@@ -197,8 +206,10 @@ impl ActSource {
             None => {}
         }
         if let Some((names, absent)) = &observed.unknown {
-            let subject = Subject::Words(format!("{}: {names} could not be checked", act.word()));
-            rows.failure(Error::absent(subject, *absent));
+            match self.unknown.iter_mut().find(|(known, why, _)| (known, *why) == (names, *absent)) {
+                Some((.., acts)) => acts.push(act.word()),
+                None => self.unknown.push((names.clone(), *absent, vec![act.word()])),
+            }
         }
         let must = observed.must();
         rows.row(ActRow { observed, must })

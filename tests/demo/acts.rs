@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::common::mounted_as;
-use crate::common::{Run, Subject, command, disk, has, page, program, rmap, run, wait_until};
+use crate::common::{ForEveryone, Run, Subject, command, disk, has, page, program, rmap, run, wait_until};
 use crate::{names, refused};
 
 const MIB: u64 = 1 << 20;
@@ -227,6 +227,64 @@ fn a_rate_and_a_stride_are_kept() {
     assert!(begun.elapsed() > Duration::from_millis(450), "{:?}", begun.elapsed());
     let options = ["--kind", "anon", "--acts", "map,fill", "--pattern", "stride:64K", "--size", "8M"];
     assert_eq!(held(&options)[1]["rss"], 128 * page(), "one page in sixteen");
+}
+
+/// What the last act did, in words.
+fn last_words(options: &[&str]) -> String {
+    let rows = held(options);
+    rows.last().unwrap()["what"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_sentences_say_what_the_figures_show() {
+    let of = |kind: &str, acts: &str, more: &[&str]| {
+        let options = ["--kind", kind, "--size", "8M", "--acts", acts];
+        last_words(&[&options[..], more].concat())
+    };
+    assert_eq!(of("shared", "create,map,fill,half", &[]), "No byte was touched: this part was filled before.");
+    let far = of("shared", "create,map,quarter,half", &["--pattern", "stride:7M"]);
+    assert!(far.contains("at this stride lies beyond"), "{far}");
+    let kept = "No page was dropped, because this process has them mapped in.";
+    assert_eq!(of("shared", "create,map,fill,msync,evict", &[]), kept);
+    let written = of("shared", "create,map,fill,evict", &[]);
+    assert_eq!(written, format!("{kept} fdatasync wrote the dirty ones before."));
+    assert_eq!(of("anon", "map,fill,dontneed", &["--read"]), "None of the pages was in memory, so nothing was freed.");
+    assert!(of("anon", "map,fill,dontneed", &[]).contains("their contents are lost"));
+    if cfg!(target_env = "gnu") {
+        let trimmed = of("heap", "small,fill,keep,trim", &[]);
+        assert!(!trimmed.contains("keeps its addresses") && trimmed.contains("at its end with brk"), "{trimmed}");
+        let freed = of("heap", "small,fill,keep,trim,free", &[]);
+        let memory = freed.split(" that were in memory").next().unwrap().rsplit(' ').next().unwrap();
+        assert!(memory.ends_with('K') && !freed.contains(&format!("gave {memory}")), "{freed}");
+    }
+}
+
+#[test]
+fn memory_that_may_have_huge_pages_begins_where_one_does() {
+    let enabled = fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled").unwrap_or_default();
+    if page() != 4096 || enabled.is_empty() || enabled.contains("[never]") {
+        return eprintln!("SKIPPED: no transparent huge pages here");
+    }
+    let options = ["--kind", "anon", "--size", "16M", "--advice", "hugepage", "--pattern", "stride:2M"];
+    // One byte of each takes the whole of it, unless the kernel has no free huge page at the moment.
+    let is_full = || {
+        let rows = held(&[&options[..], &["--acts", "map,fill"]].concat());
+        let last = rows.last().unwrap();
+        last["rss"] == 16 * MIB && last["minor_faults"] == 8
+    };
+    assert!((0..4).any(|_| is_full()));
+}
+
+#[test]
+fn what_could_not_be_checked_is_one_line() {
+    let Some(everyone) = ForEveryone::copy() else { return };
+    let run = everyone.rmap(["demo", "--kind", "shmem", "--size", "4M"]);
+    if run.status == Some(0) {
+        return eprintln!("SKIPPED: this user may open the file behind shared memory");
+    }
+    let lines: Vec<&str> = run.err.lines().filter(|line| line.contains("could not be checked")).collect();
+    assert_eq!((run.status, lines.len()), (Some(1), 1), "{run:?}");
+    assert!(lines[0].contains("quarter, half, fill, "), "{run:?}");
 }
 
 #[test]

@@ -22,6 +22,30 @@ fn a_size_that_does_not_fit_is_rejected_before_anything_is_created() {
 }
 
 #[test]
+fn the_size_that_is_named_is_what_is_available_without_what_must_stay_free() {
+    let run = rmap(["demo", "--size", "900T"]);
+    let sizes: Vec<f64> = run.err.split([' ', '\n']).filter_map(|word| word.strip_suffix('G')?.parse().ok()).collect();
+    let left: Vec<f64> = run.err.split(' ').filter_map(|word| word.strip_suffix('M')?.parse().ok()).collect();
+    let ([available, most], [left]) = (&sizes[..], &left[..]) else {
+        return eprintln!("SKIPPED: this machine has less than 1 GiB of memory: {run:?}");
+    };
+    assert!((available - left / 1024.0 - most).abs() < 0.21, "{run:?}");
+}
+
+#[test]
+fn a_file_that_is_too_long_for_its_file_system_is_refused_with_the_length_that_is_possible() {
+    let folder = disk();
+    let run = demo_in(folder.path(), &["--size", "7.9E", "--acts", "create"]);
+    if run.status == Some(0) {
+        return eprintln!("SKIPPED: files here may be as long as that");
+    }
+    assert!(!run.err.contains(".rmap-demo-") && run.err.contains("may be at most "), "{run:?}");
+    let most = run.err.split("up to ").nth(1).and_then(|rest| rest.split(',').next()).unwrap();
+    let run = demo_in(folder.path(), &["--size", most, "--acts", "create"]);
+    assert_eq!(run.status, Some(0), "{most}: {run:?}");
+}
+
+#[test]
 fn limits_on_file_size_and_address_space_are_reported() {
     let folder = disk();
     let path = folder.path().join("file");

@@ -388,13 +388,17 @@ fn map(address: u64, length: u64, access: c_int, flags: c_int, fd: RawFd) -> i64
     if found == libc::MAP_FAILED { -i64::from(Errno::last_raw()) } else { found as i64 }
 }
 
-/// Reserves memory with a page on either side, so that what is mapped there never becomes a part of a neighbour.
+/// Reserves memory with a page or more on either side, so that what is mapped there never becomes a part of a
+/// neighbour. What may have huge pages begins where one does, as if the kernel had chosen the address.
 fn reserve(length: u64, page: u64) -> i64 {
-    let whole = length.div_ceil(page).saturating_mul(page).saturating_add(2 * page);
+    // A page table has entries of 8 bytes and fills a page.
+    let huge = page / 8 * page;
+    let unit = if length < huge { page } else { huge };
+    let whole = length.div_ceil(page).saturating_mul(page).saturating_add(2 * page + unit - page);
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
     match map(0, whole, libc::PROT_NONE, flags, -1) {
         error if error < 0 => error,
-        address => address + page as i64,
+        address => (address as u64 + page).next_multiple_of(unit) as i64,
     }
 }
 

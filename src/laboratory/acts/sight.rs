@@ -16,7 +16,7 @@ use crate::pagecache::{FileSystemKind, Leases, OpenFile};
 use crate::process::{Fields, FileMapping, Mapping, Wanted};
 use crate::units::{Absent, ByteRange, Figure, PageRuns, Pages, Portion, Reason, Run};
 
-/// Where the pages of one part of the memory are; the first of these that applies to any of them.
+/// Where most pages of one part of the memory are: the first of these that applies to at least half of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Spot {
     /// Mapped in, and dirty.
@@ -111,13 +111,13 @@ impl Stage {
         let is_dirty = |part: &Run| {
             let (offset, length) = (part.offset(self.page()).0, part.pages().bytes(self.page()).0);
             let report = file.as_ref().map(|file| self.engine.measure_range(file, ByteRange { offset, length }));
-            report.is_some_and(|report| report.dirty().is_ok_and(|dirty| dirty > Pages(0)))
+            report.is_some_and(|report| report.dirty().is_ok_and(|dirty| is_most(dirty, part)))
         };
         let all = Run { first: 0, count: (range.end - range.start) / self.page().bytes() };
         let spot = |(mapped, cached): (&Portion, &Portion)| match () {
-            () if mapped.cached > Pages(0) && has_dirty && is_dirty(&mapped.part) => Spot::Dirty,
-            () if mapped.cached > Pages(0) => Spot::Mapped,
-            () if cached.cached > Pages(0) => Spot::Cached,
+            () if is_most(mapped.cached, &mapped.part) && has_dirty && is_dirty(&mapped.part) => Spot::Dirty,
+            () if is_most(mapped.cached, &mapped.part) => Spot::Mapped,
+            () if is_most(cached.cached, &cached.part) => Spot::Cached,
             () => Spot::Empty,
         };
         let (mapped, cached) = (mapped.portions(all, parts), cached.portions(all, parts));
@@ -153,5 +153,23 @@ impl Stage {
             });
         }
         Ok(sum)
+    }
+}
+
+/// Whether so many pages of a part are at least half of it: a single one does not make it look complete.
+fn is_most(pages: Pages, part: &Run) -> bool {
+    pages.0.saturating_mul(2) >= part.count.max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_page_does_not_stand_for_a_whole_part() {
+        let part = Run { first: 100, count: 64 };
+        assert!(!is_most(Pages(1), &part) && !is_most(Pages(31), &part));
+        assert!(is_most(Pages(32), &part) && is_most(Pages(64), &part));
+        assert!(!is_most(Pages(0), &Run { first: 0, count: 0 }));
     }
 }

@@ -14,10 +14,11 @@ use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::actor::{Actor, Advice, Done, Failed, Order, Pattern, Touch};
 use crate::laboratory::guard::GuardedFile;
 use crate::laboratory::named::Place;
-use crate::machine::read_huge_page_size;
+use crate::laboratory::place::{longest, refused};
+use crate::machine::{read_huge_page_size, read_huge_pages};
 use crate::pagecache::Engine;
 use crate::process::{ProcRoot, Process};
-use crate::units::{Bytes, Exact, PageSize};
+use crate::units::{Bytes, Exact, Human, PageSize};
 
 /// The process that acts, and the file.
 pub(super) struct Stage {
@@ -338,17 +339,31 @@ impl Stage {
     }
 
     fn why(&self, failed: &Failed) -> Error {
-        let subject = || match self.path() {
-            Some(path) => Subject::Path(path.to_owned()),
-            None => about(&format!("--kind {}", self.request.kind.word())),
+        let subject = || match &self.file {
+            // Until it has its name, that which it is to get.
+            Backing::Named(file, place) if !file.is_named() => Subject::Path(place.shown().to_owned()),
+            Backing::Named(file, _) => Subject::Path(file.path().to_owned()),
+            _ => about(&format!("--kind {}", self.request.kind.word())),
         };
         match failed {
             Failed::Call(Errno::ENOMEM) if self.request.kind == Kind::Hugetlb => {
                 let needed = self.length().0.div_ceil(self.huge_page.0.max(1));
-                let why = format!("there are fewer than {needed} free huge pages of {}", Exact(self.huge_page));
-                Error::new(subject(), ErrorKind::Refused, why).with_advice(format!(
-                    "reserve them with 'sysctl vm.nr_hugepages={needed}', or use a smaller --size"
-                ))
+                let (all, free) = read_huge_pages(&ProcRoot::live()).unwrap_or_default();
+                let size = Exact(self.huge_page);
+                let why = format!("it needs {needed} huge pages of {size}, and {free} are free");
+                let reserved = all.saturating_sub(free).saturating_add(needed);
+                let smaller = match self.huge_page.0.saturating_mul(free) {
+                    0 => String::new(),
+                    most => format!(", or choose a --size of up to {}", Exact(Bytes(most))),
+                };
+                Error::new(subject(), ErrorKind::Refused, why)
+                    .with_advice(format!("reserve more with 'sysctl vm.nr_hugepages={reserved}'{smaller}"))
+            }
+            Failed::Call(Errno::EFBIG) if let Backing::Named(file, place) = &self.file => {
+                let most = Human(longest(file.file()));
+                let shown = place.shown().parent().unwrap_or(Path::new(".")).display().to_string();
+                refused(self.request.size, format!("a file in {shown} may be at most {most} long"))
+                    .with_advice(format!("choose a --size of up to {most}, or another place with --file PATH"))
             }
             Failed::Call(errno) => Error::errno(subject(), *errno).with_advice(match self.path() {
                 Some(_) => "choose a smaller --size or another place with --file PATH",

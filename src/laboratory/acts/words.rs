@@ -1,6 +1,7 @@
 //! One sentence about each act: what the kernel did, and why.
 
 use super::figures::{Figures, Mapped};
+use super::request::FillPattern;
 use super::scene::Scene;
 use super::script::{Act, Kind};
 use crate::units::{Bytes, Exact, Figure, counted};
@@ -60,9 +61,7 @@ impl Telling<'_> {
                           use."
                     .to_owned()
             }
-            Act::Trim => "malloc_trim gave the free pages inside the heap back with MADV_DONTNEED; the heap keeps its \
-                          addresses."
-                .to_owned(),
+            Act::Trim => self.trim(),
             Act::Free => self.free(),
         }
     }
@@ -131,13 +130,19 @@ impl Telling<'_> {
     fn read_ahead(&self) -> String {
         let (before, after) = (self.scene.before.cached.unwrap_or_default(), self.cached().unwrap_or_default());
         let read = after.saturating_sub(before);
-        if read.0 > self.scene.page { format!(" It read {} at once.", Exact(read)) } else { String::new() }
+        // Without I/O somebody else has read it.
+        let has_read = self.major_faults > 0 && read.0 > self.scene.page;
+        if has_read { format!(" It read {} at once.", Exact(read)) } else { String::new() }
     }
 
     fn fill(&self) -> String {
         let faults = counted(self.faults(), "page fault", "page faults");
         if self.touched == 0 {
-            return "No byte was touched: the next one at this stride lies beyond this part.".to_owned();
+            return match self.scene.manner.pattern {
+                FillPattern::Stride(_) => "No byte was touched: the next one at this stride lies beyond this part.",
+                _ => "No byte was touched: this part was filled before.",
+            }
+            .to_owned();
         }
         match self.scene.kind {
             Kind::Heap => format!("{faults}: each page is made when it is first written."),
@@ -189,7 +194,12 @@ impl Telling<'_> {
             Kind::Private => {
                 "The pages left the page table. The private copies are lost; the page cache keeps the file.".to_owned()
             }
-            Kind::Stack if !self.shrank() => "None of the pages was in memory, so nothing was freed.".to_owned(),
+            Kind::Anon | Kind::Stack if !self.shrank() => {
+                "None of the pages was in memory, so nothing was freed.".to_owned()
+            }
+            Kind::Anon | Kind::Stack if self.data == Data::None => {
+                "The pages were freed; nothing was ever written to them.".to_owned()
+            }
             Kind::Anon | Kind::Stack => {
                 "The pages were freed, and their contents are lost: reading gives zeros.".to_owned()
             }
@@ -298,19 +308,46 @@ impl Telling<'_> {
             (true, _) if self.scene.before.cached == Ok(Bytes(0)) => {
                 "Nothing was cached, so nothing was dropped.".to_owned()
             }
-            (true, true) if self.maps_of_file() > Bytes(0) => {
-                "The kernel dropped only pages that no process has mapped in.".to_owned()
+            (true, is_mapped) => {
+                let keeps = is_mapped && self.maps_of_file() > Bytes(0);
+                let dropped = match (self.scene.before.cached, self.cached()) {
+                    (Ok(before), Ok(after)) if after >= before && keeps => {
+                        "No page was dropped, because this process has them mapped in.".to_owned()
+                    }
+                    (Ok(before), Ok(after)) if after >= before => "No page was dropped.".to_owned(),
+                    (Ok(before), Ok(after)) if keeps => {
+                        let dropped = Exact(before.saturating_sub(after));
+                        format!("The kernel dropped {dropped}, and kept what this process has mapped in.")
+                    }
+                    _ => "The kernel dropped the clean pages; the next read takes them from the disk.".to_owned(),
+                };
+                match self.scene.before.dirty {
+                    Ok(dirty) if dirty > Bytes(0) => format!("{dropped} fdatasync wrote the dirty ones before."),
+                    _ => dropped,
+                }
             }
-            (true, _) => "The kernel dropped the clean pages; the next read takes them from the disk.".to_owned(),
+        }
+    }
+
+    /// By how much a figure of the mapping fell.
+    fn fell(&self, take: fn(&Mapped) -> Bytes) -> Bytes {
+        Self::figure(self.scene.before, take).saturating_sub(Self::figure(self.scene.after, take))
+    }
+
+    fn trim(&self) -> String {
+        let inside = "malloc_trim gave the free pages inside the heap back with MADV_DONTNEED";
+        match self.fell(|mapped| mapped.size) {
+            Bytes(0) => format!("{inside}; the heap keeps its addresses."),
+            end => format!("{inside}, and the unused {} at its end with brk.", Exact(end)),
         }
     }
 
     fn free(&self) -> String {
-        let (before, after) = (Self::figure(self.scene.before, |m| m.size), Self::figure(self.scene.after, |m| m.size));
-        let given = Exact(before.saturating_sub(after));
+        let addresses = Exact(self.fell(|mapped| mapped.size));
+        let memory = Exact(self.fell(|mapped| mapped.rss));
         format!(
-            "free gave {given} back: blocks from mmap at once, and the end of the heap once more than 128 KiB are \
-             free."
+            "free gave {addresses} of addresses back, with {memory} that were in memory: blocks from mmap at once, and \
+             the end of the heap once more than 128 KiB are free."
         )
     }
 }
