@@ -1,4 +1,5 @@
-//! The progress of long work: shown on standard error, only on a terminal, and only after a second.
+//! The progress of long work: shown on standard error, only on a terminal, and only after a second. A picture
+//! is there to be watched, and comes at once.
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -31,12 +32,13 @@ impl ProgressLine {
         let Some(shown) = &mut self.0 else { return };
         match progress {
             Progress::Done => shown.bar.take().iter().for_each(ProgressBar::finish_and_clear),
+            // Of an act that takes long enough to be looked at.
+            Progress::Picture(lines) => shown.bar.get_or_insert_with(|| bar("{msg}")).set_message(lines),
             _ if shown.bar.is_none() && shown.begun.elapsed() < SILENCE => {}
             Progress::Files(files) => {
                 let template = format!("{} {{human_pos}} files, {{elapsed}}", shown.verb);
                 shown.bar.get_or_insert_with(|| bar(&template)).set_position(files);
             }
-            Progress::Picture(lines) => shown.bar.get_or_insert_with(|| bar("{msg}")).set_message(lines),
             Progress::Bytes(done, all) => {
                 let template = format!("{} {{bar:40}} {{bytes}} of {{total_bytes}}, {{bytes_per_sec}}", shown.verb);
                 let bar = shown.bar.get_or_insert_with(|| bar(&template));

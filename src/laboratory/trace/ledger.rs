@@ -141,6 +141,8 @@ impl Ledger {
             let may_be_it = |noted: &Noted| match &noted.call {
                 Call::Break(..) => matches!(call, Call::Break(..)),
                 Call::Map { is_file: true, .. } if is_mere_map => false,
+                // It would lie inside.
+                Call::Map { length, .. } if is_mere_map && *length < range.end.saturating_sub(range.start) => false,
                 earlier => is_unseen(earlier),
             };
             filled = noted.iter().any(may_be_it);
