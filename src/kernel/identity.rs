@@ -260,12 +260,17 @@ const ORIGIN: [&CStr; 2] = [c"trusted.overlay.origin", c"user.overlay.origin"];
 
 /// The attribute of a file, which may be open as a name only.
 fn origin(file: BorrowedFd<'_>) -> Option<Vec<u8>> {
-    // A descriptor of a name has no attributes itself.
-    let link = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()?;
+    let mut value = [0u8; libc::MAX_HANDLE_SZ as usize];
     ORIGIN.into_iter().find_map(|name| {
-        let mut value = [0u8; libc::MAX_HANDLE_SZ as usize];
-        // SAFETY: both names are NUL-terminated, and the kernel writes no more than the length that it is given.
-        let length = unsafe { libc::getxattr(link.as_ptr(), name.as_ptr(), value.as_mut_ptr().cast(), value.len()) };
+        // SAFETY: the name is NUL-terminated, and the kernel writes no more than the length that it is given.
+        let mut length =
+            unsafe { libc::fgetxattr(file.as_raw_fd(), name.as_ptr(), value.as_mut_ptr().cast(), value.len()) };
+        if length < 0 && Errno::last() == Errno::EBADF {
+            // A descriptor of a name has no attributes itself. To look the link up takes several times as long.
+            let link = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()?;
+            // SAFETY: as above, and so is the link.
+            length = unsafe { libc::getxattr(link.as_ptr(), name.as_ptr(), value.as_mut_ptr().cast(), value.len()) };
+        }
         value.get(..usize::try_from(length).ok()?).map(<[u8]>::to_vec)
     })
 }

@@ -1,6 +1,7 @@
 //! Files that were seen before, under whatever name and through whatever file system.
 
 use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 
 use super::file::OpenFile;
 use crate::kernel::identity::{FileIdentity, PageSource};
@@ -18,6 +19,14 @@ impl KnownFiles {
     /// only if `looks_below` is set, which takes about 2 us.
     pub(crate) fn enter(&mut self, file: &OpenFile, looks_below: bool) -> (u64, bool) {
         self.enter_as(file.identity(), || looks_below.then(|| sources(file)).into_iter().flatten())
+    }
+
+    /// The same for files that several threads find. The kernel is asked before the lock is taken.
+    pub(crate) fn enter_shared(known: &Mutex<KnownFiles>, file: &OpenFile, looks_below: bool) -> (u64, bool) {
+        let (identity, sources) = (file.identity(), looks_below.then(|| sources(file)).into_iter().flatten());
+        let sources: Vec<PageSource> = sources.collect();
+        // A thread that panicked cannot leave a table in an invalid state.
+        known.lock().unwrap_or_else(PoisonError::into_inner).enter_as(identity, || sources.into_iter())
     }
 
     /// The same for a file with this identity; `sources` say where its pages are.

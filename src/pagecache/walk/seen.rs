@@ -52,20 +52,20 @@ impl Seen {
     pub(super) fn first_of_named(&self, file: &OpenFile) -> bool {
         self.any_can_return.store(true, Ordering::Relaxed);
         self.note_kind(file.file_system().kind);
-        lock(&self.files).enter(file, true).1
+        KnownFiles::enter_shared(&self.files, file, true).1
     }
 
     /// Whether a file that was found is visited for the first time.
     pub(super) fn first_of_found(&self, file: &OpenFile) -> bool {
         let looks_below = self.has_layers();
         if file.links() > 1 || looks_below || self.remembers_all.load(Ordering::Relaxed) {
-            return lock(&self.files).enter(file, looks_below).1;
+            return KnownFiles::enter_shared(&self.files, file, looks_below).1;
         }
         if !self.any_can_return.load(Ordering::Relaxed) {
             return true;
         }
         match lock(&self.expected).contains(&(file.device(), file.inode())) {
-            true => lock(&self.files).enter(file, false).1,
+            true => KnownFiles::enter_shared(&self.files, file, false).1,
             false => !lock(&self.files).contains(file, false),
         }
     }
