@@ -54,7 +54,8 @@ pub(super) struct ActsArgs {
     advice: Option<MemoryAdvice>,
     /// Fill at most so many bytes per second, to watch it
     ///
-    /// On a terminal a picture shows where the pages are: not in memory, cached, mapped in, dirty.
+    /// On a terminal a picture shows where the pages are: not in memory, cached, mapped in, dirty. If standard error is
+    /// no terminal, it has a line per second instead: . not in memory, - cached, + mapped in, # and dirty.
     #[arg(long, value_name = "SIZE")]
     rate: Option<Bytes>,
     /// Wait for a key before each act
@@ -198,6 +199,7 @@ impl ActsArgs {
         let mut source = ActSource {
             experiments,
             picture: (cells, screen::has_unicode()),
+            is_watched: self.rate.is_some(),
             pause,
             all_held: true,
             unknown: Vec::new(),

@@ -1,7 +1,7 @@
-//! The progress of long work: shown on standard error, only on a terminal, and only after a second. A picture
-//! is there to be watched, and comes at once.
+//! The progress of long work: shown on standard error, only on a terminal, and only after a second. A picture is there
+//! to be watched, and comes at once; if standard error is no terminal, its log is written instead.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use crate::table::Progress;
@@ -29,8 +29,15 @@ impl ProgressLine {
 
     /// Shows the progress.
     pub(crate) fn show(&mut self, progress: Progress) {
-        let Some(shown) = &mut self.0 else { return };
+        let Some(shown) = &mut self.0 else {
+            if let Progress::Log(line) = progress {
+                // If standard error is closed, nobody watches.
+                let _ = writeln!(std::io::stderr(), "rmap: {line}");
+            }
+            return;
+        };
         match progress {
+            Progress::Log(_) => {}
             Progress::Done => shown.bar.take().iter().for_each(ProgressBar::finish_and_clear),
             // Of an act that takes long enough to be looked at.
             Progress::Picture(lines) => shown.bar.get_or_insert_with(|| bar("{msg}")).set_message(lines),

@@ -148,6 +148,8 @@ pub enum Progress {
     Bytes(Bytes, Bytes),
     /// A picture of the work: lines of text.
     Picture(String),
+    /// The same in one line, for where no picture can be shown.
+    Log(String),
     /// One piece of work is done.
     Done,
 }

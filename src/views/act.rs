@@ -124,6 +124,8 @@ pub struct ActSource {
     pub experiments: Vec<Experiment>,
     /// For the picture of an act that takes long: how many characters it has, and whether they may be other than ASCII.
     pub picture: (usize, bool),
+    /// Whether acts are so slow that somebody watches: then there is a log for where no picture can be shown.
+    pub is_watched: bool,
     /// Called before each act but the first.
     pub pause: Option<Pause>,
     /// Whether everything held that must hold.
@@ -141,6 +143,9 @@ pub type Pause = Box<dyn FnMut(&str) -> Result<(), Stop>>;
 
 /// How often the picture is drawn anew.
 const REDRAW: Duration = Duration::from_millis(200);
+
+/// How often the log has a line.
+const LOG: Duration = Duration::from_secs(1);
 
 impl Source for ActSource {
     type Kind = Acts;
@@ -180,7 +185,8 @@ impl ActSource {
     fn perform(&mut self, act: Act, performer: usize, rows: &mut dyn Rows<Acts>) -> Result<(), Stop> {
         let (cells, has_unicode) = self.picture;
         let Some(experiment) = self.experiments.get_mut(performer) else { return Ok(()) };
-        let mut drawn = Instant::now();
+        let is_watched = self.is_watched;
+        let (mut drawn, mut logged) = (Instant::now(), Instant::now());
         let observed = experiment.perform(act, |look| {
             if rows.check().is_err() {
                 return false;
@@ -189,6 +195,11 @@ impl ActSource {
                 drawn = Instant::now();
                 let (spots, done) = look(cells);
                 rows.progress(Progress::Picture(picture(act, done, &spots, has_unicode)));
+                if is_watched && logged.elapsed() >= LOG {
+                    logged = Instant::now();
+                    let strip = strip(&spots, false);
+                    rows.progress(Progress::Log(format!("{}: {} done {strip}", act.word(), Human(done))));
+                }
             }
             true
         });
@@ -227,11 +238,16 @@ const SIGNS: [(Spot, char, char, &str); 4] = [
 /// A line with where the pages are, and one that explains it.
 fn picture(act: Act, done: Bytes, spots: &[Spot], has_unicode: bool) -> String {
     let sign = |unicode: char, ascii: char| if has_unicode { unicode } else { ascii };
-    let sign_of = |spot: &Spot| SIGNS.iter().find(|(of, ..)| of == spot).map(|(_, one, other, _)| sign(*one, *other));
-    let strip: String = spots.iter().filter_map(sign_of).collect();
+    let strip = strip(spots, has_unicode);
     let legend: Vec<String> =
         SIGNS.iter().map(|(_, one, other, words)| format!("{} {words}", sign(*one, *other))).collect();
     format!("{strip}\n{}: {} done   {}", act.word(), Human(done), legend.join("  "))
+}
+
+fn strip(spots: &[Spot], has_unicode: bool) -> String {
+    let sign_of = |spot: &Spot| SIGNS.iter().find(|(of, ..)| of == spot);
+    let signs = spots.iter().filter_map(sign_of);
+    signs.map(|(_, unicode, ascii, _)| if has_unicode { *unicode } else { *ascii }).collect()
 }
 
 /// The acts of several scripts in one order, each with the scripts that it belongs to. An act that several scripts have

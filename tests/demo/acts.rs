@@ -221,6 +221,19 @@ fn two_kinds_are_shown_act_by_act() {
 }
 
 #[test]
+fn a_slow_act_has_a_log_if_there_is_no_terminal() {
+    let folder = disk();
+    let file = folder.path().join("slow");
+    let words = ["demo", "--acts", "create,map,fill", "--size", "4M", "--rate", "2M", "--file", file.to_str().unwrap()];
+    let run = rmap(words);
+    assert_eq!(run.status, Some(0), "{run:?}");
+    let log: Vec<&str> = run.err.lines().collect();
+    assert!(!log.is_empty() && log.iter().all(|line| line.starts_with("rmap: fill: ")), "{run:?}");
+    let strip = log[0].rsplit(' ').next().unwrap();
+    assert!(strip.starts_with('#') && !strip.ends_with('#') && strip.len() > 8, "{strip}");
+}
+
+#[test]
 fn a_rate_and_a_stride_are_kept() {
     let begun = Instant::now();
     held(&["--acts", "create,map,fill", "--size", "2M", "--rate", "4M"]);
