@@ -1,9 +1,10 @@
-//! Finds the processes that keep pages of a file in memory, through `/proc/PID/maps` and the page tables.
+//! The processes that keep pages of a file in memory: those that map it, and which pages are in their page tables.
 
-use crate::error::ErrorKind;
-use crate::pagecache::{FileSystemKind, OpenFile};
-use crate::process::{Fields, FileMapping, Identity, ProcRoot, Process, Wanted, hides_processes, read_pids};
-use crate::units::{PageRuns, Pages, Run};
+use crate::error::Result;
+use crate::join::who::{Mappings, find_mappers};
+use crate::pagecache::OpenFile;
+use crate::process::{Fields, FileMapping, Identity, ProcRoot, Process, Wanted, hides_processes};
+use crate::units::{PageRuns, PageSize, Pages, Run};
 
 /// A process that has pages of a file in its page tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,8 +28,7 @@ pub struct Holders {
     pub locked: PageRuns,
     /// The pages in any page table, locked or not.
     pub mapped: PageRuns,
-    /// Processes that map a file with the same inode number through overlayfs, or the other way round. It may be the
-    /// same file, which cannot be proven.
+    /// Processes that map the file, or another layer of the overlay that it is on: which of them is not proven.
     pub perhaps: Vec<Holder>,
     /// How many processes could not be inspected.
     pub unseen: u64,
@@ -39,24 +39,18 @@ pub struct Holders {
 impl Holders {
     /// Finds the processes that map any of `pages` of `file`.
     pub fn find(root: &ProcRoot, file: &OpenFile, pages: &PageRuns) -> Holders {
-        let pids = read_pids(root);
-        let blind = match &pids {
-            Err(_) => Some("/proc is not mounted, so no process could be inspected"),
-            Ok(_) if hides_processes(root) => Some("/proc hides the processes of other users (hidepid): run as root"),
-            Ok(_) => None,
-        };
-        let mut found = Holders { blind, ..Holders::default() };
-        let mut pids = pids.unwrap_or_default();
-        pids.sort_unstable();
+        let mut found = Holders::default();
         let mut mapped = Vec::new();
-        for pid in pids {
-            let read = |process: &Process| process.read_mappings_of_inode(file.inode());
-            match Process::open_in(root, pid).and_then(|process| read(&process).map(|mappings| (process, mappings))) {
-                Ok((_, mappings)) if mappings.is_empty() => {}
-                Ok((process, mappings)) => mapped.extend(found.add_process(&process, file, pages, &mappings)),
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(_) => found.unseen += 1,
+        let searched = find_mappers(root, file, &mut |process, mappings| {
+            mapped.extend(found.add_process(process, file.page_size(), pages, mappings)?);
+            Ok(())
+        });
+        match searched {
+            Ok(unseen) => {
+                found.unseen = unseen.processes;
+                found.blind = unseen.is_blind.then(|| blind_words(root));
             }
+            Err(_) => found.blind = Some("/proc is not mounted, so no process could be inspected"),
         }
         for (holder, mapped) in found.list.iter_mut().zip(mapped) {
             holder.unlocked = mapped.subtract(&found.locked).cached();
@@ -65,38 +59,23 @@ impl Holders {
     }
 
     /// Adds a process; returns the pages that it has, if it is one of the list.
+    ///
+    /// # Errors
+    /// Its page tables cannot be read.
     fn add_process(
         &mut self,
         process: &Process,
-        file: &OpenFile,
+        page: PageSize,
         pages: &PageRuns,
-        all: &[FileMapping],
-    ) -> Option<PageRuns> {
-        let (mut mapped, mut locked, mut perhaps) = (PageRuns::new(), PageRuns::new(), PageRuns::new());
+        mappings: &Mappings,
+    ) -> Result<Option<PageRuns>> {
+        let present = |mappings: &[FileMapping]| Ok(runs(&process.read_pages_of(mappings, page)?).intersect(pages));
         let locked_starts = locked_starts(process);
-        for mapping in all {
-            let found = match mapping.open(process) {
-                Ok(found) => found,
-                Err(_) if mapping.is_still_there(process) => return self.not_seen(),
-                Err(_) => continue,
-            };
-            // A file of an overlay that was copied up may be mapped with the pages that it had before.
-            let is_same = found.identity() == file.identity() && mapping.prove_layer(process, &found).is_ok();
-            if !is_same && !is_stacked(file) && !found.is_stacked() {
-                continue;
-            }
-            let Ok(present) = mapping.read_present_pages(process, file.page_size()) else { return self.not_seen() };
-            let present = runs(&present).intersect(pages);
-            if !is_same {
-                perhaps = union(&perhaps, &present);
-                continue;
-            }
-            if locked_starts.contains(&mapping.addresses.start) {
-                locked = union(&locked, &present);
-            }
-            mapped = union(&mapped, &present);
-        }
-        let process = process.identity().ok()?;
+        let is_locked = |mapping: &&FileMapping| locked_starts.contains(&mapping.addresses.start);
+        let locked: Vec<FileMapping> = mappings.proven.iter().filter(is_locked).cloned().collect();
+        let (mapped, locked) = (present(&mappings.proven)?, present(&locked)?);
+        let perhaps = present(&mappings.unproven)?;
+        let process = process.identity()?;
         let holder = |pages: &PageRuns| Holder {
             process,
             pages: pages.cached(),
@@ -105,22 +84,20 @@ impl Holders {
         };
         if mapped.is_empty() {
             self.perhaps.extend((!perhaps.is_empty()).then(|| holder(&perhaps)));
-            return None;
+            return Ok(None);
         }
         self.list.push(holder(&mapped));
         self.mapped = union(&self.mapped, &mapped);
         self.locked = union(&self.locked, &locked);
-        Some(mapped)
-    }
-
-    fn not_seen(&mut self) -> Option<PageRuns> {
-        self.unseen += 1;
-        None
+        Ok(Some(mapped))
     }
 }
 
-fn is_stacked(file: &OpenFile) -> bool {
-    matches!(file.file_system().kind, FileSystemKind::Stacked(_))
+fn blind_words(root: &ProcRoot) -> &'static str {
+    match hides_processes(root) {
+        true => "/proc hides the processes of other users (hidepid): run as root",
+        false => "/proc does not show all processes of this machine: run outside of the container",
+    }
 }
 
 /// The start addresses of the locked mappings: `lo` in `VmFlags` of smaps. The counter `Locked` would miss a page that

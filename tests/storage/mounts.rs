@@ -3,11 +3,12 @@
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use nix::sys::signal::Signal;
 use rmap::pagecache::{Engine, Method, OpenFile};
 use rmap::units::Pages;
 use serde_json::Value;
 
-use crate::common::{Run, Subject, mounted, rmap, shell};
+use crate::common::{Run, Running, Subject, command, mounted, rmap, shell};
 
 /// A file system of `kind` made by `mkfs` on a loop device, mounted at `disk`.
 fn loop_disk(size: &str, mkfs: &str) -> String {
@@ -381,22 +382,44 @@ fn a_block_device_is_measured_and_evicted_and_warming_it_is_refused() {
 fn a_holder_is_found_through_overlayfs_and_without_its_first_thread() {
     let name = "a_holder_is_found_through_overlayfs_and_without_its_first_thread";
     let mount = "truncate -s 64M image; mkfs.ext4 -q image; mkdir disk; mount -o loop image disk; cd disk; \
-                 mkdir low up work all; mount -t overlay overlay -o lowerdir=low,upperdir=up,workdir=work all";
+                 mkdir low up work all; for file in read copied; do \
+                 dd if=/dev/zero of=low/$file bs=4096 count=4 status=none; done; \
+                 mount -t overlay overlay -o lowerdir=low,upperdir=up,workdir=work all; \
+                 dd if=/dev/zero of=all/copied bs=4096 count=1 conv=notrunc status=none; sync -f .; sleep 1";
     let Some(folder) = mounted(name, mount) else { return };
     let disk = folder.join("disk");
     let holder = |path: &str, acts: &[&str]| {
         let map = format!("shared:{}:4:4", disk.join(path).display());
-        let subject = crate::common::Subject::start([&[map.as_str()], acts].concat());
+        let subject = Subject::start([&[map.as_str()], acts].concat());
         shell("sync -f \"$1\"", &[disk.as_os_str()]).good();
         subject
     };
+    let is_kept = |pid: u32, evicted: &str, how: &str| {
+        for arguments in [&["evict"][..], &["evict", "--dry-run"]] {
+            let (run, row) = row(arguments, &disk.join(evicted));
+            let why = format!("4 pages (16K) {how} by pid {pid} (");
+            let left = (&row["left_pages"], &row["left_unknown_pages"]);
+            assert_eq!(left, (&4.into(), &0.into()), "{evicted}: {row}");
+            assert!(row["why"].as_str().unwrap().starts_with(&why), "{evicted}: {row}");
+            assert_eq!(run.status, Some(i32::from(arguments.len() == 1)), "{row}");
+        }
+    };
     for (mapped, evicted) in [("all/x", "up/x"), ("up/y", "all/y")] {
         let subject = holder(mapped, &[]);
-        let (run, row) = row(&["evict"], &disk.join(evicted));
-        let why =
-            format!("4 pages (16K) for an unknown reason (perhaps mapped through overlayfs by pid {} (", subject.pid());
-        assert!(run.status == Some(1) && row["why"].as_str().unwrap().starts_with(&why), "{row}");
+        is_kept(subject.pid(), evicted, "mapped");
     }
+    // Files of the lower layer, one of which was copied up before it was mapped.
+    for evicted in ["low/read", "all/read", "up/copied", "all/copied"] {
+        let mapped =
+            format!("glance:{}:4", disk.join(evicted.replace("up/", "all/").replace("low/", "all/")).display());
+        let subject = Subject::start([&mapped]);
+        is_kept(subject.pid(), evicted, "mapped");
+    }
+    // What is locked below the overlay is locked in it.
+    let mut locker = Running::start(command(["lock", "--jsonl", disk.join("up/copied").to_str().unwrap()]));
+    assert_eq!(locker.row()["locked"], 4 * crate::common::page());
+    is_kept(locker.pid(), "all/copied", "locked");
+    locker.end(Signal::SIGTERM);
     let subject = holder("low/z", &["headless"]);
     let (_, row) = row(&["evict"], &disk.join("low/z"));
     let why = format!("4 pages (16K) mapped by pid {} (", subject.pid());

@@ -9,6 +9,7 @@ mod captured;
 mod captured_files;
 mod device;
 mod kernel;
+mod mappers;
 mod overlays;
 mod row;
 mod search;
@@ -21,6 +22,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use cached::{FileInCache, MappedBy};
+pub use mappers::{Mappings, Unseen, find_mappers};
 pub use row::{Holding, How, InMemory, KernelUse, ProcessFacts, Program};
 pub use wanted::{WantedFile, WhoFacts};
 

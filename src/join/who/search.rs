@@ -100,10 +100,7 @@ impl Search {
         };
         visit_all(&pids, UseBuffers::default, |buffers, pid| work.visit(pid, buffers));
         let mut search = work.search.into_inner().unwrap_or_else(PoisonError::into_inner);
-        search.is_blind = match root.captured() {
-            Some(captured) => !captured.has_all_processes,
-            None => hides_processes(root) || root.is_live() && !shows_whole_machine(root),
-        };
+        search.is_blind = is_blind(root);
         Ok(search)
     }
 
@@ -176,10 +173,8 @@ impl Work<'_> {
         }
     }
 
-    /// Counts a process that does not show what it holds. One that has exited holds nothing.
     fn count_denied(&self, error: &Error, process: Option<&Process>) {
-        let is_gone = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Unsupported);
-        if !is_gone && !process.is_some_and(Process::is_kernel_thread) {
+        if is_denied(error, process) {
             self.lock(|search| search.denied += 1);
         }
     }
@@ -381,6 +376,21 @@ impl Work<'_> {
             Err(error) if error.kind() == ErrorKind::NotFound => Some(PageRuns::new()),
             Err(_) => None,
         }
+    }
+}
+
+/// Whether the error is of a process that does not show what it holds. One that has exited holds nothing, and neither
+/// does a kernel thread.
+pub(super) fn is_denied(error: &Error, process: Option<&Process>) -> bool {
+    let is_gone = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Unsupported);
+    !is_gone && !process.is_some_and(Process::is_kernel_thread)
+}
+
+/// Whether `/proc`, or the capture, does not show all processes of its machine.
+pub(super) fn is_blind(root: &ProcRoot) -> bool {
+    match root.captured() {
+        Some(captured) => !captured.has_all_processes,
+        None => hides_processes(root) || root.is_live() && !shows_whole_machine(root),
     }
 }
 

@@ -22,6 +22,7 @@ use crate::kernel::handle::Handle;
 use crate::kernel::identity::{FileIdentity, PageSource};
 use crate::kernel::mount_table::parts;
 use crate::machine::Places;
+use crate::pagecache::OpenFile;
 use crate::process::{Descriptor, FileMapping, NamelessMount, Needles, ProcRoot, Process, ShownFiles};
 use crate::units::{Absent, Reason};
 
@@ -57,7 +58,7 @@ pub(super) enum Kind {
     Name(Box<CapturedName>),
 }
 
-/// A file that was opened, as a name.
+/// A file that was opened, usually as a name.
 #[derive(Debug)]
 pub(super) struct Known {
     pub(super) name: Handle,
@@ -121,6 +122,19 @@ impl Target {
             WantedFile::Path(path) => Kind::File(Box::new(Known::open(path, places)?)),
         };
         Ok(Target { label: wanted.label(), kind, others: Mutex::default() })
+    }
+
+    /// Of a file that this process has open.
+    ///
+    /// # Errors
+    /// It cannot be examined.
+    pub(super) fn of_open(file: &OpenFile, places: &Places) -> Result<Target> {
+        let again = match file.handle() {
+            Handle::Own(fd) => fd.try_clone().map(Handle::Own).map_err(|error| Error::io(about(file.path()), &error)),
+            Handle::Far(_) => open_name(file.path()).map_err(|errno| Error::errno(about(file.path()), errno)),
+        };
+        let known = Known::of(again?, file.path(), places)?;
+        Ok(Target { label: file.path().to_owned(), kind: Kind::File(Box::new(known)), others: Mutex::default() })
     }
 
     /// Whether it has the same holders: another name of the same file, or the file of a layer that an overlay shows.
@@ -198,14 +212,23 @@ impl Target {
     }
 }
 
+fn about(path: &Path) -> Subject {
+    Subject::Path(path.to_owned())
+}
+
 fn yes_if(is_it: bool) -> Verdict {
     if is_it { Verdict::Yes(None) } else { Verdict::No }
 }
 
 impl Known {
     fn open(path: &Path, places: &Places) -> Result<Known> {
-        let fail = |errno| Error::errno(Subject::Path(path.to_owned()), errno);
-        let name = open_name(path).map_err(fail)?;
+        let name = open_name(path).map_err(|errno| Error::errno(about(path), errno))?;
+        Known::of(name, path, places)
+    }
+
+    /// Of a file that is open, perhaps as a name only. `path` is its name in errors.
+    fn of(name: Handle, path: &Path, places: &Places) -> Result<Known> {
+        let fail = |errno| Error::errno(about(path), errno);
         let stat = name.stat().map_err(fail)?;
         let refuse =
             |why: &'static str, advice: String| Err(Error::path(path, ErrorKind::Unsupported, why).with_advice(advice));
