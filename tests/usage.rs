@@ -80,6 +80,20 @@ fn options_that_contradict_each_other_are_refused_on_both_sides_of_the_subcomman
 }
 
 #[test]
+fn a_range_of_no_bytes_is_wrong_usage() {
+    let folder = memory();
+    let path = folder.path().join("f");
+    fs::write(&path, "x").unwrap();
+    for view in [&["pcstat"][..], &["pcstat", "--runs"], &["warm"], &["evict"], &["lock"]] {
+        for range in ["0,0", "5M,0"] {
+            let run = rmap([view, &["--range", range, text(&path)]].concat());
+            let why = "a length of 0 selects nothing; leave it out to go on to the end of the file";
+            assert!(refusal(&run).contains(why), "{view:?}: {run:?}");
+        }
+    }
+}
+
+#[test]
 fn a_value_that_a_column_can_never_have_is_an_error() {
     let file = memory();
     let path = file.path().join("f");

@@ -169,6 +169,9 @@ pub(super) fn parse_range(text: &str) -> Result<ByteRange, String> {
         Err(_) => why,
     })?;
     let length = length.map_or(Ok(Bytes(u64::MAX)), str::parse)?;
+    if length == Bytes(0) {
+        return Err("a length of 0 selects nothing; leave it out to go on to the end of the file".to_owned());
+    }
     Ok(ByteRange { offset: offset.0, length: length.0 })
 }
 
@@ -266,6 +269,8 @@ mod tests {
         assert!(parse_range("1K,").is_err());
         assert!(parse_range(",1").is_err());
         assert!(parse_range("1,2,3").is_err());
+        let line = "a length of 0 selects nothing; leave it out to go on to the end of the file";
+        assert_eq!(parse_range("5M,0"), Err(line.to_owned()));
         let line = "it is an offset and a length; type --range=4096,61440";
         assert_eq!(parse_range("4k-64k"), Err(line.to_owned()));
     }

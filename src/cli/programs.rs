@@ -428,7 +428,8 @@ pub(super) fn range_of_vmtouch(typed: OsString) -> Result<Vec<OsString>, String>
     if to.is_empty() {
         return Ok(vec![from.to_string().into()]);
     }
-    let length = size(to)?.checked_sub(from).ok_or("the range ends before it starts")?;
+    let length = size(to)?.checked_sub(from).filter(|length| *length > 0);
+    let length = length.ok_or("the range does not end after it starts")?;
     Ok(vec![format!("{from},{length}").into()])
 }
 
@@ -444,6 +445,6 @@ mod tests {
         assert_eq!(rmap("-5M").as_deref(), Ok("0,5242880"));
         assert_eq!(rmap("1G-").as_deref(), Ok("1073741824"));
         assert_eq!(rmap("-").as_deref(), Ok("0"));
-        assert!(rmap("2k-1k").is_err() && rmap("x").is_err());
+        assert!(rmap("2k-1k").is_err() && rmap("4k-4k").is_err() && rmap("x").is_err());
     }
 }
