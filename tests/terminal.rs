@@ -109,6 +109,25 @@ fn names_are_whole_if_full_paths_are_asked_for() {
 }
 
 #[test]
+fn only_names_are_cut_and_columns_that_were_not_named_go_first() {
+    if !is_as_in_the_pictures() {
+        return;
+    }
+    let files = files();
+    for columns in [60, 80, 100] {
+        let text = on_a_terminal(columns, files.folder.path(), "pcstat -o +timestamp,mtime half.db --color never");
+        let row = text.lines().find(|line| line.starts_with("half.db")).unwrap();
+        let times = row.split_whitespace().filter(|word| word.len() == "2026-11-28".len() && word.starts_with("20"));
+        assert_eq!(times.count(), 2, "{columns}: {text}");
+        assert!(!row.contains('…'), "{columns}: {text}");
+        // `cachestat` as a whole, or not at all.
+        assert_eq!(row.contains("cachestat"), text.contains("Method"), "{columns}: {text}");
+        let is_left_out = |title: &str| !text.contains(title);
+        assert!(is_left_out("Reclaimed") && is_left_out("Writeback"), "{columns}: {text}");
+    }
+}
+
+#[test]
 fn columns_that_were_named_always_stay() {
     if !is_as_in_the_pictures() {
         return;

@@ -176,7 +176,7 @@ impl<K: RowKind> Column<K> {
             colour: None,
             is_hidden: false,
             is_name: false,
-            cut: Cut::Middle,
+            cut: Cut::of(kind),
             is_exact: false,
             has_bounds: false,
         };
@@ -226,10 +226,11 @@ impl<K: RowKind> Column<K> {
         column
     }
 
-    /// The same column, whose cells only have these texts.
+    /// The same column, whose cells only have these texts. They are never cut.
     pub const fn one_of(self, words: fn() -> Vec<&'static str>) -> Self {
         let mut column = self;
         column.words = words;
+        column.head.cut = Cut::Whole;
         column
     }
 

@@ -43,13 +43,18 @@ pub enum Cut {
     NameOrCommand,
     /// They are command lines: first they lose the directories of the program, then their end.
     Command,
-    /// Nothing, because they are words of a list, of which a part says nothing.
+    /// Nothing, because they are words of a list or points in time, of which a part says nothing.
     Whole,
     /// Nothing, because they are sentences: if they do not fit, they have lines of their own.
     Never,
 }
 
 impl Cut {
+    /// What happens to the texts of a column of this kind if nothing else is said.
+    pub(super) const fn of(kind: ColumnKind) -> Cut {
+        if matches!(kind, ColumnKind::Time | ColumnKind::Flag) { Cut::Whole } else { Cut::Middle }
+    }
+
     /// Whether they lose nothing.
     pub fn is_whole(self) -> bool {
         matches!(self, Cut::Whole | Cut::Never)
@@ -83,7 +88,7 @@ impl ColumnHead {
             colour: None,
             is_hidden: false,
             is_name: false,
-            cut: Cut::Middle,
+            cut: Cut::of(kind),
             is_exact: false,
             has_bounds: false,
         }

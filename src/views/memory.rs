@@ -88,7 +88,7 @@ const COLUMNS: &[C] = &[
     col!(new "title", "Memory", Text, |row| Cell::Word(&row.title),
         "the same as place in words for people; attributes are indented", on_request(), cut(Cut::Whole)),
     col!(new "place", "Place", Text, |row| Cell::Word(row.amount.of.word()), "what the memory is used for",
-        one_of(|| MemoryUse::ALL.iter().map(|one| one.word()).collect()), cut(Cut::Whole)),
+        one_of(|| MemoryUse::ALL.iter().map(|one| one.word()).collect())),
     col!(new "size", "Size", Bytes, |row| Cell::bytes(row.amount.bytes),
         "how much it is; the places add up to MemTotal", aggregated(Aggregation::Union(piece))),
     col!(new "percent", "Percent", Percent, |row| Cell::percent(share(row)), "the same as a percentage of MemTotal",

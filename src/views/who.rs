@@ -150,7 +150,7 @@ const COLUMNS: &[C] = &[
     col!(new "command_bytes", "Command bytes", RawBytes, |row| raw(command(row)), "the same if it is not UTF-8",
         needing(OWNER)),
     col!(new "how", "How", Text, |row| Cell::Word(row.holding.how.word()), "how it holds the file",
-        one_of(|| How::WORDS.to_vec()), cut(Cut::Whole)),
+        one_of(|| How::WORDS.to_vec())),
     amount("size", "Mapped", Amount::Size, "the length of its mappings of the file (Size), each of which counts")
         .least(),
     amount("rss", "Rss", Amount::Rss, "what these have in RAM (Rss)"),
