@@ -138,6 +138,11 @@ impl Tally {
         self.unmeasured.0.saturating_add(self.unopened)
     }
 
+    /// Whether there are files whose length is not known, or may be: then `size` and `pages` are lower bounds.
+    pub fn has_unsized(&self) -> bool {
+        self.unopened > 0 || self.unread_directories > 0
+    }
+
     /// Counts something that was found but not visited.
     pub fn skip(&mut self, why: Skipped) {
         let count = match why {

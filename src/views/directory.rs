@@ -17,8 +17,8 @@ use crate::error::{Error, Subject};
 use crate::join::{ChosenFiles, Marks, Message, Sender};
 use crate::pagecache::walk::{Place, Skipped, Unread, Visitor};
 use crate::pagecache::{Engine, OpenFile, PageSum, Tally};
-use crate::table::{Cell, Colour, Column, Filter, Progress, RowKind, Rows, Source, Stop, col};
-use crate::units::{Absent, Figure, PageSize, Pages, Reason, counted};
+use crate::table::{Amount, Cell, Colour, Column, Filter, Progress, RowKind, Rows, Source, Stop, col};
+use crate::units::{Absent, Bytes, Figure, PageSize, Pages, Reason, counted};
 
 /// A column of this view.
 type C = Column<Directories>;
@@ -109,7 +109,8 @@ fn note(tally: &Tally) -> Option<String> {
     let (unknown, partial) = (tally.unknown_files(), partial_files(tally));
     let mut parts = Vec::new();
     if unknown > 0 {
-        parts.push(format!("{} not included: nothing is known about their cached pages", files(unknown)));
+        let whose = if unknown == 1 { "its" } else { "their" };
+        parts.push(format!("{} not included: nothing is known about {whose} cached pages", files(unknown)));
     }
     match tally.unread_directories {
         0 => {}
@@ -162,9 +163,10 @@ const COLUMNS: &[C] = &[
         "the directory, or a file that was named itself; empty for the overall sum", naming()),
     col!(new "directory_bytes", "Directory bytes", RawBytes, |row| name_bytes(row),
         "the path if it is not UTF-8"),
-    col!(new "files", "Files", Number, |row| Cell::Count(row.tally.files), "files, each counted once"),
-    col!(new "size", "Size", Bytes, |row| Cell::bytes(row.tally.size()), "their lengths, from fstat(2)"),
-    col!(new "pages", "Pages", Pages, |row| Cell::Count(row.tally.pages.0), "their lengths in pages", minor()),
+    col!(new "files", "Files", Number, |row| found(row, row.tally.files), "files, each counted once"),
+    col!(new "size", "Size", Bytes, |row| size(row), "their lengths, from fstat(2)"),
+    col!(new "pages", "Pages", Pages, |row| at_least_if(row.tally.has_unsized(), Amount::Count(row.tally.pages.0)),
+        "their lengths in pages", minor()),
     shared::cached(),
     shared::uncached(),
     col!(new "percent", "Percent", Percent, |row| Cell::percent(share(row)),
@@ -190,13 +192,13 @@ const COLUMNS: &[C] = &[
         "files whose cached pages are known, but not every other figure"),
     col!(new "changed_files", "Changed", Number, |row| Cell::Count(row.tally.changed),
         "files that changed while they were measured"),
-    col!(new "again", "Again", Number, |row| Cell::Count(row.tally.again),
+    col!(new "again", "Again", Number, |row| found(row, row.tally.again),
         "other names of files and directories that were already counted"),
-    col!(new "special", "Special", Number, |row| Cell::Count(row.tally.special),
+    col!(new "special", "Special", Number, |row| found(row, row.tally.special),
         "FIFOs, sockets and devices (left out)"),
-    col!(new "links", "Links", Number, |row| Cell::Count(row.tally.links),
+    col!(new "links", "Links", Number, |row| found(row, row.tally.links),
         "symbolic links (left out unless they are followed)"),
-    col!(new "other_file_systems", "Elsewhere", Number, |row| Cell::Count(row.tally.other_file_systems),
+    col!(new "other_file_systems", "Elsewhere", Number, |row| found(row, row.tally.other_file_systems),
         "files and directories on other file systems (left out)"),
     col!(new "vanished", "Vanished", Number, |row| Cell::Count(row.tally.vanished),
         "names that no longer existed when rmap looked at them"),
@@ -210,6 +212,21 @@ fn name(row: &DirectoryRow) -> Cell<'_> {
 
 fn name_bytes(row: &DirectoryRow) -> Cell<'_> {
     Cell::RawBytes(row.path.as_ref().map_or(&[], |path| path.as_os_str().as_bytes()))
+}
+
+/// A sum, which is a lower bound if it lacks something; other columns say what.
+fn at_least_if(lacks_some: bool, sum: Amount) -> Cell<'static> {
+    if lacks_some { Cell::Known(sum) } else { sum.cell() }
+}
+
+/// How many of something were found: there may be more in directories that could not be read.
+fn found(row: &DirectoryRow, count: u64) -> Cell<'static> {
+    at_least_if(row.tally.unread_directories > 0, Amount::Count(count))
+}
+
+fn size(row: &DirectoryRow) -> Cell<'static> {
+    let sum = |size: Bytes| at_least_if(row.tally.has_unsized(), Amount::Bytes(size.0));
+    row.tally.size().map_or_else(Cell::Absent, sum)
 }
 
 /// Adds up files.

@@ -103,12 +103,21 @@ fn what_cannot_be_opened_is_counted_and_makes_sums_incomplete() {
             (&row["unread_directories"], &row["cached"], &row["percent"]),
             (&1.into(), &4.into(), &serde_json::Value::Null)
         );
-        let note = "1 file not included: nothing is known about their cached pages; 1 directory could not be read";
+        let note = "1 file not included: nothing is known about its cached pages; 1 directory could not be read";
         assert_eq!(row["note"], note);
     }
-    let options = ["pcstat", "-R", "--summary", "-o", "cached,uncached,dirty_pages"].map(OsStr::new);
-    let table = ForEveryone::copy().unwrap().rmap(options.into_iter().chain([folder.path().as_os_str()])).text();
-    assert!(table.lines().any(|line| line.split_whitespace().take(2).eq([">=4", ">=0"])), "{table}");
+    let columns = "cached,uncached,files,size,pages,special,unknown_files,unread_directories";
+    let table = |view: &[&str]| {
+        let options = [&["pcstat", "-R", "-o", columns], view].concat();
+        let options = options.iter().map(OsStr::new).chain([folder.path().as_os_str()]);
+        ForEveryone::copy().unwrap().rmap(options).text()
+    };
+    let has = |table: &str, row: &[&str]| table.lines().any(|line| line.split_whitespace().eq(row.iter().copied()));
+    let text = table(&["--summary"]);
+    assert!(has(&text, &[">=4", ">=0", ">=3", ">=10000", ">=4", ">=0", "1", "1"]), "{text}");
+    // What could be read as a whole has exact figures.
+    let text = table(&["--by-dir", "1"]);
+    assert!(has(&text, &["2", "0", "1", "5000", "2", "0", "0", "0"]), "{text}");
     // Other columns say how much is missing, so that machine formats have the number.
     let options = ["pcstat", "-R", "--summary", "--csv", "-o", "cached,unknown_files"].map(OsStr::new);
     let csv = ForEveryone::copy().unwrap().rmap(options.into_iter().chain([folder.path().as_os_str()])).text();
