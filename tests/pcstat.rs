@@ -348,6 +348,50 @@ fn pid_shows_the_files_that_a_process_maps() {
 }
 
 #[test]
+fn a_method_that_does_not_tell_which_pages_are_up_to_date_says_so() {
+    if !common::has_cachestat() {
+        return;
+    }
+    let row = |method: &str, view: &[&str], path: &Path| {
+        pcstat(&[&["--method", method, "--json"], view].concat(), &[path]).good().rows()[0].clone()
+    };
+    // On tmpfs lseek tells: blocks that were reserved and never written are not cached.
+    let folder = memory();
+    let reserved = folder.path().join("reserved");
+    let file = File::create(&reserved).unwrap();
+    nix::fcntl::fallocate(&file, nix::fcntl::FallocateFlags::empty(), 0, 64 * page() as i64).unwrap();
+    file.write_all_at(&vec![1; 10 * page() as usize], 8 * page()).unwrap();
+    for view in [&[][..], &["--map"], &["--pps"]] {
+        for method in ["cachestat", "mincore"] {
+            assert_eq!(row(method, view, &reserved)["cached"], 10, "{method} {view:?}");
+        }
+    }
+    let exact = row("cachestat", &["-o", "not_up_to_date_pages,note"], &reserved);
+    assert_eq!(exact["not_up_to_date_pages"], 54, "{exact}");
+    // Elsewhere nothing does: truncating has left a page in a hole.
+    let folder = disk();
+    let (cut, whole) = (folder.path().join("cut"), folder.path().join("whole"));
+    let file = File::create(&cut).unwrap();
+    file.set_len(1 << 20).unwrap();
+    file.set_len(100_001).unwrap();
+    fs::write(&whole, vec![1; 4 * page() as usize]).unwrap();
+    let found = row("cachestat", &[], &cut);
+    if found["cached"] == 0 {
+        eprintln!("SKIPPED: truncating leaves no page on this file system");
+        return;
+    }
+    let why = "some may not be up to date, which cachestat alone does not tell: then fewer are cached";
+    assert_eq!(found["note"], why, "{found}");
+    assert_eq!(row("cachestat", &["--map"], &cut)["note"], why);
+    let exact = pcstat(&["--json"], &[&cut]).good().rows()[0].clone();
+    assert_eq!(
+        (&exact["cached"], &exact["note"]),
+        (&0.into(), &"more pages are in the page cache, but not up to date as a whole".into())
+    );
+    assert!(row("cachestat", &[], &whole)["note"].is_null(), "a file without holes has no such page");
+}
+
+#[test]
 fn a_broken_pipe_is_a_success_and_a_full_disk_is_not() {
     let folder = memory();
     let known = known_file(&folder.path().join("f"), 200_000 * page(), &[]);

@@ -84,8 +84,9 @@ pub(super) fn ends_in_hole(file: &OpenFile, stat: FileStat, asked: Run) -> bool 
     is_cut && !file.file_system().seek_writes && holes::next_data(file.handle(), last.offset(page).0) == Ok(None)
 }
 
-/// Whether `cachestat` counts pages in the first holes of `asked` or in its last page although they are not up to date.
-pub(super) fn has_stale_pages_in_holes(file: &OpenFile, stat: FileStat, asked: Run) -> Result<bool, Absent> {
+/// Whether `cachestat` counts pages in the first holes of `asked` or in its last page although they are not up to date,
+/// or may not be: whether they are is not known if `mincore` must not or cannot be used.
+pub(super) fn may_have_stale_pages(file: &OpenFile, stat: FileStat, asked: Run, looks: bool) -> Result<bool, Absent> {
     let none = PageRuns::new();
     let stretches = Stretches::new(file, &none, &none, asked);
     let holes = stretches.filter(|stretch| stretch.hole == Ok(true)).map(|stretch| stretch.part).take(HOLES);
@@ -93,8 +94,8 @@ pub(super) fn has_stale_pages_in_holes(file: &OpenFile, stat: FileStat, asked: R
     for part in holes.chain([last]) {
         let counted = ask(file, part)?.cached;
         if counted > 0 {
-            let looked = search(file, stat.size, part, Looks::Always, None)?;
-            if looked.runs.cached() < Pages(counted) && !looked.unchecked {
+            let looked = if looks { Some(search(file, stat.size, part, Looks::Always, None)?) } else { None };
+            if looked.is_none_or(|looked| looked.unchecked || looked.runs.cached() < Pages(counted)) {
                 return Ok(true);
             }
         }

@@ -14,7 +14,7 @@ use super::check::{self, Doubt};
 use super::file::{FileStat, OpenFile};
 use super::look::{LookAtAll, Looker};
 use super::pieces::Findings;
-use super::report::{FileReport, Method, Residency};
+use super::report::{FileReport, Method, Residency, UNTOLD};
 use super::search::{Count, Looks, search};
 use super::stretches::Stretches;
 use crate::error::Result;
@@ -267,21 +267,23 @@ impl Engine {
         }
         let find = |looks| search(file, stat.size, asked, looks, self.threads);
         let looks_everywhere = doubt == Doubt::Everywhere && self.mincore;
-        let lists_pages = map || looks_everywhere;
+        let is_in_memory = file.file_system().kind == FileSystemKind::Memory;
+        // On tmpfs the kernel reports as data what is up to date.
+        let tells_by_data = doubt == Doubt::Everywhere && is_in_memory && !self.mincore;
+        let lists_pages = map || looks_everywhere || tells_by_data;
         let mut found = match lists_pages {
             true if looks_everywhere => find(Looks::Always)?,
             true if self.mincore => find(Looks::Scattered)?,
             true => find(Looks::Never)?,
             false => Count::pieces(asked).find_all(self.threads, || Count(file))?,
         };
-        let is_in_memory = file.file_system().kind == FileSystemKind::Memory;
         if lists_pages && !looks_everywhere && !is_in_memory && found.runs.cached() < Pages(found.stat.cached) {
             // mincore has seen pages that could not be read, in some parts of the file. They count as cached unless
             // every page is looked at, so that all views of the file agree.
             found.runs = find(Looks::Never)?.runs;
         }
         if is_in_memory && lists_pages {
-            if found.unchecked {
+            if found.unchecked || tells_by_data {
                 found.runs = found.runs.intersect(&Stretches::data(file, asked));
                 found.unchecked = false;
             }
@@ -293,12 +295,13 @@ impl Engine {
         let mut residency = residency(file, &found.stat);
         let counted = residency.cached;
         let may_be_stale = match doubt {
-            _ if counted == Pages(0) || !self.mincore => false,
+            _ if counted == Pages(0) => false,
             Doubt::Holes => true,
             Doubt::Reading => check::ends_in_hole(file, stat, asked),
             _ => false,
         };
-        if may_be_stale && check::has_stale_pages_in_holes(file, stat, asked)? {
+        let is_stale = may_be_stale && check::may_have_stale_pages(file, stat, asked, self.mincore)?;
+        if is_stale && self.mincore {
             // Then there may be more of them, so that every page has to be looked at.
             return self.exact().with_cachestat(file, stat, asked, map);
         }
@@ -307,9 +310,11 @@ impl Engine {
         }
         match doubt {
             Doubt::Nothing => residency.not_up_to_date = Ok(Pages(0)),
-            Doubt::Everywhere if looks_everywhere && !found.unchecked => {
+            Doubt::Everywhere if (looks_everywhere || tells_by_data) && !found.unchecked => {
                 residency.not_up_to_date = Ok(counted.saturating_sub(residency.cached));
             }
+            Doubt::Everywhere if counted > Pages(0) => residency.not_up_to_date = Err(UNTOLD),
+            _ if is_stale => residency.not_up_to_date = Err(UNTOLD),
             _ => {}
         }
         let stale = match map && residency.not_up_to_date.is_ok_and(|pages| pages > Pages(0)) {

@@ -92,6 +92,10 @@ pub struct FileReport {
 /// The share of an empty file.
 const NO_PAGES: Absent = Absent::new(Reason::NotApplicable, "it has no pages");
 
+/// The pages that are not up to date where only `cachestat` could be used and there may be some.
+pub(super) const UNTOLD: Absent =
+    Absent::new(Reason::Unsupported, "cachestat alone does not tell which pages are not up to date");
+
 impl Change {
     /// The change in words.
     pub fn words(self) -> &'static str {
@@ -142,6 +146,12 @@ impl FileReport {
     /// Whether pages are known that do not count as cached because they are not up to date.
     pub fn has_stale_pages(&self) -> bool {
         self.not_up_to_date().is_ok_and(|pages| pages > Pages(0))
+    }
+
+    /// Whether pages that are not up to date may count as cached, because only `cachestat` could be used, which counts
+    /// them and does not tell which they are.
+    pub fn may_count_stale_pages(&self) -> bool {
+        self.not_up_to_date() == Err(UNTOLD)
     }
 
     /// Pages to be written back.

@@ -243,6 +243,9 @@ pub(super) fn method(report: &FileReport) -> Cell<'_> {
 /// What a reader of `cached` must know if there are more pages in the page cache.
 const NOT_UP_TO_DATE: &str = "more pages are in the page cache, but not up to date as a whole";
 
+/// What a reader of `cached` must know if some of these pages may have to be read.
+const UNTOLD: &str = "some may not be up to date, which cachestat alone does not tell: then fewer are cached";
+
 /// Why a file has no figures, what happened to it while it was measured, or which pages do not count as cached.
 pub(super) fn note(report: &FileReport) -> Cell<'_> {
     match &report.residency {
@@ -250,7 +253,8 @@ pub(super) fn note(report: &FileReport) -> Cell<'_> {
         Ok(found) => {
             let has_more = found.not_up_to_date.is_ok_and(|pages| pages > Pages(0));
             let changed = report.changed.map(crate::pagecache::Change::words);
-            Cell::Remark(changed.or(has_more.then_some(NOT_UP_TO_DATE)))
+            let has_fewer = report.may_count_stale_pages();
+            Cell::Remark(changed.or(has_more.then_some(NOT_UP_TO_DATE)).or(has_fewer.then_some(UNTOLD)))
         }
     }
 }
