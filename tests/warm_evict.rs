@@ -21,6 +21,7 @@ use known::{disk, known_file, locked_file, memory, runs};
 use memmap2::{Advice, MmapOptions};
 use nix::sys::signal::Signal;
 use rmap::control::{Room, evict, lock, warm};
+use rmap::join::who::MapperSearch;
 use rmap::pagecache::{Engine, OpenFile};
 use rmap::process::ProcRoot;
 use rmap::units::{ByteRange, Bytes, Pages};
@@ -429,7 +430,7 @@ fn a_signal_ends_the_work_within_one_file() {
     // Dirty pages: rmap writes back only the first portion.
     let file = std::fs::File::options().write(true).open(&path).unwrap();
     file.write_all_at(&vec![8; 40 << 20], 0).unwrap();
-    let evicted = evict(&engine, &root, &open(), all, ends_after(2)).unwrap();
+    let evicted = evict(&engine, &mut MapperSearch::new(&root), &open(), all, ends_after(2)).unwrap();
     let why = &evicted.left.why;
     let is_clean = evicted.before.dirty().is_ok_and(|dirty| dirty == Pages(0));
     assert!(is_clean || why.ends_with("were not dropped: interrupted"), "{why}");

@@ -10,10 +10,10 @@ use super::holders::{self, Holders};
 use super::only_copy::{self, Search};
 use super::warm::map_of;
 use crate::error::{Error, ErrorKind, Result, Subject};
+use crate::join::who::MapperSearch;
 use crate::kernel::advise;
 use crate::kernel::privilege::run_as_root;
 use crate::pagecache::{Engine, FileReport, FileSystemKind, OpenFile};
-use crate::process::ProcRoot;
 use crate::units::{ByteRange, Bytes, Human, PageRuns, PageSize, Pages, Run, counted};
 
 /// How often dropping is tried.
@@ -62,7 +62,7 @@ enum Outcome {
 /// in [`Effect::trouble`].
 pub fn evict(
     engine: &Engine,
-    root: &ProcRoot,
+    search: &mut MapperSearch<'_>,
     file: &OpenFile,
     range: ByteRange,
     mut go_on: impl FnMut() -> ControlFlow<()>,
@@ -86,7 +86,7 @@ pub fn evict(
     let mut after = if last.cached() == Ok(Pages(0)) { last } else { engine.map_range(file, range) };
     let (left, trouble) = match outcome {
         Outcome::Dropped => {
-            let mut left = explain(engine, root, file, &after);
+            let mut left = explain(engine, search, file, &after);
             for _ in 0..LATE_TRIES {
                 if left.unknown == Pages(0) || left.unknown > FEW {
                     break;
@@ -97,7 +97,7 @@ pub fn evict(
                 }
                 let now = engine.map_range(file, range);
                 if now.cached() != after.cached() {
-                    left = explain(engine, root, file, &now);
+                    left = explain(engine, search, file, &now);
                     after = now;
                 }
             }
@@ -105,7 +105,7 @@ pub fn evict(
         }
         Outcome::Failed(errno) => {
             let error = Error::errno(Subject::Path(file.path().to_owned()), errno);
-            (explain(engine, root, file, &after), Some(error))
+            (explain(engine, search, file, &after), Some(error))
         }
         Outcome::Stopped => (left_alone(&after, "not dropped: interrupted"), None),
         Outcome::Unwritten(errno) => {
@@ -122,11 +122,11 @@ pub fn evict(
 ///
 /// # Errors
 /// `Denied`, `Unsupported`: the cached pages are not known.
-pub fn plan_evict(engine: &Engine, root: &ProcRoot, file: &OpenFile, range: ByteRange) -> Result<Effect> {
+pub fn plan_evict(engine: &Engine, search: &mut MapperSearch<'_>, file: &OpenFile, range: ByteRange) -> Result<Effect> {
     refuse_unopened(file)?;
     let before = engine.map_range(file, range);
     refuse_unmeasured(&before)?;
-    let left = Kept::find(root, file, &before).map(|kept| kept.forecast(before.page_size)).unwrap_or_default();
+    let left = Kept::find(search, file, &before).map(|kept| kept.forecast(before.page_size)).unwrap_or_default();
     let planned = Some(before.cached().unwrap_or_default().saturating_sub(left.pages));
     let after = before.clone();
     Ok(Effect { before, after, holes: Pages(0), held: Pages(0), planned, left, trouble: None })
@@ -246,14 +246,14 @@ struct Kept {
 
 impl Kept {
     /// `None` if no pages are cached, or if it is not known which.
-    fn find(root: &ProcRoot, file: &OpenFile, report: &FileReport) -> Option<Kept> {
+    fn find(search: &mut MapperSearch<'_>, file: &OpenFile, report: &FileReport) -> Option<Kept> {
         let all = report.runs.clone().and_then(std::result::Result::ok).filter(|all| !all.is_empty())?;
         if file.file_system().kind == FileSystemKind::Memory {
             let why = "its file system keeps files only in the page cache".to_owned();
             let left = Left { pages: all.cached(), in_memory: all.cached(), why, ..Left::default() };
             return Some(Kept { all, free: PageRuns::new(), found: Holders::default(), left });
         }
-        let found = Holders::find(root, file, &all);
+        let found = Holders::find(search, file, &all);
         let locked = found.locked.cached();
         let mapped = found.mapped.subtract(&found.locked).cached();
         let left = Left { pages: locked + mapped, locked, mapped, holders: found.list.clone(), ..Left::default() };
@@ -275,8 +275,8 @@ impl Kept {
 }
 
 /// Finds out why pages are still cached. Each reason is proven page by page or, for dirty pages, counted by the kernel.
-fn explain(engine: &Engine, root: &ProcRoot, file: &OpenFile, after: &FileReport) -> Left {
-    let Some(Kept { all, free, found, mut left }) = Kept::find(root, file, after) else { return Left::default() };
+fn explain(engine: &Engine, search: &mut MapperSearch<'_>, file: &OpenFile, after: &FileReport) -> Left {
+    let Some(Kept { all, free, found, mut left }) = Kept::find(search, file, after) else { return Left::default() };
     if left.in_memory > Pages(0) {
         return left;
     }

@@ -1,7 +1,7 @@
 //! The processes that keep pages of a file in memory: those that map it, and which pages are in their page tables.
 
 use crate::error::Result;
-use crate::join::who::{Mappings, find_mappers};
+use crate::join::who::{MapperSearch, Mappings};
 use crate::pagecache::OpenFile;
 use crate::process::{Fields, FileMapping, Identity, ProcRoot, Process, Wanted, hides_processes};
 use crate::units::{PageRuns, PageSize, Pages, Run};
@@ -38,17 +38,17 @@ pub struct Holders {
 
 impl Holders {
     /// Finds the processes that map any of `pages` of `file`.
-    pub fn find(root: &ProcRoot, file: &OpenFile, pages: &PageRuns) -> Holders {
+    pub fn find(search: &mut MapperSearch<'_>, file: &OpenFile, pages: &PageRuns) -> Holders {
         let mut found = Holders::default();
         let mut mapped = Vec::new();
-        let searched = find_mappers(root, file, &mut |process, mappings| {
+        let searched = search.each(file, &mut |process, mappings| {
             mapped.extend(found.add_process(process, file.page_size(), pages, mappings)?);
             Ok(())
         });
         match searched {
             Ok(unseen) => {
                 found.unseen = unseen.processes;
-                found.blind = unseen.is_blind.then(|| blind_words(root));
+                found.blind = unseen.is_blind.then(|| blind_words(search.root()));
             }
             Err(_) => found.blind = Some("/proc is not mounted, so no process could be inspected"),
         }

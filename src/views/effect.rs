@@ -8,6 +8,7 @@ use super::file::advised;
 use super::shared::{self, OfFile};
 use crate::control::{self, Effect, Left, LockedFile, Room};
 use crate::error::Error;
+use crate::join::who::MapperSearch;
 use crate::join::{ChosenFiles, Message};
 use crate::pagecache::{Change, Engine, OpenFile};
 use crate::process::ProcRoot;
@@ -182,6 +183,7 @@ impl Source for EffectSource {
         // In a later round it is locked again: pages that are already held need no more room.
         self.locked.clear();
         let (engine, root) = (Engine::detect(), ProcRoot::live());
+        let mut search = MapperSearch::new(&root);
         let mut room = match self.work {
             Work::Evict => None,
             Work::Warm | Work::Lock => Some(Room::read(&root)?),
@@ -189,7 +191,7 @@ impl Source for EffectSource {
         let chosen = self.chosen.clone();
         chosen.each_open(|message| match message {
             Message::Item(file) => {
-                let done = self.work_on(&engine, &root, room.as_mut(), &file, rows);
+                let done = self.work_on(&engine, &mut search, room.as_mut(), &file, rows);
                 rows.progress(Progress::Done);
                 let stopped = rows.check();
                 match done {
@@ -217,7 +219,7 @@ impl EffectSource {
     fn work_on(
         &mut self,
         engine: &Engine,
-        root: &ProcRoot,
+        search: &mut MapperSearch<'_>,
         room: Option<&mut Room>,
         file: &OpenFile,
         rows: &mut dyn Rows<Effects>,
@@ -229,7 +231,7 @@ impl EffectSource {
         };
         match (self.work, room) {
             (Work::Warm, Some(room)) if self.is_dry => control::plan_warm(engine, room, file, range).map(Some),
-            (Work::Evict, _) if self.is_dry => control::plan_evict(engine, root, file, range).map(Some),
+            (Work::Evict, _) if self.is_dry => control::plan_evict(engine, search, file, range).map(Some),
             (Work::Warm, Some(room)) => {
                 let mut done = Bytes(0);
                 let step = |bytes, all| {
@@ -246,7 +248,7 @@ impl EffectSource {
                     effect
                 }))
             }
-            _ => control::evict(engine, root, file, range, || go_on(rows)).map(Some),
+            _ => control::evict(engine, search, file, range, || go_on(rows)).map(Some),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Who maps one open file: the same proof as that of its holders, for those that need the mappings themselves.
 
+use std::time::{Duration, Instant};
+
 use super::search::{is_blind, is_denied};
 use super::target::{Target, needles};
 use super::verdict::Verdict;
@@ -27,19 +29,51 @@ pub struct Unseen {
     pub is_blind: bool,
 }
 
-/// Calls `each` with every process that maps the file, or may map it, in the order of their pids.
-///
-/// # Errors
-/// `/proc` cannot be read, or the file cannot be examined.
-pub fn find_mappers(
+/// Searches for those who map one file after the other.
+#[derive(Debug)]
+pub struct MapperSearch<'r> {
+    root: &'r ProcRoot,
+    /// What is mounted, and when that was read.
+    places: Option<(Places, Instant)>,
+}
+
+/// For how long what is mounted is not read again. It takes as long as the search for a file.
+const FRESH: Duration = Duration::from_secs(1);
+
+impl<'r> MapperSearch<'r> {
+    /// A search among the processes of `root`.
+    pub fn new(root: &'r ProcRoot) -> MapperSearch<'r> {
+        MapperSearch { root, places: None }
+    }
+
+    /// Where the processes are.
+    pub fn root(&self) -> &'r ProcRoot {
+        self.root
+    }
+
+    /// Calls `each` with every process that maps the file, or may map it, in the order of their pids.
+    ///
+    /// # Errors
+    /// `/proc` cannot be read, or the file cannot be examined.
+    pub fn each(&mut self, file: &OpenFile, each: &mut dyn FnMut(&Process, &Mappings) -> Result<()>) -> Result<Unseen> {
+        let known = self.places.take().filter(|(_, read)| read.elapsed() < FRESH);
+        let (places, _) = match known {
+            Some(known) => self.places.insert(known),
+            None => self.places.insert((Places::read(self.root)?, Instant::now())),
+        };
+        find(self.root, places, file, each)
+    }
+}
+
+fn find(
     root: &ProcRoot,
+    places: &Places,
     file: &OpenFile,
     each: &mut dyn FnMut(&Process, &Mappings) -> Result<()>,
 ) -> Result<Unseen> {
     let mut pids = read_pids(root)?;
     pids.sort_unstable();
-    let places = Places::read(root)?;
-    let target = Target::of_open(file, &places)?;
+    let target = Target::of_open(file, places)?;
     let needles = needles(std::slice::from_ref(&target));
     let mut buffers = UseBuffers::default();
     let mut unseen = Unseen { processes: 0, is_blind: is_blind(root) };
@@ -53,7 +87,7 @@ pub fn find_mappers(
         };
         let (mut found, mut is_unseen) = (Mappings::default(), false);
         let searched = process.search_maps(&needles, &mut buffers, &mut |mapping| match target
-            .is_mapped(&process, &mapping, &places)
+            .is_mapped(&process, &mapping, places)
         {
             Verdict::Yes(None) => found.proven.push(mapping),
             Verdict::Unproven(why) if why.reason == Reason::Denied => is_unseen = true,

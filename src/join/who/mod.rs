@@ -22,7 +22,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use cached::{FileInCache, MappedBy};
-pub use mappers::{Mappings, Unseen, find_mappers};
+pub use mappers::{MapperSearch, Mappings, Unseen};
 pub use row::{Holding, How, InMemory, KernelUse, ProcessFacts, Program};
 pub use wanted::{WantedFile, WhoFacts};
 
