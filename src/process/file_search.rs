@@ -208,6 +208,20 @@ impl Process {
     }
 }
 
+impl Process {
+    /// The number of the mount and of the inode of a descriptor in a capture: `fd/3`, or the same below `task/TID`.
+    /// `None` if the capture does not tell (new in Linux 5.14).
+    pub(crate) fn read_captured_numbers(&self, link: &Path) -> Option<(u64, u64)> {
+        let (above, number) = link.to_str()?.rsplit_once("fd/")?;
+        if !(above.is_empty() || above.starts_with("task/")) {
+            return None;
+        }
+        let info = self.directory.read_file(&format!("{above}fdinfo/{}", parse_pid(number)?), INFO).ok()?;
+        let (mount, inode) = parse_info(&info)?;
+        Some((mount, inode?))
+    }
+}
+
 impl ShownFiles<'_> {
     /// Calls `each` with every descriptor of the process, and of threads with others.
     ///

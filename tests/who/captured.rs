@@ -117,8 +117,9 @@ impl Machine {
             let mut counts = vec![0; 12];
             counts[0] = cached / 4096;
             counts[10] = *mapped;
+            let (path, is_deleted) = path.strip_suffix(" (deleted)").map_or((*path, false), |path| (path, true));
             let file = json!({
-                "id": id, "path": path, "deleted": false, "kind": "file", "fs": "ext4", "device": device,
+                "id": id, "path": path, "deleted": is_deleted, "kind": "file", "fs": "ext4", "device": device,
                 "inode": inode, "links": 1, "size": cached, "cached": cached, "counts": counts, "dirty": 0,
                 "writeback": 0, "evicted": 0, "nodes": denied, "groups": denied, "container": null, "holders": "",
                 "holder_count": 0, "method": "pages", "note": null,
@@ -204,6 +205,70 @@ fn a_file_of_a_capture_is_found_under_every_name() {
     assert_eq!(machine.holders("/data/shared/f").0, [5, 6, 20, 22]);
     assert_eq!(machine.holders("/proc/21/root/tmp/f"), (vec![21], json!(3 << 12), vec![]));
     assert_eq!(machine.holders("/proc/20/root/tmp/f"), (vec![21], json!(3 << 12), vec![]));
+}
+
+/// A process with two files called `/memfd:x`, of which it maps the first, and a deleted file of a disk; each is open.
+fn with_descriptors() -> Machine {
+    let machine = Machine::new();
+    let nameless = "\"nameless_mount\":{\"device\":[0,1],\"number\":0}";
+    let text = description(4096, true).replace("\"nameless_mount\":null", nameless);
+    assert!(text.contains(nameless));
+    std::fs::write(machine.0.path().join("rmap-capture.json"), text).unwrap();
+    machine.add(40, OWN, &[("00:01", 500, "/memfd:x (deleted)")]);
+    let folder = machine.0.path().join("proc/40");
+    for (number, name, mount, inode) in
+        [(3, "/memfd:x (deleted)", 0, 500), (4, "/memfd:x (deleted)", 0, 501), (5, "/data/a\\012b (deleted)", 2, 77)]
+    {
+        symlink(name, folder.join(format!("fd/{number}"))).unwrap();
+        let text = format!("pos: 0\nflags: 02\nmnt_id:\t{mount}\nino:\t{inode}\n");
+        std::fs::write(folder.join(format!("fdinfo/{number}")), text).unwrap();
+    }
+    machine.list(&[
+        ("/memfd:x (deleted)", [0, 1], 500, 5 << 12, 2),
+        ("/memfd:x (deleted)", [0, 1], 501, 6 << 12, 0),
+        ("/data/a\\012b (deleted)", [8, 2], 77, 7 << 12, 0),
+    ]);
+    machine
+}
+
+/// How process 40 holds the file, what is cached of it, and as what it is known.
+fn held(machine: &Machine, file: &[&str]) -> (String, Value) {
+    let document = machine.who(file).json();
+    let [row] = &document["holders"].as_array().unwrap()[..] else { panic!("{file:?}: {document}") };
+    assert_eq!(bytes(row, "pid"), 40, "{document}");
+    (row["how"].as_str().unwrap().to_owned(), document["files"][0]["cached"].clone())
+}
+
+#[test]
+fn an_open_file_of_a_capture_is_found_by_its_number_and_by_its_descriptor() {
+    let machine = with_descriptors();
+    let [first, second, gone] = [
+        ("mapped shared, open for writing".to_owned(), json!(5 << 12)),
+        ("open for writing".to_owned(), json!(6 << 12)),
+        ("open for writing".to_owned(), json!(7 << 12)),
+    ];
+    assert_eq!(held(&machine, &["--inode", "00:01:500"]), first);
+    assert_eq!(held(&machine, &["--inode", "00:01:501"]), second);
+    assert_eq!(held(&machine, &["--inode", "08:02:77"]), gone);
+    // Files of one name are told apart, and are two.
+    assert_eq!(held(&machine, &["/proc/40/fd/3"]), first);
+    assert_eq!(held(&machine, &["/proc/40/fd/4"]), second);
+    assert_eq!(held(&machine, &["/proc/40/fd/5"]), gone);
+    let both = machine.who(&["/proc/40/fd/3", "/proc/40/fd/4"]).json();
+    let cached: Vec<&Value> = both["files"].as_array().unwrap().iter().map(|file| &file["cached"]).collect();
+    assert_eq!(cached, [&first.1, &second.1], "{both}");
+}
+
+#[test]
+fn a_deleted_file_of_a_capture_is_found_by_the_name_that_it_had() {
+    let machine = with_descriptors();
+    let gone = ("open for writing".to_owned(), json!(7 << 12));
+    assert_eq!(held(&machine, &["/data/a\\012b (deleted)"]), gone);
+    assert_eq!(held(&machine, &["/data/a\\012b"]), gone);
+    // Another file that has the name now is meant before it.
+    let (old, new) = ("/data/a\\012b (deleted)", "/data/a\\012b");
+    machine.list(&[(old, [8, 2], 77, 7 << 12, 0), (new, [8, 2], 78, 8 << 12, 0)]);
+    assert_eq!(machine.holders(new).1, json!(8 << 12));
 }
 
 #[test]

@@ -9,9 +9,7 @@ use super::{FoundFile, Hold, Holders, Known, kernel};
 use crate::error::{ErrorKind, Result};
 use crate::join::crowd::visit_all;
 use crate::machine::Places;
-use crate::process::{
-    FileUse, NamelessMount, ProcRoot, Process, UseBuffers, UsedIn, hides_processes, read_pids, shows_whole_machine,
-};
+use crate::process::{FileUse, ProcRoot, Process, UseBuffers, UsedIn, hides_processes, read_pids, shows_whole_machine};
 
 impl Holders {
     /// Reads which files all processes hold. Those that exit meanwhile hold nothing.
@@ -30,9 +28,8 @@ impl Holders {
         let mut pids = read_pids(root)?;
         pids.sort_unstable();
         let collector = Mutex::new(Collector::default());
-        let nameless = root.nameless_mount();
         let late = AtomicU64::new(0);
-        let new = || One { places, nameless, buffers: UseBuffers::default(), text: Vec::new(), files: Vec::new() };
+        let new = || One { places, buffers: UseBuffers::default(), text: Vec::new(), files: Vec::new() };
         visit_all(&pids, new, |one, pid| match until.is_some_and(|until| Instant::now() > until) {
             true => drop(late.fetch_add(1, Ordering::Relaxed)),
             false => one.read(root, pid, &collector),
@@ -50,7 +47,6 @@ impl Holders {
 /// What one thread reads with.
 struct One<'p> {
     places: &'p Places,
-    nameless: Option<NamelessMount>,
     buffers: UseBuffers,
     /// The paths of the files of one process, one after the other.
     text: Vec<u8>,
@@ -98,10 +94,9 @@ impl One<'_> {
     fn add(&mut self, namespace: Option<u64>, file: &FileUse<'_>) -> bool {
         let (device, within) = match file.place {
             UsedIn::Mapping(device) => (device, self.places.within(namespace, device, file.path)),
-            UsedIn::Descriptor(mount) => match (self.places.of_mount(mount, file.path), self.nameless) {
-                (Some(found), _) => found,
-                (None, Some(nameless)) if nameless.number == Some(mount) => (nameless.device, None),
-                (None, _) => return false,
+            UsedIn::Descriptor(mount) => match self.places.of_descriptor(mount, file.path) {
+                Some(found) => found,
+                None => return false,
             },
         };
         self.text.extend_from_slice(within.as_deref().unwrap_or(file.path));

@@ -29,6 +29,8 @@ pub(super) struct CapturedName {
     /// Its inode number, if the list of cached files or a process that maps it tells, and no other file of the device
     /// has the same.
     inode: Option<u64>,
+    /// Whether the number is that of a descriptor, which other files of the same name do not have.
+    is_exact: bool,
 }
 
 const OTHER_NAMESPACE: Absent = Absent::new(
@@ -55,14 +57,16 @@ impl CapturedName {
         }
         // Without `.` and double slashes.
         let plain: PathBuf = path.components().collect();
-        let (name, process) = match plain.strip_prefix("/proc") {
-            Err(_) => (plain.as_os_str().as_bytes().to_vec(), None),
+        let (name, process, descriptor) = match plain.strip_prefix("/proc") {
+            Err(_) => (plain.as_os_str().as_bytes().to_vec(), None, None),
             Ok(below) => {
                 let missing = || fail(ErrorKind::NotFound, "no such file in the capture");
                 let mut parts = below.iter();
                 let pid = parts.next().and_then(|pid| parse_pid(pid.to_str()?)).ok_or_else(missing)?;
                 let process = Process::open_in(root, pid)?;
-                (process.read_captured_name(parts.as_path())?.ok_or_else(missing)?, Some(process))
+                let name = process.read_captured_name(parts.as_path())?.ok_or_else(missing)?;
+                let descriptor = process.read_captured_numbers(parts.as_path());
+                (name, Some(process), descriptor)
             }
         };
         let namespace = match &process {
@@ -71,13 +75,23 @@ impl CapturedName {
         };
         let is_own = process.is_none() || namespace.is_some() && namespace == places.own_namespace();
         let spot = if is_own { places.locate(&name) } else { namespace.and_then(|at| places.locate_in(at, &name)) };
+        let exact = descriptor.and_then(|(mount, inode)| {
+            let (device, within) = places.of_descriptor(mount, &name)?;
+            let known = spot.clone().filter(|(found, _)| *found == device).map(|(_, within)| within);
+            let within = within.or(known).unwrap_or_else(|| name.clone());
+            places.numbers_files(device).then_some(((device, within), inode))
+        });
+        let (spot, inode) = exact.map_or((spot, None), |(spot, inode)| (Some(spot), Some(inode)));
         let through = process.filter(|_| !is_own).map(|process| process.pid());
-        Ok(CapturedName { name, namespace, through, spot, inode: None })
+        Ok(CapturedName { name, namespace, through, spot, inode, is_exact: inode.is_some() })
     }
 
     /// Whether it is another way to write the same name.
     pub(super) fn is_same(&self, other: &CapturedName) -> bool {
         match (&self.spot, &other.spot) {
+            (Some((one, _)), Some((another, _))) if self.is_exact && other.is_exact => {
+                (one, self.inode) == (another, other.inode)
+            }
             (Some(one), Some(another)) => one == another,
             _ => (&self.name, self.namespace, self.through) == (&other.name, other.namespace, other.through),
         }
@@ -90,6 +104,9 @@ impl CapturedName {
 
     /// Takes over the inode number that a listed file or a mapping has, if no other file of the device has the same.
     pub(super) fn learn(&mut self, device: Device, inode: u64, places: &Places) {
+        if self.is_exact {
+            return;
+        }
         let is_there = self.is_on(|own| own == device);
         self.inode = Some(inode).filter(|_| is_there && places.numbers_files(device));
     }
@@ -129,7 +146,7 @@ impl CapturedName {
         text: &DescriptorText,
         places: &Places,
     ) -> Verdict {
-        let on = |path: &[u8]| places.of_mount(text.mount?, path);
+        let on = |path: &[u8]| places.of_descriptor(text.mount?, path);
         let has_number = on(b"/").zip(inode).and_then(|((device, _), inode)| self.has_number(device, inode));
         let see = |_, path: &[u8]| match on(path) {
             Some((device, Some(within))) => Seen::At(device, within),
@@ -153,8 +170,10 @@ impl CapturedName {
         places: &Places,
         see: impl Fn(Option<u64>, &[u8]) -> Seen,
     ) -> Verdict {
-        if has_number == Some(true) {
-            return Verdict::Yes(None);
+        match has_number {
+            Some(true) => return Verdict::Yes(None),
+            Some(false) if self.is_exact => return Verdict::No,
+            _ => {}
         }
         let namespace = process.read_mount_namespace().ok().flatten();
         let compare = |path| self.compare_path(process, namespace, path, places, see(namespace, path));
@@ -218,12 +237,13 @@ impl CapturedName {
     /// Whether a file of the list of cached files, which has the path that a user of the machine could type, is this
     /// one, which was typed as `label`.
     pub(super) fn is_listed(&self, label: &Path, file: &FoundFile, root: &ProcRoot, places: &Places) -> bool {
-        let name = if file.is_deleted { deleted_name(&self.name) } else { Some(&self.name[..]) };
-        let Some(name) = name else { return false };
         // The list has one of the names of a file, which may be another hard link.
-        if self.has_number(file.device, file.inode) == Some(true) {
-            return true;
+        match self.has_number(file.device, file.inode) {
+            Some(true) => return true,
+            Some(false) if self.is_exact => return false,
+            _ => {}
         }
+        let name = deleted_name(&self.name).filter(|_| file.is_deleted).unwrap_or(&self.name);
         if label.as_os_str().as_bytes() == file.path || self.through.is_none() && name == file.path {
             return true;
         }

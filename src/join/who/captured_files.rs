@@ -61,7 +61,11 @@ impl CapturedFiles {
             };
             return CapturedFiles { files: Err(why), failure };
         }
-        for (target, found) in targets.iter_mut().zip(&found) {
+        for (target, found) in targets.iter_mut().zip(&mut found) {
+            // Who types the name of a file means the one that has it, if there is one.
+            if found.iter().any(|file| !file.is_deleted) && matches!(target.kind, Kind::Name(_)) {
+                found.retain(|file| !file.is_deleted);
+            }
             if let (Kind::Name(name), [file]) = (&mut target.kind, &found[..]) {
                 name.learn(file.device, file.inode, places);
             }

@@ -202,7 +202,7 @@ impl Target {
                 let is_it = found.device.is_some_and(|seen| parts(seen) == *device);
                 let mounted = || {
                     let mount = shown.describe(found)?.mount?;
-                    Some(places.of_mount(mount, b"/")?.0)
+                    Some(places.of_descriptor(mount, b"/")?.0)
                 };
                 let may_differ = found.device.is_none_or(|seen| major(seen) == 0);
                 yes_if(is_it || may_differ && mounted() == Some(*device))
@@ -416,7 +416,7 @@ impl Known {
             Ok(None) => return Verdict::No,
             Err(absent) => {
                 let mount = shown.describe(found).and_then(|text| text.mount);
-                let device = mount.and_then(|mount| Some(places.of_mount(mount, b"/")?.0));
+                let device = mount.and_then(|mount| Some(places.of_descriptor(mount, b"/")?.0));
                 // Of a mount that is in no list, it is not known whether it is such an overlay.
                 let may_be = device.is_none_or(|device| self.overlays.contains(&device));
                 return if may_be { Verdict::Unproven(absent) } else { Verdict::No };

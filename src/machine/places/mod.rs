@@ -18,6 +18,8 @@ pub use layers::LayerPath;
 use layers::Layers;
 use mounts::{Device, Mounted, Namespace, or_slash};
 
+use crate::process::NamelessMount;
+
 /// Where a file can be found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
@@ -61,6 +63,8 @@ pub struct Places {
     /// Devices of FUSE, of which each server numbers its files as it likes.
     fuse: HashSet<Device>,
     layers: Layers,
+    /// The kernel's own mount of tmpfs, which is in no list of mounts.
+    nameless: Option<NamelessMount>,
     denied: u64,
 }
 
@@ -201,6 +205,12 @@ impl Places {
         let (_, mount) = self.mount(*self.mounts.get(&number)?)?;
         let below = trimmed(typed).strip_prefix(&*mount.point).filter(|rest| matches!(rest.first(), None | Some(b'/')));
         Some((mount.device, below.map(|rest| mount.within(rest))))
+    }
+
+    /// The same for the mount of an open file, which may be the kernel's own mount of tmpfs.
+    pub(crate) fn of_descriptor(&self, mount: u64, typed: &[u8]) -> Option<(Device, Option<Vec<u8>>)> {
+        let nameless = || self.nameless.filter(|nameless| nameless.number == Some(mount));
+        self.of_mount(mount, typed).or_else(|| Some((nameless()?.device, None)))
     }
 
     /// The path within the file system on a device for a path as a process of this mount namespace maps it.

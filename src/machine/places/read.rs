@@ -134,8 +134,13 @@ impl Reader {
     }
 
     fn finish(self, root: &ProcRoot) -> Places {
-        let mut places =
-            Places { denied: self.denied, repeating: self.repeating, fuse: self.fuse, ..Places::default() };
+        let mut places = Places {
+            nameless: root.nameless_mount(),
+            denied: self.denied,
+            repeating: self.repeating,
+            fuse: self.fuse,
+            ..Places::default()
+        };
         let mut mounted: HashMap<Device, Vec<(usize, bool)>> = HashMap::new();
         for (place, namespace) in self.namespaces.iter().enumerate() {
             for (mount, found) in namespace.mounts.iter().enumerate() {
