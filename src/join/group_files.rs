@@ -12,8 +12,8 @@ use crate::units::{Absent, Bytes, Figure, Reason};
 /// The cached files of a group.
 #[derive(Debug, Clone)]
 pub struct GroupFiles {
-    /// The path of each file that it is charged for, and for how much, the largest first.
-    pub charged: Vec<(Vec<u8>, Bytes)>,
+    /// The files that it is charged for, the largest first.
+    pub charged: Vec<ChargedFile>,
     /// The files that its processes hold and other groups are charged for, the largest first.
     pub others: Figure<Vec<OthersFile>>,
     /// Why `charged` may lack files.
@@ -22,11 +22,24 @@ pub struct GroupFiles {
     pub others_lack: Vec<String>,
 }
 
+/// A file that the group is charged for.
+#[derive(Debug, Clone)]
+pub struct ChargedFile {
+    /// Its path.
+    pub path: Vec<u8>,
+    /// Whether it was deleted.
+    pub is_deleted: bool,
+    /// How much of it the group is charged for.
+    pub cached: Bytes,
+}
+
 /// A file that other groups are charged for.
 #[derive(Debug, Clone)]
 pub struct OthersFile {
     /// Its path.
     pub path: Vec<u8>,
+    /// Whether it was deleted.
+    pub is_deleted: bool,
     /// How much of it they are charged for.
     pub cached: Bytes,
     /// The groups, and for how much each, the largest first.
@@ -77,14 +90,15 @@ pub fn read_group_files(
 }
 
 /// Each file once: it may be charged to several of the chosen groups.
-fn whole(rows: Vec<FoundFile>) -> Vec<(Vec<u8>, Bytes)> {
-    let mut files: HashMap<u64, (Vec<u8>, Bytes)> = HashMap::new();
+fn whole(rows: Vec<FoundFile>) -> Vec<ChargedFile> {
+    let mut files: HashMap<u64, ChargedFile> = HashMap::new();
     for row in rows {
-        let file = files.entry(row.id).or_insert((row.path, Bytes(0)));
-        file.1 = file.1 + row.cached.unwrap_or(Bytes(0));
+        let new = ChargedFile { path: row.path, is_deleted: row.is_deleted, cached: Bytes(0) };
+        let file = files.entry(row.id).or_insert(new);
+        file.cached = file.cached + row.cached.unwrap_or(Bytes(0));
     }
     let mut files: Vec<_> = files.into_values().collect();
-    files.sort_by(|one, other| other.1.cmp(&one.1).then_with(|| one.0.cmp(&other.0)));
+    files.sort_by(|one, other| other.cached.cmp(&one.cached).then_with(|| one.path.cmp(&other.path)));
     files
 }
 
@@ -93,7 +107,7 @@ fn of_others(rows: Vec<FoundFile>, group: &GroupChoice) -> Vec<OthersFile> {
     let mut files: HashMap<u64, OthersFile> = HashMap::new();
     let is_other = |row: &FoundFile| !row.part.is_empty() && !group.has_memory_group(&row.part);
     for row in rows.into_iter().filter(is_other) {
-        let new = OthersFile { path: row.path, cached: Bytes(0), groups: Vec::new() };
+        let new = OthersFile { path: row.path, is_deleted: row.is_deleted, cached: Bytes(0), groups: Vec::new() };
         let (file, cached) = (files.entry(row.id).or_insert(new), row.cached.unwrap_or(Bytes(0)));
         file.cached = file.cached + cached;
         file.groups.push((row.part, cached));

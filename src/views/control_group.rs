@@ -284,7 +284,7 @@ const COLUMNS: &[C] = &[
         "oom_kill",
         "OOM kills",
         GroupCount::OomKill,
-        "how many of its processes were killed for lack of memory, its own or the machine's",
+        "how many of its processes were killed for lack of memory: its own, that of a group above it, or the machine's",
     )
     .needing(KILLS)
     .coloured(Colour::Red)

@@ -21,6 +21,10 @@ pub enum GroupAmount {
     InactiveFile,
     /// tmpfs, memfd and shared anonymous memory.
     Shmem,
+    /// Anonymous and shared memory that can be reclaimed, on the active list.
+    ActiveAnonymous,
+    /// The same on the inactive list.
+    InactiveAnonymous,
     /// Page cache that has not been written to disk.
     Dirty,
     /// Page cache that is being written to disk.
@@ -41,7 +45,7 @@ pub enum GroupAmount {
 
 impl GroupAmount {
     /// All of them, in the order of their numbers.
-    pub const ALL: [GroupAmount; 15] = [
+    pub const ALL: [GroupAmount; 17] = [
         GroupAmount::Usage,
         GroupAmount::WorkingSet,
         GroupAmount::Anonymous,
@@ -49,6 +53,8 @@ impl GroupAmount {
         GroupAmount::ActiveFile,
         GroupAmount::InactiveFile,
         GroupAmount::Shmem,
+        GroupAmount::ActiveAnonymous,
+        GroupAmount::InactiveAnonymous,
         GroupAmount::Dirty,
         GroupAmount::Writeback,
         GroupAmount::Unevictable,
@@ -70,6 +76,8 @@ impl GroupAmount {
             GroupAmount::ActiveFile => [Some((Stat, "total_active_file")), Some((Stat, "active_file"))],
             GroupAmount::InactiveFile => [Some((Stat, "total_inactive_file")), Some((Stat, "inactive_file"))],
             GroupAmount::Shmem => [Some((Stat, "total_shmem")), Some((Stat, "shmem"))],
+            GroupAmount::ActiveAnonymous => [Some((Stat, "total_active_anon")), Some((Stat, "active_anon"))],
+            GroupAmount::InactiveAnonymous => [Some((Stat, "total_inactive_anon")), Some((Stat, "inactive_anon"))],
             GroupAmount::Dirty => [Some((Stat, "total_dirty")), Some((Stat, "file_dirty"))],
             GroupAmount::Writeback => [Some((Stat, "total_writeback")), Some((Stat, "file_writeback"))],
             GroupAmount::Unevictable => [Some((Stat, "total_unevictable")), Some((Stat, "unevictable"))],

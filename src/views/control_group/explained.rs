@@ -137,12 +137,7 @@ fn reclaim(row: &GroupRow, swap: Option<Bytes>) -> Vec<String> {
         }
         lines.push(text + ".");
     }
-    let of_swap = [(GroupAmount::Anonymous, "anonymous"), (GroupAmount::Shmem, "shared")];
-    let of_swap = of_swap.map(|(part, name)| amount(row, part).map(|bytes| (bytes, name)));
-    let is_known = of_swap.iter().all(Option::is_some);
-    let of_swap = of_swap.iter().flatten().filter(|(bytes, _)| is_known && *bytes > Bytes(0));
-    let of_swap: Vec<String> = of_swap.map(|(bytes, name)| format!("{} of {name}", Human(*bytes))).collect();
-    if !of_swap.is_empty() {
+    if let Some(of_swap) = of_swap(row) {
         let limit = row.group.figures.limit(GroupLimit::Swap);
         let where_to = match (swap, limit) {
             (Some(Bytes(0)), _) => "which this machine does not have".to_owned(),
@@ -151,12 +146,34 @@ fn reclaim(row: &GroupRow, swap: Option<Bytes>) -> Vec<String> {
             (Some(swap), _) => format!("of which this machine has {}", Human(swap)),
             (None, _) => "as far as there is any".to_owned(),
         };
-        lines.push(format!("{} memory can only go to swap, {where_to}.", of_swap.join(" and ")));
+        lines.push(format!("{of_swap} memory can only go to swap, {where_to}."));
     }
     if let Some(unevictable) = amount(row, GroupAmount::Unevictable).filter(|bytes| *bytes > Bytes(0)) {
         lines.push(format!("{} cannot be taken: locked (mlock), or of ramfs.", Human(unevictable)));
     }
     lines
+}
+
+/// What can only go to swap, in words: what is locked cannot. `None` if there is nothing, or if it is not known.
+fn of_swap(row: &GroupRow) -> Option<String> {
+    let parts = [(GroupAmount::Anonymous, "anonymous"), (GroupAmount::Shmem, "shared")];
+    let known = parts.map(|(part, name)| amount(row, part).map(|bytes| (bytes, name)));
+    let known: Option<Vec<(Bytes, &str)>> = known.into_iter().collect();
+    let parts: Vec<(Bytes, &str)> = known?.into_iter().filter(|(bytes, _)| *bytes > Bytes(0)).collect();
+    let all: Bytes = parts.iter().map(|(bytes, _)| *bytes).sum();
+    let listed = amount(row, GroupAmount::ActiveAnonymous).zip(amount(row, GroupAmount::InactiveAnonymous));
+    let listed = listed.map(|(active, inactive)| active + inactive);
+    let names = || parts.iter().map(|(_, name)| *name).collect::<Vec<_>>().join(" and ");
+    let each = || parts.iter().map(|(bytes, name)| format!("{} of {name}", Human(*bytes))).collect::<Vec<_>>();
+    match listed {
+        _ if parts.is_empty() => None,
+        Some(Bytes(0)) => None,
+        Some(listed) if listed < all => Some(format!("{} of {}", Human(listed), names())),
+        None if amount(row, GroupAmount::Unevictable) != Some(Bytes(0)) => {
+            Some(format!("Up to {}", each().join(" and ")))
+        }
+        _ => Some(each().join(" and ")),
+    }
 }
 
 /// What the kubelet makes of it.
@@ -192,7 +209,10 @@ fn history(row: &GroupRow, below: &[GroupRow]) -> Option<String> {
             0 => "no process is counted as killed for lack of memory".to_owned(),
             kills => {
                 let were = if kills == 1 { "was" } else { "were" };
-                format!("{kills} of its processes {were} killed for lack of memory, its own or the machine's")
+                format!(
+                    "{kills} of its processes {were} killed for lack of memory: its own, that of a group \
+                         above it, or the machine's"
+                )
             }
         });
     }
@@ -244,7 +264,7 @@ fn files(around: &Around<'_>) -> Vec<String> {
 
 /// What it is charged for.
 fn charged(files: &GroupFiles) -> Vec<String> {
-    let sum = Human(files.charged.iter().map(|(_, cached)| *cached).sum());
+    let sum = Human(files.charged.iter().map(|file| file.cached).sum());
     let number = counted(files.charged.len() as u64, "cached file", "cached files");
     let first = match (files.charged.is_empty(), files.charged_lack.is_empty()) {
         (true, true) => "It is charged for no cached file.".to_owned(),
@@ -255,7 +275,8 @@ fn charged(files: &GroupFiles) -> Vec<String> {
         }
     };
     let named = files.charged.iter().take(NAMED);
-    let named = named.map(|(path, cached)| format!("- {} {}", Human(*cached), escaped(path)));
+    let named =
+        named.map(|file| format!("- {} {}{}", Human(file.cached), escaped(&file.path), deleted(file.is_deleted)));
     std::iter::once(first).chain(named).chain(lacks(&files.charged_lack)).collect()
 }
 
@@ -283,9 +304,15 @@ fn others(files: &GroupFiles) -> Vec<String> {
             0 => String::new(),
             more => format!(" and {more} more"),
         };
-        format!("- {} {}: {}{more}", Human(file.cached), escaped(&file.path), escaped(group))
+        let deleted = deleted(file.is_deleted);
+        format!("- {} {}{deleted}: {}{more}", Human(file.cached), escaped(&file.path), escaped(group))
     });
     std::iter::once(first).chain(named).chain(lacks(&files.others_lack)).collect()
+}
+
+/// What is said after the name of a file that was deleted.
+fn deleted(is_deleted: bool) -> &'static str {
+    if is_deleted { " (deleted)" } else { "" }
 }
 
 /// What a list may lack.
