@@ -1,6 +1,6 @@
 //! The description of a machine, `rmap-capture.json`, and what the last entry says about the capture.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::SystemTime;
 
 use jiff::Timestamp;
@@ -53,23 +53,43 @@ pub(super) fn parse(text: &[u8]) -> Result<Captured, String> {
     captured(&value).ok_or_else(|| NOT_VALID.to_owned())
 }
 
-/// The text of the last entry: the processes that exist but could not be captured.
-pub(super) fn describe_missed(pids: &[u32]) -> Vec<u8> {
-    format!("{}\n", json!({ "missed": pids })).into_bytes()
+/// The text of the last entry: the processes that exist but could not be captured, and those that share their memory,
+/// if the kernel tells.
+pub(super) fn describe_processes(missed: &[u32], same_memory: Option<&[Vec<u32>]>) -> Vec<u8> {
+    format!("{}\n", json!({ "missed": missed, "same_memory": same_memory })).into_bytes()
 }
 
-/// Reads the text of the last entry, which may be empty.
+/// Adds what the text of the last entry says, which may be empty.
 ///
 /// # Errors
 /// Why it cannot be used, to follow a colon.
-pub(super) fn parse_missed(text: &[u8]) -> Result<HashSet<u32>, &'static str> {
+pub(super) fn add_processes(captured: Captured, text: &[u8]) -> Result<Captured, &'static str> {
     if text.is_empty() {
-        return Ok(HashSet::new());
+        return Ok(captured);
     }
-    let number = |value: &Value| value.as_u64()?.try_into().ok();
-    let value: Option<Value> = serde_json::from_slice(text).ok();
-    let missed = value.and_then(|value| value.get("missed")?.as_array()?.iter().map(number).collect());
-    missed.ok_or("its last entry is not as rmap writes it")
+    parse_processes(captured, text).ok_or("its last entry is not as rmap writes it")
+}
+
+fn parse_processes(captured: Captured, text: &[u8]) -> Option<Captured> {
+    let value: Value = serde_json::from_slice(text).ok()?;
+    let pids = |value: &Value| -> Option<Vec<u32>> {
+        value.as_array()?.iter().map(|pid| pid.as_u64()?.try_into().ok()).collect()
+    };
+    let missed = pids(value.get("missed")?)?.into_iter().collect();
+    // Captures of an older rmap do not tell.
+    let same_memory = match value.get("same_memory") {
+        None | Some(Value::Null) => None,
+        Some(groups) => {
+            let mut first_of = HashMap::new();
+            for group in groups.as_array()? {
+                let group = pids(group)?;
+                let first = *group.first()?;
+                first_of.extend(group.into_iter().map(|pid| (pid, first)));
+            }
+            Some(first_of)
+        }
+    };
+    Some(Captured { missed, same_memory, ..captured })
 }
 
 fn captured(value: &Value) -> Option<Captured> {
@@ -91,6 +111,7 @@ fn captured(value: &Value) -> Option<Captured> {
         has_all_processes: value.get("all_processes").is_none_or(|all| all == true),
         nameless: value.get("nameless_mount").and_then(nameless),
         missed: HashSet::new(),
+        same_memory: None,
         unpacked: None,
     })
 }
@@ -110,11 +131,20 @@ mod tests {
     }
 
     #[test]
-    fn the_processes_that_were_missed_are_read_as_they_were_written() {
-        assert_eq!(parse_missed(&describe_missed(&[7, 9])), Ok(HashSet::from([7, 9])));
-        assert_eq!(parse_missed(b""), Ok(HashSet::new()));
+    fn what_is_said_of_processes_is_read_as_it_was_written() {
+        let machine = || parse(&describe(&ProcRoot::live(), true, true)).unwrap();
+        let read = |text: &[u8]| add_processes(machine(), text).map(|found| (found.missed, found.same_memory));
+        let same = describe_processes(&[7, 9], Some(&[vec![3, 5], vec![8, 11]]));
+        let first_of = HashMap::from([(3, 3), (5, 3), (8, 8), (11, 8)]);
+        assert_eq!(read(&same), Ok((HashSet::from([7, 9]), Some(first_of))));
+        assert_eq!(read(&describe_processes(&[7, 9], None)), Ok((HashSet::from([7, 9]), None)));
+        assert_eq!(read(b"{\"missed\":[]}"), Ok((HashSet::new(), None)));
+        assert_eq!(read(b""), Ok((HashSet::new(), None)));
         for text in ["{}", "x", "[7]", "{\"missed\":[-1]}", "{\"missed\":[4294967296]}"] {
-            assert!(parse_missed(text.as_bytes()).is_err(), "{text}");
+            assert!(read(text.as_bytes()).is_err(), "{text}");
+        }
+        for groups in ["3", "[3]", "[[]]", "[[-1]]"] {
+            assert!(read(format!("{{\"missed\":[],\"same_memory\":{groups}}}").as_bytes()).is_err(), "{groups}");
         }
     }
 

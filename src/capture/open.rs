@@ -134,8 +134,7 @@ fn read_captured(path: &Path, top: &Path) -> Result<Captured> {
     // Of a capture that somebody unpacked, any file may have been removed.
     let has_last = fs::symlink_metadata(&last).is_ok_and(|found| found.is_file());
     let text = if has_last { read(&last)? } else { Vec::new() };
-    let missed = describe::parse_missed(&text).map_err(|why| malformed(path, why))?;
-    Ok(Captured { missed, ..captured })
+    describe::add_processes(captured, &text).map_err(|why| malformed(path, why))
 }
 
 fn open_archive(

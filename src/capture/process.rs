@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::entry::{Entry, is_denied};
 use crate::error::{Error, ErrorKind};
-use crate::process::{DENIED, ProcRoot, Process, Raw};
+use crate::process::{AddressSpaces, DENIED, ProcRoot, Process, Raw};
 
 /// What any process has.
 const PUBLIC: &[&str] = &["stat", "status", "statm", "comm", "cgroup"];
@@ -22,8 +22,8 @@ const TRIES: usize = 3;
 
 /// What became of a process.
 pub(super) enum Outcome {
-    /// It was captured; whether its memory may be read by this user.
-    Whole(Vec<Entry>, bool),
+    /// It was captured.
+    Whole(Whole),
     /// It exited.
     Gone,
     /// It exists, but could not be read as a whole: it executed one program after the other, or the kernel failed.
@@ -32,8 +32,17 @@ pub(super) enum Outcome {
     Hidden,
 }
 
-/// Reads everything about a process.
-pub(super) fn read(root: &ProcRoot, pid: u32, with_command_line: bool) -> Outcome {
+/// A captured process.
+pub(super) struct Whole {
+    pub(super) entries: Vec<Entry>,
+    /// Whether its memory may be read by this user.
+    pub(super) is_shown: bool,
+    /// What tells its memory from that of other processes: the number of the address space, and its program.
+    pub(super) memory: (u64, [u64; 3]),
+}
+
+/// Reads everything about a process, and enters its address space.
+pub(super) fn read(root: &ProcRoot, pid: u32, with_command_line: bool, spaces: &mut AddressSpaces) -> Outcome {
     let mut is_alive = true;
     for _ in 0..TRIES {
         let process = match Process::open_in(root, pid) {
@@ -54,9 +63,11 @@ pub(super) fn read(root: &ProcRoot, pid: u32, with_command_line: bool) -> Outcom
         if let Some(thread) = process.raw_thread() {
             reading.add(&thread, true, with_command_line);
         }
+        let (_, program, _) = life;
+        let memory = (spaces.enter_anew(&process), program);
         match process.read_life() {
             Ok(after) if after == life && !reading.lacks_memory => {
-                return Outcome::Whole(reading.entries, !reading.is_denied);
+                return Outcome::Whole(Whole { entries: reading.entries, is_shown: !reading.is_denied, memory });
             }
             Ok(_) => is_alive = process.lives_on(),
             Err(error) => return without(&error),

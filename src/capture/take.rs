@@ -1,5 +1,6 @@
 //! Takes a capture of this machine.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
@@ -9,7 +10,7 @@ use super::process::{self, Outcome};
 use super::{COMPLETE, DESCRIPTION, describe, system};
 use crate::error::{Error, Result};
 use crate::join::machine_files::{LIST, SavedFiles};
-use crate::process::{ProcRoot, hides_processes, read_pids};
+use crate::process::{AddressSpaces, ProcRoot, hides_processes, read_pids, tells_shared_memory};
 
 /// How long the kernel's lists of cached files may take. There is time: they are not shown to anybody who waits.
 const BUDGET: Duration = Duration::from_secs(10);
@@ -77,13 +78,15 @@ where
         archive.add_long_file(LIST.as_bytes(), length, files.text())?;
     }
     let mut taken = Taken::default();
+    let (mut spaces, mut same_memory) = (AddressSpaces::new(), BTreeMap::<_, Vec<u32>>::new());
     for pid in pids(&root, what)? {
         check()?;
-        match process::read(&root, pid, what.command_lines) {
-            Outcome::Whole(entries, is_shown) => {
-                entries.into_iter().try_for_each(|entry| add(&mut archive, entry))?;
+        match process::read(&root, pid, what.command_lines, &mut spaces) {
+            Outcome::Whole(process) => {
+                process.entries.into_iter().try_for_each(|entry| add(&mut archive, entry))?;
                 taken.processes += 1;
-                taken.denied += u64::from(!is_shown);
+                taken.denied += u64::from(!process.is_shown);
+                same_memory.entry(process.memory).or_default().push(pid);
             }
             Outcome::Gone => taken.gone.push(pid),
             Outcome::Changed => taken.changed.push(pid),
@@ -91,7 +94,10 @@ where
         }
     }
     taken.spread = begun.elapsed();
-    archive.add_file(COMPLETE.as_bytes(), &describe::describe_missed(&[&taken.changed[..], &taken.hidden].concat()))?;
+    let missed = [&taken.changed[..], &taken.hidden].concat();
+    let same_memory: Vec<Vec<u32>> = same_memory.into_values().filter(|pids| pids.len() > 1).collect();
+    let same_memory = Some(&same_memory[..]).filter(|_| tells_shared_memory(&root));
+    archive.add_file(COMPLETE.as_bytes(), &describe::describe_processes(&missed, same_memory))?;
     archive.finish()?;
     Ok(taken)
 }

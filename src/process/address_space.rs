@@ -37,12 +37,24 @@ impl AddressSpaces {
     /// `kcmp` reports this if this user may compare them; otherwise it is known only for threads of one process.
     pub fn enter(&mut self, process: &Process) -> (u64, bool) {
         let group = process.read_thread_group().unwrap_or(process.pid());
+        let group = captured_group(process.root(), group);
         if let Some(number) = self.groups.get(&group) {
             return (*number, false);
         }
         let program =
             process.read_stat().ok().flatten().map(|stat| stat.program).filter(|_| can_compare(process.root()));
         self.enter_group(Entered { pid: process.pid(), group, parent: None }, program)
+    }
+
+    /// The same for a process that may have been entered before and have called `execve` since. Returns the number.
+    #[cfg(feature = "capture")]
+    pub(crate) fn enter_anew(&mut self, process: &Process) -> u64 {
+        let stat = process.read_stat().ok().flatten();
+        let group = process.read_thread_group().unwrap_or(process.pid());
+        let entered = Entered { pid: process.pid(), group, parent: stat.as_ref().map(|stat| stat.parent) };
+        // One without memory has no stack: to `kcmp` all of these are equal.
+        let program = stat.map(|stat| stat.program).filter(|[.., stack]| *stack != 0);
+        self.enter_group(entered, program.filter(|_| can_compare(process.root()))).0
     }
 
     /// The same for a process of which this is known. With `program` it is compared with the others; a process that was
@@ -118,6 +130,20 @@ fn find_or_insert(seen: &mut Vec<(u32, u64)>, pid: u32, number: u64) -> u64 {
             (Err(_), Some(_)) => return number,
         }
     }
+}
+
+/// The thread group as whose the memory of this one is counted: in a capture that tells it, that of the first process
+/// with the same address space.
+pub(super) fn captured_group(root: &ProcRoot, group: u32) -> u32 {
+    let told = root.captured().and_then(|captured| captured.same_memory.as_ref()?.get(&group));
+    told.copied().unwrap_or(group)
+}
+
+/// Whether this user's kernel tells which processes share their memory.
+#[cfg(feature = "capture")]
+pub(crate) fn tells_shared_memory(root: &ProcRoot) -> bool {
+    let own = std::process::id();
+    can_compare(root) && compare_memory(own, own) == Ok(Ordering::Equal)
 }
 
 /// Whether `kcmp` knows the processes below `root` by their pids.

@@ -1,7 +1,7 @@
 //! What a capture says about the machine that it was taken on.
 
 use std::any::Any;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -28,6 +28,9 @@ pub struct Captured {
     /// The processes that existed but could not be captured. One that is neither in the capture nor here had exited, if
     /// all were to be captured.
     pub(crate) missed: HashSet<u32>,
+    /// Of each process that shares its memory with others (`vfork`, `CLONE_VM`), the first of them, if the capture
+    /// tells which do.
+    pub(crate) same_memory: Option<HashMap<u32, u32>>,
     /// The kernel's own mount of tmpfs.
     pub(crate) nameless: Option<NamelessMount>,
     /// What lives as long as the capture is read: the directory that it was unpacked into.

@@ -79,6 +79,8 @@ pub use crate::kernel::identity::FileIdentity;
 pub(crate) use crate::kernel::privilege::{run_as_root, run_as_root_or_owner};
 pub use account::{Account, Amount};
 pub use address_space::AddressSpaces;
+#[cfg(feature = "capture")]
+pub(crate) use address_space::tells_shared_memory;
 pub use captured::Captured;
 #[cfg(feature = "capture")]
 pub(crate) use captured::Unpacked;

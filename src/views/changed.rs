@@ -35,6 +35,14 @@ impl RowKind for Changed {
         [row.kind.word().as_bytes(), b" ", &row.identity, b" ", &row.name].concat()
     }
 
+    fn process(row: &Change) -> Option<u32> {
+        row.pid
+    }
+
+    fn memory(row: &Change) -> Option<u64> {
+        row.memory
+    }
+
     fn tie(one: &Change, other: &Change) -> std::cmp::Ordering {
         let key = |row: &Change| (row.kind as u32, row.pid, row.status == ChangedStatus::New);
         key(one).cmp(&key(other)).then_with(|| one.name.cmp(&other.name))

@@ -7,7 +7,7 @@ mod account;
 mod source;
 mod tree;
 
-pub(in crate::views) use account::missing;
+pub(in crate::views) use account::{missing, partial};
 pub use source::ProcessSource;
 
 use crate::process::Status;

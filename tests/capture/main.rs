@@ -10,6 +10,7 @@ mod answers;
 mod contents;
 mod hostile;
 mod output;
+mod shared;
 
 use std::ffi::OsStr;
 use std::fs;

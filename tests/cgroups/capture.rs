@@ -118,7 +118,8 @@ impl Captured {
             };
             let pages = parts.iter().map(|(_, pages)| pages).sum();
             json!({
-                "id": id, "path": path, "deleted": path == "/srv/b", "kind": "file", "fs": "ext4", "device": [8, 1], "inode": id,
+                "id": id, "path": path, "deleted": path == "/srv/b", "kind": "file", "fs": "ext4", "device": [8, 1],
+                "inode": id,
                 "links": 1, "size": 99, "cached": pages * 4096, "counts": counts(pages), "dirty": 0, "writeback": 0,
                 "evicted": 0, "nodes": "0", "groups": "", "container": null, "holders": absent,
                 "holder_count": absent, "method": "pages", "note": null,

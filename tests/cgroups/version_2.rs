@@ -81,7 +81,13 @@ fn a_process_that_a_capture_of_all_of_them_lacks_had_exited() {
         (found[0]["pss"].as_u64(), found[0]["absent"]["pss"].clone())
     };
     assert_eq!(pss(true), (Some(100 << 10), Value::Null));
-    assert_eq!(pss(false), (None, "unsupported: some of its processes are not in the capture".into()));
+    captured.describe(false);
+    let run = rmap(["cgroups", "--jsonl", &captured.option(), "/e"]);
+    let found = &run.lines_of_json()[0];
+    let why = "unsupported: some of its processes are not in the capture";
+    assert_eq!((&found["pss"], &found["absent"]["pss"]), (&Value::Null, &why.into()));
+    let line = "rmap: the capture: it has only some of the processes of its machine, so 1 control group has no Pss\n";
+    assert_eq!((run.status, &run.err[..]), (Some(1), line));
     // Unless it was only left out, which the capture says.
     captured.missed(&[21]);
     assert_eq!(pss(true), (None, "unsupported: some of its processes could not be read".into()));
@@ -408,7 +414,7 @@ fn one_group_is_explained_in_words() {
                 "memory.stat",
                 "anon 20971520\nfile 27262976\nkernel 3145728\nsock 1048576\nshmem 2097152\nfile_dirty 3145728\n\
                  file_writeback 1048576\ninactive_file 8388608\nactive_file 12582912\nunevictable 4194304\n\
-                 slab_reclaimable 1048576\nslab 2097152\n",
+                 inactive_anon 20971520\nactive_anon 2097152\nslab_reclaimable 1048576\nslab 2097152\n",
             ),
         ],
     );
@@ -433,8 +439,8 @@ fn one_group_is_explained_in_words() {
              that figure if the node runs short. The limit is the kernel's: it counts the whole usage, and kills only \
              if nothing can be taken back.",
             "A limit of it or of a group below it was reached 12 times; memory could not be found 3 times; 1 of its \
-             processes was killed for lack of memory, its own or the machine's. In the last 10 s a process waited for \
-             memory 12.5 % of the time, all at once 2.2 %.",
+             processes was killed for lack of memory: its own, that of a group above it, or the machine's. In \
+             the last 10 s a process waited for memory 12.5 % of the time, all at once 2.2 %.",
             "Which cached files it is charged for is not known: the capture does not have them.",
         ]
     );
@@ -444,6 +450,31 @@ fn one_group_is_explained_in_words() {
         let text = rmap(arguments).good().text();
         assert!(!text.contains("Page cache counts"), "{more:?}: {text}");
     }
+}
+
+#[test]
+fn locked_memory_is_not_said_to_go_to_swap() {
+    let captured = nested();
+    captured.group("d", 179 << 20, "max", 0, "");
+    captured.meminfo("MemTotal: 16384 kB\nSwapTotal: 8192 kB\n");
+    let said = |stat: &str| {
+        let stat = format!("anon 120586240\nfile 67108864\nshmem 5242880\n{stat}");
+        captured.write("d", &[("memory.stat", &stat)]);
+        rmap(["cgroups", &captured.option(), "/d"]).good().text()
+    };
+    let lists = |active: u64, inactive: u64, locked: u64| {
+        said(&format!("active_anon {active}\ninactive_anon {inactive}\nunevictable {locked}\n"))
+    };
+    let text = lists(1 << 20, 2 << 20, 117 << 20);
+    assert!(text.contains("\n3M of anonymous and shared memory can only go to swap, "), "{text}");
+    assert!(text.contains("\n117M cannot be taken: "), "{text}");
+    let text = lists(0, 0, 120 << 20);
+    assert!(!text.contains("to swap") && text.contains("\n120M cannot be taken: "), "{text}");
+    let text = lists(115 << 20, 5 << 20, 0);
+    assert!(text.contains("\n115M of anonymous and 5M of shared memory can only go to swap, "), "{text}");
+    // Without the lists it is not known what of it is locked.
+    let text = said("unevictable 104857600\n");
+    assert!(text.contains("\nUp to 115M of anonymous and 5M of shared memory can only go to swap, "), "{text}");
 }
 
 #[test]
@@ -489,7 +520,7 @@ fn the_cached_files_of_a_captured_group_are_named() {
     captured.group("d", 7_000, "max", 1_000, "30\n");
     captured.files();
     let text = rmap(["cgroups", &captured.option(), "/d"]).good().text();
-    let said = "It is charged for 12K of 2 cached files, the largest first:\n- 8K /srv/a\n- 4K /srv/b\n\
+    let said = "It is charged for 12K of 2 cached files, the largest first:\n- 8K /srv/a\n- 4K /srv/b (deleted)\n\
                 Which files of other groups its processes hold is not known: a capture has the programs that hold a \
                 file, and not their processes.\n";
     assert!(text.ends_with(said), "{text}");

@@ -150,6 +150,32 @@ fn a_child_that_is_no_helper_of_rmap_is_compared() {
 }
 
 #[test]
+fn memory_that_two_processes_share_counts_once_in_a_sum() {
+    let folder = memory();
+    let before = take(&folder.path().join("before.tar"), &["--no-files"]);
+    let subject = Subject::start(["anonymous:4096:4000", "share"]);
+    subject.stop();
+    let child = fs::read_to_string(format!("/proc/{0}/task/{0}/children", subject.pid())).unwrap();
+    let child = child.trim();
+    let after = take(&folder.path().join("after.tar"), &["--no-files"]);
+    let once = 4000 * page()..6000 * page();
+    for second in [Some(&after), None] {
+        for (what, kind) in [("processes", "process"), ("mappings", "mapping")] {
+            let mut words = vec!["diff", &before[..]];
+            words.extend(second.map(|path| &path[..]));
+            words.extend(["--json", "--total", "--what", what, "--budget", "60", "--by", "name"]);
+            let name = if kind == "process" { "" } else { " && name == '[anonymous]'" };
+            let filter = format!("after >= {} && (pid == {} || pid == {child}){name}", 4000 * page(), subject.pid());
+            let run = slowly(&[&words[..], &["--filter", &filter]].concat());
+            let groups = run.json();
+            let [group] = &groups["groups"].as_array().unwrap()[..] else { panic!("{kind}: {run:?}") };
+            let sum = group["after"].as_u64().unwrap();
+            assert!(once.contains(&sum) && group["changes"] == 2, "{kind}: {group}");
+        }
+    }
+}
+
+#[test]
 fn an_ordinary_user_is_told_what_cannot_be_compared() {
     let Some(everyone) = ForEveryone::copy() else { return };
     let folder = memory();

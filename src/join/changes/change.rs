@@ -101,6 +101,8 @@ pub struct Change {
     pub name: Vec<u8>,
     /// The process that it is or belongs to.
     pub pid: Option<u32>,
+    /// The number of the memory that it is about, if processes may share that on both sides.
+    pub memory: Option<u64>,
     /// What tells it from others with the same name.
     pub identity: Vec<u8>,
     /// The figure that is compared.
@@ -139,7 +141,8 @@ impl Change {
             (Some(_), Some(_)) => ChangedStatus::Unknown,
         };
         let (before, after) = (before.unwrap_or(Err(NOT_BEFORE)), after.unwrap_or(Err(NOT_AFTER)));
-        Some(Change { kind, name: Vec::new(), pid: None, identity: Vec::new(), of, before, after, status, note: None })
+        let (name, identity) = (Vec::new(), Vec::new());
+        Some(Change { kind, name, pid: None, memory: None, identity, of, before, after, status, note: None })
     }
 
     /// By how much it changed, with its sign: all of it, if it is new or gone.

@@ -13,6 +13,8 @@ pub(super) struct ChangedProcess {
     pub(super) pid: u32,
     pub(super) start_time: Option<u64>,
     pub(super) of: ChangedFigure,
+    /// The number of its memory.
+    pub(super) memory: u64,
     /// On which sides it exists. On the other one it has no mappings.
     pub(super) exists: [bool; 2],
 }
@@ -74,7 +76,13 @@ fn compare_sums(comparison: &Comparison, process: &ChangedProcess, before: Sums,
     let mut tell = |name: Vec<u8>, before, after| {
         let identity = format!("{} {:?}", process.pid, process.start_time).into_bytes();
         let change = Change::of(ChangedKind::Mapping, process.of, before, after);
-        let change = change.map(|change| Change { name, pid: Some(process.pid), identity, ..change });
+        let change = change.map(|change| Change {
+            name,
+            pid: Some(process.pid),
+            memory: Some(process.memory),
+            identity,
+            ..change
+        });
         comparison.tell(change, hear);
     };
     for (name, figure) in before {

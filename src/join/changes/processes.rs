@@ -48,6 +48,7 @@ pub(super) fn compare(comparison: &Comparison, hear: &mut dyn Hear) {
         unmatched: [0; 2],
         by_rss: 0,
         changed: Vec::new(),
+        memories: HashMap::new(),
     };
     let mut earlier: HashMap<Key, Usage> = before.usages.into_iter().map(|usage| (key(&usage), usage)).collect();
     for usage in &after.usages {
@@ -88,7 +89,7 @@ fn read(root: &ProcRoot, budget: Duration, hear: &mut dyn Hear) -> Option<Usages
     if root.is_live() {
         found.usages.retain(|usage| !is_own(root, usage));
     }
-    found.failures.iter().for_each(|error| hear.failure(error.clone()));
+    found.failures.iter().chain(&found.doubt).for_each(|error| hear.failure(error.clone()));
     let late = found.usages.iter().filter(|usage| usage.shares.as_ref().err() == Some(&LATE)).count() as u64;
     if late > 0 {
         hear.failure(Error::absent(Subject::Words(format!("Pss of {}", counted(late, "process", "processes"))), LATE));
@@ -125,6 +126,8 @@ struct Compared<'c> {
     /// How many are compared by Rss.
     by_rss: u64,
     changed: Vec<ChangedProcess>,
+    /// The numbers of memory that is the same on both sides, by its numbers on each.
+    memories: HashMap<[Option<u64>; 2], u64>,
 }
 
 impl Compared<'_> {
@@ -135,12 +138,13 @@ impl Compared<'_> {
             _ => (ChangedFigure::Rss, [resident(before), resident(after)]),
         };
         let Some(change) = Change::of(ChangedKind::Process, of, Some(figures[0]), Some(figures[1])) else { return };
+        let memory = self.number([Some(before.memory), Some(after.memory)]);
         if change.is_at_least(self.comparison.least) {
             self.by_rss += u64::from(of == ChangedFigure::Rss);
             let (pid, start_time) = key(after);
-            self.changed.push(ChangedProcess { pid, start_time, of, exists: [true; 2] });
+            self.changed.push(ChangedProcess { pid, start_time, of, memory, exists: [true; 2] });
         }
-        self.tell(change, after, hear);
+        self.tell(Change { memory: Some(memory), ..change }, after, hear);
     }
 
     /// A process that is only on one side, the first (0) or the second (1).
@@ -161,12 +165,20 @@ impl Compared<'_> {
         };
         let (before, after) = if side == 0 { (Some(figure), None) } else { (None, Some(figure)) };
         if let Some(change) = Change::of(ChangedKind::Process, of, before, after) {
+            let memory = Some(usage.memory);
+            let memory = self.number(if side == 0 { [memory, None] } else { [None, memory] });
             if change.is_at_least(self.comparison.least) {
                 let (pid, start_time) = key(usage);
-                self.changed.push(ChangedProcess { pid, start_time, of, exists: [side == 0, side == 1] });
+                self.changed.push(ChangedProcess { pid, start_time, of, memory, exists: [side == 0, side == 1] });
             }
-            self.tell(change, usage, hear);
+            self.tell(Change { memory: Some(memory), ..change }, usage, hear);
         }
+    }
+
+    /// The number of the memory that has these numbers on the two sides.
+    fn number(&mut self, sides: [Option<u64>; 2]) -> u64 {
+        let next = self.memories.len() as u64;
+        *self.memories.entry(sides).or_insert(next)
     }
 
     fn tell(&self, change: Change, usage: &Usage, hear: &mut dyn Hear) {

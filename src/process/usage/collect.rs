@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use super::read::{Busy, Reader, Seen, read_parent};
 use super::threads::{locked, work_until};
 use super::{LATE, Usage, UsageNeeds};
-use crate::error::{Error, ErrorKind, Result};
-use crate::process::address_space::{AddressSpaces, Entered, can_compare};
+use crate::error::{Error, ErrorKind, Result, Subject};
+use crate::process::address_space::{AddressSpaces, Entered, can_compare, captured_group};
 use crate::process::choice::{Asked, ProcessChoice};
-use crate::process::handle::shows_whole_machine;
+use crate::process::handle::{Process, shows_whole_machine};
 use crate::process::root::{Hides, ProcRoot, read_pids, what_is_hidden};
 use crate::units::Bytes;
 
@@ -54,12 +54,16 @@ pub struct Usages {
     pub usages: Vec<Usage>,
     /// What is wrong with those that were selected by their pids, or with the selection.
     pub failures: Vec<Error>,
+    /// Which of them may share their memory, if a capture does not tell: sums may count it several times.
+    pub doubt: Option<Error>,
     /// How many could not be seen at all, because `/proc` hides them (`hidepid`).
     pub hidden: u64,
     /// Whether there may be more, because `/proc` hides how many there are, too.
     pub hides_more: bool,
     /// How many were not looked at in time.
     pub unseen: u64,
+    /// Whether all were asked for, and a capture has only some.
+    pub is_partial: bool,
     /// Whether only the processes of a pid namespace were looked at, such as those of a container.
     pub is_of_namespace: bool,
 }
@@ -76,9 +80,11 @@ pub fn collect_usages(request: &UsageRequest, check: &mut dyn FnMut() -> Control
     let hides = if is_searched { what_is_hidden(root) } else { Hides::Nothing };
     let has_namespace = || root.is_live() && !shows_whole_machine(root);
     let is_of_namespace = is_searched && hides == Hides::Nothing && has_namespace();
-    let mut found = Usages { is_of_namespace, hides_more: hides == Hides::Everything, ..Usages::default() };
+    let has_some = root.captured().is_some_and(|captured| !captured.has_all_processes);
+    let is_partial = has_some && request.processes.is_empty();
+    let mut found = Usages { is_partial, is_of_namespace, hides_more: hides == Hides::Everything, ..Usages::default() };
     let asked = find(request, &mut found.failures)?;
-    let spaces = Spaces { compares: root.is_live() && can_compare(root), seen: Arc::default() };
+    let spaces = Spaces { root: root.clone(), compares: root.is_live() && can_compare(root), seen: Arc::default() };
     let reader = || Reader::new(root, needs, until, &request.busy);
     let pids = asked.iter().map(|asked| asked.pid).collect();
     let public = {
@@ -105,6 +111,7 @@ pub fn collect_usages(request: &UsageRequest, check: &mut dyn FnMut() -> Control
     if needs.shares {
         seen = read_shares(seen, until, reader, spaces, &mut found.failures, check);
     }
+    found.doubt = doubt(root, &seen);
     found.usages = seen.into_iter().map(|(_, process)| process.usage).collect();
     found.usages.sort_unstable_by_key(|usage| usage.identity.pid);
     share_figures(&mut found.usages);
@@ -155,9 +162,38 @@ fn read_shares(
     left
 }
 
+/// Which processes may share their memory, if a capture does not tell: those with mappings and Rss of their parents.
+fn doubt(root: &ProcRoot, seen: &[(Asked, Seen)]) -> Option<Error> {
+    if root.is_live() || root.captured().is_some_and(|captured| captured.same_memory.is_some()) {
+        return None;
+    }
+    let by_pid: HashMap<u32, &Seen> = seen.iter().map(|(_, seen)| (seen.usage.identity.pid, seen)).collect();
+    let maps =
+        |seen: &Seen| Process::open_in(root, seen.usage.identity.pid).ok()?.directory.read_file("maps", u64::MAX).ok();
+    let alike = seen.iter().filter_map(|(_, child)| {
+        let parent = *by_pid.get(&child.usage.parent?)?;
+        let rss = |seen: &Seen| seen.usage.public(|status| status.rss).ok().filter(|rss| *rss > Bytes(0));
+        let is_alike = child.program() == parent.program()
+            && child.program().is_some_and(|[.., stack]| stack != 0)
+            && rss(child).is_some_and(|own| rss(parent) == Some(own))
+            && maps(child).is_some_and(|own| !own.is_empty() && maps(parent) == Some(own));
+        is_alike.then_some((child.usage.identity.pid, parent.usage.identity.pid))
+    });
+    let alike: Vec<(u32, u32)> = alike.collect();
+    const WHY: &str = "may share one address space (vfork, CLONE_VM), which the capture does not tell; if so, sums \
+                       count it more than once";
+    let (about, why) = match alike[..] {
+        [] => return None,
+        [(child, parent)] => (format!("processes {parent} and {child}"), format!("they {WHY}")),
+        _ => (format!("{} processes and their parents", alike.len()), format!("each of these pairs {WHY}")),
+    };
+    Some(Error::new(Subject::Words(about), ErrorKind::Unsupported, why))
+}
+
 /// The address spaces that were seen.
 #[derive(Debug, Clone)]
 struct Spaces {
+    root: ProcRoot,
     compares: bool,
     seen: Arc<Mutex<AddressSpaces>>,
 }
@@ -165,7 +201,8 @@ struct Spaces {
 impl Spaces {
     fn enter(&self, seen: &Seen) -> u64 {
         let Usage { identity, parent, .. } = &seen.usage;
-        let entered = Entered { pid: identity.pid, group: seen.group, parent: *parent };
+        let group = captured_group(&self.root, seen.group);
+        let entered = Entered { pid: identity.pid, group, parent: *parent };
         let program = seen.program().filter(|_| self.compares);
         locked(&self.seen, |spaces| spaces.enter_group(entered, program)).0
     }
@@ -213,7 +250,6 @@ fn no_memory(pid: u32) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::process::Process;
 
     fn collect(processes: ProcessChoice, needs: UsageNeeds, budget: Option<Duration>) -> Usages {
         let request = UsageRequest { processes, budget, ..UsageRequest::new(&ProcRoot::live(), needs) };

@@ -13,8 +13,8 @@ use crate::machine::{
 };
 use crate::process::{GroupChoice, ProcRoot};
 use crate::table::{Aggregation, Closing, Column, Named, RowKind, Rows, Section, Source, Stop};
-use crate::units::{Absent, Bytes, Figure, Reason};
-use crate::views::process::missing;
+use crate::units::{Absent, Bytes, Figure, Reason, counted};
+use crate::views::process::{missing, partial};
 
 /// Reads the memory control groups of a machine.
 pub struct GroupSource {
@@ -103,7 +103,14 @@ impl GroupSource {
         // Why one cannot be read for another reason is said by the group that lacks it.
         let is_said = |error: &Error| !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Unsupported);
         let (processes, figures) = missing(&found, Some(budget));
-        processes.chain(figures).filter(is_said).for_each(|error| rows.failure(error));
+        let lacking = groups.iter().filter(|pss| pss.is_err()).count() as u64;
+        let has_some = self.root.captured().is_some_and(|captured| !captured.has_all_processes);
+        if has_some && lacking > 0 {
+            let lack = counted(lacking, "control group has", "control groups have");
+            rows.failure(partial(&format!(", so {lack} no Pss")));
+        }
+        let doubt = found.doubt.clone();
+        processes.chain(figures).filter(is_said).chain(doubt).for_each(|error| rows.failure(error));
         Ok(groups)
     }
 }

@@ -116,7 +116,10 @@ pub(in crate::views) fn missing(
     budget: Option<Duration>,
 ) -> (impl Iterator<Item = Error>, impl Iterator<Item = Error>) {
     let processes = [unseen(found, budget), hidden(found)].into_iter().flatten();
-    (processes, late(found, budget).into_iter().chain(found.usages.iter().filter_map(failure_of)))
+    (
+        processes,
+        late(found, budget).into_iter().chain(found.usages.iter().filter_map(failure_of)).chain(found.doubt.clone()),
+    )
 }
 
 /// Why the Pss of a process is absent, to be reported; those of many processes are reported together.
@@ -172,5 +175,12 @@ const OF_MACHINE: &str = "the processes of this machine";
 /// That there may be more processes on this machine.
 pub(super) fn elsewhere(found: &Usages) -> Option<Error> {
     let why = "this is another pid namespace, such as that of a container, so only the processes in it are seen";
-    found.is_of_namespace.then(|| Error::new(Subject::Words(OF_MACHINE.to_owned()), ErrorKind::Denied, why))
+    let of_namespace = || Error::new(Subject::Words(OF_MACHINE.to_owned()), ErrorKind::Denied, why);
+    found.is_of_namespace.then(of_namespace).or_else(|| found.is_partial.then(|| partial("")))
+}
+
+/// That a capture has only some of the processes of its machine, and what follows.
+pub(in crate::views) fn partial(so: &str) -> Error {
+    let why = format!("it has only some of the processes of its machine{so}");
+    Error::new(Subject::Words("the capture".to_owned()), ErrorKind::Unsupported, why)
 }

@@ -1,0 +1,90 @@
+//! Sums over the processes of a capture: what several share counts once, and what it lacks is said.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::{read, take};
+use crate::common::{Run, Subject, page};
+
+/// A process with 4000 pages and a child that shares them, in a capture; and the pids of both.
+fn captured() -> (super::Taken, [String; 2]) {
+    let subject = Subject::start(["anonymous:4096:4000", "share"]);
+    subject.stop();
+    let children = format!("/proc/{0}/task/{0}/children", subject.pid());
+    let pids = [subject.word(), fs::read_to_string(children).unwrap().trim().to_owned()];
+    (take("shared.tar", ["--no-files", &pids.join(",")]), pids)
+}
+
+fn once() -> std::ops::Range<u64> {
+    4000 * page()..6000 * page()
+}
+
+#[track_caller]
+fn is_counted_once(figure: &Value) {
+    assert!(once().contains(&figure.as_u64().unwrap()), "{figure}: not within {:?}", once());
+}
+
+fn ask(capture: &Path, arguments: &[&str]) -> Run {
+    read(capture, arguments)
+}
+
+#[test]
+fn every_sum_over_a_capture_counts_it_once() {
+    let (taken, [parent, child]) = captured();
+    let ps = ask(&taken.file, &["ps", "--json", "--tree", "--total"]).json();
+    let rows = ps["processes"].as_array().unwrap();
+    assert_eq!(rows.iter().map(|row| row["pid"].to_string()).collect::<Vec<_>>(), [&parent[..], &child]);
+    rows.iter().for_each(|row| is_counted_once(&row["pss"]));
+    [&ps["total"]["pss"], &ps["account"]["pss"], &rows[0]["tree_pss"]].into_iter().for_each(is_counted_once);
+    let by_name = ask(&taken.file, &["ps", "--json", "--by", "name", "--total"]).json();
+    let groups = by_name["groups"].as_array().unwrap();
+    assert_eq!((groups.len(), &groups[0]["processes"]), (1, &2.into()), "{by_name}");
+    is_counted_once(&groups[0]["pss"]);
+    let summary = ask(&taken.file, &["pid", &parent, &child, "--merge", "--summary", "--json"]).json();
+    is_counted_once(&summary[0]["amount"]);
+    let mappings = ask(&taken.file, &["pid", &parent, &child, "--merge", "--json", "--total"]).json();
+    is_counted_once(&mappings["total"]["rss"]);
+}
+
+#[test]
+fn a_capture_that_does_not_tell_has_a_line_about_it() {
+    let (taken, [parent, child]) = captured();
+    let directory = taken.unpacked();
+    let told = ask(&directory, &["ps", "--json", "--total"]);
+    assert!(!told.err.contains("address space"), "{}", told.err);
+    is_counted_once(&told.json()["total"]["pss"]);
+    // As an older rmap wrote it.
+    fs::write(directory.join("rmap/complete"), "{\"missed\":[]}\n").unwrap();
+    let untold = ask(&directory, &["ps", "--json", "--total"]);
+    let line = format!(
+        "rmap: processes {parent} and {child}: they may share one address space (vfork, CLONE_VM), which the capture \
+         does not tell; if so, sums count it more than once"
+    );
+    assert!(untold.err.lines().any(|said| said == line), "{}", untold.err);
+    assert_eq!(untold.status, Some(1));
+    // Rows are right all the same, and a process that is asked for alone is in no sum.
+    assert_eq!(ask(&directory, &["ps", &parent]).status, Some(0));
+}
+
+#[test]
+fn a_capture_of_some_processes_says_so_wherever_they_are_listed() {
+    let (taken, [parent, _]) = captured();
+    let only_some = "rmap: the capture: it has only some of the processes of its machine";
+    let said = |arguments: &[&str]| {
+        let run = ask(&taken.file, arguments);
+        (run.complaints().iter().any(|line| line.starts_with(only_some)), run.status)
+    };
+    assert_eq!(said(&["ps"]), (true, Some(0)));
+    assert!(said(&[]).0);
+    assert_eq!(said(&["ps", &parent]), (false, Some(0)));
+    // The groups have other processes, too, so their Pss is not known.
+    if Path::new("/sys/fs/cgroup").read_dir().is_ok_and(|mut groups| groups.next().is_some()) {
+        let run = ask(&taken.file, &["cgroups", "-o", "pss,path"]);
+        let line = run.complaints().into_iter().find(|line| line.starts_with(only_some)).map(str::to_owned);
+        assert!(line.is_some_and(|line| line.ends_with(" no Pss")), "{run:?}");
+        assert_eq!(run.status, Some(1), "{run:?}");
+        assert!(!said(&["cgroups", "-o", "usage,path"]).0);
+    }
+}
