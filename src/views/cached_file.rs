@@ -41,6 +41,8 @@ pub enum CachedNeed {
 const PATH: &[CachedNeed] = &[CachedNeed::Path];
 const PAGES: &[CachedNeed] = &[CachedNeed::Pages];
 const HOLDERS: &[CachedNeed] = &[CachedNeed::Holders];
+/// It speaks of the path and of the pages.
+const NOTE: &[CachedNeed] = &[CachedNeed::Path, CachedNeed::Pages];
 
 impl RowKind for CachedFiles {
     type Row = FoundFile;
@@ -208,7 +210,8 @@ const COLUMNS: &[C] = &[
     col!(new "method", "Method", Text, |row| Cell::Word(row.method.word()),
         "what found it: pages (the kernel's lists), processes or walk",
         one_of(|| Method::ALL.map(Method::word).to_vec())),
-    col!(new "note", "Note", Prose, |row| Cell::Remark(row.note), "why figures are absent"),
+    col!(new "note", "Note", Prose, |row| Cell::Remark(row.note), "what to know about a row, such as why figures are absent",
+        needing(NOTE)),
 ];
 
 const MORE_THAN_LONG: Absent = Absent::new(Reason::NotApplicable, "more is cached than the file is long");

@@ -1,8 +1,12 @@
 //! The account: all files together are the page cache.
 
 use std::fs;
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use crate::common::rmap;
+use crate::storm::Calm;
 use crate::{answer, has_lists};
 
 /// `Cached + Buffers` of meminfo, in bytes.
@@ -68,4 +72,39 @@ fn the_account_shrinks_with_what_was_read() {
         return eprintln!("SKIPPED: everything was read within a millisecond:\n{text}");
     };
     assert!(left.contains("files that were not listed in time; a longer --budget lists more"), "{text}");
+}
+
+#[test]
+fn what_is_found_is_the_sum_of_the_rows_however_much_changes_meanwhile() {
+    let name = "what_is_found_is_the_sum_of_the_rows_however_much_changes_meanwhile";
+    if !has_lists(name) {
+        return;
+    }
+    let folder = crate::common::memory();
+    let files: Vec<fs::File> =
+        (0..8).map(|number| fs::File::create(folder.path().join(number.to_string())).unwrap()).collect();
+    let (data, stop) = (vec![7; 4 << 20], AtomicBool::new(false));
+    let mut moved = 0;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                files.iter().for_each(|file| file.write_all_at(&data, 0).unwrap());
+                std::thread::sleep(Duration::from_millis(20));
+                files.iter().for_each(|file| file.set_len(0).unwrap());
+            }
+        });
+        let _calm = Calm(&stop);
+        for _ in 0..6 {
+            let run = rmap(["files", "--total", "--json", "--budget=20"]);
+            let answer: serde_json::Value = serde_json::from_slice(&run.out).unwrap();
+            let rows = answer["files"].as_array().unwrap();
+            let sum: u64 = rows.iter().map(|row| crate::bytes(row, "cached")).sum();
+            let account = &answer["account"];
+            assert_eq!((crate::bytes(account, "found"), &answer["total"]["cached"]), (sum, &sum.into()), "{account}");
+            let missed = account["missed"].as_str().unwrap();
+            moved += usize::from(missed.contains("the page cache changed by"));
+        }
+    });
+    // Most of what is listed, is gone or back when its pages are read.
+    assert!(moved > 0, "no account says that 32M came and went");
 }

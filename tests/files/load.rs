@@ -169,6 +169,16 @@ fn files_of_tmpfs_that_nobody_holds() {
             assert_eq!(bytes(row, "dirty"), dirty, "{row}");
         }
     }
+    // A note is what it is, whatever columns are shown.
+    let beyond = place("beyond");
+    fs::write(&beyond, b"x").unwrap();
+    shell("fallocate -n -l $2 $1", &[beyond.as_os_str(), (2 * page()).to_string().as_ref()]).good();
+    let there = folder.path().to_str().unwrap();
+    for columns in ["path,note", "path,dirty,note"] {
+        let noted = complete(&["-o", columns, "--filter", "note =~ 'beyond its end'", there]);
+        let paths: Vec<&Value> = noted.rows.iter().map(|row| &row["path"]).collect();
+        assert_eq!(paths, [beyond.to_str().unwrap()], "{columns}: {noted:?}");
+    }
     // The largest comes first.
     assert_eq!(
         found.rows.iter().map(|row| row["path"].as_str().unwrap()).collect::<Vec<_>>(),

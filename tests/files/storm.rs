@@ -152,7 +152,7 @@ fn a_storm_of_changes_leaves_no_wrong_row() {
 }
 
 /// Ends the storm when it is dropped.
-struct Calm<'s>(&'s AtomicBool);
+pub(crate) struct Calm<'s>(pub(crate) &'s AtomicBool);
 
 impl Drop for Calm<'_> {
     fn drop(&mut self) {

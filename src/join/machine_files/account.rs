@@ -2,7 +2,7 @@
 
 use super::Method;
 use crate::machine::cached::{CacheSize, Kind, Proof};
-use crate::units::{Bytes, Figure, Human, PageSize, counted, percent};
+use crate::units::{Bytes, Human, counted, percent};
 
 /// What the lists do not have.
 const IN_NO_LIST: &str = "in no list: asynchronous I/O, secret memory, and pages that came meanwhile";
@@ -12,7 +12,7 @@ const IN_NO_LIST: &str = "in no list: asynchronous I/O, secret memory, and pages
 pub struct Account {
     /// What the files were found by.
     pub method: Method,
-    /// `Cached + Buffers` of meminfo: the value before or after the reading that is closer to what was found.
+    /// `Cached + Buffers` of meminfo: of the values before and after the reading, the one closer to what was found.
     pub size: Option<Bytes>,
     /// What was found, by kind.
     pub(crate) kinds: Vec<(Option<Kind>, Bytes)>,
@@ -21,26 +21,18 @@ pub struct Account {
 }
 
 impl Account {
-    /// The account of a list.
-    pub(super) fn of_lists(kinds: Vec<(Option<Kind>, Bytes)>, proof: &Proof, page: PageSize) -> Account {
-        let mut missed = Vec::new();
-        if !proof.broken.is_empty() {
-            missed.push(format!("lists that changed while they were read: {}", proof.broken.join(", ")));
-        }
-        if proof.is_late {
-            missed.push("files that were not listed in time; a longer --budget lists more".to_owned());
-        }
-        Account { method: Method::Lists, size: proof.sizes(page).map(|(_, size)| size), kinds, missed }
-    }
-
-    /// The account of another source, which has no list of all files.
-    pub(super) fn of_some(
+    /// The account of files that were read between these values of meminfo.
+    pub(super) fn new(
         method: Method,
-        kinds: Vec<(Option<Kind>, Bytes)>,
-        size: Option<CacheSize>,
-        missed: String,
+        Sums(kinds): Sums,
+        sizes: impl IntoIterator<Item = CacheSize>,
+        missed: Vec<String>,
     ) -> Account {
-        Account { method, size: size.map(|size| size.0), kinds, missed: vec![missed] }
+        let mut account = Account { method, size: None, kinds, missed };
+        let found = account.found();
+        let sizes = sizes.into_iter().map(|CacheSize(size)| size);
+        account.size = sizes.min_by_key(|size| size.0.abs_diff(found.0));
+        account
     }
 
     /// The sum of all kinds.
@@ -115,11 +107,23 @@ impl Default for Sums {
 }
 
 impl Sums {
-    pub(super) fn add(&mut self, kind: Figure<Kind>, bytes: Bytes) {
-        if let Some((_, sum)) = self.0.iter_mut().find(|(one, _)| *one == kind.ok()) {
+    pub(super) fn add(&mut self, kind: Option<Kind>, bytes: Bytes) {
+        if let Some((_, sum)) = self.0.iter_mut().find(|(one, _)| *one == kind) {
             *sum = Bytes(sum.0.saturating_add(bytes.0));
         }
     }
+}
+
+/// What the lists lack.
+pub(super) fn missed_by(proof: &Proof) -> Vec<String> {
+    let mut missed = Vec::new();
+    if !proof.broken.is_empty() {
+        missed.push(format!("lists that changed while they were read: {}", proof.broken.join(", ")));
+    }
+    if proof.is_late {
+        missed.push("files that were not listed in time; a longer --budget lists more".to_owned());
+    }
+    missed
 }
 
 /// How many files were not exact.
@@ -147,6 +151,23 @@ mod tests {
         let nearly = account(100_000 * MIB, 99_999 * MIB, &[]);
         assert!(nearly[0].starts_with("named 99.99 % of"), "{nearly:?}");
         assert!(nearly[2].starts_with("left: 1M: in no list"), "{nearly:?}");
+    }
+
+    #[test]
+    fn the_size_is_one_that_meminfo_said_and_is_not_made_to_fit() {
+        let sums = || {
+            let mut sums = Sums::default();
+            sums.add(Some(Kind::File), Bytes(120));
+            sums.add(None, Bytes(10));
+            sums
+        };
+        let size = |sizes: [u64; 2]| {
+            let account = Account::new(Method::Lists, sums(), sizes.map(|size| CacheSize(Bytes(size))), Vec::new());
+            (account.size, account.left())
+        };
+        assert_eq!(size([100, 150]), (Some(Bytes(150)), Some(Bytes(20))));
+        assert_eq!(size([150, 100]), (Some(Bytes(150)), Some(Bytes(20))));
+        assert_eq!(size([131, 190]), (Some(Bytes(131)), Some(Bytes(1))));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
-use super::account::{Sums, inexact};
+use super::account::{Sums, inexact, missed_by};
 use super::context::{Context, HeldBy};
 use super::described::{self, Method, group_names, node_names};
 use super::divide::add_rows;
@@ -12,7 +12,7 @@ use super::parts::{HolderOfFile, PagesOfFile, Parts};
 use super::{Account, Facts, FoundChoice, FoundFile, MachineFiles, NOT_READ, Split};
 use crate::error::Result;
 use crate::kernel::cached::{FilePages, Groups, Name, Part};
-use crate::machine::cached::{CachedFile, Counter, Counts, Kind, LATE, Listed, Lists};
+use crate::machine::cached::{CacheSize, CachedFile, Counter, Counts, Kind, LATE, Listed, Lists, Proof};
 use crate::process::ProcRoot;
 use crate::units::{Absent, Bytes, Figure, Human, PageSize, Pages, Reason};
 
@@ -64,7 +64,7 @@ impl MachineFiles {
             // A thread that panicked has said why.
             (listed, context.join().unwrap_or(Ok(None)))
         });
-        let (lists, listed, account) = listed?;
+        let (lists, listed, kinds) = listed?;
         let context = context?;
         let mut proof = listed.proof;
         let most = first.filter(|_| choice.is_everything()).unwrap_or(usize::MAX);
@@ -86,43 +86,64 @@ impl MachineFiles {
         let (groups, is_trusted) = (lists.groups(), proof.agrees());
         let reader = RowReader { groups, choice, page, is_trusted, facts, context: context.as_ref() };
         let mut files = Vec::with_capacity(chosen.len());
-        let (mut names, mut pages) = (names.into_iter(), pages.iter());
+        let (mut names, mut states) = (names.into_iter(), pages.iter().map(Option::as_ref));
         for file in &chosen {
-            reader.add_rows(file, names.next(), pages.next().and_then(Option::as_ref), &mut files);
+            reader.add_rows(file, names.next(), states.next().flatten(), &mut files);
         }
         if proof.is_late || proof.is_cut {
             files.extend(unread_files(choice, &files));
         }
-        let account = Account::of_lists(account.0, &proof, page);
-        let mut incomplete = account.missed.clone();
-        if let (false, Some((listed, size))) = (proof.adds_up(page), proof.sizes(page)) {
-            incomplete.push(format!("they add up to {}, not to {}, which meminfo says", Human(listed), Human(size)));
-        }
-        if proof.is_cut {
-            incomplete.push(NOT_IN_TIME.to_owned());
-        }
-        if proof.unequal > 0 {
-            incomplete.push(inexact(proof.unequal));
-        }
-        if !proof.agrees() {
-            incomplete.push(DISAGREES.why.to_owned());
-        }
+        let read = chosen.iter().copied().zip(pages.iter().map(Option::as_ref));
+        let (sums, changed) = reader.sums(&listed.files, &kinds, read);
+        let (before, after) = proof.sizes.unzip();
+        let last = if facts.pages { CacheSize::read(&ProcRoot::live()).ok() } else { None };
+        // The rows are those of the last reading.
+        let around = if last.is_some() { [after, last] } else { [before, after] };
+        let mut missed = missed_by(&proof);
+        let incomplete = [&missed[..], &doubts(&proof, page)].concat();
+        missed.extend(moved([before, after, last], changed, page));
+        let account = Account::new(Method::Lists, sums, around.into_iter().flatten(), missed);
         let unseen = context.as_ref().and_then(Context::unseen);
         Ok(Found { files, account, incomplete, unseen })
     }
 }
 
-/// Loads the programs, if this is the first round, and lists all files, with their sums by kind.
-fn list(lists: &mut Option<Lists>, pages: bool, until: Instant) -> Result<(&mut Lists, Listed, Sums)> {
+/// Why the rows may not be what the lists have, besides what the lists themselves lack.
+fn doubts(proof: &Proof, page: PageSize) -> Vec<String> {
+    let mut doubts = Vec::new();
+    if let (false, Some((listed, size))) = (proof.adds_up(page), proof.sizes(page)) {
+        doubts.push(format!("they add up to {}, not to {}, which meminfo says", Human(listed), Human(size)));
+    }
+    if proof.is_cut {
+        doubts.push(NOT_IN_TIME.to_owned());
+    }
+    if proof.unequal > 0 {
+        doubts.push(inexact(proof.unequal));
+    }
+    if !proof.agrees() {
+        doubts.push(DISAGREES.why.to_owned());
+    }
+    doubts
+}
+
+/// By how much the page cache moved while it was read, if by more than sums are exact: its size, or its files, some of
+/// which may grow while others shrink.
+fn moved(sizes: [Option<CacheSize>; 3], changed: Bytes, page: PageSize) -> Option<String> {
+    let (low, high) = (sizes.iter().flatten().min()?, sizes.iter().flatten().max()?);
+    let moved = high.0.saturating_sub(low.0).max(changed);
+    (moved > high.tolerance(page)).then(|| format!("the page cache changed by {} while it was read", Human(moved)))
+}
+
+/// Loads the programs, if this is the first round, and lists all files, with the kind of each.
+fn list(lists: &mut Option<Lists>, pages: bool, until: Instant) -> Result<(&mut Lists, Listed, Vec<Option<Kind>>)> {
     let lists = match lists {
         Some(lists) => lists,
         empty => empty.insert(Lists::load(pages)?),
     };
     let listed = lists.list(&ProcRoot::live(), until)?;
-    let mut account = Sums::default();
-    let page = crate::kernel::page_size();
-    lists.kinds(&listed.files, until, |file, kind| account.add(kind, file.pages.bytes(page)))?;
-    Ok((lists, listed, account))
+    let mut kinds = Vec::with_capacity(listed.files.len());
+    lists.kinds(&listed.files, until, |kind| kinds.push(kind))?;
+    Ok((lists, listed, kinds))
 }
 
 /// The chosen files that were named, and of which nothing was found before the time was over.
@@ -193,6 +214,25 @@ impl RowReader<'_> {
         add_rows(whole, parts, self.choice, rows);
     }
 
+    /// The sums by kind of what the rows say, and how much came or went between the lists and the rows. Of the listed
+    /// files some were `read`, in the same order.
+    fn sums<'f>(
+        &self,
+        listed: &'f [CachedFile],
+        kinds: &[Option<Kind>],
+        read: impl Iterator<Item = (&'f CachedFile, Option<&'f FilePages>)>,
+    ) -> (Sums, Bytes) {
+        let (mut sums, mut changed, mut read) = (Sums::default(), Pages(0), read.peekable());
+        for (file, kind) in listed.iter().zip(kinds) {
+            let pages = read.next_if(|(one, _)| std::ptr::eq(*one, file)).and_then(|(_, pages)| pages);
+            let said = cached(file, &self.states(pages));
+            sums.add(*kind, said.bytes(self.page));
+            let is_left = if pages.is_some_and(|pages| pages.is_gone) { Pages(0) } else { said };
+            changed = Pages(changed.0.saturating_add(is_left.0.abs_diff(file.pages.0)));
+        }
+        (sums, changed.bytes(self.page))
+    }
+
     /// The pages of a file, if they prove themselves.
     fn states<'p>(&self, pages: Option<&'p FilePages>) -> Figure<&'p FilePages> {
         match pages {
@@ -207,8 +247,8 @@ impl RowReader<'_> {
 
     /// Why the pages and the length may be those of two instants.
     fn doubt(&self, file: &CachedFile, pages: &FilePages) -> Option<&'static str> {
-        // Large folios reach past the end of a file.
-        let is_large = pages.counts().get(Counter::Large) > 0;
+        // The large folio at the end of a file reaches past it.
+        let is_large = pages.counts().get(Counter::Large) > 0 && pages.size > 0;
         let has_length = !file.is_btree() && file.file_system.kind != "bdev";
         match () {
             () if pages.has_changed() => Some(HAS_CHANGED),
@@ -222,7 +262,6 @@ impl RowReader<'_> {
         let bytes = |pages: u64| Pages(pages).bytes(self.page);
         let counts = states.map(FilePages::counts);
         let amount = |counter| counts.map(|counts| bytes(counts.get(counter)));
-        let cached = counts.map_or(file.pages.0, |counts| counts.get(Counter::Pages));
         let parts = states.map(|pages| &pages.parts[..]);
         // Of the same instant as its pages.
         let size = states.map_or(file.size, |pages| Bytes(pages.size));
@@ -237,7 +276,7 @@ impl RowReader<'_> {
             inode: file.number,
             links: Ok(file.links.into()),
             size: if file.is_btree() { Err(NO_LENGTH) } else { Ok(size) },
-            cached: Ok(bytes(cached)),
+            cached: Ok(cached(file, states).bytes(self.page)),
             dirty: amount(Counter::Dirty),
             writeback: amount(Counter::Writeback),
             evicted: states.map(|pages| bytes(pages.evicted)),
@@ -261,6 +300,11 @@ impl RowReader<'_> {
         let group = part.first().and_then(|part| self.groups.get(&part.group?)?.path.clone());
         PagesOfFile { group, groups: group_names(part, &self.groups), nodes: node_names(part), counts }
     }
+}
+
+/// How much of a file is cached: when its pages were read, or else when it was listed.
+fn cached(file: &CachedFile, states: &Figure<&FilePages>) -> Pages {
+    states.map_or(file.pages, |pages| Pages(pages.counts().get(Counter::Pages)))
 }
 
 /// The parts with the same key, together.

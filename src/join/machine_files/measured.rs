@@ -81,20 +81,17 @@ pub(crate) fn measure_files<E: From<Error> + Send>(
             return Ok(());
         }
         if let Message::Item(found) = &message {
-            found.iter().for_each(|file| kinds.add(file.kind, file.cached.unwrap_or_default()));
+            found.iter().for_each(|file| kinds.add(file.kind.ok(), file.cached.unwrap_or_default()));
         }
         hear(message, looked_at.load(Ordering::Relaxed))
     })?;
-    let kinds = kinds.0;
     let missed = match files.recursive {
         false => ONLY_HELD.to_owned(),
         true if is_everything(&files.paths) => ONLY_WALKED.to_owned(),
         true => format!("files outside of these directories, {ONLY_BELOW}"),
     };
-    let found = kinds.iter().fold(0, |sum: u64, (_, bytes)| sum.saturating_add(bytes.0));
     let sizes = [before, size().ok()].into_iter().flatten();
-    let closest = sizes.min_by_key(|size| size.0.0.abs_diff(found));
-    Ok((Account::of_some(method, kinds, closest, missed), context.and_then(Context::unseen)))
+    Ok((Account::new(method, kinds, sizes, vec![missed]), context.and_then(Context::unseen)))
 }
 
 /// How many files a thread measures before it passes them on.

@@ -4,18 +4,18 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::Listed;
 use super::file::{CachedFile, FileSystem, Kind};
 use super::frames::Frames;
 use super::memory::{CacheSize, Proof};
 use super::readers::Readers;
-use super::{LATE, Listed};
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::bpf::inodes::{End, Inodes};
 use crate::kernel::bpf::pages::Reader;
 use crate::kernel::bpf::{self, Unavailable};
 use crate::kernel::cached::{FilePages, Groups, Name, PageRun};
 use crate::process::ProcRoot;
-use crate::units::{Figure, Pages};
+use crate::units::Pages;
 
 /// The programs in the kernel.
 #[derive(Debug)]
@@ -184,8 +184,7 @@ impl Lists {
         Ok(pages)
     }
 
-    /// Passes on the kind of each file, for which only a few names are read. Without its name the kind of such a file
-    /// is not known.
+    /// Passes on the kind of each file, for which only a few names are read; `None` if such a name was not read in time.
     ///
     /// # Errors
     /// As `bpf(2)`.
@@ -193,7 +192,7 @@ impl Lists {
         &mut self,
         files: &[CachedFile],
         until: Instant,
-        mut each: impl FnMut(&CachedFile, Figure<Kind>),
+        mut each: impl FnMut(Option<Kind>),
     ) -> Result<()> {
         let unclear = files.iter().filter(|file| file.needs_name()).map(CachedFile::target);
         let mut names = Vec::new();
@@ -201,10 +200,10 @@ impl Lists {
         let mut names = names.into_iter();
         for file in files {
             let kind = match file.needs_name() {
-                true => names.next().map(|name| file.kind(name.as_ref())).ok_or(LATE),
-                false => Ok(file.kind(None)),
+                true => names.next().map(|name| file.kind(name.as_ref())),
+                false => Some(file.kind(None)),
             };
-            each(file, kind);
+            each(kind);
         }
         Ok(())
     }

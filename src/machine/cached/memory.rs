@@ -7,7 +7,7 @@ use crate::units::{Bytes, PageSize, Pages};
 use crate::machine::meminfo::read_amounts;
 
 /// `Cached + Buffers` of meminfo: the page cache, shared memory and tmpfs included, pages in the cache of swap not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct CacheSize(pub(crate) Bytes);
 
 impl CacheSize {
@@ -18,6 +18,14 @@ impl CacheSize {
     pub(crate) fn read(root: &ProcRoot) -> Result<CacheSize> {
         let [cached, buffers] = read_amounts(root, ["Cached", "Buffers"])?;
         Ok(CacheSize(Bytes(cached.0.saturating_add(buffers.0))))
+    }
+
+    /// What a sum may differ by: 0.1 %, or what the kernel has not added to its sums yet. It keeps parts of them for
+    /// each processor, up to 125 pages of each (`calculate_normal_threshold` in `mm/vmstat.c`).
+    pub(crate) fn tolerance(self, page: PageSize) -> Bytes {
+        let processors = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
+        let pending = Pages(processors.saturating_mul(2 * 125)).bytes(page);
+        Bytes((self.0.0 / 1000).max(pending.0))
     }
 }
 
@@ -52,12 +60,10 @@ impl Proof {
     }
 
     /// Whether the sum of all files lies within 0.1 % of what meminfo says before and after, or between. The kernel
-    /// keeps parts of its sums for each processor, up to 125 pages of each (`calculate_normal_threshold` in
-    /// `mm/vmstat.c`).
+    /// may be late with as much: see [`CacheSize::tolerance`].
     pub(crate) fn adds_up(&self, page: PageSize) -> bool {
-        let processors = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
-        let pending = Pages(processors.saturating_mul(2 * 125)).bytes(page);
-        self.sizes(page).is_none_or(|(listed, size)| listed.0.abs_diff(size.0) <= (size.0 / 1000).max(pending.0))
+        let is_close = |(listed, size): (Bytes, Bytes)| listed.0.abs_diff(size.0) <= CacheSize(size).tolerance(page).0;
+        self.sizes(page).is_none_or(is_close)
     }
 
     /// Whether every list ended at its head in time.

@@ -6,7 +6,6 @@ use super::{CachedFile, Kind, Listed, Proof};
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::cached::{FilePages, Groups, Name, PageRun};
 use crate::process::ProcRoot;
-use crate::units::Figure;
 
 /// There are none.
 #[derive(Debug)]
@@ -40,12 +39,7 @@ impl Lists {
         match *self {}
     }
 
-    pub(crate) fn kinds(
-        &mut self,
-        _: &[CachedFile],
-        _: Instant,
-        _: impl FnMut(&CachedFile, Figure<Kind>),
-    ) -> Result<()> {
+    pub(crate) fn kinds(&mut self, _: &[CachedFile], _: Instant, _: impl FnMut(Option<Kind>)) -> Result<()> {
         match *self {}
     }
 
