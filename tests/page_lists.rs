@@ -206,3 +206,14 @@ fn a_file_that_may_not_be_opened_is_measured_by_its_pages() {
     let run = not_overriding(common::program(), &["pcstat", "--method", "cachestat", path.to_str().unwrap()]);
     assert!(run.status == Some(1) && run.err.contains("permission denied"), "{run:?}");
 }
+
+#[test]
+fn who_may_not_read_the_lists_is_told_so_and_not_that_another_method_is_missing() {
+    let folder = memory();
+    let path = folder.path().join("file");
+    fs::write(&path, b"x").unwrap();
+    let arguments = ["pcstat", "--method", "pages", path.to_str().unwrap()];
+    let Some(run) = common::rmap_without_lists(arguments) else { return };
+    assert!(run.status == Some(1) && run.err.contains("CAP_BPF and CAP_PERFMON"), "{run:?}");
+    assert!(!run.err.contains("cachestat"), "{run:?}");
+}

@@ -42,13 +42,14 @@ pub(crate) struct FilesArgs {
     dirty: bool,
     /// Walk over directories instead of reading the kernel's lists
     ///
-    /// Those below DIR, or all, with the files that processes map or have open. It needs no privilege, and misses block
-    /// devices, file-system metadata and what is in other mount namespaces.
+    /// Those below DIR; without DIR all, and the files that processes map or have open. It needs no privilege, and
+    /// misses block devices, file-system metadata and what is in other mount namespaces; below DIR also deleted files.
     #[arg(long, help_heading = "Files")]
     scan: bool,
     /// Time limit (default: 2 s); what is not read is absent
     ///
-    /// It is one for the kernel's lists and for looking who holds files. Without them there is none.
+    /// It limits how long the kernel's lists and the processes that hold files are read. Without these lists, files are
+    /// measured one by one, which has no limit.
     #[arg(long, value_name = "SECS", value_parser = seconds, help_heading = "Files")]
     budget: Option<Duration>,
     /// Which machine is read.

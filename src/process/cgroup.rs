@@ -53,6 +53,11 @@ impl GroupChoice {
         self.0.is_empty()
     }
 
+    /// Each of them alone, and as it was named.
+    pub(crate) fn each(&self) -> impl Iterator<Item = (&[u8], GroupChoice)> {
+        self.0.iter().map(|wanted| (&wanted.text[..], GroupChoice(vec![wanted.clone()])))
+    }
+
     /// Resolves the groups that were named by a path below a mount.
     pub fn resolve(&mut self, root: &ProcRoot) {
         if self.is_empty() {

@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::control_group::no_such_group;
 use super::file::advised;
 use crate::error::{Error, ErrorKind, Subject};
 use crate::join::machine_files::{
@@ -14,6 +15,7 @@ use crate::join::machine_files::{
 };
 use crate::join::{ChosenFiles, Message};
 use crate::machine::cached::{Counter, Kind};
+use crate::machine::read_groups;
 use crate::process::{ProcRoot, run_as_root};
 use crate::table::{
     Aggregation, Cell, Closing, Colour, Column, ColumnKind, Largest, Named, OwnedCell, Progress, RowKind, Rows, Source,
@@ -210,7 +212,8 @@ const COLUMNS: &[C] = &[
     col!(new "method", "Method", Text, |row| Cell::Word(row.method.word()),
         "what found it: pages (the kernel's lists), processes or walk",
         one_of(|| Method::ALL.map(Method::word).to_vec())),
-    col!(new "note", "Note", Prose, |row| Cell::Remark(row.note), "what to know about a row, such as why figures are absent",
+    col!(new "note", "Note", Prose, |row| Cell::Remark(row.note),
+        "what to know about a row, such as why figures are absent",
         needing(NOTE)),
 ];
 
@@ -221,6 +224,8 @@ const MAPPED_UNKNOWN: Absent =
 
 fn directory(row: &FoundFile) -> &[u8] {
     match memchr::memrchr(b'/', &row.path) {
+        // Words for a file without a path may have one, too.
+        _ if !row.path.starts_with(b"/") => b"",
         Some(0) => b"/",
         Some(end) => row.path.get(..end).unwrap_or_default(),
         None => b"",
@@ -306,6 +311,7 @@ impl CachedFileSource {
     fn read_lists(&mut self, facts: Facts, rows: &mut dyn Rows<CachedFiles>) -> Result<(), ListError> {
         let found = self.files.read_lists(&self.choice, facts, self.first, self.budget).map_err(ListError::Unusable)?;
         let error = |why| Error::new(Subject::Words(LISTS.to_owned()), ErrorKind::Changed, why);
+        self.missing_groups(&found.files).for_each(|error| rows.lost(error));
         found.incomplete.into_iter().for_each(|why| rows.lost(error(why)));
         if let Some(why) = found.unseen {
             // The rows say it, too; the files themselves are all there.
@@ -313,6 +319,24 @@ impl CachedFileSource {
         }
         self.account = Some(found.account);
         rows.rows(found.files).map_err(ListError::Stop)
+    }
+
+    /// The named control groups that are charged for none of these files because there are no such groups.
+    fn missing_groups(&self, files: &[FoundFile]) -> impl Iterator<Item = Error> {
+        self.choice.groups.each().filter_map(|(name, group)| {
+            let is_charged = |file: &FoundFile| {
+                let called = file.part.strip_suffix(b" (removed)").unwrap_or(&file.part);
+                group.has_memory_group(&file.part) || group.has_memory_group(called)
+            };
+            if files.iter().any(is_charged) {
+                return None;
+            }
+            match read_groups(&self.root, &group, &[], &mut |_| {}) {
+                Ok(groups) if groups.is_empty() => Some(no_such_group(name)),
+                Ok(_) => None,
+                Err(error) => Some(error),
+            }
+        })
     }
 
     /// The list of a capture.

@@ -10,6 +10,7 @@ mod source;
 
 pub use row::GroupRow;
 pub use source::GroupSource;
+pub(in crate::views) use source::no_such_group;
 
 use crate::machine::{GroupAmount, GroupCount, GroupFile, GroupLimit};
 use crate::table::{Aggregation, Cell, Colour, Column, ColumnKind, Cut, RowKind, col};

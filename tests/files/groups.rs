@@ -179,13 +179,18 @@ fn a_file_of_a_group_that_was_removed_since() {
     let subject = group.start(&[format!("synced:{}:24:2", path.display())]);
     let named = below(folder.path());
     assert_eq!(named.row(&path)["cgroup"], group.name);
-    let name = format!("{} (removed)", group.name);
+    let (called, name) = (group.name.clone(), format!("{} (removed)", group.name));
     group.remove_without(&subject);
     let found = below(folder.path());
     let row = found.row(&path);
     assert_eq!(bytes(row, "cached"), 24 * page(), "{row}");
     assert_locked(row, 24 * page());
     assert_eq!(row["cgroup"], name, "{row}");
+    // It can be named as it is shown, or as it was called.
+    for name in [&name, &called] {
+        let found = complete(&["--cgroup".as_ref(), OsStr::new(name), folder.path().as_os_str()]);
+        assert_eq!(bytes(found.row(&path), "cached"), 24 * page(), "{name}");
+    }
     assert_eq!(row["holders"], format!("subject {}", subject.pid()), "{row}");
 }
 
@@ -202,5 +207,8 @@ fn a_group_that_is_charged_for_nothing_has_no_rows() {
     assert_eq!((run.lines_of_json(), run.err.as_str()), (Vec::<Value>::new(), "rmap: --cgroup: no row matches\n"));
     // A part of a name is not a name.
     let part = group.name.trim_end_matches(|c: char| c.is_ascii_digit());
-    assert_eq!(complete(&["--cgroup", part]).rows, [] as [Value; 0]);
+    let run = rmap(["files", "-o", "cached", "--budget=20", "--jsonl", "--cgroup", part, "--cgroup", &group.name]);
+    assert_eq!((run.status, run.lines_of_json()), (Some(1), Vec::new()), "{run:?}");
+    let line = format!("rmap: {part}: no such control group with memory control; `rmap cgroups` lists them\n");
+    assert!(run.err.contains(&line) && !run.err.contains(&group.name), "{run:?}");
 }

@@ -16,7 +16,7 @@ fn written(path: &Path, pages: u64) -> PathBuf {
 }
 
 /// The inode number of the mapping of a process whose line in maps has this text.
-fn inode_of_mapping(subject: &Subject, text: &str) -> u64 {
+pub(crate) fn inode_of_mapping(subject: &Subject, text: &str) -> u64 {
     let maps = fs::read_to_string(format!("/proc/{}/maps", subject.pid())).unwrap();
     let line = maps.lines().find(|line| line.contains(text)).unwrap();
     line.split_whitespace().nth(4).unwrap().parse().unwrap()
@@ -115,7 +115,7 @@ fn memory_without_a_file() {
     let subject = Subject::start(["memfd:16:4", "shared_anonymous:16:5"]);
     let found = complete(&[crate::MORE]);
     let memfd = found.row_of_inode("memfd", inode_of_mapping(&subject, "/memfd:subject"));
-    assert_eq!(memfd["path"], "memfd:subject");
+    assert_eq!((&memfd["path"], &memfd["directory"]), (&"memfd:subject".into(), &"".into()), "{memfd}");
     assert_eq!(
         (bytes(memfd, "cached"), bytes(memfd, "size"), bytes(memfd, "mapped")),
         (4 * page(), 16 * page(), 4 * page())

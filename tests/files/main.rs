@@ -119,8 +119,8 @@ pub(crate) fn below(directory: &Path) -> Answer {
 }
 
 /// Columns that are not there by default.
-pub(crate) const MORE: &str = "-o+kind,inode,fs,links,locked,unevictable,unmapped,evicted,not_up_to_date,large,node,\
-                               holder_count,method,device,writeback";
+pub(crate) const MORE: &str = "-o+directory,kind,inode,fs,links,locked,unevictable,unmapped,\
+                               evicted,not_up_to_date,large,node,holder_count,method,device,writeback";
 
 /// Whether rmap can read the kernel's lists here; if not, prints which tests are skipped.
 pub(crate) fn has_lists(name: &str) -> bool {

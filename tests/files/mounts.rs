@@ -1,11 +1,12 @@
 //! Files whose device and inode numbers do not name them, and files of other mount namespaces. Each test runs itself
 //! again in its own mount namespace, so that nothing is left behind.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
-use crate::common::{Subject, in_own_namespace, mounted, page};
+use crate::common::{Subject, in_own_namespace, mounted, page, rmap_without_lists};
 use crate::{assert_locked, below, bytes, complete, has_lists};
 
 /// The container of a file that only this process's mount namespace has. If the process is in a control group whose
@@ -31,6 +32,17 @@ fn a_file_of_another_mount_namespace() {
     assert_eq!(row["holders"], format!("subject {}", subject.pid()), "{row}");
     assert_eq!((&row["kind"], &row["deleted"]), (&"tmpfs".into(), &false.into()), "{row}");
     assert_eq!(fs::metadata(&path).unwrap().ino(), bytes(row, "inode"), "the path leads to another file");
+    // Without the lists it is the same file, and not one below a directory that is called so here.
+    let arguments = ["files", "--jsonl", "-o", "+kind"].map(OsStr::new);
+    let without = |there: &[&OsStr]| rmap_without_lists([&arguments, there].concat());
+    let Some(all) = without(&[]) else { return };
+    let rows = all.lines_of_json();
+    let same = rows.iter().find(|row| row["path"] == path).unwrap_or_else(|| panic!("{path}: {rows:?}"));
+    for key in ["cached", "holders", "container", "kind", "deleted"] {
+        assert_eq!(same[key], row[key], "{key}: {same}");
+    }
+    let below = without(&[folder.join("inside").as_os_str()]).unwrap();
+    assert_eq!(below.lines_of_json(), [] as [serde_json::Value; 0]);
 }
 
 #[test]

@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use crate::bytes;
 use crate::common::{ForEveryone, NOBODY, Run, Subject, disk, has_cachestat, known_file, memory, page};
-use crate::common::{rmap, subject_program};
+use crate::common::{rmap, rmap_without_lists, subject_program};
+use crate::load::inode_of_mapping;
 
 /// A directory on tmpfs with files of the user nobody, of which the first two are held by the subject.
 struct Own {
@@ -99,6 +100,40 @@ fn without_bpf_the_files_of_own_processes_are_listed() {
     let held = own.mapped.parent().unwrap().to_str().unwrap();
     let walk = rmap(["files", "--scan", "--jsonl", "--cgroup", "/", held]);
     assert_eq!((walk.status, walk.out.is_empty()), (Some(2), true), "{}", walk.err);
+}
+
+#[test]
+fn what_has_no_name_is_the_same_without_the_lists() {
+    let folder = memory();
+    let path = folder.path().join("gone");
+    let name = path.display();
+    let acts = [format!("shared:{name}:8:8"), format!("open:{name}"), format!("unlink:{name}")];
+    let acts = acts.into_iter().chain(["memfd:16:4".to_owned(), "shared_anonymous:16:5".to_owned()]);
+    let subject = Subject::start(acts);
+    let columns = ["files", "--jsonl", "-o", "path,directory,cached,kind,deleted,links,fs,inode,holders"];
+    let Some(run) = rmap_without_lists(columns) else { return };
+    let rows = run.lines_of_json();
+    let row = |path: &str, inode: Option<u64>| {
+        let is_it = |row: &&Value| row["path"] == path && inode.is_none_or(|inode| row["inode"] == inode);
+        rows.iter().find(is_it).unwrap_or_else(|| panic!("no {path}: {run:?}"))
+    };
+    let memfd = row("memfd:subject", Some(inode_of_mapping(&subject, "/memfd:subject")));
+    let shared = row("shared memory dev/zero", Some(inode_of_mapping(&subject, "/dev/zero")));
+    let gone = row(path.to_str().unwrap(), None);
+    let there = folder.path().to_str().unwrap();
+    for (row, kind, pages, deleted, directory) in
+        [(memfd, "memfd", 4, false, ""), (shared, "shared memory", 5, false, ""), (gone, "tmpfs", 8, true, there)]
+    {
+        assert_eq!((&row["kind"], bytes(row, "cached")), (&kind.into(), pages * page()), "{row}");
+        assert_eq!((&row["deleted"], &row["directory"]), (&deleted.into(), &directory.into()), "{row}");
+        assert_eq!((&row["links"], &row["fs"]), (&0.into(), &"tmpfs".into()), "{row}");
+        assert_eq!(row["holders"], format!("subject {}", subject.pid()), "{row}");
+    }
+    let deleted = rmap_without_lists(["files", "--jsonl", "--deleted", "-o", "cached,holders,path"]).unwrap();
+    let rows = deleted.lines_of_json();
+    let gone = rows.iter().find(|row| row["path"] == path.to_str().unwrap()).unwrap_or_else(|| panic!("{deleted:?}"));
+    assert_eq!(gone["holders"], format!("subject {}", subject.pid()), "{gone}");
+    assert!(!rows.iter().any(|row| row["path"] == "memfd:subject"), "{rows:?}");
 }
 
 #[test]

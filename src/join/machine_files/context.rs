@@ -7,14 +7,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::described::{SHOWN, device_name, joined, through};
+use super::described::{SHOWN, device_name, joined, through, within};
 use super::{Facts, FoundChoice, FoundFile, NOT_READ};
 use crate::error::Result;
 use crate::join::{Holder, Holders};
 use crate::kernel::cached::Name;
 use crate::machine::Places;
 use crate::machine::cached::{CachedFile, Kind};
-use crate::process::ProcRoot;
+use crate::process::{ProcRoot, Shown};
 use crate::units::{Absent, Figure, Reason, counted};
 
 const UNSEEN: Absent = Absent::new(Reason::Denied, "a process that does not show what it maps may hold it");
@@ -77,7 +77,12 @@ impl Context {
 
     /// Gives a file with this name its path, and the container that it belongs to.
     pub(super) fn place(&self, file: &mut FoundFile, name: &Name) {
-        let place = if name.is_rooted { self.places.find(file.device, &name.path) } else { None };
+        self.place_at(file, file.device, name);
+    }
+
+    /// The same, on this device.
+    fn place_at(&self, file: &mut FoundFile, device: (u32, u32), name: &Name) {
+        let place = if name.is_rooted { self.places.find(device, &name.path) } else { None };
         let Some(place) = place else { return };
         file.path = place.pid.map_or(place.path.clone(), |pid| through(pid, &place.path));
         file.container = Ok(place.container);
@@ -106,13 +111,28 @@ impl Context {
         if found.is_empty() { Err(DEVICE) } else { Ok(by_program(&found)) }
     }
 
-    /// Gives a file that was measured its holders: only its path tells which file system it is on.
-    pub(super) fn hold_measured(&self, file: &mut FoundFile) {
-        let place = self.places.locate(&file.path).filter(|_| !file.is_deleted);
-        // Otherwise the path, as another process sees it, may lead to another file here, with the same inode number.
-        let Some((device, within)) = place.filter(|(device, _)| *device == file.device) else { return };
-        let programs = self.held_by(device, file.inode, &within);
+    /// Gives a file that was measured its path, its container and its holders. The mount that it was opened on tells
+    /// where it is, and otherwise its path.
+    pub(super) fn add_to_measured(&self, file: &mut FoundFile, opened: Option<Shown>) {
+        if matches!(file.kind, Ok(Kind::Memfd | Kind::SharedMemory)) {
+            file.container = Ok(None);
+            return self.hold(file, &self.held_by(file.device, file.inode, &[]));
+        }
+        let of_mount = opened.and_then(|shown| {
+            let path = shown.path.strip_suffix(b" (deleted)").filter(|_| file.is_deleted).unwrap_or(&shown.path);
+            let (device, within) = self.places.of_mount(shown.mount, path)?;
+            Some((device, within?))
+        });
+        // A path as another process sees it may lead to another file here, with the same inode number.
+        let typed = || self.places.locate(&file.path).filter(|(device, _)| *device == file.device);
+        let Some((device, path)) = of_mount.or_else(typed) else {
+            file.path = within(file.device, &file.path);
+            return;
+        };
+        let programs = self.held_by(device, file.inode, &path);
         self.hold(file, &programs);
+        let is_deleted = file.is_deleted;
+        self.place_at(file, device, &Name { path, is_rooted: true, is_deleted });
     }
 
     /// Gives a file its holders.

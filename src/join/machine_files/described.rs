@@ -48,6 +48,17 @@ pub(super) fn device_name((major, minor): (u32, u32)) -> Option<Vec<u8>> {
     Some([b"/dev/", name].concat())
 }
 
+/// Words for a file on a device that is mounted nowhere.
+pub(super) fn within((major, minor): (u32, u32), path: &[u8]) -> Vec<u8> {
+    [format!("[{major}:{minor}] ").as_bytes(), path].concat()
+}
+
+/// Words for memory without a file, by the name that the kernel gave it.
+pub(super) fn memory(kind: Kind, name: &[u8]) -> Vec<u8> {
+    let name = name.strip_prefix(b"/").unwrap_or(name);
+    if kind == Kind::Memfd { name.to_vec() } else { [b"shared memory ", name].concat() }
+}
+
 /// Words for a file that has no path: what it is, and the name that the kernel gave it.
 pub(super) fn words(file: &CachedFile, kind: Kind, name: Option<&Name>) -> Vec<u8> {
     let (major, minor) = file.file_system.device;
@@ -55,10 +66,7 @@ pub(super) fn words(file: &CachedFile, kind: Kind, name: Option<&Name>) -> Vec<u
     match (kind, name) {
         (Kind::BlockDevice, _) => device_name(file.device)
             .unwrap_or_else(|| format!("block device {}:{}", file.device.0, file.device.1).into_bytes()),
-        (Kind::Memfd, Some(name)) => name.path.strip_prefix(b"/").unwrap_or(&name.path).to_vec(),
-        (Kind::SharedMemory, Some(name)) => {
-            [b"shared memory ", name.path.strip_prefix(b"/").unwrap_or(&name.path)].concat()
-        }
+        (Kind::Memfd | Kind::SharedMemory, Some(name)) => memory(kind, &name.path),
         (_, Some(name)) => [format!("[{}] ", place()).as_bytes(), &name.path].concat(),
         (_, None) => format!("[{}] inode {}", place(), file.number).into_bytes(),
     }

@@ -5,12 +5,19 @@ use std::sync::Arc;
 use super::parts::{HolderOfFile, PagesOfFile, Parts};
 use super::{FoundChoice, FoundFile, Split};
 use crate::machine::cached::Counter;
+use crate::process::GroupChoice;
 use crate::units::{Absent, Bytes, Figure, Pages, Reason};
 
 const NOT_DIVIDED: Absent =
     Absent::new(Reason::Unsupported, "which group or node a page belonged to is not known after it was reclaimed");
 
 impl PagesOfFile {
+    /// Whether one of these groups is charged for them. A removed one may be named as it is shown.
+    fn is_of(&self, groups: &GroupChoice) -> bool {
+        let names = [self.group.as_ref(), self.groups.as_ref().ok()];
+        names.into_iter().flatten().any(|name| groups.has_memory_group(name))
+    }
+
     fn row(&self, whole: &FoundFile, name: &Figure<Vec<u8>>) -> FoundFile {
         let amount = |counter| Ok(Pages(self.counts.get(counter)).bytes(whole.page_size));
         FoundFile {
@@ -40,10 +47,7 @@ pub(super) fn add_rows(whole: FoundFile, parts: Parts, choice: &FoundChoice, row
     if choice.keeps_parts {
         return add(FoundFile { parts: Some(Arc::new(parts)), ..whole });
     }
-    let is_wanted = |part: &&PagesOfFile| {
-        let is_in = |path: &[u8]| choice.groups.has_memory_group(path);
-        choice.groups.is_empty() || part.group.as_deref().is_some_and(is_in)
-    };
+    let is_wanted = |part: &&PagesOfFile| choice.groups.is_empty() || part.is_of(&choice.groups);
     match choice.split {
         Some(Split::Groups) if whole.counts.is_ok() => {
             parts.groups.iter().filter(is_wanted).for_each(|part| add(part.row(&whole, &part.groups)));

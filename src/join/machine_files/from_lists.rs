@@ -17,7 +17,7 @@ use crate::process::ProcRoot;
 use crate::units::{Absent, Bytes, Figure, Human, PageSize, Pages, Reason};
 
 const CHANGED: Absent = Absent::new(Reason::Changed, "its pages do not add up, because they changed while being read");
-const NOT_IN_TIME: &str = "not everything about these files was read in time; a longer --budget reads more";
+const NOT_IN_TIME: &str = "not everything about these files was read in time";
 const HAS_CHANGED: &str = "its pages or its length changed while they were read";
 const BEYOND_END: &str = "it has pages beyond its end: reserved, or its length changed while they were read";
 const GONE: Absent = Absent::new(Reason::Vanished, "the file was removed from memory before its pages were read");
@@ -50,11 +50,7 @@ impl MachineFiles {
         budget: Duration,
     ) -> Result<Found> {
         let until = Instant::now() + budget;
-        let facts = Facts {
-            path: facts.path || choice.deleted || !choice.below.is_empty(),
-            pages: facts.pages || choice.needs_pages(),
-            holders: facts.holders || choice.split == Some(Split::Holders) || !choice.holders.is_empty(),
-        };
+        let facts = facts.needed_by(choice);
         let needs_names = facts.path || facts.holders;
         let page = crate::kernel::page_size();
         let empty = &mut self.lists;
@@ -100,7 +96,7 @@ impl MachineFiles {
         // The rows are those of the last reading.
         let around = if last.is_some() { [after, last] } else { [before, after] };
         let mut missed = missed_by(&proof);
-        let incomplete = [&missed[..], &doubts(&proof, page)].concat();
+        let incomplete = [&missed[..], &doubts(&proof, choice, page)].concat();
         missed.extend(moved([before, after, last], changed, page));
         let account = Account::new(Method::Lists, sums, around.into_iter().flatten(), missed);
         let unseen = context.as_ref().and_then(Context::unseen);
@@ -109,13 +105,14 @@ impl MachineFiles {
 }
 
 /// Why the rows may not be what the lists have, besides what the lists themselves lack.
-fn doubts(proof: &Proof, page: PageSize) -> Vec<String> {
+fn doubts(proof: &Proof, choice: &FoundChoice, page: PageSize) -> Vec<String> {
     let mut doubts = Vec::new();
     if let (false, Some((listed, size))) = (proof.adds_up(page), proof.sizes(page)) {
         doubts.push(format!("they add up to {}, not to {}, which meminfo says", Human(listed), Human(size)));
     }
     if proof.is_cut {
-        doubts.push(NOT_IN_TIME.to_owned());
+        let rows = if choice.is_everything() { "" } else { ", so rows may be missing" };
+        doubts.push(format!("{NOT_IN_TIME}{rows}; a longer --budget reads more"));
     }
     if proof.unequal > 0 {
         doubts.push(inexact(proof.unequal));

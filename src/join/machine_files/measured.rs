@@ -1,5 +1,6 @@
 //! Files without the kernel's lists: those that processes hold, or those below directories, measured one by one.
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -9,19 +10,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::account::Sums;
 use super::context::Context;
-use super::described::Method;
+use super::described::{Method, memory};
 use super::{Account, Facts, FoundChoice, FoundFile, NOT_READ};
 use crate::error::{Error, Result, Subject};
 use crate::join::{ChosenFiles, Message, Sender};
+use crate::kernel::mount_table;
 use crate::machine::cached::{CacheSize, Kind};
 use crate::pagecache::walk::{Place, Visitor};
 use crate::pagecache::{Engine, FileReport, FileSystemKind, OpenFile};
-use crate::process::{Criteria, ProcRoot, ProcessChoice};
+use crate::process::{Criteria, ProcRoot, ProcessChoice, Shown};
 use crate::units::{Absent, Bytes, Figure, Pages, Reason};
 
 const NO_LISTS: Absent =
     Absent::new(Reason::Denied, "only the kernel's lists say it, which need root, or CAP_BPF and CAP_PERFMON");
-const UNKNOWN_TYPE: Absent = Absent::new(Reason::Unsupported, "its file system was not asked");
+const UNKNOWN_TYPE: Absent = Absent::new(Reason::Unsupported, "its device is not that of a mount of this namespace");
 
 /// What a user misses if only the files of processes were measured.
 const ONLY_HELD: &str = "files that no process holds, block devices and file-system metadata; root sees them in the \
@@ -69,12 +71,21 @@ pub(crate) fn measure_files<E: From<Error> + Send>(
     let method = if files.recursive { Method::Walk } else { Method::Processes };
     let size = || -> Result<CacheSize> { CacheSize::read(&ProcRoot::live()) };
     let before = size().ok();
-    let context = Context::read(&FoundChoice::default(), Facts { path: false, ..facts }, None)?;
+    let context = Context::read(&FoundChoice::default(), facts.needed_by(choice), None)?;
     let looked_at = AtomicU64::new(0);
+    let types = types();
     let engine = files.engine();
     let (context, found) = (context.as_ref(), Vec::new);
-    let new =
-        |_: &_, sender| Measuring { engine, method, choice, context, found: found(), sender, looked_at: &looked_at };
+    let new = |_: &_, sender| Measuring {
+        engine,
+        method,
+        choice,
+        context,
+        types: &types,
+        found: found(),
+        sender,
+        looked_at: &looked_at,
+    };
     let mut kinds = Sums::default();
     files.visit(new, Measuring::finish, |message| {
         if matches!(&message, Message::Failure(error) if is_about_choice(error)) {
@@ -103,6 +114,7 @@ struct Measuring<'m> {
     method: Method,
     choice: &'m FoundChoice,
     context: Option<&'m Context>,
+    types: &'m HashMap<(u32, u32), Arc<str>>,
     found: Vec<FoundFile>,
     sender: Sender<Vec<FoundFile>>,
     looked_at: &'m AtomicU64,
@@ -115,13 +127,17 @@ impl Measuring<'_> {
 }
 
 impl Visitor for Measuring<'_> {
-    fn file(&mut self, file: OpenFile, _: Place<'_>) -> ControlFlow<()> {
+    fn file(&mut self, file: OpenFile, place: Place<'_>) -> ControlFlow<()> {
         self.looked_at.fetch_add(1, Ordering::Relaxed);
-        let (is_deleted, is_in_memory) = (file.links() == 0, file.file_system().kind == FileSystemKind::Memory);
+        let (links, is_in_memory) = (file.links(), file.file_system().kind == FileSystemKind::Memory);
+        // One that was found in a directory is where it was found.
+        let is_held = self.context.is_some() && place.directory.is_none();
+        let shown = if is_held { Shown::of(file.handle()) } else { None };
         let report = self.engine.measure_opened(file, crate::units::ByteRange::ALL);
-        let mut row = measured(&report, self.method, is_in_memory, is_deleted);
+        let mut row = measured(&report, self.method, is_in_memory, links);
+        row.file_system = self.types.get(&row.device).cloned().map_or(row.file_system, Ok);
         if let Some(context) = self.context {
-            context.hold_measured(&mut row);
+            context.add_to_measured(&mut row, shown);
         }
         match row.cached {
             Ok(Bytes(0)) => return ControlFlow::Continue(()),
@@ -138,6 +154,17 @@ impl Visitor for Measuring<'_> {
     fn failure(&mut self, error: Error) {
         self.sender.failure(error);
     }
+}
+
+/// The types of the file systems that are mounted in this namespace, by their devices.
+fn types() -> HashMap<(u32, u32), Arc<str>> {
+    let table = mount_table::own();
+    let of = |mount: &mount_table::Mount| {
+        // Behind a dot is what the server of FUSE calls itself.
+        let name = String::from_utf8_lossy(mount.kind.split(|byte| *byte == b'.').next()?).into_owned();
+        Some((mount.device, name.into()))
+    };
+    table.mounts().iter().filter_map(of).collect()
 }
 
 /// The row of a regular file whose cached pages are not known; `None` if it is no such file.
@@ -171,35 +198,35 @@ pub(super) fn unread_file(path: &Path, method: Method, why: Absent) -> Option<Fo
     })
 }
 
-/// The path of a file, without the words that the kernel adds to a removed name.
-fn name_of(report: &FileReport, is_deleted: bool) -> Vec<u8> {
-    let path = report.path.as_os_str().as_bytes();
-    path.strip_suffix(b" (deleted)").filter(|_| is_deleted).unwrap_or(path).to_vec()
-}
-
 /// A row for a file that was measured. Its figures are those of `cachestat(2)` or `mincore(2)`.
-fn measured(report: &FileReport, method: Method, is_in_memory: bool, is_deleted: bool) -> FoundFile {
+fn measured(report: &FileReport, method: Method, is_in_memory: bool, links: u64) -> FoundFile {
     let bytes = |pages: Figure<Pages>| pages.map(|pages| pages.bytes(report.page_size));
     let more = report.not_up_to_date().map_or(0, |pages| pages.0);
     let cached = report.cached().map(|pages| Pages(pages.0.saturating_add(more)));
     let file_system: Option<Arc<str>> = is_in_memory.then(|| "tmpfs".into());
+    let (device, inode) = report.identity;
+    let (major, minor) = (nix::libc::major(device), nix::libc::minor(device));
+    // The kernel adds words to a removed name.
+    let path = report.path.as_os_str().as_bytes();
+    let path = path.strip_suffix(b" (deleted)").filter(|_| links == 0).unwrap_or(path);
+    let nameless = ProcRoot::live().nameless_mount();
     let kind = match () {
-        () if is_in_memory && report.path.as_os_str().as_bytes().starts_with(b"/memfd:") => Kind::Memfd,
+        () if nameless.is_some_and(|mount| mount.device == (major, minor)) => Kind::of_nameless(path),
         () if is_in_memory => Kind::Tmpfs,
-        () if is_deleted => Kind::Deleted,
+        () if links == 0 => Kind::Deleted,
         () => Kind::File,
     };
-    let (device, inode) = report.identity;
+    let is_nameless = matches!(kind, Kind::Memfd | Kind::SharedMemory);
     FoundFile {
         id: inode.rotate_left(20) ^ device,
         part: Vec::new(),
-        path: name_of(report, is_deleted),
-        is_deleted,
+        path: if is_nameless { memory(kind, path) } else { path.to_vec() },
+        is_deleted: links == 0 && !is_nameless,
         kind: Ok(kind),
         file_system: file_system.ok_or(UNKNOWN_TYPE),
-        device: (nix::libc::major(device), nix::libc::minor(device)),
+        device: (major, minor),
         inode,
-        links: Err(NO_LISTS),
+        links: Ok(links),
         size: Ok(report.size),
         cached: bytes(cached),
         counts: Err(NO_LISTS),

@@ -140,6 +140,17 @@ pub struct FoundChoice {
     pub(crate) keeps_parts: bool,
 }
 
+impl Facts {
+    /// These, and what the choice depends on.
+    fn needed_by(self, choice: &FoundChoice) -> Facts {
+        Facts {
+            path: self.path || choice.deleted || !choice.below.is_empty(),
+            pages: self.pages || choice.needs_pages(),
+            holders: self.holders || choice.split == Some(Split::Holders) || !choice.holders.is_empty(),
+        }
+    }
+}
+
 impl FoundChoice {
     /// Whether every file is chosen, and has one row.
     pub(super) fn is_everything(&self) -> bool {

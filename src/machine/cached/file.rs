@@ -69,6 +69,11 @@ impl Kind {
     pub(crate) const ALL: [Kind; 7] =
         [Kind::File, Kind::Deleted, Kind::Tmpfs, Kind::SharedMemory, Kind::Memfd, Kind::BlockDevice, Kind::Metadata];
 
+    /// What kind of memory without a file the kernel gave this name.
+    pub(crate) fn of_nameless(name: &[u8]) -> Kind {
+        if name.starts_with(b"/memfd:") { Kind::Memfd } else { Kind::SharedMemory }
+    }
+
     /// Its name.
     pub(crate) fn word(self) -> &'static str {
         match self {
@@ -157,13 +162,12 @@ impl CachedFile {
 
     /// What kind of file it is; `name` is needed for files of tmpfs that have no link.
     pub(crate) fn kind(&self, name: Option<&Name>) -> Kind {
+        if let Some(name) = name.filter(|name| self.needs_name() && !name.is_rooted) {
+            return Kind::of_nameless(&name.path);
+        }
         let kind = self.mode & nix::libc::S_IFMT;
         match () {
             () if self.file_system.kind == "bdev" => Kind::BlockDevice,
-            () if self.needs_name() && name.is_some_and(|name| !name.is_rooted) => {
-                let is_memfd = name.is_some_and(|name| name.path.starts_with(b"/memfd:"));
-                if is_memfd { Kind::Memfd } else { Kind::SharedMemory }
-            }
             () if self.file_system.is_in_memory() => Kind::Tmpfs,
             () if kind != nix::libc::S_IFREG => Kind::Metadata,
             () if self.file_system.magic == EXT4.0 && self.number < EXT4.1 || self.is_btree() => Kind::Metadata,

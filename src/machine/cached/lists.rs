@@ -184,7 +184,8 @@ impl Lists {
         Ok(pages)
     }
 
-    /// Passes on the kind of each file, for which only a few names are read; `None` if such a name was not read in time.
+    /// Passes on the kind of each file, for which only a few names are read; `None` if such a name was not read in
+    /// time.
     ///
     /// # Errors
     /// As `bpf(2)`.

@@ -115,6 +115,13 @@ impl GroupSource {
     }
 }
 
+/// The error for a group that was named and does not exist.
+pub(in crate::views) fn no_such_group(name: &[u8]) -> Error {
+    let about = Subject::Words(String::from_utf8_lossy(name).into_owned());
+    let error = Error::new(about, ErrorKind::NotFound, "no such control group with memory control");
+    error.with_advice("`rmap cgroups` lists them")
+}
+
 /// The groups with one of these names, as they are mounted on the machine.
 fn choice<'n>(root: &ProcRoot, names: impl IntoIterator<Item = &'n Vec<u8>>) -> GroupChoice {
     let mut choice = GroupChoice::default();
@@ -159,9 +166,7 @@ impl Source for GroupSource {
         for name in &self.names {
             let one = choice(&self.root, [name]);
             if !groups.iter().any(|group| one.has_memory_group(&group.path)) {
-                let about = Subject::Words(String::from_utf8_lossy(name).into_owned());
-                let error = Error::new(about, ErrorKind::NotFound, "no such control group with memory control");
-                rows.failure(error.with_advice("`rmap cgroups` lists them"));
+                rows.failure(no_such_group(name));
             }
         }
         if groups.is_empty() && !self.names.is_empty() {

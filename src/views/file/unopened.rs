@@ -42,6 +42,10 @@ impl Unopened {
             return Completed { states: None, is_replaced: false };
         }
         let states = self.lists.look(report, replaces);
+        if let (true, Err(why)) = (is_unmeasured && self.is_forced(), &states) {
+            // No other method was tried.
+            report.residency = Err(*why);
+        }
         Completed { is_replaced: replaces && states.is_ok(), states: Some(states).filter(|_| self.all) }
     }
 
