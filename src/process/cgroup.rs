@@ -1,6 +1,7 @@
 //! The control groups of a process, of either version, from `/proc/PID/cgroup`.
 
 use std::ffi::OsStr;
+use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use regex::bytes::Regex;
@@ -8,7 +9,7 @@ use regex::bytes::Regex;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::mount_table::Mount;
 use crate::process::failure::read_error;
-use crate::process::handle::Process;
+use crate::process::handle::{Memory, Process};
 use crate::process::root::{ProcRoot, read_mounts};
 
 /// The maximum number of bytes that are read from `/proc/PID/cgroup`.
@@ -23,17 +24,19 @@ impl Process {
     /// [`ErrorKind::NotFound`]: it has exited, or a capture has no such file. [`ErrorKind::Unsupported`]: there are no
     /// control groups.
     pub fn read_cgroup(&self) -> Result<Vec<u8>> {
-        let text = self.directory.read_file("cgroup", LONGEST).map_err(|error| match self.is_live() {
+        let text = self.memory_or_own()?.read_groups().map_err(|error| match self.is_live() {
             true => read_error(self.pid(), &error),
             false => self.open_error("cgroup", &error),
         })?;
         let none = || Error::pid(self.pid(), ErrorKind::Unsupported, "it is not in a control group for memory");
         memory_group(&text).map(<[u8]>::to_vec).ok_or_else(none)
     }
+}
 
-    /// Whether it is in the group, or in one below it.
-    fn is_in_cgroup(&self, wanted: &WantedGroup) -> bool {
-        is_in_group(&self.directory.read_file("cgroup", LONGEST).unwrap_or_default(), wanted)
+impl Memory {
+    /// The control groups of the thread that shows the memory: version 1 puts a thread that has exited into `/`.
+    fn read_groups(&self) -> io::Result<Vec<u8>> {
+        self.directory.read_file("cgroup", LONGEST)
     }
 }
 
@@ -67,9 +70,10 @@ impl GroupChoice {
         self.0.iter_mut().for_each(|group| *group = group.resolved(&mounts, root.is_live()));
     }
 
-    /// Whether a process is in one of them.
-    pub(super) fn has_process(&self, process: &Process) -> bool {
-        self.0.iter().any(|wanted| process.is_in_cgroup(wanted))
+    /// Whether the process with this memory is in one of them.
+    pub(super) fn has_process(&self, memory: &Memory) -> bool {
+        let groups = memory.read_groups().unwrap_or_default();
+        self.0.iter().any(|wanted| is_in_group(&groups, wanted))
     }
 
     /// Whether the memory control group with this path is one of them, or below one.

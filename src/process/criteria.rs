@@ -102,7 +102,7 @@ impl Criteria {
         Ok(memory.stat.is_some()
             && self.match_name(process, &memory)
             && (self.users.is_empty() || self.users.contains(&process.read_status()?.user))
-            && (self.groups.is_empty() || self.groups.has_process(process))
+            && (self.groups.is_empty() || self.groups.has_process(&memory))
             && (self.patterns.is_empty() || {
                 let command = process.identity_in(&memory)?.command;
                 self.patterns.iter().any(|pattern| pattern.is_match(&command))

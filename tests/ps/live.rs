@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::common::{self, ForEveryone, Running, Subject, command, memory, page, rmap};
+use crate::common::{self, ForEveryone, Group, Running, Subject, command, memory, page, rmap};
 use crate::{allowed, number, row_of};
 
 #[test]
@@ -182,4 +182,26 @@ fn a_repeated_answer_shows_what_changed() {
     assert_eq!((&first["fate"], &first["uss_change"]), (&Value::Null, &Value::Null));
     assert_eq!((number(&second, "pid"), &second["rss_change"]), (subject.pid().into(), &0.into()));
     assert_eq!(running.end(Signal::SIGINT).0, Some(0));
+}
+
+#[test]
+fn a_process_whose_first_thread_has_exited_stays_in_its_control_group() {
+    let Some(group) = Group::new("headless") else { return };
+    let folder = memory();
+    let file = folder.path().join("f").display().to_string();
+    let subject = group.start(&[format!("shared:{file}:8:8"), "headless".to_owned()]);
+    let stat = format!("/proc/{}/stat", subject.pid());
+    common::wait_until("its first thread ended", || std::fs::read_to_string(&stat).unwrap().contains(") Z "));
+    let name = group.last_name();
+    for arguments in [
+        &["ps", "-o", "pid,cgroup", &subject.word()][..],
+        &["ps", "-o", "pid,cgroup", "--cgroup", name],
+        &["who", "-o", "pid,cgroup", &file],
+    ] {
+        let rows = rmap([arguments, &["--jsonl"]].concat()).good().lines_of_json();
+        let found: Vec<_> = rows.iter().map(|row| (&row["pid"], &row["cgroup"])).collect();
+        assert_eq!(found, [(&subject.pid().into(), &group.name.as_str().into())], "{arguments:?}");
+    }
+    // The view of its mappings finds it in the group, too.
+    assert!(!rmap(["pid", "--cgroup", name, "--jsonl", "-o", "pid,rss"]).good().lines_of_json().is_empty());
 }

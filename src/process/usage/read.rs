@@ -183,7 +183,7 @@ impl Reader {
             name,
             parent: stat.map(|stat| stat.parent).filter(|parent| *parent != 0),
             program,
-            group: if self.needs.group { self.group(process) } else { Err(NOT_ASKED) },
+            group: if self.needs.group { self.group(process, &directory) } else { Err(NOT_ASKED) },
             shares: Err(NOT_ASKED),
             failure: None,
             memory: 0,
@@ -313,8 +313,8 @@ impl Reader {
         }
     }
 
-    fn group(&mut self, process: &Process) -> Figure<Vec<u8>> {
-        let read = self.read(process, &process.directory, "cgroup");
+    fn group(&mut self, process: &Process, directory: &Directory) -> Figure<Vec<u8>> {
+        let read = self.read(process, directory, "cgroup");
         read.ok().and_then(|()| memory_group(&self.text)).map(<[u8]>::to_vec).ok_or(NO_GROUP)
     }
 
