@@ -124,7 +124,7 @@ impl Amount {
             Amount::Writeback => row.writeback,
             Amount::Active => row.amount(Counter::Active),
             Amount::Referenced => row.amount(Counter::Referenced),
-            Amount::NotUpToDate => subtracted(row.amount(Counter::UpToDate)?),
+            Amount::NotUpToDate => row.not_up_to_date(),
             Amount::Unevictable => row.amount(Counter::Unevictable),
             Amount::Locked => row.amount(Counter::Locked),
             Amount::Large => row.amount(Counter::Large),

@@ -241,7 +241,7 @@ pub(super) fn method(report: &FileReport) -> Cell<'_> {
 }
 
 /// What a reader of `cached` must know if there are more pages in the page cache.
-const NOT_UP_TO_DATE: &str = "more pages are in the page cache, but not up to date as a whole";
+pub(super) const NOT_UP_TO_DATE: &str = "more pages are in the page cache, but not up to date as a whole";
 
 /// What a reader of `cached` must know if some of these pages may have to be read.
 const UNTOLD: &str = "some may not be up to date, which cachestat alone does not tell: then fewer are cached";
@@ -250,11 +250,11 @@ const UNTOLD: &str = "some may not be up to date, which cachestat alone does not
 pub(super) fn note(report: &FileReport) -> Cell<'_> {
     match &report.residency {
         Err(absent) => Cell::Remark(Some(absent.why)),
-        Ok(found) => {
-            let has_more = found.not_up_to_date.is_ok_and(|pages| pages > Pages(0));
+        Ok(_) => {
             let changed = report.changed.map(crate::pagecache::Change::words);
             let has_fewer = report.may_count_stale_pages();
-            Cell::Remark(changed.or(has_more.then_some(NOT_UP_TO_DATE)).or(has_fewer.then_some(UNTOLD)))
+            let more = report.has_stale_pages().then_some(NOT_UP_TO_DATE);
+            Cell::Remark(changed.or(more).or(has_fewer.then_some(UNTOLD)))
         }
     }
 }

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::processes::user_name;
+use super::shared::NOT_UP_TO_DATE;
 use crate::join::who::{Answer, FileInCache, Holding, How, InMemory, KernelUse, ProcessFacts, WantedFile, WhoFacts};
 use crate::join::who::{MappedBy, find_holders};
 use crate::process::ProcRoot;
@@ -314,7 +315,7 @@ fn in_words(file: &FileInCache) -> String {
     };
     let cached = match (file.cached, file.mapped, file.mapped_at_least) {
         (Err(absent), ..) => format!("what is cached of it is not known ({})", absent.why),
-        (Ok(Bytes(0)), ..) => "nothing of it is cached".to_owned(),
+        (Ok(Bytes(0)), ..) => "0 cached".to_owned(),
         (Ok(cached), Ok(_), _) if file.holders == 0 && file.is_complete => format!("{} cached", Human(cached)),
         (Ok(cached), Ok(mapped), _) => {
             let unmapped = cached.saturating_sub(mapped);
@@ -327,7 +328,11 @@ fn in_words(file: &FileInCache) -> String {
             format!("{} cached; how much of it is mapped is not known ({})", Human(cached), absent.why)
         }
     };
-    format!("{}: {nobody}{cached}", name(&file.path))
+    let more = match file.not_up_to_date {
+        Ok(more @ Bytes(1..)) => format!("; {NOT_UP_TO_DATE} ({})", Human(more)),
+        _ => String::new(),
+    };
+    format!("{}: {nobody}{cached}{more}", name(&file.path))
 }
 
 /// The same for a JSON document.
@@ -349,6 +354,7 @@ fn file_cells(file: &FileInCache) -> Object {
         ("holder_count", OwnedCell::Plain(Cell::Count(file.holders))),
         ("size", figure(file.size)),
         ("cached", figure(file.cached)),
+        ("not_up_to_date", figure(file.not_up_to_date)),
         ("mapped", figure(file.mapped)),
         ("mapped_at_least", figure(file.mapped_at_least)),
         ("unmapped", figure(file.unmapped)),

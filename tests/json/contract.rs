@@ -295,6 +295,7 @@ pub(crate) struct HeldFile {
     pub(crate) holder_count: u64,
     pub(crate) size: Nullable<u64>,
     pub(crate) cached: Nullable<u64>,
+    pub(crate) not_up_to_date: Nullable<u64>,
     pub(crate) mapped: Nullable<u64>,
     pub(crate) mapped_at_least: Nullable<u64>,
     pub(crate) unmapped: Nullable<u64>,

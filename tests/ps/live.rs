@@ -198,7 +198,7 @@ fn a_process_whose_first_thread_has_exited_stays_in_its_control_group() {
         &["ps", "-o", "pid,cgroup", "--cgroup", name],
         &["who", "-o", "pid,cgroup", &file],
     ] {
-        let rows = rmap([arguments, &["--jsonl"]].concat()).good().lines_of_json();
+        let rows = rmap([arguments, &["--jsonl"]].concat()).lines_of_json();
         let found: Vec<_> = rows.iter().map(|row| (&row["pid"], &row["cgroup"])).collect();
         assert_eq!(found, [(&subject.pid().into(), &group.name.as_str().into())], "{arguments:?}");
     }

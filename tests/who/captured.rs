@@ -115,7 +115,8 @@ impl Machine {
         let mut text = format!("{}\n", json!({"account": account, "incomplete": [], "unseen": null}));
         for (id, (path, device, inode, cached, mapped)) in files.iter().enumerate() {
             let mut counts = vec![0; 12];
-            counts[0] = cached / 4096;
+            // All of them up to date.
+            (counts[0], counts[1]) = (cached / 4096, cached / 4096);
             counts[10] = *mapped;
             let (path, is_deleted) = path.strip_suffix(" (deleted)").map_or((*path, false), |path| (path, true));
             let file = json!({
@@ -355,6 +356,20 @@ fn more_mapped_than_cached_is_no_amount_in_a_capture() {
     let file = machine.who(&[NAME]).json()["files"][0].clone();
     let mapped = [5 << 12, 4 << 12, 4 << 12, 1 << 12].map(|bytes: u64| json!(bytes));
     assert_eq!([&file["cached"], &file["mapped"], &file["mapped_at_least"], &file["unmapped"]], mapped.each_ref());
+}
+
+#[test]
+fn pages_of_a_capture_that_are_not_up_to_date_do_not_count_as_cached() {
+    let machine = Machine::new();
+    machine.list(&[(NAME, [8, 1], 70, 4 << 12, 0)]);
+    let list = machine.0.path().join("rmap/files.jsonl");
+    let text = std::fs::read_to_string(&list).unwrap();
+    for up_to_date in [0, 3] {
+        std::fs::write(&list, text.replace("[4,4,", &format!("[4,{up_to_date},"))).unwrap();
+        let file = machine.who(&[NAME]).json()["files"][0].clone();
+        let [cached, more] = ["cached", "not_up_to_date"].map(|key| file[key].as_u64().unwrap());
+        assert_eq!((cached, more), (up_to_date << 12, (4 - up_to_date) << 12), "{file}");
+    }
 }
 
 #[test]

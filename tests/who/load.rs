@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
-use crate::common::{Subject, disk, memory, page, rmap};
+use crate::common::{Subject, disk, has_cachestat, memory, page, rmap, shell};
 use crate::{Answer, bytes, link_of, who, writer};
 
 #[test]
@@ -267,4 +267,24 @@ fn fuser_names_the_same_processes() {
     ours.sort_unstable();
     assert_eq!(theirs, ours);
     who([&path]).assert_only(&subjects.iter().collect::<Vec<_>>());
+}
+
+#[test]
+fn pages_that_are_not_up_to_date_are_named_beside_the_cached_ones() {
+    if !has_cachestat() {
+        return;
+    }
+    // On tmpfs reserved blocks are such pages, as buffers of a block device often are.
+    let folder = memory();
+    let path = folder.path().join("reserved");
+    shell("fallocate -l $2 $1", &[path.as_os_str(), (6 * page()).to_string().as_ref()]).good();
+    let found = who([&path]);
+    let file = &found.files[0];
+    assert_eq!((bytes(file, "cached"), bytes(file, "not_up_to_date")), (0, 6 * page()), "{file}");
+    let text = rmap(["who".as_ref(), path.as_os_str()]).text();
+    let more = "more pages are in the page cache, but not up to date as a whole";
+    assert!(text.ends_with(&format!("0 cached; {more} ({}K)\n", 6 * page() / 1024)), "{text}");
+    // The same words as everywhere.
+    let measured = rmap(["pcstat".as_ref(), "--jsonl".as_ref(), path.as_os_str()]).good().lines_of_json();
+    assert_eq!(measured[0]["note"], more);
 }

@@ -95,6 +95,11 @@ impl FoundFile {
         let bytes = |pages| crate::units::Pages(pages).bytes(self.page_size);
         self.counts.as_ref().map(|counts| bytes(counts.get(counter))).map_err(|absent| *absent)
     }
+
+    /// How much of it is cached, but would have to be read again.
+    pub(crate) fn not_up_to_date(&self) -> Figure<Bytes> {
+        Ok(self.amount(Counter::Pages)?.saturating_sub(self.amount(Counter::UpToDate)?))
+    }
 }
 
 /// What is read about each file.

@@ -22,8 +22,11 @@ pub struct FileInCache {
     pub is_complete: bool,
     /// Its length.
     pub size: Figure<Bytes>,
-    /// How much of it is in the page cache.
+    /// How much of it is in the page cache, up to date.
     pub cached: Figure<Bytes>,
+    /// How much more of it is there, but not up to date as a whole: parts of it may have to be read. Buffers of a block
+    /// device are often like that.
+    pub not_up_to_date: Figure<Bytes>,
     /// How much of that is in the page table of any process.
     pub mapped: Figure<Bytes>,
     /// How much of it is in the page tables that could be read: more may be mapped if `mapped` is absent.
@@ -48,6 +51,7 @@ impl FileInCache {
             is_complete: false,
             size: Err(why),
             cached: Err(why),
+            not_up_to_date: Err(why),
             mapped: Err(why),
             mapped_at_least: Err(why),
             unmapped: Err(why),
@@ -178,7 +182,13 @@ fn figures(mut report: FileReport, seen: &PageRuns, is_complete: bool, needs_lis
     let bytes = |figure: Figure<Pages>| figure.map(|pages| pages.bytes(page));
     let at_least = mapped.or(Ok(seen.cached()));
     let figures = FileInCache::of_figures(bytes(report.cached()), bytes(mapped), bytes(at_least), NOT_STEADY);
-    FileInCache { size: Ok(report.size), method: figures.mapped.is_ok().then_some(method), is_complete, ..figures }
+    FileInCache {
+        size: Ok(report.size),
+        not_up_to_date: bytes(report.not_up_to_date()),
+        method: figures.mapped.is_ok().then_some(method),
+        is_complete,
+        ..figures
+    }
 }
 
 #[cfg(test)]

@@ -146,6 +146,9 @@ fn listed(file: &FoundFile) -> FileInCache {
         Bytes(0) => Ok(mapped),
         _ => Err(UNTOLD),
     });
-    let figures = FileInCache::of_figures(file.cached, mapped, at_least, NOT_STEADY);
-    FileInCache { size: file.size, method: figures.mapped.is_ok().then_some(MappedBy::Lists), ..figures }
+    let not_up_to_date = file.not_up_to_date();
+    let cached = file.cached.map(|all| not_up_to_date.map_or(all, |more| all.saturating_sub(more)));
+    let figures = FileInCache::of_figures(cached, mapped, at_least, NOT_STEADY);
+    let method = figures.mapped.is_ok().then_some(MappedBy::Lists);
+    FileInCache { size: file.size, not_up_to_date, method, ..figures }
 }
