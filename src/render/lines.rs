@@ -185,14 +185,14 @@ fn write_plain_cell(cell: &Cell<'_>, column: &ColumnHead, presentation: &Present
     }
 }
 
-/// The text of a total. A sum that lacks figures is a lower bound and is shown as such: `>=140`.
+/// The text of a total, with its label in these columns. A sum that lacks figures is a lower bound and is shown as such: `>=140`.
 pub(super) fn total_texts(
     total: &TotalRow,
     columns: &[ColumnHead],
     layout: &Layout,
+    labels: &[usize],
     presentation: &Presentation,
 ) -> Texts {
-    let labelled = label_place(total, columns, layout);
     let has_bytes = |place: &usize| {
         columns.get(*place).is_some_and(|column| column.kind == ColumnKind::Bytes)
             && matches!(total.cells.get(*place), Some(TotalCell::Sum { .. }))
@@ -200,7 +200,7 @@ pub(super) fn total_texts(
     // The unit is that of sizes: a table without any has no unit.
     let unit = if layout.line.iter().any(has_bytes) { presentation.unit } else { SizeUnit::Human };
     let text = |((place, cell), column): ((usize, &TotalCell), &ColumnHead)| match cell {
-        TotalCell::Blank if Some(place) == labelled => unit.label().as_bytes().to_vec(),
+        TotalCell::Blank if labels.contains(&place) => unit.label().as_bytes().to_vec(),
         TotalCell::Blank => Vec::new(),
         TotalCell::Sum { cell, missing } => {
             let mut text = Vec::new();
@@ -215,7 +215,7 @@ pub(super) fn total_texts(
 }
 
 /// The column for the label of the total: the first one on the line without a sum, preferably not a numeric column.
-fn label_place(total: &TotalRow, columns: &[ColumnHead], layout: &Layout) -> Option<usize> {
+pub(super) fn label_place(total: &TotalRow, columns: &[ColumnHead], layout: &Layout) -> Option<usize> {
     let is_blank = |place: &&usize| {
         matches!(total.cells.get(**place), Some(TotalCell::Blank))
             && columns.get(**place).is_some_and(|column| column.presence != Presence::Optional)

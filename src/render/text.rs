@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::drawing::{Drawing, is_rule};
 use super::fit::{Measured, Needed};
 use super::layout::{Held, Layout, Texts, cut, display_width, wrapped};
-use super::lines::{Lines, cell_text, total_line, total_texts};
+use super::lines::{Lines, cell_text, label_place, total_line, total_texts};
 use super::local_time::write_local_time;
 use super::paint::painted;
 use super::strip::{StripStyle, legend};
@@ -101,17 +101,26 @@ impl<'w> TextSink<'w> {
 
     /// Chooses the columns: those that fit the terminal, if there is one.
     fn choose_columns(&mut self, total: Option<&TotalRow>) {
-        // Where the label of the total is depends on the columns.
-        self.lay_out(total);
-        if total.is_some() {
-            self.lay_out(total);
+        // Where the label of the total is depends on the columns, and these on its width: it has room wherever it was.
+        let mut labels = Vec::new();
+        loop {
+            labels.extend(self.label_of(total));
+            self.lay_out(total, &labels);
+            if self.label_of(total).is_none_or(|place| labels.contains(&place)) {
+                break;
+            }
         }
     }
 
-    fn lay_out(&mut self, total: Option<&TotalRow>) {
+    /// The column for the label of the total.
+    fn label_of(&self, total: Option<&TotalRow>) -> Option<usize> {
+        label_place(total?, self.columns(), &self.layout)
+    }
+
+    fn lay_out(&mut self, total: Option<&TotalRow>, labels: &[usize]) {
         let (is_live, is_repeated) = (self.is_live(), self.holds_all());
         let head = self.head.as_ref().map_or(&[][..], |head| &head.columns);
-        let total = total.map(|total| total_texts(total, head, &self.layout, &self.presentation));
+        let total = total.map(|total| total_texts(total, head, &self.layout, labels, &self.presentation));
         let mut measured = Measured::new(head, &self.held, total.as_ref(), !self.presentation.no_header);
         if is_live {
             measured = measured.live(self.held.first());
@@ -137,7 +146,8 @@ impl<'w> TextSink<'w> {
 
     /// The texts of a row of totals.
     fn texts(&self, total: Option<&TotalRow>) -> Option<Texts> {
-        total.map(|total| total_texts(total, self.columns(), &self.layout, &self.presentation))
+        let labels = self.label_of(total);
+        total.map(|total| total_texts(total, self.columns(), &self.layout, labels.as_slice(), &self.presentation))
     }
 
     /// Writes the header and the held rows.
