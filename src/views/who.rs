@@ -89,10 +89,11 @@ enum Amount {
     Locked,
     Dirty,
     Swap,
+    Hugetlb,
 }
 
 impl Amount {
-    const ALL: [Amount; 8] = [
+    const ALL: [Amount; 9] = [
         Amount::Size,
         Amount::Rss,
         Amount::Pss,
@@ -101,6 +102,7 @@ impl Amount {
         Amount::Locked,
         Amount::Dirty,
         Amount::Swap,
+        Amount::Hugetlb,
     ];
 
     /// The size of a row, by the number of the amount, which a column carries.
@@ -115,6 +117,7 @@ impl Amount {
             Amount::Locked => memory.locked,
             Amount::Dirty => memory.dirty,
             Amount::Swap => memory.swap,
+            Amount::Hugetlb => memory.hugetlb,
         }
     }
 }
@@ -170,6 +173,12 @@ const COLUMNS: &[C] = &[
         .coloured(Colour::Yellow)
         .minor(),
     amount("swap", "Swap", Amount::Swap, "what these have in swap (Swap)").minor(),
+    amount(
+        "hugetlb",
+        "Hugetlb",
+        Amount::Hugetlb,
+        "what these have in hugetlb pages, which no other figure includes (Shared_Hugetlb and Private_Hugetlb)",
+    ),
     col!(sum "mappings", "Mappings", Number, |row| Cell::Count(row.holding.mappings),
         "how many of its mappings are of the file"),
     col!(sum "descriptors", "Descriptors", Number, |row| Cell::Count(row.holding.descriptors),

@@ -383,3 +383,20 @@ fn a_capture_of_some_processes_says_so_in_one_line() {
         "rmap: the capture: it has only some of the processes of its machine, and others may hold the file too\n";
     assert_eq!((run.status, run.err.as_str()), (Some(1), line));
 }
+
+#[test]
+fn hugetlb_pages_which_rss_does_not_count_are_named() {
+    let machine = Machine::new();
+    machine.add(5, OWN, &[("08:01", 70, NAME)]);
+    machine.add(6, OWN, &[("08:01", 70, NAME)]);
+    let smaps = machine.0.path().join("proc/5/smaps");
+    let more = "Pss: 0 kB\nShared_Hugetlb: 2048 kB\nPrivate_Hugetlb: 4096 kB\n";
+    let text = std::fs::read_to_string(&smaps).unwrap().replace("Rss: 2 kB", "Rss: 0 kB") + more;
+    std::fs::write(&smaps, text).unwrap();
+    let rows = machine.who(&[NAME]).json()["holders"].clone();
+    // The one that has most of the file in memory is the first.
+    assert_eq!((&rows[0]["pid"], &rows[0]["rss"], &rows[0]["hugetlb"]), (&json!(5), &json!(0), &json!(6 << 20)));
+    assert_eq!(rows[0]["note"], "Rss and Pss do not count its hugetlb pages; -o +hugetlb shows them");
+    // Not every kernel reports it.
+    assert_eq!((&rows[1]["pid"], &rows[1]["hugetlb"], &rows[1]["note"]), (&json!(6), &json!(null), &json!(null)));
+}

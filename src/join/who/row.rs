@@ -148,24 +148,38 @@ pub struct InMemory {
     pub dirty: Figure<Bytes>,
     /// `Swap`: its own copies that are in swap, and of shared memory what it maps of that.
     pub swap: Figure<Bytes>,
+    /// `Shared_Hugetlb` and `Private_Hugetlb`: in hugetlb pages, which no other figure includes.
+    pub hugetlb: Figure<Bytes>,
 }
 
 const NOT_MAPPED: Absent = Absent::new(Reason::NotApplicable, "it does not map the file");
 const NOT_READ: Absent = Absent::new(Reason::NotApplicable, "it was not read");
 const NO_SMAPS: Absent = Absent::new(Reason::Denied, "its smaps could not be read");
 const NO_FLAGS: Absent = Absent::new(Reason::Unsupported, "the kernel does not report VmFlags (new in Linux 3.8)");
+const HUGETLB: &str = "Rss and Pss do not count its hugetlb pages; -o +hugetlb shows them";
 const NO_STATUS: Absent = Absent::new(Reason::Vanished, "its status could not be read");
 const NO_COMMAND: Absent = Absent::new(Reason::Vanished, "its command line could not be read");
 const NO_GROUP: Absent = Absent::new(Reason::Unsupported, "it has no control group file");
 
 /// The counters of smaps that are summed.
-const COUNTERS: [&str; 8] =
-    ["Rss", "Pss", "Shared_Dirty", "Private_Clean", "Private_Dirty", "Anonymous", "Swap", "VmFlags"];
+const COUNTERS: [&str; 10] = [
+    "Rss",
+    "Pss",
+    "Shared_Dirty",
+    "Private_Clean",
+    "Private_Dirty",
+    "Anonymous",
+    "Swap",
+    "Shared_Hugetlb",
+    "Private_Hugetlb",
+    "VmFlags",
+];
 
 impl Holding {
     /// What rows are ordered by: what is in memory.
     pub(super) fn order(&self) -> u64 {
-        self.memory.ok().and_then(|memory| memory.rss.ok()).map_or(0, |rss| rss.0)
+        let Ok(InMemory { rss, hugetlb, .. }) = self.memory else { return 0 };
+        [rss, hugetlb].into_iter().flatten().fold(0, |sum, part| part.0.saturating_add(sum))
     }
 
     /// A row about the kernel.
@@ -293,6 +307,7 @@ impl Default for InMemory {
             locked: nothing,
             dirty: nothing,
             swap: nothing,
+            hugetlb: nothing,
         }
     }
 }
@@ -309,7 +324,13 @@ impl InMemory {
             locked: absent,
             dirty: absent,
             swap: absent,
+            hugetlb: absent,
         }
+    }
+
+    /// What a reader of its figures must know.
+    pub(super) fn note(&self) -> Option<&'static str> {
+        self.hugetlb.is_ok_and(|hugetlb| hugetlb.0 > 0).then_some(HUGETLB)
     }
 
     fn add(&mut self, mapping: &Mapping<'_>, locked: Figure<bool>) {
@@ -326,6 +347,7 @@ impl InMemory {
             (&mut self.locked, locked),
             (&mut self.dirty, both("Shared_Dirty", "Private_Dirty")),
             (&mut self.swap, figure("Swap")),
+            (&mut self.hugetlb, both("Shared_Hugetlb", "Private_Hugetlb")),
         ] {
             *sum = (*sum).and_then(|sum| Ok(sum + more?));
         }

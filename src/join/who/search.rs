@@ -334,6 +334,7 @@ impl Work<'_> {
                 Some(_) if !held.mappings.is_empty() => None,
                 _ => self.mapped_pages(process, &held.mappings),
             };
+            let memory = if summed.mappings == 0 { Err(InMemory::NONE) } else { summed.memory };
             let row = Holding {
                 path: Arc::from(&b""[..]),
                 file,
@@ -342,10 +343,10 @@ impl Work<'_> {
                 how,
                 mappings: summed.mappings,
                 descriptors: held.descriptors,
-                memory: if summed.mappings == 0 { Err(InMemory::NONE) } else { summed.memory },
+                memory,
                 seen_as: held.path,
                 address_space: address_space.filter(|_| summed.mappings > 0),
-                note: held.note,
+                note: held.note.or(memory.ok().and_then(|memory| memory.note())),
             };
             self.lock(|search| {
                 if let Some(found) = search.found.get_mut(file) {
