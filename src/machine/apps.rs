@@ -6,10 +6,11 @@
 //! | `cron.service`, also with groups below it | `cron.service` |
 //! | `app-gnome-org.gnome.Maps-1234.scope`, `app-org.kde.kate@1f2e.service` | `org.gnome.Maps`, `org.kde.kate` |
 //! | `firefox-1234.scope`, `snap.firefox.firefox-UUID.scope` | `firefox`, `snap.firefox.firefox` |
-//! | `session-1.scope`, `init.scope`, `user@1000.service`, `run-u12.scope`, `vte-spawn-UUID.scope` | none |
+//! | `session-1.scope`, `init.scope`, `run-u12.scope`, `vte-spawn-UUID.scope` | the name of the scope |
+//! | without a unit | none |
 //!
-//! The innermost unit that is known decides. The last line has units of a user, a session or a command, in which
-//! anything may run. The names of desktop applications follow systemd's documentation ("Desktop Environment
+//! The innermost unit that is known decides. The scopes of a session or a command keep their whole names: anything may
+//! run in them, so that they are not called by an application. The names of desktop applications follow systemd's documentation ("Desktop Environment
 //! Integration"): `app[-LAUNCHER]-ID[-RANDOM].scope` and `app[-LAUNCHER]-ID[@RANDOM].service`, with `\x2d` for a
 //! hyphen.
 
@@ -20,7 +21,7 @@ use super::containers::{container_name, unescape_unit};
 const KEPT: [&str; 4] = [".service", ".socket", ".mount", ".swap"];
 const SCOPE: &str = ".scope";
 
-/// Scopes in which anything may run.
+/// Scopes in which anything may run. They keep their whole names.
 const ANYTHING: [&str; 6] = ["session-", "init", "run-", "vte-spawn-", "tmux-spawn-", "ptyxis-spawn-"];
 
 /// The application that a control group belongs to; `None` if its path does not tell. The path is that of
@@ -42,9 +43,8 @@ fn of_unit(unit: &str) -> Option<String> {
     let name = match (unit.strip_prefix("app-"), scope) {
         (Some(app), Some(_)) => of_desktop(without_random(app.strip_suffix(SCOPE)?)),
         (Some(app), None) => of_desktop(app.strip_suffix(".service")?.split('@').next()?),
-        (None, Some(scope)) if ANYTHING.iter().any(|anything| scope.starts_with(anything)) => return None,
+        (None, Some(scope)) if ANYTHING.iter().any(|anything| scope.starts_with(anything)) => unit,
         (None, Some(scope)) => without_random(scope),
-        (None, None) if unit.starts_with("user@") => return None,
         (None, None) => unit,
     };
     (!name.is_empty()).then(|| unescape_unit(name))
@@ -113,19 +113,22 @@ mod tests {
     }
 
     #[test]
-    fn units_in_which_anything_runs_are_no_applications() {
+    fn units_in_which_anything_runs_keep_their_whole_names() {
         for cgroup in [
-            "",
-            "/",
             "/init.scope",
             "/user.slice/user-1000.slice/session-3.scope",
             "/user.slice/user-1000.slice/user@1000.service/init.scope",
             "/user.slice/user-1000.slice/user@1000.service",
             "/system.slice/run-u12.scope",
             "/user@1000.service/app.slice/vte-spawn-1b4e28ba-2fa1-11d2-883f-0016d3cca427.scope",
-            "/a/.service",
-            "/build/x",
         ] {
+            assert_eq!(app_name(cgroup.as_bytes()).as_deref(), cgroup.rsplit('/').next(), "{cgroup}");
+        }
+    }
+
+    #[test]
+    fn a_group_without_a_unit_is_no_application() {
+        for cgroup in ["", "/", "/a/.service", "/build/x"] {
             assert_eq!(app_name(cgroup.as_bytes()), None, "{cgroup}");
         }
         assert_eq!(app_name(b"/\xff.service/\xfe"), None);

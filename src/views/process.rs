@@ -198,7 +198,7 @@ const COLUMNS: &[C] = &[
     col!(new "container", "Container", Text, |row| container(row),
         "the container that its control group belongs to", naming(), needing(GROUP)),
     col!(new "app", "App", Text, |row| Cell::Text(&row.app),
-        "its container, systemd unit or desktop application, by its control group; otherwise its program", naming(),
+        "its container, desktop application, or systemd unit or scope, by its control group; otherwise its program", naming(),
         needing(APP)),
     col!(new "app_bytes", "App bytes", RawBytes, |row| Cell::RawBytes(&row.app), "the app if it is not UTF-8",
         needing(APP)),

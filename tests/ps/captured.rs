@@ -10,18 +10,18 @@ use crate::common::{Run, rmap};
 use crate::number;
 
 /// A process of a capture.
-struct Captured<'a> {
-    pid: u32,
-    parent: u32,
-    name: &'a [u8],
-    flags: u32,
-    state: char,
+pub(crate) struct Captured<'a> {
+    pub(crate) pid: u32,
+    pub(crate) parent: u32,
+    pub(crate) name: &'a [u8],
+    pub(crate) flags: u32,
+    pub(crate) state: char,
     /// Pss in KiB: anonymous, in files, in shared memory. Uss is the anonymous part. `None`: it cannot be read.
-    pss: Option<[u64; 3]>,
-    group: &'a str,
+    pub(crate) pss: Option<[u64; 3]>,
+    pub(crate) group: &'a str,
 }
 
-const PROCESS: Captured<'static> =
+pub(crate) const PROCESS: Captured<'static> =
     Captured { pid: 0, parent: 1, name: b"name", flags: 0, state: 'S', pss: Some([1, 1, 1]), group: "/" };
 
 impl Captured<'_> {
@@ -56,7 +56,7 @@ impl Captured<'_> {
     }
 }
 
-fn capture(processes: &[Captured<'_>]) -> tempfile::TempDir {
+pub(crate) fn capture(processes: &[Captured<'_>]) -> tempfile::TempDir {
     let top = tempfile::tempdir().unwrap();
     processes.iter().for_each(|process| process.write(top.path()));
     top
@@ -164,25 +164,27 @@ fn processes_are_added_up_by_container_and_app() {
         process(14, 4, desktop),
         process(15, 2, "/user.slice/user-1000.slice/session-2.scope"),
         process(16, 1, "/system.slice/cron.service/job"),
+        // No unit: the name of the program.
+        process(17, 1, "/build/job"),
     ]);
     let owned = |rows: &[(&str, u64)]| rows.iter().map(|(name, kib)| ((*name).to_owned(), *kib)).collect::<Vec<_>>();
     assert_eq!(
         groups(&capture, "container"),
-        owned(&[("docker:0123456789ab", 96), ("kubernetes:fedcba987654", 16), ("none", 15)])
+        owned(&[("docker:0123456789ab", 96), ("kubernetes:fedcba987654", 16), ("none", 16)])
     );
     let apps = [
         ("docker:0123456789ab", 96),
         ("kubernetes:fedcba987654", 16),
         ("cron.service", 9),
         ("firefox", 4),
-        // A session is no application: the name of the program.
-        ("program", 2),
+        ("session-2.scope", 2),
+        ("program", 1),
     ];
     assert_eq!(groups(&capture, "app"), owned(&apps));
-    assert_eq!(groups(&capture, "user"), owned(&[("4690", 127)]));
-    assert_eq!(groups(&capture, "name"), owned(&[("name", 127)]));
+    assert_eq!(groups(&capture, "user"), owned(&[("4690", 128)]));
+    assert_eq!(groups(&capture, "name"), owned(&[("name", 128)]));
     let cgroups = groups(&capture, "cgroup");
-    assert_eq!((cgroups.len(), cgroups[0].0.as_str(), cgroups[0].1), (6, docker.as_str(), 96));
+    assert_eq!((cgroups.len(), cgroups[0].0.as_str(), cgroups[0].1), (7, docker.as_str(), 96));
     // The same groups select processes.
     let rows = ps(&capture, &["--json", "--cgroup", "cron.service"]).good().rows();
     assert_eq!(rows.iter().map(|row| number(row, "pid")).collect::<Vec<_>>(), [13, 16]);
