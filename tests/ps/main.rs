@@ -8,6 +8,7 @@ mod common;
 mod captured;
 mod live;
 mod postgres;
+mod screen;
 mod storm;
 
 use serde_json::Value;
