@@ -38,7 +38,7 @@ impl Run for MemArgs {
 
     const ROWS: &'static [Listed] = &[Listed::of::<Memory>("Columns"), Listed::of::<SlabRows>("Columns with --slab")];
     const NOTES: &'static str = "Each byte is in one place, and the places add up to MemTotal. Attributes, which are \
-indented in a table, describe a part of the places that part_of names; a total does not add them.";
+indented below them in a table, describe a part of the places that part_of names; a total does not add them.";
     const OPERANDS: &'static str = "";
     const EXAMPLES: &'static [(&'static str, &'static str)] = &[
         ("rmap mem", "where the memory is, on one screen"),
@@ -75,6 +75,7 @@ indented in a table, describe a part of the places that part_of names; a total d
         source.pages = self.pages;
         source.by.clone_from(&query.by);
         source.selects = query.filter.is_some() || query.top.is_some();
+        source.sorts = query.order.is_some();
         let is_whole = query.filter.is_none() && query.by.is_none();
         source.brief = is_whole && !self.all && !self.answer.is_machine();
         self.answer.answer(&query, &mut source, presentation, report)

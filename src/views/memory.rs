@@ -86,7 +86,7 @@ pub const DEFAULT_REPEATED: &[&str] = &["title", "size", "percent", "bar"];
 /// All columns, in the order in which JSON writes them.
 const COLUMNS: &[C] = &[
     col!(new "title", "Memory", Text, |row| Cell::Word(&row.title),
-        "the same as place in words for people; attributes are indented", on_request(), cut(Cut::Whole)),
+        "place for people: attributes are indented below their places, unless rows are selected or sorted", on_request(), cut(Cut::Whole)),
     col!(new "place", "Place", Text, |row| Cell::Word(row.amount.of.word()), "what the memory is used for",
         one_of(|| MemoryUse::ALL.iter().map(|one| one.word()).collect())),
     col!(new "size", "Size", Bytes, |row| Cell::bytes(row.amount.bytes),
@@ -192,6 +192,8 @@ pub struct MemorySource {
     pub by: Option<String>,
     /// Whether only some of the rows are shown. The sum of all of them would then look like theirs, and is left out.
     pub selects: bool,
+    /// Whether the rows are sorted. An attribute is then not below its place.
+    pub sorts: bool,
     /// What is said after the rows.
     said: Closing,
 }
@@ -199,13 +201,21 @@ pub struct MemorySource {
 impl MemorySource {
     /// The account by the counters of the kernel.
     pub fn new(root: ProcRoot) -> MemorySource {
-        MemorySource { root, pages: false, brief: false, by: None, selects: false, said: Closing::default() }
+        MemorySource {
+            root,
+            pages: false,
+            brief: false,
+            by: None,
+            selects: false,
+            sorts: false,
+            said: Closing::default(),
+        }
     }
 
     /// The rows of the account by counters.
     fn count(&mut self, nodes: bool) -> Result<Vec<MemoryRow>, Error> {
         let account = MemoryAccount::read(&self.root)?;
-        let mut making = Making::of(&account);
+        let mut making = Making::of(&account, self.keeps_order());
         if nodes {
             for node in MemoryAccount::read_nodes(&self.root)? {
                 // What is only counted for the whole machine has no row: a node has it as unnamed.
@@ -222,6 +232,11 @@ impl MemorySource {
         Ok(making.rows)
     }
 
+    /// Whether each attribute is shown below its place.
+    fn keeps_order(&self) -> bool {
+        !self.selects && !self.sorts && self.by.is_none()
+    }
+
     /// The rows of the account by physical page.
     fn look(&mut self, needs: PageNeeds, rows: &mut dyn Rows<Memory>) -> Result<Vec<MemoryRow>, Stop> {
         let mut stop = Ok(());
@@ -231,7 +246,7 @@ impl MemorySource {
         });
         stop?;
         let Some(account) = read.map_err(Stop::Failed)? else { return Ok(Vec::new()) };
-        let mut making = Making::of(&account.counted);
+        let mut making = Making::of(&account.counted, self.keeps_order());
         for part in &account.parts {
             making.add(part.node, part.group.as_deref(), &part.amounts);
         }
@@ -264,13 +279,15 @@ fn sum_line(account: &MemoryAccount, sum: Bytes, excess: Bytes) -> String {
 struct Making {
     whole: Bytes,
     system_v: Option<SystemV>,
+    /// Whether each attribute is shown below its place: its title is short then.
+    in_order: bool,
     next: u64,
     rows: Vec<MemoryRow>,
 }
 
 impl Making {
-    fn of(account: &MemoryAccount) -> Making {
-        Making { whole: account.total, system_v: account.system_v, next: 0, rows: Vec::new() }
+    fn of(account: &MemoryAccount, in_order: bool) -> Making {
+        Making { whole: account.total, system_v: account.system_v, in_order, next: 0, rows: Vec::new() }
     }
 
     fn add(&mut self, node: Option<u32>, group: Option<&[u8]>, amounts: &[MemoryAmount]) {
@@ -286,13 +303,17 @@ impl Making {
         let place = |of: &MemoryUse| places.get(of).copied().unwrap_or(unnamed);
         for amount in amounts {
             let words: Vec<&str> = amount.part_of.iter().map(|place| place.word()).collect();
-            let indent = if amount.is_place() { "" } else { "  " };
+            let title = match (self.in_order, amount.is_place()) {
+                (true, true) => amount.of.title().to_owned(),
+                (true, false) => format!("  {}", amount.of.title()),
+                (false, _) => amount.of.word().to_owned(),
+            };
             self.rows.push(MemoryRow {
                 node: node.ok_or(NO_NODE),
                 group: group.map(<[u8]>::to_vec).ok_or(NOT_ASKED),
                 container: group.and_then(container_name),
                 amount: *amount,
-                title: format!("{indent}{}", amount.of.title()),
+                title,
                 part_of: words.join(", "),
                 whole: self.whole,
                 among: Arc::new(match amount.is_place() {

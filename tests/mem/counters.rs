@@ -184,3 +184,23 @@ fn what_meminfo_must_have_is_an_error_in_one_line() {
     let account = Machine::new("MemTotal: 16 kB\n").account(&[]);
     assert_eq!((account.kib("unnamed"), account.sum()), (16, 16 << 10));
 }
+
+#[test]
+fn an_attribute_that_is_not_below_its_place_has_its_whole_name() {
+    let machine = Machine::new(
+        "MemTotal: 1000 kB\nMemFree: 400 kB\nActive(anon): 60 kB\nInactive(anon): 40 kB\nAnonPages: 100 kB\n\
+         Cached: 300 kB\nActive(file): 120 kB\nInactive(file): 180 kB\n",
+    );
+    let titles = |options: &[&str]| {
+        let text = machine.run(&[&["-a", "-o", "title", "-n"], options].concat()).text();
+        text.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>()
+    };
+    let has = |titles: &[String], title: &str| titles.iter().any(|one| one == title);
+    let in_order = titles(&[]);
+    assert_eq!(in_order.iter().filter(|title| *title == "  inactive").count(), 2, "{in_order:?}");
+    for options in [&["--sort", "size"][..], &["--sort", "title"], &["--top", "30"], &["--filter", "size > 0"]] {
+        let titles = titles(options);
+        assert!(has(&titles, "inactive file") && has(&titles, "anonymous"), "{options:?}: {titles:?}");
+        assert!(titles.iter().all(|title| !title.starts_with(' ')), "{options:?}: {titles:?}");
+    }
+}
