@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::entry::{Entry, is_denied};
 use crate::error::{Error, ErrorKind};
-use crate::process::{AddressSpaces, DENIED, ProcRoot, Process, Raw};
+use crate::process::{AddressSpaces, ProcRoot, Process, Raw};
 
 /// What any process has.
 const PUBLIC: &[&str] = &["stat", "status", "statm", "comm", "cgroup"];
@@ -148,7 +148,7 @@ impl Reading {
         let path = [self.top.as_bytes(), raw.below().as_bytes(), name.as_bytes()].concat();
         match read {
             Ok(found) => self.entries.push(entry(path, found)),
-            Err(error) if is_denied(&error) => self.entries.push(Entry::Link(path, DENIED.as_bytes().to_vec())),
+            Err(error) if is_denied(&error) => self.entries.push(Entry::denied(path)),
             Err(_) => {}
         }
     }

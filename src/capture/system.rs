@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::entry::{Entry, is_denied};
-use crate::process::{DENIED, ProcRoot, Process};
+use crate::process::{ProcRoot, Process};
 
 /// Files of `/proc`.
 const MACHINE: &[&str] = &[
@@ -128,7 +128,7 @@ fn directory<E>(
 fn file<E>(path: &Path, name: Vec<u8>, add: &mut impl FnMut(Entry) -> Result<(), E>) -> Result<(), E> {
     match read_file(path) {
         Ok(text) => add(Entry::File(name, text)),
-        Err(error) if is_denied(&error) => add(Entry::Link(name, DENIED.as_bytes().to_vec())),
+        Err(error) if is_denied(&error) => add(Entry::denied(name)),
         Err(_) => Ok(()),
     }
 }

@@ -18,7 +18,7 @@ use tar::EntryType;
 
 use super::{COMPLETE, DESCRIPTION, Wanted};
 use crate::join::machine_files::LIST;
-use crate::process::{DENIED, parse_pid};
+use crate::process::{CapturedDenial, parse_pid};
 
 /// What is at the top of a capture.
 const TOP: [&str; 4] = [DESCRIPTION, "proc", "sys", "rmap"];
@@ -178,7 +178,7 @@ impl Place<'_> {
     }
 
     fn make_link(&mut self, below: &Path, target: &[u8]) -> Result<(), Failure> {
-        if target != DENIED.as_bytes() && !is_link_of_capture(below) {
+        if CapturedDenial::of_target(OsStr::from_bytes(target)).is_none() && !is_link_of_capture(below) {
             return refuse(format!("{} is a link, which no capture has there", shown(below.as_os_str().as_bytes())));
         }
         if target.is_empty() || target.len() > LONGEST_TARGET || target.contains(&0) {

@@ -20,7 +20,7 @@ use crate::kernel::handle::{FarPath, Handle, mount_in};
 use crate::kernel::mount_table::{self, MountTable};
 use crate::kernel::open::{self, Quiet};
 use crate::kernel::statx::Statx;
-use crate::process::failure::{DENIED, captured_denial, is_captured_denial};
+use crate::process::failure::CapturedDenial;
 use crate::process::records::Records;
 
 /// An open directory. A clone is the same descriptor.
@@ -300,11 +300,11 @@ impl Directory {
 /// An error if a link of a capture says that the file could not be read. No link of `/proc` looks like this: those to
 /// files begin with a slash, and the others have a type and a colon.
 fn refuse_if_denied(target: &io::Result<PathBuf>) -> io::Result<()> {
-    match target {
-        Ok(target) if target.as_os_str() == DENIED => Err(captured_denial()),
-        Err(error) if is_captured_denial(error) => Err(captured_denial()),
-        _ => Ok(()),
-    }
+    let denial = match target {
+        Ok(target) => CapturedDenial::of_target(target.as_os_str()),
+        Err(error) => CapturedDenial::of_error(error),
+    };
+    denial.map_or(Ok(()), |denial| Err(denial.error()))
 }
 
 /// The pid that a text is: decimal digits only.

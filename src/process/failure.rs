@@ -3,6 +3,9 @@
 //! The advice depends on the capabilities of rmap itself (`/proc/self/status`). They only affect the wording; whether
 //! access is allowed is always decided by the kernel.
 
+use std::error;
+use std::ffi::OsStr;
+use std::fmt::{self, Display, Formatter};
 use std::io;
 
 use nix::errno::Errno;
@@ -22,30 +25,63 @@ pub(super) fn is_denied(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::PermissionDenied
 }
 
-/// The target of a link that stands, in a capture, for a file or directory that this user was not allowed to read.
-/// Unlike permissions it stays what it is when the capture is unpacked by root, copied or sent.
-pub(crate) const DENIED: &str = "(permission denied)";
-
-/// The error for what the user who took a capture was not allowed to read. It has no number: nothing was asked here,
-/// and what this user may do does not matter.
-pub(super) fn captured_denial() -> io::Error {
-    io::Error::new(io::ErrorKind::PermissionDenied, "permission denied")
+/// What a capture has in place of a file or directory that the user who took it was not allowed to read: a link with
+/// one of two targets. Unlike permissions it stays what it is when the capture is unpacked by root, copied or sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CapturedDenial {
+    /// Root could have read it.
+    OfUser,
+    /// Not even root was allowed to.
+    OfRoot,
 }
 
-/// Whether it is that error.
-pub(super) fn is_captured_denial(error: &io::Error) -> bool {
-    is_denied(error) && error.raw_os_error().is_none()
+impl CapturedDenial {
+    /// The target of the link.
+    pub(crate) fn target(self) -> &'static str {
+        match self {
+            CapturedDenial::OfUser => "(permission denied)",
+            CapturedDenial::OfRoot => "(permission denied to root)",
+        }
+    }
+
+    /// What a link with this target stands for, if for a denial.
+    pub(crate) fn of_target(target: &OsStr) -> Option<CapturedDenial> {
+        [CapturedDenial::OfUser, CapturedDenial::OfRoot].into_iter().find(|denial| target == denial.target())
+    }
+
+    /// The denial that an error is.
+    pub(super) fn of_error(error: &io::Error) -> Option<CapturedDenial> {
+        error.get_ref()?.downcast_ref().copied()
+    }
+
+    /// The error for it. It has no number: nothing was asked here, and what this user may do does not matter.
+    pub(super) fn error(self) -> io::Error {
+        io::Error::new(io::ErrorKind::PermissionDenied, self)
+    }
+
+    fn advice(self) -> &'static str {
+        match self {
+            CapturedDenial::OfUser => "a capture that root takes has more",
+            CapturedDenial::OfRoot => "not even root was allowed to read it when the capture was taken",
+        }
+    }
 }
+
+impl Display for CapturedDenial {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        out.write_str("permission denied")
+    }
+}
+
+impl error::Error for CapturedDenial {}
 
 /// Why a file of a process could not be read.
 pub(super) fn read_error(pid: u32, error: &io::Error) -> Error {
-    match () {
-        () if is_gone(error) => exited(pid).caused_by(error),
-        () if is_captured_denial(error) => {
-            Error::io(Subject::Pid(pid), error).with_advice("a capture that root takes has more")
-        }
-        () if is_denied(error) => Error::io(Subject::Pid(pid), error).with_advice(advice_if_denied()),
-        () => Error::io(Subject::Pid(pid), error),
+    match CapturedDenial::of_error(error) {
+        Some(denial) => Error::io(Subject::Pid(pid), error).with_advice(denial.advice()),
+        None if is_gone(error) => exited(pid).caused_by(error),
+        None if is_denied(error) => Error::io(Subject::Pid(pid), error).with_advice(advice_if_denied()),
+        None => Error::io(Subject::Pid(pid), error),
     }
 }
 

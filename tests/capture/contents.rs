@@ -106,6 +106,34 @@ fn what_may_not_be_read_is_denied_and_not_missing() {
 }
 
 #[test]
+fn what_not_even_root_could_read_is_not_promised_from_another_capture() {
+    if !nix::unistd::geteuid().is_root() {
+        return eprintln!("SKIPPED: only root can take such a capture");
+    }
+    let subject = Subject::start(["anonymous:8:3"]);
+    let is_hidden = fs::read("/proc/1/smaps").is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied);
+    let pids: &[&str] = if is_hidden { &["1"] } else { &[] };
+    let word = subject.word();
+    let taken = take("a.tar", [&["--no-files", &word], pids].concat());
+    let unpacked = taken.unpacked();
+    let target = Path::new("(permission denied to root)");
+    if is_hidden {
+        assert_eq!(fs::read_link(unpacked.join("proc/1/smaps_rollup")).unwrap(), target);
+    }
+    for name in ["smaps", "smaps_rollup"] {
+        let file = unpacked.join(format!("proc/{word}/{name}"));
+        fs::remove_file(&file).unwrap();
+        std::os::unix::fs::symlink(target, file).unwrap();
+    }
+    for arguments in [&["ps", &word, "--json"][..], &["pid", &word, "--json"]] {
+        let run = read(&unpacked, arguments);
+        assert_eq!(run.status, Some(1), "{run:?}");
+        assert!(run.err.contains("permission denied"), "{run:?}");
+        assert!(run.err.ends_with("; not even root was allowed to read it when the capture was taken\n"), "{run:?}");
+    }
+}
+
+#[test]
 fn a_process_whose_first_thread_has_exited_shows_its_memory() {
     let subject = Subject::start(["anonymous:8:3", "headless"]);
     let stat = format!("/proc/{}/stat", subject.pid());
