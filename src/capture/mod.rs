@@ -3,8 +3,8 @@
 //! A capture is a tar archive, compressed with zstd or not. It has:
 //!
 //! * `rmap-capture.json`: what is known of the machine as a whole.
-//! * `proc/` and `sys/`: files and links as the kernel shows them. A link to `(permission denied)`, or `(permission denied
-//!   to root)`, stands for what this user was not allowed to read.
+//! * `proc/` and `sys/`: files and links as the kernel shows them. A link to `(permission denied)`, or to `(permission
+//!   denied to root)`, stands for what this user was not allowed to read.
 //! * `rmap/files.jsonl`: the cached files, from the kernel's lists.
 //! * `rmap/complete`: the last entry; an archive without it was cut off.
 //!

@@ -185,7 +185,8 @@ fn write_plain_cell(cell: &Cell<'_>, column: &ColumnHead, presentation: &Present
     }
 }
 
-/// The text of a total, with its label in these columns. A sum that lacks figures is a lower bound and is shown as such: `>=140`.
+/// The text of a total, with its label in these columns. A sum that lacks figures is a lower bound and is shown as
+/// such: `>=140`.
 pub(super) fn total_texts(
     total: &TotalRow,
     columns: &[ColumnHead],

@@ -86,7 +86,8 @@ pub const DEFAULT_REPEATED: &[&str] = &["title", "size", "percent", "bar"];
 /// All columns, in the order in which JSON writes them.
 const COLUMNS: &[C] = &[
     col!(new "title", "Memory", Text, |row| Cell::Word(&row.title),
-        "place for people: attributes are indented below their places, unless rows are selected or sorted", on_request(), cut(Cut::Whole)),
+        "place for people: attributes are indented below their places, unless rows are selected or sorted",
+        on_request(), cut(Cut::Whole)),
     col!(new "place", "Place", Text, |row| Cell::Word(row.amount.of.word()), "what the memory is used for",
         one_of(|| MemoryUse::ALL.iter().map(|one| one.word()).collect())),
     col!(new "size", "Size", Bytes, |row| Cell::bytes(row.amount.bytes),
