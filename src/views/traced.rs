@@ -73,7 +73,7 @@ const COLUMNS: &[C] = &[
     col!(new "call", "System call", Text, |row| row.change.call.map_or_else(Cell::Absent, Cell::Word),
         "the system call behind it; absent if there is none, or if none explains it", one_of(|| CALLS.to_vec())),
     col!(new "asked", "Asked", Bytes, |row| Cell::bytes(row.change.asked.ok_or(NOT_ASKED)),
-        "the length that the system call names"),
+        "the length that the system call names", minor()),
     col!(new "pid", "PID", Number, |row| Cell::Count(row.pid.into()), "the program"),
     col!(new "address", "Address", Address, |row| of_area(row, |area| Cell::Address(area.addresses.start)),
         "the first address of the mapping"),
