@@ -47,13 +47,6 @@ pub struct MemoryRow {
     note: Option<String>,
 }
 
-impl MemoryRow {
-    /// Whether its places have counted it.
-    fn is_part(&self) -> bool {
-        !self.amount.is_place()
-    }
-}
-
 impl RowKind for Memory {
     type Row = MemoryRow;
     type Need = MemoryNeed;
@@ -133,12 +126,12 @@ fn piece(row: &MemoryRow, _: u32) -> Figure<Piece> {
     let Pages(room) = row.among.cached();
     let figure = match row.amount.bytes {
         Ok(Bytes(bytes)) => Some(bytes.min(room)),
-        Err(_) if room == 0 && row.is_part() => Some(0),
+        Err(_) if room == 0 && !row.amount.is_place() => Some(0),
         // Nothing is missing that other places have not counted.
-        Err(absent) if row.is_part() || absent.reason == Reason::Unsupported => None,
+        Err(absent) if !row.amount.is_place() || absent.reason == Reason::Unsupported => None,
         Err(absent) => return Err(absent),
     };
-    let counted = match (row.is_part(), figure) {
+    let counted = match (!row.amount.is_place(), figure) {
         (false, Some(_)) => Counted::All,
         _ => Counted::Among(Arc::clone(&row.among), figure),
     };
@@ -441,7 +434,7 @@ impl Source for MemorySource {
             false => self.count(needs.nodes)?,
         };
         if self.by.as_deref().is_some_and(|by| !WITH_ATTRIBUTES.contains(&Memory::id_of(by))) {
-            found.retain(|row| !row.is_part());
+            found.retain(|row| row.amount.is_place());
             self.said.lines.push(PLACES_ONLY.to_owned());
         }
         if self.brief {
