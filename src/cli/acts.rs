@@ -55,7 +55,7 @@ pub(super) struct ActsArgs {
     /// Fill at most so many bytes per second, to watch it
     ///
     /// On a terminal a picture shows where the pages are: not in memory, cached, mapped in, dirty. If standard error is
-    /// no terminal, it has a line per second instead: . not in memory, - cached, + mapped in, # and dirty.
+    /// not a terminal, it has a line per second instead: . not in memory, - cached, + mapped in, # and dirty.
     #[arg(long, value_name = "SIZE")]
     rate: Option<Bytes>,
     /// Wait for a key before each act

@@ -1,5 +1,5 @@
-//! The progress of long work: shown on standard error, only on a terminal, and only after a second. A picture is there
-//! to be watched, and comes at once; if standard error is no terminal, its log is written instead.
+//! The progress of long work: shown on standard error, only on a terminal, and only after a second. A picture is
+//! shown at once. If standard error is not a terminal, a line per second replaces it.
 
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};

@@ -117,7 +117,7 @@ const TRIES: usize = 5;
 /// Compares the mapping of `process` at the addresses `mapping`, all of it, with `file`, which it maps from the start.
 ///
 /// # Errors
-/// `/proc/PID/smaps` or `/proc/PID/pagemap` cannot be read; [`ErrorKind::NotFound`]: there is no such mapping.
+/// `/proc/PID/smaps` or `/proc/PID/pagemap` cannot be read; [`ErrorKind::NotFound`]: nothing is mapped there.
 pub fn compare_mapping_with_file(
     process: &Process,
     engine: &Engine,
@@ -168,7 +168,7 @@ fn read_usage(process: &Process, address: u64) -> Result<Usage> {
     let read = process.read_smaps(&mut Fields::new(), &wanted)?;
     let about = |kind, why: String| Error::pid(process.pid(), kind, why);
     let mapping = read.mappings.iter().find(|mapping| mapping.start() == address);
-    let mapping = mapping.ok_or_else(|| about(ErrorKind::NotFound, format!("there is no mapping at {address:x}")))?;
+    let mapping = mapping.ok_or_else(|| about(ErrorKind::NotFound, format!("nothing is mapped at {address:x}")))?;
     let counter = |name: &str| {
         mapping.figure(name).map_err(|absent| about(ErrorKind::Unsupported, format!("{name} in smaps: {}", absent.why)))
     };

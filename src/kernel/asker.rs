@@ -9,9 +9,9 @@
 //! needs neither memory of its own nor locks, so it may be forked at any time, from any thread. No parent waits for it,
 //! and it closes everything that it inherits. When this process ends, it ends too, or as soon as the server answers.
 //!
-//! If there is no answer within [`PATIENCE`], the error is `ETIMEDOUT`, and so is that of every further question to the
-//! same file system, at once, until the answer arrives after all. So a run takes a limited time, however many files
-//! there are.
+//! If there is no answer within [`PATIENCE`], the error is `ETIMEDOUT`. Every further question to the same file system
+//! then fails at once with the same error, until the answer arrives after all. So a run takes a limited time,
+//! however many files there are.
 
 #![allow(unsafe_code, reason = "a child process that never returns to Rust code, and memory that is shared with it")]
 

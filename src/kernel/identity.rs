@@ -124,8 +124,8 @@ impl PageSource {
     }
 
     /// What overlayfs shows of a file that is in its upper layer and was copied there: the handle of the lower file,
-    /// which the copy keeps in an attribute, and the times of the copy. `None` if the file is no such copy, or the
-    /// attribute is hidden from this user.
+    /// which the copy keeps in an attribute, and the times of the copy. `None` if the file is not such a copy, or if
+    /// the attribute is hidden from this user.
     pub(crate) fn of_copy(file: &Handle) -> Option<PageSource> {
         let origin = origin(file.own()?)?;
         let layer = Layer::parse(&origin)?;

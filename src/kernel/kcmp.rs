@@ -15,7 +15,8 @@ const FILES: libc::c_int = 2;
 /// the next boot. The numbers are those of the pid namespace of this process.
 ///
 /// # Errors
-/// `EPERM`: this user may not inspect both. `ESRCH`: one has gone. `ENOSYS`: the kernel has no such call.
+/// `EPERM`: this user may not inspect both. `ESRCH`: one of them has exited. `ENOSYS`: the kernel does not have this
+/// call.
 pub(crate) fn compare_memory(one: u32, other: u32) -> Result<Ordering, Errno> {
     compare(one, other, VM)
 }

@@ -53,7 +53,7 @@ impl Context {
         Ok(Some(Context { places, holders, below }))
     }
 
-    /// Which processes did not show their mounts or what they hold, or were not asked in time, in words.
+    /// A message about the processes that did not show their mounts or what they hold, or were not asked in time.
     pub(super) fn unseen(&self) -> Option<String> {
         let holders = self.holders.as_ref()?;
         if holders.is_blind() {

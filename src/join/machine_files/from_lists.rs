@@ -33,7 +33,7 @@ pub(crate) struct Found {
     pub(crate) account: Account,
     /// Whether the answer lacks something, and why.
     pub(crate) incomplete: Vec<String>,
-    /// Which processes could not be asked what they hold, in words.
+    /// A message about the processes that could not be asked what they hold.
     pub(crate) unseen: Option<String>,
 }
 

@@ -167,7 +167,7 @@ fn types() -> HashMap<(u32, u32), Arc<str>> {
     table.mounts().iter().filter_map(of).collect()
 }
 
-/// The row of a regular file whose cached pages are not known; `None` if it is no such file.
+/// The row of a file whose cached pages are not known; `None` if it is not a regular file.
 pub(super) fn unread_file(path: &Path, method: Method, why: Absent) -> Option<FoundFile> {
     let found = std::fs::symlink_metadata(path).ok().filter(std::fs::Metadata::is_file)?;
     Some(FoundFile {

@@ -30,7 +30,7 @@ pub(crate) struct Captured {
     pub(crate) account: Account,
     /// Whether the list lacks something, and why.
     pub(crate) incomplete: Vec<String>,
-    /// Which processes could not be asked what they hold, in words.
+    /// A message about the processes that could not be asked what they hold.
     pub(crate) unseen: Option<String>,
     /// Why the kernel's lists could not be read, if these are the files that processes held.
     pub(crate) lists: Option<Error>,

@@ -151,7 +151,7 @@ mod tests {
         assert_eq!(found, [&[part, is("md0", (9, 0), false)][..], &of_array].concat());
         assert_eq!(all_above(&root, (253, 1)), [Above { number: (253, 0), name: "dm-0".into(), is_partition: false }]);
         assert_eq!(all_above(&root, (8, 0)), []);
-        // There is no such node in `/dev`.
+        // `/dev` does not have this node.
         assert_eq!(number_at(&root, b"/dev/cciss/c0d0p1"), Some((104, 1)));
         assert_eq!((number_at(&root, b"/elsewhere/md0"), number_at(&root, b"/dev/md1")), (None, None));
     }

@@ -9,7 +9,7 @@ use crate::process::{ProcRoot, deleted_name};
 /// What may be wrong with a holder whose file was deleted.
 const BY_NAME: &str = "its file was deleted, so only the removed name tells that it is this one";
 
-/// The users of a file, which was asked for as number `file`.
+/// The users of a file. `file` is its place among the requested files.
 pub(super) fn holders(root: &ProcRoot, target: &Target, file: usize) -> Vec<Holding> {
     let mut found = Vec::new();
     // What is mounted and made of devices is only known of a running machine.

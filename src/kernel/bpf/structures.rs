@@ -76,7 +76,7 @@ impl Shape {
 struct Description<'b> {
     types: &'b [u8],
     names: &'b [u8],
-    /// The position of each type, in words; the first is number 1.
+    /// The position of each type, in units of 32 bits; the first type is number 1.
     places: Vec<usize>,
 }
 
