@@ -164,13 +164,8 @@ impl Process {
     /// # Errors
     /// As [`Process::search_maps`].
     pub(crate) fn read_captured_name(&self, link: &Path) -> Result<Option<Vec<u8>>> {
+        let (above, link) = split_thread(link);
         let mut parts = link.iter();
-        let of_thread = || Some(format!("task/{}/", parse_pid(link.iter().nth(1)?.to_str()?)?));
-        let above = link.starts_with("task").then(of_thread).flatten();
-        if above.is_some() {
-            parts.nth(1);
-        }
-        let above = above.unwrap_or_default();
         let read = |link: &str| match self.directory.read_link(format!("{above}{link}").as_str()) {
             // There is none, or what a damaged capture has there is no link.
             Err(error) if is_no_link(&error) => Ok(None),
@@ -212,13 +207,21 @@ impl Process {
     /// The number of the mount and of the inode of a descriptor in a capture: `fd/3`, or the same below `task/TID`.
     /// `None` if the capture does not tell (new in Linux 5.14).
     pub(crate) fn read_captured_numbers(&self, link: &Path) -> Option<(u64, u64)> {
-        let (above, number) = link.to_str()?.rsplit_once("fd/")?;
-        if !(above.is_empty() || above.starts_with("task/")) {
-            return None;
-        }
-        let info = self.directory.read_file(&format!("{above}fdinfo/{}", parse_pid(number)?), INFO).ok()?;
+        let (above, link) = split_thread(link);
+        let number = parse_pid(link.strip_prefix("fd").ok()?.to_str()?)?;
+        let info = self.directory.read_file(&format!("{above}fdinfo/{number}"), INFO).ok()?;
         let (mount, inode) = parse_info(&info)?;
         Some((mount, inode?))
+    }
+}
+
+/// Splits a link of a process into the part that leads to a thread, `task/17/` or nothing, and the rest.
+fn split_thread(link: &Path) -> (String, &Path) {
+    let mut parts = link.iter();
+    let is_below = parts.next().is_some_and(|first| first == "task");
+    match parts.next().filter(|_| is_below).and_then(|thread| parse_pid(thread.to_str()?)) {
+        Some(thread) => (format!("task/{thread}/"), parts.as_path()),
+        None => (String::new(), link),
     }
 }
 

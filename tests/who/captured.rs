@@ -315,6 +315,13 @@ fn a_name_that_a_capture_cannot_follow_is_refused_and_links_do_not_lead_out_of_i
     // What is there of this machine is not what the captured one had.
     let (pids, _, _) = machine.holders("/proc/5/cwd/link");
     assert_eq!(pids, [0; 0], "the link is not followed");
+    // Nor is a link in the middle, to numbers that this machine has.
+    std::fs::create_dir_all(folder.join("task/6")).unwrap();
+    std::fs::create_dir_all(folder.join("there/fdinfo")).unwrap();
+    symlink(folder.join("there"), folder.join("task/6/root")).unwrap();
+    std::fs::write(folder.join("there/fdinfo/3"), "mnt_id:\t1\nino:\t70\n").unwrap();
+    let (pids, _, _) = machine.holders("/proc/5/task/6/root/fd/3");
+    assert_eq!(pids, [0; 0], "the numbers are those of this machine");
     let root = machine.0.path().to_str().unwrap();
     let unknown = rmap(["who", "--proc-root", root, "/lib/libx.so"]).good().text();
     let words = "/lib/libx.so: nobody that could be looked at maps it or has it open; what is cached of it is not \
