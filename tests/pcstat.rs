@@ -380,7 +380,7 @@ fn a_method_that_does_not_tell_which_pages_are_up_to_date_says_so() {
         eprintln!("SKIPPED: truncating leaves no page on this file system");
         return;
     }
-    let why = "some may not be up to date, which cachestat alone does not tell: then fewer are cached";
+    let why = "fewer may be cached: cachestat alone does not tell which pages are up to date";
     assert_eq!(found["note"], why, "{found}");
     assert_eq!(row("cachestat", &["--map"], &cut)["note"], why);
     let exact = pcstat(&["--json"], &[&cut]).good().rows()[0].clone();

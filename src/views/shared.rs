@@ -244,7 +244,7 @@ pub(super) fn method(report: &FileReport) -> Cell<'_> {
 pub(super) const NOT_UP_TO_DATE: &str = "more pages are in the page cache, but not up to date as a whole";
 
 /// What a reader of `cached` must know if some of these pages may have to be read.
-const UNTOLD: &str = "some may not be up to date, which cachestat alone does not tell: then fewer are cached";
+const UNTOLD: &str = "fewer may be cached: cachestat alone does not tell which pages are up to date";
 
 /// Why a file has no figures, what happened to it while it was measured, or which pages do not count as cached.
 pub(super) fn note(report: &FileReport) -> Cell<'_> {
