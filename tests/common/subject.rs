@@ -33,7 +33,10 @@ pub(crate) fn subject_program() -> PathBuf {
     let path = program().with_file_name("examples").join("subject");
     if !path.exists() {
         // `cargo test --test NAME` builds no examples.
-        Command::new(env!("CARGO")).args(["build", "--quiet", "--example", "subject"]).status().unwrap();
+        let mut build = Command::new(env!("CARGO"));
+        // A test in a mount namespace of its own starts in `/`.
+        build.args(["build", "--quiet", "--example", "subject"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+        build.status().unwrap();
     }
     path
 }

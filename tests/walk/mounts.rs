@@ -1,8 +1,37 @@
 //! Mounts in the tree. Each test runs itself again in its own mount namespace, so that nothing is left behind.
 
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
 use crate::command::{pcstat, pcstat_all};
-use crate::common::{mounted, rmap};
+use crate::common::{Subject, mounted, page, rmap};
 use serde_json::Value;
+
+/// `rmap files --scan` of these directories and files.
+fn scanned(roots: &[&Path]) -> Vec<Value> {
+    let arguments = ["files", "--scan", "--jsonl", "-o", "+holders"].map(OsStr::new);
+    rmap([&arguments, &roots.iter().map(|root| root.as_os_str()).collect::<Vec<_>>()[..]].concat()).lines_of_json()
+}
+
+#[test]
+fn a_scan_shows_files_where_it_found_them() {
+    // The bind mount has a longer path than its directory; the device of files of the overlay is not that of the mount.
+    let mount = "mkdir -p d longer/place/x low top all && echo x > d/one && mount --bind d longer/place/x && \
+                 mount -t tmpfs none low && mount -t tmpfs none top && mkdir top/up top/work && echo x > low/two && \
+                 mount -t overlay overlay -o lowerdir=low,upperdir=top/up,workdir=top/work all";
+    let Some(folder) = mounted("a_scan_shows_files_where_it_found_them", mount) else { return };
+    for (directory, name) in [("longer/place/x", "one"), ("d", "one"), ("all", "two"), ("low", "two")] {
+        let directory = folder.join(directory);
+        let file = directory.join(name);
+        let subject = Subject::start([format!("open:{}", file.display())]);
+        for root in [&directory, &file] {
+            let rows = scanned(&[root]);
+            let shown: Vec<_> = rows.iter().map(|row| (&row["path"], &row["cached"], &row["holders"])).collect();
+            let holder = format!("subject {}", subject.pid()).into();
+            assert_eq!(shown, [(&file.to_str().unwrap().into(), &page().into(), &holder)], "{root:?}");
+        }
+    }
+}
 
 #[test]
 fn bind_mounts_count_once() {
@@ -80,11 +109,13 @@ fn a_lower_directory_and_its_overlay_count_once() {
         assert_eq!((&row["files"], &row["again"]), (&5.into(), &4.into()), "{options}: {row}");
     }
     for roots in [[at("up"), at("all")], [at("all"), at("up")]] {
-        let run = rmap(["files", "--scan", "--jsonl", roots[0].to_str().unwrap(), roots[1].to_str().unwrap()]);
-        let is_called = |row: &Value, name: &str| row["path"].as_str().unwrap().ends_with(&format!("/{name}"));
-        let found = |name: &str| run.lines_of_json().iter().filter(|row| is_called(row, name)).count();
+        let found = scanned(&roots.each_ref().map(PathBuf::as_path));
+        let count = |name: &str| {
+            let paths = [at("up"), at("all")].map(|root| root.join(name));
+            found.iter().filter(|row| paths.iter().any(|path| row["path"] == path.to_str().unwrap())).count()
+        };
         // The pages of the copy and of the new file count once.
-        assert_eq!(["one", "two", "three", "new"].map(found), [1; 4], "{roots:?}: {run:?}");
+        assert_eq!((found.len(), ["one", "two", "three", "new"].map(count)), (4, [1; 4]), "{roots:?}: {found:?}");
     }
     let names = pcstat_all("", [at("low/one"), at("all/one"), at("low/two"), at("all/two")]).names();
     assert_eq!(names, ["one", "two", "two"]);

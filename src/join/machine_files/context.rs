@@ -111,9 +111,17 @@ impl Context {
         if found.is_empty() { Err(DEVICE) } else { Ok(by_program(&found)) }
     }
 
-    /// Gives a file that was measured its path, its container and its holders. The mount that it was opened on tells
-    /// where it is, and otherwise its path.
-    pub(super) fn add_to_measured(&self, file: &mut FoundFile, opened: Option<Shown>) {
+    /// Gives a file that was found at its path by a walk, or was named, its container and its holders.
+    pub(super) fn add_to_walked(&self, file: &mut FoundFile) {
+        // Its own device may be another than that of the mount, as on btrfs and overlays.
+        let Some((device, path)) = self.places.locate(&file.path) else { return };
+        file.container = Ok(self.places.container(device, &path));
+        self.hold(file, &self.held_by(device, file.inode, &path));
+    }
+
+    /// Gives a file that a process holds its path, its container and its holders. The mount that it was opened on
+    /// tells where it is, and otherwise its path.
+    pub(super) fn add_to_held(&self, file: &mut FoundFile, opened: Option<Shown>) {
         if matches!(file.kind, Ok(Kind::Memfd | Kind::SharedMemory)) {
             file.container = Ok(None);
             return self.hold(file, &self.held_by(file.device, file.inode, &[]));

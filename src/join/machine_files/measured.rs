@@ -71,6 +71,7 @@ pub(crate) fn measure_files<E: From<Error> + Send>(
     let method = if files.recursive { Method::Walk } else { Method::Processes };
     let size = || -> Result<CacheSize> { CacheSize::read(&ProcRoot::live()) };
     let before = size().ok();
+    let finds_held = !files.recursive || is_everything(&files.paths);
     let context = Context::read(&FoundChoice::default(), facts.needed_by(choice), None)?;
     let looked_at = AtomicU64::new(0);
     let types = types();
@@ -79,6 +80,7 @@ pub(crate) fn measure_files<E: From<Error> + Send>(
     let new = |_: &_, sender| Measuring {
         engine,
         method,
+        finds_held,
         choice,
         context,
         types: &types,
@@ -112,6 +114,8 @@ const FILES_A_BATCH: usize = 64;
 struct Measuring<'m> {
     engine: Engine,
     method: Method,
+    /// Whether files that processes hold are among them. Others are at their path.
+    finds_held: bool,
     choice: &'m FoundChoice,
     context: Option<&'m Context>,
     types: &'m HashMap<(u32, u32), Arc<str>>,
@@ -130,14 +134,15 @@ impl Visitor for Measuring<'_> {
     fn file(&mut self, file: OpenFile, place: Place<'_>) -> ControlFlow<()> {
         self.looked_at.fetch_add(1, Ordering::Relaxed);
         let (links, is_in_memory) = (file.links(), file.file_system().kind == FileSystemKind::Memory);
-        // One that was found in a directory is where it was found.
-        let is_held = self.context.is_some() && place.directory.is_none();
-        let shown = if is_held { Shown::of(file.handle()) } else { None };
+        let is_walked = place.directory.is_some() || !self.finds_held;
+        let shown = if is_walked || self.context.is_none() { None } else { Shown::of(file.handle()) };
         let report = self.engine.measure_opened(file, crate::units::ByteRange::ALL);
         let mut row = measured(&report, self.method, is_in_memory, links);
         row.file_system = self.types.get(&row.device).cloned().map_or(row.file_system, Ok);
-        if let Some(context) = self.context {
-            context.add_to_measured(&mut row, shown);
+        match self.context {
+            Some(context) if is_walked => context.add_to_walked(&mut row),
+            Some(context) => context.add_to_held(&mut row, shown),
+            None => {}
         }
         match row.cached {
             Ok(Bytes(0)) => return ControlFlow::Continue(()),

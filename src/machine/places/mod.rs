@@ -92,6 +92,11 @@ impl Places {
             .or_else(|| self.other_place(device, path, true))
     }
 
+    /// The container that a file in a mount of this process belongs to, as in [`Place::container`].
+    pub(crate) fn container(&self, device: Device, path: &[u8]) -> Option<Arc<str>> {
+        self.layers.container(device, path)
+    }
+
     /// Everything that this process sees in and below a directory: the directory itself, every mount at or below it
     /// that is not hidden, and for overlays among them the directories of their layers. Each is the device of a file
     /// system and a directory there, without those that are below another one of the list. Symbolic links are not
