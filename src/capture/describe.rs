@@ -53,10 +53,10 @@ pub(super) fn parse(text: &[u8]) -> Result<Captured, String> {
     captured(&value).ok_or_else(|| NOT_VALID.to_owned())
 }
 
-/// The text of the last entry: the processes that exist but could not be captured, and those that share their memory,
-/// if the kernel tells.
-pub(super) fn describe_processes(missed: &[u32], same_memory: Option<&[Vec<u32>]>) -> Vec<u8> {
-    format!("{}\n", json!({ "missed": missed, "same_memory": same_memory })).into_bytes()
+/// The text of the last entry: the processes that exist but could not be captured, those of them that are hidden from
+/// this user, and those that share their memory, if the kernel tells.
+pub(super) fn describe_processes(missed: &[u32], hidden: &[u32], same_memory: Option<&[Vec<u32>]>) -> Vec<u8> {
+    format!("{}\n", json!({ "missed": missed, "hidden": hidden, "same_memory": same_memory })).into_bytes()
 }
 
 /// Adds what the text of the last entry says, which may be empty.
@@ -76,7 +76,8 @@ fn parse_processes(captured: Captured, text: &[u8]) -> Option<Captured> {
         value.as_array()?.iter().map(|pid| pid.as_u64()?.try_into().ok()).collect()
     };
     let missed = pids(value.get("missed")?)?.into_iter().collect();
-    // Captures of an older rmap do not tell.
+    // Captures of an older rmap do not tell these.
+    let hidden = value.get("hidden").map_or(Some(Vec::new()), pids)?.into_iter().collect();
     let same_memory = match value.get("same_memory") {
         None | Some(Value::Null) => None,
         Some(groups) => {
@@ -89,7 +90,7 @@ fn parse_processes(captured: Captured, text: &[u8]) -> Option<Captured> {
             Some(first_of)
         }
     };
-    Some(Captured { missed, same_memory, ..captured })
+    Some(Captured { missed, hidden, same_memory, ..captured })
 }
 
 fn captured(value: &Value) -> Option<Captured> {
@@ -111,6 +112,7 @@ fn captured(value: &Value) -> Option<Captured> {
         has_all_processes: value.get("all_processes").is_none_or(|all| all == true),
         nameless: value.get("nameless_mount").and_then(nameless),
         missed: HashSet::new(),
+        hidden: HashSet::new(),
         same_memory: None,
         unpacked: None,
     })
@@ -134,13 +136,15 @@ mod tests {
     fn what_is_said_of_processes_is_read_as_it_was_written() {
         let machine = || parse(&describe(&ProcRoot::live(), true, true)).unwrap();
         let read = |text: &[u8]| add_processes(machine(), text).map(|found| (found.missed, found.same_memory));
-        let same = describe_processes(&[7, 9], Some(&[vec![3, 5], vec![8, 11]]));
+        let same = describe_processes(&[7, 9], &[9], Some(&[vec![3, 5], vec![8, 11]]));
         let first_of = HashMap::from([(3, 3), (5, 3), (8, 8), (11, 8)]);
         assert_eq!(read(&same), Ok((HashSet::from([7, 9]), Some(first_of))));
-        assert_eq!(read(&describe_processes(&[7, 9], None)), Ok((HashSet::from([7, 9]), None)));
+        assert_eq!(read(&describe_processes(&[7, 9], &[], None)), Ok((HashSet::from([7, 9]), None)));
         assert_eq!(read(b"{\"missed\":[]}"), Ok((HashSet::new(), None)));
+        assert_eq!(add_processes(machine(), &same).map(|found| found.hidden), Ok(HashSet::from([9])));
         assert_eq!(read(b""), Ok((HashSet::new(), None)));
-        for text in ["{}", "x", "[7]", "{\"missed\":[-1]}", "{\"missed\":[4294967296]}"] {
+        for text in ["{}", "x", "[7]", "{\"missed\":[-1]}", "{\"missed\":[4294967296]}", "{\"missed\":[],\"hidden\":7}"]
+        {
             assert!(read(text.as_bytes()).is_err(), "{text}");
         }
         for groups in ["3", "[3]", "[[]]", "[[-1]]"] {

@@ -4,8 +4,10 @@
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 
+use nix::errno::Errno;
+
 use super::entry::{Entry, is_denied};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Subject};
 use crate::process::{AddressSpaces, ProcRoot, Process, Raw};
 
 /// What any process has.
@@ -26,8 +28,8 @@ pub(super) enum Outcome {
     Whole(Whole),
     /// It exited.
     Gone,
-    /// It exists, but could not be read as a whole: it executed one program after the other, or the kernel failed.
-    Changed,
+    /// It exists, but could not be read as a whole, for this reason.
+    Unread(Error),
     /// It exists, but this user may not see it.
     Hidden,
 }
@@ -43,18 +45,23 @@ pub(super) struct Whole {
 
 /// Reads everything about a process, and enters its address space.
 pub(super) fn read(root: &ProcRoot, pid: u32, with_command_line: bool, spaces: &mut AddressSpaces) -> Outcome {
-    let mut is_alive = true;
+    let mut last = Outcome::Gone;
     for _ in 0..TRIES {
         let process = match Process::open_in(root, pid) {
             Ok(process) => process,
-            Err(error) => return without(&error),
+            Err(error) => return without(pid, &error),
         };
         let life = match process.read_life() {
             Ok(life) => life,
-            Err(error) => return without(&error),
+            Err(error) => return without(pid, &error),
         };
-        let mut reading =
-            Reading { entries: Vec::new(), is_denied: false, lacks_memory: false, top: format!("proc/{pid}/") };
+        let mut reading = Reading {
+            entries: Vec::new(),
+            is_denied: false,
+            lacks_memory: false,
+            failure: None,
+            top: format!("proc/{pid}/"),
+        };
         let (_, _, is_zombie) = life;
         let has_memory = !process.is_kernel_thread();
         reading.add(&process.raw(), has_memory, with_command_line);
@@ -69,19 +76,32 @@ pub(super) fn read(root: &ProcRoot, pid: u32, with_command_line: bool, spaces: &
             Ok(after) if after == life && !reading.lacks_memory => {
                 return Outcome::Whole(Whole { entries: reading.entries, is_shown: !reading.is_denied, memory });
             }
-            Ok(_) => is_alive = process.lives_on(),
-            Err(error) => return without(&error),
+            Ok(_) if !process.lives_on() => last = Outcome::Gone,
+            Ok(_) => {
+                let unsteady = || Error::pid(pid, ErrorKind::Changed, UNSTEADY);
+                last = Outcome::Unread(
+                    reading.failure.map_or_else(unsteady, |error| left_out(pid, error.kind(), &error.to_string())),
+                );
+            }
+            Err(error) => return without(pid, &error),
         }
     }
-    if is_alive { Outcome::Changed } else { Outcome::Gone }
+    last
 }
 
-fn without(error: &Error) -> Outcome {
+/// It executed one program after the other.
+const UNSTEADY: &str = "it changed whenever it was read, and is left out of the capture";
+
+fn without(pid: u32, error: &Error) -> Outcome {
     match error.kind() {
         ErrorKind::NotFound => Outcome::Gone,
         ErrorKind::Denied => Outcome::Hidden,
-        _ => Outcome::Changed,
+        _ => Outcome::Unread(left_out(pid, error.kind(), error.why())),
     }
+}
+
+fn left_out(pid: u32, kind: ErrorKind, why: &str) -> Error {
+    Error::pid(pid, kind, format!("it could not be read, and is left out of the capture: {why}"))
 }
 
 struct Reading {
@@ -90,6 +110,8 @@ struct Reading {
     is_denied: bool,
     /// Whether it shows no mappings at all.
     lacks_memory: bool,
+    /// Why, if its smaps could not be read.
+    failure: Option<Error>,
     top: String,
 }
 
@@ -103,6 +125,9 @@ impl Reading {
             if *name == "smaps" {
                 self.is_denied |= read.as_ref().is_err_and(is_denied);
                 self.lacks_memory = read.as_ref().map_or_else(|error| !is_denied(error), Vec::is_empty);
+                // That of one that has exited, or executed another program, is no failure.
+                let failed = read.as_ref().err().filter(|error| error.raw_os_error() != Some(Errno::ESRCH as i32));
+                self.failure = failed.map(|error| Error::io(Subject::Words("smaps".to_owned()), error));
             }
             self.keep(raw, name, read, Entry::File);
         }
@@ -150,6 +175,26 @@ impl Reading {
             Ok(found) => self.entries.push(entry(path, found)),
             Err(error) if is_denied(&error) => self.entries.push(Entry::denied(path)),
             Err(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_read_is_not_said_to_have_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let stat = folder.path().join("7/stat");
+        std::fs::create_dir(folder.path().join("7")).unwrap();
+        let whole = "7 (x) S 1 7 7 0 -1 0 0 0 0 0 1 2 0 0 20 0 1 0 500 4096 9 0 1 2 3\n";
+        for (text, why) in [(whole, "smaps: no such file"), ("7 (x)", "its stat file is not in the kernel's format")] {
+            std::fs::write(&stat, text).unwrap();
+            let root = ProcRoot::at(folder.path().to_owned());
+            let Outcome::Unread(error) = read(&root, 7, false, &mut AddressSpaces::new()) else { panic!("{text}") };
+            let line = format!("pid 7: it could not be read, and is left out of the capture: {why}");
+            assert_eq!(error.to_string(), line);
         }
     }
 }

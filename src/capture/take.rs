@@ -35,9 +35,9 @@ pub struct Taken {
     pub denied: u64,
     /// Which processes exited meanwhile, and were left out.
     pub gone: Vec<u32>,
-    /// Which processes exist but could not be read as a whole, and were left out. The capture names them.
-    pub changed: Vec<u32>,
-    /// Which processes hide from this user, likewise.
+    /// Which processes exist but could not be read as a whole, and why. They were left out, and the capture names them.
+    pub unread: Vec<(u32, Error)>,
+    /// Which processes are hidden from this user, likewise.
     pub hidden: Vec<u32>,
     /// How long after the control groups and the rest of the machine the last process was read.
     pub spread: Duration,
@@ -89,15 +89,15 @@ where
                 same_memory.entry(process.memory).or_default().push(pid);
             }
             Outcome::Gone => taken.gone.push(pid),
-            Outcome::Changed => taken.changed.push(pid),
+            Outcome::Unread(error) => taken.unread.push((pid, error)),
             Outcome::Hidden => taken.hidden.push(pid),
         }
     }
     taken.spread = begun.elapsed();
-    let missed = [&taken.changed[..], &taken.hidden].concat();
+    let missed: Vec<u32> = taken.unread.iter().map(|(pid, _)| *pid).chain(taken.hidden.iter().copied()).collect();
     let same_memory: Vec<Vec<u32>> = same_memory.into_values().filter(|pids| pids.len() > 1).collect();
     let same_memory = Some(&same_memory[..]).filter(|_| tells_shared_memory(&root));
-    archive.add_file(COMPLETE.as_bytes(), &describe::describe_processes(&missed, same_memory))?;
+    archive.add_file(COMPLETE.as_bytes(), &describe::describe_processes(&missed, &taken.hidden, same_memory))?;
     archive.finish()?;
     Ok(taken)
 }

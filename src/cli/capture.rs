@@ -102,10 +102,7 @@ impl Run for CaptureArgs {
         for pid in taken.gone.iter().filter(|pid| is_missed(pid)) {
             report.failure(&Error::pid(*pid, ErrorKind::NotFound, "it exited while it was captured"));
         }
-        for pid in &taken.changed {
-            let why = "it changed whenever it was read, and is left out of the capture";
-            report.failure(&Error::pid(*pid, ErrorKind::Changed, why));
-        }
+        taken.unread.iter().for_each(|(_, error)| report.failure(error));
         if asked.is_some() && taken.processes == 0 {
             let why = "none of the processes was left to be captured";
             return Err(Stop::Failed(Error::new(about_capture(), ErrorKind::NotFound, why)));

@@ -28,6 +28,8 @@ pub struct Captured {
     /// The processes that existed but could not be captured. One that is neither in the capture nor here had exited, if
     /// all were to be captured.
     pub(crate) missed: HashSet<u32>,
+    /// Those of them that the user who took the capture was not allowed to see (`hidepid`).
+    pub(crate) hidden: HashSet<u32>,
     /// Of each process that shares its memory with others (`vfork`, `CLONE_VM`), the first of them, if the capture
     /// tells which do.
     pub(crate) same_memory: Option<HashMap<u32, u32>>,

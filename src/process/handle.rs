@@ -241,12 +241,22 @@ fn exists(root: &ProcRoot, pid: u32) -> bool {
     matches!(answer, Some(Ok(()) | Err(Errno::EPERM)))
 }
 
+/// Why a process is not in a capture that names it.
+pub(super) const NOT_SEEN: &str = "hidden from the user who took the capture (hidepid)";
+
 fn no_such_process(root: &ProcRoot, pid: u32) -> Error {
     if let Some(error) = not_mounted(root) {
         return error;
     }
     if exists(root, pid) {
         return hidden(pid);
+    }
+    if root.captured().is_some_and(|captured| captured.hidden.contains(&pid)) {
+        let error = Error::pid(pid, ErrorKind::Denied, NOT_SEEN);
+        return match root.advice_for_more() {
+            Some(advice) => error.with_advice(advice),
+            None => error,
+        };
     }
     if root.captured().is_some_and(|captured| captured.missed.contains(&pid)) {
         return Error::pid(pid, ErrorKind::Changed, "it could not be read when the capture was taken");

@@ -106,6 +106,45 @@ fn what_may_not_be_read_is_denied_and_not_missing() {
 }
 
 #[test]
+fn processes_that_were_hidden_are_one_line_and_denied() {
+    let Some(everyone) = ForEveryone::copy() else { return };
+    if !crate::common::has("setpriv", "util-linux") {
+        return;
+    }
+    let subject = Subject::start(["anonymous:8:3"]);
+    let folder = crate::common::memory();
+    fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let file = folder.path().join("a.tar");
+    let nobody = crate::common::NOBODY;
+    let script = format!(
+        "mount -t proc -o hidepid=1 proc /proc && \
+         exec setpriv --reuid={nobody} --regid={nobody} --clear-groups {} capture --no-files -o {}",
+        everyone.program().display(),
+        file.display()
+    );
+    let mut hidden = Command::new("unshare");
+    hidden.args(["--mount", "--propagation", "private", "sh", "-c", &script]);
+    let run = crate::wait(hidden);
+    assert!(file.is_file(), "{run:?}");
+    let why = "hidden from the user who took the capture (hidepid); a capture that root takes has more";
+    let one = read(&file, &["pid", &subject.word()]);
+    assert_eq!((one.status, one.err), (Some(1), format!("rmap: pid {}: {why}\n", subject.pid())));
+    for arguments in [&["ps"][..], &["cgroups", "-o", "+pss"], &["diff", "--what", "processes"]] {
+        let run = match arguments {
+            ["diff", more @ ..] => {
+                let file = file.to_str().unwrap();
+                crate::wait(crate::command([&["diff", file, file][..], more].concat()))
+            }
+            _ => read(&file, arguments),
+        };
+        let lines: Vec<&str> = run.complaints().into_iter().filter(|line| line.contains("hid")).collect();
+        let sides = if arguments[0] == "diff" { 2 } else { 1 };
+        let is_right = lines.iter().all(|line| line.contains(" processes: ") && line.ends_with(why));
+        assert!(run.status == Some(1) && lines.len() == sides && is_right, "{arguments:?}: {}", run.err);
+    }
+}
+
+#[test]
 fn what_not_even_root_could_read_is_not_promised_from_another_capture() {
     if !nix::unistd::geteuid().is_root() {
         return eprintln!("SKIPPED: only root can take such a capture");

@@ -89,7 +89,7 @@ fn read(root: &ProcRoot, budget: Duration, hear: &mut dyn Hear) -> Option<Usages
     if root.is_live() {
         found.usages.retain(|usage| !is_own(root, usage));
     }
-    found.failures.iter().chain(&found.doubt).for_each(|error| hear.failure(error.clone()));
+    found.failures.iter().chain(&found.doubt).chain(&found.hiding(root)).for_each(|error| hear.failure(error.clone()));
     let late = found.usages.iter().filter(|usage| usage.shares.as_ref().err() == Some(&LATE)).count() as u64;
     if late > 0 {
         hear.failure(Error::absent(Subject::Words(format!("Pss of {}", counted(late, "process", "processes"))), LATE));

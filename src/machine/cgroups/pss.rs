@@ -109,7 +109,9 @@ impl Known<'_> {
         match () {
             () if pid == 0 => Err(ELSEWHERE),
             () if self.failed.contains(&pid) => Err(FAILED),
-            () if self.is_hidden => Err(DENIED),
+            () if self.is_hidden || self.root.captured().is_some_and(|found| found.hidden.contains(&pid)) => {
+                Err(DENIED)
+            }
             () if self.found.unseen > 0 => Err(LATE),
             () if !self.has_all && !self.root.path().join(pid.to_string()).is_dir() => Err(NOT_CAPTURED),
             () => Ok(()),

@@ -11,9 +11,9 @@ use super::{LATE, Usage, UsageNeeds};
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::process::address_space::{AddressSpaces, Entered, can_compare, captured_group};
 use crate::process::choice::{Asked, ProcessChoice};
-use crate::process::handle::{Process, shows_whole_machine};
+use crate::process::handle::{NOT_SEEN, Process, shows_whole_machine};
 use crate::process::root::{Hides, ProcRoot, read_pids, what_is_hidden};
-use crate::units::Bytes;
+use crate::units::{Bytes, counted};
 
 /// Which processes are read, and what about them.
 #[derive(Debug, Clone)]
@@ -66,6 +66,31 @@ pub struct Usages {
     pub is_partial: bool,
     /// Whether only the processes of a pid namespace were looked at, such as those of a container.
     pub is_of_namespace: bool,
+}
+
+/// All processes, in errors about some of them.
+pub(crate) const OF_MACHINE: &str = "the processes of this machine";
+
+impl Usages {
+    /// That processes are hidden from this user, or were from the one who took the capture; `None` if none are.
+    pub(crate) fn hiding(&self, root: &ProcRoot) -> Option<Error> {
+        let (about, why) = match (self.hides_more, self.hidden) {
+            (false, 0) => return None,
+            (false, hidden) => (
+                counted(hidden, "process", "processes"),
+                match root.captured() {
+                    None => "/proc hides what other users' processes are (hidepid)",
+                    Some(_) => NOT_SEEN,
+                },
+            ),
+            (true, _) => (OF_MACHINE.to_owned(), "/proc hides those of other users (hidepid), and how many they are"),
+        };
+        let error = Error::new(Subject::Words(about), ErrorKind::Denied, why);
+        Some(match root.advice_for_more() {
+            Some(advice) => error.with_advice(advice),
+            None => error,
+        })
+    }
 }
 
 /// Reads how much memory processes use. `check` is called from time to time; the reading ends if it says so.

@@ -8,6 +8,7 @@ mod collect;
 mod read;
 mod threads;
 
+pub(crate) use collect::OF_MACHINE;
 pub use collect::{UsageRequest, Usages, collect_usages};
 pub use read::Busy;
 

@@ -102,7 +102,7 @@ impl GroupSource {
         let GroupPss { groups, found } = found?;
         // Why one cannot be read for another reason is said by the group that lacks it.
         let is_said = |error: &Error| !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Unsupported);
-        let (processes, figures) = missing(&found, Some(budget));
+        let (processes, figures) = missing(&self.root, &found, Some(budget));
         let lacking = groups.iter().filter(|pss| pss.is_err()).count() as u64;
         let has_some = self.root.captured().is_some_and(|captured| !captured.has_all_processes);
         if has_some && lacking > 0 {

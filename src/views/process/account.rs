@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Subject};
-use crate::process::usage::{LATE, Usage, Usages};
+use crate::process::usage::{LATE, OF_MACHINE, Usage, Usages};
 use crate::process::{ProcRoot, run_as_root};
 use crate::table::{Cell, Closing, OwnedCell};
 use crate::units::{Bytes, Human, Reason, counted};
@@ -112,10 +112,11 @@ impl Account {
 
 /// What is missing, to be reported: processes, and then figures of the others.
 pub(in crate::views) fn missing(
+    root: &ProcRoot,
     found: &Usages,
     budget: Option<Duration>,
 ) -> (impl Iterator<Item = Error>, impl Iterator<Item = Error>) {
-    let processes = [unseen(found, budget), hidden(found)].into_iter().flatten();
+    let processes = [unseen(found, budget), found.hiding(root)].into_iter().flatten();
     (
         processes,
         late(found, budget).into_iter().chain(found.usages.iter().filter_map(failure_of)).chain(found.doubt.clone()),
@@ -153,24 +154,6 @@ fn not_in_time(count: u64, one: &str, many: &str, budget: Option<Duration>) -> E
     let why = format!("{} in time{within}", if count == 1 { one } else { many });
     Error::new(about, ErrorKind::System, why).with_advice("a longer --budget reads more")
 }
-
-/// What this user cannot see of the machine.
-pub(super) fn hidden(found: &Usages) -> Option<Error> {
-    let (about, why) = match (found.hides_more, found.hidden) {
-        (false, 0) => return None,
-        (false, hidden) => {
-            (counted(hidden, "process", "processes"), "/proc hides what other users' processes are (hidepid)")
-        }
-        (true, _) => (OF_MACHINE.to_owned(), "/proc hides those of other users (hidepid), and how many they are"),
-    };
-    let error = Error::new(Subject::Words(about), ErrorKind::Denied, why);
-    Some(match run_as_root() {
-        Some(advice) => error.with_advice(advice),
-        None => error,
-    })
-}
-
-const OF_MACHINE: &str = "the processes of this machine";
 
 /// That there may be more processes on this machine.
 pub(super) fn elsewhere(found: &Usages) -> Option<Error> {

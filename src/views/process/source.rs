@@ -82,7 +82,7 @@ impl Source for ProcessSource {
         stopped?;
         self.account = Some(Account::of(&self.request.root, &found, self.request.needs.shares));
         account::elsewhere(&found).into_iter().for_each(|error| rows.note(error));
-        let (processes, figures) = account::missing(&found, self.request.budget);
+        let (processes, figures) = account::missing(&self.request.root, &found, self.request.budget);
         processes.for_each(|error| rows.lost(error));
         figures.for_each(|error| rows.failure(error));
         found.failures.into_iter().for_each(|error| rows.lost(error));
