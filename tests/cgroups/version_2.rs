@@ -90,9 +90,13 @@ fn a_process_that_a_capture_of_all_of_them_lacks_had_exited() {
     assert_eq!((run.status, &run.err[..]), (Some(1), line));
     // Unless it was only left out, which the capture says.
     captured.missed(&[21]);
-    assert_eq!(pss(true), (None, "unsupported: some of its processes could not be read".into()));
-    let all = rows(&[&captured.option()]);
-    assert_absent(row(&all, "/e"), "pss", "unsupported: some of its processes could not be read");
+    captured.describe(true);
+    for group in [&["/e"][..], &[]] {
+        let run = rmap([&["cgroups", "--jsonl", &captured.option()], group].concat());
+        assert_absent(row(&run.lines_of_json(), "/e"), "pss", "unsupported: some of its processes could not be read");
+        let line = "rmap: pid 21: it could not be read when the capture was taken\n";
+        assert_eq!((run.status, &run.err[..]), (Some(1), line));
+    }
 }
 
 #[test]

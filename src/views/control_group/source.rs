@@ -100,7 +100,7 @@ impl GroupSource {
             return Err(stop);
         }
         let GroupPss { groups, found } = found?;
-        // Why one cannot be read for another reason is said by the group that lacks it.
+        // One that has exited, or has no memory, is no failure.
         let is_said = |error: &Error| !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Unsupported);
         let (processes, figures) = missing(&self.root, &found, Some(budget));
         let lacking = groups.iter().filter(|pss| pss.is_err()).count() as u64;
@@ -110,7 +110,8 @@ impl GroupSource {
             rows.failure(partial(&format!(", so {lack} no Pss")));
         }
         let doubt = found.doubt.clone();
-        processes.chain(figures).filter(is_said).chain(doubt).for_each(|error| rows.failure(error));
+        let failures = found.failures.iter().cloned();
+        processes.chain(figures).chain(failures).filter(is_said).chain(doubt).for_each(|error| rows.failure(error));
         Ok(groups)
     }
 }
