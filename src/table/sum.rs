@@ -100,7 +100,13 @@ impl ColumnSum {
 
     /// The total of a column over so many rows, in bytes or as a bare number.
     pub(super) fn cell(&self, in_bytes: bool, rows: u64) -> TotalCell {
-        TotalCell::Sum { cell: self.known_cell(in_bytes, rows).unwrap_or_else(Cell::Absent), missing: self.missing }
+        let missing = self.missing.saturating_add(self.unknown());
+        TotalCell::Sum { cell: self.known_cell(in_bytes, rows).unwrap_or_else(Cell::Absent), missing }
+    }
+
+    /// How many of the rows that were united have no figure.
+    fn unknown(&self) -> u64 {
+        self.union.as_ref().map_or(0, |union| union.unknown())
     }
 
     /// What is more without what is less; `None` if it does not fit into 63 bits.
@@ -113,7 +119,8 @@ impl ColumnSum {
         const NONE_APPLIES: Absent = Absent::new(Reason::NotApplicable, "it does not apply to any row");
         const EMPTY: Absent = Absent::new(Reason::NotApplicable, "there is nothing to divide by");
         const TOO_LARGE: Absent = Absent::new(Reason::Unsupported, "the sum does not fit into 64 bits");
-        match (self.known, self.missing) {
+        let unknown = self.unknown();
+        match (self.known.saturating_sub(unknown), self.missing.saturating_add(unknown)) {
             (0, 0) if rows > 0 => return Err(NONE_APPLIES),
             (0, 1..) => return Err(Absent::new(self.reason(), "no row has a figure for it")),
             _ => {}

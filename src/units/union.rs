@@ -38,8 +38,7 @@ pub enum Counted {
     /// All of them, and this figure already includes those of the rows whose places lie within this row's: of such
     /// rows only the outermost count.
     Outermost(u64),
-    /// So many of these, or an unknown number; which of them is not known. An unknown number of none is what other rows
-    /// have counted, whatever they are.
+    /// An amount within these places, but where in them is not known. `None`: the amount is not known either.
     Among(Arc<PageRuns>, Option<u64>),
 }
 
@@ -62,8 +61,6 @@ const UNKNOWN: Absent =
     Absent::new(Reason::Unsupported, "mappings share pages, and which of them count was not found out");
 
 const OVERLAP: Absent = Absent::new(Reason::Unsupported, "these are parts of the same memory, and may overlap");
-
-const NOT_COUNTED: Absent = Absent::new(Reason::Unsupported, "the kernel does not count one of them");
 
 impl Union {
     pub(crate) fn add(&mut self, piece: Piece) {
@@ -92,13 +89,18 @@ impl Union {
     pub(crate) fn sum(&self) -> Figure<u128> {
         self.things.values().try_fold(0, |sum, thing| Ok(sum + thing.sum()?))
     }
+
+    /// How many rows have an unknown amount that no other row has counted: the sum is then a lower bound.
+    pub(crate) fn unknown(&self) -> u64 {
+        self.things.values().map(Thing::unknown).sum()
+    }
 }
 
 impl Thing {
     fn sum(&self) -> Figure<u128> {
         let looked = || self.parts.iter().flat_map(|(_, looked)| looked).copied();
         let (all, together): (PageRuns, u128) = (looked().collect(), looked().map(|run| u128::from(run.count)).sum());
-        if u128::from(all.cached().0) == together && self.parts.iter().all(|(counted, _)| counted.is_known()) {
+        if u128::from(all.cached().0) == together {
             return Ok(self.sum);
         }
         if self.parts.iter().any(|(counted, _)| matches!(counted, Counted::Outermost(_))) {
@@ -122,20 +124,29 @@ impl Thing {
         Ok(u128::from(counted.subtract(&excepted).cached().0) * u128::from(self.each) + some)
     }
 
+    fn unknown(&self) -> u64 {
+        let unknown = self.parts.iter().filter_map(|(counted, _)| match counted {
+            Counted::Among(among, None) => Some(among),
+            _ => None,
+        });
+        let all = self.parts.iter().filter(|(counted, _)| matches!(counted, Counted::All));
+        let counted: PageRuns = all.flat_map(|(_, looked)| looked).copied().collect();
+        unknown.filter(|among| !is_counted(among, &counted)).count() as u64
+    }
+
     /// What is known only by its amount, and not among `counted`.
     fn some_besides(&self, counted: &PageRuns) -> Figure<u128> {
         let (mut sum, mut others) = (0, PageRuns::default());
         for (counting, _) in &self.parts {
-            let Counted::Among(among, amount) = counting else { continue };
-            let besides = among.subtract(counted);
-            let is_counted = besides.is_empty() && !(among.is_empty() && counted.is_empty());
-            if is_counted || *amount == Some(0) {
+            let Counted::Among(among, Some(amount @ 1..)) = counting else { continue };
+            if is_counted(among, counted) {
                 continue;
             }
+            let besides = among.subtract(counted);
             if besides != **among || !besides.intersect(&others).is_empty() {
                 return Err(OVERLAP);
             }
-            sum += u128::from(amount.ok_or(NOT_COUNTED)?);
+            sum += u128::from(*amount);
             others = others.iter().chain(&besides).copied().collect();
         }
         Ok(sum)
@@ -160,16 +171,16 @@ impl Thing {
     }
 }
 
+/// Whether what is within these places is counted with `counted`.
+fn is_counted(among: &PageRuns, counted: &PageRuns) -> bool {
+    among.subtract(counted).is_empty() && !(among.is_empty() && counted.is_empty())
+}
+
 fn known(places: &Places) -> Figure<&PageRuns> {
     places.get().ok_or(UNKNOWN)?.as_ref().map_err(|absent| *absent)
 }
 
 impl Counted {
-    /// Whether the figure of the row is known.
-    fn is_known(&self) -> bool {
-        !matches!(self, Counted::Among(_, None))
-    }
-
     fn is_same(&self, other: &Counted) -> bool {
         match (self, other) {
             (Counted::All, Counted::All) => true,
@@ -248,13 +259,18 @@ mod tests {
             Piece { each: 1, ..piece(0, first, count, figure, Counted::Among(places, amount)) }
         };
         let all = |first, count| Piece { each: 1, ..piece(0, first, count, count, Counted::All) };
-        assert_eq!(sum([all(0, 8), among(0, 8, Some(3)), among(2, 4, None)]), Ok(8));
+        let bound = |pieces: &[Piece]| {
+            let mut union = Union::default();
+            pieces.iter().for_each(|piece| union.add(piece.clone()));
+            (union.sum(), union.unknown())
+        };
+        assert_eq!(bound(&[all(0, 8), among(0, 8, Some(3)), among(2, 4, None)]), (Ok(8), 0));
+        assert_eq!(bound(&[all(0, 8), among(8, 4, None), among(6, 4, None)]), (Ok(8), 2));
+        assert_eq!((bound(&[among(0, 8, None)]), bound(&[among(0, 0, None)])), ((Ok(0), 1), (Ok(0), 1)));
         assert_eq!(sum([among(0, 8, Some(3)), among(8, 4, Some(4))]), Ok(7));
         assert_eq!(sum([among(0, 8, Some(3)), among(4, 8, Some(4))]), Err(OVERLAP));
         assert_eq!(sum([among(0, 8, Some(3)), among(4, 8, Some(0))]), Ok(3));
         assert_eq!(sum([all(0, 4), among(0, 8, Some(3))]), Err(OVERLAP));
-        assert_eq!(sum([among(0, 8, None)]), Err(NOT_COUNTED));
-        assert_eq!((sum([among(0, 0, None)]), sum([all(0, 4), among(0, 0, None)])), (Err(NOT_COUNTED), Ok(4)));
     }
 
     #[test]

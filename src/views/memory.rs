@@ -79,7 +79,7 @@ pub const DEFAULT_REPEATED: &[&str] = &["title", "size", "percent", "bar"];
 /// All columns, in the order in which JSON writes them.
 const COLUMNS: &[C] = &[
     col!(new "title", "Memory", Text, |row| Cell::Word(&row.title),
-        "place for people: attributes are indented below their places, unless rows are selected or sorted",
+        "the place in words; attributes are indented below their places, unless rows are selected or sorted",
         on_request(), cut(Cut::Whole)),
     col!(new "place", "Place", Text, |row| Cell::Word(row.amount.of.word()), "what the memory is used for",
         one_of(|| MemoryUse::ALL.iter().map(|one| one.word()).collect())),
@@ -127,7 +127,7 @@ fn piece(row: &MemoryRow, _: u32) -> Figure<Piece> {
     let figure = match row.amount.bytes {
         Ok(Bytes(bytes)) => Some(bytes.min(room)),
         Err(_) if room == 0 && !row.amount.is_place() => Some(0),
-        // Nothing is missing that other places have not counted.
+        // Nothing is missing if the places that it is among are counted.
         Err(absent) if !row.amount.is_place() || absent.reason == Reason::Unsupported => None,
         Err(absent) => return Err(absent),
     };
@@ -145,7 +145,7 @@ fn piece(row: &MemoryRow, _: u32) -> Figure<Piece> {
 /// own name. In groups by another column it would count memory that another group has: they have places only.
 const WITH_ATTRIBUTES: &[&str] = &["place", "title", "what", "part_of", "node", "cgroup", "container"];
 
-const PLACES_ONLY: &str = "groups of places: attributes, which are parts of them, are left out";
+const PLACES_ONLY: &str = "attributes are left out of these groups: they are parts of places that other groups have";
 
 const NOTHING: Absent = Absent::new(Reason::NotApplicable, "there is no memory");
 const NO_NODE: Absent = Absent::new(Reason::NotApplicable, "only the whole machine has it");
@@ -222,7 +222,7 @@ impl MemorySource {
         } else {
             making.add(None, None, &account.amounts);
         }
-        self.said = self.closing_of(&account, account.sum(), account.excess, None);
+        self.said = closing(&self.root, &account, (account.sum(), account.excess), None, self.selects);
         Ok(making.rows)
     }
 
@@ -244,20 +244,13 @@ impl MemorySource {
         for part in &account.parts {
             making.add(part.node, part.group.as_deref(), &part.amounts);
         }
-        self.said = self.closing_of(&account.counted, account.sum(), account.excess, Some(account.offline));
+        let sums = (account.sum(), account.excess);
+        self.said = closing(&self.root, &account.counted, sums, Some(account.offline), self.selects);
         Ok(making.rows)
-    }
-
-    /// What is said about an account after its rows. `offline`: what pages say about memory that was given back.
-    fn closing_of(&self, account: &MemoryAccount, sum: Bytes, excess: Bytes, offline: Option<Bytes>) -> Closing {
-        let mut closing = closing(&self.root, account, sum, excess, offline);
-        if !self.selects {
-            closing.lines.insert(0, sum_line(account, sum, excess));
-        }
-        closing
     }
 }
 
+/// The sum of all places. More than there is makes every figure doubtful.
 fn sum_line(account: &MemoryAccount, sum: Bytes, excess: Bytes) -> String {
     let (sum, total) = (Human(sum), account.total.kib());
     match excess {
@@ -291,11 +284,12 @@ impl Making {
             places.insert(amount.of, Run { first: self.next, count: size });
             self.next = self.next.saturating_add(size);
         }
-        // The memory of a place that is not counted is that of the others.
+        // The memory of a place that is not counted is among what cannot be named.
         let all = Run::between(first, self.next);
         let unnamed = places.get(&MemoryUse::Unnamed).copied().unwrap_or(all);
         let place = |of: &MemoryUse| places.get(of).copied().unwrap_or(unnamed);
         for amount in amounts {
+            let among = if amount.is_place() { &[amount.of][..] } else { amount.part_of };
             let words: Vec<&str> = amount.part_of.iter().map(|place| place.word()).collect();
             let title = match (self.in_order, amount.is_place()) {
                 (true, true) => amount.of.title().to_owned(),
@@ -310,10 +304,7 @@ impl Making {
                 title,
                 part_of: words.join(", "),
                 whole: self.whole,
-                among: Arc::new(match amount.is_place() {
-                    true => places.get(&amount.of).copied().into_iter().collect(),
-                    false => amount.part_of.iter().map(place).collect(),
-                }),
+                among: Arc::new(among.iter().map(place).collect()),
                 note: self.note(amount),
             });
         }
@@ -340,11 +331,21 @@ fn brief(mut rows: Vec<MemoryRow>) -> Vec<MemoryRow> {
     rows
 }
 
-/// The same without the line of the sum.
-fn closing(root: &ProcRoot, account: &MemoryAccount, sum: Bytes, excess: Bytes, offline: Option<Bytes>) -> Closing {
+/// What is said about an account after its rows: not the sum of all of them, if only some are shown (`selects`).
+/// `offline`: what pages say about memory that was given back.
+fn closing(
+    root: &ProcRoot,
+    account: &MemoryAccount,
+    (sum, excess): (Bytes, Bytes),
+    offline: Option<Bytes>,
+    selects: bool,
+) -> Closing {
     let human = |bytes| Human(bytes).to_string();
     let total = account.total;
     let mut lines = Vec::new();
+    if !selects || excess > Bytes(0) {
+        lines.push(sum_line(account, sum, excess));
+    }
     if let Ok(managed) = account.managed {
         if total > managed {
             let more = human(total.saturating_sub(managed));

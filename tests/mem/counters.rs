@@ -105,8 +105,16 @@ fn a_total_counts_attributes_with_the_places_that_have_them() {
     // Which memory two attributes of the same places share is not known, nor what a part of those places has of one.
     assert_eq!(total("place == 'inactive file' || place == 'active file'"), None);
     assert_eq!(total("place == 'page cache' || place == mapped"), None);
-    // What the kernel does not count is no zero.
+    // What the kernel does not count is not zero, and is missing unless a place that has it is counted.
     assert_eq!((total("place == poisoned"), total("place == 'free contiguous'")), (None, None));
+    let lacking = |filter: &str| {
+        let document = machine.account(&["--filter", filter]).0;
+        (document["total"]["size"].as_u64(), document["total"]["rows_without_figure"]["size"].as_u64())
+    };
+    let (free, unnamed) = (account.size("free"), account.size("unnamed"));
+    assert_eq!(lacking("place == poisoned || place == free"), (Some(free), Some(1)));
+    assert_eq!(lacking("place == poisoned || place == unnamed"), (Some(unnamed), None));
+    assert_eq!(lacking("place == 'free contiguous' || place == free"), (Some(free), None));
     let groups = machine.run(&["--by", "part_of", "--csv", "-o", "part_of,size"]).good().text();
     assert!(groups.lines().any(|line| line == "page cache,"), "{groups}");
     assert_eq!(account.row("dirty")["part_of"], "page cache");
