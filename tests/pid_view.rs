@@ -126,11 +126,13 @@ fn mappings_are_grouped_with_counts_and_sums() {
     );
     assert_eq!((&first["rss"], &first["size"]), (&Value::from(24 << 10), &Value::from(12 * 4096)));
     // What is added up of both is said.
-    let line = "\nPss counts shared memory once, Rss once for each process\n";
+    let line = "\nRss counts shared memory in each process that maps it; Pss divides it\n";
     let says =
         |arguments: &[&str]| rmap([&["pid", "--proc-root", root], arguments].concat()).good().text().ends_with(line);
     assert!(says(&["7", "8", "--merge"]) && says(&["7", "8", "--merge", "--by", "file", "-o", "rss"]));
+    assert!(says(&["7", "8", "--by", "command"]), "grouped by processes, they are added up, too");
     assert!(!says(&["7", "8", "--merge", "-o", "pss"]) && !says(&["7", "--merge"]) && !says(&["7", "8"]));
+    assert!(!says(&["7", "8", "--merge", "--by", "kind", "-o", "pss"]), "what only is read is not added up");
     let apart = rmap(["pid", "7", "8", "--proc-root", root, "--by", "perm", "--json"]).good().json();
     assert_eq!(apart.as_array().unwrap().len(), 2);
     assert_eq!(apart[0]["groups"][0]["perm"], "r-xp");

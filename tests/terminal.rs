@@ -286,6 +286,8 @@ fn groups_leave_out_the_least_important_columns_and_the_program_of_a_command_sta
        24000      3000      3000    -  b
     ────────────────────────────────────────────────────────────
     48024000  37040034  37040034    -  total KiB
+    Rss counts shared memory in each process that maps it; Pss
+    divides it
     "#);
     assert_snapshot!(picture(80, "--by command"), @r#"
     Mappings  Processes      Size       Rss       Pss  Uss  Dirty  Command
@@ -294,6 +296,7 @@ fn groups_leave_out_the_least_important_columns_and_the_program_of_a_command_sta
            3          1     24000      3000      3000    -      -  b
     ────────────────────────────────────────────────────────────────────────────────
            6             48024000  37040034  37040034    -      -  total KiB
+    Rss counts shared memory in each process that maps it; Pss divides it
     "#);
     assert_snapshot!(picture(60, "--by command --sort mappings"), @r#"
     Mappings      Size       Rss       Pss  Command
@@ -302,6 +305,8 @@ fn groups_leave_out_the_least_important_columns_and_the_program_of_a_command_sta
            3     24000      3000      3000  b
     ────────────────────────────────────────────────────────────
            6  48024000  37040034  37040034  total KiB
+    Rss counts shared memory in each process that maps it; Pss
+    divides it
     "#);
     assert_snapshot!(picture(60, "--by cgroup -o mappings,size,rss,pss,uss"), @r#"
     Mappings     Size      Rss      Pss Uss Control group
@@ -310,6 +315,8 @@ fn groups_leave_out_the_least_important_columns_and_the_program_of_a_command_sta
            3    24000     3000     3000   - /user.slice
     ────────────────────────────────────────────────────────────
            6 48024000 37040034 37040034   - total KiB
+    Rss counts shared memory in each process that maps it; Pss
+    divides it
     "#);
 }
 

@@ -11,7 +11,7 @@ use super::root::RootArgs;
 use super::run::{Configured, Done, Listed, Run};
 use super::screen;
 use crate::capture::Wanted;
-use crate::process::{Fields, NamedProcess, ProcRoot, ProcessChoice};
+use crate::process::{NamedProcess, ProcRoot, ProcessChoice};
 use crate::query::{Query, Total};
 use crate::render::Presentation;
 use crate::table::{Column, RowKind, SizeUnit, Stop};
@@ -130,6 +130,13 @@ const KEYS: &[(&str, &str)] = &[("file", "mapping"), ("process", "pid"), ("conta
 /// Columns of a process: grouping by one of these merges processes.
 const KEYS_OF_PROCESSES: [&str; 4] = ["pid", "user", "cgroup", "command"];
 
+/// Whether Rss is among the columns that are shown.
+fn shows_rss(query: &Query) -> bool {
+    let default: &[String] = if let crate::query::Default::Columns(ids) = &query.default { ids } else { &[] };
+    let shown = query.columns.as_ref().map_or_else(|| default.to_vec(), |list| list.over(default));
+    shown.iter().any(|id| MappingRows::id_of(id) == "rss")
+}
+
 impl Run for PidArgs {
     const NAME: &'static str = "pid";
     const ABOUT: &'static str = "What a process has mapped, and how much of each mapping is in RAM";
@@ -225,23 +232,17 @@ impl PidArgs {
         let query = self.query(configured, &processes)?;
         report.narrowed.extend(self.pmap.range.map(|_| "-A".into()));
         let presentation = self.presentation(&root, configured);
-        let mut source = MappingSource {
-            root,
-            processes,
-            range: self.pmap.range.unwrap_or(AddressRange::ALL),
-            cells: strip_cells(),
-            smaps: self.smaps.clone(),
-            opens_fuse: self.views.open_fuse,
-            own_classes: configured.classes.clone(),
-            nodes: Vec::new(),
-            // Each group of processes has the memory that its processes share with those of another.
-            once: query.merge && !query.by.as_deref().is_some_and(|by| KEYS_OF_PROCESSES.contains(&by)),
-            adds_processes: query.merge || query.every.is_some(),
-            merges: self.views.merge,
-            tells_files_apart: query.merge && matches!(query.by.as_deref(), Some("mapping" | "path")),
-            fields: Fields::new(),
-            said: None,
-        };
+        let mut source = MappingSource::new(root, processes);
+        source.range = self.pmap.range.unwrap_or(AddressRange::ALL);
+        source.cells = strip_cells();
+        source.smaps = self.smaps.clone();
+        source.opens_fuse = self.views.open_fuse;
+        source.own_classes = configured.classes.clone();
+        // Each group of processes has the memory that its processes share with those of another.
+        source.once = query.merge && !query.by.as_deref().is_some_and(|by| KEYS_OF_PROCESSES.contains(&by));
+        source.adds_processes = query.merge || query.every.is_some();
+        source.adds_rss = query.merge && shows_rss(&query);
+        source.tells_files_apart = query.merge && matches!(query.by.as_deref(), Some("mapping" | "path"));
         self.answer.answer(&query, &mut source, presentation, report)
     }
 

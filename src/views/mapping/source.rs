@@ -39,8 +39,8 @@ pub struct MappingSource {
     pub once: bool,
     /// Whether there is one total over several processes.
     pub adds_processes: bool,
-    /// Whether the rows of several processes are one list, of which a line says what is added up.
-    pub merges: bool,
+    /// Whether the Rss of several processes is added up and shown; a line then says how it counts shared memory.
+    pub adds_rss: bool,
     /// Whether different files that processes map under the same name are told apart, because mappings of several
     /// processes are grouped by their names.
     pub tells_files_apart: bool,
@@ -52,8 +52,8 @@ pub struct MappingSource {
     pub nodes: Vec<u32>,
     /// One dictionary for all rounds, so that a column means the same field in each.
     pub fields: Fields,
-    /// What is said after the rows.
-    pub said: Option<String>,
+    /// Whether the last answer had that line.
+    said: bool,
 }
 
 impl MappingSource {
@@ -72,28 +72,18 @@ impl MappingSource {
             smaps: None,
             once: false,
             adds_processes: false,
-            merges: false,
+            adds_rss: false,
             tells_files_apart: false,
             opens_fuse: false,
             own_classes: Vec::new(),
             nodes: Vec::new(),
             fields: Fields::new(),
-            said: None,
+            said: false,
         }
     }
 }
 
-/// What is to be said about a sum over so many address spaces; `None` if it counts no memory several times.
-fn counted_again(memories: usize, needs: &[MappingNeed]) -> Option<String> {
-    let counts_again = |need: &MappingNeed| matches!(need, MappingNeed::Field(name) if !COUNTED_ONCE.contains(name));
-    let is_sum = memories > 1 && needs.iter().any(|need| *need == MappingNeed::EveryField || counts_again(need));
-    const LINE: &str = "Pss counts shared memory once, Rss once for each process";
-    is_sum.then(|| LINE.to_owned())
-}
-
-/// Fields of which a sum over processes counts memory once.
-const COUNTED_ONCE: &[&str] =
-    &["Pss", "Pss_Dirty", "Pss_Anon", "Pss_File", "Pss_Shmem", "SwapPss", "Private_Clean", "Private_Dirty"];
+const RSS_OF_SEVERAL: &str = "Rss counts shared memory in each process that maps it; Pss divides it";
 
 /// Into how many parts a strip cuts a mapping if nothing else is requested.
 const CELLS: usize = 80;
@@ -125,7 +115,8 @@ impl Source for MappingSource {
     }
 
     fn closing(&self) -> Closing {
-        Closing { lines: self.said.clone().into_iter().collect(), ..Closing::default() }
+        let lines = self.said.then(|| RSS_OF_SEVERAL.to_owned());
+        Closing { lines: lines.into_iter().collect(), ..Closing::default() }
     }
 
     fn read(&mut self, needs: &[MappingNeed], rows: &mut dyn Rows<MappingRows>) -> Result<(), Stop> {
@@ -156,7 +147,7 @@ impl Source for MappingSource {
             rows.check()?;
             self.read_process(&reading, &asked, &mut shared, rows)?;
         }
-        self.said = counted_again(shared.read.len(), needs).filter(|_| self.merges);
+        self.said = self.adds_rss && shared.read.len() > 1;
         Ok(())
     }
 }
