@@ -28,6 +28,7 @@ pub use account::{
     read_page_size,
 };
 pub use apps::app_name;
+pub(crate) use cgroups::NOT_CAPTURED;
 pub use cgroups::{
     ControlGroup, GroupAmount, GroupCount, GroupFigures, GroupFile, GroupLimit, GroupPss, GroupVersion, LimitAbove,
     Pressure, read_group_pss, read_groups, read_limits_above, subtract_below,

@@ -24,7 +24,9 @@ const ELSEWHERE: Absent =
     Absent::new(Reason::Unsupported, "some of its processes are in a pid namespace that is not seen from here");
 
 const FAILED: Absent = Absent::new(Reason::Unsupported, "some of its processes could not be read");
-const NOT_CAPTURED: Absent = Absent::new(Reason::Unsupported, "some of its processes are not in the capture");
+/// Why a group of a capture has no Pss if the capture lacks some of its processes.
+pub(crate) const NOT_CAPTURED: Absent =
+    Absent::new(Reason::Unsupported, "some of its processes are not in the capture");
 
 /// Reads the Pss of the processes in each group, with those in the groups below it unless `own`. `is_all` says that the
 /// groups are all of the machine.

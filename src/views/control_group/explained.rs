@@ -158,8 +158,8 @@ fn reclaim(row: &GroupRow, swap: Option<Bytes>) -> Vec<String> {
 fn of_swap(row: &GroupRow) -> Option<String> {
     let parts = [(GroupAmount::Anonymous, "anonymous"), (GroupAmount::Shmem, "shared")];
     let known = parts.map(|(part, name)| amount(row, part).map(|bytes| (bytes, name)));
-    let known: Option<Vec<(Bytes, &str)>> = known.into_iter().collect();
-    let parts: Vec<(Bytes, &str)> = known?.into_iter().filter(|(bytes, _)| *bytes > Bytes(0)).collect();
+    let is_whole = known.iter().all(Option::is_some);
+    let parts: Vec<(Bytes, &str)> = known.into_iter().flatten().filter(|(bytes, _)| *bytes > Bytes(0)).collect();
     let all: Bytes = parts.iter().map(|(bytes, _)| *bytes).sum();
     let listed = amount(row, GroupAmount::ActiveAnonymous).zip(amount(row, GroupAmount::InactiveAnonymous));
     let listed = listed.map(|(active, inactive)| active + inactive);
@@ -168,7 +168,7 @@ fn of_swap(row: &GroupRow) -> Option<String> {
     match listed {
         _ if parts.is_empty() => None,
         Some(Bytes(0)) => None,
-        Some(listed) if listed < all => Some(format!("{} of {}", Human(listed), names())),
+        Some(listed) if listed < all || !is_whole && listed > all => Some(format!("{} of {}", Human(listed), names())),
         None if amount(row, GroupAmount::Unevictable) != Some(Bytes(0)) => {
             Some(format!("Up to {}", each().join(" and ")))
         }

@@ -9,7 +9,8 @@ use crate::error::{Error, ErrorKind, Subject};
 use crate::join::machine_files::MachineFiles;
 use crate::join::read_group_files;
 use crate::machine::{
-    ControlGroup, GroupFile, GroupPss, read_group_pss, read_groups, read_limits_above, read_swap_size, subtract_below,
+    ControlGroup, GroupFile, GroupPss, NOT_CAPTURED, read_group_pss, read_groups, read_limits_above, read_swap_size,
+    subtract_below,
 };
 use crate::process::{GroupChoice, ProcRoot};
 use crate::table::{Aggregation, Closing, Column, Named, RowKind, Rows, Section, Source, Stop};
@@ -103,14 +104,7 @@ impl GroupSource {
         // One that has exited, or has no memory, is no failure.
         let is_said = |error: &Error| !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Unsupported);
         let (processes, figures) = missing(&self.root, &found, Some(budget));
-        let lacking = groups.iter().filter(|pss| pss.is_err()).count() as u64;
-        let has_some = self.root.captured().is_some_and(|captured| !captured.has_all_processes);
-        if has_some && lacking > 0 {
-            let lack = counted(lacking, "control group has", "control groups have");
-            rows.failure(partial(&format!(", so {lack} no Pss")));
-        }
-        let doubt = found.doubt.clone();
-        let failures = found.failures.iter().cloned();
+        let (failures, doubt) = (found.failures.iter().cloned(), found.doubt.clone());
         processes.chain(figures).chain(failures).filter(is_said).chain(doubt).for_each(|error| rows.failure(error));
         Ok(groups)
     }
@@ -191,6 +185,12 @@ impl Source for GroupSource {
         let made = groups.into_iter().zip(depths).zip(pss);
         let made = made.filter_map(|((group, depth), pss)| Some(GroupRow::new(group, depth?, pss)));
         let made: Vec<GroupRow> = made.collect();
+        let lacking = made.iter().filter(|row| row.pss == Err(NOT_CAPTURED)).count() as u64;
+        let has_some = self.root.captured().is_some_and(|captured| !captured.has_all_processes);
+        if lacking > 0 && has_some {
+            let lack = counted(lacking, "control group has", "control groups have");
+            rows.failure(partial(&format!(", so {lack} no Pss")));
+        }
         if let Some((top, below)) = made.split_first().filter(|_| self.explains && is_one) {
             self.explanation = self.explain(top, below, &chosen, rows);
         }

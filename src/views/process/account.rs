@@ -117,10 +117,7 @@ pub(in crate::views) fn missing(
     budget: Option<Duration>,
 ) -> (impl Iterator<Item = Error>, impl Iterator<Item = Error>) {
     let processes = [unseen(found, budget), found.hiding(root)].into_iter().flatten();
-    (
-        processes,
-        late(found, budget).into_iter().chain(found.usages.iter().filter_map(failure_of)).chain(found.doubt.clone()),
-    )
+    (processes, late(found, budget).into_iter().chain(found.usages.iter().filter_map(failure_of)))
 }
 
 /// Why the Pss of a process is absent, to be reported; those of many processes are reported together.

@@ -84,7 +84,7 @@ impl Source for ProcessSource {
         account::elsewhere(&found).into_iter().for_each(|error| rows.note(error));
         let (processes, figures) = account::missing(&self.request.root, &found, self.request.budget);
         processes.for_each(|error| rows.lost(error));
-        figures.for_each(|error| rows.failure(error));
+        figures.chain(found.doubt.clone()).for_each(|error| rows.failure(error));
         found.failures.into_iter().for_each(|error| rows.lost(error));
         let is_live = self.request.root.is_live();
         let tree = self.tree.is_some().then(|| Tree::of(&found.usages));
