@@ -44,8 +44,8 @@ pub trait RowKind: Sized + 'static {
     /// The identity by which a row is recognized in a later round.
     fn identity(row: &Self::Row) -> Vec<u8>;
 
-    /// The numbers of all memory that a row is about, if it may be about several, each with the process as whose it is
-    /// counted.
+    /// The numbers of all memory that a row is about, if it may be about several, each with the process that it is
+    /// counted under.
     fn memories(_row: &Self::Row) -> &[(u64, u32)] {
         &[]
     }

@@ -35,7 +35,9 @@ pub struct Group {
     sums: Vec<ColumnSum>,
     /// The same as cells.
     cells: Vec<TotalCell>,
-    /// The numbers of the memory that its rows are about, each with the process as whose it is counted.
+    /// The number of the memory that all its rows are about, if it is the same one.
+    memory: Option<u64>,
+    /// The numbers of the memory that its rows are about, each with the process that it is counted under.
     memories: Vec<(u64, u32)>,
 }
 
@@ -60,7 +62,7 @@ impl RowKind for Groups {
     }
 
     fn memory(row: &Group) -> Option<u64> {
-        if let [(memory, _)] = row.memories[..] { Some(memory) } else { None }
+        row.memory
     }
 
     fn memories(row: &Group) -> &[(u64, u32)] {
@@ -140,6 +142,8 @@ impl<K: RowKind> Grouping<K> {
                 presence: Presence::Least,
                 ..ColumnHead::added(K::ROWS, "", ColumnKind::Number)
             },
+            // Processes that share their memory are several all the same.
+            counts_each: K::ROWS == PROCESSES.id(),
             ..C::sum("", "", ColumnKind::Number, |group, _| Cell::Count(group.rows), "")
         });
         columns.push(PROCESSES);
@@ -215,6 +219,7 @@ impl<K: RowKind> Grouping<K> {
             processes: open.processes.len() as u64,
             rows: open.totals.rows().saturating_sub(open.others),
             cells: open.totals.row().cells,
+            memory: open.totals.memory(),
             memories: open.totals.counted().collect(),
             sums: open.totals.into_sums(),
         };
@@ -239,7 +244,6 @@ const PROCESSES: Column<Groups> = C::new(
     |group, _| Cell::Count(group.processes),
     "number of processes with a row in the group",
 )
-.each()
 .least();
 
 /// The same cell as an owned value.

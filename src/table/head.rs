@@ -39,7 +39,7 @@ pub enum Cut {
     /// The same, but they keep the indentation of a tree, and minor columns are left out before they lose anything:
     /// only they tell rows apart.
     Name,
-    /// They are such names or command lines. One with a blank is cut as a command line: its beginning says most.
+    /// They are such names or command lines. Command lines are cut as such: their beginning says most.
     NameOrCommand,
     /// They are command lines: first they lose the directories of the program, then their end.
     Command,

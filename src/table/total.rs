@@ -23,9 +23,11 @@ pub struct Totals<K: RowKind> {
     rows: u64,
     /// The memory that is counted already, and as that of which process.
     counted: HashMap<u64, u32>,
-    /// The memory of rows that are about several, and as that of which process it is counted.
+    /// Whether rows were added that are not about any memory of a process.
+    has_others: bool,
+    /// For rows about several address spaces: each one, with the process that it is counted under.
     several: HashMap<u64, u32>,
-    /// Whether memory of one row is also memory of another one, and both are counted.
+    /// Whether two rows count the same address space.
     is_repeated: bool,
 }
 
@@ -55,13 +57,14 @@ impl<K: RowKind> Totals<K> {
     fn over(columns: Arc<[Column<K>]>) -> Self {
         let sums = columns.iter().map(|column| ColumnSum::new(column.aggregation.how())).collect();
         let (counted, several) = (HashMap::new(), HashMap::new());
-        Totals { columns, sums, rows: 0, counted, several, is_repeated: false }
+        Totals { columns, sums, rows: 0, counted, several, has_others: false, is_repeated: false }
     }
 
     /// Adds one row.
     pub fn add(&mut self, row: &K::Row) {
         self.rows = self.rows.saturating_add(1);
         let shared = K::memory(row).zip(K::process(row));
+        self.has_others |= shared.is_none();
         let is_counted =
             shared.is_some_and(|(memory, process)| *self.counted.entry(memory).or_insert(process) != process);
         for (memory, process) in K::memories(row).iter().filter(|_| !is_counted) {
@@ -112,6 +115,7 @@ impl<K: RowKind> Totals<K> {
     pub fn merge(&mut self, other: &Totals<K>) {
         self.rows = self.rows.saturating_add(other.rows);
         self.is_repeated |= other.is_repeated;
+        self.has_others |= other.has_others;
         for (memory, process) in &other.several {
             self.is_repeated |= self.several.entry(*memory).or_insert(*process) != process;
         }
@@ -128,6 +132,12 @@ impl<K: RowKind> Totals<K> {
     /// The memory that is counted, and as that of which process.
     pub(super) fn counted(&self) -> impl Iterator<Item = (u64, u32)> {
         self.counted.iter().map(|(memory, process)| (*memory, *process))
+    }
+
+    /// The memory that all rows are about, if it is the same one.
+    pub(super) fn memory(&self) -> Option<u64> {
+        let mut counted = self.counted.keys();
+        counted.next().copied().filter(|_| counted.next().is_none() && !self.has_others)
     }
 
     /// The sum of each column.

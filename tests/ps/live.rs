@@ -57,6 +57,7 @@ fn an_address_space_that_two_processes_share_counts_once() {
     // Each in a group of its own, it can.
     let by_pid = rmap(["ps", "--json", "--total", "--by", "pid", &words[0], &words[1]]).good().json();
     assert!((memory..memory * 3 / 2).contains(&number(&by_pid["total"], "pss")), "{by_pid}");
+    assert_eq!(number(&by_pid["total"], "processes"), 2, "{by_pid}");
 }
 
 #[test]

@@ -48,11 +48,13 @@ impl<K: RowKind> Binder<'_, K> {
     fn column(&self, name: &Word) -> Result<Column<K>, FilterError> {
         let found = column::find(self.table, &name.text.to_ascii_lowercase()).cloned();
         found.ok_or_else(|| {
-            let name_of_rows = K::ROWS;
+            let typed = name.text.to_ascii_lowercase();
             let why = match column::meant(self.table, &name.text) {
-                _ if name.text == name_of_rows => "groups have it, and are made after rows are filtered".to_owned(),
+                _ if typed == K::ROWS || K::HAS_PROCESSES && typed == "processes" => {
+                    "only groups have it, and rows are filtered before they are grouped".to_owned()
+                }
                 Some(question) => question,
-                None => format!("{name_of_rows} do not have it"),
+                None => format!("{} do not have it", K::ROWS),
             };
             self.error(name, format!("unknown column '{}'; {why}", name.text))
         })
