@@ -110,7 +110,7 @@ fn parse_and_run(arguments: &[OsString], report: &mut Report) -> Result<Done, cl
         return run_subcommand(subcommand, &matches, report);
     }
     let command = command();
-    let asks_briefly = arguments.iter().any(|word| word == "-h");
+    let asks_briefly = arguments.iter().take_while(|word| *word != "--").any(|word| word == "-h");
     let command = if asks_briefly { command.mut_subcommands(Subcommand::briefly) } else { command };
     let matches = command.try_get_matches_from(arguments)?;
     match matches.subcommand() {

@@ -75,10 +75,15 @@ pub(super) fn fitted<'t>(text: &'t str, column: &ColumnHead, room: usize, unicod
         Cut::Whole | Cut::Never => text.into(),
         _ if !column.kind.is_left_aligned() || room == usize::MAX => text.into(),
         Cut::Middle => shortened(text, room, unicode).into(),
-        Cut::NameOrCommand if text.contains(' ') => command(text, room, unicode).into(),
+        Cut::NameOrCommand if is_command(text) => command(text, room, unicode).into(),
         Cut::Name | Cut::NameOrCommand => name(text, room, unicode).into(),
         Cut::Command => command(text, room, unicode).into(),
     }
+}
+
+/// Whether a text is a command line and not the path of a file, which may have blanks, too.
+fn is_command(text: &str) -> bool {
+    text.contains(' ') && (!text.starts_with('/') || text.contains(" -") || text.contains(" /"))
 }
 
 /// The width of the text on a terminal.
