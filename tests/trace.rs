@@ -416,6 +416,45 @@ for turn in range(3):
 }
 
 #[test]
+fn a_call_that_failed_has_changed_nothing() {
+    in_peace(|| {
+        if !has("python3", "python3") {
+            return;
+        }
+        // Memory, filled; then a mapping in its place of a file that may not be written to, and a move onto itself.
+        let script = "
+import ctypes, os, sys, time
+libc = ctypes.CDLL(None)
+word, number = ctypes.c_size_t, ctypes.c_int
+libc.mmap.restype = libc.mremap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, word, number, number, number, ctypes.c_long]
+libc.mremap.argtypes = [ctypes.c_void_p, word, word, number, ctypes.c_void_p]
+size, private, failed = 32 << 20, 0x22, word(-1).value
+file = os.open(sys.argv[1], os.O_RDONLY)
+place = libc.mmap(None, size, 3, private, -1, 0)
+ctypes.memset(place, 1, size)
+time.sleep(0.3)
+assert libc.mmap(place, size, 3, 0x11, file, 0) == failed
+time.sleep(0.3)
+assert libc.mremap(place, size, size // 2, 3, place) == failed
+time.sleep(0.3)
+";
+        let folder = disk();
+        let path = folder.path().join("only-read");
+        std::fs::write(&path, [0; 4096]).unwrap();
+        let rows = python(&["--min-change", "8M"], script, &[path.to_str().unwrap()]);
+        if !follows_calls(&rows) {
+            return;
+        }
+        let of = |event: &str| -> Vec<&Value> {
+            rows.iter().filter(|row| row["event"] == event && row["asked"] == 32 * MIB).collect()
+        };
+        assert_eq!((of("appeared").len(), of("went").len()), (1, 0), "{rows:#?}");
+        assert!(rows.iter().all(|row| row["call"] != "mremap"), "{rows:#?}");
+    });
+}
+
+#[test]
 fn a_file_that_is_renamed_or_removed_stays_measured() {
     in_peace(|| {
         if !has("python3", "python3") {

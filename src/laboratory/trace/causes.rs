@@ -38,7 +38,11 @@ pub(super) fn brings(call: &Call, new: &[&Area], grown: Bytes, is_new_program: b
 /// Whether a call that was made later may have mapped something again that is like this mapping, at its place.
 pub(super) fn may_replace(call: &Call, area: &Area) -> bool {
     match call {
-        Call::Map { fixed: Some(range), is_accessible: true, .. } => meet(range, &area.addresses),
+        Call::Map { fixed: Some(range), offset, is_file, is_accessible: true, .. } => {
+            let is_same_part = offset.wrapping_sub(range.start) == area.offset.wrapping_sub(area.addresses.start);
+            // Shared memory without a file has an inode too, but new memory of that kind never has the same one.
+            meet(range, &area.addresses) && *is_file == area.has_file() && (!is_file || is_same_part)
+        }
         Call::Map { .. } => is_part_of(call, area),
         Call::Move(..) | Call::Execute => true,
         Call::Protect(range, true) => meet(range, &area.addresses),

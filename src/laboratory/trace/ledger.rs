@@ -442,6 +442,34 @@ mod tests {
         assert_eq!(told(&ledger.update(at(130), memory(8), &mut calls, None)), [(130, "grew", None, 8, 8)]);
     }
 
+    /// What is told of 8 MiB of memory that are as they were a while after a call.
+    fn unchanged_after(call: Call, before: &Area) -> Vec<Told> {
+        let mut ledger = Ledger::new(Bytes(MIB), None);
+        ledger.update(at(10), vec![before.clone()], &mut Vec::new(), None);
+        told(&ledger.update(at(130), vec![before.clone()], &mut vec![noted(20, call)], None))
+    }
+
+    #[test]
+    fn a_mapping_of_something_else_that_failed_replaces_nothing() {
+        let range = || MIB..9 * MIB;
+        let over = |offset: u64, is_file: bool| {
+            let Call::Map { length, is_shared, is_accessible, populates, .. } = map(8 * MIB, is_file) else {
+                unreachable!()
+            };
+            let fixed = Some(range());
+            Call::Map { fixed, replaces: true, length, offset, is_file, is_shared, is_accessible, populates }
+        };
+        let replaced = [(20, "went", Some("mmap"), 0, 0), (20, "appeared", Some("mmap"), 8, 8)];
+        let (memory, file) = (area(range(), 0, 8 * MIB), area(range(), 7, 8 * MIB));
+        assert_eq!(unchanged_after(over(0, true), &memory), []);
+        assert_eq!(unchanged_after(over(0, false), &memory), replaced);
+        assert_eq!(unchanged_after(over(0, false), &file), []);
+        assert_eq!(unchanged_after(over(0, true), &file), [], "another part of the file");
+        assert_eq!(unchanged_after(over(MIB, true), &file), replaced);
+        let shared = Area { kind: MappingKind::SharedAnonymous, ..file };
+        assert_eq!(unchanged_after(over(0, false), &shared), [], "it would have another inode");
+    }
+
     #[test]
     fn a_heap_that_shrank_and_grew_again_has_a_row_for_each() {
         let mut ledger = Ledger::new(Bytes(MIB), None);
