@@ -44,7 +44,9 @@ pub(super) fn may_replace(call: &Call, area: &Area) -> bool {
             meet(range, &area.addresses) && *is_file == area.has_file() && (!is_file || is_same_part)
         }
         Call::Map { .. } => is_part_of(call, area),
-        Call::Move(..) | Call::Execute => true,
+        // What it moves cannot come to a place of which it is itself a part.
+        Call::Move(range, _) => !meet(range, &area.addresses),
+        Call::Execute => true,
         Call::Protect(range, true) => meet(range, &area.addresses),
         Call::Break(_, end) => area.kind == MappingKind::Heap && area.addresses.end <= *end,
         Call::Attach => area.kind == MappingKind::SysV,

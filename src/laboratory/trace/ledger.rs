@@ -471,6 +471,19 @@ mod tests {
     }
 
     #[test]
+    fn a_move_that_failed_does_not_replace_itself() {
+        let memory = area(MIB..9 * MIB, 0, 8 * MIB);
+        assert_eq!(unchanged_after(Call::Move(MIB..9 * MIB, 4 * MIB), &memory), []);
+        // Memory from elsewhere may have come to the place of what was unmapped.
+        let mut ledger = Ledger::new(Bytes(MIB), None);
+        ledger.update(at(10), vec![memory.clone(), area(20 * MIB..28 * MIB, 0, 8 * MIB)], &mut Vec::new(), None);
+        let moved = Call::Move(20 * MIB..28 * MIB, 8 * MIB);
+        let mut calls = vec![noted(20, Call::Unmap(MIB..9 * MIB)), noted(21, moved)];
+        let changes = ledger.update(at(130), vec![memory], &mut calls, None);
+        assert_eq!(told(&changes).first(), Some(&(20, "went", Some("munmap"), 0, 0)));
+    }
+
+    #[test]
     fn a_heap_that_shrank_and_grew_again_has_a_row_for_each() {
         let mut ledger = Ledger::new(Bytes(MIB), None);
         let heap = |rss: u64| vec![Area { kind: MappingKind::Heap, ..area(MIB..9 * MIB, 0, rss * MIB) }];
