@@ -112,14 +112,16 @@ pub fn check_that_it_fits(size: Bytes, copies: u64, directory: &Path) -> Result<
 }
 
 /// The longest that this file may be, because of its file system or a limit of this process. Its length is 0 then.
-pub(super) fn longest(file: &File) -> Bytes {
-    let (mut possible, mut impossible) = (0, i64::MAX.unsigned_abs());
+pub(super) fn longest(file: &File) -> Result<Bytes> {
+    // A length beyond the limit of this process is not even tried: a signal would end it.
+    let beyond = limit(Resource::RLIMIT_FSIZE)?.0.saturating_add(1);
+    let (mut possible, mut impossible) = (0, beyond.min(i64::MAX.unsigned_abs()));
     while impossible - possible > 1 {
         let middle = possible + (impossible - possible) / 2;
         if file.set_len(middle).is_ok() { possible = middle } else { impossible = middle }
     }
     let _ = file.set_len(0);
-    Bytes(possible)
+    Ok(Bytes(possible))
 }
 
 /// Checks that so many copies of memory of this size fit into the memory that is available.
@@ -151,7 +153,11 @@ fn check_disk(size: Bytes, directory: &Path) -> Result<()> {
     Err(refused(size, why).with_advice("choose a smaller --size or another place with --file PATH"))
 }
 
-fn check_length(size: Bytes) -> Result<()> {
+/// Checks that a file of this size is within the limit of this process.
+///
+/// # Errors
+/// `Refused`, with the size that would fit.
+pub(super) fn check_length(size: Bytes) -> Result<()> {
     let soft = limit(Resource::RLIMIT_FSIZE)?;
     let why = || format!("the limit on the size of a file (ulimit -f) is {}", Exact(soft));
     if size <= soft { Ok(()) } else { Err(beyond_limit(size, why(), soft)) }

@@ -57,6 +57,25 @@ fn limits_on_file_size_and_address_space_are_reported() {
         assert!(run.err.contains("choose a smaller --size or raise the limit"), "{}", run.err);
         assert_eq!(names(folder.path()), [""; 0]);
     }
+    for kind in ["shared", "private", "memfd"] {
+        let script = format!("ulimit -f 1024; exec rmap demo --acts create --kind {kind} --size 2M");
+        refused(&shell(&script, &[]), "the limit on the size of a file (ulimit -f) is 1M; choose a smaller --size");
+    }
+}
+
+#[test]
+fn the_length_that_is_possible_is_found_below_the_limit_on_it() {
+    let folder = disk();
+    let path = folder.path().join("file");
+    // 100 TiB and 20 TiB: ext4 with pages of 4 KiB has files of up to 16 TiB.
+    let script = "ulimit -f 107374182400; exec rmap demo --acts create --size 20T --file \"$1\"";
+    let run = shell(script, &[path.as_os_str()]);
+    if run.status == Some(0) {
+        return eprintln!("SKIPPED: files here may be longer than 20T");
+    }
+    assert_eq!(run.status, Some(1), "{run:?}");
+    assert!(run.err.contains("may be at most "), "{run:?}");
+    assert_eq!(names(folder.path()), [""; 0]);
 }
 
 /// Runs a shell script in a mount namespace in which `$1` is a tmpfs of 8 MiB. If that is impossible, prints SKIPPED

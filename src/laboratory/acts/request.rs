@@ -6,7 +6,7 @@ use nix::sys::resource::{Resource, getrlimit};
 
 use super::script::{Act, Kind};
 use crate::error::{Error, ErrorKind, Result, Subject};
-use crate::laboratory::place::{check_addresses, check_that_memory_fits};
+use crate::laboratory::place::{check_addresses, check_length, check_that_memory_fits};
 use crate::units::{Bytes, Exact, Human};
 
 /// How memory is filled.
@@ -133,6 +133,9 @@ pub(super) fn check(request: &Request) -> Result<()> {
     }
     if matches!(request.manner.pattern, FillPattern::Stride(Bytes(0))) {
         return Err(refused("--pattern stride:0", "the stride must be at least one byte".to_owned()));
+    }
+    if request.acts.contains(&Act::Create) {
+        check_length(request.size)?;
     }
     // While it is moved, both places are reserved.
     let copies = if request.acts.contains(&Act::Mremap) { 2 } else { 1 };

@@ -359,8 +359,11 @@ impl Stage {
                 Error::new(subject(), ErrorKind::Refused, why)
                     .with_advice(format!("reserve more with 'sysctl vm.nr_hugepages={reserved}'{smaller}"))
             }
-            Failed::Call(Errno::EFBIG) if let Backing::Named(file, place) = &self.file => {
-                let most = Human(longest(file.file()));
+            Failed::Call(Errno::EFBIG)
+                if let Backing::Named(file, place) = &self.file
+                    && let Ok(most) = longest(file.file()) =>
+            {
+                let most = Human(most);
                 let shown = place.shown().parent().unwrap_or(Path::new(".")).display().to_string();
                 refused(self.request.size, format!("a file in {shown} may be at most {most} long"))
                     .with_advice(format!("choose a --size of up to {most}, or another place with --file PATH"))
