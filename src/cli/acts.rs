@@ -54,8 +54,8 @@ pub(super) struct ActsArgs {
     advice: Option<MemoryAdvice>,
     /// Fill at most so many bytes per second, to watch it
     ///
-    /// On a terminal a picture shows where the pages are: not in memory, cached, mapped in, dirty. If standard error is
-    /// not a terminal, it has a line per second instead: . not in memory, - cached, + mapped in, # and dirty.
+    /// On a terminal a picture shows where the pages are. If standard error is not a terminal, a line is written every
+    /// second instead: . not in memory, : partly in memory, - cached, + mapped in, # mapped in and dirty.
     #[arg(long, value_name = "SIZE")]
     rate: Option<Bytes>,
     /// Wait for a key before each act

@@ -227,21 +227,25 @@ impl ActSource {
     }
 }
 
-/// The characters for what is not in memory, cached, mapped in, and mapped in and dirty.
-const SIGNS: [(Spot, char, char, &str); 4] = [
+/// The characters for where the pages of a part are.
+const SIGNS: [(Spot, char, char, &str); 5] = [
     (Spot::Empty, '\u{b7}', '.', "not in memory"),
+    (Spot::Partly, ':', ':', "partly in memory"),
     (Spot::Cached, '\u{2591}', '-', "cached"),
     (Spot::Mapped, '\u{2592}', '+', "mapped in"),
-    (Spot::Dirty, '\u{2588}', '#', "and dirty"),
+    (Spot::Dirty, '\u{2588}', '#', "mapped in and dirty"),
 ];
 
-/// A line with where the pages are, and one that explains it.
+/// A line with where the pages are, and two that explain it.
 fn picture(act: Act, done: Bytes, spots: &[Spot], has_unicode: bool) -> String {
     let sign = |unicode: char, ascii: char| if has_unicode { unicode } else { ascii };
     let strip = strip(spots, has_unicode);
-    let legend: Vec<String> =
-        SIGNS.iter().map(|(_, one, other, words)| format!("{} {words}", sign(*one, *other))).collect();
-    format!("{strip}\n{}: {} done   {}", act.word(), Human(done), legend.join("  "))
+    let legend = |signs: &[(Spot, char, char, &str)]| {
+        let signs = signs.iter().map(|(_, one, other, words)| format!("{} {words}", sign(*one, *other)));
+        signs.collect::<Vec<_>>().join("  ")
+    };
+    let (absent, present) = SIGNS.split_at(2);
+    format!("{strip}\n{}: {} done   {}\n{}", act.word(), Human(done), legend(absent), legend(present))
 }
 
 fn strip(spots: &[Spot], has_unicode: bool) -> String {

@@ -234,6 +234,16 @@ fn a_slow_act_has_a_log_if_there_is_no_terminal() {
 }
 
 #[test]
+fn a_part_of_which_some_pages_are_in_memory_does_not_look_empty() {
+    // One page in sixteen is filled, and a part of the picture is about a hundred pages.
+    let words = ["demo", "--kind", "anon", "--acts", "map,fill", "--size", "32M", "--pattern", "stride:64K"];
+    let run = rmap([&words[..], &["--rate", "16M"]].concat());
+    assert_eq!(run.status, Some(0), "{run:?}");
+    let strip = run.err.lines().next().and_then(|line| line.rsplit(' ').next()).unwrap_or_default();
+    assert!(strip.starts_with(':') && strip.ends_with('.'), "{run:?}");
+}
+
+#[test]
 fn a_rate_and_a_stride_are_kept() {
     let begun = Instant::now();
     held(&["--acts", "create,map,fill", "--size", "2M", "--rate", "4M"]);
@@ -501,6 +511,7 @@ fn on_a_terminal_it_waits_for_keys_and_draws_where_the_pages_are() {
     assert!(text.contains("fill: ") && text.contains(" done   · not in memory"), "{text:?}");
     let strip = text.split(['\r', '\n']).find(|line| line.contains("█") && line.contains("·"));
     assert!(strip.is_some(), "{text:?}");
+    assert!(text.contains(": partly in memory") && text.contains("█ mapped in and dirty"), "{text:?}");
     // Also if it is over within a second.
     let text = on_a_terminal("", "--acts create,map,fill --size 1M --rate 2M");
     assert!(text.contains(" done   · not in memory"), "{text:?}");

@@ -25,7 +25,9 @@ pub enum Spot {
     Mapped,
     /// Cached, and not mapped in.
     Cached,
-    /// Not in memory.
+    /// In memory, but fewer than half of them are so in the same way.
+    Partly,
+    /// Not in memory, not even one of them.
     Empty,
 }
 
@@ -118,6 +120,7 @@ impl Stage {
             () if is_most(mapped.cached, &mapped.part) && has_dirty && is_dirty(&mapped.part) => Spot::Dirty,
             () if is_most(mapped.cached, &mapped.part) => Spot::Mapped,
             () if is_most(cached.cached, &cached.part) => Spot::Cached,
+            () if mapped.cached > Pages(0) || cached.cached > Pages(0) => Spot::Partly,
             () => Spot::Empty,
         };
         let (mapped, cached) = (mapped.portions(all, parts), cached.portions(all, parts));
