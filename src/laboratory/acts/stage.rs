@@ -348,16 +348,8 @@ impl Stage {
         match failed {
             Failed::Call(Errno::ENOMEM) if self.request.kind == Kind::Hugetlb => {
                 let needed = self.length().0.div_ceil(self.huge_page.0.max(1));
-                let (all, free) = read_huge_pages(&ProcRoot::live()).unwrap_or_default();
-                let size = Exact(self.huge_page);
-                let why = format!("it needs {needed} huge pages of {size}, and {free} are free");
-                let reserved = all.saturating_sub(free).saturating_add(needed);
-                let smaller = match self.huge_page.0.saturating_mul(free) {
-                    0 => String::new(),
-                    most => format!(", or choose a --size of up to {}", Exact(Bytes(most))),
-                };
-                Error::new(subject(), ErrorKind::Refused, why)
-                    .with_advice(format!("reserve more with 'sysctl vm.nr_hugepages={reserved}'{smaller}"))
+                let (why, advice) = too_few(needed, self.huge_page, read_huge_pages(&ProcRoot::live()).ok());
+                Error::new(subject(), ErrorKind::Refused, why).with_advice(advice)
             }
             Failed::Call(Errno::EFBIG)
                 if let Backing::Named(file, place) = &self.file
@@ -387,6 +379,22 @@ impl Stage {
     }
 }
 
+/// Why there are too few huge pages, and what to do, if so many are needed. How many there are and how many of them are
+/// free may not be known.
+fn too_few(needed: u64, huge_page: Bytes, known: Option<(u64, u64)>) -> (String, String) {
+    let needs = format!("it needs {needed} huge pages of {}", Exact(huge_page));
+    let Some((all, free)) = known else {
+        return (needs, "reserve more (sysctl vm.nr_hugepages), or choose a smaller --size".to_owned());
+    };
+    let reserved = all.saturating_sub(free).saturating_add(needed);
+    let smaller = match huge_page.0.saturating_mul(free) {
+        0 => String::new(),
+        most => format!(", or choose a --size of up to {}", Exact(Bytes(most))),
+    };
+    let advice = format!("reserve more with 'sysctl vm.nr_hugepages={reserved}'{smaller}");
+    (format!("{needs}, and {free} are free"), advice)
+}
+
 fn about(what: &str) -> Subject {
     Subject::Words(what.to_owned())
 }
@@ -397,4 +405,23 @@ fn start(file: &Backing) -> Result<Actor> {
         Error::errno(about("the process of the experiment"), errno)
             .with_advice("free some memory, or raise the limits (ulimit -a)")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_many_huge_pages_are_free_is_only_said_if_it_is_known() {
+        let text = |known| {
+            let (why, advice) = too_few(4, Bytes(2 << 20), known);
+            format!("{why}; {advice}")
+        };
+        let known = "it needs 4 huge pages of 2M, and 3 are free; \
+                     reserve more with 'sysctl vm.nr_hugepages=6', or choose a --size of up to 6M";
+        assert_eq!(text(Some((5, 3))), known);
+        let unknown = "it needs 4 huge pages of 2M; \
+                       reserve more (sysctl vm.nr_hugepages), or choose a smaller --size";
+        assert_eq!(text(None), unknown);
+    }
 }
