@@ -8,7 +8,7 @@ use nix::errno::Errno;
 
 use super::guard::{GuardedFile, NameState};
 use super::named::Place;
-use super::place::advice_on_addresses;
+use super::place::advice_on_mapping;
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::join::{SideBySide, compare_mapping_with_file};
 use crate::kernel::shared_map::SharedMap;
@@ -170,7 +170,7 @@ fn prepare(file: &mut GuardedFile, size: Bytes, place: &Place) -> Result<(Shared
     let shown = place.shown();
     reserve(file, size, shown)?;
     let map = SharedMap::map(file.file(), size)
-        .map_err(|error| Error::io(whole(shown), &error).with_advice(advice_on_addresses()))?;
+        .map_err(|error| Error::io(whole(shown), &error).with_advice(advice_on_mapping(&error)))?;
     place.give_name(file)?;
     let measured = file.file().try_clone().map_err(|error| Error::io(whole(shown), &error))?;
     Ok((map, OpenFile::from_fd(file.path(), measured.into())?))

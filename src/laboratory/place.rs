@@ -201,10 +201,15 @@ pub(super) fn check_addresses(size: Bytes, copies: u64) -> Result<()> {
     }
 }
 
-/// What to do if there are no addresses for a mapping.
-pub(super) fn advice_on_addresses() -> String {
-    let most = addresses(1).ok().flatten().map_or(Bytes(0), |addresses| addresses.most);
-    format!("choose a smaller --size or raise the limit on address space (ulimit -v){}", fitting(most))
+/// What to do if a file could not be mapped.
+pub(super) fn advice_on_mapping(error: &io::Error) -> String {
+    match (error.kind(), addresses(1)) {
+        (io::ErrorKind::OutOfMemory, Ok(Some(Addresses { most, .. }))) => {
+            format!("choose a smaller --size or raise the limit on address space (ulimit -v){}", fitting(most))
+        }
+        (io::ErrorKind::OutOfMemory, _) => "choose a smaller --size".to_owned(),
+        _ => ANOTHER_PLACE.to_owned(),
+    }
 }
 
 fn limit(resource: Resource) -> Result<Bytes> {
@@ -222,4 +227,19 @@ fn fitting(most: Bytes) -> String {
 
 pub(super) fn refused(size: Bytes, why: String) -> Error {
     Error::new(Subject::Words(format!("--size {}", Exact(size))), ErrorKind::Refused, why)
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::libc;
+
+    use super::*;
+
+    #[test]
+    fn a_limit_is_only_named_where_it_may_be_the_cause() {
+        let advice = |errno: i32| advice_on_mapping(&io::Error::from_raw_os_error(errno));
+        // Tests run without a limit on address space.
+        assert_eq!(advice(libc::ENOMEM), "choose a smaller --size");
+        assert_eq!(advice(libc::ENODEV), "choose another place with --file PATH");
+    }
 }
