@@ -87,6 +87,12 @@ impl Request {
         self.acts.iter().any(|act| act.part().is_some() || matches!(act, Act::Read))
     }
 
+    /// Whether any of the acts needs addresses. The stack and huge pages need them before the first act.
+    fn maps(&self) -> bool {
+        let needs_none = |act: &Act| matches!(act, Act::Create | Act::Evict | Act::Unlink);
+        matches!(self.kind, Kind::Stack | Kind::Hugetlb) || !self.acts.iter().all(needs_none)
+    }
+
     /// The size of blocks of the heap. Blocks of less than 128 KiB come from `brk`.
     pub(super) fn block(&self, act: Act) -> u64 {
         if act == Act::Large { self.size.0 } else { SMALL.min(self.size.0) }
@@ -137,9 +143,11 @@ pub(super) fn check(request: &Request) -> Result<()> {
     if request.acts.contains(&Act::Create) {
         check_length(request.size)?;
     }
-    // While it is moved, both places are reserved.
-    let copies = if request.acts.contains(&Act::Mremap) { 2 } else { 1 };
-    check_addresses(request.size, copies)?;
+    if request.maps() {
+        // While it is moved, both places are reserved.
+        let copies = if request.acts.contains(&Act::Mremap) { 2 } else { 1 };
+        check_addresses(request.size, copies)?;
+    }
     if !request.kind.has_name() && request.kind != Kind::Hugetlb {
         check_that_memory_fits(request.size, 1)?;
     }
