@@ -8,7 +8,7 @@ use nix::errno::Errno;
 
 use super::guard::{GuardedFile, NameState};
 use super::named::Place;
-use super::place::advice_on_mapping;
+use super::place::{advice_on_mapping, check_addresses};
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::join::{SideBySide, compare_mapping_with_file};
 use crate::kernel::shared_map::SharedMap;
@@ -69,6 +69,7 @@ impl Demo {
         let process = Process::own()?;
         let place = Place::choose(request.file.as_deref(), request.force, process.pid())?;
         place.check_that_it_fits(request.size, 1)?;
+        check_addresses(request.size, 1)?;
         let mut file = GuardedFile::make(place.directory(), request.keep)?;
         match prepare(&mut file, request.size, &place) {
             Ok((map, measured)) => {

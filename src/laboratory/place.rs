@@ -90,7 +90,7 @@ pub(super) fn about_place(path: &Path, error: &io::Error) -> Error {
 }
 
 /// Checks that a file of `size` bytes in `directory` fits into memory, with so many copies of it, onto the disk and
-/// into the limits of this process.
+/// within the limit on its length.
 ///
 /// # Errors
 /// `Refused`, with the figures.
@@ -102,13 +102,7 @@ pub fn check_that_it_fits(size: Bytes, copies: u64, directory: &Path) -> Result<
     }
     check_that_memory_fits(size, copies)?;
     check_disk(size, directory)?;
-    check_length(size)?;
-    match addresses(1)? {
-        Some(Addresses { limit, most, .. }) if size > limit => {
-            Err(beyond_limit(size, format!("the limit on address space (ulimit -v) is {}", Exact(limit)), most))
-        }
-        _ => Ok(()),
-    }
+    check_length(size)
 }
 
 /// The longest that this file may be, because of its file system or a limit of this process. Its length is 0 then.

@@ -57,6 +57,9 @@ fn limits_on_file_size_and_address_space_are_reported() {
         assert!(run.err.contains("choose a smaller --size or raise the limit"), "{}", run.err);
         assert_eq!(names(folder.path()), [""; 0]);
     }
+    // What is in use already counts.
+    let run = shell("ulimit -v 300000; exec rmap demo --size 280M --file \"$1\"", &[path.as_os_str()]);
+    refused(&run, "--size 280M: the limit on address space (ulimit -v) is 300000K, of which ");
     for kind in ["shared", "private", "memfd"] {
         let script = format!("ulimit -f 1024; exec rmap demo --acts create --kind {kind} --size 2M");
         refused(&shell(&script, &[]), "the limit on the size of a file (ulimit -f) is 1M; choose a smaller --size");
@@ -184,17 +187,14 @@ fn force_replaces_only_regular_files() {
 fn a_failed_force_does_not_change_the_old_file() {
     let folder = disk();
     let path = folder.path().join("file");
-    // Just too little address space for the mapping in addition to the program itself: only mmap notices.
+    // Just too little address space for the mapping in addition to the program itself.
     for keep in ["", "--keep"] {
         fs::write(&path, "dear").unwrap();
         let line = format!("ulimit -v 530000; exec rmap demo --size 512M --force {keep} --file \"$1\"");
         let run = shell(&line, &[path.as_os_str()]);
         assert_eq!((run.status, run.complaints().len()), (Some(1), 1), "{run:?}");
-        assert!(
-            run.err.contains("; choose a smaller --size or raise the limit on address space (ulimit -v)"),
-            "{}",
-            run.err
-        );
+        let (limit, advice) = ("the limit on address space (ulimit -v) is 530000K, of which ", " fits\n");
+        assert!(run.err.contains(limit) && run.err.ends_with(advice), "{}", run.err);
         assert_eq!(fs::read(&path).unwrap_or_default(), b"dear", "{keep}");
         assert_eq!(names(folder.path()), ["file"]);
     }
