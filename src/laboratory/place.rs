@@ -18,6 +18,10 @@ use crate::units::{Bytes, Exact, Human};
 /// makes the machine swap shows nothing.
 const LEFT_FREE: Bytes = Bytes(64 << 20);
 
+/// What of the size that is named as one that fits may be taken by others until it is tried, or a sixteenth of what is
+/// available if that is less.
+const MARGIN: Bytes = Bytes(16 << 20);
+
 /// A directory for temporary files on a disk: the first of `$TMPDIR`, `/var/tmp`, `/tmp`, `~/.cache` and the current
 /// directory that exists, is writable, and is not on tmpfs, where files are always in memory.
 ///
@@ -123,12 +127,16 @@ pub(super) fn longest(file: &File) -> Result<Bytes> {
 /// # Errors
 /// `Refused`, with the size that would fit.
 pub fn check_that_memory_fits(size: Bytes, copies: u64) -> Result<()> {
-    let available = read_available_memory(&ProcRoot::live())?;
+    check_that_it_fits_into(read_available_memory(&ProcRoot::live())?, size, copies)
+}
+
+fn check_that_it_fits_into(available: Bytes, size: Bytes, copies: u64) -> Result<()> {
     let left = LEFT_FREE.min(Bytes(available.0 / 4));
     if Bytes(size.0.saturating_mul(copies)) + left <= available {
         return Ok(());
     }
-    let most = Human(Bytes(available.saturating_sub(left).0 / copies.max(1)));
+    let margin = MARGIN.min(Bytes(available.0 / 16));
+    let most = Human(Bytes(available.saturating_sub(left).saturating_sub(margin).0 / copies.max(1)));
     let (available, left) = (Human(available), Human(left));
     let times = if copies > 1 { format!(" {copies} times") } else { String::new() };
     let why = format!("it does not fit into memory{times}: {available} is available, of which {left} must stay free");
@@ -228,6 +236,16 @@ mod tests {
     use nix::libc;
 
     use super::*;
+
+    #[test]
+    fn the_size_that_is_named_still_fits_a_moment_later() {
+        let mib = |count: u64| Bytes(count << 20);
+        for (available, copies) in [(64, 1), (4096, 1), (4096, 2)] {
+            let error = check_that_it_fits_into(mib(available), mib(1 << 20), copies).unwrap_err();
+            let named: Bytes = error.advice().unwrap().rsplit(' ').next().unwrap().parse().unwrap();
+            assert!(named > Bytes(0) && check_that_it_fits_into(mib(available - 3), named, copies).is_ok(), "{error}");
+        }
+    }
 
     #[test]
     fn a_limit_is_only_named_where_it_may_be_the_cause() {
