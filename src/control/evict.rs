@@ -339,8 +339,8 @@ fn unseen_words(found: &Holders) -> Option<String> {
             holders::in_words(&found.perhaps, |holder| holder.pages)
         ));
     }
-    if let Some(blind) = found.blind {
-        return Some(blind.to_owned());
+    if let Some(blind) = &found.blind {
+        return Some(blind.clone());
     }
     let advice = run_as_root().unwrap_or("root is not allowed to either");
     let processes = counted(found.unseen, "process", "processes");

@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::join::who::{MapperSearch, Mappings};
 use crate::pagecache::OpenFile;
-use crate::process::{Fields, FileMapping, Identity, ProcRoot, Process, Wanted, hides_processes};
+use crate::process::{Fields, FileMapping, Identity, ProcRoot, Process, Wanted, hides_processes, not_mounted};
 use crate::units::{PageRuns, PageSize, Pages, Run};
 
 /// A process that has pages of a file in its page tables.
@@ -33,7 +33,7 @@ pub struct Holders {
     /// How many processes could not be inspected.
     pub unseen: u64,
     /// Why there may be other processes, of which nothing is known.
-    pub blind: Option<&'static str>,
+    pub blind: Option<String>,
 }
 
 impl Holders {
@@ -48,9 +48,14 @@ impl Holders {
         match searched {
             Ok(unseen) => {
                 found.unseen = unseen.processes;
-                found.blind = unseen.is_blind.then(|| blind_words(search.root()));
+                found.blind = unseen.is_blind.then(|| blind_words(search.root()).to_owned());
             }
-            Err(_) => found.blind = Some("/proc is not mounted, so no process could be inspected"),
+            Err(error) => {
+                found.blind = Some(match not_mounted(search.root()) {
+                    Some(_) => "/proc is not mounted, so no process could be inspected".to_owned(),
+                    None => format!("no process could be inspected: {error}"),
+                });
+            }
         }
         for (holder, mapped) in found.list.iter_mut().zip(mapped) {
             holder.unlocked = mapped.subtract(&found.locked).cached();
@@ -71,9 +76,10 @@ impl Holders {
     ) -> Result<Option<PageRuns>> {
         let present = |mappings: &[FileMapping]| Ok(runs(&process.read_pages_of(mappings, page)?).intersect(pages));
         let locked_starts = locked_starts(process);
-        let is_locked = |mapping: &&FileMapping| locked_starts.contains(&mapping.addresses.start);
-        let locked: Vec<FileMapping> = mappings.proven.iter().filter(is_locked).cloned().collect();
-        let (mapped, locked) = (present(&mappings.proven)?, present(&locked)?);
+        let is_locked = |mapping: &FileMapping| locked_starts.contains(&mapping.addresses.start);
+        let (locked, others): (Vec<_>, Vec<_>) = mappings.proven.iter().cloned().partition(is_locked);
+        let locked = present(&locked)?;
+        let mapped = union(&locked, &present(&others)?);
         let perhaps = present(&mappings.unproven)?;
         let process = process.identity()?;
         let holder = |pages: &PageRuns| Holder {
@@ -138,5 +144,23 @@ pub(super) fn in_words(holders: &[Holder], pages_of: fn(&Holder) -> Pages) -> St
     match of_kind.len().saturating_sub(NAMED) {
         0 => named,
         more => format!("{named} and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_that_fails_says_why() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, b"x").unwrap();
+        let root = ProcRoot::at(folder.path().join("gone"));
+        let pages = PageRuns::new();
+        let found = Holders::find(&mut MapperSearch::new(&root), &OpenFile::open(&path).unwrap(), &pages);
+        let said = found.blind.unwrap();
+        let gone = root.path().display();
+        assert_eq!(said, format!("no process could be inspected: {gone}: no such file"));
     }
 }
