@@ -19,6 +19,7 @@ use crate::known::page_size;
 use common::{NOBODY, Running, command, copy_to_run, rmap, run, shell};
 use known::{disk, known_file, locked_file, memory, runs};
 use memmap2::{Advice, MmapOptions};
+use nix::fcntl::{SpliceFFlags, splice};
 use nix::sys::signal::Signal;
 use rmap::control::{Room, evict, lock, warm};
 use rmap::join::who::MapperSearch;
@@ -434,6 +435,33 @@ fn a_signal_ends_the_work_within_one_file() {
     let why = &evicted.left.why;
     let is_clean = evicted.before.dirty().is_ok_and(|dirty| dirty == Pages(0));
     assert!(is_clean || why.ends_with("were not dropped: interrupted"), "{why}");
+}
+
+#[test]
+fn an_interruption_is_said_whichever_try_it_ends() {
+    let folder = disk();
+    let path = file_with_data(folder.path(), 4, &[(0, 4)]);
+    // The pipe has the pages themselves, so that they cannot be dropped, and nothing tells why.
+    let (_reader, writer) = std::io::pipe().unwrap();
+    let file = std::fs::File::open(&path).unwrap();
+    splice(&file, None, &writer, None, 1 << 20, SpliceFFlags::empty()).unwrap();
+    let (engine, root, all) = (Engine::detect(), ProcRoot::live(), ByteRange::ALL);
+    let evicted = |times| {
+        let (mut go_on, mut calls) = (ends_after(times), 0);
+        let counted = || {
+            calls += 1;
+            go_on()
+        };
+        let file = OpenFile::open(&path).unwrap();
+        (evict(&engine, &mut MapperSearch::new(&root), &file, all, counted).unwrap(), calls)
+    };
+    let (whole, calls) = evicted(u32::MAX);
+    assert_eq!((whole.left.unknown, whole.left.pages), (Pages(4), Pages(4)), "{whole:?}");
+    assert!(calls > 2, "{calls}: there were no late tries");
+    for times in 0..calls {
+        let (ended, _) = evicted(times);
+        assert_eq!(ended.left.why, "4 pages were not dropped: interrupted", "{times} of {calls}");
+    }
 }
 
 /// Waits until all threads of a process have been asleep for a while.

@@ -84,29 +84,25 @@ pub fn evict(
         }
     }
     let mut after = if last.cached() == Ok(Pages(0)) { last } else { engine.map_range(file, range) };
+    let (mut left, mut may_go) = match outcome {
+        Outcome::Dropped | Outcome::Failed(_) => explain(engine, search, file, &after),
+        Outcome::Stopped | Outcome::Unwritten(_) => (Left::default(), false),
+    };
+    for _ in 0..LATE_TRIES {
+        if !may_go || !matches!(outcome, Outcome::Dropped) {
+            break;
+        }
+        std::thread::sleep(PAUSE);
+        outcome = drop_once(engine, file, &after, range, false, &mut go_on);
+        let now = engine.map_range(file, range);
+        if now.cached() != after.cached() {
+            (left, may_go) = explain(engine, search, file, &now);
+            after = now;
+        }
+    }
     let (left, trouble) = match outcome {
-        Outcome::Dropped => {
-            let mut left = explain(engine, search, file, &after);
-            for _ in 0..LATE_TRIES {
-                if left.unknown == Pages(0) || left.unknown > FEW {
-                    break;
-                }
-                std::thread::sleep(PAUSE);
-                if !matches!(drop_once(engine, file, &after, range, false, &mut go_on), Outcome::Dropped) {
-                    break;
-                }
-                let now = engine.map_range(file, range);
-                if now.cached() != after.cached() {
-                    left = explain(engine, search, file, &now);
-                    after = now;
-                }
-            }
-            (left, None)
-        }
-        Outcome::Failed(errno) => {
-            let error = Error::errno(Subject::Path(file.path().to_owned()), errno);
-            (explain(engine, search, file, &after), Some(error))
-        }
+        Outcome::Dropped => (left, None),
+        Outcome::Failed(errno) => (left, Some(Error::errno(Subject::Path(file.path().to_owned()), errno))),
         Outcome::Stopped => (left_alone(&after, "not dropped: interrupted"), None),
         Outcome::Unwritten(errno) => {
             let left =
@@ -274,11 +270,14 @@ impl Kept {
     }
 }
 
-/// Finds out why pages are still cached. Each reason is proven page by page or, for dirty pages, counted by the kernel.
-fn explain(engine: &Engine, search: &mut MapperSearch<'_>, file: &OpenFile, after: &FileReport) -> Left {
-    let Some(Kept { all, free, found, mut left }) = Kept::find(search, file, after) else { return Left::default() };
+/// Finds out why pages are still cached, and whether they [may go soon](may_go_soon). Each reason is proven page by
+/// page or, for dirty pages, counted by the kernel.
+fn explain(engine: &Engine, search: &mut MapperSearch<'_>, file: &OpenFile, after: &FileReport) -> (Left, bool) {
+    let Some(Kept { all, free, found, mut left }) = Kept::find(search, file, after) else {
+        return (Left::default(), false);
+    };
     if left.in_memory > Pages(0) {
-        return left;
+        return (left, false);
     }
     left.pages = all.cached();
     left.dirty = unwritten(engine, file, after, &free);
@@ -288,7 +287,15 @@ fn explain(engine: &Engine, search: &mut MapperSearch<'_>, file: &OpenFile, afte
     if file.is_block_device() && left.unknown > Pages(0) {
         left.why.push_str(" (a file system on the device may hold them)");
     }
-    left
+    let may_go = may_go_soon(left.unknown, &found);
+    (left, may_go)
+}
+
+/// Whether so many pages may be in use for a moment only. Where another user could see more processes, it is more
+/// likely that one of these has them mapped. What not even root sees is no reason.
+fn may_go_soon(unknown: Pages, found: &Holders) -> bool {
+    let is_limited = found.blind.is_some() || found.unseen > 0 && run_as_root().is_some();
+    unknown > Pages(0) && unknown <= FEW && !is_limited
 }
 
 /// How many of these pages are dirty or under writeback; 0 if the method does not report it.
@@ -356,4 +363,22 @@ fn unknown_words(found: &Holders, edge: bool) -> String {
         words.push_str(" (a large folio may reach beyond them)");
     }
     words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_that_an_unseen_process_may_map_are_not_waited_for() {
+        let seen =
+            |blind: Option<&str>, unseen| Holders { blind: blind.map(str::to_owned), unseen, ..Holders::default() };
+        let all = seen(None, 0);
+        assert_eq!(
+            [Pages(0), Pages(1), FEW, Pages(65)].map(|unknown| may_go_soon(unknown, &all)),
+            [false, true, true, false]
+        );
+        assert!(!may_go_soon(Pages(1), &seen(Some("/proc hides them"), 0)));
+        assert_eq!(may_go_soon(Pages(1), &seen(None, 1)), run_as_root().is_none());
+    }
 }
