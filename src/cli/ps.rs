@@ -80,8 +80,7 @@ impl Run for PsArgs {
         }
         let order = query.order.take_if(|_| self.tree).map(|word| Order::parse(&word, &Processes::columns()));
         match &order {
-            // The rows come in order.
-            Some(_) => query.order = Some(String::new()),
+            Some(_) => query.keeps_order = true,
             None => refuse_columns_of_tree(&query)?,
         }
         // The total of one process would repeat its row.

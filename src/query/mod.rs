@@ -59,7 +59,9 @@ pub struct Query {
     pub merge: bool,
     /// The column that rows are sorted by: `COL`, largest first, or `-COL`.
     pub order: Option<String>,
-    /// The maximum number of rows; without an order, the largest rows.
+    /// Whether rows without an order stay in the one in which they come, even if only the first of them are shown.
+    pub keeps_order: bool,
+    /// The maximum number of rows; without an order, the largest rows, unless `keeps_order`.
     pub top: Option<usize>,
     /// How each section is closed.
     pub total: Total,
@@ -107,6 +109,7 @@ impl Query {
             by: None,
             merge: false,
             order: None,
+            keeps_order: false,
             top: None,
             total: Total::None,
             every: None,

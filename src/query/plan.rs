@@ -109,8 +109,8 @@ fn shown<K: RowKind>(query: &Query, table: &[Column<K>], sink: &dyn Sink) -> Res
         Total::Line(_, ids) => select(table, ids).map_err(Stop::Usage)?,
         _ => Vec::new(),
     };
-    let order = query.order.clone().or_else(|| query.top.map(|_| K::LARGEST_BY.to_owned()));
-    let order = order.filter(|word| !word.is_empty());
+    let largest = || query.top.filter(|_| !query.keeps_order && !K::LARGEST_BY.is_empty());
+    let order = query.order.clone().or_else(|| largest().map(|_| K::LARGEST_BY.to_owned()));
     let order = order.map(|word| Order::parse(&word, table)).transpose().map_err(Stop::Usage)?;
     let columns = titled(query, writable(query, columns, sink)?, order.as_ref());
     Ok(Shown { columns, order, top: query.top, line })
