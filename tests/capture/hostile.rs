@@ -165,6 +165,10 @@ fn a_damaged_list_of_files_is_refused_and_a_missing_one_is_named() {
     let run = read(&list(&format!("{head}\n")), &["files", "--csv", "-o", "path"]);
     assert_eq!((run.status, run.text().as_str()), (Some(0), "path\r\n"), "{run:?}");
     assert_refused(&read(&archive(folder.path(), &[]), &["files", "--csv"]), "the capture does not have them");
+    let moved = "the page cache changed by 8M while it was read";
+    let changed = head.replace("]},", &format!("],\"moved\":\"{moved}\"}},"));
+    let said = read(&list(&format!("{changed}\n")), &["files"]).text();
+    assert!(said.contains(&format!("\nfiles 1\n{moved}\n")), "{said}");
 }
 
 #[test]

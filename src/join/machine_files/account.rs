@@ -12,12 +12,15 @@ const IN_NO_LIST: &str = "in no list: asynchronous I/O, secret memory, and pages
 pub struct Account {
     /// What the files were found by.
     pub method: Method,
-    /// `Cached + Buffers` of meminfo: of the values before and after the reading, the one closer to what was found.
+    /// `Cached + Buffers` of meminfo: of the values before, during and after the reading, the one closest to what was
+    /// found.
     pub size: Option<Bytes>,
     /// What was found, by kind.
     pub(crate) kinds: Vec<(Option<Kind>, Bytes)>,
     /// What is missing, and what would be needed to see it.
     pub(super) missed: Vec<String>,
+    /// By how much the page cache changed while it was read, in words.
+    pub(super) moved: Option<String>,
 }
 
 impl Account {
@@ -27,8 +30,9 @@ impl Account {
         Sums(kinds): Sums,
         sizes: impl IntoIterator<Item = CacheSize>,
         missed: Vec<String>,
+        moved: Option<String>,
     ) -> Account {
-        let mut account = Account { method, size: None, kinds, missed };
+        let mut account = Account { method, size: None, kinds, missed, moved };
         let found = account.found();
         let sizes = sizes.into_iter().map(|CacheSize(size)| size);
         account.size = sizes.min_by_key(|size| size.0.abs_diff(found.0));
@@ -46,9 +50,16 @@ impl Account {
     }
 
     /// What is left over, as text; empty if nothing is.
-    pub fn missed(&self) -> String {
+    fn left_over(&self) -> String {
         let is_more = self.left().is_some_and(|left| left > Bytes(0));
         if self.missed.is_empty() && is_more { IN_NO_LIST.to_owned() } else { self.missed.join("; ") }
+    }
+
+    /// The same, and by how much the page cache changed while it was read.
+    pub fn missed(&self) -> String {
+        let left_over = Some(self.left_over()).filter(|words| !words.is_empty());
+        let parts: Vec<String> = left_over.into_iter().chain(self.moved.clone()).collect();
+        parts.join("; ")
     }
 
     /// The account as lines of text.
@@ -72,12 +83,13 @@ impl Account {
             .collect();
         let mut lines = vec![first, kinds.join(", ")];
         let left = self.left().filter(|left| *left > Bytes(0));
-        let missed = self.missed();
+        let reasons = self.left_over();
         let reasons = match left {
-            Some(left) => Some(format!("{}: {missed}", Human(left))),
-            None => Some(missed).filter(|missed| !missed.is_empty()),
+            Some(left) => Some(format!("{}: {reasons}", Human(left))),
+            None => Some(reasons).filter(|reasons| !reasons.is_empty()),
         };
         lines.extend(reasons.map(|reasons| format!("left: {reasons}")));
+        lines.extend(self.moved.clone());
         lines
     }
 }
@@ -140,7 +152,7 @@ mod tests {
     fn account(size: u64, found: u64, missed: &[&str]) -> Vec<String> {
         let missed = missed.iter().map(|text| (*text).to_owned()).collect();
         let kinds = vec![(Some(Kind::File), Bytes(found)), (Some(Kind::Memfd), Bytes(0))];
-        Account { method: Method::Lists, size: Some(Bytes(size)), kinds, missed }.lines()
+        Account { method: Method::Lists, size: Some(Bytes(size)), kinds, missed, moved: None }.lines()
     }
 
     #[test]
@@ -162,7 +174,8 @@ mod tests {
             sums
         };
         let size = |sizes: [u64; 2]| {
-            let account = Account::new(Method::Lists, sums(), sizes.map(|size| CacheSize(Bytes(size))), Vec::new());
+            let account =
+                Account::new(Method::Lists, sums(), sizes.map(|size| CacheSize(Bytes(size))), Vec::new(), None);
             (account.size, account.left())
         };
         assert_eq!(size([100, 150]), (Some(Bytes(150)), Some(Bytes(20))));
@@ -174,6 +187,24 @@ mod tests {
     fn what_is_missing_is_named_even_if_the_sum_is_complete() {
         assert_eq!(account(MIB, MIB, &["a", "b"])[2], "left: a; b");
         assert_eq!(account(2 * MIB, MIB, &["a"])[2], "left: 1M: a");
+    }
+
+    #[test]
+    fn a_cache_that_changed_meanwhile_is_no_reason_for_what_is_left() {
+        let account = |found, missed: &[&str]| Account {
+            method: Method::Lists,
+            size: Some(Bytes(2 * MIB)),
+            kinds: vec![(Some(Kind::File), Bytes(found))],
+            missed: missed.iter().map(|text| (*text).to_owned()).collect(),
+            moved: Some("it moved".to_owned()),
+        };
+        let lines = |account: &Account| account.lines().split_off(2);
+        let none = account(2 * MIB, &[]);
+        assert_eq!((lines(&none), none.missed()), (vec!["it moved".to_owned()], "it moved".to_owned()));
+        let more = account(MIB, &[]);
+        assert_eq!(lines(&more), [format!("left: 1M: {IN_NO_LIST}"), "it moved".to_owned()]);
+        assert_eq!(more.missed(), format!("{IN_NO_LIST}; it moved"));
+        assert_eq!(lines(&account(MIB, &["a"])), ["left: 1M: a", "it moved"]);
     }
 
     #[test]

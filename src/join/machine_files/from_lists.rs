@@ -93,12 +93,11 @@ impl MachineFiles {
         let (sums, changed) = reader.sums(&listed.files, &kinds, read);
         let (before, after) = proof.sizes.unzip();
         let last = if facts.pages { CacheSize::read(&ProcRoot::live()).ok() } else { None };
-        // The rows are those of the last reading.
-        let around = if last.is_some() { [after, last] } else { [before, after] };
-        let mut missed = missed_by(&proof);
+        let sizes = [before, after, last];
+        let missed = missed_by(&proof);
         let incomplete = [&missed[..], &doubts(&proof, choice, page)].concat();
-        missed.extend(moved([before, after, last], changed, page));
-        let account = Account::new(Method::Lists, sums, around.into_iter().flatten(), missed);
+        let moved = moved(sizes, changed, page);
+        let account = Account::new(Method::Lists, sums, sizes.into_iter().flatten(), missed, moved);
         let unseen = context.as_ref().and_then(Context::unseen);
         Ok(Found { files, account, incomplete, unseen })
     }

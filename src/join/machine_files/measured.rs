@@ -104,7 +104,7 @@ pub(crate) fn measure_files<E: From<Error> + Send>(
         true => format!("files outside of these directories, {ONLY_BELOW}"),
     };
     let sizes = [before, size().ok()].into_iter().flatten();
-    Ok((Account::new(method, kinds, sizes, vec![missed]), context.and_then(Context::unseen)))
+    Ok((Account::new(method, kinds, sizes, vec![missed], None), context.and_then(Context::unseen)))
 }
 
 /// How many files a thread measures before it passes them on.

@@ -131,6 +131,7 @@ fn parse_head(value: &Value) -> Option<Captured> {
     let strings = |value: &Value| -> Option<Vec<String>> {
         value.as_array()?.iter().map(|text| Some(text.as_str()?.to_owned())).collect()
     };
+    let words = |value: &Value| optional(value, |words| Some(words.as_str()?.to_owned()));
     let kind = |pair: &Value| -> Option<(Option<Kind>, Bytes)> {
         let name = pair.get(0)?;
         let kind = if name.is_null() { None } else { Some(kind_of(name)?) };
@@ -141,11 +142,12 @@ fn parse_head(value: &Value) -> Option<Captured> {
         size: optional(account.get("size")?, |size| size.as_u64().map(Bytes))?,
         kinds: account.get("kinds")?.as_array()?.iter().map(kind).collect::<Option<_>>()?,
         missed: strings(account.get("missed")?)?,
+        moved: account.get("moved").map_or(Some(None), words)?,
     };
     Some(Captured {
         account,
         incomplete: value.get("incomplete").map_or(Some(Vec::new()), strings)?,
-        unseen: optional(value.get("unseen")?, |words| Some(words.as_str()?.to_owned()))?,
+        unseen: words(value.get("unseen")?)?,
         lists: value.get("lists").map_or(Some(None), |error| error_of(error).map(Some))?,
         failures: list(value.get("failures"), error_of)?,
     })

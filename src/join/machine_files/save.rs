@@ -105,6 +105,7 @@ fn account_value(account: &Account) -> Value {
         "size": account.size.map(|size| size.0),
         "kinds": kinds.collect::<Vec<_>>(),
         "missed": account.missed,
+        "moved": account.moved,
     })
 }
 
