@@ -243,12 +243,9 @@ impl RowReader<'_> {
 
     /// Why the pages and the length may be those of two instants.
     fn doubt(&self, file: &CachedFile, pages: &FilePages) -> Option<&'static str> {
-        // The large folio at the end of a file reaches past it.
-        let is_large = pages.counts().get(Counter::Large) > 0 && pages.size > 0;
-        let has_length = !file.is_btree() && file.file_system.kind != "bdev";
         match () {
             () if pages.has_changed() => Some(HAS_CHANGED),
-            () if has_length && !is_large && pages.is_beyond_end(self.page) => Some(BEYOND_END),
+            () if file.is_beyond_end(pages, self.page) => Some(BEYOND_END),
             () => None,
         }
     }

@@ -34,6 +34,12 @@ impl FileSystem {
         FileSystem { device: block.device(), kind, magic: block.magic }
     }
 
+    /// One of this type.
+    #[cfg(test)]
+    pub(super) fn called(kind: &str) -> FileSystem {
+        FileSystem { device: (0, 0), kind: kind.to_owned(), magic: 0 }
+    }
+
     /// Whether its pages are huge pages, which do not count as page cache.
     pub(super) fn is_hugetlb(&self) -> bool {
         self.magic == HUGETLBFS

@@ -126,20 +126,24 @@ impl Lists {
         let page = crate::kernel::page_size();
         let mut taken = readers.read(files, until).map_err(|cause| failed(&cause))?;
         // Whatever changed meanwhile is read again, which takes much less time.
+        let is_open = |place: &usize| match (files.get(*place), taken.files.get(*place)) {
+            (Some(file), Some(Some(pages))) => !file.is_settled(pages, None, page),
+            _ => false,
+        };
+        let mut open: Vec<usize> = (0..files.len()).filter(is_open).collect();
         for _ in 0..RETRIES {
-            let is_changed = |file: &FilePages| !file.is_settled(page);
-            let changed = (0..).zip(&taken.files).filter(|(_, file)| file.as_ref().is_some_and(is_changed));
-            let places: Vec<usize> = changed.map(|(place, _)| place).collect();
-            if places.is_empty() || Instant::now() > until {
+            if open.is_empty() || Instant::now() > until {
                 break;
             }
-            let chosen: Vec<&CachedFile> = places.iter().filter_map(|place| files.get(*place).copied()).collect();
+            let chosen: Vec<&CachedFile> = open.iter().filter_map(|place| files.get(*place).copied()).collect();
             let again = readers.read_on(&chosen, until).map_err(|cause| failed(&cause))?;
-            for (place, pages) in places.into_iter().zip(again.files) {
-                if let (Some(file), Some(pages)) = (taken.files.get_mut(place), pages) {
-                    *file = Some(pages);
-                }
+            let mut still_open = Vec::new();
+            for ((place, file), pages) in open.into_iter().zip(chosen).zip(again.files) {
+                let (Some(read), Some(pages)) = (taken.files.get_mut(place), pages) else { continue };
+                still_open.extend((!file.is_settled(&pages, read.as_ref(), page)).then_some(place));
+                *read = Some(pages);
             }
+            open = still_open;
         }
         proof.is_cut |= taken.files.iter().any(Option::is_none);
         proof.unequal = taken.files.iter().flatten().filter(|file| !file.is_gone && !file.adds_up()).count() as u64;

@@ -47,15 +47,83 @@ impl FilePages {
     pub(crate) fn has_changed(&self) -> bool {
         self.before != self.after || self.raced > 0 || self.is_resized
     }
+}
 
-    /// Whether it has more pages than it is long, in whole pages. The kernel changes the length and the pages one after
-    /// the other; pages that stay beyond the end are of large folios, or reserved.
-    pub(crate) fn is_beyond_end(&self, page: PageSize) -> bool {
-        self.counts().get(Counter::Pages) > page.pages(Bytes(self.size)).0
+impl CachedFile {
+    /// Whether it has more pages than it is long, in whole pages, which nothing explains but the instants at which they
+    /// were read: the kernel changes the length and the pages one after the other. Pages that stay beyond the end were
+    /// reserved. A large folio at the end of a file reaches past it, and what is not a file may have no length.
+    pub(crate) fn is_beyond_end(&self, pages: &FilePages, page: PageSize) -> bool {
+        let has_length = !matches!(self.kind(None), Kind::Metadata | Kind::BlockDevice);
+        let counts = pages.counts();
+        let is_large = counts.get(Counter::Large) > 0 && pages.size > 0;
+        has_length && !is_large && counts.get(Counter::Pages) > page.pages(Bytes(pages.size)).0
     }
 
-    /// Whether nothing would be gained by reading it again: it is exact, or another file now.
-    fn is_settled(&self, page: PageSize) -> bool {
-        self.is_gone || self.adds_up() && !self.has_changed() && !self.is_beyond_end(page)
+    /// Whether nothing would be gained by reading it again: it is exact, or another file now. Pages beyond its end were
+    /// reserved if a reading `before` had as many.
+    fn is_settled(&self, pages: &FilePages, before: Option<&FilePages>, page: PageSize) -> bool {
+        let state = |pages: &FilePages| (pages.counts().get(Counter::Pages), pages.size);
+        let is_same = || before.is_some_and(|before| state(before) == state(pages));
+        let is_exact = pages.adds_up() && !pages.has_changed();
+        pages.is_gone || is_exact && (!self.is_beyond_end(pages, page) || is_same())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::file::FileSystem;
+    use super::*;
+    use crate::kernel::cached::{Counts, Part};
+    use crate::units::Pages;
+
+    const PAGE: PageSize = PageSize::FOUR_KIB;
+
+    /// A file that has so many pages, and is so many pages long.
+    fn read(pages: u64, long: u64, is_large: bool) -> FilePages {
+        let mut counts = Counts::default();
+        counts.0[Counter::Pages as usize] = pages;
+        counts.0[Counter::Large as usize] = if is_large { pages } else { 0 };
+        let parts = vec![Part { group: None, node: 0, counts }];
+        FilePages { before: pages, after: pages, size: long * 4096, is_read: true, parts, ..FilePages::default() }
+    }
+
+    fn file(kind: &str, mode: u32) -> CachedFile {
+        CachedFile {
+            file_system: Arc::new(FileSystem::called(kind)),
+            number: 99,
+            size: Bytes(0),
+            pages: Pages(0),
+            links: 1,
+            mode,
+            device: (0, 0),
+            address: 0,
+            super_block: 0,
+        }
+    }
+
+    #[test]
+    fn pages_beyond_the_end_are_read_again_until_they_stay() {
+        let ordinary = file("ext4", nix::libc::S_IFREG);
+        let settled = |pages: &FilePages, before: Option<&FilePages>| ordinary.is_settled(pages, before, PAGE);
+        assert!(settled(&read(8, 8, false), None));
+        assert!(!settled(&read(9, 8, false), None));
+        assert!(!settled(&read(9, 8, false), Some(&read(9, 7, false))));
+        assert!(settled(&read(9, 8, false), Some(&read(9, 8, false))), "they are reserved");
+        let moving = FilePages { after: 10, ..read(9, 9, false) };
+        assert!(!settled(&moving, Some(&moving)));
+    }
+
+    #[test]
+    fn what_may_reach_past_its_end_is_in_no_doubt() {
+        let is_beyond = |file: &CachedFile, pages: &FilePages| file.is_beyond_end(pages, PAGE);
+        let ordinary = file("tmpfs", nix::libc::S_IFREG);
+        assert!(is_beyond(&ordinary, &read(9, 8, false)));
+        assert!(!is_beyond(&ordinary, &read(512, 8, true)));
+        assert!(is_beyond(&ordinary, &read(512, 0, true)), "nothing is left of it");
+        assert!(!is_beyond(&file("bdev", nix::libc::S_IFBLK), &read(9, 0, false)));
+        assert!(!is_beyond(&file("ext4", nix::libc::S_IFDIR), &read(9, 0, false)));
     }
 }
