@@ -623,7 +623,7 @@ fn the_examples_of_help_work() {
             }
             // Not even root may read every process everywhere.
             let words = [
-                "permission denied: cannot read its smaps_rollup",
+                "permission denied: cannot read smaps_rollup",
                 "could not be looked at, and may hold it too",
                 "rmap: the capture: the memory of ",
                 "rmap: the capture: its processes were read up to ",

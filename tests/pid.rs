@@ -100,7 +100,7 @@ fn a_process_of_another_user_is_denied() {
     let own = std::process::id().to_string();
     let run = everyone.rmap(["pid", &own, "self"]);
     let line = format!(
-        "rmap: pid {own}: permission denied: cannot read its smaps, so figures that only smaps reports are absent; \
+        "rmap: pid {own}: permission denied: cannot read smaps, so figures that only smaps reports are absent; \
          run as root, or as the user who owns it\n"
     );
     assert_eq!((run.status, run.err.as_str()), (Some(1), line.as_str()));

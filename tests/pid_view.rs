@@ -382,7 +382,7 @@ fn the_public_figures_of_another_users_process_are_shown() {
     let refused = everyone.rmap(["pid", &subject.word()]);
     assert_eq!(refused.status, Some(1));
     assert_eq!(refused.complaints().len(), 1, "{}", refused.err);
-    assert!(refused.err.contains("cannot read its smaps") && refused.err.contains("run as root"), "{}", refused.err);
+    assert!(refused.err.contains("cannot read smaps") && refused.err.contains("run as root"), "{}", refused.err);
     let text = refused.text();
     assert_eq!(text.lines().count(), 2, "{text}");
     let status: Vec<&str> = text.lines().nth(1).unwrap().split_whitespace().collect();

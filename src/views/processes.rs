@@ -109,7 +109,7 @@ fn read_denied(process: &Process, error: &Error) -> Option<Denied> {
         return None;
     }
     let account = process.read_public_account().ok()?;
-    let why = format!("{}: cannot read its smaps, so figures that only smaps reports are absent", error.why());
+    let why = format!("{}: cannot read smaps, so figures that only smaps reports are absent", error.why());
     let said = Error::pid(process.pid(), ErrorKind::Denied, why);
     let why = match error.advice() {
         Some(advice) => said.with_advice(advice.to_owned()),

@@ -102,7 +102,7 @@ fn an_ordinary_user_sees_the_groups() {
     let subject = group.start(&["locked:16".to_owned()]);
     let run = everyone.rmap(["cgroups", "--jsonl", &group.name]);
     let denied = format!(
-        "rmap: pid {} (subject): permission denied: cannot read its smaps_rollup, so figures that only this reports \
+        "rmap: pid {} (subject): permission denied: cannot read smaps_rollup, so figures that only this reports \
          are absent; run as root, or as the user who owns it\n",
         subject.pid()
     );

@@ -68,7 +68,7 @@ fn an_ordinary_user_sees_what_is_public_and_is_told_once_what_is_not() {
     let arguments = ["ps", "--json", "--total", &words[0], &words[1], "self"];
     let run = everyone.rmap(arguments);
     assert_eq!((run.status, run.complaints().len()), (Some(1), 1), "{}", run.err);
-    assert!(run.err.starts_with("rmap: 2 processes: permission denied: cannot read its smaps_rollup"), "{}", run.err);
+    assert!(run.err.starts_with("rmap: 2 processes: permission denied: cannot read smaps_rollup"), "{}", run.err);
     assert!(run.err.ends_with("; run as root, or as the user who owns it\n"), "{}", run.err);
     let document = run.json();
     for subject in &subjects {

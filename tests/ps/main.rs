@@ -18,7 +18,7 @@ use common::Run;
 /// Not even root may read every process everywhere: then a run has one line about those, and the exit status 1.
 #[track_caller]
 fn allowed(run: Run) -> Run {
-    let is_denied = |line: &&str| line.contains("permission denied: cannot read its smaps_rollup");
+    let is_denied = |line: &&str| line.contains("permission denied: cannot read smaps_rollup");
     let lines = run.complaints();
     let complaints = lines.iter().filter(|line| is_denied(line)).count();
     assert!(complaints <= 1, "{}", run.err);

@@ -231,8 +231,7 @@ impl Source for CachedFileSource {
 fn of_process(error: Error) -> Error {
     match (error.kind(), error.subject()) {
         (ErrorKind::Denied, Subject::Pid(_) | Subject::Process(..)) => {
-            let why =
-                "permission denied: cannot read which files it holds, so those that nobody else holds are missing";
+            let why = "permission denied: cannot read held files, so those that nobody else holds are missing";
             let said = Error::new(error.subject().clone(), ErrorKind::Denied, why);
             match error.advice() {
                 Some(advice) => said.with_advice(advice.to_owned()),

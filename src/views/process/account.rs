@@ -126,7 +126,7 @@ fn failure_of(usage: &Usage) -> Option<Error> {
     if error.kind() != ErrorKind::Denied {
         return Some(error.clone());
     }
-    let why = "permission denied: cannot read its smaps_rollup, so figures that only this reports are absent";
+    let why = "permission denied: cannot read smaps_rollup, so figures that only this reports are absent";
     let said = Error::new(Subject::Process(usage.identity.pid, usage.name.clone()), ErrorKind::Denied, why);
     Some(match error.advice() {
         Some(advice) => said.with_advice(advice.to_owned()),
