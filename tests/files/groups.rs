@@ -192,6 +192,19 @@ fn a_file_of_a_group_that_was_removed_since() {
         assert_eq!(bytes(found.row(&path), "cached"), 24 * page(), "{name}");
     }
     assert_eq!(row["holders"], format!("subject {}", subject.pid()), "{row}");
+    // That its files are not among those that are shown does not tell that it never was.
+    let elsewhere = memory();
+    let narrowed = |narrow: &str| {
+        let start = ["files", "--jsonl", "--budget=20", "-o", "cached,path", "--cgroup", &called, narrow];
+        let runs = (0..10).map(|_| rmap(start));
+        runs.into_iter().find(|run| run.status == Some(0)).unwrap_or_else(|| panic!("{narrow}: {:?}", rmap(start)))
+    };
+    let clean = narrowed("--dirty");
+    assert_eq!(clean.err, "rmap: --dirty, --cgroup: no row matches\n");
+    let other = narrowed(elsewhere.path().to_str().unwrap());
+    let note = "no such control group now; if it was removed, it may be charged for files that were not read";
+    assert!(other.err.contains(&format!("rmap: {called}: {note}\n")), "{other:?}");
+    assert!(clean.out.is_empty() && other.out.is_empty(), "{clean:?}, {other:?}");
 }
 
 #[test]

@@ -76,7 +76,7 @@ const NO_GROUP: Absent = Absent::new(Reason::Unsupported, "there are more contro
 const NO_GROUP_NAME: Absent = Absent::new(Reason::Unsupported, "the kernel does not tell which group is charged");
 
 /// The path of a group, and a remark if it was removed.
-fn group_name(number: Option<u32>, groups: &Groups) -> Figure<Vec<u8>> {
+pub(super) fn group_name(number: Option<u32>, groups: &Groups) -> Figure<Vec<u8>> {
     let group = groups.get(&number.ok_or(NO_GROUP)?).ok_or(NO_GROUP_NAME)?;
     let path = group.path.clone().ok_or(NO_GROUP_NAME)?;
     Ok(if group.is_removed { [&path[..], b" (removed)"].concat() } else { path })

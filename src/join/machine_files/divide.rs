@@ -12,10 +12,9 @@ const NOT_DIVIDED: Absent =
     Absent::new(Reason::Unsupported, "which group or node a page belonged to is not known after it was reclaimed");
 
 impl PagesOfFile {
-    /// Whether one of these groups is charged for them. A removed one may be named as it is shown.
+    /// Whether one of these groups is charged for them.
     fn is_of(&self, groups: &GroupChoice) -> bool {
-        let names = [self.group.as_ref(), self.groups.as_ref().ok()];
-        names.into_iter().flatten().any(|name| groups.has_memory_group(name))
+        is_one_of(groups, self.group.as_deref(), &self.groups)
     }
 
     fn row(&self, whole: &FoundFile, name: &Figure<Vec<u8>>) -> FoundFile {
@@ -39,6 +38,12 @@ impl HolderOfFile {
         let (part, holders) = (self.program.clone(), Ok(self.program.clone()));
         FoundFile { part, holders, holder_count: Ok(self.processes), ..whole.clone() }
     }
+}
+
+/// Whether a group with this path is among the chosen ones. A removed one may be named as it is `shown`.
+pub(super) fn is_one_of(chosen: &GroupChoice, path: Option<&[u8]>, shown: &Figure<Vec<u8>>) -> bool {
+    let names = [path, shown.as_deref().ok()];
+    names.into_iter().flatten().any(|name| chosen.has_memory_group(name))
 }
 
 /// Adds the chosen rows of a file: itself, or its parts.

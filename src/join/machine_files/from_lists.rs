@@ -5,15 +5,15 @@ use std::time::{Duration, Instant};
 
 use super::account::{Sums, inexact, missed_by};
 use super::context::{Context, HeldBy};
-use super::described::{self, Method, group_names, node_names};
-use super::divide::add_rows;
+use super::described::{self, Method, group_name, group_names, node_names};
+use super::divide::{add_rows, is_one_of};
 use super::measured::unread_file;
 use super::parts::{HolderOfFile, PagesOfFile, Parts};
 use super::{Account, Facts, FoundChoice, FoundFile, MachineFiles, NOT_READ, Split};
 use crate::error::Result;
 use crate::kernel::cached::{FilePages, Groups, Name, Part};
 use crate::machine::cached::{CacheSize, CachedFile, Counter, Counts, Kind, LATE, Listed, Lists, Proof};
-use crate::process::ProcRoot;
+use crate::process::{GroupChoice, ProcRoot};
 use crate::units::{Absent, Bytes, Figure, Human, PageSize, Pages, Reason};
 
 const CHANGED: Absent = Absent::new(Reason::Changed, "its pages do not add up, because they changed while being read");
@@ -35,6 +35,10 @@ pub(crate) struct Found {
     pub(crate) incomplete: Vec<String>,
     /// A message about the processes that could not be asked what they hold.
     pub(crate) unseen: Option<String>,
+    /// The chosen control groups, as they were named, that are charged for nothing that was read.
+    pub(crate) uncharged: Vec<(Vec<u8>, GroupChoice)>,
+    /// Whether the pages of all files were read.
+    pub(crate) is_whole: bool,
 }
 
 impl MachineFiles {
@@ -99,8 +103,16 @@ impl MachineFiles {
         let moved = moved(sizes, changed, page);
         let account = Account::new(Method::Lists, sums, sizes.into_iter().flatten(), missed, moved);
         let unseen = context.as_ref().and_then(Context::unseen);
-        Ok(Found { files, account, incomplete, unseen })
+        let named = choice.groups.each().filter(|(_, group)| !is_charged(group, &reader.groups));
+        let uncharged = named.map(|(name, group)| (name.to_vec(), group)).collect();
+        let is_whole = chosen.len() == listed.files.len() && proof.is_complete() && !proof.is_cut;
+        Ok(Found { files, account, incomplete, unseen, uncharged, is_whole })
     }
+}
+
+/// Whether pages of one of the groups are charged to a chosen one.
+fn is_charged(chosen: &GroupChoice, groups: &Groups) -> bool {
+    groups.iter().any(|(number, group)| is_one_of(chosen, group.path.as_deref(), &group_name(Some(*number), groups)))
 }
 
 /// Why the rows may not be what the lists have, besides what the lists themselves lack.

@@ -6,8 +6,7 @@ use std::time::Duration;
 use super::{Amount, C, CachedFiles, CachedNeed};
 use crate::error::{Error, ErrorKind, Subject};
 use crate::join::machine_files::{
-    Account, BUDGET, Captured, Facts, FoundChoice, FoundFile, MachineFiles, Split, held_files, measure_files,
-    walked_files,
+    Account, BUDGET, Captured, Facts, Found, FoundChoice, MachineFiles, Split, held_files, measure_files, walked_files,
 };
 use crate::join::{ChosenFiles, Message};
 use crate::machine::cached::Kind;
@@ -53,7 +52,7 @@ impl CachedFileSource {
     fn read_lists(&mut self, facts: Facts, rows: &mut dyn Rows<CachedFiles>) -> Result<(), ListError> {
         let found = self.files.read_lists(&self.choice, facts, self.first, self.budget).map_err(ListError::Unusable)?;
         let error = |why| Error::new(Subject::Words(LISTS.to_owned()), ErrorKind::Changed, why);
-        self.missing_groups(&found.files).for_each(|error| rows.lost(error));
+        self.look_for(&found, rows);
         found.incomplete.into_iter().for_each(|why| rows.lost(error(why)));
         if let Some(why) = found.unseen {
             // The rows say it, too; the files themselves are all there.
@@ -63,22 +62,17 @@ impl CachedFileSource {
         rows.rows(found.files).map_err(ListError::Stop)
     }
 
-    /// The named control groups that are charged for none of these files because there are no such groups.
-    fn missing_groups(&self, files: &[FoundFile]) -> impl Iterator<Item = Error> {
-        self.choice.groups.each().filter_map(|(name, group)| {
-            let is_charged = |file: &FoundFile| {
-                let called = file.part.strip_suffix(b" (removed)").unwrap_or(&file.part);
-                group.has_memory_group(&file.part) || group.has_memory_group(called)
-            };
-            if files.iter().any(is_charged) {
-                return None;
+    /// Says which of the named control groups do not exist, as far as that is known of groups that are charged for
+    /// nothing that was read.
+    fn look_for(&self, found: &Found, rows: &mut dyn Rows<CachedFiles>) {
+        for (name, group) in &found.uncharged {
+            match read_groups(&self.root, group, &[], &mut |_| {}) {
+                Ok(groups) if !groups.is_empty() => {}
+                Ok(_) if found.is_whole => rows.lost(no_such_group(name)),
+                Ok(_) => rows.note(no_group_now(name)),
+                Err(error) => rows.lost(error),
             }
-            match read_groups(&self.root, &group, &[], &mut |_| {}) {
-                Ok(groups) if groups.is_empty() => Some(no_such_group(name)),
-                Ok(_) => None,
-                Err(error) => Some(error),
-            }
-        })
+        }
     }
 
     /// The list of a capture.
@@ -153,6 +147,12 @@ enum ListError {
 fn only_lists(option: &str) -> Error {
     let why = "only the kernel's lists say it, which need root, or CAP_BPF and CAP_PERFMON";
     Error::new(Subject::Words(option.to_owned()), ErrorKind::Refused, why)
+}
+
+/// The note about a control group that was named, if not all files were read.
+fn no_group_now(name: &[u8]) -> Error {
+    let why = "no such control group now; if it was removed, it may be charged for files that were not read";
+    Error::new(Subject::Words(String::from_utf8_lossy(name).into_owned()), ErrorKind::NotFound, why)
 }
 
 const LISTS: &str = "the kernel's lists of cached files";
