@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
-use crate::common::{Subject, in_own_namespace, mounted, page, rmap_without_lists};
+use crate::common::{Subject, in_own_namespace, mounted, page, rmap, rmap_without_lists};
 use crate::{assert_locked, below, bytes, complete, has_lists};
 
 /// The container of a file that only this process's mount namespace has. If the process is in a control group whose
@@ -115,6 +115,11 @@ fn files_of_one_inode_number_on_two_subvolumes() {
         assert_locked(row, pages * page());
         assert_eq!((&row["holders"], &row["fs"]), (&format!("subject {}", subject.pid()).into(), &"btrfs".into()));
     }
+    // A row that was not read in time names it likewise.
+    let late = rmap(["files", "--jsonl", "-o+device,inode", "--budget=0.001", files[0].to_str().unwrap()]);
+    let rows = late.lines_of_json();
+    assert_eq!(rows.len(), 1, "{late:?}");
+    assert_eq!((&rows[0]["device"], bytes(&rows[0], "inode")), (&found.row(&files[0])["device"], inode), "{late:?}");
     // The trees of the file system are no file, and their pages have no length.
     let trees = complete(&["-o", "kind,size,percent,fs,inode", "--filter", "fs==btrfs && kind==metadata"]);
     assert!(!trees.rows.is_empty() && trees.rows.iter().any(|row| row["inode"] == 1), "{trees:?}");

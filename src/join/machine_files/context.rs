@@ -93,6 +93,11 @@ impl Context {
         }
     }
 
+    /// The device of the file system that a path leads to, as the lists have it.
+    pub(super) fn device_of(&self, path: &[u8]) -> Option<(u32, u32)> {
+        self.places.locate(path).map(|(device, _)| device)
+    }
+
     /// The programs that hold a file, those with most processes first; absent if some that hold it may not be seen.
     pub(super) fn held_by(&self, device: (u32, u32), inode: u64, path: &[u8]) -> Figure<Vec<HeldBy>> {
         let holders = self.holders.as_ref().ok_or(NOT_READ)?;

@@ -1,6 +1,7 @@
 //! Files from the kernel's lists of inodes and pages.
 
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::account::{Sums, inexact, missed_by};
@@ -91,7 +92,7 @@ impl MachineFiles {
             reader.add_rows(file, names.next(), states.next().flatten(), &mut files);
         }
         if proof.is_late || proof.is_cut {
-            files.extend(unread_files(choice, &files));
+            files.extend(unread_files(choice, &files, context.as_ref()));
         }
         let read = chosen.iter().copied().zip(pages.iter().map(Option::as_ref));
         let (sums, changed) = reader.sums(&listed.files, &kinds, read);
@@ -155,12 +156,18 @@ fn list(lists: &mut Option<Lists>, pages: bool, until: Instant) -> Result<(&mut 
 }
 
 /// The chosen files that were named, and of which nothing was found before the time was over.
-fn unread_files(choice: &FoundChoice, found: &[FoundFile]) -> Vec<FoundFile> {
+fn unread_files(choice: &FoundChoice, found: &[FoundFile], context: Option<&Context>) -> Vec<FoundFile> {
     // Whether other conditions are met is not known.
     let is_chosen = FoundChoice { below: Vec::new(), ..choice.clone() }.is_everything();
     let paths = choice.below.iter().filter(|_| is_chosen);
     let unread = paths.filter(|path| !found.iter().any(|file| file.path == path.as_os_str().as_bytes()));
-    unread.filter_map(|path| unread_file(path, Method::Lists, LATE)).collect()
+    let row = |path: &PathBuf| {
+        let file = unread_file(path, Method::Lists, LATE)?;
+        // The lists have the device of the file system, which on btrfs is not that of `stat`.
+        let device = context.and_then(|context| context.device_of(&file.path)).unwrap_or(file.device);
+        Some(FoundFile { device, ..file })
+    };
+    unread.filter_map(row).collect()
 }
 
 /// Makes rows of what was read.
