@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use super::cgroups::read_group_headroom;
+use super::fields::Fields;
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::process::{ProcRoot, not_mounted};
 use crate::units::Bytes;
@@ -77,13 +78,11 @@ pub fn read_huge_page_size(root: &ProcRoot) -> Result<Bytes> {
 /// `meminfo` cannot be read; [`ErrorKind::Unsupported`]: the kernel has none.
 pub fn read_huge_pages(root: &ProcRoot) -> Result<(u64, u64)> {
     let (path, text) = read_meminfo(root)?;
-    let count = |key: &str| {
-        let value = text.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(key.as_bytes()));
-        let value = value.and_then(|value| std::str::from_utf8(value).ok()?.trim().parse::<u64>().ok());
-        value.ok_or_else(|| Error::path(&path, ErrorKind::Unsupported, "this kernel has no huge pages"))
-    };
-    let free = count("HugePages_Free:")?.saturating_sub(count("HugePages_Rsvd:")?);
-    Ok((count("HugePages_Total:")?, free))
+    let fields = Fields::parse(&text);
+    let none = || Error::path(&path, ErrorKind::Unsupported, "this kernel has no huge pages");
+    let count = |key| fields.count(key).ok_or_else(none);
+    let free = count("HugePages_Free")?.saturating_sub(count("HugePages_Rsvd")?);
+    Ok((count("HugePages_Total")?, free))
 }
 
 /// The value of a line of meminfo, `MemTotal:       16384 kB`.

@@ -18,6 +18,7 @@ mod cgroups;
 #[path = "../../tests/checks/machine.rs"]
 pub mod checks;
 mod containers;
+mod fields;
 mod meminfo;
 mod nodes;
 mod places;

@@ -1,10 +1,10 @@
 //! From the counters of the kernel to the account: which field goes where, and what overlaps.
 
 use super::amounts::{MemoryAccount, MemoryAmount, UNCOUNTED, sum_of_places};
-use super::fields::Fields;
 use super::others::Others;
 use super::uses::MemoryUse;
 use super::zones::{Zone, Zones};
+use crate::machine::fields::Fields;
 use crate::units::{Absent, Bytes, Figure, PageSize, Pages, Reason};
 
 use MemoryUse::*;

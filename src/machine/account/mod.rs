@@ -8,7 +8,6 @@
 
 mod amounts;
 mod build;
-mod fields;
 mod frames;
 mod groups;
 mod others;

@@ -1,6 +1,6 @@
 //! The small files that add to the account: System V segments, swap areas, zswap, KSM.
 
-use super::fields::Fields;
+use crate::machine::fields::Fields;
 use crate::process::ProcRoot;
 use crate::units::Bytes;
 

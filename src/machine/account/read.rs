@@ -2,10 +2,10 @@
 
 use super::amounts::MemoryAccount;
 use super::build::Counted;
-use super::fields::Fields;
 use super::others::Others;
 use super::zones::Zones;
 use crate::error::{Error, ErrorKind, Result, Subject};
+use crate::machine::fields::Fields;
 use crate::machine::meminfo::read_meminfo;
 use crate::process::ProcRoot;
 use crate::units::{Absent, Figure, PageSize, Reason};
