@@ -42,8 +42,9 @@ pub(crate) struct FilesArgs {
     dirty: bool,
     /// Walk over directories instead of reading the kernel's lists
     ///
-    /// Those below DIR; without DIR all, and the files that processes map or have open. It needs no privilege, and
-    /// misses block devices, file-system metadata and what is in other mount namespaces; below DIR also deleted files.
+    /// Walks below DIR. Without DIR it walks everything and adds the files that processes map or have open. It needs no
+    /// privilege, and misses block devices, file-system metadata and what is in other mount namespaces; below DIR also
+    /// deleted files.
     #[arg(long, help_heading = "Files")]
     scan: bool,
     /// Time limit (default: 2 s); what is not read is absent

@@ -105,6 +105,6 @@ fn what_is_found_is_the_sum_of_the_rows_however_much_changes_meanwhile() {
             moved += usize::from(missed.contains("the page cache changed by"));
         }
     });
-    // Most of what is listed, is gone or back when its pages are read.
+    // Most of what is listed is gone or back when its pages are read.
     assert!(moved > 0, "no account says that 32M came and went");
 }
