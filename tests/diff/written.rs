@@ -359,3 +359,50 @@ fn a_page_of_another_size_is_counted_in_bytes() {
     let [first, second] = [json!("2026-01-31T10:01:00Z"), json!("2026-01-31T10:02:00Z")];
     assert_eq!(sides, [(&first, &json!(4096), &json!(true)), (&second, &json!(65536), &json!(true))]);
 }
+
+#[test]
+fn memory_that_is_shared_on_one_side_only_is_counted_once_on_that_side() {
+    let parent = |pss| Process { pss: Some(pss), ..PROCESS };
+    let child = |pid, pss| Process { pid, start: 600, command: b"/bin/child", pss: Some(pss), ..PROCESS };
+    let shared = |machine: Machine, groups: serde_json::Value| {
+        let text = json!({"missed": [], "same_memory": groups}).to_string();
+        std::fs::write(machine.path().join("rmap/complete"), text).unwrap();
+        machine
+    };
+    let machine = |minute, parent: &Process<'_>| shared(Machine::new("boot", minute).process(parent), json!([]));
+    let alone = |minute| machine(minute, &parent(20000));
+    // The child has a lower pid: they start anew at some time.
+    let both = |pss| shared(machine(2, &parent(pss)).process(&child(9, pss)), json!([[9, 10]]));
+    let why = "it shares the memory of another process (vfork, CLONE_VM), as whose it is counted";
+    let processes = ["--json", "--what", "processes", "--total", "--min-change", "0"];
+    let totals = |run: &crate::common::Run| {
+        let total = run.json()["total"].clone();
+        ["before", "after", "change"].map(|key| total[key].as_i64().unwrap_or(0) / KIB)
+    };
+    // It started between the two, and ended.
+    for (before, after, status, child_row, sums) in [
+        (alone(1), both(20000), "new", "process 9 pss null null null new /bin/child", [0, 0, 0]),
+        (both(20000), alone(3), "gone", "process 9 pss null null null gone /bin/child", [0, 0, 0]),
+        (alone(1), both(30000), "new", "process 9 pss null null null new /bin/child", [20000, 30000, 10000]),
+    ] {
+        let run = diff(&before, &after, &processes);
+        let rows = run.json()["changes"].as_array().unwrap().clone();
+        let own = rows.iter().find(|row| row["pid"] == 9).unwrap().clone();
+        assert_eq!(
+            (words(std::slice::from_ref(&own)), &own["note"]),
+            (vec![child_row.to_owned()], &json!(why)),
+            "{status}"
+        );
+        assert_eq!(totals(&run), sums, "{run:?}");
+    }
+    // It has executed a program since.
+    let apart = machine(4, &parent(21000)).process(&child(9, 500));
+    let run = diff(&both(20000), &apart, &processes);
+    assert_eq!(
+        words(run.json()["changes"].as_array().unwrap()),
+        ["process 10 pss 20480000 21504000 1024000 grew /bin/a", "process 9 pss null 512000 512000 new /bin/child",]
+    );
+    let why = "before, it shared the memory of another process (vfork, CLONE_VM), as whose it is counted";
+    assert_eq!(run.json()["changes"][1]["note"], why);
+    assert_eq!(totals(&run), [20000, 21500, 1500], "{run:?}");
+}

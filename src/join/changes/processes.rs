@@ -9,7 +9,7 @@ use super::mappings::{self, ChangedProcess};
 use crate::error::{Error, ErrorKind, Subject};
 use crate::process::usage::{LATE, Usage, UsageNeeds, UsageRequest, Usages, collect_usages};
 use crate::process::{ProcRoot, Process, shows_whole_machine};
-use crate::units::{Bytes, Figure, counted};
+use crate::units::{Absent, Bytes, Figure, Reason, counted};
 
 const REBOOTED: &str = "the two are different machines, or the machine was started anew in between; no process is the \
                         same, so all are gone or new";
@@ -41,27 +41,34 @@ pub(super) fn compare(comparison: &Comparison, hear: &mut dyn Hear) {
         hear.note(Error::new(about(), ErrorKind::Changed, REBOOTED));
     }
     let has_lines = |root: &ProcRoot| root.captured().is_none_or(|captured| captured.has_command_lines);
+    let has_all = [has_all(roots[0], roots[1], &before), has_all(roots[1], roots[0], &after)];
+    let mut earlier: HashMap<Key, Usage> = before.usages.into_iter().map(|usage| (key(&usage), usage)).collect();
+    let with_earlier = |after: Usage| {
+        let is_known = is_same_boot && after.identity.start_time.is_some();
+        ((if is_known { earlier.remove(&key(&after)) } else { None }), after)
+    };
+    let (mut lasting, mut new) = (Vec::new(), Vec::new());
+    for (before, after) in after.usages.into_iter().map(with_earlier) {
+        match before {
+            Some(before) => lasting.push([before, after]),
+            None => new.push(after),
+        }
+    }
+    let mut gone: Vec<Usage> = earlier.into_values().collect();
+    gone.sort_unstable_by_key(key);
     let mut compared = Compared {
         comparison,
         has_lines: roots.into_iter().all(has_lines),
-        has_all: [has_all(roots[0], roots[1], &before), has_all(roots[1], roots[0], &after)],
+        has_all,
         unmatched: [0; 2],
         by_rss: 0,
         changed: Vec::new(),
         memories: HashMap::new(),
+        owners: [0, 1].map(|side| owners(&lasting, side)),
     };
-    let mut earlier: HashMap<Key, Usage> = before.usages.into_iter().map(|usage| (key(&usage), usage)).collect();
-    for usage in &after.usages {
-        let is_known = is_same_boot && usage.identity.start_time.is_some();
-        let same = if is_known { earlier.remove(&key(usage)) } else { None };
-        match same {
-            Some(other) => compared.both(&other, usage, hear),
-            None => compared.one(usage, 1, hear),
-        }
-    }
-    let mut left: Vec<Usage> = earlier.into_values().collect();
-    left.sort_unstable_by_key(key);
-    left.iter().for_each(|usage| compared.one(usage, 0, hear));
+    lasting.iter().for_each(|[before, after]| compared.both(before, after, hear));
+    new.iter().for_each(|usage| compared.one(usage, 1, hear));
+    gone.iter().for_each(|usage| compared.one(usage, 0, hear));
     compared.report(hear);
     if comparison.kinds.contains(&ChangedKind::Mapping) {
         mappings::compare(comparison, &compared.changed, hear);
@@ -115,6 +122,25 @@ fn has_all(root: &ProcRoot, other: &ProcRoot, found: &Usages) -> bool {
         && !found.hides_more
 }
 
+/// As whose each memory of one side is counted: of the processes on both sides that share it there, the first that
+/// started.
+fn owners(lasting: &[[Usage; 2]], side: usize) -> HashMap<u64, Key> {
+    let mut owners: HashMap<u64, Key> = HashMap::new();
+    let age = |(pid, start_time): Key| (start_time, pid);
+    for usage in lasting.iter().filter_map(|sides| sides.get(side)) {
+        let owner = owners.entry(usage.memory).or_insert(key(usage));
+        *owner = std::cmp::min_by_key(*owner, key(usage), |key| age(*key));
+    }
+    owners
+}
+
+/// Why a process has no figure on one side. It does not apply, so that sums are complete.
+const SHARED: Absent = Absent::new(
+    Reason::NotApplicable,
+    "it shares the memory of another process (vfork, CLONE_VM), as whose it is counted",
+);
+const SHARED_BEFORE: &str = "before, it shared the memory of another process (vfork, CLONE_VM), as whose it is counted";
+
 struct Compared<'c> {
     comparison: &'c Comparison,
     /// Whether both sides have command lines. If one has not, both have names, so that equals are equal.
@@ -126,8 +152,10 @@ struct Compared<'c> {
     /// How many are compared by Rss.
     by_rss: u64,
     changed: Vec<ChangedProcess>,
-    /// The numbers of memory that is the same on both sides, by its numbers on each.
-    memories: HashMap<[Option<u64>; 2], u64>,
+    /// The numbers of memory: by the process as whose it is counted, or by its number on one side.
+    memories: HashMap<std::result::Result<Key, (usize, u64)>, u64>,
+    /// For each side, as whose a memory is counted that a process on both sides has.
+    owners: [HashMap<u64, Key>; 2],
 }
 
 impl Compared<'_> {
@@ -137,12 +165,16 @@ impl Compared<'_> {
             // VmRSS of both: the Rss of smaps_rollup is counted in another way.
             _ => (ChangedFigure::Rss, [resident(before), resident(after)]),
         };
-        let Some(change) = Change::of(ChangedKind::Process, of, Some(figures[0]), Some(figures[1])) else { return };
-        let memory = self.number([Some(before.memory), Some(after.memory)]);
+        // A child that shared the memory of its parent until it executed a program. No process shares it later.
+        let has_own = self.owner(before, 0) == self.owner(after, 1) || self.owner(after, 1) != Some(key(after));
+        let earlier = has_own.then_some(figures[0]);
+        let Some(change) = Change::of(ChangedKind::Process, of, earlier, Some(figures[1])) else { return };
+        let change = if has_own { change } else { Change { before: Err(SHARED), note: Some(SHARED_BEFORE), ..change } };
+        let memory = self.number(after, 1);
         if change.is_at_least(self.comparison.least) {
             self.by_rss += u64::from(of == ChangedFigure::Rss);
             let (pid, start_time) = key(after);
-            self.changed.push(ChangedProcess { pid, start_time, of, memory, exists: [true; 2] });
+            self.changed.push(ChangedProcess { pid, start_time, of, memory, exists: [has_own, true] });
         }
         self.tell(Change { memory: Some(memory), ..change }, after, hear);
     }
@@ -159,15 +191,16 @@ impl Compared<'_> {
             }
             return;
         }
+        let shares = self.owner(usage, side).is_some();
         let (of, figure) = match usage.share(|shares| shares.pss) {
+            _ if shares => (ChangedFigure::Pss, Err(SHARED)),
             Ok(pss) => (ChangedFigure::Pss, Ok(pss)),
             Err(_) => (ChangedFigure::Rss, resident(usage)),
         };
         let (before, after) = if side == 0 { (Some(figure), None) } else { (None, Some(figure)) };
         if let Some(change) = Change::of(ChangedKind::Process, of, before, after) {
-            let memory = Some(usage.memory);
-            let memory = self.number(if side == 0 { [memory, None] } else { [None, memory] });
-            if change.is_at_least(self.comparison.least) {
+            let memory = self.number(usage, side);
+            if !shares && change.is_at_least(self.comparison.least) {
                 let (pid, start_time) = key(usage);
                 self.changed.push(ChangedProcess { pid, start_time, of, memory, exists: [side == 0, side == 1] });
             }
@@ -175,10 +208,16 @@ impl Compared<'_> {
         }
     }
 
-    /// The number of the memory that has these numbers on the two sides.
-    fn number(&mut self, sides: [Option<u64>; 2]) -> u64 {
+    /// As whose the memory of a process on one side is counted, if a process on both sides has it.
+    fn owner(&self, usage: &Usage, side: usize) -> Option<Key> {
+        self.owners.get(side)?.get(&usage.memory).copied()
+    }
+
+    /// The number of the memory of a process on one side.
+    fn number(&mut self, usage: &Usage, side: usize) -> u64 {
         let next = self.memories.len() as u64;
-        *self.memories.entry(sides).or_insert(next)
+        let memory = self.owner(usage, side).ok_or((side, usage.memory));
+        *self.memories.entry(memory).or_insert(next)
     }
 
     fn tell(&self, change: Change, usage: &Usage, hear: &mut dyn Hear) {
