@@ -93,8 +93,8 @@ pub struct FileReport {
 const NO_PAGES: Absent = Absent::new(Reason::NotApplicable, "it has no pages");
 
 /// The pages that are not up to date where only `cachestat` could be used and there may be some.
-pub(super) const UNTOLD: Absent =
-    Absent::new(Reason::Unsupported, "cachestat alone does not tell which pages are not up to date");
+pub(crate) const UNTOLD: Absent =
+    Absent::new(Reason::Unsupported, "fewer may be cached: cachestat alone does not tell which pages are up to date");
 
 impl Change {
     /// The change in words.

@@ -3,7 +3,7 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::pagecache::{FileReport, Method};
+use crate::pagecache::{FileReport, Method, UNTOLD};
 use crate::table::{Amount, Cell, Colour, Column, ColumnKind, Cut, Getter, RowKind};
 use crate::units::{Absent, Figure, PageSize, Pages, Reason};
 use crate::views::processes::Owner;
@@ -243,9 +243,6 @@ pub(super) fn method(report: &FileReport) -> Cell<'_> {
 /// What a reader of `cached` must know if there are more pages in the page cache.
 pub(super) const NOT_UP_TO_DATE: &str = "more pages are in the page cache, but not up to date as a whole";
 
-/// What a reader of `cached` must know if some of these pages may have to be read.
-const UNTOLD: &str = "fewer may be cached: cachestat alone does not tell which pages are up to date";
-
 /// Why a file has no figures, what happened to it while it was measured, or which pages do not count as cached.
 pub(super) fn note(report: &FileReport) -> Cell<'_> {
     match &report.residency {
@@ -254,7 +251,7 @@ pub(super) fn note(report: &FileReport) -> Cell<'_> {
             let changed = report.changed.map(crate::pagecache::Change::words);
             let has_fewer = report.may_count_stale_pages();
             let more = report.has_stale_pages().then_some(NOT_UP_TO_DATE);
-            Cell::Remark(changed.or(more).or(has_fewer.then_some(UNTOLD)))
+            Cell::Remark(changed.or(more).or(has_fewer.then_some(UNTOLD.why)))
         }
     }
 }

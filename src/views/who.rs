@@ -339,7 +339,7 @@ fn in_words(file: &FileInCache) -> String {
     };
     let more = match file.not_up_to_date {
         Ok(more @ Bytes(1..)) => format!("; {NOT_UP_TO_DATE} ({})", Human(more)),
-        _ => String::new(),
+        _ => file.why_fewer().map_or_else(String::new, |absent| format!("; {}", absent.why)),
     };
     format!("{}: {nobody}{cached}{more}", name(&file.path))
 }
@@ -352,7 +352,9 @@ fn file_cells(file: &FileInCache) -> Object {
     let words = |words: Option<&str>| {
         words.map_or(OwnedCell::Plain(Cell::Remark(None)), |words| OwnedCell::Text(words.as_bytes().to_vec()))
     };
-    let absent = [file.cached, file.mapped].into_iter().find_map(Result::err).map(|absent| absent.to_string());
+    let absent = [file.cached, file.mapped].into_iter().find_map(Result::err);
+    let reasons: Vec<String> = absent.iter().chain(&file.why_fewer()).map(Absent::to_string).collect();
+    let reason = (!reasons.is_empty()).then(|| reasons.join("; "));
     let same_as = file.same_as.as_ref().map_or(OwnedCell::Plain(Cell::Remark(None)), |first| {
         OwnedCell::Text(first.as_os_str().as_encoded_bytes().to_vec())
     });
@@ -368,6 +370,6 @@ fn file_cells(file: &FileInCache) -> Object {
         ("mapped_at_least", figure(file.mapped_at_least)),
         ("unmapped", figure(file.unmapped)),
         ("mapped_by", words(file.method.map(MappedBy::word))),
-        ("reason", words(absent.as_deref())),
+        ("reason", words(reason.as_deref())),
     ]
 }

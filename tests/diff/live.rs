@@ -133,7 +133,7 @@ fn two_lists_of_this_machine_differ_by_what_was_cached_meanwhile() {
 }
 
 #[test]
-fn a_child_that_is_no_helper_of_rmap_is_compared() {
+fn a_child_that_is_not_a_helper_of_rmap_is_compared() {
     let folder = memory();
     let archive = take(&folder.path().join("before.tar"), &["--no-files"]);
     // The shell becomes rmap, which then has the child of the shell.

@@ -273,7 +273,7 @@ fn a_deleted_file_of_a_capture_is_found_by_the_name_that_it_had() {
 }
 
 #[test]
-fn a_number_is_no_proof_where_several_files_of_a_capture_may_have_it() {
+fn a_number_is_not_proof_where_several_files_of_a_capture_may_have_it() {
     for kind in ["fuse.sshfs", "btrfs"] {
         let machine = Machine::new();
         machine.add(5, OWN, &[("00:3c", 70, "/run/x/merged/f")]);
@@ -351,7 +351,7 @@ fn a_damaged_list_is_not_taken_for_no_list() {
 }
 
 #[test]
-fn more_mapped_than_cached_is_no_amount_in_a_capture() {
+fn more_mapped_than_cached_is_not_an_amount_in_a_capture() {
     let machine = Machine::new();
     machine.add(5, OWN, &[("08:01", 70, NAME)]);
     machine.list(&[(NAME, [8, 1], 70, 4 << 12, 5)]);
@@ -377,6 +377,15 @@ fn pages_of_a_capture_that_are_not_up_to_date_do_not_count_as_cached() {
         let [cached, more] = ["cached", "not_up_to_date"].map(|key| file[key].as_u64().unwrap());
         assert_eq!((cached, more), (up_to_date << 12, (4 - up_to_date) << 12), "{file}");
     }
+    // An ordinary user took it, who can only count them.
+    let counts = text.split_once("\"counts\":").unwrap().1.split_once(']').unwrap().0;
+    std::fs::write(&list, text.replace(&format!("{counts}]"), r#"{"absent":["denied","no"]}"#)).unwrap();
+    let file = machine.who(&[NAME]).json()["files"][0].clone();
+    let why = "fewer may be cached: when the capture was taken, it was not known which pages were up to date";
+    assert_eq!((file["cached"].as_u64(), &file["not_up_to_date"]), (Some(4 << 12), &Value::Null), "{file}");
+    assert!(file["reason"].as_str().unwrap().ends_with(&format!("unsupported: {why}")), "{file}");
+    let table = rmap(["who", "--proc-root", machine.0.path().to_str().unwrap(), NAME]);
+    assert!(table.text().contains(&format!("; {why}\n")), "{table:?}");
 }
 
 #[test]

@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use super::captured_files;
 use super::search::{OfFile, Search};
 use super::target::{Kind, Target};
 use crate::error::Error;
 use crate::join::PageLists;
-use crate::pagecache::{Engine, FileReport, Leases, OpenFile};
+use crate::pagecache::{Engine, FileReport, Leases, OpenFile, UNTOLD};
 use crate::units::{Absent, Bytes, Figure, PageRuns, Pages, Reason, Run};
 
 /// A file that is asked about, and what is cached of it.
@@ -41,6 +42,13 @@ impl FileInCache {
     /// Another name of a file that was named before.
     pub(super) fn same_as(path: PathBuf, first: PathBuf) -> FileInCache {
         FileInCache { path, same_as: Some(first), ..FileInCache::unknown(SAME) }
+    }
+
+    /// Why less may be cached than `cached` says; `None` if that is exact.
+    pub fn why_fewer(&self) -> Option<Absent> {
+        let may_be_fewer = |absent: &Absent| [UNTOLD, captured_files::UNTOLD].contains(absent);
+        self.cached.ok().filter(|cached| *cached > Bytes(0))?;
+        self.not_up_to_date.err().filter(may_be_fewer)
     }
 
     pub(super) fn unknown(why: Absent) -> FileInCache {
@@ -104,10 +112,14 @@ const NO_PATH: Absent = Absent::new(Reason::Unsupported, "nobody has it open, an
 const SAME: Absent = Absent::new(Reason::NotApplicable, "it is the same file as one that was named before");
 const SEVERAL: Absent = Absent::new(Reason::NotApplicable, "several files have this number");
 const NO_PAGES: Absent = Absent::new(Reason::NotApplicable, "only regular files and block devices have cached pages");
-const OTHERS: Absent = Absent::new(
+pub(super) const OTHERS: Absent = Absent::new(
     Reason::Denied,
     "processes that could not be looked at may map more of it; as root, --pages sees those too",
 );
+pub(super) const OTHER_LAYER: Absent =
+    Absent::new(Reason::Unsupported, "what one process maps may be of another layer of the overlay");
+pub(super) const TOO_MUCH: Absent =
+    Absent::new(Reason::Unsupported, "too much of it is mapped to look at each page; as root, --pages tells");
 const NOT_STEADY: Absent = Absent::new(Reason::Changed, "more of it was mapped than was cached a moment later");
 const NOT_OPENED: Absent = Absent::new(Reason::Denied, "it cannot be opened for reading");
 const NOT_MEASURED: Absent = Absent::new(Reason::Unsupported, "it cannot be measured");
@@ -154,8 +166,11 @@ pub(super) fn measure(
     let report = Engine::detect().measure(&opened);
     let mapped = found.map(|found| &found.mapped[..]).unwrap_or_default();
     let mapped: PageRuns = mapped.iter().map(|run| run.overlap(whole(&report))).collect();
-    let needs_lists = pages || found.is_some_and(|found| found.is_partial);
-    let file = figures(report, &mapped, search.is_complete(number), needs_lists);
+    let untold = found.and_then(|found| found.untold);
+    let needs_lists = pages || untold.is_some();
+    // Otherwise nobody is left who may map more.
+    let why = untold.or((!search.is_complete(number)).then_some(OTHERS));
+    let file = figures(report, &mapped, why, needs_lists);
     Measured { file: FileInCache { path: target.label.clone(), holders: holders as u64, ..file }, failure: None }
 }
 
@@ -163,11 +178,12 @@ fn whole(report: &FileReport) -> Run {
     Run { first: 0, count: report.pages.0 }
 }
 
-/// The figures of a file that was measured. `seen` are its pages in the page tables of its holders.
+/// The figures of a file that was measured. `seen` are its pages in the page tables of its holders, which are all that
+/// are mapped unless `untold` says why not.
 ///
 /// The lists of the kernel take most of a second, so they are read only if they are needed: a part of the machine that
 /// cannot be looked at leaves a lower bound, which is often all that is asked.
-fn figures(mut report: FileReport, seen: &PageRuns, is_complete: bool, needs_lists: bool) -> FileInCache {
+fn figures(mut report: FileReport, seen: &PageRuns, untold: Option<Absent>, needs_lists: bool) -> FileInCache {
     let page = report.page_size;
     let needs_lists = needs_lists || PageLists::may_complete(&report);
     let (mapped, method) = match needs_lists && PageLists::may_be_read() {
@@ -176,8 +192,10 @@ fn figures(mut report: FileReport, seen: &PageRuns, is_complete: bool, needs_lis
             Err(absent) => (Err(absent), MappedBy::Lists),
         },
         // More than everything cannot be mapped.
-        false if is_complete || report.cached() == Ok(seen.cached()) => (Ok(seen.cached()), MappedBy::PageTables),
-        false => (Err(OTHERS), MappedBy::PageTables),
+        false => match untold {
+            Some(why) if report.cached() != Ok(seen.cached()) => (Err(why), MappedBy::PageTables),
+            _ => (Ok(seen.cached()), MappedBy::PageTables),
+        },
     };
     let bytes = |figure: Figure<Pages>| figure.map(|pages| pages.bytes(page));
     let at_least = mapped.or(Ok(seen.cached()));
@@ -186,7 +204,7 @@ fn figures(mut report: FileReport, seen: &PageRuns, is_complete: bool, needs_lis
         size: Ok(report.size),
         not_up_to_date: bytes(report.not_up_to_date()),
         method: figures.mapped.is_ok().then_some(method),
-        is_complete,
+        is_complete: untold.is_none(),
         ..figures
     }
 }
@@ -209,13 +227,13 @@ mod tests {
         let pages =
             |list: &[(u64, u64)]| list.iter().map(|(first, count)| Run { first: *first, count: *count }).collect();
         // Two holders with the pages 0 to 3 and 2 to 5.
-        let found = figures(report(&folder), &pages(&[(0, 4), (2, 4)]), true, false);
+        let found = figures(report(&folder), &pages(&[(0, 4), (2, 4)]), None, false);
         assert_eq!((found.cached, found.mapped, found.unmapped), (bytes(10), bytes(6), bytes(4)));
         assert_eq!(found.method, Some(MappedBy::PageTables));
-        let found = figures(report(&folder), &PageRuns::new(), true, false);
+        let found = figures(report(&folder), &PageRuns::new(), None, false);
         assert_eq!((found.mapped, found.unmapped), (bytes(0), bytes(10)));
         // Pages that went meanwhile.
-        let found = figures(report(&folder), &pages(&[(0, 11)]), true, false);
+        let found = figures(report(&folder), &pages(&[(0, 11)]), None, false);
         assert_eq!((found.cached, found.mapped, found.unmapped), (bytes(10), Err(NOT_STEADY), Err(NOT_STEADY)));
         assert_eq!(found.method, None);
     }
@@ -225,20 +243,23 @@ mod tests {
         let folder = tempfile::tempdir_in("/dev/shm").unwrap();
         let page = crate::kernel::page_size();
         let seen = |count| PageRuns::from(Run { first: 0, count });
-        let found = figures(report(&folder), &seen(4), false, false);
+        let found = figures(report(&folder), &seen(4), Some(OTHERS), false);
         assert_eq!((found.mapped, found.unmapped, found.method), (Err(OTHERS), Err(OTHERS), None));
         assert_eq!(found.mapped_at_least, Ok(Pages(4).bytes(page)));
+        // Everybody was looked at, but the pages of one may be those of another file.
+        let found = figures(report(&folder), &seen(4), Some(OTHER_LAYER), false);
+        assert_eq!((found.mapped, found.unmapped), (Err(OTHER_LAYER), Err(OTHER_LAYER)));
         // Nothing is left that others could map.
-        let found = figures(report(&folder), &seen(10), false, false);
+        let found = figures(report(&folder), &seen(10), Some(OTHERS), false);
         assert_eq!((found.mapped, found.unmapped), (Ok(Pages(10).bytes(page)), Ok(Bytes(0))));
-        let found = figures(report(&folder), &seen(11), false, false);
+        let found = figures(report(&folder), &seen(11), Some(OTHERS), false);
         assert_eq!((found.mapped, found.mapped_at_least), (Err(OTHERS), Err(NOT_STEADY)));
     }
 
     #[test]
     fn the_lists_say_what_is_mapped_whatever_page_tables_said() {
         let folder = tempfile::tempdir_in("/dev/shm").unwrap();
-        let found = figures(report(&folder), &PageRuns::from(Run { first: 0, count: 4 }), false, true);
+        let found = figures(report(&folder), &PageRuns::from(Run { first: 0, count: 4 }), Some(OTHERS), true);
         match PageLists::may_be_read() {
             // Nobody maps it.
             true => {
@@ -246,5 +267,18 @@ mod tests {
             }
             false => assert_eq!((found.mapped, found.unmapped), (Err(OTHERS), Err(OTHERS))),
         }
+    }
+
+    #[test]
+    fn what_cachestat_alone_has_counted_is_said_to_be_an_upper_bound() {
+        let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+        let with = |not_up_to_date| {
+            let mut report = report(&folder);
+            report.residency.as_mut().unwrap().not_up_to_date = not_up_to_date;
+            figures(report, &PageRuns::new(), None, false).why_fewer()
+        };
+        assert_eq!((with(Err(UNTOLD)), with(Ok(Pages(0)))), (Some(UNTOLD), None));
+        // Nobody asked, and nothing is in doubt.
+        assert_eq!(with(Err(Absent::new(Reason::NotApplicable, "it was not counted"))), None);
     }
 }

@@ -17,9 +17,14 @@ const DAMAGED: Absent = Absent::new(Reason::Unsupported, "the list of cached fil
 const UNREAD: Absent = Absent::new(Reason::Unsupported, "the list of cached files in the capture could not be read");
 const SEVERAL: Absent =
     Absent::new(Reason::NotApplicable, "several cached files of the capture have this name or number");
-const UNTOLD: Absent = Absent::new(
+const MAPPED_UNTOLD: Absent = Absent::new(
     Reason::Unsupported,
-    "when the capture was taken, it was not known of all its pages whether they are mapped",
+    "when the capture was taken, it was not known for every page whether it was mapped",
+);
+/// The pages that are not up to date where `cachestat` or `mincore` has told what is cached.
+pub(super) const UNTOLD: Absent = Absent::new(
+    Reason::Unsupported,
+    "fewer may be cached: when the capture was taken, it was not known which pages were up to date",
 );
 const UNLISTED: Absent = Absent::new(Reason::Unsupported, "it is not among the cached files of the capture");
 const UNLISTED_NAME: Absent = Absent::new(
@@ -62,7 +67,7 @@ impl CapturedFiles {
             return CapturedFiles { files: Err(why), failure };
         }
         for (target, found) in targets.iter_mut().zip(&mut found) {
-            // Who types the name of a file means the one that has it, if there is one.
+            // A typed name means the file that has it now.
             if found.iter().any(|file| !file.is_deleted) && matches!(target.kind, Kind::Name(_)) {
                 found.retain(|file| !file.is_deleted);
             }
@@ -144,9 +149,9 @@ fn listed(file: &FoundFile) -> FileInCache {
     let at_least = file.amount(Counter::Mapped);
     let mapped = at_least.and_then(|mapped| match file.amount(Counter::MappedUnknown)? {
         Bytes(0) => Ok(mapped),
-        _ => Err(UNTOLD),
+        _ => Err(MAPPED_UNTOLD),
     });
-    let not_up_to_date = file.not_up_to_date();
+    let not_up_to_date = file.not_up_to_date().map_err(|_| UNTOLD);
     let cached = file.cached.map(|all| not_up_to_date.map_or(all, |more| all.saturating_sub(more)));
     let figures = FileInCache::of_figures(cached, mapped, at_least, NOT_STEADY);
     let method = figures.mapped.is_ok().then_some(MappedBy::Lists);

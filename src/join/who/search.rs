@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::cached::{OTHER_LAYER, OTHERS, TOO_MUCH};
 use super::row::{Holding, How, InMemory, ProcessFacts, Program, Summed, of_maps, sum_mappings};
 use super::target::{Kind, Target, needles};
 use super::verdict::Verdict;
@@ -18,7 +19,7 @@ use crate::process::{
     AddressSpaces, FileIdentity, FileMapping, Needles, ProcRoot, Process, ShownFiles, UseBuffers, hides_processes,
     read_pids, run_as_root, shows_whole_machine, unescape_maps,
 };
-use crate::units::{Absent, PageRuns, Run, counted};
+use crate::units::{Absent, Figure, PageRuns, Run, counted};
 
 /// What the search has found.
 #[derive(Debug, Default)]
@@ -37,8 +38,8 @@ pub(super) struct OfFile {
     pub(super) mapped: Vec<Run>,
     /// With so many runs, those that touch or overlap are joined.
     most_runs: usize,
-    /// Whether some page tables were not read.
-    pub(super) is_partial: bool,
+    /// Why these may not be all, if some page tables were not read, or may be those of another file.
+    pub(super) untold: Option<Absent>,
     /// A path through which a process holds it.
     pub(super) held_at: Option<PathBuf>,
     /// The files with its numbers, if it is known by these alone.
@@ -76,6 +77,8 @@ struct Held {
     is_writable: bool,
     path: Vec<u8>,
     note: Option<&'static str>,
+    /// Whether the mappings may be of a file of another layer.
+    may_be_other: bool,
 }
 
 impl Search {
@@ -114,7 +117,7 @@ impl Search {
 
     /// Whether every process of the machine was looked at, and it is known of each whether it holds the file.
     pub(super) fn is_complete(&self, file: usize) -> bool {
-        let is_proven = self.found.get(file).is_some_and(|found| found.unproven.is_empty() && !found.is_partial);
+        let is_proven = self.found.get(file).is_some_and(|found| found.unproven.is_empty() && found.untold.is_none());
         self.denied == 0 && !self.is_blind && is_proven
     }
 
@@ -226,6 +229,7 @@ impl Work<'_> {
                 Verdict::Yes(note) => {
                     let held = held.entry(file).or_insert_with(|| Held::at(unescape_maps(&mapping.path)));
                     held.note = held.note.or(note);
+                    held.may_be_other |= note.is_some();
                     files.push(file);
                     self.meet(file, target, || mapping.open(process).ok().map(|found| found.identity()));
                     self.point(file, target, || {
@@ -329,10 +333,9 @@ impl Work<'_> {
             if !how.is_any() {
                 continue;
             }
-            let pages = match held.note {
-                // They may be those of another file.
-                Some(_) if !held.mappings.is_empty() => None,
-                _ => self.mapped_pages(process, &held.mappings),
+            let pages = match held.may_be_other {
+                true => Err(OTHER_LAYER),
+                false => self.mapped_pages(process, &held.mappings),
             };
             let memory = if summed.mappings == 0 { Err(InMemory::NONE) } else { summed.memory };
             let row = Holding {
@@ -352,30 +355,30 @@ impl Work<'_> {
                 if let Some(found) = search.found.get_mut(file) {
                     found.rows.push(row);
                     match pages {
-                        Some(pages) => found.add_mapped(&pages),
-                        None => found.is_partial = true,
+                        Ok(pages) => found.add_mapped(&pages),
+                        Err(absent) => found.untold = found.untold.or(Some(absent)),
                     }
                 }
             });
         }
     }
 
-    /// The pages of a file that the process has in its page tables; `None` if they were not read.
-    fn mapped_pages(&self, process: &Process, mappings: &[FileMapping]) -> Option<PageRuns> {
+    /// The pages of a file that the process has in its page tables.
+    fn mapped_pages(&self, process: &Process, mappings: &[FileMapping]) -> Figure<PageRuns> {
         if mappings.is_empty() {
-            return Some(PageRuns::new());
+            return Ok(PageRuns::new());
         }
         let length = mappings.iter().map(|mapping| mapping.addresses.end.saturating_sub(mapping.addresses.start)).sum();
         let before = self.walked.fetch_add(length, Ordering::Relaxed);
         if !process.is_live() || before.saturating_add(length) > MOST_WALKED {
-            return None;
+            return Err(TOO_MUCH);
         }
         let run = |pages: Range<u64>| Run { first: pages.start, count: pages.end.saturating_sub(pages.start) };
         match process.read_pages_of(mappings, page_size()) {
-            Ok(present) => Some(present.into_iter().map(run).collect()),
+            Ok(present) => Ok(present.into_iter().map(run).collect()),
             // It has exited: its page tables are gone.
-            Err(error) if error.kind() == ErrorKind::NotFound => Some(PageRuns::new()),
-            Err(_) => None,
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(PageRuns::new()),
+            Err(_) => Err(OTHERS),
         }
     }
 }
@@ -439,6 +442,6 @@ fn unseen(count: u64, is_hidden: bool) -> Option<Error> {
 
 impl Held {
     fn at(path: Vec<u8>) -> Held {
-        Held { mappings: Vec::new(), descriptors: 0, is_writable: false, path, note: None }
+        Held { mappings: Vec::new(), descriptors: 0, is_writable: false, path, note: None, may_be_other: false }
     }
 }
