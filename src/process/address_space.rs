@@ -132,7 +132,7 @@ fn find_or_insert(seen: &mut Vec<(u32, u64)>, pid: u32, number: u64) -> u64 {
     }
 }
 
-/// The thread group as whose the memory of this one is counted: in a capture that tells it, that of the first process
+/// The thread group under which this one's memory is counted: in a capture that tells it, that of the first process
 /// with the same address space.
 pub(super) fn captured_group(root: &ProcRoot, group: u32) -> u32 {
     let told = root.captured().and_then(|captured| captured.same_memory.as_ref()?.get(&group));

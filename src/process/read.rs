@@ -149,7 +149,7 @@ impl Process {
         Ok(if whole { Reading::Whole(found) } else { Reading::InPart(found) })
     }
 
-    /// Whether it exists and is not exiting: one that is has released its memory, or is about to.
+    /// Whether it exists and is not exiting: an exiting process has released its memory, or is about to.
     pub(crate) fn lives_on(&self) -> bool {
         self.memory().is_ok_and(|memory| memory.shown_by().is_some_and(|stat| !stat.is_exiting()))
     }

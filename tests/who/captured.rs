@@ -232,6 +232,19 @@ fn with_descriptors() -> Machine {
     machine
 }
 
+#[test]
+fn a_descriptor_on_a_mount_that_a_capture_does_not_have_proves_nothing_by_its_name() {
+    let machine = Machine::new();
+    machine.add(5, OWN, &[]);
+    machine.add(6, OWN, &[]);
+    machine.list(&[("/data/file", [8, 2], 70, 4 << 12, 0)]);
+    machine.open(5, "/data/file", 2);
+    machine.open(6, "/data/file", 77);
+    let (pids, _, lines) = machine.holders("/data/file");
+    let why = "it has a file of this name open, but on a mount that the capture does not have";
+    assert_eq!((pids, lines), (vec![5], vec![format!("rmap: /data/file: process 6 may hold it: {why}")]));
+}
+
 /// How process 40 holds the file, what is cached of it, and as what it is known.
 fn held(machine: &Machine, file: &[&str]) -> (String, Value) {
     let document = machine.who(file).json();

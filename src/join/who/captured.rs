@@ -1,6 +1,7 @@
 //! Files of a captured machine. It has no files but their names, each as a process saw it, so a name is compared by
 //! where it led: the mounts of that process tell the file system and the path within.
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
@@ -37,6 +38,8 @@ const OTHER_NAMESPACE: Absent = Absent::new(
     Reason::Unsupported,
     "it sees a file of this name, but the capture does not tell whether it is this one",
 );
+const OTHER_MOUNT: Absent =
+    Absent::new(Reason::Unsupported, "it has a file of this name open, but on a mount that the capture does not have");
 const OTHER_LAYER: Absent =
     Absent::new(Reason::Unsupported, "it holds a file of an overlay, and the capture does not tell of which layer");
 
@@ -113,7 +116,14 @@ impl CapturedName {
 
     /// Whether a mapping has this very name, and so its inode number.
     pub(super) fn is_mapped_by_name(&self, process: &Process, mapping: &FileMapping, places: &Places) -> bool {
-        let last = |path: &[u8]| path.rsplit(|byte| *byte == b'/').next().map(<[u8]>::to_vec);
+        fn last(path: &[u8]) -> Option<&[u8]> {
+            path.rsplit(|byte| *byte == b'/').next()
+        }
+        // Almost every mapping has another name, and needs no copy of it.
+        let is_escaped = mapping.path.contains(&b'\\');
+        if !is_escaped && last(&mapping.path) != last(&self.name) {
+            return false;
+        }
         let path = unescape_maps(&mapping.path);
         if last(&path) != last(&self.name) {
             return false;
@@ -123,6 +133,18 @@ impl CapturedName {
             (Some((device, within)), Seen::At(found, at)) => (*device, within) == (found, &at),
             _ => false,
         }
+    }
+
+    /// Whether a process that maps it may tell its inode number.
+    pub(super) fn may_learn(&self) -> bool {
+        !self.is_exact
+    }
+
+    /// Where it is, by its name and by that which it had before it was deleted: as [`CapturedName::is_listed`] needs
+    /// it for every file.
+    pub(super) fn listed_spots(&self, places: &Places) -> ListedSpots {
+        let spot = |name: &[u8]| places.locate_in(self.namespace?, name);
+        ListedSpots { own: spot(&self.name), deleted: deleted_name(&self.name).and_then(spot) }
     }
 
     /// Whether its file system is known, and is one of these.
@@ -150,6 +172,7 @@ impl CapturedName {
         let has_number = on(b"/").zip(inode).and_then(|((device, _), inode)| self.has_number(device, inode));
         let see = |_, path: &[u8]| match on(path) {
             Some((device, Some(within))) => Seen::At(device, within),
+            None if text.mount.is_some() => Seen::OnNoMount,
             _ => Seen::Unknown,
         };
         self.compare(process, &text.path, has_number, places, see)
@@ -207,6 +230,12 @@ impl CapturedName {
             }
             Seen::At(found, at) | Seen::OfLayer(found, at, _) => (*found, at),
             Seen::Unknown => return self.compare_names(process, namespace, path),
+            Seen::OnNoMount => {
+                return match self.compare_names(process, namespace, path) {
+                    Verdict::Yes(_) => Verdict::Unproven(OTHER_MOUNT),
+                    other => other,
+                };
+            }
         };
         match seen {
             _ if (*device, within) == (found, at) => Verdict::Yes(None),
@@ -236,14 +265,24 @@ impl CapturedName {
 
     /// Whether a file of the list of cached files, which has the path that a user of the machine could type, is this
     /// one, which was typed as `label`.
-    pub(super) fn is_listed(&self, label: &Path, file: &FoundFile, root: &ProcRoot, places: &Places) -> bool {
+    pub(super) fn is_listed(
+        &self,
+        label: &Path,
+        spots: &ListedSpots,
+        file: &FoundFile,
+        seen: &mut Namespaces<'_>,
+        places: &Places,
+    ) -> bool {
         // The list has one of the names of a file, which may be another hard link.
         match self.has_number(file.device, file.inode) {
             Some(true) => return true,
             Some(false) if self.is_exact => return false,
             _ => {}
         }
-        let name = deleted_name(&self.name).filter(|_| file.is_deleted).unwrap_or(&self.name);
+        let (name, own) = match deleted_name(&self.name).filter(|_| file.is_deleted) {
+            Some(name) => (name, &spots.deleted),
+            None => (&self.name[..], &spots.own),
+        };
         if label.as_os_str().as_bytes() == file.path || self.through.is_none() && name == file.path {
             return true;
         }
@@ -253,16 +292,38 @@ impl CapturedName {
             None => (places.own_namespace(), file.path.clone()),
             Some(mut parts) => {
                 let pid = parts.next().and_then(|pid| parse_pid(pid.to_str()?));
-                let process = pid.and_then(|pid| Process::open_in(root, pid).ok());
                 let below = parts.as_path().strip_prefix("root").ok();
-                let Some((process, below)) = process.zip(below) else { return false };
-                let namespace = process.read_mount_namespace().ok().flatten();
-                (namespace, Path::new("/").join(below).as_os_str().as_bytes().to_vec())
+                let Some((pid, below)) = pid.zip(below) else { return false };
+                (seen.of(pid), Path::new("/").join(below).as_os_str().as_bytes().to_vec())
             }
         };
-        let own = self.namespace.and_then(|namespace| places.locate_in(namespace, name));
         let other = namespace.and_then(|namespace| places.locate_in(namespace, &path));
-        !places.is_unclear(*device) && own.is_some() && own == other
+        !places.is_unclear(*device) && own.is_some() && *own == other
+    }
+}
+
+/// Where a name in a capture is, and where it was if it is that of a deleted file: file system and path.
+#[derive(Debug)]
+pub(super) struct ListedSpots {
+    own: Option<(Device, Vec<u8>)>,
+    deleted: Option<(Device, Vec<u8>)>,
+}
+
+/// The mount namespaces of processes in a capture, each of which is read once.
+pub(super) struct Namespaces<'r> {
+    root: &'r ProcRoot,
+    known: HashMap<u32, Option<u64>>,
+}
+
+impl Namespaces<'_> {
+    pub(super) fn new(root: &ProcRoot) -> Namespaces<'_> {
+        Namespaces { root, known: HashMap::new() }
+    }
+
+    /// That of this process; `None` if the capture does not tell.
+    fn of(&mut self, pid: u32) -> Option<u64> {
+        let read = |root| Process::open_in(root, pid).ok()?.read_mount_namespace().ok().flatten();
+        *self.known.entry(pid).or_insert_with(|| read(self.root))
     }
 }
 
@@ -272,6 +333,8 @@ enum Seen {
     At(Device, Vec<u8>),
     /// An overlay, and the path within; the mapping has the device of a layer.
     OfLayer(Device, Vec<u8>, Device),
+    /// A mount that no process in the capture has in its list: the path is that below the mount.
+    OnNoMount,
     Unknown,
 }
 

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::cached::{FileInCache, MappedBy};
+use super::captured::{ListedSpots, Namespaces};
 use super::search::Search;
 use super::target::{Kind, Target};
 use crate::error::{Error, ErrorKind};
@@ -48,10 +49,12 @@ impl CapturedFiles {
     pub(super) fn read(root: &ProcRoot, targets: &mut [Target], places: &Places) -> CapturedFiles {
         learn_from_processes(root, targets, places);
         let mut found: Vec<Vec<FoundFile>> = targets.iter().map(|_| Vec::new()).collect();
+        let sought: Vec<Sought<'_>> = targets.iter().map(|target| Sought::of(target, places)).collect();
+        let mut namespaces = Namespaces::new(root);
         let read = Captured::open(root).and_then(|(_, files)| {
             files.read(&FoundChoice::default(), |file| {
-                for (target, found) in targets.iter().zip(&mut found) {
-                    if is_listed(target, &file, root, places) {
+                for (sought, found) in sought.iter().zip(&mut found) {
+                    if sought.is(&file, &mut namespaces, places) {
                         found.push(file.clone());
                     }
                 }
@@ -111,6 +114,9 @@ impl CapturedFiles {
 /// Gives the files that were named the inode numbers with which processes map them under these names. If they were
 /// replaced while the capture was taken, there are several, and none is taken.
 fn learn_from_processes(root: &ProcRoot, targets: &mut [Target], places: &Places) {
+    if !targets.iter().any(|target| matches!(&target.kind, Kind::Name(name) if name.may_learn())) {
+        return;
+    }
     let mut found: Vec<HashSet<((u32, u32), u64)>> = targets.iter().map(|_| HashSet::new()).collect();
     let mut buffers = UseBuffers::default();
     for pid in read_pids(root).unwrap_or_default() {
@@ -136,12 +142,28 @@ fn learn_from_processes(root: &ProcRoot, targets: &mut [Target], places: &Places
     }
 }
 
-/// Whether a listed file is the one that is asked about.
-fn is_listed(target: &Target, file: &FoundFile, root: &ProcRoot, places: &Places) -> bool {
-    match &target.kind {
-        Kind::Name(name) => name.is_listed(&target.label, file, root, places),
-        Kind::Number { device, inode } => (file.device, file.inode) == (*device, *inode),
-        Kind::File(_) => false,
+/// What the list is searched for.
+struct Sought<'t> {
+    target: &'t Target,
+    spots: Option<ListedSpots>,
+}
+
+impl Sought<'_> {
+    fn of<'t>(target: &'t Target, places: &Places) -> Sought<'t> {
+        let spots = match &target.kind {
+            Kind::Name(name) => Some(name.listed_spots(places)),
+            Kind::Number { .. } | Kind::File(_) => None,
+        };
+        Sought { target, spots }
+    }
+
+    /// Whether a listed file is the one that is asked about.
+    fn is(&self, file: &FoundFile, namespaces: &mut Namespaces<'_>, places: &Places) -> bool {
+        match (&self.target.kind, &self.spots) {
+            (Kind::Name(name), Some(spots)) => name.is_listed(&self.target.label, spots, file, namespaces, places),
+            (Kind::Number { device, inode }, _) => (file.device, file.inode) == (*device, *inode),
+            _ => false,
+        }
     }
 }
 
