@@ -136,7 +136,10 @@ impl Run for DiffArgs {
             budget: self.budget.unwrap_or(BUDGET),
         };
         let presentation = answer.presentation(configured, unit_of_files());
-        answer.answer(&query, &mut ChangeSource::new(comparison, names), presentation, report)
+        let mut source = ChangeSource::new(comparison, names);
+        // Otherwise these are groups.
+        source.top = query.top.filter(|_| query.by.is_none());
+        answer.answer(&query, &mut source, presentation, report)
     }
 }
 

@@ -93,14 +93,17 @@ pub struct ChangeSource {
     pub comparison: Comparison,
     /// What the two are called, in one line.
     pub names: [String; 2],
-    first: Option<usize>,
+    /// How many changes are shown at most, if not all.
+    pub top: Option<usize>,
+    /// Whether these are the largest.
+    are_largest: bool,
     count: u64,
 }
 
 impl ChangeSource {
     /// This comparison.
     pub fn new(comparison: Comparison, names: [String; 2]) -> ChangeSource {
-        ChangeSource { comparison, names, first: None, count: 0 }
+        ChangeSource { comparison, names, top: None, are_largest: false, count: 0 }
     }
 
     /// The two states as objects of a JSON document.
@@ -130,8 +133,12 @@ impl ChangeSource {
             Bytes(0) => counted(self.count, "change", "changes"),
             least => format!("{} of {} or more", counted(self.count, "change", "changes"), Human(least)),
         };
-        let first = self.first.filter(|first| (*first as u64) < self.count);
-        let shown = first.map_or_else(String::new, |first| format!("; the {first} largest are shown (--top)"));
+        let shown = match self.top.filter(|top| (*top as u64) < self.count) {
+            None => String::new(),
+            Some(top) if self.are_largest => format!("; the {top} largest are shown (--top)"),
+            // In another order, or those that match.
+            Some(top) => format!("; at most {top} are shown (--top)"),
+        };
         vec![format!("From {before} to {after}: {count}{shown}.")]
     }
 }
@@ -181,7 +188,7 @@ impl Source for ChangeSource {
     type Kind = Changed;
 
     fn show_at_most(&mut self, largest: Option<Largest>) {
-        self.first = largest.filter(|largest| largest.by == Changed::LARGEST_BY).map(|largest| largest.rows);
+        self.are_largest = largest.is_some_and(|largest| largest.by == Changed::LARGEST_BY);
     }
 
     fn closing(&self) -> Closing {

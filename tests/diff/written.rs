@@ -228,6 +228,16 @@ fn only_what_changed_enough_is_shown_and_a_filter_may_ask_for_a_sign() {
     assert!(table.contains("-2097152 shrank /shrinks") && !table.contains("/little"), "{table}");
     let line = "(2026-01-31T10:01:00Z) to ";
     assert!(table.contains(line) && table.ends_with("(2026-01-31T10:02:00Z): 2 changes of 1M or more.\n"), "{table}");
+    // It says so, too, if only some of them are shown, in whatever order.
+    let closing = |options: &[&str]| {
+        let run = diff(&before, &after, &[&["--what", "files", "--min-change", "0"], options].concat()).good();
+        run.text().lines().last().unwrap().rsplit_once("Z): ").unwrap().1.to_owned()
+    };
+    assert_eq!(closing(&["--top", "2"]), "3 changes; the 2 largest are shown (--top).");
+    assert_eq!(closing(&["--top", "2", "--sort", "name"]), "3 changes; at most 2 are shown (--top).");
+    assert_eq!(closing(&["--top", "2", "--filter", "change > 0"]), "3 changes; at most 2 are shown (--top).");
+    assert_eq!(closing(&["--top", "3", "--sort", "name"]), "3 changes.");
+    assert_eq!(closing(&["--top", "1", "--by", "status"]), "3 changes.");
     let human = diff(&before, &after, &["--what", "files", "-H", "--min-change", "0"]).good().text();
     assert!(human.contains("+1M") && human.contains("-2M") && human.contains("+4K"), "{human}");
     // A sum has everything.
