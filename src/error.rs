@@ -193,6 +193,13 @@ impl Error {
         self
     }
 
+    /// The same error about something else.
+    #[cfg(feature = "cli")]
+    #[must_use]
+    pub(crate) fn about(self, subject: Subject) -> Self {
+        Error { subject, ..self }
+    }
+
     /// The same error with advice on what to do about it, phrased to follow a semicolon.
     #[must_use]
     pub fn with_advice(mut self, advice: impl Into<Cow<'static, str>>) -> Self {

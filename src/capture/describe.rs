@@ -114,6 +114,7 @@ fn captured(value: &Value) -> Option<Captured> {
         missed: HashSet::new(),
         hidden: HashSet::new(),
         same_memory: None,
+        archive: None,
         unpacked: None,
     })
 }

@@ -20,6 +20,8 @@ mod take;
 mod unpack;
 
 pub use archive::Compression;
+#[cfg(feature = "cli")]
+pub(crate) use open::path_in_archive;
 pub use open::{open, remove_unpacked};
 pub use take::{Taken, What, take};
 

@@ -150,13 +150,25 @@ fn open_archive(
             Unopened::NoRoom(Error::io(Subject::Path(directory.path.clone()), &error).with_advice(UNPACK))
         }
     })?;
+    ARCHIVES.lock().unwrap_or_else(PoisonError::into_inner).push((directory.path.clone(), path.to_owned()));
     let captured = read_captured(path, &directory.path)?;
     let proc = directory.path.join("proc");
-    Ok(ProcRoot::of_capture(proc, Captured { unpacked: Some(Unpacked(Arc::new(directory))), ..captured }))
+    let unpacked = Some(Unpacked(Arc::new(directory)));
+    Ok(ProcRoot::of_capture(proc, Captured { archive: fs::canonicalize(path).ok(), unpacked, ..captured }))
 }
 
 /// The child processes that remove what was unpacked, also if a signal ends this process that cannot be handled.
 static GUARDIANS: Mutex<Vec<(PathBuf, Guardian)>> = Mutex::new(Vec::new());
+
+/// Where archives were unpacked, each with the name that the archive was given.
+static ARCHIVES: Mutex<Vec<(PathBuf, PathBuf)>> = Mutex::new(Vec::new());
+
+/// A path below the directory that an archive was unpacked into, as one below the archive, which a reader knows.
+#[cfg(feature = "cli")]
+pub(crate) fn path_in_archive(path: &Path) -> Option<PathBuf> {
+    let archives = ARCHIVES.lock().unwrap_or_else(PoisonError::into_inner);
+    archives.iter().find_map(|(directory, archive)| Some(archive.join(path.strip_prefix(directory).ok()?)))
+}
 
 /// Removes everything that was unpacked, although a thread may still read it. This is for the end of the process.
 pub fn remove_unpacked() {

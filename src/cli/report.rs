@@ -9,6 +9,7 @@ use super::full_screen::LastLine;
 use super::progress::ProgressLine;
 use super::signals::{GLANCE, Signals};
 use super::terminal::Terminal;
+use crate::capture::path_in_archive;
 use crate::error::{Error, ErrorKind, Subject};
 use crate::query::Host;
 use crate::table::{Progress, Stop, escape};
@@ -95,7 +96,12 @@ impl Report {
     }
 
     fn line(error: &Error) -> String {
-        format!("rmap: {}", escape::error_line(error))
+        // An archive is unpacked to a place that says nothing.
+        let named = match error.subject() {
+            Subject::Path(path) => path_in_archive(path).map(|path| error.clone().about(Subject::Path(path))),
+            _ => None,
+        };
+        format!("rmap: {}", escape::error_line(named.as_ref().unwrap_or(error)))
     }
 
     /// Says once that no such `thing`, a row or a file, matches the options that choose them. An answer that lacks

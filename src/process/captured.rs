@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -35,6 +36,8 @@ pub struct Captured {
     pub(crate) same_memory: Option<HashMap<u32, u32>>,
     /// The kernel's own mount of tmpfs.
     pub(crate) nameless: Option<NamelessMount>,
+    /// The archive that it was read from, by its real path.
+    pub(crate) archive: Option<PathBuf>,
     /// What lives as long as the capture is read: the directory that it was unpacked into.
     #[allow(dead_code, reason = "it is dropped when nothing reads the capture any more")]
     pub(crate) unpacked: Option<Unpacked>,

@@ -114,6 +114,11 @@ impl ProcRoot {
         Some(self.path.parent()?.as_os_str().as_bytes())
     }
 
+    /// The real path of the archive that it is read from; `None` if it is no archive.
+    pub(crate) fn archive(&self) -> Option<&[u8]> {
+        Some(self.captured()?.archive.as_ref()?.as_os_str().as_bytes())
+    }
+
     /// The directory with the structure of `/sys`: the live one, or the one next to a captured `/proc`.
     pub fn system_path(&self) -> PathBuf {
         match self.is_live() {

@@ -233,3 +233,14 @@ fn a_table_says_once_when_its_figures_were_captured() {
         assert_eq!(count(program), 0, "{program:?}");
     }
 }
+
+#[test]
+fn what_an_archive_lacks_is_named_as_a_part_of_it() {
+    let own = std::process::id().to_string();
+    let taken = take("a.tar", ["--no-files", &own]);
+    let delete = Command::new("tar").arg("--delete").arg("-f").arg(&taken.file).arg("proc/meminfo").status().unwrap();
+    assert!(delete.success());
+    let run = taken.rmap(&["mem"]);
+    let line = format!("rmap: {}/proc/meminfo: no such file\n", taken.file.display());
+    assert_eq!((run.status, run.err), (Some(1), line));
+}

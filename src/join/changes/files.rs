@@ -59,9 +59,14 @@ pub(super) fn compare(comparison: &Comparison, hear: &mut dyn Hear) {
     // Inode numbers of a walk and of processes are those of stat, which may differ from those of the kernel's lists.
     let has_numbers = comparison.is_same_boot() && before.method == after.method;
     // The captures themselves, while they are read.
-    let unpacked: Vec<&[u8]> =
-        [&comparison.before, &comparison.after].into_iter().filter_map(ProcRoot::unpacked_at).collect();
-    let sums = |files| sums(files, has_numbers, &unpacked);
+    let sides = [&comparison.before, &comparison.after];
+    let unpacked: Vec<&[u8]> = sides.into_iter().filter_map(ProcRoot::unpacked_at).collect();
+    let archives: Vec<&[u8]> = match sides.into_iter().any(ProcRoot::is_live) {
+        true => sides.into_iter().filter_map(ProcRoot::archive).collect(),
+        false => Vec::new(),
+    };
+    let is_own = |path: &[u8]| archives.contains(&path) || unpacked.iter().any(|directory| path.starts_with(directory));
+    let sums = |files| sums(files, has_numbers, is_own);
     let (before_has_all, after_has_all) = (before.has_all, after.has_all);
     // Long lists take long to parse.
     let (earlier, later) = std::thread::scope(|scope| {
@@ -106,12 +111,11 @@ pub(super) fn compare(comparison: &Comparison, hear: &mut dyn Hear) {
     left_out(&about(), unmatched, hear);
 }
 
-/// How much of each file is cached, without those below these directories. Files that cannot be told apart are added
-/// up.
-fn sums(files: Files, has_numbers: bool, without: &[&[u8]]) -> Result<Sums> {
+/// How much of each file is cached, without those of rmap itself. Files that cannot be told apart are added up.
+fn sums(files: Files, has_numbers: bool, is_own: impl Fn(&[u8]) -> bool) -> Result<Sums> {
     let mut sums = Sums::new();
     let mut add = |file: FoundFile| {
-        if without.iter().any(|directory| file.path.starts_with(directory)) {
+        if is_own(&file.path) {
             return;
         }
         let number = has_numbers.then_some((file.device, file.inode));
