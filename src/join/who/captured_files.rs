@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::cached::{FileInCache, MappedBy};
 use super::captured::{ListedSpots, Namespaces};
+use super::figures::{CAPTURED_UNTOLD, FileInCache, MappedBy};
 use super::search::Search;
 use super::target::{Kind, Target};
 use crate::error::{Error, ErrorKind};
@@ -21,11 +21,6 @@ const SEVERAL: Absent =
 const MAPPED_UNTOLD: Absent = Absent::new(
     Reason::Unsupported,
     "when the capture was taken, it was not known for every page whether it was mapped",
-);
-/// The pages that are not up to date where `cachestat` or `mincore` has told what is cached.
-pub(super) const UNTOLD: Absent = Absent::new(
-    Reason::Unsupported,
-    "fewer may be cached: when the capture was taken, it was not known which pages were up to date",
 );
 const UNLISTED: Absent = Absent::new(Reason::Unsupported, "it is not among the cached files of the capture");
 const UNLISTED_NAME: Absent = Absent::new(
@@ -173,7 +168,7 @@ fn listed(file: &FoundFile) -> FileInCache {
         Bytes(0) => Ok(mapped),
         _ => Err(MAPPED_UNTOLD),
     });
-    let not_up_to_date = file.not_up_to_date().map_err(|_| UNTOLD);
+    let not_up_to_date = file.not_up_to_date().map_err(|_| CAPTURED_UNTOLD);
     let cached = file.cached.map(|all| not_up_to_date.map_or(all, |more| all.saturating_sub(more)));
     let figures = FileInCache::of_figures(cached, mapped, at_least, NOT_STEADY);
     let method = figures.mapped.is_ok().then_some(MappedBy::Lists);

@@ -8,6 +8,7 @@ mod cached;
 mod captured;
 mod captured_files;
 mod device;
+mod figures;
 mod kernel;
 mod mappers;
 mod overlays;
@@ -21,7 +22,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-pub use cached::{FileInCache, MappedBy};
+pub use figures::{FileInCache, MappedBy};
 pub use mappers::{MapperSearch, Mappings, Unseen};
 pub use row::{Holding, How, InMemory, KernelUse, ProcessFacts, Program};
 pub use wanted::{WantedFile, WhoFacts};

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::cached::{OTHER_LAYER, OTHERS, TOO_MUCH};
+use super::figures::{OTHER_LAYER, OTHERS, TOO_MUCH};
 use super::row::{Holding, How, InMemory, ProcessFacts, Program, Summed, of_maps, sum_mappings};
 use super::target::{Kind, Target, needles};
 use super::verdict::Verdict;

@@ -1,0 +1,113 @@
+//! What is known of a file that is asked about: how much of it is cached, and how much of that is mapped.
+
+use std::path::PathBuf;
+
+use crate::pagecache::UNTOLD;
+use crate::units::{Absent, Bytes, Figure, Reason};
+
+pub(super) const OTHERS: Absent = Absent::new(
+    Reason::Denied,
+    "processes that could not be looked at may map more of it; as root, --pages sees those too",
+);
+pub(super) const OTHER_LAYER: Absent =
+    Absent::new(Reason::Unsupported, "what one process maps may be of another layer of the overlay");
+pub(super) const TOO_MUCH: Absent =
+    Absent::new(Reason::Unsupported, "too much of it is mapped to look at each page; as root, --pages tells");
+const SAME: Absent = Absent::new(Reason::NotApplicable, "it is the same file as one that was named before");
+/// The pages that are not up to date where `cachestat` or `mincore` has told what is cached.
+pub(super) const CAPTURED_UNTOLD: Absent = Absent::new(
+    Reason::Unsupported,
+    "fewer may be cached: when the capture was taken, it was not known which pages were up to date",
+);
+
+/// A file that is asked about, and what is cached of it.
+#[derive(Debug, Clone)]
+pub struct FileInCache {
+    /// How it was named.
+    pub path: PathBuf,
+    /// The name under which the same file was named before. It has the holders and the figures.
+    pub same_as: Option<PathBuf>,
+    /// How many processes and parts of the kernel hold it.
+    pub holders: u64,
+    /// Whether every process of the machine could be looked at.
+    pub is_complete: bool,
+    /// Its length.
+    pub size: Figure<Bytes>,
+    /// How much of it is in the page cache, up to date.
+    pub cached: Figure<Bytes>,
+    /// How much more of it is there, but not up to date as a whole: parts of it may have to be read. Buffers of a block
+    /// device are often like that.
+    pub not_up_to_date: Figure<Bytes>,
+    /// How much of that is in the page table of any process.
+    pub mapped: Figure<Bytes>,
+    /// How much of it is in the page tables that could be read: more may be mapped if `mapped` is absent.
+    pub mapped_at_least: Figure<Bytes>,
+    /// The rest: cached, and mapped by nobody.
+    pub unmapped: Figure<Bytes>,
+    /// What told which pages are mapped.
+    pub method: Option<MappedBy>,
+}
+
+impl FileInCache {
+    /// Another name of a file that was named before.
+    pub(super) fn same_as(path: PathBuf, first: PathBuf) -> FileInCache {
+        FileInCache { path, same_as: Some(first), ..FileInCache::unknown(SAME) }
+    }
+
+    /// Why less may be cached than `cached` says; `None` if that is exact.
+    pub fn why_fewer(&self) -> Option<Absent> {
+        let may_be_fewer = |absent: &Absent| [UNTOLD, CAPTURED_UNTOLD].contains(absent);
+        self.cached.ok().filter(|cached| *cached > Bytes(0))?;
+        self.not_up_to_date.err().filter(may_be_fewer)
+    }
+
+    pub(super) fn unknown(why: Absent) -> FileInCache {
+        FileInCache {
+            path: PathBuf::new(),
+            same_as: None,
+            holders: 0,
+            is_complete: false,
+            size: Err(why),
+            cached: Err(why),
+            not_up_to_date: Err(why),
+            mapped: Err(why),
+            mapped_at_least: Err(why),
+            unmapped: Err(why),
+            method: None,
+        }
+    }
+
+    /// What is cached of a file, how much of that is mapped, and how much at least. If more is mapped than is cached,
+    /// that is absent, for the reason `unsteady`.
+    pub(super) fn of_figures(
+        cached: Figure<Bytes>,
+        mapped: Figure<Bytes>,
+        at_least: Figure<Bytes>,
+        unsteady: Absent,
+    ) -> FileInCache {
+        let steady = |mapped: Bytes| if mapped <= cached? { Ok(mapped) } else { Err(unsteady) };
+        let mapped = mapped.and_then(steady);
+        let unmapped = mapped.and_then(|mapped| Ok(cached?.saturating_sub(mapped)));
+        let mapped_at_least = at_least.and_then(steady);
+        FileInCache { cached, mapped, mapped_at_least, unmapped, ..FileInCache::unknown(unsteady) }
+    }
+}
+
+/// What told which pages are mapped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MappedBy {
+    /// The page tables of all holders.
+    PageTables,
+    /// The kernel's list of the pages of the file.
+    Lists,
+}
+
+impl MappedBy {
+    /// It as one word, for JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            MappedBy::PageTables => "page_tables",
+            MappedBy::Lists => "pages",
+        }
+    }
+}
