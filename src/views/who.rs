@@ -323,6 +323,9 @@ fn in_words(file: &FileInCache) -> String {
         _ => "",
     };
     let cached = match (file.cached, file.mapped, file.mapped_at_least) {
+        (Err(absent), _, Ok(mapped @ Bytes(1..))) => {
+            format!("what is cached of it is not known ({}), but at least {} is mapped", absent.why, Human(mapped))
+        }
         (Err(absent), ..) => format!("what is cached of it is not known ({})", absent.why),
         (Ok(Bytes(0)), ..) => "0 cached".to_owned(),
         (Ok(cached), Ok(_), _) if file.holders == 0 && file.is_complete => format!("{} cached", Human(cached)),

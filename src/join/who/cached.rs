@@ -183,4 +183,10 @@ mod tests {
         // Nobody asked, and nothing is in doubt.
         assert_eq!(with(Err(Absent::new(Reason::NotApplicable, "it was not counted"))), None);
     }
+
+    #[test]
+    fn page_tables_tell_what_is_mapped_of_a_file_whose_cached_pages_are_not_told() {
+        let found = FileInCache::of_figures(Err(NOT_OPENED), Err(OTHERS), Ok(Bytes(4096)), NOT_STEADY);
+        assert_eq!((found.mapped, found.mapped_at_least), (Err(OTHERS), Ok(Bytes(4096))));
+    }
 }

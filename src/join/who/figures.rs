@@ -88,7 +88,9 @@ impl FileInCache {
         let steady = |mapped: Bytes| if mapped <= cached? { Ok(mapped) } else { Err(unsteady) };
         let mapped = mapped.and_then(steady);
         let unmapped = mapped.and_then(|mapped| Ok(cached?.saturating_sub(mapped)));
-        let mapped_at_least = at_least.and_then(steady);
+        // Page tables tell it although the kernel may not say what is cached.
+        let is_more = |mapped: Bytes| cached.is_ok_and(|cached| mapped > cached);
+        let mapped_at_least = at_least.and_then(|mapped| if is_more(mapped) { Err(unsteady) } else { Ok(mapped) });
         FileInCache { cached, mapped, mapped_at_least, unmapped, ..FileInCache::unknown(unsteady) }
     }
 }
