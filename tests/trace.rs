@@ -554,6 +554,33 @@ fn the_calls_of_a_new_program_are_not_those_of_the_old_one() {
     });
 }
 
+/// Compiles a program in C; `None`, with a line that says so, where there is no compiler.
+fn compiled(folder: &Path, source: &str) -> Option<String> {
+    if !has("gcc", "gcc") {
+        return None;
+    }
+    let (text, program) = (folder.join("program.c"), folder.join("program"));
+    std::fs::write(&text, source).unwrap();
+    assert!(Command::new("gcc").arg("-o").args([&program, &text]).arg("-pthread").status().unwrap().success());
+    Some(program.to_str().unwrap().to_owned())
+}
+
+#[test]
+fn the_zeroed_data_of_a_program_appears_with_execve() {
+    in_peace(|| {
+        let folder = disk();
+        let source = "static char large[64 << 20]; int main(void) { return large[5 << 20]; }\n";
+        let Some(program) = compiled(folder.path(), source) else { return };
+        let rows = trace(&["--min-change", "32M"], &[&program]).rows;
+        if !follows_calls(&rows) {
+            return;
+        }
+        let [appeared, went] = &rows[..] else { panic!("{rows:#?}") };
+        assert_eq!((&appeared["event"], &appeared["call"]), (&"appeared".into(), &"execve".into()), "{rows:#?}");
+        assert_eq!((&went["event"], &went["call"]), (&"went".into(), &"exit_group".into()), "{rows:#?}");
+    });
+}
+
 #[test]
 fn the_exit_status_is_that_of_the_program() {
     for options in [&[][..], &["--no-syscalls"]] {

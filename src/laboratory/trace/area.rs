@@ -125,12 +125,17 @@ impl Reader {
     }
 }
 
-/// Marks the stack, and the mappings of the files that have one of these addresses.
+/// Marks the stack, the mappings of the files that have one of these addresses, and the memory directly behind them: it
+/// is the rest of their data, which is all zero and so not in the file.
 fn mark_loaded(areas: &mut [Area], loaded: &[u64]) {
     let has_one = |area: &&Area| area.has_file() && loaded.iter().any(|address| area.addresses.contains(address));
     let files: Vec<(Device, u64)> = areas.iter().filter(has_one).map(|area| (area.device, area.inode)).collect();
+    let mut end = None;
     for area in areas {
-        area.is_of_execve = area.path == b"[stack]" || files.contains(&(area.device, area.inode));
+        let is_of_file = files.contains(&(area.device, area.inode));
+        let is_rest = area.kind == MappingKind::Anonymous && end == Some(area.addresses.start);
+        area.is_of_execve = area.path == b"[stack]" || is_of_file || is_rest;
+        end = is_of_file.then_some(area.addresses.end);
     }
 }
 
