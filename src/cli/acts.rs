@@ -31,7 +31,9 @@ pub(super) struct ActsArgs {
     /// A list is such as create,map,fill. For a file: create, map, touch, quarter, half, fill, msync, dontneed, read,
     /// second, fork, mremap, munmap, evict, unlink. For the heap: small, fill, keep, trim, free, large. After each act
     /// rmap checks what must hold, and says so if it does not; then the exit status is 1. The other options of this
-    /// group imply --acts all.
+    /// group imply --acts all. While an act runs, a picture shows where the pages are. If standard error is not a
+    /// terminal, a line is written every second instead: . not in memory, : partly in memory, - cached, + mapped in,
+    /// # mapped in and dirty.
     #[arg(long, value_name = "LIST")]
     acts: Option<String>,
     /// The kind of memory
@@ -53,9 +55,6 @@ pub(super) struct ActsArgs {
     #[arg(long, value_name = "ADVICE", value_parser = advice(), hide_short_help = true)]
     advice: Option<MemoryAdvice>,
     /// Fill at most so many bytes per second, to watch it
-    ///
-    /// On a terminal a picture shows where the pages are. If standard error is not a terminal, a line is written every
-    /// second instead: . not in memory, : partly in memory, - cached, + mapped in, # mapped in and dirty.
     #[arg(long, value_name = "SIZE")]
     rate: Option<Bytes>,
     /// Wait for a key before each act
@@ -199,7 +198,6 @@ impl ActsArgs {
         let mut source = ActSource {
             experiments,
             picture: (cells, screen::has_unicode()),
-            is_watched: self.rate.is_some(),
             pause,
             all_held: true,
             unknown: Vec::new(),

@@ -124,8 +124,6 @@ pub struct ActSource {
     pub experiments: Vec<Experiment>,
     /// For the picture of an act that takes long: how many characters it has, and whether they may be other than ASCII.
     pub picture: (usize, bool),
-    /// Whether acts are so slow that somebody watches: then there is a log for where no picture can be shown.
-    pub is_watched: bool,
     /// Called before each act but the first.
     pub pause: Option<Pause>,
     /// Whether everything held that must hold.
@@ -144,7 +142,7 @@ pub type Pause = Box<dyn FnMut(&str) -> Result<(), Stop>>;
 /// How often the picture is drawn anew.
 const REDRAW: Duration = Duration::from_millis(200);
 
-/// How often the log has a line.
+/// How often an act has a line in the log, which replaces the picture where it cannot be shown.
 const LOG: Duration = Duration::from_secs(1);
 
 impl Source for ActSource {
@@ -185,7 +183,6 @@ impl ActSource {
     fn perform(&mut self, act: Act, performer: usize, rows: &mut dyn Rows<Acts>) -> Result<(), Stop> {
         let (cells, has_unicode) = self.picture;
         let Some(experiment) = self.experiments.get_mut(performer) else { return Ok(()) };
-        let is_watched = self.is_watched;
         let (mut drawn, mut logged) = (Instant::now(), Instant::now());
         let observed = experiment.perform(act, |look| {
             if rows.check().is_err() {
@@ -195,10 +192,10 @@ impl ActSource {
                 drawn = Instant::now();
                 let (spots, done) = look(cells);
                 rows.progress(Progress::Picture(picture(act, done, &spots, has_unicode)));
-                if is_watched && logged.elapsed() >= LOG {
+                if logged.elapsed() >= LOG {
                     logged = Instant::now();
                     let strip = strip(&spots, false);
-                    rows.progress(Progress::Log(format!("{}: {} done {strip}", act.word(), Human(done))));
+                    rows.progress(Progress::Log(format!("{} {strip}", so_far(act, done)).trim_end().to_owned()));
                 }
             }
             true
@@ -245,7 +242,15 @@ fn picture(act: Act, done: Bytes, spots: &[Spot], has_unicode: bool) -> String {
         signs.collect::<Vec<_>>().join("  ")
     };
     let (absent, present) = SIGNS.split_at(2);
-    format!("{strip}\n{}: {} done   {}\n{}", act.word(), Human(done), legend(absent), legend(present))
+    format!("{strip}\n{}   {}\n{}", so_far(act, done), legend(absent), legend(present))
+}
+
+/// How much of an act is done; many acts are one system call, of which that is not known.
+fn so_far(act: Act, done: Bytes) -> String {
+    match done {
+        Bytes(0) => format!("{}: under way", act.word()),
+        done => format!("{}: {} done", act.word(), Human(done)),
+    }
 }
 
 fn strip(spots: &[Spot], has_unicode: bool) -> String {

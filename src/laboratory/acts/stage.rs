@@ -254,12 +254,12 @@ impl Stage {
             Some(MemoryAdvice::WillNeed) => Some(Advice::WillNeed),
             Some(MemoryAdvice::HugePage) => Some(Advice::HugePage),
         };
-        match advice.map(|advice| self.order(Order::Advise { address, length, advice }, &mut |_| true)) {
+        match advice.map(|advice| self.watched(Order::Advise { address, length, advice }, go_on)) {
             // A kernel without huge pages has nothing to disable.
             Some(Err(error)) if self.request.manner.advice.is_some() => return Err(error),
             _ => {}
         }
-        self.order(Order::Rewind, &mut |_| true)?;
+        self.watched(Order::Rewind, go_on)?;
         Ok(done)
     }
 
