@@ -4,6 +4,7 @@
 //! groups: an old mapping belongs together with every new one that overlaps it and has the same memory behind it. New
 //! ones that are together as long as something that was asked for are one group, too.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use super::area::Area;
@@ -22,58 +23,91 @@ pub(super) type Moved = (Range<u64>, u64);
 /// Divides the mappings into groups. Nothing is left of old mappings in the ranges `freed`. Mappings of the lengths
 /// `asked` were asked for. Both lists are in the order of their addresses.
 pub(super) fn groups(old: &[&Area], new: &[Area], freed: &[Range<u64>], moved: &[Moved], asked: &[u64]) -> Vec<Group> {
-    let mut pairs = overlaps(old, new, freed);
-    let is_paired = |pairs: &[(usize, usize)], place: usize| pairs.iter().any(|pair| pair.1 == place);
-    for (range, length) in moved {
-        let from = old.iter().position(|area| area.addresses.start == range.start);
-        let to = run(new, *length, |place| !is_paired(&pairs, place));
-        let is_gone = |from: usize| !pairs.iter().any(|pair| pair.0 == from);
-        if let (Some(from), Some(to)) = (from.filter(|from| is_gone(*from)), to) {
-            pairs.extend(to.map(|to| (from, to)));
-        }
-    }
     let mut groups: Vec<Group> = Vec::new();
-    for (one, other) in &pairs {
-        match groups.last_mut().filter(|group| group.old.contains(one) || group.new.contains(other)) {
+    let (mut went, mut free) = (vec![true; old.len()], Free::all_of(new));
+    for (one, other) in overlaps(old, new, freed) {
+        clear(&mut went, one..one + 1);
+        clear(&mut free.is_free, other..other + 1);
+        // The pairs are in the order of both, so a group can only go on where it ended.
+        match groups.last_mut().filter(|group| group.old.last() == Some(&one) || group.new.last() == Some(&other)) {
             Some(group) => {
-                group.old.extend((!group.old.contains(one)).then_some(*one));
-                group.new.extend((!group.new.contains(other)).then_some(*other));
+                group.old.extend((group.old.last() != Some(&one)).then_some(one));
+                group.new.extend((group.new.last() != Some(&other)).then_some(other));
             }
-            None => groups.push(Group { old: vec![*one], new: vec![*other] }),
+            None => groups.push(Group { old: vec![one], new: vec![other] }),
         }
     }
-    let went = (0..old.len()).filter(|place| !pairs.iter().any(|pair| pair.0 == *place));
-    let mut others: Vec<Group> = went.map(|place| Group { old: vec![place], new: Vec::new() }).collect();
-    let mut appeared: Vec<usize> = (0..new.len()).filter(|place| !is_paired(&pairs, *place)).collect();
-    for length in asked {
-        let Some(whole) = run(new, *length, |place| appeared.contains(&place)) else { continue };
-        appeared.retain(|place| !whole.contains(place));
-        others.push(Group { old: Vec::new(), new: whole.collect() });
+    for (range, length) in moved {
+        let from = old.binary_search_by_key(&range.start, |area| area.addresses.start).ok();
+        let is_gone = |from: &usize| went.get(*from) == Some(&true);
+        if let Some(from) = from.filter(is_gone)
+            && let Some(to) = free.take_run(*length)
+        {
+            clear(&mut went, from..from + 1);
+            groups.push(Group { old: vec![from], new: to.collect() });
+        }
     }
-    others.extend(appeared.into_iter().map(|place| Group { old: Vec::new(), new: vec![place] }));
+    let mut others: Vec<Group> = set(&went).map(|place| Group { old: vec![place], new: Vec::new() }).collect();
+    let wholes = asked.iter().filter_map(|length| free.take_run(*length));
+    others.extend(wholes.map(|whole| Group { old: Vec::new(), new: whole.collect() }));
+    others.extend(set(&free.is_free).map(|place| Group { old: Vec::new(), new: vec![place] }));
     // What went comes first: its place may have been taken.
     others.append(&mut groups);
     others
 }
 
-/// Adjacent mappings of the same memory that are together this long, among those that may be chosen.
-fn run(new: &[Area], length: u64, may_be: impl Fn(usize) -> bool) -> Option<Range<usize>> {
-    (0..new.len()).find_map(|first| {
-        let (mut sum, mut last) = (0, None);
-        for (place, area) in (first..).zip(new.iter().skip(first)) {
+/// The new mappings that belong to no group yet.
+struct Free<'n> {
+    new: &'n [Area],
+    is_free: Vec<bool>,
+    /// Where to look for the next run of a length: before that there is none, because no mapping becomes free again.
+    from: HashMap<u64, usize>,
+}
+
+impl<'n> Free<'n> {
+    fn all_of(new: &'n [Area]) -> Free<'n> {
+        Free { new, is_free: vec![true; new.len()], from: HashMap::new() }
+    }
+
+    /// Takes the first adjacent mappings of the same memory that are together this long.
+    fn take_run(&mut self, length: u64) -> Option<Range<usize>> {
+        let begin = self.from.get(&length).copied().unwrap_or(0);
+        let run = self.run(begin, length);
+        self.from.insert(length, run.as_ref().map_or(self.new.len(), |run| run.end));
+        run.inspect(|run| clear(&mut self.is_free, run.clone()))
+    }
+
+    fn run(&self, begin: usize, length: u64) -> Option<Range<usize>> {
+        let size = |place: usize| self.new.get(place).map_or(0, |area| area.size().0);
+        let (mut first, mut sum) = (begin, 0_u64);
+        let mut last: Option<&Area> = None;
+        for (place, area) in self.new.iter().enumerate().skip(begin) {
             let is_next =
-                last.is_none_or(|last: &Area| last.addresses.end == area.addresses.start && last.is_same_memory(area));
-            sum += area.size().0;
-            if !is_next || sum > length || !may_be(place) {
-                return None;
+                last.is_some_and(|last| last.addresses.end == area.addresses.start && last.is_same_memory(area));
+            if !is_next {
+                (first, sum) = (place, 0);
             }
-            if sum == length {
+            last = self.is_free.get(place).copied().unwrap_or(false).then_some(area);
+            sum = if last.is_some() { sum.saturating_add(size(place)) } else { 0 };
+            while sum > length {
+                sum = sum.saturating_sub(size(first));
+                first += 1;
+            }
+            if sum == length && first <= place && last.is_some() {
                 return Some(first..place + 1);
             }
-            last = Some(area);
         }
         None
-    })
+    }
+}
+
+fn clear(flags: &mut [bool], places: Range<usize>) {
+    flags.get_mut(places).unwrap_or_default().fill(false);
+}
+
+/// The places of the flags that are set.
+fn set(flags: &[bool]) -> impl Iterator<Item = usize> {
+    (0..).zip(flags).filter(|(_, flag)| **flag).map(|(place, _)| place)
 }
 
 /// The pairs of old and new mappings that overlap outside of the freed ranges and have the same memory.
@@ -186,5 +220,28 @@ pub(super) mod tests {
         assert_eq!(found(&[0x8000]), [vec![0, 1], vec![2]]);
         // Not across a hole, and not a part of one.
         assert_eq!(found(&[0x7000, 0x4000]), [vec![0], vec![1], vec![2]]);
+        // As often as it was asked for, and what is part of one is part of no other.
+        let parts: Vec<Area> = [1, 2, 3, 5, 6, 7, 8, 9].windows(2).map(|ends| area(ends[0]..ends[1], 0, 0)).collect();
+        let found = |asked: &[u64]| -> Vec<Vec<usize>> {
+            groups(&[], &parts, &[], &[], asked).into_iter().map(|group| group.new).collect()
+        };
+        assert_eq!(found(&[3, 2, 2, 2]), [vec![1, 2], vec![3, 4], vec![5, 6], vec![0]]);
+        assert_eq!(found(&[4, 2, 4]), [vec![0, 1, 2], vec![3, 4], vec![5], vec![6]]);
+    }
+
+    #[test]
+    fn many_mappings_take_little_time() {
+        const MANY: u64 = 20_000;
+        let begun = std::time::Instant::now();
+        // Every second one has a neighbour.
+        let at = |place: u64| place + place / 2;
+        let areas: Vec<Area> = (0..MANY).map(|place| area(at(place)..at(place) + 1, 0, 0)).collect();
+        let found = groups(&[], &areas, &[], &[], &vec![1; areas.len()]);
+        assert_eq!(found.len(), areas.len());
+        let old: Vec<&Area> = areas.iter().collect();
+        assert_eq!(groups(&old, &areas, &[], &[], &[1]).len(), areas.len());
+        let whole = [area(0..at(MANY), 0, 0)];
+        assert_eq!(groups(&[&whole[0]], &areas, &[], &[], &[]).len(), 1);
+        assert!(begun.elapsed().as_secs() < 10, "{:?}", begun.elapsed());
     }
 }

@@ -202,7 +202,9 @@ impl Ledger {
             _ => None,
         });
         let moved: Vec<Moved> = moved.collect();
-        let asked: Vec<u64> = noted.iter().filter(|noted| is_mapped(noted)).filter_map(length).collect();
+        let asked = noted.iter().filter(|noted| is_mapped(noted)).filter_map(length);
+        // Less has no row.
+        let asked: Vec<u64> = asked.filter(|length| *length >= self.least.0).collect();
         let old: Vec<&Area> = self.known.iter().map(|known| &known.area).collect();
         let groups = groups(&old, &areas, &freed, &moved, &asked);
         let is_continued = groups.iter().any(|group| !group.old.is_empty() && !group.new.is_empty());
