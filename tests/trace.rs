@@ -455,6 +455,35 @@ time.sleep(0.3)
 }
 
 #[test]
+fn what_is_replaced_and_filled_by_one_call_goes_once() {
+    in_peace(|| {
+        if !has("python3", "python3") {
+            return;
+        }
+        let script = "
+import ctypes, time
+libc = ctypes.CDLL(None)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+size, private, fixed, populate = 32 << 20, 0x22, 0x10, 0x8000
+place = libc.mmap(None, size, 3, private, -1, 0)
+time.sleep(0.3)
+assert libc.mmap(place, size, 3, private | fixed | populate, -1, 0) == place
+time.sleep(0.5)
+";
+        let rows = python(&["--min-change", "16M", "--every", "50"], script, &[]);
+        if !follows_calls(&rows) {
+            return;
+        }
+        let calls = |event: &str| -> Vec<&Value> {
+            rows.iter().filter(|row| row["event"] == event).map(|row| &row["call"]).collect()
+        };
+        assert_eq!(calls("appeared"), ["mmap", "mmap"], "{rows:#?}");
+        assert_eq!(calls("went"), ["mmap", "exit_group"], "{rows:#?}");
+    });
+}
+
+#[test]
 fn a_file_that_is_renamed_or_removed_stays_measured() {
     in_peace(|| {
         if !has("python3", "python3") {

@@ -225,6 +225,8 @@ impl Ledger {
             let may_still_show = !noted.is_used && noted.frees.is_none() && age < LONGEST_CALL;
             may_still_show || noted.call.is_long() && age < LONGEST_FILL
         });
+        // What a call that goes on filling has replaced went once.
+        noted.iter_mut().for_each(|noted| noted.frees = None);
         noted.append(&mut running);
         noted.sort_by_key(|noted| noted.at);
         changes
@@ -470,6 +472,23 @@ mod tests {
         assert_eq!(unchanged_after(over(MIB, true), &file), replaced);
         let shared = Area { kind: MappingKind::SharedAnonymous, ..file };
         assert_eq!(unchanged_after(over(0, false), &shared), [], "it would have another inode");
+    }
+
+    #[test]
+    fn what_is_replaced_and_filled_goes_once() {
+        let mut ledger = Ledger::new(Bytes(MIB), None);
+        let memory = |rss: u64| vec![area(MIB..9 * MIB, 0, rss * MIB)];
+        ledger.update(at(10), memory(8), &mut Vec::new(), None);
+        let (fixed, length, is_accessible) = (Some(MIB..9 * MIB), 8 * MIB, true);
+        let (is_file, is_shared, offset, populates) = (false, false, 0, true);
+        let fill = Call::Map { fixed, replaces: true, length, offset, is_file, is_shared, is_accessible, populates };
+        let mut calls = vec![noted(20, fill)];
+        let changes = ledger.update(at(130), memory(3), &mut calls, None);
+        assert_eq!(told(&changes), [(20, "went", Some("mmap"), 0, 0), (20, "appeared", Some("mmap"), 8, 3)]);
+        assert_eq!(told(&ledger.update(at(230), memory(8), &mut calls, None)), [(20, "grew", Some("mmap"), 8, 8)]);
+        assert_eq!(told(&ledger.update(at(330), memory(8), &mut calls, None)), []);
+        calls.push(noted(340, Call::Exit));
+        assert_eq!(told(&ledger.finish(at(350), &mut calls, ENDED)), [(340, "went", Some("exit_group"), 0, 0)]);
     }
 
     #[test]

@@ -301,7 +301,10 @@ impl<'u> Update<'u> {
         // It makes one mapping.
         let is_spent = |noted: &Noted| noted.is_used && is_unseen(&noted.call);
         let is_protected = |noted: &Noted| matches!(noted.call, Call::Protect(..));
+        // What it ended has a row already; it goes on only filling.
+        let only_fills = |noted: &Noted| noted.call.is_long() && noted.frees.is_none();
         let explains = |noted: &Noted| match event {
+            Event::Went | Event::Shrank if only_fills(noted) => false,
             Event::Appeared | Event::Grew if is_spent(noted) => false,
             Event::Appeared | Event::Grew if grown > Bytes(0) && is_protected(noted) => false,
             Event::Appeared => brings(&noted.call, new, grown, self.is_new_program),
@@ -316,6 +319,7 @@ impl<'u> Update<'u> {
             Event::Appeared => has_part(&noted.call, new),
             // Several calls may have taken one part each: the last of them completed it.
             Event::Went => match noted.call {
+                _ if only_fills(noted) => false,
                 Call::Exit => true,
                 Call::Execute => self.is_new_program,
                 _ => takes(&noted.call, old),
