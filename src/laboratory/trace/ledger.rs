@@ -424,6 +424,34 @@ mod tests {
     }
 
     #[test]
+    fn every_call_that_took_a_part_has_a_row() {
+        let area = |addresses: Range<u64>, rss: u64| area(addresses.start * MIB..addresses.end * MIB, 0, rss * MIB);
+        let unmap = |at: u64, range: Range<u64>| noted(at, Call::Unmap(range.start * MIB..range.end * MIB));
+        let begun = || {
+            let mut ledger = Ledger::new(Bytes(MIB), None);
+            ledger.update(at(10), vec![area(0..32, 32)], &mut Vec::new(), None);
+            ledger
+        };
+        let three = || vec![unmap(20, 4..8), unmap(21, 20..30), unmap(22, 8..10)];
+        let left = || vec![area(0..4, 4), area(10..20, 10), area(30..32, 2)];
+        let changes = begun().update(at(130), left(), &mut three(), None);
+        let rows = [(20, "shrank", Some("munmap"), 28, 99), (21, "shrank", Some("munmap"), 18, 99)];
+        assert_eq!(told(&changes), [&rows[..], &[(22, "shrank", Some("munmap"), 16, 16)]].concat());
+        let asked: Vec<_> = changes.iter().map(|change| change.asked.unwrap().0 / MIB).collect();
+        assert_eq!(asked, [4, 10, 2]);
+        // One of them was mapped again.
+        let mut calls = [three(), vec![noted(23, map(10 * MIB, false))]].concat();
+        let changes = begun().update(at(130), vec![area(0..4, 4), area(10..32, 13)], &mut calls, None);
+        let last = [(22, "shrank", Some("munmap"), 16, 99), (23, "grew", Some("mmap"), 26, 17)];
+        assert_eq!(told(&changes), [&rows[..], &last].concat());
+        // Access to another part ended, which is no part of what was freed.
+        let mut calls = [three(), vec![noted(23, Call::Protect(10 * MIB..15 * MIB, false))]].concat();
+        let changes = begun().update(at(130), vec![area(0..4, 4), area(15..20, 5), area(30..32, 2)], &mut calls, None);
+        let last = [(22, "shrank", Some("munmap"), 16, 99), (23, "shrank", Some("mprotect"), 11, 11)];
+        assert_eq!(told(&changes), [&rows[..], &last].concat());
+    }
+
+    #[test]
     fn a_look_while_a_call_runs_says_nothing_about_what_it_ends() {
         let mut ledger = Ledger::new(Bytes(MIB), None);
         let memory = |rss: u64| vec![area(MIB..9 * MIB, 0, rss * MIB)];

@@ -43,6 +43,13 @@ pub(super) struct Rules {
     pub(super) otherwise: Option<Absent>,
 }
 
+impl Rules {
+    /// How much must change for a row: what did not change at all has none.
+    fn least(&self) -> Bytes {
+        self.least.max(Bytes(1))
+    }
+}
+
 /// What an update has found.
 pub(super) struct Told {
     pub(super) changes: Vec<Change>,
@@ -150,7 +157,8 @@ impl<'u> Update<'u> {
         let cause = self.cause_at(place, Event::Went, Bytes(0), false);
         let Some(first) = old.first() else { return };
         let before = (State::of(old.iter().copied()), seen_at);
-        let (before, before_at) = self.tell_parts(&old, before, place.unwrap_or(0));
+        let parts = self.freed_parts(&old).into_iter().filter(|(part, _)| place.is_some_and(|place| *part < place));
+        let (before, before_at) = self.tell_parts(&old, before, parts);
         // What was measured while the call was held was measured last.
         let held = place.and_then(|place| self.noted.get(place)).and_then(|noted| {
             noted.cache.iter().find(|(addresses, _)| *addresses == first.addresses).map(|(_, figures)| *figures)
@@ -177,9 +185,15 @@ impl<'u> Update<'u> {
         let continued = |area: &&Area| olds.first().map_or_else(|| (*area).clone(), |first| area.continuing(first));
         let news: Vec<Area> = new.iter().map(continued).collect();
         let new: Vec<&Area> = news.iter().collect();
-        let (told, told_at) = self.tell_refilled(&old, &new, (told, told_at));
         let now = State::of(new.iter().copied());
-        let least = self.rules.least.max(Bytes(1));
+        let least = self.rules.least();
+        let mut parts = self.freed_parts(&old);
+        // The last of them led to what is there now, unless something came back or went on its own since.
+        let freed: Bytes = parts.iter().map(|(_, part)| *part).sum();
+        let left = old.iter().map(|area| area.size()).sum::<Bytes>().saturating_sub(freed);
+        let differs = left.0.abs_diff(now.size.unwrap_or_default().0) >= least.0;
+        let last = if differs { None } else { parts.pop() };
+        let (told, told_at) = self.tell_parts(&old, (told, told_at), parts);
         let is_worth_it = told.distance(&now).is_ok_and(|amount| amount >= least);
         let (event, by) = told.direction(&now);
         if !is_worth_it || by == Bytes(0) {
@@ -189,12 +203,15 @@ impl<'u> Update<'u> {
             self.replaced.extend(new.first().map(|area| (hull(area, &new), added)));
         }
         if is_worth_it {
-            let cause = self.cause(event, &Sides { old: &old, new: &new, grown: by, seen_at });
+            let cause = match last.filter(|_| event == Event::Shrank && told.size != now.size) {
+                Some((place, _)) => self.cause_at(Some(place), event, by, false),
+                None => self.cause(event, &Sides { old: &old, new: &new, grown: by, seen_at }),
+            };
             let change = Change { before_at: Some(told_at), ..self.change(event, &new, told, now) };
             self.tell(change, cause);
         }
         // A group of several mappings is counted anew: how what was told is divided among them is not known.
-        let keeps_count = !is_worth_it && new.len() == 1;
+        let keeps_count = !is_worth_it && new.len() == 1 && told.rss.is_ok();
         for area in news {
             let (told, told_at) =
                 if keeps_count { (told, told_at) } else { (State::of(std::iter::once(&area)), self.at) };
@@ -202,31 +219,32 @@ impl<'u> Update<'u> {
         }
     }
 
-    /// Tells that a part of a mapping went, if a call freed it and memory of the same kind is there again. Returns what
-    /// was left, and when. How much of that was in RAM is not known.
-    fn tell_refilled(&mut self, old: &[&Area], new: &[&Area], told: (State, Duration)) -> (State, Duration) {
-        let both = old.iter().flat_map(|area| new.iter().map(|later| common(&area.addresses, &later.addresses)));
-        let both: Vec<Range<u64>> = both.filter(|part| part.start < part.end).collect();
-        let least = self.rules.least.max(Bytes(1));
-        let freed = (0..).zip(&*self.noted).find_map(|(place, noted)| {
-            let part = length(&both).saturating_sub(length(&left_of(&both, noted.frees.as_ref()?)));
-            (part >= least).then_some((place, part))
-        });
-        freed.map_or(told, |(place, part)| self.tell_part(old, told, place, part))
-    }
-
-    /// Tells which parts of a mapping went before the call at `end` took the rest.
-    fn tell_parts(&mut self, old: &[&Area], mut told: (State, Duration), end: usize) -> (State, Duration) {
+    /// The calls that freed a part of these mappings, by their places, and how much each of them did: without the one
+    /// that took the rest.
+    fn freed_parts(&self, old: &[&Area]) -> Vec<(usize, Bytes)> {
         let mut left: Vec<Range<u64>> = old.iter().map(|area| area.addresses.clone()).collect();
-        let least = self.rules.least.max(Bytes(1));
-        for place in 0..end {
-            let Some(freed) = self.noted.get(place).and_then(|noted| noted.frees.clone()) else { continue };
-            let now = left_of(&left, &freed);
+        let mut parts = Vec::new();
+        for (place, noted) in self.noted.iter().enumerate() {
+            let Some(freed) = &noted.frees else { continue };
+            let now = left_of(&left, freed);
             let part = length(&left).saturating_sub(length(&now));
-            if part >= least && !now.is_empty() {
-                told = self.tell_part(old, told, place, part);
+            if part >= self.rules.least() && !now.is_empty() {
+                parts.push((place, part));
                 left = now;
             }
+        }
+        parts
+    }
+
+    /// Tells that parts of a mapping went. Returns what was left, and when: how much of that was in RAM is not known.
+    fn tell_parts(
+        &mut self,
+        old: &[&Area],
+        mut told: (State, Duration),
+        parts: impl IntoIterator<Item = (usize, Bytes)>,
+    ) -> (State, Duration) {
+        for (place, part) in parts {
+            told = self.tell_part(old, told, place, part);
         }
         told
     }
