@@ -564,6 +564,44 @@ fn the_rows_fit_the_terminal_that_they_go_to() {
 }
 
 #[test]
+fn another_program_at_the_same_addresses_is_another_program() {
+    in_peace(|| {
+        if !has("setarch", "util-linux") {
+            return;
+        }
+        if !Command::new("setarch").args(["-R", "true"]).status().unwrap().success() {
+            return eprintln!("SKIPPED: the addresses of programs cannot be the same here (setarch -R)");
+        }
+        for options in [&[][..], &["--no-syscalls"]] {
+            let folder = disk();
+            let rows = folder.path().join("rows");
+            let mut command = Command::new("setarch");
+            command.arg("-R").arg(common::program()).args(["trace", "--jsonl", "--min-change", "64K", "--every", "10"]);
+            command.args(options).arg("--output").arg(&rows);
+            let run = run({
+                command.args(["sh", "-c", "sleep 0.2; exec sh -c 'sleep 0.2; true'"]);
+                command
+            });
+            assert_eq!(run.parts(), (0, String::new(), String::new()));
+            let text = std::fs::read_to_string(&rows).unwrap();
+            let rows: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            let stacks = |event: &str| -> Vec<&Value> {
+                let is_it = |row: &&Value| row["event"] == event && row["path"] == "[stack]";
+                rows.iter().filter(is_it).map(|row| &row["call"]).collect()
+            };
+            let (appeared, went) = (stacks("appeared"), stacks("went"));
+            assert_eq!((appeared.len(), went.len()), (2, 2), "{options:?}: {rows:#?}");
+            if options.is_empty() && follows_calls(&rows) {
+                assert_eq!(
+                    (&appeared[..], &went[..]),
+                    (&[&"execve".into(); 2][..], &[&"execve".into(), &"exit_group".into()][..])
+                );
+            }
+        }
+    });
+}
+
+#[test]
 fn the_calls_of_a_new_program_are_not_those_of_the_old_one() {
     in_peace(|| {
         let traced = trace(&["--min-change", "64K"], &["sh", "-c", "sleep 0.1; exec sleep 0.1"]);

@@ -61,6 +61,7 @@ mod numa_maps;
 mod page_tables;
 mod parse_error;
 mod pool;
+mod program;
 #[cfg(feature = "capture")]
 mod raw;
 mod read;
@@ -113,6 +114,7 @@ pub use maps::parse_maps;
 pub use namespace::Namespace;
 pub(crate) use namespace::Shown;
 pub use numa_maps::{NumaAmount, NumaMapping, NumaMaps, parse_numa_maps};
+pub(crate) use program::Program;
 #[cfg(feature = "capture")]
 pub(crate) use raw::Raw;
 pub use read::ProcessMappings;

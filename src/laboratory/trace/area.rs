@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::error::Result;
-use crate::process::{Device, Fields, FileMapping, Mapping, MappingKind, Process, Wanted};
+use crate::process::{Device, Fields, FileMapping, Mapping, MappingKind, Process, Program, Wanted};
 use crate::units::{Absent, Bytes, Figure, Reason};
 
 /// One mapping at one moment.
@@ -95,34 +95,49 @@ pub(super) struct Reader {
     wanted: Wanted,
     /// How often in a row the process changed its mappings while they were read.
     changed: u32,
+    /// The program whose mappings were read last, as far as that can be known.
+    program: Option<Program>,
 }
 
 impl Reader {
     /// With `shares` it also reads `Pss` and `Anonymous`.
     pub(super) fn new(shares: bool) -> Reader {
         let wanted = USUAL.iter().chain(SHARES.iter().filter(|_| shares)).map(|name| (*name).to_owned());
-        Reader { fields: Fields::new(), wanted: Wanted::Only(wanted.collect()), changed: 0 }
+        Reader { fields: Fields::new(), wanted: Wanted::Only(wanted.collect()), changed: 0, program: None }
     }
 
     /// The mappings, in the order of their addresses, without those that have no memory of their own: address space
     /// without access, and what the kernel maps into every process. `None` if some of them were missed, because the
-    /// process changed them too often. If the program `may_be_new`, what `execve` mapped is found out.
+    /// process changed them too often, or began to run another program meanwhile.
     ///
     /// # Errors
     /// As [`Process::read_mappings`].
-    pub(super) fn read(&mut self, process: &Process, may_be_new: bool) -> Result<Option<Vec<Area>>> {
+    pub(super) fn read(&mut self, process: &Process) -> Result<Option<Seen>> {
+        let before = self.program.as_ref();
+        let is_new_program = before.is_some_and(Program::has_ended);
+        let opened = (is_new_program || before.is_none()).then(|| process.open_program());
         let read = process.read_mappings(&mut self.fields, &self.wanted)?;
         self.changed = if read.mappings.changed() > 0 { self.changed + 1 } else { 0 };
         // A process that never holds still is better seen in part than not at all.
-        if self.changed > 0 && self.changed < MOST_MISSED {
+        let is_missed = self.changed > 0 && self.changed < MOST_MISSED;
+        let program = opened.as_ref().map_or(before, Option::as_ref);
+        if is_missed || program.is_some_and(Program::has_ended) {
             return Ok(None);
         }
         let mut areas: Vec<Area> = read.mappings.iter().filter_map(|mapping| area(&mapping)).collect();
-        if may_be_new {
-            mark_loaded(&mut areas, &process.read_loaded());
+        mark_loaded(&mut areas, &process.read_loaded());
+        if let Some(opened) = opened {
+            self.program = opened;
         }
-        Ok(Some(areas))
+        Ok(Some(Seen { areas, is_new_program }))
     }
+}
+
+/// What was seen at one moment.
+pub(super) struct Seen {
+    pub(super) areas: Vec<Area>,
+    /// Whether the process runs another program than when it was last looked at.
+    pub(super) is_new_program: bool,
 }
 
 /// Marks the stack, the mappings of the files that have one of these addresses, and the memory directly behind them: it

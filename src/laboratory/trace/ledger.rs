@@ -574,6 +574,18 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_left_of_another_program_though_it_was_mapped_at_the_same_places() {
+        let mut ledger = Ledger::new(Bytes(MIB), None);
+        let stack = |rss: u64| Area { is_of_execve: true, ..area(40 * MIB..48 * MIB, 0, rss * MIB) };
+        let mut calls = Vec::new();
+        ledger.update(at(10), vec![stack(3)], &mut calls, None);
+        calls.push(Noted { frees: Some(0..u64::MAX), ..noted(20, Call::Execute) });
+        let changes = ledger.update(at(30), vec![stack(1)], &mut calls, None);
+        assert_eq!(told(&changes), [(20, "went", Some("execve"), 0, 0), (20, "appeared", Some("execve"), 8, 1)]);
+        assert_eq!(told(&ledger.update(at(40), vec![stack(1)], &mut calls, None)), []);
+    }
+
+    #[test]
     fn what_did_not_change_has_no_row() {
         let mut ledger = Ledger::new(Bytes(0), None);
         let memory = |rss: u64| vec![area(MIB..9 * MIB, 0, rss)];

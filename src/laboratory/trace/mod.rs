@@ -314,9 +314,13 @@ impl Trace {
     fn find_changes(&mut self, holding: Option<u32>, each: &mut dyn FnMut(Heard)) -> Vec<Change> {
         self.let_calls_finish(holding);
         let at = self.pace.now();
-        let may_be_new = self.noted.iter().any(|noted| noted.call == Call::Execute);
-        match self.reader.read(&self.process, may_be_new) {
-            Ok(Some(areas)) => self.ledger.update(at, areas, &mut self.noted, holding),
+        match self.reader.read(&self.process) {
+            Ok(Some(seen)) => {
+                if seen.is_new_program {
+                    self.end_program();
+                }
+                self.ledger.update(at, seen.areas, &mut self.noted, holding)
+            }
             Ok(None) => Vec::new(),
             Err(error) => {
                 // It ends, or runs another program.
@@ -330,6 +334,15 @@ impl Trace {
                 Vec::new()
             }
         }
+    }
+
+    /// Notes that the last `execve` succeeded: then nothing is left of what was mapped before.
+    fn end_program(&mut self) {
+        if !self.noted.iter().any(|noted| noted.call == Call::Execute) {
+            self.note(self.pid(), Call::Execute, Vec::new());
+        }
+        let executed = self.noted.iter_mut().rfind(|noted| noted.call == Call::Execute);
+        executed.into_iter().for_each(|noted| noted.frees = Some(0..u64::MAX));
     }
 
     fn open_files(&mut self, changes: &[Change], measures: Measures, is_held: bool) {
