@@ -86,6 +86,8 @@ pub fn read_group_files(
             (Ok(of_others(held.files, group)), held.incomplete.into_iter().chain(held.unseen).collect())
         }
     };
+    // A removed group that had the same name is another one.
+    let charged = charged.into_iter().filter(|row| group.has_memory_group(&row.part)).collect();
     Ok(GroupFiles { charged: whole(charged), others, charged_lack, others_lack })
 }
 

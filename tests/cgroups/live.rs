@@ -1,6 +1,7 @@
 //! The control groups of this machine, with two of known content.
 
 use std::fs;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -164,6 +165,28 @@ fn it_is_repeated_with_what_changed() {
     assert!(found[1]["usage_change"].is_i64(), "{found:?}");
 }
 
+/// What the explanation of a group says about the files that it is charged for, and about those of other groups.
+fn files_of(group: &Group) -> (String, String) {
+    let start = Instant::now();
+    loop {
+        let text = rmap(["cgroups", "--budget=20", &group.name]).good().text();
+        // A list that may lack something says so.
+        let (lacks, is_blind) = ("This list may lack something: ", "what holds a file is not known");
+        if text.matches(lacks).count() <= text.matches(is_blind).count() {
+            let (charged, others) = text.split_once("Other groups are charged for").unwrap_or((&text, ""));
+            return (charged.to_owned(), others.to_owned());
+        }
+        assert!(!text.contains("It is charged for no cached file."), "{text}");
+        assert!(start.elapsed() < Duration::from_secs(90), "{text}");
+    }
+}
+
+/// Writes a file of so many pages in a group.
+fn written(group: &Group, folder: &Path, file: &str, pages: u64) {
+    let script = format!("dd if=/dev/zero of={file} bs={} count={pages} status=none", page());
+    group.run(&script, folder).good();
+}
+
 #[test]
 fn files_that_a_group_is_charged_for_and_those_that_it_only_uses_are_told_apart() {
     let name = "files_that_a_group_is_charged_for_and_those_that_it_only_uses_are_told_apart";
@@ -172,34 +195,37 @@ fn files_that_a_group_is_charged_for_and_those_that_it_only_uses_are_told_apart(
     }
     let (Some(own), Some(other)) = (Group::new("own"), Group::new("other")) else { return };
     let folder = memory();
-    let written = |group: &Group, file: &str, pages: u64| {
-        let script = format!("dd if=/dev/zero of={file} bs={} count={pages} status=none", page());
-        group.run(&script, folder.path()).good();
-    };
-    written(&own, "mine", 768);
-    written(&other, "theirs", 512);
+    written(&own, folder.path(), "mine", 768);
+    written(&other, folder.path(), "theirs", 512);
     // It uses what the other group wrote, and is not charged for it.
     let theirs = folder.path().join("theirs");
     let _subject = own.start(&[format!("open:{}", theirs.display())]);
     eventually(&own, &[], |row| figure(row, "shmem") == 768 * page());
     let sizes = [768, 512].map(|pages| format!("{}", rmap::units::Human(rmap::units::Bytes(pages * page()))));
-    let start = Instant::now();
-    loop {
-        let text = rmap(["cgroups", "--budget=20", &own.name]).good().text();
-        let (charged, others) = text.split_once("Other groups are charged for").unwrap_or((&text, ""));
-        // A list that may lack something says so.
-        let (lacks, is_blind) = ("This list may lack something: ", "what holds a file is not known");
-        if text.matches(lacks).count() > text.matches(is_blind).count() {
-            assert!(!text.contains("It is charged for no cached file."), "{text}");
-            assert!(start.elapsed() < Duration::from_secs(90), "{text}");
-            continue;
-        }
-        let mine = format!("- {} {}\n", sizes[0], folder.path().join("mine").display());
-        assert!(charged.contains(&mine) && !charged.contains("theirs"), "{text}");
-        let line = format!("- {} {}: {}\n", sizes[1], theirs.display(), other.name);
-        assert!(others.contains(&line) && !others.contains("/mine"), "{text}");
+    let (charged, others) = files_of(&own);
+    let mine = format!("- {} {}\n", sizes[0], folder.path().join("mine").display());
+    assert!(charged.contains(&mine) && !charged.contains("theirs"), "{charged}");
+    let line = format!("- {} {}: {}\n", sizes[1], theirs.display(), other.name);
+    assert!(others.contains(&line) && !others.contains("/mine"), "{others}");
+}
+
+#[test]
+fn a_group_is_not_charged_for_the_files_of_a_removed_one_of_the_same_name() {
+    let name = "a_group_is_not_charged_for_the_files_of_a_removed_one_of_the_same_name";
+    if !can_read_lists(name) {
         return;
     }
+    let folder = memory();
+    let Some(old) = Group::new("again") else { return };
+    written(&old, folder.path(), "before", 512);
+    drop(old);
+    let new = Group::new("again").unwrap();
+    written(&new, folder.path(), "mine", 256);
+    let before = folder.path().join("before").display().to_string();
+    let _subject = new.start(&[format!("open:{before}")]);
+    let (charged, others) = files_of(&new);
+    assert!(charged.contains("/mine\n") && !charged.contains(&before), "{charged}");
+    assert!(others.contains(&format!("{before}: {} (removed)\n", new.name)), "{charged}{others}");
 }
 
 #[test]
