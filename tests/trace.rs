@@ -27,8 +27,13 @@ fn trace(options: &[&str], program: &[&str]) -> Traced {
     let file = folder.path().join("rows");
     let output = ["trace", "--jsonl", "--output", file.to_str().unwrap()];
     let run = run(command([&output[..], options, &["--"], program].concat()));
-    let text = std::fs::read_to_string(&file).unwrap();
-    Traced { run, rows: text.lines().map(|line| serde_json::from_str(line).unwrap()).collect() }
+    Traced { run, rows: rows_in(&file) }
+}
+
+/// The rows that a trace wrote to a file.
+fn rows_in(file: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(file).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// Traces a script in Python, which must end well and say nothing.
@@ -264,8 +269,7 @@ fn a_program_that_may_not_be_inspected_is_denied() {
     let words = ["trace", "--jsonl", "--output", rows.to_str().unwrap(), secret.to_str().unwrap(), "anonymous:4096:1"];
     let run = everyone.rmap(words);
     assert!(run.err.contains("permission denied"), "{run:?}");
-    let text = std::fs::read_to_string(&rows).unwrap();
-    let rows: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let rows = rows_in(&rows);
     if !follows_calls(&rows) {
         return;
     }
@@ -351,6 +355,9 @@ fn each(rows: &[Value], event: &str, key: &str) -> Vec<u64> {
 
 #[test]
 fn every_munmap_has_a_row_though_the_next_mapping_takes_its_place() {
+    if page() != 4096 {
+        return eprintln!("SKIPPED: huge pages are too large here for the figures to tell the mappings apart");
+    }
     in_peace(|| {
         if !has("python3", "python3") {
             return;
@@ -368,10 +375,10 @@ for turn in range(1, 5):
             return;
         }
         let rows: Vec<Value> = rows.into_iter().filter(|row| row["asked"] == 16 * MIB).collect();
-        let huge = if page() == 4096 { each(&rows, "went", "rss_before") } else { return };
+        let gone = each(&rows, "went", "rss_before");
         // A huge page may be filled where its first page is.
-        let is_it = huge.iter().zip([4, 8, 12, 16]).all(|(seen, filled)| (filled..filled + 2).contains(seen));
-        assert!(huge.len() == 4 && is_it, "{rows:#?}");
+        let is_it = gone.iter().zip([4, 8, 12, 16]).all(|(seen, filled)| (filled..filled + 2).contains(seen));
+        assert!(gone.len() == 4 && is_it, "{rows:#?}");
         assert!(rows.iter().all(|row| row["event"] != "unseen"), "{rows:#?}");
         for row in rows.iter().filter(|row| row["event"] == "went") {
             assert!(figure(row, "before_ms") <= figure(row, "time_ms") && row["call"] == "munmap", "{row}");
@@ -583,8 +590,7 @@ fn another_program_at_the_same_addresses_is_another_program() {
                 command
             });
             assert_eq!(run.parts(), (0, String::new(), String::new()));
-            let text = std::fs::read_to_string(&rows).unwrap();
-            let rows: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            let rows = rows_in(&rows);
             let stacks = |event: &str| -> Vec<&Value> {
                 let is_it = |row: &&Value| row["event"] == event && row["path"] == "[stack]";
                 rows.iter().filter(is_it).map(|row| &row["call"]).collect()
@@ -761,8 +767,7 @@ fn where_system_calls_cannot_be_followed_a_line_says_so() {
     let line = "rmap: system calls: unsupported: ";
     assert_eq!((run.status, run.complaints().len()), (Some(0), 1), "{run:?}");
     assert!(run.err.starts_with(line), "{}", run.err);
-    let text = std::fs::read_to_string(&rows).unwrap();
-    let rows: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let rows = rows_in(&rows);
     let rows = of(&rows, &path);
     assert_eq!(figure(rows[rows.len() - 1], "rss_before"), 16 * MIB);
     assert!(rows[0]["absent"]["call"].as_str().unwrap().starts_with("unsupported: "));
@@ -780,8 +785,7 @@ fn another_user_can_trace_too() {
     let words = ["trace", "--jsonl", "--output", rows.to_str().unwrap(), "python3", "-c", FILLING];
     let run = everyone.rmap([&words[..], &[path.to_str().unwrap(), "16777216"]].concat());
     assert_eq!(run.parts(), (0, String::new(), String::new()));
-    let text = std::fs::read_to_string(&rows).unwrap();
-    let rows: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let rows = rows_in(&rows);
     let rows = of(&rows, &path);
     let last = rows[rows.len() - 1];
     assert_eq!(
@@ -821,8 +825,7 @@ fn the_subject_program_has_the_figures_that_it_reports() {
     std::thread::sleep(std::time::Duration::from_millis(300));
     drop(child.stdin.take());
     assert!(child.wait().unwrap().success());
-    let text = std::fs::read_to_string(folder.path().join("rows")).unwrap();
-    let rows: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let rows = rows_in(&folder.path().join("rows"));
     let rows = of(&rows, &path);
     let last = rows[rows.len() - 1];
     assert_eq!((&last["event"], figure(last, "size_before")), (&"went".into(), 8 * MIB));

@@ -26,14 +26,14 @@ use crate::views::act::{self, ActSource, Pause};
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Experiments")]
 pub(super) struct ActsArgs {
-    /// Carry out all acts or a list, and measure each
+    /// Carry out these acts, and measure after each
     ///
-    /// A list is such as create,map,fill. For a file: create, map, touch, quarter, half, fill, msync, dontneed, read,
-    /// second, fork, mremap, munmap, evict, unlink. For the heap: small, fill, keep, trim, free, large. After each act
-    /// rmap checks what must hold, and says so if it does not; then the exit status is 1. The other options of this
-    /// group imply --acts all. While an act runs, a picture shows where the pages are. If standard error is not a
-    /// terminal, a line is written every second instead: . not in memory, : partly in memory, - cached, + mapped in,
-    /// # mapped in and dirty.
+    /// LIST is all, or acts such as create,map,fill. For a file: create, map, touch, quarter, half, fill, msync,
+    /// dontneed, read, second, fork, mremap, munmap, evict, unlink. For the heap: small, fill, keep, trim, free,
+    /// large. After each act rmap checks what must hold, and says so if it does not; then the exit status is 1. The
+    /// other options of this group imply --acts all. While an act runs, a picture shows where the pages are. If
+    /// standard error is not a terminal, a line is written every second instead: . not in memory, : partly in
+    /// memory, - cached, + mapped in, # mapped in and dirty.
     #[arg(long, value_name = "LIST")]
     acts: Option<String>,
     /// The kind of memory

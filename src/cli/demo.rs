@@ -27,7 +27,7 @@ use crate::views::demo_step::{self, DemoSource, DemoSteps};
 /// `rmap demo`
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
-    /// Size of the file (default: 256M, with acts 64M)
+    /// Size of the file (default: 256M, 64M with --acts)
     #[arg(long, value_name = "SIZE")]
     size: Option<Bytes>,
     /// Create the file here
@@ -47,7 +47,7 @@ pub(crate) struct DemoArgs {
     keep: bool,
     /// Keep running at the end until Ctrl-C
     ///
-    /// It prints commands to try in another terminal.
+    /// rmap prints commands to try in another terminal.
     #[arg(long)]
     hold: bool,
     /// What is tried instead of filling a file once.

@@ -172,7 +172,7 @@ const ADDRESSES_IN_RESERVE: Bytes = Bytes(32 << 20);
 struct Addresses {
     limit: Bytes,
     used: Bytes,
-    /// What fits into the rest so many times.
+    /// The largest size of which that many copies fit into the rest.
     most: Bytes,
 }
 

@@ -287,10 +287,10 @@ fn the_sentences_say_what_the_figures_show() {
     assert_eq!(of("shared", "create,map,fill,half", &[]), "No byte was touched: this part was filled before.");
     let far = of("shared", "create,map,quarter,half", &["--pattern", "stride:7M"]);
     assert!(far.contains("at this stride lies beyond"), "{far}");
-    let kept = "No page was dropped, because this process has them mapped in.";
+    let kept = "No page was dropped: this process has all of them mapped in.";
     assert_eq!(of("shared", "create,map,fill,msync,evict", &[]), kept);
     let written = of("shared", "create,map,fill,evict", &[]);
-    assert_eq!(written, format!("{kept} fdatasync wrote the dirty ones before."));
+    assert_eq!(written, format!("{kept} fdatasync had written the dirty pages."));
     assert_eq!(of("anon", "map,fill,dontneed", &["--read"]), "None of the pages was in memory, so nothing was freed.");
     assert!(of("anon", "map,fill,dontneed", &[]).contains("their contents are lost"));
     if cfg!(target_env = "gnu") {

@@ -312,7 +312,8 @@ impl Telling<'_> {
                 let keeps = is_mapped && self.maps_of_file() > Bytes(0);
                 let dropped = match (self.scene.before.cached, self.cached()) {
                     (Ok(before), Ok(after)) if after >= before && keeps => {
-                        "No page was dropped, because this process has them mapped in.".to_owned()
+                        let part = if self.maps_of_file() >= before { "all" } else { "some" };
+                        format!("No page was dropped: this process has {part} of them mapped in.")
                     }
                     (Ok(before), Ok(after)) if after >= before => "No page was dropped.".to_owned(),
                     (Ok(before), Ok(after)) if keeps => {
@@ -322,7 +323,7 @@ impl Telling<'_> {
                     _ => "The kernel dropped the clean pages; the next read takes them from the disk.".to_owned(),
                 };
                 match self.scene.before.dirty {
-                    Ok(dirty) if dirty > Bytes(0) => format!("{dropped} fdatasync wrote the dirty ones before."),
+                    Ok(dirty) if dirty > Bytes(0) => format!("{dropped} fdatasync had written the dirty pages."),
                     _ => dropped,
                 }
             }

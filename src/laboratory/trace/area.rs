@@ -51,7 +51,7 @@ impl Area {
         self.has_file() && self.perm.ends_with('s')
     }
 
-    /// It as the continuation of another.
+    /// This mapping, as the continuation of an earlier one.
     pub(super) fn continuing(&self, earlier: &Area) -> Area {
         Area { first_path: earlier.first_path.clone(), is_of_execve: earlier.is_of_execve, ..self.clone() }
     }

@@ -13,8 +13,8 @@ use crate::pagecache::{Engine, Leases, OpenFile};
 use crate::process::{Device, Process};
 use crate::units::{Absent, ByteRange, Figure, Pages, Reason};
 
-/// What identifies the file of a mapping, for as long as it is mapped. The name is that at first: device and inode
-/// alone may be those of several files (btrfs).
+/// What identifies the file of a mapping, for as long as it is mapped. The name is the first one seen: device and
+/// inode alone may be those of several files (btrfs).
 type Key = (Device, u64, Vec<u8>);
 
 /// The open files.

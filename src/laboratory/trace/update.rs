@@ -477,7 +477,7 @@ fn length(ranges: &[Range<u64>]) -> Bytes {
     ranges.iter().map(|range| Bytes(range.end.saturating_sub(range.start))).sum()
 }
 
-/// What two ranges have in common; it ends at its start or before if that is nothing.
+/// What two ranges have in common; the end is not after the start if they have nothing in common.
 fn common(one: &Range<u64>, other: &Range<u64>) -> Range<u64> {
     one.start.max(other.start)..one.end.min(other.end)
 }
