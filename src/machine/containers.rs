@@ -8,8 +8,8 @@
 //! | `libpod-ID.scope`, `libpod-ID`, `libpod-payload-ID` | `podman:ID` |
 //! | `crio-ID.scope`, `crio-ID`, `...:crio:ID` | `crio:ID` |
 //! | `cri-containerd-ID.scope`, `nerdctl-ID.scope`, `...:cri-containerd:ID` | `containerd:ID` |
-//! | any of these, or `ID`, below a group `kubepods...` or `...-podUID.slice` | `kubernetes:ID` |
-//! | `kubepods/.../podUID`, `kubepods-...-podUID.slice` without a container below | `kubernetes:podUID` |
+//! | any of these, or `ID`, below the group of a pod, or with `kubepods` in its own name | `kubernetes:ID` |
+//! | `kubepods/.../podUID`, `...kubepods-...-podUID.slice` without a container below | `kubernetes:podUID` |
 //! | `lxc.payload.NAME`, `lxc.payload/NAME`, `lxc/NAME` | `lxc:NAME` |
 //! | `machine-NAME.scope`, `systemd-nspawn@NAME.service` | `machine:NAME` |
 //! | `ID` alone (`ctr`, ECS) | `container:ID` |
@@ -52,11 +52,15 @@ fn of_engine(group: &[u8], parent: &[u8], above: &[&[u8]]) -> Option<String> {
     Some(format!("{engine}:{id}"))
 }
 
-/// A pod: `podUID` below `kubepods`, or `kubepods-burstable-podUID.slice`, where `_` stands for `-`.
+/// A pod: `podUID` below `kubepods`, or `kubepods-burstable-podUID.slice`, where `_` stands for `-`. If the kubelet has
+/// a root of its own, the name of the slice begins with that: `kubelet-kubepods-podUID.slice` (kind).
 fn of_pod(group: &[u8]) -> Option<String> {
     let name = text(group)?;
     let uid = match name.strip_suffix(".slice") {
-        Some(slice) => slice.strip_prefix("kubepods").and_then(|rest| rest.rsplit_once("-pod"))?.1,
+        Some(slice) => {
+            let (above, uid) = slice.rsplit_once("-pod")?;
+            above.split('-').any(|name| name == "kubepods").then_some(uid)?
+        }
         None => name.strip_prefix("pod")?,
     };
     let uid = uid.replace('_', "-").to_ascii_lowercase();
@@ -149,6 +153,14 @@ mod tests {
             (
                 "/system.slice/containerd.service/kubepods-burstable-podU_I_D.slice:cri-containerd:ID",
                 "kubernetes:0123456789ab",
+            ),
+            (
+                "/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-podU_I_D.slice/cri-containerd-ID.scope",
+                "kubernetes:0123456789ab",
+            ),
+            (
+                "/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-burstable-podU_I_D.slice",
+                "kubernetes:pod1a2b3c4d-5e6f",
             ),
             ("/kubepods/podUID", "kubernetes:pod1a2b3c4d-5e6f"),
             (
