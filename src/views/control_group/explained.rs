@@ -1,12 +1,15 @@
 //! One control group in words: what counts towards its limit, and what of that the kernel can take back.
 
+mod files;
+mod reclaim;
+
 use super::GroupRow;
 use crate::error::Error;
 use crate::join::GroupFiles;
 use crate::machine::{GroupAmount, GroupCount, GroupLimit, GroupVersion, LimitAbove};
 use crate::table::escape::escaped;
 use crate::table::write_brief_share;
-use crate::units::{Bytes, Human, counted, percent};
+use crate::units::{Bytes, Human, percent};
 
 /// What stands around a group.
 pub(super) struct Around<'g> {
@@ -19,9 +22,6 @@ pub(super) struct Around<'g> {
     /// Its cached files, or why they are not known.
     pub(super) files: Result<GroupFiles, Error>,
 }
-
-/// So many files are named.
-const NAMED: usize = 5;
 
 /// So many groups are named.
 const NAMED_GROUPS: usize = 3;
@@ -36,10 +36,10 @@ pub(super) fn lines(row: &GroupRow, around: &Around<'_>) -> Vec<String> {
     let mut lines = vec![usage(row, &around.above)];
     lines.extend(parts(row));
     lines.push(FIRST_TOUCH.to_owned());
-    lines.extend(reclaim(row, around.swap));
+    lines.extend(reclaim::lines(row, around.swap));
     lines.extend(kubelet(row));
     lines.extend(history(row, around.below));
-    lines.extend(files(around));
+    lines.extend(files::lines(around));
     lines
 }
 
@@ -112,70 +112,6 @@ fn rest(row: &GroupRow) -> Option<Bytes> {
     Some(rest).filter(|rest| *rest > Bytes(0))
 }
 
-/// What the kernel can take back.
-fn reclaim(row: &GroupRow, swap: Option<Bytes>) -> Vec<String> {
-    let mut lines = Vec::new();
-    let listed = amount(row, GroupAmount::ActiveFile).zip(amount(row, GroupAmount::InactiveFile));
-    let unwritten = amount(row, GroupAmount::Dirty).zip(amount(row, GroupAmount::Writeback));
-    if let (Some((active, inactive)), Some((dirty, writeback))) = (listed, unwritten) {
-        let unwritten = dirty + writeback;
-        let clean = (active + inactive).saturating_sub(unwritten);
-        let mut text = match clean {
-            Bytes(0) => "The kernel can take back no clean page cache at once".to_owned(),
-            clean => format!(
-                "The kernel can take back {} of clean page cache at once (it begins with the inactive list, which \
-                 has {})",
-                Human(clean),
-                Human(inactive)
-            ),
-        };
-        if unwritten > Bytes(0) {
-            text += &format!(", and {} of page cache after it is written to disk", Human(unwritten));
-        }
-        if let Some(slab) = amount(row, GroupAmount::SlabReclaimable).filter(|slab| *slab > Bytes(0)) {
-            text += &format!(", and some of {} of cached names and inodes", Human(slab));
-        }
-        lines.push(text + ".");
-    }
-    if let Some(of_swap) = of_swap(row) {
-        let limit = row.group.figures.limit(GroupLimit::Swap);
-        let where_to = match (swap, limit) {
-            (Some(Bytes(0)), _) => "which this machine does not have".to_owned(),
-            (_, Ok(Some(Bytes(0)))) => "which its limit forbids".to_owned(),
-            (_, Ok(Some(limit))) => format!("up to its limit of {}", Human(limit)),
-            (Some(swap), _) => format!("of which this machine has {}", Human(swap)),
-            (None, _) => "as far as there is any".to_owned(),
-        };
-        lines.push(format!("{of_swap} memory can only go to swap, {where_to}."));
-    }
-    if let Some(unevictable) = amount(row, GroupAmount::Unevictable).filter(|bytes| *bytes > Bytes(0)) {
-        lines.push(format!("{} cannot be taken: locked (mlock), or of ramfs.", Human(unevictable)));
-    }
-    lines
-}
-
-/// What can only go to swap, in words: what is locked cannot. `None` if there is nothing, or if it is not known.
-fn of_swap(row: &GroupRow) -> Option<String> {
-    let parts = [(GroupAmount::Anonymous, "anonymous"), (GroupAmount::Shmem, "shared")];
-    let known = parts.map(|(part, name)| amount(row, part).map(|bytes| (bytes, name)));
-    let is_whole = known.iter().all(Option::is_some);
-    let parts: Vec<(Bytes, &str)> = known.into_iter().flatten().filter(|(bytes, _)| *bytes > Bytes(0)).collect();
-    let all: Bytes = parts.iter().map(|(bytes, _)| *bytes).sum();
-    let listed = amount(row, GroupAmount::ActiveAnonymous).zip(amount(row, GroupAmount::InactiveAnonymous));
-    let listed = listed.map(|(active, inactive)| active + inactive);
-    let names = || parts.iter().map(|(_, name)| *name).collect::<Vec<_>>().join(" and ");
-    let each = || parts.iter().map(|(bytes, name)| format!("{} of {name}", Human(*bytes))).collect::<Vec<_>>();
-    match listed {
-        _ if parts.is_empty() => None,
-        Some(Bytes(0)) => None,
-        Some(listed) if listed < all || !is_whole && listed > all => Some(format!("{} of {}", Human(listed), names())),
-        None if amount(row, GroupAmount::Unevictable) != Some(Bytes(0)) => {
-            Some(format!("Up to {}", each().join(" and ")))
-        }
-        _ => Some(each().join(" and ")),
-    }
-}
-
 /// What the kubelet makes of it.
 fn kubelet(row: &GroupRow) -> Option<String> {
     let working_set = Human(amount(row, GroupAmount::WorkingSet)?);
@@ -246,76 +182,4 @@ fn brief(share: f64) -> String {
     let mut text = Vec::new();
     write_brief_share(share, &mut text);
     String::from_utf8_lossy(&text).into_owned()
-}
-
-/// The cached files.
-fn files(around: &Around<'_>) -> Vec<String> {
-    let files = match &around.files {
-        Ok(files) => files,
-        Err(error) => {
-            let why = escaped(error.why().as_bytes());
-            return vec![format!("Which cached files it is charged for is not known: {why}.")];
-        }
-    };
-    let mut lines = charged(files);
-    lines.extend(others(files));
-    lines
-}
-
-/// What it is charged for.
-fn charged(files: &GroupFiles) -> Vec<String> {
-    let sum = Human(files.charged.iter().map(|file| file.cached).sum());
-    let number = counted(files.charged.len() as u64, "cached file", "cached files");
-    let first = match (files.charged.is_empty(), files.charged_lack.is_empty()) {
-        (true, true) => "It is charged for no cached file.".to_owned(),
-        (true, false) => "No cached file that it is charged for was found.".to_owned(),
-        (false, is_whole) => {
-            let least = if is_whole { "" } else { "at least " };
-            format!("It is charged for {least}{sum} of {number}, the largest first:")
-        }
-    };
-    let named = files.charged.iter().take(NAMED);
-    let named =
-        named.map(|file| format!("- {} {}{}", Human(file.cached), escaped(&file.path), deleted(file.is_deleted)));
-    std::iter::once(first).chain(named).chain(lacks(&files.charged_lack)).collect()
-}
-
-/// What its processes hold and others are charged for.
-fn others(files: &GroupFiles) -> Vec<String> {
-    let others = match &files.others {
-        Ok(others) => others,
-        Err(absent) => {
-            let what = "Which files of other groups its processes hold is not known";
-            return vec![format!("{what}: {}.", absent.why)];
-        }
-    };
-    let sum = Human(others.iter().map(|file| file.cached).sum());
-    let first = match (others.is_empty(), files.others_lack.is_empty()) {
-        (true, true) => "Its processes hold no file that another group is charged for.".to_owned(),
-        (true, false) => "No file was found that its processes hold and another group is charged for.".to_owned(),
-        (false, is_whole) => {
-            let least = if is_whole { "" } else { "at least " };
-            format!("Other groups are charged for {least}{sum} of files that its processes hold, the largest first:")
-        }
-    };
-    let named = others.iter().take(NAMED).map(|file| {
-        let group = file.groups.first().map_or(&[][..], |(group, _)| group);
-        let more = match file.groups.len().saturating_sub(1) {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        let deleted = deleted(file.is_deleted);
-        format!("- {} {}{deleted}: {}{more}", Human(file.cached), escaped(&file.path), escaped(group))
-    });
-    std::iter::once(first).chain(named).chain(lacks(&files.others_lack)).collect()
-}
-
-/// What is said after the name of a file that was deleted.
-fn deleted(is_deleted: bool) -> &'static str {
-    if is_deleted { " (deleted)" } else { "" }
-}
-
-/// What a list may lack.
-fn lacks(lack: &[String]) -> Vec<String> {
-    lack.iter().map(|why| format!("This list may lack something: {}.", escaped(why.as_bytes()))).collect()
 }
