@@ -6,6 +6,7 @@
 mod common;
 
 mod capture;
+mod explained;
 mod live;
 mod version_2;
 

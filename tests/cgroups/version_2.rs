@@ -435,8 +435,9 @@ fn one_group_is_explained_in_words() {
              it slab 2M), sockets 1M.",
             "Page cache counts as its own because the kernel charges a page to the group of the process that read or \
              wrote it first, and leaves it there, whoever uses it later, until the page is reclaimed.",
-            "The kernel can take back 16M of clean page cache at once (it begins with the inactive list, which has \
-             8M), and 4M of page cache after it is written to disk, and some of 1M of cached names and inodes.",
+            "The kernel can take back 16M to 20M of clean page cache at once (it begins with the inactive list, which \
+             has 8M), and up to 4M of page cache after it is written to disk, and some of 1M of cached names and \
+             inodes.",
             "20M of anonymous and 2M of shared memory can only go to swap, which its limit forbids.",
             "4M cannot be taken: locked (mlock), or of ramfs.",
             "The kubelet counts 42M (the working set: the usage without the inactive list), and evicts pods by \

@@ -1,4 +1,9 @@
 //! What the kernel can take back of a control group, in words.
+//!
+//! `memory.stat` counts the kinds of memory and the lengths of the lists, but not how much of a kind is on a list. Page
+//! cache that is locked is on no list of files, though it may be dirty. Where both are counted, only a range is known.
+
+use std::fmt;
 
 use super::{GroupRow, amount};
 use crate::machine::{GroupAmount, GroupLimit};
@@ -7,28 +12,7 @@ use crate::units::{Bytes, Human};
 /// What the kernel can take back.
 pub(super) fn lines(row: &GroupRow, swap: Option<Bytes>) -> Vec<String> {
     let mut lines = Vec::new();
-    let listed = amount(row, GroupAmount::ActiveFile).zip(amount(row, GroupAmount::InactiveFile));
-    let unwritten = amount(row, GroupAmount::Dirty).zip(amount(row, GroupAmount::Writeback));
-    if let (Some((active, inactive)), Some((dirty, writeback))) = (listed, unwritten) {
-        let unwritten = dirty + writeback;
-        let clean = (active + inactive).saturating_sub(unwritten);
-        let mut text = match clean {
-            Bytes(0) => "The kernel can take back no clean page cache at once".to_owned(),
-            clean => format!(
-                "The kernel can take back {} of clean page cache at once (it begins with the inactive list, which \
-                 has {})",
-                Human(clean),
-                Human(inactive)
-            ),
-        };
-        if unwritten > Bytes(0) {
-            text += &format!(", and {} of page cache after it is written to disk", Human(unwritten));
-        }
-        if let Some(slab) = amount(row, GroupAmount::SlabReclaimable).filter(|slab| *slab > Bytes(0)) {
-            text += &format!(", and some of {} of cached names and inodes", Human(slab));
-        }
-        lines.push(text + ".");
-    }
+    lines.extend(FileLists::of(row).map(|lists| lists.line(row)));
     if let Some(of_swap) = of_swap(row) {
         let limit = row.group.figures.limit(GroupLimit::Swap);
         let where_to = match (swap, limit) {
@@ -44,6 +28,78 @@ pub(super) fn lines(row: &GroupRow, swap: Option<Bytes>) -> Vec<String> {
         lines.push(format!("{} cannot be taken: locked (mlock), or of ramfs.", Human(unevictable)));
     }
     lines
+}
+
+/// An amount of which only the bounds are known.
+#[derive(Debug, Clone, Copy)]
+struct Range {
+    least: Bytes,
+    most: Bytes,
+}
+
+impl Range {
+    /// The kernel collects its counters one after the other: bounds that contradict each other are none.
+    fn new(least: Bytes, most: Bytes) -> Range {
+        Range { least: least.min(most), most }
+    }
+
+    /// What is left of so much.
+    fn rest_of(self, whole: Bytes) -> Range {
+        Range { least: whole.saturating_sub(self.most), most: whole.saturating_sub(self.least) }
+    }
+}
+
+impl fmt::Display for Range {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (least, most) = (Human(self.least).to_string(), Human(self.most).to_string());
+        match self.least {
+            _ if least == most => formatter.write_str(&most),
+            Bytes(0) => write!(formatter, "up to {most}"),
+            _ => write!(formatter, "{least} to {most}"),
+        }
+    }
+}
+
+/// The active and the inactive list of files.
+struct FileLists {
+    inactive: Bytes,
+    /// What of both has to be written to disk before it can be taken.
+    unwritten: Range,
+    /// The rest.
+    at_once: Range,
+}
+
+impl FileLists {
+    fn of(row: &GroupRow) -> Option<FileLists> {
+        let amount = |part| amount(row, part);
+        let inactive = amount(GroupAmount::InactiveFile)?;
+        let all = amount(GroupAmount::ActiveFile)? + inactive;
+        let (dirty, writeback) = (amount(GroupAmount::Dirty)?, amount(GroupAmount::Writeback)?);
+        // A page that is being written may be dirty again.
+        let least = dirty.max(writeback).saturating_sub(amount(GroupAmount::Unevictable).unwrap_or(dirty + writeback));
+        let unwritten = Range::new(least, all.min(dirty + writeback));
+        Some(FileLists { inactive, unwritten, at_once: unwritten.rest_of(all) })
+    }
+
+    /// What can be taken of it.
+    fn line(&self, row: &GroupRow) -> String {
+        let mut text = match self.at_once.most {
+            Bytes(0) => "The kernel can take back no clean page cache at once".to_owned(),
+            _ => format!(
+                "The kernel can take back {} of clean page cache at once (it begins with the inactive list, which \
+                 has {})",
+                self.at_once,
+                Human(self.inactive)
+            ),
+        };
+        if self.unwritten.most > Bytes(0) {
+            text += &format!(", and {} of page cache after it is written to disk", self.unwritten);
+        }
+        if let Some(slab) = amount(row, GroupAmount::SlabReclaimable).filter(|slab| *slab > Bytes(0)) {
+            text += &format!(", and some of {} of cached names and inodes", Human(slab));
+        }
+        text + "."
+    }
 }
 
 /// What can only go to swap, in words: what is locked cannot. `None` if there is nothing, or if it is not known.

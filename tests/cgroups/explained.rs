@@ -1,0 +1,44 @@
+//! What the explanation of one group says that the kernel can take back.
+
+use crate::capture::Captured;
+use crate::common::rmap;
+
+/// A captured group without limits, `/d`, whose `memory.stat` has these lines.
+fn captured(stat: &str) -> Captured {
+    let captured = Captured::version_2();
+    captured.group("d", 100 << 20, "max", 0, "");
+    captured.write("d", &[("memory.stat", stat), ("memory.swap.max", "max\n")]);
+    captured
+}
+
+/// The explanation of a captured group.
+#[track_caller]
+fn explained(captured: &Captured, group: &str) -> String {
+    rmap(["cgroups", &captured.option(), group]).good().text()
+}
+
+#[track_caller]
+fn assert_says(captured: &Captured, words: &str) {
+    let text = explained(captured, "/d");
+    assert!(text.contains(words), "{words}: {text}");
+}
+
+#[test]
+fn locked_page_cache_that_is_dirty_is_not_taken_back_after_writing() {
+    // 20 MiB are locked and dirtied again and again, and a page that is not locked is dirty.
+    let of = |dirty: u64, locked: u64| {
+        captured(&format!(
+            "anon 3145728\nfile 62996480\nshmem 0\ninactive_file 42008576\nactive_file 16384\nfile_dirty {dirty}\n\
+             file_writeback 0\nunevictable {locked}\n"
+        ))
+    };
+    let locked = of(20_975_616, 20_971_520);
+    assert_says(&locked, "\nThe kernel can take back 20M to 40M of clean page cache at once (it begins with ");
+    assert_says(&locked, ", and 4K to 20M of page cache after it is written to disk.\n");
+    assert_says(&locked, "\n20M cannot be taken: locked");
+    assert_says(&of(4_194_304, 20_971_520), ", and up to 4M of page cache after it is written to disk.\n");
+    // Without anything that is locked it is known.
+    let free = of(4_194_304, 0);
+    assert_says(&free, "\nThe kernel can take back 36M of clean page cache at once (");
+    assert_says(&free, ", and 4M of page cache after it is written to disk.\n");
+}
