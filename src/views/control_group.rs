@@ -228,7 +228,7 @@ const COLUMNS: &[C] = &[
         "inactive_file",
         "Inactive file",
         GroupAmount::InactiveFile,
-        "page cache on the inactive list, which the kernel takes first",
+        "page cache on the inactive list, which the kernel takes first; memory freed with MADV_FREE too",
     )
     .needing(STAT)
     .minor(),

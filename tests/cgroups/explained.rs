@@ -42,3 +42,25 @@ fn locked_page_cache_that_is_dirty_is_not_taken_back_after_writing() {
     assert_says(&free, "\nThe kernel can take back 36M of clean page cache at once (");
     assert_says(&free, ", and 4M of page cache after it is written to disk.\n");
 }
+
+#[test]
+fn freed_memory_is_not_called_page_cache() {
+    // 50 MiB of anonymous memory were freed with MADV_FREE: they are on the list of files.
+    let of = |locked: u64| {
+        captured(&format!(
+            "anon 59453440\nfile 1064960\nshmem 16384\nactive_anon 7024640\ninactive_anon 16384\n\
+             inactive_file 53460992\nactive_file 16384\nfile_dirty 0\nfile_writeback 0\nunevictable {locked}\n"
+        ))
+    };
+    let begin = "\nThe kernel can take back 51M at once (it begins with the inactive list, which has 50.9M): ";
+    let freed = "of memory that processes have freed (MADV_FREE) and not written to again.\n";
+    assert_says(&of(0), &format!("{begin}1M of clean page cache, and 50M {freed}"));
+    assert_says(&of(524_288), &format!("{begin}512K to 1M of clean page cache, and 50M to 50.5M {freed}"));
+    // What is on the lists of anonymous memory needs swap.
+    assert_says(&of(0), "\n6.7M of anonymous and shared memory can only go to swap, ");
+    // No more can have been freed than there is, and none if the lists have less than the page cache.
+    let lists = "inactive_file 1048576\nactive_file 0\nfile_dirty 0\nfile_writeback 0\nunevictable 0\n";
+    let clean = "\nThe kernel can take back 1M of clean page cache at once (";
+    assert_says(&captured(&format!("anon 0\nfile 524288\nshmem 0\n{lists}")), clean);
+    assert_says(&captured(&format!("anon 4096\nfile 1052672\nshmem 0\n{lists}")), clean);
+}

@@ -15,9 +15,9 @@ pub enum GroupAmount {
     Anonymous,
     /// The page cache, with shared memory.
     File,
-    /// The page cache on the active list.
+    /// The active list of files: page cache without shared memory.
     ActiveFile,
-    /// The page cache on the inactive list.
+    /// The inactive list of files: page cache, and anonymous memory that was freed with `MADV_FREE`.
     InactiveFile,
     /// tmpfs, memfd and shared anonymous memory.
     Shmem,

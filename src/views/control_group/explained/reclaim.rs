@@ -60,12 +60,16 @@ impl fmt::Display for Range {
     }
 }
 
-/// The active and the inactive list of files.
+/// The active and the inactive list of files: page cache, and anonymous memory that was freed with `MADV_FREE`.
 struct FileLists {
     inactive: Bytes,
+    /// What was freed.
+    freed: Range,
+    /// The page cache that can be taken without writing it to disk.
+    clean: Range,
     /// What of both has to be written to disk before it can be taken.
     unwritten: Range,
-    /// The rest.
+    /// Everything else.
     at_once: Range,
 }
 
@@ -75,21 +79,38 @@ impl FileLists {
         let inactive = amount(GroupAmount::InactiveFile)?;
         let all = amount(GroupAmount::ActiveFile)? + inactive;
         let (dirty, writeback) = (amount(GroupAmount::Dirty)?, amount(GroupAmount::Writeback)?);
+        let locked = amount(GroupAmount::Unevictable);
+        // Page cache is on these lists, or locked. Shared memory is on those of anonymous memory.
+        let cache = amount(GroupAmount::File).zip(amount(GroupAmount::Shmem));
+        let cache = cache.map(|(file, shared)| file.saturating_sub(shared));
+        let listed = Range {
+            least: cache.zip(locked).map_or(Bytes(0), |(cache, locked)| cache.saturating_sub(locked)),
+            most: cache.unwrap_or(all),
+        };
+        let Range { least, most } = listed.rest_of(all);
+        let anonymous = amount(GroupAmount::Anonymous).unwrap_or(all);
+        let freed = Range::new(least.min(anonymous), most.min(anonymous));
         // A page that is being written may be dirty again.
-        let least = dirty.max(writeback).saturating_sub(amount(GroupAmount::Unevictable).unwrap_or(dirty + writeback));
-        let unwritten = Range::new(least, all.min(dirty + writeback));
-        Some(FileLists { inactive, unwritten, at_once: unwritten.rest_of(all) })
+        let least = dirty.max(writeback).saturating_sub(locked.unwrap_or(dirty + writeback));
+        let unwritten = Range::new(least, freed.rest_of(all).most.min(dirty + writeback));
+        let at_once = unwritten.rest_of(all);
+        let clean =
+            Range { least: at_once.least.saturating_sub(freed.most), most: at_once.most.saturating_sub(freed.least) };
+        Some(FileLists { inactive, freed, clean, unwritten, at_once })
     }
 
     /// What can be taken of it.
     fn line(&self, row: &GroupRow) -> String {
-        let mut text = match self.at_once.most {
-            Bytes(0) => "The kernel can take back no clean page cache at once".to_owned(),
+        let begin = format!("(it begins with the inactive list, which has {})", Human(self.inactive));
+        let mut text = match (self.at_once.most, self.freed.most) {
+            (Bytes(0), _) => "The kernel can take back no clean page cache at once".to_owned(),
+            (_, Bytes(0)) => {
+                format!("The kernel can take back {} of clean page cache at once {begin}", self.at_once)
+            }
             _ => format!(
-                "The kernel can take back {} of clean page cache at once (it begins with the inactive list, which \
-                 has {})",
-                self.at_once,
-                Human(self.inactive)
+                "The kernel can take back {} at once {begin}: {} of clean page cache, and {} of memory that processes \
+                 have freed (MADV_FREE) and not written to again",
+                self.at_once, self.clean, self.freed
             ),
         };
         if self.unwritten.most > Bytes(0) {
