@@ -39,17 +39,13 @@ pub(super) fn lines(row: &GroupRow, around: &Around<'_>) -> Vec<String> {
     lines.extend(reclaim::lines(row, around.swap));
     lines.extend(kubelet(row));
     lines.extend(history(row, around.below));
-    lines.extend(files::lines(around));
+    lines.extend(files::lines(&around.files));
     lines
-}
-
-fn amount(row: &GroupRow, amount: GroupAmount) -> Option<Bytes> {
-    row.group.figures.amount(amount).ok()
 }
 
 /// The parts that are known, with their names.
 fn known(row: &GroupRow, amounts: &[(GroupAmount, &str)]) -> Vec<String> {
-    let known = amounts.iter().filter_map(|(part, name)| Some((amount(row, *part)?, name)));
+    let known = amounts.iter().filter_map(|(part, name)| Some((row.known(*part)?, name)));
     known.map(|(bytes, name)| format!("{name} {}", Human(bytes))).collect()
 }
 
@@ -81,11 +77,11 @@ fn usage(row: &GroupRow, above: &[LimitAbove]) -> String {
 
 /// What counts towards the limit.
 fn parts(row: &GroupRow) -> Option<String> {
-    let shared = amount(row, GroupAmount::Shmem).filter(|shared| *shared > Bytes(0));
+    let shared = row.known(GroupAmount::Shmem).filter(|shared| *shared > Bytes(0));
     let shared = shared.map_or_else(String::new, |shared| format!(" (of it shared memory {})", Human(shared)));
-    let slab = amount(row, GroupAmount::Slab).map_or_else(String::new, |slab| format!(" (of it slab {})", Human(slab)));
+    let slab = row.known(GroupAmount::Slab).map_or_else(String::new, |slab| format!(" (of it slab {})", Human(slab)));
     let mut parts = known(row, &[(GroupAmount::Anonymous, "anonymous memory"), (GroupAmount::File, "page cache")]);
-    if let Some(cache) = parts.last_mut().filter(|_| amount(row, GroupAmount::File).is_some()) {
+    if let Some(cache) = parts.last_mut().filter(|_| row.known(GroupAmount::File).is_some()) {
         *cache += &shared;
     }
     // The root of version 1 is not charged for it.
@@ -107,14 +103,14 @@ fn rest(row: &GroupRow) -> Option<Bytes> {
         GroupVersion::Two => &[GroupAmount::Kernel, GroupAmount::Sockets],
     };
     let parts = [GroupAmount::Anonymous, GroupAmount::File].iter().chain(of_kernel);
-    let parts = parts.map(|part| amount(row, *part)).sum::<Option<Bytes>>()?;
-    let rest = amount(row, GroupAmount::Usage).filter(|_| !row.group.is_root)?.saturating_sub(parts);
+    let parts = parts.map(|part| row.known(*part)).sum::<Option<Bytes>>()?;
+    let rest = row.known(GroupAmount::Usage).filter(|_| !row.group.is_root)?.saturating_sub(parts);
     Some(rest).filter(|rest| *rest > Bytes(0))
 }
 
 /// What the kubelet makes of it.
 fn kubelet(row: &GroupRow) -> Option<String> {
-    let working_set = Human(amount(row, GroupAmount::WorkingSet)?);
+    let working_set = Human(row.known(GroupAmount::WorkingSet)?);
     Some(format!(
         "The kubelet counts {working_set} (the working set: the usage without the inactive list), and evicts pods by \
          that figure if the node runs short. The limit is the kernel's: it counts the whole usage, and kills \

@@ -44,6 +44,11 @@ impl GroupRow {
         self.group.parent().map_or(Cell::Absent(TOP), Cell::Text)
     }
 
+    /// An amount, if it is known.
+    pub(super) fn known(&self, amount: GroupAmount) -> Option<Bytes> {
+        self.group.figures.amount(amount).ok()
+    }
+
     pub(super) fn share_of_limit(&self) -> Figure<f64> {
         let limit = self.group.figures.limit(GroupLimit::Memory)?.ok_or(NO_LIMIT)?;
         let usage = self.group.figures.amount(GroupAmount::Usage)?;

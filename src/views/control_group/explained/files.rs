@@ -1,6 +1,6 @@
 //! The cached files of a control group, in words.
 
-use super::Around;
+use crate::error::Error;
 use crate::join::GroupFiles;
 use crate::table::escape::escaped;
 use crate::units::{Human, counted};
@@ -9,8 +9,8 @@ use crate::units::{Human, counted};
 const NAMED: usize = 5;
 
 /// The cached files.
-pub(super) fn lines(around: &Around<'_>) -> Vec<String> {
-    let files = match &around.files {
+pub(super) fn lines(files: &Result<GroupFiles, Error>) -> Vec<String> {
+    let files = match files {
         Ok(files) => files,
         Err(error) => {
             let why = escaped(error.why().as_bytes());

@@ -5,9 +5,9 @@
 
 use std::fmt;
 
-use super::{GroupRow, amount};
 use crate::machine::{GroupAmount, GroupLimit};
 use crate::units::{Bytes, Human};
+use crate::views::control_group::GroupRow;
 
 /// What the kernel can take back.
 pub(super) fn lines(row: &GroupRow, swap: Option<Bytes>) -> Vec<String> {
@@ -24,7 +24,7 @@ pub(super) fn lines(row: &GroupRow, swap: Option<Bytes>) -> Vec<String> {
         };
         lines.push(format!("{of_swap} memory can only go to swap, {where_to}."));
     }
-    if let Some(unevictable) = amount(row, GroupAmount::Unevictable).filter(|bytes| *bytes > Bytes(0)) {
+    if let Some(unevictable) = row.known(GroupAmount::Unevictable).filter(|bytes| *bytes > Bytes(0)) {
         lines.push(format!("{} cannot be taken: locked (mlock), or of ramfs.", Human(unevictable)));
     }
     lines
@@ -75,7 +75,7 @@ struct FileLists {
 
 impl FileLists {
     fn of(row: &GroupRow) -> Option<FileLists> {
-        let amount = |part| amount(row, part);
+        let amount = |part| row.known(part);
         let inactive = amount(GroupAmount::InactiveFile)?;
         let all = amount(GroupAmount::ActiveFile)? + inactive;
         let (dirty, writeback) = (amount(GroupAmount::Dirty)?, amount(GroupAmount::Writeback)?);
@@ -116,7 +116,7 @@ impl FileLists {
         if self.unwritten.most > Bytes(0) {
             text += &format!(", and {} of page cache after it is written to disk", self.unwritten);
         }
-        if let Some(slab) = amount(row, GroupAmount::SlabReclaimable).filter(|slab| *slab > Bytes(0)) {
+        if let Some(slab) = row.known(GroupAmount::SlabReclaimable).filter(|slab| *slab > Bytes(0)) {
             text += &format!(", and some of {} of cached names and inodes", Human(slab));
         }
         text + "."
@@ -126,11 +126,11 @@ impl FileLists {
 /// What can only go to swap, in words: what is locked cannot. `None` if there is nothing, or if it is not known.
 fn of_swap(row: &GroupRow) -> Option<String> {
     let parts = [(GroupAmount::Anonymous, "anonymous"), (GroupAmount::Shmem, "shared")];
-    let known = parts.map(|(part, name)| amount(row, part).map(|bytes| (bytes, name)));
+    let known = parts.map(|(part, name)| row.known(part).map(|bytes| (bytes, name)));
     let is_whole = known.iter().all(Option::is_some);
     let parts: Vec<(Bytes, &str)> = known.into_iter().flatten().filter(|(bytes, _)| *bytes > Bytes(0)).collect();
     let all: Bytes = parts.iter().map(|(bytes, _)| *bytes).sum();
-    let listed = amount(row, GroupAmount::ActiveAnonymous).zip(amount(row, GroupAmount::InactiveAnonymous));
+    let listed = row.known(GroupAmount::ActiveAnonymous).zip(row.known(GroupAmount::InactiveAnonymous));
     let listed = listed.map(|(active, inactive)| active + inactive);
     let names = || parts.iter().map(|(_, name)| *name).collect::<Vec<_>>().join(" and ");
     let each = || parts.iter().map(|(bytes, name)| format!("{} of {name}", Human(*bytes))).collect::<Vec<_>>();
@@ -138,7 +138,7 @@ fn of_swap(row: &GroupRow) -> Option<String> {
         _ if parts.is_empty() => None,
         Some(Bytes(0)) => None,
         Some(listed) if listed < all || !is_whole && listed > all => Some(format!("{} of {}", Human(listed), names())),
-        None if amount(row, GroupAmount::Unevictable) != Some(Bytes(0)) => {
+        None if row.known(GroupAmount::Unevictable) != Some(Bytes(0)) => {
             Some(format!("Up to {}", each().join(" and ")))
         }
         _ => Some(each().join(" and ")),
