@@ -19,11 +19,11 @@ use crate::join::machine_files::FoundChoice;
 use crate::process::{ProcRoot, ProcessChoice};
 use crate::query::{Default, Host, Query, execute};
 use crate::render::{Presentation, TextSink};
-use crate::table::{SizeUnit, Source, Stop};
+use crate::table::{RowKind, SizeUnit, Source, Stop};
 use crate::views::cached_file::CachedFileSource;
 use crate::views::control_group::GroupSource;
 use crate::views::machine::{self, MachineSource};
-use crate::views::process::ProcessSource;
+use crate::views::process::{ProcessSource, Processes};
 
 /// How many rows each list has.
 const ROWS: usize = 5;
@@ -123,7 +123,7 @@ impl OverviewArgs {
                 // Without a terminal nothing is cut, and a command line may have thousands of characters.
                 let command = if screen::is_terminal() { "command" } else { "name" };
                 let columns = ["pid", "user", "pss", "uss", "rss", "swap", command];
-                Part::answer("processes", &largest(&columns, "pss"), &mut processes, presentation)
+                Part::answer("processes", &largest(&columns, Processes::LARGEST_BY), &mut processes, presentation)
             });
             let memory = Part::answer("memory", &columns(machine::DEFAULT), &mut memory, presentation);
             let joined = [processes, files, groups].into_iter().filter_map(|part| part.join().ok());

@@ -119,7 +119,7 @@ impl PsArgs {
     /// The order if none is requested: the largest first. Without Pss it is that of the first size that is shown,
     /// because Pss takes long to read.
     fn order(&self, query: &Query) -> Option<String> {
-        let main = if self.tree { "tree_pss" } else { Processes::LARGEST_BY };
+        let main = if self.tree { process::TREE_ORDER } else { Processes::LARGEST_BY };
         let shown: &[String] = match (&query.columns, &query.default) {
             (Some(list), _) if !list.adds => &list.ids,
             (_, Default::Columns(ids)) => ids,
@@ -131,7 +131,7 @@ impl PsArgs {
         // A tree has its sums wherever Pss is read.
         let has_main = |id: &str| match self.tree {
             true => find(&table, id).is_some_and(|column| column.needs.contains(&ProcessNeed::Shares)),
-            false => id == main,
+            false => id == "pss",
         };
         let first = if ids().any(has_main) { Some(main) } else { ids().find(is_size) };
         match first {

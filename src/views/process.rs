@@ -57,7 +57,7 @@ impl RowKind for Processes {
     type Row = ProcessRow;
     type Need = ProcessNeed;
     const ROWS: &'static str = "processes";
-    const LARGEST_BY: &'static str = "pss";
+    const LARGEST_BY: &'static str = "pss_or_rss";
     const COLUMNS: &'static [C] = COLUMNS;
 
     fn id_of(name: &str) -> &str {
@@ -77,7 +77,7 @@ impl RowKind for Processes {
     }
 
     fn tie(one: &ProcessRow, other: &ProcessRow) -> std::cmp::Ordering {
-        // Those whose Pss is not known are sorted by what is.
+        // Those that lack what the list is sorted by are sorted by what is known.
         let key = |row: &ProcessRow| (std::cmp::Reverse(row.usage.rss().ok()), row.usage.identity.pid);
         key(one).cmp(&key(other))
     }
@@ -101,9 +101,12 @@ pub const TREE: &[&str] = &["pid", "user", "tree_pss", "pss", "uss", "rss", "swa
 /// What the machine formats have with `--tree` in addition.
 pub const TREE_KEYS: &[&str] = &["depth", "tree_pss", "tree_swap", "tree_processes"];
 
+/// What a tree is sorted by.
+pub const TREE_ORDER: &str = "tree_pss_or_rss";
+
 /// Whether only a tree has this column.
 pub fn is_of_tree(id: &str) -> bool {
-    id == "tree" || TREE_KEYS.contains(&id)
+    ["tree", TREE_ORDER].contains(&id) || TREE_KEYS.contains(&id)
 }
 
 /// A figure of smaps_rollup.
@@ -170,11 +173,13 @@ const COLUMNS: &[C] = &[
     col!(sum "rss", "Rss", Bytes, |row| Cell::bytes(row.usage.rss()),
         "resident set size: what it has in RAM, from smaps_rollup if that is read, otherwise VmRSS of status"),
     col!(sum "swap", "Swap", Bytes, |row| public(row, |status| status.swap),
-        "anonymous memory in swap, without shared memory: VmSwap of status", minor()),
+        "anonymous memory in swap, shared pages in each process: VmSwap of status (without shared memory)", minor()),
     share("pss_anon", "Anon", Share::Anonymous, "the part of Pss that is not in a file: heap, stacks").minor(),
     share("pss_file", "File", Share::File, "the part of Pss that is in files").minor(),
     share("pss_shmem", "Shmem", Share::SharedMemory, "the part of Pss that is shared memory, tmpfs or memfd").minor(),
     share("swap_pss", "Swap Pss", Share::SwapPss, "anonymous memory in swap, divided among those that share it"),
+    col!(sum "pss_or_rss", "Pss or Rss", Bytes, |row| Cell::bytes(row.usage.pss_or_rss()),
+        "Pss, or Rss if Pss is not known, which is never less: the order of the list", on_request(), needing(SHARES)),
     share("locked", "Locked", Share::Locked, "its share of what is locked in RAM with mlock(2)"),
     share("hugetlb", "Hugetlb", Share::Hugetlb, "in hugetlb pages, which no other figure includes"),
     col!(sum "rss_anon", "Rss anon", Bytes, |row| public(row, |status| status.rss_anonymous),
@@ -189,7 +194,10 @@ const COLUMNS: &[C] = &[
         "with --tree: Pss of it and of all below it; a page that several of them map counts once", on_request(),
         bounded(), needing(SHARES)),
     col!(new "tree_swap", "Tree swap", Bytes, |row| branch(row, |branch| branch.swap.cell()),
-        "with --tree: swap of it and of all below it", on_request(), bounded()),
+        "with --tree: Swap Pss of it and of all below it; a page that several of them share counts once", on_request(),
+        bounded(), needing(SHARES)),
+    col!(new "tree_pss_or_rss", "Tree Pss or Rss", Bytes, |row| branch(row, |branch| branch.size.cell()),
+        "with --tree: the sum of pss_or_rss, the order of the tree", on_request(), bounded(), needing(SHARES)),
     col!(new "tree_processes", "Processes", Number, |row| branch(row, |branch| Cell::Count(branch.processes)),
         "with --tree: how many processes that is", on_request()),
     col!(new "cgroup", "Control group", Text, |row| text(&row.usage.group), "its memory control group", naming(),

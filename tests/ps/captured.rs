@@ -201,19 +201,19 @@ fn a_group_with_a_process_that_cannot_be_read_has_a_lower_bound() {
         Captured { pid: 15, pss: None, name: b"shut", ..PROCESS },
     ]);
     let rows = ps(&capture, &["--json", "--by", "name"]).json();
-    let [name, other, shut, closed] = &rows.as_array().unwrap()[..] else { panic!("{rows}") };
-    // The largest comes first, although not all of it is known. Those of which nothing is known are sorted by Rss.
-    assert_eq!([name, other, shut, closed].map(|row| &row["name"]), ["name", "other", "shut", "closed"]);
+    let [shut, name, closed, other] = &rows.as_array().unwrap()[..] else { panic!("{rows}") };
+    // The largest comes first, although not all of it is known. Rss stands in for a Pss that is not known.
+    assert_eq!([shut, name, closed, other].map(|row| &row["name"]), ["shut", "name", "closed", "other"]);
     // Programs see that it is not the sum.
     assert_eq!((&name["pss"], &name["at_least"]["pss"]), (&Value::Null, &(5 * KIB).into()));
     assert_eq!(name["absent"]["pss"], "unsupported: some of its rows have no figure for it");
     assert_eq!((number(other, "pss"), &other["at_least"], &closed["at_least"]), (3 * KIB, &Value::Null, &Value::Null));
     assert_eq!((number(name, "processes"), number(name, "rss")), (2, 115 * KIB));
-    let text = ps(&capture, &["-b", "--by", "name", "-o", "pss", "--top", "1"]).text();
-    let words: Vec<&str> = text.lines().nth(1).unwrap().split_whitespace().collect();
+    let text = ps(&capture, &["-b", "--by", "name", "-o", "pss", "--top", "2"]).text();
+    let words: Vec<&str> = text.lines().nth(2).unwrap().split_whitespace().collect();
     assert_eq!(words, [">=5120", "name"], "{text}");
     let csv = ps(&capture, &["--csv", "--by", "name", "-o", "pss"]).text();
-    assert_eq!(csv.lines().nth(1), Some(",name"), "{csv}");
+    assert_eq!(csv.lines().nth(2), Some(",name"), "{csv}");
 }
 
 #[test]
@@ -244,7 +244,7 @@ fn a_tree_has_each_process_below_its_parent_with_the_sum_of_all_below() {
     };
     assert_eq!(
         rows.iter().map(row).collect::<Vec<_>>(),
-        [[1, 0, 1, 15, 61, 4], [20, 1, 4, 12, 50, 2], [30, 2, 8, 8, 30, 1], [10, 1, 2, 2, 10, 1], [40, 0, 3, 3, 40, 1]]
+        [[1, 0, 1, 15, 12, 4], [20, 1, 4, 12, 6, 2], [30, 2, 8, 8, 3, 1], [10, 1, 2, 2, 3, 1], [40, 0, 3, 3, 3, 1]]
     );
     assert!(rows.iter().all(|row| row.get("tree").is_none()), "{rows:?}");
     // In a table the command line is indented, and the total counts every process once.
@@ -277,7 +277,35 @@ fn the_sum_of_a_tree_is_a_lower_bound_if_one_of_it_is_absent() {
     assert_eq!((number(&of(1)["at_least"], "tree_pss"), &of(11)["at_least"]), (6 * KIB, &Value::Null));
     let text = ps(&capture, &["--tree", "-b", "-o", "pid,tree_pss", "--no-total"]).text();
     let rows: Vec<Vec<&str>> = text.lines().skip(1).map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(rows[..3], [["1", ">=6144"], ["11", "3072"], ["10", "-"]], "{text}");
+    assert_eq!(rows[..3], [["1", ">=6144"], ["10", "-"], ["11", "3072"]], "{text}");
+}
+
+#[test]
+fn a_process_whose_pss_is_not_known_is_where_it_would_be_if_all_of_its_rss_counted() {
+    let process = |pid, pss: Option<u64>| Captured { pid, pss: pss.map(|kib| [kib, 0, 0]), ..PROCESS };
+    // The one without Pss has an Rss of 100 KiB.
+    let capture = capture(&[process(10, Some(50)), process(11, None), process(12, Some(200)), process(13, Some(3))]);
+    let pids = |arguments: &[&str]| {
+        let rows = ps(&capture, &[&["--json"], arguments].concat()).json();
+        rows.as_array().unwrap().iter().map(|row| number(row, "pid")).collect::<Vec<_>>()
+    };
+    assert_eq!(pids(&[]), [12, 11, 10, 13]);
+    assert_eq!(pids(&["--top", "2"]), [12, 11]);
+    assert_eq!(pids(&["--tree"]), [12, 11, 10, 13]);
+    // Unless Pss itself is asked for.
+    assert_eq!(pids(&["--sort", "pss"]), [12, 10, 13, 11]);
+}
+
+#[test]
+fn what_several_processes_share_in_swap_is_said_to_count_once_in_each() {
+    // In swap are as many KiB as the pid says, of which 3 KiB are the share of a process.
+    let line = |pids: [u32; 2]| {
+        let capture = capture(&pids.map(|pid| Captured { pid, ..PROCESS }));
+        let text = ps(&capture, &[]).good().text();
+        text.lines().last().unwrap().to_owned()
+    };
+    assert_eq!(line([9000, 9001]), "2 of 2 read, 6K; Swap counts shared pages in each process: 6K together");
+    assert_eq!(line([90, 91]), "2 of 2 read, 6K");
 }
 
 #[test]

@@ -109,6 +109,11 @@ impl Usage {
     pub fn rss(&self) -> Figure<Bytes> {
         self.share(|shares| shares.rss).or_else(|_| self.public(|status| status.rss))
     }
+
+    /// Pss, or Rss if Pss is not known, which is never less: so much it may have in RAM.
+    pub fn pss_or_rss(&self) -> Figure<Bytes> {
+        self.share(|shares| shares.pss).or_else(|_| self.rss())
+    }
 }
 
 impl Shares {

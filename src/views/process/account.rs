@@ -8,6 +8,9 @@ use crate::process::{ProcRoot, run_as_root};
 use crate::table::{Cell, Closing, OwnedCell};
 use crate::units::{Bytes, Human, Reason, counted};
 
+/// The kernel counts in batches what a process has in swap, so that its counter may be off by some pages.
+const DIFFERENCE: u64 = 1 << 20;
+
 /// How many processes were read, and how much they have.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Account {
@@ -17,6 +20,9 @@ pub(super) struct Account {
     read: u64,
     /// The sum of it, with what several processes share counted once.
     pss: u64,
+    /// The sum of Swap Pss, and that of Swap over the same processes, both with an address space counted once.
+    swap_pss: u64,
+    swap: u64,
     /// Those that this user may not read.
     denied: u64,
     /// Those that were not read in time.
@@ -48,8 +54,13 @@ impl Account {
             match usage.share(|shares| shares.pss) {
                 Ok(Bytes(pss)) => {
                     account.read += 1;
-                    let share = if counted.insert(usage.memory) { pss } else { 0 };
-                    account.pss = account.pss.saturating_add(share);
+                    if counted.insert(usage.memory) {
+                        let in_swap = [usage.share(|shares| shares.swap_pss), usage.public(|status| status.swap)];
+                        let [swap_pss, swap] = in_swap.map(|figure| figure.map_or(0, |Bytes(bytes)| bytes));
+                        account.pss = account.pss.saturating_add(pss);
+                        account.swap_pss = account.swap_pss.saturating_add(swap_pss);
+                        account.swap = account.swap.saturating_add(swap);
+                    }
                 }
                 Err(absent) => match absent.reason {
                     Reason::Denied => account.denied += 1,
@@ -105,6 +116,12 @@ impl Account {
         for (_, text) in others.iter().filter(|(count, _)| *count > 0) {
             line.push_str("; ");
             line.push_str(text);
+        }
+        if self.swap.saturating_sub(self.swap_pss) > DIFFERENCE.max(self.swap_pss / 8) {
+            line.push_str(&format!(
+                "; Swap counts shared pages in each process: {} together",
+                Human(Bytes(self.swap_pss))
+            ));
         }
         Some(line)
     }

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 
-use crate::process::usage::Usage;
+use crate::process::usage::{Shares, Usage};
 use crate::table::{Amount, Cell};
 use crate::units::{Absent, Bytes, Figure, Reason};
 
@@ -14,8 +14,10 @@ pub(super) struct Branch {
     pub(super) depth: u64,
     /// The sum of Pss.
     pub(super) pss: Sum,
-    /// The sum of what is in swap.
+    /// The sum of what is in swap, shared pages divided.
     pub(super) swap: Sum,
+    /// The sum of Pss, or of Rss if Pss is not known.
+    pub(super) size: Sum,
     /// How many processes they are.
     pub(super) processes: u64,
     /// The command line, indented by the depth.
@@ -64,18 +66,20 @@ impl Sum {
 struct Sums {
     pss: Sum,
     swap: Sum,
+    size: Sum,
     processes: u64,
 }
 
 impl Sums {
     fn of(usage: &Usage) -> Sums {
-        let (pss, swap) = (usage.share(|shares| shares.pss), usage.public(|status| status.swap));
-        Sums { pss: Sum::of(pss), swap: Sum::of(swap), processes: 1 }
+        let [pss, swap] = [|shares: &Shares| shares.pss, |shares: &Shares| shares.swap_pss].map(|of| usage.share(of));
+        Sums { pss: Sum::of(pss), swap: Sum::of(swap), size: Sum::of(usage.pss_or_rss()), processes: 1 }
     }
 
     fn add(&mut self, other: Sums) {
         self.pss.add(other.pss);
         self.swap.add(other.swap);
+        self.size.add(other.size);
         self.processes += other.processes;
     }
 }
@@ -108,7 +112,8 @@ impl Tree {
         let branch = |((usage, sums), depth): ((&Usage, Sums), u64)| {
             let indent = vec![b' '; 2 * depth.min(DEEPEST) as usize];
             let command = [&indent[..], &usage.identity.command].concat();
-            Branch { depth, pss: sums.pss, swap: sums.swap, processes: sums.processes, command }
+            let Sums { pss, swap, size, processes } = sums;
+            Branch { depth, pss, swap, size, processes, command }
         };
         let branches = usages.iter().zip(sums).zip(depths).map(branch).collect();
         (tree, branches)
@@ -198,7 +203,7 @@ mod tests {
     use crate::process::usage::{UsageNeeds, UsageRequest, collect_usages};
     use crate::process::{ProcRoot, ProcessChoice};
 
-    /// Processes with these pids, parents and address spaces, whose swap is their pid in bytes.
+    /// Processes with these pids, parents and address spaces, which have their pid in bytes in RAM.
     fn usages(processes: &[(u32, u32, u64)]) -> Vec<Usage> {
         let own = UsageRequest {
             processes: ProcessChoice::of(std::process::id()),
@@ -209,7 +214,7 @@ mod tests {
             let mut usage = Usage { parent: Some(*parent), memory: *memory, ..own.clone() };
             usage.identity.pid = *pid;
             if let Ok(status) = &mut usage.status {
-                status.swap = Ok(Bytes((*pid).into()));
+                status.rss = Ok(Bytes((*pid).into()));
             }
             usage
         };
@@ -222,7 +227,7 @@ mod tests {
         let (tree, branches) = Tree::of(&usages);
         assert_eq!(tree.ordered(|_, _| Ordering::Equal).len(), processes.len());
         let row = |(usage, branch): (&Usage, Branch)| {
-            (usage.identity.pid, branch.depth, branch.swap.bytes.unwrap(), branch.processes)
+            (usage.identity.pid, branch.depth, branch.size.bytes.unwrap(), branch.processes)
         };
         usages.iter().zip(branches).map(row).collect()
     }
