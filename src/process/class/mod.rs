@@ -166,7 +166,8 @@ mod tests {
         assert_eq!(arena(flags[0], flags[1], "7f0008000000"), ["malloc-arena", "reserved"]);
         // Without flags the addresses have to do.
         assert_eq!(arena("", "", "7f0008000000"), ["malloc-arena", "reserved"]);
-        // What a program opens by a new mapping is accounted for.
+        // What a program opens by a new mapping is accounted for, and so is what it reserved to use it.
+        assert_eq!(arena("| rd wr ac", "| mr", "7f0008000000"), ["anonymous", "reserved"]);
         assert_eq!(arena("| rd wr ac", flags[1], "7f0008000000"), ["anonymous", "reserved"]);
         assert_eq!(arena(flags[0], flags[1], "7f0007000000"), ["anonymous", "reserved"]);
         assert_eq!(arena(flags[0], flags[1], "7f000c000000"), ["anonymous", "reserved"]);

@@ -122,7 +122,7 @@ impl Regions {
                 && !rest.is_open
                 && !rest.is_archive
                 && first.end.checked_next_multiple_of(ARENA) == Some(rest.end)
-                && rest.unaccounted == first.unaccounted
+                && [first, rest].iter().all(|piece| piece.unaccounted != Some(false))
             {
                 self.mark(std::slice::from_ref(first), Region::MallocArena);
             }

@@ -122,8 +122,8 @@ pub const RULES: &[ClassRule] = &[
     ),
     rule(
         "malloc-arena",
-        "glibc: from a multiple of 64 MiB on, followed by inaccessible memory with the same flags up \
-        to the next multiple of 64 MiB",
+        "glibc: from a multiple of 64 MiB on, followed by inaccessible memory up to the next multiple of 64 MiB, both \
+        with the flag `nr`: not accounted for",
         |seen| seen.region == Some(Region::MallocArena),
     ),
     rule(
