@@ -106,7 +106,7 @@ const COLUMNS: &[C] = &[
     col!(new "cgroup_bytes", "Control group bytes", RawBytes,
         |row| row.group.as_ref().map_or(Cell::Remark(None), |name| Cell::RawBytes(name)),
         "the control group if it is not UTF-8", on_request(), needing(&[MemoryNeed::Groups])),
-    col!(new "container", "Container", Text, |row| Cell::Remark(row.container.as_deref()),
+    col!(new "container", "Container", Text, |row| container(row),
         "the container of that group", naming(), on_request(), needing(&[MemoryNeed::Groups])),
     col!(new "note", "Note", Prose, |row| Cell::Remark(row.note.as_deref()), "what else is known about it"),
 ];
@@ -158,6 +158,9 @@ const SCREEN: usize = 17;
 const TELLING: &[MemoryUse] = &[
     MemoryUse::Mapped,
     MemoryUse::Dirty,
+    MemoryUse::Kept,
+    MemoryUse::Zswap,
+    MemoryUse::Compressed,
     MemoryUse::ActiveFile,
     MemoryUse::InactiveFile,
     MemoryUse::Unevictable,
@@ -319,6 +322,11 @@ impl Making {
             _ => None,
         }
     }
+}
+
+fn container(row: &MemoryRow) -> Cell<'_> {
+    let name = |_| Cell::Named(row.container.as_deref().unwrap_or_default().as_bytes(), "none");
+    row.group.as_ref().map_or_else(|absent| Cell::Absent(*absent), name)
 }
 
 /// What fits a screen.

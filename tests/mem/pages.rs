@@ -46,6 +46,14 @@ fn assert_pages(account: &Account, expected: &[(&str, u64)]) {
 }
 
 #[test]
+fn a_screen_shows_what_is_free_in_the_lists_of_processors() {
+    let zone = zone(0, "Normal", 100, 1000, 900, 200).replace("count:    0", "count:    25");
+    let text = machine(&[(RESERVED, 100), (BUDDY, 200)]).with("proc/zoneinfo", zone).run(&["--pages"]).text();
+    let row = text.lines().find(|line| line.starts_with("  free, per processor"));
+    assert!(row.is_some_and(|row| row.contains(" 102400 ")), "{text}");
+}
+
+#[test]
 fn every_frame_is_one_use_and_the_sum_is_the_whole_memory() {
     let account = account(&[
         (RESERVED, 100),
