@@ -28,6 +28,9 @@ use crate::views::process::{ProcessSource, Processes};
 /// How many rows each list has.
 const ROWS: usize = 5;
 
+/// A page table that takes longer is not waited for: such a process has its place by its Rss.
+const BUDGET_OF_PROCESSES: Duration = Duration::from_millis(400);
+
 /// How many lines the screen has with empty lines between its parts.
 const LINES: usize = 28;
 
@@ -41,9 +44,9 @@ const NEXT: &str = "more: rmap mem|ps|files|cgroups, rmap PID, rmap FILE, rmap w
 /// `rmap overview`
 #[derive(Debug, Clone, Args)]
 pub(crate) struct OverviewArgs {
-    /// Time limit for each list; what was not read by then is absent
-    #[arg(long, value_name = "SECS", value_parser = seconds, default_value = "2")]
-    budget: Duration,
+    /// Time limit for each list (default: 0.4 s for processes, otherwise 2 s); what was not read by then is absent
+    #[arg(long, value_name = "SECS", value_parser = seconds)]
+    budget: Option<Duration>,
     /// Which machine is read.
     #[command(flatten)]
     root: RootArgs,
@@ -102,12 +105,12 @@ impl OverviewArgs {
         let cells = cells.clamp(1, CELLS);
         let mut memory = MachineSource { root: root.clone(), cells };
         let mut processes = ProcessSource::new(root, ProcessChoice::default());
-        processes.request.budget = Some(self.budget);
+        processes.request.budget = Some(self.budget.unwrap_or(BUDGET_OF_PROCESSES));
         let mut files = CachedFileSource::new(FoundChoice::default());
         files.root = root.clone();
-        files.budget = self.budget;
+        files.budget = self.budget.unwrap_or(files.budget);
         let mut groups = GroupSource::new(root.clone());
-        groups.budget = Some(self.budget);
+        groups.budget = self.budget;
         // The first lines are about the machine.
         groups.omits_root = true;
         std::thread::scope(|scope| {
