@@ -1,4 +1,4 @@
-//! Which application a control group belongs to, from its path alone: systemd is not asked.
+//! Which application the control groups of a process belong to, from their paths alone: systemd is not asked.
 //!
 //! | group | application |
 //! |---|---|
@@ -24,11 +24,19 @@ const SCOPE: &str = ".scope";
 /// Scopes in which anything may run. They keep their whole names.
 const ANYTHING: [&str; 6] = ["session-", "init", "run-", "vte-spawn-", "tmux-spawn-", "ptyxis-spawn-"];
 
-/// The application that a control group belongs to; `None` if its path does not tell. The path is that of
-/// `/proc/PID/cgroup`.
-pub fn app_name(cgroup: &[u8]) -> Option<String> {
-    container_name(cgroup).or_else(|| {
-        let groups = cgroup.rsplit(|byte| *byte == b'/').filter_map(|group| str::from_utf8(group).ok());
+/// The application that the control groups of a process belong to; `None` if their paths do not tell: its group in
+/// systemd's own hierarchy, if that is another, and its group for memory. The paths are those of `/proc/PID/cgroup`.
+///
+/// Only systemd's own hierarchy has a group for every unit. That for memory has one only if systemd accounts for
+/// memory, and ends above the units of users in version 1.
+pub fn app_name(unit: Option<&[u8]>, memory: Option<&[u8]>) -> Option<String> {
+    let container = memory.and_then(container_name);
+    container.or_else(|| [unit, memory].into_iter().flatten().find_map(of_group))
+}
+
+fn of_group(path: &[u8]) -> Option<String> {
+    container_name(path).or_else(|| {
+        let groups = path.rsplit(|byte| *byte == b'/').filter_map(|group| str::from_utf8(group).ok());
         // Only the innermost unit: what a session starts is not the service that started the session.
         groups.filter(|group| is_unit(group)).map(of_unit).next()?
     })
@@ -108,7 +116,7 @@ mod tests {
         ] {
             let id = "0123456789abcdef".repeat(4);
             let cgroup = cgroup.replace("USER/", user).replace("ID", &id);
-            assert_eq!(app_name(cgroup.as_bytes()).as_deref(), Some(expected), "{cgroup}");
+            assert_eq!(app_name(None, Some(cgroup.as_bytes())).as_deref(), Some(expected), "{cgroup}");
         }
     }
 
@@ -122,15 +130,15 @@ mod tests {
             "/system.slice/run-u12.scope",
             "/user@1000.service/app.slice/vte-spawn-1b4e28ba-2fa1-11d2-883f-0016d3cca427.scope",
         ] {
-            assert_eq!(app_name(cgroup.as_bytes()).as_deref(), cgroup.rsplit('/').next(), "{cgroup}");
+            assert_eq!(app_name(None, Some(cgroup.as_bytes())).as_deref(), cgroup.rsplit('/').next(), "{cgroup}");
         }
     }
 
     #[test]
     fn a_group_without_a_unit_is_no_application() {
         for cgroup in ["", "/", "/a/.service", "/build/x"] {
-            assert_eq!(app_name(cgroup.as_bytes()), None, "{cgroup}");
+            assert_eq!(app_name(None, Some(cgroup.as_bytes())), None, "{cgroup}");
         }
-        assert_eq!(app_name(b"/\xff.service/\xfe"), None);
+        assert_eq!(app_name(None, Some(b"/\xff.service/\xfe")), None);
     }
 }

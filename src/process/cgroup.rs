@@ -222,6 +222,12 @@ pub(super) fn memory_group(text: &[u8]) -> Option<&[u8]> {
     version_1.or_else(|| groups(text).find(|(controllers, _)| controllers.is_empty())).map(|(_, path)| path)
 }
 
+/// The group in the hierarchy in which systemd has a group for each unit, whatever it uses the others for.
+pub(super) fn unit_group(text: &[u8]) -> Option<&[u8]> {
+    let of = |wanted: &[u8]| groups(text).find(|(controllers, _)| *controllers == wanted).map(|(_, path)| path);
+    of(b"name=systemd").or_else(|| of(b""))
+}
+
 /// Whether one of the groups is the wanted one, or below it.
 pub(super) fn is_in_group(text: &[u8], wanted: &WantedGroup) -> bool {
     groups(text).any(|(controllers, path)| match wanted.text.contains(&b'/') {

@@ -191,6 +191,23 @@ fn processes_are_added_up_by_container_and_app() {
 }
 
 #[test]
+fn the_unit_is_found_in_the_hierarchy_of_systemd_whatever_the_one_for_memory_has() {
+    let process = |pid, group| Captured { pid, pss: Some([1, 0, 0]), group, ..PROCESS };
+    let user = "/user.slice/user-1000.slice/user@1000.service";
+    let capture = capture(&[
+        // Memory is not accounted for, with systemd's hierarchy of either version; and only above the units of a user.
+        process(10, "/\n5:memory:/\n1:name=systemd:/system.slice/one.service"),
+        process(11, "/system.slice/two.service\n5:memory:/"),
+        process(12, &format!("/\n5:memory:{user}\n1:name=systemd:{user}/app.slice/app-firefox-12.scope")),
+        // A container is what it is by its group for memory.
+        process(13, &format!("/x.service\n5:memory:/docker/{}", "0123456789abcdef".repeat(4))),
+    ]);
+    let mut apps = groups(&capture, "app").into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    apps.sort();
+    assert_eq!(apps, ["docker:0123456789ab", "firefox", "one.service", "two.service"]);
+}
+
+#[test]
 fn a_group_with_a_process_that_cannot_be_read_has_a_lower_bound() {
     let capture = capture(&[
         Captured { pid: 10, pss: Some([5, 0, 0]), ..PROCESS },

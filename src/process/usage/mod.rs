@@ -23,7 +23,7 @@ use crate::units::{Absent, Bytes, Figure, Reason};
 pub struct UsageNeeds {
     /// Its command line.
     pub command: bool,
-    /// Its memory control group.
+    /// Its control groups.
     pub group: bool,
     /// The name of its program.
     pub program: bool,
@@ -44,6 +44,8 @@ pub struct Usage {
     pub status: Figure<Status>,
     /// The path of its memory control group, of any bytes; see [`crate::process::Process::read_cgroup`].
     pub group: Figure<Vec<u8>>,
+    /// The path of its control group in the hierarchy in which systemd has one for each unit, if that is another.
+    pub unit_group: Option<Vec<u8>>,
     /// The name of its program, without directory: that of the file, or of the process if this user may not know the
     /// file. Any bytes.
     pub program: Vec<u8>,

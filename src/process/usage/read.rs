@@ -16,7 +16,7 @@ use super::{CHANGED, DENIED, LATE, NO_GROUP, NO_STATUS, NOT_ASKED, Shares, UNREA
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::left_behind;
 use crate::process::address_space::Program;
-use crate::process::cgroup::memory_group;
+use crate::process::cgroup::{memory_group, unit_group};
 use crate::process::directory::Directory;
 use crate::process::failure::{exited, read_error};
 use crate::process::fields::{Fields, Wanted};
@@ -178,12 +178,17 @@ impl Reader {
         let command = if self.needs.command { self.command(process, &directory, &name) } else { Vec::new() };
         let program = if self.needs.program { program(&directory).unwrap_or(name.clone()) } else { Vec::new() };
         let mark = stat.as_ref().map(Mark::of);
+        let (group, unit_group) = match self.needs.group {
+            true => self.groups(process, &directory),
+            false => (Err(NOT_ASKED), None),
+        };
         let usage = Usage {
             identity: Identity { pid: process.pid(), command, start_time: mark.map(|mark| mark.start_time) },
             name,
             parent: stat.map(|stat| stat.parent).filter(|parent| *parent != 0),
             program,
-            group: if self.needs.group { self.group(process, &directory) } else { Err(NOT_ASKED) },
+            group,
+            unit_group,
             shares: Err(NOT_ASKED),
             failure: None,
             memory: 0,
@@ -313,9 +318,14 @@ impl Reader {
         }
     }
 
-    fn group(&mut self, process: &Process, directory: &Directory) -> Figure<Vec<u8>> {
-        let read = self.read(process, directory, "cgroup");
-        read.ok().and_then(|()| memory_group(&self.text)).map(<[u8]>::to_vec).ok_or(NO_GROUP)
+    /// Its control group for memory, and the one of its unit if that is another.
+    fn groups(&mut self, process: &Process, directory: &Directory) -> (Figure<Vec<u8>>, Option<Vec<u8>>) {
+        if self.read(process, directory, "cgroup").is_err() {
+            return (Err(NO_GROUP), None);
+        }
+        let memory = memory_group(&self.text);
+        let unit = unit_group(&self.text).filter(|unit| Some(*unit) != memory);
+        (memory.map(<[u8]>::to_vec).ok_or(NO_GROUP), unit.map(<[u8]>::to_vec))
     }
 
     fn read(&mut self, process: &Process, directory: &Directory, name: &str) -> io::Result<()> {

@@ -47,8 +47,8 @@ impl ProcessSource {
             .map_err(|_| NO_STATUS)
             .map(|status| users.entry(status.user).or_insert_with(|| user_name(status.user, is_live)).clone());
         let group: Figure<&[u8]> = usage.group.as_ref().map(Vec::as_slice).map_err(|absent| *absent);
-        let app = group.ok().and_then(app_name).map(String::into_bytes);
         let container = group.map(container_name);
+        let app = app_name(usage.unit_group.as_deref(), group.ok()).map(String::into_bytes);
         ProcessRow { app: app.unwrap_or_else(|| usage.program.clone()), user, container, branch: None, usage }
     }
 }
