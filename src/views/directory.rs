@@ -18,7 +18,7 @@ use crate::join::{ChosenFiles, Marks, Message, Sender};
 use crate::pagecache::walk::{Place, Skipped, Unread, Visitor};
 use crate::pagecache::{Engine, OpenFile, PageSum, Tally};
 use crate::table::{Amount, Cell, Colour, Column, Filter, Progress, RowKind, Rows, Source, Stop, col};
-use crate::units::{Absent, Bytes, Figure, PageSize, Pages, Reason, counted};
+use crate::units::{Bytes, Figure, PageSize, Pages, counted};
 
 /// A column of this view.
 type C = Column<Directories>;
@@ -133,14 +133,6 @@ fn note(tally: &Tally) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join("; "))
 }
 
-const SOME_UNKNOWN: Absent =
-    Absent::new(Reason::Unsupported, "the cached pages of some files are not known, so that neither is the share");
-
-/// The share of all files. A share of those that are known would look like that of all.
-fn share(row: &DirectoryRow) -> Figure<f64> {
-    if row.tally.cached.missing > 0 { Err(SOME_UNKNOWN) } else { row.tally.percent() }
-}
-
 /// Files whose cached pages are known and whose figure in this sum is not.
 fn without(sum: &PageSum, tally: &Tally) -> u64 {
     sum.missing.saturating_sub(tally.cached.missing)
@@ -169,9 +161,9 @@ const COLUMNS: &[C] = &[
         "their lengths in pages", minor()),
     shared::cached(),
     shared::uncached(),
-    col!(new "percent", "Percent", Percent, |row| Cell::percent(share(row)),
+    col!(new "percent", "Percent", Percent, |row| Cell::percent(row.tally.percent()),
         "cached pages as a percentage of all pages; absent if they are not known for some files"),
-    col!(new "bar", "", Text, |row| Cell::bar(share(row)), "the same as a bar", on_request(), minor(),
+    col!(new "bar", "", Text, |row| Cell::bar(row.tally.percent()), "the same as a bar", on_request(), minor(),
         coloured(Colour::Green)),
     shared::cached_bytes(),
     shared::dirty_pages(),
