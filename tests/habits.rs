@@ -490,6 +490,15 @@ fn an_answer_without_rows_says_which_option_left_them_out() {
     // What could not be read might have matched.
     let failed = rmap(["pcstat", "/no/such/file", "--filter", "size > 1"]);
     assert_eq!((failed.status, failed.err.as_str()), (Some(1), "rmap: /no/such/file: no such file\n"));
+    for (words, option) in [
+        (&["pcstat", "/no/such/file", tree, "-R", "--filter", "size > 1G"][..], "--filter"),
+        (&["pcstat", "/no/such/file", tree, "-R", "--filter", "size > 1G", "--by", "method"], "--filter"),
+        (&["pid", "4194304", "self", "-A", "1,2"], "-A"),
+    ] {
+        let (status, _, err) = rmap(words).parts();
+        let last = err.lines().last().unwrap_or_default();
+        assert_eq!((status, last), (1, &*format!("rmap: {option}: no row that could be read matches")), "{words:?}");
+    }
 }
 
 /// The text of `rmap COMMAND OPTION` on a terminal with this many columns.
@@ -631,6 +640,7 @@ fn the_examples_of_help_work() {
                 "they may not be read on one side",
                 "compared by Rss, because",
                 "is not known for 1 process",
+                "no row that could be read matches",
             ];
             let is_denied = |line: &str| words.iter().any(|words| line.contains(words));
             if run.status == Some(1) && run.err.lines().all(is_denied) {

@@ -27,8 +27,8 @@ pub(crate) struct AnswerArgs {
     pub(crate) columns: Option<ColumnList>,
     /// Show only matching rows: 'size>10M && name=~libc'
     ///
-    /// The syntax is below. Can be repeated; then all must match. If no row matches, a line on standard error says so;
-    /// the exit status is still 0.
+    /// The syntax is below. Can be repeated; then all must match. If no row matches, a line on standard error says so,
+    /// which does not change the exit status.
     #[arg(long, value_name = "EXPR", help_heading = "Output")]
     filter: Vec<String>,
     /// Group the rows by a column, with counts and sums

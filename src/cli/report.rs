@@ -25,6 +25,8 @@ pub(super) const USAGE: u8 = 2;
 #[derive(Default)]
 pub(crate) struct Report {
     failed: bool,
+    /// Whether something was read that has rows.
+    has_read: bool,
     progress: ProgressLine,
     /// The options and operands in use that may leave out every row.
     pub(crate) narrowed: Vec<Cow<'static, str>>,
@@ -104,13 +106,14 @@ impl Report {
         format!("rmap: {}", escape::error_line(named.as_ref().unwrap_or(error)))
     }
 
-    /// Says once that no such `thing`, a row or a file, matches the options that choose them. An answer that lacks
-    /// something does not show that.
+    /// Says once that no such `thing`, a row or a file, matches the options that choose them. If nothing could be
+    /// read, that has been said.
     pub(super) fn say_that_nothing_matches(&mut self, thing: &str) {
         let narrowed = std::mem::take(&mut self.narrowed);
-        if !narrowed.is_empty() {
+        if !narrowed.is_empty() && (self.has_read || !self.failed) {
+            let which = if self.failed { " that could be read" } else { "" };
             let but = if self.works { "; the files were worked on all the same" } else { "" };
-            self.remark(&narrowed.join(", "), format!("no {thing} matches{but}"));
+            self.say_of_answer(&narrowed.join(", "), format!("no {thing}{which} matches{but}"));
         }
     }
 
@@ -122,9 +125,13 @@ impl Report {
     /// Says something about a complete answer that its rows do not show. It is not a failure.
     pub(super) fn remark(&self, about: &str, what: impl Into<Cow<'static, str>>) {
         if !self.failed {
-            let note = Error::new(Subject::Words(about.to_owned()), ErrorKind::NotFound, what);
-            self.progress.suspend(|| Report::print(&note));
+            self.say_of_answer(about, what);
         }
+    }
+
+    fn say_of_answer(&self, about: &str, what: impl Into<Cow<'static, str>>) {
+        let note = Error::new(Subject::Words(about.to_owned()), ErrorKind::NotFound, what);
+        self.progress.suspend(|| Report::print(&note));
     }
 
     /// The exit status: of the program that was run, or else of rmap itself. Says why something failed.
@@ -180,6 +187,10 @@ impl Host for Report {
 
     fn incomplete(&mut self) {
         self.failed = true;
+    }
+
+    fn was_read(&mut self) {
+        self.has_read = true;
     }
 
     fn progress(&mut self, progress: Progress) {

@@ -185,7 +185,13 @@ impl<K: RowKind, G: Stage<K>> Front<'_, K, G> {
 
     /// Begins the only section of rows that are not divided into sections.
     fn begin(&mut self) -> Result<(), Stop> {
-        if self.is_begun { Ok(()) } else { self.section(Section::default()) }
+        if self.is_begun { Ok(()) } else { self.begin_section(Section::default()) }
+    }
+
+    fn begin_section(&mut self, section: Section) -> Result<(), Stop> {
+        self.is_begun = true;
+        let done = self.stage.section(section);
+        self.unless_work(done)
     }
 
     /// A broken pipe ends a report, never work that was requested.
@@ -203,12 +209,14 @@ impl<K: RowKind, G: Stage<K>> Front<'_, K, G> {
 
 impl<K: RowKind, G: Stage<K>> Rows<K> for Front<'_, K, G> {
     fn section(&mut self, section: Section) -> Result<(), Stop> {
-        self.is_begun = true;
-        let done = self.stage.section(section);
-        self.unless_work(done)
+        if !section.is_closed {
+            self.host.was_read();
+        }
+        self.begin_section(section)
     }
 
     fn row(&mut self, row: K::Row) -> Result<(), Stop> {
+        self.host.was_read();
         // Completed work is reported even if a signal ends the rest.
         if !self.is_work {
             self.check()?;
@@ -228,6 +236,9 @@ impl<K: RowKind, G: Stage<K>> Rows<K> for Front<'_, K, G> {
     fn rows(&mut self, rows: Vec<K::Row>) -> Result<(), Stop> {
         if self.watched || self.is_work {
             return rows.into_iter().try_for_each(|row| self.row(row));
+        }
+        if !rows.is_empty() {
+            self.host.was_read();
         }
         self.check()?;
         self.begin()?;

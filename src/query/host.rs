@@ -14,6 +14,8 @@ pub trait Host {
     fn note(&mut self, _note: &Error) {}
     /// The answer lacks something that its rows already report.
     fn incomplete(&mut self);
+    /// Something was read that has rows, whether or not the request shows any of them.
+    fn was_read(&mut self) {}
     /// The progress of the reading.
     fn progress(&mut self, _progress: Progress) {}
     /// Checks whether to continue.
