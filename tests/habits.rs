@@ -410,7 +410,7 @@ fn a_mistyped_name_is_answered_with_the_nearest_ones() {
         ),
         (&["pid", "self", "--by", "knid"], "knid: unknown column; did you mean 'kind'? See `rmap pid --help`"),
         (
-            &["pcstat", "f", "-o", "Recently"],
+            &["pcstat", "f", "-o", "recently"],
             "recently: unknown column; did you mean 'recently_evicted_pages'? See `rmap pcstat --help`",
         ),
         (&["pcstat", "--jso", "f"], "unknown option '--jso'; did you mean '--json'? See `rmap pcstat --help`"),

@@ -281,6 +281,37 @@ fn name_means_filename_in_every_option() {
 }
 
 #[test]
+fn a_title_of_the_table_means_its_column_in_every_option() {
+    let folder = disk();
+    // Dirty for a while, because nothing asks for them to be written.
+    let [three, one] = [("three", 3), ("one", 1)].map(|(name, pages)| {
+        let path = folder.path().join(name);
+        fs::write(&path, vec![1; pages * page() as usize]).unwrap();
+        File::options().write(true).open(&path).unwrap().set_len(4 * page()).unwrap();
+        path
+    });
+    let shown = |options: &[&str]| pcstat(&[&["-n"], options].concat(), &[&three, &one]).good().text();
+    let same = |titled: &[&str], named: &[&str]| assert_eq!(shown(titled), shown(named), "{titled:?}");
+    // Pages, as in the table, and not the bytes that the column `dirty` has.
+    same(&["-o", "Dirty,Name"], &["-o", "dirty_pages,filename"]);
+    same(&["-o", "+Dirty size"], &["-o", "+dirty"]);
+    same(&["--by", "Reclaimed", "-o", "Dirty"], &["--by", "evicted_pages", "-o", "dirty_pages"]);
+    same(&["--sort", "-Dirty", "-o", "Name"], &["--sort", "-dirty_pages", "-o", "name"]);
+    let names = |filter: &str| shown(&["--bname", "-o", "filename", "--filter", filter]);
+    assert_eq!((names("Dirty > 2"), names("dirty > 2")), ("three\n".to_owned(), "three\none\n".to_owned()));
+    assert_eq!((names("Pages > Cached"), names("\"Dirty size\" > 2")), (names("dirty > 2"), names("dirty > 2")));
+    // Upper case that is no title is a name, as it always was.
+    same(&["-o", "DIRTY"], &["-o", "dirty"]);
+    let unknown = pcstat(&["--filter", "Drity > 1"], &[&one]);
+    assert!(unknown.err.starts_with("rmap: --filter: unknown column 'Drity'; did you mean 'dirty'"), "{}", unknown.err);
+    // Of two columns with one title, the one that is shown.
+    let processes = |options: &[&str]| rmap([&["ps", "self", "--csv", "--no-total"], options].concat()).text();
+    assert!(processes(&["-o", "Command"]).starts_with("command\r\n"));
+    let tree = rmap(["ps", "self", "--tree", "--csv", "-o", "Command"]).text();
+    assert!(tree.starts_with("tree,"), "{tree}");
+}
+
+#[test]
 fn the_table_has_this_layout() {
     if is_as_in_the_pictures() {
         assert_snapshot!(shown("--total"), @r#"

@@ -177,7 +177,7 @@ impl ActsArgs {
     ) -> Done {
         let kinds = self.kinds()?;
         self.check(&kinds, file)?;
-        let mut query = answer.query(configured, View::Usual(act::DEFAULT))?;
+        let mut query = answer.query::<act::Acts>(configured, View::Usual(act::DEFAULT))?;
         self.suit(&mut query, &kinds);
         let presentation = answer.presentation(configured, SizeUnit::Human);
         answer.check::<act::Acts>(&query)?;

@@ -15,15 +15,22 @@ use super::signals::Signals;
 use crate::process::ProcRoot;
 use crate::query::{Default, Query, Total, check, execute};
 use crate::render::{FORMATS, Format, Presentation, TABLE};
-use crate::table::{ColumnList, Expression, RowKind, SizeUnit, Source, Stop};
+use crate::table::{ColumnList, Expression, RowKind, SizeUnit, Source, Stop, typed};
 
 /// Which rows and columns are shown, and how.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct AnswerArgs {
     /// Columns to show; +LIST adds to the default columns
     ///
-    /// LIST replaces the default columns. The names of all columns are below.
-    #[arg(short = 'o', long = "columns", value_name = "LIST", help_heading = "Output")]
+    /// LIST replaces the default columns. The names of all columns are below. The title of a column as it stands in the
+    /// table, with its upper-case letters, means that column too: here and in --filter, --by and --sort.
+    #[arg(
+        short = 'o',
+        long = "columns",
+        value_name = "LIST",
+        value_parser = ColumnList::as_typed,
+        help_heading = "Output"
+    )]
     pub(crate) columns: Option<ColumnList>,
     /// Show only matching rows: 'size>10M && name=~libc'
     ///
@@ -36,7 +43,7 @@ pub(crate) struct AnswerArgs {
     pub(crate) by: Option<String>,
     /// Sort by a column, largest first (-COL: smallest)
     ///
-    /// COL is the name of a column or its title in the table. Text is sorted from A to Z (-COL: from Z to A).
+    /// COL is the name of a column or its title. Text is sorted from A to Z (-COL: from Z to A).
     #[arg(long, value_name = "COL", allow_hyphen_values = true, help_heading = "Output")]
     pub(crate) sort: Option<String>,
     /// Show only the first N rows
@@ -171,15 +178,22 @@ impl AnswerArgs {
         }
     }
 
-    /// The filter: all expressions, if several were typed.
-    pub(crate) fn filter(&self) -> Result<Option<Expression>, Stop> {
+    /// The filter over rows of kind `K`, of which these columns are shown: all expressions, if several were typed.
+    pub(crate) fn filter<K: RowKind>(&self, shown: &[impl AsRef<str>]) -> Result<Option<Expression>, Stop> {
         // Each on its own first, so that an error is shown in what was typed.
         for filter in &self.filter {
             filter.parse::<Expression>().map_err(Stop::Filter)?;
         }
         let all: Vec<String> = self.filter.iter().map(|filter| format!("({filter})")).collect();
         let text = if let [one] = &self.filter[..] { one.clone() } else { all.join(" && ") };
-        Ok(if text.is_empty() && all.is_empty() { None } else { Some(text.parse().map_err(Stop::Filter)?) })
+        if all.is_empty() {
+            return Ok(None);
+        }
+        let all: Expression = text.parse().map_err(Stop::Filter)?;
+        let table = K::columns();
+        // Any other name stays as it was typed, for messages.
+        let name = |word: &str| Some(typed(word, &table, shown)).filter(|id| !id.eq_ignore_ascii_case(word));
+        Ok(Some(all.named(|word| name(word).unwrap_or_else(|| word.to_owned()))))
     }
 
     /// Whether only rows that match something are shown.
@@ -187,33 +201,36 @@ impl AnswerArgs {
         !self.filter.is_empty()
     }
 
-    /// The request as a value. Reports syntax errors in the filter.
-    pub(crate) fn query(&self, configured: &Configured, view: View<'_>) -> Result<Query, Stop> {
+    /// The request for rows of kind `K` as a value. Reports syntax errors in the filter.
+    pub(crate) fn query<K: RowKind>(&self, configured: &Configured, view: View<'_>) -> Result<Query, Stop> {
         let format = self.format();
         let own = |columns: &[&str]| columns.iter().map(|id| (*id).to_owned()).collect();
-        let default = match view {
-            _ if format.is_machine => Default::All,
-            View::Usual(columns) => Default::Columns(configured.columns.clone().unwrap_or_else(|| own(columns))),
-            View::Fixed(columns) => Default::Columns(own(columns)),
+        let shown: Vec<String> = match view {
+            View::Usual(columns) => configured.columns.clone().unwrap_or_else(|| own(columns)),
+            View::Fixed(columns) => own(columns),
+        };
+        let table = K::columns();
+        let id = |word: &str| typed(word, &table, &shown);
+        let order = |word: &String| match word.strip_prefix('-') {
+            Some(word) => format!("-{}", id(word)),
+            None => id(word),
         };
         let has_total = !format.is_machine || format.name == "json";
         refuse_if(self.total && !has_total, "--total", "only tables and JSON documents have a place for it")?;
         refuse_if(self.human && format.is_machine, "-H", "machine formats have exact figures; sizes are in bytes")?;
-        let filter = self.filter()?;
+        let filter = self.filter::<K>(&shown)?;
         // If not everything fits the screen, the largest rows are seen.
         let all = (self.is_full_screen() && matches!(view, View::Usual(_))).then_some(usize::MAX);
         Ok(Query {
-            columns: self.columns.clone(),
+            columns: self.columns.clone().map(|list| list.named(id)),
             filter,
-            by: self.by.as_ref().map(|by| by.to_ascii_lowercase()),
-            order: self.sort.clone(),
+            by: self.by.as_deref().map(id),
+            order: self.sort.as_ref().map(order),
             top: self.top.or(all),
             total: if self.total { Total::Row } else { Total::None },
             every: self.every.map(|every| every.0),
-            ..match default {
-                Default::All => Query::all(),
-                default => Query { default, ..Query::all() },
-            }
+            default: if format.is_machine { Default::All } else { Default::Columns(shown) },
+            ..Query::all()
         })
     }
 

@@ -59,7 +59,7 @@ subtracted first, so that memory counts only in the row of its own group.";
         // In another order than that of the tree, a name does not tell which group it is.
         let is_tree = self.answer.sort.is_none() && self.answer.top.is_none() && !self.answer.is_filtered();
         let columns: Vec<&str> = DEFAULT.iter().map(|id| if *id == "tree" && !is_tree { "path" } else { id }).collect();
-        let query = self.answer.query(configured, View::Usual(&columns))?;
+        let query = self.answer.query::<ControlGroups>(configured, View::Usual(&columns))?;
         let is_plain = is_tree && query.by.is_none() && query.every.is_none() && query.columns.is_none();
         let explains = is_plain && !self.answer.is_machine() && self.groups.len() == 1;
         // The explanation of a group names its cached files.

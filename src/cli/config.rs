@@ -257,16 +257,15 @@ impl Text<'_> {
 
     /// The name of a column, if the subcommand has it.
     fn column(&self, subcommand: &Subcommand, name: &Spanned<String>) -> Result<String, Error> {
-        let typed = name.as_ref().to_ascii_lowercase();
-        let Some(rows) = subcommand.rows.first() else { return Ok(typed) };
-        let (id, columns) = (rows.id_of(&typed), rows.heads());
+        let Some(rows) = subcommand.rows.first() else { return Ok(name.as_ref().to_ascii_lowercase()) };
+        let (id, columns) = (rows.typed(name.as_ref()), rows.heads());
         let why = match columns.iter().find(|column| column.id == id) {
-            Some(column) if !column.kind.is_json_only() => return Ok(id.to_owned()),
+            Some(column) if !column.kind.is_json_only() => return Ok(id),
             Some(_) => format!("a table cannot show the column '{id}', only --json and --jsonl can"),
             None => format!("unknown column '{}'", name.as_ref()),
         };
         let shown = columns.iter().filter(|column| !column.kind.is_json_only());
-        let question = did_you_mean(&typed, shown.map(|column| &*column.id));
+        let question = did_you_mean(&id, shown.map(|column| &*column.id));
         let help = format!("`rmap {} --help` lists the columns", subcommand.name);
         Err(self.error(name.span(), why).with_advice(question.unwrap_or(help)))
     }

@@ -113,7 +113,7 @@ impl Run for DemoArgs {
             return self.acts.run(&file, &self.answer, &configured.for_other_rows(), report);
         }
         let size = self.size.unwrap_or(USUAL_SIZE);
-        let query = self.answer.query(configured, View::Usual(demo_step::DEFAULT))?;
+        let query = self.answer.query::<DemoSteps>(configured, View::Usual(demo_step::DEFAULT))?;
         let unit = self.answer.unit(configured, exact_unit(size));
         let presentation = Presentation { unit, ..self.answer.presentation(configured, SizeUnit::Kib) };
         self.answer.check::<DemoSteps>(&query)?;

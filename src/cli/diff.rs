@@ -107,7 +107,7 @@ impl Run for DiffArgs {
         let have_pids = kinds.iter().any(|kind| matches!(kind, ChangedKind::Process | ChangedKind::Mapping));
         let tells = |id: &&&str| (have_pids || **id != "pid") && (kinds.len() > 1 || **id != "kind");
         let columns: Vec<&str> = changed::DEFAULT.iter().filter(tells).copied().collect();
-        let mut query = answer.query(configured, View::Usual(&columns))?;
+        let mut query = answer.query::<Changed>(configured, View::Usual(&columns))?;
         let adds_up = query.by.is_some() || query.total == Total::Row;
         const OVERLAP: &str = "the kinds overlap, so a sum would count memory several times; choose one with --what";
         let is_by_kind = query.by.as_deref() == Some("kind");

@@ -165,7 +165,7 @@ impl EffectArgs {
         refuse_if(self.ambiguous, "-n", why)?;
         refuse_if(work == Work::Lock && self.answer.every.is_some(), "-w", "locked pages do not change until the end")?;
         let view = if is_dry { View::Fixed(columns) } else { View::Usual(columns) };
-        let mut query = self.answer.query(configured, view)?;
+        let mut query = self.answer.query::<Effects>(configured, view)?;
         let is_listed = query.columns.as_ref().is_some_and(|list| !list.adds);
         if is_dry && self.answer.is_machine() && !is_listed {
             let inspected = (work == Work::Evict).then_some("unseen_processes");

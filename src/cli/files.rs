@@ -95,7 +95,7 @@ impl Run for FilesArgs {
             }
         }
         let presentation = self.answer.presentation_of(&root, configured, unit_of_files());
-        let mut query = self.answer.query(configured, View::Usual(cached_file::DEFAULT))?;
+        let mut query = self.answer.query::<CachedFiles>(configured, View::Usual(cached_file::DEFAULT))?;
         // Largest first, also without --top.
         if query.by.is_none() && query.order.is_none() {
             query.order = Some(CachedFiles::LARGEST_BY.to_owned());

@@ -57,7 +57,7 @@ indented below them in a table, describe a part of the places that part_of names
         if self.slab {
             let configured = &configured.for_other_rows();
             let presentation = self.answer.presentation_of(&root, configured, unit_of_files());
-            let mut query = self.answer.query(configured, View::Usual(slab_cache::DEFAULT))?;
+            let mut query = self.answer.query::<SlabRows>(configured, View::Usual(slab_cache::DEFAULT))?;
             if query.by.is_none() && query.order.is_none() {
                 query.order = Some(SlabRows::LARGEST_BY.to_owned());
             }
@@ -65,7 +65,7 @@ indented below them in a table, describe a part of the places that part_of names
         }
         let presentation = self.answer.presentation_of(&root, configured, unit_of_files());
         let columns = if self.answer.every.is_some() { memory::DEFAULT_REPEATED } else { memory::DEFAULT };
-        let query = self.answer.query(configured, View::Usual(columns))?;
+        let query = self.answer.query::<Memory>(configured, View::Usual(columns))?;
         refuse_if(
             self.all && self.answer.is_machine(),
             "--all",

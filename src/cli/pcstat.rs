@@ -216,7 +216,7 @@ impl PcstatArgs {
             }
             () => (View::Usual(file::DEFAULT), width),
         };
-        let mut query = answer.query(configured, view)?;
+        let mut query = answer.query::<Files>(configured, view)?;
         self.suit(&mut query, &presentation);
         for (typed, strip) in [(self.map, "page_map"), (self.histo && answer.is_machine(), "histogram")] {
             if typed && !query.names(strip) {
@@ -271,7 +271,7 @@ impl PcstatArgs {
 
     fn show_stretches(self, configured: &Configured, report: &mut Report) -> Done {
         let presentation = self.presentation(configured);
-        let mut query = self.answer.query(configured, View::Fixed(stretch::DEFAULT))?;
+        let mut query = self.answer.query::<Stretches>(configured, View::Fixed(stretch::DEFAULT))?;
         self.suit(&mut query, &presentation);
         report.narrowed.extend(self.min_run.map(|_| "--min-run".into()));
         let (base_name, only_cached, answer) = (self.bname, self.only_cached, self.answer);
@@ -284,11 +284,12 @@ impl PcstatArgs {
 
     fn add_up(self, configured: &Configured, report: &mut Report) -> Done {
         let presentation = self.presentation(configured);
-        let mut query = Query { filter: None, ..self.answer.query(configured, View::Fixed(directory::DEFAULT))? };
+        let mut query =
+            Query { filter: None, ..self.answer.query::<Directories>(configured, View::Fixed(directory::DEFAULT))? };
         self.suit(&mut query, &presentation);
         // The filter selects the files that are added up.
         let over = |filter: Expression| filter.over(&Files::columns());
-        let filter = self.answer.filter()?.map(over).transpose().map_err(Stop::Filter)?;
+        let filter = self.answer.filter::<Files>(file::DEFAULT)?.map(over).transpose().map_err(Stop::Filter)?;
         let (deepest, only_cached, answer) = (self.by_dir, self.only_cached, self.answer);
         let mut source = DirectorySource { chosen: self.chosen.chosen()?, deepest, only_cached, filter };
         answer.answer(&query, &mut source, presentation, report)?;

@@ -14,7 +14,7 @@ use crate::capture::Wanted;
 use crate::process::{NamedProcess, ProcRoot, ProcessChoice};
 use crate::query::{Query, Total};
 use crate::render::Presentation;
-use crate::table::{Column, RowKind, SizeUnit, Stop};
+use crate::table::{Column, RowKind, SizeUnit, Stop, typed};
 use crate::views::mapping::{
     AddressRange, CACHE_COLUMNS, MappingRows, MappingSource, NUMA_COLUMNS, PAGE_COLUMNS, presets,
 };
@@ -222,7 +222,7 @@ impl PidArgs {
 
     /// The column that `--by` means.
     fn by(&self) -> Option<String> {
-        let typed = self.answer.by.as_deref()?.to_ascii_lowercase();
+        let typed = typed(self.answer.by.as_deref()?, &MappingRows::columns(), presets::DEFAULT);
         let meant = KEYS.iter().find(|(name, _)| *name == typed).map(|(_, column)| (*column).to_owned());
         Some(meant.unwrap_or(typed))
     }
@@ -258,7 +258,7 @@ impl PidArgs {
             () if self.views.numa => View::Usual(presets::NUMA),
             () => View::Usual(presets::DEFAULT),
         };
-        let mut query = answer.query(configured, view)?;
+        let mut query = answer.query::<MappingRows>(configured, view)?;
         let joins_processes = by.as_deref().is_some_and(|by| KEYS_OF_PROCESSES.contains(&by));
         query.by = by;
         query.merge = self.views.merge || joins_processes;
@@ -327,7 +327,7 @@ impl PidArgs {
                 })?),
             };
         let view = View::Fixed(part::DEFAULT);
-        let mut query = Query { by: None, merge: added == Added::All, ..self.answer.query(configured, view)? };
+        let mut query = Query { by: None, merge: added == Added::All, ..self.answer.query::<Parts>(configured, view)? };
         let common = match added {
             Added::By(common) => Some(common.id()),
             Added::Process | Added::All => None,

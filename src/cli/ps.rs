@@ -74,7 +74,7 @@ impl Run for PsArgs {
             true => View::Fixed(process::TREE),
             false => View::Usual(process::DEFAULT),
         };
-        let mut query = answer.query(configured, view)?;
+        let mut query = answer.query::<Processes>(configured, view)?;
         if query.order.is_none() {
             query.order = self.order(&query);
         }

@@ -6,7 +6,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args};
 use super::report::Report;
 use crate::error::Error;
 use crate::process::class::OwnClass;
-use crate::table::{ColumnHead, Order, RowKind, SizeUnit, Stop, columns_help, heads};
+use crate::table::{ColumnHead, Order, RowKind, SizeUnit, Stop, columns_help, heads, typed};
 
 /// The result of a subcommand.
 pub(crate) type Done = Result<(), Stop>;
@@ -65,7 +65,7 @@ pub(crate) struct Listed {
     heading: &'static str,
     help: fn() -> String,
     heads: fn() -> Vec<ColumnHead>,
-    id_of: fn(&str) -> &str,
+    typed: fn(&str) -> String,
     sorts_by: fn(&str) -> bool,
 }
 
@@ -73,7 +73,13 @@ impl Listed {
     /// Rows of kind `K`, whose columns `--help` lists under this heading.
     pub(super) const fn of<K: RowKind>(heading: &'static str) -> Listed {
         let sorts_by = |word: &str| Order::<K>::parse(word, &K::columns()).is_ok();
-        Listed { heading, help: columns_help::<K>, heads: || heads(&K::columns()), id_of: K::id_of, sorts_by }
+        Listed {
+            heading,
+            help: columns_help::<K>,
+            heads: || heads(&K::columns()),
+            typed: |word| K::id_of(&typed::<K>(word, &K::columns(), &[""; 0])).to_owned(),
+            sorts_by,
+        }
     }
 
     /// Its columns.
@@ -81,9 +87,9 @@ impl Listed {
         (self.heads)()
     }
 
-    /// The id of the column that `name` means.
-    pub(super) fn id_of<'n>(&self, name: &'n str) -> &'n str {
-        (self.id_of)(name)
+    /// The id of the column that a typed word means.
+    pub(super) fn typed(&self, word: &str) -> String {
+        (self.typed)(word)
     }
 
     /// Whether `--sort WORD` is a column of these rows and a direction.

@@ -140,7 +140,7 @@ pub(super) fn trace(
     refuse_if(answer.every.is_some(), "-w", TraceArgs::NO_WATCH)?;
     refuse_if(answer.total, "--total", "the changes of a program do not add up")?;
     refuse_if(command.first().is_some_and(|name| name.is_empty()), "COMMAND", "its name is empty")?;
-    let query = answer.query(configured, View::Usual(traced::DEFAULT))?;
+    let query = answer.query::<Changes>(configured, View::Usual(traced::DEFAULT))?;
     answer.check::<Changes>(&query)?;
     let place = match &follow.output {
         Some(path) => Place::File(open(path).map_err(|error| unwritable(path.clone(), &error))?),

@@ -73,7 +73,7 @@ impl Run for WhoArgs {
     fn run(self, configured: &Configured, report: &mut Report) -> Done {
         let root = self.root.root_for(&self.answer, Wanted::ALL)?;
         let presentation = self.answer.presentation_of(&root, configured, unit_of_files());
-        let mut query = self.answer.query(configured, View::Usual(who::DEFAULT))?;
+        let mut query = self.answer.query::<Holdings>(configured, View::Usual(who::DEFAULT))?;
         // A group has rows of several processes.
         query.merge = query.by.is_some();
         let paths = self.files.into_iter().map(WantedFile::Path);

@@ -323,6 +323,18 @@ pub fn find<'t, K: RowKind>(table: &'t [Column<K>], id: &str) -> Option<&'t Colu
     table.iter().find(|column| column.id() == id)
 }
 
+/// The id or name of the column that a typed word means, in `-o`, `--filter`, `--by` and `--sort`. A word that has an
+/// upper-case letter and is exactly the title of a column means that column; if several have this title, the one that
+/// is `shown`. Any other word is a name in upper or lower case.
+pub fn typed<K: RowKind>(word: &str, table: &[Column<K>], shown: &[impl AsRef<str>]) -> String {
+    let has_title =
+        |column: &&Column<K>| column.head.title == word && word.contains(|letter: char| letter.is_uppercase());
+    let is_shown = |column: &&Column<K>| shown.iter().any(|id| K::id_of(id.as_ref()) == column.id());
+    let titled = || table.iter().filter(has_title);
+    let meant = titled().find(is_shown).or_else(|| titled().next());
+    meant.map_or_else(|| word.to_ascii_lowercase(), |column| column.id().to_owned())
+}
+
 /// The columns with these names, in this order.
 ///
 /// # Errors

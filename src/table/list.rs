@@ -3,7 +3,7 @@
 /// The value of `-o`: a list that replaces the default columns, or `+LIST`, which adds to them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ColumnList {
-    /// The names, in the order in which they were typed, in lower case.
+    /// The names, in the order in which they were typed.
     pub ids: Vec<String>,
     /// Whether they come after the default columns.
     pub adds: bool,
@@ -13,12 +13,19 @@ impl std::str::FromStr for ColumnList {
     type Err = String;
 
     fn from_str(text: &str) -> std::result::Result<Self, String> {
+        ColumnList::as_typed(text).map(|list| list.named(|word| word.to_ascii_lowercase()))
+    }
+}
+
+impl ColumnList {
+    /// The list that `text` is, with its words in upper and lower case as they were typed.
+    pub(crate) fn as_typed(text: &str) -> std::result::Result<Self, String> {
         let (adds, list) = match text.strip_prefix('+') {
             Some(rest) => (true, rest),
             None => (false, text),
         };
         let mut columns = ColumnList { ids: Vec::new(), adds };
-        for id in list.split(',').map(|id| id.trim().to_ascii_lowercase()) {
+        for id in list.split(',').map(|id| id.trim().to_owned()) {
             if id.is_empty() {
                 return Err("empty column name: write one comma between two names".to_owned());
             }
@@ -30,9 +37,12 @@ impl std::str::FromStr for ColumnList {
         }
         Ok(columns)
     }
-}
 
-impl ColumnList {
+    /// The same list with these names for its words.
+    pub(crate) fn named(self, name: impl Fn(&str) -> String) -> ColumnList {
+        ColumnList { ids: self.ids.iter().map(|word| name(word)).collect(), ..self }
+    }
+
     /// These columns without duplicates, instead of the default columns.
     pub fn of(ids: &[&str]) -> ColumnList {
         let mut list = ColumnList { ids: Vec::new(), adds: false };

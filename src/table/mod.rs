@@ -25,7 +25,7 @@ pub(crate) use cell::{LOWER_BOUND, write_change_of_share};
 pub(crate) use cell::{Rfc3339, bar_text, push_hex, push_number, write_brief_share};
 pub use change::{Compared, Fate, Look, compare, difference, difference_of_totals};
 pub(crate) use column::col;
-pub use column::{Aggregation, Column, Getter, RowKind, columns_help, find, heads, select, unknown};
+pub use column::{Aggregation, Column, Getter, RowKind, columns_help, find, heads, select, typed, unknown};
 pub use filter::{Expression, Filter, FilterError};
 pub use group::{Group, Grouping, Groups};
 pub use head::{ColumnHead, ColumnKind, Cut, Presence};

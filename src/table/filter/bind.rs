@@ -89,7 +89,7 @@ impl<K: RowKind> Binder<'_, K> {
     /// ambiguity.
     fn other_column(&self, column: &Column<K>, word: &Word) -> Option<Column<K>> {
         let comparable = matches!(column.kind(), Kind::Bytes | Kind::Pages | Kind::Number | Kind::Address);
-        let other = column::find(self.table, &word.text.to_ascii_lowercase())?;
+        let other = column::find(self.table, &column::typed(&word.text, self.table, &[""; 0]))?;
         (comparable && !word.quoted && other.kind() == column.kind()).then(|| other.clone())
     }
 

@@ -40,6 +40,13 @@ impl Expression {
         self.root.each_word(&mut |word| names.push(word.text.to_ascii_lowercase()));
         names
     }
+
+    /// The same with these names of columns.
+    #[must_use]
+    pub fn named(mut self, name: impl Fn(&str) -> String) -> Expression {
+        self.root.each_name(&mut |word| word.text = name(&word.text));
+        self
+    }
 }
 
 impl Part {
@@ -49,6 +56,15 @@ impl Part {
             Part::Compare(column, ..) | Part::Is(column) => each(column),
             Part::Not(inner) => inner.each_word(each),
             Part::All(parts) | Part::Any(parts) => parts.iter().for_each(|part| part.each_word(each)),
+        }
+    }
+
+    /// The same for changing them.
+    fn each_name(&mut self, each: &mut dyn FnMut(&mut Word)) {
+        match self {
+            Part::Compare(column, ..) | Part::Is(column) => each(column),
+            Part::Not(inner) => inner.each_name(each),
+            Part::All(parts) | Part::Any(parts) => parts.iter_mut().for_each(|part| part.each_name(each)),
         }
     }
 }
