@@ -353,6 +353,40 @@ fn other_programs_are_understood_by_name() {
     let name = mapped.to_str().unwrap();
     // Not even root may look at every process everywhere.
     assert_eq!(rmap(["lsof", "-t", name]).text().lines().next().map(str::trim), Some(&*holder.word()));
+    let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).unwrap().unwrap();
+    let (own, number) = (user.name.as_str(), user.uid.to_string());
+    let is_shown = |options: &[&str]| {
+        let pids = rmap([&["lsof", "-n", "-t"], options, &[name]].concat()).text();
+        pids.split_whitespace().next() == Some(&*holder.word())
+    };
+    let not = |word: &str| format!("^{word}");
+    for (options, is_selected) in [
+        (&["-u", own][..], true),
+        (&["-u", &number], true),
+        (&["-u", "nosuchuser", "-u", own], true),
+        (&["-u", &format!("nosuchuser,{own}")], true),
+        (&["-u", &own[..own.len() - 1]], false),
+        (&["-u", &not(own)], false),
+        (&["-u", &not(&number)], false),
+        (&["-u", "^nosuchuser"], true),
+        (&["-u", "^nosuchuser", "-u", &not(own)], false),
+        (&["-c", "subj"], true),
+        (&["-c", "sub", "-c", "nosuch"], true),
+        (&["-c", "bject"], false),
+        (&["-c", "s.b"], false),
+        (&["-c", "^sub"], false),
+        (&["-c", "^bash"], true),
+        (&["-c", "/b[j]ect$/"], true),
+        (&["-c", "/BJ/i"], true),
+        (&["-c", "/BJ/"], false),
+        (&["-c", "sub", "-u", &not(own)], false),
+    ] {
+        assert_eq!(is_shown(options), is_selected, "{options:?}");
+    }
+    for words in [["-c", "/BJ/b"], ["-c", "/BJ"], ["-u", "root,"]] {
+        let line = refused(&[&["lsof"], &words[..], &[name]].concat());
+        assert!(line.starts_with(&format!("lsof {}: ", words[0])) && line.ends_with("see `rmap help lsof`"), "{line}");
+    }
     let table = rmap(["fuser", "-vu", name]).text();
     assert!(table.lines().any(|line| line.trim_start().starts_with(&holder.word())), "{table}");
 }

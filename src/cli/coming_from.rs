@@ -194,7 +194,7 @@ mod tests {
         ("smem", "-u -m -t -k -P -U -w -M -s -r -H -c -p -n -a --pie --bar -S -R -K -h"),
         ("ps_mem", "-p -S -d -s -t -w -u -h --version"),
         ("fuser", "-v -u -a -s -k -SIGNAL -i -w -l -m -c -M -I -n -4 -6 -h -V"),
-        ("lsof", "-t -u -c -p -i -n -P -w -h"),
+        ("lsof", "-t -u -c -a -p -i -n -P -w -h"),
     ];
 
     #[test]

@@ -61,6 +61,9 @@ pub(super) enum Answer {
     View(&'static [&'static str]),
     /// It shows each file instead of the usual view: so, or in this way if another subcommand than the usual one runs.
     Each(&'static [&'static str], &'static [&'static str]),
+    /// It shows only the rows that match one of these comparisons, and none of those with `!`, however often the option
+    /// is typed.
+    Rows,
     /// It selects these processes instead of the usual ones.
     Choice(&'static [&'static str]),
     /// It adds these words instead of the usual ones.
@@ -128,6 +131,8 @@ struct Translation<'p> {
     other_view: Option<Vec<OsString>>,
     /// All words, whatever else was typed.
     only: Option<Vec<OsString>>,
+    /// The comparisons of each option that selects rows.
+    rows: Vec<(&'static [&'static str], Vec<OsString>)>,
     /// The options that the shell has to carry out, and its words.
     shells: Vec<String>,
     shell: Vec<OsString>,
@@ -147,6 +152,7 @@ impl<'p> Translation<'p> {
             view: None,
             other_view: None,
             only: None,
+            rows: Vec::new(),
             shells: Vec::new(),
             shell: Vec::new(),
             shell_command: None,
@@ -223,6 +229,10 @@ impl<'p> Translation<'p> {
             Answer::Each(words, others) => {
                 (self.view, self.other_view) = (Some(filled(words, &values)), Some(filled(others, &values)));
             }
+            Answer::Rows => match self.rows.iter_mut().find(|(names, _)| *names == letter.names) {
+                Some((_, compared)) => compared.extend(values),
+                None => self.rows.push((letter.names, values)),
+            },
             Answer::Choice(words) => self.choice = Some(filled(words, &values)),
             Answer::Usually(words) => self.usual = Some(filled(words, &values)),
             Answer::Command(command) => self.run(command)?,
@@ -260,7 +270,8 @@ impl<'p> Translation<'p> {
         };
         let usual = self.usual.unwrap_or_else(|| filled(peer.usual, &[]));
         let choice = self.choice.unwrap_or_else(|| filled(peer.choice, &[]));
-        let rest = self.rest;
+        let mut rest = self.rows.iter().map(|(_, compared)| filter(compared)).collect::<Vec<_>>();
+        rest.extend(self.rest);
         // What was typed replaces what is usual.
         let parts = [usual, choice, view].concat().into_iter().filter(|word| !has_option(&rest, word));
         let words = std::iter::once(command.into()).chain(parts).chain(rest.iter().cloned());
@@ -272,6 +283,16 @@ impl<'p> Translation<'p> {
             None => Translated { words: words.collect(), shell: self.shell },
         }
     }
+}
+
+/// The filter that these comparisons are: one of them, and none of those that begin with `!`.
+fn filter(compared: &[OsString]) -> OsString {
+    let text = compared.iter().filter_map(|compared| compared.to_str());
+    let (not, any): (Vec<&str>, Vec<&str>) = text.partition(|compared| compared.starts_with('!'));
+    let any = if any.len() > 1 && !not.is_empty() { format!("({})", any.join(" || ")) } else { any.join(" || ") };
+    let all: Vec<String> =
+        std::iter::once(any).filter(|any| !any.is_empty()).chain(not.iter().map(|not| (*not).to_owned())).collect();
+    format!("--filter={}", all.join(" && ")).into()
 }
 
 /// What the words of the shell begin with, in the order in which they follow a command.

@@ -10,6 +10,7 @@ use std::ffi::OsString;
 use super::demo::shell_word;
 use super::peers::{Answer, Letter, Peer, Value};
 use crate::units::Bytes;
+use crate::views::processes::user_name;
 
 /// Every program, in the order of the page.
 pub(super) const PEERS: &[Peer] = &[PMAP, VMTOUCH, FINCORE, PCSTAT, HCACHE, SMEM, PS_MEM, FUSER, LSOF];
@@ -367,10 +368,11 @@ const LSOF: Peer = Peer {
     letters: &[
         &[
             letter(&["-t"], "only the pids (and what is cached of the file)", Answer::View(&["-n", "-o", "pid"])),
-            letter(&["-u"], "only this user", Answer::Words(&["--filter={}"]))
-                .converted("www", |user| filter("user", &user)),
-            letter(&["-c"], "only commands that begin so", Answer::Words(&["--filter={}"]))
-                .converted("python", |name| filter("name", &name)),
+            letter(&["-u"], "only these users, by name or number (^: not this one)", Answer::Rows)
+                .converted("www,^root", users_of_lsof),
+            letter(&["-c"], "only commands that begin so (^: not these), or that match /REGEX/", Answer::Rows)
+                .converted("python", command_of_lsof),
+            letter(&["-a"], "what all of these options select", Answer::Nothing("rmap always requires all of them")),
             letter(&["-p"], "the files of a process", Answer::Line("`rmap pcstat --pid 4690` lists them")).with("4690"),
             letter(&["-i"], "sockets", FUSER_PORTS),
             letter(&["-n"], "no names of hosts", Answer::Nothing("rmap looks none up")),
@@ -406,8 +408,48 @@ fn parts(list: &OsString) -> Result<Vec<OsString>, String> {
 /// smem's patterns match at the start.
 fn filter(column: &str, pattern: &OsString) -> Result<Vec<OsString>, String> {
     let pattern = text(pattern.clone())?;
-    let quote = ['"', '\''].into_iter().find(|quote| !pattern.contains(*quote)).ok_or("the value has both quotes")?;
-    Ok(vec![format!("{column} =~ {quote}^(?:{pattern}){quote}").into()])
+    Ok(vec![format!("{column} =~ {}", quoted(&format!("^(?:{pattern})"))?).into()])
+}
+
+/// A value as `--filter` takes it.
+fn quoted(value: &str) -> Result<String, String> {
+    let quote = ['"', '\''].into_iter().find(|quote| !value.contains(*quote)).ok_or("the value has both quotes")?;
+    Ok(format!("{quote}{value}{quote}"))
+}
+
+/// lsof's list of users: names and numbers, and those with `^` that are left out.
+fn users_of_lsof(list: OsString) -> Result<Vec<OsString>, String> {
+    let compared = |user: &str| {
+        let (not, user) = user.strip_prefix('^').map_or(("", user), |user| ("!", user));
+        if user.is_empty() {
+            return Err("a user is missing".to_owned());
+        }
+        // A capture has the numbers of users instead of their names.
+        let name =
+            user.parse().ok().map(|number| user_name(number, true)).and_then(|name| String::from_utf8(name).ok());
+        let mut names = vec![user];
+        names.extend(name.as_deref().filter(|name| *name != user));
+        let any: Vec<String> =
+            names.into_iter().map(|name| Ok(format!("user == {}", quoted(name)?))).collect::<Result<_, String>>()?;
+        Ok(if not.is_empty() { any.join(" || ") } else { format!("!({})", any.join(" || ")) }.into())
+    };
+    text(list)?.split(',').map(compared).collect()
+}
+
+/// lsof's commands: the start of a name, with `^` of one that is left out, or a regular expression between slashes.
+fn command_of_lsof(typed: OsString) -> Result<Vec<OsString>, String> {
+    let typed = text(typed)?;
+    let regex = |expression: &str| Ok(vec![format!("name =~ {}", quoted(expression)?).into()]);
+    match typed.strip_prefix('/').map(|rest| rest.rsplit_once('/')) {
+        Some(Some((expression, "" | "x"))) => regex(expression),
+        Some(Some((expression, "i" | "ix" | "xi"))) => regex(&format!("(?i){expression}")),
+        Some(_) => Err("a regular expression is /REGEX/, /REGEX/i or /REGEX/x in rmap".to_owned()),
+        None => match typed.strip_prefix('^') {
+            Some("") => Err("a command is missing".to_owned()),
+            Some(start) => Ok(vec![format!("!(name =~ {})", quoted(&format!("^{}", regex::escape(start)))?).into()]),
+            None => regex(&format!("^{}", regex::escape(&typed))),
+        },
+    }
 }
 
 /// smem's directory has the processes in `proc`, below it.

@@ -88,7 +88,7 @@ impl Owner {
 }
 
 /// The name of a user, or the number for a capture, which is from another machine.
-pub(super) fn user_name(user: u32, is_live: bool) -> Vec<u8> {
+pub(crate) fn user_name(user: u32, is_live: bool) -> Vec<u8> {
     let known = || nix::unistd::User::from_uid(user.into()).ok().flatten();
     let known = if is_live { known() } else { None };
     known.map_or_else(|| user.to_string(), |known| known.name).into_bytes()
