@@ -119,6 +119,37 @@ fn a_server_that_never_answers_hangs_nothing() {
     can_be_ended(&folder.join("there/a"));
 }
 
+/// The processes of rmap in the mount namespace of this test.
+fn processes_of_rmap() -> Vec<u32> {
+    let link = |pid: &str, name: &str| std::fs::read_link(format!("/proc/{pid}/{name}")).ok();
+    let (program, own) = (Some(common::program()), link("self", "ns/mnt"));
+    let is_ours = |pid: &str| link(pid, "exe").as_deref() == program && link(pid, "ns/mnt") == own;
+    let names = std::fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| is_ours(name)).filter_map(|name| name.parse().ok()).collect()
+}
+
+#[test]
+fn no_process_is_left_behind_by_a_run_that_got_no_answer() {
+    let Some(folder) = folder("no_process_is_left_behind_by_a_run_that_got_no_answer") else { return };
+    let there = folder.join("there");
+    let Some(_served) = Served::by_nobody(&there) else { return };
+    let a = there.join("a");
+    let nothing_is_left = |how: &str| common::wait_until(how, || processes_of_rmap().is_empty());
+    for look in [&["pcstat"][..], &["pcstat", "-R", CROSS], &["evict"], &["who"]] {
+        let run = in_time(look.iter().copied().chain([text(&a)]));
+        assert_eq!(run.complaints(), [format!("rmap: {}: {SILENT}", a.display())]);
+        nothing_is_left(&format!("{look:?} leaves a process behind"));
+    }
+    for signal in [Signal::SIGINT, Signal::SIGKILL] {
+        let mut watch = command(["pcstat", "-w", "0.05", text(&a)]);
+        watch.stderr(Stdio::null());
+        let run = Running::start(watch);
+        common::wait_until("nobody asks", || processes_of_rmap().len() > 1);
+        run.end(signal);
+        nothing_is_left(&format!("{signal} leaves a process behind"));
+    }
+}
+
 #[test]
 fn a_silent_working_directory_hangs_nothing() {
     let Some(folder) = folder("a_silent_working_directory_hangs_nothing") else { return };

@@ -10,7 +10,7 @@ use super::process::{self, Outcome};
 use super::{COMPLETE, DESCRIPTION, describe, system};
 use crate::error::{Error, Result};
 use crate::join::machine_files::{LIST, SavedFiles};
-use crate::process::{AddressSpaces, ProcRoot, hides_processes, read_pids, tells_shared_memory};
+use crate::process::{AddressSpaces, ProcRoot, hides_processes, is_own_helper, read_pids, tells_shared_memory};
 
 /// How long the kernel's lists of cached files may take. There is time: they are not shown to anybody who waits.
 const BUDGET: Duration = Duration::from_secs(10);
@@ -102,14 +102,14 @@ where
     Ok(taken)
 }
 
-/// The processes that are captured, in order, without this one.
+/// The processes that are captured, in order, without this one and its helpers.
 fn pids(root: &ProcRoot, what: &What) -> Result<Vec<u32>> {
     let mut pids = match &what.processes {
         Some(pids) => pids.clone(),
         None => read_pids(root)?,
     };
     let own = std::process::id();
-    pids.retain(|pid| *pid != own);
+    pids.retain(|pid| *pid != own && !is_own_helper(root, *pid));
     pids.sort_unstable();
     pids.dedup();
     Ok(pids)

@@ -7,7 +7,8 @@
 //!
 //! The child is forked and never executes another program. It carries out one system call after the other, as told, and
 //! needs neither memory of its own nor locks, so it may be forked at any time, from any thread. No parent waits for it,
-//! and it closes everything that it inherits. When this process ends, it ends too, or as soon as the server answers.
+//! and it closes everything that it inherits. When this process ends, it is killed (see [`helper`](super::helper)); if
+//! the server has already taken its question, it ends as soon as the server answers or is gone.
 //!
 //! If there is no answer within [`PATIENCE`], the error is `ETIMEDOUT`. Every further question to the same file system
 //! then fails at once with the same error, until the answer arrives after all. So a run takes a limited time,
@@ -36,6 +37,7 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, fork};
 
 use super::guardian::close_others;
+use super::helper::{Birth, Tie, end_with};
 
 /// The number of `cachestat`. It follows `futex_waitv` (449) and `set_mempolicy_home_node` (450) in the common table,
 /// so this is also correct on architectures whose numbers have an offset (mips, x32).
@@ -120,9 +122,15 @@ struct Question {
 /// A child process, and the memory that it shares with this one: input, then output.
 #[derive(Debug)]
 pub(crate) struct Asker {
-    memory: NonNull<c_void>,
+    memory: Memory,
     channel: Mutex<Channel>,
+    /// The child ends with it.
+    _tie: Arc<Tie>,
 }
+
+/// The memory itself.
+#[derive(Debug)]
+struct Memory(NonNull<c_void>);
 
 /// The way to the child.
 #[derive(Debug)]
@@ -183,24 +191,27 @@ impl Asker {
         let length = NonZeroUsize::MIN.saturating_add(INPUT + OUTPUT - 1);
         let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         // SAFETY: a new mapping at an address that the kernel chooses.
-        let memory = unsafe { mmap_anonymous(None, length, access, MapFlags::MAP_SHARED) }?;
+        let memory = Memory(unsafe { mmap_anonymous(None, length, access, MapFlags::MAP_SHARED) }?);
         let io = |error: std::io::Error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
         let (socket, far) = UnixStream::pair().map_err(io)?;
-        let asker = Asker { memory, channel: Mutex::new(Channel { socket, is_waiting: false }) };
+        let birth = Birth::begin()?;
         // In the child they stay blocked: Ctrl-C must not end it before this process, which may still have questions.
         let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
         // SAFETY: the child only makes system calls that are async-signal-safe, uses no memory but its stack and the
         // shared mapping, and ends with `_exit`.
         let forked = unsafe { fork() };
         if let Ok(ForkResult::Child) = forked {
-            detach(far.as_raw_fd(), asker.memory.as_ptr());
+            detach(far.as_raw_fd(), birth.reader.as_raw_fd(), memory.0.as_ptr());
         }
         mask.thread_set_mask()?;
         if let ForkResult::Parent { child } = forked? {
             // It ends at once and leaves the child that serves to init.
             while waitpid(child, None) == Err(Errno::EINTR) {}
         }
-        Ok(asker)
+        // SAFETY: the mapping is long enough, and who has written to it has ended.
+        let pid = unsafe { memory.0.cast::<libc::pid_t>().read() };
+        let tie = birth.end(pid)?;
+        Ok(Asker { memory, channel: Mutex::new(Channel { socket, is_waiting: false }), _tie: tie })
     }
 
     /// Has the child carry out a task and returns its result. `input` is a path; `output` receives as many bytes as it
@@ -245,11 +256,11 @@ impl Asker {
         }
         // SAFETY: `input` fits into the first part of the memory, which this value owns. The child waits for the
         // question and does not access it.
-        unsafe { self.memory.as_ptr().copy_from_nonoverlapping(input.as_ptr().cast(), input.len()) };
+        unsafe { self.memory.0.as_ptr().copy_from_nonoverlapping(input.as_ptr().cast(), input.len()) };
         channel.send(&Question { task, fd, arguments })?;
         let result = channel.receive(patience)?;
         let length = output.len().min(OUTPUT);
-        let result_at = self.memory.as_ptr().wrapping_byte_add(INPUT).cast::<u8>();
+        let result_at = self.memory.0.as_ptr().wrapping_byte_add(INPUT).cast::<u8>();
         // SAFETY: the second part of the memory has `OUTPUT` bytes, and the child has finished writing to it.
         unsafe { output.as_mut_ptr().copy_from_nonoverlapping(result_at, length) };
         match u64::try_from(result) {
@@ -278,10 +289,10 @@ impl Asker {
     }
 }
 
-impl Drop for Asker {
+impl Drop for Memory {
     fn drop(&mut self) {
         // SAFETY: the mapping belongs to this value alone, and nothing refers to it any more. The child has its own.
-        let _ = unsafe { munmap(self.memory, INPUT + OUTPUT) };
+        let _ = unsafe { munmap(self.0, INPUT + OUTPUT) };
     }
 }
 
@@ -314,24 +325,28 @@ impl Channel {
     }
 }
 
-/// The first child: starts the one that serves, which nobody waits for, and ends.
-fn detach(socket: RawFd, memory: *mut c_void) -> ! {
+/// The first child: starts the one that serves, which nobody waits for, leaves its pid in the memory, and ends.
+fn detach(socket: RawFd, pipe: RawFd, memory: *mut c_void) -> ! {
     // SAFETY: as for the first `fork`.
-    if unsafe { libc::fork() } == 0 {
-        serve(socket, memory);
+    let forked = unsafe { libc::fork() };
+    if forked == 0 {
+        serve(socket, pipe, memory);
     }
+    // SAFETY: the mapping is long enough, and nothing else accesses it before this process ends.
+    unsafe { memory.cast::<libc::pid_t>().write(forked) };
     // SAFETY: this ends the process at once.
     unsafe { libc::_exit(0) }
 }
 
 /// The child: carries out what it is told until the other side is closed.
-fn serve(socket: RawFd, memory: *mut c_void) -> ! {
+fn serve(socket: RawFd, pipe: RawFd, memory: *mut c_void) -> ! {
     // SAFETY: a plain system call.
     unsafe { libc::setpgid(0, 0) };
     // SAFETY: a plain system call; the string ends in a NUL.
     unsafe { libc::prctl(libc::PR_SET_NAME, c"ask".as_ptr()) };
     // Standard output and whatever else this process has open must not stay open if the child waits for ever.
-    close_others(socket, socket);
+    close_others(socket, pipe);
+    end_with(pipe);
     let mut question = Question { task: Task::Close, fd: -1, arguments: [0; 3] };
     loop {
         // SAFETY: the value has room for as many bytes, and the parent sends only valid ones.

@@ -17,6 +17,7 @@ use nix::errno::Errno;
 use nix::libc;
 
 use super::handle::Handle;
+use super::helper::is_helper;
 use super::mount_table;
 use super::statx::Statx;
 
@@ -76,7 +77,7 @@ fn read_index() -> Index {
         entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok()).collect::<Vec<_>>()
     };
     let Ok(proc) = File::open("/proc") else { return index };
-    for pid in numbers("/proc").into_iter().filter(|pid| *pid != std::process::id()) {
+    for pid in numbers("/proc").into_iter().filter(|pid| *pid != std::process::id() && !is_helper(*pid)) {
         for fd in numbers(&format!("/proc/{pid}/fd")) {
             let Ok(link) = CString::new(format!("{pid}/fd/{fd}")) else { continue };
             let Ok(found) = Statx::cached_of_name(proc.as_fd(), &link) else { continue };

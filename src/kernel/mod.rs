@@ -22,6 +22,7 @@ pub(crate) mod fiemap;
 pub(crate) mod file_system;
 pub(crate) mod guardian;
 pub(crate) mod handle;
+pub(crate) mod helper;
 pub(crate) mod holes;
 pub(crate) mod identity;
 pub(crate) mod kcmp;

@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::process::cgroup::GroupChoice;
 use crate::process::handle::{Memory, Process};
 use crate::process::kind::DELETED;
-use crate::process::root::{ProcRoot, read_pids};
+use crate::process::root::{ProcRoot, is_own_helper, read_pids};
 
 /// The criteria for processes. Every given kind of criterion must match; if a kind is given several times, one match is
 /// enough. Two names and a user match the processes of that user with either name.
@@ -130,7 +130,8 @@ impl Criteria {
 }
 
 /// The pids of the processes that match, in ascending order. Kernel threads and zombies, which have no memory, are left
-/// out; so is this process if it was searched by name, command line or user.
+/// out; so are this process, and its children that ask file systems in its place, if it was searched by name, command
+/// line or user.
 ///
 /// # Errors
 /// `/proc` cannot be read. A process that exits meanwhile, or that is hidden, is left out.
@@ -140,12 +141,13 @@ pub fn read_matching(root: &ProcRoot, criteria: &Criteria) -> Result<Vec<u32>> {
     }
     let mut criteria = criteria.clone();
     criteria.groups.resolve(root);
-    let own = Process::own_in(root).ok().map(|own| own.pid()).filter(|_| criteria.may_match_ourselves());
+    let own = Process::own_in(root).ok().map(|own| own.pid());
+    let is_left_out = |pid| criteria.may_match_ourselves() && (Some(pid) == own || is_own_helper(root, pid));
     let matches = |pid: &u32| {
         let process = Process::open_in(root, *pid);
         process.and_then(|process| criteria.match_process(&process)).unwrap_or(false)
     };
-    let mut found: Vec<u32> = read_pids(root)?.into_iter().filter(|pid| Some(*pid) != own).filter(matches).collect();
+    let mut found: Vec<u32> = read_pids(root)?.into_iter().filter(|pid| !is_left_out(*pid)).filter(matches).collect();
     found.sort_unstable();
     Ok(found)
 }

@@ -13,6 +13,7 @@ use nix::sys::statfs::{PROC_SUPER_MAGIC, statfs};
 use nix::unistd::{Gid, getegid, geteuid, getgroups};
 
 use crate::error::{Error, ErrorKind, Result, Subject};
+use crate::kernel::helper;
 use crate::kernel::mount_table::Mount;
 use crate::kernel::privilege::run_as_root;
 use crate::process::captured::Captured;
@@ -262,6 +263,22 @@ pub fn read_pids(root: &ProcRoot) -> Result<Vec<u32>> {
         pids.dedup();
     }
     Ok(pids)
+}
+
+/// The same without the children of this process that ask file systems in its place: they hold a file only to ask about
+/// it.
+///
+/// # Errors
+/// The directory cannot be read.
+pub(crate) fn read_pids_of_holders(root: &ProcRoot) -> Result<Vec<u32>> {
+    let mut pids = read_pids(root)?;
+    pids.retain(|pid| !is_own_helper(root, *pid));
+    Ok(pids)
+}
+
+/// Whether it is a child of this process that asks file systems in its place.
+pub(crate) fn is_own_helper(root: &ProcRoot, pid: u32) -> bool {
+    helper::is_helper(pid) && is_of_our_namespace(root)
 }
 
 /// The error for a `/proc` that is not mounted; `None` if it is mounted or a capture.

@@ -9,7 +9,9 @@ use super::{FoundFile, Hold, Holders, Known, kernel};
 use crate::error::{ErrorKind, Result};
 use crate::join::crowd::visit_all;
 use crate::machine::Places;
-use crate::process::{FileUse, ProcRoot, Process, UseBuffers, UsedIn, hides_processes, read_pids, shows_whole_machine};
+use crate::process::{
+    FileUse, ProcRoot, Process, UseBuffers, UsedIn, hides_processes, read_pids_of_holders, shows_whole_machine,
+};
 
 impl Holders {
     /// Reads which files all processes hold. Those that exit meanwhile hold nothing.
@@ -25,7 +27,7 @@ impl Holders {
     /// # Errors
     /// `/proc` cannot be read.
     pub fn read_until(root: &ProcRoot, places: &Places, until: Option<Instant>) -> Result<Holders> {
-        let mut pids = read_pids(root)?;
+        let mut pids = read_pids_of_holders(root)?;
         pids.sort_unstable();
         let collector = Mutex::new(Collector::default());
         let late = AtomicU64::new(0);
@@ -174,8 +176,11 @@ mod tests {
     use std::fs;
     use std::path::PathBuf;
 
+    use nix::fcntl::OFlag;
+
     use super::super::Holder;
     use super::*;
+    use crate::kernel::handle::FarPath;
 
     /// A process of a capture: pid, namespace, mounts, maps, and descriptors (path, mount, inode).
     type Captured<'t> = (u32, u64, &'t str, &'t str, &'t [(&'t str, u64, Option<u64>)]);
@@ -332,5 +337,18 @@ mod tests {
         let own = found.iter().find(|holder| holder.pid == Some(std::process::id())).unwrap();
         assert!(own.is_mapped && own.command.len() <= 15, "{own:?}");
         assert!(found.is_sorted_by_key(|holder| holder.pid));
+    }
+
+    #[test]
+    fn what_asks_about_a_file_in_place_of_this_process_does_not_hold_it() {
+        let root = ProcRoot::live();
+        let places = Places::read(&root).unwrap();
+        let named = tempfile::NamedTempFile::new().unwrap();
+        let asked = FarPath::new((u32::MAX, 2), named.path()).unwrap().open(OFlag::O_RDONLY).unwrap();
+        let inode = asked.stat().unwrap().st_ino;
+        let (device, path) = places.locate(named.path().as_os_str().as_encoded_bytes()).unwrap();
+        let holders = Holders::read(&root, &places).unwrap().of(&places, device, inode, &path);
+        assert_eq!(holders.iter().map(|holder| holder.pid).collect::<Vec<_>>(), [Some(std::process::id())]);
+        assert!(asked.stat().is_ok(), "nobody has it open");
     }
 }

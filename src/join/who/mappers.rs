@@ -8,7 +8,7 @@ use super::verdict::Verdict;
 use crate::error::Result;
 use crate::machine::Places;
 use crate::pagecache::OpenFile;
-use crate::process::{FileMapping, ProcRoot, Process, UseBuffers, read_pids};
+use crate::process::{FileMapping, ProcRoot, Process, UseBuffers, read_pids_of_holders};
 use crate::units::Reason;
 
 /// The mappings of a file in one process.
@@ -71,7 +71,7 @@ fn find(
     file: &OpenFile,
     each: &mut dyn FnMut(&Process, &Mappings) -> Result<()>,
 ) -> Result<Unseen> {
-    let mut pids = read_pids(root)?;
+    let mut pids = read_pids_of_holders(root)?;
     pids.sort_unstable();
     let target = Target::of_open(file, places)?;
     let needles = needles(std::slice::from_ref(&target));

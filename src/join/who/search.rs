@@ -17,7 +17,7 @@ use crate::kernel::page_size;
 use crate::machine::Places;
 use crate::process::{
     AddressSpaces, FileIdentity, FileMapping, Needles, ProcRoot, Process, ShownFiles, UseBuffers, hides_processes,
-    read_pids, run_as_root, shows_whole_machine, unescape_maps,
+    read_pids_of_holders, run_as_root, shows_whole_machine, unescape_maps,
 };
 use crate::units::{Absent, Figure, PageRuns, Run, counted};
 
@@ -87,7 +87,7 @@ impl Search {
     /// # Errors
     /// `/proc` cannot be read.
     pub(super) fn run(root: &ProcRoot, targets: &[Target], places: &Places, facts: WhoFacts) -> Result<Search> {
-        let pids = read_pids(root)?;
+        let pids = read_pids_of_holders(root)?;
         let mut search = Search::default();
         search.found.resize_with(targets.len(), OfFile::default);
         search.is_captured = !root.is_live();
