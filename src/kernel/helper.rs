@@ -17,8 +17,8 @@ use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::pipe2;
 
-/// The `fcntl` that chooses the signal, which the libc crate has for musl only. It is the same on all architectures that
-/// Rust knows.
+/// The command of `fcntl` that chooses the signal. The libc crate has it for musl only; it is the same on all
+/// architectures that Rust knows.
 const F_SETSIG: libc::c_int = 10;
 
 /// The children that ask for this process.

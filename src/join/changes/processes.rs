@@ -105,7 +105,8 @@ fn read(root: &ProcRoot, budget: Duration, hear: &mut dyn Hear) -> Option<Usages
 }
 
 /// Whether it is rmap itself, a child that asks file systems in its place, or its child that removes an unpacked
-/// capture: nobody asks how these have changed. The last was forked and has executed nothing since, unlike one that a shell started before it became rmap.
+/// capture: nobody asks how these have changed. The last was forked and has executed nothing since, unlike one that a
+/// shell started before it became rmap.
 fn is_own(root: &ProcRoot, usage: &Usage) -> bool {
     let own = std::process::id();
     let program = |pid| Some(Process::open_in(root, pid).ok()?.read_life().ok()?.1);
