@@ -272,6 +272,28 @@ fn every_view_fits_a_terminal_of_60_columns_and_keeps_its_main_figure() {
 }
 
 #[test]
+fn how_a_file_is_held_loses_its_end_before_a_line_is_too_long() {
+    if !is_as_in_the_pictures() {
+        return;
+    }
+    let folder = tempfile::tempdir_in(known::memory()).unwrap();
+    let names = ["a-file-with-a-long-name", "another-file-with-a-long-name"];
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let acts = |name: &&str| [format!("synced:{}:64:2", path(name)), format!("open:{}", path(name))];
+    let _holder = Subject::start(names.iter().flat_map(acts));
+    let shown = |columns| {
+        let columns_of = "pid,how,rss,pss,anonymous,locked,mappings,path";
+        let arguments = format!("who --color never {} -o {columns_of} 2> /dev/null", names.join(" "));
+        let text = on_a_terminal(columns, folder.path(), &arguments);
+        assert_fits(columns, &arguments, &text);
+        text
+    };
+    let narrow = shown(60);
+    assert_eq!((narrow.matches("mapped s").count(), narrow.matches("open").count()), (2, 0), "{narrow}");
+    assert_eq!(shown(100).matches("mapped shared, open").count(), 2);
+}
+
+#[test]
 fn groups_leave_out_the_least_important_columns_and_the_program_of_a_command_stays() {
     if !is_as_in_the_pictures() {
         return;

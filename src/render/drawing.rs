@@ -27,7 +27,7 @@ impl Drawing<'_> {
                 let text = texts.get(*place).map(|text| String::from_utf8_lossy(text)).unwrap_or_default();
                 let column = self.columns.get(*place);
                 comfy_table::Cell::new(match column {
-                    Some(column) => fitted(&text, column, self.layout.room, self.unicode),
+                    Some(column) => fitted(&text, column, self.layout.room_of(column), self.unicode),
                     None => text.as_ref().into(),
                 })
             };

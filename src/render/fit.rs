@@ -2,12 +2,13 @@
 //!
 //! A table that is too wide gives up, in this order: columns that are empty in every row, remarks (which go on lines of
 //! their own), the least important columns, the minor ones from the right, sentences (as remarks), the changes of
-//! figures, a part of its names. Figures and columns that were requested by name are never given up.
+//! figures, a part of its names, and last the end of words of a list. Figures and columns that were requested by name
+//! are never given up.
 //!
 //! A repeated table leaves room for changes before there are any, and for everything that was there in a round before,
 //! so that its columns stay where they are.
 
-use super::layout::{Held, Layout, Texts, display_width};
+use super::layout::{Held, Layout, Texts, display_width, shared};
 use super::lines::widen_for_later_rows;
 use crate::table::{ColumnHead, ColumnKind, Cut, Presence};
 
@@ -172,6 +173,7 @@ impl<'a> Measured<'a> {
         self.leave_out(&mut layout, is_change, |layout| room(layout, 1) < SHORT_TEXT);
         layout.gap = if room(&layout, GAP) < short { 1 } else { GAP };
         layout.room = room(&layout, layout.gap).max(SHORTEST_TEXT);
+        layout.room_for_words = self.room_for_words(&layout, width);
         layout.width = width;
         layout
     }
@@ -194,19 +196,27 @@ impl<'a> Measured<'a> {
             let is_text = self.kind(*place).is_some_and(ColumnKind::is_left_aligned) && !self.is_whole(*place);
             if is_text { texts.push(widest) } else { figures += widest }
         }
-        let Some(mut room) = width.checked_sub(figures) else { return 0 };
-        // Short texts (a method, permissions) keep their width; long ones share the rest.
-        texts.sort_unstable();
-        let mut left = texts.len();
-        for width in texts {
-            let share = room / left.max(1);
-            if width > share {
-                return share;
+        width.checked_sub(figures).map_or(0, |room| shared(texts, room))
+    }
+
+    /// The maximum width of words of a list, if nothing else makes the line fit: what the other texts leave to them at
+    /// their shortest.
+    fn room_for_words(&self, layout: &Layout, width: usize) -> usize {
+        let mut others = layout.gap * layout.line.len().saturating_sub(1);
+        let mut words: Vec<usize> = Vec::new();
+        for place in &layout.line {
+            let widest = self.widths.get(*place).copied().unwrap_or(0);
+            match self.columns.get(*place).map(|column| layout.room_of(column)) {
+                _ if self.is_word(*place) => words.push(widest),
+                room => others += widest.min(room.unwrap_or(0)),
             }
-            room -= width;
-            left -= 1;
         }
-        usize::MAX
+        shared(words, width.saturating_sub(others)).max(SHORTEST_TEXT)
+    }
+
+    /// A word of a list, and not a point in time.
+    fn is_word(&self, place: usize) -> bool {
+        self.is_whole(place) && self.kind(place) == Some(ColumnKind::Text) && !self.is_sentence(place)
     }
 
     fn is(&self, place: usize, presence: Presence) -> bool {

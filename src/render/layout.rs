@@ -27,6 +27,8 @@ pub(super) struct Layout {
     pub(super) prose: Vec<usize>,
     /// The maximum width of the texts on the line.
     pub(super) room: usize,
+    /// The same for words of a list, which are cut only if nothing else makes the line fit.
+    pub(super) room_for_words: usize,
     /// How many blanks separate two columns.
     pub(super) gap: usize,
     /// The width of the terminal.
@@ -39,8 +41,36 @@ impl Layout {
             |place: &usize| columns.get(*place).is_some_and(|column| matches!(column.kind, ColumnKind::Strip(_)));
         let is_shown = |place: &usize| columns.get(*place).is_some_and(|column| !column.is_hidden);
         let (below, line) = (0..columns.len()).filter(is_shown).partition(is_strip);
-        Layout { line, below, prose: Vec::new(), room: usize::MAX, gap: 1, width: usize::MAX }
+        let (room, room_for_words) = (usize::MAX, usize::MAX);
+        Layout { line, below, prose: Vec::new(), room, room_for_words, gap: 1, width: usize::MAX }
     }
+
+    /// The maximum width of the texts of this column.
+    pub(super) fn room_of(&self, column: &ColumnHead) -> usize {
+        match column.cut {
+            _ if !column.kind.is_left_aligned() => usize::MAX,
+            Cut::Never => usize::MAX,
+            Cut::Whole if column.kind == ColumnKind::Text => self.room_for_words,
+            Cut::Whole => usize::MAX,
+            _ => self.room,
+        }
+    }
+}
+
+/// How wide the texts on a line may be that have these widths and share this room: short ones (a method, permissions)
+/// keep their width, and long ones share the rest. No limit if all of them fit.
+pub(super) fn shared(mut widths: Vec<usize>, mut room: usize) -> usize {
+    widths.sort_unstable();
+    let mut left = widths.len();
+    for width in widths {
+        let share = room / left.max(1);
+        if width > share {
+            return share;
+        }
+        room -= width;
+        left -= 1;
+    }
+    usize::MAX
 }
 
 /// The indentation of what is below a line.
@@ -72,8 +102,9 @@ impl Layout {
 /// A text of a column, which loses a part if it is too wide.
 pub(super) fn fitted<'t>(text: &'t str, column: &ColumnHead, room: usize, unicode: bool) -> Cow<'t, str> {
     match column.cut {
-        Cut::Whole | Cut::Never => text.into(),
-        _ if !column.kind.is_left_aligned() || room == usize::MAX => text.into(),
+        _ if room == usize::MAX => text.into(),
+        Cut::Never => text.into(),
+        Cut::Whole => cut(text, room, unicode).into(),
         Cut::Middle => shortened(text, room, unicode).into(),
         Cut::NameOrCommand if is_command(text) => command(text, room, unicode).into(),
         Cut::Name | Cut::NameOrCommand => name(text, room, unicode).into(),

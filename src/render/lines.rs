@@ -47,9 +47,10 @@ impl Lines {
     fn add(&self, line: &mut Line, place: usize, text: &[u8], first: bool) {
         let (Some(column), Some(width)) = (self.columns.get(place), self.widths.get(place)) else { return };
         let is_left = column.kind.is_left_aligned();
-        if is_left && self.layout.room < usize::MAX {
+        let room = self.layout.room_of(column);
+        if room < usize::MAX {
             let text = String::from_utf8_lossy(text);
-            let text = fitted(&text, column, self.layout.room, self.presentation.unicode);
+            let text = fitted(&text, column, room, self.presentation.unicode);
             return line.add(text.as_bytes(), *width, is_left, first);
         }
         line.add(text, *width, is_left, first);

@@ -138,9 +138,8 @@ impl<'w> TextSink<'w> {
             self.layout.room = usize::MAX;
         }
         self.widths = measured.widths;
-        for (width, column) in self.widths.iter_mut().zip(head).filter(|(_, column)| column.kind.is_left_aligned()) {
-            let room = if column.cut.is_whole() { usize::MAX } else { self.layout.room };
-            *width = (*width).min(room);
+        for (width, column) in self.widths.iter_mut().zip(head) {
+            *width = (*width).min(self.layout.room_of(column));
         }
     }
 
