@@ -194,6 +194,21 @@ pub(crate) fn wrapped(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
+/// An item of a list (`- 4K PATH`) in lines of at most this width: its long words lose their middle, and what still
+/// does not fit is indented.
+pub(super) fn item(text: &str, width: usize, unicode: bool) -> Vec<String> {
+    let words: Vec<&str> = text.split(' ').collect();
+    let blanks = words.len().saturating_sub(1);
+    let room = shared(words.iter().map(|word| word.width()).collect(), width.saturating_sub(blanks));
+    let words: Vec<String> = words.iter().map(|word| shortened(word, room.max(SHORTEST_NAME), unicode)).collect();
+    let mut lines = wrapped(&words.join(" "), width);
+    if lines.len() > 1 {
+        lines = wrapped(&words.join(" "), width.saturating_sub(STRIP_INDENT));
+        lines.iter_mut().skip(1).for_each(|line| line.insert_str(0, "  "));
+    }
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,6 +218,13 @@ mod tests {
         assert_eq!(wrapped("3 pages are mapped by pid 12", 12), ["3 pages are", "mapped by", "pid 12"]);
         assert_eq!(wrapped("a/very/long/name b", 6), ["a/very/long/name", "b"]);
         assert!(wrapped("", 6).is_empty());
+    }
+
+    #[test]
+    fn an_item_of_a_list_stays_on_its_line_and_its_paths_lose_their_middle() {
+        assert_eq!(item("- 3M /srv/a/long/name.db (deleted): /one", 34, true), ["- 3M /srv…/name.db (deleted): /one"]);
+        assert_eq!(item("- 3M /srv/name.db: /one", 40, true), ["- 3M /srv/name.db: /one"]);
+        assert_eq!(item("- 3M a name of many words", 16, false), ["- 3M a name of", "  many words"]);
     }
 
     #[test]

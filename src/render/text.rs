@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::drawing::{Drawing, is_rule};
 use super::fit::{Measured, Needed};
-use super::layout::{Held, Layout, Texts, cut, display_width, wrapped};
+use super::layout::{Held, Layout, Texts, cut, display_width, item, wrapped};
 use super::lines::{Lines, cell_text, label_place, total_line, total_texts};
 use super::local_time::write_local_time;
 use super::paint::painted;
@@ -218,7 +218,11 @@ impl<'w> TextSink<'w> {
     fn write_closing(&mut self) -> io::Result<()> {
         let width = self.presentation.terminal_width.map_or(usize::MAX, usize::from);
         for text in std::mem::take(&mut self.closing) {
-            wrapped(&text, width).iter().try_for_each(|line| writeln!(self.out, "{line}"))?;
+            let lines = match text.starts_with("- ") {
+                true => item(&text, width, self.presentation.unicode),
+                false => wrapped(&text, width),
+            };
+            lines.iter().try_for_each(|line| writeln!(self.out, "{line}"))?;
         }
         Ok(())
     }
@@ -384,6 +388,28 @@ impl Sink for TextSink<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn items_of_a_list_below_a_table_fit_the_terminal() {
+        let mut out = Vec::new();
+        let presentation = Presentation { terminal_width: Some(30), unicode: true, ..Presentation::default() };
+        let mut sink = TextSink::new(presentation, Box::new(&mut out));
+        let head = Head {
+            columns: Vec::new(),
+            rows: "files",
+            sectioned: false,
+            total: TotalStyle::None,
+            every: None,
+            live: false,
+        };
+        sink.begin(&head).unwrap();
+        let lines = ["The largest first:", "- 3M /srv/data/a-long-name-of-a-file.db", "- 4K /short"];
+        sink.closing(Closing { lines: lines.map(str::to_owned).into(), ..Closing::default() });
+        sink.end(None).unwrap();
+        drop(sink);
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text.trim_start(), "The largest first:\n- 3M /srv/dat…ame-of-a-file.db\n- 4K /short\n");
+    }
 
     #[test]
     fn a_repeated_table_says_what_ends_it() {
