@@ -62,6 +62,15 @@ fn other_file_systems_are_entered_only_on_request_and_pseudo_file_systems_never(
     assert_eq!((&row["files"], &row["other_file_systems"]), (&1.into(), &3.into()));
     let row = pcstat("-R --summary --cross-file-systems", &folder).rows()[0].clone();
     assert_eq!((&row["files"], &row["again"], &row["other_file_systems"]), (&2.into(), &1.into(), &1.into()));
+    // What is named is not left out, and neither are mounts below it that are not.
+    for places in [["", "other"], ["other", ""]] {
+        let run = pcstat_all("-R --summary", places.map(|place| folder.join(place)));
+        assert_eq!(run.err, left_out("2 entries on other file systems were"), "{places:?}");
+        let row = run.json()[0].clone();
+        assert_eq!((&row["files"], &row["other_file_systems"]), (&2.into(), &2.into()), "{row}");
+    }
+    let run = pcstat_all("-R --summary", ["", "other/there"].map(|place| folder.join(place)));
+    assert_eq!(run.json()[0]["other_file_systems"], 2, "{run:?}");
     let named = pcstat("-R", folder.join("proc"));
     assert_eq!(named.status, Some(1));
     assert!(named.err.contains("is on procfs, where the kernel generates files"), "{}", named.err);

@@ -89,11 +89,13 @@ impl<'w, V: Visitor> Walker<'w, V> {
         let opened = match stat_name(parent, name, link) {
             // Opening it could mount a file system, and wait for its server.
             Ok(found) if !self.options.cross_file_systems && foreign(&found) => {
+                let why = self.elsewhere(found.device(), found.inode());
                 let is_subvolume = !found.is_automount_point() && found.is_mount_point() == Some(false);
-                if let Some(count) = self.options.subvolumes.filter(|_| is_subvolume) {
+                if let Some(count) = self.options.subvolumes.filter(|_| is_subvolume && why == Skipped::OtherFileSystem)
+                {
                     count.fetch_add(1, Ordering::Relaxed);
                 }
-                self.visitor.skipped(Skipped::OtherFileSystem, place(parent));
+                self.visitor.skipped(why, place(parent));
                 return None;
             }
             Err(errno) if errno != Errno::ENOSYS => Err(errno),
@@ -131,7 +133,9 @@ impl<'w, V: Visitor> Walker<'w, V> {
         };
         let root_device = parent.map_or(stat.st_dev, |parent| parent.root_device);
         let skipped = match file_system.kind {
-            _ if root_device != stat.st_dev && !self.options.cross_file_systems => Some(Skipped::OtherFileSystem),
+            _ if root_device != stat.st_dev && !self.options.cross_file_systems => {
+                Some(self.elsewhere(stat.st_dev, stat.st_ino))
+            }
             FileSystemKind::Pseudo(name) if parent.is_none() => {
                 let why = format!("is on {name}, where the kernel generates files as they are read");
                 self.visitor.failure(Error::path(&path, ErrorKind::Unsupported, why));
@@ -418,8 +422,13 @@ impl<'w, V: Visitor> Walker<'w, V> {
         Ok(match file_system.kind {
             FileSystemKind::Pseudo(_) => Err(Skipped::Pseudo),
             _ if same || self.options.cross_file_systems || stat.st_dev == directory.root_device => Ok(file_system),
-            _ => Err(Skipped::OtherFileSystem),
+            _ => Err(self.elsewhere(stat.st_dev, stat.st_ino)),
         })
+    }
+
+    /// Why something on another file system is not visited here: what was named itself is visited as that.
+    fn elsewhere(&self, device: u64, inode: u64) -> Skipped {
+        if self.seen.is_named(device, inode) { Skipped::Again } else { Skipped::OtherFileSystem }
     }
 
     fn skip(&mut self, directory: &OpenDirectory, why: Skipped) -> Flow {

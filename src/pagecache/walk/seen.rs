@@ -17,6 +17,8 @@ use crate::pagecache::{FileIdentity, FileSystem, FileSystemKind, KnownFiles, Ope
 pub(super) struct Seen {
     directories: Mutex<HashSet<FileIdentity>>,
     files: Mutex<KnownFiles>,
+    /// Device and inode of what was named. A walk that does not enter it from another file system leaves nothing out.
+    named: Mutex<HashSet<(u64, u64)>>,
     /// Device and inode of files with one link that can be found under another name: those that are mount points.
     expected: Mutex<HashSet<(u64, u64)>>,
     /// Whether a file with one link can be found again at all.
@@ -34,6 +36,7 @@ impl Seen {
         Seen {
             directories: Mutex::default(),
             files: Mutex::default(),
+            named: Mutex::default(),
             expected: Mutex::default(),
             any_can_return: AtomicBool::new(false),
             remembers_all: AtomicBool::new(options.follow),
@@ -52,7 +55,13 @@ impl Seen {
     pub(super) fn first_of_named(&self, file: &OpenFile) -> bool {
         self.any_can_return.store(true, Ordering::Relaxed);
         self.note_kind(file.file_system().kind);
+        lock(&self.named).insert((file.device(), file.inode()));
         KnownFiles::enter_shared(&self.files, file, true).1
+    }
+
+    /// Whether a file or directory was named itself.
+    pub(super) fn is_named(&self, device: u64, inode: u64) -> bool {
+        lock(&self.named).contains(&(device, inode))
     }
 
     /// Whether a file that was found is visited for the first time.
@@ -81,6 +90,8 @@ impl Seen {
         // A file system that may not answer is not asked.
         let answers = |root: &&PathBuf| matches!(locate(root), Ok(None));
         let roots: Vec<&PathBuf> = roots.iter().filter(answers).collect();
+        let named = roots.iter().filter_map(|root| root.metadata().ok());
+        lock(&self.named).extend(named.map(|found| (found.dev(), found.ino())));
         roots.iter().filter_map(|root| FileSystem::of_path(root).ok()).for_each(|on| self.note_kind(on.kind));
         let roots: Vec<_> = roots.iter().filter_map(|root| root.canonicalize().ok()).collect();
         let point = |mount: &Mount| PathBuf::from(OsStr::from_bytes(&mount.point));
