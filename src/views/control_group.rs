@@ -99,7 +99,13 @@ const HIGH: &[GroupNeed] = &[file(GroupFile::High)];
 const SWAP_LIMIT: &[GroupNeed] = &[file(GroupFile::SwapMax)];
 const BOTH_LIMIT: &[GroupNeed] = &[file(GroupFile::MemorySwapMax)];
 const EVENTS: &[GroupNeed] = &[file(GroupFile::Events)];
-const MAX: &[GroupNeed] = &[file(GroupFile::Events), file(GroupFile::FailCount)];
+const MAX: &[GroupNeed] = &[
+    file(GroupFile::Events),
+    file(GroupFile::FailCount),
+    file(GroupFile::MemorySwapMax),
+    file(GroupFile::MemorySwapFailCount),
+    file(GroupFile::MemorySwapPeak),
+];
 const KILLS: &[GroupNeed] = &[file(GroupFile::Events), file(GroupFile::OomControl)];
 const PRESSURE: &[GroupNeed] = &[file(GroupFile::Pressure)];
 const DYING: &[GroupNeed] = &[file(GroupFile::Subtree)];
@@ -277,7 +283,7 @@ const COLUMNS: &[C] = &[
         "the limit of memory and swap together (version 1): memsw.limit_in_bytes",
     )
     .needing(BOTH_LIMIT),
-    count("max", "Max", GroupCount::Max, "how often its usage reached a limit: max in memory.events, or failcnt")
+    count("max", "Max", GroupCount::Max, "how often its usage reached a limit: max in memory.events, or both failcnt")
         .needing(MAX)
         .least(),
     count("oom", "OOM", GroupCount::Oom, "how often it was out of memory then (version 2)").needing(EVENTS),

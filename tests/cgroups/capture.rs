@@ -77,6 +77,38 @@ impl Captured {
         );
     }
 
+    /// One of version 1.
+    pub(crate) fn version_1() -> Captured {
+        let mounts = "30 1 0:9 / /sys/fs/cgroup/memory rw - cgroup none rw,memory\n";
+        let captured = Captured::new(mounts, "sys/fs/cgroup/memory");
+        captured.group_of_version_1("", None, &[("release_agent", "\n")]);
+        captured
+    }
+
+    /// A group of version 1 with a usage of 50 MiB, 40 of them anonymous, and its limit; and more of its files.
+    pub(crate) fn group_of_version_1(&self, group: &str, limit: Option<u64>, files: &[(&str, &str)]) {
+        let stat = "total_cache 10485760\ntotal_rss 41943040\ntotal_shmem 0\ntotal_inactive_file 10485760\n\
+                    total_active_file 0\ntotal_dirty 0\ntotal_writeback 0\ntotal_inactive_anon 41943040\n\
+                    total_active_anon 0\ntotal_unevictable 0\ntotal_swap 1048576\n";
+        let limit = limit.map_or("9223372036854771712".to_owned(), |limit| limit.to_string());
+        self.write(
+            group,
+            &[
+                ("memory.usage_in_bytes", "52428800\n"),
+                ("memory.limit_in_bytes", &limit),
+                ("memory.memsw.limit_in_bytes", "9223372036854771712\n"),
+                ("memory.memsw.failcnt", "0\n"),
+                ("memory.memsw.max_usage_in_bytes", "53477376\n"),
+                ("memory.failcnt", "0\n"),
+                ("memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 0\n"),
+                ("memory.use_hierarchy", "1\n"),
+                ("memory.stat", stat),
+                ("cgroup.procs", ""),
+            ],
+        );
+        self.write(group, files);
+    }
+
     /// What is known of the capture itself; `all`: whether it has all processes.
     pub(crate) fn describe(&self, all: bool) {
         fs::write(self.top.path().join("rmap-capture.json"), description(4096, all)).unwrap();

@@ -2,6 +2,7 @@
 
 use crate::capture::Captured;
 use crate::common::rmap;
+use crate::{assert_absent, row, rows};
 
 /// A captured group without limits, `/d`, whose `memory.stat` has these lines.
 fn captured(stat: &str) -> Captured {
@@ -63,4 +64,44 @@ fn freed_memory_is_not_called_page_cache() {
     let clean = "\nThe kernel can take back 1M of clean page cache at once (";
     assert_says(&captured(&format!("anon 0\nfile 524288\nshmem 0\n{lists}")), clean);
     assert_says(&captured(&format!("anon 4096\nfile 1052672\nshmem 0\n{lists}")), clean);
+}
+
+#[test]
+fn a_limit_of_memory_and_swap_that_was_reached_is_not_said_to_be_unreached() {
+    let with = |limit: &str, failures: &str, kills: u64| {
+        let captured = Captured::version_1();
+        let kills = format!("oom_kill_disable 0\nunder_oom 0\noom_kill {kills}\n");
+        let more = [
+            ("memory.memsw.limit_in_bytes", limit),
+            ("memory.memsw.failcnt", failures),
+            ("memory.oom_control", &kills),
+        ];
+        captured.group_of_version_1("d", Some(50 << 20), &more);
+        captured
+    };
+    // The most that both were together is 51 MiB. Linux 6.18 does not count how often a limit of both is reached.
+    let reached = with("53477376\n", "0\n", 2);
+    assert_says(
+        &reached,
+        "\nHow often a limit of it or of a group below it was reached is not known: the limit of memory and swap \
+         together may have been reached, which is not counted; 2 of its processes were killed for lack of memory",
+    );
+    let found = rows(&[&reached.option()]);
+    let why = "unsupported: the limit of memory and swap together may have been reached, which is not counted";
+    for path in ["/", "/d"] {
+        assert_absent(row(&found, path), "max", why);
+    }
+    assert_says(&with("53477376\n", "7\n", 0), "\nA limit of it or of a group below it was reached 7 times; no ");
+    // Far from this limit, and without one, only the other can have been reached.
+    for (limit, kills) in [("104857600\n", 0), ("104857600\n", 2), ("9223372036854771712\n", 2)] {
+        let counted = "\nThe kernel counts no case in which a limit of it or of a group below it was reached; ";
+        assert_says(&with(limit, "0\n", kills), counted);
+    }
+    // A process that was killed lacked memory of some limit.
+    let killed = captured("anon 0\n");
+    killed.write("d", &[("memory.events", "max 0\noom 0\noom_kill 1\n")]);
+    assert_says(
+        &killed,
+        "\nThe kernel counts no case in which a limit of it or of a group below it was reached; 1 of ",
+    );
 }

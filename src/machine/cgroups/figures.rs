@@ -125,7 +125,7 @@ impl GroupLimit {
 /// What is counted of a group and those below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GroupCount {
-    /// How often its usage reached the limit: `max` of `memory.events`, `memory.failcnt`.
+    /// How often its usage reached a limit: `max` of `memory.events`, `memory.failcnt` and `memory.memsw.failcnt`.
     Max,
     /// How often that was out of memory: nothing more could be reclaimed.
     Oom,
@@ -179,6 +179,10 @@ pub enum GroupFile {
     SwapMax,
     /// Version 1: the limit of memory and swap.
     MemorySwapMax,
+    /// Version 1: how often that was reached, on kernels that count it.
+    MemorySwapFailCount,
+    /// Version 1: the most that memory and swap were together.
+    MemorySwapPeak,
     /// Version 1: the memory of the kernel.
     KernelUsage,
     /// Version 1: the memory of TCP sockets.
@@ -208,6 +212,8 @@ impl GroupFile {
             GroupFile::SwapCurrent => [None, Some("memory.swap.current")],
             GroupFile::SwapMax => [None, Some("memory.swap.max")],
             GroupFile::MemorySwapMax => [Some("memory.memsw.limit_in_bytes"), None],
+            GroupFile::MemorySwapFailCount => [Some("memory.memsw.failcnt"), None],
+            GroupFile::MemorySwapPeak => [Some("memory.memsw.max_usage_in_bytes"), None],
             GroupFile::KernelUsage => [Some("memory.kmem.usage_in_bytes"), None],
             GroupFile::SocketUsage => [Some("memory.kmem.tcp.usage_in_bytes"), None],
             GroupFile::Events => [None, Some("memory.events")],
@@ -239,6 +245,10 @@ const NO_OOM: Absent = Absent::new(Reason::Unsupported, "control groups of versi
 const NO_DYING: Absent = Absent::new(Reason::Unsupported, "control groups of version 1 do not count them");
 const NO_PRESSURE: Absent = Absent::new(Reason::Unsupported, "control groups of version 1 have no pressure");
 const NOT_IN_KERNEL: Absent = Absent::new(Reason::Unsupported, "this kernel does not report it");
+const NOT_COUNTED: Absent = Absent::new(
+    Reason::Unsupported,
+    "the limit of memory and swap together may have been reached, which is not counted",
+);
 const MALFORMED: Absent = Absent::new(Reason::Unsupported, "its file is not in the kernel's format");
 
 /// The figures of a group.
@@ -277,6 +287,9 @@ impl GroupFigures {
             Ok(limit.map(Bytes))
         });
         let counts = GroupCount::ALL.map(|count| {
+            if (count, version) == (GroupCount::Max, GroupVersion::One) {
+                return failures(&texts);
+            }
             let (file, keys) = count.source(version)?;
             let text = texts(file)?;
             keys.iter().find_map(|key| number(text, key).ok()).ok_or(NOT_IN_KERNEL)
@@ -313,6 +326,25 @@ impl GroupFigures {
 /// What the kubelet compares with its thresholds: the usage without the inactive page cache, and nothing below zero.
 fn working_set(usage: Figure<Bytes>, inactive: Figure<Bytes>) -> Figure<Bytes> {
     Ok(usage?.saturating_sub(inactive?))
+}
+
+/// A charge of a huge page fails this much below the limit.
+const HUGE: u64 = 2 << 20;
+
+/// How often a group of version 1 reached its limit of memory, or that of memory and swap. Linux 6.18 counts the first
+/// only, and leaves 0 for the other.
+fn failures<'t>(texts: &dyn Fn(GroupFile) -> Figure<&'t [u8]>) -> Figure<u64> {
+    let read = |file| texts(file).and_then(|text| number(text, ""));
+    let failures = read(GroupFile::FailCount)?;
+    // Without this file the kernel does not account for swap.
+    let limit = texts(GroupFile::MemorySwapMax).ok().and_then(parse_ceiling).flatten();
+    match (read(GroupFile::MemorySwapFailCount).unwrap_or(0), limit) {
+        (0, Some(limit)) => match read(GroupFile::MemorySwapPeak) {
+            Ok(peak) if peak.saturating_add(HUGE) < limit => Ok(failures),
+            _ => Err(NOT_COUNTED),
+        },
+        (of_both, _) => Ok(failures.saturating_add(of_both)),
+    }
 }
 
 /// A number in a file, or in one of its lines.

@@ -9,7 +9,7 @@ use crate::join::GroupFiles;
 use crate::machine::{GroupAmount, GroupCount, GroupLimit, GroupVersion, LimitAbove};
 use crate::table::escape::escaped;
 use crate::table::write_brief_share;
-use crate::units::{Bytes, Human, percent};
+use crate::units::{Bytes, Human, Reason, percent};
 
 /// What stands around a group.
 pub(super) struct Around<'g> {
@@ -123,9 +123,23 @@ fn history(row: &GroupRow, below: &[GroupRow]) -> Option<String> {
     let count = |count| row.group.figures.count(count).ok();
     let times = |count: u64| if count == 1 { "once".to_owned() } else { format!("{count} times") };
     let mut said = Vec::new();
-    match count(GroupCount::Max)? {
-        0 => said.push("No limit of it or of a group below it was ever reached".to_owned()),
-        max => {
+    let kills = count(GroupCount::OomKill);
+    match row.group.figures.count(GroupCount::Max) {
+        Err(absent) if absent.reason == Reason::NotApplicable => return None,
+        Err(absent) => {
+            said.push(format!(
+                "How often a limit of it or of a group below it was reached is not known: {}",
+                absent.why
+            ));
+        }
+        // Version 1 forgets the counts of groups that were removed.
+        Ok(0) if row.group.version == GroupVersion::Two && kills.is_none_or(|kills| kills == 0) => {
+            said.push("No limit of it or of a group below it was ever reached".to_owned());
+        }
+        Ok(0) => {
+            said.push("The kernel counts no case in which a limit of it or of a group below it was reached".to_owned());
+        }
+        Ok(max) => {
             let known = reached(below);
             let named = known.iter().take(NAMED_GROUPS);
             let named: Vec<String> = named.map(|(path, count)| format!("{} {count}", escaped(path))).collect();
@@ -136,7 +150,7 @@ fn history(row: &GroupRow, below: &[GroupRow]) -> Option<String> {
     if let Some(oom) = count(GroupCount::Oom).filter(|oom| *oom > 0) {
         said.push(format!("memory could not be found {}", times(oom)));
     }
-    if let Some(kills) = count(GroupCount::OomKill) {
+    if let Some(kills) = kills {
         said.push(match kills {
             0 => "no process is counted as killed for lack of memory".to_owned(),
             kills => {
