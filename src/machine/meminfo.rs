@@ -52,12 +52,24 @@ pub(super) fn read_amounts<const COUNT: usize>(root: &ProcRoot, keys: [&str; COU
     Ok(amounts)
 }
 
-/// How much swap the machine has, used or not: `SwapTotal` of `/proc/meminfo`.
+/// The swap of the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SwapSpace {
+    /// How much there is, used or not: `SwapTotal` of `/proc/meminfo`.
+    pub size: Bytes,
+    /// How much of it is free: `SwapFree`; `None` if the kernel does not say so.
+    pub free: Option<Bytes>,
+}
+
+/// The swap of the machine.
 ///
 /// # Errors
 /// `meminfo` cannot be read, or is not in the kernel's format.
-pub fn read_swap_size(root: &ProcRoot) -> Result<Bytes> {
-    read_amounts(root, ["SwapTotal"]).map(|[total]| total)
+pub fn read_swap_space(root: &ProcRoot) -> Result<SwapSpace> {
+    let (path, text) = read_meminfo(root)?;
+    let missing = || Error::path(&path, ErrorKind::Unsupported, "it has no SwapTotal");
+    let size = parse_meminfo(&text, b"SwapTotal").ok_or_else(missing)?;
+    Ok(SwapSpace { size, free: parse_meminfo(&text, b"SwapFree") })
 }
 
 /// The size of the huge pages that `mmap(2)` uses by default: `Hugepagesize` of `/proc/meminfo`.

@@ -31,11 +31,11 @@ pub use account::{
 pub use apps::app_name;
 pub(crate) use cgroups::NOT_CAPTURED;
 pub use cgroups::{
-    ControlGroup, GroupAmount, GroupCount, GroupFigures, GroupFile, GroupLimit, GroupPss, GroupVersion, LimitAbove,
-    Pressure, read_group_pss, read_groups, read_limits_above, subtract_below,
+    ControlGroup, GroupAbove, GroupAmount, GroupCount, GroupFigures, GroupFile, GroupLimit, GroupPss, GroupVersion,
+    Pressure, read_group_pss, read_groups, read_groups_above, subtract_below,
 };
 pub use containers::container_name;
-pub use meminfo::{read_available_memory, read_huge_page_size, read_huge_pages, read_swap_size};
+pub use meminfo::{SwapSpace, read_available_memory, read_huge_page_size, read_huge_pages, read_swap_space};
 pub use nodes::read_memory_nodes;
 pub use places::{LayerPath, Place, Places};
 pub use slab::{SlabCache, SlabCaches};

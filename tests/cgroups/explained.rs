@@ -105,3 +105,73 @@ fn a_limit_of_memory_and_swap_that_was_reached_is_not_said_to_be_unreached() {
         "\nThe kernel counts no case in which a limit of it or of a group below it was reached; 1 of ",
     );
 }
+
+#[test]
+fn swap_is_what_the_groups_above_and_the_machine_leave_of_it() {
+    let captured = captured("anon 10485760\nshmem 0\nactive_anon 10485760\ninactive_anon 0\n");
+    captured.group("d/e", 50 << 20, "max", 0, "");
+    captured.group("d/e/f", 50 << 20, "max", 0, "");
+    let stat = "anon 10485760\nshmem 0\nactive_anon 10485760\ninactive_anon 0\n";
+    let swap = |group: &str, most: &str, used: u64| {
+        let used = used.to_string();
+        captured.write(group, &[("memory.swap.max", most), ("memory.swap.current", &used), ("memory.stat", stat)]);
+    };
+    let says = |words: &str| {
+        let text = explained(&captured, "/d/e/f");
+        let words = format!("\n10M of anonymous memory can only go to swap, {words}.\n");
+        assert!(text.contains(&words), "{words}: {text}");
+    };
+    captured.meminfo("MemTotal: 16384 kB\nSwapTotal: 307096 kB\nSwapFree: 3880 kB\n");
+    ["d", "d/e", "d/e/f"].iter().for_each(|group| swap(group, "max\n", 0));
+    says("of which 3.7M of this machine's 299.8M are free");
+    swap("d/e/f", "104857600\n", 0);
+    says("of which 3.7M of this machine's 299.8M are free");
+    swap("d", "8388608\n", 7 << 20);
+    says("of which the limit of /d above it (8M) leaves 1M");
+    swap("d/e/f", "1048576\n", 1 << 19);
+    says("of which its limit (1M) leaves 512K");
+    swap("d/e", "0\n", 0);
+    says("which the limit of /d/e above it forbids");
+    swap("d/e/f", "0\n", 0);
+    says("which its limit forbids");
+    captured.meminfo("MemTotal: 16384 kB\nSwapTotal: 0 kB\nSwapFree: 0 kB\n");
+    says("which this machine does not have");
+}
+
+#[test]
+fn a_limit_of_memory_and_swap_together_leaves_no_more_swap_than_there_is_beside_the_memory() {
+    let captured = Captured::version_1();
+    captured.meminfo("MemTotal: 16384 kB\nSwapTotal: 307096 kB\nSwapFree: 307096 kB\n");
+    let says = |words: &str| {
+        let text = explained(&captured, "/d/e");
+        let words = format!("\n40M of anonymous memory can only go to swap, {words}.\n");
+        assert!(text.contains(&words), "{words}: {text}");
+    };
+    let both = |group: &str, both: u64, hierarchical: &str| {
+        let files = [("memory.memsw.limit_in_bytes", &*both.to_string()), ("memory.use_hierarchy", hierarchical)];
+        captured.group_of_version_1(group, Some(60 << 20), &files);
+    };
+    captured.group_of_version_1("d/e", None, &[]);
+    both("d", 60 << 20, "1\n");
+    says("but not for the limit of /d above it, which is that of memory and swap together too");
+    // It does not count for those below it.
+    both("d", 60 << 20, "0\n");
+    says("of which 299.8M of this machine's 299.8M are free");
+    both("d/e", 60 << 20, "1\n");
+    says("but not for its limit, which is that of memory and swap together too");
+    // 1 MiB of the 10 is used.
+    both("d/e", 70 << 20, "1\n");
+    says("of which its limit (10M: that of memory and swap together, without that of memory) leaves 9M");
+}
+
+#[test]
+fn a_group_above_that_uses_more_than_its_memory_high_is_named() {
+    let captured = captured("anon 0\n");
+    captured.group("d/e", 1 << 20, "max", 0, "");
+    captured.write("d", &[("memory.high", "62914560\n")]);
+    let words = " /d above it uses 100M, more than its memory.high of 60M: all groups below it are reclaimed from, and \
+                 slowed down.\n";
+    assert!(explained(&captured, "/d/e").contains(words), "{}", explained(&captured, "/d/e"));
+    captured.write("d", &[("memory.high", "104857600\n")]);
+    assert!(!explained(&captured, "/d/e").contains("memory.high"));
+}

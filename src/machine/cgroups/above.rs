@@ -2,34 +2,37 @@
 
 use std::path::Path;
 
-use super::figures::{GroupAmount, GroupFigures, GroupFile, GroupLimit, NOT_READ};
-use super::hierarchy::Hierarchy;
+use super::figures::{GroupFigures, GroupFile, NOT_READ};
+use super::hierarchy::{GroupVersion, Hierarchy};
+use super::parse::parse_number;
 use crate::process::{Directory, ProcRoot};
-use crate::units::Bytes;
 
-/// A group with a limit, above another one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LimitAbove {
+/// A group above another one.
+#[derive(Debug, Clone)]
+pub struct GroupAbove {
     /// Its path, as in `/proc/PID/cgroup`.
     pub path: Vec<u8>,
-    /// Its usage.
-    pub usage: Bytes,
-    /// Its limit.
-    pub limit: Bytes,
+    /// Its usage, its swap, and the limits of both.
+    pub figures: GroupFigures,
 }
 
-impl LimitAbove {
-    /// How much is left.
-    pub fn left(&self) -> Bytes {
-        self.limit.saturating_sub(self.usage)
-    }
-}
+const FILES: &[GroupFile] = &[
+    GroupFile::Current,
+    GroupFile::Max,
+    GroupFile::High,
+    GroupFile::SwapCurrent,
+    GroupFile::SwapMax,
+    GroupFile::MemorySwapMax,
+    // Version 1 has its swap there.
+    GroupFile::Stat,
+];
 
-/// The groups above the one with this path that have a limit, the closest first. One that cannot be read is left out.
-pub fn read_limits_above(root: &ProcRoot, path: &[u8]) -> Vec<LimitAbove> {
+/// The groups above the one with this path whose limits are also its own, the closest first, up to one that cannot be
+/// read.
+pub fn read_groups_above(root: &ProcRoot, path: &[u8]) -> Vec<GroupAbove> {
     let Ok(hierarchy) = Hierarchy::of_memory(root) else { return Vec::new() };
     let above = std::iter::successors(parent(path), |path| parent(path));
-    above.filter_map(|path| read_limit(&hierarchy, path)).collect()
+    above.map_while(|path| read_group(&hierarchy, path)).collect()
 }
 
 /// The path without its last part.
@@ -38,16 +41,19 @@ fn parent(path: &[u8]) -> Option<&[u8]> {
     path.get(..slash.max(1))
 }
 
-fn read_limit(hierarchy: &Hierarchy, path: &[u8]) -> Option<LimitAbove> {
+/// `None` if it cannot be read, and for one that is not charged for those below it, as version 1 can have them.
+fn read_group(hierarchy: &Hierarchy, path: &[u8]) -> Option<GroupAbove> {
     let directory: &Path = &hierarchy.directory(path)?;
     let directory = Directory::open(directory).ok()?;
+    let setting = || directory.read_file("memory.use_hierarchy", 16).ok();
+    if hierarchy.version == GroupVersion::One && setting().is_some_and(|text| parse_number(&text) == Some(0)) {
+        return None;
+    }
     let read = |file: GroupFile| {
         let name = file.name(hierarchy.version).ok_or(NOT_READ)?;
-        directory.read_file(name, 4096).map_err(|_| NOT_READ)
+        directory.read_file(name, 1 << 16).map_err(|_| NOT_READ)
     };
-    let figures = GroupFigures::read(hierarchy.version, &[GroupFile::Current, GroupFile::Max], &read);
-    let (usage, limit) = (figures.amount(GroupAmount::Usage).ok()?, figures.limit(GroupLimit::Memory).ok()??);
-    Some(LimitAbove { path: path.to_vec(), usage, limit })
+    Some(GroupAbove { path: path.to_vec(), figures: GroupFigures::read(hierarchy.version, FILES, &read) })
 }
 
 #[cfg(test)]

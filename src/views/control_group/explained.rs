@@ -6,19 +6,19 @@ mod reclaim;
 use super::GroupRow;
 use crate::error::Error;
 use crate::join::GroupFiles;
-use crate::machine::{GroupAmount, GroupCount, GroupLimit, GroupVersion, LimitAbove};
+use crate::machine::{GroupAbove, GroupAmount, GroupCount, GroupLimit, GroupVersion, SwapSpace};
 use crate::table::escape::escaped;
 use crate::table::write_brief_share;
 use crate::units::{Bytes, Human, Reason, percent};
 
 /// What stands around a group.
 pub(super) struct Around<'g> {
-    /// The limits of the groups above it.
-    pub(super) above: Vec<LimitAbove>,
+    /// The groups above it.
+    pub(super) above: Vec<GroupAbove>,
     /// The groups below it.
     pub(super) below: &'g [GroupRow],
-    /// How much swap the machine has.
-    pub(super) swap: Option<Bytes>,
+    /// The swap of the machine.
+    pub(super) swap: Option<SwapSpace>,
     /// Its cached files, or why they are not known.
     pub(super) files: Result<GroupFiles, Error>,
 }
@@ -36,7 +36,7 @@ pub(super) fn lines(row: &GroupRow, around: &Around<'_>) -> Vec<String> {
     let mut lines = vec![usage(row, &around.above)];
     lines.extend(parts(row));
     lines.push(FIRST_TOUCH.to_owned());
-    lines.extend(reclaim::lines(row, around.swap));
+    lines.extend(reclaim::lines(row, &around.above, around.swap));
     lines.extend(kubelet(row));
     lines.extend(history(row, around.below));
     lines.extend(files::lines(&around.files));
@@ -50,7 +50,7 @@ fn known(row: &GroupRow, amounts: &[(GroupAmount, &str)]) -> Vec<String> {
 }
 
 /// How near it is to the limit.
-fn usage(row: &GroupRow, above: &[LimitAbove]) -> String {
+fn usage(row: &GroupRow, above: &[GroupAbove]) -> String {
     let path = escaped(&row.group.path);
     let mut text = match (row.group.figures.amount(GroupAmount::Usage), row.group.figures.limit(GroupLimit::Memory)) {
         (Err(absent), _) => format!("{path}: its usage is not known: {}.", absent.why),
@@ -64,13 +64,26 @@ fn usage(row: &GroupRow, above: &[LimitAbove]) -> String {
     if let Ok(Some(high)) = row.group.figures.limit(GroupLimit::High) {
         text += &format!(" Above {} (memory.high) it is reclaimed from, and slowed down.", Human(high));
     }
-    if let Some(tightest) = above.iter().min_by_key(|above| above.left()) {
-        text += &format!(
-            " {} above it has a limit of {}, of which {} are left.",
-            escaped(&tightest.path),
-            Human(tightest.limit),
-            Human(tightest.left())
-        );
+    let used = |group: &GroupAbove| group.figures.amount(GroupAmount::Usage).ok();
+    let limited = |group: &GroupAbove, limit| group.figures.limit(limit).ok().flatten();
+    let limits = above.iter().filter_map(|group| {
+        let limit = limited(group, GroupLimit::Memory)?;
+        Some((escaped(&group.path), limit, limit.saturating_sub(used(group)?)))
+    });
+    if let Some((path, limit, left)) = limits.min_by_key(|(_, _, left)| *left) {
+        text += &format!(" {path} above it has a limit of {}, of which {} are left.", Human(limit), Human(left));
+    }
+    for group in above {
+        let high = limited(group, GroupLimit::High).zip(used(group));
+        if let Some((high, used)) = high.filter(|(high, used)| used > high) {
+            text += &format!(
+                " {} above it uses {}, more than its memory.high of {}: all groups below it are reclaimed from, and \
+                 slowed down.",
+                escaped(&group.path),
+                Human(used),
+                Human(high)
+            );
+        }
     }
     text
 }

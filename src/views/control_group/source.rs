@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Subject};
 use crate::join::machine_files::MachineFiles;
 use crate::join::read_group_files;
 use crate::machine::{
-    ControlGroup, GroupFile, GroupPss, NOT_CAPTURED, read_group_pss, read_groups, read_limits_above, read_swap_size,
+    ControlGroup, GroupFile, GroupPss, NOT_CAPTURED, read_group_pss, read_groups, read_groups_above, read_swap_space,
     subtract_below,
 };
 use crate::process::{GroupChoice, ProcRoot};
@@ -75,8 +75,8 @@ impl GroupSource {
         if let Some(error) = files.as_ref().err().filter(|error| error.kind() != ErrorKind::NotFound) {
             rows.failure(error.clone());
         }
-        let above = read_limits_above(&self.root, &row.group.path);
-        let swap = read_swap_size(&self.root).ok();
+        let above = read_groups_above(&self.root, &row.group.path);
+        let swap = read_swap_space(&self.root).ok();
         explained::lines(row, &Around { above, below, swap, files })
     }
 

@@ -5,23 +5,17 @@
 
 use std::fmt;
 
-use crate::machine::{GroupAmount, GroupLimit};
+use crate::machine::{GroupAbove, GroupAmount, GroupFigures, GroupLimit, SwapSpace};
+use crate::table::escape::escaped;
 use crate::units::{Bytes, Human};
 use crate::views::control_group::GroupRow;
 
 /// What the kernel can take back.
-pub(super) fn lines(row: &GroupRow, swap: Option<Bytes>) -> Vec<String> {
+pub(super) fn lines(row: &GroupRow, above: &[GroupAbove], swap: Option<SwapSpace>) -> Vec<String> {
     let mut lines = Vec::new();
     lines.extend(FileLists::of(row).map(|lists| lists.line(row)));
     if let Some(of_swap) = of_swap(row) {
-        let limit = row.group.figures.limit(GroupLimit::Swap);
-        let where_to = match (swap, limit) {
-            (Some(Bytes(0)), _) => "which this machine does not have".to_owned(),
-            (_, Ok(Some(Bytes(0)))) => "which its limit forbids".to_owned(),
-            (_, Ok(Some(limit))) => format!("up to its limit of {}", Human(limit)),
-            (Some(swap), _) => format!("of which this machine has {}", Human(swap)),
-            (None, _) => "as far as there is any".to_owned(),
-        };
+        let where_to = where_to(row, above, swap);
         lines.push(format!("{of_swap} memory can only go to swap, {where_to}."));
     }
     if let Some(unevictable) = row.known(GroupAmount::Unevictable).filter(|bytes| *bytes > Bytes(0)) {
@@ -120,6 +114,54 @@ impl FileLists {
             text += &format!(", and some of {} of cached names and inodes", Human(slab));
         }
         text + "."
+    }
+}
+
+/// How much swap a group may use, and how much of that it does not use yet.
+struct SwapLimit {
+    limit: Bytes,
+    left: Bytes,
+    /// Whether swap is limited together with memory (version 1). The kernel does not swap to stay below such a limit.
+    is_of_both: bool,
+}
+
+impl SwapLimit {
+    /// `None` if there is none.
+    fn of(figures: &GroupFigures) -> Option<SwapLimit> {
+        let limit = |limit| figures.limit(limit).ok().flatten();
+        let of_both = || limit(GroupLimit::MemoryAndSwap).zip(limit(GroupLimit::Memory));
+        let both = || of_both().map(|(both, memory)| (both.saturating_sub(memory), true));
+        let (limit, is_of_both) = limit(GroupLimit::Swap).map(|limit| (limit, false)).or_else(both)?;
+        let used = figures.amount(GroupAmount::Swap).unwrap_or(Bytes(0));
+        Some(SwapLimit { limit, left: limit.saturating_sub(used), is_of_both })
+    }
+}
+
+/// How much can go to swap, in words.
+fn where_to(row: &GroupRow, above: &[GroupAbove], swap: Option<SwapSpace>) -> String {
+    if swap.is_some_and(|swap| swap.size == Bytes(0)) {
+        return "which this machine does not have".to_owned();
+    }
+    let free = swap.and_then(|swap| swap.free);
+    let own = SwapLimit::of(&row.group.figures).map(|limit| (limit, "its limit".to_owned()));
+    let above = above.iter().filter_map(|group| {
+        Some((SwapLimit::of(&group.figures)?, format!("the limit of {} above it", escaped(&group.path))))
+    });
+    let tightest = own.into_iter().chain(above).min_by_key(|(limit, _)| (limit.left, limit.limit));
+    match (tightest.filter(|(limit, _)| free.is_none_or(|free| limit.left <= free)), swap) {
+        (Some((SwapLimit { limit: Bytes(0), is_of_both: false, .. }, whose)), _) => format!("which {whose} forbids"),
+        (Some((SwapLimit { limit: Bytes(0), is_of_both: true, .. }, whose)), _) => {
+            format!("but not for {whose}, which is that of memory and swap together too")
+        }
+        (Some((SwapLimit { limit, left, is_of_both }, whose)), _) => {
+            let of_both = if is_of_both { ": that of memory and swap together, without that of memory" } else { "" };
+            format!("of which {whose} ({}{of_both}) leaves {}", Human(limit), Human(left))
+        }
+        (None, Some(SwapSpace { size, free: Some(free) })) => {
+            format!("of which {} of this machine's {} are free", Human(free), Human(size))
+        }
+        (None, Some(SwapSpace { size, free: None })) => format!("of which this machine has {}", Human(size)),
+        (None, None) => "as far as there is any".to_owned(),
     }
 }
 
