@@ -175,3 +175,30 @@ fn a_group_above_that_uses_more_than_its_memory_high_is_named() {
     captured.write("d", &[("memory.high", "104857600\n")]);
     assert!(!explained(&captured, "/d/e").contains("memory.high"));
 }
+
+#[test]
+fn the_swap_cache_is_named_and_goes_to_swap() {
+    // 5 MiB of the swap cache are not mapped, and belong to no other part of the usage.
+    let of = |cached: u64, writeback: u64| {
+        let captured = captured(&format!(
+            "anon 10485760\nfile 1048576\nkernel 0\nsock 0\nshmem 0\nswapcached {cached}\nactive_anon 10485760\n\
+             inactive_anon 5242880\ninactive_file 1048576\nactive_file 0\nfile_dirty 0\n\
+             file_writeback {writeback}\nunevictable 0\n"
+        ));
+        captured.write("d", &[("memory.current", "16777216\n")]);
+        captured
+    };
+    let all = of(5_242_880, 0);
+    assert_says(&all, ", sockets 0, other 5M (up to all of it swap cache).\n");
+    let words = "\n15M of anonymous and shared memory can only go to swap, as far as there is any. Up to 5M of it is in \
+                 the swap cache, and has its place there already.\n";
+    assert_says(&all, words);
+    let part = "other 5M (up to 1M of it swap cache; and such as pages kept ready for each processor).\n";
+    assert_says(&of(1_048_576, 0), part);
+    assert_says(&of(0, 0), "other 5M (such as pages kept ready for each processor).\n");
+    assert_says(&of(0, 0), "\n10M of anonymous memory can only go to swap, as far as there is any.\n");
+    // What is written to swap is no page cache that is written to a file.
+    let unwritten = ", and up to 512K of page cache after it is written to disk.\n";
+    assert_says(&of(5_242_880, 524_288), unwritten);
+    assert_says(&of(0, 524_288), ", and 512K of page cache after it is written to disk.\n");
+}

@@ -41,11 +41,13 @@ pub enum GroupAmount {
     Sockets,
     /// What is in swap.
     Swap,
+    /// Anonymous and shared memory in RAM that has its place in swap. What of it is mapped is in [`Self::Anonymous`].
+    SwapCached,
 }
 
 impl GroupAmount {
     /// All of them, in the order of their numbers.
-    pub const ALL: [GroupAmount; 17] = [
+    pub const ALL: [GroupAmount; 18] = [
         GroupAmount::Usage,
         GroupAmount::WorkingSet,
         GroupAmount::Anonymous,
@@ -63,6 +65,7 @@ impl GroupAmount {
         GroupAmount::SlabReclaimable,
         GroupAmount::Sockets,
         GroupAmount::Swap,
+        GroupAmount::SwapCached,
     ];
 
     /// The file, and the key in it if it has several, for version 1 and 2; `None` if the version does not report it.
@@ -86,6 +89,7 @@ impl GroupAmount {
             GroupAmount::SlabReclaimable => [None, Some((Stat, "slab_reclaimable"))],
             GroupAmount::Sockets => [Some((SocketUsage, "")), Some((Stat, "sock"))],
             GroupAmount::Swap => [Some((Stat, "total_swap")), Some((SwapCurrent, ""))],
+            GroupAmount::SwapCached => [Some((Stat, "total_swapcached")), Some((Stat, "swapcached"))],
         };
         if version == GroupVersion::One { one } else { two }
     }

@@ -105,7 +105,18 @@ fn parts(row: &GroupRow) -> Option<String> {
     if row.group.version == GroupVersion::Two {
         parts.extend(known(row, &[(GroupAmount::Sockets, "sockets")]));
     }
-    parts.extend(rest(row).map(|rest| format!("other {} (such as pages kept ready for each processor)", Human(rest))));
+    parts.extend(rest(row).map(|rest| {
+        // What of the swap cache is mapped is anonymous memory.
+        match row.known(GroupAmount::SwapCached).map_or(Bytes(0), |cached| cached.min(rest)) {
+            Bytes(0) => format!("other {} (such as pages kept ready for each processor)", Human(rest)),
+            cached if cached == rest => format!("other {} (up to all of it swap cache)", Human(rest)),
+            cached => format!(
+                "other {} (up to {} of it swap cache; and such as pages kept ready for each processor)",
+                Human(rest),
+                Human(cached)
+            ),
+        }
+    }));
     (!parts.is_empty()).then(|| format!("What counts: {}.", parts.join(", ")))
 }
 

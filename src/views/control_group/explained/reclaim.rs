@@ -16,7 +16,12 @@ pub(super) fn lines(row: &GroupRow, above: &[GroupAbove], swap: Option<SwapSpace
     lines.extend(FileLists::of(row).map(|lists| lists.line(row)));
     if let Some(of_swap) = of_swap(row) {
         let where_to = where_to(row, above, swap);
-        lines.push(format!("{of_swap} memory can only go to swap, {where_to}."));
+        let cached = row.known(GroupAmount::SwapCached).filter(|cached| *cached > Bytes(0));
+        // What is locked may be there too.
+        let cached = cached.map_or_else(String::new, |cached| {
+            format!(" Up to {} of it is in the swap cache, and has its place there already.", Human(cached))
+        });
+        lines.push(format!("{of_swap} memory can only go to swap, {where_to}.{cached}"));
     }
     if let Some(unevictable) = row.known(GroupAmount::Unevictable).filter(|bytes| *bytes > Bytes(0)) {
         lines.push(format!("{} cannot be taken: locked (mlock), or of ramfs.", Human(unevictable)));
@@ -84,8 +89,9 @@ impl FileLists {
         let Range { least, most } = listed.rest_of(all);
         let anonymous = amount(GroupAmount::Anonymous).unwrap_or(all);
         let freed = Range::new(least.min(anonymous), most.min(anonymous));
-        // A page that is being written may be dirty again.
-        let least = dirty.max(writeback).saturating_sub(locked.unwrap_or(dirty + writeback));
+        // A page that is being written may be dirty again, and memory that is written to swap is no page cache.
+        let to_swap = amount(GroupAmount::SwapCached).unwrap_or(writeback);
+        let least = dirty.max(writeback.saturating_sub(to_swap)).saturating_sub(locked.unwrap_or(dirty + writeback));
         let unwritten = Range::new(least, freed.rest_of(all).most.min(dirty + writeback));
         let at_once = unwritten.rest_of(all);
         let clean =
@@ -174,12 +180,22 @@ fn of_swap(row: &GroupRow) -> Option<String> {
     let all: Bytes = parts.iter().map(|(bytes, _)| *bytes).sum();
     let listed = row.known(GroupAmount::ActiveAnonymous).zip(row.known(GroupAmount::InactiveAnonymous));
     let listed = listed.map(|(active, inactive)| active + inactive);
-    let names = || parts.iter().map(|(_, name)| *name).collect::<Vec<_>>().join(" and ");
+    let is_cached = row.known(GroupAmount::SwapCached).is_some_and(|cached| cached > Bytes(0));
+    let names = || match &parts[..] {
+        // The swap cache may be of either.
+        parts if !is_cached && !parts.is_empty() => {
+            parts.iter().map(|(_, name)| *name).collect::<Vec<_>>().join(" and ")
+        }
+        _ => "anonymous and shared".to_owned(),
+    };
     let each = || parts.iter().map(|(bytes, name)| format!("{} of {name}", Human(*bytes))).collect::<Vec<_>>();
     match listed {
-        _ if parts.is_empty() => None,
         Some(Bytes(0)) => None,
-        Some(listed) if listed < all || !is_whole && listed > all => Some(format!("{} of {}", Human(listed), names())),
+        // Swap cache that is not mapped is on these lists, and is neither part.
+        Some(listed) if listed < all || (is_cached || !is_whole) && listed > all => {
+            Some(format!("{} of {}", Human(listed), names()))
+        }
+        _ if parts.is_empty() => None,
         None if row.known(GroupAmount::Unevictable) != Some(Bytes(0)) => {
             Some(format!("Up to {}", each().join(" and ")))
         }
