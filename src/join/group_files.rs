@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::machine_files::{Captured, Facts, FoundChoice, FoundFile, MachineFiles, Split};
 use crate::error::Result;
+use crate::machine::ELSEWHERE;
 use crate::process::{GroupChoice, ProcRoot};
 use crate::units::{Absent, Bytes, Figure, Reason};
 
@@ -49,7 +50,8 @@ pub struct OthersFile {
 const BY_PROGRAM: Absent =
     Absent::new(Reason::Unsupported, "a capture has the programs that hold a file, and not their processes");
 
-/// Reads the cached files of a group, which has these processes, from the kernel's lists or those of a capture.
+/// Reads the cached files of a group from the kernel's lists or those of a capture. The group has these processes, of
+/// which 0 is one that is not seen from here.
 ///
 /// # Errors
 /// The lists cannot be read here: see [`MachineFiles`]. [`ErrorKind::NotFound`](crate::error::ErrorKind::NotFound): the
@@ -58,7 +60,7 @@ pub fn read_group_files(
     files: &mut MachineFiles,
     root: &ProcRoot,
     group: &GroupChoice,
-    pids: &HashSet<u32>,
+    pids: Figure<HashSet<u32>>,
     budget: Duration,
 ) -> Result<GroupFiles> {
     let split = Some(Split::Groups);
@@ -77,13 +79,21 @@ pub fn read_group_files(
             (files.collect(&choice)?, captured.incomplete)
         }
     };
-    let (others, others_lack) = match () {
-        () if pids.is_empty() => (Ok(Vec::new()), Vec::new()),
-        () if !root.is_live() => (Err(BY_PROGRAM), Vec::new()),
-        () => {
-            let choice = FoundChoice { holders: pids.clone(), split, ..FoundChoice::default() };
-            let held = files.read_lists(&choice, Facts { holders: true, ..facts }, None, budget)?;
-            (Ok(of_others(held.files, group)), held.incomplete.into_iter().chain(held.unseen).collect())
+    let (others, others_lack) = match pids {
+        Err(absent) => (Err(absent), Vec::new()),
+        Ok(pids) if pids.is_empty() => (Ok(Vec::new()), Vec::new()),
+        Ok(_) if !root.is_live() => (Err(BY_PROGRAM), Vec::new()),
+        Ok(mut pids) => {
+            let unseen = pids.remove(&0).then(|| ELSEWHERE.why.to_owned());
+            let choice = FoundChoice { holders: pids, split, ..FoundChoice::default() };
+            let (found, lack) = match choice.holders.is_empty() {
+                true => (Vec::new(), None),
+                false => {
+                    let held = files.read_lists(&choice, Facts { holders: true, ..facts }, None, budget)?;
+                    (held.files, Some(held.incomplete.into_iter().chain(held.unseen)))
+                }
+            };
+            (Ok(of_others(found, group)), unseen.into_iter().chain(lack.into_iter().flatten()).collect())
         }
     };
     // A removed group that had the same name is another one.

@@ -29,11 +29,11 @@ pub use account::{
     read_page_size,
 };
 pub use apps::app_name;
-pub(crate) use cgroups::NOT_CAPTURED;
 pub use cgroups::{
     ControlGroup, GroupAbove, GroupAmount, GroupCount, GroupFigures, GroupFile, GroupLimit, GroupPss, GroupVersion,
     Pressure, read_group_pss, read_groups, read_groups_above, subtract_below,
 };
+pub(crate) use cgroups::{ELSEWHERE, NOT_CAPTURED};
 pub use containers::container_name;
 pub use meminfo::{SwapSpace, read_available_memory, read_huge_page_size, read_huge_pages, read_swap_space};
 pub use nodes::read_memory_nodes;

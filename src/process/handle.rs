@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::privilege::run_as_root_or_owner;
 use crate::process::directory::Directory;
 use crate::process::failure::{is_denied, is_gone, read_error};
-use crate::process::root::{ProcRoot, is_of_our_namespace, not_mounted};
+use crate::process::root::{ProcRoot, is_of_our_namespace, not_mounted, read_pids};
 use crate::process::stat::{Stat, parse_stat};
 
 /// A process, held open by a descriptor of its directory in `/proc`.
@@ -278,4 +278,35 @@ fn no_such_process(root: &ProcRoot, pid: u32) -> Error {
 pub fn shows_whole_machine(root: &ProcRoot) -> bool {
     const KTHREADD: u32 = 2;
     Process::open_in(root, KTHREADD).is_ok_and(|process| process.is_kernel_thread())
+}
+
+/// Which pids a file lists that the kernel writes for its reader, such as `cgroup.procs`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ListedPids {
+    /// All of them, as `root` has them.
+    All,
+    /// Those that `root` has, which may be only those of another pid namespace than the first.
+    Some,
+    /// Those of another pid namespace than that of `root`.
+    Others,
+}
+
+/// Which pids such a file of this machine lists.
+pub(crate) fn listed_pids(root: &ProcRoot) -> ListedPids {
+    /// The number of the first pid namespace (`PROC_PID_INIT_INO`).
+    const FIRST: u64 = 0xEFFF_FFFC;
+    let number = |process: &Process| process.read_pid_namespace().ok().flatten();
+    let is_all = if root.is_live() {
+        if !is_of_our_namespace(root) {
+            return ListedPids::Others;
+        }
+        let own = Process::own_in(root).ok().and_then(|own| number(&own));
+        own.map_or_else(|| shows_whole_machine(root), |own| own == FIRST)
+    } else {
+        // Whoever took the capture saw this process. One without links tells nothing.
+        let pids = read_pids(root).unwrap_or_default();
+        let mut numbers = pids.iter().filter_map(|pid| number(&Process::open_in(root, *pid).ok()?)).peekable();
+        shows_whole_machine(root) || numbers.peek().is_none() || numbers.any(|number| number == FIRST)
+    };
+    if is_all { ListedPids::All } else { ListedPids::Some }
 }

@@ -100,6 +100,7 @@ pub use file_maps::FileMapping;
 pub(crate) use file_search::{Descriptor, DescriptorText, Needles, ShownFiles};
 pub(crate) use file_uses::{FileUse, UseBuffers, UsedIn, deleted_name};
 pub use flags::{Flag, flags_in_words};
+pub(crate) use handle::{ListedPids, listed_pids};
 pub use handle::{Process, shows_whole_machine};
 pub use head::Device;
 pub use held_files::{Held, HeldFile, HeldFiles};

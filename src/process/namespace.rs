@@ -42,10 +42,22 @@ impl Process {
     /// [`crate::error::ErrorKind::Denied`]: another user's process. [`crate::error::ErrorKind::NotFound`]: it has
     /// exited, or a capture has no such link.
     pub(crate) fn read_mount_namespace(&self) -> Result<Option<u64>> {
-        let link = self.open_in_memory(|directory| directory.read_link("ns/mnt"));
+        self.read_namespace_number("mnt")
+    }
+
+    /// The number of its pid namespace, in the same way.
+    ///
+    /// # Errors
+    /// As [`Process::read_mount_namespace`].
+    pub(super) fn read_pid_namespace(&self) -> Result<Option<u64>> {
+        self.read_namespace_number("pid")
+    }
+
+    fn read_namespace_number(&self, kind: &str) -> Result<Option<u64>> {
+        let link = self.open_in_memory(|directory| directory.read_link(&*format!("ns/{kind}")));
         let link = link.map_err(|error| read_error(self.pid(), &error))?;
-        let number = link.to_str().and_then(|text| text.strip_prefix("mnt:[")?.strip_suffix(']')?.parse().ok());
-        Ok(number)
+        let number = || link.to_str()?.strip_prefix(kind)?.strip_prefix(":[")?.strip_suffix(']')?.parse().ok();
+        Ok(number())
     }
 
     /// Whether its root directory is the root of its mount namespace, as far as the text of the link

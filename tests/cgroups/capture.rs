@@ -133,6 +133,14 @@ impl Captured {
         }
     }
 
+    /// The number of the pid namespace of a process.
+    pub(crate) fn pid_namespace(&self, pid: u32, number: u64) {
+        let folder = self.top.path().join(format!("proc/{pid}/ns"));
+        fs::create_dir_all(&folder).unwrap();
+        let _ = fs::remove_file(folder.join("pid"));
+        std::os::unix::fs::symlink(format!("pid:[{number}]"), folder.join("pid")).unwrap();
+    }
+
     /// Its `/proc/meminfo`.
     pub(crate) fn meminfo(&self, text: &str) {
         fs::write(self.top.path().join("proc/meminfo"), text).unwrap();

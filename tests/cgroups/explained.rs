@@ -2,7 +2,7 @@
 
 use crate::capture::Captured;
 use crate::common::rmap;
-use crate::{assert_absent, row, rows};
+use crate::{assert_absent, figure, row, rows};
 
 /// A captured group without limits, `/d`, whose `memory.stat` has these lines.
 fn captured(stat: &str) -> Captured {
@@ -190,8 +190,8 @@ fn the_swap_cache_is_named_and_goes_to_swap() {
     };
     let all = of(5_242_880, 0);
     assert_says(&all, ", sockets 0, other 5M (up to all of it swap cache).\n");
-    let words = "\n15M of anonymous and shared memory can only go to swap, as far as there is any. Up to 5M of it is in \
-                 the swap cache, and has its place there already.\n";
+    let words = "\n15M of anonymous and shared memory can only go to swap, as far as there is any. Up to 5M of it is \
+                 in the swap cache, and has its place there already.\n";
     assert_says(&all, words);
     let part = "other 5M (up to 1M of it swap cache; and such as pages kept ready for each processor).\n";
     assert_says(&of(1_048_576, 0), part);
@@ -201,4 +201,27 @@ fn the_swap_cache_is_named_and_goes_to_swap() {
     let unwritten = ", and up to 512K of page cache after it is written to disk.\n";
     assert_says(&of(5_242_880, 524_288), unwritten);
     assert_says(&of(0, 524_288), ", and 512K of page cache after it is written to disk.\n");
+}
+
+#[test]
+fn processes_that_version_1_may_not_list_are_not_said_to_hold_nothing() {
+    let captured = Captured::version_1();
+    captured.group_of_version_1("d", None, &[("cgroup.procs", "20\n")]);
+    captured.process(20, 100);
+    captured.files();
+    captured.describe(true);
+    let held = "Which files of other groups its processes hold is not known: ";
+    // The first pid namespace.
+    captured.pid_namespace(20, 4_026_531_836);
+    let found = rows(&[&captured.option()]);
+    assert_eq!((figure(row(&found, "/d"), "process_count"), figure(row(&found, "/d"), "pss")), (1, 100 << 10));
+    assert_says(&captured, &format!("{held}a capture has the programs that hold a file, and not their processes.\n"));
+    // Another one.
+    captured.pid_namespace(20, 4_026_532_222);
+    let found = rows(&[&captured.option()]);
+    for (path, key) in [("/d", "process_count"), ("/d", "pss"), ("/", "process_count"), ("/", "pss")] {
+        let why = "unsupported: version 1 may not list those of other pid namespaces here";
+        assert_absent(row(&found, path), key, why);
+    }
+    assert_says(&captured, &format!("{held}version 1 may not list those of other pid namespaces here.\n"));
 }

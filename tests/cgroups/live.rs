@@ -237,3 +237,28 @@ fn an_ordinary_user_is_told_what_it_takes_to_see_the_files_of_a_group() {
     assert_eq!((run.status, run.complaints().len()), (Some(1), 1), "{run:?}");
     assert!(run.err.contains("it needs root"), "{run:?}");
 }
+
+#[test]
+fn processes_outside_of_the_pid_namespace_are_never_left_out_of_a_count() {
+    let Some(group) = Group::new("outside") else { return };
+    let _subject = group.start(&["locked:16".to_owned()]);
+    let script = "unshare -pf --mount-proc true || { echo SKIPPED: no pid namespace can be made >&2; exit 0; }; \
+        exec unshare -pf --mount-proc rmap cgroups \"$1\" \"$2\" \"$3\"";
+    let run = |more: [&str; 2]| shell(script, &[&group.name, more[0], more[1]].map(std::ffi::OsStr::new));
+    let found = run(["--jsonl", "-o=path,anonymous,process_count,pss"]);
+    if found.err.contains("SKIPPED") {
+        eprintln!("{}", found.err);
+        return;
+    }
+    let found = found.lines_of_json();
+    let row = row(&found, &group.name);
+    let listed = "unsupported: version 1 may not list those of other pid namespaces here";
+    if group.read(&["memory.current"]).is_some() {
+        assert_eq!(figure(row, "process_count"), 1);
+    } else {
+        assert_absent(row, "process_count", listed);
+    }
+    assert!(row["pss"].is_null(), "{row}");
+    let text = run(["--color=never", "--no-total"]).text();
+    assert!(!text.contains("Its processes hold no file that another group is charged for."), "{text}");
+}

@@ -28,7 +28,7 @@ pub struct ControlGroup {
     /// Its figures.
     pub figures: GroupFigures,
     /// Its processes, without those of the groups below it. One that is in a pid namespace that is not seen from here
-    /// is 0 (version 2), or missing (version 1).
+    /// is 0 (version 2). Version 1 leaves these out, so where there may be any, this is absent.
     pub pids: Figure<Vec<u32>>,
     /// The same with those of the groups below it, in order.
     pub all_pids: Figure<Vec<u32>>,

@@ -21,6 +21,6 @@ pub(super) use headroom::read_group_headroom;
 pub use hierarchy::GroupVersion;
 pub(super) use hierarchy::Hierarchy;
 pub use own::subtract_below;
-pub(crate) use pss::NOT_CAPTURED;
+pub(crate) use pss::{ELSEWHERE, NOT_CAPTURED};
 pub use pss::{GroupPss, read_group_pss};
 pub use read::read_groups;

@@ -20,7 +20,8 @@ pub struct GroupPss {
 }
 
 const DENIED: Absent = Absent::new(Reason::Denied, "this user may not read some of its processes");
-const ELSEWHERE: Absent =
+/// Why a list of what the processes of a group have is not whole.
+pub(crate) const ELSEWHERE: Absent =
     Absent::new(Reason::Unsupported, "some of its processes are in a pid namespace that is not seen from here");
 
 const FAILED: Absent = Absent::new(Reason::Unsupported, "some of its processes could not be read");

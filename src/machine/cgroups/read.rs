@@ -16,7 +16,7 @@ use super::group::ControlGroup;
 use super::hierarchy::{GroupVersion, Hierarchy};
 use super::parse::{parse_number, parse_pids};
 use crate::error::{Error, Result, Subject};
-use crate::process::{Directory, GroupChoice, ProcRoot};
+use crate::process::{Directory, GroupChoice, ListedPids, ProcRoot, listed_pids};
 use crate::units::{Absent, Figure, Reason};
 
 /// The most that is read of a file; `cgroup.procs` has a line of up to 11 bytes for each process.
@@ -24,6 +24,7 @@ const LONGEST: u64 = 1 << 26;
 
 const ROOT_HAS_NONE: Absent = Absent::new(Reason::NotApplicable, "the kernel does not keep it for the root group");
 const NO_FILE: Absent = Absent::new(Reason::Unsupported, "this kernel does not report it");
+const UNLISTED: Absent = Absent::new(Reason::Unsupported, "version 1 may not list those of other pid namespaces here");
 const NOT_CAPTURED: Absent = Absent::new(Reason::Unsupported, "it is not in the capture");
 const SWITCHED_OFF: Absent = Absent::new(Reason::Unsupported, "the kernel was started without it");
 const DENIED: Absent = Absent::new(Reason::Denied, "its file cannot be read by this user");
@@ -41,7 +42,8 @@ pub fn read_groups(
     fail: &mut dyn FnMut(Error),
 ) -> Result<Vec<ControlGroup>> {
     let hierarchy = Hierarchy::of_memory(root)?;
-    let mut walk = Walk { hierarchy, choice, files, groups: Vec::new() };
+    let listed = if files.contains(&GroupFile::Processes) { listed_pids(root) } else { ListedPids::All };
+    let mut walk = Walk { hierarchy, choice, files, listed, groups: Vec::new() };
     // Groups that are still to be read, the next one last. None of them is open yet: there may be thousands.
     let top = Place { point: walk.hierarchy.point.clone(), path: walk.hierarchy.root.clone(), depth: 0, above: None };
     let mut next = vec![top];
@@ -100,6 +102,8 @@ struct Walk<'w> {
     hierarchy: Hierarchy,
     choice: &'w GroupChoice,
     files: &'w [GroupFile],
+    /// Which processes the groups list.
+    listed: ListedPids,
     groups: Vec<ControlGroup>,
 }
 
@@ -121,7 +125,7 @@ impl Walk<'_> {
         let is_gone = Cell::new(false);
         let read = |file: GroupFile| self.read(found, file, &is_gone);
         let pids = match self.files.contains(&GroupFile::Processes) {
-            true => read(GroupFile::Processes).map(|text| parse_pids(&text)),
+            true => read(GroupFile::Processes).and_then(|text| self.pids(&text)),
             false => Err(NOT_READ),
         };
         let has_memory = self.has_memory(found);
@@ -153,6 +157,17 @@ impl Walk<'_> {
             all_pids: Err(NOT_READ),
         });
         Added::Row(place)
+    }
+
+    /// The processes of a group, as the root of the processes has them.
+    fn pids(&self, text: &[u8]) -> Figure<Vec<u32>> {
+        let pids = parse_pids(text);
+        match (self.listed, self.hierarchy.version) {
+            (ListedPids::All, _) | (ListedPids::Some, GroupVersion::Two) => Ok(pids),
+            // Each is one, but which of those that are seen is not known.
+            (ListedPids::Others, GroupVersion::Two) => Ok(vec![0; pids.len()]),
+            (ListedPids::Some | ListedPids::Others, GroupVersion::One) => Err(UNLISTED),
+        }
     }
 
     /// The text of a file of a group.

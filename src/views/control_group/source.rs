@@ -68,9 +68,9 @@ impl GroupSource {
         chosen: &GroupChoice,
         rows: &mut dyn Rows<ControlGroups>,
     ) -> Vec<String> {
-        let pids = row.group.all_pids.iter().flatten().copied().filter(|pid| *pid != 0).collect();
+        let pids = row.group.all_pids.as_ref().map(|pids| pids.iter().copied().collect()).map_err(|absent| *absent);
         let budget = self.budget.unwrap_or(FILES_BUDGET);
-        let files = read_group_files(&mut self.files, &self.root, chosen, &pids, budget);
+        let files = read_group_files(&mut self.files, &self.root, chosen, pids, budget);
         // What a capture was taken without is not asked of it.
         if let Some(error) = files.as_ref().err().filter(|error| error.kind() != ErrorKind::NotFound) {
             rows.failure(error.clone());
