@@ -186,6 +186,8 @@ fn rmap_pid_accepts_names_and_patterns_and_reports_if_nothing_matches() {
     assert_eq!((status, output.matches(&heading).count()), (0, 1));
     let (status, _, complaint) = rmap_pid(&["--name", "no process has this name"]);
     assert_eq!((status, complaint.as_str()), (1, "rmap: --name: no matching process\n"));
+    let list = rmap_pid(&["--name", "subject,bash"]).2;
+    assert_eq!(list, "rmap: --name: no matching process; type --name once for each name\n");
     let (status, _, complaint) = rmap_pid(&["--match", "a(b"]);
     assert_eq!((status, complaint.as_str()), (2, "rmap: a(b: invalid regular expression: unclosed group\n"));
     assert_eq!(rmap_pid(&[]).0, 2);

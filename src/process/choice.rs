@@ -99,7 +99,9 @@ impl ProcessChoice {
                     }
                     () => "no matching process",
                 };
-                fail(Error::new(about, ErrorKind::NotFound, why));
+                let error = Error::new(about, ErrorKind::NotFound, why);
+                let is_list = self.like.has_comma();
+                fail(if is_list { error.with_advice("type --name once for each name") } else { error });
             }
             let missed = root.captured().map_or(0, |captured| captured.missed.len() as u64);
             if missed > 0 {

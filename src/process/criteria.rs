@@ -53,6 +53,11 @@ impl Criteria {
         self.names.push(name.to_vec());
     }
 
+    /// Whether a name has a comma, which may be meant to separate several.
+    pub fn has_comma(&self) -> bool {
+        self.names.iter().any(|name| name.contains(&b','))
+    }
+
     /// By a regular expression that matches anywhere in the command line, whose arguments are separated by spaces.
     ///
     /// # Errors
