@@ -398,6 +398,19 @@ fn offsets_of_runs_are_exact_and_can_be_used_as_a_range() {
 }
 
 #[test]
+fn wrong_usage_of_a_repeated_answer_does_not_take_the_screen() {
+    if !is_as_in_the_pictures() {
+        return;
+    }
+    for (wrong, line) in
+        [("-o nosuch", "nosuch: unknown column"), ("--filter 'rss>x'", "--filter: 'rss' requires a size")]
+    {
+        let text = on_a_terminal(80, Path::new("/"), &format!("pid -w 1 self {wrong}"));
+        assert!(text.starts_with(&format!("rmap: {line}")), "{text:?}");
+    }
+}
+
+#[test]
 fn the_options_of_other_programs_are_wrapped_to_the_terminal() {
     if !is_as_in_the_pictures() {
         return;

@@ -13,7 +13,7 @@ use super::run::{Configured, Done};
 use super::screen::{self, Place};
 use super::signals::Signals;
 use crate::process::ProcRoot;
-use crate::query::{Default, Query, Total, check, execute};
+use crate::query::{Default, Query, Total, check, check_over, execute};
 use crate::render::{FORMATS, Format, Presentation, TABLE};
 use crate::table::{ColumnList, Expression, RowKind, SizeUnit, Source, Stop, typed};
 
@@ -299,6 +299,10 @@ impl AnswerArgs {
             report.signals = Some(Signals::watch()?);
         }
         let is_full_screen = self.is_full_screen();
+        if is_full_screen {
+            // Wrong usage is not worth another screen.
+            check_over(query, source, (self.format().sink)(presentation, Box::new(std::io::sink())).as_ref())?;
+        }
         if query.every.is_some() {
             report.take_terminal(is_full_screen);
         }

@@ -44,6 +44,15 @@ pub(crate) fn check<K: RowKind>(query: &Query, sink: &dyn Sink) -> Result<(), St
     Plan::<K>::new(query, &K::columns(), sink).map(drop)
 }
 
+/// The same for the columns of this source.
+///
+/// # Errors
+/// [`Stop::Usage`], [`Stop::Filter`].
+#[cfg(feature = "cli")]
+pub(crate) fn check_over<S: Source>(query: &Query, source: &mut S, sink: &dyn Sink) -> Result<(), Stop> {
+    Plan::<S::Kind>::new(query, &source.columns(&named(query)), sink).map(drop)
+}
+
 /// Takes the rows that the filter accepts.
 trait Stage<K: RowKind> {
     fn section(&mut self, section: Section) -> Result<(), Stop>;

@@ -26,9 +26,9 @@ mod tail;
 
 use std::time::Duration;
 
-#[cfg(feature = "cli")]
-pub(crate) use execute::check;
 pub use execute::execute;
+#[cfg(feature = "cli")]
+pub(crate) use execute::{check, check_over};
 pub use host::{Failures, Host};
 
 use crate::table::{ColumnList, Expression, FilterError};
