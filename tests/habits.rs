@@ -383,6 +383,8 @@ fn other_programs_are_understood_by_name() {
     ] {
         assert_eq!(is_shown(options), is_selected, "{options:?}");
     }
+    let line = "lsof's -p: `rmap pcstat --pid 2253` lists them";
+    assert_eq!(refused(&["lsof", "-p", "2253"]), line);
     for words in [["-c", "/BJ/b"], ["-c", "/BJ"], ["-u", "root,"]] {
         let line = refused(&[&["lsof"], &words[..], &[name]].concat());
         assert!(line.starts_with(&format!("lsof {}: ", words[0])) && line.ends_with("see `rmap help lsof`"), "{line}");

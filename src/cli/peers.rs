@@ -223,6 +223,7 @@ impl<'p> Translation<'p> {
             }
             None => Vec::new(),
         };
+        let example = letter.value.map_or("", |value| value.example);
         match letter.answer {
             Answer::Words(words) | Answer::Operand(words) => self.rest.extend(filled(words, &values)),
             Answer::View(words) => self.view = Some(filled(words, &values)),
@@ -244,7 +245,7 @@ impl<'p> Translation<'p> {
             Answer::Help => self.only = Some(self.peer.help()),
             Answer::Version => self.only = Some(vec!["--version".into()]),
             Answer::Nothing(_) => {}
-            Answer::Line(line) => return Err(format!("{peer}'s {name}: {line}")),
+            Answer::Line(line) => return Err(format!("{peer}'s {name}: {}", with_value(line, example, &values))),
         }
         Ok(())
     }
@@ -302,6 +303,13 @@ const SHELL_ORDER: [&[u8]; 3] = [b">", b"&", b"echo"];
 fn has_option(words: &[OsString], option: &OsString) -> bool {
     let name = |word: &OsString| word.as_encoded_bytes().split(|byte| *byte == b'=').next().map(<[u8]>::to_vec);
     words.iter().take_while(|word| *word != "--").any(|word| name(word) == name(option))
+}
+
+/// A line with the typed value instead of the example, if that needs no quotes.
+fn with_value(line: &str, example: &str, values: &[OsString]) -> String {
+    let typed = values.first().and_then(|value| value.to_str()).filter(|typed| !typed.is_empty());
+    let plain = typed.filter(|typed| !example.is_empty() && shell_word(typed.as_bytes()) == *typed);
+    plain.map_or_else(|| line.to_owned(), |typed| line.replace(example, typed))
 }
 
 /// The words with the values in them: a word that ends in `{}` once for each value.
@@ -366,6 +374,7 @@ mod tests {
             letter(&["-P"], true, Answer::Shell("lock", &["&", "echo $! > {}"])),
             letter(&["-F"], false, Answer::Usually(&[])),
             letter(&["-d"], false, Answer::Line("no")),
+            letter(&["-n"], true, Answer::Line("type `rmap pid 1`")),
         ]],
     };
 
@@ -421,6 +430,8 @@ mod tests {
     fn nothing_runs_if_one_part_is_not_understood() {
         for (words, line) in [
             ("-td f", "peer's -d: no"),
+            ("-n 4690 f", "peer's -n: type `rmap pid 4690`"),
+            ("-n ^4690 f", "peer's -n: type `rmap pid 1`"),
             ("-tz f", "peer -z: unknown option; `rmap help peer` lists those that rmap understands"),
             ("-te f", "peer's options ask for `rmap warm` and `rmap evict` at once; type one of them"),
             ("-t -m", "peer's -m needs a value, such as 1"),
