@@ -454,6 +454,12 @@ fn a_mistyped_name_is_answered_with_the_nearest_ones() {
     ] {
         assert_eq!(refused(words), line);
     }
+    for (column, sizes) in [("cached", "cached_bytes"), ("dirty_pages", "dirty")] {
+        let line =
+            format!("--filter: '{column}' requires a whole number of pages; '{sizes}' takes sizes (at character ");
+        let refusal = refused(&["pcstat", "f", "--filter", &format!("{column}>1G")]);
+        assert!(refusal.starts_with(&line), "{refusal}");
+    }
     assert_eq!(
         refused(&["pid", "self", "--filter", "rsss > 1"]),
         "--filter: unknown column 'rsss'; did you mean 'rss'? (at character 1); see `rmap pid --help`"

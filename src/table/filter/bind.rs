@@ -115,7 +115,21 @@ impl<K: RowKind> Binder<'_, K> {
             }
             Kind::Flags | Kind::RawBytes | Kind::Strip(_) | Kind::Bars => None,
         };
-        value.ok_or_else(|| self.error(word, format!("'{}' requires {}", column.id(), expectation(column.kind()))))
+        value.ok_or_else(|| self.error(word, self.requirement(column)))
+    }
+
+    /// What kind of value a column can be compared with.
+    fn requirement(&self, column: &Column<K>) -> String {
+        let requirement = format!("'{}' requires {}", column.id(), expectation(column.kind()));
+        let is_size = |other: &&Column<K>| {
+            let (pages, size) = (column.id(), other.id());
+            other.kind() == Kind::Bytes
+                && (size.strip_suffix("_bytes") == Some(pages) || pages.strip_suffix("_pages") == Some(size))
+        };
+        match self.table.iter().find(is_size).filter(|_| column.kind() == Kind::Pages) {
+            Some(size) => format!("{requirement}; '{}' takes sizes", size.id()),
+            None => requirement,
+        }
     }
 
     fn pattern(&self, column: &Column<K>, word: &Word) -> Result<Regex, FilterError> {
@@ -156,7 +170,8 @@ impl<K: RowKind> Binder<'_, K> {
 fn expectation(kind: Kind) -> &'static str {
     match kind {
         Kind::Bytes => "a size such as 4096, 64K, 1.5G or 0x1000",
-        Kind::Pages | Kind::Number => "a whole number",
+        Kind::Pages => "a whole number of pages",
+        Kind::Number => "a whole number",
         Kind::Change => "a size such as 64K, or -64K for what shrank",
         Kind::Percent => "a percentage such as 12.5",
         Kind::Address => "an address in hexadecimal",
