@@ -23,6 +23,9 @@ pub(crate) struct FoundArgs {
     #[arg(long, value_name = "USER", hide_short_help = true)]
     user: Vec<String>,
     /// Processes in this control group or below: a path or name, which may contain * and ?, or the id of a container
+    ///
+    /// A path is as in /proc/PID/cgroup, also with its hierarchy and then only in that one (memory:/docker,
+    /// 0::/docker), or as mounted, also from a working directory there (., ./docker).
     #[arg(long, value_name = "GROUP", hide_short_help = true)]
     cgroup: Vec<OsString>,
 }

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
 
 use regex::bytes::Regex;
 
@@ -42,23 +43,29 @@ impl Memory {
 
 /// Control groups, as the user named them.
 #[derive(Debug, Clone, Default)]
-pub struct GroupChoice(Vec<WantedGroup>);
+pub struct GroupChoice {
+    wanted: Vec<WantedGroup>,
+    /// The hierarchy with the memory controller, as `/proc/PID/cgroup` has it; not known before they are resolved, or
+    /// if none is mounted.
+    memory: Option<&'static [u8]>,
+}
 
 impl GroupChoice {
     /// Adds a group, and those below it. See [`Criteria::add_group`](crate::process::Criteria::add_group) for the names
     /// that it may have.
     pub fn add(&mut self, group: &[u8]) {
-        self.0.push(WantedGroup::new(group));
+        self.wanted.push(WantedGroup::new(group));
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.wanted.is_empty()
     }
 
     /// Each of them alone, and as it was named.
     pub(crate) fn each(&self) -> impl Iterator<Item = (&[u8], GroupChoice)> {
-        self.0.iter().map(|wanted| (&wanted.text[..], GroupChoice(vec![wanted.clone()])))
+        let alone = |wanted: &WantedGroup| GroupChoice { wanted: vec![wanted.clone()], memory: self.memory };
+        self.wanted.iter().map(move |wanted| (&wanted.typed[..], alone(wanted)))
     }
 
     /// Resolves the groups that were named by a path below a mount.
@@ -67,31 +74,39 @@ impl GroupChoice {
             return;
         }
         let mounts = read_mounts(root);
-        self.0.iter_mut().for_each(|group| *group = group.resolved(&mounts, root.is_live()));
+        self.memory = memory_hierarchy(&mounts);
+        let directory = if root.is_live() { std::env::current_dir().ok() } else { None };
+        let resolve = |group: &mut WantedGroup| *group = group.resolved(&mounts, root.is_live(), directory.as_deref());
+        self.wanted.iter_mut().for_each(resolve);
     }
 
     /// Whether the process with this memory is in one of them.
     pub(super) fn has_process(&self, memory: &Memory) -> bool {
         let groups = memory.read_groups().unwrap_or_default();
-        self.0.iter().any(|wanted| is_in_group(&groups, wanted))
+        self.wanted.iter().any(|wanted| is_in_group(&groups, wanted))
     }
 
     /// Whether the memory control group with this path is one of them, or below one.
     pub fn has_memory_group(&self, path: &[u8]) -> bool {
-        // As `/proc/PID/cgroup` has it, in either version.
-        let lines = [b"1:memory:", path, b"\n0::", path, b"\n"].concat();
-        self.0.iter().any(|wanted| is_in_group(&lines, wanted))
+        // As `/proc/PID/cgroup` has it, in either version unless that is known.
+        let line = |hierarchy: &[u8]| [hierarchy, path, b"\n"].concat();
+        let lines = self.memory.map_or_else(|| [line(VERSION_1), line(VERSION_2)].concat(), line);
+        self.wanted.iter().any(|wanted| is_in_group(&lines, wanted))
     }
 }
 
 /// A control group as the user named it.
 #[derive(Debug, Clone)]
 pub(super) struct WantedGroup {
+    typed: Vec<u8>,
+    /// The name, or the path from the root of the hierarchy.
     text: Vec<u8>,
     /// A name with `*`, `?` or `[`: for the name of a group, or for the path of a group and what is below it.
     glob: Option<Regex>,
     /// What it is in the hierarchies that are mounted where its path leads.
     mounted: Vec<MountedGroup>,
+    /// If it can only be this one: it was named with its hierarchy, or by a path from the working directory.
+    only: Option<MountedGroup>,
 }
 
 /// A group in one hierarchy.
@@ -105,14 +120,20 @@ struct MountedGroup {
 
 impl WantedGroup {
     pub(super) fn new(text: &[u8]) -> WantedGroup {
+        let (typed, only) = (text.to_vec(), MountedGroup::as_printed(text));
         // A path below the root of the hierarchy may be written without the first slash.
         let is_relative = text.contains(&b'/') && !text.starts_with(b"/");
         let text = &if is_relative { [b"/", text].concat() } else { text.to_vec() };
-        WantedGroup { text: text.to_vec(), glob: compile(text), mounted: Vec::new() }
+        WantedGroup { typed, text: text.to_vec(), glob: compile(text), mounted: Vec::new(), only }
     }
 
-    /// The same, if it is a path below one of these mounts. On the live machine links are followed first.
-    pub(super) fn resolved(&self, mounts: &[Mount], is_live: bool) -> WantedGroup {
+    /// The same, if it is a path below one of these mounts, or from a working directory. On the live machine links are
+    /// followed first.
+    pub(super) fn resolved(&self, mounts: &[Mount], is_live: bool, directory: Option<&Path>) -> WantedGroup {
+        let only = self.only.clone().or_else(|| MountedGroup::from_directory(mounts, directory?, &self.typed));
+        if only.is_some() {
+            return WantedGroup { only, ..self.clone() };
+        }
         let real = if is_live { std::fs::canonicalize(OsStr::from_bytes(&self.text)).ok() } else { None };
         let path = real.map_or_else(|| self.text.clone(), |real| real.into_os_string().into_vec());
         let found = mounts.iter().rev().find_map(|mount| MountedGroup::below(mount, &path));
@@ -130,6 +151,33 @@ impl WantedGroup {
 }
 
 impl MountedGroup {
+    /// `CONTROLLERS:PATH` or `ID:CONTROLLERS:PATH`, as `/proc/PID/cgroup` has it.
+    fn as_printed(text: &[u8]) -> Option<MountedGroup> {
+        let (head, path) = text.split_at_checked(memchr::memmem::find(text, b":/")?)?;
+        let controllers = match head.iter().position(|byte| *byte == b':') {
+            Some(colon) => {
+                head.get(colon + 1..).filter(|_| colon > 0 && head.iter().take(colon).all(u8::is_ascii_digit))?
+            }
+            None => Some(head).filter(|head| !head.is_empty())?,
+        };
+        let names = controllers.split(|byte| *byte == b',').filter(|name| !name.is_empty()).map(<[u8]>::to_vec);
+        let path = path.get(1..)?.to_vec();
+        (!head.contains(&b'/')).then(|| MountedGroup { controllers: names.collect(), glob: compile(&path), path })
+    }
+
+    /// The group in which a relative path ends. Only the working directory decides whether it may be one: no other
+    /// file system is asked, which might never answer.
+    fn from_directory(mounts: &[Mount], directory: &Path, typed: &[u8]) -> Option<MountedGroup> {
+        let is_path = typed.contains(&b'/') || typed == b"." || typed == b"..";
+        if !is_path || typed.starts_with(b"/") {
+            return None;
+        }
+        let below =
+            |path: &Path| mounts.iter().rev().find_map(|mount| MountedGroup::below(mount, path.as_os_str().as_bytes()));
+        below(directory)?;
+        below(&std::fs::canonicalize(directory.join(OsStr::from_bytes(typed))).ok()?)
+    }
+
     fn below(mount: &Mount, path: &[u8]) -> Option<MountedGroup> {
         let controllers = match &mount.kind[..] {
             b"cgroup2" => Vec::new(),
@@ -147,7 +195,7 @@ impl MountedGroup {
     fn has(&self, controllers: &[u8], path: &[u8]) -> bool {
         let is_hierarchy = match controllers {
             b"" => self.controllers.is_empty(),
-            some => some.split(|byte| *byte == b',').all(|one| self.controllers.iter().any(|other| other == one)),
+            some => some.split(|byte| *byte == b',').any(|one| self.controllers.iter().any(|other| other == one)),
         };
         is_hierarchy && matches(path, &self.path, self.glob.as_ref())
     }
@@ -216,6 +264,19 @@ fn groups(text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     })
 }
 
+/// How the lines of `/proc/PID/cgroup` begin that tell the group for memory.
+const VERSION_1: &[u8] = b"1:memory:";
+const VERSION_2: &[u8] = b"0::";
+
+/// Which of them it is on a machine with these mounts.
+fn memory_hierarchy(mounts: &[Mount]) -> Option<&'static [u8]> {
+    let has_memory = |mount: &Mount| mount.kind == b"cgroup" && mount.options().any(|option| option == b"memory");
+    match mounts.iter().any(has_memory) {
+        true => Some(VERSION_1),
+        false => mounts.iter().any(|mount| mount.kind == b"cgroup2").then_some(VERSION_2),
+    }
+}
+
 pub(super) fn memory_group(text: &[u8]) -> Option<&[u8]> {
     let has_memory = |controllers: &[u8]| controllers.split(|byte| *byte == b',').any(|name| name == b"memory");
     let version_1 = groups(text).find(|(controllers, _)| has_memory(controllers));
@@ -230,6 +291,9 @@ pub(super) fn unit_group(text: &[u8]) -> Option<&[u8]> {
 
 /// Whether one of the groups is the wanted one, or below it.
 pub(super) fn is_in_group(text: &[u8], wanted: &WantedGroup) -> bool {
+    if let Some(only) = &wanted.only {
+        return groups(text).any(|(controllers, path)| only.has(controllers, path));
+    }
     groups(text).any(|(controllers, path)| match wanted.text.contains(&b'/') {
         false => wanted.is_name_in(path),
         true => {
@@ -309,12 +373,38 @@ mod tests {
             b"30 1 0:9 / /dev/cpuctl rw - cgroup none rw,cpuacct,cpu\n31 1 0:8 /docker/x /m rw - cgroup c rw,memory",
         );
         let mounts = table.mounts();
-        let group = |wanted: &str| is_in_group(text, &WantedGroup::new(wanted.as_bytes()).resolved(mounts, false));
+        let group =
+            |wanted: &str| is_in_group(text, &WantedGroup::new(wanted.as_bytes()).resolved(mounts, false, None));
         for wanted in ["/dev/cpuctl/a", "/dev/cpuctl", "/m", "/m/b", "/dev/cpuctl/?/b"] {
             assert!(group(wanted), "{wanted}");
         }
         for wanted in ["/dev/cpuctl/b", "/m/docker", "/dev/cpuctlx", "/m/c"] {
             assert!(!group(wanted), "{wanted}");
+        }
+    }
+
+    #[test]
+    fn a_group_with_its_hierarchy_is_of_that_hierarchy_only() {
+        let text = b"4:cpu,cpuacct:/a/b\n3:memory:/x:/b\n1:name=systemd:/n\n0::/u\n";
+        let group = |wanted: &str| is_in_group(text, &WantedGroup::new(wanted.as_bytes()));
+        for wanted in
+            ["cpu:/a", "cpuacct,cpu:/a/b", "4:cpu,cpuacct:/a", "memory:/x:/b", "name=systemd:/", "0::/u", "0::/?", "x:"]
+        {
+            assert!(group(wanted), "{wanted}");
+        }
+        for wanted in ["memory:/a", "cpu:/u", "0::/a", "name=systemd:/u", "systemd:/n", "pids:/", "x:memory:/x:", ":/u"]
+        {
+            assert!(!group(wanted), "{wanted}");
+        }
+        let choice = |wanted: &str, memory| {
+            let mut choice = GroupChoice { memory, ..GroupChoice::default() };
+            choice.add(wanted.as_bytes());
+            choice
+        };
+        for (wanted, version_1, version_2) in [("memory:/a", true, false), ("0::/a", false, true), ("/a", true, true)] {
+            assert_eq!(choice(wanted, Some(VERSION_1)).has_memory_group(b"/a/b"), version_1, "{wanted}");
+            assert_eq!(choice(wanted, Some(VERSION_2)).has_memory_group(b"/a/b"), version_2, "{wanted}");
+            assert!(choice(wanted, None).has_memory_group(b"/a/b"), "{wanted}");
         }
     }
 

@@ -94,9 +94,10 @@ impl Criteria {
     }
 
     /// By control group, of either version: the group or any below it. Either a path as in `/proc/PID/cgroup`
-    /// (`/system.slice/cron.service`) or as mounted (`/sys/fs/cgroup/...`), or the name of one group in the path
-    /// (`cron.service`), or the id of a container: 64 hexadecimal digits, or the first 12. In a path or a name `*`, `?`
-    /// and `[...]` stand for any characters except a slash, `**` for any.
+    /// (`/system.slice/cron.service`), there also with its hierarchy and then only in that one (`memory:/docker`,
+    /// `0::/docker`), or as mounted (`/sys/fs/cgroup/...`, or from a working directory there), or the name of one group
+    /// in the path (`cron.service`), or the id of a container: 64 hexadecimal digits, or the first 12. In a path or a
+    /// name `*`, `?` and `[...]` stand for any characters except a slash, `**` for any.
     pub fn add_group(&mut self, group: &[u8]) {
         self.groups.add(group);
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::common::{ForEveryone, Group, can_read_lists, memory, page, rmap, shell};
+use crate::common::{self, ForEveryone, Group, Subject, can_read_lists, memory, page, rmap, shell, wait_until};
 use crate::{assert_absent, figure, row, rows};
 
 /// Waits until the rows of a group are right: the kernel collects the figures of a group every two seconds.
@@ -60,6 +60,40 @@ fn groups_of_known_content_have_the_right_bytes() {
     let of_two = eventually(&two, &[], |row| figure(row, "usage") == before.replace(usage()));
     let inactive = two.stat(&["total_inactive_file", "inactive_file"]).unwrap();
     assert_eq!(figure(&of_two, "working_set"), figure(&of_two, "usage") - inactive, "{of_two}");
+}
+
+#[test]
+fn a_group_can_be_named_with_its_hierarchy_and_from_the_working_directory() {
+    let Some(outer) = Group::new("named") else { return };
+    let inner = outer.inner("inner");
+    let subject = std::process::Command::new("sh")
+        .args(["-c", "echo $$ > \"$1/cgroup.procs\" && exec sleep 60", "sh", inner.path().to_str().unwrap()])
+        .spawn();
+    let subject = Subject::of(subject.unwrap());
+    let pid = subject.pid();
+    let text = || std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    wait_until("the process is in the group", || text().contains(&inner.name));
+    let printed = text().lines().find(|line| line.ends_with(&inner.name)).unwrap().to_owned();
+    let (_, of_hierarchy) = printed.split_once(':').unwrap();
+    let nearby = format!("./{}", inner.last_name());
+    let mut names = vec![(&printed[..], outer.path()), (".", inner.path()), (&nearby, outer.path())];
+    // Version 2 has no controllers there.
+    names.extend(Some((of_hierarchy, outer.path())).filter(|(name, _)| !name.starts_with(':')));
+    for (name, directory) in names {
+        let run = |arguments: &[&str]| {
+            let mut command = common::command(arguments);
+            command.current_dir(directory);
+            common::run(command).good().lines_of_json()
+        };
+        assert_eq!(run(&["ps", "--jsonl", "-o", "pid", "--cgroup", name])[0]["pid"], pid, "{name}");
+        assert_eq!(run(&["pid", "--jsonl", "--cgroup", name, "--by", "pid"])[0]["pid"], pid, "{name}");
+        assert_eq!(run(&["cgroups", "--jsonl", "-o", "path", name])[0]["path"], inner.name, "{name}");
+    }
+    let other = ["0::", "memory:"].into_iter().find(|other| !printed.contains(other)).unwrap();
+    for command in [&["pid", "--cgroup"][..], &["ps", "--cgroup"], &["cgroups"]] {
+        let run = rmap([command, &[&format!("{other}{}", inner.name)]].concat());
+        assert!(run.status == Some(1) && run.err.contains("no "), "{run:?}");
+    }
 }
 
 #[test]

@@ -126,7 +126,7 @@ pub fn cgroup(text: &[u8]) {
     let (groups, name) = text.split_at(text.len() * 3 / 4);
     let _ = is_in_group(groups, &WantedGroup::new(name));
     let mount = parse_mount(name);
-    let _ = is_in_group(groups, &WantedGroup::new(b"/sys/fs/cgroup/a").resolved(mount.as_slice(), false));
+    let _ = is_in_group(groups, &WantedGroup::new(b"/sys/fs/cgroup/a").resolved(mount.as_slice(), false, None));
     let Some(path) = memory_group(text) else { return };
     let is_plain = path.starts_with(b"/") && !path.iter().any(|byte| b"*?[".contains(byte));
     assert!(!is_plain || is_in_group(text, &WantedGroup::new(path)), "{}", path.escape_ascii());
