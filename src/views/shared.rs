@@ -240,8 +240,9 @@ pub(super) fn method(report: &FileReport) -> Cell<'_> {
     report.residency.as_ref().map_or_else(|absent| Cell::Absent(*absent), |found| Cell::Word(found.method.word()))
 }
 
-/// What a reader of `cached` must know if there are more pages in the page cache.
-pub(super) const NOT_UP_TO_DATE: &str = "more pages are in the page cache, but not up to date as a whole";
+/// What a reader of `cached` must know if there are more pages in the page cache, be it one or many. Their number may
+/// stand beside it.
+pub(super) const NOT_UP_TO_DATE: &str = "more of it is in the page cache, but not up to date as a whole";
 
 /// Why a file has no figures, what happened to it while it was measured, or which pages do not count as cached.
 pub(super) fn note(report: &FileReport) -> Cell<'_> {

@@ -18,7 +18,7 @@ use crate::laboratory::place::{longest, refused};
 use crate::machine::{read_huge_page_size, read_huge_pages};
 use crate::pagecache::Engine;
 use crate::process::{ProcRoot, Process};
-use crate::units::{Bytes, Exact, Human, PageSize};
+use crate::units::{Bytes, Exact, Human, PageSize, counted};
 
 /// The process that acts, and the file.
 pub(super) struct Stage {
@@ -382,7 +382,7 @@ impl Stage {
 /// Why there are too few huge pages, and what to do, if so many are needed. How many there are and how many of them are
 /// free may not be known.
 fn too_few(needed: u64, huge_page: Bytes, known: Option<(u64, u64)>) -> (String, String) {
-    let needs = format!("it needs {needed} huge pages of {}", Exact(huge_page));
+    let needs = format!("it needs {} of {}", counted(needed, "huge page", "huge pages"), Exact(huge_page));
     let Some((all, free)) = known else {
         return (needs, "reserve more (sysctl vm.nr_hugepages), or choose a smaller --size".to_owned());
     };
@@ -423,5 +423,6 @@ mod tests {
         let unknown = "it needs 4 huge pages of 2M; \
                        reserve more (sysctl vm.nr_hugepages), or choose a smaller --size";
         assert_eq!(text(None), unknown);
+        assert_eq!(too_few(1, Bytes(2 << 20), None).0, "it needs 1 huge page of 2M");
     }
 }
