@@ -284,3 +284,20 @@ fn the_line_about_no_rows_names_what_was_typed() {
     let line = "rmap: sub/folder: name a directory of a capture from / on";
     assert_eq!((run.status, run.complaints()), (Some(2), vec![line]));
 }
+
+#[test]
+fn an_option_that_a_subcommand_always_refuses_is_not_in_its_help() {
+    let (watch, total) = (["-w", "1"], ["--total"]);
+    for (command, option, name) in [
+        (&["lock", "Cargo.toml"][..], &watch[..], "--watch"),
+        (&["demo", "--size", "4K"], &watch, "--watch"),
+        (&["demo", "--size", "4K"], &total, "--total"),
+    ] {
+        refusal(&rmap([command, option].concat()));
+        let help = rmap([command[0], "--help"]).good().text();
+        assert!(!help.contains(name) && !help.contains("-w "), "{command:?} {option:?}: {help}");
+    }
+    let help = rmap(["trace", "--help"]).good().text();
+    assert!(refusal(&rmap(["trace", "--total", "true"])).contains("do not add up") && !help.contains("--total"));
+    assert!(rmap(["warm", "--help"]).good().text().contains("--watch"));
+}

@@ -87,6 +87,7 @@ impl Run for DemoArgs {
 
     const NO_ROOT: &'static str = "it uses memory of this machine";
     const NO_WATCH: &'static str = "a demo runs once and shows each step";
+    const NO_TOTAL: &'static str = "the steps of a demo do not add up";
 
     fn is_machine(&self) -> bool {
         self.answer.is_machine()
@@ -105,7 +106,7 @@ impl Run for DemoArgs {
         )?;
         refuse_if(self.answer.every.is_some(), "-w", Self::NO_WATCH)?;
         refuse_if(self.answer.by.is_some(), "--by", "the steps of a demo do not add up")?;
-        refuse_if(self.answer.total, "--total", "the steps of a demo do not add up")?;
+        refuse_if(self.answer.total, "--total", Self::NO_TOTAL)?;
         if self.acts.is_typed() {
             refuse_if(self.hold, "--hold", "the process of an experiment ends with it; use --step to look at it")?;
             let (path, force, keep) = (self.file.clone(), self.force, self.keep);

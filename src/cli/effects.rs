@@ -82,23 +82,33 @@ impl Task {
     }
 }
 
-/// What `--help` of all three says after the columns.
-const NOTES: &str = "By default sizes are human-readable on a terminal, and in bytes in a pipe. --filter, --top and \
---by choose what is shown, not which files are worked on: that is chosen by the options under \"Files\". -w repeats \
-the work and shows what changed in between; not for lock, whose pages do not change until the end.";
+/// What `--help` of all three says after the columns, and more.
+macro_rules! notes {
+    ($more:literal) => {
+        concat!(
+            "By default sizes are human-readable on a terminal, and in bytes in a pipe. --filter, --top and --by \
+            choose what is shown, not which files are worked on: that is chosen by the options under \"Files\".",
+            $more
+        )
+    };
+}
+
+/// What `-w` does.
+const REPEATS: &str = notes!(" -w repeats the work and shows what changed in between.");
 
 macro_rules! run_as {
-    ($arguments:ty, $name:literal, $about:literal, $task:expr, $examples:expr) => {
+    ($arguments:ty, $name:literal, $about:literal, $task:expr, $notes:expr, $no_watch:literal, $examples:expr) => {
         impl Run for $arguments {
             const NAME: &'static str = $name;
             const ABOUT: &'static str = $about;
 
             const ROWS: &'static [Listed] = &[Listed::of::<Effects>("Columns")];
-            const NOTES: &'static str = NOTES;
+            const NOTES: &'static str = $notes;
             const OPERANDS: &'static str = OPERANDS;
             const EXAMPLES: &'static [(&'static str, &'static str)] = $examples;
 
             const NO_ROOT: &'static str = "it changes memory, and a capture does not change";
+            const NO_WATCH: &'static str = $no_watch;
 
             fn is_machine(&self) -> bool {
                 self.effect.answer.is_machine()
@@ -121,6 +131,8 @@ run_as!(
         true => Task { is_dry: true, columns: effect::DEFAULT_PLAN_TO_WARM, ..Task::of(Work::Warm) },
         false => Task::of(Work::Warm),
     },
+    REPEATS,
+    "",
     &[
         ("rmap warm big.db", "read in what is not cached"),
         ("rmap warm --dry-run big.db", "how much that would be"),
@@ -136,6 +148,8 @@ run_as!(
         true => Task { is_dry: true, columns: effect::DEFAULT_PLAN_TO_EVICT, ..Task::of(Work::Evict) },
         false => Task::of(Work::Evict),
     },
+    REPEATS,
+    "",
     &[
         ("rmap evict big.db", "write back and drop"),
         ("rmap evict --dry-run big.db", "what would be dropped, and who keeps the rest"),
@@ -148,6 +162,8 @@ run_as!(
     "lock",
     "Hold files in the page cache with mlock until Ctrl-C or SIGTERM",
     |_| Task { columns: effect::DEFAULT_LOCK, ..Task::of(Work::Lock) },
+    notes!(""),
+    "locked pages do not change until the end",
     &[
         ("rmap lock big.db", "hold the file in memory until Ctrl-C"),
         ("rmap lock --range 8K,1M big.db", "hold a part of it"),
@@ -163,7 +179,7 @@ impl EffectArgs {
             Work::Warm | Work::Evict => "it could mean --no-header or --dry-run; type one of them",
         };
         refuse_if(self.ambiguous, "-n", why)?;
-        refuse_if(work == Work::Lock && self.answer.every.is_some(), "-w", "locked pages do not change until the end")?;
+        refuse_if(work == Work::Lock && self.answer.every.is_some(), "-w", LockArgs::NO_WATCH)?;
         let view = if is_dry { View::Fixed(columns) } else { View::Usual(columns) };
         let mut query = self.answer.query::<Effects>(configured, view)?;
         let is_listed = query.columns.as_ref().is_some_and(|list| !list.adds);

@@ -53,6 +53,9 @@ pub(crate) trait Run: Args {
     /// Why it has no `-w`, if it has none.
     const NO_WATCH: &'static str = "";
 
+    /// Why it has no `--total`, if it has none.
+    const NO_TOTAL: &'static str = "";
+
     /// Whether the output is for programs, which the configuration file never affects.
     fn is_machine(&self) -> bool;
 
@@ -129,8 +132,10 @@ impl Subcommand {
             examples: A::EXAMPLES,
             no_root: A::NO_ROOT,
             augment: |command| {
-                let command = A::augment_args(command);
-                if A::NO_WATCH.is_empty() { command } else { command.mut_arg("every", |watch| watch.hide(true)) }
+                let refused = [("every", A::NO_WATCH), ("total", A::NO_TOTAL)];
+                let refused = refused.into_iter().filter(|(_, why)| !why.is_empty());
+                refused
+                    .fold(A::augment_args(command), |command, (id, _)| command.mut_arg(id, |option| option.hide(true)))
             },
             run: |matches, configure, report| {
                 let args = A::from_arg_matches(matches)?;

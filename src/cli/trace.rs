@@ -116,6 +116,7 @@ impl Run for TraceArgs {
 
     const NO_ROOT: &'static str = "it watches a program run, and a capture does not run";
     const NO_WATCH: &'static str = "a program runs once, and its changes are shown as they happen";
+    const NO_TOTAL: &'static str = "the changes of a program do not add up";
 
     fn is_machine(&self) -> bool {
         self.answer.is_machine()
@@ -138,7 +139,7 @@ pub(super) fn trace(
     report: &mut Report,
 ) -> Done {
     refuse_if(answer.every.is_some(), "-w", TraceArgs::NO_WATCH)?;
-    refuse_if(answer.total, "--total", "the changes of a program do not add up")?;
+    refuse_if(answer.total, "--total", TraceArgs::NO_TOTAL)?;
     refuse_if(command.first().is_some_and(|name| name.is_empty()), "COMMAND", "its name is empty")?;
     let query = answer.query::<Changes>(configured, View::Usual(traced::DEFAULT))?;
     answer.check::<Changes>(&query)?;
