@@ -198,8 +198,10 @@ mod mounts {
         let found = Found::read();
         subjects.iter().for_each(|(layer, subject)| check(&found, subject, layer));
         let may_miss = |path: &str| {
-            let (_, within) = found.places.locate(folder.join(path).as_os_str().as_encoded_bytes()).unwrap();
-            found.holders.may_miss(&found.places, &within)
+            let path = folder.join(path);
+            let (device, within) = found.places.locate(path.as_os_str().as_encoded_bytes()).unwrap();
+            let inode = path.metadata().map_or(0, |found| std::os::unix::fs::MetadataExt::ino(&found));
+            found.holders.may_miss(&found.places, device, inode, &within)
         };
         assert!(may_miss("away/lo/away-lo-open") && !may_miss("away/lo/other") && !may_miss("lo/lo-open"));
         let _shell = Subject::start([format!("directory:{}", folder.join("away").display())]);

@@ -1,8 +1,9 @@
 //! Which files a process maps or has open, as the kernel names them: from `/proc/PID/maps`, and from the links in
 //! `/proc/PID/fd` with their `fdinfo`.
 //!
-//! No file is opened or examined, so that no server can make this wait, and nothing changes. What the text does not say
-//! is not known: whether a name was removed or ends in ` (deleted)`, and whether it is a regular file.
+//! No file is opened, and nothing changes. Only of a descriptor on a mount that is in no list the kernel is asked for
+//! the device of the file, which it knows without asking a server. What the text does not say is not known: whether a
+//! name was removed or ends in ` (deleted)`, and whether it is a regular file.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -13,6 +14,7 @@ use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 
 use crate::error::{ErrorKind, Result};
+use crate::kernel::mount_table::parts;
 use crate::process::directory::Directory;
 use crate::process::failure::read_error;
 use crate::process::handle::Process;
@@ -39,6 +41,8 @@ pub(crate) enum UsedIn {
     Mapping((u32, u32)),
     /// A descriptor: the number of the mount, from `fdinfo`.
     Descriptor(u64),
+    /// A descriptor on a mount that is in no list: the device that `stat` gives, if it is known.
+    Unlisted(Option<(u32, u32)>),
 }
 
 /// Memory that is used again for each process.
@@ -60,16 +64,22 @@ pub(crate) fn deleted_name(path: &[u8]) -> Option<&[u8]> {
 
 impl Process {
     /// Calls `each` with the files that the process maps and has open. Those that it maps several times, or has open
-    /// with several descriptors, come more than once. Kernel threads and zombies have none.
+    /// with several descriptors, come more than once. Kernel threads and zombies have none. `is_listed` tells whether a
+    /// mount with this number is in a list of mounts.
     ///
     /// # Errors
     /// [`ErrorKind::Denied`]: another user's process. [`ErrorKind::NotFound`]: it has exited.
-    pub(crate) fn read_file_uses(&self, buffers: &mut UseBuffers, each: &mut dyn FnMut(&FileUse<'_>)) -> Result<()> {
+    pub(crate) fn read_file_uses(
+        &self,
+        buffers: &mut UseBuffers,
+        is_listed: &dyn Fn(u64) -> bool,
+        each: &mut dyn FnMut(&FileUse<'_>),
+    ) -> Result<()> {
         let fail = |error: io::Error| read_error(self.pid(), &error);
         self.read_maps(&self.directory, &mut buffers.maps).map_err(fail)?;
         if !buffers.maps.is_empty() {
             each_mapping(&buffers.maps, each);
-            return self.each_open(&self.directory, each).map_err(fail);
+            return self.each_open(&self.directory, is_listed, each).map_err(fail);
         }
         // A kernel thread, a zombie, or a process whose first thread has exited.
         let memory = match self.memory() {
@@ -78,7 +88,7 @@ impl Process {
         };
         self.read_maps(&memory.directory, &mut buffers.maps).map_err(fail)?;
         each_mapping(&buffers.maps, each);
-        self.each_open(&memory.directory, each).map_err(fail)
+        self.each_open(&memory.directory, is_listed, each).map_err(fail)
     }
 
     /// Reads `maps`, which a capture need not have.
@@ -107,14 +117,19 @@ impl Process {
         }
     }
 
-    fn each_open(&self, directory: &Directory, each: &mut dyn FnMut(&FileUse<'_>)) -> io::Result<()> {
-        match self.each_descriptor(directory, "fd", each) {
+    fn each_open(
+        &self,
+        directory: &Directory,
+        is_listed: &dyn Fn(u64) -> bool,
+        each: &mut dyn FnMut(&FileUse<'_>),
+    ) -> io::Result<()> {
+        match self.each_descriptor(directory, "fd", is_listed, each) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && !self.is_live() => return Ok(()),
             read => read?,
         }
         for thread in self.threads_with_other_files() {
             // A thread may end at any time.
-            let _ = self.each_descriptor(directory, &format!("task/{thread}/fd"), each);
+            let _ = self.each_descriptor(directory, &format!("task/{thread}/fd"), is_listed, each);
         }
         Ok(())
     }
@@ -123,6 +138,7 @@ impl Process {
         &self,
         directory: &Directory,
         table: &str,
+        is_listed: &dyn Fn(u64) -> bool,
         each: &mut dyn FnMut(&FileUse<'_>),
     ) -> io::Result<()> {
         for number in directory.read_numbers(table)? {
@@ -137,9 +153,15 @@ impl Process {
             let Ok(length) = read.and_then(|mut file| file.read(&mut info)) else { continue };
             let info = info.get(..length).unwrap_or_default();
             let Some((mount, inode)) = parse_info(info) else { continue };
+            let place = match is_listed(mount) {
+                true => UsedIn::Descriptor(mount),
+                // A capture does not have the file itself.
+                false if !self.is_live() => UsedIn::Unlisted(None),
+                false => UsedIn::Unlisted(directory.look(Path::new(&link)).ok().map(|known| parts(known.identity.0))),
+            };
             if directory.read_link(link.as_str()).is_ok_and(|again| again == path) {
                 let path = path.as_os_str().as_bytes();
-                each(&FileUse { place: UsedIn::Descriptor(mount), inode, path });
+                each(&FileUse { place, inode, path });
             }
         }
         Ok(())
@@ -177,7 +199,7 @@ mod tests {
     fn uses(process: &Process) -> Vec<(UsedIn, Option<u64>, Vec<u8>)> {
         let mut found = Vec::new();
         let mut add = |file: &FileUse<'_>| found.push((file.place, file.inode, file.path.to_vec()));
-        process.read_file_uses(&mut UseBuffers::default(), &mut add).unwrap();
+        process.read_file_uses(&mut UseBuffers::default(), &|_| true, &mut add).unwrap();
         found
     }
 

@@ -158,3 +158,29 @@ fn a_block_device_is_no_deleted_file() {
     // The file system works on its device meanwhile.
     assert!(!crate::common::has_cachestat() || (0..5).any(|_| agrees()), "cachestat differs from {row}");
 }
+
+#[test]
+fn files_on_a_mount_that_was_detached_have_their_holders() {
+    let name = "files_on_a_mount_that_was_detached_have_their_holders";
+    let Some(folder) = mounted(name, "mkdir gone; mount -t tmpfs none gone") else { return };
+    if !has_lists(name) {
+        return;
+    }
+    let (open, mapped) = (folder.join("gone/held-open"), folder.join("gone/held-mapped"));
+    fs::write(&open, vec![7; 5 * page() as usize]).unwrap();
+    let subject = Subject::start([format!("shared:{}:4:4", mapped.display()), format!("open:{}", open.display())]);
+    let umount = std::process::Command::new("umount").arg("-l").arg(folder.join("gone")).status().unwrap();
+    assert!(umount.success());
+    let arguments = ["files", "--jsonl", "--budget=20", "-o+holder_count", "--filter", "path=~held-.*"];
+    let without = rmap_without_lists(arguments);
+    for run in [Some(rmap(arguments)), without].into_iter().flatten() {
+        let rows = run.lines_of_json();
+        for file in ["held-open", "held-mapped"] {
+            let is_it = |row: &&serde_json::Value| row["path"].as_str().unwrap().ends_with(&format!("/{file}"));
+            let row = rows.iter().find(is_it).unwrap_or_else(|| panic!("{file}: {run:?}"));
+            assert_eq!(row["holders"], format!("subject {}", subject.pid()), "{row}");
+            // A process that does not show what it holds may be one more.
+            assert!(row["holder_count"] == 1 || run.err.contains("what holds a file is not known"), "{row}");
+        }
+    }
+}

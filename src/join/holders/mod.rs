@@ -1,15 +1,15 @@
 //! Who holds a file, for all files at once: the processes that map it or have it open, and the kernel itself (swap
 //! files, loop devices).
 //!
-//! Only text in `/proc` is read: `maps`, and the links in `fd` with their `fdinfo`. No file is opened or examined, so
-//! no server can make this wait, and nothing changes. A file is known by the device of its file system and its inode
-//! number there. Where that may stand for several files (btrfs, overlayfs), its path decides.
+//! Only text in `/proc` is read: `maps`, and the links in `fd` with their `fdinfo`. No file is opened, and no server is
+//! asked, so that none can make this wait, and nothing changes. A file is known by the device of its file system and
+//! its inode number there. Where that may stand for several files (btrfs, overlayfs), its path decides.
 
 mod block;
 pub(in crate::join) mod kernel;
 mod read;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::machine::Places;
@@ -43,6 +43,8 @@ pub struct Holders {
     by_inode: HashMap<(Device, u64), u32>,
     /// Entries on overlays, and those whose inode number is not known, by their path.
     by_path: HashMap<Device, HashMap<Arc<[u8]>, Vec<u32>>>,
+    /// The names of files that are held on file systems that are not known, by the lower bits of their inode number.
+    strays: HashMap<Option<u64>, HashSet<Box<[u8]>>>,
     processes: Vec<Known>,
     denied: u64,
     unplaced: u64,
@@ -92,7 +94,7 @@ impl Holders {
     }
 
     /// How many descriptors were left out because their mount is in no list that this user may read (a detached mount,
-    /// or one of the kernel's own other than for memory without a name).
+    /// or one of the kernel's own other than for memory without a name), and the device of the file is not known.
     pub fn unplaced(&self) -> u64 {
         self.unplaced
     }
@@ -144,8 +146,16 @@ impl Holders {
     }
 
     /// Whether a file that [`of`](Holders::of) gives no holder, or not all, may have others: an overlay is held at a
-    /// path that would be this one, but where its layers are could not be found ([`Places::unplaced_layers`]).
-    pub fn may_miss(&self, places: &Places, path: &[u8]) -> bool {
+    /// path that would be this one, but where its layers are could not be found ([`Places::unplaced_layers`]); or a
+    /// file of this name and number is held on a file system that is not known.
+    pub fn may_miss(&self, places: &Places, device: (u32, u32), inode: u64, path: &[u8]) -> bool {
+        let names = [Some(inode & NUMBER), None].into_iter().filter_map(|number| self.strays.get(&number));
+        // The file may be held under another name, which only its own file system tells.
+        let is_nameless = path.is_empty() || !places.has_device(device);
+        let is_any = |number| is_nameless && self.strays.contains_key(&Some(number));
+        if is_any(inode & NUMBER) || names.into_iter().any(|names| names.contains(last_name(path))) {
+            return true;
+        }
         places.unplaced_layers().any(|(device, end)| {
             let Some(held) = self.by_path.get(&device) else { return false };
             memchr::memchr_iter(b'/', path).any(|slash| {
@@ -230,6 +240,12 @@ impl Holders {
             before,
         });
     }
+}
+
+/// The last part of a path, without the words that the kernel adds if it was removed.
+fn last_name(path: &[u8]) -> &[u8] {
+    let path = deleted_name(path).unwrap_or(path);
+    path.rsplit(|byte| *byte == b'/').next().unwrap_or(path)
 }
 
 /// The bits of the inode number of an overlay that are those of the layer, whether the upper bits say which (`xino`) or

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use super::{FoundFile, Hold, Holders, Known, kernel};
+use super::{FoundFile, Hold, Holders, Known, NUMBER, kernel, last_name};
 use crate::error::{ErrorKind, Result};
 use crate::join::crowd::visit_all;
 use crate::machine::Places;
@@ -57,7 +57,8 @@ struct One<'p> {
 
 /// A file of one process; its path is a part of the text.
 struct Found {
-    device: (u32, u32),
+    /// `None` if it is not known.
+    device: Option<(u32, u32)>,
     inode: Option<u64>,
     end: usize,
     is_within: bool,
@@ -68,38 +69,35 @@ impl One<'_> {
     fn read(&mut self, root: &ProcRoot, pid: u32, collector: &Mutex<Collector>) {
         self.text.clear();
         self.files.clear();
-        let mut unplaced = 0;
         let process = match Process::open_in(root, pid) {
             Ok(process) => process,
             Err(error) => return lock(collector, |all| all.holders.denied += u64::from(is_denied(error.kind()))),
         };
         let namespace = process.read_mount_namespace().ok().flatten();
         let mut buffers = std::mem::take(&mut self.buffers);
-        let read = process.read_file_uses(&mut buffers, &mut |file| {
-            unplaced += u64::from(!self.add(namespace, file));
-        });
+        let is_listed = |mount| self.places.has_mount(mount);
+        let read = process.read_file_uses(&mut buffers, &is_listed, &mut |file| self.add(namespace, file));
         self.buffers = buffers;
         // What was read of a process that has exited meanwhile is what it held.
         let is_denied = read.as_ref().is_err_and(|error| is_denied(error.kind())) && !process.is_kernel_thread();
-        if self.files.is_empty() && unplaced == 0 && !is_denied {
+        if self.files.is_empty() && !is_denied {
             return;
         }
         let command = process.read_name().unwrap_or_default();
         lock(collector, |all| {
             all.holders.denied += u64::from(is_denied);
-            all.holders.unplaced += unplaced;
             all.add(pid, command, &self.files, &self.text, self.places);
         });
     }
 
-    /// Adds a file; returns whether it is known which file system it is on.
-    fn add(&mut self, namespace: Option<u64>, file: &FileUse<'_>) -> bool {
+    fn add(&mut self, namespace: Option<u64>, file: &FileUse<'_>) {
         let (device, within) = match file.place {
-            UsedIn::Mapping(device) => (device, self.places.within(namespace, device, file.path)),
+            UsedIn::Mapping(device) => (Some(device), self.places.within(namespace, device, file.path)),
             UsedIn::Descriptor(mount) => match self.places.of_descriptor(mount, file.path) {
-                Some(found) => found,
-                None => return false,
+                Some((device, within)) => (Some(device), within),
+                None => (None, None),
             },
+            UsedIn::Unlisted(device) => (device, None),
         };
         self.text.extend_from_slice(within.as_deref().unwrap_or(file.path));
         self.files.push(Found {
@@ -109,7 +107,6 @@ impl One<'_> {
             is_within: within.is_some(),
             is_mapped: matches!(file.place, UsedIn::Mapping(_)),
         });
-        true
     }
 }
 
@@ -142,7 +139,18 @@ impl Collector {
             let path = text.get(start..file.end).unwrap_or_default();
             start = file.end;
             let hold = Hold { process, is_mapped: file.is_mapped, is_open: !file.is_mapped };
-            let (device, inode, is_within) = (file.device, file.inode, file.is_within);
+            let (inode, is_within) = (file.inode, file.is_within);
+            if !is_within && file.device.is_none_or(|device| places.may_be_elsewhere(device)) {
+                self.holders
+                    .strays
+                    .entry(inode.map(|inode| inode & NUMBER))
+                    .or_default()
+                    .insert(last_name(path).into());
+            }
+            let Some(device) = file.device else {
+                self.holders.unplaced += 1;
+                continue;
+            };
             let is_stacked = places.is_overlay(device);
             self.holders.add(&FoundFile { device, inode, path, is_within, is_stacked }, hold);
         }
@@ -302,16 +310,29 @@ mod tests {
         let own =
             "1 0 8:1 / / rw - ext4 a rw\n2 1 0:60 / /m rw - overlay o rw,lowerdir=d/low:.,upperdir=/up,workdir=/w\n";
         let (places, holders) = capture(&[(5, 1, own, "", &[("/m/bin/x", 2, Some(7))])], "");
-        let may_miss = |path: &str| holders.may_miss(&places, path.as_bytes());
+        let may_miss = |path: &str| holders.may_miss(&places, (8, 1), 7, path.as_bytes());
         assert!(may_miss("/any/d/low/bin/x") && may_miss("/d/low/bin/x"));
         // The lower layer `.` may be anywhere.
         assert!(may_miss("/any/bin/x") && !may_miss("/any/bin/y") && !may_miss("/any/xbin/x"));
         let own = own.replace(":.", "");
         let (places, holders) = capture(&[(5, 1, &own, "", &[("/m/bin/x", 2, Some(7))])], "");
-        let may_miss = |path: &str| holders.may_miss(&places, path.as_bytes());
+        let may_miss = |path: &str| holders.may_miss(&places, (8, 1), 7, path.as_bytes());
         assert!(may_miss("/any/d/low/bin/x") && !may_miss("/any/xd/low/bin/x") && !may_miss("/any/bin/x"));
         assert!(!holders.is_blind(), "a capture");
         assert_eq!(words(holders.of_block_device(&places, (8, 1))), [""; 0]);
+    }
+
+    #[test]
+    fn a_file_like_one_that_is_held_on_an_unlisted_mount_may_have_that_holder() {
+        let maps = "1000-2000 r--p 00000000 00:77 8    /elsewhere/y (deleted)\n";
+        let open: &[_] = &[("/x", 77, Some(7)), ("/z", 77, None)];
+        let (places, holders) = capture(&[(5, 1, PLAIN, maps, open)], "");
+        let may_miss = |inode, path: &str| holders.may_miss(&places, (8, 1), inode, path.as_bytes());
+        assert!(may_miss(7, "/home/x") && may_miss(8, "/y") && may_miss(99, "/z") && may_miss(7, ""));
+        assert!(!may_miss(8, "/x") && !may_miss(7, "/xx") && !may_miss(9, "/a") && !may_miss(9, ""));
+        // A hard link may have another name.
+        assert!(holders.may_miss(&places, (0, 9), 7, b"/w") && !holders.may_miss(&places, (0, 9), 9, b"/w"));
+        assert_eq!(words(holders.of(&places, (0, 0x77), 8, b"/y")), ["5 mapped"]);
     }
 
     #[test]

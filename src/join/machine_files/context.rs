@@ -18,6 +18,10 @@ use crate::process::{ProcRoot, Shown};
 use crate::units::{Absent, Figure, Reason, counted};
 
 const UNSEEN: Absent = Absent::new(Reason::Denied, "a process that does not show what it maps may hold it");
+const UNKNOWN: Absent = Absent::new(
+    Reason::Unsupported,
+    "a process holds one like it, on a mount that does not tell whether it is this file",
+);
 const DEVICE: Absent =
     Absent::new(Reason::Unsupported, "what else uses a block device, such as a mount, is not looked for");
 const OTHER_NAMES: &str = "this name was removed, but the file has others";
@@ -102,8 +106,11 @@ impl Context {
     pub(super) fn held_by(&self, device: (u32, u32), inode: u64, path: &[u8]) -> Figure<Vec<HeldBy>> {
         let holders = self.holders.as_ref().ok_or(NOT_READ)?;
         let found = holders.of(&self.places, device, inode, path);
-        if found.is_empty() && (self.unseen().is_some() || holders.may_miss(&self.places, path)) {
+        if found.is_empty() && self.unseen().is_some() {
             return Err(UNSEEN);
+        }
+        if found.is_empty() && holders.may_miss(&self.places, device, inode, path) {
+            return Err(UNKNOWN);
         }
         Ok(by_program(&found))
     }
@@ -139,6 +146,7 @@ impl Context {
         // A path as another process sees it may lead to another file here, with the same inode number.
         let typed = || self.places.locate(&file.path).filter(|(device, _)| *device == file.device);
         let Some((device, path)) = of_mount.or_else(typed) else {
+            self.hold(file, &self.held_by(file.device, file.inode, &file.path));
             file.path = within(file.device, &file.path);
             return;
         };

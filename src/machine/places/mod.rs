@@ -212,6 +212,24 @@ impl Places {
         Some((mount.device, below.map(|rest| mount.within(rest))))
     }
 
+    /// Whether a mount with this number is in a list of mounts, or is the kernel's own mount of tmpfs.
+    pub(crate) fn has_mount(&self, number: u64) -> bool {
+        self.mounts.contains_key(&number) || self.nameless.is_some_and(|nameless| nameless.number == Some(number))
+    }
+
+    /// Whether a file system on this device is in a list of mounts, or is that of the kernel's own mount of tmpfs.
+    pub(crate) fn has_device(&self, device: Device) -> bool {
+        let is_nameless = self.nameless.is_some_and(|nameless| nameless.device == device);
+        is_nameless || self.own.contains_key(&device) || self.others.contains_key(&device)
+    }
+
+    /// Whether a file on this device, of which the path within is not known, may be in another file system or at
+    /// another inode number: the device is that of a subvolume or of an overlay, or of a file system that is in no list
+    /// and may be one of them.
+    pub(crate) fn may_be_elsewhere(&self, device: Device) -> bool {
+        self.repeats_inodes(device) || device.0 == 0 && !self.has_device(device)
+    }
+
     /// The same for the mount of an open file, which may be the kernel's own mount of tmpfs.
     pub(crate) fn of_descriptor(&self, mount: u64, typed: &[u8]) -> Option<(Device, Option<Vec<u8>>)> {
         let nameless = || self.nameless.filter(|nameless| nameless.number == Some(mount));
