@@ -175,6 +175,34 @@ fn a_range_has_the_groups_of_its_own_pages() {
     assert_ne!(of(50, 1)["cgroup"], one.name);
 }
 
+#[test]
+fn the_map_shows_dirty_pages_where_cachestat_does() {
+    let name = "the_map_shows_dirty_pages_where_cachestat_does";
+    if !can_read_lists(name) || !common::has_cachestat() {
+        return;
+    }
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let path = folder.path().join("file");
+    let file = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
+    file.write_all_at(&vec![7; (400 * page()) as usize], 0).unwrap();
+    file.sync_all().unwrap();
+    let _held = mapped(&path, 400);
+    let map = |method: &str| {
+        rmap(["pcstat", "--map", "-n", "-o", "page_map", "--method", method, path.to_str().unwrap()]).good().text()
+    };
+    // The kernel may write them meanwhile.
+    let agree = (0..5).any(|_| {
+        file.write_all_at(&vec![8; (100 * page()) as usize], 100 * page()).unwrap();
+        let (before, found, after) = (map("cachestat"), map("pages"), map("cachestat"));
+        if before != after || !before.contains('D') {
+            return false;
+        }
+        assert_eq!(found, before);
+        true
+    });
+    assert!(agree, "the pages were never dirty, or the file system does not keep them dirty");
+}
+
 /// A run of rmap as root that may not read the files of other users. The folder of the program may be closed to it.
 fn not_overriding(program: &Path, arguments: &[&str]) -> Run {
     let mut run = Command::new("setpriv");

@@ -95,7 +95,7 @@ impl Run for PcstatArgs {
         on a terminal  · nothing cached  ░▒▓ up to a third, two thirds, less than all  █ all\n  \
         in a pipe      . nothing cached  1-9 tenths, rounded down (1: some)            # all\n  \
         a cell is yellow if it has dirty pages, cyan if it has pages under writeback, magenta if it has both;\n  \
-        without colour (a pipe, NO_COLOR) a second line shows D, W or B. Only cachestat reports these.\n\n\
+        without colour (a pipe, NO_COLOR) a second line shows D, W or B. mincore does not report these.\n\n\
         With --by-dir and --summary, EXPR of --filter is about files: it chooses which of them are added up.";
     const OPERANDS: &'static str = OPERANDS;
     const EXAMPLES: &'static [(&'static str, &'static str)] = &[

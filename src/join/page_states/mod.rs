@@ -15,7 +15,7 @@ use crate::machine::Places;
 use crate::machine::cached::Lists;
 use crate::pagecache::{FileReport, may_have_pages};
 use crate::process::ProcRoot;
-use crate::units::{Absent, Figure, Pages, Reason};
+use crate::units::{Absent, Figure, PageRuns, Pages, Reason};
 use seen::Seen;
 use which::Which;
 
@@ -30,6 +30,10 @@ pub struct PageStates {
     pub nodes: Figure<Vec<u8>>,
     /// The control groups that are charged for its pages, most pages first.
     pub groups: Figure<Vec<u8>>,
+    /// Which pages must be written to disk, if the file was measured by the lists and has a page map.
+    pub dirty: PageRuns,
+    /// Which pages are being written, likewise.
+    pub writeback: PageRuns,
 }
 
 /// The lists, read when the first file needs them, for all threads that measure files.
@@ -123,11 +127,14 @@ impl Read {
         if seen.cached == 0 && report.cached().is_ok_and(|cached| cached > Pages(0)) {
             return Err(NOT_LISTED);
         }
+        let (mut dirty, mut writeback) = (PageRuns::new(), PageRuns::new());
         if replaces {
             report.residency = Ok(seen.residency());
             if report.runs.is_some() {
                 report.runs = Some(Ok(std::mem::take(&mut seen.up_to_date)));
                 report.stale = std::mem::take(&mut seen.stale);
+                dirty = std::mem::take(&mut seen.dirty);
+                writeback = std::mem::take(&mut seen.writeback);
             }
         }
         let (has_pages, groups) = (!seen.parts.is_empty(), self.lists.groups());
@@ -136,6 +143,8 @@ impl Read {
             mapped: seen.mapped(),
             nodes: if has_pages { node_names(&seen.parts) } else { Err(NO_PAGES) },
             groups: if has_pages { group_names(&seen.parts, &groups) } else { Err(NO_PAGES) },
+            dirty,
+            writeback,
         })
     }
 }

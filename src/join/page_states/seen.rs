@@ -21,8 +21,8 @@ pub(super) struct Seen {
     pub(super) stale: PageRuns,
     /// All cached pages.
     pub(super) cached: u64,
-    dirty: u64,
-    writeback: u64,
+    pub(super) dirty: PageRuns,
+    pub(super) writeback: PageRuns,
     pub(super) active: u64,
     mapped: u64,
     mapped_unknown: u64,
@@ -41,8 +41,8 @@ impl Seen {
             up_to_date: PageRuns::new(),
             stale: PageRuns::new(),
             cached: 0,
-            dirty: 0,
-            writeback: 0,
+            dirty: PageRuns::new(),
+            writeback: PageRuns::new(),
             active: 0,
             mapped: 0,
             mapped_unknown: 0,
@@ -69,12 +69,13 @@ impl Seen {
         } else {
             self.stale.append(part)
         }
-        for (counter, sum) in [
-            (Counter::Dirty, &mut self.dirty),
-            (Counter::Writeback, &mut self.writeback),
-            (Counter::Active, &mut self.active),
-            (Counter::MappedUnknown, &mut self.mapped_unknown),
-        ] {
+        for (counter, runs) in [(Counter::Dirty, &mut self.dirty), (Counter::Writeback, &mut self.writeback)] {
+            if run.is(counter) {
+                runs.append(part);
+            }
+        }
+        for (counter, sum) in [(Counter::Active, &mut self.active), (Counter::MappedUnknown, &mut self.mapped_unknown)]
+        {
             *sum = sum.saturating_add(if run.is(counter) { part.count } else { 0 });
         }
         match run.mapped {
@@ -94,8 +95,8 @@ impl Seen {
         Residency {
             cached: up_to_date,
             not_up_to_date: Ok(Pages(self.cached).saturating_sub(up_to_date)),
-            dirty: Ok(Pages(self.dirty)),
-            writeback: Ok(Pages(self.writeback)),
+            dirty: Ok(self.dirty.cached()),
+            writeback: Ok(self.writeback.cached()),
             evicted: Ok(Pages(self.evicted)),
             recently_evicted: Err(NO_RECENT),
             method: Method::Pages,
@@ -129,6 +130,22 @@ mod tests {
     /// A large folio at the start of a file, up to date, of which so many pages are mapped.
     fn folio(pages: u64, mapped: u64) -> PageRun {
         PageRun { index: 0, pages, group: None, node: 0, mapped, flags: 1 << Counter::UpToDate as u32 }
+    }
+
+    #[test]
+    fn dirty_pages_and_pages_under_writeback_have_their_places() {
+        let mut seen = Seen::new(Run { first: 2, count: 20 }, Pages(30));
+        let run = |index, flags: &[Counter]| {
+            let flags = flags.iter().fold(0, |bits, counter| bits | 1 << *counter as u32);
+            PageRun { index, pages: 8, group: None, node: 0, mapped: 0, flags }
+        };
+        seen.add(&run(0, &[Counter::UpToDate, Counter::Dirty]));
+        seen.add(&run(8, &[Counter::Dirty, Counter::Writeback]));
+        seen.add(&run(16, &[Counter::UpToDate, Counter::Writeback]));
+        let places = |runs: &PageRuns| runs.iter().map(|run| (run.first, run.count)).collect::<Vec<_>>();
+        assert_eq!((places(&seen.dirty), places(&seen.writeback)), (vec![(2, 14)], vec![(8, 14)]));
+        let residency = seen.residency();
+        assert_eq!((residency.dirty, residency.writeback), (Ok(Pages(14)), Ok(Pages(14))));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::join::{Marks, Sender};
 use crate::pagecache::walk::{Place, Visitor};
 use crate::pagecache::{Engine, FileReport, OpenFile};
 use crate::table::{Mark, StripCell};
-use crate::units::{ByteRange, Figure, Pages, Portion, percent};
+use crate::units::{ByteRange, Figure, PageRuns, Pages, Portion, percent};
 
 /// How files are measured.
 #[derive(Clone, Copy)]
@@ -51,15 +51,17 @@ impl Measurer {
 impl Visitor for Measurer {
     fn file(&mut self, file: OpenFile, _: Place<'_>) -> ControlFlow<()> {
         let held = if self.held.is_empty() { None } else { self.held.get(&file.identity()).copied() };
-        let Measure { engine, range, map, .. } = self.measure;
+        let Measure { engine, range, map, marks, .. } = self.measure;
         let row = match map {
             true => {
                 let mut report = engine.map_range(&file, range);
                 let completed = self.unopened.complete(&mut report);
-                let row = match completed.is_replaced {
-                    // Which parts are dirty is not drawn for it.
-                    true => self.measure.drawn(report, |_| None),
-                    false => self.measure.with_map(report, &file),
+                let row = match completed.replaced {
+                    Some((dirty, writeback)) => self.measure.drawn(report, |portion| {
+                        let any = |runs: &PageRuns| marks && runs.cached_in(portion.part) > Pages(0);
+                        mark(any(&dirty), any(&writeback))
+                    }),
+                    None => self.measure.with_map(report, &file),
                 };
                 FileRow { states: completed.states, ..row }
             }
@@ -110,7 +112,7 @@ impl Measure {
         let is_some = |figure: Figure<Pages>| figure.is_ok_and(|pages| pages > Pages(0));
         let marked = self.marks && (is_some(report.dirty()) || is_some(report.writeback()));
         // Also where no page counts as cached: what was written of a page may be dirty before all of it is known.
-        self.drawn(report, |part| if marked { mark(&self.engine, file, part) } else { None })
+        self.drawn(report, |part| if marked { measured_mark(&self.engine, file, part) } else { None })
     }
 
     /// The row with its strip, if one is requested.
@@ -130,12 +132,16 @@ impl Measure {
     }
 }
 
-fn mark(engine: &Engine, file: &OpenFile, portion: &Portion) -> Option<Mark> {
+fn measured_mark(engine: &Engine, file: &OpenFile, portion: &Portion) -> Option<Mark> {
     let page = file.page_size();
     let (offset, length) = (portion.part.offset(page).0, portion.part.pages().bytes(page).0);
     let found = engine.measure_range(file, ByteRange { offset, length });
     let any = |figure: Figure<Pages>| figure.is_ok_and(|pages| pages > Pages(0));
-    match (any(found.dirty()), any(found.writeback())) {
+    mark(any(found.dirty()), any(found.writeback()))
+}
+
+fn mark(is_dirty: bool, is_written: bool) -> Option<Mark> {
+    match (is_dirty, is_written) {
         (true, true) => Some(BOTH),
         (true, false) => Some(DIRTY),
         (false, true) => Some(WRITEBACK),

@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::join::{PageLists, PageStates};
 use crate::pagecache::{FileReport, Method};
-use crate::units::Figure;
+use crate::units::{Figure, PageRuns};
 
 /// Completes the measurements of files. All threads share the lists, which the first file that needs them has read.
 #[derive(Clone, Default)]
@@ -19,8 +19,8 @@ pub(in crate::views) struct Unopened {
 pub(in crate::views) struct Completed {
     /// What only they say, if it was requested.
     pub(in crate::views) states: Option<Figure<PageStates>>,
-    /// Whether they measured the file.
-    pub(in crate::views) is_replaced: bool,
+    /// If they measured the file: which of its pages are dirty and which are under writeback, if it has a page map.
+    pub(in crate::views) replaced: Option<(PageRuns, PageRuns)>,
 }
 
 impl Unopened {
@@ -39,14 +39,16 @@ impl Unopened {
         let replaces = is_unmeasured && (self.is_forced() || self.may_replace());
         let is_needed = self.all || self.is_forced() || replaces;
         if !is_needed {
-            return Completed { states: None, is_replaced: false };
+            return Completed { states: None, replaced: None };
         }
-        let states = self.lists.look(report, replaces);
+        let mut states = self.lists.look(report, replaces);
         if let (true, Err(why)) = (is_unmeasured && self.is_forced(), &states) {
             // No other method was tried.
             report.residency = Err(*why);
         }
-        Completed { is_replaced: replaces && states.is_ok(), states: Some(states).filter(|_| self.all) }
+        let taken = states.as_mut().ok().filter(|_| replaces);
+        let replaced = taken.map(|states| (std::mem::take(&mut states.dirty), std::mem::take(&mut states.writeback)));
+        Completed { states: Some(states).filter(|_| self.all), replaced }
     }
 
     /// Why the lists could not be read, once, if the user asked for what they say.
