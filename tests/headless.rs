@@ -93,7 +93,7 @@ fn everything_is_read_through_another_thread() {
     // The command line shows it too.
     let run =
         rmap(["pid", &subject.word(), "--csv", "-o", "start,rss,cache_cached,map_present,path", "--cache", "--map"]);
-    let text = run.good().text();
+    let text = run.good_of_own_files().text();
     let line = text.lines().find(|line| line.ends_with(&path.display().to_string())).unwrap();
     let bytes = 16 * page();
     assert!(line.contains(&format!(",{bytes},{bytes},{bytes},")), "{line}");

@@ -97,6 +97,10 @@ const DENIED: Absent = Absent::new(
     Reason::Denied,
     "its file cannot be opened by this user; root of the whole machine can, through map_files",
 );
+const NAMELESS: Absent = Absent::new(
+    Reason::Denied,
+    "nothing has the name of its file any more; root of the whole machine can open it through map_files",
+);
 const OTHER_FILE: Absent = Absent::new(
     Reason::Denied,
     "its path leads to another file now; root of the whole machine can open the mapped one through map_files",
@@ -147,8 +151,10 @@ impl Process {
 pub(super) fn open_mapped(directory: &Directory, place: &Place<'_>) -> Figure<MappedFile> {
     match open_in_map_files(directory, place) {
         Ok(file) => prove_link(file, place),
+        // The kernel finds the mapping before it refuses the link: the file exists, under its name or without one.
+        Err(Errno::EPERM) => open_by_path(directory, place).map_err(|why| if why == GONE { NAMELESS } else { why }),
         // There are no such links without CONFIG_CHECKPOINT_RESTORE, or if the mapping no longer exists.
-        Err(Errno::EPERM | Errno::EACCES | Errno::ENOENT) => open_by_path(directory, place),
+        Err(Errno::EACCES | Errno::ENOENT) => open_by_path(directory, place),
         Err(errno) => Err(absent(errno)),
     }
 }

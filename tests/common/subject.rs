@@ -120,6 +120,18 @@ impl Drop for Subject {
     }
 }
 
+/// Whether a subject may lock so many bytes; if not, prints which test is skipped.
+pub(crate) fn may_lock(bytes: u64) -> bool {
+    let limits = fs::read_to_string("/proc/self/limits").unwrap();
+    let limit = limits.lines().find_map(|line| line.strip_prefix("Max locked memory")?.split_whitespace().next());
+    let may = nix::unistd::geteuid().is_root()
+        || limit.is_none_or(|limit| limit.parse().map_or(true, |limit: u64| bytes <= limit));
+    if !may {
+        eprintln!("SKIPPED: this user may lock {limit:?} bytes of memory, not {bytes} (ulimit -l)");
+    }
+    may
+}
+
 /// Waits until `done` returns true, for at most ten seconds.
 #[track_caller]
 pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
