@@ -24,7 +24,10 @@ fn the_table_says_in_words_what_is_cached_and_that_nobody_holds_it() {
     let last = text.lines().last().unwrap();
     assert!(last.starts_with(&format!("{name}: 64K cached")), "{text}");
     if page() == 4096 && !last.contains("not known") {
-        assert!(last.ends_with("64K cached: 16K mapped, 48K mapped by nobody"), "{text}");
+        let least = "64K cached: at least 16K mapped (processes that could not be looked at may map more of it; \
+                     as root, --pages sees those too)";
+        let is_least = last.ends_with(least) && !nix::unistd::geteuid().is_root();
+        assert!(is_least || last.ends_with("64K cached: 16K mapped, 48K mapped by nobody"), "{text}");
     }
 }
 

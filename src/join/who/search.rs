@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -149,6 +149,10 @@ impl Search {
     }
 }
 
+fn is_of_mapping(link: &Path) -> bool {
+    link.parent().is_some_and(|folder| folder.ends_with("map_files"))
+}
+
 impl OfFile {
     fn add_mapped(&mut self, pages: &PageRuns) {
         self.mapped.extend(pages.iter());
@@ -279,12 +283,13 @@ impl Work<'_> {
         }
     }
 
-    /// Notes where a file that was not named can be opened.
+    /// Notes where a file that was not named can be opened: through a descriptor if there is one, because an ordinary
+    /// user may not open the links of mappings.
     fn point(&self, file: usize, target: &Target, path: impl FnOnce() -> PathBuf) {
         if matches!(target.kind, Kind::Number { .. }) {
             self.lock(|search| {
                 if let Some(found) = search.found.get_mut(file)
-                    && found.held_at.is_none()
+                    && found.held_at.as_deref().is_none_or(is_of_mapping)
                 {
                     found.held_at = Some(path());
                 }
