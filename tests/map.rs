@@ -72,7 +72,11 @@ fn a_terminal_shows_coloured_shades_unless_no_color_is_set() {
     let line = format!("{} pcstat --map -n -o page_map {}", env!("CARGO_BIN_EXE_rmap"), known.file.path().display());
     let on_a_terminal = |no_color: &str| {
         let mut script = std::process::Command::new("script");
-        script.args(["-qec", &line, "/dev/null"]).env("TERM", "xterm").env("NO_COLOR", no_color);
+        script
+            .args(["-qec", &line, "/dev/null"])
+            .env("TERM", "xterm")
+            .env("LC_ALL", "C.UTF-8")
+            .env("NO_COLOR", no_color);
         run(script).text()
     };
     if !has("script", "bsdutils") {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use common::{
-    Running, Subject, capture, command, copy_to_run, mapping, memory, page, rmap, subject_program, wait_until,
+    Running, Subject, capture, command, copy_to_run, mapping, memory, own_user, page, rmap, subject_program, wait_until,
 };
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -86,7 +86,7 @@ fn processes_are_grouped_by_pid_user_and_cgroup() {
         assert_eq!(rows.iter().map(|row| row["rss"].as_u64().unwrap()).sum::<u64>(), rss, "{key}");
         assert_eq!(found["total"]["rss"], rss, "{key}");
     }
-    let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).unwrap().unwrap().name;
+    let user = own_user();
     let table = rmap(["pid", "--name", &service.name, "--by", "user"]).good().text();
     assert!(table.lines().any(|line| line.ends_with(&format!(" {user}"))), "{table}");
     let summary = rmap(["pid", "--name", &service.name, "--summary", "--by", "user", "--json"]).good().json();
@@ -394,7 +394,10 @@ fn an_offset_that_changes_has_a_change() {
 
 #[test]
 fn a_total_of_pages_alone_has_no_unit_of_bytes() {
-    let text = rmap(["pcstat", "/etc/passwd", "-o", "pages,filename", "--total"]).good().text();
+    let folder = memory();
+    let path = folder.path().join("file");
+    std::fs::write(&path, "own").unwrap();
+    let text = rmap(["pcstat", path.to_str().unwrap(), "-o", "pages,filename", "--total"]).good().text();
     assert!(text.ends_with(" total\n"), "{text}");
 }
 
@@ -540,7 +543,7 @@ fn a_watched_summary_of_all_processes_ends_with_them() {
 #[test]
 fn summaries_by_user_and_control_group_name_it_in_every_row() {
     let service = service();
-    let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).unwrap().unwrap().name;
+    let user = own_user();
     let csv = rmap(["pid", "--name", &service.name, "--summary", "--by", "user", "--csv", "-o", "part"]).good().text();
     assert!(csv.starts_with(&format!("part,user\r\nresident,{user}\r\n")), "{csv}");
     let own = rmap(["pid", "--name", &service.name, "--by", "cgroup", "--jsonl"]).good().lines_of_json();
@@ -748,7 +751,12 @@ fn denied_figures_of_the_page_cache_are_a_failure() {
 
 #[test]
 fn a_failure_counts_even_if_the_reader_has_gone() {
-    let script = |files: &str| format!("rmap pcstat {files} | (exec <&-; sleep 0.3); exit ${{PIPESTATUS[0]}}");
-    assert_eq!(common::shell(&script("/nonexistent /etc/passwd"), &[]).status, Some(1));
-    assert_eq!(common::shell(&script("/etc/passwd"), &[]).status, Some(0));
+    let folder = memory();
+    let path = folder.path().join("file");
+    std::fs::write(&path, "own").unwrap();
+    let status = |missing: &str| {
+        let script = format!("rmap pcstat {missing} \"$1\" | (exec <&-; sleep 0.3); exit ${{PIPESTATUS[0]}}");
+        common::shell(&script, &[path.as_os_str()]).status
+    };
+    assert_eq!((status("/nonexistent"), status("")), (Some(1), Some(0)));
 }

@@ -376,7 +376,10 @@ fn a_terminal_and_a_pipe_show_the_same_text() {
         let options = format!("{options} -o filename,size,cached,dirty_pages");
         let line = format!("{} pcstat {options} '{1}' '{1}'", common::program().display(), known.path.display());
         let mut script = Command::new("script");
-        script.args(["-qec", &format!("stty cols 300 rows 50; {line}"), "/dev/null"]).env("SHELL", "/bin/sh");
+        script
+            .args(["-qec", &format!("stty cols 300 rows 50; {line}"), "/dev/null"])
+            .env("SHELL", "/bin/sh")
+            .env("LC_ALL", "C.UTF-8");
         let words = |text: String| -> Vec<String> {
             text.split_whitespace().filter(|word| !word.starts_with('─')).map(str::to_owned).collect()
         };

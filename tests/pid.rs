@@ -334,6 +334,7 @@ fn a_terminal_and_a_pipe_show_the_same_text() {
         script
             .args(["-qec", &format!("stty cols 300 rows 50; {line}"), "/dev/null"])
             .env("SHELL", "/bin/sh")
+            .env("LC_ALL", "C.UTF-8")
             .env("TERM", "xterm");
         let terminal = run(script).text();
         assert_eq!(words(&terminal), words(&pipe), "{arguments}");

@@ -31,7 +31,7 @@ fn complaint(root: &ProcRoot, pid: u32) -> (ErrorKind, String) {
 /// A shell that runs this script, and ends with the test.
 fn shell(script: &str) -> Subject {
     let mut command = Command::new("/bin/sh");
-    Subject::of(command.args(["-c", script]).stdout(Stdio::null()).spawn().unwrap())
+    Subject::of(command.args(["-c", script]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
 }
 
 /// A directory with the structure of `/proc` and one process.

@@ -24,7 +24,7 @@ fn figures(row: &Value) -> [Option<u64>; 4] {
 /// Runs `rmap pid ARGS... --cache` for the mappings of files in a folder.
 fn cache(arguments: &[&str], folder: &Path) -> Value {
     let filter = format!("path =~ {}", folder.file_name().unwrap().to_str().unwrap());
-    rmap([&["pid", "--json", "--cache", "--filter", &filter], arguments].concat()).good().json()
+    rmap([&["pid", "--json", "--cache", "--filter", &filter], arguments].concat()).good_of_own_files().json()
 }
 
 #[test]

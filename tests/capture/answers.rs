@@ -209,7 +209,13 @@ fn the_cached_files_of_a_capture_are_those_of_the_machine_with_its_page_size() {
     assert!(text.contains(&own));
     fs::write(&description, text.replace(&own, "\"page_size\": 16384")).unwrap();
     let rows = read(&unpacked, &["files", "--jsonl", "-o", "path,percent,locked", "--filter", &filter]).lines_of_json();
-    assert_eq!(rows[0]["locked"].as_u64(), Some(5 * 16384), "{rows:?}");
+    // Which pages are locked only the kernel's lists say.
+    let locked = nix::unistd::geteuid().is_root().then_some(5 * 16384);
+    assert_eq!(
+        (rows[0]["locked"].as_u64(), rows[0]["absent"]["locked"].is_null()),
+        (locked, locked.is_some()),
+        "{rows:?}"
+    );
     assert!(rows[0]["percent"].as_f64().is_some_and(|percent| percent == 50.0), "{rows:?}");
 }
 
@@ -227,6 +233,10 @@ fn a_table_says_once_when_its_figures_were_captured() {
         text.lines().filter(|found| *found == line).count()
     };
     for question in [&["ps"][..], &["pid", &own], &["mem"], &["mem", "--slab"], &["cgroups"], &[]] {
+        if question.contains(&"--slab") && !nix::unistd::geteuid().is_root() {
+            eprintln!("SKIPPED: {question:?}: only root can capture slabinfo");
+            continue;
+        }
         assert_eq!(count(question), 1, "{question:?}");
     }
     for program in [&["mem", "-n"][..], &["ps", "--csv"], &["mem", "--jsonl"]] {

@@ -91,6 +91,8 @@ fn a_full_disk_and_a_signal_leave_nothing() {
         assert_eq!(run.text(), "status 1\n", "{run:?}");
         assert!(run.err.contains("a.tar: ") && run.err.lines().count() == 1, "{run:?}");
     }
+    // It has so much to read that it is still at work when the signal comes.
+    let _large = Subject::start(["many:30000"]);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("a.tar");
     let mut command = command(["capture".as_ref(), "-o".as_ref(), file.as_os_str()]);
