@@ -193,6 +193,45 @@ fn gone(options: &[&str], program: &[&str]) -> Vec<(String, Value)> {
 }
 
 #[test]
+fn how_many_calls_a_signal_interrupted_is_told() {
+    if !has("python3", "python3") {
+        return;
+    }
+    // A signal every 200 microseconds, whose handler restarts nothing.
+    let script = "
+import ctypes, signal
+libc = ctypes.CDLL(None)
+libc.mmap.restype, libc.munmap.argtypes = ctypes.c_size_t, [ctypes.c_size_t, ctypes.c_size_t]
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+failed = ctypes.c_size_t(-1).value
+signal.signal(signal.SIGALRM, lambda *_: None)
+signal.setitimer(signal.ITIMER_REAL, 0.0002, 0.0002)
+interrupted = 0
+for turn in range(2000):
+    place = libc.mmap(None, 8 << 20, 3, 0x22, -1, 0)
+    interrupted += place == failed
+    while place != failed and libc.munmap(place, 8 << 20):
+        interrupted += 1
+signal.setitimer(signal.ITIMER_REAL, 0)
+print(interrupted)
+";
+    for options in [&[][..], &["--no-syscalls"]] {
+        let words = [&["trace", "--output", "/dev/null"], options, &["python3", "-c", script]].concat();
+        let run = run(command(words));
+        let interrupted: u64 = run.text().trim().parse().unwrap();
+        let of_calls = |line: &&str| line.contains("interrupted by a signal");
+        let lines: Vec<&str> = run.err.lines().filter(of_calls).collect();
+        let calls = if interrupted == 1 { "call was" } else { "calls were" };
+        let line = format!(
+            "rmap: trace: {interrupted} system {calls} interrupted by a signal because of rmap, and may have failed \
+             with EINTR; --no-syscalls helps"
+        );
+        assert_eq!(lines, Vec::from_iter((interrupted > 0).then_some(&line[..])));
+        assert!(interrupted == 0 || options.is_empty(), "{run:?}");
+    }
+}
+
+#[test]
 fn what_is_left_at_the_end_went_with_exit_group() {
     in_peace(|| {
         let awk = ["awk", "BEGIN { for (i = 0; i < 200000; i++) a[i] = i }"];

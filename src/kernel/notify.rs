@@ -14,6 +14,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::libc::{self, c_int, c_uint, c_ulong, sock_filter, sock_fprog};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// A system call whose beginning is to be noticed.
 #[derive(Debug, Clone, Copy)]
@@ -115,20 +116,15 @@ impl Filter {
     /// nothing, so that a forked child may call it.
     ///
     /// # Errors
-    /// As `seccomp(2)`: `ENOSYS`, `EINVAL`: the kernel has no user notification (before 5.0). `EBUSY`: the thread
-    /// already has a listener.
+    /// As `seccomp(2)`: `ENOSYS`, `EINVAL`: the kernel has no user notification, or signals would interrupt every call
+    /// that is held (before 5.19), so that calls would fail which do not fail otherwise. `EBUSY`: the thread already
+    /// has a listener.
     #[doc(alias = "seccomp")]
     pub(super) fn install(&self) -> Result<RawFd, Errno> {
         // The speculation of the program is left as it is, which a filter turns off otherwise before Linux 5.16.
         let flags = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW;
-        // Signals do not interrupt a call that was received (5.19): it would be received again after each.
-        match self.install_with(flags | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV) {
-            Err(Errno::EINVAL) => self.install_with(flags),
-            installed => installed,
-        }
-    }
-
-    fn install_with(&self, flags: c_ulong) -> Result<RawFd, Errno> {
+        // Signals do not interrupt a call once it was received.
+        let flags = flags | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
         match self.install_once(flags) {
             // Only root may keep the privileges that a set-user-id program gives.
             Err(Errno::EACCES) => {
@@ -184,6 +180,40 @@ fn block(lengths: &[u8], least: u32) -> Vec<sock_filter> {
     block
 }
 
+/// `struct sched_attr` of `sched_setattr(2)`, in its first version.
+#[repr(C)]
+struct Scheduling {
+    size: u32,
+    policy: u32,
+    flags: u64,
+    nice: i32,
+    priority: u32,
+    /// For ordinary threads: how long it runs at a time, in nanoseconds (Linux 6.12).
+    runtime: u64,
+    deadline: u64,
+    period: u64,
+}
+
+/// Has the calling thread run as soon as it has something to do, as far as this process may: before all ordinary
+/// threads as root, otherwise before those that run for longer at a time. It is for a thread that only receives.
+#[doc(alias = "sched_setattr")]
+pub(crate) fn run_promptly() {
+    const SHORTEST: u64 = 100_000;
+    let size = size_of::<Scheduling>() as u32;
+    let real_time = libc::SCHED_FIFO as u32;
+    let scheduling =
+        Scheduling { size, policy: real_time, flags: 0, nice: 0, priority: 1, runtime: 0, deadline: 0, period: 0 };
+    // SAFETY: the kernel reads one value of the stated size.
+    if unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const scheduling, 0) } == 0 {
+        return;
+    }
+    // SAFETY: a plain system call.
+    let nice = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
+    let ordinary = Scheduling { policy: libc::SCHED_OTHER as u32, nice, priority: 0, runtime: SHORTEST, ..scheduling };
+    // SAFETY: as above. An older kernel ignores the time.
+    unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const ordinary, 0) };
+}
+
 impl Listener {
     /// Takes the descriptor that [`Filter::install`] returned, in the process that will answer.
     pub(super) fn new(fd: OwnedFd) -> Listener {
@@ -193,12 +223,18 @@ impl Listener {
         Listener(fd)
     }
 
-    /// The next call that waits. Blocks if there is none.
+    /// The next call that waits. Blocks if there is none, before Linux 6.11 also if none can come any more.
     ///
     /// # Errors
-    /// `ENOENT`: the caller was killed before its call was received. `EINTR`.
+    /// `ENOENT`: the caller was killed or interrupted before its call was received, or [`Listener::is_over`]. `EINTR`.
     pub(crate) fn receive(&self) -> Result<Notification, Errno> {
         receive(self.0.as_raw_fd())
+    }
+
+    /// Whether no process is left that has the filter.
+    pub(crate) fn is_over(&self) -> bool {
+        let mut ready = [PollFd::new(self.0.as_fd(), PollFlags::empty())];
+        poll(&mut ready, PollTimeout::ZERO).is_ok() && ready.iter().any(|fd| fd.any() == Some(true))
     }
 
     /// Lets a call go on as if it had not been held.

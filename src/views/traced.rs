@@ -152,6 +152,11 @@ impl TraceSource {
     pub fn untold(&self) -> u64 {
         self.trace.untold()
     }
+
+    /// How many system calls were interrupted because they were to be held: see [`Trace::interrupted`].
+    pub fn interrupted(&self) -> u64 {
+        self.trace.interrupted()
+    }
 }
 
 impl Source for TraceSource {

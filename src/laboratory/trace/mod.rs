@@ -13,6 +13,7 @@ mod causes;
 mod change;
 mod files;
 mod groups;
+mod hearing;
 mod known;
 mod ledger;
 mod pace;
@@ -37,7 +38,7 @@ pub use change::{Change, Event, InCache, State};
 
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::launch::{Launched, launch};
-use crate::kernel::notify::{Filter, Listener, Notification};
+use crate::kernel::notify::{Filter, Notification};
 use crate::kernel::page_size;
 use crate::kernel::signal::is_ignored;
 use crate::process::Process;
@@ -45,6 +46,7 @@ use crate::units::{Absent, Bytes, PageSize, Reason};
 use area::Reader;
 use calls::{Call, InCacheAt, Noted, WATCHED};
 use files::{Files, NOT_OPEN};
+use hearing::Hearing;
 use ledger::{Ledger, Weight};
 use pace::Pace;
 use update::UNMEASURED;
@@ -65,9 +67,11 @@ pub struct TraceRequest {
 /// A program that runs and is followed.
 pub struct Trace {
     process: Process,
-    launched: Launched,
     /// Receives system calls, until no process is left that could make them.
-    hears: bool,
+    hearing: Option<Hearing>,
+    /// How many were interrupted, once none can be received any more.
+    interrupted: u64,
+    launched: Launched,
     signals: Signals,
     reader: Reader,
     ledger: Ledger,
@@ -122,8 +126,10 @@ impl Ending {
 }
 
 const NOT_WANTED: Absent = Absent::new(Reason::NotApplicable, "system calls are not followed");
-const NO_NOTIFICATION: Absent =
-    Absent::new(Reason::Unsupported, "this kernel or sandbox does not report system calls (seccomp user notification)");
+const NO_NOTIFICATION: Absent = Absent::new(
+    Reason::Unsupported,
+    "this kernel or sandbox does not report system calls (Linux 5.19, seccomp user notification)",
+);
 const TAKEN_ALREADY: Absent =
     Absent::new(Reason::Unsupported, "the system calls of this process are already followed by another program");
 const KILLED: Absent = Absent::new(Reason::NotApplicable, "no system call: a signal ended the program");
@@ -142,17 +148,19 @@ impl Trace {
         let filter = Filter::new(WATCHED, request.least.0).filter(|_| request.calls && !WATCHED.is_empty());
         let signals = Signals::take().map_err(|errno| failed(errno.into()))?;
         let pace = Pace::new(request.every);
-        let launched = launch(&words, filter.as_ref(), &signals.before).map_err(failed)?;
-        let without_calls = match &launched.listener {
-            Some(Ok(_)) => None,
-            Some(Err(Errno::EBUSY)) => Some(TAKEN_ALREADY),
-            None if !request.calls => Some(NOT_WANTED),
-            Some(Err(_)) | None => Some(NO_NOTIFICATION),
+        let mut launched = launch(&words, filter.as_ref(), &signals.before).map_err(failed)?;
+        let pid = launched.pid.as_raw().unsigned_abs();
+        let (hearing, without_calls) = match launched.listener.take() {
+            Some(Ok(listener)) => (Some(Hearing::begin(listener, pid)?), None),
+            Some(Err(Errno::EBUSY)) => (None, Some(TAKEN_ALREADY)),
+            None if !request.calls => (None, Some(NOT_WANTED)),
+            Some(Err(_)) | None => (None, Some(NO_NOTIFICATION)),
         };
-        let process = Process::open(launched.pid.as_raw().unsigned_abs())?;
+        let process = Process::open(pid)?;
         let mut trace = Trace {
             process,
-            hears: without_calls.is_none(),
+            hearing,
+            interrupted: 0,
             launched,
             signals,
             reader: Reader::new(false),
@@ -185,6 +193,12 @@ impl Trace {
         self.ledger.untold()
     }
 
+    /// How many system calls a signal has interrupted because they were to be held, with those of other processes that
+    /// the program has started. They failed with `EINTR`, unless the handler of the signal restarts them.
+    pub fn interrupted(&self) -> u64 {
+        self.hearing.as_ref().map_or(self.interrupted, Hearing::interrupted)
+    }
+
     /// Follows the program until it ends.
     ///
     /// # Errors
@@ -213,20 +227,12 @@ impl Trace {
         // Rounded up, so that it does not wake up early again and again.
         let left = self.pace.left().min(GLANCE) + Duration::from_micros(999);
         let mut ready = vec![PollFd::new(self.signals.queue.as_fd(), PollFlags::POLLIN)];
-        ready.extend(self.listener().map(|listener| PollFd::new(listener.as_fd(), PollFlags::POLLIN)));
+        ready.extend(self.hearing.as_ref().map(|hearing| PollFd::new(hearing.as_fd(), PollFlags::POLLIN)));
         match poll(&mut ready, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno),
         }
-        let heard = ready.get(1).and_then(PollFd::revents).unwrap_or(PollFlags::empty());
-        let is_called = heard.contains(PollFlags::POLLIN);
-        // No process is left that has the filter.
-        self.hears &= is_called || heard.is_empty();
-        Ok(is_called)
-    }
-
-    fn listener(&self) -> Option<&Listener> {
-        self.launched.listener.as_ref().and_then(|found| found.as_ref().ok()).filter(|_| self.hears)
+        Ok(ready.get(1).and_then(PollFd::any) == Some(true))
     }
 
     /// Passes signals on to the program, except those of the terminal, which go to the whole process group and so to
@@ -255,9 +261,16 @@ impl Trace {
 
     /// Takes note of a system call that waits, and lets it go on.
     fn hear_call(&mut self, measures: Measures, each: &mut dyn FnMut(Heard)) {
-        let Some(Ok(held)) = self.listener().map(Listener::receive) else { return };
-        let is_ours = held.thread == self.pid() || self.process.has_thread(held.thread);
-        let Some(call) = Call::of(&held, self.page).filter(|_| is_ours) else { return self.let_go(&held) };
+        let held = match self.hearing.as_ref().map_or(Ok(None), Hearing::next) {
+            Ok(Some(held)) => held,
+            Ok(None) => return,
+            Err(()) => {
+                self.interrupted = self.interrupted();
+                self.hearing = None;
+                return;
+            }
+        };
+        let Some(call) = Call::of(&held, self.page) else { return self.let_go(&held) };
         let call = self.ledger.complete(call, &self.noted);
         let before = self.ledger.weight(&call, &self.noted);
         let after = if call.shares_file() { Weight::Heavy } else { before.unwrap_or(Weight::Ordinary) };
@@ -278,8 +291,9 @@ impl Trace {
     }
 
     fn let_go(&self, held: &Notification) {
-        // If the thread was killed meanwhile, nothing waits.
-        let _ = self.listener().map(|listener| listener.let_go(held));
+        if let Some(hearing) = &self.hearing {
+            hearing.let_go(held);
+        }
     }
 
     /// Looks at the mappings and tells what has changed: before a system call that is held goes on, if there is one.
