@@ -787,6 +787,36 @@ fn the_program_decides_what_a_signal_does() {
     }
 }
 
+#[test]
+fn a_signal_that_was_ignored_at_the_start_reaches_a_handler() {
+    if !has("python3", "python3") {
+        return;
+    }
+    // A shell starts what runs in the background with these two ignored, and a handler of a shell cannot change that.
+    let handler = "
+import os, signal, sys, time
+number = int(sys.argv[1])
+print(signal.getsignal(number) == signal.SIG_IGN, flush=True)
+signal.signal(number, lambda *_: os._exit(5))
+os.kill(os.getppid(), number)
+time.sleep(10)
+";
+    for signal in [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGHUP] {
+        let line = format!("trap '' {}; exec \"$@\"", signal as i32);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &line, "sh"]).arg(common::program()).args([
+            "trace",
+            "--output",
+            "/dev/null",
+            "python3",
+            "-c",
+        ]);
+        shell.args([handler, &(signal as i32).to_string()]);
+        let run = run(shell);
+        assert_eq!((run.status, run.text()), (Some(5), "True\n".to_owned()), "{signal}: {run:?}");
+    }
+}
+
 fn signal_number(name: &str) -> i32 {
     format!("SIG{name}").parse::<Signal>().unwrap() as i32
 }

@@ -40,7 +40,6 @@ use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::launch::{Launched, launch};
 use crate::kernel::notify::{Filter, Notification};
 use crate::kernel::page_size;
-use crate::kernel::signal::is_ignored;
 use crate::process::Process;
 use crate::units::{Absent, Bytes, PageSize, Reason};
 use area::Reader;
@@ -236,11 +235,12 @@ impl Trace {
     }
 
     /// Passes signals on to the program, except those of the terminal, which go to the whole process group and so to
-    /// the program too.
+    /// the program too. One that was ignored when rmap started reaches it as well, because it is blocked: the program
+    /// has begun with the same disposition, and may have a handler by now.
     fn pass_signals_on(&self) {
         while let Ok(Some(heard)) = self.signals.queue.read_signal() {
             let Ok(signal) = Signal::try_from(heard.ssi_signo.cast_signed()) else { continue };
-            let is_for_program = signal != Signal::SIGCHLD && !is_ignored(signal as i32);
+            let is_for_program = signal != Signal::SIGCHLD;
             // A timer that was set before rmap was started is of no terminal.
             let is_of_terminal = heard.ssi_code == libc::SI_KERNEL && signal != Signal::SIGALRM;
             if is_for_program && !is_of_terminal {
