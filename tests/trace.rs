@@ -501,6 +501,42 @@ time.sleep(0.3)
 }
 
 #[test]
+fn a_mapping_in_the_place_of_another_that_fails_has_no_row() {
+    in_peace(|| {
+        let folder = disk();
+        let source = "
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+#define MIB (1 << 20)
+#define FAILS(address, length, flags, fd) \\
+    if (mmap(address, length, PROT_READ, flags | MAP_FIXED, fd, 0) != MAP_FAILED) return 1; usleep(300000);
+int main(void) {
+    char *place = mmap(0, 16 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    usleep(300000);
+    FAILS(place, 8 * MIB, MAP_PRIVATE, -1)
+    FAILS(place, 7 * MIB, MAP_PRIVATE, 99)
+    FAILS(place + 3 * MIB, 5 * MIB, MAP_ANONYMOUS, -1)
+    FAILS(place + 1, 5 * MIB, MAP_PRIVATE | MAP_ANONYMOUS, -1)
+    struct rlimit most = {400 * MIB, 400 * MIB};
+    setrlimit(RLIMIT_AS, &most);
+    FAILS(place, 600 * MIB, MAP_PRIVATE | MAP_ANONYMOUS, -1)
+    return 0;
+}
+";
+        let Some(program) = compiled(folder.path(), source) else { return };
+        let traced = trace(&[], &[&program]);
+        assert_eq!(traced.run.status, Some(0));
+        if !follows_calls(&traced.rows) {
+            return;
+        }
+        let rows: Vec<(&Value, &Value)> = traced.rows.iter().map(|row| (&row["event"], &row["call"])).collect();
+        let expected = [("appeared", "mmap"), ("went", "exit_group")].map(|(event, call)| (event.into(), call.into()));
+        assert_eq!(rows, expected.each_ref().map(|(event, call)| (event, call)), "{:#?}", traced.rows);
+    });
+}
+
+#[test]
 fn what_is_replaced_and_filled_by_one_call_goes_once() {
     in_peace(|| {
         if !has("python3", "python3") {

@@ -121,11 +121,14 @@ const FILLS: [u64; 3] = [3, 22, 23];
 const ACCESS: u64 = 7;
 
 impl Call {
-    /// What a call asks for; `None` if it does not change what is mapped.
+    /// What a call asks for; `None` if it does not change what is mapped, or fails in any case.
     pub(super) fn of(notification: &Notification, page: PageSize) -> Option<Call> {
-        let [first, second, third, fourth, fifth, sixth] = notification.arguments;
+        let [first, second, third, fourth, _, sixth] = notification.arguments;
         let rounded = |length: u64| length.checked_next_multiple_of(page.bytes()).unwrap_or(u64::MAX);
         let range = || first..first.saturating_add(rounded(second));
+        if fails(notification, page) {
+            return None;
+        }
         Some(match notification.number {
             libc::SYS_munmap => Call::Unmap(range()),
             libc::SYS_mremap => Call::Move(range(), rounded(third)),
@@ -145,7 +148,7 @@ impl Call {
                     replaces: has(libc::MAP_FIXED) && !has(libc::MAP_FIXED_NOREPLACE),
                     length: rounded(second),
                     offset: sixth,
-                    is_file: !has(libc::MAP_ANONYMOUS) && fifth as i32 >= 0,
+                    is_file: !has(libc::MAP_ANONYMOUS),
                     is_shared: has(libc::MAP_SHARED),
                     is_accessible: third != 0,
                     populates: has(libc::MAP_POPULATE) || has(libc::MAP_LOCKED),
@@ -212,6 +215,23 @@ impl Call {
     /// Whether it goes on bringing pages in for a while.
     pub(super) fn is_long(&self) -> bool {
         matches!(self, Call::Fill(_) | Call::Lock(_) | Call::Map { populates: true, .. })
+    }
+}
+
+/// Whether the arguments of a call are such that the kernel refuses it before it does anything.
+fn fails(notification: &Notification, page: PageSize) -> bool {
+    let [address, _, _, flags, fd, _] = notification.arguments;
+    let has = |flag: i32| flags & u64::from(flag.unsigned_abs()) != 0;
+    let is_unaligned = !address.is_multiple_of(page.bytes());
+    match notification.number {
+        libc::SYS_munmap | libc::SYS_mremap | libc::SYS_madvise | libc::SYS_mprotect => is_unaligned,
+        number if is_mmap(number) => {
+            let is_of_no_type = !has(libc::MAP_TYPE);
+            let has_no_file = !has(libc::MAP_ANONYMOUS) && (fd as i32) < 0;
+            let is_fixed = has(libc::MAP_FIXED) || has(libc::MAP_FIXED_NOREPLACE);
+            is_of_no_type || has_no_file || is_fixed && is_unaligned
+        }
+        _ => false,
     }
 }
 

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::area::Area;
 use super::calls::{Call, is_inside, meet};
+use super::groups::without;
 use crate::process::MappingKind;
 use crate::units::Bytes;
 
@@ -52,6 +53,21 @@ pub(super) fn may_replace(call: &Call, area: &Area) -> bool {
         Call::Attach => area.kind == MappingKind::SysV,
         _ => false,
     }
+}
+
+/// Whether all that a call with `MAP_FIXED` makes may be there; true of other calls.
+pub(super) fn may_have_made(call: &Call, areas: &[Area]) -> bool {
+    let Call::Map { fixed: Some(range), offset, is_file, is_accessible, .. } = call else { return true };
+    let is_it = |area: &&Area| match is_file {
+        true => area.has_file() && offset.wrapping_sub(range.start) == area.offset.wrapping_sub(area.addresses.start),
+        // Shared memory without a file has an inode too.
+        false => !area.has_file() || area.kind != MappingKind::File,
+    };
+    if !is_accessible {
+        return !areas.iter().any(|area| meet(range, &area.addresses));
+    }
+    let made: Vec<Range<u64>> = areas.iter().filter(is_it).map(|area| area.addresses.clone()).collect();
+    without(range, &made).is_empty()
 }
 
 /// Whether what a call mapped somewhere may be this mapping or a part of it.
