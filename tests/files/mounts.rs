@@ -3,6 +3,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
@@ -183,4 +184,78 @@ fn files_on_a_mount_that_was_detached_have_their_holders() {
             assert!(row["holder_count"] == 1 || run.err.contains("what holds a file is not known"), "{row}");
         }
     }
+}
+
+/// A file by its number, as servers of NFS know it: `name_to_handle_at(2)` and `open_by_handle_at(2)`.
+#[repr(C)]
+struct ByNumber {
+    bytes: u32,
+    kind: i32,
+    handle: [u8; 128],
+}
+
+#[allow(unsafe_code, reason = "no library wraps these calls")]
+impl ByNumber {
+    fn of(path: &Path) -> ByNumber {
+        let path = std::ffi::CString::new(path.as_os_str().as_encoded_bytes()).unwrap();
+        let (mut found, mut mount) = (ByNumber { bytes: 128, kind: 0, handle: [0; 128] }, 0);
+        let handle = (&raw mut found).cast();
+        // SAFETY: the handle has room for as many bytes as it says.
+        let done = unsafe { nix::libc::name_to_handle_at(nix::libc::AT_FDCWD, path.as_ptr(), handle, &mut mount, 0) };
+        assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
+        found
+    }
+
+    /// Opens it by any file of its file system.
+    fn open(&mut self, beside: &fs::File) -> fs::File {
+        let handle = (&raw mut *self).cast();
+        let flags = nix::libc::O_RDONLY | nix::libc::O_CLOEXEC;
+        // SAFETY: the kernel made the handle.
+        let opened = unsafe { nix::libc::open_by_handle_at(beside.as_raw_fd(), handle, flags) };
+        assert!(opened >= 0, "{}", std::io::Error::last_os_error());
+        // SAFETY: it was opened just now, and nothing else has it.
+        unsafe { fs::File::from_raw_fd(opened) }
+    }
+}
+
+#[test]
+fn files_without_a_name_in_memory_are_below_the_whole_file_system_and_may_be_below_a_part() {
+    let name = "files_without_a_name_in_memory_are_below_the_whole_file_system_and_may_be_below_a_part";
+    let mount = "truncate -s 64M image; mkfs.ext4 -q image; mkdir disk; mount -o loop image disk; mkdir disk/part";
+    let Some(folder) = mounted(name, mount) else { return };
+    if !has_lists(name) {
+        return;
+    }
+    let disk = folder.join("disk");
+    let paths = ["held", "other"].map(|name| disk.join("part").join(name));
+    paths.iter().for_each(|path| fs::write(path, vec![7; 40960]).unwrap());
+    let numbers = paths.each_ref().map(|path| path.metadata().unwrap().ino());
+    let mut handles = paths.each_ref().map(|path| ByNumber::of(path));
+    let again = "cd $1; umount disk; mount -o loop image disk";
+    crate::common::shell(again, &[folder.as_os_str()]).good();
+    let root = fs::File::open(&disk).unwrap();
+    let open = |handle: &mut ByNumber| {
+        let map = memmap2::MmapOptions::new().map_raw_read_only(&handle.open(&root)).unwrap();
+        map.lock().unwrap();
+        map
+    };
+    let _maps = handles.each_mut().map(open);
+    // The file system keeps pages of its own about free blocks, which are in no directory.
+    fs::write(disk.join("new"), b"x").unwrap();
+    fs::File::open(disk.join("new")).unwrap().sync_all().unwrap();
+    let whole = below(&disk);
+    assert!(whole.rows.iter().all(|row| row["kind"] == "file"), "{whole:?}");
+    for number in numbers {
+        let row = whole.row_of_inode("file", number);
+        let path = row["path"].as_str().unwrap();
+        assert!(path.starts_with("[ext4 ") && path.ends_with(&format!("] inode {number}")), "{row}");
+        assert_eq!(bytes(row, "cached"), 40960, "{row}");
+        assert!(row["holders"].as_str().unwrap().ends_with(&format!(" {}", std::process::id())), "{row}");
+    }
+    let part = rmap(["files", "--jsonl", "--budget=20", disk.join("part").to_str().unwrap()]);
+    let line = format!("rmap: the kernel's lists of cached files: 2 files (80K){}", crate::NAMELESS);
+    assert!(part.complaints().contains(&&line[..]) && part.status == Some(0), "{part:?}");
+    // What was looked up has its name.
+    fs::metadata(&paths[0]).unwrap();
+    assert_eq!(bytes(below(&disk.join("part")).row(&paths[0]), "cached"), 40960);
 }

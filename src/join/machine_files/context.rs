@@ -33,6 +33,8 @@ pub(super) struct Context {
     holders: Option<Holders>,
     /// What lies in and below the chosen directories: the device of each file system, and a directory there.
     below: Vec<((u32, u32), Vec<u8>)>,
+    /// The devices of the file systems of which the chosen directories, which are no files, have a part.
+    parted: HashSet<(u32, u32)>,
 }
 
 /// Who holds a file, by program: its name, and how many of its processes do.
@@ -54,7 +56,10 @@ impl Context {
         let holders = if facts.holders { Some(Holders::read_until(&root, &places, until)?) } else { None };
         let typed = choice.below.iter().flat_map(|directory| places.below(directory.as_os_str().as_bytes()));
         let below = typed.collect();
-        Ok(Some(Context { places, holders, below }))
+        let directories = choice.below.iter().filter(|path| path.is_dir());
+        let parted = directories.flat_map(|path| places.below(path.as_os_str().as_bytes()));
+        let parted = parted.map(|(device, _)| device).collect();
+        Ok(Some(Context { places, holders, below, parted }))
     }
 
     /// A message about the processes that did not show their mounts or what they hold, or were not asked in time.
@@ -68,15 +73,23 @@ impl Context {
         (unseen > 0).then(|| format!("what holds a file is not known for {processes}"))
     }
 
-    /// Whether a file with this name is in or below one of the chosen directories.
-    pub(super) fn is_below(&self, choice: &FoundChoice, file: &CachedFile, name: &Option<Name>) -> bool {
+    /// Whether a file with this name is in or below one of the chosen directories. `None`: it has no name in memory,
+    /// and is on a file system of which they have a part.
+    pub(super) fn is_below(&self, choice: &FoundChoice, file: &CachedFile, name: &Option<Name>) -> Option<bool> {
         if file.kind(name.as_ref()) == Kind::BlockDevice {
-            return device_name(file.device).is_some_and(|path| choice.is_below(&path));
+            return Some(device_name(file.device).is_some_and(|path| choice.is_below(&path)));
         }
-        let Some(name) = name.as_ref().filter(|name| name.is_rooted) else { return false };
-        let (device, path) = (file.file_system.device, Path::new(OsStr::from_bytes(&name.path)));
-        let mut below = self.below.iter();
-        below.any(|(one, directory)| *one == device && path.starts_with(OsStr::from_bytes(directory)))
+        let device = file.file_system.device;
+        let mut directories = self.below.iter().filter(|(one, _)| *one == device).map(|(_, directory)| directory);
+        if let Some(name) = name.as_ref().filter(|name| name.is_rooted) {
+            let path = Path::new(OsStr::from_bytes(&name.path));
+            return Some(directories.any(|directory| path.starts_with(OsStr::from_bytes(directory))));
+        }
+        if file.is_internal() {
+            return Some(false);
+        }
+        let is_whole = directories.any(|directory| directory == b"/") && self.places.is_clear(device);
+        if is_whole || !self.parted.contains(&device) { Some(is_whole) } else { None }
     }
 
     /// Gives a file with this name its path, and the container that it belongs to.

@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::kernel::cached::{FilePages, Groups, Name, Part};
 use crate::machine::cached::{CacheSize, CachedFile, Counter, Counts, Kind, LATE, Listed, Lists, Proof};
 use crate::process::{GroupChoice, ProcRoot};
-use crate::units::{Absent, Bytes, Figure, Human, PageSize, Pages, Reason};
+use crate::units::{Absent, Bytes, Figure, Human, PageSize, Pages, Reason, counted};
 
 const CHANGED: Absent = Absent::new(Reason::Changed, "its pages do not add up, because they changed while being read");
 const NOT_IN_TIME: &str = "not everything about these files was read in time";
@@ -36,6 +36,8 @@ pub(crate) struct Found {
     pub(crate) incomplete: Vec<String>,
     /// A message about the processes that could not be asked what they hold.
     pub(crate) unseen: Option<String>,
+    /// A message about files of which it is not known whether they are below the chosen directories.
+    pub(crate) nameless: Option<String>,
     /// The chosen control groups, as they were named, that are charged for nothing that was read.
     pub(crate) uncharged: Vec<(Vec<u8>, GroupChoice)>,
     /// Whether the pages of all files were read.
@@ -75,9 +77,16 @@ impl MachineFiles {
             true => lists.read_names(&chosen, until, &mut proof)?,
             false => Vec::new(),
         };
+        let mut nameless = (0, Pages(0));
         if let (Some(context), false) = (&context, choice.below.is_empty()) {
             // Pages are read only of what is shown.
-            let named = chosen.into_iter().zip(names).filter(|(file, name)| context.is_below(choice, file, name));
+            let named = chosen.into_iter().zip(names).filter(|(file, name)| {
+                let is_below = context.is_below(choice, file, name);
+                if is_below.is_none() {
+                    nameless = (nameless.0 + 1, Pages(nameless.1.0.saturating_add(file.pages.0)));
+                }
+                is_below == Some(true)
+            });
             (chosen, names) = named.unzip();
         }
         let pages = match facts.pages {
@@ -107,7 +116,11 @@ impl MachineFiles {
         let named = choice.groups.each().filter(|(_, group)| !is_charged(group, &reader.groups));
         let uncharged = named.map(|(name, group)| (name.to_vec(), group)).collect();
         let is_whole = chosen.len() == listed.files.len() && proof.is_complete() && !proof.is_cut;
-        Ok(Found { files, account, incomplete, unseen, uncharged, is_whole })
+        let nameless = Some(nameless).filter(|(count, _)| *count > 0).map(|(count, pages)| {
+            let (count, size) = (counted(count, "file", "files"), Human(pages.bytes(page)));
+            format!("{count} ({size}) without a name in memory may be below the directory")
+        });
+        Ok(Found { files, account, incomplete, unseen, nameless, uncharged, is_whole })
     }
 }
 

@@ -271,7 +271,12 @@ impl Inodes {
         let at = offset_of!(Memory, paths).saturating_add(record.at as usize);
         let upwards: Vec<u8> = self.memory.read::<u8>(at, record.length as usize).collect();
         let (is_rooted, is_deleted) = (record.state & NAME_ROOTED != 0, record.state & NAME_DELETED != 0);
-        Some(Name { path: downwards(&upwards), is_rooted, is_deleted })
+        let mut path = downwards(&upwards);
+        if let (false, Some(known)) = (is_rooted, path.strip_prefix(b"//")) {
+            // What was found by its number, and not by its path, has the name `/` until the kernel needs another.
+            path = Some(known).filter(|known| !known.is_empty()).map(|known| [b".../", known].concat())?;
+        }
+        Some(Name { path, is_rooted, is_deleted })
     }
 }
 

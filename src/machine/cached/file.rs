@@ -161,6 +161,18 @@ impl CachedFile {
         (self.file_system.magic, self.number) == BTRFS
     }
 
+    /// Whether it is the file system's own, and in no directory.
+    pub(crate) fn is_internal(&self) -> bool {
+        // Inodes that the kernel made for itself need not have a type.
+        let is_named = matches!(self.mode & nix::libc::S_IFMT, nix::libc::S_IFDIR | nix::libc::S_IFLNK);
+        self.has_own_number() || self.kind(None) == Kind::Metadata && !is_named
+    }
+
+    /// Whether its number is one that the file system keeps for itself.
+    fn has_own_number(&self) -> bool {
+        self.file_system.magic == EXT4.0 && self.number < EXT4.1 || self.is_btree()
+    }
+
     /// Whether its kind depends on its name.
     pub(crate) fn needs_name(&self) -> bool {
         self.file_system.is_in_memory() && self.is_deleted()
@@ -176,7 +188,7 @@ impl CachedFile {
             () if self.file_system.kind == "bdev" => Kind::BlockDevice,
             () if self.file_system.is_in_memory() => Kind::Tmpfs,
             () if kind != nix::libc::S_IFREG => Kind::Metadata,
-            () if self.file_system.magic == EXT4.0 && self.number < EXT4.1 || self.is_btree() => Kind::Metadata,
+            () if self.has_own_number() => Kind::Metadata,
             () if self.is_deleted() => Kind::Deleted,
             () => Kind::File,
         }

@@ -212,6 +212,11 @@ impl Places {
         Some((mount.device, below.map(|rest| mount.within(rest))))
     }
 
+    /// Whether the list of mounts tells which part of the file system on this device is mounted.
+    pub(crate) fn is_clear(&self, device: Device) -> bool {
+        !self.unclear.contains(&device)
+    }
+
     /// Whether a mount with this number is in a list of mounts, or is the kernel's own mount of tmpfs.
     pub(crate) fn has_mount(&self, number: u64) -> bool {
         self.mounts.contains_key(&number) || self.nameless.is_some_and(|nameless| nameless.number == Some(number))

@@ -54,10 +54,8 @@ impl CachedFileSource {
         let error = |why| Error::new(Subject::Words(LISTS.to_owned()), ErrorKind::Changed, why);
         self.look_for(&found, rows);
         found.incomplete.into_iter().for_each(|why| rows.lost(error(why)));
-        if let Some(why) = found.unseen {
-            // The rows say it, too; the files themselves are all there.
-            rows.note(error(why));
-        }
+        // The rows say it, too; the files themselves are all there.
+        found.unseen.into_iter().chain(found.nameless).for_each(|why| rows.note(error(why)));
         self.account = Some(found.account);
         rows.rows(found.files).map_err(ListError::Stop)
     }
