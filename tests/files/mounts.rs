@@ -259,3 +259,22 @@ fn files_without_a_name_in_memory_are_below_the_whole_file_system_and_may_be_bel
     fs::metadata(&paths[0]).unwrap();
     assert_eq!(bytes(below(&disk.join("part")).row(&paths[0]), "cached"), 40960);
 }
+
+#[test]
+fn where_sysfs_is_not_mounted_that_is_the_reason() {
+    let name = "where_sysfs_is_not_mounted_that_is_the_reason";
+    if !has_lists(name) {
+        return;
+    }
+    let reason = |mount: &str| {
+        let script = format!("{mount}; exec {} files --top 1", crate::common::program().display());
+        let mut run = std::process::Command::new("unshare");
+        run.args(["--mount", "--propagation", "private", "sh", "-ec", &script]);
+        crate::common::run(run).err
+    };
+    let here = "rmap: the kernel's lists of cached files: ";
+    let err = reason("mount -t tmpfs none /sys");
+    assert!(err.contains(&format!("{here}there is no /sys/kernel/btf/vmlinux here: mount sysfs on /sys")), "{err}");
+    let err = reason("mount -t tmpfs none /sys/kernel");
+    assert!(err.contains(&format!("{here}this kernel has no BPF, or does not describe its structures")), "{err}");
+}

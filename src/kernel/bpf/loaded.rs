@@ -19,6 +19,8 @@ pub(crate) enum Unavailable {
     Denied,
     /// The kernel does not describe its structures (`/sys/kernel/btf/vmlinux`), or has no BPF.
     NoBtf,
+    /// There is no `/sys/kernel` here in which it could.
+    NoSysfs,
     /// Its structures are not those that the programs know.
     Unknown(String),
     /// Anything else.
@@ -30,6 +32,7 @@ impl fmt::Display for Unavailable {
         match self {
             Unavailable::Denied => write!(out, "it needs root, or CAP_BPF and CAP_PERFMON, and no lockdown"),
             Unavailable::NoBtf => write!(out, "this kernel has no BPF, or does not describe its structures (BTF)"),
+            Unavailable::NoSysfs => write!(out, "there is no /sys/kernel/btf/vmlinux here: mount sysfs on /sys"),
             Unavailable::Unknown(why) => write!(out, "{why}"),
             Unavailable::Failed(errno) => write!(out, "{}", errno.desc()),
         }
@@ -86,7 +89,7 @@ const PAGES: &[u8] = aya::include_bytes_aligned!("programs/pages.bpf.o");
 /// # Errors
 /// The kernel does not describe its structures.
 pub(crate) fn adapt(readers: usize) -> Result<(Adaptation, Vec<Adaptation>), Unavailable> {
-    let whole = std::fs::read("/sys/kernel/btf/vmlinux").map_err(|_| Unavailable::NoBtf)?;
+    let whole = std::fs::read("/sys/kernel/btf/vmlinux").map_err(|error| undescribed(&error))?;
     // If the description cannot be cut, all of it serves as well.
     let description = structures::cut(&whole, NAMED).unwrap_or(whole);
     let structures = Btf::parse(&description, Endianness::default()).map_err(|_| Unavailable::NoBtf)?;
@@ -94,6 +97,17 @@ pub(crate) fn adapt(readers: usize) -> Result<(Adaptation, Vec<Adaptation>), Una
     loader.btf(Some(&structures));
     let mut adapt = |object| loader.load(object).map(Adapted).map_err(|error| why(&error));
     Ok((adapt(INODES), (0..readers).map(|_| adapt(PAGES)).collect()))
+}
+
+/// Why the description cannot be read.
+fn undescribed(error: &io::Error) -> Unavailable {
+    match errno(error) {
+        // A kernel that has it shows it in every sysfs.
+        Errno::ENOENT if !std::fs::exists("/sys/kernel").unwrap_or(true) => Unavailable::NoSysfs,
+        Errno::ENOENT => Unavailable::NoBtf,
+        Errno::EACCES | Errno::EPERM => Unavailable::Denied,
+        other => Unavailable::Failed(other),
+    }
 }
 
 /// The loaded programs of one object file, which share one map.

@@ -273,7 +273,7 @@ fn remove_repeated(files: &mut Vec<CachedFile>, first: usize) {
 fn error(unavailable: &Unavailable) -> Error {
     let kind = match unavailable {
         Unavailable::Denied => ErrorKind::Denied,
-        Unavailable::NoBtf | Unavailable::Unknown(_) => ErrorKind::Unsupported,
+        Unavailable::NoBtf | Unavailable::NoSysfs | Unavailable::Unknown(_) => ErrorKind::Unsupported,
         Unavailable::Failed(_) => ErrorKind::System,
     };
     Error::new(Subject::Words(SUBJECT.to_owned()), kind, unavailable.to_string())
