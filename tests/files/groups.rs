@@ -31,6 +31,32 @@ fn charged_to(group: &Group, folder: &Path) -> Answer {
 }
 
 #[test]
+fn a_file_that_is_mapped_in_part_is_not_unmapped_in_any_group() {
+    if !has_lists("a_file_that_is_mapped_in_part_is_not_unmapped_in_any_group") {
+        return;
+    }
+    let (Some(one), Some(two)) = (Group::new("mapped"), Group::new("unmapped")) else { return };
+    let folder = memory();
+    for name in ["mapped", "free"] {
+        write_in(&one, folder.path(), name, 0, 32);
+        write_in(&two, folder.path(), name, 32, 32);
+    }
+    let file = File::open(folder.path().join("mapped")).unwrap();
+    let map = MmapOptions::new().len((20 * page()) as usize).map_raw_read_only(&file).unwrap();
+    map.lock().unwrap();
+    let place = folder.path().to_str().unwrap();
+    for arguments in [&[][..], &["--by=cgroup"], &["--by=node"], &["--cgroup", &two.name], &["--cgroup", &one.name]] {
+        let found = complete(&[&["--unmapped"], arguments, &[place]].concat());
+        let is_part = arguments.iter().any(|argument| argument.contains("cgroup"));
+        let rows = if arguments == ["--by=cgroup"] { 2 } else { 1 };
+        assert_eq!(found.rows.len(), rows, "{arguments:?}: {found:?}");
+        for row in &found.rows {
+            assert_eq!(bytes(row, "cached"), if is_part { 32 } else { 64 } * page(), "{arguments:?}: {row}");
+        }
+    }
+}
+
+#[test]
 fn a_file_that_is_charged_to_two_groups() {
     if !has_lists("a_file_that_is_charged_to_two_groups") {
         return;

@@ -48,6 +48,9 @@ pub(super) fn is_one_of(chosen: &GroupChoice, path: Option<&[u8]>, shown: &Figur
 
 /// Adds the chosen rows of a file: itself, or its parts.
 pub(super) fn add_rows(whole: FoundFile, parts: Parts, choice: &FoundChoice, rows: &mut Vec<FoundFile>) {
+    if !choice.matches_mapped(&whole) {
+        return;
+    }
     let mut add = |row: FoundFile| rows.extend(Some(row).filter(|row| choice.matches(row)));
     if choice.keeps_parts {
         return add(FoundFile { parts: Some(Arc::new(parts)), ..whole });

@@ -185,10 +185,16 @@ impl FoundChoice {
     }
 
     fn matches(&self, file: &FoundFile) -> bool {
-        let has = |counter| file.amount(counter).is_ok_and(|bytes| bytes > Bytes(0));
         (!self.deleted || file.is_deleted && file.kind.is_ok())
             && (!self.dirty || file.dirty.is_ok_and(|dirty| dirty > Bytes(0)))
-            && (!self.unmapped || file.counts.is_ok() && !has(Counter::Mapped) && !has(Counter::MappedUnknown))
+            && self.matches_mapped(file)
+    }
+
+    /// Whether a file is chosen by who maps it, which decides about all of its parts: a group that is charged for pages
+    /// that nobody maps may be charged for a file that somebody does.
+    fn matches_mapped(&self, file: &FoundFile) -> bool {
+        let has = |counter| file.amount(counter).is_ok_and(|bytes| bytes > Bytes(0));
+        !self.unmapped || file.counts.is_ok() && !has(Counter::Mapped) && !has(Counter::MappedUnknown)
     }
 
     /// Whether files with this path are chosen.
