@@ -116,6 +116,10 @@ fn files_of_one_inode_number_on_two_subvolumes() {
         assert_locked(row, pages * page());
         assert_eq!((&row["holders"], &row["fs"]), (&format!("subject {}", subject.pid()).into(), &"btrfs".into()));
     }
+    // A walk knows the type of the file system too, though `stat` gives another device than the list of mounts.
+    let walked = rmap(["files", "--scan", "--jsonl", "-o", "path,fs", folder.join("all").to_str().unwrap()]);
+    let rows = walked.lines_of_json();
+    assert!(rows.len() == 2 && rows.iter().all(|row| row["fs"] == "btrfs"), "{walked:?}");
     // A row that was not read in time names it likewise.
     let late = rmap(["files", "--jsonl", "-o+device,inode", "--budget=0.001", files[0].to_str().unwrap()]);
     let rows = late.lines_of_json();

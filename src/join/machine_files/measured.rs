@@ -84,6 +84,7 @@ pub(crate) fn measure_files<E: From<Error> + Send>(
         choice,
         context,
         types: &types,
+        other_types: HashMap::new(),
         found: found(),
         sender,
         looked_at: &looked_at,
@@ -119,6 +120,8 @@ struct Measuring<'m> {
     choice: &'m FoundChoice,
     context: Option<&'m Context>,
     types: &'m HashMap<(u32, u32), Arc<str>>,
+    /// Those of devices that are in no list of mounts, as on btrfs.
+    other_types: HashMap<(u32, u32), Option<Arc<str>>>,
     found: Vec<FoundFile>,
     sender: Sender<Vec<FoundFile>>,
     looked_at: &'m AtomicU64,
@@ -128,6 +131,17 @@ impl Measuring<'_> {
     fn finish(mut self) {
         let _ = self.sender.item(std::mem::take(&mut self.found));
     }
+
+    /// The type of the file system that a file is on, by its device, or else by the mount that it was opened on.
+    fn type_of(&mut self, file: &OpenFile) -> Option<Arc<str>> {
+        let (types, device) = (self.types, mount_table::parts(file.identity().device()));
+        let of_mount = || {
+            let (device, _) = mount_table::own().of_number(&file.handle().mount()?)?;
+            types.get(&device).cloned()
+        };
+        let known = types.get(&device).cloned();
+        known.or_else(|| self.other_types.entry(device).or_insert_with(of_mount).clone())
+    }
 }
 
 impl Visitor for Measuring<'_> {
@@ -136,9 +150,10 @@ impl Visitor for Measuring<'_> {
         let (links, is_in_memory) = (file.links(), file.file_system().kind == FileSystemKind::Memory);
         let is_walked = place.directory.is_some() || !self.finds_held;
         let shown = if is_walked || self.context.is_none() { None } else { Shown::of(file.handle()) };
+        let file_system = self.type_of(&file);
         let report = self.engine.measure_opened(file, crate::units::ByteRange::ALL);
         let mut row = measured(&report, self.method, is_in_memory, links);
-        row.file_system = self.types.get(&row.device).cloned().map_or(row.file_system, Ok);
+        row.file_system = file_system.map_or(row.file_system, Ok);
         match self.context {
             Some(context) if is_walked => context.add_to_walked(&mut row),
             Some(context) => context.add_to_held(&mut row, shown),
