@@ -43,8 +43,8 @@ pub struct Holders {
     by_inode: HashMap<(Device, u64), u32>,
     /// Entries on overlays, and those whose inode number is not known, by their path.
     by_path: HashMap<Device, HashMap<Arc<[u8]>, Vec<u32>>>,
-    /// The names of files that are held on file systems that are not known, by the lower bits of their inode number.
-    strays: HashMap<Option<u64>, HashSet<Box<[u8]>>>,
+    /// Files that are held on file systems that are not known, by the lower bits of their inode number.
+    strays: HashMap<Option<u64>, HashSet<Stray>>,
     processes: Vec<Known>,
     denied: u64,
     unplaced: u64,
@@ -54,6 +54,14 @@ pub struct Holders {
 }
 
 type Device = (u32, u32);
+
+/// A file that is held on a file system that is not known, so that it may be another file than its numbers say.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Stray {
+    device: Option<Device>,
+    /// The last part of its path.
+    name: Box<[u8]>,
+}
 
 /// A process, or a part of the kernel.
 #[derive(Debug)]
@@ -149,11 +157,17 @@ impl Holders {
     /// path that would be this one, but where its layers are could not be found ([`Places::unplaced_layers`]); or a
     /// file of this name and number is held on a file system that is not known.
     pub fn may_miss(&self, places: &Places, device: (u32, u32), inode: u64, path: &[u8]) -> bool {
-        let names = [Some(inode & NUMBER), None].into_iter().filter_map(|number| self.strays.get(&number));
+        let name = last_name(path);
         // The file may be held under another name, which only its own file system tells.
         let is_nameless = path.is_empty() || !places.has_device(device);
-        let is_any = |number| is_nameless && self.strays.contains_key(&Some(number));
-        if is_any(inode & NUMBER) || names.into_iter().any(|names| names.contains(last_name(path))) {
+        // What is held on its own device was found by its number, if that is certain.
+        let is_elsewhere = |stray: &Stray| stray.device != Some(device) || places.repeats_inodes(device);
+        let may_be = |stray: &Stray, any| is_elsewhere(stray) && (any || *stray.name == *name);
+        let strays = |number| self.strays.get(&number).into_iter().flatten();
+        if strays(Some(inode & NUMBER)).any(|stray| may_be(stray, is_nameless)) {
+            return true;
+        }
+        if strays(None).any(|stray| may_be(stray, false)) {
             return true;
         }
         places.unplaced_layers().any(|(device, end)| {

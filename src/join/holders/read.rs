@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use super::{FoundFile, Hold, Holders, Known, NUMBER, kernel, last_name};
+use super::{FoundFile, Hold, Holders, Known, NUMBER, Stray, kernel, last_name};
 use crate::error::{ErrorKind, Result};
 use crate::join::crowd::visit_all;
 use crate::machine::Places;
@@ -141,11 +141,8 @@ impl Collector {
             let hold = Hold { process, is_mapped: file.is_mapped, is_open: !file.is_mapped };
             let (inode, is_within) = (file.inode, file.is_within);
             if !is_within && file.device.is_none_or(|device| places.may_be_elsewhere(device)) {
-                self.holders
-                    .strays
-                    .entry(inode.map(|inode| inode & NUMBER))
-                    .or_default()
-                    .insert(last_name(path).into());
+                let stray = Stray { device: file.device, name: last_name(path).into() };
+                self.holders.strays.entry(inode.map(|inode| inode & NUMBER)).or_default().insert(stray);
             }
             let Some(device) = file.device else {
                 self.holders.unplaced += 1;
@@ -333,6 +330,7 @@ mod tests {
         // A hard link may have another name.
         assert!(holders.may_miss(&places, (0, 9), 7, b"/w") && !holders.may_miss(&places, (0, 9), 9, b"/w"));
         assert_eq!(words(holders.of(&places, (0, 0x77), 8, b"/y")), ["5 mapped"]);
+        assert!(!holders.may_miss(&places, (0, 0x77), 8, b"/y"), "it is that file");
     }
 
     #[test]

@@ -122,10 +122,15 @@ impl Context {
         if found.is_empty() && self.unseen().is_some() {
             return Err(UNSEEN);
         }
-        if found.is_empty() && holders.may_miss(&self.places, device, inode, path) {
+        if found.is_empty() && self.may_miss(device, inode, path) {
             return Err(UNKNOWN);
         }
         Ok(by_program(&found))
+    }
+
+    /// Whether processes may hold a file in a way that does not tell that it is this one.
+    fn may_miss(&self, device: (u32, u32), inode: u64, path: &[u8]) -> bool {
+        self.holders.as_ref().is_some_and(|holders| holders.may_miss(&self.places, device, inode, path))
     }
 
     /// The programs that have a block device open, those with most processes first; absent if none is found, because it
@@ -141,7 +146,7 @@ impl Context {
         // Its own device may be another than that of the mount, as on btrfs and overlays.
         let Some((device, path)) = self.places.locate(&file.path) else { return };
         file.container = Ok(self.places.container(device, &path));
-        self.hold(file, &self.held_by(device, file.inode, &path));
+        self.hold(file, &self.held_by(device, file.inode, &path), Some((device, &path)));
     }
 
     /// Gives a file that a process holds its path, its container and its holders. The mount that it was opened on
@@ -149,7 +154,7 @@ impl Context {
     pub(super) fn add_to_held(&self, file: &mut FoundFile, opened: Option<Shown>) {
         if matches!(file.kind, Ok(Kind::Memfd | Kind::SharedMemory)) {
             file.container = Ok(None);
-            return self.hold(file, &self.held_by(file.device, file.inode, &[]));
+            return self.hold(file, &self.held_by(file.device, file.inode, &[]), None);
         }
         let of_mount = opened.and_then(|shown| {
             let path = shown.path.strip_suffix(b" (deleted)").filter(|_| file.is_deleted).unwrap_or(&shown.path);
@@ -159,22 +164,33 @@ impl Context {
         // A path as another process sees it may lead to another file here, with the same inode number.
         let typed = || self.places.locate(&file.path).filter(|(device, _)| *device == file.device);
         let Some((device, path)) = of_mount.or_else(typed) else {
-            self.hold(file, &self.held_by(file.device, file.inode, &file.path));
-            file.path = within(file.device, &file.path);
+            let (device, path) = (file.device, std::mem::take(&mut file.path));
+            self.hold(file, &self.held_by(device, file.inode, &path), Some((device, &path)));
+            file.path = within(device, &path);
             return;
         };
         let programs = self.held_by(device, file.inode, &path);
-        self.hold(file, &programs);
+        self.hold(file, &programs, Some((device, &path)));
         let is_deleted = file.is_deleted;
         self.place_at(file, device, &Name { path, is_rooted: true, is_deleted });
     }
 
-    /// Gives a file its holders.
-    pub(super) fn hold(&self, file: &mut FoundFile, programs: &Figure<Vec<HeldBy>>) {
+    /// Gives a file its holders. `place` is the device of its file system and its path there, if it is in one.
+    pub(super) fn hold(
+        &self,
+        file: &mut FoundFile,
+        programs: &Figure<Vec<HeldBy>>,
+        place: Option<((u32, u32), &[u8])>,
+    ) {
         file.holders = programs.as_ref().map(|programs| words(programs)).map_err(|absent| *absent);
         let count = |programs: &Vec<HeldBy>| programs.iter().map(HeldBy::processes).sum();
+        let may_miss = || place.is_some_and(|(device, path)| self.may_miss(device, file.inode, path));
         // A process that is not seen may be one more.
-        let counted = |programs| if self.unseen().is_some() { Err(UNSEEN) } else { Ok(count(programs)) };
+        let counted = |programs| match () {
+            () if self.unseen().is_some() => Err(UNSEEN),
+            () if may_miss() => Err(UNKNOWN),
+            () => Ok(count(programs)),
+        };
         file.holder_count = programs.as_ref().map_err(|absent| *absent).and_then(counted);
     }
 }

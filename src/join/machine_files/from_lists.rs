@@ -223,7 +223,8 @@ impl RowReader<'_> {
             return;
         }
         if let Some(context) = self.context {
-            context.hold(&mut whole, &programs);
+            let is_in_place = !matches!(whole.kind, Ok(Kind::BlockDevice | Kind::Memfd | Kind::SharedMemory));
+            context.hold(&mut whole, &programs, Some((device, path)).filter(|_| is_in_place));
         }
         let needs = |split| self.choice.keeps_parts || self.choice.split == Some(split);
         let states = states.ok();
