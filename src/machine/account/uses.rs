@@ -107,7 +107,7 @@ uses! {
     /// Pages that are being written to disk.
     Writeback: "writeback", "writeback", Yes, "being written now";
     /// Pages of files that are as they are on disk.
-    Clean: "clean", "clean", Yes, "can be dropped at once";
+    Clean: "clean", "clean", Partly, "dropped, unless locked";
     /// Pages of block devices.
     Buffers: "buffers", "block devices", Yes, "metadata, raw devices";
     /// Pages of files in large folios of the size of a huge page.
