@@ -53,10 +53,14 @@ fn freed_memory_is_not_called_page_cache() {
              inactive_file 53460992\nactive_file 16384\nfile_dirty 0\nfile_writeback 0\nunevictable {locked}\n"
         ))
     };
-    let begin = "\nThe kernel can take back 51M at once (it begins with the inactive list, which has 50.9M): ";
-    let freed = "of memory that processes have freed (MADV_FREE) and not written to again.\n";
-    assert_says(&of(0), &format!("{begin}1M of clean page cache, and 50M {freed}"));
-    assert_says(&of(524_288), &format!("{begin}512K to 1M of clean page cache, and 50M to 50.5M {freed}"));
+    let begin = "at once (it begins with the inactive list, which has 50.9M): ";
+    // What is written to again stays on that list until the kernel looks at it.
+    let freed = "of memory that processes have freed (MADV_FREE) what they have not written to again.\n";
+    let words = |all: &str, clean: &str, most: &str| {
+        format!("\nThe kernel can take back {all} {begin}{clean} of clean page cache, and of {most} {freed}")
+    };
+    assert_says(&of(0), &words("1M to 51M", "1M", "50M"));
+    assert_says(&of(524_288), &words("512K to 51M", "512K to 1M", "50M to 50.5M"));
     // What is on the lists of anonymous memory needs swap.
     assert_says(&of(0), "\n6.7M of anonymous and shared memory can only go to swap, ");
     // No more can have been freed than there is, and none if the lists have less than the page cache.
@@ -139,12 +143,14 @@ fn swap_is_what_the_groups_above_and_the_machine_leave_of_it() {
 }
 
 #[test]
-fn a_limit_of_memory_and_swap_together_leaves_no_more_swap_than_there_is_beside_the_memory() {
+fn a_limit_of_memory_and_swap_together_keeps_nothing_out_of_swap() {
     let captured = Captured::version_1();
     captured.meminfo("MemTotal: 16384 kB\nSwapTotal: 307096 kB\nSwapFree: 307096 kB\n");
     let says = |words: &str| {
         let text = explained(&captured, "/d/e");
-        let words = format!("\n40M of anonymous memory can only go to swap, {words}.\n");
+        let begin =
+            "\n40M of anonymous memory can only go to swap, of which 299.8M of this machine's 299.8M are free.\n";
+        let words = format!("{begin}{words}");
         assert!(text.contains(&words), "{words}: {text}");
     };
     let both = |group: &str, both: u64, hierarchical: &str| {
@@ -153,15 +159,16 @@ fn a_limit_of_memory_and_swap_together_leaves_no_more_swap_than_there_is_beside_
     };
     captured.group_of_version_1("d/e", None, &[]);
     both("d", 60 << 20, "1\n");
-    says("but not for the limit of /d above it, which is that of memory and swap together too");
+    says(
+        "Memory and swap together can grow by 9M: the limit of /d above it on both is 60M, for which the kernel swaps \
+         nothing.\n",
+    );
     // It does not count for those below it.
     both("d", 60 << 20, "0\n");
-    says("of which 299.8M of this machine's 299.8M are free");
+    says("");
+    assert!(!explained(&captured, "/d/e").contains("together"));
     both("d/e", 60 << 20, "1\n");
-    says("but not for its limit, which is that of memory and swap together too");
-    // 1 MiB of the 10 is used.
-    both("d/e", 70 << 20, "1\n");
-    says("of which its limit (10M: that of memory and swap together, without that of memory) leaves 9M");
+    says("Memory and swap together can grow by 9M: its limit on both is 60M, for which the kernel swaps nothing.\n");
 }
 
 #[test]

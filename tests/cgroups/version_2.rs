@@ -438,7 +438,8 @@ fn one_group_is_explained_in_words() {
             "The kernel can take back 16M to 20M of clean page cache at once (it begins with the inactive list, which \
              has 8M), and up to 4M of page cache after it is written to disk, and some of 1M of cached names and \
              inodes.",
-            "20M of anonymous and 2M of shared memory can only go to swap, which its limit forbids.",
+            "20M of anonymous and 2M of shared memory can only go to swap, which its limit forbids. Shared memory \
+             that is locked (SHM_LOCK) cannot.",
             "4M cannot be taken: locked (mlock), or of ramfs.",
             "The kubelet counts 42M (the working set: the usage without the inactive list), and evicts pods by \
              that figure if the node runs short. The limit is the kernel's: it counts the whole usage, and kills only \

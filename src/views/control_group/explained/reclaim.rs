@@ -14,6 +14,7 @@ use crate::views::control_group::GroupRow;
 pub(super) fn lines(row: &GroupRow, above: &[GroupAbove], swap: Option<SwapSpace>) -> Vec<String> {
     let mut lines = Vec::new();
     lines.extend(FileLists::of(row).map(|lists| lists.line(row)));
+    let of_both = of_both(row, above);
     if let Some(of_swap) = of_swap(row) {
         let where_to = where_to(row, above, swap);
         let cached = row.known(GroupAmount::SwapCached).filter(|cached| *cached > Bytes(0));
@@ -21,7 +22,10 @@ pub(super) fn lines(row: &GroupRow, above: &[GroupAbove], swap: Option<SwapSpace
         let cached = cached.map_or_else(String::new, |cached| {
             format!(" Up to {} of it is in the swap cache, and has its place there already.", Human(cached))
         });
-        lines.push(format!("{of_swap} memory can only go to swap, {where_to}.{cached}"));
+        let has_shared = row.known(GroupAmount::Shmem).is_some_and(|shared| shared > Bytes(0));
+        let locked = if has_shared { " Shared memory that is locked (SHM_LOCK) cannot." } else { "" };
+        lines.push(format!("{of_swap} memory can only go to swap, {where_to}.{cached}{locked}"));
+        lines.extend(of_both);
     }
     if let Some(unevictable) = row.known(GroupAmount::Unevictable).filter(|bytes| *bytes > Bytes(0)) {
         lines.push(format!("{} cannot be taken: locked (mlock), or of ramfs.", Human(unevictable)));
@@ -62,7 +66,7 @@ impl fmt::Display for Range {
 /// The active and the inactive list of files: page cache, and anonymous memory that was freed with `MADV_FREE`.
 struct FileLists {
     inactive: Bytes,
-    /// What was freed.
+    /// What was freed. It stays on the list if it is written to again, until the kernel looks at it.
     freed: Range,
     /// The page cache that can be taken without writing it to disk.
     clean: Range,
@@ -94,9 +98,11 @@ impl FileLists {
         let least = dirty.max(writeback.saturating_sub(to_swap)).saturating_sub(locked.unwrap_or(dirty + writeback));
         let unwritten = Range::new(least, freed.rest_of(all).most.min(dirty + writeback));
         let at_once = unwritten.rest_of(all);
+        // Dirty pages are page cache too, locked or not.
+        let most = cache.filter(|_| freed.most > Bytes(0)).map_or(at_once.most, |cache| cache.saturating_sub(dirty));
         let clean =
-            Range { least: at_once.least.saturating_sub(freed.most), most: at_once.most.saturating_sub(freed.least) };
-        Some(FileLists { inactive, freed, clean, unwritten, at_once })
+            Range::new(at_once.least.saturating_sub(freed.most), most.min(at_once.most.saturating_sub(freed.least)));
+        Some(FileLists { inactive, freed, clean, unwritten, at_once: Range::new(clean.least, at_once.most) })
     }
 
     /// What can be taken of it.
@@ -108,8 +114,8 @@ impl FileLists {
                 format!("The kernel can take back {} of clean page cache at once {begin}", self.at_once)
             }
             _ => format!(
-                "The kernel can take back {} at once {begin}: {} of clean page cache, and {} of memory that processes \
-                 have freed (MADV_FREE) and not written to again",
+                "The kernel can take back {} at once {begin}: {} of clean page cache, and of {} of memory that \
+                 processes have freed (MADV_FREE) what they have not written to again",
                 self.at_once, self.clean, self.freed
             ),
         };
@@ -123,24 +129,42 @@ impl FileLists {
     }
 }
 
-/// How much swap a group may use, and how much of that it does not use yet.
-struct SwapLimit {
+/// A limit, and how much of it is not used yet.
+struct Room {
     limit: Bytes,
     left: Bytes,
-    /// Whether swap is limited together with memory (version 1). The kernel does not swap to stay below such a limit.
-    is_of_both: bool,
 }
 
-impl SwapLimit {
-    /// `None` if there is none.
-    fn of(figures: &GroupFigures) -> Option<SwapLimit> {
-        let limit = |limit| figures.limit(limit).ok().flatten();
-        let of_both = || limit(GroupLimit::MemoryAndSwap).zip(limit(GroupLimit::Memory));
-        let both = || of_both().map(|(both, memory)| (both.saturating_sub(memory), true));
-        let (limit, is_of_both) = limit(GroupLimit::Swap).map(|limit| (limit, false)).or_else(both)?;
-        let used = figures.amount(GroupAmount::Swap).unwrap_or(Bytes(0));
-        Some(SwapLimit { limit, left: limit.saturating_sub(used), is_of_both })
+impl Room {
+    fn of(figures: &GroupFigures, limit: GroupLimit, used: &[GroupAmount]) -> Option<Room> {
+        let limit = figures.limit(limit).ok().flatten()?;
+        let used = used.iter().map(|amount| figures.amount(*amount).unwrap_or(Bytes(0))).sum();
+        Some(Room { limit, left: limit.saturating_sub(used) })
     }
+}
+
+/// The tightest limit of the group and of those above it.
+fn tightest(
+    row: &GroupRow,
+    above: &[GroupAbove],
+    room: impl Fn(&GroupFigures) -> Option<Room>,
+) -> Option<(Room, String)> {
+    let own = room(&row.group.figures).map(|room| (room, "its limit".to_owned()));
+    let above = above
+        .iter()
+        .filter_map(|group| Some((room(&group.figures)?, format!("the limit of {} above it", escaped(&group.path)))));
+    own.into_iter().chain(above).min_by_key(|(room, _)| (room.left, room.limit))
+}
+
+/// What a limit of memory and swap together (version 1) leaves, in words. What goes to swap counts there as before, so
+/// that such a limit keeps nothing in memory, and the kernel does not swap to stay below it.
+fn of_both(row: &GroupRow, above: &[GroupAbove]) -> Option<String> {
+    let used = [GroupAmount::Usage, GroupAmount::Swap];
+    let (room, whose) = tightest(row, above, |figures| Room::of(figures, GroupLimit::MemoryAndSwap, &used))?;
+    let (limit, left) = (Human(room.limit), Human(room.left));
+    Some(format!(
+        "Memory and swap together can grow by {left}: {whose} on both is {limit}, for which the kernel swaps nothing."
+    ))
 }
 
 /// How much can go to swap, in words.
@@ -149,19 +173,11 @@ fn where_to(row: &GroupRow, above: &[GroupAbove], swap: Option<SwapSpace>) -> St
         return "which this machine does not have".to_owned();
     }
     let free = swap.and_then(|swap| swap.free);
-    let own = SwapLimit::of(&row.group.figures).map(|limit| (limit, "its limit".to_owned()));
-    let above = above.iter().filter_map(|group| {
-        Some((SwapLimit::of(&group.figures)?, format!("the limit of {} above it", escaped(&group.path))))
-    });
-    let tightest = own.into_iter().chain(above).min_by_key(|(limit, _)| (limit.left, limit.limit));
-    match (tightest.filter(|(limit, _)| free.is_none_or(|free| limit.left <= free)), swap) {
-        (Some((SwapLimit { limit: Bytes(0), is_of_both: false, .. }, whose)), _) => format!("which {whose} forbids"),
-        (Some((SwapLimit { limit: Bytes(0), is_of_both: true, .. }, whose)), _) => {
-            format!("but not for {whose}, which is that of memory and swap together too")
-        }
-        (Some((SwapLimit { limit, left, is_of_both }, whose)), _) => {
-            let of_both = if is_of_both { ": that of memory and swap together, without that of memory" } else { "" };
-            format!("of which {whose} ({}{of_both}) leaves {}", Human(limit), Human(left))
+    let tightest = tightest(row, above, |figures| Room::of(figures, GroupLimit::Swap, &[GroupAmount::Swap]));
+    match (tightest.filter(|(room, _)| free.is_none_or(|free| room.left <= free)), swap) {
+        (Some((Room { limit: Bytes(0), .. }, whose)), _) => format!("which {whose} forbids"),
+        (Some((Room { limit, left }, whose)), _) => {
+            format!("of which {whose} ({}) leaves {}", Human(limit), Human(left))
         }
         (None, Some(SwapSpace { size, free: Some(free) })) => {
             format!("of which {} of this machine's {} are free", Human(free), Human(size))
