@@ -81,7 +81,7 @@ fn without_bpf_the_files_of_own_processes_are_listed() {
     }
     assert_eq!(own.row(&rows, &own.alone), None, "nobody holds it");
     // Only root can open what is mapped and has no name.
-    let nameless = ["/memfd:subject (deleted)", "it is mapped, but no longer has this name"];
+    let nameless = ["/memfd:subject (deleted)", "it is mapped, but cannot be opened as the mapped file"];
     assert!(nameless.iter().all(|part| run.err.contains(part)), "{}", run.err);
 
     let table = own.everyone.rmap(["files", "--top", "1"]);
