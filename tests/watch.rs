@@ -10,7 +10,7 @@ mod known;
 use std::os::unix::fs::FileExt;
 
 use crate::known::page_size;
-use common::{Running, command, rmap};
+use common::{Running, command, rmap, shell};
 use known::{known_file, memory, runs};
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -49,6 +49,31 @@ fn changes_are_shown_and_ctrl_c_is_a_success() {
     let row = row_where(&mut running, |row| row["fate"] == "changed" && row["cached"] == 1);
     assert_eq!(row["cached_change"], -4);
     assert_eq!(running.end(Signal::SIGINT).0, Some(0));
+}
+
+#[test]
+fn another_process_with_the_same_pid_is_another_row() {
+    let script = r#"
+        can() { unshare -pf --mount-proc sh -c 'echo 500 > /proc/sys/kernel/ns_last_pid' 2> /dev/null; }
+        can || { echo "SKIPPED: no pid namespace can be made in which a pid can be chosen" >&2; exit; }
+        exec unshare -pf --mount-proc bash -c '
+            echo 500 > /proc/sys/kernel/ns_last_pid; sleep 100 > /dev/null &
+            rmap "$@" -w 0.3 --jsonl & watcher=$!
+            sleep 1; kill -9 501; wait 501 2> /dev/null
+            echo 500 > /proc/sys/kernel/ns_last_pid; sleep 100 > /dev/null &
+            sleep 1; kill "$watcher"; wait "$watcher"; kill 501' bash "$@""#;
+    for arguments in
+        [&["ps", "--by", "pid", "--filter", "pid==501", "-o", "rss"][..], &["who", "-o", "+pid", "/bin/sleep"]]
+    {
+        let run = shell(script, &arguments.iter().map(std::ffi::OsStr::new).collect::<Vec<_>>());
+        if run.err.contains("SKIPPED") {
+            return eprintln!("{}", run.err);
+        }
+        let rows: Vec<Value> = run.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        for fate in ["new", "gone"] {
+            assert!(rows.iter().any(|row| row["pid"] == 501 && row["fate"] == fate), "{fate}: {run:?}");
+        }
+    }
 }
 
 #[test]

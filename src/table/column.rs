@@ -68,6 +68,11 @@ pub trait RowKind: Sized + 'static {
         None
     }
 
+    /// When that process started, in clock ticks: another process may have the same pid later.
+    fn start_time(_row: &Self::Row) -> Option<u64> {
+        None
+    }
+
     /// The number of what a row's text in this column names, if the same text may name several things.
     fn thing(_row: &Self::Row, _column: &str) -> Option<u64> {
         None

@@ -25,8 +25,10 @@ pub struct Group {
     twin: u64,
     /// The process, if all rows belong to the same one.
     process: Option<u32>,
-    /// Whether groups of several processes were merged.
-    is_merged: bool,
+    /// When that process started, in clock ticks.
+    start_time: Option<u64>,
+    /// Whether another process makes it another group.
+    is_of_process: bool,
     /// How many processes have a row in it.
     processes: u64,
     /// How many rows are in it; parts of the same thing count once.
@@ -49,9 +51,11 @@ impl RowKind for Groups {
     const LARGEST_BY: &'static str = "";
 
     fn identity(row: &Group) -> Vec<u8> {
-        // A merged group stays the same group when its processes change.
-        let process = row.process.filter(|_| !row.is_merged);
+        // A group that adds up processes stays the same when they change.
+        let process = row.process.filter(|_| row.is_of_process);
         let mut identity = process.unwrap_or_default().to_ne_bytes().to_vec();
+        let start = row.start_time.filter(|_| row.is_of_process);
+        identity.extend_from_slice(&start.unwrap_or_default().to_ne_bytes());
         identity.extend_from_slice(&row.twin.to_ne_bytes());
         row.key.cell().write_unescaped(SizeUnit::Bytes, &mut identity);
         identity
@@ -97,6 +101,8 @@ struct Open<K: RowKind> {
     twin: u64,
     totals: Totals<K>,
     processes: HashSet<u32>,
+    /// When the last of them started.
+    start_time: Option<u64>,
     /// What its rows are parts of.
     wholes: HashSet<u64>,
     /// How many rows are not the first part of something.
@@ -190,7 +196,8 @@ impl<K: RowKind> Grouping<K> {
                 };
                 let (processes, wholes, last) = (HashSet::new(), HashSet::new(), None);
                 let totals = Totals::new(&self.summed);
-                self.groups.push(Open { key, twin, totals, processes, wholes, others: 0, last });
+                let start_time = None;
+                self.groups.push(Open { key, twin, totals, processes, start_time, wholes, others: 0, last });
                 self.places.insert(named, self.groups.len() - 1);
                 self.groups.len() - 1
             }
@@ -204,15 +211,17 @@ impl<K: RowKind> Grouping<K> {
             let process = K::process(row);
             if std::mem::replace(&mut group.last, process) != process {
                 group.processes.extend(process);
+                group.start_time = K::start_time(row);
             }
         }
     }
 
     /// The groups.
     pub fn finish(self) -> Vec<Group> {
-        let is_merged = self.is_merged;
+        let is_of_process = !self.is_merged || self.common.id() == "pid";
         let group = |open: Open<K>| Group {
-            is_merged,
+            is_of_process,
+            start_time: open.start_time.filter(|_| open.processes.len() == 1),
             key: open.key,
             twin: open.twin,
             process: open.processes.iter().next().copied().filter(|_| open.processes.len() == 1),

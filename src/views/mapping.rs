@@ -43,12 +43,16 @@ impl RowKind for MappingRows {
     fn identity(row: &MappingRow) -> Vec<u8> {
         let Some(mapping) = row.mapping() else { return Vec::new() };
         let process = &row.process.read.identity;
-        let start_time = process.start_time.unwrap_or_default().to_ne_bytes();
+        let start_time = MappingRows::start_time(row).unwrap_or_default().to_ne_bytes();
         [&process.pid.to_ne_bytes()[..], &start_time, &mapping.start().to_ne_bytes(), mapping.path()].concat()
     }
 
     fn process(row: &MappingRow) -> Option<u32> {
         Some(row.process.read.identity.pid)
+    }
+
+    fn start_time(row: &MappingRow) -> Option<u64> {
+        row.process.read.identity.start_time
     }
 
     fn thing(row: &MappingRow, column: &str) -> Option<u64> {

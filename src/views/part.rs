@@ -58,6 +58,10 @@ impl RowKind for Parts {
     fn process(row: &PartRow) -> Option<u32> {
         row.pid
     }
+
+    fn start_time(row: &PartRow) -> Option<u64> {
+        row.start_time
+    }
 }
 
 /// What has to be read in addition to the account of a process.

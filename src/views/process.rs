@@ -86,6 +86,10 @@ impl RowKind for Processes {
         Some(row.usage.identity.pid)
     }
 
+    fn start_time(row: &ProcessRow) -> Option<u64> {
+        row.usage.identity.start_time
+    }
+
     fn memory(row: &ProcessRow) -> Option<u64> {
         Some(row.usage.memory)
     }

@@ -59,7 +59,12 @@ impl RowKind for Holdings {
     fn identity(row: &HoldingRow) -> Vec<u8> {
         let holding = &row.holding;
         let pid = holding.pid.unwrap_or_default().to_ne_bytes();
-        [&holding.file.to_ne_bytes()[..], &pid, &holding.program.name].concat()
+        let start = Holdings::start_time(row).unwrap_or_default().to_ne_bytes();
+        [&holding.file.to_ne_bytes()[..], &pid, &start, &holding.program.name].concat()
+    }
+
+    fn start_time(row: &HoldingRow) -> Option<u64> {
+        row.holding.program.facts.as_ref()?.start_time
     }
 
     fn process(row: &HoldingRow) -> Option<u32> {

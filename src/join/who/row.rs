@@ -50,6 +50,8 @@ pub struct Program {
 pub struct ProcessFacts {
     /// Its command line.
     pub command: Figure<Vec<u8>>,
+    /// When it started, in clock ticks since the machine did; `None` if that is not known.
+    pub start_time: Option<u64>,
     /// The number of the user that it runs as (`Uid` of status: the effective one).
     pub user: Figure<u32>,
     /// Its memory control group.
@@ -210,8 +212,10 @@ impl InMemory {
 impl ProcessFacts {
     pub(super) fn read(process: &Process) -> ProcessFacts {
         let control_group = process.read_cgroup().map_err(|_| NO_GROUP);
+        let identity = process.identity();
         ProcessFacts {
-            command: process.identity().map(|identity| identity.command).map_err(|_| NO_COMMAND),
+            start_time: identity.as_ref().ok().and_then(|identity| identity.start_time),
+            command: identity.map(|identity| identity.command).map_err(|_| NO_COMMAND),
             user: process.read_status().map(|status| status.user).map_err(|_| NO_STATUS),
             container: control_group.as_ref().map(|group| container_name(group)).map_err(|absent| *absent),
             control_group,
