@@ -161,6 +161,7 @@ import ctypes, time
 libc = ctypes.CDLL(None)
 libc.sbrk.restype = ctypes.c_void_p
 libc.sbrk.argtypes = [ctypes.c_ssize_t]
+time.sleep(0.2) # so that the heap is seen before
 old = libc.sbrk(8 << 20)
 time.sleep(0.05)
 ctypes.memset(old, 1, 8 << 20)

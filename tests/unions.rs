@@ -46,7 +46,7 @@ fn pages_that_are_mapped_twice_count_once() {
     assert_eq!((groups["groups"].as_array().unwrap().len(), figures(&groups["total"])), (2, all), "{groups}");
     assert!(groups["total"]["rows_without_figure"].is_null(), "{groups}");
     let filter = format!("path == {one}");
-    let rows = rmap(["pid", &subject.word(), "--json", "--cache", "--filter", &filter]).good().json();
+    let rows = rmap(["pid", &subject.word(), "--json", "--cache", "--filter", &filter]).good_of_own_files().json();
     assert_eq!(figures(&rows[0]["total"]), first, "{rows}");
 }
 
