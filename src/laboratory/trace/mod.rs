@@ -357,6 +357,7 @@ impl Trace {
         }
         let executed = self.noted.iter_mut().rfind(|noted| noted.call == Call::Execute);
         executed.into_iter().for_each(|noted| noted.frees = Some(0..u64::MAX));
+        self.pace.begin_program();
     }
 
     fn open_files(&mut self, changes: &[Change], measures: Measures, is_held: bool) {

@@ -58,6 +58,12 @@ impl Pace {
         Pace { every, begun: now, due: now, hurried: None, ordinary, heavy, last }
     }
 
+    /// Another program begins in the process. What starting the one before it cost, such as a shell that only looks for
+    /// it, is not at its expense.
+    pub(super) fn begin_program(&mut self) {
+        self.ordinary = Spent::default();
+    }
+
     /// The time since the program started.
     pub(super) fn now(&self) -> Duration {
         self.begun.elapsed()
@@ -133,5 +139,14 @@ mod tests {
         assert!(pace.left() > Duration::from_secs(20) && !pace.may_hold(Weight::Ordinary));
         pace.hurry(Weight::Heavy);
         assert!(pace.left() > Duration::from_secs(20));
+    }
+
+    #[test]
+    fn a_program_that_was_only_a_step_leaves_time_for_the_next_one() {
+        let mut pace = Pace::new(Duration::from_millis(100));
+        pace.looked(Duration::from_millis(1), Some((Weight::Ordinary, Duration::from_secs(1))));
+        assert!(!pace.may_hold(Weight::Ordinary));
+        pace.begin_program();
+        assert!(pace.may_hold(Weight::Ordinary));
     }
 }
