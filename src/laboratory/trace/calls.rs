@@ -114,8 +114,12 @@ pub const CALLS: [&str; 11] =
 /// `MADV_DONTNEED_LOCKED`.
 const DROPS: [u64; 5] = [4, 8, 9, 21, 24];
 
-/// The kinds of advice that bring pages in: `MADV_WILLNEED`, `MADV_POPULATE_READ` and `MADV_POPULATE_WRITE`.
-const FILLS: [u64; 3] = [3, 22, 23];
+/// The kinds of advice that map pages in: `MADV_POPULATE_READ` and `MADV_POPULATE_WRITE`. `MADV_WILLNEED` only reads
+/// them.
+const FILLS: [u64; 2] = [22, 23];
+
+/// The flag of `mlock2` with which it maps nothing in.
+const ON_FAULT: u64 = 1;
 
 /// The bits of an `mprotect` that give access: read, write, execute.
 const ACCESS: u64 = 7;
@@ -133,6 +137,7 @@ impl Call {
             libc::SYS_munmap => Call::Unmap(range()),
             libc::SYS_mremap => Call::Move(range(), rounded(third)),
             libc::SYS_mprotect => Call::Protect(range(), third & ACCESS != 0),
+            libc::SYS_mlock2 if third & ON_FAULT != 0 => return None,
             libc::SYS_mlock | libc::SYS_mlock2 => Call::Lock(range()),
             libc::SYS_madvise if DROPS.contains(&third) => Call::Drop(range()),
             libc::SYS_madvise if FILLS.contains(&third) => Call::Fill(range()),

@@ -220,10 +220,18 @@ impl Ledger {
         self.known = next;
         let begun = noted.iter().rposition(|noted| is_new_program && noted.call == Call::Execute).unwrap_or(0);
         noted.drain(..begun);
+        let done: Vec<bool> = (1..=noted.len())
+            .zip(&*noted)
+            .map(|(next, noted_call)| noted_call.is_done(noted.get(next..).unwrap_or_default(), holding))
+            .collect();
+        let mut done = done.into_iter();
         noted.retain(|noted| {
-            let age = at.saturating_sub(noted.at);
-            let may_still_show = !noted.is_used && noted.frees.is_none() && age < LONGEST_CALL;
-            may_still_show || noted.call.is_long() && age < LONGEST_FILL
+            let (age, is_done) = (at.saturating_sub(noted.at), done.next().unwrap_or(true));
+            // One that maps pages in goes on only if this first look has shown some of them: what the program itself
+            // fills later is not its doing.
+            let only_fills = matches!(noted.call, Call::Fill(_) | Call::Lock(_));
+            let may_still_show = !noted.is_used && noted.frees.is_none() && age < LONGEST_CALL && !only_fills;
+            may_still_show || noted.call.is_long() && noted.is_used && !is_done && age < LONGEST_FILL
         });
         // What a call that goes on filling has replaced went once.
         noted.iter_mut().for_each(|noted| noted.frees = None);
@@ -530,10 +538,33 @@ mod tests {
         let mut calls = vec![noted(20, fill)];
         let changes = ledger.update(at(130), memory(3), &mut calls, None);
         assert_eq!(told(&changes), [(20, "went", Some("mmap"), 0, 0), (20, "appeared", Some("mmap"), 8, 3)]);
-        assert_eq!(told(&ledger.update(at(230), memory(8), &mut calls, None)), [(20, "grew", Some("mmap"), 8, 8)]);
+        assert_eq!(told(&ledger.update(at(230), memory(8), &mut calls, None)), [(230, "grew", Some("mmap"), 8, 8)]);
         assert_eq!(told(&ledger.update(at(330), memory(8), &mut calls, None)), []);
         calls.push(noted(340, Call::Exit));
         assert_eq!(told(&ledger.finish(at(350), &mut calls, ENDED)), [(340, "went", Some("exit_group"), 0, 0)]);
+    }
+
+    #[test]
+    fn what_a_program_fills_later_is_not_put_down_to_a_call() {
+        let range = || MIB..9 * MIB;
+        let memory = |rss: u64| vec![area(range(), 0, rss * MIB)];
+        for call in [Call::Lock(range()), Call::Fill(range())] {
+            let mut ledger = Ledger::new(Bytes(MIB), None);
+            ledger.update(at(10), memory(0), &mut Vec::new(), None);
+            let mut calls = vec![noted(20, call.clone())];
+            assert_eq!(told(&ledger.update(at(40), memory(0), &mut calls, None)), []);
+            assert_eq!(told(&ledger.update(at(60), memory(8), &mut calls, None)), [(60, "grew", None, 8, 8)]);
+            // The first look shows it.
+            let mut ledger = Ledger::new(Bytes(MIB), None);
+            ledger.update(at(10), memory(0), &mut Vec::new(), None);
+            let mut calls = vec![noted(20, call.clone())];
+            let grew = ledger.update(at(40), memory(4), &mut calls, None);
+            assert_eq!(told(&grew), [(20, "grew", Some(call.word()), 8, 4)]);
+            // No row is older than the figures that it begins with.
+            let grew = ledger.update(at(60), memory(8), &mut calls, None);
+            assert_eq!(told(&grew), [(60, "grew", Some(call.word()), 8, 8)]);
+            assert!(grew[0].before_at <= Some(grew[0].at));
+        }
     }
 
     #[test]

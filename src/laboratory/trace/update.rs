@@ -277,6 +277,8 @@ impl<'u> Update<'u> {
     }
 
     fn tell(&mut self, change: Change, Cause { at, call, asked }: Cause) {
+        // A call that was still at work when it was looked at before: the rest was found now.
+        let at = if change.before_at.is_some_and(|before| at < before) { self.at } else { at };
         self.changes.push(Change { at, call, asked, ..change });
     }
 
