@@ -36,6 +36,19 @@ fn rows_in(file: &Path) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
+/// What scripts begin with that call the C library themselves.
+const LIBC: &str = "
+import ctypes, os, signal, sys, time
+libc = ctypes.CDLL(None)
+word, number = ctypes.c_size_t, ctypes.c_int
+libc.mmap.argtypes = [word, word, number, number, number, ctypes.c_long]
+libc.munmap.argtypes = [word, word]
+libc.mremap.argtypes = [word, word, word, number, word]
+libc.sbrk.argtypes = [ctypes.c_ssize_t]
+libc.mmap.restype = libc.mremap.restype = libc.sbrk.restype = word
+size, private, fixed, failed = 32 << 20, 0x22, 0x10, word(-1).value
+";
+
 /// Traces a script in Python, which must end well and say nothing.
 fn python(options: &[&str], script: &str, words: &[&str]) -> Vec<Value> {
     let traced = trace(options, &[&["python3", "-c", script], words].concat());
@@ -66,6 +79,11 @@ fn follows_calls(rows: &[Value]) -> bool {
     follows
 }
 
+/// The rows of a script in Python, if system calls can be followed here.
+fn calls_of_python(options: &[&str], script: &str, words: &[&str]) -> Option<Vec<Value>> {
+    Some(python(options, script, words)).filter(|rows| follows_calls(rows))
+}
+
 /// Repeats a test that depends on when rmap comes to look, which it does late while other tests keep the processors
 /// busy. Such tests run one after the other.
 fn in_peace(test: impl Fn() + std::panic::RefUnwindSafe) {
@@ -78,6 +96,13 @@ fn in_peace(test: impl Fn() + std::panic::RefUnwindSafe) {
         eprintln!("the machine may have been busy; again");
     }
     test();
+}
+
+/// The same for a test that runs Python, which is skipped if that is not installed.
+fn in_peace_with_python(test: impl Fn() + std::panic::RefUnwindSafe) {
+    if has("python3", "python3") {
+        in_peace(test);
+    }
 }
 
 /// Maps a file, waits, fills it, waits, and unmaps it.
@@ -105,10 +130,7 @@ fn filling(options: &[&str], size: u64, pause: &str) -> Vec<Value> {
 
 #[test]
 fn a_file_is_followed_from_map_to_unmap() {
-    in_peace(|| {
-        if !has("python3", "python3") {
-            return;
-        }
+    in_peace_with_python(|| {
         let size = 16 * MIB;
         let rows = filling(&["--every", "20"], size, "0.5");
         let (first, last) = (&rows[0], &rows[rows.len() - 1]);
@@ -133,10 +155,7 @@ fn a_file_is_followed_from_map_to_unmap() {
 
 #[test]
 fn without_system_calls_the_same_is_found_by_looking() {
-    in_peace(|| {
-        if !has("python3", "python3") {
-            return;
-        }
+    in_peace_with_python(|| {
         let size = 16 * MIB;
         // A look that takes long is followed by a long rest.
         let rows = filling(&["--every", "10", "--no-syscalls"], size, "1");
@@ -152,23 +171,19 @@ fn without_system_calls_the_same_is_found_by_looking() {
 
 #[test]
 fn the_heap_grows_and_shrinks_with_brk() {
-    in_peace(|| {
-        if !has("python3", "python3") {
-            return;
-        }
-        let script = "
-import ctypes, time
-libc = ctypes.CDLL(None)
-libc.sbrk.restype = ctypes.c_void_p
-libc.sbrk.argtypes = [ctypes.c_ssize_t]
-time.sleep(0.2) # so that the heap is seen before
+    in_peace_with_python(|| {
+        let script: &str = &[
+            LIBC,
+            "time.sleep(0.2) # so that the heap is seen before
 old = libc.sbrk(8 << 20)
 time.sleep(0.05)
 ctypes.memset(old, 1, 8 << 20)
 time.sleep(0.1)
 libc.sbrk(-(8 << 20))
 time.sleep(0.05)
-";
+",
+        ]
+        .concat();
         let rows = python(&["--every", "10"], script, &[]);
         let heap: Vec<&Value> = rows.iter().filter(|row| row["kind"] == "heap").collect();
         let grew = heap.iter().find(|row| figure(row, "size") >= figure(row, "size_before") + 8 * MIB).unwrap();
@@ -199,23 +214,21 @@ fn how_many_calls_a_signal_interrupted_is_told() {
         return;
     }
     // A signal every 200 microseconds, whose handler restarts nothing.
-    let script = "
-import ctypes, signal
-libc = ctypes.CDLL(None)
-libc.mmap.restype, libc.munmap.argtypes = ctypes.c_size_t, [ctypes.c_size_t, ctypes.c_size_t]
-libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
-failed = ctypes.c_size_t(-1).value
-signal.signal(signal.SIGALRM, lambda *_: None)
+    let script: &str = &[
+        LIBC,
+        "signal.signal(signal.SIGALRM, lambda *_: None)
 signal.setitimer(signal.ITIMER_REAL, 0.0002, 0.0002)
 interrupted = 0
 for turn in range(2000):
-    place = libc.mmap(None, 8 << 20, 3, 0x22, -1, 0)
+    place = libc.mmap(0, 8 << 20, 3, 0x22, -1, 0)
     interrupted += place == failed
     while place != failed and libc.munmap(place, 8 << 20):
         interrupted += 1
 signal.setitimer(signal.ITIMER_REAL, 0)
 print(interrupted)
-";
+",
+    ]
+    .concat();
     for options in [&[][..], &["--no-syscalls"]] {
         let words = [&["trace", "--output", "/dev/null"], options, &["python3", "-c", script]].concat();
         let run = run(command(words));
@@ -248,10 +261,7 @@ fn what_is_left_at_the_end_went_with_exit_group() {
 
 #[test]
 fn memory_that_the_kernel_joins_with_its_neighbour_has_its_call() {
-    in_peace(|| {
-        if !has("python3", "python3") {
-            return;
-        }
+    in_peace_with_python(|| {
         // Lengths that are no multiple of a huge page, so that one lies directly below the other.
         let script = "
 import mmap, time
@@ -261,10 +271,7 @@ for turn in range(2):
         parts.append(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
     time.sleep(0.3)
 ";
-        let rows = python(&["--min-change", "40M"], script, &[]);
-        if !follows_calls(&rows) {
-            return;
-        }
+        let Some(rows) = calls_of_python(&["--min-change", "40M"], script, &[]) else { return };
         let is_longer = |row: &&Value| figure(row, "size") > figure(row, "size_before");
         assert!(rows.iter().all(|row| row["event"] != "unseen"), "{rows:#?}");
         let longer: Vec<&Value> = rows.iter().filter(is_longer).collect();
@@ -278,19 +285,17 @@ for turn in range(2):
 
 #[test]
 fn what_the_program_drops_after_munmap_was_cached_before() {
-    in_peace(|| {
-        if !has("python3", "python3") {
-            return;
-        }
+    in_peace_with_python(|| {
         let folder = disk();
         let path = folder.path().join("mapped");
         let drop = "\nos.fsync(file)\nmemory.flush()\nmemory.close()\n\
                     os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)\n";
         let script = FILLING.replace("\nmemory.close()\n", drop);
-        let rows = python(&["--every", "20"], &script, &[path.to_str().unwrap(), &(16 * MIB).to_string()]);
-        if !follows_calls(&rows) {
+        let Some(rows) =
+            calls_of_python(&["--every", "20"], &script, &[path.to_str().unwrap(), &(16 * MIB).to_string()])
+        else {
             return;
-        }
+        };
         let rows = of(&rows, &path);
         let last = rows[rows.len() - 1];
         assert_eq!((&last["event"], figure(last, "rss_before")), (&"went".into(), 16 * MIB), "{last}");
@@ -331,10 +336,7 @@ fn how_many_mappings_are_left_out_is_a_lower_bound() {
 
 #[test]
 fn the_rows_are_in_the_order_of_their_times() {
-    in_peace(|| {
-        if !has("python3", "python3") {
-            return;
-        }
+    in_peace_with_python(|| {
         let script = "
 import mmap, time
 try:
@@ -359,10 +361,7 @@ time.sleep(0.3)
 
 #[test]
 fn memory_at_the_same_address_is_a_new_mapping() {
-    in_peace(|| {
-        if !has("python3", "python3") {
-            return;
-        }
+    in_peace_with_python(|| {
         let script = "
 import mmap
 for turn in range(3):
@@ -371,10 +370,7 @@ for turn in range(3):
         memory[page] = 1
     memory.close()
 ";
-        let rows = python(&["--min-change", "16M"], script, &[]);
-        if !follows_calls(&rows) {
-            return;
-        }
+        let Some(rows) = calls_of_python(&["--min-change", "16M"], script, &[]) else { return };
         let maps = |event: &str, call: &str| {
             let is_it = |row: &&Value| row["event"] == event && row["call"] == call && figure(row, "asked") == 32 * MIB;
             rows.iter().filter(is_it).count()
@@ -398,10 +394,7 @@ fn every_munmap_has_a_row_though_the_next_mapping_takes_its_place() {
     if page() != 4096 {
         return eprintln!("SKIPPED: huge pages are too large here for the figures to tell the mappings apart");
     }
-    in_peace(|| {
-        if !has("python3", "python3") {
-            return;
-        }
+    in_peace_with_python(|| {
         let script = "
 import mmap
 for turn in range(1, 5):
@@ -410,10 +403,7 @@ for turn in range(1, 5):
         memory[page] = 1
     memory.close()
 ";
-        let rows = python(&[], script, &[]);
-        if !follows_calls(&rows) {
-            return;
-        }
+        let Some(rows) = calls_of_python(&[], script, &[]) else { return };
         let rows: Vec<Value> = rows.into_iter().filter(|row| row["asked"] == 16 * MIB).collect();
         let gone = each(&rows, "went", "rss_before");
         // A huge page may be filled where its first page is.
@@ -428,29 +418,20 @@ for turn in range(1, 5):
 
 #[test]
 fn what_was_replaced_is_not_seen_later_than_it_was_there() {
-    in_peace(|| {
-        if !has("python3", "python3") {
-            return;
-        }
+    in_peace_with_python(|| {
         // Memory, filled, and then replaced by other memory at the same address that is not used.
-        let script = "
-import ctypes, time
-libc = ctypes.CDLL(None)
-libc.mmap.restype = ctypes.c_void_p
-libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
-libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
-size, private, fixed = 32 << 20, 0x22, 0x10
-for turn in range(3):
-    place = libc.mmap(None, size, 3, private, -1, 0)
+        let script: &str = &[
+            LIBC,
+            "for turn in range(3):
+    place = libc.mmap(0, size, 3, private, -1, 0)
     ctypes.memset(place, 1, size)
     time.sleep(0.1)
     assert libc.mmap(place, size, 3, private | fixed, -1, 0) == place
     libc.munmap(place, size)
-";
-        let rows = python(&[], script, &[]);
-        if !follows_calls(&rows) {
-            return;
-        }
+",
+        ]
+        .concat();
+        let Some(rows) = calls_of_python(&[], script, &[]) else { return };
         let rows: Vec<Value> = rows.into_iter().filter(|row| row["asked"] == 32 * MIB).collect();
         let gone: Vec<&Value> = rows.iter().filter(|row| row["event"] == "went").collect();
         assert!(gone.iter().any(|row| row["call"] == "mmap") && gone.iter().any(|row| row["call"] == "munmap"));
@@ -464,35 +445,25 @@ for turn in range(3):
 
 #[test]
 fn a_call_that_failed_has_changed_nothing() {
-    in_peace(|| {
-        if !has("python3", "python3") {
-            return;
-        }
+    in_peace_with_python(|| {
         // Memory, filled; then a mapping in its place of a file that may not be written to, and a move onto itself.
-        let script = "
-import ctypes, os, sys, time
-libc = ctypes.CDLL(None)
-word, number = ctypes.c_size_t, ctypes.c_int
-libc.mmap.restype = libc.mremap.restype = ctypes.c_void_p
-libc.mmap.argtypes = [ctypes.c_void_p, word, number, number, number, ctypes.c_long]
-libc.mremap.argtypes = [ctypes.c_void_p, word, word, number, ctypes.c_void_p]
-size, private, failed = 32 << 20, 0x22, word(-1).value
-file = os.open(sys.argv[1], os.O_RDONLY)
-place = libc.mmap(None, size, 3, private, -1, 0)
+        let script: &str = &[
+            LIBC,
+            "file = os.open(sys.argv[1], os.O_RDONLY)
+place = libc.mmap(0, size, 3, private, -1, 0)
 ctypes.memset(place, 1, size)
 time.sleep(0.3)
 assert libc.mmap(place, size, 3, 0x11, file, 0) == failed
 time.sleep(0.3)
 assert libc.mremap(place, size, size // 2, 3, place) == failed
 time.sleep(0.3)
-";
+",
+        ]
+        .concat();
         let folder = disk();
         let path = folder.path().join("only-read");
         std::fs::write(&path, [0; 4096]).unwrap();
-        let rows = python(&["--min-change", "8M"], script, &[path.to_str().unwrap()]);
-        if !follows_calls(&rows) {
-            return;
-        }
+        let Some(rows) = calls_of_python(&["--min-change", "8M"], script, &[path.to_str().unwrap()]) else { return };
         let of = |event: &str| -> Vec<&Value> {
             rows.iter().filter(|row| row["event"] == event && row["asked"] == 32 * MIB).collect()
         };
@@ -539,25 +510,18 @@ int main(void) {
 
 #[test]
 fn what_is_replaced_and_filled_by_one_call_goes_once() {
-    in_peace(|| {
-        if !has("python3", "python3") {
-            return;
-        }
-        let script = "
-import ctypes, time
-libc = ctypes.CDLL(None)
-libc.mmap.restype = ctypes.c_void_p
-libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
-size, private, fixed, populate = 32 << 20, 0x22, 0x10, 0x8000
-place = libc.mmap(None, size, 3, private, -1, 0)
+    in_peace_with_python(|| {
+        let script: &str = &[
+            LIBC,
+            "populate = 0x8000
+place = libc.mmap(0, size, 3, private, -1, 0)
 time.sleep(0.3)
 assert libc.mmap(place, size, 3, private | fixed | populate, -1, 0) == place
 time.sleep(0.5)
-";
-        let rows = python(&["--min-change", "16M", "--every", "50"], script, &[]);
-        if !follows_calls(&rows) {
-            return;
-        }
+",
+        ]
+        .concat();
+        let Some(rows) = calls_of_python(&["--min-change", "16M", "--every", "50"], script, &[]) else { return };
         let calls = |event: &str| -> Vec<&Value> {
             rows.iter().filter(|row| row["event"] == event).map(|row| &row["call"]).collect()
         };
@@ -568,10 +532,7 @@ time.sleep(0.5)
 
 #[test]
 fn a_file_that_is_renamed_or_removed_stays_measured() {
-    in_peace(|| {
-        if !has("python3", "python3") {
-            return;
-        }
+    in_peace_with_python(|| {
         for act in ["os.unlink(sys.argv[1])", "os.rename(sys.argv[1], sys.argv[1] + '-'); open(sys.argv[1], 'w')"] {
             let folder = disk();
             let path = folder.path().join("mapped");
@@ -590,24 +551,17 @@ fn a_file_that_is_renamed_or_removed_stays_measured() {
 
 #[test]
 fn a_heap_is_seen_just_before_it_shrinks() {
-    in_peace(|| {
-        if !has("python3", "python3") {
-            return;
-        }
-        let script = "
-import ctypes
-libc = ctypes.CDLL(None)
-libc.sbrk.restype = ctypes.c_void_p
-libc.sbrk.argtypes = [ctypes.c_ssize_t]
-for turn in range(3):
+    in_peace_with_python(|| {
+        let script: &str = &[
+            LIBC,
+            "for turn in range(3):
     old = libc.sbrk(16 << 20)
     ctypes.memset(old, 1, 16 << 20)
     libc.sbrk(-(16 << 20))
-";
-        let rows = python(&[], script, &[]);
-        if !follows_calls(&rows) {
-            return;
-        }
+",
+        ]
+        .concat();
+        let Some(rows) = calls_of_python(&[], script, &[]) else { return };
         let heap: Vec<&Value> = rows.iter().filter(|row| row["kind"] == "heap" && row["call"] == "brk").collect();
         let shrank: Vec<&&Value> = heap.iter().filter(|row| row["event"] == "shrank").collect();
         assert_eq!(shrank.len(), 3, "{rows:#?}");
