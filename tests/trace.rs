@@ -170,6 +170,29 @@ fn without_system_calls_the_same_is_found_by_looking() {
 }
 
 #[test]
+fn a_mapping_in_small_pieces_goes_as_one() {
+    in_peace_with_python(|| {
+        let script: &str = &[
+            LIBC,
+            "place = libc.mmap(0, size, 3, private, -1, 0)
+time.sleep(0.1)
+for piece in range(place, place + size, 1 << 20):
+    if libc.mprotect(word(piece), word(512 << 10), 1):
+        sys.exit(1)
+time.sleep(0.1)
+libc.munmap(place, size)
+time.sleep(0.1)
+",
+        ]
+        .concat();
+        let rows = python(&["--every", "10", "--min-change", "1M"], script, &[]);
+        let of_size = |row: &&Value| row["size"] == 32 * MIB || row["size_before"] == 32 * MIB;
+        let events: Vec<&str> = rows.iter().filter(of_size).map(|row| row["event"].as_str().unwrap()).collect();
+        assert_eq!(events, ["appeared", "went"], "{rows:#?}");
+    });
+}
+
+#[test]
 fn the_heap_grows_and_shrinks_with_brk() {
     in_peace_with_python(|| {
         let script: &str = &[

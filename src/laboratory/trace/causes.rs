@@ -101,9 +101,9 @@ pub(super) fn fills(call: &Call, new: &[&Area]) -> bool {
     }
 }
 
-/// Whether a call may have ended the whole of one of these mappings.
+/// Whether a call may have ended the whole of all these mappings.
 pub(super) fn removes(call: &Call, old: &[&Area]) -> bool {
-    let is_whole = |range: &Range<u64>| old.iter().any(|area| is_inside(&area.addresses, range));
+    let is_whole = |range: &Range<u64>| old.iter().all(|area| is_inside(&area.addresses, range));
     match call {
         Call::Unmap(range) | Call::Move(range, _) | Call::Protect(range, false) => is_whole(range),
         Call::Map { fixed: Some(range), replaces: true, .. } => is_whole(range),

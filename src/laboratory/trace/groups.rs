@@ -4,11 +4,12 @@
 //! groups: an old mapping belongs together with every new one that overlaps it and has the same memory behind it. New
 //! ones that are together as long as something that was asked for are one group, too.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
 use super::area::Area;
 use super::calls::meet;
+use super::known::Family;
 
 /// Old and new mappings that belong together, by their places. One side is empty for what appeared or went.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -54,6 +55,45 @@ pub(super) fn groups(old: &[&Area], new: &[Area], freed: &[Range<u64>], moved: &
     // What went comes first: its place may have been taken.
     others.append(&mut groups);
     others
+}
+
+/// Joins the groups that have old mappings of one family.
+pub(super) fn with_families(groups: Vec<Group>, family: impl Fn(usize) -> Option<Family>) -> Vec<Group> {
+    let families = |group: &Group| -> HashSet<Family> { group.old.iter().filter_map(|one| family(*one)).collect() };
+    let mut wholes: Vec<Group> = Vec::new();
+    let mut places: HashMap<Family, usize> = HashMap::new();
+    let mut others = Vec::new();
+    for group in groups {
+        let found = families(&group);
+        if found.is_empty() {
+            others.push(group);
+            continue;
+        }
+        let known: BTreeSet<usize> = found.iter().filter_map(|family| places.get(family).copied()).collect();
+        let place = known.first().copied().unwrap_or(wholes.len());
+        wholes.resize_with(wholes.len().max(place + 1), Group::default);
+        // It brings together what was apart.
+        let mut parts: Vec<Group> =
+            known.iter().skip(1).filter_map(|other| wholes.get_mut(*other).map(std::mem::take)).collect();
+        parts.push(group);
+        for mut part in parts {
+            places.extend(families(&part).into_iter().map(|family| (family, place)));
+            if let Some(whole) = wholes.get_mut(place) {
+                whole.old.append(&mut part.old);
+                whole.new.append(&mut part.new);
+            }
+        }
+    }
+    wholes.retain(|whole| !whole.old.is_empty());
+    for whole in &mut wholes {
+        whole.old.sort_unstable();
+        whole.new.sort_unstable();
+    }
+    // What went comes first: its place may have been taken.
+    let (mut all, continued): (Vec<Group>, Vec<Group>) = wholes.into_iter().partition(|whole| whole.new.is_empty());
+    all.extend(others);
+    all.extend(continued);
+    all
 }
 
 /// The new mappings that belong to no group yet.

@@ -4,6 +4,7 @@
 //! are at their place already that look the same. So a look says nothing about them until it is known that the call is
 //! done, and what they were before it stays. No I/O here.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -11,8 +12,8 @@ use super::area::Area;
 use super::calls::{Call, Noted, is_unseen, meet};
 use super::causes::{asked, may_have_made, may_replace};
 use super::change::Change;
-use super::groups::{Moved, groups};
-use super::known::{Known, LONGEST_CALL};
+use super::groups::{Moved, groups, with_families};
+use super::known::{Family, Known, LONGEST_CALL};
 use super::update::{DENIED, Rules, Told, UNSEEN, Update};
 use crate::process::MappingKind;
 use crate::units::{Absent, Bytes};
@@ -192,8 +193,13 @@ impl Ledger {
         // What a call may be about to end is not looked at.
         let ranges: Vec<&Range<u64>> = running.iter().filter_map(|noted| noted.frees.as_ref()).collect();
         let may_end = |known: &Known| ranges.iter().any(|range| meet(range, &known.area.addresses));
-        let (kept, known): (Vec<Known>, Vec<Known>) = std::mem::take(&mut self.known).into_iter().partition(may_end);
-        areas.retain(|area| kept.iter().all(|known| known.area.addresses != area.addresses));
+        // Neither are the other parts of the same mapping: they have one row together.
+        let families: HashSet<Family> =
+            self.known.iter().filter(|known| may_end(known)).filter_map(|known| known.family).collect();
+        let is_kept = |known: &Known| may_end(known) || known.family.is_some_and(|family| families.contains(&family));
+        let (kept, known): (Vec<Known>, Vec<Known>) = std::mem::take(&mut self.known).into_iter().partition(is_kept);
+        let places: HashSet<&Range<u64>> = kept.iter().map(|known| &known.area.addresses).collect();
+        areas.retain(|area| !places.contains(&area.addresses));
         self.known = known;
 
         let freed: Vec<Range<u64>> = noted.iter().filter_map(|noted| noted.frees.clone()).collect();
@@ -206,7 +212,8 @@ impl Ledger {
         // Less has no row.
         let asked: Vec<u64> = asked.filter(|length| *length >= self.least.0).collect();
         let old: Vec<&Area> = self.known.iter().map(|known| &known.area).collect();
-        let groups = groups(&old, &areas, &freed, &moved, &asked);
+        let family = |place: usize| self.known.get(place).and_then(|known| known.family);
+        let groups = with_families(groups(&old, &areas, &freed, &moved, &asked), family);
         let is_continued = groups.iter().any(|group| !group.old.is_empty() && !group.new.is_empty());
         let is_new_program = otherwise.is_none() && kept.is_empty() && !is_continued;
         let rules = Rules { least: self.least, without_calls: self.without_calls, unseen: self.unseen, otherwise };
@@ -354,6 +361,33 @@ mod tests {
         assert_eq!(ledger.untold(), 1);
         let mut calls = vec![noted(2, Call::Break(None, 3 * MIB))];
         assert_eq!(told(&ledger.update(at(3), heap(2 * MIB), &mut calls, None)), [(2, "grew", Some("brk"), 2, 0)]);
+        assert_eq!(ledger.untold(), 0);
+    }
+
+    #[test]
+    fn small_parts_of_one_mapping_are_judged_together() {
+        let mut ledger = Ledger::new(Bytes(MIB), None);
+        let none = &mut Vec::new;
+        ledger.update(at(10), vec![area(8 * MIB..16 * MIB, 0, 0)], &mut none(), None);
+        // Parts of 512 KiB, and how full each of them is.
+        let parts = |rss: u64| -> Vec<Area> {
+            (16..32).map(|place| area(place * MIB / 2..(place + 1) * MIB / 2, 0, rss)).collect()
+        };
+        assert_eq!(told(&ledger.update(at(20), parts(0), &mut none(), None)), []);
+        // What is told of them adds up.
+        let steps: Vec<usize> =
+            (1..=8).map(|step| ledger.update(at(30 + step), parts(step * MIB / 32), &mut none(), None).len()).collect();
+        assert_eq!(steps, [0, 1, 0, 1, 0, 1, 0, 1]);
+        // Every second one goes, with a call of its own.
+        let half: Vec<Area> = parts(MIB / 4).into_iter().step_by(2).collect();
+        let mut calls: Vec<Noted> =
+            (0..8).map(|turn| noted(40 + turn, Call::Unmap((8 + turn) * MIB + MIB / 2..(9 + turn) * MIB))).collect();
+        let changes = ledger.update(at(50), half, &mut calls, None);
+        assert_eq!(told(&changes), [(47, "shrank", Some("munmap"), 4, 2)]);
+        let mut calls = vec![noted(60, Call::Unmap(8 * MIB..16 * MIB))];
+        let changes = ledger.update(at(70), Vec::new(), &mut calls, None);
+        assert_eq!(told(&changes), [(60, "went", Some("munmap"), 0, 0)]);
+        assert_eq!((changes[0].before.size, changes[0].before.rss), (Ok(Bytes(4 * MIB)), Ok(Bytes(2 * MIB))));
         assert_eq!(ledger.untold(), 0);
     }
 

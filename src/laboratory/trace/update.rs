@@ -11,7 +11,7 @@ use super::calls::{Call, Noted, is_unseen, meet};
 use super::causes::{asked, brings, fills, has_part, is_part_of, lowers, removes, takes};
 use super::change::{Change, Event, InCache, State};
 use super::groups::{Group, without};
-use super::known::{Known, LONGEST_CALL};
+use super::known::{Family, Known, LONGEST_CALL};
 use crate::process::MappingKind;
 use crate::units::{Absent, Bytes, Figure, Reason};
 
@@ -133,9 +133,25 @@ impl<'u> Update<'u> {
             let change = self.change(Event::Appeared, new, State::NONE, after);
             self.tell(change, cause);
         }
-        for area in new {
-            let told = State::of(std::iter::once(*area));
-            self.next.push(Known { area: (*area).clone(), seen_at: self.at, told, told_at: self.at, has_row });
+        self.know(new.iter().map(|area| (*area).clone()).collect(), None, has_row);
+    }
+
+    /// Remembers mappings that were judged together: with what was told of them and when, if that is not what they are
+    /// now.
+    fn know(&mut self, areas: Vec<Area>, told: Option<(State, Duration)>, has_row: bool) {
+        let least = self.rules.least();
+        let is_small = |area: &Area| area.size() < least;
+        let is_whole = areas.len() == 1;
+        let first = areas.iter().find(|area| is_small(area) && !is_whole).map(|area| area.addresses.start);
+        let family = first.map(|first| Family(self.at, first));
+        // How it is divided among mappings that are judged apart is not known.
+        let mut told = told.filter(|_| is_whole || areas.iter().all(is_small));
+        let is_told_together = told.is_some();
+        for area in areas {
+            let now = if is_told_together { State::NONE } else { State::of(std::iter::once(&area)) };
+            let (told, told_at) = told.take().unwrap_or((now, self.at));
+            let family = family.filter(|_| is_small(&area));
+            self.next.push(Known { area, seen_at: self.at, told, told_at, has_row, family });
         }
     }
 
@@ -144,10 +160,9 @@ impl<'u> Update<'u> {
         let seen_at = known.iter().map(|known| known.seen_at).max().unwrap_or_default();
         let olds: Vec<Area> = known.iter().map(|known| known.area.clone()).collect();
         let least = self.rules.least;
-        let is_large = |known: &&Known| {
-            known.area.size() >= least || known.told.distance(&State::NONE).is_ok_and(|amount| amount >= least)
-        };
-        let has_row = known.iter().any(is_large);
+        let size: Bytes = olds.iter().map(Area::size).sum();
+        let told = State::sum(known.iter().map(|known| known.told));
+        let has_row = size >= least || told.distance(&State::NONE).is_ok_and(|amount| amount >= least);
         self.untold += known.iter().filter(|known| !known.has_row).count() as u64;
         if !has_row {
             return;
@@ -165,7 +180,7 @@ impl<'u> Update<'u> {
         });
         let change = Change {
             before_at: Some(before_at),
-            area: Some((*first).clone()),
+            area: Some(hull(first, &old)),
             pss: Ok(Bytes(0)),
             anonymous: Ok(Bytes(0)),
             cache: held.unwrap_or(Err(UNMEASURED)),
@@ -210,13 +225,8 @@ impl<'u> Update<'u> {
             let change = Change { before_at: Some(told_at), ..self.change(event, &new, told, now) };
             self.tell(change, cause);
         }
-        // A group of several mappings is counted anew: how what was told is divided among them is not known.
-        let keeps_count = !is_worth_it && new.len() == 1 && told.rss.is_ok();
-        for area in news {
-            let (told, told_at) =
-                if keeps_count { (told, told_at) } else { (State::of(std::iter::once(&area)), self.at) };
-            self.next.push(Known { area, seen_at: self.at, told, told_at, has_row: had_row || is_worth_it });
-        }
+        let still_told = (!is_worth_it && told.rss.is_ok()).then_some((told, told_at));
+        self.know(news, still_told, had_row || is_worth_it);
     }
 
     /// The calls that freed a part of these mappings, by their places, and how much each of them did: without the one
