@@ -46,6 +46,11 @@ impl Area {
         self.inode != 0
     }
 
+    /// Whether it may be read, written or executed.
+    pub(super) fn has_access(&self) -> bool {
+        !self.perm.starts_with("---")
+    }
+
     /// Whether it is a file whose pages are shared with all others that use it.
     pub(super) fn is_shared_file(&self) -> bool {
         self.has_file() && self.perm.ends_with('s')
@@ -115,20 +120,19 @@ impl Reader {
     pub(super) fn read(&mut self, process: &Process) -> Result<Option<Seen>> {
         let before = self.program.as_ref();
         let is_new_program = before.is_some_and(Program::has_ended);
-        let opened = (is_new_program || before.is_none()).then(|| process.open_program());
+        let opened = (is_new_program || before.is_none()).then(|| process.open_program()).flatten();
         let read = process.read_mappings(&mut self.fields, &self.wanted)?;
         self.changed = if read.mappings.changed() > 0 { self.changed + 1 } else { 0 };
         // A process that never holds still is better seen in part than not at all.
         let is_missed = self.changed > 0 && self.changed < MOST_MISSED;
-        let program = opened.as_ref().map_or(before, Option::as_ref);
+        // If another one cannot be opened just now, that it began is told once it can.
+        let program = opened.as_ref().or(before);
         if is_missed || program.is_some_and(Program::has_ended) {
             return Ok(None);
         }
         let mut areas: Vec<Area> = read.mappings.iter().filter_map(|mapping| area(&mapping)).collect();
         mark_loaded(&mut areas, &process.read_loaded());
-        if let Some(opened) = opened {
-            self.program = opened;
-        }
+        self.program = opened.or(self.program.take());
         Ok(Some(Seen { areas, is_new_program }))
     }
 }

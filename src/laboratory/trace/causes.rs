@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::area::Area;
 use super::calls::{Call, is_inside, meet};
-use super::groups::without;
+use super::groups::{length, without};
 use crate::process::MappingKind;
 use crate::units::Bytes;
 
@@ -24,7 +24,9 @@ pub(super) fn brings(call: &Call, new: &[&Area], grown: Bytes, is_new_program: b
     let is_at = |range: &Range<u64>| new.iter().any(|area| meet(range, &area.addresses));
     let size = || new.iter().map(|area| area.size()).sum::<Bytes>();
     match call {
-        Call::Map { fixed: Some(range), is_accessible, .. } => *is_accessible && is_at(range),
+        Call::Map { fixed: Some(range), is_accessible, .. } => {
+            new.iter().any(|area| meet(range, &area.addresses) && (*is_accessible || !area.has_access()))
+        }
         Call::Map { length, .. } => *length == grown.0 && new.iter().any(|area| is_part_of(call, area)),
         Call::Move(_, length) => size().0 == *length,
         Call::Protect(range, true) => is_at(range),
@@ -55,19 +57,25 @@ pub(super) fn may_replace(call: &Call, area: &Area) -> bool {
     }
 }
 
-/// Whether all that a call with `MAP_FIXED` makes may be there; true of other calls.
-pub(super) fn may_have_made(call: &Call, areas: &[Area]) -> bool {
+/// Whether what a call with `MAP_FIXED` makes may be there, if less than `least` of it has changed since; true of other
+/// calls.
+pub(super) fn may_have_made(call: &Call, areas: &[Area], least: Bytes) -> bool {
     let Call::Map { fixed: Some(range), offset, is_file, is_accessible, .. } = call else { return true };
     let is_it = |area: &&Area| match is_file {
         true => area.has_file() && offset.wrapping_sub(range.start) == area.offset.wrapping_sub(area.addresses.start),
         // Shared memory without a file has an inode too.
         false => !area.has_file() || area.kind != MappingKind::File,
     };
-    if !is_accessible {
-        return !areas.iter().any(|area| meet(range, &area.addresses));
-    }
-    let made: Vec<Range<u64>> = areas.iter().filter(is_it).map(|area| area.addresses.clone()).collect();
-    without(range, &made).is_empty()
+    let left_without = |is_it: &dyn Fn(&&Area) -> bool| {
+        let places: Vec<Range<u64>> = areas.iter().filter(is_it).map(|area| area.addresses.clone()).collect();
+        length(&without(range, &places))
+    };
+    let changed = match is_accessible {
+        true => left_without(&is_it),
+        // Most memory without access is not listed.
+        false => length(std::slice::from_ref(range)).saturating_sub(left_without(&|area| area.has_access())),
+    };
+    changed < least.max(Bytes(1))
 }
 
 /// Whether what a call mapped somewhere may be this mapping or a part of it.

@@ -10,6 +10,7 @@ use std::ops::Range;
 use super::area::Area;
 use super::calls::meet;
 use super::known::Family;
+use crate::units::Bytes;
 
 /// Old and new mappings that belong together, by their places. One side is empty for what appeared or went.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -185,11 +186,15 @@ pub(super) fn without(range: &Range<u64>, freed: &[Range<u64>]) -> Vec<Range<u64
     parts
 }
 
+/// How long ranges are together.
+pub(super) fn length(ranges: &[Range<u64>]) -> Bytes {
+    ranges.iter().map(|range| Bytes(range.end.saturating_sub(range.start))).sum()
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
     use crate::process::{Device, MappingKind};
-    use crate::units::Bytes;
 
     /// Anonymous memory, or a file mapped from its start on at address 0.
     pub(crate) fn area(addresses: Range<u64>, inode: u64, rss: u64) -> Area {

@@ -181,7 +181,10 @@ impl Ledger {
         holding: Option<u32>,
         otherwise: Option<Absent>,
     ) -> Vec<Change> {
-        let fates: Vec<Fate> = (0..noted.len()).map(|place| self.fate(place, noted, holding, at, &areas)).collect();
+        // Another program runs for certain: nothing that was done to the one before it is in doubt any more.
+        let executed = noted.iter().rposition(|noted| noted.call == Call::Execute && noted.frees.is_some());
+        let fate = |place| if executed.is_some() { Fate::Done } else { self.fate(place, noted, holding, at, &areas) };
+        let fates: Vec<Fate> = (0..noted.len()).map(fate).collect();
         let mut running = Vec::new();
         for (fate, call) in fates.into_iter().zip(std::mem::take(noted)) {
             match fate {
@@ -204,11 +207,12 @@ impl Ledger {
 
         let freed: Vec<Range<u64>> = noted.iter().filter_map(|noted| noted.frees.clone()).collect();
         let moved = noted.iter().filter_map(|noted| match &noted.call {
-            Call::Move(range, length) => Some((range.clone(), *length)),
+            Call::Move(range, length) if executed.is_none() => Some((range.clone(), *length)),
             _ => None,
         });
         let moved: Vec<Moved> = moved.collect();
-        let asked = noted.iter().filter(|noted| is_mapped(noted)).filter_map(length);
+        let own = noted.iter().skip(executed.unwrap_or(0));
+        let asked = own.filter(|noted| is_mapped(noted)).filter_map(length);
         // Less has no row.
         let asked: Vec<u64> = asked.filter(|length| *length >= self.least.0).collect();
         let old: Vec<&Area> = self.known.iter().map(|known| &known.area).collect();
@@ -227,21 +231,19 @@ impl Ledger {
         self.known = next;
         let begun = noted.iter().rposition(|noted| is_new_program && noted.call == Call::Execute).unwrap_or(0);
         noted.drain(..begun);
-        let done: Vec<bool> = (1..=noted.len())
-            .zip(&*noted)
-            .map(|(next, noted_call)| noted_call.is_done(noted.get(next..).unwrap_or_default(), holding))
-            .collect();
-        let mut done = done.into_iter();
-        noted.retain(|noted| {
-            let (age, is_done) = (at.saturating_sub(noted.at), done.next().unwrap_or(true));
+        let calls = std::mem::take(noted);
+        let stays = |(place, noted): &(usize, &Noted)| {
+            let age = at.saturating_sub(noted.at);
+            let is_done = || noted.is_done(calls.get(place + 1..).unwrap_or_default(), holding);
             // One that maps pages in goes on only if this first look has shown some of them: what the program itself
             // fills later is not its doing.
             let only_fills = matches!(noted.call, Call::Fill(_) | Call::Lock(_));
             let may_still_show = !noted.is_used && noted.frees.is_none() && age < LONGEST_CALL && !only_fills;
-            may_still_show || noted.call.is_long() && noted.is_used && !is_done && age < LONGEST_FILL
-        });
+            may_still_show || noted.call.is_long() && noted.is_used && age < LONGEST_FILL && !is_done()
+        };
         // What a call that goes on filling has replaced went once.
-        noted.iter_mut().for_each(|noted| noted.frees = None);
+        let once = |noted: &Noted| Noted { frees: None, ..noted.clone() };
+        noted.extend((0..).zip(&calls).filter(stays).map(|(_, noted)| once(noted)));
         noted.append(&mut running);
         noted.sort_by_key(|noted| noted.at);
         changes
@@ -251,19 +253,20 @@ impl Ledger {
     fn fate(&self, place: usize, noted: &[Noted], holding: Option<u32>, at: Duration, areas: &[Area]) -> Fate {
         let Some((call, later)) = noted.get(place..).and_then(<[Noted]>::split_first) else { return Fate::Done };
         let Some(range) = &call.frees else { return Fate::Done };
-        let as_it_was = |before: &Area| {
-            let mut now = areas.iter().filter(|area| area.addresses == before.addresses);
-            now.any(|now| before.is_same_memory(now) && now.rss.is_ok_and(|rss| before.rss.is_ok_and(|was| rss >= was)))
-        };
         let met: Vec<&Area> =
             self.known.iter().map(|known| &known.area).filter(|area| meet(range, &area.addresses)).collect();
         // What a later call has changed there says nothing about this one, and neither does the end of the program.
         let is_at = |noted: &Noted| noted.call.range().is_none_or(|other| meet(range, &other));
         let is_last = !areas.is_empty() && !later.iter().any(is_at);
         let is_empty = !areas.iter().any(|area| meet(range, &area.addresses));
-        let is_possible = !is_last || is_empty || may_have_made(&call.call, areas);
-        if met.is_empty() || !met.iter().all(|area| as_it_was(area)) {
-            return if is_possible { Fate::Done } else { Fate::Failed };
+        let is_possible = !is_last || is_empty || may_have_made(&call.call, areas, self.least);
+        let as_it_was = |before: &&Area| {
+            let mut now = areas.iter().filter(|area| area.addresses == before.addresses);
+            let is_as_full = |now: &Area| now.rss.is_ok_and(|rss| before.rss.is_ok_and(|was| rss >= was));
+            now.any(|now| before.is_same_memory(now) && (!is_possible || is_as_full(now)))
+        };
+        if met.is_empty() || !met.iter().all(as_it_was) {
+            return Fate::Done;
         }
         if !call.is_done(later, holding) && at.saturating_sub(call.at) < LONGEST_CALL {
             return Fate::Running;
@@ -499,6 +502,19 @@ mod tests {
         assert_eq!(told(&changes), [&rows[..], &[(22, "shrank", Some("munmap"), 16, 16)]].concat());
         let asked: Vec<_> = changes.iter().map(|change| change.asked.unwrap().0 / MIB).collect();
         assert_eq!(asked, [4, 10, 2]);
+        // A little went before, which had no row.
+        let mut ledger = begun();
+        let small = Area { addresses: 0..32 * MIB - MIB / 2, ..area(0..32, 32) };
+        assert_eq!(told(&ledger.update(at(15), vec![small], &mut Vec::new(), None)), []);
+        let mut calls = vec![unmap(20, 4..8), unmap(21, 20..30)];
+        let left =
+            vec![area(0..4, 4), area(8..20, 12), Area { addresses: 30 * MIB..32 * MIB - MIB / 2, ..area(30..32, 1) }];
+        let changes = ledger.update(at(130), left, &mut calls, None);
+        assert_eq!(changes[0].after.size, Ok(Bytes(28 * MIB - MIB / 2)));
+        assert_eq!(
+            (changes[1].before.size, changes[1].after.size),
+            (changes[0].after.size, Ok(Bytes(18 * MIB - MIB / 2)))
+        );
         // One of them was mapped again.
         let mut calls = [three(), vec![noted(23, map(10 * MIB, false))]].concat();
         let changes = begun().update(at(130), vec![area(0..4, 4), area(10..32, 13)], &mut calls, None);
@@ -541,16 +557,44 @@ mod tests {
         told(&ledger.update(at(130), vec![before.clone()], &mut vec![noted(20, call)], None))
     }
 
+    /// `mmap` with `MAP_FIXED`.
+    fn over(range: Range<u64>, offset: u64, is_file: bool, is_accessible: bool) -> Call {
+        let (length, is_shared, populates) = (range.end - range.start, true, false);
+        let fixed = Some(range);
+        Call::Map { fixed, replaces: true, length, offset, is_file, is_shared, is_accessible, populates }
+    }
+
+    #[test]
+    fn what_was_replaced_is_gone_though_a_part_of_the_new_has_changed_since() {
+        let whole = || MIB..65 * MIB;
+        let small = MIB / 8;
+        let of = |before: Range<u64>, is_file: bool, is_accessible: bool, areas: Vec<Area>| {
+            let mut ledger = Ledger::new(Bytes(MIB), None);
+            ledger.update(at(10), vec![area(before, 0, 32 * MIB)], &mut Vec::new(), None);
+            let mut calls = vec![noted(20, over(whole(), 0, is_file, is_accessible))];
+            told(&ledger.update(at(30), areas, &mut calls, None))
+        };
+        let after = |is_file, is_accessible, areas| of(whole(), is_file, is_accessible, areas);
+        let went = (20, "went", Some("mmap"), 0, 0);
+        // A small part was unmapped.
+        for before in [whole(), MIB..33 * MIB] {
+            let parts = vec![area(MIB..33 * MIB, 0, 0), area(33 * MIB + small..65 * MIB, 0, 0)];
+            let rows = of(before, false, true, parts);
+            assert_eq!((rows[0], rows[1].2, rows.len()), (went, Some("mmap"), 3), "{rows:?}");
+        }
+        // Address space without access, of which a small part has access again, or much of it in small steps.
+        assert_eq!(after(false, false, vec![area(MIB..MIB + small, 0, 0)]), [went]);
+        let steps: Vec<Area> = (1..9).map(|at| area(2 * at * MIB..2 * at * MIB + MIB / 2, 0, 0)).collect();
+        assert_eq!(after(false, false, steps), [went]);
+        // A file without access is listed.
+        let file = Area { perm: "---s".into(), offset: 0, ..area(whole(), 7, 0) };
+        assert_eq!(after(true, false, vec![file]), [went, (20, "appeared", Some("mmap"), 64, 0)]);
+    }
+
     #[test]
     fn a_mapping_of_something_else_that_failed_replaces_nothing() {
         let range = || MIB..9 * MIB;
-        let over = |offset: u64, is_file: bool| {
-            let Call::Map { length, is_shared, is_accessible, populates, .. } = map(8 * MIB, is_file) else {
-                unreachable!()
-            };
-            let fixed = Some(range());
-            Call::Map { fixed, replaces: true, length, offset, is_file, is_shared, is_accessible, populates }
-        };
+        let over = |offset: u64, is_file: bool| over(range(), offset, is_file, true);
         let (memory, file) = (area(range(), 0, 8 * MIB), area(range(), 7, 8 * MIB));
         assert_eq!(unchanged_after(over(0, true), &memory), []);
         assert_eq!(unchanged_after(over(0, false), &memory), [], "it is as full as it was");
@@ -665,6 +709,13 @@ mod tests {
         let changes = ledger.update(at(30), vec![stack(1)], &mut calls, None);
         assert_eq!(told(&changes), [(20, "went", Some("execve"), 0, 0), (20, "appeared", Some("execve"), 8, 1)]);
         assert_eq!(told(&ledger.update(at(40), vec![stack(1)], &mut calls, None)), []);
+        // It may use as much of them, and the one before it may just have moved something.
+        let mut calls = vec![noted(41, Call::Move(40 * MIB..48 * MIB, 2 * MIB)), noted(42, Call::Unmap(0..50 * MIB))];
+        calls.push(Noted { frees: Some(0..u64::MAX), ..noted(43, Call::Execute) });
+        let areas = vec![area(2 * MIB..4 * MIB, 0, 0), stack(1)];
+        let rows = told(&ledger.update(at(44), areas, &mut calls, None));
+        assert_eq!(rows.iter().filter(|row| row.1 == "went").count(), 1, "{rows:?}");
+        assert!(rows.contains(&(43, "appeared", Some("execve"), 8, 1)) && rows.len() == 3, "{rows:?}");
     }
 
     #[test]

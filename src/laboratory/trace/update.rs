@@ -10,7 +10,7 @@ use super::area::{Area, sum};
 use super::calls::{Call, Noted, is_unseen, meet};
 use super::causes::{asked, brings, fills, has_part, is_part_of, lowers, removes, takes};
 use super::change::{Change, Event, InCache, State};
-use super::groups::{Group, without};
+use super::groups::{Group, length, without};
 use super::known::{Family, Known, LONGEST_CALL};
 use crate::process::MappingKind;
 use crate::units::{Absent, Bytes, Figure, Reason};
@@ -204,8 +204,7 @@ impl<'u> Update<'u> {
         let least = self.rules.least();
         let mut parts = self.freed_parts(&old);
         // The last of them led to what is there now, unless something came back or went on its own since.
-        let freed: Bytes = parts.iter().map(|(_, part)| *part).sum();
-        let left = old.iter().map(|area| area.size()).sum::<Bytes>().saturating_sub(freed);
+        let left = parts.last().map_or_else(|| old.iter().map(|area| area.size()).sum(), |(_, left)| *left);
         let differs = left.0.abs_diff(now.size.unwrap_or_default().0) >= least.0;
         let last = if differs { None } else { parts.pop() };
         let (told, told_at) = self.tell_parts(&old, (told, told_at), parts);
@@ -229,7 +228,7 @@ impl<'u> Update<'u> {
         self.know(news, still_told, had_row || is_worth_it);
     }
 
-    /// The calls that freed a part of these mappings, by their places, and how much each of them did: without the one
+    /// The calls that freed a part of these mappings, by their places, and how much each of them left: without the one
     /// that took the rest.
     fn freed_parts(&self, old: &[&Area]) -> Vec<(usize, Bytes)> {
         let mut left: Vec<Range<u64>> = old.iter().map(|area| area.addresses.clone()).collect();
@@ -239,7 +238,7 @@ impl<'u> Update<'u> {
             let now = left_of(&left, freed);
             let part = length(&left).saturating_sub(length(&now));
             if part >= self.rules.least() && !now.is_empty() {
-                parts.push((place, part));
+                parts.push((place, length(&now)));
                 left = now;
             }
         }
@@ -253,15 +252,15 @@ impl<'u> Update<'u> {
         mut told: (State, Duration),
         parts: impl IntoIterator<Item = (usize, Bytes)>,
     ) -> (State, Duration) {
-        for (place, part) in parts {
-            told = self.tell_part(old, told, place, part);
+        for (place, left) in parts {
+            told = self.tell_part(old, told, place, left);
         }
         told
     }
 
-    fn tell_part(&mut self, old: &[&Area], told: (State, Duration), place: usize, part: Bytes) -> (State, Duration) {
+    fn tell_part(&mut self, old: &[&Area], told: (State, Duration), place: usize, left: Bytes) -> (State, Duration) {
         let (before, before_at) = told;
-        let left = State { size: before.size.map(|size| size.saturating_sub(part)), rss: Err(NOT_LOOKED) };
+        let left = State { size: Ok(left), rss: Err(NOT_LOOKED) };
         let cause = self.cause_at(Some(place), Event::Shrank, Bytes(0), false);
         let at = cause.at;
         let change = self.change(Event::Shrank, old, before, left);
@@ -483,10 +482,6 @@ fn has_same_size(one: &[&Area], other: &[&Area]) -> bool {
 /// What is left of ranges outside of another one.
 fn left_of(ranges: &[Range<u64>], freed: &Range<u64>) -> Vec<Range<u64>> {
     ranges.iter().flat_map(|range| without(range, std::slice::from_ref(freed))).collect()
-}
-
-fn length(ranges: &[Range<u64>]) -> Bytes {
-    ranges.iter().map(|range| Bytes(range.end.saturating_sub(range.start))).sum()
 }
 
 /// What two ranges have in common; the end is not after the start if they have nothing in common.
