@@ -32,8 +32,8 @@ pub(crate) struct DiffArgs {
     after: Option<PathBuf>,
     /// Show only changes of this size or larger
     ///
-    /// By default 1M in tables, and 0 otherwise and with --by or --total. Mappings are only read of processes that
-    /// changed by as much.
+    /// By default 1M in tables, and whatever changed otherwise and with --by or --total. Mappings are only read of
+    /// processes that changed by as much. With --by it is the groups that must have changed by as much.
     #[arg(long, value_name = "SIZE", help_heading = "Changes")]
     min_change: Option<Bytes>,
     /// Compare only these kinds, with commas between them
@@ -122,6 +122,9 @@ impl Run for DiffArgs {
         }
         answer.check::<Changed>(&query)?;
         let is_brief = !answer.is_machine() && !adds_up;
+        let least = self.min_change.unwrap_or(if is_brief { LEAST } else { Bytes(0) });
+        // Of a group every change counts, however small.
+        query.least = Some(("change", self.min_change.unwrap_or(Bytes(1))));
         let files = kinds.contains(&ChangedKind::File);
         let wanted = Wanted { processes: kinds.iter().any(|kind| *kind != ChangedKind::File), files };
         let before = root::open(&self.before, wanted)?;
@@ -131,7 +134,7 @@ impl Run for DiffArgs {
             before,
             after,
             kinds,
-            least: self.min_change.unwrap_or(if is_brief { LEAST } else { Bytes(0) }),
+            least: if query.by.is_some() { Bytes(0) } else { least },
             divides: adds_up,
             budget: self.budget.unwrap_or(BUDGET),
         };

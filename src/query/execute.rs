@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime};
 use super::Query;
 use super::gathered::Gathered;
 use super::host::Host;
-use super::plan::{Plan, Shape, named};
+use super::plan::{Least, Plan, Shape, named};
 use super::tail::Tail;
 use crate::error::{Error, ErrorKind, Subject};
 use crate::render::Sink;
@@ -27,10 +27,10 @@ pub fn execute<S: Source>(query: &Query, source: &mut S, sink: &mut dyn Sink, ho
             let tail = Tail::new(query, shown, sink, sectioned, source.is_live())?;
             run(query, source, &plan, host, Direct { tail })
         }
-        Shape::Groups(common, summed, shown) => {
+        Shape::Groups(common, summed, shown, least) => {
             let tail = Tail::new(query, shown, sink, sectioned, false)?;
             let open = Grouping::new(summed, common, query.merge);
-            run(query, source, &plan, host, Folding { tail, open })
+            run(query, source, &plan, host, Folding { tail, open, least: least.as_deref() })
         }
     }
 }
@@ -337,6 +337,7 @@ impl<K: RowKind> Stage<K> for Direct<'_, K> {
 struct Folding<'a, K: RowKind> {
     tail: Tail<'a, Groups>,
     open: Grouping<K>,
+    least: Option<&'a Least>,
 }
 
 impl<K: RowKind> Folding<'_, K> {
@@ -344,7 +345,8 @@ impl<K: RowKind> Folding<'_, K> {
     fn close(&mut self) -> Result<(), Stop> {
         let empty = self.open.emptied();
         let groups = std::mem::replace(&mut self.open, empty).finish();
-        match groups.into_iter().try_for_each(|group| self.tail.row(group)) {
+        let mut large = groups.into_iter().filter(|group| self.least.is_none_or(|least| least.admits(group)));
+        match large.try_for_each(|group| self.tail.row(group)) {
             // The source has been read: the answer is still closed.
             Err(Stop::Enough) => Ok(()),
             other => other,

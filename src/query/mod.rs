@@ -32,6 +32,7 @@ pub(crate) use execute::{check, check_over};
 pub use host::{Failures, Host};
 
 use crate::table::{ColumnList, Expression, FilterError};
+use crate::units::Bytes;
 
 /// A request: which columns, which rows, in which order, how often.
 #[derive(Debug, Clone)]
@@ -55,6 +56,9 @@ pub struct Query {
     pub narrows: bool,
     /// The column that rows are grouped by.
     pub by: Option<String>,
+    /// Groups for which this column has less than so much are left out, whether it is more or less than zero. A figure
+    /// that is not known may be as much.
+    pub least: Option<(&'static str, Bytes)>,
     /// Whether all sections are merged into one.
     pub merge: bool,
     /// The column that rows are sorted by: `COL`, largest first, or `-COL`.
@@ -107,6 +111,7 @@ impl Query {
             filter: None,
             narrows: false,
             by: None,
+            least: None,
             merge: false,
             order: None,
             keeps_order: false,

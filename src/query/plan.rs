@@ -6,9 +6,10 @@ use super::{Default, Query, Total};
 use crate::error::{Error, ErrorKind, Subject};
 use crate::render::{Head, Sink, TotalStyle};
 use crate::table::{
-    Column, ColumnKind, Filter, Grouping, Groups, Largest, Named, Order, Presence, RowKind, Stop, find, heads, select,
-    unknown,
+    Cell, Column, ColumnKind, Difference, Filter, Group, Grouping, Groups, Largest, Named, Order, Presence, RowKind,
+    Stop, find, heads, select, unknown,
 };
+use crate::units::Bytes;
 
 /// A query over columns of kind `K`, up to the grouping.
 pub(super) struct Plan<K: RowKind> {
@@ -21,8 +22,24 @@ pub(super) struct Plan<K: RowKind> {
 pub(super) enum Shape<K: RowKind> {
     /// They are shown.
     Rows(Shown<K>),
-    /// They are grouped by a column; these columns are added up.
-    Groups(Column<K>, Vec<Column<K>>, Shown<Groups>),
+    /// They are grouped by a column; these columns are added up. Not every group may be shown.
+    Groups(Column<K>, Vec<Column<K>>, Shown<Groups>, Option<Box<Least>>),
+}
+
+/// Which groups are large enough to be shown.
+pub(super) struct Least {
+    column: Column<Groups>,
+    amount: Bytes,
+}
+
+impl Least {
+    pub(super) fn admits(&self, group: &Group) -> bool {
+        match self.column.cell(group) {
+            Cell::Change(Difference::Bytes(by)) => by.unsigned_abs() >= self.amount.0,
+            Cell::Bytes(bytes) => bytes >= self.amount.0,
+            _ => true,
+        }
+    }
 }
 
 /// Which columns of rows of kind `K` are shown, and in which order.
@@ -80,7 +97,7 @@ impl<K: RowKind> Shape<K> {
             Shape::Rows(shown) => {
                 Box::new(shown.columns.iter().chain(&shown.line).chain(shown.order.iter().map(Order::column)))
             }
-            Shape::Groups(common, summed, _) => Box::new(summed.iter().chain([common])),
+            Shape::Groups(common, summed, ..) => Box::new(summed.iter().chain([common])),
         }
     }
 }
@@ -186,23 +203,29 @@ fn grouped<K: RowKind>(query: &Query, table: &[Column<K>], sink: &dyn Sink, by: 
         // The largest groups first: by the main figure, or else by the number of rows.
         None => Order::parse(K::LARGEST_BY, &known).or_else(|_| Order::parse(K::ROWS, &known)).ok(),
     };
-    // Only what is shown or sorted by is read and added up.
+    // Only what is shown, sorted by or compared is read and added up.
     let is_used = |column: &&Column<K>| {
         let is_shown = ids.iter().any(|id| id == column.id());
         column.has_total()
             && column.id() != common.id()
-            && (is_shown || order.as_ref().is_some_and(|order| order.column().id() == column.id()))
+            && (is_shown
+                || query.least.is_some_and(|(id, _)| id == column.id())
+                || order.as_ref().is_some_and(|order| order.column().id() == column.id()))
     };
     let summed: Vec<Column<K>> = table.iter().filter(is_used).cloned().collect();
-    let columns = Grouping::new(&summed, &common, query.merge).columns();
+    let groups = Grouping::new(&summed, &common, query.merge).columns();
     let order = match (&query.order, order) {
-        (Some(word), _) => Some(Order::parse(word, &columns).map_err(Stop::Usage)?),
-        (None, Some(order)) => Order::parse(order.column().id(), &columns).ok(),
+        (Some(word), _) => Some(Order::parse(word, &groups).map_err(Stop::Usage)?),
+        (None, Some(order)) => Order::parse(order.column().id(), &groups).ok(),
         (None, None) => None,
     };
-    let shown = writable(query, select(&columns, &ids).map_err(Stop::Usage)?, sink)?;
+    let shown = writable(query, select(&groups, &ids).map_err(Stop::Usage)?, sink)?;
     let columns = titled(query, shown, order.as_ref());
-    Ok(Shape::Groups(common, summed, Shown { columns, order, top: query.top, line: Vec::new() }))
+    let least = query.least.and_then(|(id, amount)| {
+        let column = find(&groups, id).cloned()?;
+        Some(Box::new(Least { column, amount }))
+    });
+    Ok(Shape::Groups(common, summed, Shown { columns, order, top: query.top, line: Vec::new() }, least))
 }
 
 fn counts<K: RowKind>(query: &Query) -> Vec<String> {

@@ -77,6 +77,28 @@ fn processes_have_the_same_names_on_both_sides_if_one_side_has_no_command_lines(
 }
 
 #[test]
+fn groups_are_as_large_as_their_members_together() {
+    let process = |pid, start, pss, command| Process { pid, start, pss: Some(pss), command, ..PROCESS };
+    let machine = |boot, pss: u64| {
+        (10..20)
+            .fold(Machine::new(boot, 1), |machine, pid| machine.process(&process(pid, 500, pss, b"/bin/fleet")))
+            .process(&process(30, 500, 9000, b"/bin/same"))
+    };
+    // Ten processes, each of which grows by 100 KiB, and one that is new after a reboot and as large as before.
+    let (before, after) = (machine("one", 200), machine("two", 300));
+    let groups = |least: &[&str]| {
+        let options = [&["--jsonl", "--what", "processes", "--by", "name"], least].concat();
+        let rows = diff(&before, &after, &options).lines_of_json();
+        rows.iter().map(|row| format!("{} {}", row["name"], row["change"])).collect::<Vec<_>>()
+    };
+    let fleet = format!("\"/bin/fleet\" {}", 1000 * KIB);
+    assert_eq!(groups(&[]), [&fleet[..]]);
+    assert_eq!(groups(&["--min-change", "1000K"]), [&fleet[..]]);
+    assert_eq!(groups(&["--min-change", "1001K"]), [""; 0]);
+    assert_eq!(groups(&["--min-change", "0"]), [&fleet[..], "\"/bin/same\" 0"]);
+}
+
+#[test]
 fn unlike_figures_are_never_compared() {
     // Pss is only known on one side: VmRSS of both is compared, and not the Rss of a smaps_rollup.
     let before = Machine::new("boot", 1).process(&Process { rss: 1000, pss: Some(900), ..PROCESS });
@@ -113,11 +135,13 @@ fn after_another_boot_no_process_is_the_same_and_files_are_by_path() {
     let rows = diff(&before, &machine("one", 6, 12 * KIB), &["--json", "--what", "files"]).rows();
     assert_eq!(words(&rows), ["file null cached null 12288 12288 new /a", "file null cached 4096 null -4096 gone /a"]);
     // By name, a process that was started again is compared with what it was.
-    let run = diff(&before, &machine("two", 5, 0), &["--json", "--what", "processes", "--by", "name"]);
+    let by_name = ["--json", "--what", "processes", "--by", "name"];
+    let run = diff(&before, &machine("two", 5, 0), &[&by_name[..], &["--min-change", "0"]].concat());
     let rows = run.json();
     assert_eq!(rows.as_array().map(Vec::len), Some(1), "{run:?}");
     let row = &rows[0];
     assert_eq!((&row["before"], &row["after"], &row["change"]), (&json!(921_600), &json!(921_600), &json!(0)));
+    assert_eq!(diff(&before, &machine("two", 5, 0), &by_name).json(), json!([]));
 }
 
 #[test]
