@@ -146,7 +146,7 @@ fn a_letter_that_rmap_does_not_have_is_answered_with_what_to_type() {
         ),
         (
             &["pid", "--by", "kind", "--filter", "mappings > 3", "1"],
-            "--filter: unknown column 'mappings'; only groups have it, and rows are filtered before they are grouped",
+            "--filter: unknown column 'mappings'; only groups have it; --filter applies to rows before grouping",
         ),
         // fincore's --json writes JSON, but what a capture writes is an archive.
         (&["capture", "-o", "a.tar", "--json"], "unknown option '--json'; see `rmap capture --help`"),

@@ -417,6 +417,16 @@ fn a_merged_group_stays_the_same_when_its_processes_change() {
 }
 
 #[test]
+fn a_column_that_is_named_twice_is_shown_once_however_it_is_written() {
+    let root = capture(&[(7, b"x\0", &mapping(0x1000_0000, 2, "rw-p", b"", 8))]);
+    for (list, by) in [("rss,RSS", &["--by", "kind"][..]), ("+RSS,rss,Rss", &["--by", "kind"]), ("Rss,rss", &[])] {
+        let options = ["pid", "7", "--proc-root", root.path().to_str().unwrap(), "--jsonl", "-o", list];
+        let text = rmap([&options[..], by].concat()).good().text();
+        assert_eq!(text.matches("\"rss\":").count(), 1, "{list}: {text}");
+    }
+}
+
+#[test]
 fn a_key_keeps_its_type_and_its_own_value() {
     let maps = [mapping(0x1000_0000, 2, "rw-p", b"", 8), mapping(0x2000_0000, 4, "rw-p", b"", 8)];
     let root = capture(&[(7, b"x\0", &maps.concat())]);

@@ -178,8 +178,8 @@ impl AnswerArgs {
         }
     }
 
-    /// The filter over rows of kind `K`, of which these columns are shown: all expressions, if several were typed.
-    pub(crate) fn filter<K: RowKind>(&self, shown: &[impl AsRef<str>]) -> Result<Option<Expression>, Stop> {
+    /// The filter over rows of kind `K`: all expressions, if several were typed.
+    pub(crate) fn filter<K: RowKind>(&self) -> Result<Option<Expression>, Stop> {
         // Each on its own first, so that an error is shown in what was typed.
         for filter in &self.filter {
             filter.parse::<Expression>().map_err(Stop::Filter)?;
@@ -191,8 +191,9 @@ impl AnswerArgs {
         }
         let all: Expression = text.parse().map_err(Stop::Filter)?;
         let table = K::columns();
-        // Any other name stays as it was typed, for messages.
-        let name = |word: &str| Some(typed(word, &table, shown)).filter(|id| !id.eq_ignore_ascii_case(word));
+        // A title means the same whatever is shown, such as a command that is not indented. Any other name stays as it
+        // was typed, for messages.
+        let name = |word: &str| Some(typed(word, &table, &[""; 0])).filter(|id| !id.eq_ignore_ascii_case(word));
         Ok(Some(all.named(|word| name(word).unwrap_or_else(|| word.to_owned()))))
     }
 
@@ -218,7 +219,7 @@ impl AnswerArgs {
         let has_total = !format.is_machine || format.name == "json";
         refuse_if(self.total && !has_total, "--total", "only tables and JSON documents have a place for it")?;
         refuse_if(self.human && format.is_machine, "-H", "machine formats have exact figures; sizes are in bytes")?;
-        let filter = self.filter::<K>(&shown)?;
+        let filter = self.filter::<K>()?;
         // If not everything fits the screen, the largest rows are seen.
         let all = (self.is_full_screen() && matches!(view, View::Usual(_))).then_some(usize::MAX);
         Ok(Query {

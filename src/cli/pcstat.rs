@@ -289,7 +289,7 @@ impl PcstatArgs {
         self.suit(&mut query, &presentation);
         // The filter selects the files that are added up.
         let over = |filter: Expression| filter.over(&Files::columns());
-        let filter = self.answer.filter::<Files>(file::DEFAULT)?.map(over).transpose().map_err(Stop::Filter)?;
+        let filter = self.answer.filter::<Files>()?.map(over).transpose().map_err(Stop::Filter)?;
         let (deepest, only_cached, answer) = (self.by_dir, self.only_cached, self.answer);
         let mut source = DirectorySource { chosen: self.chosen.chosen()?, deepest, only_cached, filter };
         answer.answer(&query, &mut source, presentation, report)?;

@@ -218,7 +218,7 @@ impl<K: RowKind> Grouping<K> {
 
     /// The groups.
     pub fn finish(self) -> Vec<Group> {
-        let is_of_process = !self.is_merged || self.common.id() == "pid";
+        let is_of_process = K::HAS_PROCESSES && !self.is_merged || self.common.id() == "pid";
         let group = |open: Open<K>| Group {
             is_of_process,
             start_time: open.start_time.filter(|_| open.processes.len() == 1),

@@ -38,9 +38,11 @@ impl ColumnList {
         Ok(columns)
     }
 
-    /// The same list with these names for its words.
+    /// The same list with these names for its words, without duplicates.
     pub(crate) fn named(self, name: impl Fn(&str) -> String) -> ColumnList {
-        ColumnList { ids: self.ids.iter().map(|word| name(word)).collect(), ..self }
+        let mut list = ColumnList { ids: Vec::new(), adds: self.adds };
+        self.ids.iter().for_each(|word| list.push(name(word)));
+        list
     }
 
     /// These columns without duplicates, instead of the default columns.

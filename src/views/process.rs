@@ -202,7 +202,7 @@ const COLUMNS: &[C] = &[
         bounded(), needing(SHARES)),
     col!(new "tree_pss_or_rss", "Tree Pss or Rss", Bytes, |row| branch(row, |branch| branch.size.cell()),
         "with --tree: the sum of pss_or_rss, the order of the tree", on_request(), bounded(), needing(SHARES)),
-    col!(new "tree_processes", "Processes", Number, |row| branch(row, |branch| Cell::Count(branch.processes)),
+    col!(new "tree_processes", "Tree processes", Number, |row| branch(row, |branch| Cell::Count(branch.processes)),
         "with --tree: how many processes that is", on_request()),
     col!(new "cgroup", "Control group", Text, |row| text(&row.usage.group), "its memory control group", naming(),
         needing(GROUP)),

@@ -4,9 +4,10 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::common::{Run, rmap};
+use crate::common::{Run, Running, command, rmap};
 use crate::number;
 
 /// A process of a capture.
@@ -379,6 +380,50 @@ fn a_capture_without_rollups_is_added_up_from_smaps() {
     assert_eq!((number(row, "pss"), number(row, "rss"), &row["command"]), (32 * KIB, 32 * KIB, &"a b".into()));
     // These files have no such line: absent, not zero.
     assert_eq!((&row["uss"], &row["swap"]), (&Value::Null, &Value::Null));
+}
+
+#[test]
+fn a_title_that_two_columns_have_means_the_one_that_is_not_indented() {
+    let capture =
+        capture(&[Captured { pid: 10, ..PROCESS }, Captured { pid: 11, parent: 10, name: b"nginx", ..PROCESS }]);
+    let rows = ps(&capture, &["--tree", "--json", "--filter", "Command =~ '^/bin/nginx'"]).good().json();
+    assert_eq!(rows.as_array().unwrap().iter().map(|row| number(row, "pid")).collect::<Vec<_>>(), [11], "{rows}");
+}
+
+#[test]
+fn the_number_of_processes_of_a_group_is_called_as_its_title() {
+    let capture = capture(&[Captured { pid: 10, ..PROCESS }, Captured { pid: 11, ..PROCESS }]);
+    let words = |arguments: &[&str]| {
+        let text = ps(&capture, &[&["--by", "user", "--no-total"], arguments].concat()).good().text();
+        text.lines().map(|line| line.split_whitespace().map(str::to_owned).collect()).collect::<Vec<Vec<_>>>()
+    };
+    assert_eq!(words(&["-o", "Processes"])[..2], [["Processes", "User"], ["2", "4690"]]);
+    assert_eq!(words(&["--sort", "Processes", "-o", "rss,processes"])[0], ["Rss", "Processes", "User"]);
+}
+
+#[test]
+fn a_group_whose_only_process_is_replaced_or_gets_another_one_has_changed() {
+    let process = |pid| Captured { pid, ..PROCESS };
+    let capture = capture(&[process(10)]);
+    let arguments = ["ps", "--proc-root", capture.path().to_str().unwrap(), "--by", "user", "-w", "0.05", "--jsonl"];
+    let mut watching = Running::start(command(arguments));
+    assert_eq!(watching.row()["processes"], 1);
+    let mut row_where = |wanted: &dyn Fn(&Value) -> bool| {
+        let mut rows = (0..500).map(|_| watching.row());
+        rows.find(|row| {
+            assert!(![Value::from("new"), Value::from("gone")].contains(&row["fate"]), "{row}");
+            wanted(row)
+        })
+        .unwrap()
+    };
+    // Both are there before one of them goes.
+    process(11).write(capture.path());
+    let row = row_where(&|row| row["processes"] == 2);
+    assert_eq!((&row["fate"], &row["processes_change"]), (&"changed".into(), &1.into()), "{row}");
+    fs::rename(capture.path().join("10"), capture.path().join("gone")).unwrap();
+    let row = row_where(&|row| row["processes"] == 1);
+    assert_eq!((&row["fate"], &row["processes_change"]), (&"changed".into(), &(-1).into()), "{row}");
+    assert_eq!(watching.end(Signal::SIGINT).0, Some(0));
 }
 
 #[test]

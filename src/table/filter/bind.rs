@@ -51,7 +51,7 @@ impl<K: RowKind> Binder<'_, K> {
             let typed = name.text.to_ascii_lowercase();
             let why = match column::meant(self.table, &name.text) {
                 _ if typed == K::ROWS || K::HAS_PROCESSES && typed == "processes" => {
-                    "only groups have it, and rows are filtered before they are grouped".to_owned()
+                    "only groups have it; --filter applies to rows before grouping".to_owned()
                 }
                 Some(question) => question,
                 None => format!("{} do not have it", K::ROWS),
