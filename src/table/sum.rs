@@ -13,6 +13,8 @@ pub struct ColumnSum {
     union: Option<Box<Union>>,
     known: u64,
     missing: u64,
+    /// How many rows at most have only a part of a union that is not known.
+    maybe_unknown: u64,
     /// Why the first row without a figure has none.
     reason: Option<Reason>,
 }
@@ -47,7 +49,7 @@ pub enum TotalCell {
 
 impl ColumnSum {
     pub(super) fn new(how: How) -> ColumnSum {
-        ColumnSum { how, part: 0, whole: 0, union: None, known: 0, missing: 0, reason: None }
+        ColumnSum { how, part: 0, whole: 0, union: None, known: 0, missing: 0, maybe_unknown: 0, reason: None }
     }
 
     pub(super) fn add(&mut self, (part, whole): (u64, u64)) {
@@ -59,6 +61,7 @@ impl ColumnSum {
     pub(super) fn unite(&mut self, piece: Piece) {
         self.union.get_or_insert_default().add(piece);
         self.known += 1;
+        self.maybe_unknown += 1;
     }
 
     /// Notes that a row has no figure, and why if that is known.
@@ -71,6 +74,7 @@ impl ColumnSum {
     pub(super) fn merge(&mut self, other: &ColumnSum) {
         self.merge_known(other);
         self.missing = self.missing.saturating_add(other.missing);
+        self.maybe_unknown += other.maybe_unknown;
     }
 
     fn merge_known(&mut self, other: &ColumnSum) {
@@ -89,6 +93,7 @@ impl ColumnSum {
             Some(group) => {
                 self.merge_known(group);
                 self.missing += u64::from(group.missing > 0);
+                self.maybe_unknown += u64::from(group.missing == 0 && group.unknown() > 0);
             }
             None => self.lack(None),
         }
@@ -101,7 +106,7 @@ impl ColumnSum {
 
     /// The total of a column over so many rows, in bytes or as a bare number.
     pub(super) fn cell(&self, in_bytes: bool, rows: u64) -> TotalCell {
-        let missing = self.missing.saturating_add(self.unknown());
+        let missing = self.missing.saturating_add(self.unknown().min(self.maybe_unknown));
         TotalCell::Sum { cell: self.known_cell(in_bytes, rows).unwrap_or_else(Cell::Absent), missing }
     }
 
@@ -139,5 +144,38 @@ impl ColumnSum {
         let united = self.union.as_ref().map_or(Ok(0), |union| union.sum())?;
         let sum = u64::try_from(self.part.saturating_add(united)).map_err(|_| TOO_LARGE)?;
         Ok(if in_bytes { Cell::Bytes(sum) } else { Cell::Count(sum) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::units::{Counted, PageRuns, Run};
+
+    #[test]
+    fn a_total_of_groups_lacks_no_more_rows_than_there_are_groups() {
+        let group = |first: u64, rows: u64| {
+            let mut sum = ColumnSum::new(How::Union);
+            for row in 0..rows {
+                let looked = Run { first: first + row, count: 1 };
+                let counted = Counted::Among(Arc::new(PageRuns::from(looked)), None);
+                sum.unite(Piece { of: 1, looked, figure: 0, each: 1, counted });
+            }
+            sum
+        };
+        let missing = |sum: &ColumnSum| match sum.cell(false, 1) {
+            TotalCell::Sum { missing, .. } => missing,
+            TotalCell::Blank => panic!(),
+        };
+        let groups = [group(0, 3), group(8, 2)];
+        assert_eq!(groups.each_ref().map(missing), [3, 2]);
+        let (mut of_groups, mut of_rows) = (ColumnSum::new(How::Union), ColumnSum::new(How::Union));
+        for group in &groups {
+            of_groups.merge_group(Some(group));
+            of_rows.merge(group);
+        }
+        assert_eq!([missing(&of_groups), missing(&of_rows)], [2, 5]);
     }
 }
