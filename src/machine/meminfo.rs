@@ -18,23 +18,25 @@ use crate::units::Bytes;
 /// `meminfo` cannot be read; [`ErrorKind::Malformed`]: it is not in the kernel's format; [`ErrorKind::Unsupported`]:
 /// it has no `MemAvailable` (kernels before 3.14).
 pub fn read_available_memory(root: &ProcRoot) -> Result<Bytes> {
-    let (path, text) = read_meminfo(root)?;
-    let machine = parse_meminfo(&text, b"MemAvailable")
+    let (path, fields) = read_meminfo(root)?;
+    let machine = fields
+        .bytes("MemAvailable")
         .ok_or_else(|| Error::path(&path, ErrorKind::Unsupported, "it has no MemAvailable (new in Linux 3.14)"))?;
     let groups = if root.is_live() { read_group_headroom(root) } else { None };
     Ok(groups.map_or(machine, |groups| machine.min(groups)))
 }
 
-/// The text of `meminfo`, and its path.
-pub(super) fn read_meminfo(root: &ProcRoot) -> Result<(PathBuf, Vec<u8>)> {
+/// The fields of `meminfo`, and its path.
+pub(super) fn read_meminfo(root: &ProcRoot) -> Result<(PathBuf, Fields)> {
     let path = root.path().join("meminfo");
     let text = root
         .read_file("meminfo")
         .map_err(|error| not_mounted(root).unwrap_or_else(|| Error::io(Subject::Path(path.clone()), &error)))?;
-    if parse_meminfo(&text, b"MemTotal").is_none() {
+    let fields = Fields::parse(&text);
+    if fields.bytes("MemTotal").is_none() {
         return Err(Error::path(&path, ErrorKind::Malformed, "it is not in the kernel's format"));
     }
-    Ok((path, text))
+    Ok((path, fields))
 }
 
 /// Several amounts of `/proc/meminfo` at one instant, such as `Cached`.
@@ -43,11 +45,11 @@ pub(super) fn read_meminfo(root: &ProcRoot) -> Result<(PathBuf, Vec<u8>)> {
 /// `meminfo` cannot be read, or is not in the kernel's format; [`ErrorKind::Unsupported`]: the kernel does not have one
 /// of them.
 pub(super) fn read_amounts<const COUNT: usize>(root: &ProcRoot, keys: [&str; COUNT]) -> Result<[Bytes; COUNT]> {
-    let (path, text) = read_meminfo(root)?;
+    let (path, fields) = read_meminfo(root)?;
     let mut amounts = [Bytes(0); COUNT];
     for (amount, key) in amounts.iter_mut().zip(keys) {
         let missing = || Error::path(&path, ErrorKind::Unsupported, format!("it has no {key}"));
-        *amount = parse_meminfo(&text, key.as_bytes()).ok_or_else(missing)?;
+        *amount = fields.bytes(key).ok_or_else(missing)?;
     }
     Ok(amounts)
 }
@@ -66,10 +68,10 @@ pub struct SwapSpace {
 /// # Errors
 /// `meminfo` cannot be read, or is not in the kernel's format.
 pub fn read_swap_space(root: &ProcRoot) -> Result<SwapSpace> {
-    let (path, text) = read_meminfo(root)?;
+    let (path, fields) = read_meminfo(root)?;
     let missing = || Error::path(&path, ErrorKind::Unsupported, "it has no SwapTotal");
-    let size = parse_meminfo(&text, b"SwapTotal").ok_or_else(missing)?;
-    Ok(SwapSpace { size, free: parse_meminfo(&text, b"SwapFree") })
+    let size = fields.bytes("SwapTotal").ok_or_else(missing)?;
+    Ok(SwapSpace { size, free: fields.bytes("SwapFree") })
 }
 
 /// The size of the huge pages that `mmap(2)` uses by default: `Hugepagesize` of `/proc/meminfo`.
@@ -79,7 +81,8 @@ pub fn read_swap_space(root: &ProcRoot) -> Result<SwapSpace> {
 pub fn read_huge_page_size(root: &ProcRoot) -> Result<Bytes> {
     let path = root.path().join("meminfo");
     let text = root.read_file("meminfo").map_err(|error| Error::io(Subject::Path(path.clone()), &error))?;
-    parse_meminfo(&text, b"Hugepagesize")
+    Fields::parse(&text)
+        .bytes("Hugepagesize")
         .ok_or_else(|| Error::path(&path, ErrorKind::Unsupported, "this kernel has no huge pages"))
 }
 
@@ -89,20 +92,11 @@ pub fn read_huge_page_size(root: &ProcRoot) -> Result<Bytes> {
 /// # Errors
 /// `meminfo` cannot be read; [`ErrorKind::Unsupported`]: the kernel has none.
 pub fn read_huge_pages(root: &ProcRoot) -> Result<(u64, u64)> {
-    let (path, text) = read_meminfo(root)?;
-    let fields = Fields::parse(&text);
+    let (path, fields) = read_meminfo(root)?;
     let none = || Error::path(&path, ErrorKind::Unsupported, "this kernel has no huge pages");
     let count = |key| fields.count(key).ok_or_else(none);
     let free = count("HugePages_Free")?.saturating_sub(count("HugePages_Rsvd")?);
     Ok((count("HugePages_Total")?, free))
-}
-
-/// The value of a line of meminfo, `MemTotal:       16384 kB`.
-pub(super) fn parse_meminfo(text: &[u8], key: &[u8]) -> Option<Bytes> {
-    let mut lines = text.split(|byte| *byte == b'\n');
-    let value = lines.find_map(|line| line.strip_prefix(key)?.strip_prefix(b":"))?.trim_ascii();
-    let number = std::str::from_utf8(value.strip_suffix(b" kB")?).ok()?;
-    Bytes::from_kib(number.trim().parse().ok()?)
 }
 
 #[cfg(test)]
@@ -117,11 +111,12 @@ mod tests {
 
     #[test]
     fn meminfo_of_any_bytes_is_no_panic() {
-        assert_eq!(parse_meminfo(b"A: 1 kB\nMemTotal:       16 kB\n", b"MemTotal"), Some(Bytes(16384)));
+        let total = |text: &[u8]| Fields::parse(text).bytes("MemTotal");
+        assert_eq!(total(b"A: 1 kB\nMemTotal:       16 kB\n"), Some(Bytes(16384)));
         for text in
             [&b""[..], b"MemTotal:", b"MemTotal: kB", b"MemTotal: \xff kB", b"MemTotal: 18446744073709551615 kB"]
         {
-            assert_eq!(parse_meminfo(text, b"MemTotal"), None);
+            assert_eq!(total(text), None);
         }
     }
 

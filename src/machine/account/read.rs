@@ -19,8 +19,7 @@ impl MemoryAccount {
     /// # Errors
     /// `meminfo` cannot be read, or is not in the kernel's format.
     pub fn read(root: &ProcRoot) -> Result<MemoryAccount> {
-        let (path, text) = read_meminfo(root)?;
-        let fields = Fields::parse(&text);
+        let (path, fields) = read_meminfo(root)?;
         let zones = read_zones(root);
         let page = page_size(root, &fields, zones.as_ref().ok());
         let others = Others::read(root);
@@ -49,7 +48,7 @@ impl MemoryAccount {
         let mut nodes: Vec<u32> = listed.filter_map(|entry| number(entry.ok()?.file_name())).collect();
         nodes.sort_unstable();
         let zones = read_zones(root);
-        let whole = read_meminfo(root).map(|(_, text)| Fields::parse(&text)).unwrap_or_default();
+        let whole = read_meminfo(root).map(|(_, fields)| fields).unwrap_or_default();
         let page = page_size(root, &whole, zones.as_ref().ok());
         let mut accounts = Vec::new();
         for node in nodes {
@@ -89,7 +88,7 @@ pub fn read_page_size(root: &ProcRoot) -> PageSize {
     if says_page_size(root) {
         return root.page_size();
     }
-    let fields = read_meminfo(root).map(|(_, text)| Fields::parse(&text)).unwrap_or_default();
+    let fields = read_meminfo(root).map(|(_, fields)| fields).unwrap_or_default();
     page_size(root, &fields, read_zones(root).as_ref().ok())
 }
 
