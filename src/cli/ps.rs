@@ -95,11 +95,23 @@ impl Run for PsArgs {
         let root = self.root.root_for(&self.answer, Wanted::PROCESSES)?;
         let presentation = answer.presentation_of(&root, configured, unit_of_files());
         let mut source = ProcessSource::new(&root, self.found.choice(self.pids.clone())?);
+        source.shows_swap = shown(&query).is_none_or(|mut ids| ids.any(|id| Processes::id_of(id) == "swap"));
         source.tree = order.transpose().map_err(Stop::Usage)?;
         source.request.descendants = self.tree;
         source.request.budget = self.budget.or(source.request.budget);
         answer.answer(&query, &mut source, presentation, report)
     }
+}
+
+/// The columns that are shown, those of the view first; `None` if these are all.
+fn shown(query: &Query) -> Option<impl Iterator<Item = &str>> {
+    let list = query.columns.as_ref();
+    let default = match &query.default {
+        _ if list.is_some_and(|list| !list.adds) => &[][..],
+        Default::Columns(ids) => ids,
+        Default::All => return None,
+    };
+    Some(default.iter().chain(list.into_iter().flat_map(|list| &list.ids)).map(String::as_str))
 }
 
 /// Rejects columns that only a tree has.
@@ -120,12 +132,10 @@ impl PsArgs {
     /// because Pss takes long to read.
     fn order(&self, query: &Query) -> Option<String> {
         let main = if self.tree { process::TREE_ORDER } else { Processes::LARGEST_BY };
-        let shown: &[String] = match (&query.columns, &query.default) {
-            (Some(list), _) if !list.adds => &list.ids,
-            (_, Default::Columns(ids)) => ids,
-            (_, Default::All) => return Some(main.to_owned()),
-        };
-        let ids = || shown.iter().map(|id| Processes::id_of(id));
+        if shown(query).is_none() {
+            return Some(main.to_owned());
+        }
+        let ids = || shown(query).into_iter().flatten().map(Processes::id_of);
         let table = Processes::columns();
         let is_size = |id: &&str| find(&table, id).is_some_and(|column| column.has_total());
         // A tree has its sums wherever Pss is read.

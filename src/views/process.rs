@@ -183,7 +183,7 @@ const COLUMNS: &[C] = &[
     share("pss_shmem", "Shmem", Share::SharedMemory, "the part of Pss that is shared memory, tmpfs or memfd").minor(),
     share("swap_pss", "Swap Pss", Share::SwapPss, "anonymous memory in swap, divided among those that share it"),
     col!(sum "pss_or_rss", "Pss or Rss", Bytes, |row| Cell::bytes(row.usage.pss_or_rss()),
-        "Pss, or Rss if Pss is not known, which is never less: the order of the list", on_request(), needing(SHARES)),
+        "Pss, or Rss if Pss is not known; the default order", on_request(), needing(SHARES)),
     share("locked", "Locked", Share::Locked, "its share of what is locked in RAM with mlock(2)"),
     share("hugetlb", "Hugetlb", Share::Hugetlb, "in hugetlb pages, which no other figure includes"),
     col!(sum "rss_anon", "Rss anon", Bytes, |row| public(row, |status| status.rss_anonymous),

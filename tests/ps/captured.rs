@@ -317,13 +317,26 @@ fn a_process_whose_pss_is_not_known_is_where_it_would_be_if_all_of_its_rss_count
 #[test]
 fn what_several_processes_share_in_swap_is_said_to_count_once_in_each() {
     // In swap are as many KiB as the pid says, of which 3 KiB are the share of a process.
-    let line = |pids: [u32; 2]| {
-        let capture = capture(&pids.map(|pid| Captured { pid, ..PROCESS }));
-        let text = ps(&capture, &[]).good().text();
+    let of = |pids: [u32; 2]| capture(&pids.map(|pid| Captured { pid, ..PROCESS }));
+    let line = |capture: &tempfile::TempDir, arguments: &[&str]| {
+        let text = ps(capture, arguments).good().text();
         text.lines().last().unwrap().to_owned()
     };
-    assert_eq!(line([9000, 9001]), "2 of 2 read, 6K; Swap counts shared pages in each process: 6K together");
-    assert_eq!(line([90, 91]), "2 of 2 read, 6K");
+    let shared = of([9000, 9001]);
+    let explained = "2 of 2 read, 6K; Swap counts shared pages once per process; divided among them it is 6K";
+    for arguments in [&[][..], &["-o", "pss,swap"], &["-o", "+swap_pss"], &["--by", "user"]] {
+        assert_eq!(line(&shared, arguments), explained, "{arguments:?}");
+    }
+    // Where nothing is shown of it, it needs no explanation.
+    assert_eq!(line(&shared, &["-o", "pid,pss"]), "2 of 2 read, 6K");
+    assert_eq!(line(&of([90, 91]), &[]), "2 of 2 read, 6K");
+    // Only processes of which both are known are compared: older kernels have no SwapPss.
+    for pid in ["9000", "9001"] {
+        let path = shared.path().join(pid).join("smaps_rollup");
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text.replace("SwapPss: 3 kB\n", "")).unwrap();
+    }
+    assert_eq!(line(&shared, &[]), "2 of 2 read, 6K");
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub(super) struct Account {
     read: u64,
     /// The sum of it, with what several processes share counted once.
     pss: u64,
-    /// The sum of Swap Pss, and that of Swap over the same processes, both with an address space counted once.
+    /// The sum of Swap Pss, and that of Swap, over the processes that have both, with an address space counted once.
     swap_pss: u64,
     swap: u64,
     /// Those that this user may not read.
@@ -35,17 +35,20 @@ pub(super) struct Account {
     unseen: u64,
     /// Whether anything of this was read at all.
     has_shares: bool,
+    /// Whether the sum of Swap is shown.
+    shows_swap: bool,
     /// Whether root could read those.
     needs_root: bool,
 }
 
 impl Account {
-    pub(super) fn of(root: &ProcRoot, found: &Usages, has_shares: bool) -> Account {
+    pub(super) fn of(root: &ProcRoot, found: &Usages, has_shares: bool, shows_swap: bool) -> Account {
         let mut account = Account {
             listed: found.usages.len() as u64,
             hidden: (!found.hides_more).then_some(found.hidden),
             unseen: found.unseen,
             has_shares,
+            shows_swap,
             needs_root: root.is_live() && run_as_root().is_some(),
             ..Account::default()
         };
@@ -55,11 +58,13 @@ impl Account {
                 Ok(Bytes(pss)) => {
                     account.read += 1;
                     if counted.insert(usage.memory) {
-                        let in_swap = [usage.share(|shares| shares.swap_pss), usage.public(|status| status.swap)];
-                        let [swap_pss, swap] = in_swap.map(|figure| figure.map_or(0, |Bytes(bytes)| bytes));
                         account.pss = account.pss.saturating_add(pss);
-                        account.swap_pss = account.swap_pss.saturating_add(swap_pss);
-                        account.swap = account.swap.saturating_add(swap);
+                        // Only the same processes can be compared.
+                        let in_swap = (usage.share(|shares| shares.swap_pss), usage.public(|status| status.swap));
+                        if let (Ok(Bytes(swap_pss)), Ok(Bytes(swap))) = in_swap {
+                            account.swap_pss = account.swap_pss.saturating_add(swap_pss);
+                            account.swap = account.swap.saturating_add(swap);
+                        }
                     }
                 }
                 Err(absent) => match absent.reason {
@@ -117,9 +122,9 @@ impl Account {
             line.push_str("; ");
             line.push_str(text);
         }
-        if self.swap.saturating_sub(self.swap_pss) > DIFFERENCE.max(self.swap_pss / 8) {
+        if self.shows_swap && self.swap.saturating_sub(self.swap_pss) > DIFFERENCE.max(self.swap_pss / 8) {
             line.push_str(&format!(
-                "; Swap counts shared pages in each process: {} together",
+                "; Swap counts shared pages once per process; divided among them it is {}",
                 Human(Bytes(self.swap_pss))
             ));
         }

@@ -24,6 +24,8 @@ pub struct ProcessSource {
     pub request: UsageRequest,
     /// Whether they are a tree: the order of those below one process, and of those at the top.
     pub tree: Option<Order<Processes>>,
+    /// Whether the column `swap` is shown, so that a line explains its sum.
+    pub shows_swap: bool,
     /// The names of users, by their numbers.
     users: HashMap<u32, Vec<u8>>,
     account: Option<Account>,
@@ -36,7 +38,7 @@ impl ProcessSource {
     pub fn new(root: &ProcRoot, processes: ProcessChoice) -> ProcessSource {
         let request =
             UsageRequest { processes, budget: Some(BUDGET), ..UsageRequest::new(root, UsageNeeds::default()) };
-        ProcessSource { request, tree: None, users: HashMap::new(), account: None }
+        ProcessSource { request, tree: None, shows_swap: false, users: HashMap::new(), account: None }
     }
 
     fn row(&mut self, usage: Usage, is_live: bool) -> ProcessRow {
@@ -80,7 +82,7 @@ impl Source for ProcessSource {
             if stopped.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
         stopped?;
-        self.account = Some(Account::of(&self.request.root, &found, self.request.needs.shares));
+        self.account = Some(Account::of(&self.request.root, &found, self.request.needs.shares, self.shows_swap));
         account::elsewhere(&found).into_iter().for_each(|error| rows.note(error));
         let (processes, figures) = account::missing(&self.request.root, &found, self.request.budget);
         processes.for_each(|error| rows.lost(error));
