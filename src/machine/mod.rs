@@ -31,7 +31,7 @@ pub use account::{
 pub use apps::app_name;
 pub use cgroups::{
     ControlGroup, GroupAbove, GroupAmount, GroupCount, GroupFigures, GroupFile, GroupLimit, GroupPss, GroupVersion,
-    Pressure, read_group_pss, read_groups, read_groups_above, subtract_below,
+    Pressure, read_group_pss, read_groups, read_groups_above, read_swappiness, subtract_below,
 };
 pub(crate) use cgroups::{ELSEWHERE, NOT_CAPTURED};
 pub use containers::container_name;

@@ -143,7 +143,14 @@ impl Captured {
 
     /// Its `/proc/meminfo`.
     pub(crate) fn meminfo(&self, text: &str) {
-        fs::write(self.top.path().join("proc/meminfo"), text).unwrap();
+        self.of_machine("meminfo", text);
+    }
+
+    /// A file of its `/proc`.
+    pub(crate) fn of_machine(&self, name: &str, text: &str) {
+        let path = self.top.path().join("proc").join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
     }
 
     /// A list of cached files of which `/d` is charged for some.

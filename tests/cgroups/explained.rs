@@ -55,12 +55,12 @@ fn freed_memory_is_not_called_page_cache() {
     };
     let begin = "at once (it begins with the inactive list, which has 50.9M): ";
     // What is written to again stays on that list until the kernel looks at it.
-    let freed = "of memory that processes have freed (MADV_FREE) what they have not written to again.\n";
+    let freed = "that processes freed with MADV_FREE, unless written to again.\n";
     let words = |all: &str, clean: &str, most: &str| {
-        format!("\nThe kernel can take back {all} {begin}{clean} of clean page cache, and of {most} {freed}")
+        format!("\nThe kernel can take back {all} {begin}{clean} of clean page cache, and up to {most} {freed}")
     };
     assert_says(&of(0), &words("1M to 51M", "1M", "50M"));
-    assert_says(&of(524_288), &words("512K to 51M", "512K to 1M", "50M to 50.5M"));
+    assert_says(&of(524_288), &words("512K to 51M", "512K to 1M", "50.5M"));
     // What is on the lists of anonymous memory needs swap.
     assert_says(&of(0), "\n6.7M of anonymous and shared memory can only go to swap, ");
     // No more can have been freed than there is, and none if the lists have less than the page cache.
@@ -96,18 +96,19 @@ fn a_limit_of_memory_and_swap_that_was_reached_is_not_said_to_be_unreached() {
         assert_absent(row(&found, path), "max", why);
     }
     assert_says(&with("53477376\n", "7\n", 0), "\nA limit of it or of a group below it was reached 7 times; no ");
+    // What cannot be read is not zero.
+    let unread = with("104857600\n", "\n", 0);
+    let why = "unsupported: its file is not in the kernel's format";
+    assert_absent(row(&rows(&[&unread.option()]), "/d"), "max", why);
     // Far from this limit, and without one, only the other can have been reached.
     for (limit, kills) in [("104857600\n", 0), ("104857600\n", 2), ("9223372036854771712\n", 2)] {
-        let counted = "\nThe kernel counts no case in which a limit of it or of a group below it was reached; ";
+        let counted = "\nThe kernel has not counted a reached limit in it or in a group below it; ";
         assert_says(&with(limit, "0\n", kills), counted);
     }
     // A process that was killed lacked memory of some limit.
     let killed = captured("anon 0\n");
     killed.write("d", &[("memory.events", "max 0\noom 0\noom_kill 1\n")]);
-    assert_says(
-        &killed,
-        "\nThe kernel counts no case in which a limit of it or of a group below it was reached; 1 of ",
-    );
+    assert_says(&killed, "\nThe kernel has not counted a reached limit in it or in a group below it; 1 of ");
 }
 
 #[test]
@@ -122,24 +123,53 @@ fn swap_is_what_the_groups_above_and_the_machine_leave_of_it() {
     };
     let says = |words: &str| {
         let text = explained(&captured, "/d/e/f");
-        let words = format!("\n10M of anonymous memory can only go to swap, {words}.\n");
+        let words = format!("\n10M of anonymous memory can only go to swap{words}.\n");
         assert!(text.contains(&words), "{words}: {text}");
     };
     captured.meminfo("MemTotal: 16384 kB\nSwapTotal: 307096 kB\nSwapFree: 3880 kB\n");
     ["d", "d/e", "d/e/f"].iter().for_each(|group| swap(group, "max\n", 0));
-    says("of which 3.7M of this machine's 299.8M are free");
+    says(", of which 3.7M of this machine's 299.8M are free");
     swap("d/e/f", "104857600\n", 0);
-    says("of which 3.7M of this machine's 299.8M are free");
+    says(", of which 3.7M of this machine's 299.8M are free");
     swap("d", "8388608\n", 7 << 20);
-    says("of which the limit of /d above it (8M) leaves 1M");
+    says("; the limit of /d above it, 8M, leaves 1M");
     swap("d/e/f", "1048576\n", 1 << 19);
-    says("of which its limit (1M) leaves 512K");
+    says("; its limit of 1M leaves 512K");
     swap("d/e", "0\n", 0);
-    says("which the limit of /d/e above it forbids");
+    says(", which the limit of /d/e above it forbids");
     swap("d/e/f", "0\n", 0);
-    says("which its limit forbids");
+    says(", which its limit forbids");
     captured.meminfo("MemTotal: 16384 kB\nSwapTotal: 0 kB\nSwapFree: 0 kB\n");
-    says("which this machine does not have");
+    says(", which this machine does not have");
+}
+
+#[test]
+fn lists_of_which_the_shared_part_is_not_known_are_not_called_anonymous_memory() {
+    let lists = "active_anon 31457280\ninactive_anon 0\n";
+    for anonymous in [20_971_520, 31_457_280, 41_943_040] {
+        let words = "\n30M of anonymous and shared memory can only go to swap, as far as there is any.\n";
+        assert_says(&captured(&format!("anon {anonymous}\n{lists}")), words);
+    }
+}
+
+#[test]
+fn without_swappiness_nothing_is_swapped_to_stay_below_a_limit() {
+    let words = "40M of anonymous memory can only go to swap, as far as there is any. But swappiness is 0, so to stay \
+                 below a limit the kernel swaps none of it; if the whole machine is short of memory, at most as a \
+                 last resort.\n";
+    let one = Captured::version_1();
+    one.group_of_version_1("d", None, &[("memory.swappiness", "0\n")]);
+    one.of_machine("sys/vm/swappiness", "60\n");
+    assert_says(&one, words);
+    one.write("d", &[("memory.swappiness", "1\n")]);
+    one.of_machine("sys/vm/swappiness", "0\n");
+    assert!(!explained(&one, "/d").contains("swappiness"));
+
+    let two = captured("anon 41943040\nshmem 0\nactive_anon 41943040\ninactive_anon 0\n");
+    two.of_machine("sys/vm/swappiness", "0\n");
+    assert_says(&two, words);
+    two.of_machine("sys/vm/swappiness", "60\n");
+    assert!(!explained(&two, "/d").contains("swappiness"));
 }
 
 #[test]
@@ -160,15 +190,19 @@ fn a_limit_of_memory_and_swap_together_keeps_nothing_out_of_swap() {
     captured.group_of_version_1("d/e", None, &[]);
     both("d", 60 << 20, "1\n");
     says(
-        "Memory and swap together can grow by 9M: the limit of /d above it on both is 60M, for which the kernel swaps \
-         nothing.\n",
+        "Memory and swap together can grow by 9M: the limit of /d above it on both is 60M, and swapping does not help \
+         to stay below it.\n",
     );
     // It does not count for those below it.
     both("d", 60 << 20, "0\n");
     says("");
     assert!(!explained(&captured, "/d/e").contains("together"));
     both("d/e", 60 << 20, "1\n");
-    says("Memory and swap together can grow by 9M: its limit on both is 60M, for which the kernel swaps nothing.\n");
+    let below = "the limit on both is 60M, and swapping does not help to stay below it.\n";
+    says(&format!("Memory and swap together can grow by 9M: {below}"));
+    // Without knowing what is in swap, no more than that is known.
+    captured.write("d/e", &[("memory.stat", "total_rss 41943040\ntotal_shmem 0\ntotal_unevictable 0\n")]);
+    says(&format!("Memory and swap together can grow by up to 60M: {below}"));
 }
 
 #[test]

@@ -272,6 +272,7 @@ fn version_1_is_read_where_its_controllers_are_mounted_together() {
                 ("memory.usage_in_bytes", "1000\n"),
                 ("memory.limit_in_bytes", limit),
                 ("memory.memsw.limit_in_bytes", "9223372036854771712\n"),
+                ("memory.memsw.failcnt", "0\n"),
                 ("memory.kmem.usage_in_bytes", "90\n"),
                 ("memory.kmem.tcp.usage_in_bytes", "8\n"),
                 ("memory.failcnt", failures),
@@ -439,7 +440,7 @@ fn one_group_is_explained_in_words() {
              has 8M), and up to 4M of page cache after it is written to disk, and some of 1M of cached names and \
              inodes.",
             "20M of anonymous and 2M of shared memory can only go to swap, which its limit forbids. Shared memory \
-             that is locked (SHM_LOCK) cannot.",
+             locked with SHM_LOCK cannot be swapped out.",
             "4M cannot be taken: locked (mlock), or of ramfs.",
             "The kubelet counts 42M (the working set: the usage without the inactive list), and evicts pods by \
              that figure if the node runs short. The limit is the kernel's: it counts the whole usage, and kills only \

@@ -1,4 +1,4 @@
-//! The limits of the groups above one: they limit it too.
+//! What the kernel does to a group because of the groups above it, which limit it too, or of a setting.
 
 use std::path::Path;
 
@@ -35,6 +35,16 @@ pub fn read_groups_above(root: &ProcRoot, path: &[u8]) -> Vec<GroupAbove> {
     above.map_while(|path| read_group(&hierarchy, path)).collect()
 }
 
+/// How readily the kernel swaps out memory of the group with this path, from 0 to 200: `memory.swappiness` in version
+/// 1, `/proc/sys/vm/swappiness` in version 2; `None` if that cannot be read.
+pub fn read_swappiness(root: &ProcRoot, path: &[u8]) -> Option<u64> {
+    let hierarchy = Hierarchy::of_memory(root).ok()?;
+    parse_number(&match hierarchy.version {
+        GroupVersion::One => std::fs::read(hierarchy.directory(path)?.join("memory.swappiness")).ok()?,
+        GroupVersion::Two => root.read_file("sys/vm/swappiness").ok()?,
+    })
+}
+
 /// The path without its last part.
 fn parent(path: &[u8]) -> Option<&[u8]> {
     let slash = memchr::memrchr(b'/', path).filter(|_| path.len() > 1)?;
@@ -45,8 +55,7 @@ fn parent(path: &[u8]) -> Option<&[u8]> {
 fn read_group(hierarchy: &Hierarchy, path: &[u8]) -> Option<GroupAbove> {
     let directory: &Path = &hierarchy.directory(path)?;
     let directory = Directory::open(directory).ok()?;
-    let setting = || directory.read_file("memory.use_hierarchy", 16).ok();
-    if hierarchy.version == GroupVersion::One && setting().is_some_and(|text| parse_number(&text) == Some(0)) {
+    if !hierarchy.version.includes_below(&directory) {
         return None;
     }
     let read = |file: GroupFile| {

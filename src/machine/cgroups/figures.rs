@@ -148,9 +148,8 @@ impl GroupCount {
 
     /// The file and the keys, of which the first that it has counts.
     fn source(self, version: GroupVersion) -> Figure<(GroupFile, &'static [&'static str])> {
-        use GroupFile::{Events, FailCount, OomControl, Subtree};
+        use GroupFile::{Events, OomControl, Subtree};
         match (self, version) {
-            (GroupCount::Max, GroupVersion::One) => Ok((FailCount, &[""])),
             (GroupCount::Max, GroupVersion::Two) => Ok((Events, &["max"])),
             (GroupCount::Oom, GroupVersion::One) => Err(NO_OOM),
             (GroupCount::Oom, GroupVersion::Two) => Ok((Events, &["oom"])),
@@ -161,7 +160,8 @@ impl GroupCount {
             (GroupCount::Dying, GroupVersion::Two) => {
                 Ok((Subtree, &["nr_dying_subsys_memory", "nr_dying_descendants"]))
             }
-            (GroupCount::Processes, _) => Err(NOT_READ),
+            // From several files, or from a list.
+            (GroupCount::Max, GroupVersion::One) | (GroupCount::Processes, _) => Err(NOT_READ),
         }
     }
 }
@@ -290,14 +290,14 @@ impl GroupFigures {
             let limit = parse_ceiling(texts(limit.source(version)?)?).ok_or(MALFORMED)?;
             Ok(limit.map(Bytes))
         });
-        let counts = GroupCount::ALL.map(|count| {
-            if (count, version) == (GroupCount::Max, GroupVersion::One) {
-                return failures(&texts);
-            }
+        let mut counts = GroupCount::ALL.map(|count| {
             let (file, keys) = count.source(version)?;
             let text = texts(file)?;
             keys.iter().find_map(|key| number(text, key).ok()).ok_or(NOT_IN_KERNEL)
         });
+        if let Some(place) = counts.get_mut(GroupCount::Max as usize).filter(|_| version == GroupVersion::One) {
+            *place = failures(&texts);
+        }
         let pressure = |line: &[u8]| match version {
             GroupVersion::One => Err(NO_PRESSURE),
             GroupVersion::Two => parse_pressure(texts(GroupFile::Pressure)?, line).ok_or(MALFORMED),
@@ -336,13 +336,18 @@ fn working_set(usage: Figure<Bytes>, inactive: Figure<Bytes>) -> Figure<Bytes> {
 const HUGE: u64 = 2 << 20;
 
 /// How often a group of version 1 reached its limit of memory, or that of memory and swap. Linux 6.18 counts the first
-/// only, and leaves 0 for the other.
+/// only, and leaves 0 for the other: then it is known only as long as memory and swap were never near that limit. A
+/// limit that was reached and then raised, and a peak that was reset, are not noticed.
 fn failures<'t>(texts: &dyn Fn(GroupFile) -> Figure<&'t [u8]>) -> Figure<u64> {
     let read = |file| texts(file).and_then(|text| number(text, ""));
     let failures = read(GroupFile::FailCount)?;
-    // Without this file the kernel does not account for swap.
-    let limit = texts(GroupFile::MemorySwapMax).ok().and_then(parse_ceiling).flatten();
-    match (read(GroupFile::MemorySwapFailCount).unwrap_or(0), limit) {
+    let limit = match texts(GroupFile::MemorySwapMax) {
+        Ok(text) => parse_ceiling(text).ok_or(MALFORMED)?,
+        Err(absent) if absent.reason == Reason::Denied => return Err(absent),
+        // Without this file the kernel does not account for swap.
+        Err(_) => return Ok(failures),
+    };
+    match (read(GroupFile::MemorySwapFailCount)?, limit) {
         (0, Some(limit)) => match read(GroupFile::MemorySwapPeak) {
             Ok(peak) if peak.saturating_add(HUGE) < limit => Ok(failures),
             _ => Err(NOT_COUNTED),

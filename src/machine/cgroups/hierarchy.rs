@@ -4,9 +4,10 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::parse::parse_number;
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::mount_table::Mount;
-use crate::process::{ProcRoot, read_mounts};
+use crate::process::{Directory, ProcRoot, read_mounts};
 
 /// The two kinds of control groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +37,12 @@ impl GroupVersion {
             GroupVersion::One => 1,
             GroupVersion::Two => 2,
         }
+    }
+
+    /// Whether a group is charged for those below it. In version 1 it may not be.
+    pub(super) fn includes_below(self, group: &Directory) -> bool {
+        let setting = || group.read_file("memory.use_hierarchy", 16).ok();
+        self == GroupVersion::Two || setting().is_none_or(|text| parse_number(&text) != Some(0))
     }
 
     /// The version of a mount that may account for memory.

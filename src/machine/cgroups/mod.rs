@@ -14,7 +14,7 @@ pub(super) mod parse;
 mod pss;
 mod read;
 
-pub use above::{GroupAbove, read_groups_above};
+pub use above::{GroupAbove, read_groups_above, read_swappiness};
 pub use figures::{GroupAmount, GroupCount, GroupFigures, GroupFile, GroupLimit, Pressure};
 pub use group::ControlGroup;
 pub(super) use headroom::read_group_headroom;

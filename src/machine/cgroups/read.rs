@@ -14,7 +14,7 @@ use nix::libc;
 use super::figures::{GroupFigures, GroupFile, NOT_READ};
 use super::group::ControlGroup;
 use super::hierarchy::{GroupVersion, Hierarchy};
-use super::parse::{parse_number, parse_pids};
+use super::parse::parse_pids;
 use crate::error::{Error, Result, Subject};
 use crate::process::{Directory, GroupChoice, ListedPids, ProcRoot, listed_pids};
 use crate::units::{Absent, Figure, Reason};
@@ -149,7 +149,7 @@ impl Walk<'_> {
             place,
             above: found.place.above,
             size: 1,
-            includes_below: self.includes_below(found),
+            includes_below: self.hierarchy.version.includes_below(&found.directory),
             is_root: self.is_root(found),
             version: self.hierarchy.version,
             figures,
@@ -207,11 +207,6 @@ impl Walk<'_> {
                 GroupVersion::One => has("release_agent") || has("cgroup.sane_behavior"),
                 GroupVersion::Two => !has("memory.current"),
             }
-    }
-
-    fn includes_below(&self, found: &Found) -> bool {
-        let setting = || found.directory.read_file("memory.use_hierarchy", 16).ok();
-        self.hierarchy.version == GroupVersion::Two || setting().is_none_or(|text| parse_number(&text) != Some(0))
     }
 
     /// The groups, with what the kernel counts for each group alone added up.

@@ -19,6 +19,8 @@ pub(super) struct Around<'g> {
     pub(super) below: &'g [GroupRow],
     /// The swap of the machine.
     pub(super) swap: Option<SwapSpace>,
+    /// Whether its swappiness is 0.
+    pub(super) is_never_swapped: bool,
     /// Its cached files, or why they are not known.
     pub(super) files: Result<GroupFiles, Error>,
 }
@@ -36,7 +38,7 @@ pub(super) fn lines(row: &GroupRow, around: &Around<'_>) -> Vec<String> {
     let mut lines = vec![usage(row, &around.above)];
     lines.extend(parts(row));
     lines.push(FIRST_TOUCH.to_owned());
-    lines.extend(reclaim::lines(row, &around.above, around.swap));
+    lines.extend(reclaim::lines(row, &around.above, around.swap, around.is_never_swapped));
     lines.extend(kubelet(row));
     lines.extend(history(row, around.below));
     lines.extend(files::lines(&around.files));
@@ -161,7 +163,7 @@ fn history(row: &GroupRow, below: &[GroupRow]) -> Option<String> {
             said.push("No limit of it or of a group below it was ever reached".to_owned());
         }
         Ok(0) => {
-            said.push("The kernel counts no case in which a limit of it or of a group below it was reached".to_owned());
+            said.push("The kernel has not counted a reached limit in it or in a group below it".to_owned());
         }
         Ok(max) => {
             let known = reached(below);

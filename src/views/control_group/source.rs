@@ -10,7 +10,7 @@ use crate::join::machine_files::MachineFiles;
 use crate::join::read_group_files;
 use crate::machine::{
     ControlGroup, GroupFile, GroupPss, NOT_CAPTURED, read_group_pss, read_groups, read_groups_above, read_swap_space,
-    subtract_below,
+    read_swappiness, subtract_below,
 };
 use crate::process::{GroupChoice, ProcRoot};
 use crate::table::{Aggregation, Closing, Column, Named, RowKind, Rows, Section, Source, Stop};
@@ -77,7 +77,8 @@ impl GroupSource {
         }
         let above = read_groups_above(&self.root, &row.group.path);
         let swap = read_swap_space(&self.root).ok();
-        explained::lines(row, &Around { above, below, swap, files })
+        let is_never_swapped = !row.group.is_root && read_swappiness(&self.root, &row.group.path) == Some(0);
+        explained::lines(row, &Around { above, below, swap, is_never_swapped, files })
     }
 
     /// The memory of the processes in each group.

@@ -11,7 +11,12 @@ use crate::units::{Bytes, Human};
 use crate::views::control_group::GroupRow;
 
 /// What the kernel can take back.
-pub(super) fn lines(row: &GroupRow, above: &[GroupAbove], swap: Option<SwapSpace>) -> Vec<String> {
+pub(super) fn lines(
+    row: &GroupRow,
+    above: &[GroupAbove],
+    swap: Option<SwapSpace>,
+    is_never_swapped: bool,
+) -> Vec<String> {
     let mut lines = Vec::new();
     lines.extend(FileLists::of(row).map(|lists| lists.line(row)));
     let of_both = of_both(row, above);
@@ -23,8 +28,10 @@ pub(super) fn lines(row: &GroupRow, above: &[GroupAbove], swap: Option<SwapSpace
             format!(" Up to {} of it is in the swap cache, and has its place there already.", Human(cached))
         });
         let has_shared = row.known(GroupAmount::Shmem).is_some_and(|shared| shared > Bytes(0));
-        let locked = if has_shared { " Shared memory that is locked (SHM_LOCK) cannot." } else { "" };
-        lines.push(format!("{of_swap} memory can only go to swap, {where_to}.{cached}{locked}"));
+        let locked = if has_shared { " Shared memory locked with SHM_LOCK cannot be swapped out." } else { "" };
+        let has_swap = swap.is_none_or(|swap| swap.size > Bytes(0));
+        let never = if is_never_swapped && has_swap { NEVER_SWAPPED } else { "" };
+        lines.push(format!("{of_swap} memory can only go to swap{where_to}.{never}{cached}{locked}"));
         lines.extend(of_both);
     }
     if let Some(unevictable) = row.known(GroupAmount::Unevictable).filter(|bytes| *bytes > Bytes(0)) {
@@ -32,6 +39,10 @@ pub(super) fn lines(row: &GroupRow, above: &[GroupAbove], swap: Option<SwapSpace
     }
     lines
 }
+
+/// What a swappiness of 0 means for the reclaim of a group: that of the whole machine still swaps as a last resort.
+const NEVER_SWAPPED: &str = " But swappiness is 0, so to stay below a limit the kernel swaps none of it; if the whole \
+                             machine is short of memory, at most as a last resort.";
 
 /// An amount of which only the bounds are known.
 #[derive(Debug, Clone, Copy)]
@@ -114,9 +125,11 @@ impl FileLists {
                 format!("The kernel can take back {} of clean page cache at once {begin}", self.at_once)
             }
             _ => format!(
-                "The kernel can take back {} at once {begin}: {} of clean page cache, and of {} of memory that \
-                 processes have freed (MADV_FREE) what they have not written to again",
-                self.at_once, self.clean, self.freed
+                "The kernel can take back {} at once {begin}: {} of clean page cache, and up to {} that processes \
+                 freed with MADV_FREE, unless written to again",
+                self.at_once,
+                self.clean,
+                Human(self.freed.most)
             ),
         };
         if self.unwritten.most > Bytes(0) {
@@ -132,58 +145,72 @@ impl FileLists {
 /// A limit, and how much of it is not used yet.
 struct Room {
     limit: Bytes,
-    left: Bytes,
+    /// Anything up to the limit if the usage is not known.
+    left: Range,
 }
 
 impl Room {
     fn of(figures: &GroupFigures, limit: GroupLimit, used: &[GroupAmount]) -> Option<Room> {
         let limit = figures.limit(limit).ok().flatten()?;
-        let used = used.iter().map(|amount| figures.amount(*amount).unwrap_or(Bytes(0))).sum();
-        Some(Room { limit, left: limit.saturating_sub(used) })
+        let used = used.iter().map(|amount| figures.amount(*amount).ok()).sum::<Option<Bytes>>();
+        let left = limit.saturating_sub(used.unwrap_or(Bytes(0)));
+        Some(Room { limit, left: Range { least: used.map_or(Bytes(0), |_| left), most: left } })
     }
 }
 
-/// The tightest limit of the group and of those above it.
-fn tightest(
+/// The tightest limit of the group and of those above it, with the path of the one that has it, if it is above.
+fn tightest<'a>(
     row: &GroupRow,
-    above: &[GroupAbove],
+    above: &'a [GroupAbove],
     room: impl Fn(&GroupFigures) -> Option<Room>,
-) -> Option<(Room, String)> {
-    let own = room(&row.group.figures).map(|room| (room, "its limit".to_owned()));
-    let above = above
-        .iter()
-        .filter_map(|group| Some((room(&group.figures)?, format!("the limit of {} above it", escaped(&group.path)))));
-    own.into_iter().chain(above).min_by_key(|(room, _)| (room.left, room.limit))
+) -> Option<(Room, Option<&'a [u8]>)> {
+    let own = room(&row.group.figures).map(|room| (room, None));
+    let above = above.iter().filter_map(|group| Some((room(&group.figures)?, Some(&group.path[..]))));
+    let rooms: Vec<_> = own.into_iter().chain(above).collect();
+    // One whose usage is not known may be the tightest.
+    let least = rooms.iter().map(|(room, _)| room.left.least).min()?;
+    let (room, path) = rooms.into_iter().min_by_key(|(room, _)| (room.left.most, room.limit))?;
+    Some((Room { left: Range { least, ..room.left }, ..room }, path))
+}
+
+/// Where a limit is.
+fn place(path: Option<&[u8]>) -> String {
+    path.map_or_else(String::new, |path| format!(" of {} above it", escaped(path)))
 }
 
 /// What a limit of memory and swap together (version 1) leaves, in words. What goes to swap counts there as before, so
 /// that such a limit keeps nothing in memory, and the kernel does not swap to stay below it.
 fn of_both(row: &GroupRow, above: &[GroupAbove]) -> Option<String> {
     let used = [GroupAmount::Usage, GroupAmount::Swap];
-    let (room, whose) = tightest(row, above, |figures| Room::of(figures, GroupLimit::MemoryAndSwap, &used))?;
-    let (limit, left) = (Human(room.limit), Human(room.left));
+    let (room, path) = tightest(row, above, |figures| Room::of(figures, GroupLimit::MemoryAndSwap, &used))?;
     Some(format!(
-        "Memory and swap together can grow by {left}: {whose} on both is {limit}, for which the kernel swaps nothing."
+        "Memory and swap together can grow by {}: the limit{} on both is {}, and swapping does not help to stay below \
+         it.",
+        room.left,
+        place(path),
+        Human(room.limit)
     ))
 }
 
-/// How much can go to swap, in words.
+/// How much can go to swap, in words that follow the word swap.
 fn where_to(row: &GroupRow, above: &[GroupAbove], swap: Option<SwapSpace>) -> String {
     if swap.is_some_and(|swap| swap.size == Bytes(0)) {
-        return "which this machine does not have".to_owned();
+        return ", which this machine does not have".to_owned();
     }
     let free = swap.and_then(|swap| swap.free);
     let tightest = tightest(row, above, |figures| Room::of(figures, GroupLimit::Swap, &[GroupAmount::Swap]));
-    match (tightest.filter(|(room, _)| free.is_none_or(|free| room.left <= free)), swap) {
-        (Some((Room { limit: Bytes(0), .. }, whose)), _) => format!("which {whose} forbids"),
-        (Some((Room { limit, left }, whose)), _) => {
-            format!("of which {whose} ({}) leaves {}", Human(limit), Human(left))
+    match (tightest.filter(|(room, _)| free.is_none_or(|free| room.left.least <= free)), swap) {
+        (Some((Room { limit: Bytes(0), .. }, None)), _) => ", which its limit forbids".to_owned(),
+        (Some((Room { limit: Bytes(0), .. }, path)), _) => format!(", which the limit{} forbids", place(path)),
+        (Some((Room { limit, left }, None)), _) => format!("; its limit of {} leaves {left}", Human(limit)),
+        (Some((Room { limit, left }, path)), _) => {
+            format!("; the limit{}, {}, leaves {left}", place(path), Human(limit))
         }
         (None, Some(SwapSpace { size, free: Some(free) })) => {
-            format!("of which {} of this machine's {} are free", Human(free), Human(size))
+            format!(", of which {} of this machine's {} are free", Human(free), Human(size))
         }
-        (None, Some(SwapSpace { size, free: None })) => format!("of which this machine has {}", Human(size)),
-        (None, None) => "as far as there is any".to_owned(),
+        (None, Some(SwapSpace { size, free: None })) => format!(", of which this machine has {}", Human(size)),
+        (None, None) => ", as far as there is any".to_owned(),
     }
 }
 
@@ -199,7 +226,7 @@ fn of_swap(row: &GroupRow) -> Option<String> {
     let is_cached = row.known(GroupAmount::SwapCached).is_some_and(|cached| cached > Bytes(0));
     let names = || match &parts[..] {
         // The swap cache may be of either.
-        parts if !is_cached && !parts.is_empty() => {
+        parts if is_whole && !is_cached && !parts.is_empty() => {
             parts.iter().map(|(_, name)| *name).collect::<Vec<_>>().join(" and ")
         }
         _ => "anonymous and shared".to_owned(),
@@ -207,8 +234,8 @@ fn of_swap(row: &GroupRow) -> Option<String> {
     let each = || parts.iter().map(|(bytes, name)| format!("{} of {name}", Human(*bytes))).collect::<Vec<_>>();
     match listed {
         Some(Bytes(0)) => None,
-        // Swap cache that is not mapped is on these lists, and is neither part.
-        Some(listed) if listed < all || (is_cached || !is_whole) && listed > all => {
+        // Swap cache that is not mapped is on these lists, and is neither part; nor is a part that is not known.
+        Some(listed) if listed < all || is_cached && listed > all || !is_whole => {
             Some(format!("{} of {}", Human(listed), names()))
         }
         _ if parts.is_empty() => None,
