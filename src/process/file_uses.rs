@@ -62,6 +62,17 @@ pub(crate) fn deleted_name(path: &[u8]) -> Option<&[u8]> {
     path.strip_suffix(DELETED)
 }
 
+/// The part of a path after the last slash; the whole path if that part is empty.
+pub(crate) fn base_name(path: &[u8]) -> &[u8] {
+    let start = memchr::memrchr(b'/', path).map_or(0, |slash| slash + 1);
+    path.get(start..).filter(|name| !name.is_empty()).unwrap_or(path)
+}
+
+/// The last part of a path as the kernel shows it, without the words that it adds if the name was removed.
+pub(crate) fn last_name(path: &[u8]) -> &[u8] {
+    base_name(deleted_name(path).unwrap_or(path))
+}
+
 impl Process {
     /// Calls `each` with the files that the process maps and has open. Those that it maps several times, or has open
     /// with several descriptors, come more than once. Kernel threads and zombies have none. `is_listed` tells whether a

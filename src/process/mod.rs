@@ -98,7 +98,7 @@ pub(crate) use failure::CapturedDenial;
 pub use fields::{FieldId, FieldUnit, Fields, Wanted};
 pub use file_maps::FileMapping;
 pub(crate) use file_search::{Descriptor, DescriptorText, Needles, ShownFiles};
-pub(crate) use file_uses::{FileUse, UseBuffers, UsedIn, deleted_name};
+pub(crate) use file_uses::{FileUse, UseBuffers, UsedIn, base_name, deleted_name, last_name};
 pub use flags::{Flag, flags_in_words};
 pub(crate) use handle::{ListedPids, listed_pids};
 pub use handle::{Process, shows_whole_machine};

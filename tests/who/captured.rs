@@ -240,9 +240,38 @@ fn a_descriptor_on_a_mount_that_a_capture_does_not_have_proves_nothing_by_its_na
     machine.list(&[("/data/file", [8, 2], 70, 4 << 12, 0)]);
     machine.open(5, "/data/file", 2);
     machine.open(6, "/data/file", 77);
+    // The kernel shows what is on a detached mount of /data below the root of that mount.
+    for (pid, name, inode) in [(7, "/file", "ino: 70\n"), (8, "/file", ""), (9, "/file (deleted)", "ino: 71\n")] {
+        machine.add(pid, OWN, &[]);
+        machine.open(pid, name, 77);
+        let info = format!("pos: 0\nflags: 02\nmnt_id: 77\n{inode}");
+        std::fs::write(machine.0.path().join(format!("proc/{pid}/fdinfo/3")), info).unwrap();
+    }
+    machine.add(10, OWN, &[]);
+    machine.open(10, "/other", 77);
     let (pids, _, lines) = machine.holders("/data/file");
-    let why = "it has a file of this name open, but on a mount that the capture does not have";
-    assert_eq!((pids, lines), (vec![5], vec![format!("rmap: /data/file: process 6 may hold it: {why}")]));
+    let why = "it holds a file of this name on a mount that the capture does not have";
+    let line = format!("rmap: /data/file: processes 6, 7 and 8 may hold it: {why}");
+    assert_eq!((pids, lines), (vec![5], vec![line]));
+    let run = machine.who(&["--inode", "08:02:70"]);
+    let why = "it has a file with this inode number open on a mount that the capture does not have";
+    assert_eq!(run.complaints(), [format!("rmap: 08:02:70: process 7 may hold it: {why}")], "{run:?}");
+}
+
+#[test]
+fn a_mapping_of_a_mount_that_a_capture_does_not_have_proves_nothing_by_its_name() {
+    let machine = Machine::new();
+    machine.add(5, OWN, &[("08:02", 70, "/file")]);
+    machine.add(6, OWN, &[("08:02", 71, "/other")]);
+    machine.add(7, OWN, &[("08:03", 70, "/data/file")]);
+    let why = "it holds a file of this name on a mount that the capture does not have";
+    let line = format!("rmap: /data/file: process 5 may hold it: {why}");
+    let (pids, _, lines) = machine.holders("/data/file");
+    assert_eq!((pids, lines), (vec![], vec![line]));
+    // The list tells that it is this one.
+    machine.list(&[("/data/file", [8, 2], 70, 4 << 12, 0)]);
+    let (pids, _, lines) = machine.holders("/data/file");
+    assert_eq!((pids, lines), (vec![5], vec![]));
 }
 
 /// How process 40 holds the file, what is cached of it, and as what it is known.
@@ -394,7 +423,7 @@ fn pages_of_a_capture_that_are_not_up_to_date_do_not_count_as_cached() {
     let counts = text.split_once("\"counts\":").unwrap().1.split_once(']').unwrap().0;
     std::fs::write(&list, text.replace(&format!("{counts}]"), r#"{"absent":["denied","no"]}"#)).unwrap();
     let file = machine.who(&[NAME]).json()["files"][0].clone();
-    let why = "fewer may be cached: when the capture was taken, it was not known which pages were up to date";
+    let why = "fewer may be cached: the capture does not tell which pages were up to date";
     assert_eq!((file["cached"].as_u64(), &file["not_up_to_date"]), (Some(4 << 12), &Value::Null), "{file}");
     assert!(file["reason"].as_str().unwrap().ends_with(&format!("unsupported: {why}")), "{file}");
     let table = rmap(["who", "--proc-root", machine.0.path().to_str().unwrap(), NAME]);

@@ -13,7 +13,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::machine::Places;
-use crate::process::deleted_name;
+use crate::process::{deleted_name, last_name};
 
 /// A process that maps a file or has it open, or a part of the kernel that uses it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,7 +143,7 @@ impl Holders {
         }
         if !self.by_path.is_empty() {
             for seen in places.in_overlays(device, path) {
-                let has_its_number = |entry: &Entry| entry.inode.is_none_or(|known| known & NUMBER == inode & NUMBER);
+                let has_its_number = |entry: &Entry| entry.inode.is_none_or(|known| may_be_one(known, inode));
                 let is_it =
                     |entry: &&Entry| has_its_number(entry) || seen.is_upper && deleted_name(&entry.path).is_none();
                 self.entries_at(seen.device, &seen.path).filter(is_it).for_each(|entry| add(&mut holds, entry));
@@ -256,15 +256,14 @@ impl Holders {
     }
 }
 
-/// The last part of a path, without the words that the kernel adds if it was removed.
-fn last_name(path: &[u8]) -> &[u8] {
-    let path = deleted_name(path).unwrap_or(path);
-    path.rsplit(|byte| *byte == b'/').next().unwrap_or(path)
-}
-
 /// The bits of the inode number of an overlay that are those of the layer, whether the upper bits say which (`xino`) or
 /// not.
 const NUMBER: u64 = u32::MAX as u64;
+
+/// Whether two files may be one as far as their inode numbers tell, one of which may be that on an overlay.
+pub(in crate::join) fn may_be_one(inode: u64, other: u64) -> bool {
+    inode & NUMBER == other & NUMBER
+}
 
 /// A held file that was found.
 struct FoundFile<'t> {

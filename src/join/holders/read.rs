@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use super::{FoundFile, Hold, Holders, Known, NUMBER, Stray, kernel, last_name};
+use super::{FoundFile, Hold, Holders, Known, NUMBER, Stray, kernel};
 use crate::error::{ErrorKind, Result};
 use crate::join::crowd::visit_all;
 use crate::machine::Places;
 use crate::process::{
-    FileUse, ProcRoot, Process, UseBuffers, UsedIn, hides_processes, read_pids_of_holders, shows_whole_machine,
+    FileUse, ProcRoot, Process, UseBuffers, UsedIn, hides_processes, last_name, read_pids_of_holders,
+    shows_whole_machine,
 };
 
 impl Holders {

@@ -18,6 +18,7 @@ use crate::kernel::whereabouts;
 use crate::machine::Places;
 use crate::machine::cached::{CachedFile, Lists};
 use crate::pagecache::FileReport;
+use crate::process::base_name;
 use crate::units::{Absent, Figure, Reason};
 
 /// A device number, major and minor.
@@ -180,7 +181,7 @@ fn is_same(layer: &FileStat, shown: &FileStat) -> bool {
 fn on_fuse(lists: &mut Lists, only: &CachedFile, report: &FileReport, until: Instant) -> Figure<Option<CachedFile>> {
     let names = lists.read_names(&[only], until, &mut Default::default()).map_err(|_| NOT_FOUND)?;
     let name = names.into_iter().next().flatten();
-    let last = name.as_ref().and_then(|name| name.path.rsplit(|byte| *byte == b'/').next());
+    let last = name.as_ref().map(|name| base_name(&name.path));
     let is_named = match (last, report.path.file_name()) {
         (Some(last), Some(name)) => last == name.as_bytes(),
         _ => true,

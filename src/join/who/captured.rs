@@ -8,9 +8,12 @@ use std::path::{Component, Path, PathBuf};
 
 use super::verdict::Verdict;
 use crate::error::{Error, ErrorKind, Result};
+use crate::join::holders::may_be_one;
 use crate::join::machine_files::FoundFile;
 use crate::machine::Places;
-use crate::process::{DescriptorText, FileMapping, ProcRoot, Process, deleted_name, parse_pid, unescape_maps};
+use crate::process::{
+    DescriptorText, FileMapping, ProcRoot, Process, base_name, deleted_name, last_name, parse_pid, unescape_maps,
+};
 use crate::units::{Absent, Reason};
 
 /// A device number, major and minor.
@@ -39,7 +42,12 @@ const OTHER_NAMESPACE: Absent = Absent::new(
     "it sees a file of this name, but the capture does not tell whether it is this one",
 );
 const OTHER_MOUNT: Absent =
-    Absent::new(Reason::Unsupported, "it has a file of this name open, but on a mount that the capture does not have");
+    Absent::new(Reason::Unsupported, "it holds a file of this name on a mount that the capture does not have");
+/// The same for a file that was asked about by its numbers.
+pub(super) const OTHER_MOUNT_NUMBER: Absent = Absent::new(
+    Reason::Unsupported,
+    "it has a file with this inode number open on a mount that the capture does not have",
+);
 const OTHER_LAYER: Absent =
     Absent::new(Reason::Unsupported, "it holds a file of an overlay, and the capture does not tell of which layer");
 
@@ -116,20 +124,17 @@ impl CapturedName {
 
     /// Whether a mapping has this very name, and so its inode number.
     pub(super) fn is_mapped_by_name(&self, process: &Process, mapping: &FileMapping, places: &Places) -> bool {
-        fn last(path: &[u8]) -> Option<&[u8]> {
-            path.rsplit(|byte| *byte == b'/').next()
-        }
         // Almost every mapping has another name, and needs no copy of it.
         let is_escaped = mapping.path.contains(&b'\\');
-        if !is_escaped && last(&mapping.path) != last(&self.name) {
+        if !is_escaped && base_name(&mapping.path) != base_name(&self.name) {
             return false;
         }
         let path = unescape_maps(&mapping.path);
-        if last(&path) != last(&self.name) {
+        if base_name(&path) != base_name(&self.name) {
             return false;
         }
         let namespace = process.read_mount_namespace().ok().flatten();
-        match (&self.spot, seen(places, namespace, mapping.device.numbers(), &path)) {
+        match (&self.spot, self.seen(places, namespace, mapping.device.numbers(), &path, mapping.inode)) {
             (Some((device, within)), Seen::At(found, at)) => (*device, within) == (found, &at),
             _ => false,
         }
@@ -156,7 +161,7 @@ impl CapturedName {
     pub(super) fn is_mapped(&self, process: &Process, mapping: &FileMapping, places: &Places) -> Verdict {
         let device = mapping.device.numbers();
         let has_number = self.has_number(device, mapping.inode);
-        let see = |namespace, path: &[u8]| seen(places, namespace, device, path);
+        let see = |namespace, path: &[u8]| self.seen(places, namespace, device, path, mapping.inode);
         self.compare(process, &unescape_maps(&mapping.path), has_number, places, see)
     }
 
@@ -172,8 +177,9 @@ impl CapturedName {
         let has_number = on(b"/").zip(inode).and_then(|((device, _), inode)| self.has_number(device, inode));
         let see = |_, path: &[u8]| match on(path) {
             Some((device, Some(within))) => Seen::At(device, within),
-            None if text.mount.is_some() => Seen::OnNoMount,
-            _ => Seen::Unknown,
+            Some((device, None)) => self.unplaced(Some(device), inode, places),
+            None if text.mount.is_some() => self.unplaced(None, inode, places),
+            None => Seen::Unknown,
         };
         self.compare(process, &text.path, has_number, places, see)
     }
@@ -230,11 +236,10 @@ impl CapturedName {
             }
             Seen::At(found, at) | Seen::OfLayer(found, at, _) => (*found, at),
             Seen::Unknown => return self.compare_names(process, namespace, path),
-            Seen::OnNoMount => {
-                return match self.compare_names(process, namespace, path) {
-                    Verdict::Yes(_) => Verdict::Unproven(OTHER_MOUNT),
-                    other => other,
-                };
+            // The kernel shows the path below the root of such a mount, so only its last part tells anything.
+            Seen::OnNoMount { may_be_it } => {
+                let is_like_it = *may_be_it && last_name(path) == last_name(&self.name);
+                return if is_like_it { Verdict::Unproven(OTHER_MOUNT) } else { Verdict::No };
             }
         };
         match seen {
@@ -245,6 +250,31 @@ impl CapturedName {
             Seen::OfLayer(..) => self.compare_names(process, namespace, path),
             _ if places.may_show(*device, within, found, at) => Verdict::Unproven(OTHER_LAYER),
             _ => Verdict::No,
+        }
+    }
+
+    /// Where a file is whose path leads to no mount that is known. Its device may be known, and its inode number.
+    fn unplaced(&self, device: Option<Device>, inode: Option<u64>, places: &Places) -> Seen {
+        let Some((own, _)) = &self.spot else { return Seen::Unknown };
+        if device.is_some_and(|device| places.is_nameless(device)) {
+            return Seen::Unknown;
+        }
+        let may_be_there = |device| device == *own || places.may_be_elsewhere(device) || places.is_overlay(*own);
+        let has_other_number = self.inode.zip(inode).is_some_and(|(own, other)| !may_be_one(own, other));
+        Seen::OnNoMount { may_be_it: device.is_none_or(may_be_there) && !has_other_number }
+    }
+
+    /// Where a path leads that a process of this mount namespace maps.
+    fn seen(&self, places: &Places, namespace: Option<u64>, device: Device, path: &[u8], inode: u64) -> Seen {
+        let Some(number) = namespace else { return Seen::Unknown };
+        match places.locate_in(number, path) {
+            Some((found, within)) if found == device => Seen::At(found, within),
+            Some((found, within)) if places.is_overlay(found) => Seen::OfLayer(found, within, device),
+            // It may be hidden by another mount, or of the namespace that the process was started in.
+            _ => match places.within(namespace, device, path) {
+                Some(within) => Seen::At(device, within),
+                None => self.unplaced(Some(device), Some(inode), places),
+            },
         }
     }
 
@@ -333,20 +363,10 @@ enum Seen {
     At(Device, Vec<u8>),
     /// An overlay, and the path within; the mapping has the device of a layer.
     OfLayer(Device, Vec<u8>, Device),
-    /// A mount that no process in the capture has in its list: the path is that below the mount.
-    OnNoMount,
+    /// A mount that no process in the capture has in its list.
+    OnNoMount {
+        /// Whether it may be the file as far as its numbers tell.
+        may_be_it: bool,
+    },
     Unknown,
-}
-
-fn seen(places: &Places, namespace: Option<u64>, device: Device, path: &[u8]) -> Seen {
-    let there = namespace.and_then(|namespace| places.locate_in(namespace, path));
-    match there {
-        Some((found, within)) if found == device => Seen::At(found, within),
-        Some((found, within)) if places.is_overlay(found) => Seen::OfLayer(found, within, device),
-        // It may be hidden by another mount, or of the namespace that the process was started in.
-        _ => match namespace.and_then(|namespace| places.within(Some(namespace), device, path)) {
-            Some(within) => Seen::At(device, within),
-            None => Seen::Unknown,
-        },
-    }
 }

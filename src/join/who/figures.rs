@@ -15,10 +15,8 @@ pub(super) const TOO_MUCH: Absent =
     Absent::new(Reason::Unsupported, "too much of it is mapped to look at each page; as root, --pages tells");
 const SAME: Absent = Absent::new(Reason::NotApplicable, "it is the same file as one that was named before");
 /// The pages that are not up to date where `cachestat` or `mincore` has told what is cached.
-pub(super) const CAPTURED_UNTOLD: Absent = Absent::new(
-    Reason::Unsupported,
-    "fewer may be cached: when the capture was taken, it was not known which pages were up to date",
-);
+pub(super) const CAPTURED_UNTOLD: Absent =
+    Absent::new(Reason::Unsupported, "fewer may be cached: the capture does not tell which pages were up to date");
 
 /// A file that is asked about, and what is cached of it.
 #[derive(Debug, Clone)]

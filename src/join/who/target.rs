@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use nix::libc;
 use nix::sys::stat::{SFlag, major};
 
-use super::captured::CapturedName;
+use super::captured::{CapturedName, OTHER_MOUNT_NUMBER};
 use super::overlays::{OfLayer, open_name, overlays_of};
 use super::verdict::Verdict;
 use super::wanted::{WantedFile, path_of};
@@ -194,18 +194,23 @@ impl Target {
     pub(super) fn is_open(&self, shown: &ShownFiles<'_>, found: &Descriptor, places: &Places) -> Verdict {
         match &self.kind {
             Kind::Name(name) => match shown.describe(found) {
-                Some(text) => name.is_open(shown.process(), found.inode, &text, places),
-                None => Verdict::No,
+                Some(text) if !text.is_name => name.is_open(shown.process(), found.inode, &text, places),
+                _ => Verdict::No,
             },
             Kind::Number { inode, .. } if found.inode != Some(*inode) => Verdict::No,
             Kind::Number { device, .. } => {
                 let is_it = found.device.is_some_and(|seen| parts(seen) == *device);
-                let mounted = || {
-                    let mount = shown.describe(found)?.mount?;
-                    Some(places.of_descriptor(mount, b"/")?.0)
-                };
-                let may_differ = found.device.is_none_or(|seen| major(seen) == 0);
-                yes_if(is_it || may_differ && mounted() == Some(*device))
+                if is_it || found.device.is_some_and(|seen| major(seen) != 0) {
+                    return yes_if(is_it);
+                }
+                let text = shown.describe(found).filter(|text| text.path.starts_with(b"/") && !text.is_name);
+                let Some(mount) = text.and_then(|text| text.mount) else { return Verdict::No };
+                match places.of_descriptor(mount, b"/") {
+                    Some((mounted, _)) => yes_if(mounted == *device),
+                    // Of a running process, the device of the file is known.
+                    None if found.device.is_none() => Verdict::Unproven(OTHER_MOUNT_NUMBER),
+                    None => Verdict::No,
+                }
             }
             Kind::File(known) => known.is_open(shown, found, places, &self.others),
         }

@@ -2,6 +2,7 @@
 
 use super::figures::GroupFigures;
 use super::hierarchy::GroupVersion;
+use crate::process::base_name;
 use crate::units::Figure;
 
 /// A control group.
@@ -43,7 +44,6 @@ impl ControlGroup {
 
     /// The last part of its path.
     pub fn name(&self) -> &[u8] {
-        let name = self.path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-        if name.is_empty() { &self.path } else { name }
+        base_name(&self.path)
     }
 }

@@ -224,8 +224,12 @@ impl Places {
 
     /// Whether a file system on this device is in a list of mounts, or is that of the kernel's own mount of tmpfs.
     pub(crate) fn has_device(&self, device: Device) -> bool {
-        let is_nameless = self.nameless.is_some_and(|nameless| nameless.device == device);
-        is_nameless || self.own.contains_key(&device) || self.others.contains_key(&device)
+        self.is_nameless(device) || self.own.contains_key(&device) || self.others.contains_key(&device)
+    }
+
+    /// Whether this is the device of the kernel's own mount of tmpfs.
+    pub(crate) fn is_nameless(&self, device: Device) -> bool {
+        self.nameless.is_some_and(|nameless| nameless.device == device)
     }
 
     /// Whether a file on this device, of which the path within is not known, may be in another file system or at

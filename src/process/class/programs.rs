@@ -1,6 +1,7 @@
 //! Which programs and libraries a process runs, from the names of its mapped files: some shapes are only those of one
 //! program.
 
+use crate::process::file_uses::last_name;
 use crate::process::kind::has_file;
 use crate::process::mapping::Mappings;
 
@@ -23,8 +24,7 @@ impl Programs {
             if std::mem::replace(&mut last, path) == path {
                 continue;
             }
-            let path = path.strip_suffix(b" (deleted)").unwrap_or(path);
-            let name = memchr::memrchr(b'/', path).and_then(|slash| path.get(slash + 1..)).unwrap_or(path);
+            let name = last_name(path);
             programs.jvm |= name == b"libjvm.so";
             programs.musl |= name.starts_with(b"ld-musl-") || name.starts_with(b"libc.musl-");
             programs.postgres |= name == b"postgres";

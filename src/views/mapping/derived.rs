@@ -4,7 +4,7 @@
 use super::fields::{KERNEL_PAGE_SIZE, PRIVATE_CLEAN, PRIVATE_DIRTY, RSS, SHARED_DIRTY, SWAP, figure, flags};
 use super::row::{MappingNeed, MappingRow, MappingRows, NOT_GIVEN, NOT_READ};
 use crate::process::class::class_words;
-use crate::process::{Deleted, Mapping, MappingKind, flags_in_words};
+use crate::process::{Deleted, Mapping, MappingKind, base_name, flags_in_words};
 use crate::table::{Cell, Column, col};
 use crate::units::{Absent, Reason};
 
@@ -110,12 +110,6 @@ const MODES: [&str; 16] = [
 fn mode(perm: &str) -> &'static str {
     let bit = |letter: char, worth: usize| if perm.contains(letter) { worth } else { 0 };
     MODES.get(bit('r', 4) + bit('w', 2) + bit('x', 1) + bit('s', 8)).copied().unwrap_or_default()
-}
-
-/// The part after the last slash; the whole path if that part is empty.
-fn base_name(path: &[u8]) -> &[u8] {
-    let start = memchr::memrchr(b'/', path).map_or(0, |slash| slash + 1);
-    path.get(start..).filter(|name| !name.is_empty()).unwrap_or(path)
 }
 
 /// The part before the last slash of a path; empty if it is not a path.
