@@ -66,9 +66,14 @@ impl Process {
         Ok(stat.map_or((0, [0; 3], false), |stat| (stat.start_time, stat.program, stat.is_zombie())))
     }
 
+    /// When it started, in clock ticks since the machine did; `None` if that is not known.
+    pub(crate) fn read_start_time(&self) -> Option<u64> {
+        Some(self.read_stat().ok()??.start_time)
+    }
+
     /// When it started, in whole seconds since 1970, as file systems count them; `None` if that is not known.
     pub(super) fn read_start(&self) -> Option<i64> {
-        let after_boot = u128::from(self.read_stat().ok()??.start_time) * 1000 / u128::from(ticks_a_second()?);
+        let after_boot = u128::from(self.read_start_time()?) * 1000 / u128::from(ticks_a_second()?);
         let now = |clock| clock_gettime(clock).ok().map(|time| i128::from(time.num_milliseconds()));
         let boot = now(ClockId::CLOCK_REALTIME)? - now(ClockId::CLOCK_BOOTTIME)?;
         i64::try_from((boot + i128::try_from(after_boot).ok()?).div_euclid(1000)).ok()

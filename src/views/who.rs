@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use super::processes::user_name;
 use super::shared::NOT_UP_TO_DATE;
+use crate::error::{Error, ErrorKind, Subject};
+use crate::join::PageLists;
 use crate::join::who::{Answer, FileInCache, Holding, How, InMemory, KernelUse, ProcessFacts, WantedFile, WhoFacts};
 use crate::join::who::{MappedBy, find_holders};
 use crate::process::ProcRoot;
@@ -60,11 +62,11 @@ impl RowKind for Holdings {
         let holding = &row.holding;
         let pid = holding.pid.unwrap_or_default().to_ne_bytes();
         let start = Holdings::start_time(row).unwrap_or_default().to_ne_bytes();
-        [&holding.file.to_ne_bytes()[..], &pid, &start, &holding.program.name].concat()
+        [&holding.file.to_ne_bytes()[..], &pid, &start, &holding.name].concat()
     }
 
     fn start_time(row: &HoldingRow) -> Option<u64> {
-        row.holding.program.facts.as_ref()?.start_time
+        row.holding.start_time
     }
 
     fn process(row: &HoldingRow) -> Option<u32> {
@@ -149,9 +151,9 @@ const COLUMNS: &[C] = &[
         "the memory control group of the process, from /proc/PID/cgroup", naming(), needing(OWNER)),
     col!(new "cgroup_bytes", "Control group bytes", RawBytes,
         |row| raw(facts(row, |facts| text(&facts.control_group))), "the same if it is not UTF-8", needing(OWNER)),
-    col!(new "name", "Name", Text, |row| Cell::Text(&row.holding.program.name),
+    col!(new "name", "Name", Text, |row| Cell::Text(&row.holding.name),
         "the name of the process (comm); of the kernel swap, loop0, dm-0 or mount", naming()),
-    col!(new "name_bytes", "Name bytes", RawBytes, |row| Cell::RawBytes(&row.holding.program.name),
+    col!(new "name_bytes", "Name bytes", RawBytes, |row| Cell::RawBytes(&row.holding.name),
         "the name if it is not UTF-8"),
     col!(new "command", "Command", Text, |row| command(row),
         "the command line of the process; of the kernel, what it does with the file", naming(), needing(OWNER),
@@ -216,7 +218,7 @@ fn pid(row: &HoldingRow) -> Cell<'_> {
 }
 
 fn facts<'r>(row: &'r HoldingRow, get: impl FnOnce(&'r ProcessFacts) -> Cell<'r>) -> Cell<'r> {
-    match &row.holding.program.facts {
+    match &row.holding.facts {
         Some(facts) => get(facts),
         None if is_kernel(row) => Cell::Absent(KERNEL),
         None => Cell::Absent(NOT_READ),
@@ -224,7 +226,7 @@ fn facts<'r>(row: &'r HoldingRow, get: impl FnOnce(&'r ProcessFacts) -> Cell<'r>
 }
 
 fn container(row: &HoldingRow) -> Cell<'_> {
-    match &row.holding.program.facts {
+    match &row.holding.facts {
         Some(facts) => {
             facts.container.as_ref().map_or_else(|absent| Cell::Absent(*absent), |name| Cell::Remark(name.as_deref()))
         }
@@ -233,7 +235,7 @@ fn container(row: &HoldingRow) -> Cell<'_> {
 }
 
 fn command(row: &HoldingRow) -> Cell<'_> {
-    match &row.holding.program.kernel {
+    match &row.holding.kernel {
         Some(words) => Cell::Text(words),
         None => facts(row, |facts| text(&facts.command)),
     }
@@ -274,7 +276,7 @@ impl WhoSource {
     }
 
     fn row(&mut self, holding: Holding) -> HoldingRow {
-        let user = match &holding.program.facts {
+        let user = match &holding.facts {
             Some(facts) => {
                 facts.user.map(|user| self.users.entry(user).or_insert_with(|| user_name(user, facts.is_live)).clone())
             }
@@ -309,6 +311,10 @@ impl Source for WhoSource {
         };
         let answer: Answer = find_holders(&self.root, &self.wanted, facts)?;
         rows.progress(Progress::Done);
+        if self.pages && !PageLists::may_be_read() {
+            let why = "it needs root of the machine, or CAP_BPF and CAP_PERFMON; only page tables tell what is mapped";
+            rows.note(Error::new(Subject::Words("--pages".to_owned()), ErrorKind::Denied, why));
+        }
         answer.failures.into_iter().for_each(|error| rows.lost(super::file::advised(error)));
         self.files = answer.files;
         let found = answer.rows.into_iter().map(|holding| self.row(holding)).collect();

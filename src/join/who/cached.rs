@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::figures::{FileInCache, MappedBy, OTHERS};
+use super::figures::{FileInCache, MappedBy, OTHERS, first_reason};
 use super::search::{OfFile, Search};
 use super::target::{Kind, Target};
 use crate::error::Error;
@@ -68,9 +68,11 @@ pub(super) fn measure(
     let untold = found.and_then(|found| found.untold);
     let needs_lists = pages || untold.is_some();
     // Otherwise nobody is left who may map more.
-    let why = untold.or((!search.is_complete(number)).then_some(OTHERS));
+    let why = if search.hides_some() { first_reason(untold, OTHERS) } else { untold };
     let file = figures(report, &mapped, why, needs_lists);
-    Measured { file: FileInCache { path: target.label.clone(), holders: holders as u64, ..file }, failure: None }
+    let is_complete = search.is_complete(number);
+    let path = target.label.clone();
+    Measured { file: FileInCache { path, holders: holders as u64, is_complete, ..file }, failure: None }
 }
 
 fn whole(report: &FileReport) -> Run {
@@ -103,7 +105,6 @@ fn figures(mut report: FileReport, seen: &PageRuns, untold: Option<Absent>, need
         size: Ok(report.size),
         not_up_to_date: bytes(report.not_up_to_date()),
         method: figures.mapped.is_ok().then_some(method),
-        is_complete: untold.is_none(),
         ..figures
     }
 }

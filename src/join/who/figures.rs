@@ -13,10 +13,21 @@ pub(super) const OTHER_LAYER: Absent =
     Absent::new(Reason::Unsupported, "what one process maps may be of another layer of the overlay");
 pub(super) const TOO_MUCH: Absent =
     Absent::new(Reason::Unsupported, "too much of it is mapped to look at each page; as root, --pages tells");
+pub(super) const UNPROVEN: Absent =
+    Absent::new(Reason::Unsupported, "a process may map more of it, but it is not known whether that is this file");
+pub(super) const UNREAD: Absent = Absent::new(Reason::Unsupported, "the page tables of a process could not be read");
+/// Why what was seen of a file may not be all that is mapped. Of several reasons the first is said.
+const UNTOLD_BECAUSE: [Absent; 5] = [OTHERS, UNPROVEN, OTHER_LAYER, UNREAD, TOO_MUCH];
 const SAME: Absent = Absent::new(Reason::NotApplicable, "it is the same file as one that was named before");
 /// The pages that are not up to date where `cachestat` or `mincore` has told what is cached.
 pub(super) const CAPTURED_UNTOLD: Absent =
     Absent::new(Reason::Unsupported, "fewer may be cached: the capture does not tell which pages were up to date");
+
+/// The one of two reasons that is said, whatever the order in which they were found.
+pub(super) fn first_reason(one: Option<Absent>, other: Absent) -> Option<Absent> {
+    let place = |why: &Absent| UNTOLD_BECAUSE.iter().position(|known| known == why).unwrap_or(UNTOLD_BECAUSE.len());
+    one.into_iter().chain([other]).min_by_key(place)
+}
 
 /// A file that is asked about, and what is cached of it.
 #[derive(Debug, Clone)]
@@ -36,9 +47,9 @@ pub struct FileInCache {
     /// How much more of it is there, but not up to date as a whole: parts of it may have to be read. Buffers of a block
     /// device are often like that.
     pub not_up_to_date: Figure<Bytes>,
-    /// How much of that is in the page table of any process.
+    /// How much of `cached` is in the page table of any process.
     pub mapped: Figure<Bytes>,
-    /// How much of it is in the page tables that could be read: more may be mapped if `mapped` is absent.
+    /// How much of `cached` is in the page tables that could be read: more may be mapped if `mapped` is absent.
     pub mapped_at_least: Figure<Bytes>,
     /// The rest: cached, and mapped by nobody.
     pub unmapped: Figure<Bytes>,

@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 pub use figures::{FileInCache, MappedBy};
 pub use mappers::{MapperSearch, Mappings, Unseen};
-pub use row::{Holding, How, InMemory, KernelUse, ProcessFacts, Program};
+pub use row::{Holding, How, InMemory, KernelUse, ProcessFacts};
 pub use wanted::{WantedFile, WhoFacts};
 
 use crate::error::{Error, Result};

@@ -16,8 +16,14 @@ pub struct Holding {
     pub file: usize,
     /// The pid; `None` for the kernel.
     pub pid: Option<u32>,
-    /// What it is.
-    pub program: Program,
+    /// The name (`comm`) of the process; of the kernel `swap`, `loop0`, `dm-0` or `mount`.
+    pub name: Vec<u8>,
+    /// When the process started, in clock ticks since the machine did; `None` if that is not known.
+    pub start_time: Option<u64>,
+    /// The facts about a process; absent if they were not read, and for the kernel.
+    pub facts: Option<ProcessFacts>,
+    /// What the kernel does with the file, in more words.
+    pub kernel: Option<Vec<u8>>,
     /// How it holds the file.
     pub how: How,
     /// How many of its mappings are of the file.
@@ -34,24 +40,11 @@ pub struct Holding {
     pub note: Option<&'static str>,
 }
 
-/// What a holder is.
-#[derive(Debug, Clone, Default)]
-pub struct Program {
-    /// The name (`comm`) of the process; of the kernel `swap`, `loop0`, `dm-0` or `mount`.
-    pub name: Vec<u8>,
-    /// The facts about a process; absent if they were not read, and for the kernel.
-    pub facts: Option<ProcessFacts>,
-    /// What the kernel does with the file, in more words.
-    pub kernel: Option<Vec<u8>>,
-}
-
 /// Whose a process is, and what it runs.
 #[derive(Debug, Clone)]
 pub struct ProcessFacts {
     /// Its command line.
     pub command: Figure<Vec<u8>>,
-    /// When it started, in clock ticks since the machine did; `None` if that is not known.
-    pub start_time: Option<u64>,
     /// The number of the user that it runs as (`Uid` of status: the effective one).
     pub user: Figure<u32>,
     /// Its memory control group.
@@ -190,7 +183,10 @@ impl Holding {
             path: Arc::from(&b""[..]),
             file,
             pid: None,
-            program: Program { name, facts: None, kernel: Some(words) },
+            name,
+            start_time: None,
+            facts: None,
+            kernel: Some(words),
             how: How { kernel: Some(kernel), ..How::default() },
             mappings: 0,
             descriptors: 0,
@@ -212,10 +208,8 @@ impl InMemory {
 impl ProcessFacts {
     pub(super) fn read(process: &Process) -> ProcessFacts {
         let control_group = process.read_cgroup().map_err(|_| NO_GROUP);
-        let identity = process.identity();
         ProcessFacts {
-            start_time: identity.as_ref().ok().and_then(|identity| identity.start_time),
-            command: identity.map(|identity| identity.command).map_err(|_| NO_COMMAND),
+            command: process.identity().map(|identity| identity.command).map_err(|_| NO_COMMAND),
             user: process.read_status().map(|status| status.user).map_err(|_| NO_STATUS),
             container: control_group.as_ref().map(|group| container_name(group)).map_err(|absent| *absent),
             control_group,

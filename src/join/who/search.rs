@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::figures::{OTHER_LAYER, OTHERS, TOO_MUCH};
-use super::row::{Holding, How, InMemory, ProcessFacts, Program, Summed, of_maps, sum_mappings};
+use super::figures::{OTHER_LAYER, OTHERS, TOO_MUCH, UNPROVEN, UNREAD, first_reason};
+use super::row::{Holding, How, InMemory, ProcessFacts, Summed, of_maps, sum_mappings};
 use super::target::{Kind, Target, needles};
 use super::verdict::Verdict;
 use super::wanted::WhoFacts;
@@ -38,7 +38,7 @@ pub(super) struct OfFile {
     pub(super) mapped: Vec<Run>,
     /// With so many runs, those that touch or overlap are joined.
     most_runs: usize,
-    /// Why these may not be all, if some page tables were not read, or may be those of another file.
+    /// Why these may not be all, if some page tables were not read, or it is not known of which file they are.
     pub(super) untold: Option<Absent>,
     /// A path through which a process holds it.
     pub(super) held_at: Option<PathBuf>,
@@ -118,7 +118,12 @@ impl Search {
     /// Whether every process of the machine was looked at, and it is known of each whether it holds the file.
     pub(super) fn is_complete(&self, file: usize) -> bool {
         let is_proven = self.found.get(file).is_some_and(|found| found.unproven.is_empty() && found.untold.is_none());
-        self.denied == 0 && !self.is_blind && is_proven
+        !self.hides_some() && is_proven
+    }
+
+    /// Whether there are processes that could not be looked at.
+    pub(super) fn hides_some(&self) -> bool {
+        self.denied > 0 || self.is_blind
     }
 
     /// What could not be found out.
@@ -214,7 +219,7 @@ impl Work<'_> {
             for (file, target) in self.targets.iter().enumerate() {
                 match target.is_open(&shown, &found, self.places) {
                     Verdict::Yes(note) => self.add_descriptor(&shown, &found, file, note, &mut held),
-                    Verdict::Unproven(why) => self.doubt(file, process, why),
+                    Verdict::Unproven(why) => self.doubt(file, process, why, false),
                     Verdict::No => {}
                 }
             }
@@ -241,7 +246,7 @@ impl Work<'_> {
                         self.root.path().join(format!("{}/map_files/{start:x}-{end:x}", process.pid()))
                     });
                 }
-                Verdict::Unproven(why) => self.doubt(file, process, why),
+                Verdict::Unproven(why) => self.doubt(file, process, why, true),
                 Verdict::No => {}
             }
         }
@@ -297,10 +302,13 @@ impl Work<'_> {
         }
     }
 
-    fn doubt(&self, file: usize, process: &Process, why: Absent) {
+    fn doubt(&self, file: usize, process: &Process, why: Absent, is_mapped: bool) {
         self.lock(|search| {
             if let Some(found) = search.found.get_mut(file) {
                 found.unproven.entry(process.pid()).or_insert(why);
+                if is_mapped {
+                    found.untold = first_reason(found.untold, UNPROVEN);
+                }
             }
         });
     }
@@ -323,6 +331,7 @@ impl Work<'_> {
         else {
             return;
         };
+        let start_time = process.read_start_time();
         let facts = self.facts.owner.then(|| ProcessFacts::read(process));
         let address_space =
             is_mapped.then(|| self.spaces.lock().unwrap_or_else(PoisonError::into_inner).enter(process).0);
@@ -347,7 +356,10 @@ impl Work<'_> {
                 path: Arc::from(&b""[..]),
                 file,
                 pid: Some(process.pid()),
-                program: Program { name: name.clone(), facts: facts.clone(), kernel: None },
+                name: name.clone(),
+                start_time,
+                facts: facts.clone(),
+                kernel: None,
                 how,
                 mappings: summed.mappings,
                 descriptors: held.descriptors,
@@ -361,7 +373,7 @@ impl Work<'_> {
                     found.rows.push(row);
                     match pages {
                         Ok(pages) => found.add_mapped(&pages),
-                        Err(absent) => found.untold = found.untold.or(Some(absent)),
+                        Err(absent) => found.untold = first_reason(found.untold, absent),
                     }
                 }
             });
@@ -383,7 +395,8 @@ impl Work<'_> {
             Ok(present) => Ok(present.into_iter().map(run).collect()),
             // It has exited: its page tables are gone.
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(PageRuns::new()),
-            Err(_) => Err(OTHERS),
+            Err(error) if error.kind() == ErrorKind::Denied => Err(OTHERS),
+            Err(_) => Err(UNREAD),
         }
     }
 }
