@@ -104,6 +104,13 @@ fn left_out(pid: u32, kind: ErrorKind, why: &str) -> Error {
     Error::pid(pid, kind, format!("it could not be read, and is left out of the capture: {why}"))
 }
 
+/// Why smaps could not be read; `None` if there is none to read, because the process has exited or executed another
+/// program, or if it is that of another user.
+fn failure(error: &io::Error) -> Option<Error> {
+    let has_changed = error.raw_os_error() == Some(Errno::ESRCH as i32);
+    (!has_changed && !is_denied(error)).then(|| Error::io(Subject::Words("smaps".to_owned()), error))
+}
+
 struct Reading {
     entries: Vec<Entry>,
     /// Whether its memory may not be read.
@@ -125,9 +132,7 @@ impl Reading {
             if *name == "smaps" {
                 self.is_denied |= read.as_ref().is_err_and(is_denied);
                 self.lacks_memory = read.as_ref().map_or_else(|error| !is_denied(error), Vec::is_empty);
-                // That of one that has exited, or executed another program, is no failure.
-                let failed = read.as_ref().err().filter(|error| error.raw_os_error() != Some(Errno::ESRCH as i32));
-                self.failure = failed.map(|error| Error::io(Subject::Words("smaps".to_owned()), error));
+                self.failure = read.as_ref().err().and_then(failure);
             }
             self.keep(raw, name, read, Entry::File);
         }
@@ -182,6 +187,13 @@ impl Reading {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_smaps_that_should_have_been_readable_is_a_reason() {
+        let why = |errno: Errno| failure(&io::Error::from(errno)).map(|error| error.to_string());
+        assert_eq!([Errno::EACCES, Errno::EPERM, Errno::ESRCH].map(why), [None, None, None]);
+        assert!(why(Errno::EIO).unwrap().starts_with("smaps: "));
+    }
 
     #[test]
     fn what_could_not_be_read_is_not_said_to_have_changed() {

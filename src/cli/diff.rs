@@ -139,9 +139,9 @@ impl Run for DiffArgs {
             budget: self.budget.unwrap_or(BUDGET),
         };
         let presentation = answer.presentation(configured, unit_of_files());
-        let mut source = ChangeSource::new(comparison, names);
         // Otherwise these are groups.
-        source.top = query.top.filter(|_| query.by.is_none());
+        let top = query.top.filter(|_| query.by.is_none());
+        let mut source = ChangeSource::new(comparison, names, top);
         answer.answer(&query, &mut source, presentation, report)
     }
 }

@@ -94,16 +94,16 @@ pub struct ChangeSource {
     /// What the two are called, in one line.
     pub names: [String; 2],
     /// How many changes are shown at most, if not all.
-    pub top: Option<usize>,
+    top: Option<usize>,
     /// Whether these are the largest.
     are_largest: bool,
     count: u64,
 }
 
 impl ChangeSource {
-    /// This comparison.
-    pub fn new(comparison: Comparison, names: [String; 2]) -> ChangeSource {
-        ChangeSource { comparison, names, top: None, are_largest: false, count: 0 }
+    /// This comparison, of which `top` changes are shown at most, if not all.
+    pub fn new(comparison: Comparison, names: [String; 2], top: Option<usize>) -> ChangeSource {
+        ChangeSource { comparison, names, top, are_largest: false, count: 0 }
     }
 
     /// The two states as objects of a JSON document.

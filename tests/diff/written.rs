@@ -407,7 +407,7 @@ fn memory_that_is_shared_on_one_side_only_is_counted_once_on_that_side() {
     let alone = |minute| machine(minute, &parent(20000));
     // The child has a lower pid: they start anew at some time.
     let both = |pss| shared(machine(2, &parent(pss)).process(&child(9, pss)), json!([[9, 10]]));
-    let why = "it shares the memory of another process (vfork, CLONE_VM), as whose it is counted";
+    let why = "it shares its memory with another process (vfork, CLONE_VM) and is counted there";
     let processes = ["--json", "--what", "processes", "--total", "--min-change", "0"];
     let totals = |run: &crate::common::Run| {
         let total = run.json()["total"].clone();
@@ -434,9 +434,35 @@ fn memory_that_is_shared_on_one_side_only_is_counted_once_on_that_side() {
     let run = diff(&both(20000), &apart, &processes);
     assert_eq!(
         words(run.json()["changes"].as_array().unwrap()),
-        ["process 10 pss 20480000 21504000 1024000 grew /bin/a", "process 9 pss null 512000 512000 new /bin/child",]
+        ["process 10 pss 20480000 21504000 1024000 grew /bin/a", "process 9 pss null 512000 512000 grew /bin/child",]
     );
-    let why = "before, it shared the memory of another process (vfork, CLONE_VM), as whose it is counted";
+    let why = "before, it shared its memory with another process and was counted there";
     assert_eq!(run.json()["changes"][1]["note"], why);
     assert_eq!(totals(&run), [20000, 21500, 1500], "{run:?}");
+    // The parent has executed one, and the child has kept the memory.
+    let mappings: &[(&[u8], u64)] = &[(b"/lib/a", 20000)];
+    let keeps = |pss, list| Process { mappings: list, ..child(9, pss) };
+    let before = shared(
+        Machine::new("boot", 1).process(&Process { mappings, ..parent(20000) }).process(&keeps(20000, mappings)),
+        json!([[9, 10]]),
+    );
+    let grown: &[(&[u8], u64)] = &[(b"/lib/a", 20000), (b"/lib/b", 100)];
+    let own: &[(&[u8], u64)] = &[(b"/lib/c", 500)];
+    let after = machine(5, &Process { mappings: own, ..parent(500) }).process(&keeps(20100, grown));
+    let stat = after.path().join("proc/10/stat");
+    let text = std::fs::read_to_string(&stat).unwrap();
+    std::fs::write(&stat, text.replace(" 1 2 3\n", " 4 5 6\n")).unwrap();
+    let run = diff(&before, &after, &processes);
+    assert_eq!(
+        words(run.json()["changes"].as_array().unwrap()),
+        ["process 10 pss null 512000 512000 grew /bin/a", "process 9 pss 20480000 20582400 102400 grew /bin/child",]
+    );
+    assert_eq!(totals(&run), [20000, 20600, 600], "{run:?}");
+    let run = diff(&before, &after, &["--json", "--what", "mappings", "--total", "--min-change", "0"]);
+    let rows = run.json()["changes"].as_array().unwrap().clone();
+    assert_eq!(
+        words(&rows),
+        ["mapping 10 pss null 512000 512000 grew /lib/c", "mapping 9 pss null 102400 102400 new /lib/b"]
+    );
+    assert_eq!((&rows[0]["note"], &rows[1]["note"]), (&json!(why), &serde_json::Value::Null), "{run:?}");
 }

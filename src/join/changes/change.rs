@@ -107,7 +107,7 @@ pub struct Change {
     pub identity: Vec<u8>,
     /// The figure that is compared.
     pub of: ChangedFigure,
-    /// The figure on the first side; absent if it did not exist there.
+    /// The figure on the first side; absent if it did not exist there, or was counted as that of another process.
     pub before: Figure<Bytes>,
     /// The figure on the second side; absent if it does not exist there.
     pub after: Figure<Bytes>,
@@ -117,7 +117,14 @@ pub struct Change {
     pub note: Option<&'static str>,
 }
 
-/// Why a side has no figure for what does not exist there. It does not apply, so that sums are complete.
+/// Why a process has no figure on one side. It does not apply, so that sums are complete.
+pub(super) const SHARED: Absent = Absent::new(
+    Reason::NotApplicable,
+    "it shares its memory with another process (vfork, CLONE_VM) and is counted there",
+);
+const SHARED_BEFORE: &str = "before, it shared its memory with another process and was counted there";
+
+/// Why a side has no figure for what does not exist there.
 const NOT_BEFORE: Absent = Absent::new(Reason::NotApplicable, "it did not exist before");
 const NOT_AFTER: Absent = Absent::new(Reason::NotApplicable, "it does not exist any more");
 const NOT_KNOWN: Absent = Absent::new(Reason::Unsupported, "one side has no figure for it");
@@ -145,7 +152,12 @@ impl Change {
         Some(Change { kind, name, pid: None, memory: None, identity, of, before, after, status, note: None })
     }
 
-    /// By how much it changed, with its sign: all of it, if it is new or gone.
+    /// The same for what existed before, but as memory that is counted as that of another process.
+    pub(super) fn counted_elsewhere_before(self) -> Change {
+        Change { before: Err(SHARED), status: ChangedStatus::Grew, note: Some(SHARED_BEFORE), ..self }
+    }
+
+    /// By how much it changed, with its sign: all of it, if it is new or gone, or was counted elsewhere before.
     ///
     /// # Errors
     /// One side has no figure.
@@ -154,6 +166,7 @@ impl Change {
             ChangedStatus::New => (Bytes(0), self.after?),
             ChangedStatus::Gone => (self.before?, Bytes(0)),
             ChangedStatus::Unknown => return Err(self.before.err().or(self.after.err()).unwrap_or(NOT_KNOWN)),
+            ChangedStatus::Grew if self.before == Err(SHARED) => (Bytes(0), self.after?),
             ChangedStatus::Grew | ChangedStatus::Shrank => (self.before?, self.after?),
         };
         let by = i128::from(after.0) - i128::from(before.0);

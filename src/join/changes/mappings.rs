@@ -15,8 +15,10 @@ pub(super) struct ChangedProcess {
     pub(super) of: ChangedFigure,
     /// The number of its memory.
     pub(super) memory: u64,
-    /// On which sides it exists. On the other one it has no mappings.
+    /// On which sides it has memory that is counted as its own. On the other one it has no mappings.
     pub(super) exists: [bool; 2],
+    /// Whether it shared memory before that is counted as that of another process.
+    pub(super) shared_before: bool,
 }
 
 /// What the mappings of one process have, by their names.
@@ -81,7 +83,7 @@ fn compare_sums(comparison: &Comparison, process: &ChangedProcess, before: Sums,
             pid: Some(process.pid),
             memory: Some(process.memory),
             identity,
-            ..change
+            ..if process.shared_before { change.counted_elsewhere_before() } else { change }
         });
         comparison.tell(change, hear);
     };

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::change::{Change, ChangedFigure, ChangedKind};
+use super::change::{Change, ChangedFigure, ChangedKind, SHARED};
 use super::comparison::{Comparison, Hear, left_out};
 use super::mappings::{self, ChangedProcess};
 use crate::error::{Error, ErrorKind, Subject};
@@ -64,7 +64,7 @@ pub(super) fn compare(comparison: &Comparison, hear: &mut dyn Hear) {
         by_rss: 0,
         changed: Vec::new(),
         memories: HashMap::new(),
-        owners: [0, 1].map(|side| owners(&lasting, side)),
+        owners: [0, 1].map(|side| owners(comparison, &lasting, side)),
     };
     lasting.iter().for_each(|[before, after]| compared.both(before, after, hear));
     new.iter().for_each(|usage| compared.one(usage, 1, hear));
@@ -123,24 +123,32 @@ fn has_all(root: &ProcRoot, other: &ProcRoot, found: &Usages) -> bool {
         && !found.hides_more
 }
 
-/// As whose each memory of one side is counted: of the processes on both sides that share it there, the first that
-/// started.
-fn owners(lasting: &[[Usage; 2]], side: usize) -> HashMap<u64, Key> {
-    let mut owners: HashMap<u64, Key> = HashMap::new();
-    let age = |(pid, start_time): Key| (start_time, pid);
-    for usage in lasting.iter().filter_map(|sides| sides.get(side)) {
-        let owner = owners.entry(usage.memory).or_insert(key(usage));
-        *owner = std::cmp::min_by_key(*owner, key(usage), |key| age(*key));
+/// With which process each memory of one side is counted: of those on both sides that share it there, the first that
+/// started and has kept it.
+fn owners(comparison: &Comparison, lasting: &[[Usage; 2]], side: usize) -> HashMap<u64, Key> {
+    let mut sharers: HashMap<u64, Vec<&[Usage; 2]>> = HashMap::new();
+    for sides in lasting {
+        let [before, after] = sides;
+        let usage = if side == 0 { before } else { after };
+        sharers.entry(usage.memory).or_default().push(sides);
     }
-    owners
+    let owner = |sharers: Vec<&[Usage; 2]>| {
+        let is_shared = sharers.len() > 1;
+        let order = |[before, after]: &&[Usage; 2]| {
+            let (pid, start_time) = key(before);
+            (is_shared && has_executed(comparison, before, after), start_time, pid)
+        };
+        sharers.into_iter().min_by_key(order).map(|[before, _]| key(before))
+    };
+    sharers.into_iter().filter_map(|(memory, sharers)| Some((memory, owner(sharers)?))).collect()
 }
 
-/// Why a process has no figure on one side. It does not apply, so that sums are complete.
-const SHARED: Absent = Absent::new(
-    Reason::NotApplicable,
-    "it shares the memory of another process (vfork, CLONE_VM), as whose it is counted",
-);
-const SHARED_BEFORE: &str = "before, it shared the memory of another process (vfork, CLONE_VM), as whose it is counted";
+/// Whether a process runs another program on the second side, and so in memory of its own.
+fn has_executed(comparison: &Comparison, before: &Usage, after: &Usage) -> bool {
+    let program =
+        |root, usage: &Usage| Process::open_in(root, usage.identity.pid).ok()?.read_life().ok().map(|life| life.1);
+    program(&comparison.before, before) != program(&comparison.after, after)
+}
 
 struct Compared<'c> {
     comparison: &'c Comparison,
@@ -153,9 +161,9 @@ struct Compared<'c> {
     /// How many are compared by Rss.
     by_rss: u64,
     changed: Vec<ChangedProcess>,
-    /// The numbers of memory: by the process as whose it is counted, or by its number on one side.
+    /// The numbers of memory: by the process with which it is counted, or by its number on one side.
     memories: HashMap<std::result::Result<Key, (usize, u64)>, u64>,
-    /// For each side, as whose a memory is counted that a process on both sides has.
+    /// For each side, with which process a memory is counted that a process on both sides has.
     owners: [HashMap<u64, Key>; 2],
 }
 
@@ -170,12 +178,19 @@ impl Compared<'_> {
         let has_own = self.owner(before, 0) == self.owner(after, 1) || self.owner(after, 1) != Some(key(after));
         let earlier = has_own.then_some(figures[0]);
         let Some(change) = Change::of(ChangedKind::Process, of, earlier, Some(figures[1])) else { return };
-        let change = if has_own { change } else { Change { before: Err(SHARED), note: Some(SHARED_BEFORE), ..change } };
+        let change = if has_own { change } else { change.counted_elsewhere_before() };
         let memory = self.number(after, 1);
         if change.is_at_least(self.comparison.least) {
             self.by_rss += u64::from(of == ChangedFigure::Rss);
             let (pid, start_time) = key(after);
-            self.changed.push(ChangedProcess { pid, start_time, of, memory, exists: [has_own, true] });
+            self.changed.push(ChangedProcess {
+                pid,
+                start_time,
+                of,
+                memory,
+                exists: [has_own, true],
+                shared_before: !has_own,
+            });
         }
         self.tell(Change { memory: Some(memory), ..change }, after, hear);
     }
@@ -203,13 +218,20 @@ impl Compared<'_> {
             let memory = self.number(usage, side);
             if !shares && change.is_at_least(self.comparison.least) {
                 let (pid, start_time) = key(usage);
-                self.changed.push(ChangedProcess { pid, start_time, of, memory, exists: [side == 0, side == 1] });
+                self.changed.push(ChangedProcess {
+                    pid,
+                    start_time,
+                    of,
+                    memory,
+                    exists: [side == 0, side == 1],
+                    shared_before: false,
+                });
             }
             self.tell(Change { memory: Some(memory), ..change }, usage, hear);
         }
     }
 
-    /// As whose the memory of a process on one side is counted, if a process on both sides has it.
+    /// With which process the memory of one on this side is counted, if a process on both sides has it.
     fn owner(&self, usage: &Usage, side: usize) -> Option<Key> {
         self.owners.get(side)?.get(&usage.memory).copied()
     }
