@@ -84,15 +84,10 @@ pub(super) fn read<E>(root: &ProcRoot, mut add: impl FnMut(Entry) -> Result<(), 
 /// Where the hierarchies of control groups with the memory controller are mounted.
 fn memory_groups(root: &ProcRoot) -> Vec<PathBuf> {
     let mounts = Process::own_in(root).and_then(|own| own.read_mounts()).unwrap_or_default();
-    let is_wanted = |mount: &&crate::kernel::mount_table::Mount| match &mount.kind[..] {
-        b"cgroup2" => true,
-        b"cgroup" => mount.options().any(|option| option == b"memory"),
-        _ => false,
-    };
     let point = |mount: &crate::kernel::mount_table::Mount| {
         PathBuf::from(<std::ffi::OsStr as OsStrExt>::from_bytes(&mount.point))
     };
-    let mut points: Vec<PathBuf> = mounts.iter().filter(is_wanted).map(point).collect();
+    let mut points: Vec<PathBuf> = mounts.iter().filter(|mount| mount.may_have_memory_groups()).map(point).collect();
     points.sort();
     points.dedup();
     points

@@ -60,6 +60,14 @@ impl Mount {
         self.options.split(|byte| *byte == b',')
     }
 
+    /// Whether it shows control groups that may account for memory: of version 1 only with that controller.
+    pub(crate) fn may_have_memory_groups(&self) -> bool {
+        match &self.kind[..] {
+            b"cgroup" => self.options().any(|option| option == b"memory"),
+            kind => kind == b"cgroup2",
+        }
+    }
+
     /// Whether its files may be in DAX mode: by an option of the mount, or because it is on persistent memory.
     pub(crate) fn may_be_dax(&self) -> bool {
         let asks = |option: &[u8]| option.starts_with(b"dax") && option != b"dax=never";

@@ -3,12 +3,13 @@
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use regex::bytes::Regex;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::mount_table::Mount;
+use crate::kernel::whereabouts;
 use crate::process::failure::read_error;
 use crate::process::handle::{Memory, Process};
 use crate::process::root::{ProcRoot, read_mounts};
@@ -45,9 +46,9 @@ impl Memory {
 #[derive(Debug, Clone, Default)]
 pub struct GroupChoice {
     wanted: Vec<WantedGroup>,
-    /// The hierarchy with the memory controller, as `/proc/PID/cgroup` has it; not known before they are resolved, or
-    /// if none is mounted.
-    memory: Option<&'static [u8]>,
+    /// How the line of `/proc/PID/cgroup` begins that tells the group for memory; not known before they are resolved,
+    /// or if no such hierarchy is mounted.
+    memory: Option<Vec<u8>>,
 }
 
 impl GroupChoice {
@@ -64,7 +65,7 @@ impl GroupChoice {
 
     /// Each of them alone, and as it was named.
     pub(crate) fn each(&self) -> impl Iterator<Item = (&[u8], GroupChoice)> {
-        let alone = |wanted: &WantedGroup| GroupChoice { wanted: vec![wanted.clone()], memory: self.memory };
+        let alone = |wanted: &WantedGroup| GroupChoice { wanted: vec![wanted.clone()], memory: self.memory.clone() };
         self.wanted.iter().map(move |wanted| (&wanted.typed[..], alone(wanted)))
     }
 
@@ -90,7 +91,7 @@ impl GroupChoice {
     pub fn has_memory_group(&self, path: &[u8]) -> bool {
         // As `/proc/PID/cgroup` has it, in either version unless that is known.
         let line = |hierarchy: &[u8]| [hierarchy, path, b"\n"].concat();
-        let lines = self.memory.map_or_else(|| [line(VERSION_1), line(VERSION_2)].concat(), line);
+        let lines = self.memory.as_deref().map_or_else(|| [line(VERSION_1), line(VERSION_2)].concat(), line);
         self.wanted.iter().any(|wanted| is_in_group(&lines, wanted))
     }
 }
@@ -124,7 +125,7 @@ impl WantedGroup {
         // A path below the root of the hierarchy may be written without the first slash.
         let is_relative = text.contains(&b'/') && !text.starts_with(b"/");
         let text = &if is_relative { [b"/", text].concat() } else { text.to_vec() };
-        WantedGroup { typed, text: text.to_vec(), glob: compile(text), mounted: Vec::new(), only }
+        WantedGroup { typed, text: text.to_vec(), glob: compile(b"", text), mounted: Vec::new(), only }
     }
 
     /// The same, if it is a path below one of these mounts, or from a working directory. On the live machine links are
@@ -134,9 +135,11 @@ impl WantedGroup {
         if only.is_some() {
             return WantedGroup { only, ..self.clone() };
         }
-        let real = if is_live { std::fs::canonicalize(OsStr::from_bytes(&self.text)).ok() } else { None };
+        // Other relative paths were those of groups.
+        let is_typed = is_live && self.typed.starts_with(b"/");
+        let real = if is_typed { real_path(Path::new(OsStr::from_bytes(&self.text))) } else { None };
         let path = real.map_or_else(|| self.text.clone(), |real| real.into_os_string().into_vec());
-        let found = mounts.iter().rev().find_map(|mount| MountedGroup::below(mount, &path));
+        let found = mounts.iter().rev().find_map(|mount| MountedGroup::below(mount, &path, 0));
         WantedGroup { mounted: found.into_iter().collect(), ..self.clone() }
     }
 
@@ -162,23 +165,30 @@ impl MountedGroup {
         };
         let names = controllers.split(|byte| *byte == b',').filter(|name| !name.is_empty()).map(<[u8]>::to_vec);
         let path = path.get(1..)?.to_vec();
-        (!head.contains(&b'/')).then(|| MountedGroup { controllers: names.collect(), glob: compile(&path), path })
+        (!head.contains(&b'/')).then(|| MountedGroup { controllers: names.collect(), glob: compile(b"", &path), path })
     }
 
-    /// The group in which a relative path ends. Only the working directory decides whether it may be one: no other
-    /// file system is asked, which might never answer.
+    /// The group in which a relative path ends, or those that it stands for below a group. The working directory
+    /// decides whether it may be one.
     fn from_directory(mounts: &[Mount], directory: &Path, typed: &[u8]) -> Option<MountedGroup> {
         let is_path = typed.contains(&b'/') || typed == b"." || typed == b"..";
         if !is_path || typed.starts_with(b"/") {
             return None;
         }
-        let below =
-            |path: &Path| mounts.iter().rev().find_map(|mount| MountedGroup::below(mount, path.as_os_str().as_bytes()));
-        below(directory)?;
-        below(&std::fs::canonicalize(directory.join(OsStr::from_bytes(typed))).ok()?)
+        let below = |path: &Path, literal: &Path| {
+            let (path, literal) = (path.as_os_str().as_bytes(), literal.as_os_str().len());
+            mounts.iter().rev().find_map(|mount| MountedGroup::below(mount, path, literal))
+        };
+        below(directory, directory)?;
+        let (joined, literal) = joined(directory, Path::new(OsStr::from_bytes(typed)));
+        match real_path(&joined) {
+            Some(real) => below(&real, &real),
+            None => below(&joined, &literal).filter(|found| found.glob.is_some()),
+        }
     }
 
-    fn below(mount: &Mount, path: &[u8]) -> Option<MountedGroup> {
+    /// The group at a path, if that is below the mount. The first `literal` bytes of the path are no pattern.
+    fn below(mount: &Mount, path: &[u8], literal: usize) -> Option<MountedGroup> {
         let controllers = match &mount.kind[..] {
             b"cgroup2" => Vec::new(),
             // Options like `rw` and `xattr` are in no line of `/proc/PID/cgroup`.
@@ -188,8 +198,9 @@ impl MountedGroup {
         let point = mount.point.strip_suffix(b"/").unwrap_or(&mount.point);
         let below = path.strip_prefix(point).filter(|below| matches!(below.first(), None | Some(b'/')))?;
         let root = mount.root.strip_suffix(b"/").unwrap_or(&mount.root);
-        let path = [root, below].concat();
-        Some(MountedGroup { controllers, glob: compile(&path), path })
+        let (literal, pattern) = below.split_at_checked(literal.saturating_sub(point.len())).unwrap_or((below, b""));
+        let glob = compile(&[root, literal].concat(), pattern);
+        Some(MountedGroup { controllers, glob, path: [root, below].concat() })
     }
 
     fn has(&self, controllers: &[u8], path: &[u8]) -> bool {
@@ -199,6 +210,27 @@ impl MountedGroup {
         };
         is_hierarchy && matches(path, &self.path, self.glob.as_ref())
     }
+}
+
+/// The path that `typed` stands for in a directory, without `.` and `..`, and how much of the directory is left in it.
+fn joined(directory: &Path, typed: &Path) -> (PathBuf, PathBuf) {
+    let (mut path, mut literal) = (directory.to_owned(), directory.to_owned());
+    for part in typed.components() {
+        match part {
+            Component::Normal(name) => path.push(name),
+            Component::ParentDir => drop(path.pop()),
+            _ => {}
+        }
+        if path.as_os_str().len() < literal.as_os_str().len() {
+            literal.clone_from(&path);
+        }
+    }
+    (path, literal)
+}
+
+/// A path without links, if it exists and no file system on its way may fail to answer: one of control groups does.
+fn real_path(path: &Path) -> Option<PathBuf> {
+    matches!(whereabouts::locate(path), Ok(None)).then(|| std::fs::canonicalize(path).ok())?
 }
 
 /// Whether this is the group of the container with this id, of 64 hexadecimal digits or the first 12 of them.
@@ -217,13 +249,15 @@ pub(crate) fn container_id(name: &[u8]) -> Option<&[u8]> {
     memchr::memmem::find(name, b"conmon").is_none().then_some(id)
 }
 
-/// A shell pattern as a regular expression: for a name, or for a path and everything below it. `None` if it has no
-/// special character.
-fn compile(glob: &[u8]) -> Option<Regex> {
+/// A shell pattern behind a text as a regular expression: for a name, or for a path and everything below it. `None` if
+/// it has no special character.
+fn compile(literal: &[u8], glob: &[u8]) -> Option<Regex> {
     if !glob.iter().any(|byte| b"*?[".contains(byte)) {
         return None;
     }
+    let escaped = |byte: &u8| format!("\\x{byte:02x}");
     let mut pattern = String::from("(?s-u)^");
+    pattern.extend(literal.iter().map(escaped));
     let mut rest = glob.strip_suffix(b"/").unwrap_or(glob);
     while let Some((byte, after)) = rest.split_first() {
         rest = after;
@@ -243,7 +277,7 @@ fn compile(glob: &[u8]) -> Option<Regex> {
             }
             b']' | b'-' => pattern.push(char::from(*byte)),
             byte if byte.is_ascii_alphanumeric() => pattern.push(char::from(*byte)),
-            byte => pattern.push_str(&format!("\\x{byte:02x}")),
+            byte => pattern.push_str(&escaped(byte)),
         }
     }
     pattern.push_str("(?:/.*)?$");
@@ -268,13 +302,17 @@ fn groups(text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
 const VERSION_1: &[u8] = b"1:memory:";
 const VERSION_2: &[u8] = b"0::";
 
-/// Which of them it is on a machine with these mounts.
-fn memory_hierarchy(mounts: &[Mount]) -> Option<&'static [u8]> {
-    let has_memory = |mount: &Mount| mount.kind == b"cgroup" && mount.options().any(|option| option == b"memory");
-    match mounts.iter().any(has_memory) {
-        true => Some(VERSION_1),
-        false => mounts.iter().any(|mount| mount.kind == b"cgroup2").then_some(VERSION_2),
+/// How it begins on a machine with these mounts. In version 1 other controllers may be in the same hierarchy.
+fn memory_hierarchy(mounts: &[Mount]) -> Option<Vec<u8>> {
+    let mut found: Vec<&Mount> = mounts.iter().filter(|mount| mount.may_have_memory_groups()).collect();
+    // Version 2 has the controller only if version 1 has not.
+    found.sort_by_key(|mount| mount.kind == b"cgroup2");
+    let mount = found.first()?;
+    if mount.kind == b"cgroup2" {
+        return Some(VERSION_2.to_vec());
     }
+    let controllers: Vec<&[u8]> = mount.options().filter(|option| !option.contains(&b':')).collect();
+    Some([b"1:", &controllers.join(&b","[..])[..], b":"].concat())
 }
 
 pub(super) fn memory_group(text: &[u8]) -> Option<&[u8]> {
@@ -301,7 +339,7 @@ pub(super) fn is_in_group(text: &[u8], wanted: &WantedGroup) -> bool {
                 || wanted.mounted.iter().any(|mounted| mounted.has(controllers, path))
                 // Where hierarchies are usually mounted, for a capture that has no list of mounts.
                 || wanted.mounted.is_empty() && usual_group(&wanted.text, controllers).is_some_and(|group| {
-                    matches(path, group, compile(group).as_ref())
+                    matches(path, group, compile(b"", group).as_ref())
                 })
         }
     })
@@ -396,7 +434,8 @@ mod tests {
         {
             assert!(!group(wanted), "{wanted}");
         }
-        let choice = |wanted: &str, memory| {
+        let choice = |wanted: &str, memory: Option<&[u8]>| {
+            let memory = memory.map(<[u8]>::to_vec);
             let mut choice = GroupChoice { memory, ..GroupChoice::default() };
             choice.add(wanted.as_bytes());
             choice
@@ -405,6 +444,56 @@ mod tests {
             assert_eq!(choice(wanted, Some(VERSION_1)).has_memory_group(b"/a/b"), version_1, "{wanted}");
             assert_eq!(choice(wanted, Some(VERSION_2)).has_memory_group(b"/a/b"), version_2, "{wanted}");
             assert!(choice(wanted, None).has_memory_group(b"/a/b"), "{wanted}");
+        }
+    }
+
+    #[test]
+    fn all_controllers_of_the_hierarchy_for_memory_name_its_groups() {
+        let table = MountTable::parse(
+            b"30 1 0:9 / /u rw - cgroup2 none rw\n31 1 0:8 / /m rw - cgroup c rw,cpu,memory\n\
+              32 1 0:7 / /p rw - cgroup c rw,pids",
+        );
+        let is_chosen = |wanted: &str| {
+            let mut choice = GroupChoice { memory: memory_hierarchy(table.mounts()), ..GroupChoice::default() };
+            choice.add(wanted.as_bytes());
+            choice.has_memory_group(b"/a/b")
+        };
+        assert_eq!(["cpu:/a", "memory:/a", "/a", "0::/a", "pids:/a"].map(is_chosen), [true, true, true, false, false]);
+        assert_eq!(memory_hierarchy(&table.mounts()[..1]), Some(VERSION_2.to_vec()));
+        assert_eq!(memory_hierarchy(&[]), None);
+    }
+
+    #[test]
+    fn a_relative_pattern_begins_in_the_working_directory() {
+        let text = b"4:cpu:/s/cron.service\n3:memory:/top/s/cron.service/x\n0::/s/[x]/one\n";
+        let table = MountTable::parse(
+            b"31 1 0:8 /top /no/memory rw - cgroup c rw,memory\n32 1 0:7 / /no/cpu rw - cgroup c rw,cpu\n\
+              33 1 0:6 / /no/unified rw - cgroup2 c rw",
+        );
+        let is_in = |directory: &str, wanted: &str| {
+            let group = WantedGroup::new(wanted.as_bytes());
+            is_in_group(text, &group.resolved(table.mounts(), true, Some(Path::new(directory))))
+        };
+        for (directory, wanted) in [
+            ("/no/memory/s", "./cron*"),
+            ("/no/memory/s", "cron*/x"),
+            ("/no/memory/s/other/deep", "../../cron.s*"),
+            ("/no/memory", "s/*"),
+            ("/no/memory/s", "../../cpu/s/cron*"),
+            ("/no/unified/s/[x]", "./o*"),
+            // From the root of any hierarchy, where the directory is none of a group.
+            ("/no", "s/cron*"),
+        ] {
+            assert!(is_in(directory, wanted), "{wanted} in {directory}");
+        }
+        for (directory, wanted) in [
+            ("/no/memory/s", "s/cron*"),
+            ("/no/memory/s", "../cron*"),
+            ("/no/cpu/s", "./cron*/x"),
+            ("/no/memory/other", "./cron*"),
+            ("/no/unified/s/x", "./o*"),
+        ] {
+            assert!(!is_in(directory, wanted), "{wanted} in {directory}");
         }
     }
 

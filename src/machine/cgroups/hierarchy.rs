@@ -47,11 +47,8 @@ impl GroupVersion {
 
     /// The version of a mount that may account for memory.
     fn of_mount(mount: &Mount) -> Option<GroupVersion> {
-        match &mount.kind[..] {
-            b"cgroup" if mount.options().any(|option| option == b"memory") => Some(GroupVersion::One),
-            b"cgroup2" => Some(GroupVersion::Two),
-            _ => None,
-        }
+        let version = if mount.kind == b"cgroup2" { GroupVersion::Two } else { GroupVersion::One };
+        mount.may_have_memory_groups().then_some(version)
     }
 }
 
