@@ -9,7 +9,7 @@ use super::mappings::{self, ChangedProcess};
 use crate::error::{Error, ErrorKind, Subject};
 use crate::process::usage::{LATE, Usage, UsageNeeds, UsageRequest, Usages, collect_usages};
 use crate::process::{ProcRoot, Process, is_own_helper, shows_whole_machine};
-use crate::units::{Absent, Bytes, Figure, Reason, counted};
+use crate::units::{Bytes, Figure, counted};
 
 const REBOOTED: &str = "the two are different machines, or the machine was started anew in between; no process is the \
                         same, so all are gone or new";
