@@ -31,7 +31,7 @@ pub(super) struct Tie {
     pipe: OwnedFd,
 }
 
-/// A child that is about to be started. Meanwhile no other is, and nobody is told which there are.
+/// A child that is about to be started. Until then no other child is started, and `is_helper` waits.
 pub(super) struct Birth {
     helpers: MutexGuard<'static, Vec<Weak<Tie>>>,
     /// The end of the pipe for the child.
@@ -49,12 +49,12 @@ impl Birth {
         Ok(Birth { helpers: HELPERS.lock().unwrap_or_else(PoisonError::into_inner), reader, writer })
     }
 
-    /// The child has been started, with this pid, as `fork` returned it.
+    /// The child has been started, with this pid, as `fork` returned it; 0 if nobody has said which.
     ///
     /// # Errors
     /// `EAGAIN` if that failed.
     pub(super) fn end(mut self, pid: libc::pid_t) -> Result<Arc<Tie>, Errno> {
-        let pid = u32::try_from(pid).map_err(|_| Errno::EAGAIN)?;
+        let pid = u32::try_from(pid).ok().filter(|pid| *pid > 0).ok_or(Errno::EAGAIN)?;
         let tie = Arc::new(Tie { pid, pipe: self.writer });
         self.helpers.retain(|helper| helper.strong_count() > 0);
         self.helpers.push(Arc::downgrade(&tie));
@@ -92,5 +92,17 @@ pub(super) fn end_with(pipe: RawFd) {
     if state.revents & libc::POLLHUP != 0 {
         // SAFETY: this ends the process at once.
         unsafe { libc::_exit(0) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_without_a_pid_was_not_started() {
+        for pid in [-1, 0] {
+            assert_eq!(Birth::begin().unwrap().end(pid).err(), Some(Errno::EAGAIN), "{pid}");
+        }
     }
 }
