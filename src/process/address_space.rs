@@ -12,7 +12,7 @@ use crate::process::root::{ProcRoot, is_of_our_namespace};
 
 /// Where the program of an address space begins and ends and where its stack begins. Processes that share an address
 /// space share these; most others differ in them, so that few have to be compared.
-pub(super) type Program = [u64; 3];
+pub(crate) type ProgramPlace = [u64; 3];
 
 /// The address spaces that were seen.
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ pub struct AddressSpaces {
     /// The thread groups of those that were seen, with the number of their address space.
     groups: HashMap<u32, u64>,
     /// Of each program a pid of each address space and its number, in the order of `kcmp`.
-    ordered: HashMap<Program, Vec<(u32, u64)>>,
+    ordered: HashMap<ProgramPlace, Vec<(u32, u64)>>,
     /// The number of the address space of a process that has not been entered yet, by a child that shares it.
     reserved: HashMap<u32, u64>,
     /// How many there are.
@@ -62,7 +62,7 @@ impl AddressSpaces {
     ///
     /// A child of `vfork` may execute a program before its parent is entered, which could then no longer be compared
     /// with it. So the two are compared at once.
-    pub(super) fn enter_group(&mut self, entered: Entered, program: Option<Program>) -> (u64, bool) {
+    pub(super) fn enter_group(&mut self, entered: Entered, program: Option<ProgramPlace>) -> (u64, bool) {
         let Entered { pid, group, parent } = entered;
         if let Some(number) = self.groups.get(&group) {
             if group != pid || program.is_none() {

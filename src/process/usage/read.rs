@@ -15,7 +15,7 @@ use super::threads::locked;
 use super::{CHANGED, DENIED, LATE, NO_GROUP, NO_STATUS, NOT_ASKED, Shares, UNREADABLE, Usage, UsageNeeds};
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::left_behind;
-use crate::process::address_space::Program;
+use crate::process::address_space::ProgramPlace;
 use crate::process::cgroup::{memory_group, unit_group};
 use crate::process::directory::Directory;
 use crate::process::failure::{exited, read_error};
@@ -45,7 +45,7 @@ pub(super) struct Seen {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Mark {
     start_time: u64,
-    program: Program,
+    program: ProgramPlace,
 }
 
 impl Mark {
@@ -56,7 +56,7 @@ impl Mark {
 
 impl Seen {
     /// Where the program of its address space is.
-    pub(super) fn program(&self) -> Option<Program> {
+    pub(super) fn program(&self) -> Option<ProgramPlace> {
         self.mark.map(|mark| mark.program)
     }
 }
