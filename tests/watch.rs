@@ -62,9 +62,12 @@ fn another_process_with_the_same_pid_is_another_row() {
             sleep 1; kill -9 501; wait 501 2> /dev/null
             echo 500 > /proc/sys/kernel/ns_last_pid; sleep 100 > /dev/null &
             sleep 1; kill "$watcher"; wait "$watcher"; kill 501' bash "$@""#;
-    for arguments in
-        [&["ps", "--by", "pid", "--filter", "pid==501", "-o", "rss"][..], &["who", "-o", "+pid", "/bin/sleep"]]
-    {
+    for arguments in [
+        &["ps", "--by", "pid", "--filter", "pid==501", "-o", "rss"][..],
+        &["who", "-o", "+pid", "/bin/sleep"],
+        // Without a column that needs more of it.
+        &["who", "-o", "pid,how,rss", "/bin/sleep"],
+    ] {
         let run = shell(script, &arguments.iter().map(std::ffi::OsStr::new).collect::<Vec<_>>());
         if run.err.contains("SKIPPED") {
             return eprintln!("{}", run.err);

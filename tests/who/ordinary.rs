@@ -33,6 +33,10 @@ fn an_ordinary_user_sees_the_own_processes_and_how_many_others_there_are() {
     assert_eq!(file["mapped_at_least"].as_u64(), Some(3 * page()), "{file}");
     assert_eq!((&file["mapped"], &file["unmapped"]), (&Value::Null, &Value::Null), "{file}");
     assert!(file["reason"].as_str().unwrap().starts_with("denied: "), "{file}");
+    let run = everyone.rmap(["who", "--pages", path.to_str().unwrap()]);
+    let [why, others] = &run.complaints()[..] else { panic!("{run:?}") };
+    assert!(why.starts_with("rmap: --pages: it needs root"), "{run:?}");
+    assert!(others.starts_with("rmap: the processes of this machine: ") && run.status == Some(1), "{run:?}");
     let table = everyone.rmap(["who", "/etc/hostname"]);
     assert!(table.text().contains("nobody that could be looked at maps it or has it open"), "{table:?}");
 }

@@ -112,7 +112,7 @@ fn figures(mut report: FileReport, seen: &PageRuns, untold: Option<Absent>, need
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::join::who::figures::OTHER_LAYER;
+    use crate::join::who::figures::{OTHER_LAYER, TOO_MUCH, UNPROVEN, UNREAD};
     use crate::pagecache::UNTOLD;
     use crate::units::Bytes;
 
@@ -157,6 +157,18 @@ mod tests {
         assert_eq!((found.mapped, found.unmapped), (Ok(Pages(10).bytes(page)), Ok(Bytes(0))));
         let found = figures(report(&folder), &seen(11), Some(OTHERS), false);
         assert_eq!((found.mapped, found.mapped_at_least), (Err(OTHERS), Err(NOT_STEADY)));
+    }
+
+    #[test]
+    fn of_several_reasons_the_same_is_said_in_any_order() {
+        let all = [TOO_MUCH, UNREAD, OTHER_LAYER, UNPROVEN, OTHERS];
+        for one in all {
+            for other in all {
+                let said = first_reason(first_reason(None, one), other);
+                assert_eq!(said, first_reason(first_reason(None, other), one));
+            }
+        }
+        assert_eq!(first_reason(Some(UNPROVEN), OTHERS), Some(OTHERS));
     }
 
     #[test]
