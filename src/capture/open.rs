@@ -160,14 +160,18 @@ fn open_archive(
 /// The child processes that remove what was unpacked, also if a signal ends this process that cannot be handled.
 static GUARDIANS: Mutex<Vec<(PathBuf, Guardian)>> = Mutex::new(Vec::new());
 
-/// Where archives were unpacked, each with the name that the archive was given.
+/// Where archives were unpacked, each with the name that the archive was given. Errors are also written after what was
+/// unpacked is removed.
 static ARCHIVES: Mutex<Vec<(PathBuf, PathBuf)>> = Mutex::new(Vec::new());
 
 /// A path below the directory that an archive was unpacked into, as one below the archive, which a reader knows.
 #[cfg(feature = "cli")]
 pub(crate) fn path_in_archive(path: &Path) -> Option<PathBuf> {
     let archives = ARCHIVES.lock().unwrap_or_else(PoisonError::into_inner);
-    archives.iter().find_map(|(directory, archive)| Some(archive.join(path.strip_prefix(directory).ok()?)))
+    archives.iter().find_map(|(directory, archive)| {
+        let below = path.strip_prefix(directory).ok()?;
+        Some(if below == Path::new("") { archive.clone() } else { archive.join(below) })
+    })
 }
 
 /// Removes everything that was unpacked, although a thread may still read it. This is for the end of the process.
@@ -207,3 +211,19 @@ impl Drop for Temporary {
 
 /// What to do if an archive cannot be unpacked here.
 const UNPACK: &str = "set TMPDIR to a directory with more room, or unpack it with tar and name that directory instead";
+
+#[cfg(test)]
+#[cfg(feature = "cli")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_of_what_was_unpacked_is_named_as_one_of_the_archive() {
+        let unpacked = Path::new("/no/rmap-capture-test");
+        ARCHIVES.lock().unwrap().push((unpacked.to_owned(), PathBuf::from("a.tar")));
+        let named = |path: &Path| path_in_archive(path).map(PathBuf::into_os_string);
+        assert_eq!(named(&unpacked.join("proc/7")), Some("a.tar/proc/7".into()));
+        assert_eq!(named(unpacked), Some("a.tar".into()));
+        assert_eq!(named(Path::new("/no/rmap")), None);
+    }
+}

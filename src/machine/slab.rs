@@ -62,10 +62,7 @@ impl SlabCaches {
         let path = root.path().join("slabinfo");
         let text = root.read_long_file("slabinfo", LONGEST).map_err(|error| {
             let error = Error::io(Subject::Path(path.clone()), &error);
-            match (error.kind(), root.advice_for_more()) {
-                (ErrorKind::Denied, Some(advice)) => error.with_advice(advice),
-                _ => error,
-            }
+            if error.kind() == ErrorKind::Denied { root.advised(error) } else { error }
         })?;
         match text.starts_with(b"slabinfo - version: 2") {
             true => Ok(SlabCaches::parse(&text, page)),

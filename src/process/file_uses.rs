@@ -1,8 +1,8 @@
 //! Which files a process maps or has open, as the kernel names them: from `/proc/PID/maps`, and from the links in
 //! `/proc/PID/fd` with their `fdinfo`.
 //!
-//! No file is opened, and nothing changes. Only of a descriptor on a mount that is in no list the kernel is asked for
-//! the device of the file, which it knows without asking a server. What the text does not say is not known: whether a
+//! No file is opened, and nothing changes. For a descriptor whose mount is in no list, the kernel is asked for the
+//! device of the file; it answers without asking a server. What the text does not say is not known: whether a
 //! name was removed or ends in ` (deleted)`, and whether it is a regular file.
 
 use std::fs::File;

@@ -252,11 +252,7 @@ fn no_such_process(root: &ProcRoot, pid: u32) -> Error {
         return hidden(pid);
     }
     if root.captured().is_some_and(|captured| captured.hidden.contains(&pid)) {
-        let error = Error::pid(pid, ErrorKind::Denied, NOT_SEEN);
-        return match root.advice_for_more() {
-            Some(advice) => error.with_advice(advice),
-            None => error,
-        };
+        return root.advised(Error::pid(pid, ErrorKind::Denied, NOT_SEEN));
     }
     if root.captured().is_some_and(|captured| captured.missed.contains(&pid)) {
         return Error::pid(pid, ErrorKind::Changed, "it could not be read when the capture was taken");

@@ -70,7 +70,7 @@ impl ProcRoot {
         ProcRoot { path, captured: Some(Arc::new(captured)), known: Arc::default() }
     }
 
-    /// What a capture says about its machine; `None` for a live one, and for a directory that is no capture of rmap.
+    /// What a capture says about its machine; `None` for a live one, and for a directory that is not a capture of rmap.
     pub fn captured(&self) -> Option<&Captured> {
         self.captured.as_deref()
     }
@@ -115,7 +115,7 @@ impl ProcRoot {
         Some(self.path.parent()?.as_os_str().as_bytes())
     }
 
-    /// The real path of the archive that it is read from; `None` if it is no archive.
+    /// The real path of the archive that it is read from; `None` if it is not an archive.
     pub(crate) fn archive(&self) -> Option<&[u8]> {
         Some(self.captured()?.archive.as_ref()?.as_os_str().as_bytes())
     }
@@ -166,6 +166,14 @@ impl ProcRoot {
     /// What this user can do to see more of the machine; `None` if nothing helps.
     pub(crate) fn advice_for_more(&self) -> Option<&'static str> {
         if self.is_live() { run_as_root() } else { Some("a capture that root takes has more") }
+    }
+
+    /// The error with that advice.
+    pub(crate) fn advised(&self, error: Error) -> Error {
+        match self.advice_for_more() {
+            Some(advice) => error.with_advice(advice),
+            None => error,
+        }
     }
 
     /// Whether this is a mounted proc file system. A capture, or a directory that cannot be accessed, is not live.

@@ -85,11 +85,7 @@ impl Usages {
             ),
             (true, _) => (OF_MACHINE.to_owned(), "/proc hides those of other users (hidepid), and how many they are"),
         };
-        let error = Error::new(Subject::Words(about), ErrorKind::Denied, why);
-        Some(match root.advice_for_more() {
-            Some(advice) => error.with_advice(advice),
-            None => error,
-        })
+        Some(root.advised(Error::new(Subject::Words(about), ErrorKind::Denied, why)))
     }
 }
 

@@ -112,7 +112,7 @@ impl Usage {
         self.share(|shares| shares.rss).or_else(|_| self.public(|status| status.rss))
     }
 
-    /// Pss, or Rss if Pss is not known, which is never less: so much it may have in RAM.
+    /// Pss; if that is not known, Rss as an upper bound, as far as the kernel's counters are exact.
     pub fn pss_or_rss(&self) -> Figure<Bytes> {
         self.share(|shares| shares.pss).or_else(|_| self.rss())
     }
