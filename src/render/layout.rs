@@ -181,8 +181,12 @@ fn take_width(letters: impl Iterator<Item = char>, room: usize) -> String {
 
 /// Divides prose into lines of at most this width; a longer word has a line of its own.
 pub(crate) fn wrapped(text: &str, width: usize) -> Vec<String> {
+    lines_of(text.split_whitespace(), width)
+}
+
+fn lines_of<'t>(words: impl Iterator<Item = &'t str>, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
+    for word in words {
         match lines.last_mut() {
             Some(line) if display_width(line.as_bytes()) + 1 + display_width(word.as_bytes()) <= width => {
                 line.push(' ');
@@ -201,9 +205,11 @@ pub(super) fn item(text: &str, width: usize, unicode: bool) -> Vec<String> {
     let blanks = words.len().saturating_sub(1);
     let room = shared(words.iter().map(|word| word.width()).collect(), width.saturating_sub(blanks));
     let words: Vec<String> = words.iter().map(|word| shortened(word, room.max(SHORTEST_NAME), unicode)).collect();
-    let mut lines = wrapped(&words.join(" "), width);
+    // Several blanks between two words may be part of a name.
+    let lines_in = |width| lines_of(words.iter().map(String::as_str), width);
+    let mut lines = lines_in(width);
     if lines.len() > 1 {
-        lines = wrapped(&words.join(" "), width.saturating_sub(STRIP_INDENT));
+        lines = lines_in(width.saturating_sub(STRIP_INDENT));
         lines.iter_mut().skip(1).for_each(|line| line.insert_str(0, "  "));
     }
     lines
@@ -224,6 +230,7 @@ mod tests {
     fn an_item_of_a_list_stays_on_its_line_and_its_paths_lose_their_middle() {
         assert_eq!(item("- 3M /srv/a/long/name.db (deleted): /one", 34, true), ["- 3M /srv…/name.db (deleted): /one"]);
         assert_eq!(item("- 3M /srv/name.db: /one", 40, true), ["- 3M /srv/name.db: /one"]);
+        assert_eq!(item("- 3M /srv/a  b   c.db: /one", 40, true), ["- 3M /srv/a  b   c.db: /one"]);
         assert_eq!(item("- 3M a name of many words", 16, false), ["- 3M a name of", "  many words"]);
     }
 

@@ -220,6 +220,8 @@ impl<'w> TextSink<'w> {
         for text in std::mem::take(&mut self.closing) {
             let lines = match text.starts_with("- ") {
                 true => item(&text, width, self.presentation.unicode),
+                // What fits stays as it is: blanks may be part of a name.
+                false if display_width(text.as_bytes()) <= width => vec![text],
                 false => wrapped(&text, width),
             };
             lines.iter().try_for_each(|line| writeln!(self.out, "{line}"))?;
