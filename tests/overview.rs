@@ -94,6 +94,24 @@ fn on_a_terminal_it_fits_80_columns_and_24_lines() {
 }
 
 #[test]
+fn on_a_small_terminal_nothing_scrolls_away() {
+    // The prompt comes below it.
+    for (columns, rows) in [(60, 24), (80, 24), (60, 20)] {
+        let screen = screen(columns, rows);
+        assert!(screen.len() < rows, "{columns}x{rows}: {screen:#?}");
+        // Rows are taken from each list, and each keeps some.
+        let titles = ["PID", "Cached", "Usage"];
+        let is_title = |line: &String| titles.iter().any(|title| line.trim_start().starts_with(title));
+        let places: Vec<usize> = (0..screen.len()).filter(|place| is_title(&screen[*place])).collect();
+        assert_eq!(places.len(), 3, "{screen:#?}");
+        let more = screen.iter().position(|line| line.starts_with("more: ")).unwrap();
+        let lists = [places[1] - places[0], places[2] - places[1], more - places[2]];
+        assert!(lists.iter().all(|lines| *lines >= 2), "{lists:?}: {screen:#?}");
+        assert!(lists.iter().max().unwrap() - lists.iter().min().unwrap() <= 1 || lists.contains(&2), "{screen:#?}");
+    }
+}
+
+#[test]
 fn on_a_narrow_terminal_nothing_is_wrapped_by_it() {
     let screen = screen(60, 40);
     assert!(screen.iter().all(|line| line.chars().count() <= 60), "{screen:#?}");

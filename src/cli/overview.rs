@@ -31,9 +31,6 @@ const ROWS: usize = 5;
 /// A page table that takes longer is not waited for: such a process has its place by its Rss.
 const BUDGET_OF_PROCESSES: Duration = Duration::from_millis(400);
 
-/// How many lines the screen has with empty lines between its parts.
-const LINES: usize = 28;
-
 /// The most cells that the strip has, and the blanks before it.
 const CELLS: usize = 72;
 const INDENT: usize = 2;
@@ -83,17 +80,22 @@ have all columns and options, as has `rmap mem`.";
             is_dense: true,
             ..Presentation::default()
         };
-        let parts = self.read(&root, &presentation);
-        let gap = if screen::terminal_height().is_none_or(|height| height >= LINES) { "\n" } else { "" };
+        let mut parts = self.read(&root, &presentation);
+        let next = screen::wrapped_to_terminal(NEXT);
+        let captured = presentation.captured_line();
+        // The last line is that of the shell.
+        let others = next.lines().count() + captured.iter().count() + 1;
+        let room = screen::terminal_height().map_or(usize::MAX, |height| height.saturating_sub(others));
+        let gap = if fit(&mut parts, room) { "\n" } else { "" };
         let mut out = io::stdout().lock();
         for part in parts.iter().filter(|part| !part.text.is_empty()) {
             out.write_all(&part.text)?;
             out.write_all(gap.as_bytes())?;
         }
-        if let Some(line) = presentation.captured_line() {
+        if let Some(line) = captured {
             writeln!(out, "{line}")?;
         }
-        writeln!(out, "{}", screen::wrapped_to_terminal(NEXT))?;
+        writeln!(out, "{next}")?;
         parts.into_iter().try_for_each(|part| part.report_to(report))
     }
 }
@@ -135,6 +137,22 @@ impl OverviewArgs {
     }
 }
 
+/// Takes rows from the lists, the longest first, until all parts have room on so many lines. Whether they have with an
+/// empty line below each, too.
+fn fit(parts: &mut [Part], room: usize) -> bool {
+    let lines = |parts: &[Part]| parts.iter().map(Part::lines).sum::<usize>();
+    let has_gaps = lines(parts) + parts.len() <= room;
+    while lines(parts) > room {
+        // The first part is no list. Each list keeps its titles and a row.
+        let lists = parts.iter_mut().skip(1).rev();
+        let Some(longest) = lists.filter(|part| part.lines() > 2).max_by_key(|part| part.lines()) else { break };
+        let text = longest.text.strip_suffix(b"\n").unwrap_or(&longest.text);
+        let end = memchr::memrchr(b'\n', text).map_or(0, |end| end + 1);
+        longest.text.truncate(end);
+    }
+    has_gaps
+}
+
 /// A query for these columns.
 fn columns(ids: &[&str]) -> Query {
     Query { default: Default::Columns(ids.iter().map(|id| (*id).to_owned()).collect()), ..Query::all() }
@@ -169,6 +187,10 @@ impl Part {
             (false, false) => format!("{what}: not known\n").into_bytes(),
         };
         part
+    }
+
+    fn lines(&self) -> usize {
+        memchr::memchr_iter(b'\n', &self.text).count()
     }
 
     /// Whether everything could be read.
