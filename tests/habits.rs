@@ -381,6 +381,11 @@ fn other_programs_are_understood_by_name() {
         (&["-c", "/BJ/i"], true),
         (&["-c", "/BJ/"], false),
         (&["-c", "sub", "-u", &not(own)], false),
+        // One of them is enough, unless -a asks for all.
+        (&["-u", "nosuchuser", "-c", "subj"], true),
+        (&["-c", "nosuch", "-u", own], true),
+        (&["-a", "-u", "nosuchuser", "-c", "subj"], false),
+        (&["-u", own, "-c", "subj", "-a"], true),
     ] {
         assert_eq!(is_shown(options), is_selected, "{options:?}");
     }
@@ -711,7 +716,18 @@ fn the_examples_of_help_work() {
 #[test]
 fn an_option_before_the_command_says_what_to_type() {
     let line = |instead| format!("ps: a command comes before its options; type `rmap {instead}`");
-    assert_eq!(refused(&["--proc-root", "/proc", "ps"]), line("ps --proc-root /proc"));
+    // Which machine is read can come before the command, as far as there is a choice.
+    let root = common::capture(&[(7, b"x\0", &common::mapping(0x1000_0000, 2, "rw-p", b"", 8))]);
+    let root = root.path().to_str().unwrap();
+    for words in [&["ps", "--tree", "--json"][..], &["pid", "7", "--json"], &["who", "/f", "--json"]] {
+        let [before, after] = [0, 1].map(|place| {
+            let mut words = words.to_vec();
+            words.splice(place..place, ["--proc-root", root]);
+            rmap(words).parts()
+        });
+        assert_eq!(before, after, "{words:?}");
+    }
+    assert!(refused(&["--proc-root", root, "pcstat", "f"]).starts_with("--proc-root: "));
     assert_eq!(refused(&["--filter", "rss > 1", "--sort", "rss", "ps"]), line("ps --filter 'rss > 1' --sort rss"));
     assert!(refused(&["-w", "1"]).starts_with("-w: not for the overview; `rmap mem`, "));
 }

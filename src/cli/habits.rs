@@ -190,8 +190,15 @@ enum Fit {
 /// The words after the view that they are for: the process view if all operands are processes, the file view if all are
 /// files.
 fn guess(words: Vec<OsString>, subcommands: &[Subcommand]) -> Result<Vec<OsString>, String> {
-    let typed = first_own_word(&words).to_owned();
+    let place = first_own_word(&words);
+    let typed = words.get(place).cloned().unwrap_or_default();
     let name = typed.to_string_lossy();
+    let has_root = words.iter().take(place).any(|word| word.as_encoded_bytes().starts_with(b"--proc-root"));
+    if has_root && is_subcommand(&name, subcommands) {
+        let mut moved = words;
+        moved.get_mut(..=place).into_iter().for_each(|words| words.rotate_right(1));
+        return if name == "pcstat" { pcstat(moved, subcommands) } else { Ok(moved) };
+    }
     if is_subcommand(&name, subcommands) || ["-h", "--help", "-V", "--version"].contains(&name.as_ref()) {
         return Ok(words);
     }
@@ -292,18 +299,18 @@ fn nothing_like(word: &str, subcommands: &[Subcommand]) -> String {
     }
 }
 
-/// The first word that is not an option of every subcommand.
-fn first_own_word(words: &[OsString]) -> &OsStr {
-    let mut words = words.iter();
-    while let Some(word) = words.next() {
-        match word.to_str() {
-            Some("--no-config") => {}
-            Some("--config") => drop(words.next()),
-            Some(text) if text.starts_with("--config=") => {}
-            _ => return word,
-        }
+/// The place of the first word that is not an option of every subcommand.
+fn first_own_word(words: &[OsString]) -> usize {
+    let mut place = 0;
+    while let Some(word) = words.get(place) {
+        place += match word.to_str() {
+            Some("--no-config") => 1,
+            Some("--config" | "--proc-root") => 2,
+            Some(text) if text.starts_with("--config=") || text.starts_with("--proc-root=") => 1,
+            _ => break,
+        };
     }
-    OsStr::new("")
+    place
 }
 
 fn fit(parser: clap::Command, words: &[OsString], is_operand: fn(&OsStr) -> bool) -> Fit {
@@ -416,7 +423,6 @@ mod tests {
     fn a_command_comes_before_its_options() {
         let first = "a command comes before its options";
         for (typed, command, instead) in [
-            ("--proc-root /proc ps", "ps", "ps --proc-root /proc"),
             ("--json pcstat ./f", "pcstat", "pcstat --json ./f"),
             ("--top 3 ps", "ps", "ps --top 3"),
             ("-w 1 ps", "ps", "ps -w 1"),
@@ -430,6 +436,10 @@ mod tests {
         // It is a name here, and there a mistyped option.
         assert_eq!((words("--name ps"), words("--slbb mem")), ("pid --name ps".to_owned(), "--slbb mem".to_owned()));
         assert_eq!(words("--no-config pid self"), "--no-config pid self");
+        // Options of every subcommand may come before it.
+        assert_eq!(words("--proc-root /proc ps"), "ps --proc-root /proc");
+        assert_eq!(words("--proc-root ./f ps --tree"), "ps --proc-root ./f --tree");
+        assert_eq!(words("--no-config --proc-root=./f mem --slab"), "mem --no-config --proc-root=./f --slab");
         assert_eq!(words("--proc-root ./file"), "overview --proc-root ./file");
     }
 

@@ -61,9 +61,11 @@ pub(super) enum Answer {
     View(&'static [&'static str]),
     /// It shows each file instead of the usual view: so, or in this way if another subcommand than the usual one runs.
     Each(&'static [&'static str], &'static [&'static str]),
-    /// It shows only the rows that match one of these comparisons, and none of those with `!`, however often the option
-    /// is typed.
+    /// It shows only the rows that match one of these comparisons, or one of those of another such option, and none of
+    /// those with `!`.
     Rows,
+    /// It does nothing but show only the rows that match one of the comparisons of each such option, for this reason.
+    AllRows(&'static str),
     /// It selects these processes instead of the usual ones.
     Choice(&'static [&'static str]),
     /// It adds these words instead of the usual ones.
@@ -133,6 +135,8 @@ struct Translation<'p> {
     only: Option<Vec<OsString>>,
     /// The comparisons of each option that selects rows.
     rows: Vec<(&'static [&'static str], Vec<OsString>)>,
+    /// Whether a row must match all of them.
+    all_rows: bool,
     /// The options that the shell has to carry out, and its words.
     shells: Vec<String>,
     shell: Vec<OsString>,
@@ -153,6 +157,7 @@ impl<'p> Translation<'p> {
             other_view: None,
             only: None,
             rows: Vec::new(),
+            all_rows: false,
             shells: Vec::new(),
             shell: Vec::new(),
             shell_command: None,
@@ -244,6 +249,7 @@ impl<'p> Translation<'p> {
             }
             Answer::Help => self.only = Some(self.peer.help()),
             Answer::Version => self.only = Some(vec!["--version".into()]),
+            Answer::AllRows(_) => self.all_rows = true,
             Answer::Nothing(_) => {}
             Answer::Line(line) => return Err(format!("{peer}'s {name}: {}", with_value(line, example, &values))),
         }
@@ -271,7 +277,10 @@ impl<'p> Translation<'p> {
         };
         let usual = self.usual.unwrap_or_else(|| filled(peer.usual, &[]));
         let choice = self.choice.unwrap_or_else(|| filled(peer.choice, &[]));
-        let mut rest = self.rows.iter().map(|(_, compared)| filter(compared)).collect::<Vec<_>>();
+        let rows = self.rows.iter().map(|(_, compared)| compared.clone());
+        let rows: Vec<Vec<OsString>> =
+            if self.all_rows { rows.collect() } else { vec![rows.flatten().collect::<Vec<_>>()] };
+        let mut rest: Vec<OsString> = rows.iter().filter(|rows| !rows.is_empty()).map(|rows| filter(rows)).collect();
         rest.extend(self.rest);
         // What was typed replaces what is usual.
         let parts = [usual, choice, view].concat().into_iter().filter(|word| !has_option(&rest, word));
@@ -290,7 +299,9 @@ impl<'p> Translation<'p> {
 fn filter(compared: &[OsString]) -> OsString {
     let text = compared.iter().filter_map(|compared| compared.to_str());
     let (not, any): (Vec<&str>, Vec<&str>) = text.partition(|compared| compared.starts_with('!'));
-    let any = if any.len() > 1 && !not.is_empty() { format!("({})", any.join(" || ")) } else { any.join(" || ") };
+    let any = any.join(" || ");
+    // One comparison may be several: a user has a number and a name.
+    let any = if any.contains(" || ") && !not.is_empty() { format!("({any})") } else { any };
     let all: Vec<String> =
         std::iter::once(any).filter(|any| !any.is_empty()).chain(not.iter().map(|not| (*not).to_owned())).collect();
     format!("--filter={}", all.join(" && ")).into()
@@ -424,6 +435,14 @@ mod tests {
             let line = format!("peer's {options}: the shell does that; type `{command}`");
             assert_eq!(translated(words), Err(line));
         }
+    }
+
+    #[test]
+    fn what_is_left_out_is_left_out_of_all_that_is_selected() {
+        let of = |compared: &[&str]| filter(&compared.iter().map(OsString::from).collect::<Vec<_>>());
+        assert_eq!(of(&["a || b", "!(c)"]), "--filter=(a || b) && !(c)");
+        assert_eq!(of(&["a", "!(c)", "b"]), "--filter=(a || b) && !(c)");
+        assert_eq!((of(&["a", "!(c)"]), of(&["a", "b"])), ("--filter=a && !(c)".into(), "--filter=a || b".into()));
     }
 
     #[test]

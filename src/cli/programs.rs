@@ -372,7 +372,11 @@ const LSOF: Peer = Peer {
                 .converted("www,^root", users_of_lsof),
             letter(&["-c"], "only commands that begin so (^: not these), or that match /REGEX/", Answer::Rows)
                 .converted("python", command_of_lsof),
-            letter(&["-a"], "what all of these options select", Answer::Nothing("rmap always requires all of them")),
+            letter(
+                &["-a"],
+                "what all of these options select, not one of them",
+                Answer::AllRows("a `--filter` for each: all must match"),
+            ),
             letter(&["-p"], "the files of a process", Answer::Line("`rmap pcstat --pid 4690` lists them")).with("4690"),
             letter(&["-i"], "sockets", FUSER_PORTS),
             letter(&["-n"], "no names of hosts", Answer::Nothing("rmap looks none up")),
