@@ -126,29 +126,45 @@ fn files_of_another_user_are_denied() {
 }
 
 #[test]
-fn the_cached_share_of_some_files_is_not_shown_as_that_of_all() {
+fn a_percentage_is_of_the_files_that_could_be_measured_and_the_others_are_counted() {
     let Some(everyone) = ForEveryone::copy() else { return };
     let folder = memory();
     for (name, mode) in [("foreign", 0o644), ("open", 0o666)] {
-        let known = known_file(&folder.path().join(name), 4 * page(), &[(0, 4)]);
+        let known = known_file(&folder.path().join(name), 4 * page(), &[(0, 3)]);
         fs::set_permissions(&known.path, fs::Permissions::from_mode(mode)).unwrap();
     }
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let pcstat = |options: &[&str]| {
-        everyone.rmap([&["pcstat", "-R", folder.path().to_str().unwrap(), "--total"], options].concat())
+    let pcstat = |options: &[&str], name: &str| {
+        let path = folder.path().join(name);
+        everyone.rmap([&["pcstat", "-R", path.to_str().unwrap()], options].concat())
     };
-    let listed = pcstat(&["--json"]);
+    let listed = pcstat(&["--total", "--json"], "");
     if listed.status == Some(0) {
         return eprintln!("SKIPPED: cachestat on this kernel reports to any user (before 6.12.12)");
     }
-    for total in [&listed, &pcstat(&["--by", "name", "--json"])].map(|run| run.json()["total"].clone()) {
-        assert_eq!((&total["cached"], &total["percent"]), (&4.into(), &serde_json::Value::Null), "{total}");
+    for total in [&listed, &pcstat(&["--by", "name", "--total", "--json"], "")].map(|run| run.json()["total"].clone()) {
+        assert_eq!((&total["cached"], &total["percent"]), (&3.into(), &75.0.into()), "{total}");
         assert_eq!(total["rows_without_figure"]["percent"], 1, "{total}");
     }
-    let table = pcstat(&["-o", "cached,percent,name", "--by", "dir"]).text();
+    for view in [&["--summary"][..], &["--by-dir", "0"]] {
+        let row = pcstat(&[view, &["--json"]].concat(), "").json()[0].clone();
+        assert_eq!((&row["cached"], &row["percent"], &row["unknown_files"]), (&3.into(), &75.0.into(), &1.into()));
+        assert_eq!((&row["pages"], &row["uncached"]), (&8.into(), &1.into()), "{row}");
+        let table = pcstat(&[view, &["-o", "percent,unknown_files,bar"]].concat(), "").text();
+        let figures: Vec<&str> = table.lines().last().unwrap().split_whitespace().take(2).collect();
+        assert_eq!(figures, ["75.000", "1"], "{table}");
+        assert!(table.contains('\u{2588}') || table.contains('#'), "{table}");
+        // Of nothing there is no share, and it is known why.
+        let row = pcstat(&[view, &["--json"]].concat(), "foreign").json()[0].clone();
+        assert_eq!((&row["percent"], &row["unknown_files"]), (&serde_json::Value::Null, &1.into()), "{row}");
+        assert_eq!((&row["cached"], &row["absent"]["percent"]), (&serde_json::Value::Null, &row["absent"]["cached"]));
+        assert!(row["absent"]["percent"].as_str().is_some_and(|why| why.starts_with("denied: ")), "{row}");
+    }
+    // Of a group, no column counts them.
+    let table = pcstat(&["-o", "cached,percent,size", "--by", "size", "--total"], "").text();
     let ends: Vec<Vec<&str>> = table.lines().skip(1).map(|line| line.split_whitespace().take(2).collect()).collect();
-    assert_eq!(ends, [[">=4", "-"], [">=4", "-"]], "{table}");
-    assert!(pcstat(&["-o", "cached,percent,name"]).text().contains(">=4       -"), "{table}");
+    assert_eq!(ends, [[">=3", "-"], [">=3", "75.000"]], "{table}");
+    assert!(pcstat(&["-o", "cached,percent,name", "--total"], "").text().contains(">=3  75.000"));
 }
 
 #[test]

@@ -190,19 +190,11 @@ impl Tally {
         self.cached.figure().map(|cached| self.known_pages.saturating_sub(cached))
     }
 
-    /// The cached share of all pages in percent; absent if there are none. It is absent too if some files could not be
-    /// measured: the share of the others would look like that of all.
+    /// The cached share of the pages in percent, of the files that could be measured; absent if these have no pages.
     pub fn percent(&self) -> Figure<f64> {
         const NO_PAGES: Absent = Absent::new(Reason::NotApplicable, "there are no pages");
-        const SOME_UNKNOWN: Absent = Absent::new(
-            Reason::Unsupported,
-            "the cached pages of some files are not known, so that neither is the share",
-        );
-        if self.cached.missing > 0 {
-            return Err(SOME_UNKNOWN);
-        }
         let cached = self.cached.figure()?;
-        percent(cached.0, self.known_pages.0).ok_or(NO_PAGES)
+        percent(cached.0, self.known_pages.0).ok_or(self.cached.why.unwrap_or(NO_PAGES))
     }
 
     /// The cached pages in bytes.

@@ -206,7 +206,7 @@ pub(super) fn total_texts(
         TotalCell::Blank => Vec::new(),
         TotalCell::Sum { cell, missing } => {
             let mut text = Vec::new();
-            if *missing > 0 && !matches!(cell, Cell::Absent(_)) {
+            if *missing > 0 && !matches!(cell, Cell::Absent(_) | Cell::Percent(_)) {
                 text.extend_from_slice(LOWER_BOUND);
             }
             write_plain_cell(cell, column, presentation, &mut text);

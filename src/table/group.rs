@@ -294,6 +294,7 @@ fn sum_cell(group: &Group, place: u32) -> Cell<'_> {
         Some(TotalCell::Sum { cell: Cell::Absent(absent), .. }) => Cell::Absent(*absent),
         Some(TotalCell::Sum { cell: Cell::Bytes(bytes), .. }) => Cell::AtLeast(Amount::Bytes(*bytes), partly()),
         Some(TotalCell::Sum { cell: Cell::Count(count), .. }) => Cell::AtLeast(Amount::Count(*count), partly()),
+        // A share of some of the rows may be more or less than that of all, and no column of a group counts the others.
         Some(TotalCell::Sum { .. }) => Cell::Absent(partly()),
         Some(TotalCell::Blank) | None => Cell::Absent(NOT_ADDED),
     }

@@ -37,10 +37,9 @@ pub enum How {
 pub enum TotalCell {
     /// No total: a name, an address.
     Blank,
-    /// The sum. If `missing` is not zero, it is only a lower bound.
+    /// The sum. If `missing` is not zero, it is only a lower bound; a share is then that of the other rows.
     Sum {
-        /// The sum over the rows with a figure; absent if no row had one. A share is that of all rows, and absent if
-        /// any of them had none.
+        /// The sum or share over the rows with a figure; absent if no row had one.
         cell: Cell<'static>,
         /// How many rows had no figure.
         missing: u64,
@@ -131,12 +130,10 @@ impl ColumnSum {
             (0, 1..) => return Err(Absent::new(self.reason(), "no row has a figure for it")),
             _ => {}
         }
-        // That of the others may be more or less than that of all.
-        if matches!(self.how, How::Net | How::Share) && self.missing > 0 {
-            return Err(Absent::new(self.reason(), "some rows have no figure for it"));
-        }
         if self.how == How::Net {
-            return self.net().ok_or(TOO_LARGE);
+            // The sum of the others may be more or less than that of all.
+            let partly = Absent::new(self.reason(), "some rows have no figure for it");
+            return if self.missing == 0 { self.net().ok_or(TOO_LARGE) } else { Err(partly) };
         }
         if self.how == How::Share {
             return percent(self.part, self.whole).map(Cell::Percent).ok_or(EMPTY);

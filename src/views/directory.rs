@@ -162,7 +162,7 @@ const COLUMNS: &[C] = &[
     shared::cached(),
     shared::uncached(),
     col!(new "percent", "Percent", Percent, |row| Cell::percent(row.tally.percent()),
-        "cached pages as a percentage of all pages; absent if they are not known for some files"),
+        "cached pages as a percentage of the pages of the files that could be measured"),
     col!(new "bar", "", Text, |row| Cell::bar(row.tally.percent()), "the same as a bar", on_request(), minor(),
         coloured(Colour::Green)),
     shared::cached_bytes(),
