@@ -71,6 +71,12 @@ fn other_file_systems_are_entered_only_on_request_and_pseudo_file_systems_never(
     }
     let run = pcstat_all("-R --summary", ["", "other/there"].map(|place| folder.join(place)));
     assert_eq!(run.json()[0]["other_file_systems"], 2, "{run:?}");
+    // What was named and refused was never counted.
+    for places in [["", "proc"], ["proc", ""]] {
+        let run = pcstat_all("-R --summary", places.map(|place| folder.join(place)));
+        let row = run.json()[0].clone();
+        assert_eq!((&row["files"], &row["again"], &row["other_file_systems"]), (&1.into(), &0.into(), &3.into()));
+    }
     let named = pcstat("-R", folder.join("proc"));
     assert_eq!(named.status, Some(1));
     assert!(named.err.contains("is on procfs, where the kernel generates files"), "{}", named.err);

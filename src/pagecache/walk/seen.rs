@@ -90,9 +90,12 @@ impl Seen {
         // A file system that may not answer is not asked.
         let answers = |root: &&PathBuf| matches!(locate(root), Ok(None));
         let roots: Vec<&PathBuf> = roots.iter().filter(answers).collect();
-        let named = roots.iter().filter_map(|root| root.metadata().ok());
+        let kinds = roots.iter().filter_map(|root| Some((root, FileSystem::of_path(root).ok()?.kind)));
+        // What is refused is not visited.
+        let visited: Vec<_> = kinds.filter(|(_, kind)| !matches!(kind, FileSystemKind::Pseudo(_))).collect();
+        let named = visited.iter().filter_map(|(root, _)| root.metadata().ok());
         lock(&self.named).extend(named.map(|found| (found.dev(), found.ino())));
-        roots.iter().filter_map(|root| FileSystem::of_path(root).ok()).for_each(|on| self.note_kind(on.kind));
+        visited.iter().for_each(|(_, kind)| self.note_kind(*kind));
         let roots: Vec<_> = roots.iter().filter_map(|root| root.canonicalize().ok()).collect();
         let point = |mount: &Mount| PathBuf::from(OsStr::from_bytes(&mount.point));
         let is_below = |mount: &&Mount| roots.iter().any(|root| point(mount).starts_with(root));
