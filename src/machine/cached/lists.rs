@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::Listed;
 use super::file::{CachedFile, FileSystem, Kind};
 use super::frames::Frames;
-use super::memory::{CacheSize, Proof};
+use super::memory::{CacheSize, Proof, agree};
 use super::readers::Readers;
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::bpf::inodes::{End, Inodes};
@@ -148,20 +148,15 @@ impl Lists {
         proof.is_cut |= taken.files.iter().any(Option::is_none);
         proof.unequal = taken.files.iter().flatten().filter(|file| !file.is_gone && !file.adds_up()).count() as u64;
         if let Some(frames) = &self.frames {
-            let first = frames.compare(&taken.samples);
-            proof.compared = Some(first);
-            for _ in 0..RETRIES {
-                if proof.agrees() || Instant::now() > until {
-                    break;
+            proof.compared = Some(settle(frames.compare(&taken.samples), || {
+                if Instant::now() > until {
+                    return Ok(None);
                 }
                 // Many may have been freed since they were met. Others are met now, few of each file, and compared at
                 // once.
                 let samples = readers.sample(files, until).map_err(|cause| failed(&cause))?;
-                let compared = frames.compare(&samples);
-                if is_better(first, compared) {
-                    proof.compared = Some(compared);
-                }
-            }
+                Ok(Some(frames.compare(&samples)))
+            })?);
         }
         Ok(taken.files)
     }
@@ -225,10 +220,25 @@ const RETRIES: usize = 3;
 /// How many folios tell well whether one in fifty differs.
 const ENOUGH: u64 = 200;
 
-/// Whether a comparison tells more than the first one: it has enough folios, or as many. Each is the folios that were
-/// compared, and how many of them differ.
-fn is_better(first: (u64, u64), again: (u64, u64)) -> bool {
-    again.0 >= ENOUGH.min(first.0)
+/// The comparison to go by: the first one, unless others that tell as much agree. Each is the folios that were compared,
+/// and how many of them differ. A few may agree by chance, so if the first were few, two must agree one after the other.
+fn settle(first: (u64, u64), mut again: impl FnMut() -> Result<Option<(u64, u64)>>) -> Result<(u64, u64)> {
+    let needed = if first.0 < ENOUGH { 2 } else { 1 };
+    let mut agreeing = 0;
+    for _ in 0..RETRIES {
+        if agree(first) {
+            break;
+        }
+        let Some(next) = again()? else { break };
+        if next.0 < ENOUGH.min(first.0) {
+            continue;
+        }
+        agreeing = if agree(next) { agreeing + 1 } else { 0 };
+        if agreeing == needed {
+            return Ok(next);
+        }
+    }
+    Ok(first)
 }
 
 /// Passes on the runs of pages of one file.
@@ -290,14 +300,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_few_folios_that_agree_now_outdo_as_few_that_changed_meanwhile() {
+    fn folios_that_agree_now_outdo_those_that_changed_meanwhile_if_they_are_as_many() {
         for (first, again, expected) in [
-            ((10, 1), (10, 0), true),
-            ((10, 1), (9, 0), false),
-            ((900, 50), (200, 0), true),
-            ((900, 50), (199, 0), false),
+            ((10, 1), [(10, 0), (10, 0), (0, 0)], (10, 0)),
+            ((10, 1), [(10, 0), (9, 0), (10, 0)], (10, 0)),
+            ((10, 1), [(10, 1), (12, 0), (12, 0)], (12, 0)),
+            // A steady difference is not in every sample of a few.
+            ((10, 1), [(10, 0), (10, 1), (10, 0)], (10, 1)),
+            ((10, 1), [(9, 0), (9, 0), (9, 0)], (10, 1)),
+            ((199, 9), [(200, 0), (200, 9), (200, 9)], (199, 9)),
+            ((900, 50), [(199, 0), (200, 0), (0, 0)], (200, 0)),
+            ((900, 50), [(199, 0), (199, 0), (199, 0)], (900, 50)),
         ] {
-            assert_eq!(is_better(first, again), expected, "{first:?}, then {again:?}");
+            let mut samples = again.into_iter();
+            assert_eq!(settle(first, || Ok(samples.next())).unwrap(), expected, "{first:?}, then {again:?}");
         }
+        assert_eq!(settle((10, 0), || panic!("it agrees")).unwrap(), (10, 0));
+        assert_eq!(settle((10, 1), || Ok(None)).unwrap(), (10, 1));
     }
 }

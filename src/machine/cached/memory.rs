@@ -71,9 +71,14 @@ impl Proof {
         self.broken.is_empty() && !self.is_late
     }
 
-    /// Whether the states of pages can be trusted: at most one folio in fifty differs from what the kernel itself
-    /// says, because it changed meanwhile. `true` if they could not be compared.
+    /// Whether the states of pages can be trusted. `true` if they could not be compared.
     pub(crate) fn agrees(&self) -> bool {
-        self.compared.is_none_or(|(compared, differ)| differ.saturating_mul(50) <= compared)
+        self.compared.is_none_or(agree)
     }
+}
+
+/// Whether of so many folios that were compared at most one in fifty differs from what the kernel itself says, because
+/// it changed meanwhile.
+pub(super) fn agree((compared, differ): (u64, u64)) -> bool {
+    differ.saturating_mul(50) <= compared
 }
