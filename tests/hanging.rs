@@ -119,6 +119,28 @@ fn a_server_that_never_answers_hangs_nothing() {
     can_be_ended(&folder.join("there/a"));
 }
 
+#[test]
+fn the_cached_files_below_a_silent_directory_are_looked_for_without_asking_it() {
+    let Some(folder) = folder("the_cached_files_below_a_silent_directory_are_looked_for_without_asking_it") else {
+        return;
+    };
+    let there = folder.join("there");
+    let Some(_served) = Served::by_nobody(&there) else { return };
+    symlink(&there, folder.join("link there")).unwrap();
+    let here = folder.join("here");
+    for budget in ["20", "0.001"] {
+        for directory in [&there, &folder.join("link there")] {
+            let run = in_time(["files", "--jsonl", "--budget", budget, text(directory), text(&here)]);
+            assert!(!run.err.contains(text(&there)), "{run:?}");
+            assert_eq!(run.lines_of_json()[0]["path"], text(&here), "{run:?}");
+        }
+        // What is below it is not known without asking.
+        let run = in_time(["files", "--jsonl", "--budget", budget, text(&there.join("a")), text(&here)]);
+        assert!(run.complaints().contains(&&format!("rmap: {}: {SILENT}", there.join("a").display())[..]), "{run:?}");
+        assert_eq!(run.lines_of_json()[0]["path"], text(&here), "{run:?}");
+    }
+}
+
 /// The processes of rmap in the mount namespace of this test.
 fn processes_of_rmap() -> Vec<u32> {
     let link = |pid: &str, name: &str| std::fs::read_link(format!("/proc/{pid}/{name}")).ok();

@@ -12,7 +12,6 @@ use super::report::Report;
 use super::root::{RootArgs, mounted};
 use super::run::{Configured, Done, Listed, Run};
 use crate::capture::Wanted;
-use crate::error::{Error, Subject};
 use crate::join::machine_files::{FoundChoice, Split};
 use crate::process::ProcRoot;
 use crate::query::{Host as _, Query};
@@ -84,8 +83,8 @@ impl Run for FilesArgs {
             refuse_if(self.scan && typed, option, "only the kernel's lists say it; leave out --scan")?;
         }
         refuse_if(self.scan && self.budget.is_some(), "--budget", "it limits the kernel's lists, and not --scan")?;
-        // Which control groups are meant is found by the mounts.
-        let wanted = Wanted { processes: !self.cgroup.is_empty(), files: true };
+        // Which control groups are meant is found by the mounts, and what is below a directory too.
+        let wanted = Wanted { processes: !self.cgroup.is_empty() || !self.below.is_empty(), files: true };
         let root = mounted(self.root.root_for(&self.answer, wanted)?)?;
         if !root.is_live() {
             refuse_if(self.scan, "--scan", "a capture has no directories; it has the list of cached files")?;
@@ -127,22 +126,15 @@ impl Run for FilesArgs {
 impl FilesArgs {
     /// Which files are chosen. Directories that cannot be found are reported.
     fn choice(&self, root: &ProcRoot, query: &Query, report: &mut Report) -> FoundChoice {
-        let mut real = |path: &PathBuf| match path.canonicalize() {
-            // The links of the captured machine are not those of this one.
-            _ if !root.is_live() => Some(path.clone()),
-            Ok(real) => Some(real),
-            Err(error) => {
-                report.failure(&Error::io(Subject::Path(path.clone()), &error));
-                None
+        let mut choice =
+            FoundChoice { deleted: self.deleted, dirty: self.dirty, unmapped: self.unmapped, ..FoundChoice::default() };
+        for path in &self.below {
+            match root.is_live() {
+                true => choice.add_below(path).unwrap_or_else(|error| report.failure(&error)),
+                // The links of the captured machine are not those of this one.
+                false => choice.below.push(path.clone()),
             }
-        };
-        let mut choice = FoundChoice {
-            below: self.below.iter().filter_map(&mut real).collect(),
-            deleted: self.deleted,
-            dirty: self.dirty,
-            unmapped: self.unmapped,
-            ..FoundChoice::default()
-        };
+        }
         self.cgroup.iter().for_each(|group| choice.groups.add(group.as_bytes()));
         choice.groups.resolve(root);
         // A filter for a group or a node means its pages, not the files that have some of them.

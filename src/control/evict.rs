@@ -291,8 +291,8 @@ fn explain(engine: &Engine, search: &mut MapperSearch<'_>, file: &OpenFile, afte
     (left, may_go)
 }
 
-/// Whether so many pages may be in use for a moment only. Where another user could see more processes, it is more
-/// likely that one of these has them mapped. What not even root sees is no reason.
+/// Whether so many pages may be in use for a moment only. If root would see more processes, one of those probably maps
+/// them. Processes that root cannot see either do not count.
 fn may_go_soon(unknown: Pages, found: &Holders) -> bool {
     let is_limited = found.blind.is_some() || found.unseen > 0 && run_as_root().is_some();
     unknown > Pages(0) && unknown <= FEW && !is_limited

@@ -96,8 +96,6 @@ pub fn read_group_files(
             (Ok(of_others(found, group)), unseen.into_iter().chain(lack.into_iter().flatten()).collect())
         }
     };
-    // A removed group that had the same name is another one.
-    let charged = charged.into_iter().filter(|row| group.has_memory_group(&row.part)).collect();
     Ok(GroupFiles { charged: whole(charged), others, charged_lack, others_lack })
 }
 

@@ -3,7 +3,7 @@
 //!
 //! Whoever has a handle need not know which. Every question fails with `ETIMEDOUT` if the file system does not answer.
 
-use std::ffi::{CStr, CString, OsString};
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
@@ -120,6 +120,11 @@ impl FarPath {
     pub(crate) fn new(device: (u32, u32), path: &Path) -> Result<FarPath, Errno> {
         let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)?;
         Ok(FarPath { asker: Asker::of_device(device)?, path, is_fuse: mount_table::own().is_fuse(device) })
+    }
+
+    /// The path.
+    pub(crate) fn path(&self) -> &Path {
+        Path::new(OsStr::from_bytes(self.path.as_bytes()))
     }
 
     /// Opens it with these flags.

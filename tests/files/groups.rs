@@ -234,6 +234,31 @@ fn a_file_of_a_group_that_was_removed_since() {
 }
 
 #[test]
+fn a_name_that_a_new_group_has_is_not_that_of_the_removed_one() {
+    if !has_lists("a_name_that_a_new_group_has_is_not_that_of_the_removed_one") {
+        return;
+    }
+    let Some(old) = Group::new("again") else { return };
+    let folder = memory();
+    write_in(&old, folder.path(), "before", 0, 7);
+    let before = folder.path().join("before");
+    let removed = format!("{} (removed)", old.name);
+    assert_eq!(charged_to(&old, folder.path()).row(&before)["cgroup"], old.name);
+    drop(old);
+    let new = Group::new("again").unwrap();
+    // Also before it is charged for anything.
+    assert_eq!(charged_to(&new, folder.path()).rows.len(), 0);
+    write_in(&new, folder.path(), "mine", 0, 5);
+    let found = charged_to(&new, folder.path());
+    assert_eq!((found.rows.len(), bytes(found.row(&folder.path().join("mine")), "cached")), (1, 5 * page()));
+    let found = complete(&["--cgroup".as_ref(), OsStr::new(&removed), folder.path().as_os_str()]);
+    assert_eq!((found.rows.len(), bytes(found.row(&before), "cached")), (1, 7 * page()), "{found:?}");
+    // `rmap cgroups` gives the same sum.
+    let run = rmap(["cgroups", &new.name]).text();
+    assert!(run.contains("/mine\n") && !run.contains("/before\n"), "{run}");
+}
+
+#[test]
 fn a_group_that_is_charged_for_nothing_has_no_rows() {
     if !has_lists("a_group_that_is_charged_for_nothing_has_no_rows") {
         return;

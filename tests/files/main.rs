@@ -27,23 +27,34 @@ pub(crate) struct Answer {
     /// The lines on standard error, without those about processes that do not show what they hold even to root, and
     /// about files without a name in memory, which a machine may have.
     pub(crate) complaints: Vec<String>,
-    /// Whether there was that line.
+    /// Whether there was the line about processes.
     pub(crate) is_blind: bool,
+    /// Whether there was the line about files without a name.
+    pub(crate) has_nameless: bool,
 }
 
-const BLIND: &str = "rmap: the kernel's lists of cached files: what holds a file is not known for ";
+/// The start of every line about the lists.
+const LISTS: &str = "rmap: the kernel's lists of cached files: ";
+const BLIND: &str = "what holds a file is not known for ";
 /// The end of the line about files without a name in memory, which a disk may have.
-const NAMELESS: &str = " without a name in memory may be below the directory";
+const NAMELESS: [&str; 2] = ["directory", "directories"];
+
+/// The line about so many files without a name in memory, if it begins and ends so.
+fn is_nameless(line: &str) -> bool {
+    let said = line.strip_prefix(LISTS).and_then(|said| said.split_once(" without a name in memory "));
+    said.is_some_and(|(_, end)| NAMELESS.iter().any(|word| end == format!("may be below the given {word}")))
+}
 
 impl Answer {
     pub(crate) fn of(run: &Run) -> Answer {
-        let (blind, complaints): (Vec<&str>, Vec<&str>) =
-            run.complaints().into_iter().partition(|line| line.starts_with(BLIND));
-        let complaints: Vec<&str> = complaints.into_iter().filter(|line| !line.ends_with(NAMELESS)).collect();
+        let is_blind = |line: &&str| line.strip_prefix(LISTS).is_some_and(|said| said.starts_with(BLIND));
+        let (blind, complaints): (Vec<&str>, Vec<&str>) = run.complaints().into_iter().partition(is_blind);
+        let (nameless, complaints): (Vec<&str>, Vec<&str>) = complaints.into_iter().partition(|line| is_nameless(line));
         let is_incomplete = complaints.iter().any(|line| !line.ends_with(": no row matches"));
         assert_eq!(run.status, Some(i32::from(is_incomplete)), "{}", run.err);
         let complaints = complaints.into_iter().map(str::to_owned).collect();
-        Answer { rows: run.lines_of_json(), complaints, is_blind: !blind.is_empty() }
+        let (is_blind, has_nameless) = (!blind.is_empty(), !nameless.is_empty());
+        Answer { rows: run.lines_of_json(), complaints, is_blind, has_nameless }
     }
 
     /// The one row of a file.

@@ -248,6 +248,7 @@ fn files_without_a_name_in_memory_are_below_the_whole_file_system_and_may_be_bel
     fs::write(disk.join("new"), b"x").unwrap();
     fs::File::open(disk.join("new")).unwrap().sync_all().unwrap();
     let whole = below(&disk);
+    assert!(!whole.has_nameless, "{whole:?}");
     assert!(whole.rows.iter().all(|row| row["kind"] == "file"), "{whole:?}");
     for number in numbers {
         let row = whole.row_of_inode("file", number);
@@ -257,11 +258,61 @@ fn files_without_a_name_in_memory_are_below_the_whole_file_system_and_may_be_bel
         assert!(row["holders"].as_str().unwrap().ends_with(&format!(" {}", std::process::id())), "{row}");
     }
     let part = rmap(["files", "--jsonl", "--budget=20", disk.join("part").to_str().unwrap()]);
-    let line = format!("rmap: the kernel's lists of cached files: 2 files (80K){}", crate::NAMELESS);
+    let line = format!("{}2 files (80K) without a name in memory may be below the given directory", crate::LISTS);
     assert!(part.complaints().contains(&&line[..]) && part.status == Some(0), "{part:?}");
+    // A capture knows as much.
+    let capture = folder.join("capture.tar");
+    let taken = rmap(["capture", "-o", capture.to_str().unwrap(), &std::process::id().to_string()]);
+    let captured = |below: &[&Path]| {
+        let arguments = ["files", "--jsonl", "-o+inode,kind", "--proc-root", capture.to_str().unwrap()].map(OsStr::new);
+        rmap(arguments.into_iter().chain(below.iter().map(|path| path.as_os_str())))
+    };
+    for directory in [&disk, Path::new("/")] {
+        let run = captured(&[directory]);
+        let rows = run.lines_of_json();
+        for number in numbers {
+            let path = |row: &&serde_json::Value| row["path"].as_str().unwrap().ends_with(&format!("] inode {number}"));
+            let found: Vec<_> = rows.iter().filter(path).filter(|row| row["kind"] == "file").collect();
+            assert!(!found.is_empty() && found.iter().any(|row| bytes(row, "cached") == 40960), "{taken:?}, {run:?}");
+        }
+    }
+    let run = captured(&[&disk]);
+    assert!(!run.complaints().iter().any(|line| crate::is_nameless(line)), "{run:?}");
+    let run = captured(&[&disk.join("part")]);
+    assert!(run.complaints().contains(&&line[..]), "{run:?}");
+    let run = captured(&[&disk.join("part"), &disk.join("lost+found")]);
+    assert!(run.complaints().contains(&&line.replace("directory", "directories")[..]), "{run:?}");
+    // Nothing is below a file.
+    let run = captured(&[&disk.join("new")]);
+    assert_eq!(run.lines_of_json().len(), 1, "{run:?}");
+    assert!(!run.complaints().iter().any(|line| crate::is_nameless(line)), "{run:?}");
     // What was looked up has its name.
     fs::metadata(&paths[0]).unwrap();
     assert_eq!(bytes(below(&disk.join("part")).row(&paths[0]), "cached"), 40960);
+}
+
+#[test]
+fn a_walk_in_a_chroot_whose_root_is_no_mount_point_knows_the_holders() {
+    let name = "a_walk_in_a_chroot_whose_root_is_no_mount_point_knows_the_holders";
+    let mount = "mkdir -p jail/proc jail/data jail/usr; mount -t proc proc jail/proc; mount --rbind /usr jail/usr; \
+                 for name in lib lib64 bin; do ln -s usr/$name jail/$name; done; touch jail/rmap";
+    let Some(folder) = mounted(name, mount) else { return };
+    let bind = "mount --bind $1 $2";
+    let program = crate::common::program();
+    crate::common::shell(bind, &[program.as_os_str(), folder.join("jail/rmap").as_os_str()]).good();
+    let file = folder.join("jail/data/held");
+    let subject = Subject::start([format!("shared:{}:4:4", file.display())]);
+    let mut run = std::process::Command::new("chroot");
+    run.arg(folder.join("jail")).args(["/rmap", "files", "--scan", "/data", "--jsonl"]);
+    run.arg("-o+holders,holder_count,container");
+    let run = crate::common::run(run);
+    let rows = run.lines_of_json();
+    assert_eq!((rows.len(), &rows[0]["path"]), (1, &"/data/held".into()), "{run:?}");
+    let row = &rows[0];
+    assert_eq!(row["holders"], format!("subject {}", subject.pid()), "{row}");
+    assert!(row["holder_count"] == 1 || run.err.contains("what holds a file is not known"), "{row}");
+    let why = row["absent"]["container"].as_str().unwrap_or_default();
+    assert!(why.contains("is not in the list of mounts of this process"), "{row}");
 }
 
 #[test]

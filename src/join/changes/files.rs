@@ -124,10 +124,12 @@ fn sums(files: Files, has_numbers: bool, is_own: impl Fn(&[u8]) -> bool) -> Resu
     };
     match files {
         Files::Live(files) => files.into_iter().for_each(add),
-        Files::Captured(files) => files.read(&FoundChoice::default(), |file| {
-            add(file);
-            Ok::<(), Error>(())
-        })?,
+        Files::Captured(files) => {
+            files.read(&FoundChoice::default(), |file| {
+                add(file);
+                Ok::<(), Error>(())
+            })?;
+        }
     }
     Ok(sums)
 }

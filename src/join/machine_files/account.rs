@@ -6,6 +6,8 @@ use crate::units::{Bytes, Human, counted, percent};
 
 /// What the lists do not have.
 const IN_NO_LIST: &str = "in no list: asynchronous I/O, secret memory, and pages that came meanwhile";
+/// What the lists do not have, or had when they were read, of a page cache that changed meanwhile.
+const IN_NO_LIST_OR_MOVED: &str = "in no list, or it came or went while the lists were read";
 
 /// How much of `Cached + Buffers` was found.
 #[derive(Debug, Clone)]
@@ -19,7 +21,7 @@ pub struct Account {
     pub(crate) kinds: Vec<(Option<Kind>, Bytes)>,
     /// What is missing, and what would be needed to see it.
     pub(super) missed: Vec<String>,
-    /// By how much the page cache changed while it was read, in words.
+    /// A sentence that says by how much the page cache changed while it was read.
     pub(super) moved: Option<String>,
 }
 
@@ -52,7 +54,11 @@ impl Account {
     /// What is left over, as text; empty if nothing is.
     fn left_over(&self) -> String {
         let is_more = self.left().is_some_and(|left| left > Bytes(0));
-        if self.missed.is_empty() && is_more { IN_NO_LIST.to_owned() } else { self.missed.join("; ") }
+        match self.moved {
+            _ if !self.missed.is_empty() || !is_more => self.missed.join("; "),
+            None => IN_NO_LIST.to_owned(),
+            Some(_) => IN_NO_LIST_OR_MOVED.to_owned(),
+        }
     }
 
     /// The same, and by how much the page cache changed while it was read.
@@ -190,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cache_that_changed_meanwhile_is_no_reason_for_what_is_left() {
+    fn what_is_left_of_a_cache_that_changed_meanwhile_need_not_be_in_no_list() {
         let account = |found, missed: &[&str]| Account {
             method: Method::Lists,
             size: Some(Bytes(2 * MIB)),
@@ -202,8 +208,8 @@ mod tests {
         let none = account(2 * MIB, &[]);
         assert_eq!((lines(&none), none.missed()), (vec!["it moved".to_owned()], "it moved".to_owned()));
         let more = account(MIB, &[]);
-        assert_eq!(lines(&more), [format!("left: 1M: {IN_NO_LIST}"), "it moved".to_owned()]);
-        assert_eq!(more.missed(), format!("{IN_NO_LIST}; it moved"));
+        assert_eq!(lines(&more), [format!("left: 1M: {IN_NO_LIST_OR_MOVED}"), "it moved".to_owned()]);
+        assert_eq!(more.missed(), format!("{IN_NO_LIST_OR_MOVED}; it moved"));
         assert_eq!(lines(&account(MIB, &["a"])), ["left: 1M: a", "it moved"]);
     }
 

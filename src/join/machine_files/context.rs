@@ -12,6 +12,7 @@ use super::{Facts, FoundChoice, FoundFile, NOT_READ};
 use crate::error::Result;
 use crate::join::{Holder, Holders};
 use crate::kernel::cached::Name;
+use crate::kernel::whereabouts::locate;
 use crate::machine::Places;
 use crate::machine::cached::{CachedFile, Kind};
 use crate::process::{ProcRoot, Shown};
@@ -20,10 +21,12 @@ use crate::units::{Absent, Figure, Reason, counted};
 const UNSEEN: Absent = Absent::new(Reason::Denied, "a process that does not show what it maps may hold it");
 const UNKNOWN: Absent = Absent::new(
     Reason::Unsupported,
-    "a process holds one like it, on a mount that does not tell whether it is this file",
+    "a process holds a file with this name and number, on a mount that does not tell which file it is",
 );
 const DEVICE: Absent =
     Absent::new(Reason::Unsupported, "what else uses a block device, such as a mount, is not looked for");
+const UNLISTED: Absent =
+    Absent::new(Reason::Unsupported, "the mount that it is on is not in the list of mounts of this process");
 const OTHER_NAMES: &str = "this name was removed, but the file has others";
 const HIDDEN: &str = "another mount hides this path";
 
@@ -33,7 +36,7 @@ pub(super) struct Context {
     holders: Option<Holders>,
     /// What lies in and below the chosen directories: the device of each file system, and a directory there.
     below: Vec<((u32, u32), Vec<u8>)>,
-    /// The devices of the file systems of which the chosen directories, which are no files, have a part.
+    /// The devices of the file systems that contain a chosen directory.
     parted: HashSet<(u32, u32)>,
 }
 
@@ -54,11 +57,14 @@ impl Context {
         let root = ProcRoot::live();
         let places = Places::read(&root)?;
         let holders = if facts.holders { Some(Holders::read_until(&root, &places, until)?) } else { None };
-        let typed = choice.below.iter().flat_map(|directory| places.below(directory.as_os_str().as_bytes()));
-        let below = typed.collect();
-        let directories = choice.below.iter().filter(|path| path.is_dir());
-        let parted = directories.flat_map(|path| places.below(path.as_os_str().as_bytes()));
-        let parted = parted.map(|(device, _)| device).collect();
+        let (mut below, mut parted) = (Vec::new(), HashSet::new());
+        for path in &choice.below {
+            let found = places.below(path.as_os_str().as_bytes());
+            if may_be_directory(path) {
+                parted.extend(found.iter().map(|(device, _)| *device));
+            }
+            below.extend(found);
+        }
         Ok(Some(Context { places, holders, below, parted }))
     }
 
@@ -144,9 +150,17 @@ impl Context {
     /// Gives a file that was found at its path by a walk, or was named, its container and its holders.
     pub(super) fn add_to_walked(&self, file: &mut FoundFile) {
         // Its own device may be another than that of the mount, as on btrfs and overlays.
-        let Some((device, path)) = self.places.locate(&file.path) else { return };
+        let Some((device, path)) = self.places.locate(&file.path) else { return self.hold_unplaced(file) };
         file.container = Ok(self.places.container(device, &path));
         self.hold(file, &self.held_by(device, file.inode, &path), Some((device, &path)));
+    }
+
+    /// Gives a file its holders that is on no mount of the list.
+    fn hold_unplaced(&self, file: &mut FoundFile) {
+        file.container = Err(UNLISTED);
+        let path = std::mem::take(&mut file.path);
+        self.hold(file, &self.held_by(file.device, file.inode, &path), Some((file.device, &path)));
+        file.path = path;
     }
 
     /// Gives a file that a process holds its path, its container and its holders. The mount that it was opened on
@@ -164,9 +178,8 @@ impl Context {
         // A path as another process sees it may lead to another file here, with the same inode number.
         let typed = || self.places.locate(&file.path).filter(|(device, _)| *device == file.device);
         let Some((device, path)) = of_mount.or_else(typed) else {
-            let (device, path) = (file.device, std::mem::take(&mut file.path));
-            self.hold(file, &self.held_by(device, file.inode, &path), Some((device, &path)));
-            file.path = within(device, &path);
+            self.hold_unplaced(file);
+            file.path = within(file.device, &file.path);
             return;
         };
         let programs = self.held_by(device, file.inode, &path);
@@ -193,6 +206,11 @@ impl Context {
         };
         file.holder_count = programs.as_ref().map_err(|absent| *absent).and_then(counted);
     }
+}
+
+/// Whether a path leads to a directory, as far as that is known without waiting for a server.
+fn may_be_directory(path: &Path) -> bool {
+    !matches!(locate(path), Ok(None)) || path.is_dir()
 }
 
 fn by_program(holders: &[Holder]) -> Vec<HeldBy> {

@@ -1,22 +1,20 @@
 //! The rows of a file: itself, or its parts.
 
+use std::cell::OnceCell;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::parts::{HolderOfFile, PagesOfFile, Parts};
 use super::{FoundChoice, FoundFile, Split};
 use crate::machine::cached::Counter;
-use crate::process::GroupChoice;
+use crate::machine::read_groups;
+use crate::process::{GroupChoice, ProcRoot};
 use crate::units::{Absent, Bytes, Figure, Pages, Reason};
 
 const NOT_DIVIDED: Absent =
     Absent::new(Reason::Unsupported, "which group or node a page belonged to is not known after it was reclaimed");
 
 impl PagesOfFile {
-    /// Whether one of these groups is charged for them.
-    fn is_of(&self, groups: &GroupChoice) -> bool {
-        is_one_of(groups, self.group.as_deref(), &self.groups)
-    }
-
     fn row(&self, whole: &FoundFile, name: &Figure<Vec<u8>>) -> FoundFile {
         let amount = |counter| Ok(Pages(self.counts.get(counter)).bytes(whole.page_size));
         FoundFile {
@@ -40,14 +38,42 @@ impl HolderOfFile {
     }
 }
 
-/// Whether a group with this path is among the chosen ones. A removed one may be named as it is `shown`.
-pub(super) fn is_one_of(chosen: &GroupChoice, path: Option<&[u8]>, shown: &Figure<Vec<u8>>) -> bool {
-    let names = [path, shown.as_deref().ok()];
-    names.into_iter().flatten().any(|name| chosen.has_memory_group(name))
+/// The chosen control groups, of which some may have been removed.
+pub(super) struct ChosenGroups<'c> {
+    chosen: &'c GroupChoice,
+    root: &'c ProcRoot,
+    /// The paths of those that exist; read when a removed one is met.
+    existing: OnceCell<HashSet<Vec<u8>>>,
+}
+
+impl<'c> ChosenGroups<'c> {
+    pub(super) fn new(chosen: &'c GroupChoice, root: &'c ProcRoot) -> ChosenGroups<'c> {
+        ChosenGroups { chosen, root, existing: OnceCell::new() }
+    }
+
+    /// Whether a group with this path is among them. A removed one may be named as it is `shown`, or as it was called
+    /// if no other group is called so now.
+    pub(super) fn has(&self, path: Option<&[u8]>, shown: &Figure<Vec<u8>>) -> bool {
+        let shown = shown.as_deref().ok();
+        let has = |name: Option<&[u8]>| name.is_some_and(|name| self.chosen.has_memory_group(name));
+        has(shown) || path != shown && has(path) && !path.is_some_and(|path| self.exists(path))
+    }
+
+    fn exists(&self, path: &[u8]) -> bool {
+        let read = || read_groups(self.root, self.chosen, &[], &mut |_| {}).unwrap_or_default();
+        let paths = || read().into_iter().map(|group| group.path).collect();
+        self.existing.get_or_init(paths).contains(path)
+    }
 }
 
 /// Adds the chosen rows of a file: itself, or its parts.
-pub(super) fn add_rows(whole: FoundFile, parts: Parts, choice: &FoundChoice, rows: &mut Vec<FoundFile>) {
+pub(super) fn add_rows(
+    whole: FoundFile,
+    parts: Parts,
+    choice: &FoundChoice,
+    chosen: &ChosenGroups<'_>,
+    rows: &mut Vec<FoundFile>,
+) {
     if !choice.matches_mapped(&whole) {
         return;
     }
@@ -55,7 +81,7 @@ pub(super) fn add_rows(whole: FoundFile, parts: Parts, choice: &FoundChoice, row
     if choice.keeps_parts {
         return add(FoundFile { parts: Some(Arc::new(parts)), ..whole });
     }
-    let is_wanted = |part: &&PagesOfFile| choice.groups.is_empty() || part.is_of(&choice.groups);
+    let is_wanted = |part: &&PagesOfFile| choice.groups.is_empty() || chosen.has(part.group.as_deref(), &part.groups);
     match choice.split {
         Some(Split::Groups) if whole.counts.is_ok() => {
             parts.groups.iter().filter(is_wanted).for_each(|part| add(part.row(&whole, &part.groups)));

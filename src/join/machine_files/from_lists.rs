@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::account::{Sums, inexact, missed_by};
 use super::context::{Context, HeldBy};
 use super::described::{self, Method, group_name, group_names, node_names};
-use super::divide::{add_rows, is_one_of};
+use super::divide::{ChosenGroups, add_rows};
 use super::measured::unread_file;
 use super::parts::{HolderOfFile, PagesOfFile, Parts};
 use super::{Account, Facts, FoundChoice, FoundFile, MachineFiles, NOT_READ, Split};
@@ -38,7 +38,7 @@ pub(crate) struct Found {
     pub(crate) unseen: Option<String>,
     /// A message about files of which it is not known whether they are below the chosen directories.
     pub(crate) nameless: Option<String>,
-    /// The chosen control groups, as they were named, that are charged for nothing that was read.
+    /// The chosen control groups, as they were named, to which nothing that was read is charged.
     pub(crate) uncharged: Vec<(Vec<u8>, GroupChoice)>,
     /// Whether the pages of all files were read.
     pub(crate) is_whole: bool,
@@ -94,7 +94,9 @@ impl MachineFiles {
             false => Vec::new(),
         };
         let (groups, is_trusted) = (lists.groups(), proof.agrees());
-        let reader = RowReader { groups, choice, page, is_trusted, facts, context: context.as_ref() };
+        let root = ProcRoot::live();
+        let chosen_groups = ChosenGroups::new(&choice.groups, &root);
+        let reader = RowReader { groups, choice, chosen_groups, page, is_trusted, facts, context: context.as_ref() };
         let mut files = Vec::with_capacity(chosen.len());
         let (mut names, mut states) = (names.into_iter(), pages.iter().map(Option::as_ref));
         for file in &chosen {
@@ -113,20 +115,25 @@ impl MachineFiles {
         let moved = moved(sizes, changed, page);
         let account = Account::new(Method::Lists, sums, sizes.into_iter().flatten(), missed, moved);
         let unseen = context.as_ref().and_then(Context::unseen);
-        let named = choice.groups.each().filter(|(_, group)| !is_charged(group, &reader.groups));
+        let named =
+            choice.groups.each().filter(|(_, group)| !is_charged(&ChosenGroups::new(group, &root), &reader.groups));
         let uncharged = named.map(|(name, group)| (name.to_vec(), group)).collect();
         let is_whole = chosen.len() == listed.files.len() && proof.is_complete() && !proof.is_cut;
-        let nameless = Some(nameless).filter(|(count, _)| *count > 0).map(|(count, pages)| {
-            let (count, size) = (counted(count, "file", "files"), Human(pages.bytes(page)));
-            format!("{count} ({size}) without a name in memory may be below the directory")
-        });
+        let nameless = may_be_below(choice, nameless.0, nameless.1.bytes(page));
         Ok(Found { files, account, incomplete, unseen, nameless, uncharged, is_whole })
     }
 }
 
+/// What is said of so many files of which it is not known whether they are below the chosen directories.
+pub(super) fn may_be_below(choice: &FoundChoice, count: u64, cached: Bytes) -> Option<String> {
+    let directories = if choice.below.len() == 1 { "directory" } else { "directories" };
+    let files = format!("{} ({})", counted(count, "file", "files"), Human(cached));
+    (count > 0).then(|| format!("{files} without a name in memory may be below the given {directories}"))
+}
+
 /// Whether pages of one of the groups are charged to a chosen one.
-fn is_charged(chosen: &GroupChoice, groups: &Groups) -> bool {
-    groups.iter().any(|(number, group)| is_one_of(chosen, group.path.as_deref(), &group_name(Some(*number), groups)))
+fn is_charged(chosen: &ChosenGroups<'_>, groups: &Groups) -> bool {
+    groups.iter().any(|(number, group)| chosen.has(group.path.as_deref(), &group_name(Some(*number), groups)))
 }
 
 /// Why the rows may not be what the lists have, besides what the lists themselves lack.
@@ -187,6 +194,7 @@ fn unread_files(choice: &FoundChoice, found: &[FoundFile], context: Option<&Cont
 struct RowReader<'c> {
     groups: Groups,
     choice: &'c FoundChoice,
+    chosen_groups: ChosenGroups<'c>,
     page: PageSize,
     is_trusted: bool,
     facts: Facts,
@@ -240,7 +248,7 @@ impl RowReader<'_> {
             nodes: of_pages(Split::Nodes, |part| (None, part.node)),
             holders: programs.map(holder).collect(),
         };
-        add_rows(whole, parts, self.choice, rows);
+        add_rows(whole, parts, self.choice, &self.chosen_groups, rows);
     }
 
     /// The sums by kind of what the rows say, and how much came or went between the lists and the rows. Of the listed

@@ -15,6 +15,7 @@ use super::{Account, Facts, FoundChoice, FoundFile, NOT_READ};
 use crate::error::{Error, Result, Subject};
 use crate::join::{ChosenFiles, Message, Sender};
 use crate::kernel::mount_table;
+use crate::kernel::whereabouts::locate;
 use crate::machine::cached::{CacheSize, Kind};
 use crate::pagecache::walk::{Place, Visitor};
 use crate::pagecache::{Engine, FileReport, FileSystemKind, OpenFile};
@@ -187,8 +188,9 @@ fn types() -> HashMap<(u32, u32), Arc<str>> {
     table.mounts().iter().filter_map(of).collect()
 }
 
-/// The row of a file whose cached pages are not known; `None` if it is not a regular file.
+/// The row of a file whose cached pages are not known; `None` if it is not a regular file, or if only a server tells.
 pub(super) fn unread_file(path: &Path, method: Method, why: Absent) -> Option<FoundFile> {
+    let Ok(None) = locate(path) else { return None };
     let found = std::fs::symlink_metadata(path).ok().filter(std::fs::Metadata::is_file)?;
     Some(FoundFile {
         id: found.ino().rotate_left(20) ^ found.dev(),

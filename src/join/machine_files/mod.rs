@@ -5,6 +5,7 @@
 //! that processes map or have open; or, if that is requested, a walk over directories.
 
 mod account;
+mod captured_nameless;
 mod context;
 mod described;
 mod divide;
@@ -17,6 +18,7 @@ mod save;
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,6 +35,9 @@ pub(crate) use restore::{Captured, CapturedFiles};
 #[cfg(feature = "capture")]
 pub(crate) use save::SavedFiles;
 
+use crate::error::{Error, Result, Subject};
+use crate::kernel::mount_table;
+use crate::kernel::whereabouts::locate;
 use crate::machine::cached::{Counter, Counts, Kind, Lists};
 use crate::process::GroupChoice;
 use crate::units::{Absent, Bytes, Figure, PageSize, Reason};
@@ -158,6 +163,15 @@ impl Facts {
 }
 
 impl FoundChoice {
+    /// Chooses the files in and below a directory, which is looked for without waiting for a server.
+    ///
+    /// # Errors
+    /// It cannot be found.
+    pub fn add_below(&mut self, directory: &Path) -> Result<()> {
+        self.below.push(real_path(directory).map_err(|error| Error::io(Subject::Path(directory.to_owned()), &error))?);
+        Ok(())
+    }
+
     /// Whether every file is chosen, and has one row.
     pub(super) fn is_everything(&self) -> bool {
         let FoundChoice { below, deleted, dirty, unmapped, groups, holders, split, keeps_parts: _ } = self;
@@ -206,6 +220,16 @@ impl FoundChoice {
     fn is_below(&self, path: &[u8]) -> bool {
         let path = Path::new(OsStr::from_bytes(path));
         self.below.iter().any(|directory| path.starts_with(directory))
+    }
+}
+
+/// The absolute path without symbolic links that leads to the same file.
+fn real_path(path: &Path) -> io::Result<PathBuf> {
+    match locate(path)? {
+        // It was resolved without asking for what is at its end.
+        Some(far) if mount_table::own().blocking_above(far.path()).is_some() => Ok(far.path().to_owned()),
+        Some(far) => far.stat().map_err(io::Error::from).and_then(|_| path.canonicalize()),
+        None => path.canonicalize(),
     }
 }
 

@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::captured_nameless::Nameless;
 use super::described::Method;
-use super::divide::add_rows;
+use super::divide::{ChosenGroups, add_rows};
 use super::parts::{HolderOfFile, PagesOfFile, Parts};
 use super::{Account, FoundChoice, FoundFile};
 use crate::error::{Error, ErrorKind, Result, Subject};
@@ -51,18 +52,19 @@ impl Captured {
         })?;
         let mut lines = Lines { file: BufReader::new(file), line: Vec::new(), number: 0 };
         let head = lines.next()?.as_ref().and_then(parse_head).ok_or_else(|| lines.malformed())?;
-        Ok((head, CapturedFiles { lines, page_size: root.page_size() }))
+        Ok((head, CapturedFiles { lines, root: root.clone() }))
     }
 }
 
 /// The files of the list, of which one at a time is in memory.
 pub(crate) struct CapturedFiles {
     lines: Lines,
-    page_size: PageSize,
+    root: ProcRoot,
 }
 
 impl CapturedFiles {
-    /// Passes on the rows of the chosen files.
+    /// Passes on the rows of the chosen files. Returns a message about files of which it is not known whether they are
+    /// below the chosen directories.
     ///
     /// # Errors
     /// What `each` returns; [`ErrorKind::Malformed`]: the list is damaged.
@@ -70,16 +72,17 @@ impl CapturedFiles {
         mut self,
         choice: &FoundChoice,
         mut each: impl FnMut(FoundFile) -> std::result::Result<(), E>,
-    ) -> std::result::Result<(), E> {
-        let mut rows = Vec::new();
+    ) -> std::result::Result<Option<String>, E> {
+        let (mut rows, mut nameless) = (Vec::new(), Nameless::read(&self.root, choice));
+        let (page_size, chosen) = (self.root.page_size(), ChosenGroups::new(&choice.groups, &self.root));
         while let Some(value) = self.lines.next()? {
-            let (file, parts) = parse_file(&value, self.page_size).ok_or_else(|| self.lines.malformed())?;
-            if choice.has(&file.path) {
-                add_rows(file, parts, choice, &mut rows);
+            let (file, parts) = parse_file(&value, page_size).ok_or_else(|| self.lines.malformed())?;
+            if nameless.has(&file) {
+                add_rows(file, parts, choice, &chosen, &mut rows);
                 rows.drain(..).try_for_each(&mut each)?;
             }
         }
-        Ok(())
+        Ok(nameless.note())
     }
 
     /// The same rows at once.

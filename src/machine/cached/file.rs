@@ -14,8 +14,8 @@ const HUGETLBFS: u32 = 0x9584_58f6;
 /// `BTRFS_SUPER_MAGIC` of the same file, and the number of the inode that has the pages of its trees, whose length
 /// means nothing (`BTRFS_BTREE_INODE_OBJECTID` in `include/uapi/linux/btrfs_tree.h`).
 const BTRFS: (u32, u64) = (0x9123_683e, 1);
-/// `EXT4_SUPER_MAGIC` of the same file, and the first inode number of ext4 that is not the file system's own.
-const EXT4: (u32, u64) = (0xef53, 11);
+/// The first inode number of ext4 that is not the file system's own (`EXT4_GOOD_OLD_FIRST_INO` in `fs/ext4/ext4.h`).
+const EXT4: u64 = 11;
 
 /// A file system, or one of the kernel's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +48,15 @@ impl FileSystem {
     /// Whether its files are only in memory: tmpfs and ramfs.
     pub(crate) fn is_in_memory(&self) -> bool {
         IN_MEMORY.contains(&self.magic)
+    }
+}
+
+/// Whether a number is one that the file system of this type keeps for itself.
+pub(crate) fn is_own_number(file_system: &str, number: u64) -> bool {
+    match file_system {
+        "ext2" | "ext3" | "ext4" => number < EXT4,
+        "btrfs" => number == BTRFS.1,
+        _ => false,
     }
 }
 
@@ -170,7 +179,7 @@ impl CachedFile {
 
     /// Whether its number is one that the file system keeps for itself.
     fn has_own_number(&self) -> bool {
-        self.file_system.magic == EXT4.0 && self.number < EXT4.1 || self.is_btree()
+        is_own_number(&self.file_system.kind, self.number)
     }
 
     /// Whether its kind depends on its name.

@@ -15,7 +15,7 @@ mod memory;
 #[cfg(feature = "bpf")]
 mod readers;
 
-pub(crate) use file::{CachedFile, Kind};
+pub(crate) use file::{CachedFile, Kind, is_own_number};
 pub(crate) use lists::Lists;
 pub(crate) use memory::{CacheSize, Proof};
 
@@ -50,9 +50,8 @@ impl FilePages {
 }
 
 impl CachedFile {
-    /// Whether it has more pages than it is long, in whole pages, which nothing explains but the instants at which they
-    /// were read: the kernel changes the length and the pages one after the other. Pages that stay beyond the end were
-    /// reserved. A large folio at the end of a file reaches past it, and what is not a file may have no length.
+    /// Whether it has more pages than its length. Only reading the two at different instants explains that: the kernel
+    /// changes the length and the pages one after the other. Pages that stay beyond the end were reserved. A large folio at the end of a file reaches past it, and what is not a file may have no length.
     pub(crate) fn is_beyond_end(&self, pages: &FilePages, page: PageSize) -> bool {
         let has_length = !matches!(self.kind(None), Kind::Metadata | Kind::BlockDevice);
         let counts = pages.counts();

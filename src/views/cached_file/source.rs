@@ -60,8 +60,8 @@ impl CachedFileSource {
         rows.rows(found.files).map_err(ListError::Stop)
     }
 
-    /// Says which of the named control groups do not exist, as far as that is known of groups that are charged for
-    /// nothing that was read.
+    /// Reports named control groups that do not exist. A group that is charged for something that was read is not looked
+    /// up.
     fn look_for(&self, found: &Found, rows: &mut dyn Rows<CachedFiles>) {
         for (name, group) in &found.uncharged {
             match read_groups(&self.root, group, &[], &mut |_| {}) {
@@ -86,7 +86,8 @@ impl CachedFileSource {
         found.incomplete.into_iter().for_each(|why| rows.lost(error(ErrorKind::Changed, why)));
         found.failures.into_iter().for_each(|failure| rows.lost(failure));
         found.unseen.into_iter().for_each(|why| rows.note(error(ErrorKind::Changed, why)));
-        files.read(&self.choice, |file| rows.row(file))?;
+        let nameless = files.read(&self.choice, |file| rows.row(file))?;
+        nameless.into_iter().for_each(|why| rows.note(error(ErrorKind::Changed, why)));
         self.account = Some(found.account);
         Ok(())
     }
@@ -229,7 +230,8 @@ impl Source for CachedFileSource {
 fn of_process(error: Error) -> Error {
     match (error.kind(), error.subject()) {
         (ErrorKind::Denied, Subject::Pid(_) | Subject::Process(..)) => {
-            let why = "permission denied: cannot read held files, so those that nobody else holds are missing";
+            let why =
+                "permission denied: cannot read which files it holds, so those that nobody else holds are missing";
             let said = Error::new(error.subject().clone(), ErrorKind::Denied, why);
             match error.advice() {
                 Some(advice) => said.with_advice(advice.to_owned()),
