@@ -168,6 +168,19 @@ fn a_percentage_is_of_the_files_that_could_be_measured_and_the_others_are_counte
 }
 
 #[test]
+fn a_link_of_map_files_is_not_said_to_be_open_to_its_owner() {
+    let Some(everyone) = ForEveryone::copy() else { return };
+    let folder = format!("/proc/{}/map_files", std::process::id());
+    let name = fs::read_dir(&folder).unwrap().next().unwrap().unwrap().file_name();
+    let path = format!("{folder}/{}", name.to_str().unwrap());
+    for command in ["pcstat", "who"] {
+        let run = everyone.rmap([command, &path]);
+        let line = format!("rmap: {path}: permission denied; run as root, or with CAP_CHECKPOINT_RESTORE");
+        assert_eq!((run.status, run.complaints()), (Some(1), vec![&line[..]]), "{command}");
+    }
+}
+
+#[test]
 fn hostile_names_are_escaped() {
     let folder = memory();
     for (name, shown) in [

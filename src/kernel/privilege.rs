@@ -2,7 +2,11 @@
 //!
 //! Only for advice and for limits: whether access is allowed is always decided by the kernel.
 
+use std::path::Path;
+
 use nix::unistd::geteuid;
+
+use super::mount_table;
 
 /// `CAP_IPC_LOCK` (`include/uapi/linux/capability.h`).
 pub(crate) const IPC_LOCK: u32 = 14;
@@ -39,7 +43,20 @@ pub(crate) fn run_as_root() -> Option<&'static str> {
 
 /// Advice for what is denied to this user.
 pub(crate) fn run_as_root_or_owner() -> String {
-    let advice = |run| format!("{run}, or as the user who owns it");
+    or_not_even_root(|run| format!("{run}, or as the user who owns it"))
+}
+
+/// The same for a path.
+pub(crate) fn run_as_root_or_owner_of(path: &Path) -> String {
+    let is_link = path.parent().is_some_and(|parent| parent.ends_with("map_files"));
+    match is_link && mount_table::own().is_on(path, b"proc") {
+        // Not even the owner of the process may follow it.
+        true => or_not_even_root(|run| format!("{run}, or with CAP_CHECKPOINT_RESTORE")),
+        false => run_as_root_or_owner(),
+    }
+}
+
+fn or_not_even_root(advice: impl Fn(&str) -> String) -> String {
     run_as_root().map_or_else(|| "not even root is allowed to here".to_owned(), advice)
 }
 

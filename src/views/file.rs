@@ -17,10 +17,10 @@ pub(super) use row::unmeasured;
 use row::{BOTH, DIRTY, WRITEBACK};
 
 use super::shared;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Subject};
 use crate::join::{ChosenFiles, Marks, Message, PageStates};
 use crate::pagecache::{Engine, FileReport, Method};
-use crate::process::{Held, run_as_root_or_owner};
+use crate::process::{Held, run_as_root_or_owner, run_as_root_or_owner_of};
 use crate::table::{Aggregation, Cell, Colour, Column, FlagRuns, Named, Progress, RowKind, Rows, Source, Stop, col};
 use crate::units::{Absent, Figure, Pages, Reason};
 pub(super) use unopened::Unopened;
@@ -341,8 +341,10 @@ pub(super) fn exact_if(engine: Engine, needs: &[FileNeed]) -> Engine {
 
 /// The error with advice for the user, unless it already has some.
 pub(super) fn advised(error: Error) -> Error {
-    match error.kind() {
-        ErrorKind::Denied if error.advice().is_none() => error.with_advice(run_as_root_or_owner()),
-        _ => error,
-    }
+    let advice = match (error.kind(), error.subject()) {
+        (ErrorKind::Denied, Subject::Path(path)) => run_as_root_or_owner_of(path),
+        (ErrorKind::Denied, _) => run_as_root_or_owner(),
+        _ => return error,
+    };
+    if error.advice().is_none() { error.with_advice(advice) } else { error }
 }
