@@ -103,6 +103,20 @@ fn without_bpf_the_files_of_own_processes_are_listed() {
 }
 
 #[test]
+fn a_zombie_holds_nothing_and_is_no_failure() {
+    let mut zombie = std::process::Command::new("true").spawn().unwrap();
+    let state = format!("/proc/{}/stat", zombie.id());
+    crate::common::wait_until("it does not exit", || std::fs::read_to_string(&state).unwrap().contains(") Z "));
+    let without = rmap_without_lists(["files", "--jsonl", "--by", "kind"]);
+    let ordinary = ForEveryone::copy().map(|everyone| everyone.rmap(["files", "--by", "cgroup"]));
+    let number = zombie.id().to_string();
+    zombie.wait().unwrap();
+    for run in [without, ordinary].into_iter().flatten() {
+        assert!(!run.err.contains("zombie") && !run.err.contains(&number), "{}", run.err);
+    }
+}
+
+#[test]
 fn what_has_no_name_is_the_same_without_the_lists() {
     let folder = memory();
     let path = folder.path().join("gone");

@@ -12,7 +12,7 @@ use super::account::Sums;
 use super::context::Context;
 use super::described::{Method, memory};
 use super::{Account, Facts, FoundChoice, FoundFile, NOT_READ};
-use crate::error::{Error, Result, Subject};
+use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::join::{ChosenFiles, Message, Sender};
 use crate::kernel::mount_table;
 use crate::kernel::whereabouts::locate;
@@ -49,9 +49,14 @@ pub(crate) fn walked_files(directories: Vec<PathBuf>) -> ChosenFiles {
     ChosenFiles { recursive: true, cross_file_systems: true, paths: directories, ..others }
 }
 
-/// Whether it only says that no other process was found, which nobody asked for.
+/// Whether it only says that no other process was found, which nobody asked for, or that one has no memory and no files:
+/// a zombie.
 fn is_about_choice(error: &Error) -> bool {
-    matches!(error.subject(), Subject::Words(option) if option == "--match")
+    match error.subject() {
+        Subject::Words(option) => option == "--match",
+        Subject::Pid(_) | Subject::Process(..) => error.kind() == ErrorKind::Unsupported,
+        Subject::Path(_) => false,
+    }
 }
 
 fn is_everything(directories: &[PathBuf]) -> bool {
