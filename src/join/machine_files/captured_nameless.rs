@@ -12,15 +12,18 @@ use crate::machine::cached::{Kind, is_own_number};
 use crate::process::ProcRoot;
 use crate::units::Bytes;
 
+/// The device number of a file system.
+type Device = (u32, u32);
+
 /// Decides about files of a capture, and counts those about which nothing is known.
 pub(super) struct Nameless<'c> {
     choice: &'c FoundChoice,
     /// The devices of the file systems that are below the chosen directories as a whole.
-    whole: HashSet<(u32, u32)>,
+    whole: HashSet<Device>,
     /// Each chosen path, with the devices of which something is below it; `None` if the mounts are not known.
-    below: Vec<(&'c Path, Option<HashSet<(u32, u32)>>)>,
+    below: Vec<(&'c Path, Option<HashSet<Device>>)>,
     /// How many files may be below, and how much of them is cached, by device.
-    open: HashMap<(u32, u32), (u64, Bytes)>,
+    open: HashMap<Device, (u64, Bytes)>,
     /// The chosen paths that are files.
     files: HashSet<Vec<u8>>,
 }
