@@ -49,8 +49,8 @@ pub(crate) fn walked_files(directories: Vec<PathBuf>) -> ChosenFiles {
     ChosenFiles { recursive: true, cross_file_systems: true, paths: directories, ..others }
 }
 
-/// Whether it only says that no other process was found, which nobody asked for, or that one has no memory and no files:
-/// a zombie.
+/// Whether it only says that no other process was found, which nobody asked for, or that one has no memory and no
+/// files: a zombie.
 fn is_about_choice(error: &Error) -> bool {
     match error.subject() {
         Subject::Words(option) => option == "--match",

@@ -220,8 +220,9 @@ const RETRIES: usize = 3;
 /// How many folios tell well whether one in fifty differs.
 const ENOUGH: u64 = 200;
 
-/// The comparison to go by: the first one, unless others that tell as much agree. Each is the folios that were compared,
-/// and how many of them differ. A few may agree by chance, so if the first were few, two must agree one after the other.
+/// The comparison to go by: the first one, unless others that tell as much agree. Each is the folios that were
+/// compared, and how many of them differ. A few may agree by chance, so if the first were few, two must agree one after
+/// the other.
 fn settle(first: (u64, u64), mut again: impl FnMut() -> Result<Option<(u64, u64)>>) -> Result<(u64, u64)> {
     let needed = if first.0 < ENOUGH { 2 } else { 1 };
     let mut agreeing = 0;

@@ -60,8 +60,8 @@ impl CachedFileSource {
         rows.rows(found.files).map_err(ListError::Stop)
     }
 
-    /// Reports named control groups that do not exist. A group that is charged for something that was read is not looked
-    /// up.
+    /// Reports named control groups that do not exist. A group that is charged for something that was read is not
+    /// looked up.
     fn look_for(&self, found: &Found, rows: &mut dyn Rows<CachedFiles>) {
         for (name, group) in &found.uncharged {
             match read_groups(&self.root, group, &[], &mut |_| {}) {
