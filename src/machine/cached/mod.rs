@@ -51,8 +51,8 @@ impl FilePages {
 
 impl CachedFile {
     /// Whether it has more pages than its length. Only reading the two at different instants explains that: the kernel
-    /// changes the length and the pages one after the other. Pages that stay beyond the end were reserved. A large folio
-    /// at the end of a file reaches past it, and what is not a file may have no length.
+    /// changes the length and the pages one after the other. Pages that stay beyond the end were reserved. A large
+    /// folio at the end of a file reaches past it, and what is not a file may have no length.
     pub(crate) fn is_beyond_end(&self, pages: &FilePages, page: PageSize) -> bool {
         let has_length = !matches!(self.kind(None), Kind::Metadata | Kind::BlockDevice);
         let counts = pages.counts();
