@@ -33,7 +33,7 @@ pub(super) struct ActsArgs {
     /// large. After each act rmap checks what must hold, and says so if it does not; then the exit status is 1. The
     /// other options of this group imply --acts all. While an act runs, a picture shows where the pages are. If
     /// standard error is not a terminal, a line is written every second instead: . not in memory, : partly in
-    /// memory, - cached, + mapped in, # mapped in and dirty.
+    /// memory, ? not known, - cached, + mapped in, # mapped in and dirty.
     #[arg(long, value_name = "LIST")]
     acts: Option<String>,
     /// The kind of memory

@@ -105,7 +105,7 @@ impl Run for DemoArgs {
             "an empty file cannot be mapped; choose a size such as 256M",
         )?;
         refuse_if(self.answer.every.is_some(), "-w", Self::NO_WATCH)?;
-        refuse_if(self.answer.by.is_some(), "--by", "the steps of a demo do not add up")?;
+        refuse_if(self.answer.by.is_some(), "--by", Self::NO_TOTAL)?;
         refuse_if(self.answer.total, "--total", Self::NO_TOTAL)?;
         if self.acts.is_typed() {
             refuse_if(self.hold, "--hold", "the process of an experiment ends with it; use --step to look at it")?;

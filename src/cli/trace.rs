@@ -101,14 +101,14 @@ impl Run for TraceArgs {
         Only the program itself is followed, also through execve; the processes that it starts run as always, and may \
         outlive it.\n\n\
         Its large system calls are held for a moment (seccomp user notification, Linux 5.19), so that the state just \
-        before munmap or exit is seen. What maps no file, has no access or is smaller than --min-change is not shown \
-        until it grows. Calls of 32-bit programs are not seen. Unless rmap runs as root, set-user-id programs such as \
-        sudo get no privileges below it; with --no-syscalls they do. A program that itself installs a seccomp filter \
-        with user notification gets EBUSY below rmap; --no-syscalls helps there too. A signal that comes in the first \
-        microseconds of such a call, before rmap has received it, interrupts it: if the handler of the signal was \
-        installed without SA_RESTART, as in Python, the call fails with EINTR, which it would not do alone. A line at \
-        the end says how often a call was interrupted; --no-syscalls avoids it. While rmap is stopped, the program \
-        waits in its next large call.";
+        before munmap or exit is seen. Memory without a file and without access is not shown, and what is smaller \
+        than --min-change only once it grows. Calls of 32-bit programs are not seen. Unless rmap runs as root, \
+        set-user-id programs such as sudo get no privileges below it; with --no-syscalls they do. A program that \
+        itself installs a seccomp filter with user notification gets EBUSY below rmap; --no-syscalls helps there too. \
+        A signal that comes in the first microseconds of such a call, before rmap has received it, interrupts it: if \
+        the handler of the signal was installed without SA_RESTART, as in Python, the call fails with EINTR, which \
+        would not happen without rmap. A line at the end says how often that may have happened, at most; \
+        --no-syscalls avoids it. While rmap is stopped, the program waits in its next large call.";
     const OPERANDS: &'static str = "COMMAND";
     const EXAMPLES: &'static [(&'static str, &'static str)] = &[
         ("rmap trace sort big.db", "what a program maps and fills, until it ends"),
@@ -168,10 +168,12 @@ pub(super) fn trace(
     let interrupted = source.interrupted();
     if interrupted > 0 {
         let calls = counted(interrupted, "system call was", "system calls were");
+        let them = if interrupted == 1 { "it" } else { "them" };
         report.remark(
             "trace",
             format!(
-                "{calls} interrupted by a signal because of rmap, and may have failed with EINTR; --no-syscalls helps"
+                "up to {calls} interrupted by a signal before rmap had received {them}, and may have failed with \
+                 EINTR; --no-syscalls helps"
             ),
         );
     }

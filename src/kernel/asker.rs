@@ -7,8 +7,9 @@
 //!
 //! The child is forked and never executes another program. It carries out one system call after the other, as told, and
 //! needs neither memory of its own nor locks, so it may be forked at any time, from any thread. No parent waits for it,
-//! and it closes everything that it inherits. When this process ends, it is killed (see [`helper`](super::helper)); if
-//! the server has already taken its question, it ends as soon as the server answers or is gone.
+//! and it closes everything that it inherits. When this process ends, the child is killed (see
+//! [`helper`](super::helper)); if the server has already taken its question, the child ends as soon as the server
+//! answers or is gone.
 //!
 //! If there is no answer within [`PATIENCE`], the error is `ETIMEDOUT`. Every further question to the same file system
 //! then fails at once with the same error, until the answer arrives after all. So a run takes a limited time,

@@ -1,5 +1,5 @@
-//! The ties between this process and a child that asks in its place: the child ends with this process, whatever ends
-//! that, and can be told from the processes of others.
+//! The ties between this process and a child that asks in its place: however this process ends, the child ends too,
+//! and it can be told from the processes of others.
 //!
 //! The child has a pipe that only this process can write to. When it is closed, which the kernel does at the latest at
 //! the end of this process, the kernel sends the child SIGKILL. So it ends even while it waits for a file system, as

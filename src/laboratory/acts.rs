@@ -84,7 +84,7 @@ impl Observed {
         }
     }
 
-    /// What must hold, in words.
+    /// What must hold, as it is shown.
     pub fn must(&self) -> String {
         let unit = ExactUnit::of(self.claims.iter().flat_map(Claim::sizes));
         self.claims.iter().map(|claim| claim.words(unit)).collect::<Vec<_>>().join(", ")

@@ -53,7 +53,7 @@ pub struct Observation {
     pub pid: u32,
     /// Both views of the mapping and the file.
     pub views: SideBySide,
-    /// Why the views differ, in words; `None` if they agree.
+    /// A sentence that says why the views differ; `None` if they agree.
     pub difference: Option<String>,
 }
 

@@ -18,8 +18,8 @@ use crate::units::{Bytes, Exact, Human};
 /// makes the machine swap shows nothing.
 const LEFT_FREE: Bytes = Bytes(64 << 20);
 
-/// What of the size that is named as one that fits may be taken by others until it is tried, or a sixteenth of what is
-/// available if that is less.
+/// Kept back from the size named in the advice, because others may take memory before it is tried; a sixteenth of what
+/// is available if that is less.
 const MARGIN: Bytes = Bytes(16 << 20);
 
 /// A directory for temporary files on a disk: the first of `$TMPDIR`, `/var/tmp`, `/tmp`, `~/.cache` and the current
@@ -195,8 +195,9 @@ fn addresses(copies: u64) -> Result<Option<Addresses>> {
 pub(super) fn check_addresses(size: Bytes, copies: u64) -> Result<()> {
     match addresses(copies)? {
         Some(Addresses { limit, used, most }) if size > most => {
-            let (limit, used) = (Exact(limit), Human(used));
-            let why = format!("the limit on address space (ulimit -v) is {limit}, of which {used} are in use");
+            let (limit, used, left) = (Exact(limit), Human(used), Human(ADDRESSES_IN_RESERVE));
+            let parts = format!("{used} are in use and {left} must stay free");
+            let why = format!("the limit on address space (ulimit -v) is {limit}, of which {parts}");
             Err(beyond_limit(size, why, most))
         }
         _ => Ok(()),

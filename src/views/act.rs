@@ -225,9 +225,10 @@ impl ActSource {
 }
 
 /// The characters for where the pages of a part are.
-const SIGNS: [(Spot, char, char, &str); 5] = [
+const SIGNS: [(Spot, char, char, &str); 6] = [
     (Spot::Empty, '\u{b7}', '.', "not in memory"),
     (Spot::Partly, ':', ':', "partly in memory"),
+    (Spot::Unknown, '?', '?', "not known"),
     (Spot::Cached, '\u{2591}', '-', "cached"),
     (Spot::Mapped, '\u{2592}', '+', "mapped in"),
     (Spot::Dirty, '\u{2588}', '#', "mapped in and dirty"),
@@ -238,10 +239,11 @@ fn picture(act: Act, done: Bytes, spots: &[Spot], has_unicode: bool) -> String {
     let sign = |unicode: char, ascii: char| if has_unicode { unicode } else { ascii };
     let strip = strip(spots, has_unicode);
     let legend = |signs: &[(Spot, char, char, &str)]| {
-        let signs = signs.iter().map(|(_, one, other, words)| format!("{} {words}", sign(*one, *other)));
+        let signs = signs.iter().filter(|(spot, ..)| *spot != Spot::Unknown || spots.contains(spot));
+        let signs = signs.map(|(_, one, other, words)| format!("{} {words}", sign(*one, *other)));
         signs.collect::<Vec<_>>().join("  ")
     };
-    let (absent, present) = SIGNS.split_at(2);
+    let (absent, present) = SIGNS.split_at(3);
     format!("{strip}\n{}   {}\n{}", so_far(act, done), legend(absent), legend(present))
 }
 

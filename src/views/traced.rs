@@ -153,7 +153,7 @@ impl TraceSource {
         self.trace.untold()
     }
 
-    /// How many system calls were interrupted because they were to be held: see [`Trace::interrupted`].
+    /// How many system calls at most were interrupted because they were to be held: see [`Trace::interrupted`].
     pub fn interrupted(&self) -> u64 {
         self.trace.interrupted()
     }

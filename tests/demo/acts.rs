@@ -264,6 +264,19 @@ fn a_part_of_which_some_pages_are_in_memory_does_not_look_empty() {
 }
 
 #[test]
+fn what_cannot_be_known_of_the_page_cache_does_not_look_empty() {
+    let Some(everyone) = ForEveryone::copy() else { return };
+    let words = ["demo", "--kind", "shmem", "--acts", "map,fill", "--size", "8M", "--rate", "4M"];
+    let strip =
+        |run: &Run| run.err.lines().next().and_then(|line| line.rsplit(' ').next()).unwrap_or_default().to_owned();
+    let denied = everyone.rmap(words);
+    assert!(strip(&denied).ends_with('?') && !strip(&denied).contains('.'), "{denied:?}");
+    // Who may know it sees the rest.
+    let run = rmap(words);
+    assert!(strip(&run).ends_with('.') && !strip(&run).contains('?'), "{run:?}");
+}
+
+#[test]
 fn a_rate_and_a_stride_are_kept() {
     let begun = Instant::now();
     held(&["--acts", "create,map,fill", "--size", "2M", "--rate", "4M"]);
@@ -370,7 +383,7 @@ fn an_experiment_without_a_meaning_is_wrong_usage() {
     for (options, words) in [
         (&["--acts", "touch"][..], "'touch' needs a file"),
         (&["--acts", "create,fill"], "'fill' needs a mapping; put 'map' before it"),
-        (&["--acts", "nothing"], "there is no act 'nothing'"),
+        (&["--acts", "nothing"], "unknown act 'nothing'"),
         (&["--kind", "anon", "--acts", "evict"], "'evict' has no meaning for --kind anon"),
         (&["--kind", "heap", "--acts", "small,trim"], "'trim' needs free memory inside the heap; put 'keep' before it"),
         (&["--kind", "heap", "--pattern", "random"], "the heap is filled block after block"),

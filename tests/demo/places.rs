@@ -60,6 +60,14 @@ fn limits_on_file_size_and_address_space_are_reported() {
     // What is in use already counts.
     let run = shell("ulimit -v 300000; exec rmap demo --size 280M --file \"$1\"", &[path.as_os_str()]);
     refused(&run, "--size 280M: the limit on address space (ulimit -v) is 300000K, of which ");
+    // The size that is said to fit is what is left.
+    let (_, figures) = run.err.split_once(", of which ").unwrap();
+    let figure = |before: &str| -> f64 {
+        let text = figures.split_once(before).unwrap().0;
+        text.rsplit(' ').next().unwrap().trim_end_matches('M').parse().unwrap()
+    };
+    let (used, left, most) = (figure(" are in use"), figure(" must stay free"), figure(" fits"));
+    assert!((300_000.0 / 1024.0 - used - left - most).abs() < 0.3, "{run:?}");
     for kind in ["shared", "private", "memfd"] {
         let script = format!("ulimit -f 1024; exec rmap demo --acts create --kind {kind} --size 2M");
         refused(&shell(&script, &[]), "the limit on the size of a file (ulimit -f) is 1M; choose a smaller --size");
@@ -196,6 +204,26 @@ fn a_failed_force_does_not_change_the_old_file() {
         let (limit, advice) = ("the limit on address space (ulimit -v) is 530000K, of which ", " fits\n");
         assert!(run.err.contains(limit) && run.err.ends_with(advice), "{}", run.err);
         assert_eq!(fs::read(&path).unwrap_or_default(), b"dear", "{keep}");
+        assert_eq!(names(folder.path()), ["file"]);
+    }
+}
+
+#[test]
+fn a_force_that_fails_once_its_own_file_is_complete_does_not_change_the_old_one() {
+    let Some(nobody) = common::ForEveryone::copy() else { return };
+    // Everyone may write to the file and to its directory, but only its owner may remove it.
+    let folder = disk();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode;
+    fs::set_permissions(folder.path(), mode(0o1777)).unwrap();
+    let path = folder.path().join("file");
+    fs::write(&path, "dear").unwrap();
+    fs::set_permissions(&path, mode(0o666)).unwrap();
+    let words = ["demo", "--size", "1M", "--force", "--file", path.to_str().unwrap()];
+    for more in [&[][..], &["--keep"], &["--acts", "create"], &["--acts", "create", "--keep"]] {
+        let run = nobody.rmap([&words[..], more].concat());
+        assert_eq!((run.status, run.complaints().len()), (Some(1), 1), "{run:?}");
+        assert!(run.err.contains(": permission denied; choose a directory"), "{run:?}");
+        assert_eq!(fs::read(&path).unwrap_or_default(), b"dear", "{more:?}");
         assert_eq!(names(folder.path()), ["file"]);
     }
 }

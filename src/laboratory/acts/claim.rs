@@ -56,7 +56,7 @@ pub struct Claim {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Expected {
     Within(RangeInclusive<u64>),
-    /// A relation to another figure, in words.
+    /// A relation to another figure, as it is shown.
     Related(&'static str, RangeInclusive<u64>),
     NotMapped,
 }
@@ -95,7 +95,7 @@ impl Claim {
         self.sizes().into_iter().chain(self.after.ok()).collect()
     }
 
-    /// It in words, with the figure before: `Rss 16M -> 32M`, `Cached stays 32M`.
+    /// The claim as it is shown, with the figure before: `Rss 16M -> 32M`, `Cached stays 32M`.
     pub(super) fn words(&self, unit: ExactUnit) -> String {
         let name = self.named.word();
         let range = match &self.expected {
@@ -122,7 +122,7 @@ impl Claim {
     }
 }
 
-/// Why a claim may not hold, in words.
+/// Why a claim may not hold, as it is shown.
 pub(super) fn likely_cause(claims: &[Claim], after: &Figures) -> Option<String> {
     let wrong = |claim: &&Claim| claim.holds() == Ok(false);
     let mut found = claims.iter().filter(wrong).map(|claim| (claim, claim.after.unwrap_or_default().0));

@@ -207,7 +207,7 @@ pub fn parse_acts(list: &str, kind: Kind) -> Result<Vec<Act>> {
             None => {
                 let known = Act::ALL.iter().filter(|(act, _)| kind.takes(*act)).map(|(act, _)| act.word());
                 let known: Vec<&str> = known.collect();
-                return Err(refused(format!("there is no act '{name}'"))
+                return Err(refused(format!("unknown act '{name}'"))
                     .with_advice(format!("use all, or some of {}", known.join(", "))));
             }
         }
@@ -305,7 +305,7 @@ mod tests {
         assert_eq!(refusal("small,free,keep", Kind::Heap).why(), "'keep' needs allocated blocks");
         assert_eq!(refusal("small,trim", Kind::Heap).why(), "'trim' needs free memory inside the heap");
         assert_eq!(refusal("small,keep,fill", Kind::Heap).why(), "'fill' needs allocated blocks");
-        assert_eq!(refusal("create,map,nothing", Kind::Shared).why(), "there is no act 'nothing'");
+        assert_eq!(refusal("create,map,nothing", Kind::Shared).why(), "unknown act 'nothing'");
         assert!(parse_acts("create,map,munmap,map,unlink,fill", Kind::Shared).is_ok());
     }
 }

@@ -25,8 +25,10 @@ pub enum Spot {
     Mapped,
     /// Cached, and not mapped in.
     Cached,
-    /// In memory, but fewer than half of them are so in the same way.
+    /// Some pages are in memory, but no one state holds for half of them.
     Partly,
+    /// Not mapped in, and whether the page cache has them cannot be known.
+    Unknown,
     /// Not in memory, not even one of them.
     Empty,
 }
@@ -106,9 +108,15 @@ impl Stage {
     pub(super) fn look(&self, parts: usize) -> Option<Vec<Spot>> {
         let range = self.mapping.clone()?;
         let mapped = self.read_present(&range).ok()?;
-        let file = self.open_file().ok().flatten();
-        let report = file.as_ref().map(|file| self.engine.map(file));
-        let cached = report.as_ref().and_then(|report| report.runs.clone()?.ok()).unwrap_or_default();
+        let seen = self.open_file().map(|file| file.map(|file| (self.engine.map(&file), file)));
+        let cached = match &seen {
+            Ok(Some((report, _))) => report.runs.clone().unwrap_or(Err(NO_FILE)),
+            Ok(None) => Ok(PageRuns::default()),
+            Err(absent) => Err(*absent),
+        };
+        let is_known = cached.is_ok();
+        let cached = cached.unwrap_or_default();
+        let (report, file) = seen.ok().flatten().unzip();
         let has_dirty = report.is_some_and(|report| report.dirty().is_ok_and(|dirty| dirty > Pages(0)));
         let is_dirty = |part: &Run| {
             let (offset, length) = (part.offset(self.page()).0, part.pages().bytes(self.page()).0);
@@ -119,6 +127,7 @@ impl Stage {
         let spot = |(mapped, cached): (&Portion, &Portion)| match () {
             () if is_most(mapped.cached, &mapped.part) && has_dirty && is_dirty(&mapped.part) => Spot::Dirty,
             () if is_most(mapped.cached, &mapped.part) => Spot::Mapped,
+            () if !is_known => Spot::Unknown,
             () if is_most(cached.cached, &cached.part) => Spot::Cached,
             () if mapped.cached > Pages(0) || cached.cached > Pages(0) => Spot::Partly,
             () => Spot::Empty,

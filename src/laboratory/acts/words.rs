@@ -182,7 +182,7 @@ impl Telling<'_> {
             (_, true) => {
                 "msync wrote the dirty pages to the disk; they stay mapped and cached, and are clean now.".to_owned()
             }
-            _ => "There is no disk to write to: the page cache is the file.".to_owned(),
+            _ => "The file is only in memory: msync has no disk to write it to.".to_owned(),
         }
     }
 

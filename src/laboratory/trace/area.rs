@@ -188,3 +188,33 @@ const NOTHING: Absent = Absent::new(Reason::NotApplicable, "there is no mapping"
 pub(super) fn sum<'a>(areas: impl Iterator<Item = &'a Area>, take: fn(&Area) -> Figure<Bytes>) -> Figure<Bytes> {
     areas.map(take).reduce(|one, other| Ok(one? + other?)).unwrap_or(Err(NOTHING))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+    use crate::process::ProcRoot;
+
+    #[test]
+    fn a_new_program_that_cannot_be_opened_at_first_is_told_once_it_can() {
+        let mut reader = Reader::new(false);
+        let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let process = Process::open(child.id()).unwrap();
+        while reader.read(&process).unwrap().is_none() {}
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // What it runs next, as if there were no descriptor left for its memory.
+        let folder = tempfile::tempdir().unwrap();
+        let own = folder.path().join("7");
+        fs::create_dir(&own).unwrap();
+        fs::copy("/proc/self/smaps", own.join("smaps")).unwrap();
+        let process = Process::open_in(&ProcRoot::at(folder.path().to_owned()), 7).unwrap();
+        assert!(reader.read(&process).unwrap().is_none());
+        // It has memory, and so it has not ended.
+        fs::write(own.join("mem"), "m").unwrap();
+        let mut is_new = || reader.read(&process).unwrap().map(|seen| seen.is_new_program);
+        assert_eq!([is_new(), is_new()], [Some(true), Some(false)]);
+    }
+}

@@ -125,7 +125,7 @@ const ON_FAULT: u64 = 1;
 const ACCESS: u64 = 7;
 
 impl Call {
-    /// What a call asks for; `None` if it does not change what is mapped, or fails in any case.
+    /// What a call asks for; `None` if it does not change what is mapped, or is certain to fail.
     pub(super) fn of(notification: &Notification, page: PageSize) -> Option<Call> {
         let [first, second, third, fourth, _, sixth] = notification.arguments;
         let rounded = |length: u64| length.checked_next_multiple_of(page.bytes()).unwrap_or(u64::MAX);

@@ -5,7 +5,8 @@
 //! read mappings in the meantime. A call that has been received waits until it is let go, whatever signals come. The
 //! microseconds before that remain, so the interrupted calls are counted.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
+use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -32,15 +33,17 @@ impl Hearing {
     /// Receives from now on, in a thread that begins with the signals blocked that this one has blocked.
     ///
     /// # Errors
-    /// As `socketpair(2)`, or as [`Process::open`].
-    pub(super) fn begin(listener: Listener, pid: u32) -> Result<Hearing> {
-        let process = Process::open(pid)?;
-        let pair = UnixStream::pair().and_then(|(near, far)| near.set_nonblocking(true).map(|()| (near, far)));
-        let (bell, far) = pair.map_err(|error| Error::io(Subject::Pid(pid), &error))?;
+    /// As `socketpair(2)`, or as `pthread_create(3)`.
+    pub(super) fn begin(listener: Listener, process: Arc<Process>) -> Result<Hearing> {
+        let failed = |error: std::io::Error| Error::io(Subject::Words("system calls".to_owned()), &error);
+        let (bell, far) = UnixStream::pair().map_err(failed)?;
+        bell.set_nonblocking(true).map_err(failed)?;
         let (sender, calls) = channel();
         let (listener, interrupted) = (Arc::new(listener), Arc::new(AtomicU64::new(0)));
         let (own, count) = (Arc::clone(&listener), Arc::clone(&interrupted));
-        std::thread::spawn(move || receive(&own, &process, &sender, far, &count));
+        let receiver = std::thread::Builder::new().name("calls".to_owned());
+        let receiver = receiver.spawn(move || receive(&own, &process, &sender, far, &count));
+        receiver.map_err(|error| failed(error).with_advice("--no-syscalls needs no thread to receive them"))?;
         Ok(Hearing { listener, calls, interrupted, bell })
     }
 
@@ -58,7 +61,8 @@ impl Hearing {
         let _ = self.listener.let_go(held);
     }
 
-    /// How many calls, of the program and its children, a signal has interrupted before they were received.
+    /// How many calls at most, of the program and its children, a signal has interrupted before they were received: it
+    /// may have ended the thread.
     pub(super) fn interrupted(&self) -> u64 {
         self.interrupted.load(Ordering::Relaxed)
     }
@@ -71,9 +75,10 @@ impl AsFd for Hearing {
     }
 }
 
-/// Nothing waits for what is dropped: the thread lets everything else go on by itself.
+/// Nothing waits for what is dropped: the thread lets a call go on whose bell nobody hears any more.
 impl Drop for Hearing {
     fn drop(&mut self) {
+        let _ = self.bell.shutdown(Shutdown::Both);
         self.calls.try_iter().for_each(|held| self.let_go(&held));
     }
 }
@@ -98,11 +103,9 @@ fn receive(
             Err(_) => return,
         };
         let is_own = held.thread == process.pid() || process.has_thread(held.thread);
-        if !is_own || calls.send(held).is_err() {
+        if !is_own || calls.send(held).is_err() || bell.write_all(&[0]).is_err() {
             let _ = listener.let_go(&held);
-            continue;
         }
-        while bell.write(&[0]).is_err_and(|error| error.kind() == ErrorKind::Interrupted) {}
     }
 }
 
@@ -114,26 +117,55 @@ mod tests {
     use nix::libc;
     use nix::poll::{PollFd, PollFlags, poll};
     use nix::sys::signal::{SigSet, Signal, kill};
-    use nix::sys::wait::{WaitStatus, waitpid};
+    use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 
     use super::*;
-    use crate::kernel::launch::launch;
+    use crate::kernel::launch::{Launched, launch};
     use crate::kernel::notify::{Filter, Watched};
+
+    /// A program in Python that is heard; `None`, with a line that says so, where that is impossible.
+    fn heard(script: &str) -> Option<(Launched, Hearing)> {
+        let words = ["python3", "-c", script].map(|word| CString::new(word).unwrap());
+        let watched = [Watched { number: libc::SYS_mmap, lengths: &[1], reserves: true }];
+        let filter = Filter::new(&watched, 1 << 30)?;
+        let Ok(mut launched) = launch(&words, Some(&filter), &SigSet::empty()) else {
+            eprintln!("SKIPPED: python3 is not installed");
+            return None;
+        };
+        let listener = match launched.listener.take().unwrap() {
+            Ok(listener) => listener,
+            Err(errno) => {
+                eprintln!("SKIPPED: no seccomp notification here: {errno}");
+                return None;
+            }
+        };
+        let process = Process::open(launched.pid.as_raw().unsigned_abs()).unwrap();
+        let hearing = Hearing::begin(listener, Arc::new(process)).unwrap();
+        Some((launched, hearing))
+    }
+
+    #[test]
+    fn a_call_that_comes_while_nobody_listens_any_more_goes_on() {
+        let Some((launched, hearing)) = heard("import mmap, time\ntime.sleep(0.3)\nmmap.mmap(-1, 1 << 30)") else {
+            return;
+        };
+        // As between the two steps of its end.
+        hearing.bell.shutdown(Shutdown::Both).unwrap();
+        let begun = std::time::Instant::now();
+        let ended = || waitpid(launched.pid, Some(WaitPidFlag::WNOHANG)).unwrap() != WaitStatus::StillAlive;
+        while !ended() {
+            if begun.elapsed() > Duration::from_secs(30) {
+                kill(launched.pid, Signal::SIGKILL).unwrap();
+                panic!("it waits for ever");
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
 
     #[test]
     fn a_signal_interrupts_no_call_that_waits_for_its_turn() {
         let script = "import signal, mmap\nsignal.signal(signal.SIGUSR1, lambda *_: None)\nmmap.mmap(-1, 1 << 30)";
-        let words = ["python3", "-c", script].map(|word| CString::new(word).unwrap());
-        let watched = [Watched { number: libc::SYS_mmap, lengths: &[1], reserves: true }];
-        let Some(filter) = Filter::new(&watched, 1 << 30) else { return };
-        let Ok(mut launched) = launch(&words, Some(&filter), &SigSet::empty()) else {
-            return eprintln!("SKIPPED: python3 is not installed");
-        };
-        let listener = match launched.listener.take().unwrap() {
-            Ok(listener) => listener,
-            Err(errno) => return eprintln!("SKIPPED: no seccomp notification here: {errno}"),
-        };
-        let hearing = Hearing::begin(listener, launched.pid.as_raw().unsigned_abs()).unwrap();
+        let Some((launched, hearing)) = heard(script) else { return };
         let mut ready = [PollFd::new(hearing.as_fd(), PollFlags::POLLIN)];
         assert_eq!(poll(&mut ready, 30_000_u16), Ok(1), "the program maps memory");
         // Nobody has taken the call yet.

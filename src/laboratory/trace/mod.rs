@@ -23,6 +23,7 @@ use std::ffi::{CString, OsString};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -65,7 +66,7 @@ pub struct TraceRequest {
 
 /// A program that runs and is followed.
 pub struct Trace {
-    process: Process,
+    process: Arc<Process>,
     /// Receives system calls, until no process is left that could make them.
     hearing: Option<Hearing>,
     /// How many were interrupted, once none can be received any more.
@@ -148,14 +149,13 @@ impl Trace {
         let signals = Signals::take().map_err(|errno| failed(errno.into()))?;
         let pace = Pace::new(request.every);
         let mut launched = launch(&words, filter.as_ref(), &signals.before).map_err(failed)?;
-        let pid = launched.pid.as_raw().unsigned_abs();
+        let process = Arc::new(Process::open(launched.pid.as_raw().unsigned_abs())?);
         let (hearing, without_calls) = match launched.listener.take() {
-            Some(Ok(listener)) => (Some(Hearing::begin(listener, pid)?), None),
+            Some(Ok(listener)) => (Some(Hearing::begin(listener, Arc::clone(&process))?), None),
             Some(Err(Errno::EBUSY)) => (None, Some(TAKEN_ALREADY)),
             None if !request.calls => (None, Some(NOT_WANTED)),
             Some(Err(_)) | None => (None, Some(NO_NOTIFICATION)),
         };
-        let process = Process::open(pid)?;
         let mut trace = Trace {
             process,
             hearing,
@@ -192,8 +192,9 @@ impl Trace {
         self.ledger.untold()
     }
 
-    /// How many system calls a signal has interrupted because they were to be held, with those of other processes that
-    /// the program has started. They failed with `EINTR`, unless the handler of the signal restarts them.
+    /// How many system calls at most a signal has interrupted because they were to be held, with those of other
+    /// processes that the program has started. They failed with `EINTR`, unless the handler of the signal restarts
+    /// them. Those of threads that were killed meanwhile cannot be told from them.
     pub fn interrupted(&self) -> u64 {
         self.hearing.as_ref().map_or(self.interrupted, Hearing::interrupted)
     }

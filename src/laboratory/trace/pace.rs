@@ -19,6 +19,8 @@ pub(super) struct Pace {
     hurried: Option<Weight>,
     ordinary: Spent,
     heavy: Spent,
+    /// How many programs have begun after the first one.
+    programs: u32,
     /// What the last look cost.
     last: Duration,
 }
@@ -44,6 +46,9 @@ const HEAVY_HOLDS: (Duration, u32) = (Duration::from_millis(200), 25);
 const EXTRA: (Duration, u32) = (Duration::from_millis(40), 30);
 const HEAVY_EXTRA: (Duration, u32) = (Duration::from_millis(200), 20);
 
+/// How many programs may be only a step to the next one.
+const MOST_STEPS: u32 = 8;
+
 /// When to look after a system call: it has done its work by then.
 pub(super) const SOON: Duration = Duration::from_millis(1);
 
@@ -55,13 +60,16 @@ impl Pace {
     pub(super) fn new(every: Duration) -> Pace {
         let now = Instant::now();
         let (ordinary, heavy, last) = (Spent::default(), Spent::default(), Duration::ZERO);
-        Pace { every, begun: now, due: now, hurried: None, ordinary, heavy, last }
+        Pace { every, begun: now, due: now, hurried: None, ordinary, heavy, programs: 0, last }
     }
 
-    /// Another program begins in the process. What starting the one before it cost, such as a shell that only looks for
-    /// it, is not at its expense.
+    /// Another program begins in the process. The time spent on the program before it (often a shell that only looks
+    /// for it) is not counted against it: unless one follows another again and again.
     pub(super) fn begin_program(&mut self) {
-        self.ordinary = Spent::default();
+        self.programs = self.programs.saturating_add(1);
+        if self.programs <= MOST_STEPS {
+            self.ordinary = Spent::default();
+        }
     }
 
     /// The time since the program started.
@@ -148,5 +156,11 @@ mod tests {
         assert!(!pace.may_hold(Weight::Ordinary));
         pace.begin_program();
         assert!(pace.may_hold(Weight::Ordinary));
+        // A program that runs itself again and again has no more time than any other.
+        for _ in 0..100 {
+            pace.looked(Duration::from_millis(1), Some((Weight::Ordinary, Duration::from_secs(1))));
+            pace.begin_program();
+        }
+        assert!(!pace.may_hold(Weight::Ordinary));
     }
 }
