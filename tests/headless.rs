@@ -98,3 +98,33 @@ fn everything_is_read_through_another_thread() {
     let bytes = 16 * page();
     assert!(line.contains(&format!(",{bytes},{bytes},{bytes},")), "{line}");
 }
+
+#[test]
+fn two_without_their_first_thread_have_each_its_own_memory() {
+    const PAGES: [u64; 2] = [6000, 1000];
+    let subjects = PAGES.map(|pages| Subject::start([format!("anonymous:8192:{pages}"), "headless".to_owned()]));
+    let pids = subjects.each_ref().map(Subject::word);
+    let folder = memory();
+    let capture = folder.path().join("two.tar").display().to_string();
+    assert_eq!(rmap(["capture", "--no-files", "-o", &capture, &pids.join(",")]).status, Some(0));
+    for root in [None, Some(&capture)] {
+        let ask = |arguments: &[&str]| {
+            let root = root.into_iter().flat_map(|root| ["--proc-root", root]);
+            rmap(arguments.iter().copied().chain(["--json"]).chain(root)).json()
+        };
+        let is_near = |figure: &serde_json::Value, pages: u64| {
+            let range = pages * page()..(pages + 2000) * page();
+            assert!(range.contains(&figure.as_u64().unwrap()), "{figure}: not within {range:?}, {root:?}");
+        };
+        let ps = ask(&["ps", "--total", &pids[0], &pids[1]]);
+        for (pages, pid) in PAGES.iter().zip(&pids) {
+            let rows = ps["processes"].as_array().unwrap();
+            let pid: u64 = pid.parse().unwrap();
+            is_near(&rows.iter().find(|row| row["pid"] == pid).unwrap()["uss"], *pages);
+        }
+        let both = PAGES.iter().sum();
+        is_near(&ps["total"]["uss"], both);
+        is_near(&ask(&["pid", "--merge", "--total", &pids[0], &pids[1]])["total"]["anonymous"], both);
+        is_near(&ask(&["pid", "--merge", "--summary", &pids[0], &pids[1]])[0]["amount"], both);
+    }
+}

@@ -19,7 +19,7 @@ pub(crate) type ProgramPlace = [u64; 3];
 pub struct AddressSpaces {
     /// The thread groups of those that were seen, with the number of their address space.
     groups: HashMap<u32, u64>,
-    /// Of each program a pid of each address space and its number, in the order of `kcmp`.
+    /// Of each program a thread of each address space and its number, in the order of `kcmp`.
     ordered: HashMap<ProgramPlace, Vec<(u32, u64)>>,
     /// The number of the address space of a process that has not been entered yet, by a child that shares it.
     reserved: HashMap<u32, u64>,
@@ -41,9 +41,8 @@ impl AddressSpaces {
         if let Some(number) = self.groups.get(&group) {
             return (*number, false);
         }
-        let program =
-            process.read_stat().ok().flatten().map(|stat| stat.program).filter(|_| can_compare(process.root()));
-        self.enter_group(Entered { pid: process.pid(), group, parent: None }, program)
+        let compared = process.comparable();
+        self.enter_group(Entered { pid: process.pid(), group, parent: None }, compared)
     }
 
     /// The same for a process that may have been entered before and have called `execve` since. Returns the number.
@@ -52,27 +51,24 @@ impl AddressSpaces {
         let stat = process.read_stat().ok().flatten();
         let group = process.read_thread_group().unwrap_or(process.pid());
         let entered = Entered { pid: process.pid(), group, parent: stat.as_ref().map(|stat| stat.parent) };
-        // One without memory has no stack: to `kcmp` all of these are equal.
-        let program = stat.map(|stat| stat.program).filter(|[.., stack]| *stack != 0);
-        self.enter_group(entered, program.filter(|_| can_compare(process.root()))).0
+        self.enter_group(entered, process.comparable()).0
     }
 
-    /// The same for a process of which this is known. With `program` it is compared with the others; a process that was
-    /// entered before and has called `execve` since has a new address space then.
+    /// The same for a process of which this is known. With `compared` it is compared with the others; a process that
+    /// was entered before and has called `execve` since has a new address space then.
     ///
     /// A child of `vfork` may execute a program before its parent is entered, which could then no longer be compared
     /// with it. So the two are compared at once.
-    pub(super) fn enter_group(&mut self, entered: Entered, program: Option<ProgramPlace>) -> (u64, bool) {
+    pub(super) fn enter_group(&mut self, entered: Entered, compared: Option<Comparable>) -> (u64, bool) {
         let Entered { pid, group, parent } = entered;
         if let Some(number) = self.groups.get(&group) {
-            if group != pid || program.is_none() {
-                return (*number, false);
-            }
-            self.ordered.values_mut().for_each(|seen| seen.retain(|(other, _)| *other != pid));
+            let Some(Comparable { thread, .. }) = compared.filter(|_| group == pid) else { return (*number, false) };
+            self.ordered.values_mut().for_each(|seen| seen.retain(|(other, _)| ![pid, thread].contains(other)));
         }
-        let shares = |parent: &u32| program.is_some() && compare_memory(pid, *parent) == Ok(Ordering::Equal);
+        let shares =
+            |parent: &u32| compared.is_some_and(|own| compare_memory(own.thread, *parent) == Ok(Ordering::Equal));
         let next = self.count;
-        let (number, is_new) = match (parent.filter(shares), self.reserved.remove(&pid), program) {
+        let (number, is_new) = match (parent.filter(shares), self.reserved.remove(&pid), compared) {
             (Some(parent), _, _) => match self.groups.get(&parent) {
                 Some(number) => (*number, false),
                 None => {
@@ -80,12 +76,12 @@ impl AddressSpaces {
                     (number, number == next)
                 }
             },
-            (None, Some(number), Some(program)) => {
-                find_or_insert(self.ordered.entry(program).or_default(), pid, number);
+            (None, Some(number), Some(Comparable { thread, program })) => {
+                find_or_insert(self.ordered.entry(program).or_default(), thread, number);
                 (number, false)
             }
-            (None, None, Some(program)) => {
-                let number = find_or_insert(self.ordered.entry(program).or_default(), pid, next);
+            (None, None, Some(Comparable { thread, program })) => {
+                let number = find_or_insert(self.ordered.entry(program).or_default(), thread, next);
                 (number, number == next)
             }
             (None, _, None) => (next, true),
@@ -106,12 +102,33 @@ pub(super) struct Entered {
     pub(super) parent: Option<u32>,
 }
 
-/// The number of the address space of a process, if that is among `seen`; enters it under `number` otherwise.
-fn find_or_insert(seen: &mut Vec<(u32, u64)>, pid: u32, number: u64) -> u64 {
+/// What of a process is compared with others. To `kcmp` all threads without memory are equal, such as a first thread
+/// that has exited while others run on, so it is asked about the thread that shows the memory.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Comparable {
+    thread: u32,
+    program: ProgramPlace,
+}
+
+impl Comparable {
+    /// `None` for a thread without memory, which has no stack.
+    fn new(thread: u32, program: ProgramPlace) -> Option<Comparable> {
+        let [.., stack] = program;
+        (stack != 0).then_some(Comparable { thread, program })
+    }
+
+    /// That of a process whose first thread runs this program if it has memory.
+    pub(super) fn find(root: &ProcRoot, pid: u32, program: ProgramPlace) -> Option<Comparable> {
+        Comparable::new(pid, program).or_else(|| Process::open_in(root, pid).ok()?.comparable())
+    }
+}
+
+/// The number of the address space of a thread, if that is among `seen`; enters it under `number` otherwise.
+fn find_or_insert(seen: &mut Vec<(u32, u64)>, thread: u32, number: u64) -> u64 {
     loop {
         let mut failed = None;
         let place = seen.binary_search_by(|(other, _)| {
-            compare_memory(*other, pid).unwrap_or_else(|errno| {
+            compare_memory(*other, thread).unwrap_or_else(|errno| {
                 failed = Some((*other, errno));
                 Ordering::Less
             })
@@ -119,7 +136,7 @@ fn find_or_insert(seen: &mut Vec<(u32, u64)>, pid: u32, number: u64) -> u64 {
         match (place, failed) {
             (Ok(place), _) => return seen.get(place).map_or(number, |(_, number)| *number),
             (Err(place), None) => {
-                seen.insert(place, (pid, number));
+                seen.insert(place, (thread, number));
                 return number;
             }
             // The other one has exited: nobody can be compared with it any more.
@@ -152,6 +169,12 @@ pub(super) fn can_compare(root: &ProcRoot) -> bool {
 }
 
 impl Process {
+    /// What of it is compared with others; `None` if it has no memory, or cannot be compared.
+    fn comparable(&self) -> Option<Comparable> {
+        let memory = if can_compare(self.root()) { self.memory().ok()? } else { return None };
+        memory.shown_by().and_then(|stat| Comparable::new(stat.thread, stat.program))
+    }
+
     /// Its thread group: its pid, unless it was opened by the id of a thread. `None` if it cannot be read.
     fn read_thread_group(&self) -> Option<u32> {
         let status = self.directory.read_file("status", 1 << 20).ok()?;

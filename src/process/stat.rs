@@ -9,6 +9,8 @@ const EXITING: u32 = 0x0000_0004;
 /// The `stat` of a process or a thread.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stat {
+    /// The id of the thread.
+    pub(super) thread: u32,
     /// Its name (`comm`).
     pub(super) name: Vec<u8>,
     state: u8,
@@ -47,7 +49,7 @@ pub(super) fn parse_stat(text: &[u8]) -> Option<Stat> {
     let open = memchr::memchr(b'(', text)?;
     let close = memchr::memrchr(b')', text)?;
     let pid = text.get(..open)?.strip_suffix(b" ")?;
-    parse_number::<u64>(pid)?;
+    let thread = parse_number(pid)?;
     let rest = text.get(close..)?.strip_prefix(b") ")?;
     let fields: Vec<&[u8]> = rest.split(u8::is_ascii_whitespace).collect();
     // proc_pid_stat(5) counts the fields from 1; the state is the third.
@@ -55,6 +57,7 @@ pub(super) fn parse_stat(text: &[u8]) -> Option<Stat> {
     let number = |place| field(place).and_then(parse_number::<u64>);
     let [state] = field(3)? else { return None };
     Some(Stat {
+        thread,
         name: text.get(open + 1..close)?.to_vec(),
         state: *state,
         parent: field(4).and_then(parse_number)?,

@@ -9,7 +9,7 @@ use super::read::{Busy, Reader, Seen, read_parent};
 use super::threads::{locked, work_until};
 use super::{LATE, Usage, UsageNeeds};
 use crate::error::{Error, ErrorKind, Result, Subject};
-use crate::process::address_space::{AddressSpaces, Entered, can_compare, captured_group};
+use crate::process::address_space::{AddressSpaces, Comparable, Entered, can_compare, captured_group};
 use crate::process::choice::{Asked, ProcessChoice};
 use crate::process::handle::{NOT_SEEN, Process, shows_whole_machine};
 use crate::process::root::{Hides, ProcRoot, read_pids, what_is_hidden};
@@ -225,7 +225,8 @@ impl Spaces {
         let group = captured_group(&self.root, seen.group);
         let entered = Entered { pid: identity.pid, group, parent: *parent };
         let program = seen.program().filter(|_| self.compares);
-        locked(&self.seen, |spaces| spaces.enter_group(entered, program)).0
+        let compared = program.and_then(|program| Comparable::find(&self.root, identity.pid, program));
+        locked(&self.seen, |spaces| spaces.enter_group(entered, compared)).0
     }
 }
 
