@@ -78,6 +78,14 @@ fn everything_named_is_reported(folder: &Path) {
     assert_eq!((run.status, run.complaints()), (Some(1), vec![format!("rmap: {}: {SILENT}", a.display()).as_str()]));
     let run = in_time(["demo", "--size", "1M", "--file", text(&there.join("new"))]);
     assert!(run.status != Some(0) && run.err.contains(SILENT), "{run:?}");
+    for written in [&["capture", "-o", text(&there.join("x.tar"))][..], &["trace", "--output", text(&a), "true"]] {
+        let run = in_time(written);
+        assert!(run.status != Some(0) && run.err.contains(SILENT), "{run:?}");
+    }
+    for captured in [&["diff", text(&a)][..], &["pid", "1", "--config", text(&a)]] {
+        let run = in_time(captured);
+        assert!(run.status != Some(0) && run.err.contains(SILENT), "{run:?}");
+    }
     for captured in [&["pid", "--smaps", text(&a)][..], &["pid", "1", "--proc-root", text(&there)]] {
         let run = in_time(captured);
         assert!(run.status != Some(0) && run.err.contains(SILENT), "{run:?}");
@@ -91,7 +99,7 @@ fn everything_named_is_reported(folder: &Path) {
 
 /// Ctrl-C ends it at once, also while it waits.
 fn can_be_ended(path: &Path) {
-    for work in [&["pcstat"][..], &["pcstat", "-R"], &["pcstat", "--files-from"]] {
+    for work in [&["pcstat"][..], &["pcstat", "-R"], &["pcstat", "--files-from"], &["capture", "-o"]] {
         let mut command = command(work);
         command.arg(path).stderr(Stdio::null());
         let run = Running::start(command);

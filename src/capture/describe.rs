@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::FORMAT;
-use crate::process::{Captured, NamelessMount, ProcRoot};
+use crate::process::{Captured, Hides, NamelessMount, ProcRoot, is_of_namespace, what_is_hidden};
 use crate::units::PageSize;
 
 /// The description of the machine below `root` as JSON.
@@ -27,6 +27,8 @@ pub(super) fn describe(root: &ProcRoot, has_command_lines: bool, has_all_process
         "boot": root.boot(),
         "command_lines": has_command_lines,
         "all_processes": has_all_processes,
+        "pid_namespace": is_of_namespace(root),
+        "hidepid": what_is_hidden(root) == Hides::Everything,
         "nameless_mount": nameless.map(|mount| json!({ "device": mount.device, "number": mount.number })),
     });
     let mut text = serde_json::to_vec_pretty(&description).unwrap_or_default();
@@ -110,6 +112,8 @@ fn captured(value: &Value) -> Option<Captured> {
         boot: text("boot"),
         has_command_lines: value.get("command_lines")?.as_bool()?,
         has_all_processes: value.get("all_processes").is_none_or(|all| all == true),
+        is_of_namespace: value.get("pid_namespace").is_some_and(|is_it| is_it == true),
+        hides_more: value.get("hidepid").is_some_and(|hides| hides == true),
         nameless: value.get("nameless_mount").and_then(nameless),
         missed: HashSet::new(),
         hidden: HashSet::new(),

@@ -10,7 +10,9 @@ use super::process::{self, Outcome};
 use super::{COMPLETE, DESCRIPTION, describe, system};
 use crate::error::{Error, Result};
 use crate::join::machine_files::{LIST, SavedFiles};
-use crate::process::{AddressSpaces, ProcRoot, hides_processes, is_own_helper, read_pids, tells_shared_memory};
+use crate::process::{
+    AddressSpaces, Hides, ProcRoot, is_of_namespace, is_own_helper, read_pids, tells_shared_memory, what_is_hidden,
+};
 
 /// How long the kernel's lists of cached files may take. There is time: they are not shown to anybody who waits.
 const BUDGET: Duration = Duration::from_secs(10);
@@ -39,6 +41,10 @@ pub struct Taken {
     pub unread: Vec<(u32, Error)>,
     /// Which processes are hidden from this user, likewise.
     pub hidden: Vec<u32>,
+    /// Whether there may be more, because `/proc` hides how many other users have, too.
+    pub hides_more: bool,
+    /// Whether only the processes of a pid namespace were seen, such as those of a container.
+    pub is_of_namespace: bool,
     /// How long after the control groups and the rest of the machine the last process was read.
     pub spread: Duration,
 }
@@ -59,7 +65,8 @@ where
 {
     let root = ProcRoot::live();
     let seconds = root.time().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
-    let is_all = what.processes.is_none() && !hides_processes(&root);
+    let hides = what_is_hidden(&root);
+    let is_all = what.processes.is_none() && hides == Hides::Nothing;
     // Nothing is written before the machine and its files are read, so that they are without what is written; and the
     // machine comes first, so that it is without the memory that the list of files takes.
     let begun = Instant::now();
@@ -77,7 +84,11 @@ where
         let length = io::copy(&mut files.text(), &mut io::sink())?;
         archive.add_long_file(LIST.as_bytes(), length, files.text())?;
     }
-    let mut taken = Taken::default();
+    let mut taken = Taken {
+        hides_more: what.processes.is_none() && hides == Hides::Everything,
+        is_of_namespace: what.processes.is_none() && is_of_namespace(&root),
+        ..Taken::default()
+    };
     let (mut spaces, mut same_memory) = (AddressSpaces::new(), BTreeMap::<_, Vec<u32>>::new());
     for pid in pids(&root, what)? {
         check()?;

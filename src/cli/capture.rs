@@ -17,6 +17,7 @@ use super::run::{Configured, Done, Listed, Run};
 use super::signals::Signals;
 use crate::capture::{Compression, Taken, What, take};
 use crate::error::{Error, ErrorKind, Subject};
+use crate::kernel::whereabouts::await_place;
 use crate::process::{Asked, NamedProcess, ProcRoot, Process, run_as_root};
 use crate::query::Host as _;
 use crate::table::{Progress, Stop};
@@ -77,6 +78,11 @@ impl Run for CaptureArgs {
         }
         let processes = asked.as_ref().map(|asked| asked.iter().map(|asked| asked.pid).collect());
         let what = What { command_lines: self.with_cmdline, files: !self.no_files, processes };
+        let path = Path::new(&self.output);
+        if self.output != "-" {
+            await_place(path).map_err(|errno| Error::io(Subject::Path(path.to_owned()), &errno.into()))?;
+        }
+        // Only now: a signal ends that wait at once.
         let signals = Signals::watch_first()?;
         report.show_progress("captured");
         let mut done = 0;
@@ -92,7 +98,7 @@ impl Run for CaptureArgs {
             }
             name => {
                 let compression = compression(name)?;
-                let mut new = NewFile::create(Path::new(&self.output))?;
+                let mut new = NewFile::create(path)?;
                 let taken = take(&what, BufWriter::new(&mut new.file), compression, &mut check);
                 (taken.map_err(|stop| about(&new.path, stop))?, Some(new))
             }
@@ -108,7 +114,7 @@ impl Run for CaptureArgs {
             return Err(Stop::Failed(Error::new(about_capture(), ErrorKind::NotFound, why)));
         }
         if let Some(new) = new {
-            println(&summary(Path::new(&self.output), &taken, new.finish()?, &what))?;
+            println(&summary(path, &taken, new.finish()?, &what))?;
         }
         if taken.spread >= LARGE_SPREAD {
             let spread = taken.spread.as_secs();
@@ -116,9 +122,11 @@ impl Run for CaptureArgs {
                 format!("its processes were read up to {spread} s after the control groups and the other figures");
             report.note(&Error::new(about_capture(), ErrorKind::Changed, why));
         }
-        if let Some(error) = lacking(&taken) {
-            report.failure(&error);
+        if taken.is_of_namespace {
+            let why = "it has only the processes of this pid namespace, such as those of a container";
+            report.note(&Error::new(about_capture(), ErrorKind::Denied, why));
         }
+        lacking(&taken).into_iter().for_each(|error| report.failure(&error));
         Ok(())
     }
 }
@@ -181,20 +189,19 @@ fn about_capture() -> Subject {
     Subject::Words("the capture".to_owned())
 }
 
-/// What the capture lacks; `None` if it is complete.
-fn lacking(taken: &Taken) -> Option<Error> {
+/// What the capture lacks; nothing if it is complete.
+fn lacking(taken: &Taken) -> Vec<Error> {
     let hidden = taken.hidden.len() as u64;
-    let unseen = taken.denied.saturating_add(hidden);
-    if unseen == 0 {
-        return None;
-    }
-    let all = taken.processes.saturating_add(hidden);
-    let why = format!("the memory of {unseen} of {} may not be read", counted(all, "process", "processes"));
-    let error = Error::new(about_capture(), ErrorKind::Denied, why);
-    Some(match run_as_root() {
-        Some(advice) => error.with_advice(format!("{advice} to capture all of it")),
-        None => error,
-    })
+    let (unseen, all) = (taken.denied.saturating_add(hidden), taken.processes.saturating_add(hidden));
+    let unread = || format!("the memory of {unseen} of {} may not be read", counted(all, "process", "processes"));
+    let more = || "/proc hides the processes of other users (hidepid), and how many they are".to_owned();
+    let reasons = [(unseen > 0).then(unread), taken.hides_more.then(more)];
+    let error = |why| Error::new(about_capture(), ErrorKind::Denied, why);
+    let advised = |why| match run_as_root() {
+        Some(advice) => error(why).with_advice(format!("{advice} to capture all of it")),
+        None => error(why),
+    };
+    reasons.into_iter().flatten().map(advised).collect()
 }
 
 /// The same reason, about the file if it could not be written.

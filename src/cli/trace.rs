@@ -16,6 +16,7 @@ use super::report::Report;
 use super::run::{Configured, Done, Listed, Run};
 use super::screen::Place;
 use crate::error::{Error, ErrorKind, Subject};
+use crate::kernel::whereabouts::await_place;
 use crate::laboratory::trace::{Ending, Trace, TraceRequest};
 use crate::query::Host;
 use crate::table::{SizeUnit, Stop};
@@ -201,6 +202,7 @@ const NOT_RUN: u8 = 126;
 
 /// Opens the file for the rows, and leaves what is in it until the program runs.
 fn open(path: &Path) -> io::Result<File> {
+    await_place(path)?;
     File::options().write(true).create(true).truncate(false).open(path)
 }
 

@@ -63,6 +63,15 @@ pub(crate) fn await_answer(path: &Path) -> Result<(), Errno> {
     locate(path)?.map_or(Ok(()), |far| far.stat().map(drop))
 }
 
+/// The same for a file that this process then makes.
+///
+/// # Errors
+/// `ETIMEDOUT`: a file system on its way does not answer.
+#[cfg(feature = "cli")]
+pub(crate) fn await_place(path: &Path) -> Result<(), Errno> {
+    await_answer(path).or_else(|errno| if errno == Errno::ETIMEDOUT { Err(errno) } else { Ok(()) })
+}
+
 /// Whether it is certainly on a file system without a server, even if the list of mounts is not known.
 ///
 /// Only file systems that keep all flags of `chattr` themselves (ext4, xfs, btrfs, f2fs, tmpfs) say that they know the

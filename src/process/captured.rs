@@ -26,6 +26,11 @@ pub struct Captured {
     pub has_command_lines: bool,
     /// Whether all processes of the machine are, as far as is known.
     pub has_all_processes: bool,
+    /// Whether it was taken in another pid namespace than the first, such as that of a container, where only the
+    /// processes in it are seen.
+    pub is_of_namespace: bool,
+    /// Whether `/proc` did not even show how many processes other users have (`hidepid`).
+    pub hides_more: bool,
     /// The processes that existed but could not be captured. One that is neither in the capture nor here had exited, if
     /// all were to be captured.
     pub(crate) missed: HashSet<u32>,
@@ -41,6 +46,13 @@ pub struct Captured {
     /// What lives as long as the capture is read: the directory that it was unpacked into.
     #[allow(dead_code, reason = "it is dropped when nothing reads the capture any more")]
     pub(crate) unpacked: Option<Unpacked>,
+}
+
+impl Captured {
+    /// Whether there may have been processes that it does not have.
+    pub fn has_only_some(&self) -> bool {
+        !self.has_all_processes || self.is_of_namespace
+    }
 }
 
 /// Something that lives as long as a capture is read.

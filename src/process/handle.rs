@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::privilege::run_as_root_or_owner;
 use crate::process::directory::Directory;
 use crate::process::failure::{is_denied, is_gone, read_error};
-use crate::process::root::{ProcRoot, is_of_our_namespace, not_mounted, read_pids};
+use crate::process::root::{Hides, ProcRoot, is_of_our_namespace, not_mounted, read_pids, what_is_hidden};
 use crate::process::stat::{Stat, parse_stat};
 
 /// A process, held open by a descriptor of its directory in `/proc`.
@@ -274,6 +274,11 @@ fn no_such_process(root: &ProcRoot, pid: u32) -> Error {
 pub fn shows_whole_machine(root: &ProcRoot) -> bool {
     const KTHREADD: u32 = 2;
     Process::open_in(root, KTHREADD).is_ok_and(|process| process.is_kernel_thread())
+}
+
+/// Whether `root` shows only the processes of another pid namespace than the first. Not if it hides processes anyway.
+pub(crate) fn is_of_namespace(root: &ProcRoot) -> bool {
+    root.is_live() && what_is_hidden(root) == Hides::Nothing && !shows_whole_machine(root)
 }
 
 /// Which pids a file lists that the kernel writes for its reader, such as `cgroup.procs`.

@@ -100,6 +100,8 @@ pub use file_maps::FileMapping;
 pub(crate) use file_search::{Descriptor, DescriptorText, Needles, ShownFiles};
 pub(crate) use file_uses::{FileUse, UseBuffers, UsedIn, base_name, deleted_name, last_name};
 pub use flags::{Flag, flags_in_words};
+#[cfg(feature = "capture")]
+pub(crate) use handle::is_of_namespace;
 pub(crate) use handle::{ListedPids, listed_pids};
 pub use handle::{Process, shows_whole_machine};
 pub use head::Device;

@@ -1,7 +1,9 @@
 //! Sums over the processes of a capture: what several share counts once, and what it lacks is said.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -87,4 +89,54 @@ fn a_capture_of_some_processes_says_so_wherever_they_are_listed() {
         assert_eq!(run.status, Some(1), "{run:?}");
         assert!(!said(&["cgroups", "-o", "usage,path"]).0);
     }
+}
+
+/// Mounts a `/proc` for a command that captures what it shows, as this user, to a file that is then read outside.
+fn captured_below(folder: &Path, unshare: &[&str], mount: &str, user: &str) -> Option<Run> {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("SKIPPED: only root can mount another /proc");
+        return None;
+    }
+    let program = folder.join("rmap");
+    fs::copy(env!("CARGO_BIN_EXE_rmap"), &program).unwrap();
+    for path in [folder, &program] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
+    }
+    let script = format!(
+        "mount -t proc {mount} proc /proc && cd {} && {user} ./rmap capture --no-files -o x.tar",
+        folder.display()
+    );
+    let mut command = Command::new("unshare");
+    command.args(unshare).args(["--mount", "--propagation", "private", "sh", "-c", &script]);
+    Some(crate::common::run(command))
+}
+
+#[test]
+fn a_capture_that_saw_only_a_container_says_so_wherever_all_processes_are_meant() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(run) = captured_below(folder.path(), &["--pid", "--fork"], "", "") else { return };
+    let line = "rmap: the capture: it has only the processes of this pid namespace, such as those of a container";
+    assert_eq!((run.status, run.complaints()), (Some(0), vec![line]), "{run:?}");
+    let file = folder.path().join("x.tar");
+    let some = "rmap: the capture: it has only some of the processes of its machine";
+    let who = ask(&file, &["who", "--inode", "8:1:1"]);
+    assert!(who.status == Some(1) && who.err.starts_with(some), "{who:?}");
+    let ps = ask(&file, &["ps"]);
+    assert!(ps.err.starts_with(some), "{ps:?}");
+}
+
+#[test]
+fn a_capture_from_which_proc_hid_the_other_users_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let nobody = crate::common::NOBODY;
+    let user = format!("exec setpriv --reuid={nobody} --regid={nobody} --clear-groups");
+    let Some(run) = captured_below(folder.path(), &[], "-o hidepid=2", &user) else { return };
+    let line = "rmap: the capture: /proc hides the processes of other users (hidepid), and how many they are; run as \
+                root to capture all of it";
+    assert_eq!((run.status, run.complaints()), (Some(1), vec![line]), "{run:?}");
+    let ps = ask(&folder.path().join("x.tar"), &["ps"]);
+    let line = "rmap: the processes of this machine: /proc hid those of other users (hidepid), and how many they were; \
+                a capture that root takes has more";
+    assert_eq!((ps.status, ps.complaints()), (Some(1), vec![line]), "{ps:?}");
+    assert!(ps.text().contains("; those of other users are hidden\n"), "{ps:?}");
 }

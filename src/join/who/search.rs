@@ -411,7 +411,7 @@ pub(super) fn is_denied(error: &Error, process: Option<&Process>) -> bool {
 /// Whether `/proc`, or the capture, does not show all processes of its machine.
 pub(super) fn is_blind(root: &ProcRoot) -> bool {
     match root.captured() {
-        Some(captured) => !captured.has_all_processes,
+        Some(captured) => captured.has_only_some(),
         None => hides_processes(root) || root.is_live() && !shows_whole_machine(root),
     }
 }

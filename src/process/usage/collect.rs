@@ -10,8 +10,9 @@ use super::threads::{locked, work_until};
 use super::{LATE, Usage, UsageNeeds};
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::process::address_space::{AddressSpaces, Comparable, Entered, can_compare, captured_group};
+use crate::process::captured::Captured;
 use crate::process::choice::{Asked, ProcessChoice};
-use crate::process::handle::{NOT_SEEN, Process, shows_whole_machine};
+use crate::process::handle::{NOT_SEEN, Process, is_of_namespace};
 use crate::process::root::{Hides, ProcRoot, read_pids, what_is_hidden};
 use crate::units::{Bytes, counted};
 
@@ -83,7 +84,13 @@ impl Usages {
                     Some(_) => NOT_SEEN,
                 },
             ),
-            (true, _) => (OF_MACHINE.to_owned(), "/proc hides those of other users (hidepid), and how many they are"),
+            (true, _) => (
+                OF_MACHINE.to_owned(),
+                match root.captured() {
+                    None => "/proc hides those of other users (hidepid), and how many they are",
+                    Some(_) => "/proc hid those of other users (hidepid), and how many they were",
+                },
+            ),
         };
         Some(root.advised(Error::new(Subject::Words(about), ErrorKind::Denied, why)))
     }
@@ -99,11 +106,12 @@ pub fn collect_usages(request: &UsageRequest, check: &mut dyn FnMut() -> Control
     // Those that were selected by their pids are either seen or reported as missing.
     let is_searched = request.processes.pids.is_empty();
     let hides = if is_searched { what_is_hidden(root) } else { Hides::Nothing };
-    let has_namespace = || root.is_live() && !shows_whole_machine(root);
-    let is_of_namespace = is_searched && hides == Hides::Nothing && has_namespace();
-    let has_some = root.captured().is_some_and(|captured| !captured.has_all_processes);
-    let is_partial = has_some && request.processes.is_empty();
-    let mut found = Usages { is_partial, is_of_namespace, hides_more: hides == Hides::Everything, ..Usages::default() };
+    let is_of_namespace = is_searched && is_of_namespace(root);
+    let hid_more = || is_searched && root.captured().is_some_and(|captured| captured.hides_more);
+    let hides_more = hides == Hides::Everything || hid_more();
+    let has_some = root.captured().is_some_and(Captured::has_only_some);
+    let is_partial = has_some && !hides_more && request.processes.is_empty();
+    let mut found = Usages { is_partial, is_of_namespace, hides_more, ..Usages::default() };
     let asked = find(request, &mut found.failures)?;
     let spaces = Spaces { root: root.clone(), compares: root.is_live() && can_compare(root), seen: Arc::default() };
     let reader = || Reader::new(root, needs, until, &request.busy);
