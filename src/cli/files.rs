@@ -131,8 +131,8 @@ impl FilesArgs {
         for path in &self.below {
             match root.is_live() {
                 true => choice.add_below(path).unwrap_or_else(|error| report.failure(&error)),
-                // The links of the captured machine are not those of this one.
-                false => choice.below.push(path.clone()),
+                // The links of the captured machine are not those of this one. `//` and `/.` mean `/` everywhere.
+                false => choice.below.push(path.components().collect()),
             }
         }
         self.cgroup.iter().for_each(|group| choice.groups.add(group.as_bytes()));

@@ -6,6 +6,7 @@
 mod common;
 
 mod account;
+mod directories;
 mod groups;
 mod load;
 mod mounts;

@@ -98,15 +98,16 @@ impl Context {
         if is_whole || !self.parted.contains(&device) { Some(is_whole) } else { None }
     }
 
-    /// Gives a file with this name its path, and the container that it belongs to.
-    pub(super) fn place(&self, file: &mut FoundFile, name: &Name) {
-        self.place_at(file, file.device, name);
+    /// Gives a file with this name its path, one below the chosen directories if it has such a path, and the container
+    /// that it belongs to.
+    pub(super) fn place(&self, choice: &FoundChoice, file: &mut FoundFile, name: &Name) {
+        self.place_at(choice, file, file.device, name);
     }
 
     /// The same, on this device.
-    fn place_at(&self, file: &mut FoundFile, device: (u32, u32), name: &Name) {
-        let place = if name.is_rooted { self.places.find(device, &name.path) } else { None };
-        let Some(place) = place else { return };
+    fn place_at(&self, choice: &FoundChoice, file: &mut FoundFile, device: (u32, u32), name: &Name) {
+        let find = || self.places.find_preferring(device, &name.path, |path| choice.is_below(path));
+        let Some(place) = name.is_rooted.then(find).flatten() else { return };
         file.path = place.pid.map_or(place.path.clone(), |pid| through(pid, &place.path));
         file.container = Ok(place.container);
         if place.is_hidden {
@@ -165,7 +166,7 @@ impl Context {
 
     /// Gives a file that a process holds its path, its container and its holders. The mount that it was opened on
     /// tells where it is, and otherwise its path.
-    pub(super) fn add_to_held(&self, file: &mut FoundFile, opened: Option<Shown>) {
+    pub(super) fn add_to_held(&self, choice: &FoundChoice, file: &mut FoundFile, opened: Option<Shown>) {
         if matches!(file.kind, Ok(Kind::Memfd | Kind::SharedMemory)) {
             file.container = Ok(None);
             return self.hold(file, &self.held_by(file.device, file.inode, &[]), None);
@@ -185,7 +186,7 @@ impl Context {
         let programs = self.held_by(device, file.inode, &path);
         self.hold(file, &programs, Some((device, &path)));
         let is_deleted = file.is_deleted;
-        self.place_at(file, device, &Name { path, is_rooted: true, is_deleted });
+        self.place_at(choice, file, device, &Name { path, is_rooted: true, is_deleted });
     }
 
     /// Gives a file its holders. `place` is the device of its file system and its path there, if it is in one.

@@ -216,7 +216,7 @@ impl RowReader<'_> {
             whole.kind = Err(if self.facts.path { LATE } else { NOT_READ });
         }
         if let (Some(context), Some(name)) = (self.context, &name) {
-            context.place(&mut whole, name);
+            context.place(self.choice, &mut whole, name);
         }
         let path = name.as_ref().map_or(&[][..], |name| &name.path);
         let device = file.file_system.device;

@@ -162,7 +162,7 @@ impl Visitor for Measuring<'_> {
         row.file_system = file_system.map_or(row.file_system, Ok);
         match self.context {
             Some(context) if is_walked => context.add_to_walked(&mut row),
-            Some(context) => context.add_to_held(&mut row, shown),
+            Some(context) => context.add_to_held(self.choice, &mut row, shown),
             None => {}
         }
         match row.cached {

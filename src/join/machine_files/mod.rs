@@ -5,7 +5,7 @@
 //! that processes map or have open; or, if that is requested, a walk over directories.
 
 mod account;
-mod captured_nameless;
+mod captured_below;
 mod context;
 mod described;
 mod divide;

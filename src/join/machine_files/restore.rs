@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::captured_nameless::Nameless;
+use super::captured_below::{CapturedBelow, Unsure};
 use super::described::Method;
 use super::divide::{ChosenGroups, add_rows};
 use super::parts::{HolderOfFile, PagesOfFile, Parts};
@@ -63,8 +63,7 @@ pub(crate) struct CapturedFiles {
 }
 
 impl CapturedFiles {
-    /// Passes on the rows of the chosen files. Returns a message about files of which it is not known whether they are
-    /// below the chosen directories.
+    /// Passes on the rows of the chosen files. Returns what is not known of the chosen directories.
     ///
     /// # Errors
     /// What `each` returns; [`ErrorKind::Malformed`]: the list is damaged.
@@ -72,17 +71,17 @@ impl CapturedFiles {
         mut self,
         choice: &FoundChoice,
         mut each: impl FnMut(FoundFile) -> std::result::Result<(), E>,
-    ) -> std::result::Result<Option<String>, E> {
-        let (mut rows, mut nameless) = (Vec::new(), Nameless::read(&self.root, choice));
+    ) -> std::result::Result<Unsure, E> {
+        let (mut rows, mut below) = (Vec::new(), CapturedBelow::read(&self.root, choice));
         let (page_size, chosen) = (self.root.page_size(), ChosenGroups::new(&choice.groups, &self.root));
         while let Some(value) = self.lines.next()? {
-            let (file, parts) = parse_file(&value, page_size).ok_or_else(|| self.lines.malformed())?;
-            if nameless.has(&file) {
+            let (mut file, parts) = parse_file(&value, page_size).ok_or_else(|| self.lines.malformed())?;
+            if below.has(&mut file) {
                 add_rows(file, parts, choice, &chosen, &mut rows);
                 rows.drain(..).try_for_each(&mut each)?;
             }
         }
-        Ok(nameless.note())
+        Ok(below.unsure())
     }
 
     /// The same rows at once.

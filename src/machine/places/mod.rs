@@ -82,14 +82,30 @@ impl Places {
     /// below another mount. Of several, the shortest is given. `None`: it is in no mount, or on NFS, and cannot be
     /// told.
     pub fn find(&self, device: (u32, u32), path: &[u8]) -> Option<Place> {
+        self.find_preferring(device, path, |_| false)
+    }
+
+    /// The same, where of several paths in the namespace of this process one that is preferred comes before a shorter
+    /// one.
+    pub(crate) fn find_preferring(
+        &self,
+        device: Device,
+        path: &[u8],
+        is_preferred: impl Fn(&[u8]) -> bool + Copy,
+    ) -> Option<Place> {
         if self.unclear.contains(&device) {
             return None;
         }
         let path = trimmed(path);
-        self.own_place(device, path, false)
+        self.own_place(device, path, false, is_preferred)
             .or_else(|| self.other_place(device, path, false))
-            .or_else(|| self.own_place(device, path, true))
+            .or_else(|| self.own_place(device, path, true, is_preferred))
             .or_else(|| self.other_place(device, path, true))
+    }
+
+    /// Whether a mount that is seen proves that a path exists: one is mounted there or below.
+    pub(crate) fn proves(&self, typed: &[u8]) -> bool {
+        self.namespaces.first().is_some_and(|own| own.seen_below(typed).next().is_some())
     }
 
     /// The container that a file in a mount of this process belongs to, as in [`Place::container`].
@@ -258,7 +274,13 @@ impl Places {
         Some((namespace, namespace.mounts.get(at.mount)?))
     }
 
-    fn own_place(&self, device: Device, path: &[u8], is_hidden: bool) -> Option<Place> {
+    fn own_place(
+        &self,
+        device: Device,
+        path: &[u8],
+        is_hidden: bool,
+        is_preferred: impl Fn(&[u8]) -> bool,
+    ) -> Option<Place> {
         let above = self.own.get(&device)?;
         let paths = above.above(path).flat_map(|(rest, mounts)| mounts.iter().map(move |at| (rest, *at)));
         let typed = paths.filter_map(|(rest, at)| {
@@ -267,7 +289,7 @@ impl Places {
             (mount.hides(trimmed(&typed)) == is_hidden).then_some(typed)
         });
         // The first of several is that of the largest part of the path that is mounted.
-        let path_here = typed.min_by_key(Vec::len)?;
+        let path_here = typed.min_by_key(|typed| (!is_preferred(typed), typed.len()))?;
         Some(Place { path: path_here, container: self.layers.container(device, path), pid: None, is_hidden })
     }
 

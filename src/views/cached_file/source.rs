@@ -86,8 +86,9 @@ impl CachedFileSource {
         found.incomplete.into_iter().for_each(|why| rows.lost(error(ErrorKind::Changed, why)));
         found.failures.into_iter().for_each(|failure| rows.lost(failure));
         found.unseen.into_iter().for_each(|why| rows.note(error(ErrorKind::Changed, why)));
-        let nameless = files.read(&self.choice, |file| rows.row(file))?;
-        nameless.into_iter().for_each(|why| rows.note(error(ErrorKind::Changed, why)));
+        let unsure = files.read(&self.choice, |file| rows.row(file))?;
+        unsure.unknown.into_iter().for_each(|unknown| rows.lost(unknown));
+        unsure.nameless.into_iter().for_each(|why| rows.note(error(ErrorKind::Changed, why)));
         self.account = Some(found.account);
         Ok(())
     }
