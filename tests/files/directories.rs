@@ -9,9 +9,10 @@ use crate::{complete, has_lists};
 #[test]
 fn a_directory_that_several_paths_lead_to_has_its_files_by_each_of_them() {
     let name = "a_directory_that_several_paths_lead_to_has_its_files_by_each_of_them";
-    let mount = "P=$PWD; mkdir -p a/very/long/name/of/it short both up work empty && echo x > a/very/long/name/of/it/file && \
-                 mount --bind a/very/long/name short && ln -s $P/a/very link && \
- mount -t overlay -o lowerdir=$P/a/very/long,upperdir=$P/up,workdir=$P/work none both";
+    let mount = "P=$PWD; mkdir -p a/very/long/name/of/it short both up work empty && \
+                 echo x > a/very/long/name/of/it/file && mount --bind a/very/long/name short && \
+                 ln -s $P/a/very link && \
+                 mount -t overlay -o lowerdir=$P/a/very/long,upperdir=$P/up,workdir=$P/work none both";
     let Some(folder) = mounted_as(&format!("directories::{name}"), mount) else { return };
     if !has_lists(name) {
         return;

@@ -42,9 +42,8 @@ impl Chosen<'_> {
     /// Whether a file with this path, which is at this place, is in or below it.
     fn has(&self, path: &Path, place: Option<&(Device, Vec<u8>)>) -> bool {
         let is_below = |(device, file): &(Device, Vec<u8>)| {
-            let is_above =
-                |directory: &[u8]| Path::new(OsStr::from_bytes(file)).starts_with(OsStr::from_bytes(directory));
-            self.parts.iter().any(|(on, directory)| on == device && is_above(directory))
+            let file = Path::new(OsStr::from_bytes(file));
+            self.parts.iter().any(|(on, directory)| on == device && file.starts_with(OsStr::from_bytes(directory)))
         };
         path.starts_with(self.path) || place.is_some_and(is_below)
     }
@@ -88,11 +87,9 @@ impl<'c> CapturedBelow<'c> {
         let mut is_below = false;
         for chosen in &mut self.chosen {
             if chosen.has(path, place.as_ref()) {
-                let is_it = |(device, within): &(Device, Vec<u8>)| {
-                    chosen.parts.iter().any(|at| *at == (*device, within.clone()))
-                };
                 (is_below, chosen.is_known) = (true, true);
-                chosen.is_file |= path == chosen.path || place.as_ref().is_some_and(is_it);
+                chosen.is_file |=
+                    path == chosen.path || place.as_ref().is_some_and(|place| chosen.parts.contains(place));
             }
         }
         if is_below {
