@@ -132,7 +132,17 @@ fn a_json_document_is_complete_after_ctrl_c() {
 
 #[test]
 fn an_invalid_interval_is_wrong_usage() {
-    for (word, why) in [("0", "greater than 0"), ("-1", ""), ("x", "invalid interval"), ("0.0", "greater than 0")] {
+    let bounds = "in digits, greater than 0 and at most 1000000000";
+    for (word, why) in [
+        ("0", "greater than 0"),
+        ("-1", ""),
+        ("x", "invalid interval"),
+        ("0.0", "greater than 0"),
+        ("1e9", bounds),
+        ("inf", bounds),
+        // A time that no clock reaches.
+        ("10000000000000000000", bounds),
+    ] {
         let (status, _, err) = rmap(["pcstat", "-w", word, "/dev/null"]).parts();
         assert!(status == 2 && err.contains(why), "{word}: {err}");
     }

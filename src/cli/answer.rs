@@ -120,6 +120,9 @@ impl When {
     }
 }
 
+/// The longest time that can be given, in seconds: some 30 years. The end of a much longer one is no time.
+const LONGEST: u32 = 1_000_000_000;
+
 /// The time between two rounds: more than zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Interval(pub(crate) Duration);
@@ -128,9 +131,13 @@ impl FromStr for Interval {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Interval, String> {
-        let refusal = || format!("invalid interval '{text}': use a number of seconds greater than 0, such as 0.5 or 2");
+        let refusal = || {
+            let bounds = format!("greater than 0 and at most {LONGEST}");
+            format!("invalid interval '{text}': use a number of seconds in digits, {bounds}, such as 0.5 or 2")
+        };
         let plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-        let seconds: f64 = text.parse().ok().filter(|_| plain).ok_or_else(refusal)?;
+        let is_short = |seconds: &f64| *seconds <= f64::from(LONGEST);
+        let seconds: f64 = text.parse().ok().filter(is_short).filter(|_| plain).ok_or_else(refusal)?;
         let interval = Duration::try_from_secs_f64(seconds).map_err(|_| refusal())?;
         if interval.is_zero() { Err(refusal()) } else { Ok(Interval(interval)) }
     }
@@ -354,7 +361,21 @@ mod tests {
     fn an_interval_is_greater_than_zero() {
         assert_eq!("2".parse(), Ok(Interval(Duration::from_secs(2))));
         assert_eq!("0.25".parse(), Ok(Interval(Duration::from_millis(250))));
-        for text in ["0", "0.0", "-1", "", "x", "1e3", "inf", "nan", "99999999999999999999999", "0.0000000001"] {
+        assert_eq!("1000000000".parse(), Ok(Interval(Duration::from_secs(1_000_000_000))));
+        for text in [
+            "1000000001",
+            "10000000000000000000",
+            "0",
+            "0.0",
+            "-1",
+            "",
+            "x",
+            "1e3",
+            "inf",
+            "nan",
+            "99999999999999999999999",
+            "0.0000000001",
+        ] {
             assert!(text.parse::<Interval>().is_err(), "{text}");
         }
     }

@@ -2,7 +2,7 @@
 
 use super::holders::Holder;
 use crate::error::{Error, ErrorKind};
-use crate::kernel::privilege::run_as_root_or_owner;
+use crate::kernel::privilege::run_as_root_or_owner_of;
 use crate::pagecache::{Change, FileReport, OpenFile};
 use crate::units::{Absent, Figure, Pages, Reason};
 
@@ -88,7 +88,7 @@ pub(super) fn refuse_unmeasured(report: &FileReport) -> Result<(), Error> {
     let kind = if absent.reason == Reason::Denied { ErrorKind::Denied } else { ErrorKind::Unsupported };
     let error = Error::path(&report.path, kind, absent.to_string());
     Err(match kind {
-        ErrorKind::Denied => error.with_advice(format!("nothing was done; {}", run_as_root_or_owner())),
+        ErrorKind::Denied => error.with_advice(format!("nothing was done; {}", run_as_root_or_owner_of(&report.path))),
         _ => error.with_advice("nothing was done"),
     })
 }

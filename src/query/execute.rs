@@ -225,7 +225,9 @@ impl<K: RowKind, G: Stage<K>> Rows<K> for Front<'_, K, G> {
     }
 
     fn row(&mut self, row: K::Row) -> Result<(), Stop> {
-        self.host.was_read();
+        if K::was_read(&row) {
+            self.host.was_read();
+        }
         // Completed work is reported even if a signal ends the rest.
         if !self.is_work {
             self.check()?;

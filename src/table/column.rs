@@ -41,6 +41,11 @@ pub trait RowKind: Sized + 'static {
         name
     }
 
+    /// Whether a row is about something that was read, and not a sum over nothing.
+    fn was_read(_row: &Self::Row) -> bool {
+        true
+    }
+
     /// The identity by which a row is recognized in a later round.
     fn identity(row: &Self::Row) -> Vec<u8>;
 

@@ -92,7 +92,7 @@ fn without_bpf_the_files_of_own_processes_are_listed() {
     // Who is charged, and whether anybody maps it, is not known of any file: none can be shown.
     for chosen in [&["--cgroup", "/"][..], &["--unmapped"]] {
         let run = own.everyone.rmap([&["files", "--jsonl"], chosen].concat());
-        assert_limited(&run);
+        assert!(run.status == Some(1) && !run.err.contains("these are the files"), "{run:?}");
         assert_eq!(run.lines_of_json(), [] as [Value; 0], "{}", run.err);
         let line = format!("rmap: {}: only the kernel's lists say it, which need root", chosen[0]);
         assert!(run.err.contains(&line), "{}", run.err);

@@ -78,10 +78,11 @@ impl CachedFileSource {
         let (found, files) = Captured::open(&self.root)?;
         let error = |kind, why| Error::new(Subject::Words(LISTS.to_owned()), kind, why);
         if let Some(lists) = found.lists {
-            rows.lost(lists.with_advice(INSTEAD_IN_CAPTURE));
             if let Some(option) = self.choice.needs_lists() {
+                rows.lost(lists.with_advice("a capture that root takes has them"));
                 return Err(Stop::Failed(only_lists(option)));
             }
+            rows.lost(lists.with_advice(INSTEAD_IN_CAPTURE));
         }
         found.incomplete.into_iter().for_each(|why| rows.lost(error(ErrorKind::Changed, why)));
         found.failures.into_iter().for_each(|failure| rows.lost(failure));
@@ -216,12 +217,13 @@ impl Source for CachedFileSource {
             Err(ListError::Stop(stop)) => Err(stop),
             Err(ListError::Unusable(error)) => {
                 let root = if error.kind() == ErrorKind::Denied { run_as_root() } else { None };
+                if let Some(option) = self.choice.needs_lists() {
+                    rows.lost(root.map_or(error.clone(), |root| error.with_advice(root)));
+                    return Err(Stop::Failed(only_lists(option)));
+                }
                 let advice = root.map_or_else(String::new, |root| format!("{root}; "));
                 rows.lost(error.with_advice(advice + INSTEAD));
-                match self.choice.needs_lists() {
-                    Some(option) => Err(Stop::Failed(only_lists(option))),
-                    None => self.measure(&held_files(), facts, rows),
-                }
+                self.measure(&held_files(), facts, rows)
             }
         }
     }
