@@ -173,7 +173,7 @@ fn a_link_of_map_files_is_not_said_to_be_open_to_its_owner() {
     let folder = format!("/proc/{}/map_files", std::process::id());
     let name = fs::read_dir(&folder).unwrap().next().unwrap().unwrap().file_name();
     let path = format!("{folder}/{}", name.to_str().unwrap());
-    for command in ["pcstat", "who"] {
+    for command in ["pcstat", "who", "evict", "warm", "lock"] {
         let run = everyone.rmap([command, &path]);
         let line = format!("rmap: {path}: permission denied; run as root, or with CAP_CHECKPOINT_RESTORE");
         assert_eq!((run.status, run.complaints()), (Some(1), vec![&line[..]]), "{command}");
@@ -505,4 +505,13 @@ fn no_line_of_a_table_in_a_pipe_ends_in_blanks_however_many_there_are() {
     assert_eq!(text.lines().count(), 1201, "{text}");
     let padded: Vec<&str> = text.lines().filter(|line| line.ends_with(' ')).collect();
     assert_eq!(padded, [""; 0]);
+}
+
+#[test]
+fn of_a_sum_over_nothing_that_could_be_read_nothing_more_is_said() {
+    let folder = memory();
+    let missing = folder.path().join("missing");
+    let run = pcstat(&["--summary", "--only-cached"], &[&missing]);
+    let line = format!("rmap: {}: no such file", missing.display());
+    assert_eq!((run.status, run.complaints()), (Some(1), vec![&line[..]]), "{run:?}");
 }

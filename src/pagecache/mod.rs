@@ -27,7 +27,7 @@ pub use engine::{Engine, read_file};
 pub use file::OpenFile;
 pub(crate) use known::KnownFiles;
 pub use leases::Leases;
-pub(crate) use report::UNTOLD;
+pub(crate) use report::{BUFFERS, UNTOLD};
 pub use report::{Change, FileReport, Method, Residency};
 pub use stretches::{Stretch, Stretches};
 pub use tally::{PageSum, Tally};

@@ -39,7 +39,8 @@ pub struct Residency {
     /// absent then.
     pub cached: Pages,
     /// Pages in the page cache that are not up to date and do not count as cached: reserved blocks of tmpfs, pages of
-    /// which only some blocks are in memory, pages that are being read or could not be read. They may be dirty.
+    /// which only some blocks are in memory, pages that are being read or could not be read. They may be dirty. Of a
+    /// block device: pages that are not marked up to date, though some may be.
     pub not_up_to_date: Figure<Pages>,
     /// Pages to be written back, counted by folio: one dirty byte marks the whole of a large folio. Zero on tmpfs,
     /// where nothing is written back.
@@ -92,6 +93,12 @@ pub struct FileReport {
 /// The share of an empty file.
 const NO_PAGES: Absent = Absent::new(Reason::NotApplicable, "it has no pages");
 
+/// What is not cached of a block device, if pages of it are known that are not marked up to date.
+pub(crate) const BUFFERS: Absent = Absent::new(
+    Reason::Unsupported,
+    "more may be cached: of a block device the kernel does not mark every page that is up to date",
+);
+
 /// The pages that are not up to date where only `cachestat` could be used and there may be some.
 pub(crate) const UNTOLD: Absent =
     Absent::new(Reason::Unsupported, "fewer may be cached: cachestat alone does not tell which pages are up to date");
@@ -130,12 +137,24 @@ impl FileReport {
 
     /// Pages that are not in the page cache.
     pub fn uncached(&self) -> Figure<Pages> {
-        self.figure(|residency| Ok(self.pages.saturating_sub(residency.cached)))
+        self.figure(|residency| Ok(self.pages.saturating_sub(self.exactly(residency.cached)?)))
     }
 
     /// The cached share of the pages in percent; absent if there are no pages.
     pub fn percent(&self) -> Figure<f64> {
-        self.figure(|residency| units::percent(residency.cached.0, self.pages.0).ok_or(NO_PAGES))
+        self.figure(|residency| units::percent(self.exactly(residency.cached)?.0, self.pages.0).ok_or(NO_PAGES))
+    }
+
+    /// Whether [`cached`](Self::cached) is only what is cached at least: of a block device, a page in the page cache
+    /// need not be marked up to date, though all of its buffers are and reading it needs no I/O. A file system that
+    /// reads its blocks through buffers (ext4) leaves such pages.
+    pub fn is_cached_at_least(&self) -> bool {
+        self.block_device.is_some() && self.has_stale_pages()
+    }
+
+    /// What is cached, unless that is only a lower bound.
+    fn exactly(&self, cached: Pages) -> Figure<Pages> {
+        if self.is_cached_at_least() { Err(BUFFERS) } else { Ok(cached) }
     }
 
     /// Pages in the page cache that are not up to date.

@@ -1,6 +1,6 @@
 //! Sums over many files, without keeping a report for each file.
 
-use super::report::FileReport;
+use super::report::{BUFFERS, FileReport};
 use super::walk::{Skipped, Unread};
 use crate::units::{Absent, Bytes, Figure, PageSize, Pages, Reason, percent};
 
@@ -33,6 +33,8 @@ pub struct Tally {
     pub known_pages: Pages,
     /// Pages in the page cache.
     pub cached: PageSum,
+    /// Of how many block devices more may be cached: see [`FileReport::is_cached_at_least`].
+    pub at_least: u64,
     /// Pages to be written back.
     pub dirty: PageSum,
     /// Pages being written back.
@@ -107,6 +109,7 @@ impl Tally {
             }
         }
         self.cached.add(report.cached());
+        self.at_least = self.at_least.saturating_add(u64::from(report.is_cached_at_least()));
         self.dirty.add(report.dirty());
         self.writeback.add(report.writeback());
         self.evicted.add(report.evicted());
@@ -162,6 +165,7 @@ impl Tally {
         self.pages = plus(self.pages, other.pages);
         self.known_pages = plus(self.known_pages, other.known_pages);
         self.cached.merge(&other.cached);
+        self.at_least = self.at_least.saturating_add(other.at_least);
         self.dirty.merge(&other.dirty);
         self.writeback.merge(&other.writeback);
         self.evicted.merge(&other.evicted);
@@ -187,14 +191,19 @@ impl Tally {
 
     /// The pages that are not in the page cache, of the files that could be measured.
     pub fn uncached(&self) -> Figure<Pages> {
-        self.cached.figure().map(|cached| self.known_pages.saturating_sub(cached))
+        self.exactly_cached().map(|cached| self.known_pages.saturating_sub(cached))
     }
 
     /// The cached share of the pages in percent, of the files that could be measured; absent if these have no pages.
     pub fn percent(&self) -> Figure<f64> {
         const NO_PAGES: Absent = Absent::new(Reason::NotApplicable, "there are no pages");
-        let cached = self.cached.figure()?;
+        let cached = self.exactly_cached()?;
         percent(cached.0, self.known_pages.0).ok_or(self.cached.why.unwrap_or(NO_PAGES))
+    }
+
+    /// What is cached of the files that could be measured, unless that is only a lower bound.
+    fn exactly_cached(&self) -> Figure<Pages> {
+        if self.at_least > 0 { Err(BUFFERS) } else { self.cached.figure() }
     }
 
     /// The cached pages in bytes.

@@ -9,7 +9,7 @@ pub use source::CachedFileSource;
 
 use crate::join::machine_files::{FoundFile, Method};
 use crate::machine::cached::{Counter, Kind};
-use crate::table::{Aggregation, Cell, Colour, Column, ColumnKind, RowKind, col};
+use crate::table::{self, Aggregation, Cell, Colour, Column, ColumnKind, RowKind, col};
 use crate::units::{Absent, Bytes, Counted, Figure, Piece, Reason, Run};
 
 /// A column of this view.
@@ -123,6 +123,15 @@ impl Amount {
         }
     }
 
+    /// Whether it is only a lower bound: a process may have locked a part of a large folio, which has no mark then.
+    fn is_at_least(row: &FoundFile, number: u32) -> bool {
+        let is_of_locks = [Amount::Locked, Amount::Unevictable].iter().any(|amount| *amount as u32 == number);
+        let has = |counter| row.amount(counter).is_ok_and(|bytes| bytes > Bytes(0));
+        let is_mapped = || has(Counter::Mapped) || has(Counter::MappedUnknown);
+        let is_all = || row.amount(Counter::Locked).is_ok_and(|locked| Ok(locked) == row.amount(Counter::Pages));
+        is_of_locks && has(Counter::Large) && is_mapped() && !is_all()
+    }
+
     /// The same for a total in which a file may have several rows: it counts once.
     fn piece(row: &FoundFile, number: u32) -> Figure<Piece> {
         let Bytes(figure) = Amount::of(row, number)?;
@@ -133,7 +142,12 @@ impl Amount {
 
 /// A column with a size, which a total adds.
 const fn amount(id: &'static str, title: &'static str, amount: Amount, help: &'static str) -> C {
-    let get = |row: &'_ FoundFile, number| -> Cell<'_> { Cell::bytes(Amount::of(row, number)) };
+    let get = |row: &'_ FoundFile, number| -> Cell<'_> {
+        match Amount::of(row, number) {
+            Ok(Bytes(bytes)) if Amount::is_at_least(row, number) => Cell::Known(table::Amount::Bytes(bytes)),
+            figure => Cell::bytes(figure),
+        }
+    };
     let mut column = C::sum(id, title, ColumnKind::Bytes, get, help);
     column.argument = amount as u32;
     column
@@ -159,10 +173,27 @@ const COLUMNS: &[C] = &[
         .needing(PAGES)
         .minor(),
     amount("referenced", "Referenced", Amount::Referenced, "used since the kernel last looked").needing(PAGES),
-    amount("not_up_to_date", "Not up to date", Amount::NotUpToDate, "cached, but would have to be read again")
-        .needing(PAGES),
-    amount("unevictable", "Unevictable", Amount::Unevictable, "never reclaimed: locked, or of ramfs").needing(PAGES),
-    amount("locked", "Locked", Amount::Locked, "locked by a process with mlock(2)").needing(PAGES),
+    amount(
+        "not_up_to_date",
+        "Not up to date",
+        Amount::NotUpToDate,
+        "cached, but would have to be read again; of a block device: not marked up to date, and may have to be read",
+    )
+    .needing(PAGES),
+    amount(
+        "unevictable",
+        "Unevictable",
+        Amount::Unevictable,
+        "never reclaimed: locked, or of ramfs; at least: a large folio of which only a part is locked has no mark",
+    )
+    .needing(PAGES),
+    amount(
+        "locked",
+        "Locked",
+        Amount::Locked,
+        "locked by a process with mlock(2); at least: a large folio of which only a part is locked has no mark",
+    )
+    .needing(PAGES),
     amount("large", "Large", Amount::Large, "in large folios, of several pages each").needing(PAGES),
     amount("mapped", "Mapped", Amount::Mapped, "in the page table of any process").needing(PAGES),
     amount("unmapped", "Unmapped", Amount::Unmapped, "cached, but mapped by nobody").needing(PAGES),

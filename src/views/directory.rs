@@ -52,6 +52,10 @@ impl RowKind for Directories {
         }
     }
 
+    fn was_read(row: &DirectoryRow) -> bool {
+        row.tally.files > row.tally.unopened
+    }
+
     fn identity(row: &DirectoryRow) -> Vec<u8> {
         row.path.as_ref().map_or_else(Vec::new, |path| path.as_os_str().as_bytes().to_vec())
     }
@@ -81,7 +85,7 @@ impl InPageCache for DirectoryRow {
             Count::RecentlyEvicted => &tally.recently_evicted,
             Count::NotUpToDate => &tally.not_up_to_date,
         };
-        sum.missing > 0
+        sum.missing > 0 || count == Count::Cached && tally.at_least > 0
     }
 
     fn size_of_a_page(&self) -> PageSize {
@@ -125,7 +129,15 @@ fn note(tally: &Tally) -> Option<String> {
     if tally.not_up_to_date.pages.0 > 0 {
         let pages = tally.not_up_to_date.pages.0;
         let (are, do_not) = if pages == 1 { ("page is", "does") } else { ("pages are", "do") };
-        parts.push(format!("{pages} {are} in the page cache but not up to date, and {do_not} not count as cached"));
+        parts.push(format!(
+            "{pages} {are} in the page cache but not marked up to date, and {do_not} not count as cached"
+        ));
+    }
+    if tally.at_least > 0 {
+        let devices = counted(tally.at_least, "block device", "block devices");
+        parts.push(format!(
+            "of {devices} more may be cached: the kernel does not tell which of its pages are up to date"
+        ));
     }
     if tally.changed > 0 {
         parts.push(format!("{} changed while being measured", files(tally.changed)));

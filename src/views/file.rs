@@ -195,7 +195,8 @@ fn text(text: &Figure<Vec<u8>>) -> Cell<'_> {
 }
 
 fn cached_of_all(row: &FileRow) -> Option<(u64, u64)> {
-    row.report.cached().ok().map(|cached| (cached.0, row.report.pages.0))
+    let uncached = row.report.uncached().ok()?;
+    Some((row.report.pages.saturating_sub(uncached).0, row.report.pages.0))
 }
 
 fn holders(row: &FileRow) -> Cell<'_> {

@@ -3,7 +3,7 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::pagecache::{FileReport, Method, UNTOLD};
+use crate::pagecache::{BUFFERS, FileReport, Method, UNTOLD};
 use crate::table::{Amount, Cell, Colour, Column, ColumnKind, Cut, Getter, RowKind};
 use crate::units::{Absent, Figure, PageSize, Pages, Reason};
 use crate::views::processes::Owner;
@@ -76,7 +76,7 @@ where
 pub(super) trait InPageCache {
     /// One of the counts.
     fn pages(&self, count: Count) -> Figure<Pages>;
-    /// Whether it is a sum that lacks the pages of some files.
+    /// Whether it is only a lower bound: a sum that lacks the pages of some files, or pages that may count.
     fn is_partial(&self, _count: Count) -> bool {
         false
     }
@@ -187,7 +187,8 @@ counts! {
     recently_evicted, "recently_evicted", "Recently reclaimed size", Bytes, RecentlyEvicted,
         "the same in bytes";
     not_up_to_date_pages, "not_up_to_date_pages", "Not up to date", Pages, NotUpToDate,
-        "pages in the page cache that would have to be read and do not count as cached; looks at every page";
+        "pages in the page cache that would have to be read and do not count as cached (of a block device: that are \
+         not marked up to date, and may have to be read); looks at every page";
     not_up_to_date, "not_up_to_date", "Not up to date size", Bytes, NotUpToDate, "the same in bytes";
 }
 
@@ -251,8 +252,9 @@ pub(super) fn note(report: &FileReport) -> Cell<'_> {
         Ok(_) => {
             let changed = report.changed.map(crate::pagecache::Change::words);
             let has_fewer = report.may_count_stale_pages();
+            let at_least = report.is_cached_at_least().then_some(BUFFERS.why);
             let more = report.has_stale_pages().then_some(NOT_UP_TO_DATE);
-            Cell::Remark(changed.or(more).or(has_fewer.then_some(UNTOLD.why)))
+            Cell::Remark(changed.or(at_least).or(more).or(has_fewer.then_some(UNTOLD.why)))
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::file::{Files, advised, unmeasured};
 use super::shared::{self, OfFile};
 use crate::join::{ChosenFiles, Message};
-use crate::pagecache::{self, Change, Engine, OpenFile, Stretch};
+use crate::pagecache::{self, BUFFERS, Change, Engine, OpenFile, Stretch};
 use crate::table::{Cell, Column, RowKind, Rows, Source, Stop, col};
 use crate::units::{Bytes, PageSize};
 
@@ -30,6 +30,7 @@ struct MeasuredFile {
     page: PageSize,
     changed: Option<Change>,
     base_name: bool,
+    is_block_device: bool,
 }
 
 impl RowKind for Stretches {
@@ -60,12 +61,13 @@ const COLUMNS: &[C] = &[
     col!(sum "length", "Length", Bytes, |row| Cell::Bytes(row.stretch.length(row.file.size, row.file.page).0),
         "its length; the last stretch ends with the file"),
     col!(sum "pages", "Pages", Pages, |row| Cell::Count(row.stretch.part.count), "its length in pages"),
-    col!(new "state", "State", Text, |row| Cell::Word(state(row.stretch)),
+    col!(new "state", "State", Text, |row| Cell::Word(state(row)),
         "cached, data (not cached), hole (not cached), cached hole; uncached if the file system does not report holes; \
-         not up to date if it is in the page cache but would have to be read",
+         not up to date if it is in the page cache but would have to be read; of a block device, not marked up to date \
+         if it may have to be read",
         one_of(|| STATES.to_vec())),
-    col!(new "is_cached", "Cached", Flag, |row| Cell::Flag(row.stretch.cached),
-        "whether its pages are in the page cache"),
+    col!(new "is_cached", "Cached", Flag, |row| is_cached(row),
+        "whether its pages are in the page cache and up to date"),
     col!(new "is_hole", "Hole", Flag, |row| row.stretch.hole.map_or_else(Cell::Absent, Cell::Flag),
         "whether there is nothing to read: no block, or one that was never written, from lseek(2) with SEEK_DATA"),
     shared::path(),
@@ -92,21 +94,29 @@ impl OfFile for StretchRow {
 }
 
 /// What `state` returns.
-const STATES: [&str; 6] = ["cached", "data", "hole", "cached hole", "uncached", "not up to date"];
+const STATES: [&str; 7] =
+    ["cached", "data", "hole", "cached hole", "uncached", "not up to date", "not marked up to date"];
 
 /// Root has the cached pages of such a file from the kernel's lists, which do not tell data from holes.
 const MUST_BE_OPEN: &str = "--runs has to open a file to find its holes; --map does not";
 
 /// The state of a stretch in one or two words.
-fn state(stretch: Stretch) -> &'static str {
+fn state(row: &StretchRow) -> &'static str {
+    let stretch = row.stretch;
     match (stretch.cached, stretch.hole) {
         (true, Ok(true)) => "cached hole",
         (true, _) => "cached",
+        (false, _) if stretch.stale && row.file.is_block_device => "not marked up to date",
         (false, _) if stretch.stale => "not up to date",
         (false, Ok(true)) => "hole",
         (false, Ok(false)) => "data",
         (false, Err(_)) => "uncached",
     }
+}
+
+fn is_cached(row: &StretchRow) -> Cell<'_> {
+    let is_open = row.stretch.stale && row.file.is_block_device;
+    if is_open { Cell::Absent(BUFFERS) } else { Cell::Flag(row.stretch.cached) }
 }
 
 /// Finds the stretches of files.
@@ -173,6 +183,7 @@ impl StretchSource {
             page: measured.page_size,
             changed: measured.changed,
             base_name: self.base_name,
+            is_block_device: measured.block_device.is_some(),
         });
         let stretches = pagecache::Stretches::new(file, runs, &measured.stale, measured.asked);
         let is_long = |stretch: &Stretch| stretch.length(common.size, common.page) >= self.shortest;

@@ -333,3 +333,29 @@ fn where_sysfs_is_not_mounted_that_is_the_reason() {
     let err = reason("mount -t tmpfs none /sys/kernel");
     assert!(err.contains(&format!("{here}this kernel has no BPF, or does not describe its structures")), "{err}");
 }
+
+#[test]
+fn what_is_locked_of_a_mapped_file_with_large_folios_is_a_lower_bound() {
+    let name = "what_is_locked_of_a_mapped_file_with_large_folios_is_a_lower_bound";
+    let Some(folder) = mounted(name, "mkdir huge; mount -t tmpfs -o huge=always none huge") else { return };
+    if !has_lists(name) {
+        return;
+    }
+    let [directory, path] = ["huge", "huge/file"].map(|name| folder.join(name));
+    fs::write(&path, vec![1; 2 << 20]).unwrap();
+    let large = bytes(below(&directory).row(&path), "large");
+    let shown = || {
+        let columns = ["files", "-n", "--budget=20", "-b", "-o", "locked,unevictable"].map(OsStr::new);
+        let text = rmap(columns.into_iter().chain([directory.as_os_str()])).text();
+        text.split_whitespace().take(2).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(shown(), ["0", "0"]);
+    let mapped = memmap2::MmapOptions::new().len(1 << 20).map_raw_read_only(&fs::File::open(&path).unwrap()).unwrap();
+    mapped.lock().unwrap();
+    if large == 0 {
+        return eprintln!("SKIPPED: {name}: there are no huge pages on tmpfs here");
+    }
+    let row = below(&directory).row(&path).clone();
+    assert!(bytes(&row, "locked") < 1 << 20, "the kernel tells it now: {row}");
+    assert_eq!(shown(), [">=0", ">=0"], "{row}");
+}

@@ -435,3 +435,36 @@ fn a_last_page_of_which_one_block_is_in_memory_is_warmed() {
     let row = rmap(["warm", "--json", folder.join("disk/f").to_str().unwrap()]).rows()[0].clone();
     assert_eq!((&row["after_pages"], &row["left_pages"]), (&1.into(), &0.into()), "{row}");
 }
+
+#[test]
+fn pages_of_a_mounted_block_device_that_are_not_marked_need_not_be_read() {
+    let name = "pages_of_a_mounted_block_device_that_are_not_marked_need_not_be_read";
+    let Some(folder) = mounted(name, &loop_disk("64M", "mkfs.ext4 -qF -b 4096")) else { return };
+    let look = "for i in $(seq 200); do mkdir -p disk/d$i/e; done; sync; umount disk; mount -o loop image disk; \
+                find disk > /dev/null; losetup -n -O NAME -j image";
+    let device = shell(&format!("cd $1; {look}"), &[folder.as_os_str()]).good().text();
+    let device = Path::new(device.trim());
+    // The kernel may drop clean pages at any time.
+    let exact = ["pcstat", "-o", "cached,uncached,percent,not_up_to_date_pages,note"];
+    let seen = row(&exact, device).1;
+    let unmarked = seen["not_up_to_date_pages"].as_u64().unwrap();
+    assert!(unmarked > 0 && seen["uncached"].is_null() && seen["percent"].is_null(), "{seen}");
+    let why = "more may be cached: of a block device the kernel does not mark every page that is up to date";
+    assert_eq!(seen["note"], why, "{seen}");
+    let cached = seen["cached"].as_u64().unwrap();
+    let table = rmap(["pcstat", "-n", "-o", "cached,uncached", device.to_str().unwrap()]).good().text();
+    let shown = table.split_whitespace().next().unwrap().strip_prefix(">=").unwrap().parse::<u64>().unwrap();
+    assert!(shown.abs_diff(cached) < cached.max(8) && table.contains(" -"), "{table}: {seen}");
+    // A sum has them as a lower bound, too.
+    let total = rmap(["pcstat", "-n", "--total", "-o", "cached,percent", device.to_str().unwrap()]).good().text();
+    let last: Vec<&str> = total.lines().last().unwrap().split_whitespace().collect();
+    assert!(last.iter().any(|word| word.starts_with(">=")) && last.last() == Some(&"-"), "{total}");
+    let summary = row(&["pcstat", "--summary", "-o", "cached,uncached,percent,note"], device).1;
+    assert!(summary["uncached"].is_null() && summary["percent"].is_null(), "{summary}");
+    assert!(summary["note"].as_str().unwrap().contains("of 1 block device more may be cached"), "{summary}");
+    // What they are is said of no run, either.
+    let runs = rmap(["pcstat", "--runs", "--json", device.to_str().unwrap()]).good().json();
+    let states: Vec<_> = runs.as_array().unwrap().iter().map(|run| (&run["state"], &run["is_cached"])).collect();
+    assert!(states.contains(&(&"not marked up to date".into(), &Value::Null)), "{states:?}");
+    assert!(states.iter().all(|(state, _)| **state != "not up to date"), "{states:?}");
+}

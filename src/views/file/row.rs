@@ -60,6 +60,10 @@ impl InPageCache for FileRow {
         }
     }
 
+    fn is_partial(&self, count: Count) -> bool {
+        count == Count::Cached && self.report.is_cached_at_least()
+    }
+
     fn size_of_a_page(&self) -> PageSize {
         self.report.page_size
     }
