@@ -147,6 +147,7 @@ fn files_of_tmpfs_that_nobody_holds() {
     let folder = memory();
     let place = |name: &str| folder.path().join(name);
     let full = written(&place("full"), 10);
+    let single = written(&place("single"), 1);
     let holes = place("holes");
     let file = File::create(&holes).unwrap();
     file.set_len(100 * page()).unwrap();
@@ -155,7 +156,8 @@ fn files_of_tmpfs_that_nobody_holds() {
     let reserved = place("reserved");
     shell("fallocate -l $2 $1", &[reserved.as_os_str(), (6 * page()).to_string().as_ref()]).good();
     let found = below(folder.path());
-    for (path, cached, size, stale) in [(&full, 10, 10, 0), (&holes, 3, 100, 0), (&reserved, 6, 6, 6)] {
+    let expected = [(&full, 10, 10, 0), (&holes, 3, 100, 0), (&reserved, 6, 6, 6), (&single, 1, 1, 0)];
+    for (path, cached, size, stale) in expected {
         let row = found.row(path);
         assert_eq!((bytes(row, "cached"), bytes(row, "size")), (cached * page(), size * page()), "{row}");
         assert_eq!((bytes(row, "not_up_to_date"), bytes(row, "mapped")), (stale * page(), 0), "{row}");
@@ -182,7 +184,7 @@ fn files_of_tmpfs_that_nobody_holds() {
     // The largest comes first.
     assert_eq!(
         found.rows.iter().map(|row| row["path"].as_str().unwrap()).collect::<Vec<_>>(),
-        [full.to_str().unwrap(), reserved.to_str().unwrap(), holes.to_str().unwrap()]
+        [&full, &reserved, &holes, &single].map(|path| path.to_str().unwrap())
     );
 }
 
@@ -194,23 +196,31 @@ fn a_dirty_file_on_a_disk_that_nobody_holds() {
     let folder = disk();
     let clean = folder.path().join("clean");
     let _clean = Subject::start([format!("synced:{}:8:2", clean.display())]);
-    // The kernel may write it to the disk at any time, and reclaim it then.
+    // The kernel keeps a single page in another way than several.
+    for pages in [1, 2, 20] {
+        a_dirty_file_has_its_pages(folder.path(), &clean, pages);
+    }
+}
+
+/// Writes files of so many pages below a directory until one is measured before the kernel writes it to the disk, as
+/// it may at any time, and reclaims it then.
+fn a_dirty_file_has_its_pages(folder: &Path, clean: &Path, pages: u64) {
     for round in 0..10 {
-        let path = written(&folder.path().join(format!("dirty {round}")), 20);
+        let path = written(&folder.join(format!("dirty {pages} {round}")), pages);
         let before = by_cachestat(&path);
-        let found = below(folder.path());
-        let only = complete(&[crate::MORE.as_ref(), "--dirty".as_ref(), folder.path().as_os_str()]);
+        let found = below(folder);
+        let only = complete(&[crate::MORE.as_ref(), "--dirty".as_ref(), folder.as_os_str()]);
         if before != by_cachestat(&path) || before.1 == 0 {
             continue;
         }
-        assert_eq!(before, (20 * page(), 20 * page(), 0));
+        assert_eq!(before, (pages * page(), pages * page(), 0));
         for found in [&found, &only] {
             let row = found.row(&path);
-            assert_eq!((bytes(row, "cached"), bytes(row, "dirty")), (20 * page(), 20 * page()), "{row}");
+            assert_eq!((bytes(row, "cached"), bytes(row, "dirty")), (pages * page(), pages * page()), "{row}");
             assert_eq!((&row["kind"], &row["deleted"]), (&"file".into(), &false.into()), "{row}");
             found.assert_held_by_nobody(row);
         }
-        assert_eq!(bytes(found.row(&clean), "dirty"), 0);
+        assert_eq!(bytes(found.row(clean), "dirty"), 0);
         assert!(!only.rows.iter().any(|row| row["path"] == clean.to_str().unwrap()), "{only:?}");
         return;
     }

@@ -43,6 +43,7 @@ impl fmt::Display for Unavailable {
 const NAMED: &[&str] = &[
     "address_space",
     "atomic_t",
+    "backing_dev_info",
     "cgroup",
     "cgroup_subsys_id",
     "cgroup_subsys_state",

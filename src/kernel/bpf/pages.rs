@@ -153,6 +153,8 @@ struct Control {
     last_was_value: u32,
     part_of_file: u32,
     failed_descents: u32,
+    writes_back: u32,
+    padding: u32,
 }
 
 #[repr(C)]

@@ -76,6 +76,7 @@ struct dentry {
 };
 struct dentry___anonymous { struct hlist_node d_alias; };    // 7.3: the union lost its name
 struct file_system_type { const char *name; };
+struct backing_dev_info { u32 capabilities; };
 struct super_block {
     struct list_head s_list;
     u32 s_dev;
@@ -84,6 +85,7 @@ struct super_block {
     struct dentry *s_root;
     char s_id[32];
     struct list_head s_inodes;
+    struct backing_dev_info *s_bdi;
 };
 struct xarray { void *xa_head; };
 struct xa_node {

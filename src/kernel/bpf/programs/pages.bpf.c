@@ -27,7 +27,8 @@ struct {
 
 // The kernel's values of these are read from its BTF; those here have no meaning.
 enum pageflags {
-    PG_uptodate = 100, PG_referenced, PG_active, PG_unevictable, PG_mlocked, PG_swapbacked, PG_head
+    PG_uptodate = 100, PG_referenced, PG_active, PG_unevictable, PG_mlocked, PG_swapbacked, PG_head, PG_dirty,
+    PG_writeback
 };
 enum cgroup_subsys_id { memory_cgrp_id = 77 };
 enum css_flags { CSS_ONLINE = 2 };
@@ -227,6 +228,16 @@ ALWAYS void add(
 // A word of the first 64 bytes of a struct page. User space checks that it has 64.
 #define WORD(offset) (*(u64 *)((u8 *)words + ((offset) & 56)))
 
+#define BDEVFS_MAGIC 0x62646576
+#define BDI_CAP_WRITEBACK 1    // since 5.10
+
+// Whether pages of this file system are ever written back: those of tmpfs and its like are dirty without a mark.
+ALWAYS int can_write_back(u64 super_block) {
+    u64 device = read64(super_block + OFFSET(super_block, s_bdi));
+    return read32(device + OFFSET(backing_dev_info, capabilities)) & BDI_CAP_WRITEBACK ||
+        read64(super_block + OFFSET(super_block, s_magic)) == BDEVFS_MAGIC;
+}
+
 // One folio. 1: it was not this file's when it was read.
 STEP folio_step(u64 folio, u64 index, u64 mapping, u32 tags) {
     BEGIN;
@@ -258,6 +269,9 @@ STEP folio_step(u64 folio, u64 index, u64 mapping, u32 tags) {
         }
     }
     at->last_folio = folio;
+    // The marks of a tree without nodes stand in bits whose places no kernel describes.
+    if (at->is_single && at->writes_back)
+        tags = (flags >> BIT_OF(PG_dirty) & 1) | (flags >> BIT_OF(PG_writeback) & 1) << 1;
     add(at, index, pages, flags & at->kept_flags, tags, charged, mapped, is_large, folio);
     return 0;
 }
@@ -306,6 +320,7 @@ STEP descend(u64 tree) {
         at->node_index = at->dirty_marks = at->writeback_marks = 0;
         at->node_level = at->first_slot = 0;
         at->is_single = 1;
+        at->writes_back = can_write_back(memory->files[at->file & (MAX_FILES - 1)].super_block);
         return 0;
     }
     for (u32 depth = 0; depth < 11; depth++) {

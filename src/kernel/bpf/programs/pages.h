@@ -76,7 +76,7 @@ struct pages_control {
     // The node that is being read.
     u64 node, node_index, dirty_marks, writeback_marks;
     u32 node_level, first_slot, is_single, last_was_value;
-    u32 part_of_file, failed_descents;
+    u32 part_of_file, failed_descents, writes_back, padding;
 };
 
 struct pages_shared {
