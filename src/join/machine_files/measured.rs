@@ -271,3 +271,15 @@ fn measured(report: &FileReport, method: Method, is_in_memory: bool, links: u64)
         parts: None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_has_just_become_a_zombie_is_no_failure() {
+        assert!(is_about_choice(&Error::pid(7, ErrorKind::Unsupported, "a zombie")));
+        assert!(!is_about_choice(&Error::pid(7, ErrorKind::Denied, "not yours")));
+        assert!(!is_about_choice(&Error::path(Path::new("/x"), ErrorKind::Unsupported, "is a directory")));
+    }
+}
