@@ -445,3 +445,22 @@ fn the_last_failure_is_on_the_screen() {
         assert!(round.contains("/own "), "{round}");
     }
 }
+
+#[test]
+fn rows_that_are_wider_than_the_terminal_are_cut_so_that_the_header_stays() {
+    if !common::has("python3", "python3") {
+        return;
+    }
+    // Each column was named, so none is left out.
+    let columns =
+        "+rss,pss,shared_clean,shared_dirty,private_clean,private_dirty,referenced,anonymous,swap,locked,path";
+    for view in [&["-X"][..], &["-o", columns]] {
+        let (machine, paths) = shrinking();
+        let root = machine.path().to_str().unwrap();
+        let rounds = rounds(60, [&paths[0], &paths[1]], &[&["pid", "--proc-root", root, "7"], view].concat());
+        for round in &rounds {
+            assert!(round.lines().all(|line| line.chars().count() <= 60), "{view:?}: {round}");
+            assert!(round.contains('…') && round.lines().any(|line| line.contains("Address")), "{view:?}: {round}");
+        }
+    }
+}

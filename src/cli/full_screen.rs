@@ -5,7 +5,9 @@ use std::io::{self, Write};
 use std::rc::Rc;
 
 use terminal_size::terminal_size_of;
+use unicode_width::UnicodeWidthChar;
 
+use super::screen::has_unicode;
 use crate::render::wrapped;
 
 /// The last failure, as one line; empty if there was none.
@@ -17,7 +19,8 @@ pub(super) const ENTER: &[u8] = b"\x1b[?1049h\x1b[?25l";
 pub(super) const LEAVE: &[u8] = b"\x1b[?25h\x1b[?1049l";
 
 /// Draws what is written between two flushes on the whole screen. The first lines stay, which include the header; if
-/// there are more than fit, the last line says how many. The last failure is a line below the heading.
+/// there are more than fit, the last line says how many. A line that is too wide loses its end, because a wrapped one
+/// would push the header off. The last failure is a line below the heading.
 pub(crate) struct FullScreen {
     round: Vec<u8>,
     last: LastLine,
@@ -46,7 +49,7 @@ impl Write for FullScreen {
         let (columns, rows) = size.map_or((80, 24), |(width, height)| (width.0.into(), height.0.into()));
         let last = wrapped(&self.last.borrow(), columns).join("\n");
         let mut out = io::stdout().lock();
-        out.write_all(&screen(&with_line(&round, &last, self.has_heading), rows))?;
+        out.write_all(&screen(&with_line(&round, &last, self.has_heading), (columns, rows), has_unicode()))?;
         out.flush()
     }
 }
@@ -60,24 +63,48 @@ fn with_line(round: &[u8], line: &str, below_first: bool) -> Vec<u8> {
     [above, line.as_bytes(), below].concat()
 }
 
-/// The bytes that draw these lines on a screen with so many rows.
-fn screen(round: &[u8], rows: usize) -> Vec<u8> {
-    let lines: Vec<&[u8]> = round.strip_suffix(b"\n").unwrap_or(round).split(|byte| *byte == b'\n').collect();
-    let shown = if lines.len() <= rows { lines.len() } else { rows.saturating_sub(1) };
-    let mut out = b"\x1b[H".to_vec();
-    for (place, line) in lines.iter().take(shown).enumerate() {
-        if place > 0 {
-            out.extend_from_slice(b"\r\n");
+/// The bytes that draw these lines on a screen with so many columns and rows.
+fn screen(round: &[u8], (columns, rows): (usize, usize), unicode: bool) -> Vec<u8> {
+    let round = String::from_utf8_lossy(round.strip_suffix(b"\n").unwrap_or(round));
+    let mut lines: Vec<String> = round.split('\n').map(|line| cut_to(line, columns, unicode)).collect();
+    if lines.len() > rows {
+        let shown = rows.saturating_sub(1);
+        let more = format!("({} more lines; --top N shows fewer rows)", lines.len() - shown);
+        lines.truncate(shown);
+        lines.push(cut_to(&more, columns, unicode));
+    }
+    // What was there before is cleared before a line is written: behind one that fills its row, the cursor is still on
+    // its last letter.
+    let last = lines.pop().unwrap_or_default();
+    let above: String = lines.iter().map(|line| format!("\x1b[K{line}\r\n")).collect();
+    format!("\x1b[H{above}\x1b[J{last}").into_bytes()
+}
+
+/// A line that is at most so wide. Its escape sequences, which are colours, have no width, and none is lost.
+fn cut_to(line: &str, columns: usize, unicode: bool) -> String {
+    let parts = || {
+        let mut in_sequence = false;
+        line.chars().map(move |letter| {
+            let is_part = in_sequence || letter == '\x1b';
+            in_sequence = is_part && !letter.is_ascii_alphabetic();
+            (letter, if is_part { None } else { Some(letter.width().unwrap_or(0)) })
+        })
+    };
+    if parts().filter_map(|(_, width)| width).sum::<usize>() <= columns {
+        return line.to_owned();
+    }
+    let (mut out, mut used, mut is_cut) = (String::new(), 0, false);
+    for (letter, width) in parts() {
+        used += width.unwrap_or(0);
+        match width {
+            Some(_) if is_cut => {}
+            Some(_) if used >= columns => {
+                is_cut = true;
+                out.push(if unicode { '…' } else { '~' });
+            }
+            _ => out.push(letter),
         }
-        out.extend_from_slice(line);
-        // Clears the rest of what was there before.
-        out.extend_from_slice(b"\x1b[K");
     }
-    if shown < lines.len() {
-        let more = format!("\r\n({} more lines; --top N shows fewer rows)\x1b[K", lines.len() - shown);
-        out.extend_from_slice(more.as_bytes());
-    }
-    out.extend_from_slice(b"\x1b[J");
     out
 }
 
@@ -90,9 +117,21 @@ mod tests {
     }
 
     fn lines_with(last: &str, below_first: bool, round: &[u8], rows: usize) -> Vec<String> {
-        let text = String::from_utf8(screen(&with_line(round, last, below_first), rows)).unwrap();
-        let text = text.strip_prefix("\x1b[H").unwrap().strip_suffix("\x1b[J").unwrap();
-        text.split("\r\n").map(|line| line.strip_suffix("\x1b[K").unwrap().to_owned()).collect()
+        let text = String::from_utf8(screen(&with_line(round, last, below_first), (60, rows), true)).unwrap();
+        let text = text.strip_prefix("\x1b[H").unwrap();
+        let line =
+            |line: &str| ["\x1b[K", "\x1b[J"].iter().find_map(|clear| line.strip_prefix(clear)).unwrap().to_owned();
+        text.split("\r\n").map(line).collect()
+    }
+
+    #[test]
+    fn a_line_that_is_too_wide_loses_its_end_and_no_colour() {
+        assert_eq!(cut_to("12345", 5, true), "12345");
+        assert_eq!(cut_to("123456", 5, true), "1234…");
+        assert_eq!(cut_to("日本語", 5, false), "日本~");
+        assert_eq!(cut_to("\x1b[31m12345\x1b[0m", 5, true), "\x1b[31m12345\x1b[0m");
+        assert_eq!(cut_to("1\x1b[31m23456\x1b[0m", 3, true), "1\x1b[31m2…\x1b[0m");
+        assert_eq!(lines(&b"x".repeat(90), 1), ["x".repeat(59) + "…"]);
     }
 
     #[test]
