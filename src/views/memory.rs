@@ -156,6 +156,7 @@ const SCREEN: usize = 17;
 
 /// The attributes for a screen, the most important ones first.
 const TELLING: &[MemoryUse] = &[
+    MemoryUse::CacheMapped,
     MemoryUse::Mapped,
     MemoryUse::Dirty,
     MemoryUse::Kept,
@@ -167,6 +168,9 @@ const TELLING: &[MemoryUse] = &[
     MemoryUse::SystemV,
     MemoryUse::FreeHuge,
     MemoryUse::SlabReclaimable,
+    MemoryUse::CacheUnmapped,
+    MemoryUse::SharedMapped,
+    MemoryUse::SharedUnmapped,
     MemoryUse::Unmapped,
     MemoryUse::Clean,
     MemoryUse::KernelStacks,

@@ -205,10 +205,33 @@ fn an_attribute_that_is_not_below_its_place_has_its_whole_name() {
     };
     let has = |titles: &[String], title: &str| titles.iter().any(|one| one == title);
     let in_order = titles(&[]);
-    assert_eq!(in_order.iter().filter(|title| *title == "  inactive").count(), 2, "{in_order:?}");
+    for title in ["  inactive", "  inactive, swappable"] {
+        assert_eq!(in_order.iter().filter(|one| *one == title).count(), 1, "{in_order:?}");
+    }
     for options in [&["--sort", "size"][..], &["--sort", "title"], &["--top", "30"], &["--filter", "size > 0"]] {
         let titles = titles(options);
         assert!(has(&titles, "inactive file") && has(&titles, "anonymous"), "{options:?}: {titles:?}");
         assert!(titles.iter().all(|title| !title.starts_with(' ')), "{options:?}: {titles:?}");
     }
+}
+
+#[test]
+fn counters_have_only_the_sum_of_what_is_mapped_of_the_page_cache_and_of_shared_memory() {
+    let meminfo = |shared: &str, mapped: &str| {
+        let text = format!("MemTotal: 1000 kB\nMemFree: 100 kB\nBuffers: 0 kB\nCached: 800 kB\nShmem: {shared} kB\n");
+        format!("{text}Mapped: {mapped} kB\nDirty: 0 kB\nWriteback: 0 kB\n")
+    };
+    let machine = Machine::new(&meminfo("700", "50"));
+    let text = machine.run(&["--all"]).text();
+    let lines: Vec<&str> = text.lines().filter(|line| line.trim_start().starts_with("unmapped")).collect();
+    assert!(lines[0].starts_with("  unmapped  ") && lines[0].contains(" -  "), "{text}");
+    assert!(lines[2].starts_with("  unmapped, of both ") && lines[2].contains(" 768000 "), "{text}");
+    let account = machine.account(&[]);
+    let row = account.row("page cache unmapped");
+    assert!(row["size"].is_null() && row["note"].as_str().unwrap().contains("--pages"), "{row}");
+    // If there is no shared memory, or all is mapped, they are known.
+    let account = Machine::new(&meminfo("0", "50")).account(&[]);
+    assert_eq!((account.kib("page cache mapped"), account.kib("page cache unmapped")), (50, 750));
+    let account = Machine::new(&meminfo("700", "800")).account(&[]);
+    assert_eq!((account.kib("page cache mapped"), account.kib("shared mapped")), (100, 700));
 }

@@ -59,6 +59,23 @@ fn a_file_on_tmpfs_is_shared_memory_and_no_page_cache() {
     });
 }
 
+#[test]
+fn a_file_on_tmpfs_is_unmapped_shared_memory_by_page_and_no_unmapped_page_cache() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("SKIPPED: a_file_on_tmpfs_is_unmapped_shared_memory_by_page: only root may read kpageflags");
+        return;
+    }
+    let by_page = || Account(rmap(["mem", "--pages", "--json", "--total"]).json());
+    let folder = memory();
+    let path = folder.path().join("file");
+    let before = by_page();
+    fs::write(&path, vec![1; 96 << 20]).unwrap();
+    let after = by_page();
+    let grown = (after.size("shared unmapped") as i64 - before.size("shared unmapped") as i64) / MIB as i64;
+    assert!((90..=102).contains(&grown), "{grown} MiB");
+    assert!(after.size("page cache unmapped") <= after.size("page cache"), "{}", after.0);
+}
+
 /// A file that is removed when this is dropped.
 struct Removed<'p>(&'p std::path::Path);
 

@@ -73,8 +73,10 @@ fn every_frame_is_one_use_and_the_sum_is_the_whole_memory() {
         ("free", 200),
         ("anonymous", 50),
         ("page cache", 67),
-        ("mapped", 60),
-        ("unmapped", 15),
+        ("page cache mapped", 60),
+        ("page cache unmapped", 7),
+        ("shared mapped", 0),
+        ("shared unmapped", 8),
         ("dirty", 7),
         ("clean", 60),
         ("shared memory", 8),
@@ -89,6 +91,26 @@ fn every_frame_is_one_use_and_the_sum_is_the_whole_memory() {
     // What has no flag is among what cannot be named, as far as it is counted.
     let stacks = account.row("kernel stacks");
     assert_eq!((&stacks["part_of"], stacks["size"].as_u64()), (&"unnamed".into(), Some(8192)));
+}
+
+#[test]
+fn page_cache_and_shared_memory_are_mapped_and_unmapped_each_for_itself() {
+    let (cache, shared) = (LRU | UP_TO_DATE, LRU | UP_TO_DATE | SWAP_BACKED);
+    let frames = [(cache, 10), (cache | MMAP, 20), (shared, 300), (shared | MMAP, 40), (BUDDY, 530), (RESERVED, 100)];
+    let text = machine(&frames).run(&["--pages"]).text();
+    let lines = [
+        ("page cache ", 30),
+        ("  mapped ", 20),
+        ("  unmapped ", 10),
+        ("shared memory ", 340),
+        ("  mapped ", 40),
+        ("  unmapped ", 300),
+    ];
+    let mut rows = text.lines();
+    for (title, pages) in lines {
+        let row = rows.find(|row| row.starts_with(title)).unwrap_or_else(|| panic!("no {title}: {text}"));
+        assert_eq!(row.split_whitespace().find_map(|word| word.parse().ok()), Some(pages * PAGE), "{row}");
+    }
 }
 
 #[test]
@@ -133,7 +155,10 @@ fn tail_pages_have_the_flags_of_their_folio_on_linux_6_1_and_on_6_10() {
     let head = HEAD | LRU | UP_TO_DATE | DIRTY | MMAP;
     for tail in [TAIL, TAIL | LRU | UP_TO_DATE | DIRTY | MMAP] {
         let account = account(&[(head, 1), (tail, 15), (HEAD | SLAB, 1), (TAIL | SLAB, 7), (BUDDY, 876)]);
-        assert_pages(&account, &[("page cache", 16), ("dirty", 16), ("mapped", 16), ("slab", 8), ("unnamed", 0)]);
+        assert_pages(
+            &account,
+            &[("page cache", 16), ("dirty", 16), ("page cache mapped", 16), ("slab", 8), ("unnamed", 0)],
+        );
     }
 }
 

@@ -10,6 +10,10 @@ use crate::units::{Absent, Bytes, Figure, PageSize, Pages, Reason};
 use MemoryUse::*;
 
 const CHANGED: Absent = Absent::new(Reason::Changed, "its parts changed while the kernel added them up");
+const ONLY_OF_BOTH: Absent = Absent::new(
+    Reason::Unsupported,
+    "counters have only the sum of page cache and shared memory: --pages tells them apart (root)",
+);
 const VMALLOC_IS_ZERO: Absent =
     Absent::new(Reason::Unsupported, "kernels before 5.3 do not count it, and write VmallocUsed as 0");
 
@@ -106,6 +110,14 @@ impl Counted<'_> {
         add(Mapped, mapped, "Mapped");
         let unmapped = cached.and_then(|cached| difference(cached, mapped?));
         add(Unmapped, unmapped, if of_node { "FilePages - Mapped" } else { "Cached + Buffers - Mapped" });
+        for (of, sum, own, other) in [
+            (CacheMapped, mapped, files, shared),
+            (CacheUnmapped, unmapped, files, shared),
+            (SharedMapped, mapped, shared, files),
+            (SharedUnmapped, unmapped, shared, files),
+        ] {
+            add(of, sum.and_then(|sum| part_of_sum(sum, own?, other?)), "Mapped, if there is only one of both");
+        }
         add(ActiveFile, self.get("Active(file)"), "Active(file)");
         add(InactiveFile, self.get("Inactive(file)"), "Inactive(file)");
         let (dirty, writeback) = (self.get("Dirty"), self.get("Writeback"));
@@ -175,6 +187,13 @@ impl Counted<'_> {
         add(FuseWrite, self.get("WritebackTmp"), "WritebackTmp");
         add(Poisoned, self.get("HardwareCorrupted"), "HardwareCorrupted");
     }
+}
+
+/// How much of a sum over two places the first one has: it is known if the other can have nothing of it, or the sum is
+/// all of both.
+fn part_of_sum(sum: Bytes, own: Bytes, other: Bytes) -> Figure<Bytes> {
+    let (least, most) = (sum.saturating_sub(other), sum.min(own));
+    if least == most { Ok(most) } else { Err(ONLY_OF_BOTH) }
 }
 
 fn difference(whole: Bytes, part: Bytes) -> Figure<Bytes> {

@@ -60,12 +60,14 @@ type Attribute = (MemoryUse, fn(MemoryUse, u64) -> bool);
 /// KSM made this page of several.
 const MERGED: Attribute = (Merged, |of, entry| of == Anonymous && entry & KSM != 0);
 
-const ATTRIBUTES: [Attribute; 12] = [
+const ATTRIBUTES: [Attribute; 14] = [
     (ActiveAnonymous, |_, entry| entry & SWAP_BACKED != 0 && entry & (ACTIVE | UNEVICTABLE) == ACTIVE),
     (InactiveAnonymous, |_, entry| entry & SWAP_BACKED != 0 && entry & (ACTIVE | UNEVICTABLE) == 0),
     (AnonymousSwapCached, |of, entry| of == Anonymous && entry & SWAP_CACHE != 0),
-    (Mapped, |of, entry| is_of_file(of) && entry & MMAP != 0),
-    (Unmapped, |of, entry| is_of_file(of) && entry & MMAP == 0),
+    (CacheMapped, |of, entry| of == PageCache && entry & MMAP != 0),
+    (CacheUnmapped, |of, entry| of == PageCache && entry & MMAP == 0),
+    (SharedMapped, |of, entry| of == SharedMemory && entry & MMAP != 0),
+    (SharedUnmapped, |of, entry| of == SharedMemory && entry & MMAP == 0),
     (ActiveFile, |_, entry| entry & (SWAP_BACKED | ACTIVE | UNEVICTABLE) == ACTIVE),
     (InactiveFile, |_, entry| entry & (SWAP_BACKED | ACTIVE | UNEVICTABLE) == 0),
     (Dirty, |of, entry| of == PageCache && entry & DIRTY != 0),
@@ -74,10 +76,6 @@ const ATTRIBUTES: [Attribute; 12] = [
     (Unevictable, |_, entry| entry & UNEVICTABLE != 0),
     (Locked, |_, entry| entry & LOCKED != 0),
 ];
-
-fn is_of_file(of: MemoryUse) -> bool {
-    matches!(of, PageCache | SharedMemory)
-}
 
 /// The flags that only the first page of a folio has on kernels before 6.10.
 const OF_FOLIO: u64 =
@@ -243,8 +241,10 @@ mod tests {
             (PageCache, 3),
             (SharedMemory, 1),
             (Anonymous, 1),
-            (Mapped, 2),
-            (Unmapped, 2),
+            (CacheMapped, 2),
+            (CacheUnmapped, 1),
+            (SharedMapped, 0),
+            (SharedUnmapped, 1),
             (ActiveFile, 1),
             (InactiveFile, 1),
             (ActiveAnonymous, 1),

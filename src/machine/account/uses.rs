@@ -82,10 +82,6 @@ uses! {
     Kept: "free per processor", "free, per processor", Free, "kept ready by processors";
     /// Pages of processes that are in no file.
     Anonymous: "anonymous", "anonymous", Swap, "heaps, stacks, own copies";
-    /// Anonymous pages on the active list, and shared memory there.
-    ActiveAnonymous: "active anonymous", "active", Swap, "used recently";
-    /// The same on the inactive list.
-    InactiveAnonymous: "inactive anonymous", "inactive", Swap, "swapped out first";
     /// Anonymous pages in huge pages that the kernel made by itself.
     AnonymousHuge: "anonymous huge", "huge (THP)", Swap, "transparent huge pages";
     /// Anonymous pages that are mapped and have a copy in swap.
@@ -94,10 +90,10 @@ uses! {
     Merged: "merged", "merged (KSM)", Swap, "equal pages, kept once";
     /// Pages of files and block devices.
     PageCache: "page cache", "page cache", Yes, "pages of files and disks";
-    /// Pages of files and shared memory in the page table of a process.
-    Mapped: "mapped", "mapped", Partly, "in a process's page table";
-    /// Pages of files and shared memory in no page table.
-    Unmapped: "unmapped", "unmapped", Partly, "in no page table";
+    /// Pages of files in the page table of a process.
+    CacheMapped: "page cache mapped", "mapped", Partly, "in a process's page table";
+    /// Pages of files in no page table.
+    CacheUnmapped: "page cache unmapped", "unmapped", Partly, "in no page table";
     /// Pages of files on the active list.
     ActiveFile: "active file", "active", Yes, "used more than once";
     /// Pages of files on the inactive list.
@@ -116,16 +112,29 @@ uses! {
     Unstable: "unstable", "unstable (NFS)", Yes, "sent, not yet on disk";
     /// tmpfs, memfd, shared anonymous mappings, System V segments.
     SharedMemory: "shared memory", "shared memory", Swap, "tmpfs, memfd, IPC";
+    /// Shared memory in the page table of a process.
+    SharedMapped: "shared mapped", "mapped", Swap, "in a process's page table";
+    /// Shared memory in no page table.
+    SharedUnmapped: "shared unmapped", "unmapped", Swap, "in no page table";
     /// Resident pages of System V segments.
     SystemV: "system v", "System V segments", Swap, "of shmget(2)";
     /// Shared memory in huge pages.
     SharedHuge: "shared huge", "huge", Swap, "in huge pages";
-    /// Pages that are never reclaimed.
-    Unevictable: "unevictable", "unevictable", No, "locked, ramfs, secret";
-    /// Pages that a process has locked.
-    Locked: "locked", "locked (mlock)", No, "a process holds them in RAM";
     /// Pages that are only in the cache of swap.
     SwapCache: "swap cache", "swap cache", Yes, "read from or going to swap";
+    // The attributes of several places are below all of them, and say of which.
+    /// Pages of files and shared memory in the page table of a process.
+    Mapped: "mapped", "mapped, of both", Partly, "page cache, shared memory";
+    /// Pages of files and shared memory in no page table.
+    Unmapped: "unmapped", "unmapped, of both", Partly, "page cache, shared memory";
+    /// Pages on the active list that go to swap.
+    ActiveAnonymous: "active anonymous", "active, swappable", Swap, "anonymous, shared, swap";
+    /// The same on the inactive list.
+    InactiveAnonymous: "inactive anonymous", "inactive, swappable", Swap, "swapped out first";
+    /// Pages that are never reclaimed.
+    Unevictable: "unevictable", "unevictable, of all", No, "locked, ramfs, secret";
+    /// Pages that a process has locked.
+    Locked: "locked", "locked, of all", No, "a process holds them in RAM";
     /// Compressed pages that wait for, or instead of, a place in swap.
     Zswap: "zswap", "zswap", Partly, "compressed, before swap";
     /// Other compressed pages.
@@ -172,8 +181,9 @@ impl MemoryUse {
             ActiveAnonymous | InactiveAnonymous => &[Anonymous, SharedMemory, SwapCache],
             AnonymousHuge | AnonymousSwapCached | Merged => &[Anonymous],
             Mapped | Unmapped => &[PageCache, SharedMemory],
-            ActiveFile | InactiveFile | Dirty | Writeback | Clean | Buffers | FileHuge | Unstable => &[PageCache],
-            SystemV | SharedHuge => &[SharedMemory],
+            CacheMapped | CacheUnmapped | ActiveFile | InactiveFile | Dirty | Writeback | Clean | Buffers
+            | FileHuge | Unstable => &[PageCache],
+            SharedMapped | SharedUnmapped | SystemV | SharedHuge => &[SharedMemory],
             Unevictable | Locked => &[Anonymous, PageCache, SharedMemory],
             FreeHuge => &[HugePages],
             _ => &[],
@@ -197,6 +207,22 @@ mod tests {
         for one in MemoryUse::ALL {
             assert!(one.title().len() <= 19 && one.what().len() <= 27, "{one:?}");
             assert!(one.part_of().iter().all(|place| place.is_place()), "{one:?}");
+        }
+    }
+
+    #[test]
+    fn an_attribute_is_below_its_place_and_one_of_several_places_below_all_of_them_with_words_of_its_own() {
+        let mut place = Free;
+        for one in MemoryUse::ALL {
+            match one.part_of() {
+                [] => place = *one,
+                [of] => assert_eq!(*of, place, "{one:?}"),
+                several => {
+                    assert!(several.iter().all(|of| of < one), "{one:?}");
+                    let says_so = [", of both", ", of all", ", swappable"].iter().any(|end| one.title().ends_with(end));
+                    assert!(says_so, "{one:?}");
+                }
+            }
         }
     }
 }
