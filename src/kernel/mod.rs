@@ -31,6 +31,7 @@ pub(crate) mod leases;
 pub(crate) mod left_behind;
 pub(crate) mod lent;
 pub(crate) mod locked_map;
+pub(crate) mod loop_device;
 mod map;
 pub(crate) mod mincore;
 pub(crate) mod mount_table;

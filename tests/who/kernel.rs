@@ -55,6 +55,30 @@ fn a_swap_file_is_held_by_the_kernel() {
         (&row["pid"], &row["absent"]["pid"]),
         (&serde_json::Value::Null, &"not applicable: it is the kernel".into())
     );
+    // However it is named, and in a capture.
+    let inode = shell("stat -c %d:%i $1 | tr -d '\n'", &[path.as_os_str()]).text();
+    let uses = |arguments: &[&str]| {
+        let found = who(arguments);
+        let of_kernel = found.rows.iter().filter(|row| row["pid"].is_null()).map(|row| row["command"].clone());
+        (of_kernel.collect::<Vec<_>>(), found.complaints)
+    };
+    let swap = || vec![serde_json::Value::from("swap file")];
+    assert_eq!(uses(&["--inode", &inode]), (swap(), vec![]));
+    let capture = folder.path().join("x.tar").display().to_string();
+    rmap(["capture", "--no-files", "-o", &capture]);
+    let (found, complaints) = uses(&["--proc-root", &capture, "--inode", &inode]);
+    // Loop devices of others may be in the same line.
+    let may_be = |line: &String| {
+        line.contains(&format!("swap file {}", path.display())) && line.contains("may be it: the capture does not tell")
+    };
+    assert!(found.is_empty() && complaints.iter().any(may_be), "{complaints:?}");
+    // A path of another mount namespace, or one that was removed, leads to no file.
+    let hidden = shell(
+        "unshare -m sh -c 'mount -t tmpfs none $1 && exec \"$2\" who --inode $3' sh $1 $2 $3",
+        &[folder.path().as_os_str(), env!("CARGO_BIN_EXE_rmap").as_ref(), inode.as_ref()],
+    );
+    let words = [format!("swap file {}", path.display()), "may be it: its path leads to no file here".to_owned()];
+    assert!(words.iter().all(|words| hidden.err.contains(words)), "{hidden:?}");
     drop(off);
     who([&path]).assert_only(&[]);
 }
@@ -79,8 +103,60 @@ fn the_file_of_a_loop_device_is_held_by_the_kernel() {
     let row = &found.rows[0];
     assert_eq!((&row["how"], &row["command"]), (&"loop device".into(), &format!("loop device {device}").into()));
     assert_eq!(row["seen_as"], path_word(&path));
+    let inode = shell("stat -c %d:%i $1 | tr -d '\n'", &[path.as_os_str()]).text();
+    let words = vec![("loop device".to_owned(), format!("loop device {device}"))];
+    assert_eq!(uses_of_arguments(&["--inode", &inode]), words);
+    // A removed name tells nothing, and another file may have it since.
+    let open = crate::writer(&path);
+    let link = crate::link_of(&open, "fd", path_word(&path));
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, "another").unwrap();
+    assert_eq!((uses_of(&link), uses_of_arguments(&["--inode", &inode])), (words.clone(), words));
+    assert_eq!(uses_of(path_word(&path)), []);
+    // A capture does not tell which file it is, unless it lists that.
+    let capture = folder.path().join("x.tar").display().to_string();
+    rmap(["capture", "--no-files", "-o", &capture]);
+    let found = who(["--proc-root", &capture, "--inode", &inode]);
+    let may_be = |line: &String| {
+        line.contains(device) && line.ends_with("may be it: the capture does not tell which file that is")
+    };
+    assert!(found.complaints.iter().any(may_be), "{found:?}");
     // The device itself is not its file.
     assert!(who([device]).rows.iter().all(|row| row["how"] != "loop device"));
+}
+
+#[test]
+fn a_memfd_behind_a_loop_device_is_held_by_the_kernel() {
+    let name = "kernel::a_memfd_behind_a_loop_device_is_held_by_the_kernel";
+    if !is_root(name) || !has("losetup", "mount") {
+        return;
+    }
+    let memory = nix::sys::memfd::memfd_create(c"rmap-loop", nix::sys::memfd::MFdFlags::empty()).unwrap();
+    let memory = std::fs::File::from(memory);
+    memory.set_len(1 << 20).unwrap();
+    let link = format!("/proc/{}/fd/{}", std::process::id(), std::os::fd::AsRawFd::as_raw_fd(&memory));
+    let run = shell("losetup -f --show $1", &[link.as_ref()]);
+    if run.status != Some(0) {
+        return eprintln!("SKIPPED: {name}: {}", run.err);
+    }
+    let device = run.text().trim().to_owned();
+    let _off = finally(&["losetup", "-d", &device]);
+    assert_eq!(uses_of(&link), [("loop device".to_owned(), format!("loop device {device}"))]);
+    // Asking detached nothing.
+    assert_eq!(shell("losetup $1", &[device.as_ref()]).status, Some(0));
+}
+
+#[test]
+fn a_loop_device_that_detaches_itself_stays_as_long_as_it_is_used() {
+    let name = "kernel::a_loop_device_that_detaches_itself_stays_as_long_as_it_is_used";
+    let mount = "truncate -s 20M image && mkfs.ext4 -q image && mkdir all && mount -o loop image all";
+    let Some(folder) = mounted_as(name, mount) else { return };
+    let image = folder.join("image");
+    let state = || shell("losetup --noheadings -O NAME,AUTOCLEAR -j $1", &[image.as_os_str()]).text();
+    let before = state();
+    assert!(before.trim_end().ends_with('1'), "{before}");
+    assert_eq!(uses_of(path_word(&image)).len(), 1);
+    assert_eq!(state(), before);
 }
 
 #[test]
@@ -124,8 +200,12 @@ fn loop_device(name: &str, folder: &Path, size: u64) -> Option<(String, Finally)
 /// What the kernel does with a file, in words: `how` and `command` of each row. Other processes may have it open for a
 /// moment, such as losetup when it looks for a free device.
 fn uses_of(file: &str) -> Vec<(String, String)> {
+    uses_of_arguments(&[file])
+}
+
+fn uses_of_arguments(arguments: &[&str]) -> Vec<(String, String)> {
     let word = |row: &serde_json::Value, key: &str| row[key].as_str().unwrap().to_owned();
-    let found = who([file]);
+    let found = who(arguments);
     let of_kernel = found.rows.iter().filter(|row| row["pid"].is_null());
     of_kernel.map(|row| (word(row, "how"), word(row, "command"))).collect()
 }

@@ -3,25 +3,20 @@
 use std::collections::HashSet;
 
 use super::captured::{ListedSpots, Namespaces};
-use super::figures::{CAPTURED_UNTOLD, FileInCache, MappedBy};
+use super::figures::FileInCache;
 use super::search::Search;
 use super::target::{Kind, Target};
 use crate::error::{Error, ErrorKind};
 use crate::join::machine_files::{Captured, FoundChoice, FoundFile};
 use crate::machine::Places;
-use crate::machine::cached::Counter;
 use crate::process::{Needles, ProcRoot, Process, UseBuffers, read_pids};
-use crate::units::{Absent, Bytes, Figure, Reason};
+use crate::units::{Absent, Figure, Reason};
 
 const NO_LIST: Absent = Absent::new(Reason::Unsupported, "the capture does not have the list of cached files");
 const DAMAGED: Absent = Absent::new(Reason::Unsupported, "the list of cached files in the capture is damaged");
 const UNREAD: Absent = Absent::new(Reason::Unsupported, "the list of cached files in the capture could not be read");
 const SEVERAL: Absent =
     Absent::new(Reason::NotApplicable, "several cached files of the capture have this name or number");
-const MAPPED_UNTOLD: Absent = Absent::new(
-    Reason::Unsupported,
-    "when the capture was taken, it was not known for every page whether it was mapped",
-);
 const UNLISTED: Absent = Absent::new(Reason::Unsupported, "it is not among the cached files of the capture");
 const UNLISTED_NAME: Absent = Absent::new(
     Reason::Unsupported,
@@ -29,9 +24,6 @@ const UNLISTED_NAME: Absent = Absent::new(
 );
 const OF_LAYER: Absent =
     Absent::new(Reason::NotApplicable, "it is on an overlay, and its pages are those of a file of a layer");
-const NOT_STEADY: Absent =
-    Absent::new(Reason::Changed, "more of it is listed as mapped than as cached, because it changed meanwhile");
-
 /// The figures of files in a capture, from its list of cached files.
 pub(super) struct CapturedFiles {
     files: Figure<Vec<Vec<FoundFile>>>,
@@ -76,6 +68,14 @@ impl CapturedFiles {
         CapturedFiles { files: Ok(found), failure: None }
     }
 
+    /// What is listed of a file, if that is one file.
+    pub(super) fn file(&self, number: usize) -> Option<&FoundFile> {
+        match self.files.as_ref().ok()?.get(number)?.as_slice() {
+            [file] => Some(file),
+            _ => None,
+        }
+    }
+
     /// What is listed of a file, for which the search found `holders`.
     pub(super) fn measure(
         &self,
@@ -92,7 +92,7 @@ impl CapturedFiles {
         let is_name = matches!(target.kind, Kind::Name(_));
         let found = self.files.as_ref().map(|files| files.get(number).map_or(&[][..], Vec::as_slice));
         let file = match found {
-            Ok([file]) => listed(file),
+            Ok([file]) => FileInCache::of_listed(file, false),
             Ok([]) if is_on_overlay => FileInCache::unknown(OF_LAYER),
             Ok([]) if is_name && holders == 0 => FileInCache::unknown(UNLISTED_NAME),
             Ok([]) => FileInCache::unknown(UNLISTED),
@@ -160,17 +160,4 @@ impl Sought<'_> {
             _ => false,
         }
     }
-}
-
-fn listed(file: &FoundFile) -> FileInCache {
-    let at_least = file.amount(Counter::Mapped);
-    let mapped = at_least.and_then(|mapped| match file.amount(Counter::MappedUnknown)? {
-        Bytes(0) => Ok(mapped),
-        _ => Err(MAPPED_UNTOLD),
-    });
-    let not_up_to_date = file.not_up_to_date().map_err(|_| CAPTURED_UNTOLD);
-    let cached = file.cached.map(|all| not_up_to_date.map_or(all, |more| all.saturating_sub(more)));
-    let figures = FileInCache::of_figures(cached, mapped, at_least, NOT_STEADY);
-    let method = figures.mapped.is_ok().then_some(MappedBy::Lists);
-    FileInCache { size: file.size, not_up_to_date, method, ..figures }
 }

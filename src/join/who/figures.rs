@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::join::machine_files::FoundFile;
+use crate::machine::cached::Counter;
 use crate::pagecache::UNTOLD;
 use crate::units::{Absent, Bytes, Figure, Reason};
 
@@ -20,8 +22,16 @@ pub(super) const UNREAD: Absent = Absent::new(Reason::Unsupported, "the page tab
 const UNTOLD_BECAUSE: [Absent; 5] = [OTHERS, UNPROVEN, OTHER_LAYER, UNREAD, TOO_MUCH];
 const SAME: Absent = Absent::new(Reason::NotApplicable, "it is the same file as one that was named before");
 /// The pages that are not up to date where `cachestat` or `mincore` has told what is cached.
-pub(super) const CAPTURED_UNTOLD: Absent =
+const CAPTURED_UNTOLD: Absent =
     Absent::new(Reason::Unsupported, "fewer may be cached: the capture does not tell which pages were up to date");
+
+const MAPPED_UNTOLD: Absent = Absent::new(Reason::Unsupported, "it is not known for every page whether it is mapped");
+const CAPTURED_MAPPED_UNTOLD: Absent = Absent::new(
+    Reason::Unsupported,
+    "when the capture was taken, it was not known for every page whether it was mapped",
+);
+const NOT_STEADY: Absent =
+    Absent::new(Reason::Changed, "more of it is listed as mapped than as cached, because it changed meanwhile");
 
 /// The one of two reasons that is said, whatever the order in which they were found.
 pub(super) fn first_reason(one: Option<Absent>, other: Absent) -> Option<Absent> {
@@ -84,6 +94,20 @@ impl FileInCache {
             unmapped: Err(why),
             method: None,
         }
+    }
+
+    /// What the list of cached files has about a file: that of the kernel, or of a capture.
+    pub(super) fn of_listed(file: &FoundFile, is_live: bool) -> FileInCache {
+        let at_least = file.amount(Counter::Mapped);
+        let mapped = at_least.and_then(|mapped| match file.amount(Counter::MappedUnknown)? {
+            Bytes(0) => Ok(mapped),
+            _ => Err(if is_live { MAPPED_UNTOLD } else { CAPTURED_MAPPED_UNTOLD }),
+        });
+        let not_up_to_date = file.not_up_to_date().map_err(|absent| if is_live { absent } else { CAPTURED_UNTOLD });
+        let cached = file.cached.map(|all| not_up_to_date.map_or(all, |more| all.saturating_sub(more)));
+        let figures = FileInCache::of_figures(cached, mapped, at_least, NOT_STEADY);
+        let method = figures.mapped.is_ok().then_some(MappedBy::Lists);
+        FileInCache { size: file.size, not_up_to_date, method, ..figures }
     }
 
     /// What is cached of a file, how much of that is mapped, and how much at least. If more is mapped than is cached,

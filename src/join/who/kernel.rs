@@ -1,44 +1,141 @@
 //! The kernel's own users of a file: swap, loop devices, and file systems that are mounted from a device.
 
+use std::collections::BTreeMap;
+
 use super::device::{all_above, mounts_of, number_at, number_in};
+use super::overlays::open_name;
 use super::row::{Holding, KernelUse};
+use super::search::listed;
 use super::target::{Kind, Known, Target};
+use super::verdict::Verdict;
+use super::wanted::path_of;
+use crate::error::{Error, ErrorKind, Subject};
 use crate::join::holders::kernel::{Swap, loop_devices, swaps};
-use crate::process::{ProcRoot, deleted_name};
+use crate::join::machine_files::FoundFile;
+use crate::kernel::loop_device::file_behind;
+use crate::kernel::mount_table::parts;
+use crate::kernel::whereabouts;
+use crate::machine::Places;
+use crate::process::{ProcRoot, base_name, deleted_name, last_name};
+use crate::units::{Absent, Reason};
 
 /// What may be wrong with a holder whose file was deleted.
 const BY_NAME: &str = "its file was deleted, so only the removed name tells that it is this one";
+const ELSEWHERE: Absent = Absent::new(
+    Reason::Unsupported,
+    "its path leads to no file here (it was deleted, or is one of another mount namespace)",
+);
+const UNTOLD: Absent = Absent::new(Reason::Unsupported, "the capture does not tell which file that is");
+const OTHER_DEVICE: Absent =
+    Absent::new(Reason::Unsupported, "its file has this inode number, but the device number is not proof");
 
-/// The users of a file. `file` is its place among the requested files.
-pub(super) fn holders(root: &ProcRoot, target: &Target, file: usize) -> Vec<Holding> {
-    let mut found = Vec::new();
-    // What is mounted and made of devices is only known of a running machine.
-    let device = target.known().and_then(|known| known.block_device).filter(|_| root.is_live());
-    let swaps = Swaps::read(root);
-    for (swap, number) in &swaps.0 {
-        if is_it(target, &swap.path) || device.is_some() && device == *number {
-            found.push(of_swap(swap, file));
+/// The users of one file.
+pub(super) struct KernelSearch<'s> {
+    pub(super) root: &'s ProcRoot,
+    pub(super) places: &'s Places,
+    pub(super) target: &'s Target,
+    /// The file in the list of cached files of a capture, if it is there.
+    pub(super) listed: Option<&'s FoundFile>,
+}
+
+impl KernelSearch<'_> {
+    /// The users of the file, which has this place among the requested ones, and a line for each reason why it is not
+    /// known of some whether they are.
+    pub(super) fn run(&self, file: usize) -> (Vec<Holding>, Vec<Error>) {
+        let root = self.root;
+        let mut found = Vec::new();
+        let mut doubts: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        let mut doubt = |absent: Absent, words: &[u8]| {
+            doubts.entry(absent.why).or_default().push(String::from_utf8_lossy(words).into_owned());
+        };
+        // What is mounted and made of devices is only known of a running machine.
+        let device = self.target.known().and_then(|known| known.block_device).filter(|_| root.is_live());
+        let swaps = Swaps::read(root);
+        for (swap, number) in &swaps.0 {
+            match self.is_at(&swap.path) {
+                _ if device.is_some() && device == *number => found.push(of_swap(swap, file)),
+                Verdict::Yes(note) => found.push(Holding { note, ..of_swap(swap, file) }),
+                Verdict::Unproven(absent) if !swap.is_partition => {
+                    doubt(absent, &[b"swap file ", &swap.path[..]].concat());
+                }
+                Verdict::Unproven(_) | Verdict::No => {}
+            }
         }
-    }
-    for (name, path) in loop_devices(root) {
-        let is_removed = is_removed_name(target, &path);
-        if is_removed || is_it(target, &path) {
+        for (name, path) in loop_devices(root) {
             let number = format!("block/{}/dev", String::from_utf8_lossy(&name));
             let number = if root.is_live() { number_in(root, &number) } else { None };
+            let words = [&b"loop device /dev/"[..], &name].concat();
+            let note = match self.is_behind(&name, number, &path) {
+                Verdict::Yes(note) => note,
+                Verdict::Unproven(absent) => {
+                    doubt(absent, &words);
+                    continue;
+                }
+                Verdict::No => continue,
+            };
             let uses = number.map(|number| swaps.uses(root, number)).unwrap_or_default();
-            let words = [&b"loop device /dev/"[..], &name, &uses].concat();
-            let mut row = Holding::of_kernel(file, KernelUse::Loop, name, words);
-            row.seen_as = path;
-            row.note = is_removed.then_some(BY_NAME);
-            found.push(row);
+            let row = Holding::of_kernel(file, KernelUse::Loop, name, [words, uses].concat());
+            found.push(Holding { seen_as: path, note, ..row });
             number.into_iter().for_each(|number| add_above(root, &swaps, number, file, &mut found));
         }
+        if let Some(device) = device {
+            add_mounts(root, device, b"", file, &mut found);
+            add_above(root, &swaps, device, file, &mut found);
+        }
+        let line = |(why, whom): (&str, Vec<String>)| {
+            let why = format!("{} may be it: {why}", listed(&whom));
+            Error::new(Subject::Path(self.target.label.clone()), ErrorKind::System, why)
+        };
+        (found, doubts.into_iter().map(line).collect())
     }
-    if let Some(device) = device {
-        add_mounts(root, device, b"", file, &mut found);
-        add_above(root, &swaps, device, file, &mut found);
+
+    /// Whether a path that the kernel shows is the file.
+    fn is_at(&self, path: &[u8]) -> Verdict {
+        let leads_nowhere = || open_name(&path_of(path)).is_err();
+        let is_it = match &self.target.kind {
+            Kind::File(known) if known.is_at(path) => true,
+            Kind::File(known) => {
+                let own = known.path.as_deref();
+                if own == Some(path) && deleted_name(path).is_some() {
+                    return Verdict::Yes(Some(BY_NAME));
+                }
+                let name = |path| last_name(base_name(path));
+                if own.map(name) == Some(name(path)) && leads_nowhere() {
+                    return Verdict::Unproven(ELSEWHERE);
+                }
+                false
+            }
+            Kind::Name(name) => name.is_own(path),
+            Kind::Number { device, inode } if self.root.is_live() => match Known::open(&path_of(path), self.places) {
+                Ok(known) => known.is_numbered(*device, *inode),
+                Err(_) if leads_nowhere() => return Verdict::Unproven(ELSEWHERE),
+                Err(_) => false,
+            },
+            Kind::Number { .. } => match self.listed {
+                Some(file) if file.is_deleted => {
+                    deleted_name(path).is_some() && base_name(path) == base_name(&file.path)
+                }
+                Some(file) => file.path == path,
+                None => return Verdict::Unproven(UNTOLD),
+            },
+        };
+        if is_it { Verdict::Yes(None) } else { Verdict::No }
     }
-    found
+
+    /// Whether the file is behind a loop device, of which the kernel shows this path.
+    fn is_behind(&self, name: &[u8], number: Option<(u32, u32)>, path: &[u8]) -> Verdict {
+        // The device asks the file system of its file, which may not answer.
+        let may_ask = || matches!(whereabouts::locate(&path_of(path)), Ok(None));
+        let ask = |number| file_behind(&path_of(&[b"/dev/", name].concat()), number);
+        let Some((device, inode)) = number.filter(|_| may_ask()).and_then(ask) else { return self.is_at(path) };
+        // The path may lead to another file since.
+        match self.target.has_number(parts(device), inode) {
+            true => Verdict::Yes(None),
+            false if leads_to(path, device, inode) => self.is_at(path),
+            false if self.target.may_have_number(parts(device), inode, self.places) => Verdict::Unproven(OTHER_DEVICE),
+            false => Verdict::No,
+        }
+    }
 }
 
 /// The files and partitions that are swap, with the number of each partition.
@@ -94,20 +191,10 @@ fn add_above(root: &ProcRoot, swaps: &Swaps, device: (u32, u32), file: usize, fo
     }
 }
 
-/// Whether a path that the kernel shows is the file.
-fn is_it(target: &Target, path: &[u8]) -> bool {
-    match &target.kind {
-        Kind::File(known) => known.is_at(path),
-        Kind::Name(name) => name.is_own(path),
-        Kind::Number { .. } => false,
-    }
-}
-
-/// Whether a path that the kernel shows is that of a deleted file, and so is that of the file that is asked about.
-fn is_removed_name(target: &Target, path: &[u8]) -> bool {
-    let is_it =
-        |known: &Known| deleted_name(path).is_some() && known.path.as_deref() == Some(path) && !known.is_at(path);
-    target.known().is_some_and(is_it)
+/// Whether a path leads to the file with these numbers, as `stat` gives them.
+fn leads_to(path: &[u8], device: u64, inode: u64) -> bool {
+    let found = open_name(&path_of(path)).and_then(|name| name.stat());
+    found.is_ok_and(|found| (found.st_dev, found.st_ino) == (device, inode))
 }
 
 /// `, mounted on /a, /b`, or nothing.

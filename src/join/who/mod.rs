@@ -33,6 +33,7 @@ use crate::machine::Places;
 use crate::pagecache::Leases;
 use crate::process::ProcRoot;
 use captured_files::CapturedFiles;
+use kernel::KernelSearch;
 use search::Search;
 use target::Target;
 
@@ -85,11 +86,13 @@ pub fn find_holders(root: &ProcRoot, wanted: &[WantedFile], facts: WhoFacts) -> 
     let paths: Vec<Arc<[u8]>> = targets.iter().map(|target| target.label.as_os_str().as_bytes().into()).collect();
     for (number, target) in targets.iter().enumerate() {
         let mut rows = search.take_rows(number);
-        rows.extend(kernel::holders(root, target, number));
+        let in_list = listed.as_ref().and_then(|listed| listed.file(number));
+        let (of_kernel, doubts) = KernelSearch { root, places: &places, target, listed: in_list }.run(number);
+        rows.extend(of_kernel);
         rows.sort_by_key(|row| (std::cmp::Reverse(row.order()), row.pid));
         let label = paths.get(number).cloned().unwrap_or_else(|| Arc::from(&b""[..]));
         rows.iter_mut().for_each(|row| row.path = Arc::clone(&label));
-        let file = match &listed {
+        let mut file = match &listed {
             Some(listed) => listed.measure(target, &search, number, rows.len(), &places),
             None => {
                 let measured = cached::measure(target, &search, number, &leases, rows.len(), facts.pages);
@@ -97,6 +100,8 @@ pub fn find_holders(root: &ProcRoot, wanted: &[WantedFile], facts: WhoFacts) -> 
                 measured.file
             }
         };
+        file.is_complete &= doubts.is_empty();
+        answer.failures.extend(doubts);
         answer.files.push(file);
         answer.rows.append(&mut rows);
     }

@@ -416,18 +416,19 @@ pub(super) fn is_blind(root: &ProcRoot) -> bool {
     }
 }
 
-/// More pids than this are not written out in a message.
-const MOST_PIDS: usize = 16;
+/// More pids or names than this are not written out in a message.
+const MOST_LISTED: usize = 16;
 
 /// `1, 2 and 3`, or the first of many and how many there are besides.
-fn listed(pids: &[u32]) -> String {
-    let (first, rest) = match pids {
-        _ if pids.len() > MOST_PIDS => pids.split_at(MOST_PIDS),
-        _ => pids.split_at(pids.len().saturating_sub(1)),
+pub(super) fn listed<T: ToString>(all: &[T]) -> String {
+    let (first, rest) = match all {
+        [one] => return one.to_string(),
+        _ if all.len() > MOST_LISTED => all.split_at(MOST_LISTED),
+        _ => all.split_at(all.len().saturating_sub(1)),
     };
-    let first: Vec<String> = first.iter().map(u32::to_string).collect();
+    let first: Vec<String> = first.iter().map(T::to_string).collect();
     let last = match rest {
-        [pid] => pid.to_string(),
+        [last] => last.to_string(),
         rest => format!("{} others", rest.len()),
     };
     format!("{} and {last}", first.join(", "))

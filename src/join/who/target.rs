@@ -163,6 +163,27 @@ impl Target {
         }
     }
 
+    /// Whether it is the file with these numbers, as `stat` gives them.
+    pub(super) fn has_number(&self, device: Device, inode: u64) -> bool {
+        match &self.kind {
+            Kind::File(known) => known.has_number(device, inode),
+            Kind::Number { device: own, inode: known } => (*own, *known) == (device, inode),
+            Kind::Name(_) => false,
+        }
+    }
+
+    /// Whether it may be the file with these numbers, as `stat` gives them, although they do not prove it.
+    pub(super) fn may_have_number(&self, device: Device, inode: u64, places: &Places) -> bool {
+        match &self.kind {
+            Kind::File(known) => known.is_numbered(device, inode),
+            // `maps` has another device than `stat` there.
+            Kind::Number { device: own, inode: known } => {
+                *known == inode && device.0 == 0 && places.repeats_inodes(*own)
+            }
+            Kind::Name(_) => false,
+        }
+    }
+
     /// The file, if it was opened as a name.
     pub(super) fn known(&self) -> Option<&Known> {
         match &self.kind {
@@ -226,7 +247,7 @@ fn yes_if(is_it: bool) -> Verdict {
 }
 
 impl Known {
-    fn open(path: &Path, places: &Places) -> Result<Known> {
+    pub(super) fn open(path: &Path, places: &Places) -> Result<Known> {
         let name = open_name(path).map_err(|errno| Error::errno(about(path), errno))?;
         Known::of(name, path, places)
     }
@@ -298,6 +319,14 @@ impl Known {
         };
         let own = proven(self);
         self.identity == other.identity || proven(other).iter().any(|numbers| own.contains(numbers))
+    }
+
+    /// Whether these are its numbers, as `maps` or `stat` give them, or may be those of several files.
+    pub(super) fn is_numbered(&self, device: Device, inode: u64) -> bool {
+        self.numbers
+            .iter()
+            .filter(|numbers| numbers.inode == inode)
+            .any(|numbers| numbers.device == Some(device) || parts(numbers.stat_device) == device)
     }
 
     /// Whether device and inode number, as `maps` or `stat` give them, are those of this file alone.
