@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
-use crate::common::{Subject, disk, has_cachestat, memory, page, rmap, shell};
+use crate::common::{Subject, can_read_lists, disk, has_cachestat, memory, page, rmap, shell};
 use crate::{Answer, bytes, link_of, who, writer};
 
 #[test]
@@ -299,4 +299,28 @@ fn pages_that_are_not_up_to_date_are_named_beside_the_cached_ones() {
     // The same words as everywhere.
     let measured = rmap(["pcstat".as_ref(), "--jsonl".as_ref(), path.as_os_str()]).good().lines_of_json();
     assert_eq!(measured[0]["note"], more);
+}
+
+#[test]
+fn the_lists_tell_what_is_cached_of_a_file_that_only_has_a_number() {
+    let folder = memory();
+    let path = folder.path().join("file");
+    fs::write(&path, vec![7; 8 * page() as usize]).unwrap();
+    let number = shell("stat -c %d:%i $1 | tr -d '\n'", &[path.as_os_str()]).text();
+    let found = who(["--inode", &number]);
+    let why = found.files[0]["reason"].as_str().unwrap();
+    assert!(why.contains("nobody has it open") && why.ends_with("as root, --pages tells"), "{found:?}");
+    if !can_read_lists("load::the_lists_tell_what_is_cached_of_a_file_that_only_has_a_number") {
+        return;
+    }
+    let found = who(["--pages", "--inode", &number]);
+    assert_eq!((found.rows.len(), &found.complaints[..]), (0, &[][..]), "{found:?}");
+    let file = &found.files[0];
+    assert_eq!((bytes(file, "size"), bytes(file, "cached")), (8 * page(), 8 * page()), "{file}");
+    assert_eq!((bytes(file, "mapped"), bytes(file, "unmapped")), (0, 8 * page()), "{file}");
+    assert_eq!((&file["mapped_by"], &file["reason"]), (&"pages".into(), &Value::Null), "{file}");
+    // A number that no file has tells nothing.
+    fs::remove_file(&path).unwrap();
+    let file = &who(["--pages", "--inode", &number]).files[0];
+    assert!(file["cached"].is_null() && file["reason"].as_str().unwrap().contains("no cached file"), "{file}");
 }

@@ -5,8 +5,9 @@ use std::path::Path;
 use super::figures::{FileInCache, MappedBy, OTHERS, first_reason};
 use super::search::{OfFile, Search};
 use super::target::{Kind, Target};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::join::PageLists;
+use crate::join::machine_files::{BUDGET, Facts, FoundChoice, MachineFiles};
 use crate::pagecache::{Engine, FileReport, Leases, OpenFile};
 use crate::units::{Absent, Figure, PageRuns, Pages, Reason, Run};
 
@@ -16,7 +17,12 @@ pub(super) struct Measured {
     pub(super) failure: Option<Error>,
 }
 
-const NO_PATH: Absent = Absent::new(Reason::Unsupported, "nobody has it open, and it was not named by a path");
+const NO_PATH: Absent =
+    Absent::new(Reason::Unsupported, "nobody has it open, and it was not named by a path; as root, --pages tells");
+const UNLISTED: Absent = Absent::new(
+    Reason::Unsupported,
+    "no cached file has this number in the kernel's lists, which have the device that /proc/PID/maps shows",
+);
 const SEVERAL: Absent = Absent::new(Reason::NotApplicable, "several files have this number");
 const NO_PAGES: Absent = Absent::new(Reason::NotApplicable, "only regular files and block devices have cached pages");
 const NOT_STEADY: Absent = Absent::new(Reason::Changed, "more of it was mapped than was cached a moment later");
@@ -47,8 +53,19 @@ pub(super) fn measure(
         Kind::Number { .. } if found.is_some_and(OfFile::are_several) => {
             return Measured { file: unknown(SEVERAL), failure: None };
         }
-        Kind::Number { .. } => match found.and_then(|found| found.held_at.as_deref()) {
+        Kind::Number { device, inode } => match found.and_then(|found| found.held_at.as_deref()) {
             Some(path) => path,
+            None if pages && PageLists::may_be_read() => {
+                let (found, failure) = match in_lists(*device, *inode) {
+                    Ok(found) => (found, None),
+                    Err(error) => (Err(NOT_MEASURED), Some(error)),
+                };
+                let unknown = unknown(found.as_ref().err().copied().unwrap_or(NO_PATH));
+                let (path, is_complete) = (unknown.path.clone(), unknown.is_complete);
+                let file =
+                    found.map_or(unknown, |file| FileInCache { path, holders: holders as u64, is_complete, ..file });
+                return Measured { file, failure };
+            }
             None => return Measured { file: unknown(NO_PATH), failure: None },
         },
     };
@@ -73,6 +90,21 @@ pub(super) fn measure(
     let is_complete = search.is_complete(number);
     let path = target.label.clone();
     Measured { file: FileInCache { path, holders: holders as u64, is_complete, ..file }, failure: None }
+}
+
+/// What the kernel's lists have about a file that cannot be opened, because only its numbers are known.
+///
+/// # Errors
+/// They cannot be read.
+fn in_lists(device: (u32, u32), inode: u64) -> Result<Figure<FileInCache>> {
+    let facts = Facts { pages: true, ..Facts::default() };
+    let found = MachineFiles::default().read_lists(&FoundChoice::default(), facts, None, BUDGET)?;
+    let mut same = found.files.iter().filter(|file| (file.device, file.inode) == (device, inode));
+    Ok(match (same.next(), same.next()) {
+        (Some(file), None) => Ok(FileInCache::of_listed(file, true)),
+        (Some(_), Some(_)) => Err(SEVERAL),
+        (None, _) => Err(UNLISTED),
+    })
 }
 
 fn whole(report: &FileReport) -> Run {
