@@ -43,6 +43,8 @@ pub struct Taken {
     pub hidden: Vec<u32>,
     /// Whether there may be more, because `/proc` hides how many other users have, too.
     pub hides_more: bool,
+    /// Whether the list of cached files is that of the kernel; otherwise it has only files that processes hold.
+    pub has_all_files: bool,
     /// Whether only the processes of a pid namespace were seen, such as those of a container.
     pub is_of_namespace: bool,
     /// How long after the control groups and the rest of the machine the last process was read.
@@ -77,6 +79,7 @@ where
     })?;
     let files = if what.files { Some(SavedFiles::read(BUDGET, &mut check)?) } else { None };
     let mut archive = Archive::new(out, compression, seconds);
+    let has_all_files = files.as_ref().is_some_and(SavedFiles::are_all);
     archive.add_file(DESCRIPTION.as_bytes(), &describe::describe(&root, what.command_lines, is_all))?;
     machine.into_iter().try_for_each(|entry| add(&mut archive, entry))?;
     if let Some(files) = files {
@@ -85,6 +88,7 @@ where
         archive.add_long_file(LIST.as_bytes(), length, files.text())?;
     }
     let mut taken = Taken {
+        has_all_files,
         hides_more: what.processes.is_none() && hides == Hides::Everything,
         is_of_namespace: what.processes.is_none() && is_of_namespace(&root),
         ..Taken::default()

@@ -168,7 +168,11 @@ fn compression(name: &[u8]) -> Result<Compression, Stop> {
 /// What was captured, for a person.
 fn summary(path: &Path, taken: &Taken, size: Bytes, what: &What) -> Vec<u8> {
     let mut words = counted(taken.processes, "process", "processes");
-    words += if what.files { ", cached files" } else { "" };
+    words += match (what.files, taken.has_all_files) {
+        (true, true) => ", cached files",
+        (true, false) => ", only those cached files that processes hold",
+        (false, _) => "",
+    };
     words += if what.command_lines { ", command lines" } else { "; no command lines" };
     let mut line = Vec::new();
     crate::table::escape::write_escaped(path.as_os_str().as_bytes(), &mut line);

@@ -190,3 +190,14 @@ fn without_room_in_memory_it_is_unpacked_on_a_disk() {
     let rows = run.good().lines_of_json();
     assert_eq!(rows.len(), 1, "{rows:?}");
 }
+
+#[test]
+fn the_closing_line_says_if_only_files_that_processes_hold_were_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.tar");
+    let pid = std::process::id().to_string();
+    let words = ["capture", "-o", file.to_str().unwrap(), &pid];
+    let Some(run) = crate::common::rmap_without_lists(words) else { return };
+    let text = ": 1 process, only those cached files that processes hold; no command lines; ";
+    assert!(run.text().contains(text), "{run:?}");
+}

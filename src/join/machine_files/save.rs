@@ -60,6 +60,11 @@ impl SavedFiles {
         Ok(SavedFiles { head, files })
     }
 
+    /// Whether they are from the kernel's lists, which have all of them.
+    pub(crate) fn are_all(&self) -> bool {
+        !self.head.contains_key("lists")
+    }
+
     /// Their text, of which one line at a time is in memory.
     pub(crate) fn text(&self) -> impl Read {
         // The address of an inode in the kernel is nobody's business: the number of the line is as good.
