@@ -167,3 +167,16 @@ fn what_cannot_be_read_leaves_the_rest_of_the_screen() {
         assert!(text.lines().any(|one| one == line), "{line}: {text}");
     }
 }
+
+#[test]
+fn a_value_that_no_option_takes_is_named_and_not_the_option() {
+    for (words, why) in [
+        (&["--budget", "0"][..], "rmap: invalid value '0' for '--budget <SECS>'"),
+        (&["--budget=x"], "rmap: invalid value 'x' for '--budget <SECS>'"),
+        (&["--budget"], "rmap: a value is required for '--budget <SECS>'"),
+    ] {
+        let run = rmap(words);
+        assert_eq!((run.status, run.complaints().len()), (Some(2), 1), "{run:?}");
+        assert!(run.err.starts_with(why), "{run:?}");
+    }
+}

@@ -206,6 +206,10 @@ fn guess(words: Vec<OsString>, subcommands: &[Subcommand]) -> Result<Vec<OsStrin
     let overview = subcommands.iter().find(|subcommand| subcommand.name == OVERVIEW).map(parser);
     let overview = overview.map(|parser| parser.try_get_matches_from(of(OVERVIEW)));
     let Some(Err(overview)) = overview else { return Ok(of(OVERVIEW)) };
+    // The option is right, and its value is not.
+    if matches!(overview.kind(), ErrorKind::ValueValidation | ErrorKind::InvalidValue) {
+        return Ok(of(OVERVIEW));
+    }
     let (processes, files) = (of("pid"), pcstat(of("pcstat"), subcommands));
     let fit = |words: &[OsString], is_operand: fn(&OsStr) -> bool| {
         let subcommand =

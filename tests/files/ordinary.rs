@@ -54,7 +54,9 @@ fn assert_limited(run: &Run) {
     let said: Vec<&str> = run.complaints().into_iter().filter(|said| said.starts_with(line)).collect();
     assert_eq!(said.len(), 1, "{}", run.err);
     assert!(
-        said[0].contains("run as root; these are the files that processes hold; --scan walks over directories"),
+        said[0].contains(
+            "run as root; otherwise only files that processes hold are seen; `rmap files --scan` walks over directories"
+        ),
         "{}",
         said[0]
     );

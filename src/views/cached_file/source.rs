@@ -159,7 +159,7 @@ fn no_group_now(name: &[u8]) -> Error {
 const LISTS: &str = "the kernel's lists of cached files";
 
 /// What is shown if the lists cannot be read.
-const INSTEAD: &str = "these are the files that processes hold; --scan walks over directories";
+const INSTEAD: &str = "otherwise only files that processes hold are seen; `rmap files --scan` walks over directories";
 
 /// The same in a capture.
 const INSTEAD_IN_CAPTURE: &str =
