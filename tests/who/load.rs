@@ -322,5 +322,5 @@ fn the_lists_tell_what_is_cached_of_a_file_that_only_has_a_number() {
     // A number that no file has tells nothing.
     fs::remove_file(&path).unwrap();
     let file = &who(["--pages", "--inode", &number]).files[0];
-    assert!(file["cached"].is_null() && file["reason"].as_str().unwrap().contains("no cached file"), "{file}");
+    assert!(file["cached"].is_null() && file["reason"].as_str().unwrap().contains("kernel's lists"), "{file}");
 }

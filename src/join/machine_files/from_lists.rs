@@ -71,7 +71,9 @@ impl MachineFiles {
         let context = context?;
         let mut proof = listed.proof;
         let most = first.filter(|_| choice.is_everything()).unwrap_or(usize::MAX);
-        let is_chosen = |file: &&CachedFile| !choice.deleted || file.is_deleted();
+        let has_number =
+            |file: &CachedFile| choice.number.is_none_or(|number| number == (file.file_system.device, file.number));
+        let is_chosen = |file: &&CachedFile| (!choice.deleted || file.is_deleted()) && has_number(file);
         let mut chosen: Vec<&CachedFile> = listed.files.iter().filter(is_chosen).take(most).collect();
         let mut names = match needs_names {
             true => lists.read_names(&chosen, until, &mut proof)?,

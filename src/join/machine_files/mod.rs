@@ -135,6 +135,8 @@ pub enum Split {
 pub struct FoundChoice {
     /// Only files in and below these directories, as absolute paths without links.
     pub below: Vec<PathBuf>,
+    /// Only files with this device and inode number, as the lists have them.
+    pub(crate) number: Option<((u32, u32), u64)>,
     /// Only deleted files.
     pub deleted: bool,
     /// Only files with pages that must be written to disk.
@@ -174,8 +176,9 @@ impl FoundChoice {
 
     /// Whether every file is chosen, and has one row.
     pub(super) fn is_everything(&self) -> bool {
-        let FoundChoice { below, deleted, dirty, unmapped, groups, holders, split, keeps_parts: _ } = self;
+        let FoundChoice { below, number, deleted, dirty, unmapped, groups, holders, split, keeps_parts: _ } = self;
         below.is_empty()
+            && number.is_none()
             && !deleted
             && !dirty
             && !unmapped

@@ -23,6 +23,7 @@ const UNLISTED: Absent = Absent::new(
     Reason::Unsupported,
     "no cached file has this number in the kernel's lists, which have the device that /proc/PID/maps shows",
 );
+const INCOMPLETE: Absent = Absent::new(Reason::Changed, "the kernel's lists could not be read as a whole");
 const SEVERAL: Absent = Absent::new(Reason::NotApplicable, "several files have this number");
 const NO_PAGES: Absent = Absent::new(Reason::NotApplicable, "only regular files and block devices have cached pages");
 const NOT_STEADY: Absent = Absent::new(Reason::Changed, "more of it was mapped than was cached a moment later");
@@ -98,12 +99,13 @@ pub(super) fn measure(
 /// They cannot be read.
 fn in_lists(device: (u32, u32), inode: u64) -> Result<Figure<FileInCache>> {
     let facts = Facts { pages: true, ..Facts::default() };
-    let found = MachineFiles::default().read_lists(&FoundChoice::default(), facts, None, BUDGET)?;
-    let mut same = found.files.iter().filter(|file| (file.device, file.inode) == (device, inode));
-    Ok(match (same.next(), same.next()) {
-        (Some(file), None) => Ok(FileInCache::of_listed(file, true)),
-        (Some(_), Some(_)) => Err(SEVERAL),
-        (None, _) => Err(UNLISTED),
+    let choice = FoundChoice { number: Some((device, inode)), ..FoundChoice::default() };
+    let found = MachineFiles::default().read_lists(&choice, facts, None, BUDGET)?;
+    Ok(match &found.files[..] {
+        [file] => Ok(FileInCache::of_listed(file, true)),
+        [] if !found.incomplete.is_empty() => Err(INCOMPLETE),
+        [] => Err(UNLISTED),
+        _ => Err(SEVERAL),
     })
 }
 
