@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::common::{Subject, disk, in_own_namespace, mounted_as, page, rmap};
+use crate::common::{Subject, disk, in_own_namespace, memory, mounted_as, page, rmap};
 use crate::{bytes, who};
 
 #[test]
@@ -215,4 +215,34 @@ fn tells_no_layer(name: &str, found: &crate::Answer) -> bool {
         eprintln!("SKIPPED: {name}: {:?}", found.complaints);
     }
     is_untold
+}
+
+#[test]
+fn a_descriptor_that_only_names_a_deleted_file_has_a_row() {
+    use std::os::fd::AsRawFd;
+    let folder = memory();
+    let path = folder.path().join("file");
+    fs::write(&path, vec![7; 4 * page() as usize]).unwrap();
+    let named = nix::fcntl::open(
+        &path,
+        nix::fcntl::OFlag::O_PATH | nix::fcntl::OFlag::O_CLOEXEC,
+        nix::sys::stat::Mode::empty(),
+    );
+    let named = named.unwrap();
+    fs::remove_file(&path).unwrap();
+    let pid = std::process::id();
+    let link = format!("/proc/{pid}/fd/{}", named.as_raw_fd());
+    let capture = folder.path().join("x.tar").display().to_string();
+    rmap(["capture", "--no-files", "-o", &capture, &pid.to_string()]);
+    for arguments in [&[link.as_str()][..], &["--proc-root", &capture, &link]] {
+        let rows = who(arguments).rows;
+        let own: Vec<_> = rows.iter().filter(|row| row["pid"] == pid).collect();
+        assert_eq!(own.len(), 1, "{arguments:?}: {rows:?}");
+        assert_eq!((&own[0]["how"], bytes(own[0], "descriptors")), (&"path only".into(), 0), "{arguments:?}");
+    }
+    // One that is open is not only named.
+    let open = fs::File::open(&link).unwrap();
+    let rows = who([&link]).rows;
+    assert!(rows.iter().any(|row| row["pid"] == pid && row["how"] == "open" && row["descriptors"] == 1), "{rows:?}");
+    drop((open, named));
 }

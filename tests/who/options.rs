@@ -186,3 +186,38 @@ fn a_capture_is_searched_by_name_and_by_number() {
     let rows = pids(&["--inode", "fe:00:77"]);
     assert_eq!(rows.iter().map(|row| bytes(row, "pid")).collect::<Vec<_>>(), [7], "{rows:?}");
 }
+
+#[test]
+fn what_a_capture_does_not_tell_of_numbers_is_said_of_each_process() {
+    let mapped = "1000-3000 r--s 00000000 00:28 257                     /data/file\n";
+    let capture = crate::common::capture(&[(7, &b"one\0"[..], &b""[..]), (8, b"two\0", mapped.as_bytes())]);
+    let at = |name: &str| capture.path().join(name);
+    for pid in [7, 8] {
+        for name in ["ns", "fd", "fdinfo"] {
+            std::fs::create_dir_all(at(&format!("{pid}/{name}"))).unwrap();
+        }
+        std::os::unix::fs::symlink("mnt:[1]", at(&format!("{pid}/ns/mnt"))).unwrap();
+        let mounts = "1 0 8:1 / / rw - ext4 a rw\n2 1 0:40 / /data rw - btrfs b rw\n";
+        std::fs::write(at(&format!("{pid}/mountinfo")), mounts).unwrap();
+    }
+    for (number, path, info) in [(3, "/file", "mnt_id:\t1\n"), (4, "/data/file", "mnt_id:\t2\nino:\t257\n")] {
+        std::os::unix::fs::symlink(path, at(&format!("7/fd/{number}"))).unwrap();
+        std::fs::write(at(&format!("7/fdinfo/{number}")), format!("pos:\t0\nflags:\t0100000\n{info}")).unwrap();
+    }
+    let said = |inode: &str| {
+        let run = rmap(["who", "--json", "--total", "--proc-root", capture.path().to_str().unwrap(), "--inode", inode]);
+        let lines = run.err.lines().filter(|line| line.contains("may hold it: "));
+        let lines: Vec<String> = lines.filter_map(|line| Some(line.split_once(inode)?.1.to_owned())).collect();
+        assert_eq!(run.json()["holders"].as_array().unwrap().len(), 0, "{run:?}");
+        lines
+    };
+    // A kernel before Linux 5.14.
+    let why = "the capture does not tell the inode numbers of open files (new in Linux 5.14)";
+    assert_eq!(said("08:01:77"), [format!(": process 7 may hold it: {why}")]);
+    assert_eq!(said("08:02:77"), [""; 0]);
+    // The device that stat gives on btrfs is in no list of mounts.
+    let why =
+        "it holds a file with this inode number, and the capture does not tell the device number that stat gives it";
+    assert_eq!(said("00:44:257"), [format!(": processes 7 and 8 may hold it: {why}")]);
+    assert_eq!(said("00:44:258"), [""; 0]);
+}

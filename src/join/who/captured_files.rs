@@ -20,7 +20,8 @@ const SEVERAL: Absent =
 const UNLISTED: Absent = Absent::new(Reason::Unsupported, "it is not among the cached files of the capture");
 const UNLISTED_NAME: Absent = Absent::new(
     Reason::Unsupported,
-    "no cached file of the capture has this name, and a capture does not tell where symbolic links lead",
+    "no cached file of the capture has this name, and a capture does not tell where symbolic links lead, or which \
+     names are hard links",
 );
 const OF_LAYER: Absent =
     Absent::new(Reason::NotApplicable, "it is on an overlay, and its pages are those of a file of a layer");

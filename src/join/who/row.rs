@@ -66,6 +66,8 @@ pub struct How {
     pub open: bool,
     /// A descriptor is open for writing.
     pub writing: bool,
+    /// A descriptor only names it (`O_PATH`), which keeps it from being freed once its last name is removed.
+    pub named: bool,
     /// What the kernel does with it.
     pub kernel: Option<KernelUse>,
 }
@@ -85,7 +87,7 @@ pub enum KernelUse {
 
 impl How {
     /// Every way, as words.
-    pub const WORDS: [&'static str; 15] = [
+    pub const WORDS: [&'static str; 16] = [
         "mapped shared",
         "mapped private",
         "mapped shared and private",
@@ -101,6 +103,7 @@ impl How {
         "loop device",
         "block device",
         "mounted",
+        "path only",
     ];
 
     /// It as words.
@@ -113,6 +116,7 @@ impl How {
             (Some(KernelUse::Mount), ..) => 14,
             (None, true, _) => 7 + mapped,
             (None, false, true) => 3 + mapped,
+            (None, false, false) if mapped == 0 => 15,
             (None, false, false) => mapped.saturating_sub(1),
         };
         How::WORDS.get(place).copied().unwrap_or("open")
@@ -120,7 +124,7 @@ impl How {
 
     /// Whether it is held at all.
     pub(super) fn is_any(self) -> bool {
-        self.shared || self.private || self.open || self.kernel.is_some()
+        self.shared || self.private || self.open || self.named || self.kernel.is_some()
     }
 }
 
@@ -361,7 +365,7 @@ mod tests {
         let mut seen = std::collections::BTreeSet::new();
         for bits in 1..16u32 {
             let is = |bit: u32| bits & bit != 0;
-            let how = How { shared: is(1), private: is(2), open: is(4), writing: is(8), kernel: None };
+            let how = How { shared: is(1), private: is(2), open: is(4), writing: is(8), named: false, kernel: None };
             if how.writing && !how.open {
                 continue;
             }
@@ -372,6 +376,8 @@ mod tests {
             assert_eq!(word.contains("writing"), how.writing, "{word}");
             assert!(seen.insert(word), "{word}");
         }
+        assert!(seen.insert(How { named: true, ..How::default() }.word()));
+        assert_eq!(How { named: true, open: true, ..How::default() }.word(), "open");
         for kernel in [KernelUse::Swap, KernelUse::Loop, KernelUse::Below, KernelUse::Mount] {
             assert!(seen.insert(How { kernel: Some(kernel), ..How::default() }.word()));
         }

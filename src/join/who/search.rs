@@ -75,6 +75,8 @@ struct Held {
     mappings: Vec<FileMapping>,
     descriptors: u64,
     is_writable: bool,
+    /// Whether a descriptor only names the file.
+    is_named: bool,
     path: Vec<u8>,
     note: Option<&'static str>,
     /// Whether the mappings may be of a file of another layer.
@@ -262,10 +264,17 @@ impl Work<'_> {
         held: &mut HashMap<usize, Held>,
     ) {
         // Otherwise it was closed meanwhile.
-        let Some(text) = shown.describe(found).filter(|text| !text.is_name) else { return };
+        let Some(text) = shown.describe(found) else { return };
+        // This process names the file to look for it.
+        if text.is_name && shown.process().is_live() && shown.process().pid() == std::process::id() {
+            return;
+        }
         let held = held.entry(file).or_insert_with(|| Held::at(text.path));
-        held.descriptors += 1;
-        held.is_writable |= text.is_writable;
+        held.is_named |= text.is_name;
+        if !text.is_name {
+            held.descriptors += 1;
+            held.is_writable |= text.is_writable;
+        }
         held.note = held.note.or(note);
         if let Some(target) = self.targets.get(file) {
             self.meet(file, target, || shown.compare(found).ok()?.map(|compared| compared.identity));
@@ -341,6 +350,7 @@ impl Work<'_> {
                 private: summed.private,
                 open: held.descriptors > 0,
                 writing: held.is_writable,
+                named: held.is_named,
                 kernel: None,
             };
             // It has released it since.
@@ -461,6 +471,14 @@ fn unseen(count: u64, is_hidden: bool) -> Option<Error> {
 
 impl Held {
     fn at(path: Vec<u8>) -> Held {
-        Held { mappings: Vec::new(), descriptors: 0, is_writable: false, path, note: None, may_be_other: false }
+        Held {
+            mappings: Vec::new(),
+            descriptors: 0,
+            is_writable: false,
+            is_named: false,
+            path,
+            note: None,
+            may_be_other: false,
+        }
     }
 }

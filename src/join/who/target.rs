@@ -206,6 +206,9 @@ impl Target {
                     Err(_) => Verdict::No,
                 }
             }
+            Kind::Number { device: wanted, .. } if !process.is_live() && may_be_numbered(places, device, *wanted) => {
+                Verdict::Unproven(OTHER_DEVICE)
+            }
             Kind::Number { .. } => Verdict::No,
             Kind::File(known) => known.is_mapped(process, mapping, device, &self.others),
         }
@@ -215,19 +218,25 @@ impl Target {
     pub(super) fn is_open(&self, shown: &ShownFiles<'_>, found: &Descriptor, places: &Places) -> Verdict {
         match &self.kind {
             Kind::Name(name) => match shown.describe(found) {
-                Some(text) if !text.is_name => name.is_open(shown.process(), found.inode, &text, places),
-                _ => Verdict::No,
+                Some(text) => name.is_open(shown.process(), found.inode, &text, places),
+                None => Verdict::No,
             },
-            Kind::Number { inode, .. } if found.inode != Some(*inode) => Verdict::No,
+            Kind::Number { inode, .. } if found.inode.is_some_and(|seen| seen != *inode) => Verdict::No,
             Kind::Number { device, .. } => {
                 let is_it = found.device.is_some_and(|seen| parts(seen) == *device);
                 if is_it || found.device.is_some_and(|seen| major(seen) != 0) {
                     return yes_if(is_it);
                 }
-                let text = shown.describe(found).filter(|text| text.path.starts_with(b"/") && !text.is_name);
+                let text = shown.describe(found).filter(|text| text.path.starts_with(b"/"));
                 let Some(mount) = text.and_then(|text| text.mount) else { return Verdict::No };
                 match places.of_descriptor(mount, b"/") {
-                    Some((mounted, _)) => yes_if(mounted == *device),
+                    Some((mounted, _)) if mounted == *device && found.inode.is_none() => Verdict::Unproven(NO_NUMBER),
+                    Some((mounted, _)) if mounted == *device => Verdict::Yes(None),
+                    Some((mounted, _)) if found.device.is_none() && may_be_numbered(places, mounted, *device) => {
+                        Verdict::Unproven(if found.inode.is_none() { NO_NUMBER } else { OTHER_DEVICE })
+                    }
+                    Some(_) => Verdict::No,
+                    None if found.inode.is_none() => Verdict::Unproven(NO_NUMBER),
                     // Of a running process, the device of the file is known.
                     None if found.device.is_none() => Verdict::Unproven(OTHER_MOUNT_NUMBER),
                     None => Verdict::No,
@@ -236,6 +245,19 @@ impl Target {
             Kind::File(known) => known.is_open(shown, found, places, &self.others),
         }
     }
+}
+
+const OTHER_DEVICE: Absent = Absent::new(
+    Reason::Unsupported,
+    "it holds a file with this inode number, and the capture does not tell the device number that stat gives it",
+);
+const NO_NUMBER: Absent =
+    Absent::new(Reason::Unsupported, "the capture does not tell the inode numbers of open files (new in Linux 5.14)");
+
+/// Whether `stat` may give files on this mounted file system of a capture that other device: it has one for each
+/// subvolume or layer, which no list of mounts has.
+fn may_be_numbered(places: &Places, mounted: Device, wanted: Device) -> bool {
+    wanted.0 == 0 && places.repeats_inodes(mounted) && !places.has_device(wanted)
 }
 
 fn about(path: &Path) -> Subject {
