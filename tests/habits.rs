@@ -70,6 +70,25 @@ fn the_letters_of_vmtouch_do_what_they_do_there() {
 }
 
 #[test]
+fn vmtouch_follows_a_named_link_only_with_f() {
+    let folder = memory();
+    let (path, link) = (folder.path().join("f"), folder.path().join("link"));
+    std::fs::write(&path, vec![1; 3 * page() as usize]).unwrap();
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    let (file, link) = (path.to_str().unwrap(), link.to_str().unwrap());
+    let line = "a symbolic link, which is not followed; use --follow, or name the file that it points to";
+    for letters in [&[][..], &["-e"], &["-t"], &["-F"], &["-v"]] {
+        let run = rmap([&["vmtouch", "--json"], letters, &[link]].concat());
+        assert_eq!((run.status, run.err.clone()), (Some(1), format!("rmap: {link}: {line}\n")), "{letters:?}");
+        assert!(!run.text().contains("\"pages\": 3"), "{letters:?}: {}", run.text());
+    }
+    // What is named besides is looked at, and -f follows.
+    assert_eq!(rmap(["vmtouch", "--json", link, file]).json()[0]["pages"], 3);
+    assert_eq!(rmap(["vmtouch", "--json", "-f", link]).good().json()[0]["pages"], 3);
+    assert_eq!(rmap(["pcstat", "--json", link]).good().json()[0]["pages"], 3);
+}
+
+#[test]
 fn nothing_changes_because_of_a_guess() {
     let folder = disk();
     let path = folder.path().join("f");
@@ -118,6 +137,10 @@ fn a_letter_that_rmap_does_not_have_is_answered_with_what_to_type() {
             &["pid", "-r"],
             "unknown option '-r'; type `rmap pid --sort=rss PID` (smem's -r: with -s: largest first). See",
         ),
+        (&["ps", "-S"], "(smem's -S: read this directory), or `rmap ps -o +swap PID` (ps_mem's -S: show swap). See"),
+        (&["pcstat", "-R", "d", "--by", "dir"], "--by: files have no such column; `-R --by-dir DEPTH` adds them up"),
+        (&["pid", "-w", "-1", "1"], "invalid value '-1' for '--watch <SECS>'"),
+        (&["ps", "--top", "-1"], "invalid value '-1' for '--top <N>'"),
         (&["pid", "-a"], "leave it out: every table fits the terminal (smem's -a: fit the terminal)"),
         // The subcommand stays, if it can do that.
         (&["warm", "-p", "4k-8k", "f"], "type `rmap warm --range=4096,61440 FILE`"),
@@ -241,11 +264,17 @@ fn the_shell_does_what_rmap_does_not() {
     for (words, expected) in [
         (
             &["vmtouch", "-q", "f"][..],
-            "-q: the shell does that; type `rmap pcstat -R --cross-file-systems --summary f > /dev/null`",
+            "-q: the shell does that; type `rmap pcstat -R --cross-file-systems --no-follow --summary f > /dev/null`",
         ),
-        (&["vmtouch", "-eq", "f"], "-q: the shell does that; type `rmap evict -R --cross-file-systems f > /dev/null`"),
-        (&["vmtouch", "-lq", "f"], "-q: the shell does that; type `rmap lock -R --cross-file-systems f > /dev/null`"),
-        (&["vmtouch", "-dl", "f"], "-d: the shell does that; type `rmap lock -R --cross-file-systems f &`"),
+        (
+            &["vmtouch", "-eq", "f"],
+            "-q: the shell does that; type `rmap evict -R --cross-file-systems --no-follow f > /dev/null`",
+        ),
+        (
+            &["vmtouch", "-lq", "f"],
+            "-q: the shell does that; type `rmap lock -R --cross-file-systems --no-follow f > /dev/null`",
+        ),
+        (&["vmtouch", "-dl", "f"], "-d: the shell does that; type `rmap lock -R --cross-file-systems --no-follow f &`"),
         (&["vmtouch", "-dlwP", "a b", "f"], "f & echo $! > 'a b'`"),
     ] {
         let line = refused(words);
@@ -402,7 +431,9 @@ fn other_programs_are_understood_by_name() {
 #[test]
 fn help_is_a_word_too() {
     let text = |words: &[&str]| rmap(words).good().text();
-    assert_eq!(text(&["help"]), text(&["--help"]));
+    for words in [&["help"][..], &["help", "help"], &["help", "-h"], &["help", "--help"]] {
+        assert_eq!(text(words), text(&["--help"]));
+    }
     assert_eq!(text(&["help", "pid"]), text(&["pid", "--help"]));
     assert!(text(&["help", "vmtouch"]).contains("-t: touch pages into memory\n    rmap warm "));
     assert_eq!(text(&["vmtouch", "--help"]), text(&["help", "vmtouch"]));

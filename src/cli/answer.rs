@@ -49,7 +49,13 @@ pub(crate) struct AnswerArgs {
     /// Show only the first N rows
     ///
     /// Without --sort, these are the largest by the main figure.
-    #[arg(long, value_name = "N", value_parser = whole_number, help_heading = "Output")]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = whole_number,
+        allow_negative_numbers = true,
+        help_heading = "Output"
+    )]
     pub(crate) top: Option<usize>,
     /// Add a total over the rows that are shown
     ///
@@ -62,7 +68,7 @@ pub(crate) struct AnswerArgs {
     /// Repeat every SECS seconds, and show what changed
     ///
     /// SECS may be a fraction, such as 0.5. Ctrl-C or q ends it.
-    #[arg(short = 'w', long = "watch", value_name = "SECS", help_heading = "Output")]
+    #[arg(short = 'w', long = "watch", value_name = "SECS", allow_negative_numbers = true, help_heading = "Output")]
     pub(crate) every: Option<Interval>,
     /// Output format; the machine formats have every column, in bytes and pages
     #[arg(

@@ -67,6 +67,9 @@ pub(crate) struct ChosenArgs {
     /// With -R: follow symbolic links found on the way
     #[arg(long, help_heading = "Files", hide_short_help = true)]
     pub(crate) follow: bool,
+    /// Do not follow symbolic links that are named, as vmtouch does
+    #[arg(long, help_heading = "Files", hide_short_help = true, overrides_with = "follow")]
+    pub(crate) no_follow: bool,
     /// Include only files that match this glob
     ///
     /// Can be repeated. A glob without a slash is matched against the file name. A glob with a slash is matched against
@@ -147,6 +150,7 @@ impl ChosenArgs {
             jobs: self.jobs,
             cross_file_systems: self.cross_file_systems,
             follow: self.follow,
+            follow_named: !self.no_follow,
             opens_fuse: self.open_fuse,
             sizes: least..=most,
             choice: is_any_glob.then(|| Arc::new(choose) as Choice),

@@ -71,6 +71,7 @@ pub(super) fn understand(mut arguments: Vec<OsString>, subcommands: &[Subcommand
     let words = match name.as_str() {
         "pcstat" => pcstat(words, subcommands)?,
         "help" => match rest.first().map(|topic| topic.to_string_lossy()) {
+            Some(topic) if ["help", "-h", "--help"].contains(&topic.as_ref()) => vec!["--help".into()],
             Some(topic) => return help(&topic, arguments, subcommands),
             None => vec!["--help".into()],
         },

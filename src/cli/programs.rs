@@ -89,7 +89,7 @@ const VMTOUCH: Peer = Peer {
     names: &["vmtouch"],
     operand: "FILE",
     command: "pcstat",
-    usual: &["-R", "--cross-file-systems"],
+    usual: &["-R", "--cross-file-systems", "--no-follow"],
     choice: &[],
     view: &["--summary"],
     columns: &[],
@@ -111,7 +111,7 @@ const VMTOUCH: Peer = Peer {
         letter(&["-b"], "read the names from a file", Answer::Operand(&["--files-from={}"])).with("LIST"),
         letter(&["-0"], "with -b: names end in NUL", Answer::Words(&["--null"])).after(&["-b", "LIST"]),
         letter(&["-f"], "follow symbolic links", Answer::Words(&["-R", "--follow"])),
-        letter(&["-F"], "stay on one file system", Answer::Usually(&["-R"])),
+        letter(&["-F"], "stay on one file system", Answer::Usually(&["-R", "--no-follow"])),
         letter(
             &["-h"],
             "count a file once per hard link",
@@ -306,7 +306,7 @@ const PS_MEM: Peer = Peer {
         &[
             letter(&["-p"], "only these processes", Answer::Choice(&["{}"]))
                 .converted("4690,4691", |list| parts(&list)),
-            letter(&["-S", "--swap"], "show swap", Answer::Nothing("the table has a column for it")),
+            letter(&["-S", "--swap"], "show swap", Answer::Words(&["-o", "+swap"])),
             letter(&["-d", "--discriminate-by-pid"], "one row per process", Answer::View(&[])),
             letter(&["-s", "--split-args"], "one row per command line", Answer::View(&["--by=command"])),
             letter(&["-t", "--total"], "only the total", Answer::Line("`rmap ps --by user` ends with the total")),

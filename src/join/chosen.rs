@@ -41,6 +41,8 @@ pub struct ChosenFiles {
     pub cross_file_systems: bool,
     /// Whether symbolic links that are found are followed.
     pub follow: bool,
+    /// Whether symbolic links that are named are followed.
+    pub follow_named: bool,
     /// The selected sizes, in bytes.
     pub sizes: RangeInclusive<u64>,
     /// Whether files on FUSE are opened, even if that drops their cached pages.
@@ -171,6 +173,7 @@ impl ChosenFiles {
             jobs: None,
             cross_file_systems: false,
             follow: false,
+            follow_named: true,
             sizes: 0..=u64::MAX,
             opens_fuse: false,
             choice: None,
@@ -268,6 +271,7 @@ impl ChosenFiles {
                 jobs: self.jobs.or_else(processors).unwrap_or(NonZeroUsize::MIN),
                 cross_file_systems: self.cross_file_systems,
                 follow: self.follow,
+                follow_named: self.follow_named,
                 sizes: self.sizes.clone(),
                 opens_fuse: self.opens_fuse,
                 choose: self.choice.is_some().then_some(&choose),

@@ -5,8 +5,11 @@ use std::path::{Path, PathBuf};
 
 use super::seen::Seen;
 use super::visit::{Named, Options, Place, Skipped, Unread, Visitor};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Subject};
 use crate::pagecache::{OpenFile, file};
+
+const LINK: &str = "a symbolic link, which is not followed";
+const FOLLOW: &str = "use --follow, or name the file that it points to";
 
 const NAMED: Place<'static> = Place { directory: None, depth: 0 };
 
@@ -21,6 +24,10 @@ pub(super) fn visit(
     for named in named {
         let flow = match named.into() {
             Named::Open(file) => visit_file(file, options, seen, visitor),
+            Named::Path(path) if !options.follow_named && path.is_symlink() => {
+                visitor.failure(Error::new(Subject::Path(path), ErrorKind::Refused, LINK).with_advice(FOLLOW));
+                ControlFlow::Continue(())
+            }
             Named::Path(path) => match OpenFile::open_by_path(&path, &options.leases, options.opens_fuse) {
                 Ok(file) => visit_file(file, options, seen, visitor),
                 Err(error) => {

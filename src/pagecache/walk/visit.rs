@@ -21,8 +21,10 @@ pub struct Options<'c> {
     pub jobs: NonZeroUsize,
     /// Whether other file systems mounted below a named directory are entered.
     pub cross_file_systems: bool,
-    /// Whether symbolic links that are found are followed. Named links always are.
+    /// Whether symbolic links that are found are followed.
     pub follow: bool,
+    /// Whether symbolic links that are named are followed.
+    pub follow_named: bool,
     /// The sizes in bytes of the files to visit.
     pub sizes: RangeInclusive<u64>,
     /// Whether files on FUSE are opened, even if that drops their cached pages.
@@ -44,6 +46,7 @@ impl Default for Options<'_> {
             jobs: NonZeroUsize::MIN,
             cross_file_systems: false,
             follow: false,
+            follow_named: true,
             sizes: 0..=u64::MAX,
             opens_fuse: false,
             choose: None,
