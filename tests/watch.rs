@@ -464,3 +464,23 @@ fn rows_that_are_wider_than_the_terminal_are_cut_so_that_the_header_stays() {
         }
     }
 }
+
+#[test]
+fn a_row_that_changed_in_a_column_without_room_says_what_changed() {
+    if !common::has("python3", "python3") {
+        return;
+    }
+    let maps = |swap: u64| {
+        let one = common::mapping(0x1000_0000, 2000, "rw-p", b"/usr/lib/a-library-with-a-long-name.so.6", 4321);
+        String::from_utf8(one).unwrap().replace("Swap: 0 kB", &format!("Swap: {swap} kB"))
+    };
+    let machine = common::capture(&[(7, b"x\0", maps(40).as_bytes())]);
+    let staged = machine.path().join("staged");
+    std::fs::write(&staged, maps(440)).unwrap();
+    let paths = [staged, machine.path().join("7/smaps")].map(|path| path.to_str().unwrap().to_owned());
+    let root = machine.path().to_str().unwrap();
+    let rounds = rounds(60, [&paths[0], &paths[1]], &["pid", "--proc-root", root, "7"]);
+    let changed = rounds.iter().find(|round| round.contains("  changed: ")).unwrap_or_else(|| panic!("{rounds:#?}"));
+    assert!(changed.contains("\n  changed: Swap +400\n"), "{changed}");
+    assert!(!changed.lines().any(|line| line.contains("Address") && line.contains("Swap")), "{changed}");
+}

@@ -171,6 +171,9 @@ impl<'a> Measured<'a> {
         // Those that a repeated table adds, and not a change that is a figure of the row itself.
         let is_change = |place| self.kind(place) == Some(ColumnKind::Change) && self.is(place, Presence::Optional);
         self.leave_out(&mut layout, is_change, |layout| room(layout, 1) < SHORT_TEXT);
+        layout.left_out = (0..self.columns.len())
+            .filter(|place| is_change(*place) && !layout.line.contains(place) && !self.is_empty(*place))
+            .collect();
         layout.gap = if room(&layout, GAP) < short { 1 } else { GAP };
         layout.room = room(&layout, layout.gap).max(SHORTEST_TEXT);
         layout.room_for_words = self.room_for_words(&layout, width);

@@ -25,6 +25,8 @@ pub(super) struct Layout {
     pub(super) below: Vec<usize>,
     /// The indexes of the texts that are written below it.
     pub(super) prose: Vec<usize>,
+    /// The indexes of the changes that have no room on the line.
+    pub(super) left_out: Vec<usize>,
     /// The maximum width of the texts on the line.
     pub(super) room: usize,
     /// The same for words of a list, which are cut only if nothing else makes the line fit.
@@ -42,7 +44,7 @@ impl Layout {
         let is_shown = |place: &usize| columns.get(*place).is_some_and(|column| !column.is_hidden);
         let (below, line) = (0..columns.len()).filter(is_shown).partition(is_strip);
         let (room, room_for_words) = (usize::MAX, usize::MAX);
-        Layout { line, below, prose: Vec::new(), room, room_for_words, gap: 1, width: usize::MAX }
+        Layout { line, below, prose: Vec::new(), left_out: Vec::new(), room, room_for_words, gap: 1, width: usize::MAX }
     }
 
     /// The maximum width of the texts of this column.
@@ -77,6 +79,22 @@ pub(super) fn shared(mut widths: Vec<usize>, mut room: usize) -> usize {
 pub(crate) const STRIP_INDENT: usize = 2;
 
 impl Layout {
+    /// What changed of a row if nothing on its line says so: `changed: Pss +4K, Swap +8K`; empty otherwise.
+    fn changes(&self, columns: &[ColumnHead], text: impl Fn(usize) -> Vec<u8>) -> String {
+        let is_change = |place: &&usize| columns.get(**place).is_some_and(|column| column.kind == ColumnKind::Change);
+        if self.line.iter().filter(is_change).any(|place| !text(*place).is_empty()) {
+            return String::new();
+        }
+        let change = |place: &usize| {
+            let text = Some(text(*place)).filter(|text| !text.is_empty())?;
+            // A change is behind its figure.
+            let figure = columns.get(place.checked_sub(1)?)?;
+            Some(format!("{} {}", figure.title, String::from_utf8_lossy(&text)))
+        };
+        let changes: Vec<String> = self.left_out.iter().filter_map(change).collect();
+        if changes.is_empty() { String::new() } else { format!("changed: {}", changes.join(", ")) }
+    }
+
     /// Writes the prose of a row below its line, one paragraph per column that has any.
     pub(super) fn write_prose(
         &self,
@@ -84,6 +102,9 @@ impl Layout {
         columns: &[ColumnHead],
         text: impl Fn(usize) -> Vec<u8>,
     ) -> io::Result<()> {
+        for line in wrapped(&self.changes(columns, &text), self.width.saturating_sub(STRIP_INDENT)) {
+            writeln!(out, "{:STRIP_INDENT$}{line}", "")?;
+        }
         for place in &self.prose {
             let text = text(*place);
             // A sentence says what its row is; a remark needs its title.
@@ -196,6 +217,11 @@ fn lines_of<'t>(words: impl Iterator<Item = &'t str>, width: usize) -> Vec<Strin
         }
     }
     lines
+}
+
+/// The text with words that are wider than a line, which can only be paths, without their middle.
+pub(super) fn paths_fitted(text: &str, width: usize, unicode: bool) -> String {
+    text.split(' ').map(|word| shortened(word, width, unicode)).collect::<Vec<_>>().join(" ")
 }
 
 /// An item of a list (`- 4K PATH`) in lines of at most this width: its long words lose their middle, and what still

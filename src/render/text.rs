@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::drawing::{Drawing, is_rule};
 use super::fit::{Measured, Needed};
-use super::layout::{Held, Layout, Texts, cut, display_width, item, wrapped};
+use super::layout::{Held, Layout, Texts, cut, display_width, item, paths_fitted, wrapped};
 use super::lines::{Lines, cell_text, label_place, total_line, total_texts};
 use super::local_time::write_local_time;
 use super::paint::painted;
@@ -222,7 +222,7 @@ impl<'w> TextSink<'w> {
                 true => item(&text, width, self.presentation.unicode),
                 // What fits stays as it is: blanks may be part of a name.
                 false if display_width(text.as_bytes()) <= width => vec![text],
-                false => wrapped(&text, width),
+                false => wrapped(&paths_fitted(&text, width, self.presentation.unicode), width),
             };
             lines.iter().try_for_each(|line| writeln!(self.out, "{line}"))?;
         }
