@@ -43,7 +43,7 @@ indented below them in a table, describe a part of the places that part_of names
     const EXAMPLES: &'static [(&'static str, &'static str)] = &[
         ("rmap mem", "where the memory is, on one screen"),
         ("rmap mem -w 2", "what grows and shrinks"),
-        ("rmap mem --by node", "how much of each NUMA node is used"),
+        ("rmap mem --by node --filter 'reclaim != free'", "how much of each NUMA node is used"),
         ("rmap mem --by cgroup --sort size", "who is charged for it, by physical page (root)"),
         ("rmap mem --slab --top 10", "the largest caches of kernel objects (root)"),
     ];

@@ -164,6 +164,11 @@ fn each_node_adds_up_to_its_own_total() {
     let mut sizes: Vec<_> = groups.map(|row| (row["node"].as_u64().unwrap(), row["size"].as_u64().unwrap())).collect();
     sizes.sort_unstable();
     assert_eq!(sizes, [(0, 10000 << 10), (1, 20000 << 10)]);
+    // What is used of each is the rest, as the example says.
+    let used = machine.run(&["--by", "node", "--jsonl", "--filter", "reclaim != free"]).good().lines_of_json();
+    let mut used: Vec<_> = used.iter().map(|row| row["size"].as_u64().unwrap() >> 10).collect();
+    used.sort_unstable();
+    assert_eq!(used, [10000 - 1000, 20000 - 1000]);
     // An attribute can be asked for, too.
     let mapped = machine.run(&["--by", "node", "--jsonl", "--filter", "place == mapped"]).good().lines_of_json();
     let sizes: Vec<_> = mapped.iter().map(|row| row["size"].as_u64().unwrap() >> 10).collect();
