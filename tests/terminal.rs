@@ -421,3 +421,26 @@ fn the_options_of_other_programs_are_wrapped_to_the_terminal() {
         }
     }
 }
+
+#[test]
+fn the_line_about_a_file_with_a_long_path_loses_the_middle_of_the_path() {
+    if !is_as_in_the_pictures() {
+        return;
+    }
+    let folder = tempfile::tempdir_in(known::memory()).unwrap();
+    let long = folder.path().join("a-directory-with-a-long-name".repeat(4));
+    std::fs::create_dir(&long).unwrap();
+    let path = long.join("file.db");
+    std::fs::write(&path, "x").unwrap();
+    for columns in [60, 80] {
+        for arguments in ["who", "pcstat --histo"] {
+            let text = on_a_terminal(
+                columns,
+                folder.path(),
+                &format!("{arguments} --color never {} 2> /dev/null", path.display()),
+            );
+            assert!(text.lines().all(|line| line.chars().count() <= columns.into()), "{text}");
+            assert!(text.contains("…") && text.contains("/file.db"), "{text}");
+        }
+    }
+}

@@ -217,7 +217,7 @@ fn a_file_of_another_user_is_warmed_although_its_cached_pages_are_not_known() {
     let row = run.json()[0].clone();
     assert!(row["before_pages"].is_null() && row["after_pages"].is_null() && row["absent"].is_object(), "{row}");
     assert_eq!((run.status, run.complaints().len()), (Some(1), 1), "{}", run.err);
-    assert!(run.err.contains("denied") && run.err.trim_end().ends_with("; it was read"), "{}", run.err);
+    assert!(run.err.contains("denied") && run.err.trim_end().ends_with("; the data was read"), "{}", run.err);
     let now = rmap(["pcstat", "--json", path.to_str().unwrap()]).rows()[0].clone();
     assert!(now["cached"].as_u64().unwrap() > 0, "{now}");
 }

@@ -181,6 +181,11 @@ impl PcstatArgs {
             "--total",
             "directories include the ones below them; use --summary for the total",
         )?;
+        refuse_if(
+            answer.by.as_deref().is_some_and(|by| ["dir", "directory", "folder"].contains(&by)),
+            "--by",
+            "files have no such column; `-R --by-dir DEPTH` adds them up by directory",
+        )?;
         refuse_if((self.map || self.histo) && answer.by.is_some(), "--by", "strips cannot be added up in groups")
     }
 
@@ -208,8 +213,7 @@ impl PcstatArgs {
             }
             () if self.histo => {
                 presentation.no_header |= !answer.is_machine();
-                presentation.terminal_width = None;
-                (View::Fixed(file::HISTOGRAM), width.saturating_sub(longest + 11).max(10))
+                (View::Fixed(file::HISTOGRAM), width.saturating_sub(longest.min(width / 2) + 11).max(10))
             }
             () if self.map => {
                 (View::Fixed(file::DEFAULT_MAP), if screen::is_terminal() { width.saturating_sub(2) } else { width })

@@ -154,8 +154,8 @@ impl Task {
         mut progress: impl FnMut(Bytes, Bytes) -> ControlFlow<()>,
     ) -> Effect {
         let trouble = match read_in(file, &self.before, &self.missing, |bytes| progress(bytes, self.needed)) {
-            Ok(ControlFlow::Continue(())) => absent_before(file, absent, "it was read"),
-            Ok(ControlFlow::Break(())) => absent_before(file, absent, "it was read in part"),
+            Ok(ControlFlow::Continue(())) => absent_before(file, absent, "the data was read"),
+            Ok(ControlFlow::Break(())) => absent_before(file, absent, "the data was read in part"),
             Err(error) => error,
         };
         let (after, left, trouble) = (self.before.clone(), Left::default(), Some(trouble));
