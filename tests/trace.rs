@@ -520,6 +520,58 @@ time.sleep(0.3)
     });
 }
 
+/// Event and call, and Size and Rss in MiB, if they are known.
+type Told = (String, String, Option<u64>, Option<u64>);
+
+/// What is told of a script that maps and fills 32 MiB at `place` and then does this.
+fn done_to_full_memory(script: &str) -> Option<Vec<Told>> {
+    let begin = "
+libc.madvise.argtypes = [word, word, number]
+place = libc.mmap(0, size, 3, private, -1, 0)
+ctypes.memset(place, 1, size)
+time.sleep(0.4)
+";
+    let rows = calls_of_python(&[], &format!("{LIBC}{begin}{script}\ntime.sleep(0.4)"), &[])?;
+    let mib = |row: &Value, key: &str| row[key].as_u64().map(|bytes| bytes / MIB);
+    let text = |row: &Value, key: &str| row[key].as_str().unwrap_or_default().to_owned();
+    let row = |row: &Value| (text(row, "event"), text(row, "call"), mib(row, "size"), mib(row, "rss"));
+    // Until then it was filled.
+    let is_full = |row: &Value| row["rss"] == 32 * MIB;
+    let first = rows.iter().position(is_full).unwrap_or_else(|| panic!("{rows:#?}"));
+    let large = rows[first + 1..].iter().filter(|row| row["call"] != "exit_group" && figure_of_any(row) >= 8 * MIB);
+    Some(large.map(row).collect())
+}
+
+/// The largest size that a row names.
+fn figure_of_any(row: &Value) -> u64 {
+    ["size", "size_before", "asked"].iter().filter_map(|key| row[key].as_u64()).max().unwrap_or_default()
+}
+
+#[test]
+fn two_calls_in_direct_succession_have_a_row_each() {
+    in_peace_with_python(|| {
+        let row = |event: &str, call: &str, size, rss| (event.to_owned(), call.to_owned(), Some(size), Some(rss));
+        let of = |script: &str| done_to_full_memory(script);
+        let moved = "place = libc.mremap(place, size, 48 << 20, 1, 0); libc.madvise(place, 16 << 20, 4)";
+        let Some(rows) = of(moved) else { return };
+        // What is seen of madvise may be seen in two steps.
+        assert_eq!(
+            (rows.first(), rows.last()),
+            (Some(&row("grew", "mremap", 48, 32)), Some(&row("shrank", "madvise", 48, 16)))
+        );
+        assert!(rows[1..].iter().all(|row| row.1 == "madvise"), "{rows:?}");
+        let joined = "libc.madvise(place, 8 << 20, 4); libc.mmap(0, size, 3, private, -1, 0)";
+        let rows = of(joined).unwrap();
+        assert!(rows.contains(&row("shrank", "madvise", 32, 24)) && rows.last().unwrap().1 == "mmap", "{rows:?}");
+        // Whether it is seen or not, it is told.
+        let again = of("libc.madvise(place, 16 << 20, 4); ctypes.memset(place, 1, 16 << 20)").unwrap();
+        assert!(again.iter().any(|row| row.1 == "madvise"), "{again:?}");
+        let kept = of("libc.mremap(place, size, size, 5, 0)").unwrap();
+        assert!(kept.contains(&row("shrank", "mremap", 32, 0)), "{kept:?}");
+        assert!(kept.contains(&row("appeared", "mremap", 32, 32)), "{kept:?}");
+    });
+}
+
 #[test]
 fn a_call_that_failed_has_changed_nothing() {
     in_peace_with_python(|| {

@@ -67,7 +67,7 @@ const COLUMNS: &[C] = &[
         "when it happened, in milliseconds after the start of the program: when the system call began, or when the \
          change was found"),
     col!(new "event", "Event", Text, |row| Cell::Word(row.change.event.word()),
-        "appeared, grew, shrank or went: in Size, or only in Rss; unseen: asked for, but not there at the next \
+        "appeared, grew, shrank or went: in Size, or only in Rss; unseen: asked for, but not to be seen at the next \
          look, or rmap may not look",
         one_of(|| Event::ALL.map(Event::word).to_vec())),
     col!(new "call", "System call", Text, |row| row.change.call.map_or_else(Cell::Absent, Cell::Word),

@@ -28,7 +28,8 @@ pub(super) struct Noted {
 impl Noted {
     /// Whether a later look may still find what it did, and so a change at the time at which it began.
     pub(super) fn is_open(&self) -> bool {
-        !self.is_used && (is_unseen(&self.call) || self.frees.is_some() && !self.call.is_long())
+        let may_be_told = is_unseen(&self.call) || matches!(self.call, Call::Drop(_));
+        !self.is_used && (may_be_told || self.frees.is_some() && !self.call.is_long())
     }
 
     /// Whether it is done for certain: its thread has begun another one of these calls since, or is about to do so.
@@ -215,6 +216,11 @@ impl Call {
             _ => return None,
         };
         (range.start < range.end).then_some(range)
+    }
+
+    /// Whether memory may be there afterwards as before, but with fewer pages, or at another place.
+    pub(super) fn only_changes_pages(&self) -> bool {
+        matches!(self, Call::Drop(_) | Call::Move(..))
     }
 
     /// Whether it goes on bringing pages in for a while.

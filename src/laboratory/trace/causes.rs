@@ -21,7 +21,7 @@ pub(super) fn asked(call: &Call) -> Option<Bytes> {
 
 /// Whether a call may have made these mappings, or made them longer by `grown`.
 pub(super) fn brings(call: &Call, new: &[&Area], grown: Bytes, is_new_program: bool) -> bool {
-    let is_at = |range: &Range<u64>| new.iter().any(|area| meet(range, &area.addresses));
+    let is_at = |range: &Range<u64>| is_at(range, new);
     let size = || new.iter().map(|area| area.size()).sum::<Bytes>();
     match call {
         Call::Map { fixed: Some(range), is_accessible, .. } => {
@@ -101,7 +101,7 @@ pub(super) fn has_part(call: &Call, new: &[&Area]) -> bool {
 
 /// Whether a call may have brought pages of these mappings in.
 pub(super) fn fills(call: &Call, new: &[&Area]) -> bool {
-    let is_at = |range: &Range<u64>| new.iter().any(|area| meet(range, &area.addresses));
+    let is_at = |range: &Range<u64>| is_at(range, new);
     match call {
         Call::Fill(range) | Call::Lock(range) => is_at(range),
         Call::Map { length, populates: true, .. } => new.iter().any(|area| area.size().0 == *length),
@@ -129,7 +129,7 @@ fn heaps<'a>(areas: &'a [&Area]) -> impl Iterator<Item = &'a Range<u64>> {
 
 /// Whether a call may have ended a part of these mappings.
 pub(super) fn takes(call: &Call, old: &[&Area]) -> bool {
-    let is_at = |range: &Range<u64>| old.iter().any(|area| meet(range, &area.addresses));
+    let is_at = |range: &Range<u64>| is_at(range, old);
     match call {
         Call::Unmap(range) | Call::Move(range, _) | Call::Protect(range, false) => is_at(range),
         Call::Map { fixed: Some(range), replaces: true, .. } => is_at(range),
@@ -140,10 +140,15 @@ pub(super) fn takes(call: &Call, old: &[&Area]) -> bool {
     }
 }
 
-/// Whether a call may have freed pages of these mappings.
+/// Whether a call may have freed pages of these mappings, or taken them elsewhere (`MREMAP_DONTUNMAP`).
 pub(super) fn lowers(call: &Call, old: &[&Area]) -> bool {
-    let (Call::Drop(range) | Call::Unmap(range) | Call::Map { fixed: Some(range), replaces: true, .. }) = call else {
-        return false;
-    };
-    old.iter().any(|area| meet(range, &area.addresses))
+    match call {
+        Call::Drop(range) | Call::Unmap(range) | Call::Move(range, _) => is_at(range, old),
+        Call::Map { fixed: Some(range), replaces: true, .. } => is_at(range, old),
+        _ => false,
+    }
+}
+
+fn is_at(range: &Range<u64>, areas: &[&Area]) -> bool {
+    areas.iter().any(|area| meet(range, &area.addresses))
 }

@@ -17,7 +17,7 @@ pub enum Event {
     Shrank,
     /// It is no longer there.
     Went,
-    /// It was asked for, and was not there when the program was looked at next.
+    /// It was asked for, and was not to be seen when the program was looked at next.
     Unseen,
 }
 
@@ -104,7 +104,8 @@ pub struct Change {
     pub event: Event,
     /// The name of the system call behind it.
     pub call: Figure<&'static str>,
-    /// The mapping; of one that is gone, as it was seen last. `None` if it was never seen.
+    /// The mapping; of one that is gone, as it was seen last. `None` if it was never
+    /// seen.
     pub area: Option<Area>,
     /// The figures before.
     pub before: State,

@@ -19,7 +19,7 @@ use crate::process::MappingKind;
 use crate::units::{Absent, Bytes};
 
 /// How important a look is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Weight {
     /// Something may be seen.
     Ordinary,
@@ -125,6 +125,17 @@ impl Ledger {
 
     /// How important it is to look before this call goes on; `None` if there is nothing to see.
     pub(super) fn weight(&self, call: &Call, noted: &[Noted]) -> Option<Weight> {
+        // What an earlier one did to the pages or the place of memory can no longer be told apart once another call has
+        // changed that memory too, or joined it with what it maps.
+        let looked_at = self.known.iter().map(|known| known.seen_at).max();
+        // One of which something was seen is only there as long as it may be at work.
+        let is_new = |noted: &Noted| noted.is_used || Some(noted.at) >= looked_at;
+        let is_to_see = |noted: &&Noted| noted.call.only_changes_pages() && is_new(noted);
+        let earlier = noted.iter().filter(is_to_see).map(|noted| &noted.call);
+        earlier.chain([call]).filter_map(|call| self.own_weight(call, noted)).max()
+    }
+
+    fn own_weight(&self, call: &Call, noted: &[Noted]) -> Option<Weight> {
         if !call.ends_memory() {
             return None;
         }
@@ -239,7 +250,12 @@ impl Ledger {
             // fills later is not its doing.
             let only_fills = matches!(noted.call, Call::Fill(_) | Call::Lock(_));
             let may_still_show = !noted.is_used && noted.frees.is_none() && age < LONGEST_CALL && !only_fills;
-            may_still_show || noted.call.is_long() && noted.is_used && age < LONGEST_FILL && !is_done()
+            let longest = match noted.call {
+                Call::Drop(_) => LONGEST_CALL,
+                _ if noted.call.is_long() => LONGEST_FILL,
+                _ => Duration::ZERO,
+            };
+            may_still_show || noted.is_used && age < longest && !is_done()
         };
         // What a call that goes on filling has replaced went once.
         let once = |noted: &Noted| Noted { frees: None, ..noted.clone() };
@@ -538,6 +554,114 @@ mod tests {
         let changes = ledger.update(at(130), memory(8), &mut calls, None);
         assert_eq!(told(&changes), [(20, "went", Some("munmap"), 0, 0), (21, "appeared", Some("mmap"), 8, 8)]);
         assert_eq!((changes[0].before.rss, changes[0].before_at), (Ok(Bytes(4 * MIB)), Some(at(10))));
+    }
+
+    /// 32 MiB at 100 MiB, of which so much is in RAM, and what was told before.
+    fn full(rss: u64) -> (Ledger, Vec<Area>) {
+        let mut ledger = Ledger::new(Bytes(MIB), None);
+        let memory = vec![area(100 * MIB..132 * MIB, 0, rss * MIB)];
+        ledger.update(at(10), memory.clone(), &mut Vec::new(), None);
+        (ledger, memory)
+    }
+
+    /// The first 16 MiB of it.
+    fn drop_half() -> Call {
+        Call::Drop(100 * MIB..116 * MIB)
+    }
+
+    #[test]
+    fn what_was_dropped_is_looked_at_before_the_next_call() {
+        let (mut ledger, memory) = full(32);
+        let mut calls = vec![noted(20, drop_half())];
+        let weight = |ledger: &Ledger, calls: &[Noted]| ledger.weight(&map(8 * MIB, false), calls);
+        assert_eq!(weight(&ledger, &[]), None);
+        assert_eq!(weight(&ledger, &calls), Some(Weight::Ordinary));
+        // Once it was looked at, nothing is to be seen any more.
+        ledger.update(at(30), memory, &mut calls, None);
+        assert_eq!((calls.len(), weight(&ledger, &calls)), (1, None));
+        // What was moved is not known yet at its new place.
+        let calls = vec![noted(40, Call::Move(100 * MIB..132 * MIB, 48 * MIB))];
+        assert_eq!(ledger.weight(&Call::Drop(300 * MIB..316 * MIB), &calls), Some(Weight::Ordinary));
+    }
+
+    #[test]
+    fn memory_that_grew_and_lost_pages_has_a_row_for_each() {
+        // It was dropped first, and then the kernel joined it with new memory.
+        let (mut ledger, _) = full(32);
+        let mut calls = vec![noted(20, drop_half()), noted(21, map(32 * MIB, false))];
+        let changes = ledger.update(at(30), vec![area(100 * MIB..164 * MIB, 0, 16 * MIB)], &mut calls, None);
+        assert_eq!(told(&changes), [(20, "shrank", Some("madvise"), 32, 99), (21, "grew", Some("mmap"), 64, 16)]);
+        assert_eq!((changes[0].before.rss, changes[1].before.rss.is_err()), (Ok(Bytes(32 * MIB)), true));
+        assert_eq!(changes[1].before_at, Some(at(20)));
+        // It was moved first, and dropped at its new place.
+        let (mut ledger, _) = full(32);
+        let moved = Call::Move(100 * MIB..132 * MIB, 48 * MIB);
+        let mut calls = vec![noted(20, moved), noted(21, Call::Drop(300 * MIB..316 * MIB))];
+        let changes = ledger.update(at(30), vec![area(300 * MIB..348 * MIB, 0, 16 * MIB)], &mut calls, None);
+        assert_eq!(told(&changes), [(20, "grew", Some("mremap"), 48, 99), (21, "shrank", Some("madvise"), 48, 16)]);
+        let places: Vec<u64> =
+            changes.iter().map(|change| change.area.as_ref().unwrap().addresses.start / MIB).collect();
+        assert_eq!(places, [300, 300]);
+    }
+
+    #[test]
+    fn a_look_in_the_middle_of_madvise_leaves_the_rest_to_it() {
+        let (mut ledger, _) = full(32);
+        let mut calls = vec![noted(20, drop_half())];
+        let memory = |rss: u64| vec![area(100 * MIB..132 * MIB, 0, rss * MIB)];
+        let first = ledger.update(at(21), memory(24), &mut calls, None);
+        assert_eq!(told(&first), [(20, "shrank", Some("madvise"), 32, 24)]);
+        assert_eq!(ledger.weight(&map(8 * MIB, false), &calls), Some(Weight::Ordinary));
+        let rest = ledger.update(at(30), memory(16), &mut calls, Some(1));
+        assert_eq!(told(&rest), [(30, "shrank", Some("madvise"), 32, 16)]);
+        // Nobody could look before memory was mapped beside it.
+        let (mut ledger, _) = full(32);
+        let mut calls = vec![noted(20, drop_half())];
+        ledger.update(at(21), memory(24), &mut calls, None);
+        calls.push(noted(22, map(32 * MIB, false)));
+        let rest = ledger.update(at(23), vec![area(100 * MIB..164 * MIB, 0, 16 * MIB)], &mut calls, None);
+        assert_eq!(told(&rest), [(21, "shrank", Some("madvise"), 32, 99), (22, "grew", Some("mmap"), 64, 16)]);
+    }
+
+    #[test]
+    fn pages_that_go_after_a_call_is_done_are_not_put_down_to_it() {
+        let (mut ledger, _) = full(32);
+        let mut calls = vec![noted(20, drop_half())];
+        let memory = |rss: u64| vec![area(100 * MIB..132 * MIB, 0, rss * MIB)];
+        let first = ledger.update(at(21), memory(16), &mut calls, Some(1));
+        assert_eq!(told(&first), [(20, "shrank", Some("madvise"), 32, 16)]);
+        assert_eq!(told(&ledger.update(at(40), memory(8), &mut calls, None)), [(40, "shrank", None, 32, 8)]);
+    }
+
+    #[test]
+    fn what_was_dropped_and_is_full_again_is_told_as_unseen() {
+        let (mut ledger, memory) = full(32);
+        let mut calls = vec![noted(20, drop_half())];
+        assert_eq!(told(&ledger.update(at(30), memory.clone(), &mut calls, None)), []);
+        let changes = ledger.update(at(130), memory.clone(), &mut calls, None);
+        assert_eq!(told(&changes), [(20, "unseen", Some("madvise"), 99, 99)]);
+        assert_eq!((changes[0].asked, changes[0].area.is_some()), (Some(Bytes(16 * MIB)), true));
+        assert_eq!(told(&ledger.update(at(230), memory, &mut calls, None)), []);
+        // It may have been about pages that were never there.
+        let (mut ledger, memory) = full(16);
+        let mut calls = vec![noted(20, drop_half())];
+        assert_eq!(told(&ledger.update(at(130), memory, &mut calls, None)), []);
+        // They came later.
+        let (mut ledger, _) = full(0);
+        let mut calls = vec![noted(20, drop_half())];
+        let full = || vec![area(100 * MIB..132 * MIB, 0, 32 * MIB)];
+        assert_eq!(told(&ledger.update(at(50), full(), &mut calls, None)), [(50, "grew", None, 32, 32)]);
+        assert_eq!(told(&ledger.update(at(130), full(), &mut calls, None)), []);
+    }
+
+    #[test]
+    fn memory_whose_pages_were_moved_away_has_the_call_that_moved_them() {
+        let (mut ledger, _) = full(32);
+        let mut calls = vec![noted(20, Call::Move(100 * MIB..132 * MIB, 32 * MIB))];
+        let areas = vec![area(100 * MIB..132 * MIB, 0, 0), area(300 * MIB..332 * MIB, 0, 32 * MIB)];
+        let rows = told(&ledger.update(at(30), areas, &mut calls, None));
+        assert!(rows.contains(&(20, "shrank", Some("mremap"), 32, 0)), "{rows:?}");
+        assert!(rows.contains(&(20, "appeared", Some("mremap"), 32, 32)), "{rows:?}");
     }
 
     #[test]

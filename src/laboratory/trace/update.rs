@@ -27,6 +27,11 @@ pub(super) const UNSEEN: Absent = Absent::new(
 pub(super) const DENIED: Absent = Absent::new(Reason::Denied, "the mappings of this program may not be read");
 /// The page cache before anyone looked.
 pub(super) const UNMEASURED: Absent = Absent::new(Reason::NotApplicable, "it was not measured");
+/// What a call freed that freed something for certain, if it succeeded.
+const UNDONE: Absent = Absent::new(
+    Reason::Vanished,
+    "as much was in RAM when it was looked at: it was in use again, the kernel takes it later, or the call failed",
+);
 /// Between two calls that follow each other.
 const NOT_LOOKED: Absent = Absent::new(Reason::Vanished, "the next system call came before it was looked at");
 
@@ -111,6 +116,7 @@ impl<'u> Update<'u> {
         self.explain_joined();
         self.mark_heap();
         self.tell_unseen();
+        self.tell_undone();
         Told { changes: self.changes, next: self.next, untold: self.untold }
     }
 
@@ -217,15 +223,62 @@ impl<'u> Update<'u> {
             self.replaced.extend(new.first().map(|area| (hull(area, &new), added)));
         }
         if is_worth_it {
-            let cause = match last.filter(|_| event == Event::Shrank && told.size != now.size) {
-                Some((place, _)) => self.cause_at(Some(place), event, by, false),
-                None => self.cause(event, &Sides { old: &old, new: &new, grown: by, seen_at }),
+            let sides = Sides { old: &old, new: &new, grown: by, seen_at };
+            let place = match last.filter(|_| event == Event::Shrank && told.size != now.size) {
+                Some((place, _)) => Some(place),
+                None => self.find(event, &sides),
             };
-            let change = Change { before_at: Some(told_at), ..self.change(event, &new, told, now) };
-            self.tell(change, cause);
+            let before = (told, told_at);
+            match self.dropped(&told, &now, &sides) {
+                Some(dropped) => self.tell_dropped(before, now, &sides, place, dropped),
+                None => self.tell_last(event, before, now, &sides, place),
+            }
         }
         let still_told = (!is_worth_it && told.rss.is_ok()).then_some((told, told_at));
         self.know(news, still_told, had_row || is_worth_it);
+    }
+
+    /// The call that freed pages of mappings that are longer now and have less in RAM: no call does both.
+    fn dropped(&self, told: &State, now: &State, sides: &Sides<'_>) -> Option<usize> {
+        let fell = told.rss.ok()?.saturating_sub(now.rss.ok()?);
+        let is_it = |noted: &Noted| {
+            let lowers = lowers(&noted.call, sides.old) || lowers(&noted.call, sides.new);
+            matches!(noted.call, Call::Drop(_)) && lowers
+        };
+        let has_both = sides.grown > Bytes(0) && fell >= self.rules.least();
+        self.noted.iter().rposition(is_it).filter(|_| has_both)
+    }
+
+    /// Tells that mappings grew by the call at one place and that the one at another place freed pages of them. How
+    /// much was in RAM in between is not known.
+    fn tell_dropped(
+        &mut self,
+        before: (State, Duration),
+        now: State,
+        sides: &Sides<'_>,
+        grown: Option<usize>,
+        dropped: usize,
+    ) {
+        let (grew, shrank) = ((Event::Grew, grown), (Event::Shrank, Some(dropped)));
+        let is_first = grown.is_none_or(|grown| dropped < grown);
+        let (size, areas) = if is_first { (before.0.size, sides.old) } else { (now.size, sides.new) };
+        let (first, last) = if is_first { (shrank, grew) } else { (grew, shrank) };
+        let before = self.tell_step(first, areas, before, size);
+        self.tell_last(last.0, before, now, sides, last.1);
+    }
+
+    /// Tells the change that led to what is there now.
+    fn tell_last(
+        &mut self,
+        event: Event,
+        (before, before_at): (State, Duration),
+        now: State,
+        sides: &Sides<'_>,
+        place: Option<usize>,
+    ) {
+        let cause = self.cause_at(place, event, sides.grown, has_same_size(sides.old, sides.new));
+        let change = self.change(event, sides.new, before, now);
+        self.tell(Change { before_at: Some(before_at), ..change }, cause);
     }
 
     /// The calls that freed a part of these mappings, by their places, and how much each of them left: without the one
@@ -253,20 +306,28 @@ impl<'u> Update<'u> {
         parts: impl IntoIterator<Item = (usize, Bytes)>,
     ) -> (State, Duration) {
         for (place, left) in parts {
-            told = self.tell_part(old, told, place, left);
+            told = self.tell_step((Event::Shrank, Some(place)), old, told, Ok(left));
         }
         told
     }
 
-    fn tell_part(&mut self, old: &[&Area], told: (State, Duration), place: usize, left: Bytes) -> (State, Duration) {
-        let (before, before_at) = told;
-        let left = State { size: Ok(left), rss: Err(NOT_LOOKED) };
-        let cause = self.cause_at(Some(place), Event::Shrank, Bytes(0), false);
-        let at = cause.at;
-        let change = self.change(Event::Shrank, old, before, left);
+    /// Tells a change after which nobody looked before the next one came. Returns what was there then, and when.
+    fn tell_step(
+        &mut self,
+        (event, place): (Event, Option<usize>),
+        areas: &[&Area],
+        (before, before_at): (State, Duration),
+        size: Figure<Bytes>,
+    ) -> (State, Duration) {
+        let after = State { size, rss: Err(NOT_LOOKED) };
+        let cause = self.cause_at(place, event, Bytes(0), false);
+        // It may have been at work already when the figures before were read.
+        let at = cause.at.max(before_at);
+        let cause = Cause { at, ..cause };
+        let change = self.change(event, areas, before, after);
         let (pss, anonymous, cache) = (Err(NOT_LOOKED), Err(NOT_LOOKED), Err(NOT_LOOKED));
         self.tell(Change { before_at: Some(before_at), pss, anonymous, cache, ..change }, cause);
-        (left, at)
+        (after, at)
     }
 
     fn change(&self, event: Event, areas: &[&Area], before: State, after: State) -> Change {
@@ -435,8 +496,7 @@ impl<'u> Update<'u> {
         if self.changes.iter().any(is_open) {
             return;
         }
-        let (at, is_end) = (self.at, self.rules.otherwise.is_some());
-        let is_over = |noted: &&mut Noted| is_end || at.saturating_sub(noted.at) >= LONGEST_CALL;
+        let is_over = self.is_over();
         let unseen = self.noted.iter_mut().filter(|noted| !noted.is_used && is_unseen(&noted.call)).filter(is_over);
         // A dynamic linker maps a library whole and then replaces most of it: what is left is seen, but small.
         let before = self.known.iter().map(|known| &known.area);
@@ -448,6 +508,32 @@ impl<'u> Update<'u> {
             noted.is_used = true;
             never_seen(noted, why)
         }));
+    }
+
+    /// Whether no effect of a call can show any more.
+    fn is_over(&self) -> impl Fn(&&mut Noted) -> bool + use<> {
+        let (at, is_end) = (self.at, self.rules.otherwise.is_some());
+        move |noted| is_end || at.saturating_sub(noted.at) >= LONGEST_CALL
+    }
+
+    /// The calls that must have freed pages of memory that is as full as it was.
+    fn tell_undone(&mut self) {
+        let (known, least, is_over) = (self.known, self.rules.least(), self.is_over());
+        let had = |range: &Range<u64>, known: &Known| {
+            let part = common(range, &known.area.addresses);
+            let rest = known.area.size().saturating_sub(Bytes(part.end.saturating_sub(part.start)));
+            known.told.rss.unwrap_or_default().saturating_sub(rest)
+        };
+        let undone = self.noted.iter_mut().filter(|noted| !noted.is_used).filter(is_over);
+        let undone = undone.filter_map(|noted| {
+            let Call::Drop(range) = &noted.call else { return None };
+            let mut met = known.iter().filter(|known| meet(range, &known.area.addresses));
+            // What has had a row since is not as it was.
+            let found = met.find(|known| known.told_at <= noted.at && had(range, known) >= least)?;
+            noted.is_used = true;
+            Some(Change { area: Some(found.area.clone()), ..never_seen(noted, UNDONE) })
+        });
+        self.changes.extend(undone);
     }
 }
 
