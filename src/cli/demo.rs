@@ -33,7 +33,7 @@ pub(crate) struct DemoArgs {
     /// Create the file here
     ///
     /// By default it is in a temporary directory on disk.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, alias = "path", value_name = "PATH")]
     file: Option<PathBuf>,
     /// Replace the file of --file if it exists
     ///

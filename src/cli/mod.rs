@@ -222,6 +222,16 @@ fn usage_line(error: &clap::Error, subcommand: Option<&Subcommand>) -> String {
     };
     let typed = || context(ContextKind::InvalidArg).unwrap_or_default();
     let meant = |kind| context(kind).map(|name| format!("did you mean '{name}'?"));
+    // One that this command only has so that it can be refused with the reason is no hint.
+    let is_refused = |name: &str| {
+        let hidden = subcommand.map(Subcommand::command);
+        let name = name.trim_start_matches('-').to_owned();
+        hidden.is_some_and(|it| it.get_arguments().any(|arg| arg.is_hide_set() && arg.get_long() == Some(&name)))
+    };
+    let suggested = || {
+        let is_meant = context(ContextKind::SuggestedArg).is_some_and(|name| !is_refused(&name));
+        is_meant.then(|| meant(ContextKind::SuggestedArg)).flatten()
+    };
     let line = match (error.kind(), subcommand) {
         (ErrorKind::UnknownArgument, Some(subcommand))
             if typed() == "--proc-root" && !subcommand.no_root.is_empty() =>
@@ -233,7 +243,7 @@ fn usage_line(error: &clap::Error, subcommand: Option<&Subcommand>) -> String {
             let line = format!("{kind} '{}'", escaped(typed().as_bytes()));
             let instead =
                 habits::instead_of(&typed(), subcommand.map_or("", |subcommand| subcommand.name), SUBCOMMANDS);
-            asked(line, instead.map(|line| line + ".").or_else(|| meant(ContextKind::SuggestedArg)))
+            asked(line, instead.map(|line| line + ".").or_else(suggested))
         }
         (ErrorKind::InvalidValue, _) if context(ContextKind::SuggestedValue).is_some() => {
             let value = context(ContextKind::InvalidValue).unwrap_or_default();

@@ -6,6 +6,7 @@
 mod claim;
 mod claims;
 mod figures;
+mod meddling;
 mod request;
 mod scene;
 mod script;
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use claim::{contradiction, likely_cause, unknown};
+use meddling::Meddling;
 use scene::Scene;
 use words::{Data, Telling};
 
@@ -139,7 +141,11 @@ impl Experiment {
         self.wrote_zeros |= act == Act::Create && done.result() > 0;
         let after = self.stage.observe()?;
         let scene = self.scene(act, &after);
-        let claims = scene.claims();
+        // Where it holds it says nothing new.
+        let alone = scene.alone().filter(|claim| claim.holds() == Ok(false));
+        let claims: Vec<Claim> = scene.claims().into_iter().chain(alone).collect();
+        let is_wrong = claims.iter().any(|claim| claim.holds() == Ok(false));
+        let meddling = if is_wrong { self.meddling() } else { Meddling::default() };
         let (minor_faults, major_faults) = (done.minor_faults, done.major_faults);
         let touched = done.result();
         let sentence = Telling { scene: &scene, data: self.data, touched, minor_faults, major_faults }.sentence();
@@ -148,7 +154,7 @@ impl Experiment {
             kind: self.request.kind,
             pid: self.pid(),
             path: self.path().map(Path::to_owned),
-            difference: difference(&claims, &after),
+            difference: difference(&claims, &after, &meddling),
             unknown: unknown(&claims),
             minor_faults,
             major_faults,
@@ -160,6 +166,13 @@ impl Experiment {
         };
         self.before = after;
         Ok(observed)
+    }
+
+    /// What others have done to the file. A child of the process that acts is one of them.
+    fn meddling(&self) -> Meddling {
+        let length = self.stage.other_length().map(|error| error.why().to_owned());
+        let file = self.stage.open_file().ok().flatten();
+        Meddling::find(length, file.as_ref(), &self.stage.pids())
     }
 
     /// Remembers what later predictions depend on.
@@ -196,11 +209,11 @@ impl Experiment {
 }
 
 /// What does not hold, with the likely cause.
-fn difference(claims: &[Claim], after: &Figures) -> Option<String> {
+fn difference(claims: &[Claim], after: &Figures, meddling: &Meddling) -> Option<String> {
     let wrong = || claims.iter().filter(|claim| claim.holds() == Ok(false));
     let unit = ExactUnit::of(wrong().flat_map(Claim::found_sizes));
     let wrong: Vec<String> = wrong().map(|claim| claim.found(unit)).collect();
-    let cause = likely_cause(claims, after).map(|cause| format!("likely because {cause}"));
+    let cause = likely_cause(claims, after, meddling).map(|cause| format!("likely because {cause}"));
     let parts: Vec<String> = wrong.into_iter().chain(cause).chain(contradiction(after)).collect();
     (!parts.is_empty()).then(|| parts.join("; "))
 }

@@ -8,13 +8,13 @@ use nix::errno::Errno;
 
 use super::guard::{GuardedFile, NameState};
 use super::named::Place;
-use super::place::{advice_on_mapping, check_addresses};
+use super::place::{Needs, advice_on_mapping, check_addresses};
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::join::{SideBySide, compare_mapping_with_file};
 use crate::kernel::shared_map::SharedMap;
 use crate::pagecache::{Engine, OpenFile};
 use crate::process::Process;
-use crate::units::{Bytes, counted};
+use crate::units::Bytes;
 
 /// The options of a demo.
 #[derive(Debug, Clone)]
@@ -68,7 +68,7 @@ impl Demo {
     pub fn begin(request: &DemoRequest) -> Result<Demo> {
         let process = Process::own()?;
         let place = Place::choose(request.file.as_deref(), request.force, process.pid())?;
-        place.check_that_it_fits(request.size, 1)?;
+        place.check_that_it_fits(Needs { size: request.size, memory: request.size, disk: request.size })?;
         check_addresses(request.size, 1)?;
         let mut file = GuardedFile::make(place.directory(), request.keep)?;
         match prepare(&mut file, request.size, &place) {
@@ -120,7 +120,7 @@ impl Demo {
         if error.kind() != io::ErrorKind::UnexpectedEof {
             return Error::io(self.subject(), error);
         }
-        self.other_length().unwrap_or_else(|| {
+        self.file.other_length(self.size).unwrap_or_else(|| {
             Error::new(
                 self.subject(),
                 ErrorKind::System,
@@ -144,19 +144,11 @@ impl Demo {
     /// What another process has done to the file since it was created, if anything.
     pub fn meddling(&self) -> Option<Error> {
         let about_name = |why: &'static str| Some(Error::new(self.subject(), ErrorKind::Changed, why));
-        self.other_length().or_else(|| match self.file.name_state() {
+        self.file.other_length(self.size).or_else(|| match self.file.name_state() {
             NameState::Held => None,
             NameState::Gone => about_name("the demo file was removed by another process"),
             NameState::Another => about_name("another file has this name now and is not removed"),
         })
-    }
-
-    /// The error if the file no longer has the requested length.
-    fn other_length(&self) -> Option<Error> {
-        let length = self.file.file().metadata().ok()?.len();
-        let length_now = counted(length, "byte", "bytes");
-        let why = || format!("its length was changed from {} to {length_now} by another process", self.size.0);
-        (length != self.size.0).then(|| Error::new(self.subject(), ErrorKind::Changed, why()))
     }
 
     fn subject(&self) -> Subject {

@@ -9,16 +9,19 @@
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use nix::sys::stat::fstat;
 
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::guardian::Guardian;
 use crate::kernel::rename::rename_to_free_name;
 use crate::kernel::whereabouts::await_answer;
+use crate::units::{Bytes, counted};
 
 /// A new file that is removed when this value is dropped, unless it is kept.
 #[derive(Debug)]
@@ -104,6 +107,11 @@ impl GuardedFile {
         }
     }
 
+    /// The error if it no longer has the length that it was given.
+    pub fn other_length(&self, given: Bytes) -> Option<Error> {
+        changed_length(&self.file, given, Subject::Path(self.path.clone()))
+    }
+
     /// Removes it even if it was to be kept.
     pub fn discard(mut self) {
         self.keep = false;
@@ -123,6 +131,14 @@ impl Drop for GuardedFile {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+/// The error if a file no longer has the length that it was given.
+pub(super) fn changed_length(file: impl AsFd, given: Bytes, subject: Subject) -> Option<Error> {
+    let length = u64::try_from(fstat(file).ok()?.st_size).ok()?;
+    let now = counted(length, "byte", "bytes");
+    let why = || format!("its length was changed from {} to {now} by another process", given.0);
+    (length != given.0).then(|| Error::new(subject, ErrorKind::Changed, why()))
 }
 
 fn not_started(directory: &Path, error: &io::Error) -> Error {

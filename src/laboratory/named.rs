@@ -4,9 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::guard::GuardedFile;
-use super::place;
+use super::place::{self, Needs};
 use crate::error::{Error, ErrorKind, Result};
-use crate::units::Bytes;
 
 /// Where the file is created, and which names it may get.
 pub(super) struct Place {
@@ -63,12 +62,12 @@ impl Place {
         }
     }
 
-    /// Checks that a file of this size fits, with so many copies of it in memory.
+    /// Checks that the file fits.
     ///
     /// # Errors
     /// `Refused`, with the figures.
-    pub(super) fn check_that_it_fits(&self, size: Bytes, copies: u64) -> Result<()> {
-        place::check_that_it_fits(size, copies, &self.directory)
+    pub(super) fn check_that_it_fits(&self, needs: Needs) -> Result<()> {
+        place::check_that_it_fits(needs, &self.directory)
     }
 
     /// Gives the file its name.

@@ -93,20 +93,52 @@ pub(super) fn about_place(path: &Path, error: &io::Error) -> Error {
     Error::io(Subject::Path(path.to_owned()), error).with_advice(advice)
 }
 
-/// Checks that a file of `size` bytes in `directory` fits into memory, with so many copies of it, onto the disk and
-/// within the limit on its length.
+/// What a file of one size needs.
+#[derive(Debug, Clone, Copy)]
+pub struct Needs {
+    /// Its length.
+    pub size: Bytes,
+    /// How much memory it takes.
+    pub memory: Bytes,
+    /// How much of the disk.
+    pub disk: Bytes,
+}
+
+/// Checks that a file in `directory` fits into memory, onto the disk and within the limit on its length.
 ///
 /// # Errors
 /// `Refused`, with the figures.
-pub fn check_that_it_fits(size: Bytes, copies: u64, directory: &Path) -> Result<()> {
+pub fn check_that_it_fits(needs: Needs, directory: &Path) -> Result<()> {
+    let Needs { size, memory, disk } = needs;
+    let fits = check_that_memory_fits(size, memory);
     if size.0 == 0 || usize::try_from(size.0).is_err() || i64::try_from(size.0).is_err() {
-        return Err(
-            refused(size, "a file of this size cannot be mapped".to_owned()).with_advice("choose a size like 256M")
-        );
+        let advice = fits.err().and_then(|error| error.advice().map(str::to_owned));
+        return Err(refused(size, "a file of this size cannot be mapped".to_owned())
+            .with_advice(advice.unwrap_or_else(|| "choose a size like 256M".to_owned())));
     }
-    check_that_memory_fits(size, copies)?;
-    check_disk(size, directory)?;
+    fits?;
+    check_disk(size, disk, directory)?;
     check_length(size)
+}
+
+/// Checks that this empty file, which is to be in `directory`, may become so long.
+///
+/// # Errors
+/// `Refused`, with the length that is possible.
+pub(super) fn check_possible_length(file: &File, size: Bytes, directory: &Path) -> Result<()> {
+    if file.set_len(size.0).is_ok() {
+        let _ = file.set_len(0);
+        return Ok(());
+    }
+    let most = longest(file)?;
+    if size > most { Err(too_long(size, most, directory)) } else { Ok(()) }
+}
+
+/// The error if a file in `directory` may only be shorter.
+pub(super) fn too_long(size: Bytes, most: Bytes, directory: &Path) -> Error {
+    let most = Human(most);
+    refused(size, format!("a file in {} may be at most {most} long", directory.display()))
+        .with_advice(format!("choose a --size of up to {most}, or another place with --file PATH"))
 }
 
 /// The longest that this file may be, because of its file system or a limit of this process. Its length is 0 then.
@@ -122,33 +154,41 @@ pub(super) fn longest(file: &File) -> Result<Bytes> {
     Ok(Bytes(possible))
 }
 
-/// Checks that so many copies of memory of this size fit into the memory that is available.
+/// Checks that memory of this size, for which so much is needed, fits into the memory that is available: there may be
+/// several copies of it, or only a part may be touched.
 ///
 /// # Errors
 /// `Refused`, with the size that would fit.
-pub fn check_that_memory_fits(size: Bytes, copies: u64) -> Result<()> {
-    check_that_it_fits_into(read_available_memory(&ProcRoot::live())?, size, copies)
+pub fn check_that_memory_fits(size: Bytes, needed: Bytes) -> Result<()> {
+    check_that_it_fits_into(read_available_memory(&ProcRoot::live())?, size, needed)
 }
 
-fn check_that_it_fits_into(available: Bytes, size: Bytes, copies: u64) -> Result<()> {
+fn check_that_it_fits_into(available: Bytes, size: Bytes, needed: Bytes) -> Result<()> {
     let left = LEFT_FREE.min(Bytes(available.0 / 4));
-    if Bytes(size.0.saturating_mul(copies)) + left <= available {
+    if needed.0.saturating_add(left.0) <= available.0 {
         return Ok(());
     }
     let margin = MARGIN.min(Bytes(available.0 / 16));
-    let most = Human(Bytes(available.saturating_sub(left).saturating_sub(margin).0 / copies.max(1)));
+    let room = available.saturating_sub(left).saturating_sub(margin);
+    // The size for which so much less is needed.
+    let most = u128::from(room.0) * u128::from(size.0) / u128::from(needed.0.max(1));
+    let most = Human(Bytes(u64::try_from(most).unwrap_or(u64::MAX)));
     let (available, left) = (Human(available), Human(left));
-    let times = if copies > 1 { format!(" {copies} times") } else { String::new() };
-    let why = format!("it does not fit into memory{times}: {available} is available, of which {left} must stay free");
+    let part = match needed.0 / size.0.max(1) {
+        0 => format!(", though only {} of it are touched", Human(needed)),
+        1 => String::new(),
+        times => format!(" {times} times"),
+    };
+    let why = format!("it does not fit into memory{part}: {available} is available, of which {left} must stay free");
     Err(refused(size, why).with_advice(format!("choose a --size of up to {most}")))
 }
 
-fn check_disk(size: Bytes, directory: &Path) -> Result<()> {
+fn check_disk(size: Bytes, needed: Bytes, directory: &Path) -> Result<()> {
     let room = statvfs(directory).map_err(|errno| about_place(directory, &errno.into()))?;
     // The types of these two differ between architectures; both convert to 64 bits.
     #[allow(clippy::useless_conversion, reason = "32-bit machines have 32-bit counts")]
     let free = Bytes(u64::from(room.blocks_available()).saturating_mul(u64::from(room.fragment_size())));
-    if size <= free {
+    if needed <= free {
         return Ok(());
     }
     let why = format!("it does not fit onto the disk of {}, which has {} free", directory.display(), Human(free));
@@ -242,9 +282,13 @@ mod tests {
     fn the_size_that_is_named_still_fits_a_moment_later() {
         let mib = |count: u64| Bytes(count << 20);
         for (available, copies) in [(64, 1), (4096, 1), (4096, 2)] {
-            let error = check_that_it_fits_into(mib(available), mib(1 << 20), copies).unwrap_err();
+            let times = |size: Bytes| Bytes(size.0 * copies);
+            let error = check_that_it_fits_into(mib(available), mib(1 << 20), times(mib(1 << 20))).unwrap_err();
             let named: Bytes = error.advice().unwrap().rsplit(' ').next().unwrap().parse().unwrap();
-            assert!(named > Bytes(0) && check_that_it_fits_into(mib(available - 3), named, copies).is_ok(), "{error}");
+            assert!(
+                named > Bytes(0) && check_that_it_fits_into(mib(available - 3), named, times(named)).is_ok(),
+                "{error}"
+            );
         }
     }
 

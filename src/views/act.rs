@@ -98,7 +98,7 @@ const COLUMNS: &[C] = &[
     col!(new "must", "Must", Prose, |row| must(row), "what must hold after the act, with the figures before"),
     col!(new "difference", "But", Prose, |row| Cell::Remark(row.observed.difference.as_deref()),
         "what does not hold, with the likely cause"),
-    col!(new "path", "Path", Text, |row| path(row), "the file, if it has a name", on_request()),
+    col!(new "path", "Path", Text, |row| path(row), "the file, if it has a name", naming()),
     shared::path_bytes(),
     shared::page_size(),
 ];

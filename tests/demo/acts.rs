@@ -416,6 +416,28 @@ fn a_file_that_is_never_filled_may_be_larger_than_memory() {
 }
 
 #[test]
+fn only_what_a_pattern_touches_has_to_fit() {
+    let stride = |size, stride| ["--size", size, "--pattern", stride];
+    let rows = held(&[&["--acts", "create,map,quarter,fill"], &stride("64G", "stride:1G")[..]].concat());
+    let rss = figures(&rows, "fill", ["rss"])[0].as_f64().unwrap();
+    assert!(rss > 0.0 && rss <= 128.0, "{rows:?}");
+    let anon = [&["demo", "--kind", "anon", "--acts", "map,fill"], &stride("900P", "stride:1G")[..]].concat();
+    refused(&rmap(anon), "it does not fit into memory, though only 1.7P of it are touched: ");
+    let reads_all = [&["demo", "--acts", "create,map,fill,read"], &stride("900T", "stride:1G")[..]].concat();
+    refused(&rmap(reads_all), "it does not fit into memory: ");
+}
+
+#[test]
+fn the_rows_for_machines_have_the_path() {
+    let folder = disk();
+    let file = folder.path().join("f");
+    let rows = held(&["--acts", "create,map", "--size", "1M", "--file", file.to_str().unwrap()]);
+    assert!(rows.iter().all(|row| row["path"] == file.to_str().unwrap() && row["path_bytes"].is_null()), "{rows:?}");
+    let anon = held(&["--kind", "anon", "--acts", "map", "--size", "1M"]);
+    assert_eq!((anon[0]["path"].is_null(), anon[0].get("path").is_some()), (true, true), "{anon:?}");
+}
+
+#[test]
 fn an_interrupted_experiment_leaves_no_file_and_no_process() {
     if crate::ends::ctrl_c_is_ignored_here() {
         return;

@@ -109,3 +109,53 @@ fn a_step_in_which_the_views_differ_is_not_forgotten() {
         drop(last_page);
     }
 }
+
+/// Starts an experiment of 4 MiB whose `fill` takes a second, and does `act` with its file once that is mapped. Returns
+/// the exit status, the rows after `map`, and what `act` returned.
+fn meddled_acts<T>(acts: &str, act: impl Fn(&Path) -> T) -> (Option<i32>, Vec<serde_json::Value>, T) {
+    let folder = disk();
+    let path = folder.path().join("f");
+    let options = ["--size", "4M", "--rate", "4M", "--jsonl", "--file", path.to_str().unwrap()];
+    let mut demo = Running::start(command([&["demo", "--acts", acts], &options[..]].concat()));
+    while !demo.line().contains("\"act\":\"map\"") {}
+    let done = act(&path);
+    let (status, rest) = demo.rest();
+    (status, rest.lines().filter_map(|line| serde_json::from_str(line).ok()).collect(), done)
+}
+
+#[test]
+fn another_process_that_maps_the_file_is_named() {
+    let (status, rows, _held) = meddled_acts("create,map,fill,second,munmap,evict", |path| {
+        let map = memmap2::MmapOptions::new().map_raw_read_only(&fs::File::open(path).unwrap()).unwrap();
+        map.lock().unwrap();
+        map
+    });
+    assert_eq!(status, Some(1), "{rows:?}");
+    let row = |act: &str| rows.iter().find(|row| row["act"] == act).unwrap_or_else(|| panic!("{act}: {rows:?}"));
+    let cause = format!("likely because process {} maps the file too", std::process::id());
+    for act in ["fill", "second", "evict"] {
+        assert!(row(act)["difference"].as_str().is_some_and(|why| why.contains(&cause)), "{act}: {rows:?}");
+    }
+    assert!(row("fill")["difference"].as_str().unwrap().contains("and it had to be: Pss = Rss; "), "{rows:?}");
+    // Each has a third of it.
+    assert!(!row("second")["what"].as_str().unwrap().contains("half"), "{rows:?}");
+    assert!(row("evict")["what"].as_str().unwrap().starts_with("No page was dropped."), "{rows:?}");
+}
+
+#[test]
+fn truncating_the_file_of_an_experiment_is_a_clear_error() {
+    let folder = disk();
+    let path = folder.path().join("f");
+    let options = ["--acts", "create,map,fill", "--size", "4M", "--rate", "4M", "--file", path.to_str().unwrap()];
+    let mut demo = command([&["demo"], &options[..]].concat());
+    let child = demo.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_until("it has its name", || path.exists());
+    // What is filled at first stays.
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(10_000).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let err = String::from_utf8_lossy(&output.stderr).into_owned();
+    let words = "/f: its length was changed from 4194304 to 10000 bytes by another process\n";
+    assert!(output.status.code() == Some(1) && err.ends_with(words), "{err}");
+    assert_eq!(names(folder.path()), [""; 0]);
+}

@@ -12,7 +12,8 @@ use crate::{demo_in, names, refused};
 fn a_size_that_does_not_fit_is_rejected_before_anything_is_created() {
     let folder = disk();
     refused(&demo_in(folder.path(), &["--size", "900T"]), "it does not fit into memory: ");
-    refused(&demo_in(folder.path(), &["--size", "16383P"]), "--size 16383P: a file of this size cannot be mapped");
+    let too_large = demo_in(folder.path(), &["--size", "16383P"]);
+    refused(&too_large, "--size 16383P: a file of this size cannot be mapped; choose a --size of up to ");
     refused(&demo_in(folder.path(), &["--size", "7.999E"]), "--size 9222219115350168961: it does not fit into memory");
     assert_eq!(names(folder.path()), [""; 0]);
     let missing = folder.path().join("no/such/folder");
@@ -39,10 +40,25 @@ fn a_file_that_is_too_long_for_its_file_system_is_refused_with_the_length_that_i
     if run.status == Some(0) {
         return eprintln!("SKIPPED: files here may be as long as that");
     }
-    assert!(!run.err.contains(".rmap-demo-") && run.err.contains("may be at most "), "{run:?}");
+    refused(&run, "may be at most ");
+    assert!(!run.err.contains(".rmap-demo-"), "{run:?}");
+    for acts in ["create", "create,map,touch"] {
+        refused(&demo_in(folder.path(), &["--size", "9E", "--acts", acts]), "may be at most ");
+    }
     let most = run.err.split("up to ").nth(1).and_then(|rest| rest.split(',').next()).unwrap();
     let run = demo_in(folder.path(), &["--size", most, "--acts", "create"]);
     assert_eq!(run.status, Some(0), "{most}: {run:?}");
+}
+
+#[test]
+fn an_option_that_demo_does_not_have_is_no_hint() {
+    let folder = disk();
+    let path = folder.path().join("f");
+    let run = rmap(["demo", "--size", "64K", "--json", "--path", path.to_str().unwrap()]);
+    assert_eq!(run.json()[0]["path"], path.to_str().unwrap(), "--file is meant");
+    let run = rmap(["demo", "--wach"]);
+    assert_eq!((run.status, run.err.contains("--watch")), (Some(2), false), "{run:?}");
+    assert!(rmap(["ps", "--wach"]).err.contains("did you mean '--watch'?"));
 }
 
 #[test]

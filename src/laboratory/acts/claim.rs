@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::figures::{Figures, Mapped};
+use super::meddling::Meddling;
 use crate::units::{Absent, Bytes, Exact, ExactUnit, Figure, counted};
 
 /// A figure that is predicted.
@@ -123,7 +124,7 @@ impl Claim {
 }
 
 /// Why a claim may not hold, as it is shown.
-pub(super) fn likely_cause(claims: &[Claim], after: &Figures) -> Option<String> {
+pub(super) fn likely_cause(claims: &[Claim], after: &Figures, meddling: &Meddling) -> Option<String> {
     let wrong = |claim: &&Claim| claim.holds() == Ok(false);
     let mut found = claims.iter().filter(wrong).map(|claim| (claim, claim.after.unwrap_or_default().0));
     let (claim, value) = found.next()?;
@@ -132,16 +133,18 @@ pub(super) fn likely_cause(claims: &[Claim], after: &Figures) -> Option<String> 
         return Some("it is still mapped".to_owned());
     };
     let is_less = value < *range.start();
+    let or_mapped = |otherwise: &str| meddling.mappers_or(otherwise);
     Some(match claim.named {
+        _ if let Some(why) = &meddling.length => why.clone(),
         _ if is_less && swap > Bytes(0) => format!("{} were swapped out", Exact(swap)),
         Named::Cached if is_less => "the kernel has reclaimed clean pages meanwhile".to_owned(),
         Named::Rss | Named::Anonymous if is_less => "the kernel has reclaimed or swapped pages meanwhile".to_owned(),
         Named::Rss | Named::Anonymous | Named::Hugetlb => {
             "a large folio or a huge page was mapped as a whole".to_owned()
         }
-        Named::Cached => "something else reads the file, or large folios reach beyond what was dropped".to_owned(),
+        Named::Cached => or_mapped("something else reads the file, or large folios reach beyond what was dropped"),
         Named::Dirty => "the file system writes back later than it was asked to".to_owned(),
-        Named::Pss => "the kernel estimates who shares a large folio".to_owned(),
+        Named::Pss => or_mapped("the kernel estimates who shares a large folio"),
         Named::Size => "the C library or the kernel has put it elsewhere".to_owned(),
     })
 }

@@ -3,14 +3,10 @@
 use std::ops::RangeInclusive;
 
 use super::claim::{Claim, Expected, Named};
-use super::request::{FillPattern, MemoryAdvice, part_of};
+use super::request::{AROUND, FillPattern, MemoryAdvice, part_of};
 use super::scene::Scene;
 use super::script::{Act, Kind};
 use crate::units::Reason;
-
-/// How much more than what one touches may be mapped or read: the kernel maps pages around a fault if they are cached,
-/// reads ahead, and maps large folios as a whole.
-const AROUND: u64 = 2 << 20;
 
 /// What glibc needs besides the blocks: headers, alignment and what it asks for in advance.
 const HEAP_SLACK: u64 = 1 << 20;
@@ -30,6 +26,13 @@ impl Scene<'_> {
             claims.push(self.claim(Named::Size, Expected::NotMapped));
         }
         claims
+    }
+
+    /// All of Rss is in Pss too: memory of a file of which nobody else of the experiment has pages mapped in.
+    pub(super) fn alone(&self) -> Option<Claim> {
+        let shares = self.act == Act::Second || self.act == Act::Fork && !self.kind.is_shared();
+        let has_file = self.kind.is_shared() || self.kind.has_name();
+        (has_file && self.is_mapped && !shares).then(|| self.near("= Rss", self.after(Named::Rss)))
     }
 
     fn claim(&self, named: Named, expected: Expected) -> Claim {
@@ -290,7 +293,7 @@ impl Scene<'_> {
     }
 
     /// Each page is mapped by two processes.
-    fn shared_by_two(&self) -> Claim {
+    pub(super) fn shared_by_two(&self) -> Claim {
         self.near("half of Rss", self.after(Named::Rss) / 2)
     }
 

@@ -6,8 +6,12 @@ use nix::sys::resource::{Resource, getrlimit};
 
 use super::script::{Act, Kind};
 use crate::error::{Error, ErrorKind, Result, Subject};
-use crate::laboratory::place::{check_addresses, check_length, check_that_memory_fits};
+use crate::laboratory::place::{Needs, check_addresses, check_length, check_that_memory_fits};
 use crate::units::{Bytes, Exact, Human};
+
+/// How much more than what one touches may be mapped or read: the kernel maps pages around a fault if they are cached,
+/// reads ahead, and maps large folios as a whole.
+pub(super) const AROUND: u64 = 2 << 20;
 
 /// How memory is filled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -87,6 +91,32 @@ impl Request {
         self.acts.iter().any(|act| act.part().is_some() || matches!(act, Act::Read))
     }
 
+    /// How much of the memory filling touches, at most, with what the kernel reads around each byte: a long stride
+    /// leaves gaps, unless another act reads everything.
+    pub(super) fn touched(&self) -> Bytes {
+        let reads_all = self.acts.iter().any(|act| matches!(act, Act::Read | Act::Second));
+        match self.manner.pattern {
+            FillPattern::Stride(Bytes(step)) if !reads_all && step > AROUND => {
+                Bytes(self.size.0.div_ceil(step).saturating_mul(AROUND)).min(self.size)
+            }
+            _ => self.size,
+        }
+    }
+
+    /// Whether the file gets all of its blocks when it is created: not if most of them would stay empty.
+    pub(super) fn allocates(&self) -> bool {
+        self.kind == Kind::Private || self.fills() && self.touched() == self.size
+    }
+
+    /// What its file needs. A private one is written as a whole, and the copies of its pages are in memory, too.
+    pub(super) fn needs(&self) -> Needs {
+        let (size, touched) = (self.size, self.touched());
+        match self.kind {
+            Kind::Private => Needs { size, memory: Bytes(size.0.saturating_add(touched.0)), disk: size },
+            _ => Needs { size, memory: touched, disk: touched },
+        }
+    }
+
     /// Whether any of the acts needs addresses. The stack and huge pages need them before the first act.
     fn maps(&self) -> bool {
         let needs_none = |act: &Act| matches!(act, Act::Create | Act::Evict | Act::Unlink);
@@ -149,7 +179,7 @@ pub(super) fn check(request: &Request) -> Result<()> {
         check_addresses(request.size, copies)?;
     }
     if !request.kind.has_name() && request.kind != Kind::Hugetlb {
-        check_that_memory_fits(request.size, 1)?;
+        check_that_memory_fits(request.size, request.touched())?;
     }
     Ok(())
 }
@@ -159,12 +189,11 @@ pub(super) fn check(request: &Request) -> Result<()> {
 /// # Errors
 /// `Refused`, with the size that would fit.
 pub fn check_that_all_fit(requests: &[Request]) -> Result<()> {
-    let copies = |request: &Request| if request.kind == Kind::Private { 2 } else { u64::from(request.fills()) };
     let size = requests.iter().map(|request| request.size).max().unwrap_or_default();
-    match requests.iter().map(copies).sum() {
-        0 | 1 => Ok(()),
-        copies => check_that_memory_fits(size, copies),
-    }
+    let taking = requests.iter().filter(|request| request.kind == Kind::Private || request.fills());
+    let needed = taking.fold(0_u64, |sum, request| sum.saturating_add(request.needs().memory.0));
+    // One of them alone is checked when it begins.
+    if needed > size.0 { check_that_memory_fits(size, Bytes(needed)) } else { Ok(()) }
 }
 
 /// The least size of a heap.

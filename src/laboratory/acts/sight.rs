@@ -47,7 +47,7 @@ impl Stage {
     }
 
     /// The file, opened to be measured; `None` if there is none.
-    fn open_file(&self) -> Figure<Option<OpenFile>> {
+    pub(super) fn open_file(&self) -> Figure<Option<OpenFile>> {
         let (path, fd) = match &self.file {
             Backing::None => return self.mapped_file(),
             Backing::Named(file, _) => (file.path(), file.file().as_fd()),

@@ -12,13 +12,13 @@ use super::request::{FillPattern, MemoryAdvice, Request, check, part_of};
 use super::script::{Act, Kind};
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::actor::{Actor, Advice, Done, Failed, Order, Pattern, Touch};
-use crate::laboratory::guard::GuardedFile;
+use crate::laboratory::guard::{GuardedFile, changed_length};
 use crate::laboratory::named::Place;
-use crate::laboratory::place::{longest, refused};
+use crate::laboratory::place::{check_possible_length, longest, too_long};
 use crate::machine::{read_huge_page_size, read_huge_pages};
 use crate::pagecache::Engine;
 use crate::process::{ProcRoot, Process};
-use crate::units::{Bytes, Exact, Human, PageSize, counted};
+use crate::units::{Bytes, Exact, PageSize, counted};
 
 /// The process that acts, and the file.
 pub(super) struct Stage {
@@ -69,11 +69,14 @@ impl Stage {
         let file = match request.kind {
             Kind::Shared | Kind::Private => {
                 let place = Place::choose(request.file.as_deref(), request.force, std::process::id())?;
-                let copies = if request.kind == Kind::Private { 2 } else { 1 };
                 if request.fills() || request.kind == Kind::Private {
-                    place.check_that_it_fits(request.size, copies)?;
+                    place.check_that_it_fits(request.needs())?;
                 }
-                Backing::Named(GuardedFile::make(place.directory(), request.keep)?, place)
+                let file = GuardedFile::make(place.directory(), request.keep)?;
+                if !request.allocates() {
+                    check_possible_length(file.file(), request.size, place.directory())?;
+                }
+                Backing::Named(file, place)
             }
             Kind::Memfd => {
                 let fd = memfd_create(c"rmap-demo", MFdFlags::MFD_CLOEXEC);
@@ -113,6 +116,20 @@ impl Stage {
     /// The pid of the process that acts.
     pub(super) fn pid(&self) -> u32 {
         self.actor.pid()
+    }
+
+    /// The pids of the process that acts, and of the second one if there is one.
+    pub(super) fn pids(&self) -> Vec<u32> {
+        std::iter::once(&self.actor).chain(&self.second).map(Actor::pid).collect()
+    }
+
+    /// The error if the file no longer has the length that it was created with.
+    pub(super) fn other_length(&self) -> Option<Error> {
+        match &self.file {
+            Backing::Named(file, _) => file.other_length(self.request.size),
+            Backing::Memory(fd) => changed_length(fd, self.request.size, about("--kind memfd")),
+            Backing::None => None,
+        }
     }
 
     /// The name of the file, if it has one.
@@ -221,7 +238,7 @@ impl Stage {
         let order = match self.request.kind {
             Kind::Private => Order::WriteFile { fd, length },
             // Blocks for everything that will be filled, so that a full disk is an error here.
-            Kind::Shared if self.request.fills() && !in_memory => Order::Allocate { fd, length },
+            Kind::Shared if self.request.allocates() && !in_memory => Order::Allocate { fd, length },
             _ => Order::Truncate { fd, length },
         };
         let done = self.watched(order, go_on)?;
@@ -355,20 +372,17 @@ impl Stage {
                 if let Backing::Named(file, place) = &self.file
                     && let Ok(most) = longest(file.file()) =>
             {
-                let most = Human(most);
-                let shown = place.shown().parent().unwrap_or(Path::new(".")).display().to_string();
-                refused(self.request.size, format!("a file in {shown} may be at most {most} long"))
-                    .with_advice(format!("choose a --size of up to {most}, or another place with --file PATH"))
+                too_long(self.request.size, most, place.directory())
             }
             Failed::Call(errno) => Error::errno(subject(), *errno).with_advice(match self.path() {
                 Some(_) => "choose a smaller --size or another place with --file PATH",
                 None => "choose a smaller --size",
             }),
-            Failed::Ended(Some(Signal::SIGBUS)) => {
-                let why = "the system could not provide a page of it while it was filled";
+            Failed::Ended(Some(Signal::SIGBUS)) => self.other_length().unwrap_or_else(|| {
+                let why = "the system could not provide a page of it";
                 Error::new(subject(), ErrorKind::System, why)
                     .with_advice("choose a smaller --size; the kernel log (dmesg) may say more")
-            }
+            }),
             Failed::Ended(signal) => {
                 let by = signal.map_or("", Signal::as_str);
                 let why = format!("the process of the experiment was ended {by}").trim_end().to_owned();

@@ -268,6 +268,9 @@ impl Telling<'_> {
             Kind::Private => "A second process maps the same file: it shares the pages of the file, not the private \
                               copies."
                 .to_owned(),
+            _ if self.scene.shared_by_two().holds() != Ok(true) => {
+                "A second process maps the same file and reads all of it; the page cache has each page once.".to_owned()
+            }
             _ if !self.has_all() => {
                 "A second process maps the same file and reads all of it; pages that both have mapped \
                                      in count half in the Pss of each."
@@ -319,6 +322,10 @@ impl Telling<'_> {
                     (Ok(before), Ok(after)) if keeps => {
                         let dropped = Exact(before.saturating_sub(after));
                         format!("The kernel dropped {dropped}, and kept what this process has mapped in.")
+                    }
+                    (Ok(before), Ok(after)) if after > Bytes(0) => {
+                        let dropped = Exact(before.saturating_sub(after));
+                        format!("The kernel dropped {dropped} of clean pages, and kept {}.", Exact(after))
                     }
                     _ => "The kernel dropped the clean pages; the next read takes them from the disk.".to_owned(),
                 };

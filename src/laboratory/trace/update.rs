@@ -496,7 +496,7 @@ impl<'u> Update<'u> {
         if self.changes.iter().any(is_open) {
             return;
         }
-        let is_over = self.is_over();
+        let is_over = is_over(self.at, &self.rules);
         let unseen = self.noted.iter_mut().filter(|noted| !noted.is_used && is_unseen(&noted.call)).filter(is_over);
         // A dynamic linker maps a library whole and then replaces most of it: what is left is seen, but small.
         let before = self.known.iter().map(|known| &known.area);
@@ -510,15 +510,9 @@ impl<'u> Update<'u> {
         }));
     }
 
-    /// Whether no effect of a call can show any more.
-    fn is_over(&self) -> impl Fn(&&mut Noted) -> bool + use<> {
-        let (at, is_end) = (self.at, self.rules.otherwise.is_some());
-        move |noted| is_end || at.saturating_sub(noted.at) >= LONGEST_CALL
-    }
-
     /// The calls that must have freed pages of memory that is as full as it was.
     fn tell_undone(&mut self) {
-        let (known, least, is_over) = (self.known, self.rules.least(), self.is_over());
+        let (known, least, is_over) = (self.known, self.rules.least(), is_over(self.at, &self.rules));
         let had = |range: &Range<u64>, known: &Known| {
             let part = common(range, &known.area.addresses);
             let rest = known.area.size().saturating_sub(Bytes(part.end.saturating_sub(part.start)));
@@ -535,6 +529,12 @@ impl<'u> Update<'u> {
         });
         self.changes.extend(undone);
     }
+}
+
+/// Whether no effect of a call can show any more at this time.
+fn is_over(at: Duration, rules: &Rules) -> impl Fn(&&mut Noted) -> bool {
+    let is_end = rules.otherwise.is_some();
+    move |noted| is_end || at.saturating_sub(noted.at) >= LONGEST_CALL
 }
 
 /// Whether a change made something new that no call explains.
