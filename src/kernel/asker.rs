@@ -100,6 +100,8 @@ pub(crate) enum Task {
     Read,
     /// `pidfd_getfd`: pid, descriptor.
     Take,
+    /// `ioctl` that only fills in the output: its number.
+    Ioctl,
 }
 
 impl Task {
@@ -422,6 +424,7 @@ fn carry_out(question: &Question, memory: *mut c_void) -> i64 {
             }
             Task::WriteBackAll => libc::fdatasync(fd).into(),
             Task::Read => libc::pread64(fd, output, length.min(OUTPUT), offset) as i64,
+            Task::Ioctl => libc::ioctl(fd, first as _, output).into(),
             Task::Take => {
                 let process = libc::syscall(libc::SYS_pidfd_open, first, 0 as libc::c_uint) as c_int;
                 let taken = libc::syscall(libc::SYS_pidfd_getfd, process, second, 0 as libc::c_uint) as i64;

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use nix::unistd::geteuid;
 
-use crate::common::{disk, has, mounted_as, rmap, shell};
+use crate::common::{Served, disk, has, in_own_namespace, mounted_as, rmap, shell};
 use crate::who;
 
 /// Runs a command at the end of a test, however it ends.
@@ -144,6 +144,29 @@ fn a_memfd_behind_a_loop_device_is_held_by_the_kernel() {
     assert_eq!(uses_of(&link), [("loop device".to_owned(), format!("loop device {device}"))]);
     // Asking detached nothing.
     assert_eq!(shell("losetup $1", &[device.as_ref()]).status, Some(0));
+}
+
+#[test]
+fn the_file_of_a_loop_device_is_known_where_its_path_leads_nowhere() {
+    let name = "kernel::the_file_of_a_loop_device_is_known_where_its_path_leads_nowhere";
+    let Some(folder) = mounted_as(name, "mkdir there all") else { return };
+    let Some((device, _off)) = loop_device(name, &folder, 2 << 20) else { return };
+    // With a file system that may not answer, each path is looked up with care.
+    let Some(_served) = Served::by_nobody(&folder.join("there")) else { return };
+    let path = folder.join("image");
+    let open = crate::writer(&path);
+    let link = crate::link_of(&open, "fd", path_word(&path));
+    std::fs::remove_file(&path).unwrap();
+    let inode = shell("stat -L -c %d:%i $1 | tr -d '\n'", &[link.as_ref()]).text();
+    let words = |device: &str| [("loop device".to_owned(), format!("loop device {device}"))];
+    assert_eq!(uses_of(&link), words(&device));
+    assert_eq!(uses_of_arguments(&["--inode", &inode]), words(&device));
+    let mount = "mount -t tmpfs none all && truncate -s 2M all/l && losetup -f --show all/l > device";
+    let elsewhere = in_own_namespace(&folder, mount, &format!("open:{}", folder.join("all/l").display()));
+    let device = std::fs::read_to_string(folder.join("device")).unwrap().trim().to_owned();
+    let _off = finally(&["losetup", "-d", &device]);
+    let path = format!("/proc/{}/root{}/all/l", elsewhere.pid(), folder.display());
+    assert_eq!(uses_of(&path), words(&device));
 }
 
 #[test]

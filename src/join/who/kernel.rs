@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use nix::errno::Errno;
+
 use super::device::{all_above, mounts_of, number_at, number_in};
 use super::overlays::open_name;
 use super::row::{Holding, KernelUse};
@@ -124,8 +126,9 @@ impl KernelSearch<'_> {
 
     /// Whether the file is behind a loop device, of which the kernel shows this path.
     fn is_behind(&self, name: &[u8], number: Option<(u32, u32)>, path: &[u8]) -> Verdict {
-        // The device asks the file system of its file, which may not answer.
-        let may_ask = || matches!(whereabouts::locate(&path_of(path)), Ok(None));
+        // The device asks the file system of its file. One that may not answer is asked by the path alone; a path that
+        // leads nowhere (the file was deleted, or is one of another mount namespace) tells nothing.
+        let may_ask = || !matches!(whereabouts::locate(&path_of(path)), Ok(Some(_)) | Err(Errno::ETIMEDOUT));
         let ask = |number| file_behind(&path_of(&[b"/dev/", name].concat()), number);
         let Some((device, inode)) = number.filter(|_| may_ask()).and_then(ask) else { return self.is_at(path) };
         // The path may lead to another file since.
