@@ -6,9 +6,11 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use signal_hook::consts::SIGXFSZ;
 
 use super::answer::refuse_if;
 use super::found::FoundArgs;
@@ -84,6 +86,7 @@ impl Run for CaptureArgs {
         }
         // Only now: a signal ends that wait at once.
         let signals = Signals::watch_first()?;
+        outlive_file_limit()?;
         report.show_progress("captured");
         let mut done = 0;
         let mut check = || {
@@ -154,6 +157,13 @@ impl CaptureArgs {
         });
         Ok(Some(asked))
     }
+}
+
+/// From now on, writing beyond the limit on the size of a file (`ulimit -f`) fails, where a signal would end this
+/// process and leave an incomplete file behind.
+fn outlive_file_limit() -> Done {
+    let handled = signal_hook::flag::register(SIGXFSZ, Arc::default());
+    handled.map(drop).map_err(|error| Stop::Failed(Error::io(Subject::Words("signals".to_owned()), &error)))
 }
 
 /// How a file of this name is compressed.

@@ -79,7 +79,7 @@ fn a_process_that_does_not_exist_replaces_nothing() {
 }
 
 #[test]
-fn a_full_disk_and_a_signal_leave_nothing() {
+fn a_full_disk_a_file_limit_and_a_signal_leave_nothing() {
     let run = shell(
         "d=$(mktemp -d) && unshare -m bash -c 'mount -t tmpfs -o size=64k tmpfs \"$1\" || { echo SKIPPED; exit; }
          rmap capture --no-files -o \"$1/a.tar\"; echo status $?; ls -A \"$1\"' bash \"$d\"; rmdir \"$d\"",
@@ -91,6 +91,12 @@ fn a_full_disk_and_a_signal_leave_nothing() {
         assert_eq!(run.text(), "status 1\n", "{run:?}");
         assert!(run.err.contains("a.tar: ") && run.err.lines().count() == 1, "{run:?}");
     }
+    let run = shell(
+        "d=$(mktemp -d) && cd \"$d\" && { (ulimit -f 8; rmap capture --no-files -o a.tar); echo status $?; ls -A; \
+         rm -r \"$d\"; }",
+        &[],
+    );
+    assert_eq!((run.text().as_str(), run.err.as_str()), ("status 1\n", "rmap: a.tar: File too large\n"), "{run:?}");
     // It has so much to read that it is still at work when the signal comes.
     let _large = Subject::start(["many:30000"]);
     let folder = tempfile::tempdir().unwrap();
