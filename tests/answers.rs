@@ -520,7 +520,13 @@ fn a_missing_proc_is_called_missing() {
         let run = elsewhere("umount -R /proc", &format!("\"$0\" {arguments}"));
         assert!(run.status == Some(1) && run.err.starts_with("rmap: /proc: it is not mounted"), "{arguments}: {run:?}");
     }
-    for arguments in ["", "overview", "files", "files --scan", "cgroups", "ps", "mem"] {
+    let capture = folder.path().join("x.tar").display().to_string();
+    assert_eq!(
+        common::rmap(["capture", "--no-files", "-o", &capture, &std::process::id().to_string()]).status,
+        Some(0)
+    );
+    let diff = format!("diff {capture}");
+    for arguments in ["", "overview", "files", "files --scan", "cgroups", "ps", "mem", &diff] {
         let run = elsewhere("umount -R /proc", &format!("\"$0\" {arguments}"));
         let line = run.complaints().concat();
         assert!(line.starts_with("rmap: /proc: it is not mounted"), "{arguments}: {run:?}");

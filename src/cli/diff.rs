@@ -128,7 +128,8 @@ impl Run for DiffArgs {
         let files = kinds.contains(&ChangedKind::File);
         let wanted = Wanted { processes: kinds.iter().any(|kind| *kind != ChangedKind::File), files };
         let before = root::open(&self.before, wanted)?;
-        let after = self.after.as_deref().map_or(Ok(ProcRoot::live()), |after| root::open(after, wanted))?;
+        let now = || root::mounted(ProcRoot::live());
+        let after = self.after.as_deref().map_or_else(now, |after| root::open(after, wanted))?;
         let names = [name(&self.before), self.after.as_deref().map_or_else(|| "now".to_owned(), name)];
         let comparison = Comparison {
             before,
