@@ -67,8 +67,13 @@ pub(super) fn read(root: &ProcRoot, pid: u32, with_command_line: bool, spaces: &
         reading.add(&process.raw(), has_memory, with_command_line);
         // One that is exiting has released its memory, but is not a zombie yet.
         reading.lacks_memory &= has_memory && !is_zombie;
-        if let Some(thread) = process.raw_thread() {
-            reading.add(&thread, true, with_command_line);
+        let thread = process.raw_thread();
+        if let Some(thread) = &thread {
+            reading.add(thread, true, with_command_line);
+        }
+        if has_memory {
+            let is_new = |other: &Raw<'_>| thread.as_ref().is_none_or(|thread| thread.below() != other.below());
+            process.raw_threads_with_other_files().filter(is_new).for_each(|other| reading.add_descriptors(&other));
         }
         let (_, program, _) = life;
         let memory = (spaces.enter_anew(&process), program);

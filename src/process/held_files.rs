@@ -238,16 +238,28 @@ impl Process {
 }
 
 impl Process {
-    /// The threads whose descriptors are not those of the process (`unshare(CLONE_FILES)`). If this user may not
-    /// compare them, all threads: then the same descriptors are read several times.
+    /// The threads whose descriptors are not those of the process (`unshare(CLONE_FILES)`); of several that share
+    /// theirs, one. If this user may not compare them, all threads: then the same descriptors are read several times.
     pub(super) fn threads_with_other_files(&self) -> Vec<u32> {
         if self.is_live() && self.directory.has_one_thread() {
             return Vec::new();
         }
         let mut threads = self.directory.read_numbers("task").unwrap_or_default();
         threads.retain(|thread| *thread != self.pid());
-        let is_ours = is_of_our_namespace(self.root());
-        threads.retain(|thread| !is_ours || kcmp::compare_files(self.pid(), *thread) != Ok(Ordering::Equal));
+        // The last thread is first: it shows the memory if the first one has exited.
+        threads.sort_unstable_by(|one, another| another.cmp(one));
+        if !is_of_our_namespace(self.root()) {
+            return threads;
+        }
+        let mut met = vec![self.pid()];
+        threads.retain(|thread| {
+            let compared = || met.iter().map(|known| kcmp::compare_files(*known, *thread));
+            let is_other = compared().all(|order| order != Ok(Ordering::Equal));
+            if is_other && compared().all(|order| order.is_ok()) {
+                met.push(*thread);
+            }
+            is_other
+        });
         threads
     }
 }

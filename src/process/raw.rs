@@ -26,7 +26,16 @@ impl Process {
         }
         let threads = self.directory.read_numbers("task").ok()?;
         let thread = threads.into_iter().filter(|thread| *thread != self.pid()).max()?;
-        Some(Raw { directory: &self.directory, below: format!("task/{thread}/") })
+        Some(self.raw_of_thread(thread))
+    }
+
+    /// Where the descriptors of threads are that have their own (`unshare(CLONE_FILES)`).
+    pub(crate) fn raw_threads_with_other_files(&self) -> impl Iterator<Item = Raw<'_>> {
+        self.threads_with_other_files().into_iter().map(|thread| self.raw_of_thread(thread))
+    }
+
+    fn raw_of_thread(&self, thread: u32) -> Raw<'_> {
+        Raw { directory: &self.directory, below: format!("task/{thread}/") }
     }
 }
 

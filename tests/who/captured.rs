@@ -8,6 +8,20 @@ use crate::common::{Run, Subject, description, memory, page, rmap, shell};
 use crate::{bytes, link_of};
 
 #[test]
+fn a_file_that_only_a_thread_has_open_is_held_in_a_capture_too() {
+    let folder = memory();
+    let path = folder.path().join("file");
+    std::fs::write(&path, "x").unwrap();
+    let subject = Subject::start([format!("thread:{}", path.display())]);
+    let archive = folder.path().join("capture.tar").display().to_string();
+    let taken = rmap(["capture", "--no-files", "-o", &archive, &subject.word()]);
+    assert_eq!(taken.status, Some(0), "{taken:?}");
+    let found = crate::who(["--proc-root", &archive, path.to_str().unwrap()]);
+    let row = found.row(&subject);
+    assert_eq!((&row["how"], &row["descriptors"]), (&"open".into(), &1.into()), "{found:?}");
+}
+
+#[test]
 fn a_capture_resolves_its_own_links_and_says_what_was_cached() {
     let folder = memory();
     let path = folder.path().join("file");
