@@ -170,6 +170,40 @@ fn without_system_calls_the_same_is_found_by_looking() {
 }
 
 #[test]
+fn an_option_that_does_not_exist_is_not_run_as_a_program() {
+    let run = run(command(["trace", "--colums", "x", "true"]));
+    let line = "rmap: --colums: unknown option; see `rmap trace --help`\n";
+    assert_eq!(run.parts(), (2, String::new(), line.to_owned()));
+}
+
+#[test]
+fn what_is_cached_of_a_mapping_with_a_hole_is_that_of_its_parts() {
+    in_peace_with_python(|| {
+        let folder = disk();
+        let path = folder.path().join("mapped");
+        let script: &str = &[
+            LIBC,
+            "file = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+os.ftruncate(file, size)
+place = libc.mmap(0, size, 3, 1, file, 0)
+ctypes.memset(place, 1, size)
+libc.mlock(word(place), word(size))
+time.sleep(0.2)
+libc.munmap(place + size // 4, size // 4)
+time.sleep(0.2)
+",
+        ]
+        .concat();
+        let rows = python(&["--every", "20"], script, &[path.to_str().unwrap()]);
+        let rows = of(&rows, &path);
+        let shrank = rows.iter().find(|row| row["event"] == "shrank").unwrap();
+        let left = 24 * MIB;
+        assert_eq!((figure(shrank, "size"), figure(shrank, "rss")), (left, left), "{shrank}");
+        assert_eq!(figure(shrank, "cached"), left, "{shrank}");
+    });
+}
+
+#[test]
 fn a_mapping_in_small_pieces_goes_as_one() {
     in_peace_with_python(|| {
         let script: &str = &[

@@ -207,7 +207,9 @@ fn write_verdict(last: &Observation, different: Option<&Observation>, meddling: 
         }
         Some(seen) => write_difference(&mut out, seen, last)?,
     }
-    let missing = last.size.0.saturating_sub(last.views.usage.rss.0);
+    // What is only no longer mapped is in the page cache all the same.
+    let cached = last.views.file.cached().map(|pages| pages.bytes(last.views.file.page_size));
+    let missing = cached.map_or(0, |cached| last.size.0.saturating_sub(cached.0));
     if let Some(error) = meddling {
         writeln!(out, "But {}.", error_line(error))?;
     } else if missing > 0 {

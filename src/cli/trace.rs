@@ -130,6 +130,10 @@ impl Run for TraceArgs {
         // The program and its arguments may begin with a hyphen.
         let is_root = self.command.first().is_some_and(|word| word.as_bytes().starts_with(b"--proc-root"));
         refuse_if(is_root, "--proc-root", Self::NO_ROOT)?;
+        // No program is called like an option.
+        let odd = self.command.first().filter(|word| word.as_bytes().starts_with(b"-"));
+        let option = odd.map(|word| word.to_string_lossy().into_owned());
+        refuse_if(odd.is_some(), &option.unwrap_or_default(), "unknown option; see `rmap trace --help`")?;
         trace(self.command, &self.follow, &self.answer, configured, report)
     }
 }

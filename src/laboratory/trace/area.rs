@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::error::Result;
 use crate::process::{Device, Fields, FileMapping, Mapping, MappingKind, Process, Program, Wanted};
-use crate::units::{Absent, Bytes, Figure, Reason};
+use crate::units::{Absent, ByteRange, Bytes, Figure, Reason};
 
 /// One mapping at one moment.
 #[derive(Debug, Clone)]
@@ -84,6 +84,19 @@ impl Area {
             false => (self.path.is_empty(), self.kind) == (later.path.is_empty(), later.kind),
         }
     }
+}
+
+/// The parts of a file that adjacent mappings of it have, in the order of their addresses.
+pub(super) fn mapped_parts(areas: &[&Area]) -> Vec<ByteRange> {
+    let mut parts: Vec<ByteRange> = Vec::new();
+    for area in areas {
+        let part = ByteRange { offset: area.offset, length: area.size().0 };
+        match parts.last_mut().filter(|last| last.offset.checked_add(last.length) == Some(part.offset)) {
+            Some(last) => last.length = last.length.saturating_add(part.length),
+            None => parts.push(part),
+        }
+    }
+    parts
 }
 
 /// What is always read: the page tables report it in a fraction of the time of smaps. For 1 GiB in pages of 4 KiB smaps

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::area::{Area, sum};
 use crate::pagecache::Method;
-use crate::units::{Bytes, Figure};
+use crate::units::{ByteRange, Bytes, Figure};
 
 /// What happened to a mapping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +107,8 @@ pub struct Change {
     /// The mapping; of one that is gone, as it was seen last. `None` if it was never
     /// seen.
     pub area: Option<Area>,
+    /// The parts of its file that are mapped, or were: what lies between them is not.
+    pub(super) parts: Vec<ByteRange>,
     /// The figures before.
     pub before: State,
     /// The figures after.
@@ -119,6 +121,15 @@ pub struct Change {
     pub cache: Figure<InCache>,
     /// The length that the system call asked for, if it has one and names one.
     pub asked: Option<Bytes>,
+}
+
+impl InCache {
+    /// The figures of several parts of a file together.
+    pub(super) fn with(self, other: InCache) -> InCache {
+        let add = |one: Figure<Bytes>, other: Figure<Bytes>| Ok(one? + other?);
+        let (cached, dirty) = (add(self.cached, other.cached), add(self.dirty, other.dirty));
+        InCache { cached, dirty, method: self.method.and(other.method) }
+    }
 }
 
 impl Change {

@@ -68,17 +68,20 @@ impl Files {
         self.open.insert(key, opened);
     }
 
-    /// Measures the part of the file that is mapped; `None` if it is not open.
-    pub(super) fn known(&self, area: &Area) -> Option<Figure<InCache>> {
-        self.open.contains_key(&key(area)).then(|| self.measure(area))
+    /// Measures the parts of the file that are mapped; `None` if it is not open.
+    pub(super) fn known(&self, area: &Area, parts: &[ByteRange]) -> Option<Figure<InCache>> {
+        self.open.contains_key(&key(area)).then(|| self.measure(area, parts))
     }
 
-    /// Measures the part of the file that is, or was, mapped.
-    pub(super) fn measure(&self, area: &Area) -> Figure<InCache> {
+    /// Measures the parts of the file that are, or were, mapped.
+    pub(super) fn measure(&self, area: &Area, parts: &[ByteRange]) -> Figure<InCache> {
         let file = self.open.get(&key(area)).ok_or(NO_FILE)?.as_ref().map_err(|absent| *absent)?;
-        let report = self.engine.measure_range(file, ByteRange { offset: area.offset, length: area.size().0 });
-        let bytes = |pages: Figure<Pages>| pages.map(|pages| pages.bytes(report.page_size));
-        Ok(InCache { cached: bytes(report.cached()), dirty: bytes(report.dirty()), method: report.method() })
+        let measured = parts.iter().map(|part| {
+            let report = self.engine.measure_range(file, *part);
+            let bytes = |pages: Figure<Pages>| pages.map(|pages| pages.bytes(report.page_size));
+            InCache { cached: bytes(report.cached()), dirty: bytes(report.dirty()), method: report.method() }
+        });
+        measured.reduce(InCache::with).ok_or(NO_FILE)
     }
 
     /// Closes the files of which no mapping is left.

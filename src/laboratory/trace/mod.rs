@@ -43,7 +43,7 @@ use crate::kernel::notify::{Filter, Notification};
 use crate::kernel::page_size;
 use crate::process::Process;
 use crate::units::{Absent, Bytes, PageSize, Reason};
-use area::Reader;
+use area::{Reader, mapped_parts};
 use calls::{Call, InCacheAt, Noted, WATCHED};
 use files::{Files, NOT_OPEN};
 use hearing::Hearing;
@@ -317,11 +317,11 @@ impl Trace {
     fn measure_while_held(&self, changes: &mut [Change], call: &Call) -> Vec<InCacheAt> {
         let (ledger, files) = (&self.ledger, &self.files);
         for change in changes.iter_mut().filter(|change| change.cache.err() == Some(UNMEASURED)) {
-            if let Some(figures) = change.area.as_ref().and_then(|area| files.known(area)) {
+            if let Some(figures) = change.area.as_ref().and_then(|area| files.known(area, &change.parts)) {
                 change.cache = figures;
             }
         }
-        let figures = |area| files.known(area).unwrap_or(Err(NOT_OPEN));
+        let figures = |area: &Area| files.known(area, &mapped_parts(&[area])).unwrap_or(Err(NOT_OPEN));
         ledger.that_may_end(call).map(|area| (area.addresses.clone(), figures(area))).collect()
     }
 
@@ -385,7 +385,7 @@ impl Trace {
         for mut change in changes {
             let is_open = measures.files && change.cache.err() == Some(UNMEASURED);
             if let Some(area) = change.area.as_ref().filter(|_| is_open) {
-                change.cache = self.files.measure(area);
+                change.cache = self.files.measure(area, &change.parts);
             }
             self.waiting.push(change);
         }

@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 use std::ops::Range;
 use std::time::Duration;
 
-use super::area::{Area, sum};
+use super::area::{Area, mapped_parts, sum};
 use super::calls::{Call, Noted, is_unseen, meet};
 use super::causes::{asked, brings, fills, has_part, is_part_of, lowers, removes, takes};
 use super::change::{Change, Event, InCache, State};
@@ -187,6 +187,7 @@ impl<'u> Update<'u> {
         let change = Change {
             before_at: Some(before_at),
             area: Some(hull(first, &old)),
+            parts: mapped_parts(&old),
             pss: Ok(Bytes(0)),
             anonymous: Ok(Bytes(0)),
             cache: held.unwrap_or(Err(UNMEASURED)),
@@ -337,6 +338,7 @@ impl<'u> Update<'u> {
             event,
             call: Err(UNMEASURED),
             area: areas.first().map(|area| hull(area, areas)),
+            parts: mapped_parts(areas),
             before,
             after,
             pss: sum(areas.iter().copied(), |area| area.pss),
@@ -551,6 +553,7 @@ fn never_seen(noted: &Noted, why: Absent) -> Change {
         event: Event::Unseen,
         call: Ok(noted.call.word()),
         area: None,
+        parts: Vec::new(),
         before: absent,
         after: absent,
         pss: Err(why),
