@@ -19,7 +19,10 @@ fn a_directory_that_several_paths_lead_to_has_its_files_by_each_of_them() {
     }
     let long = folder.join("a/very/long/name/of/it/file");
     let short = folder.join("short/of/it/file");
+    // What was written just now is not reclaimed.
+    let renew = || std::fs::write(&long, b"x").unwrap();
     let capture = folder.join("capture.tar");
+    renew();
     rmap(["capture", "-o", capture.to_str().unwrap(), &std::process::id().to_string()]);
     // Unpacked it is read faster.
     let (archive, capture) = (capture, folder.join("capture"));
@@ -40,6 +43,7 @@ fn a_directory_that_several_paths_lead_to_has_its_files_by_each_of_them() {
         // Of a file of a layer the layer is shown.
         ("both/name", &short),
     ] {
+        renew();
         let live = complete(&[folder.join(directory)]);
         assert_eq!(live.rows.len(), 1, "{directory}: {live:?}");
         live.row(expected);
@@ -48,6 +52,7 @@ fn a_directory_that_several_paths_lead_to_has_its_files_by_each_of_them() {
         assert!(!run.err.contains("symbolic"), "{directory}: {run:?}");
     }
     // Live a link is followed. A capture has no links, and does not know of directories without cached files.
+    renew();
     complete(&[folder.join("link")]).row(&long);
     for directory in ["link/long", "empty"] {
         let run = captured(&folder.join(directory));
