@@ -6,6 +6,7 @@
 
 mod common;
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -135,6 +136,77 @@ fn bindfs_keeps_the_pages_of_a_file_that_is_looked_at() {
             // The kernel may reclaim some meanwhile, and remembers it.
             let (cached, evicted) = (row["cached"].as_u64().unwrap(), row["evicted_pages"].as_u64().unwrap());
             assert!(cached > 0 && cached + evicted == pages, "{row}");
+        }
+    }
+}
+
+#[test]
+fn files_on_fuse_with_one_number_keep_their_own_figures() {
+    let name = "files_on_fuse_with_one_number_keep_their_own_figures";
+    if !has("bindfs", "bindfs") || !has_cachestat() {
+        return;
+    }
+    // Of each of these file systems it is the first file, so all have one inode number, and bindfs keeps it.
+    let make = "mkdir there; for i in 1 2 3 4; do mkdir -p below/$i && mount -t tmpfs none below/$i &&
+        head -c ${i}M /dev/zero > below/$i/f; done; truncate -s 1M below/4/f";
+    let Some(folder) = mounted_as(name, make) else { return };
+    let there = folder.join("there");
+    if !Command::new("bindfs").arg(folder.join("below")).arg(&there).status().unwrap().success() {
+        eprintln!("SKIPPED: {name}: bindfs cannot mount here");
+        return;
+    }
+    let _mounted = Unmount(&there);
+    let [other, files @ ..] = ["4", "1", "2", "3"].map(|number| there.join(number).join("f"));
+    let names = files.each_ref().map(|file| file.to_str().unwrap());
+    let numbers = files.each_ref().map(|file| std::fs::metadata(file).map(|found| (found.dev(), found.ino())).unwrap());
+    if numbers != [numbers[0]; 3] {
+        eprintln!("SKIPPED: {name}: bindfs gives the files different numbers here");
+        return;
+    }
+    let mib = (1 << 20) / common::page();
+    let act = |how: &str, number: usize, mib_seen: u64| format!("{how}:{}:{}", names[number], mib_seen * mib);
+    let first = Subject::start([act("view", 0, 1)]);
+    // Each has its own figures, alone too; of those that nobody has open there are none.
+    let all = rmap_without_lists(["pcstat", "--jsonl", names[0], names[1], names[2]]);
+    let Some(all) = all else { return };
+    let all = all.lines_of_json();
+    assert_eq!(all.len(), 3, "{all:?}");
+    for (number, file) in files.iter().enumerate() {
+        let alone = rmap_without_lists(["pcstat", "--jsonl", names[number]]).unwrap().lines_of_json();
+        for row in [row(&all, "filename", file), &alone[0]] {
+            assert_eq!(row["size"], (number as u64 + 1) << 20, "{row}");
+            let cached = if number == 0 { Value::from(mib) } else { Value::Null };
+            assert_eq!(row["cached"], cached, "{row}");
+        }
+    }
+    if can_read_lists(name) {
+        // The lists of pages know the first, which has the same number, name and size.
+        let rows = rmap(["pcstat", "--jsonl", other.to_str().unwrap()]).lines_of_json();
+        assert!(rows[0]["cached"].is_null(), "{rows:?}");
+    }
+    let both = Subject::start([act("view", 0, 1), act("view", 2, 3)]);
+    let held = rmap(["pcstat", "--jsonl", "--pid", &both.pid().to_string()]).lines_of_json();
+    let mapped = rmap(["pid", &both.pid().to_string(), "--cache", "--jsonl"]).lines_of_json();
+    for (number, pages) in [(0, mib), (2, 3 * mib)] {
+        assert_eq!(row(&held, "filename", &files[number])["cached"], pages, "{held:?}");
+        assert_eq!(row(&mapped, "path", &files[number])["cache_cached"], pages * common::page(), "{mapped:?}");
+    }
+    let tree =
+        rmap_without_lists(["pcstat", "-R", "--cross-file-systems", "--jsonl", there.to_str().unwrap()]).unwrap();
+    let tree = tree.lines_of_json();
+    let sizes = files.each_ref().map(|file| row(&tree, "filename", file)["size"].as_u64().unwrap() >> 20);
+    assert_eq!(sizes, [1, 2, 3], "{tree:?}");
+    if can_read_lists(name) {
+        let listed = rmap(["files", there.to_str().unwrap(), "-o", "path,holders,holder_count", "--jsonl"]);
+        let listed = listed.lines_of_json();
+        for (number, pids) in [(0, vec![first.pid(), both.pid()]), (2, vec![both.pid()])] {
+            let row = row(&listed, "path", &files[number]);
+            let holders = row["holders"].as_str().unwrap();
+            let is_it = match pids[..] {
+                [pid] => holders.ends_with(&format!(" {pid}")),
+                _ => holders.ends_with(" (2)"),
+            };
+            assert!(is_it, "{row}");
         }
     }
 }

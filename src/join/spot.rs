@@ -1,8 +1,7 @@
 //! Where an open file is: on which file system, and at which path within it.
 
-use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::kernel::handle::Handle;
 use crate::machine::Places;
@@ -19,19 +18,10 @@ pub(super) struct Spot {
 impl Spot {
     /// Of a file that is open, perhaps as a name only. `None`: its mount is in no list that this user may read.
     pub(super) fn of(named: &Handle, places: &Places) -> Option<Spot> {
-        let path = link_of(named);
+        let path = named.link();
         let number = named.mount().and_then(|number| str::from_utf8(&number).ok()?.parse().ok())?;
         let typed = path.as_deref().unwrap_or(Path::new("/")).as_os_str().as_bytes();
         let (device, within) = places.of_mount(number, typed)?;
         Some(Spot { device, within: within.filter(|_| path.is_some()) })
-    }
-}
-
-/// The path of an open file as this process sees it, with ` (deleted)` if the name was removed. `None` if it is open in
-/// the child that asks a file system which may not answer: it is not known where links lead there.
-pub(super) fn link_of(named: &Handle) -> Option<PathBuf> {
-    match named {
-        Handle::Own(fd) => std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).ok(),
-        Handle::Far(_) => None,
     }
 }

@@ -106,6 +106,12 @@ impl FarFile {
         Ok(Handle::Far(taken))
     }
 
+    /// The link to it in the child, which looks it up, so that its `self` is the child.
+    fn own_link(&self) -> Result<FarPath, Errno> {
+        let path = CString::new(format!("/proc/self/fd/{}", self.fd)).map_err(|_| Errno::EINVAL)?;
+        Ok(FarPath { asker: Arc::clone(&self.asker), path, is_fuse: false })
+    }
+
     fn new(asker: &Arc<Asker>, fd: u64) -> Result<FarFile, Errno> {
         let fd = RawFd::try_from(fd).map_err(|_| Errno::EBADF)?;
         Ok(FarFile { asker: Arc::clone(asker), fd, is_lent: false })
@@ -274,16 +280,21 @@ impl Handle {
     /// # Errors
     /// As `open(2)`.
     pub(crate) fn open_again(&self, flags: OFlag) -> Result<Handle, Errno> {
-        let path = |fd: RawFd| CString::new(format!("/proc/self/fd/{fd}")).map_err(|_| Errno::EINVAL);
         match self {
             Handle::Own(fd) => {
-                let path = path(fd.as_raw_fd())?;
-                openat(AT_FDCWD, path.as_c_str(), flags | OFlag::O_CLOEXEC, Mode::empty()).map(Handle::Own)
+                let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+                openat(AT_FDCWD, path.as_str(), flags | OFlag::O_CLOEXEC, Mode::empty()).map(Handle::Own)
             }
-            // The child looks it up, so its `self` is the child.
-            Handle::Far(far) => {
-                FarPath { asker: Arc::clone(&far.asker), path: path(far.fd)?, is_fuse: false }.open(flags)
-            }
+            Handle::Far(far) => far.own_link()?.open(flags),
+        }
+    }
+
+    /// The path of the file, with ` (deleted)` if the name was removed. No file system is asked.
+    pub(crate) fn link(&self) -> Option<PathBuf> {
+        match self {
+            Handle::Own(fd) => std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).ok(),
+            // The child has the same root directory.
+            Handle::Far(far) => far.own_link().ok()?.read_link().ok(),
         }
     }
 

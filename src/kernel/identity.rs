@@ -60,6 +60,12 @@ impl FileIdentity {
         FileIdentity { device, inode, node }
     }
 
+    /// Whether an open file, with the result of its `fstat`, is proven to be this one. Both are on the same kind of
+    /// file system.
+    pub(crate) fn is_of(&self, file: &Handle, stat: &FileStat) -> bool {
+        FileIdentity::on(file, (stat.st_dev, stat.st_ino), self.node != Node::None) == *self
+    }
+
     /// Whether nothing proves that these are two files.
     pub(crate) fn may_be(&self, other: &FileIdentity) -> bool {
         let is_unproven = |identity: &FileIdentity| matches!(identity.node, Node::Unproven(_));

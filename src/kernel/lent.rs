@@ -18,6 +18,7 @@ use nix::libc;
 
 use super::handle::Handle;
 use super::helper::is_helper;
+use super::identity::FileIdentity;
 use super::mount_table;
 use super::statx::Statx;
 
@@ -28,6 +29,7 @@ struct Descriptor {
     fd: u32,
 }
 
+/// By device and inode, which a server may give to several files.
 type Index = HashMap<(u64, u64), Vec<Descriptor>>;
 
 /// How long the list of descriptors is used. Reading it takes some 3 us per descriptor.
@@ -36,19 +38,19 @@ const FRESH: Duration = Duration::from_secs(1);
 static INDEX: Mutex<Option<(Instant, Arc<Index>)>> = Mutex::new(None);
 
 /// Takes a descriptor that is open for reading from a process that has the file open. `name` is a descriptor of the
-/// same file that only names it (`O_PATH`), and `identity` its device and inode.
+/// same file that only names it (`O_PATH`), and `identity` what identifies it.
 ///
 /// # Errors
-/// `ENOENT`: no process that this user can see has it open for reading. `EPERM`: this user may not take it
-/// (`ptrace(2)`). `ENOSYS` before Linux 5.6. `ETIMEDOUT`: its file system does not answer.
-pub(crate) fn borrow(name: &Handle, identity: (u64, u64)) -> Result<Handle, Errno> {
+/// `ENOENT`: no process that this user can see is proven to have it open for reading. `EPERM`: this user may not take
+/// it (`ptrace(2)`). `ENOSYS` before Linux 5.6. `ETIMEDOUT`: its file system does not answer.
+pub(crate) fn borrow(name: &Handle, identity: FileIdentity) -> Result<Handle, Errno> {
     let index = index();
     let Handle::Far(far) = name else { return Err(Errno::ENOENT) };
     let mut last = Errno::ENOENT;
-    for Descriptor { pid, fd } in index.get(&identity).into_iter().flatten() {
+    for Descriptor { pid, fd } in index.get(&(identity.device(), identity.inode())).into_iter().flatten() {
         match far.take(*pid, *fd).and_then(|taken| Ok((taken.stat()?, taken))) {
-            // The process may have closed it and opened another file since.
-            Ok((stat, taken)) if (stat.st_dev, stat.st_ino) == identity => return Ok(taken),
+            // Its server may give several files one number, and the process may have opened another one since.
+            Ok((stat, taken)) if identity.is_of(&taken, &stat) => return Ok(taken),
             Ok(_) => {}
             Err(errno) => last = errno,
         }

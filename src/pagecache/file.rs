@@ -130,7 +130,7 @@ impl OpenFile {
     /// the descriptor of that process; otherwise its figures are absent.
     pub(crate) fn unopened(path: &Path, name: Handle) -> Result<OpenFile> {
         let mut file = OpenFile::from_quiet(path, Quiet { file: name, owned: false })?;
-        match lent::borrow(&file.handle, (file.stat.device, file.stat.inode)) {
+        match lent::borrow(&file.handle, file.identity()) {
             Ok(handle) => file.handle = handle,
             Err(Errno::ETIMEDOUT) => return Err(failed(path, Errno::ETIMEDOUT)),
             Err(Errno::EPERM | Errno::EACCES) => file.barred = Some(NOT_LENT),

@@ -128,14 +128,14 @@ impl Holders {
     /// number, and, if it is in a layer of overlays, those that hold it there. `path` is its path within the file
     /// system.
     ///
-    /// Where inode numbers repeat ([`Places::repeats_inodes`]) only holders under this path are given, so that one
-    /// under another hard link is missing, never one of another file shown. A file of the lower layer of an overlay is
-    /// recognized by its path and its inode number, which overlayfs takes over in its lower 32 bits; one of the upper
-    /// layer by its path alone, because it may have been copied there since.
+    /// Where several files may have one inode number (btrfs, overlays, FUSE) only holders under this path are given, so
+    /// that one under another hard link is missing, never one of another file shown. A file of the lower layer of an
+    /// overlay is recognized by its path and its inode number, which overlayfs takes over in its lower 32 bits; one of
+    /// the upper layer by its path alone, because it may have been copied there since.
     pub fn of(&self, places: &Places, device: (u32, u32), inode: u64, path: &[u8]) -> Vec<Holder> {
         let mut holds: Vec<Hold> = Vec::new();
-        let repeats = places.repeats_inodes(device);
-        for entry in self.entries_of(device, inode).filter(|entry| !repeats || entry.is_at(path)) {
+        let is_proof = places.numbers_files(device);
+        for entry in self.entries_of(device, inode).filter(|entry| is_proof || entry.is_at(path)) {
             add(&mut holds, entry);
         }
         for entry in self.entries_at(device, path).filter(|entry| entry.inode.is_none()) {
@@ -155,8 +155,13 @@ impl Holders {
 
     /// Whether a file that [`of`](Holders::of) gives no holder, or not all, may have others: an overlay is held at a
     /// path that would be this one, but where its layers are could not be found ([`Places::unplaced_layers`]); or a
-    /// file of this name and number is held on a file system that is not known.
+    /// file of this name and number is held on a file system that is not known; or one of this number is held on FUSE
+    /// under another name, which is a hard link or another file.
     pub fn may_miss(&self, places: &Places, device: (u32, u32), inode: u64, path: &[u8]) -> bool {
+        let is_fuse = !places.numbers_files(device) && !places.repeats_inodes(device);
+        if is_fuse && self.entries_of(device, inode).any(|entry| !entry.is_at(path)) {
+            return true;
+        }
         let name = last_name(path);
         // The file may be held under another name, which only its own file system tells.
         let is_nameless = path.is_empty() || !places.has_device(device);

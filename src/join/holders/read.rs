@@ -277,6 +277,18 @@ mod tests {
     }
 
     #[test]
+    fn a_file_on_fuse_with_the_same_number_and_another_name_may_be_another_one() {
+        let mounts = "1 0 8:1 / / rw - ext4 a rw\n2 1 0:40 / /there rw - fuse.bindfs b rw\n";
+        let maps = |path: &str| format!("1000-2000 r--p 00000000 00:28 2    {path}\n");
+        let (one, two) = (maps("/there/1/f"), maps("/there/2/f"));
+        let (places, holders) = capture(&[(1, 1, mounts, &one, &[]), (2, 1, mounts, &two, &[])], "");
+        let of = |path: &str| words(holders.of(&places, (0, 40), 2, path.as_bytes()));
+        assert_eq!((of("/1/f"), of("/2/f"), of("/3/f")), (vec!["1 mapped".into()], vec!["2 mapped".into()], vec![]));
+        // It may be a hard link too.
+        assert!(holders.may_miss(&places, (0, 40), 2, b"/1/f") && !holders.may_miss(&places, (0, 40), 3, b"/1/f"));
+    }
+
+    #[test]
     fn holders_in_an_overlay_hold_the_file_of_the_layer() {
         let overlay = "overlay o rw,lowerdir=/low,upperdir=/up,workdir=/w";
         let own = format!("1 0 8:1 / / rw - ext4 a rw\n2 1 0:60 / /merged rw - {overlay}\n");

@@ -21,7 +21,7 @@ use crate::units::{Absent, Figure, Reason, counted};
 const UNSEEN: Absent = Absent::new(Reason::Denied, "a process that does not show what it maps may hold it");
 const UNKNOWN: Absent = Absent::new(
     Reason::Unsupported,
-    "a process holds a file with this name and number, on a mount that does not tell which file it is",
+    "a process holds a file with this number, and nothing tells whether it is this one",
 );
 const DEVICE: Absent =
     Absent::new(Reason::Unsupported, "what else uses a block device, such as a mount, is not looked for");

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::time::Instant;
 
@@ -18,7 +18,6 @@ use crate::kernel::whereabouts;
 use crate::machine::Places;
 use crate::machine::cached::{CachedFile, Lists};
 use crate::pagecache::FileReport;
-use crate::process::base_name;
 use crate::units::{Absent, Figure, Reason};
 
 /// A device number, major and minor.
@@ -65,14 +64,13 @@ impl Which {
         if self.devices.contains(&device) && !self.places.repeats_inodes(device) {
             match self.numbered(device, inode)[..] {
                 [] => return Ok(None),
-                [only] if only.file_system.kind.starts_with("fuse") => return on_fuse(lists, only, report, until),
-                [only] => return Ok(Some(only.clone())),
-                // Several files of a FUSE server, or one that is about to be forgotten.
+                [only] if self.places.numbers_files(device) => return Ok(Some(only.clone())),
+                // Of a FUSE server, which may give several files one number; or one is about to be forgotten.
                 _ => {}
             }
         }
         let spot = self.spot(report)?;
-        let is_alone = !self.places.repeats_inodes(spot.device);
+        let is_alone = self.places.numbers_files(spot.device);
         match &spot.within {
             Some(within) if self.places.is_overlay(spot.device) => self.in_layers(lists, &spot, within, until),
             within => self.of_number(lists, spot.device, inode, is_alone, within.as_deref(), until),
@@ -120,7 +118,9 @@ impl Which {
         }
         let path = within.ok_or(NOT_FOUND)?;
         let names = lists.read_names(&candidates, until, &mut Default::default()).map_err(|_| NOT_FOUND)?;
-        let mut are_others = names.len() == candidates.len();
+        // On FUSE, the kernel may still know a file by the name that it had before its server renamed it.
+        let tells_names = self.places.numbers_files(device) || self.places.repeats_inodes(device);
+        let mut are_others = tells_names && names.len() == candidates.len();
         for (file, name) in candidates.iter().zip(&names) {
             let name = name.as_ref().filter(|name| name.is_rooted && !name.is_deleted);
             if name.is_some_and(|name| name.path == path) {
@@ -138,7 +138,7 @@ impl Which {
             let Some(stat) = self.layer_stat(layer.device, &layer.path).filter(|stat| is_same(stat, &spot.stat)) else {
                 continue;
             };
-            let is_alone = !self.places.repeats_inodes(layer.device);
+            let is_alone = self.places.numbers_files(layer.device);
             return self.of_number(lists, layer.device, stat.st_ino, is_alone, Some(&layer.path), until);
         }
         // Where the layers are is not known if they were named from the directory of whoever mounted it.
@@ -175,18 +175,6 @@ fn is_same(layer: &FileStat, shown: &FileStat) -> bool {
         (stat.st_mode, stat.st_uid, stat.st_size, modified, (stat.st_ctime, stat.st_ctime_nsec))
     };
     state(layer) == state(shown)
-}
-
-/// A FUSE server may give several files one number: this is the one if it has the same size and name.
-fn on_fuse(lists: &mut Lists, only: &CachedFile, report: &FileReport, until: Instant) -> Figure<Option<CachedFile>> {
-    let names = lists.read_names(&[only], until, &mut Default::default()).map_err(|_| NOT_FOUND)?;
-    let name = names.into_iter().next().flatten();
-    let last = name.as_ref().map(|name| base_name(&name.path));
-    let is_named = match (last, report.path.file_name()) {
-        (Some(last), Some(name)) => last == name.as_bytes(),
-        _ => true,
-    };
-    if is_named && only.size == report.size { Ok(Some(only.clone())) } else { Err(NOT_FOUND) }
 }
 
 fn parts(device: u64) -> Device {

@@ -16,7 +16,7 @@ use super::overlays::{OfLayer, open_name, overlays_of};
 use super::verdict::Verdict;
 use super::wanted::{WantedFile, path_of};
 use crate::error::{Error, ErrorKind, Result, Subject};
-use crate::join::spot::{Spot, link_of};
+use crate::join::spot::Spot;
 use crate::kernel::file_system::{FileSystem, FileSystemKind};
 use crate::kernel::handle::Handle;
 use crate::kernel::identity::{FileIdentity, PageSource};
@@ -322,7 +322,7 @@ impl Known {
         let is_block_device = kind == SFlag::S_IFBLK;
         Ok(Known {
             identity: FileIdentity::of(&name, &stat),
-            path: link_of(&name).map(|path| path.as_os_str().as_bytes().to_vec()),
+            path: name.link().map(|path| path.as_os_str().as_bytes().to_vec()),
             block_device: is_block_device.then(|| (libc::major(stat.st_rdev), libc::minor(stat.st_rdev))),
             has_pages: kind == SFlag::S_IFREG || is_block_device,
             is_stacked,
