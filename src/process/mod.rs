@@ -115,7 +115,7 @@ pub use mapped_file::{MappedFile, Way};
 pub use mapping::{Mapping, Mappings};
 pub use maps::parse_maps;
 pub use namespace::Namespace;
-pub(crate) use namespace::Shown;
+pub(crate) use namespace::{Shown, own_root};
 pub use numa_maps::{NumaAmount, NumaMapping, NumaMaps, parse_numa_maps};
 pub(crate) use program::Program;
 #[cfg(feature = "capture")]

@@ -4,10 +4,13 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::chroot;
+
 use crate::error::Result;
 use crate::kernel::handle::Handle;
 use crate::kernel::mount_table::{Mount, parse_mount};
-use crate::kernel::whereabouts::open_cached;
+use crate::kernel::whereabouts::{open_cached, open_name};
 use crate::process::failure::read_error;
 use crate::process::file_uses::parse_info;
 use crate::process::handle::Process;
@@ -92,6 +95,25 @@ impl Process {
         let root = self.directory.open_directory("root")?;
         open_cached(root.as_fd(), path)
     }
+}
+
+/// The root directory of this process as it is seen from the root of its mount namespace: the number of its mount, and
+/// the path. `None`: this process may not change its root directory, or the directory was removed.
+///
+/// The kernel shows the path of a file from the root directory of who asks, and from that of the mount namespace if the
+/// file is not below it. So a thread that has a root directory of its own asks from a directory further down.
+pub(crate) fn own_root() -> Option<(u64, Vec<u8>)> {
+    let root = open_name(Path::new("/")).ok()?;
+    let mount = Shown::of(&root)?.mount;
+    let number = root.own()?.as_raw_fd();
+    let ask = move || {
+        unshare(CloneFlags::CLONE_FS).ok()?;
+        chroot("/proc").ok()?;
+        std::fs::read_link(format!("/self/fd/{number}")).ok()
+    };
+    let asker = std::thread::Builder::new().name("root".into()).spawn(ask).ok()?;
+    let path = asker.join().ok()??.into_os_string().into_vec();
+    (path.starts_with(b"/") && !path.ends_with(b" (deleted)")).then_some((mount, path))
 }
 
 /// What the kernel shows of a file that is found, without asking its file system.

@@ -153,6 +153,7 @@ fn a_block_device_is_no_deleted_file() {
     let row = found.row(device);
     assert_eq!((&row["kind"], &row["deleted"]), (&"block device".into(), &false.into()), "{row}");
     assert!(bytes(row, "cached") >= 50 * page() && bytes(row, "cached") <= 64 << 20, "{row}");
+    assert_eq!(below(Path::new("/dev")).row(device)["kind"], "block device");
     // What this process has open is the node of the device, which is another inode.
     let holders = row["holders"].as_str().unwrap_or_default();
     assert!(holders.ends_with(&format!(" {}", std::process::id())), "{row}");
@@ -292,9 +293,10 @@ fn files_without_a_name_in_memory_are_below_the_whole_file_system_and_may_be_bel
 }
 
 #[test]
-fn a_walk_in_a_chroot_whose_root_is_no_mount_point_knows_the_holders() {
-    let name = "a_walk_in_a_chroot_whose_root_is_no_mount_point_knows_the_holders";
-    let mount = "mkdir -p jail/proc jail/data jail/usr; mount -t proc proc jail/proc; mount --rbind /usr jail/usr; \
+fn in_a_chroot_whose_root_is_no_mount_point_files_have_the_path_that_is_typed_there() {
+    let name = "in_a_chroot_whose_root_is_no_mount_point_files_have_the_path_that_is_typed_there";
+    let mount = "mkdir -p jail/proc jail/sys jail/data jail/usr; mount -t proc proc jail/proc; \
+                 mount --rbind /usr jail/usr; mount --rbind /sys jail/sys; \
                  for name in lib lib64 bin; do ln -s usr/$name jail/$name; done; touch jail/rmap";
     let Some(folder) = mounted(name, mount) else { return };
     let bind = "mount --bind $1 $2";
@@ -302,17 +304,44 @@ fn a_walk_in_a_chroot_whose_root_is_no_mount_point_knows_the_holders() {
     crate::common::shell(bind, &[program.as_os_str(), folder.join("jail/rmap").as_os_str()]).good();
     let file = folder.join("jail/data/held");
     let subject = Subject::start([format!("shared:{}:4:4", file.display())]);
-    let mut run = std::process::Command::new("chroot");
-    run.arg(folder.join("jail")).args(["/rmap", "files", "--scan", "/data", "--jsonl"]);
-    run.arg("-o+holders,holder_count,container");
-    let run = crate::common::run(run);
-    let rows = run.lines_of_json();
-    assert_eq!((rows.len(), &rows[0]["path"]), (1, &"/data/held".into()), "{run:?}");
-    let row = &rows[0];
-    assert_eq!(row["holders"], format!("subject {}", subject.pid()), "{row}");
-    assert!(row["holder_count"] == 1 || run.err.contains("what holds a file is not known"), "{row}");
-    let why = row["absent"]["container"].as_str().unwrap_or_default();
-    assert!(why.contains("is not in the list of mounts of this process"), "{row}");
+    let jail = folder.join("jail");
+    let files = |before: &[&str], args: &[&str]| {
+        let mut run = std::process::Command::new("env");
+        run.args(before).arg("chroot").arg(&jail).args(["/rmap", "files", "--jsonl", "-o+holders,holder_count,kind"]);
+        crate::common::run({
+            run.args(args);
+            run
+        })
+    };
+    let is_held = |row: &&serde_json::Value| row["path"] == "/data/held";
+    let checked = |args: &[&str]| {
+        let run = files(&[], args);
+        let rows = run.lines_of_json();
+        let row = rows.iter().find(is_held).unwrap_or_else(|| panic!("{args:?}: {run:?}"));
+        assert_eq!(row["holders"], format!("subject {}", subject.pid()), "{row}");
+        assert!(row["holder_count"] == 1 || run.err.contains("what holds a file is not known"), "{row}");
+        assert!(row["container"].is_null() && row["absent"]["container"].is_null(), "{row}");
+        rows
+    };
+    assert_eq!(checked(&["--scan", "/data"]).len(), 1);
+    // Nobody in this namespace sees the mount that the root directory is on.
+    let alone = ["unshare", "--mount", "--propagation", "private"];
+    let run = files(&alone, &["--scan", "/data"]);
+    let why = run.lines_of_json()[0]["absent"]["container"].as_str().unwrap_or_default().to_owned();
+    assert!(why.contains("is not in the list of mounts of this process"), "{run:?}");
+    if !has_lists(name) {
+        return;
+    }
+    assert_eq!(checked(&["/data"]).len(), 1);
+    assert_eq!(checked(&["/data/held"]).len(), 1);
+    checked(&[]);
+    // Below `/` there is no `/dev`, although the kernel knows devices by such names.
+    let rows = checked(&["/"]);
+    assert!(!rows.iter().any(|row| row["kind"] == "block device"), "{rows:?}");
+    let run = files(&alone, &["/data"]);
+    assert_eq!((run.status, run.lines_of_json().len()), (Some(1), 0), "{run:?}");
+    assert!(run.err.contains("what is in /data is not known: the mount that it is on is not in the list"), "{run:?}");
+    assert!(run.err.contains("`rmap files --scan /data`") && !run.err.contains("no row matches"), "{run:?}");
 }
 
 #[test]

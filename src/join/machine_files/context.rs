@@ -2,8 +2,10 @@
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
+use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,6 +14,7 @@ use super::{Facts, FoundChoice, FoundFile, NOT_READ};
 use crate::error::Result;
 use crate::join::{Holder, Holders};
 use crate::kernel::cached::Name;
+use crate::kernel::mount_table::parts;
 use crate::kernel::whereabouts::locate;
 use crate::machine::Places;
 use crate::machine::cached::{CachedFile, Kind};
@@ -38,6 +41,8 @@ pub(super) struct Context {
     below: Vec<((u32, u32), Vec<u8>)>,
     /// The devices of the file systems that contain a chosen directory.
     parted: HashSet<(u32, u32)>,
+    /// The chosen directories that are on no mount of the list.
+    unlisted: Vec<PathBuf>,
 }
 
 /// Who holds a file, by program: its name, and how many of its processes do.
@@ -57,15 +62,19 @@ impl Context {
         let root = ProcRoot::live();
         let places = Places::read(&root)?;
         let holders = if facts.holders { Some(Holders::read_until(&root, &places, until)?) } else { None };
-        let (mut below, mut parted) = (Vec::new(), HashSet::new());
+        let (mut below, mut parted, mut unlisted) = (Vec::new(), HashSet::new(), Vec::new());
         for path in &choice.below {
-            let found = places.below(path.as_os_str().as_bytes());
+            let typed = path.as_os_str().as_bytes();
+            if places.locate(typed).is_none() {
+                unlisted.push(path.clone());
+            }
+            let found = places.below(typed);
             if may_be_directory(path) {
                 parted.extend(found.iter().map(|(device, _)| *device));
             }
             below.extend(found);
         }
-        Ok(Some(Context { places, holders, below, parted }))
+        Ok(Some(Context { places, holders, below, parted, unlisted }))
     }
 
     /// A message about the processes that did not show their mounts or what they hold, or were not asked in time.
@@ -79,11 +88,24 @@ impl Context {
         (unseen > 0).then(|| format!("what holds a file is not known for {processes}"))
     }
 
+    /// Messages about the chosen directories of which it is not known where they are, as in a chroot. Only what is
+    /// mounted below them is found.
+    pub(super) fn unlisted(&self) -> impl Iterator<Item = String> {
+        self.unlisted.iter().map(|path| {
+            let path = path.display();
+            format!(
+                "what is in {path} is not known: {} (a chroot); `rmap files --scan {path}` walks over it",
+                UNLISTED.why
+            )
+        })
+    }
+
     /// Whether a file with this name is in or below one of the chosen directories. `None`: it has no name in memory,
     /// and is on a file system of which they have a part.
     pub(super) fn is_below(&self, choice: &FoundChoice, file: &CachedFile, name: &Option<Name>) -> Option<bool> {
         if file.kind(name.as_ref()) == Kind::BlockDevice {
-            return Some(device_name(file.device).is_some_and(|path| choice.is_below(&path)));
+            let is_below = |path: &Vec<u8>| choice.is_below(path) && is_block_device(path, file.device);
+            return Some(device_name(file.device).as_ref().is_some_and(is_below));
         }
         let device = file.file_system.device;
         let mut directories = self.below.iter().filter(|(one, _)| *one == device).map(|(_, directory)| directory);
@@ -212,6 +234,14 @@ impl Context {
 /// Whether a path leads to a directory, as far as that is known without waiting for a server.
 fn may_be_directory(path: &Path) -> bool {
     !matches!(locate(path), Ok(None)) || path.is_dir()
+}
+
+/// Whether a path leads to this block device, as far as that is known without waiting for a server. Its name is that
+/// of a node of devtmpfs, which need not be mounted.
+fn is_block_device(path: &[u8], device: (u32, u32)) -> bool {
+    let path = Path::new(OsStr::from_bytes(path));
+    let is_it = |found: Metadata| found.file_type().is_block_device() && parts(found.rdev()) == device;
+    !matches!(locate(path), Ok(None)) || path.metadata().is_ok_and(is_it)
 }
 
 fn by_program(holders: &[Holder]) -> Vec<HeldBy> {

@@ -113,7 +113,8 @@ impl MachineFiles {
         let last = if facts.pages { CacheSize::read(&ProcRoot::live()).ok() } else { None };
         let sizes = [before, after, last];
         let missed = missed_by(&proof);
-        let incomplete = [&missed[..], &doubts(&proof, choice, page)].concat();
+        let mut incomplete = [&missed[..], &doubts(&proof, choice, page)].concat();
+        incomplete.extend(context.iter().flat_map(Context::unlisted));
         let moved = moved(sizes, changed, page);
         let account = Account::new(Method::Lists, sums, sizes.into_iter().flatten(), missed, moved);
         let unseen = context.as_ref().and_then(Context::unseen);

@@ -92,13 +92,29 @@ impl Namespace {
         mounts: &[Mount],
     ) -> Namespace {
         let is_served = mounts.iter().rfind(|mount| mount.point == b"/").is_none_or(Mount::is_served);
-        let mut mounts: Vec<Mounted> = mounts.iter().filter_map(Mounted::new).collect();
-        find_hidden(&mut mounts);
-        let mut points: Above<Vec<usize>> = Above::default();
-        for (place, mount) in mounts.iter().enumerate() {
-            points.of(&mount.point).push(place);
+        let mounts = mounts.iter().filter_map(Mounted::new).collect();
+        let mut namespace = Namespace { number, pid, container, name, mounts, points: Above::default(), is_served };
+        namespace.arrange();
+        namespace
+    }
+
+    /// Finds what hides what, and what is where.
+    fn arrange(&mut self) {
+        find_hidden(&mut self.mounts);
+        self.points = Above::default();
+        for (place, mount) in self.mounts.iter().enumerate() {
+            self.points.of(&mount.point).push(place);
         }
-        Namespace { number, pid, container, name, mounts, points, is_served }
+    }
+
+    /// Adds the mount that the root directory is on, where that is no mount point, so that no list has it. `whole` is
+    /// the same namespace as a process with another root directory sees it, and `path` the root directory there.
+    pub(super) fn add_root(&mut self, whole: &Namespace, (number, path): (u64, &[u8])) {
+        let Some((mount, within)) = whole.locate(path).filter(|(mount, _)| mount.number == number) else { return };
+        let (device, root) = (mount.device, trimmed(&within).into());
+        let point = Box::default();
+        self.mounts.insert(0, Mounted { number, parent: number, device, root, point, is_hidden: false, on_it: None });
+        self.arrange();
     }
 
     /// Whether its root directory is a mount, so that no mount of the namespace is left out of the list.

@@ -10,7 +10,7 @@ use super::{At, Places};
 use crate::error::{ErrorKind, Result};
 use crate::kernel::mount_table::{Layer, Mount};
 use crate::machine::container_name;
-use crate::process::{ProcRoot, Process, read_pids};
+use crate::process::{ProcRoot, Process, own_root, read_pids};
 
 /// Through how many processes a namespace is read until one is found that sees all of it.
 const READERS: u32 = 8;
@@ -43,6 +43,9 @@ impl Places {
         reader.add(&own, own.read_mount_namespace().ok().flatten());
         for pid in pids {
             reader.visit(root, pid);
+        }
+        if root.is_live() {
+            reader.add_own_root();
         }
         Ok(reader.finish(root))
     }
@@ -109,6 +112,15 @@ impl Reader {
         };
         if let Some(number) = number {
             self.known.insert(number, (place, left));
+        }
+    }
+
+    /// In a chroot the mount that the root directory is on may be missing. Another process may see it.
+    fn add_own_root(&mut self) {
+        let Some((own, others)) = self.namespaces.split_first_mut().filter(|(own, _)| !own.is_whole()) else { return };
+        let of_same = others.iter().find(|other| other.number.is_some() && other.number == own.number);
+        if let (Some(whole), Some((mount, path))) = (of_same, own_root()) {
+            own.add_root(whole, (mount, &path));
         }
     }
 
