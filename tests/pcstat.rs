@@ -475,7 +475,7 @@ fn a_method_that_does_not_tell_which_pages_are_up_to_date_says_so() {
     let exact = pcstat(&["--json"], &[&cut]).good().rows()[0].clone();
     assert_eq!(
         (&exact["cached"], &exact["note"]),
-        (&0.into(), &"other pages are in the page cache, but not fully up to date".into())
+        (&0.into(), &"other pages are in the page cache, but not up to date".into())
     );
     assert!(row("cachestat", &[], &whole)["note"].is_null(), "a file without holes has no such page");
 }

@@ -114,8 +114,8 @@ pub fn evict(
 }
 
 /// What [`evict`] would write back and drop, and which pages a process would keep. Nothing is done. It does not know of
-/// pages that the kernel cannot drop for other reasons, nor of those that hold the only copy of the data: that is proven
-/// only after writing back.
+/// pages that the kernel cannot drop for other reasons, nor of those that hold the only copy of the data, which is only
+/// proven after writing back.
 ///
 /// # Errors
 /// `Denied`, `Unsupported`: the cached pages are not known.

@@ -129,8 +129,9 @@ fn note(tally: &Tally) -> Option<String> {
     if tally.not_up_to_date.pages.0 > 0 {
         let pages = tally.not_up_to_date.pages.0;
         let (are, do_not) = if pages == 1 { ("page is", "does") } else { ("pages are", "do") };
+        let marked = if tally.at_least > 0 { "marked " } else { "" };
         parts.push(format!(
-            "{pages} {are} in the page cache but not marked up to date, and {do_not} not count as cached"
+            "{pages} {are} in the page cache but not {marked}up to date, and {do_not} not count as cached"
         ));
     }
     if tally.at_least > 0 {

@@ -243,7 +243,7 @@ pub(super) fn method(report: &FileReport) -> Cell<'_> {
 
 /// What a reader of `cached` must know if there are more pages in the page cache, be it one or many. Their number may
 /// stand beside it.
-pub(super) const NOT_UP_TO_DATE: &str = "other pages are in the page cache, but not fully up to date";
+pub(super) const NOT_UP_TO_DATE: &str = "other pages are in the page cache, but not up to date";
 
 /// Why a file has no figures, what happened to it while it was measured, or which pages do not count as cached.
 pub(super) fn note(report: &FileReport) -> Cell<'_> {

@@ -294,7 +294,7 @@ fn pages_that_are_not_up_to_date_are_named_beside_the_cached_ones() {
     let file = &found.files[0];
     assert_eq!((bytes(file, "cached"), bytes(file, "not_up_to_date")), (0, 6 * page()), "{file}");
     let text = rmap(["who".as_ref(), path.as_os_str()]).text();
-    let more = "other pages are in the page cache, but not fully up to date";
+    let more = "other pages are in the page cache, but not up to date";
     assert!(text.ends_with(&format!("0 cached; {more} ({}K)\n", 6 * page() / 1024)), "{text}");
     // The same words as everywhere.
     let measured = rmap(["pcstat".as_ref(), "--jsonl".as_ref(), path.as_os_str()]).good().lines_of_json();
