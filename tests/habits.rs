@@ -729,7 +729,8 @@ fn the_examples_of_help_work() {
                 "the process released it before it could be measured",
             ];
             // An ordinary user is told more often what he may not read.
-            let more = ["denied", "run as root", "it needs root", "does not have all", "is not known for"];
+            let more =
+                ["denied", "run as root", "it needs root", "does not have all", "is not known for", " may be it: "];
             let is_root = nix::unistd::geteuid().is_root();
             let more = if is_root { &[][..] } else { &more };
             let is_denied = |line: &str| words.iter().chain(more).any(|words| line.contains(words));

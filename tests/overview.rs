@@ -107,7 +107,10 @@ fn on_a_small_terminal_nothing_scrolls_away() {
         let more = screen.iter().position(|line| line.starts_with("more: ")).unwrap();
         let lists = [places[1] - places[0], places[2] - places[1], more - places[2]];
         assert!(lists.iter().all(|lines| *lines >= 2), "{lists:?}: {screen:#?}");
-        assert!(lists.iter().max().unwrap() - lists.iter().min().unwrap() <= 1 || lists.contains(&2), "{screen:#?}");
+        // An ordinary user may see fewer files than there is room for.
+        let is_root = nix::unistd::geteuid().is_root();
+        let even = lists.iter().enumerate().filter(|(list, _)| is_root || *list != 1).map(|(_, lines)| *lines);
+        assert!(even.clone().max().unwrap() - even.min().unwrap() <= 1 || lists.contains(&2), "{screen:#?}");
     }
 }
 

@@ -61,7 +61,11 @@ impl Answer {
         pids.sort_unstable();
         expected.sort_unstable();
         assert_eq!(pids, expected, "{self:?}");
-        assert_eq!(self.complaints, [""; 0]);
+        // An ordinary user may ask for the kernel's lists all the same.
+        let is_about_lists = |line: &&String| line.starts_with("rmap: --pages: it needs root");
+        let is_root = nix::unistd::geteuid().is_root();
+        let others: Vec<&String> = self.complaints.iter().filter(|line| is_root || !is_about_lists(line)).collect();
+        assert_eq!(others, [""; 0]);
     }
 }
 
