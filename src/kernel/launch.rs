@@ -220,7 +220,7 @@ impl Heir {
     #[doc(alias = "fork")]
     fn start(listener: &Listener) -> io::Result<Heir> {
         let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
-        let listener = listener.as_fd().as_raw_fd();
+        let (listener, last) = (listener.as_fd().as_raw_fd(), listener.last());
         // SAFETY: the children only make system calls that are async-signal-safe, use no memory but their stacks, and
         // end with `_exit`.
         match unsafe { fork() }? {
@@ -232,7 +232,7 @@ impl Heir {
             ForkResult::Child => {
                 // SAFETY: as above.
                 if unsafe { libc::fork() } == 0 {
-                    inherit(reader.as_raw_fd(), listener);
+                    inherit(reader.as_raw_fd(), listener, last);
                 }
                 // SAFETY: this ends the process at once.
                 unsafe { libc::_exit(0) }
@@ -241,8 +241,9 @@ impl Heir {
     }
 }
 
-/// The heir: waits for the end of the pipe, then lets calls go on until no process has the filter.
-fn inherit(pipe: RawFd, listener: RawFd) -> ! {
+/// The heir: waits for the end of the pipe, then lets calls go on until no process has the filter: first the one that
+/// may have been received and not let go.
+fn inherit(pipe: RawFd, listener: RawFd, last: *const libc::seccomp_notif) -> ! {
     let _ = SigSet::all().thread_set_mask();
     // SAFETY: a plain system call. Signals to the whole session or process group must not end it.
     unsafe { libc::setsid() };
@@ -256,6 +257,8 @@ fn inherit(pipe: RawFd, listener: RawFd) -> ! {
             break;
         }
     }
+    // SAFETY: it is that of the listener, which was there before the fork.
+    unsafe { notify::let_last_go(listener, last) };
     loop {
         let mut ready = libc::pollfd { fd: listener, events: libc::POLLIN, revents: 0 };
         // SAFETY: one descriptor, as stated.
@@ -281,7 +284,7 @@ fn name_this_process(name: &CStr) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nix::sys::wait::WaitStatus;
+    use nix::sys::wait::{WaitPidFlag, WaitStatus};
 
     fn words(words: &[&str]) -> Vec<CString> {
         words.iter().map(|word| CString::new(*word).unwrap()).collect()
@@ -300,15 +303,36 @@ mod tests {
         }
     }
 
+    /// A program whose end is held, if that is possible here.
+    fn held() -> Option<(Launched, Listener)> {
+        let watched = [super::super::notify::Watched { number: libc::SYS_exit_group, lengths: &[], reserves: false }];
+        let filter = Filter::new(&watched, 1)?;
+        let mut launched = launch(&words(&["sh", "-c", "exit 7"]), Some(&filter), &SigSet::empty()).unwrap();
+        let listener = launched.listener.take().unwrap();
+        let skipped = |errno| eprintln!("SKIPPED: no seccomp notification here: {errno}");
+        listener.map_err(skipped).ok().map(|listener| (launched, listener))
+    }
+
+    #[test]
+    fn a_call_that_was_received_goes_on_after_the_end_of_its_receiver() {
+        let Some((launched, listener)) = held() else { return };
+        listener.receive().unwrap();
+        let pid = launched.pid;
+        // As at the end of this process.
+        drop((listener, launched));
+        let begun = std::time::Instant::now();
+        while waitpid(pid, Some(WaitPidFlag::WNOHANG)).unwrap() == WaitStatus::StillAlive {
+            if begun.elapsed().as_secs() > 30 {
+                nix::sys::signal::kill(pid, nix::sys::signal::SIGKILL).unwrap();
+                panic!("it waits for ever");
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+
     #[test]
     fn a_call_is_held_until_it_is_let_go() {
-        let watched = [super::super::notify::Watched { number: libc::SYS_exit_group, lengths: &[], reserves: false }];
-        let Some(filter) = Filter::new(&watched, 1) else { return };
-        let launched = launch(&words(&["sh", "-c", "exit 7"]), Some(&filter), &SigSet::empty()).unwrap();
-        let listener = match launched.listener.as_ref().unwrap() {
-            Ok(listener) => listener,
-            Err(errno) => return eprintln!("SKIPPED: no seccomp notification here: {errno}"),
-        };
+        let Some((launched, listener)) = held() else { return };
         let call = listener.receive().unwrap();
         assert_eq!((call.thread as i32, call.number), (launched.pid.as_raw(), libc::SYS_exit_group));
         assert_eq!(call.arguments[0], 7);

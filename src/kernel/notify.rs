@@ -10,11 +10,15 @@
 
 #![allow(unsafe_code, reason = "seccomp is not wrapped by nix")]
 
+use std::fs::File;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
+use memmap2::MmapRaw;
 use nix::errno::Errno;
 use nix::libc::{self, c_int, c_uint, c_ulong, sock_filter, sock_fprog};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 
 /// A system call whose beginning is to be noticed.
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +49,12 @@ pub(crate) struct Notification {
 
 /// Receives the calls.
 #[derive(Debug)]
-pub(crate) struct Listener(OwnedFd);
+pub(crate) struct Listener {
+    fd: OwnedFd,
+    /// Where the kernel writes each call, if there is memory for it that children share: one of them can let the last
+    /// call go if this process ends before it has.
+    last: Option<MmapRaw>,
+}
 
 nix::ioctl_readwrite!(receive_notification, b'!', 0, libc::seccomp_notif);
 nix::ioctl_readwrite!(send_response, b'!', 1, libc::seccomp_notif_resp);
@@ -220,20 +229,29 @@ impl Listener {
         // Hands the processor over to the program at once. An older kernel refuses it, and is slower.
         // SAFETY: the call takes the flags as a number.
         unsafe { libc::ioctl(fd.as_raw_fd(), SET_FLAGS as _, SYNC_WAKE_UP) };
-        Listener(fd)
+        Listener { fd, last: shared_memory().ok() }
     }
 
-    /// The next call that waits. Blocks if there is none, before Linux 6.11 also if none can come any more.
+    /// Where the last call is written, for a child; null if it is not.
+    pub(super) fn last(&self) -> *mut libc::seccomp_notif {
+        self.last.as_ref().map_or(std::ptr::null_mut(), |last| last.as_mut_ptr().cast())
+    }
+
+    /// The next call that waits. Blocks if there is none, before Linux 6.11 also if none can come any more. Only one
+    /// thread may receive.
     ///
     /// # Errors
     /// `ENOENT`: the caller was killed or interrupted before its call was received, or [`Listener::is_over`]. `EINTR`.
     pub(crate) fn receive(&self) -> Result<Notification, Errno> {
-        receive(self.0.as_raw_fd())
+        let mut own = MaybeUninit::uninit();
+        let found = if self.last().is_null() { own.as_mut_ptr() } else { self.last() };
+        // SAFETY: either it is a value of this type on the stack, or a page that is mapped as long as this exists.
+        unsafe { receive_into(self.fd.as_raw_fd(), found) }
     }
 
     /// Whether no process is left that has the filter.
     pub(crate) fn is_over(&self) -> bool {
-        let mut ready = [PollFd::new(self.0.as_fd(), PollFlags::empty())];
+        let mut ready = [PollFd::new(self.fd.as_fd(), PollFlags::empty())];
         poll(&mut ready, PollTimeout::ZERO).is_ok() && ready.iter().any(|fd| fd.any() == Some(true))
     }
 
@@ -242,29 +260,63 @@ impl Listener {
     /// # Errors
     /// `ENOENT`: the caller was killed in the meantime.
     pub(crate) fn let_go(&self, notification: &Notification) -> Result<(), Errno> {
-        let_go(self.0.as_raw_fd(), notification)
+        let_go(self.fd.as_raw_fd(), notification)
     }
 }
 
 impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.fd.as_fd()
     }
+}
+
+/// A page that children share with this process.
+fn shared_memory() -> std::io::Result<MmapRaw> {
+    let file = File::from(memfd_create(c"rmap-call", MFdFlags::MFD_CLOEXEC)?);
+    file.set_len(size_of::<libc::seccomp_notif>() as u64)?;
+    MmapRaw::map_raw(&file)
 }
 
 /// As [`Listener::receive`], for a forked child: it only makes a system call.
 pub(super) fn receive(listener: RawFd) -> Result<Notification, Errno> {
-    // SAFETY: it has only integers, so all zeros is a valid value; the kernel requires zeros.
-    let mut found: libc::seccomp_notif = unsafe { std::mem::zeroed() };
+    let mut found = MaybeUninit::uninit();
+    // SAFETY: it is a value of this type on the stack.
+    unsafe { receive_into(listener, found.as_mut_ptr()) }
+}
+
+/// Receives a call into `found`.
+///
+/// # Safety
+/// `found` must be valid for writing and reading one value.
+unsafe fn receive_into(listener: RawFd, found: *mut libc::seccomp_notif) -> Result<Notification, Errno> {
+    // SAFETY: as the caller promises. It has only integers, so all zeros is a valid value; the kernel requires zeros.
+    unsafe { found.write_bytes(0, 1) };
     // SAFETY: the kernel writes one value of this type.
-    unsafe { receive_notification(listener, &raw mut found) }?;
+    unsafe { receive_notification(listener, found) }?;
+    // SAFETY: it was filled with zeros and then by the kernel, and nobody else writes it.
+    let found = unsafe { found.read() };
     let number = libc::c_long::from(found.data.nr as c_int);
     Ok(Notification { id: found.id, thread: found.pid, number, arguments: found.data.args })
 }
 
 /// As [`Listener::let_go`], for a forked child: it only makes a system call.
 pub(super) fn let_go(listener: RawFd, notification: &Notification) -> Result<(), Errno> {
-    let mut response = libc::seccomp_notif_resp { id: notification.id, val: 0, error: 0, flags: CONTINUE };
+    let_go_by_id(listener, notification.id)
+}
+
+/// Lets the call at `last` go, in a forked child: its parent may have received it and ended before it did.
+///
+/// # Safety
+/// `last` must be null, or [`Listener::last`] of a listener that the parent had at the time of the fork.
+pub(super) unsafe fn let_last_go(listener: RawFd, last: *const libc::seccomp_notif) {
+    // SAFETY: the page is mapped in the child too, and its parent has ended.
+    let id = if last.is_null() { 0 } else { unsafe { (&raw const (*last).id).read_volatile() } };
+    // One that was let go before is refused.
+    let _ = let_go_by_id(listener, id);
+}
+
+fn let_go_by_id(listener: RawFd, id: u64) -> Result<(), Errno> {
+    let mut response = libc::seccomp_notif_resp { id, val: 0, error: 0, flags: CONTINUE };
     // SAFETY: the kernel reads one value of this type.
     unsafe { send_response(listener, &raw mut response) }.map(drop)
 }
