@@ -309,10 +309,13 @@ pub(super) fn let_go(listener: RawFd, notification: &Notification) -> Result<(),
 /// # Safety
 /// `last` must be null, or [`Listener::last`] of a listener that the parent had at the time of the fork.
 pub(super) unsafe fn let_last_go(listener: RawFd, last: *const libc::seccomp_notif) {
-    // SAFETY: the page is mapped in the child too, and its parent has ended.
-    let id = if last.is_null() { 0 } else { unsafe { (&raw const (*last).id).read_volatile() } };
+    if last.is_null() {
+        return;
+    }
+    // SAFETY: the page is mapped in the child too, and has zeros or a call: any integers are valid.
+    let call = unsafe { last.read_volatile() };
     // One that was let go before is refused.
-    let _ = let_go_by_id(listener, id);
+    let _ = let_go_by_id(listener, call.id);
 }
 
 fn let_go_by_id(listener: RawFd, id: u64) -> Result<(), Errno> {
