@@ -171,9 +171,13 @@ fn without_system_calls_the_same_is_found_by_looking() {
 
 #[test]
 fn an_option_that_does_not_exist_is_not_run_as_a_program() {
-    let run = run(command(["trace", "--colums", "x", "true"]));
-    let line = "rmap: --colums: unknown option; see `rmap trace --help`\n";
-    assert_eq!(run.parts(), (2, String::new(), line.to_owned()));
+    for (typed, line) in [
+        ("--min-chang", "rmap: --min-chang: unknown option; did you mean '--min-change'? See `rmap trace --help`\n"),
+        ("--zzz", "rmap: --zzz: unknown option; see `rmap trace --help`\n"),
+    ] {
+        let run = run(command(["trace", typed, "1M", "true"]));
+        assert_eq!(run.parts(), (2, String::new(), line.to_owned()));
+    }
 }
 
 #[test]

@@ -58,7 +58,8 @@ pub(super) fn instead_of(option: &str, command: &str, takes: &dyn Fn(&[OsString]
         let Some(letter) = peer.letter(option) else { continue };
         let (rank, answer) = match letter.answer {
             Answer::Line(line) => (1, line.to_owned()),
-            Answer::Nothing(why) | Answer::AllRows(why) => (2, format!("leave it out: {why}")),
+            Answer::Nothing(why) => (2, format!("leave it out: {why}")),
+            Answer::AllRows(how) => (2, format!("use {how}")),
             _ => (0, format!("`{}`", instead(peer, option, letter, command, takes))),
         };
         // A remark in parentheses would be in parentheses twice.
@@ -127,7 +128,7 @@ fn row(peer: &Peer, letter: &Letter) -> [String; 3] {
     let in_rmap = match letter.answer {
         Answer::Line(line) => line.to_owned(),
         Answer::Nothing(why) => format!("not needed: {why}"),
-        Answer::AllRows(why) => (*why).to_owned(),
+        Answer::AllRows(how) => (*how).to_owned(),
         _ => typed(peer, option, letter),
     };
     [format!("{}{value}", letter.names.join(", ")), letter.meaning.to_owned(), in_rmap]

@@ -208,8 +208,9 @@ fn write_verdict(last: &Observation, different: Option<&Observation>, meddling: 
         Some(seen) => write_difference(&mut out, seen, last)?,
     }
     // What is only no longer mapped is in the page cache all the same.
-    let cached = last.views.file.cached().map(|pages| pages.bytes(last.views.file.page_size));
-    let missing = cached.map_or(0, |cached| last.size.0.saturating_sub(cached.0));
+    let (rss, cached) = (last.views.usage.rss, last.views.file.cached());
+    let in_memory = cached.map_or(rss, |pages| rss.max(pages.bytes(last.views.file.page_size)));
+    let missing = last.size.0.saturating_sub(in_memory.0);
     if let Some(error) = meddling {
         writeln!(out, "But {}.", error_line(error))?;
     } else if missing > 0 {

@@ -375,7 +375,7 @@ const LSOF: Peer = Peer {
             letter(
                 &["-a"],
                 "what all of these options select, not one of them",
-                Answer::AllRows("a `--filter` for each: all must match"),
+                Answer::AllRows("one `--filter` per condition; a row must match all of them"),
             ),
             letter(&["-p"], "the files of a process", Answer::Line("`rmap pcstat --pid 4690` lists them")).with("4690"),
             letter(&["-i"], "sockets", FUSER_PORTS),

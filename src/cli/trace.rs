@@ -19,7 +19,7 @@ use crate::error::{Error, ErrorKind, Subject};
 use crate::kernel::whereabouts::await_place;
 use crate::laboratory::trace::{Ending, Trace, TraceRequest};
 use crate::query::Host;
-use crate::table::{SizeUnit, Stop};
+use crate::table::{SizeUnit, Stop, did_you_mean};
 use crate::units::{Bytes, Exact, counted};
 use crate::views::traced::{self, Changes, TraceSource};
 
@@ -131,11 +131,21 @@ impl Run for TraceArgs {
         let is_root = self.command.first().is_some_and(|word| word.as_bytes().starts_with(b"--proc-root"));
         refuse_if(is_root, "--proc-root", Self::NO_ROOT)?;
         // No program is called like an option.
-        let odd = self.command.first().filter(|word| word.as_bytes().starts_with(b"-"));
-        let option = odd.map(|word| word.to_string_lossy().into_owned());
-        refuse_if(odd.is_some(), &option.unwrap_or_default(), "unknown option; see `rmap trace --help`")?;
+        if let Some(odd) = self.command.first().filter(|word| word.as_bytes().starts_with(b"-")) {
+            return Err(unknown_option(&odd.to_string_lossy()));
+        }
         trace(self.command, &self.follow, &self.answer, configured, report)
     }
+}
+
+/// What is wrong with an option that `trace` does not have, which clap takes for the program.
+fn unknown_option(typed: &str) -> Stop {
+    let command = TraceArgs::augment_args(clap::Command::new(TraceArgs::NAME));
+    let shown = command.get_arguments().filter(|argument| !argument.is_hide_set());
+    let known: Vec<String> = shown.filter_map(clap::Arg::get_long).map(|name| format!("--{name}")).collect();
+    let meant = did_you_mean(typed, known.iter().map(String::as_str));
+    let see = meant.map_or_else(|| "see".to_owned(), |meant| format!("{meant} See"));
+    Stop::usage(typed, format!("unknown option; {see} `rmap trace --help`"))
 }
 
 /// Runs a program and shows what it maps. Its exit status becomes that of this process.

@@ -36,7 +36,6 @@ impl Least {
     pub(super) fn admits(&self, group: &Group) -> bool {
         match self.column.cell(group) {
             Cell::Change(Difference::Bytes(by)) => by.unsigned_abs() >= self.amount.0,
-            Cell::Bytes(bytes) => bytes >= self.amount.0,
             _ => true,
         }
     }

@@ -82,9 +82,6 @@ impl<K: RowKind> Totals<K> {
                         Some(number) => sum.add((number, 0)),
                         None => lack(sum, cell.absence()),
                     }
-                    if let Cell::Known(_) = cell {
-                        sum.lack(None);
-                    }
                 }
                 Aggregation::Net => match column.cell(row) {
                     Cell::Change(Difference::Bytes(by)) => {
@@ -102,6 +99,10 @@ impl<K: RowKind> Totals<K> {
                     Err(absent) => lack(sum, Some(absent)),
                 },
                 Aggregation::Merge(take, _) => sum.merge_group(take(row, column.argument)),
+            }
+            let may_be_bound = matches!(column.aggregation, Aggregation::Sum | Aggregation::Union(_));
+            if may_be_bound && matches!(column.cell(row), Cell::Known(_)) {
+                sum.lack(None);
             }
         }
     }

@@ -343,9 +343,10 @@ pub(super) fn exact_if(engine: Engine, needs: &[FileNeed]) -> Engine {
 /// The error with advice for the user, unless it already has some.
 pub(super) fn advised(error: Error) -> Error {
     let advice = match (error.kind(), error.subject()) {
+        _ if error.advice().is_some() => return error,
         (ErrorKind::Denied, Subject::Path(path)) => run_as_root_or_owner_of(path),
         (ErrorKind::Denied, _) => run_as_root_or_owner(),
         _ => return error,
     };
-    if error.advice().is_none() { error.with_advice(advice) } else { error }
+    error.with_advice(advice)
 }

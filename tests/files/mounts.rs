@@ -375,9 +375,14 @@ fn what_is_locked_of_a_mapped_file_with_large_folios_is_a_lower_bound() {
     fs::write(&path, vec![1; 2 << 20]).unwrap();
     let large = bytes(below(&directory).row(&path), "large");
     let shown = || {
-        let columns = ["files", "-n", "--budget=20", "-b", "-o", "locked,unevictable"].map(OsStr::new);
-        let text = rmap(columns.into_iter().chain([directory.as_os_str()])).text();
-        text.split_whitespace().take(2).map(str::to_owned).collect::<Vec<_>>()
+        let looks = [&[][..], &["--by", "holder"]].map(|by| {
+            let columns = [&["files", "-n", "--budget=20", "-b", "-o", "locked,unevictable"][..], by].concat();
+            let text = rmap(columns.into_iter().map(OsStr::new).chain([directory.as_os_str()])).text();
+            text.split_whitespace().take(2).map(str::to_owned).collect::<Vec<_>>()
+        });
+        // Sums are bounds too.
+        assert_eq!(looks[0], looks[1]);
+        looks[0].clone()
     };
     assert_eq!(shown(), ["0", "0"]);
     let mapped = memmap2::MmapOptions::new().len(1 << 20).map_raw_read_only(&fs::File::open(&path).unwrap()).unwrap();

@@ -191,9 +191,9 @@ pub(super) fn check(request: &Request) -> Result<()> {
 pub fn check_that_all_fit(requests: &[Request]) -> Result<()> {
     let size = requests.iter().map(|request| request.size).max().unwrap_or_default();
     let taking = requests.iter().filter(|request| request.kind == Kind::Private || request.fills());
-    let needed = taking.fold(0_u64, |sum, request| sum.saturating_add(request.needs().memory.0));
-    // One of them alone is checked when it begins.
-    if needed > size.0 { check_that_memory_fits(size, Bytes(needed)) } else { Ok(()) }
+    let needed = taking.clone().fold(0_u64, |sum, request| sum.saturating_add(request.needs().memory.0));
+    // One of them alone is checked when it begins, as far as it needs no more than its size.
+    if taking.count() > 1 || needed > size.0 { check_that_memory_fits(size, Bytes(needed)) } else { Ok(()) }
 }
 
 /// The least size of a heap.

@@ -652,6 +652,16 @@ mod tests {
         let full = || vec![area(100 * MIB..132 * MIB, 0, 32 * MIB)];
         assert_eq!(told(&ledger.update(at(50), full(), &mut calls, None)), [(50, "grew", None, 32, 32)]);
         assert_eq!(told(&ledger.update(at(130), full(), &mut calls, None)), []);
+        // Both calls have freed pages, and one row tells of all of them.
+        let (mut ledger, _) = self::full(32);
+        let mut calls = vec![noted(20, drop_half()), noted(21, Call::Drop(116 * MIB..132 * MIB))];
+        let changes = ledger.update(at(130), vec![area(100 * MIB..132 * MIB, 0, 0)], &mut calls, None);
+        assert_eq!(told(&changes), [(21, "shrank", Some("madvise"), 32, 0)]);
+        // Nothing is left of which it could be said.
+        let (mut ledger, _) = self::full(32);
+        let mut calls = vec![noted(20, drop_half()), noted(21, Call::Unmap(100 * MIB..132 * MIB))];
+        let changes = ledger.update(at(130), Vec::new(), &mut calls, None);
+        assert_eq!(told(&changes), [(21, "went", Some("munmap"), 0, 0)]);
     }
 
     #[test]

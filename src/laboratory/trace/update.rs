@@ -515,6 +515,12 @@ impl<'u> Update<'u> {
     /// The calls that must have freed pages of memory that is as full as it was.
     fn tell_undone(&mut self) {
         let (known, least, is_over) = (self.known, self.rules.least(), is_over(self.at, &self.rules));
+        let areas = self.areas;
+        let is_as_full = |known: &Known| {
+            let is_it = |area: &&Area| meet(&known.area.addresses, &area.addresses) && known.area.is_same_memory(area);
+            let now = State::of(areas.iter().filter(is_it));
+            now.rss.is_ok_and(|now| known.told.rss.is_ok_and(|told| now >= told))
+        };
         let had = |range: &Range<u64>, known: &Known| {
             let part = common(range, &known.area.addresses);
             let rest = known.area.size().saturating_sub(Bytes(part.end.saturating_sub(part.start)));
@@ -527,7 +533,7 @@ impl<'u> Update<'u> {
             // What has had a row since is not as it was.
             let found = met.find(|known| known.told_at <= noted.at && had(range, known) >= least)?;
             noted.is_used = true;
-            Some(Change { area: Some(found.area.clone()), ..never_seen(noted, UNDONE) })
+            is_as_full(found).then(|| Change { area: Some(found.area.clone()), ..never_seen(noted, UNDONE) })
         });
         self.changes.extend(undone);
     }

@@ -199,7 +199,7 @@ fn where_to(row: &GroupRow, above: &[GroupAbove], swap: Option<SwapSpace>) -> St
     }
     let free = swap.and_then(|swap| swap.free);
     let tightest = tightest(row, above, |figures| Room::of(figures, GroupLimit::Swap, &[GroupAmount::Swap]));
-    match (tightest.filter(|(room, _)| free.is_none_or(|free| room.left.least <= free)), swap) {
+    match (tightest.filter(|(room, _)| free.is_none_or(|free| room.left.most <= free)), swap) {
         (Some((Room { limit: Bytes(0), .. }, None)), _) => ", which its limit forbids".to_owned(),
         (Some((Room { limit: Bytes(0), .. }, path)), _) => format!(", which the limit{} forbids", place(path)),
         (Some((Room { limit, left }, None)), _) => format!("; its limit of {} leaves {left}", Human(limit)),
