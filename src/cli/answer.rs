@@ -126,7 +126,7 @@ impl When {
     }
 }
 
-/// The longest time that can be given, in seconds: some 30 years. The end of a much longer one is no time.
+/// The longest time that can be given, in seconds: some 30 years. A clock cannot express the end of a much longer one.
 const LONGEST: u32 = 1_000_000_000;
 
 /// The time between two rounds: more than zero.

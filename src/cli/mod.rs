@@ -222,7 +222,7 @@ fn usage_line(error: &clap::Error, subcommand: Option<&Subcommand>) -> String {
     };
     let typed = || context(ContextKind::InvalidArg).unwrap_or_default();
     let meant = |kind| context(kind).map(|name| format!("did you mean '{name}'?"));
-    // One that this command only has so that it can be refused with the reason is no hint.
+    // An option that this command has only in order to refuse it is not suggested.
     let is_refused = |name: &str| {
         let hidden = subcommand.map(Subcommand::command);
         let name = name.trim_start_matches('-').to_owned();

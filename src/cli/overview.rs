@@ -143,7 +143,7 @@ fn fit(parts: &mut [Part], room: usize) -> bool {
     let lines = |parts: &[Part]| parts.iter().map(Part::lines).sum::<usize>();
     let has_gaps = lines(parts) + parts.len() <= room;
     while lines(parts) > room {
-        // The first part is no list. Each list keeps its titles and a row.
+        // The first part is not a list. Each list keeps its titles and a row.
         let lists = parts.iter_mut().skip(1).rev();
         let Some(longest) = lists.filter(|part| part.lines() > 2).max_by_key(|part| part.lines()) else { break };
         let text = longest.text.strip_suffix(b"\n").unwrap_or(&longest.text);

@@ -177,7 +177,7 @@ fn check_that_it_fits_into(available: Bytes, size: Bytes, needed: Bytes) -> Resu
     let part = match needed.0 / size.0.max(1) {
         0 => format!(", though only {} of it are touched", Human(needed)),
         1 if needed == size => String::new(),
-        times if needed.0 % size.0.max(1) == 0 => format!(" {times} times"),
+        times if needed.0.is_multiple_of(size.0) => format!(" {times} times"),
         _ => format!(", of which {} are needed in all", Human(needed)),
     };
     let why = format!("it does not fit into memory{part}: {available} is available, of which {left} must stay free");

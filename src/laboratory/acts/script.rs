@@ -196,8 +196,8 @@ pub fn parse_shared_acts(list: &str, kind: Kind, other: Kind) -> Result<Vec<Act>
 /// The acts that a list names: `all`, or names separated by commas.
 ///
 /// # Errors
-/// [`ErrorKind::Refused`]: there is no such act, it has no meaning for this kind of memory, or something else has to
-/// come before it.
+/// [`ErrorKind::Refused`]: an act that is unknown, that has no meaning for this kind of memory, or that needs another
+/// one before it.
 pub fn parse_acts(list: &str, kind: Kind) -> Result<Vec<Act>> {
     let mut acts = Vec::new();
     for name in list.split(',').map(str::trim) {

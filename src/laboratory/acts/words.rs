@@ -307,7 +307,7 @@ impl Telling<'_> {
 
     fn evict(&self) -> String {
         match (self.scene.is_on_disk, self.scene.is_mapped) {
-            (false, _) => "Nothing can be dropped: there is no disk to read it from again.".to_owned(),
+            (false, _) => "Nothing can be dropped: its only copy is in memory.".to_owned(),
             (true, _) if self.scene.before.cached == Ok(Bytes(0)) => {
                 "Nothing was cached, so nothing was dropped.".to_owned()
             }

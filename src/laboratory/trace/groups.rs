@@ -1,8 +1,8 @@
 //! Which mappings of one moment are the continuation of which mappings of the moment before.
 //!
 //! The kernel splits and joins mappings whenever permissions change, which moves no memory. So mappings are compared in
-//! groups: an old mapping belongs together with every new one that overlaps it and has the same memory behind it. New
-//! ones that are together as long as something that was asked for are one group, too.
+//! groups: an old mapping belongs together with every new one that overlaps it and has the same memory behind it.
+//! Adjacent new ones whose lengths add up to what a call asked for are one group, too.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;

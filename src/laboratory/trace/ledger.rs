@@ -536,7 +536,7 @@ mod tests {
         let changes = begun().update(at(130), vec![area(0..4, 4), area(10..32, 13)], &mut calls, None);
         let last = [(22, "shrank", Some("munmap"), 16, 99), (23, "grew", Some("mmap"), 26, 17)];
         assert_eq!(told(&changes), [&rows[..], &last].concat());
-        // Access to another part ended, which is no part of what was freed.
+        // Another part lost its access. That is not a part of what was freed.
         let mut calls = [three(), vec![noted(23, Call::Protect(10 * MIB..15 * MIB, false))]].concat();
         let changes = begun().update(at(130), vec![area(0..4, 4), area(15..20, 5), area(30..32, 2)], &mut calls, None);
         let last = [(22, "shrank", Some("munmap"), 16, 99), (23, "shrank", Some("mprotect"), 11, 11)];
