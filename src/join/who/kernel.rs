@@ -27,6 +27,8 @@ const ELSEWHERE: Absent = Absent::new(
     Reason::Unsupported,
     "its path leads to no file here (it was deleted, or is one of another mount namespace)",
 );
+const NOT_ALLOWED: Absent = Absent::new(Reason::Denied, "you may not follow its path");
+const NOT_FOLLOWED: Absent = Absent::new(Reason::Unsupported, "its path cannot be followed");
 const UNTOLD: Absent = Absent::new(Reason::Unsupported, "the capture does not tell which file that is");
 const OTHER_DEVICE: Absent =
     Absent::new(Reason::Unsupported, "its file has this inode number, but the device number is not proof");
@@ -93,7 +95,6 @@ impl KernelSearch<'_> {
 
     /// Whether a path that the kernel shows is the file.
     fn is_at(&self, path: &[u8]) -> Verdict {
-        let leads_nowhere = || open_name(&path_of(path)).is_err();
         let is_it = match &self.target.kind {
             Kind::File(known) if known.is_at(path) => true,
             Kind::File(known) => {
@@ -101,17 +102,19 @@ impl KernelSearch<'_> {
                 if own == Some(path) && deleted_name(path).is_some() {
                     return Verdict::Yes(Some(BY_NAME));
                 }
-                let name = |path| last_name(base_name(path));
-                if own.map(name) == Some(name(path)) && leads_nowhere() {
-                    return Verdict::Unproven(ELSEWHERE);
+                let has_its_name = own.map(last_name) == Some(last_name(path));
+                match has_its_name.then(|| open_name(&path_of(path))) {
+                    Some(Err(errno)) => return Verdict::Unproven(unfollowed(errno)),
+                    _ => false,
                 }
-                false
             }
             Kind::Name(name) => name.is_own(path),
-            Kind::Number { device, inode } if self.root.is_live() => match Known::open(&path_of(path), self.places) {
-                Ok(known) => known.is_numbered(*device, *inode),
-                Err(_) if leads_nowhere() => return Verdict::Unproven(ELSEWHERE),
-                Err(_) => false,
+            Kind::Number { device, inode } if self.root.is_live() => match open_name(&path_of(path)) {
+                Ok(name) => match Known::of(name, &path_of(path), self.places) {
+                    Ok(known) => known.is_numbered(*device, *inode),
+                    Err(error) => return error.absence().map_or(Verdict::No, Verdict::Unproven),
+                },
+                Err(errno) => return Verdict::Unproven(unfollowed(errno)),
             },
             Kind::Number { .. } => match self.listed {
                 Some(file) if file.is_deleted => {
@@ -138,6 +141,16 @@ impl KernelSearch<'_> {
             false if self.target.may_have_number(parts(device), inode, self.places) => Verdict::Unproven(OTHER_DEVICE),
             false => Verdict::No,
         }
+    }
+}
+
+/// Why the path that the kernel shows does not tell which file is there.
+fn unfollowed(errno: Errno) -> Absent {
+    match errno {
+        Errno::ENOENT | Errno::ENOTDIR => ELSEWHERE,
+        Errno::EACCES | Errno::EPERM => NOT_ALLOWED,
+        Errno::ETIMEDOUT => Absent::SILENT,
+        _ => NOT_FOLLOWED,
     }
 }
 

@@ -275,7 +275,7 @@ impl Known {
     }
 
     /// Of a file that is open, perhaps as a name only. `path` is its name in errors.
-    fn of(name: Handle, path: &Path, places: &Places) -> Result<Known> {
+    pub(super) fn of(name: Handle, path: &Path, places: &Places) -> Result<Known> {
         let fail = |errno| Error::errno(about(path), errno);
         let stat = name.stat().map_err(fail)?;
         let refuse =
