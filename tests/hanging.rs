@@ -53,6 +53,12 @@ fn everything_named_is_reported(folder: &Path) {
         assert_eq!(run.complaints(), far.map(|far| format!("rmap: {}: {SILENT}", far.display())));
         assert_eq!(run.lines_of_json()[0]["filename"], here, "{run:?}");
     }
+    // A link is known without a look at what it points to.
+    let run = in_time(["pcstat", "--jsonl", "--no-follow", text(&link), text(&a), here, text(&there)]);
+    let not_followed = "a symbolic link, which is not followed; use --follow, or name the file that it points to";
+    let complaints = [(&link, not_followed), (&a, SILENT), (&there, SILENT)];
+    assert_eq!(run.complaints(), complaints.map(|(path, why)| format!("rmap: {}: {why}", path.display())));
+    assert_eq!((run.status, run.lines_of_json().len()), (Some(1), 1), "{run:?}");
     // They may exist: the total lacks them, and a repeated answer waits for them.
     let run = in_time(["pcstat", "--total", text(&a), here]);
     assert!(run.text().lines().last().is_some_and(|total| total.contains(">=")), "{run:?}");

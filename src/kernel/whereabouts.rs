@@ -52,7 +52,21 @@ pub(crate) fn locate(path: &Path) -> Result<Option<FarPath>, Errno> {
     if !table.has_blocking() || found.is_ok_and(answers) {
         return Ok(None);
     }
-    resolve(&table, &absolute(path)?)
+    resolve(&table, &absolute(path)?, Last::Followed)
+}
+
+/// Whether a path names a symbolic link, whatever that points to.
+///
+/// # Errors
+/// Those of the lookup. `ETIMEDOUT`: a file system on its way does not answer.
+pub(crate) fn is_link(path: &Path) -> Result<bool, Errno> {
+    let table = mount_table::own();
+    let far = if table.has_blocking() { resolve(&table, &absolute(path)?, Last::Named)? } else { None };
+    match far.map_or_else(|| read_link(path), |far| far.read_link()) {
+        Ok(_) => Ok(true),
+        Err(Errno::EINVAL) => Ok(false),
+        Err(errno) => Err(errno),
+    }
 }
 
 /// Waits until the file system of a path answers, if it may not. For files that this process then opens itself.
@@ -113,7 +127,16 @@ fn absolute(path: &Path) -> Result<PathBuf, Errno> {
     }
 }
 
-fn resolve(table: &MountTable, path: &Path) -> Result<Option<FarPath>, Errno> {
+/// What is asked about the last part of a path.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Last {
+    /// The file, also behind a symbolic link.
+    Followed,
+    /// Its own name, which may be that of a symbolic link.
+    Named,
+}
+
+fn resolve(table: &MountTable, path: &Path, last: Last) -> Result<Option<FarPath>, Errno> {
     let mut rest: VecDeque<OsString> = VecDeque::new();
     push_front(&mut rest, path);
     let (mut found, mut links) = (PathBuf::from("/"), 0);
@@ -123,6 +146,10 @@ fn resolve(table: &MountTable, path: &Path) -> Result<Option<FarPath>, Errno> {
             continue;
         }
         let next = found.join(&name);
+        if last == Last::Named && rest.is_empty() {
+            found = next;
+            break;
+        }
         let device = table.blocking_above(&next);
         let link = match device {
             None if is_magic(table, &next) => {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::seen::Seen;
 use super::visit::{Named, Options, Place, Skipped, Unread, Visitor};
 use crate::error::{Error, ErrorKind, Subject};
+use crate::kernel::whereabouts;
 use crate::pagecache::{OpenFile, file};
 
 const LINK: &str = "a symbolic link, which is not followed";
@@ -24,7 +25,8 @@ pub(super) fn visit(
     for named in named {
         let flow = match named.into() {
             Named::Open(file) => visit_file(file, options, seen, visitor),
-            Named::Path(path) if !options.follow_named && path.is_symlink() => {
+            // If nobody answers, opening it says so.
+            Named::Path(path) if !options.follow_named && whereabouts::is_link(&path).unwrap_or(false) => {
                 visitor.failure(Error::new(Subject::Path(path), ErrorKind::Refused, LINK).with_advice(FOLLOW));
                 ControlFlow::Continue(())
             }
