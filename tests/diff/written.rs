@@ -447,7 +447,8 @@ fn memory_that_is_shared_on_one_side_only_is_counted_once_on_that_side() {
         json!([[9, 10]]),
     );
     let grown: &[(&[u8], u64)] = &[(b"/lib/a", 20000), (b"/lib/b", 100)];
-    let own: &[(&[u8], u64)] = &[(b"/lib/c", 500)];
+    // It had a part of /lib/a before, which is counted with the child.
+    let own: &[(&[u8], u64)] = &[(b"/lib/a", 200), (b"/lib/c", 300)];
     let after = machine(5, &Process { mappings: own, ..parent(500) }).process(&keeps(20100, grown));
     let stat = after.path().join("proc/10/stat");
     let text = std::fs::read_to_string(&stat).unwrap();
@@ -462,7 +463,12 @@ fn memory_that_is_shared_on_one_side_only_is_counted_once_on_that_side() {
     let rows = run.json()["changes"].as_array().unwrap().clone();
     assert_eq!(
         words(&rows),
-        ["mapping 10 pss null 512000 512000 grew /lib/c", "mapping 9 pss null 102400 102400 new /lib/b"]
+        [
+            "mapping 10 pss null 307200 307200 new /lib/c",
+            "mapping 10 pss null 204800 204800 grew /lib/a",
+            "mapping 9 pss null 102400 102400 new /lib/b",
+        ]
     );
-    assert_eq!((&rows[0]["note"], &rows[1]["note"]), (&json!(why), &serde_json::Value::Null), "{run:?}");
+    let notes: Vec<_> = rows.iter().map(|row| &row["note"]).collect();
+    assert_eq!(notes, [&serde_json::Value::Null, &json!(why), &serde_json::Value::Null], "{run:?}");
 }

@@ -34,9 +34,13 @@ pub(super) fn compare(comparison: &Comparison, changed: &[ChangedProcess], hear:
         }
         let [in_before, in_after] = process.exists;
         let side = |root, exists| if exists { read(root, process) } else { Ok(Some(Sums::new())) };
-        let sides = [side(&comparison.before, in_before), side(&comparison.after, in_after)];
+        let sides = [side(&comparison.before, in_before || process.shared_before), side(&comparison.after, in_after)];
         match sides {
-            [Ok(Some(before)), Ok(Some(after))] => compare_sums(comparison, process, before, after, hear),
+            [Ok(Some(before)), Ok(Some(after))] => {
+                let (before, elsewhere) =
+                    if process.shared_before { (Sums::new(), before) } else { (before, Sums::new()) };
+                compare_sums(comparison, process, [before, after], &elsewhere, hear);
+            }
             // It has exited meanwhile, or is another one.
             [Ok(_), Ok(_)] => {}
             [Err(error), _] | [_, Err(error)] if error.kind() == ErrorKind::Denied => denied += 1,
@@ -74,17 +78,25 @@ fn added(one: Figure<Bytes>, other: Figure<Bytes>) -> Figure<Bytes> {
     one?.0.checked_add(other?.0).map(Bytes).ok_or(TOO_LARGE)
 }
 
-fn compare_sums(comparison: &Comparison, process: &ChangedProcess, before: Sums, mut after: Sums, hear: &mut dyn Hear) {
+/// Reports what changed between the sums of a process. What was `elsewhere` is what it had before in memory that is
+/// counted as that of another process.
+fn compare_sums(
+    comparison: &Comparison,
+    process: &ChangedProcess,
+    [before, mut after]: [Sums; 2],
+    elsewhere: &Sums,
+    hear: &mut dyn Hear,
+) {
     let mut tell = |name: Vec<u8>, before, after| {
         let identity = format!("{} {:?}", process.pid, process.start_time).into_bytes();
         let change = Change::of(ChangedKind::Mapping, process.of, before, after);
         let change = change.map(|change| Change {
-            name,
             pid: Some(process.pid),
             memory: Some(process.memory),
             identity,
-            ..if process.shared_before { change.counted_elsewhere_before() } else { change }
+            ..if elsewhere.contains_key(&name) { change.counted_elsewhere_before() } else { change }
         });
+        let change = change.map(|change| Change { name, ..change });
         comparison.tell(change, hear);
     };
     for (name, figure) in before {

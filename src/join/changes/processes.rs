@@ -143,11 +143,12 @@ fn owners(comparison: &Comparison, lasting: &[[Usage; 2]], side: usize) -> HashM
     sharers.into_iter().filter_map(|(memory, sharers)| Some((memory, owner(sharers)?))).collect()
 }
 
-/// Whether a process runs another program on the second side, and so in memory of its own.
+/// Whether a process is known to run another program on the second side, and so in memory of its own.
 fn has_executed(comparison: &Comparison, before: &Usage, after: &Usage) -> bool {
     let program =
         |root, usage: &Usage| Process::open_in(root, usage.identity.pid).ok()?.read_life().ok().map(|life| life.1);
-    program(&comparison.before, before) != program(&comparison.after, after)
+    let programs = program(&comparison.before, before).zip(program(&comparison.after, after));
+    programs.is_some_and(|(before, after)| before != after)
 }
 
 struct Compared<'c> {
