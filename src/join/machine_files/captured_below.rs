@@ -6,13 +6,12 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::from_lists::may_be_below;
+use super::nameless::Nameless;
 use super::{FoundChoice, FoundFile};
 use crate::error::{Error, ErrorKind, Subject};
 use crate::machine::Places;
 use crate::machine::cached::{Kind, is_own_number};
 use crate::process::ProcRoot;
-use crate::units::Bytes;
 
 /// The device number of a file system.
 type Device = (u32, u32);
@@ -23,8 +22,8 @@ pub(super) struct CapturedBelow<'c> {
     /// `None` if they are not needed, or not known.
     places: Option<Places>,
     chosen: Vec<Chosen<'c>>,
-    /// How many files may be below, and how much of them is cached, by device.
-    open: HashMap<Device, (u64, Bytes)>,
+    /// The files that may be below, by device.
+    open: HashMap<Device, Nameless>,
 }
 
 /// A chosen path.
@@ -122,13 +121,12 @@ impl<'c> CapturedBelow<'c> {
         if !is_nameless(&file.path) || file.file_system.as_deref().is_ok_and(is_kept) {
             return false;
         }
-        // What is no file may be in no directory, either.
+        // File-system metadata is in no directory.
         if self.is_whole(file.device) && file.kind.is_ok_and(|kind| kind != Kind::Metadata) {
             return true;
         }
-        let (count, cached) = self.open.entry(file.device).or_default();
-        *count = count.saturating_add(1);
-        *cached = *cached + file.cached.unwrap_or_default();
+        let nameless = self.open.entry(file.device).or_default();
+        *nameless = nameless.with(Nameless::of(file.cached));
         false
     }
 
@@ -143,9 +141,9 @@ impl<'c> CapturedBelow<'c> {
     pub(super) fn unsure(&self) -> Unsure {
         let may_be = |device| self.chosen.iter().any(|chosen| chosen.may_have(device));
         let found = self.open.iter().filter(|(device, _)| may_be(**device)).map(|(_, found)| found);
-        let (count, cached) = found.fold((0, Bytes(0)), |sum, found| (sum.0 + found.0, sum.1 + found.1));
+        let nameless = found.fold(Nameless::default(), |sum, found| sum.with(*found));
         let unknown = self.chosen.iter().filter(|chosen| !chosen.is_known).map(|chosen| unknown(chosen.path));
-        Unsure { nameless: may_be_below(self.choice, count, cached), unknown: unknown.collect() }
+        Unsure { nameless: nameless.may_be_below(self.choice), unknown: unknown.collect() }
     }
 }
 

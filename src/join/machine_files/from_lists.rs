@@ -9,13 +9,14 @@ use super::context::{Context, HeldBy};
 use super::described::{self, Method, group_name, group_names, node_names};
 use super::divide::{ChosenGroups, add_rows};
 use super::measured::unread_file;
+use super::nameless::Nameless;
 use super::parts::{HolderOfFile, PagesOfFile, Parts};
 use super::{Account, Facts, FoundChoice, FoundFile, MachineFiles, NOT_READ, Split};
 use crate::error::Result;
 use crate::kernel::cached::{FilePages, Groups, Name, Part};
 use crate::machine::cached::{CacheSize, CachedFile, Counter, Counts, Kind, LATE, Listed, Lists, Proof};
 use crate::process::{GroupChoice, ProcRoot};
-use crate::units::{Absent, Bytes, Figure, Human, PageSize, Pages, Reason, counted};
+use crate::units::{Absent, Bytes, Figure, Human, PageSize, Pages, Reason};
 
 const CHANGED: Absent = Absent::new(Reason::Changed, "its pages do not add up, because they changed while being read");
 const NOT_IN_TIME: &str = "not everything about these files was read in time";
@@ -79,13 +80,13 @@ impl MachineFiles {
             true => lists.read_names(&chosen, until, &mut proof)?,
             false => Vec::new(),
         };
-        let mut nameless = (0, Pages(0));
+        let mut nameless = Nameless::default();
         if let (Some(context), false) = (&context, choice.below.is_empty()) {
             // Pages are read only of what is shown.
             let named = chosen.into_iter().zip(names).filter(|(file, name)| {
                 let is_below = context.is_below(choice, file, name);
                 if is_below.is_none() {
-                    nameless = (nameless.0 + 1, Pages(nameless.1.0.saturating_add(file.pages.0)));
+                    nameless = nameless.with(Nameless::of(Ok(file.pages.bytes(page))));
                 }
                 is_below == Some(true)
             });
@@ -122,16 +123,9 @@ impl MachineFiles {
             choice.groups.each().filter(|(_, group)| !is_charged(&ChosenGroups::new(group, &root), &reader.groups));
         let uncharged = named.map(|(name, group)| (name.to_vec(), group)).collect();
         let is_whole = chosen.len() == listed.files.len() && proof.is_complete() && !proof.is_cut;
-        let nameless = may_be_below(choice, nameless.0, nameless.1.bytes(page));
+        let nameless = nameless.may_be_below(choice);
         Ok(Found { files, account, incomplete, unseen, nameless, uncharged, is_whole })
     }
-}
-
-/// What is said of so many files of which it is not known whether they are below the chosen directories.
-pub(super) fn may_be_below(choice: &FoundChoice, count: u64, cached: Bytes) -> Option<String> {
-    let directories = if choice.below.len() == 1 { "directory" } else { "directories" };
-    let files = format!("{} ({})", counted(count, "file", "files"), Human(cached));
-    (count > 0).then(|| format!("{files} without a name in memory may be below the given {directories}"))
 }
 
 /// Whether pages of one of the groups are charged to a chosen one.

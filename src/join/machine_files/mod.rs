@@ -11,6 +11,7 @@ mod described;
 mod divide;
 mod from_lists;
 mod measured;
+mod nameless;
 mod parts;
 mod restore;
 #[cfg(feature = "capture")]
