@@ -1,13 +1,13 @@
 //! The rows of a file: itself, or its parts.
 
-use std::cell::OnceCell;
-use std::collections::HashSet;
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::parts::{HolderOfFile, PagesOfFile, Parts};
 use super::{FoundChoice, FoundFile, Split};
 use crate::machine::cached::Counter;
-use crate::machine::read_groups;
+use crate::machine::group_exists;
 use crate::process::{GroupChoice, ProcRoot};
 use crate::units::{Absent, Bytes, Figure, Pages, Reason};
 
@@ -42,13 +42,13 @@ impl HolderOfFile {
 pub(super) struct ChosenGroups<'c> {
     chosen: &'c GroupChoice,
     root: &'c ProcRoot,
-    /// The paths of those that exist; read when a removed one is met.
-    existing: OnceCell<HashSet<Vec<u8>>>,
+    /// Whether no group is called so now, by the paths that removed groups had.
+    free: RefCell<HashMap<Vec<u8>, bool>>,
 }
 
 impl<'c> ChosenGroups<'c> {
     pub(super) fn new(chosen: &'c GroupChoice, root: &'c ProcRoot) -> ChosenGroups<'c> {
-        ChosenGroups { chosen, root, existing: OnceCell::new() }
+        ChosenGroups { chosen, root, free: RefCell::default() }
     }
 
     /// Whether a group with this path is among them. A removed one may be named as it is `shown`, or as it was called
@@ -56,13 +56,17 @@ impl<'c> ChosenGroups<'c> {
     pub(super) fn has(&self, path: Option<&[u8]>, shown: &Figure<Vec<u8>>) -> bool {
         let shown = shown.as_deref().ok();
         let has = |name: Option<&[u8]>| name.is_some_and(|name| self.chosen.has_memory_group(name));
-        has(shown) || path != shown && has(path) && !path.is_some_and(|path| self.exists(path))
+        has(shown) || path != shown && has(path) && path.is_none_or(|path| self.is_free(path))
     }
 
-    fn exists(&self, path: &[u8]) -> bool {
-        let read = || read_groups(self.root, self.chosen, &[], &mut |_| {}).unwrap_or_default();
-        let paths = || read().into_iter().map(|group| group.path).collect();
-        self.existing.get_or_init(paths).contains(path)
+    /// Whether certainly no group has this path.
+    fn is_free(&self, path: &[u8]) -> bool {
+        if let Some(is_free) = self.free.borrow().get(path) {
+            return *is_free;
+        }
+        let is_free = group_exists(self.root, path) == Some(false);
+        self.free.borrow_mut().insert(path.to_vec(), is_free);
+        is_free
     }
 }
 

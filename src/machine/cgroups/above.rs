@@ -1,4 +1,4 @@
-//! What the kernel does to a group because of the groups above it, which limit it too, or of a setting.
+//! What limits a group besides its own figures: the groups above it, and how readily the kernel swaps.
 
 use std::path::Path;
 

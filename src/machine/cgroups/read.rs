@@ -77,6 +77,16 @@ pub fn read_groups(
     Ok(walk.finish())
 }
 
+/// Whether there is a group with this path; `None` if that is not known.
+pub(crate) fn group_exists(root: &ProcRoot, path: &[u8]) -> Option<bool> {
+    let directory = Hierarchy::of_memory(root).ok()?.directory(path)?;
+    match std::fs::symlink_metadata(directory) {
+        Ok(_) => Some(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Some(false),
+        Err(_) => None,
+    }
+}
+
 /// Where a group is. `above` is the place in the list of the group above it, if that is in the list.
 struct Place {
     point: PathBuf,
