@@ -7,8 +7,9 @@ use std::collections::HashMap;
 use nix::errno::Errno;
 
 use crate::kernel::kcmp::compare_memory;
-use crate::process::handle::Process;
+use crate::process::handle::{Memory, Process};
 use crate::process::root::{ProcRoot, is_of_our_namespace};
+use crate::process::stat::Stat;
 
 /// Where the program of an address space begins and ends and where its stack begins. Processes that share an address
 /// space share these; most others differ in them, so that few have to be compared.
@@ -111,15 +112,11 @@ pub(super) struct Comparable {
 }
 
 impl Comparable {
-    /// `None` for a thread without memory, which has no stack.
-    fn new(thread: u32, program: ProgramPlace) -> Option<Comparable> {
+    /// `None` if the thread that shows it has exited meanwhile: then it has no stack.
+    pub(super) fn of(memory: &Memory) -> Option<Comparable> {
+        let Stat { thread, program, .. } = memory.shown_by()?;
         let [.., stack] = program;
-        (stack != 0).then_some(Comparable { thread, program })
-    }
-
-    /// That of a process whose first thread runs this program if it has memory.
-    pub(super) fn find(root: &ProcRoot, pid: u32, program: ProgramPlace) -> Option<Comparable> {
-        Comparable::new(pid, program).or_else(|| Process::open_in(root, pid).ok()?.comparable())
+        (*stack != 0).then_some(Comparable { thread: *thread, program: *program })
     }
 }
 
@@ -171,8 +168,7 @@ pub(super) fn can_compare(root: &ProcRoot) -> bool {
 impl Process {
     /// What of it is compared with others; `None` if it has no memory, or cannot be compared.
     fn comparable(&self) -> Option<Comparable> {
-        let memory = if can_compare(self.root()) { self.memory().ok()? } else { return None };
-        memory.shown_by().and_then(|stat| Comparable::new(stat.thread, stat.program))
+        if can_compare(self.root()) { Comparable::of(&self.memory().ok()?) } else { None }
     }
 
     /// Its thread group: its pid, unless it was opened by the id of a thread. `None` if it cannot be read.

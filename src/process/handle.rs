@@ -38,6 +38,11 @@ pub(super) struct Memory {
 }
 
 impl Memory {
+    /// That of a process which shows it in its own directory.
+    pub(super) fn own(directory: Directory, stat: Option<Stat>) -> Memory {
+        Memory { directory, stat, is_other: false, thread: None }
+    }
+
     /// `stat` of the thread whose directory it is.
     pub(super) fn shown_by(&self) -> Option<&Stat> {
         if self.is_other { self.thread.as_ref() } else { self.stat.as_ref() }
@@ -140,7 +145,7 @@ impl Process {
                     None => has_none("a zombie: it has exited and waits for its parent"),
                 }
             }
-            _ => Ok(Memory { directory: self.directory.clone(), stat, is_other: false, thread: None }),
+            _ => Ok(Memory::own(self.directory.clone(), stat)),
         }
     }
 
@@ -148,8 +153,7 @@ impl Process {
     pub(super) fn memory_or_own(&self) -> Result<Memory> {
         match self.memory() {
             Err(error) if error.kind() == ErrorKind::Unsupported => {
-                let (directory, stat) = (self.directory.clone(), self.read_stat()?);
-                Ok(Memory { directory, stat, is_other: false, thread: None })
+                Ok(Memory::own(self.directory.clone(), self.read_stat()?))
             }
             found => found,
         }

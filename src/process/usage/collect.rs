@@ -9,7 +9,7 @@ use super::read::{Busy, Reader, Seen, read_parent};
 use super::threads::{locked, work_until};
 use super::{LATE, Usage, UsageNeeds};
 use crate::error::{Error, ErrorKind, Result, Subject};
-use crate::process::address_space::{AddressSpaces, Comparable, Entered, can_compare, captured_group};
+use crate::process::address_space::{AddressSpaces, Entered, can_compare, captured_group};
 use crate::process::captured::Captured;
 use crate::process::choice::{Asked, ProcessChoice};
 use crate::process::handle::{NOT_SEEN, Process, is_of_namespace};
@@ -232,8 +232,7 @@ impl Spaces {
         let Usage { identity, parent, .. } = &seen.usage;
         let group = captured_group(&self.root, seen.group);
         let entered = Entered { pid: identity.pid, group, parent: *parent };
-        let program = seen.program().filter(|_| self.compares);
-        let compared = program.and_then(|program| Comparable::find(&self.root, identity.pid, program));
+        let compared = seen.compared.filter(|_| self.compares);
         locked(&self.seen, |spaces| spaces.enter_group(entered, compared)).0
     }
 }

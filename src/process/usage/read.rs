@@ -15,12 +15,12 @@ use super::threads::locked;
 use super::{CHANGED, DENIED, LATE, NO_GROUP, NO_STATUS, NOT_ASKED, Shares, UNREADABLE, Usage, UsageNeeds};
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::left_behind;
-use crate::process::address_space::ProgramPlace;
+use crate::process::address_space::{Comparable, ProgramPlace};
 use crate::process::cgroup::{memory_group, unit_group};
 use crate::process::directory::Directory;
 use crate::process::failure::{exited, read_error};
 use crate::process::fields::{Fields, Wanted};
-use crate::process::handle::Process;
+use crate::process::handle::{Memory, Process};
 use crate::process::identity::{Identity, spaces_for_nuls};
 use crate::process::kind::DELETED;
 use crate::process::root::ProcRoot;
@@ -37,6 +37,8 @@ pub(super) struct Seen {
     pub(super) usage: Usage,
     /// What its `stat` said; `None` in a capture without it.
     mark: Option<Mark>,
+    /// What of its address space can be compared with others.
+    pub(super) compared: Option<Comparable>,
     /// Its thread group.
     pub(super) group: u32,
 }
@@ -150,9 +152,9 @@ impl Reader {
         for _ in 0..TRIES {
             let Some(mut seen) = self.read_public_of(&process)? else { return Ok(None) };
             seen.usage.memory = enter(&seen);
-            match self.directory(&process)? {
+            match self.memory(&process)? {
                 None => return Ok(None),
-                Some((_, stat)) if stat.as_ref().map(Mark::of) == seen.mark => return Ok(Some(seen)),
+                Some(memory) if memory.stat.as_ref().map(Mark::of) == seen.mark => return Ok(Some(seen)),
                 Some(_) => {}
             }
         }
@@ -160,7 +162,9 @@ impl Reader {
     }
 
     fn read_public_of(&mut self, process: &Process) -> Result<Option<Seen>> {
-        let Some((directory, stat)) = self.directory(process)? else { return Ok(None) };
+        let Some(memory) = self.memory(process)? else { return Ok(None) };
+        let compared = Comparable::of(&memory);
+        let Memory { directory, stat, .. } = memory;
         let status = match self.read(process, &directory, "status") {
             Ok(()) => parse_status(&self.text).ok_or(NO_STATUS),
             Err(_) => Err(NO_STATUS),
@@ -195,7 +199,7 @@ impl Reader {
             status,
         };
         let group = usage.status.as_ref().ok().and_then(|status| status.thread_group).unwrap_or(process.pid());
-        Ok(Some(Seen { usage, mark, group }))
+        Ok(Some(Seen { usage, mark, compared, group }))
     }
 
     /// Adds the figures of smaps_rollup. `enter` is called for a process that was read, while its address space is the
@@ -248,9 +252,9 @@ impl Reader {
         }
         seen.usage.shares = Ok(self.shares(&process, until)?);
         seen.usage.memory = enter(seen);
-        match self.directory(&process)? {
+        match self.memory(&process)? {
             None => Err(exited(process.pid())),
-            Some((_, stat)) => Ok(stat.as_ref().map(Mark::of) == seen.mark),
+            Some(memory) => Ok(memory.stat.as_ref().map(Mark::of) == seen.mark),
         }
     }
 
@@ -291,18 +295,18 @@ impl Reader {
         Ok(read?)
     }
 
-    /// The directory in which it shows its memory, and its `stat`; `None` if it has no memory.
-    fn directory(&mut self, process: &Process) -> Result<Option<(Directory, Option<Stat>)>> {
+    /// Where it shows its memory; `None` if it has none.
+    fn memory(&mut self, process: &Process) -> Result<Option<Memory>> {
         if process.is_live()
             && process.directory.read_live_file("stat", &mut self.text).is_ok()
             && let Some(stat) = parse_stat(&self.text)
             && !stat.is_zombie()
         {
-            return Ok((!stat.is_kernel_thread()).then(|| (process.directory.clone(), Some(stat))));
+            return Ok((!stat.is_kernel_thread()).then(|| Memory::own(process.directory.clone(), Some(stat))));
         }
         // Anything unusual: see there.
         match process.memory() {
-            Ok(memory) => Ok(Some((memory.directory, memory.stat))),
+            Ok(memory) => Ok(Some(memory)),
             Err(error) if error.kind() == ErrorKind::Unsupported => Ok(None),
             Err(error) => Err(error),
         }
