@@ -7,11 +7,21 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::FORMAT;
-use crate::process::{Captured, Hides, NamelessMount, ProcRoot, is_of_namespace, what_is_hidden};
+use crate::process::{Captured, Hides, NamelessMount, ProcRoot};
 use crate::units::PageSize;
 
+/// Which processes a capture has.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scope {
+    /// Whether it has those of all users.
+    pub(super) is_all: bool,
+    /// Whether they are those of another pid namespace than the first.
+    pub(super) is_of_namespace: bool,
+    pub(super) hides: Hides,
+}
+
 /// The description of the machine below `root` as JSON.
-pub(super) fn describe(root: &ProcRoot, has_command_lines: bool, has_all_processes: bool) -> Vec<u8> {
+pub(super) fn describe(root: &ProcRoot, has_command_lines: bool, scope: Scope) -> Vec<u8> {
     let name = nix::sys::utsname::uname().ok();
     let word = |part: fn(&nix::sys::utsname::UtsName) -> &std::ffi::OsStr| {
         name.as_ref().map(|name| part(name).to_string_lossy().into_owned()).unwrap_or_default()
@@ -26,9 +36,9 @@ pub(super) fn describe(root: &ProcRoot, has_command_lines: bool, has_all_process
         "machine": word(nix::sys::utsname::UtsName::machine),
         "boot": root.boot(),
         "command_lines": has_command_lines,
-        "all_processes": has_all_processes,
-        "pid_namespace": is_of_namespace(root),
-        "hidepid": what_is_hidden(root) == Hides::Everything,
+        "all_processes": scope.is_all,
+        "pid_namespace": scope.is_of_namespace,
+        "hidepid": scope.hides == Hides::Everything,
         "nameless_mount": nameless.map(|mount| json!({ "device": mount.device, "number": mount.number })),
     });
     let mut text = serde_json::to_vec_pretty(&description).unwrap_or_default();
@@ -127,9 +137,11 @@ fn captured(value: &Value) -> Option<Captured> {
 mod tests {
     use super::*;
 
+    const ALL: Scope = Scope { is_all: true, is_of_namespace: false, hides: Hides::Nothing };
+
     #[test]
     fn a_description_is_read_as_it_was_written() {
-        let found = parse(&describe(&ProcRoot::live(), true, false)).unwrap();
+        let found = parse(&describe(&ProcRoot::live(), true, Scope { is_all: false, ..ALL })).unwrap();
         assert_eq!((found.page_size, found.has_command_lines), (crate::kernel::page_size(), true));
         assert!(!found.has_all_processes);
         assert_eq!(found.boot, ProcRoot::live().boot());
@@ -139,7 +151,7 @@ mod tests {
 
     #[test]
     fn what_is_said_of_processes_is_read_as_it_was_written() {
-        let machine = || parse(&describe(&ProcRoot::live(), true, true)).unwrap();
+        let machine = || parse(&describe(&ProcRoot::live(), true, ALL)).unwrap();
         let read = |text: &[u8]| add_processes(machine(), text).map(|found| (found.missed, found.same_memory));
         let same = describe_processes(&[7, 9], &[9], Some(&[vec![3, 5], vec![8, 11]]));
         let first_of = HashMap::from([(3, 3), (5, 3), (8, 8), (11, 8)]);
@@ -159,7 +171,7 @@ mod tests {
 
     #[test]
     fn other_descriptions_are_rejected_with_the_reason() {
-        let text = String::from_utf8(describe(&ProcRoot::live(), false, true)).unwrap();
+        let text = String::from_utf8(describe(&ProcRoot::live(), false, ALL)).unwrap();
         assert!(parse(text.replace("\"format\": 1", "\"format\": 2").as_bytes()).unwrap_err().contains("newer rmap"));
         let size = format!("\"page_size\": {}", crate::kernel::page_size().bytes());
         assert!(parse(text.replace(&size, "\"page_size\": 4097").as_bytes()).is_err());

@@ -69,6 +69,7 @@ where
     let seconds = root.time().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
     let hides = what_is_hidden(&root);
     let is_all = what.processes.is_none() && hides == Hides::Nothing;
+    let scope = describe::Scope { is_all, is_of_namespace: is_of_namespace(&root), hides };
     // Nothing is written before the machine and its files are read, so that they are without what is written; and the
     // machine comes first, so that it is without the memory that the list of files takes.
     let begun = Instant::now();
@@ -80,7 +81,7 @@ where
     let files = if what.files { Some(SavedFiles::read(BUDGET, &mut check)?) } else { None };
     let mut archive = Archive::new(out, compression, seconds);
     let has_all_files = files.as_ref().is_some_and(SavedFiles::are_all);
-    archive.add_file(DESCRIPTION.as_bytes(), &describe::describe(&root, what.command_lines, is_all))?;
+    archive.add_file(DESCRIPTION.as_bytes(), &describe::describe(&root, what.command_lines, scope))?;
     machine.into_iter().try_for_each(|entry| add(&mut archive, entry))?;
     if let Some(files) = files {
         // Made twice, because its length comes before it: to keep the text would take a third more memory.
@@ -90,7 +91,7 @@ where
     let mut taken = Taken {
         has_all_files,
         hides_more: what.processes.is_none() && hides == Hides::Everything,
-        is_of_namespace: what.processes.is_none() && is_of_namespace(&root),
+        is_of_namespace: what.processes.is_none() && scope.is_of_namespace,
         ..Taken::default()
     };
     let (mut spaces, mut same_memory) = (AddressSpaces::new(), BTreeMap::<_, Vec<u32>>::new());
