@@ -154,6 +154,9 @@ const NOT_ASKED: Absent = Absent::new(Reason::NotApplicable, "not told apart");
 /// A table for a screen has at most this many rows.
 const SCREEN: usize = 17;
 
+/// With the lines below it, it has at most this many: a screen of 24 lines without the header and the next prompt.
+const SCREEN_WITH_LINES: usize = 21;
+
 /// The attributes for a screen, the most important ones first.
 const TELLING: &[MemoryUse] = &[
     MemoryUse::CacheMapped,
@@ -333,12 +336,13 @@ fn container(row: &MemoryRow) -> Cell<'_> {
     row.group.as_ref().map_or_else(|absent| Cell::Absent(*absent), name)
 }
 
-/// What fits a screen.
-fn brief(mut rows: Vec<MemoryRow>) -> Vec<MemoryRow> {
+/// What fits a screen with so many lines below it.
+fn brief(mut rows: Vec<MemoryRow>, lines: usize) -> Vec<MemoryRow> {
     rows.retain(|row| row.amount.bytes.is_ok_and(|bytes| bytes.0 > 0));
     let places = rows.iter().filter(|row| row.amount.is_place()).count();
     let has = |of: &&MemoryUse| rows.iter().any(|row| row.amount.of == **of && !row.amount.is_place());
-    let shown: Vec<MemoryUse> = TELLING.iter().filter(has).take(SCREEN.saturating_sub(places)).copied().collect();
+    let room = SCREEN.min(SCREEN_WITH_LINES.saturating_sub(lines)).saturating_sub(places);
+    let shown: Vec<MemoryUse> = TELLING.iter().filter(has).take(room).copied().collect();
     rows.retain(|row| row.amount.is_place() || shown.contains(&row.amount.of));
     rows
 }
@@ -361,9 +365,7 @@ fn closing(
     if let Ok(managed) = account.managed {
         if total > managed {
             let more = human(total.saturating_sub(managed));
-            lines.push(format!(
-                "MemTotal counts {more} that no zone manages; the zones are believed: nobody can use it"
-            ));
+            lines.push(format!("MemTotal counts {more} that no zone manages, so that nobody can use it"));
         } else if managed > total {
             lines.push(format!("the zones manage {} more than MemTotal", human(managed.saturating_sub(total))));
         }
@@ -451,7 +453,7 @@ impl Source for MemorySource {
             self.said.lines.push(PLACES_ONLY.to_owned());
         }
         if self.brief {
-            found = brief(found);
+            found = brief(found, self.said.lines.len());
         }
         rows.rows(found)
     }

@@ -30,7 +30,7 @@ fn memory_that_no_zone_manages_is_not_free_whatever_meminfo_says() {
         let free = if is_impossible { 10 * GIB + PHANTOM - (listed - REAL) } else { 10 * GIB };
         assert_eq!(account.size("free"), free, "{listed}");
         let said = machine.run(&[]).good().text();
-        let line = "MemTotal counts 15.6G that no zone manages; the zones are believed: nobody can use it\n";
+        let line = "MemTotal counts 15.6G that no zone manages, so that nobody can use it\n";
         assert!(said.contains(line), "{said}");
         assert!(said.contains("\nin no zone "), "{said}");
     }
@@ -230,7 +230,7 @@ fn counters_have_only_the_sum_of_what_is_mapped_of_the_page_cache_and_of_shared_
     let text = machine.run(&["--all"]).text();
     let lines: Vec<&str> = text.lines().filter(|line| line.trim_start().starts_with("unmapped")).collect();
     assert!(lines[0].starts_with("  unmapped  ") && lines[0].contains(" -  "), "{text}");
-    assert!(lines[2].starts_with("  unmapped, of both ") && lines[2].contains(" 768000 "), "{text}");
+    assert!(lines[2].starts_with("  unmapped, total ") && lines[2].contains(" 768000 "), "{text}");
     let account = machine.account(&[]);
     let row = account.row("page cache unmapped");
     assert!(row["size"].is_null() && row["note"].as_str().unwrap().contains("--pages"), "{row}");

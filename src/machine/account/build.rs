@@ -109,14 +109,18 @@ impl Counted<'_> {
         let mapped = self.get("Mapped");
         add(Mapped, mapped, "Mapped");
         let unmapped = cached.and_then(|cached| difference(cached, mapped?));
-        add(Unmapped, unmapped, if of_node { "FilePages - Mapped" } else { "Cached + Buffers - Mapped" });
+        let (all, parts) = match of_node {
+            true => ("FilePages - Mapped", "Mapped, FilePages and Shmem"),
+            false => ("Cached + Buffers - Mapped", "Mapped, Cached, Buffers and Shmem"),
+        };
+        add(Unmapped, unmapped, all);
         for (of, sum, own, other) in [
             (CacheMapped, mapped, files, shared),
             (CacheUnmapped, unmapped, files, shared),
             (SharedMapped, mapped, shared, files),
             (SharedUnmapped, unmapped, shared, files),
         ] {
-            add(of, sum.and_then(|sum| part_of_sum(sum, own?, other?)), "Mapped, if there is only one of both");
+            add(of, sum.and_then(|sum| part_of_sum(sum, own?, other?)), parts);
         }
         add(ActiveFile, self.get("Active(file)"), "Active(file)");
         add(InactiveFile, self.get("Inactive(file)"), "Inactive(file)");

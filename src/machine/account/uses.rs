@@ -124,17 +124,17 @@ uses! {
     SwapCache: "swap cache", "swap cache", Yes, "read from or going to swap";
     // The attributes of several places are below all of them, and say of which.
     /// Pages of files and shared memory in the page table of a process.
-    Mapped: "mapped", "mapped, of both", Partly, "page cache, shared memory";
+    Mapped: "mapped", "mapped, total", Partly, "page cache, shared memory";
     /// Pages of files and shared memory in no page table.
-    Unmapped: "unmapped", "unmapped, of both", Partly, "page cache, shared memory";
+    Unmapped: "unmapped", "unmapped, total", Partly, "page cache, shared memory";
     /// Pages on the active list that go to swap.
     ActiveAnonymous: "active anonymous", "active, swappable", Swap, "anonymous, shared, swap";
     /// The same on the inactive list.
     InactiveAnonymous: "inactive anonymous", "inactive, swappable", Swap, "swapped out first";
     /// Pages that are never reclaimed.
-    Unevictable: "unevictable", "unevictable, of all", No, "locked, ramfs, secret";
+    Unevictable: "unevictable", "unevictable, total", No, "locked, ramfs, secret";
     /// Pages that a process has locked.
-    Locked: "locked", "locked, of all", No, "a process holds them in RAM";
+    Locked: "locked", "locked, total", No, "a process holds them in RAM";
     /// Compressed pages that wait for, or instead of, a place in swap.
     Zswap: "zswap", "zswap", Partly, "compressed, before swap";
     /// Other compressed pages.
@@ -219,8 +219,8 @@ mod tests {
                 [of] => assert_eq!(*of, place, "{one:?}"),
                 several => {
                     assert!(several.iter().all(|of| of < one), "{one:?}");
-                    let says_so = [", of both", ", of all", ", swappable"].iter().any(|end| one.title().ends_with(end));
-                    assert!(says_so, "{one:?}");
+                    let ends = [", total", ", swappable"];
+                    assert!(ends.iter().any(|end| one.title().ends_with(end)), "{one:?}");
                 }
             }
         }
