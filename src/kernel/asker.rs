@@ -5,9 +5,9 @@
 //! process hangs too. Closing a descriptor may also ask the server, even at the end of the process. So such files are
 //! opened, asked about, mapped and closed only in a child process, one per file system, and only numbers come back.
 //!
-//! The child is forked and never executes another program. It carries out one system call after the other, as told, and
-//! needs neither memory of its own nor locks, so it may be forked at any time, from any thread. No parent waits for it,
-//! and it closes everything that it inherits. When this process ends, the child is killed (see
+//! The child is forked and never executes another program. It carries out the system calls that it is sent, one after
+//! the other. It needs neither memory of its own nor locks, so it may be forked at any time, from any thread. Nobody
+//! waits for it, and it closes everything that it inherits. When this process ends, the child is killed (see
 //! [`helper`](super::helper)); if the server has already taken its question, the child ends as soon as the server
 //! answers or is gone.
 //!

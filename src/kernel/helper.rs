@@ -49,7 +49,7 @@ impl Birth {
         Ok(Birth { helpers: HELPERS.lock().unwrap_or_else(PoisonError::into_inner), reader, writer })
     }
 
-    /// The child has been started, with this pid, as `fork` returned it; 0 if nobody has said which.
+    /// Enters the child that was started, whose pid `fork` returned; 0 if that is not known.
     ///
     /// # Errors
     /// `EAGAIN` if that failed.
