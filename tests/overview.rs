@@ -96,15 +96,17 @@ fn on_a_terminal_it_fits_80_columns_and_24_lines() {
 #[test]
 fn on_a_small_terminal_nothing_scrolls_away() {
     let lists_of = |screen: &[String]| {
+        // There may be a line between the lists.
+        let screen: Vec<&String> = screen.iter().filter(|line| !line.is_empty()).collect();
         let titles = ["PID", "Cached", "Usage"];
-        let is_title = |line: &String| titles.iter().any(|title| line.trim_start().starts_with(title));
-        let places: Vec<usize> = (0..screen.len()).filter(|place| is_title(&screen[*place])).collect();
+        let is_title = |line: &str| titles.iter().any(|title| line.trim_start().starts_with(title));
+        let places: Vec<usize> = (0..screen.len()).filter(|place| is_title(screen[*place])).collect();
         assert_eq!(places.len(), 3, "{screen:#?}");
         let more = screen.iter().position(|line| line.starts_with("more: ")).unwrap();
         [places[1] - places[0], places[2] - places[1], more - places[2]]
     };
-    // A machine may have few control groups, and an ordinary user may see few files. Here is a line below each list.
-    let whole = lists_of(&screen(80, 60)).map(|lines| lines - 1);
+    // A machine may have few control groups, and an ordinary user may see few files.
+    let whole = lists_of(&screen(80, 60));
     // The prompt comes below it.
     for (columns, rows) in [(60, 24), (80, 24), (60, 20)] {
         let screen = screen(columns, rows);

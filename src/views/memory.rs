@@ -428,7 +428,7 @@ fn largest_caches(root: &ProcRoot, account: &MemoryAccount) -> Option<String> {
             (!line.is_empty()).then_some(line)
         }
         Err(error) if error.kind() == ErrorKind::Denied && root.is_live() && run_as_root().is_some() => {
-            Some("root can also see: pages by node and control group (--pages), slab caches (--slab)".to_owned())
+            Some("root also sees pages by node and group (--pages) and slab caches (--slab)".to_owned())
         }
         Err(_) => None,
     }

@@ -63,7 +63,7 @@ fn an_ordinary_user_sees_the_account_and_is_told_what_root_sees() {
     let run = everyone.rmap(["mem"]);
     let text = run.good().text();
     assert!(text.contains("\nsum: "), "{text}");
-    assert!(text.ends_with("root can also see: pages by node and control group (--pages), slab caches (--slab)\n"));
+    assert!(text.ends_with("root also sees pages by node and group (--pages) and slab caches (--slab)\n"));
     everyone.rmap(["mem", "--by", "node"]).good();
     for (option, file) in [("--pages", "kpageflags"), ("--slab", "slabinfo")] {
         let run = everyone.rmap(["mem", option]);
