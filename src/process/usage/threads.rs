@@ -15,16 +15,38 @@ const MOST_THREADS: usize = 8;
 /// How long results are awaited before `check` is called.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// Items that several threads take one after the other.
-struct Lane<T> {
+/// Items that several threads take one after the other, and what came of them. The results are not sent to the thread
+/// that waits: it would wake up for each.
+struct Lane<T, R> {
     items: Vec<T>,
     next: AtomicUsize,
+    results: Mutex<Vec<Option<R>>>,
 }
 
-impl<T> Lane<T> {
-    fn take(&self) -> Option<(usize, &T)> {
-        let place = self.next.fetch_add(1, Ordering::Relaxed);
-        Some((place, self.items.get(place)?))
+impl<T, R> Lane<T, R> {
+    fn new(items: Vec<T>) -> Lane<T, R> {
+        let results = items.iter().map(|_| None).collect();
+        Lane { items, next: AtomicUsize::new(0), results: Mutex::new(results) }
+    }
+
+    /// Calls `work` for items that nobody has taken yet, until there are none or it is late.
+    fn work(&self, is_late: impl Fn() -> bool, mut work: impl FnMut(&T) -> R) {
+        loop {
+            let place = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = self.items.get(place).filter(|_| !is_late()) else { return };
+            let done = work(item);
+            locked(&self.results, |results| {
+                if let Some(result) = results.get_mut(place) {
+                    *result = Some(done);
+                }
+            });
+        }
+    }
+
+    /// What is done so far. Nothing is taken any more, and what is still being done is lost.
+    fn end(&self) -> Vec<Option<R>> {
+        self.next.store(self.items.len(), Ordering::Relaxed);
+        locked(&self.results, std::mem::take)
     }
 }
 
@@ -43,56 +65,37 @@ where
     Tool: Send + 'static,
     R: Send + 'static,
 {
-    let lanes = lanes.map(|items| Arc::new(Lane { items, next: AtomicUsize::new(0) }));
-    let mut results = lanes.each_ref().map(|lane| lane.items.iter().map(|_| None).collect::<Vec<_>>());
+    let lanes = lanes.map(|items| Arc::new(Lane::new(items)));
     let is_late = move || until.is_some_and(|until| Instant::now() >= until);
     let work = Arc::new(work);
-    let (sender, receiver) = channel();
+    // Each thread has a sender until it ends.
+    let (sender, receiver) = channel::<()>();
     let most = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(MOST_THREADS);
-    for ((lane, results), number) in lanes.iter().zip(&mut results).zip(0..) {
+    for lane in &lanes {
         let mut started = 0;
         for _ in 0..most.min(lane.items.len()) {
             let (lane, work, sender, mut tool) = (lane.clone(), work.clone(), sender.clone(), tool());
             let work = move || {
-                while let Some((place, item)) = lane.take().filter(|_| !is_late()) {
-                    // If nobody waits any more, the rest is not needed.
-                    if sender.send((number, place, work(&mut tool, item))).is_err() {
-                        return;
-                    }
-                }
+                lane.work(is_late, |item| work(&mut tool, item));
+                drop(sender);
             };
             started += usize::from(Builder::new().name("usage".into()).spawn(work).is_ok());
         }
         if started == 0 {
             let mut tool = tool();
-            while let Some((place, item)) = lane.take().filter(|_| !is_late()) {
-                put(results, place, work(&mut tool, item));
-            }
+            lane.work(is_late, |item| work(&mut tool, item));
         }
     }
     drop(sender);
     loop {
         let left = until.map_or(PATIENCE, |until| until.saturating_duration_since(Instant::now()));
         match receiver.recv_timeout(left.min(PATIENCE)) {
-            Ok((number, place, done)) => {
-                if let Some(results) = results.get_mut(number) {
-                    put(results, place, done);
-                }
-            }
             Err(RecvTimeoutError::Disconnected) => break,
             Err(RecvTimeoutError::Timeout) if is_late() || check().is_break() => break,
-            Err(RecvTimeoutError::Timeout) => {}
+            Ok(()) | Err(RecvTimeoutError::Timeout) => {}
         }
     }
-    // So that threads that still run take no more items.
-    lanes.iter().for_each(|lane| lane.next.store(lane.items.len(), Ordering::Relaxed));
-    results
-}
-
-fn put<R>(results: &mut [Option<R>], place: usize, done: R) {
-    if let Some(result) = results.get_mut(place) {
-        *result = Some(done);
-    }
+    lanes.map(|lane| lane.end())
 }
 
 /// Changes what several threads share.
