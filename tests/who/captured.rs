@@ -347,6 +347,14 @@ fn a_number_is_not_proof_where_several_files_of_a_capture_may_have_it() {
         for (name, pid, cached) in [("/run/x/merged/f", 5, 4 << 12), ("/run/x/merged/g", 6, 5 << 12)] {
             assert_eq!(machine.holders(name), (vec![pid], json!(cached), vec![]), "{kind}");
         }
+        // The number alone does not tell the two apart.
+        let run = machine.who(&["--inode", "00:3c:70"]);
+        let document = run.json();
+        assert_eq!(document["holders"].as_array().unwrap().len(), 2, "{run:?}");
+        let why = "2 files have this device and inode number, and the rows are about all of them; name one of them \
+                   by its path";
+        assert_eq!(run.complaints(), [format!("rmap: 00:3c:70: {why}")], "{kind}");
+        assert!(document["files"][0]["cached"].is_null(), "{run:?}");
     }
 }
 

@@ -16,8 +16,8 @@ use crate::join::crowd::visit_all;
 use crate::kernel::page_size;
 use crate::machine::Places;
 use crate::process::{
-    AddressSpaces, FileIdentity, FileMapping, Needles, ProcRoot, Process, ShownFiles, UseBuffers, hides_processes,
-    read_pids_of_holders, run_as_root, shows_whole_machine, unescape_maps,
+    AddressSpaces, FileIdentity, FileMapping, Needles, ProcRoot, Process, ShownFiles, UseBuffers, deleted_name,
+    hides_processes, read_pids_of_holders, run_as_root, shows_whole_machine, unescape_maps,
 };
 use crate::units::{Absent, Figure, PageRuns, Run, counted};
 
@@ -43,9 +43,20 @@ pub(super) struct OfFile {
     /// A path through which a process holds it.
     pub(super) held_at: Option<PathBuf>,
     /// The files with its numbers, if it is known by these alone.
-    identities: Vec<FileIdentity>,
+    identities: Vec<Met>,
     /// The processes that may hold it, and why that is not known.
     unproven: BTreeMap<u32, Absent>,
+}
+
+/// A file that has the numbers that were asked about.
+#[derive(Debug, PartialEq)]
+enum Met {
+    /// It was opened.
+    File(FileIdentity),
+    /// In a capture: the device of its file system, and the path there.
+    Place((u32, u32), Vec<u8>),
+    /// In a capture that does not tell that: its path.
+    Path(Vec<u8>),
 }
 
 /// The name of the whole work in errors.
@@ -242,7 +253,10 @@ impl Work<'_> {
                     held.note = held.note.or(note);
                     held.may_be_other |= note.is_some();
                     files.push(file);
-                    self.meet(file, target, || mapping.open(process).ok().map(|found| found.identity()));
+                    self.meet(file, target, || match process.is_live() {
+                        true => mapping.open(process).ok().map(|found| Met::File(found.identity())),
+                        false => Some(self.met_in_capture(process, &unescape_maps(&mapping.path))),
+                    });
                     self.point(file, target, || {
                         let (start, end) = (mapping.addresses.start, mapping.addresses.end);
                         self.root.path().join(format!("{}/map_files/{start:x}-{end:x}", process.pid()))
@@ -269,6 +283,7 @@ impl Work<'_> {
         if text.is_name && shown.process().is_live() && shown.process().pid() == std::process::id() {
             return;
         }
+        let captured = (!shown.process().is_live()).then(|| text.path.clone());
         let held = held.entry(file).or_insert_with(|| Held::at(text.path));
         held.is_named |= text.is_name;
         if !text.is_name {
@@ -277,15 +292,23 @@ impl Work<'_> {
         }
         held.note = held.note.or(note);
         if let Some(target) = self.targets.get(file) {
-            self.meet(file, target, || shown.compare(found).ok()?.map(|compared| compared.identity));
+            self.meet(file, target, || match &captured {
+                Some(path) => Some(self.met_in_capture(shown.process(), path)),
+                None => shown.compare(found).ok()?.map(|compared| Met::File(compared.identity)),
+            });
             self.point(file, target, || shown.path_to(found));
         }
     }
 
     /// Notes which file it is that has the numbers that are asked about, where several may have them.
-    fn meet(&self, file: usize, target: &Target, identity: impl FnOnce() -> Option<FileIdentity>) {
-        let is_by_number = matches!(&target.kind, Kind::Number { device, .. } if device.0 == 0);
-        if is_by_number && let Some(identity) = identity() {
+    fn meet(&self, file: usize, target: &Target, identity: impl FnOnce() -> Option<Met>) {
+        let may_be_several = match &target.kind {
+            Kind::Number { device, .. } => {
+                device.0 == 0 && (self.root.is_live() || !self.places.numbers_files(*device))
+            }
+            _ => false,
+        };
+        if may_be_several && let Some(identity) = identity() {
             self.lock(|search| {
                 let known = search.found.get_mut(file).map(|found| &mut found.identities);
                 if let Some(known) = known
@@ -294,6 +317,16 @@ impl Work<'_> {
                     known.push(identity);
                 }
             });
+        }
+    }
+
+    /// The file with this path as a process of a capture shows it.
+    fn met_in_capture(&self, process: &Process, path: &[u8]) -> Met {
+        let path = deleted_name(path).unwrap_or(path);
+        let namespace = process.read_mount_namespace().ok().flatten();
+        match namespace.and_then(|namespace| self.places.locate_in(namespace, path)) {
+            Some((device, within)) => Met::Place(device, within),
+            None => Met::Path(path.to_vec()),
         }
     }
 
