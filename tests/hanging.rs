@@ -99,7 +99,10 @@ fn everything_named_is_reported(folder: &Path) {
     let mut configured = command(["pcstat", here]);
     configured.env("XDG_CONFIG_HOME", &there);
     let begun = Instant::now();
-    common::run(configured).good();
+    let run = common::run(configured);
+    let config = there.join("rmap/config.toml");
+    let line = format!("rmap: {}: {SILENT}; the default columns and units are used", config.display());
+    assert_eq!((run.status, run.complaints()), (Some(0), vec![line.as_str()]), "{run:?}");
     assert!(begun.elapsed() < BOUND);
 }
 
@@ -183,6 +186,25 @@ fn no_process_is_left_behind_by_a_run_that_got_no_answer() {
         common::wait_until("nobody asks", || processes_of_rmap().len() > 1);
         run.end(signal);
         nothing_is_left(&format!("{signal} leaves a process behind"));
+    }
+}
+
+#[test]
+fn a_directory_that_mounts_on_demand_without_a_daemon_hangs_nothing() {
+    let name = "a_directory_that_mounts_on_demand_without_a_daemon_hangs_nothing";
+    let Some(folder) = folder(name) else { return };
+    // The daemon, whose process group is let in, would read from the pipe. The directory itself can be looked at.
+    let (_requests, pipe) = nix::unistd::pipe().unwrap();
+    let options = format!("fd={},pgrp=1,minproto=5,maxproto=5,indirect", std::os::fd::AsRawFd::as_raw_fd(&pipe));
+    let there = folder.join("there");
+    let flags = nix::mount::MsFlags::empty();
+    if let Err(errno) = nix::mount::mount(Some("auto"), &there, Some("autofs"), flags, Some(options.as_str())) {
+        return eprintln!("SKIPPED: {name}: autofs cannot be mounted here: {errno}");
+    }
+    let x = there.join("x");
+    for work in [&["pcstat"][..], &["demo", "--size", "1M", "--file"], &["demo", "--acts", "create", "--file"]] {
+        let run = in_time(work.iter().copied().chain([text(&x)]));
+        assert!(run.status != Some(0) && run.err.contains(&format!("{}: {SILENT}", x.display())), "{run:?}");
     }
 }
 

@@ -556,3 +556,39 @@ fn a_broken_pipe_ends_the_output_but_not_the_work() {
     // Some may be reclaimed again at any time.
     assert!(before < 200 && cached() > 350, "{before} before, {} now", cached());
 }
+
+/// A pipe that nobody reads any more.
+fn closed_pipe() -> Stdio {
+    let (reader, writer) = nix::unistd::pipe().unwrap();
+    drop(reader);
+    writer.into()
+}
+
+#[test]
+fn a_closed_pipe_ends_a_report_and_not_what_is_held() {
+    let folder = tempfile::tempdir_in(memory()).unwrap();
+    for name in ["a", "b"] {
+        std::fs::write(folder.path().join(name), vec![1; 1 << 20]).unwrap();
+    }
+    let [a, b] = ["a", "b"].map(|name| folder.path().join(name).display().to_string());
+    let file = folder.path().join("demo").display().to_string();
+    let works =
+        [&["lock", &a, &b][..], &["lock", "--json", &a, &b], &["demo", "--hold", "--size", "1M", "--file", &file]];
+    for work in works {
+        let mut command = command(work);
+        let mut child = command.stdin(Stdio::null()).stdout(closed_pipe()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut said = std::io::BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        while !line.contains("until Ctrl-C") {
+            line.clear();
+            let length = std::io::BufRead::read_line(&mut said, &mut line).unwrap();
+            assert!(length > 0, "{work:?} ends");
+        }
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        let locked = status.lines().find(|line| line.starts_with("VmLck:")).unwrap();
+        assert_eq!(locked.contains(" 2048 kB"), work[0] == "lock", "{work:?}: {locked}");
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{work:?}");
+    }
+    assert!(!Path::new(&file).exists());
+}

@@ -39,6 +39,7 @@ use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
+use super::report::Report;
 use super::run::{Configured, Subcommand};
 use crate::error::{Error, ErrorKind, Subject};
 use crate::kernel::handle::{Handle, Reader};
@@ -153,7 +154,13 @@ fn read_file(global: &GlobalArgs) -> Result<Option<(PathBuf, String)>, Error> {
     };
     let file = match opened {
         Ok(file) => file,
-        Err(error) if named.is_none() && is_not_there(&error) => return Ok(None),
+        Err(error) if named.is_none() && is_not_there(&error) => {
+            // It must not keep rmap from finding out why.
+            if error.kind() == IoErrorKind::TimedOut {
+                Report::print(&failed(error).with_advice("the default columns and units are used"));
+            }
+            return Ok(None);
+        }
         Err(error) => return Err(failed(error)),
     };
     let stat = file.stat().map_err(|errno| failed(errno.into()))?;
@@ -172,8 +179,7 @@ fn read_file(global: &GlobalArgs) -> Result<Option<(PathBuf, String)>, Error> {
     Ok(Some((path, text)))
 }
 
-/// A file of another user that may not be read is not this user's configuration either. One whose file system does not
-/// answer must not keep rmap from finding out why.
+/// A file of another user that may not be read is not this user's configuration either.
 fn is_not_there(error: &std::io::Error) -> bool {
     let (denied, silent) = (IoErrorKind::PermissionDenied, IoErrorKind::TimedOut);
     [IoErrorKind::NotFound, IoErrorKind::NotADirectory, denied, silent].contains(&error.kind())

@@ -119,17 +119,19 @@ impl Run for DemoArgs {
         let presentation = Presentation { unit, ..self.answer.presentation(configured, SizeUnit::Kib) };
         self.answer.check::<DemoSteps>(&query)?;
         report.signals = Some(Signals::watch()?);
+        report.works = self.hold;
+        let shown = |done| if self.hold { Report::unless_closed(done) } else { done };
         report.show_progress("filling");
         let request = DemoRequest { size, file: self.file.clone(), force: self.force, keep: self.keep };
         let demo = Demo::begin(&request)?;
         if !self.answer.is_machine() && !self.answer.no_header {
-            introduce(&demo, size, unit)?;
+            shown(introduce(&demo, size, unit))?;
         }
         // However the run ends, the demo is dropped and its file is removed.
         let mut source = DemoSource::new(demo, size);
-        self.answer.answer(&query, &mut source, presentation, report)?;
+        shown(self.answer.answer(&query, &mut source, presentation, report))?;
         if let Some(last) = &source.last {
-            self.conclude(&source, last, report)?;
+            shown(self.conclude(&source, last, report))?;
         }
         match &report.signals {
             Some(signals) if self.hold => hold(&source.demo, signals),

@@ -201,7 +201,7 @@ impl EffectArgs {
             report.show_progress("warming");
         }
         report.signals = Some(Signals::watch_first()?);
-        self.answer.answer(&query, &mut source, presentation, report)?;
+        Report::unless_closed(self.answer.answer(&query, &mut source, presentation, report))?;
         if source.chosen.reach.is_beyond_all() {
             let why = format!("no file reaches byte {}", source.chosen.range.offset);
             let error = Error::new(Subject::Words("--range".to_owned()), ErrorKind::Refused, why);

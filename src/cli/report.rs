@@ -92,7 +92,7 @@ impl Report {
         }
     }
 
-    fn print(error: &Error) {
+    pub(super) fn print(error: &Error) {
         // If standard error is closed, nobody can read the message.
         let _ = writeln!(io::stderr(), "{}", Report::line(error));
     }
@@ -140,10 +140,17 @@ impl Report {
         self.own_status.unwrap_or(status)
     }
 
+    /// Goes on if nobody reads the report any more: that ends a report, never what is then held.
+    pub(super) fn unless_closed(done: Result<(), Stop>) -> Result<(), Stop> {
+        match done {
+            Err(Stop::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            done => done,
+        }
+    }
+
     /// A broken pipe is not a failure: the reader has seen what it wanted.
     fn status_of(&self, done: Result<(), Stop>) -> u8 {
-        match done {
-            Err(Stop::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => self.status_of(Ok(())),
+        match Report::unless_closed(done) {
             Ok(()) | Err(Stop::Enough) if self.failed => INCOMPLETE,
             Ok(()) | Err(Stop::Enough) => SUCCESS,
             Err(Stop::Output(error)) => {

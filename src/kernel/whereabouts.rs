@@ -81,7 +81,6 @@ pub(crate) fn await_answer(path: &Path) -> Result<(), Errno> {
 ///
 /// # Errors
 /// `ETIMEDOUT`: a file system on its way does not answer.
-#[cfg(feature = "cli")]
 pub(crate) fn await_place(path: &Path) -> Result<(), Errno> {
     await_answer(path).or_else(|errno| if errno == Errno::ETIMEDOUT { Err(errno) } else { Ok(()) })
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::guard::GuardedFile;
 use super::place::{self, Needs};
 use crate::error::{Error, ErrorKind, Result};
+use crate::kernel::whereabouts::await_place;
 
 /// Where the file is created, and which names it may get.
 pub(super) struct Place {
@@ -37,6 +38,8 @@ impl Place {
         };
         let directory = directory_of(path).to_owned();
         place::check_kind(&directory)?;
+        // The directory may answer, or be known, where the name in it has to be asked for.
+        await_place(path).map_err(|errno| place::about_place(path, &errno.into()))?;
         let replaced = match path.symlink_metadata() {
             Ok(_) if !force => return Err(taken(path)),
             Ok(found) if found.is_file() => true,

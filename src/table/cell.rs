@@ -171,7 +171,8 @@ impl SizeUnit {
     }
 }
 
-const NO_DATE: Absent = Absent::new(Reason::Unsupported, "its date is before the year -9999 or after 9999");
+const NO_DATE: Absent =
+    Absent::new(Reason::Unsupported, "its date is before the year -9999 or after 9999-12-30 22:00 UTC");
 
 impl<'r> Cell<'r> {
     /// A figure in bytes, or why it is absent.

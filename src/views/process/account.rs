@@ -37,8 +37,8 @@ pub(super) struct Account {
     has_shares: bool,
     /// Whether the sum of Swap is shown.
     shows_swap: bool,
-    /// Whether root could read those.
-    needs_root: bool,
+    /// Who could read those: `root`. `None` if nobody can.
+    who_could: Option<&'static str>,
 }
 
 impl Account {
@@ -49,7 +49,7 @@ impl Account {
             unseen: found.unseen,
             has_shares,
             shows_swap,
-            needs_root: root.is_live() && run_as_root().is_some(),
+            who_could: run_as_root().filter(|_| root.is_live()).and_then(|advice| advice.strip_prefix("run as ")),
             ..Account::default()
         };
         let mut counted = std::collections::HashSet::new();
@@ -108,9 +108,9 @@ impl Account {
         let mut line = format!("{}{of_all} read, {}", self.read, Human(Bytes(self.pss)));
         let kept = self.denied.saturating_add(self.hidden.unwrap_or(0));
         let late = self.late.saturating_add(self.unseen);
-        let denied = match self.needs_root {
-            true => counted(kept, "needs root", "need root"),
-            false => counted(kept, "was denied", "were denied"),
+        let denied = match self.who_could {
+            Some(who) => counted(kept, &format!("needs {who}"), &format!("need {who}")),
+            None => counted(kept, "was denied", "were denied"),
         };
         let others = [
             (kept, denied),
