@@ -166,7 +166,8 @@ pub(crate) struct Group {
     pub(crate) key: u64,
     /// The inode number of its directory.
     pub(crate) id: u64,
-    /// Its path from the root of the control groups; `None` if it could not be read, or pages are charged to nobody.
+    /// Its path as `/proc/PID/cgroup` shows it to this process, from the root of its namespace; `None` if it could not
+    /// be read, or pages are charged to nobody.
     pub(crate) path: Option<Vec<u8>>,
     /// Whether it was removed.
     pub(crate) is_removed: bool,

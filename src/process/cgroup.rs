@@ -284,9 +284,16 @@ fn compile(literal: &[u8], glob: &[u8]) -> Option<Regex> {
     Regex::new(&pattern).ok()
 }
 
-/// Whether `path` is the wanted group, or below it. The name of a group may look like a pattern.
+/// Whether `path` is the wanted group, or below it. The name of a group may look like a pattern, which stands for no
+/// group outside the namespace unless it begins there.
 fn matches(path: &[u8], wanted: &[u8], glob: Option<&Regex>) -> bool {
-    is_at_or_below(path, wanted) || glob.is_some_and(|glob| glob.is_match(path))
+    let is_reached = is_outside(wanted) || !is_outside(path);
+    is_at_or_below(path, wanted) || is_reached && glob.is_some_and(|glob| glob.is_match(path))
+}
+
+/// Whether a path leads upwards first: to a group that is not below the root of the namespace.
+fn is_outside(path: &[u8]) -> bool {
+    path.strip_prefix(b"/..").is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
 }
 
 /// The controllers and the path of each line (`4:memory:/a/b`, `0::/a/b`).
@@ -367,7 +374,7 @@ fn usual_group<'p>(path: &'p [u8], controllers: &[u8]) -> Option<&'p [u8]> {
 /// Whether `path` is `top` or below it.
 fn is_at_or_below(path: &[u8], top: &[u8]) -> bool {
     let top = top.strip_suffix(b"/").unwrap_or(top);
-    path.strip_prefix(top).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+    path.strip_prefix(top).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')) && !is_outside(rest))
 }
 
 #[cfg(test)]
@@ -520,6 +527,27 @@ mod tests {
         }
         let monitor = format!("0::/machine.slice/libpod-conmon-{id}.scope\n");
         assert!(!is_in_group(monitor.as_bytes(), &WantedGroup::new(id.as_bytes())));
+    }
+
+    #[test]
+    fn a_group_outside_the_namespace_is_not_below_its_root() {
+        let is_in = |path: &str, wanted: &str| {
+            let text = format!("0::{path}\n");
+            is_in_group(text.as_bytes(), &WantedGroup::new(wanted.as_bytes()))
+        };
+        for (path, wanted) in [
+            ("/../x/y", "/../x"),
+            ("/../x/y", "/.."),
+            ("/../x/y", "/../*"),
+            ("/../x/y", "x"),
+            ("/..x/y", "/"),
+            ("/..x/y", "/*"),
+        ] {
+            assert!(is_in(path, wanted), "{path} in {wanted}");
+        }
+        for (path, wanted) in [("/../x", "/"), ("/..", "/"), ("/../x", "/*"), ("/../..", "/.."), ("/../../x", "/..")] {
+            assert!(!is_in(path, wanted), "{path} in {wanted}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use memmap2::{Advice, MmapOptions, MmapRaw};
 use serde_json::Value;
 
-use crate::common::{Group, disk, memory, page, rmap};
+use crate::common::{Group, disk, memory, page, rmap, shell};
 use crate::{Answer, assert_locked, below, bytes, complete, has_lists};
 
 /// Writes a part of a file page by page, in a group.
@@ -107,6 +107,48 @@ fn a_file_that_is_charged_to_two_groups() {
     let tmpfs = kinds.rows.iter().find(|row| row["kind"] == "tmpfs").unwrap();
     assert_eq!((bytes(tmpfs, "cached"), bytes(tmpfs, "size")), (69 * page(), 69 * page()), "{tmpfs}");
     assert_eq!(tmpfs["files"], 2, "{tmpfs}");
+}
+
+#[test]
+fn groups_are_named_from_the_root_of_the_namespace() {
+    let test = "groups_are_named_from_the_root_of_the_namespace";
+    if !has_lists(test) {
+        return;
+    }
+    let (Some(root), Some(beside)) = (Group::new("namespace"), Group::new("beside")) else { return };
+    let folder = memory();
+    write_in(&root, folder.path(), "ours", 0, 16);
+    write_in(&beside, folder.path(), "theirs", 0, 8);
+    // As a privileged container has it: its own groups, and all of the page cache.
+    let top = root.path().parent().unwrap().display();
+    let mount = "mount -t cgroup -o memory none TOP 2>/dev/null || mount -t cgroup2 none TOP";
+    let mount = format!("umount -l TOP && {{ {mount}; }}").replace("TOP", &top.to_string());
+    let script = format!(
+        "unshare -C -m true || {{ echo SKIPPED: {test}: no namespace >&2; exit 0; }}; \
+         exec unshare -C -m sh -c '{mount} || {{ echo SKIPPED: {test}: no mount >&2; exit 0; }}; exec \"$@\"' \
+         sh \"$@\""
+    );
+    let script = format!("echo $$ > {}/cgroup.procs && {script}", root.path().display());
+    let inside = |arguments: &[&str]| {
+        let all = [&["rmap", "files", "--jsonl", "--budget=20"], arguments].concat();
+        shell(&script, &all.iter().map(OsStr::new).collect::<Vec<_>>())
+    };
+    let place = folder.path().to_str().unwrap();
+    let run = inside(&[place]);
+    if run.err.contains("SKIPPED") {
+        eprint!("{}", run.err);
+        return;
+    }
+    let name = format!("/../{}", beside.last_name());
+    let all = Answer::of(&run);
+    let group = |file: &str| all.row(&folder.path().join(file))["cgroup"].clone();
+    assert_eq!((group("ours"), group("theirs")), ("/".into(), name[..].into()), "{all:?}");
+    let mounted = top.to_string();
+    for (wanted, file, pages) in [("/", "ours", 16), (&mounted, "ours", 16), (&name, "theirs", 8)] {
+        let found = Answer::of(&inside(&["--cgroup", wanted, place]));
+        assert_eq!((found.rows.len(), found.sum("cached")), (1, pages * page()), "{wanted}: {found:?}");
+        assert_eq!(found.row(&folder.path().join(file))["cgroup"], if pages == 16 { "/" } else { &name }, "{found:?}");
+    }
 }
 
 #[test]

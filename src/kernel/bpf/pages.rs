@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::loaded::Loaded;
 use super::shared::{Shared, plain};
-use super::{Adapted, Unavailable, downwards};
+use super::{Adapted, Unavailable, downwards, seen_from};
 use crate::kernel::cached::{COUNTERS, Counter, Counts, FilePages, Group, Groups, PageRun, Part, Stretch, Target};
 
 const MAX_FILES: usize = 4096;
@@ -190,14 +190,18 @@ pub(crate) struct Pages {
     program: Loaded,
     memory: Shared<Memory>,
     groups: Groups,
+    /// The group that `/proc` shows to this process as `/`, from the root of all groups.
+    root: Option<Vec<u8>>,
 }
 
 impl Pages {
     /// Loads the program into the kernel. It is removed with this value.
     pub(crate) fn load(adapted: Adapted) -> Result<Pages, Unavailable> {
         let (program, memory) = Loaded::new(adapted, &["read_pages"])?;
-        let mut pages = Pages { program, memory, groups: Groups::new() };
+        let mut pages = Pages { program, memory, groups: Groups::new(), root: None };
         pages.check_structures()?;
+        // No group was met yet, so the first record is that of the root.
+        pages.root = pages.record_of(0).and_then(|record| pages.path_of(&record));
         Ok(pages)
     }
 
@@ -331,13 +335,23 @@ impl Pages {
         let new: Vec<(u32, u64)> =
             (0u32..).zip(keys).filter(|(number, key)| *key != 0 && !self.groups.contains_key(number)).collect();
         for (number, key) in new {
-            let at = offset_of!(Memory, groups) + number as usize * size_of::<GroupRecord>();
-            let Some(record) = self.memory.read::<GroupRecord>(at, 1).next() else { continue };
-            let names = offset_of!(Memory, group_names).saturating_add(record.at as usize);
-            let upwards: Vec<u8> = self.memory.read::<u8>(names, record.length as usize).collect();
-            let path = (record.is_known != 0).then(|| downwards(&upwards));
+            let Some(record) = self.record_of(number) else { continue };
+            let path = self.path_of(&record).zip(self.root.as_deref()).map(|(path, root)| seen_from(root, &path));
             self.groups.insert(number, Group { key, id: record.id, path, is_removed: record.is_removed != 0 });
         }
+    }
+
+    /// What the program left of the group with this number.
+    fn record_of(&self, number: u32) -> Option<GroupRecord> {
+        let at = offset_of!(Memory, groups) + number as usize * size_of::<GroupRecord>();
+        self.memory.read::<GroupRecord>(at, 1).next()
+    }
+
+    /// The path of a group from the root of all groups; `None` if the program could not read all of it.
+    fn path_of(&self, record: &GroupRecord) -> Option<Vec<u8>> {
+        let names = offset_of!(Memory, group_names).saturating_add(record.at as usize);
+        let upwards: Vec<u8> = self.memory.read::<u8>(names, record.length as usize).collect();
+        (record.is_known != 0).then(|| downwards(&upwards))
     }
 }
 

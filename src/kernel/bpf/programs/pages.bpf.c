@@ -64,6 +64,18 @@ ALWAYS u64 controller_of(u64 group) {
     return read64(group + OFFSET(mem_cgroup, css) + OFFSET(cgroup_subsys_state, ss));
 }
 
+// Names a group by its directory.
+ALWAYS void name_directory(struct pages_control *at, struct group_record *record, u64 directory) {
+    record->id = read64(directory + OFFSET(kernfs_node, id));
+    for (u32 level = 0; level < 24 && directory; level++) {
+        if (at->group_bytes - record->at > 1024) return;
+        if (group_level(directory)) return;
+        directory = parent_of(directory);
+    }
+    record->is_known = !directory;
+    record->length = at->group_bytes - record->at;
+}
+
 // Names the group that a page is charged to, while the page keeps it alive.
 STEP name_group(u64 charged, u32 number) {
     BEGIN;
@@ -81,14 +93,23 @@ STEP name_group(u64 charged, u32 number) {
     u64 state = group + OFFSET(mem_cgroup, css);
     record->is_removed = !(read32(state + OFFSET(cgroup_subsys_state, flags)) & CSS_ONLINE);
     u64 directory = read64(read64(state + OFFSET(cgroup_subsys_state, cgroup)) + OFFSET(cgroup, kn));
-    record->id = read64(directory + OFFSET(kernfs_node, id));
-    for (u32 level = 0; level < 24 && directory; level++) {
-        if (at->group_bytes - record->at > 1024) return 0;
-        if (group_level(directory)) return 0;
-        directory = parent_of(directory);
-    }
-    record->is_known = !directory;
-    record->length = at->group_bytes - record->at;
+    name_directory(at, record, directory);
+    return 0;
+}
+
+// Names the group that /proc shows to this process as `/`: the root of its namespace. It takes the place of the first
+// group, as long as none was met.
+STEP name_root(u32 controller) {
+    BEGIN;
+    u64 namespaces = read64(bpf_get_current_task() + OFFSET(task_struct___namespaces, nsproxy));
+    u64 groups = read64(read64(namespaces + OFFSET(nsproxy, cgroup_ns)) + OFFSET(cgroup_namespace, root_cset));
+    u64 state = read64(groups + OFFSET(css_set, subsys) + 8 * (u64)controller);
+    u64 group = read64(state + OFFSET(cgroup_subsys_state, cgroup));
+    u64 unified = read64(groups + OFFSET(css_set, dfl_cgrp));
+    // In version 2 the controller may be that of a group above.
+    if (read64(group + OFFSET(cgroup___root, root)) == read64(unified + OFFSET(cgroup___root, root))) group = unified;
+    u64 directory = read64(group + OFFSET(cgroup, kn));
+    if (group && directory) name_directory(at, &memory->groups[0], directory);
     return 0;
 }
 
@@ -303,6 +324,7 @@ ALWAYS void set_up(struct pages_control *at) {
         u32 number = bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id);
         u64 state = read64(groups + OFFSET(css_set, subsys) + 8 * number);
         at->memory_controller = read64(state + OFFSET(cgroup_subsys_state, ss));
+        name_root(number);
     }
     at->last_group = MAX_GROUPS + 1;
     at->is_set_up = 1;
