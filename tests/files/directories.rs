@@ -1,10 +1,15 @@
 //! Directories as arguments, to which several paths lead. The test runs itself again in its own mount namespace.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::path::Path;
 
-use crate::common::{Run, Subject, mounted_as, rmap, rmap_without_lists, shell};
-use crate::{complete, has_lists};
+use serde_json::Value;
+
+use crate::common::{
+    Run, Subject, command, in_own_namespace, memory, mounted_as, page, rmap, rmap_without_lists, run, shell,
+};
+use crate::{bytes, complete, has_lists};
 
 #[test]
 fn a_directory_that_several_paths_lead_to_has_its_files_by_each_of_them() {
@@ -72,4 +77,102 @@ fn a_directory_that_several_paths_lead_to_has_its_files_by_each_of_them() {
         let Some(run) = rmap_without_lists(arguments) else { return };
         assert_eq!(paths(&run), [expected.to_str().unwrap()], "{}: {directory}: {run:?}", subject.pid());
     }
+}
+
+/// The rows of `rmap files --jsonl ARGS... WHERE` in a working directory, which must be complete.
+fn rows_in(directory: &Path, arguments: &[&str]) -> Vec<Value> {
+    let mut command = command(["files", "--jsonl", "-o", "path,cached,holders,container"].iter().chain(arguments));
+    command.current_dir(directory);
+    let run = run(command);
+    assert_eq!(run.status, Some(0), "{arguments:?}: {}", run.err);
+    run.lines_of_json()
+}
+
+fn paths_in(directory: &Path, arguments: &[&str]) -> Vec<String> {
+    let mut paths: Vec<String> =
+        rows_in(directory, arguments).iter().map(|row| row["path"].as_str().unwrap().to_owned()).collect();
+    paths.sort_unstable();
+    paths
+}
+
+#[test]
+fn a_directory_of_another_mount_namespace_has_the_files_that_are_there() {
+    let name = "a_directory_of_another_mount_namespace_has_the_files_that_are_there";
+    let mount = "mkdir inside && echo x > inside/ours";
+    let Some(folder) = mounted_as(&format!("directories::{name}"), mount) else { return };
+    let lists = has_lists(name);
+    let inside = folder.join("inside").display().to_string();
+    let mounts = "mount -t tmpfs none inside; mkdir inside/only inside/below; echo x > inside/only/deep; \
+                  echo x > inside/below/hidden; mount -t tmpfs none inside/below; echo x > inside/below/seen";
+    let subject = in_own_namespace(&folder, mounts, &format!("shared:{inside}/file:16:9"));
+    let there = format!("/proc/{}/root{inside}", subject.pid());
+    std::os::unix::fs::symlink(&there, folder.join("link")).unwrap();
+    let ways: &[&[&str]] = if lists { &[&["--budget=20"], &["--scan"]] } else { &[&["--scan"]] };
+    for way in ways {
+        let hidden = *way != ["--scan"];
+        let rows = |directory: &Path, typed: &str| rows_in(directory, &[way, &[typed][..]].concat());
+        for (directory, typed) in
+            [(&*folder, &there[..]), (&folder, "link"), (Path::new(&there), "."), (&folder, "link/")]
+        {
+            let found = paths_in(directory, &[way, &[typed][..]].concat());
+            let mut expected = vec!["below/seen", "file", "only/deep"];
+            expected.extend(hidden.then_some("below/hidden"));
+            expected.sort_unstable();
+            let expected: Vec<String> =
+                expected.iter().map(|name| format!("{}/{name}", typed.trim_end_matches('/'))).collect();
+            assert_eq!(found, expected, "{way:?} {typed}");
+        }
+        let file = rows(&folder, &format!("{there}/file"));
+        assert_eq!((file.len(), bytes(&file[0], "cached")), (1, 16 * page()), "{file:?}");
+        assert_eq!(file[0]["holders"], format!("subject {}", subject.pid()), "{file:?}");
+        assert!(file[0]["container"].is_string(), "{file:?}");
+        assert_eq!(rows(&folder, &format!("{there}/only")).len(), 1);
+        assert_eq!(paths_in(&folder, &[way, &["inside"][..]].concat()), [format!("{inside}/ours")]);
+    }
+    let Some(run) = rmap_without_lists(["files", "--jsonl", "-o", "path", &there]) else { return };
+    let paths: Vec<Value> = run.lines_of_json().iter().map(|row| row["path"].clone()).collect();
+    assert_eq!(paths, [format!("{there}/file")], "{run:?}");
+    let run = rmap(["files", &format!("{there}/none")]);
+    assert!(run.status == Some(1) && run.err.contains("/none: no such file"), "{run:?}");
+}
+
+#[test]
+fn a_directory_over_which_something_was_mounted_since() {
+    let name = "a_directory_over_which_something_was_mounted_since";
+    let mount = "mkdir inside && echo x > inside/ours";
+    let Some(folder) = mounted_as(&format!("directories::{name}"), mount) else { return };
+    let inside = folder.join("inside");
+    let way = if has_lists(name) { "--budget=20" } else { "--scan" };
+    let script = "cd $1 && mount -t tmpfs none $1 && echo x > $1/theirs && \
+                  for way in $2 --scan; do rmap files --jsonl -o path $way .; rmap files --jsonl -o path $way $1; done";
+    let run = shell(script, &[inside.as_os_str(), way.as_ref()]);
+    shell("umount $1", &[inside.as_os_str()]).good();
+    let paths: Vec<Value> = run.lines_of_json().iter().map(|row| row["path"].clone()).collect();
+    let theirs = inside.join("theirs").display().to_string();
+    assert_eq!(paths, ["./ours", &theirs[..], "./ours", &theirs[..]], "{run:?}");
+}
+
+#[test]
+fn a_file_is_found_by_each_of_its_names() {
+    let folder = memory();
+    let place = |name: &str| folder.path().join(name);
+    fs::create_dir(place("other")).unwrap();
+    fs::write(place("one"), [7; 5]).unwrap();
+    fs::hard_link(place("one"), place("other/two")).unwrap();
+    if !has_lists("a_file_is_found_by_each_of_its_names") {
+        return;
+    }
+    for name in ["one", "other/two"] {
+        let found = complete(&[place(name)]);
+        assert_eq!((found.rows.len(), found.sum("size")), (1, 5), "{name}: {found:?}");
+        assert_eq!(found.row(&place(name))["note"], Value::Null, "{name}");
+    }
+    // Which of its names is known has not changed.
+    assert_eq!(complete(&[folder.path()]).rows.len(), 1);
+    let subject = Subject::start([format!("shared:{}:1:1", place("other/two").display())]);
+    let Some(run) = rmap_without_lists(["files".as_ref(), "--jsonl".as_ref(), place("one").as_os_str()]) else {
+        return;
+    };
+    let rows = run.lines_of_json();
+    assert_eq!((rows.len(), &rows[0]["path"]), (1, &place("one").to_str().unwrap().into()), "{}", subject.pid());
 }

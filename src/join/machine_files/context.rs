@@ -5,10 +5,11 @@ use std::ffi::OsStr;
 use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::chosen::ChosenPlaces;
 use super::described::{SHOWN, device_name, joined, through, within};
 use super::{Facts, FoundChoice, FoundFile, NOT_READ};
 use crate::error::Result;
@@ -16,8 +17,8 @@ use crate::join::{Holder, Holders};
 use crate::kernel::cached::Name;
 use crate::kernel::mount_table::parts;
 use crate::kernel::whereabouts::locate;
-use crate::machine::Places;
 use crate::machine::cached::{CachedFile, Kind};
+use crate::machine::{Place, Places};
 use crate::process::{ProcRoot, Shown};
 use crate::units::{Absent, Figure, Reason, counted};
 
@@ -37,12 +38,7 @@ const HIDDEN: &str = "another mount hides this path";
 pub(super) struct Context {
     places: Places,
     holders: Option<Holders>,
-    /// What lies in and below the chosen directories: the device of each file system, and a directory there.
-    below: Vec<((u32, u32), Vec<u8>)>,
-    /// The devices of the file systems that contain a chosen directory.
-    parted: HashSet<(u32, u32)>,
-    /// The chosen directories that are on no mount of the list.
-    unlisted: Vec<PathBuf>,
+    chosen: ChosenPlaces,
 }
 
 /// Who holds a file, by program: its name, and how many of its processes do.
@@ -62,19 +58,8 @@ impl Context {
         let root = ProcRoot::live();
         let places = Places::read(&root)?;
         let holders = if facts.holders { Some(Holders::read_until(&root, &places, until)?) } else { None };
-        let (mut below, mut parted, mut unlisted) = (Vec::new(), HashSet::new(), Vec::new());
-        for path in &choice.below {
-            let typed = path.as_os_str().as_bytes();
-            if places.locate(typed).is_none() {
-                unlisted.push(path.clone());
-            }
-            let found = places.below(typed);
-            if may_be_directory(path) {
-                parted.extend(found.iter().map(|(device, _)| *device));
-            }
-            below.extend(found);
-        }
-        Ok(Some(Context { places, holders, below, parted, unlisted }))
+        let chosen = ChosenPlaces::find(choice, &places);
+        Ok(Some(Context { places, holders, chosen }))
     }
 
     /// A message about the processes that did not show their mounts or what they hold, or were not asked in time.
@@ -91,7 +76,7 @@ impl Context {
     /// Messages about the chosen directories of which it is not known where they are, as in a chroot. Only what is
     /// mounted below them is found.
     pub(super) fn unlisted(&self) -> impl Iterator<Item = String> {
-        self.unlisted.iter().map(|path| {
+        self.chosen.unlisted().iter().map(|path| {
             let path = path.display();
             format!(
                 "what is in {path} is not known: {} (a chroot); `rmap files --scan {path}` walks over it",
@@ -108,28 +93,39 @@ impl Context {
             return Some(device_name(file.device).as_ref().is_some_and(is_below));
         }
         let device = file.file_system.device;
-        let mut directories = self.below.iter().filter(|(one, _)| *one == device).map(|(_, directory)| directory);
+        let is_named = name.as_ref().is_some_and(|name| name.is_rooted);
+        if file.is_internal() && !is_named {
+            return Some(false);
+        }
+        if self.chosen.file(device, file.number).is_some() {
+            return Some(true);
+        }
+        let mut directories = self.chosen.on(device);
         if let Some(name) = name.as_ref().filter(|name| name.is_rooted) {
             let path = Path::new(OsStr::from_bytes(&name.path));
             return Some(directories.any(|directory| path.starts_with(OsStr::from_bytes(directory))));
         }
-        if file.is_internal() {
-            return Some(false);
-        }
         let is_whole = directories.any(|directory| directory == b"/") && self.places.is_clear(device);
-        if is_whole || !self.parted.contains(&device) { Some(is_whole) } else { None }
+        if is_whole || !self.chosen.has_part_of(device) { Some(is_whole) } else { None }
     }
 
     /// Gives a file with this name its path, one below the chosen directories if it has such a path, and the container
     /// that it belongs to.
-    pub(super) fn place(&self, choice: &FoundChoice, file: &mut FoundFile, name: &Name) {
+    pub(super) fn place(&self, choice: &FoundChoice, file: &mut FoundFile, name: Option<&Name>) {
         self.place_at(choice, file, file.device, name);
     }
 
     /// The same, on this device.
-    fn place_at(&self, choice: &FoundChoice, file: &mut FoundFile, device: (u32, u32), name: &Name) {
-        let find = || self.places.find_preferring(device, &name.path, |path| choice.is_below(path));
-        let Some(place) = name.is_rooted.then(find).flatten() else { return };
+    fn place_at(&self, choice: &FoundChoice, file: &mut FoundFile, device: (u32, u32), name: Option<&Name>) {
+        let name = name.filter(|name| name.is_rooted);
+        let find = |name: &Name| self.places.find_preferring(device, &name.path, |path| choice.is_below(path));
+        let place = name.and_then(find);
+        let is_below = |place: &Place| place.pid.is_none() && !place.is_hidden && choice.is_below(&place.path);
+        if !place.as_ref().is_some_and(is_below) && self.place_as_typed(file, device, name) {
+            file.container = Ok(place.and_then(|place| place.container));
+            return;
+        }
+        let (Some(place), Some(name)) = (place, name) else { return };
         file.path = place.pid.map_or(place.path.clone(), |pid| through(pid, &place.path));
         file.container = Ok(place.container);
         if place.is_hidden {
@@ -139,9 +135,25 @@ impl Context {
         }
     }
 
+    /// Gives a file the path by which it was chosen, or the directory above it, if its name does not lead there.
+    fn place_as_typed(&self, file: &mut FoundFile, device: (u32, u32), name: Option<&Name>) -> bool {
+        let chosen = || Some((self.chosen.file(device, file.inode)?.as_os_str().as_bytes().to_vec(), false));
+        let Some((path, is_hidden)) = chosen().or_else(|| self.chosen.typed_path(device, &name?.path)) else {
+            return false;
+        };
+        file.path = path;
+        file.note = file.note.or(is_hidden.then_some(HIDDEN));
+        true
+    }
+
+    /// The device of the file system that a path leads to, and the path within.
+    fn locate(&self, path: &[u8]) -> Option<((u32, u32), Vec<u8>)> {
+        self.chosen.locate(path).or_else(|| self.places.locate(path))
+    }
+
     /// The device of the file system that a path leads to, as the lists have it.
     pub(super) fn device_of(&self, path: &[u8]) -> Option<(u32, u32)> {
-        self.places.locate(path).map(|(device, _)| device)
+        self.locate(path).map(|(device, _)| device)
     }
 
     /// The programs that hold a file, those with most processes first; absent if some that hold it may not be seen.
@@ -173,8 +185,12 @@ impl Context {
     /// Gives a file that was found at its path by a walk, or was named, its container and its holders.
     pub(super) fn add_to_walked(&self, file: &mut FoundFile) {
         // Its own device may be another than that of the mount, as on btrfs and overlays.
-        let Some((device, path)) = self.places.locate(&file.path) else { return self.hold_unplaced(file) };
-        file.container = Ok(self.places.container(device, &path));
+        let Some((device, path)) = self.locate(&file.path) else { return self.hold_unplaced(file) };
+        let is_elsewhere = self.chosen.locate(&file.path).is_some();
+        file.container = Ok(match is_elsewhere {
+            true => self.places.find(device, &path).and_then(|place| place.container),
+            false => self.places.container(device, &path),
+        });
         self.hold(file, &self.held_by(device, file.inode, &path), Some((device, &path)));
     }
 
@@ -208,7 +224,7 @@ impl Context {
         let programs = self.held_by(device, file.inode, &path);
         self.hold(file, &programs, Some((device, &path)));
         let is_deleted = file.is_deleted;
-        self.place_at(choice, file, device, &Name { path, is_rooted: true, is_deleted });
+        self.place_at(choice, file, device, Some(&Name { path, is_rooted: true, is_deleted }));
     }
 
     /// Gives a file its holders. `place` is the device of its file system and its path there, if it is in one.
@@ -229,11 +245,6 @@ impl Context {
         };
         file.holder_count = programs.as_ref().map_err(|absent| *absent).and_then(counted);
     }
-}
-
-/// Whether a path leads to a directory, as far as that is known without waiting for a server.
-fn may_be_directory(path: &Path) -> bool {
-    !matches!(locate(path), Ok(None)) || path.is_dir()
 }
 
 /// Whether a path leads to this block device, as far as that is known without waiting for a server. Its name is that

@@ -212,8 +212,8 @@ impl RowReader<'_> {
         if file.needs_name() && !is_named {
             whole.kind = Err(if self.facts.path { LATE } else { NOT_READ });
         }
-        if let (Some(context), Some(name)) = (self.context, &name) {
-            context.place(self.choice, &mut whole, name);
+        if let Some(context) = self.context {
+            context.place(self.choice, &mut whole, name.as_ref());
         }
         let path = name.as_ref().map_or(&[][..], |name| &name.path);
         let device = file.file_system.device;

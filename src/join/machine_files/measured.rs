@@ -78,7 +78,7 @@ pub(crate) fn measure_files<E: From<Error> + Send>(
     let size = || -> Result<CacheSize> { CacheSize::read(&ProcRoot::live()) };
     let before = size().ok();
     let finds_held = !files.recursive || is_everything(&files.paths);
-    let context = Context::read(&FoundChoice::default(), facts.needed_by(choice), None)?;
+    let context = Context::read(choice, facts.needed_by(choice), None)?;
     let looked_at = AtomicU64::new(0);
     let types = types();
     let engine = files.engine();

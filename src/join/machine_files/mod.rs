@@ -6,10 +6,12 @@
 
 mod account;
 mod captured_below;
+mod chosen;
 mod context;
 mod described;
 mod divide;
 mod from_lists;
+mod lead;
 mod measured;
 mod nameless;
 mod parts;
@@ -19,7 +21,6 @@ mod save;
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
-use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -37,8 +38,6 @@ pub(crate) use restore::{Captured, CapturedFiles};
 pub(crate) use save::SavedFiles;
 
 use crate::error::{Error, Result, Subject};
-use crate::kernel::mount_table;
-use crate::kernel::whereabouts::locate;
 use crate::machine::cached::{Counter, Counts, Kind, Lists};
 use crate::process::GroupChoice;
 use crate::units::{Absent, Bytes, Figure, PageSize, Reason};
@@ -134,7 +133,7 @@ pub enum Split {
 /// Which files are chosen, and what they are divided by.
 #[derive(Debug, Clone, Default)]
 pub struct FoundChoice {
-    /// Only files in and below these directories, as absolute paths without links.
+    /// Only files in and below these directories, as absolute paths without links if such paths lead to them.
     pub below: Vec<PathBuf>,
     /// Only files with this device and inode number, as the lists have them.
     pub(crate) number: Option<((u32, u32), u64)>,
@@ -171,7 +170,8 @@ impl FoundChoice {
     /// # Errors
     /// It cannot be found.
     pub fn add_below(&mut self, directory: &Path) -> Result<()> {
-        self.below.push(real_path(directory).map_err(|error| Error::io(Subject::Path(directory.to_owned()), &error))?);
+        self.below
+            .push(lead::real_path(directory).map_err(|error| Error::io(Subject::Path(directory.to_owned()), &error))?);
         Ok(())
     }
 
@@ -224,16 +224,6 @@ impl FoundChoice {
     fn is_below(&self, path: &[u8]) -> bool {
         let path = Path::new(OsStr::from_bytes(path));
         self.below.iter().any(|directory| path.starts_with(directory))
-    }
-}
-
-/// The absolute path without symbolic links that leads to the same file.
-fn real_path(path: &Path) -> io::Result<PathBuf> {
-    match locate(path)? {
-        // It was resolved without asking for what is at its end.
-        Some(far) if mount_table::own().blocking_above(far.path()).is_some() => Ok(far.path().to_owned()),
-        Some(far) => far.stat().map_err(io::Error::from).and_then(|_| path.canonicalize()),
-        None => path.canonicalize(),
     }
 }
 

@@ -37,6 +37,17 @@ pub struct Place {
     pub is_hidden: bool,
 }
 
+/// A file system, or a part of one, that is in or below a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PlacedPart {
+    /// The device of the file system.
+    pub(crate) device: Device,
+    /// The directory there.
+    pub(crate) directory: Vec<u8>,
+    /// Where it is below the directory that was asked for: empty, or from a `/` on.
+    pub(crate) below: Vec<u8>,
+}
+
 /// A mount of one of the namespaces.
 #[derive(Debug, Clone, Copy)]
 struct At {
@@ -123,7 +134,11 @@ impl Places {
     pub fn below(&self, typed: &[u8]) -> Vec<((u32, u32), Vec<u8>)> {
         let Some(own) = self.namespaces.first() else { return Vec::new() };
         let mounts = own.seen_below(typed).map(|mount| (mount.device, mount.within(b"")));
-        let mut found: Vec<_> = self.locate(typed).into_iter().chain(mounts).collect();
+        self.with_layers(self.locate(typed).into_iter().chain(mounts).collect())
+    }
+
+    /// These directories and those of the layers of overlays among them, without those that are below another one.
+    pub(crate) fn with_layers(&self, mut found: Vec<(Device, Vec<u8>)>) -> Vec<(Device, Vec<u8>)> {
         let layers: Vec<_> = found.iter().flat_map(|(device, path)| self.in_layers(*device, path)).collect();
         found.extend(layers.into_iter().map(|layer| (layer.device, layer.path)));
         for (_, path) in &mut found {
@@ -226,6 +241,34 @@ impl Places {
         let (_, mount) = self.mount(*self.mounts.get(&number)?)?;
         let below = trimmed(typed).strip_prefix(&*mount.point).filter(|rest| matches!(rest.first(), None | Some(b'/')));
         Some((mount.device, below.map(|rest| mount.within(rest))))
+    }
+
+    /// Whether a path as this process types it leads to the mount with this number, and to the path that the kernel
+    /// shows. True also if the list of mounts does not tell where such a path leads, as in a chroot.
+    pub(crate) fn leads_to(&self, typed: &[u8], number: u64, shown: &[u8]) -> bool {
+        let located = self.namespaces.first().and_then(|own| own.locate(typed));
+        trimmed(typed) == trimmed(shown) && located.is_none_or(|(mount, _)| mount.number == number)
+    }
+
+    /// The same as [`Places::below`] for a directory on the mount with this number, in whatever namespace and even if
+    /// it is hidden, at a path as processes there see it; without layers. Empty if that is not known.
+    pub(crate) fn below_mount(&self, number: u64, seen: &[u8]) -> Vec<PlacedPart> {
+        let seen = trimmed(seen);
+        let Some((namespace, mount)) = self.mounts.get(&number).and_then(|at| self.mount(*at)) else {
+            return Vec::new();
+        };
+        let below = |point: &[u8], path: &[u8]| {
+            let rest = path.strip_prefix(point)?;
+            matches!(rest.first(), None | Some(b'/')).then(|| rest.to_vec())
+        };
+        // In a chroot a path on the mount of its root may be one from the root of the namespace, or from its own.
+        let Some(rest) = below(&mount.point, seen).filter(|_| !mount.is_added) else { return Vec::new() };
+        let first = PlacedPart { device: mount.device, directory: mount.within(&rest), below: Vec::new() };
+        let others = namespace.mounted_below(number, seen).into_iter().filter_map(|mount| {
+            let below = below(seen, &mount.point)?;
+            Some(PlacedPart { device: mount.device, directory: mount.within(b""), below })
+        });
+        std::iter::once(first).chain(others).collect()
     }
 
     /// Whether the list of mounts tells which part of the file system on this device is mounted.

@@ -37,6 +37,8 @@ pub(super) struct Mounted {
     pub(super) root: Box<[u8]>,
     /// Where it is mounted.
     pub(super) point: Box<[u8]>,
+    /// Whether it was added because the root directory is on it, which is no mount point.
+    pub(super) is_added: bool,
     /// Whether another mount hides all of it.
     is_hidden: bool,
     /// What is mounted on it, and hides what is below: by directory, the number of the last mount.
@@ -54,6 +56,7 @@ impl Mounted {
             device: mount.device,
             root: trimmed(root).into(),
             point: trimmed(&mount.point).into(),
+            is_added: false,
             is_hidden: false,
             on_it: None,
         })
@@ -113,7 +116,9 @@ impl Namespace {
         let Some((mount, within)) = whole.locate(path).filter(|(mount, _)| mount.number == number) else { return };
         let (device, root) = (mount.device, trimmed(&within).into());
         let point = Box::default();
-        self.mounts.insert(0, Mounted { number, parent: number, device, root, point, is_hidden: false, on_it: None });
+        let (is_added, is_hidden, on_it) = (true, false, None);
+        let added = Mounted { number, parent: number, device, root, point, is_added, is_hidden, on_it };
+        self.mounts.insert(0, added);
         self.arrange();
     }
 
@@ -135,6 +140,22 @@ impl Namespace {
             mount.point.strip_prefix(typed).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
         };
         self.mounts.iter().filter(is_below).filter(|mount| !mount.hides(&mount.point))
+    }
+
+    /// The mounts below a directory on the mount with this number that are seen from there.
+    pub(super) fn mounted_below(&self, number: u64, directory: &[u8]) -> Vec<&Mounted> {
+        let is_below =
+            |mount: &&Mounted| mount.point.strip_prefix(directory).is_some_and(|rest| rest.starts_with(b"/"));
+        let (mut found, mut parents): (Vec<&Mounted>, Vec<u64>) = (Vec::new(), vec![number]);
+        while let Some(parent) = parents.pop() {
+            let is_new =
+                |mount: &&Mounted| mount.parent == parent && !found.iter().any(|one| one.number == mount.number);
+            let on_it: Vec<&Mounted> = self.mounts.iter().filter(is_below).filter(is_new).collect();
+            parents.extend(on_it.iter().map(|mount| mount.number));
+            found.extend(on_it);
+        }
+        found.retain(|mount| mount.on_it.as_ref().is_none_or(|on_it| on_it.above(&mount.point).next().is_none()));
+        found
     }
 
     /// The path within the file system on a device for a path that leads, or has led, to it.
