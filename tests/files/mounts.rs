@@ -325,6 +325,18 @@ fn in_a_chroot_whose_root_is_no_mount_point_files_have_the_path_that_is_typed_th
         rows
     };
     assert_eq!(checked(&["--scan", "/data"]).len(), 1);
+    // What is outside of it has no path there, not even one that it has outside.
+    let outside = folder.join("outside");
+    let holder = Subject::start([format!("shared:{}:4:4", outside.display())]);
+    let run = files(&["setpriv", "--bounding-set", "-sys_admin,-bpf"], &[]);
+    let held = format!("subject {}", holder.pid());
+    let rows = run.lines_of_json();
+    let rows: Vec<_> = rows.iter().filter(|row| row["holders"] == held).collect();
+    let of_outside = rows.iter().filter(|row| row["path"].as_str().unwrap().ends_with("/outside"));
+    let paths: Vec<&str> = of_outside.map(|row| row["path"].as_str().unwrap()).collect();
+    assert_eq!(paths.len(), 1, "{rows:?}");
+    assert!(paths[0].starts_with("/proc/"), "{paths:?}");
+    assert_eq!(fs::metadata(paths[0]).unwrap().ino(), fs::metadata(&outside).unwrap().ino(), "{paths:?}");
     // Nobody in this namespace sees the mount that the root directory is on.
     let alone = ["unshare", "--mount", "--propagation", "private"];
     let run = files(&alone, &["--scan", "/data"]);

@@ -209,13 +209,19 @@ impl Context {
             file.container = Ok(None);
             return self.hold(file, &self.held_by(file.device, file.inode, &[]), None);
         }
+        // In a chroot a path may be that of another file, and that of a removed one cannot be looked up.
+        let is_partly_seen = opened.as_ref().is_some_and(|shown| self.places.is_partly_seen(shown.mount));
+        let is_here = !is_partly_seen || leads_to(&file.path, file);
         let of_mount = opened.and_then(|shown| {
             let path = shown.path.strip_suffix(b" (deleted)").filter(|_| file.is_deleted).unwrap_or(&shown.path);
+            if !is_here {
+                return self.places.of_mount_outside(shown.mount, path).filter(|_| !file.is_deleted);
+            }
             let (device, within) = self.places.of_mount(shown.mount, path)?;
             Some((device, within?))
         });
         // A path as another process sees it may lead to another file here, with the same inode number.
-        let typed = || self.places.locate(&file.path).filter(|(device, _)| *device == file.device);
+        let typed = || self.places.locate(&file.path).filter(|(device, _)| is_here && *device == file.device);
         let Some((device, path)) = of_mount.or_else(typed) else {
             self.hold_unplaced(file);
             file.path = within(file.device, &file.path);
@@ -245,6 +251,13 @@ impl Context {
         };
         file.holder_count = programs.as_ref().map_err(|absent| *absent).and_then(counted);
     }
+}
+
+/// Whether a path leads to the file of a row, as far as that is known without waiting for a server.
+fn leads_to(path: &[u8], file: &FoundFile) -> bool {
+    let path = Path::new(OsStr::from_bytes(path));
+    let is_it = |found: Metadata| (parts(found.dev()), found.ino()) == (file.device, file.inode);
+    matches!(locate(path), Ok(None)) && path.symlink_metadata().is_ok_and(is_it)
 }
 
 /// Whether a path leads to this block device, as far as that is known without waiting for a server. Its name is that

@@ -271,6 +271,22 @@ impl Places {
         std::iter::once(first).chain(others).collect()
     }
 
+    /// Whether this process is in a chroot on the mount with this number, so that a path on it may be one from its root
+    /// directory, or from that of the mount namespace.
+    pub(crate) fn is_partly_seen(&self, number: u64) -> bool {
+        self.mounts.get(&number).and_then(|at| self.mount(*at)).is_some_and(|(_, mount)| mount.is_added)
+    }
+
+    /// The same as [`Places::of_mount`] for a path from the root of the mount namespace of this process, as another
+    /// process sees it.
+    pub(crate) fn of_mount_outside(&self, number: u64, typed: &[u8]) -> Option<(Device, Vec<u8>)> {
+        let (own, others) = self.namespaces.split_first()?;
+        let whole = others.iter().find(|other| other.number.is_some() && other.number == own.number)?;
+        let mount = whole.mounts.iter().find(|mount| mount.number == number)?;
+        let rest = trimmed(typed).strip_prefix(&*mount.point)?;
+        matches!(rest.first(), None | Some(b'/')).then(|| (mount.device, mount.within(rest)))
+    }
+
     /// Whether the list of mounts tells which part of the file system on this device is mounted.
     pub(crate) fn is_clear(&self, device: Device) -> bool {
         !self.unclear.contains(&device)
