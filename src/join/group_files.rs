@@ -93,7 +93,10 @@ pub fn read_group_files(
                     (held.files, Some(held.incomplete.into_iter().chain(held.unseen)))
                 }
             };
-            (Ok(of_others(found, group)), unseen.into_iter().chain(lack.into_iter().flatten()).collect())
+            (
+                Ok(of_others(found, &files.as_named(group))),
+                unseen.into_iter().chain(lack.into_iter().flatten()).collect(),
+            )
         }
     };
     Ok(GroupFiles { charged: whole(charged), others, charged_lack, others_lack })

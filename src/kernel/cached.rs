@@ -204,3 +204,56 @@ impl PageRun {
         self.flags >> counter as u32 & 1 != 0
     }
 }
+
+/// The path of a group as `/proc` shows it to a process whose namespace has this root: for a group that is not below
+/// the root, with a `..` for each group that the kernel goes up first.
+pub(crate) fn seen_from(root: &[u8], path: &[u8]) -> Vec<u8> {
+    let common = names(root).zip(names(path)).take_while(|(one, other)| one == other).count();
+    let up = names(root).skip(common).map(|_| &b".."[..]);
+    let seen: Vec<u8> = up.chain(names(path).skip(common)).flat_map(|name| [b"/", name].concat()).collect();
+    if seen.is_empty() { b"/".to_vec() } else { seen }
+}
+
+/// The path from the root of all groups of what such a process calls so.
+fn from_top(root: &[u8], path: &[u8]) -> Vec<u8> {
+    let up = names(path).take_while(|name| *name == b"..").count();
+    let kept = names(root).count().saturating_sub(up);
+    let path: Vec<u8> =
+        names(root).take(kept).chain(names(path).skip(up)).flat_map(|name| [b"/", name].concat()).collect();
+    if path.is_empty() { b"/".to_vec() } else { path }
+}
+
+/// The path of a group as `/proc` shows it to such a process, for one that may go up further than is needed.
+pub(crate) fn shortest_from(root: &[u8], path: &[u8]) -> Vec<u8> {
+    seen_from(root, &from_top(root, path))
+}
+
+fn names(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    path.split(|byte| *byte == b'/').filter(|name| !name.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_is_named_from_the_root_of_the_namespace() {
+        for (root, path, expected) in [
+            ("/", "/", "/"),
+            ("/", "/a/b", "/a/b"),
+            ("/a/b", "/a/b", "/"),
+            ("/a/b", "/a/b/c/d", "/c/d"),
+            ("/a/b", "/a/bc", "/../bc"),
+            ("/a/b", "/", "/../.."),
+            ("/a/b", "/x/b", "/../../x/b"),
+        ] {
+            let seen = seen_from(root.as_bytes(), path.as_bytes());
+            assert_eq!(seen.escape_ascii().to_string(), expected, "{path} from {root}");
+            assert_eq!(from_top(root.as_bytes(), &seen), path.as_bytes(), "{path} from {root}");
+        }
+        for (path, expected) in [("/../../a/b/c", "/c"), ("/../..", "/../.."), ("/../b", "/"), ("/../x", "/../x")] {
+            let shortest = shortest_from(b"/a/b", path.as_bytes());
+            assert_eq!(shortest.escape_ascii().to_string(), expected, "{path}");
+        }
+    }
+}

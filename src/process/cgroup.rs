@@ -8,6 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use regex::bytes::Regex;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::kernel::cached::shortest_from;
 use crate::kernel::mount_table::Mount;
 use crate::kernel::whereabouts;
 use crate::process::failure::read_error;
@@ -81,6 +82,13 @@ impl GroupChoice {
         self.wanted.iter_mut().for_each(resolve);
     }
 
+    /// The same groups, named as `/proc` does it in a namespace with this root. A mount that shows more than the
+    /// namespace leads to those in it by a longer way: up to its own root, and down again.
+    pub(crate) fn shortest_from(&self, root: &[u8]) -> GroupChoice {
+        let wanted = self.wanted.iter().map(|wanted| wanted.shortest_from(root)).collect();
+        GroupChoice { wanted, ..self.clone() }
+    }
+
     /// Whether the process with this memory is in one of them.
     pub(super) fn has_process(&self, memory: &Memory) -> bool {
         let groups = memory.read_groups().unwrap_or_default();
@@ -143,6 +151,16 @@ impl WantedGroup {
         WantedGroup { mounted: found.into_iter().collect(), ..self.clone() }
     }
 
+    fn shortest_from(&self, root: &[u8]) -> WantedGroup {
+        let shortest = |group: &MountedGroup| group.shortest_from(root);
+        WantedGroup {
+            text: shortest_unless_glob(root, &self.text, self.glob.as_ref()),
+            mounted: self.mounted.iter().map(shortest).collect(),
+            only: self.only.as_ref().map(shortest),
+            ..self.clone()
+        }
+    }
+
     /// Whether the name of a group in this path matches.
     fn is_name_in(&self, path: &[u8]) -> bool {
         let mut names = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty());
@@ -201,6 +219,10 @@ impl MountedGroup {
         let (literal, pattern) = below.split_at_checked(literal.saturating_sub(point.len())).unwrap_or((below, b""));
         let glob = compile(&[root, literal].concat(), pattern);
         Some(MountedGroup { controllers, glob, path: [root, below].concat() })
+    }
+
+    fn shortest_from(&self, root: &[u8]) -> MountedGroup {
+        MountedGroup { path: shortest_unless_glob(root, &self.path, self.glob.as_ref()), ..self.clone() }
     }
 
     fn has(&self, controllers: &[u8], path: &[u8]) -> bool {
@@ -289,6 +311,11 @@ fn compile(literal: &[u8], glob: &[u8]) -> Option<Regex> {
 fn matches(path: &[u8], wanted: &[u8], glob: Option<&Regex>) -> bool {
     let is_reached = is_outside(wanted) || !is_outside(path);
     is_at_or_below(path, wanted) || is_reached && glob.is_some_and(|glob| glob.is_match(path))
+}
+
+/// The shortest path in a namespace with this root to a group outside of it; any other path, and a pattern, as it is.
+fn shortest_unless_glob(root: &[u8], path: &[u8], glob: Option<&Regex>) -> Vec<u8> {
+    if is_outside(path) && glob.is_none() { shortest_from(root, path) } else { path.to_vec() }
 }
 
 /// Whether a path leads upwards first: to a group that is not below the root of the namespace.

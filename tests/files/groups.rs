@@ -128,11 +128,12 @@ fn groups_are_named_from_the_root_of_the_namespace() {
          exec unshare -C -m sh -c '{mount} || {{ echo SKIPPED: {test}: no mount >&2; exit 0; }}; exec \"$@\"' \
          sh \"$@\""
     );
-    let script = format!("echo $$ > {}/cgroup.procs && {script}", root.path().display());
-    let inside = |arguments: &[&str]| {
+    let enter = format!("echo $$ > {}/cgroup.procs", root.path().display());
+    let run_in = |script: &str, arguments: &[&str]| {
         let all = [&["rmap", "files", "--jsonl", "--budget=20"], arguments].concat();
-        shell(&script, &all.iter().map(OsStr::new).collect::<Vec<_>>())
+        shell(&format!("{enter} && {script}"), &all.iter().map(OsStr::new).collect::<Vec<_>>())
     };
+    let inside = |arguments: &[&str]| run_in(&script, arguments);
     let place = folder.path().to_str().unwrap();
     let run = inside(&[place]);
     if run.err.contains("SKIPPED") {
@@ -148,6 +149,12 @@ fn groups_are_named_from_the_root_of_the_namespace() {
         let found = Answer::of(&inside(&["--cgroup", wanted, place]));
         assert_eq!((found.rows.len(), found.sum("cached")), (1, pages * page()), "{wanted}: {found:?}");
         assert_eq!(found.row(&folder.path().join(file))["cgroup"], if pages == 16 { "/" } else { &name }, "{found:?}");
+    }
+    // The whole tree is still mounted, which leads to the same groups by other names.
+    for (group, pages) in [(&root, 16), (&beside, 8)] {
+        let typed = group.path().to_str().unwrap();
+        let found = Answer::of(&run_in("exec unshare -C \"$@\"", &["--cgroup", typed, place]));
+        assert_eq!((found.rows.len(), found.sum("cached")), (1, pages * page()), "{typed}: {found:?}");
     }
 }
 

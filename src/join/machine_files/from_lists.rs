@@ -46,6 +46,12 @@ pub(crate) struct Found {
 }
 
 impl MachineFiles {
+    /// Control groups, named as in the rows.
+    pub(crate) fn as_named(&self, groups: &GroupChoice) -> GroupChoice {
+        let root = self.lists.as_ref().and_then(Lists::group_root);
+        root.map_or_else(|| groups.clone(), |root| groups.shortest_from(root))
+    }
+
     /// Reads the kernel's lists. Only the `first` largest files are chosen, if that is not `None`.
     ///
     /// # Errors
@@ -98,7 +104,8 @@ impl MachineFiles {
         };
         let (groups, is_trusted) = (lists.groups(), proof.agrees());
         let root = ProcRoot::live();
-        let chosen_groups = ChosenGroups::new(&choice.groups, &root);
+        let named_groups = self.as_named(&choice.groups);
+        let chosen_groups = ChosenGroups::new(&named_groups, &root);
         let reader = RowReader { groups, choice, chosen_groups, page, is_trusted, facts, context: context.as_ref() };
         let mut files = Vec::with_capacity(chosen.len());
         let (mut names, mut states) = (names.into_iter(), pages.iter().map(Option::as_ref));
@@ -119,9 +126,9 @@ impl MachineFiles {
         let moved = moved(sizes, changed, page);
         let account = Account::new(Method::Lists, sums, sizes.into_iter().flatten(), missed, moved);
         let unseen = context.as_ref().and_then(Context::unseen);
-        let named =
-            choice.groups.each().filter(|(_, group)| !is_charged(&ChosenGroups::new(group, &root), &reader.groups));
-        let uncharged = named.map(|(name, group)| (name.to_vec(), group)).collect();
+        let is_uncharged = |group: &GroupChoice| !is_charged(&ChosenGroups::new(group, &root), &reader.groups);
+        let named = choice.groups.each().zip(named_groups.each()).filter(|(_, (_, group))| is_uncharged(group));
+        let uncharged = named.map(|((name, group), _)| (name.to_vec(), group)).collect();
         let is_whole = chosen.len() == listed.files.len() && proof.is_complete() && !proof.is_cut;
         let nameless = nameless.may_be_below(choice);
         Ok(Found { files, account, incomplete, unseen, nameless, uncharged, is_whole })

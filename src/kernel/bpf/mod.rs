@@ -29,35 +29,9 @@ fn downwards(upwards: &[u8]) -> Vec<u8> {
     path
 }
 
-/// The path of a group as `/proc` shows it to a process whose namespace has this root: for a group that is not below
-/// the root, with a `..` for each group that the kernel goes up first.
-fn seen_from(root: &[u8], path: &[u8]) -> Vec<u8> {
-    let names = |path| <[u8]>::split(path, |byte| *byte == b'/').filter(|name| !name.is_empty());
-    let common = names(root).zip(names(path)).take_while(|(one, other)| one == other).count();
-    let up = names(root).skip(common).map(|_| &b".."[..]);
-    let seen: Vec<u8> = up.chain(names(path).skip(common)).flat_map(|name| [b"/", name].concat()).collect();
-    if seen.is_empty() { b"/".to_vec() } else { seen }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_group_is_named_from_the_root_of_the_namespace() {
-        for (root, path, expected) in [
-            ("/", "/", "/"),
-            ("/", "/a/b", "/a/b"),
-            ("/a/b", "/a/b", "/"),
-            ("/a/b", "/a/b/c/d", "/c/d"),
-            ("/a/b", "/a/bc", "/../bc"),
-            ("/a/b", "/", "/../.."),
-            ("/a/b", "/x/b", "/../../x/b"),
-        ] {
-            let seen = seen_from(root.as_bytes(), path.as_bytes());
-            assert_eq!(seen.escape_ascii().to_string(), expected, "{path} from {root}");
-        }
-    }
 
     #[test]
     fn names_from_the_last_one_up_become_a_path() {

@@ -7,8 +7,10 @@ use std::time::Instant;
 
 use super::loaded::Loaded;
 use super::shared::{Shared, plain};
-use super::{Adapted, Unavailable, downwards, seen_from};
-use crate::kernel::cached::{COUNTERS, Counter, Counts, FilePages, Group, Groups, PageRun, Part, Stretch, Target};
+use super::{Adapted, Unavailable, downwards};
+use crate::kernel::cached::{
+    COUNTERS, Counter, Counts, FilePages, Group, Groups, PageRun, Part, Stretch, Target, seen_from,
+};
 
 const MAX_FILES: usize = 4096;
 const MAX_PARTS: usize = 8192;
@@ -190,7 +192,6 @@ pub(crate) struct Pages {
     program: Loaded,
     memory: Shared<Memory>,
     groups: Groups,
-    /// The group that `/proc` shows to this process as `/`, from the root of all groups.
     root: Option<Vec<u8>>,
 }
 
@@ -221,6 +222,11 @@ impl Pages {
     /// The groups that were met so far.
     pub(crate) fn groups(&self) -> &Groups {
         &self.groups
+    }
+
+    /// The group that `/proc` shows to this process as `/`, from the root of all groups.
+    pub(crate) fn root(&self) -> Option<&[u8]> {
+        self.root.as_deref()
     }
 
     /// Forgets the groups: they may have been removed since, and others may be at their addresses.

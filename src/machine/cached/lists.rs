@@ -208,6 +208,11 @@ impl Lists {
         Ok(())
     }
 
+    /// The group that `/proc` shows to this process as `/`, from the root of all groups; `None` if that is not known.
+    pub(crate) fn group_root(&self) -> Option<&[u8]> {
+        self.pages.as_ref()?.root()
+    }
+
     /// The control groups that the pages of the last [`read_pages`](Lists::read_pages) are charged to.
     pub(crate) fn groups(&self) -> Groups {
         self.pages.as_ref().map_or_else(Groups::new, |readers| readers.groups().clone())

@@ -43,6 +43,10 @@ impl Lists {
         match *self {}
     }
 
+    pub(crate) fn group_root(&self) -> Option<&[u8]> {
+        match *self {}
+    }
+
     pub(crate) fn groups(&self) -> Groups {
         match *self {}
     }

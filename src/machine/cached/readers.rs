@@ -112,6 +112,14 @@ impl Readers {
         &self.numbers.groups
     }
 
+    /// The group that `/proc` shows to this process as `/`, from the root of all groups.
+    pub(super) fn root(&self) -> Option<&[u8]> {
+        match &self.first {
+            First::Loaded(reader) => reader.root(),
+            First::Loading(_) | First::Refused(_) => None,
+        }
+    }
+
     /// Lets the first reader read one file in order.
     ///
     /// # Errors
