@@ -1090,9 +1090,17 @@ fn the_output_options_apply() {
     assert_eq!(unnamed.parts(), (2, String::new(), "rmap: COMMAND: its name is empty\n".to_owned()));
     let unwritable = common::rmap(["trace", "--output", "/no/such/folder/rows", "true"]);
     assert_eq!(unwritable.parts(), (1, String::new(), "rmap: /no/such/folder/rows: no such file\n".to_owned()));
-    let full = common::rmap(["trace", "--output", "/dev/full", "sh", "-c", "exit 3"]);
-    assert_eq!(full.status, Some(3));
-    assert!(full.err.starts_with("rmap: /dev/full: "), "{}", full.err);
+}
+
+#[test]
+fn the_program_runs_on_when_the_rows_cannot_be_written() {
+    for options in [&[][..], &["--csv"], &["--json"], &["--jsonl"], &["--csv", "--by", "event"], &["--csv", "--top=3"]]
+    {
+        let words = ["--min-change", "4K", "--output", "/dev/full", "sh", "-c", "sleep 0.2; echo ran; exit 3"];
+        let full = common::rmap([&["trace"], options, &words].concat());
+        assert_eq!((full.status, full.text().as_str()), (Some(3), "ran\n"), "{options:?}: {full:?}");
+        assert!(full.err.starts_with("rmap: /dev/full: ") && full.complaints().len() == 1, "{options:?}: {}", full.err);
+    }
 }
 
 #[test]

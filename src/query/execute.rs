@@ -8,7 +8,7 @@ use super::Query;
 use super::gathered::Gathered;
 use super::host::Host;
 use super::plan::{Least, Plan, Shape, named};
-use super::tail::Tail;
+use super::tail::{Tail, Traits};
 use crate::error::{Error, ErrorKind, Subject};
 use crate::render::Sink;
 use crate::table::{Closing, Filter, Grouping, Groups, Progress, RowKind, Rows, Section, Source, Stop};
@@ -22,13 +22,14 @@ pub fn execute<S: Source>(query: &Query, source: &mut S, sink: &mut dyn Sink, ho
     let plan: Plan<S::Kind> = Plan::new(query, &table, sink)?;
     source.show_at_most(plan.largest());
     let sectioned = source.is_sectioned() && !query.merge;
+    let (is_live, is_work) = (source.is_live(), source.is_work());
     match &plan.shape {
         Shape::Rows(shown) => {
-            let tail = Tail::new(query, shown, sink, sectioned, source.is_live())?;
+            let tail = Tail::new(query, shown, sink, sectioned, Traits { is_live, is_work })?;
             run(query, source, &plan, host, Direct { tail })
         }
         Shape::Groups(common, summed, shown, least) => {
-            let tail = Tail::new(query, shown, sink, sectioned, false)?;
+            let tail = Tail::new(query, shown, sink, sectioned, Traits { is_live: false, is_work })?;
             let open = Grouping::new(summed, common, query.merge);
             run(query, source, &plan, host, Folding { tail, open, least: least.as_deref() })
         }

@@ -15,6 +15,8 @@ use crate::table::{
 pub(super) struct Tail<'a, K: RowKind> {
     shown: &'a Shown<K>,
     sink: &'a mut dyn Sink,
+    /// Why the head of the answer could not be written, until the first section reports it.
+    failed: Option<std::io::Error>,
     /// Whether each section is written on its own.
     sectioned: bool,
     total: Total,
@@ -36,6 +38,15 @@ pub(super) struct Tail<'a, K: RowKind> {
     empty: Option<Open<K>>,
 }
 
+/// What the rows of a source are like.
+#[derive(Clone, Copy)]
+pub(super) struct Traits {
+    /// Whether each row is written as soon as it arrives.
+    pub(super) is_live: bool,
+    /// Whether reading them does work that was requested.
+    pub(super) is_work: bool,
+}
+
 struct Open<K: RowKind> {
     section: Section,
     held: Vec<K::Row>,
@@ -52,17 +63,22 @@ impl<'a, K: RowKind> Tail<'a, K> {
         shown: &'a Shown<K>,
         sink: &'a mut dyn Sink,
         sectioned: bool,
-        is_live: bool,
+        traits: Traits,
     ) -> Result<Tail<'a, K>, Stop> {
         let watched = query.every.is_some();
-        let mut head = shown.head(query, sectioned || watched, is_live);
+        let mut head = shown.head(query, sectioned || watched, traits.is_live);
         if watched {
             head.columns = watched_heads(&head.columns);
         }
-        sink.begin(&head)?;
+        let failed = match sink.begin(&head) {
+            // Work that was requested is done even if nobody can read about it.
+            Err(error) if traits.is_work => Some(error),
+            begun => begun.map(|()| None)?,
+        };
         Ok(Tail {
             shown,
             sink,
+            failed,
             sectioned,
             total: query.total,
             watched,
@@ -88,6 +104,9 @@ impl<'a, K: RowKind> Tail<'a, K> {
     }
 
     pub(super) fn section(&mut self, section: Section) -> Result<(), Stop> {
+        if let Some(error) = self.failed.take() {
+            return Err(error.into());
+        }
         self.sections += 1;
         if self.open.is_some() && (self.watched || !self.sectioned) {
             // A round, or a merged answer, is one list; it has a heading only if it has one section.

@@ -110,7 +110,7 @@ const COLUMNS: &[C] = &[
     col!(new "mapping", "Mapping", Text, |row| of_area(row, |area| Cell::Named(&area.path, "[anon]")),
         "the file or name behind it; [anon] if there is none", on_request(), naming()),
     col!(new "path", "Path", Text, |row| of_area(row, |area| Cell::Named(&area.path, "")),
-        "the file or name behind it, as the program sees it", naming()),
+        "the file or name behind it, from /proc/PID/maps; of a program in a chroot the path outside it", naming()),
     col!(new "path_bytes", "Path bytes", RawBytes, |row| of_area(row, |area| Cell::RawBytes(&area.path)),
         "the path if it is not UTF-8"),
 ];
