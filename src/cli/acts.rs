@@ -57,7 +57,7 @@ pub(super) struct ActsArgs {
     /// Fill at most so many bytes per second, to watch it
     #[arg(long, value_name = "SIZE")]
     rate: Option<Bytes>,
-    /// Wait for a key before each act
+    /// Wait for a key before each act but the first
     #[arg(long)]
     step: bool,
 }
@@ -144,17 +144,11 @@ impl ActsArgs {
     fn check(&self, kinds: &[Kind], file: &FileOfExperiment) -> Done {
         let has = |wanted: fn(&Kind) -> bool| kinds.iter().any(wanted);
         let is_page_by_page = |kind: &Kind| matches!(kind, Kind::Heap);
-        let typed = self.pattern.is_some() || self.read || self.advice.is_some() || self.rate.is_some();
-        refuse_if(
-            typed && has(is_page_by_page),
-            "--pattern, --read, --advice, --rate",
-            "the heap is filled block after block",
-        )?;
-        refuse_if(
-            (self.pattern.is_some() || self.advice.is_some()) && has(|kind| *kind == Kind::Stack),
-            "--pattern, --advice",
-            "a stack grows downwards, page after page",
-        )?;
+        let (pattern, advice) = (("--pattern", self.pattern.is_some()), ("--advice", self.advice.is_some()));
+        let typed = [pattern, ("--read", self.read), advice, ("--rate", self.rate.is_some())];
+        refuse_all_if(has(is_page_by_page), &typed, "the heap is filled block after block")?;
+        let is_stack = has(|kind| *kind == Kind::Stack);
+        refuse_all_if(is_stack, &[pattern, advice], "a stack grows downwards, page after page")?;
         refuse_if(self.rate == Some(Bytes(0)), "--rate 0", "nothing would ever be filled")?;
         let named = kinds.iter().filter(|kind| kind.has_name()).count();
         refuse_if(file.path.is_some() && named == 0, "--file", "memory of this kind has no file with a name")?;
@@ -253,6 +247,12 @@ impl ActsArgs {
         }
         columns.retain(|id| has_file(kinds) || !["cached_bytes", "dirty"].contains(&id.as_str()));
     }
+}
+
+/// Rejects those of these options that were typed.
+fn refuse_all_if(is_meaningless: bool, options: &[(&str, bool)], why: &'static str) -> Done {
+    let typed: Vec<&str> = options.iter().filter(|(_, is_typed)| *is_typed).map(|(name, _)| *name).collect();
+    refuse_if(is_meaningless && !typed.is_empty(), &typed.join(", "), why)
 }
 
 /// Whether any of these kinds has a page cache.

@@ -88,6 +88,7 @@ impl Run for DemoArgs {
     const NO_ROOT: &'static str = "it uses memory of this machine";
     const NO_WATCH: &'static str = "a demo runs once and shows each step";
     const NO_TOTAL: &'static str = "the steps of a demo do not add up";
+    const NO_GROUPS: &'static str = Self::NO_TOTAL;
 
     fn is_machine(&self) -> bool {
         self.answer.is_machine()
@@ -105,7 +106,7 @@ impl Run for DemoArgs {
             "an empty file cannot be mapped; choose a size such as 256M",
         )?;
         refuse_if(self.answer.every.is_some(), "-w", Self::NO_WATCH)?;
-        refuse_if(self.answer.by.is_some(), "--by", Self::NO_TOTAL)?;
+        refuse_if(self.answer.by.is_some(), "--by", Self::NO_GROUPS)?;
         refuse_if(self.answer.total, "--total", Self::NO_TOTAL)?;
         if self.acts.is_typed() {
             refuse_if(self.hold, "--hold", "the process of an experiment ends with it; use --step to look at it")?;

@@ -56,6 +56,9 @@ pub(crate) trait Run: Args {
     /// Why it has no `--total`, if it has none.
     const NO_TOTAL: &'static str = "";
 
+    /// Why it has no `--by`, if it has none.
+    const NO_GROUPS: &'static str = "";
+
     /// Whether the output is for programs, which the configuration file never affects.
     fn is_machine(&self) -> bool;
 
@@ -132,7 +135,7 @@ impl Subcommand {
             examples: A::EXAMPLES,
             no_root: A::NO_ROOT,
             augment: |command| {
-                let refused = [("every", A::NO_WATCH), ("total", A::NO_TOTAL)];
+                let refused = [("every", A::NO_WATCH), ("total", A::NO_TOTAL), ("by", A::NO_GROUPS)];
                 let refused = refused.into_iter().filter(|(_, why)| !why.is_empty());
                 refused
                     .fold(A::augment_args(command), |command, (id, _)| command.mut_arg(id, |option| option.hide(true)))
