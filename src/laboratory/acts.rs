@@ -17,7 +17,7 @@ mod words;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use claim::{contradiction, likely_cause, unknown};
+use claim::{contradiction, likely_cause, malloc_settings, unknown};
 use meddling::Meddling;
 use scene::Scene;
 use words::{Data, Telling};
@@ -154,7 +154,7 @@ impl Experiment {
             kind: self.request.kind,
             pid: self.pid(),
             path: self.path().map(Path::to_owned),
-            difference: difference(&claims, &after, &meddling),
+            difference: difference(self.request.kind, &claims, &after, &meddling),
             unknown: unknown(&claims),
             minor_faults,
             major_faults,
@@ -168,7 +168,7 @@ impl Experiment {
         Ok(observed)
     }
 
-    /// What others have done to the file. A child of the process that acts is one of them.
+    /// What others than the processes of the experiment have done to the file.
     fn meddling(&self) -> Meddling {
         let length = self.stage.other_length().map(|error| error.why().to_owned());
         let file = self.stage.open_file().ok().flatten();
@@ -209,11 +209,13 @@ impl Experiment {
 }
 
 /// What does not hold, with the likely cause.
-fn difference(claims: &[Claim], after: &Figures, meddling: &Meddling) -> Option<String> {
+fn difference(kind: Kind, claims: &[Claim], after: &Figures, meddling: &Meddling) -> Option<String> {
     let wrong = || claims.iter().filter(|claim| claim.holds() == Ok(false));
     let unit = ExactUnit::of(wrong().flat_map(Claim::found_sizes));
     let wrong: Vec<String> = wrong().map(|claim| claim.found(unit)).collect();
-    let cause = likely_cause(claims, after, meddling).map(|cause| format!("likely because {cause}"));
+    let settings = if kind == Kind::Heap && !wrong.is_empty() { malloc_settings(std::env::vars_os()) } else { None };
+    let cause = settings.or_else(|| likely_cause(claims, after, meddling));
+    let cause = cause.map(|cause| format!("likely because {cause}"));
     let parts: Vec<String> = wrong.into_iter().chain(cause).chain(contradiction(after)).collect();
     (!parts.is_empty()).then(|| parts.join("; "))
 }

@@ -193,8 +193,16 @@ fn check_disk(size: Bytes, needed: Bytes, directory: &Path) -> Result<()> {
         return Ok(());
     }
     let why = format!("it does not fit onto the disk of {}, which has {} free", directory.display(), Human(free));
-    Err(refused(size, why).with_advice("choose a smaller --size or another place with --file PATH"))
+    // The file system needs some of it to note where the blocks are.
+    let room = free.saturating_sub(METADATA.min(Bytes(free.0 / 4))).0 / 64 * 63;
+    let most = u128::from(room) * u128::from(size.0) / u128::from(needed.0.max(1));
+    let most = Bytes(u64::try_from(most).unwrap_or(u64::MAX));
+    Err(refused(size, why)
+        .with_advice(format!("choose a smaller --size or another place with --file PATH{}", fitting(most))))
 }
+
+/// What a file system needs besides the data of a file, at most, apart from a small part of the length.
+const METADATA: Bytes = Bytes(1 << 20);
 
 /// Checks that a file of this size is within the limit of this process.
 ///
@@ -243,6 +251,36 @@ pub(super) fn check_addresses(size: Bytes, copies: u64) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Memory for what is not known in advance, such as the allocator.
+const DATA_IN_RESERVE: Bytes = Bytes(1 << 20);
+
+/// Checks that so much private memory fits into the limit on data of this process. Less than `least` has no meaning.
+///
+/// # Errors
+/// `Refused`, with the size that would fit.
+pub(super) fn check_data(size: Bytes, least: Bytes) -> Result<()> {
+    let limit = limit(Resource::RLIMIT_DATA)?;
+    if limit.0 == RLIM_INFINITY {
+        return Ok(());
+    }
+    let own = Process::own()?.mappings(&[])?;
+    let is_data = |perm: &str| perm.contains('w') && perm.ends_with('p');
+    let data = own.mappings.iter().filter(|mapping| is_data(mapping.perm()) && mapping.path() != b"[stack]");
+    let used: Bytes = data.map(|mapping| mapping.size()).sum();
+    // A heap needs a little more than the size of its blocks.
+    let most = Bytes(limit.saturating_sub(used).saturating_sub(DATA_IN_RESERVE).0 / 64 * 63);
+    if size <= most {
+        return Ok(());
+    }
+    let (limit, used, left) = (Exact(limit), Human(used), Human(DATA_IN_RESERVE));
+    let parts = format!("{used} are in use and {left} must stay free");
+    Err(beyond_limit(
+        size,
+        format!("the limit on data (ulimit -d) is {limit}, of which {parts}"),
+        if most < least { Bytes(0) } else { most },
+    ))
 }
 
 /// What to do if a file could not be mapped.

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use crate::acts::held;
-use crate::common::{disk, has, mounted_as, program, rmap, run};
+use crate::common::{command, disk, has, mounted_as, page, program, rmap, run};
 use crate::{names, refused};
 
 #[test]
@@ -89,8 +89,7 @@ fn advice_can_be_followed() {
     // The size that is named fits, also while the memory is moved.
     for acts in ["map", "map,mremap"] {
         let refusal = demo("ulimit -v 300000", &format!("--kind anon --size 512M --acts {acts}"));
-        let named = refusal.err.split(": up to ").nth(1).and_then(|rest| rest.split(' ').next());
-        let fits = named.unwrap_or_else(|| panic!("{refusal:?}"));
+        let fits = named_size(&refusal.err);
         let run = demo("ulimit -v 300000", &format!("--kind anon --size {fits} --acts {acts}"));
         assert_eq!(run.status, Some(0), "{fits}: {run:?}");
     }
@@ -105,4 +104,149 @@ fn too_few_huge_pages_are_known_before_anything_is_shown() {
     }
     let run = rmap(["demo", "--kind", "hugetlb", "--size", "18446744073709551615"]);
     refused(&run, "memory of this size cannot be mapped; choose a smaller --size");
+}
+
+#[test]
+fn a_last_page_of_which_only_some_blocks_are_in_memory_does_not_count_as_cached() {
+    let name = "odd::a_last_page_of_which_only_some_blocks_are_in_memory_does_not_count_as_cached";
+    let mount = "truncate -s 100M image; mkfs.ext4 -q -b 1024 image; mkdir disk; mount -o loop image disk";
+    let Some(folder) = mounted_as(name, mount) else { return };
+    let file = folder.join("disk/f");
+    for size in ["1001K", "5000001", "1"] {
+        for kind in ["private", "shared"] {
+            let rows = held(&["--kind", kind, "--size", size, "--file", file.to_str().unwrap()]);
+            if (size, kind, page()) == ("1001K", "private", 4096) {
+                assert_eq!((&rows[0]["cached_bytes"], &rows[0]["dirty"]), (&(1000 << 10).into(), &(1004 << 10).into()));
+                let what = rows[0]["what"].as_str().unwrap();
+                assert!(what.contains("Cached does not count 4K that are not up to date"), "{what}");
+                assert_eq!(rows[0]["must"], "Cached 0 -> 1000K");
+            }
+        }
+    }
+}
+
+/// Runs an experiment where files have huge pages, if there are any.
+fn on_huge_pages(name: &str, options: &[&str]) -> Option<Vec<serde_json::Value>> {
+    let folder = mounted_as(name, "mkdir huge; mount -t tmpfs -o huge=always huge huge")?;
+    let file = folder.join("huge/f");
+    let rows =
+        held(&[options, &["--kind", "private", "--advice", "hugepage", "--file", file.to_str().unwrap()]].concat());
+    let touched = rows.iter().find(|row| row["act"] == "touch").unwrap();
+    if touched["rss"].as_u64().unwrap() < 2 << 20 {
+        eprintln!("SKIPPED: the kernel maps no huge pages of files here");
+        return None;
+    }
+    let what = touched["what"].as_str().unwrap();
+    assert!(what.ends_with(" in, as a huge page."), "{what}");
+    Some(rows)
+}
+
+#[test]
+fn a_huge_page_of_a_file_is_divided_when_it_is_written() {
+    let name = "odd::a_huge_page_of_a_file_is_divided_when_it_is_written";
+    let Some(rows) = on_huge_pages(name, &["--acts", "create,map,touch,quarter", "--size", "4M"]) else { return };
+    assert_eq!((&rows[2]["rss"], &rows[3]["rss"]), (&(2 << 20).into(), &(1 << 20).into()), "{rows:?}");
+    assert!(rows[3]["what"].as_str().unwrap().contains("2M of the file were mapped as huge pages"), "{rows:?}");
+}
+
+#[test]
+fn what_maps_huge_pages_of_a_file_is_not_copied_by_fork() {
+    let name = "odd::what_maps_huge_pages_of_a_file_is_not_copied_by_fork";
+    let acts = ["--acts", "create,map,touch,half,read,fork", "--size", "10M"];
+    let Some(rows) = on_huge_pages(name, &acts) else { return };
+    assert_eq!((&rows[5]["rss"], &rows[5]["pss"]), (&(10 << 20).into(), &(7 << 20).into()), "{rows:?}");
+    assert!(rows[5]["what"].as_str().unwrap().contains("It did not copy what maps 4M of the file"), "{rows:?}");
+}
+
+#[test]
+fn a_fault_that_makes_a_huge_page_is_said_to() {
+    let rows = held(&["--kind", "anon", "--advice", "hugepage", "--acts", "map,fill", "--size", "8M"]);
+    let (faults, what) = (rows[1]["minor_faults"].as_u64().unwrap(), rows[1]["what"].as_str().unwrap());
+    if faults >= (8 << 20) / page() {
+        return eprintln!("SKIPPED: the kernel makes no huge pages here");
+    }
+    assert!(what.starts_with(&format!("{faults} page faults made ")) && what.contains("huge page"), "{what}");
+}
+
+#[test]
+fn the_settings_of_malloc_are_named_if_the_heap_is_not_as_predicted() {
+    if cfg!(not(target_env = "gnu")) {
+        return eprintln!("SKIPPED: this is about glibc");
+    }
+    let mut demo = command(["demo", "--kind", "heap", "--acts", "small", "--size", "4M", "--json"]);
+    demo.env("MALLOC_PERTURB_", "5");
+    let run = run(demo);
+    assert_eq!(run.status, Some(1), "{run:?}");
+    let json = run.json();
+    let difference = json[0]["difference"].as_str().unwrap();
+    assert!(
+        difference.contains("likely because MALLOC_PERTURB_ is set, which changes how malloc works"),
+        "{difference}"
+    );
+}
+
+#[test]
+fn a_limit_on_data_is_refused_with_the_size_that_fits() {
+    let demo = |kind: &str, size: &str| {
+        let mut shell = Command::new("sh");
+        let words = format!("--kind {kind} --size {size}");
+        shell.arg("-c").arg(format!("ulimit -d 60000; exec '{}' demo {words}", program().display()));
+        run(shell)
+    };
+    for kind in ["anon", "private", "heap"] {
+        if kind == "heap" && cfg!(not(target_env = "gnu")) {
+            continue;
+        }
+        let refusal = demo(kind, "128M");
+        refused(&refusal, "the limit on data (ulimit -d) is 60000K, of which ");
+        let fits = named_size(&refusal.err);
+        let run = demo(kind, fits);
+        assert_eq!(run.status, Some(0), "{kind} {fits}: {run:?}");
+    }
+}
+
+#[test]
+fn a_disk_that_is_too_small_is_refused_with_the_size_that_fits() {
+    let name = "odd::a_disk_that_is_too_small_is_refused_with_the_size_that_fits";
+    let mount = "truncate -s 40M image; mkfs.ext2 -q -b 1024 image; mkdir disk; mount -o loop image disk";
+    let Some(folder) = mounted_as(name, mount) else { return };
+    let file = folder.join("disk/f");
+    let demo = |size: &str| rmap(["demo", "--kind", "private", "--size", size, "--file", file.to_str().unwrap()]);
+    let refusal = demo("64M");
+    refused(&refusal, "it does not fit onto the disk of ");
+    let fits = named_size(&refusal.err);
+    assert_eq!(demo(fits).status, Some(0), "{fits}");
+}
+
+/// The size that a refusal says would fit.
+fn named_size(refusal: &str) -> &str {
+    let named = refusal.split(": up to ").nth(1).and_then(|rest| rest.split(' ').next());
+    named.unwrap_or_else(|| panic!("no size is named: {refusal}"))
+}
+
+#[test]
+fn what_is_written_at_once_is_not_said_to_be_written_later() {
+    if !has("bindfs", "bindfs") {
+        return;
+    }
+    let name = "odd::what_is_written_at_once_is_not_said_to_be_written_later";
+    let Some(folder) = mounted_as(name, "mkdir back there; bindfs back there") else { return };
+    let file = folder.join("there/f");
+    let rows = held(&["--kind", "private", "--acts", "create", "--size", "4M", "--file", file.to_str().unwrap()]);
+    let says_later = rows[0]["what"].as_str().unwrap().contains("the disk gets it later");
+    assert_eq!(says_later, rows[0]["dirty"].as_u64().unwrap() > 0, "{rows:?}");
+}
+
+#[test]
+fn options_without_a_meaning_are_neither_offered_nor_named_if_they_were_not_typed() {
+    let help = rmap(["demo", "--help"]).good().text();
+    assert!(!help.contains("--by <") && help.contains("Wait for a key before each act but the first"), "{help}");
+    assert!(rmap(["trace", "--help"]).good().text().contains("--by <"));
+    let heap = rmap(["demo", "--kind", "heap", "--rate", "1M"]);
+    assert_eq!(heap.parts(), (2, String::new(), "rmap: --rate: the heap is filled block after block\n".to_owned()));
+    let keep = rmap(["demo", "--kind", "heap", "--acts", "large,keep"]);
+    assert!(
+        keep.status == Some(2) && keep.err.contains("'keep' needs small blocks; put 'small' before it"),
+        "{keep:?}"
+    );
 }

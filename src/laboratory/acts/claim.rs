@@ -1,6 +1,8 @@
 //! One thing that must hold after an act, and what it means if it does not.
 
+use std::ffi::OsString;
 use std::ops::RangeInclusive;
+use std::os::unix::ffi::OsStrExt;
 
 use super::figures::{Figures, Mapped};
 use super::meddling::Meddling;
@@ -149,6 +151,37 @@ pub(super) fn likely_cause(claims: &[Claim], after: &Figures, meddling: &Meddlin
     })
 }
 
+/// The variables that change how malloc of glibc works, as a cause, if any of them is set.
+pub(super) fn malloc_settings(environment: impl Iterator<Item = (OsString, OsString)>) -> Option<String> {
+    let is_set = |(name, value): &(OsString, OsString)| {
+        let is_tuned = || value.as_bytes().windows(MALLOC_TUNABLES.len()).any(|part| part == MALLOC_TUNABLES);
+        MALLOC_VARIABLES.iter().any(|known| name == known) || name == "GLIBC_TUNABLES" && is_tuned()
+    };
+    let mut names: Vec<String> =
+        environment.filter(is_set).map(|(name, _)| name.to_string_lossy().into_owned()).collect();
+    names.sort_unstable();
+    match &names[..] {
+        [] => None,
+        [name] => Some(format!("{name} is set, which changes how malloc works")),
+        names => Some(format!("{} are set, which change how malloc works", names.join(", "))),
+    }
+}
+
+/// What the names of the tunables of malloc begin with.
+const MALLOC_TUNABLES: &[u8] = b"glibc.malloc.";
+
+/// The variables that malloc of glibc reads, from mallopt(3).
+const MALLOC_VARIABLES: [&str; 8] = [
+    "MALLOC_ARENA_MAX",
+    "MALLOC_ARENA_TEST",
+    "MALLOC_CHECK_",
+    "MALLOC_MMAP_MAX_",
+    "MALLOC_MMAP_THRESHOLD_",
+    "MALLOC_PERTURB_",
+    "MALLOC_TOP_PAD_",
+    "MALLOC_TRIM_THRESHOLD_",
+];
+
 /// The claims whose figures are absent, so that nobody knows whether they hold, and why.
 pub(super) fn unknown(claims: &[Claim]) -> Option<(String, Absent)> {
     let unknown = claims.iter().filter_map(|claim| claim.holds().err().map(|absent| (claim.named.word(), absent)));
@@ -162,4 +195,23 @@ pub(super) fn unknown(claims: &[Claim]) -> Option<(String, Absent)> {
 pub(super) fn contradiction(figures: &Figures) -> Option<String> {
     let pages = figures.only_mapped.filter(|pages| *pages > 0)?;
     Some(format!("{} mapped and not in the page cache", counted(pages, "page is", "pages are")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_settings_of_malloc_are_named_and_no_others() {
+        let said = |set: &[(&str, &str)]| {
+            malloc_settings(set.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))))
+        };
+        let changes = |names: &str| Some(format!("{names}, which changes how malloc works"));
+        assert_eq!(said(&[("PATH", "/bin"), ("MALLOC_PERTURB_", "5")]), changes("MALLOC_PERTURB_ is set"));
+        let tunables = ("GLIBC_TUNABLES", "glibc.rtld.nns=2:glibc.malloc.perturb=5");
+        assert_eq!(said(&[tunables]), changes("GLIBC_TUNABLES is set"));
+        assert_eq!(said(&[("GLIBC_TUNABLES", "glibc.rtld.nns=2"), ("MALLOC_CONF", "x")]), None);
+        let both = said(&[tunables, ("MALLOC_CHECK_", "3")]).unwrap();
+        assert_eq!(both, "GLIBC_TUNABLES, MALLOC_CHECK_ are set, which change how malloc works");
+    }
 }

@@ -46,9 +46,23 @@ impl Scene<'_> {
     fn within(&self, named: Named, range: RangeInclusive<u64>) -> Claim {
         // Every figure is in whole pages.
         let page = self.page.max(1);
-        let (least, most) = range.into_inner();
+        let (least, most) = if named == Named::Cached { self.up_to_date(range) } else { range }.into_inner();
         let most = if most == u64::MAX { most } else { most / page * page };
         self.claim(named, Expected::Within(least.div_ceil(page).saturating_mul(page).min(most)..=most))
+    }
+
+    /// What of this much in the page cache counts as cached: not the pages that are not up to date, because only some of
+    /// their blocks were written, on a file system with blocks smaller than a page.
+    fn up_to_date(&self, range: RangeInclusive<u64>) -> RangeInclusive<u64> {
+        let (least, most) = range.into_inner();
+        match self.after.stale {
+            Ok(stale) => {
+                let less = |bytes: u64| if bytes == u64::MAX { bytes } else { bytes.saturating_sub(stale.0) };
+                less(least)..=less(most)
+            }
+            // The last page may be one of them.
+            Err(_) => least.saturating_sub(self.page)..=most,
+        }
     }
 
     fn at_least(&self, named: Named, bytes: u64) -> Claim {
@@ -62,7 +76,7 @@ impl Scene<'_> {
     /// It does not change. Nothing is claimed if there was no such figure; if it was only not known, nobody knows.
     fn stays(&self, named: Named) -> Option<Claim> {
         match named.of(self.before) {
-            Ok(before) => Some(self.is(named, before.0)),
+            Ok(_) => Some(self.is(named, self.before(named))),
             Err(absent) if absent.reason == Reason::NotApplicable => None,
             Err(_) => Some(self.related(named, "stays", 0..=u64::MAX)),
         }
@@ -88,8 +102,29 @@ impl Scene<'_> {
         named.into_iter().filter_map(|named| self.stays(named)).collect()
     }
 
+    /// A figure before the act; of the page cache all of it, up to date or not.
     fn before(&self, named: Named) -> u64 {
-        named.of(self.before).unwrap_or_default().0
+        let stale = self.before.stale.unwrap_or_default().0;
+        let before = named.of(self.before).unwrap_or_default().0;
+        if named == Named::Cached { before.saturating_add(stale) } else { before }
+    }
+
+    /// What stays of Rss when memory is written to. The kernel divides a huge page of a file that is mapped as a whole
+    /// at the first write to it, and then maps only what is touched.
+    fn kept_when_written(&self) -> u64 {
+        if self.manner.reads { self.before(Named::Rss) } else { self.without_huge_pages() }
+    }
+
+    /// What of Rss before the act is not huge pages of a file.
+    fn without_huge_pages(&self) -> u64 {
+        let huge = self.before.of_mapping(|mapped| mapped.file_huge).unwrap_or_default().0;
+        self.before(Named::Rss).saturating_sub(huge)
+    }
+
+    /// Rss stays when memory is moved, except what maps huge pages of a file: where they do not lie at a multiple of
+    /// their size, the kernel maps the file anew when it is touched.
+    fn moved(&self) -> Claim {
+        self.within(Named::Rss, self.without_huge_pages()..=self.before(Named::Rss))
     }
 
     fn after(&self, named: Named) -> u64 {
@@ -113,8 +148,8 @@ impl Scene<'_> {
             Act::Touch => self.touched_once(),
             Act::Quarter | Act::Half | Act::Fill => {
                 let filled = self.filled();
-                let least = *filled.start().max(&self.before(Named::Rss));
-                let most = (*filled.end()).max(least);
+                let least = *filled.start().max(&self.kept_when_written());
+                let most = (*filled.end()).max(self.before(Named::Rss));
                 vec![self.within(Named::Rss, least..=most), self.cached_as_mapped()]
             }
             Act::Msync if self.is_on_disk => {
@@ -126,7 +161,8 @@ impl Scene<'_> {
             Act::Second => [vec![self.shared_by_two(), self.all_cached()], self.stay([Named::Rss])].concat(),
             // The page tables of shared mappings are not copied: the child finds the pages when it touches them.
             Act::Fork => self.stay([Named::Rss, Named::Pss, Named::Cached]),
-            Act::Mremap | Act::Unlink => self.stay([Named::Size, Named::Rss, Named::Cached]),
+            Act::Mremap => [vec![self.moved()], self.stay([Named::Size, Named::Cached])].concat(),
+            Act::Unlink => self.stay([Named::Size, Named::Rss, Named::Cached]),
             Act::Munmap if self.kind == Kind::Shmem => Vec::new(),
             Act::Munmap => self.stay([Named::Cached]),
             Act::Evict => self.evicted(),
@@ -148,7 +184,7 @@ impl Scene<'_> {
             }
             Act::Quarter | Act::Half | Act::Fill => {
                 let copied = self.touched.min(self.length);
-                let rest = self.before(Named::Rss).max(copied);
+                let rest = self.kept_when_written().max(copied);
                 vec![
                     self.is(Named::Anonymous, copied),
                     self.within(Named::Rss, rest..=self.length),
@@ -173,7 +209,8 @@ impl Scene<'_> {
                 [vec![pss, self.all_cached()], self.stay([Named::Rss])].concat()
             }
             Act::Fork => [vec![self.forked()], self.stay([Named::Rss, Named::Cached])].concat(),
-            Act::Mremap | Act::Unlink => self.stay([Named::Size, Named::Rss, Named::Anonymous, Named::Cached]),
+            Act::Mremap => [vec![self.moved()], self.stay([Named::Size, Named::Anonymous, Named::Cached])].concat(),
+            Act::Unlink => self.stay([Named::Size, Named::Rss, Named::Anonymous, Named::Cached]),
             Act::Msync => self.stay([Named::Rss, Named::Anonymous, Named::Cached]),
             Act::Munmap => self.stay([Named::Cached]),
             Act::Evict => self.evicted(),
@@ -279,7 +316,7 @@ impl Scene<'_> {
     fn mapped_anew(&self) -> Vec<Claim> {
         let reads_ahead = self.manner.advice == Some(MemoryAdvice::WillNeed);
         let cached = match reads_ahead {
-            true => Named::Cached.of(self.before).ok().map(|before| self.within(Named::Cached, before.0..=self.length)),
+            true => Named::Cached.of(self.before).ok().map(|_| self.cached_grows()),
             false => self.stays(Named::Cached),
         };
         [self.is(Named::Size, self.length), self.is(Named::Rss, 0)].into_iter().chain(cached).collect()
@@ -305,6 +342,10 @@ impl Scene<'_> {
 
     fn forked(&self) -> Claim {
         match self.was_written {
+            true if self.file_huge() > 0 => {
+                let both = self.after(Named::Rss).saturating_sub(self.file_huge()) / 2;
+                self.near("half of Rss, and all of the huge pages of the file", both.saturating_add(self.file_huge()))
+            }
             true => self.shared_by_two(),
             false => self.is(Named::Pss, self.before(Named::Pss)),
         }
@@ -319,6 +360,11 @@ impl Scene<'_> {
             }
             true => vec![self.is(Named::Cached, 0)],
         }
+    }
+
+    /// How much of the file is mapped as huge pages. The kernel does not copy their entries when a process forks.
+    pub(super) fn file_huge(&self) -> u64 {
+        self.after.of_mapping(|mapped| mapped.file_huge).unwrap_or_default().0
     }
 
     fn mapped_of_file(&self) -> u64 {

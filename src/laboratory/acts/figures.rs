@@ -13,6 +13,10 @@ pub struct Mapped {
     pub pss: Bytes,
     /// `Anonymous`: how much of it is not in a file.
     pub anonymous: Bytes,
+    /// `AnonHugePages`: how much of that is in huge pages.
+    pub anonymous_huge: Bytes,
+    /// `FilePmdMapped` and `ShmemPmdMapped`: how much of it are pages of a file that are mapped as huge pages.
+    pub file_huge: Bytes,
     /// `Swap`: how much of it is in swap.
     pub swap: Bytes,
     /// `Private_Hugetlb` and `Shared_Hugetlb`: huge pages, which are not in `Rss`.
@@ -26,7 +30,9 @@ pub struct Figures {
     pub mapped: Option<Mapped>,
     /// How much of the file is in the page cache.
     pub cached: Figure<Bytes>,
-    /// How much of that is not on the disk yet: dirty, or under writeback.
+    /// How much of it is in the page cache besides, but not up to date. Absent if the last page may be.
+    pub stale: Figure<Bytes>,
+    /// How much of the file is not on the disk yet: dirty, or under writeback.
     pub dirty: Figure<Bytes>,
     /// Which of its pages are cached.
     pub runs: Figure<PageRuns>,
@@ -42,7 +48,14 @@ pub(super) const NOT_MAPPED: Absent = Absent::new(Reason::NotApplicable, "nothin
 impl Figures {
     /// Before the first act.
     pub(super) fn nothing() -> Figures {
-        Figures { mapped: None, cached: Err(NO_FILE), dirty: Err(NO_FILE), runs: Err(NO_FILE), only_mapped: None }
+        Figures {
+            mapped: None,
+            cached: Err(NO_FILE),
+            stale: Ok(Bytes(0)),
+            dirty: Err(NO_FILE),
+            runs: Err(NO_FILE),
+            only_mapped: None,
+        }
     }
 
     /// A figure of the process view.

@@ -6,7 +6,7 @@ use nix::sys::resource::{Resource, getrlimit};
 
 use super::script::{Act, Kind};
 use crate::error::{Error, ErrorKind, Result, Subject};
-use crate::laboratory::place::{Needs, check_addresses, check_length, check_that_memory_fits};
+use crate::laboratory::place::{Needs, check_addresses, check_data, check_length, check_that_memory_fits};
 use crate::units::{Bytes, Exact, Human};
 
 /// How much more than what one touches may be mapped or read: the kernel maps pages around a fault if they are cached,
@@ -177,6 +177,9 @@ pub(super) fn check(request: &Request) -> Result<()> {
         // While it is moved, both places are reserved.
         let copies = if request.acts.contains(&Act::Mremap) { 2 } else { 1 };
         check_addresses(request.size, copies)?;
+        if matches!(request.kind, Kind::Anon | Kind::Heap | Kind::Private | Kind::Hugetlb) {
+            check_data(request.size, if request.kind == Kind::Heap { LEAST_HEAP } else { Bytes(1) })?;
+        }
     }
     if !request.kind.has_name() && request.kind != Kind::Hugetlb {
         check_that_memory_fits(request.size, request.touched())?;

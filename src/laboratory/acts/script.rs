@@ -228,7 +228,8 @@ struct State {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Blocks {
     None,
-    All,
+    Small,
+    Large,
     /// All but the last are free.
     One,
 }
@@ -249,14 +250,17 @@ fn check(acts: &[Act], kind: Kind) -> Result<()> {
             Act::Create if state.file => return Err(refused("'create' again: the file exists".to_owned())),
             Act::Create => (state.file, state.name) = (true, true),
             Act::Small | Act::Large if state.blocks != Blocks::None => return missing("an empty heap", "free"),
-            Act::Small | Act::Large => state.blocks = Blocks::All,
+            Act::Small => state.blocks = Blocks::Small,
+            Act::Large => state.blocks = Blocks::Large,
             Act::Free if state.blocks == Blocks::None => return missing("allocated blocks", "small' or 'large"),
             Act::Free => state.blocks = Blocks::None,
             Act::Trim if state.blocks != Blocks::One => return missing("free memory inside the heap", "keep"),
             Act::Trim => {}
-            Act::Fill | Act::Keep if kind == Kind::Heap && state.blocks != Blocks::All => {
+            Act::Fill if kind == Kind::Heap && !matches!(state.blocks, Blocks::Small | Blocks::Large) => {
                 return missing("allocated blocks", "small' or 'large");
             }
+            // Of one large block, all but the last are none.
+            Act::Keep if state.blocks != Blocks::Small => return missing("small blocks", "small"),
             Act::Keep => state.blocks = Blocks::One,
             Act::Fill if kind == Kind::Heap => {}
             _ if !state.file => return missing("a file", "create"),
@@ -302,7 +306,9 @@ mod tests {
         assert_eq!(refusal("map,munmap,fill", Kind::Anon).why(), "'fill' needs a mapping");
         assert_eq!(refusal("map,evict", Kind::Anon).why(), "'evict' has no meaning for --kind anon");
         assert_eq!(refusal("fill", Kind::Heap).why(), "'fill' needs allocated blocks");
-        assert_eq!(refusal("small,free,keep", Kind::Heap).why(), "'keep' needs allocated blocks");
+        assert_eq!(refusal("small,free,keep", Kind::Heap).why(), "'keep' needs small blocks");
+        assert_eq!(refusal("large,keep", Kind::Heap).why(), "'keep' needs small blocks");
+        assert_eq!(refusal("small,keep,keep", Kind::Heap).advice(), Some("put 'small' before it"));
         assert_eq!(refusal("small,trim", Kind::Heap).why(), "'trim' needs free memory inside the heap");
         assert_eq!(refusal("small,keep,fill", Kind::Heap).why(), "'fill' needs allocated blocks");
         assert_eq!(refusal("create,map,nothing", Kind::Shared).why(), "unknown act 'nothing'");

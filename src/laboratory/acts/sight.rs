@@ -12,9 +12,9 @@ use super::stage::{Backing, Stage};
 use crate::error::Result;
 use crate::join::open_behind;
 use crate::kernel::whereabouts::await_answer;
-use crate::pagecache::{FileSystemKind, Leases, OpenFile};
+use crate::pagecache::{FileSystemKind, Leases, Method, OpenFile};
 use crate::process::{Fields, FileMapping, Mapping, Wanted};
-use crate::units::{Absent, ByteRange, Figure, PageRuns, Pages, Portion, Reason, Run};
+use crate::units::{Absent, ByteRange, Bytes, Figure, PageRuns, Pages, Portion, Reason, Run};
 
 /// Where most pages of one part of the memory are: the first of these that applies to at least half of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +37,17 @@ const ONLY_ROOT: Absent = Absent::new(Reason::Denied, "only root may open the fi
 const CLOSED: Absent = Absent::new(Reason::Unsupported, "the file cannot be measured");
 
 /// The fields of smaps that are read.
-const FIELDS: [&str; 6] = ["Rss", "Pss", "Anonymous", "Swap", "Private_Hugetlb", "Shared_Hugetlb"];
+const FIELDS: [&str; 9] = [
+    "Rss",
+    "Pss",
+    "Anonymous",
+    "AnonHugePages",
+    "FilePmdMapped",
+    "ShmemPmdMapped",
+    "Swap",
+    "Private_Hugetlb",
+    "Shared_Hugetlb",
+];
 
 impl Stage {
     /// Whether the file is on a disk, so that its pages can be written back and dropped.
@@ -95,7 +105,14 @@ impl Stage {
             }
             _ => None,
         };
-        Ok(Figures { mapped, cached: bytes(report.cached()), dirty: bytes(dirty), runs, only_mapped })
+        let ends_in_page = !self.request.size.0.is_multiple_of(self.page().bytes());
+        let stale = match (report.not_up_to_date(), report.method()) {
+            (Ok(pages), _) => Ok(pages.bytes(report.page_size)),
+            (Err(absent), Ok(Method::Mincore)) if ends_in_page => Err(absent),
+            // All that is in the page cache counts as cached.
+            (Err(_), _) => Ok(Bytes(0)),
+        };
+        Ok(Figures { mapped, cached: bytes(report.cached()), stale, dirty: bytes(dirty), runs, only_mapped })
     }
 
     /// Which pages of the memory the process has in its page table.
@@ -160,6 +177,8 @@ impl Stage {
                 rss: so_far.rss + figure("Rss"),
                 pss: so_far.pss + figure("Pss"),
                 anonymous: so_far.anonymous + figure("Anonymous"),
+                anonymous_huge: so_far.anonymous_huge + figure("AnonHugePages"),
+                file_huge: so_far.file_huge + figure("FilePmdMapped") + figure("ShmemPmdMapped"),
                 swap: so_far.swap + figure("Swap"),
                 hugetlb: so_far.hugetlb + figure("Private_Hugetlb") + figure("Shared_Hugetlb"),
             });

@@ -26,8 +26,8 @@ pub(super) struct Stage {
     // Ended first, so that nothing is mapped when the file is removed.
     actor: Actor,
     second: Option<Actor>,
-    /// Whether the process has a child.
-    is_forked: bool,
+    /// The child of the process.
+    child: Option<u32>,
     pub(super) process: Process,
     pub(super) file: Backing,
     pub(super) engine: Engine,
@@ -91,7 +91,7 @@ impl Stage {
             request,
             actor,
             second: None,
-            is_forked: false,
+            child: None,
             process,
             file,
             page: engine.page_size(),
@@ -118,9 +118,9 @@ impl Stage {
         self.actor.pid()
     }
 
-    /// The pids of the process that acts, and of the second one if there is one.
+    /// The pids of the process that acts, and of the second one and the child if there are any.
     pub(super) fn pids(&self) -> Vec<u32> {
-        std::iter::once(&self.actor).chain(&self.second).map(Actor::pid).collect()
+        std::iter::once(&self.actor).chain(&self.second).map(Actor::pid).chain(self.child).collect()
     }
 
     /// The error if the file no longer has the length that it was created with.
@@ -191,8 +191,9 @@ impl Stage {
             Act::Read => self.touch(self.every_page(), go_on),
             Act::Second => self.start_second(go_on),
             Act::Fork => {
-                self.is_forked = true;
-                self.watched(Order::Fork, go_on)
+                let done = self.watched(Order::Fork, go_on)?;
+                self.child = u32::try_from(done.result()).ok();
+                Ok(done)
             }
             Act::Mremap => {
                 let done = self.watched(Order::Move { address, length: whole }, go_on)?;
@@ -222,7 +223,7 @@ impl Stage {
     /// Ends what only belongs to the last act: the second process, or the child. Returns whether there was one.
     pub(super) fn clear(&mut self) -> Result<bool> {
         let had_second = self.second.take().is_some();
-        let had_child = std::mem::take(&mut self.is_forked);
+        let had_child = self.child.take().is_some();
         if had_child {
             self.order(Order::EndFork, &mut |_| true)?;
         }

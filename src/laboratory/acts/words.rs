@@ -27,6 +27,9 @@ pub(super) struct Telling<'t> {
     pub(super) major_faults: u64,
 }
 
+/// How much the kernel maps around a page fault, unless it was configured otherwise.
+const FAULT_AROUND: Bytes = Bytes(64 << 10);
+
 impl Telling<'_> {
     /// The sentence.
     pub(super) fn sentence(&self) -> String {
@@ -40,21 +43,19 @@ impl Telling<'_> {
             Act::Read => self.read(),
             Act::Second => self.second(),
             Act::Fork => self.fork(),
-            Act::Mremap => {
-                "The kernel moved the page tables to another address; no page was copied or read.".to_owned()
-            }
+            Act::Mremap => self.mremap(),
             Act::Munmap => self.munmap(),
             Act::Evict => self.evict(),
             Act::Unlink => {
                 "The name is gone, but the file lives as long as somebody maps it or has it open.".to_owned()
             }
-            Act::Small => {
-                "malloc takes blocks of less than 128 KiB from the heap, which it extends with brk; only the \
-                           header of each block was written."
-                    .to_owned()
-            }
+            Act::Small => format!(
+                "malloc takes blocks of less than 128K (here {}) from the heap, which brk extends; only headers were \
+                 written.",
+                Exact(Bytes(self.scene.block))
+            ),
             Act::Large => {
-                "malloc maps a block of 128 KiB or more on its own with mmap; the heap stays as it is.".to_owned()
+                "malloc maps a block of 128K or more on its own with mmap; the heap stays as it is.".to_owned()
             }
             Act::Keep => {
                 "free gave nothing back: brk can only shrink the heap from its end, where one block is still in \
@@ -77,7 +78,7 @@ impl Telling<'_> {
     fn create(&self) -> String {
         match self.scene.kind {
             Kind::Private if self.scene.is_on_disk => {
-                "write(2) put the data into the page cache; the disk gets it later.".to_owned()
+                format!("write(2) put the data into the page cache{}.{}", self.when_written(), self.not_up_to_date())
             }
             Kind::Private => "write(2) put the data into the page cache, which is where this file lives.".to_owned(),
             Kind::Memfd => "The file exists only in memory, and has no pages before somebody touches it.".to_owned(),
@@ -87,6 +88,27 @@ impl Telling<'_> {
                     .to_owned()
             }
             _ => "The file has a length, and blocks if it will be filled; none of its pages is in memory.".to_owned(),
+        }
+    }
+
+    /// When the disk gets what was written.
+    fn when_written(&self) -> &'static str {
+        match self.scene.after.dirty {
+            Ok(Bytes(0)) => ", and the file system wrote it at once: nothing is dirty",
+            Ok(_) => "; the disk gets it later",
+            Err(_) => "",
+        }
+    }
+
+    /// What the page cache has besides what counts as cached.
+    fn not_up_to_date(&self) -> String {
+        match self.scene.after.stale {
+            Ok(stale) if stale > Bytes(0) => format!(
+                " Cached does not count {} that are not up to date: a block of the file system is smaller than a \
+                 page, and only the blocks that were written are in memory.",
+                Exact(stale)
+            ),
+            _ => String::new(),
         }
     }
 
@@ -101,8 +123,8 @@ impl Telling<'_> {
     }
 
     fn touch(&self) -> String {
-        let (before, after) = (Self::figure(self.scene.before, |m| m.rss), Self::figure(self.scene.after, |m| m.rss));
-        let mapped = after.saturating_sub(before).0 / self.scene.page.max(1);
+        let rose = self.rose(|mapped| mapped.rss);
+        let mapped = rose.0 / self.scene.page.max(1);
         match self.scene.kind {
             Kind::Hugetlb => "One byte took a whole huge page. Rss does not count huge pages of this kind.".to_owned(),
             Kind::Anon | Kind::Stack if self.faults() == 0 => "The page was mapped in already.".to_owned(),
@@ -117,6 +139,15 @@ impl Telling<'_> {
                     .to_owned()
             }
             _ if mapped == 0 => "The page was mapped in already.".to_owned(),
+            _ if self.rose(|mapped| mapped.file_huge) > Bytes(0) => {
+                format!("One page fault mapped {} in, as a huge page.{}", Exact(rose), self.read_ahead())
+            }
+            _ if rose > FAULT_AROUND => format!(
+                "One page fault mapped {} in: the kernel also maps cached pages around it, or a large folio as a \
+                 whole.{}",
+                counted(mapped, "page", "pages"),
+                self.read_ahead()
+            ),
             _ if mapped == 1 => format!("One page fault mapped one page in.{}", self.read_ahead()),
             _ => format!(
                 "One page fault mapped {} in: the kernel also maps cached pages around it (fault-around).{}",
@@ -136,6 +167,39 @@ impl Telling<'_> {
     }
 
     fn fill(&self) -> String {
+        match self.fell(|mapped| mapped.file_huge) {
+            Bytes(0) => self.filled(),
+            huge => format!(
+                "{} {} of the file were mapped as huge pages: the first write to each divided it, and the kernel maps \
+                 the rest again when it is touched.",
+                self.filled(),
+                Exact(huge)
+            ),
+        }
+    }
+
+    /// The pages that page faults made where memory was first written.
+    fn made(&self) -> String {
+        let faults = counted(self.faults(), "page fault", "page faults");
+        let (rss, huge) = (self.rose(|mapped| mapped.rss), self.rose(|mapped| mapped.anonymous_huge));
+        let rest = rss.saturating_sub(huge);
+        if huge == Bytes(0) {
+            let pages = rest.0 / self.scene.page.max(1);
+            return match self.is_many(self.faults()) {
+                true => format!(
+                    "{faults} made {}: many at a time, when the first is written",
+                    counted(pages, "page", "pages")
+                ),
+                false => format!("{faults}: each page is made when it is first written"),
+            };
+        }
+        let size = Bytes(self.scene.huge_page);
+        let pages = counted(huge.0 / size.0.max(1), "huge page", "huge pages");
+        let rest = if rest > Bytes(0) { format!(", and {} in smaller pages", Exact(rest)) } else { String::new() };
+        format!("{faults} made {pages} of {}{rest}: each is made when it is first written", Exact(size))
+    }
+
+    fn filled(&self) -> String {
         let faults = counted(self.faults(), "page fault", "page faults");
         if self.touched == 0 {
             return match self.scene.manner.pattern {
@@ -145,7 +209,7 @@ impl Telling<'_> {
             .to_owned();
         }
         match self.scene.kind {
-            Kind::Heap => format!("{faults}: each page is made when it is first written."),
+            Kind::Heap => format!("{}.", self.made()),
             Kind::Hugetlb => format!("{faults} for huge pages, which are neither in Rss nor in the page cache."),
             _ if self.faults() == 0 => "Everything was mapped in already.".to_owned(),
             Kind::Stack if self.scene.manner.reads => {
@@ -154,13 +218,11 @@ impl Telling<'_> {
             Kind::Stack if self.grew() => {
                 format!("{faults}: the stack grew with each new address; it does not shrink.")
             }
-            Kind::Stack => format!("{faults}: each page is made when it is first written; the stack does not shrink."),
+            Kind::Stack => format!("{}; the stack does not shrink.", self.made()),
             Kind::Anon if self.scene.manner.reads => {
                 format!("{faults} mapped the shared page of zeros, which Rss does not count.")
             }
-            Kind::Anon => {
-                format!("{faults}: each page is made when it is first written, and belongs to this process alone.")
-            }
+            Kind::Anon => format!("{}, and belongs to this process alone.", self.made()),
             Kind::Private if self.scene.manner.reads => {
                 format!("{faults} mapped pages of the page cache in; none was copied.")
             }
@@ -241,8 +303,7 @@ impl Telling<'_> {
 
     /// Whether each fault mapped several pages in.
     fn is_many(&self, faults: u64) -> bool {
-        let (before, after) = (Self::figure(self.scene.before, |m| m.rss), Self::figure(self.scene.after, |m| m.rss));
-        after.saturating_sub(before).0 / self.scene.page.max(1) > faults.saturating_mul(2)
+        self.rose(|mapped| mapped.rss).0 / self.scene.page.max(1) > faults.saturating_mul(2)
     }
 
     fn grew(&self) -> bool {
@@ -290,8 +351,32 @@ impl Telling<'_> {
                     .to_owned()
             }
             _ if !self.scene.was_written => "Nothing was written, so fork had no page tables to copy.".to_owned(),
-            _ => "fork copied the page tables, and not the pages: both processes share them until one of them writes."
-                .to_owned(),
+            _ => {
+                let huge = match self.scene.file_huge() {
+                    0 => String::new(),
+                    huge => format!(
+                        " It did not copy what maps {} of the file as huge pages: the child finds those when it touches \
+                         them.",
+                        Exact(Bytes(huge))
+                    ),
+                };
+                format!(
+                    "fork copied the page tables, and not the pages: both processes share them until one of them \
+                     writes.{huge}"
+                )
+            }
+        }
+    }
+
+    fn mremap(&self) -> String {
+        let moved = "The kernel moved the page tables to another address; no page was copied or read.";
+        match self.fell(|mapped| mapped.file_huge) {
+            Bytes(0) => moved.to_owned(),
+            huge => format!(
+                "{moved} {} of the file were mapped as huge pages, which are not possible there: the kernel maps the \
+                 file again when it is touched.",
+                Exact(huge)
+            ),
         }
     }
 
@@ -337,6 +422,11 @@ impl Telling<'_> {
         }
     }
 
+    /// By how much a figure of the mapping rose.
+    fn rose(&self, take: fn(&Mapped) -> Bytes) -> Bytes {
+        Self::figure(self.scene.after, take).saturating_sub(Self::figure(self.scene.before, take))
+    }
+
     /// By how much a figure of the mapping fell.
     fn fell(&self, take: fn(&Mapped) -> Bytes) -> Bytes {
         Self::figure(self.scene.before, take).saturating_sub(Self::figure(self.scene.after, take))
@@ -355,7 +445,7 @@ impl Telling<'_> {
         let memory = Exact(self.fell(|mapped| mapped.rss));
         format!(
             "free gave {addresses} of addresses back, with {memory} that were in memory: blocks from mmap at once, and \
-             the end of the heap once more than 128 KiB are free."
+             the end of the heap once more than 128K are free."
         )
     }
 }
