@@ -114,7 +114,9 @@ impl FromStr for InodeNumber {
                 (None, Some((major, minor))) => (decimal(major)?, decimal(minor)?),
                 (None, None) => crate::kernel::mount_table::parts(decimal(device)?),
             };
-            Some(InodeNumber { device, inode: decimal(inode).filter(|inode| *inode > 0)? })
+            // The number alone may be 0: that of a System V segment is its id.
+            let inode = decimal(inode)?;
+            (inode != 0 || device != (0, 0)).then_some(InodeNumber { device, inode })
         };
         parse().ok_or(refusal)
     }
@@ -139,7 +141,8 @@ mod tests {
         assert_eq!(of("00:1b:257"), Ok(((0, 0x1b), 257)));
         assert_eq!(of("254,0:4711"), Ok(((254, 0), 4711)));
         assert_eq!(of("65024:4711"), Ok(((254, 0), 4711)));
-        for text in ["", "4711", "fe:4711x", "fe:00:", "fe:00:0", ":4711", "fe,0:7", "fe:00:-1", "+1:0:7", "a:b:c:7"] {
+        assert_eq!(of("00:01:0"), Ok(((0, 1), 0)));
+        for text in ["", "4711", "fe:4711x", "fe:00:", "0:0:0", ":4711", "fe,0:7", "fe:00:-1", "+1:0:7", "a:b:c:7"] {
             assert!(of(text).is_err(), "{text}");
         }
     }

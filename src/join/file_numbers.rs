@@ -51,7 +51,7 @@ impl FileNumbers {
         for mapping in mappings {
             let file = (mapping.device(), mapping.inode(), mapping.path());
             let number = match last {
-                _ if file.1 == 0 => 0,
+                _ if !file.0.has_file(file.1) => 0,
                 // A file is usually mapped several times in a row.
                 Some((same, number)) if same == file => number,
                 _ => *self.numbers.entry((namespace, file.0, file.1, file.2.to_vec())).or_insert_with(|| {

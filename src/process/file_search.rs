@@ -51,7 +51,7 @@ impl Needles {
     fn each_mapping(&self, text: &[u8], each: &mut dyn FnMut(FileMapping)) {
         let mut take = |line: &[u8]| {
             if let Ok(head) = parse_head(line)
-                && head.inode != 0
+                && head.has_file()
             {
                 each(FileMapping::of_head(&head));
             }

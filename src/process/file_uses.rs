@@ -184,7 +184,7 @@ fn each_mapping(text: &[u8], each: &mut dyn FnMut(&FileUse<'_>)) {
     let mut last = None;
     for head in text.split(|byte| *byte == b'\n').filter_map(|line| parse_head(line).ok()) {
         let file = (head.device, head.inode, head.name);
-        if head.inode == 0 || !head.name.starts_with(b"/") || last == Some(file) {
+        if !head.has_file() || !head.name.starts_with(b"/") || last == Some(file) {
             continue;
         }
         last = Some(file);

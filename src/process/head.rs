@@ -20,6 +20,12 @@ impl Device {
     pub(crate) fn numbers(self) -> (u32, u32) {
         (self.major, self.minor)
     }
+
+    /// Whether a mapping with this device and inode number has a file: the kernel prints one of them only if there is.
+    /// The number alone may be 0: it is the id of a System V segment, and the first of an IPC namespace has id 0.
+    pub(crate) fn has_file(self, inode: u64) -> bool {
+        inode != 0 || self != Device::default()
+    }
 }
 
 impl fmt::Display for Device {
@@ -40,6 +46,13 @@ pub(super) struct Head<'t> {
     pub(super) inode: u64,
     /// The name, which may contain any byte except a newline; empty if the mapping has none.
     pub(super) name: &'t [u8],
+}
+
+impl Head<'_> {
+    /// Whether there is a file behind it.
+    pub(super) fn has_file(&self) -> bool {
+        self.device.has_file(self.inode)
+    }
 }
 
 /// Whether `line` begins like a head: hexadecimal digits in lower case, then `-`.

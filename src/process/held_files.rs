@@ -409,7 +409,7 @@ fn unreachable(path: &Path, absent: Absent) -> Error {
 
 /// A line of `maps`, if its mapping has a file.
 fn parse_mapped_file(line: &[u8]) -> Option<Head<'_>> {
-    parse_head(line).ok().filter(|head| head.inode != 0 && head.name.starts_with(b"/"))
+    parse_head(line).ok().filter(|head| head.has_file() && head.name.starts_with(b"/"))
 }
 
 #[cfg(test)]

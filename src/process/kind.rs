@@ -26,7 +26,6 @@
 //! device. tmpfs has one as well, so that a file there can still be mistaken for one of them.
 
 use crate::process::flags::has_flag;
-use crate::process::head::Device;
 use crate::process::mapping::Mapping;
 
 /// What a mapping is.
@@ -139,9 +138,9 @@ impl MappingKind {
     }
 }
 
-/// Whether there is a file: the kernel prints an inode or a device only if there is.
-pub(super) fn has_file(mapping: &Mapping<'_>) -> bool {
-    mapping.inode() != 0 || mapping.device() != Device::default()
+/// Whether there is a file behind a mapping.
+pub(crate) fn has_file(mapping: &Mapping<'_>) -> bool {
+    mapping.device().has_file(mapping.inode())
 }
 
 fn kind_without_file<'m>(

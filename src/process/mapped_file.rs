@@ -140,7 +140,7 @@ impl Process {
 
     pub(super) fn open_place(&self, place: &Place<'_>) -> Figure<MappedFile> {
         match () {
-            () if place.inode == 0 => Err(NO_FILE),
+            () if !place.device.has_file(place.inode) => Err(NO_FILE),
             () if !self.is_live() => Err(CAPTURE),
             () => self.open_in_memory(|directory| open_mapped(directory, place)),
         }

@@ -309,7 +309,7 @@ impl<'a> Mapping<'a> {
         self.head.device
     }
 
-    /// The inode of the mapped file; 0 for anonymous memory.
+    /// The inode of the mapped file; 0 for anonymous memory, and for the System V segment with id 0.
     pub fn inode(&self) -> u64 {
         self.head.inode
     }

@@ -11,6 +11,7 @@ mod load;
 mod names;
 mod options;
 mod ordinary;
+mod segments;
 mod served;
 
 use std::ffi::{OsStr, OsString};

@@ -252,7 +252,11 @@ pub(super) fn sum_mappings(process: &Process, found: &[&[FileMapping]]) -> Resul
             };
             mappings.iter().any(is_one)
         };
-        let mut all = read.mappings.iter().filter(|mapping| mapping.inode() != 0 && is_it(mapping)).peekable();
+        let mut all = read
+            .mappings
+            .iter()
+            .filter(|mapping| mapping.device().has_file(mapping.inode()) && is_it(mapping))
+            .peekable();
         let mut summed = Summed { memory: Err(NOT_MAPPED), mappings: 0, shared: false, private: false };
         if all.peek().is_none() {
             return summed;

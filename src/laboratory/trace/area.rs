@@ -17,7 +17,7 @@ pub struct Area {
     pub offset: u64,
     /// The device of the file.
     pub device: Device,
-    /// The inode of the file; 0 if there is none.
+    /// The inode of the file; 0 also if there is none.
     pub inode: u64,
     /// Its name, as smaps prints it.
     pub path: Vec<u8>,
@@ -43,7 +43,7 @@ impl Area {
 
     /// Whether there is a file behind it.
     pub fn has_file(&self) -> bool {
-        self.inode != 0
+        self.device.has_file(self.inode)
     }
 
     /// Whether it may be read, written or executed.

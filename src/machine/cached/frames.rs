@@ -78,7 +78,7 @@ impl Frames {
 /// mapped. The loader has read its header, so the page is in the page table.
 fn own_program(root: &ProcRoot) -> Option<((u32, u32), u64, u64)> {
     let maps = parse_maps(&root.read_file("self/maps").ok()?).ok()?;
-    let first = maps.iter().find(|map| map.inode() != 0 && map.offset() == 0)?;
+    let first = maps.iter().find(|map| map.device().has_file(map.inode()) && map.offset() == 0)?;
     Some(((first.device().major, first.device().minor), first.inode(), first.start()))
 }
 
