@@ -1,10 +1,11 @@
 //! Tells apart the files that processes map under one name: a name means another file in another mount namespace or
-//! below another root directory.
+//! below another root directory, and for System V shared memory in another IPC namespace.
 
 use std::collections::HashMap;
 
+use crate::kernel::nameless::is_segment;
 use crate::pagecache::KnownFiles;
-use crate::process::{Device, Mappings, Namespace, Process};
+use crate::process::{Device, Mapping, Mappings, Namespace, Process};
 
 /// The files of several processes, each with a number.
 #[derive(Debug, Default)]
@@ -54,17 +55,31 @@ impl FileNumbers {
                 _ if !file.0.has_file(file.1) => 0,
                 // A file is usually mapped several times in a row.
                 Some((same, number)) if same == file => number,
-                _ => *self.numbers.entry((namespace, file.0, file.1, file.2.to_vec())).or_insert_with(|| {
-                    self.next += OPENED;
-                    let opened = if opens { process.open_mapped_file(&mapping).ok() } else { None };
-                    let opened =
-                        opened.map(|file| self.known.enter_as(file.identity(), || file.page_source().into_iter()).0);
-                    opened.map_or(self.next - 1, |known| OPENED * (known + 1))
-                }),
+                // Another IPC namespace has other segments under the same name.
+                _ if is_segment(file.2) => self.next_number(process, &mapping, true),
+                _ => {
+                    let key = (namespace, file.0, file.1, file.2.to_vec());
+                    match self.numbers.get(&key) {
+                        Some(number) => *number,
+                        None => {
+                            let number = self.next_number(process, &mapping, opens);
+                            self.numbers.insert(key, number);
+                            number
+                        }
+                    }
+                }
             };
             last = Some((file, number));
             numbers.push(number);
         }
         numbers
+    }
+
+    /// The number of a file that was not met under this name yet. It may have been met under another one.
+    fn next_number(&mut self, process: &Process, mapping: &Mapping<'_>, opens: bool) -> u64 {
+        self.next += OPENED;
+        let opened = if opens { process.open_mapped_file(mapping).ok() } else { None };
+        let known = opened.map(|file| self.known.enter_as(file.identity(), || file.page_source().into_iter()).0);
+        known.map_or(self.next - 1, |known| OPENED * (known + 1))
     }
 }

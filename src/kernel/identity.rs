@@ -1,8 +1,9 @@
 //! Which file a descriptor leads to, and in which file's pages its data is.
 //!
 //! Device and inode identify a file on most file systems. They do not on FUSE, where a server may give several files
-//! one number (bindfs over several file systems does); there the kernel's own number of the node is compared too, which
-//! `name_to_handle_at(2)` reports. A file that overlayfs shows has its pages in a file of a layer, which has another
+//! one number (bindfs over several file systems does), nor on the kernel's own mount of tmpfs, where the number of a System
+//! V segment is its id in its IPC namespace; there the kernel's own number of the node and its generation are compared
+//! too, which `name_to_handle_at(2)` reports. A file that overlayfs shows has its pages in a file of a layer, which has another
 //! device: the handle of the overlay's file contains that of the layer's file.
 //!
 //! Nothing is opened, and no server is asked.
@@ -11,6 +12,8 @@
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::errno::Errno;
@@ -20,6 +23,8 @@ use nix::sys::stat::{FileStat, major};
 use super::asker::{Plain, Task};
 use super::file_system::{FileSystem, FileSystemKind};
 use super::handle::Handle;
+use super::mount_table::parts;
+use super::nameless::{NamelessMount, is_segment};
 use super::statx::Statx;
 
 /// What identifies a file. Two values are equal only if they are proven to be one file; if that cannot be proven, a
@@ -37,13 +42,14 @@ enum Node {
     /// Nothing: there is only one.
     None,
     /// The kernel's number of the node and its generation.
-    Fuse([u8; HANDLE_OF_FUSE]),
+    Handle([u8; HANDLE]),
     /// It is not known, so that each descriptor is one of its own.
     Unproven(u64),
 }
 
-/// `FILEID_INO64_GEN` of `linux/exportfs.h`: 64 bits of node number, 32 bits of generation.
-const HANDLE_OF_FUSE: usize = 12;
+/// `FILEID_INO64_GEN` of `linux/exportfs.h`: 64 bits of node number, 32 bits of generation, which is a random number on
+/// tmpfs.
+const HANDLE: usize = 12;
 
 impl FileIdentity {
     /// The identity of an open file, which may be open as a name only (`O_PATH`), with the result of its `fstat`.
@@ -56,7 +62,12 @@ impl FileIdentity {
 
     /// The same for a device and inode if it is known whether the file is on FUSE.
     pub(crate) fn on(file: &Handle, (device, inode): (u64, u64), is_fuse: bool) -> FileIdentity {
-        let node = if is_fuse { node_of_fuse(file).map_or_else(unproven, Node::Fuse) } else { Node::None };
+        let is_nameless = || NamelessMount::find().is_some_and(|mount| mount.device == parts(device));
+        let node = match () {
+            () if is_fuse => node_of(file).unwrap_or_else(unproven),
+            () if major(device) == 0 && is_nameless() => node_of(file).unwrap_or_else(|| node_without_name(file)),
+            () => Node::None,
+        };
         FileIdentity { device, inode, node }
     }
 
@@ -84,8 +95,14 @@ impl FileIdentity {
     }
 }
 
-fn node_of_fuse(file: &Handle) -> Option<[u8; HANDLE_OF_FUSE]> {
-    FileHandle::of(file).ok()?.bytes().try_into().ok()
+fn node_of(file: &Handle) -> Option<Node> {
+    FileHandle::of(file).ok()?.bytes().try_into().ok().map(Node::Handle)
+}
+
+/// Of a file without a name where there are no handles: only System V segments have the numbers of others.
+fn node_without_name(file: &Handle) -> Node {
+    let is_other = |name: PathBuf| !is_segment(name.as_os_str().as_bytes());
+    if file.link().is_some_and(is_other) { Node::None } else { unproven() }
 }
 
 fn unproven() -> Node {

@@ -35,6 +35,7 @@ pub(crate) mod loop_device;
 mod map;
 pub(crate) mod mincore;
 pub(crate) mod mount_table;
+pub(crate) mod nameless;
 pub(crate) mod notify;
 pub(crate) mod open;
 pub(crate) mod page_flags;

@@ -12,12 +12,12 @@ use nix::NixPath;
 use nix::dir::{Dir, Type};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, readlinkat};
-use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
 
 use crate::kernel::file_system::{FileSystem, FileSystemKind};
 use crate::kernel::handle::{FarPath, Handle, mount_in};
 use crate::kernel::mount_table::{self, MountTable};
+pub(crate) use crate::kernel::nameless::NamelessMount;
 use crate::kernel::open::{self, Quiet};
 use crate::kernel::statx::Statx;
 use crate::process::failure::CapturedDenial;
@@ -51,29 +51,7 @@ impl Known {
     }
 }
 
-/// The kernel's own mount of tmpfs, whose files (`memfd_create`, `shmget`, `MAP_SHARED`) have no names. It is in no
-/// list of mounts.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct NamelessMount {
-    pub(crate) device: (u32, u32),
-    /// Its number in `fdinfo`, if that can be read.
-    pub(crate) number: Option<u64>,
-}
-
-impl NamelessMount {
-    /// A memfd of ours is on it too.
-    pub(crate) fn find() -> Option<NamelessMount> {
-        static FOUND: OnceLock<Option<NamelessMount>> = OnceLock::new();
-        *FOUND.get_or_init(|| {
-            let own = memfd_create(c"rmap", MFdFlags::MFD_CLOEXEC).ok()?;
-            let device = mount_table::parts(fstat(&own).ok()?.st_dev);
-            let number = Handle::Own(own).mount().and_then(|number| str::from_utf8(&number).ok()?.parse().ok());
-            Some(NamelessMount { device, number })
-        })
-    }
-}
-
-/// The device of this mount.
+/// The device of the mount whose files have no names.
 pub(super) fn nameless_device() -> Option<(u32, u32)> {
     NamelessMount::find().map(|mount| mount.device)
 }

@@ -1,7 +1,8 @@
 //! What identifies a file that is asked about, and how it is told whether a process holds it.
 //!
 //! Device and inode number in `maps` are proof on most file systems. Where several files may have them (btrfs,
-//! overlayfs, FUSE), or the device is not that of the file system, a mapping is opened, as a name, and compared.
+//! overlayfs, FUSE, System V segments), or the device is not that of the file system, a mapping is opened, as a name,
+//! and compared.
 
 use std::collections::HashMap;
 use std::os::unix::ffi::OsStrExt;
@@ -21,6 +22,7 @@ use crate::kernel::file_system::{FileSystem, FileSystemKind};
 use crate::kernel::handle::Handle;
 use crate::kernel::identity::{FileIdentity, PageSource};
 use crate::kernel::mount_table::parts;
+use crate::kernel::nameless::is_segment;
 use crate::machine::Places;
 use crate::pagecache::OpenFile;
 use crate::process::{Descriptor, FileMapping, NamelessMount, Needles, ProcRoot, Process, ShownFiles};
@@ -71,6 +73,8 @@ pub(super) struct Known {
     pub(super) has_pages: bool,
     /// Whether it is on overlayfs or the like.
     is_stacked: bool,
+    /// Whether it is on the mount whose files have no names, and there, whether it is a System V segment.
+    nameless: Option<bool>,
     /// Whether the kernel tells which file has its pages, so that it can be recognized through an overlay.
     has_source: bool,
     /// Whether it is on overlayfs, and may have been copied to the upper layer: some may have mapped it before.
@@ -296,12 +300,18 @@ impl Known {
         let device = spot.as_ref().map(|spot| spot.device).or_else(|| on_disk.then(|| parts(stat.st_dev)));
         let is_stacked = matches!(file_system.kind, FileSystemKind::Stacked(_));
         let is_fuse = file_system.kind == FileSystemKind::Fuse;
+        let path = name.link().map(|path| path.as_os_str().as_bytes().to_vec());
+        let nameless = is_nameless.then(|| path.as_deref().is_none_or(is_segment));
+        let is_segment = nameless == Some(true);
         let own = Numbers {
             device,
             stat_device: stat.st_dev,
             inode: stat.st_ino,
-            are_proof: device.is_some_and(|device| !places.repeats_inodes(device)) && !is_fuse && !is_stacked,
-            stat_is_proof: !is_fuse,
+            are_proof: device.is_some_and(|device| !places.repeats_inodes(device))
+                && !is_fuse
+                && !is_stacked
+                && !is_segment,
+            stat_is_proof: !is_fuse && !is_segment,
         };
         let overlays =
             if is_fuse { Vec::new() } else { overlays_of(places, spot.as_ref(), is_stacked, stat.st_nlink > 1) };
@@ -322,10 +332,11 @@ impl Known {
         let is_block_device = kind == SFlag::S_IFBLK;
         Ok(Known {
             identity: FileIdentity::of(&name, &stat),
-            path: name.link().map(|path| path.as_os_str().as_bytes().to_vec()),
+            path,
             block_device: is_block_device.then(|| (libc::major(stat.st_rdev), libc::minor(stat.st_rdev))),
             has_pages: kind == SFlag::S_IFREG || is_block_device,
             is_stacked,
+            nameless,
             has_source: source.is_some(),
             may_be_copy,
             numbers,
@@ -397,6 +408,10 @@ impl Known {
     }
 
     fn is_mapped(&self, process: &Process, mapping: &FileMapping, device: Device, others: &Mutex<Others>) -> Verdict {
+        // The numbers of segments are counted apart.
+        if self.nameless.is_some_and(|own| own != is_segment(&mapping.path)) {
+            return Verdict::No;
+        }
         let mut may_be = false;
         for numbers in self.numbers.iter().filter(|numbers| numbers.inode == mapping.inode) {
             match numbers.device {
@@ -451,7 +466,8 @@ impl Known {
         let (Some(device), Some(inode)) = (found.device, found.inode) else { return Verdict::No };
         let mut numbers = self.numbers.iter();
         if let Some(numbers) = numbers.find(|numbers| (numbers.stat_device, numbers.inode) == (device, inode)) {
-            if numbers.stat_is_proof {
+            // A segment is open only if it was opened through `map_files`.
+            if numbers.stat_is_proof && self.nameless.is_none() {
                 return Verdict::Yes(None);
             }
             return match shown.compare(found) {
