@@ -47,8 +47,8 @@ enum Node {
     Unproven(u64),
 }
 
-/// `FILEID_INO64_GEN` of `linux/exportfs.h`: 64 bits of node number, 32 bits of generation, which is a random number on
-/// tmpfs.
+/// 64 bits of node number and 32 bits of generation, on FUSE in this order. On tmpfs the generation, a random number,
+/// comes first.
 const HANDLE: usize = 12;
 
 impl FileIdentity {
@@ -87,6 +87,14 @@ impl FileIdentity {
     /// The device number, from `fstat`.
     pub fn device(&self) -> u64 {
         self.device
+    }
+
+    /// The generation of the inode, if it is part of the identity: that of a file on tmpfs without a name.
+    pub(crate) fn generation(&self) -> Option<u32> {
+        match &self.node {
+            Node::Handle(handle) => handle.first_chunk().map(|bytes| u32::from_ne_bytes(*bytes)),
+            Node::None | Node::Unproven(_) => None,
+        }
     }
 
     /// The inode number.

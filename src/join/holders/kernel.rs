@@ -39,7 +39,10 @@ fn add_files(places: &Places, holders: &mut Holders, name: &[u8], files: &[Vec<u
             holders.processes.push(Known { pid: None, command: name.into() });
         }
         let hold = Hold { process, is_mapped: false, is_open: true };
-        holders.add(&FoundFile { device, inode: None, path: &path, is_within: true, is_stacked: false }, hold);
+        holders.add(
+            &FoundFile { device, inode: None, generation: None, path: &path, is_within: true, is_stacked: false },
+            hold,
+        );
     }
 }
 

@@ -12,6 +12,7 @@ mod read;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use crate::kernel::nameless::is_segment;
 use crate::machine::Places;
 use crate::process::{deleted_name, last_name};
 
@@ -74,6 +75,8 @@ struct Known {
 #[derive(Debug)]
 struct Entry {
     inode: Option<u64>,
+    /// The generation of the inode of a System V segment, if it is known.
+    generation: Option<u32>,
     path: Arc<[u8]>,
     /// Whether the path is that within the file system. Otherwise it is as the kernel shows it to this process.
     is_within: bool,
@@ -135,7 +138,9 @@ impl Holders {
     pub fn of(&self, places: &Places, device: (u32, u32), inode: u64, path: &[u8]) -> Vec<Holder> {
         let mut holds: Vec<Hold> = Vec::new();
         let is_proof = places.numbers_files(device);
-        for entry in self.entries_of(device, inode).filter(|entry| is_proof || entry.is_at(path)) {
+        let is_nameless = places.is_nameless(device);
+        let may_be = |entry: &&Entry| !is_nameless || !is_segment(&entry.path);
+        for entry in self.entries_of(device, inode).filter(may_be).filter(|entry| is_proof || entry.is_at(path)) {
             add(&mut holds, entry);
         }
         for entry in self.entries_at(device, path).filter(|entry| entry.inode.is_none()) {
@@ -151,6 +156,22 @@ impl Holders {
         }
         holds.sort_unstable();
         holds.into_iter().filter_map(|hold| self.holder(hold)).collect()
+    }
+
+    /// The holders of a System V segment, whose number in another IPC namespace is that of another segment. `None` if
+    /// it cannot be told which of them hold this one; without its generation, it is the only one.
+    pub fn of_segment(&self, device: (u32, u32), inode: u64, generation: Option<u32>) -> Option<Vec<Holder>> {
+        let (mut holds, mut is_clear, mut only) = (Vec::new(), true, generation);
+        for entry in self.entries_of(device, inode).filter(|entry| is_segment(&entry.path)) {
+            only = only.or(entry.generation);
+            let is_other = entry.generation != only;
+            is_clear &= entry.generation.is_some() && (!is_other || generation.is_some());
+            if !is_other {
+                add(&mut holds, entry);
+            }
+        }
+        holds.sort_unstable();
+        is_clear.then(|| holds.into_iter().filter_map(|hold| self.holder(hold)).collect())
     }
 
     /// Whether a file that [`of`](Holders::of) gives no holder, or not all, may have others: an overlay is held at a
@@ -214,7 +235,9 @@ impl Holders {
 
     /// Adds that a process holds a file. The holds of one process come in a row.
     fn add(&mut self, file: &FoundFile<'_>, hold: Hold) {
-        let same = |entry: &&mut Entry| &*entry.path == file.path && entry.is_within == file.is_within;
+        let same = |entry: &&mut Entry| {
+            (&*entry.path, entry.is_within, entry.generation) == (file.path, file.is_within, file.generation)
+        };
         let mut next = match file.inode {
             Some(inode) => self.by_inode.get(&(file.device, inode)).copied(),
             None => {
@@ -253,6 +276,7 @@ impl Holders {
         }
         self.entries.push(Entry {
             inode: file.inode,
+            generation: file.generation,
             path: file.path.into(),
             is_within: file.is_within,
             holds: vec![hold],
@@ -274,6 +298,7 @@ pub(in crate::join) fn may_be_one(inode: u64, other: u64) -> bool {
 struct FoundFile<'t> {
     device: Device,
     inode: Option<u64>,
+    generation: Option<u32>,
     path: &'t [u8],
     is_within: bool,
     /// Whether it may be on an overlay.

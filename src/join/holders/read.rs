@@ -8,6 +8,7 @@ use std::time::Instant;
 use super::{FoundFile, Hold, Holders, Known, NUMBER, Stray, kernel};
 use crate::error::{ErrorKind, Result};
 use crate::join::crowd::visit_all;
+use crate::kernel::nameless::is_segment;
 use crate::machine::Places;
 use crate::process::{
     FileUse, ProcRoot, Process, UseBuffers, UsedIn, hides_processes, last_name, read_pids_of_holders,
@@ -32,7 +33,13 @@ impl Holders {
         pids.sort_unstable();
         let collector = Mutex::new(Collector::default());
         let late = AtomicU64::new(0);
-        let new = || One { places, buffers: UseBuffers::default(), text: Vec::new(), files: Vec::new() };
+        let new = || One {
+            places,
+            buffers: UseBuffers::default(),
+            text: Vec::new(),
+            files: Vec::new(),
+            segments: Vec::new(),
+        };
         visit_all(&pids, new, |one, pid| match until.is_some_and(|until| Instant::now() > until) {
             true => drop(late.fetch_add(1, Ordering::Relaxed)),
             false => one.read(root, pid, &collector),
@@ -54,6 +61,8 @@ struct One<'p> {
     /// The paths of the files of one process, one after the other.
     text: Vec<u8>,
     files: Vec<Found>,
+    /// The numbers of the System V segments that one process maps.
+    segments: Vec<u64>,
 }
 
 /// A file of one process; its path is a part of the text.
@@ -61,6 +70,7 @@ struct Found {
     /// `None` if it is not known.
     device: Option<(u32, u32)>,
     inode: Option<u64>,
+    generation: Option<u32>,
     end: usize,
     is_within: bool,
     is_mapped: bool,
@@ -79,6 +89,7 @@ impl One<'_> {
         let is_listed = |mount| self.places.has_mount(mount);
         let read = process.read_file_uses(&mut buffers, &is_listed, &mut |file| self.add(namespace, file));
         self.buffers = buffers;
+        self.add_segments(&process);
         // What was read of a process that has exited meanwhile is what it held.
         let is_denied = read.as_ref().is_err_and(|error| is_denied(error.kind())) && !process.is_kernel_thread();
         if self.files.is_empty() && !is_denied {
@@ -93,6 +104,9 @@ impl One<'_> {
 
     fn add(&mut self, namespace: Option<u64>, file: &FileUse<'_>) {
         let (device, within) = match file.place {
+            UsedIn::Mapping(device) if self.places.is_nameless(device) && is_segment(file.path) => {
+                return self.segments.extend(file.inode);
+            }
             UsedIn::Mapping(device) => (Some(device), self.places.within(namespace, device, file.path)),
             UsedIn::Descriptor(mount) => match self.places.of_descriptor(mount, file.path) {
                 Some((device, within)) => (Some(device), within),
@@ -104,10 +118,36 @@ impl One<'_> {
         self.files.push(Found {
             device,
             inode: file.inode,
+            generation: None,
             end: self.text.len(),
             is_within: within.is_some(),
             is_mapped: matches!(file.place, UsedIn::Mapping(_)),
         });
+    }
+}
+
+impl One<'_> {
+    /// Adds the segments that were found, each with what tells it from others of its number.
+    fn add_segments(&mut self, process: &Process) {
+        let mut segments = std::mem::take(&mut self.segments);
+        segments.sort_unstable();
+        segments.dedup();
+        for inode in segments.drain(..) {
+            let mut mappings = process.read_mappings_of_inode(inode).unwrap_or_default();
+            mappings.retain(|mapping| self.places.is_nameless(mapping.device.numbers()) && is_segment(&mapping.path));
+            for mapping in mappings {
+                self.text.extend_from_slice(&mapping.path);
+                self.files.push(Found {
+                    device: Some(mapping.device.numbers()),
+                    inode: Some(inode),
+                    generation: mapping.open(process).ok().and_then(|file| file.identity().generation()),
+                    end: self.text.len(),
+                    is_within: false,
+                    is_mapped: true,
+                });
+            }
+        }
+        self.segments = segments;
     }
 }
 
@@ -140,7 +180,7 @@ impl Collector {
             let path = text.get(start..file.end).unwrap_or_default();
             start = file.end;
             let hold = Hold { process, is_mapped: file.is_mapped, is_open: !file.is_mapped };
-            let (inode, is_within) = (file.inode, file.is_within);
+            let (inode, generation, is_within) = (file.inode, file.generation, file.is_within);
             if !is_within && file.device.is_none_or(|device| places.may_be_elsewhere(device)) {
                 let stray = Stray { device: file.device, name: last_name(path).into() };
                 self.holders.strays.entry(inode.map(|inode| inode & NUMBER)).or_default().insert(stray);
@@ -150,7 +190,7 @@ impl Collector {
                 continue;
             };
             let is_stacked = places.is_overlay(device);
-            self.holders.add(&FoundFile { device, inode, path, is_within, is_stacked }, hold);
+            self.holders.add(&FoundFile { device, inode, generation, path, is_within, is_stacked }, hold);
         }
     }
 

@@ -16,6 +16,7 @@ use crate::error::Result;
 use crate::join::{Holder, Holders};
 use crate::kernel::cached::Name;
 use crate::kernel::mount_table::parts;
+use crate::kernel::nameless::is_segment;
 use crate::kernel::whereabouts::locate;
 use crate::machine::cached::{CachedFile, Kind};
 use crate::machine::{Place, Places};
@@ -23,6 +24,10 @@ use crate::process::{ProcRoot, Shown};
 use crate::units::{Absent, Figure, Reason, counted};
 
 const UNSEEN: Absent = Absent::new(Reason::Denied, "a process that does not show what it maps may hold it");
+const OTHER_SEGMENT: Absent = Absent::new(
+    Reason::Unsupported,
+    "System V segments of several IPC namespaces may have this number, and nothing tells which of them is held",
+);
 const UNKNOWN: Absent = Absent::new(
     Reason::Unsupported,
     "a process holds a file with this number, and nothing tells whether it is this one",
@@ -169,6 +174,22 @@ impl Context {
         Ok(by_program(&found))
     }
 
+    /// The same of a file without a name, to which the kernel gave this one: a memfd, or a System V segment, whose
+    /// number others have too.
+    pub(super) fn nameless_held_by(
+        &self,
+        (device, inode): ((u32, u32), u64),
+        generation: Option<u32>,
+        name: &[u8],
+    ) -> Figure<Vec<HeldBy>> {
+        if !is_segment(name) {
+            return self.held_by(device, inode, name);
+        }
+        let holders = self.holders.as_ref().ok_or(NOT_READ)?;
+        let found = holders.of_segment(device, inode, generation).ok_or(OTHER_SEGMENT)?;
+        if found.is_empty() && self.unseen().is_some() { Err(UNSEEN) } else { Ok(by_program(&found)) }
+    }
+
     /// Whether processes may hold a file in a way that does not tell that it is this one.
     fn may_miss(&self, device: (u32, u32), inode: u64, path: &[u8]) -> bool {
         self.holders.as_ref().is_some_and(|holders| holders.may_miss(&self.places, device, inode, path))
@@ -207,7 +228,9 @@ impl Context {
     pub(super) fn add_to_held(&self, choice: &FoundChoice, file: &mut FoundFile, opened: Option<Shown>) {
         if matches!(file.kind, Ok(Kind::Memfd | Kind::SharedMemory)) {
             file.container = Ok(None);
-            return self.hold(file, &self.held_by(file.device, file.inode, &[]), None);
+            let name = file.path.strip_prefix(b"shared memory ").map(|name| [b"/", name].concat()).unwrap_or_default();
+            let programs = self.nameless_held_by((file.device, file.inode), None, &name);
+            return self.hold(file, &programs, None);
         }
         // In a chroot a path may be that of another file, and that of a removed one cannot be looked up.
         let is_partly_seen = opened.as_ref().is_some_and(|shown| self.places.is_partly_seen(shown.mount));

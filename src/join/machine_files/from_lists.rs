@@ -228,6 +228,9 @@ impl RowReader<'_> {
             None => Err(NOT_READ),
             // Processes open its node, which is another inode than the one that has the pages.
             Some(context) if whole.kind == Ok(Kind::BlockDevice) => context.held_device(file.device),
+            Some(context) if whole.kind == Ok(Kind::SharedMemory) => {
+                context.nameless_held_by((device, file.number), Some(file.generation), path)
+            }
             Some(context) => context.held_by(device, file.number, path),
         };
         let is_held = |programs: &Vec<HeldBy>| programs.iter().any(|program| program.has_any(&self.choice.holders));

@@ -78,7 +78,8 @@ pub(crate) struct Inode {
     /// How many names it has on disk.
     pub(crate) links: u32,
     device: u32,
-    unused: u32,
+    /// `i_generation`, which tells inodes with one number apart.
+    pub(crate) generation: u32,
 }
 
 impl Inode {

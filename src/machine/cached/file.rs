@@ -121,6 +121,8 @@ pub(crate) struct CachedFile {
     pub(crate) file_system: Arc<FileSystem>,
     /// Its inode number, which on btrfs is that in its subvolume.
     pub(crate) number: u64,
+    /// What tells it from others with this number.
+    pub(crate) generation: u32,
     /// Its length.
     pub(crate) size: Bytes,
     /// How many of its pages were cached when it was listed.
@@ -141,6 +143,7 @@ impl CachedFile {
         CachedFile {
             file_system: file_system.clone(),
             number: inode.number,
+            generation: inode.generation,
             size: Bytes(inode.size),
             pages: Pages(inode.pages),
             links: inode.links,

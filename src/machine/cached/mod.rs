@@ -94,6 +94,7 @@ mod tests {
         CachedFile {
             file_system: Arc::new(FileSystem::called(kind)),
             number: 99,
+            generation: 0,
             size: Bytes(0),
             pages: Pages(0),
             links: 1,

@@ -117,6 +117,7 @@ STEP inode_step(void) {
         record->mode = read16(inode + OFFSET(inode, i_mode));
         record->links = read32(inode + OFFSET(inode, i_nlink));
         record->device = read32(inode + OFFSET(inode, i_rdev));
+        record->generation = read32(inode + OFFSET(inode, i_generation));
         at->inodes = number + 1;
     }
     at->visited++;

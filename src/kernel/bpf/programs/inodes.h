@@ -22,7 +22,7 @@ struct super_block_record {
 
 struct inode_record {
     u64 address, number, pages, size;
-    u32 mode, links, device, unused;
+    u32 mode, links, device, generation;
 };
 
 // Which inodes are named, and the answer.

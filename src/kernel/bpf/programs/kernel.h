@@ -101,6 +101,7 @@ struct inode {
     unsigned long i_ino;
     u32 i_nlink;
     u32 i_rdev;
+    u32 i_generation;
     s64 i_size;
     struct list_head i_sb_list;
     struct hlist_head i_dentry;
