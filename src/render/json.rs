@@ -329,12 +329,15 @@ impl JsonRows {
 
 fn write_total(total: &TotalRow, columns: &[ColumnHead], out: &mut Vec<u8>) {
     let mut entries = vec![("rows", Cell::Count(total.rows))];
-    let mut lacking = Vec::new();
+    let (mut lacking, mut absent) = (Vec::new(), Vec::new());
     for (column, cell) in columns.iter().zip(&total.cells) {
         if let TotalCell::Sum { cell, missing } = cell {
             entries.push((column.id.as_ref(), *cell));
             if *missing > 0 {
                 lacking.push((column.id.as_ref(), Cell::Count(*missing)));
+            }
+            if let Some(why) = cell.absence().filter(|_| *missing == 0) {
+                absent.push((column.id.as_ref(), why.to_string()));
             }
         }
     }
@@ -345,6 +348,10 @@ fn write_total(total: &TotalRow, columns: &[ColumnHead], out: &mut Vec<u8>) {
     match lacking.is_empty() {
         true => out.extend_from_slice(b"null"),
         false => write_object(lacking.into_iter(), out),
+    }
+    if !absent.is_empty() {
+        out.extend_from_slice(b",\"absent\":");
+        write_object(absent.iter().map(|(key, why)| (*key, Cell::Text(why.as_bytes()))), out);
     }
     out.push(b'}');
 }

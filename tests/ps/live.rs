@@ -54,6 +54,8 @@ fn an_address_space_that_two_processes_share_counts_once() {
     let by_parent = rmap(["ps", "--json", "--total", "--by", "parent", &words[0], &words[1], &words[2]]).good().json();
     let total = &by_parent["total"];
     assert_eq!((&total["pss"], &total["processes"]), (&Value::Null, &3.into()), "{by_parent}");
+    let why = total["absent"]["pss"].as_str().unwrap();
+    assert!(why.contains("processes of several groups share their memory"), "{by_parent}");
     // Each in a group of its own, it can.
     let by_pid = rmap(["ps", "--json", "--total", "--by", "pid", &words[0], &words[1]]).good().json();
     assert!((memory..memory * 3 / 2).contains(&number(&by_pid["total"], "pss")), "{by_pid}");
