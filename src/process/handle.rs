@@ -33,7 +33,7 @@ pub(super) struct Memory {
     /// `stat` of the process; `None` in a capture without it.
     pub(super) stat: Option<Stat>,
     /// Whether it is the directory of a thread other than the first, and if so, `stat` of that thread.
-    is_other: bool,
+    pub(super) is_other: bool,
     thread: Option<Stat>,
 }
 

@@ -240,6 +240,8 @@ impl Process {
 impl Process {
     /// The threads whose descriptors are not those of the process (`unshare(CLONE_FILES)`); of several that share
     /// theirs, one. If this user may not compare them, all threads: then the same descriptors are read several times.
+    ///
+    /// If the first thread has exited, it has no descriptors: those of the process are those of the last one.
     pub(super) fn threads_with_other_files(&self) -> Vec<u32> {
         if self.is_live() && self.directory.has_one_thread() {
             return Vec::new();
@@ -248,10 +250,12 @@ impl Process {
         threads.retain(|thread| *thread != self.pid());
         // The last thread is first: it shows the memory if the first one has exited.
         threads.sort_unstable_by(|one, another| another.cmp(one));
+        let has_exited = !threads.is_empty() && self.memory().is_ok_and(|memory| memory.is_other);
+        let shown = if has_exited { threads.remove(0) } else { self.pid() };
         if !is_of_our_namespace(self.root()) {
             return threads;
         }
-        let mut met = vec![self.pid()];
+        let mut met = vec![shown];
         threads.retain(|thread| {
             let compared = || met.iter().map(|known| kcmp::compare_files(*known, *thread));
             let is_other = compared().all(|order| order != Ok(Ordering::Equal));

@@ -224,6 +224,29 @@ fn a_process_whose_first_thread_has_exited_is_found() {
 }
 
 #[test]
+fn a_descriptor_counts_once_if_the_first_thread_has_exited() {
+    if !crate::common::has("python3", "python3") {
+        return;
+    }
+    let script = "import ctypes, sys, threading, time
+file = open(sys.argv[1], 'a')
+def wait(first):
+    while first and ') Z ' not in open('/proc/self/stat').read(): time.sleep(0.01)
+    if first: print('ready', flush=True)
+    time.sleep(600)
+for number in range(3): threading.Thread(target=wait, args=(number == 0,)).start()
+ctypes.CDLL(None).syscall(int(sys.argv[2]), 0)";
+    let folder = memory();
+    let path = folder.path().join("file");
+    let mut python = Command::new("python3");
+    python.args(["-c", script]).arg(&path).arg(nix::libc::SYS_exit.to_string());
+    let subject = Subject::until_ready(python);
+    let found = who([&path]);
+    found.assert_only(&[&subject]);
+    assert_eq!(found.row(&subject)["descriptors"], 1, "{found:?}");
+}
+
+#[test]
 fn a_file_that_only_a_thread_has_open_is_found() {
     let folder = memory();
     let path = folder.path().join("file");
