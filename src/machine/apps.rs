@@ -12,7 +12,8 @@
 //! The innermost unit that is known decides. The scopes of a session or a command keep their whole names: anything may
 //! run in them, so that they are not called by an application. The names of desktop applications follow systemd's
 //! documentation ("Desktop Environment Integration"): `app[-LAUNCHER]-ID[-RANDOM].scope` and
-//! `app[-LAUNCHER]-ID[@RANDOM].service`, with `\x2d` for a hyphen.
+//! `app[-LAUNCHER]-ID[@RANDOM].service`, with `\x2d` for a hyphen of the id. Another unit is called by its name as it is:
+//! `a\x2db.service` and `a-b.service` are two.
 
 use super::containers::{container_name, unescape_unit};
 
@@ -49,13 +50,13 @@ fn is_unit(group: &str) -> bool {
 fn of_unit(unit: &str) -> Option<String> {
     let scope = unit.strip_suffix(SCOPE);
     let name = match (unit.strip_prefix("app-"), scope) {
-        (Some(app), Some(_)) => of_desktop(without_random(app.strip_suffix(SCOPE)?)),
-        (Some(app), None) => of_desktop(app.strip_suffix(".service")?.split('@').next()?),
-        (None, Some(scope)) if ANYTHING.iter().any(|anything| scope.starts_with(anything)) => unit,
-        (None, Some(scope)) => without_random(scope),
-        (None, None) => unit,
+        (Some(app), Some(_)) => unescape_unit(of_desktop(without_random(app.strip_suffix(SCOPE)?))),
+        (Some(app), None) => unescape_unit(of_desktop(app.strip_suffix(".service")?.split('@').next()?)),
+        (None, Some(scope)) if ANYTHING.iter().any(|anything| scope.starts_with(anything)) => unit.to_owned(),
+        (None, Some(scope)) => without_random(scope).to_owned(),
+        (None, None) => unit.to_owned(),
     };
-    (!name.is_empty()).then(|| unescape_unit(name))
+    (!name.is_empty()).then_some(name)
 }
 
 /// The id of an application, which may have its launcher before it.
@@ -99,7 +100,10 @@ mod tests {
             ("/system.slice/cron.service", "cron.service"),
             ("/system.slice/system-postgresql.slice/postgresql@15-main.service", "postgresql@15-main.service"),
             ("/system.slice/systemd-udevd.service/udev", "systemd-udevd.service"),
-            (r"/system.slice/dev-disk-by\x2duuid-1.swap", "dev-disk-by-uuid-1.swap"),
+            (r"/system.slice/dev-disk-by\x2duuid-1.swap", r"dev-disk-by\x2duuid-1.swap"),
+            (r"/system.slice/foo\x2dbar.service", r"foo\x2dbar.service"),
+            ("/system.slice/foo-bar.service", "foo-bar.service"),
+            (r"USER/foo\x2dbar-1234.scope", r"foo\x2dbar"),
             ("USER/app-gnome-firefox-1234.scope", "firefox"),
             ("USER/app-firefox-1234.scope", "firefox"),
             ("USER/app-gnome-org.gnome.Maps-99.scope", "org.gnome.Maps"),
