@@ -97,13 +97,14 @@ impl Run for CaptureArgs {
         let (taken, new) = match self.output.as_bytes() {
             b"-" => {
                 refuse_if(io::stdout().is_terminal(), "-o", "an archive is nothing for a terminal; redirect it")?;
-                (take(&what, BufWriter::new(io::stdout().lock()), Compression::None, check)?, None)
+                let taken = take(&what, BufWriter::new(io::stdout().lock()), Compression::None, check);
+                (taken.map_err(|stop| about(Subject::Words("standard output".to_owned()), stop))?, None)
             }
             name => {
                 let compression = compression(name)?;
                 let mut new = NewFile::create(path)?;
                 let taken = take(&what, BufWriter::new(&mut new.file), compression, &mut check);
-                (taken.map_err(|stop| about(&new.path, stop))?, Some(new))
+                (taken.map_err(|stop| about(Subject::Path(new.path.clone()), stop))?, Some(new))
             }
         };
         report.progress(Progress::Done);
@@ -218,10 +219,11 @@ fn lacking(taken: &Taken) -> Vec<Error> {
     reasons.into_iter().flatten().map(advised).collect()
 }
 
-/// The same reason, about the file if it could not be written.
-fn about(path: &Path, stop: Stop) -> Stop {
+/// The same reason, about where the archive goes if it could not be written: a part of one is a failure, even if its
+/// reader has closed the pipe.
+fn about(place: Subject, stop: Stop) -> Stop {
     match stop {
-        Stop::Output(error) => Stop::Failed(Error::io(Subject::Path(path.to_owned()), &error)),
+        Stop::Output(error) => Stop::Failed(Error::io(place, &error)),
         other => other,
     }
 }
