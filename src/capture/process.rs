@@ -17,7 +17,7 @@ const PUBLIC: &[&str] = &["stat", "status", "statm", "comm", "cgroup"];
 const OF_MEMORY: &[&str] = &["maps", "smaps", "smaps_rollup", "numa_maps", "mountinfo"];
 
 /// Links, whose targets are texts of the kernel.
-const LINKS: &[&str] = &["exe", "root", "cwd", "ns/mnt", "ns/pid"];
+const LINKS: &[&str] = &["exe", "root", "cwd", "ns/ipc", "ns/mnt", "ns/pid"];
 
 /// How often a process that changes is read.
 const TRIES: usize = 3;

@@ -56,6 +56,14 @@ impl Process {
         self.read_namespace_number("pid")
     }
 
+    /// The number of its IPC namespace, in the same way.
+    ///
+    /// # Errors
+    /// As [`Process::read_mount_namespace`].
+    pub(crate) fn read_ipc_namespace(&self) -> Result<Option<u64>> {
+        self.read_namespace_number("ipc")
+    }
+
     fn read_namespace_number(&self, kind: &str) -> Result<Option<u64>> {
         let link = self.open_in_memory(|directory| directory.read_link(&*format!("ns/{kind}")));
         let link = link.map_err(|error| read_error(self.pid(), &error))?;

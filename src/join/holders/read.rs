@@ -136,11 +136,16 @@ impl One<'_> {
             let mut mappings = process.read_mappings_of_inode(inode).unwrap_or_default();
             mappings.retain(|mapping| self.places.is_nameless(mapping.device.numbers()) && is_segment(&mapping.path));
             for mapping in mappings {
+                let file = mapping.open(process);
+                // It was unmapped meanwhile, or the process has exited.
+                if file.is_err() && !mapping.is_still_there(process) {
+                    continue;
+                }
                 self.text.extend_from_slice(&mapping.path);
                 self.files.push(Found {
                     device: Some(mapping.device.numbers()),
                     inode: Some(inode),
-                    generation: mapping.open(process).ok().and_then(|file| file.identity().generation()),
+                    generation: file.ok().and_then(|file| file.identity().generation()),
                     end: self.text.len(),
                     is_within: false,
                     is_mapped: true,

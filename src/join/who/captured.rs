@@ -10,9 +10,11 @@ use super::verdict::Verdict;
 use crate::error::{Error, ErrorKind, Result};
 use crate::join::holders::may_be_one;
 use crate::join::machine_files::FoundFile;
+use crate::kernel::nameless::is_segment;
 use crate::machine::Places;
 use crate::process::{
-    DescriptorText, FileMapping, ProcRoot, Process, base_name, deleted_name, last_name, parse_pid, unescape_maps,
+    DescriptorText, FileMapping, Needles, ProcRoot, Process, UseBuffers, base_name, deleted_name, last_name, parse_pid,
+    unescape_maps,
 };
 use crate::units::{Absent, Reason};
 
@@ -35,8 +37,23 @@ pub(super) struct CapturedName {
     inode: Option<u64>,
     /// Whether the number is that of a descriptor, which other files of the same name do not have.
     is_exact: bool,
+    /// What it is if it is a System V segment.
+    segment: Option<Segment>,
 }
 
+/// A System V segment in a capture, whose number is its id in its IPC namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Segment {
+    device: Device,
+    inode: u64,
+    /// The IPC namespace of the process that maps it; `None` if the capture does not tell.
+    namespace: Option<u64>,
+}
+
+const OTHER_SEGMENT: Absent = Absent::new(
+    Reason::Unsupported,
+    "it maps a System V segment with this id, and the capture does not tell of which IPC namespace",
+);
 const OTHER_NAMESPACE: Absent = Absent::new(
     Reason::Unsupported,
     "it sees a file of this name, but the capture does not tell whether it is this one",
@@ -80,6 +97,10 @@ impl CapturedName {
                 (name, Some(process), descriptor)
             }
         };
+        let segment = match &process {
+            Some(process) if is_segment(&name) => Segment::find(process, &plain, places)?,
+            _ => None,
+        };
         let namespace = match &process {
             Some(process) => process.read_mount_namespace().ok().flatten(),
             None => places.own_namespace(),
@@ -94,11 +115,15 @@ impl CapturedName {
         });
         let (spot, inode) = exact.map_or((spot, None), |(spot, inode)| (Some(spot), Some(inode)));
         let through = process.filter(|_| !is_own).map(|process| process.pid());
-        Ok(CapturedName { name, namespace, through, spot, inode, is_exact: inode.is_some() })
+        Ok(CapturedName { name, namespace, through, spot, inode, is_exact: inode.is_some(), segment })
     }
 
     /// Whether it is another way to write the same name.
     pub(super) fn is_same(&self, other: &CapturedName) -> bool {
+        if self.segment.is_some() || other.segment.is_some() {
+            return self.segment == other.segment
+                && self.segment.as_ref().is_some_and(|segment| segment.namespace.is_some());
+        }
         match (&self.spot, &other.spot) {
             (Some((one, _)), Some((another, _))) if self.is_exact && other.is_exact => {
                 (one, self.inode) == (another, other.inode)
@@ -160,6 +185,9 @@ impl CapturedName {
     /// Whether a mapping of a process is of it.
     pub(super) fn is_mapped(&self, process: &Process, mapping: &FileMapping, places: &Places) -> Verdict {
         let device = mapping.device.numbers();
+        if let Some(segment) = &self.segment {
+            return segment.is_mapped(process, mapping);
+        }
         let has_number = self.has_number(device, mapping.inode);
         let see = |namespace, path: &[u8]| self.seen(places, namespace, device, path, mapping.inode);
         self.compare(process, &unescape_maps(&mapping.path), has_number, places, see)
@@ -173,6 +201,10 @@ impl CapturedName {
         text: &DescriptorText,
         places: &Places,
     ) -> Verdict {
+        if self.segment.is_some() {
+            let may_be = text.path == self.name;
+            return if may_be { Verdict::Unproven(OTHER_SEGMENT) } else { Verdict::No };
+        }
         let on = |path: &[u8]| places.of_descriptor(text.mount?, path);
         let has_number = on(b"/").zip(inode).and_then(|((device, _), inode)| self.has_number(device, inode));
         let see = |_, path: &[u8]| match on(path) {
@@ -329,6 +361,32 @@ impl CapturedName {
         };
         let other = namespace.and_then(|namespace| places.locate_in(namespace, &path));
         !places.is_unclear(*device) && own.is_some() && *own == other
+    }
+}
+
+impl Segment {
+    /// That which is mapped where a link of `map_files` says.
+    fn find(process: &Process, link: &Path, places: &Places) -> Result<Option<Segment>> {
+        let namespace = process.read_ipc_namespace().ok().flatten();
+        let mut found = None;
+        process.search_maps(&Needles::any(), &mut UseBuffers::default(), &mut |mapping| {
+            let (start, end, device) = (mapping.addresses.start, mapping.addresses.end, mapping.device.numbers());
+            if places.is_nameless(device) && link.ends_with(format!("map_files/{start:x}-{end:x}")) {
+                found = Some(Segment { device, inode: mapping.inode, namespace });
+            }
+        })?;
+        Ok(found)
+    }
+
+    fn is_mapped(&self, process: &Process, mapping: &FileMapping) -> Verdict {
+        if (mapping.device.numbers(), mapping.inode) != (self.device, self.inode) || !is_segment(&mapping.path) {
+            return Verdict::No;
+        }
+        match (self.namespace, process.read_ipc_namespace().ok().flatten()) {
+            (Some(own), Some(other)) if own == other => Verdict::Yes(None),
+            (Some(_), Some(_)) => Verdict::No,
+            _ => Verdict::Unproven(OTHER_SEGMENT),
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use super::verdict::Verdict;
 use super::wanted::WhoFacts;
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::join::crowd::visit_all;
+use crate::kernel::nameless::is_segment;
 use crate::kernel::page_size;
 use crate::machine::Places;
 use crate::process::{
@@ -57,6 +58,8 @@ enum Met {
     Place((u32, u32), Vec<u8>),
     /// In a capture that does not tell that: its path.
     Path(Vec<u8>),
+    /// In a capture: a System V segment, and the IPC namespace of the process that maps it, if that is known.
+    Segment(Option<u64>),
 }
 
 /// The name of the whole work in errors.
@@ -304,7 +307,8 @@ impl Work<'_> {
     fn meet(&self, file: usize, target: &Target, identity: impl FnOnce() -> Option<Met>) {
         let may_be_several = match &target.kind {
             Kind::Number { device, .. } => {
-                device.0 == 0 && (self.root.is_live() || !self.places.numbers_files(*device))
+                let is_number = || self.places.numbers_files(*device) && !self.places.is_nameless(*device);
+                device.0 == 0 && (self.root.is_live() || !is_number())
             }
             _ => false,
         };
@@ -322,6 +326,9 @@ impl Work<'_> {
 
     /// The file with this path as a process of a capture shows it.
     fn met_in_capture(&self, process: &Process, path: &[u8]) -> Met {
+        if is_segment(path) {
+            return Met::Segment(process.read_ipc_namespace().ok().flatten());
+        }
         let path = deleted_name(path).unwrap_or(path);
         let namespace = process.read_mount_namespace().ok().flatten();
         match namespace.and_then(|namespace| self.places.locate_in(namespace, path)) {
