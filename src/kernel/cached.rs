@@ -13,6 +13,8 @@ pub(crate) struct Target {
     pub(crate) super_block: u64,
     /// Its number.
     pub(crate) number: u64,
+    /// Distinguishes the files that are given the same number one after the other.
+    pub(crate) generation: u32,
 }
 
 /// Pages of an inode, by their place in the file.
@@ -40,6 +42,15 @@ pub(crate) struct Name {
     pub(crate) is_rooted: bool,
     /// Whether the name was removed.
     pub(crate) is_deleted: bool,
+}
+
+/// What was found out about the name of an inode.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Naming {
+    /// Its name; `None` if none is in memory.
+    pub(crate) name: Option<Name>,
+    /// How many names it had on disk at that instant; `None` if it was gone: being freed, or another inode already.
+    pub(crate) links: Option<u32>,
 }
 
 /// What is counted of cached pages.

@@ -259,3 +259,50 @@ fn a_file_whose_name_is_not_text() {
     let table = crate::common::rmap(["files".as_ref(), "--budget=20".as_ref(), folder.path().as_os_str()]);
     assert!(!table.out.contains(&0x1b) && !table.out.contains(&0xff), "{}", table.out.escape_ascii());
 }
+
+/// A segment of System V shared memory, which is removed with this value.
+struct Segment(i32);
+
+#[allow(unsafe_code, reason = "no library wraps these calls")]
+impl Segment {
+    /// One that was written, locked with SHM_LOCK, and left.
+    fn locked_and_left(bytes: u64) -> Segment {
+        // SAFETY: it touches no memory of this process.
+        let segment = Segment(unsafe { nix::libc::shmget(nix::libc::IPC_PRIVATE, bytes as usize, 0o600) });
+        assert!(segment.0 >= 0, "{}", std::io::Error::last_os_error());
+        // SAFETY: the kernel chooses a free place for it.
+        let place = unsafe { nix::libc::shmat(segment.0, std::ptr::null(), 0) };
+        assert_ne!(place.addr(), usize::MAX, "{}", std::io::Error::last_os_error());
+        // SAFETY: the segment was attached there just now, and has this length.
+        unsafe { place.cast::<u8>().write_bytes(7, bytes as usize) };
+        // SAFETY: nothing refers to the place any more.
+        assert_eq!(unsafe { nix::libc::shmdt(place) }, 0, "{}", std::io::Error::last_os_error());
+        segment.control(nix::libc::SHM_LOCK);
+        segment
+    }
+
+    fn control(&self, act: i32) {
+        // SAFETY: these acts take no argument.
+        let done = unsafe { nix::libc::shmctl(self.0, act, std::ptr::null_mut()) };
+        assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
+    }
+}
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        self.control(nix::libc::IPC_RMID);
+    }
+}
+
+#[test]
+fn all_of_a_locked_segment_that_nobody_attached_is_unevictable() {
+    if !has_lists("all_of_a_locked_segment_that_nobody_attached_is_unevictable") {
+        return;
+    }
+    let segment = Segment::locked_and_left(40 * page());
+    // The number of the segment is that of its inode.
+    let found = complete(&[crate::MORE]);
+    let row = found.row_of_inode("shared memory", u64::try_from(segment.0).unwrap());
+    assert_eq!((bytes(row, "cached"), bytes(row, "unevictable")), (40 * page(), 40 * page()), "{row}");
+    assert_eq!((bytes(row, "locked"), bytes(row, "mapped")), (0, 0), "{row}");
+}

@@ -1,6 +1,6 @@
 //! Files that change all the time while they are read.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -189,4 +189,57 @@ fn the_length_of_a_file_is_that_of_the_instant_at_which_its_pages_were_read() {
     });
     assert!(rows > 800, "only {rows} rows");
     assert_eq!(wrong, 0, "of {rows} rows have the pages of one instant and the length of another");
+}
+
+/// Creates files that have their length in their name and removes the oldest of them, until told to stop.
+fn create_and_remove(folder: &Path, stop: &AtomicBool) {
+    let data = vec![7; (8 * page()) as usize];
+    let mut names = VecDeque::new();
+    for number in 1_u64.. {
+        let length = 1 + number * 7919 % (8 * page());
+        names.push_back(folder.join(format!("{number} of {length}")));
+        fs::write(&names[names.len() - 1], &data[..length as usize]).unwrap();
+        if let Some(oldest) = (names.len() > 1000).then(|| names.pop_front()).flatten() {
+            fs::remove_file(oldest).unwrap();
+            // Some are to live until they are named.
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_file_has_its_own_name_or_none_however_many_come_and_go() {
+    if !has_lists("a_file_has_its_own_name_or_none_however_many_come_and_go") {
+        return;
+    }
+    let folders = [disk(), memory()];
+    let stop = AtomicBool::new(false);
+    let (mut seen, mut wrong) = (0, Vec::new());
+    std::thread::scope(|scope| {
+        for folder in &folders {
+            scope.spawn(|| create_and_remove(folder.path(), &stop));
+        }
+        let calm = Calm(&stop);
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(6) || seen < 20 && start.elapsed() < Duration::from_secs(40) {
+            for row in answer(["-o", "path,kind,size,cached,cgroup"]).rows {
+                let path = row["path"].as_str().unwrap_or_default();
+                let is_of_storm = folders.iter().any(|folder| path.contains(folder.path().to_str().unwrap()));
+                let length = path.rsplit_once(" of ").and_then(|(_, length)| length.parse::<u64>().ok());
+                seen += usize::from(is_of_storm);
+                let is_longer = is_of_storm && length.is_some_and(|length| bytes(&row, "size") > length);
+                // A file is not the root of its file system, and of what is not cached nobody is charged.
+                let is_root = path.ends_with("] /") && row["kind"] != "metadata";
+                if is_longer || is_root || row["cgroup"] == "" || row["cached"] == 0 {
+                    wrong.push(row);
+                }
+            }
+        }
+        drop(calm);
+    });
+    assert!(seen >= 20, "little of the storm was seen: {seen} rows");
+    assert!(wrong.is_empty(), "{} wrong rows, such as {}", wrong.len(), wrong[0]);
 }

@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use super::chosen::ChosenPlaces;
 use super::described::{SHOWN, device_name, joined, through, within};
+use super::parts::HolderOfFile;
 use super::{Facts, FoundChoice, FoundFile, NOT_READ};
 use crate::error::Result;
 use crate::join::{Holder, Holders};
@@ -203,8 +204,9 @@ impl Context {
         if found.is_empty() { Err(DEVICE) } else { Ok(by_program(&found)) }
     }
 
-    /// Gives a file that was found at its path by a walk, or was named, its container and its holders.
-    pub(super) fn add_to_walked(&self, file: &mut FoundFile) {
+    /// Gives a file that was found at its path by a walk, or was named, its container and its holders, which it returns
+    /// by program.
+    pub(super) fn add_to_walked(&self, file: &mut FoundFile) -> Figure<Vec<HeldBy>> {
         // Its own device may be another than that of the mount, as on btrfs and overlays.
         let Some((device, path)) = self.locate(&file.path) else { return self.hold_unplaced(file) };
         let is_elsewhere = self.chosen.locate(&file.path).is_some();
@@ -212,25 +214,39 @@ impl Context {
             true => self.places.find(device, &path).and_then(|place| place.container),
             false => self.places.container(device, &path),
         });
-        self.hold(file, &self.held_by(device, file.inode, &path), Some((device, &path)));
+        self.hold_at(file, device, &path)
     }
 
     /// Gives a file its holders that is on no mount of the list.
-    fn hold_unplaced(&self, file: &mut FoundFile) {
+    fn hold_unplaced(&self, file: &mut FoundFile) -> Figure<Vec<HeldBy>> {
         file.container = Err(UNLISTED);
         let path = std::mem::take(&mut file.path);
-        self.hold(file, &self.held_by(file.device, file.inode, &path), Some((file.device, &path)));
+        let programs = self.hold_at(file, file.device, &path);
         file.path = path;
+        programs
+    }
+
+    /// Gives a file its holders that is at this path of a device.
+    fn hold_at(&self, file: &mut FoundFile, device: (u32, u32), path: &[u8]) -> Figure<Vec<HeldBy>> {
+        let programs = self.held_by(device, file.inode, path);
+        self.hold(file, &programs, Some((device, path)));
+        programs
     }
 
     /// Gives a file that a process holds its path, its container and its holders. The mount that it was opened on
-    /// tells where it is, and otherwise its path.
-    pub(super) fn add_to_held(&self, choice: &FoundChoice, file: &mut FoundFile, opened: Option<Shown>) {
+    /// tells where it is, and otherwise its path. Returns the holders by program.
+    pub(super) fn add_to_held(
+        &self,
+        choice: &FoundChoice,
+        file: &mut FoundFile,
+        opened: Option<Shown>,
+    ) -> Figure<Vec<HeldBy>> {
         if matches!(file.kind, Ok(Kind::Memfd | Kind::SharedMemory)) {
             file.container = Ok(None);
             let name = file.path.strip_prefix(b"shared memory ").map(|name| [b"/", name].concat()).unwrap_or_default();
             let programs = self.nameless_held_by((file.device, file.inode), None, &name);
-            return self.hold(file, &programs, None);
+            self.hold(file, &programs, None);
+            return programs;
         }
         // In a chroot a path may be that of another file, and that of a removed one cannot be looked up.
         let is_partly_seen = opened.as_ref().is_some_and(|shown| self.places.is_partly_seen(shown.mount));
@@ -246,14 +262,14 @@ impl Context {
         // A path as another process sees it may lead to another file here, with the same inode number.
         let typed = || self.places.locate(&file.path).filter(|(device, _)| is_here && *device == file.device);
         let Some((device, path)) = of_mount.or_else(typed) else {
-            self.hold_unplaced(file);
+            let programs = self.hold_unplaced(file);
             file.path = within(file.device, &file.path);
-            return;
+            return programs;
         };
-        let programs = self.held_by(device, file.inode, &path);
-        self.hold(file, &programs, Some((device, &path)));
+        let programs = self.hold_at(file, device, &path);
         let is_deleted = file.is_deleted;
         self.place_at(choice, file, device, Some(&Name { path, is_rooted: true, is_deleted }));
+        programs
     }
 
     /// Gives a file its holders. `place` is the device of its file system and its path there, if it is in one.
@@ -307,6 +323,11 @@ impl HeldBy {
     /// How many processes.
     pub(super) fn processes(&self) -> u64 {
         self.pids.iter().flatten().count() as u64
+    }
+
+    /// The part of a file that it holds, which is all of it.
+    pub(super) fn part(&self) -> HolderOfFile {
+        HolderOfFile { program: self.command.to_vec(), processes: self.processes() }
     }
 
     /// Whether one of these processes is among them.

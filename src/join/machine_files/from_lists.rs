@@ -10,10 +10,10 @@ use super::described::{self, Method, group_name, group_names, node_names};
 use super::divide::{ChosenGroups, add_rows};
 use super::measured::unread_file;
 use super::nameless::Nameless;
-use super::parts::{HolderOfFile, PagesOfFile, Parts};
+use super::parts::{PagesOfFile, Parts};
 use super::{Account, Facts, FoundChoice, FoundFile, MachineFiles, NOT_READ, Split};
 use crate::error::Result;
-use crate::kernel::cached::{FilePages, Groups, Name, Part};
+use crate::kernel::cached::{FilePages, Groups, Name, Naming, Part};
 use crate::machine::cached::{CacheSize, CachedFile, Counter, Counts, Kind, LATE, Listed, Lists, Proof};
 use crate::process::{GroupChoice, ProcRoot};
 use crate::units::{Absent, Bytes, Figure, Human, PageSize, Pages, Reason};
@@ -23,6 +23,7 @@ const NOT_IN_TIME: &str = "not everything about these files was read in time";
 const HAS_CHANGED: &str = "its pages or its length changed while they were read";
 const BEYOND_END: &str = "it has pages beyond its end: reserved, or its length changed while they were read";
 const GONE: Absent = Absent::new(Reason::Vanished, "the file was removed from memory before its pages were read");
+const UNNAMED: Absent = Absent::new(Reason::Vanished, "the file was removed from memory before its name was read");
 const DISAGREES: Absent = Absent::new(Reason::Unsupported, "the states of pages differ from those in /proc/kpageflags");
 const NO_LENGTH: Absent = Absent::new(Reason::NotApplicable, "the pages of a file system's trees have no length");
 const MAPPED_UNKNOWN: &str = "this kernel does not tell how much of large folios is mapped";
@@ -89,8 +90,8 @@ impl MachineFiles {
         let mut nameless = Nameless::default();
         if let (Some(context), false) = (&context, choice.below.is_empty()) {
             // Pages are read only of what is shown.
-            let named = chosen.into_iter().zip(names).filter(|(file, name)| {
-                let is_below = context.is_below(choice, file, name);
+            let named = chosen.into_iter().zip(names).filter(|(file, naming)| {
+                let is_below = context.is_below(choice, file, &naming.name);
                 if is_below.is_none() {
                     nameless = nameless.with(Nameless::of(Ok(file.pages.bytes(page))));
                 }
@@ -209,16 +210,17 @@ impl RowReader<'_> {
     fn add_rows(
         &self,
         file: &CachedFile,
-        name: Option<Option<Name>>,
+        naming: Option<Naming>,
         pages: Option<&FilePages>,
         rows: &mut Vec<FoundFile>,
     ) {
-        let is_named = name.is_some();
-        let (states, name) = (self.states(pages), name.flatten());
-        let mut whole = self.row(file, name.as_ref(), &states);
-        if file.needs_name() && !is_named {
-            whole.kind = Err(if self.facts.path { LATE } else { NOT_READ });
+        let states = self.states(pages);
+        if states.is_ok_and(|pages| pages.counts().get(Counter::Pages) == 0) {
+            // Nothing of it is cached any more. The account says how much went.
+            return;
         }
+        let mut whole = self.named_row(file, naming.as_ref(), &states);
+        let name = naming.and_then(|naming| naming.name);
         if let Some(context) = self.context {
             context.place(self.choice, &mut whole, name.as_ref());
         }
@@ -247,15 +249,31 @@ impl RowReader<'_> {
             Some(pages) => divided(&pages.parts, key).iter().map(|part| self.part_of(part)).collect(),
             None => Vec::new(),
         };
-        let holder =
-            |program: HeldBy| HolderOfFile { program: program.command.to_vec(), processes: program.processes() };
         let programs = programs.into_iter().flatten().filter(|_| needs(Split::Holders));
         let parts = Parts {
             groups: of_pages(Split::Groups, |part| (part.group, 0)),
             nodes: of_pages(Split::Nodes, |part| (None, part.node)),
-            holders: programs.map(holder).collect(),
+            holders: programs.map(|program| program.part()).collect(),
         };
         add_rows(whole, parts, self.choice, &self.chosen_groups, rows);
+    }
+
+    fn named_row(&self, file: &CachedFile, naming: Option<&Naming>, states: &Figure<&FilePages>) -> FoundFile {
+        let mut file = file.clone();
+        // How many names it has is of the same instant as the name.
+        file.links = naming.and_then(|naming| naming.links).unwrap_or(file.links);
+        let name = naming.and_then(|naming| naming.name.as_ref());
+        let mut row = self.row(&file, name, states);
+        if file.needs_name() && name.is_none() {
+            row.kind = Err(match naming {
+                Some(_) => UNNAMED,
+                None if self.facts.path => LATE,
+                None => NOT_READ,
+            });
+        }
+        let is_gone = naming.is_some_and(|naming| naming.links.is_none());
+        row.note = row.note.or(is_gone.then_some(UNNAMED.why));
+        row
     }
 
     /// The sums by kind of what the rows say, and how much came or went between the lists and the rows. Of the listed

@@ -9,9 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::account::Sums;
-use super::context::Context;
+use super::context::{Context, HeldBy};
 use super::described::{Method, memory};
-use super::{Account, Facts, FoundChoice, FoundFile, NOT_READ};
+use super::divide::{ChosenGroups, add_rows};
+use super::parts::Parts;
+use super::{Account, Facts, FoundChoice, FoundFile, NOT_READ, Split};
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::join::{ChosenFiles, Message, Sender};
 use crate::kernel::mount_table;
@@ -20,20 +22,21 @@ use crate::machine::cached::{CacheSize, Kind};
 use crate::pagecache::walk::{Place, Visitor};
 use crate::pagecache::{Engine, FileReport, FileSystemKind, OpenFile};
 use crate::process::{Criteria, ProcRoot, ProcessChoice, Shown};
-use crate::units::{Absent, Bytes, Figure, Pages, Reason};
+use crate::units::{Absent, Bytes, Figure, Pages, Reason, counted};
 
 const NO_LISTS: Absent =
     Absent::new(Reason::Denied, "only the kernel's lists say it, which need root, or CAP_BPF and CAP_PERFMON");
 const UNKNOWN_TYPE: Absent = Absent::new(Reason::Unsupported, "its device is not that of a mount of this namespace");
 
 /// What a user misses if only the files of processes were measured.
-const ONLY_HELD: &str = "files that no process holds, block devices and file-system metadata; root sees them in the \
-                         kernel's lists, and --scan walks over directories";
+const ONLY_HELD: &str = "files that no process holds, block devices and file-system metadata; the kernel's lists have \
+                         them (root with all capabilities), and --scan walks over directories";
 /// What a user misses besides after a walk below a directory.
 const ONLY_BELOW: &str = "deleted files, shared memory, block devices and file-system metadata";
 /// What a user misses after a walk.
 const ONLY_WALKED: &str = "block devices, file-system metadata, shared memory without a name, and deleted files and \
-                           files of other mount namespaces that no process holds; root sees them without --scan";
+                           files of other mount namespaces that no process holds; the kernel's lists have them (root \
+                           with all capabilities, without --scan)";
 
 /// The files that all processes map or have open.
 pub(crate) fn held_files() -> ChosenFiles {
@@ -82,12 +85,13 @@ pub(crate) fn measure_files<E: From<Error> + Send>(
     let looked_at = AtomicU64::new(0);
     let types = types();
     let engine = files.engine();
-    let (context, found) = (context.as_ref(), Vec::new);
+    let (context, found, root) = (context.as_ref(), Vec::new, ProcRoot::live());
     let new = |_: &_, sender| Measuring {
         engine,
         method,
         finds_held,
         choice,
+        chosen_groups: ChosenGroups::new(&choice.groups, &root),
         context,
         types: &types,
         other_types: HashMap::new(),
@@ -95,13 +99,20 @@ pub(crate) fn measure_files<E: From<Error> + Send>(
         sender,
         looked_at: &looked_at,
     };
-    let mut kinds = Sums::default();
+    let (mut kinds, mut unread) = (Sums::default(), Unread::default());
     files.visit(new, Measuring::finish, |message| {
         if matches!(&message, Message::Failure(error) if is_about_choice(error)) {
             return Ok(());
         }
-        if let Message::Item(found) = &message {
-            found.iter().for_each(|file| kinds.add(file.kind.ok(), file.cached.unwrap_or_default()));
+        match &message {
+            Message::Item(found) => {
+                // The parts of a file come together, and each has all of its pages.
+                let is_of_same = |one: &FoundFile, next: &FoundFile| one.id == next.id && !next.part.is_empty();
+                let files = found.chunk_by(is_of_same).filter_map(|rows| rows.first());
+                files.for_each(|file| kinds.add(file.kind.ok(), file.cached.unwrap_or_default()));
+            }
+            Message::Failure(error) => unread.count(error),
+            Message::Note(_) | Message::Nothing => {}
         }
         hear(message, looked_at.load(Ordering::Relaxed))
     })?;
@@ -111,7 +122,39 @@ pub(crate) fn measure_files<E: From<Error> + Send>(
         true => format!("files outside of these directories, {ONLY_BELOW}"),
     };
     let sizes = [before, size().ok()].into_iter().flatten();
-    Ok((Account::new(method, kinds, sizes, vec![missed], None), context.and_then(Context::unseen)))
+    let missed = std::iter::once(missed).chain(unread.missed()).collect();
+    Ok((Account::new(method, kinds, sizes, missed, None), context.and_then(Context::unseen)))
+}
+
+/// What could not be read.
+#[derive(Default)]
+struct Unread {
+    processes: u64,
+    files: u64,
+}
+
+impl Unread {
+    fn count(&mut self, error: &Error) {
+        match error.subject() {
+            Subject::Pid(_) | Subject::Process(..) => self.processes += 1,
+            Subject::Path(_) => self.files += 1,
+            Subject::Words(_) => {}
+        }
+    }
+
+    /// What is missing because of it.
+    fn missed(&self) -> Option<String> {
+        let (processes, files) =
+            (counted(self.processes, "process", "processes"), counted(self.files, "file", "files"));
+        match (self.processes, self.files) {
+            (0, 0) => None,
+            (_, 0) => Some(format!("what only {processes} that could not be read hold")),
+            (0, _) => Some(format!("{files} that could not be measured")),
+            _ => Some(format!(
+                "what only {processes} that could not be read hold, and {files} that could not be measured"
+            )),
+        }
+    }
 }
 
 /// How many files a thread measures before it passes them on.
@@ -124,6 +167,7 @@ struct Measuring<'m> {
     /// Whether files that processes hold are among them. Others are at their path.
     finds_held: bool,
     choice: &'m FoundChoice,
+    chosen_groups: ChosenGroups<'m>,
     context: Option<&'m Context>,
     types: &'m HashMap<(u32, u32), Arc<str>>,
     /// Those of devices that are in no list of mounts, as on btrfs.
@@ -136,6 +180,14 @@ struct Measuring<'m> {
 impl Measuring<'_> {
     fn finish(mut self) {
         let _ = self.sender.item(std::mem::take(&mut self.found));
+    }
+
+    /// Adds a file, or a row for each program that holds it.
+    fn add_rows(&mut self, file: FoundFile, programs: Figure<Vec<HeldBy>>) {
+        let needs = self.choice.keeps_parts || self.choice.split == Some(Split::Holders);
+        let holders = programs.iter().flatten().filter(|_| needs).map(HeldBy::part).collect();
+        let parts = Parts { holders, ..Parts::default() };
+        add_rows(file, parts, self.choice, &self.chosen_groups, &mut self.found);
     }
 
     /// The type of the file system that a file is on, by its device, or else by the mount that it was opened on.
@@ -160,14 +212,14 @@ impl Visitor for Measuring<'_> {
         let report = self.engine.measure_opened(file, crate::units::ByteRange::ALL);
         let mut row = measured(&report, self.method, is_in_memory, links);
         row.file_system = file_system.map_or(row.file_system, Ok);
-        match self.context {
+        let programs = match self.context {
             Some(context) if is_walked => context.add_to_walked(&mut row),
             Some(context) => context.add_to_held(self.choice, &mut row, shown),
-            None => {}
-        }
+            None => Err(NOT_READ),
+        };
         match row.cached {
             Ok(Bytes(0)) => return ControlFlow::Continue(()),
-            Ok(_) if self.choice.matches(&row) && self.choice.has(&row.path) => self.found.push(row),
+            Ok(_) if self.choice.has(&row.path) => self.add_rows(row, programs),
             Ok(_) => return ControlFlow::Continue(()),
             Err(absent) => self.sender.failure(Error::absent(Subject::Path(report.path), absent)),
         }

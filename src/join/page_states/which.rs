@@ -122,7 +122,7 @@ impl Which {
         let tells_names = self.places.numbers_files(device) || self.places.repeats_inodes(device);
         let mut are_others = tells_names && names.len() == candidates.len();
         for (file, name) in candidates.iter().zip(&names) {
-            let name = name.as_ref().filter(|name| name.is_rooted && !name.is_deleted);
+            let name = name.name.as_ref().filter(|name| name.is_rooted && !name.is_deleted);
             if name.is_some_and(|name| name.path == path) {
                 return Ok(Some((*file).clone()));
             }
@@ -146,7 +146,7 @@ impl Which {
         let alike: Vec<&CachedFile> = self.files.iter().filter(|file| file.size.0 == size).collect();
         let names = lists.read_names(&alike, until, &mut Default::default()).map_err(|_| NOT_FOUND)?;
         for (file, name) in alike.iter().zip(&names) {
-            let Some(name) = name.as_ref().filter(|name| name.is_rooted && name.path.ends_with(within)) else {
+            let Some(name) = name.name.as_ref().filter(|name| name.is_rooted && name.path.ends_with(within)) else {
                 continue;
             };
             let stat = self.layer_stat(file.file_system.device, &name.path);

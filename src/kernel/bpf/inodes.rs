@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::loaded::Loaded;
 use super::shared::{Shared, plain};
 use super::{Adapted, Unavailable, downwards};
-use crate::kernel::cached::{Name, Target};
+use crate::kernel::cached::{Name, Naming, Target};
 
 const MAX_SUPER_BLOCKS: usize = 1024;
 const MAX_INODES: usize = 8192;
@@ -78,7 +78,7 @@ pub(crate) struct Inode {
     /// How many names it has on disk.
     pub(crate) links: u32,
     device: u32,
-    /// `i_generation`, which tells inodes with one number apart.
+    /// `i_generation`, which distinguishes the files that are given the same number one after the other.
     pub(crate) generation: u32,
 }
 
@@ -112,6 +112,8 @@ struct NameRecord {
     at: u32,
     length: u32,
     state: u32,
+    generation: u32,
+    links: u32,
     unused: u32,
 }
 
@@ -226,8 +228,7 @@ impl Inodes {
         })
     }
 
-    /// The names of inodes, in this order. `None` for an inode that has no name in memory, or that is another one now.
-    /// Fewer than there are targets if the time was over.
+    /// The names of inodes, in this order. Fewer than there are targets if the time was over.
     ///
     /// # Errors
     /// As `bpf(2)`.
@@ -235,7 +236,7 @@ impl Inodes {
         &mut self,
         targets: impl Iterator<Item = Target>,
         until: Instant,
-        mut each: impl FnMut(Option<Name>),
+        mut each: impl FnMut(Naming),
     ) -> io::Result<()> {
         let mut targets = targets.peekable();
         while targets.peek().is_some() && Instant::now() < until {
@@ -250,19 +251,26 @@ impl Inodes {
                 let done = (now.named.min(names) as usize).saturating_sub(named as usize);
                 if done == 0 {
                     // A name that takes more than a run cannot be read.
-                    each(None);
+                    let from = offset_of!(Memory, names) + named as usize * size_of::<NameRecord>();
+                    let record: NameRecord = self.memory.get(from);
+                    each(Naming { name: None, links: Some(record.links) });
                     named += 1;
                     self.memory.write(offset_of!(Memory, control.named), &[named]);
                     continue;
                 }
                 let from = offset_of!(Memory, names) + named as usize * size_of::<NameRecord>();
                 for record in self.memory.read::<NameRecord>(from, done) {
-                    each(self.name(&record));
+                    each(self.naming(&record));
                 }
                 named = now.named;
             }
         }
         Ok(())
+    }
+
+    fn naming(&self, record: &NameRecord) -> Naming {
+        let links = (record.state & NAME_GONE == 0).then_some(record.links);
+        Naming { name: self.name(record), links }
     }
 
     fn name(&self, record: &NameRecord) -> Option<Name> {
@@ -283,7 +291,7 @@ impl Inodes {
 
 impl From<Target> for NameRecord {
     fn from(target: Target) -> NameRecord {
-        let Target { address, super_block, number } = target;
-        NameRecord { address, super_block, number, ..NameRecord::default() }
+        let Target { address, super_block, number, generation } = target;
+        NameRecord { address, super_block, number, generation, ..NameRecord::default() }
     }
 }

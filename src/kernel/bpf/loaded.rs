@@ -60,6 +60,7 @@ const NAMED: &[&str] = &[
     "kernfs_node",
     "kmem_cache",
     "list_head",
+    "mapping_flags",
     "mem_cgroup",
     "nsproxy",
     "obj_cgroup",

@@ -66,6 +66,8 @@ struct TargetRecord {
     address: u64,
     super_block: u64,
     number: u64,
+    generation: u32,
+    unused: u32,
 }
 
 #[repr(C)]
@@ -156,7 +158,7 @@ struct Control {
     part_of_file: u32,
     failed_descents: u32,
     writes_back: u32,
-    padding: u32,
+    is_unevictable: u32,
 }
 
 #[repr(C)]
@@ -387,8 +389,9 @@ impl FilePages {
 
 impl From<Stretch> for FileRecord {
     fn from(stretch: Stretch) -> FileRecord {
-        let Target { address, super_block, number } = stretch.target;
+        let Target { address, super_block, number, generation } = stretch.target;
+        let target = TargetRecord { address, super_block, number, generation, unused: 0 };
         let (first, end) = (stretch.pages.start, stretch.pages.end);
-        FileRecord { target: TargetRecord { address, super_block, number }, first, end, ..FileRecord::default() }
+        FileRecord { target, first, end, ..FileRecord::default() }
     }
 }

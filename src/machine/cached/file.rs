@@ -155,7 +155,8 @@ impl CachedFile {
     }
 
     pub(super) fn target(&self) -> Target {
-        Target { address: self.address, super_block: self.super_block, number: self.number }
+        let CachedFile { address, super_block, number, generation, .. } = *self;
+        Target { address, super_block, number, generation }
     }
 
     /// A number that no other file of the same answer has.

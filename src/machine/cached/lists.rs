@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::bpf::inodes::{End, Inodes};
 use crate::kernel::bpf::pages::Reader;
 use crate::kernel::bpf::{self, Unavailable};
-use crate::kernel::cached::{FilePages, Groups, Name, PageRun};
+use crate::kernel::cached::{FilePages, Groups, Naming, PageRun};
 use crate::process::ProcRoot;
 use crate::units::Pages;
 
@@ -103,7 +103,7 @@ impl Lists {
         files: &[&CachedFile],
         until: Instant,
         proof: &mut Proof,
-    ) -> Result<Vec<Option<Name>>> {
+    ) -> Result<Vec<Naming>> {
         let mut names = Vec::new();
         let targets = files.iter().map(|file| file.target());
         self.inodes.names(targets, until, |name| names.push(name)).map_err(|cause| failed(&cause))?;
@@ -183,8 +183,8 @@ impl Lists {
         Ok(pages)
     }
 
-    /// Passes on the kind of each file, for which only a few names are read; `None` if such a name was not read in
-    /// time.
+    /// Passes on the kind of each file, for which only a few names are read; `None` if such a name was not read, in
+    /// time or before the file was gone.
     ///
     /// # Errors
     /// As `bpf(2)`.
@@ -200,7 +200,7 @@ impl Lists {
         let mut names = names.into_iter();
         for file in files {
             let kind = match file.needs_name() {
-                true => names.next().map(|name| file.kind(name.as_ref())),
+                true => names.next().and_then(|naming| naming.name).map(|name| file.kind(Some(&name))),
                 false => Some(file.kind(None)),
             };
             each(kind);

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{CachedFile, Kind, Listed, Proof};
 use crate::error::{Error, ErrorKind, Result, Subject};
-use crate::kernel::cached::{FilePages, Groups, Name, PageRun};
+use crate::kernel::cached::{FilePages, Groups, Naming, PageRun};
 use crate::process::ProcRoot;
 
 /// There are none.
@@ -22,7 +22,7 @@ impl Lists {
         match *self {}
     }
 
-    pub(crate) fn read_names(&mut self, _: &[&CachedFile], _: Instant, _: &mut Proof) -> Result<Vec<Option<Name>>> {
+    pub(crate) fn read_names(&mut self, _: &[&CachedFile], _: Instant, _: &mut Proof) -> Result<Vec<Naming>> {
         match *self {}
     }
 

@@ -364,7 +364,7 @@ mod tests {
 
     #[test]
     fn a_file_of_which_a_piece_is_missing_is_not_known() {
-        let target = crate::kernel::cached::Target { address: 1, super_block: 2, number: 3 };
+        let target = crate::kernel::cached::Target { address: 1, super_block: 2, number: 3, generation: 4 };
         let stretch = |pages| (0, Stretch { target, pages });
         let pieces = vec![stretch(0..CUT), stretch(CUT..u64::MAX)];
         let work = Work { pieces, batches: Vec::new(), next: AtomicUsize::new(0), pages: 0 };

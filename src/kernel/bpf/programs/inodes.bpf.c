@@ -156,18 +156,26 @@ ALWAYS void end_name(struct inodes_control *at, struct name_record *record, u32 
 // A removed name is in no hash chain; a file without any name never was.
 ALWAYS int is_hashed(u64 dentry) { return read64(dentry + OFFSET(dentry, d_hash.pprev)) != 0; }
 
-// Of the names of an inode, one that was not removed, if there is one.
-ALWAYS u64 choose_name(u64 alias) {
+// Of the names of an inode, one that was not removed, if there is one. A name that is none of this inode any more is
+// not one; 0: there is none.
+ALWAYS u64 choose_name(u64 alias, u64 inode) {
     u32 offset = 0;
     if (HAS(dentry___anonymous, d_alias)) offset = OFFSET(dentry___anonymous, d_alias);
     else offset = OFFSET(dentry, d_u.d_alias);
-    u64 first = alias - offset;
+    u64 removed = 0;
     for (u32 i = 0; i < 8 && alias; i++) {
-        if (is_hashed(alias - offset)) return alias - offset;
+        u64 dentry = alias - offset;
+        if (read64(dentry + OFFSET(dentry, d_inode)) == inode) {
+            if (is_hashed(dentry)) return dentry;
+            if (!removed) removed = dentry;
+        }
         alias = read64(alias + OFFSET(hlist_node, next));
     }
-    return first;
+    return removed;
 }
+
+// The kernel makes it odd while it changes a name, and greater afterwards.
+ALWAYS u32 sequence_of(u64 dentry) { return read32(dentry + OFFSET(dentry, d_seq.seqcount.sequence)); }
 
 // One level of the name of one file. If the run ends within a name, the next run begins with this file again.
 STEP name_step(void) {
@@ -176,23 +184,24 @@ STEP name_step(void) {
     if (number >= MAX_NAMED || number >= at->names || at->path_used > PATH_BYTES - PATH_SLACK) return 1;
     struct name_record *record = &memory->names[number];
     KEEP(record);
+    u64 inode = record->address;
     if (!at->dentry) {
         record->at = at->path_used;
         record->state = 0;
+        record->links = read32(inode + OFFSET(inode, i_nlink));
         at->level = 0;
-        u64 inode = record->address;
-        int is_same = read64(inode + OFFSET(inode, i_sb)) == record->super_block &&
-            read64(inode + OFFSET(inode, i_ino)) == record->number &&
-            read64(inode + OFFSET(inode, i_data) + OFFSET(address_space, host)) == inode;
         u64 alias = read64(inode + OFFSET(inode, i_dentry) + OFFSET(hlist_head, first));
-        if (!is_same || !alias) {
+        // Checked after it was read: in an inode that was freed, something else stands at this place.
+        int is_same = is_same_inode(inode, record->super_block, record->number, record->generation);
+        u64 chosen = is_same ? choose_name(alias, inode) : 0;
+        if (!chosen) {
             end_name(at, record, is_same ? NAME_NONE : NAME_GONE);
             return 0;
         }
-        at->dentry = choose_name(alias);
-        if (!is_hashed(at->dentry)) record->state = NAME_DELETED;
+        at->dentry = chosen;
     }
     u64 dentry = at->dentry;
+    u32 sequence = sequence_of(dentry);
     if (dentry == read64(record->super_block + OFFSET(super_block, s_root))) {
         end_name(at, record, NAME_ROOTED);
         return 0;
@@ -209,6 +218,14 @@ STEP name_step(void) {
     KEEP(place);
     place[0] = 0;
     if (length) bpf_probe_read_kernel(place + 1, length & 255, (const void *)name);
+    int is_removed = !at->level && !is_hashed(dentry);
+    // Whatever changed meanwhile is read again: at the lowest level, whose name it is, and at each, what the name is.
+    if (!at->level && read64(dentry + OFFSET(dentry, d_inode)) != inode) {
+        at->dentry = 0;
+        return 0;
+    }
+    if (sequence & 1 || sequence_of(dentry) != sequence) return 0;
+    if (is_removed) record->state = NAME_DELETED;
     at->path_used = used + 1 + length;
     if (parent == dentry || !parent) {
         // A file of the kernel's own (a memfd), or a part of a tree that is not connected.

@@ -30,12 +30,13 @@ struct name_record {
     u64 address, super_block, number;   // in
     u32 at, length;                     // out: its names, from the file up, each after a NUL
     u32 state;                          // out: what is known about it, NAME_*
-    u32 unused;
+    u32 generation;                     // in
+    u32 links, unused;                  // out: how many names it has on disk
 };
 
 enum {
     NAME_READ = 1,       // the walk of its names ended
-    NAME_GONE = 2,       // the inode is another one now
+    NAME_GONE = 2,       // the inode is another one now, or is being freed
     NAME_NONE = 4,       // the inode has no name in memory
     NAME_DELETED = 8,    // the name was removed
     NAME_ROOTED = 16,    // the names lead to the root of the file system

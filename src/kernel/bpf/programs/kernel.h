@@ -71,6 +71,8 @@ struct dentry {
     struct hlist_bl_node d_hash;
     struct dentry *d_parent;
     struct qstr d_name;
+    struct { struct { u32 sequence; } seqcount; } d_seq;
+    struct inode *d_inode;
     struct super_block *d_sb;
     union { struct hlist_node d_alias; } d_u;
 };
@@ -94,7 +96,7 @@ struct xa_node {
     void *slots[64];
     unsigned long marks[3];
 };
-struct address_space { struct inode *host; struct xarray i_pages; unsigned long nrpages; };
+struct address_space { struct inode *host; struct xarray i_pages; unsigned long nrpages, flags; };
 struct inode {
     u16 i_mode;
     struct super_block *i_sb;
@@ -136,5 +138,15 @@ struct task_struct { struct fs_struct *fs; struct css_set *cgroups; };
 struct kmem_cache { void *node[1024]; };
 struct kmem_cache___7 { struct { void *first, *second; } per_node[1024]; };
 #pragma clang attribute pop
+
+// Whether this is still the inode that was listed. Its memory and its number may be another file's now, which has
+// another generation. The kernel takes an inode off the list of its super block before it drops its pages.
+ALWAYS int is_same_inode(u64 inode, u64 super_block, u64 number, u32 generation) {
+    u64 node = inode + OFFSET(inode, i_sb_list), next = read64(node + OFFSET(list_head, next));
+    return next && next != node && read64(inode + OFFSET(inode, i_sb)) == super_block &&
+        read64(inode + OFFSET(inode, i_ino)) == number &&
+        read32(inode + OFFSET(inode, i_generation)) == generation &&
+        read64(inode + OFFSET(inode, i_data) + OFFSET(address_space, host)) == inode;
+}
 
 #endif

@@ -31,6 +31,7 @@ enum pageflags {
     PG_writeback
 };
 enum cgroup_subsys_id { memory_cgrp_id = 77 };
+enum mapping_flags { AS_UNEVICTABLE = 55 };
 enum css_flags { CSS_ONLINE = 2 };
 
 #define NO_BIT 63
@@ -190,6 +191,13 @@ STEP end_run(void) {
         group = at->last_group;
         struct part_record *part = &memory->parts[(u32)part_number(group, node) & (MAX_PARTS - 1)];
         KEEP(part);
+        struct sample_record *sample = &memory->samples[at->samples & (MAX_SAMPLES - 1)];
+        KEEP(sample);
+        sample->folio = at->run_folio;
+        sample->flags = own;
+        at->samples++;
+        // What is compared with the marks of the page is without the one of the file.
+        if (at->is_unevictable) own |= 1u << UNEVICTABLE;
         part->counters[PAGES] += pages;
 #define ADD(counter) if (own >> counter & 1) part->counters[counter] += pages
         ADD(UP_TO_DATE);
@@ -203,11 +211,6 @@ STEP end_run(void) {
         ADD(LARGE);
         ADD(MAPPED_UNKNOWN);
         part->counters[MAPPED] += mapped_pages(at);
-        struct sample_record *sample = &memory->samples[at->samples & (MAX_SAMPLES - 1)];
-        KEEP(sample);
-        sample->folio = at->run_folio;
-        sample->flags = own;
-        at->samples++;
     }
     if ((at->mode & READ_RUNS) && at->runs < MAX_RUNS) {
         struct run_record *run = &memory->runs[at->runs & (MAX_RUNS - 1)];
@@ -257,6 +260,14 @@ ALWAYS int can_write_back(u64 super_block) {
     u64 device = read64(super_block + OFFSET(super_block, s_bdi));
     return read32(device + OFFSET(backing_dev_info, capabilities)) & BDI_CAP_WRITEBACK ||
         read64(super_block + OFFSET(super_block, s_magic)) == BDEVFS_MAGIC;
+}
+
+// Whether all pages of a file are kept, as those of ramfs and of shared memory that was locked with SHM_LOCK. The mark
+// of each page comes only when the kernel looks for pages to reclaim.
+ALWAYS u32 never_reclaimed(u64 mapping) {
+    if (!bpf_core_enum_value_exists(enum mapping_flags, AS_UNEVICTABLE)) return 0;
+    u32 bit = (u32)bpf_core_enum_value(enum mapping_flags, AS_UNEVICTABLE) & 63;
+    return read64(mapping + OFFSET(address_space, flags)) >> bit & 1;
 }
 
 // One folio. 1: it was not this file's when it was read.
@@ -419,9 +430,7 @@ STEP step(void) {
     struct file_record *file = &memory->files[number];
     KEEP(file);
     u64 mapping = file->address + OFFSET(inode, i_data), tree = mapping + OFFSET(address_space, i_pages);
-    int is_same = read64(file->address + OFFSET(inode, i_sb)) == file->super_block &&
-        read64(file->address + OFFSET(inode, i_ino)) == file->number &&
-        read64(mapping + OFFSET(address_space, host)) == file->address;
+    int is_same = is_same_inode(file->address, file->super_block, file->number, file->generation);
     if (is_same) {
         if (!at->has_begun) {
             file->pages_before = read64(mapping + OFFSET(address_space, nrpages));
@@ -432,6 +441,7 @@ STEP step(void) {
             at->last_folio = 0;
             at->last_was_value = 0;
             at->failed_descents = 0;
+            at->is_unevictable = never_reclaimed(mapping);
         }
         int found = at->index < file->end ? descend(tree) : 1;
         if (found == 2) return 0;
@@ -447,6 +457,7 @@ STEP step(void) {
         }
         file->pages_after = read64(mapping + OFFSET(address_space, nrpages));
         file->size_after = read64(file->address + OFFSET(inode, i_size));
+        is_same = is_same_inode(file->address, file->super_block, file->number, file->generation);
     }
     end_run();
     file->state = is_same ? FILE_READ : FILE_GONE;

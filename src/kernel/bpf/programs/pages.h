@@ -23,6 +23,7 @@ enum {
 
 struct file_record {
     u64 address, super_block, number;   // in
+    u32 generation, unused;             // in
     u64 first, end;                     // in: which of its pages
     u64 pages_before, pages_after;      // out: nrpages
     u64 size_before, size_after;        // out: the length in bytes
@@ -76,7 +77,7 @@ struct pages_control {
     // The node that is being read.
     u64 node, node_index, dirty_marks, writeback_marks;
     u32 node_level, first_slot, is_single, last_was_value;
-    u32 part_of_file, failed_descents, writes_back, padding;
+    u32 part_of_file, failed_descents, writes_back, is_unevictable;
 };
 
 struct pages_shared {
