@@ -116,7 +116,10 @@ impl Run for FilesArgs {
         source.budget = self.budget.unwrap_or(source.budget);
         if self.scan {
             let all = || vec![PathBuf::from("/")];
-            source.walk = Some(if self.below.is_empty() { all() } else { source.choice.below.clone() });
+            let walked = if self.below.is_empty() { all() } else { source.choice.below.clone() };
+            let why = "a walk below a directory misses deleted files; leave out --scan, or the directory";
+            refuse_if(self.deleted && walked != all(), "--deleted", why)?;
+            source.walk = Some(walked);
             report.show_progress("looked at");
         }
         self.answer.answer(&query, &mut source, presentation, report)

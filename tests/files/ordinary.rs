@@ -199,3 +199,51 @@ fn a_file_of_another_user_is_denied_and_not_zero() {
     let reason = "the kernel reports the cached pages of a file only to its owner or a writer";
     assert!(run.status == Some(1) && run.err.contains(reason), "{run:?}");
 }
+
+#[test]
+fn without_the_lists_a_file_is_in_the_group_of_each_program_that_holds_it() {
+    let Some(own) = Own::prepare() else { return };
+    let size = 9 * page();
+    let other = Subject::start([format!("glance:{}:9", own.mapped.display())]);
+    let open = fs::File::open(&own.mapped).unwrap();
+    let mut tail = Command::new("tail").args(["-f", "/dev/null"]).stdin(open).spawn().unwrap();
+    let folder = own.mapped.parent().unwrap().to_str().unwrap();
+    let walked = rmap(["files", "--jsonl", "--scan", folder, "--by", "holder"]);
+    let held = rmap_without_lists(["files", "--jsonl", "--by", "holder"]);
+    tail.kill().unwrap();
+    tail.wait().unwrap();
+    drop(other);
+    for run in [Some(walked), held].into_iter().flatten() {
+        let groups = run.lines_of_json();
+        let cached =
+            |name: &str| groups.iter().find(|group| group["holders"] == name).map(|group| bytes(group, "cached"));
+        assert!(cached("subject").is_some_and(|cached| cached >= size), "{run:?}");
+        assert!(cached("tail").is_some_and(|cached| cached >= size), "{run:?}");
+        let is_cell = |group: &&Value| group["holders"].as_str().is_some_and(|name| name.starts_with("subject "));
+        assert_eq!(groups.iter().find(is_cell), None, "{run:?}");
+    }
+}
+
+#[test]
+fn what_could_not_be_read_is_in_the_account() {
+    let Some(own) = Own::prepare() else { return };
+    let other = Subject::start(["memfd:16:5"]);
+    let run = own.everyone.rmap(["files", "--json", "--total"]);
+    drop(other);
+    let document: Value = serde_json::from_slice(&run.out).unwrap();
+    let missed = document["account"]["missed"].as_str().unwrap();
+    assert!(missed.contains("that could not be read hold"), "{missed}");
+    let text = own.everyone.rmap(["files", "--top", "1"]).text();
+    assert!(text.contains("that could not be read hold"), "{text}");
+    if let Some(root) = rmap_without_lists(["files", "--top", "1"]) {
+        assert!(!root.text().contains("root sees them"), "{root:?}");
+    }
+}
+
+#[test]
+fn a_walk_below_a_directory_is_not_asked_for_deleted_files() {
+    let folder = memory();
+    let run = rmap(["files".as_ref(), "--scan".as_ref(), "--deleted".as_ref(), folder.path().as_os_str()]);
+    assert_eq!((run.status, run.out.is_empty()), (Some(2), true), "{run:?}");
+    assert!(run.err.contains("a walk below a directory misses deleted files"), "{}", run.err);
+}

@@ -87,7 +87,8 @@ impl Account {
         let kinds: Vec<String> = kinds
             .map(|(kind, bytes)| format!("{} {}", kind.map_or("of unknown kind", Kind::plural), Human(*bytes)))
             .collect();
-        let mut lines = vec![first, kinds.join(", ")];
+        let kinds = Some(kinds.join(", ")).filter(|kinds| !kinds.is_empty());
+        let mut lines: Vec<String> = std::iter::once(first).chain(kinds).collect();
         let left = self.left().filter(|left| *left > Bytes(0));
         let reasons = self.left_over();
         let reasons = match left {
@@ -211,6 +212,12 @@ mod tests {
         assert_eq!(lines(&more), [format!("left: 1M: {IN_NO_LIST_OR_MOVED}"), "it moved".to_owned()]);
         assert_eq!(more.missed(), format!("{IN_NO_LIST_OR_MOVED}; it moved"));
         assert_eq!(lines(&account(MIB, &["a"])), ["left: 1M: a", "it moved"]);
+    }
+
+    #[test]
+    fn without_any_sum_there_is_no_line_of_sums() {
+        let lines = account(MIB, 0, &["a"]);
+        assert_eq!(lines[1..], ["left: 1M: a".to_owned()], "{lines:?}");
     }
 
     #[test]
