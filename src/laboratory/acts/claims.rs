@@ -51,8 +51,8 @@ impl Scene<'_> {
         self.claim(named, Expected::Within(least.div_ceil(page).saturating_mul(page).min(most)..=most))
     }
 
-    /// What of this much in the page cache counts as cached: not the pages that are not up to date, because only some of
-    /// their blocks were written, on a file system with blocks smaller than a page.
+    /// What of this much in the page cache counts as cached: not the pages that are not up to date, because only some
+    /// of their blocks were written, on a file system with blocks smaller than a page.
     fn up_to_date(&self, range: RangeInclusive<u64>) -> RangeInclusive<u64> {
         let (least, most) = range.into_inner();
         match self.after.stale {

@@ -355,8 +355,8 @@ impl Telling<'_> {
                 let huge = match self.scene.file_huge() {
                     0 => String::new(),
                     huge => format!(
-                        " It did not copy what maps {} of the file as huge pages: the child finds those when it touches \
-                         them.",
+                        " It did not copy what maps {} of the file as huge pages: the child finds those when it \
+                         touches them.",
                         Exact(Bytes(huge))
                     ),
                 };
