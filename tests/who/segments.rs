@@ -43,7 +43,7 @@ fn attach_as(pages: u64, id: u64) -> Option<(Subject, String)> {
 #[test]
 fn the_segment_with_id_0_is_a_file() {
     let Some((subject, link)) = attach(3) else { return };
-    let found = who(&[&link]);
+    let found = who([&link]);
     found.assert_only(&[&subject]);
     assert_eq!(found.row(&subject)["rss"], 3 * page(), "{found:?}");
     let pid = subject.word();
@@ -61,11 +61,11 @@ fn the_segment_with_id_0_is_a_file() {
 #[test]
 fn segments_with_one_id_in_two_namespaces_are_two_files() {
     let (Some((one, link)), Some((other, another))) = (attach(2), attach(5)) else { return };
-    who(&[&link]).assert_only(&[&one]);
-    let found = who(&["--pages", &another]);
+    who([&link]).assert_only(&[&one]);
+    let found = who(["--pages", &another]);
     found.assert_only(&[&other]);
     assert_eq!((&found.row(&other)["rss"], &found.files[0]["cached"]), (&(5 * page()).into(), &(5 * page()).into()));
-    assert_eq!(who(&[&link, &another]).rows.len(), 2, "one row for each");
+    assert_eq!(who([&link, &another]).rows.len(), 2, "one row for each");
     let pids = [&one.word()[..], &other.word()];
     let arguments = ["pid", "--cache", "--merge", "--by", "kind", "--filter", "kind==sysv", "--json"];
     let run = rmap(arguments.iter().chain(&pids));
@@ -75,7 +75,7 @@ fn segments_with_one_id_in_two_namespaces_are_two_files() {
     let is_it = |file: &&Value| file["filename"].as_str().is_some_and(|name| name.contains("SYSV"));
     assert_eq!(files.as_array().unwrap().iter().filter(is_it).count(), 2, "{files}");
     // By the number alone, they are several files, which is said.
-    let found = who(&["--inode", "00:01:0"]);
+    let found = who(["--inode", "00:01:0"]);
     assert!(found.complaints.iter().any(|line| line.contains("files have this device and inode number")), "{found:?}");
 }
 
@@ -115,8 +115,8 @@ time.sleep(600)";
         return;
     }
     let Some((segment, link)) = attach_as(3, inode) else { return };
-    who(&[&file]).assert_only(&[&holder]);
-    who(&[&link]).assert_only(&[&segment]);
+    who([&file]).assert_only(&[&holder]);
+    who([&link]).assert_only(&[&segment]);
 }
 
 #[test]

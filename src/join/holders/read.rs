@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use super::{FoundFile, Hold, Holders, Known, NUMBER, Stray, kernel};
+use super::{Device, FoundFile, Hold, Holders, Known, NUMBER, Stray, kernel};
 use crate::error::{ErrorKind, Result};
 use crate::join::crowd::visit_all;
+use crate::kernel::mount_table::parts;
 use crate::kernel::nameless::is_segment;
 use crate::machine::Places;
 use crate::process::{
-    FileUse, ProcRoot, Process, UseBuffers, UsedIn, hides_processes, last_name, read_pids_of_holders,
+    FileUse, Needles, ProcRoot, Process, UseBuffers, UsedIn, hides_processes, last_name, read_pids_of_holders,
     shows_whole_machine,
 };
 
@@ -61,7 +62,7 @@ struct One<'p> {
     /// The paths of the files of one process, one after the other.
     text: Vec<u8>,
     files: Vec<Found>,
-    /// The numbers of the System V segments that one process maps.
+    /// The numbers of the System V segments that one process maps or has open.
     segments: Vec<u64>,
 }
 
@@ -103,10 +104,15 @@ impl One<'_> {
     }
 
     fn add(&mut self, namespace: Option<u64>, file: &FileUse<'_>) {
+        let on = match file.place {
+            UsedIn::Mapping(device) => Some(device),
+            UsedIn::Descriptor(mount) => self.places.of_descriptor(mount, file.path).map(|(device, _)| device),
+            UsedIn::Unlisted(device) => device,
+        };
+        if is_segment(file.path) && on.is_some_and(|device| self.places.is_nameless(device)) {
+            return self.segments.extend(file.inode);
+        }
         let (device, within) = match file.place {
-            UsedIn::Mapping(device) if self.places.is_nameless(device) && is_segment(file.path) => {
-                return self.segments.extend(file.inode);
-            }
             UsedIn::Mapping(device) => (Some(device), self.places.within(namespace, device, file.path)),
             UsedIn::Descriptor(mount) => match self.places.of_descriptor(mount, file.path) {
                 Some((device, within)) => (Some(device), within),
@@ -132,27 +138,50 @@ impl One<'_> {
         let mut segments = std::mem::take(&mut self.segments);
         segments.sort_unstable();
         segments.dedup();
-        for inode in segments.drain(..) {
-            let mut mappings = process.read_mappings_of_inode(inode).unwrap_or_default();
+        for inode in &segments {
+            let mut mappings = process.read_mappings_of_inode(*inode).unwrap_or_default();
             mappings.retain(|mapping| self.places.is_nameless(mapping.device.numbers()) && is_segment(&mapping.path));
             for mapping in mappings {
                 let file = mapping.open(process);
                 // It was unmapped meanwhile, or the process has exited.
-                if file.is_err() && !mapping.is_still_there(process) {
-                    continue;
+                if file.is_ok() || mapping.is_still_there(process) {
+                    let generation = file.ok().and_then(|file| file.identity().generation());
+                    self.add_segment(mapping.device.numbers(), *inode, generation, &mapping.path, true);
                 }
-                self.text.extend_from_slice(&mapping.path);
-                self.files.push(Found {
-                    device: Some(mapping.device.numbers()),
-                    inode: Some(inode),
-                    generation: file.ok().and_then(|file| file.identity().generation()),
-                    end: self.text.len(),
-                    is_within: false,
-                    is_mapped: true,
-                });
             }
         }
+        self.add_open_segments(process, &segments);
+        segments.clear();
         self.segments = segments;
+    }
+
+    /// Adds those that were opened through `map_files`.
+    fn add_open_segments(&mut self, process: &Process, segments: &[u64]) {
+        if segments.is_empty() || !process.is_live() {
+            return;
+        }
+        let shown = process.search_maps(&Needles::new(&[], &[]), &mut UseBuffers::default(), &mut |_| {});
+        let Ok(Some(shown)) = shown else { return };
+        // What cannot be read was denied before, too.
+        let _ = shown.each_descriptor(&mut |found| {
+            let (Some(device), Some(inode)) = (found.device.map(parts), found.inode) else { return };
+            if !self.places.is_nameless(device) || !segments.contains(&inode) {
+                return;
+            }
+            let Some(text) = shown.describe(&found).filter(|text| is_segment(&text.path)) else { return };
+            if let Some(identity) =
+                shown.compare(&found).map_or(Some(None), |file| file.map(|file| Some(file.identity)))
+            {
+                let generation = identity.and_then(|identity| identity.generation());
+                self.add_segment(device, inode, generation, &text.path, false);
+            }
+        });
+    }
+
+    fn add_segment(&mut self, device: Device, inode: u64, generation: Option<u32>, path: &[u8], is_mapped: bool) {
+        self.text.extend_from_slice(path);
+        let (device, inode, end) = (Some(device), Some(inode), self.text.len());
+        self.files.push(Found { device, inode, generation, end, is_within: false, is_mapped });
     }
 }
 
