@@ -1,10 +1,10 @@
 //! Which file a descriptor leads to, and in which file's pages its data is.
 //!
 //! Device and inode identify a file on most file systems. They do not on FUSE, where a server may give several files
-//! one number (bindfs over several file systems does), nor on the kernel's own mount of tmpfs, where the number of a System
-//! V segment is its id in its IPC namespace; there the kernel's own number of the node and its generation are compared
-//! too, which `name_to_handle_at(2)` reports. A file that overlayfs shows has its pages in a file of a layer, which has another
-//! device: the handle of the overlay's file contains that of the layer's file.
+//! one number (bindfs over several file systems does), nor on the kernel's own mount of tmpfs, where the number of a
+//! System V segment is its id in its IPC namespace; there the kernel's own number of the node and its generation are
+//! compared too, which `name_to_handle_at(2)` reports. A file that overlayfs shows has its pages in a file of a layer,
+//! which has another device: the handle of the overlay's file contains that of the layer's file.
 //!
 //! Nothing is opened, and no server is asked.
 

@@ -12,8 +12,8 @@
 //! The innermost unit that is known decides. The scopes of a session or a command keep their whole names: anything may
 //! run in them, so that they are not called by an application. The names of desktop applications follow systemd's
 //! documentation ("Desktop Environment Integration"): `app[-LAUNCHER]-ID[-RANDOM].scope` and
-//! `app[-LAUNCHER]-ID[@RANDOM].service`, with `\x2d` for a hyphen of the id. Another unit is called by its name as it is:
-//! `a\x2db.service` and `a-b.service` are two.
+//! `app[-LAUNCHER]-ID[@RANDOM].service`, with `\x2d` for a hyphen of the id. Another unit is called by its name as it
+//! is: `a\x2db.service` and `a-b.service` are two.
 
 use super::containers::{container_name, unescape_unit};
 
