@@ -268,7 +268,9 @@ fn on_a_terminal_q_ends_the_watch_and_the_terminal_is_restored_however_it_ends()
     }
     assert_eq!(ends("\u{3}", view), well(0));
     assert_eq!(ends("SIGTERM", view), well(0));
-    for (signal, number) in [("SIGQUIT", 3), ("SIGUSR1", 10), ("SIGALRM", 14), ("SIGXCPU", 24), ("SIGRTMIN", 34)] {
+    let of_faults = [("SIGILL", 4), ("SIGTRAP", 5), ("SIGFPE", 8), ("SIGSYS", 31)];
+    let others = [("SIGQUIT", 3), ("SIGUSR1", 10), ("SIGALRM", 14), ("SIGXCPU", 24), ("SIGRTMIN", 34)];
+    for (signal, number) in others.into_iter().chain(of_faults) {
         assert_eq!(ends(signal, view), well(-number), "{signal}");
     }
     let twice = well(0).replace("1 1", "2 2");

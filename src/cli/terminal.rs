@@ -2,7 +2,7 @@
 //!
 //! While it has the alternate screen, the terminal passes on each key at once and does not show it; without, only
 //! while rmap waits for the next round. All of it is restored before a signal such as Ctrl-Z takes effect. Only
-//! `kill -9` and a fault leave it as it is.
+//! `kill -9` (or `-STOP`, `-SEGV`, `-BUS`) and a fault leave it as it is.
 
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;

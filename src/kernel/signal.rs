@@ -75,8 +75,23 @@ fn bit(signal: libc::c_int) -> u64 {
     place.and_then(|place| 1_u64.checked_shl(place)).unwrap_or(0)
 }
 
-/// Ctrl-Z, and the signals that end a process unless it handles them. Those of faults are not among them, whose cause
-/// lasts, and neither are Ctrl-C, SIGTERM and SIGHUP, which end an answer cleanly.
+/// The same for a signal that the kernel also raises for a fault. The cause of a fault lasts, so that it takes effect
+/// at once.
+#[allow(unsafe_code, reason = "a signal handler cannot be passed a reference")]
+#[cfg(feature = "cli")]
+extern "C" fn handle_fault(signal: libc::c_int, info: *mut libc::siginfo_t, _context: *mut libc::c_void) {
+    // SAFETY: with SA_SIGINFO the kernel passes a pointer to a siginfo that is valid until the handler returns.
+    let is_fault = unsafe { info.as_ref() }.is_some_and(|info| info.si_code > 0);
+    if is_fault { take_effect(signal) } else { handle(signal) }
+}
+
+/// The signals of [`delayed`] that the kernel also raises for a fault. Those of memory that cannot be accessed are not
+/// among them: the standard library and `bus_error` handle them.
+#[cfg(feature = "cli")]
+const OF_FAULTS: [libc::c_int; 4] = [libc::SIGILL, libc::SIGTRAP, libc::SIGFPE, libc::SIGSYS];
+
+/// Ctrl-Z, and the signals that end a process unless it handles them. Ctrl-C, SIGTERM and SIGHUP are not among them,
+/// which end an answer cleanly.
 #[cfg(feature = "cli")]
 fn delayed() -> impl Iterator<Item = libc::c_int> {
     let named = [
@@ -95,7 +110,7 @@ fn delayed() -> impl Iterator<Item = libc::c_int> {
         libc::SIGIO,
         libc::SIGPWR,
     ];
-    named.into_iter().chain(libc::SIGRTMIN()..=libc::SIGRTMAX())
+    named.into_iter().chain(OF_FAULTS).chain(libc::SIGRTMIN()..=libc::SIGRTMAX())
 }
 
 /// Has Ctrl-Z and the signals that end a process take effect at once while `at_once`; otherwise they are only noted,
@@ -111,7 +126,13 @@ pub(crate) fn delay(at_once: Arc<AtomicBool>) -> Result<Delayed, Errno> {
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     action.sa_sigaction = handle as extern "C" fn(libc::c_int) as libc::sighandler_t;
     action.sa_flags = libc::SA_RESTART;
+    // SAFETY: as above.
+    let mut of_fault: libc::sigaction = unsafe { std::mem::zeroed() };
+    let handler: extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void) = handle_fault;
+    of_fault.sa_sigaction = handler as libc::sighandler_t;
+    of_fault.sa_flags = libc::SA_RESTART | libc::SA_SIGINFO;
     for signal in delayed().filter(|signal| !is_ignored(*signal)) {
+        let action = if OF_FAULTS.contains(&signal) { of_fault } else { action };
         // SAFETY: the handler uses atomic values and system calls that are allowed in one.
         Errno::result(unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) })?;
     }
