@@ -190,3 +190,12 @@ fn a_value_that_no_option_takes_is_named_and_not_the_option() {
         assert!(run.err.starts_with(why), "{run:?}");
     }
 }
+
+#[test]
+fn colour_is_a_choice_here_too() {
+    for words in [&["--color", "always"][..], &["overview", "--color", "always"]] {
+        assert!(rmap([words, &["--budget", "0.1"]].concat()).text().contains("\u{1b}["), "{words:?}");
+    }
+    let never = rmap(["--color", "never", "--budget", "0.1"]);
+    assert!(never.status != Some(2) && !never.text().contains('\u{1b}'), "{never:?}");
+}

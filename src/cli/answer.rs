@@ -109,7 +109,7 @@ fn format_names() -> PossibleValuesParser {
 
 /// When colour is used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-enum When {
+pub(crate) enum When {
     #[default]
     Auto,
     Always,
@@ -117,7 +117,7 @@ enum When {
 }
 
 impl When {
-    fn is_on(self, place: &Place) -> bool {
+    pub(crate) fn is_on(self, place: &Place) -> bool {
         match self {
             When::Auto => place.has_colour(),
             When::Always => true,
@@ -169,6 +169,19 @@ impl AnswerArgs {
     /// The same arguments with another format.
     pub(crate) fn in_format(mut self, name: &str) -> AnswerArgs {
         self.format = Some(name.to_owned());
+        self
+    }
+
+    /// The same arguments with the ids of columns instead of other titles that a table gives them.
+    pub(crate) fn titled(mut self, titles: &[(&str, &str)]) -> AnswerArgs {
+        let id = |word: &str| {
+            let (sign, name) = word.strip_prefix('-').map_or(("", word), |name| ("-", name));
+            let named = titles.iter().find(|(_, title)| *title == name);
+            named.map_or_else(|| word.to_owned(), |(id, _)| format!("{sign}{id}"))
+        };
+        self.columns = self.columns.map(|list| list.named(id));
+        self.by = self.by.as_deref().map(id);
+        self.sort = self.sort.as_deref().map(id);
         self
     }
 
@@ -334,7 +347,7 @@ impl AnswerArgs {
     }
 
     /// Whether each round of a repeated answer replaces the one before on the whole screen.
-    fn is_full_screen(&self) -> bool {
+    pub(crate) fn is_full_screen(&self) -> bool {
         self.every.is_some() && !self.is_machine() && screen::has_cursor()
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::answer::seconds;
+use super::answer::{When, seconds};
 use super::report::Report;
 use super::root::{RootArgs, mounted};
 use super::run::{Configured, Done, Listed, Run};
@@ -44,6 +44,9 @@ pub(crate) struct OverviewArgs {
     /// Time limit for each list (default: 0.4 s for processes, otherwise 2 s); what was not read by then is absent
     #[arg(long, value_name = "SECS", value_parser = seconds)]
     budget: Option<Duration>,
+    /// When to use colour: auto (on a terminal, unless NO_COLOR is set), always or never
+    #[arg(long, value_name = "WHEN")]
+    color: Option<When>,
     /// Which machine is read.
     #[command(flatten)]
     root: RootArgs,
@@ -72,7 +75,7 @@ have all columns and options, as has `rmap mem`.";
         let presentation = Presentation {
             unit: configured.unit.unwrap_or(SizeUnit::Human),
             terminal_width: screen::terminal_width(),
-            colour: Place::Output.has_colour(),
+            colour: self.color.unwrap_or_default().is_on(&Place::Output),
             unicode: screen::has_unicode(),
             page: Some(root.page_size()),
             captured: root.captured().map(|captured| captured.time),

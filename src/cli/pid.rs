@@ -155,7 +155,7 @@ impl Run for PidArgs {
     const EXAMPLES: &'static [(&'static str, &'static str)] = &[
         ("rmap pid -x 4690", "what the process has mapped, as pmap -x shows it"),
         ("rmap pid --summary 4690", "where its memory is, and how much can be reclaimed without swap"),
-        ("rmap pid --by class 4690", "how much is heap, stacks, files, a JVM's heap, ..."),
+        ("rmap pid --by class 4690", "what made it: malloc, stacks, code, a JVM's heap, ..."),
         ("rmap pid --filter 'rss > 64K && kind == file' --sort rss 4690", "its larger files"),
         ("rmap pid --name sleep --by pid", "one row per process"),
         ("rmap pid -w 2 4690", "repeat every 2 s and show what changed"),
@@ -165,7 +165,8 @@ impl Run for PidArgs {
         self.answer.is_machine()
     }
 
-    fn run(self, configured: &Configured, report: &mut Report) -> Done {
+    fn run(mut self, configured: &Configured, report: &mut Report) -> Done {
+        self.answer = self.answer.titled(presets::PMAP_TITLES);
         self.check()?;
         let root = self.root.root_for(&self.answer, Wanted::PROCESSES)?;
         if self.views.summary { self.summarize(root, configured, report) } else { self.list(root, configured, report) }
@@ -259,6 +260,17 @@ impl PidArgs {
             () => View::Usual(presets::DEFAULT),
         };
         let mut query = answer.query::<MappingRows>(configured, view)?;
+        let names = query.filter.iter().flat_map(|filter| filter.names()).collect::<Vec<_>>();
+        refuse_if(
+            names.iter().any(|name| name.eq_ignore_ascii_case("kbytes")),
+            "--filter",
+            "a number without a unit is in bytes there, so Kbytes is called size: 'size > 1000K'",
+        )?;
+        if answer.is_full_screen() && pmap.has_format() {
+            // If not everything fits the screen, the largest rows are seen, by a figure that the format has.
+            query.top = query.top.or(Some(usize::MAX));
+            query.order = query.order.or_else(|| pmap.device.then(|| "size".to_owned()));
+        }
         let joins_processes = by.as_deref().is_some_and(|by| KEYS_OF_PROCESSES.contains(&by));
         query.by = by;
         query.merge = self.views.merge || joins_processes;
