@@ -10,7 +10,7 @@ mod known;
 use std::path::Path;
 use std::process::Command;
 
-use common::{Subject, capture, has, has_cachestat, mapping, page, program, run};
+use common::{ForEveryone, Subject, capture, has, has_cachestat, mapping, page, program, run};
 use insta::assert_snapshot;
 use known::{known_file, runs};
 
@@ -407,6 +407,76 @@ fn wrong_usage_of_a_repeated_answer_does_not_take_the_screen() {
     {
         let text = on_a_terminal(80, Path::new("/"), &format!("pid -w 1 self {wrong}"));
         assert!(text.starts_with(&format!("rmap: {line}")), "{text:?}");
+    }
+}
+
+#[test]
+fn what_is_wrong_is_wrapped_between_words() {
+    if !is_as_in_the_pictures() {
+        return;
+    }
+    for arguments in
+        ["pcstat -t f", "pid -c 1", "pid self -x --filter 'Kbytes > 1'", "pcstat /no/such/file-one f --files-from g"]
+    {
+        let whole = on_a_terminal(400, Path::new("/"), arguments);
+        for columns in [60, 80] {
+            let text = on_a_terminal(columns, Path::new("/"), arguments);
+            assert_fits(columns, arguments, &text);
+            assert_eq!(text.split_whitespace().collect::<Vec<_>>(), whole.split_whitespace().collect::<Vec<_>>());
+        }
+    }
+}
+
+#[test]
+fn the_sums_of_the_device_format_fit_the_terminal() {
+    if !is_as_in_the_pictures() {
+        return;
+    }
+    let subject = Subject::start(["anonymous:100000:5"]);
+    subject.stop();
+    let text = on_a_terminal(40, Path::new("/"), &format!("pid -d --top 0 {}", subject.word()));
+    let lines: Vec<&str> = text.lines().skip_while(|line| !line.starts_with("mapped: ")).collect();
+    assert_eq!(lines.len(), 2, "{text}");
+    assert!(lines[1].trim_start().starts_with("shared: ") && lines[0].chars().count() <= 40, "{text}");
+}
+
+#[test]
+fn the_figures_of_a_process_that_may_not_be_read_fit_the_terminal() {
+    if !is_as_in_the_pictures() {
+        return;
+    }
+    let Some(everyone) = ForEveryone::copy() else { return };
+    let subject = Subject::start(["anonymous:16:5"]);
+    let typed = |columns: u16, options: &str| {
+        let (program, pid) = (everyone.program(), subject.word());
+        let line = format!("stty cols {columns} rows 30; TERM=xterm {} pid {options} {pid}", program.display());
+        everyone.run(Path::new("/usr/bin/script"), ["-qec", &line, "/dev/null"]).text().replace('\r', "")
+    };
+    for columns in [60, 80] {
+        let text = typed(columns, "");
+        assert_fits(columns, "pid", &text);
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let last = words.iter().position(|word| *word == "hugetlbpages").unwrap_or_else(|| panic!("{text}"));
+        assert_eq!(words[last + 1], "0", "{text}");
+    }
+}
+
+#[test]
+fn the_largest_rows_of_pmaps_formats_are_on_the_screen() {
+    if !is_as_in_the_pictures() {
+        return;
+    }
+    let subject = Subject::start(["anonymous:30000:30000"]);
+    subject.stop();
+    for format in ["-x", "-d", "-X"] {
+        let line = format!("pid -w 9 {format} --color never {}", subject.word());
+        let line = format!("stty cols 200 rows 12; timeout -s INT 1 {} {line}", program().display());
+        let mut script = Command::new("script");
+        script.args(["-qec", &line, "/dev/null"]).env("SHELL", "/bin/sh").env("TERM", "xterm").env("LC_ALL", "C.UTF-8");
+        let text = run(script).text();
+        let rows = text.lines().skip_while(|line| !line.contains("Address"));
+        let first = rows.skip(1).find(|line| line.contains(|letter: char| letter.is_ascii_digit())).unwrap_or_default();
+        assert!(first.split_whitespace().any(|word| word == "120000"), "{format}: {text}");
     }
 }
 

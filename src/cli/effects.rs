@@ -1,13 +1,12 @@
 //! `rmap warm`, `rmap evict` and `rmap lock`: change what the page cache holds, and report the result.
 
-use std::io::Write;
-
 use clap::Args;
 
 use super::answer::{AnswerArgs, View, refuse_if, unit_of_files};
 use super::chosen::{ChosenArgs, OPERANDS};
 use super::report::Report;
 use super::run::{Configured, Done, Listed, Run};
+use super::screen;
 use super::signals::Signals;
 use crate::error::{Error, ErrorKind, Subject};
 use crate::query::Host;
@@ -227,11 +226,7 @@ impl EffectArgs {
 /// Waits until a signal arrives, which is then the regular end.
 fn hold(held: Bytes, signals: &Signals) {
     // On standard error, so that standard output stays a valid document.
-    let _ = writeln!(
-        std::io::stderr(),
-        "{} ({}) locked in memory until Ctrl-C or SIGTERM",
-        Human(held),
-        counted(held.0, "byte", "bytes")
-    );
+    let amount = counted(held.0, "byte", "bytes");
+    screen::complain(&format!("{} ({amount}) locked in memory until Ctrl-C or SIGTERM", Human(held)));
     signals.wait();
 }

@@ -1,12 +1,13 @@
 //! Failures and progress on standard error, and the exit status.
 
 use std::borrow::Cow;
-use std::io::{self, Write};
+use std::io;
 use std::path::PathBuf;
 use std::time::Instant;
 
 use super::full_screen::LastLine;
 use super::progress::ProgressLine;
+use super::screen;
 use super::signals::{GLANCE, Signals};
 use super::terminal::Terminal;
 use crate::capture::path_in_archive;
@@ -93,8 +94,7 @@ impl Report {
     }
 
     pub(super) fn print(error: &Error) {
-        // If standard error is closed, nobody can read the message.
-        let _ = writeln!(io::stderr(), "{}", Report::line(error));
+        screen::complain(&Report::line(error));
     }
 
     fn line(error: &Error) -> String {

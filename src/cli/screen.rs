@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::render::wrapped;
+use crate::render::{wrapped, wrapped_as_it_is};
 
 /// Where an answer is written.
 #[derive(Debug)]
@@ -71,6 +71,15 @@ pub(crate) fn terminal_height() -> Option<usize> {
     let stdout = io::stdout();
     let size = if stdout.is_terminal() { terminal_size::terminal_size_of(&stdout) } else { None };
     size.map(|(_, height)| height.0.into())
+}
+
+/// Writes lines to standard error, wrapped between words where they are wider than its terminal, if it is one.
+pub(crate) fn complain(lines: &str) {
+    let width = width_of(&io::stderr()).map(usize::from);
+    let fitted = |line| width.map_or_else(|| vec![String::from(line)], |width| wrapped_as_it_is(line, width));
+    let text: String = lines.split('\n').flat_map(fitted).map(|line| line + "\n").collect();
+    // If standard error is closed, nobody can read them.
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 /// Text whose lines are wrapped between words where they are wider than the terminal, if there is one.

@@ -205,6 +205,11 @@ pub(crate) fn wrapped(text: &str, width: usize) -> Vec<String> {
     lines_of(text.split_whitespace(), width)
 }
 
+/// A line in as many lines of at most this width as it needs. Its blanks stay, because they may be part of a name.
+pub(crate) fn wrapped_as_it_is(line: &str, width: usize) -> Vec<String> {
+    lines_of(line.split(' '), width)
+}
+
 fn lines_of<'t>(words: impl Iterator<Item = &'t str>, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in words {
@@ -214,6 +219,20 @@ fn lines_of<'t>(words: impl Iterator<Item = &'t str>, width: usize) -> Vec<Strin
                 line.push_str(word);
             }
             _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+/// Parts in lines of at most this width, between which a part is never divided. Each begins with its gap.
+pub(super) fn parts_fitted(parts: Vec<String>, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for part in parts {
+        match lines.last_mut() {
+            Some(line) if display_width(line.as_bytes()) + display_width(part.as_bytes()) <= width => {
+                line.push_str(&part);
+            }
+            _ => lines.push(part),
         }
     }
     lines

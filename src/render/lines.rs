@@ -229,8 +229,8 @@ pub(super) fn label_place(total: &TotalRow, columns: &[ColumnHead], layout: &Lay
     words.or_else(|| layout.line.iter().rev().find(is_blank)).copied()
 }
 
-/// `mapped: 2924K    writeable/private: 356K    shared: 28K`
-pub(super) fn total_line(total: &TotalRow, labels: &[&str], unit: SizeUnit) -> String {
+/// The parts of `mapped: 2924K    writeable/private: 356K    shared: 28K`.
+pub(super) fn total_figures(total: &TotalRow, labels: &[&str], unit: SizeUnit) -> Vec<String> {
     let letter = if unit == SizeUnit::Kib { "K" } else { "" };
     let figure = |cell: &TotalCell| {
         let mut text = Vec::new();
@@ -239,8 +239,9 @@ pub(super) fn total_line(total: &TotalRow, labels: &[&str], unit: SizeUnit) -> S
         }
         format!("{}{letter}", String::from_utf8_lossy(&text))
     };
-    let figures = labels.iter().zip(&total.cells).map(|(label, cell)| format!("{label}: {}", figure(cell)));
-    figures.collect::<Vec<_>>().join("    ")
+    let gaps = std::iter::once("").chain(std::iter::repeat("    "));
+    let figures = labels.iter().zip(&total.cells).zip(gaps);
+    figures.map(|((label, cell), gap)| format!("{gap}{label}: {}", figure(cell))).collect()
 }
 
 /// Sets the width of figures in a table whose rows arrive one by one to what later rows are likely to need: that of the

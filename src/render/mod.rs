@@ -29,7 +29,7 @@ use std::time::{Duration, SystemTime};
 pub use csv::CsvSink;
 pub use json::{JsonLinesSink, JsonSink};
 #[cfg(feature = "cli")]
-pub(crate) use layout::wrapped;
+pub(crate) use layout::{wrapped, wrapped_as_it_is};
 #[cfg(feature = "cli")]
 pub use strip::StripStyle;
 #[cfg(feature = "cli")]

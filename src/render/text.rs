@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use super::drawing::{Drawing, is_rule};
 use super::fit::{Measured, Needed};
-use super::layout::{Held, Layout, Texts, cut, display_width, item, paths_fitted, wrapped};
-use super::lines::{Lines, cell_text, label_place, total_line, total_texts};
+use super::layout::{Held, Layout, Texts, cut, display_width, item, parts_fitted, paths_fitted, wrapped};
+use super::lines::{Lines, cell_text, label_place, total_figures, total_texts};
 use super::local_time::write_local_time;
 use super::paint::painted;
 use super::strip::{StripStyle, legend};
 use super::{Head, Presentation, RowWriter, Sink, TotalStyle, cell_of};
-use crate::table::{Cell, Closing, ColumnHead, ColumnKind, Section, SizeUnit, TotalCell, TotalRow, escape};
+use crate::table::{Cell, Closing, ColumnHead, ColumnKind, OwnedCell, Section, SizeUnit, TotalCell, TotalRow, escape};
 
 /// The room that a heading has at least: a pid and the beginning of a command.
 const SHORTEST_HEADING: usize = 12;
@@ -260,15 +260,14 @@ impl<'w> TextSink<'w> {
 
     /// Figures that stand in for the rows of a process that cannot be read.
     fn write_figures(&mut self, section: &Section) -> io::Result<()> {
-        let mut line = Vec::new();
-        for (_, figures) in &section.objects {
-            for (key, cell) in figures {
-                let _ = write!(line, "  {key} ");
-                cell.cell().write_text(self.presentation.unit, &mut line);
-            }
-            line.push(b'\n');
-        }
-        self.out.write_all(&line)
+        let figure = |(key, cell): &(&str, OwnedCell)| {
+            let mut text = format!("  {key} ").into_bytes();
+            cell.cell().write_text(self.presentation.unit, &mut text);
+            String::from_utf8_lossy(&text).into_owned()
+        };
+        let width = self.presentation.terminal_width.map_or(usize::MAX, usize::from);
+        let lines = section.objects.iter().map(|(_, figures)| figures.iter().map(figure).collect::<Vec<_>>());
+        lines.flat_map(|figures| parts_fitted(figures, width)).try_for_each(|line| writeln!(self.out, "{line}"))
     }
 }
 
@@ -344,7 +343,9 @@ impl Sink for TextSink<'_> {
             }
         }
         if let (Some(total), TotalStyle::Line(labels)) = (total, style) {
-            writeln!(self.out, "{}", total_line(total, labels, self.presentation.unit))?;
+            let width = self.presentation.terminal_width.map_or(usize::MAX, usize::from);
+            let lines = parts_fitted(total_figures(total, labels, self.presentation.unit), width);
+            lines.iter().try_for_each(|line| writeln!(self.out, "{line}"))?;
         }
         self.settled = None;
         if self.holds_all() {
