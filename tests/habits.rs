@@ -122,29 +122,47 @@ fn a_letter_that_rmap_does_not_have_is_answered_with_what_to_type() {
             &["pcstat", "-t", "f"][..],
             "unknown option '-t'; type `rmap warm FILE` (vmtouch's -t: touch pages into memory)",
         ),
-        (&["pcstat", "-m", "1M", "f"], "type `rmap pcstat --max-size=100M FILE`"),
+        (&["pcstat", "-m", "1M", "f"], "type `rmap pcstat --max-size=1M FILE`"),
+        (&["-m10M", "f"], "type `rmap pcstat --max-size=10M FILE`"),
+        // What is no size is not taken for one.
+        (&["pcstat", "-m", "f"], "type `rmap pcstat --max-size=100M FILE`"),
+        (&["-p", "1m-2m", "f"], "type `rmap pcstat --range=1048576,1048576 FILE`"),
+        (&["pcstat", "-i", "*.log", "d"], "type `rmap pcstat '--exclude=*.log' FILE`"),
+        (&["ps", "-P", "java"], "type `rmap ps --match=java` (smem's -P: processes that match). See"),
+        (&["ps", "-U", "root"], "type `rmap ps '--filter=user =~ \"root\"'` (smem's -U"),
+        (&["ps", "-M", "libjvm"], "`rmap pid --match . --by pid --filter 'mapping =~ \"libjvm\"'` adds up"),
+        (&["smem", "-M", "libjvm"], "`rmap pid --match . --by pid --filter 'mapping =~ \"libjvm\"'` adds up"),
+        (&["ps", "-t"], "type `rmap ps --total` (smem's -t"),
+        (&["ps", "-k"], "type `rmap ps --human` (smem's -k"),
+        (&["pid", "-S", "1"], "type `rmap pid --proc-root=capture/proc PID` (smem's -S"),
+        (&["fuser", "-9", "f"], "fuser's -9: no process is ended; `rmap who -o pid FILE` prints the pids"),
+        (&["fuser", "-KILL", "f"], "fuser's -KILL: no process is ended;"),
+        (&["fuser", "-TERM", "-k", "f"], "fuser's -TERM: no process is ended;"),
+        (&["fuser", "-4", "f"], "fuser's -4: `rmap who FILE` is about files;"),
+        (&["-top", "2"], "type `rmap files --top 2` or `rmap hcache -top 2`. See `rmap pcstat --help`"),
+        (&["pcstat", "-top", "2"], "--files-from; for the whole machine, type `rmap files --top 2` or `rmap hcache"),
         (&["pcstat", "-J", "f"], "type `rmap pcstat --json FILE` (fincore's -J: JSON)"),
         (&["pcstat", "-C", "f"], "leave it out: rmap uses it wherever its answer can be trusted"),
         (&["pid", "-C", "1"], "`rmap pid -o LIST PID` selects columns, and ~/.config/rmap/config.toml has"),
-        (&["pid", "-c", "1"], "type `rmap pid --columns=pid,pss,uss PID` (smem's -c: these columns)"),
+        (
+            &["pid", "-c", "1"],
+            "unknown option '-c'; `rmap pid -o LIST PID` selects columns, and ~/.config/rmap/config.toml",
+        ),
         (&["pid", "-u"], "type `rmap ps --by=user` (smem's -u: one row per user)"),
         (&["ps", "-u"], "type `rmap ps --by=user` (smem's -u: one row per user)"),
         (
             &["pid", "-s", "rss"],
             "type `rmap pid --sort=rss PID` (smem's -s: sort), or `rmap ps --by=command` (ps_mem's -s",
         ),
-        (
-            &["pid", "-r"],
-            "unknown option '-r'; type `rmap pid --sort=rss PID` (smem's -r: with -s: largest first). See",
-        ),
-        (&["ps", "-S"], "(smem's -S: read this directory), or `rmap ps -o +swap PID` (ps_mem's -S: show swap). See"),
+        (&["pid", "-r"], "unknown option '-r'; leave it out: pmap ignores it, too (pmap's -r: nothing). See"),
+        (&["ps", "-S"], "(smem's -S: read this directory), or `rmap ps -o +swap` (ps_mem's -S: show swap). See"),
         (&["pcstat", "-R", "d", "--by", "dir"], "--by: files have no such column; `-R --by-dir DEPTH` adds them up"),
         (&["pid", "-w", "-1", "1"], "invalid value '-1' for '--watch <SECS>'"),
         (&["ps", "--top", "-1"], "invalid value '-1' for '--top <N>'"),
         (&["pid", "-a"], "leave it out: every table fits the terminal (smem's -a: fit the terminal)"),
         // The subcommand stays, if it can do that.
-        (&["warm", "-p", "4k-8k", "f"], "type `rmap warm --range=4096,61440 FILE`"),
-        (&["evict", "-m", "1M"], "type `rmap evict --max-size=100M FILE`"),
+        (&["warm", "-p", "4k-8k", "f"], "type `rmap warm --range=4096,4096 FILE`"),
+        (&["evict", "-m", "1M"], "type `rmap evict --max-size=1M FILE`"),
         (&["lock", "-v"], "type `rmap lock --total FILE` (vmtouch's -v: print each file)"),
         (&["warm", "-e", "f"], "type `rmap evict FILE`"),
         (&["warm", "-q", "f"], "type `rmap warm FILE > /dev/null`"),
@@ -156,7 +174,10 @@ fn a_letter_that_rmap_does_not_have_is_answered_with_what_to_type() {
         (&["-p", "4k-64k", "b"], "4k-64k b: not a process; for files, type `rmap pcstat --range=4096,61440 FILE`"),
         (&["-d", "b"], "b: not a process; for files, type `rmap lock FILE &` (vmtouch's -d"),
         (&["-q", "b"], "b: not a process; for files, type `rmap pcstat FILE > /dev/null`"),
-        (&["-t", "b"], "type `rmap warm FILE` (vmtouch's -t: touch pages into memory), or `rmap ps --total PID`"),
+        (
+            &["-t", "b"],
+            "type `rmap warm FILE` (vmtouch's -t: touch pages into memory), or `rmap ps --total` (smem's -t",
+        ),
         (&["pcstat", "--range", "4k-64k", "b"], "type --range=4096,61440; see `rmap pcstat --help`"),
         (
             &["pcstat", "-o", "RES,PAGES,SIZE,FILE", "a"],
@@ -487,6 +508,14 @@ fn a_mistyped_name_is_answered_with_the_nearest_ones() {
             "recently: unknown column; did you mean 'recently_evicted_pages'? See `rmap pcstat --help`",
         ),
         (&["pcstat", "--jso", "f"], "unknown option '--jso'; did you mean '--json'? See `rmap pcstat --help`"),
+        // Titles are what a table shows.
+        (&["pcstat", "f", "-o", "nmae"], "nmae: unknown column; did you mean 'filename'? See `rmap pcstat --help`"),
+        (&["pcstat", "f", "-o", "modifed"], "modifed: unknown column; did you mean 'mtime'? See `rmap pcstat --help`"),
+        (
+            &["pcstat", "--sort", "Reclaimd", "f"],
+            "--sort: 'Reclaimd' is neither a column nor a file; did you mean 'evicted_pages'? See `rmap pcstat --help`",
+        ),
+        (&["demo", "--acts", "create,map,reed"], "--acts: unknown act 'reed'; did you mean 'read'?"),
         (&["wram", "f"], "wram: no such command, process or file; did you mean 'warm'? See `rmap --help`"),
     ] {
         assert_eq!(refused(words), line);
@@ -516,6 +545,50 @@ fn a_mistyped_name_is_answered_with_the_nearest_ones() {
         let typed = refused(&["pid", "self", "--config", file.to_str().unwrap()]);
         assert_eq!(typed, format!("{}:2: unknown column '{column}'; {line}", file.display()));
     }
+}
+
+#[test]
+fn the_readme_leads_to_what_is_file_of_a_process() {
+    let folder = disk();
+    let subject = Subject::start([format!("synced:{}:64:64", folder.path().join("mapped").display())]);
+    subject.stop();
+    let readme = std::fs::read_to_string("README.md").unwrap();
+    let row = readme.lines().find(|line| line.contains("how much of it is file?")).unwrap();
+    let answers = commands_in(row).into_iter().map(|command| {
+        let words: Vec<String> = command.split(' ').skip(1).map(|word| word.replace("4690", &subject.word())).collect();
+        rmap(words).good().text()
+    });
+    let status = std::fs::read_to_string(format!("/proc/{}/status", subject.word())).unwrap();
+    let known = status.lines().find_map(|line| line.strip_prefix("RssFile:")).unwrap().trim_end_matches(" kB").trim();
+    // A row that is called so has that number.
+    let said: Vec<String> = answers
+        .flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>())
+        .filter(|line| line.split_whitespace().any(|word| word == "file"))
+        .collect();
+    assert!(!said.is_empty() && said.iter().all(|line| line.split_whitespace().any(|word| word == known)), "{said:?}");
+}
+
+#[test]
+fn the_titles_of_pmap_can_be_typed() {
+    let subject = Subject::start(["anonymous:16:5"]);
+    subject.stop();
+    let pid = subject.word();
+    let text = |words: &[&str]| rmap([&["pid", "-x", &pid], words].concat()).good().text();
+    assert_eq!(text(&["--sort", "Kbytes"]), text(&["--sort", "size"]));
+    assert_eq!(text(&["--sort", "-Kbytes"]), text(&["--sort", "-size"]));
+    assert_eq!(text(&["-o", "+Kbytes,perm"]), text(&["-o", "+size,perm"]));
+    assert_eq!(rmap(["pid", &pid, "-o", "Kbytes"]).good().text(), rmap(["pid", &pid, "-o", "size"]).good().text());
+    // Its numbers would be taken for KiB.
+    let line = refused(&["pid", "-x", &pid, "--filter", "Kbytes>1000"]);
+    assert!(line.starts_with("--filter: ") && line.contains("Kbytes is called size: 'size > 1000K'"), "{line}");
+}
+
+#[test]
+fn patterns_of_smem_match_anywhere() {
+    let own = own_user();
+    let rows = |pattern: &str| rmap(["smem", "-U", pattern, "--csv", "--columns", "user"]).text().lines().count();
+    let _running = Subject::start(["anonymous:16:5"]);
+    assert!(rows(&own[1..]) > 1 && rows(&format!("^{}", &own[1..])) == 1, "{own}");
 }
 
 #[test]

@@ -13,12 +13,13 @@ use super::run::{Configured, Done};
 use super::screen;
 use super::signals::Signals;
 use super::terminal::Terminal;
+use crate::error::Error;
 use crate::laboratory::acts::{
     Act, Experiment, FillPattern, Kind, Manner, MemoryAdvice, Request, check_that_all_fit, parse_acts,
     parse_shared_acts,
 };
 use crate::table::escape::escaped;
-use crate::table::{SizeUnit, Stop};
+use crate::table::{SizeUnit, Stop, did_you_mean};
 use crate::units::Bytes;
 use crate::views::act::{self, ActSource, Pause};
 
@@ -211,7 +212,7 @@ impl ActsArgs {
             Some(other) => parse_shared_acts(list, kind, *other),
             None => parse_acts(list, kind),
         };
-        let mut acts = acts.map_err(Stop::Usage)?;
+        let mut acts = acts.map_err(|error| Stop::Usage(advised(error, list)))?;
         if file.keep {
             let is_named = list.split(',').any(|name| name.trim() == Act::Unlink.word());
             refuse_if(is_named, "--keep", "'unlink' removes the name of the file; leave one of them out")?;
@@ -284,6 +285,14 @@ fn conclude(source: &ActSource) -> Done {
         writeln!(out, "It ended before the last act.")?;
     }
     Ok(out.flush()?)
+}
+
+/// The error about a list of acts, with the act that is meant by one that does not exist.
+fn advised(error: Error, list: &str) -> Error {
+    let known = || Act::ALL.iter().flat_map(|(_, names)| *names).copied().chain(["all"]);
+    let odd = list.split(',').map(str::trim).find(|name| known().all(|known| known != *name));
+    let question = odd.and_then(|odd| did_you_mean(odd, known()));
+    if let Some(question) = question { error.with_advice(question) } else { error }
 }
 
 /// Waits for a key before each act but the first.

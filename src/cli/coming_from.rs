@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::fmt::Write;
 
 use super::demo::shell_word;
-use super::peers::{Answer, Letter, Peer, example, translate};
+use super::peers::{Answer, Letter, Peer, Value, example, translate, with_value};
 use super::programs::{OTHERS, PCSTAT, PEERS, letter};
 
 /// The words for `rmap` if `name` is another program, or the line that says what to type; `None` if it is not known.
@@ -50,17 +50,23 @@ fn is_like(peer: &Peer, command: &str) -> bool {
 }
 
 /// What to type instead of an option that `command` (or, if it is empty, rmap) does not have, but that other programs
-/// have which do the same. If there is a command to type, the other answers are left out. `takes` says whether the
-/// words after `rmap` have only options that their subcommand has.
-pub(super) fn instead_of(option: &str, command: &str, takes: &dyn Fn(&[OsString]) -> bool) -> Option<String> {
+/// have which do the same. If there is a command to type, the other answers are left out. The value is that among the
+/// typed `words`, if it is valid. `takes` says whether the words after `rmap` have only options that their subcommand
+/// has.
+pub(super) fn instead_of(
+    option: &str,
+    command: &str,
+    words: &[OsString],
+    takes: &dyn Fn(&[OsString]) -> bool,
+) -> Option<String> {
     let mut ranked: Vec<(usize, String)> = Vec::new();
-    for peer in PEERS.iter().filter(|peer| is_like(peer, command)) {
-        let Some(letter) = peer.letter(option) else { continue };
+    for (peer, letter) in having(option, command) {
+        let typed = letter.value.and_then(|value| value_of(option, words, value));
         let (rank, answer) = match letter.answer {
-            Answer::Line(line) => (1, line.to_owned()),
+            Answer::Line(line) => (1, in_line(line, letter, typed)),
             Answer::Nothing(why) => (2, format!("leave it out: {why}")),
             Answer::AllRows(how) => (2, format!("use {how}")),
-            _ => (0, format!("`{}`", instead(peer, option, letter, command, takes))),
+            _ => (0, format!("`{}`", instead(peer, (option, letter, typed), command, takes))),
         };
         // A remark in parentheses would be in parentheses twice.
         let meaning = letter.meaning.split(" (").next().unwrap_or_default();
@@ -74,19 +80,81 @@ pub(super) fn instead_of(option: &str, command: &str, takes: &dyn Fn(&[OsString]
     if best == 0 { Some(format!("type {}", answers.join(", or "))) } else { answers.into_iter().next() }
 }
 
+/// The peers that have this option, and what it is there: those whose options `command` takes (pmap's in the process
+/// view) or else all that look at the same.
+fn having(option: &str, command: &str) -> Vec<(&'static Peer, &'static Letter)> {
+    let like = PEERS.iter().filter(|peer| is_like(peer, command));
+    let mut found: Vec<_> = like.filter_map(|peer| Some((peer, peer.letter(option)?))).collect();
+    if found.iter().any(|(peer, _)| peer.command == command) {
+        found.retain(|(peer, _)| peer.command == command);
+    }
+    found
+}
+
+/// The value that was typed with an option, if it is a valid one. It is a number only if that of the example is one:
+/// a pid may be the next operand.
+fn value_of(option: &str, words: &[OsString], value: Value) -> Option<OsString> {
+    let is_number = value.example.starts_with(|letter: char| letter.is_ascii_digit());
+    let typed = typed_value(option, words)?;
+    let digits = typed.as_encoded_bytes();
+    let fits =
+        if is_number { digits.first().is_some_and(u8::is_ascii_digit) } else { !digits.iter().all(u8::is_ascii_digit) };
+    if !fits {
+        return None;
+    }
+    (value.in_rmap)(typed.clone()).is_ok().then_some(typed)
+}
+
+/// What was typed as the value of an option: `-m 1M`, `-m1M`, `--most=1M`.
+pub(super) fn typed_value(option: &str, words: &[OsString]) -> Option<OsString> {
+    let letter = option.strip_prefix('-').filter(|letter| letter.chars().count() == 1);
+    let mut words = words.iter().take_while(|word| *word != "--");
+    while let Some(word) = words.next() {
+        let text = word.to_str().unwrap_or_default();
+        let attached = match (text.strip_prefix(option), letter) {
+            (Some(""), _) => return words.next().cloned(),
+            (Some(rest), _) if rest.starts_with('=') => rest.get(1..),
+            // One of Go's flags is not several letters.
+            (_, Some(_)) if PEERS.iter().any(|peer| peer.letter(text).is_some()) => None,
+            (_, Some(letter)) if text.starts_with('-') && !text.starts_with("--") => {
+                text.split_once(letter).map(|(_, value)| value)
+            }
+            _ => None,
+        };
+        match attached {
+            Some("") => return words.next().cloned(),
+            Some(value) => return Some(value.into()),
+            None => {}
+        }
+    }
+    None
+}
+
+/// A line about an option, with the value that was typed.
+fn in_line(line: &str, letter: &Letter, typed: Option<OsString>) -> String {
+    let example = letter.value.map_or("", |value| value.example);
+    with_value(line, example, typed.as_slice())
+}
+
 /// The command that does what an option of a peer does: `command` itself, if that takes it.
-fn instead(peer: &Peer, option: &str, letter: &Letter, command: &str, takes: &dyn Fn(&[OsString]) -> bool) -> String {
+fn instead(
+    peer: &Peer,
+    (option, letter, typed): (&str, &Letter, Option<OsString>),
+    command: &str,
+    takes: &dyn Fn(&[OsString]) -> bool,
+) -> String {
     let selects_itself = matches!(letter.answer, Answer::Words(_)) && peer.operand.is_empty();
     let peer = if selects_itself {
-        // The process view is what the user asked for, and the processes are named.
-        Peer { operand: "PID", choice: &[], view: &[], ..*peer }
+        // This view is what the user asked for. Only the process view needs processes.
+        let operand = if command == "pid" { "PID" } else { "" };
+        Peer { operand, choice: &[], view: &[], ..*peer }
     } else if peer.choice.is_empty() {
         Peer { usual: &[], view: &[], ..*peer }
     } else {
         // The processes are still to be selected.
         Peer { usual: &[], ..*peer }
     };
-    let arguments = arguments_with(&peer, option, letter);
+    let arguments = arguments_with(&peer, option, letter, typed);
     // A view belongs to the peer's subcommand.
     let own = Some(command).filter(|command| !command.is_empty() && !matches!(letter.answer, Answer::View(_)));
     let commands = own.into_iter().chain([peer.command]);
@@ -96,18 +164,19 @@ fn instead(peer: &Peer, option: &str, letter: &Letter, command: &str, takes: &dy
 
 /// The words of rmap for a peer with this option.
 fn typed(peer: &Peer, option: &str, letter: &Letter) -> String {
-    let translated = example(peer, &arguments_with(peer, option, letter), peer.command);
+    let translated = example(peer, &arguments_with(peer, option, letter, None), peer.command);
     translated.map(|translated| translated.command()).unwrap_or_default()
 }
 
-/// Arguments of a peer with this option.
-fn arguments_with(peer: &Peer, option: &str, letter: &Letter) -> Vec<OsString> {
-    let besides = letter.besides.iter().copied();
-    let option = [option].into_iter().chain(letter.value.map(|value| value.example)).filter(|word| !word.is_empty());
+/// Arguments of a peer with this option, and with this value or that of an example.
+fn arguments_with(peer: &Peer, option: &str, letter: &Letter, value: Option<OsString>) -> Vec<OsString> {
+    let besides = letter.besides.iter().map(OsString::from);
+    let value = value.or(letter.value.map(|value| value.example.into()));
+    let option = Some(option).filter(|option| !option.is_empty()).map(OsString::from).into_iter().chain(value);
     let selects = |letter: &Letter| matches!(letter.answer, Answer::Choice(_) | Answer::Operand(_));
     let has_operand = selects(letter) || letter.besides.iter().filter_map(|word| peer.letter(word)).any(selects);
     let operand = Some(peer.operand).filter(|operand| !operand.is_empty() && !has_operand);
-    besides.chain(option).chain(operand).map(OsString::from).collect()
+    besides.chain(option).chain(operand.map(OsString::from)).collect()
 }
 
 /// What rmap calls a column that `command` does not have, but that other programs have which do the same.
@@ -158,7 +227,8 @@ pub(super) fn page() -> String {
         "# Coming from pmap, vmtouch, fincore, pcstat, hcache, smem, ps_mem, fuser or lsof\n\n\
          `rmap` understands these programs by name: `rmap vmtouch -t FILE` does what `vmtouch -t FILE` does.\n\
          The output is rmap's. What has no equivalent is answered in one line, and nothing runs (status 2).\n\n\
-         After a subcommand of rmap, a letter has rmap's meaning. `rmap help vmtouch` prints one of these tables.\n",
+         After a subcommand of rmap, a letter has rmap's meaning: `rmap pcstat -b LIST` measures the file LIST,\n\
+         in bytes, and `rmap vmtouch -b LIST` the files that it names. `rmap help vmtouch` prints one of these tables.\n",
     );
     for peer in PEERS {
         // Writing to a string cannot fail.
@@ -207,7 +277,7 @@ mod tests {
             for option in options.split(' ') {
                 let letter = peer.letter(option).unwrap_or_else(|| panic!("{} {option}", peer.name()));
                 known.retain(|name| *name != option);
-                let words = arguments_with(peer, option, letter).into_iter();
+                let words = arguments_with(peer, option, letter, None).into_iter();
                 let words = words.map(|word| if word == "PID" { "4690".into() } else { word });
                 match translate(peer, &words.collect::<Vec<_>>()) {
                     Ok(words) if words == ["help", peer.name()] || words == ["--version"] => {}

@@ -17,8 +17,8 @@ use super::order::{in_order, late};
 use super::overview::OverviewArgs;
 use super::run::{Run, Subcommand};
 use crate::process::{Criteria, NamedProcess, ProcRoot, ProcessChoice};
-use crate::table::did_you_mean;
 use crate::table::escape::escaped;
+use crate::table::{column_meant, did_you_mean};
 
 /// What `rmap` alone shows.
 const OVERVIEW: &str = <OverviewArgs as Run>::NAME;
@@ -32,7 +32,12 @@ pub(super) fn parser(subcommand: &Subcommand) -> clap::Command {
 }
 
 /// What to type instead of an option of another program after `command`, which does not have it.
-pub(super) fn instead_of(option: &str, command: &str, subcommands: &[Subcommand]) -> Option<String> {
+pub(super) fn instead_of(
+    option: &str,
+    command: &str,
+    words: &[OsString],
+    subcommands: &[Subcommand],
+) -> Option<String> {
     let takes = |words: &[OsString]| {
         let named = subcommands.iter().find(|subcommand| words.first().is_some_and(|word| word == subcommand.name));
         let refused = named.and_then(|subcommand| parser(subcommand).try_get_matches_from(words).err());
@@ -42,10 +47,17 @@ pub(super) fn instead_of(option: &str, command: &str, subcommands: &[Subcommand]
     let parts = SUMMED_UP.iter().filter(|part| takes(&[(**part).into(), option.into()]));
     let parts: Vec<String> = parts.filter(|_| command == OVERVIEW).map(|part| format!("`rmap {part}`")).collect();
     match &parts[..] {
-        [] => coming_from::instead_of(option, command, &takes),
+        [] => coming_from::instead_of(option, command, words, &takes),
         [part] => Some(format!("{part} has it")),
         [parts @ .., last] => Some(format!("{} and {last} have it", parts.join(", "))),
     }
+}
+
+/// What `--top N` without files may mean to those who know hcache.
+pub(super) fn largest_of_all(command: &str, words: &[OsString]) -> Option<String> {
+    let typed = coming_from::typed_value("--top", words).filter(|_| command == "pcstat")?;
+    let rows = shell_word(typed.as_encoded_bytes());
+    Some(format!("for the whole machine, type `rmap files --top {rows}` or `rmap hcache -top {rows}`."))
 }
 
 /// What was typed.
@@ -150,9 +162,9 @@ fn is_sort_column(word: &OsStr, subcommands: &[Subcommand]) -> Result<bool, Stri
     if text.starts_with('-') || is_file(word) {
         return Ok(false);
     }
-    let known: Vec<_> = rows().flat_map(|rows| rows.heads()).map(|head| head.id).collect();
+    let known: Vec<_> = rows().flat_map(|rows| rows.heads()).collect();
     let line = format!("--sort: '{}' is neither a column nor a file", escaped(text.as_bytes()));
-    Err(pointed(&asked(line, did_you_mean(text, known.iter().map(AsRef::as_ref))), "rmap pcstat"))
+    Err(pointed(&asked(line, column_meant(text, &known)), "rmap pcstat"))
 }
 
 /// Whether a word names a file. One with a slash is not looked up, which could block: it can only be a file, or a
@@ -249,7 +261,7 @@ fn guess(words: Vec<OsString>, subcommands: &[Subcommand]) -> Result<Vec<OsStrin
         }
         (Fit::Options(operands), Fit::None(option)) => {
             // vmtouch and fincore share letters with pmap.
-            if let Some(instead) = instead_of(&option, "pcstat", subcommands) {
+            if let Some(instead) = instead_of(&option, "pcstat", &words, subcommands) {
                 return Err(format!("{}: not a process; for files, {instead}", shown(&operands)));
             }
             Err(misfit(&operands, "not a process, but the options are those of `rmap pid`", subcommands))
@@ -281,7 +293,7 @@ fn without_operand(overview: &clap::Error, subcommands: &[Subcommand]) -> String
         Some(ContextValue::String(option)) => option.as_str(),
         _ => "",
     };
-    match instead_of(option, OVERVIEW, subcommands) {
+    match instead_of(option, OVERVIEW, &[], subcommands) {
         Some(parts) => pointed(&format!("{option}: not for the overview; {parts}, as have {views}"), "rmap"),
         None => pointed(&format!("name a process or a file: {}", views.replace(" and ", " or ")), "rmap"),
     }

@@ -93,7 +93,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     crate::capture::remove_unpacked();
     match done {
         Ok(done) => ExitCode::from(report.status(done)),
-        Err(error) => finish_parsing(&error, arguments.get(1).and_then(|word| word.to_str())),
+        Err(error) => finish_parsing(&error, arguments.get(1..).unwrap_or_default()),
     }
 }
 
@@ -189,9 +189,11 @@ pub fn command() -> clap::Command {
 }
 
 /// Prints help and version to standard output, which is a success, and wrong usage as one line to standard error.
-fn finish_parsing(error: &clap::Error, typed: Option<&str>) -> ExitCode {
+fn finish_parsing(error: &clap::Error, words: &[OsString]) -> ExitCode {
+    let typed = words.first().and_then(|word| word.to_str());
     if error.use_stderr() && error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        return wrong_usage(&usage_line(error, SUBCOMMANDS.iter().find(|subcommand| Some(subcommand.name) == typed)));
+        let subcommand = SUBCOMMANDS.iter().find(|subcommand| Some(subcommand.name) == typed);
+        return wrong_usage(&usage_line(error, subcommand, words));
     }
     match error.print() {
         _ if error.use_stderr() => ExitCode::from(USAGE),
@@ -207,13 +209,12 @@ fn finish_printing(printed: std::io::Result<()>) -> ExitCode {
 }
 
 fn wrong_usage(line: &str) -> ExitCode {
-    // If standard error is closed, nobody can read the message.
-    let _ = writeln!(std::io::stderr(), "rmap: {line}");
+    screen::complain(&format!("rmap: {line}"));
     ExitCode::from(USAGE)
 }
 
 /// What is wrong, in one line.
-fn usage_line(error: &clap::Error, subcommand: Option<&Subcommand>) -> String {
+fn usage_line(error: &clap::Error, subcommand: Option<&Subcommand>, words: &[OsString]) -> String {
     let command = subcommand.map_or("rmap".to_owned(), |subcommand| format!("rmap {}", subcommand.name));
     let context = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
@@ -241,8 +242,8 @@ fn usage_line(error: &clap::Error, subcommand: Option<&Subcommand>) -> String {
         (ErrorKind::UnknownArgument, _) => {
             let kind = if typed().starts_with('-') { "unknown option" } else { "unexpected argument" };
             let line = format!("{kind} '{}'", escaped(typed().as_bytes()));
-            let instead =
-                habits::instead_of(&typed(), subcommand.map_or("", |subcommand| subcommand.name), SUBCOMMANDS);
+            let name = subcommand.map_or("", |subcommand| subcommand.name);
+            let instead = habits::instead_of(&typed(), name, words, SUBCOMMANDS);
             asked(line, instead.map(|line| line + ".").or_else(suggested))
         }
         (ErrorKind::InvalidValue, _) if context(ContextKind::SuggestedValue).is_some() => {
@@ -251,7 +252,7 @@ fn usage_line(error: &clap::Error, subcommand: Option<&Subcommand>) -> String {
             asked(line, meant(ContextKind::SuggestedValue))
         }
         (ErrorKind::MissingRequiredArgument, Some(subcommand)) if typed().starts_with('<') => {
-            format!("missing {}", subcommand.operands)
+            asked(format!("missing {}", subcommand.operands), habits::largest_of_all(subcommand.name, words))
         }
         _ => one_line(&error.render().to_string()),
     };
@@ -278,7 +279,7 @@ mod tests {
         let line = |words: &[&str]| {
             let error = super::command().try_get_matches_from(words).unwrap_err();
             let subcommand = super::SUBCOMMANDS.iter().find(|subcommand| words.get(1) == Some(&subcommand.name));
-            super::usage_line(&error, subcommand)
+            super::usage_line(&error, subcommand, &[])
         };
         assert_eq!(
             line(&["rmap", "pid", "1", "--json", "--csv"]),

@@ -317,7 +317,7 @@ fn has_option(words: &[OsString], option: &OsString) -> bool {
 }
 
 /// A line with the typed value instead of the example, if that needs no quotes.
-fn with_value(line: &str, example: &str, values: &[OsString]) -> String {
+pub(super) fn with_value(line: &str, example: &str, values: &[OsString]) -> String {
     let typed = values.first().and_then(|value| value.to_str()).filter(|typed| !typed.is_empty());
     let plain = typed.filter(|typed| !example.is_empty() && shell_word(typed.as_bytes()) == *typed);
     plain.map_or_else(|| line.to_owned(), |typed| line.replace(example, typed))
@@ -330,6 +330,18 @@ fn filled(words: &[&str], values: &[OsString]) -> Vec<OsString> {
         None => vec![OsString::from(*word)],
     };
     words.iter().flat_map(fill).collect()
+}
+
+/// An option that stands for every signal: `-9`, `-KILL`, `-SIGKILL`.
+pub(super) const SIGNAL: &str = "-SIGNAL";
+
+/// Whether an option can only be a signal: the number or the name of one. A single letter is another option.
+fn is_signal(option: &str) -> bool {
+    let name = option.strip_prefix('-').unwrap_or_default();
+    let is_number = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
+    let is_letter = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || b"+-".contains(&byte);
+    is_number
+        || name.len() > 1 && name.starts_with(|first: char| first.is_ascii_uppercase()) && name.bytes().all(is_letter)
 }
 
 impl Peer {
@@ -347,7 +359,8 @@ impl Peer {
     pub(super) fn letter(&self, name: &str) -> Option<&'static Letter> {
         let with_one_dash = name.strip_prefix('-').filter(|name| name.starts_with('-') && name.len() > 2);
         let is_it = |known: &&str| *known == name || Some(*known) == with_one_dash;
-        self.letters().find(|letter| letter.names.iter().any(is_it))
+        let named = self.letters().find(|letter| letter.names.iter().any(is_it));
+        named.or_else(|| self.letters().find(|letter| letter.names.contains(&SIGNAL) && is_signal(name)))
     }
 
     /// The words that print its options.

@@ -8,7 +8,7 @@
 use std::ffi::OsString;
 
 use super::demo::shell_word;
-use super::peers::{Answer, Letter, Peer, Value};
+use super::peers::{Answer, Letter, Peer, SIGNAL, Value};
 use crate::units::Bytes;
 use crate::views::processes::user_name;
 
@@ -104,7 +104,7 @@ const VMTOUCH: Peer = Peer {
             .converted("PIDFILE", |file| Ok(vec![shell_word(file.as_encoded_bytes()).into()])),
         letter(&["-p"], "only this part of each file", Answer::Words(&["--range={}"]))
             .converted("4k-64k", range_of_vmtouch),
-        letter(&["-m"], "skip larger files", Answer::Words(&["--max-size={}"])).with("100M"),
+        letter(&["-m"], "skip larger files", Answer::Words(&["--max-size={}"])).converted("100M", size),
         letter(&["-i"], "ignore files and directories with such a name", Answer::Words(&["--exclude={}"]))
             .with("*.bak"),
         letter(&["-I"], "only files with such a name", Answer::Words(&["--include={}"])).with("*.db"),
@@ -231,18 +231,13 @@ const SMEM_ROWS: &[Letter] = &[
         "the whole system",
         Answer::Line("`rmap mem` shows what the memory of the whole machine is used for, the kernel's own included"),
     ),
-    letter(
-        &["-P", "--processfilter"],
-        "processes that match (in rmap: anywhere in the command line)",
-        Answer::Words(&["--match={}"]),
-    )
-    .with("^python"),
+    letter(&["-P", "--processfilter"], "processes that match", Answer::Words(&["--match={}"])).with("^python"),
     letter(&["-U", "--userfilter"], "users that match", Answer::Words(&["--filter={}"]))
         .converted("www", |pattern| filter("user", &pattern)),
     letter(
         &["-M", "--mapfilter"],
         "mappings that match",
-        Answer::Line("`rmap pid --match . --by pid --filter 'mapping =~ \"^/usr/lib\"'` adds up such mappings"),
+        Answer::Line("`rmap pid --match . --by pid --filter 'mapping =~ \"/usr/lib\"'` adds up such mappings"),
     )
     .with("/usr/lib"),
     letter(
@@ -346,7 +341,7 @@ const FUSER: Peer = Peer {
                 Answer::Shell("", &["> /dev/null"]),
             ),
             letter(&["-k", "--kill"], "kill the processes", FUSER_KILLS),
-            letter(&["-SIGNAL"], "with -k: another signal", FUSER_KILLS),
+            letter(&[SIGNAL], "with -k: another signal", FUSER_KILLS),
             letter(&["-i", "--interactive"], "with -k: ask first", FUSER_KILLS),
             letter(&["-w", "--writeonly"], "with -k: only those that write", FUSER_KILLS),
             letter(&["-l", "--list-signals"], "the names of signals", FUSER_KILLS),
@@ -405,14 +400,20 @@ fn spaces_to_commas(list: OsString) -> Result<OsString, String> {
     Ok(text(list)?.split([' ', ',']).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(",").into())
 }
 
+/// A size that rmap takes, too.
+fn size(typed: OsString) -> Result<Vec<OsString>, String> {
+    let typed = text(typed)?;
+    typed.parse::<Bytes>().map(|_| vec![typed.into()])
+}
+
 fn parts(list: &OsString) -> Result<Vec<OsString>, String> {
     Ok(text(list.clone())?.split(',').map(OsString::from).collect())
 }
 
-/// smem's patterns match at the start.
+/// smem's patterns match anywhere, as those of rmap do.
 fn filter(column: &str, pattern: &OsString) -> Result<Vec<OsString>, String> {
     let pattern = text(pattern.clone())?;
-    Ok(vec![format!("{column} =~ {}", quoted(&format!("^(?:{pattern})"))?).into()])
+    Ok(vec![format!("{column} =~ {}", quoted(&pattern)?).into()])
 }
 
 /// A value as `--filter` takes it.

@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 
 use super::cell::Cell;
 use super::head::{ColumnHead, ColumnKind, Cut, Presence};
-use super::nearest::did_you_mean;
+use super::nearest::{column_meant, did_you_mean};
 use super::strip::Colour;
 use super::sum::{ColumnSum, How};
 use crate::error::{Error, ErrorKind, Result, Subject};
@@ -372,7 +372,7 @@ pub fn unknown<K: RowKind>(table: &[Column<K>], id: &str) -> Error {
 pub(super) fn meant<K: RowKind>(table: &[Column<K>], id: &str) -> Option<String> {
     match find_titled(table, id) {
         Some(column) => did_you_mean(column.id(), [column.id()]),
-        None => did_you_mean(id, table.iter().map(Column::id)),
+        None => column_meant(id, table.iter().map(|column| &column.head)),
     }
 }
 

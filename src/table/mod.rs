@@ -31,6 +31,7 @@ pub use group::{Group, Grouping, Groups};
 pub use head::{ColumnHead, ColumnKind, Cut, Presence};
 pub use list::ColumnList;
 pub(crate) use list::before_the_name;
+pub(crate) use nearest::column_meant;
 pub use nearest::{did_you_mean, nearest};
 pub use order::{Order, Ranking};
 pub use source::{Closing, Largest, Named, Object, Progress, Rows, Section, Source, Stop};
