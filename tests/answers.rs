@@ -283,11 +283,8 @@ fn sharer(subject: &Subject) -> String {
 #[test]
 fn memory_that_two_ids_share_counts_once_in_a_sum() {
     let shared = stopped(["anonymous:64:40", "share"]);
-    // Of a process with threads each one has an id that can be named.
-    let threads = format!("/proc/{}/task", std::process::id());
-    let own = std::process::id().to_string();
-    let thread = fs::read_dir(threads).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let thread = thread.filter(|thread| *thread != own).max().unwrap();
+    // Of a process with threads each one has an id that can be named, such as that of this test.
+    let (own, thread) = (std::process::id().to_string(), nix::unistd::gettid().to_string());
     for (one, other) in [(shared.word(), sharer(&shared)), (own, thread)] {
         let rows = |pids: &[&str]| {
             let out = rmap([&["pid", "--merge", "--json", "-o", "size"], pids].concat()).good().json();
@@ -318,6 +315,39 @@ fn memory_that_two_ids_share_counts_once_in_a_sum() {
 }
 
 #[test]
+fn memory_that_two_processes_share_is_shown_if_the_filter_accepts_either() {
+    let shared = stopped(["anonymous:64:40", "share"]);
+    let (first, second) = (shared.word(), sharer(&shared));
+    let rss = |options: &[&str]| {
+        let out = rmap([&["pid", "--merge", "--json", "-o", "rss", &first, &second], options].concat()).good().json();
+        out["total"]["rss"].as_u64().unwrap()
+    };
+    for by in [&[][..], &["--by", "kind"], &["--sort", "rss"]] {
+        let all = rss(by);
+        assert!(all >= 40 * page(), "{by:?}: {all}");
+        for pid in [&first, &second] {
+            assert_eq!(rss(&[by, &["--filter", &format!("pid == {pid}")]].concat()), all, "{by:?}");
+        }
+        assert_eq!(rss(&[by, &["--filter", "rss > 0"]].concat()), all, "{by:?}");
+    }
+}
+
+#[test]
+fn a_summary_by_user_or_command_counts_every_process() {
+    let shared = stopped(["anonymous:64:40", "share"]);
+    let summary = |by: &str, pids: &[&str]| {
+        let out = rmap([&["pid", "--summary", "--json", "--by", by], pids].concat()).good().json();
+        assert_eq!(out.as_array().unwrap().len(), 1, "{out}");
+        (out[0]["processes"].clone(), out[0]["parts"][0]["amount"].clone())
+    };
+    for by in ["user", "command"] {
+        let (one, amount) = summary(by, &[&shared.word()]);
+        let two = summary(by, &[&shared.word(), &sharer(&shared)]);
+        assert_eq!((one, two), (1.into(), (2.into(), amount)), "{by}");
+    }
+}
+
+#[test]
 fn memory_that_processes_of_two_groups_share_is_in_the_row_of_each() {
     let (Some(one), Some(other)) = (Group::new("shares-one"), Group::new("shares-other")) else { return };
     let shared = one.start(&["anonymous:64:40".to_owned(), "share".to_owned()]);
@@ -331,6 +361,10 @@ fn memory_that_processes_of_two_groups_share_is_in_the_row_of_each() {
     assert!(rows[0]["rss"].as_u64().unwrap() >= 40 * page() && rows[0]["rss"] == rows[1]["rss"], "{groups}");
     // The total counts it once.
     assert_eq!(groups["total"]["rss"], rows[0]["rss"], "{groups}");
+    // So do two summaries have it.
+    let out = rmap(["pid", "--summary", "--by", "cgroup", "--json", &shared.word(), &sharer(&shared)]).good().json();
+    let amounts: Vec<&Value> = out.as_array().unwrap().iter().map(|sum| &sum["parts"][0]["amount"]).collect();
+    assert!(amounts.len() == 2 && amounts[0] == amounts[1], "{out}");
 }
 
 /// `stat` of a captured process.

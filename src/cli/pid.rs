@@ -239,8 +239,6 @@ impl PidArgs {
         source.smaps = self.smaps.clone();
         source.opens_fuse = self.views.open_fuse;
         source.own_classes = configured.classes.clone();
-        // Each group of processes has the memory that its processes share with those of another.
-        source.once = query.merge && !query.by.as_deref().is_some_and(|by| KEYS_OF_PROCESSES.contains(&by));
         source.adds_processes = query.merge || query.every.is_some();
         source.adds_rss = query.merge && shows_rss(&query);
         source.tells_files_apart = query.merge && matches!(query.by.as_deref(), Some("mapping" | "path"));
@@ -278,6 +276,8 @@ impl PidArgs {
         if query.by.is_some() && query.every.is_some() && !query.merge && processes.may_be_several() {
             query.joined.push(vec!["pid".to_owned()]);
         }
+        // Each group of processes has the memory that its processes share with those of another.
+        query.once = self.views.merge && !joins_processes;
         query.keeps_columns = pmap.has_format();
         query.narrows = pmap.range.is_some();
         // pmap's titles name the unit.

@@ -1,6 +1,6 @@
 //! Executes a query: reads the source and sends its rows through the stages.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::time::{Instant, SystemTime};
 
@@ -82,7 +82,7 @@ fn run<S: Source>(
     mut stage: impl Stage<S::Kind>,
 ) -> Result<(), Stop> {
     let Some(every) = query.every else {
-        let done = read(source, plan, host, &mut stage, false, &mut Told::default());
+        let done = read(query, source, plan, host, &mut stage, &mut Told::default());
         // What was begun is ended, so that a document is whole even if its rows are not.
         if matches!(done, Ok(()) | Err(Stop::Signal(_) | Stop::Failed(_))) {
             stage.end(None)?;
@@ -94,7 +94,7 @@ fn run<S: Source>(
     let mut told = Told { awaited: source.named().iter().cloned().collect(), ..Told::default() };
     let mut may_be_in_vain = !told.awaited.is_empty();
     let watched = loop {
-        if let Err(stop) = read(source, plan, host, &mut stage, true, &mut told) {
+        if let Err(stop) = read(query, source, plan, host, &mut stage, &mut told) {
             break Err(stop);
         }
         let is_in_vain = std::mem::take(&mut may_be_in_vain) && told.awaited.is_empty();
@@ -125,16 +125,25 @@ fn run<S: Source>(
 
 /// Reads all rows once.
 fn read<S: Source>(
+    query: &Query,
     source: &mut S,
     plan: &Plan<S::Kind>,
     host: &mut dyn Host,
     stage: &mut impl Stage<S::Kind>,
-    watched: bool,
     told: &mut Told,
 ) -> Result<(), Stop> {
-    let (sectioned, is_work) = (source.is_sectioned(), source.is_work());
-    let gathered = source.finds_many().then(Gathered::default);
-    let mut front = Front { plan, host, stage, told, watched, is_work, output: None, gathered, is_begun: sectioned };
+    let mut front = Front {
+        plan,
+        host,
+        stage,
+        told,
+        watched: query.every.is_some(),
+        is_work: source.is_work(),
+        output: None,
+        gathered: source.finds_many().then(Gathered::default),
+        is_begun: source.is_sectioned(),
+        shown: query.once.then(HashMap::new),
+    };
     let done = source.read(&plan.needs, &mut front);
     front.report_gathered();
     match &done {
@@ -175,9 +184,29 @@ struct Front<'a, K: RowKind, G: Stage<K>> {
     /// Whether a section was begun. Rows that are not divided into sections are in one, which begins with the first of
     /// them: until then it is not known whether there is any answer.
     is_begun: bool,
+    /// The memory that is shown already, and of which process, if no memory is shown of two.
+    shown: Option<HashMap<u64, u32>>,
 }
 
 impl<K: RowKind, G: Stage<K>> Front<'_, K, G> {
+    /// Whether the filter accepts a row.
+    fn matches(&self, row: &K::Row) -> bool {
+        self.plan.filter.as_ref().is_none_or(|filter| filter.matches(row))
+    }
+
+    /// Whether memory is shown once and that of this row is shown already, of another process.
+    fn is_repeated(&self, row: &K::Row) -> bool {
+        let Some((shown, memory)) = self.shown.as_ref().zip(K::memory(row)) else { return false };
+        shown.get(&memory).is_some_and(|process| Some(*process) != K::process(row))
+    }
+
+    /// Notes that the memory of a row is shown.
+    fn note_shown(&mut self, row: &K::Row) {
+        if let (Some(shown), Some((memory, process))) = (&mut self.shown, K::memory(row).zip(K::process(row))) {
+            shown.entry(memory).or_insert(process);
+        }
+    }
+
     /// Reports the failures that were gathered.
     fn report_gathered(&mut self) {
         for (key, error) in self.gathered.take().into_iter().flat_map(Gathered::end) {
@@ -237,7 +266,11 @@ impl<K: RowKind, G: Stage<K>> Rows<K> for Front<'_, K, G> {
         if self.output.is_some() {
             return Ok(());
         }
-        if self.plan.filter.as_ref().is_none_or(|filter| filter.matches(&row)) {
+        if self.is_repeated(&row) {
+            return Ok(());
+        }
+        if self.matches(&row) {
+            self.note_shown(&row);
             let done = self.stage.row(row);
             return self.unless_work(done);
         }
@@ -245,7 +278,7 @@ impl<K: RowKind, G: Stage<K>> Rows<K> for Front<'_, K, G> {
         Ok(())
     }
 
-    fn rows(&mut self, rows: Vec<K::Row>) -> Result<(), Stop> {
+    fn rows(&mut self, mut rows: Vec<K::Row>) -> Result<(), Stop> {
         if self.watched || self.is_work {
             return rows.into_iter().try_for_each(|row| self.row(row));
         }
@@ -254,6 +287,13 @@ impl<K: RowKind, G: Stage<K>> Rows<K> for Front<'_, K, G> {
         }
         self.check()?;
         self.begin()?;
+        if self.shown.is_some() {
+            rows.retain(|row| !self.is_repeated(row));
+            // They are all of one process.
+            if let Some(first) = rows.iter().find(|row| self.matches(row)) {
+                self.note_shown(first);
+            }
+        }
         self.stage.rows(rows, self.plan.filter.as_ref())
     }
 

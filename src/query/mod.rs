@@ -61,6 +61,9 @@ pub struct Query {
     pub least: Option<(&'static str, Bytes)>,
     /// Whether all sections are merged into one.
     pub merge: bool,
+    /// Whether memory that several processes share is shown once: of the rows that the filter accepts, those of the
+    /// first process.
+    pub once: bool,
     /// The column that rows are sorted by: `COL`, largest first, or `-COL`.
     pub order: Option<String>,
     /// Whether rows without an order stay in the one in which they come, even if only the first of them are shown.
@@ -113,6 +116,7 @@ impl Query {
             by: None,
             least: None,
             merge: false,
+            once: false,
             order: None,
             keeps_order: false,
             top: None,

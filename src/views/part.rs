@@ -1,6 +1,6 @@
 //! One row per part of a process's memory (`rmap pid --summary`).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -234,8 +234,8 @@ impl Source for PartSource {
                 let owner = needs.contains(&PartNeed::Owner).then(|| Arc::new(Owner::read(&process)));
                 rows.section(section_of(&account.identity))?;
                 rows.rows(self.parts(&account, Some(asked.pid), owner.as_ref()))?;
-            } else if seen.enter(&process).1 {
-                sums.add(self.owner(&process), &account);
+            } else {
+                sums.add(self.owner(&process), seen.enter(&process).0, &account);
             }
         }
         for sum in sums.sums {
@@ -320,18 +320,23 @@ struct Sum {
     owner: Arc<Owner>,
     account: Account,
     processes: u64,
+    /// The numbers of the address spaces that are in the account. Several processes may share one.
+    memories: HashSet<u64>,
 }
 
 impl Sums {
-    fn add(&mut self, owner: Owner, account: &Account) {
+    fn add(&mut self, owner: Owner, memory: u64, account: &Account) {
         let place = self.places.get(&owner).and_then(|place| self.sums.get_mut(*place));
         if let Some(sum) = place {
-            sum.account = sum.account.plus(account);
+            if sum.memories.insert(memory) {
+                sum.account = sum.account.plus(account);
+            }
             sum.processes += 1;
             return;
         }
         self.places.insert(owner.clone(), self.sums.len());
-        self.sums.push(Sum { owner: Arc::new(owner), account: account.clone(), processes: 1 });
+        let memories = HashSet::from([memory]);
+        self.sums.push(Sum { owner: Arc::new(owner), account: account.clone(), processes: 1, memories });
     }
 }
 

@@ -35,8 +35,6 @@ pub struct MappingSource {
     pub cells: usize,
     /// A smaps text instead of processes: a file, or `-` for standard input.
     pub smaps: Option<PathBuf>,
-    /// Whether an address space that several processes share is read once, because their mappings are added up.
-    pub once: bool,
     /// Whether there is one total over several processes.
     pub adds_processes: bool,
     /// Whether the Rss of several processes is added up and shown; a line then says how it counts shared memory.
@@ -70,7 +68,6 @@ impl MappingSource {
             range: AddressRange::ALL,
             cells: CELLS,
             smaps: None,
-            once: false,
             adds_processes: false,
             adds_rss: false,
             tells_files_apart: false,
@@ -234,11 +231,8 @@ impl MappingSource {
                 };
             }
         };
-        let memory = (self.once || self.adds_processes).then(|| shared.memories.enter(&process));
-        shared.read.extend(memory.map(|(number, _)| number));
-        if self.once && memory.is_some_and(|(_, is_new)| !is_new) {
-            return Ok(());
-        }
+        let memory = self.adds_processes.then(|| shared.memories.enter(&process).0);
+        shared.read.extend(memory);
         if read.mappings.changed() > 0 {
             rows.failure(moved(&read));
         }
@@ -276,7 +270,7 @@ impl MappingSource {
             devices,
             owner: needs(MappingNeed::Owner).then(|| Owner::read(&process)),
             files: shared.numbers.as_mut().map_or_else(Vec::new, |files| files.number(&process, &read.mappings)),
-            memory: memory.map(|(number, _)| number),
+            memory,
             pages,
             cache,
             read,
