@@ -16,7 +16,6 @@ use crate::capture::Wanted;
 use crate::join::changes::{ChangedKind, Comparison};
 use crate::process::ProcRoot;
 use crate::query::Total;
-use crate::table::RowKind;
 use crate::table::escape::escaped;
 use crate::units::Bytes;
 use crate::views::changed::{self, ChangeSource, Changed};
@@ -78,8 +77,8 @@ impl Run for DiffArgs {
 
     const ROWS: &'static [Listed] = &[Listed::of::<Changed>("Columns")];
     const NOTES: &'static str = "\
-        The largest change is first, whether it is more or less; on a terminal the 20 largest are shown (--top). What \
-        did not change is left out.\n\
+        The largest change is first, whether it is more or less; on a terminal the 20 largest are shown (--top). \
+        --sort change has what grew most first, and --sort -change what shrank most. What did not change is left out.\n\
         A process is the same if its pid, its start time and the boot are; a file if its device, inode and path are, \
         or after another boot its path.\n\
         The kinds overlap: a process has mappings, whose files are cached and charged to a control group. With --by or \
@@ -113,15 +112,16 @@ impl Run for DiffArgs {
         let is_by_kind = query.by.as_deref() == Some("kind");
         refuse_if(query.by.is_some() && !is_by_kind && kinds.len() > 1, "--by", OVERLAP)?;
         refuse_if(query.total == Total::Row && kinds.len() > 1, "--total", OVERLAP)?;
-        if query.by.is_none() && query.order.is_none() {
-            query.order = Some(Changed::LARGEST_BY.to_owned());
-        }
         let is_long = query.top.is_none() && query.by.is_none() && query.total == Total::None;
         if is_long && !answer.is_machine() && screen::is_terminal() {
             query.top = Some(FIRST);
         }
         answer.check::<Changed>(&query)?;
         let is_brief = !answer.is_machine() && !adds_up;
+        if query.by.is_none() {
+            // All of them, the largest first.
+            query.top.get_or_insert(usize::MAX);
+        }
         let least = self.min_change.unwrap_or(if is_brief { LEAST } else { Bytes(0) });
         // Of a group every change counts, however small.
         query.least = Some(("change", self.min_change.unwrap_or(Bytes(1))));

@@ -126,8 +126,11 @@ fn shown<K: RowKind>(query: &Query, table: &[Column<K>], sink: &dyn Sink) -> Res
         _ => Vec::new(),
     };
     let largest = || query.top.filter(|_| !query.keeps_order && !K::LARGEST_BY.is_empty());
-    let order = query.order.clone().or_else(|| largest().map(|_| K::LARGEST_BY.to_owned()));
-    let order = order.map(|word| Order::parse(&word, table)).transpose().map_err(Stop::Usage)?;
+    let order = match &query.order {
+        Some(word) => Some(Order::parse(word, table)),
+        None => largest().map(|_| Order::usual(K::LARGEST_BY, table)),
+    };
+    let order = order.transpose().map_err(Stop::Usage)?;
     let columns = titled(query, writable(query, columns, sink)?, order.as_ref());
     Ok(Shown { columns, order, top: query.top, line })
 }
@@ -200,7 +203,7 @@ fn grouped<K: RowKind>(query: &Query, table: &[Column<K>], sink: &dyn Sink, by: 
             Err(_) => return Err(not_in_groups(table, &known, word.trim_start_matches('-'))),
         },
         // The largest groups first: by the main figure, or else by the number of rows.
-        None => Order::parse(K::LARGEST_BY, &known).or_else(|_| Order::parse(K::ROWS, &known)).ok(),
+        None => Order::usual(K::LARGEST_BY, &known).or_else(|_| Order::usual(K::ROWS, &known)).ok(),
     };
     // Only what is shown, sorted by or compared is read and added up.
     let is_used = |column: &&Column<K>| {
@@ -215,7 +218,7 @@ fn grouped<K: RowKind>(query: &Query, table: &[Column<K>], sink: &dyn Sink, by: 
     let groups = Grouping::new(&summed, &common, query.merge).columns();
     let order = match (&query.order, order) {
         (Some(word), _) => Some(Order::parse(word, &groups).map_err(Stop::Usage)?),
-        (None, Some(order)) => Order::parse(order.column().id(), &groups).ok(),
+        (None, Some(order)) => Order::usual(order.column().id(), &groups).ok(),
         (None, None) => None,
     };
     let shown = writable(query, select(&groups, &ids).map_err(Stop::Usage)?, sink)?;

@@ -115,6 +115,17 @@ impl Difference {
         }
     }
 
+    /// Which of two differences is more; one below zero is less.
+    pub(super) fn compare(self, other: Difference) -> std::cmp::Ordering {
+        use Difference::{Bytes, Count, Pages, Share};
+        match (self, other) {
+            (Share(one), Share(other)) => one.total_cmp(&other),
+            (Bytes(one) | Count(one) | Pages(one), Bytes(other) | Count(other) | Pages(other)) => one.cmp(&other),
+            // Cells of one column are of one kind.
+            _ => std::cmp::Ordering::Equal,
+        }
+    }
+
     /// Which of two differences is larger, whatever their signs are.
     pub(super) fn compare_sizes(self, other: Difference) -> std::cmp::Ordering {
         use Difference::{Bytes, Count, Pages, Share};

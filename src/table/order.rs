@@ -11,6 +11,8 @@ use crate::error::{Error, ErrorKind, Result, Subject};
 pub struct Order<K: RowKind> {
     column: Column<K>,
     ascending: bool,
+    /// Whether a change is as large as it is far from zero.
+    by_size: bool,
 }
 
 impl<K: RowKind> Order<K> {
@@ -27,8 +29,17 @@ impl<K: RowKind> Order<K> {
             ColumnKind::Strip(_) | ColumnKind::Bars | ColumnKind::Flags => {
                 Err(Error::new(Subject::Words(name), ErrorKind::Refused, "rows cannot be sorted by this column"))
             }
-            _ => Ok(Order { column, ascending }),
+            _ => Ok(Order { column, ascending, by_size: false }),
         }
+    }
+
+    /// The order of rows for which none was requested: the largest by this column first. Changes are in the order of
+    /// their sizes, whether they are more or less.
+    ///
+    /// # Errors
+    /// A column that the table does not have.
+    pub fn usual(id: &str, table: &[Column<K>]) -> Result<Order<K>> {
+        Ok(Order { by_size: true, ..Order::parse(id, table)? })
     }
 
     /// The column to sort by.
@@ -36,15 +47,21 @@ impl<K: RowKind> Order<K> {
         &self.column
     }
 
-    /// Whether the largest comes first.
+    /// Whether the largest comes first. The largest change may be less than zero.
     pub fn is_largest_first(&self) -> bool {
-        !self.ascending
+        !self.ascending && (self.by_size || self.column.kind() != ColumnKind::Change)
     }
 
     /// Compares two rows: the larger comes first, or the smaller if `ascending`; rows without a figure come last.
     pub fn compare(&self, left: &K::Row, right: &K::Row) -> Ordering {
         let (one, other) = (self.column.cell(left), self.column.cell(right));
-        let order = compare_cells(&one, &other, self.ascending);
+        let order = match (&one, &other) {
+            (Cell::Change(one), Cell::Change(other)) if !self.by_size => {
+                let order = other.compare(*one);
+                if self.ascending { order.reverse() } else { order }
+            }
+            _ => compare_cells(&one, &other, self.ascending),
+        };
         if is_absent(&one) && is_absent(&other) {
             order.then_with(|| K::order_without_figure(left, right))
         } else {

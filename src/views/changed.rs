@@ -135,8 +135,10 @@ impl ChangeSource {
         };
         let shown = match self.top.filter(|top| (*top as u64) < self.count) {
             None => String::new(),
+            Some(1) if self.are_largest => "; the largest is shown (--top)".to_owned(),
             Some(top) if self.are_largest => format!("; the {top} largest are shown (--top)"),
             // In another order, or those that match.
+            Some(1) => "; at most 1 is shown (--top)".to_owned(),
             Some(top) => format!("; at most {top} are shown (--top)"),
         };
         vec![format!("From {before} to {after}: {count}{shown}.")]

@@ -246,7 +246,11 @@ fn only_what_changed_enough_is_shown_and_a_filter_may_ask_for_a_sign() {
     assert_eq!(names(&["--jsonl", "--filter", "change > 4K"]), "/grows");
     assert_eq!(names(&["--jsonl", "--filter", "change <= -4K"]), "/shrinks");
     assert_eq!(names(&["--jsonl", "--filter", "change >= -2097152 && status == shrank"]), "/shrinks");
-    assert_eq!(names(&["--jsonl", "--sort", "-change"]), "/little /grows /shrinks");
+    // By its name, what shrank is less than what grew.
+    assert_eq!(names(&["--jsonl", "--sort", "change"]), "/grows /little /shrinks");
+    assert_eq!(names(&["--jsonl", "--sort", "-change"]), "/shrinks /little /grows");
+    assert_eq!(names(&["--jsonl", "--sort", "-change", "--top", "1"]), "/shrinks");
+    assert_eq!(names(&["--jsonl", "--top", "1"]), "/shrinks");
     // A table leaves out what is small, says so, and says what was compared.
     let table = diff(&before, &after, &["--what", "files"]).good().text();
     assert!(table.contains("-2097152 shrank /shrinks") && !table.contains("/little"), "{table}");
@@ -258,7 +262,10 @@ fn only_what_changed_enough_is_shown_and_a_filter_may_ask_for_a_sign() {
         run.text().lines().last().unwrap().rsplit_once("Z): ").unwrap().1.to_owned()
     };
     assert_eq!(closing(&["--top", "2"]), "3 changes; the 2 largest are shown (--top).");
+    assert_eq!(closing(&["--top", "1"]), "3 changes; the largest is shown (--top).");
+    assert_eq!(closing(&["--top", "1", "--sort", "name"]), "3 changes; at most 1 is shown (--top).");
     assert_eq!(closing(&["--top", "2", "--sort", "name"]), "3 changes; at most 2 are shown (--top).");
+    assert_eq!(closing(&["--top", "2", "--sort", "change"]), "3 changes; at most 2 are shown (--top).");
     assert_eq!(closing(&["--top", "2", "--filter", "change > 0"]), "3 changes; at most 2 are shown (--top).");
     assert_eq!(closing(&["--top", "3", "--sort", "name"]), "3 changes.");
     assert_eq!(closing(&["--top", "1", "--by", "status"]), "3 changes.");
