@@ -115,6 +115,8 @@ pub enum Aggregation<K: RowKind> {
     /// Combines sums of groups in the way in which the groups were added up.
     Merge(fn(&K::Row, u32) -> Option<&ColumnSum>, How),
 }
+    /// The same as a share, in percent, of something that the rows have in common: the second function returns it.
+    Part(fn(&K::Row, u32) -> Figure<Piece>, fn(&K::Row) -> u64),
 
 impl<K: RowKind> Aggregation<K> {
     /// How it combines the cells.
@@ -127,6 +129,7 @@ impl<K: RowKind> Aggregation<K> {
             Aggregation::Merge(_, how) => *how,
         }
     }
+            Aggregation::Part(..) => How::Part,
 }
 
 impl<K: RowKind> Clone for Aggregation<K> {

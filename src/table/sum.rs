@@ -30,6 +30,8 @@ pub enum How {
     Share,
     /// Added up, with what several rows share counted once.
     Union,
+    /// The same, divided by something that they have in common.
+    Part,
 }
 
 /// The total of one column.
@@ -63,6 +65,12 @@ impl ColumnSum {
         self.maybe_unknown += 1;
     }
 
+    /// Adds a piece of `whole`, which is the same for all rows.
+    pub(super) fn unite_part(&mut self, piece: Piece, whole: u64) {
+        self.whole = u128::from(whole);
+        self.unite(piece);
+    }
+
     /// Notes that a row has no figure, and why if that is known.
     pub(super) fn lack(&mut self, reason: Option<Reason>) {
         self.missing = self.missing.saturating_add(1);
@@ -78,7 +86,7 @@ impl ColumnSum {
 
     fn merge_known(&mut self, other: &ColumnSum) {
         self.part += other.part;
-        self.whole += other.whole;
+        self.whole = if self.how == How::Part { self.whole.max(other.whole) } else { self.whole + other.whole };
         self.known += other.known;
         self.reason = self.reason.or(other.reason);
         if let Some(union) = &other.union {
@@ -139,6 +147,9 @@ impl ColumnSum {
             return percent(self.part, self.whole).map(Cell::Percent).ok_or(EMPTY);
         }
         let united = self.union.as_ref().map_or(Ok(0), |union| union.sum())?;
+        if self.how == How::Part {
+            return percent(united, self.whole).map(Cell::Percent).ok_or(EMPTY);
+        }
         let sum = u64::try_from(self.part.saturating_add(united)).map_err(|_| TOO_LARGE)?;
         Ok(if in_bytes { Cell::Bytes(sum) } else { Cell::Count(sum) })
     }

@@ -98,6 +98,10 @@ impl<K: RowKind> Totals<K> {
                     Ok(piece) => sum.unite(piece),
                     Err(absent) => lack(sum, Some(absent)),
                 },
+                Aggregation::Part(take, whole) => match take(row, column.argument) {
+                    Ok(piece) => sum.unite_part(piece, whole(row)),
+                    Err(absent) => lack(sum, Some(absent)),
+                },
                 Aggregation::Merge(take, _) => sum.merge_group(take(row, column.argument)),
             }
             let may_be_bound = matches!(column.aggregation, Aggregation::Sum | Aggregation::Union(_));

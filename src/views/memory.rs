@@ -86,7 +86,7 @@ const COLUMNS: &[C] = &[
     col!(new "size", "Size", Bytes, |row| Cell::bytes(row.amount.bytes),
         "how much it is; the places add up to MemTotal", aggregated(Aggregation::Union(piece))),
     col!(new "percent", "Percent", Percent, |row| Cell::percent(share(row)), "the same as a percentage of MemTotal",
-        least()),
+        least(), aggregated(Aggregation::Part(piece, whole))),
     col!(new "bar", "", Text, |row| Cell::bar(share(row)), "the same as a bar", on_request(), coloured(Colour::Green)),
     col!(new "part_of", "Part of", Text, |row| Cell::Remark(Some(&row.part_of[..]).filter(|words| !words.is_empty())),
         "the places that have counted it, for an attribute; places have none"),
@@ -123,6 +123,10 @@ fn share(row: &MemoryRow) -> Figure<f64> {
 /// with these places has counted already. It is at most what they have: more cannot be in them, whatever the counters
 /// say.
 fn piece(row: &MemoryRow, _: u32) -> Figure<Piece> {
+fn whole(row: &MemoryRow) -> u64 {
+    row.whole.0
+}
+
     let Pages(room) = row.among.cached();
     let figure = match row.amount.bytes {
         Ok(Bytes(bytes)) => Some(bytes.min(room)),

@@ -1,5 +1,7 @@
 //! What is believed where counters contradict each other, and how the account is shown.
 
+use serde_json::Value;
+
 use crate::{Machine, fixture, zone};
 
 const GIB: u64 = 1 << 30;
@@ -164,6 +166,13 @@ fn each_node_adds_up_to_its_own_total() {
     let mut sizes: Vec<_> = groups.map(|row| (row["node"].as_u64().unwrap(), row["size"].as_u64().unwrap())).collect();
     sizes.sort_unstable();
     assert_eq!(sizes, [(0, 10000 << 10), (1, 20000 << 10)]);
+    // Their shares are those of the whole machine, and add up.
+    let groups = machine.run(&["--by", "node", "--json", "-o", "node,percent", "--total"]).good().json();
+    let percent = |row: &Value| row["percent"].as_f64().unwrap();
+    let mut shares: Vec<f64> = groups["groups"].as_array().unwrap().iter().map(percent).collect();
+    shares.sort_unstable_by(f64::total_cmp);
+    assert!((shares[0] - 100.0 / 3.0).abs() < 0.01 && (shares[1] - 200.0 / 3.0).abs() < 0.01, "{groups}");
+    assert_eq!(percent(&groups["total"]), 100.0);
     // What is used of each is the rest, as the example says.
     let used = machine.run(&["--by", "node", "--jsonl", "--filter", "reclaim != free"]).good().lines_of_json();
     let mut used: Vec<_> = used.iter().map(|row| row["size"].as_u64().unwrap() >> 10).collect();
