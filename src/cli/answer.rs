@@ -340,7 +340,9 @@ impl AnswerArgs {
         let done = execute(query, source, &mut sink, report);
         report.restore_terminal();
         if done.is_ok() && !sink.has_rows && query.every.is_none() && query.top != Some(0) {
-            report.narrowed.extend((!self.filter.is_empty()).then_some("--filter".into()));
+            if query.filter.is_some() {
+                report.narrowed.push("--filter".into());
+            }
             report.say_that_nothing_matches("row");
         }
         done

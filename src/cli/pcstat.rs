@@ -295,9 +295,11 @@ impl PcstatArgs {
         let over = |filter: Expression| filter.over(&Files::columns());
         let filter = self.answer.filter::<Files>()?.map(over).transpose().map_err(Stop::Filter)?;
         let (deepest, only_cached, answer) = (self.by_dir, self.only_cached, self.answer);
-        let mut source = DirectorySource { chosen: self.chosen.chosen()?, deepest, only_cached, filter };
+        report.narrowed.extend(filter.is_some().then_some("--filter".into()));
+        let chosen = self.chosen.chosen()?;
+        let mut source = DirectorySource { chosen, deepest, only_cached, filter, is_empty: false };
         answer.answer(&query, &mut source, presentation, report)?;
-        if !source.chosen.reach.has_visited() {
+        if source.is_empty {
             report.say_that_nothing_matches("file");
         }
         note_range(&source.chosen, report);

@@ -244,6 +244,8 @@ pub struct DirectorySource {
     pub only_cached: bool,
     /// Selects the files that are added up.
     pub filter: Option<Filter<Files>>,
+    /// Whether the sums of the last answer are over no file.
+    pub is_empty: bool,
 }
 
 impl Source for DirectorySource {
@@ -270,6 +272,7 @@ impl Source for DirectorySource {
         let sums = self.collect(engine, &unopened, rows)?;
         let everything = Sums::total(&sums);
         report_unknown(&everything, rows);
+        self.is_empty = everything.files == 0;
         let page_size = engine.page_size();
         let row = |(path, tally)| {
             let note = note(&tally);

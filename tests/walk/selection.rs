@@ -34,6 +34,40 @@ fn globs_match_names_or_paths() {
 }
 
 #[test]
+fn sums_over_no_file_are_said_to_be_such() {
+    let folder = folder();
+    file(folder.path(), "small", 1);
+    for view in ["--summary", "--by-dir 1"] {
+        let sum = |options: &str| pcstat(&format!("-R {view} {options}"), folder.path());
+        let none = sum("--filter size>1G");
+        assert_eq!((none.status, none.err.as_str()), (Some(0), "rmap: --filter: no file matches\n"), "{view}");
+        assert_eq!(none.json()[0]["files"], 0, "{view}");
+        let both = sum("--only-cached --filter size>1G");
+        assert_eq!(both.err, "rmap: --only-cached, --filter: no file matches\n", "{view}");
+        assert_eq!(sum("--filter size>0").err, "", "{view}");
+    }
+    let named = pcstat("--by-dir 1 --filter size>1G", folder.path().join("small"));
+    assert_eq!(named.parts(), (0, "[]\n".to_owned(), "rmap: --filter: no row matches\n".to_owned()));
+}
+
+#[test]
+fn another_name_of_a_named_file_is_counted_in_its_own_row() {
+    let folder = folder();
+    file(folder.path(), "a/first", 1);
+    std::fs::hard_link(folder.path().join("a/first"), folder.path().join("second")).unwrap();
+    let counts = |view: &str| {
+        let mut command = command(["pcstat", "--json", "-R", view, "a/first", "second", "a"]);
+        command.current_dir(folder.path());
+        let json = run(command).json();
+        let count = |row: &serde_json::Value, column: &str| row[column].as_u64().unwrap();
+        json.as_array().unwrap().iter().map(|row| (count(row, "files"), count(row, "again"))).collect::<Vec<_>>()
+    };
+    assert_eq!(counts("--summary"), [(1, 2)]);
+    // The directory, the file and its other name.
+    assert_eq!(counts("--by-dir=0"), [(0, 1), (1, 0), (0, 1)]);
+}
+
+#[test]
 fn globs_with_a_slash_match_the_relative_or_the_printed_path() {
     let folder = folder();
     for name in ["top", "d1/a", "d1/sub/b", "d2/d1/c", "d2/x"] {

@@ -61,7 +61,7 @@ fn visit_file(file: OpenFile, options: &Options<'_>, seen: &Seen, visitor: &mut 
         return ControlFlow::Continue(());
     }
     if !seen.first_of_named(&file) {
-        visitor.skipped(Skipped::Again, NAMED);
+        visitor.skipped(Skipped::Again, Place { directory: Some(file.path()), depth: 0 });
         return ControlFlow::Continue(());
     }
     visitor.file(file, NAMED)

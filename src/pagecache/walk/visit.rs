@@ -59,7 +59,8 @@ impl Default for Options<'_> {
 /// Where a file was found.
 #[derive(Debug, Clone, Copy)]
 pub struct Place<'p> {
-    /// Its directory, as reached from the named directory; `None` for a file that was named itself.
+    /// Its directory, as reached from the named directory; `None` for a file that was named itself. If that is skipped,
+    /// it stands in this place.
     pub directory: Option<&'p Path>,
     /// How many levels that directory is below the named one.
     pub depth: usize,
