@@ -818,6 +818,87 @@ fn the_examples_of_help_work() {
 }
 
 #[test]
+fn an_option_that_another_command_has_is_not_only_unknown() {
+    for command in ["ps", "files", "mem", "who", "cgroups", "warm", "evict", "pcstat"] {
+        let line = "unknown option '--merge'; only rmap pid has it: Merge all processes into one list, set of groups or \
+                    summary. ";
+        assert_eq!(refused(&[command, "--merge"]), format!("{line}See `rmap {command} --help`"));
+    }
+}
+
+#[test]
+fn a_refusal_says_no_more_than_what_was_typed() {
+    for (words, line) in [
+        (
+            &["pcstat", "--map", "--histo", "f"][..],
+            "--map, --histo: each of these is a view of its own; choose one of them",
+        ),
+        (&["pid", "--smaps", "f", "--name", "x"], "--name: it selects processes, and --smaps reads a text"),
+        (
+            &["pid", "self", "--filter", "page_map=~x"],
+            "--filter: =~ requires a text column, but 'page_map' is of the type strip (at character 11)",
+        ),
+        (&["mem", "-o", "xyzzy"], "xyzzy: unknown column: the rows of the account do not have it"),
+        (
+            &["pid", "self", "-w", "0"],
+            "invalid value '0' for '--watch <SECS>': use a number of seconds in digits, greater than 0 and at most 1000000000, such as 0.5 or 2",
+        ),
+        (
+            &["diff", "f", "-w", "1"],
+            "-w: two states are compared once; -w of ps, files, mem and cgroups shows what changes from now on",
+        ),
+    ] {
+        let typed = refused(words);
+        assert_eq!(typed.split("; see `").next(), Some(line), "{words:?}");
+    }
+}
+
+#[test]
+fn no_help_has_two_empty_lines() {
+    for name in subcommands() {
+        let text = help(&name, "--help", "200");
+        assert!(!text.contains("\n\n\n"), "{name}: {text}");
+    }
+}
+
+/// The expressions that the help of `--filter` has, each after the option that shows such rows.
+fn filters(long: &str) -> Vec<String> {
+    let (_, list) = long.split_once("Show only matching rows: ").unwrap();
+    let written = list.lines().next().unwrap().split(", with ");
+    written.map(|filter| filter.replacen('\'', "--filter '", 1)).collect()
+}
+
+#[test]
+fn the_filters_of_help_fit_the_rows_of_each_subcommand() {
+    let folder = disk();
+    std::fs::write(folder.path().join("file"), "text").unwrap();
+    let in_shell = |words: &str| {
+        let mut shell = Command::new("/bin/bash");
+        shell.arg("-c").arg(format!("timeout -s INT 20 {} {words}", program().display())).current_dir(folder.path());
+        run(shell)
+    };
+    in_shell("capture -o before.tar");
+    let commands = rmap::cli::command();
+    let is_filtered = |name: &String| commands.find_subcommand(name).is_some_and(has_rows);
+    for subcommand in subcommands().into_iter().filter(is_filtered) {
+        let operands = match subcommand.as_str() {
+            "pid" => "self",
+            "diff" => "before.tar",
+            "demo" => "--size 1M",
+            "trace" => "true",
+            "warm" | "evict" => "--dry-run file",
+            "mem" | "cgroups" | "ps" | "files" => "",
+            _ => "file",
+        };
+        for filter in filters(&help(&subcommand, "--help", "200")) {
+            // `trace` takes every word after the command for its arguments.
+            let run = in_shell(&format!("{subcommand} {filter} {operands}"));
+            assert!(run.status.is_some_and(|status| status != 2), "{subcommand} {filter}: {}", run.err);
+        }
+    }
+}
+
+#[test]
 fn an_option_before_the_command_says_what_to_type() {
     let line = |instead| format!("ps: a command comes before its options; type `rmap {instead}`");
     // Which machine is read can come before the command, as far as there is a choice.

@@ -32,7 +32,7 @@ pub(crate) struct AnswerArgs {
         help_heading = "Output"
     )]
     pub(crate) columns: Option<ColumnList>,
-    /// Show only matching rows: 'size>10M && name=~libc'
+    /// Show only matching rows
     ///
     /// The syntax is below. Can be repeated; then all must match. If no row matches, a line on standard error says so,
     /// which does not change the exit status.

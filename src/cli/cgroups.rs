@@ -43,6 +43,7 @@ impl Run for CgroupsArgs {
 Every figure includes the groups below, so a total adds up only the outermost rows. With --by, the groups below are \
 subtracted first, so that memory counts only in the row of its own group.";
     const OPERANDS: &'static str = "";
+    const FILTERS: &'static [(&'static str, &'static str)] = &[("", "limit_percent>80 && name=~user")];
     const EXAMPLES: &'static [(&'static str, &'static str)] = &[
         ("rmap cgroups", "all control groups, as a tree"),
         ("rmap cgroups --sort usage --top 10", "the largest"),

@@ -76,6 +76,7 @@ impl Run for DemoArgs {
         The file is removed when the demo ends, even after kill -9: a second process waits to remove it. If both are \
         killed at once, such as when a whole container or machine stops, the file is left behind.";
     const OPERANDS: &'static str = "";
+    const FILTERS: &'static [(&'static str, &'static str)] = &[("", "rss>10M")];
     const EXAMPLES: &'static [(&'static str, &'static str)] = &[
         ("rmap demo --size 64M", "map and fill 64 MiB and show both views after each quarter"),
         ("rmap demo --size 64M --jsonl", "the same for a program"),

@@ -84,6 +84,7 @@ impl Run for DiffArgs {
         The kinds overlap: a process has mappings, whose files are cached and charged to a control group. With --by or \
         --total a control group has only what those below it do not have.";
     const OPERANDS: &'static str = "A, a capture";
+    const FILTERS: &'static [(&'static str, &'static str)] = &[("", "kind==file && name=~libc")];
     const EXAMPLES: &'static [(&'static str, &'static str)] = &[
         ("rmap diff today.tar.zst", "what changed since then"),
         ("rmap diff today.tar.zst later.tar.zst", "between two captures"),

@@ -104,6 +104,7 @@ macro_rules! run_as {
             const ROWS: &'static [Listed] = &[Listed::of::<Effects>("Columns")];
             const NOTES: &'static str = $notes;
             const OPERANDS: &'static str = OPERANDS;
+            const FILTERS: &'static [(&'static str, &'static str)] = &[("", "size>10M && name=~libc")];
             const EXAMPLES: &'static [(&'static str, &'static str)] = $examples;
 
             const NO_ROOT: &'static str = "it changes memory, and a capture does not change";

@@ -67,6 +67,7 @@ impl Run for FilesArgs {
     const ROWS: &'static [Listed] = &[Listed::of::<CachedFiles>("Columns")];
     const NOTES: &'static str = "";
     const OPERANDS: &'static str = "";
+    const FILTERS: &'static [(&'static str, &'static str)] = &[("", "size>10M && name=~libc")];
     const EXAMPLES: &'static [(&'static str, &'static str)] = &[
         ("rmap files --top 20", "the largest cached files"),
         ("rmap files --by cgroup", "who is charged for the page cache"),

@@ -40,6 +40,7 @@ impl Run for MemArgs {
     const NOTES: &'static str = "Each byte is in one place, and the places add up to MemTotal. Attributes, which are \
 indented below them in a table, describe a part of the places that part_of names; a total does not add them.";
     const OPERANDS: &'static str = "";
+    const FILTERS: &'static [(&'static str, &'static str)] = &[("", "size>10M && title=~cache")];
     const EXAMPLES: &'static [(&'static str, &'static str)] = &[
         ("rmap mem", "where the memory is, on one screen"),
         ("rmap mem -w 2", "what grows and shrinks"),

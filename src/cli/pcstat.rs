@@ -98,6 +98,8 @@ impl Run for PcstatArgs {
         without colour (a pipe, NO_COLOR) a second line shows D, W or B. mincore does not report these.\n\n\
         With --by-dir and --summary, EXPR of --filter is about files: it chooses which of them are added up.";
     const OPERANDS: &'static str = OPERANDS;
+    const FILTERS: &'static [(&'static str, &'static str)] =
+        &[("", "size>10M && name=~libc"), ("--runs", "length>1M && state==cached")];
     const EXAMPLES: &'static [(&'static str, &'static str)] = &[
         ("rmap pcstat big.db", "how much of the file is cached"),
         ("rmap pcstat --map big.db", "where in the file"),

@@ -152,6 +152,8 @@ impl Run for PidArgs {
         mapping, pid and cgroup.\n\
         By default sizes are in KiB; machine formats are in bytes.";
     const OPERANDS: &'static str = "PID, --name, --match, --user, --cgroup or --smaps";
+    const FILTERS: &'static [(&'static str, &'static str)] =
+        &[("", "size>10M && name=~libc"), ("--summary", "amount>10M")];
     const EXAMPLES: &'static [(&'static str, &'static str)] = &[
         ("rmap pid -x 4690", "what the process has mapped, as pmap -x shows it"),
         ("rmap pid --summary 4690", "where its memory is, and how much can be reclaimed without swap"),

@@ -55,6 +55,7 @@ impl Run for PsArgs {
         Any user may read Rss and Swap of every process; the other figures only of their own. An address space that \
         several processes share (vfork) counts once in sums, if this user may read them.";
     const OPERANDS: &'static str = "";
+    const FILTERS: &'static [(&'static str, &'static str)] = &[("", "rss>10M && name=~bash")];
     const EXAMPLES: &'static [(&'static str, &'static str)] = &[
         ("rmap ps --top 10", "the processes that use most memory"),
         ("rmap ps --by app", "how much each application uses"),

@@ -47,6 +47,10 @@ pub(crate) trait Run: Args {
     /// Commands that work and what they show, for the end of `--help`.
     const EXAMPLES: &'static [(&'static str, &'static str)];
 
+    /// Expressions for `--filter`, each after the option that shows the rows that it is for; the first is for the usual
+    /// rows. None if it has no such option.
+    const FILTERS: &'static [(&'static str, &'static str)] = &[];
+
     /// Why it has no `--proc-root`, if it has none.
     const NO_ROOT: &'static str = "";
 
@@ -137,8 +141,12 @@ impl Subcommand {
             augment: |command| {
                 let refused = [("every", A::NO_WATCH), ("total", A::NO_TOTAL), ("by", A::NO_GROUPS)];
                 let refused = refused.into_iter().filter(|(_, why)| !why.is_empty());
-                refused
-                    .fold(A::augment_args(command), |command, (id, _)| command.mut_arg(id, |option| option.hide(true)))
+                let command = A::augment_args(command);
+                let command = match A::FILTERS {
+                    [] => command,
+                    filters => command.mut_arg("filter", |option| with_examples(option, filters)),
+                };
+                refused.fold(command, |command, (id, _)| command.mut_arg(id, |option| option.hide(true)))
             },
             run: |matches, configure, report| {
                 let args = A::from_arg_matches(matches)?;
@@ -171,6 +179,20 @@ impl Subcommand {
 }
 
 /// Examples as the last lines of a help text.
+/// The option `--filter`, whose help begins with a short sentence, and these expressions after it.
+fn with_examples(option: Arg, filters: &[(&str, &str)]) -> Arg {
+    let short = option.get_help().map(ToString::to_string).unwrap_or_default();
+    let example = |(view, expression): &(&str, &str)| match *view {
+        "" => format!("'{expression}'"),
+        view => format!("with {view} '{expression}'"),
+    };
+    let examples: Vec<String> = filters.iter().map(example).collect();
+    let usual = format!("{short}: {}", examples.first().map_or("", String::as_str));
+    let all = format!("{short}: {}", examples.join(", "));
+    let long = option.get_long_help().map(ToString::to_string).unwrap_or_default();
+    option.help(usual).long_help(long.replacen(&short, &all, 1))
+}
+
 pub(super) fn examples(examples: &[(&str, &str)]) -> String {
     let width = examples.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
     let lines = examples.iter().map(|(command, shows)| format!("\n  {command:width$}  {shows}"));

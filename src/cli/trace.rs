@@ -111,6 +111,7 @@ impl Run for TraceArgs {
         would not happen without rmap. A line at the end says how often that may have happened, at most; \
         --no-syscalls avoids it. While rmap is stopped, the program waits in its next large call.";
     const OPERANDS: &'static str = "COMMAND";
+    const FILTERS: &'static [(&'static str, &'static str)] = &[("", "size>10M && path=~libc")];
     const EXAMPLES: &'static [(&'static str, &'static str)] = &[
         ("rmap trace sort big.db", "what a program maps and fills, until it ends"),
         ("rmap trace --output rows.csv --csv sort big.db", "the rows to a file, in bytes"),

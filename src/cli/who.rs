@@ -58,6 +58,7 @@ impl Run for WhoArgs {
         container sees. A capture has no files, so symbolic links are not followed; what is cached is taken from its \
         list of cached files.";
     const OPERANDS: &'static str = "FILE or --inode";
+    const FILTERS: &'static [(&'static str, &'static str)] = &[("", "rss>10M && name=~bash")];
     const EXAMPLES: &'static [(&'static str, &'static str)] = &[
         ("rmap who big.db", "everyone who maps it or has it open"),
         ("rmap who big.db --by user", "whose processes hold a file"),
