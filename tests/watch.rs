@@ -136,7 +136,7 @@ fn an_invalid_interval_is_wrong_usage() {
     for (word, why) in [
         ("0", "greater than 0"),
         ("-1", ""),
-        ("x", "invalid interval"),
+        ("x", "invalid value 'x' for '--watch <SECS>': use a number of seconds"),
         ("0.0", "greater than 0"),
         ("1e9", bounds),
         ("inf", bounds),

@@ -139,7 +139,7 @@ impl FromStr for Interval {
     fn from_str(text: &str) -> Result<Interval, String> {
         let refusal = || {
             let bounds = format!("greater than 0 and at most {LONGEST}");
-            format!("invalid interval '{text}': use a number of seconds in digits, {bounds}, such as 0.5 or 2")
+            format!("use a number of seconds in digits, {bounds}, such as 0.5 or 2")
         };
         let plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
         let is_short = |seconds: &f64| *seconds <= f64::from(LONGEST);

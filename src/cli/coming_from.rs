@@ -228,7 +228,8 @@ pub(super) fn page() -> String {
          `rmap` understands these programs by name: `rmap vmtouch -t FILE` does what `vmtouch -t FILE` does.\n\
          The output is rmap's. What has no equivalent is answered in one line, and nothing runs (status 2).\n\n\
          After a subcommand of rmap, a letter has rmap's meaning: `rmap pcstat -b LIST` measures the file LIST,\n\
-         in bytes, and `rmap vmtouch -b LIST` the files that it names. `rmap help vmtouch` prints one of these tables.\n",
+         in bytes, and `rmap vmtouch -b LIST` the files that it names.\n\
+         `rmap help vmtouch` prints one of these tables.\n",
     );
     for peer in PEERS {
         // Writing to a string cannot fail.

@@ -93,7 +93,8 @@ impl Run for DiffArgs {
     ];
 
     const NO_ROOT: &'static str = "captures are its arguments: rmap diff A B";
-    const NO_WATCH: &'static str = "two states are compared once";
+    const NO_WATCH: &'static str =
+        "two states are compared once; -w of ps, files, mem and cgroups shows what changes from now on";
 
     fn is_machine(&self) -> bool {
         self.answer.is_machine()
@@ -117,12 +118,12 @@ impl Run for DiffArgs {
         if is_long && !answer.is_machine() && screen::is_terminal() {
             query.top = Some(FIRST);
         }
-        answer.check::<Changed>(&query)?;
-        let is_brief = !answer.is_machine() && !adds_up;
         if query.by.is_none() {
             // All of them, the largest first.
             query.top.get_or_insert(usize::MAX);
         }
+        answer.check::<Changed>(&query)?;
+        let is_brief = !answer.is_machine() && !adds_up;
         let least = self.min_change.unwrap_or(if is_brief { LEAST } else { Bytes(0) });
         // Of a group every change counts, however small.
         query.least = Some(("change", self.min_change.unwrap_or(Bytes(1))));

@@ -31,6 +31,13 @@ pub(super) fn parser(subcommand: &Subcommand) -> clap::Command {
     GlobalArgs::augment_args((subcommand.augment)(clap::Command::new("rmap")))
 }
 
+/// Whether a subcommand has the option after its name.
+fn takes(words: &[OsString], subcommands: &[Subcommand]) -> bool {
+    let named = subcommands.iter().find(|subcommand| words.first().is_some_and(|word| word == subcommand.name));
+    let refused = named.and_then(|subcommand| parser(subcommand).try_get_matches_from(words).err());
+    refused.is_none_or(|error| error.kind() != ErrorKind::UnknownArgument)
+}
+
 /// What to type instead of an option of another program after `command`, which does not have it.
 pub(super) fn instead_of(
     option: &str,
@@ -38,16 +45,16 @@ pub(super) fn instead_of(
     words: &[OsString],
     subcommands: &[Subcommand],
 ) -> Option<String> {
-    let takes = |words: &[OsString]| {
-        let named = subcommands.iter().find(|subcommand| words.first().is_some_and(|word| word == subcommand.name));
-        let refused = named.and_then(|subcommand| parser(subcommand).try_get_matches_from(words).err());
-        refused.is_none_or(|error| error.kind() != ErrorKind::UnknownArgument)
-    };
-    // The screen consists of the first rows of these, which have all options.
-    let parts = SUMMED_UP.iter().filter(|part| takes(&[(**part).into(), option.into()]));
-    let parts: Vec<String> = parts.filter(|_| command == OVERVIEW).map(|part| format!("`rmap {part}`")).collect();
+    coming_from::instead_of(option, command, words, &|words| takes(words, subcommands))
+}
+
+/// Which of the subcommands that the overview sums up have an option that it does not have: it consists of their first
+/// rows.
+fn parts_with(option: &str, subcommands: &[Subcommand]) -> Option<String> {
+    let parts = SUMMED_UP.iter().filter(|part| takes(&[(**part).into(), option.into()], subcommands));
+    let parts: Vec<String> = parts.map(|part| format!("`rmap {part}`")).collect();
     match &parts[..] {
-        [] => coming_from::instead_of(option, command, words, &takes),
+        [] => None,
         [part] => Some(format!("{part} has it")),
         [parts @ .., last] => Some(format!("{} and {last} have it", parts.join(", "))),
     }
@@ -58,6 +65,18 @@ pub(super) fn largest_of_all(command: &str, words: &[OsString]) -> Option<String
     let typed = coming_from::typed_value("--top", words).filter(|_| command == "pcstat")?;
     let rows = shell_word(typed.as_encoded_bytes());
     Some(format!("for the whole machine, type `rmap files --top {rows}` or `rmap hcache -top {rows}`."))
+}
+
+/// The only subcommand that has this option, and what it does there.
+pub(super) fn only_in(option: &str, subcommands: &[Subcommand]) -> Option<String> {
+    let long = option.strip_prefix("--")?;
+    let mut having = subcommands.iter().filter_map(|subcommand| {
+        let command = (subcommand.augment)(clap::Command::new("rmap"));
+        let option = command.get_arguments().find(|option| option.get_long() == Some(long) && !option.is_hide_set())?;
+        Some((subcommand.name, option.get_help().map(ToString::to_string).unwrap_or_default()))
+    });
+    let (name, help) = having.next().filter(|_| having.next().is_none())?;
+    Some(format!("only rmap {name} has it: {help}"))
 }
 
 /// What was typed.
@@ -286,16 +305,24 @@ fn guess(words: Vec<OsString>, subcommands: &[Subcommand]) -> Result<Vec<OsStrin
     }
 }
 
+/// The two views, which take what they are about.
+const VIEWS: &str = "`rmap pid PID` and `rmap pcstat PATH`";
+
+/// The line for an option that the overview does not have, but what it sums up, if that is what `command` is.
+pub(super) fn not_for_overview(option: &str, command: &str, subcommands: &[Subcommand]) -> Option<String> {
+    let parts = parts_with(option, subcommands).filter(|_| command == OVERVIEW)?;
+    Some(pointed(&format!("{option}: not for the overview; {parts}, as have {VIEWS}"), "rmap"))
+}
+
 /// The line for options of both views, but not of the overview, without anything to look at.
 fn without_operand(overview: &clap::Error, subcommands: &[Subcommand]) -> String {
-    let views = "`rmap pid PID` and `rmap pcstat PATH`";
     let option = match overview.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(option)) => option.as_str(),
         _ => "",
     };
-    match instead_of(option, OVERVIEW, &[], subcommands) {
-        Some(parts) => pointed(&format!("{option}: not for the overview; {parts}, as have {views}"), "rmap"),
-        None => pointed(&format!("name a process or a file: {}", views.replace(" and ", " or ")), "rmap"),
+    match not_for_overview(option, OVERVIEW, subcommands) {
+        Some(line) => line,
+        None => pointed(&format!("name a process or a file: {}", VIEWS.replace(" and ", " or ")), "rmap"),
     }
 }
 

@@ -243,8 +243,12 @@ fn usage_line(error: &clap::Error, subcommand: Option<&Subcommand>, words: &[OsS
             let kind = if typed().starts_with('-') { "unknown option" } else { "unexpected argument" };
             let line = format!("{kind} '{}'", escaped(typed().as_bytes()));
             let name = subcommand.map_or("", |subcommand| subcommand.name);
+            if let Some(line) = habits::not_for_overview(&typed(), name, SUBCOMMANDS) {
+                return line;
+            }
             let instead = habits::instead_of(&typed(), name, words, SUBCOMMANDS);
-            asked(line, instead.map(|line| line + ".").or_else(suggested))
+            let elsewhere = || habits::only_in(&typed(), SUBCOMMANDS);
+            asked(line, instead.or_else(elsewhere).map(|line| line + ".").or_else(suggested))
         }
         (ErrorKind::InvalidValue, _) if context(ContextKind::SuggestedValue).is_some() => {
             let value = context(ContextKind::InvalidValue).unwrap_or_default();

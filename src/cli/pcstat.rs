@@ -150,7 +150,7 @@ impl PcstatArgs {
             (self.terse, "--terse"),
         ];
         let typed: Vec<&str> = views.iter().filter(|(typed, _)| *typed).map(|(_, option)| *option).collect();
-        refuse_if(typed.len() > 1, &typed.join(", "), "each of these shows different rows; choose one of them")?;
+        refuse_if(typed.len() > 1, &typed.join(", "), "each of these is a view of its own; choose one of them")?;
         let rows = typed.first().copied().unwrap_or_default();
         let is_list = !(summary || self.by_dir.is_some() || self.runs || self.terse);
         refuse_if(self.min_run.is_some() && !self.runs, "--min-run", "it is about runs; use it with --runs")?;

@@ -42,7 +42,7 @@ pub(crate) struct PidArgs {
     #[arg(
         long,
         value_name = "FILE",
-        conflicts_with_all = ["pids", "found", "proc_root"],
+        conflicts_with_all = ["pids", "proc_root"],
         help_heading = "Processes",
         hide_short_help = true
     )]
@@ -197,6 +197,8 @@ impl PidArgs {
             "these are columns of mappings; groups and summaries do not have them",
         )?;
         let has_text = self.smaps.is_some();
+        let found: Vec<&str> = self.found.typed().collect();
+        refuse_if(has_text && !found.is_empty(), &found.join(", "), "it selects processes, and --smaps reads a text")?;
         refuse_if(has_text && views.cache, "--cache", "a smaps text says nothing about the page cache")?;
         refuse_if(has_text && views.map, "--map", "a smaps text says nothing about the page tables")?;
         refuse_if(has_text && views.numa, "--numa", "a smaps text says nothing about NUMA nodes")?;
@@ -274,12 +276,12 @@ impl PidArgs {
         let joins_processes = by.as_deref().is_some_and(|by| KEYS_OF_PROCESSES.contains(&by));
         query.by = by;
         query.merge = self.views.merge || joins_processes;
+        // Each group of processes has the memory that its processes share with those of another.
+        query.once = self.views.merge && !joins_processes;
         query.joined = self.joined();
         if query.by.is_some() && query.every.is_some() && !query.merge && processes.may_be_several() {
             query.joined.push(vec!["pid".to_owned()]);
         }
-        // Each group of processes has the memory that its processes share with those of another.
-        query.once = self.views.merge && !joins_processes;
         query.keeps_columns = pmap.has_format();
         query.narrows = pmap.range.is_some();
         // pmap's titles name the unit.

@@ -174,11 +174,11 @@ impl Subcommand {
     fn help(&self) -> String {
         let columns = self.rows.iter().map(|rows| format!("{}:\n{}\n", rows.heading, (rows.help)()));
         let filter = if self.rows.is_empty() { String::new() } else { format!("{FILTER_HELP}\n\n") };
-        columns.chain([format!("{}\n\n{filter}{}", self.notes, examples(self.examples))]).collect()
+        let notes = if self.notes.is_empty() { String::new() } else { format!("{}\n\n", self.notes) };
+        columns.chain([format!("{notes}{filter}{}", examples(self.examples))]).collect()
     }
 }
 
-/// Examples as the last lines of a help text.
 /// The option `--filter`, whose help begins with a short sentence, and these expressions after it.
 fn with_examples(option: Arg, filters: &[(&str, &str)]) -> Arg {
     let short = option.get_help().map(ToString::to_string).unwrap_or_default();
@@ -193,6 +193,7 @@ fn with_examples(option: Arg, filters: &[(&str, &str)]) -> Arg {
     option.help(usual).long_help(long.replacen(&short, &all, 1))
 }
 
+/// Examples as the last lines of a help text.
 pub(super) fn examples(examples: &[(&str, &str)]) -> String {
     let width = examples.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
     let lines = examples.iter().map(|(command, shows)| format!("\n  {command:width$}  {shows}"));

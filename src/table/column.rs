@@ -24,6 +24,9 @@ pub trait RowKind: Sized + 'static {
     /// The name for rows of this kind: the key of their list in JSON, and of their count in a group.
     const ROWS: &'static str;
 
+    /// What messages call them.
+    const CALLED: &'static str = Self::ROWS;
+
     /// The column that `--top` uses by default; empty if no row is larger than another.
     const LARGEST_BY: &'static str;
 
@@ -112,11 +115,11 @@ pub enum Aggregation<K: RowKind> {
     Share(fn(&K::Row) -> Option<(u64, u64)>),
     /// Add the figures, but count what several rows share once: the cached pages of a file that is mapped twice.
     Union(fn(&K::Row, u32) -> Figure<Piece>),
+    /// The same as a share, in percent, of something that the rows have in common: the second function returns it.
+    Part(fn(&K::Row, u32) -> Figure<Piece>, fn(&K::Row) -> u64),
     /// Combines sums of groups in the way in which the groups were added up.
     Merge(fn(&K::Row, u32) -> Option<&ColumnSum>, How),
 }
-    /// The same as a share, in percent, of something that the rows have in common: the second function returns it.
-    Part(fn(&K::Row, u32) -> Figure<Piece>, fn(&K::Row) -> u64),
 
 impl<K: RowKind> Aggregation<K> {
     /// How it combines the cells.
@@ -126,10 +129,10 @@ impl<K: RowKind> Aggregation<K> {
             Aggregation::Net => How::Net,
             Aggregation::Share(_) => How::Share,
             Aggregation::Union(_) => How::Union,
+            Aggregation::Part(..) => How::Part,
             Aggregation::Merge(_, how) => *how,
         }
     }
-            Aggregation::Part(..) => How::Part,
 }
 
 impl<K: RowKind> Clone for Aggregation<K> {
@@ -367,7 +370,7 @@ pub fn unknown<K: RowKind>(table: &[Column<K>], id: &str) -> Error {
     match meant(table, id) {
         Some(question) => error("unknown column".to_owned()).with_advice(question),
         // Another view of the same subcommand may have it.
-        None => error(format!("unknown column: {} do not have it", K::ROWS)),
+        None => error(format!("unknown column: {} do not have it", K::CALLED)),
     }
 }
 

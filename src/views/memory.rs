@@ -51,6 +51,7 @@ impl RowKind for Memory {
     type Row = MemoryRow;
     type Need = MemoryNeed;
     const ROWS: &'static str = "uses";
+    const CALLED: &'static str = "the rows of the account";
     const LARGEST_BY: &'static str = "size";
     const COLUMNS: &'static [C] = COLUMNS;
 
@@ -122,11 +123,11 @@ fn share(row: &MemoryRow) -> Figure<f64> {
 /// What a row adds to a total: a place all of its bytes, and an attribute so many of those of its places, which a total
 /// with these places has counted already. It is at most what they have: more cannot be in them, whatever the counters
 /// say.
-fn piece(row: &MemoryRow, _: u32) -> Figure<Piece> {
 fn whole(row: &MemoryRow) -> u64 {
     row.whole.0
 }
 
+fn piece(row: &MemoryRow, _: u32) -> Figure<Piece> {
     let Pages(room) = row.among.cached();
     let figure = match row.amount.bytes {
         Ok(Bytes(bytes)) => Some(bytes.min(room)),

@@ -141,11 +141,20 @@ fn is_charged(chosen: &ChosenGroups<'_>, groups: &Groups) -> bool {
     groups.iter().any(|(number, group)| chosen.has(group.path.as_deref(), &group_name(Some(*number), groups)))
 }
 
+/// That two sums differ: in bytes if they are the same when they are rounded.
+fn unequal(listed: Bytes, size: Bytes) -> String {
+    let (rounded, other) = (Human(listed).to_string(), Human(size).to_string());
+    if rounded == other {
+        return format!("they add up to {} bytes, not to {}, which meminfo says", listed.0, size.0);
+    }
+    format!("they add up to {rounded}, not to {other}, which meminfo says")
+}
+
 /// Why the rows may not be what the lists have, besides what the lists themselves lack.
 fn doubts(proof: &Proof, choice: &FoundChoice, page: PageSize) -> Vec<String> {
     let mut doubts = Vec::new();
     if let (false, Some((listed, size))) = (proof.adds_up(page), proof.sizes(page)) {
-        doubts.push(format!("they add up to {}, not to {}, which meminfo says", Human(listed), Human(size)));
+        doubts.push(unequal(listed, size));
     }
     if proof.is_cut {
         let rows = if choice.is_everything() { "" } else { ", so rows may be missing" };
@@ -384,5 +393,18 @@ fn note(counts: &Figure<Counts>) -> Option<&'static str> {
         Ok(counts) if counts.get(Counter::MappedUnknown) > 0 => Some(MAPPED_UNKNOWN),
         Err(absent) if *absent != NOT_READ => Some(absent.why),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_that_differ_are_not_written_as_equal() {
+        let line = unequal(Bytes(4_200_000_000), Bytes(4_200_000_512));
+        assert_eq!(line, "they add up to 4200000000 bytes, not to 4200000512, which meminfo says");
+        let line = unequal(Bytes(1 << 30), Bytes(2 << 30));
+        assert_eq!(line, "they add up to 1G, not to 2G, which meminfo says");
     }
 }

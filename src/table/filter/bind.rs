@@ -71,8 +71,10 @@ impl<K: RowKind> Binder<'_, K> {
     fn value(&self, column: &Column<K>, operator: Operator, word: &Word) -> Result<Value<K>, FilterError> {
         let is_text = matches!(column.kind(), Kind::Text | Kind::Prose);
         if operator == Operator::Matches && !is_text {
-            return Err(self
-                .error(word, format!("=~ requires a text column, but '{}' is {}", column.id(), column.kind().word())));
+            return Err(self.error(
+                word,
+                format!("=~ requires a text column, but '{}' is of the type {}", column.id(), column.kind().word()),
+            ));
         }
         if operator.is_order() && matches!(column.kind(), Kind::Text | Kind::Prose | Kind::Flag) {
             let why =
