@@ -820,8 +820,8 @@ fn the_examples_of_help_work() {
 #[test]
 fn an_option_that_another_command_has_is_not_only_unknown() {
     for command in ["ps", "files", "mem", "who", "cgroups", "warm", "evict", "pcstat"] {
-        let line = "unknown option '--merge'; only rmap pid has it: Merge all processes into one list, set of groups or \
-                    summary. ";
+        let line = "unknown option '--merge'; only rmap pid has it: Merge all processes into one list, set of \
+                    groups or summary. ";
         assert_eq!(refused(&[command, "--merge"]), format!("{line}See `rmap {command} --help`"));
     }
 }
@@ -841,7 +841,8 @@ fn a_refusal_says_no_more_than_what_was_typed() {
         (&["mem", "-o", "xyzzy"], "xyzzy: unknown column: the rows of the account do not have it"),
         (
             &["pid", "self", "-w", "0"],
-            "invalid value '0' for '--watch <SECS>': use a number of seconds in digits, greater than 0 and at most 1000000000, such as 0.5 or 2",
+            "invalid value '0' for '--watch <SECS>': use a number of seconds in digits, greater than 0 and at most \
+             1000000000, such as 0.5 or 2",
         ),
         (
             &["diff", "f", "-w", "1"],

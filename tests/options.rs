@@ -301,8 +301,8 @@ fn meaningless_options_are_rejected_in_one_line() {
 fn a_view_that_excludes_another_says_why() {
     let file = "/etc/passwd";
     for (options, why) in [
-        (&["--summary", "--map"][..], "--summary, --map: each of these shows different rows; choose one of them"),
-        (&["--histo", "--by-dir", "1"], "--by-dir, --histo: each of these shows different rows; choose one of them"),
+        (&["--summary", "--map"][..], "--summary, --map: each of these is a view of its own; choose one of them"),
+        (&["--histo", "--by-dir", "1"], "--by-dir, --histo: each of these is a view of its own; choose one of them"),
         (&["--runs", "--json", "--pps"], "--pps: only the list of files has an array of pages"),
         (
             &["--terse", "--total"],

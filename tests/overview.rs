@@ -131,12 +131,13 @@ fn on_a_narrow_terminal_nothing_is_wrapped_by_it() {
 #[test]
 fn other_options_than_those_of_the_screen_are_explained() {
     for (option, expected) in [
-        ("--json", "`rmap mem`, `rmap ps`, `rmap files` and `rmap cgroups` have it. See `rmap overview --help`"),
-        ("--top", "`rmap mem`, `rmap ps`, `rmap files` and `rmap cgroups` have it. See `rmap overview --help`"),
-        ("--tree", "`rmap ps` has it. See `rmap overview --help`"),
+        ("--json", "`rmap mem`, `rmap ps`, `rmap files` and `rmap cgroups` have it"),
+        ("--top", "`rmap mem`, `rmap ps`, `rmap files` and `rmap cgroups` have it"),
+        ("--tree", "`rmap ps` has it"),
     ] {
+        let line = format!("{option}: not for the overview; {expected}, as ");
         let run = rmap(["overview", option]);
-        assert_eq!((run.status, run.err), (Some(2), format!("rmap: unknown option '{option}'; {expected}\n")));
+        assert!(run.status == Some(2) && run.err.contains(&line), "{run:?}");
     }
     let help = rmap(["overview", "--help"]).good().text();
     assert!(help.contains("the same as rmap alone"), "{help}");

@@ -31,6 +31,7 @@ pub use group::{Group, Grouping, Groups};
 pub use head::{ColumnHead, ColumnKind, Cut, Presence};
 pub use list::ColumnList;
 pub(crate) use list::before_the_name;
+#[cfg(feature = "cli")]
 pub(crate) use nearest::column_meant;
 pub use nearest::{did_you_mean, nearest};
 pub use order::{Order, Ranking};

@@ -184,8 +184,8 @@ const COLUMNS: &[C] = &[
         "unevictable",
         "Unevictable",
         Amount::Unevictable,
-        "never reclaimed: locked (also by SHM_LOCK), or of ramfs; at least: a large folio of which only a part is locked \
-         has no mark",
+        "never reclaimed: locked (also by SHM_LOCK), or of ramfs; at least: a large folio of which only a part is \
+         locked has no mark",
     )
     .needing(PAGES),
     amount(
