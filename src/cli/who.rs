@@ -53,7 +53,7 @@ impl Run for WhoArgs {
         what they have in RAM.\n\
         Below the rows: how much of the file is cached, and how much of that is in the page table of any process. It \
         is counted page by page, not added up over the rows. If some processes could not be looked at, it is a lower \
-        bound; as root, --pages sees all.\n\
+        bound; --pages, which needs root, sees all.\n\
         With --proc-root, FILE is a path of the captured machine, or /proc/PID/root and a path that a process of a \
         container sees. A capture has no files, so symbolic links are not followed; what is cached is taken from its \
         list of cached files.";

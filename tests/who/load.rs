@@ -108,7 +108,7 @@ fn without_the_lists_of_the_kernel_what_is_mapped_is_exact_or_a_lower_bound() {
             assert!(file["reason"].as_str().unwrap().starts_with("denied: "), "{file}");
             let text = rmap(["who".as_ref(), path.as_os_str()]).text();
             assert!(
-                text.contains(" cached: at least ") && text.contains("; as root, --pages sees those too)"),
+                text.contains(" cached: at least ") && text.contains("; --pages, which needs root, sees those too)"),
                 "{text}"
             );
         }
@@ -332,7 +332,7 @@ fn the_lists_tell_what_is_cached_of_a_file_that_only_has_a_number() {
     let number = shell("stat -c %d:%i $1 | tr -d '\n'", &[path.as_os_str()]).text();
     let found = who(["--inode", &number]);
     let why = found.files[0]["reason"].as_str().unwrap();
-    assert!(why.contains("nobody has it open") && why.ends_with("as root, --pages tells"), "{found:?}");
+    assert!(why.contains("nobody has it open") && why.ends_with("--pages, which needs root, tells"), "{found:?}");
     if !can_read_lists("load::the_lists_tell_what_is_cached_of_a_file_that_only_has_a_number") {
         return;
     }

@@ -25,7 +25,7 @@ fn the_table_says_in_words_what_is_cached_and_that_nobody_holds_it() {
     assert!(last.starts_with(&format!("{name}: 64K cached")), "{text}");
     if page() == 4096 && !last.contains("not known") {
         let least = "64K cached: at least 16K mapped (processes that could not be looked at may map more of it; \
-                     as root, --pages sees those too)";
+                     --pages, which needs root, sees those too)";
         let is_least = last.ends_with(least) && !nix::unistd::geteuid().is_root();
         assert!(is_least || last.ends_with("64K cached: 16K mapped, 48K mapped by nobody"), "{text}");
     }

@@ -17,8 +17,10 @@ pub(super) struct Measured {
     pub(super) failure: Option<Error>,
 }
 
-const NO_PATH: Absent =
-    Absent::new(Reason::Unsupported, "nobody has it open, and it was not named by a path; as root, --pages tells");
+const NO_PATH: Absent = Absent::new(
+    Reason::Unsupported,
+    "nobody has it open, and it was not named by a path; --pages, which needs root, tells",
+);
 const UNLISTED: Absent = Absent::new(
     Reason::Unsupported,
     "no cached file has this number in the kernel's lists, which have the device that /proc/PID/maps shows",

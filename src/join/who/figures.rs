@@ -9,12 +9,12 @@ use crate::units::{Absent, Bytes, Figure, Reason};
 
 pub(super) const OTHERS: Absent = Absent::new(
     Reason::Denied,
-    "processes that could not be looked at may map more of it; as root, --pages sees those too",
+    "processes that could not be looked at may map more of it; --pages, which needs root, sees those too",
 );
 pub(super) const OTHER_LAYER: Absent =
     Absent::new(Reason::Unsupported, "what one process maps may be of another layer of the overlay");
 pub(super) const TOO_MUCH: Absent =
-    Absent::new(Reason::Unsupported, "too much of it is mapped to look at each page; as root, --pages tells");
+    Absent::new(Reason::Unsupported, "too much of it is mapped to look at each page; --pages, which needs root, tells");
 pub(super) const UNPROVEN: Absent =
     Absent::new(Reason::Unsupported, "a process may map more of it, but it is not known whether that is this file");
 pub(super) const UNREAD: Absent = Absent::new(Reason::Unsupported, "the page tables of a process could not be read");
