@@ -587,6 +587,11 @@ fn a_closed_pipe_ends_a_report_and_not_what_is_held() {
         let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
         let locked = status.lines().find(|line| line.starts_with("VmLck:")).unwrap();
         assert_eq!(locked.contains(" 2048 kB"), work[0] == "lock", "{work:?}: {locked}");
+        if work[0] == "demo" {
+            // All of it is filled, though nobody has read a row.
+            let held = rmap(["pcstat", "--jsonl", &file]).lines_of_json()[0]["cached"].clone();
+            assert_eq!(held, (1 << 20) / page_size().bytes(), "{work:?}");
+        }
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
         assert_eq!(child.wait().unwrap().code(), Some(0), "{work:?}");
     }

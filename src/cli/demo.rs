@@ -121,7 +121,6 @@ impl Run for DemoArgs {
         let presentation = Presentation { unit, ..self.answer.presentation(configured, SizeUnit::Kib) };
         self.answer.check::<DemoSteps>(&query)?;
         report.signals = Some(Signals::watch()?);
-        report.works = self.hold;
         let shown = |done| if self.hold { Report::unless_closed(done) } else { done };
         report.show_progress("filling");
         let request = DemoRequest { size, file: self.file.clone(), force: self.force, keep: self.keep };
@@ -130,7 +129,7 @@ impl Run for DemoArgs {
             shown(introduce(&demo, size, unit))?;
         }
         // However the run ends, the demo is dropped and its file is removed.
-        let mut source = DemoSource::new(demo, size);
+        let mut source = DemoSource { is_held: self.hold, ..DemoSource::new(demo, size) };
         shown(self.answer.answer(&query, &mut source, presentation, report))?;
         if let Some(last) = &source.last {
             shown(self.conclude(&source, last, report))?;

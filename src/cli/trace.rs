@@ -13,7 +13,7 @@ use clap::Args;
 
 use super::answer::{AnswerArgs, View, refuse_if};
 use super::report::Report;
-use super::run::{Configured, Done, Listed, Run};
+use super::run::{Configured, Done, Listed, Run, Subcommand};
 use super::screen::Place;
 use crate::error::{Error, ErrorKind, Subject};
 use crate::kernel::whereabouts::await_place;
@@ -141,7 +141,7 @@ impl Run for TraceArgs {
 
 /// What is wrong with an option that `trace` does not have, which clap takes for the program.
 fn unknown_option(typed: &str) -> Stop {
-    let command = TraceArgs::augment_args(clap::Command::new(TraceArgs::NAME));
+    let command = (Subcommand::of::<TraceArgs>().augment)(clap::Command::new(TraceArgs::NAME));
     let shown = command.get_arguments().filter(|argument| !argument.is_hide_set());
     let known: Vec<String> = shown.filter_map(clap::Arg::get_long).map(|name| format!("--{name}")).collect();
     let meant = did_you_mean(typed, known.iter().map(String::as_str));

@@ -31,12 +31,20 @@ pub(crate) fn is_of_whole_machine() -> bool {
     map.split_whitespace().eq(["0", "0", "4294967295"])
 }
 
-/// What root of the whole machine would be allowed to do, as advice: `run as root`. `None` if this is root of the whole
-/// machine.
+/// Who would be allowed to do more: `root`. `None` if this is root of the whole machine.
+pub(crate) fn who_could() -> Option<&'static str> {
+    root_of_machine().map(|(who, _)| who)
+}
+
+/// The same as advice: `run as root`.
 pub(crate) fn run_as_root() -> Option<&'static str> {
+    root_of_machine().map(|(_, advice)| advice)
+}
+
+fn root_of_machine() -> Option<(&'static str, &'static str)> {
     match (geteuid().is_root(), is_of_whole_machine()) {
-        (false, _) => Some("run as root"),
-        (true, false) => Some("run as root outside of this user namespace"),
+        (false, _) => Some(("root", "run as root")),
+        (true, false) => Some(("root outside of this user namespace", "run as root outside of this user namespace")),
         (true, true) => None,
     }
 }

@@ -77,7 +77,7 @@ mod table_parts;
 pub mod usage;
 
 pub use crate::kernel::identity::FileIdentity;
-pub(crate) use crate::kernel::privilege::{run_as_root, run_as_root_or_owner, run_as_root_or_owner_of};
+pub(crate) use crate::kernel::privilege::{run_as_root, run_as_root_or_owner, run_as_root_or_owner_of, who_could};
 pub use account::{Account, Amount};
 pub use address_space::AddressSpaces;
 #[cfg(feature = "capture")]

@@ -132,6 +132,8 @@ pub struct DemoSource {
     pub last: Option<Arc<Observation>>,
     /// The first observation in which the views did not agree.
     pub first_difference: Option<Arc<Observation>>,
+    /// Whether it is held once it is filled: then it is filled although nobody reads the rows any more.
+    pub is_held: bool,
 }
 
 impl Source for DemoSource {
@@ -139,6 +141,10 @@ impl Source for DemoSource {
 
     fn is_live(&self) -> bool {
         true
+    }
+
+    fn is_work(&self) -> bool {
+        self.is_held
     }
 
     fn read(&mut self, _: &[()], rows: &mut dyn Rows<DemoSteps>) -> Result<(), Stop> {
@@ -158,7 +164,7 @@ impl Source for DemoSource {
 impl DemoSource {
     /// A demo that has not begun, over a file of `size` bytes.
     pub fn new(demo: Demo, size: Bytes) -> DemoSource {
-        DemoSource { demo, size, last: None, first_difference: None }
+        DemoSource { demo, size, last: None, first_difference: None, is_held: false }
     }
 
     /// Fills the file up to `end`.

@@ -120,13 +120,14 @@ fn share(row: &MemoryRow) -> Figure<f64> {
     percent(row.amount.bytes?.0, row.whole.0).ok_or(NOTHING)
 }
 
-/// What a row adds to a total: a place all of its bytes, and an attribute so many of those of its places, which a total
-/// with these places has counted already. It is at most what they have: more cannot be in them, whatever the counters
-/// say.
+/// What the percentages are of: `MemTotal`.
 fn whole(row: &MemoryRow) -> u64 {
     row.whole.0
 }
 
+/// What a row adds to a total: a place all of its bytes, and an attribute so many of those of its places, which a total
+/// with these places has counted already. It is at most what they have: more cannot be in them, whatever the counters
+/// say.
 fn piece(row: &MemoryRow, _: u32) -> Figure<Piece> {
     let Pages(room) = row.among.cached();
     let figure = match row.amount.bytes {

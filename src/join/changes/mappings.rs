@@ -90,13 +90,14 @@ fn compare_sums(
     let mut tell = |name: Vec<u8>, before, after| {
         let identity = format!("{} {:?}", process.pid, process.start_time).into_bytes();
         let change = Change::of(ChangedKind::Mapping, process.of, before, after);
+        let is_elsewhere = elsewhere.contains_key(&name);
         let change = change.map(|change| Change {
+            name,
             pid: Some(process.pid),
             memory: Some(process.memory),
             identity,
-            ..if elsewhere.contains_key(&name) { change.counted_elsewhere_before() } else { change }
+            ..if is_elsewhere { change.counted_elsewhere_before() } else { change }
         });
-        let change = change.map(|change| Change { name, ..change });
         comparison.tell(change, hear);
     };
     for (name, figure) in before {

@@ -104,14 +104,6 @@ impl One<'_> {
     }
 
     fn add(&mut self, namespace: Option<u64>, file: &FileUse<'_>) {
-        let on = match file.place {
-            UsedIn::Mapping(device) => Some(device),
-            UsedIn::Descriptor(mount) => self.places.of_descriptor(mount, file.path).map(|(device, _)| device),
-            UsedIn::Unlisted(device) => device,
-        };
-        if is_segment(file.path) && on.is_some_and(|device| self.places.is_nameless(device)) {
-            return self.segments.extend(file.inode);
-        }
         let (device, within) = match file.place {
             UsedIn::Mapping(device) => (Some(device), self.places.within(namespace, device, file.path)),
             UsedIn::Descriptor(mount) => match self.places.of_descriptor(mount, file.path) {
@@ -120,6 +112,9 @@ impl One<'_> {
             },
             UsedIn::Unlisted(device) => (device, None),
         };
+        if is_segment(file.path) && device.is_some_and(|device| self.places.is_nameless(device)) {
+            return self.segments.extend(file.inode);
+        }
         self.text.extend_from_slice(within.as_deref().unwrap_or(file.path));
         self.files.push(Found {
             device,

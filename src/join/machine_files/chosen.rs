@@ -66,8 +66,12 @@ impl ChosenPlaces {
         };
         let device =
             found.first().map(|(device, _)| *device).filter(|device| found.len() == 1 && places.numbers_files(*device));
-        match lead.filter(|lead| lead.is_file) {
-            None => self.parted.extend(found.iter().map(|(device, _)| *device)),
+        match lead {
+            // Nothing is below a socket, a FIFO or the node of a device.
+            Some(lead) if !lead.is_file && !lead.is_directory => {}
+            None | Some(Lead { is_directory: true, .. }) => {
+                self.parted.extend(found.iter().map(|(device, _)| *device));
+            }
             Some(lead) => self.files.extend(device.map(|device| ChosenFile {
                 path: path.to_owned(),
                 device,

@@ -191,6 +191,11 @@ impl Context {
         if found.is_empty() && self.unseen().is_some() { Err(UNSEEN) } else { Ok(by_program(&found)) }
     }
 
+    /// Whether this is the mount whose files have no names.
+    pub(super) fn is_nameless(&self, device: (u32, u32)) -> bool {
+        self.places.is_nameless(device)
+    }
+
     /// Whether processes may hold a file in a way that does not tell that it is this one.
     fn may_miss(&self, device: (u32, u32), inode: u64, path: &[u8]) -> bool {
         self.holders.as_ref().is_some_and(|holders| holders.may_miss(&self.places, device, inode, path))

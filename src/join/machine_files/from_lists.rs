@@ -24,6 +24,7 @@ const HAS_CHANGED: &str = "its pages or its length changed while they were read"
 const BEYOND_END: &str = "it has pages beyond its end: reserved, or its length changed while they were read";
 const GONE: Absent = Absent::new(Reason::Vanished, "the file was removed from memory before its pages were read");
 const UNNAMED: Absent = Absent::new(Reason::Vanished, "the file was removed from memory before its name was read");
+const NO_NAME: Absent = Absent::new(Reason::Unsupported, "the kernel has no name of it in memory that could be read");
 const DISAGREES: Absent = Absent::new(Reason::Unsupported, "the states of pages differ from those in /proc/kpageflags");
 const NO_LENGTH: Absent = Absent::new(Reason::NotApplicable, "the pages of a file system's trees have no length");
 const MAPPED_UNKNOWN: &str = "this kernel does not tell how much of large folios is mapped";
@@ -242,7 +243,11 @@ impl RowReader<'_> {
             Some(context) if whole.kind == Ok(Kind::SharedMemory) => {
                 context.nameless_held_by((device, file.number), Some(file.generation), path)
             }
-            Some(context) => context.held_by(device, file.number, path),
+            // Whether it is a segment, whose number is no proof, only its name tells.
+            Some(context) => match whole.kind {
+                Err(absent) if context.is_nameless(device) => Err(absent),
+                _ => context.held_by(device, file.number, path),
+            },
         };
         let is_held = |programs: &Vec<HeldBy>| programs.iter().any(|program| program.has_any(&self.choice.holders));
         if !self.choice.holders.is_empty() && !programs.as_ref().is_ok_and(is_held) {
@@ -275,7 +280,8 @@ impl RowReader<'_> {
         let mut row = self.row(&file, name, states);
         if file.needs_name() && name.is_none() {
             row.kind = Err(match naming {
-                Some(_) => UNNAMED,
+                Some(naming) if naming.links.is_none() => UNNAMED,
+                Some(_) => NO_NAME,
                 None if self.facts.path => LATE,
                 None => NOT_READ,
             });

@@ -45,14 +45,22 @@ pub(super) struct Lead {
     pub(super) identity: (u64, u64),
     /// Whether it is a regular file.
     pub(super) is_file: bool,
+    /// Whether it is a directory.
+    pub(super) is_directory: bool,
 }
 
 impl Lead {
     fn of(found: &Handle) -> Option<Lead> {
         let mount = str::from_utf8(&found.mount()?).ok()?.parse().ok()?;
         let stat = found.stat().ok()?;
-        let (identity, is_file) = ((stat.st_dev, stat.st_ino), stat.st_mode & libc::S_IFMT == libc::S_IFREG);
-        Some(Lead { mount, path: found.link()?.into_os_string().into_vec(), identity, is_file })
+        let kind = stat.st_mode & libc::S_IFMT;
+        Some(Lead {
+            mount,
+            path: found.link()?.into_os_string().into_vec(),
+            identity: (stat.st_dev, stat.st_ino),
+            is_file: kind == libc::S_IFREG,
+            is_directory: kind == libc::S_IFDIR,
+        })
     }
 
     /// Where a path leads; `None` also if a server would have to be asked.

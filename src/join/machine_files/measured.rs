@@ -111,8 +111,8 @@ pub(crate) fn measure_files<E: From<Error> + Send>(
                 let files = found.chunk_by(is_of_same).filter_map(|rows| rows.first());
                 files.for_each(|file| kinds.add(file.kind.ok(), file.cached.unwrap_or_default()));
             }
-            Message::Failure(error) => unread.count(error),
-            Message::Note(_) | Message::Nothing => {}
+            Message::Failure(error) if error.leaves_a_gap() => unread.count(error),
+            Message::Failure(_) | Message::Note(_) | Message::Nothing => {}
         }
         hear(message, looked_at.load(Ordering::Relaxed))
     })?;
@@ -130,29 +130,28 @@ pub(crate) fn measure_files<E: From<Error> + Send>(
 #[derive(Default)]
 struct Unread {
     processes: u64,
-    files: u64,
+    /// Files, and directories with whatever is below them.
+    paths: u64,
 }
 
 impl Unread {
     fn count(&mut self, error: &Error) {
         match error.subject() {
             Subject::Pid(_) | Subject::Process(..) => self.processes += 1,
-            Subject::Path(_) => self.files += 1,
+            Subject::Path(_) => self.paths += 1,
             Subject::Words(_) => {}
         }
     }
 
     /// What is missing because of it.
     fn missed(&self) -> Option<String> {
-        let (processes, files) =
-            (counted(self.processes, "process", "processes"), counted(self.files, "file", "files"));
-        match (self.processes, self.files) {
+        let processes = counted(self.processes, "process", "processes");
+        let paths = counted(self.paths, "file or directory", "files or directories");
+        match (self.processes, self.paths) {
             (0, 0) => None,
             (_, 0) => Some(format!("what only {processes} that could not be read hold")),
-            (0, _) => Some(format!("{files} that could not be measured")),
-            _ => Some(format!(
-                "what only {processes} that could not be read hold, and {files} that could not be measured"
-            )),
+            (0, _) => Some(format!("{paths} that could not be read")),
+            _ => Some(format!("what only {processes} that could not be read hold, and {paths} that could not be read")),
         }
     }
 }

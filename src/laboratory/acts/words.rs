@@ -193,10 +193,8 @@ impl Telling<'_> {
                 false => format!("{faults}: each page is made when it is first written"),
             };
         }
-        let size = Bytes(self.scene.huge_page);
-        let pages = counted(huge.0 / size.0.max(1), "huge page", "huge pages");
         let rest = if rest > Bytes(0) { format!(", and {} in smaller pages", Exact(rest)) } else { String::new() };
-        format!("{faults} made {pages} of {}{rest}: each is made when it is first written", Exact(size))
+        format!("{faults} made {} in huge pages{rest}: each is made when it is first written", Exact(huge))
     }
 
     fn filled(&self) -> String {

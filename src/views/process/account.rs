@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Subject};
 use crate::process::usage::{LATE, OF_MACHINE, Usage, Usages};
-use crate::process::{ProcRoot, run_as_root};
+use crate::process::{ProcRoot, who_could};
 use crate::table::{Cell, Closing, OwnedCell};
 use crate::units::{Bytes, Human, Reason, counted};
 
@@ -49,7 +49,7 @@ impl Account {
             unseen: found.unseen,
             has_shares,
             shows_swap,
-            who_could: run_as_root().filter(|_| root.is_live()).and_then(|advice| advice.strip_prefix("run as ")),
+            who_could: who_could().filter(|_| root.is_live()),
             ..Account::default()
         };
         let mut counted = std::collections::HashSet::new();
