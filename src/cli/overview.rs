@@ -140,14 +140,14 @@ impl OverviewArgs {
     }
 }
 
-/// Takes rows from the lists, the longest first, until all parts have room on so many lines. Whether they have with an
-/// empty line below each, too.
+/// Takes rows from the lists, the longest first and of those the last, until all parts have room on so many lines.
+/// Returns whether they have room with an empty line below each, too.
 fn fit(parts: &mut [Part], room: usize) -> bool {
     let lines = |parts: &[Part]| parts.iter().map(Part::lines).sum::<usize>();
     let has_gaps = lines(parts) + parts.len() <= room;
     while lines(parts) > room {
         // The first part is not a list. Each list keeps its titles and a row.
-        let lists = parts.iter_mut().skip(1).rev();
+        let lists = parts.iter_mut().skip(1);
         let Some(longest) = lists.filter(|part| part.lines() > 2).max_by_key(|part| part.lines()) else { break };
         let text = longest.text.strip_suffix(b"\n").unwrap_or(&longest.text);
         let end = memchr::memrchr(b'\n', text).map_or(0, |end| end + 1);
@@ -229,5 +229,39 @@ impl Host for Part {
 
     fn incomplete(&mut self) {
         self.is_incomplete = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The first part and three lists with so many lines, after they were fitted into so much room.
+    fn fitted(lines: [usize; 3], room: usize) -> (Vec<usize>, bool) {
+        let part = |lines: usize| Part {
+            text: (0..lines).flat_map(|line| format!("{line}\n").into_bytes()).collect(),
+            errors: Vec::new(),
+            notes: Vec::new(),
+            is_incomplete: false,
+            done: Ok(()),
+        };
+        let mut parts: Vec<Part> = std::iter::once(6).chain(lines).map(part).collect();
+        let has_gaps = fit(&mut parts, room);
+        // What is kept of each is its first lines.
+        for part in &parts {
+            assert!(part.text.starts_with(b"0\n1\n"));
+        }
+        (parts.iter().skip(1).map(Part::lines).collect(), has_gaps)
+    }
+
+    #[test]
+    fn rows_are_taken_from_the_longest_list() {
+        assert_eq!(fitted([6, 6, 6], 40), (vec![6, 6, 6], true));
+        assert_eq!(fitted([6, 6, 6], 25), (vec![6, 6, 6], false));
+        assert_eq!(fitted([6, 6, 6], 21), (vec![5, 5, 5], false));
+        assert_eq!(fitted([6, 6, 6], 20), (vec![5, 5, 4], false));
+        // A machine may have few control groups, and an ordinary user may see few files.
+        assert_eq!(fitted([6, 3, 6], 18), (vec![5, 3, 4], false));
+        assert_eq!(fitted([6, 2, 2], 4), (vec![2, 2, 2], false));
     }
 }
