@@ -111,12 +111,18 @@ fn threads_of_a_c_program_have_stacks_and_arenas() {
         };
         let mut found = Vec::new();
         for task in fs::read_dir(format!("/proc/{}/task", subject.pid())).unwrap() {
-            // The number of the system call, six arguments, the stack pointer.
-            let Ok(call) = fs::read_to_string(task.unwrap().path().join("syscall")) else {
+            let file = task.unwrap().path().join("syscall");
+            if fs::read(&file).is_err() {
                 return eprintln!("SKIPPED: the stack pointers of other processes cannot be read here");
-            };
-            let pointer = call.split_whitespace().nth(7).unwrap().trim_start_matches("0x").to_owned();
-            found.push(class_at(u64::from_str_radix(&pointer, 16).unwrap()));
+            }
+            // The number of the system call, six arguments, the stack pointer; it is "running" until the thread waits.
+            let mut pointer = None;
+            common::wait_until("the thread waits", || {
+                let call = fs::read_to_string(&file).unwrap();
+                pointer = call.split_whitespace().nth(7).map(|word| word.trim_start_matches("0x").to_owned());
+                pointer.is_some()
+            });
+            found.push(class_at(u64::from_str_radix(&pointer.unwrap(), 16).unwrap()));
         }
         found.sort();
         assert_eq!(found, [&["stack"][..], &["thread-stack"; 5]].concat());
