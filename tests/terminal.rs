@@ -514,3 +514,13 @@ fn the_line_about_a_file_with_a_long_path_loses_the_middle_of_the_path() {
         }
     }
 }
+
+#[test]
+fn an_act_has_all_figures_on_80_columns() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = on_a_terminal(80, folder.path(), "demo --color never --size 1M --acts create,map,touch");
+    assert_fits(80, "demo", &text);
+    let titles = text.lines().find(|line| line.starts_with("Act ")).unwrap();
+    let expected = "Act Size Rss Pss Anonymous Cached Dirty Minor Major Time us";
+    assert_eq!(titles.split_whitespace().collect::<Vec<_>>().join(" "), expected);
+}
