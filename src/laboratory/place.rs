@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::whereabouts::await_answer;
 use crate::machine::read_available_memory;
 use crate::pagecache::{FileSystem, FileSystemKind};
-use crate::process::{ProcRoot, Process};
+use crate::process::{Mapping, ProcRoot, Process};
 use crate::units::{Bytes, Exact, Human};
 
 /// Memory that stays free for the rest of the machine, or a quarter of what is available if that is less: a demo that
@@ -217,24 +217,47 @@ pub(super) fn check_length(size: Bytes) -> Result<()> {
 /// Address space for what is not known in advance: stacks of threads, the allocator, alignment.
 const ADDRESSES_IN_RESERVE: Bytes = Bytes(32 << 20);
 
-/// The address space of this process.
-struct Addresses {
+/// Memory for what is not known in advance, such as the allocator.
+const DATA_IN_RESERVE: Bytes = Bytes(1 << 20);
+
+/// A limit on the memory of this process, and what is left of it.
+struct Room {
     limit: Bytes,
     used: Bytes,
-    /// The largest size of which that many copies fit into the rest.
-    most: Bytes,
+    reserve: Bytes,
+    left: Bytes,
 }
 
-/// The address space of this process, if it is limited.
-fn addresses(copies: u64) -> Result<Option<Addresses>> {
-    let limit = limit(Resource::RLIMIT_AS)?;
-    if limit.0 == RLIM_INFINITY {
-        return Ok(None);
+impl Room {
+    /// What is left of this limit beside the mappings of this process that count; `None` if there is no limit.
+    fn of(resource: Resource, reserve: Bytes, counts: fn(&Mapping) -> bool) -> Result<Option<Room>> {
+        let limit = limit(resource)?;
+        if limit.0 == RLIM_INFINITY {
+            return Ok(None);
+        }
+        let own = Process::own()?.mappings(&[])?;
+        let used: Bytes = own.mappings.iter().filter(|mapping| counts(mapping)).map(|mapping| mapping.size()).sum();
+        Ok(Some(Room { limit, used, reserve, left: limit.saturating_sub(used).saturating_sub(reserve) }))
     }
-    let own = Process::own()?.mappings(&[])?;
-    let used: Bytes = own.mappings.iter().map(|mapping| mapping.size()).sum();
-    let most = limit.saturating_sub(used).saturating_sub(ADDRESSES_IN_RESERVE).0 / copies.max(1);
-    Ok(Some(Addresses { limit, used, most: Bytes(most) }))
+
+    /// The address space.
+    fn of_addresses() -> Result<Option<Room>> {
+        Room::of(Resource::RLIMIT_AS, ADDRESSES_IN_RESERVE, |_| true)
+    }
+
+    /// The private memory that can be written.
+    fn of_data() -> Result<Option<Room>> {
+        Room::of(Resource::RLIMIT_DATA, DATA_IN_RESERVE, |mapping| {
+            mapping.perm().contains('w') && mapping.perm().ends_with('p') && mapping.path() != b"[stack]"
+        })
+    }
+
+    /// The error for a size that is more than `most`.
+    fn exceeded(&self, size: Bytes, what: &str, most: Bytes) -> Error {
+        let (limit, used, reserve) = (Exact(self.limit), Human(self.used), Human(self.reserve));
+        let why = format!("the limit on {what} is {limit}, of which {used} are in use and {reserve} must stay free");
+        beyond_limit(size, why, most)
+    }
 }
 
 /// Checks that so many mappings of this size fit into the address space that this process may have.
@@ -242,52 +265,31 @@ fn addresses(copies: u64) -> Result<Option<Addresses>> {
 /// # Errors
 /// `Refused`, with the size that would fit.
 pub(super) fn check_addresses(size: Bytes, copies: u64) -> Result<()> {
-    match addresses(copies)? {
-        Some(Addresses { limit, used, most }) if size > most => {
-            let (limit, used, left) = (Exact(limit), Human(used), Human(ADDRESSES_IN_RESERVE));
-            let parts = format!("{used} are in use and {left} must stay free");
-            let why = format!("the limit on address space (ulimit -v) is {limit}, of which {parts}");
-            Err(beyond_limit(size, why, most))
-        }
-        _ => Ok(()),
-    }
+    let Some(room) = Room::of_addresses()? else { return Ok(()) };
+    let most = Bytes(room.left.0 / copies.max(1));
+    if size <= most { Ok(()) } else { Err(room.exceeded(size, "address space (ulimit -v)", most)) }
 }
 
-/// Memory for what is not known in advance, such as the allocator.
-const DATA_IN_RESERVE: Bytes = Bytes(1 << 20);
-
-/// Checks that so much private memory fits into the limit on data of this process. Less than `least` has no meaning.
+/// Checks that so much private memory fits into the limit on data of this process. `heap` is the smallest heap, if it
+/// is to be one: it is made of blocks.
 ///
 /// # Errors
 /// `Refused`, with the size that would fit.
-pub(super) fn check_data(size: Bytes, least: Bytes) -> Result<()> {
-    let limit = limit(Resource::RLIMIT_DATA)?;
-    if limit.0 == RLIM_INFINITY {
-        return Ok(());
-    }
-    let own = Process::own()?.mappings(&[])?;
-    let is_data = |perm: &str| perm.contains('w') && perm.ends_with('p');
-    let data = own.mappings.iter().filter(|mapping| is_data(mapping.perm()) && mapping.path() != b"[stack]");
-    let used: Bytes = data.map(|mapping| mapping.size()).sum();
-    // A heap needs a little more than the size of its blocks.
-    let most = Bytes(limit.saturating_sub(used).saturating_sub(DATA_IN_RESERVE).0 / 64 * 63);
-    if size <= most {
-        return Ok(());
-    }
-    let (limit, used, left) = (Exact(limit), Human(used), Human(DATA_IN_RESERVE));
-    let parts = format!("{used} are in use and {left} must stay free");
-    Err(beyond_limit(
-        size,
-        format!("the limit on data (ulimit -d) is {limit}, of which {parts}"),
-        if most < least { Bytes(0) } else { most },
-    ))
+pub(super) fn check_data(size: Bytes, heap: Option<Bytes>) -> Result<()> {
+    let Some(room) = Room::of_data()? else { return Ok(()) };
+    let most = match heap {
+        // A heap needs a little more than the size of its blocks.
+        Some(least) => Some(Bytes(room.left.0 / 64 * 63)).filter(|most| *most >= least).unwrap_or_default(),
+        None => room.left,
+    };
+    if size <= most { Ok(()) } else { Err(room.exceeded(size, "data (ulimit -d)", most)) }
 }
 
 /// What to do if a file could not be mapped.
 pub(super) fn advice_on_mapping(error: &io::Error) -> String {
-    match (error.kind(), addresses(1)) {
-        (io::ErrorKind::OutOfMemory, Ok(Some(Addresses { most, .. }))) => {
-            format!("choose a smaller --size or raise the limit on address space (ulimit -v){}", fitting(most))
+    match (error.kind(), Room::of_addresses()) {
+        (io::ErrorKind::OutOfMemory, Ok(Some(room))) => {
+            format!("choose a smaller --size or raise the limit on address space (ulimit -v){}", fitting(room.left))
         }
         (io::ErrorKind::OutOfMemory, _) => "choose a smaller --size".to_owned(),
         _ => ANOTHER_PLACE.to_owned(),

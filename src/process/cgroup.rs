@@ -14,6 +14,7 @@ use crate::kernel::whereabouts;
 use crate::process::failure::read_error;
 use crate::process::handle::{Memory, Process};
 use crate::process::root::{ProcRoot, read_mounts};
+use crate::units::rest_below;
 
 /// The maximum number of bytes that are read from `/proc/PID/cgroup`.
 const LONGEST: u64 = 1 << 20;
@@ -214,7 +215,7 @@ impl MountedGroup {
             _ => return None,
         };
         let point = mount.point.strip_suffix(b"/").unwrap_or(&mount.point);
-        let below = path.strip_prefix(point).filter(|below| matches!(below.first(), None | Some(b'/')))?;
+        let below = rest_below(path, point)?;
         let root = mount.root.strip_suffix(b"/").unwrap_or(&mount.root);
         let (literal, pattern) = below.split_at_checked(literal.saturating_sub(point.len())).unwrap_or((below, b""));
         let glob = compile(&[root, literal].concat(), pattern);
@@ -320,7 +321,7 @@ fn shortest_unless_glob(root: &[u8], path: &[u8], glob: Option<&Regex>) -> Vec<u
 
 /// Whether a path leads upwards first: to a group that is not below the root of the namespace.
 fn is_outside(path: &[u8]) -> bool {
-    path.strip_prefix(b"/..").is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+    rest_below(path, b"/..").is_some()
 }
 
 /// The controllers and the path of each line (`4:memory:/a/b`, `0::/a/b`).
@@ -384,8 +385,7 @@ pub(super) fn is_in_group(text: &[u8], wanted: &WantedGroup) -> bool {
 fn usual_group<'p>(path: &'p [u8], controllers: &[u8]) -> Option<&'p [u8]> {
     let below = path.strip_prefix(b"/sys/fs/cgroup")?;
     if controllers.is_empty() {
-        let unified = below.strip_prefix(b"/unified").filter(|rest| matches!(rest.first(), None | Some(b'/')));
-        return Some(unified.unwrap_or(below));
+        return Some(rest_below(below, b"/unified").unwrap_or(below));
     }
     let below = below.strip_prefix(b"/")?;
     let (names, group) = match memchr::memchr(b'/', below) {
@@ -400,8 +400,7 @@ fn usual_group<'p>(path: &'p [u8], controllers: &[u8]) -> Option<&'p [u8]> {
 
 /// Whether `path` is `top` or below it.
 fn is_at_or_below(path: &[u8], top: &[u8]) -> bool {
-    let top = top.strip_suffix(b"/").unwrap_or(top);
-    path.strip_prefix(top).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')) && !is_outside(rest))
+    rest_below(path, top).is_some_and(|rest| !is_outside(rest))
 }
 
 #[cfg(test)]

@@ -1,13 +1,15 @@
-//! The units of everything rmap reports: bytes, pages, page ranges, shares, and figures that may be absent.
+//! The units of everything rmap reports: bytes, pages, page ranges, paths, shares, and figures that may be absent.
 //!
 //! Values only: nothing here reads the system. The page size is a value that travels with the data, so that a
 //! capture from a machine with 64 KiB pages is read correctly on one with 4 KiB pages.
 
+mod path;
 mod range;
 mod restored;
 mod runs;
 mod union;
 
+pub(crate) use path::rest_below;
 pub use range::{ByteRange, Run};
 pub(crate) use restored::lasting;
 pub use runs::{PageRuns, Portion};

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use super::FoundChoice;
 use super::lead::Lead;
 use crate::machine::Places;
+use crate::units::rest_below;
 
 /// The device number of a file system.
 type Device = (u32, u32);
@@ -146,10 +147,4 @@ impl ChosenPlaces {
         let (_, device, within) = self.typed.iter().filter_map(below).max_by_key(|(length, ..)| *length)?;
         Some((device, within))
     }
-}
-
-/// What a path is below a directory: empty, or from a `/` on.
-fn rest_below<'p>(path: &'p [u8], directory: &[u8]) -> Option<&'p [u8]> {
-    let rest = path.strip_prefix(directory.strip_suffix(b"/").unwrap_or(directory))?;
-    matches!(rest.first(), None | Some(b'/')).then_some(rest)
 }

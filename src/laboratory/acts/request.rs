@@ -178,7 +178,7 @@ pub(super) fn check(request: &Request) -> Result<()> {
         let copies = if request.acts.contains(&Act::Mremap) { 2 } else { 1 };
         check_addresses(request.size, copies)?;
         if matches!(request.kind, Kind::Anon | Kind::Heap | Kind::Private | Kind::Hugetlb) {
-            check_data(request.size, if request.kind == Kind::Heap { LEAST_HEAP } else { Bytes(1) })?;
+            check_data(request.size, (request.kind == Kind::Heap).then_some(LEAST_HEAP))?;
         }
     }
     if !request.kind.has_name() && request.kind != Kind::Hugetlb {

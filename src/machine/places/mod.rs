@@ -19,6 +19,7 @@ use layers::Layers;
 use mounts::{Device, Mounted, Namespace, or_slash};
 
 use crate::process::NamelessMount;
+use crate::units::rest_below;
 
 /// Where a file can be found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -239,7 +240,7 @@ impl Places {
     /// with this mount sees it, if it is below the mount.
     pub(crate) fn of_mount(&self, number: u64, typed: &[u8]) -> Option<(Device, Option<Vec<u8>>)> {
         let (_, mount) = self.mount(*self.mounts.get(&number)?)?;
-        let below = trimmed(typed).strip_prefix(&*mount.point).filter(|rest| matches!(rest.first(), None | Some(b'/')));
+        let below = rest_below(trimmed(typed), &mount.point);
         Some((mount.device, below.map(|rest| mount.within(rest))))
     }
 
@@ -257,15 +258,11 @@ impl Places {
         let Some((namespace, mount)) = self.mounts.get(&number).and_then(|at| self.mount(*at)) else {
             return Vec::new();
         };
-        let below = |point: &[u8], path: &[u8]| {
-            let rest = path.strip_prefix(point)?;
-            matches!(rest.first(), None | Some(b'/')).then(|| rest.to_vec())
-        };
         // In a chroot a path on the mount of its root may be one from the root of the namespace, or from its own.
-        let Some(rest) = below(&mount.point, seen).filter(|_| !mount.is_added) else { return Vec::new() };
-        let first = PlacedPart { device: mount.device, directory: mount.within(&rest), below: Vec::new() };
+        let Some(rest) = rest_below(seen, &mount.point).filter(|_| !mount.is_added) else { return Vec::new() };
+        let first = PlacedPart { device: mount.device, directory: mount.within(rest), below: Vec::new() };
         let others = namespace.mounted_below(number, seen).into_iter().filter_map(|mount| {
-            let below = below(seen, &mount.point)?;
+            let below = rest_below(&mount.point, seen)?.to_vec();
             Some(PlacedPart { device: mount.device, directory: mount.within(b""), below })
         });
         std::iter::once(first).chain(others).collect()
@@ -283,8 +280,8 @@ impl Places {
         let (own, others) = self.namespaces.split_first()?;
         let whole = others.iter().find(|other| other.number.is_some() && other.number == own.number)?;
         let mount = whole.mounts.iter().find(|mount| mount.number == number)?;
-        let rest = trimmed(typed).strip_prefix(&*mount.point)?;
-        matches!(rest.first(), None | Some(b'/')).then(|| (mount.device, mount.within(rest)))
+        let rest = rest_below(trimmed(typed), &mount.point)?;
+        Some((mount.device, mount.within(rest)))
     }
 
     /// Whether the list of mounts tells which part of the file system on this device is mounted.

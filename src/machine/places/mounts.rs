@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::above::{Above, trimmed};
 use crate::kernel::mount_table::Mount;
+use crate::units::rest_below;
 
 /// A device number, major and minor.
 pub(super) type Device = (u32, u32);
@@ -136,9 +137,7 @@ impl Namespace {
     /// The mounts at and below a typed directory that are not hidden.
     pub(super) fn seen_below(&self, typed: &[u8]) -> impl Iterator<Item = &Mounted> {
         let typed = trimmed(typed);
-        let is_below = |mount: &&Mounted| {
-            mount.point.strip_prefix(typed).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
-        };
+        let is_below = |mount: &&Mounted| rest_below(&mount.point, typed).is_some();
         self.mounts.iter().filter(is_below).filter(|mount| !mount.hides(&mount.point))
     }
 
