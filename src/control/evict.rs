@@ -107,7 +107,8 @@ pub fn evict(
         Outcome::Unwritten(errno) => {
             let left =
                 left_alone(&after, "not dropped: writing back failed, and they may be the only copy of the data");
-            (Left { unwritten: left.pages, ..left }, Some(not_written(file, errno)))
+            let trouble = not_written(file, errno, is_all_left(&before, &after));
+            (Left { unwritten: left.pages, ..left }, Some(trouble))
         }
     };
     Ok(Effect { before, after, holes: Pages(0), held: Pages(0), planned: None, left, trouble })
@@ -133,15 +134,22 @@ fn is_clean(report: &FileReport) -> bool {
     report.dirty() == Ok(Pages(0)) && report.writeback() == Ok(Pages(0))
 }
 
-fn not_written(file: &OpenFile, errno: Option<Errno>) -> Error {
+/// Whether no page was dropped, as far as the counts tell.
+fn is_all_left(before: &FileReport, after: &FileReport) -> bool {
+    after.cached().unwrap_or_default() >= before.cached().unwrap_or_default()
+}
+
+fn not_written(file: &OpenFile, errno: Option<Errno>, is_all_left: bool) -> Error {
+    let dropped = if is_all_left { "nothing was dropped" } else { "other pages are no longer cached" };
     let Some(errno) = errno else {
         let why = "could not be written back earlier: cached pages hold data that the disk does not have";
         return Error::path(file.path(), ErrorKind::System, why)
-            .with_advice("nothing was dropped; copy the file while its data is cached");
+            .with_advice(format!("{dropped}; copy the file while its data is cached"));
     };
     let error = Error::errno(Subject::Path(file.path().to_owned()), errno);
+    let advice = "copy the file before you evict it again: the kernel reports this only once";
     Error::path(file.path(), error.kind(), format!("could not be written back: {}", error.why()))
-        .with_advice("nothing was dropped; copy the file before you evict it again: the kernel reports this only once")
+        .with_advice(format!("{dropped}; {advice}"))
 }
 
 /// Writes back and drops once. With `whole` the whole file is written back at once, which also waits until the file
@@ -165,11 +173,13 @@ fn drop_once(
         }
         FileSystemKind::Ordinary if !whole => write_back(file, &map_of(&engine.map_range(file, range)), report, go_on),
         // The pages of a stacked file system belong to the file below, which can only be written back as a whole.
-        _ => match advise::write_back_all(file.handle()) {
-            // A file that cannot be written has no dirty pages.
-            Err(Errno::EINVAL | Errno::EROFS) => Ok(ControlFlow::Continue(())),
-            written => written.map(ControlFlow::Continue),
-        },
+        _ => write_back_all(file).map(ControlFlow::Continue),
+    };
+    let written = match written {
+        Ok(ControlFlow::Continue(())) if !whole && is_quick_to_write(engine, file, report) => {
+            write_back_all(file).map(ControlFlow::Continue)
+        }
+        written => written,
     };
     match written {
         Ok(ControlFlow::Continue(())) => {}
@@ -186,6 +196,22 @@ fn drop_once(
         Ok(()) => Outcome::Dropped,
         Err(errno) => Outcome::Failed(errno),
     }
+}
+
+/// Writes back the whole file. A file that cannot be written has no dirty pages.
+fn write_back_all(file: &OpenFile) -> std::result::Result<(), Errno> {
+    match advise::write_back_all(file.handle()) {
+        Err(Errno::EINVAL | Errno::EROFS) => Ok(()),
+        written => written,
+    }
+}
+
+/// Whether no pages outside the range have to be written if the whole file is written back. That reports an earlier
+/// failure once more: a call for a range and one for the whole file each have a mark of their own in the kernel, and
+/// another process may have been told of one of them.
+fn is_quick_to_write(engine: &Engine, file: &OpenFile, report: &FileReport) -> bool {
+    let is_ordinary = file.file_system().kind == FileSystemKind::Ordinary;
+    is_ordinary && (bytes_of(report) == (0, 0) || is_clean(&engine.measure(file)))
 }
 
 /// Writes back these pages, portion by portion. Each portion begins with a cached page.

@@ -113,6 +113,34 @@ fn pages_whose_writeback_failed_are_never_dropped() {
     assert!(checked > 3, "only {checked} of 9 attempts were checked");
 }
 
+#[test]
+fn a_device_whose_writeback_failed_is_not_dropped_at_the_next_try_either() {
+    let name = "a_device_whose_writeback_failed_is_not_dropped_at_the_next_try_either";
+    let mkfs = "mkfs.ext4 -qFO ^has_journal -E nodiscard,lazy_itable_init=1";
+    let mount = format!("mkdir small; mount -t tmpfs -o size=24M none small; cd small; {}", loop_disk("300M", mkfs));
+    let Some(folder) = mounted(name, &mount) else { return };
+    let disk = folder.join("small/disk");
+    let device = shell("findmnt -no SOURCE \"$1\"", &[disk.as_os_str()]).good().text().trim().to_owned();
+    let read = "dd if=$1 bs=1M skip=200 count=8 2>/dev/null | md5sum";
+    // The data is to replace blocks in place, so that no list of extents tells that it is missing.
+    shell("dd if=/dev/urandom of=$1 bs=1M seek=200 count=40 conv=notrunc 2>/dev/null", &[device.as_ref()]).good();
+    let content = shell(read, &[device.as_ref()]).good().text();
+    for attempt in 1..=2 {
+        let (run, row) = row(&["evict"], Path::new(&device));
+        let (before, left) = (row["before_pages"].as_u64().unwrap(), row["left_pages"].as_u64().unwrap());
+        if before < (8 << 20) / crate::common::page() {
+            return eprintln!("SKIPPED: {name}: the kernel has reclaimed pages (attempt {attempt})");
+        }
+        assert_eq!(shell(read, &[device.as_ref()]).good().text(), content, "attempt {attempt}: {row} {}", run.err);
+        assert_eq!((run.status, left), (Some(1), before), "attempt {attempt}: {row}");
+        assert!(
+            run.err.contains("could not be written back") && run.err.contains("nothing was dropped"),
+            "{}",
+            run.err
+        );
+    }
+}
+
 /// Makes files whose cached pages look as if the disk did not have them: in holes, in blocks that were reserved, with
 /// data in the inode, compressed, and with blocks smaller than a page of which only some are written.
 const HARD_TO_TELL: &str = "cd $1
