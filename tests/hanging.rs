@@ -84,7 +84,12 @@ fn everything_named_is_reported(folder: &Path) {
     assert_eq!((run.status, run.complaints()), (Some(1), vec![format!("rmap: {}: {SILENT}", a.display()).as_str()]));
     let run = in_time(["demo", "--size", "1M", "--file", text(&there.join("new"))]);
     assert!(run.status != Some(0) && run.err.contains(SILENT), "{run:?}");
-    for written in [&["capture", "-o", text(&there.join("x.tar"))][..], &["trace", "--output", text(&a), "true"]] {
+    for written in [
+        &["capture", "-o", text(&there.join("x.tar"))][..],
+        &["trace", "--output", text(&a), "true"],
+        &["trace", "--no-syscalls", text(&a)],
+        &["trace", text(&a)],
+    ] {
         let run = in_time(written);
         assert!(run.status != Some(0) && run.err.contains(SILENT), "{run:?}");
     }
@@ -230,6 +235,21 @@ fn a_silent_working_directory_hangs_nothing() {
     child.wait().unwrap();
     assert!(begun.elapsed() < BOUND, "it took {:?}", begun.elapsed());
     assert!(said.contains(&format!("rmap: a: {SILENT}")) && said.contains("\"cached\":"), "{said}");
+}
+
+#[test]
+fn a_server_that_does_not_answer_statfs_hangs_no_demo() {
+    let Some(folder) = folder("a_server_that_does_not_answer_statfs_hangs_no_demo") else { return };
+    let there = folder.join("there");
+    let Some(served) = Served::mount(&there) else { return };
+    let _silence = served.fall_silent_to_statfs();
+    for file in ["new", "a"] {
+        let file = there.join(file);
+        for more in [&[][..], &["--acts", "create,map"]] {
+            let run = in_time([&["demo", "--size", "1M", "--force", "--file", text(&file)], more].concat());
+            assert!(run.status == Some(1) && run.err.contains(SILENT), "{run:?}");
+        }
+    }
 }
 
 #[test]

@@ -77,6 +77,21 @@ pub(crate) fn await_answer(path: &Path) -> Result<(), Errno> {
     locate(path)?.map_or(Ok(()), |far| far.stat().map(drop))
 }
 
+/// The same for a place where files are to be made: waits also until its file system answers `statfs(2)`, which some
+/// servers answer although they do not answer `stat(2)`, or the other way round.
+///
+/// # Errors
+/// As for [`locate`].
+pub(crate) fn await_file_system(path: &Path) -> Result<(), Errno> {
+    let Some(far) = locate(path)? else { return Ok(()) };
+    far.stat()?;
+    match far.open(OFlag::O_PATH)?.stat_fs() {
+        // One that is answered with an error does not hang.
+        Err(errno) if errno != Errno::ETIMEDOUT => Ok(()),
+        found => found.map(drop),
+    }
+}
+
 /// The same for a file that this process then makes.
 ///
 /// # Errors

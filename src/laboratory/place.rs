@@ -8,7 +8,7 @@ use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use nix::sys::statvfs::statvfs;
 
 use crate::error::{Error, ErrorKind, Result, Subject};
-use crate::kernel::whereabouts::await_answer;
+use crate::kernel::whereabouts::{await_answer, await_file_system};
 use crate::machine::read_available_memory;
 use crate::pagecache::{FileSystem, FileSystemKind};
 use crate::process::{Mapping, ProcRoot, Process};
@@ -59,7 +59,7 @@ fn is_on_disk(directory: &Path) -> bool {
 /// # Errors
 /// `Unsupported` if they cannot; otherwise as `statfs(2)`.
 pub fn check_kind(directory: &Path) -> Result<()> {
-    await_answer(directory).map_err(|errno| about_place(directory, &errno.into()))?;
+    await_file_system(directory).map_err(|errno| about_place(directory, &errno.into()))?;
     let found = FileSystem::of_path(directory).map_err(|error| about_place(directory, &error))?;
     let why = match found.kind {
         FileSystemKind::Pseudo(name) => {

@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::mount::{MsFlags, mount};
 
@@ -15,9 +15,14 @@ pub(crate) const SERVED_SIZE: u64 = 64 << 10;
 
 const NAMES: [&str; 3] = ["a", "b", "c (deleted)"];
 
+const NOTHING: u32 = 0;
+const EVERYTHING: u32 = u32::MAX;
+const STATFS: u32 = 17;
+
 /// The mounted file system.
 pub(crate) struct Served {
-    silent: Arc<AtomicBool>,
+    /// The operation that is not answered.
+    silent: Arc<AtomicU32>,
     /// Only for a file system that nobody serves.
     _device: Option<File>,
 }
@@ -31,7 +36,7 @@ impl Served {
     /// Mounts it on a directory and answers all requests. Opening a file drops its cached pages.
     pub(crate) fn mount(point: &Path) -> Option<Served> {
         let device = mount_device(point)?;
-        let silent = Arc::new(AtomicBool::new(false));
+        let silent = Arc::new(AtomicU32::new(NOTHING));
         let told = Arc::clone(&silent);
         std::thread::spawn(move || serve(device, &told));
         Some(Served { silent, _device: None })
@@ -40,17 +45,26 @@ impl Served {
     /// Reads requests and never answers them, until the value is dropped. Whoever waits for an answer cannot be ended.
     /// Nor can a program that has one of its files open: closing it asks the server.
     pub(crate) fn fall_silent(&self) -> Silence {
-        self.silent.store(true, Ordering::SeqCst);
+        self.fall_silent_to(EVERYTHING)
+    }
+
+    /// The same for requests about the file system as a whole (`statfs`): all others are answered.
+    pub(crate) fn fall_silent_to_statfs(&self) -> Silence {
+        self.fall_silent_to(STATFS)
+    }
+
+    fn fall_silent_to(&self, operation: u32) -> Silence {
+        self.silent.store(operation, Ordering::SeqCst);
         Silence(Arc::clone(&self.silent))
     }
 }
 
 /// The time during which the server does not answer.
-pub(crate) struct Silence(Arc<AtomicBool>);
+pub(crate) struct Silence(Arc<AtomicU32>);
 
 impl Drop for Silence {
     fn drop(&mut self) {
-        self.0.store(false, Ordering::SeqCst);
+        self.0.store(NOTHING, Ordering::SeqCst);
     }
 }
 
@@ -105,8 +119,7 @@ fn answer(operation: u32, inode: u64, body: &[u8]) -> Result<Vec<u8>, i32> {
         14 | 27 => Ok(words(&[1, 0])),
         // READ
         15 => Ok(vec![7; (SERVED_SIZE.saturating_sub(number(8))).min(number(16) & 0xffff_ffff) as usize]),
-        // STATFS
-        17 => Ok([words(&[1, 1, 1, 1, 1]), halves(&[4096, 255, 4096, 0, 0, 0, 0, 0, 0, 0])].concat()),
+        STATFS => Ok([words(&[1, 1, 1, 1, 1]), halves(&[4096, 255, 4096, 0, 0, 0, 0, 0, 0, 0])].concat()),
         // RELEASE, FLUSH, RELEASEDIR
         18 | 25 | 29 => Ok(Vec::new()),
         // INIT
@@ -127,7 +140,7 @@ fn answer(operation: u32, inode: u64, body: &[u8]) -> Result<Vec<u8>, i32> {
     }
 }
 
-fn serve(mut device: File, silent: &AtomicBool) {
+fn serve(mut device: File, silent: &AtomicU32) {
     let mut buffer = vec![0; 1 << 18];
     loop {
         let length = match device.read(&mut buffer) {
@@ -139,7 +152,8 @@ fn serve(mut device: File, silent: &AtomicBool) {
         let operation = u32::from_ne_bytes(request[4..8].try_into().unwrap());
         let inode = u64::from_ne_bytes(request[16..24].try_into().unwrap());
         // FORGET, INTERRUPT and BATCH_FORGET have no answer.
-        if silent.load(Ordering::SeqCst) || [2, 36, 42].contains(&operation) {
+        let silent_to = silent.load(Ordering::SeqCst);
+        if [EVERYTHING, operation].contains(&silent_to) || [2, 36, 42].contains(&operation) {
             continue;
         }
         let (error, data) = match answer(operation, inode, &request[40..]) {

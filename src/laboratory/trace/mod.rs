@@ -22,7 +22,7 @@ mod update;
 use std::ffi::{CString, OsString};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +41,7 @@ use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::launch::{Launched, launch};
 use crate::kernel::notify::{Filter, Notification};
 use crate::kernel::page_size;
+use crate::kernel::whereabouts::await_answer;
 use crate::process::Process;
 use crate::units::{Absent, Bytes, PageSize, Reason};
 use area::{Reader, mapped_parts};
@@ -148,6 +149,10 @@ impl Trace {
         let filter = Filter::new(WATCHED, request.least.0).filter(|_| request.calls && !WATCHED.is_empty());
         let signals = Signals::take().map_err(|errno| failed(errno.into()))?;
         let pace = Pace::new(request.every);
+        // A child that waits for its file system could not be ended.
+        if name.as_bytes().contains(&b'/') && await_answer(Path::new(&name)) == Err(Errno::ETIMEDOUT) {
+            return Err(failed(Errno::ETIMEDOUT.into()));
+        }
         let mut launched = launch(&words, filter.as_ref(), &signals.before).map_err(failed)?;
         let process = Arc::new(Process::open(launched.pid.as_raw().unsigned_abs())?);
         let (hearing, without_calls) = match launched.listener.take() {
