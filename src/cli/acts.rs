@@ -8,7 +8,7 @@ use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use super::answer::{AnswerArgs, View, refuse_if};
-use super::report::Report;
+use super::report::{Accompaniment, Report};
 use super::run::{Configured, Done};
 use super::screen;
 use super::signals::Signals;
@@ -181,10 +181,11 @@ impl ActsArgs {
         report.signals = Some(Signals::watch()?);
         report.show_progress("filling");
         check_that_all_fit(&requests)?;
+        let mut output = Accompaniment::new(file.keep);
         let experiments: Result<Vec<Experiment>, _> = requests.into_iter().map(Experiment::begin).collect();
         let experiments = experiments?;
         if !answer.is_machine() && !answer.no_header && answer.columns.is_none() {
-            introduce(&experiments, has_file(&kinds))?;
+            output.go_on(introduce(&experiments, has_file(&kinds)))?;
         }
         let cells = screen::terminal_width().map_or(64, |width| usize::from(width).saturating_sub(2)).max(8);
         let names_all = answer.is_machine() || answer.columns.as_ref().is_none_or(|list| list.adds);
@@ -198,12 +199,13 @@ impl ActsArgs {
             unknown: Vec::new(),
             reports,
             is_finished: false,
+            is_wanted_alone: file.keep,
         };
-        answer.answer(&query, &mut source, presentation, report)?;
+        output.go_on(answer.answer(&query, &mut source, presentation, report))?;
         if !answer.is_machine() {
-            conclude(&source)?;
+            output.go_on(conclude(&source))?;
         }
-        Ok(())
+        output.end()
     }
 
     fn request(&self, kind: Kind, kinds: &[Kind], file: &FileOfExperiment) -> Result<Request, Stop> {

@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::acts::{ActsArgs, FileOfExperiment};
 use super::answer::{AnswerArgs, View, refuse_if};
-use super::report::Report;
+use super::report::{Accompaniment, Report};
 use super::run::{Configured, Done, Listed, Run};
 use super::screen;
 use super::signals::Signals;
@@ -121,19 +121,21 @@ impl Run for DemoArgs {
         let presentation = Presentation { unit, ..self.answer.presentation(configured, SizeUnit::Kib) };
         self.answer.check::<DemoSteps>(&query)?;
         report.signals = Some(Signals::watch()?);
-        let shown = |done| if self.hold { Report::unless_closed(done) } else { done };
+        let is_wanted_alone = self.keep || self.hold;
+        let mut output = Accompaniment::new(is_wanted_alone);
         report.show_progress("filling");
         let request = DemoRequest { size, file: self.file.clone(), force: self.force, keep: self.keep };
         let demo = Demo::begin(&request)?;
         if !self.answer.is_machine() && !self.answer.no_header {
-            shown(introduce(&demo, size, unit))?;
+            output.go_on(introduce(&demo, size, unit))?;
         }
         // However the run ends, the demo is dropped and its file is removed.
-        let mut source = DemoSource { is_held: self.hold, ..DemoSource::new(demo, size) };
-        shown(self.answer.answer(&query, &mut source, presentation, report))?;
+        let mut source = DemoSource { is_wanted_alone, ..DemoSource::new(demo, size) };
+        output.go_on(self.answer.answer(&query, &mut source, presentation, report))?;
         if let Some(last) = &source.last {
-            shown(self.conclude(&source, last, report))?;
+            output.go_on(self.conclude(&source, last, report))?;
         }
+        output.end()?;
         match &report.signals {
             Some(signals) if self.hold => hold(&source.demo, signals),
             _ => {}

@@ -15,6 +15,35 @@ use crate::error::{Error, ErrorKind, Subject};
 use crate::query::Host;
 use crate::table::{Progress, Stop, escape};
 
+/// Output that goes with work: if the work is wanted for itself, it is done although the output cannot be written.
+pub(super) struct Accompaniment {
+    is_wanted_alone: bool,
+    failed: Option<std::io::Error>,
+}
+
+impl Accompaniment {
+    /// None yet.
+    pub(super) fn new(is_wanted_alone: bool) -> Accompaniment {
+        Accompaniment { is_wanted_alone, failed: None }
+    }
+
+    /// Goes on after a part of the output, unless that failed and the work is not wanted without it.
+    pub(super) fn go_on(&mut self, done: Result<(), Stop>) -> Result<(), Stop> {
+        match done {
+            Err(Stop::Output(error)) if self.is_wanted_alone => {
+                self.failed.get_or_insert(error);
+                Ok(())
+            }
+            done => done,
+        }
+    }
+
+    /// The first failure, unless nobody reads the output any more.
+    pub(super) fn end(self) -> Result<(), Stop> {
+        Report::unless_closed(self.failed.map_or(Ok(()), |error| Err(Stop::Output(error))))
+    }
+}
+
 /// Everything that was requested was reported.
 pub(super) const SUCCESS: u8 = 0;
 /// Something could not be reported.
@@ -140,7 +169,7 @@ impl Report {
         self.own_status.unwrap_or(status)
     }
 
-    /// Goes on if nobody reads the report any more: that ends a report, never what is then held.
+    /// Goes on if nobody reads the report any more.
     pub(super) fn unless_closed(done: Result<(), Stop>) -> Result<(), Stop> {
         match done {
             Err(Stop::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

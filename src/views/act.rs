@@ -135,6 +135,8 @@ pub struct ActSource {
     pub reports: bool,
     /// Whether the last act was carried out.
     pub is_finished: bool,
+    /// Whether the file is kept: then all acts are carried out although the rows cannot be written any more.
+    pub is_wanted_alone: bool,
 }
 
 /// Waits until the next act may begin.
@@ -151,6 +153,10 @@ impl Source for ActSource {
 
     fn is_live(&self) -> bool {
         true
+    }
+
+    fn is_work(&self) -> bool {
+        self.is_wanted_alone
     }
 
     fn read(&mut self, _: &[()], rows: &mut dyn Rows<Acts>) -> Result<(), Stop> {

@@ -132,8 +132,8 @@ pub struct DemoSource {
     pub last: Option<Arc<Observation>>,
     /// The first observation in which the views did not agree.
     pub first_difference: Option<Arc<Observation>>,
-    /// Whether it is held once it is filled: then it is filled although nobody reads the rows any more.
-    pub is_held: bool,
+    /// Whether it is kept or held once it is filled: then it is filled although the rows cannot be written any more.
+    pub is_wanted_alone: bool,
 }
 
 impl Source for DemoSource {
@@ -144,7 +144,7 @@ impl Source for DemoSource {
     }
 
     fn is_work(&self) -> bool {
-        self.is_held
+        self.is_wanted_alone
     }
 
     fn read(&mut self, _: &[()], rows: &mut dyn Rows<DemoSteps>) -> Result<(), Stop> {
@@ -164,7 +164,7 @@ impl Source for DemoSource {
 impl DemoSource {
     /// A demo that has not begun, over a file of `size` bytes.
     pub fn new(demo: Demo, size: Bytes) -> DemoSource {
-        DemoSource { demo, size, last: None, first_difference: None, is_held: false }
+        DemoSource { demo, size, last: None, first_difference: None, is_wanted_alone: false }
     }
 
     /// Fills the file up to `end`.

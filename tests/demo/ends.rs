@@ -148,6 +148,24 @@ fn a_closed_pipe_leaves_no_file() {
 }
 
 #[test]
+fn a_file_that_is_kept_is_filled_although_nobody_reads_the_rows() {
+    let folder = disk();
+    let file = folder.path().join("f");
+    let size = 16 << 20;
+    for acts in ["", "--acts create,map,fill"] {
+        let line = format!("rmap demo --size 16M --keep --force --file {} {acts}", file.display());
+        for (output, status) in [("| head -1; exit ${PIPESTATUS[0]}", 0), ("> /dev/full", 1)] {
+            let run = shell(&format!("{line} {output}"), &[]);
+            assert_eq!(run.status, Some(status), "{line} {output}: {run:?}");
+            let data = fs::read(&file).unwrap();
+            let zeros = data.iter().filter(|byte| **byte == 0).count();
+            assert_eq!((data.len(), zeros), (size, size / 128), "{line} {output}: {run:?}");
+            fs::remove_file(&file).unwrap();
+        }
+    }
+}
+
+#[test]
 fn hold_survives_a_closed_standard_error() {
     let folder = disk();
     let file = folder.path().join("f");
