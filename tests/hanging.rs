@@ -263,6 +263,21 @@ fn the_files_of_a_server_that_answers_are_reported() {
 }
 
 #[test]
+fn a_pipe_is_read_whatever_is_mounted() {
+    let Some(folder) = folder("a_pipe_is_read_whatever_is_mounted") else { return };
+    let Some(_served) = Served::by_nobody(&folder.join("there")) else { return };
+    for script in [
+        "rmap pid --smaps <(cat /proc/$$/smaps)",
+        "cat /proc/$$/smaps | rmap pid --smaps /dev/stdin",
+        "rmap pcstat --files-from <(echo here)",
+        "echo here | rmap pcstat --files-from /dev/stdin",
+    ] {
+        let run = common::shell(&format!("cd \"$1\"; {script}"), &[folder.as_os_str()]);
+        assert_eq!((run.status, run.err.as_str()), (Some(0), ""), "{script}: {run:?}");
+    }
+}
+
+#[test]
 fn a_process_that_maps_a_silent_file_is_reported() {
     let Some(folder) = folder("a_process_that_maps_a_silent_file_is_reported") else { return };
     let there = folder.join("there");

@@ -166,6 +166,24 @@ fn a_file_that_only_left_the_selection_is_not_marked_gone() {
 }
 
 #[test]
+fn the_files_of_a_process_are_not_watched_any_longer_than_it_lives() {
+    for work in [&["pcstat"][..], &["pcstat", "--runs"], &["pcstat", "--summary"], &["evict", "--dry-run"], &["warm"]] {
+        let mut subject = common::Subject::start([""; 0]);
+        let pid = subject.word();
+        let line = [work, &["-w", "0.05", "--pid", &pid]].concat();
+        let mut running = Running::start(command(&line));
+        running.line();
+        subject.child().kill().unwrap();
+        subject.child().wait().unwrap();
+        let begun = std::time::Instant::now();
+        while running.is_running() {
+            assert!(begun.elapsed() < std::time::Duration::from_secs(10), "{line:?} goes on");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    }
+}
+
+#[test]
 fn two_files_of_a_process_with_one_name_are_told_apart() {
     if !common::has("python3", "python3") {
         return;

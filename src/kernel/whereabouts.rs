@@ -10,6 +10,7 @@
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
@@ -166,6 +167,8 @@ fn resolve(table: &MountTable, path: &Path, last: Last) -> Result<Option<FarPath
         }
         let device = table.blocking_above(&next);
         let link = match device {
+            // No file system is behind a pipe.
+            None if is_magic(table, &next) && is_pipe(&next) => return Ok(None),
             None if is_magic(table, &next) => {
                 let whole: PathBuf = std::iter::once(next.as_os_str()).chain(rest.iter().map(OsStr::new)).collect();
                 return FarPath::new(BEHIND_PROC, &whole).map(Some);
@@ -203,6 +206,11 @@ fn push_front(rest: &mut VecDeque<OsString>, path: &Path) {
             _ => {}
         }
     }
+}
+
+/// Whether a link of `/proc` leads to a pipe without a name.
+fn is_pipe(link: &Path) -> bool {
+    read_link(link).is_ok_and(|target| target.as_os_str().as_bytes().starts_with(b"pipe:["))
 }
 
 /// Whether it is a link of `/proc` that leads to the file itself and not to where its text says: `root`, `cwd`, `exe`,

@@ -171,6 +171,10 @@ impl EffectSource {
 impl Source for EffectSource {
     type Kind = Effects;
 
+    fn is_over(&self) -> bool {
+        self.chosen.is_over()
+    }
+
     fn finds_many(&self) -> bool {
         self.chosen.finds_many()
     }
