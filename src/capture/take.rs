@@ -11,7 +11,8 @@ use super::{COMPLETE, DESCRIPTION, describe, system};
 use crate::error::{Error, Result};
 use crate::join::machine_files::{LIST, SavedFiles};
 use crate::process::{
-    AddressSpaces, Hides, ProcRoot, is_of_namespace, is_own_helper, read_pids, tells_shared_memory, what_is_hidden,
+    AddressSpaces, Hides, ProcRoot, is_of_namespace, is_own_helper, own_pid, read_pids, tells_shared_memory,
+    what_is_hidden,
 };
 
 /// How long the kernel's lists of cached files may take. There is time: they are not shown to anybody who waits.
@@ -124,7 +125,7 @@ fn pids(root: &ProcRoot, what: &What) -> Result<Vec<u32>> {
         Some(pids) => pids.clone(),
         None => read_pids(root)?,
     };
-    let own = std::process::id();
+    let own = own_pid(root)?;
     pids.retain(|pid| *pid != own && !is_own_helper(root, *pid));
     pids.sort_unstable();
     pids.dedup();

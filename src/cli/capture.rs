@@ -20,7 +20,7 @@ use super::signals::Signals;
 use crate::capture::{Compression, Taken, What, take};
 use crate::error::{Error, ErrorKind, Subject};
 use crate::kernel::whereabouts::await_place;
-use crate::process::{Asked, NamedProcess, ProcRoot, Process, run_as_root};
+use crate::process::{Asked, NamedProcess, ProcRoot, Process, own_pid, run_as_root};
 use crate::query::Host as _;
 use crate::table::{Progress, Stop};
 use crate::units::{Bytes, Human, counted};
@@ -144,7 +144,8 @@ impl CaptureArgs {
         }
         let root = ProcRoot::live();
         let mut asked = choice.find(&root, &mut |error| report.failure(&error))?;
-        let is_own = |asked: &Asked| asked.pid == std::process::id();
+        let own = own_pid(&root)?;
+        let is_own = |asked: &Asked| asked.pid == own;
         let names_own = asked.iter().any(|asked| is_own(asked) && !asked.found);
         refuse_if(names_own, "PID", "rmap leaves itself out of a capture; name another process")?;
         asked.retain(|asked| match Process::open_in(&root, asked.pid) {

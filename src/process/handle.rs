@@ -92,6 +92,11 @@ impl Process {
         Process::open_in(root, own_pid(root)?)
     }
 
+    /// Whether it is the process that is running this code.
+    pub(crate) fn is_itself(&self) -> bool {
+        self.is_live && own_pid(&self.root).is_ok_and(|own| own == self.pid)
+    }
+
     /// Its pid.
     pub fn pid(&self) -> u32 {
         self.pid
@@ -220,8 +225,12 @@ impl Process {
     }
 }
 
-/// The pid of this process in `root`: the target of `self`.
-fn own_pid(root: &ProcRoot) -> Result<u32> {
+/// The pid of this process in `root`: the target of `self`. In a pid namespace with the `/proc` of another one it is
+/// not what `getpid(2)` returns.
+///
+/// # Errors
+/// [`ErrorKind::Unsupported`]: `root` is a capture, or not mounted.
+pub(crate) fn own_pid(root: &ProcRoot) -> Result<u32> {
     let link: PathBuf = root.path().join("self");
     let target = std::fs::read_link(&link).ok().and_then(|target| target.to_str()?.parse().ok());
     match target {

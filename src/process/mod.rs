@@ -102,7 +102,7 @@ pub(crate) use file_uses::{FileUse, UseBuffers, UsedIn, base_name, deleted_name,
 pub use flags::{Flag, flags_in_words};
 #[cfg(feature = "capture")]
 pub(crate) use handle::is_of_namespace;
-pub(crate) use handle::{ListedPids, listed_pids};
+pub(crate) use handle::{ListedPids, listed_pids, own_pid};
 pub use handle::{Process, shows_whole_machine};
 pub use head::Device;
 pub use held_files::{Held, HeldFile, HeldFiles};

@@ -286,7 +286,10 @@ pub(crate) fn read_pids_of_holders(root: &ProcRoot) -> Result<Vec<u32>> {
 
 /// Whether it is a child of this process that asks file systems in its place.
 pub(crate) fn is_own_helper(root: &ProcRoot, pid: u32) -> bool {
-    helper::is_helper(pid) && is_of_our_namespace(root)
+    match is_of_our_namespace(root) {
+        true => helper::is_helper(pid),
+        false => root.is_live() && helper::is_shown_helper(pid),
+    }
 }
 
 /// The error for a `/proc` that is not mounted; `None` if it is mounted or a capture.

@@ -221,3 +221,16 @@ fn what_a_capture_does_not_tell_of_numbers_is_said_of_each_process() {
     assert_eq!(said("00:44:257"), [format!(": processes 7 and 8 may hold it: {why}")]);
     assert_eq!(said("00:44:258"), [""; 0]);
 }
+
+#[test]
+fn a_run_does_not_hold_the_file_that_it_asks_about_in_a_pid_namespace_either() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    // `/proc` stays that of the namespace outside.
+    let run = shell("unshare -pf rmap who --json \"$1\"", &[file.path().as_os_str()]);
+    if run.err.contains("unshare: ") {
+        return eprintln!("SKIPPED: no pid namespace can be made here: {}", run.err);
+    }
+    let rows = run.json();
+    let names: Vec<&Value> = rows.as_array().unwrap().iter().map(|row| &row["name"]).collect();
+    assert!(names.iter().all(|name| **name != "rmap") && names.len() == 1, "{names:?}");
+}

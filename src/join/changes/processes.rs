@@ -8,7 +8,7 @@ use super::comparison::{Comparison, Hear, left_out};
 use super::mappings::{self, ChangedProcess};
 use crate::error::{Error, ErrorKind, Subject};
 use crate::process::usage::{LATE, Usage, UsageNeeds, UsageRequest, Usages, collect_usages};
-use crate::process::{ProcRoot, Process, is_own_helper, shows_whole_machine};
+use crate::process::{ProcRoot, Process, is_own_helper, own_pid, shows_whole_machine};
 use crate::units::{Bytes, Figure, counted};
 
 const REBOOTED: &str = "the two are different machines, or the machine was started anew in between; no process is the \
@@ -108,7 +108,7 @@ fn read(root: &ProcRoot, budget: Duration, hear: &mut dyn Hear) -> Option<Usages
 /// capture: nobody asks how these have changed. The last was forked and has executed nothing since, unlike one that a
 /// shell started before it became rmap.
 fn is_own(root: &ProcRoot, usage: &Usage) -> bool {
-    let own = std::process::id();
+    let Ok(own) = own_pid(root) else { return false };
     let program = |pid| Some(Process::open_in(root, pid).ok()?.read_life().ok()?.1);
     let is_forked = || program(own).is_some_and(|own| program(usage.identity.pid) == Some(own));
     usage.identity.pid == own || is_own_helper(root, usage.identity.pid) || usage.parent == Some(own) && is_forked()

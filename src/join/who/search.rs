@@ -283,7 +283,7 @@ impl Work<'_> {
         // Otherwise it was closed meanwhile.
         let Some(text) = shown.describe(found) else { return };
         // This process names the file to look for it.
-        if text.is_name && shown.process().is_live() && shown.process().pid() == std::process::id() {
+        if text.is_name && shown.process().is_itself() {
             return;
         }
         let captured = (!shown.process().is_live()).then(|| text.path.clone());
