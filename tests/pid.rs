@@ -65,6 +65,23 @@ fn a_kernel_thread_has_no_mappings() {
 }
 
 #[test]
+fn processes_that_exit_after_they_were_found_are_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let shell = folder.path().join("rmap-storm");
+    fs::copy("/bin/sh", &shell).unwrap();
+    let mut storm = Command::new(&shell);
+    storm.args(["-c", "echo ready; while :; do (:) & (:) & (:) & (:) & wait; done"]);
+    let _storm = Subject::until_ready(storm);
+    let views = ["pid --by user", "pid --summary --merge", "pid", "pid --cache", "pid --map", "pid --numa", "pcstat"];
+    for view in views.map(|view| view.split(' ').collect::<Vec<_>>()) {
+        for _ in 0..10 {
+            let run = rmap([&view[..], &["--name", "rmap-storm", "--json"]].concat());
+            assert_eq!((run.status, run.err.as_str()), (Some(0), ""), "{view:?}");
+        }
+    }
+}
+
+#[test]
 fn a_zombie_has_no_mappings() {
     let child = Command::new("/bin/true").spawn().unwrap();
     let zombie = Subject::of(child);

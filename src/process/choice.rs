@@ -5,7 +5,7 @@ use std::str::FromStr;
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::process::criteria::{Criteria, read_matching};
 use crate::process::directory::parse_pid;
-use crate::process::handle::Process;
+use crate::process::handle::{Process, ZOMBIE};
 use crate::process::root::{ProcRoot, hides_processes};
 use crate::units::counted;
 
@@ -117,8 +117,9 @@ impl ProcessChoice {
 }
 
 impl Asked {
-    /// Whether this failure to read it is worth a line: a process that was only found may have exited since.
+    /// Whether this failure to read it is worth a line: a process that was only found may have exited since, and may
+    /// be a zombie by now.
     pub(crate) fn is_missed(&self, error: &Error) -> bool {
-        !self.found || error.kind() != ErrorKind::NotFound
+        !self.found || error.kind() != ErrorKind::NotFound && error.why() != ZOMBIE
     }
 }

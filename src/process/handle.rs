@@ -147,7 +147,7 @@ impl Process {
                         let thread = directory.read_file("stat", 4096).ok().and_then(|text| parse_stat(&text));
                         Ok(Memory { directory, stat, is_other: true, thread })
                     }
-                    None => has_none("a zombie: it has exited and waits for its parent"),
+                    None => has_none(ZOMBIE),
                 }
             }
             _ => Ok(Memory::own(self.directory.clone(), stat)),
@@ -224,6 +224,9 @@ impl Process {
         }
     }
 }
+
+/// Why a process that has exited has no memory.
+pub(super) const ZOMBIE: &str = "a zombie: it has exited and waits for its parent";
 
 /// The pid of this process in `root`: the target of `self`. In a pid namespace with the `/proc` of another one it is
 /// not what `getpid(2)` returns.
