@@ -36,7 +36,7 @@ fn locked_page_cache_that_is_dirty_is_not_taken_back_after_writing() {
     let locked = of(20_975_616, 20_971_520);
     assert_says(&locked, "\nThe kernel can take back 20M to 40M of clean page cache at once (it begins with ");
     assert_says(&locked, ", and 4K to 20M of page cache after it is written to disk.\n");
-    assert_says(&locked, "\n20M cannot be taken: locked");
+    assert_says(&locked, "\nAt least 20M cannot be taken: locked");
     assert_says(&of(4_194_304, 20_971_520), ", and up to 4M of page cache after it is written to disk.\n");
     // Without anything that is locked it is known.
     let free = of(4_194_304, 0);

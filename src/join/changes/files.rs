@@ -61,10 +61,7 @@ pub(super) fn compare(comparison: &Comparison, hear: &mut dyn Hear) {
     // The captures themselves, while they are read.
     let sides = [&comparison.before, &comparison.after];
     let unpacked: Vec<&[u8]> = sides.into_iter().filter_map(ProcRoot::unpacked_at).collect();
-    let archives: Vec<&[u8]> = match sides.into_iter().any(ProcRoot::is_live) {
-        true => sides.into_iter().filter_map(ProcRoot::archive).collect(),
-        false => Vec::new(),
-    };
+    let archives: Vec<&[u8]> = sides.into_iter().filter_map(ProcRoot::archive).collect();
     let is_own = |path: &[u8]| archives.contains(&path) || unpacked.iter().any(|directory| path.starts_with(directory));
     let sums = |files| sums(files, has_numbers, is_own);
     let (before_has_all, after_has_all) = (before.has_all, after.has_all);

@@ -35,7 +35,12 @@ pub(super) fn lines(
         lines.extend(of_both);
     }
     if let Some(unevictable) = row.known(GroupAmount::Unevictable).filter(|bytes| *bytes > Bytes(0)) {
-        lines.push(format!("{} cannot be taken: locked (mlock), or of ramfs.", Human(unevictable)));
+        // The kernel moves a large folio off the lists only if all of it is locked.
+        lines.push(format!(
+            "At least {} cannot be taken: locked (mlock), or of ramfs. What shares a large folio with locked pages cannot \
+             either, and is counted above as if it could.",
+            Human(unevictable)
+        ));
     }
     lines
 }
