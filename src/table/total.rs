@@ -16,6 +16,13 @@ fn lack(sum: &mut ColumnSum, absent: Option<Absent>) {
     }
 }
 
+/// Notes that a row has only a part of its figure.
+fn lack_if_bound(sum: &mut ColumnSum, cell: &Cell<'_>) {
+    if matches!(cell, Cell::Known(_)) {
+        sum.lack(None);
+    }
+}
+
 /// The sums over rows of one kind.
 pub struct Totals<K: RowKind> {
     columns: Arc<[Column<K>]>,
@@ -82,6 +89,7 @@ impl<K: RowKind> Totals<K> {
                         Some(number) => sum.add((number, 0)),
                         None => lack(sum, cell.absence()),
                     }
+                    lack_if_bound(sum, &cell);
                 }
                 Aggregation::Net => match column.cell(row) {
                     Cell::Change(Difference::Bytes(by)) => {
@@ -94,19 +102,18 @@ impl<K: RowKind> Totals<K> {
                     Some(shares) => sum.add(shares),
                     None => sum.lack(None),
                 },
-                Aggregation::Union(take) => match take(row, column.argument) {
-                    Ok(piece) => sum.unite(piece),
-                    Err(absent) => lack(sum, Some(absent)),
-                },
+                Aggregation::Union(take) => {
+                    match take(row, column.argument) {
+                        Ok(piece) => sum.unite(piece),
+                        Err(absent) => lack(sum, Some(absent)),
+                    }
+                    lack_if_bound(sum, &column.cell(row));
+                }
                 Aggregation::Part(take, whole) => match take(row, column.argument) {
                     Ok(piece) => sum.unite_part(piece, whole(row)),
                     Err(absent) => lack(sum, Some(absent)),
                 },
                 Aggregation::Merge(take, _) => sum.merge_group(take(row, column.argument)),
-            }
-            let may_be_bound = matches!(column.aggregation, Aggregation::Sum | Aggregation::Union(_));
-            if may_be_bound && matches!(column.cell(row), Cell::Known(_)) {
-                sum.lack(None);
             }
         }
     }
