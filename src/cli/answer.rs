@@ -246,19 +246,22 @@ impl AnswerArgs {
         refuse_if(self.total && !has_total, "--total", "only tables and JSON documents have a place for it")?;
         refuse_if(self.human && format.is_machine, "-H", "machine formats have exact figures; sizes are in bytes")?;
         let filter = self.filter::<K>()?;
-        // If not everything fits the screen, the largest rows are seen.
-        let all = (self.is_full_screen() && matches!(view, View::Usual(_))).then_some(usize::MAX);
-        Ok(Query {
+        let mut query = Query {
             columns: self.columns.clone().map(|list| list.named(id)),
             filter,
             by: self.by.as_deref().map(id),
             order: self.sort.as_ref().map(order),
-            top: self.top.or(all),
+            top: self.top,
             total: if self.total { Total::Row } else { Total::None },
             every: self.every.map(|every| every.0),
             default: if format.is_machine { Default::All } else { Default::Columns(shown) },
             ..Query::all()
-        })
+        };
+        if self.is_full_screen() && matches!(view, View::Usual(_)) {
+            // If not everything fits the screen, the largest rows are seen.
+            query.sort_as_usual();
+        }
+        Ok(query)
     }
 
     /// How the output is presented on standard output.

@@ -119,8 +119,7 @@ impl Run for DiffArgs {
             query.top = Some(FIRST);
         }
         if query.by.is_none() {
-            // All of them, the largest first.
-            query.top.get_or_insert(usize::MAX);
+            query.sort_as_usual();
         }
         answer.check::<Changed>(&query)?;
         let is_brief = !answer.is_machine() && !adds_up;

@@ -270,7 +270,7 @@ impl PidArgs {
         )?;
         if answer.is_full_screen() && pmap.has_format() {
             // If not everything fits the screen, the largest rows are seen, by a figure that the format has.
-            query.top = query.top.or(Some(usize::MAX));
+            query.sort_as_usual();
             query.order = query.order.or_else(|| pmap.device.then(|| "size".to_owned()));
         }
         let joins_processes = by.as_deref().is_some_and(|by| KEYS_OF_PROCESSES.contains(&by));

@@ -157,6 +157,12 @@ impl Query {
         Query { total: Total::Row, ..self }
     }
 
+    /// Sorts rows as usual, the largest first, if nothing else is asked for. That is what the first rows are, however
+    /// many.
+    pub fn sort_as_usual(&mut self) {
+        self.top.get_or_insert(usize::MAX);
+    }
+
     /// Whether `-o` names this column.
     pub fn names(&self, id: &str) -> bool {
         self.columns.iter().any(|list| list.ids.iter().any(|named| named == id))
