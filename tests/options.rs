@@ -393,6 +393,31 @@ fn an_offset_that_changes_has_a_change() {
 }
 
 #[test]
+fn what_is_no_amount_has_no_change() {
+    let subject = Subject::start(["anonymous:16:5"]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("f");
+    std::fs::write(&file, b"x").unwrap();
+    let (pid, file) = (subject.word(), file.to_str().unwrap().to_owned());
+    let (all, sizes) = (&["pid", &pid][..], &["pid", &pid, "--by", "page_size"][..]);
+    let derived = &["pid", &pid, "-o", "page_size,numa_page_size,size"][..];
+    let (processes, files) = (&["ps", &pid][..], &["pcstat", &file][..]);
+    for (view, identifiers, amount) in [
+        (all, &["pid", "inode", "kernelpagesize", "mmupagesize"][..], "rss"),
+        (derived, &["page_size", "numa_page_size"], "size"),
+        (sizes, &["pid", "page_size"], "rss"),
+        (processes, &["pid", "parent"], "rss"),
+        (files, &["page_size"], "cached"),
+    ] {
+        let row = Running::start(command([view, &["-w", "0.05", "--jsonl"]].concat())).row();
+        assert!(row.get(format!("{amount}_change")).is_some(), "{view:?}: {row}");
+        for id in identifiers {
+            assert!(row.get(*id).is_some() && row.get(format!("{id}_change")).is_none(), "{view:?}: {id}: {row}");
+        }
+    }
+}
+
+#[test]
 fn a_total_of_pages_alone_has_no_unit_of_bytes() {
     let folder = memory();
     let path = folder.path().join("file");

@@ -311,7 +311,7 @@ impl<'a, K: RowKind> Tail<'a, K> {
         let mut cells = vec![TotalCell::Blank, TotalCell::Blank];
         for (place, (column, cell)) in self.shown.columns.iter().zip(&total.cells).enumerate() {
             cells.push(*cell);
-            if column.kind().has_figures() {
+            if column.head.has_change() {
                 let before = self.total_before.as_ref().and_then(|total| total.cells.get(place));
                 cells.push(difference_of_totals(column, before, cell));
             }
@@ -344,7 +344,7 @@ fn watched_heads(columns: &[ColumnHead]) -> Vec<ColumnHead> {
     ];
     for column in columns {
         heads.push(column.clone());
-        if column.kind.has_figures() {
+        if column.has_change() {
             heads.push(ColumnHead::added(format!("{}_change", column.id), "+/-", ColumnKind::Change));
         }
     }
@@ -355,7 +355,7 @@ fn watched_cells<'r, K: RowKind>(shown: &Shown<K>, row: &Compared<'r, K::Row>, t
     let mut cells = vec![Cell::Time(time), Cell::Remark(row.fate.word())];
     for column in &shown.columns {
         cells.push(column.cell(row.row));
-        if column.kind().has_figures() {
+        if column.head.has_change() {
             cells.push(difference(column, row));
         }
     }

@@ -207,6 +207,7 @@ impl<K: RowKind> Column<K> {
         title: &'static str,
         kind: ColumnKind,
         get: Getter<K>,
+            is_identifier: false,
         help: &'static str,
     ) -> Self {
         Column::new(id, title, kind, get, help).aggregated(Aggregation::Sum)
@@ -287,6 +288,13 @@ impl<K: RowKind> Column<K> {
 
     /// The same column, whose figures have this colour on a terminal if they are not zero.
     pub const fn coloured(self, colour: Colour) -> Self {
+    /// The same column, whose numbers name or describe things and are no amounts: their difference says nothing.
+    pub const fn identifier(self) -> Self {
+        let mut column = self;
+        column.head.is_identifier = true;
+        column
+    }
+
         let mut column = self;
         column.head.colour = Some(colour);
         column

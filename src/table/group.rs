@@ -158,7 +158,12 @@ impl<K: RowKind> Grouping<K> {
         let last = columns.pop_if(|_| self.common.has_total());
         let aggregation = last.as_ref().map_or(Aggregation::None, |column| column.aggregation);
         columns.push(Column {
-            head: ColumnHead { presence: Presence::Usual, ..self.common.head.clone() },
+            head: ColumnHead {
+                presence: Presence::Usual,
+                // A group with another value is another group; only a sum over all rows can change.
+                is_identifier: self.common.head.is_identifier || !self.common.has_total(),
+                ..self.common.head.clone()
+            },
             argument: last.map_or(0, |column| column.argument),
             ..C::new("", "", ColumnKind::Text, |group, _| group.key.cell(), "").aggregated(aggregation)
         });
@@ -243,7 +248,8 @@ const PROCESS: &[Column<Groups>] = &[C::new(
     ColumnKind::Number,
     |group, _| group.process.map_or(Cell::Absent(SEVERAL), |pid| Cell::Count(pid.into())),
     "the process, if the group has only one",
-)];
+)
+.identifier()];
 
 /// How many processes have a row in a group.
 const PROCESSES: Column<Groups> = C::new(

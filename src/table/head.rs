@@ -21,6 +21,8 @@ pub struct ColumnHead {
     pub colour: Option<Colour>,
     /// Whether a table never shows it, because its heading does.
     pub is_hidden: bool,
+    /// Whether its numbers name or describe things and are no amounts: a pid, an inode, the size of a page.
+    pub is_identifier: bool,
     /// Whether its texts are names from outside, which need not be UTF-8.
     pub is_name: bool,
     /// What happens to texts that are too wide for the terminal.
@@ -87,11 +89,17 @@ impl ColumnHead {
             presence: Presence::Optional,
             colour: None,
             is_hidden: false,
+            is_identifier: false,
             is_name: false,
             cut: Cut::of(kind),
             is_exact: false,
             has_bounds: false,
         }
+    }
+
+    /// Whether it has figures whose change can be calculated.
+    pub fn has_change(&self) -> bool {
+        self.kind.has_figures() && !self.is_identifier
     }
 }
 

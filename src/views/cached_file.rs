@@ -229,7 +229,7 @@ const COLUMNS: &[C] = &[
     col!(new "fs", "File system", Text, |row| file_system(row), "the type of its file system"),
     col!(new "device", "Device", Text, |row| Cell::Device(row.device.0, row.device.1),
         "the device number of its file system, as /proc/PID/maps shows it (--scan: as stat does)"),
-    col!(new "inode", "Inode", Number, |row| Cell::Count(row.inode), "its inode number"),
+    col!(new "inode", "Inode", Number, |row| Cell::Count(row.inode), "its inode number", identifier()),
     col!(new "method", "Method", Text, |row| Cell::Word(row.method.word()),
         "what found it: pages (the kernel's lists), processes or walk",
         one_of(|| Method::ALL.map(Method::word).to_vec())),

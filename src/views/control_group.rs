@@ -199,7 +199,8 @@ const COLUMNS: &[C] = &[
         "its name, indented below the group above it", naming(), cut(Cut::Name), on_request()),
     col!(new "name", "Name", Text, |row| Cell::Text(row.group.name()), "the last part of its path", naming(),
         on_request()),
-    col!(new "depth", "Depth", Number, |row| Cell::Count(row.group.depth), "how many groups are above it"),
+    col!(new "depth", "Depth", Number, |row| Cell::Count(row.group.depth), "how many groups are above it",
+        identifier()),
     col!(new "parent", "Parent", Text, |row| row.parent(), "the path of the group above it", naming()),
     col!(new "parent_bytes", "Parent bytes", RawBytes, |row| match row.parent() {
         Cell::Text(path) => Cell::RawBytes(path),
@@ -316,6 +317,6 @@ const COLUMNS: &[C] = &[
         "the memory of these processes, with shared pages divided among all that map them: smaps_rollup",
         aggregated(Aggregation::Union(|row, _| piece(row, row.pss?.0))), needing(PSS)),
     col!(new "version", "Version", Number, |row| Cell::Count(row.group.version.number()),
-        "of control groups: 1 or 2"),
+        "of control groups: 1 or 2", identifier()),
     col!(new "note", "Note", Prose, |row| Cell::Remark(row.note), "what a reader must know about this row"),
 ];

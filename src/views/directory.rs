@@ -207,7 +207,8 @@ const COLUMNS: &[C] = &[
         "files and directories on other file systems (left out)"),
     col!(new "vanished", "Vanished", Number, |row| Cell::Count(row.tally.vanished),
         "names that no longer existed when rmap looked at them"),
-    col!(new "page_size", "Page size", Bytes, |row| Cell::Bytes(row.page_size.bytes()), "size of a page"),
+    col!(new "page_size", "Page size", Bytes, |row| Cell::Bytes(row.page_size.bytes()), "size of a page",
+        identifier()),
     col!(new "note", "Note", Prose, |row| Cell::Remark(row.note.as_deref()), "how many files a sum does not include"),
 ];
 

@@ -91,7 +91,7 @@ const HEAD_COLUMNS: &[Column<MappingRows>] = &[
         row.cell(|mapping| Cell::Device(mapping.device().major, mapping.device().minor)),
         "device of the file, major:minor in hexadecimal"),
     col!(new "inode", "Inode", Number, |row| row.cell(|mapping| Cell::Count(mapping.inode())),
-        "inode of the file, 0 if there is none"),
+        "inode of the file, 0 if there is none", identifier()),
     col!(new "mapping", "Mapping", Text, |row| row.cell(|mapping| Cell::Named(mapping.path(), "[anon]")),
         "the file or name behind it; [anon] if there is none", on_request(), naming()),
     col!(new "path", "Path", Text, |row| row.cell(|mapping| Cell::Named(mapping.path(), "")),

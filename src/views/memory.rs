@@ -100,7 +100,7 @@ const COLUMNS: &[C] = &[
         "what it is calculated from: fields of /proc/meminfo, or other files"),
     col!(new "node", "Node", Number, |row| row.node.map_or_else(Cell::Absent, |node| Cell::Count(node.into())),
         "the NUMA node that it is on; if named, each node has rows of its own", on_request(),
-        needing(&[MemoryNeed::Nodes])),
+        needing(&[MemoryNeed::Nodes]), identifier()),
     col!(new "cgroup", "Control group", Text, |row| group(row),
         "the memory control group that is charged; if named, each group has rows of its own (root: --pages)",
         naming(), on_request(), needing(&[MemoryNeed::Groups])),

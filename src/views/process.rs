@@ -157,10 +157,11 @@ const fn share(id: &'static str, title: &'static str, share: Share, help: &'stat
 
 /// All columns, in the order in which JSON writes them.
 const COLUMNS: &[C] = &[
-    col!(new "pid", "PID", Number, |row| Cell::Count(row.usage.identity.pid.into()), "the process"),
-    col!(new "parent", "Parent", Number, |row| parent(row), "the process that started it, or took it over"),
+    col!(new "pid", "PID", Number, |row| Cell::Count(row.usage.identity.pid.into()), "the process", identifier()),
+    col!(new "parent", "Parent", Number, |row| parent(row), "the process that started it, or took it over",
+        identifier()),
     col!(new "depth", "Depth", Number, |row| branch(row, |branch| Cell::Count(branch.depth)),
-        "with --tree: how many of its ancestors are shown", on_request()),
+        "with --tree: how many of its ancestors are shown", on_request(), identifier()),
     col!(new "name", "Name", Text, |row| Cell::Text(&row.usage.name),
         "its name, which the kernel cuts to 15 bytes (comm)", naming()),
     col!(new "name_bytes", "Name bytes", RawBytes, |row| Cell::RawBytes(&row.usage.name),

@@ -117,7 +117,7 @@ where
     K::Row: OfProcess,
 {
     let get: Getter<K> = |row, _| row.pid();
-    Column::new("pid", "PID", ColumnKind::Number, get, "the process")
+    Column::new("pid", "PID", ColumnKind::Number, get, "the process").identifier()
 }
 
 pub(super) const fn filename<K: RowKind>(help: &'static str) -> Column<K>
@@ -154,7 +154,7 @@ where
     K::Row: OfFile,
 {
     let get: Getter<K> = |row, _| Cell::Bytes(row.page_size().bytes());
-    Column::new("page_size", "Page size", ColumnKind::Bytes, get, "size of a page")
+    Column::new("page_size", "Page size", ColumnKind::Bytes, get, "size of a page").identifier()
 }
 
 /// The columns of the counts, in pages and in bytes.

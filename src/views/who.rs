@@ -142,7 +142,7 @@ const COLUMNS: &[C] = &[
     col!(new "path", "Path", Text, |row| Cell::Text(&row.holding.path), "the file as it was named", naming()),
     col!(new "path_bytes", "Path bytes", RawBytes, |row| Cell::RawBytes(&row.holding.path),
         "the path if it is not UTF-8"),
-    col!(new "pid", "PID", Number, |row| pid(row), "the process; absent for the kernel"),
+    col!(new "pid", "PID", Number, |row| pid(row), "the process; absent for the kernel", identifier()),
     col!(new "user", "User", Text, |row| text(&row.user), "the user that the process runs as, from /proc/PID/status",
         naming(), needing(OWNER), minor()),
     col!(new "container", "Container", Text, |row| container(row),

@@ -33,7 +33,7 @@ pub(super) const COLUMNS: &[Column<MappingRows>] = &[
         needing(&[MappingNeed::Field("Shared_Dirty"), MappingNeed::Field("Private_Dirty")]), minor()),
     col!(new "page_size", "Page size", Bytes, |row| Cell::bytes(figure(row, KERNEL_PAGE_SIZE)),
         "smallest page size that the kernel maps it with: KernelPageSize",
-        needing(&[MappingNeed::Field("KernelPageSize")]), on_request()),
+        needing(&[MappingNeed::Field("KernelPageSize")]), on_request(), identifier()),
     col!(new "offset_end", "Offset end", Bytes, |row|
         row.cell(|mapping| Cell::Offset(mapping.offset().saturating_add(mapping.size().0))),
         "where in the file it ends: the offset of the first byte after it", on_request()),

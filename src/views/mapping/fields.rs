@@ -123,7 +123,8 @@ fn known_column(place: usize, known: &'static KnownField) -> Column<MappingRows>
         name if MINOR.contains(&name) => column.minor(),
         _ => column.least(),
     };
-    if known.adds { column.aggregated(Aggregation::Sum) } else { column }
+    // A size of pages or a key is not an amount.
+    if known.adds { column.aggregated(Aggregation::Sum) } else { column.identifier() }
 }
 
 /// The column of an unknown field.

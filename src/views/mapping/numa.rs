@@ -43,7 +43,8 @@ pub const COLUMNS: &[Column<MappingRows>] = &[
         "how often its page that is mapped most often is mapped by all processes, from --numa",
         needing(NUMA), on_request()),
     col!(new "numa_page_size", "NUMA page size", Bytes, |row| of(row, |line| Cell::bytes(line.page_size())),
-        "size of the pages that the nodes' figures were counted in, from --numa", needing(NUMA), on_request()),
+        "size of the pages that the nodes' figures were counted in, from --numa", needing(NUMA), on_request(),
+        identifier()),
     col!(new "numa_huge", "NUMA huge", Flag, |row| of(row, |line| Cell::Flag(line.is_huge())),
         "whether it has hugetlb pages, from --numa", needing(NUMA), on_request()),
 ];
