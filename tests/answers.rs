@@ -333,6 +333,57 @@ fn memory_that_two_processes_share_is_shown_if_the_filter_accepts_either() {
 }
 
 #[test]
+fn memory_that_a_filter_accepts_of_either_process_counts_whichever_it_is() {
+    let shared = stopped(["anonymous:64:40", "memfd:16:8", "share"]);
+    let (first, second) = (shared.word(), sharer(&shared));
+    let ask = |options: &[&str]| {
+        rmap([&["pid", "--json", "-o", "size,rss", &first, &second], options].concat()).good().json()
+    };
+    let whole = ask(&["--merge"]);
+    let filter = format!("pid == {first} && kind == anonymous || pid == {second} && kind != anonymous");
+    for view in [&["--merge"][..], &["--merge", "--sort", "rss"], &["--merge", "--by", "kind"], &["--by", "command"]] {
+        let parts = ask(&[view, &["--filter", &filter]].concat());
+        for column in ["size", "rss"] {
+            assert_eq!(parts["total"][column], whole["total"][column], "{view:?}: {parts}");
+        }
+    }
+    // So does the total of a repeated answer, which has the rows of both.
+    let round = |options: &[&str]| {
+        let pids = ["pid", "-w", "0.05", "-b", "-o", "rss,mapping", &first, &second];
+        let mut watching = Running::start(command([&pids, options].concat()));
+        let line = std::iter::repeat_with(|| watching.line()).take(1000).find(|line| line.contains(" total ")).unwrap();
+        line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(round(&["--filter", &filter]), round(&[]));
+    // What both have counts once, and as that of one of them.
+    let overlapping = format!("pid == {first} && kind == anonymous || pid == {second}");
+    assert_eq!(ask(&["--merge", "--filter", &overlapping])["total"], whole["total"]);
+}
+
+#[test]
+fn a_group_of_a_merged_list_counts_all_processes_that_have_its_memory() {
+    let shared = stopped(["anonymous:64:40", "share"]);
+    let (first, second) = (shared.word(), sharer(&shared));
+    let ask = |options: &[&str]| {
+        rmap([&["pid", "--merge", "--by", "kind", "--json", &first], options].concat()).good().json()
+    };
+    let (one, both) = (ask(&[]), ask(&[&second]));
+    let groups = |document: &Value| document["groups"].as_array().unwrap().clone();
+    assert_eq!(groups(&one).len(), groups(&both).len());
+    for (one, both) in groups(&one).iter().zip(&groups(&both)) {
+        assert_eq!((&one["processes"], &both["processes"]), (&1.into(), &2.into()), "{both}");
+        assert_eq!([&one["mappings"], &one["rss"]], [&both["mappings"], &both["rss"]], "{both}");
+    }
+    // Only those that the filter accepts.
+    let of_second = ask(&[&second, "--filter", &format!("pid == {second}")]);
+    assert!(groups(&of_second).iter().all(|group| group["processes"] == 1), "{of_second}");
+    let apart = format!("pid == {first} || pid == {second} && kind == stack");
+    for group in groups(&ask(&[&second, "--filter", &apart])) {
+        assert_eq!(group["processes"], if group["kind"] == "stack" { 2 } else { 1 }, "{group}");
+    }
+}
+
+#[test]
 fn a_summary_by_user_or_command_counts_every_process() {
     let shared = stopped(["anonymous:64:40", "share"]);
     let summary = |by: &str, pids: &[&str]| {

@@ -1,6 +1,6 @@
 //! Executes a query: reads the source and sends its rows through the stages.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::{Instant, SystemTime};
 
@@ -11,7 +11,7 @@ use super::plan::{Least, Plan, Shape, named};
 use super::tail::{Tail, Traits};
 use crate::error::{Error, ErrorKind, Subject};
 use crate::render::Sink;
-use crate::table::{Closing, Filter, Grouping, Groups, Progress, RowKind, Rows, Section, Source, Stop};
+use crate::table::{Closing, Counted, Filter, Grouping, Groups, Progress, RowKind, Rows, Section, Source, Stop};
 
 /// Answers `query` from `source`, into `sink`.
 ///
@@ -65,6 +65,8 @@ trait Stage<K: RowKind> {
     }
     /// A row that the filter rejects: it exists, but is not shown.
     fn hidden(&mut self, row: K::Row);
+    /// A row that the filter accepts, about memory that was shown as that of another process.
+    fn repeated(&mut self, row: K::Row);
     /// A row is missing, because what it would be about could not be read.
     fn lost(&mut self);
     /// Takes what is said about the whole answer.
@@ -142,7 +144,7 @@ fn read<S: Source>(
         output: None,
         gathered: source.finds_many().then(Gathered::default),
         is_begun: source.is_sectioned(),
-        shown: query.once.then(HashMap::new),
+        shown: query.once.then(Counted::default),
     };
     let done = source.read(&plan.needs, &mut front);
     front.report_gathered();
@@ -184,8 +186,8 @@ struct Front<'a, K: RowKind, G: Stage<K>> {
     /// Whether a section was begun. Rows that are not divided into sections are in one, which begins with the first of
     /// them: until then it is not known whether there is any answer.
     is_begun: bool,
-    /// The memory that is shown already, and of which process, if no memory is shown of two.
-    shown: Option<HashMap<u64, u32>>,
+    /// The memory that is shown already, if none is shown as that of two processes.
+    shown: Option<Counted>,
 }
 
 impl<K: RowKind, G: Stage<K>> Front<'_, K, G> {
@@ -194,17 +196,13 @@ impl<K: RowKind, G: Stage<K>> Front<'_, K, G> {
         self.plan.filter.as_ref().is_none_or(|filter| filter.matches(row))
     }
 
-    /// Whether memory is shown once and that of this row is shown already, of another process.
-    fn is_repeated(&self, row: &K::Row) -> bool {
-        let Some((shown, memory)) = self.shown.as_ref().zip(K::memory(row)) else { return false };
-        shown.get(&memory).is_some_and(|process| Some(*process) != K::process(row))
-    }
-
-    /// Notes that the memory of a row is shown.
-    fn note_shown(&mut self, row: &K::Row) {
-        if let (Some(shown), Some((memory, process))) = (&mut self.shown, K::memory(row).zip(K::process(row))) {
-            shown.entry(memory).or_insert(process);
-        }
+    /// Whether memory is shown once and that of this row is shown already, as that of another process. Otherwise it is
+    /// from now on.
+    fn is_repeated(&mut self, row: &K::Row) -> bool {
+        let Some((shown, spot)) = self.shown.as_mut().zip(K::spot(row)) else { return false };
+        // Only a filter can accept other rows of another process.
+        let spot = if self.plan.filter.is_none() { spot.whole() } else { spot };
+        shown.enter(&spot, 0).is_some()
     }
 
     /// Reports the failures that were gathered.
@@ -266,19 +264,19 @@ impl<K: RowKind, G: Stage<K>> Rows<K> for Front<'_, K, G> {
         if self.output.is_some() {
             return Ok(());
         }
-        if self.is_repeated(&row) {
+        if !self.matches(&row) {
+            self.stage.hidden(row);
             return Ok(());
         }
-        if self.matches(&row) {
-            self.note_shown(&row);
-            let done = self.stage.row(row);
-            return self.unless_work(done);
+        if self.is_repeated(&row) {
+            self.stage.repeated(row);
+            return Ok(());
         }
-        self.stage.hidden(row);
-        Ok(())
+        let done = self.stage.row(row);
+        self.unless_work(done)
     }
 
-    fn rows(&mut self, mut rows: Vec<K::Row>) -> Result<(), Stop> {
+    fn rows(&mut self, rows: Vec<K::Row>) -> Result<(), Stop> {
         if self.watched || self.is_work {
             return rows.into_iter().try_for_each(|row| self.row(row));
         }
@@ -287,14 +285,18 @@ impl<K: RowKind, G: Stage<K>> Rows<K> for Front<'_, K, G> {
         }
         self.check()?;
         self.begin()?;
-        if self.shown.is_some() {
-            rows.retain(|row| !self.is_repeated(row));
-            // They are all of one process.
-            if let Some(first) = rows.iter().find(|row| self.matches(row)) {
-                self.note_shown(first);
+        if self.shown.is_none() {
+            return self.stage.rows(rows, self.plan.filter.as_ref());
+        }
+        let mut fresh = Vec::with_capacity(rows.len());
+        for row in rows {
+            match (self.matches(&row), &row) {
+                (false, _) => self.stage.hidden(row),
+                (true, repeated) if self.is_repeated(repeated) => self.stage.repeated(row),
+                (true, _) => fresh.push(row),
             }
         }
-        self.stage.rows(rows, self.plan.filter.as_ref())
+        self.stage.rows(fresh, None)
     }
 
     fn failure(&mut self, error: Error) {
@@ -359,6 +361,10 @@ impl<K: RowKind> Stage<K> for Direct<'_, K> {
         self.tail.hidden(row);
     }
 
+    fn repeated(&mut self, row: K::Row) {
+        self.tail.hidden(row);
+    }
+
     fn lost(&mut self) {
         self.tail.lost();
     }
@@ -411,6 +417,10 @@ impl<K: RowKind> Stage<K> for Folding<'_, K> {
     }
 
     fn hidden(&mut self, _row: K::Row) {}
+
+    fn repeated(&mut self, row: K::Row) {
+        self.open.add_process(&row);
+    }
 
     fn lost(&mut self) {
         self.tail.lost();

@@ -61,8 +61,8 @@ pub struct Query {
     pub least: Option<(&'static str, Bytes)>,
     /// Whether all sections are merged into one.
     pub merge: bool,
-    /// Whether memory that several processes share is shown once: of the rows that the filter accepts, those of the
-    /// first process.
+    /// Whether memory that several processes share is shown once: as that of the first process whose row the filter
+    /// accepts.
     pub once: bool,
     /// The column that rows are sorted by: `COL`, largest first, or `-COL`.
     pub order: Option<String>,

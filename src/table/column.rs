@@ -4,10 +4,13 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::ops::Range;
+use std::sync::Arc;
 
 use super::cell::Cell;
 use super::head::{ColumnHead, ColumnKind, Cut, Presence};
 use super::nearest::{column_meant, did_you_mean};
+use super::shared::{Common, Spot};
 use super::strip::Colour;
 use super::sum::{ColumnSum, How};
 use crate::error::{Error, ErrorKind, Result, Subject};
@@ -52,10 +55,9 @@ pub trait RowKind: Sized + 'static {
     /// The identity by which a row is recognized in a later round.
     fn identity(row: &Self::Row) -> Vec<u8>;
 
-    /// The numbers of all memory that a row is about, if it may be about several, each with the process that it is
-    /// counted under.
-    fn memories(_row: &Self::Row) -> &[(u64, u32)] {
-        &[]
+    /// What a row that adds up others has in common with other such rows, if that is anything.
+    fn common(_row: &Self::Row) -> Option<&Arc<Common>> {
+        None
     }
 
     /// Compares two rows that both lack the figure that they are sorted by.
@@ -96,6 +98,20 @@ pub trait RowKind: Sized + 'static {
     fn memory(_row: &Self::Row) -> Option<u64> {
         None
     }
+
+    /// The part of that memory that it is about; by default all of it.
+    fn part(_row: &Self::Row) -> Range<u64> {
+        0..u64::MAX
+    }
+
+    /// All three; `None` for a row that is not about memory of a process.
+    fn spot(row: &Self::Row) -> Option<Spot> {
+        let (memory, process) = Self::memory(row).zip(Self::process(row))?;
+        Some(Spot { memory, process, part: Self::part(row) })
+    }
+
+    /// Whether rows are parts of the memory itself. A number of rows then leaves out those of the other processes, too.
+    const IS_OF_MEMORY: bool = false;
 
     /// The columns that a name stands for, if there is more than one.
     fn columns_called(_name: &str, _table: &[Column<Self>]) -> Option<Vec<String>> {
@@ -191,6 +207,7 @@ impl<K: RowKind> Column<K> {
             presence: Presence::Usual,
             colour: None,
             is_hidden: false,
+            is_identifier: false,
             is_name: false,
             cut: Cut::of(kind),
             is_exact: false,
@@ -207,7 +224,6 @@ impl<K: RowKind> Column<K> {
         title: &'static str,
         kind: ColumnKind,
         get: Getter<K>,
-            is_identifier: false,
         help: &'static str,
     ) -> Self {
         Column::new(id, title, kind, get, help).aggregated(Aggregation::Sum)
@@ -272,6 +288,13 @@ impl<K: RowKind> Column<K> {
         column
     }
 
+    /// The same column, whose numbers name or describe things and are no amounts: their difference says nothing.
+    pub const fn identifier(self) -> Self {
+        let mut column = self;
+        column.head.is_identifier = true;
+        column
+    }
+
     /// The same column, whose cells are sums that may be known only in part.
     pub const fn bounded(self) -> Self {
         let mut column = self;
@@ -288,13 +311,6 @@ impl<K: RowKind> Column<K> {
 
     /// The same column, whose figures have this colour on a terminal if they are not zero.
     pub const fn coloured(self, colour: Colour) -> Self {
-    /// The same column, whose numbers name or describe things and are no amounts: their difference says nothing.
-    pub const fn identifier(self) -> Self {
-        let mut column = self;
-        column.head.is_identifier = true;
-        column
-    }
-
         let mut column = self;
         column.head.colour = Some(colour);
         column

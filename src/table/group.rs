@@ -1,14 +1,17 @@
 //! Groups of rows with the same value in a column (`--by`): their counts and the sums of their columns.
 
 use std::cmp::Ordering;
-use std::collections::{HashMap, HashSet};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use super::cell::{Amount, Cell, OwnedCell, SizeUnit};
 use super::column::{Aggregation, Column, RowKind};
 use super::head::{ColumnHead, ColumnKind, Presence};
 use super::order::compare_cells;
-use super::sum::{ColumnSum, TotalCell};
-use super::total::Totals;
+use super::shared::{Common, Counted, Double, Parts, Spot};
+use super::sum::{ColumnSum, How, TotalCell};
+use super::total::{Added, Totals};
 use crate::units::{Absent, Reason};
 
 /// A column of groups.
@@ -33,14 +36,12 @@ pub struct Group {
     processes: u64,
     /// How many rows are in it; parts of the same thing count once.
     rows: u64,
-    /// What was added up of each summed column.
+    /// What was added up of each summed column, and the number of rows.
     sums: Vec<ColumnSum>,
     /// The same as cells.
     cells: Vec<TotalCell>,
-    /// The number of the memory that all its rows are about, if it is the same one.
-    memory: Option<u64>,
-    /// The numbers of the memory that its rows are about, each with the process that it is counted under.
-    memories: Vec<(u64, u32)>,
+    /// What it has in common with other groups, because processes share memory.
+    common: Option<Arc<Common>>,
 }
 
 /// Its columns follow from the rows that are grouped: see [`Grouping::columns`].
@@ -61,16 +62,8 @@ impl RowKind for Groups {
         identity
     }
 
-    fn process(row: &Group) -> Option<u32> {
-        row.process
-    }
-
-    fn memory(row: &Group) -> Option<u64> {
-        row.memory
-    }
-
-    fn memories(row: &Group) -> &[(u64, u32)] {
-        &row.memories
+    fn common(row: &Group) -> Option<&Arc<Common>> {
+        row.common.as_ref()
     }
 
     fn order_without_figure(one: &Group, other: &Group) -> Ordering {
@@ -92,6 +85,8 @@ pub struct Grouping<K: RowKind> {
     places: HashMap<(Vec<u8>, Option<u64>), usize>,
     /// How many things have the same name.
     twins: HashMap<Vec<u8>, u64>,
+    /// In which group each part of the memory of a process was counted first.
+    counted: Counted,
     is_merged: bool,
 }
 
@@ -99,7 +94,10 @@ pub struct Grouping<K: RowKind> {
 struct Open<K: RowKind> {
     key: OwnedCell,
     twin: u64,
+    /// The sums of its rows, without doubles.
     totals: Totals<K>,
+    /// The rows that another group counts as those of another process, by the number of that and the memory.
+    doubles: BTreeMap<(usize, u64), OpenDouble<K>>,
     processes: HashSet<u32>,
     /// When the last of them started.
     start_time: Option<u64>,
@@ -109,6 +107,88 @@ struct Open<K: RowKind> {
     others: u64,
     /// The process of the last row.
     last: Option<u32>,
+}
+
+/// Rows of a group that another one counts.
+struct OpenDouble<K: RowKind> {
+    parts: Parts,
+    totals: Totals<K>,
+}
+
+impl<K: RowKind> Open<K> {
+    /// Notes the process of a row.
+    fn note_process(&mut self, row: &K::Row) {
+        // The rows of a process come one after the other.
+        let process = K::process(row);
+        if std::mem::replace(&mut self.last, process) != process {
+            self.processes.extend(process);
+            self.start_time = K::start_time(row);
+        }
+    }
+
+    /// Adds a row about memory that another group counts, unless this group counts it already.
+    fn add_double(&mut self, of: usize, spot: &Spot, row: &K::Row) {
+        // What is not about the memory is nobody else's.
+        self.totals.add_some(row, Added::Each);
+        let double = match self.doubles.entry((of, spot.memory)) {
+            Entry::Vacant(place) => {
+                place.insert(OpenDouble { parts: Parts::of(spot, 0), totals: self.totals.emptied() })
+            }
+            Entry::Occupied(double) => {
+                let double = double.into_mut();
+                if double.parts.enter(spot, 0).is_some() {
+                    return;
+                }
+                double
+            }
+        };
+        double.totals.add_some(row, Added::OfMemory);
+    }
+
+    /// The sums of these rows, and their number.
+    fn sums(totals: &Totals<K>, rows: u64) -> Vec<ColumnSum> {
+        totals.sums().iter().cloned().chain([ColumnSum::of(rows)]).collect()
+    }
+
+    /// What it has in common with other groups, if it is one that has.
+    fn common(&mut self, group: usize, is_double: bool) -> Option<Arc<Common>> {
+        let doubles = std::mem::take(&mut self.doubles);
+        if doubles.is_empty() && !is_double {
+            return None;
+        }
+        let own = if doubles.is_empty() { Vec::new() } else { Open::sums(&self.totals, self.rows()) };
+        doubles.values().for_each(|double| self.totals.merge(&double.totals));
+        let closed = |((of, memory), OpenDouble { parts, totals }): (_, OpenDouble<K>)| Double {
+            of,
+            memory,
+            parts,
+            sums: Open::sums(&totals, totals.rows()),
+        };
+        Some(Arc::new(Common { group, own, doubles: doubles.into_iter().map(closed).collect() }))
+    }
+
+    /// How many rows are in it.
+    fn rows(&self) -> u64 {
+        self.totals.rows().saturating_sub(self.others)
+    }
+
+    /// The group with this number. `is_double` means that others count rows of it.
+    fn close(mut self, group: usize, is_double: bool, is_of_process: bool) -> Group {
+        let common = self.common(group, is_double);
+        let rows = self.rows();
+        Group {
+            is_of_process,
+            start_time: self.start_time.filter(|_| self.processes.len() == 1),
+            twin: self.twin,
+            process: self.processes.iter().next().copied().filter(|_| self.processes.len() == 1),
+            processes: self.processes.len() as u64,
+            rows,
+            cells: self.totals.row().cells,
+            sums: Open::sums(&self.totals, rows),
+            common,
+            key: self.key,
+        }
+    }
 }
 
 const PARTLY_ABSENT: &str = "some of its rows have no figure for it";
@@ -127,6 +207,7 @@ impl<K: RowKind> Grouping<K> {
             groups: Vec::new(),
             places: HashMap::new(),
             twins: HashMap::new(),
+            counted: Counted::default(),
             is_merged,
         }
     }
@@ -148,9 +229,10 @@ impl<K: RowKind> Grouping<K> {
                 presence: Presence::Least,
                 ..ColumnHead::added(K::ROWS, "", ColumnKind::Number)
             },
-            // Processes that share their memory are several all the same.
-            counts_each: K::ROWS == PROCESSES.id(),
-            ..C::sum("", "", ColumnKind::Number, |group, _| Cell::Count(group.rows), "")
+            counts_each: !K::IS_OF_MEMORY,
+            argument: place_of(self.summed.len()),
+            ..C::new("", "", ColumnKind::Number, |group, _| Cell::Count(group.rows), "")
+                .aggregated(Aggregation::Merge(sum_at, How::Sum))
         });
         columns.push(PROCESSES);
         columns.extend(self.summed.iter().enumerate().map(|(place, column)| sum_column(column, place)));
@@ -187,57 +269,69 @@ impl<K: RowKind> Grouping<K> {
 
     /// Adds a row to its group.
     pub fn add(&mut self, row: &K::Row) {
+        let place = self.place(row);
+        let spot = K::spot(row);
+        let counted = spot.as_ref().and_then(|spot| self.counted.enter(spot, place));
+        let Some(group) = self.groups.get_mut(place) else { return };
+        match (counted, &spot) {
+            (Some(other), Some(spot)) if other != place => group.add_double(other, spot, row),
+            (Some(_), _) => group.totals.add_some(row, Added::Each),
+            (None, _) => group.totals.add_some(row, Added::All),
+        }
+        if K::whole(row).is_some_and(|whole| !group.wholes.insert(whole)) {
+            group.others = group.others.saturating_add(1);
+        }
+        group.note_process(row);
+    }
+
+    /// Counts only the process of a row: the row itself was added as that of another one.
+    pub fn add_process(&mut self, row: &K::Row) {
+        let (_, named) = self.named(row);
+        if let Some(group) = self.places.get(&named).and_then(|place| self.groups.get_mut(*place)) {
+            group.note_process(row);
+        }
+    }
+
+    /// The value by which a row is grouped, and its text and what it names.
+    fn named<'r>(&self, row: &'r K::Row) -> (Cell<'r>, (Vec<u8>, Option<u64>)) {
         let mut text = Vec::new();
         let cell = self.common.cell(row);
         cell.write_unescaped(SizeUnit::Bytes, &mut text);
-        let named = (text, K::thing(row, self.common.id()));
-        let place = match self.places.get(&named) {
-            Some(place) => *place,
-            None => {
-                let key = owned(&cell, &named.0);
-                let twin = match named.1 {
-                    Some(_) => *self.twins.entry(named.0.clone()).and_modify(|twins| *twins += 1).or_default(),
-                    None => 0,
-                };
-                let (processes, wholes, last) = (HashSet::new(), HashSet::new(), None);
-                let totals = Totals::new(&self.summed);
-                let start_time = None;
-                self.groups.push(Open { key, twin, totals, processes, start_time, wholes, others: 0, last });
-                self.places.insert(named, self.groups.len() - 1);
-                self.groups.len() - 1
-            }
-        };
-        if let Some(group) = self.groups.get_mut(place) {
-            group.totals.add(row);
-            if K::whole(row).is_some_and(|whole| !group.wholes.insert(whole)) {
-                group.others = group.others.saturating_add(1);
-            }
-            // The rows of a process come one after the other.
-            let process = K::process(row);
-            if std::mem::replace(&mut group.last, process) != process {
-                group.processes.extend(process);
-                group.start_time = K::start_time(row);
-            }
+        (cell, (text, K::thing(row, self.common.id())))
+    }
+
+    /// The number of the group of a row, which is a new one if its value is new.
+    fn place(&mut self, row: &K::Row) -> usize {
+        let (cell, named) = self.named(row);
+        if let Some(place) = self.places.get(&named) {
+            return *place;
         }
+        let twin = match named.1 {
+            Some(_) => *self.twins.entry(named.0.clone()).and_modify(|twins| *twins += 1).or_default(),
+            None => 0,
+        };
+        self.groups.push(Open {
+            key: owned(&cell, &named.0),
+            twin,
+            totals: Totals::new(&self.summed),
+            doubles: BTreeMap::new(),
+            processes: HashSet::new(),
+            start_time: None,
+            wholes: HashSet::new(),
+            others: 0,
+            last: None,
+        });
+        self.places.insert(named, self.groups.len() - 1);
+        self.groups.len() - 1
     }
 
     /// The groups.
     pub fn finish(self) -> Vec<Group> {
         let is_of_process = K::HAS_PROCESSES && !self.is_merged || self.common.id() == "pid";
-        let group = |open: Open<K>| Group {
-            is_of_process,
-            start_time: open.start_time.filter(|_| open.processes.len() == 1),
-            key: open.key,
-            twin: open.twin,
-            process: open.processes.iter().next().copied().filter(|_| open.processes.len() == 1),
-            processes: open.processes.len() as u64,
-            rows: open.totals.rows().saturating_sub(open.others),
-            cells: open.totals.row().cells,
-            memory: open.totals.memory(),
-            memories: open.totals.counted().collect(),
-            sums: open.totals.into_sums(),
-        };
-        self.groups.into_iter().map(group).collect()
+        let doubles = self.groups.iter().flat_map(|open| open.doubles.keys());
+        let counted_twice: HashSet<usize> = doubles.map(|(group, _)| *group).collect();
+        let groups = self.groups.into_iter().enumerate();
+        groups.map(|(place, open)| open.close(place, counted_twice.contains(&place), is_of_process)).collect()
     }
 }
 
@@ -281,12 +375,20 @@ fn owned(cell: &Cell<'_>, text: &[u8]) -> OwnedCell {
     }
 }
 
+/// A place among the sums as the argument of a column.
+fn place_of(place: usize) -> u32 {
+    u32::try_from(place).unwrap_or(u32::MAX)
+}
+
+fn sum_at(group: &Group, place: u32) -> Option<&ColumnSum> {
+    group.sums.get(place as usize)
+}
+
 fn sum_column<K: RowKind>(column: &Column<K>, place: usize) -> Column<Groups> {
-    let sum: fn(&Group, u32) -> Option<&ColumnSum> = |group, place| group.sums.get(place as usize);
-    let aggregation = Aggregation::Merge(sum, column.aggregation.how());
+    let aggregation = Aggregation::Merge(sum_at, column.aggregation.how());
     Column {
         head: column.head.clone(),
-        argument: u32::try_from(place).unwrap_or(u32::MAX),
+        argument: place_of(place),
         counts_each: column.counts_each,
         ..C::new("", "", column.kind(), sum_cell, "").aggregated(aggregation)
     }

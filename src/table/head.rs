@@ -161,7 +161,7 @@ impl ColumnKind {
         matches!(self, ColumnKind::Flags | ColumnKind::RawBytes)
     }
 
-    /// Whether it has figures whose change can be calculated.
+    /// Whether it has figures.
     pub fn has_figures(self) -> bool {
         matches!(self, ColumnKind::Bytes | ColumnKind::Pages | ColumnKind::Number | ColumnKind::Percent)
     }

@@ -14,6 +14,7 @@ mod head;
 mod list;
 mod nearest;
 mod order;
+mod shared;
 mod source;
 mod strip;
 mod sum;
@@ -35,6 +36,7 @@ pub(crate) use list::before_the_name;
 pub(crate) use nearest::column_meant;
 pub use nearest::{did_you_mean, nearest};
 pub use order::{Order, Ranking};
+pub use shared::{Common, Counted, Spot};
 pub use source::{Closing, Largest, Named, Object, Progress, Rows, Section, Source, Stop};
 #[cfg(feature = "cli")]
 pub(crate) use strip::digit;

@@ -59,6 +59,13 @@ impl ColumnSum {
         self.known += 1;
     }
 
+    /// The sum of one figure.
+    pub(super) fn of(number: u64) -> ColumnSum {
+        let mut sum = ColumnSum::new(How::Sum);
+        sum.add((number, 0));
+        sum
+    }
+
     pub(super) fn unite(&mut self, piece: Piece) {
         self.union.get_or_insert_default().add(piece);
         self.known += 1;

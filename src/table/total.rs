@@ -1,11 +1,12 @@
 //! Totals: sums over exactly the rows that are shown, and the number of rows without a figure.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::cell::{Cell, Difference};
 use super::column::{Aggregation, Column, RowKind};
 use super::head::ColumnKind;
+use super::shared::{Choice, Common, Counted};
 use super::sum::{ColumnSum, How, TotalCell};
 use crate::units::{Absent, Reason};
 
@@ -28,18 +29,27 @@ pub struct Totals<K: RowKind> {
     columns: Arc<[Column<K>]>,
     sums: Vec<ColumnSum>,
     rows: u64,
-    /// The memory that is counted already, and as that of which process.
-    counted: HashMap<u64, u32>,
-    /// Whether rows were added that are not about any memory of a process.
-    has_others: bool,
-    /// For rows about several address spaces: each one, with the process that it is counted under.
-    several: HashMap<u64, u32>,
-    /// Whether two rows count the same address space.
-    is_repeated: bool,
+    /// The memory that is counted already.
+    counted: Counted,
+    /// What the rows that are groups have in common.
+    common: Vec<Arc<Common>>,
 }
 
-const REPEATED: Absent =
-    Absent::new(Reason::Unsupported, "processes of several groups share their memory, which would count twice");
+/// Which columns of a row are added.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Added {
+    /// All of them.
+    All,
+    /// Those that are about each process, though not about its memory.
+    Each,
+    /// The others.
+    OfMemory,
+}
+
+const UNCLEAR: Absent = Absent::new(
+    Reason::Unsupported,
+    "groups have partly the same memory, because processes share it, and the group that has all of it is not shown",
+);
 
 /// A finished total.
 #[derive(Clone)]
@@ -63,22 +73,29 @@ impl<K: RowKind> Totals<K> {
 
     fn over(columns: Arc<[Column<K>]>) -> Self {
         let sums = columns.iter().map(|column| ColumnSum::new(column.aggregation.how())).collect();
-        let (counted, several) = (HashMap::new(), HashMap::new());
-        Totals { columns, sums, rows: 0, counted, several, has_others: false, is_repeated: false }
+        Totals { columns, sums, rows: 0, counted: Counted::default(), common: Vec::new() }
     }
 
-    /// Adds one row.
+    /// Adds one row. Of memory that another process shares, a row counts that is not counted as one of that process.
     pub fn add(&mut self, row: &K::Row) {
+        let is_counted = K::spot(row).is_some_and(|spot| self.counted.enter(&spot, 0).is_some());
         self.rows = self.rows.saturating_add(1);
-        let shared = K::memory(row).zip(K::process(row));
-        self.has_others |= shared.is_none();
-        let is_counted =
-            shared.is_some_and(|(memory, process)| *self.counted.entry(memory).or_insert(process) != process);
-        for (memory, process) in K::memories(row).iter().filter(|_| !is_counted) {
-            self.is_repeated |= self.several.entry(*memory).or_insert(*process) != process;
-        }
+        self.common.extend(K::common(row).cloned());
+        self.add_figures(row, if is_counted { Added::Each } else { Added::All });
+    }
+
+    /// Adds some columns of one row, wherever else its memory is counted.
+    pub(super) fn add_some(&mut self, row: &K::Row, added: Added) {
+        let is_counted = added == Added::All || (added == Added::OfMemory) == K::IS_OF_MEMORY;
+        self.rows = self.rows.saturating_add(u64::from(is_counted));
+        self.add_figures(row, added);
+    }
+
+    fn add_figures(&mut self, row: &K::Row, added: Added) {
+        // Which of its sums count is known when all groups are.
+        let is_later = K::common(row).is_some_and(|common| !common.doubles.is_empty());
         for (column, sum) in self.columns.iter().zip(&mut self.sums) {
-            if is_counted && !column.counts_each {
+            if added != Added::All && column.counts_each != (added == Added::Each) {
                 continue;
             }
             match column.aggregation {
@@ -113,6 +130,7 @@ impl<K: RowKind> Totals<K> {
                     Ok(piece) => sum.unite_part(piece, whole(row)),
                     Err(absent) => lack(sum, Some(absent)),
                 },
+                Aggregation::Merge(..) if is_later => {}
                 Aggregation::Merge(take, _) => sum.merge_group(take(row, column.argument)),
             }
         }
@@ -126,11 +144,7 @@ impl<K: RowKind> Totals<K> {
     /// Adds the rows of another total over the same columns.
     pub fn merge(&mut self, other: &Totals<K>) {
         self.rows = self.rows.saturating_add(other.rows);
-        self.is_repeated |= other.is_repeated;
-        self.has_others |= other.has_others;
-        for (memory, process) in &other.several {
-            self.is_repeated |= self.several.entry(*memory).or_insert(*process) != process;
-        }
+        self.common.extend(other.common.iter().cloned());
         for (sum, other) in self.sums.iter_mut().zip(&other.sums) {
             sum.merge(other);
         }
@@ -141,31 +155,38 @@ impl<K: RowKind> Totals<K> {
         self.rows
     }
 
-    /// The memory that is counted, and as that of which process.
-    pub(super) fn counted(&self) -> impl Iterator<Item = (u64, u32)> {
-        self.counted.iter().map(|(memory, process)| (*memory, *process))
-    }
-
-    /// The memory that all rows are about, if it is the same one.
-    pub(super) fn memory(&self) -> Option<u64> {
-        let mut counted = self.counted.keys();
-        counted.next().copied().filter(|_| counted.next().is_none() && !self.has_others)
-    }
-
     /// The sum of each column.
-    pub(super) fn into_sums(self) -> Vec<ColumnSum> {
-        self.sums
+    pub(super) fn sums(&self) -> &[ColumnSum] {
+        &self.sums
     }
 
     /// The total.
     pub fn row(&self) -> TotalRow {
+        let choice = Choice::of(&self.common);
         let total = |(column, sum): (&Column<K>, &ColumnSum)| match column.aggregation {
             Aggregation::None => TotalCell::Blank,
-            Aggregation::Merge(_, How::Sum | How::Net | How::Share) if self.is_repeated && !column.counts_each => {
-                TotalCell::Sum { cell: Cell::Absent(REPEATED), missing: 0 }
+            Aggregation::Merge(_, How::Sum | How::Net | How::Share) if choice.is_unclear && !column.counts_each => {
+                TotalCell::Sum { cell: Cell::Absent(UNCLEAR), missing: 0 }
             }
-            _ => sum.cell(column.kind() == ColumnKind::Bytes, self.rows),
+            _ => self.with_common(column, sum, &choice).cell(column.kind() == ColumnKind::Bytes, self.rows),
         };
         TotalRow { rows: self.rows, cells: self.columns.iter().zip(&self.sums).map(total).collect() }
+    }
+
+    /// The sum of a column with those of the groups that share memory with others.
+    fn with_common<'s>(&self, column: &Column<K>, sum: &'s ColumnSum, choice: &Choice<'_>) -> Cow<'s, ColumnSum> {
+        let mut whole = Cow::Borrowed(sum);
+        if !matches!(column.aggregation, Aggregation::Merge(..)) {
+            return whole;
+        }
+        let place = column.argument as usize;
+        for (common, counted) in
+            self.common.iter().zip(&choice.counted).filter(|(common, _)| !common.doubles.is_empty())
+        {
+            let Some(mut group) = common.own.get(place).cloned() else { continue };
+            counted.iter().filter_map(|double| double.sums.get(place)).for_each(|sum| group.merge(sum));
+            whole.to_mut().merge_group(Some(&group));
+        }
+        whole
     }
 }

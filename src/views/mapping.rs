@@ -64,6 +64,12 @@ impl RowKind for MappingRows {
         row.process.memory
     }
 
+    fn part(row: &MappingRow) -> std::ops::Range<u64> {
+        row.mapping().map_or(0..0, |mapping| mapping.start()..mapping.end())
+    }
+
+    const IS_OF_MEMORY: bool = true;
+
     fn columns_called(name: &str, table: &[Column<Self>]) -> Option<Vec<String>> {
         let is_meant: fn(&Column<Self>) -> bool = match name {
             presets::FIELDS => is_given,

@@ -76,6 +76,11 @@ impl RowKind for Holdings {
     fn memory(row: &HoldingRow) -> Option<u64> {
         row.holding.address_space
     }
+
+    fn part(row: &HoldingRow) -> std::ops::Range<u64> {
+        let file = row.holding.file as u64;
+        file..file + 1
+    }
 }
 
 /// What `rmap who` shows by default.

@@ -48,18 +48,95 @@ fn an_address_space_that_two_processes_share_counts_once() {
     // Their threads are their own.
     let threads = number(parent, "threads") + number(child, "threads");
     assert_eq!(document["total"]["threads"], threads, "{document}");
-    // Between groups it cannot be taken out of the sums any more.
+    // Between groups, too.
     let other = Subject::start(["anonymous:64:48"]);
     let words = [subject.word(), child["pid"].to_string(), other.word()];
     let by_parent = rmap(["ps", "--json", "--total", "--by", "parent", &words[0], &words[1], &words[2]]).good().json();
     let total = &by_parent["total"];
-    assert_eq!((&total["pss"], &total["processes"]), (&Value::Null, &3.into()), "{by_parent}");
-    let why = total["absent"]["pss"].as_str().unwrap();
-    assert!(why.contains("processes of several groups share their memory"), "{by_parent}");
+    let rows = by_parent["groups"].as_array().unwrap();
+    let shared = rows.iter().find(|row| row["processes"] == 1).unwrap();
+    let with_parent = rows.iter().find(|row| row["processes"] == 2).unwrap();
+    assert!((memory..memory * 3 / 2).contains(&number(shared, "pss")), "{by_parent}");
+    assert_eq!((number(total, "pss"), number(total, "processes")), (number(with_parent, "pss"), 3), "{by_parent}");
+    // Of a group that is left out nothing counts, but all that the other one shows.
+    let first = rmap([
+        "ps",
+        "--json",
+        "--total",
+        "--by",
+        "parent",
+        "--sort",
+        "-processes",
+        "--top",
+        "1",
+        &words[0],
+        &words[1],
+        &words[2],
+    ])
+    .good()
+    .json();
+    assert_eq!(
+        (&first["total"]["pss"], &first["total"]["processes"]),
+        (&first["groups"][0]["pss"], &1.into()),
+        "{first}"
+    );
     // Each in a group of its own, it can.
     let by_pid = rmap(["ps", "--json", "--total", "--by", "pid", &words[0], &words[1]]).good().json();
     assert!((memory..memory * 3 / 2).contains(&number(&by_pid["total"], "pss")), "{by_pid}");
     assert_eq!(number(&by_pid["total"], "processes"), 2, "{by_pid}");
+}
+
+#[test]
+fn an_address_space_that_processes_of_two_users_share_counts_once() {
+    let Some(_) = ForEveryone::copy() else { return };
+    let user = format!("share_as:{}", common::NOBODY);
+    let subject = Subject::start(["anonymous:4096:4000", &user]);
+    let other = Subject::start(["anonymous:64:48"]);
+    subject.stop();
+    other.stop();
+    let children = format!("/proc/{0}/task/{0}/children", subject.pid());
+    let child = std::fs::read_to_string(children).unwrap().trim().to_owned();
+    let words = [subject.word(), child, other.word()];
+    let pids = [&words[0][..], &words[1], &words[2]];
+    let ask = |options: &[&str]| rmap([options, &pids].concat()).good();
+    let ps = ["ps", "--total", "--by", "user", "-o", "processes,rss,threads"];
+    let mappings = ["pid", "--total", "--by", "user", "-o", "mappings,processes,size,rss"];
+    for view in [&ps[..], &mappings] {
+        let of = |options: &[&str]| ask(&[view, options, &["--json"]].concat()).json();
+        let all = of(&[]);
+        let row = |processes: u64| {
+            let rows = all["groups"].as_array().unwrap();
+            rows.iter().find(|row| row["processes"] == processes).unwrap_or_else(|| panic!("{all}"))
+        };
+        let (root, nobody) = (row(2), row(1));
+        assert_eq!(all["groups"].as_array().unwrap().len(), 2, "{all}");
+        assert!(number(nobody, "rss") >= 4000 * page() && number(root, "rss") > number(nobody, "rss"), "{all}");
+        assert_eq!(all["total"]["rss"], root["rss"], "{all}");
+        for (options, shown) in [(&["--top", "1"][..], root), (&["--sort", "-rss", "--top", "1"], nobody)] {
+            let one = of(options);
+            assert_eq!((&one["total"]["rss"], &one["groups"][0]["rss"]), (&shown["rss"], &shown["rss"]), "{one}");
+        }
+        let filter = format!("pid != {}", subject.pid());
+        let rest = of(&["--filter", &filter]);
+        let sum: u64 = rest["groups"].as_array().unwrap().iter().map(|row| number(row, "rss")).sum();
+        assert_eq!((number(&rest["total"], "rss"), sum), (sum, number(root, "rss")), "{rest}");
+        // The table says the same.
+        let exact = ask(&[view, &["--bytes"]].concat()).text();
+        let total = exact.lines().find(|line| line.contains("total")).unwrap_or_else(|| panic!("{exact}"));
+        let sum = number(root, "rss").to_string();
+        assert!(total.split_whitespace().any(|word| word == sum), "{exact}");
+    }
+    // Each process counts, and each mapping once.
+    let all = ask(&[&mappings[..], &["--json"]].concat()).json();
+    let alone =
+        |pid: &str| rmap(["pid", "--json", "-o", "size", pid]).good().json()[0]["mappings"].as_array().unwrap().len();
+    assert_eq!(number(&all["total"], "mappings"), (alone(&words[0]) + alone(&words[2])) as u64, "{all}");
+    assert_eq!(number(&ask(&[&ps[..], &["--json"]].concat()).json()["total"], "threads"), 3);
+    // A filter that tells the processes apart accepts a part of the memory in each group.
+    let filter = format!("pid == {} && kind == anonymous || pid == {} && kind != anonymous", words[0], words[1]);
+    let parts = rmap(["pid", "--by", "user", "--json", "-o", "size", "--filter", &filter, &words[0], &words[1]]).good();
+    let whole = rmap(["pid", "--json", "-o", "size", &words[0]]).good().json();
+    assert_eq!(parts.json()["total"]["size"], whole[0]["total"]["size"], "{}", parts.text());
 }
 
 #[test]

@@ -43,6 +43,7 @@
 //! * `forbidden:N`     maps N pages, writes to them and takes all access away
 //! * `chroot:DIR`      changes its root directory
 //! * `share`           starts a child that shares the memory, as `vfork` does, and waits until the subject ends
+//! * `share_as:UID`    the same, and the child runs as this user
 //! * `unlink:PATH`    removes a file that was mapped before
 //! * `rename:OLD:NEW` renames it
 //! * `read:PID`       reads smaps of another process with the library, and prints errors as rmap does
@@ -139,7 +140,8 @@ fn main() {
             "secret" => made.push(secret(&act, page, number(1))),
             "forbidden" => made.push(forbidden(&act, page, number(1))),
             "chroot" => nix::unistd::chroot(words[1]).expect("chroot"),
-            "share" => share(),
+            "share" => share(None),
+            "share_as" => share(Some(number(1))),
             "unlink" => std::fs::remove_file(words[1]).expect("the file is removed"),
             "rename" => std::fs::rename(words[1], words[2]).expect("the file is renamed"),
             "read" => read(words[1].parse().expect("a pid")),
@@ -593,10 +595,19 @@ fn forbidden(name: &str, page: usize, pages: usize) -> Made {
     Made { name: name.into(), address: address as usize, pages, rss: pages, anonymous: pages, locked: 0 }
 }
 
-/// Starts a child with `CLONE_VM`, on a stack of its own, that sleeps until its parent ends.
-fn share() {
+/// Starts a child with `CLONE_VM`, on a stack of its own, that sleeps until its parent ends; as this user, if any.
+fn share(user: Option<usize>) {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use nix::libc;
-    extern "C" fn sleep(_: *mut libc::c_void) -> libc::c_int {
+    static IS_READY: AtomicBool = AtomicBool::new(false);
+    extern "C" fn sleep(user: *mut libc::c_void) -> libc::c_int {
+        if !user.is_null() {
+            // SAFETY: a system call without pointers, and for this process alone: the library would have it done by all
+            // threads.
+            unsafe { libc::syscall(libc::SYS_setuid, user as libc::c_long) };
+        }
+        IS_READY.store(true, Ordering::Release);
         // SAFETY: a system call without pointers.
         unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
         loop {
@@ -604,9 +615,13 @@ fn share() {
             unsafe { libc::pause() };
         }
     }
+    let user = std::ptr::without_provenance_mut(user.unwrap_or_default());
     let stack = Box::leak(vec![0u8; 64 << 10].into_boxed_slice());
     let top = stack.as_mut_ptr_range().end;
     // SAFETY: the child runs on a stack that lives as long as the program, and only waits.
-    let child = unsafe { libc::clone(sleep, top.cast(), libc::CLONE_VM | libc::SIGCHLD, std::ptr::null_mut()) };
+    let child = unsafe { libc::clone(sleep, top.cast(), libc::CLONE_VM | libc::SIGCHLD, user) };
     assert!(child > 0, "clone");
+    while !IS_READY.load(Ordering::Acquire) {
+        std::thread::yield_now();
+    }
 }
