@@ -130,7 +130,9 @@ fn two_lists_of_this_machine_differ_by_what_was_cached_meanwhile() {
         ("starts", None, Some(350), "new", false),
     ];
     assert_eq!(found, expected, "{}", run.err);
-    // The archive that it reads is left out, and no other.
+    // The archives that it reads are left out, and no others.
+    let named = [&before, &after].map(|archive| rows.iter().any(|row| row["name"] == **archive));
+    assert_eq!(named, [false, false], "{}", run.err);
     let now = slowly(&["diff", &before, "--jsonl", "--what", "files", "--min-change", "0", "--budget", "60"]);
     let rows = now.lines_of_json();
     let is_there = |path: &str| rows.iter().any(|row| row["name"] == path);
