@@ -463,3 +463,17 @@ fn options_without_a_meaning_are_refused() {
     let run = rmap(["ps", "4294967290"]);
     assert_eq!((run.status, run.err.as_str()), (Some(1), "rmap: pid 4294967290: no such process\n"));
 }
+
+#[test]
+fn a_process_whose_stat_is_damaged_is_named_and_counted() {
+    let both = [10, 20].map(|pid| Captured { pid, pss: Some([100, 20, 3]), ..PROCESS });
+    let capture = capture(&both);
+    fs::write(capture.path().join("10/stat"), "10 (name").unwrap();
+    let line = "rmap: pid 10: its stat file is not in the kernel's format\n";
+    let run = ps(&capture, &[]);
+    assert_eq!((run.status, run.err.as_str()), (Some(1), line), "{run:?}");
+    assert!(run.text().ends_with("1 of 2 read, 123K; 1 could not be read\n"), "{}", run.text());
+    let run = ps(&capture, &["--json", "--total"]);
+    let account = &run.json()["account"];
+    assert_eq!(["processes", "read", "failed"].map(|key| number(account, key)), [2, 1, 1], "{account}");
+}

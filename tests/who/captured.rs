@@ -485,3 +485,24 @@ fn hugetlb_pages_which_rss_does_not_count_are_named() {
     // Not every kernel reports it.
     assert_eq!((&rows[1]["pid"], &rows[1]["hugetlb"], &rows[1]["note"]), (&json!(6), &json!(null), &json!(null)));
 }
+
+#[test]
+fn a_holder_whose_figures_cannot_be_read_is_named_with_the_reason() {
+    let machine = Machine::new();
+    machine.add(5, OWN, &[("08:01", 70, NAME)]);
+    machine.add(6, OWN, &[("08:01", 70, NAME)]);
+    for pid in [5, 6] {
+        let maps = format!("1000-1800 r--s 00000000 08:01 70    {NAME}\n");
+        std::fs::write(machine.0.path().join(format!("proc/{pid}/maps")), maps).unwrap();
+    }
+    std::fs::write(machine.0.path().join("proc/6/stat"), "6 (x").unwrap();
+    let run = machine.who(&[NAME]);
+    let line = "rmap: pid 6: its stat file is not in the kernel's format\n";
+    assert_eq!((run.status, run.err.as_str()), (Some(1), line), "{run:?}");
+    let (pids, _, _) = machine.holders(NAME);
+    assert_eq!(pids, [5, 6]);
+    // What only smaps tells is absent, not the holder.
+    std::fs::remove_file(machine.0.path().join("proc/5/smaps")).unwrap();
+    let (pids, _, lines) = machine.holders(NAME);
+    assert_eq!((pids, lines.len()), (vec![5, 6], 2), "{lines:?}");
+}

@@ -235,15 +235,11 @@ pub(super) struct Summed {
 /// as `maps` showed them a moment before.
 ///
 /// # Errors
-/// It has exited.
+/// It has exited, or cannot be read.
 pub(super) fn sum_mappings(process: &Process, found: &[&[FileMapping]]) -> Result<Vec<Summed>> {
     let mut fields = Fields::new();
     let wanted = Wanted::Only(COUNTERS.map(str::to_owned).to_vec());
-    let read = match process.read_smaps(&mut fields, &wanted) {
-        Ok(read) => read,
-        Err(error) if error.kind() == crate::error::ErrorKind::NotFound => return Err(error),
-        Err(_) => return Ok(found.iter().map(|mappings| unread(mappings)).collect()),
-    };
+    let read = process.read_smaps(&mut fields, &wanted)?;
     let flags = fields.find(b"VmFlags");
     let sum = |mappings: &&[FileMapping]| {
         let is_it = |mapping: &Mapping<'_>| {
@@ -276,8 +272,8 @@ pub(super) fn sum_mappings(process: &Process, found: &[&[FileMapping]]) -> Resul
     Ok(found.iter().map(sum).collect())
 }
 
-/// What `maps` alone says of the mappings of a file.
-fn unread(mappings: &[FileMapping]) -> Summed {
+/// What `maps` alone says of the mappings of a file, if smaps cannot be read.
+pub(super) fn unread(mappings: &[FileMapping]) -> Summed {
     let mut memory = InMemory::absent(NO_SMAPS);
     mappings.iter().for_each(|mapping| memory.size = memory.size + size_of(mapping));
     of_maps(mappings, Ok(memory))

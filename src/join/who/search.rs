@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::figures::{OTHER_LAYER, OTHERS, TOO_MUCH, UNPROVEN, UNREAD, first_reason};
-use super::row::{Holding, How, InMemory, ProcessFacts, Summed, of_maps, sum_mappings};
+use super::row::{Holding, How, InMemory, ProcessFacts, Summed, of_maps, sum_mappings, unread};
 use super::target::{Kind, Target, needles};
 use super::verdict::Verdict;
 use super::wanted::WhoFacts;
@@ -27,6 +27,8 @@ use crate::units::{Absent, Figure, PageRuns, Run, counted};
 pub(super) struct Search {
     found: Vec<OfFile>,
     denied: u64,
+    /// Why a process that holds a file has no figures.
+    unread: BTreeMap<u32, Error>,
     is_blind: bool,
     is_captured: bool,
 }
@@ -148,6 +150,7 @@ impl Search {
             true => uncaptured(self.denied, self.is_blind),
             false => unseen(self.denied, self.is_blind).into_iter().collect(),
         };
+        failures.extend(self.unread.values().cloned());
         for (found, target) in self.found.iter().zip(targets) {
             let about = || Subject::Path(target.label.clone());
             let mut reasons: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
@@ -372,7 +375,11 @@ impl Work<'_> {
             true => match sum_mappings(process, &mappings) {
                 Ok(summed) => summed,
                 // It has exited, and holds nothing.
-                Err(_) => return,
+                Err(error) if error.kind() == ErrorKind::NotFound && process.is_live() => return,
+                Err(error) => {
+                    self.lock(|search| search.unread.insert(process.pid(), error));
+                    mappings.iter().map(|mappings| unread(mappings)).collect()
+                }
             },
             false => mappings.iter().map(|mappings| of_maps(mappings, Err(InMemory::UNREAD))).collect(),
         };

@@ -63,6 +63,8 @@ pub struct Usages {
     pub hides_more: bool,
     /// How many were not looked at in time.
     pub unseen: u64,
+    /// How many are there and could not be read; each has its line in `failures`.
+    pub unread: u64,
     /// Whether all were asked for, and a capture has only some.
     pub is_partial: bool,
     /// Whether only the processes of a pid namespace were looked at, such as those of a container.
@@ -133,7 +135,10 @@ pub fn collect_usages(request: &UsageRequest, check: &mut dyn FnMut() -> Control
             Some(Ok(None)) => found.failures.push(no_memory(asked.pid)),
             Some(Err(error)) if !asked.is_missed(&error) => {}
             Some(Err(error)) if asked.found && error.kind() == ErrorKind::Denied => found.hidden += 1,
-            Some(Err(error)) => found.failures.push(error),
+            Some(Err(error)) => {
+                found.unread += u64::from(!matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Unsupported));
+                found.failures.push(error);
+            }
             None => found.unseen += 1,
         }
     }

@@ -33,6 +33,8 @@ pub(super) struct Account {
     hidden: Option<u64>,
     /// Those that are not listed because there was no time to look at them.
     unseen: u64,
+    /// Those that are not listed because they could not be read.
+    unread: u64,
     /// Whether anything of this was read at all.
     has_shares: bool,
     /// Whether the sum of Swap is shown.
@@ -47,6 +49,8 @@ impl Account {
             listed: found.usages.len() as u64,
             hidden: (!found.hides_more).then_some(found.hidden),
             unseen: found.unseen,
+            failed: found.unread,
+            unread: found.unread,
             has_shares,
             shows_swap,
             who_could: who_could().filter(|_| root.is_live()),
@@ -79,7 +83,7 @@ impl Account {
 
     /// How many processes there are.
     fn all(&self) -> Option<u64> {
-        Some(self.listed.saturating_add(self.hidden?).saturating_add(self.unseen))
+        Some(self.listed.saturating_add(self.hidden?).saturating_add(self.unseen).saturating_add(self.unread))
     }
 
     /// For a table its last line, and for a JSON document an object.
