@@ -74,11 +74,17 @@ fn looking_at_a_file_on_fuse_keeps_its_cached_pages() {
     assert_eq!((run.status, &run.lines_of_json()[0]["cached"]), (Some(1), &Value::from(pages)), "{run:?}");
     if can_read_lists("looking_at_a_file_on_fuse_keeps_its_cached_pages") {
         // The lists of pages know the one that nobody has open.
-        for look in looks.iter().filter(|(_, key)| *key == "filename").map(|(look, _)| *look) {
-            let rows = rmap([look, &["--only-cached", "--jsonl"]].concat()).good().lines_of_json();
+        for (look, key) in looks {
+            let in_process = key == "path";
+            let only: &[&str] = if in_process { &[] } else { &["--only-cached"] };
+            let rows = rmap([look, only, &["--jsonl"]].concat()).good().lines_of_json();
+            let (figure, by, unit) = match in_process {
+                true => ("cache_cached", "cache_method", common::page()),
+                false => ("cached", "method", 1),
+            };
             for (path, method) in [(&open, "cachestat"), (&closed, "pages")] {
-                let row = row(&rows, "filename", path);
-                assert_eq!((&row["cached"], &row["method"]), (&pages.into(), &method.into()), "{look:?}: {row}");
+                let row = row(&rows, key, path);
+                assert_eq!((&row[figure], &row[by]), (&(pages * unit).into(), &method.into()), "{look:?}: {row}");
             }
             is_untouched(look);
         }

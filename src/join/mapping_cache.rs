@@ -9,8 +9,9 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use super::held::take;
+use super::page_states::PageLists;
 use crate::error::{Error, ErrorKind, Subject};
-use crate::pagecache::{Engine, FileSystemKind, KnownFiles, Leases, Method, OpenFile};
+use crate::pagecache::{Engine, FileReport, FileSystemKind, KnownFiles, Leases, Method, OpenFile};
 use crate::process::{FileIdentity, FileMapping, MappedFile, Mapping, Mappings, Process, Way};
 use crate::units::{Absent, ByteRange, Bytes, Counted, Figure, PageRuns, PageSize, Pages, Piece, Places, Reason, Run};
 
@@ -77,6 +78,8 @@ pub struct SharedFiles {
     files: HashMap<u64, SharedFile>,
     /// The leases that must not be broken, once they are needed.
     leases: OnceLock<Leases>,
+    /// The kernel's lists of pages, for files that must not be opened or may not be.
+    lists: PageLists,
     /// Whether mappings of several processes are added up: what one of them maps may be mapped by a later one.
     joins_processes: bool,
 }
@@ -118,7 +121,7 @@ pub fn measure_mappings(
         let mapped = process.open_mapped_file(&mapping)?;
         let (file, number) = opener.open(process, &mapped, &mapping, &mut shared.known)?;
         let cached_pages = shared.files.entry(number).or_default().cached.clone();
-        let measured = measure(engine, process, file, mapped.way(), &mapping);
+        let measured = measure(engine, &shared.lists, process, file, mapped.way(), &mapping);
         Ok(MappingCache { file: number, cached_pages, mapped_pages: unknown.clone(), ..measured })
     };
     let mut measured: Vec<_> = mappings.iter().map(&mut measure).collect();
@@ -152,7 +155,9 @@ impl SharedFiles {
             let is_shared = looked.cached() != Pages(together) || looked.common(&file.looked) > Pages(0);
             if is_shared {
                 let first = places.first().and_then(|place| mappings.get(*place));
-                file.cached.get_or_init(|| first.map_or(Err(REPLACED), |first| cached_pages(process, engine, &first)));
+                let leases = self.leases.get_or_init(Leases::read);
+                let find = |first: Mapping<'_>| cached_pages(process, engine, leases, &self.lists, &first);
+                file.cached.get_or_init(|| first.map_or(Err(REPLACED), find));
             }
             if self.joins_processes {
                 file.looked = file.looked.iter().chain(&looked).copied().collect();
@@ -169,14 +174,36 @@ impl SharedFiles {
 }
 
 /// The cached pages of the file behind a mapping.
-fn cached_pages(process: &Process, engine: &Engine, mapping: &Mapping<'_>) -> Figure<PageRuns> {
-    let file = open(process, &process.open_mapped_file(mapping)?, mapping, engine.opens_fuse())?;
-    engine.map(&file).runs.unwrap_or(Err(REPLACED))
+fn cached_pages(
+    process: &Process,
+    engine: &Engine,
+    leases: &Leases,
+    lists: &PageLists,
+    mapping: &Mapping<'_>,
+) -> Figure<PageRuns> {
+    let file = open_or_name(process, &process.open_mapped_file(mapping)?, mapping, leases, engine.opens_fuse())?;
+    completed(engine.map(&file), lists).runs.unwrap_or(Err(REPLACED))
 }
 
-fn measure(engine: &Engine, process: &Process, file: &OpenFile, way: Way, mapping: &Mapping<'_>) -> MappingCache {
+/// The figures of a file, from the kernel's lists if it could not be opened.
+fn completed(mut report: FileReport, lists: &PageLists) -> FileReport {
+    if PageLists::may_complete(&report) && PageLists::may_be_read() {
+        // Without them, the reason why it was not opened stays.
+        let _ = lists.look(&mut report, true);
+    }
+    report
+}
+
+fn measure(
+    engine: &Engine,
+    lists: &PageLists,
+    process: &Process,
+    file: &OpenFile,
+    way: Way,
+    mapping: &Mapping<'_>,
+) -> MappingCache {
     let range = ByteRange { offset: mapping.offset(), length: mapping.size().0 };
-    let report = engine.measure_range(file, range);
+    let report = completed(engine.measure_range(file, range), lists);
     let bytes = report.pages.bytes(report.page_size);
     MappingCache {
         file: 0,
@@ -234,8 +261,7 @@ impl Opener {
         let last = match self.last.take() {
             Some(last) if last.0 == identity => last,
             _ => {
-                let barred = self.leases.bar(identity.device(), identity.inode());
-                let opened = barred.map_or_else(|| open(process, mapped, mapping, self.opens_fuse), Err);
+                let opened = open_or_name(process, mapped, mapping, &self.leases, self.opens_fuse);
                 (identity, opened.map(numbered))
             }
         };
@@ -258,8 +284,29 @@ pub fn open_behind(process: &Process, mapping: &FileMapping, leases: &Leases) ->
     }
 }
 
-fn open(process: &Process, mapped: &MappedFile, mapping: &Mapping<'_>, opens_fuse: bool) -> Figure<OpenFile> {
-    open_named(process, mapped, mapping.path(), opens_fuse)
+/// Opens the file behind a mapping. One that must not be opened, or may not be, is only named: its figures are absent,
+/// unless the kernel's lists have them.
+fn open_or_name(
+    process: &Process,
+    mapped: &MappedFile,
+    mapping: &Mapping<'_>,
+    leases: &Leases,
+    opens_fuse: bool,
+) -> Figure<OpenFile> {
+    let (identity, name) = (mapped.identity(), mapping.path());
+    let why = match leases.bar(identity.device(), identity.inode()) {
+        Some(leased) => leased,
+        None => match open_named(process, mapped, name, opens_fuse) {
+            Err(DENIED) => DENIED,
+            opened => return opened,
+        },
+    };
+    if !mapped.is_regular() {
+        return Err(NOT_REGULAR);
+    }
+    mapped.prove_layer(process)?;
+    let path = Path::new(OsStr::from_bytes(name));
+    OpenFile::only_named(path, mapped.name_again().map_err(|_| why)?, why).map_err(|error| reason(&error))
 }
 
 fn open_named(process: &Process, mapped: &MappedFile, name: &[u8], opens_fuse: bool) -> Figure<OpenFile> {

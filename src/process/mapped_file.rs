@@ -319,9 +319,14 @@ impl MappedFile {
             return Err(io::ErrorKind::Unsupported.into());
         }
         match self.is_fuse && !opens_fuse {
-            true => Ok(HeldOpen::ToName(self.name.open_again(OFlag::O_PATH)?)),
+            true => Ok(HeldOpen::ToName(self.name_again()?)),
             false => Ok(HeldOpen::ToRead(open::quietly_again(&self.name)?)),
         }
+    }
+
+    /// Another descriptor that only names it.
+    pub(crate) fn name_again(&self) -> nix::Result<Handle> {
+        self.name.open_again(OFlag::O_PATH)
     }
 }
 

@@ -117,7 +117,15 @@ fn a_leased_file_that_is_mapped_is_not_opened() {
     fs::write(&leased, vec![1; 8192]).unwrap();
     let Some(holder) = holder(&leased) else { return };
     let filter = format!("mapping == \"{}\"", leased.display());
-    let run = rmap(["pid", "--json", "-o", "mapping,cache_cached", "--filter", &filter, &holder.word()]);
+    let pid = holder.word();
+    let arguments = ["pid", "--json", "-o", "mapping,cache_cached,cache_method", "--filter", &filter, &pid];
+    if can_read_lists("a_leased_file_that_is_mapped_is_not_opened") {
+        // The lists of pages know it.
+        let row = &rmap(arguments).good().json()[0]["mappings"][0];
+        assert_eq!((&row["cache_cached"], &row["cache_method"]), (&8192.into(), &"pages".into()), "{row}");
+        assert!(!was_told(&holder));
+    }
+    let Some(run) = rmap_without_lists(arguments) else { return };
     let row = &run.json()[0]["mappings"][0];
     let why = format!("leased by pid {}: opening it would break the lease", holder.pid());
     assert!(row["cache_cached"].is_null() && !was_told(&holder), "{row}");

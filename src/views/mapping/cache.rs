@@ -19,7 +19,7 @@ pub const COLUMNS: &[Column<MappingRows>] = &[
         "how much of the mapping lies before the end of the file, from --cache",
         aggregated(Aggregation::Union(|row, _| Ok(joined(row)?.range_piece()))), needing(CACHE), on_request(), minor()),
     col!(new "cache_cached", "Cached", Bytes, |row| Cell::bytes(joined(row).and_then(|cache| cache.cached)),
-        "how much of that is in the page cache, from --cache (cachestat or mincore)",
+        "how much of that is in the page cache, from --cache (cachestat, mincore or the kernel's lists of pages)",
         aggregated(Aggregation::Union(|row, _| joined(row).and_then(|cache| Ok(cache.cached_piece(cache.cached?))))),
         needing(CACHE), on_request()),
     col!(new "cache_mapped", "Mapped", Bytes, |row| Cell::bytes(mapped(row)),
@@ -32,7 +32,7 @@ pub const COLUMNS: &[Column<MappingRows>] = &[
         needing(BOTH), on_request(), minor()),
     col!(new "cache_method", "Method", Text, |row|
         joined(row).and_then(|cache| cache.method).map_or_else(Cell::Absent, |method| Cell::Word(method.word())),
-        "what measured the page cache: cachestat or mincore", needing(CACHE), on_request(), least(),
+        "what measured the page cache: cachestat, mincore or pages (the kernel's lists)", needing(CACHE), on_request(), least(),
         one_of(shared::methods)),
     col!(new "cache_file", "File opened", Text, |row|
         joined(row).map_or_else(Cell::Absent, |cache| Cell::Word(cache.way.word())),
