@@ -36,8 +36,8 @@ const PORTION: usize = 16 << 20;
 /// before each portion; if it breaks, everything is unlocked and `None` is returned.
 ///
 /// # Errors
-/// `Denied`, `Unsupported`: the cached pages are not known. `Refused`: it does not fit into memory, or exceeds the
-/// limit for locked memory.
+/// `Denied`, `Unsupported`: the cached pages are not known. `Refused`: it exceeds the limit for locked memory. That it
+/// does not fit into memory is reported in [`Effect::trouble`].
 pub fn lock(
     engine: &Engine,
     room: &mut Room,
@@ -57,7 +57,9 @@ pub fn lock(
     // not count as available.
     let in_memory = file.file_system().kind == FileSystemKind::Memory;
     let needed = if in_memory { &missing } else { &data }.cached().bytes(before.page_size);
-    room.take(file, needed, needed)?;
+    if let Err(refused) = room.take(file, needed, needed) {
+        return Ok(Some((LockedFile { maps: Vec::new() }, Effect::refused(before, &missing, holes, refused))));
+    }
     // mlock would also read pages, but it never returns if one cannot be read.
     if read_in(file, &before, &missing, |_| go_on())?.is_break() {
         return Ok(None);

@@ -67,8 +67,8 @@ impl Room {
 /// `progress` is called after each portion with its size and the total size; if it breaks, nothing more is read.
 ///
 /// # Errors
-/// `Unsupported`: the cached pages are not known. `Refused`: it does not fit into memory. Nothing was done then. A
-/// failure to read is reported in [`Effect::trouble`], and so is that the kernel does not report the cached pages to
+/// `Unsupported`: the cached pages are not known. Nothing was done then. [`Effect::trouble`] reports a failure to read,
+/// that it does not fit into memory, so that nothing was read, and that the kernel does not report the cached pages to
 /// this user, although the file was read.
 pub fn warm(
     engine: &Engine,
@@ -80,6 +80,9 @@ pub fn warm(
     let task = Task::plan(engine, room, file, range)?;
     if let Some(absent) = task.unseen {
         return Ok(task.read_unseen(file, absent, progress));
+    }
+    if let Some(refused) = task.refused {
+        return Ok(Effect::refused(task.before, &task.missing, task.holes, refused));
     }
     let Task { before, data, mut missing, holes, needed, .. } = task;
     let (mut trouble, mut end) = (None, End::Done);
@@ -103,9 +106,13 @@ pub fn warm(
 /// What [`warm`] would read. Nothing is read.
 ///
 /// # Errors
-/// As [`warm`], including `Refused` if it does not fit into memory.
+/// As [`warm`].
 pub fn plan_warm(engine: &Engine, room: &mut Room, file: &OpenFile, range: ByteRange) -> Result<Effect> {
-    let Task { before, missing, holes, unseen, .. } = Task::plan(engine, room, file, range)?;
+    let Task { before, missing, holes, unseen, refused, .. } = Task::plan(engine, room, file, range)?;
+    if let Some(refused) = refused {
+        let planned = Some(Pages(0));
+        return Ok(Effect { planned, ..Effect::refused(before, &missing, holes, refused) });
+    }
     let trouble = unseen.map(|absent| absent_before(file, absent, "all of its data would be read"));
     let (after, planned) = (before.clone(), Some(missing.cached()));
     Ok(Effect { before, after, holes, held: Pages(0), planned, left: Left::default(), trouble })
@@ -122,6 +129,8 @@ struct Task {
     needed: Bytes,
     /// Why it is not known what is cached; then all data has to be read.
     unseen: Option<Absent>,
+    /// That it does not fit into memory, if it is known what is cached.
+    refused: Option<Error>,
 }
 
 impl Task {
@@ -142,8 +151,11 @@ impl Task {
         let missing = data.subtract(&cached);
         let holes = PageRuns::from(before.asked).subtract(&data).subtract(&cached).cached();
         let needed = missing.cached().bytes(before.page_size);
-        room.take(file, needed, data.cached().bytes(before.page_size))?;
-        Ok(Task { before, data, missing, holes, needed, unseen })
+        let refused = room.take(file, needed, data.cached().bytes(before.page_size)).err();
+        match refused {
+            Some(error) if unseen.is_some() => Err(error),
+            refused => Ok(Task { before, data, missing, holes, needed, unseen, refused }),
+        }
     }
 
     /// Reads all data, although the kernel does not report to this user what of it is cached.
@@ -166,6 +178,16 @@ impl Task {
 /// The error for a file of which the kernel does not report to this user what is cached.
 fn absent_before(file: &OpenFile, absent: Absent, done: &'static str) -> Error {
     Error::absent(Subject::Path(file.path().to_owned()), absent).with_advice(done)
+}
+
+impl Effect {
+    /// Nothing was read, for this reason: all that is missing is left.
+    pub(super) fn refused(before: FileReport, missing: &PageRuns, holes: Pages, why: Error) -> Effect {
+        let pages = missing.cached();
+        let were = counted(pages.0, "page was", "pages were");
+        let left = Left { pages, why: format!("{were} not read: it {}", why.why()), ..Left::default() };
+        Effect { after: before.clone(), before, holes, held: Pages(0), planned: None, left, trouble: Some(why) }
+    }
 }
 
 /// The cached pages according to a report.

@@ -33,6 +33,7 @@ fn locking_needs_memory_for_cached_pages() {
     let run = group.run("rmap warm a >/dev/null; timeout -s INT 5 rmap lock a b; echo status $?", folder.path());
     assert!(run.err.contains("b: needs 40M of memory, and "), "{run:?}");
     assert!(run.err.contains("locked in memory until Ctrl-C"), "{run:?}");
+    assert!(run.text().lines().any(|line| line.contains("10240 pages were not read")), "{run:?}");
     assert!(run.text().contains("status 124") || run.text().contains("status 1"), "{run:?}");
 }
 
@@ -49,8 +50,20 @@ fn pages_dropped_while_reading_others_are_reported_as_left() {
     assert!(left > 0 && run.err.contains("status 1"), "{run:?}");
     // The memory of one file is not available for the next one.
     let _files = ["b", "c"].map(|name| file_of(folder.path(), name, 40 << 20, 0..40 << 20));
-    let run = group.run("rmap evict a > /dev/null; rmap warm b > /dev/null; rmap warm b c > /dev/null", folder.path());
-    assert!(run.err.contains("c: needs 40M of memory, and "), "{run:?}");
+    let act = "rmap evict a > /dev/null; rmap warm b > /dev/null; rmap warm --jsonl b c; echo >&2 status $?";
+    let run = group.run(act, folder.path());
+    assert!(run.err.contains("c: needs 40M of memory, and ") && run.err.ends_with("status 1\n"), "{run:?}");
+    is_left(&run.lines_of_json()[1], 10240);
+    let run = group.run("rmap warm --dry-run --jsonl b c", folder.path());
+    is_left(&run.lines_of_json()[1], 10240);
+}
+
+/// Checks the row of a file that was refused for lack of memory.
+fn is_left(row: &serde_json::Value, pages: u64) {
+    let figures = ["left_pages", "before_pages", "left_unknown_pages"].map(|key| row[key].as_u64());
+    assert_eq!(figures, [Some(pages), Some(0), Some(0)], "{row}");
+    let why = row["why"].as_str().unwrap();
+    assert!(why.starts_with("10240 pages were not read: it needs 40M of memory, and "), "{row}");
 }
 
 #[test]
