@@ -116,6 +116,39 @@ fn looking_at_a_file_on_fuse_keeps_its_cached_pages() {
 }
 
 #[test]
+fn a_server_that_does_not_know_statfs_has_its_files_measured() {
+    let name = "a_server_that_does_not_know_statfs_has_its_files_measured";
+    let Some(folder) = mounted_as(name, "mkdir there") else { return };
+    let there = folder.join("there");
+    const STATFS: u32 = 17;
+    let Some(_served) = Served::mount_without(&there, STATFS) else { return };
+    if !has_cachestat() {
+        return;
+    }
+    let (path, pages) = (there.join("a"), SERVED_SIZE / common::page());
+    let (file, folder) = (path.to_str().unwrap(), there.to_str().unwrap());
+    let subject = Subject::start([format!("view:{file}:{pages}")]);
+    let pid = subject.pid().to_string();
+    let looks: [(&[&str], &str); 4] = [
+        (&["pcstat", file], "filename"),
+        (&["pcstat", "-R", folder], "filename"),
+        (&["pcstat", "--pid", &pid], "filename"),
+        (&["pid", &pid, "--cache"], "path"),
+    ];
+    for (look, key) in looks {
+        let Some(run) = rmap_without_lists([look, &["--jsonl"]].concat()) else { return };
+        let rows = run.lines_of_json();
+        let (figure, unit) = if key == "path" { ("cache_cached", common::page()) } else { ("cached", 1) };
+        assert_eq!(row(&rows, key, &path)[figure], pages * unit, "{look:?}: {run:?}");
+    }
+    assert_eq!(mapped_in(&subject, &path), pages);
+    let run = rmap(["who", "--jsonl", file]);
+    assert!(run.lines_of_json().iter().any(|row| row["pid"] == subject.pid()), "{run:?}");
+    let run = rmap(["warm", "--open-fuse", "--jsonl", file]).good();
+    assert_eq!(run.lines_of_json()[0]["after_pages"], pages, "{run:?}");
+}
+
+#[test]
 fn bindfs_keeps_the_pages_of_a_file_that_is_looked_at() {
     let name = "bindfs_keeps_the_pages_of_a_file_that_is_looked_at";
     if !has("bindfs", "bindfs") || !has_cachestat() {

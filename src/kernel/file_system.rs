@@ -7,6 +7,7 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 use nix::errno::Errno;
+use nix::sys::stat::{fstat, stat};
 use nix::sys::statfs::{fstatfs, statfs};
 use nix::sys::statvfs::FsFlags;
 
@@ -87,7 +88,8 @@ impl FileSystem {
     /// Those of the path lookup (`ENOENT`, `EACCES`, `ELOOP`), or `EIO` if the file system is gone.
     #[doc(alias = "statfs")]
     pub fn of_path(path: &Path) -> io::Result<FileSystem> {
-        Ok(read(&FsStat::of(&statfs(path)?)))
+        let found = statfs(path).map(|found| FsStat::of(&found));
+        Ok(read(&found.or_else(|errno| FsStat::of_served(errno, || Ok(stat(path)?.st_dev)))?))
     }
 
     /// The same for a block device: where its node is does not matter. Its blocks may be smaller than a page, so every
@@ -102,7 +104,8 @@ impl FileSystem {
     /// `EBADF`, or `EIO` if the file system is gone.
     #[doc(alias = "fstatfs")]
     pub fn of_file(fd: BorrowedFd<'_>) -> io::Result<FileSystem> {
-        Ok(read(&FsStat::of(&fstatfs(fd)?)))
+        let found = fstatfs(fd).map(|found| FsStat::of(&found));
+        Ok(read(&found.or_else(|errno| FsStat::of_served(errno, || Ok(fstat(fd)?.st_dev)))?))
     }
 
     /// The same about a file that may be open in another process.

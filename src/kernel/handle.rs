@@ -197,13 +197,11 @@ impl Handle {
     /// # Errors
     /// As `fstatfs(2)`.
     pub(crate) fn stat_fs(&self) -> Result<FsStat, Errno> {
-        match self {
-            Handle::Own(fd) => fstatfs(fd).map(|found| FsStat::of(&found)),
-            Handle::Far(far) => {
-                let found: Statfs = far.ask_for(Task::StatFs, [0; 3], c"")?;
-                Ok(FsStat::of(&found))
-            }
-        }
+        let found: Result<Statfs, Errno> = match self {
+            Handle::Own(fd) => fstatfs(fd),
+            Handle::Far(far) => far.ask_for(Task::StatFs, [0; 3], c""),
+        };
+        found.map(|found| FsStat::of(&found)).or_else(|errno| FsStat::of_served(errno, || Ok(self.stat()?.st_dev)))
     }
 
     /// Opens a name in this directory.
@@ -359,6 +357,28 @@ impl FsStat {
             magic: found.filesystem_type().0 as u32,
             flags: found.flags(),
             block_size: u64::try_from(found.block_size()).unwrap_or_default(),
+        }
+    }
+
+    /// That of a file on FUSE whose server answers `statfs` with this error, such as `ENOSYS`: the kernel passes the
+    /// error on, and all other calls may work. What the server keeps to itself is taken as what needs most care: its
+    /// blocks may be smaller than a page.
+    ///
+    /// # Errors
+    /// `errno`, if it is not the answer of a server; or those of `device`.
+    pub(crate) fn of_served(errno: Errno, device: impl FnOnce() -> Result<u64, Errno>) -> Result<FsStat, Errno> {
+        /// `FUSE_SUPER_MAGIC`
+        const FUSE: u32 = 0x6573_5546;
+        // The server is silent or gone, or it was not asked.
+        if matches!(errno, Errno::ETIMEDOUT | Errno::EINTR | Errno::ENOTCONN | Errno::ECONNABORTED | Errno::EBADF) {
+            return Err(errno);
+        }
+        let (device, mounts) = (mount_table::parts(device()?), mount_table::own());
+        // One that is mounted in another namespace alone is not in the list. All but FUSE implement the call.
+        let is_unlisted = || errno == Errno::ENOSYS && device.0 == 0 && mounts.may_block(device).is_none();
+        match mounts.is_fuse(device) || is_unlisted() {
+            true => Ok(FsStat { magic: FUSE, flags: FsFlags::empty(), block_size: 512 }),
+            false => Err(errno),
         }
     }
 }

@@ -35,10 +35,15 @@ impl Served {
 
     /// Mounts it on a directory and answers all requests. Opening a file drops its cached pages.
     pub(crate) fn mount(point: &Path) -> Option<Served> {
+        Served::mount_without(point, 0)
+    }
+
+    /// The same, but the operation with this number is answered with `ENOSYS`.
+    pub(crate) fn mount_without(point: &Path, operation: u32) -> Option<Served> {
         let device = mount_device(point)?;
         let silent = Arc::new(AtomicU32::new(NOTHING));
         let told = Arc::clone(&silent);
-        std::thread::spawn(move || serve(device, &told));
+        std::thread::spawn(move || serve(device, &told, operation));
         Some(Served { silent, _device: None })
     }
 
@@ -140,7 +145,7 @@ fn answer(operation: u32, inode: u64, body: &[u8]) -> Result<Vec<u8>, i32> {
     }
 }
 
-fn serve(mut device: File, silent: &AtomicU32) {
+fn serve(mut device: File, silent: &AtomicU32, missing: u32) {
     let mut buffer = vec![0; 1 << 18];
     loop {
         let length = match device.read(&mut buffer) {
@@ -157,6 +162,7 @@ fn serve(mut device: File, silent: &AtomicU32) {
             continue;
         }
         let (error, data) = match answer(operation, inode, &request[40..]) {
+            _ if operation == missing => (-nix::libc::ENOSYS, Vec::new()),
             Ok(data) => (0, data),
             Err(errno) => (-errno, Vec::new()),
         };
