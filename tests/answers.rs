@@ -228,6 +228,59 @@ fn a_name_that_leads_elsewhere_proves_no_deletion() {
 }
 
 #[test]
+fn a_newline_in_a_name_is_told_from_the_text_of_its_escape() {
+    let folder = memory();
+    let names = ["a\nb", "a\\012b", "c\\012\nd"].map(|name| folder.path().join(name).to_str().unwrap().to_owned());
+    let subject = stopped(names.iter().map(|name| format!("shared:{name}:2:1")));
+    let found = rows(&subject, &["-o", "path,mapping,name"], has_path(folder.path().to_str().unwrap()));
+    for name in &names {
+        let row = found.iter().find(|row| row["path"] == name.as_str());
+        let row = row.unwrap_or_else(|| panic!("{name:?} is not in {found:?}"));
+        let base = name.rsplit('/').next().unwrap();
+        assert_eq!((&row["mapping"], &row["name"]), (&name.as_str().into(), &base.into()));
+    }
+    // They are not one file.
+    let groups = rmap(["pid", &subject.word(), "--by", "path", "--json"]).json();
+    let groups = groups[0]["groups"].as_array().unwrap_or_else(|| panic!("{groups}"));
+    assert!(names.iter().all(|name| groups.iter().any(|group| group["path"] == name.as_str())), "{groups:?}");
+    // Every table writes a newline in one way.
+    let shown = names[0].replace('\n', "\\n");
+    let word = subject.word();
+    for look in [&["pid", word.as_str()][..], &["pcstat", "--pid", &word], &["pcstat", &names[0]]] {
+        let text = rmap(look).text();
+        assert!(text.contains(&shown), "{look:?}: {text}");
+    }
+    let who = rmap(["who", "--json", "-o", "seen_as", &names[1]]).json();
+    assert_eq!(who[0]["seen_as"], names[1].as_str(), "{who}");
+}
+
+#[test]
+fn a_sum_that_does_not_fit_is_absent_and_not_the_largest_number() {
+    let most = u64::MAX / 1024;
+    let keys = ["Rss", "Pss", "Private_Clean", "Private_Dirty", "Shared_Clean", "Shared_Dirty", "Anonymous", "Swap"];
+    let figures: String = keys.iter().map(|key| format!("{key}: {most} kB\n")).collect();
+    let text: String =
+        (1..4).map(|at| format!("{at}000-{at}800 rw-p 00000000 00:00 0 \nSize: 2 kB\n{figures}")).collect();
+    let folder = memory();
+    let file = folder.path().join("smaps");
+    fs::write(&file, &text).unwrap();
+    let (file, why) = (file.to_str().unwrap(), "unsupported: the sum does not fit into 64 bits");
+    let document = rmap(["pid", "--smaps", file, "--json", "--summary"]).json();
+    for part in ["resident", "proportional", "private", "swap"] {
+        let row = document[0]["parts"].as_array().unwrap().iter().find(|row| row["part"] == part).unwrap();
+        assert_eq!((&row["amount"], &row["absent"]["amount"]), (&Value::Null, &why.into()), "{row}");
+    }
+    let row = &rmap(["pid", "--smaps", file, "--json", "-o", "rss,uss,dirty"]).json()[0]["mappings"][0];
+    assert_eq!(row["rss"], most * 1024);
+    for figure in ["uss", "dirty"] {
+        assert_eq!((&row[figure], &row["absent"][figure]), (&Value::Null, &why.into()), "{row}");
+    }
+    let root = capture(&[(7, b"x\0", text.as_bytes())]);
+    let document = rmap(["ps", "--proc-root", root.path().to_str().unwrap(), "--json"]).json();
+    assert_eq!((&document[0]["pss"], &document[0]["absent"]["pss"]), (&Value::Null, &why.into()), "{document}");
+}
+
+#[test]
 fn a_memfd_is_deleted_for_every_user() {
     let Some(everyone) = ForEveryone::copy() else { return };
     let mut command = Command::new(everyone.bring(&common::subject_program()));

@@ -330,6 +330,35 @@ impl MappedFile {
     }
 }
 
+impl Process {
+    /// The name of a mapping with its newlines, for one with the text `\012`: `maps` writes that for a newline, but the
+    /// name may also contain it. The link in `map_files`, which has no escapes, tells.
+    ///
+    /// `None` if the name has no such text, or if there is no such link.
+    pub(crate) fn read_plain_name(&self, start: u64, end: u64, printed: &[u8]) -> Option<Vec<u8>> {
+        if !has_escape(printed) {
+            return None;
+        }
+        let link = format!("map_files/{start:x}-{end:x}");
+        let name = self.open_in_memory(|directory| directory.read_link(link.as_str())).ok()?;
+        let name = name.into_os_string().into_vec();
+        // Otherwise another file has been mapped there since.
+        (escape(&name) == printed).then_some(name)
+    }
+}
+
+/// A name as `maps` prints it.
+fn escape(name: &[u8]) -> Vec<u8> {
+    let mut printed = Vec::with_capacity(name.len());
+    for byte in name {
+        match byte {
+            b'\n' => printed.extend_from_slice(NEWLINE),
+            other => printed.push(*other),
+        }
+    }
+    printed
+}
+
 /// The escape of a newline, the only escape in `maps`. A name may also contain exactly these characters.
 const NEWLINE: &[u8] = br"\012";
 

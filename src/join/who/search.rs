@@ -177,6 +177,12 @@ fn is_of_mapping(link: &Path) -> bool {
     link.parent().is_some_and(|folder| folder.ends_with("map_files"))
 }
 
+/// The name of a mapping. One with the text of an escape is taken to have a newline, if nothing tells.
+pub(super) fn plain_name(process: &Process, mapping: &FileMapping) -> Vec<u8> {
+    let (start, end) = (mapping.addresses.start, mapping.addresses.end);
+    process.read_plain_name(start, end, &mapping.path).unwrap_or_else(|| unescape_maps(&mapping.path))
+}
+
 impl OfFile {
     fn add_mapped(&mut self, pages: &PageRuns) {
         self.mapped.extend(pages.iter());
@@ -255,13 +261,13 @@ impl Work<'_> {
         for (file, target) in self.targets.iter().enumerate() {
             match target.is_mapped(process, mapping, self.places) {
                 Verdict::Yes(note) => {
-                    let held = held.entry(file).or_insert_with(|| Held::at(unescape_maps(&mapping.path)));
+                    let held = held.entry(file).or_insert_with(|| Held::at(plain_name(process, mapping)));
                     held.note = held.note.or(note);
                     held.may_be_other |= note.is_some();
                     files.push(file);
                     self.meet(file, target, || match process.is_live() {
                         true => mapping.open(process).ok().map(|found| Met::File(found.identity())),
-                        false => Some(self.met_in_capture(process, &unescape_maps(&mapping.path))),
+                        false => Some(self.met_in_capture(process, &plain_name(process, mapping))),
                     });
                     self.point(file, target, || {
                         let (start, end) = (mapping.addresses.start, mapping.addresses.end);

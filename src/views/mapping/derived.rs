@@ -6,7 +6,7 @@ use super::row::{MappingNeed, MappingRow, MappingRows, NOT_GIVEN, NOT_READ};
 use crate::process::class::class_words;
 use crate::process::{Deleted, Mapping, MappingKind, base_name, flags_in_words};
 use crate::table::{Cell, Column, col};
-use crate::units::{Absent, Reason};
+use crate::units::{Absent, Bytes, Reason};
 
 /// A column of this view.
 type C = Column<MappingRows>;
@@ -42,9 +42,9 @@ pub(super) const COLUMNS: &[Column<MappingRows>] = &[
         "VmFlags, spelled out", needing(&[MappingNeed::Field("VmFlags")]), on_request()),
     col!(new "mode", "Mode", Text, |row| row.cell(|mapping| Cell::Word(mode(mapping.perm()))),
         "permissions as in pmap: r-x--, or rw-s- if shared", on_request(), one_of(|| MODES.to_vec())),
-    col!(new "name", "Mapping", Text, |row| row.cell(|mapping| Cell::Named(base_name(mapping.path()), "[anon]")),
+    col!(new "name", "Mapping", Text, |row| row.cell(|mapping| Cell::Named(base_name(row.name(&mapping)), "[anon]")),
         "the last part of the path, as in pmap", on_request(), naming()),
-    col!(new "dir", "Directory", Text, |row| row.cell(|mapping| Cell::Named(directory(mapping.path()), "[none]")),
+    col!(new "dir", "Directory", Text, |row| row.cell(|mapping| Cell::Named(directory(row.name(&mapping)), "[none]")),
         "the directory of the file; [none] if there is no file", on_request(), naming()),
     col!(sum "writeable_private", "Writeable/private", Bytes, |row|
         row.cell(|mapping| size_if(&mapping, |perm| perm.contains('w') && !perm.ends_with('s'))),
@@ -72,7 +72,7 @@ fn kind(row: &MappingRow, mapping: &Mapping<'_>) -> MappingKind {
 }
 
 fn sum<'r>(row: &'r MappingRow, one: u32, other: u32) -> Cell<'r> {
-    Cell::bytes(figure(row, one).and_then(|one| Ok(one + figure(row, other)?)))
+    Cell::bytes(Bytes::sum_of([figure(row, one), figure(row, other)]))
 }
 
 fn size_if<'r>(mapping: &Mapping<'_>, counts: impl Fn(&str) -> bool) -> Cell<'r> {

@@ -1,5 +1,6 @@
 //! A row: one mapping, with the process that was read and what was joined with its mappings.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::nodes::ProcessNodes;
@@ -62,12 +63,19 @@ pub(super) struct ReadProcess {
     pub(super) files: Vec<u64>,
     /// The number of its address space, which other ids may share.
     pub(super) memory: Option<u64>,
+    /// The names that smaps does not print as they are.
+    pub(super) names: HashMap<u32, Vec<u8>>,
 }
 
 impl MappingRow {
     /// The mapping itself. It always exists, because rows are made from existing mappings.
     pub(super) fn mapping(&self) -> Option<Mapping<'_>> {
         self.process.read.mappings.get(self.place as usize)
+    }
+
+    /// Its name, as far as that is known; with the text `\012` for each newline if it is not.
+    pub(super) fn name<'r>(&'r self, mapping: &Mapping<'r>) -> &'r [u8] {
+        self.process.names.get(&self.place).map_or(mapping.path(), Vec::as_slice)
     }
 
     /// A cell of the mapping.

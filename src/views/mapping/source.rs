@@ -16,7 +16,8 @@ use crate::machine::read_memory_nodes;
 use crate::pagecache::Engine;
 use crate::process::class::{Classes, OwnClass};
 use crate::process::{
-    AddressSpaces, Asked, Deleted, Fields, ParseError, ProcRoot, Process, ProcessChoice, ProcessMappings, Wanted,
+    AddressSpaces, Asked, Deleted, Fields, Mapping, ParseError, ProcRoot, Process, ProcessChoice, ProcessMappings,
+    Wanted,
 };
 use crate::table::{Closing, Column, Named, OwnedCell, RowKind, Rows, Section, Source, Stop, find};
 use crate::units::{Absent, Figure, Reason, counted};
@@ -271,6 +272,7 @@ impl MappingSource {
             owner: needs(MappingNeed::Owner).then(|| Owner::read(&process)),
             files: shared.numbers.as_mut().map_or_else(Vec::new, |files| files.number(&process, &read.mappings)),
             memory,
+            names: plain_names(&process, &read),
             pages,
             cache,
             read,
@@ -312,6 +314,7 @@ impl MappingSource {
             owner: None,
             files: Vec::new(),
             memory: None,
+            names: HashMap::new(),
             pages: None,
             classes: self.classes(reading, &read, &[]),
             numa: None,
@@ -340,6 +343,14 @@ fn unknown_cache(pid: u32, cache: &[Figure<MappingCache>]) -> Vec<Error> {
         advised(Error::pid(pid, kind, format!("the cached pages of {of} are not known: {why}")))
     };
     reasons.into_iter().map(error).collect()
+}
+
+/// The names that smaps does not print as they are, by the places of their mappings.
+fn plain_names(process: &Process, read: &ProcessMappings) -> HashMap<u32, Vec<u8>> {
+    let name = |(place, mapping): (u32, Mapping<'_>)| {
+        Some((place, process.read_plain_name(mapping.start(), mapping.end(), mapping.path())?))
+    };
+    (0..).zip(read.mappings.iter()).filter_map(name).collect()
 }
 
 /// Checks the files whose names end like those of deleted files, once per file, however often it is mapped. Checking
