@@ -11,7 +11,7 @@ use crate::process::read::ProcessMappings;
 use crate::process::reclaim;
 use crate::process::rollup::ProcessTotals;
 use crate::process::status::Status;
-use crate::units::{Absent, Bytes, Figure, Reason};
+use crate::units::{Absent, Bytes, Figure, Reason, TOO_LARGE};
 
 /// The memory of one process.
 #[derive(Debug, Clone)]
@@ -171,7 +171,7 @@ fn rest(account: &Account) -> Amount {
 
 /// The sum of counters.
 fn amount(totals: &ProcessTotals, names: &[&str]) -> Amount {
-    Amount { bytes: names.iter().map(|name| totals.figure(name)).sum(), source: totals.interface.name() }
+    Amount { bytes: Bytes::sum_of(names.iter().map(|name| totals.figure(name))), source: totals.interface.name() }
 }
 
 fn of_totals(totals: &ProcessTotals, status: Option<&Status>) -> Account {
@@ -201,8 +201,9 @@ fn of_totals(totals: &ProcessTotals, status: Option<&Status>) -> Account {
 /// Transparent huge pages of all kinds. Kernels that do not count a kind (files before 5.4, shared memory before 4.8)
 /// have no such pages.
 fn huge(one: impl Fn(&str) -> Figure<Bytes>) -> Figure<Bytes> {
-    let rest = ["ShmemPmdMapped", "FilePmdMapped"].iter().filter_map(|name| one(name).ok()).sum::<Bytes>();
-    Ok(one("AnonHugePages")? + rest)
+    let is_reported = |figure: &Figure<Bytes>| figure.is_ok() || *figure == Err(TOO_LARGE);
+    let rest = ["ShmemPmdMapped", "FilePmdMapped"].iter().map(|name| one(name)).filter(is_reported);
+    Bytes::sum_of([one("AnonHugePages")].into_iter().chain(rest))
 }
 
 impl Account {
@@ -211,7 +212,7 @@ impl Account {
     #[must_use]
     pub fn plus(&self, other: &Account) -> Account {
         let sum = |one: Amount, other: Amount| Amount {
-            bytes: one.bytes.and_then(|bytes| Ok(bytes + other.bytes?)),
+            bytes: Bytes::sum_of([one.bytes, other.bytes]),
             source: if one.source == other.source { one.source } else { "smaps" },
         };
         Account {

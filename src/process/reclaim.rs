@@ -127,17 +127,17 @@ pub(super) fn sum(mappings: &Mappings, ordinary: &Ordinary) -> Figure<Reclaimabl
         }
         let clean = clean(&mapping, &keys)?;
         let proven = proven(&mapping, &keys, flags, ordinary)?.min(clean);
-        sum.proven = sum.proven + proven;
-        sum.unproven = sum.unproven + clean.saturating_sub(proven);
+        sum.proven = sum.proven.plus(proven)?;
+        sum.unproven = sum.unproven.plus(clean.saturating_sub(proven))?;
     }
     Ok(sum)
 }
 
 /// The clean memory, but no more than what is in files or was freed.
 fn clean(mapping: &Mapping<'_>, keys: &Keys) -> Figure<Bytes> {
-    let clean = mapping.given(keys.shared_clean)? + mapping.given(keys.private_clean)?;
+    let clean = Bytes::sum_of([mapping.given(keys.shared_clean), mapping.given(keys.private_clean)])?;
     let in_files = mapping.given(keys.rss)?.saturating_sub(mapping.given(keys.anonymous)?);
-    Ok(clean.min(in_files + freed(mapping, keys)))
+    Ok(clean.min(in_files.plus(freed(mapping, keys))?))
 }
 
 /// The freed memory. Kernels that do not count `LazyFree` (before 4.12) have no such memory.

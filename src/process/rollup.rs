@@ -78,19 +78,19 @@ impl ProcessTotals {
     pub fn figure(&self, name: &str) -> Figure<Bytes> {
         let field = self.mappings.find_bytes(name)?;
         let adds_up = !DO_NOT_ADD.contains(&self.mappings.fields().name(field));
-        if adds_up { self.sum(field).ok_or(NOT_REPORTED) } else { Err(NOT_A_SUM) }
+        if adds_up { self.sum(field).unwrap_or(Err(NOT_REPORTED)) } else { Err(NOT_A_SUM) }
     }
 
     /// The sum of a counter, without a lookup by name. None if the kernel does not report it, if it was not wanted, or
-    /// if it cannot be added up (page sizes, `Size`).
+    /// if it cannot be added up (page sizes, `Size`, or a sum that does not fit into 64 bits).
     pub fn bytes(&self, fields: &Fields, field: FieldId) -> Option<Bytes> {
         let adds_up = fields.unit(field) == FieldUnit::Bytes && !DO_NOT_ADD.contains(&fields.name(field));
-        if adds_up { self.sum(field) } else { None }
+        if adds_up { self.sum(field)?.ok() } else { None }
     }
 
-    fn sum(&self, field: FieldId) -> Option<Bytes> {
+    fn sum(&self, field: FieldId) -> Option<Figure<Bytes>> {
         let mut values = self.mappings.iter().filter_map(|mapping| mapping.bytes(field)).peekable();
         values.peek()?;
-        Some(values.sum())
+        Some(Bytes::sum_of(values.map(Ok)))
     }
 }

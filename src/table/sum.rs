@@ -1,7 +1,7 @@
 //! The sum of one column, and how it was combined.
 
 use super::cell::{Cell, Difference};
-use crate::units::{Absent, Figure, Piece, Reason, Union, percent};
+use crate::units::{Absent, Figure, Piece, Reason, TOO_LARGE, Union, percent};
 
 /// The sum of one column.
 #[derive(Debug, Clone)]
@@ -138,7 +138,6 @@ impl ColumnSum {
     fn known_cell(&self, in_bytes: bool, rows: u64) -> Figure<Cell<'static>> {
         const NONE_APPLIES: Absent = Absent::new(Reason::NotApplicable, "it does not apply to any row");
         const EMPTY: Absent = Absent::new(Reason::NotApplicable, "there is nothing to divide by");
-        const TOO_LARGE: Absent = Absent::new(Reason::Unsupported, "the sum does not fit into 64 bits");
         let unknown = self.unknown();
         match (self.known.saturating_sub(unknown), self.missing.saturating_add(unknown)) {
             (0, 0) if rows > 0 => return Err(NONE_APPLIES),

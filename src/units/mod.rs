@@ -49,6 +49,16 @@ impl Bytes {
     pub fn saturating_sub(self, other: Bytes) -> Bytes {
         Bytes(self.0.saturating_sub(other.0))
     }
+
+    /// The sum of two figures. It is absent if it does not fit into 64 bits, as it may not in a text that is damaged.
+    pub(crate) fn plus(self, other: Bytes) -> Figure<Bytes> {
+        self.0.checked_add(other.0).map(Bytes).ok_or(TOO_LARGE)
+    }
+
+    /// The sum of figures; absent if one of them is, or if it does not fit into 64 bits.
+    pub(crate) fn sum_of(figures: impl IntoIterator<Item = Figure<Bytes>>) -> Figure<Bytes> {
+        figures.into_iter().try_fold(Bytes(0), |sum, figure| sum.plus(figure?))
+    }
 }
 
 impl Pages {
@@ -109,6 +119,9 @@ impl Sum for Pages {
         items.fold(Pages(0), Add::add)
     }
 }
+
+/// Why a sum is absent that is too large.
+pub(crate) const TOO_LARGE: Absent = Absent::new(Reason::Unsupported, "the sum does not fit into 64 bits");
 
 /// A figure: known, or absent for a reason. Zero means zero.
 ///

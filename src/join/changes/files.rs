@@ -11,7 +11,7 @@ use crate::join::machine_files::{
     Captured, CapturedFiles, Facts, FoundChoice, FoundFile, MachineFiles, Method, held_files, measure_files,
 };
 use crate::process::{ProcRoot, run_as_root};
-use crate::units::{Absent, Bytes, Figure, Reason};
+use crate::units::{Bytes, Figure, TOO_LARGE};
 
 /// What tells a file from others: its device and inode numbers, unless only paths can be compared; and its path.
 type Key = (Option<Number>, Vec<u8>);
@@ -21,7 +21,6 @@ type Number = ((u32, u32), u64);
 const RENAMED: &str =
     "a file with this inode number has another path on the other side: renamed, or another file by now";
 
-const TOO_LARGE: Absent = Absent::new(Reason::Unsupported, "the sum does not fit into 64 bits");
 const INSTEAD: &str = "the files that processes hold are compared";
 
 /// How much of each file is cached.

@@ -6,7 +6,7 @@ use super::change::{Change, ChangedFigure, ChangedKind};
 use super::comparison::{Comparison, Hear};
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::process::{MappingKind, ProcRoot, Process};
-use crate::units::{Absent, Bytes, Figure, Reason, counted};
+use crate::units::{Bytes, Figure, counted};
 
 /// A process that has changed, or is new or gone.
 pub(super) struct ChangedProcess {
@@ -23,8 +23,6 @@ pub(super) struct ChangedProcess {
 
 /// What the mappings of one process have, by their names.
 type Sums = BTreeMap<Vec<u8>, Figure<Bytes>>;
-
-const TOO_LARGE: Absent = Absent::new(Reason::Unsupported, "the sum does not fit into 64 bits");
 
 pub(super) fn compare(comparison: &Comparison, changed: &[ChangedProcess], hear: &mut dyn Hear) {
     let mut denied: u64 = 0;
@@ -66,7 +64,7 @@ fn read(root: &ProcRoot, changed: &ChangedProcess) -> Result<Option<Sums>> {
     for mapping in read.mappings.iter() {
         let name = match mapping.path() {
             b"" => format!("[{}]", MappingKind::of(&mapping, None).word()).into_bytes(),
-            path => path.to_vec(),
+            path => process.read_plain_name(mapping.start(), mapping.end(), path).unwrap_or_else(|| path.to_vec()),
         };
         let sum = sums.entry(name).or_insert(Ok(Bytes(0)));
         *sum = added(*sum, mapping.figure(figure));
@@ -75,7 +73,7 @@ fn read(root: &ProcRoot, changed: &ChangedProcess) -> Result<Option<Sums>> {
 }
 
 fn added(one: Figure<Bytes>, other: Figure<Bytes>) -> Figure<Bytes> {
-    one?.0.checked_add(other?.0).map(Bytes).ok_or(TOO_LARGE)
+    Bytes::sum_of([one, other])
 }
 
 /// Reports what changed between the sums of a process. What was `elsewhere` is what it had before in memory that is

@@ -337,7 +337,7 @@ impl InMemory {
 
     fn add(&mut self, mapping: &Mapping<'_>, locked: Figure<bool>) {
         let figure = |name: &str| mapping.figure(name);
-        let both = |one: &str, other: &str| Ok(figure(one)? + figure(other)?);
+        let both = |one: &str, other: &str| Bytes::sum_of([figure(one), figure(other)]);
         let rss = figure("Rss");
         let locked = locked.and_then(|is_locked| if is_locked { rss } else { Ok(Bytes(0)) });
         self.size = self.size + mapping.size();
@@ -351,7 +351,7 @@ impl InMemory {
             (&mut self.swap, figure("Swap")),
             (&mut self.hugetlb, both("Shared_Hugetlb", "Private_Hugetlb")),
         ] {
-            *sum = (*sum).and_then(|sum| Ok(sum + more?));
+            *sum = Bytes::sum_of([*sum, more]);
         }
     }
 }

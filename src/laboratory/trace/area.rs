@@ -199,7 +199,7 @@ const NOTHING: Absent = Absent::new(Reason::NotApplicable, "there is no mapping"
 
 /// The sum of a figure over several mappings; absent if it is absent in one.
 pub(super) fn sum<'a>(areas: impl Iterator<Item = &'a Area>, take: fn(&Area) -> Figure<Bytes>) -> Figure<Bytes> {
-    areas.map(take).reduce(|one, other| Ok(one? + other?)).unwrap_or(Err(NOTHING))
+    areas.map(take).reduce(|one, other| Bytes::sum_of([one, other])).unwrap_or(Err(NOTHING))
 }
 
 #[cfg(test)]

@@ -100,7 +100,7 @@ impl Known<'_> {
             };
             if counted.insert(usage.memory) {
                 let pss = usage.share(|shares| shares.pss);
-                sum = sum + pss.map_err(|absent| if absent.reason == Reason::Denied { DENIED } else { absent })?;
+                sum = sum.plus(pss.map_err(|absent| if absent.reason == Reason::Denied { DENIED } else { absent })?)?;
             }
         }
         Ok(sum)

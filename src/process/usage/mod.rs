@@ -131,7 +131,7 @@ impl Shares {
     }
 
     fn of(figure: impl Fn(&str) -> Figure<Bytes>) -> Shares {
-        let sum = |one, other| Ok(Bytes(figure(one)?.0.saturating_add(figure(other)?.0)));
+        let sum = |one, other| Bytes::sum_of([figure(one), figure(other)]);
         Shares {
             rss: figure("Rss"),
             pss: figure("Pss"),

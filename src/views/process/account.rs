@@ -6,10 +6,10 @@ use crate::error::{Error, ErrorKind, Subject};
 use crate::process::usage::{LATE, OF_MACHINE, Usage, Usages};
 use crate::process::{ProcRoot, who_could};
 use crate::table::{Cell, Closing, OwnedCell};
-use crate::units::{Bytes, Human, Reason, counted};
+use crate::units::{Bytes, Human, Reason, TOO_LARGE, counted};
 
 /// The kernel counts in batches what a process has in swap, so that its counter may be off by some pages.
-const DIFFERENCE: u64 = 1 << 20;
+const DIFFERENCE: u128 = 1 << 20;
 
 /// How many processes were read, and how much they have.
 #[derive(Debug, Clone, Copy, Default)]
@@ -19,10 +19,10 @@ pub(super) struct Account {
     /// Those whose Pss is known.
     read: u64,
     /// The sum of it, with what several processes share counted once.
-    pss: u64,
+    pss: u128,
     /// The sum of Swap Pss, and that of Swap, over the processes that have both, with an address space counted once.
-    swap_pss: u64,
-    swap: u64,
+    swap_pss: u128,
+    swap: u128,
     /// Those that this user may not read.
     denied: u64,
     /// Those that were not read in time.
@@ -62,12 +62,12 @@ impl Account {
                 Ok(Bytes(pss)) => {
                     account.read += 1;
                     if counted.insert(usage.memory) {
-                        account.pss = account.pss.saturating_add(pss);
+                        account.pss += u128::from(pss);
                         // Only the same processes can be compared.
                         let in_swap = (usage.share(|shares| shares.swap_pss), usage.public(|status| status.swap));
                         if let (Ok(Bytes(swap_pss)), Ok(Bytes(swap))) = in_swap {
-                            account.swap_pss = account.swap_pss.saturating_add(swap_pss);
-                            account.swap = account.swap.saturating_add(swap);
+                            account.swap_pss += u128::from(swap_pss);
+                            account.swap += u128::from(swap);
                         }
                     }
                 }
@@ -93,7 +93,7 @@ impl Account {
         let cells = vec![
             ("processes", count(self.all())),
             ("read", figure(self.read)),
-            ("pss", figure(self.pss)),
+            ("pss", count(u64::try_from(self.pss).ok().filter(|_| self.has_shares))),
             ("denied", figure(self.denied)),
             ("late", figure(self.late)),
             ("failed", figure(self.failed)),
@@ -109,7 +109,7 @@ impl Account {
             return None;
         }
         let of_all = self.all().map_or_else(String::new, |all| format!(" of {all}"));
-        let mut line = format!("{}{of_all} read, {}", self.read, Human(Bytes(self.pss)));
+        let mut line = format!("{}{of_all} read, {}", self.read, amount(self.pss));
         let kept = self.denied.saturating_add(self.hidden.unwrap_or(0));
         let late = self.late.saturating_add(self.unseen);
         let denied = match self.who_could {
@@ -129,11 +129,16 @@ impl Account {
         if self.shows_swap && self.swap.saturating_sub(self.swap_pss) > DIFFERENCE.max(self.swap_pss / 8) {
             line.push_str(&format!(
                 "; Swap counts shared pages once per process; divided among them it is {}",
-                Human(Bytes(self.swap_pss))
+                amount(self.swap_pss)
             ));
         }
         Some(line)
     }
+}
+
+/// A sum in words.
+fn amount(sum: u128) -> String {
+    u64::try_from(sum).map_or_else(|_| TOO_LARGE.why.to_owned(), |sum| Human(Bytes(sum)).to_string())
 }
 
 /// What is missing, to be reported: processes, and then figures of the others.

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::process::usage::{Shares, Usage};
 use crate::table::{Amount, Cell};
-use crate::units::{Absent, Bytes, Figure, Reason};
+use crate::units::{Absent, Bytes, Figure, Reason, TOO_LARGE};
 
 /// The place of a process in the tree, and the sums over it and all processes below it.
 #[derive(Debug, Clone)]
@@ -31,25 +31,29 @@ const DEEPEST: u64 = 20;
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Sum {
     /// The sum of those that are known; `None` if none is.
-    bytes: Option<u64>,
+    bytes: Option<u128>,
     /// Why another one is not known.
     lacks: Option<Reason>,
 }
 
 impl Sum {
     fn of(figure: Figure<Bytes>) -> Sum {
-        Sum { bytes: figure.ok().map(|Bytes(bytes)| bytes), lacks: figure.err().map(|absent| absent.reason) }
+        Sum { bytes: figure.ok().map(|Bytes(bytes)| bytes.into()), lacks: figure.err().map(|absent| absent.reason) }
     }
 
     fn add(&mut self, other: Sum) {
-        let bytes = self.bytes.into_iter().chain(other.bytes).reduce(u64::saturating_add);
+        let bytes = self.bytes.into_iter().chain(other.bytes).reduce(u128::saturating_add);
         *self = Sum { bytes, lacks: self.lacks.or(other.lacks) };
     }
 
     /// As a figure of a row.
     pub(super) fn cell(self) -> Cell<'static> {
         let absent = |reason, why| Absent::new(reason, why);
-        match (self.bytes, self.lacks) {
+        let bytes = match self.bytes.map(u64::try_from).transpose() {
+            Ok(bytes) => bytes,
+            Err(_) => return Cell::Absent(TOO_LARGE),
+        };
+        match (bytes, self.lacks) {
             (Some(bytes), None) => Cell::Bytes(bytes),
             (Some(bytes), Some(reason)) => {
                 Cell::AtLeast(Amount::Bytes(bytes), absent(reason, "some of its processes have no figure for it"))
@@ -222,7 +226,7 @@ mod tests {
     }
 
     /// The pid, the depth, the sum and the number of processes of each branch.
-    fn tree(processes: &[(u32, u32, u64)]) -> Vec<(u32, u64, u64, u64)> {
+    fn tree(processes: &[(u32, u32, u64)]) -> Vec<(u32, u64, u128, u64)> {
         let usages = usages(processes);
         let (tree, branches) = Tree::of(&usages);
         assert_eq!(tree.ordered(|_, _| Ordering::Equal).len(), processes.len());
@@ -249,7 +253,7 @@ mod tests {
     fn a_circle_of_parents_is_cut_and_nobody_is_lost() {
         let found = tree(&[(1, 3, 1), (2, 1, 2), (3, 2, 3), (4, 4, 4), (5, 3, 5)]);
         assert_eq!(found.iter().map(|row| row.0).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
-        assert_eq!(found.iter().filter(|row| row.1 == 0).map(|row| row.2).sum::<u64>(), 15);
+        assert_eq!(found.iter().filter(|row| row.1 == 0).map(|row| row.2).sum::<u128>(), 15);
     }
 
     #[test]
