@@ -13,6 +13,8 @@ pub struct FileNumbers {
     /// The namespaces of the processes.
     namespaces: Vec<Namespace>,
     numbers: HashMap<Key, u64>,
+    /// System V segments that cannot be opened, by the IPC namespace of the process.
+    segments: HashMap<(u64, Device, u64, Vec<u8>), u64>,
     known: KnownFiles,
     next: u64,
 }
@@ -56,7 +58,7 @@ impl FileNumbers {
                 // A file is usually mapped several times in a row.
                 Some((same, number)) if same == file => number,
                 // Another IPC namespace has other segments under the same name.
-                _ if is_segment(file.2) => self.next_number(process, &mapping, true),
+                _ if is_segment(file.2) => self.number_of_segment(process, &mapping),
                 _ => {
                     let key = (namespace, file.0, file.1, file.2.to_vec());
                     match self.numbers.get(&key) {
@@ -73,6 +75,19 @@ impl FileNumbers {
             numbers.push(number);
         }
         numbers
+    }
+
+    /// The number of a System V segment. One that cannot be opened is known by its IPC namespace.
+    fn number_of_segment(&mut self, process: &Process, mapping: &Mapping<'_>) -> u64 {
+        let number = self.next_number(process, mapping, true);
+        let namespace = process.read_ipc_namespace().ok().flatten();
+        match namespace.filter(|_| !number.is_multiple_of(OPENED)) {
+            Some(namespace) => {
+                let key = (namespace, mapping.device(), mapping.inode(), mapping.path().to_vec());
+                *self.segments.entry(key).or_insert(number)
+            }
+            None => number,
+        }
     }
 
     /// The number of a file that was not met under this name yet. It may have been met under another one.

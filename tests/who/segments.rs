@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::{Answer, who};
-use crate::common::{Subject, can_read_lists, has, memory, page, rmap};
+use crate::common::{Subject, can_read_lists, has, memory, page, rmap, rmap_without_lists};
 
 /// Attaches a segment of 8 pages in an IPC namespace of its own and writes to some of them.
 const ATTACH: &str = "import ctypes, sys, time
@@ -93,6 +93,39 @@ fn each_of_two_segments_with_one_id_has_its_own_holder_in_the_lists() {
         let held = |row: &&Value| row["holders"] == holder.as_str() && row["cached"] == pages * page();
         assert_eq!(document.as_array().unwrap().iter().filter(held).count(), 1, "{text}");
     }
+}
+
+#[test]
+fn each_of_two_segments_with_one_id_has_its_own_holder_without_the_lists() {
+    let (Some((one, _)), Some((other, _))) = (attach(2), attach(5)) else { return };
+    let arguments =
+        ["files", "--budget", "60", "--json", "-o", "path,cached,holders", "--filter", "path =~ SYSV00000000"];
+    let Some(run) = rmap_without_lists(arguments) else { return };
+    let (document, text) = (run.json(), run.text());
+    for (subject, pages) in [(&one, 2), (&other, 5)] {
+        let holder = format!("python3 {}", subject.pid());
+        let held = |row: &&Value| row["holders"] == holder.as_str() && row["cached"] == pages * page();
+        assert_eq!(document.as_array().unwrap().iter().filter(held).count(), 1, "{text}");
+    }
+}
+
+#[test]
+fn a_segment_that_cannot_be_opened_is_told_by_the_ipc_namespace() {
+    let folder = memory();
+    for (pid, namespace) in [(7, 1), (8, 1), (9, 2)] {
+        let process = folder.path().join(pid.to_string());
+        std::fs::create_dir_all(process.join("ns")).unwrap();
+        std::os::unix::fs::symlink(format!("ipc:[{namespace}]"), process.join("ns/ipc")).unwrap();
+        let text = "1000-2000 rw-s 00000000 00:01 0    /SYSV00000000 (deleted)\nSize: 4 kB\nRss: 4 kB\n";
+        std::fs::write(process.join("smaps"), text).unwrap();
+    }
+    let root = folder.path().to_str().unwrap();
+    let groups = |pids: &[&str]| {
+        let arguments = ["pid", "--proc-root", root, "--merge", "--by", "path", "-o", "rss", "--json"];
+        let document = rmap(arguments.iter().chain(pids)).json();
+        document["groups"].as_array().unwrap_or_else(|| panic!("{document}")).len()
+    };
+    assert_eq!([groups(&["7", "8"]), groups(&["7", "9"]), groups(&["7", "8", "9"])], [1, 2, 2]);
 }
 
 #[test]

@@ -239,17 +239,19 @@ impl Context {
     }
 
     /// Gives a file that a process holds its path, its container and its holders. The mount that it was opened on
-    /// tells where it is, and otherwise its path. Returns the holders by program.
+    /// tells where it is, and otherwise its path. Returns the holders by program. `generation` is that of the inode, if
+    /// it tells files of one number apart.
     pub(super) fn add_to_held(
         &self,
         choice: &FoundChoice,
         file: &mut FoundFile,
         opened: Option<Shown>,
+        generation: Option<u32>,
     ) -> Figure<Vec<HeldBy>> {
         if matches!(file.kind, Ok(Kind::Memfd | Kind::SharedMemory)) {
             file.container = Ok(None);
             let name = file.path.strip_prefix(b"shared memory ").map(|name| [b"/", name].concat()).unwrap_or_default();
-            let programs = self.nameless_held_by((file.device, file.inode), None, &name);
+            let programs = self.nameless_held_by((file.device, file.inode), generation, &name);
             self.hold(file, &programs, None);
             return programs;
         }

@@ -207,13 +207,13 @@ impl Visitor for Measuring<'_> {
         let (links, is_in_memory) = (file.links(), file.file_system().kind == FileSystemKind::Memory);
         let is_walked = place.directory.is_some() || !self.finds_held;
         let shown = if is_walked || self.context.is_none() { None } else { Shown::of(file.handle()) };
-        let file_system = self.type_of(&file);
+        let (file_system, generation) = (self.type_of(&file), file.identity().generation());
         let report = self.engine.measure_opened(file, crate::units::ByteRange::ALL);
         let mut row = measured(&report, self.method, is_in_memory, links);
         row.file_system = file_system.map_or(row.file_system, Ok);
         let programs = match self.context {
             Some(context) if is_walked => context.add_to_walked(&mut row),
-            Some(context) => context.add_to_held(self.choice, &mut row, shown),
+            Some(context) => context.add_to_held(self.choice, &mut row, shown, generation),
             None => Err(NOT_READ),
         };
         match row.cached {
