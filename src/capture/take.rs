@@ -11,8 +11,8 @@ use super::{COMPLETE, DESCRIPTION, describe, system};
 use crate::error::{Error, Result};
 use crate::join::machine_files::{LIST, SavedFiles};
 use crate::process::{
-    AddressSpaces, Hides, ProcRoot, is_of_namespace, is_own_helper, own_pid, read_pids, tells_shared_memory,
-    what_is_hidden,
+    AddressSpaces, Hides, ProcRoot, is_of_namespace, is_own_helper, may_be_kernel_thread, own_pid, read_pids,
+    tells_shared_memory, what_is_hidden,
 };
 
 /// How long the kernel's lists of cached files may take. There is time: they are not shown to anybody who waits.
@@ -42,6 +42,8 @@ pub struct Taken {
     pub unread: Vec<(u32, Error)>,
     /// Which processes are hidden from this user, likewise.
     pub hidden: Vec<u32>,
+    /// How many of these may be threads of the kernel, which have no memory.
+    pub hidden_threads: u64,
     /// Whether there may be more, because `/proc` hides how many other users have, too.
     pub hides_more: bool,
     /// Whether the list of cached files is that of the kernel; otherwise it has only files that processes hold.
@@ -107,7 +109,10 @@ where
             }
             Outcome::Gone => taken.gone.push(pid),
             Outcome::Unread(error) => taken.unread.push((pid, error)),
-            Outcome::Hidden => taken.hidden.push(pid),
+            Outcome::Hidden => {
+                taken.hidden.push(pid);
+                taken.hidden_threads += u64::from(may_be_kernel_thread(&root, pid));
+            }
         }
     }
     taken.spread = begun.elapsed();

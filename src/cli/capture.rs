@@ -209,7 +209,12 @@ fn about_capture() -> Subject {
 fn lacking(taken: &Taken) -> Vec<Error> {
     let hidden = taken.hidden.len() as u64;
     let (unseen, all) = (taken.denied.saturating_add(hidden), taken.processes.saturating_add(hidden));
-    let unread = || format!("the memory of {unseen} of {} may not be read", counted(all, "process", "processes"));
+    let threads = match taken.hidden_threads {
+        0 => String::new(),
+        threads => format!(" ({threads} of them may be threads of the kernel, which have none)"),
+    };
+    let processes = counted(all, "process", "processes");
+    let unread = || format!("the memory of {unseen} of {processes} may not be read{threads}");
     let more = || "/proc hides the processes of other users (hidepid), and how many they are".to_owned();
     let reasons = [(unseen > 0).then(unread), taken.hides_more.then(more)];
     let error = |why| Error::new(about_capture(), ErrorKind::Denied, why);

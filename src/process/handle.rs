@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use nix::errno::Errno;
 use nix::sys::signal::kill;
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getsid};
 
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::privilege::run_as_root_or_owner;
@@ -255,6 +255,13 @@ fn exists(root: &ProcRoot, pid: u32) -> bool {
     let number = i32::try_from(pid).ok().filter(|number| *number > 0).map(Pid::from_raw);
     let answer = number.filter(|_| is_of_our_namespace(root)).map(|number| kill(number, None));
     matches!(answer, Some(Ok(()) | Err(Errno::EPERM)))
+}
+
+/// Whether a process that `/proc` names and hides may be a thread of the kernel, which has no memory. Those are in no
+/// session; nor are processes whose session began outside of their pid namespace or before there were any.
+pub(crate) fn may_be_kernel_thread(root: &ProcRoot, pid: u32) -> bool {
+    let number = i32::try_from(pid).ok().filter(|_| root.is_live() && is_of_our_namespace(root)).map(Pid::from_raw);
+    !number.is_some_and(|number| getsid(Some(number)).is_ok_and(|session| session.as_raw() != 0))
 }
 
 /// Why a process is not in a capture that names it.

@@ -100,10 +100,10 @@ pub use file_maps::FileMapping;
 pub(crate) use file_search::{Descriptor, DescriptorText, Needles, ShownFiles};
 pub(crate) use file_uses::{FileUse, UseBuffers, UsedIn, base_name, deleted_name, last_name};
 pub use flags::{Flag, flags_in_words};
-#[cfg(feature = "capture")]
-pub(crate) use handle::is_of_namespace;
 pub(crate) use handle::{ListedPids, listed_pids, own_pid};
 pub use handle::{Process, shows_whole_machine};
+#[cfg(feature = "capture")]
+pub(crate) use handle::{is_of_namespace, may_be_kernel_thread};
 pub use head::Device;
 pub use held_files::{Held, HeldFile, HeldFiles};
 pub(crate) use held_open::HeldOpen;

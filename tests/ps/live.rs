@@ -200,6 +200,15 @@ fn what_proc_hides_is_not_counted_as_nothing() {
     let document = run.json();
     assert!(number(&document["account"], "hidden") > 0, "{document}");
     assert_eq!((run.status, run.complaints().len()), (Some(1), 1), "{}", run.err);
+    // Which of them are threads of the kernel, that have no memory, is hidden too.
+    let has_kernel_threads = std::fs::read("/proc/2/comm").is_ok_and(|name| name == b"kthreadd\n");
+    if has_kernel_threads {
+        assert!(run.err.contains("and which are threads of the kernel"), "{}", run.err);
+        let text = hidden("hidepid=1", nobody, "ps").text();
+        assert!(text.ends_with(" of the hidden may be kernel threads\n"), "{text}");
+        let run = hidden("hidepid=1", nobody, "capture --no-files -o - > /dev/null");
+        assert!(run.err.contains(" of them may be threads of the kernel, which have none)"), "{}", run.err);
+    }
     // Nothing is hidden from a member of the group.
     let run = hidden(&format!("hidepid=2,gid={nobody}"), nobody, "ps -o pid,rss --json --total");
     assert_eq!((run.status, &*run.err), (Some(0), ""));

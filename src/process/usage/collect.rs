@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::process::address_space::{AddressSpaces, Entered, can_compare, captured_group};
 use crate::process::captured::Captured;
 use crate::process::choice::{Asked, ProcessChoice};
-use crate::process::handle::{NOT_SEEN, Process, is_of_namespace};
+use crate::process::handle::{NOT_SEEN, Process, is_of_namespace, may_be_kernel_thread};
 use crate::process::root::{Hides, ProcRoot, read_pids, what_is_hidden};
 use crate::units::{Bytes, counted};
 
@@ -59,6 +59,8 @@ pub struct Usages {
     pub doubt: Option<Error>,
     /// How many could not be seen at all, because `/proc` hides them (`hidepid`).
     pub hidden: u64,
+    /// How many of these may be threads of the kernel, which have no memory.
+    pub hidden_threads: u64,
     /// Whether there may be more, because `/proc` hides how many there are, too.
     pub hides_more: bool,
     /// How many were not looked at in time.
@@ -81,9 +83,12 @@ impl Usages {
             (false, 0) => return None,
             (false, hidden) => (
                 counted(hidden, "process", "processes"),
-                match root.captured() {
-                    None => "/proc hides what other users' processes are (hidepid)",
-                    Some(_) => NOT_SEEN,
+                match (root.captured(), self.hidden_threads) {
+                    (None, 0) => "/proc hides what other users' processes are (hidepid)",
+                    (None, _) => {
+                        "/proc hides what other users' processes are (hidepid), and which are threads of the kernel"
+                    }
+                    (Some(_), _) => NOT_SEEN,
                 },
             ),
             (true, _) => (
@@ -134,7 +139,10 @@ pub fn collect_usages(request: &UsageRequest, check: &mut dyn FnMut() -> Control
             Some(Ok(None)) if asked.found => {}
             Some(Ok(None)) => found.failures.push(no_memory(asked.pid)),
             Some(Err(error)) if !asked.is_missed(&error) => {}
-            Some(Err(error)) if asked.found && error.kind() == ErrorKind::Denied => found.hidden += 1,
+            Some(Err(error)) if asked.found && error.kind() == ErrorKind::Denied => {
+                found.hidden += 1;
+                found.hidden_threads += u64::from(may_be_kernel_thread(root, asked.pid));
+            }
             Some(Err(error)) => {
                 found.unread += u64::from(!matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Unsupported));
                 found.failures.push(error);

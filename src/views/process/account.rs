@@ -31,6 +31,8 @@ pub(super) struct Account {
     failed: u64,
     /// Those that are not listed because `/proc` hides them; `None` if it hides how many they are, too.
     hidden: Option<u64>,
+    /// How many of these may be threads of the kernel.
+    hidden_threads: u64,
     /// Those that are not listed because there was no time to look at them.
     unseen: u64,
     /// Those that are not listed because they could not be read.
@@ -48,6 +50,7 @@ impl Account {
         let mut account = Account {
             listed: found.usages.len() as u64,
             hidden: (!found.hides_more).then_some(found.hidden),
+            hidden_threads: if found.hides_more { 0 } else { found.hidden_threads },
             unseen: found.unseen,
             failed: found.unread,
             unread: found.unread,
@@ -120,6 +123,7 @@ impl Account {
             (kept, denied),
             (late, counted(late, "was not read in time", "were not read in time")),
             (self.failed, counted(self.failed, "could not be read", "could not be read")),
+            (self.hidden_threads, format!("{} of the hidden may be kernel threads", self.hidden_threads)),
             (u64::from(self.hidden.is_none()), "those of other users are hidden".to_owned()),
         ];
         for (_, text) in others.iter().filter(|(count, _)| *count > 0) {
