@@ -32,8 +32,8 @@ pub const COLUMNS: &[Column<MappingRows>] = &[
         needing(BOTH), on_request(), minor()),
     col!(new "cache_method", "Method", Text, |row|
         joined(row).and_then(|cache| cache.method).map_or_else(Cell::Absent, |method| Cell::Word(method.word())),
-        "what measured the page cache: cachestat, mincore or pages (the kernel's lists)", needing(CACHE), on_request(), least(),
-        one_of(shared::methods)),
+        "what measured the page cache: cachestat, mincore or pages (the kernel's lists)", needing(CACHE), on_request(),
+        least(), one_of(shared::methods)),
     col!(new "cache_file", "File opened", Text, |row|
         joined(row).map_or_else(Cell::Absent, |cache| Cell::Word(cache.way.word())),
         "how the file was found: map_files, or the path with the same device and inode", needing(CACHE), on_request(),
