@@ -481,6 +481,26 @@ fn the_largest_rows_of_pmaps_formats_are_on_the_screen() {
 }
 
 #[test]
+fn the_largest_files_are_on_the_screen_in_each_view() {
+    if !is_as_in_the_pictures() {
+        return;
+    }
+    let folder = tempfile::tempdir_in(known::memory()).unwrap();
+    for pages in 1..40 {
+        std::fs::write(folder.path().join(format!("f{pages:02}")), vec![1; pages * 4096]).unwrap();
+    }
+    for view in ["", "--map", "--histo"] {
+        let line = format!("pcstat --color never --bname -R {view} -w 9 .");
+        let line = format!("stty cols 80 rows 9; timeout -s INT 1 {} {line}", program().display());
+        let mut script = Command::new("script");
+        script.args(["-qec", &line, "/dev/null"]).current_dir(folder.path());
+        script.env("SHELL", "/bin/sh").env("TERM", "xterm").env("LC_ALL", "C.UTF-8");
+        let text = run(script).text();
+        assert!(text.contains("f39") && !text.contains("f01"), "{view}: {text}");
+    }
+}
+
+#[test]
 fn the_options_of_other_programs_are_wrapped_to_the_terminal() {
     if !is_as_in_the_pictures() {
         return;

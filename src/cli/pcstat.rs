@@ -223,6 +223,10 @@ impl PcstatArgs {
             () => (View::Usual(file::DEFAULT), width),
         };
         let mut query = answer.query::<Files>(configured, view)?;
+        if answer.is_full_screen() {
+            // If not everything fits the screen, the largest files are seen.
+            query.sort_as_usual();
+        }
         self.suit(&mut query, &presentation);
         for (typed, strip) in [(self.map, "page_map"), (self.histo && answer.is_machine(), "histogram")] {
             if typed && !query.names(strip) {
