@@ -278,6 +278,20 @@ fn a_pipe_is_read_whatever_is_mounted() {
 }
 
 #[test]
+fn the_cached_pages_of_a_file_whose_server_has_ended_are_missed() {
+    let Some(folder) = folder("the_cached_pages_of_a_file_whose_server_has_ended_are_missed") else { return };
+    let there = folder.join("there");
+    let Some(served) = Served::mount(&there) else { return };
+    let subject = Subject::start([format!("view:{}:4", there.join("a").display())]);
+    served.end();
+    let _ = std::fs::metadata(there.join("b"));
+    let run = in_time(["pid", &subject.word(), "--cache", "--jsonl", "--filter", "path =~ there"]);
+    let why = "vanished: the server of its file system has ended";
+    assert_eq!(run.lines_of_json()[0]["absent"]["cache_cached"], why, "{run:?}");
+    assert!(run.status == Some(1) && run.err.contains(why), "{}", run.err);
+}
+
+#[test]
 fn a_process_that_maps_a_silent_file_is_reported() {
     let Some(folder) = folder("a_process_that_maps_a_silent_file_is_reported") else { return };
     let there = folder.join("there");

@@ -42,7 +42,7 @@ pub struct MappingCache {
 const DENIED: Absent = Absent::new(Reason::Denied, "its file cannot be read by this user");
 const NOT_REGULAR: Absent = Absent::new(Reason::Unsupported, "it is not a mapping of a regular file");
 const GONE: Absent = Absent::new(Reason::Vanished, "its file no longer exists");
-const FAILED: Absent = Absent::new(Reason::Unsupported, "its file cannot be opened");
+const FAILED: Absent = Absent::new(Reason::Vanished, "its file cannot be opened any more");
 
 impl MappingCache {
     /// What this mapping adds to the sum of [`range`](Self::range).

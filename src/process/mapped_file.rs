@@ -115,7 +115,8 @@ const COPIED: Absent = Absent::new(
     "overlayfs may have copied its file to the upper layer since it was mapped, and only the copy can be measured",
 );
 const GONE: Absent = Absent::new(Reason::Vanished, "the mapping or its file no longer exists");
-const FAILED: Absent = Absent::new(Reason::Unsupported, "its file cannot be opened");
+const ENDED: Absent = Absent::new(Reason::Vanished, "the server of its file system has ended");
+const FAILED: Absent = Absent::new(Reason::Vanished, "its file cannot be opened any more");
 
 impl Process {
     /// Opens the file behind a mapping of this process, with proof that it is the mapped one.
@@ -228,6 +229,7 @@ pub(super) fn absent(errno: Errno) -> Absent {
         Errno::EPERM | Errno::EACCES => DENIED,
         Errno::ENOENT | Errno::ENOTDIR | Errno::ESRCH => GONE,
         Errno::ETIMEDOUT => Absent::SILENT,
+        Errno::ENOTCONN => ENDED,
         _ => FAILED,
     }
 }

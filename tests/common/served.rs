@@ -17,6 +17,8 @@ const NAMES: [&str; 3] = ["a", "b", "c (deleted)"];
 
 const NOTHING: u32 = 0;
 const EVERYTHING: u32 = u32::MAX;
+/// The server ends at the next request.
+const THE_END: u32 = u32::MAX - 1;
 const STATFS: u32 = 17;
 
 /// The mounted file system.
@@ -56,6 +58,11 @@ impl Served {
     /// The same for requests about the file system as a whole (`statfs`): all others are answered.
     pub(crate) fn fall_silent_to_statfs(&self) -> Silence {
         self.fall_silent_to(STATFS)
+    }
+
+    /// Ends at the next request: nobody serves the mount any more.
+    pub(crate) fn end(self) {
+        self.silent.store(THE_END, Ordering::SeqCst);
     }
 
     fn fall_silent_to(&self, operation: u32) -> Silence {
@@ -158,6 +165,9 @@ fn serve(mut device: File, silent: &AtomicU32, missing: u32) {
         let inode = u64::from_ne_bytes(request[16..24].try_into().unwrap());
         // FORGET, INTERRUPT and BATCH_FORGET have no answer.
         let silent_to = silent.load(Ordering::SeqCst);
+        if silent_to == THE_END {
+            return;
+        }
         if [EVERYTHING, operation].contains(&silent_to) || [2, 36, 42].contains(&operation) {
             continue;
         }
