@@ -18,7 +18,8 @@ use crate::laboratory::acts::{
     Act, Experiment, FillPattern, Kind, Manner, MemoryAdvice, Request, check_that_all_fit, parse_acts,
     parse_shared_acts,
 };
-use crate::table::escape::escaped;
+use crate::query::Host;
+use crate::table::escape::{error_line, escaped};
 use crate::table::{SizeUnit, Stop, did_you_mean};
 use crate::units::Bytes;
 use crate::views::act::{self, ActSource, Pause};
@@ -202,8 +203,12 @@ impl ActsArgs {
             is_wanted_alone: file.keep,
         };
         output.go_on(answer.answer(&query, &mut source, presentation, report))?;
+        let meddling: Vec<Error> = source.experiments.iter().filter_map(Experiment::file_meddling).collect();
         if !answer.is_machine() {
-            output.go_on(conclude(&source))?;
+            output.go_on(conclude(&source, &meddling))?;
+        }
+        for error in &meddling {
+            if answer.is_machine() { report.failure(error) } else { report.incomplete() }
         }
         output.end()
     }
@@ -276,12 +281,15 @@ fn introduce(experiments: &[Experiment], has_file: bool) -> Done {
     Ok(out.flush()?)
 }
 
-fn conclude(source: &ActSource) -> Done {
+fn conclude(source: &ActSource, meddling: &[Error]) -> Done {
     let mut out = screen::output();
     match (source.all_held, source.unknown.is_empty()) {
         (true, true) => writeln!(out, "\nEverything held that had to hold.")?,
         (true, false) => writeln!(out, "\nEverything held that could be checked.")?,
         (false, _) => writeln!(out, "\nNot everything held that had to hold: see above.")?,
+    }
+    for error in meddling {
+        writeln!(out, "But {}.", error_line(error))?;
     }
     if !source.is_finished {
         writeln!(out, "It ended before the last act.")?;

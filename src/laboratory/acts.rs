@@ -28,7 +28,7 @@ pub use request::{FillPattern, Manner, MemoryAdvice, Request, check_that_all_fit
 pub use script::{Act, Kind, parse_acts, parse_shared_acts};
 pub use sight::Spot;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::units::{Absent, Bytes, ExactUnit, Figure, PageSize};
 
 /// An experiment that has begun.
@@ -117,6 +117,11 @@ impl Experiment {
     /// The name of the file, if it has one.
     pub fn path(&self) -> Option<&Path> {
         self.stage.path()
+    }
+
+    /// What another process has done to the file since it was created, if anything.
+    pub fn file_meddling(&self) -> Option<Error> {
+        self.stage.meddling()
     }
 
     /// Carries out an act and observes the result. While it is carried out, `go_on` is called again and again with a

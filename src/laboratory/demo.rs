@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
-use super::guard::{GuardedFile, NameState};
+use super::guard::GuardedFile;
 use super::named::Place;
 use super::place::{Needs, advice_on_mapping, check_addresses};
 use crate::error::{Error, ErrorKind, Result, Subject};
@@ -143,12 +143,7 @@ impl Demo {
 
     /// What another process has done to the file since it was created, if anything.
     pub fn meddling(&self) -> Option<Error> {
-        let about_name = |why: &'static str| Some(Error::new(self.subject(), ErrorKind::Changed, why));
-        self.file.other_length(self.size).or_else(|| match self.file.name_state() {
-            NameState::Held => None,
-            NameState::Gone => about_name("the demo file was removed by another process"),
-            NameState::Another => about_name("another file has this name now and is not removed"),
-        })
+        self.file.other_length(self.size).or_else(|| self.file.lost_name())
     }
 
     fn subject(&self) -> Subject {

@@ -29,6 +29,8 @@ pub struct GuardedFile {
     file: File,
     path: PathBuf,
     keep: bool,
+    /// Whether its name was removed here, so that nothing is left to remove.
+    is_unlinked: bool,
     // Dropped last: it ends once it has looked for the file.
     guard: Guardian,
 }
@@ -38,7 +40,7 @@ const BEFORE_NAMED: &str = ".rmap-demo-";
 
 /// The state of the name of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NameState {
+enum NameState {
     /// The file still has this name.
     Held,
     /// The name no longer exists, or cannot be looked up.
@@ -60,7 +62,7 @@ impl GuardedFile {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true).mode(0o600);
         match options.open(&path) {
-            Ok(file) => Ok(GuardedFile { file, path, keep, guard }),
+            Ok(file) => Ok(GuardedFile { file, path, keep, is_unlinked: false, guard }),
             Err(error) => Err(super::place::about_place(directory, &error)),
         }
     }
@@ -99,12 +101,36 @@ impl GuardedFile {
     }
 
     /// The state of its name.
-    pub fn name_state(&self) -> NameState {
+    fn name_state(&self) -> NameState {
         match (fs::symlink_metadata(&self.path), self.file.metadata()) {
             (Ok(found), Ok(own)) if found.dev() == own.dev() && found.ino() == own.ino() => NameState::Held,
             (Ok(_), _) => NameState::Another,
             (Err(_), _) => NameState::Gone,
         }
+    }
+
+    /// The error if another process has taken its name away.
+    pub fn lost_name(&self) -> Option<Error> {
+        let why = match self.name_state() {
+            _ if self.is_unlinked => return None,
+            NameState::Held => return None,
+            NameState::Gone => "the demo file was removed by another process",
+            NameState::Another => "another file has this name now and is not removed",
+        };
+        Some(Error::new(Subject::Path(self.path.clone()), ErrorKind::Changed, why))
+    }
+
+    /// Removes its name, unless another file has it by now.
+    ///
+    /// # Errors
+    /// `Changed` if it no longer has its name; otherwise as `unlink(2)`.
+    pub fn unlink(&mut self) -> Result<()> {
+        if let Some(error) = self.lost_name() {
+            return Err(error);
+        }
+        fs::remove_file(&self.path).map_err(|error| Error::io(Subject::Path(self.path.clone()), &error))?;
+        self.is_unlinked = true;
+        Ok(())
     }
 
     /// The error if it no longer has the length that it was given.
@@ -127,8 +153,8 @@ impl Drop for GuardedFile {
             return;
         }
         // The name may belong to another file by now.
-        if !self.keep && self.name_state() == NameState::Held {
-            let _ = fs::remove_file(&self.path);
+        if !self.keep && !self.is_unlinked {
+            let _ = self.unlink();
         }
     }
 }

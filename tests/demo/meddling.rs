@@ -159,3 +159,29 @@ fn truncating_the_file_of_an_experiment_is_a_clear_error() {
     assert!(output.status.code() == Some(1) && err.ends_with(words), "{err}");
     assert_eq!(names(folder.path()), [""; 0]);
 }
+
+#[test]
+fn another_file_with_the_name_of_an_experiments_file_is_told_and_stays() {
+    for acts in ["create,map,fill", "create,map,fill,unlink"] {
+        let replaced = |path: &Path| {
+            fs::remove_file(path).unwrap();
+            fs::write(path, "precious").unwrap();
+        };
+        for format in [&[][..], &["--jsonl"]] {
+            let folder = disk();
+            let path = folder.path().join("f");
+            let options = ["--size", "4M", "--rate", "8M", "--file", path.to_str().unwrap()];
+            let mut demo = command([&["demo", "--acts", acts], &options[..], format].concat());
+            let child = demo.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+            wait_until("it has its name", || path.exists());
+            replaced(&path);
+            let output = child.wait_with_output().unwrap();
+            let said = [output.stdout, output.stderr].concat();
+            let said = String::from_utf8_lossy(&said);
+            assert_eq!(output.status.code(), Some(1), "{acts}: {said}");
+            assert_eq!(said.matches("/f: another file has this name now and is not removed").count(), 1, "{said}");
+            assert_eq!(fs::read(&path).unwrap(), b"precious", "{acts}");
+            assert_eq!(names(folder.path()), ["f"]);
+        }
+    }
+}

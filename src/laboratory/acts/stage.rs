@@ -132,6 +132,14 @@ impl Stage {
         }
     }
 
+    /// The error if another process has changed the length of the file, or taken its name away.
+    pub(super) fn meddling(&self) -> Option<Error> {
+        match &self.file {
+            Backing::Named(file, _) if file.is_named() => self.other_length().or_else(|| file.lost_name()),
+            _ => None,
+        }
+    }
+
     /// The name of the file, if it has one.
     pub(super) fn path(&self) -> Option<&Path> {
         match &self.file {
@@ -351,8 +359,9 @@ impl Stage {
     }
 
     fn unlink(&mut self) -> Result<Done> {
-        let Backing::Named(file, _) = &self.file else { return Ok(Done::default()) };
-        std::fs::remove_file(file.path()).map_err(|error| Error::io(Subject::Path(file.path().to_owned()), &error))?;
+        if let Backing::Named(file, _) = &mut self.file {
+            file.unlink()?;
+        }
         Ok(Done::default())
     }
 
