@@ -923,12 +923,115 @@ fn signals_are_passed_on_and_nothing_stays_behind() {
         let (mut traced, program) = started(options);
         traced.signal(Signal::SIGKILL);
         traced.child().wait().unwrap();
-        let is_gone = || {
-            let stat = std::fs::read_to_string(format!("/proc/{program}/stat"));
-            stat.map_or(true, |stat| stat.contains(") Z "))
-        };
-        wait_until("the program is killed with rmap", is_gone);
+        wait_until("the program is killed with rmap", || is_gone(program.as_raw().unsigned_abs()));
     }
+}
+
+/// Asks not to be killed with its parent, or becomes another user, which has the same effect; then maps memory again
+/// and again.
+const ALOOF: &str = "
+import mmap, os, sys
+if sys.argv[1] == 'user':
+    os.setgid(65534)
+    os.setuid(65534)
+else:
+    import ctypes
+    ctypes.CDLL(None).prctl(1, 0)
+open(sys.argv[2], 'w').write(str(os.getpid()))
+while True:
+    mmap.mmap(-1, 8 << 20).close()
+";
+
+#[test]
+fn a_program_that_changed_its_user_is_killed_with_rmap_and_no_helper_stays() {
+    let is_root = nix::unistd::geteuid().is_root();
+    let ways = [("user", &[][..]), ("user", &["--no-syscalls"]), ("asked", &[]), ("asked", &["--no-syscalls"])];
+    if !has("python3", "python3") {
+        return;
+    }
+    for (way, options) in ways.into_iter().filter(|(way, _)| is_root || *way != "user") {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+        let (pid_file, rows) = (folder.path().join("pid"), folder.path().join("rows"));
+        let mut words = vec!["trace", "--output", rows.to_str().unwrap()];
+        words.extend(options);
+        let program = command([&words[..], &["python3", "-c", ALOOF, way, pid_file.to_str().unwrap()]].concat());
+        let mut traced = common::Subject::of({ program }.stdout(Stdio::null()).spawn().unwrap());
+        let pid = || std::fs::read_to_string(&pid_file).ok()?.parse::<u32>().ok();
+        wait_until("the program maps memory", || pid().is_some());
+        // It is most probably in a call that is held.
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        traced.signal(Signal::SIGKILL);
+        traced.child().wait().unwrap();
+        let program = pid().unwrap();
+        wait_until("the program is killed", || is_gone(program));
+        // A helper has the words of rmap.
+        let is_of_test = |pid: u32| {
+            let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            words.split(|byte| *byte == 0).any(|word| word == rows.as_os_str().as_encoded_bytes())
+        };
+        let pids =
+            || std::fs::read_dir("/proc").unwrap().filter_map(|found| found.ok()?.file_name().to_str()?.parse().ok());
+        wait_until("no helper stays", || !pids().any(is_of_test));
+    }
+}
+
+/// Whether a process has ended, though it may not have been waited for.
+fn is_gone(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+    stat.map_or(true, |stat| stat.contains(") Z "))
+}
+
+#[test]
+fn in_a_pid_namespace_below_the_outer_proc_the_program_is_found() {
+    let probe = Command::new("unshare").args(["--pid", "--fork", "true"]).output();
+    if !probe.is_ok_and(|probe| probe.status.success()) || !has("python3", "python3") {
+        eprintln!("SKIPPED: no pid namespace can be made");
+        return;
+    }
+    let folder = disk();
+    let (path, rows) = (folder.path().join("mapped"), folder.path().join("rows"));
+    let inside = |words: &[&str]| {
+        let mut command = Command::new("unshare");
+        command.args(["--pid", "--fork"]).arg(common::program()).args(words);
+        run(command)
+    };
+    let output = ["trace", "--jsonl", "--output", rows.to_str().unwrap(), "python3", "-c", FILLING];
+    let traced = inside(&[&output[..], &[path.to_str().unwrap(), "16777216"]].concat());
+    assert_eq!(traced.parts(), (0, String::new(), String::new()));
+    let rows = rows_in(&rows);
+    let rows = of(&rows, &path);
+    let last = rows[rows.len() - 1];
+    assert_eq!((&last["event"], figure(last, "rss_before")), (&"went".into(), 16 * MIB));
+    if follows_calls(&rows_in(&folder.path().join("rows"))) {
+        assert_eq!(last["call"], "munmap", "its calls are its own: {last}");
+    }
+    let acts = inside(&["demo", "--kind", "anon", "--size", "2M", "--acts", "map,fill", "--jsonl"]);
+    assert_eq!((acts.status, acts.err.as_str()), (Some(0), ""), "{acts:?}");
+}
+
+#[test]
+fn where_proc_does_not_show_the_program_it_is_not_run() {
+    let inner = "mount -t proc proc \"$1\" && touch \"$1.ready\" && sleep 1000";
+    let script = format!(
+        "unshare --pid --fork sh -c '{inner}' sh \"$1\" & while ! [ -e \"$1.ready\" ]; do sleep 0.1; done; \
+         mount --bind \"$1\" /proc; shift; \"$@\""
+    );
+    let probe = Command::new("unshare").args(["--mount", "--pid", "--fork", "true"]).output();
+    if !probe.is_ok_and(|probe| probe.status.success()) {
+        eprintln!("SKIPPED: no namespaces can be made");
+        return;
+    }
+    let folder = disk();
+    let (proc, made) = (folder.path().join("proc"), folder.path().join("made"));
+    std::fs::create_dir(&proc).unwrap();
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--pid", "--fork", "--kill-child", "sh", "-c", &script, "sh"]).arg(&proc);
+    command.arg(common::program()).args(["trace", "touch"]).arg(&made);
+    let run = run(command);
+    assert_eq!((run.status, run.complaints().len()), (Some(126), 1), "{run:?}");
+    assert!(run.err.starts_with("rmap: /proc: it belongs to another pid namespace"), "{}", run.err);
+    assert!(!made.exists());
 }
 
 #[test]

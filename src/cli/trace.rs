@@ -98,7 +98,8 @@ impl Run for TraceArgs {
         --output. The exit status is the program's: 128 plus its number if a signal ended it, 127 if there is no \
         such program, 126 if it cannot be run. Ctrl-C goes to the program, and rmap passes INT, QUIT, TERM, HUP, \
         USR1, USR2, ALRM, WINCH and CONT on to it; rmap ends when the program does. Other signals are not passed on. \
-        If rmap is killed (kill -9), the program is killed too.\n\n\
+        If rmap is killed (kill -9), the program is killed too, unless it runs as a user by then whose processes rmap \
+        may not kill (before Linux 5.3: if it has changed its user).\n\n\
         Only the program itself is followed, also through execve; the processes that it starts run as always, and may \
         outlive it.\n\n\
         Its large system calls are held for a moment (seccomp user notification, Linux 5.19), so that the state just \

@@ -99,7 +99,7 @@ impl Actor {
         let forked = unsafe { fork() };
         if let Ok(ForkResult::Child) = forked {
             end_with(parent);
-            close_others(far.as_raw_fd(), file.map_or(far.as_raw_fd(), AsRawFd::as_raw_fd));
+            close_others([far.as_raw_fd(), file.map_or(-1, AsRawFd::as_raw_fd)]);
             // SAFETY: the mapping has a board and stays until the process ends.
             act(far.as_raw_fd(), unsafe { board.as_ref() }, &page, &own);
         }
@@ -111,8 +111,8 @@ impl Actor {
     }
 
     /// Its pid.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.as_raw().unsigned_abs()
+    pub(crate) fn pid(&self) -> Pid {
+        self.child
     }
 
     /// Has an order carried out. While it is, `go_on` is called again and again with the number of bytes that are done;

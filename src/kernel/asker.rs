@@ -348,7 +348,7 @@ fn serve(socket: RawFd, pipe: RawFd, memory: *mut c_void) -> ! {
     // SAFETY: a plain system call; the string ends in a NUL.
     unsafe { libc::prctl(libc::PR_SET_NAME, c"ask".as_ptr()) };
     // Standard output and whatever else this process has open must not stay open if the child waits for ever.
-    close_others(socket, pipe);
+    close_others([socket, pipe]);
     end_with(pipe);
     let mut question = Question { task: Task::Close, fd: -1, arguments: [0; 3] };
     loop {

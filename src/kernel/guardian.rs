@@ -111,7 +111,7 @@ fn watch(pipe: RawFd, directory: RawFd, unnamed: &CStr) -> ! {
     // SAFETY: as above.
     unsafe { libc::prctl(libc::PR_SET_NAME, c"guard".as_ptr()) };
     // Standard output and whatever else this process has open must not stay open until the child ends.
-    close_others(pipe, directory);
+    close_others([pipe, directory]);
     let (mut last, mut next): (Message, Message) = ([0; LENGTH], [0; LENGTH]);
     loop {
         // SAFETY: `next` is writable and as long as stated.
@@ -174,21 +174,29 @@ fn read_entries(directory: BorrowedFd<'_>, entries: &mut [u8]) -> Option<usize> 
     usize::try_from(length).ok().filter(|length| *length > 0)
 }
 
-/// Closes all descriptors but two.
+/// Closes all descriptors but these; -1 stands for none.
+pub(super) fn close_others<const N: usize>(mut kept: [RawFd; N]) {
+    kept.sort_unstable();
+    let mut first = 0;
+    for fd in kept {
+        close_between(first, fd - 1);
+        first = fd + 1;
+    }
+    close_between(first, RawFd::MAX);
+}
+
+/// Closes the descriptors from one to another.
 #[allow(unsafe_code, reason = "close_range is not wrapped by nix")]
-pub(super) fn close_others(one: RawFd, other: RawFd) {
-    let (low, high) = (one.min(other), one.max(other));
-    for (first, last) in [(0, low - 1), (low + 1, high - 1), (high + 1, RawFd::MAX)] {
-        if first > last {
-            continue;
-        }
-        // SAFETY: the child uses no descriptor but the two that stay open.
-        let status = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
-        // Before Linux 5.9 one by one, as many as a process usually has.
-        for fd in first..=if status == 0 { first } else { last.min(1 << 16) } {
-            // SAFETY: as above.
-            unsafe { libc::close(fd) };
-        }
+fn close_between(first: RawFd, last: RawFd) {
+    if first > last {
+        return;
+    }
+    // SAFETY: the child uses no descriptor but those that stay open.
+    let status = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+    // Before Linux 5.9 one by one, as many as a process usually has.
+    for fd in first..=if status == 0 { first } else { last.min(1 << 16) } {
+        // SAFETY: as above.
+        unsafe { libc::close(fd) };
     }
 }
 

@@ -6,16 +6,18 @@
 //! soon as that wait can be ended; what it has begun to write back remains dirty or is written, but never lost.
 //! `PR_SET_PDEATHSIG` would tell it about the end of its parent, which is not this process.
 
-#![allow(unsafe_code, reason = "fcntl and poll in a child process that uses no memory but its stack; pidfd_open")]
+#![allow(unsafe_code, reason = "fcntl and poll in a child process that uses no memory but its stack")]
 
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::unistd::pipe2;
+use nix::unistd::{Pid, pipe2};
+
+use super::pidfd::pid_in_proc;
 
 /// The command of `fcntl` that chooses the signal. The libc crate has it for musl only; it is the same on all
 /// architectures that Rust knows.
@@ -63,6 +65,11 @@ impl Birth {
 }
 
 impl Tie {
+    /// Its pid in `/proc`.
+    fn shown_as(&self) -> Option<u32> {
+        pid_in_proc(Pid::from_raw(i32::try_from(self.pid).ok()?)).ok()
+    }
+
     /// Whether the child has not ended: then its pid cannot belong to another process.
     fn is_alive(&self) -> bool {
         // Without anybody who could read from it the pipe is broken.
@@ -82,18 +89,7 @@ pub(crate) fn is_helper(pid: u32) -> bool {
 /// is. Needs Linux 5.3.
 pub(crate) fn is_shown_helper(shown: u32) -> bool {
     let helpers = HELPERS.lock().unwrap_or_else(PoisonError::into_inner);
-    helpers.iter().filter_map(Weak::upgrade).any(|tie| shown_as(tie.pid) == Some(shown) && tie.is_alive())
-}
-
-/// The number that `/proc` shows for a process with this pid: that in the description of a descriptor for the process.
-fn shown_as(pid: u32) -> Option<u32> {
-    // SAFETY: a system call that takes two numbers.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    let fd = RawFd::try_from(fd).ok().filter(|fd| *fd >= 0)?;
-    // SAFETY: the call has just returned this descriptor, which nobody else knows.
-    let process = unsafe { OwnedFd::from_raw_fd(fd) };
-    let description = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", process.as_raw_fd())).ok()?;
-    description.lines().find_map(|line| line.strip_prefix("Pid:"))?.trim().parse().ok()
+    helpers.iter().filter_map(Weak::upgrade).any(|tie| tie.shown_as() == Some(shown) && tie.is_alive())
 }
 
 /// In the child: has it end with the process that has the other end of this pipe, also if that has ended already.

@@ -1,27 +1,26 @@
 //! Starts a program as a child, with a filter for its system calls if that is wanted and possible.
 //!
-//! The program is killed if the thread that started it ends, so that it never stays behind. What the program itself has
-//! started may live longer than this process; the [`Heir`] then lets its system calls go on.
+//! The program is killed if the thread that started it ends, so that it never stays behind. The kernel forgets that
+//! when the program changes its user; the [`Heir`] does not. What the program itself has started may live longer than
+//! this process; the heir then lets its system calls go on.
 
 #![allow(unsafe_code, reason = "what a forked child does before it executes the program")]
 
-use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::ffi::{CString, c_char, c_int};
 use std::io::{self, Read};
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::ptr;
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::wait::waitpid;
-use nix::unistd::{ForkResult, Pid, fork, pipe2};
+use nix::unistd::{ForkResult, Pid, fork};
 
-use super::guardian::close_others;
-use super::notify::{self, Filter, Listener};
+use super::heir::Heir;
+use super::notify::{Filter, Listener};
 
 /// A program that was started.
 #[derive(Debug)]
@@ -30,7 +29,7 @@ pub(crate) struct Launched {
     pub(crate) pid: Pid,
     /// Receives its system calls, or why that is not possible; `None` if it was not wanted.
     pub(crate) listener: Option<Result<Listener, Errno>>,
-    /// Holds the listener after this process has ended.
+    /// Ends the program and holds the listener after this process has ended.
     _heir: Option<Heir>,
 }
 
@@ -59,9 +58,9 @@ pub(crate) fn launch(command: &[CString], filter: Option<&Filter>, mask: &SigSet
     let mut launched = Launched { pid, listener: None, _heir: None };
     if filter.is_some() {
         let received = receive_listener(&near).unwrap_or(Err(Errno::EIO));
-        launched._heir = received.as_ref().ok().and_then(|listener| Heir::start(listener).ok());
         launched.listener = Some(received);
     }
+    launched._heir = Heir::start(pid, launched.listener.as_ref().and_then(|found| found.as_ref().ok())).ok();
     match await_program(&mut near, launched.listener.as_ref().and_then(|found| found.as_ref().ok())) {
         Ok(None) => Ok(launched),
         failed => {
@@ -208,83 +207,10 @@ fn receive_listener(channel: &UnixStream) -> Result<Result<Listener, Errno>, Err
     })
 }
 
-/// A child process that lets all held calls go on once this process has ended, however it ended, as long as there are
-/// processes with the filter. It never executes another program.
-#[derive(Debug)]
-struct Heir {
-    /// The child waits for the end of this pipe, which no other process has open.
-    _pipe: OwnedFd,
-}
-
-impl Heir {
-    #[doc(alias = "fork")]
-    fn start(listener: &Listener) -> io::Result<Heir> {
-        let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
-        let (listener, last) = (listener.as_fd().as_raw_fd(), listener.last());
-        // SAFETY: the children only make system calls that are async-signal-safe, use no memory but their stacks, and
-        // end with `_exit`.
-        match unsafe { fork() }? {
-            ForkResult::Parent { child } => {
-                // It ends at once and leaves the one that inherits to init.
-                while waitpid(child, None) == Err(Errno::EINTR) {}
-                Ok(Heir { _pipe: writer })
-            }
-            ForkResult::Child => {
-                // SAFETY: as above.
-                if unsafe { libc::fork() } == 0 {
-                    inherit(reader.as_raw_fd(), listener, last);
-                }
-                // SAFETY: this ends the process at once.
-                unsafe { libc::_exit(0) }
-            }
-        }
-    }
-}
-
-/// The heir: waits for the end of the pipe, then lets calls go on until no process has the filter: first the one that
-/// may have been received and not let go.
-fn inherit(pipe: RawFd, listener: RawFd, last: *const libc::seccomp_notif) -> ! {
-    let _ = SigSet::all().thread_set_mask();
-    // SAFETY: a plain system call. Signals to the whole session or process group must not end it.
-    unsafe { libc::setsid() };
-    name_this_process(c"heir");
-    close_others(pipe, listener);
-    loop {
-        let mut byte = MaybeUninit::<u8>::uninit();
-        // SAFETY: the byte is writable.
-        let count = unsafe { libc::read(pipe, byte.as_mut_ptr().cast::<c_void>(), 1) };
-        if count >= 0 || Errno::last() != Errno::EINTR {
-            break;
-        }
-    }
-    // SAFETY: it is that of the listener, which was there before the fork.
-    unsafe { notify::let_last_go(listener, last) };
-    loop {
-        let mut ready = libc::pollfd { fd: listener, events: libc::POLLIN, revents: 0 };
-        // SAFETY: one descriptor, as stated.
-        let polled = unsafe { libc::poll(&raw mut ready, 1, -1) };
-        if ready.revents & libc::POLLIN != 0 {
-            if let Ok(call) = notify::receive(listener) {
-                let _ = notify::let_go(listener, &call);
-            }
-        } else if polled < 0 && Errno::last() == Errno::EINTR {
-            continue;
-        } else {
-            // SAFETY: this ends the process at once.
-            unsafe { libc::_exit(0) };
-        }
-    }
-}
-
-fn name_this_process(name: &CStr) {
-    // SAFETY: a plain system call; the string ends in a NUL.
-    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nix::sys::wait::{WaitPidFlag, WaitStatus};
+    use nix::sys::wait::WaitStatus;
 
     fn words(words: &[&str]) -> Vec<CString> {
         words.iter().map(|word| CString::new(*word).unwrap()).collect()
@@ -311,23 +237,6 @@ mod tests {
         let listener = launched.listener.take().unwrap();
         let skipped = |errno| eprintln!("SKIPPED: no seccomp notification here: {errno}");
         listener.map_err(skipped).ok().map(|listener| (launched, listener))
-    }
-
-    #[test]
-    fn a_call_that_was_received_goes_on_after_the_end_of_its_receiver() {
-        let Some((launched, listener)) = held() else { return };
-        listener.receive().unwrap();
-        let pid = launched.pid;
-        // As at the end of this process.
-        drop((listener, launched));
-        let begun = std::time::Instant::now();
-        while waitpid(pid, Some(WaitPidFlag::WNOHANG)).unwrap() == WaitStatus::StillAlive {
-            if begun.elapsed().as_secs() > 30 {
-                nix::sys::signal::kill(pid, nix::sys::signal::SIGKILL).unwrap();
-                panic!("it waits for ever");
-            }
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
     }
 
     #[test]

@@ -6,19 +6,21 @@
 //! known, their results are not. All other calls are as fast as ever, except for the filter itself.
 //!
 //! If nobody holds the listener any more, the kernel fails the calls with `ENOSYS`, which would break the program. So a
-//! child process inherits it: the heir of [`super::launch`].
+//! child process inherits it: [`super::heir`].
 
 #![allow(unsafe_code, reason = "seccomp is not wrapped by nix")]
 
 use std::fs::File;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use memmap2::MmapRaw;
 use nix::errno::Errno;
 use nix::libc::{self, c_int, c_uint, c_ulong, sock_filter, sock_fprog};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::unistd::Pid;
 
 /// A system call whose beginning is to be noticed.
 #[derive(Debug, Clone, Copy)]
@@ -51,10 +53,22 @@ pub(crate) struct Notification {
 #[derive(Debug)]
 pub(crate) struct Listener {
     fd: OwnedFd,
-    /// Where the kernel writes each call, if there is memory for it that children share: one of them can let the last
-    /// call go if this process ends before it has.
-    last: Option<MmapRaw>,
+    /// The calls that are held, if there is memory for them that children share: one of them can let those go if this
+    /// process ends before it has.
+    open: Option<MmapRaw>,
 }
+
+/// The calls that are held.
+#[repr(C)]
+pub(super) struct Open {
+    /// Where the kernel writes each call.
+    last: libc::seccomp_notif,
+    /// The ids of those that were received and not let go; 0 is a free place. If there are ever more, the rest is not
+    /// remembered.
+    held: [AtomicU64; MOST_HELD],
+}
+
+const MOST_HELD: usize = 500;
 
 nix::ioctl_readwrite!(receive_notification, b'!', 0, libc::seccomp_notif);
 nix::ioctl_readwrite!(send_response, b'!', 1, libc::seccomp_notif_resp);
@@ -223,18 +237,40 @@ pub(crate) fn run_promptly() {
     unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const ordinary, 0) };
 }
 
+/// Whether the thread that made a call is one of this child, which has not been waited for. System calls name both in
+/// the pid namespace of this process; `/proc` may belong to another one.
+#[doc(alias = "tgkill")]
+pub(crate) fn is_thread_of(program: Pid, thread: u32) -> bool {
+    // SAFETY: a plain system call; the signal 0 is not sent.
+    let found = unsafe { libc::syscall(libc::SYS_tgkill, program.as_raw(), thread, 0) };
+    found == 0 || Errno::last() == Errno::EPERM
+}
+
 impl Listener {
     /// Takes the descriptor that [`Filter::install`] returned, in the process that will answer.
     pub(super) fn new(fd: OwnedFd) -> Listener {
         // Hands the processor over to the program at once. An older kernel refuses it, and is slower.
         // SAFETY: the call takes the flags as a number.
         unsafe { libc::ioctl(fd.as_raw_fd(), SET_FLAGS as _, SYNC_WAKE_UP) };
-        Listener { fd, last: shared_memory().ok() }
+        Listener { fd, open: shared_memory().ok() }
     }
 
-    /// Where the last call is written, for a child; null if it is not.
-    pub(super) fn last(&self) -> *mut libc::seccomp_notif {
-        self.last.as_ref().map_or(std::ptr::null_mut(), |last| last.as_mut_ptr().cast())
+    /// The calls that are held, for a child; null if they are not known.
+    pub(super) fn open(&self) -> *const Open {
+        self.open.as_ref().map_or(std::ptr::null(), |open| open.as_mut_ptr().cast_const().cast())
+    }
+
+    /// The ids of the calls that are held.
+    fn held(&self) -> &[AtomicU64] {
+        // SAFETY: the page is mapped as long as this exists.
+        unsafe { held_in(self.open()) }
+    }
+
+    /// Writes `new` where `old` is.
+    fn note_held(&self, old: u64, new: u64) {
+        if let Some(place) = self.held().iter().find(|place| place.load(Ordering::Relaxed) == old) {
+            place.store(new, Ordering::Relaxed);
+        }
     }
 
     /// The next call that waits. Blocks if there is none, before Linux 6.11 also if none can come any more. Only one
@@ -244,9 +280,13 @@ impl Listener {
     /// `ENOENT`: the caller was killed or interrupted before its call was received, or [`Listener::is_over`]. `EINTR`.
     pub(crate) fn receive(&self) -> Result<Notification, Errno> {
         let mut own = MaybeUninit::uninit();
-        let found = if self.last().is_null() { own.as_mut_ptr() } else { self.last() };
+        // It comes first.
+        let found = self.open.as_ref().map_or(own.as_mut_ptr(), |open| open.as_mut_ptr().cast());
         // SAFETY: either it is a value of this type on the stack, or a page that is mapped as long as this exists.
-        unsafe { receive_into(self.fd.as_raw_fd(), found) }
+        let received = unsafe { receive_into(self.fd.as_raw_fd(), found) }?;
+        // The next call takes its place there.
+        self.note_held(0, received.id);
+        Ok(received)
     }
 
     /// Whether no process is left that has the filter.
@@ -260,7 +300,9 @@ impl Listener {
     /// # Errors
     /// `ENOENT`: the caller was killed in the meantime.
     pub(crate) fn let_go(&self, notification: &Notification) -> Result<(), Errno> {
-        let_go(self.fd.as_raw_fd(), notification)
+        let result = let_go(self.fd.as_raw_fd(), notification);
+        self.note_held(notification.id, 0);
+        result
     }
 }
 
@@ -270,10 +312,22 @@ impl AsFd for Listener {
     }
 }
 
+/// The ids of the calls that are held. What the kernel writes beside them is not referred to.
+///
+/// # Safety
+/// `open` must be null, or point to such a value as long as the result is used.
+unsafe fn held_in<'o>(open: *const Open) -> &'o [AtomicU64] {
+    if open.is_null() {
+        return &[];
+    }
+    // SAFETY: as the caller promises. Any integers are valid, and every access to these is atomic.
+    unsafe { &(*open).held }
+}
+
 /// A page that children share with this process.
 fn shared_memory() -> std::io::Result<MmapRaw> {
     let file = File::from(memfd_create(c"rmap-call", MFdFlags::MFD_CLOEXEC)?);
-    file.set_len(size_of::<libc::seccomp_notif>() as u64)?;
+    file.set_len(size_of::<Open>() as u64)?;
     MmapRaw::map_raw(&file)
 }
 
@@ -304,18 +358,22 @@ pub(super) fn let_go(listener: RawFd, notification: &Notification) -> Result<(),
     let_go_by_id(listener, notification.id)
 }
 
-/// Lets the call at `last` go, in a forked child: its parent may have received it and ended before it did.
+/// Lets the calls that are held go, in a forked child: its parent may have received them and ended before it did.
 ///
 /// # Safety
-/// `last` must be null, or [`Listener::last`] of a listener that the parent had at the time of the fork.
-pub(super) unsafe fn let_last_go(listener: RawFd, last: *const libc::seccomp_notif) {
-    if last.is_null() {
+/// `open` must be null, or [`Listener::open`] of a listener that the parent had at the time of the fork.
+pub(super) unsafe fn let_open_go(listener: RawFd, open: *const Open) {
+    if open.is_null() {
         return;
     }
-    // SAFETY: the page is mapped in the child too, and has zeros or a call: any integers are valid.
-    let call = unsafe { last.read_volatile() };
-    // One that was let go before is refused.
-    let _ = let_go_by_id(listener, call.id);
+    // SAFETY: the page is mapped in the child too.
+    let held = unsafe { held_in(open) }.iter().map(|place| place.load(Ordering::Relaxed)).filter(|id| *id != 0);
+    // SAFETY: as above. What comes first has zeros or a call, and any integers are valid.
+    let last = unsafe { open.cast::<libc::seccomp_notif>().read_volatile() };
+    for id in held.chain([last.id]) {
+        // One that was let go before is refused.
+        let _ = let_go_by_id(listener, id);
+    }
 }
 
 fn let_go_by_id(listener: RawFd, id: u64) -> Result<(), Errno> {

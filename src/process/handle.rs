@@ -11,6 +11,7 @@ use nix::sys::signal::kill;
 use nix::unistd::{Pid, getsid};
 
 use crate::error::{Error, ErrorKind, Result, Subject};
+use crate::kernel::pidfd::pid_in_proc;
 use crate::kernel::privilege::run_as_root_or_owner;
 use crate::process::directory::Directory;
 use crate::process::failure::{is_denied, is_gone, read_error};
@@ -95,6 +96,23 @@ impl Process {
     /// Whether it is the process that is running this code.
     pub(crate) fn is_itself(&self) -> bool {
         self.is_live && own_pid(&self.root).is_ok_and(|own| own == self.pid)
+    }
+
+    /// Opens a process that this one has started and not waited for, by the pid that system calls accept. Below a
+    /// `/proc` of another pid namespace it has another one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`]: `/proc` is not mounted, or which process it is there cannot be known.
+    pub(crate) fn started(pid: Pid) -> Result<Process> {
+        Process::open(find_started(pid)?)
+    }
+
+    /// Checks that processes which this one is about to start can be found in `/proc`.
+    ///
+    /// # Errors
+    /// As [`Process::started`].
+    pub(crate) fn check_that_started_are_found() -> Result<()> {
+        find_started(Pid::this()).map(drop)
     }
 
     /// Its pid.
@@ -196,11 +214,6 @@ impl Process {
         self.read_stat().is_ok_and(|stat| stat.is_some_and(|stat| stat.is_kernel_thread()))
     }
 
-    /// Whether it has a thread with this id.
-    pub(crate) fn has_thread(&self, thread: u32) -> bool {
-        self.directory.read_file(&format!("task/{thread}/stat"), 1).is_ok()
-    }
-
     /// An error unless the process is live.
     pub(super) fn require_live(&self, why: &'static str) -> Result<()> {
         match self.is_live {
@@ -227,6 +240,17 @@ impl Process {
 
 /// Why a process that has exited has no memory.
 pub(super) const ZOMBIE: &str = "a zombie: it has exited and waits for its parent";
+
+/// The pid in `/proc` of a process that has this one for system calls.
+fn find_started(pid: Pid) -> Result<u32> {
+    pid_in_proc(pid).map_err(|_| {
+        let root = ProcRoot::live();
+        not_mounted(&root).unwrap_or_else(|| {
+            let why = "it belongs to another pid namespace, so the processes that rmap starts cannot be found in it";
+            Error::path(root.path(), ErrorKind::Unsupported, why).with_advice("mount it: mount -t proc proc /proc")
+        })
+    })
+}
 
 /// The pid of this process in `root`: the target of `self`. In a pid namespace with the `/proc` of another one it is
 /// not what `getpid(2)` returns.

@@ -7,11 +7,13 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 
 use super::request::{FillPattern, MemoryAdvice, Request, check, part_of};
 use super::script::{Act, Kind};
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::actor::{Actor, Advice, Done, Failed, Order, Pattern, Touch};
+use crate::kernel::pidfd::pid_in_proc;
 use crate::laboratory::guard::{GuardedFile, changed_length};
 use crate::laboratory::named::Place;
 use crate::laboratory::place::{check_possible_length, longest, too_long};
@@ -27,7 +29,7 @@ pub(super) struct Stage {
     actor: Actor,
     second: Option<Actor>,
     /// The child of the process.
-    child: Option<u32>,
+    child: Option<Pid>,
     pub(super) process: Process,
     pub(super) file: Backing,
     pub(super) engine: Engine,
@@ -85,7 +87,7 @@ impl Stage {
             Kind::Anon | Kind::Heap | Kind::Shmem | Kind::Hugetlb | Kind::Stack => Backing::None,
         };
         let actor = start(&file)?;
-        let process = Process::open(actor.pid())?;
+        let process = Process::started(actor.pid())?;
         let engine = Engine::detect();
         let mut stage = Stage {
             request,
@@ -115,12 +117,13 @@ impl Stage {
 
     /// The pid of the process that acts.
     pub(super) fn pid(&self) -> u32 {
-        self.actor.pid()
+        self.process.pid()
     }
 
     /// The pids of the process that acts, and of the second one and the child if there are any.
     pub(super) fn pids(&self) -> Vec<u32> {
-        std::iter::once(&self.actor).chain(&self.second).map(Actor::pid).chain(self.child).collect()
+        let started = std::iter::once(&self.actor).chain(&self.second).map(Actor::pid).chain(self.child);
+        started.filter_map(|pid| pid_in_proc(pid).ok()).collect()
     }
 
     /// The error if the file no longer has the length that it was created with.
@@ -200,7 +203,7 @@ impl Stage {
             Act::Second => self.start_second(go_on),
             Act::Fork => {
                 let done = self.watched(Order::Fork, go_on)?;
-                self.child = u32::try_from(done.result()).ok();
+                self.child = i32::try_from(done.result()).ok().map(Pid::from_raw);
                 Ok(done)
             }
             Act::Mremap => {

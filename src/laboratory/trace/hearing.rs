@@ -14,10 +14,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use nix::errno::Errno;
+use nix::unistd::Pid;
 
 use crate::error::{Error, Result, Subject};
-use crate::kernel::notify::{Listener, Notification, run_promptly};
-use crate::process::Process;
+use crate::kernel::notify::{Listener, Notification, is_thread_of, run_promptly};
 
 /// Receives the calls of one process, and lets those of its children go on at once.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ impl Hearing {
     ///
     /// # Errors
     /// As `socketpair(2)`, or as `pthread_create(3)`.
-    pub(super) fn begin(listener: Listener, process: Arc<Process>) -> Result<Hearing> {
+    pub(super) fn begin(listener: Listener, program: Pid) -> Result<Hearing> {
         let failed = |error: std::io::Error| Error::io(Subject::Words("system calls".to_owned()), &error);
         let (bell, far) = UnixStream::pair().map_err(failed)?;
         bell.set_nonblocking(true).map_err(failed)?;
@@ -42,7 +42,7 @@ impl Hearing {
         let (listener, interrupted) = (Arc::new(listener), Arc::new(AtomicU64::new(0)));
         let (own, count) = (Arc::clone(&listener), Arc::clone(&interrupted));
         let receiver = std::thread::Builder::new().name("calls".to_owned());
-        let receiver = receiver.spawn(move || receive(&own, &process, &sender, far, &count));
+        let receiver = receiver.spawn(move || receive(&own, program, &sender, far, &count));
         receiver.map_err(|error| failed(error).with_advice("--no-syscalls needs no thread to receive them"))?;
         Ok(Hearing { listener, calls, interrupted, bell })
     }
@@ -86,7 +86,7 @@ impl Drop for Hearing {
 /// The thread. It ends when no process is left, or with this one.
 fn receive(
     listener: &Listener,
-    process: &Process,
+    program: Pid,
     calls: &Sender<Notification>,
     mut bell: UnixStream,
     interrupted: &AtomicU64,
@@ -102,7 +102,7 @@ fn receive(
             }
             Err(_) => return,
         };
-        let is_own = held.thread == process.pid() || process.has_thread(held.thread);
+        let is_own = is_thread_of(program, held.thread);
         if !is_own || calls.send(held).is_err() || bell.write_all(&[0]).is_err() {
             let _ = listener.let_go(&held);
         }
@@ -139,8 +139,7 @@ mod tests {
                 return None;
             }
         };
-        let process = Process::open(launched.pid.as_raw().unsigned_abs()).unwrap();
-        let hearing = Hearing::begin(listener, Arc::new(process)).unwrap();
+        let hearing = Hearing::begin(listener, launched.pid).unwrap();
         Some((launched, hearing))
     }
 

@@ -23,7 +23,6 @@ use std::ffi::{CString, OsString};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -67,7 +66,7 @@ pub struct TraceRequest {
 
 /// A program that runs and is followed.
 pub struct Trace {
-    process: Arc<Process>,
+    process: Process,
     /// Receives system calls, until no process is left that could make them.
     hearing: Option<Hearing>,
     /// How many were interrupted, once none can be received any more.
@@ -147,6 +146,7 @@ impl Trace {
         let words = request.command.iter().map(|word| CString::new(word.as_bytes()));
         let words: Vec<CString> = words.collect::<std::result::Result<_, _>>().map_err(|error| failed(error.into()))?;
         let filter = Filter::new(WATCHED, request.least.0).filter(|_| request.calls && !WATCHED.is_empty());
+        Process::check_that_started_are_found()?;
         let signals = Signals::take().map_err(|errno| failed(errno.into()))?;
         let pace = Pace::new(request.every);
         // A child that waits for its file system could not be ended.
@@ -154,9 +154,9 @@ impl Trace {
             return Err(failed(Errno::ETIMEDOUT.into()));
         }
         let mut launched = launch(&words, filter.as_ref(), &signals.before).map_err(failed)?;
-        let process = Arc::new(Process::open(launched.pid.as_raw().unsigned_abs())?);
+        let process = Process::started(launched.pid)?;
         let (hearing, without_calls) = match launched.listener.take() {
-            Some(Ok(listener)) => (Some(Hearing::begin(listener, Arc::clone(&process))?), None),
+            Some(Ok(listener)) => (Some(Hearing::begin(listener, launched.pid)?), None),
             Some(Err(Errno::EBUSY)) => (None, Some(TAKEN_ALREADY)),
             None if !request.calls => (None, Some(NOT_WANTED)),
             Some(Err(_)) | None => (None, Some(NO_NOTIFICATION)),
@@ -177,14 +177,18 @@ impl Trace {
             page: page_size(),
             has_failed: false,
         };
-        let (first, call) = (trace.pid(), Call::Execute);
-        trace.note(first, call, Vec::new());
+        trace.note(trace.first_thread(), Call::Execute, Vec::new());
         Ok(trace)
     }
 
     /// The pid of the program.
     pub fn pid(&self) -> u32 {
         self.process.pid()
+    }
+
+    /// Its first thread, as system calls name it.
+    fn first_thread(&self) -> u32 {
+        self.launched.pid.as_raw().unsigned_abs()
     }
 
     /// Why system calls are not known, if they are not.
@@ -359,7 +363,7 @@ impl Trace {
     /// Notes that the last `execve` succeeded: then nothing is left of what was mapped before.
     fn end_program(&mut self) {
         if !self.noted.iter().any(|noted| noted.call == Call::Execute) {
-            self.note(self.pid(), Call::Execute, Vec::new());
+            self.note(self.first_thread(), Call::Execute, Vec::new());
         }
         let executed = self.noted.iter_mut().rfind(|noted| noted.call == Call::Execute);
         executed.into_iter().for_each(|noted| noted.frees = Some(0..u64::MAX));
